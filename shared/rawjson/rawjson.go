@@ -1,0 +1,437 @@
+// Package rawjson reads JSON without decoding it.
+//
+// Events travel through Spillway as the bytes they came in: decoding them into typed structs and encoding them again loses data
+// (integers above 2^53, unknown fields, empty objects). So what the pipeline needs of a JSON document is where its values begin
+// and end, and whether it is JSON at all. A [Scanner] tells both in one pass, without an allocation, without recursion (a
+// document of 100,000 nested arrays costs it 12 KB and no stack), and walks exactly as deep as its caller asks.
+//
+// It accepts what encoding/json accepts, which a fuzz test holds it to, with one difference that is meant: invalid UTF-8 inside
+// of a string and deep nesting are noted ([Scanner.TakeFlaws]) and not refused, so that one such event in a batch does not make
+// its neighbours unreadable.
+package rawjson
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/bits"
+	"unicode/utf8"
+)
+
+// ErrEnd is wrapped by errors that say the document stops before it is complete.
+var ErrEnd = errors.New("unexpected end of JSON")
+
+// A Scanner walks one JSON document. The zero value is ready for [Scanner.Reset].
+//
+// The first error sticks: every later call returns nothing, and [Scanner.Err] returns that error. What a Scanner returns are
+// slices of the document, valid as long as the document is. It may not be used by two goroutines at the same time.
+type Scanner struct {
+	data  []byte
+	pos   int
+	first bool // the innermost open container has yielded nothing yet
+	err   error
+
+	stack []uint64 // for each level that skip is inside of, a bit: 1 is an object, 0 an array
+	level int      // how many containers are open, entered or skipped
+	flaws Flaws
+}
+
+// Flaws are what is legal JSON for the Scanner and still a reason to refuse a value.
+type Flaws struct {
+	NotUTF8 bool // a string held bytes that are not UTF-8
+	Depth   int  // the deepest nesting, counted from the document's outermost container = 1
+}
+
+// Reset starts at the beginning of data, which the Scanner never changes.
+func (s *Scanner) Reset(data []byte) {
+	*s = Scanner{data: data, stack: s.stack[:0]}
+}
+
+// Err is the first error: a description with the byte offset, or nil.
+func (s *Scanner) Err() error { return s.err }
+
+// TakeFlaws returns the flaws seen since the last call, and forgets them.
+func (s *Scanner) TakeFlaws() Flaws {
+	f := s.flaws
+	s.flaws = Flaws{}
+	return f
+}
+
+func (s *Scanner) fail(what string) {
+	if s.err != nil {
+		return
+	}
+	if s.pos >= len(s.data) {
+		s.err = fmt.Errorf("%w: %s at byte %d", ErrEnd, what, len(s.data))
+		return
+	}
+	s.err = fmt.Errorf("%s at byte %d, found %q", what, s.pos, s.data[s.pos])
+}
+
+// space moves to the next byte that is not white space and returns it, 0 at the end.
+func (s *Scanner) space() byte {
+	for s.pos < len(s.data) {
+		c := s.data[s.pos]
+		if c > ' ' || (c != ' ' && c != '\n' && c != '\r' && c != '\t') {
+			return c
+		}
+		s.pos++
+	}
+	return 0
+}
+
+// Peek returns the first byte of the next value ('{', '[', '"', 't', 'f', 'n', '-' or a digit when it is one), 0 at the end.
+func (s *Scanner) Peek() byte {
+	if s.err != nil {
+		return 0
+	}
+	return s.space()
+}
+
+// Enter goes into the container that comes next: open is '{' or '['. It is an error when something else comes.
+func (s *Scanner) Enter(open byte) bool {
+	if s.err != nil {
+		return false
+	}
+	if s.space() != open {
+		if open == '{' {
+			s.fail("expected an object")
+		} else {
+			s.fail("expected an array")
+		}
+		return false
+	}
+	s.pos++
+	s.deeper()
+	s.first = true
+	return true
+}
+
+func (s *Scanner) deeper() {
+	s.level++
+	s.flaws.Depth = max(s.flaws.Depth, s.level)
+}
+
+// Field goes to the next field of the object that was entered last and returns its key, unescaped. ok is false behind the last
+// one: the object is closed then. The caller must consume the value, by [Scanner.Value] or [Scanner.Enter], before the next call.
+func (s *Scanner) Field() (key []byte, ok bool) {
+	if !s.next('}') {
+		return nil, false
+	}
+	if s.space() != '"' {
+		s.fail("expected a key in quotes")
+		return nil, false
+	}
+	start := s.pos + 1
+	escaped := s.string()
+	if s.err != nil {
+		return nil, false
+	}
+	key = s.data[start : s.pos-1]
+	if escaped {
+		key = AppendUnescaped(nil, key)
+	}
+	if s.space() != ':' {
+		s.fail("expected ':' behind a key")
+		return nil, false
+	}
+	s.pos++
+	return key, true
+}
+
+// Elem goes to the next element of the array that was entered last; false behind the last one. As with [Scanner.Field], the
+// caller consumes the value.
+func (s *Scanner) Elem() bool { return s.next(']') }
+
+func (s *Scanner) next(end byte) bool {
+	if s.err != nil {
+		return false
+	}
+	c := s.space()
+	if c == end {
+		s.pos++
+		s.level--
+		s.first = false
+		return false
+	}
+	if s.first {
+		s.first = false
+		if s.pos >= len(s.data) {
+			s.fail("expected a value")
+			return false
+		}
+		return true
+	}
+	if c != ',' {
+		s.fail("expected ',' or '" + string(end) + "'")
+		return false
+	}
+	s.pos++
+	return true
+}
+
+// Value passes over the next value, checking it, and returns its bytes without the white space around them; nil on an error.
+func (s *Scanner) Value() []byte {
+	if s.err != nil {
+		return nil
+	}
+	s.space()
+	start := s.pos
+	s.skip()
+	if s.err != nil {
+		return nil
+	}
+	s.first = false
+	return s.data[start:s.pos]
+}
+
+// Depth is how many containers have been entered and not left.
+func (s *Scanner) Depth() int { return s.level }
+
+// Offset is where the Scanner stands, in bytes from the beginning of the document.
+func (s *Scanner) Offset() int { return s.pos }
+
+// End checks that nothing but white space is left, and returns the first error of the whole walk.
+func (s *Scanner) End() error {
+	if s.err == nil && s.space() != 0 {
+		s.fail("expected the end of the document")
+	} else if s.err == nil && s.pos < len(s.data) { // a NUL byte
+		s.fail("expected the end of the document")
+	}
+	return s.err
+}
+
+// Valid reports whether data is one JSON value.
+func Valid(data []byte) bool {
+	var s Scanner
+	s.Reset(data)
+	s.Value()
+	return s.End() == nil
+}
+
+// skip passes over one value by a loop and a stack of bits.
+func (s *Scanner) skip() {
+	base := s.level
+value:
+	switch c := s.space(); {
+	case c == '"':
+		s.string()
+	case c == '{':
+		s.pos++
+		s.push(base, true)
+		if s.space() == '}' {
+			s.pos++
+			s.level--
+			goto after
+		}
+		goto key
+	case c == '[':
+		s.pos++
+		s.push(base, false)
+		if s.space() == ']' {
+			s.pos++
+			s.level--
+			goto after
+		}
+		goto value
+	case c == 't':
+		s.literal("true")
+	case c == 'f':
+		s.literal("false")
+	case c == 'n':
+		s.literal("null")
+	case c == '-' || c >= '0' && c <= '9':
+		s.number()
+	default:
+		s.fail("expected a value")
+	}
+after:
+	for {
+		if s.err != nil || s.level == base {
+			return
+		}
+		c := s.space()
+		if s.inObject(base) {
+			if c == ',' {
+				s.pos++
+				goto key
+			}
+			if c != '}' {
+				s.fail("expected ',' or '}'")
+				return
+			}
+		} else {
+			if c == ',' {
+				s.pos++
+				goto value
+			}
+			if c != ']' {
+				s.fail("expected ',' or ']'")
+				return
+			}
+		}
+		s.pos++
+		s.level--
+	}
+key:
+	if s.space() != '"' {
+		s.fail("expected a key in quotes")
+		return
+	}
+	s.string()
+	if s.err != nil {
+		return
+	}
+	if s.space() != ':' {
+		s.fail("expected ':' behind a key")
+		return
+	}
+	s.pos++
+	goto value
+}
+
+func (s *Scanner) push(base int, object bool) {
+	n := s.level - base
+	s.deeper()
+	if n/64 == len(s.stack) {
+		s.stack = append(s.stack, 0)
+	}
+	if object {
+		s.stack[n/64] |= 1 << (n % 64)
+	} else {
+		s.stack[n/64] &^= 1 << (n % 64)
+	}
+}
+
+func (s *Scanner) inObject(base int) bool {
+	n := s.level - base - 1
+	return s.stack[n/64]&(1<<(n%64)) != 0
+}
+
+func (s *Scanner) literal(word string) {
+	if len(s.data)-s.pos < len(word) {
+		s.pos = len(s.data)
+		s.fail("expected " + word)
+		return
+	}
+	if string(s.data[s.pos:s.pos+len(word)]) != word {
+		s.fail("expected " + word)
+		return
+	}
+	s.pos += len(word)
+}
+
+func (s *Scanner) digits() {
+	start := s.pos
+	for s.pos < len(s.data) && s.data[s.pos] >= '0' && s.data[s.pos] <= '9' {
+		s.pos++
+	}
+	if s.pos == start {
+		s.fail("expected a digit")
+	}
+}
+
+func (s *Scanner) number() {
+	if s.data[s.pos] == '-' {
+		s.pos++
+	}
+	if s.pos < len(s.data) && s.data[s.pos] == '0' {
+		s.pos++
+	} else {
+		s.digits()
+	}
+	if s.err == nil && s.pos < len(s.data) && s.data[s.pos] == '.' {
+		s.pos++
+		s.digits()
+	}
+	if s.err == nil && s.pos < len(s.data) && (s.data[s.pos] == 'e' || s.data[s.pos] == 'E') {
+		s.pos++
+		if s.pos < len(s.data) && (s.data[s.pos] == '+' || s.data[s.pos] == '-') {
+			s.pos++
+		}
+		s.digits()
+	}
+}
+
+const (
+	lows  = 0x0101010101010101
+	highs = 0x8080808080808080
+)
+
+// plain returns how many of the first bytes of data need no look: neither a quote, nor a backslash, nor a control character,
+// nor outside of ASCII. It looks at eight bytes at a time: most of an event is text.
+func plain(data []byte) int {
+	n := 0
+	for ; len(data)-n >= 8; n += 8 {
+		x := binary.LittleEndian.Uint64(data[n:])
+		quote := x ^ (lows * '"')
+		slash := x ^ (lows * '\\')
+		found := ((quote-lows)&^quote | (slash-lows)&^slash | (x-lows*0x20)&^x | x) & highs
+		if found != 0 {
+			return n + bits.TrailingZeros64(found)/8
+		}
+	}
+	for n < len(data) {
+		if c := data[n]; c == '"' || c == '\\' || c < 0x20 || c >= utf8.RuneSelf {
+			break
+		}
+		n++
+	}
+	return n
+}
+
+// string passes over the string at pos and tells whether it has escapes.
+func (s *Scanner) string() (escaped bool) {
+	s.pos++
+	for {
+		s.pos += plain(s.data[s.pos:])
+		if s.pos >= len(s.data) {
+			s.fail("expected '\"'")
+			return escaped
+		}
+		switch c := s.data[s.pos]; {
+		case c == '"':
+			s.pos++
+			return escaped
+		case c == '\\':
+			escaped = true
+			if !s.escape() {
+				return escaped
+			}
+		case c < 0x20:
+			s.fail("expected no control character in a string")
+			return escaped
+		default:
+			r, size := utf8.DecodeRune(s.data[s.pos:])
+			if r == utf8.RuneError && size == 1 {
+				s.flaws.NotUTF8 = true
+			}
+			s.pos += size
+		}
+	}
+}
+
+func (s *Scanner) escape() bool {
+	s.pos++
+	if s.pos >= len(s.data) {
+		s.fail("expected an escape")
+		return false
+	}
+	switch s.data[s.pos] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		s.pos++
+		return true
+	case 'u':
+		s.pos++
+		for range 4 {
+			if s.pos >= len(s.data) || unhex(s.data[s.pos]) < 0 {
+				s.fail("expected four hexadecimal digits")
+				return false
+			}
+			s.pos++
+		}
+		return true
+	}
+	s.fail("expected an escape")
+	return false
+}

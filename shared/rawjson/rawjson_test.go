@@ -1,0 +1,159 @@
+package rawjson
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+var documents = []string{
+	`{}`, `[]`, `null`, `true`, `false`, `0`, `-0`, `-1.5e+10`, `1E9`, `""`, `"a"`, ` { "a" : [ 1 , {"b":null} ] } `,
+	`{"a":{"b":{"c":[[],{},[{}]]}}}`, `"\u00e9\ud83d\ude00\ud800\n\/\\\""`, `"` + strings.Repeat("long text ", 20) + `é` + strings.Repeat("x", 9) + `"`,
+	"\"\xff\"", "\"\x01\"", `"\x"`, `"\u12g4"`, `"`, `{`, `[`, `[1,]`, `{,}`, `{"a"}`, `{"a":}`, `{"a":1,}`, `{1:2}`, `01`, `1.`, `.1`, `1e`, `-`, `+1`, `tru`, `nulll`,
+	`[1 2]`, `{"a":1 "b":2}`, `1 2`, ``, ` `, `]`, `}`, `[}`, `{]`, `{"a":1]`, `[1}`, "[1]\x00", "\xef\xbb\xbf{}", `{"type":"a","type":"b"}`,
+	strings.Repeat("[", 200) + strings.Repeat("]", 200), strings.Repeat(`{"a":[`, 70) + strings.Repeat("]}", 70),
+}
+
+func TestAcceptsExactlyWhatEncodingJSONAccepts(t *testing.T) {
+	for _, doc := range documents {
+		if got, want := Valid([]byte(doc)), json.Valid([]byte(doc)); got != want {
+			t.Errorf("Valid(%q) = %v, encoding/json says %v", doc, got, want)
+		}
+	}
+}
+
+// walk reads a document through Enter, Field and Elem down to the given depth and by Value below it.
+func walk(s *Scanner, depth int) (values int) {
+	switch {
+	case depth > 0 && s.Peek() == '{':
+		s.Enter('{')
+		for {
+			if _, ok := s.Field(); !ok {
+				return values + 1
+			}
+			values += walk(s, depth-1)
+		}
+	case depth > 0 && s.Peek() == '[':
+		s.Enter('[')
+		for s.Elem() {
+			values += walk(s, depth-1)
+		}
+		return values + 1
+	}
+	s.Value()
+	return 1
+}
+
+func FuzzScanner(f *testing.F) {
+	for _, doc := range documents {
+		f.Add([]byte(doc), 3)
+	}
+	f.Fuzz(func(t *testing.T, doc []byte, depth int) {
+		want := json.Valid(doc)
+		if len(doc) > 9000 { // encoding/json refuses more than 10,000 levels; we do not
+			return
+		}
+		if got := Valid(doc); got != want {
+			t.Fatalf("Valid(%q) = %v, encoding/json says %v", doc, got, want)
+		}
+		var s Scanner
+		s.Reset(doc)
+		walk(&s, depth%10)
+		if got := s.End() == nil; got != want {
+			t.Fatalf("walking %d levels of %q: %v, encoding/json says valid: %v", depth%10, doc, s.Err(), want)
+		}
+		if f := s.TakeFlaws(); want && f.NotUTF8 != !utf8.Valid(doc) {
+			t.Fatalf("NotUTF8 = %v for %q", f.NotUTF8, doc)
+		}
+		var text string
+		if want && doc[0] == '"' && json.Unmarshal(doc, &text) == nil && utf8.Valid(doc) {
+			s.Reset(doc)
+			if got := string(Unquote(nil, s.Value())); got != text {
+				t.Fatalf("Unquote(%q) = %q, encoding/json says %q", doc, got, text)
+			}
+		}
+	})
+}
+
+func FuzzQuoted(f *testing.F) {
+	f.Add("plain")
+	f.Add("quote \" slash \\ control \x01\n non-UTF-8 \xff é 😀")
+	f.Fuzz(func(t *testing.T, text string) {
+		quoted := AppendQuoted(nil, text)
+		var back string
+		if err := json.Unmarshal(quoted, &back); err != nil {
+			t.Fatalf("AppendQuoted(%q) = %q: %v", text, quoted, err)
+		}
+		if want := strings.ToValidUTF8(text, "\ufffd"); utf8.ValidString(text) && back != want {
+			t.Fatalf("AppendQuoted(%q) reads as %q", text, back)
+		}
+	})
+}
+
+func TestFieldsComeUnescapedAndInOrder(t *testing.T) {
+	var s Scanner
+	s.Reset([]byte(` {"a": 1, "\u0062":[2, {"x":3}] , "c" : "d"} `))
+	var got []string
+	for s.Enter('{'); ; {
+		key, ok := s.Field()
+		if !ok {
+			break
+		}
+		got = append(got, string(key)+"="+string(s.Value()))
+	}
+	if err := s.End(); err != nil {
+		t.Fatal(err)
+	}
+	if want := `a=1|b=[2, {"x":3}]|c="d"`; strings.Join(got, "|") != want {
+		t.Errorf("got %s, want %s", strings.Join(got, "|"), want)
+	}
+}
+
+func TestAHundredThousandLevelsAreCountedAndCostNoStack(t *testing.T) {
+	const depth = 100_000
+	var s Scanner
+	s.Reset([]byte(strings.Repeat("[", depth) + strings.Repeat("]", depth)))
+	s.Value()
+	if err := s.End(); err != nil {
+		t.Fatal(err)
+	}
+	if f := s.TakeFlaws(); f.Depth != depth {
+		t.Errorf("depth %d, want %d", f.Depth, depth)
+	}
+}
+
+func TestACutDocumentIsErrEnd(t *testing.T) {
+	doc := `{"a":[1,"text",true,{"b":-1.5e3}]}`
+	for n := 1; n < len(doc); n++ {
+		var s Scanner
+		s.Reset([]byte(doc[:n]))
+		s.Value()
+		if err := s.End(); !errors.Is(err, ErrEnd) {
+			t.Errorf("%q: error %v, want ErrEnd", doc[:n], err)
+		}
+	}
+}
+
+func BenchmarkScanner(b *testing.B) {
+	doc := []byte(`{"type":"track","event":"Run Started","userId":"user-1234567","properties":{` + strings.Repeat(`"some_property":"a value of some length","n":12345.678,`, 14) + `"last":null}}`)
+	b.Run("rawjson", func(b *testing.B) {
+		b.SetBytes(int64(len(doc)))
+		b.ReportAllocs()
+		var s Scanner
+		for b.Loop() {
+			s.Reset(doc)
+			walk(&s, 1)
+			if s.End() != nil {
+				b.Fatal(s.Err())
+			}
+		}
+	})
+	b.Run("encoding/json.Valid", func(b *testing.B) {
+		b.SetBytes(int64(len(doc)))
+		for b.Loop() {
+			json.Valid(doc)
+		}
+	})
+}
