@@ -1,0 +1,67 @@
+package envelope
+
+import (
+	"bytes"
+	"unicode/utf8"
+
+	"github.com/spillwayhq/spillway/shared/segment"
+)
+
+// A Packed is a body that is ready to be sent, with what its attributes say.
+type Packed struct {
+	Body   string
+	Zstd   bool
+	Events int
+	Origin segment.Origin
+}
+
+// A Packer fills messages with events of one header, each message with as much as one batch to Segment may hold. The worst
+// case, events that do not compress and can't stay plain, makes 667 KB of it: below what SQS takes. It may not be used by two
+// goroutines at the same time.
+type Packer struct {
+	header     Header
+	compressor *Compressor
+	room       int // bytes of events with their commas
+	events     [][]byte
+	size       int
+	plain      []byte
+}
+
+// NewPacker makes a Packer for one header.
+func NewPacker(h Header, c *Compressor) *Packer {
+	return &Packer{header: h, compressor: c, room: segment.Room(segment.Overhead(h.WriteKey, h.Context, h.Integrations))}
+}
+
+// Fits reports whether an event of n bytes can be added. An empty Packer takes any event, so that one that is too large still
+// reaches the dead letters and not nowhere.
+func (p *Packer) Fits(n int) bool {
+	return len(p.events) == 0 || len(p.events) < segment.MaxBatchEvents && p.size+n+1 <= p.room
+}
+
+// Add takes an event, which must stay unchanged until Pack. Call Fits first.
+func (p *Packer) Add(event []byte) {
+	p.events = append(p.events, event)
+	p.size += len(event) + 1
+}
+
+// Len is the number of events that wait.
+func (p *Packer) Len() int { return len(p.events) }
+
+// Pack returns the events that wait as one message and empties the Packer. What compression does not make shorter, a single
+// event mostly, stays plain JSON if SQS takes it so.
+func (p *Packer) Pack() Packed {
+	p.plain = AppendJSON(p.plain[:0], p.header, p.events...)
+	packed := Packed{Body: p.compressor.Compress(p.plain), Zstd: true, Events: len(p.events), Origin: p.header.Origin}
+	if len(p.plain) <= len(packed.Body) && legal(p.plain) {
+		packed.Body, packed.Zstd = string(p.plain), false
+	}
+	clear(p.events)
+	p.events, p.size = p.events[:0], 0
+	return packed
+}
+
+// legal reports whether SQS takes plain JSON as a body: XML text only (SQS API reference, SendMessage). JSON has no control
+// characters but white space, so what is left to look for is bytes that are not UTF-8, and U+FFFE and U+FFFF.
+func legal(plain []byte) bool {
+	return utf8.Valid(plain) && !bytes.Contains(plain, []byte("\ufffe")) && !bytes.Contains(plain, []byte("\uffff"))
+}
