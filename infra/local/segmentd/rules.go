@@ -1,0 +1,135 @@
+package segmentd
+
+// Codes of the rejections that Segment makes after its 200. The first group is Segment's own (its documentation of event
+// delivery); the second is ours, for what Segment drops without a published code.
+const (
+	codeEmptyBatch          = "empty_batch"
+	codeNoUserAnonID        = "no_user_anon_id"
+	codeEventNotDefined     = "event_not_defined"
+	codeEventNotString      = "event_not_string"
+	codePropertiesNotObject = "properties_not_object"
+	codeTraitsNotObject     = "traits_not_object"
+	codeNameNotString       = "name_not_string"
+	codeCategoryNotString   = "category_not_string"
+	codeIDRequired          = "id_required"
+	codeIDNotString         = "id_not_string"
+
+	codeTooManyEvents   = "too_many_events"   // a batch of more than 2,500: every event of it
+	codeNotObject       = "event_not_object"  // an element of the batch that is no object
+	codeTypeNotKnown    = "type_not_known"    // none of the six types
+	codeNoWriteKey      = "no_write_key"      // neither in the header nor in the body
+	codeUnknownWriteKey = "unknown_write_key" // a key that Options.WriteKeys lacks
+)
+
+// fields are the values of an event that the rules look at.
+type fields struct {
+	typ, event, name, category  value
+	userID, anonymousID         value
+	groupID, previousID         value
+	properties, traits          value
+	messageID, writeKey, sentAt value
+}
+
+func (f *fields) set(key string, v value) {
+	switch key {
+	case "type":
+		f.typ = v
+	case "event":
+		f.event = v
+	case "name":
+		f.name = v
+	case "category":
+		f.category = v
+	case "userId":
+		f.userID = v
+	case "anonymousId":
+		f.anonymousID = v
+	case "groupId":
+		f.groupID = v
+	case "previousId":
+		f.previousID = v
+	case "properties":
+		f.properties = v
+	case "traits":
+		f.traits = v
+	case "messageId":
+		f.messageID = v
+	case "writeKey":
+		f.writeKey = v
+	case "sentAt":
+		f.sentAt = v
+	}
+}
+
+// check returns the code of the first rule that an event of that type breaks, or "".
+func (f *fields) check(typ string) string {
+	switch typ {
+	case "track":
+		return first(f.identity(), f.eventName(), notObject(f.properties, codePropertiesNotObject))
+	case "identify":
+		return first(f.identity(), notObject(f.traits, codeTraitsNotObject))
+	case "page", "screen":
+		return first(f.identity(), notString(f.name, codeNameNotString),
+			notString(f.category, codeCategoryNotString), notObject(f.properties, codePropertiesNotObject))
+	case "group":
+		return first(f.identity(), requiredID(f.groupID), notObject(f.traits, codeTraitsNotObject))
+	case "alias":
+		return first(requiredID(f.previousID), requiredID(f.userID))
+	}
+	return codeTypeNotKnown
+}
+
+// identity wants a userId or an anonymousId. A number is taken: SDKs of typeless languages send them, and Segment
+// makes strings of them.
+func (f *fields) identity() string {
+	if identifies(f.userID) || identifies(f.anonymousID) {
+		return ""
+	}
+	return codeNoUserAnonID
+}
+
+func identifies(v value) bool { return v.isNumber() || v.isString() && !v.isEmpty() }
+
+func (f *fields) eventName() string {
+	switch {
+	case f.event.isEmpty():
+		return codeEventNotDefined
+	case !f.event.isString():
+		return codeEventNotString
+	}
+	return ""
+}
+
+func requiredID(v value) string {
+	switch {
+	case v.isEmpty():
+		return codeIDRequired
+	case !v.isString():
+		return codeIDNotString
+	}
+	return ""
+}
+
+func notObject(v value, code string) string {
+	if v.null() || v.isObject() {
+		return ""
+	}
+	return code
+}
+
+func notString(v value, code string) string {
+	if v.null() || v.isString() {
+		return ""
+	}
+	return code
+}
+
+// first returns the first string that is not empty.
+func first(of ...string) string {
+	for _, s := range of {
+		if s != "" {
+			return s
+		}
+	}
+	return ""
+}

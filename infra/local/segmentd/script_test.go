@@ -1,0 +1,103 @@
+package segmentd
+
+import (
+	"encoding/json"
+	"math"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestAScriptIsTheSameAfterJSON(t *testing.T) {
+	script := Script{Seed: 7, Rules: []Rule{
+		{Match: Match{Path: "/v1/batch", WriteKey: "k", MessageID: "m"}, Status: 400, Accept: true},
+		{From: Moment{After: 10 * time.Second}, Until: Moment{At: time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)}, Fault: FaultReset, Times: 3, Percent: 12.5},
+		{Latency: Duration(50 * time.Millisecond), Jitter: Duration(time.Second), Statuses: []int{500, 200}},
+		{EventsPerSecond: 100, RetryAfter: Duration(time.Minute), RetryAfterDate: true},
+		{Fault: FaultSlowBody, Over: Duration(2 * time.Second), Status: 503},
+	}}
+	text, err := json.Marshal(script)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := readScript(strings.NewReader(string(text)))
+	if err != nil || !reflect.DeepEqual(got, script) {
+		t.Errorf("%v\n got %+v\nwant %+v\nJSON %s", err, got, script, text)
+	}
+	if err := New(Options{}).SetScript(got); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAnEmptyRuleIsWrittenWithoutItsEmptyFields(t *testing.T) {
+	text, err := json.Marshal(Script{Rules: []Rule{{Latency: Duration(time.Second)}}})
+	if want := `{"rules":[{"latency":"1s"}]}`; err != nil || string(text) != want {
+		t.Errorf("%v, got %s, want %s", err, text, want)
+	}
+}
+
+func TestAnUnusableScriptIsRefusedWithWhatToWrite(t *testing.T) {
+	for _, tc := range []struct{ script, want string }{
+		{`{"rules":[{}]}`, "rule 1: it does nothing"},
+		{`{"rules":[{"status":500},{"status":99}]}`, "rule 2: status 99: write one from 200 to 599"},
+		{`{"rules":[{"statuses":[500,600]}]}`, "status 600"},
+		{`{"rules":[{"statuses":[500,0]}]}`, "statuses[1] is 0"},
+		{`{"rules":[{"status":500,"statuses":[500]}]}`, "only one of"},
+		{`{"rules":[{"fault":"explode"}]}`, `fault "explode": write reset`},
+		{`{"rules":[{"fault":"reset","status":500}]}`, "has no status of its own"},
+		{`{"rules":[{"fault":"slow_body"}]}`, "belong together"},
+		{`{"rules":[{"status":500,"over":"1s"}]}`, "belong together"},
+		{`{"rules":[{"status":500,"percent":101}]}`, "percent is 101"},
+		{`{"rules":[{"status":500,"times":-1}]}`, "times is -1"},
+		{`{"rules":[{"eventsPerSecond":-1}]}`, "eventsPerSecond is -1"},
+		{`{"rules":[{"latency":"-1s"}]}`, "latency is -1s"},
+		{`{"rules":[{"latency":"2000000h"}]}`, "latency is"},
+		{`{"rules":[{"status":429,"retryAfter":"1.5s"}]}`, "whole seconds"},
+		{`{"rules":[{"status":429,"retryAfterDate":true}]}`, "retryAfterDate without retryAfter"},
+		{`{"rules":[{"status":500,"from":"10s","until":"5s"}]}`, "until (5s) is not after from (10s)"},
+		{`{"rules":[{"status":500,"from":"2026-11-23T10:00:00Z","until":"2026-11-23T09:00:00Z"}]}`, "is not after from"},
+		{`{"rules":[{"latency":"soon"}]}`, `"soon" is no duration`},
+		{`{"rules":[{"latency":50}]}`, "latency"},
+		{`{"rules":[{"status":500,"until":"tomorrow"}]}`, `"tomorrow" is no moment`},
+		{`{"rules":[{"statos":500}]}`, "statos"},
+		{`{"rules":[]} {}`, "more after"},
+		{`[]`, "read script"},
+		{``, "read script"},
+	} {
+		script, err := readScript(strings.NewReader(tc.script))
+		if err == nil {
+			err = New(Options{}).SetScript(script)
+		}
+		if err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: %v, want %q", tc.script, err, tc.want)
+		}
+	}
+	if err := New(Options{}).SetScript(Script{Rules: []Rule{{Status: 500, Percent: math.NaN()}}}); err == nil {
+		t.Error("a share that is no number was taken")
+	}
+}
+
+func TestAllMistakesAreNamedAndTheOldScriptStays(t *testing.T) {
+	s := New(Options{})
+	setScript(t, s, Rule{Status: 503})
+	err := s.SetScript(Script{Rules: []Rule{{Status: 1}, {Times: -1, Status: 2}}})
+	for _, want := range []string{"rule 1: status 1", "rule 2: times is -1", "rule 2: status 2"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v lacks %q", err, want)
+		}
+	}
+	wantStatus(t, post(t, s, "/v1/batch", tracks(1)), 503)
+}
+
+func TestWhatScriptReturnsIsACopy(t *testing.T) {
+	s := New(Options{})
+	mine := []int{500}
+	setScript(t, s, Rule{Statuses: mine})
+	mine[0] = 501
+	s.Script().Rules[0].Statuses[0] = 502
+	wantStatus(t, post(t, s, "/v1/batch", tracks(1)), 500)
+	if got := New(Options{}).Script(); got.Rules == nil || len(got.Rules) != 0 {
+		t.Errorf("a normal server has the script %+v", got)
+	}
+}
