@@ -1,0 +1,150 @@
+package lambda
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+const (
+	// longPoll is how long a poller waits at an empty queue (SQS's maximum).
+	longPoll = 20 * time.Second
+
+	// receiveMax is SQS's maximum of messages a call.
+	receiveMax = 10
+
+	// shortPoll spaces the calls of a batch's window when the queue answers "nothing" before the wait is over, as one that
+	// knows whole seconds only does at the window's end.
+	shortPoll = 50 * time.Millisecond
+)
+
+// batch is what one invocation is made of. The bodies are in the payload only.
+type batch struct {
+	payload *payload
+	ids     []string
+	handles []string
+}
+
+// poller makes batches, one after the other. It belongs to one goroutine.
+type poller struct {
+	m     *EventSourceMapping
+	carry []Message // received, but the batch before had no place for them
+	full  bool      // the last receive brought as many as it asked for
+	load  bool      // as pollers counts it
+
+	receiveErrors int // in a row
+	pauses        int // in a row
+}
+
+// collect makes the next batch: it is closed when it is full by count or by payload, when its window is over, or when ctx is
+// done. It returns nil when there is nothing to invoke and the poller has to end.
+func (p *poller) collect(ctx context.Context) *batch {
+	var b *batch
+	var closes time.Time
+	for {
+		if len(p.carry) > 0 {
+			if b == nil {
+				b = p.begin()
+				closes = time.Now().Add(p.m.config.MaximumBatchingWindow)
+			}
+			p.carry = p.add(b, p.carry)
+			if len(b.ids) == 0 {
+				p.drop()
+				b = nil
+				continue
+			}
+			if len(p.carry) > 0 {
+				return b
+			}
+		}
+		wait := longPoll
+		if b != nil {
+			wait = min(wait, time.Until(closes))
+			if wait <= 0 || len(b.ids) == p.m.config.BatchSize {
+				return b
+			}
+		}
+		if ctx.Err() != nil {
+			return b
+		}
+		if !p.receive(ctx, b, wait) {
+			return b
+		}
+	}
+}
+
+// receive makes one call and leaves what came in carry. It returns false when the poller has to stop receiving: with a batch,
+// to invoke what it has; without one, to end.
+func (p *poller) receive(ctx context.Context, b *batch, wait time.Duration) bool {
+	most := min(receiveMax, p.m.config.BatchSize)
+	if b != nil {
+		most = min(receiveMax, p.m.config.BatchSize-len(b.ids))
+	}
+	asked := time.Now()
+	messages, err := p.m.config.Queue.Receive(ctx, most, wait)
+	if err != nil {
+		if ctx.Err() != nil {
+			return false
+		}
+		p.receiveErrors++
+		p.full = false
+		p.m.pollers.loaded(&p.load, false)
+		p.m.log.Warn("receiving failed, trying again", "error", err, "failures", p.receiveErrors)
+		return b == nil && sleep(ctx, backoff(p.receiveErrors, receiveBase, receiveLimit, rand.Float64()))
+	}
+	p.receiveErrors = 0
+	p.m.counts.received.Add(int64(len(messages)))
+	p.full = len(messages) >= most
+	p.m.pollers.loaded(&p.load, p.full)
+	p.carry = messages
+	if len(messages) > 0 {
+		return true
+	}
+	rest := wait - time.Since(asked)
+	if b == nil && rest < time.Second && p.m.pollers.retire() {
+		return false
+	}
+	if rest > 0 {
+		sleep(ctx, min(rest, shortPoll))
+	}
+	return true
+}
+
+func (p *poller) begin() *batch {
+	var buf []byte
+	if reused, ok := p.m.buffers.Get().(*[]byte); ok {
+		buf = *reused
+	}
+	return &batch{payload: newPayload(buf, p.m.limit, p.m.tail)}
+}
+
+// add encodes messages while there is place, and returns the others. What is encoded is let go of.
+func (p *poller) add(b *batch, messages []Message) []Message {
+	for i := range messages {
+		if len(b.ids) == p.m.config.BatchSize || !b.payload.add(&messages[i]) {
+			return messages[i:]
+		}
+		b.ids = append(b.ids, messages[i].MessageID)
+		b.handles = append(b.handles, messages[i].ReceiptHandle)
+		messages[i] = Message{}
+	}
+	return nil
+}
+
+// drop leaves a message in the queue that no invocation can hold: it is never deleted, and so becomes a dead letter where the
+// queue has a redrive policy. SQS's own limit of 1 MiB makes this impossible there.
+func (p *poller) drop() {
+	p.m.counts.messagesFailed.Add(1)
+	p.m.log.Error("a message alone is larger than an invocation's payload: it stays in the queue", "messageId", p.carry[0].MessageID, "bytes", len(p.carry[0].Body))
+	p.carry = p.carry[1:]
+}
+
+// backOff slows the poller down after a batch, for longer each time in a row.
+func (p *poller) backOff(ctx context.Context, why pause) {
+	if why == noPause {
+		p.pauses = 0
+		return
+	}
+	p.pauses++
+	sleep(ctx, backoff(p.pauses, pauseBase, pauseLimit, rand.Float64()))
+}

@@ -1,0 +1,217 @@
+package lambda
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+)
+
+const (
+	// shutdownGrace is how long a function has between SIGTERM and SIGKILL (Lambda developer guide, execution environment
+	// lifecycle: 500 ms with an internal extension, which is how SIGTERM reaches a function at all).
+	shutdownGrace = 500 * time.Millisecond
+
+	// pipeGrace bounds the wait for output that a grandchild keeps open after its parent's end.
+	pipeGrace = time.Second
+)
+
+// ProcessConfig says which binary to run, and how.
+type ProcessConfig struct {
+	Path    string        // of the binary, built for this machine with -tags lambda.norpc
+	Env     []string      // NAME=value, added to what Lambda sets; the parent's environment is not inherited, except for PATH
+	Output  io.Writer     // gets stdout and stderr, one Write at a time; nil discards them
+	OnStart func(pid int) // is told of each process that was started, before its init is over; may be nil; may be called concurrently
+}
+
+// Process makes environments that each run a process of their own and speak the Lambda Runtime API with it, so that the binary
+// which is deployed can be tested, killed included. A process that ends is never restarted: its environment ends with it. A
+// process whose parent dies loses its Runtime API and ends by itself.
+func Process(config ProcessConfig) EnvironmentFactory {
+	output := io.Discard
+	if config.Output != nil {
+		output = &lockedWriter{w: config.Output}
+	}
+	return func(ctx context.Context, info FunctionInfo) (Environment, error) {
+		return startProcess(ctx, config, output, info)
+	}
+}
+
+type process struct {
+	api    *runtimeAPI
+	cmd    *exec.Cmd
+	exited chan struct{}
+	cause  error // of the exit; to be read after exited is closed
+}
+
+// startProcess starts the binary and waits until its init is over, which is when it asks for its first invocation.
+func startProcess(ctx context.Context, config ProcessConfig, output io.Writer, info FunctionInfo) (*process, error) {
+	path, err := filepath.Abs(config.Path)
+	if err != nil {
+		return nil, fmt.Errorf("find the function's binary %s: %w", config.Path, err)
+	}
+	api, err := serveRuntimeAPI()
+	if err != nil {
+		return nil, err
+	}
+	p := &process{api: api, cmd: exec.Command(path), exited: make(chan struct{})}
+	p.cmd.Dir = filepath.Dir(path)
+	p.cmd.Env = append(lambdaEnv(info, api.address, p.cmd.Dir), config.Env...)
+	p.cmd.Stdout, p.cmd.Stderr = output, output
+	p.cmd.WaitDelay = pipeGrace
+	ownGroup(p.cmd)
+	if err := p.cmd.Start(); err != nil {
+		api.close()
+		return nil, fmt.Errorf("start the function's binary (built with -tags lambda.norpc?): %w", err)
+	}
+	go func() {
+		p.cause = p.cmd.Wait()
+		close(p.exited)
+	}()
+	if config.OnStart != nil {
+		config.OnStart(p.PID())
+	}
+	select {
+	case <-api.ready:
+		return p, nil
+	case failure := <-api.initFailed:
+		err = failure
+	case <-p.exited:
+		err = fmt.Errorf("Runtime.ExitError: the process ended in its init: %w", orExit0(p.cause))
+		select {
+		case failure := <-api.initFailed: // it said why before it ended
+			err = failure
+		default:
+		}
+	case <-ctx.Done():
+		err = fmt.Errorf("Sandbox.Timedout: the process asked for no invocation within the time for the init: %w", ctx.Err())
+	}
+	p.Close()
+	return nil, err
+}
+
+func orExit0(err error) error {
+	if err == nil {
+		return errors.New("exit status 0")
+	}
+	return err
+}
+
+// PID is the process's id.
+func (p *process) PID() int { return p.cmd.Process.Pid }
+
+// Invoke hands the invocation to the process when it asks for one. The invocation is over when the process asks for the next,
+// as on Lambda; one that answers and then dies has failed.
+func (p *process) Invoke(ctx context.Context, invocation Invocation) ([]byte, error) {
+	d := &delivery{Invocation: invocation, result: make(chan answer, 1), written: make(chan struct{})}
+	d.deadline, _ = ctx.Deadline()
+	select {
+	case <-p.exited: // first: its last question may still seem to wait
+		return nil, ErrEnvironmentGone
+	default:
+	}
+	select {
+	case <-p.api.asked: // a question asked twice ends no invocation
+	default:
+	}
+	select {
+	case p.api.pending <- d:
+	case <-p.exited:
+		return nil, ErrEnvironmentGone
+	case <-ctx.Done():
+		p.kill()
+		return nil, ctx.Err()
+	}
+	var a answer
+	select {
+	case a = <-d.result:
+	case <-p.exited:
+		return nil, p.exit(d)
+	case <-ctx.Done():
+		p.kill()
+		return nil, ctx.Err()
+	}
+	for _, done := range []<-chan struct{}{p.api.asked, d.written} {
+		select {
+		case <-done:
+		case <-p.exited:
+			d.result <- a
+			return nil, p.exit(d)
+		case <-ctx.Done():
+			p.kill()
+			return nil, ctx.Err()
+		}
+	}
+	return a.response, a.err
+}
+
+// exit is the error of an invocation whose process has ended: what the process said, if it said what was wrong (aws-lambda-go
+// reports a panic, then exits).
+func (p *process) exit(d *delivery) error {
+	select {
+	case a := <-d.result:
+		var failed *FunctionError
+		if errors.As(a.err, &failed) {
+			failed.Fatal = true
+			return failed
+		}
+	default:
+	}
+	return &ExitError{RequestID: d.RequestID, Cause: p.cause}
+}
+
+// Close ends the process: SIGTERM, and SIGKILL for one that has not ended after 500 ms.
+func (p *process) Close() {
+	terminate(p.cmd)
+	timer := time.NewTimer(shutdownGrace)
+	defer timer.Stop()
+	select {
+	case <-p.exited:
+	case <-timer.C:
+		p.kill()
+		<-p.exited
+	}
+	p.api.close()
+}
+
+func (p *process) kill() { killGroup(p.cmd) }
+
+// lambdaEnv is the environment that Lambda sets (Lambda developer guide, defined runtime environment variables). There are no
+// credentials in it: who needs some adds them.
+func lambdaEnv(info FunctionInfo, address, root string) []string {
+	return []string{
+		"AWS_LAMBDA_RUNTIME_API=" + address,
+		"AWS_LAMBDA_FUNCTION_NAME=" + info.Name,
+		"AWS_LAMBDA_FUNCTION_VERSION=$LATEST",
+		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=" + strconv.Itoa(info.MemoryMB),
+		"AWS_LAMBDA_INITIALIZATION_TYPE=on-demand",
+		"AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/" + info.Name,
+		"AWS_LAMBDA_LOG_STREAM_NAME=local",
+		"AWS_REGION=" + info.Region,
+		"AWS_DEFAULT_REGION=" + info.Region,
+		"_HANDLER=bootstrap",
+		"LAMBDA_TASK_ROOT=" + root,
+		"LAMBDA_RUNTIME_DIR=" + root,
+		"TZ=:UTC",
+		"LANG=en_US.UTF-8",
+		"PATH=" + os.Getenv("PATH"),
+	}
+}
+
+// lockedWriter lets the processes of a function share one writer.
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lockedWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
+}

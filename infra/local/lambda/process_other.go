@@ -1,0 +1,12 @@
+//go:build !unix
+
+package lambda
+
+import "os/exec"
+
+func ownGroup(*exec.Cmd) {}
+
+// terminate ends the process at once where there is no SIGTERM.
+func terminate(cmd *exec.Cmd) { _ = cmd.Process.Kill() }
+
+func killGroup(cmd *exec.Cmd) { _ = cmd.Process.Kill() }

@@ -1,0 +1,8 @@
+package main
+
+import (
+	"os/signal"
+	"syscall"
+)
+
+func ignoreSIGTERM() { signal.Ignore(syscall.SIGTERM) }
