@@ -1,0 +1,107 @@
+package sqs
+
+import "time"
+
+type deleteMessageInput struct {
+	queueURL
+	ReceiptHandle string
+}
+
+func deleteMessage(_ call, q *Queue, in *deleteMessageInput) (any, error) {
+	if in.ReceiptHandle == "" {
+		return nil, errMissingParameter("ReceiptHandle")
+	}
+	h, err := q.parseHandle(in.ReceiptHandle)
+	if err != nil {
+		return nil, err
+	}
+	return nil, q.remove([]handle{h})
+}
+
+// batchID is the answer to an entry of which there is no more to say.
+type batchID struct{ Id string }
+
+type deleteMessageBatchInput struct {
+	queueURL
+	Entries []struct{ Id, ReceiptHandle string }
+}
+
+func deleteMessageBatch(_ call, q *Queue, in *deleteMessageBatchInput) (any, error) {
+	ids := make([]string, len(in.Entries))
+	for i, e := range in.Entries {
+		ids[i] = e.Id
+	}
+	if err := checkBatch("DeleteMessageBatchRequestEntry", ids); err != nil {
+		return nil, err
+	}
+	var out batchOutput[batchID]
+	hs := make([]handle, 0, len(in.Entries))
+	for _, e := range in.Entries {
+		h, err := q.parseHandle(e.ReceiptHandle)
+		if err != nil {
+			out.fail(e.Id, err)
+			continue
+		}
+		hs = append(hs, h)
+		out.Successful = append(out.Successful, batchID{e.Id})
+	}
+	if err := q.remove(hs); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+type changeMessageVisibilityInput struct {
+	queueURL
+	ReceiptHandle     string
+	VisibilityTimeout *int
+}
+
+func changeMessageVisibility(_ call, q *Queue, in *changeMessageVisibilityInput) (any, error) {
+	if in.ReceiptHandle == "" {
+		return nil, errMissingParameter("ReceiptHandle")
+	}
+	if in.VisibilityTimeout == nil {
+		return nil, errMissingParameter("VisibilityTimeout")
+	}
+	return nil, q.changeVisibilityOf(in.ReceiptHandle, *in.VisibilityTimeout)
+}
+
+func (q *Queue) changeVisibilityOf(receiptHandle string, seconds int) error {
+	if err := checkVisibility(seconds); err != nil {
+		return err
+	}
+	h, err := q.parseHandle(receiptHandle)
+	if err != nil {
+		return err
+	}
+	return q.changeVisibility(h, time.Duration(seconds)*time.Second)
+}
+
+type changeMessageVisibilityBatchInput struct {
+	queueURL
+	Entries []struct {
+		Id                string
+		ReceiptHandle     string
+		VisibilityTimeout int
+	}
+}
+
+func changeMessageVisibilityBatch(_ call, q *Queue, in *changeMessageVisibilityBatchInput) (any, error) {
+	ids := make([]string, len(in.Entries))
+	for i, e := range in.Entries {
+		ids[i] = e.Id
+	}
+	if err := checkBatch("ChangeMessageVisibilityBatchRequestEntry", ids); err != nil {
+		return nil, err
+	}
+	var out batchOutput[batchID]
+	for _, e := range in.Entries {
+		if err := q.changeVisibilityOf(e.ReceiptHandle, e.VisibilityTimeout); err != nil {
+			out.fail(e.Id, err)
+			continue
+		}
+		out.Successful = append(out.Successful, batchID{e.Id})
+	}
+	return out, nil
+}

@@ -1,0 +1,162 @@
+package sqs
+
+import (
+	"encoding/hex"
+	"slices"
+	"strings"
+	"time"
+)
+
+type receiveMessageInput struct {
+	queueURL
+	AttributeNames              []string
+	MessageSystemAttributeNames []string
+	MessageAttributeNames       []string
+	MaxNumberOfMessages         *int
+	VisibilityTimeout           *int
+	WaitTimeSeconds             *int
+}
+
+type receivedMessage struct {
+	MessageId              string
+	ReceiptHandle          string
+	MD5OfBody              string
+	Body                   string
+	Attributes             map[string]string         `json:",omitempty"`
+	MD5OfMessageAttributes string                    `json:",omitempty"`
+	MessageAttributes      map[string]attributeValue `json:",omitempty"`
+}
+
+type receiveMessageOutput struct {
+	Messages []receivedMessage `json:",omitempty"`
+}
+
+func (s *Server) receiveMessage(c call, body []byte) (any, func(), error) {
+	var in receiveMessageInput
+	if err := decode(body, &in); err != nil {
+		return nil, nil, err
+	}
+	q, err := s.byURL(in.QueueUrl)
+	if err != nil {
+		return nil, nil, err
+	}
+	limit, wait, visibility, err := in.limits(q.settings.Load())
+	if err != nil {
+		return nil, nil, err
+	}
+	system, err := in.systemFilter()
+	if err != nil {
+		return nil, nil, err
+	}
+	got, err := q.receive(c.ctx, limit, wait, visibility)
+	if err != nil {
+		return nil, nil, err
+	}
+	out := receiveMessageOutput{Messages: make([]receivedMessage, len(got))}
+	fs := make([]*flight, len(got))
+	for i := range got {
+		out.Messages[i] = q.answer(&got[i], system, in.MessageAttributeNames)
+		fs[i] = got[i].flight
+	}
+	return out, func() { q.release(fs) }, nil
+}
+
+// limits checks the numbers and fills in the queue's own.
+func (in *receiveMessageInput) limits(st *settings) (limit int, wait, visibility time.Duration, err error) {
+	limit, wait, visibility = 1, st.wait, st.visibility
+	if n := in.MaxNumberOfMessages; n != nil {
+		if *n < 1 || *n > 10 {
+			return 0, 0, 0, errInvalidParameter("Value %d for parameter MaxNumberOfMessages is invalid. Reason: Must be between 1 and 10, if provided.", *n)
+		}
+		limit = *n
+	}
+	if n := in.WaitTimeSeconds; n != nil {
+		if *n < 0 || *n > maxWait {
+			return 0, 0, 0, errInvalidParameter("Value %d for parameter WaitTimeSeconds is invalid. Reason: Must be >= 0 and <= %d, if provided.", *n, maxWait)
+		}
+		wait = time.Duration(*n) * time.Second
+	}
+	if n := in.VisibilityTimeout; n != nil {
+		if err := checkVisibility(*n); err != nil {
+			return 0, 0, 0, err
+		}
+		visibility = time.Duration(*n) * time.Second
+	}
+	return limit, wait, visibility, nil
+}
+
+func checkVisibility(seconds int) error {
+	if seconds < 0 || seconds > maxVisibility {
+		return errInvalidParameter("Value %d for parameter VisibilityTimeout is invalid. Reason: Must be between 0 and %d, if provided.", seconds, maxVisibility)
+	}
+	return nil
+}
+
+// systemFilter says which system attributes are wanted. The two lists of names
+// are an older and a newer parameter for the same.
+func (in *receiveMessageInput) systemFilter() (func(name string) bool, error) {
+	names := append(slices.Clip(in.AttributeNames), in.MessageSystemAttributeNames...)
+	for _, n := range names {
+		switch n {
+		case "All", "SenderId", "SentTimestamp", "ApproximateReceiveCount", "ApproximateFirstReceiveTimestamp",
+			"SequenceNumber", "MessageDeduplicationId", "MessageGroupId", "AWSTraceHeader", "DeadLetterQueueSourceArn":
+		default:
+			return nil, errInvalidAttributeName(n)
+		}
+	}
+	all := slices.Contains(names, "All")
+	return func(name string) bool { return all || slices.Contains(names, name) }, nil
+}
+
+// answer is the message as far as it was asked for.
+func (q *Queue) answer(r *receipt, system func(string) bool, names []string) receivedMessage {
+	m := receivedMessage{
+		MessageId:     r.letter.id.String(),
+		ReceiptHandle: r.flight.handle(q.id).String(),
+		MD5OfBody:     hex.EncodeToString(r.letter.bodyMD5[:]),
+		Body:          r.letter.body,
+	}
+	q.systemAttributes(r, func(name, value string) {
+		if !system(name) {
+			return
+		}
+		if m.Attributes == nil {
+			m.Attributes = make(map[string]string, 4)
+		}
+		m.Attributes[name] = value
+	})
+	var wanted []named
+	for _, a := range r.letter.attributes {
+		if !wantsAttribute(names, a.name) {
+			continue
+		}
+		wanted = append(wanted, a)
+		v := attributeValue{DataType: a.DataType}
+		if a.binary() {
+			v.BinaryValue = a.BinaryValue
+		} else {
+			v.StringValue = &a.StringValue
+		}
+		if m.MessageAttributes == nil {
+			m.MessageAttributes = make(map[string]attributeValue, len(r.letter.attributes))
+		}
+		m.MessageAttributes[a.name] = v
+	}
+	// As in SQS it covers what is returned: that is what clients verify.
+	m.MD5OfMessageAttributes = attributesMD5(wanted)
+	return m
+}
+
+// wantsAttribute matches a name with MessageAttributeNames: All, .*, a name,
+// or a prefix with .* behind it.
+func wantsAttribute(names []string, name string) bool {
+	for _, n := range names {
+		if n == "All" || n == ".*" || n == name {
+			return true
+		}
+		if prefix, ok := strings.CutSuffix(n, ".*"); ok && strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,213 @@
+package sqs
+
+import (
+	"crypto/md5"
+	"encoding/hex"
+	"strconv"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/google/uuid"
+)
+
+// attributeValue is a message attribute in a request or an answer.
+type attributeValue struct {
+	DataType    string
+	StringValue *string `json:",omitempty"`
+	BinaryValue []byte  `json:",omitempty"` // base64 in JSON
+}
+
+// messageInput is what SendMessage and an entry of SendMessageBatch share.
+type messageInput struct {
+	MessageBody             string
+	DelaySeconds            *int
+	MessageAttributes       map[string]attributeValue
+	MessageSystemAttributes map[string]attributeValue
+	MessageDeduplicationId  string
+	MessageGroupId          string
+}
+
+type sendMessageInput struct {
+	queueURL
+	messageInput
+}
+
+// sentMessage is what the answers of both have in common.
+type sentMessage struct {
+	MD5OfMessageBody             string
+	MD5OfMessageAttributes       string `json:",omitempty"`
+	MD5OfMessageSystemAttributes string `json:",omitempty"`
+	MessageId                    string
+}
+
+func sendMessage(_ call, q *Queue, in *sendMessageInput) (any, error) {
+	if err := q.s.store.disk.room(); err != nil {
+		return nil, err
+	}
+	e, _, err := q.entry(&in.messageInput)
+	if err != nil {
+		return nil, err
+	}
+	if err := q.send([]*entry{e}); err != nil {
+		return nil, err
+	}
+	return e.answer(), nil
+}
+
+// send adds new messages, durably.
+func (q *Queue) send(es []*entry) error {
+	if err := q.add(es, nil, pebble.Sync); err != nil {
+		return err
+	}
+	q.countSent(es)
+	return nil
+}
+
+func (q *Queue) countSent(es []*entry) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, e := range es {
+		q.sent++
+		q.sentEvents += e.events
+	}
+}
+
+// entry checks a message and makes it ready to be added. It returns its size
+// too, which an error leaves at that of the body.
+func (q *Queue) entry(in *messageInput) (*entry, int, error) {
+	size := len(in.MessageBody)
+	if in.MessageBody == "" {
+		return nil, size, errMissingParameter("MessageBody")
+	}
+	st := q.settings.Load()
+	e := &entry{delay: st.delay, events: 1}
+	if d := in.DelaySeconds; d != nil {
+		if *d < 0 || *d > maxDelay {
+			return nil, size, errInvalidParameter("Value %d for parameter DelaySeconds is invalid. Reason: DelaySeconds must be >= 0 and <= %d.", *d, maxDelay)
+		}
+		e.delay = time.Duration(*d) * time.Second
+	}
+	if in.MessageDeduplicationId != "" {
+		return nil, size, errInvalidParameter("Value %s for parameter MessageDeduplicationId is invalid. Reason: The request includes a parameter that is not valid for this queue type.", in.MessageDeduplicationId)
+	}
+	if g := in.MessageGroupId; g != "" && !legalGroupID(g) {
+		return nil, size, errInvalidParameter("Value %s for parameter MessageGroupId is invalid. Reason: MessageGroupId can only include alphanumeric and punctuation characters. 1 to %d in length.", g, maxGroupID)
+	}
+	if n := len(in.MessageAttributes); n > maxAttributes {
+		return nil, size, errInvalidParameter("Number of message attributes [%d] exceeds the allowed maximum [%d].", n, maxAttributes)
+	}
+	for name, v := range in.MessageAttributes {
+		a := named{name, v.attribute()}
+		if err := checkAttribute(name, a.MessageAttribute); err != nil {
+			return nil, size, err
+		}
+		size += attributeBytes(a)
+		e.attributes = append(e.attributes, a)
+		if name == q.s.countAttribute {
+			e.events = eventCount(a.MessageAttribute)
+		}
+	}
+	sortAttributes(e.attributes)
+	if size > st.maxBytes {
+		return nil, size, errInvalidParameter("One or more parameters are invalid. Reason: Message must be shorter than %d bytes.", st.maxBytes)
+	}
+	if err := checkContents(in.MessageBody); err != nil {
+		return nil, size, err
+	}
+	for name, v := range in.MessageSystemAttributes {
+		if name != "AWSTraceHeader" || v.DataType != "String" || v.StringValue == nil || *v.StringValue == "" {
+			return nil, size, errInvalidParameter("Message system attribute name '%s' is invalid or not a non-empty String: only AWSTraceHeader can be sent.", name)
+		}
+		e.trace = *v.StringValue
+	}
+	e.id = uuid.New()
+	e.body = in.MessageBody
+	e.bodyMD5 = md5.Sum([]byte(e.body))
+	e.group = in.MessageGroupId
+	return e, size, nil
+}
+
+func (v attributeValue) attribute() MessageAttribute {
+	a := MessageAttribute{DataType: v.DataType, BinaryValue: v.BinaryValue}
+	if v.StringValue != nil {
+		a.StringValue = *v.StringValue
+	}
+	return a
+}
+
+// maxEventCount bounds what one message can add to the count of events, so
+// that an attribute that lies can't make the sum overflow.
+const maxEventCount = 1_000_000
+
+func eventCount(a MessageAttribute) int64 {
+	if n, err := strconv.ParseInt(a.StringValue, 10, 64); err == nil && n >= 1 && n <= maxEventCount {
+		return n
+	}
+	return 1
+}
+
+func (e *entry) answer() sentMessage {
+	m := sentMessage{
+		MD5OfMessageBody:       hex.EncodeToString(e.bodyMD5[:]),
+		MD5OfMessageAttributes: attributesMD5(e.attributes),
+		MessageId:              e.id.String(),
+	}
+	if e.trace != "" {
+		m.MD5OfMessageSystemAttributes = attributesMD5([]named{
+			{"AWSTraceHeader", MessageAttribute{DataType: "String", StringValue: e.trace}},
+		})
+	}
+	return m
+}
+
+type sendMessageBatchInput struct {
+	queueURL
+	Entries []struct {
+		Id string
+		messageInput
+	}
+}
+
+type sentEntry struct {
+	Id string
+	sentMessage
+}
+
+func sendMessageBatch(_ call, q *Queue, in *sendMessageBatchInput) (any, error) {
+	if err := q.s.store.disk.room(); err != nil {
+		return nil, err
+	}
+	ids := make([]string, len(in.Entries))
+	for i := range in.Entries {
+		ids[i] = in.Entries[i].Id
+	}
+	if err := checkBatch("SendMessageBatchRequestEntry", ids); err != nil {
+		return nil, err
+	}
+	var out batchOutput[sentEntry]
+	var es []*entry
+	var esIDs []string
+	total := 0
+	for i := range in.Entries {
+		e, size, err := q.entry(&in.Entries[i].messageInput)
+		total += size
+		if err != nil {
+			out.fail(ids[i], err)
+			continue
+		}
+		es = append(es, e)
+		esIDs = append(esIDs, ids[i])
+	}
+	if total > maxMessageBytes {
+		return nil, errBatch("BatchRequestTooLong", "Batch requests cannot be longer than %d bytes. You have sent %d bytes.", maxMessageBytes, total)
+	}
+	if len(es) > 0 {
+		if err := q.send(es); err != nil {
+			return nil, err
+		}
+	}
+	for i, e := range es {
+		out.Successful = append(out.Successful, sentEntry{esIDs[i], e.answer()})
+	}
+	return out, nil
+}

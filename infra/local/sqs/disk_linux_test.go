@@ -1,0 +1,89 @@
+package sqs
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"syscall"
+	"testing"
+)
+
+// TestARealFullDiskIsSurvived fills a file system of 160 MB, drains it, and
+// fills it again.
+func TestARealFullDiskIsSurvived(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=160m"); err != nil {
+		t.Skipf("can't mount a small file system here (it takes root): %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, 0); err != nil {
+			t.Errorf("unmount: %v", err)
+		}
+	})
+	s := open(t, Options{Dir: dir + "/data", minFree: 32 << 20, ballast: 16 << 20})
+	q := queue(t, s, "events", nil)
+	fill := func() (accepted int) {
+		for {
+			body := noise(100_000)
+			err := s.store.disk.room()
+			if err == nil {
+				e, _, invalid := q.entry(&messageInput{MessageBody: body})
+				if invalid != nil {
+					t.Fatal(invalid)
+				}
+				err = q.send([]*entry{e})
+			}
+			var api *apiError
+			if errors.As(err, &api) && api.status == http.StatusServiceUnavailable {
+				return accepted
+			}
+			if err != nil {
+				t.Fatalf("after %d messages: %v", accepted, err)
+			}
+			accepted++
+		}
+	}
+	first := fill()
+	if got := int64(first); first == 0 || q.Stats().Visible != got {
+		t.Fatalf("accepted %d, %+v", first, q.Stats())
+	}
+	n := 0
+	for _, times := range drain(t, q) {
+		n += times
+	}
+	if n != first {
+		t.Fatalf("received %d of %d", n, first)
+	}
+	if err := s.store.db.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.store.db.Compact(t.Context(), []byte{0}, []byte{0xff}, false); err != nil {
+		t.Fatal(err)
+	}
+	waitForRoom(t, s.store.disk)
+	if second := fill(); second == 0 {
+		t.Fatal("nothing was accepted after the drain")
+	}
+}
+
+// noise is text of n bytes that does not compress.
+func noise(n int) string {
+	b := make([]byte, n)
+	_, _ = rand.Read(b) // never fails
+	return base64.StdEncoding.EncodeToString(b)[:n]
+}
+
+// waitForRoom waits until files that are no longer needed have been deleted,
+// which the store does in its own time.
+func waitForRoom(t *testing.T, d *disk) {
+	t.Helper()
+	for t.Context().Err() == nil {
+		d.mu.Lock()
+		d.probe()
+		d.mu.Unlock()
+		if !d.full.Load() {
+			return
+		}
+	}
+}

@@ -1,0 +1,121 @@
+package sqs
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+)
+
+// apiError is an answer that is not success. Clients of two generations read
+// it: shape is what those of the JSON protocol match, code what those of the
+// older Query protocol know it by, and what the SDKs report.
+type apiError struct {
+	status  int
+	shape   string
+	code    string
+	message string
+}
+
+func (e *apiError) Error() string { return e.code + ": " + e.message }
+
+const (
+	sqsShape   = "com.amazonaws.sqs#"
+	coralShape = "com.amazon.coral.service#"
+	sqsCode    = "AWS.SimpleQueueService."
+)
+
+func clientError(shape, code, format string, args ...any) *apiError {
+	return &apiError{http.StatusBadRequest, shape, code, fmt.Sprintf(format, args...)}
+}
+
+func errNoSuchQueue() *apiError {
+	return clientError(sqsShape+"QueueDoesNotExist", sqsCode+"NonExistentQueue", "The specified queue does not exist.")
+}
+
+func errQueueExists(attribute string) *apiError {
+	return clientError(sqsShape+"QueueNameExists", "QueueAlreadyExists",
+		"A queue already exists with the same name and a different value for attribute %s", attribute)
+}
+
+func errInvalidParameter(format string, args ...any) *apiError {
+	return clientError(coralShape+"InvalidParameterValueException", "InvalidParameterValue", format, args...)
+}
+
+func errMissingParameter(name string) *apiError {
+	return clientError(coralShape+"MissingRequiredParameterException", "MissingParameter",
+		"The request must contain the parameter %s.", name)
+}
+
+func errInvalidAttributeName(name string) *apiError {
+	return clientError(sqsShape+"InvalidAttributeName", "InvalidAttributeName", "Unknown Attribute %s.", name)
+}
+
+func errInvalidAttributeValue(format string, args ...any) *apiError {
+	return clientError(sqsShape+"InvalidAttributeValue", "InvalidAttributeValue", format, args...)
+}
+
+func errUnsupported(format string, args ...any) *apiError {
+	return clientError(sqsShape+"UnsupportedOperation", sqsCode+"UnsupportedOperation", format, args...)
+}
+
+func errInvalidAction(action string) *apiError {
+	return clientError(coralShape+"InvalidAction", "InvalidAction",
+		"The action %q is not valid for this endpoint.", action)
+}
+
+func errSerialization(format string, args ...any) *apiError {
+	return clientError(coralShape+"SerializationException", "SerializationException", format, args...)
+}
+
+func errReceiptHandle(h string) *apiError {
+	return clientError(sqsShape+"ReceiptHandleIsInvalid", "ReceiptHandleIsInvalid",
+		"The input receipt handle %q is not a valid receipt handle.", h)
+}
+
+func errNotInflight() *apiError {
+	return clientError(sqsShape+"MessageNotInflight", sqsCode+"MessageNotInflight",
+		"The specified message is not in flight: its visibility timeout has ended, or it was received again.")
+}
+
+func errOverLimit(limit int) *apiError {
+	return &apiError{http.StatusForbidden, sqsShape + "OverLimit", "OverLimit",
+		fmt.Sprintf("Too many messages in flight: %d messages of this queue were received and not deleted.", limit)}
+}
+
+func errPurgeInProgress(queue string) *apiError {
+	return clientError(sqsShape+"PurgeQueueInProgress", sqsCode+"PurgeQueueInProgress",
+		"Only one PurgeQueue operation on %s is allowed every 60 seconds.", queue)
+}
+
+func errInvalidContents(r rune) *apiError {
+	return clientError(sqsShape+"InvalidMessageContents", "InvalidMessageContents",
+		"Invalid binary character '#x%X' was found in the message body, the set of allowed characters is "+
+			"#x9 | #xA | #xD | [#x20-#xD7FF] | [#xE000-#xFFFD] | [#x10000-#x10FFFF]", r)
+}
+
+func errResourceNotFound(parameter string) *apiError {
+	return &apiError{http.StatusNotFound, sqsShape + "ResourceNotFoundException", "ResourceNotFoundException",
+		"The resource that you specified for the " + parameter + " parameter doesn't exist."}
+}
+
+func errBatch(name, format string, args ...any) *apiError {
+	return clientError(sqsShape+name, sqsCode+name, format, args...)
+}
+
+// errUnavailable is retried by the SDKs, with backoff.
+func errUnavailable(format string, args ...any) *apiError {
+	return &apiError{http.StatusServiceUnavailable, sqsShape + "ServiceUnavailable", "ServiceUnavailable",
+		fmt.Sprintf(format, args...)}
+}
+
+// asAPIError makes an answer of any error. What is not an answer already is
+// the server's fault.
+func asAPIError(err error) *apiError {
+	var e *apiError
+	if errors.As(err, &e) {
+		return e
+	}
+	return &apiError{http.StatusInternalServerError, sqsShape + "InternalFailure", "InternalFailure", err.Error()}
+}
+
+func (e *apiError) senderFault() bool { return e.status < http.StatusInternalServerError }

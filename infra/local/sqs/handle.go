@@ -1,0 +1,48 @@
+package sqs
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"hash/crc32"
+)
+
+// handle is what a receipt handle says: which message of which queue, where it
+// stood, and which receive this was. It carries all that a delete needs, so
+// that a handle works after its visibility timeout and after a restart.
+type handle struct {
+	queue uint32
+	place place
+	count uint64 // the receive count with this receive
+	nonce uint64 // unique among receives
+}
+
+const handleVersion = 1
+
+func (h handle) String() string {
+	b := append(make([]byte, 0, 56), handleVersion)
+	b = binary.BigEndian.AppendUint32(b, h.queue)
+	for _, v := range [...]uint64{uint64(h.place.at), uint64(h.place.sent), h.place.seq, h.count, h.nonce} {
+		b = binary.BigEndian.AppendUint64(b, v)
+	}
+	b = binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
+	return base64.StdEncoding.EncodeToString(b)
+}
+
+// parseHandle reports false for anything that String did not write.
+func parseHandle(s string) (handle, bool) {
+	if len(s) != base64.StdEncoding.EncodedLen(49) {
+		return handle{}, false
+	}
+	b, err := base64.StdEncoding.DecodeString(s)
+	if err != nil || len(b) != 49 || b[0] != handleVersion ||
+		crc32.ChecksumIEEE(b[:45]) != binary.BigEndian.Uint32(b[45:]) {
+		return handle{}, false
+	}
+	u := func(i int) uint64 { return binary.BigEndian.Uint64(b[5+8*i:]) }
+	return handle{
+		queue: binary.BigEndian.Uint32(b[1:]),
+		place: place{at: int64(u(0)), sent: int64(u(1)), seq: u(2)},
+		count: u(3),
+		nonce: u(4),
+	}, true
+}

@@ -1,0 +1,181 @@
+package sqs
+
+import (
+	"crypto/md5"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"hash"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+// Message is a received message, with all its attributes.
+type Message struct {
+	MessageID              string
+	ReceiptHandle          string
+	Body                   string
+	MD5OfBody              string // hex
+	MD5OfMessageAttributes string // hex; empty where there are none
+	// Attributes are the system's: SentTimestamp, ApproximateReceiveCount, ….
+	// Times are Unix milliseconds, in decimal.
+	Attributes        map[string]string
+	MessageAttributes map[string]MessageAttribute
+}
+
+// MessageAttribute is an attribute that the sender gave. DataType is String,
+// Number or Binary, with or without a custom label ("Number.int").
+type MessageAttribute struct {
+	DataType    string
+	StringValue string // String and Number
+	BinaryValue []byte // Binary
+}
+
+func (a MessageAttribute) binary() bool { return strings.HasPrefix(a.DataType, "Binary") }
+
+// named is a message attribute with its name. A message's are sorted by it.
+type named struct {
+	name string
+	MessageAttribute
+}
+
+func sortAttributes(as []named) {
+	slices.SortFunc(as, func(a, b named) int { return strings.Compare(a.name, b.name) })
+}
+
+// letter is a message as it is stored.
+type letter struct {
+	id         uuid.UUID
+	visibleAt  int64 // where its v key was written first
+	bodyMD5    [md5.Size]byte
+	group      string // MessageGroupId
+	trace      string // AWSTraceHeader
+	source     string // ARN of the queue that it is a dead letter of
+	attributes []named
+	body       string
+}
+
+const letterVersion = 1
+
+// encode returns the value of an m key.
+func (l *letter) encode() []byte {
+	size := 64 + len(l.body) + len(l.group) + len(l.trace) + len(l.source)
+	for _, a := range l.attributes {
+		size += 16 + len(a.name) + len(a.DataType) + len(a.StringValue) + len(a.BinaryValue)
+	}
+	b := append(make([]byte, 0, size), letterVersion)
+	b = append(b, l.id[:]...)
+	b = append(b, l.bodyMD5[:]...)
+	b = binary.BigEndian.AppendUint64(b, uint64(l.visibleAt))
+	for _, s := range [...]string{l.group, l.trace, l.source} {
+		b = appendString(b, s)
+	}
+	b = binary.AppendUvarint(b, uint64(len(l.attributes)))
+	for _, a := range l.attributes {
+		b = appendString(b, a.name)
+		b = appendString(b, a.DataType)
+		if a.binary() {
+			b = append(binary.AppendUvarint(b, uint64(len(a.BinaryValue))), a.BinaryValue...)
+		} else {
+			b = appendString(b, a.StringValue)
+		}
+	}
+	return append(b, l.body...)
+}
+
+func appendString(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+var errCorrupt = errors.New("a stored message can't be read: the data directory is damaged or was written by another version")
+
+// decodeLetter keeps nothing of b.
+func decodeLetter(b []byte) (letter, error) {
+	var l letter
+	if len(b) < 41 || b[0] != letterVersion {
+		return l, errCorrupt
+	}
+	copy(l.id[:], b[1:])
+	copy(l.bodyMD5[:], b[17:])
+	l.visibleAt = int64(binary.BigEndian.Uint64(b[33:]))
+	// One copy for all the strings: they are read together.
+	rest := string(b[41:])
+	bad := false
+	uvarint := func() uint64 {
+		var v uint64
+		for shift := 0; shift < 64 && len(rest) > 0; shift += 7 {
+			c := rest[0]
+			rest = rest[1:]
+			v |= uint64(c&0x7f) << shift
+			if c < 0x80 {
+				return v
+			}
+		}
+		bad = true
+		return 0
+	}
+	str := func() string {
+		n := uvarint()
+		if bad || n > uint64(len(rest)) {
+			bad = true
+			return ""
+		}
+		s := rest[:n]
+		rest = rest[n:]
+		return s
+	}
+	l.group, l.trace, l.source = str(), str(), str()
+	n := uvarint()
+	if bad || n > maxAttributes {
+		return letter{}, errCorrupt
+	}
+	if n > 0 {
+		l.attributes = make([]named, n)
+	}
+	for i := range l.attributes {
+		a := &l.attributes[i]
+		a.name, a.DataType = str(), str()
+		if a.binary() {
+			a.BinaryValue = []byte(str())
+		} else {
+			a.StringValue = str()
+		}
+	}
+	if bad {
+		return letter{}, errCorrupt
+	}
+	l.body = rest
+	return l, nil
+}
+
+// attributesMD5 is the checksum that the SDKs verify (SQS developer guide,
+// "Calculating the MD5 message digest for message attributes"): for each
+// attribute in the order of names its name, type, kind of value, and value,
+// each after its length in four bytes. It is empty for no attributes.
+func attributesMD5(as []named) string {
+	if len(as) == 0 {
+		return ""
+	}
+	h := md5.New()
+	for _, a := range as {
+		writeSized(h, a.name)
+		writeSized(h, a.DataType)
+		if a.binary() {
+			h.Write([]byte{2})
+			writeSized(h, string(a.BinaryValue))
+		} else {
+			h.Write([]byte{1})
+			writeSized(h, a.StringValue)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func writeSized(h hash.Hash, s string) {
+	var n [4]byte
+	binary.BigEndian.PutUint32(n[:], uint32(len(s)))
+	h.Write(n[:])
+	h.Write([]byte(s))
+}

@@ -1,0 +1,113 @@
+package sqs
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+)
+
+func TestAHandleReadsBackAndAnyChangeToItIsRefused(t *testing.T) {
+	h := handle{queue: 7, place: place{at: 1, sent: 2, seq: 3}, count: 4, nonce: 5}
+	s := h.String()
+	if got, ok := parseHandle(s); !ok || got != h {
+		t.Fatalf("%+v, %v", got, ok)
+	}
+	for i := range s {
+		b := []byte(s)
+		b[i] ^= 1
+		if got, ok := parseHandle(string(b)); ok && got != h {
+			t.Fatalf("changed at %d: accepted as %+v", i, got)
+		}
+	}
+}
+
+func TestAStoredMessageReadsBack(t *testing.T) {
+	l := letter{id: uuid.New(), visibleAt: 42, group: "g", trace: "t", source: "s", body: strings.Repeat("ü", 300),
+		attributes: []named{{"a", MessageAttribute{DataType: "String", StringValue: "v"}}, {"b", MessageAttribute{DataType: "Binary.x", BinaryValue: []byte{0, 1}}}}}
+	got, err := decodeLetter(l.encode())
+	if err != nil || got.id != l.id || got.visibleAt != 42 || got.body != l.body || got.group+got.trace+got.source != "gts" ||
+		attributesMD5(got.attributes) != attributesMD5(l.attributes) {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	for n := range 41 {
+		if _, err := decodeLetter(l.encode()[:n]); err == nil {
+			t.Fatalf("%d bytes were accepted", n)
+		}
+	}
+}
+
+func TestContentsFollowXML(t *testing.T) {
+	for body, want := range map[string]bool{
+		"plain": true, "\t\n\r": true, "\x00": false, "\x1f": false, "ü\U0001F680": true, "\uFFFD": true,
+		"\uFFFE": false, "\uFFFF": false, "\x7f": true, "\xff": false,
+	} {
+		if got := checkContents(body) == nil; got != want {
+			t.Errorf("%q: accepted %v, want %v", body, got, want)
+		}
+	}
+}
+
+func TestHalfSurrogatePairsAreFound(t *testing.T) {
+	for s, want := range map[string]bool{
+		`"\ud83d\ude80"`: false, `"\ud83d"`: true, `"\ude80"`: true, `"\ud83dx"`: true, `"\\ud83d"`: false,
+		`"\n\u00fc"`: false, `"\ud83d\n"`: true, `\`: false, `"\u12"`: false,
+	} {
+		if got := loneSurrogate([]byte(s)); got != want {
+			t.Errorf("%s: %v, want %v", s, got, want)
+		}
+	}
+}
+
+func TestNumbersAreDecimal(t *testing.T) {
+	for s, want := range map[string]bool{"1": true, "-1.5e3": true, "+7": true, "0x1p4": false, "Inf": false, "1_000": false, "": false, "1e": false} {
+		if got := legalNumber(s); got != want {
+			t.Errorf("%q: %v, want %v", s, got, want)
+		}
+	}
+}
+
+func TestRedrivePoliciesAreRead(t *testing.T) {
+	const arn = "arn:aws:sqs:us-east-1:000000000000:dead"
+	for policy, want := range map[string]uint64{
+		`{"deadLetterTargetArn":"` + arn + `","maxReceiveCount":5}`:      5,
+		`{"deadLetterTargetArn":"` + arn + `","maxReceiveCount":"1000"}`: 1000,
+		`{"deadLetterTargetArn":"` + arn + `","maxReceiveCount":1001}`:   0,
+		`{"deadLetterTargetArn":"` + arn + `","maxReceiveCount":1.5}`:    0,
+		`{"deadLetterTargetArn":"queue","maxReceiveCount":5}`:            0,
+		`{"maxReceiveCount":5}`: 0,
+		`[]`:                    0,
+	} {
+		r, err := parseRedrive(policy)
+		if (err == nil) != (want > 0) || err == nil && (r.max != want || r.target != arn) {
+			t.Errorf("%s: %+v, %v", policy, r, err)
+		}
+	}
+}
+
+func TestDelayedMessagesAreCountedUntilTheyAreDue(t *testing.T) {
+	var d delayed
+	d.add(300, 2)
+	d.add(100, 1)
+	d.add(300, 1)
+	d.remove(300)
+	d.remove(200) // never there
+	for _, c := range []struct{ now, want int64 }{{50, 3}, {100, 2}, {299, 2}, {300, 0}, {1000, 0}} {
+		if got := d.advance(c.now); got != c.want {
+			t.Errorf("at %d: %d, want %d", c.now, got, c.want)
+		}
+	}
+}
+
+func TestPlacesSortByTimeThenBySending(t *testing.T) {
+	ps := []place{{at: 1, sent: 9, seq: 9}, {at: 2, sent: 1, seq: 5}, {at: 2, sent: 1, seq: 6}, {at: 2, sent: 3, seq: 1}}
+	for i := 1; i < len(ps); i++ {
+		a, b := visibleKey(1, ps[i-1]), visibleKey(1, ps[i])
+		if ps[i-1].compare(ps[i]) >= 0 || string(a) >= string(b) {
+			t.Errorf("%+v is not before %+v", ps[i-1], ps[i])
+		}
+		if p, ok := parseVisibleKey(b); !ok || p != ps[i] {
+			t.Errorf("read back as %+v", p)
+		}
+	}
+}

@@ -1,0 +1,119 @@
+package sqs
+
+import (
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// Limits of SQS (developer guide, "Amazon SQS message quotas" and "Standard
+// queue quotas").
+const (
+	maxMessageBytes  = 1 << 20 // a message with its attributes, and all messages of a batch together
+	minMessageLimit  = 1 << 10 // the least that MaximumMessageSize can be set to
+	maxAttributes    = 10
+	maxAttributeName = 256
+	maxBatchEntries  = 10
+	maxInFlight      = 120_000 // a queue
+	maxDelay         = 900     // seconds
+	maxVisibility    = 43_200  // seconds
+	maxWait          = 20      // seconds
+	maxGroupID       = 128
+	maxQueueName     = 80
+	maxReceiveCount  = 1_000
+)
+
+// checkContents accepts the characters of XML 1.0, as SQS does.
+func checkContents(body string) error {
+	for i := 0; i < len(body); {
+		c := body[i]
+		if c < utf8.RuneSelf {
+			if c < 0x20 && c != '\t' && c != '\n' && c != '\r' {
+				return errInvalidContents(rune(c))
+			}
+			i++
+			continue
+		}
+		r, n := utf8.DecodeRuneInString(body[i:])
+		// A surrogate never gets here: the request's text is checked before.
+		if r == utf8.RuneError && n == 1 || r == 0xFFFE || r == 0xFFFF {
+			return errInvalidContents(r)
+		}
+		i += n
+	}
+	return nil
+}
+
+// checkAttribute applies SQS's rules for the name, type and value of one
+// message attribute.
+func checkAttribute(name string, a MessageAttribute) error {
+	switch {
+	case name == "" || len(name) > maxAttributeName:
+		return errInvalidParameter("Message attribute name must be between 1 and %d characters long.", maxAttributeName)
+	case strings.IndexFunc(name, notNameRune) >= 0:
+		return errInvalidParameter("Message attribute name '%s' is invalid. Reason: it can contain A-Z, a-z, 0-9, underscore, hyphen, and period.", name)
+	case strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".") || strings.Contains(name, ".."):
+		return errInvalidParameter("Message attribute name '%s' is invalid. Reason: it can't start or end with a period or have periods in succession.", name)
+	case hasPrefixFold(name, "AWS.") || hasPrefixFold(name, "Amazon."):
+		return errInvalidParameter("Message attribute name '%s' is invalid. Reason: it can't start with AWS. or Amazon.", name)
+	case a.DataType == "":
+		return errInvalidParameter("The message attribute '%s' must contain non-empty message attribute type.", name)
+	case len(a.DataType) > maxAttributeName:
+		return errInvalidParameter("The message attribute '%s' has an invalid message attribute type: it can be up to %d characters long.", name, maxAttributeName)
+	}
+	base, _, _ := strings.Cut(a.DataType, ".")
+	switch base {
+	case "String", "Number":
+		if a.StringValue == "" {
+			return errInvalidParameter("The message attribute '%s' must contain non-empty message attribute value for message attribute type '%s'.", name, a.DataType)
+		}
+		if base == "Number" && !legalNumber(a.StringValue) {
+			return errInvalidParameter("Can't cast the value of message (user) attribute '%s' to a number.", name)
+		}
+		return checkContents(a.StringValue)
+	case "Binary":
+		if len(a.BinaryValue) == 0 {
+			return errInvalidParameter("The message attribute '%s' must contain non-empty message attribute value for message attribute type '%s'.", name, a.DataType)
+		}
+		return nil
+	}
+	return errInvalidParameter("The message attribute '%s' has an invalid message attribute type, the set of supported type prefixes is Binary, Number, and String.", name)
+}
+
+func notNameRune(r rune) bool {
+	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-' || r == '.')
+}
+
+func hasPrefixFold(s, prefix string) bool {
+	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
+}
+
+// legalNumber is a decimal number; Go's hexadecimal, infinite and underscored
+// ones are none to SQS.
+func legalNumber(s string) bool {
+	if strings.Trim(s, "0123456789+-.eE") != "" {
+		return false
+	}
+	_, err := strconv.ParseFloat(s, 64)
+	return err == nil
+}
+
+// attributeBytes is what an attribute adds to the size of its message.
+func attributeBytes(a named) int {
+	return len(a.name) + len(a.DataType) + len(a.StringValue) + len(a.BinaryValue)
+}
+
+// legalQueueName is 1 to 80 of A-Z, a-z, 0-9, hyphen and underscore.
+func legalQueueName(name string) bool {
+	return name != "" && len(name) <= maxQueueName &&
+		strings.IndexFunc(name, func(r rune) bool { return notNameRune(r) || r == '.' }) < 0
+}
+
+// legalEntryID is the same for the id of a batch entry.
+func legalEntryID(id string) bool { return legalQueueName(id) }
+
+// legalGroupID is 1 to 128 alphanumeric characters and punctuation.
+func legalGroupID(id string) bool {
+	return id != "" && len(id) <= maxGroupID &&
+		strings.IndexFunc(id, func(r rune) bool { return r < '!' || r > '~' }) < 0
+}
