@@ -1,0 +1,138 @@
+// Package deliver takes a batch of queue messages to Segment and says of each whether it is done.
+//
+// It stands between two things that count differently: SQS counts messages, Segment takes events. So it reads the messages, puts
+// their events together into as few Segment batches as the limits allow, sends those, waits for every answer, and turns the
+// answers back into one fate for each message: deleted, because every event in it was delivered or is a dead letter, or left in
+// the queue and hidden for a while. Nothing lingers in memory when an invocation ends, because a Lambda that has answered may be
+// frozen or gone.
+//
+// What an answer means stands in one table, segment.Outcome; when a message comes again, in [Pause]. The package knows neither
+// Lambda nor the environment: [Handler.Invoke] takes the JSON that Lambda hands over, from whoever has it.
+package deliver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/spillwayhq/spillway/shared/envelope"
+	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/segment"
+)
+
+const (
+	// DefaultFlushes is how many batches of one invocation are sent at the same time: each takes about 1 MB while it is under way.
+	DefaultFlushes = 6
+	// MaxAge is how long delivery of a message is tried. SQS keeps it for 14 days: the rest is for a person to act in.
+	MaxAge = 10 * 24 * time.Hour
+	// MaxCulprits is how many events of one batch Segment may refuse before the fault is taken to be ours and not theirs.
+	MaxCulprits = 8
+	// Tries is how often a batch is sent in one invocation when Segment can't be reached.
+	Tries = 3
+)
+
+// Flusher sends one batch and returns when it is answered; *segment.Client is one. The error is nil or a *segment.Error.
+type Flusher interface {
+	Flush(context.Context, *segment.Batch) error
+}
+
+// Hider hides messages of the events queue; *queue.Queue is one.
+type Hider interface {
+	Hide(context.Context, []queue.Hidden) error
+}
+
+// Sender writes dead letters; *queue.Queue is one. The error is nil or, if only some failed, a *queue.SendError.
+type Sender interface {
+	Send(context.Context, []queue.Message) error
+}
+
+// Config is what a Handler works with. All but Flushes, WriteKey, Report and Logger must be given.
+type Config struct {
+	Segment     Flusher
+	Queue       Hider
+	DeadLetters Sender
+	WriteKey    string        // for messages that carry none; such messages wait when it is empty
+	Flushes     int           // batches under way at a time; DefaultFlushes when 0
+	Report      func(Summary) // called once for each invocation, before it is answered
+	Logger      *slog.Logger  // gets no payload, no write key and no address
+}
+
+// A Handler is one function environment's delivery. Invoke may be called by several goroutines at the same time, though Lambda
+// calls it by one.
+type Handler struct {
+	Config
+	compressor *envelope.Compressor
+	keys       pauses
+	messages   sync.Pool // of *message
+	decoders   sync.Pool // of *envelope.Decoder
+}
+
+// New checks the configuration.
+func New(c Config) (*Handler, error) {
+	if c.Segment == nil || c.Queue == nil || c.DeadLetters == nil {
+		return nil, errors.New("a deliver handler needs Segment, Queue and DeadLetters")
+	}
+	if c.Flushes == 0 {
+		c.Flushes = DefaultFlushes
+	}
+	if c.Flushes < 0 {
+		return nil, fmt.Errorf("%d batches at a time can't be sent: write 1 or more", c.Flushes)
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Report == nil {
+		c.Report = func(Summary) {}
+	}
+	compressor, err := envelope.NewCompressor()
+	if err != nil {
+		return nil, err
+	}
+	return &Handler{Config: c, compressor: compressor}, nil
+}
+
+// Invoke delivers the messages of an SQS event, given as the JSON that Lambda hands to a function, and answers with the JSON of
+// a partial batch response: which messages are to stay in the queue. It stops before ctx's deadline and reports what is left.
+//
+// It never returns an error for what happened to messages, because Lambda would drop the report with it and deliver again what
+// was delivered. An error means that payload is not an SQS event.
+func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	start := time.Now()
+	r, cancel := h.newRun(ctx)
+	defer cancel()
+	err := eachRecord(payload, func(rec *record) { r.take(rec) })
+	if err != nil {
+		r.abandon()
+		return nil, fmt.Errorf("read the invocation: %w: send the JSON of an SQS event, {\"Records\":[{\"messageId\":…,\"body\":…}]}", err)
+	}
+	r.flushAll()
+	response := r.finish(ctx)
+	r.summary.Duration = time.Since(start)
+	h.Report(r.summary)
+	h.log(&r.summary)
+	return response, nil
+}
+
+// margin is what is kept of the remaining time for dead letters, visibility and the answer: 5 s, but never more than a quarter.
+func margin(remaining time.Duration) time.Duration {
+	return max(0, min(5*time.Second, remaining/4))
+}
+
+// half bounds a call to half of the time that is left, so that SQS, if it hangs, can't keep the answer from being given in time.
+func half(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, time.Until(deadline)/2)
+}
+
+func (h *Handler) decoder() (*envelope.Decoder, error) {
+	if d, ok := h.decoders.Get().(*envelope.Decoder); ok {
+		return d, nil
+	}
+	return envelope.NewDecoder()
+}

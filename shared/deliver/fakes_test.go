@@ -1,0 +1,341 @@
+package deliver
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/spillwayhq/spillway/shared/envelope"
+	"github.com/spillwayhq/spillway/shared/letter"
+	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/segment"
+)
+
+// marker stands in all that is somebody's: write keys, events, answers. It may never stand in a log line.
+const marker = "SECRET"
+
+const (
+	keyA = marker + "-key-A"
+	keyB = marker + "-key-B"
+)
+
+// sent is one attempt as Segment saw it.
+type sent struct {
+	segment.Batch
+	events []string
+	at     time.Time
+	answer error
+}
+
+// fakeSegment is a Flusher that answers as a test says and remembers what it was sent.
+type fakeSegment struct {
+	mu       sync.Mutex
+	answer   func(context.Context, *segment.Batch) error // nil: it takes everything
+	attempts []sent
+}
+
+func (f *fakeSegment) Flush(ctx context.Context, b *segment.Batch) error {
+	s := sent{Batch: *b, at: time.Now()}
+	s.Context, s.Integrations = bytes.Clone(b.Context), bytes.Clone(b.Integrations)
+	size := 0
+	for _, e := range b.Events {
+		s.events = append(s.events, string(e))
+		size += len(e) + 1
+	}
+	s.Batch.Events = nil
+	if size > segment.MaxBatchBytes || len(b.Events) > segment.MaxBatchEvents || len(b.Events) == 0 {
+		panic(fmt.Sprintf("a batch of %d events and %d bytes", len(b.Events), size))
+	}
+	if f.answer != nil {
+		s.answer = f.answer(ctx, b)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.attempts = append(f.attempts, s)
+	return s.answer
+}
+
+// delivered are the events that were taken, in the order of their batches.
+func (f *fakeSegment) delivered() []string {
+	var all []string
+	for _, s := range f.attempts {
+		if s.answer == nil {
+			all = append(all, s.events...)
+		}
+	}
+	return all
+}
+
+// fakeQueue takes dead letters and hides messages.
+type fakeQueue struct {
+	mu      sync.Mutex
+	send    func(context.Context, []queue.Message) error // nil: it takes everything
+	hide    func(context.Context, []queue.Hidden) error
+	letters []queue.Message
+	hidden  map[string]time.Duration // by receipt handle
+}
+
+func (q *fakeQueue) Send(ctx context.Context, messages []queue.Message) error {
+	var err error
+	if q.send != nil {
+		err = q.send(ctx, messages)
+	}
+	failed := map[int]error{}
+	for i := range messages {
+		if why := refused(&messages[i]); why != nil {
+			failed[i] = why
+		}
+	}
+	var partial *queue.SendError
+	switch {
+	case errors.As(err, &partial):
+		for i, why := range partial.Failed {
+			failed[i] = why
+		}
+	case err != nil:
+		return err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i, m := range messages {
+		if failed[i] == nil {
+			q.letters = append(q.letters, m)
+		}
+	}
+	if len(failed) > 0 {
+		return &queue.SendError{URL: "https://sqs/dead-letters", Failed: failed}
+	}
+	return nil
+}
+
+// refused is why SQS would not take a message (SQS API reference, SendMessage).
+func refused(m *queue.Message) error {
+	switch {
+	case m.Body == "" || letter.Legal(m.Body) != m.Body:
+		return errors.New("InvalidMessageContents")
+	case m.Size() > queue.MaxBatchBytes:
+		return queue.ErrTooLarge
+	case len(m.Attributes) > 10:
+		return errors.New("more than 10 attributes")
+	}
+	for name, a := range m.Attributes {
+		if text := aws.ToString(a.StringValue); text == "" || letter.Legal(text) != text {
+			return fmt.Errorf("attribute %s has no legal value", name)
+		}
+	}
+	return nil
+}
+
+func (q *fakeQueue) Hide(ctx context.Context, hidden []queue.Hidden) error {
+	if q.hide != nil {
+		return q.hide(ctx, hidden)
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, h := range hidden {
+		q.hidden[h.ReceiptHandle] = h.For
+	}
+	return nil
+}
+
+// in is a message as a test gives it to the queue. Its receipt handle is "r-" and its id.
+type in struct {
+	id, body string
+	sent     time.Time
+	receives int
+	origin   string
+	count    string // the attribute's word on how many events there are
+}
+
+func payload(t testing.TB, messages ...in) []byte {
+	t.Helper()
+	event := events.SQSEvent{Records: []events.SQSMessage{}}
+	for _, m := range messages {
+		msg := events.SQSMessage{MessageId: m.id, ReceiptHandle: "r-" + m.id, Body: m.body, EventSource: "aws:sqs", AWSRegion: "us-east-1"}
+		if !m.sent.IsZero() {
+			msg.Attributes = map[string]string{"SentTimestamp": strconv.FormatInt(m.sent.UnixMilli(), 10), "ApproximateReceiveCount": strconv.Itoa(max(1, m.receives))}
+		}
+		msg.MessageAttributes = map[string]events.SQSMessageAttribute{}
+		if m.origin != "" {
+			msg.MessageAttributes[envelope.AttrOrigin] = events.SQSMessageAttribute{DataType: "String", StringValue: aws.String(m.origin)}
+		}
+		if m.count != "" {
+			msg.MessageAttributes[envelope.AttrEventCount] = events.SQSMessageAttribute{DataType: "Number", StringValue: aws.String(m.count)}
+		}
+		event.Records = append(event.Records, msg)
+	}
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(event); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// rig is a Handler with fakes around it.
+type rig struct {
+	testing.TB
+	*Handler
+	segment *fakeSegment
+	queue   *fakeQueue
+	last    Summary
+	reports int
+	log     bytes.Buffer
+}
+
+func newRig(t testing.TB, answer func(context.Context, *segment.Batch) error) *rig {
+	t.Helper()
+	r := &rig{TB: t, segment: &fakeSegment{answer: answer}, queue: &fakeQueue{hidden: map[string]time.Duration{}}}
+	r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA})
+	return r
+}
+
+// handler makes a Handler of the configuration, with the rig's fakes where it is silent.
+func (r *rig) handler(c Config) *Handler {
+	r.Helper()
+	if c.Queue == nil {
+		c.Queue = r.queue
+	}
+	if c.DeadLetters == nil {
+		c.DeadLetters = r.queue
+	}
+	c.Logger = slog.New(slog.NewJSONHandler(&r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	c.Report = func(s Summary) { r.last = s; r.reports++ }
+	h, err := New(c)
+	if err != nil {
+		r.Fatal(err)
+	}
+	return h
+}
+
+// invoke delivers the messages, checks what holds in every case, and returns the ids of those that stay.
+func (r *rig) invoke(ctx context.Context, messages ...in) []string {
+	r.Helper()
+	return r.invokeJSON(ctx, payload(r.TB, messages...))
+}
+
+func (r *rig) invokeJSON(ctx context.Context, payload []byte) []string {
+	r.Helper()
+	before := r.reports
+	out, err := r.Invoke(ctx, payload)
+	if err != nil {
+		r.Fatalf("Invoke: %v", err)
+	}
+	if r.reports != before+1 {
+		r.Fatalf("%d reports of one invocation", r.reports-before)
+	}
+	if err := balanced(&r.last); err != nil {
+		r.Fatal(err)
+	}
+	if strings.Contains(r.log.String(), marker) {
+		r.Fatalf("the log tells what it must not:\n%s", r.log.String())
+	}
+	var response events.SQSEventResponse
+	dec := json.NewDecoder(bytes.NewReader(out))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&response); err != nil {
+		r.Fatalf("the answer %s is no partial batch response: %v", out, err)
+	}
+	if response.BatchItemFailures == nil {
+		r.Fatalf("the answer %s has no list of failures", out)
+	}
+	stay := []string{}
+	for _, f := range response.BatchItemFailures {
+		stay = append(stay, f.ItemIdentifier)
+	}
+	slices.Sort(stay)
+	return stay
+}
+
+// balanced checks what must hold of every invocation: every event is counted once.
+func balanced(s *Summary) error {
+	n := s.Delivered
+	for _, c := range s.Retried {
+		n += c
+	}
+	for _, c := range s.DeadLettered {
+		n += c
+	}
+	if n != s.Events || s.Delivered < 0 {
+		return fmt.Errorf("%d events came in, but %d delivered, %v retried, %v dead letters", s.Events, s.Delivered, s.Retried, s.DeadLettered)
+	}
+	return nil
+}
+
+// want fails the test when the two are not the same.
+func want[T any](t testing.TB, what string, got, want T) {
+	t.Helper()
+	if g, w := fmt.Sprintf("%+v", got), fmt.Sprintf("%+v", want); g != w {
+		t.Errorf("%s: got %.400s, want %.400s", what, g, w)
+	}
+}
+
+// track is an event with an identity, of about size bytes.
+func track(id string, size int) string {
+	e := `{"type":"track","event":"Run","userId":"` + marker + `","messageId":"` + id + `","timestamp":"2026-11-01T00:00:00.000Z","properties":{"fill":"`
+	return e + strings.Repeat("x", max(0, size-len(e)-3)) + `"}}`
+}
+
+// tracks are n of them, named prefix-0 and so on.
+func tracks(prefix string, n, size int) []string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = track(prefix+"-"+strconv.Itoa(i), size)
+	}
+	return all
+}
+
+func body(key string, events ...string) string {
+	return `{"writeKey":"` + key + `","batch":[` + strings.Join(events, ",") + `]}`
+}
+
+func zipped(t testing.TB, body string) string {
+	t.Helper()
+	c, err := envelope.NewCompressor()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.Compress([]byte(body))
+}
+
+func attr(m queue.Message, name string) string { return aws.ToString(m.Attributes[name].StringValue) }
+
+// letterEvents are the events that a dead letter holds, read as the deliver function would read it after a redrive.
+func letterEvents(t testing.TB, m queue.Message) []string {
+	t.Helper()
+	d, err := envelope.NewDecoder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	var msg envelope.Message
+	if err := d.Decode([]byte(m.Body), &msg); err != nil {
+		t.Fatalf("the letter %s can't be read: %v", attr(m, AttrLetterID), err)
+	}
+	var all []string
+	for _, e := range msg.Events {
+		all = append(all, string(e.Raw))
+	}
+	if n := strconv.Itoa(len(all)); n != attr(m, envelope.AttrEventCount) {
+		t.Errorf("the letter %s has %s events and says %s", attr(m, AttrLetterID), n, attr(m, envelope.AttrEventCount))
+	}
+	return all
+}
+
+// status is an error as segment.Client makes it of an answer.
+func status(code int) *segment.Error {
+	return &segment.Error{Class: segment.Classify(code), Status: code, Detail: marker + " in an answer"}
+}

@@ -1,0 +1,257 @@
+package deliver
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/spillwayhq/spillway/shared/segment"
+)
+
+// meter counts how many flushes are under way; the first three wait for one another.
+type meter struct {
+	mu        sync.Mutex
+	now, most int
+	release   chan struct{}
+}
+
+func (m *meter) Flush(context.Context, *segment.Batch) error {
+	m.mu.Lock()
+	m.now++
+	m.most = max(m.most, m.now)
+	if m.now == 3 && m.most == 3 {
+		select {
+		case <-m.release:
+		default:
+			close(m.release)
+		}
+	}
+	m.mu.Unlock()
+	<-m.release
+	m.mu.Lock()
+	m.now--
+	m.mu.Unlock()
+	return nil
+}
+
+// refusing makes Segment answer 400 to a batch that holds one of these events.
+func refusing(poison ...string) func(context.Context, *segment.Batch) error {
+	return func(_ context.Context, b *segment.Batch) error {
+		for _, e := range b.Events {
+			if slices.Contains(poison, string(e)) {
+				return status(400)
+			}
+		}
+		return nil
+	}
+}
+
+func TestOnePoisonousEventCostsItsNeighboursNothing(t *testing.T) {
+	events := tracks("e", 250, 1000)
+	r := newRig(t, refusing(events[137]))
+	want(t, "stay", r.invoke(t.Context(), in{id: "m", body: body(keyA, events...), sent: time.Now()}), []string{})
+	want(t, "delivered", r.last.Delivered, 249)
+	want(t, "dead letters", r.last.DeadLettered, map[string]int{"rejected": 1})
+	want(t, "letter", letterEvents(t, r.queue.letters[0]), []string{events[137]})
+	want(t, "id", attr(r.queue.letters[0], AttrLetterID), "m/137")
+	if d := attr(r.queue.letters[0], AttrDetail); !strings.Contains(d, "400") || !strings.Contains(d, marker) {
+		t.Errorf("the letter does not tell Segment's answer: %q", d)
+	}
+	if n := len(r.segment.attempts); n > 17 { // once, and twice for each of 8 halvings
+		t.Errorf("%d requests to find one of 250", n)
+	}
+	got := r.segment.delivered()
+	slices.Sort(got)
+	rest := slices.Delete(slices.Clone(events), 137, 138)
+	slices.Sort(rest)
+	want(t, "delivered events", got, rest)
+}
+
+func TestEightCulpritsAreFoundAndNineAreNotTheEventsFault(t *testing.T) {
+	for _, n := range []int{1, 8, 9, 250} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			events := tracks("e", 250, 1000)
+			var poison []string
+			for i := range n {
+				poison = append(poison, events[i*250/n])
+			}
+			r := newRig(t, refusing(poison...))
+			// The poison is spread over messages, two of which stand aside.
+			messages := []in{{id: "m1", body: body(keyA, events[:100]...)}, {id: "m2", body: body(keyA, events[100:]...)}, {id: "b", body: body(keyB, track("b", 300))}}
+			stay := r.invoke(t.Context(), messages...)
+			if n <= 8 {
+				want(t, "stay", stay, []string{})
+				want(t, "dead letters", r.last.DeadLettered, map[string]int{"rejected": n})
+				want(t, "delivered", r.last.Delivered, 251-n)
+				var dead []string
+				for _, l := range r.queue.letters {
+					dead = append(dead, letterEvents(t, l)...)
+				}
+				slices.Sort(dead)
+				slices.Sort(poison)
+				want(t, "letters", dead, poison)
+				return
+			}
+			want(t, "letters", len(r.queue.letters), 0)
+			want(t, "misconfigured", len(r.last.Misconfigured), 1)
+			want(t, "key b", slices.Contains(stay, "b"), false)
+			if r.last.Retried["misconfigured"] < 100 || len(stay) == 0 {
+				t.Errorf("stay: %v, retried: %v", stay, r.last.Retried)
+			}
+			if err, _ := r.keys.paused(keyA, time.Now()); err == nil {
+				t.Error("the key does not pause")
+			}
+		})
+	}
+}
+
+func TestMoreCulpritsThanCanBeAreNotCalledRejectedWhenTheyExpire(t *testing.T) {
+	events := tracks("e", 20, 300)
+	r := newRig(t, refusing(events[:9]...))
+	want(t, "stay", r.invoke(t.Context(), in{id: "m", body: body(keyA, events...), sent: time.Now().Add(-MaxAge - time.Hour)}), []string{})
+	want(t, "dead letters by reason", len(r.last.DeadLettered), 1)
+	var dead []string
+	for _, l := range r.queue.letters {
+		want(t, "reason", attr(l, AttrReason), "expired")
+		if d := attr(l, AttrDetail); !strings.Contains(d, "more events of one batch refused") {
+			t.Errorf("detail %q", d)
+		}
+		dead = append(dead, letterEvents(t, l)...)
+	}
+	for _, e := range events {
+		if slices.Contains(dead, e) == slices.Contains(r.segment.delivered(), e) {
+			t.Errorf("%.100s is both delivered and a dead letter, or neither", e)
+		}
+	}
+}
+
+func TestABatchThatIsTooLargeOnlyAsAWholeIsDeliveredInHalves(t *testing.T) {
+	r := newRig(t, func(_ context.Context, b *segment.Batch) error {
+		if len(b.Events) > 60 {
+			return status(413)
+		}
+		return nil
+	})
+	events := tracks("e", 250, 1000)
+	want(t, "stay", r.invoke(t.Context(), in{id: "m", body: body(keyA, events...)}), []string{})
+	want(t, "delivered", r.last.Delivered, 250)
+	want(t, "letters", len(r.queue.letters), 0)
+}
+
+func TestASingleEventThatIsRefusedIsADeadLetterAtOnce(t *testing.T) {
+	r := newRig(t, refusing(track("p", 300)))
+	want(t, "stay", r.invoke(t.Context(), in{id: "m", body: track("p", 300)}), []string{})
+	want(t, "attempts", len(r.segment.attempts), 1)
+	want(t, "dead", r.last.DeadLettered, map[string]int{"rejected": 1})
+	want(t, "all failed", r.last.AllFailed, false)
+}
+
+func TestHalvingThatIsInterruptedSettlesEveryEvent(t *testing.T) {
+	for _, c := range []struct {
+		code  int
+		class string
+		pause bool
+	}{{503, "transient", false}, {429, "throttled", true}, {401, "misconfigured", true}} {
+		for after := 2; after < 16; after += 3 {
+			t.Run(fmt.Sprintf("%d at request %d", c.code, after), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					// 50 messages of 5, one event of the second poisonous.
+					events := tracks("e", 250, 1000)
+					n := 0
+					refuse := refusing(events[7])
+					r := newRig(t, func(ctx context.Context, b *segment.Batch) error {
+						if n++; n >= after {
+							return status(c.code)
+						}
+						return refuse(ctx, b)
+					})
+					var messages []in
+					for i := range 50 {
+						messages = append(messages, in{id: fmt.Sprintf("m%02d", i), body: body(keyA, events[5*i:5*i+5]...)})
+					}
+					stay := r.invoke(t.Context(), messages...)
+					took := r.segment.delivered()
+					for i := range 50 {
+						id, all := fmt.Sprintf("m%02d", i), true
+						for _, e := range events[5*i : 5*i+5] {
+							all = all && slices.Contains(took, e)
+						}
+						if i != 1 && all == slices.Contains(stay, id) {
+							t.Errorf("%s stays: %v, though all of it is delivered: %v", id, slices.Contains(stay, id), all)
+						}
+					}
+					found := len(r.queue.letters) == 1
+					want(t, "the poisonous message stays", slices.Contains(stay, "m01"), !found)
+					want(t, "retried", r.last.Retried, map[string]int{c.class: 5 * len(stay)})
+					paused, _ := r.keys.paused(keyA, time.Now())
+					want(t, "the key pauses", paused != nil, c.pause)
+				})
+			})
+		}
+	}
+}
+
+func TestLettersAreWrittenOnlyOnceTheSiblingsAreFinal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		// One message over two batches: the poison is in the first, Segment is away for the second.
+		events := tracks("e", 700, 1000)
+		away := true
+		refuse := refusing(events[3])
+		r := newRig(t, func(ctx context.Context, b *segment.Batch) error {
+			if away && slices.ContainsFunc(b.Events, func(e []byte) bool { return string(e) == events[699] }) {
+				return status(503)
+			}
+			return refuse(ctx, b)
+		})
+		invalid := strings.Replace(track("invalid", 300), `"userId":"`+marker+`",`, "", 1)
+		m := in{id: "m", body: body(keyA, append(slices.Clone(events), invalid)...)}
+		m.body = zipped(t, m.body)
+		for range 2 {
+			want(t, "stay", r.invoke(t.Context(), m), []string{"m"})
+			want(t, "letters", len(r.queue.letters), 0)
+			want(t, "retried", r.last.Retried, map[string]int{"transient": 701})
+			want(t, "delivered", r.last.Delivered, 0)
+		}
+		away = false
+		want(t, "stay", r.invoke(t.Context(), m), []string{})
+		want(t, "dead letters", r.last.DeadLettered, map[string]int{"rejected": 1, "invalid": 1})
+		want(t, "delivered", r.last.Delivered, 699)
+		ids := []string{}
+		for _, l := range r.queue.letters {
+			ids = append(ids, attr(l, AttrLetterID))
+		}
+		slices.Sort(ids)
+		want(t, "ids", ids, []string{"m/3", "m/700"})
+	})
+}
+
+func TestCulpritsOfOneMessageInSeveralBatchesAreAllFound(t *testing.T) {
+	events := tracks("e", 1200, 1000) // three batches
+	var poison []string
+	for i := range 12 { // more than MaxCulprits in all, but not of one batch
+		poison = append(poison, events[i*100+50])
+	}
+	r := newRig(t, refusing(poison...))
+	stay := r.invoke(t.Context(), in{id: "m", body: body(keyA, events[:600]...)}, in{id: "n", body: body(keyA, events[600:]...)})
+	want(t, "stay", stay, []string{})
+	want(t, "dead letters", r.last.DeadLettered, map[string]int{"rejected": 12})
+	seen := map[string]bool{}
+	for _, l := range r.queue.letters {
+		seen[attr(l, AttrLetterID)] = true
+	}
+	for i := range 12 {
+		id := "m/" + strconv.Itoa(i*100+50)
+		if i >= 6 {
+			id = "n/" + strconv.Itoa(i*100+50-600)
+		}
+		if !seen[id] {
+			t.Errorf("no letter %s among %v", id, seen)
+		}
+	}
+}

@@ -1,0 +1,103 @@
+package deliver
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/spillwayhq/spillway/shared/segment"
+)
+
+func TestAnEventWithoutIdentityIsTheSameAtEveryReceive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bare := `{"type":"track","userId":"u","event":"Run","properties":{"n":9007199254740993,"e":{}}}`
+		null := `{"type":"track","userId":"u","event":"Run","messageId":null,"timestamp":null}`
+		timed := `{"type":"track","userId":"u","event":"Run","timestamp":"2026-01-01T00:00:00.000Z"}`
+		own := track("own", 300)
+		at := time.Date(2026, 11, 20, 1, 2, 3, int(456*time.Millisecond), time.UTC)
+		r := newRig(t, nil)
+		receive := func(n int) []string {
+			m := in{id: "3f1c-uuid", sent: at, receives: n, body: body(keyA, bare, null, timed, own)}
+			single := in{id: "single-uuid", sent: at, receives: n, body: bare}
+			r.segment.attempts = nil
+			want(t, "stay", r.invoke(t.Context(), m, single), []string{})
+			got := r.segment.delivered()
+			slices.Sort(got)
+			return got
+		}
+		first := receive(1)
+		time.Sleep(time.Hour)
+		want(t, "second receive", receive(2), first)
+		const stamp = `"timestamp":"2026-11-20T01:02:03.456Z"`
+		expected := []string{
+			`{"messageId":"3f1c-uuid-0",` + stamp + `,` + bare[1:],
+			`{"type":"track","userId":"u","event":"Run","messageId":"3f1c-uuid-1",` + stamp + `}`,
+			`{"messageId":"3f1c-uuid-2",` + timed[1:],
+			own,
+			`{"messageId":"single-uuid-0",` + stamp + `,` + bare[1:],
+		}
+		slices.Sort(expected)
+		want(t, "events", first, expected)
+	})
+}
+
+func TestTheBufferOfIdentifiedEventsServesSeveralMessagesWithoutMixingThem(t *testing.T) {
+	r := newRig(t, nil)
+	for round := range 3 { // messages are pooled from the second round on
+		var messages []in
+		var expected []string
+		for i := range 20 {
+			id := string(rune('a' + (i+round)%20))
+			messages = append(messages, in{id: id, sent: time.UnixMilli(1_800_000_000_000), body: `{"type":"track","userId":"` + strings.Repeat(id, 1+i*7) + `","event":"\u0041"}`})
+			expected = append(expected, `{"messageId":"`+id+`-0","timestamp":"2027-01-15T08:00:00.000Z","type":"track","userId":"`+strings.Repeat(id, 1+i*7)+`","event":"\u0041"}`)
+		}
+		r.segment.attempts = nil
+		want(t, "stay", r.invoke(t.Context(), messages...), []string{})
+		got := r.segment.delivered()
+		slices.Sort(got)
+		slices.Sort(expected)
+		if !slices.Equal(got, expected) {
+			t.Fatalf("round %d: got %q", round, got)
+		}
+	}
+}
+
+func TestAnEventThatItsIdentityPushesOver32KBIsADeadLetter(t *testing.T) {
+	event := `{"type":"track","userId":"u","event":"Run","properties":{"fill":"` + strings.Repeat("x", segment.MaxEventBytes-70) + `"}}`
+	if len(event) > segment.MaxEventBytes {
+		t.Fatal("the event is too large by itself")
+	}
+	r := newRig(t, nil)
+	want(t, "stay", r.invoke(t.Context(), in{id: "m", body: body(keyA, event, track("good", 300)), sent: time.Now()}), []string{})
+	want(t, "dead letters", r.last.DeadLettered, map[string]int{"too_large": 1})
+	want(t, "delivered", r.last.Delivered, 1)
+}
+
+func TestAMessageIDThatIsNoUUIDStillMakesValidEvents(t *testing.T) {
+	for _, id := range []string{`with "quotes"`, `back\slash`, "ünïcode", "tab\t", strings.Repeat("long", 100), "\u0001"} {
+		r := newRig(t, refusing(track("p", 300)))
+		stay := r.invoke(t.Context(), in{id: id, body: body(keyA, `{"type":"track","userId":"u","event":"E"}`, track("p", 300)), sent: time.Now()})
+		want(t, "stay", stay, []string{})
+		want(t, "letters", len(r.queue.letters), 1)
+		var event struct{ MessageID string }
+		if err := json.Unmarshal([]byte(r.segment.delivered()[0]), &event); err != nil || event.MessageID == "" || len(event.MessageID) > segment.MaxMessageIDBytes {
+			t.Errorf("message id %q makes the event %s: %v", id, r.segment.delivered()[0], err)
+		}
+	}
+}
+
+func TestASentTimestampOutsideOfTheCalendarIsNone(t *testing.T) {
+	for _, ms := range []string{"-1", "0", "253402300800000", "9223372036854775807", "tomorrow", ""} {
+		var got *record
+		doc := `{"Records":[{"messageId":"m","body":"","attributes":{"SentTimestamp":"` + ms + `","ApproximateReceiveCount":"-3"}}]}`
+		if err := eachRecord([]byte(doc), func(rec *record) { c := *rec; got = &c }); err != nil {
+			t.Fatal(err)
+		}
+		if !got.sent.IsZero() || got.receives != 1 {
+			t.Errorf("SentTimestamp %q is read as %v, received %d times", ms, got.sent, got.receives)
+		}
+	}
+}

@@ -1,0 +1,95 @@
+package deliver
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/spillwayhq/spillway/shared/envelope"
+	"github.com/spillwayhq/spillway/shared/letter"
+	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/segment"
+)
+
+// What a letter says, for those who read delivery's; package letter describes it.
+const (
+	ReasonInvalid = letter.ReasonInvalid
+	ReasonPanic   = letter.ReasonPanic
+	AttrLetterID  = letter.AttrID // message id and index
+	AttrReason    = letter.AttrReason
+	AttrDetail    = letter.AttrDetail
+	AttrFirstSeen = letter.AttrFirstSeen
+	AttrLastSeen  = letter.AttrLastSeen
+	AttrReceives  = letter.AttrReceives
+)
+
+// refusal is a dead letter in the making. Events of one message that are refused for the same reason share one, so that
+// 2,500 wrong events are not 2,500 messages.
+type refusal struct {
+	id     string
+	reason string
+	detail string
+	code   string   // of a Problem, for metrics; otherwise the reason
+	events [][]byte // nil: the message's body goes as it is
+	count  int
+}
+
+// whole makes a letter of the message's body as it came.
+func (m *message) whole(reason, detail string) refusal {
+	return refusal{id: m.id(), reason: reason, detail: detail, code: reason, count: m.count()}
+}
+
+// refuse puts an event among the letters because of a problem of its own.
+func (m *message) refuse(index int, raw []byte, problem *segment.Problem) {
+	for i := range m.letters {
+		if l := &m.letters[i]; l.code == problem.Code {
+			l.events = append(l.events, raw)
+			l.count++
+			return
+		}
+	}
+	m.letters = append(m.letters, refusal{
+		id: m.letterID(index), reason: letter.ReasonOf(problem), detail: problem.Error(), code: problem.Code, events: [][]byte{raw}, count: 1,
+	})
+}
+
+// reject puts an event among the letters that Segment refused when it stood alone.
+func (m *message) reject(i int, err *segment.Error) {
+	m.letters = append(m.letters, refusal{
+		id: m.letterID(m.index[i]), reason: segment.Rejected.String(), detail: answer(err), code: segment.Rejected.String(), events: [][]byte{m.events[i]}, count: 1,
+	})
+}
+
+// expire makes a letter of the events that were never delivered.
+func (m *message) expire() {
+	l := refusal{id: m.id() + "/expired", reason: segment.Expired.String(), detail: answer(m.waits), code: segment.Expired.String()}
+	for i, done := range m.delivered {
+		if !done {
+			l.events = append(l.events, m.events[i])
+			l.count++
+		}
+	}
+	if len(m.events) == 0 { // no write key: never taken apart
+		l.count = m.count()
+	}
+	m.letters = append(m.letters, l)
+}
+
+func (m *message) letterID(index int) string { return m.id() + "/" + strconv.Itoa(index) }
+
+func answer(err *segment.Error) string {
+	if err.Detail == "" {
+		return err.Error()
+	}
+	return err.Error() + ": " + err.Detail
+}
+
+// write turns a letter into queue messages.
+func (m *message) write(l *refusal, c *envelope.Compressor, now time.Time) []queue.Message {
+	header := m.content.Header
+	header.WriteKey = m.ownKey
+	written := letter.Letter{
+		ID: l.id, Reason: l.reason, Detail: l.detail, Header: header, Events: l.events, Body: m.text, Count: l.count,
+		FirstSeen: m.seen(), LastSeen: now, Receives: m.receives,
+	}
+	return written.Messages(c)
+}

@@ -1,0 +1,222 @@
+package deliver
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/spillwayhq/spillway/shared/envelope"
+	"github.com/spillwayhq/spillway/shared/letter"
+	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/segment"
+)
+
+// letterText is a letter's body as text.
+func letterText(t *testing.T, l queue.Message) string {
+	t.Helper()
+	if attr(l, envelope.AttrContentEncoding) != envelope.EncodingZstd {
+		return l.Body
+	}
+	packed, err := base64.StdEncoding.DecodeString(l.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	text, err := z.DecodeAll(packed, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// noise is text of n bytes that does not compress.
+func noise(n int) string {
+	rng := rand.New(rand.NewPCG(7, 7))
+	raw := make([]byte, n)
+	for i := range raw {
+		raw[i] = byte(rng.Uint32())
+	}
+	return base64.RawStdEncoding.EncodeToString(raw)[:n]
+}
+
+func TestALetterHoldsTheEventAsItCameWithWhatItsMessageSaid(t *testing.T) {
+	bad := `{ "type":"track", "userId":"u", "n":9007199254740993, "messageId":"own", "timestamp":"2026-01-01T00:00:00Z" }`
+	text := `{"context":{"a": 1},"integrations":{"All":true},"origin":"client","receivedAt":"2026-11-01T00:00:00.000Z","batch":[` + track("good", 300) + `,` + bad + `]}`
+	r := newRig(t, nil)
+	want(t, "stay", r.invoke(t.Context(), in{id: "m", body: text, sent: time.UnixMilli(1_793_000_000_000), receives: 3}), []string{})
+	l := r.queue.letters[0]
+	want(t, "events", letterEvents(t, l), []string{bad})
+	// The default write key is ours and not the message's: it must not stick to a letter.
+	want(t, "body", l.Body, `{"origin":"client","receivedAt":"2026-11-01T00:00:00.000Z","context":{"a": 1},"integrations":{"All":true},"batch":[`+bad+`]}`)
+	got := map[string]string{}
+	for name := range l.Attributes {
+		got[name] = attr(l, name)
+	}
+	if _, err := time.Parse(time.RFC3339, got[AttrLastSeen]); err != nil {
+		t.Error(err)
+	}
+	delete(got, AttrLastSeen)
+	want(t, "attributes", got, map[string]string{
+		AttrLetterID: "m/1", AttrReason: "invalid", AttrDetail: "event_not_defined: a track needs the name of its event", AttrReceives: "3",
+		AttrFirstSeen: "2026-11-01T00:00:00.000Z", envelope.AttrEventCount: "1", envelope.AttrOrigin: "client",
+	})
+}
+
+func TestALetterKeepsTheWriteKeyThatItsMessageCarried(t *testing.T) {
+	r := newRig(t, refusing(track("p", 300)))
+	r.invoke(t.Context(), in{id: "m", body: body(keyB, track("p", 300))})
+	want(t, "body", r.queue.letters[0].Body, `{"writeKey":"`+keyB+`","origin":"server","batch":[`+track("p", 300)+`]}`)
+}
+
+func TestASecondReceiveWritesTheSameLetterAgain(t *testing.T) {
+	r := newRig(t, nil)
+	m := in{id: "m", sent: time.UnixMilli(1_793_000_000_000), body: body(keyA, `{"type":"tick"}`, `{"type":"track","userId":"u"}`, `{"type":"tock"}`)}
+	for n := range 2 {
+		m.receives = n + 1
+		want(t, "stay", r.invoke(t.Context(), m), []string{})
+	}
+	want(t, "letters", len(r.queue.letters), 4)
+	for i := range 2 {
+		first, second := r.queue.letters[i], r.queue.letters[i+2]
+		want(t, "id", attr(second, AttrLetterID), attr(first, AttrLetterID))
+		want(t, "body", second.Body, first.Body)
+	}
+}
+
+func TestARedrivenLetterIsTheSameEventToSegment(t *testing.T) {
+	event := `{"type":"track","userId":"u","event":"E"}`
+	reject := true
+	r := newRig(t, func(context.Context, *segment.Batch) error {
+		if reject {
+			return status(400)
+		}
+		return nil
+	})
+	r.invoke(t.Context(), in{id: "m", sent: time.UnixMilli(1_793_000_000_000), body: event})
+	reject = false
+	want(t, "stay", r.invoke(t.Context(), in{id: "another", sent: time.Now(), body: r.queue.letters[0].Body}), []string{})
+	want(t, "event", r.segment.attempts[1].events, r.segment.attempts[0].events)
+}
+
+func TestBodiesThatSQSDoesNotTakeAsTheyAreAreCompressed(t *testing.T) {
+	for name, text := range map[string]string{
+		"control characters": "a\x00b\x01c" + marker,
+		"not a character":    "\uFFFE\uFFFF",
+		"large":              strings.Repeat("not JSON ", 40_000),
+	} {
+		r := newRig(t, nil)
+		want(t, name, r.invoke(t.Context(), in{id: "m", body: text}), []string{})
+		want(t, name, letterText(t, r.queue.letters[0]), text)
+		want(t, name, attr(r.queue.letters[0], envelope.AttrContentEncoding), "zstd")
+	}
+}
+
+func TestLettersOfUpToAMegabyteAreWrittenWhole(t *testing.T) {
+	most := 1 << 20
+	for name, text := range map[string]string{
+		"not JSON":                         "!" + noise(most-1),
+		"not JSON and just too large":      "!" + noise(most-400),
+		"not JSON and just small enough":   "!" + noise(most-4000),
+		"wrong base64":                     "KLUv/" + noise(most-6) + "!",
+		"a large event":                    strings.Replace(track("large", 0), `"fill":"`, `"fill":"`+noise(most-2000), 1),
+		"control characters, much of it":   strings.Repeat("\x01", 100) + noise(most-100),
+		"compresses well":                  "!" + strings.Repeat("a", most-1),
+		"larger than SQS lets anybody":     "!" + noise(3*most),
+		"characters of more than one byte": "!" + strings.Repeat("é", 100) + noise(most-201),
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, nil)
+			want(t, "stay", r.invoke(t.Context(), in{id: "m", body: text, sent: time.Now()}), []string{})
+			var whole strings.Builder
+			ids := map[string]bool{}
+			counted := 0
+			for _, l := range r.queue.letters {
+				whole.WriteString(letterText(t, l))
+				ids[attr(l, AttrLetterID)] = true
+				n, err := strconv.Atoi(attr(l, envelope.AttrEventCount))
+				if err != nil {
+					t.Fatal(err)
+				}
+				counted += n
+				if d := attr(l, AttrDetail); len(r.queue.letters) > 1 && !strings.Contains(d, "part ") {
+					t.Errorf("the detail of a part does not say so: %q", d)
+				}
+			}
+			if !strings.Contains(whole.String(), text) {
+				t.Errorf("%d letters hold not what came", len(r.queue.letters))
+			}
+			want(t, "different ids", len(ids), len(r.queue.letters))
+			want(t, "events", counted, 1)
+		})
+	}
+}
+
+func TestManyLargeEventsThatDoNotCompressAreSeveralReadableLetters(t *testing.T) {
+	var events []string
+	for i := range 30 {
+		events = append(events, strings.Replace(track("large-"+strconv.Itoa(i), 0), `"fill":"`, `"fill":"`+noise(34_000), 1))
+	}
+	r := newRig(t, nil)
+	want(t, "stay", r.invoke(t.Context(), in{id: "m", body: body(keyA, events...)}), []string{})
+	want(t, "dead letters", r.last.DeadLettered, map[string]int{"too_large": 30})
+	var got []string
+	for _, l := range r.queue.letters {
+		got = append(got, letterEvents(t, l)...)
+	}
+	if !slices.Equal(got, events) {
+		t.Errorf("the letters hold %d events, or others than came", len(got))
+	}
+	want(t, "ids", []string{attr(r.queue.letters[0], AttrLetterID), attr(r.queue.letters[1], AttrLetterID)}, []string{"m/0", "m/0.1"})
+}
+
+func TestDetailsAreLegalAndOfABoundedLength(t *testing.T) {
+	for _, text := range []string{"", "plain", "\x00\x01", "\xff", strings.Repeat("é", 700), "x" + strings.Repeat("😀", 500), "\uFFFE"} {
+		got := letter.Legal(letter.Cut(text, letter.MaxDetail))
+		if got == "" || !utf8.ValidString(got) || letter.Legal(got) != got || len(letter.Cut(text, letter.MaxDetail)) > letter.MaxDetail {
+			t.Errorf("the detail %q becomes %q", text, got)
+		}
+	}
+	want(t, "cut at a character", letter.Cut("aé", 2), "a")
+	want(t, "short enough", letter.Cut("aé", 3), "aé")
+}
+
+func TestKeyIDGivesNothingAway(t *testing.T) {
+	want(t, "no key", KeyID(""), "none")
+	id := KeyID(keyA)
+	if raw, err := hex.DecodeString(id); err != nil || len(raw) != 4 || id == KeyID(keyB) || id != KeyID(keyA) {
+		t.Errorf("KeyID is %q", id)
+	}
+}
+
+func TestMetricsSayTheSummary(t *testing.T) {
+	r := newRig(t, refusing(track("p", 300)))
+	r.invoke(t.Context(), in{id: "a", body: body(keyA, track("p", 300), track("g", 300)), sent: time.Now().Add(-time.Minute)})
+	got := map[string]float64{}
+	for _, m := range r.last.Metrics() {
+		for _, v := range m.Values {
+			got[m.Name+" "+m.Value] += v
+		}
+	}
+	for name, value := range map[string]float64{
+		"EventsDelivered ": 1, "EventsDeadLettered rejected": 1, "BatchesAllFailed ": 0, "FlushEvents ": 4,
+		"SegmentResponses delivered": 1, "SegmentResponses rejected": 2, "DeadLetterErrors ": 0, "VisibilityErrors ": 0,
+	} {
+		want(t, name, got[name], value)
+	}
+	if age := got["EventAge "]; age < 60 || age > 120 {
+		t.Errorf("EventAge is %v s, want 60", age)
+	}
+}

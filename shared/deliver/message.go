@@ -1,0 +1,156 @@
+package deliver
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/spillwayhq/spillway/shared/envelope"
+	"github.com/spillwayhq/spillway/shared/rawjson"
+	"github.com/spillwayhq/spillway/shared/segment"
+)
+
+// message is a queue message on its way: its events, and what is known of their fates.
+type message struct {
+	record
+	text    []byte // the body without the payload's escapes
+	content envelope.Message
+	ownKey  string // the write key that the body carries; a dead letter carries no other
+
+	// The events that may go to Segment, identified, with their places in the message and whether Segment has them.
+	events    [][]byte
+	index     []int
+	delivered []bool
+
+	letters []refusal      // of events that can't be delivered, to be written when the others are final
+	waits   *segment.Error // why some of it stays in the queue, nil if nothing does
+	parts   int            // under way
+
+	unescaped, spliced []byte // buffers
+}
+
+// errNoWriteKey holds back messages that carry no write key while none is configured: their events are all right.
+var errNoWriteKey = &segment.Error{Class: segment.Misconfigured, Err: errors.New("the message has no write key and none is configured")}
+
+// read takes a record apart. Whatever is wrong with it becomes a letter; nothing that stands in a body can stop the others.
+func (m *message) read(rec *record, d *envelope.Decoder, defaultKey string, p *packer) {
+	defer func() {
+		if p := recover(); p != nil {
+			m.content.Events = m.content.Events[:0]
+			m.events, m.index, m.delivered = m.events[:0], m.index[:0], m.delivered[:0]
+			m.letters = append(m.letters[:0], m.whole(ReasonPanic, fmt.Sprintf("%v\n%s", p, debug.Stack())))
+		}
+	}()
+	*m = message{record: *rec, content: m.content, events: m.events[:0], index: m.index[:0], delivered: m.delivered[:0], letters: m.letters[:0],
+		unescaped: m.unescaped[:0], spliced: m.spliced[:0]}
+	m.unwrap()
+	if err := d.Decode(m.text, &m.content); err != nil {
+		var unreadable *envelope.Error
+		reason := envelope.Undecodable
+		if errors.As(err, &unreadable) {
+			reason = unreadable.Reason
+		}
+		m.content.Events = m.content.Events[:0]
+		m.letters = append(m.letters, m.whole(reason, err.Error()))
+		return
+	}
+	c := &m.content
+	if origin, ok := segment.ParseOrigin(m.origin); ok && !c.HasOrigin {
+		c.Origin = origin
+	}
+	m.ownKey = c.WriteKey
+	if c.WriteKey == "" {
+		c.WriteKey = defaultKey
+	}
+	if c.WriteKey == "" {
+		m.waits = errNoWriteKey
+		return
+	}
+	if p.roomFor(&c.Header) == 0 {
+		m.letters = append(m.letters, m.whole(envelope.TooLarge, "the batch's context and integrations leave no room for its events"))
+		return
+	}
+	m.identify()
+}
+
+// unwrap takes the body out of the payload's JSON string.
+func (m *message) unwrap() {
+	if len(m.body) == 0 {
+		return
+	}
+	m.text = m.body[1 : len(m.body)-1]
+	if bytes.IndexByte(m.text, '\\') >= 0 {
+		m.unescaped = rawjson.AppendUnescaped(m.unescaped[:0], m.text)
+		m.text = m.unescaped
+	}
+}
+
+// identify gives each event a messageId and a timestamp where it has none, the same at every receive, and sorts out what Segment
+// would not take.
+func (m *message) identify() {
+	sent := m.sent
+	if sent.IsZero() {
+		sent = time.Now()
+	}
+	id := m.id()
+	// The buffer must not move once events are slices of it.
+	need := 0
+	for i := range m.content.Events {
+		if e := &m.content.Events[i]; !e.Identified() {
+			need += len(e.Raw) + len(`"messageId":"","timestamp":"",`) + len(id) + 6 + len(segment.TimeFormat)
+		}
+	}
+	if cap(m.spliced) < need {
+		m.spliced = make([]byte, 0, need)
+	}
+	for i := range m.content.Events {
+		e := &m.content.Events[i]
+		raw, problem := e.Raw, e.Problem
+		if !e.Identified() {
+			from := len(m.spliced)
+			m.spliced = e.AppendIdentified(m.spliced, id+"-"+strconv.Itoa(i), sent)
+			raw = m.spliced[from:len(m.spliced):len(m.spliced)]
+			if problem == nil && len(raw) > segment.MaxEventBytes {
+				problem = segment.TooLarge
+			}
+		}
+		if problem != nil {
+			m.refuse(i, raw, problem)
+			continue
+		}
+		m.events = append(m.events, raw)
+		m.index = append(m.index, i)
+		m.delivered = append(m.delivered, false)
+	}
+}
+
+// maxID leaves room for the index behind it within what Segment takes as a messageId.
+const maxID = segment.MaxMessageIDBytes - 10
+
+// id names the message in messageIds and letters. It is what SQS calls it, a UUID, unless somebody who invoked the function by
+// hand made up one that does not belong into JSON as it is: then a digest of that.
+func (m *message) id() string {
+	for _, c := range []byte(m.messageID) {
+		if c <= ' ' || c > '~' || c == '"' || c == '\\' {
+			return digest(m.messageID, 16)
+		}
+	}
+	if len(m.messageID) > maxID {
+		return digest(m.messageID, 16)
+	}
+	return m.messageID
+}
+
+// seen is when the events came in: at Spillway's door, or when SQS got them.
+func (m *message) seen() time.Time {
+	if m.content.ReceivedAt.IsZero() {
+		return m.sent
+	}
+	return m.content.ReceivedAt
+}
+
+// count is the number of events, one for a message that could not be read.
+func (m *message) count() int { return max(1, len(m.content.Events)) }

@@ -1,0 +1,349 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/segment"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// roundTrip is a transport made of a function.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(req *http.Request) (*http.Response, error) {
+	defer req.Body.Close()
+	return f(req)
+}
+
+func answerWith(code int, header http.Header, text string) *http.Response {
+	return &http.Response{StatusCode: code, Header: header, Body: io.NopCloser(strings.NewReader(text))}
+}
+
+func TestEveryAnswerHasOneOutcome(t *testing.T) {
+	type row struct {
+		name    string
+		code    int // 0: no answer but err
+		err     error
+		header  http.Header
+		retried string // class, empty: it does not stay
+		letter  string // reason
+		tries   int
+		pauses  bool
+		hidden  time.Duration // without jitter, at the first receive
+	}
+	rows := []row{
+		{name: "200", code: 200, tries: 1},
+		{name: "204", code: 204, tries: 1},
+		{name: "302 is not followed", code: 302, header: http.Header{"Location": {"https://login.example/"}}, retried: "misconfigured", tries: 1, pauses: true, hidden: 30 * time.Second},
+		{name: "400", code: 400, letter: "rejected", tries: 1},
+		{name: "413", code: 413, letter: "rejected", tries: 1},
+		{name: "401", code: 401, retried: "misconfigured", tries: 1, pauses: true, hidden: 30 * time.Second},
+		{name: "403", code: 403, retried: "misconfigured", tries: 1, pauses: true, hidden: 30 * time.Second},
+		{name: "404", code: 404, retried: "misconfigured", tries: 1, pauses: true, hidden: 30 * time.Second},
+		{name: "418", code: 418, retried: "misconfigured", tries: 1, pauses: true, hidden: 30 * time.Second},
+		{name: "429 without Retry-After", code: 429, retried: "throttled", tries: 1, pauses: true, hidden: 30 * time.Second},
+		{name: "429 with Retry-After", code: 429, header: http.Header{"Retry-After": {"120"}}, retried: "throttled", tries: 1, pauses: true, hidden: 2 * time.Minute},
+		{name: "408", code: 408, retried: "transient", tries: Tries, hidden: 30 * time.Second},
+		{name: "500", code: 500, retried: "transient", tries: Tries, hidden: 30 * time.Second},
+		{name: "503 with Retry-After", code: 503, header: http.Header{"Retry-After": {"7"}}, retried: "transient", tries: Tries, hidden: 7 * time.Second},
+		{name: "599", code: 599, retried: "transient", tries: Tries, hidden: 30 * time.Second},
+		{name: "no status of HTTP", code: 700, retried: "misconfigured", tries: 1, pauses: true, hidden: 30 * time.Second},
+		{name: "reset", err: errors.New("connection reset by peer"), retried: "transient", tries: Tries, hidden: 30 * time.Second},
+	}
+	for _, c := range rows {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var mu sync.Mutex
+				calls := map[string]int{}
+				client, err := segment.NewClient(segment.Config{Endpoint: "http://segment.test", Transport: roundTrip(func(req *http.Request) (*http.Response, error) {
+					key, _, _ := req.BasicAuth()
+					io.Copy(io.Discard, req.Body)
+					mu.Lock()
+					calls[key]++
+					mu.Unlock()
+					if key == keyB {
+						return answerWith(200, nil, `{"success":true}`), nil
+					}
+					return answerWith(c.code, c.header, marker), c.err
+				})})
+				if err != nil {
+					t.Fatal(err)
+				}
+				r := newRig(t, nil)
+				r.Handler = r.handler(Config{Segment: client})
+				a := in{id: "a", body: body(keyA, track("a", 300)), sent: time.Now()}
+				b := in{id: "b", body: body(keyB, track("b", 300)), sent: time.Now()}
+
+				stay := r.invoke(t.Context(), a, b)
+				want(t, "tries", calls[keyA], c.tries)
+				want(t, "flushes", len(r.last.Flushes), c.tries+1)
+				delivered, retried, dead := 2, map[string]int{}, map[string]int{}
+				wantStay := []string{}
+				switch {
+				case c.retried != "":
+					delivered, retried[c.retried], wantStay = 1, 1, []string{"a"}
+				case c.letter != "":
+					delivered, dead[c.letter] = 1, 1
+				}
+				want(t, "messages that stay", stay, wantStay)
+				want(t, "delivered", r.last.Delivered, delivered)
+				want(t, "retried", r.last.Retried, retried)
+				want(t, "dead letters", r.last.DeadLettered, dead)
+				want(t, "letters written", len(r.queue.letters), len(dead))
+				want(t, "hidden", len(r.queue.hidden), len(retried))
+				if got := r.queue.hidden["r-a"]; got < c.hidden*9/10 || got > c.hidden*11/10 {
+					t.Errorf("hidden for %v, want %v ±10 %%", got, c.hidden)
+				}
+				want(t, "misconfigured keys", len(r.last.Misconfigured) == 1, c.retried == "misconfigured")
+				want(t, "all failed", r.last.AllFailed, false)
+
+				// At once again: a paused key costs no call, the other key none the less works.
+				calls = map[string]int{}
+				r.invoke(t.Context(), a, b)
+				if c.pauses {
+					want(t, "calls for a paused key", calls[keyA], 0)
+					want(t, "class while paused", r.last.Retried, map[string]int{c.retried: 1})
+				} else {
+					want(t, "calls for a key that is not paused", calls[keyA], c.tries)
+				}
+				want(t, "calls for the other key", calls[keyB], 1)
+
+				time.Sleep(c.hidden*11/10 + time.Second)
+				calls = map[string]int{}
+				r.invoke(t.Context(), a, b)
+				want(t, "calls when the pause is over", calls[keyA], c.tries)
+			})
+		})
+	}
+}
+
+func TestABlipIsTriedAgainInTheSameInvocation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		r := newRig(t, func(context.Context, *segment.Batch) error {
+			if n++; n < Tries {
+				return status(503)
+			}
+			return nil
+		})
+		want(t, "stay", r.invoke(t.Context(), in{id: "a", body: body(keyA, track("a", 300))}), []string{})
+		want(t, "tries", len(r.segment.attempts), Tries)
+		want(t, "delivered", r.last.Delivered, 1)
+	})
+}
+
+func TestAThrottledKeyPausesLongerEachTimeAndAtOnceNoMoreWhenSegmentTakesSomething(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		code := 429
+		r := newRig(t, func(context.Context, *segment.Batch) error {
+			if code == 200 {
+				return nil
+			}
+			return status(code)
+		})
+		a := in{id: "a", body: body(keyA, track("a", 300))}
+		pausedFor := func() time.Duration {
+			_, left := r.keys.paused(keyA, time.Now())
+			return left
+		}
+		for times := 1; times <= 8; times++ {
+			r.invoke(t.Context(), a)
+			least, most := Pause(times, 0, 0), Pause(times, 0, 1)
+			if p := pausedFor(); p < least || p > most {
+				t.Fatalf("pause %d lasts %v, want between %v and %v", times, p, least, most)
+			}
+			time.Sleep(pausedFor())
+		}
+		code = 200
+		want(t, "stay", r.invoke(t.Context(), a), []string{})
+		code = 429
+		r.invoke(t.Context(), a)
+		if p := pausedFor(); p > Pause(1, 0, 1) {
+			t.Errorf("after a success the pause begins at %v", p)
+		}
+	})
+}
+
+func TestAMessageThatComesWhileItsKeyPausesIsHiddenForTheRestOfThePause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(context.Context, *segment.Batch) error {
+			err := status(429)
+			err.RetryAfter = 10 * time.Minute
+			return err
+		})
+		r.invoke(t.Context(), in{id: "a", body: body(keyA, track("a", 300))})
+		_, left := r.keys.paused(keyA, time.Now())
+		time.Sleep(left - 100*time.Second)
+		r.invoke(t.Context(), in{id: "b", body: body(keyA, track("b", 300))})
+		want(t, "attempts", len(r.segment.attempts), 1)
+		if got := r.queue.hidden["r-b"]; got < 90*time.Second || got > 110*time.Second {
+			t.Errorf("hidden for %v, the pause lasts 100 s more", got)
+		}
+	})
+}
+
+func TestBatchesThatWereUnderWayWhenAPauseBeganDoNotLengthenIt(t *testing.T) {
+	var p pauses
+	now := time.Now()
+	p.pause(keyA, status(401), now)
+	_, first := p.paused(keyA, now)
+	for range 5 {
+		p.pause(keyA, status(401), now)
+	}
+	_, later := p.paused(keyA, now)
+	want(t, "pause", later, first)
+	want(t, "times in a row", p.keys[keyA].times, 1)
+}
+
+func TestAHandlerServesSeveralInvocationsAtATime(t *testing.T) {
+	s := &fakeSegment{answer: refusing(track("p", 300))}
+	letters := &fakeQueue{}
+	var mu sync.Mutex
+	events, dead := 0, 0
+	h, err := New(Config{Segment: s, Queue: &fakeQueue{}, DeadLetters: letters, Report: func(s Summary) {
+		mu.Lock()
+		defer mu.Unlock()
+		events += s.Delivered
+		dead += s.DeadLettered["rejected"]
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc := payload(t, in{id: "a", body: zipped(t, body(keyA, tracks("a", 20, 300)...))}, in{id: "b", body: body(keyA, track("p", 300), track("b", 300))})
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 20 {
+				if out, err := h.Invoke(t.Context(), doc); err != nil || string(out) != `{"batchItemFailures":[]}` {
+					t.Errorf("%s, %v", out, err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	want(t, "events delivered and refused", []int{events, dead, len(letters.letters)}, []int{160 * 21, 160, 160})
+}
+
+func TestPausesForgetRatherThanGrow(t *testing.T) {
+	var p pauses
+	now := time.Now()
+	for i := range 3 * maxPausedKeys {
+		p.pause(string(rune('a'+i%26))+strings.Repeat("k", i/26), status(401), now)
+	}
+	if len(p.keys) > maxPausedKeys {
+		t.Errorf("%d keys are remembered, at most %d may be", len(p.keys), maxPausedKeys)
+	}
+}
+
+func TestMessagesWithoutAWriteKeyWaitWhileNoneIsConfigured(t *testing.T) {
+	r := newRig(t, nil)
+	r.Handler = r.handler(Config{Segment: r.segment})
+	noKey := in{id: "a", body: `{"batch":[` + track("a", 300) + `,` + track("b", 300) + `]}`, sent: time.Now()}
+	want(t, "stay", r.invoke(t.Context(), noKey), []string{"a"})
+	want(t, "retried", r.last.Retried, map[string]int{"misconfigured": 2})
+	want(t, "keys", r.last.Misconfigured, []string{"none"})
+	want(t, "all failed", r.last.AllFailed, true)
+	want(t, "attempts", len(r.segment.attempts), 0)
+
+	r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyB})
+	want(t, "stay", r.invoke(t.Context(), noKey), []string{})
+	want(t, "key", r.segment.attempts[0].WriteKey, keyB)
+}
+
+func TestThroughARealClientAndServer(t *testing.T) {
+	var got []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		text, _ := io.ReadAll(req.Body)
+		got = append(got, req.URL.Path, string(text))
+		if strings.Contains(string(text), "poison") {
+			w.WriteHeader(400)
+			io.WriteString(w, `{"success":false,"message":"`+marker+`"}`)
+		}
+	}))
+	defer server.Close()
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	client, err := segment.NewClient(segment.Config{Endpoint: server.URL, Transport: transport})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRig(t, nil)
+	r.Handler = r.handler(Config{Segment: client})
+	want(t, "stay", r.invoke(t.Context(), in{id: "a", body: body(keyA, track("good-1", 300), track("poison", 300), track("good-2", 300)), origin: "client"}), []string{})
+	want(t, "delivered", r.last.Delivered, 2)
+	want(t, "letter", letterEvents(t, r.queue.letters[0]), []string{track("poison", 300)})
+	want(t, "path", got[0], "/v1/b")
+	if !strings.Contains(got[1], `"batch":[`+track("good-1", 300)+","+track("poison", 300)) {
+		t.Errorf("Segment got %s", got[1])
+	}
+}
+
+func TestAnAttemptThatPanicsFailsAloneAndTellsNothingOfAnEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(_ context.Context, b *segment.Batch) error {
+			if b.WriteKey == keyA {
+				panic("while sending " + string(b.Events[0]))
+			}
+			return nil
+		})
+		stay := r.invoke(t.Context(), in{id: "a", body: body(keyA, track("a", 300))}, in{id: "b", body: body(keyB, track("b", 300))})
+		want(t, "stay", stay, []string{"a"})
+		want(t, "retried", r.last.Retried, map[string]int{"transient": 1})
+		if !strings.Contains(r.log.String(), `"panic":"string"`) || !strings.Contains(r.log.String(), "outcome_test.go") {
+			t.Errorf("the log does not say where it panicked:\n%s", r.log.String())
+		}
+	})
+}
+
+func TestAnErrorThatIsNotSegmentsIsTransient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(context.Context, *segment.Batch) error { return errors.New(marker) })
+		want(t, "stay", r.invoke(t.Context(), in{id: "a", body: body(keyA, track("a", 300))}), []string{"a"})
+		want(t, "retried", r.last.Retried, map[string]int{"transient": 1})
+	})
+}
+
+func TestAFailureToHideIsCountedAndChangesNoReport(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(context.Context, *segment.Batch) error { return status(401) })
+		r.queue.hide = func(context.Context, []queue.Hidden) error { return errors.New("SQS is away") }
+		want(t, "stay", r.invoke(t.Context(), in{id: "a", body: body(keyA, track("a", 300))}), []string{"a"})
+		want(t, "hide errors", r.last.HideErrors, 1)
+	})
+}
+
+func TestNewSaysWhatIsMissing(t *testing.T) {
+	full := Config{Segment: &fakeSegment{}, Queue: &fakeQueue{}, DeadLetters: &fakeQueue{}}
+	for name, change := range map[string]func(*Config){
+		"Segment":     func(c *Config) { c.Segment = nil },
+		"Queue":       func(c *Config) { c.Queue = nil },
+		"DeadLetters": func(c *Config) { c.DeadLetters = nil },
+		"-1":          func(c *Config) { c.Flushes = -1 },
+	} {
+		c := full
+		change(&c)
+		if _, err := New(c); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("without %s: %v", name, err)
+		}
+	}
+	h, err := New(full)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := h.Invoke(t.Context(), []byte(`{"Records":[]}`)); err != nil || string(out) != `{"batchItemFailures":[]}` {
+		t.Errorf("a Handler of a minimal configuration answers %s, %v", out, err)
+	}
+}

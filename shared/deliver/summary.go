@@ -1,0 +1,102 @@
+package deliver
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"log/slog"
+	"time"
+
+	"github.com/spillwayhq/spillway/shared/segment"
+)
+
+// A Summary is what became of one invocation. Every event that came in is counted once: Events = Delivered + the sum of Retried
+// + the sum of DeadLettered. A body that could not be read counts as one event.
+type Summary struct {
+	Messages, Events int
+	Delivered        int
+	Retried          map[string]int  // by segment.Class: events of messages that stay in the queue
+	DeadLettered     map[string]int  // by reason
+	Ages             []time.Duration // of each message: since its events came in
+	Flushes          []Flush         // attempts, in the order of their ends
+	LetterErrors     int             // times that dead letters could not be written
+	HideErrors       int             // times that messages could not be hidden
+	AllFailed        bool            // not one message is done
+	Misconfigured    []string        // the write keys, by KeyID, that Segment or the configuration refuses
+	Duration         time.Duration
+
+	failures int
+}
+
+// A Flush is one attempt.
+type Flush struct {
+	Events  int
+	Latency time.Duration
+	Class   segment.Class
+}
+
+func newSummary() Summary {
+	return Summary{Retried: map[string]int{}, DeadLettered: map[string]int{}}
+}
+
+func (s *Summary) took(m *message, now time.Time) {
+	s.Messages++
+	s.Events += m.count()
+	if seen := m.seen(); !seen.IsZero() {
+		s.Ages = append(s.Ages, max(0, now.Sub(seen)))
+	}
+}
+
+func (s *Summary) flushed(events int, latency time.Duration, err *segment.Error) {
+	class := segment.Delivered
+	if err != nil {
+		class = err.Class
+	}
+	s.Flushes = append(s.Flushes, Flush{Events: events, Latency: latency, Class: class})
+}
+
+func (s *Summary) failed(m *message) {
+	s.failures++
+	s.AllFailed = s.failures == s.Messages
+	if m.waits.Class != segment.Misconfigured {
+		return
+	}
+	id := KeyID(m.content.WriteKey)
+	for _, known := range s.Misconfigured {
+		if known == id {
+			return
+		}
+	}
+	s.Misconfigured = append(s.Misconfigured, id)
+}
+
+// KeyID names a write key in logs without giving it away: the beginning of its SHA-256, "none" for no key.
+func KeyID(writeKey string) string {
+	if writeKey == "" {
+		return "none"
+	}
+	return digest(writeKey, 4)
+}
+
+// digest is the first n bytes of the text's SHA-256, in hexadecimal digits.
+func digest(text string, n int) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:n])
+}
+
+// log writes a line for the invocation: counts and times, nothing of an event.
+func (h *Handler) log(s *Summary) {
+	level, oldest, slowest := slog.LevelInfo, time.Duration(0), time.Duration(0)
+	for _, age := range s.Ages {
+		oldest = max(oldest, age)
+	}
+	for _, f := range s.Flushes {
+		slowest = max(slowest, f.Latency)
+	}
+	if len(s.Retried) > 0 || len(s.DeadLettered) > 0 || s.LetterErrors > 0 || s.HideErrors > 0 {
+		level = slog.LevelWarn
+	}
+	h.Logger.Log(context.Background(), level, "delivered", "messages", s.Messages, "events", s.Events, "delivered", s.Delivered, "retried", s.Retried,
+		"dead_lettered", s.DeadLettered, "flushes", len(s.Flushes), "slowest_flush_ms", slowest.Milliseconds(),
+		"oldest_ms", oldest.Milliseconds(), "duration_ms", s.Duration.Milliseconds(), "misconfigured_keys", s.Misconfigured)
+}
