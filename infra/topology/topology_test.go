@@ -1,0 +1,73 @@
+package topology
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spillwayhq/spillway/shared/deliver"
+)
+
+func TestTheDefaultKeepsItsOwnRules(t *testing.T) {
+	d := Default()
+	if err := d.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	events, _ := d.Queue(EventsQueue)
+	if events.VisibilityTimeout != 361*time.Second {
+		t.Errorf("visibility timeout is %v, want 361 s: 6 x 60 s + 1 s", events.VisibilityTimeout)
+	}
+	if left := events.Retention - deliver.MaxAge; left < 3*24*time.Hour {
+		t.Errorf("a message is kept for only %v after delivery gave it up", left)
+	}
+}
+
+func TestTenDaysOfPausesStayBelowTheMaximumReceiveCount(t *testing.T) {
+	d := Default()
+	events, _ := d.Queue(EventsQueue)
+	for _, retryAfter := range []time.Duration{0, time.Second, time.Minute} {
+		receives := 0
+		for waited := time.Duration(0); waited < deliver.MaxAge; receives++ {
+			waited += deliver.Pause(receives+1, retryAfter, 0.5)
+		}
+		if receives >= events.MaxReceiveCount {
+			t.Errorf("Retry-After %v: %d receives in %v, SQS gives up at %d", retryAfter, receives, deliver.MaxAge, events.MaxReceiveCount)
+		}
+	}
+}
+
+func TestABreachIsNamedWithWhatToWrite(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		breach func(*Topology)
+		want   string
+	}{
+		{"visibility", func(t *Topology) { t.Queues[0].VisibilityTimeout = 6 * time.Minute }, "write at least 6m1s"},
+		{"concurrency above the reserved", func(t *Topology) { t.EventSources[0].MaximumConcurrency = 11 }, "write at most the function's reserved 10"},
+		{"concurrency below 2", func(t *Topology) { t.EventSources[0].MaximumConcurrency = 1 }, "write 2 to 1000"},
+		{"no window", func(t *Topology) { t.EventSources[0].Window = 0 }, "needs a window of at least 1s"},
+		{"batch size", func(t *Topology) { t.EventSources[0].BatchSize = 10_001 }, "write 1 to 10000"},
+		{"dead letters kept shorter", func(t *Topology) { t.Queues[1].Retention = time.Hour }, "write at least 336h0m0s"},
+		{"unknown queue", func(t *Topology) { t.EventSources[0].Queue = "x" }, "the queue does not exist"},
+		{"unknown function", func(t *Topology) { t.EventSources[0].Function = "x" }, "the function does not exist"},
+		{"unknown dead-letter queue", func(t *Topology) { t.Queues[0].DeadLetterQueue = "x" }, "dead-letter queue x does not exist"},
+		{"time-out", func(t *Topology) { t.Functions[0].Timeout = time.Hour }, "write 1s to 15m0s"},
+		{"receive count", func(t *Topology) { t.Queues[0].MaxReceiveCount = 1001 }, "write 1 to 1000"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := Default()
+			c.breach(&d)
+			if err := d.Validate(); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want an error with %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestUnreservedConcurrencyIsAllowed(t *testing.T) {
+	d := Default()
+	d.Functions[0].ReservedConcurrency = 0
+	if err := d.Validate(); err != nil {
+		t.Error(err)
+	}
+}
