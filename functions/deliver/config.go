@@ -1,0 +1,79 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/spillwayhq/spillway/shared/deliver"
+	"github.com/spillwayhq/spillway/shared/segment"
+)
+
+// The environment variables that the function reads. A further one that begins with SPILLWAY_ is refused: it is a typing error.
+const (
+	envPrefix             = "SPILLWAY_"
+	envQueueURL           = "SPILLWAY_QUEUE_URL"             // the events queue, whose messages are hidden after a failure
+	envDeadLetterQueueURL = "SPILLWAY_DEAD_LETTER_QUEUE_URL" // where dead letters are written
+	envWriteKey           = "SPILLWAY_WRITE_KEY"             // for messages that carry none; may be empty
+	envEndpoint           = "SPILLWAY_SEGMENT_ENDPOINT"      // default: Segment's in the US
+	envGzip               = "SPILLWAY_SEGMENT_GZIP"          // default: true; a fifth of the bytes that leave AWS and are paid for
+	envLogLevel           = "SPILLWAY_LOG_LEVEL"             // debug, info, warn, error; default: info
+)
+
+type config struct {
+	queueURL, deadLetterQueueURL, writeKey, endpoint string
+	gzip                                             bool
+	logLevel                                         slog.Level
+}
+
+// LogValue shows the effective configuration without the write key.
+func (c config) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("queue", c.queueURL), slog.String("dead_letter_queue", c.deadLetterQueueURL),
+		slog.String("endpoint", c.endpoint), slog.Bool("gzip", c.gzip), slog.String("default_write_key", deliver.KeyID(c.writeKey)))
+}
+
+// readConfig reads the variables of environ, which has the form of os.Environ. The error names every variable that is wrong and
+// says what to write.
+func readConfig(environ []string) (config, error) {
+	c := config{endpoint: segment.EndpointUS, gzip: true}
+	var errs []error
+	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	for _, variable := range environ {
+		name, value, _ := strings.Cut(variable, "=")
+		if !strings.HasPrefix(name, envPrefix) {
+			continue
+		}
+		var err error
+		switch name {
+		case envQueueURL:
+			c.queueURL = value
+		case envDeadLetterQueueURL:
+			c.deadLetterQueueURL = value
+		case envWriteKey:
+			c.writeKey = value
+		case envEndpoint:
+			if value != "" {
+				c.endpoint = value
+			}
+		case envGzip:
+			if c.gzip, err = strconv.ParseBool(value); err != nil {
+				fail("%s is %q: write true or false", name, value)
+			}
+		case envLogLevel:
+			if err = c.logLevel.UnmarshalText([]byte(value)); err != nil {
+				fail("%s is %q: write debug, info, warn or error", name, value)
+			}
+		default:
+			fail("%s is not known: write %s, %s, %s, %s, %s or %s", name, envQueueURL, envDeadLetterQueueURL, envWriteKey, envEndpoint, envGzip, envLogLevel)
+		}
+	}
+	for _, q := range [...]struct{ name, url string }{{envQueueURL, c.queueURL}, {envDeadLetterQueueURL, c.deadLetterQueueURL}} {
+		if u, err := url.Parse(q.url); err != nil || u.Host == "" {
+			fail("%s is %q: write the queue's URL, like https://sqs.us-east-1.amazonaws.com/123456789012/spillway-events", q.name, q.url)
+		}
+	}
+	return c, errors.Join(errs...)
+}

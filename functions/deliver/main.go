@@ -1,0 +1,60 @@
+// Command deliver is the Lambda function that takes events from the queue to Segment. It only wires: what it does is in
+// shared/deliver, so that the local pipeline and the tests run the same code. See config.go for its environment variables.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/spillwayhq/spillway/shared/deliver"
+	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/telemetry"
+)
+
+func main() {
+	handler, err := newHandler(context.Background(), os.Environ())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "deliver:", err)
+		os.Exit(1)
+	}
+	lambda.Start(handler)
+}
+
+func newHandler(ctx context.Context, environ []string) (*deliver.Handler, error) {
+	c, err := readConfig(environ)
+	if err != nil {
+		return nil, err
+	}
+	logger := slog.New(slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{Level: c.logLevel}))
+	logger.Info("configured", "config", c)
+	client, err := segment.NewClient(segment.Config{Endpoint: c.endpoint, Gzip: c.gzip})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", envEndpoint, err)
+	}
+	aws, err := awsconfig.LoadDefaultConfig(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("load the AWS configuration: %w", err)
+	}
+	api := sqs.NewFromConfig(aws)
+	metrics := telemetry.NewWriter(os.Stdout, "deliver")
+	return deliver.New(deliver.Config{
+		Segment:     client,
+		Queue:       queue.New(api, c.queueURL),
+		DeadLetters: queue.New(api, c.deadLetterQueueURL),
+		WriteKey:    c.writeKey,
+		Logger:      logger,
+		Report: func(s deliver.Summary) {
+			if err := metrics.Write(time.Now(), s.Metrics()...); err != nil {
+				logger.Warn("metrics could not be written", "error", err)
+			}
+		},
+	})
+}
