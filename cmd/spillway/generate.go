@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/segmentio/analytics-go/v3"
+
+	"github.com/spillwayhq/spillway/shared/segment"
+)
+
+// generate makes up track events of about 1 KB, as analytics-go would send them: each with its own user, id and time.
+func generate(ctx context.Context, count int, events chan<- []byte) error {
+	for i := range count {
+		event, err := madeUp(i)
+		if err != nil {
+			return err
+		}
+		select {
+		case events <- event:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	return nil
+}
+
+var activities = []string{"Run", "Ride", "Swim", "Hike", "Walk", "Row", "Ski", "Climb"}
+
+func madeUp(i int) ([]byte, error) {
+	activity := activities[i%len(activities)]
+	event, err := json.Marshal(analytics.Track{
+		Type: "track", MessageId: uuid.NewString(), Timestamp: time.Now().UTC().Truncate(time.Millisecond),
+		UserId: "user-" + strconv.Itoa(i*7919%100_000), AnonymousId: uuid.NewString(),
+		Event: activity + " Finished",
+		Properties: analytics.Properties{
+			"activity": activity, "distance_m": 1000 + i%40_000, "duration_s": 300 + i%9000, "elevation_m": float64(i%1500) + 0.5,
+			"route_id": fmt.Sprintf("route-%08x", i*31), "device": "watch-" + strconv.Itoa(i%12), "weather": "light rain", "shared": i%3 == 0, "session_id": uuid.NewString(),
+			"tags": []string{"training", "outdoor", activity}, "gear": map[string]any{"shoes": "trail " + strconv.Itoa(i%30), "bottle_ml": 500},
+			"note": "a made-up event, sent by spillway send to fill the queue with something that looks like the real thing",
+		},
+		Context: &analytics.Context{
+			App:     analytics.AppInfo{Name: "Trails", Version: "7.3." + strconv.Itoa(i%40), Build: "20261", Namespace: "org.example.trails"},
+			Device:  analytics.DeviceInfo{Id: fmt.Sprintf("B5372DB0-C21E-11E4-8DFC-%012X", i), Manufacturer: "Example", Model: "phone14,2", Type: "ios"},
+			Library: analytics.LibraryInfo{Name: "analytics-go", Version: analytics.Version},
+			Locale:  "en-GB", Timezone: "Europe/London",
+			OS:        analytics.OSInfo{Name: "iOS", Version: "19.1"},
+			UserAgent: "Trails/7.3 (iPhone; iOS 19.1; Scale/3.00)",
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make up event %d: %w", i, err)
+	}
+	if len(event) > segment.MaxEventBytes {
+		return nil, fmt.Errorf("made-up event %d has %d bytes", i, len(event))
+	}
+	return event, nil
+}

@@ -1,0 +1,202 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spillwayhq/spillway/infra/local"
+	"github.com/spillwayhq/spillway/infra/topology"
+)
+
+// spillway runs a command line in this process.
+func spillway(ctx context.Context, stdin string, args ...string) (stdout, stderr string, err error) {
+	root := newRoot()
+	var out, errOut bytes.Buffer
+	root.SetArgs(args)
+	root.SetIn(strings.NewReader(stdin))
+	root.SetOut(&out)
+	root.SetErr(&errOut)
+	err = root.ExecuteContext(ctx)
+	return out.String(), errOut.String(), err
+}
+
+func TestWrongUseIsOneLineThatSaysWhatToWrite(t *testing.T) {
+	notADirectory := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(notADirectory, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	_, takenPort, _ := net.SplitHostPort(taken.Addr().String())
+	held := t.TempDir()
+	p, err := local.Start(local.Config{Dir: held, SQSAddr: "127.0.0.1:0", SegmentAddr: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopped, cancel := context.WithCancel(t.Context())
+	cancel()
+	defer func() { _ = p.Run(stopped) }()
+
+	up := func(args ...string) []string {
+		return append([]string{"up", "--sqs-port=0", "--segment-port=0"}, args...)
+	}
+	for _, c := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"unknown verb", []string{"upp"}, `unknown command "upp"`},
+		{"unknown flag", up("--prot=1"), "see spillway up --help"},
+		{"an argument too many", up("now"), `unknown command "now"`},
+		{"a port that is none", []string{"up", "--sqs-port=70000"}, "see spillway up --help"},
+		{"a port in use", up("--data-dir="+t.TempDir(), "--sqs-port="+takenPort), "name another port with --sqs-port"},
+		{"the stand-in's port in use", up("--data-dir="+t.TempDir(), "--segment-port="+takenPort), "name another port with --segment-port"},
+		{"a data directory that is a file", up("--data-dir=" + notADirectory), "--data-dir"},
+		{"a data directory below a file", up("--data-dir=" + notADirectory + "/x"), "--data-dir"},
+		{"a data directory that another process holds", up("--data-dir=" + held), "another process"},
+		{"a Segment that is no URL", up("--data-dir="+t.TempDir(), "--segment=api.segment.io"), "write one like https://api.segment.io"},
+		{"latency of another Segment", up("--data-dir="+t.TempDir(), "--segment=http://localhost:1", "--latency=1s"), "leave one of them out"},
+		{"negative latency", up("--data-dir="+t.TempDir(), "--latency=-1s"), "write 0 or more"},
+		{"nothing to make up", []string{"send", "--count=0"}, "write 1 or more"},
+		{"a queue that is no URL", []string{"send", "--count=1", "--queue-url=events"}, "is no queue's URL"},
+		{"negative bench", []string{"bench", "--events=-1"}, "write 0"},
+		{"a bench without a directory", []string{"bench", "--dir=/does/not/exist"}, "--dir"},
+		{"the stand-in alone on a port in use", []string{"segmentd", "--port=" + takenPort}, "name another port with --port"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, _, err := spillway(t.Context(), "", c.args...)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Fatalf("got %v, want an error with %q", err, c.want)
+			}
+			if strings.Contains(err.Error(), "\n") {
+				t.Errorf("more than one line: %q", err)
+			}
+		})
+	}
+}
+
+// running starts a pipeline for the verbs to talk to.
+func running(t *testing.T) *local.Pipeline {
+	t.Helper()
+	p, err := local.Start(local.Config{Dir: t.TempDir(), SQSAddr: "127.0.0.1:0", SegmentAddr: "127.0.0.1:0", Hold: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = p.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-ended })
+	return p
+}
+
+func TestSendPacksMadeUpEvents(t *testing.T) {
+	p := running(t)
+	out, _, err := spillway(t.Context(), "", "send", "--count=1200", "--queue-url="+p.QueueURL(topology.EventsQueue))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(out, "sent 1,200 events in 3 messages") {
+		t.Errorf("said %q", out)
+	}
+	if s := p.Status(); s.Accepted != 1200 || s.BacklogEvents != 1200 || s.Backlog != 3 {
+		t.Errorf("accepted %d events, backlog %d in %d messages", s.Accepted, s.BacklogEvents, s.Backlog)
+	}
+}
+
+func TestSendOfSinglesIsAMessageAnEvent(t *testing.T) {
+	p := running(t)
+	if _, _, err := spillway(t.Context(), "", "send", "--count=25", "--single", "--queue-url="+p.QueueURL(topology.EventsQueue)); err != nil {
+		t.Fatal(err)
+	}
+	if s := p.Status(); s.Accepted != 25 || s.Backlog != 25 {
+		t.Errorf("accepted %d events in %d messages", s.Accepted, s.Backlog)
+	}
+}
+
+func TestALineThatIsNoObjectIsNamedAndTheOthersAreSent(t *testing.T) {
+	p := running(t)
+	in := "{\"type\":\"track\",\"userId\":\"u\",\"event\":\"E\"}\n\nnot JSON\n[1]\n{\"type\":\"track\"}\n"
+	out, errOut, err := spillway(t.Context(), in, "send", "--queue-url="+p.QueueURL(topology.EventsQueue))
+	if err == nil || !strings.Contains(err.Error(), "2 lines were left out") {
+		t.Errorf("error %v", err)
+	}
+	for _, want := range []string{"line 3 is not a JSON object", "line 4 is not a JSON object"} {
+		if !strings.Contains(errOut, want) {
+			t.Errorf("%q is missing in %q", want, errOut)
+		}
+	}
+	if !strings.HasPrefix(out, "sent 2 events in 1 messages") || p.Status().Accepted != 2 {
+		t.Errorf("said %q, accepted %d", out, p.Status().Accepted)
+	}
+}
+
+func TestAQueueThatIsAwayIsAnErrorThatCountsWhatWasNotSent(t *testing.T) {
+	nobody, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := nobody.Addr().String()
+	nobody.Close()
+	_, _, err = spillway(t.Context(), "", "send", "--count=10", "--queue-url=http://"+addr+"/000000000000/"+topology.EventsQueue)
+	if err == nil || !strings.Contains(err.Error(), "10 events were not sent") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestUpSaysWhereItListensAndStopsWhenItsContextEnds(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	out, _, err := spillway(ctx, "", "up", "--sqs-port=0", "--segment-port=0", "--data-dir="+t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"SQS endpoint", "events queue", "AWS_DEFAULT_REGION=us-east-1", "aws sqs send-message", "spillway send --count", "backlog_messages=0"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is missing in:\n%s", want, out)
+		}
+	}
+}
+
+func TestTheViewShowsTheSpeedOfTheLastSeconds(t *testing.T) {
+	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	var v view
+	at := func(after time.Duration, delivered int64) local.Status {
+		return local.Status{At: start.Add(after), Totals: local.Totals{Delivered: delivered}}
+	}
+	for _, c := range []struct {
+		status local.Status
+		want   float64
+	}{
+		{at(0, 0), 0},
+		{at(500*time.Millisecond, 500), 1000},
+		{at(2*time.Second, 4000), 2000},
+		{at(4*time.Second, 4000), 0}, // against the status of 2 s before
+		{at(14*time.Second, 14_000), 1000},
+	} {
+		if got := v.rate(c.status); got != c.want {
+			t.Errorf("%v after the start: %.0f events/s, want %.0f", c.status.At.Sub(start), got, c.want)
+		}
+	}
+}
+
+func TestTheViewDrawsOverWhatItDrewBefore(t *testing.T) {
+	var v view
+	first := v.draw(local.Status{At: time.Now(), Accepted: 1_234_567, Backlog: 12, BacklogEvents: 3000, OldestAge: 90 * time.Second})
+	for _, want := range []string{"accepted      1,234,567 events", "3,000 events in 12 messages", "oldest        1m30s"} {
+		if !strings.Contains(first, want) {
+			t.Errorf("%q is missing in:\n%s", want, first)
+		}
+	}
+	if strings.Contains(first, "A\x1b") || !strings.HasPrefix(v.draw(local.Status{At: time.Now()}), "\x1b[6A") {
+		t.Error("the second drawing does not begin where the first one did")
+	}
+}

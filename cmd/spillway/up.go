@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/spillwayhq/spillway/infra/local"
+	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/segment"
+)
+
+type upFlags struct {
+	dataDir, segment, writeKey string
+	sqsPort, segmentPort       uint16
+	latency                    time.Duration
+	gzip, deliver              bool
+}
+
+func newUp() *cobra.Command {
+	var f upFlags
+	c := &cobra.Command{
+		Use:   "up",
+		Short: "Run the whole pipeline on this machine",
+		Long: "Runs the pipeline on this machine: an SQS endpoint, the deliver function as Lambda would run it, and a stand-in for Segment.\n" +
+			"What is accepted is on disk in the data directory. Ctrl-C finishes what is under way; a second one stops at once.",
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return up(c.Context(), c.OutOrStdout(), f) },
+	}
+	c.Flags().StringVar(&f.dataDir, "data-dir", ".spillway", "where accepted messages are kept")
+	c.Flags().Uint16Var(&f.sqsPort, "sqs-port", 9324, "port of the SQS endpoint, 0 for a free one")
+	c.Flags().Uint16Var(&f.segmentPort, "segment-port", 9325, "port of the Segment stand-in, 0 for a free one")
+	c.Flags().StringVar(&f.segment, "segment", "", "deliver to this Segment instead of the stand-in: "+segment.EndpointUS+" or "+segment.EndpointEU)
+	c.Flags().StringVar(&f.writeKey, "write-key", "", "write key for messages that carry none")
+	c.Flags().DurationVar(&f.latency, "latency", 0, "how long the stand-in takes to answer")
+	c.Flags().BoolVar(&f.gzip, "gzip", true, "compress what goes to Segment")
+	c.Flags().BoolVar(&f.deliver, "deliver", true, "deliver; with =false messages are only accepted")
+	return c
+}
+
+const (
+	// memoryLimit keeps the process small whatever the load: without it the garbage collector lets short-lived buffers pile up to
+	// twice of what is in use.
+	memoryLimit = 110 << 20
+	drawEvery   = 500 * time.Millisecond
+	lineEvery   = 10 * time.Second
+)
+
+func up(ctx context.Context, out io.Writer, f upFlags) error {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
+	if f.segment != "" && f.latency != 0 {
+		return fmt.Errorf("--latency is of the stand-in, and --segment names another Segment: leave one of them out")
+	}
+	if f.latency < 0 {
+		return fmt.Errorf("--latency is %v: write 0 or more, like 50ms", f.latency)
+	}
+	p, err := local.Start(local.Config{
+		Dir: f.dataDir, Segment: f.segment, WriteKey: f.writeKey, Plain: !f.gzip, Hold: !f.deliver, Latency: f.latency,
+		SQSAddr:     net.JoinHostPort("127.0.0.1", strconv.Itoa(int(f.sqsPort))),
+		SegmentAddr: net.JoinHostPort("127.0.0.1", strconv.Itoa(int(f.segmentPort))),
+	})
+	if err != nil {
+		return err
+	}
+	greet(out, p, f)
+	watching, unwatch := context.WithCancel(context.WithoutCancel(ctx))
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		watch(watching, ctx.Done(), out, p.Status)
+	}()
+	err = p.Run(ctx)
+	unwatch()
+	<-watched
+	return err
+}
+
+func greet(out io.Writer, p *local.Pipeline, f upFlags) {
+	events := p.QueueURL(topology.EventsQueue)
+	fmt.Fprintf(out, "Spillway is up. Ctrl-C stops it; what is accepted is kept in %s.\n\n", f.dataDir)
+	fmt.Fprintf(out, "  SQS endpoint    %s\n  events queue    %s\n  dead letters    %s\n", p.SQSURL, events, p.QueueURL(topology.DeadLetterQueue))
+	if p.StandIn() != nil {
+		fmt.Fprintf(out, "  Segment         %s (a stand-in)\n", p.SegmentURL)
+	} else {
+		fmt.Fprintf(out, "  Segment         %s\n", p.SegmentURL)
+	}
+	fmt.Fprintf(out, "  function's log  %s\n\n", p.LogPath)
+	if !f.deliver {
+		fmt.Fprint(out, "Messages are only accepted: start again without --deliver=false to have them delivered.\n\n")
+	}
+	fmt.Fprintf(out, "Send an event from another terminal (any credentials will do):\n"+
+		"  export AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s AWS_DEFAULT_REGION=%s\n"+
+		"  aws sqs send-message --endpoint-url %s --queue-url %s --message-body file://events/track.json\n",
+		local.AccessKey, local.AccessKey, local.Region, p.SQSURL, events)
+	endpoint := ""
+	if f.sqsPort != 9324 {
+		endpoint = " --endpoint-url " + p.SQSURL
+	}
+	fmt.Fprintf(out, "or many:\n  go run ./cmd/spillway send --count 100000%s\n", endpoint)
+	if p.StandIn() != nil {
+		fmt.Fprintf(out, "and see what arrived:\n  curl '%s/_segmentd/events?limit=3'\n", p.SegmentURL)
+	}
+	fmt.Fprintln(out)
+}
+
+// watch shows the status until ctx ends: drawn again and again on a terminal, otherwise a line now and then. It says so when the
+// pipeline is told to stop.
+func watch(ctx context.Context, told <-chan struct{}, out io.Writer, status func() local.Status) {
+	terminal := false
+	if file, ok := out.(*os.File); ok {
+		terminal = term.IsTerminal(int(file.Fd()))
+	}
+	every := lineEvery
+	if terminal {
+		every = drawEvery
+	}
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	var v view
+	for {
+		if terminal {
+			fmt.Fprint(out, v.draw(status()))
+		}
+		select {
+		case <-ctx.Done():
+			if !terminal {
+				fmt.Fprintln(out, v.line(status()))
+			}
+			return
+		case <-told:
+			told = nil
+			fmt.Fprintln(out, "Finishing what is under way. Ctrl-C again stops at once.")
+			v.lines = 0
+		case <-ticker.C:
+			if !terminal {
+				fmt.Fprintln(out, v.line(status()))
+			}
+		}
+	}
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/spillwayhq/spillway/infra/local"
+)
+
+// view turns statuses into text. It remembers the last ones, to tell a speed, and whether there is something to draw over.
+type view struct {
+	past  []local.Status // of the last few seconds, oldest first
+	lines int            // drawn last
+}
+
+// speedOver is the time over which the speed is taken: long enough to be read, short enough to be true.
+const speedOver = 2 * time.Second
+
+// rate is events delivered a second since about speedOver ago; since the last status where that is longer ago.
+func (v *view) rate(s local.Status) float64 {
+	for len(v.past) > 1 && s.At.Sub(v.past[1].At) >= speedOver {
+		v.past = v.past[1:]
+	}
+	v.past = append(v.past, s)
+	first := v.past[0]
+	elapsed := s.At.Sub(first.At).Seconds()
+	if elapsed <= 0 {
+		return 0
+	}
+	return float64(s.Delivered-first.Delivered) / elapsed
+}
+
+func number(n int64) string { return humanize.Comma(n) }
+
+func age(d time.Duration) string {
+	if d < time.Minute {
+		return fmt.Sprintf("%.1fs", d.Seconds())
+	}
+	return d.Round(time.Second).String()
+}
+
+// line is a status as one line, for logs.
+func (v *view) line(s local.Status) string {
+	return fmt.Sprintf("%s accepted=%d backlog_events=%d backlog_messages=%d in_flight=%d oldest=%s delivered=%d rate=%.0f/s retried=%d dead_letters=%d",
+		s.At.Format(time.RFC3339), s.Accepted, s.BacklogEvents, s.Backlog, s.InFlight, age(s.OldestAge), s.Delivered, v.rate(s), s.Retried, s.DeadLetters)
+}
+
+// draw is a status as a block of lines for a terminal, over the block that was drawn before.
+func (v *view) draw(s local.Status) string {
+	rows := [][2]string{
+		{"accepted", number(s.Accepted) + " events"},
+		{"backlog", fmt.Sprintf("%s events in %s messages, %s of them in flight", number(s.BacklogEvents), number(s.Backlog), number(s.InFlight))},
+		{"oldest", age(s.OldestAge)},
+		{"delivered", fmt.Sprintf("%s events, %s/s", number(s.Delivered), number(int64(v.rate(s))))},
+		{"retried", number(s.Retried) + " events"},
+		{"dead letters", number(s.DeadLetters) + " events"},
+	}
+	var b strings.Builder
+	if v.lines > 0 {
+		fmt.Fprintf(&b, "\x1b[%dA", v.lines)
+	}
+	for _, row := range rows {
+		fmt.Fprintf(&b, "\x1b[2K  %-13s %s\n", row[0], row[1])
+	}
+	v.lines = len(rows)
+	return b.String()
+}

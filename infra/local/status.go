@@ -1,0 +1,57 @@
+package local
+
+import (
+	"time"
+
+	"github.com/spillwayhq/spillway/infra/local/segmentd"
+	"github.com/spillwayhq/spillway/infra/local/sqs"
+	"github.com/spillwayhq/spillway/shared/deliver"
+)
+
+// A Status is what a person wants to know of a running pipeline. Totals count since the start.
+type Status struct {
+	At            time.Time
+	Accepted      int64 // events
+	BacklogEvents int64
+	Backlog       int64 // messages: visible, in flight and delayed
+	InFlight      int64 // messages that are being delivered or wait for their next try
+	OldestAge     time.Duration
+	DeadLetters   int64 // events in the dead-letter queue, those of earlier runs too
+	Totals
+}
+
+// Status asks the queues and the function.
+func (p *Pipeline) Status() Status {
+	now := time.Now()
+	events, dead := p.events.Stats(), p.dead.Stats()
+	s := Status{
+		At: now, Accepted: events.SentEvents, BacklogEvents: events.Events, InFlight: events.InFlight,
+		Backlog: events.Visible + events.InFlight + events.Delayed, DeadLetters: dead.Events,
+	}
+	if !events.OldestSent.IsZero() {
+		s.OldestAge = max(0, now.Sub(events.OldestSent))
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s.Totals = p.totals
+	return s
+}
+
+func (p *Pipeline) count(s *deliver.Summary) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.totals.Invocations++
+	p.totals.Delivered += int64(s.Delivered)
+	for _, n := range s.Retried {
+		p.totals.Retried += int64(n)
+	}
+	for _, n := range s.DeadLettered {
+		p.totals.DeadLettered += int64(n)
+	}
+}
+
+// SQS is the endpoint, for tests that talk to it without a socket.
+func (p *Pipeline) SQS() *sqs.Server { return p.sqs }
+
+// StandIn is the Segment stand-in, nil when another Segment was named.
+func (p *Pipeline) StandIn() *segmentd.Server { return p.segment }
