@@ -1,0 +1,115 @@
+package clients
+
+import (
+	"context"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spillwayhq/spillway/infra/local/sqs"
+)
+
+// scriptTimeout is far more than the slowest script takes (the CLI: some 30 processes of about a second).
+const scriptTimeout = 5 * time.Minute
+
+// client is a script with what it needs: probe is a command that succeeds where that is installed.
+type client struct {
+	script  []string
+	probe   []string
+	install string
+}
+
+func TestBoto3CanNotTellTheEndpointFromSQS(t *testing.T) {
+	t.Parallel()
+	run(t, client{
+		script:  []string{"python3", "sqs_boto3.py"},
+		probe:   []string{"python3", "-c", boto3SpeaksJSON},
+		install: "apt-get install python3-boto3 (Debian 13 or later), or pip install -r integration/clients/requirements.txt",
+	})
+}
+
+func TestTheJavaScriptSDKCanNotTellTheEndpointFromSQS(t *testing.T) {
+	t.Parallel()
+	run(t, client{
+		script:  []string{"node", "sqs_js.mjs"},
+		probe:   []string{"node", "--input-type=module", "-e", "import '@aws-sdk/client-sqs'"},
+		install: "Node.js 20 or later (apt-get install nodejs npm), then npm ci in integration/clients",
+	})
+}
+
+func TestTheCommandLineCanNotTellTheEndpointFromSQS(t *testing.T) {
+	t.Parallel()
+	run(t, client{
+		script:  []string{"bash", "sqs_cli.sh"},
+		probe:   []string{"sh", "-c", "python3 --version && " + cliSpeaksJSON},
+		install: "apt-get install awscli python3 (Debian 13 or later), or pip install -r integration/clients/requirements.txt",
+	})
+}
+
+// boto3SpeaksJSON is Python that fails where boto3 is missing, or of before November 2023: those speak the Query protocol.
+const boto3SpeaksJSON = `import boto3
+p = boto3.client('sqs').meta.service_model.metadata['protocol']
+assert p == 'json', 'too old: it speaks the ' + p + ' protocol'`
+
+// cliSpeaksJSON asks the CLI what it would send, without sending it: --debug shows the request's target header, which only
+// the JSON protocol has. The port is one where nothing listens.
+const cliSpeaksJSON = `AWS_MAX_ATTEMPTS=1 aws --debug --endpoint-url http://127.0.0.1:1 sqs list-queues 2>&1 | grep -q AmazonSQS.ListQueues || ` +
+	`{ echo 'too old: it speaks the query protocol'; exit 1; }`
+
+// run boots an endpoint of its own and lets the client's script go through it.
+func run(t *testing.T, c client) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), scriptTimeout)
+	defer cancel()
+	if out, err := command(ctx, c.probe).CombinedOutput(); err != nil {
+		message := fmt.Sprintf("what %s needs is missing or too old: %s (%v: %s)", c.script[1], c.install, err, lastLine(out))
+		if os.Getenv("SPILLWAY_REQUIRE_CLIENTS") == "1" {
+			t.Fatal(message)
+		}
+		t.Skip(message)
+	}
+	server, err := sqs.Open(sqs.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	endpoint := httptest.NewServer(server)
+	t.Cleanup(func() {
+		err := server.Close() // first, because it ends long polls, which the endpoint's Close waits for
+		endpoint.Close()
+		if err != nil {
+			t.Errorf("close the endpoint: %v", err)
+		}
+	})
+	cmd := command(ctx, c.script)
+	cmd.Env = append(cmd.Env, "AWS_ENDPOINT_URL_SQS="+endpoint.URL)
+	out, err := cmd.CombinedOutput()
+	if err != nil || strings.TrimSpace(string(out)) != "OK" {
+		t.Errorf("%s: %v\n%s", strings.Join(c.script, " "), err, out)
+	}
+}
+
+// command runs in this folder, with credentials and a region that mean nothing. Whatever the user has configured for the
+// real AWS is kept out: a test must never reach it.
+func command(ctx context.Context, args []string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	for _, v := range os.Environ() {
+		if !strings.HasPrefix(v, "AWS_") {
+			cmd.Env = append(cmd.Env, v)
+		}
+	}
+	cmd.Env = append(cmd.Env,
+		"AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_REGION=us-east-1", "AWS_DEFAULT_REGION=us-east-1",
+		"AWS_CONFIG_FILE="+os.DevNull, "AWS_SHARED_CREDENTIALS_FILE="+os.DevNull, "AWS_EC2_METADATA_DISABLED=true",
+		"NODE_NO_WARNINGS=1", "PYTHONWARNINGS=ignore",
+	)
+	return cmd
+}
+
+func lastLine(out []byte) string {
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	return lines[len(lines)-1]
+}

@@ -1,0 +1,111 @@
+package integration
+
+import (
+	"net/http/httptest"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/spillwayhq/spillway/infra/local"
+	"github.com/spillwayhq/spillway/infra/local/lambda"
+	"github.com/spillwayhq/spillway/infra/local/segmentd"
+	localsqs "github.com/spillwayhq/spillway/infra/local/sqs"
+	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/envelope"
+)
+
+// timeFactor is by how much the tests in this folder shorten production's times: what is 361 s there is 6 s here.
+const timeFactor = 60
+
+// deployment is the function as it is deployed: the built binary, a process for each environment, fed by an event source mapping.
+type deployment struct {
+	client   *sqs.Client
+	queueURL string
+	events   *localsqs.Queue
+	standIn  *segmentd.Server
+	function *lambda.Function
+	mapping  *lambda.EventSourceMapping
+
+	mu   sync.Mutex
+	pids []int
+}
+
+func deployed(t *testing.T, o *oracle, latency time.Duration) *deployment {
+	t.Helper()
+	binary := build(t, "functions/deliver", "-tags", "lambda.norpc", "-ldflags", "-s -w -buildid=")
+	d := &deployment{}
+	var segmentURL string
+	d.standIn, segmentURL = standIn(t, o, latency)
+
+	server, err := localsqs.Open(localsqs.Options{Dir: t.TempDir(), CountAttribute: envelope.AttrEventCount, Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	web := httptest.NewServer(server)
+	t.Cleanup(func() { web.Close(); server.Close() })
+	production := topology.Default()
+	q, _ := production.Queue(topology.EventsQueue)
+	shortened := strconv.Itoa(int((q.VisibilityTimeout / timeFactor).Seconds()))
+	if _, err := server.CreateQueue(topology.DeadLetterQueue, nil); err != nil {
+		t.Fatal(err)
+	}
+	if d.events, err = server.CreateQueue(topology.EventsQueue, map[string]string{"VisibilityTimeout": shortened}); err != nil {
+		t.Fatal(err)
+	}
+	d.client = client(web.URL)
+	d.queueURL = web.URL + "/" + local.AccountID + "/" + topology.EventsQueue
+
+	f, _ := production.Function(topology.DeliverFunction)
+	d.function = lambda.NewFunction(lambda.FunctionConfig{
+		Name: f.Name, Timeout: f.Timeout, ReservedConcurrency: f.ReservedConcurrency, MemoryMB: f.MemoryMB,
+		NewEnvironment: lambda.Process(lambda.ProcessConfig{
+			Path: binary,
+			Env: []string{
+				"AWS_ACCESS_KEY_ID=" + local.AccessKey, "AWS_SECRET_ACCESS_KEY=" + local.AccessKey, "AWS_ENDPOINT_URL_SQS=" + web.URL,
+				"SPILLWAY_QUEUE_URL=" + d.queueURL, "SPILLWAY_DEAD_LETTER_QUEUE_URL=" + web.URL + "/" + local.AccountID + "/" + topology.DeadLetterQueue,
+				"SPILLWAY_SEGMENT_ENDPOINT=" + segmentURL, "SPILLWAY_WRITE_KEY=test",
+			},
+			OnStart: func(pid int) {
+				d.mu.Lock()
+				defer d.mu.Unlock()
+				d.pids = append(d.pids, pid)
+			},
+		}),
+	})
+	t.Cleanup(d.function.Close)
+	source := production.EventSources[0]
+	d.mapping, err = lambda.NewEventSourceMapping(lambda.MappingConfig{
+		Queue: local.Feed(d.events), QueueARN: d.events.ARN(), Function: d.function,
+		// Small batches, so that there are many to be killed in.
+		BatchSize: 10, MaximumConcurrency: source.MaximumConcurrency, ReportBatchItemFailures: source.ReportBatchItemFailures, Logger: quiet,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// processes is how many were started and not killed.
+func (d *deployment) processes() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.pids)
+}
+
+// killOne kills (-9) the process of the oldest environment that is left.
+func (d *deployment) killOne(t *testing.T) {
+	t.Helper()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.pids) == 0 {
+		t.Fatal("there is no process to kill")
+	}
+	if err := syscall.Kill(d.pids[0], syscall.SIGKILL); err != nil {
+		t.Fatalf("kill process %d: %v", d.pids[0], err)
+	}
+	d.pids = d.pids[1:]
+}

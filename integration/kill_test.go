@@ -1,0 +1,175 @@
+package integration
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/spillwayhq/spillway/infra/local/segmentd"
+	"github.com/spillwayhq/spillway/shared/envelope"
+	"github.com/spillwayhq/spillway/shared/queue"
+)
+
+// accepted sends n events, packed by 20, and returns their ids once SQS has said that it has them.
+func accepted(t *testing.T, c *sqs.Client, queueURL, prefix string, n int) []string {
+	t.Helper()
+	compressor, err := envelope.NewCompressor()
+	if err != nil {
+		t.Fatal(err)
+	}
+	packer := envelope.NewPacker(envelope.Header{WriteKey: "test"}, compressor)
+	var ids []string
+	var messages []queue.Message
+	for i := range n {
+		id := fmt.Sprint(prefix, "-", i)
+		ids = append(ids, id)
+		packer.Add(fmt.Appendf(nil, `{"type":"track","userId":"u%d","event":"E","messageId":%q,"timestamp":"2026-01-02T03:04:05.000Z","properties":{"n":%d}}`, i, id, i))
+		if packer.Len() == 20 || i == n-1 {
+			messages = append(messages, queue.Pack(packer.Pack()))
+		}
+	}
+	if err := queue.New(c, queueURL).Send(t.Context(), messages); err != nil {
+		t.Fatal(err)
+	}
+	return ids
+}
+
+// allArrived checks the oracle: what was accepted has come out, unchanged, and nothing that nobody sent.
+func allArrived(t *testing.T, o *oracle, ids []string) {
+	t.Helper()
+	duplicates := 0
+	for _, id := range ids {
+		forms := o.get(id)
+		if len(forms) == 0 {
+			t.Fatalf("event %s was accepted and never arrived", id)
+		}
+		duplicates += len(forms) - 1
+		for _, form := range forms {
+			if form != forms[0] || !json.Valid([]byte(form)) {
+				t.Fatalf("event %s arrived in two forms: %s and %s", id, forms[0], form)
+			}
+		}
+	}
+	if o.distinct() != len(ids) {
+		t.Errorf("%d distinct events arrived, %d were accepted", o.distinct(), len(ids))
+	}
+	t.Logf("%d events accepted, all arrived, %d came a second time with the same messageId", len(ids), duplicates)
+}
+
+func TestKilledWithABacklogAndStartedAgainItDeliversEveryAcceptedEvent(t *testing.T) {
+	o := newOracle()
+	_, segmentURL := standIn(t, o, 30*time.Millisecond)
+	dir := t.TempDir()
+	args := []string{"--data-dir=" + dir, "--segment=" + segmentURL}
+	const rounds, perRound = 4, 5000
+	var ids []string
+	for round := range rounds {
+		p := spillwayUp(t, args...)
+		before := o.distinct()
+		ids = append(ids, accepted(t, client(p.endpoint()), p.url, fmt.Sprint("round", round), perRound)...)
+		// In the middle of it: some of the backlog has arrived, some is under way, some waits.
+		o.await(t, "the first arrivals", func() bool { return o.distinct() > before+perRound/10*round })
+		p.kill()
+	}
+	spillwayUp(t, args...)
+	o.await(t, "everything", func() bool { return o.distinct() >= len(ids) })
+	allArrived(t, o, ids)
+}
+
+func TestTheFunctionKilledInMidFlushCostsNoEvent(t *testing.T) {
+	o := newOracle()
+	f := deployed(t, o, 100*time.Millisecond)
+	ids := accepted(t, f.client, f.queueURL, "killed", 2000)
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := f.mapping.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	for range 5 {
+		o.await(t, "a flush under way", func() bool {
+			return f.standIn.Stats().InFlight > 0 && f.processes() > 0 || o.distinct() >= len(ids)
+		})
+		if o.distinct() < len(ids) {
+			f.killOne(t)
+		}
+	}
+	o.await(t, "everything", func() bool { return o.distinct() >= len(ids) })
+	allArrived(t, o, ids)
+	o.await(t, "an empty queue", func() bool {
+		s := f.events.Stats()
+		return s.Visible+s.InFlight == 0
+	})
+	cancel()
+	running.Wait()
+	if f.mapping.Stats().Failed == 0 {
+		t.Error("no invocation failed: nothing was killed in the middle of one")
+	}
+}
+
+func TestTheBuiltBinaryTakesTheSampleEventsAsLambdaHandsThemOver(t *testing.T) {
+	o := newOracle()
+	f := deployed(t, o, 0)
+	for _, name := range []string{"sqs-event.json", "sqs-event-packed.json"} {
+		before := o.distinct()
+		answer, err := f.function.Invoke(t.Context(), []byte(sample(t, name)))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if string(answer) != `{"batchItemFailures":[]}` {
+			t.Errorf("%s: answered %s", name, answer)
+		}
+		if o.distinct() == before {
+			t.Errorf("%s: no event arrived", name)
+		}
+	}
+	if _, err := f.function.Invoke(t.Context(), []byte(`{"hello":"world"}`)); err == nil {
+		t.Error("what is no SQS event was taken for one")
+	}
+}
+
+func TestAFailureIsReportedAndTheMessageHidden(t *testing.T) {
+	o := newOracle()
+	f := deployed(t, o, 0)
+	if err := f.standIn.SetScript(segmentd.Script{Rules: []segmentd.Rule{{Status: 503}}}); err != nil {
+		t.Fatal(err)
+	}
+	accepted(t, f.client, f.queueURL, "failing", 1)
+	out, err := f.client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{
+		QueueUrl: aws.String(f.queueURL), MessageSystemAttributeNames: []types.MessageSystemAttributeName{"All"}, MessageAttributeNames: []string{"All"},
+	})
+	if err != nil || len(out.Messages) != 1 {
+		t.Fatalf("received %d messages: %v", len(out.Messages), err)
+	}
+	m := out.Messages[0]
+	payload, err := json.Marshal(map[string]any{"Records": []any{map[string]any{
+		"messageId": m.MessageId, "receiptHandle": m.ReceiptHandle, "body": m.Body, "attributes": m.Attributes,
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := f.function.Invoke(t.Context(), payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf(`{"batchItemFailures":[{"itemIdentifier":%q}]}`, *m.MessageId); string(answer) != want {
+		t.Errorf("answered %s, want %s", answer, want)
+	}
+	// Without the pause of 27 s to 33 s the message would be back after the shortened visibility timeout.
+	back, err := f.client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: aws.String(f.queueURL), WaitTimeSeconds: 8})
+	if err != nil || len(back.Messages) != 0 {
+		t.Errorf("the hidden message came back: %d messages, %v", len(back.Messages), err)
+	}
+}
+
+var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
