@@ -51,12 +51,8 @@ type Client struct {
 	// ever closing it, and makes an error of a Location that it can't read. To us a redirect is an answer: whoever it leads to is
 	// not the one that we were told to give the events to.
 	transport http.RoundTripper
-	zippers   sync.Pool // of *zipper
-}
-
-type zipper struct {
-	buf bytes.Buffer
-	w   *gzip.Writer
+	zippers   sync.Pool // of *gzip.Writer
+	buffers   sync.Pool // of *bytes.Buffer
 }
 
 // NewClient checks the configuration. The error says what to write instead.
@@ -161,24 +157,13 @@ func (c *Client) request(ctx context.Context, b *Batch) (req *http.Request, rele
 	plain, size := newBody(b, sentAt)
 	open := func() io.Reader { r, _ := newBody(b, sentAt); return r }
 	if c.gzip {
-		z, _ := c.zippers.Get().(*zipper)
-		if z == nil {
-			z = new(zipper)
-			if z.w, err = gzip.NewWriterLevel(&z.buf, gzip.BestSpeed); err != nil {
-				return nil, nil, fmt.Errorf("set up gzip: %w", err)
-			}
-		}
-		z.buf.Reset()
-		z.w.Reset(&z.buf)
-		if _, err = io.Copy(z.w, plain); err == nil {
-			err = z.w.Close()
-		}
+		buf, err := c.compress(plain)
 		if err != nil {
-			return nil, nil, fmt.Errorf("compress the batch: %w", err)
+			return nil, nil, err
 		}
-		size = int64(z.buf.Len())
-		open = func() io.Reader { return bytes.NewReader(z.buf.Bytes()) }
-		release = func() { readers.Wait(); c.zippers.Put(z) }
+		size = int64(buf.Len())
+		open = func() io.Reader { return bytes.NewReader(buf.Bytes()) }
+		release = func() { readers.Wait(); c.buffers.Put(buf) }
 	}
 	// A connection that was closed while idle makes net/http ask for the body a second time.
 	getBody := func() (io.ReadCloser, error) {
@@ -201,6 +186,33 @@ func (c *Client) request(ctx context.Context, b *Batch) (req *http.Request, rele
 		req.Header.Set("Content-Encoding", "gzip")
 	}
 	return req, release, nil
+}
+
+// compress returns the batch in a buffer of c.buffers. The writer, about 0.7 MB of tables, goes back at once: as many are needed
+// as there are cores, and not as there are requests that wait for an answer.
+func (c *Client) compress(plain io.Reader) (*bytes.Buffer, error) {
+	buf, _ := c.buffers.Get().(*bytes.Buffer)
+	if buf == nil {
+		buf = new(bytes.Buffer)
+	}
+	buf.Reset()
+	w, _ := c.zippers.Get().(*gzip.Writer)
+	if w == nil {
+		var err error
+		if w, err = gzip.NewWriterLevel(buf, gzip.BestSpeed); err != nil {
+			return nil, fmt.Errorf("set up gzip: %w", err)
+		}
+	}
+	defer c.zippers.Put(w)
+	w.Reset(buf)
+	_, err := io.Copy(w, plain)
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("compress the batch: %w", err)
+	}
+	return buf, nil
 }
 
 // countedReader is a request body that says when its transport is done with it: an http.RoundTripper always closes the body.
