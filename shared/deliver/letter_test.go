@@ -10,12 +10,10 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/spillwayhq/spillway/shared/envelope"
-	"github.com/spillwayhq/spillway/shared/letter"
 	"github.com/spillwayhq/spillway/shared/queue"
 	"github.com/spillwayhq/spillway/shared/segment"
 )
@@ -180,17 +178,6 @@ func TestManyLargeEventsThatDoNotCompressAreSeveralReadableLetters(t *testing.T)
 		t.Errorf("the letters hold %d events, or others than came", len(got))
 	}
 	want(t, "ids", []string{attr(r.queue.letters[0], AttrLetterID), attr(r.queue.letters[1], AttrLetterID)}, []string{"m/0", "m/0.1"})
-}
-
-func TestDetailsAreLegalAndOfABoundedLength(t *testing.T) {
-	for _, text := range []string{"", "plain", "\x00\x01", "\xff", strings.Repeat("é", 700), "x" + strings.Repeat("😀", 500), "\uFFFE"} {
-		got := letter.Legal(letter.Cut(text, letter.MaxDetail))
-		if got == "" || !utf8.ValidString(got) || letter.Legal(got) != got || len(letter.Cut(text, letter.MaxDetail)) > letter.MaxDetail {
-			t.Errorf("the detail %q becomes %q", text, got)
-		}
-	}
-	want(t, "cut at a character", letter.Cut("aé", 2), "a")
-	want(t, "short enough", letter.Cut("aé", 3), "aé")
 }
 
 func TestKeyIDGivesNothingAway(t *testing.T) {
