@@ -29,7 +29,16 @@ type Packer struct {
 
 // NewPacker makes a Packer for one header.
 func NewPacker(h Header, c *Compressor) *Packer {
-	return &Packer{header: h, compressor: c, room: segment.Room(segment.Overhead(h.WriteKey, h.Context, h.Integrations))}
+	p := &Packer{compressor: c}
+	p.Reset(h)
+	return p
+}
+
+// Reset empties the Packer for another header and keeps its memory.
+func (p *Packer) Reset(h Header) {
+	clear(p.events)
+	p.header, p.events, p.size = h, p.events[:0], 0
+	p.room = segment.Room(segment.Overhead(h.WriteKey, h.Context, h.Integrations))
 }
 
 // Fits reports whether an event of n bytes can be added. An empty Packer takes any event, so that one that is too large still
@@ -47,12 +56,20 @@ func (p *Packer) Add(event []byte) {
 // Len is the number of events that wait.
 func (p *Packer) Len() int { return len(p.events) }
 
-// Pack returns the events that wait as one message and empties the Packer. What compression does not make shorter, a single
-// event mostly, stays plain JSON if SQS takes it so.
+// maxPlain is up to which size a body stays plain JSON: a person can read it, and compressing it would cost time and save nothing,
+// for SQS counts by 64 KB.
+const maxPlain = 4 << 10
+
+// Pack returns the events that wait as one message and empties the Packer. A short body stays plain JSON, and so does one that
+// compression does not make shorter, if SQS takes it so.
 func (p *Packer) Pack() Packed {
 	p.plain = AppendJSON(p.plain[:0], p.header, p.events...)
-	packed := Packed{Body: p.compressor.Compress(p.plain), Zstd: true, Events: len(p.events), Origin: p.header.Origin}
-	if len(p.plain) <= len(packed.Body) && legal(p.plain) {
+	packed := Packed{Events: len(p.events), Origin: p.header.Origin}
+	asItIs := legal(p.plain)
+	if !asItIs || len(p.plain) > maxPlain {
+		packed.Body, packed.Zstd = p.compressor.Compress(p.plain), true
+	}
+	if asItIs && (!packed.Zstd || len(p.plain) <= len(packed.Body)) {
 		packed.Body, packed.Zstd = string(p.plain), false
 	}
 	clear(p.events)
