@@ -1,0 +1,351 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/spillwayhq/spillway/shared/envelope"
+	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/segment"
+)
+
+func newCommitter(t testing.TB, q Sender, window time.Duration, slots int) *committer {
+	t.Helper()
+	compressor, err := envelope.NewCompressor()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &committer{queue: q, window: window, timeout: 5 * time.Second, compressor: compressor, slots: make(chan struct{}, slots), drain: make(chan struct{}), logger: slog.New(slog.DiscardHandler)}
+}
+
+// loadOf is a load of events under a write key.
+func loadOf(writeKey string, events ...string) load {
+	l := load{header: envelope.Header{WriteKey: writeKey, ReceivedAt: time.Now()}}
+	for _, e := range events {
+		l.events = append(l.events, []byte(e))
+		l.size += len(e) + 1
+	}
+	return l
+}
+
+func TestRequestsOfOneWindowShareAMessageAndACall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &fakeQueue{}
+		c := newCommitter(t, q, 5*time.Millisecond, 4)
+		start := time.Now()
+		var requests sync.WaitGroup
+		for i := range 30 {
+			requests.Go(func() {
+				time.Sleep(time.Duration(i%4) * time.Millisecond)
+				if err := c.submit(t.Context(), []load{loadOf(keyA, track(fmt.Sprint(i)))}); err != nil {
+					t.Error(err)
+				}
+				want(t, "waited", time.Since(start), 5*time.Millisecond)
+			})
+		}
+		requests.Wait()
+		want(t, "messages, calls, events", []int{len(q.messages), q.calls, len(events(t, q))}, []int{1, 1, 30})
+		if got := sent(t, q)[0].ReceivedAt; !got.Equal(start) {
+			t.Errorf("the message was received at %v, its first event at %v", got, start)
+		}
+	})
+}
+
+func TestRequestsWithOtherHeadersGetMessagesOfTheirOwnInTheSameCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &fakeQueue{}
+		c := newCommitter(t, q, 5*time.Millisecond, 4)
+		headers := []envelope.Header{
+			{WriteKey: keyA}, {WriteKey: keyB}, {WriteKey: keyA, Origin: segment.FromClient}, {WriteKey: keyA, Context: []byte(`{"a":1}`)}, {WriteKey: keyA, Integrations: []byte(`{"a":1}`)},
+		}
+		var requests sync.WaitGroup
+		for i := range 20 {
+			requests.Go(func() {
+				l := loadOf("", track(fmt.Sprint(i)))
+				l.header = headers[i%len(headers)]
+				if err := c.submit(t.Context(), []load{l}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		requests.Wait()
+		want(t, "messages, calls", []int{len(q.messages), q.calls}, []int{5, 1})
+		for _, m := range sent(t, q) {
+			want(t, "events", len(m.Events), 4)
+		}
+	})
+}
+
+func TestASingleRequestWithoutAWindowDoesNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &fakeQueue{}
+		c := newCommitter(t, q, 0, 4)
+		start := time.Now()
+		if err := c.submit(t.Context(), []load{loadOf(keyA, track("1"))}); err != nil {
+			t.Error(err)
+		}
+		want(t, "waited", time.Since(start), time.Duration(0))
+	})
+}
+
+func TestAFullGroupDoesNotWaitForItsWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &fakeQueue{}
+		c := newCommitter(t, q, time.Second, 4)
+		start := time.Now()
+		var requests sync.WaitGroup
+		for i := range 3 {
+			requests.Go(func() {
+				if err := c.submit(t.Context(), []load{loadOf(keyA, `{"n":`+fmt.Sprint(i)+`,"x":"`+strings.Repeat("x", groupBytes/3)+`"}`)}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		requests.Wait()
+		want(t, "waited", time.Since(start), time.Duration(0))
+	})
+}
+
+func TestWhileAllCallsAreUnderWayRequestsGather(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &fakeQueue{send: func(context.Context, []queue.Message) error { time.Sleep(time.Second); return nil }}
+		c := newCommitter(t, q, 0, 2)
+		var requests sync.WaitGroup
+		for i := range 50 {
+			requests.Go(func() {
+				if err := c.submit(t.Context(), []load{loadOf(keyA, track(fmt.Sprint(i)))}); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		requests.Wait()
+		want(t, "calls, messages", []int{q.calls, len(q.messages)}, []int{3, 3})
+		want(t, "events", len(events(t, q)), 50)
+	})
+}
+
+func TestAQueueThatHangsIsWaitedForNoLongerThanTheTimeout(t *testing.T) {
+	for name, c := range map[string]struct{ deadline, after time.Duration }{
+		"the limit's":   {0, 5 * time.Second},
+		"the request's": {2 * time.Second, 2 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := &fakeQueue{send: func(ctx context.Context, _ []queue.Message) error { <-ctx.Done(); return ctx.Err() }}
+				committer := newCommitter(t, q, 0, 2)
+				ctx := t.Context()
+				if c.deadline > 0 {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, c.deadline)
+					defer cancel()
+				}
+				start := time.Now()
+				var requests sync.WaitGroup
+				for range 10 {
+					requests.Go(func() {
+						if err := committer.submit(ctx, []load{loadOf(keyA, track("1"))}); err == nil {
+							t.Error("accepted")
+						}
+						if waited := time.Since(start); waited > c.after {
+							t.Errorf("waited %v", waited)
+						}
+					})
+				}
+				requests.Wait()
+			})
+		})
+	}
+}
+
+func TestAClientThatLeavesTakesNobodyWithIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &fakeQueue{send: func(ctx context.Context, _ []queue.Message) error { return ctx.Err() }}
+		c := newCommitter(t, q, 5*time.Millisecond, 2)
+		ctx, leave := context.WithCancel(t.Context())
+		var requests sync.WaitGroup
+		requests.Go(func() { c.submit(ctx, []load{loadOf(keyA, track("1"))}) })
+		synctest.Wait()
+		requests.Go(func() {
+			if err := c.submit(t.Context(), []load{loadOf(keyA, track("2"))}); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		leave()
+		requests.Wait()
+	})
+}
+
+func TestAPanicOfTheOneThatSendsLeavesNobodyWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &fakeQueue{send: func(context.Context, []queue.Message) error { panic("a bug") }}
+		c := newCommitter(t, q, 5*time.Millisecond, 1)
+		var requests sync.WaitGroup
+		panics := 0
+		requests.Go(func() {
+			defer func() {
+				if recover() != nil {
+					panics++
+				}
+			}()
+			c.submit(t.Context(), []load{loadOf(keyA, track("1"))})
+		})
+		synctest.Wait()
+		requests.Go(func() {
+			if err := c.submit(t.Context(), []load{loadOf(keyA, track("2"))}); !errors.Is(err, errPanic) {
+				t.Errorf("the other got %v", err)
+			}
+		})
+		requests.Wait()
+		want(t, "panics", panics, 1)
+		want(t, "calls under way", len(c.slots), 0)
+	})
+}
+
+// TestEachRequestGetsTheOutcomeOfItsOwnEvents is an oracle: requests of any size and header come at any time, the queue takes
+// some messages, refuses some, fails whole calls and hangs. Who was told yes has all of his events in the queue, once; who was
+// told no has none, unless his request is larger than a message.
+func TestEachRequestGetsTheOutcomeOfItsOwnEvents(t *testing.T) {
+	for seed := range uint64(60) {
+		synctest.Test(t, func(t *testing.T) {
+			rng, faults := rand.New(rand.NewPCG(seed, 1)), rand.New(rand.NewPCG(seed, 2))
+			var mu sync.Mutex
+			chance := func(n int) bool { mu.Lock(); defer mu.Unlock(); return faults.IntN(n) == 0 }
+			q := &fakeQueue{send: func(ctx context.Context, messages []queue.Message) error {
+				time.Sleep(time.Millisecond * 10)
+				switch {
+				case chance(8):
+					return errAway
+				case chance(20):
+					<-ctx.Done()
+					return ctx.Err()
+				}
+				failed := map[int]error{}
+				for i := range messages {
+					if chance(4) {
+						failed[i] = errAway
+					}
+				}
+				if len(failed) > 0 {
+					return &queue.SendError{Failed: failed}
+				}
+				return nil
+			}}
+			c := newCommitter(t, q, time.Duration(rng.IntN(3))*time.Millisecond, 1+rng.IntN(3))
+			type outcome struct {
+				events  []string
+				several bool
+				key     string
+				err     error
+			}
+			outcomes := make([]outcome, 60)
+			var requests sync.WaitGroup
+			for i := range outcomes {
+				o := &outcomes[i]
+				o.key = []string{keyA, keyA, keyA, keyB}[rng.IntN(4)]
+				n, fill := 1+rng.IntN(4), rng.IntN(200)
+				switch rng.IntN(10) {
+				case 0:
+					n, fill = 1+rng.IntN(14), 30_000
+				case 1:
+					n, fill = 20, 30_000 // two messages
+				}
+				for k := range n {
+					o.events = append(o.events, fmt.Sprintf(`{"id":"%d.%d","x":"%s"}`, i, k, strings.Repeat("x", fill)))
+				}
+				loads := []load{loadOf(o.key, o.events...)}
+				if n > 1 && rng.IntN(6) == 0 { // of two origins
+					loads = []load{loadOf(o.key, o.events[:n/2]...), loadOf(o.key, o.events[n/2:]...)}
+					loads[1].header.Origin = segment.FromClient
+				}
+				o.several = len(loads) > 1 || loads[0].size > segment.MaxBatchBytes
+				after := time.Duration(rng.IntN(40)) * time.Millisecond
+				requests.Go(func() {
+					time.Sleep(after)
+					o.err = c.submit(t.Context(), loads)
+				})
+			}
+			requests.Wait()
+			in := map[string]string{} // the key of the message that each event is in
+			for _, m := range sent(t, q) {
+				for _, e := range m.Events {
+					if in[string(e.Raw)] != "" {
+						t.Fatalf("seed %d: an event is there twice", seed)
+					}
+					in[string(e.Raw)] = m.WriteKey
+				}
+			}
+			for i, o := range outcomes {
+				there := 0
+				for _, e := range o.events {
+					if in[e] == o.key {
+						there++
+					} else if in[e] != "" {
+						t.Fatalf("seed %d: an event went under another's key", seed)
+					}
+				}
+				if o.err == nil && there != len(o.events) || o.err != nil && there > 0 && !o.several || o.err != nil && there == len(o.events) {
+					t.Fatalf("seed %d: request %d was told %v, and the queue has %d of its %d events", seed, i, o.err, there, len(o.events))
+				}
+			}
+		})
+	}
+}
+
+func TestTheGateShutsAfterFailuresAndLetsOneProbeThrough(t *testing.T) {
+	now := time.Unix(1000, 0)
+	var g gate
+	fail := func() {
+		t.Helper()
+		if !g.begin(now) {
+			t.Fatal("no call may be made")
+		}
+		g.end(now, true)
+	}
+	is := func(shut bool) {
+		t.Helper()
+		want(t, "shut", g.shut(now), shut)
+	}
+	fail()
+	fail()
+	is(false)
+	g.begin(now)
+	g.end(now, false) // a success between them
+	fail()
+	fail()
+	is(false)
+	fail()
+	is(true)
+	if g.begin(now) {
+		t.Error("a call is made while it is shut")
+	}
+	now = now.Add(shutFor)
+	is(false)
+	if !g.begin(now) {
+		t.Error("no probe is let through")
+	}
+	is(true)
+	if g.begin(now) {
+		t.Error("two probes are let through")
+	}
+	g.end(now, true)
+	is(true)
+	now = now.Add(shutFor)
+	g.begin(now)
+	g.end(now, false)
+	is(false)
+	for range 2 {
+		if !g.begin(now) {
+			t.Error("it is not open")
+		}
+	}
+}

@@ -1,0 +1,205 @@
+package ingest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"go.uber.org/goleak"
+
+	"github.com/spillwayhq/spillway/shared/envelope"
+	"github.com/spillwayhq/spillway/shared/letter"
+	"github.com/spillwayhq/spillway/shared/queue"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// marker stands in all that is somebody's: write keys, events, addresses of headers. It may never stand in a log line.
+const marker = "SECRET"
+
+const (
+	keyA = marker + "-key-A"
+	keyB = marker + "-key-B"
+)
+
+var errAway = errors.New("the queue is away")
+
+// fakeQueue is a Sender that keeps what it takes, and fails as a test says.
+type fakeQueue struct {
+	mu       sync.Mutex
+	send     func(context.Context, []queue.Message) error // nil: it takes everything
+	messages []queue.Message
+	calls    int
+}
+
+func (q *fakeQueue) Send(ctx context.Context, messages []queue.Message) error {
+	var err error
+	if q.send != nil {
+		err = q.send(ctx, messages)
+	}
+	failed := map[int]error{}
+	var partial *queue.SendError
+	if errors.As(err, &partial) {
+		failed = partial.Failed
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.calls++
+	if err != nil && partial == nil {
+		return err
+	}
+	for i, m := range messages {
+		if m.Size() > queue.MaxBatchBytes || m.Body == "" || m.Body != letter.Legal(m.Body) || len(m.Attributes) > 10 {
+			panic("SQS does not take this message")
+		}
+		if failed[i] == nil {
+			q.messages = append(q.messages, m)
+		}
+	}
+	return err
+}
+
+// rig is a Handler with fakes around it.
+type rig struct {
+	*Handler
+	t       testing.TB
+	queue   fakeQueue
+	letters fakeQueue
+	counts  Counters
+	mu      sync.Mutex
+	log     bytes.Buffer
+}
+
+// Write keeps log lines.
+func (r *rig) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.log.Write(p)
+}
+
+// newRig makes a Handler; when the test ends, it is closed, and its log is searched for what may not be in it.
+func newRig(t testing.TB, change func(*Config)) *rig {
+	r := &rig{t: t}
+	c := Config{Queue: &r.queue, DeadLetters: &r.letters, Report: r.counts.Add, Logger: slog.New(slog.NewTextHandler(r, nil)), ClientIP: func(*http.Request) netip.Addr { return netip.MustParseAddr("203.0.113.7") }}
+	if change != nil {
+		change(&c)
+	}
+	var err error
+	if r.Handler, err = New(c); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		if n := r.waiting.Load(); n != 0 {
+			t.Errorf("%d bytes are still counted as waiting", n)
+		}
+		if log := r.log.String(); strings.Contains(log, marker) || strings.Contains(log, "203.0.113.7") {
+			t.Errorf("the log holds what is somebody's: %s", r.log.String())
+		}
+	})
+	return r
+}
+
+// do sends a request. Headers are pairs of name and value.
+func (r *rig) do(method, path, body string, headers ...string) *httptest.ResponseRecorder {
+	r.t.Helper()
+	request := httptest.NewRequest(method, path, strings.NewReader(body))
+	for i := 0; i < len(headers); i += 2 {
+		request.Header.Set(headers[i], headers[i+1])
+	}
+	w := httptest.NewRecorder()
+	r.ServeHTTP(w, request)
+	return w
+}
+
+// basic is an Authorization header for keyA.
+func basic() []string { return []string{"Authorization", "Bearer " + keyA} }
+
+// post sends a body with keyA to a path and returns the status and the code of the answer, which must be one that SDKs understand.
+func (r *rig) post(path, body string, headers ...string) (status int, code string) {
+	r.t.Helper()
+	return r.understood(r.do("POST", path, body, append(basic(), headers...)...))
+}
+
+func (r *rig) understood(w *httptest.ResponseRecorder) (status int, code string) {
+	r.t.Helper()
+	if w.Code == 200 {
+		want(r.t, "answer", w.Body.String(), `{"success":true}`)
+		return 200, ""
+	}
+	var answer struct {
+		Success              *bool
+		Code, Message, Error string
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || answer.Success == nil || *answer.Success || answer.Code == "" || answer.Message == "" || answer.Error == "" {
+		r.t.Errorf("answer %d %q: %v", w.Code, w.Body, err)
+	}
+	var seconds int
+	if n, _ := fmt.Sscanf(w.Header().Get("Retry-After"), "%d", &seconds); (n == 1 && seconds >= 1 && seconds <= 300) != (w.Code == 429) {
+		r.t.Errorf("a %d has Retry-After %q", w.Code, w.Header().Get("Retry-After"))
+	}
+	return w.Code, answer.Code
+}
+
+// sent are the messages that the queue has, read.
+func sent(t testing.TB, q *fakeQueue) []envelope.Message {
+	t.Helper()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var out []envelope.Message
+	for _, m := range q.messages {
+		d, err := envelope.NewDecoder()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		var content envelope.Message
+		if err := d.Decode([]byte(m.Body), &content); err != nil {
+			t.Fatalf("a message can't be read: %v", err)
+		}
+		if n := aws.ToString(m.Attributes[envelope.AttrEventCount].StringValue); n != fmt.Sprint(len(content.Events)) {
+			t.Errorf("a message of %d events says %s", len(content.Events), n)
+		}
+		out = append(out, content)
+	}
+	return out
+}
+
+// events are all events that the queue has.
+func events(t testing.TB, q *fakeQueue) []string {
+	t.Helper()
+	out := []string{}
+	for _, m := range sent(t, q) {
+		for _, e := range m.Events {
+			out = append(out, string(e.Raw))
+		}
+	}
+	return out
+}
+
+func attr(m queue.Message, name string) string { return aws.ToString(m.Attributes[name].StringValue) }
+
+func want(t testing.TB, what string, got, want any) {
+	t.Helper()
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%s: %v, want %v", what, got, want)
+	}
+}
+
+// track is a good event that the door need not change.
+func track(id string) string {
+	return `{"type":"track","userId":"` + marker + `","event":"e","messageId":"` + id + `","timestamp":"2026-11-23T11:00:00.000Z"}`
+}

@@ -1,0 +1,88 @@
+package ingest
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"time"
+
+	"github.com/spillwayhq/spillway/shared/envelope"
+	"github.com/spillwayhq/spillway/shared/letter"
+	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/segment"
+)
+
+// letterPrefix begins the ids of letters that the door writes; delivery's begin with the id of a message.
+const letterPrefix = "ingest/"
+
+// writeLetters writes the bad events of a request as dead letters. What it may take is short, for the queue may take its time then.
+func (h *Handler) writeLetters(ctx context.Context, q *request) error {
+	var messages []queue.Message
+	for _, l := range q.letters() {
+		messages = append(messages, l.Messages(h.letters)...)
+	}
+	limit := time.Now().Add(h.c.Limits.QueueTimeout / 2)
+	if deadline, ok := ctx.Deadline(); ok && deadline.Before(limit) {
+		limit = deadline
+	}
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), limit)
+	defer cancel()
+	if err := h.c.DeadLetters.Send(ctx, messages); err != nil {
+		return err
+	}
+	q.summary.Rejected = map[string]int{}
+	for _, i := range q.bad {
+		q.summary.Rejected[q.content.events[i].Problem.Code]++
+	}
+	return nil
+}
+
+// letters are the bad events, in one letter for those with the same problem and origin, spliced as if they were good: once
+// mended, they have their identity and their time.
+func (q *request) letters() []letter.Letter {
+	type group struct {
+		problem *segment.Problem
+		origin  segment.Origin
+	}
+	var order []group
+	events := map[group][]int{}
+	for _, i := range q.bad {
+		g := group{q.content.events[i].Problem, q.origin(i)}
+		if events[g] == nil {
+			order = append(order, g)
+		}
+		events[g] = append(events[g], i)
+	}
+	letters := make([]letter.Letter, 0, len(order))
+	for _, g := range order {
+		l := letter.Letter{
+			ID: q.letterID(g.problem, g.origin, events[g]), Reason: letter.ReasonOf(g.problem), Detail: g.problem.Error(),
+			Header: envelope.Header{
+				WriteKey: q.stamp.WriteKey, Origin: g.origin, Context: q.content.context, Integrations: q.content.integrations, ReceivedAt: q.stamp.ReceivedAt,
+			},
+			Count: len(events[g]), FirstSeen: q.stamp.ReceivedAt, LastSeen: q.stamp.ReceivedAt,
+		}
+		for _, i := range events[g] {
+			l.Events = append(l.Events, q.event(i))
+		}
+		letters = append(letters, l)
+	}
+	return letters
+}
+
+// letterID is made of the events as they came, and not of what was spliced into them: a request that comes again, because its
+// answer was lost or was 429, writes letters with the same ids.
+func (q *request) letterID(problem *segment.Problem, origin segment.Origin, events []int) string {
+	digest := sha256.New()
+	part := func(b []byte) {
+		digest.Write(b)
+		digest.Write([]byte{0})
+	}
+	part([]byte(q.stamp.WriteKey))
+	part([]byte(problem.Code))
+	part([]byte(origin.String()))
+	for _, i := range events {
+		part(q.content.events[i].Raw)
+	}
+	return letterPrefix + hex.EncodeToString(digest.Sum(nil)[:16])
+}

@@ -1,0 +1,125 @@
+package ingest
+
+import (
+	"maps"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/spillwayhq/spillway/shared/telemetry"
+)
+
+// A Summary is what became of one request. It holds nothing of the request's.
+type Summary struct {
+	Status  int
+	Code    string        // of what was answered with an error, or would have been: a pixel's answer is always 200
+	Latency time.Duration // from the header's arrival to the answer
+
+	Accepted int            // events that the queue has
+	Rejected map[string]int // events of accepted requests that became dead letters, by the code of their problem
+
+	GzipAbsent      bool // the header said gzip and the body was plain: something on the way decompressed it
+	GzipUnannounced bool // the body was gzip and no header said so: something on the way took it off
+	LetterErrors    int  // times that dead letters could not be written
+}
+
+// Totals are the sums of summaries.
+type Totals struct {
+	Requests     map[int]int    // by status
+	Refused      map[string]int // requests that were answered with a 4xx or 5xx but 429, by code
+	Shed         map[string]int // requests that were answered 429, by code
+	Accepted     int
+	Rejected     map[string]int // events
+	GzipAbsent   int
+	GzipOwn      int // requests whose body was gzip and whose header did not say so
+	LetterErrors int
+	Latencies    []time.Duration // of requests that carried accepted events; a sample of MaxLatencies when there were more
+}
+
+// MaxLatencies bounds a [Counters]' memory; it is what one line of metrics can hold.
+const MaxLatencies = telemetry.MaxValues
+
+// Counters sum up the summaries of requests, for metrics and for a view: give its Add to [Config].Report. The zero value is ready,
+// and it may be used by several goroutines at the same time.
+type Counters struct {
+	mu     sync.Mutex
+	totals Totals
+	served int
+}
+
+// Add adds one request.
+func (c *Counters) Add(s Summary) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := &c.totals
+	if t.Requests == nil {
+		t.Requests, t.Refused, t.Shed, t.Rejected = map[int]int{}, map[string]int{}, map[string]int{}, map[string]int{}
+	}
+	t.Requests[s.Status]++
+	t.Accepted += s.Accepted
+	t.LetterErrors += s.LetterErrors
+	for code, n := range s.Rejected {
+		t.Rejected[code] += n
+	}
+	if s.GzipAbsent {
+		t.GzipAbsent++
+	}
+	if s.GzipUnannounced {
+		t.GzipOwn++
+	}
+	switch {
+	case s.Status == 429:
+		t.Shed[s.Code]++
+	case s.Code != "":
+		t.Refused[s.Code]++
+	case s.Accepted > 0:
+		if len(t.Latencies) < MaxLatencies {
+			t.Latencies = append(t.Latencies, s.Latency)
+		} else {
+			t.Latencies[c.served%MaxLatencies] = s.Latency // the latest
+		}
+		c.served++
+	}
+}
+
+// Totals returns the sums so far.
+func (c *Counters) Totals() Totals {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := c.totals
+	t.Requests, t.Refused, t.Shed, t.Rejected = maps.Clone(t.Requests), maps.Clone(t.Refused), maps.Clone(t.Shed), maps.Clone(t.Rejected)
+	t.Latencies = append([]time.Duration(nil), t.Latencies...)
+	return t
+}
+
+// Take returns the sums since the last Take and begins anew.
+func (c *Counters) Take() Totals {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := c.totals
+	c.totals, c.served = Totals{}, 0
+	return t
+}
+
+// Metrics are the names under which CloudWatch shows Totals.
+func (t *Totals) Metrics() []telemetry.Metric {
+	one := func(name string, n int) telemetry.Metric {
+		return telemetry.Metric{Name: name, Unit: telemetry.Count, Values: []float64{float64(n)}}
+	}
+	latency := telemetry.Metric{Name: "AcceptLatency", Unit: telemetry.Milliseconds}
+	for _, l := range t.Latencies {
+		latency.Values = append(latency.Values, float64(l)/float64(time.Millisecond))
+	}
+	requests := make(map[string]int, len(t.Requests))
+	for status, n := range t.Requests {
+		requests[strconv.Itoa(status)] = n
+	}
+	metrics := []telemetry.Metric{
+		one("EventsAccepted", t.Accepted), one("DeadLetterErrors", t.LetterErrors),
+		one("GzipAbsent", t.GzipAbsent), one("GzipUnannounced", t.GzipOwn), latency,
+	}
+	metrics = append(metrics, telemetry.By("EventsRejected", "Code", t.Rejected)...)
+	metrics = append(metrics, telemetry.By("RequestsRefused", "Code", t.Refused)...)
+	metrics = append(metrics, telemetry.By("RequestsShed", "Code", t.Shed)...)
+	return append(metrics, telemetry.By("Requests", "Status", requests)...)
+}

@@ -1,0 +1,343 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/spillwayhq/spillway/shared/queue"
+)
+
+func TestWhenTheQueueRefusesTheAnswerIs429(t *testing.T) {
+	r := newRig(t, nil)
+	r.queue.send = failing
+	status, code := r.post("/v1/batch", `{"batch":[`+track("1")+`]}`)
+	want(t, "answer", []any{status, code}, []any{429, "queue_unavailable"})
+	r.queue.send = func(context.Context, []queue.Message) error {
+		return &queue.SendError{Failed: map[int]error{0: errAway}}
+	}
+	status, _ = r.post("/v1/track", track("1"))
+	want(t, "status when the message failed", status, 429)
+	totals := r.counts.Totals()
+	want(t, "shed", totals.Shed, map[string]int{"queue_unavailable": 2})
+	want(t, "accepted", totals.Accepted, 0)
+	r.queue.send = nil
+	status, _ = r.post("/v1/track", track("1"))
+	want(t, "status after", status, 200)
+}
+
+func TestWhileTheQueueIsAwayRequestsAreAnsweredAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.queue.send = func(ctx context.Context, _ []queue.Message) error { <-ctx.Done(); return ctx.Err() }
+		for range tripAfter {
+			status, _ := r.post("/v1/track", track("1"))
+			want(t, "status", status, 429)
+		}
+		start := time.Now()
+		for range 100 {
+			status, code := r.post("/v1/track", track("1"))
+			want(t, "answer", []any{status, code}, []any{429, "queue_unavailable"})
+		}
+		want(t, "waited", time.Since(start), time.Duration(0))
+		want(t, "calls", r.queue.calls, tripAfter)
+		time.Sleep(shutFor)
+		r.queue.send = nil
+		status, _ := r.post("/v1/track", track("1"))
+		want(t, "status when it is back", status, 200)
+		status, _ = r.post("/v1/track", track("2"))
+		want(t, "status of the next", status, 200)
+		r.Close()
+	})
+}
+
+func TestBytesThatWaitAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(c *Config) { c.Limits = Limits{MaxWaiting: 6 << 20, QueueTimeout: time.Minute} })
+		release := make(chan struct{})
+		r.queue.send = func(context.Context, []queue.Message) error { <-release; return nil }
+		body := `{"batch":[` + track("1") + `]` + strings.Repeat(" ", 400_000) + `}`
+		statuses := make([]int, 40)
+		var requests sync.WaitGroup
+		for i := range statuses {
+			requests.Go(func() { statuses[i], _ = r.post("/v1/batch", body) })
+			synctest.Wait()
+			if n := r.waiting.Load(); n > 6<<20 {
+				t.Errorf("%d bytes wait", n)
+			}
+		}
+		shed := 0
+		for _, status := range statuses {
+			if status == 429 { // answered before anything was released
+				shed++
+			}
+		}
+		want(t, "shed", shed, 40-15)
+		close(release)
+		requests.Wait()
+		status, _ := r.post("/v1/batch", body)
+		want(t, "status after", status, 200)
+		want(t, "counted", r.counts.Totals().Shed, map[string]int{"overloaded": shed})
+		r.Close()
+	})
+}
+
+func TestRequestsUnderWayAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(c *Config) {
+			c.Limits.MaxInFlight = 3
+			c.Health = func(context.Context) error { return nil }
+		})
+		release := make(chan struct{})
+		r.queue.send = func(context.Context, []queue.Message) error { <-release; return nil }
+		var requests sync.WaitGroup
+		for range 3 {
+			requests.Go(func() {
+				status, _ := r.post("/v1/track", track("1"))
+				want(t, "status", status, 200)
+			})
+		}
+		synctest.Wait()
+		status, code := r.post("/v1/track", track("1"))
+		want(t, "answer to one more", []any{status, code}, []any{429, "overloaded"})
+		want(t, "health", r.do("GET", "/health", "").Code, 200)
+		close(release)
+		requests.Wait()
+		r.Close()
+	})
+}
+
+func TestShutdownAnswersWhatIsUnderWayAndTakesNoMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(c *Config) { c.Window = time.Second })
+		release := make(chan struct{})
+		r.queue.send = func(context.Context, []queue.Message) error { <-release; return nil }
+		var requests sync.WaitGroup
+		for i := range 5 {
+			requests.Go(func() {
+				status, _ := r.post("/v1/track", track(fmt.Sprint(i)))
+				want(t, "status", status, 200)
+			})
+		}
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second/2)
+		defer cancel()
+		if err := r.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Shutdown while a call hangs: %v", err)
+		}
+		want(t, "calls, without waiting for the window", len(r.commit.slots), 1)
+		status, code := r.post("/v1/track", track("late"))
+		want(t, "answer to a late one", []any{status, code}, []any{429, "shutting_down"})
+		want(t, "health", r.do("GET", "/health", "").Code, 503)
+		close(release)
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		requests.Wait()
+		want(t, "events", len(events(t, &r.queue)), 5)
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestAPanicIsOneRequestsMisfortune(t *testing.T) {
+	r := newRig(t, nil)
+	r.queue.send = func(context.Context, []queue.Message) error { panic("a bug") }
+	status, code := r.post("/v1/track", track("1"))
+	want(t, "answer", []any{status, code}, []any{500, "internal"})
+	r.queue.send = nil
+	status, _ = r.post("/v1/track", track("1"))
+	want(t, "status of the next", status, 200)
+}
+
+func TestHealthSaysWhetherTheQueueCanBeReached(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		var err error
+		r := newRig(t, func(c *Config) { c.Health = func(context.Context) error { asked++; return err } })
+		is := func(status, times int) {
+			t.Helper()
+			for _, method := range []string{"GET", "HEAD"} {
+				want(t, "status", r.do(method, "/health", "").Code, status)
+			}
+			want(t, "asked", asked, times)
+		}
+		is(200, 1)
+		err = errAway
+		is(200, 1)
+		time.Sleep(healthFor)
+		is(503, 2)
+		err = nil
+		time.Sleep(healthFor / 2)
+		is(503, 2)
+		time.Sleep(healthFor / 2)
+		is(200, 3)
+	})
+}
+
+func TestAHealthCheckThatHangsIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(c *Config) { c.Health = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() } })
+		start := time.Now()
+		want(t, "status", r.do("GET", "/health", "").Code, 503)
+		want(t, "waited", time.Since(start), healthTimeout)
+	})
+}
+
+func TestAQuotaAdmitsByDebt(t *testing.T) {
+	now := time.Unix(1000, 0)
+	var b bucket
+	for i, c := range []struct {
+		after time.Duration
+		n     int
+		wait  time.Duration
+		ok    bool
+	}{
+		{0, 10, 0, true}, // a burst of 100: 90 are left
+		{0, 500, 0, true},
+		{0, 1, 41100 * time.Millisecond, false}, // 410 are owed at 10 a second, and one must be there
+		{41 * time.Second, 1, 100 * time.Millisecond, false},
+		{time.Second, 1, 0, true},
+		{time.Hour, 100, 0, true}, // no more than the burst comes together
+		{0, 1, 100 * time.Millisecond, false},
+		{0, 1, 100 * time.Millisecond, false}, // being refused costs nothing
+		{200 * time.Millisecond, 10_000, 0, true},
+		{0, 1, MaxRetryAfter, false},
+		{-time.Hour, 1, MaxRetryAfter, false}, // a clock that goes back
+	} {
+		now = now.Add(c.after)
+		wait, ok := b.take(c.n, 10, 100, now)
+		if ok != c.ok || (wait-c.wait).Abs() > time.Microsecond {
+			t.Errorf("step %d: %v, %v; want %v, %v", i, wait, ok, c.wait, c.ok)
+		}
+	}
+}
+
+func TestTheQuotaOfAKeyIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		set := keySet(t, map[string]Key{keyA: {Name: "a", Quota: 10, Burst: 5}, keyB: {Name: "b"}})
+		r := newRig(t, func(c *Config) { c.Keys = set })
+		batch := `{"batch":[` + strings.TrimSuffix(strings.Repeat(track("1")+",", 25), ",") + `]}`
+		status, _ := r.post("/v1/batch", batch)
+		want(t, "a batch larger than the burst", status, 200)
+		w := r.do("POST", "/v1/track", track("1"), basic()...)
+		status, code := r.understood(w)
+		want(t, "answer", []any{status, code, w.Header().Get("Retry-After")}, []any{429, "quota_exceeded", "3"})
+		for range 20 {
+			status, _ := r.understood(r.do("POST", "/v1/track", track("1"), "Authorization", "Bearer "+keyB))
+			want(t, "status of another key", status, 200)
+		}
+		if err := set.Replace(map[string]Key{keyA: {Name: "a", Quota: 10, Burst: 5}}); err != nil {
+			t.Fatal(err)
+		}
+		status, _ = r.post("/v1/track", track("1"))
+		want(t, "status after a reload", status, 429)
+		time.Sleep(3 * time.Second)
+		r.queue.send = failing
+		for range 2 { // what is not accepted is not counted
+			status, code = r.post("/v1/batch", batch)
+			want(t, "answer", []any{status, code}, []any{429, "queue_unavailable"})
+		}
+		r.queue.send = nil
+		status, _ = r.post("/v1/batch", batch)
+		want(t, "status then", status, 200)
+		status, _ = r.post("/v1/track", track("1"))
+		want(t, "status after that", status, 429)
+	})
+}
+
+func TestConfigurationsThatCannotWorkAreRefused(t *testing.T) {
+	q := new(taken)
+	for text, c := range map[string]Config{
+		"Queue":        {DeadLetters: q},
+		"public URL":   {Queue: q, DeadLetters: q, PublicURL: "events.example.com"},
+		"public UR":    {Queue: q, DeadLetters: q, PublicURL: "https://events.example.com/v1"},
+		"can't wait":   {Queue: q, DeadLetters: q, Window: -1},
+		"MaxBody":      {Queue: q, DeadLetters: q, Limits: Limits{MaxBody: -1}},
+		"MaxWaiting":   {Queue: q, DeadLetters: q, Limits: Limits{MaxWaiting: 1000}},
+		"QueueTimeout": {Queue: q, DeadLetters: q, Limits: Limits{QueueTimeout: -1}},
+	} {
+		if _, err := New(c); err == nil || !strings.Contains(err.Error(), text) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+func TestThatAnyKeyIsTakenIsLogged(t *testing.T) {
+	r := newRig(t, nil)
+	if !strings.Contains(r.log.String(), "any well-formed write key") {
+		t.Errorf("the log says %q", r.log.String())
+	}
+}
+
+func TestMetricsSayTheTotals(t *testing.T) {
+	r := newRig(t, nil)
+	for range 150 {
+		r.post("/v1/batch", `{"batch":[`+track("1")+`,{"type":"foo"}]}`)
+	}
+	r.post("/v1/track", `x`)
+	r.queue.send = failing
+	r.post("/v1/track", track("1"))
+	totals := r.counts.Take()
+	got := map[string]float64{}
+	for _, m := range totals.Metrics() {
+		for _, v := range m.Values {
+			if m.Name == "AcceptLatency" {
+				v = 1
+			}
+			got[m.Name+" "+m.Value] += v
+		}
+	}
+	want(t, "metrics", got, map[string]float64{
+		"EventsAccepted ": 150, "EventsRejected type_unknown": 150, "RequestsRefused invalid_json": 1, "RequestsShed queue_unavailable": 1,
+		"Requests 200": 150, "Requests 400": 1, "Requests 429": 1, "AcceptLatency ": MaxLatencies, "DeadLetterErrors ": 0, "GzipAbsent ": 0, "GzipUnannounced ": 0,
+	})
+	want(t, "what is left", r.counts.Totals().Accepted, 0)
+}
+
+func TestOverSocketsManyClientsAreServedAtOnce(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Window = time.Millisecond; c.ClientIP = nil })
+	server := httptest.NewServer(r)
+	defer server.Close()
+	var clients sync.WaitGroup
+	for i := range 8 {
+		clients.Go(func() {
+			for k := range 25 {
+				id := fmt.Sprintf("%d-%d", i, k)
+				request, err := http.NewRequestWithContext(t.Context(), "POST", server.URL+"/v1/t", strings.NewReader(`{"writeKey":"`+keyA+`",`+track(id)[1:]))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				answer, err := server.Client().Do(request)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				body, err := io.ReadAll(answer.Body)
+				answer.Body.Close()
+				if err != nil || answer.StatusCode != 200 || string(body) != `{"success":true}` || answer.Header.Get("Content-Type") != "application/json" {
+					t.Errorf("%d %s: %v", answer.StatusCode, body, err)
+				}
+			}
+		})
+	}
+	clients.Wait()
+	seen := map[string]bool{}
+	for _, e := range events(t, &r.queue) {
+		if !strings.Contains(e, `"ip":"127.0.0.1"`) {
+			t.Errorf("no address in %s", e)
+		}
+		seen[e] = true
+	}
+	want(t, "events", len(seen), 200)
+}

@@ -1,0 +1,226 @@
+package ingest
+
+import (
+	"context"
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/spillwayhq/spillway/shared/segment"
+)
+
+// ServeHTTP implements http.Handler. How long a client may take for its body is the server's to bound (http.Server's
+// ReadTimeout); everything else is bounded here.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	rt := routeOf(r.URL.Path)
+	cors(w.Header(), r)
+	var f *fault
+	switch {
+	case rt.kind == unknown:
+		f = faultPath
+	case r.Method == http.MethodOptions:
+		h.c.Report(Summary{Status: http.StatusNoContent, Latency: time.Since(start)})
+		options(w, rt)
+		return
+	case !rt.allows(r.Method):
+		w.Header().Set("Allow", rt.methods())
+		f = faultMethod
+	default:
+		switch rt.kind {
+		case single, batch:
+			h.events(w, r, rt, start)
+			return
+		case pixel:
+			h.pixel(w, r, rt, start)
+			return
+		case health:
+			if h.isDraining() || h.health.ask(r.Context()) != nil {
+				f = faultHealth
+			}
+		case settings:
+			if h.settings(w, r, rt, start) {
+				return
+			}
+			f = faultPath
+		}
+	}
+	if f != nil {
+		h.c.Report(Summary{Status: f.status, Code: f.code, Latency: time.Since(start)})
+		writeFault(w, f)
+		return
+	}
+	h.c.Report(Summary{Status: http.StatusOK, Latency: time.Since(start)})
+	writeJSON(w, http.StatusOK, success)
+}
+
+func (h *Handler) isDraining() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.draining
+}
+
+// settings answers with the settings of a key; false when there is no such key.
+func (h *Handler) settings(w http.ResponseWriter, r *http.Request, rt route, start time.Time) bool {
+	if _, f := h.lookup(rt.key); f != nil {
+		return false
+	}
+	scheme, host := h.publicURL(r)
+	w.Header().Set("Cache-Control", "private, max-age=300")
+	h.c.Report(Summary{Status: http.StatusOK, Latency: time.Since(start)})
+	writeJSON(w, http.StatusOK, appendSettings(nil, rt.key, scheme, host))
+	return true
+}
+
+// lookup finds a write key among those that are taken.
+func (h *Handler) lookup(writeKey string) (Key, *fault) {
+	if !wellFormed(writeKey) {
+		return Key{}, faultKey
+	}
+	if h.c.Keys == nil {
+		return Key{}, nil
+	}
+	key, ok := h.c.Keys.Lookup(writeKey)
+	switch {
+	case !ok:
+		return Key{}, faultKey
+	case key.Disabled:
+		return Key{}, faultDisabled
+	}
+	return key, nil
+}
+
+// events answers a request with events in its body.
+func (h *Handler) events(w http.ResponseWriter, r *http.Request, rt route, start time.Time) {
+	s, f := h.take(r, rt, start, func(q *request) ([]byte, *fault) { return h.readBody(q, r) })
+	h.c.Report(s)
+	if f != nil {
+		writeFault(w, f)
+		return
+	}
+	writeJSON(w, http.StatusOK, success)
+}
+
+// pixel takes the event of an image's query. The answer is the image in any case; what went wrong is only counted.
+func (h *Handler) pixel(w http.ResponseWriter, r *http.Request, rt route, start time.Time) {
+	s := Summary{Latency: time.Since(start)}
+	if r.Method == http.MethodGet {
+		s, _ = h.take(r, rt, start, func(q *request) ([]byte, *fault) { return pixelData(q, r.URL.RawQuery, h.c.Limits.MaxBody) })
+	}
+	s.Status = http.StatusOK
+	h.c.Report(s)
+	writePixel(w)
+}
+
+// pixelData decodes the query's data: base64 of either alphabet, with padding or without.
+func pixelData(q *request, query string, limit int) ([]byte, *fault) {
+	values, err := url.ParseQuery(query)
+	data := strings.TrimRight(values.Get("data"), "=")
+	if err != nil || data == "" {
+		return nil, faultPixel
+	}
+	if len(data) > limit {
+		return nil, faultBody
+	}
+	// A plus that was not escaped has become a space.
+	data = strings.NewReplacer("-", "+", "_", "/", " ", "+").Replace(data)
+	if q.raw, err = base64.RawStdEncoding.AppendDecode(q.raw[:0], []byte(data)); err != nil || len(q.raw) == 0 {
+		return nil, faultPixel
+	}
+	return q.raw, nil
+}
+
+// take brings the events of a request into the queue. The fault is nil exactly when the queue has every event that is good, and
+// the dead letters every other one.
+func (h *Handler) take(r *http.Request, rt route, start time.Time, body func(*request) ([]byte, *fault)) (s Summary, f *fault) {
+	if f = h.enter(); f == nil {
+		s, f = h.work(r, rt, start, body)
+	}
+	s.Latency, s.Status = time.Since(start), http.StatusOK
+	if f != nil {
+		s.Status, s.Code = f.status, f.code
+	}
+	return s, f
+}
+
+func (h *Handler) work(r *http.Request, rt route, start time.Time, body func(*request) ([]byte, *fault)) (s Summary, f *fault) {
+	q, ok := h.requests.Get().(*request)
+	if !ok {
+		q = new(request)
+	}
+	defer func() {
+		p := recover()
+		h.waiting.Add(int64(-q.reserved))
+		h.leave()
+		if p != nil {
+			// A mistake of ours with one request is no reason to end the others'. Its buffers are not used again.
+			h.c.Logger.Error("a request could not be handled", "panic", p, "stack", string(debug.Stack()))
+			s, f = Summary{}, faultInternal
+			return
+		}
+		s = q.summary
+		q.reset()
+		h.requests.Put(q)
+	}()
+	if h.commit.gate.shut(start) {
+		return s, faultQueue
+	}
+	text, f := body(q)
+	if f != nil {
+		return s, f
+	}
+	if f = q.content.parse(text, rt); f != nil {
+		return s, f
+	}
+	writeKey := requestKey(r.Header, q.content.writeKey)
+	key, f := h.lookup(writeKey)
+	if f != nil {
+		return s, f
+	}
+	q.stamp = segment.Stamp{
+		Kind: rt.event, ReceivedAt: start, SentAt: q.content.sentAt, WriteKey: writeKey, Client: rt.client,
+		Shared: segment.ScanContext(q.content.context), AppendID: appendID,
+	}
+	if addr := h.c.ClientIP(r); addr.IsValid() {
+		q.stamp.IP = addr.String()
+	}
+	if agent := r.Header["User-Agent"]; len(agent) > 0 {
+		q.stamp.UserAgent = agent[0][:min(len(agent[0]), maxUserAgent)]
+	}
+	n := len(q.content.events)
+	if !h.reserve(q, n*(eventCost+len(q.stamp.UserAgent))) {
+		return s, faultBusy
+	}
+	if f = q.sort(); f != nil {
+		return s, f
+	}
+	wait, ok := h.quotas.take(&key, n, start)
+	if !ok {
+		return s, quotaFault(wait)
+	}
+	if f = h.send(r.Context(), q); f != nil {
+		h.quotas.refund(&key, n)
+	}
+	return s, f
+}
+
+// send writes the dead letters and then the good events. In this order, because a request of which the queue has events must not
+// be answered 429: it would come again, and its events would be there twice, with other identities if we gave them theirs. Letters
+// that are written twice have the same id.
+func (h *Handler) send(ctx context.Context, q *request) *fault {
+	if len(q.bad) > 0 {
+		if err := h.writeLetters(ctx, q); err != nil {
+			q.summary.LetterErrors++
+			h.c.Logger.Error("dead letters of a request could not be written; nothing of it was accepted", "error", err)
+			return faultLetters
+		}
+	}
+	if h.commit.submit(ctx, q.filled()) != nil {
+		return faultQueue
+	}
+	q.summary.Accepted = len(q.content.events) - len(q.bad)
+	return nil
+}

@@ -1,0 +1,76 @@
+package ingest
+
+import (
+	"bytes"
+	"encoding/base64"
+	"net/http"
+	"strings"
+
+	"github.com/spillwayhq/spillway/shared/rawjson"
+)
+
+// maxKey is how long a write key may be; Segment's have 32 characters.
+const maxKey = 128
+
+// wellFormed reports whether text can be a write key: printable ASCII that needs no escaping anywhere.
+func wellFormed(text string) bool {
+	if text == "" || len(text) > maxKey {
+		return false
+	}
+	for i := range len(text) {
+		if c := text[i]; c <= ' ' || c > '~' || c == '"' || c == '\\' || c == ':' || c == '<' || c == '>' {
+			return false
+		}
+	}
+	return true
+}
+
+// requestKey is the write key of a request, empty without one: that of Basic authentication, then that of the body, and a bearer
+// token last, because Node's and Python's SDKs with OAuth send a token there that is no write key, and the key in the body.
+func requestKey(header http.Header, body []byte) string {
+	var auth string
+	if values := header["Authorization"]; len(values) > 0 {
+		auth = values[0]
+	}
+	inHeader, bearer, ok := headerKey(auth)
+	if ok && !bearer {
+		return inHeader
+	}
+	if key, found := bodyKey(body); found || !ok {
+		return key
+	}
+	return inHeader
+}
+
+// headerKey is the write key of an Authorization header: the user name of Basic, with or without the colon and a password behind
+// it, or a bearer token. Anything else is none: it may be meant for a proxy on the way.
+func headerKey(auth string) (key string, bearer, ok bool) {
+	scheme, rest, _ := strings.Cut(strings.TrimSpace(auth), " ")
+	rest = strings.TrimSpace(rest)
+	switch {
+	case strings.EqualFold(scheme, "Bearer"):
+		key, bearer = rest, true
+	case strings.EqualFold(scheme, "Basic"):
+		var buf [192]byte // the longest key, its colon, and some password
+		text := strings.TrimRight(rest, "=")
+		if base64.RawStdEncoding.DecodedLen(len(text)) > len(buf) {
+			return "", false, false
+		}
+		n, err := base64.RawStdEncoding.Decode(buf[:], []byte(text))
+		if err != nil {
+			return "", false, false
+		}
+		name, _, _ := bytes.Cut(buf[:n], []byte(":"))
+		key = string(name)
+	}
+	return key, bearer, wellFormed(key)
+}
+
+// bodyKey is the write key that stands in a body as a JSON value.
+func bodyKey(value []byte) (key string, ok bool) {
+	if !rawjson.IsString(value) || len(value) > 6*maxKey+2 {
+		return "", false
+	}
+	key = string(rawjson.Unquote(nil, value))
+	return key, wellFormed(key)
+}
