@@ -1,0 +1,107 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/spillwayhq/spillway/infra/local/lambda"
+)
+
+// asFunction is the built binary as a Lambda, with a time-out of 3 s, which is Lambda's default and less than the door waits for
+// the queue of its own accord.
+func asFunction(t *testing.T, env []string) (invoke func(*testing.T, func(*payload)) reply, log *output) {
+	t.Helper()
+	log = new(output)
+	f := lambda.NewFunction(lambda.FunctionConfig{
+		Timeout: 3 * time.Second, NewEnvironment: lambda.Process(lambda.ProcessConfig{Path: built(t), Env: env, Output: log}),
+	})
+	t.Cleanup(f.Close)
+	return func(t *testing.T, change func(*payload)) (r reply) {
+		t.Helper()
+		out, err := f.Invoke(t.Context(), event(t, change))
+		if err != nil {
+			t.Fatalf("%v\n%s", err, log)
+		}
+		if err := json.Unmarshal(out, &r); err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}, log
+}
+
+func tracking(writeKey, id string) func(*payload) {
+	return func(p *payload) {
+		p.Body = `{"writeKey":"` + writeKey + `","batch":[{"type":"track","userId":"u-1","event":"Run Started","messageId":"` + id + `"}]}`
+	}
+}
+
+func TestAQueueThatIsAwayIsA429AndNoTimeOut(t *testing.T) {
+	t.Parallel()
+	// One that hangs is the worst: it takes connections and says nothing.
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	hanging := "http://" + l.Addr().String()
+	invoke, log := asFunction(t, []string{
+		"AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local", "AWS_ENDPOINT_URL_SQS=" + hanging,
+		"SPILLWAY_QUEUE_URL=" + hanging + "/1/events", "SPILLWAY_DEAD_LETTER_QUEUE_URL=" + hanging + "/1/dead",
+	})
+	r := invoke(t, tracking("wk-demo", "away-1"))
+	if r.StatusCode != http.StatusTooManyRequests || r.Headers["Retry-After"] == "" || !strings.Contains(r.Body, "queue_unavailable") {
+		t.Errorf("%+v\n%s", r, log)
+	}
+	r = invoke(t, func(p *payload) { p.RawPath, p.RequestContext.HTTP.Method = "/health", http.MethodGet })
+	if r.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("health: %+v\n%s", r, log)
+	}
+}
+
+func TestWriteKeysComeFromAParameter(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Value
+	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		asked.Store(r.Header.Get("X-Amz-Target") + string(body))
+		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+		_, _ = io.WriteString(w, `{"Parameter":{"Name":"/spillway/keys","Type":"SecureString","Value":"{\"writeKeys\":[{\"name\":\"a\",\"writeKey\":\"wk-a\"},{\"name\":\"b\",\"writeKey\":\"wk-b\",\"enabled\":false}]}"}}`)
+	}))
+	defer store.Close()
+	b := pipeline(t)
+	invoke, log := asFunction(t, b.env("SPILLWAY_WRITE_KEYS_PARAMETER=/spillway/keys", "AWS_ENDPOINT_URL_SSM="+store.URL))
+	for key, want := range map[string]string{"wk-a": `{"success":true}`, "wk-b": "source_disabled", "wk-c": "invalid_write_key"} {
+		if r := invoke(t, tracking(key, "parameter-"+key)); !strings.Contains(r.Body, want) {
+			t.Errorf("%s: %+v\n%s", key, r, log)
+		}
+	}
+	if text, _ := asked.Load().(string); !strings.HasPrefix(text, "AmazonSSM.GetParameter{") || !strings.Contains(text, `"WithDecryption":true`) || !strings.Contains(text, "/spillway/keys") {
+		t.Errorf("SSM was asked %s", text)
+	}
+	b.await(t, "parameter-wk-a")
+}
+
+func TestAParameterThatCanNotBeReadKeepsTheDoorOpen(t *testing.T) {
+	t.Parallel()
+	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, `{"__type":"ThrottlingException","message":"Rate exceeded"}`)
+	}))
+	defer store.Close()
+	b := pipeline(t)
+	invoke, log := asFunction(t, b.env("SPILLWAY_WRITE_KEYS_PARAMETER=/spillway/keys", "AWS_ENDPOINT_URL_SSM="+store.URL))
+	if r := invoke(t, tracking("wk-demo", "open-1")); r.StatusCode != http.StatusOK {
+		t.Errorf("%+v\n%s", r, log)
+	}
+	b.await(t, "open-1")
+	if !strings.Contains(log.String(), "any well-formed write key is accepted until they are") {
+		t.Errorf("the log does not say so:\n%s", log)
+	}
+}

@@ -1,0 +1,196 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/spillwayhq/spillway/infra/local"
+)
+
+func BenchmarkTheGatewaysFormat(b *testing.B) {
+	body, err := json.Marshal(strings.Repeat("x", 1000))
+	if err != nil {
+		b.Fatal(err)
+	}
+	event := []byte(`{"version":"2.0","routeKey":"$default","rawPath":"/v1/batch","rawQueryString":"","headers":{"host":"h","content-type":"application/json",` +
+		`"authorization":"Basic d2stZGVtbzo=","user-agent":"analytics-node-next/latest","x-forwarded-for":"203.0.113.9","x-forwarded-proto":"https"},` +
+		`"requestContext":{"accountId":"1","apiId":"a","domainName":"d","http":{"method":"POST","path":"/v1/batch","protocol":"HTTP/1.1","sourceIp":"203.0.113.9"},` +
+		`"requestId":"r","stage":"$default","timeEpoch":1795428005500},"isBase64Encoded":false,"body":` + string(body) + `}`)
+	f := function{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"success":true}`)
+	})}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := f.Invoke(b.Context(), event); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// eventOf1KB makes an event that compresses as real ones do, about fivefold.
+func eventOf1KB(r *rand.Rand) string {
+	var text strings.Builder
+	for i := range 12 {
+		fmt.Fprintf(&text, `,"property_%d":"%x and some text that is much the same every time"`, i, r.Uint64()&0xffffff)
+	}
+	return fmt.Sprintf(`{"type":"track","userId":"u-%d","event":"Run Started","timestamp":"2026-11-23T10:00:01.500Z","messageId":"m-%016x%016x",`+
+		`"context":{"library":{"name":"@segment/analytics-node","version":"3.1.0"}},"properties":{"distance":%d%s}}`,
+		r.IntN(10000), r.Uint64(), r.Uint64(), r.IntN(1000), text.String())
+}
+
+// requestsOf makes different requests of so many events each.
+func requestsOf(path string, events int) []string {
+	r := rand.New(rand.NewPCG(1, 2))
+	requests := make([]string, 256)
+	for i := range requests {
+		body := eventOf1KB(r)
+		if events > 1 {
+			all := make([]string, events)
+			for n := range all {
+				all[n] = eventOf1KB(r)
+			}
+			body = `{"batch":[` + strings.Join(all, ",") + `]}`
+		}
+		requests[i] = fmt.Sprintf("POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Basic d2stZGVtbzo=\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+			path, len(body), body)
+	}
+	return requests
+}
+
+// BenchmarkTheServerBeforeTheDurableQueue measures the whole way into the queue: the built binary in a process of its own, and
+// this process with the generator and the queue, which is on disk before it answers. Events are not delivered.
+func BenchmarkTheServerBeforeTheDurableQueue(b *testing.B) {
+	for _, c := range []struct {
+		name, path          string
+		events, connections int
+		pace                time.Duration // between the requests of a connection; 0: as fast as it goes
+	}{
+		{"one event a request", "/v1/track", 1, 256, 0},
+		{"one event a request, 2000 requests a second", "/v1/track", 1, 50, 25 * time.Millisecond},
+		{"100 events a request", "/v1/batch", 100, 64, 0},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			p, err := local.Start(local.Config{Dir: b.TempDir(), SQSAddr: "127.0.0.1:0", SegmentAddr: "127.0.0.1:0", Hold: true})
+			if err != nil {
+				b.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(context.Background())
+			var running sync.WaitGroup
+			running.Go(func() { _ = p.Run(ctx) })
+			defer func() { cancel(); running.Wait() }()
+			behind := &behind{Pipeline: p}
+			s := start(b, behind.env())
+
+			requests := requestsOf(c.path, c.events)
+			latencies := make([][]time.Duration, c.connections)
+			refused := make([]int, c.connections)
+			share := (b.N + c.connections - 1) / c.connections
+			b.ResetTimer()
+			begin := time.Now()
+			var load sync.WaitGroup
+			for n := range c.connections {
+				load.Go(func() { latencies[n], refused[n] = hammer(b, s.address, requests[n%len(requests):], share, c.pace) })
+			}
+			load.Wait()
+			took := time.Since(begin)
+			b.StopTimer()
+			all := slices.Sorted(func(yield func(time.Duration) bool) {
+				for _, some := range latencies {
+					for _, l := range some {
+						if !yield(l) {
+							return
+						}
+					}
+				}
+			})
+			shed := 0
+			for _, n := range refused {
+				shed += n
+			}
+			done := len(all)
+			b.ReportMetric(float64(done)/took.Seconds(), "requests/s")
+			b.ReportMetric(float64(done*c.events)/took.Seconds(), "events/s")
+			b.ReportMetric(float64(all[done*99/100].Microseconds())/1000, "p99-ms")
+			b.ReportMetric(float64(shed), "refused")
+			b.ReportMetric(residentMB(s.cmd.Process.Pid), "RSS-MB")
+			if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				b.Fatal(err)
+			}
+			<-s.read
+			if err := s.cmd.Wait(); err != nil {
+				b.Errorf("%v\n%s", err, &s.log)
+			}
+			if u, ok := s.cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+				cpu := time.Duration(u.Utime.Nano() + u.Stime.Nano())
+				b.ReportMetric(float64(cpu.Microseconds())/float64((done+shed)*c.events), "CPU-us/event")
+			}
+		})
+	}
+}
+
+// hammer sends the requests, again and again, over one connection.
+func hammer(b *testing.B, address string, requests []string, times int, pace time.Duration) (accepted []time.Duration, refused int) {
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		b.Error(err)
+		return nil, 0
+	}
+	defer conn.Close()
+	in := bufio.NewReader(conn)
+	next := time.Now()
+	for i := range times {
+		if pace > 0 {
+			time.Sleep(time.Until(next))
+			next = next.Add(pace)
+		}
+		start := time.Now()
+		if _, err := io.WriteString(conn, requests[i%len(requests)]); err != nil {
+			b.Error(err)
+			return accepted, refused
+		}
+		response, err := http.ReadResponse(in, nil)
+		if err != nil {
+			b.Error(err)
+			return accepted, refused
+		}
+		_, _ = io.Copy(io.Discard, response.Body)
+		_ = response.Body.Close()
+		if response.StatusCode == http.StatusOK {
+			accepted = append(accepted, time.Since(start))
+		} else {
+			refused++
+		}
+	}
+	return accepted, refused
+}
+
+// residentMB is the most memory that the process has had.
+func residentMB(pid int) float64 {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(status)) {
+		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "VmHWM:" {
+			kb, _ := strconv.ParseFloat(fields[1], 64)
+			return kb / 1024
+		}
+	}
+	return 0
+}

@@ -1,0 +1,302 @@
+package main
+
+import (
+	"bufio"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/spillwayhq/spillway/infra/local/lambda"
+)
+
+func TestTheDeployedFunctionAnswersWhatAGatewaySends(t *testing.T) {
+	t.Parallel()
+	b := pipeline(t)
+	keys := filepath.Join(t.TempDir(), "keys.json")
+	if err := os.WriteFile(keys, []byte(`{"writeKeys":[{"name":"demo","writeKey":"wk-demo"}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var log output
+	f := lambda.NewFunction(lambda.FunctionConfig{
+		Name: "spillway-ingest", Timeout: 10 * time.Second,
+		NewEnvironment: lambda.Process(lambda.ProcessConfig{Path: built(t), Env: b.env("SPILLWAY_WRITE_KEYS_FILE=" + keys), Output: &log}),
+	})
+	t.Cleanup(f.Close)
+	invoke := func(t *testing.T, event []byte) (r reply, body string) {
+		t.Helper()
+		out, err := f.Invoke(t.Context(), event)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, &log)
+		}
+		if err := json.Unmarshal(out, &r); err != nil {
+			t.Fatal(err)
+		}
+		if body = r.Body; r.IsBase64Encoded {
+			data, err := base64.StdEncoding.DecodeString(r.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body = string(data)
+		}
+		return r, body
+	}
+	for _, c := range []struct {
+		file    string
+		status  int
+		body    string            // begins so
+		headers map[string]string // among them
+		events  []string          // that arrive
+		path    string            // there
+		ip      string            // with this address
+	}{
+		{file: "http-api-batch", status: 200, body: `{"success":true}`, events: []string{"v2-batch-1", "v2-batch-2"}, path: "/v1/batch"},
+		{file: "http-api-gzip", status: 200, body: `{"success":true}`, events: []string{"v2-gzip-1"}, path: "/v1/b", ip: "203.0.113.9"},
+		{file: "http-api-pixel", status: 200, body: "GIF89a", headers: map[string]string{"Content-Type": "image/gif"}, events: []string{"v2-pixel-1"}, path: "/v1/b", ip: "203.0.113.9"},
+		{file: "http-api-settings", status: 200, body: `{"integrations":{"Segment.io":{"apiKey":"wk-demo","apiHost":"abc123.execute-api.eu-central-1.amazonaws.com/v1","protocol":"https"`,
+			headers: map[string]string{"Access-Control-Allow-Origin": "https://www.acme.example"}},
+		{file: "http-api-preflight", status: 204, headers: map[string]string{"Access-Control-Allow-Headers": "authorization, content-type, x-retry-count"}},
+		{file: "http-api-no-key", status: 400, body: `{"success":false,"code":"invalid_write_key"`},
+		{file: "http-api-function-url", status: 200, body: `{"success":true}`, events: []string{"v2-url-1"}, path: "/v1/batch"},
+	} {
+		t.Run(c.file, func(t *testing.T) {
+			event, err := os.ReadFile(filepath.Join("..", "..", "events", "http", c.file+".json"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, body := invoke(t, event)
+			if r.StatusCode != c.status || !strings.HasPrefix(body, c.body) {
+				t.Errorf("%d %q, want %d %q", r.StatusCode, body, c.status, c.body)
+			}
+			for name, want := range c.headers {
+				if r.Headers[name] != want {
+					t.Errorf("%s is %q, want %q", name, r.Headers[name], want)
+				}
+			}
+			for _, id := range c.events {
+				e := b.await(t, id)
+				var arrived struct{ Context struct{ IP string } }
+				if err := json.Unmarshal(e.Raw, &arrived); err != nil {
+					t.Fatal(err)
+				}
+				if e.Path != c.path || e.WriteKey != "wk-demo" || arrived.Context.IP != c.ip {
+					t.Errorf("%s at %s under %q: %s", id, e.Path, e.WriteKey, e.Raw)
+				}
+			}
+		})
+	}
+	if _, body := invoke(t, event(t, func(p *payload) {
+		p.Body = `{"writeKey":"not-ours","batch":[{"type":"track","userId":"u","event":"e"}]}`
+	})); !strings.Contains(body, "invalid_write_key") {
+		t.Errorf("a key that is not in the file: %s", body)
+	}
+	if text := log.String(); !strings.Contains(text, `"EventsAccepted":2`) || strings.Contains(text, "203.0.113.9") || strings.Contains(text, "wk-demo") || strings.Contains(text, "Run Started") {
+		t.Errorf("log:\n%s", text)
+	}
+}
+
+// server is the built binary as a plain server.
+type server struct {
+	cmd     *exec.Cmd
+	address string
+	log     output
+	read    chan struct{} // closed when it has said everything
+}
+
+func start(t testing.TB, env []string) *server {
+	t.Helper()
+	s := &server{cmd: exec.Command(built(t)), read: make(chan struct{})}
+	s.cmd.Env = append(env, "SPILLWAY_LISTEN=127.0.0.1:0", "PATH="+os.Getenv("PATH"))
+	s.cmd.Stderr = &s.log
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	address := make(chan string, 1)
+	go func() {
+		defer close(s.read)
+		defer close(address)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			var line struct{ Msg, Address string }
+			if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "listening" {
+				address <- line.Address
+			}
+			fmt.Fprintln(&s.log, lines.Text())
+		}
+	}()
+	t.Cleanup(func() {
+		_ = s.cmd.Process.Kill() // no harm to one that has ended
+		<-s.read
+	})
+	if s.address = <-address; s.address == "" {
+		t.Fatalf("it did not say where it listens: %s", &s.log)
+	}
+	return s
+}
+
+// end is SIGTERM.
+func (s *server) end(t *testing.T) error {
+	t.Helper()
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	<-s.read
+	return s.cmd.Wait()
+}
+
+// post sends one event; accepted is true for a 200 that was read whole.
+func post(client *http.Client, address, id string) (accepted bool, err error) {
+	body := fmt.Sprintf(`{"userId":"u-1","event":"Run Started","messageId":"%s"}`, id)
+	r, err := http.NewRequest(http.MethodPost, "http://"+address+"/v1/track", strings.NewReader(body))
+	if err != nil {
+		return false, err
+	}
+	r.SetBasicAuth("wk-demo", "")
+	response, err := client.Do(r)
+	if err != nil {
+		return false, err
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	return err == nil && response.StatusCode == http.StatusOK && strings.HasPrefix(string(answer), `{"success":true}`), err
+}
+
+func TestWhatTheServerHasAnswered200ArrivesThoughItIsEndedUnderLoad(t *testing.T) {
+	t.Parallel()
+	b := pipeline(t)
+	s := start(t, b.env())
+	transport := &http.Transport{MaxIdleConnsPerHost: 100}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport}
+
+	var mu sync.Mutex
+	var accepted []string
+	var count atomic.Int64
+	enough := make(chan struct{})
+	var workers sync.WaitGroup
+	for w := range 16 {
+		workers.Go(func() {
+			for i := 0; ; i++ {
+				id := fmt.Sprintf("load-%d-%d", w, i)
+				ok, err := post(client, s.address, id)
+				if err != nil {
+					return // the server takes no more
+				}
+				if !ok {
+					continue
+				}
+				mu.Lock()
+				accepted = append(accepted, id)
+				mu.Unlock()
+				if count.Add(1) == 1000 {
+					close(enough)
+				}
+			}
+		})
+	}
+	select {
+	case <-enough:
+	case <-time.After(patience):
+		t.Fatalf("only %d requests were accepted:\n%s", count.Load(), &s.log)
+	}
+	if err := s.end(t); err != nil {
+		t.Errorf("it did not end in good order: %v\n%s", err, &s.log)
+	}
+	workers.Wait()
+	for _, id := range accepted {
+		b.await(t, id)
+	}
+	if !strings.Contains(s.log.String(), `"EventsAccepted"`) || !strings.Contains(s.log.String(), `"msg":"ended"`) {
+		t.Errorf("log:\n%s", &s.log)
+	}
+	t.Logf("%d requests were answered 200", len(accepted))
+}
+
+func TestConnectionsThatNeverSayAnythingKeepNobodyOut(t *testing.T) {
+	t.Parallel()
+	b := pipeline(t)
+	s := start(t, b.env())
+	for range 300 {
+		conn, err := net.Dial("tcp", s.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := io.WriteString(conn, "POST /v1/track HTTP/1.1\r\nHost: x\r\nContent-Len"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	transport := new(http.Transport)
+	defer transport.CloseIdleConnections()
+	if ok, err := post(&http.Client{Transport: transport}, s.address, "among-slow-ones"); !ok {
+		t.Errorf("%v\n%s", err, &s.log)
+	}
+	b.await(t, "among-slow-ones")
+	response, err := (&http.Client{Transport: transport}).Get("http://" + s.address + "/health")
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Errorf("health: %d", response.StatusCode)
+	}
+}
+
+func TestAProxysWordCountsOnlyWhereAProxyIs(t *testing.T) {
+	t.Parallel()
+	b := pipeline(t)
+	for _, c := range []struct{ proxies, want string }{{"0", "127.0.0.1"}, {"1", "203.0.113.9"}, {"2", "198.51.100.66"}} {
+		s := start(t, b.env("SPILLWAY_TRUSTED_PROXIES="+c.proxies))
+		body := `{"userId":"u-1","event":"Run Started","messageId":"proxies-` + c.proxies + `","writeKey":"wk-demo"}`
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.address+"/v1/t", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Close = true
+		r.Header.Set("X-Forwarded-For", "192.0.2.1, 198.51.100.66, 203.0.113.9")
+		response, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if raw := string(b.await(t, "proxies-"+c.proxies).Raw); !strings.Contains(raw, `"ip":"`+c.want+`"`) {
+			t.Errorf("with %s proxies: %s", c.proxies, raw)
+		}
+		if err := s.end(t); err != nil {
+			t.Errorf("%v\n%s", err, &s.log)
+		}
+	}
+}
+
+func TestAPortInUseIsOneClearLine(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	err = run(complete("SPILLWAY_LISTEN="+l.Addr().String(), "AWS_REGION=eu-west-1"), io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "write another address in SPILLWAY_LISTEN") || strings.Contains(err.Error(), "\n") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestAWrongPublicURLIsNamed(t *testing.T) {
+	err := run(complete("SPILLWAY_PUBLIC_URL=events.example.com"), io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "SPILLWAY_PUBLIC_URL") || !strings.Contains(err.Error(), "https://events.example.com") {
+		t.Errorf("%v", err)
+	}
+}
