@@ -133,7 +133,7 @@ func report(out io.Writer, results []result) {
 // has every event.
 func drain(ctx context.Context, dir, segmentURL string, count int, single, gzip bool) (r result, err error) {
 	r.events = count
-	common := []string{"up", "--data-dir=" + dir, "--sqs-port=0", "--segment=" + segmentURL, "--write-key=bench", "--gzip=" + strconv.FormatBool(gzip)}
+	common := []string{"up", "--data-dir=" + dir, "--sqs-port=0", "--ingest-port=0", "--segment=" + segmentURL, "--write-key=bench", "--gzip=" + strconv.FormatBool(gzip)}
 	holding, err := spawn(ctx, append(common, "--deliver=false")...)
 	if err != nil {
 		return r, err

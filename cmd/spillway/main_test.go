@@ -47,7 +47,7 @@ func TestWrongUseIsOneLineThatSaysWhatToWrite(t *testing.T) {
 	defer func() { _ = p.Run(stopped) }()
 
 	up := func(args ...string) []string {
-		return append([]string{"up", "--sqs-port=0", "--segment-port=0"}, args...)
+		return append([]string{"up", "--sqs-port=0", "--segment-port=0", "--ingest-port=0"}, args...)
 	}
 	for _, c := range []struct {
 		name string
@@ -60,6 +60,7 @@ func TestWrongUseIsOneLineThatSaysWhatToWrite(t *testing.T) {
 		{"a port that is none", []string{"up", "--sqs-port=70000"}, "see spillway up --help"},
 		{"a port in use", up("--data-dir="+t.TempDir(), "--sqs-port="+takenPort), "name another port with --sqs-port"},
 		{"the stand-in's port in use", up("--data-dir="+t.TempDir(), "--segment-port="+takenPort), "name another port with --segment-port"},
+		{"the door's port in use", up("--data-dir="+t.TempDir(), "--ingest-port="+takenPort), "name another port with --ingest-port"},
 		{"a data directory that is a file", up("--data-dir=" + notADirectory), "--data-dir"},
 		{"a data directory below a file", up("--data-dir=" + notADirectory + "/x"), "--data-dir"},
 		{"a data directory that another process holds", up("--data-dir=" + held), "another process"},
@@ -155,7 +156,7 @@ func TestAQueueThatIsAwayIsAnErrorThatCountsWhatWasNotSent(t *testing.T) {
 func TestUpSaysWhereItListensAndStopsWhenItsContextEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	out, _, err := spillway(ctx, "", "up", "--sqs-port=0", "--segment-port=0", "--data-dir="+t.TempDir())
+	out, _, err := spillway(ctx, "", "up", "--sqs-port=0", "--segment-port=0", "--ingest-port=0", "--data-dir="+t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +197,7 @@ func TestTheViewDrawsOverWhatItDrewBefore(t *testing.T) {
 			t.Errorf("%q is missing in:\n%s", want, first)
 		}
 	}
-	if strings.Contains(first, "A\x1b") || !strings.HasPrefix(v.draw(local.Status{At: time.Now()}), "\x1b[6A") {
+	if strings.Contains(first, "A\x1b") || !strings.HasPrefix(v.draw(local.Status{At: time.Now()}), "\x1b[7A") {
 		t.Error("the second drawing does not begin where the first one did")
 	}
 }

@@ -21,6 +21,7 @@ import (
 type upFlags struct {
 	dataDir, segment, writeKey string
 	sqsPort, segmentPort       uint16
+	ingestPort                 uint16
 	latency                    time.Duration
 	gzip, deliver              bool
 }
@@ -30,13 +31,14 @@ func newUp() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "up",
 		Short: "Run the whole pipeline on this machine",
-		Long: "Runs the pipeline on this machine: an SQS endpoint, the deliver function as Lambda would run it, and a stand-in for Segment.\n" +
+		Long: "Runs the pipeline on this machine: the door for Segment's SDKs, an SQS endpoint, the deliver function as Lambda would run it, and a stand-in for Segment.\n" +
 			"What is accepted is on disk in the data directory. Ctrl-C finishes what is under way; a second one stops at once.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return up(c.Context(), c.OutOrStdout(), f) },
 	}
 	c.Flags().StringVar(&f.dataDir, "data-dir", ".spillway", "where accepted messages are kept")
 	c.Flags().Uint16Var(&f.sqsPort, "sqs-port", 9324, "port of the SQS endpoint, 0 for a free one")
+	c.Flags().Uint16Var(&f.ingestPort, "ingest-port", 8080, "port of the door for Segment's SDKs, 0 for a free one")
 	c.Flags().Uint16Var(&f.segmentPort, "segment-port", 9325, "port of the Segment stand-in, 0 for a free one")
 	c.Flags().StringVar(&f.segment, "segment", "", "deliver to this Segment instead of the stand-in: "+segment.EndpointUS+" or "+segment.EndpointEU)
 	c.Flags().StringVar(&f.writeKey, "write-key", "", "write key for messages that carry none")
@@ -67,6 +69,7 @@ func up(ctx context.Context, out io.Writer, f upFlags) error {
 	p, err := local.Start(local.Config{
 		Dir: f.dataDir, Segment: f.segment, WriteKey: f.writeKey, Plain: !f.gzip, Hold: !f.deliver, Latency: f.latency,
 		SQSAddr:     net.JoinHostPort("127.0.0.1", strconv.Itoa(int(f.sqsPort))),
+		IngestAddr:  net.JoinHostPort("127.0.0.1", strconv.Itoa(int(f.ingestPort))),
 		SegmentAddr: net.JoinHostPort("127.0.0.1", strconv.Itoa(int(f.segmentPort))),
 	})
 	if err != nil {
@@ -88,6 +91,7 @@ func up(ctx context.Context, out io.Writer, f upFlags) error {
 func greet(out io.Writer, p *local.Pipeline, f upFlags) {
 	events := p.QueueURL(topology.EventsQueue)
 	fmt.Fprintf(out, "Spillway is up. Ctrl-C stops it; what is accepted is kept in %s.\n\n", f.dataDir)
+	fmt.Fprintf(out, "  for SDKs        %s\n", p.IngestURL)
 	fmt.Fprintf(out, "  SQS endpoint    %s\n  events queue    %s\n  dead letters    %s\n", p.SQSURL, events, p.QueueURL(topology.DeadLetterQueue))
 	if p.StandIn() != nil {
 		fmt.Fprintf(out, "  Segment         %s (a stand-in)\n", p.SegmentURL)
@@ -102,11 +106,12 @@ func greet(out io.Writer, p *local.Pipeline, f upFlags) {
 		"  export AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s AWS_DEFAULT_REGION=%s\n"+
 		"  aws sqs send-message --endpoint-url %s --queue-url %s --message-body file://events/track.json\n",
 		local.AccessKey, local.AccessKey, local.Region, p.SQSURL, events)
-	endpoint := ""
+	queue := ""
 	if f.sqsPort != 9324 {
-		endpoint = " --endpoint-url " + p.SQSURL
+		queue = " --queue-url " + events
 	}
-	fmt.Fprintf(out, "or many:\n  go run ./cmd/spillway send --count 100000%s\n", endpoint)
+	fmt.Fprintf(out, "or as an SDK does, or many:\n  curl -u any-key: %s/v1/track -d '{\"userId\":\"u1\",\"event\":\"Run Started\"}'\n", p.IngestURL)
+	fmt.Fprintf(out, "  go run ./cmd/spillway send --count 100000%s\n", queue)
 	if p.StandIn() != nil {
 		fmt.Fprintf(out, "and see what arrived:\n  curl '%s/_segmentd/events?limit=3'\n", p.SegmentURL)
 	}

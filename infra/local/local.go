@@ -1,5 +1,5 @@
-// Package local runs the whole pipeline on one machine, in one process, with nothing to install: an SQS endpoint, the Lambda host
-// with the deliver function in it, and a Segment stand-in.
+// Package local runs the whole pipeline on one machine, in one process, with nothing to install: the door for Segment's SDKs, an SQS
+// endpoint, the Lambda host with the deliver function in it, and a Segment stand-in.
 //
 // It is the second deployment of infra/topology, beside the one on AWS: the same handler with the same numbers, behind an
 // endpoint that the AWS SDKs and the aws CLI can talk to. What the endpoint has accepted is on disk before it answers, so the
@@ -8,11 +8,9 @@ package local
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -31,9 +29,11 @@ import (
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/envelope"
+	"github.com/spillwayhq/spillway/shared/ingest"
 	"github.com/spillwayhq/spillway/shared/queue"
 	"github.com/spillwayhq/spillway/shared/segment"
 	"github.com/spillwayhq/spillway/shared/telemetry"
+	"github.com/spillwayhq/spillway/shared/webserver"
 )
 
 // What clients must say to the local endpoint. The credentials are not checked, but the AWS SDKs refuse to call without any.
@@ -48,6 +48,7 @@ const (
 type Config struct {
 	Dir         string            // what is accepted is kept here
 	SQSAddr     string            // host:port of the SQS endpoint; port 0 takes a free one
+	IngestAddr  string            // host:port of the door for SDKs; empty: none
 	SegmentAddr string            // host:port of the Segment stand-in
 	Segment     string            // URL of another Segment, with no stand-in then
 	WriteKey    string            // for messages that carry none
@@ -61,6 +62,7 @@ type Config struct {
 // A Pipeline is a running one. Its methods may be called by several goroutines at the same time.
 type Pipeline struct {
 	SQSURL     string // of the endpoint
+	IngestURL  string // of the door for SDKs, empty without one
 	SegmentURL string // where events are delivered to
 	LogPath    string // of the function's log
 
@@ -71,7 +73,10 @@ type Pipeline struct {
 	mapping  *lambda.EventSourceMapping
 	function *lambda.Function
 	log      *lumberjack.Logger
+	logger   *slog.Logger // into log
 	hold     bool
+	door     *ingest.Handler // nil: none
+	counters ingest.Counters
 
 	listeners []server
 	mu        sync.Mutex
@@ -113,9 +118,9 @@ func Start(c Config) (*Pipeline, error) {
 
 func (p *Pipeline) open(c *Config) (err error) {
 	p.log = &lumberjack.Logger{Filename: p.LogPath, MaxSize: 10, MaxBackups: 1}
-	logger := slog.New(slog.NewJSONHandler(p.log, nil))
+	p.logger = slog.New(slog.NewJSONHandler(p.log, nil))
 	p.sqs, err = sqs.Open(sqs.Options{
-		Dir: filepath.Join(c.Dir, "sqs"), Region: Region, AccountID: AccountID, CountAttribute: envelope.AttrEventCount, Logger: logger,
+		Dir: filepath.Join(c.Dir, "sqs"), Region: Region, AccountID: AccountID, CountAttribute: envelope.AttrEventCount, Logger: p.logger,
 	})
 	if err != nil {
 		return fmt.Errorf("%w: or name another with --data-dir", err)
@@ -130,6 +135,9 @@ func (p *Pipeline) open(c *Config) (err error) {
 	p.SQSURL = "http://localhost:" + port(listener)
 	p.listeners = append(p.listeners, server{listener, p.serveSQS})
 	p.SegmentURL = c.Segment
+	if err := p.openDoor(c); err != nil {
+		return err
+	}
 	if c.Segment == "" {
 		p.segment = segmentd.New(segmentd.Options{Latency: c.Latency, OnEvent: c.OnEvent})
 		listener, err := listen(c.SegmentAddr, "--segment-port")
@@ -139,7 +147,7 @@ func (p *Pipeline) open(c *Config) (err error) {
 		p.SegmentURL = "http://localhost:" + port(listener)
 		p.listeners = append(p.listeners, server{listener, p.segment.Serve})
 	}
-	return p.connect(c, logger)
+	return p.connect(c)
 }
 
 func port(l net.Listener) string { return strconv.Itoa(l.Addr().(*net.TCPAddr).Port) }
@@ -183,20 +191,47 @@ func (p *Pipeline) createQueues(t *topology.Topology) error {
 	return nil
 }
 
+// api is the AWS SDK straight into the endpoint, without a socket.
+func (p *Pipeline) api() *awssqs.Client {
+	return awssqs.New(awssqs.Options{
+		Region: Region, BaseEndpoint: aws.String(p.SQSURL), HTTPClient: p.sqs.HTTPClient(),
+		Credentials: credentials.NewStaticCredentialsProvider(AccessKey, AccessKey, ""),
+	})
+}
+
+// ingestWindow is how long the door's first request waits for others to share a message with, as in functions/ingest.
+const ingestWindow = 5 * time.Millisecond
+
+// openDoor opens the door for Segment's SDKs, if there is to be one. Any well-formed write key is taken.
+func (p *Pipeline) openDoor(c *Config) error {
+	if c.IngestAddr == "" {
+		return nil
+	}
+	listener, err := listen(c.IngestAddr, "--ingest-port")
+	if err != nil {
+		return err
+	}
+	p.IngestURL = "http://localhost:" + port(listener)
+	p.listeners = append(p.listeners, server{listener, p.serveIngest})
+	api := p.api()
+	p.door, err = ingest.New(ingest.Config{
+		Queue: queue.New(api, p.QueueURL(topology.EventsQueue)), DeadLetters: queue.New(api, p.QueueURL(topology.DeadLetterQueue)),
+		Window: ingestWindow, Report: p.counters.Add, Logger: p.logger,
+	})
+	return err
+}
+
 // connect puts the function between the queue and Segment.
-func (p *Pipeline) connect(c *Config, logger *slog.Logger) error {
+func (p *Pipeline) connect(c *Config) error {
 	client, err := segment.NewClient(segment.Config{Endpoint: p.SegmentURL, Gzip: !c.Plain})
 	if err != nil {
 		return err
 	}
-	api := awssqs.New(awssqs.Options{
-		Region: Region, BaseEndpoint: aws.String(p.SQSURL), HTTPClient: p.sqs.HTTPClient(),
-		Credentials: credentials.NewStaticCredentialsProvider(AccessKey, AccessKey, ""),
-	})
+	api := p.api()
 	metrics := telemetry.NewWriter(p.log, "deliver")
 	newHandler := func() (awslambda.Handler, error) {
 		return deliver.New(deliver.Config{
-			Segment: client, WriteKey: c.WriteKey, Logger: logger,
+			Segment: client, WriteKey: c.WriteKey, Logger: p.logger,
 			Queue:       queue.New(api, p.QueueURL(topology.EventsQueue)),
 			DeadLetters: queue.New(api, p.QueueURL(topology.DeadLetterQueue)),
 			Report: func(s deliver.Summary) {
@@ -215,7 +250,7 @@ func (p *Pipeline) connect(c *Config, logger *slog.Logger) error {
 		p.mapping, err = lambda.NewEventSourceMapping(lambda.MappingConfig{
 			Queue: Feed(p.events), QueueARN: p.events.ARN(), Function: p.function,
 			BatchSize: source.BatchSize, MaximumBatchingWindow: source.Window, MaximumConcurrency: source.MaximumConcurrency,
-			ReportBatchItemFailures: source.ReportBatchItemFailures, Logger: logger,
+			ReportBatchItemFailures: source.ReportBatchItemFailures, Logger: p.logger,
 		})
 		if err != nil {
 			return err
@@ -280,27 +315,17 @@ func (p *Pipeline) close() {
 	}
 }
 
+// serveGrace is how long requests under way may take when the pipeline ends.
+const serveGrace = 5 * time.Second
+
 func (p *Pipeline) serveSQS(ctx context.Context, l net.Listener) error {
-	s := &http.Server{
-		Handler: p.sqs, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
-		BaseContext: func(net.Listener) context.Context { return ctx },
-	}
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(l) }()
-	select {
-	case err := <-served:
-		return fmt.Errorf("serve SQS: %w", err)
-	case <-ctx.Done():
-	}
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	if err := s.Shutdown(grace); err != nil {
-		_ = s.Close()
-	}
-	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve SQS: %w", err)
-	}
-	return nil
+	server := webserver.New(p.sqs, p.logger)
+	server.BaseContext = func(net.Listener) context.Context { return ctx } // long polls end with it
+	return webserver.Serve(ctx, server, l, serveGrace, func(context.Context) error { return nil })
+}
+
+func (p *Pipeline) serveIngest(ctx context.Context, l net.Listener) error {
+	return webserver.Serve(ctx, webserver.New(webserver.Guard(p.door, p.logger), p.logger), l, serveGrace, p.door.Shutdown)
 }
 
 // Feed hands a queue to the Lambda host without HTTP: receiving and deleting messages through an SDK would cost most of what a

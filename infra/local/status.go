@@ -17,6 +17,7 @@ type Status struct {
 	InFlight      int64 // messages that are being delivered or wait for their next try
 	OldestAge     time.Duration
 	DeadLetters   int64 // events in the dead-letter queue, those of earlier runs too
+	Refused, Shed int64 // requests that the door answered 4xx, and 429
 	Totals
 }
 
@@ -30,6 +31,13 @@ func (p *Pipeline) Status() Status {
 	}
 	if !events.OldestSent.IsZero() {
 		s.OldestAge = max(0, now.Sub(events.OldestSent))
+	}
+	door := p.counters.Totals()
+	for _, n := range door.Refused {
+		s.Refused += int64(n)
+	}
+	for _, n := range door.Shed {
+		s.Shed += int64(n)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
