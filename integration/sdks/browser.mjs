@@ -1,0 +1,30 @@
+// Opens a page in Chromium and passes on what it reports, a line of JSON each, until stdin ends. A line on stdin is the name of
+// an event for the page to track.
+//
+//   CHROMIUM=/usr/bin/chromium node browser.mjs 'http://127.0.0.1:1234/page.html?…'
+import { chromium } from 'playwright-core'
+import readline from 'node:readline'
+
+const say = (report) => console.log(JSON.stringify(report))
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM,
+  headless: true,
+  args: [
+    '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+    '--disable-component-update', '--disable-sync',
+  ],
+})
+try {
+  const page = await browser.newPage()
+  page.on('console', (message) => {
+    if (message.type() === 'error') say({ kind: 'console', message: message.text() })
+  })
+  page.on('pageerror', (error) => say({ kind: 'failed', message: String(error) }))
+  await page.exposeFunction('report', say)
+  await page.goto(process.argv[2])
+  for await (const name of readline.createInterface({ input: process.stdin })) {
+    await page.evaluate((n) => window.track(n), name)
+  }
+} finally {
+  await browser.close()
+}

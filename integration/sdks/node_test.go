@@ -1,0 +1,127 @@
+package sdks
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// runNode lets analytics-node send, to the end, and returns what it says became of each event, by messageId.
+func runNode(t *testing.T, d *door, env ...string) map[string]bool {
+	t.Helper()
+	needs(t, "@segment/analytics-node", "node", "--input-type=module", "-e", "import '@segment/analytics-node'")
+	s := node(t, append([]string{"HOST=" + d.URL, "WRITE_KEY=" + writeKey}, env...), "node.mjs")
+	delivered := map[string]bool{}
+	for line := range s.lines {
+		delivered[line["messageId"].(string)] = line["delivered"].(bool)
+	}
+	return delivered
+}
+
+func TestNodeSendsEveryKindAndAllFieldsArrive(t *testing.T) {
+	t.Parallel()
+	d := open(t, setup{})
+	told := runNode(t, d)
+	sent := assertAllArrived(t, d, "/v1/batch", stamped{}, "identify", "track", "page", "screen", "group", "alias")
+	for _, id := range sent {
+		if !told[id] {
+			t.Errorf("the SDK was not told that %s is accepted", id)
+		}
+	}
+}
+
+func TestNodeTriesAgainWhenItIsToldTo(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		answers []scripted
+		retries string // the SDK's own limit
+		want    []int  // the answers that it gets
+		kept    bool
+	}{
+		// With Retry-After a 429 costs none of the SDK's tries, so it survives more of them than it has.
+		{"429 with Retry-After", []scripted{{429, 1}, {429, 1}}, "1", []int{429, 429, 200}, true},
+		{"429 without Retry-After", []scripted{{429, 0}, {429, 0}}, "1", []int{429, 429}, false},
+		{"503", []scripted{{503, 0}, {503, 0}}, "2", []int{503, 503, 200}, true},
+		{"503 too often", []scripted{{503, 0}, {503, 0}}, "1", []int{503, 503}, false},
+		{"400", []scripted{{400, 0}}, "10", []int{400}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			d := open(t, setup{answers: c.answers})
+			told := runNode(t, d, "MAX_RETRIES="+c.retries, "ONLY=track")
+			sent := d.sent()
+			if got := statuses(sent); !slices.Equal(got, c.want) {
+				t.Fatalf("it was answered %v, want %v", got, c.want)
+			}
+			event := ids(t, sent[0])[0]
+			assertRetries(t, sent)
+			if kept, ok := told[event]; !ok || kept != c.kept {
+				t.Errorf("the SDK says: %v", told)
+			}
+			if c.kept {
+				d.awaitEvents(t, event)
+			}
+			if n := len(d.arrivals()[event]); (n == 1) != c.kept {
+				t.Errorf("it arrived %d times", n)
+			}
+		})
+	}
+}
+
+// assertRetries sees that each further request carries the same events and counts itself.
+func assertRetries(t *testing.T, sent []request) {
+	t.Helper()
+	for i, r := range sent[1:] {
+		if again := ids(t, r); !slices.Equal(again, ids(t, sent[0])) {
+			t.Errorf("try %d carries %v, want %v", i+2, again, ids(t, sent[0]))
+		}
+		if count := r.Header.Get("X-Retry-Count"); count != strconv.Itoa(i+1) {
+			t.Errorf("try %d says that it is retry %q", i+2, count)
+		}
+	}
+	assertWaited(t, sent)
+}
+
+// assertWaited sees that no try comes earlier than the Retry-After before it said.
+func assertWaited(t *testing.T, tries []request) {
+	t.Helper()
+	// Timers of JavaScript may be a few milliseconds early against our clock.
+	const early = 50 * time.Millisecond
+	for i := range tries[1:] {
+		told, waited := tries[i].RetryAfter, tries[i+1].At.Sub(tries[i].Answered)
+		if waited < told-early {
+			t.Errorf("try %d came after %v, although it was told %v", i+2, waited, told)
+		}
+	}
+}
+
+// assertAllArrived waits for each event that was sent and accepted, compares it, and sees that there is one of each kind. It
+// returns their messageIds.
+func assertAllArrived(t *testing.T, d *door, path string, add stamped, kinds ...string) (all []string) {
+	t.Helper()
+	missing := slices.Clone(kinds)
+	for _, r := range d.sent() {
+		if r.Status != http.StatusOK {
+			t.Fatalf("%s was answered %d: %s", r.Path, r.Status, r.Body)
+		}
+		sent, sentAt := events(t, r.Body)
+		for _, e := range sent {
+			all = append(all, id(e))
+			d.awaitEvents(t, id(e))
+			got := d.arrivals()[id(e)]
+			if len(got) != 1 || got[0].WriteKey != writeKey || got[0].Path != path {
+				t.Errorf("%s arrived %d times, under %q at %s", e["type"], len(got), got[0].WriteKey, got[0].Path)
+			}
+			assertIntact(t, r, e, sentAt, got[0], add)
+			missing = slices.DeleteFunc(missing, func(kind string) bool { return kind == e["type"] })
+		}
+	}
+	if len(missing) > 0 {
+		t.Errorf("the SDK has sent no %s", strings.Join(missing, ", "))
+	}
+	return all
+}

@@ -1,0 +1,72 @@
+package sdks
+
+import (
+	"net/http"
+	"slices"
+	"testing"
+
+	"github.com/segmentio/analytics-go/v3"
+
+	"github.com/spillwayhq/spillway/shared/ingest"
+)
+
+// What the tests of the single SDKs do with scripted answers is done here with our own.
+
+func TestWhileTheQueueIsAwayNoSDKLosesAnEvent(t *testing.T) {
+	t.Parallel()
+	for name, send := range map[string]func(*testing.T, *door){
+		"node":              func(t *testing.T, d *door) { runNode(t, d, "ONLY=track", "MAX_RETRIES=0") },
+		"browser, standard": func(t *testing.T, d *door) { browse(t, d, "standard", "one") },
+		"browser, batching": func(t *testing.T, d *door) { browse(t, d, "batching", "one") },
+		"analytics-go": func(t *testing.T, d *door) {
+			h := make(heard, 10)
+			client := goClient(t, d, h)
+			if err := client.Enqueue(analytics.Track{UserId: "u-1", Event: "first"}); err != nil {
+				t.Fatal(err)
+			}
+			if !<-h {
+				t.Error("the SDK says that the event failed")
+			}
+			if err := client.Close(); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := open(t, setup{queueFails: 1})
+			send(t, d)
+			d.await(t, "a request that is accepted", func() bool { return slices.Contains(statuses(d.sent()), http.StatusOK) })
+			sent := d.sent()
+			if got := statuses(sent); !slices.Equal(got, []int{429, 200}) || sent[0].RetryAfter == 0 {
+				t.Errorf("it was answered %v, with Retry-After %v", got, sent[0].RetryAfter)
+			}
+			d.awaitEvents(t, ids(t, sent[0])...)
+			if name != "analytics-go" { // it knows no Retry-After
+				assertWaited(t, sent)
+			}
+			for _, id := range ids(t, sent[0]) {
+				if n := len(d.arrivals()[id]); n != 1 {
+					t.Errorf("%s arrived %d times", id, n)
+				}
+			}
+		})
+	}
+}
+
+func TestAnUnknownWriteKeyIsDroppedAtOnce(t *testing.T) {
+	t.Parallel()
+	keys, err := ingest.NewKeys(map[string]ingest.Key{"another": {Name: "another"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := open(t, setup{keys: keys})
+	for id, delivered := range runNode(t, d) {
+		if delivered {
+			t.Errorf("the SDK was told that %s is accepted", id)
+		}
+	}
+	if got := statuses(d.sent()); !slices.Equal(got, []int{400}) {
+		t.Errorf("it was answered %v", got)
+	}
+}

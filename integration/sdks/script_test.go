@@ -1,0 +1,78 @@
+package sdks
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const install = "apt-get install nodejs npm chromium (Node.js 20 or later), then npm ci in integration/sdks"
+
+// needs skips the test where a command fails, or fails it where everything must be there.
+func needs(t *testing.T, what string, probe ...string) {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), probe[0], probe[1:]...).CombinedOutput()
+	if err == nil {
+		return
+	}
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	message := fmt.Sprintf("%s is missing or too old: %s (%v: %s)", what, install, err, lines[len(lines)-1])
+	if os.Getenv("SPILLWAY_REQUIRE_SDKS") == "1" {
+		t.Fatal(message)
+	}
+	t.Skip(message)
+}
+
+// script is a Node program under way. What it says on stdout is lines of JSON.
+type script struct {
+	input  io.WriteCloser
+	lines  chan map[string]any // closed at its end
+	failed strings.Builder     // stderr; to be read after its end
+	cmd    *exec.Cmd
+}
+
+// node starts a program of this folder. It ends with the test at the latest.
+func node(t *testing.T, env []string, args ...string) *script {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
+	s := &script{cmd: exec.CommandContext(ctx, "node", args...), lines: make(chan map[string]any, 1000)}
+	s.cmd.Env = append(os.Environ(), append([]string{"NODE_NO_WARNINGS=1"}, env...)...)
+	s.cmd.Stderr = &s.failed
+	var err error
+	if s.input, err = s.cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		defer close(s.lines)
+		for scanner := bufio.NewScanner(out); scanner.Scan(); {
+			var line map[string]any
+			if json.Unmarshal(scanner.Bytes(), &line) == nil {
+				s.lines <- line
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		_ = s.input.Close()
+		<-read
+		if err := s.cmd.Wait(); err != nil {
+			t.Errorf("%s: %v\n%s", args[0], err, s.failed.String())
+		}
+		cancel()
+	})
+	return s
+}
