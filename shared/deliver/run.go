@@ -24,9 +24,20 @@ type run struct {
 	slots   chan struct{}
 	flushes sync.WaitGroup
 
-	mu       sync.Mutex
-	messages []*message // those that have no fate yet, and those that stay or have letters
-	summary  Summary
+	began time.Time
+
+	mu      sync.Mutex
+	letters []*message // done but for their letters
+	stays   []stay
+	summary Summary
+}
+
+// stay is what is left of a message that stays in the queue. Its events are let go of at once: when Segment is away, all messages
+// of an invocation are such.
+type stay struct {
+	messageID, receipt, writeKey string
+	receives, events             int
+	why                          *segment.Error
 }
 
 // errNoTime is why events stay that the invocation did not get to.
@@ -37,7 +48,7 @@ func (h *Handler) newRun(ctx context.Context) (*run, context.CancelFunc) {
 	if deadline, ok := ctx.Deadline(); ok {
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-margin(time.Until(deadline))))
 	}
-	return &run{h: h, ctx: ctx, slots: make(chan struct{}, h.Flushes), summary: newSummary()}, cancel
+	return &run{h: h, ctx: ctx, slots: make(chan struct{}, h.Flushes), began: time.Now(), summary: newSummary()}, cancel
 }
 
 // take reads a record and packs its events. It waits while as many batches as may be are under way, which is what bounds memory.
@@ -71,20 +82,41 @@ func (r *run) take(rec *record) {
 	r.mu.Unlock()
 }
 
-// partDone is called, under mu, when the fates of one more part are known. A message that has arrived whole needs nothing more:
-// its buffers serve the next.
+// partDone is called, under mu, when the fates of one more part are known. Of a message that has arrived whole, or that stays,
+// nothing more is needed: its buffers serve the next.
 func (r *run) partDone(m *message) {
 	m.parts--
 	if m.parts > 0 {
 		return
 	}
-	if m.waits == nil && len(m.letters) == 0 {
-		r.summary.Delivered += m.count()
-		m.body, m.text = nil, nil
-		r.h.messages.Put(m)
+	switch {
+	case r.expired(m):
+		m.expire()
+		m.waits = nil
+		r.letters = append(r.letters, m)
 		return
+	case m.waits != nil:
+		r.keep(m)
+	case len(m.letters) > 0:
+		r.letters = append(r.letters, m)
+		return
+	default:
+		r.summary.Delivered += m.count()
 	}
-	r.messages = append(r.messages, m)
+	m.body, m.text, m.receipt = nil, nil, nil
+	r.h.messages.Put(m)
+}
+
+// expired: it was tried, failed, and has been tried for long enough. What was only out of time is not.
+func (r *run) expired(m *message) bool {
+	return m.waits != nil && m.waits != errNoTime && !m.sent.IsZero() && r.began.Sub(m.sent) > MaxAge
+}
+
+// keep lets a message stay in the queue.
+func (r *run) keep(m *message) {
+	r.stays = append(r.stays, stay{
+		messageID: m.messageID, receipt: text(m.receipt), writeKey: m.content.WriteKey, receives: m.receives, events: m.count(), why: m.waits,
+	})
 }
 
 // start flushes a batch in the background as soon as a slot is free.
@@ -279,30 +311,25 @@ func (r *run) rest(try int) bool {
 
 // finish writes the dead letters of messages that are otherwise done, hides those that stay, and answers with the report.
 func (r *run) finish(ctx context.Context) []byte {
-	now := time.Now()
-	for _, m := range r.messages {
-		if m.waits != nil && m.waits != errNoTime && !m.sent.IsZero() && now.Sub(m.sent) > MaxAge {
-			m.expire()
-			m.waits = nil
-		}
-	}
-	r.writeLetters(ctx, now)
-
-	var hidden []queue.Hidden
-	response := []byte(`{"batchItemFailures":[`)
-	for _, m := range r.messages {
-		if m.waits == nil {
-			letters := 0
-			for i := range m.letters {
-				r.summary.DeadLettered[m.letters[i].reason] += m.letters[i].count
-				letters += m.letters[i].count
-			}
-			r.summary.Delivered += m.count() - letters
+	r.writeLetters(ctx, time.Now())
+	for _, m := range r.letters {
+		if m.waits != nil {
+			r.keep(m)
 			continue
 		}
-		r.summary.Retried[m.waits.Class.String()] += m.count()
-		r.summary.failed(m)
-		hidden = append(hidden, queue.Hidden{ReceiptHandle: text(m.receipt), For: Pause(m.receives, m.waits.RetryAfter, rand.Float64())})
+		letters := 0
+		for i := range m.letters {
+			r.summary.DeadLettered[m.letters[i].reason] += m.letters[i].count
+			letters += m.letters[i].count
+		}
+		r.summary.Delivered += m.count() - letters
+	}
+	var hidden []queue.Hidden
+	response := []byte(`{"batchItemFailures":[`)
+	for i := range r.stays {
+		m := &r.stays[i]
+		r.summary.stays(m)
+		hidden = append(hidden, queue.Hidden{ReceiptHandle: m.receipt, For: Pause(m.receives, m.why.RetryAfter, rand.Float64())})
 		if response[len(response)-1] == '}' {
 			response = append(response, ',')
 		}
@@ -321,14 +348,11 @@ func (r *run) finish(ctx context.Context) []byte {
 	return append(response, "]}"...)
 }
 
-// writeLetters writes the letters of all messages of which nothing waits. A message whose letter can't be written stays.
+// writeLetters writes the letters of all messages that have any and of which nothing waits. A message whose letter can't be written stays.
 func (r *run) writeLetters(ctx context.Context, now time.Time) {
 	var out []queue.Message
 	var owners []*message
-	for _, m := range r.messages {
-		if m.waits != nil {
-			continue
-		}
+	for _, m := range r.letters {
 		for i := range m.letters {
 			for _, written := range m.write(&m.letters[i], r.h.compressor, now) {
 				out = append(out, written)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/spillwayhq/spillway/shared/segment"
@@ -55,19 +56,16 @@ func (s *Summary) flushed(events int, latency time.Duration, err *segment.Error)
 	s.Flushes = append(s.Flushes, Flush{Events: events, Latency: latency, Class: class})
 }
 
-func (s *Summary) failed(m *message) {
+func (s *Summary) stays(m *stay) {
+	s.Retried[m.why.Class.String()] += m.events
 	s.failures++
 	s.AllFailed = s.failures == s.Messages
-	if m.waits.Class != segment.Misconfigured {
+	if m.why.Class != segment.Misconfigured {
 		return
 	}
-	id := KeyID(m.content.WriteKey)
-	for _, known := range s.Misconfigured {
-		if known == id {
-			return
-		}
+	if id := KeyID(m.writeKey); !slices.Contains(s.Misconfigured, id) {
+		s.Misconfigured = append(s.Misconfigured, id)
 	}
-	s.Misconfigured = append(s.Misconfigured, id)
 }
 
 // KeyID names a write key in logs without giving it away: the beginning of its SHA-256, "none" for no key.
