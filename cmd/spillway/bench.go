@@ -41,6 +41,12 @@ func newBench() *cobra.Command {
 			if f.events < 0 || f.single < 0 || f.baseline < 0 {
 				return fmt.Errorf("counts can't be negative: write 0 to leave a part out")
 			}
+			if f.events+f.single+f.baseline == 0 {
+				return fmt.Errorf("there is nothing to measure: write at least one count above 0")
+			}
+			if f.latency < 0 {
+				return fmt.Errorf("--latency is %v: write 0 or more, like 50ms", f.latency)
+			}
 			return bench(c.Context(), c.OutOrStdout(), f)
 		},
 	}

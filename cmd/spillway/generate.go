@@ -14,14 +14,14 @@ import (
 )
 
 // generate makes up track events of about 1 KB, as analytics-go would send them: each with its own user, id and time.
-func generate(ctx context.Context, count int, events chan<- []byte) error {
+func generate(ctx context.Context, count int, events chan<- event) error {
 	for i := range count {
-		event, err := madeUp(i)
+		raw, err := madeUp(i)
 		if err != nil {
 			return err
 		}
 		select {
-		case events <- event:
+		case events <- event{raw, i + 1}:
 		case <-ctx.Done():
 			return nil
 		}

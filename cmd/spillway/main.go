@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"regexp"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -32,10 +33,25 @@ func newRoot() *cobra.Command {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return fmt.Errorf("%w: see %s --help", err, c.CommandPath())
+		return fmt.Errorf("%s: see %s --help", flagError(c, err), c.CommandPath())
 	})
 	root.AddCommand(newUp(), newSend(), newSegmentd(), newBench())
 	return root
+}
+
+// invalid is how the flag library tells of a value that it can't read.
+var invalid = regexp.MustCompile(`invalid argument "(.*)" for "(?:-., )?--(.*)" flag`)
+
+// flagError says what to write instead of what the parser thinks of it.
+func flagError(c *cobra.Command, err error) string {
+	found := invalid.FindStringSubmatch(err.Error())
+	if found == nil {
+		return err.Error()
+	}
+	expected := map[string]string{
+		"uint16": "a number from 0 to 65535", "int": "a whole number", "bool": "true or false", "duration": "a duration like 50ms or 2s",
+	}[c.Flags().Lookup(found[2]).Value.Type()]
+	return fmt.Sprintf("--%s can't be %q: write %s", found[2], found[1], expected)
 }
 
 // errInterrupted is why a context ended by Ctrl-C did.

@@ -69,6 +69,14 @@ func TestWrongUseIsOneLineThatSaysWhatToWrite(t *testing.T) {
 		{"negative latency", up("--data-dir="+t.TempDir(), "--latency=-1s"), "write 0 or more"},
 		{"nothing to make up", []string{"send", "--count=0"}, "write 1 or more"},
 		{"a queue that is no URL", []string{"send", "--count=1", "--queue-url=events"}, "is no queue's URL"},
+		{"a queue of another protocol", []string{"send", "--count=1", "--queue-url=ftp://localhost/x"}, "is no queue's URL"},
+		{"a write key that can't be one", []string{"send", "--count=1", "--write-key=a b"}, "as Segment shows it"},
+		{"the same for up", up("--data-dir="+t.TempDir(), "--write-key=a\nb"), "as Segment shows it"},
+		{"a port that is no number", up("--sqs-port=abc"), "write a number from 0 to 65535"},
+		{"a switch that is neither", up("--gzip=maybe"), "write true or false"},
+		{"a duration without a unit", up("--latency=5"), "write a duration like 50ms or 2s"},
+		{"a bench of nothing", []string{"bench", "--events=0", "--single=0", "--baseline=0"}, "nothing to measure"},
+		{"a bench with a negative latency", []string{"bench", "--latency=-1s"}, "write 0 or more"},
 		{"negative bench", []string{"bench", "--events=-1"}, "write 0"},
 		{"a bench without a directory", []string{"bench", "--dir=/does/not/exist"}, "--dir"},
 		{"the stand-in alone on a port in use", []string{"segmentd", "--port=" + takenPort}, "name another port with --port"},
@@ -123,33 +131,76 @@ func TestSendOfSinglesIsAMessageAnEvent(t *testing.T) {
 	}
 }
 
-func TestALineThatIsNoObjectIsNamedAndTheOthersAreSent(t *testing.T) {
+func TestALineThatIsNoEventIsNamedAndTheOthersAreSent(t *testing.T) {
 	p := running(t)
-	in := "{\"type\":\"track\",\"userId\":\"u\",\"event\":\"E\"}\n\nnot JSON\n[1]\n{\"type\":\"track\"}\n"
+	const good = `{"type":"track","userId":"u","event":"E"}`
+	in := "\xef\xbb\xbf" + good + "\r\n\nnot JSON\n[1]\n{\"type\":\"track\"}\n{\"batch\":[" + good + "]}\n{\"x\":\"" + strings.Repeat("x", 3<<20) + "\"}\n" +
+		"{\"x\":\"" + strings.Repeat("x", 33<<10) + "\"}\n" + good
 	out, errOut, err := spillway(t.Context(), in, "send", "--queue-url="+p.QueueURL(topology.EventsQueue))
-	if err == nil || !strings.Contains(err.Error(), "2 lines were left out") {
+	if err == nil || !strings.Contains(err.Error(), "5 lines were left out") {
 		t.Errorf("error %v", err)
 	}
-	for _, want := range []string{"line 3 is not a JSON object", "line 4 is not a JSON object"} {
+	for _, want := range []string{"line 3 is left out: it is not JSON", "line 4 is left out: it is no JSON object", "line 6 is left out: it is a batch",
+		"line 7 is left out: it is larger", "line 8 is left out: it is larger"} {
 		if !strings.Contains(errOut, want) {
 			t.Errorf("%q is missing in %q", want, errOut)
 		}
 	}
-	if !strings.HasPrefix(out, "sent 2 events in 1 messages") || p.Status().Accepted != 2 {
+	if !strings.HasPrefix(out, "sent 3 events in 1 messages") || p.Status().Accepted != 3 {
 		t.Errorf("said %q, accepted %d", out, p.Status().Accepted)
 	}
 }
 
-func TestAQueueThatIsAwayIsAnErrorThatCountsWhatWasNotSent(t *testing.T) {
+func TestTheSampleIsSent(t *testing.T) {
+	p := running(t)
+	sample, err := os.ReadFile("../../events/events.ndjson")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, _, err := spillway(t.Context(), string(sample), "send", "--queue-url="+p.QueueURL(topology.EventsQueue)); err != nil || !strings.HasPrefix(out, "sent 3 events") {
+		t.Errorf("said %q: %v", out, err)
+	}
+}
+
+func TestAQueueThatIsAwayIsAnErrorThatSaysFromWhereToGoOn(t *testing.T) {
 	nobody, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := nobody.Addr().String()
+	queueURL := "--queue-url=http://" + nobody.Addr().String() + "/000000000000/" + topology.EventsQueue
 	nobody.Close()
-	_, _, err = spillway(t.Context(), "", "send", "--count=10", "--queue-url=http://"+addr+"/000000000000/"+topology.EventsQueue)
-	if err == nil || !strings.Contains(err.Error(), "10 events were not sent") {
-		t.Errorf("error %v", err)
+	_, _, err = spillway(t.Context(), "", "send", "--count=10", queueURL)
+	if err == nil || !strings.Contains(err.Error(), "10 of 10 events were not sent: nothing listens at") {
+		t.Errorf("made up: error %v", err)
+	}
+	_, _, err = spillway(t.Context(), "nothing\n"+strings.Repeat("{\"type\":\"track\"}\n", 10), "send", queueURL)
+	if err == nil || !strings.Contains(err.Error(), "from line 2 on (tail -n +2) send it again: nothing listens at") {
+		t.Errorf("from standard input: error %v", err)
+	}
+}
+
+// endless never ends, as a pipe whose writer waits.
+type endless struct{ begun chan struct{} }
+
+func (e *endless) Read(p []byte) (int, error) {
+	select {
+	case <-e.begun:
+		select {}
+	default:
+		close(e.begun)
+		return copy(p, "{\"type\":\"track\"}\n"), nil
+	}
+}
+
+func TestSendIsInterruptedAlthoughItsInputDoesNotEnd(t *testing.T) {
+	p := running(t)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	in := &endless{make(chan struct{})}
+	go func() { <-in.begun; cancel(errInterrupted) }()
+	var out, errOut bytes.Buffer
+	err := send(ctx, in, &out, &errOut, sendFlags{queueURL: p.QueueURL(topology.EventsQueue)})
+	if err == nil || !strings.Contains(err.Error(), "interrupted") {
+		t.Errorf("error %v, said %q", err, out.String())
 	}
 }
 
@@ -197,7 +248,7 @@ func TestTheViewDrawsOverWhatItDrewBefore(t *testing.T) {
 			t.Errorf("%q is missing in:\n%s", want, first)
 		}
 	}
-	if strings.Contains(first, "A\x1b") || !strings.HasPrefix(v.draw(local.Status{At: time.Now()}), "\x1b[7A") {
+	if strings.Contains(first, "A\x1b") || !strings.HasPrefix(v.draw(local.Status{At: time.Now()}), "\x1b[8A") {
 		t.Error("the second drawing does not begin where the first one did")
 	}
 }

@@ -66,6 +66,9 @@ func up(ctx context.Context, out io.Writer, f upFlags) error {
 	if f.latency < 0 {
 		return fmt.Errorf("--latency is %v: write 0 or more, like 50ms", f.latency)
 	}
+	if err := checkWriteKey(f.writeKey); err != nil {
+		return err
+	}
 	p, err := local.Start(local.Config{
 		Dir: f.dataDir, Segment: f.segment, WriteKey: f.writeKey, Plain: !f.gzip, Hold: !f.deliver, Latency: f.latency,
 		SQSAddr:     net.JoinHostPort("127.0.0.1", strconv.Itoa(int(f.sqsPort))),
@@ -99,6 +102,9 @@ func greet(out io.Writer, p *local.Pipeline, f upFlags) {
 		fmt.Fprintf(out, "  Segment         %s\n", p.SegmentURL)
 	}
 	fmt.Fprintf(out, "  function's log  %s\n\n", p.LogPath)
+	if f.segment != "" && f.writeKey == "" {
+		fmt.Fprint(out, "Messages that carry no write key will wait: name one for them with --write-key.\n\n")
+	}
 	if !f.deliver {
 		fmt.Fprint(out, "Messages are only accepted: start again without --deliver=false to have them delivered.\n\n")
 	}
@@ -107,7 +113,7 @@ func greet(out io.Writer, p *local.Pipeline, f upFlags) {
 		"  aws sqs send-message --endpoint-url %s --queue-url %s --message-body file://events/track.json\n",
 		local.AccessKey, local.AccessKey, local.Region, p.SQSURL, events)
 	queue := ""
-	if f.sqsPort != 9324 {
+	if events != defaultQueueURL {
 		queue = " --queue-url " + events
 	}
 	fmt.Fprintf(out, "or as an SDK does, or many:\n  curl -u any-key: %s/v1/track -d '{\"userId\":\"u1\",\"event\":\"Run Started\"}'\n", p.IngestURL)
@@ -144,7 +150,7 @@ func watch(ctx context.Context, told <-chan struct{}, out io.Writer, status func
 			return
 		case <-told:
 			told = nil
-			fmt.Fprintln(out, "Finishing what is under way. Ctrl-C again stops at once.")
+			fmt.Fprintln(out, "Finishing what is under way, which takes up to a minute if Segment hangs. Ctrl-C again stops at once.")
 			v.lines = 0
 		case <-ticker.C:
 			if !terminal {

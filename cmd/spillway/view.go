@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -44,8 +45,12 @@ func age(d time.Duration) string {
 
 // line is a status as one line, for logs.
 func (v *view) line(s local.Status) string {
-	return fmt.Sprintf("%s accepted=%d backlog_events=%d backlog_messages=%d in_flight=%d oldest=%s delivered=%d rate=%.0f/s retried=%d dead_letters=%d refused_requests=%d shed_requests=%d",
+	line := fmt.Sprintf("%s accepted=%d backlog_events=%d backlog_messages=%d in_flight=%d oldest=%s delivered=%d rate=%.0f/s retried=%d dead_letters=%d refused_requests=%d shed_requests=%d",
 		s.At.Format(time.RFC3339), s.Accepted, s.BacklogEvents, s.Backlog, s.InFlight, age(s.OldestAge), s.Delivered, v.rate(s), s.Retried, s.DeadLetters, s.Refused, s.Shed)
+	if s.Trouble != "" {
+		line += fmt.Sprintf(" trouble=%q", s.Trouble)
+	}
+	return line
 }
 
 // draw is a status as a block of lines for a terminal, over the block that was drawn before.
@@ -58,6 +63,7 @@ func (v *view) draw(s local.Status) string {
 		{"retried", number(s.Retried) + " events"},
 		{"dead letters", number(s.DeadLetters) + " events"},
 		{"at the door", fmt.Sprintf("%s requests refused, %s told to come later", number(s.Refused), number(s.Shed))},
+		{"trouble", cmp.Or(s.Trouble, "none")},
 	}
 	var b strings.Builder
 	if v.lines > 0 {

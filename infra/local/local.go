@@ -81,6 +81,8 @@ type Pipeline struct {
 	listeners []server
 	mu        sync.Mutex
 	totals    Totals
+	trouble   string
+	final     *Status // after Run
 }
 
 type server struct {
@@ -296,6 +298,10 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	delivery.Wait()
 	stop()
 	running.Wait()
+	final := p.Status()
+	p.mu.Lock()
+	p.final = &final
+	p.mu.Unlock()
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
 	"github.com/spillwayhq/spillway/infra/local/sqs"
 	"github.com/spillwayhq/spillway/shared/deliver"
+	"github.com/spillwayhq/spillway/shared/segment"
 )
 
 // A Status is what a person wants to know of a running pipeline. Totals count since the start.
@@ -16,13 +17,20 @@ type Status struct {
 	Backlog       int64 // messages: visible, in flight and delayed
 	InFlight      int64 // messages that are being delivered or wait for their next try
 	OldestAge     time.Duration
-	DeadLetters   int64 // events in the dead-letter queue, those of earlier runs too
-	Refused, Shed int64 // requests that the door answered 4xx, and 429
+	DeadLetters   int64  // events in the dead-letter queue, those of earlier runs too
+	Refused, Shed int64  // requests that the door answered 4xx, and 429
+	Trouble       string // why events of the last invocations stay in the queue, empty when nothing does
 	Totals
 }
 
-// Status asks the queues and the function.
+// Status asks the queues and the function. After Run it is what it was at the end.
 func (p *Pipeline) Status() Status {
+	p.mu.Lock()
+	final := p.final
+	p.mu.Unlock()
+	if final != nil {
+		return *final
+	}
 	now := time.Now()
 	events, dead := p.events.Stats(), p.dead.Stats()
 	s := Status{
@@ -41,7 +49,7 @@ func (p *Pipeline) Status() Status {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s.Totals = p.totals
+	s.Totals, s.Trouble = p.totals, p.trouble
 	return s
 }
 
@@ -50,12 +58,23 @@ func (p *Pipeline) count(s *deliver.Summary) {
 	defer p.mu.Unlock()
 	p.totals.Invocations++
 	p.totals.Delivered += int64(s.Delivered)
-	for _, n := range s.Retried {
+	for class, n := range s.Retried {
 		p.totals.Retried += int64(n)
+		p.trouble = troubles[class]
+	}
+	if s.Delivered > 0 && len(s.Retried) == 0 {
+		p.trouble = ""
 	}
 	for _, n := range s.DeadLettered {
 		p.totals.DeadLettered += int64(n)
 	}
+}
+
+// troubles say for a person what a class of segment.Classes means for events that stay.
+var troubles = map[string]string{
+	segment.Transient.String():     "Segment can't be reached or fails: events wait up to 15 min for their next try",
+	segment.Throttled.String():     "Segment asks for less (429): its write key waits",
+	segment.Misconfigured.String(): "Segment refuses the write key or the address (401, 403, 404, a redirect), or there is no write key: its events wait",
 }
 
 // SQS is the endpoint, for tests that talk to it without a socket.
