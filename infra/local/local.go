@@ -125,7 +125,7 @@ func (p *Pipeline) open(c *Config) (err error) {
 		Dir: filepath.Join(c.Dir, "sqs"), Region: Region, AccountID: AccountID, CountAttribute: envelope.AttrEventCount, Logger: p.logger,
 	})
 	if err != nil {
-		return fmt.Errorf("%w: or name another with --data-dir", err)
+		return fmt.Errorf("%w, or name another with --data-dir", err)
 	}
 	if err := p.createQueues(&c.Topology); err != nil {
 		return err

@@ -31,7 +31,8 @@ const (
 // when the ballast could be put back.
 type disk struct {
 	fs       vfs.FS
-	path     string
+	dir      string
+	path     string // of the ballast file
 	free     func() (uint64, error)
 	minFree  uint64
 	ballast  uint64
@@ -39,6 +40,8 @@ type disk struct {
 	deadline atomic.Int64 // of the last answer, Unix nanoseconds
 	written  atomic.Int64 // since then
 	full     atomic.Bool
+	left     atomic.Uint64 // bytes that were free when it was last asked
+	need     atomic.Uint64 // bytes that had to be
 	mu       sync.Mutex
 	held     bool // the ballast file is there
 }
@@ -52,8 +55,8 @@ func (d *disk) room() error {
 		d.mu.Unlock()
 	}
 	if d.full.Load() {
-		return errUnavailable("disk full: less than %d MB are free beside %s; messages can be received and deleted, sends are refused until there is room",
-			(d.minFree+d.ballast)>>20, d.path)
+		return errUnavailable("disk full: %d MB are free for %s and %d MB are needed; messages can be received and deleted, sends are refused until there is room",
+			d.left.Load()>>20, d.dir, (d.need.Load()+1<<20-1)>>20)
 	}
 	return nil
 }
@@ -73,10 +76,17 @@ func (d *disk) probe() {
 		d.log.Warn("can't find out the free disk space", "error", err)
 		return
 	}
+	d.left.Store(free)
+	d.need.Store(d.minFree)
+	if !d.held {
+		d.need.Store(d.minFree + d.ballast)
+	}
 	switch {
 	case d.held && free < d.minFree:
 		if free < d.minFree/2 {
 			d.release()
+			d.left.Store(free + d.ballast)
+			d.need.Store(d.minFree + d.ballast)
 		}
 		d.setFull(true)
 	case d.held:
@@ -98,7 +108,7 @@ func (d *disk) setFull(full bool) {
 		return
 	}
 	if full {
-		d.log.Error("disk full: sends are refused until messages are deleted or space is made", "near", d.path)
+		d.log.Error("disk full: sends are refused until messages are deleted or space is made", "directory", d.dir)
 	} else {
 		d.log.Info("there is room on the disk again: sends are accepted")
 	}
@@ -109,7 +119,9 @@ func (d *disk) onFull() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.release()
+	d.need.Store(d.minFree + d.ballast)
 	d.setFull(true)
+	d.deadline.Store(0) // ask at the next send how much there is
 }
 
 // release needs mu.

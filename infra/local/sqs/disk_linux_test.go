@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // TestARealFullDiskIsSurvived fills a file system of 160 MB, drains it, and
@@ -55,15 +56,10 @@ func TestARealFullDiskIsSurvived(t *testing.T) {
 	if n != first {
 		t.Fatalf("received %d of %d", n, first)
 	}
-	if err := s.store.db.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.store.db.Compact(t.Context(), []byte{0}, []byte{0xff}, false); err != nil {
-		t.Fatal(err)
-	}
-	waitForRoom(t, s.store.disk)
-	if second := fill(); second == 0 {
-		t.Fatal("nothing was accepted after the drain")
+	// Some of the space may be back, and taken again, before the rest is.
+	for second := 0; second < first/2; {
+		waitForRoom(t, s.store.disk)
+		second += fill()
 	}
 }
 
@@ -74,16 +70,18 @@ func noise(n int) string {
 	return base64.StdEncoding.EncodeToString(b)[:n]
 }
 
-// waitForRoom waits until files that are no longer needed have been deleted,
-// which the store does in its own time.
+// waitForRoom waits until sends are accepted again. The store gives space back
+// in its own time; without that this ends with the test's.
 func waitForRoom(t *testing.T, d *disk) {
 	t.Helper()
-	for t.Context().Err() == nil {
-		d.mu.Lock()
-		d.probe()
-		d.mu.Unlock()
-		if !d.full.Load() {
+	tick := time.NewTicker(probeEvery)
+	defer tick.Stop()
+	for range tick.C {
+		if d.room() == nil {
 			return
+		}
+		if t.Context().Err() != nil {
+			t.Fatal("no room")
 		}
 	}
 }

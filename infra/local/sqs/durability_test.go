@@ -194,7 +194,7 @@ func TestASecondProcessIsRefusedTheDirectory(t *testing.T) {
 	dir := t.TempDir()
 	open(t, Options{Dir: dir})
 	_, err := Open(Options{Dir: dir, Logger: quiet()})
-	if err == nil || !strings.Contains(err.Error(), "another process holds it") {
+	if err == nil || !strings.Contains(err.Error(), "another process holds the data directory "+dir+": end it") {
 		t.Fatalf("error %v", err)
 	}
 }
@@ -231,20 +231,20 @@ func TestAFullDiskRefusesSendsAndTakesDeletes(t *testing.T) {
 			_, err := sdk(s).SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: url, MessageBody: aws.String("x")})
 			return err
 		}
-		refused := func(when string) {
+		refused := func(when, why string) {
 			t.Helper()
 			var api smithy.APIError
-			if err := send(); !errors.As(err, &api) || api.ErrorCode() != "ServiceUnavailable" || !strings.Contains(api.ErrorMessage(), "disk full") {
-				t.Fatalf("%s: send: %v, want ServiceUnavailable: disk full", when, err)
+			if err := send(); !errors.As(err, &api) || api.ErrorCode() != "ServiceUnavailable" || !strings.Contains(api.ErrorMessage(), "disk full: "+why) {
+				t.Fatalf("%s: send: %v, want ServiceUnavailable: disk full: %s", when, err, why)
 			}
 		}
 		free.Store(minFreeBytes - 1)
-		refused("little space")
+		refused("little space", "63 MB are free for data and 64 MB are needed")
 		if !there() {
 			t.Fatal("the ballast went before it was needed")
 		}
 		free.Store(1 << 20)
-		refused("no space")
+		refused("no space", "65 MB are free for data and 128 MB are needed")
 		if there() {
 			t.Fatal("the ballast is still there")
 		}
@@ -252,7 +252,7 @@ func TestAFullDiskRefusesSendsAndTakesDeletes(t *testing.T) {
 			t.Fatalf("received %v", got)
 		}
 		free.Store(minFreeBytes + 1) // what the ballast freed is not for sends
-		refused("the ballast's space")
+		refused("the ballast's space", "64 MB are free for data and 128 MB are needed")
 		free.Store(1 << 30)
 		if err := send(); err != nil || !there() {
 			t.Fatalf("with room again: %v, ballast %v", err, there())

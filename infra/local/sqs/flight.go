@@ -1,6 +1,9 @@
 package sqs
 
-import "container/heap"
+import (
+	"container/heap"
+	"sync/atomic"
+)
 
 // flight is a message that was handed out and neither deleted nor returned.
 type flight struct {
@@ -9,10 +12,19 @@ type flight struct {
 	count    uint64 // with this receive
 	first    int64  // when it was received first, Unix milliseconds
 	events   int64
-	nonce    uint64 // which receive this is
-	received int64  // when, Unix milliseconds
-	deadline int64  // when it comes back, Unix milliseconds
-	index    int    // in the heap
+	nonce    uint64       // which receive this is
+	received int64        // when, Unix milliseconds
+	deadline int64        // when it comes back, Unix milliseconds
+	index    int          // in the heap
+	size     atomic.Int64 // bytes of the message; 0: it was not read
+}
+
+// bytes is what the message takes on disk, more or less.
+func (f *flight) bytes() int64 {
+	if f == nil {
+		return unknownBytes
+	}
+	return max(f.size.Load(), unknownBytes)
 }
 
 func (f *flight) handle(queue uint32) handle {

@@ -29,6 +29,8 @@ func (s *Server) loadQueues() error {
 			return fmt.Errorf("count the messages of %s: %w", r.Name, err)
 		}
 		s.queues[r.Name] = q
+		// The process may have ended before it gave back what was deleted.
+		s.store.garbage.add(q.id, reclaimQuietBytes)
 		// Ids are not used twice while the process runs, and after it what
 		// a deleted queue left behind is gone too.
 		s.lastID = max(s.lastID, r.ID)

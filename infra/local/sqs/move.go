@@ -26,8 +26,8 @@ func (q *Queue) bury(dead []*flight, dlq *Queue) error {
 		}
 		es[i].source = q.ARN()
 	}
-	// Not synced: one batch moves them, so that a power cut at worst undoes
-	// the move.
+	// Not synced: one batch moves them, so that a process that is killed at
+	// worst undoes the moves of its last second.
 	if err := q.moveTo(dlq, got, es, pebble.NoSync); err != nil {
 		q.release(dead)
 		return fmt.Errorf("move dead letters: %w", err)
@@ -51,7 +51,9 @@ func (q *Queue) moveTo(to *Queue, got []receipt, es []*entry, o *pebble.WriteOpt
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	var bytes int64
 	for _, r := range got {
+		bytes += r.flight.bytes()
 		// A purge may have forgotten it before.
 		if q.flights.has(r.flight) {
 			q.flights.remove(r.flight)
@@ -59,6 +61,7 @@ func (q *Queue) moveTo(to *Queue, got []receipt, es []*entry, o *pebble.WriteOpt
 			q.events -= r.flight.events
 		}
 	}
+	q.s.store.garbage.add(q.id, bytes)
 	return nil
 }
 

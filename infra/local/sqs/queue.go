@@ -228,6 +228,7 @@ func (q *Queue) clear(more func(*pebble.Batch) error) error {
 	if err := q.s.store.commit(b, pebble.Sync); err != nil {
 		return err
 	}
+	q.s.store.garbage.add(q.id, reclaimBytes) // how much it was is not known
 	q.total, q.events = 0, 0
 	q.flights.clear()
 	q.delayed.clear()

@@ -207,7 +207,7 @@ func (q *Queue) take(now int64, limit int, visibility int64, bury bool, maxRecei
 			return t, errCorrupt
 		}
 		if p.sent+retention <= now {
-			expired = append(expired, dueMessage{p, tl})
+			expired = append(expired, dueMessage{place: p, tally: tl})
 			continue
 		}
 		f := &flight{
@@ -290,6 +290,7 @@ func (q *Queue) read(fs []*flight) ([]receipt, error) {
 		if err != nil {
 			return nil, err
 		}
+		f.size.Store(int64(len(v)))
 		got = append(got, receipt{f, l})
 	}
 	return got, nil

@@ -92,7 +92,9 @@ func (q *Queue) remove(hs []handle) error {
 	if err := q.s.store.commit(b, pebble.NoSync); err != nil {
 		return err
 	}
+	var bytes int64
 	for _, d := range gone {
+		bytes += d.flight.bytes()
 		if d.flight != nil {
 			q.flights.remove(d.flight)
 		}
@@ -100,6 +102,7 @@ func (q *Queue) remove(hs []handle) error {
 		q.deleted++
 		q.deletedEvents += d.events
 	}
+	q.s.store.garbage.add(q.id, bytes)
 	return nil
 }
 

@@ -19,6 +19,7 @@ const sweepChunk = 1000
 type dueMessage struct {
 	place place
 	tally tally
+	size  int64 // bytes of the message; 0: not known
 }
 
 // expire removes messages that are past their retention. It needs mu.
@@ -33,12 +34,15 @@ func (q *Queue) expire(ms []dueMessage) error {
 		return fmt.Errorf("remove expired messages from %s: %w", q.name, err)
 	}
 	now := time.Now().UnixMilli()
+	var bytes int64
 	for _, m := range ms {
+		bytes += max(m.size, unknownBytes)
 		if f := q.flights.bySeq[m.place.seq]; f != nil {
 			q.flights.remove(f)
 		}
 		q.forget(m.place, m.tally.events, now)
 	}
+	q.s.store.garbage.add(q.id, bytes)
 	return nil
 }
 
@@ -85,7 +89,7 @@ func (q *Queue) sweep(now int64) (bool, error) {
 // locate finds the v key of a stored message. It needs mu.
 func (q *Queue) locate(sent int64, seq uint64, value []byte) (dueMessage, bool, error) {
 	if f := q.flights.bySeq[seq]; f != nil {
-		return dueMessage{f.place, tally{count: f.stored, events: f.events}}, true, nil
+		return dueMessage{f.place, tally{count: f.stored, events: f.events}, int64(len(value))}, true, nil
 	}
 	h := handle{place: place{sent: sent, seq: seq}}
 	v, err := q.s.store.get(returnedKey(q.id, seq))
@@ -113,7 +117,7 @@ func (q *Queue) locate(sent int64, seq uint64, value []byte) (dueMessage, bool, 
 	if !ok || h.place.compare(q.horizon()) >= 0 {
 		return dueMessage{}, false, nil
 	}
-	return dueMessage{h.place, t}, true, nil
+	return dueMessage{h.place, t, int64(len(value))}, true, nil
 }
 
 // sweeper removes expired messages until ctx ends.

@@ -93,13 +93,13 @@ func Open(o Options) (*Server, error) {
 	o.minFree = orDefault(o.minFree, minFreeBytes)
 	o.ballast = orDefault(o.ballast, ballastBytes)
 	if err := o.FS.MkdirAll(o.Dir, 0o755); err != nil {
-		return nil, fmt.Errorf("make the data directory %s: %w", o.Dir, err)
+		return nil, errDirectory("make the data directory", o.Dir, err)
 	}
 	if o.FreeSpace == nil {
 		o.FreeSpace = freeSpace(o.FS, o.Dir)
 	}
 	d := &disk{
-		fs: o.FS, path: o.FS.PathJoin(o.Dir, ballastName), free: o.FreeSpace,
+		fs: o.FS, dir: o.Dir, path: o.FS.PathJoin(o.Dir, ballastName), free: o.FreeSpace,
 		minFree: o.minFree, ballast: o.ballast, log: o.Logger,
 	}
 	if _, err := o.FS.Stat(d.path); err == nil {
@@ -125,6 +125,8 @@ func Open(o Options) (*Server, error) {
 	_ = d.room() // makes the ballast file, or finds that there is no room for it
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.work.Go(func() { s.sweeper(s.ctx) })
+	s.work.Go(func() { st.syncer(s.ctx) })
+	s.work.Go(func() { st.reclaimer(s.ctx) })
 	if err := s.resumeTasks(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}

@@ -25,18 +25,20 @@ const (
 // failed nothing more is written or acknowledged, and the process lives on to
 // say so. It may be used by many goroutines at once.
 type store struct {
-	db     *pebble.DB
-	lock   *pebble.Lock
-	disk   *disk
-	log    *slog.Logger
-	broken atomic.Pointer[error]
+	db       *pebble.DB
+	lock     *pebble.Lock
+	disk     *disk
+	log      *slog.Logger
+	broken   atomic.Pointer[error]
+	unsynced unsynced
+	garbage  garbage
 }
 
 func openStore(dir string, fs vfs.FS, d *disk, log *slog.Logger) (*store, error) {
-	s := &store{disk: d, log: log}
+	s := &store{disk: d, log: log, unsynced: unsynced{some: make(chan struct{}, 1)}}
 	lock, err := pebble.LockDirectory(dir, fs)
 	if err != nil {
-		return nil, fmt.Errorf("lock the data directory %s (another process holds it, or it is not writable: end that process or name another directory): %w", dir, err)
+		return nil, errLock(dir, err)
 	}
 	s.lock = lock
 	cache := pebble.NewCache(blockCacheBytes)
@@ -73,7 +75,7 @@ func openStore(dir string, fs vfs.FS, d *disk, log *slog.Logger) (*store, error)
 	}
 	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionFastest })
 	if s.db, err = pebble.Open(dir, o); err != nil {
-		return nil, errors.Join(fmt.Errorf("open the queues' store in %s: %w", dir, err), lock.Close())
+		return nil, errors.Join(errDirectory("open the queues' store in", dir, err), lock.Close())
 	}
 	return s, nil
 }
@@ -90,20 +92,17 @@ func (s *store) close() error {
 	return nil
 }
 
-// commit writes b and closes it: durably, or with the next sync of anybody's.
+// commit writes b and closes it: durably, or else synced by whatever is synced
+// next, at the latest by the syncer after syncWithin. Until then the end of the
+// process may undo it.
 // An error means that b may not be there after a restart, and that nothing can
 // be written until then.
 func (s *store) commit(b *pebble.Batch, o *pebble.WriteOptions) (err error) {
 	if err := s.failure(); err != nil {
 		return err
 	}
-	defer func() {
-		// Pebble panics where the write-ahead log has failed before.
-		if p := recover(); p != nil {
-			s.fail(fmt.Errorf("write to the queues' store: %v", p))
-			err = s.failure()
-		}
-	}()
+	defer s.survive(&err)
+	before := s.unsynced.writes.Load()
 	if err := s.db.Apply(b, o); err != nil {
 		return fmt.Errorf("write to the queues' store: %w", err)
 	}
@@ -111,7 +110,21 @@ func (s *store) commit(b *pebble.Batch, o *pebble.WriteOptions) (err error) {
 	if err := s.failure(); err != nil {
 		return err
 	}
+	if o.Sync {
+		s.unsynced.cover(before)
+	} else {
+		s.unsynced.add()
+	}
 	return b.Close()
+}
+
+// survive is deferred where Pebble may panic, which it does where the
+// write-ahead log has failed before or can't be made.
+func (s *store) survive(err *error) {
+	if p := recover(); p != nil {
+		s.fail(fmt.Errorf("write to the queues' store: %v", p))
+		*err = s.failure()
+	}
 }
 
 // get reads the value of key; nil: there is none.

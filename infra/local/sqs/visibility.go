@@ -87,7 +87,8 @@ func (q *Queue) returnFirst(n int, now int64) error {
 }
 
 // putBack writes the v keys of flights anew, at now, with their counts. It is
-// not synced: what is lost in a power cut is where it was before. It needs mu.
+// not synced: what is lost, at most the last second, is where it was before. It
+// needs mu.
 func (q *Queue) putBack(fs []*flight, now int64) error {
 	b := q.s.store.db.NewBatch()
 	for _, f := range fs {
