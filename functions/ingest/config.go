@@ -28,6 +28,9 @@ const (
 
 	envPort       = "PORT"                   // what platforms for containers set
 	envRuntimeAPI = "AWS_LAMBDA_RUNTIME_API" // what Lambda sets, and nothing else
+
+	envGoMemory     = "GOMEMLIMIT"                      // Go's own memory limit; default: 80 % of a Lambda's, 110 MiB in a server
+	envLambdaMemory = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE" // in MB, of Lambda
 )
 
 // known are the variables of the prefix, in the order in which they are shown.

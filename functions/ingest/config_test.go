@@ -80,3 +80,19 @@ func TestALambdaIsRecognisedAndNeedsNoAddress(t *testing.T) {
 		t.Errorf("shown: %s", shown)
 	}
 }
+
+func TestTheMemoryLimitFitsWhereItRuns(t *testing.T) {
+	for name, c := range map[string]struct {
+		environ map[string]string
+		want    int64
+	}{
+		"server":           {nil, 110 << 20},
+		"somebody's own":   {map[string]string{"GOMEMLIMIT": "1GiB", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512"}, -1},
+		"Lambda":           {map[string]string{"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1000"}, 800 << 20},
+		"what is nonsense": {map[string]string{"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "much"}, 110 << 20},
+	} {
+		if got := memoryLimit(func(name string) (string, bool) { v, ok := c.environ[name]; return v, ok }); got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
+		}
+	}
+}

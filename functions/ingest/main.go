@@ -12,6 +12,8 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime/debug"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -36,13 +38,30 @@ const (
 	window = 5 * time.Millisecond
 	// metricsInterval is how often a server writes its metrics; CloudWatch sums them up by the minute.
 	metricsInterval = 10 * time.Second
+	// serverMemory is the memory limit of a server: twice what requests may hold (ingest.MaxWaiting), and some.
+	serverMemory = 110 << 20
 )
 
 func main() {
+	debug.SetMemoryLimit(memoryLimit(os.LookupEnv))
 	if err := run(os.Environ(), os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "ingest:", err)
 		os.Exit(1)
 	}
+}
+
+// memoryLimit is where the collector begins to work harder, in bytes; negative leaves it as it is. Without one the heap may double
+// before it does, which is more than the memory of a small container, and than what overload needs.
+func memoryLimit(lookup func(string) (string, bool)) int64 {
+	if _, ok := lookup(envGoMemory); ok {
+		return -1
+	}
+	if megabytes, _ := lookup(envLambdaMemory); megabytes != "" {
+		if n, err := strconv.ParseInt(megabytes, 10, 32); err == nil && n > 0 {
+			return n << 20 / 10 * 8 // the rest is for what is not the heap's
+		}
+	}
+	return serverMemory
 }
 
 func run(environ []string, out io.Writer) error {

@@ -28,6 +28,7 @@ var (
 	faultKey      = &fault{status: http.StatusBadRequest, code: "invalid_write_key", message: "the write key is missing or not known: send it by Basic authentication, as a bearer token or as writeKey in the body"}
 	faultDisabled = &fault{status: http.StatusBadRequest, code: "source_disabled", message: "the write key is disabled"}
 	faultBody     = &fault{status: http.StatusBadRequest, code: "body_too_large", message: "the body is larger than a request may be: send smaller batches"}
+	faultChunks   = &fault{status: http.StatusBadRequest, code: "malformed_body", message: "the body is not in the chunks that its header announces"}
 	faultGzip     = &fault{status: http.StatusBadRequest, code: "invalid_gzip", message: "the body says that it is gzip and is not, or is damaged"}
 	faultJSON     = &fault{status: http.StatusBadRequest, code: "invalid_json", message: "the body is not JSON"}
 	faultObject   = &fault{status: http.StatusBadRequest, code: "invalid_body", message: "the body must be a JSON object"}
@@ -120,7 +121,7 @@ func writeFault(w http.ResponseWriter, f *fault) {
 		w.Header().Set("Retry-After", strconv.Itoa(retryAfter(f.after)))
 	}
 	w.Header()["Cache-Control"] = neverCached
-	if f == faultBody || f == faultRead {
+	if f == faultBody || f == faultRead || f == faultChunks {
 		// What is left of the body is not worth reading.
 		w.Header().Set("Connection", "close")
 	}

@@ -2,8 +2,10 @@ package ingest
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -14,9 +16,11 @@ import (
 // firstRead is how much room a body gets before any of it has come: a client that announces much and sends little costs no more.
 const firstRead = 4 << 10
 
-// reserve takes n bytes of what may wait, until the request's end; false when there is no room.
-func (h *Handler) reserve(q *request, n int) bool {
-	if h.waiting.Add(int64(n)) > int64(h.c.Limits.MaxWaiting) {
+// hold counts what the request holds, and more bytes that it is about to take, among what all requests may hold; false when there
+// is no room for what came on top.
+func (h *Handler) hold(q *request, more int) bool {
+	n := q.size() + more - q.reserved
+	if h.waiting.Add(int64(n)) > int64(h.c.Limits.MaxWaiting) && n > 0 {
 		h.waiting.Add(int64(-n))
 		return false
 	}
@@ -24,33 +28,49 @@ func (h *Handler) reserve(q *request, n int) bool {
 	return true
 }
 
-// readAll appends what r yields to buf, not more than limit bytes, each of them reserved. The fault otherwise is what r's error
-// means.
-func (h *Handler) readAll(q *request, buf []byte, r io.Reader, limit int, otherwise *fault) ([]byte, *fault) {
-	for {
-		if len(buf) == cap(buf) {
-			buf = slices.Grow(buf, max(firstRead, len(buf))) // doubled
+// readAll fills buf, a buffer of q's, with what r yields, not more than limit bytes. otherwise says what an error of r's means.
+func (h *Handler) readAll(q *request, buf *[]byte, r io.Reader, limit int, otherwise func(error) *fault) *fault {
+	for b := (*buf)[:0]; ; {
+		if len(b) == cap(b) {
+			more := max(firstRead, len(b)) // doubled
+			if !h.hold(q, more) {
+				return faultBusy
+			}
+			b = slices.Grow(b, more)
 		}
-		n, err := r.Read(buf[len(buf):min(cap(buf), limit+1)])
-		buf = buf[:len(buf)+n]
-		if len(buf) > limit {
-			return buf, faultBody
-		}
-		if !h.reserve(q, n) {
-			return buf, faultBusy
+		n, err := r.Read(b[len(b):min(cap(b), limit+1)])
+		b = b[:len(b)+n]
+		*buf = b
+		if len(b) > limit {
+			return faultBody
 		}
 		if err == io.EOF {
-			return buf, nil
+			return nil
 		}
 		if err != nil {
-			var tooLarge *http.MaxBytesError // somebody's in front of us
-			if errors.As(err, &tooLarge) {
-				return buf, faultBody
-			}
-			return buf, otherwise
+			return otherwise(err)
 		}
 	}
 }
+
+// readFault says what an error of a request's body means. Most are the network's, and the body may come again. What can't be read
+// as chunks will not be better then; net/http has no names for its errors there.
+func readFault(r *http.Request) func(error) *fault {
+	return func(err error) *fault {
+		var tooLarge *http.MaxBytesError // somebody's in front of us
+		var network net.Error
+		switch {
+		case errors.As(err, &tooLarge):
+			return faultBody
+		case !slices.Contains(r.TransferEncoding, "chunked") || errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF) ||
+			errors.Is(err, io.ErrClosedPipe) || errors.Is(err, context.Canceled) || errors.Is(err, http.ErrBodyReadAfterClose):
+			return faultRead
+		}
+		return faultChunks
+	}
+}
+
+func gzipFault(error) *fault { return faultGzip }
 
 // gzipMagic is how a gzip member begins (RFC 1952, 2.3.1), with deflate, the only method there is.
 var gzipMagic = []byte{0x1f, 0x8b, 0x08}
@@ -63,11 +83,7 @@ func (h *Handler) readBody(q *request, r *http.Request) ([]byte, *fault) {
 	if r.ContentLength > int64(limit) {
 		return nil, faultBody
 	}
-	if n := int(r.ContentLength); n > 0 && n < 64<<10 && cap(q.raw) <= n {
-		q.raw = make([]byte, 0, n+1) // with room to see the end
-	}
-	var f *fault
-	if q.raw, f = h.readAll(q, q.raw[:0], r.Body, limit, faultRead); f != nil {
+	if f := h.readAll(q, &q.raw, r.Body, limit, readFault(r)); f != nil {
 		return nil, f
 	}
 	announced := strings.EqualFold(r.Header.Get("Content-Encoding"), "gzip")
@@ -89,7 +105,7 @@ func (h *Handler) readBody(q *request, r *http.Request) ([]byte, *fault) {
 	if q.gzip.Reset(&q.packed) != nil {
 		return nil, faultGzip
 	}
-	if q.unpacked, f = h.readAll(q, q.unpacked[:0], q.gzip, limit, faultGzip); f != nil {
+	if f := h.readAll(q, &q.unpacked, q.gzip, limit, gzipFault); f != nil {
 		return nil, f
 	}
 	return bytes.TrimPrefix(q.unpacked, utf8Mark), nil

@@ -110,7 +110,9 @@ func (c *committer) lead(ctx context.Context, g *group) {
 		close(g.done)
 	}()
 	deadline, ok := ctx.Deadline()
-	if limit := time.Now().Add(c.timeout); !ok || limit.Before(deadline) {
+	limit := time.Now().Add(c.timeout)
+	whole := !ok || limit.Before(deadline) // the queue has all the time that it may take
+	if whole {
 		deadline = limit
 	}
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
@@ -133,7 +135,7 @@ func (c *committer) lead(ctx context.Context, g *group) {
 		return
 	}
 	failed := true
-	defer func() { c.gate.end(time.Now(), failed) }()
+	defer func() { c.gate.end(time.Now(), failed, failed && whole && ctx.Err() != nil) }()
 	failed, outcome = c.send(ctx, g)
 }
 

@@ -309,7 +309,7 @@ func TestTheGateShutsAfterFailuresAndLetsOneProbeThrough(t *testing.T) {
 		if !g.begin(now) {
 			t.Fatal("no call may be made")
 		}
-		g.end(now, true)
+		g.end(now, true, false)
 	}
 	is := func(shut bool) {
 		t.Helper()
@@ -319,7 +319,7 @@ func TestTheGateShutsAfterFailuresAndLetsOneProbeThrough(t *testing.T) {
 	fail()
 	is(false)
 	g.begin(now)
-	g.end(now, false) // a success between them
+	g.end(now, false, false) // a success between them
 	fail()
 	fail()
 	is(false)
@@ -337,15 +337,29 @@ func TestTheGateShutsAfterFailuresAndLetsOneProbeThrough(t *testing.T) {
 	if g.begin(now) {
 		t.Error("two probes are let through")
 	}
-	g.end(now, true)
+	g.end(now, true, false)
 	is(true)
 	now = now.Add(shutFor)
 	g.begin(now)
-	g.end(now, false)
+	g.end(now, false, false)
 	is(false)
 	for range 2 {
 		if !g.begin(now) {
 			t.Error("it is not open")
 		}
 	}
+}
+
+func TestACallWithoutAnAnswerShutsTheGateAtOnce(t *testing.T) {
+	now := time.Unix(1000, 0)
+	var g gate
+	g.begin(now)
+	g.end(now, true, true)
+	want(t, "shut", g.shut(now), true)
+	now = now.Add(shutFor)
+	if !g.begin(now) {
+		t.Error("no probe is let through")
+	}
+	g.end(now, false, false)
+	want(t, "shut when it answers", g.shut(now), false)
 }

@@ -6,7 +6,8 @@ import (
 )
 
 const (
-	// tripAfter is how many calls to the queue in a row must fail before requests are refused without a call. One may be an accident.
+	// tripAfter is how many calls to the queue in a row must fail before requests are refused without a call. One may be an accident;
+	// one that got no answer at all trips the gate alone, for each further one would cost its requests the whole time-out.
 	tripAfter = 3
 	// shutFor is how long they are refused before one call finds out whether the queue is back. SDKs wait at least as long.
 	shutFor = time.Second
@@ -42,8 +43,8 @@ func (g *gate) begin(now time.Time) (ok bool) {
 	return true
 }
 
-// end tells the outcome of a call that began.
-func (g *gate) end(now time.Time, failed bool) {
+// end tells the outcome of a call that began; hung is that it failed because no answer came.
+func (g *gate) end(now time.Time, failed, hung bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.probing = false
@@ -51,7 +52,10 @@ func (g *gate) end(now time.Time, failed bool) {
 		g.failures = 0
 		return
 	}
-	if g.failures < tripAfter {
+	switch {
+	case hung:
+		g.failures = tripAfter
+	case g.failures < tripAfter:
 		g.failures++
 	}
 	g.until = now.Add(shutFor)

@@ -67,8 +67,8 @@ type Config struct {
 // Limits bound what requests may cost. A zero is the default, which the constant of the same name says.
 type Limits struct {
 	MaxBody      int           // bytes of a request's body, compressed as well as decompressed
-	MaxWaiting   int           // bytes of all bodies that were read and not yet answered, and some for each event; what is more is answered 429
-	MaxInFlight  int           // requests under way that carry events; more are answered 429
+	MaxWaiting   int           // bytes of memory that all requests hold until they are answered, from the body to the call; what needs more is answered 429
+	MaxInFlight  int           // requests under way whose body has come; more are answered 429
 	MaxSends     int           // calls to the queue under way
 	QueueTimeout time.Duration // how long a request waits for the queue before it is answered 429, and half of it for dead letters
 }
@@ -78,8 +78,9 @@ const (
 	// MaxBody is the larger reading of Segment's 500 KB, which the Java SDK takes as its budget. Messages hold less, but a request
 	// may fill two.
 	MaxBody = 500 << 10
-	// MaxWaiting: a byte that waits takes about three in memory, as it came, spliced and packed.
-	MaxWaiting = 16 << 20
+	// MaxWaiting: a byte of a body takes about four, as it came, spliced, packed and in the call. So some 20 of the largest requests
+	// wait at a time, and with garbage and all else a process stays below 150 MB.
+	MaxWaiting = 48 << 20
 	// MaxInFlight bounds goroutines and what they hold besides bodies.
 	MaxInFlight = 4096
 	// MaxSends keeps a queue that hangs from being called by all requests; 16 calls of 20 ms carry 800 groups of requests a second.
@@ -90,13 +91,13 @@ const (
 
 // A Handler is the door. It may be used by several goroutines at the same time.
 type Handler struct {
-	c        Config
-	commit   committer
-	letters  *envelope.Compressor
-	health   healthCheck
-	quotas   quotas
-	waiting  atomic.Int64 // bytes
-	requests sync.Pool    // of *request
+	c       Config
+	commit  committer
+	letters *envelope.Compressor
+	health  healthCheck
+	quotas  quotas
+	waiting atomic.Int64 // bytes
+	spares  spares
 
 	mu       sync.Mutex
 	active   int
@@ -164,25 +165,38 @@ func (l *Limits) complete() error {
 	if l.QueueTimeout < 0 {
 		return fmt.Errorf("the limit QueueTimeout is %v: write a duration above 0", l.QueueTimeout)
 	}
-	// A body that is gzip waits twice.
-	if least := 2*l.MaxBody + maxEvents*(eventCost+maxUserAgent); l.MaxWaiting < least {
+	if least := largest(l.MaxBody); l.MaxWaiting < least {
 		return fmt.Errorf("the limit MaxWaiting is %d bytes: write at least %d, or there is never room for the largest request", l.MaxWaiting, least)
 	}
 	return nil
 }
 
-// enter counts a request in, unless there are too many or the Handler shuts down.
-func (h *Handler) enter() (refused *fault) {
+// full says why no request is taken now; nil: one is. Who is told so need not send a body.
+func (h *Handler) full() *fault {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	return h.refuses()
+}
+
+// refuses is full, with h.mu held.
+func (h *Handler) refuses() *fault {
 	switch {
 	case h.draining:
 		return faultShutdown
 	case h.active >= h.c.Limits.MaxInFlight:
 		return faultBusy
 	}
-	h.active++
 	return nil
+}
+
+// enter counts a request in whose body has come, unless there are too many or the Handler shuts down.
+func (h *Handler) enter() (refused *fault) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if refused = h.refuses(); refused == nil {
+		h.active++
+	}
+	return refused
 }
 
 func (h *Handler) leave() {
@@ -193,8 +207,8 @@ func (h *Handler) leave() {
 	}
 }
 
-// Shutdown stops taking requests (they are answered 429) and returns when all that were under way have been answered, which the
-// queue's time-out bounds. The error is ctx's when it ends first: what was under way goes on. It may be called more than once.
+// Shutdown stops taking requests (they are answered 429, also those whose body is still coming) and returns when all that were under
+// way have been answered, which the queue's time-out bounds. The error is ctx's when it ends first: what was under way goes on. It may be called more than once.
 func (h *Handler) Shutdown(ctx context.Context) error {
 	h.mu.Lock()
 	if !h.draining {

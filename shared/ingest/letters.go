@@ -27,14 +27,19 @@ func (h *Handler) writeLetters(ctx context.Context, q *request) error {
 	}
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), limit)
 	defer cancel()
-	if err := h.c.DeadLetters.Send(ctx, messages); err != nil {
-		return err
+	return h.c.DeadLetters.Send(ctx, messages)
+}
+
+// rejected counts the bad events by the code of their problem; nil when there are none.
+func (q *request) rejected() map[string]int {
+	if len(q.bad) == 0 {
+		return nil
 	}
-	q.summary.Rejected = map[string]int{}
+	counts := map[string]int{}
 	for _, i := range q.bad {
-		q.summary.Rejected[q.content.events[i].Problem.Code]++
+		counts[q.content.events[i].Problem.Code]++
 	}
-	return nil
+	return counts
 }
 
 // letters are the bad events, in one letter for those with the same problem and origin, spliced as if they were good: once

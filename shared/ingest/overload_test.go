@@ -38,20 +38,18 @@ func TestWhileTheQueueIsAwayRequestsAreAnsweredAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		r.queue.send = func(ctx context.Context, _ []queue.Message) error { <-ctx.Done(); return ctx.Err() }
-		for range tripAfter {
-			status, _ := r.post("/v1/track", track("1"))
-			want(t, "status", status, 429)
-		}
+		status, _ := r.post("/v1/track", track("1"))
+		want(t, "status", status, 429)
 		start := time.Now()
 		for range 100 {
 			status, code := r.post("/v1/track", track("1"))
 			want(t, "answer", []any{status, code}, []any{429, "queue_unavailable"})
 		}
 		want(t, "waited", time.Since(start), time.Duration(0))
-		want(t, "calls", r.queue.calls, tripAfter)
+		want(t, "calls", r.queue.calls, 1)
 		time.Sleep(shutFor)
 		r.queue.send = nil
-		status, _ := r.post("/v1/track", track("1"))
+		status, _ = r.post("/v1/track", track("1"))
 		want(t, "status when it is back", status, 200)
 		status, _ = r.post("/v1/track", track("2"))
 		want(t, "status of the next", status, 200)
@@ -59,18 +57,20 @@ func TestWhileTheQueueIsAwayRequestsAreAnsweredAtOnce(t *testing.T) {
 	})
 }
 
-func TestBytesThatWaitAreBounded(t *testing.T) {
+func TestMemoryThatWaitsIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, func(c *Config) { c.Limits = Limits{MaxWaiting: 6 << 20, QueueTimeout: time.Minute} })
+		const most = 40 << 20
+		r := newRig(t, func(c *Config) { c.Limits = Limits{MaxWaiting: most, QueueTimeout: time.Minute} })
 		release := make(chan struct{})
 		r.queue.send = func(context.Context, []queue.Message) error { <-release; return nil }
-		body := `{"batch":[` + track("1") + `]` + strings.Repeat(" ", 400_000) + `}`
+		events := strings.TrimSuffix(strings.Repeat(`{"type":"track","userId":"u","event":"e","properties":{"x":"`+strings.Repeat("x", 20_000)+`"}},`, 20), ",")
+		body := `{"batch":[` + events + `]}`
 		statuses := make([]int, 40)
 		var requests sync.WaitGroup
 		for i := range statuses {
 			requests.Go(func() { statuses[i], _ = r.post("/v1/batch", body) })
 			synctest.Wait()
-			if n := r.waiting.Load(); n > 6<<20 {
+			if n := r.waiting.Load(); n > most {
 				t.Errorf("%d bytes wait", n)
 			}
 		}
@@ -80,7 +80,10 @@ func TestBytesThatWaitAreBounded(t *testing.T) {
 				shed++
 			}
 		}
-		want(t, "shed", shed, 40-15)
+		// Each holds the body, the spliced copy, and twice that for the call.
+		if taken := len(statuses) - shed; taken < most/(6*len(body)) || taken > most/(4*len(body)) {
+			t.Errorf("%d requests of %d bytes wait", taken, len(body))
+		}
 		close(release)
 		requests.Wait()
 		status, _ := r.post("/v1/batch", body)
@@ -213,6 +216,7 @@ func TestAQuotaAdmitsByDebt(t *testing.T) {
 		{200 * time.Millisecond, 10_000, 0, true},
 		{0, 1, MaxRetryAfter, false},
 		{-time.Hour, 1, MaxRetryAfter, false}, // a clock that goes back
+		{time.Hour, 1, MaxRetryAfter, false},  // and forth earns nothing
 	} {
 		now = now.Add(c.after)
 		wait, ok := b.take(c.n, 10, 100, now)
@@ -340,4 +344,89 @@ func TestOverSocketsManyClientsAreServedAtOnce(t *testing.T) {
 		seen[e] = true
 	}
 	want(t, "events", len(seen), 200)
+}
+
+func TestWhoOnlyAnnouncesABodyTakesNobodysPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(c *Config) { c.Limits.MaxInFlight = 3 })
+		bodies, writers := make([]io.Reader, 100), make([]*io.PipeWriter, 100)
+		var slow sync.WaitGroup
+		for i := range bodies {
+			bodies[i], writers[i] = io.Pipe()
+			slow.Go(func() {
+				request := httptest.NewRequest("POST", "/v1/b", bodies[i])
+				request.ContentLength = 60_000
+				w := httptest.NewRecorder()
+				r.ServeHTTP(w, request)
+				want(t, "status of one whose body came after the end", w.Code, 429)
+			})
+			if _, err := writers[i].Write([]byte("{")); err != nil {
+				t.Error(err)
+			}
+		}
+		synctest.Wait()
+		if n := r.waiting.Load(); n > 100*2*firstRead {
+			t.Errorf("they hold %d bytes", n)
+		}
+		status, _ := r.post("/v1/track", track("1"))
+		want(t, "status of one with a body", status, 200)
+		if err := r.Close(); err != nil { // does not wait for them
+			t.Error(err)
+		}
+		for _, w := range writers {
+			w.Close()
+		}
+		slow.Wait()
+	})
+}
+
+func TestAPanicIsLoggedWithoutWhatItQuotes(t *testing.T) {
+	r := newRig(t, nil)
+	r.queue.send = func(context.Context, []queue.Message) error { panic(marker) }
+	status, _ := r.post("/v1/track", track("1"))
+	want(t, "status", status, 500)
+	r.queue.send = func(_ context.Context, m []queue.Message) error { _ = m[len(m)]; return nil }
+	status, _ = r.post("/v1/track", track("1"))
+	want(t, "status", status, 500)
+	for _, text := range []string{"type=string", "index out of range", "overload_test.go"} {
+		if !strings.Contains(r.log.String(), text) {
+			t.Errorf("%q is not in the log: %s", text, r.log.String())
+		}
+	}
+}
+
+func TestASlowBodyDoesNotEarnItsKeyAQuotaTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(c *Config) { c.Keys = keySet(t, map[string]Key{keyA: {Name: "a", Quota: 1, Burst: 1}}) })
+		const n = 20
+		var slow sync.WaitGroup
+		writers := make([]*io.PipeWriter, n)
+		accepted := 0
+		for i := range writers {
+			body, w := io.Pipe()
+			writers[i] = w
+			slow.Go(func() {
+				request := httptest.NewRequest("POST", "/v1/track", body)
+				request.Header.Set("Authorization", "Bearer "+keyA)
+				answer := httptest.NewRecorder()
+				r.ServeHTTP(answer, request)
+				if answer.Code == 200 {
+					accepted++
+				}
+			})
+		}
+		synctest.Wait()
+		time.Sleep(20 * time.Second)
+		for _, w := range writers { // between them, requests whose header comes now
+			status, _ := r.post("/v1/track", track("now"))
+			if status == 200 {
+				accepted++
+			}
+			io.WriteString(w, track("slow"))
+			w.Close()
+			synctest.Wait()
+		}
+		slow.Wait()
+		want(t, "accepted at once", accepted, 1)
+	})
 }

@@ -20,10 +20,11 @@ type bucket struct {
 func (b *bucket) take(n int, rate, burst float64, now time.Time) (wait time.Duration, ok bool) {
 	if b.at.IsZero() {
 		b.tokens = burst
-	} else if elapsed := now.Sub(b.at); elapsed > 0 {
+		b.at = now
+	} else if elapsed := now.Sub(b.at); elapsed > 0 { // time that went by once must not count twice
 		b.tokens = min(burst, b.tokens+rate*elapsed.Seconds())
+		b.at = now
 	}
-	b.at = now
 	if b.tokens <= 0 {
 		seconds := -b.tokens/rate + 1/rate // until there is one
 		return time.Duration(min(seconds, MaxRetryAfter.Seconds()) * float64(time.Second)), false
@@ -40,7 +41,7 @@ type quotas struct {
 	buckets map[string]*bucket
 }
 
-func (q *quotas) take(key *Key, n int, now time.Time) (wait time.Duration, ok bool) {
+func (q *quotas) take(key *Key, n int) (wait time.Duration, ok bool) {
 	if key.Quota <= 0 {
 		return 0, true
 	}
@@ -58,7 +59,7 @@ func (q *quotas) take(key *Key, n int, now time.Time) (wait time.Duration, ok bo
 	if burst == 0 {
 		burst = max(1, burstSeconds*key.Quota)
 	}
-	return b.take(n, key.Quota, burst, now)
+	return b.take(n, key.Quota, burst, time.Now())
 }
 
 // refund gives back what take withdrew for a request that was not accepted after all.

@@ -2,7 +2,9 @@ package ingest
 
 import (
 	"bytes"
+	"sync"
 	"time"
+	"unsafe"
 
 	"github.com/klauspost/compress/gzip"
 
@@ -14,8 +16,14 @@ const (
 	// maxEvents is how many events a request may have. Segment takes 2,500 and drops the whole batch above that without a word; we
 	// can make two of it. There must be some bound, because half a megabyte can be 250,000 events, and each costs memory.
 	maxEvents = 2 * segment.MaxBatchEvents
-	// eventCost is what an event takes besides its bytes: where its fields are, and what is put in.
-	eventCost = 400
+	// eventCost is what an event takes besides its bytes: where its fields are, where it stands, its places in a load and among the bad.
+	eventCost = int(unsafe.Sizeof(segment.Received{}) + unsafe.Sizeof(piece{}) + unsafe.Sizeof([]byte{}) + unsafe.Sizeof(0))
+	// insertCost is the most that is put into an event besides the User-Agent: type, messageId, timestamp and an address.
+	insertCost = 256
+	// gzipCost is what decompressing takes: deflate's window and tables.
+	gzipCost = 64 << 10
+	// sendCost is how many bytes a byte that is sent takes on the way, in a message and in a call, if it can't be compressed.
+	sendCost = 2
 	// maxUserAgent is how much of a User-Agent is put into events. Browsers' have up to 400 bytes.
 	maxUserAgent = 512
 )
@@ -36,31 +44,87 @@ type request struct {
 	summary Summary
 }
 
+// size is how many bytes of memory the request holds.
+func (q *request) size() int {
+	n := cap(q.raw) + cap(q.unpacked) + cap(q.spliced) + cap(q.content.events)*int(unsafe.Sizeof(segment.Received{})) +
+		cap(q.pieces)*int(unsafe.Sizeof(piece{})) + (cap(q.loads[0].events)+cap(q.loads[1].events))*int(unsafe.Sizeof([]byte{})) + cap(q.bad)*int(unsafe.Sizeof(0))
+	if q.gzip != nil {
+		n += gzipCost
+	}
+	return n
+}
+
+// largest is what a request with a body of so many bytes may need at most. Buffers that are read into are doubled when they are
+// full; the others grow by a quarter, once they are large (package append).
+func largest(body int) int {
+	spliced := body + maxEvents*(insertCost+2*maxUserAgent) // escaped
+	return 2*2*body + gzipCost + (maxEvents*eventCost+spliced)*3/2 + sendCost*spliced
+}
+
 // piece is where an event stands in request.spliced.
 type piece struct{ from, to int }
 
 // reset forgets a request, and gives buffers back to the collector that a large one has made larger than most need.
 func (q *request) reset() {
-	const keep = 64 << 10
-	drop := func(buf []byte) []byte {
-		if cap(buf) > 4*keep {
-			return nil
-		}
-		return buf[:0]
-	}
-	events := q.content.events
-	for i := range events {
-		events[i].Reset()
-	}
-	if cap(events) > segment.MaxBatchEvents {
-		events = nil
-	}
+	const keepBytes, keepEvents = 256 << 10, 512
 	*q = request{
-		raw: drop(q.raw), unpacked: drop(q.unpacked), gzip: q.gzip, spliced: drop(q.spliced), pieces: q.pieces[:0], bad: q.bad[:0],
-		content: content{scanner: q.content.scanner, events: events[:0]},
-		loads:   [2]load{{events: q.loads[0].events[:0]}, {events: q.loads[1].events[:0]}},
+		raw: emptied(q.raw, keepBytes), unpacked: emptied(q.unpacked, keepBytes), spliced: emptied(q.spliced, keepBytes), gzip: q.gzip,
+		pieces: emptied(q.pieces, keepEvents), bad: emptied(q.bad, keepEvents),
+		content: content{events: forgotten(q.content.events, keepEvents)},
+		loads:   [2]load{{events: forgotten(q.loads[0].events, keepEvents)}, {events: forgotten(q.loads[1].events, keepEvents)}},
 	}
 }
+
+// emptied is a slice to be used again, nil when it is larger than what is worth keeping.
+func emptied[T any](s []T, keep int) []T {
+	if cap(s) > keep {
+		return nil
+	}
+	return s[:0]
+}
+
+// forgotten is emptied for elements that keep other memory alive.
+func forgotten[T any](s []T, keep int) []T {
+	clear(s)
+	return emptied(s, keep)
+}
+
+// spares are the buffers of answered requests, for those to come. A sync.Pool would keep as many as there ever were at a time, and
+// who sends many large requests once would have filled the memory. It may be used by several goroutines at the same time.
+type spares struct {
+	mu    sync.Mutex
+	free  []*request
+	bytes int
+}
+
+// maxSpare bounds spares, in bytes: those of 30 batches of 100 KB, or of a thousand single events.
+const maxSpare = 8 << 20
+
+func (s *spares) get() *request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := len(s.free) - 1
+	if last < 0 {
+		return new(request)
+	}
+	q := s.free[last]
+	s.free[last] = nil
+	s.free = s.free[:last]
+	s.bytes -= spareCost(q)
+	return q
+}
+
+func (s *spares) put(q *request) {
+	cost := spareCost(q)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.bytes+cost <= maxSpare {
+		s.free = append(s.free, q)
+		s.bytes += cost
+	}
+}
+
+func spareCost(q *request) int { return q.size() + int(unsafe.Sizeof(request{})) }
 
 // content is what a body says. All slices are of the body.
 type content struct {
@@ -99,13 +163,9 @@ func (c *content) parse(body []byte, rt route) *fault {
 	return nil
 }
 
-// next is room for another event. It grows in place, because each event keeps memory of its own.
+// next is room for another event.
 func (c *content) next() *segment.Received {
-	if len(c.events) < cap(c.events) {
-		c.events = c.events[:len(c.events)+1]
-	} else {
-		c.events = append(c.events, segment.Received{})
-	}
+	c.events = append(c.events, segment.Received{})
 	return &c.events[len(c.events)-1]
 }
 
@@ -122,6 +182,7 @@ func (c *content) batch(body []byte) *fault {
 		}
 		switch string(key) {
 		case "batch":
+			clear(c.events) // what stands behind the end would outlive the request
 			c.events = c.events[:0]
 			if isBatch = s.Peek() == '['; !isBatch {
 				s.Value()

@@ -3,8 +3,10 @@ package ingest
 import (
 	"context"
 	"encoding/base64"
+	"fmt"
 	"net/http"
 	"net/url"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -70,6 +72,7 @@ func (h *Handler) settings(w http.ResponseWriter, r *http.Request, rt route, sta
 	}
 	scheme, host := h.publicURL(r)
 	w.Header().Set("Cache-Control", "private, max-age=300")
+	w.Header()["Vary"] = vary // also when no origin was named: the next one to be given this answer may have one
 	h.c.Report(Summary{Status: http.StatusOK, Latency: time.Since(start)})
 	writeJSON(w, http.StatusOK, appendSettings(nil, rt.key, scheme, host))
 	return true
@@ -136,7 +139,7 @@ func pixelData(q *request, query string, limit int) ([]byte, *fault) {
 // take brings the events of a request into the queue. The fault is nil exactly when the queue has every event that is good, and
 // the dead letters every other one.
 func (h *Handler) take(r *http.Request, rt route, start time.Time, body func(*request) ([]byte, *fault)) (s Summary, f *fault) {
-	if f = h.enter(); f == nil {
+	if f = h.full(); f == nil {
 		s, f = h.work(r, rt, start, body)
 	}
 	s.Latency, s.Status = time.Since(start), http.StatusOK
@@ -147,31 +150,39 @@ func (h *Handler) take(r *http.Request, rt route, start time.Time, body func(*re
 }
 
 func (h *Handler) work(r *http.Request, rt route, start time.Time, body func(*request) ([]byte, *fault)) (s Summary, f *fault) {
-	q, ok := h.requests.Get().(*request)
-	if !ok {
-		q = new(request)
-	}
+	q := h.spares.get()
+	entered := false
 	defer func() {
 		p := recover()
 		h.waiting.Add(int64(-q.reserved))
-		h.leave()
+		if entered {
+			h.leave()
+		}
 		if p != nil {
 			// A mistake of ours with one request is no reason to end the others'. Its buffers are not used again.
-			h.c.Logger.Error("a request could not be handled", "panic", p, "stack", string(debug.Stack()))
+			h.complain(p)
 			s, f = Summary{}, faultInternal
 			return
 		}
 		s = q.summary
 		q.reset()
-		h.requests.Put(q)
+		h.spares.put(q)
 	}()
 	if h.commit.gate.shut(start) {
 		return s, faultQueue
+	}
+	if !h.hold(q, 0) {
+		return s, faultBusy
 	}
 	text, f := body(q)
 	if f != nil {
 		return s, f
 	}
+	// Not before: who announces a body and does not send it must not have the place of one who does.
+	if f = h.enter(); f != nil {
+		return s, f
+	}
+	entered = true
 	if f = q.content.parse(text, rt); f != nil {
 		return s, f
 	}
@@ -190,14 +201,17 @@ func (h *Handler) work(r *http.Request, rt route, start time.Time, body func(*re
 	if agent := r.Header["User-Agent"]; len(agent) > 0 {
 		q.stamp.UserAgent = agent[0][:min(len(agent[0]), maxUserAgent)]
 	}
-	n := len(q.content.events)
-	if !h.reserve(q, n*(eventCost+len(q.stamp.UserAgent))) {
+	if !h.hold(q, len(text)) { // spliced, it is at least as large
 		return s, faultBusy
 	}
 	if f = q.sort(); f != nil {
 		return s, f
 	}
-	wait, ok := h.quotas.take(&key, n, start)
+	if !h.hold(q, sendCost*len(q.spliced)) {
+		return s, faultBusy
+	}
+	n := len(q.content.events)
+	wait, ok := h.quotas.take(&key, n)
 	if !ok {
 		return s, quotaFault(wait)
 	}
@@ -221,6 +235,15 @@ func (h *Handler) send(ctx context.Context, q *request) *fault {
 	if h.commit.submit(ctx, q.filled()) != nil {
 		return faultQueue
 	}
-	q.summary.Accepted = len(q.content.events) - len(q.bad)
+	q.summary.Accepted, q.summary.Rejected = len(q.content.events)-len(q.bad), q.rejected()
 	return nil
+}
+
+// complain logs a panic: its type and its place, for its value may quote an event. What the runtime says does not.
+func (h *Handler) complain(p any) {
+	what := ""
+	if err, ok := p.(runtime.Error); ok {
+		what = err.Error()
+	}
+	h.c.Logger.Error("a request could not be handled", "type", fmt.Sprintf("%T", p), "error", what, "stack", string(debug.Stack()))
 }

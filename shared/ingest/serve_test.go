@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"context"
@@ -8,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -136,6 +138,8 @@ func TestTheWriteKeyIsFoundWhereverSDKsPutIt(t *testing.T) {
 		"basic with a password":        {"/v1/batch", "basic " + encode([]byte(keyA+":x")), body},
 		"basic without the colon":      {"/v1/batch", "Basic " + encode([]byte(keyA)), body},
 		"basic without padding":        {"/v1/batch", "Basic " + strings.TrimRight(encode([]byte(keyA+":")), "="), body},
+		"basic for URLs":               {"/v1/batch", "Basic " + base64.URLEncoding.EncodeToString([]byte(keyA+":???>>>")), body},
+		"basic with a long password":   {"/v1/batch", "Basic " + encode([]byte(keyA+":"+strings.Repeat("p", 500))), body},
 		"bearer":                       {"/v1/batch", "Bearer " + keyA, body},
 		"batch":                        {"/v1/batch", "", `{"batch":[` + track("1") + `],"writeKey":"` + keyA + `"}`},
 		"batch, duplicate":             {"/v1/batch", "", `{"writeKey":"` + keyB + `","batch":[` + track("1") + `],"writeKey":"` + keyA + `"}`},
@@ -353,4 +357,54 @@ func TestMetricsOfSDKsAreTakenAndDropped(t *testing.T) {
 		want(t, "status", status, 200)
 	}
 	want(t, "calls", r.queue.calls, 0)
+}
+
+func TestTheLongestKeyIsTakenWithAnyPassword(t *testing.T) {
+	for length := range maxKey + 4 {
+		for _, password := range []string{"", ":", ":p", ":" + strings.Repeat("p", 1000)} {
+			key := strings.Repeat("k", length)
+			got, _, ok := headerKey("Basic " + base64.StdEncoding.EncodeToString([]byte(key+password)))
+			if fits := length > 0 && length <= maxKey; ok != fits || ok && got != key {
+				t.Errorf("a key of %d and a password of %d: %q, %v", length, len(password), got, ok)
+			}
+		}
+	}
+}
+
+func TestTheSettingsVaryByOriginAlsoWhenNoneIsNamed(t *testing.T) {
+	r := newRig(t, nil)
+	want(t, "vary", r.do("GET", "/v1/projects/k/settings", "").Header().Get("Vary"), "Origin")
+}
+
+func TestABodyWhoseChunksAreMalformedNeedNotComeAgain(t *testing.T) {
+	r := newRig(t, nil)
+	server := httptest.NewServer(r)
+	defer server.Close()
+	for body, status := range map[string]int{
+		"3\r\n{}\n\r\n0\r\n\r\n": 400, // whole, but no batch
+		"zz\r\n{}":               400,
+		"2\r\n{}xx2\r\n":         400,
+		"5\r\n{}":                429, // cut short
+		"":                       429,
+	} {
+		conn, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(conn, "POST /v1/b HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"+body); err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(answer.Body)
+		if code := map[bool]string{true: "body_incomplete", false: "malformed_body"}[status == 429]; err != nil || answer.StatusCode != status || !strings.Contains(body, "{}\n") && !bytes.Contains(text, []byte(code)) {
+			t.Errorf("%q: %d %s, %v", body, answer.StatusCode, text, err)
+		}
+		conn.Close()
+	}
 }

@@ -51,16 +51,22 @@ func headerKey(auth string) (key string, bearer, ok bool) {
 	case strings.EqualFold(scheme, "Bearer"):
 		key, bearer = rest, true
 	case strings.EqualFold(scheme, "Basic"):
-		var buf [192]byte // the longest key, its colon, and some password
-		text := strings.TrimRight(rest, "=")
-		if base64.RawStdEncoding.DecodedLen(len(text)) > len(buf) {
-			return "", false, false
+		// No more than a key can be of: a password is nothing to us, and may be long. Some clients use the alphabet for URLs.
+		var text [(maxKey/3 + 1) * 4]byte
+		size := copy(text[:], strings.TrimRight(rest, "="))
+		for i, c := range text[:size] {
+			switch c {
+			case '-':
+				text[i] = '+'
+			case '_':
+				text[i] = '/'
+			}
 		}
-		n, err := base64.RawStdEncoding.Decode(buf[:], []byte(text))
+		n, err := base64.RawStdEncoding.Decode(text[:], text[:size])
 		if err != nil {
 			return "", false, false
 		}
-		name, _, _ := bytes.Cut(buf[:n], []byte(":"))
+		name, _, _ := bytes.Cut(text[:n], []byte(":"))
 		key = string(name)
 	}
 	return key, bearer, wellFormed(key)

@@ -6,17 +6,25 @@ import (
 	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
-// Received is an event as an SDK sent it: what [ScanEvent] finds, and where the fields stand that change at the door. It may be
-// used again for the next event, which keeps its memory. The zero value is ready.
+// Received is an event as an SDK sent it: what [ScanEvent] finds, and where the fields stand that change at the door. It is of
+// one size, whatever the event has, so that who holds many knows what they take. The zero value is ready.
 type Received struct {
 	Event
 	WriteKey []byte // the value of the event's own writeKey, JSON; nil: none
 	Direct   bool   // context.direct is true: a client sent it, be the path a server's
 
-	places  []place // the fields that may change, in the order in which they stand
-	last    [numFields]int32
+	places  [maxPlaces]place // the fields that may change, in the order in which they stand
+	n       int8             // how many there are
+	last    [numFields]int8
 	context contextPlaces
 }
+
+// maxPlaces is one for each field and some for duplicates of those that go. Of the others the last one is enough.
+const maxPlaces = int(numFields) + 6
+
+// TooManyDuplicates is the problem of an event that repeats sentAt or writeKey more often than there is room for. Only who wants to
+// see what happens sends that.
+var TooManyDuplicates = &Problem{"too_many_duplicates", "the event has its sentAt or its writeKey many times"}
 
 // door is a field that may change at the door.
 type door uint8
@@ -44,13 +52,14 @@ const none = -1
 // ScanReceived reads the value at which s stands as one event, as [ScanEvent] does. kind is the type that an event without one
 // has, by the path it came to; it is empty where there is none.
 func ScanReceived(s *rawjson.Scanner, document []byte, kind string, e *Received) error {
-	*e = Received{places: e.places[:0], last: [numFields]int32{none, none, none, none, none, none}}
+	*e = Received{last: [numFields]int8{none, none, none, none, none, none}}
 	s.TakeFlaws()
 	if s.Peek() != '{' {
 		e.Raw, e.Problem = s.Value(), NotAnObject
 		return s.Err()
 	}
 	var f fields
+	roomy := true
 	start := s.Offset()
 	outer := s.Depth()
 	s.Enter('{')
@@ -79,8 +88,7 @@ func ScanReceived(s *rawjson.Scanner, document []byte, kind string, e *Received)
 			f.set(key, value)
 			continue
 		}
-		e.last[d] = int32(len(e.places))
-		e.places = append(e.places, place{d, uint32(before - start), uint32(s.Offset() - len(value) - start), uint32(s.Offset() - start)})
+		roomy = e.add(place{d, uint32(before - start), uint32(s.Offset() - len(value) - start), uint32(s.Offset() - start)}) && roomy
 	}
 	if s.Err() != nil {
 		return s.Err()
@@ -89,7 +97,9 @@ func ScanReceived(s *rawjson.Scanner, document []byte, kind string, e *Received)
 	if rawjson.IsNull(f.kind) && kind != "" {
 		f.kind = kindValue(kind)
 	}
-	e.Problem = judge(e.Raw, s.TakeFlaws(), outer, &f)
+	if e.Problem = judge(e.Raw, s.TakeFlaws(), outer, &f); e.Problem == nil && !roomy {
+		e.Problem = TooManyDuplicates
+	}
 	e.id, e.timestamp = e.span(fieldMessageID), e.span(fieldTimestamp)
 	if c := e.field(fieldContext); rawjson.IsObject(c) {
 		// Hardly an event has it, and what a name without escapes is not in needs no second look.
@@ -120,8 +130,27 @@ func kindValue(kind string) []byte {
 	return nil
 }
 
-// Reset forgets the event and keeps the memory for the next one.
-func (e *Received) Reset() { *e = Received{places: e.places[:0]} }
+// add notes where a field stands; false when there is no room. Of a field that may stay, an earlier duplicate is forgotten: the last
+// one counts.
+func (e *Received) add(p place) (ok bool) {
+	if earlier := e.last[p.door]; earlier != none && p.door != fieldSentAt && p.door != fieldWriteKey {
+		copy(e.places[earlier:], e.places[earlier+1:e.n])
+		e.n--
+		for d := range e.last {
+			if e.last[d] > earlier {
+				e.last[d]--
+			}
+		}
+		e.last[p.door] = none
+	}
+	if int(e.n) == maxPlaces {
+		return false
+	}
+	e.last[p.door] = e.n
+	e.places[e.n] = p
+	e.n++
+	return true
+}
 
 // field is the last value of a field, nil when there is none.
 func (e *Received) field(d door) []byte {

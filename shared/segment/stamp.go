@@ -63,14 +63,14 @@ func (e *Received) AppendStamped(dst []byte, st *Stamp) []byte {
 		}
 	}
 	dropKey := rawjson.IsString(e.WriteKey) && string(rawjson.Unquote(nil, e.WriteKey)) == st.WriteKey
-	for i := range e.places {
+	for i := range e.n {
 		p := &e.places[i]
 		if p.door == fieldSentAt || p.door == fieldWriteKey && dropKey {
 			c.to(p.field)
 			c.from = p.to
 			continue
 		}
-		if int32(i) != e.last[p.door] {
+		if i != e.last[p.door] { // an earlier writeKey, which stays
 			continue
 		}
 		value := e.Raw[p.from:p.to]

@@ -31,6 +31,21 @@ import (
 // errDocument is what to write. The decoder's own errors may quote the document, and with it a key.
 var errDocument = errors.New(`it is no set of write keys: write {"writeKeys":[{"name":"…","writeKey":"…"}]}, in which each may have "enabled" (true or false), "quota" and "burst" (numbers) besides`)
 
+// mistake says where a decoder's error is.
+func mistake(err error) string {
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &syntax):
+		return fmt.Sprintf("it is no JSON from byte %d on", syntax.Offset)
+	case errors.As(err, &kind):
+		return fmt.Sprintf("the value that ends at byte %d is not of that kind", kind.Offset)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "it ends too early"
+	}
+	return "it has a field of another name"
+}
+
 type document struct {
 	WriteKeys []entry `json:"writeKeys"`
 }
@@ -51,7 +66,7 @@ func Parse(data []byte) (map[string]ingest.Key, error) {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&d); err != nil {
-		return nil, fmt.Errorf("%w (the mistake is before byte %d)", errDocument, decoder.InputOffset()+1)
+		return nil, fmt.Errorf("%w (%s)", errDocument, mistake(err))
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%w (there is more behind its end, at byte %d)", errDocument, decoder.InputOffset())

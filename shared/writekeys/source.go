@@ -17,22 +17,62 @@ const MaxBytes = 1 << 20
 // A Source reads the document as it is now. It must return when its context ends.
 type Source func(context.Context) ([]byte, error)
 
-// File is a file, opened anew each time, so that it may be replaced by renaming as Kubernetes does.
+// File is a regular file, opened anew each time, so that it may be replaced by renaming as Kubernetes does.
 func File(path string) Source {
-	return func(context.Context) ([]byte, error) {
-		f, err := os.Open(path)
+	return unhurried(func() ([]byte, error) {
+		data, err := readFile(path)
 		if err != nil {
 			return nil, fmt.Errorf("read the set of write keys: %w", err)
-		}
-		defer f.Close()
-		data, err := io.ReadAll(io.LimitReader(f, MaxBytes+1))
-		if err != nil {
-			return nil, fmt.Errorf("read the set of write keys: %w", err)
-		}
-		if len(data) > MaxBytes {
-			return nil, fmt.Errorf("read the set of write keys: %s is larger than %d bytes", path, MaxBytes)
 		}
 		return data, nil
+	})
+}
+
+func readFile(path string) ([]byte, error) {
+	// A pipe would be waited for, and be empty the next time.
+	if info, err := os.Stat(path); err != nil {
+		return nil, err
+	} else if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no regular file: write the document into one", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, MaxBytes+1))
+	if err == nil && len(data) > MaxBytes {
+		err = fmt.Errorf("%s is larger than %d bytes", path, MaxBytes)
+	}
+	return data, err
+}
+
+// unhurried makes a Source of a reading that can't be given up, as of a file system that hangs. While one is under way no other
+// begins, so that they do not pile up.
+func unhurried(read func() ([]byte, error)) Source {
+	type outcome struct {
+		data []byte
+		err  error
+	}
+	busy := make(chan struct{}, 1)
+	return func(ctx context.Context) ([]byte, error) {
+		select {
+		case busy <- struct{}{}:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("read the set of write keys: the reading before this one still hangs: %w", ctx.Err())
+		}
+		done := make(chan outcome, 1)
+		go func() {
+			defer func() { <-busy }()
+			data, err := read()
+			done <- outcome{data, err}
+		}()
+		select {
+		case o := <-done:
+			return o.data, o.err
+		case <-ctx.Done():
+			return nil, fmt.Errorf("read the set of write keys: %w", ctx.Err())
+		}
 	}
 }
 

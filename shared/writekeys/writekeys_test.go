@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -243,4 +245,65 @@ func TestAParameterIsReadDecrypted(t *testing.T) {
 	if _, err := Parameter(parameters{name: "/empty"}, "/empty")(t.Context()); err == nil {
 		t.Error("a parameter without a value was read")
 	}
+}
+
+func TestAMistakeIsNamedByItsPlace(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"writeKeys":[{"name":"a",}]}`:                              "from byte 27 on",
+		`{"writeKeys":[{"name":"a","enabled":"x"}]}`:                 "ends at byte 39 ",
+		`{"writeKeys":[{"name":"a","writeKey":"secret","no":true}]}`: "another name",
+		`{"writeKeys":[`: "too early",
+	} {
+		if _, err := Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+}
+
+func TestABurstWithoutAQuotaIsRefused(t *testing.T) {
+	keys, err := Parse([]byte(`{"writeKeys":[{"name":"a","writeKey":"secret","burst":5}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ingest.NewKeys(keys); err == nil || !strings.Contains(err.Error(), `"a" has a burst and no quota`) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestAFileThatIsNoneIsRefusedAtOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Skip(err)
+	}
+	if _, err := File(path)(t.Context()); err == nil || !strings.Contains(err.Error(), "no regular file") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestAFileSystemThatHangsDoesNotHoldUpTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		var readings atomic.Int32
+		source := unhurried(func() ([]byte, error) {
+			readings.Add(1)
+			<-release
+			return []byte(sample), nil
+		})
+		start := time.Now()
+		s := Load(t.Context(), source, slog.New(slog.DiscardHandler))
+		if took := time.Since(start); took != readTimeout {
+			t.Errorf("it took %v", took)
+		}
+		for range 5 {
+			s.reload(t.Context())
+		}
+		if n := readings.Load(); n != 1 {
+			t.Errorf("%d readings hang", n)
+		}
+		close(release)
+		synctest.Wait()
+		if s.reload(t.Context()); !knows(s, "secret-web") {
+			t.Error("the set is not in force")
+		}
+	})
 }
