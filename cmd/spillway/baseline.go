@@ -18,7 +18,7 @@ import (
 const (
 	workers     = 100 // of the job queue, after it was repaired
 	readyEvents = 250 // in a ready-made batch
-	readyFlows  = 40  // ready-made batches under way: as many as ten functions with four
+	readyFlows  = 80  // ready-made batches under way: as many as ten functions with eight
 )
 
 // analyticsJobs sends each event as a job of the failed design did after its repair: a client of analytics-go for each, closed

@@ -25,7 +25,7 @@ import (
 
 const (
 	// DefaultFlushes is how many batches of one invocation are sent at the same time: each takes about 1 MB while it is under way.
-	DefaultFlushes = 4
+	DefaultFlushes = 8
 	// MaxAge is how long delivery of a message is tried. SQS keeps it for 14 days: the rest is for a person to act in.
 	MaxAge = 10 * 24 * time.Hour
 	// MaxCulprits is how many events of one batch Segment may refuse before the fault is taken to be ours and not theirs.

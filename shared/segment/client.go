@@ -38,7 +38,7 @@ type Config struct {
 	Gzip bool
 	// AttemptTimeout bounds one Flush, inside of its context's deadline. DefaultAttemptTimeout when 0.
 	AttemptTimeout time.Duration
-	// Transport sends the requests; one with connections for 64 batches at a time when nil.
+	// Transport sends the requests; one with connections for 128 batches at a time when nil.
 	Transport http.RoundTripper
 }
 
@@ -78,7 +78,7 @@ func NewClient(c Config) (*Client, error) {
 			Proxy:                 http.ProxyFromEnvironment,
 			DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 			ForceAttemptHTTP2:     true,
-			MaxIdleConnsPerHost:   64,
+			MaxIdleConnsPerHost:   128,
 			IdleConnTimeout:       50 * time.Second, // below the 60 s after which load balancers close
 			TLSHandshakeTimeout:   5 * time.Second,
 			ExpectContinueTimeout: time.Second,
