@@ -14,8 +14,8 @@ import (
 
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/topology"
-	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/envelope"
+	"github.com/spillwayhq/spillway/shared/letter"
 )
 
 func sample(t *testing.T, name string) string {
@@ -77,7 +77,7 @@ func letters(t *testing.T, p *local.Pipeline) map[string][]types.Message {
 			return found
 		}
 		for _, m := range out.Messages {
-			reason := aws.ToString(m.MessageAttributes[deliver.AttrReason].StringValue)
+			reason := aws.ToString(m.MessageAttributes[letter.AttrReason].StringValue)
 			found[reason] = append(found[reason], m)
 		}
 	}
@@ -172,7 +172,7 @@ func TestBadInputBecomesDeadLettersAndCostsNobodyElseAnything(t *testing.T) {
 			t.Errorf("%d dead letters say %s, want %d", len(found[reason]), reason, want)
 		}
 		for _, m := range found[reason] {
-			if detail := aws.ToString(m.MessageAttributes[deliver.AttrDetail].StringValue); len(detail) < 10 {
+			if detail := aws.ToString(m.MessageAttributes[letter.AttrDetail].StringValue); len(detail) < 10 {
 				t.Errorf("a person can't understand the detail %q of %.50q", detail, aws.ToString(m.Body))
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spillwayhq/spillway/shared/envelope"
+	"github.com/spillwayhq/spillway/shared/letter"
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
@@ -74,8 +75,8 @@ func TestBadInputBecomesDeadLettersAndGoodInputIsDelivered(t *testing.T) {
 			want(t, "dead letters", r.last.DeadLettered, dead)
 			want(t, "letters", len(r.queue.letters), len(dead))
 			for _, l := range r.queue.letters {
-				want(t, "reason", attr(l, AttrReason), c.reason)
-				if d := attr(l, AttrDetail); !strings.Contains(d, c.detail) {
+				want(t, "reason", attr(l, letter.AttrReason), c.reason)
+				if d := attr(l, letter.AttrDetail); !strings.Contains(d, c.detail) {
 					t.Errorf("the detail %q does not say %q", d, c.detail)
 				}
 				if c.delivered > 0 {
@@ -110,7 +111,7 @@ func TestManyWrongEventsOfAMessageShareALetterForEachReason(t *testing.T) {
 		for i, e := range got {
 			want(t, "event", e, events[2*i+n])
 		}
-		want(t, "id", attr(l, AttrLetterID), "m/"+strconv.Itoa(n))
+		want(t, "id", attr(l, letter.AttrID), "m/"+strconv.Itoa(n))
 	}
 }
 
@@ -127,11 +128,11 @@ func TestAPanicWhileReadingAMessageIsThatMessagesDeadLetter(t *testing.T) {
 	stay := r.invoke(t.Context(), in{id: "plain", body: body(keyA, track("b", 300))}, in{id: "packed", body: text, sent: time.Now()}, in{id: "plain-2", body: body(keyA, track("c", 300))})
 	want(t, "stay", stay, []string{})
 	want(t, "delivered", r.last.Delivered, 2)
-	want(t, "dead letters", r.last.DeadLettered, map[string]int{ReasonPanic: 1})
+	want(t, "dead letters", r.last.DeadLettered, map[string]int{letter.ReasonPanic: 1})
 	l := r.queue.letters[0]
 	want(t, "body", l.Body, text)
-	want(t, "id", attr(l, AttrLetterID), "packed")
-	if d := attr(l, AttrDetail); !strings.Contains(d, "nil pointer") || !strings.Contains(d, "goroutine") {
+	want(t, "id", attr(l, letter.AttrID), "packed")
+	if d := attr(l, letter.AttrDetail); !strings.Contains(d, "nil pointer") || !strings.Contains(d, "goroutine") {
 		t.Errorf("the detail %q does not say where it panicked", d)
 	}
 	broken = false

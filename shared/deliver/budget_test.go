@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/spillwayhq/spillway/shared/letter"
 	"github.com/spillwayhq/spillway/shared/queue"
 	"github.com/spillwayhq/spillway/shared/segment"
 )
@@ -105,10 +106,10 @@ func TestAMessageExpiresAfterTenDaysWithTheLastError(t *testing.T) {
 		if taken := r.segment.delivered(); len(taken)+len(dead) != 600 || slices.Contains(taken, dead[0]) {
 			t.Errorf("%d events delivered and %d dead letters make not 600", len(taken), len(dead))
 		}
-		want(t, "id", attr(l, AttrLetterID), "old/expired")
-		want(t, "receives", attr(l, AttrReceives), "900")
-		want(t, "first seen", attr(l, AttrFirstSeen), old.UTC().Format(segment.TimeFormat))
-		if d := attr(l, AttrDetail); !strings.Contains(d, "503") || !strings.Contains(d, marker) {
+		want(t, "id", attr(l, letter.AttrID), "old/expired")
+		want(t, "receives", attr(l, letter.AttrReceives), "900")
+		want(t, "first seen", attr(l, letter.AttrFirstSeen), old.UTC().Format(segment.TimeFormat))
+		if d := attr(l, letter.AttrDetail); !strings.Contains(d, "503") || !strings.Contains(d, marker) {
 			t.Errorf("the letter does not tell the last error: %q", d)
 		}
 	})
@@ -149,7 +150,7 @@ func TestAMessageOfAPausedKeyExpiresWithWhatPausedIt(t *testing.T) {
 	r.invoke(t.Context(), in{id: "a", body: body(keyA, track("a", 300))})
 	want(t, "stay", r.invoke(t.Context(), in{id: "b", body: body(keyA, track("b", 300)), sent: old}), []string{})
 	want(t, "attempts", len(r.segment.attempts), 1)
-	if d := attr(r.queue.letters[0], AttrDetail); !strings.Contains(d, "401") {
+	if d := attr(r.queue.letters[0], letter.AttrDetail); !strings.Contains(d, "401") {
 		t.Errorf("detail %q", d)
 	}
 }
@@ -216,7 +217,7 @@ func TestOfLettersThatFailInPartOnlyTheirMessagesStay(t *testing.T) {
 	r.queue.send = func(_ context.Context, m []queue.Message) error {
 		failed := map[int]error{}
 		for i := range m {
-			if strings.HasPrefix(attr(m[i], AttrLetterID), "bad-1") || attr(m[i], AttrLetterID) == "two/1" {
+			if strings.HasPrefix(attr(m[i], letter.AttrID), "bad-1") || attr(m[i], letter.AttrID) == "two/1" {
 				failed[i] = errors.New("InternalError")
 			}
 		}
@@ -234,7 +235,7 @@ func TestOfLettersThatFailInPartOnlyTheirMessagesStay(t *testing.T) {
 	// What was written before is written again under the same id, with the same content.
 	byID := map[string]string{}
 	for i, l := range r.queue.letters {
-		id := attr(l, AttrLetterID)
+		id := attr(l, letter.AttrID)
 		if before, ok := byID[id]; ok && (before != l.Body || i < first) {
 			t.Errorf("letter %s is first %s and then %s", id, before, l.Body)
 		}

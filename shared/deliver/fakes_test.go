@@ -323,14 +323,14 @@ func letterEvents(t testing.TB, m queue.Message) []string {
 	defer d.Close()
 	var msg envelope.Message
 	if err := d.Decode([]byte(m.Body), &msg); err != nil {
-		t.Fatalf("the letter %s can't be read: %v", attr(m, AttrLetterID), err)
+		t.Fatalf("the letter %s can't be read: %v", attr(m, letter.AttrID), err)
 	}
 	var all []string
 	for _, e := range msg.Events {
 		all = append(all, string(e.Raw))
 	}
 	if n := strconv.Itoa(len(all)); n != attr(m, envelope.AttrEventCount) {
-		t.Errorf("the letter %s has %s events and says %s", attr(m, AttrLetterID), n, attr(m, envelope.AttrEventCount))
+		t.Errorf("the letter %s has %s events and says %s", attr(m, letter.AttrID), n, attr(m, envelope.AttrEventCount))
 	}
 	return all
 }

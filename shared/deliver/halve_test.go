@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/spillwayhq/spillway/shared/letter"
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
@@ -59,8 +60,8 @@ func TestOnePoisonousEventCostsItsNeighboursNothing(t *testing.T) {
 	want(t, "delivered", r.last.Delivered, 249)
 	want(t, "dead letters", r.last.DeadLettered, map[string]int{"rejected": 1})
 	want(t, "letter", letterEvents(t, r.queue.letters[0]), []string{events[137]})
-	want(t, "id", attr(r.queue.letters[0], AttrLetterID), "m/137")
-	if d := attr(r.queue.letters[0], AttrDetail); !strings.Contains(d, "400") || !strings.Contains(d, marker) {
+	want(t, "id", attr(r.queue.letters[0], letter.AttrID), "m/137")
+	if d := attr(r.queue.letters[0], letter.AttrDetail); !strings.Contains(d, "400") || !strings.Contains(d, marker) {
 		t.Errorf("the letter does not tell Segment's answer: %q", d)
 	}
 	if n := len(r.segment.attempts); n > 17 { // once, and twice for each of 8 halvings
@@ -118,8 +119,8 @@ func TestMoreCulpritsThanCanBeAreNotCalledRejectedWhenTheyExpire(t *testing.T) {
 	want(t, "dead letters by reason", len(r.last.DeadLettered), 1)
 	var dead []string
 	for _, l := range r.queue.letters {
-		want(t, "reason", attr(l, AttrReason), "expired")
-		if d := attr(l, AttrDetail); !strings.Contains(d, "more events of one batch refused") {
+		want(t, "reason", attr(l, letter.AttrReason), "expired")
+		if d := attr(l, letter.AttrDetail); !strings.Contains(d, "more events of one batch refused") {
 			t.Errorf("detail %q", d)
 		}
 		dead = append(dead, letterEvents(t, l)...)
@@ -224,7 +225,7 @@ func TestLettersAreWrittenOnlyOnceTheSiblingsAreFinal(t *testing.T) {
 		want(t, "delivered", r.last.Delivered, 699)
 		ids := []string{}
 		for _, l := range r.queue.letters {
-			ids = append(ids, attr(l, AttrLetterID))
+			ids = append(ids, attr(l, letter.AttrID))
 		}
 		slices.Sort(ids)
 		want(t, "ids", ids, []string{"m/3", "m/700"})
@@ -243,7 +244,7 @@ func TestCulpritsOfOneMessageInSeveralBatchesAreAllFound(t *testing.T) {
 	want(t, "dead letters", r.last.DeadLettered, map[string]int{"rejected": 12})
 	seen := map[string]bool{}
 	for _, l := range r.queue.letters {
-		seen[attr(l, AttrLetterID)] = true
+		seen[attr(l, letter.AttrID)] = true
 	}
 	for i := range 12 {
 		id := "m/" + strconv.Itoa(i*100+50)

@@ -10,18 +10,6 @@ import (
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
-// What a letter says, for those who read delivery's; package letter describes it.
-const (
-	ReasonInvalid = letter.ReasonInvalid
-	ReasonPanic   = letter.ReasonPanic
-	AttrLetterID  = letter.AttrID // message id and index
-	AttrReason    = letter.AttrReason
-	AttrDetail    = letter.AttrDetail
-	AttrFirstSeen = letter.AttrFirstSeen
-	AttrLastSeen  = letter.AttrLastSeen
-	AttrReceives  = letter.AttrReceives
-)
-
 // refusal is a dead letter in the making. Events of one message that are refused for the same reason share one, so that
 // 2,500 wrong events are not 2,500 messages.
 type refusal struct {

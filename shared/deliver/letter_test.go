@@ -14,6 +14,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/spillwayhq/spillway/shared/envelope"
+	"github.com/spillwayhq/spillway/shared/letter"
 	"github.com/spillwayhq/spillway/shared/queue"
 	"github.com/spillwayhq/spillway/shared/segment"
 )
@@ -63,13 +64,13 @@ func TestALetterHoldsTheEventAsItCameWithWhatItsMessageSaid(t *testing.T) {
 	for name := range l.Attributes {
 		got[name] = attr(l, name)
 	}
-	if _, err := time.Parse(time.RFC3339, got[AttrLastSeen]); err != nil {
+	if _, err := time.Parse(time.RFC3339, got[letter.AttrLastSeen]); err != nil {
 		t.Error(err)
 	}
-	delete(got, AttrLastSeen)
+	delete(got, letter.AttrLastSeen)
 	want(t, "attributes", got, map[string]string{
-		AttrLetterID: "m/1", AttrReason: "invalid", AttrDetail: "event_not_defined: a track needs the name of its event", AttrReceives: "3",
-		AttrFirstSeen: "2026-11-01T00:00:00.000Z", envelope.AttrEventCount: "1", envelope.AttrOrigin: "client",
+		letter.AttrID: "m/1", letter.AttrReason: "invalid", letter.AttrDetail: "event_not_defined: a track needs the name of its event", letter.AttrReceives: "3",
+		letter.AttrFirstSeen: "2026-11-01T00:00:00.000Z", envelope.AttrEventCount: "1", envelope.AttrOrigin: "client",
 	})
 }
 
@@ -89,7 +90,7 @@ func TestASecondReceiveWritesTheSameLetterAgain(t *testing.T) {
 	want(t, "letters", len(r.queue.letters), 4)
 	for i := range 2 {
 		first, second := r.queue.letters[i], r.queue.letters[i+2]
-		want(t, "id", attr(second, AttrLetterID), attr(first, AttrLetterID))
+		want(t, "id", attr(second, letter.AttrID), attr(first, letter.AttrID))
 		want(t, "body", second.Body, first.Body)
 	}
 }
@@ -143,13 +144,13 @@ func TestLettersOfUpToAMegabyteAreWrittenWhole(t *testing.T) {
 			counted := 0
 			for _, l := range r.queue.letters {
 				whole.WriteString(letterText(t, l))
-				ids[attr(l, AttrLetterID)] = true
+				ids[attr(l, letter.AttrID)] = true
 				n, err := strconv.Atoi(attr(l, envelope.AttrEventCount))
 				if err != nil {
 					t.Fatal(err)
 				}
 				counted += n
-				if d := attr(l, AttrDetail); len(r.queue.letters) > 1 && !strings.Contains(d, "part ") {
+				if d := attr(l, letter.AttrDetail); len(r.queue.letters) > 1 && !strings.Contains(d, "part ") {
 					t.Errorf("the detail of a part does not say so: %q", d)
 				}
 			}
@@ -177,7 +178,7 @@ func TestManyLargeEventsThatDoNotCompressAreSeveralReadableLetters(t *testing.T)
 	if !slices.Equal(got, events) {
 		t.Errorf("the letters hold %d events, or others than came", len(got))
 	}
-	want(t, "ids", []string{attr(r.queue.letters[0], AttrLetterID), attr(r.queue.letters[1], AttrLetterID)}, []string{"m/0", "m/0.1"})
+	want(t, "ids", []string{attr(r.queue.letters[0], letter.AttrID), attr(r.queue.letters[1], letter.AttrID)}, []string{"m/0", "m/0.1"})
 }
 
 func TestKeyIDGivesNothingAway(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spillwayhq/spillway/shared/envelope"
+	"github.com/spillwayhq/spillway/shared/letter"
 	"github.com/spillwayhq/spillway/shared/rawjson"
 	"github.com/spillwayhq/spillway/shared/segment"
 )
@@ -41,7 +42,7 @@ func (m *message) read(rec *record, d *envelope.Decoder, defaultKey string, p *p
 		if p := recover(); p != nil {
 			m.content.Events = m.content.Events[:0]
 			m.events, m.index, m.delivered = m.events[:0], m.index[:0], m.delivered[:0]
-			m.letters = append(m.letters[:0], m.whole(ReasonPanic, fmt.Sprintf("%v\n%s", p, debug.Stack())))
+			m.letters = append(m.letters[:0], m.whole(letter.ReasonPanic, fmt.Sprintf("%v\n%s", p, debug.Stack())))
 		}
 	}()
 	*m = message{record: *rec, content: m.content, events: m.events[:0], index: m.index[:0], delivered: m.delivered[:0], letters: m.letters[:0],

@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 
 	"github.com/spillwayhq/spillway/shared/envelope"
+	"github.com/spillwayhq/spillway/shared/letter"
 	"github.com/spillwayhq/spillway/shared/queue"
 	"github.com/spillwayhq/spillway/shared/segment"
 )
@@ -283,12 +284,12 @@ func TestWhatIsAcceptedIsDeliveredOrADeadLetter(t *testing.T) {
 			}
 			dead, byID := map[string]string{}, map[string]string{}
 			for _, l := range letters.letters {
-				id := attr(l, AttrLetterID)
+				id := attr(l, letter.AttrID)
 				if before, ok := byID[id]; ok && before != l.Body {
 					t.Errorf("letter %s is once %s and once %s", id, before, l.Body)
 				}
 				byID[id] = l.Body
-				if attr(l, AttrReason) == envelope.Undecodable {
+				if attr(l, letter.AttrReason) == envelope.Undecodable {
 					dead[id] = l.Body
 					continue
 				}

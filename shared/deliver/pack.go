@@ -41,7 +41,7 @@ type packer struct {
 // computed only when the header changes.
 func (p *packer) roomFor(h *envelope.Header) int {
 	if p.last == nil || !sameHeader(&p.last.Batch, h) {
-		p.last = newBatch(h, segment.Room(segment.Overhead(h.WriteKey, h.Context, h.Integrations)))
+		p.last = newBatch(h, h.Room())
 	}
 	return p.last.room
 }
