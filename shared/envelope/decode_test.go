@@ -308,3 +308,12 @@ func TestDecodingIntoAUsedMessageAllocatesNothingForItsEvents(t *testing.T) {
 		t.Errorf("%v allocations for 501 events, want a handful for the message", n)
 	}
 }
+
+// Size is the sum of the events' bytes.
+func (m *Message) Size() int {
+	size := 0
+	for i := range m.Events {
+		size += len(m.Events[i].Raw)
+	}
+	return size
+}

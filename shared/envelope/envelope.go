@@ -56,6 +56,12 @@ type Header struct {
 	ReceivedAt   time.Time // when Spillway's door took the events; zero: unknown
 }
 
+// Room is how many bytes of events, with a comma for each, one batch to Segment with this header may hold; 0 when the header leaves
+// no room for an event.
+func (h *Header) Room() int {
+	return segment.Room(segment.Overhead(h.WriteKey, h.Context, h.Integrations))
+}
+
 // A Message is a body that has been read.
 type Message struct {
 	Header
@@ -63,15 +69,6 @@ type Message struct {
 	Events    []segment.Event
 
 	raw []byte // the decompressed body; Events are slices of it, or of the body that was read
-}
-
-// Size is the sum of the events' bytes.
-func (m *Message) Size() int {
-	size := 0
-	for i := range m.Events {
-		size += len(m.Events[i].Raw)
-	}
-	return size
 }
 
 func (m *Message) reset() {

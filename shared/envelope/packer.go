@@ -38,7 +38,7 @@ func NewPacker(h Header, c *Compressor) *Packer {
 func (p *Packer) Reset(h Header) {
 	clear(p.events)
 	p.header, p.events, p.size = h, p.events[:0], 0
-	p.room = segment.Room(segment.Overhead(h.WriteKey, h.Context, h.Integrations))
+	p.room = h.Room()
 }
 
 // Fits reports whether an event of n bytes can be added. An empty Packer takes any event, so that one that is too large still

@@ -252,7 +252,7 @@ func (p *packing) pack(members []*member) []queue.Message {
 // packHeader makes messages of loads with the same header.
 func (p *packing) packHeader(messages []queue.Message, header envelope.Header, loads ...*load) []queue.Message {
 	p.packer.Reset(header)
-	room := segment.Room(segment.Overhead(header.WriteKey, header.Context, header.Integrations))
+	room := header.Room()
 	size := 0 // of what waits in the packer
 	flush := func() {
 		if p.packer.Len() > 0 {

@@ -12,7 +12,7 @@ import (
 func (q *request) sort() *fault {
 	c := &q.content
 	header := envelope.Header{WriteKey: q.stamp.WriteKey, Context: c.context, Integrations: c.integrations, ReceivedAt: q.stamp.ReceivedAt}
-	if segment.Room(segment.Overhead(header.WriteKey, header.Context, header.Integrations)) == 0 {
+	if header.Room() == 0 {
 		return faultShared
 	}
 	for i := range c.events {
