@@ -49,7 +49,7 @@ type Sender interface {
 	Send(context.Context, []queue.Message) error
 }
 
-// Config is what a Handler works with. All but Flushes, WriteKey, Report and Logger must be given.
+// Config is what a Handler works with. Segment, Queue and DeadLetters must be given.
 type Config struct {
 	Segment     Flusher
 	Queue       Hider
@@ -58,6 +58,14 @@ type Config struct {
 	Flushes     int           // batches under way at a time; DefaultFlushes when 0
 	Report      func(Summary) // called once for each invocation, before it is answered
 	Logger      *slog.Logger  // gets no payload, no write key and no address
+
+	// CurrentWriteKey takes the place of WriteKey where that can change. It is asked once for each invocation. nil: it does not.
+	CurrentWriteKey func() string
+	// CanaryKey is the write key of events that somebody sends to see whether they arrive; Summary.Canary has their ages. Empty: none.
+	CanaryKey string
+	// Observe is called for each event of an invocation when its fate is known, one call after the other within an invocation;
+	// several invocations call it at the same time. Deliveries wait for it, so it must return soon; it must not panic. nil: nobody looks.
+	Observe func(Outcome)
 }
 
 // A Handler is one function environment's delivery. Invoke may be called by several goroutines at the same time, though Lambda
@@ -66,6 +74,8 @@ type Handler struct {
 	Config
 	compressor *envelope.Compressor
 	keys       pauses
+	window     *window
+	breaker    *breaker
 	messages   sync.Pool // of *message
 	decoders   sync.Pool // of *envelope.Decoder
 }
@@ -84,6 +94,9 @@ func New(c Config) (*Handler, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	if c.CurrentWriteKey == nil {
+		c.CurrentWriteKey = func() string { return c.WriteKey }
+	}
 	if c.Report == nil {
 		c.Report = func(Summary) {}
 	}
@@ -91,7 +104,9 @@ func New(c Config) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Handler{Config: c, compressor: compressor}, nil
+	h := &Handler{Config: c, compressor: compressor, window: newWindow(c.Flushes)}
+	h.breaker = newBreaker(h.window.cut)
+	return h, nil
 }
 
 // Invoke delivers the messages of an SQS event, given as the JSON that Lambda hands to a function, and answers with the JSON of
@@ -110,7 +125,7 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	}
 	r.flushAll()
 	response := r.finish(ctx)
-	r.summary.Duration = time.Since(start)
+	r.summary.Duration, r.summary.BreakerOpen = time.Since(start), h.breaker.open()
 	h.Report(r.summary)
 	h.log(&r.summary)
 	return response, nil

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -164,10 +165,10 @@ func TestHalvingThatIsInterruptedSettlesEveryEvent(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					// 50 messages of 5, one event of the second poisonous.
 					events := tracks("e", 250, 1000)
-					n := 0
+					var n atomic.Int32
 					refuse := refusing(events[7])
 					r := newRig(t, func(ctx context.Context, b *segment.Batch) error {
-						if n++; n >= after {
+						if n.Add(1) >= int32(after) {
 							return status(c.code)
 						}
 						return refuse(ctx, b)

@@ -50,8 +50,9 @@ func (m *message) reject(i int, err *segment.Error) {
 // expire makes a letter of the events that were never delivered.
 func (m *message) expire() {
 	l := refusal{id: m.id() + "/expired", reason: segment.Expired.String(), detail: answer(m.waits), code: segment.Expired.String()}
-	for i, done := range m.delivered {
-		if !done {
+	for i, fate := range m.fates {
+		if fate == waiting {
+			m.fates[i] = inLetter
 			l.events = append(l.events, m.events[i])
 			l.count++
 		}

@@ -21,10 +21,10 @@ type message struct {
 	content envelope.Message
 	ownKey  string // the write key that the body carries; a dead letter carries no other
 
-	// The events that may go to Segment, identified, with their places in the message and whether Segment has them.
-	events    [][]byte
-	index     []int
-	delivered []bool
+	// The events that may go to Segment, identified, with their places in the message and what became of each.
+	events [][]byte
+	index  []int
+	fates  []fate
 
 	letters []refusal      // of events that can't be delivered, to be written when the others are final
 	waits   *segment.Error // why some of it stays in the queue, nil if nothing does
@@ -32,6 +32,15 @@ type message struct {
 
 	unescaped, spliced []byte // buffers
 }
+
+// fate is what became of an event that may go to Segment.
+type fate uint8
+
+const (
+	waiting   fate = iota // it was not tried, or failed for now
+	delivered             // Segment has it
+	inLetter              // it is to be written as a dead letter
+)
 
 // errNoWriteKey holds back messages that carry no write key while none is configured: their events are all right.
 var errNoWriteKey = &segment.Error{Class: segment.Misconfigured, Err: errors.New("the message has no write key and none is configured")}
@@ -41,11 +50,11 @@ func (m *message) read(rec *record, d *envelope.Decoder, defaultKey string, p *p
 	defer func() {
 		if p := recover(); p != nil {
 			m.content.Events = m.content.Events[:0]
-			m.events, m.index, m.delivered = m.events[:0], m.index[:0], m.delivered[:0]
+			m.events, m.index, m.fates = m.events[:0], m.index[:0], m.fates[:0]
 			m.letters = append(m.letters[:0], m.whole(letter.ReasonPanic, fmt.Sprintf("%v\n%s", p, debug.Stack())))
 		}
 	}()
-	*m = message{record: *rec, content: m.content, events: m.events[:0], index: m.index[:0], delivered: m.delivered[:0], letters: m.letters[:0],
+	*m = message{record: *rec, content: m.content, events: m.events[:0], index: m.index[:0], fates: m.fates[:0], letters: m.letters[:0],
 		unescaped: m.unescaped[:0], spliced: m.spliced[:0]}
 	m.unwrap()
 	if err := d.Decode(m.text, &m.content); err != nil {
@@ -124,7 +133,7 @@ func (m *message) identify() {
 		}
 		m.events = append(m.events, raw)
 		m.index = append(m.index, i)
-		m.delivered = append(m.delivered, false)
+		m.fates = append(m.fates, waiting)
 	}
 }
 
@@ -152,6 +161,17 @@ func (m *message) seen() time.Time {
 	}
 	return m.content.ReceivedAt
 }
+
+// age is how long ago the events came in; 0 when nothing says.
+func (m *message) age(now time.Time) time.Duration {
+	if m.seen().IsZero() {
+		return 0
+	}
+	return since(m.seen(), now)
+}
+
+// since is the time from seen to now; 0 when the clock that said when it was seen is ahead of ours.
+func since(seen, now time.Time) time.Duration { return max(0, now.Sub(seen)) }
 
 // count is the number of events, one for a message that could not be read.
 func (m *message) count() int { return max(1, len(m.content.Events)) }

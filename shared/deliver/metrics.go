@@ -12,9 +12,11 @@ func (s *Summary) Metrics() []telemetry.Metric {
 	one := func(name string, n int) telemetry.Metric {
 		return telemetry.Metric{Name: name, Unit: telemetry.Count, Values: []float64{float64(n)}}
 	}
-	allFailed := 0
-	if s.AllFailed {
-		allFailed = 1
+	flag := func(name string, set bool) telemetry.Metric {
+		if set {
+			return one(name, 1)
+		}
+		return one(name, 0)
 	}
 	ages := telemetry.Metric{Name: "EventAge", Unit: telemetry.Seconds}
 	for _, age := range s.Ages {
@@ -29,8 +31,15 @@ func (s *Summary) Metrics() []telemetry.Metric {
 		responses[f.Class.String()]++
 	}
 	metrics := []telemetry.Metric{
-		one("EventsDelivered", s.Delivered), one("BatchesAllFailed", allFailed), one("DeadLetterErrors", s.LetterErrors),
+		one("EventsDelivered", s.Delivered), flag("BatchesAllFailed", s.AllFailed), flag("BreakerOpen", s.BreakerOpen), one("DeadLetterErrors", s.LetterErrors),
 		one("VisibilityErrors", s.HideErrors), ages, latency, events,
+	}
+	if s.CanaryEvents > 0 { // without one the metrics are missing, which is what an alarm for silence looks for
+		canary := telemetry.Metric{Name: "CanaryLatency", Unit: telemetry.Milliseconds}
+		for _, age := range s.Canary {
+			canary.Values = append(canary.Values, float64(age)/float64(time.Millisecond))
+		}
+		metrics = append(metrics, one("CanaryDelivered", len(s.Canary)), canary)
 	}
 	metrics = append(metrics, telemetry.By("EventsRetried", "Class", s.Retried)...)
 	metrics = append(metrics, telemetry.By("EventsDeadLettered", "Reason", s.DeadLettered)...)

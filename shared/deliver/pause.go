@@ -65,8 +65,9 @@ func (p *pauses) paused(key string, now time.Time) (*segment.Error, time.Duratio
 	return nil, 0
 }
 
-// pause begins a key's pause, longer each time in a row. Batches that were already under way when it began do not lengthen it.
-func (p *pauses) pause(key string, err *segment.Error, now time.Time) {
+// pause begins a key's pause, longer each time in a row, and reports whether it did. Batches that were already under way when it
+// began do not lengthen it.
+func (p *pauses) pause(key string, err *segment.Error, now time.Time) (began bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	k := p.keys[key]
@@ -84,11 +85,12 @@ func (p *pauses) pause(key string, err *segment.Error, now time.Time) {
 		p.keys[key] = k
 	}
 	if now.Before(k.until) {
-		return
+		return false
 	}
 	k.times++
 	k.err = err
 	k.until = now.Add(Pause(k.times, err.RetryAfter, rand.Float64()))
+	return true
 }
 
 // resume ends a key's pause: Segment took something of it.

@@ -18,6 +18,7 @@ type record struct {
 	sent      time.Time
 	receives  int
 	origin    string // the attribute's word
+	events    int    // how many, by the attribute's word; 1 without one
 }
 
 // maxSent is the end of the year 9999 in milliseconds: the last time that RFC 3339 can write.
@@ -64,7 +65,7 @@ func eachRecord(payload []byte, f func(*record)) error {
 }
 
 func readRecord(s *rawjson.Scanner, rec *record) error {
-	*rec = record{receives: 1}
+	*rec = record{receives: 1, events: 1}
 	var body, attributes, messageAttributes []byte
 	s.Enter('{')
 	for {
@@ -111,12 +112,13 @@ func readRecord(s *rawjson.Scanner, rec *record) error {
 		}
 	})
 	eachField(messageAttributes, func(key, value []byte) {
-		if string(key) == envelope.AttrOrigin {
-			eachField(value, func(key, value []byte) {
-				if string(key) == "stringValue" {
-					rec.origin = text(value)
-				}
-			})
+		switch string(key) {
+		case envelope.AttrOrigin:
+			rec.origin = text(stringValue(value))
+		case envelope.AttrEventCount:
+			if n, err := strconv.Atoi(text(stringValue(value))); err == nil && 0 < n && n <= envelope.MaxRawBytes {
+				rec.events = n
+			}
 		}
 	})
 	return nil
@@ -136,6 +138,16 @@ func eachField(object []byte, f func(key, value []byte)) {
 		}
 		f(key, s.Value())
 	}
+}
+
+// stringValue is that of a message attribute.
+func stringValue(attribute []byte) (value []byte) {
+	eachField(attribute, func(key, v []byte) {
+		if string(key) == "stringValue" {
+			value = v
+		}
+	})
+	return value
 }
 
 // inside is the text of a JSON string, and nothing of any other value.

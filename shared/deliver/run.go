@@ -21,15 +21,17 @@ type run struct {
 	h       *Handler
 	ctx     context.Context // ends with the time for calling Segment
 	packer  packer
-	slots   chan struct{}
+	freed   chan struct{} // something has ended: there may be room
 	flushes sync.WaitGroup
 
-	began time.Time
+	began    time.Time
+	writeKey string // of messages that carry none
 
-	mu      sync.Mutex
-	letters []*message // done but for their letters
-	stays   []stay
-	summary Summary
+	mu       sync.Mutex
+	underWay int
+	letters  []*message // done but for their letters
+	stays    []stay
+	summary  Summary
 }
 
 // stay is what is left of a message that stays in the queue. Its events are let go of at once: when Segment is away, all messages
@@ -40,6 +42,14 @@ type stay struct {
 	why                          *segment.Error
 }
 
+// pause is how long the message is to be hidden.
+func (s *stay) pause(jitter float64) time.Duration {
+	if errors.Is(s.why.Err, errOpen) {
+		return openPause(s.receives, s.why.RetryAfter, jitter)
+	}
+	return Pause(s.receives, s.why.RetryAfter, jitter)
+}
+
 // errNoTime is why events stay that the invocation did not get to.
 var errNoTime = &segment.Error{Class: segment.Transient, Err: errors.New("the invocation's time was used up")}
 
@@ -48,11 +58,22 @@ func (h *Handler) newRun(ctx context.Context) (*run, context.CancelFunc) {
 	if deadline, ok := ctx.Deadline(); ok {
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-margin(time.Until(deadline))))
 	}
-	return &run{h: h, ctx: ctx, slots: make(chan struct{}, h.Flushes), began: time.Now(), summary: newSummary()}, cancel
+	return &run{h: h, ctx: ctx, freed: make(chan struct{}, 1), began: time.Now(), writeKey: h.CurrentWriteKey(), summary: newSummary()}, cancel
 }
 
 // take reads a record and packs its events. It waits while as many batches as may be are under way, which is what bounds memory.
+//
+// While the breaker is open bodies are not read: that would be most of the work, and its result would be thrown away. Only what is
+// to expire is, because its dead letter holds it; and everything is where somebody watches.
 func (r *run) take(rec *record) {
+	now := time.Now()
+	if refused := r.h.breaker.refusal(now); refused != nil && r.h.Observe == nil && !r.old(rec.sent) {
+		r.summary.took(rec.events, rec.sent, now)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.stays = append(r.stays, stay{messageID: rec.messageID, receipt: text(rec.receipt), receives: rec.receives, events: rec.events, why: refused})
+		return
+	}
 	m, _ := r.h.messages.Get().(*message)
 	if m == nil {
 		m = new(message)
@@ -61,10 +82,13 @@ func (r *run) take(rec *record) {
 	if err != nil { // can't happen with constant options, and would be no fault of the message's
 		*m = message{record: *rec, waits: &segment.Error{Class: segment.Transient, Err: err}}
 	} else {
-		m.read(rec, d, r.h.WriteKey, &r.packer)
+		m.read(rec, d, r.writeKey, &r.packer)
 		r.h.decoders.Put(d)
 	}
-	r.summary.took(m, time.Now())
+	r.summary.took(m.count(), m.seen(), now)
+	if r.isCanary(m) {
+		r.summary.CanaryEvents += m.count()
+	}
 
 	h := &m.content.Header
 	room := r.packer.roomFor(h)
@@ -101,7 +125,7 @@ func (r *run) partDone(m *message) {
 		r.letters = append(r.letters, m)
 		return
 	default:
-		r.summary.Delivered += m.count()
+		r.arrived(m, m.count())
 	}
 	m.body, m.text, m.receipt = nil, nil, nil
 	r.h.messages.Put(m)
@@ -109,30 +133,79 @@ func (r *run) partDone(m *message) {
 
 // expired: it was tried, failed, and has been tried for long enough. What was only out of time is not.
 func (r *run) expired(m *message) bool {
-	return m.waits != nil && m.waits != errNoTime && !m.sent.IsZero() && r.began.Sub(m.sent) > MaxAge
+	return m.waits != nil && m.waits != errNoTime && r.old(m.sent)
+}
+
+func (r *run) old(sent time.Time) bool { return !sent.IsZero() && r.began.Sub(sent) > MaxAge }
+
+// arrived counts n events of a message that is done, those that Segment has.
+func (r *run) arrived(m *message, n int) {
+	r.summary.Delivered += n
+	if r.isCanary(m) {
+		age := m.age(time.Now())
+		for range n {
+			r.summary.Canary = append(r.summary.Canary, age)
+		}
+	}
+	r.observe(m)
+}
+
+func (r *run) isCanary(m *message) bool {
+	return r.h.CanaryKey != "" && m.content.WriteKey == r.h.CanaryKey
 }
 
 // keep lets a message stay in the queue.
 func (r *run) keep(m *message) {
+	r.observe(m)
 	r.stays = append(r.stays, stay{
 		messageID: m.messageID, receipt: text(m.receipt), writeKey: m.content.WriteKey, receives: m.receives, events: m.count(), why: m.waits,
 	})
 }
 
-// start flushes a batch in the background as soon as a slot is free.
+// start flushes a batch in the background as soon as the window has room.
 func (r *run) start(b *batch) {
-	select {
-	case r.slots <- struct{}{}:
-	case <-r.ctx.Done():
+	if !r.acquire() {
 		r.settle(b, 0, len(b.Events), errNoTime)
 		r.done(b)
 		return
 	}
 	r.flushes.Go(func() {
-		defer func() { <-r.slots }()
+		defer r.release()
 		defer r.done(b)
 		r.flush(b)
 	})
+}
+
+// acquire waits for a place among the batches under way; false when the time for it has ended. Only one goroutine may wait.
+func (r *run) acquire() bool {
+	for !r.tryAcquire() {
+		select {
+		case <-r.freed:
+		case <-r.ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+func (r *run) tryAcquire() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.h.window.room(r.underWay) {
+		return false
+	}
+	r.underWay++
+	return true
+}
+
+func (r *run) release() {
+	r.mu.Lock()
+	r.underWay--
+	r.mu.Unlock()
+	select {
+	case r.freed <- struct{}{}:
+	default:
+	}
 }
 
 func (r *run) done(b *batch) {
@@ -167,65 +240,17 @@ func (r *run) flush(b *batch) {
 	case err == nil:
 		r.settle(b, 0, len(b.Events), nil)
 	case err.Class.Outcome().Split && len(b.Events) > 1:
-		err = r.halve(b, err)
+		err = r.halve(b)
 	default:
 		r.settle(b, 0, len(b.Events), err)
 	}
 	if err == nil {
 		r.h.keys.resume(b.WriteKey)
 	} else if err.Class.Outcome().PausesWriteKey {
-		r.h.keys.pause(b.WriteKey, err, time.Now())
-	}
-}
-
-// span is a run of a batch's events.
-type span struct{ from, to int }
-
-// halves are those of s, the first one last: spans wait on a stack.
-func (s span) halves() []span {
-	middle := (s.from + s.to) / 2
-	return []span{{middle, s.to}, {s.from, middle}}
-}
-
-// halve finds the events that Segment refuses by sending halves of what it refused, and settles all of them. More than
-// MaxCulprits are not the events' fault: then they stay, and the error says so.
-func (r *run) halve(b *batch, refused *segment.Error) *segment.Error {
-	var culprits []int
-	verdicts := map[int]*segment.Error{}
-	todo := span{0, len(b.Events)}.halves()
-	var stop *segment.Error
-	for len(todo) > 0 && stop == nil {
-		s := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
-		err := r.send(b, s.from, s.to)
-		switch {
-		case err == nil:
-			r.settle(b, s.from, s.to, nil)
-		case !err.Class.Outcome().Split:
-			stop = err
-			todo = append(todo, s)
-		case s.to-s.from > 1:
-			todo = append(todo, s.halves()...)
-		case len(culprits) == MaxCulprits:
-			stop = &segment.Error{Class: segment.Misconfigured, Status: err.Status, Detail: err.Detail,
-				Err: errors.New("more events of one batch refused than can be the events' fault")}
-			todo = append(todo, s)
-			for _, i := range culprits {
-				todo = append(todo, span{i, i + 1})
-			}
-			culprits = nil
-		default:
-			culprits = append(culprits, s.from)
-			verdicts[s.from] = err
+		if r.h.keys.pause(b.WriteKey, err, time.Now()) && err.Class == segment.Throttled {
+			r.h.window.cut()
 		}
 	}
-	for _, i := range culprits {
-		r.settle(b, i, i+1, verdicts[i])
-	}
-	for _, s := range todo {
-		r.settle(b, s.from, s.to, stop)
-	}
-	return stop
 }
 
 // settle notes the fate of the events from..to of a batch: nil is delivered.
@@ -239,9 +264,9 @@ func (r *run) settle(b *batch, from, to int, err *segment.Error) {
 			at := pt.from + i - first
 			switch {
 			case err == nil:
-				pt.m.delivered[at] = true
+				pt.m.fates[at] = delivered
 			case err.Class.Outcome().Fate == segment.DeadLetter:
-				pt.m.delivered[at] = true // no more to be delivered
+				pt.m.fates[at] = inLetter
 				pt.m.reject(at, err)
 			case pt.m.waits != errNoTime: // of what was not tried nobody can say that its time is over
 				pt.m.waits = err
@@ -251,41 +276,62 @@ func (r *run) settle(b *batch, from, to int, err *segment.Error) {
 	}
 }
 
-// send flushes events from..to of a batch, more than once while Segment can't be reached and time allows.
+// send flushes events from..to of a batch, more than once while Segment can't be reached and time allows. While the breaker is
+// open Segment is not called, and a probe has one try.
 func (r *run) send(b *batch, from, to int) *segment.Error {
 	piece := b.Batch
 	piece.Events = b.Events[from:to]
+	var failure *segment.Error
 	for try := 1; ; try++ {
 		if r.ctx.Err() != nil {
 			return errNoTime
 		}
 		start := time.Now()
-		err := r.attempt(&piece)
+		done, probe, refused := r.h.breaker.allow(start)
+		if refused != nil && failure == nil {
+			return refused
+		}
+		if refused != nil {
+			return failure
+		}
+		failure = r.attempt(&piece, done)
 		r.mu.Lock()
-		r.summary.flushed(len(piece.Events), time.Since(start), err)
+		r.summary.flushed(len(piece.Events), time.Since(start), failure)
 		r.mu.Unlock()
-		if err == nil || !err.Class.Outcome().Again || try == Tries || !r.rest(try) || r.ctx.Err() != nil {
-			return err
+		if failure == nil {
+			r.h.window.grow()
+			return nil
+		}
+		if !failure.Class.Outcome().Again || probe || try == Tries || !r.rest(try) || r.ctx.Err() != nil {
+			return failure
 		}
 	}
 }
 
-// attempt makes one call. A panic in it is a failed attempt, and not the end of the process and of the other batches.
-func (r *run) attempt(piece *segment.Batch) (failure *segment.Error) {
+// attempt makes one call and tells the breaker of it. A panic in it is a failed attempt, and not the end of the process and of
+// the other batches.
+func (r *run) attempt(piece *segment.Batch, done func(error)) (failure *segment.Error) {
 	defer func() {
 		if p := recover(); p != nil {
 			failure = &segment.Error{Class: segment.Transient, Err: errors.New("the attempt panicked")}
 			r.h.Logger.Error("attempt panicked", "panic", harmless(p), "stack", string(debug.Stack()))
+			done(errSaysNothing)
 		}
 	}()
 	err := r.h.Segment.Flush(r.ctx, piece)
-	if err == nil {
-		return nil
+	if err != nil && !errors.As(err, &failure) {
+		failure = &segment.Error{Class: segment.Transient, Err: err}
 	}
-	if errors.As(err, &failure) {
-		return failure
+	switch {
+	case failure == nil || !failure.Class.Outcome().Breaker:
+		done(nil)
+	case r.ctx.Err() != nil: // cut short by our own deadline
+		done(errSaysNothing)
+	default:
+		r.h.breaker.failed(failure)
+		done(failure)
 	}
-	return &segment.Error{Class: segment.Transient, Err: err}
+	return failure
 }
 
 // harmless says what a panic was about. A text that anybody but the runtime made may quote an event: then it is only the type.
@@ -322,14 +368,14 @@ func (r *run) finish(ctx context.Context) []byte {
 			r.summary.DeadLettered[m.letters[i].reason] += m.letters[i].count
 			letters += m.letters[i].count
 		}
-		r.summary.Delivered += m.count() - letters
+		r.arrived(m, m.count()-letters)
 	}
 	var hidden []queue.Hidden
 	response := []byte(`{"batchItemFailures":[`)
 	for i := range r.stays {
 		m := &r.stays[i]
 		r.summary.stays(m)
-		hidden = append(hidden, queue.Hidden{ReceiptHandle: m.receipt, For: Pause(m.receives, m.why.RetryAfter, rand.Float64())})
+		hidden = append(hidden, queue.Hidden{ReceiptHandle: m.receipt, For: m.pause(rand.Float64())})
 		if response[len(response)-1] == '}' {
 			response = append(response, ',')
 		}

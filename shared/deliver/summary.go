@@ -12,7 +12,8 @@ import (
 )
 
 // A Summary is what became of one invocation. Every event that came in is counted once: Events = Delivered + the sum of Retried
-// + the sum of DeadLettered. A body that could not be read counts as one event.
+// + the sum of DeadLettered. A body that could not be read counts as one event; one that was not read, because the breaker is open,
+// as many as its message's attribute says, or one.
 type Summary struct {
 	Messages, Events int
 	Delivered        int
@@ -23,8 +24,14 @@ type Summary struct {
 	LetterErrors     int             // times that dead letters could not be written
 	HideErrors       int             // times that messages could not be hidden
 	AllFailed        bool            // not one message is done
+	BreakerOpen      bool            // Segment is taken to be down when the invocation ends
 	Misconfigured    []string        // the write keys, by KeyID, that Segment or the configuration refuses
 	Duration         time.Duration
+
+	// Events of Config.CanaryKey are in the counts above like all others. Who shows people only what people sent subtracts
+	// CanaryEvents from Events and len(Canary) from Delivered.
+	CanaryEvents int             // that came in
+	Canary       []time.Duration // of each that was delivered: since it came in, 0 when nothing says when that was
 
 	failures int
 }
@@ -40,11 +47,11 @@ func newSummary() Summary {
 	return Summary{Retried: map[string]int{}, DeadLettered: map[string]int{}}
 }
 
-func (s *Summary) took(m *message, now time.Time) {
+func (s *Summary) took(events int, seen, now time.Time) {
 	s.Messages++
-	s.Events += m.count()
-	if seen := m.seen(); !seen.IsZero() {
-		s.Ages = append(s.Ages, max(0, now.Sub(seen)))
+	s.Events += events
+	if !seen.IsZero() {
+		s.Ages = append(s.Ages, since(seen, now))
 	}
 }
 
@@ -91,10 +98,14 @@ func (h *Handler) log(s *Summary) {
 	for _, f := range s.Flushes {
 		slowest = max(slowest, f.Latency)
 	}
+	state := breakerClosed
+	if s.BreakerOpen {
+		state = breakerOpen
+	}
 	if len(s.Retried) > 0 || len(s.DeadLettered) > 0 || s.LetterErrors > 0 || s.HideErrors > 0 {
 		level = slog.LevelWarn
 	}
 	h.Logger.Log(context.Background(), level, "delivered", "messages", s.Messages, "events", s.Events, "delivered", s.Delivered, "retried", s.Retried,
 		"dead_lettered", s.DeadLettered, "flushes", len(s.Flushes), "slowest_flush_ms", slowest.Milliseconds(),
-		"oldest_ms", oldest.Milliseconds(), "duration_ms", s.Duration.Milliseconds(), "misconfigured_keys", s.Misconfigured)
+		"oldest_ms", oldest.Milliseconds(), "duration_ms", s.Duration.Milliseconds(), "breaker", state, "misconfigured_keys", s.Misconfigured)
 }

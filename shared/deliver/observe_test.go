@@ -1,0 +1,118 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/segment"
+)
+
+// watched makes the rig's handler one with a watcher, and returns where each outcome is noted.
+func (r *rig) watched() *[]string {
+	var seen []string
+	r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA, Observe: func(o Outcome) {
+		what := strings.TrimSuffix(o.MessageID+" "+o.Fate+" "+o.Reason, " ")
+		if o.Event == nil || o.WriteKey == "" != (o.Reason == "undecodable") || o.Receives < 1 {
+			r.Errorf("%s: %+v", what, o)
+		}
+		if (o.Fate == FateDelivered) != (o.Detail == "") {
+			r.Errorf("%s has the detail %q", what, o.Detail)
+		}
+		seen = append(seen, what)
+	}})
+	return &seen
+}
+
+func TestEachEventOfAnInvocationIsObservedOnce(t *testing.T) {
+	poison := track("poison", 300)
+	invalid := strings.Replace(track("invalid", 300), `"userId":"`+marker+`",`, "", 1)
+	for name, c := range map[string]struct {
+		messages []in
+		age      time.Duration
+		answer   func(context.Context, *segment.Batch) error
+		letters  error
+		want     []string
+	}{
+		"delivered":                   {messages: []in{{id: "m", body: body(keyA, tracks("e", 2, 300)...)}}, want: []string{"e-0 delivered", "e-1 delivered"}},
+		"an identity that it had not": {messages: []in{{id: "m", body: `{"type":"track","userId":"u","event":"Run"}`}}, want: []string{"m-0 delivered"}},
+		"refused one by one": {messages: []in{{id: "m", body: body(keyA, track("good", 300), poison, invalid)}}, answer: refusing(poison),
+			want: []string{"good delivered", "invalid dead_lettered invalid", "poison dead_lettered rejected"}},
+		"unreadable": {messages: []in{{id: "m", body: "no JSON"}}, want: []string{"m dead_lettered undecodable"}},
+		"away": {messages: []in{{id: "m", body: body(keyA, track("e", 300), invalid)}},
+			answer: func(context.Context, *segment.Batch) error { return status(503) },
+			want:   []string{"e retried transient", "invalid retried transient"}},
+		"no letter can be written": {messages: []in{{id: "m", body: body(keyA, track("good", 300), poison)}}, answer: refusing(poison), letters: errors.New("away"),
+			want: []string{"good retried transient", "poison retried transient"}},
+		"expired": {messages: []in{{id: "m", body: body(keyA, tracks("e", 2, 300)...)}}, age: MaxAge + time.Hour,
+			answer: func(context.Context, *segment.Batch) error { return status(429) },
+			want:   []string{"e-0 dead_lettered expired", "e-1 dead_lettered expired"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, c.answer)
+				if c.letters != nil {
+					r.queue.send = func(context.Context, []queue.Message) error { return c.letters }
+				}
+				seen := r.watched()
+				for i := range c.messages {
+					c.messages[i].sent = time.Now().Add(-c.age)
+				}
+				r.invoke(t.Context(), c.messages...)
+				slices.Sort(*seen)
+				want(t, "outcomes", *seen, c.want)
+				want(t, "as many as counted", len(*seen), r.last.Events)
+			})
+		})
+	}
+}
+
+func TestAnEventWithoutAnyWriteKeyIsObservedWaiting(t *testing.T) {
+	r := newRig(t, nil)
+	var seen []string
+	r.Handler = r.handler(Config{Segment: r.segment, Observe: func(o Outcome) {
+		seen = append(seen, fmt.Sprint(o.MessageID, o.WriteKey, " ", o.Fate, " ", o.Reason))
+	}})
+	r.invoke(t.Context(), in{id: "m", body: track("e", 300)})
+	want(t, "outcomes", seen, []string{"e retried misconfigured"})
+}
+
+func TestCanariesAreCountedAndTimedByTheirWriteKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA, CanaryKey: keyB})
+		ago := time.Now().Add(-3 * time.Second)
+		r.invoke(t.Context(), in{id: "canary", body: body(keyB, tracks("c", 2, 300)...), sent: ago}, in{id: "other", body: body(keyA, tracks("e", 5, 300)...), sent: ago})
+		want(t, "events", r.last.Events, 7)
+		want(t, "delivered", r.last.Delivered, 7)
+		want(t, "canaries that came in", r.last.CanaryEvents, 2)
+		want(t, "canaries that were delivered", r.last.Canary, []time.Duration{3 * time.Second, 3 * time.Second})
+		got := map[string][]float64{}
+		for _, m := range r.last.Metrics() {
+			got[m.Name] = m.Values
+		}
+		want(t, "CanaryDelivered", got["CanaryDelivered"], []float64{2})
+		want(t, "CanaryLatency", got["CanaryLatency"], []float64{3000, 3000})
+
+		r.segment.answer = func(context.Context, *segment.Batch) error { return status(429) }
+		r.invoke(t.Context(), in{id: "canary", body: body(keyB, track("c", 300)), sent: ago})
+		want(t, "canaries that came in", r.last.CanaryEvents, 1)
+		want(t, "canaries that were delivered", len(r.last.Canary), 0)
+	})
+}
+
+func TestWithoutACanaryThereAreNoMetricsOfIt(t *testing.T) {
+	r := newRig(t, nil)
+	r.invoke(t.Context(), in{id: "m", body: track("e", 300)})
+	for _, m := range r.last.Metrics() {
+		if strings.HasPrefix(m.Name, "Canary") {
+			t.Errorf("%s is there: its absence is what an alarm looks for", m.Name)
+		}
+	}
+}
