@@ -17,22 +17,29 @@ const (
 	envPrefix             = "SPILLWAY_"
 	envQueueURL           = "SPILLWAY_QUEUE_URL"             // the events queue, whose messages are hidden after a failure
 	envDeadLetterQueueURL = "SPILLWAY_DEAD_LETTER_QUEUE_URL" // where dead letters are written
-	envWriteKey           = "SPILLWAY_WRITE_KEY"             // for messages that carry none; may be empty
+	envWriteKey           = "SPILLWAY_WRITE_KEY"             // for messages that carry none: the key,
+	envWriteKeyParameter  = "SPILLWAY_WRITE_KEY_PARAMETER"   // or the name of an SSM parameter that holds it; without both they wait
 	envEndpoint           = "SPILLWAY_SEGMENT_ENDPOINT"      // default: Segment's in the US
 	envGzip               = "SPILLWAY_SEGMENT_GZIP"          // default: true; a fifth of the bytes that leave AWS and are paid for
+	envCanaryWriteKey     = "SPILLWAY_CANARY_WRITE_KEY"      // of events that are sent to see whether they arrive; empty: none are
 	envLogLevel           = "SPILLWAY_LOG_LEVEL"             // debug, info, warn, error; default: info
 )
 
+// known are the variables of the prefix, in the order in which they are shown.
+var known = [...]string{envQueueURL, envDeadLetterQueueURL, envWriteKey, envWriteKeyParameter, envEndpoint, envGzip, envCanaryWriteKey, envLogLevel}
+
 type config struct {
-	queueURL, deadLetterQueueURL, writeKey, endpoint string
-	gzip                                             bool
-	logLevel                                         slog.Level
+	queueURL, deadLetterQueueURL, endpoint string
+	writeKey, writeKeyParameter, canaryKey string
+	gzip                                   bool
+	logLevel                               slog.Level
 }
 
-// LogValue shows the effective configuration without the write key.
+// LogValue shows the effective configuration without the write keys.
 func (c config) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("queue", c.queueURL), slog.String("dead_letter_queue", c.deadLetterQueueURL),
-		slog.String("endpoint", c.endpoint), slog.Bool("gzip", c.gzip), slog.String("default_write_key", deliver.KeyID(c.writeKey)))
+		slog.String("endpoint", c.endpoint), slog.Bool("gzip", c.gzip), slog.String("default_write_key", deliver.KeyID(c.writeKey)),
+		slog.String("default_write_key_parameter", c.writeKeyParameter), slog.String("canary_write_key", deliver.KeyID(c.canaryKey)))
 }
 
 // readConfig reads the variables of environ, which has the form of os.Environ. The error names every variable that is wrong and
@@ -54,6 +61,10 @@ func readConfig(environ []string) (config, error) {
 			c.deadLetterQueueURL = value
 		case envWriteKey:
 			c.writeKey = value
+		case envWriteKeyParameter:
+			c.writeKeyParameter = value
+		case envCanaryWriteKey:
+			c.canaryKey = value
 		case envEndpoint:
 			if value != "" {
 				c.endpoint = value
@@ -67,13 +78,16 @@ func readConfig(environ []string) (config, error) {
 				fail("%s is %q: write debug, info, warn or error", name, value)
 			}
 		default:
-			fail("%s is not known: write %s, %s, %s, %s, %s or %s", name, envQueueURL, envDeadLetterQueueURL, envWriteKey, envEndpoint, envGzip, envLogLevel)
+			fail("%s is not known: write one of %s", name, strings.Join(known[:], ", "))
 		}
 	}
 	for _, q := range [...]struct{ name, url string }{{envQueueURL, c.queueURL}, {envDeadLetterQueueURL, c.deadLetterQueueURL}} {
 		if u, err := url.Parse(q.url); err != nil || u.Host == "" {
 			fail("%s is %q: write the queue's URL, like https://sqs.us-east-1.amazonaws.com/123456789012/spillway-events", q.name, q.url)
 		}
+	}
+	if c.writeKey != "" && c.writeKeyParameter != "" {
+		fail("%s and %s are both set: write one of them", envWriteKey, envWriteKeyParameter)
 	}
 	return c, errors.Join(errs...)
 }

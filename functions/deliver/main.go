@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/queue"
@@ -28,7 +29,7 @@ func main() {
 	lambda.Start(handler)
 }
 
-func newHandler(ctx context.Context, environ []string) (*deliver.Handler, error) {
+func newHandler(ctx context.Context, environ []string) (lambda.Handler, error) {
 	c, err := readConfig(environ)
 	if err != nil {
 		return nil, err
@@ -45,16 +46,28 @@ func newHandler(ctx context.Context, environ []string) (*deliver.Handler, error)
 	}
 	api := sqs.NewFromConfig(aws)
 	metrics := telemetry.NewWriter(os.Stdout, "deliver")
-	return deliver.New(deliver.Config{
+	dc := deliver.Config{
 		Segment:     client,
 		Queue:       queue.New(api, c.queueURL),
 		DeadLetters: queue.New(api, c.deadLetterQueueURL),
 		WriteKey:    c.writeKey,
+		CanaryKey:   c.canaryKey,
 		Logger:      logger,
 		Report: func(s deliver.Summary) {
 			if err := metrics.Write(time.Now(), s.Metrics()...); err != nil {
 				logger.Warn("metrics could not be written", "error", err)
 			}
 		},
-	})
+	}
+	if c.writeKeyParameter == "" {
+		return deliver.New(dc)
+	}
+	key := newDefaultKey(ssm.NewFromConfig(aws), c.writeKeyParameter, logger)
+	key.refresh(ctx)
+	dc.CurrentWriteKey = key.current
+	handler, err := deliver.New(dc)
+	if err != nil {
+		return nil, err
+	}
+	return &function{handler, key}, nil
 }
