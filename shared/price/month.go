@@ -1,0 +1,175 @@
+package price
+
+import (
+	"math"
+	"time"
+
+	"github.com/spillwayhq/spillway/shared/segment"
+)
+
+// What AWS counts by (SQS pricing, "How are Amazon SQS requests priced?"; Lambda developer guide, "Using Lambda with Amazon SQS").
+const (
+	sqsChunk      = 64 << 10  // of a request's payload; each further one is another request
+	sqsBatch      = 10        // messages that one receive, delete or send can carry
+	lambdaPayload = 6_000_000 // bytes an invocation
+	pollers       = 5         // that an event source begins with
+	longPoll      = 20 * time.Second
+)
+
+// Month is the month of every estimate here.
+const Month = 30 * 24 * time.Hour
+
+// What was measured, or is so on the safe side. Each is of one invocation, request or event.
+const (
+	// flushTime is how long Segment takes to answer a batch.
+	flushTime = 100 * time.Millisecond
+	// packedRatio is what is left of events after zstd and base64 (64 of a real kind, 58,022 bytes: 15,148). Made-up ones pack better.
+	packedRatio = 0.26
+	// gzipRatio is what is left of a batch on its way to Segment (the same 64: 11,361 bytes).
+	gzipRatio = 0.2
+	// plainUpTo is up to which size a message is not compressed, as in package envelope.
+	plainUpTo = 4 << 10
+	// recordBytes is what Lambda writes around each message of a payload.
+	recordBytes = 800
+	// ingestTime is of a request at the door as a Lambda: a call to SQS. canaryTime is of a request to the door from outside.
+	ingestTime = 15 * time.Millisecond
+	canaryTime = 100 * time.Millisecond
+)
+
+// A Door is what SDKs post to.
+type Door int
+
+// The doors.
+const (
+	NoDoor      Door = iota // events come from a publisher straight into the queue
+	FunctionURL             // costs nothing of its own
+	HTTPAPI
+)
+
+// A Load is what comes in, evenly over the day.
+type Load struct {
+	EventsPerDay     float64
+	EventBytes       float64 // of an average one
+	EventsPerMessage float64 // packed into one message of the queue
+	EventsPerRequest float64 // at the door
+	MessagesPerSend  float64 // in one call to SQS; 1 when 0
+	Plain            bool    // sent to Segment without gzip
+}
+
+// A Function is what a Lambda costs each time.
+type Function struct {
+	MemoryMB int
+	LogBytes float64 // an invocation, with the lines of Lambda itself
+}
+
+// A Pipeline is what there is in each region. Numbers of alarms and metrics are the topology's, and not known here.
+type Pipeline struct {
+	Door                    Door
+	Ingest, Deliver, Canary Function
+	BatchSize               int           // messages that an invocation takes at most
+	Window                  time.Duration // for which a batch waits for more
+	FlushesAtATime          int           // batches to Segment under way in an invocation
+	CanaryEvery             time.Duration // 0: there is none
+	Metrics, AlarmMetrics   int
+	CompositeAlarms         int
+	Dashboards              int
+	Regions                 int // 1 when 0; the load is shared out evenly
+}
+
+// Month is what a healthy pipeline uses in 30 days under a load, in all regions together.
+func (p Pipeline) Month(l Load) Usage {
+	regions := math.Max(1, float64(p.Regions))
+	l.EventsPerDay /= regions
+	u := p.fixed().Plus(p.events(l))
+	if p.CanaryEvery > 0 {
+		u = u.Plus(p.canary())
+	}
+	return u.Times(regions)
+}
+
+// fixed is what is used though nothing comes.
+func (p Pipeline) fixed() Usage {
+	return Usage{
+		IdlePolls: pollers * float64(Month/longPoll),
+		Metrics:   float64(p.Metrics), AlarmMetrics: float64(p.AlarmMetrics), CompositeAlarms: float64(p.CompositeAlarms), Dashboards: float64(p.Dashboards),
+	}
+}
+
+// canary is what the canary and the events that it sends use: each goes through everything by itself.
+func (p Pipeline) canary() Usage {
+	runs := float64(Month / p.CanaryEvery)
+	own := Usage{Invocations: runs, GBSeconds: runs * gbSeconds(p.Canary.MemoryMB, canaryTime), LogBytes: runs * p.Canary.LogBytes, ScheduledEvents: runs}
+	return own.Plus(p.events(Load{EventsPerDay: runs / days, EventBytes: canaryBytes, EventsPerMessage: 1, EventsPerRequest: 1}))
+}
+
+const (
+	days        = float64(Month / (24 * time.Hour))
+	canaryBytes = 300
+)
+
+// events is what the events of a load use on their way from the door to Segment.
+func (p Pipeline) events(l Load) Usage {
+	if l.EventsPerDay <= 0 {
+		return Usage{}
+	}
+	events := l.EventsPerDay * days
+	perMessage := math.Max(1, l.EventsPerMessage)
+	messages := events / perMessage
+	body := BodyBytes(perMessage * l.EventBytes)
+
+	u := p.door(l, events)
+	perSend := math.Max(1, l.MessagesPerSend)
+	u.SQSRequests += messages / perSend * chunks(perSend*body)
+
+	perCall := p.messagesPerInvocation(messages/Month.Seconds(), body)
+	calls := messages / perCall
+	perReceive := math.Min(sqsBatch, perCall)
+	u.SQSRequests += messages/perReceive*chunks(perReceive*body) + calls*math.Ceil(perCall/sqsBatch)
+
+	flushes := math.Ceil(math.Max(perCall*perMessage*l.EventBytes/segment.MaxBatchBytes, perCall*perMessage/segment.MaxBatchEvents))
+	rounds := math.Ceil(flushes / math.Max(1, float64(p.FlushesAtATime)))
+	u.Invocations += calls
+	u.GBSeconds += calls * gbSeconds(p.Deliver.MemoryMB, flushTime*time.Duration(rounds))
+	u.LogBytes += calls * p.Deliver.LogBytes
+
+	ratio := gzipRatio
+	if l.Plain {
+		ratio = 1
+	}
+	u.EgressBytes += events * l.EventBytes * ratio
+	return u
+}
+
+func (p Pipeline) door(l Load, events float64) Usage {
+	if p.Door == NoDoor {
+		return Usage{}
+	}
+	requests := events / math.Max(1, l.EventsPerRequest)
+	u := Usage{Invocations: requests, GBSeconds: requests * gbSeconds(p.Ingest.MemoryMB, ingestTime), LogBytes: requests * p.Ingest.LogBytes}
+	if p.Door == HTTPAPI {
+		u.HTTPRequests = requests
+	}
+	return u
+}
+
+// messagesPerInvocation is how many messages of an average size share an invocation, at so many a second: the first one, and what the
+// same poller gets while the window is open; no more than the batch size, and than Lambda's payload holds.
+func (p Pipeline) messagesPerInvocation(perSecond, body float64) float64 {
+	together := 1 + perSecond/pollers*p.Window.Seconds()
+	return math.Max(1, math.Min(together, math.Min(float64(p.BatchSize), math.Floor(lambdaPayload/(body+recordBytes)))))
+}
+
+// BodyBytes is about how large the message of so many bytes of events is.
+func BodyBytes(events float64) float64 {
+	if events <= plainUpTo {
+		return events
+	}
+	return events * packedRatio
+}
+
+// chunks is how many requests SQS counts for a payload.
+func chunks(bytes float64) float64 { return math.Max(1, math.Ceil(bytes/sqsChunk)) }
+
+func gbSeconds(megabytes int, d time.Duration) float64 {
+	return float64(megabytes) / 1024 * d.Seconds()
+}

@@ -1,0 +1,110 @@
+// Package price knows what AWS asks for what a pipeline uses of it.
+//
+// It has two halves. [Usage] is what was used, counted or estimated, in the units in which AWS counts it, and [Usage.Bill] is what
+// that costs. [Pipeline] and [Load] estimate a month's usage from what comes in, for a pipeline that is healthy.
+//
+// The prices stand here once, with their date and source. They are list prices of us-east-1 in US dollars, of the first tier, without
+// the free tier, discounts and taxes: an upper bound for most, and what is needed to compare one design with another.
+package price
+
+// Checked is when the prices were last held against their sources. Those of HTTP API, egress and EventBridge were confirmed by
+// pages that quote AWS's, and not by AWS's own.
+const Checked = "November 2026"
+
+// A Rate is what AWS asks for a quantity.
+type Rate struct {
+	Dollars float64 // for Per of the unit
+	Per     float64
+	Unit    string
+	Source  string
+}
+
+// For is what n of the unit cost, in dollars.
+func (r Rate) For(n float64) float64 { return n / r.Per * r.Dollars }
+
+// The price list. A GB is 10^9 bytes here, where AWS means 2^30 in places: 7 % on the safe side.
+var (
+	SQSRequests     = Rate{0.40, 1e6, "requests", "https://aws.amazon.com/sqs/pricing/"} // each 64 KiB of payload is one
+	Invocations     = Rate{0.20, 1e6, "invocations", "https://aws.amazon.com/lambda/pricing/"}
+	Compute         = Rate{0.0000133334, 1, "GB-s", "https://aws.amazon.com/lambda/pricing/"} // arm64
+	HTTPRequests    = Rate{1.00, 1e6, "requests", "https://aws.amazon.com/api-gateway/pricing/"}
+	ScheduledEvents = Rate{1.00, 1e6, "events", "https://aws.amazon.com/eventbridge/pricing/"}
+	Logs            = Rate{0.50, 1e9, "bytes", "https://aws.amazon.com/cloudwatch/pricing/"} // taken in; keeping them costs a twentieth of that
+	Metrics         = Rate{0.30, 1, "metrics", "https://aws.amazon.com/cloudwatch/pricing/"} // a name with one set of dimensions, by the month
+	AlarmMetrics    = Rate{0.10, 1, "metrics in alarms", "https://aws.amazon.com/cloudwatch/pricing/"}
+	CompositeAlarms = Rate{0.50, 1, "composite alarms", "https://aws.amazon.com/cloudwatch/pricing/"}
+	Dashboards      = Rate{3.00, 1, "dashboards", "https://aws.amazon.com/cloudwatch/pricing/"}
+	Egress          = Rate{0.09, 1e9, "bytes", "https://aws.amazon.com/ec2/pricing/on-demand/"} // to the internet, which is where Segment is
+)
+
+// Usage is what was used. It adds up, so a month is the sum of its parts; a zero costs nothing.
+type Usage struct {
+	SQSRequests, IdlePolls float64 // both are requests; idle ones are those that Lambda makes though nothing comes
+	Invocations, GBSeconds float64
+	HTTPRequests           float64 // of an HTTP API; a function URL costs nothing of its own
+	ScheduledEvents        float64
+	LogBytes, EgressBytes  float64
+	Metrics, AlarmMetrics  float64 // for a month
+	CompositeAlarms        float64
+	Dashboards             float64
+}
+
+// Plus is both.
+func (u Usage) Plus(v Usage) Usage {
+	return Usage{
+		SQSRequests: u.SQSRequests + v.SQSRequests, IdlePolls: u.IdlePolls + v.IdlePolls,
+		Invocations: u.Invocations + v.Invocations, GBSeconds: u.GBSeconds + v.GBSeconds,
+		HTTPRequests: u.HTTPRequests + v.HTTPRequests, ScheduledEvents: u.ScheduledEvents + v.ScheduledEvents,
+		LogBytes: u.LogBytes + v.LogBytes, EgressBytes: u.EgressBytes + v.EgressBytes,
+		Metrics: u.Metrics + v.Metrics, AlarmMetrics: u.AlarmMetrics + v.AlarmMetrics,
+		CompositeAlarms: u.CompositeAlarms + v.CompositeAlarms, Dashboards: u.Dashboards + v.Dashboards,
+	}
+}
+
+// Times is the same n times.
+func (u Usage) Times(n float64) Usage {
+	return Usage{
+		SQSRequests: n * u.SQSRequests, IdlePolls: n * u.IdlePolls, Invocations: n * u.Invocations, GBSeconds: n * u.GBSeconds,
+		HTTPRequests: n * u.HTTPRequests, ScheduledEvents: n * u.ScheduledEvents, LogBytes: n * u.LogBytes, EgressBytes: n * u.EgressBytes,
+		Metrics: n * u.Metrics, AlarmMetrics: n * u.AlarmMetrics, CompositeAlarms: n * u.CompositeAlarms, Dashboards: n * u.Dashboards,
+	}
+}
+
+// A Line is one of a bill.
+type Line struct {
+	Name     string
+	Quantity float64
+	Rate     Rate
+}
+
+// Dollars is what the line costs.
+func (l Line) Dollars() float64 { return l.Rate.For(l.Quantity) }
+
+// A Bill is all that something costs.
+type Bill []Line
+
+// Total is the bill's sum in dollars.
+func (b Bill) Total() (dollars float64) {
+	for _, l := range b {
+		dollars += l.Dollars()
+	}
+	return dollars
+}
+
+// Bill prices a usage, always with the same lines in the same order, so that two bills can be laid side by side.
+func (u Usage) Bill() Bill {
+	return Bill{
+		{"SQS requests", u.SQSRequests, SQSRequests},
+		{"SQS polling while idle", u.IdlePolls, SQSRequests},
+		{"Lambda invocations", u.Invocations, Invocations},
+		{"Lambda compute", u.GBSeconds, Compute},
+		{"HTTP API", u.HTTPRequests, HTTPRequests},
+		{"schedule", u.ScheduledEvents, ScheduledEvents},
+		{"logs", u.LogBytes, Logs},
+		{"egress to Segment", u.EgressBytes, Egress},
+		{"metrics", u.Metrics, Metrics},
+		{"alarms", u.AlarmMetrics, AlarmMetrics},
+		{"composite alarms", u.CompositeAlarms, CompositeAlarms},
+		{"dashboard", u.Dashboards, Dashboards},
+	}
+}
