@@ -63,9 +63,10 @@ type Config struct {
 	CurrentWriteKey func() string
 	// CanaryKey is the write key of events that somebody sends to see whether they arrive; Summary.Canary has their ages. Empty: none.
 	CanaryKey string
-	// Observe is called for each event of an invocation when its fate is known, one call after the other within an invocation;
-	// several invocations call it at the same time. Deliveries wait for it, so it must return soon; it must not panic. nil: nobody looks.
-	Observe func(Outcome)
+	// Observer is asked at the beginning of each invocation for what to call for each of its events when its fate is known; nil while
+	// nobody looks, which spares an open breaker the reading of bodies. The calls of an invocation come one after the other, those of
+	// several invocations at the same time. Deliveries wait for them, so they must return soon; they must not panic.
+	Observer func() func(Outcome)
 }
 
 // A Handler is one function environment's delivery. Invoke may be called by several goroutines at the same time, though Lambda
@@ -96,6 +97,9 @@ func New(c Config) (*Handler, error) {
 	}
 	if c.CurrentWriteKey == nil {
 		c.CurrentWriteKey = func() string { return c.WriteKey }
+	}
+	if c.Observer == nil {
+		c.Observer = func() func(Outcome) { return nil }
 	}
 	if c.Report == nil {
 		c.Report = func(Summary) {}

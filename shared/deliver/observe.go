@@ -30,7 +30,7 @@ type Outcome struct {
 // observe tells who watches what became of a message's events. It is called when the message's fate is final, while its buffers
 // still are its own.
 func (r *run) observe(m *message) {
-	if r.h.Observe == nil {
+	if r.watcher == nil {
 		return
 	}
 	o := Outcome{WriteKey: m.content.WriteKey, Age: m.age(time.Now()), Receives: m.receives}
@@ -39,7 +39,7 @@ func (r *run) observe(m *message) {
 	}
 	tell := func(raw []byte) {
 		o.Event, o.MessageID = raw, messageID(raw)
-		r.h.Observe(o)
+		r.watcher(o)
 	}
 	body := func() { // of a message that was not taken apart
 		for i := range m.content.Events {
@@ -47,7 +47,7 @@ func (r *run) observe(m *message) {
 		}
 		if len(m.content.Events) == 0 {
 			o.Event, o.MessageID = m.text, m.id()
-			r.h.Observe(o)
+			r.watcher(o)
 		}
 	}
 	if len(m.events) == 0 && len(m.letters) == 0 {

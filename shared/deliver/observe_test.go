@@ -14,10 +14,13 @@ import (
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
+// watching is an Observer that is there all the time.
+func watching(f func(Outcome)) func() func(Outcome) { return func() func(Outcome) { return f } }
+
 // watched makes the rig's handler one with a watcher, and returns where each outcome is noted.
 func (r *rig) watched() *[]string {
 	var seen []string
-	r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA, Observe: func(o Outcome) {
+	r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA, Observer: watching(func(o Outcome) {
 		what := strings.TrimSuffix(o.MessageID+" "+o.Fate+" "+o.Reason, " ")
 		if o.Event == nil || o.WriteKey == "" != (o.Reason == "undecodable") || o.Receives < 1 {
 			r.Errorf("%s: %+v", what, o)
@@ -26,7 +29,7 @@ func (r *rig) watched() *[]string {
 			r.Errorf("%s has the detail %q", what, o.Detail)
 		}
 		seen = append(seen, what)
-	}})
+	})})
 	return &seen
 }
 
@@ -76,11 +79,33 @@ func TestEachEventOfAnInvocationIsObservedOnce(t *testing.T) {
 func TestAnEventWithoutAnyWriteKeyIsObservedWaiting(t *testing.T) {
 	r := newRig(t, nil)
 	var seen []string
-	r.Handler = r.handler(Config{Segment: r.segment, Observe: func(o Outcome) {
+	r.Handler = r.handler(Config{Segment: r.segment, Observer: watching(func(o Outcome) {
 		seen = append(seen, fmt.Sprint(o.MessageID, o.WriteKey, " ", o.Fate, " ", o.Reason))
-	}})
+	})})
 	r.invoke(t.Context(), in{id: "m", body: track("e", 300)})
 	want(t, "outcomes", seen, []string{"e retried misconfigured"})
+}
+
+func TestWhoBeginsToWatchSeesTheNextInvocationWhole(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(context.Context, *segment.Batch) error { return status(503) })
+		var watcher func(Outcome)
+		var seen []string
+		r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA, Observer: func() func(Outcome) { return watcher }})
+		packed := in{id: "m", body: body(keyA, tracks("e", 3, 300)...), sent: time.Now()}
+		for range breakAfter { // opens the breaker
+			r.invoke(t.Context(), packed)
+		}
+		r.invoke(t.Context(), packed)
+		want(t, "events of a message that was not read and does not say", r.last.Events, 1)
+		watcher = func(o Outcome) { seen = append(seen, o.MessageID) }
+		r.invoke(t.Context(), packed)
+		want(t, "events that were observed", seen, []string{"e-0", "e-1", "e-2"})
+		watcher = nil
+		r.invoke(t.Context(), packed)
+		want(t, "and no more once nobody looks", len(seen), 3)
+		want(t, "bodies are not read then", r.last.Events, 1)
+	})
 }
 
 func TestCanariesAreCountedAndTimedByTheirWriteKey(t *testing.T) {

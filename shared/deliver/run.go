@@ -25,7 +25,8 @@ type run struct {
 	flushes sync.WaitGroup
 
 	began    time.Time
-	writeKey string // of messages that carry none
+	writeKey string        // of messages that carry none
+	watcher  func(Outcome) // nil: nobody looks
 
 	mu       sync.Mutex
 	underWay int
@@ -58,7 +59,7 @@ func (h *Handler) newRun(ctx context.Context) (*run, context.CancelFunc) {
 	if deadline, ok := ctx.Deadline(); ok {
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-margin(time.Until(deadline))))
 	}
-	return &run{h: h, ctx: ctx, freed: make(chan struct{}, 1), began: time.Now(), writeKey: h.CurrentWriteKey(), summary: newSummary()}, cancel
+	return &run{h: h, ctx: ctx, freed: make(chan struct{}, 1), began: time.Now(), writeKey: h.CurrentWriteKey(), watcher: h.Observer(), summary: newSummary()}, cancel
 }
 
 // take reads a record and packs its events. It waits while as many batches as may be are under way, which is what bounds memory.
@@ -67,7 +68,7 @@ func (h *Handler) newRun(ctx context.Context) (*run, context.CancelFunc) {
 // to expire is, because its dead letter holds it; and everything is where somebody watches.
 func (r *run) take(rec *record) {
 	now := time.Now()
-	if refused := r.h.breaker.refusal(now); refused != nil && r.h.Observe == nil && !r.old(rec.sent) {
+	if refused := r.h.breaker.refusal(now); refused != nil && r.watcher == nil && !r.old(rec.sent) {
 		r.summary.took(rec.events, rec.sent, now)
 		r.mu.Lock()
 		defer r.mu.Unlock()
