@@ -157,6 +157,8 @@ type in struct {
 	receives int
 	origin   string
 	count    string // the attribute's word on how many events there are
+
+	letterID, firstSeen string // attributes of a message that has been a dead letter
 }
 
 func payload(t testing.TB, messages ...in) []byte {
@@ -170,6 +172,11 @@ func payload(t testing.TB, messages ...in) []byte {
 		msg.MessageAttributes = map[string]events.SQSMessageAttribute{}
 		if m.origin != "" {
 			msg.MessageAttributes[envelope.AttrOrigin] = events.SQSMessageAttribute{DataType: "String", StringValue: aws.String(m.origin)}
+		}
+		for name, value := range map[string]string{letter.AttrID: m.letterID, letter.AttrFirstSeen: m.firstSeen} {
+			if value != "" {
+				msg.MessageAttributes[name] = events.SQSMessageAttribute{DataType: "String", StringValue: aws.String(value)}
+			}
 		}
 		if m.count != "" {
 			msg.MessageAttributes[envelope.AttrEventCount] = events.SQSMessageAttribute{DataType: "Number", StringValue: aws.String(m.count)}

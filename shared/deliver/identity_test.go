@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/spillwayhq/spillway/shared/letter"
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
@@ -42,6 +43,36 @@ func TestAnEventWithoutIdentityIsTheSameAtEveryReceive(t *testing.T) {
 		slices.Sort(expected)
 		want(t, "events", first, expected)
 	})
+}
+
+func TestADeadLetterThatIsSentAgainIsTheSameEventsHoweverOften(t *testing.T) {
+	bare := `{"type":"track","userId":"u","event":"Run"}`
+	at := time.Date(2026, 11, 20, 1, 2, 3, 0, time.UTC)
+	text := body(keyA, bare, bare)
+	first := in{id: "original-uuid", sent: at, body: text}
+	again := func(id, letterID string) in {
+		return in{id: id, sent: at.Add(50 * time.Hour), body: text, letterID: letterID, firstSeen: at.Format(segment.TimeFormat)}
+	}
+	r := newRig(t, nil)
+	deliver := func(m in) []string {
+		r.segment.attempts = nil
+		want(t, "stay", r.invoke(t.Context(), m), []string{})
+		return r.segment.delivered()
+	}
+	events := deliver(first)
+	want(t, "sent again", deliver(again("another-uuid", "original-uuid")), events)
+	want(t, "and again", deliver(again("third-uuid", "original-uuid")), events)
+	odd := deliver(again("x", "a \"name\" that nobody should write"))
+	want(t, "an odd name, twice", deliver(again("y", "a \"name\" that nobody should write")), odd)
+	want(t, "its first event is JSON", json.Valid([]byte(odd[0])), true)
+
+	r.invoke(t.Context(), in{id: "m1", body: "no JSON", letterID: "was/7", firstSeen: "2026-11-20T01:02:03.000Z", sent: at.Add(time.Hour)})
+	r.invoke(t.Context(), in{id: "m2", body: "no JSON", letterID: "was/7", firstSeen: "no time", sent: at.Add(time.Hour)})
+	var names []string
+	for _, l := range r.queue.letters {
+		names = append(names, attr(l, letter.AttrID)+" "+attr(l, letter.AttrFirstSeen))
+	}
+	want(t, "a letter that comes back", names, []string{"was/7 2026-11-20T01:02:03.000Z", "was/7 2026-11-20T02:02:03.000Z"})
 }
 
 func TestTheBufferOfIdentifiedEventsServesSeveralMessagesWithoutMixingThem(t *testing.T) {

@@ -78,7 +78,7 @@ func (m *message) write(l *refusal, c *envelope.Compressor, now time.Time) []que
 	header.WriteKey = m.ownKey
 	written := letter.Letter{
 		ID: l.id, Reason: l.reason, Detail: l.detail, Header: header, Events: l.events, Body: m.text, Count: l.count,
-		FirstSeen: m.seen(), LastSeen: now, Receives: m.receives,
+		FirstSeen: m.cameIn(), LastSeen: now, Receives: m.receives,
 	}
 	return written.Messages(c)
 }

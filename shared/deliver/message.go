@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -102,6 +103,9 @@ func (m *message) unwrap() {
 // would not take.
 func (m *message) identify() {
 	sent := m.sent
+	if !m.firstSeen.IsZero() {
+		sent = m.firstSeen
+	}
 	if sent.IsZero() {
 		sent = time.Now()
 	}
@@ -140,21 +144,32 @@ func (m *message) identify() {
 // maxID leaves room for the index behind it within what Segment takes as a messageId.
 const maxID = segment.MaxMessageIDBytes - 10
 
-// id names the message in messageIds and letters. It is what SQS calls it, a UUID, unless somebody who invoked the function by
-// hand made up one that does not belong into JSON as it is: then a digest of that.
+// id names the message in messageIds and letters. It is what SQS calls it, a UUID; or what it was called as a dead letter, for SQS
+// gives a message that is sent again another name, and its events are to be the same however often that happens. A name that does
+// not belong into JSON as it is, because somebody made it up by hand, gives way to a digest of it.
 func (m *message) id() string {
-	for _, c := range []byte(m.messageID) {
+	id := cmp.Or(m.redriven, m.messageID)
+	for _, c := range []byte(id) {
 		if c <= ' ' || c > '~' || c == '"' || c == '\\' {
-			return digest(m.messageID, 16)
+			return digest(id, 16)
 		}
 	}
-	if len(m.messageID) > maxID {
-		return digest(m.messageID, 16)
+	if len(id) > maxID {
+		return digest(id, 16)
 	}
-	return m.messageID
+	return id
 }
 
-// seen is when the events came in: at Spillway's door, or when SQS got them.
+// cameIn is when the events came in for the first time, also if they have been a dead letter since.
+func (m *message) cameIn() time.Time {
+	if m.content.ReceivedAt.IsZero() && !m.firstSeen.IsZero() {
+		return m.firstSeen
+	}
+	return m.seen()
+}
+
+// seen is when the events came in: at Spillway's door, or when SQS got them. So a dead letter that is sent again is as young as
+// that: an old one is no backlog.
 func (m *message) seen() time.Time {
 	if m.content.ReceivedAt.IsZero() {
 		return m.sent

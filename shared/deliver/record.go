@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/spillwayhq/spillway/shared/envelope"
+	"github.com/spillwayhq/spillway/shared/letter"
 	"github.com/spillwayhq/spillway/shared/rawjson"
+	"github.com/spillwayhq/spillway/shared/segment"
 )
 
 // record is one message as Lambda hands it over.
@@ -19,6 +21,10 @@ type record struct {
 	receives  int
 	origin    string // the attribute's word
 	events    int    // how many, by the attribute's word; 1 without one
+
+	// Of a message that has been a dead letter, by its attributes: what it was called and when its events came in.
+	redriven  string
+	firstSeen time.Time
 }
 
 // maxSent is the end of the year 9999 in milliseconds: the last time that RFC 3339 can write.
@@ -118,6 +124,12 @@ func readRecord(s *rawjson.Scanner, rec *record) error {
 		case envelope.AttrEventCount:
 			if n, err := strconv.Atoi(text(stringValue(value))); err == nil && 0 < n && n <= envelope.MaxRawBytes {
 				rec.events = n
+			}
+		case letter.AttrID:
+			rec.redriven = text(stringValue(value))
+		case letter.AttrFirstSeen:
+			if t, ok := segment.ParseTime(stringValue(value)); ok {
+				rec.firstSeen = t
 			}
 		}
 	})
