@@ -208,6 +208,32 @@ func TestBatchesThatWereUnderWayWhenAPauseBeganDoNotLengthenIt(t *testing.T) {
 	want(t, "times in a row", p.keys[keyA].times, 1)
 }
 
+func TestWhatWasUnderWayWhenAPauseBeganDoesNotEndIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		throttled := status(429)
+		throttled.RetryAfter = time.Minute
+		r := newRig(t, func(_ context.Context, b *segment.Batch) error {
+			if strings.Contains(string(b.Events[0]), "slow-") {
+				time.Sleep(time.Second)
+				return nil
+			}
+			time.Sleep(time.Millisecond) // both are under way
+			return throttled
+		})
+		stay := r.invoke(t.Context(),
+			in{id: "slow", body: zipped(t, body(keyA, tracks("slow-", 440, 1060)...))}, in{id: "fast", body: zipped(t, body(keyA, tracks("fast-", 440, 1060)...))})
+		want(t, "stay", stay, []string{"fast"})
+		paused, left := r.keys.paused(keyA, time.Now())
+		if paused == nil || left < 50*time.Second {
+			t.Errorf("the key pauses for %v, Segment asked for a minute one second ago", left)
+		}
+		time.Sleep(2 * time.Minute)
+		r.segment.answer = nil
+		want(t, "stay", r.invoke(t.Context(), in{id: "fast", body: body(keyA, track("f", 300))}), []string{})
+		want(t, "keys that are remembered", len(r.keys.keys), 0)
+	})
+}
+
 func TestAHandlerServesSeveralInvocationsAtATime(t *testing.T) {
 	s := &fakeSegment{answer: refusing(track("p", 300))}
 	letters := &fakeQueue{}

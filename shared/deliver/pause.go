@@ -93,9 +93,12 @@ func (p *pauses) pause(key string, err *segment.Error, now time.Time) (began boo
 	return true
 }
 
-// resume ends a key's pause: Segment took something of it.
-func (p *pauses) resume(key string) {
+// resume forgets a key's pauses: Segment took something of it. While one lasts it does not: what was taken was under way when it
+// began, and Segment has asked for it since.
+func (p *pauses) resume(key string, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.keys, key)
+	if k := p.keys[key]; k != nil && !now.Before(k.until) {
+		delete(p.keys, key)
+	}
 }

@@ -246,7 +246,7 @@ func (r *run) flush(b *batch) {
 		r.settle(b, 0, len(b.Events), err)
 	}
 	if err == nil {
-		r.h.keys.resume(b.WriteKey)
+		r.h.keys.resume(b.WriteKey, time.Now())
 	} else if err.Class.Outcome().PausesWriteKey {
 		if r.h.keys.pause(b.WriteKey, err, time.Now()) && err.Class == segment.Throttled {
 			r.h.window.cut()
