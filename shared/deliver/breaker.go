@@ -18,11 +18,9 @@ const (
 	breakAfter = 2*Tries - 1
 	// firstProbe is how long Segment is not called when the breaker opens; each probe that fails doubles it, up to maxProbe.
 	firstProbe = 15 * time.Second
-	// maxProbe bounds what Segment's return costs: together with maxOpenPause, ±10 %, it is below the 17 minutes in which
+	// maxProbe bounds what Segment's return costs: together with the longest openPause it is below the 17 minutes in which
 	// everything has been tried again. A probe of a Segment that hangs keeps an environment busy for 10 s, so it is not less.
-	maxProbe = 2 * time.Minute
-	// maxOpenPause is how long a message is hidden at most while the breaker is open.
-	maxOpenPause = 13 * time.Minute
+	maxProbe = time.Minute
 )
 
 // The states of the breaker as they stand in the log.
@@ -143,7 +141,10 @@ func (b *breaker) open() bool {
 // openPause is how long a message stays hidden that was not sent because the breaker is open: as its receive count says, but
 // not less than the outage has lasted. So what comes in the fourth hour of an outage is not received five times in fifteen
 // minutes only to be told the same, and what comes in the first minute waits a minute.
+//
+// Its ±5 % leave room for maxProbe within the 17 minutes. A shorter maximum would too, but ten days of it would be more receives
+// than SQS allows a message.
 func openPause(receives int, lasted time.Duration, jitter float64) time.Duration {
-	pause := min(max(schedule(receives), lasted), maxOpenPause)
-	return time.Duration(float64(pause) * (0.9 + 0.2*jitter))
+	pause := min(max(schedule(receives), lasted), maxPause)
+	return time.Duration(float64(pause) * (0.95 + 0.1*jitter))
 }
