@@ -277,8 +277,8 @@ func (r *run) settle(b *batch, from, to int, err *segment.Error) {
 	}
 }
 
-// send flushes events from..to of a batch, more than once while Segment can't be reached and time allows. While the breaker is
-// open Segment is not called, and a probe has one try.
+// send flushes events from..to of a batch, more than once while Segment can't be reached, does not say when to come back, and time
+// allows. While the breaker is open Segment is not called, and a probe has one try.
 func (r *run) send(b *batch, from, to int) *segment.Error {
 	piece := b.Batch
 	piece.Events = b.Events[from:to]
@@ -303,7 +303,7 @@ func (r *run) send(b *batch, from, to int) *segment.Error {
 			r.h.window.grow()
 			return nil
 		}
-		if !failure.Class.Outcome().Again || probe || try == Tries || !r.rest(try) || r.ctx.Err() != nil {
+		if !failure.Class.Outcome().Again || failure.RetryAfter > 0 || probe || try == Tries || !r.rest(try) || r.ctx.Err() != nil {
 			return failure
 		}
 	}
