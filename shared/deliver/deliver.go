@@ -63,6 +63,9 @@ type Config struct {
 	CurrentWriteKey func() string
 	// CanaryKey is the write key of events that somebody sends to see whether they arrive; Summary.Canary has their ages. Empty: none.
 	CanaryKey string
+	// CanaryEndsHere: events of CanaryKey are delivered when they come to where Segment would be called, and Segment never sees them.
+	// So they reach nobody's data, and their silence says that the pipeline is dead, not that Segment is.
+	CanaryEndsHere bool
 	// Observer is asked at the beginning of each invocation for what to call for each of its events when its fate is known; nil while
 	// nobody looks, which spares an open breaker the reading of bodies. The calls of an invocation come one after the other, those of
 	// several invocations at the same time. Deliveries wait for them, so they must return soon; they must not panic.

@@ -31,7 +31,8 @@ func (s *Summary) Metrics() []telemetry.Metric {
 		responses[f.Class.String()]++
 	}
 	metrics := []telemetry.Metric{
-		one("EventsDelivered", s.Delivered), flag("BatchesAllFailed", s.AllFailed), flag("BreakerOpen", s.BreakerOpen), one("DeadLetterErrors", s.LetterErrors),
+		// A canary must not make a standstill look alive.
+		one("EventsDelivered", s.Delivered-len(s.Canary)), flag("BatchesAllFailed", s.AllFailed), flag("BreakerOpen", s.BreakerOpen), one("DeadLetterErrors", s.LetterErrors),
 		one("VisibilityErrors", s.HideErrors), ages, latency, events,
 	}
 	if s.CanaryEvents > 0 { // without one the metrics are missing, which is what an alarm for silence looks for

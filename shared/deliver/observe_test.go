@@ -132,6 +132,59 @@ func TestCanariesAreCountedAndTimedByTheirWriteKey(t *testing.T) {
 	})
 }
 
+// canary is a message of one event of keyB, as the door writes it.
+func canary(id string) in { return in{id: id, body: body(keyB, track(id, 300)), sent: time.Now()} }
+
+func TestACanaryThatEndsHereNeverReachesSegment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA, CanaryKey: keyB, CanaryEndsHere: true})
+		invalid := strings.Replace(track("invalid", 300), `"userId":"`+marker+`",`, "", 1)
+		c := canary("c")
+		time.Sleep(2 * time.Second)
+		stay := r.invoke(t.Context(), one("e"), c, in{id: "bad", body: body(keyB, invalid, track("good", 300))}, in{id: "unreadable", body: "no JSON"})
+		want(t, "stay", len(stay), 0)
+		want(t, "what Segment got", r.segment.delivered(), []string{track("e", 300)})
+		want(t, "canaries", r.last.Canary, []time.Duration{2 * time.Second, 0})
+		want(t, "canaries that came in", r.last.CanaryEvents, 3)
+		want(t, "delivered", r.last.Delivered, 3)
+		want(t, "dead letters", r.last.DeadLettered, map[string]int{"invalid": 1, "undecodable": 1})
+		for _, m := range r.last.Metrics() {
+			if m.Name == "EventsDelivered" {
+				want(t, "EventsDelivered counts what people sent", m.Values, []float64{1})
+			}
+		}
+	})
+}
+
+func TestACanaryThatEndsHereIsHeardWhileSegmentIsDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA, CanaryKey: keyB, CanaryEndsHere: true})
+		r.breaks(t)
+		// One that only mentions the key stays like all others, and one that is packed is not looked at.
+		mention := in{id: "mention", body: body(keyA, strings.Replace(track("m", 300), marker, keyB, 1)), sent: time.Now()}
+		packed := in{id: "packed", body: zipped(t, body(keyB, track("p", 300))), sent: time.Now()}
+		var stay []string
+		want(t, "calls of Segment", r.calls(func() { stay = r.invoke(t.Context(), one("e"), canary("c"), mention, packed) }), 0)
+		slices.Sort(stay)
+		want(t, "stay", stay, []string{"e", "mention", "packed"})
+		want(t, "canaries", len(r.last.Canary), 1)
+		want(t, "that all else failed is still said", r.last.AllFailed, true)
+		want(t, "a canary alone is no failure", func() bool { r.invoke(t.Context(), canary("d")); return r.last.AllFailed }(), false)
+	})
+}
+
+func TestACanaryOfASourceOfItsOwnIsSilentWhileSegmentIsDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA, CanaryKey: keyB})
+		r.breaks(t)
+		want(t, "stay", r.invoke(t.Context(), canary("c")), []string{"c"})
+		want(t, "canaries", len(r.last.Canary), 0)
+	})
+}
+
 func TestWithoutACanaryThereAreNoMetricsOfIt(t *testing.T) {
 	r := newRig(t, nil)
 	r.invoke(t.Context(), in{id: "m", body: track("e", 300)})

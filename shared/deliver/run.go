@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -65,10 +66,10 @@ func (h *Handler) newRun(ctx context.Context) (*run, context.CancelFunc) {
 // take reads a record and packs its events. It waits while as many batches as may be are under way, which is what bounds memory.
 //
 // While the breaker is open bodies are not read: that would be most of the work, and its result would be thrown away. Only what is
-// to expire is, because its dead letter holds it; and everything is where somebody watches.
+// to expire is, because its dead letter holds it; what may be the canary, which is not for Segment; and everything where somebody watches.
 func (r *run) take(rec *record) {
 	now := time.Now()
-	if refused := r.h.breaker.refusal(now); refused != nil && r.watcher == nil && !r.old(rec.sent) {
+	if refused := r.h.breaker.refusal(now); refused != nil && r.watcher == nil && !r.old(rec.sent) && !r.mayEndHere(rec) {
 		r.summary.took(rec.events, rec.sent, now)
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -89,6 +90,10 @@ func (r *run) take(rec *record) {
 	r.summary.took(m.count(), m.seen(), now)
 	if r.isCanary(m) {
 		r.summary.CanaryEvents += m.count()
+		if r.h.CanaryEndsHere {
+			r.endHere(m)
+			return
+		}
 	}
 
 	h := &m.content.Header
@@ -153,6 +158,27 @@ func (r *run) arrived(m *message, n int) {
 
 func (r *run) isCanary(m *message) bool {
 	return r.h.CanaryKey != "" && m.content.WriteKey == r.h.CanaryKey
+}
+
+// maxCanary is how large the body of a message can be that is looked at for a canary while the breaker is open.
+const maxCanary = 8 << 10
+
+// mayEndHere reports whether a record that is not read is worth reading because it may be the canary: it is small and plain, and its
+// write key stands in it. A mistake costs that reading and nothing else.
+func (r *run) mayEndHere(rec *record) bool {
+	return r.h.CanaryEndsHere && r.h.CanaryKey != "" && len(rec.body) <= maxCanary && bytes.Contains(rec.body, []byte(r.h.CanaryKey))
+}
+
+// endHere delivers the canary without Segment. Bad events of it become dead letters like all others.
+func (r *run) endHere(m *message) {
+	r.summary.endHere++
+	for i := range m.fates {
+		m.fates[i] = delivered
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m.parts = 1
+	r.partDone(m)
 }
 
 // keep lets a message stay in the queue.

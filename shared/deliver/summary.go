@@ -23,7 +23,7 @@ type Summary struct {
 	Flushes          []Flush         // attempts, in the order of their ends
 	LetterErrors     int             // times that dead letters could not be written
 	HideErrors       int             // times that messages could not be hidden
-	AllFailed        bool            // not one message is done
+	AllFailed        bool            // not one message is done, but for those that Segment was not to get
 	BreakerOpen      bool            // Segment is taken to be down when the invocation ends
 	Misconfigured    []string        // the write keys, by KeyID, that Segment or the configuration refuses
 	Duration         time.Duration
@@ -34,6 +34,7 @@ type Summary struct {
 	Canary       []time.Duration // of each that was delivered: since it came in, 0 when nothing says when that was
 
 	failures int
+	endHere  int // messages that Segment was not to get
 }
 
 // A Flush is one attempt.
@@ -66,7 +67,7 @@ func (s *Summary) flushed(events int, latency time.Duration, err *segment.Error)
 func (s *Summary) stays(m *stay) {
 	s.Retried[m.why.Class.String()] += m.events
 	s.failures++
-	s.AllFailed = s.failures == s.Messages
+	s.AllFailed = s.failures == s.Messages-s.endHere
 	if m.why.Class != segment.Misconfigured {
 		return
 	}
