@@ -5,6 +5,7 @@
 package topology
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,7 +14,8 @@ import (
 
 // Limits of SQS and Lambda (their developer guides, "quotas" and "Using Lambda with Amazon SQS").
 const (
-	maxRetention       = 14 * 24 * time.Hour
+	day                = 24 * time.Hour
+	maxRetention       = 14 * day
 	maxVisibility      = 12 * time.Hour
 	maxReceiveCount    = 1000
 	maxFunctionTimeout = 15 * time.Minute
@@ -23,6 +25,19 @@ const (
 	maxConcurrency     = 1000
 	visibilityFactor   = 6 // times the function's time-out: what AWS asks for, so that throttled batches come back in time
 )
+
+// logRetentions are the times that CloudWatch Logs can keep a log for (its API reference, PutRetentionPolicy), up to a year.
+var logRetentions = [...]time.Duration{
+	day, 3 * day, 5 * day, 7 * day, 14 * day, 30 * day, 60 * day, 90 * day, 120 * day, 150 * day, 180 * day, 365 * day,
+}
+
+func retentionDays() []int {
+	days := make([]int, len(logRetentions))
+	for i, d := range logRetentions {
+		days[i] = int(d / day)
+	}
+	return days
+}
 
 // A Queue is an SQS standard queue.
 type Queue struct {
@@ -36,9 +51,11 @@ type Queue struct {
 // A Function is a Lambda function.
 type Function struct {
 	Name                string
+	Metrics             string // what its own metrics say in their dimension Function
 	Timeout             time.Duration
 	MemoryMB            int
-	ReservedConcurrency int // 0: none reserved, which a new AWS account may be unable to do
+	ReservedConcurrency int           // 0: none reserved, which a new AWS account may be unable to do
+	LogRetention        time.Duration // whole days, one of those that CloudWatch Logs has
 }
 
 // An EventSource is a mapping that feeds a queue to a function.
@@ -50,16 +67,20 @@ type EventSource struct {
 	ReportBatchItemFailures bool
 }
 
-// An Alarm is a CloudWatch alarm: what it watches, when it fires, and what a person then does.
-type Alarm struct {
-	Name        string
-	Metric      string // of SQS when Queue is set, otherwise of the function's own metrics
-	Queue       string
-	Function    string
-	Threshold   float64
-	For         time.Duration
-	Missing     string // CloudWatch's TreatMissingData
-	Description string
+// A Schedule invokes a function again and again.
+type Schedule struct {
+	Function string
+	Every    time.Duration // whole minutes
+}
+
+// A Door is the public way in, in front of a function.
+type Door struct {
+	Function string
+	// What the gateway lets through, above which it answers 429 itself. Such an answer lacks our JSON, CORS headers and Retry-After, so
+	// the bound lies above all of the function's own.
+	RequestsPerSecond float64
+	Burst             int
+	LogRetention      time.Duration // of the access log
 }
 
 // A Topology is the whole pipeline of one region.
@@ -67,7 +88,10 @@ type Topology struct {
 	Queues       []Queue
 	Functions    []Function
 	EventSources []EventSource
+	Schedules    []Schedule
+	Door         Door
 	Alarms       []Alarm
+	Composites   []Composite
 }
 
 // Names of the parts.
@@ -75,23 +99,52 @@ const (
 	EventsQueue     = "spillway-events"
 	DeadLetterQueue = "spillway-dead-letters"
 	DeliverFunction = "spillway-deliver"
+	IngestFunction  = "spillway-ingest"
+	CanaryFunction  = "spillway-canary"
 )
 
-// Default is the pipeline as it is deployed without settings.
-func Default() Topology {
-	const (
-		// An invocation flushes some dozens of batches, each answered well within a second; the rest is for slow answers and retries.
-		timeout = 60 * time.Second
+// Sizes are the numbers that a deployment may choose.
+type Sizes struct {
+	ReservedConcurrency int           // of deliver; 0: none reserved
+	MaximumConcurrency  int           // of the event source; 0: the reserved concurrency, or 10 without one
+	BatchSize           int           // messages an invocation gets at most
+	Window              time.Duration // how long a batch waits to be filled
+	LogRetention        time.Duration // of every log
+	NoCanary            bool          // no function that sends a canary event every minute, and no alarm for its silence
+}
+
+// concurrency is how many invocations of deliver run at a time. Ten, each with several batches under way, send more than the 1,000
+// events/s that Segment takes of a workspace: enough to drain a backlog at the speed of Segment, few enough to leave an account's
+// concurrency to others.
+const concurrency = 10
+
+// DefaultSizes are those of a deployment without settings.
+func DefaultSizes() Sizes {
+	return Sizes{
+		ReservedConcurrency: concurrency,
+		// Ten single events an invocation would be far too few to be worth a request to Segment.
+		BatchSize: 100,
 		// One second is little against the minutes that analytics may wait, and fills batches even when little comes in.
-		window = time.Second
-		// Ten invocations, each with several batches under way, send more than the 1,000 events/s that Segment takes of a
-		// workspace: enough to drain a backlog at the speed of Segment, few enough to leave an account's concurrency to others.
-		concurrency = 10
-	)
-	return Topology{
+		Window: time.Second,
+		// Longer than a message lives, so that whoever asks about a dead letter finds the lines of its attempts.
+		LogRetention: 30 * day,
+	}
+}
+
+// Default is the pipeline as it is deployed without settings.
+func Default() Topology { return New(DefaultSizes()) }
+
+// New is the pipeline of these sizes. It is not validated.
+func New(s Sizes) Topology {
+	// An invocation flushes some dozens of batches, each answered well within a second; the rest is for slow answers and retries.
+	const timeout = 60 * time.Second
+	if s.MaximumConcurrency == 0 {
+		s.MaximumConcurrency = cmp.Or(s.ReservedConcurrency, concurrency)
+	}
+	t := Topology{
 		Queues: []Queue{
 			{
-				Name: EventsQueue, Retention: maxRetention, VisibilityTimeout: visibilityFactor*timeout + window,
+				Name: EventsQueue, Retention: maxRetention, VisibilityTimeout: visibilityFactor*timeout + s.Window,
 				DeadLetterQueue: DeadLetterQueue,
 				// What is poisonous is recognised and not counted out: deliver writes dead letters itself. Counting is for a
 				// function that can't even start, and must outlast ten days of pauses of up to 15 minutes (about 965 receives).
@@ -103,16 +156,31 @@ func Default() Topology {
 		},
 		Functions: []Function{
 			// 512 MB is about a third of a core and several times what an invocation of 6 MB needs.
-			{Name: DeliverFunction, Timeout: timeout, MemoryMB: 512, ReservedConcurrency: concurrency},
+			{
+				Name: DeliverFunction, Metrics: "deliver", Timeout: timeout, MemoryMB: 512,
+				ReservedConcurrency: s.ReservedConcurrency, LogRetention: s.LogRetention,
+			},
+			// Reading, checking and two calls to SQS of at most 5 s each; the HTTP API itself waits for no longer than 30 s. Nothing is
+			// reserved: that would be a cap, and the door has none but its own.
+			{Name: IngestFunction, Metrics: "ingest", Timeout: 15 * time.Second, MemoryMB: 512, LogRetention: s.LogRetention},
 		},
 		EventSources: []EventSource{{
-			Queue: EventsQueue, Function: DeliverFunction,
-			// Ten single events an invocation would be far too few to be worth a request to Segment.
-			BatchSize: 100, Window: window,
+			Queue: EventsQueue, Function: DeliverFunction, BatchSize: s.BatchSize, Window: s.Window,
 			// Never above the reserved concurrency: throttled receives count against MaxReceiveCount.
-			MaximumConcurrency: concurrency, ReportBatchItemFailures: true,
+			MaximumConcurrency: s.MaximumConcurrency, ReportBatchItemFailures: true,
 		}},
+		// Five times what Segment takes of a workspace when every request carries but one event, and half of what an account has
+		// without asking (10,000 a second, API Gateway quotas); so it bounds what a flood can cost, and nobody who means well sees it.
+		Door: Door{Function: IngestFunction, RequestsPerSecond: 5000, Burst: 5000, LogRetention: s.LogRetention},
 	}
+	if !s.NoCanary {
+		t.Functions = append(t.Functions, Function{
+			Name: CanaryFunction, Metrics: "canary", Timeout: 30 * time.Second, MemoryMB: 128, LogRetention: s.LogRetention,
+		})
+		t.Schedules = []Schedule{{Function: CanaryFunction, Every: time.Minute}}
+	}
+	t.Alarms, t.Composites = alarms(s)
+	return t
 }
 
 // Queue returns the queue of that name.
@@ -157,6 +225,7 @@ func (t *Topology) Validate() error {
 		check(f.Timeout >= time.Second && f.Timeout <= maxFunctionTimeout, "function %s: time-out is %v, write 1s to %v", f.Name, f.Timeout, maxFunctionTimeout)
 		check(f.MemoryMB >= 128 && f.MemoryMB <= 10240, "function %s: memory is %d MB, write 128 to 10240", f.Name, f.MemoryMB)
 		check(f.ReservedConcurrency >= 0, "function %s: reserved concurrency is %d, write 0 for none or more", f.Name, f.ReservedConcurrency)
+		check(slices.Contains(logRetentions[:], f.LogRetention), "function %s: its log is kept for %v, write one of %v days", f.Name, f.LogRetention, retentionDays())
 	}
 	for _, s := range t.EventSources {
 		name := s.Queue + " → " + s.Function
@@ -172,5 +241,15 @@ func (t *Topology) Validate() error {
 		least := visibilityFactor*f.Timeout + s.Window
 		check(!ok || !found || q.VisibilityTimeout >= least, "event source %s: the queue's visibility timeout is %v, write at least %v (%d x the function's time-out + the window)", name, q.VisibilityTimeout, least, visibilityFactor)
 	}
+	for _, s := range t.Schedules {
+		_, found := t.Function(s.Function)
+		check(found, "schedule of %s: the function does not exist", s.Function)
+		check(s.Every >= time.Minute && s.Every%time.Minute == 0, "schedule of %s: it comes every %v, write whole minutes", s.Function, s.Every)
+	}
+	_, found := t.Function(t.Door.Function)
+	check(found, "door: the function %s does not exist", t.Door.Function)
+	check(t.Door.RequestsPerSecond >= 1 && t.Door.Burst >= 1, "door: %v requests a second and bursts of %d, write at least 1", t.Door.RequestsPerSecond, t.Door.Burst)
+	check(slices.Contains(logRetentions[:], t.Door.LogRetention), "door: its log is kept for %v, write one of %v days", t.Door.LogRetention, retentionDays())
+	errs = append(errs, t.validateAlarms()...)
 	return errors.Join(errs...)
 }

@@ -52,6 +52,11 @@ func TestABreachIsNamedWithWhatToWrite(t *testing.T) {
 		{"unknown function", func(t *Topology) { t.EventSources[0].Function = "x" }, "the function does not exist"},
 		{"unknown dead-letter queue", func(t *Topology) { t.Queues[0].DeadLetterQueue = "x" }, "dead-letter queue x does not exist"},
 		{"time-out", func(t *Topology) { t.Functions[0].Timeout = time.Hour }, "write 1s to 15m0s"},
+		{"log retention", func(t *Topology) { t.Functions[0].LogRetention = 2 * day }, "write one of [1 3 5 7"},
+		{"schedule of nothing", func(t *Topology) { t.Schedules[0].Function = "x" }, "schedule of x: the function does not exist"},
+		{"schedule in seconds", func(t *Topology) { t.Schedules[0].Every = time.Second }, "write whole minutes"},
+		{"door to nothing", func(t *Topology) { t.Door.Function = "x" }, "door: the function x does not exist"},
+		{"closed door", func(t *Topology) { t.Door.Burst = 0 }, "write at least 1"},
 		{"receive count", func(t *Topology) { t.Queues[0].MaxReceiveCount = 1001 }, "write 1 to 1000"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

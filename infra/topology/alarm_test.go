@@ -1,0 +1,171 @@
+package topology
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spillwayhq/spillway/shared/deliver"
+	"github.com/spillwayhq/spillway/shared/ingest"
+	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/telemetry"
+)
+
+// alarm is one of the default ones.
+func alarm(t *testing.T, name string) Alarm {
+	t.Helper()
+	d := Default()
+	a, ok := d.Alarm(name)
+	if !ok {
+		t.Fatalf("there is no alarm %s", name)
+	}
+	return a
+}
+
+func TestEveryAlarmSaysWhatItMeansAndWhatToDoFirst(t *testing.T) {
+	d := Default()
+	anchor := regexp.MustCompile(`: \S.*\. First: .+\. More: infra/RUNBOOK\.md#[a-z0-9-]+$`)
+	var texts []string
+	for _, a := range d.Alarms {
+		texts = append(texts, a.Description())
+	}
+	for _, c := range d.Composites {
+		texts = append(texts, c.Description())
+	}
+	for _, text := range texts {
+		if !anchor.MatchString(text) {
+			t.Errorf("%q does not end in what to do first and a section of the runbook", text)
+		}
+	}
+	if len(texts) < 20 {
+		t.Errorf("%d alarms", len(texts))
+	}
+}
+
+// An alarm about a metric that nobody writes would be quiet for ever.
+func TestAlarmsWatchWhatTheFunctionsWrite(t *testing.T) {
+	canary := deliver.Summary{CanaryEvents: 1, Canary: []time.Duration{0}, Retried: map[string]int{}, DeadLettered: map[string]int{}}
+	for _, c := range segment.Classes() {
+		canary.Retried[c.String()] = 1
+		canary.Flushes = append(canary.Flushes, deliver.Flush{Class: c})
+	}
+	for _, reason := range Reasons() {
+		canary.DeadLettered[reason] = 1
+	}
+	totals := ingest.Totals{Requests: map[int]int{429: 1}}
+	written := map[string][]telemetry.Metric{"deliver": canary.Metrics(), "ingest": totals.Metrics()}
+	d := Default()
+	watched := 0
+	for _, a := range d.Alarms {
+		for _, m := range a.Metrics {
+			metrics, ok := written[m.Own]
+			if !ok { // SQS's, Lambda's, and those of programs that are elsewhere
+				continue
+			}
+			watched++
+			if !slices.ContainsFunc(metrics, func(w telemetry.Metric) bool {
+				return w.Name == m.Name && w.Dimension == m.Dimension && w.Value == m.Value
+			}) {
+				t.Errorf("%s: %s does not write %s with %q=%q", a.Name, m.Own, m.Name, m.Dimension, m.Value)
+			}
+		}
+	}
+	if watched < 15 {
+		t.Errorf("only %d metrics of the functions are watched", watched)
+	}
+}
+
+func TestEveryMetricOfAnExpressionIsUsedAndDefined(t *testing.T) {
+	d := Default()
+	word := regexp.MustCompile(`\b[a-z][a-z_0-9]*\b`)
+	for _, a := range d.Alarms {
+		if a.Expression == "" || strings.HasPrefix(a.Expression, "SELECT ") {
+			continue
+		}
+		used := slices.Compact(slices.Sorted(slices.Values(word.FindAllString(a.Expression, -1))))
+		var defined []string
+		for _, m := range a.Metrics {
+			defined = append(defined, m.ID)
+		}
+		slices.Sort(defined)
+		if !slices.Equal(used, defined) {
+			t.Errorf("%s: the expression uses %v of the metrics %v", a.Name, used, defined)
+		}
+	}
+}
+
+// Messages that come again are seen once a pause. An alarm about them that looked back for less would end and begin with each try.
+func TestAlarmsAboutMessagesThatComeAgainOutlastAPause(t *testing.T) {
+	longest := deliver.Pause(1000, 0, 1)
+	for _, name := range []string{"spillway-backlog-age-warning", "spillway-backlog-age-critical", "spillway-wrong-credentials"} {
+		a := alarm(t, name)
+		if window := a.Period * time.Duration(a.Periods); window <= longest || a.Breaching != 1 {
+			t.Errorf("%s looks back for %v and wants %d values; a message may be away for %v", name, window, a.Breaching, longest)
+		}
+	}
+}
+
+func TestSilenceIsBadAndNoErrorIsGood(t *testing.T) {
+	for name, want := range map[string]Missing{
+		"spillway-canary-silent": MissingIsBad, "spillway-door-silent": MissingIsBad, "spillway-deliver-errors": MissingIsGood,
+		"spillway-dead-letters": MissingIsGood, "spillway-backlog-age-critical": MissingIsSilent,
+	} {
+		if a := alarm(t, name); a.Missing != want {
+			t.Errorf("%s: missing data is %s, want %s", name, a.Missing, want)
+		}
+	}
+}
+
+func TestWithoutACanaryNothingWaitsForOne(t *testing.T) {
+	s := DefaultSizes()
+	s.NoCanary = true
+	d := New(s)
+	if err := d.Validate(); err != nil {
+		t.Error(err)
+	}
+	if _, ok := d.Function(CanaryFunction); ok || len(d.Schedules) > 0 {
+		t.Error("there is a canary")
+	}
+	for _, a := range d.Alarms {
+		for _, m := range a.Metrics {
+			if strings.HasPrefix(m.Name, "Canary") {
+				t.Errorf("%s waits for %s", a.Name, m.Name)
+			}
+		}
+	}
+}
+
+func TestAWrongAlarmIsNamedWithWhatToWrite(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		breach func(*Topology)
+		want   string
+	}{
+		{"same name", func(t *Topology) { t.Alarms[1].Name = t.Alarms[0].Name }, "the name is taken"},
+		{"too long", func(t *Topology) { t.Alarms[0].Meaning = strings.Repeat("a", 1024) }, "write at most 1024"},
+		{"no text", func(t *Topology) { t.Alarms[0].First = "" }, "what to do first"},
+		{"severity", func(t *Topology) { t.Alarms[0].Severity = "" }, "write critical or warning"},
+		{"seconds", func(t *Topology) { t.Alarms[0].Period = time.Second }, "write whole minutes"},
+		{"two days of minutes", func(t *Topology) { t.Alarms[0].Periods = 2880 }, "no more than 24h0m0s in all"},
+		{"eight days of hours", func(t *Topology) { t.Alarms[0].Period, t.Alarms[0].Periods = time.Hour, 192 }, "no more than 168h0m0s in all"},
+		{"never", func(t *Topology) { t.Alarms[0].Breaching = 0 }, "write 1 to 20"},
+		{"missing", func(t *Topology) { t.Alarms[0].Missing = "perhaps" }, "write notBreaching, breaching or ignore"},
+		{"no expression", func(t *Topology) { t.Alarms[0].Expression = "" }, "no expression"},
+		{"eleven metrics", func(t *Topology) { t.Alarms[0].Metrics = make([]Metric, 11) }, "write at most 10"},
+		{"nobody's metric", func(t *Topology) { t.Alarms[0].Metrics[0].Queue = "" }, "one of Queue, Function, Own and Door"},
+		{"unknown queue", func(t *Topology) { t.Alarms[0].Metrics[0].Queue = "x" }, "the queue x does not exist"},
+		{"unknown function", func(t *Topology) { t.Alarms[0].Metrics[0] = ofFunction("q", "x", "Errors", "Sum") }, "the function x does not exist"},
+		{"composite of nothing", func(t *Topology) { t.Composites[0].Any = nil }, "write the alarms that it is about"},
+		{"composite of an unknown one", func(t *Topology) { t.Composites[0].Any[0].Alarm = "x" }, "there is no alarm x"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := Default()
+			c.breach(&d)
+			if err := d.Validate(); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want an error with %q", err, c.want)
+			}
+		})
+	}
+}
