@@ -93,10 +93,16 @@ func TestWrongUseIsOneLineThatSaysWhatToWrite(t *testing.T) {
 	}
 }
 
-// running starts a pipeline for the verbs to talk to.
+// running starts a pipeline for the verbs to talk to, which only accepts.
 func running(t *testing.T) *local.Pipeline {
 	t.Helper()
-	p, err := local.Start(local.Config{Dir: t.TempDir(), SQSAddr: "127.0.0.1:0", SegmentAddr: "127.0.0.1:0", Hold: true})
+	return runs(t, local.Config{Hold: true})
+}
+
+func runs(t *testing.T, c local.Config) *local.Pipeline {
+	t.Helper()
+	c.Dir, c.SQSAddr, c.SegmentAddr = t.TempDir(), "127.0.0.1:0", "127.0.0.1:0"
+	p, err := local.Start(c)
 	if err != nil {
 		t.Fatal(err)
 	}

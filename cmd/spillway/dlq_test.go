@@ -1,0 +1,226 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/spillwayhq/spillway/infra/local"
+	"github.com/spillwayhq/spillway/infra/local/segmentd"
+	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/deadletter"
+	"github.com/spillwayhq/spillway/shared/deliver"
+)
+
+// patience is how long a test waits for what must come. It ends a test that would hang, and asserts no speed.
+const patience = time.Minute
+
+func await(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !done(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("gave up waiting for %s", what)
+		}
+	}
+}
+
+// letters is a pipeline with dead letters in it: three events that Segment refuses, one that is against its rules, a body that is
+// no JSON, and one that was made by hand.
+func letters(t *testing.T) *local.Pipeline {
+	t.Helper()
+	p := runs(t, local.Config{WriteKey: "the-default-key"})
+	script := segmentd.Script{}
+	for _, id := range []string{"poison-1", "poison-2", "poison-3"} {
+		script.Rules = append(script.Rules, segmentd.Rule{Match: segmentd.Match{MessageID: id}, Status: 400})
+	}
+	if err := p.StandIn().SetScript(script); err != nil {
+		t.Fatal(err)
+	}
+	in := ""
+	for _, id := range []string{"good-1", "poison-1", "good-2", "poison-2", "poison-3"} {
+		in += `{"type":"track","userId":"u","event":"Run Started","messageId":"` + id + `","timestamp":"2026-01-01T00:00:00Z"}` + "\n"
+	}
+	in += `{"type":"track","userId":"u"}` + "\n"
+	if _, _, err := spillway(t.Context(), in, "send", "--write-key=the-shop-key", queueFlag(p)); err != nil {
+		t.Fatal(err)
+	}
+	put(t, p, topology.EventsQueue, "no JSON")
+	put(t, p, topology.DeadLetterQueue, `{"type":"track","userId":"u","event":"By Hand"}`)
+	await(t, "the dead letters", func() bool { return p.Status().DeadLetters == 6 && p.Status().Delivered == 2 })
+	return p
+}
+
+func queueFlag(p *local.Pipeline) string { return "--queue-url=" + p.QueueURL(topology.EventsQueue) }
+
+func put(t *testing.T, p *local.Pipeline, queue, body string) {
+	t.Helper()
+	api, err := sqsClient(t.Context(), p.QueueURL(queue))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := api.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: aws.String(p.QueueURL(queue)), MessageBody: aws.String(body)}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// names is a file with the name of the key in letters.
+func names(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "keys.json")
+	if err := os.WriteFile(path, []byte(`{"writeKeys":[{"name":"shop web","writeKey":"the-shop-key"}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// listed is what ls --json says.
+type listed struct {
+	Letters, Copies int
+	Groups          []deadletter.Group
+	List            []deadletter.Entry
+}
+
+func ls(t *testing.T, p *local.Pipeline, args ...string) (l listed) {
+	t.Helper()
+	out, _, err := spillway(t.Context(), "", append([]string{"dlq", "ls", "--json", queueFlag(p)}, args...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal([]byte(out), &l); err != nil {
+		t.Fatalf("%s: %v", out, err)
+	}
+	return l
+}
+
+func TestLsCountsLettersByReasonAndTheNameOfTheWriteKey(t *testing.T) {
+	t.Parallel()
+	p := letters(t)
+	l := ls(t, p, "--write-keys="+names(t))
+	got := map[string]int{}
+	for _, g := range l.Groups {
+		got[g.Reason+", "+g.WriteKey] = g.Events
+	}
+	for what, n := range map[string]int{"rejected, shop web": 3, "invalid, shop web": 1, "undecodable, unreadable": 1, "not given, default": 1} {
+		if got[what] != n {
+			t.Errorf("%s: %d events, want %d of %v", what, got[what], n, got)
+		}
+	}
+	if l.Letters != 6 || len(l.List) != 6 {
+		t.Errorf("%d letters, %d listed", l.Letters, len(l.List))
+	}
+	if again := ls(t, p); again.Letters != 6 || again.Groups[0].WriteKey != deliver.KeyID("the-shop-key") {
+		t.Errorf("at once again, without names: %+v", again)
+	}
+	if some := ls(t, p, "--reason=rejected", "--limit=2"); some.Letters != 3 || len(some.List) != 2 || len(some.Groups) != 1 {
+		t.Errorf("by reason: %+v", some)
+	}
+	if none := ls(t, p, "--older-than=1h"); none.Letters != 0 || none.Groups == nil || none.List == nil {
+		t.Errorf("by age: %+v", none)
+	}
+	table, _, err := spillway(t.Context(), "", "dlq", "ls", queueFlag(p), "--limit=1")
+	if err != nil || !strings.Contains(table, "… and 5 more: --limit 0 lists all.") {
+		t.Errorf("%v, said:\n%s", err, table)
+	}
+}
+
+func TestShowHasTheEventAndNotTheWriteKey(t *testing.T) {
+	t.Parallel()
+	p := letters(t)
+	wanted := map[string]string{"rejected": "poison-", "invalid": "event_not_defined", "undecodable": "no JSON", "not given": "By Hand"}
+	for i, e := range ls(t, p).List {
+		format := []string{"--json=false", "--json"}[i%2]
+		out, _, err := spillway(t.Context(), "", "dlq", "show", e.ID, format, queueFlag(p), "--write-keys="+names(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(out, wanted[e.Reason]) || !strings.Contains(out, e.ID) || strings.Contains(out, "the-shop-key") {
+			t.Errorf("%s with %s:\n%s", e.Reason, format, out)
+		}
+	}
+}
+
+func TestTheTablesOfLs(t *testing.T) {
+	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	var out bytes.Buffer
+	list(&out, &deadletter.Listing{
+		Groups: []deadletter.Group{
+			{Reason: "rejected", WriteKey: "shop web", Letters: 2, Events: 1234, Oldest: now.Add(-50 * time.Hour), Newest: now.Add(-90 * time.Second)},
+			{Reason: deadletter.Moved, WriteKey: "default", Letters: 1, Events: 1, Oldest: now.Add(-3 * time.Hour), Newest: now.Add(-3 * time.Hour)},
+		},
+		Entries: []deadletter.Entry{
+			{ID: "a/0", Reason: "rejected", Events: 1, FirstSeen: now.Add(-90 * time.Second), Receives: 1, Detail: "400:\n\x1b[31m" + strings.Repeat("no ", 50)},
+			{ID: "b", Reason: deadletter.Moved, Events: 1, FirstSeen: now.Add(-3 * time.Hour), Receives: 1000},
+			{ID: "c/0", Reason: "rejected", Events: 1233, FirstSeen: now.Add(-50 * time.Hour), Receives: 2, Detail: "no"},
+		},
+		Copies: 1,
+	}, 2, now)
+	const want = `REASON         WRITE KEY   LETTERS   EVENTS   OLDEST   NEWEST
+rejected       shop web    2         1,234    2d02h    1m
+moved by SQS   default     1         1        3h00m    3h00m
+total                      3         1,235
+
+LETTER   REASON         EVENTS   AGE     RECEIVES   DETAIL
+a/0      rejected       1        1m      1          400: [31mno no no no no no no no no no no no no no no no no no no no n
+b        moved by SQS   1        3h00m   1000       
+… and 1 more: --limit 0 lists all.
+1 letter written twice, and counted once.
+`
+	if out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+	}
+}
+
+func TestWrongUseOfDLQIsOneLineThatSaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	p := letters(t)
+	nobody, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	away := "--queue-url=http://" + nobody.Addr().String() + "/000000000000/" + topology.EventsQueue
+	nobody.Close()
+	for _, c := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"nobody is there", []string{"ls", away}, "is `spillway up` running?"},
+		{"no such queue", []string{"ls", queueFlag(p) + "x"}, "there is no queue"},
+		{"a queue without dead letters", []string{"ls", "--queue-url=" + p.QueueURL(topology.DeadLetterQueue)}, "names no dead-letter queue"},
+		{"no such dead-letter queue", []string{"ls", queueFlag(p), "--dead-letter-queue-url=" + p.QueueURL("nothing")}, "there is no queue"},
+		{"no such reason", []string{"ls", queueFlag(p), "--reason=rejectd"}, `there are "invalid", "not given", "rejected", "undecodable"`},
+		{"no such letter", []string{"show", "x", queueFlag(p)}, "`spillway dlq ls --limit 0` lists all"},
+		{"no letter named", []string{"show"}, "accepts 1 arg"},
+		{"an impossible age", []string{"ls", "--older-than=3h", "--newer-than=2h"}, "swap them"},
+		{"a negative age", []string{"ls", "--older-than=-3h"}, "can't be negative"},
+		{"an age that is none", []string{"ls", "--older-than=yesterday"}, "write a duration like"},
+		{"a negative limit", []string{"ls", "--limit=-1"}, "0 for all"},
+		{"no set of write keys", []string{"ls", "--write-keys=/does/not/exist"}, "--write-keys"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, _, err := spillway(t.Context(), "", append([]string{"dlq"}, c.args...)...)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Fatalf("got %v, want an error with %q", err, c.want)
+			}
+			if strings.Contains(err.Error(), "\n") {
+				t.Errorf("more than one line: %q", err)
+			}
+		})
+	}
+}
+
+func TestAnEmptyQueueIsNoError(t *testing.T) {
+	t.Parallel()
+	p := running(t)
+	if out, _, err := spillway(t.Context(), "", "dlq", "ls", queueFlag(p)); err != nil || !strings.Contains(out, "There are no dead letters.") {
+		t.Errorf("said %q: %v", out, err)
+	}
+}

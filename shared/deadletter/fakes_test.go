@@ -1,0 +1,201 @@
+package deadletter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/spillwayhq/spillway/shared/queue"
+)
+
+// stored is a message in a fake queue.
+type stored struct {
+	queue.Message
+	id       string
+	sent     time.Time
+	visible  time.Time
+	receives int
+	handle   string
+	source   string // the queue that SQS moved it from
+}
+
+// fakeSQS is one standard queue. With faults, calls fail before or behind what they do, in part, or take their time.
+type fakeSQS struct {
+	mu       sync.Mutex
+	name     string
+	messages []*stored
+	count    int
+	rng      *rand.Rand // nil: no faults
+	calls    map[string]int
+	before   func(call string) // nil: nothing
+}
+
+func newFake(name string) *fakeSQS { return &fakeSQS{name: name, calls: map[string]int{}} }
+
+var errAway = errors.New("the connection was reset")
+
+// fault is drawn for a call: run does it, and the error says whether its answer is lost.
+func (f *fakeSQS) fault(call string) (run bool, err error) {
+	if f.before != nil {
+		f.before(call)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls[call]++
+	if f.rng == nil {
+		return true, nil
+	}
+	switch f.rng.IntN(20) {
+	case 0:
+		return false, errAway
+	case 1:
+		return true, errAway
+	case 2:
+		f.mu.Unlock()
+		time.Sleep(20 * time.Second)
+		f.mu.Lock()
+	}
+	return true, nil
+}
+
+// refuses is drawn for an entry of a batch.
+func (f *fakeSQS) refuses() bool { return f.rng != nil && f.rng.IntN(15) == 0 }
+
+func (f *fakeSQS) put(m queue.Message, source string) *stored {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.count++
+	s := &stored{Message: m, id: fmt.Sprintf("%s-%d", f.name, f.count), sent: time.Now(), source: source}
+	f.messages = append(f.messages, s)
+	return s
+}
+
+func (f *fakeSQS) SendMessageBatch(_ context.Context, in *sqs.SendMessageBatchInput, _ ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error) {
+	run, err := f.fault("send")
+	if !run {
+		return nil, err
+	}
+	out := &sqs.SendMessageBatchOutput{}
+	for _, e := range in.Entries {
+		f.mu.Lock()
+		refused := f.refuses()
+		f.mu.Unlock()
+		if refused {
+			out.Failed = append(out.Failed, types.BatchResultErrorEntry{Id: e.Id, Code: aws.String("InternalError")})
+			continue
+		}
+		f.put(queue.Message{Body: aws.ToString(e.MessageBody), Attributes: e.MessageAttributes}, "")
+		out.Successful = append(out.Successful, types.SendMessageBatchResultEntry{Id: e.Id})
+	}
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (f *fakeSQS) ReceiveMessage(_ context.Context, in *sqs.ReceiveMessageInput, _ ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error) {
+	run, err := f.fault("receive")
+	if !run {
+		return nil, err
+	}
+	out := &sqs.ReceiveMessageOutput{}
+	f.mu.Lock()
+	for _, m := range f.messages {
+		if m.visible.After(time.Now()) || len(out.Messages) == int(in.MaxNumberOfMessages) {
+			continue
+		}
+		if f.rng != nil && f.rng.IntN(3) == 0 { // out of order
+			continue
+		}
+		m.receives++
+		m.handle = m.id + "/" + strconv.Itoa(m.receives)
+		m.visible = time.Now().Add(time.Duration(in.VisibilityTimeout) * time.Second)
+		got := types.Message{MessageId: aws.String(m.id), ReceiptHandle: aws.String(m.handle), Body: aws.String(m.Body), MessageAttributes: m.Attributes,
+			Attributes: map[string]string{"SentTimestamp": strconv.FormatInt(m.sent.UnixMilli(), 10), "ApproximateReceiveCount": strconv.Itoa(m.receives)}}
+		if m.source != "" {
+			got.Attributes["DeadLetterQueueSourceArn"] = m.source
+		}
+		out.Messages = append(out.Messages, got)
+	}
+	f.mu.Unlock()
+	if len(out.Messages) == 0 {
+		time.Sleep(time.Duration(in.WaitTimeSeconds) * time.Second)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (f *fakeSQS) DeleteMessageBatch(_ context.Context, in *sqs.DeleteMessageBatchInput, _ ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error) {
+	run, err := f.fault("delete")
+	if !run {
+		return nil, err
+	}
+	out := &sqs.DeleteMessageBatchOutput{}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, e := range in.Entries {
+		if f.refuses() {
+			out.Failed = append(out.Failed, types.BatchResultErrorEntry{Id: e.Id, Code: aws.String("InternalError")})
+			continue
+		}
+		f.messages = slices.DeleteFunc(f.messages, func(m *stored) bool { return m.handle == aws.ToString(e.ReceiptHandle) })
+		out.Successful = append(out.Successful, types.DeleteMessageBatchResultEntry{Id: e.Id})
+	}
+	return out, err
+}
+
+func (f *fakeSQS) ChangeMessageVisibilityBatch(_ context.Context, in *sqs.ChangeMessageVisibilityBatchInput, _ ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
+	run, err := f.fault("hide")
+	if !run {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, e := range in.Entries {
+		for _, m := range f.messages {
+			if m.handle == aws.ToString(e.ReceiptHandle) {
+				m.visible = time.Now().Add(time.Duration(e.VisibilityTimeout) * time.Second)
+			}
+		}
+	}
+	return &sqs.ChangeMessageVisibilityBatchOutput{}, err
+}
+
+func (f *fakeSQS) GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInput, ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	hidden := f.hidden()
+	return &sqs.GetQueueAttributesOutput{Attributes: map[string]string{
+		"ApproximateNumberOfMessages": strconv.Itoa(len(f.messages) - hidden), "ApproximateNumberOfMessagesNotVisible": strconv.Itoa(hidden),
+	}}, nil
+}
+
+// hidden counts under mu.
+func (f *fakeSQS) hidden() (n int) {
+	for _, m := range f.messages {
+		if m.visible.After(time.Now()) {
+			n++
+		}
+	}
+	return n
+}
+
+// want fails the test when the two are not the same.
+func want[T any](t testing.TB, what string, got, want T) {
+	t.Helper()
+	if g, w := fmt.Sprintf("%+v", got), fmt.Sprintf("%+v", want); g != w {
+		t.Errorf("%s: got %.600s, want %.600s", what, g, w)
+	}
+}

@@ -1,0 +1,231 @@
+package deadletter
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/spillwayhq/spillway/shared/deliver"
+	"github.com/spillwayhq/spillway/shared/envelope"
+	"github.com/spillwayhq/spillway/shared/letter"
+	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/segment"
+)
+
+var seeds = flag.Int("seeds", 150, "how many runs of the oracle")
+
+var oneSeed = flag.Uint64("seed", 0, "the only run of the oracle, as a failure names it")
+
+// The oracle fills a dead-letter queue with every kind of letter, sends them again under faults and interruptions, delivers what
+// is in the events queue with the real handler, and counts: each event is delivered or still a letter, always under the same
+// messageId and with the same bytes.
+func TestNoLetterIsLostAndNoneBecomesAnotherEvent(t *testing.T) {
+	first, last := uint64(1), uint64(*seeds)
+	if *oneSeed != 0 {
+		first, last = *oneSeed, *oneSeed
+	}
+	for seed := first; seed <= last; seed++ {
+		synctest.Test(t, func(t *testing.T) {
+			o := newOracle(t, seed)
+			o.run()
+			if t.Failed() {
+				t.Fatalf("go test ./shared/deadletter -run NoLetterIsLost -seed %d", seed)
+			}
+		})
+	}
+}
+
+type oracle struct {
+	*testing.T
+	rng        *rand.Rand
+	dead, live *fakeSQS
+	users      map[string]bool            // one for each event, which is how the oracle knows it
+	delivered  map[string]map[string]bool // by user: the bytes that Segment got
+	owners     map[string]string          // of messageIds: users
+	unreadable map[string]int             // bodies
+}
+
+func newOracle(t *testing.T, seed uint64) *oracle {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	o := &oracle{T: t, rng: rng, dead: newFake("dead"), live: newFake("live"), users: map[string]bool{}, delivered: map[string]map[string]bool{}, owners: map[string]string{}, unreadable: map[string]int{}}
+	compressor, err := envelope.NewCompressor()
+	if err != nil {
+		t.Fatal(err)
+	}
+	event := func(identity string) []byte {
+		user := "u" + strconv.Itoa(len(o.users))
+		o.users[user] = true
+		return []byte(`{"type":"track","event":"Run",` + strings.ReplaceAll(identity, "$", user) + `"userId":"` + user + `"}`)
+	}
+	const identified = `"messageId":"own-$","timestamp":"2026-01-01T00:00:00.000Z",`
+	for n := range 20 + rng.IntN(60) {
+		at := time.Now().Add(-time.Duration(rng.IntN(48)) * time.Hour)
+		l := letter.Letter{ID: "m" + strconv.Itoa(n) + "/0", Reason: "rejected", Detail: "no", Header: envelope.Header{WriteKey: "WK"}, FirstSeen: at, LastSeen: at, Receives: 3}
+		switch rng.IntN(6) {
+		case 0, 1:
+			for range 1 + rng.IntN(30) {
+				l.Events = append(l.Events, event(identified))
+			}
+		case 2: // never taken apart
+			l.ID, l.Reason, l.Count = "m"+strconv.Itoa(n)+"/expired", "expired", 1
+			l.Body = event("")
+		case 3:
+			o.dead.put(queue.Message{Body: `{"batch":[` + string(event("")) + "," + string(event(identified)) + `]}`}, "arn:aws:sqs:x:y:live")
+			continue
+		case 4:
+			o.dead.put(queue.Message{Body: string(event(""))}, "")
+			continue
+		case 5:
+			l.Reason, l.Body = envelope.Undecodable, []byte("no JSON "+strconv.Itoa(n))
+			o.unreadable[string(l.Body)] = 1
+		}
+		for _, m := range l.Messages(compressor) {
+			o.dead.put(m, "")
+			if rng.IntN(10) == 0 { // written twice
+				o.dead.put(m, "")
+				if l.Reason == envelope.Undecodable {
+					o.unreadable[string(l.Body)]++
+				}
+			}
+		}
+	}
+	return o
+}
+
+var errStop = errors.New("interrupted")
+
+func (o *oracle) run() {
+	o.dead.rng, o.live.rng = rand.New(rand.NewPCG(o.rng.Uint64(), 2)), rand.New(rand.NewPCG(o.rng.Uint64(), 3))
+	rate := []float64{0, 1, 20, 100_000}[o.rng.IntN(4)]
+	for range 8 {
+		ctx, cancel := context.WithCancelCause(context.Background())
+		stop := time.AfterFunc(time.Duration(o.rng.IntN(60_000))*time.Millisecond, func() { cancel(errStop) })
+		// What it says of faults and interruptions others test.
+		_, _ = New(o.dead, "dead").Redrive(ctx, queue.New(o.live, "live"), Redrive{Rate: rate})
+		stop.Stop()
+		cancel(nil)
+		o.deliver()
+		o.nothingLost()
+		time.Sleep(time.Duration(o.rng.IntN(400)) * time.Second)
+	}
+	o.dead.rng, o.live.rng = nil, nil
+	time.Sleep(Hidden)
+	result, err := New(o.dead, "dead").Redrive(o.Context(), queue.New(o.live, "live"), Redrive{})
+	if err != nil || result.Failed+result.NotDeleted > 0 {
+		o.Errorf("without faults: %+v, %v", result, err)
+	}
+	o.deliver()
+	for user := range o.users {
+		if len(o.delivered[user]) != 1 {
+			o.Errorf("the event of %s was delivered as %d different ones: %v", user, len(o.delivered[user]), o.delivered[user])
+		}
+	}
+	left := map[string]int{}
+	for _, m := range o.dead.messages {
+		left[m.Body]++
+		if m.visible.After(time.Now()) {
+			o.Errorf("%s is still hidden", m.id)
+		}
+	}
+	want(o, "letters that are left", left, o.unreadable)
+}
+
+// nothingLost looks at what is there at this moment.
+func (o *oracle) nothingLost() {
+	there := map[string]bool{}
+	r, err := NewReader()
+	if err != nil {
+		o.Fatal(err)
+	}
+	defer r.Close()
+	for _, m := range o.dead.messages {
+		content, err := r.Read(&Letter{Body: m.Body})
+		if err != nil {
+			continue
+		}
+		for i := range content.Events {
+			there[user(content.Events[i].Raw)] = true
+		}
+	}
+	for user := range o.users {
+		if !there[user] && o.delivered[user] == nil {
+			o.Errorf("the event of %s is neither delivered nor a letter", user)
+		}
+	}
+}
+
+func user(event []byte) string { user, _ := who(event); return user }
+
+func who(event []byte) (user, messageID string) {
+	var e struct{ UserID, MessageID string }
+	_ = json.Unmarshal(event, &e)
+	return e.UserID, e.MessageID
+}
+
+// Flush is Segment.
+func (o *oracle) Flush(_ context.Context, b *segment.Batch) error {
+	for _, e := range b.Events {
+		u, id := who(e)
+		if !o.users[u] {
+			o.Errorf("nobody issued %s", e)
+		}
+		if other := o.owners[id]; other != "" && other != u {
+			o.Errorf("%s is the messageId of two events, Segment would drop one", id)
+		}
+		o.owners[id] = u
+		if o.delivered[u] == nil {
+			o.delivered[u] = map[string]bool{}
+		}
+		o.delivered[u][string(e)] = true
+	}
+	return nil
+}
+
+// Hide is the events queue's: nothing comes again here.
+func (o *oracle) Hide(context.Context, []queue.Hidden) error { return nil }
+
+// Send takes dead letters: none is to be written.
+func (o *oracle) Send(_ context.Context, letters []queue.Message) error {
+	o.Errorf("%d letters came back, the first is %+v", len(letters), letters[0])
+	return nil
+}
+
+// deliver empties the events queue into the real handler.
+func (o *oracle) deliver() {
+	h, err := deliver.New(deliver.Config{Segment: o, Queue: o, DeadLetters: o, WriteKey: "default", Flushes: 1})
+	if err != nil {
+		o.Fatal(err)
+	}
+	var e events.SQSEvent
+	for _, m := range o.live.messages {
+		record := events.SQSMessage{MessageId: m.id, Body: m.Body, MessageAttributes: map[string]events.SQSMessageAttribute{},
+			Attributes: map[string]string{"SentTimestamp": strconv.FormatInt(m.sent.UnixMilli(), 10), "ApproximateReceiveCount": "1"}}
+		for name, a := range m.Attributes {
+			record.MessageAttributes[name] = events.SQSMessageAttribute{DataType: aws.ToString(a.DataType), StringValue: a.StringValue}
+		}
+		e.Records = append(e.Records, record)
+	}
+	o.live.messages = nil
+	if len(e.Records) == 0 {
+		return
+	}
+	payload, err := json.Marshal(e)
+	if err != nil {
+		o.Fatal(err)
+	}
+	response, err := h.Invoke(context.Background(), payload)
+	if err != nil || fmt.Sprintf("%s", response) != `{"batchItemFailures":[]}` {
+		o.Errorf("delivery: %s, %v", response, err)
+	}
+}

@@ -1,0 +1,190 @@
+package deadletter
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/spillwayhq/spillway/shared/envelope"
+	"github.com/spillwayhq/spillway/shared/letter"
+	"github.com/spillwayhq/spillway/shared/queue"
+)
+
+func keys(writeKey string) string { return "<" + writeKey + ">" }
+
+// filled has letters with one event each.
+func filled(t *testing.T, n int, change func(i int, l *letter.Letter)) *fakeSQS {
+	t.Helper()
+	compressor, err := envelope.NewCompressor()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newFake("dead")
+	for i := range n {
+		id := strconv.Itoa(i)
+		l := letter.Letter{ID: "m" + id + "/0", Reason: "rejected", Header: envelope.Header{WriteKey: "WK"}, FirstSeen: time.Now(), LastSeen: time.Now(),
+			Events: [][]byte{[]byte(`{"type":"track","event":"Run","userId":"u","messageId":"` + id + `","timestamp":"2026-01-01T00:00:00Z"}`)}}
+		if change != nil {
+			change(i, &l)
+		}
+		for _, m := range l.Messages(compressor) {
+			f.put(m, "")
+		}
+	}
+	return f
+}
+
+func TestAWalkSeesEachLetterOnceAndHidesNoneBehindIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := filled(t, 137, func(i int, l *letter.Letter) {
+			if i%2 == 1 {
+				l.Reason, l.Header.WriteKey = "expired", ""
+			}
+		})
+		f.put(f.messages[0].Message, "") // written twice
+		f.put(queue.Message{Body: "{}"}, "arn:aws:sqs:x:y:live")
+		f.put(queue.Message{Body: "<html>"}, "")
+		list, err := New(f, "dead").List(t.Context(), Filter{}, keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, g := range list.Groups {
+			got = append(got, g.Reason+" "+g.WriteKey+" "+strconv.Itoa(g.Letters))
+		}
+		want(t, "groups", got, []string{"rejected <WK> 69", "expired <> 68", "moved by SQS <> 1", "not given unreadable 1"})
+		want(t, "entries", len(list.Entries), 139)
+		want(t, "copies", list.Copies, 1)
+		want(t, "hidden", f.hidden(), 0)
+	})
+}
+
+func TestAWalkThatTakesLongerThanLettersAreHiddenEndsAllTheSame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := filled(t, 400, nil)
+		f.before = func(call string) {
+			if call == "receive" {
+				time.Sleep(Hidden / 4)
+			}
+		}
+		list, err := New(f, "dead").List(t.Context(), Filter{}, keys)
+		want(t, "error", err, error(nil))
+		if len(list.Entries) > 400 || len(list.Entries) < 160 {
+			t.Errorf("%d letters of 400 were seen", len(list.Entries))
+		}
+		want(t, "copies", list.Copies, 0)
+	})
+}
+
+func TestAWalkThatIsInterruptedOrFailsHidesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := filled(t, 300, nil)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		var received atomic.Int32
+		f.before = func(call string) {
+			if call == "receive" && received.Add(1) == 5 {
+				cancel(errStop)
+			}
+		}
+		_, err := New(f, "dead").List(ctx, Filter{}, keys)
+		if !errors.Is(err, errStop) {
+			t.Errorf("it says %v", err)
+		}
+		want(t, "hidden", f.hidden(), 0)
+
+		f.before = nil
+		var walked atomic.Int32
+		err = New(f, "dead").walk(t.Context(), func(context.Context, *walk, []*Letter) error { walked.Add(1); return errAway })
+		if !errors.Is(err, errAway) || walked.Load() == 0 {
+			t.Errorf("it says %v", err)
+		}
+		want(t, "hidden", f.hidden(), 0)
+	})
+}
+
+func TestAWalkDoesNotFollowWhatComesInMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := filled(t, 30, nil)
+		m := f.messages[0].Message
+		f.before = func(call string) {
+			time.Sleep(time.Second)
+			for range 20 {
+				f.put(m, "")
+			}
+		}
+		list, err := New(f, "dead").List(t.Context(), Filter{}, keys)
+		want(t, "error", err, error(nil))
+		want(t, "letters", len(list.Entries), 30)
+	})
+}
+
+func TestFindEndsWithTheLetter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := filled(t, 500, nil)
+		q := New(f, "dead")
+		for _, id := range []string{"m3/0", "dead-4"} { // a Letter-Id, and SQS's
+			l, err := q.Find(t.Context(), id)
+			if err != nil || l == nil || l.ID != "m3/0" {
+				t.Errorf("%s: %+v, %v", id, l, err)
+			}
+		}
+		if f.calls["receive"] > 20 {
+			t.Errorf("%d receives", f.calls["receive"])
+		}
+		l, err := q.Find(t.Context(), "none")
+		if err != nil || l != nil {
+			t.Errorf("none: %+v, %v", l, err)
+		}
+		want(t, "hidden", f.hidden(), 0)
+	})
+}
+
+func TestALetterSaysWhatItsAttributesSayAndOtherwiseWhatSQSSays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := filled(t, 1, func(_ int, l *letter.Letter) {
+			l.FirstSeen, l.Receives, l.Detail = time.Now().Add(-time.Hour), 7, "400: no"
+		})
+		f.put(queue.Message{Body: "{}", Attributes: map[string]queue.Attribute{ // one that was sent again and then moved
+			letter.AttrID: queue.String("m9/1"), letter.AttrReason: queue.String("rejected"), letter.AttrFirstSeen: queue.String("yesterday"),
+			letter.AttrReceives: queue.String("-3"), envelope.AttrEventCount: queue.String("many"),
+		}}, "arn:aws:sqs:x:y:live")
+		q := New(f, "dead")
+		own, err := q.Find(t.Context(), "m0/0")
+		want(t, "error", err, error(nil))
+		now := time.Now()
+		want(t, "reason", own.Reason+" "+own.Detail, "rejected 400: no")
+		want(t, "receives", own.Receives, 7)
+		want(t, "age", own.Age(now).Round(time.Minute), time.Hour)
+		want(t, "count", own.Count, 1)
+		moved, err := q.Find(t.Context(), "m9/1")
+		want(t, "error", err, error(nil))
+		want(t, "reason", moved.Reason, Moved)
+		want(t, "came in", moved.FirstSeen, moved.Sent)
+		want(t, "count", moved.Count, 0)
+	})
+}
+
+func TestFiltersAreByReasonAndAge(t *testing.T) {
+	now := time.Now()
+	l := &Letter{Reason: "rejected", FirstSeen: now.Add(-2 * time.Hour)}
+	for _, c := range []struct {
+		filter Filter
+		want   bool
+	}{
+		{Filter{}, true},
+		{Filter{Reasons: []string{"expired"}}, false},
+		{Filter{Reasons: []string{"expired", "rejected"}}, true},
+		{Filter{OlderThan: time.Hour}, true},
+		{Filter{OlderThan: 2 * time.Hour}, false},
+		{Filter{NewerThan: 2 * time.Hour}, false},
+		{Filter{NewerThan: 3 * time.Hour, OlderThan: time.Hour}, true},
+	} {
+		if got := c.filter.Match(l, now); got != c.want {
+			t.Errorf("%+v: %v", c.filter, got)
+		}
+	}
+}
