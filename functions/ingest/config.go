@@ -18,6 +18,7 @@ const (
 	envDeadLetterQueueURL = "SPILLWAY_DEAD_LETTER_QUEUE_URL" // for the bad events of requests whose others are good
 	envKeysFile           = "SPILLWAY_WRITE_KEYS_FILE"       // the set of write keys: a file with the document,
 	envKeysParameter      = "SPILLWAY_WRITE_KEYS_PARAMETER"  // or the name of an SSM parameter; without both any well-formed key is taken
+	envCanaryWriteKey     = "SPILLWAY_CANARY_WRITE_KEY"      // one that is taken besides the set, without a quota; empty: none
 	envPublicURL          = "SPILLWAY_PUBLIC_URL"            // scheme and host that SDKs are to use; default: those of the request
 	envLogLevel           = "SPILLWAY_LOG_LEVEL"             // debug, info, warn, error; default: info
 
@@ -34,7 +35,7 @@ const (
 )
 
 // known are the variables of the prefix, in the order in which they are shown.
-var known = [...]string{envQueueURL, envDeadLetterQueueURL, envKeysFile, envKeysParameter, envPublicURL, envLogLevel, envListen, envProxies, envGrace}
+var known = [...]string{envQueueURL, envDeadLetterQueueURL, envKeysFile, envKeysParameter, envCanaryWriteKey, envPublicURL, envLogLevel, envListen, envProxies, envGrace}
 
 const (
 	defaultPort  = "8080"
@@ -45,6 +46,7 @@ const (
 type config struct {
 	queueURL, deadLetterQueueURL string
 	keysFile, keysParameter      string
+	canaryKey                    string
 	publicURL                    string
 	logLevel                     slog.Level
 
@@ -54,12 +56,12 @@ type config struct {
 	grace   time.Duration
 }
 
-// LogValue shows the effective configuration. There are no secrets in it: write keys stand in a document of their own.
+// LogValue shows the effective configuration without the canary's write key; the others stand in a document of their own.
 func (c config) LogValue() slog.Value {
 	attrs := []slog.Attr{
 		slog.String("queue", c.queueURL), slog.String("dead_letter_queue", c.deadLetterQueueURL),
 		slog.String("write_keys_file", c.keysFile), slog.String("write_keys_parameter", c.keysParameter),
-		slog.String("public_url", c.publicURL), slog.Bool("lambda", c.lambda),
+		slog.Bool("canary", c.canaryKey != ""), slog.String("public_url", c.publicURL), slog.Bool("lambda", c.lambda),
 	}
 	if !c.lambda {
 		attrs = append(attrs, slog.String("listen", c.listen), slog.Int("trusted_proxies", c.proxies), slog.String("shutdown_grace", c.grace.String()))
@@ -93,6 +95,8 @@ func readConfig(environ []string) (config, error) {
 			c.keysFile = value
 		case envKeysParameter:
 			c.keysParameter = value
+		case envCanaryWriteKey:
+			c.canaryKey = value
 		case envPublicURL:
 			c.publicURL = value
 		case envLogLevel:

@@ -81,6 +81,16 @@ func TestALambdaIsRecognisedAndNeedsNoAddress(t *testing.T) {
 	}
 }
 
+func TestTheCanarysKeyIsNotShown(t *testing.T) {
+	c, err := readConfig(complete("SPILLWAY_CANARY_WRITE_KEY=very-secret"))
+	if err != nil || c.canaryKey != "very-secret" {
+		t.Errorf("%+v, %v", c, err)
+	}
+	if shown := fmt.Sprint(c.LogValue()); !strings.Contains(shown, "canary=true") || strings.Contains(shown, "secret") {
+		t.Errorf("shown: %s", shown)
+	}
+}
+
 func TestTheMemoryLimitFitsWhereItRuns(t *testing.T) {
 	for name, c := range map[string]struct {
 		environ map[string]string

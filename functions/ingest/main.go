@@ -134,6 +134,11 @@ func newDoor(ctx context.Context, c config, out io.Writer) (*door, error) {
 	if source != nil {
 		set := writekeys.Load(ctx, source, d.logger)
 		ic.Keys, d.follow = set, set.Run
+		if c.canaryKey != "" { // without a set it is taken as any other
+			if ic.Keys, err = ingest.Besides(set, c.canaryKey, ingest.Key{Name: "canary"}); err != nil {
+				return nil, fmt.Errorf("%s: %w", envCanaryWriteKey, err)
+			}
+		}
 	}
 	if d.handler, err = ingest.New(ic); err != nil {
 		return nil, fmt.Errorf("%s: %w", envPublicURL, err)

@@ -44,6 +44,32 @@ func TestKeysAreCheckedAndNamedInErrors(t *testing.T) {
 	}
 }
 
+func TestOneKeyCanBeTakenBesidesASet(t *testing.T) {
+	set := keySet(t, map[string]Key{keyA: {Name: "web", Quota: 1}, keyB: {Name: "off", Disabled: true}})
+	both, err := Besides(set, keyB, Key{Name: "canary"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRig(t, func(c *Config) { c.Keys = both })
+	for range 3 {
+		status, _ := r.understood(r.do("POST", "/v1/track", track("c"), "Authorization", "Bearer "+keyB))
+		want(t, "status of the one", status, 200)
+	}
+	status, _ := r.post("/v1/track", track("e"))
+	want(t, "status of one of the set", status, 200)
+	status, code := r.understood(r.do("POST", "/v1/track", track("x"), "Authorization", "Bearer neither"))
+	want(t, "answer to any other", []any{status, code}, []any{400, "invalid_write_key"})
+	if err := set.Replace(map[string]Key{"new": {Name: "new"}}); err != nil {
+		t.Fatal(err)
+	}
+	if key, ok := both.Lookup("new"); !ok || key.Name != "new" {
+		t.Error("a change of the set is not seen")
+	}
+	if _, err := Besides(set, "a b", Key{Name: "canary"}); err == nil || !strings.Contains(err.Error(), `named "canary" can't be one`) {
+		t.Errorf("a key that can't be one: %v", err)
+	}
+}
+
 func TestSettingsLeadSDKsToTheirOwnHost(t *testing.T) {
 	for name, c := range map[string]struct {
 		change         func(*Config)

@@ -80,3 +80,25 @@ func (k *Keys) digest(writeKey string) [sha256.Size]byte {
 	n += copy(buf[n:], writeKey)
 	return sha256.Sum256(buf[:n])
 }
+
+// Besides is a KeySet that knows one more write key than set. It is asked first, so what the set says of that key does not count.
+func Besides(set KeySet, writeKey string, key Key) (KeySet, error) {
+	one, err := NewKeys(map[string]Key{writeKey: key})
+	if err != nil {
+		return nil, err
+	}
+	return besides{one, set}, nil
+}
+
+type besides struct {
+	one  *Keys
+	rest KeySet
+}
+
+// Lookup implements [KeySet].
+func (b besides) Lookup(writeKey string) (Key, bool) {
+	if key, ok := b.one.Lookup(writeKey); ok {
+		return key, true
+	}
+	return b.rest.Lookup(writeKey)
+}
