@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
+	"github.com/spillwayhq/spillway/shared/canary"
 	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/queue"
 	"github.com/spillwayhq/spillway/shared/segment"
@@ -51,8 +52,8 @@ func newHandler(ctx context.Context, environ []string) (lambda.Handler, error) {
 		Queue:       queue.New(api, c.queueURL),
 		DeadLetters: queue.New(api, c.deadLetterQueueURL),
 		WriteKey:    c.writeKey,
-		CanaryKey:   c.canaryKey,
-		Logger:      logger,
+		CanaryKey:   c.canaryKey, CanaryEndsHere: canary.EndsHere(c.canaryKey),
+		Logger: logger,
 		Report: func(s deliver.Summary) {
 			if err := metrics.Write(time.Now(), s.Metrics()...); err != nil {
 				logger.Warn("metrics could not be written", "error", err)

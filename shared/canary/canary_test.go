@@ -1,0 +1,188 @@
+package canary
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/spillwayhq/spillway/shared/telemetry"
+)
+
+// answering is a door that answers after a while.
+func answering(after time.Duration, status int, body string) roundTrip {
+	return func(r *http.Request) (*http.Response, error) {
+		select {
+		case <-time.After(after):
+			return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+		case <-r.Context().Done():
+			return nil, r.Context().Err()
+		}
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+const success = `{"success":true}`
+
+func at(t *testing.T, door http.RoundTripper) *Canary {
+	t.Helper()
+	c, err := New(Config{URL: "https://events.example.com/", WriteKey: "SECRET", Transport: door})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestWhatTheDoorSaysBecomesAMetric(t *testing.T) {
+	refusal := `{"success":false,"code":"invalid_write_key","message":"m","error":"e"}`
+	for _, c := range []struct {
+		name    string
+		door    roundTrip
+		latency time.Duration // of an accepted one
+		why     string        // of one that was not
+	}{
+		{"accepted", answering(35*time.Millisecond, 200, success), 35 * time.Millisecond, ""},
+		{"slow", answering(9*time.Second, 200, success), 9 * time.Second, ""},
+		{"too slow", answering(11*time.Second, 200, success), 0, "deadline exceeded"},
+		{"the queue is away", answering(0, 429, `{"success":false,"code":"queue_unavailable"}`), 0, "429 queue_unavailable"},
+		{"a refused key", answering(0, 400, refusal), 0, "give it the same write key"},
+		{"a gateway's own answer", answering(0, 503, "<html>"), 0, "refused the canary: 503"},
+		{"somebody else's 200", answering(0, 200, "<html>please log in"), 0, "not the door"},
+		{"a redirect", answering(0, 302, ""), 0, "refused the canary: 302"},
+		{"away", func(*http.Request) (*http.Response, error) { return nil, errors.New("connection refused") }, 0, "connection refused"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := at(t, c.door).Send(t.Context())
+				got := map[string]float64{}
+				for _, m := range r.Metrics() {
+					got[m.Name] = m.Values[0]
+				}
+				if c.why == "" {
+					if r.Err != nil || got["CanaryAccepted"] != 1 || got["CanaryAcceptLatency"] != float64(c.latency.Milliseconds()) {
+						t.Errorf("%v: %v", got, r.Err)
+					}
+					return
+				}
+				if _, timed := got["CanaryAcceptLatency"]; timed || got["CanaryAccepted"] != 0 || len(got) != 1 {
+					t.Errorf("%v", got)
+				}
+				if r.Err == nil || !strings.Contains(r.Err.Error(), c.why) || strings.Contains(r.Err.Error(), "SECRET") {
+					t.Errorf("%v, want an error with %q and without the key", r.Err, c.why)
+				}
+			})
+		})
+	}
+}
+
+func TestItEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if r := at(t, answering(time.Hour, 200, success)).Send(ctx); r.Err == nil || r.Latency != time.Second {
+			t.Errorf("%v after %v", r.Err, r.Latency)
+		}
+	})
+}
+
+func TestItComesAsAnSDKsRequestAndIsAnotherEventEachTime(t *testing.T) {
+	seen := map[string]bool{}
+	door := roundTrip(func(r *http.Request) (*http.Response, error) {
+		key, _, _ := r.BasicAuth()
+		if r.Method != http.MethodPost || r.URL.String() != "https://events.example.com/v1/batch" || key != "SECRET" {
+			t.Errorf("%s %s by %q", r.Method, r.URL, key)
+		}
+		var b struct {
+			SentAt time.Time
+			Batch  []struct{ Type, Event, AnonymousID, MessageID string }
+		}
+		if err := json.NewDecoder(r.Body).Decode(&b); err != nil || len(b.Batch) != 1 || b.Batch[0].Type != "track" || b.Batch[0].Event == "" || b.Batch[0].AnonymousID == "" || b.SentAt.IsZero() {
+			t.Errorf("%+v, %v", b, err)
+		}
+		seen[b.Batch[0].MessageID] = true
+		return answering(0, 200, success)(r)
+	})
+	c := at(t, door)
+	for range 3 {
+		c.Send(t.Context())
+	}
+	if len(seen) != 3 || seen[""] {
+		t.Errorf("messageIds %v", seen)
+	}
+}
+
+func TestTheWatchSaysSilenceAndForgetsItWithTheNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := NewWatch()
+		silent := func(want bool, when string) {
+			t.Helper()
+			if h := w.Heard(); h.Silent != want {
+				t.Errorf("%s: %+v", when, h)
+			}
+		}
+		silent(false, "at the start")
+		w.Sent(Result{})
+		time.Sleep(Silence)
+		silent(false, "after three minutes")
+		time.Sleep(time.Second)
+		silent(true, "after more")
+		if h := w.Heard(); h.Sent != 1 || h.UnderWay != 1 || !h.At.IsZero() {
+			t.Errorf("%+v", h)
+		}
+		w.Delivered([]time.Duration{40 * time.Millisecond, 35 * time.Millisecond}) // one of them from before the start
+		silent(false, "heard of")
+		if h := w.Heard(); h.Latency != 35*time.Millisecond || h.UnderWay != 0 || !h.At.Equal(time.Now()) {
+			t.Errorf("%+v", h)
+		}
+		w.Delivered(nil)
+		w.Sent(Result{Err: errors.New("refused")})
+		time.Sleep(Silence + time.Second)
+		silent(true, "again")
+		if h := w.Heard(); h.Failure == nil || h.Sent != 1 {
+			t.Errorf("%+v", h)
+		}
+	})
+}
+
+func TestAKeyThatIsNobodysEndsHere(t *testing.T) {
+	for key, want := range map[string]bool{WriteKey: true, WriteKey + "-4f1c": true, "": false, "canary": false, "x" + WriteKey: false} {
+		if EndsHere(key) != want {
+			t.Errorf("%q: %v", key, !want)
+		}
+	}
+}
+
+func TestAWrongConfigurationSaysWhatToWrite(t *testing.T) {
+	for _, c := range []struct {
+		config Config
+		want   string
+	}{
+		{Config{WriteKey: WriteKey}, "https://events.example.com"},
+		{Config{URL: "events.example.com", WriteKey: WriteKey}, "https://events.example.com"},
+		{Config{URL: "ftp://events.example.com", WriteKey: WriteKey}, "https://events.example.com"},
+		{Config{URL: "https://events.example.com?x", WriteKey: WriteKey}, "https://events.example.com"},
+		{Config{URL: "https://events.example.com"}, "write spillway-canary"},
+		{Config{URL: "https://events.example.com", WriteKey: "SEC RET"}, "write spillway-canary"},
+		{Config{URL: "https://events.example.com", WriteKey: "SEC:RET"}, "write spillway-canary"},
+	} {
+		if _, err := New(c.config); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "SEC") {
+			t.Errorf("%+v: %v", c.config, err)
+		}
+	}
+}
+
+func TestItsMetricsCanBeWritten(t *testing.T) {
+	var out strings.Builder
+	r := Result{Latency: 35 * time.Millisecond}
+	if err := telemetry.NewWriter(&out, "canary").Write(time.Now(), r.Metrics()...); err != nil || !strings.Contains(out.String(), `"CanaryAcceptLatency":35`) {
+		t.Errorf("%v: %s", err, &out)
+	}
+}
