@@ -254,7 +254,7 @@ func TestTheViewDrawsOverWhatItDrewBefore(t *testing.T) {
 			t.Errorf("%q is missing in:\n%s", want, first)
 		}
 	}
-	if strings.Contains(first, "A\x1b") || !strings.HasPrefix(v.draw(local.Status{At: time.Now()}), "\x1b[8A") {
+	if strings.Contains(first, "A\x1b") || !strings.HasPrefix(v.draw(local.Status{At: time.Now()}), "\x1b[9A") {
 		t.Error("the second drawing does not begin where the first one did")
 	}
 }

@@ -23,7 +23,7 @@ type upFlags struct {
 	sqsPort, segmentPort       uint16
 	ingestPort                 uint16
 	latency                    time.Duration
-	gzip, deliver              bool
+	gzip, deliver, canary      bool
 }
 
 func newUp() *cobra.Command {
@@ -45,6 +45,7 @@ func newUp() *cobra.Command {
 	c.Flags().DurationVar(&f.latency, "latency", 0, "how long the stand-in takes to answer")
 	c.Flags().BoolVar(&f.gzip, "gzip", true, "compress what goes to Segment")
 	c.Flags().BoolVar(&f.deliver, "deliver", true, "deliver; with =false messages are only accepted")
+	c.Flags().BoolVar(&f.canary, "canary", true, "send an event every minute that ends before Segment, to see that events get through")
 	return c
 }
 
@@ -70,7 +71,7 @@ func up(ctx context.Context, out io.Writer, f upFlags) error {
 		return err
 	}
 	p, err := local.Start(local.Config{
-		Dir: f.dataDir, Segment: f.segment, WriteKey: f.writeKey, Plain: !f.gzip, Hold: !f.deliver, Latency: f.latency,
+		Dir: f.dataDir, Segment: f.segment, WriteKey: f.writeKey, Plain: !f.gzip, Hold: !f.deliver, Canary: f.canary, Latency: f.latency,
 		SQSAddr:     net.JoinHostPort("127.0.0.1", strconv.Itoa(int(f.sqsPort))),
 		IngestAddr:  net.JoinHostPort("127.0.0.1", strconv.Itoa(int(f.ingestPort))),
 		SegmentAddr: net.JoinHostPort("127.0.0.1", strconv.Itoa(int(f.segmentPort))),

@@ -43,10 +43,30 @@ func age(d time.Duration) string {
 	return d.Round(time.Second).String()
 }
 
+// canary says how the last one did.
+func canary(s local.Status) string {
+	said := "none yet"
+	switch c := s.Canary; {
+	case !c.On:
+		return "off"
+	case !c.At.IsZero():
+		said = fmt.Sprintf("%d ms, %s ago", c.Latency.Milliseconds(), age(max(0, s.At.Sub(c.At))))
+	}
+	if s.Canary.Failure != "" {
+		said += "; the last one failed"
+	}
+	return said
+}
+
 // line is a status as one line, for logs.
 func (v *view) line(s local.Status) string {
 	line := fmt.Sprintf("%s accepted=%d backlog_events=%d backlog_messages=%d in_flight=%d oldest=%s delivered=%d rate=%.0f/s retried=%d dead_letters=%d refused_requests=%d shed_requests=%d",
 		s.At.Format(time.RFC3339), s.Accepted, s.BacklogEvents, s.Backlog, s.InFlight, age(s.OldestAge), s.Delivered, v.rate(s), s.Retried, s.DeadLetters, s.Refused, s.Shed)
+	if s.Canary.On && s.Canary.At.IsZero() {
+		line += " canary=none"
+	} else if s.Canary.On {
+		line += fmt.Sprintf(" canary=%s canary_ago=%s", s.Canary.Latency.Round(time.Millisecond), age(s.At.Sub(s.Canary.At)))
+	}
 	if s.Trouble != "" {
 		line += fmt.Sprintf(" trouble=%q", s.Trouble)
 	}
@@ -63,6 +83,7 @@ func (v *view) draw(s local.Status) string {
 		{"retried", number(s.Retried) + " events"},
 		{"dead letters", number(s.DeadLetters) + " events"},
 		{"at the door", fmt.Sprintf("%s requests refused, %s told to come later", number(s.Refused), number(s.Shed))},
+		{"canary", canary(s)},
 		{"trouble", cmp.Or(s.Trouble, "none")},
 	}
 	var b strings.Builder

@@ -27,6 +27,7 @@ import (
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
 	"github.com/spillwayhq/spillway/infra/local/sqs"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/canary"
 	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/envelope"
 	"github.com/spillwayhq/spillway/shared/ingest"
@@ -54,6 +55,7 @@ type Config struct {
 	WriteKey    string            // for messages that carry none
 	Plain       bool              // send to Segment without gzip
 	Hold        bool              // accept only: the function is not fed
+	Canary      bool              // send one every minute, see package canary; needs the door, and not Hold
 	Latency     time.Duration     // of the stand-in's answers
 	Topology    topology.Topology // topology.Default() when it has no queues
 	OnEvent     func(segmentd.Received)
@@ -77,6 +79,8 @@ type Pipeline struct {
 	hold     bool
 	door     *ingest.Handler // nil: none
 	counters ingest.Counters
+	canary   *canary.Canary // nil: none
+	watch    *canary.Watch
 
 	listeners []server
 	mu        sync.Mutex
@@ -110,7 +114,7 @@ func Start(c Config) (*Pipeline, error) {
 	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("the data directory can't be made: %w: name another with --data-dir", err)
 	}
-	p := &Pipeline{hold: c.Hold, LogPath: filepath.Join(c.Dir, "deliver.log")}
+	p := &Pipeline{hold: c.Hold, watch: canary.NewWatch(), LogPath: filepath.Join(c.Dir, "deliver.log")}
 	if err := p.open(&c); err != nil {
 		p.close()
 		return nil, err
@@ -220,6 +224,9 @@ func (p *Pipeline) openDoor(c *Config) error {
 		Queue: queue.New(api, p.QueueURL(topology.EventsQueue)), DeadLetters: queue.New(api, p.QueueURL(topology.DeadLetterQueue)),
 		Window: ingestWindow, Report: p.counters.Add, Logger: p.logger,
 	})
+	if err == nil && c.Canary && !c.Hold {
+		p.canary, err = canary.New(canary.Config{URL: p.IngestURL, WriteKey: canary.WriteKey})
+	}
 	return err
 }
 
@@ -234,6 +241,7 @@ func (p *Pipeline) connect(c *Config) error {
 	newHandler := func() (awslambda.Handler, error) {
 		return deliver.New(deliver.Config{
 			Segment: client, WriteKey: c.WriteKey, Logger: p.logger,
+			CanaryKey: canary.WriteKey, CanaryEndsHere: true, // also without a canary: one of an earlier run may be left
 			Queue:       queue.New(api, p.QueueURL(topology.EventsQueue)),
 			DeadLetters: queue.New(api, p.QueueURL(topology.DeadLetterQueue)),
 			Report: func(s deliver.Summary) {
@@ -289,11 +297,19 @@ func (p *Pipeline) Run(ctx context.Context) error {
 			}
 		})
 	}
+	singing, hush := context.WithCancel(ctx)
+	defer hush()
+	var song sync.WaitGroup
+	if p.canary != nil {
+		song.Go(func() { p.sing(singing) })
+	}
 	var err error
 	select {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
+	hush()
+	song.Wait()
 	hold()
 	delivery.Wait()
 	stop()

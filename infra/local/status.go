@@ -19,7 +19,8 @@ type Status struct {
 	OldestAge     time.Duration
 	DeadLetters   int64  // events in the dead-letter queue, those of earlier runs too
 	Refused, Shed int64  // requests that the door answered 4xx, and 429
-	Trouble       string // why events of the last invocations stay in the queue, empty when nothing does
+	Trouble       string // why events of the last invocations stay in the queue, or that the canary is silent; empty when nothing is wrong
+	Canary        Canary
 	Totals
 }
 
@@ -50,19 +51,22 @@ func (p *Pipeline) Status() Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.Totals, s.Trouble = p.totals, p.trouble
+	s.withCanary(p.watch.Heard(), p.canary != nil)
 	return s
 }
 
 func (p *Pipeline) count(s *deliver.Summary) {
+	p.watch.Delivered(s.Canary)
+	delivered := s.Delivered - len(s.Canary)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.totals.Invocations++
-	p.totals.Delivered += int64(s.Delivered)
+	p.totals.Delivered += int64(delivered)
 	for class, n := range s.Retried {
 		p.totals.Retried += int64(n)
 		p.trouble = troubles[class]
 	}
-	if s.Delivered > 0 && len(s.Retried) == 0 {
+	if delivered > 0 && len(s.Retried) == 0 {
 		p.trouble = ""
 	}
 	for _, n := range s.DeadLettered {

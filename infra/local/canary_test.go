@@ -1,0 +1,95 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/spillwayhq/spillway/infra/local/segmentd"
+	"github.com/spillwayhq/spillway/shared/canary"
+)
+
+func TestTheCanaryComesThroughAndDisturbsNoNumber(t *testing.T) {
+	arrived := make(chan string, 10)
+	p, err := Start(Config{
+		Dir: t.TempDir(), SQSAddr: "127.0.0.1:0", IngestAddr: "127.0.0.1:0", SegmentAddr: "127.0.0.1:0", Canary: true,
+		OnEvent: func(e segmentd.Received) { arrived <- e.MessageID },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := p.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	defer func() { cancel(); running.Wait() }()
+	if !p.Status().Canary.On {
+		t.Error("there is no canary")
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.IngestURL+"/v1/track", strings.NewReader(`{"userId":"u1","event":"Run Started","messageId":"m1"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.SetBasicAuth("any-key", "")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	patience := time.After(90 * time.Second)
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for s := p.Status(); s.Canary.At.IsZero() || s.Delivered == 0; s = p.Status() {
+		select {
+		case <-look.C:
+		case <-patience:
+			t.Fatalf("the canary has not come through: %+v", s)
+		}
+	}
+	cancel()
+	running.Wait()
+	if s := p.Status(); s.Accepted != 1 || s.Delivered != 1 || s.Backlog != 0 || s.BacklogEvents != 0 || s.Trouble != "" || s.Canary.Failure != "" {
+		t.Errorf("%+v", s)
+	}
+	if got := p.StandIn().Stats().Received; got != 1 || <-arrived != "m1" {
+		t.Errorf("the stand-in has %d events", got)
+	}
+}
+
+func TestASilentCanaryIsTrouble(t *testing.T) {
+	busy := Status{Accepted: 10, Backlog: 3, BacklogEvents: 5, InFlight: 3, OldestAge: time.Minute}
+	for _, c := range []struct {
+		name    string
+		status  Status
+		heard   canary.Heard
+		want    string // in Trouble
+		backlog int64
+	}{
+		{"heard of", busy, canary.Heard{Sent: 4, UnderWay: 1}, "", 2},
+		{"silent", busy, canary.Heard{Sent: 4, UnderWay: 3, Silent: true}, "over 3m0s", 0},
+		{"refused", busy, canary.Heard{Silent: true, Failure: errors.New("429 queue_unavailable")}, "429 queue_unavailable", 3},
+		{"refused for now", busy, canary.Heard{Failure: errors.New("429")}, "", 3},
+		{"there is trouble already", Status{Trouble: "Segment is down"}, canary.Heard{Silent: true}, "Segment is down", 0},
+	} {
+		s := c.status
+		s.withCanary(c.heard, true)
+		if (s.Trouble == "") != (c.want == "") || !strings.Contains(s.Trouble, c.want) {
+			t.Errorf("%s: trouble %q", c.name, s.Trouble)
+		}
+		if s.Backlog != c.backlog || s.InFlight > s.Backlog || s.Accepted != c.status.Accepted-c.heard.Sent || (s.Backlog == 0) != (s.OldestAge == 0) {
+			t.Errorf("%s: %+v", c.name, s)
+		}
+	}
+	s := busy
+	s.withCanary(canary.Heard{Silent: true}, false)
+	if s.Trouble != "" || s.Canary.On {
+		t.Errorf("without a canary: %+v", s)
+	}
+}
