@@ -1,0 +1,116 @@
+package spill
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+func open(t testing.TB, o Options) *Log {
+	t.Helper()
+	l, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func closeLog(t testing.TB, l *Log) {
+	t.Helper()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// crash leaves the directory as kill -9 would: nothing is tidied up, and the lock is free.
+func crash(t testing.TB, l *Log) {
+	t.Helper()
+	if err := l.lock.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	close(l.closed)
+	for _, s := range l.segments {
+		_ = s.close() // a killed process leaves no file open either
+	}
+}
+
+// rest reads what can be read without waiting. In a bubble of synctest, time passes only when Read waits.
+func rest(t testing.TB, l *Log) []Record {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	var all []Record
+	for {
+		var some [7]Record
+		n, err := l.Read(ctx, some[:])
+		all = append(all, some[:n]...)
+		if errors.Is(err, context.DeadlineExceeded) {
+			return all
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// numbered is a record of n bytes, 8 at least, that says which it is.
+func numbered(id uint64, n int) []byte {
+	b := bytes.Repeat([]byte{byte(id)}, max(n, 8))
+	binary.BigEndian.PutUint64(b, id)
+	return b
+}
+
+func idOf(data []byte) uint64 { return binary.BigEndian.Uint64(data) }
+
+func ids(records []Record) []uint64 {
+	var out []uint64
+	for _, r := range records {
+		out = append(out, idOf(r.Data))
+	}
+	return out
+}
+
+func segmentFiles(t testing.TB, dir string) []string {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(dir, "*.spill"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return paths
+}
+
+// place is where a frame lies in a segment file.
+type place struct {
+	id       uint64
+	from, to int
+}
+
+// places walks a segment file as long as it is undamaged.
+func places(t testing.TB, path string) []place {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, ok := parseHeaders(b[:headersBytes])
+	if !ok {
+		t.Fatalf("%s has no header", path)
+	}
+	var out []place
+	for at := headersBytes; at < len(b); {
+		f, v := parseFrame(b[at:], h.salt)
+		if v != whole {
+			return out
+		}
+		out = append(out, place{id: idOf(f.data), from: at, to: at + f.bytes})
+		at += f.bytes
+	}
+	return out
+}

@@ -1,0 +1,117 @@
+package spill
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"sync"
+	"testing"
+	"testing/synctest"
+)
+
+// childDir makes the test's binary another process, which appends to the log in that directory and says which records it has.
+const childDir = "SPILL_TEST_CHILD_DIR"
+
+func child(dir string) {
+	l, err := Open(Options{Dir: dir, SegmentBytes: 64 << 10})
+	if err != nil {
+		os.Exit(3)
+	}
+	var writing, saying sync.WaitGroup
+	said := make(chan uint64, 1000)
+	saying.Go(func() {
+		for id := range said {
+			if err := binary.Write(os.Stdout, binary.BigEndian, id); err != nil {
+				os.Exit(4)
+			}
+		}
+	})
+	for w := range uint64(8) {
+		writing.Go(func() {
+			for i := uint64(0); ; i++ {
+				id := w<<32 | i
+				if err := l.Append(numbered(id, int(i%2000))); err != nil {
+					os.Exit(5)
+				}
+				said <- id
+			}
+		})
+	}
+	writing.Wait()
+}
+
+func startChild(t *testing.T, dir string) (*exec.Cmd, io.Reader) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^$")
+	cmd.Env = append(os.Environ(), childDir+"="+dir)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return cmd, bufio.NewReader(out)
+}
+
+func TestKilledAtAnyMomentAProcessLeavesEveryRecordThatAppendTook(t *testing.T) {
+	for range 5 {
+		dir := t.TempDir()
+		cmd, out := startChild(t, dir)
+		var taken []uint64
+		stop := 1 + rand.IntN(20_000)
+		for {
+			var id uint64
+			if err := binary.Read(out, binary.BigEndian, &id); err != nil {
+				break
+			}
+			if taken = append(taken, id); len(taken) == stop {
+				if err := cmd.Process.Kill(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		_ = cmd.Wait() // killed, it says
+		if len(taken) < stop {
+			t.Fatalf("the child ended by itself after %d records: %v", len(taken), cmd.ProcessState)
+		}
+		synctest.Test(t, func(t *testing.T) {
+			l := open(t, Options{Dir: dir})
+			defer closeLog(t, l)
+			there := map[uint64]bool{}
+			for _, r := range rest(t, l) {
+				there[idOf(r.Data)] = true
+			}
+			for _, id := range taken {
+				if !there[id] {
+					t.Fatalf("record %x was taken and is lost", id)
+				}
+			}
+			if s := l.Stats(); s.Corrupt != 0 || s.Torn > 1 || s.SetAside != 0 {
+				t.Errorf("%+v", s)
+			}
+			t.Logf("%d records taken, %d there", len(taken), len(there))
+		})
+	}
+}
+
+func TestADirectoryIsOfOneProcessUntilThatEnds(t *testing.T) {
+	dir := t.TempDir()
+	cmd, out := startChild(t, dir)
+	var id uint64
+	if err := binary.Read(out, binary.BigEndian, &id); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(Options{Dir: dir}); !errors.Is(err, ErrLocked) {
+		t.Errorf("beside a living process: %v", err)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	closeLog(t, open(t, Options{Dir: dir}))
+}

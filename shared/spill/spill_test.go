@@ -1,0 +1,369 @@
+package spill
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(childDir); dir != "" {
+		child(dir)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func TestRecordsComeOutInTheOrderInWhichTheyWentInAndWithTheTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := open(t, Options{Dir: t.TempDir()})
+		defer closeLog(t, l)
+		start := time.Now()
+		for id := range uint64(10) {
+			if err := l.Append(numbered(2*id, 100), numbered(2*id+1, int(id))); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+		got := rest(t, l)
+		for i, r := range got {
+			if want := numbered(uint64(i), len(r.Data)); !bytes.Equal(r.Data, want) || !r.Appended.Equal(start.Add(time.Duration(i/2)*time.Second)) {
+				t.Errorf("record %d is %x of %v", i, r.Data[:8], r.Appended)
+			}
+		}
+		if len(got) != 20 {
+			t.Errorf("%d records came", len(got))
+		}
+	})
+}
+
+func TestOnlyWhatIsNotDoneComesAgainAfterClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		l := open(t, Options{Dir: dir})
+		for id := range uint64(3) {
+			if err := l.Append(numbered(id, 10)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l.Done(rest(t, l)...)
+		closeLog(t, l)
+		if files := segmentFiles(t, dir); len(files) != 0 {
+			t.Errorf("all is done, and %v is there", files)
+		}
+		l = open(t, Options{Dir: dir})
+		if err := l.Append(numbered(7, 10)); err != nil {
+			t.Fatal(err)
+		}
+		closeLog(t, l)
+		l = open(t, Options{Dir: dir})
+		defer closeLog(t, l)
+		if got := ids(rest(t, l)); !slices.Equal(got, []uint64{7}) {
+			t.Errorf("got %v", got)
+		}
+	})
+}
+
+func TestASegmentIsDeletedWhenItsRecordsAreDoneInAnyOrderAndTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		l := open(t, Options{Dir: dir, MaxBytes: 1 << 20, SegmentBytes: 1000})
+		for id := range uint64(100) {
+			if err := l.Append(numbered(id, 100)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		all := rest(t, l)
+		before := len(segmentFiles(t, dir))
+		first := all[0]
+		slices.Reverse(all)
+		for _, r := range all[:99] {
+			l.Done(r)
+			l.Done(r)
+		}
+		if s := l.Stats(); s.Records != 1 || s.Segments != 1 || s.Bytes <= 0 || s.Bytes > 1200 || !s.Oldest.Equal(first.Appended) || s.Unread != 0 {
+			t.Errorf("with one record left: %+v", s)
+		}
+		if after := len(segmentFiles(t, dir)); after != 1 || before < 10 {
+			t.Errorf("%d files before, %d after", before, after)
+		}
+		l.Done(first)
+		if s := l.Stats(); s != (Stats{}) {
+			t.Errorf("with none left: %+v", s)
+		}
+		closeLog(t, l)
+	})
+}
+
+func TestAfterACrashAQuietLogHandsOutLittleOfWhatWasDone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		l := open(t, Options{Dir: dir})
+		for id := range uint64(10_000) {
+			if err := l.Append(numbered(id, 1000)); err != nil {
+				t.Fatal(err)
+			}
+			if id%10 == 9 {
+				l.Done(rest(t, l)...)
+			}
+		}
+		crash(t, l)
+		l = open(t, Options{Dir: dir})
+		defer closeLog(t, l)
+		if got := len(rest(t, l)); got > maxSegmentBytes/64/1000+10 {
+			t.Errorf("%d of 10,000 records come again", got)
+		}
+	})
+}
+
+func TestAFullLogSaysSoAndTakesRecordsAgainWhenOthersAreDone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const bound = 64 << 10
+		dir := t.TempDir()
+		l := open(t, Options{Dir: dir, MaxBytes: bound})
+		defer closeLog(t, l)
+		for round := range 5 {
+			n := 0
+			for ; ; n++ {
+				if err := l.Append(numbered(uint64(n), 1000)); errors.Is(err, ErrFull) {
+					break
+				} else if err != nil {
+					t.Fatal(err)
+				}
+			}
+			if n < 50 || l.Stats().Bytes > bound {
+				t.Errorf("round %d: %d records fit, %+v", round, n, l.Stats())
+			}
+			var onDisk int64
+			for _, path := range segmentFiles(t, dir) {
+				info, err := os.Stat(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				onDisk += info.Size()
+			}
+			if onDisk != l.Stats().Bytes {
+				t.Errorf("%d bytes are on disk, Stats say %d", onDisk, l.Stats().Bytes)
+			}
+			got := rest(t, l)
+			if len(got) != n {
+				t.Errorf("round %d: %d of %d records came", round, len(got), n)
+			}
+			l.Done(got...)
+		}
+	})
+}
+
+func TestOldestIsThatOfTheFirstRecordWhichIsNotDone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		l := open(t, Options{Dir: dir})
+		start := time.Now()
+		at := func(hour int) time.Time { return start.Add(time.Duration(hour) * time.Hour) }
+		expect := func(what string, want time.Time) {
+			t.Helper()
+			if got := l.Stats().Oldest; !got.Equal(want) {
+				t.Errorf("%s: oldest is %v, want %v", what, got, want)
+			}
+		}
+		expect("nothing", time.Time{})
+		add := func() {
+			if err := l.Append([]byte("x")); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Hour)
+		}
+		next := func() Record {
+			r, err := l.Next(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return r
+		}
+		add() // at 0
+		add() // at 1
+		expect("two unread", at(0))
+		first := next()
+		second := next()
+		l.Done(first)
+		expect("the second is read", at(1))
+		l.Done(second)
+		expect("both done", time.Time{})
+		add() // at 2
+		expect("one unread behind those", at(2))
+		third := next()
+		add() // at 3
+		expect("one read, one unread", at(2))
+		crash(t, l)
+		l = open(t, Options{Dir: dir})
+		defer closeLog(t, l)
+		expect("after a crash, all of a segment that was not removed", at(0))
+		l.Done(third) // of the log before: no longer counts
+	})
+}
+
+func TestNextWaitsForARecordAContextOrTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := open(t, Options{Dir: t.TempDir()})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if _, err := l.Next(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("without a record: %v", err)
+		}
+		var waiting sync.WaitGroup
+		waiting.Go(func() {
+			r, err := l.Next(t.Context())
+			if err != nil || string(r.Data) != "late" {
+				t.Errorf("got %q, %v", r.Data, err)
+			}
+			if _, err := l.Next(t.Context()); !errors.Is(err, ErrClosed) {
+				t.Errorf("of a closed log: %v", err)
+			}
+		})
+		synctest.Wait()
+		if err := l.Append([]byte("late")); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		closeLog(t, l)
+		waiting.Wait()
+		closeLog(t, l) // once more is no error
+		if err := l.Append([]byte("x")); !errors.Is(err, ErrClosed) {
+			t.Errorf("append to a closed log: %v", err)
+		}
+	})
+}
+
+func TestManyGoroutinesLoseNothingAndKeepTheirOwnOrder(t *testing.T) {
+	for _, synced := range []bool{false, true} {
+		t.Run(fmt.Sprint("sync ", synced), func(t *testing.T) {
+			const writers, each = 16, 300
+			dir := t.TempDir()
+			l := open(t, Options{Dir: dir, MaxBytes: 8 << 20, SegmentBytes: 20_000, Sync: synced})
+			var writing, reading sync.WaitGroup
+			for w := range writers {
+				writing.Go(func() {
+					for i := range each {
+						if err := l.Append(numbered(uint64(w*each+i), i)); err != nil {
+							t.Error(err)
+						}
+					}
+				})
+			}
+			last := map[uint64]uint64{}
+			done := make(chan []Record, 10)
+			reading.Go(func() {
+				defer close(done)
+				for n := 0; n < writers*each; {
+					some := make([]Record, 50)
+					got, err := l.Read(t.Context(), some)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					for _, id := range ids(some[:got]) {
+						if w := id / each; id%each != last[w] {
+							t.Errorf("of writer %d record %d came, not %d", w, id%each, last[w])
+						}
+						last[id/each]++
+					}
+					n += got
+					done <- some[:got]
+				}
+			})
+			for range 3 {
+				reading.Go(func() {
+					for records := range done {
+						l.Done(records...)
+						l.Stats()
+					}
+				})
+			}
+			writing.Wait()
+			reading.Wait()
+			closeLog(t, l)
+			if files := segmentFiles(t, dir); len(files) != 0 {
+				t.Errorf("left over: %v", files)
+			}
+		})
+	}
+}
+
+func TestWhatCanNotBeAppendedOrOpenedSaysWhy(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, Options{Dir: dir, MaxBytes: 10_000})
+	defer closeLog(t, l)
+	if err := l.Append(make([]byte, 10_001)); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("larger than the log: %v", err)
+	}
+	if err := l.Append([]byte("x"), make([]byte, MaxRecordBytes+1)); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("larger than a record may be: %v", err)
+	}
+	if err := l.Append(); err != nil {
+		t.Errorf("nothing: %v", err)
+	}
+	if err := l.Append(nil); err != nil {
+		t.Errorf("an empty record: %v", err)
+	}
+	if _, err := Open(Options{Dir: dir}); !errors.Is(err, ErrLocked) {
+		t.Errorf("a directory in use: %v", err)
+	}
+	for _, o := range []Options{{}, {Dir: dir, MaxBytes: -1}, {Dir: dir, MaxBytes: 100, SegmentBytes: 26}, {Dir: filepath.Join(dir, "lock")}} {
+		if _, err := Open(o); err == nil {
+			t.Errorf("%+v was opened", o)
+		}
+	}
+}
+
+func TestFilesOfOthersAndOfLaterVersionsAreLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		later := appendHeaders(nil, 1, 1)
+		for _, h := range [][]byte{later[:headerBytes], later[headerBytes:]} {
+			binary.LittleEndian.PutUint32(h[8:], version+1)
+			binary.LittleEndian.PutUint32(h[24:], checksum(1, h[:24]))
+		}
+		files := map[string][]byte{
+			"0000000000000005.spill": later,
+			"0000000000000006.spill": make([]byte, 5000), // what a power cut may leave
+			"notes.txt":              []byte("mine"),
+			"0000000000000007.spill": []byte("spillw"), // killed while it was made
+		}
+		for name, content := range files {
+			if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l := open(t, Options{Dir: dir})
+		defer closeLog(t, l)
+		if s := l.Stats(); s.SetAside != 2 || s.Torn != 1 || s.Bytes != 5000+headersBytes {
+			t.Errorf("%+v", s)
+		}
+		if err := l.Append(numbered(1, 8)); err != nil {
+			t.Fatal(err)
+		}
+		if got := rest(t, l); len(got) != 1 {
+			t.Errorf("got %d records", len(got))
+		}
+		delete(files, "0000000000000007.spill")
+		for name, content := range files {
+			if b, err := os.ReadFile(filepath.Join(dir, name)); err != nil || !bytes.Equal(b, content) {
+				t.Errorf("%s was changed: %v", name, err)
+			}
+		}
+		if _, err := os.Stat(segmentPath(dir, 8)); err != nil {
+			t.Errorf("the new segment does not come behind all others: %v", err)
+		}
+	})
+}
