@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"unicode/utf16"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // IsNull reports whether a value is absent or null. Segment treats the two alike, and the browser SDK sends null.
@@ -98,15 +99,21 @@ func unhex(c byte) rune {
 func AppendQuoted(dst []byte, text string) []byte {
 	const digits = "0123456789abcdef"
 	dst = append(dst, '"')
-	for _, r := range text {
-		switch {
-		case r == '"' || r == '\\':
-			dst = append(dst, '\\', byte(r))
-		case r < 0x20:
-			dst = append(dst, '\\', 'u', '0', '0', digits[r>>4], digits[r&15])
+	data := unsafe.Slice(unsafe.StringData(text), len(text)) // only read
+	for {
+		n := plain(data)
+		dst = append(dst, data[:n]...)
+		if data = data[n:]; len(data) == 0 {
+			return append(dst, '"')
+		}
+		switch c := data[0]; {
+		case c == '"' || c == '\\':
+			dst, data = append(dst, '\\', c), data[1:]
+		case c < 0x20:
+			dst, data = append(dst, '\\', 'u', '0', '0', digits[c>>4], digits[c&15]), data[1:]
 		default:
-			dst = utf8.AppendRune(dst, r)
+			r, size := utf8.DecodeRune(data)
+			dst, data = utf8.AppendRune(dst, r), data[size:]
 		}
 	}
-	return append(dst, '"')
 }
