@@ -60,7 +60,7 @@ type committer struct {
 	slots      chan struct{} // calls to the queue under way
 	drain      chan struct{} // closed when nobody is to wait for others any more
 	logger     *slog.Logger
-	gate       gate
+	gate       queue.Gate
 	packings   sync.Pool // of *packing
 
 	mu   sync.Mutex
@@ -130,12 +130,12 @@ func (c *committer) lead(ctx context.Context, g *group) {
 	}
 	defer func() { <-c.slots }()
 	c.close(g)
-	if !c.gate.begin(time.Now()) {
+	if !c.gate.Begin(time.Now()) {
 		outcome = errShut
 		return
 	}
 	failed := true
-	defer func() { c.gate.end(time.Now(), failed, failed && whole && ctx.Err() != nil) }()
+	defer func() { c.gate.End(time.Now(), failed, failed && whole && ctx.Err() != nil) }()
 	failed, outcome = c.send(ctx, g)
 }
 

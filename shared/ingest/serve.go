@@ -168,7 +168,7 @@ func (h *Handler) work(r *http.Request, rt route, start time.Time, body func(*re
 		q.reset()
 		h.spares.put(q)
 	}()
-	if h.commit.gate.shut(start) {
+	if h.commit.gate.Shut(start) {
 		return s, faultQueue
 	}
 	if !h.hold(q, 0) {

@@ -110,6 +110,16 @@ func (e *SendError) Unwrap() []error {
 	return errs
 }
 
+// A RefusedError is why SQS did not take one message of a call that it answered.
+type RefusedError struct {
+	Code, Message string
+	SenderFault   bool // no second try will mend it
+}
+
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("SQS refused it: %s: %s", e.Code, e.Message)
+}
+
 // Tries of an entry that SQS refused for a reason of its own. (A call that fails as a whole is tried again by the SDK.)
 const (
 	entryTries = 3
@@ -171,7 +181,7 @@ func (q *Queue) send(ctx context.Context, messages []Message, call []int, failed
 		}
 		for _, e := range out.Failed {
 			id := aws.ToString(e.Id)
-			answered[id] = fmt.Errorf("SQS refused it: %s: %s", aws.ToString(e.Code), aws.ToString(e.Message))
+			answered[id] = &RefusedError{Code: aws.ToString(e.Code), Message: aws.ToString(e.Message), SenderFault: e.SenderFault}
 			again[id] = !e.SenderFault
 		}
 		retry := call[:0]
@@ -190,15 +200,19 @@ func (q *Queue) send(ctx context.Context, messages []Message, call []int, failed
 				}
 			}
 		}
-		if call = retry; len(call) == 0 || try == entryTries || !wait(ctx, try) {
+		if call = retry; len(call) == 0 || try == entryTries || !Wait(ctx, try) {
 			return
 		}
 	}
 }
 
-// wait sleeps behind a try, by a random part of a delay that doubles; false when ctx ends first.
-func wait(ctx context.Context, try int) bool {
-	t := time.NewTimer(rand.N(firstDelay << (try - 1)))
+// maxDoublings bounds the delay behind a try: 3.2 s.
+const maxDoublings = 5
+
+// Wait sleeps behind the nth try, from 1, by a random part of a delay that begins at 100 ms and doubles up to 3.2 s; false when ctx
+// ends first.
+func Wait(ctx context.Context, try int) bool {
+	t := time.NewTimer(rand.N(firstDelay << min(try-1, maxDoublings)))
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
