@@ -1,0 +1,129 @@
+package publisher
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"runtime"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/segmentio/analytics-go/v3"
+)
+
+// typical is the track that the benchmarks are about: 10 properties and a Context, about 1 KB.
+func typical() analytics.Track {
+	return analytics.Track{
+		UserId: "user-4711", AnonymousId: "507f191e-810c-4197-9de8-60ea00000001", Event: "Run Finished",
+		Properties: analytics.Properties{
+			"activity": "Run", "distance_m": 10_250, "duration_s": 3021, "elevation_m": 84.5, "route_id": "route-0004b1f3", "device": "watch-7", "weather": "light rain",
+			"shared": true, "tags": []string{"training", "outdoor", "morning"}, "gear": map[string]any{"shoes": "trail 12", "bottle_ml": 500},
+		},
+		Context: &analytics.Context{
+			App:    analytics.AppInfo{Name: "Trails", Version: "7.3.1", Build: "20261", Namespace: "org.example.trails"},
+			Device: analytics.DeviceInfo{Id: "B5372DB0-C21E-11E4-8DFC-000000000001", Manufacturer: "Example", Model: "phone14,2", Type: "ios"},
+			Locale: "en-GB", Timezone: "Europe/London", OS: analytics.OSInfo{Name: "iOS", Version: "19.1"},
+			UserAgent: "Trails/7.3 (iPhone; iOS 19.1; Scale/3.00)",
+			Page:      analytics.PageInfo{Path: "/runs/4711", Title: "Your run", URL: "https://trails.example.org/runs/4711?from=watch&week=12"},
+		},
+	}
+}
+
+// BenchmarkEnqueue shows what an event costs on its caller's goroutine. encoding/json is what analytics-go spends on the same event
+// too, but behind Enqueue, on its one goroutine: its Enqueue only puts the message into a channel, and waits when that is full.
+func BenchmarkEnqueue(b *testing.B) {
+	b.Run("publisher", func(b *testing.B) {
+		c := newClient(b, Config{BufferBytes: 1 << 30}, &fakeQueue{discard: true})
+		defer c.Close()
+		m := typical()
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := c.Enqueue(m); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("publisher, encoding alone", func(b *testing.B) {
+		var e encoder
+		m := typical()
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := e.encode(m, time.Now(), false); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.SetBytes(int64(len(e.buf)))
+	})
+	b.Run("encoding-json", func(b *testing.B) {
+		m := typical()
+		m.Type, m.MessageId, m.Timestamp = "track", "1ff22e9c-c2a7-4f9d-8e6c-0f1f39a7a4b1", time.Now()
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := json.Marshal(m); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("analytics-go", func(b *testing.B) {
+		c, err := analytics.NewWithConfig("key", analytics.Config{
+			Logger: analytics.StdLogger(log.New(io.Discard, "", 0)),
+			Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
+			}),
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer c.Close()
+		m := typical()
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := c.Enqueue(m); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// BenchmarkEnqueueParallel shows whether goroutines wait for each other: 1 and 8 of them, and somebody who takes the events and does nothing else.
+func BenchmarkEnqueueParallel(b *testing.B) {
+	for _, goroutines := range []int{1, 8} {
+		b.Run(fmt.Sprintf("goroutines=%d", goroutines), func(b *testing.B) {
+			c := &Client{buffer: newBuffer(256 << 20), closing: make(chan struct{})}
+			c.encoders.New = (&Client{}).newEncoder
+			var taking sync.WaitGroup
+			taking.Go(func() {
+				for c.buffer.ready(time.Millisecond, c.closing) {
+					for _, ch := range c.buffer.take(takeMost) {
+						c.buffer.release(ch)
+					}
+				}
+			})
+			m := typical()
+			var all sync.WaitGroup
+			var before, after syscall.Rusage
+			_ = syscall.Getrusage(syscall.RUSAGE_SELF, &before)
+			b.ResetTimer()
+			for range goroutines {
+				all.Go(func() {
+					for range b.N / goroutines {
+						for c.Enqueue(m) != nil {
+							runtime.Gosched()
+						}
+					}
+				})
+			}
+			all.Wait()
+			_ = syscall.Getrusage(syscall.RUSAGE_SELF, &after)
+			b.ReportMetric(float64(after.Utime.Nano()-before.Utime.Nano())/float64(b.N), "cpu-ns/op")
+			c.buffer.close()
+			close(c.closing)
+			taking.Wait()
+		})
+	}
+}

@@ -1,0 +1,211 @@
+package publisher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/smithy-go"
+	"github.com/segmentio/analytics-go/v3"
+
+	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/telemetry"
+)
+
+// Config says where events go. QueueURL must be given; the zero value of every other field is its default.
+type Config struct {
+	QueueURL string
+	// Fallbacks are the queues of further regions, in order of preference: while the ones in front fail, events go to the next.
+	Fallbacks []string
+	// WriteKey is the Segment source's. Without one the function that delivers uses its own.
+	WriteKey string
+
+	// AWS is where credentials and the HTTP client are taken from; nil: the AWS SDK's usual places. The region is always that of
+	// the queue's URL. For a queue that is not at AWS, the local one or a test's, any credentials will do.
+	AWS *aws.Config
+	// SQS makes the client of a queue, instead of AWS.
+	SQS func(queueURL string) (queue.API, error)
+
+	Interval    time.Duration // the longest that an event waits for others to share its message; 200 ms
+	BufferBytes int64         // memory for events that wait or are being sent; 24 MB, with which a process grows by less than 64 MB
+	Senders     int           // calls to SQS at the same time; 8
+	// MessageEvents bounds the events in a message; by default and at most as many as Segment takes in a batch. With 1 it is to be
+	// seen what packing is worth.
+	MessageEvents int
+
+	// DefaultContext is Segment's context of all events, sent once a message. As in analytics-go its Library is overwritten.
+	DefaultContext *analytics.Context
+	// Callback is told when SQS has an event, or will not have it. It must return quickly and must not use the client.
+	Callback analytics.Callback
+	// CloseTimeout is how long Close waits for SQS; 30 s.
+	CloseTimeout time.Duration
+	// Metrics are written once a minute, for CloudWatch, as lines of its embedded metric format; nil: not.
+	Metrics *telemetry.Writer
+	Logger  *slog.Logger // slog.Default() when nil
+}
+
+func (c *Config) setDefaults() {
+	fill(&c.Interval, 200*time.Millisecond)
+	fill(&c.BufferBytes, 24<<20)
+	fill(&c.Senders, 8)
+	fill(&c.CloseTimeout, 30*time.Second)
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+}
+
+func fill[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// minBuffer holds a batch of the largest events for each of a few senders.
+const minBuffer = 4 << 20
+
+func (c *Config) validate() error {
+	bad := func(field, format string, args ...any) error {
+		return &ConfigError{Field: field, Err: fmt.Errorf(format, args...)}
+	}
+	switch {
+	case c.QueueURL == "":
+		return bad("QueueURL", "%w: it is empty; write the URL of the events queue, like https://sqs.eu-west-1.amazonaws.com/123456789012/spillway-events", ErrNotAQueueURL)
+	case c.Interval < 0 || c.Interval > time.Minute:
+		return bad("Interval", "it is %v; write 0 for the default, or up to a minute", c.Interval)
+	case c.BufferBytes < minBuffer:
+		return bad("BufferBytes", "it is %d; write 0 for the default, or at least %d", c.BufferBytes, minBuffer)
+	case c.Senders < 0:
+		return bad("Senders", "it is %d; write 0 for the default, or 1 and more", c.Senders)
+	case c.MessageEvents < 0:
+		return bad("MessageEvents", "it is %d; write 0 for as many as fit, or 1 and more", c.MessageEvents)
+	case c.CloseTimeout < 0:
+		return bad("CloseTimeout", "it is %v; write 0 for the default", c.CloseTimeout)
+	}
+	for _, r := range c.WriteKey {
+		if r <= ' ' || r > '~' || r == ':' || r == '"' {
+			return bad("WriteKey", "it can't be a write key: write it as Segment shows it, letters and digits")
+		}
+	}
+	return nil
+}
+
+// endpoint is what a queue's URL says of where it is.
+type endpoint struct {
+	base   string // scheme and host
+	region string // empty: not at AWS
+	usual  bool   // the host is the one that the AWS SDK takes by itself for the region
+}
+
+// parseQueueURL reads a queue's URL.
+func parseQueueURL(queueURL string) (endpoint, error) {
+	u, err := url.Parse(queueURL)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") == "" {
+		return endpoint{}, fmt.Errorf("%w: %q; write one like https://sqs.eu-west-1.amazonaws.com/123456789012/spillway-events", ErrNotAQueueURL, queueURL)
+	}
+	if strings.HasSuffix(u.Path, ".fifo") {
+		return endpoint{}, fmt.Errorf("%w: %q is a FIFO queue; events need a standard one", ErrNotAQueueURL, queueURL)
+	}
+	e := endpoint{base: u.Scheme + "://" + u.Host}
+	host := u.Hostname()
+	if !strings.HasSuffix(host, ".amazonaws.com") && !strings.HasSuffix(host, ".amazonaws.com.cn") && !strings.HasSuffix(host, ".api.aws") {
+		return e, nil
+	}
+	labels := strings.Split(host, ".")
+	for i, label := range labels[:len(labels)-1] {
+		if label == "sqs" || label == "sqs-fips" {
+			e.region = labels[i+1]
+			e.usual = i == 0 && label == "sqs" && !strings.HasSuffix(host, ".api.aws")
+			return e, nil
+		}
+	}
+	return endpoint{}, fmt.Errorf("%w: %q is at AWS and names no region; write one like https://sqs.eu-west-1.amazonaws.com/123456789012/spillway-events", ErrNotAQueueURL, queueURL)
+}
+
+// checkTimeout bounds all that New asks AWS for: credentials, and whether the queue exists.
+const checkTimeout = 3 * time.Second
+
+// newAPI makes the client for a queue's URL.
+func (c *Config) newAPI(ctx context.Context, queueURL string) (queue.API, error) {
+	e, err := parseQueueURL(queueURL)
+	if err != nil {
+		return nil, err
+	}
+	if c.SQS != nil {
+		api, err := c.SQS(queueURL)
+		if client, ok := api.(*sqs.Client); err == nil && ok && e.region != "" && client.Options().Region != e.region {
+			return nil, fmt.Errorf("%w: %s is in %s, its client is for %s; make the client with Region %[3]q", ErrOtherRegion, queueURL, e.region, client.Options().Region)
+		}
+		return api, err
+	}
+	if e.region == "" {
+		options := sqs.Options{Region: "us-east-1", BaseEndpoint: aws.String(e.base), Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""), RetryMaxAttempts: 1}
+		if c.AWS != nil {
+			options.HTTPClient = c.AWS.HTTPClient
+			if c.AWS.Credentials != nil {
+				options.Credentials = c.AWS.Credentials
+			}
+		}
+		return sqs.New(options), nil
+	}
+	var base aws.Config
+	if c.AWS != nil {
+		base = c.AWS.Copy()
+	} else if base, err = awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRegion(e.region)); err != nil {
+		return nil, fmt.Errorf("load the AWS configuration: %w", err)
+	}
+	base.Region = e.region
+	if base.Credentials == nil {
+		return nil, fmt.Errorf("%w: give the process a role, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", ErrNoCredentials)
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	if _, err := base.Credentials.Retrieve(ctx); err != nil {
+		return nil, fmt.Errorf("%w: give the process a role, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: %w", ErrNoCredentials, err)
+	}
+	return sqs.NewFromConfig(base, func(o *sqs.Options) {
+		o.RetryMaxAttempts = 1 // the publisher tries again itself, and in other regions
+		if !e.usual {
+			o.BaseEndpoint = aws.String(e.base)
+		}
+	}), nil
+}
+
+// attributes is what the check needs of an *sqs.Client.
+type attributes interface {
+	GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInput, ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
+}
+
+// check asks SQS whether the queue exists. Only a definite no is an error: an SQS that is away, or a role that may do no more than
+// send, must not keep an API from starting.
+func (c *Config) check(ctx context.Context, api queue.API, queueURL string) error {
+	client, ok := api.(attributes)
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	_, err := client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: aws.String(queueURL), AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameQueueArn}})
+	var none *types.QueueDoesNotExist
+	var answer smithy.APIError
+	switch {
+	case err == nil:
+	case errors.As(err, &none):
+		return fmt.Errorf("%w: %s; look at its name, account and region, or create it", ErrNoQueue, queueURL)
+	case errors.As(err, &answer) && (answer.ErrorCode() == "InvalidClientTokenId" || answer.ErrorCode() == "UnrecognizedClientException" ||
+		answer.ErrorCode() == "SignatureDoesNotMatch" || answer.ErrorCode() == "InvalidSignatureException"):
+		return fmt.Errorf("%w that AWS accepts: %w", ErrNoCredentials, err)
+	default:
+		c.Logger.Warn("it is not known whether the queue takes events; they are kept and tried until it does", "queue", queueURL, "error", err)
+	}
+	return nil
+}

@@ -1,0 +1,134 @@
+package publisher
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/smithy-go"
+	"github.com/segmentio/analytics-go/v3"
+
+	"github.com/spillwayhq/spillway/shared/queue"
+)
+
+const atAWS = "https://sqs.eu-west-1.amazonaws.com/123456789012/spillway-events"
+
+func TestAQueuesURLSaysWhereItIs(t *testing.T) {
+	for in, want := range map[string]endpoint{
+		atAWS: {"https://sqs.eu-west-1.amazonaws.com", "eu-west-1", true},
+		"https://sqs.cn-north-1.amazonaws.com.cn/123456789012/e":                        {"https://sqs.cn-north-1.amazonaws.com.cn", "cn-north-1", true},
+		"https://sqs-fips.us-east-1.amazonaws.com/123456789012/e":                       {"https://sqs-fips.us-east-1.amazonaws.com", "us-east-1", false},
+		"https://sqs.us-east-1.api.aws/123456789012/e":                                  {"https://sqs.us-east-1.api.aws", "us-east-1", false},
+		"https://vpce-1a-2b.sqs.eu-central-1.vpce.amazonaws.com/123456789012/e":         {"https://vpce-1a-2b.sqs.eu-central-1.vpce.amazonaws.com", "eu-central-1", false},
+		"http://localhost:9324/000000000000/spillway-events":                            {"http://localhost:9324", "", false},
+		"http://sqs.us-east-1.localhost.localstack.cloud:4566/000000000000/some-events": {"http://sqs.us-east-1.localhost.localstack.cloud:4566", "", false},
+	} {
+		if got, err := parseQueueURL(in); err != nil || got != want {
+			t.Errorf("%s: %+v, %v; want %+v", in, got, err, want)
+		}
+	}
+}
+
+// checked is a client that can be asked whether the queue exists.
+type checked struct {
+	fakeQueue
+	err  error
+	hang bool
+}
+
+func (c *checked) GetQueueAttributes(ctx context.Context, _ *sqs.GetQueueAttributesInput, _ ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error) {
+	if c.hang {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return &sqs.GetQueueAttributesOutput{}, c.err
+}
+
+func answering(err error) func(string) (queue.API, error) {
+	return func(string) (queue.API, error) { return &checked{err: err}, nil }
+}
+
+func TestNewSaysWhatIsWrongAndWhatToDo(t *testing.T) {
+	none := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		return aws.Credentials{}, errors.New("no EC2 IMDS role found")
+	})
+	sqsOf := func(region string) func(string) (queue.API, error) {
+		return func(string) (queue.API, error) { return sqs.New(sqs.Options{Region: region}), nil }
+	}
+	for _, c := range []struct {
+		name   string
+		config Config
+		field  string
+		is     error
+		want   string
+	}{
+		{"no queue", Config{}, "QueueURL", ErrNotAQueueURL, "write the URL of the events queue"},
+		{"no URL", Config{QueueURL: "spillway-events"}, "QueueURL", ErrNotAQueueURL, "write one like"},
+		{"no queue in the URL", Config{QueueURL: "https://sqs.eu-west-1.amazonaws.com/"}, "QueueURL", ErrNotAQueueURL, "write one like"},
+		{"an ARN", Config{QueueURL: "arn:aws:sqs:eu-west-1:123456789012:spillway-events"}, "QueueURL", ErrNotAQueueURL, "write one like"},
+		{"a FIFO queue", Config{QueueURL: atAWS + ".fifo"}, "QueueURL", ErrNotAQueueURL, "standard"},
+		{"AWS without a region", Config{QueueURL: "https://queue.amazonaws.com/123456789012/e"}, "QueueURL", ErrNotAQueueURL, "no region"},
+		{"a fallback that is none", Config{QueueURL: "http://localhost:1/0/e", SQS: answering(nil), Fallbacks: []string{"http://localhost:2/0/e", "x"}}, "Fallbacks[1]", ErrNotAQueueURL, "write one like"},
+		{"another region", Config{QueueURL: atAWS, SQS: sqsOf("us-east-1")}, "QueueURL", ErrOtherRegion, `make the client with Region "eu-west-1"`},
+		{"no credentials", Config{QueueURL: atAWS, AWS: &aws.Config{Credentials: none}}, "QueueURL", ErrNoCredentials, "AWS_ACCESS_KEY_ID"},
+		{"no provider of credentials", Config{QueueURL: atAWS, AWS: &aws.Config{}}, "QueueURL", ErrNoCredentials, "AWS_ACCESS_KEY_ID"},
+		{"wrong credentials", Config{QueueURL: atAWS, SQS: answering(&smithy.GenericAPIError{Code: "InvalidClientTokenId"})}, "QueueURL", ErrNoCredentials, "InvalidClientTokenId"},
+		{"a queue that is not there", Config{QueueURL: atAWS, SQS: answering(&types.QueueDoesNotExist{})}, "QueueURL", ErrNoQueue, "or create it"},
+		{"a write key that can't be one", Config{QueueURL: atAWS, WriteKey: "a b"}, "WriteKey", nil, "as Segment shows it"},
+		{"a negative interval", Config{QueueURL: atAWS, Interval: -1}, "Interval", nil, "write 0"},
+		{"an interval of hours", Config{QueueURL: atAWS, Interval: time.Hour}, "Interval", nil, "up to a minute"},
+		{"hardly any memory", Config{QueueURL: atAWS, BufferBytes: 1000}, "BufferBytes", nil, "at least"},
+		{"negative senders", Config{QueueURL: atAWS, Senders: -1}, "Senders", nil, "write 0"},
+		{"negative events", Config{QueueURL: atAWS, MessageEvents: -1}, "MessageEvents", nil, "write 0"},
+		{"a negative time to close", Config{QueueURL: atAWS, CloseTimeout: -1}, "CloseTimeout", nil, "write 0"},
+		{"a context that can't be written", Config{QueueURL: atAWS, DefaultContext: &analytics.Context{IP: []byte{1}}}, "DefaultContext", nil, "IPv4"},
+		{"a context that fills the batch", Config{QueueURL: atAWS, DefaultContext: &analytics.Context{Locale: strings.Repeat("x", 480_000)}}, "DefaultContext", nil, "no room"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.config.Logger = slog.New(slog.DiscardHandler)
+			_, err := New(t.Context(), c.config)
+			var typed *ConfigError
+			if !errors.As(err, &typed) || typed.Field != c.field || c.is != nil && !errors.Is(err, c.is) || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
+
+func TestAnSQSThatIsAwayDoesNotKeepAnAPIFromStarting(t *testing.T) {
+	for name, api := range map[string]*checked{
+		"refused": {err: errRefused}, "black hole": {hang: true}, "a role that may only send": {err: &smithy.GenericAPIError{Code: "AccessDenied"}},
+		"an internal error": {err: &smithy.GenericAPIError{Code: "InternalFailure"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log logs
+				start := time.Now()
+				c, err := New(t.Context(), Config{QueueURL: atAWS, SQS: func(string) (queue.API, error) { return api, nil }, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+				if err != nil || time.Since(start) > checkTimeout {
+					t.Fatalf("after %v: %v", time.Since(start), err)
+				}
+				if !log.has("it is not known whether the queue takes events") {
+					t.Errorf("the log is:\n%s", log.String())
+				}
+				closed(t, c)
+			})
+		})
+	}
+}
+
+func TestAClientIsMadeForTheRegionOfTheURL(t *testing.T) {
+	config := Config{QueueURL: atAWS, AWS: &aws.Config{Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")}}
+	api, err := config.newAPI(t.Context(), atAWS)
+	if err != nil || api.(*sqs.Client).Options().Region != "eu-west-1" {
+		t.Errorf("%v: %v", api, err)
+	}
+}

@@ -1,0 +1,213 @@
+package publisher
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/spillwayhq/spillway/shared/envelope"
+	"github.com/spillwayhq/spillway/shared/queue"
+)
+
+// fakeQueue is one region's SQS: it decodes what it takes, and fails as it is told.
+type fakeQueue struct {
+	queue.API // panics for what is not a send
+	decoder   *envelope.Decoder
+
+	mu       sync.Mutex
+	discard  bool        // takes everything and looks at nothing
+	mood     func() mood // nil: takes everything at once
+	calls    int
+	messages int
+	got      map[string]int // messageId: how often
+	headers  []envelope.Header
+	events   []string
+	bad      []error
+}
+
+// mood is how a call ends.
+type mood struct {
+	latency time.Duration
+	err     error                // of the call; nothing is taken
+	lose    bool                 // everything is taken, and the answer is lost
+	refuse  map[int]*refusal     // by entry
+	entry   func(i int) *refusal // the same, for any number of entries
+}
+
+type refusal struct{ senderFault bool }
+
+var (
+	errRefused   = &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+	errReset     = &net.OpError{Op: "read", Err: syscall.ECONNRESET}
+	errThrottled = &types.RequestThrottled{Message: aws.String("slow down")}
+)
+
+func (q *fakeQueue) SendMessageBatch(ctx context.Context, in *sqs.SendMessageBatchInput, _ ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error) {
+	q.mu.Lock()
+	q.calls++
+	var m mood
+	if q.mood != nil {
+		m = q.mood()
+	}
+	q.mu.Unlock()
+	if m.latency > 0 {
+		select {
+		case <-time.After(m.latency):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	if m.err != nil {
+		return nil, m.err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	out := &sqs.SendMessageBatchOutput{}
+	size := 0
+	for i, e := range in.Entries {
+		size += len(*e.MessageBody)
+		r := m.refuse[i]
+		if r == nil && m.entry != nil {
+			r = m.entry(i)
+		}
+		if r != nil {
+			out.Failed = append(out.Failed, types.BatchResultErrorEntry{Id: e.Id, Code: aws.String("InternalError"), SenderFault: r.senderFault})
+			continue
+		}
+		q.take(*e.MessageBody)
+		out.Successful = append(out.Successful, types.SendMessageBatchResultEntry{Id: e.Id})
+	}
+	if size > queue.MaxBatchBytes || len(in.Entries) > queue.MaxEntries {
+		q.bad = append(q.bad, fmt.Errorf("a call of %d entries with %d bytes", len(in.Entries), size))
+	}
+	if m.lose {
+		return nil, errReset
+	}
+	return out, nil
+}
+
+func (q *fakeQueue) take(body string) {
+	q.messages++
+	if q.discard {
+		return
+	}
+	var m envelope.Message
+	err := error(nil)
+	if q.decoder == nil {
+		q.decoder, err = envelope.NewDecoder()
+	}
+	if err == nil {
+		err = q.decoder.Decode([]byte(body), &m)
+	}
+	if err != nil {
+		q.bad = append(q.bad, err)
+		return
+	}
+	m.Header.Context = bytes.Clone(m.Header.Context)
+	q.headers = append(q.headers, m.Header)
+	for i := range m.Events {
+		if p := m.Events[i].Problem; p != nil {
+			q.bad = append(q.bad, p)
+		}
+		var event struct{ MessageID string }
+		if err := json.Unmarshal(m.Events[i].Raw, &event); err != nil {
+			q.bad = append(q.bad, err)
+		}
+		if q.got == nil {
+			q.got = map[string]int{}
+		}
+		q.got[event.MessageID]++
+		q.events = append(q.events, string(m.Events[i].Raw))
+	}
+}
+
+func (q *fakeQueue) set(f func() mood) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.mood = f
+}
+
+func always(m mood) func() mood { return func() mood { return m } }
+
+func (q *fakeQueue) has(id string) int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.got[id]
+}
+
+func (q *fakeQueue) len() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.got)
+}
+
+func (q *fakeQueue) sent() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.calls
+}
+
+// check fails the test when a queue got what SQS or the other end would not take.
+func (q *fakeQueue) check(t testing.TB) {
+	t.Helper()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if err := errors.Join(q.bad...); err != nil {
+		t.Error(err)
+	}
+}
+
+// log collects what a client logs.
+type logs struct {
+	mu sync.Mutex
+	bytes.Buffer
+}
+
+func (l *logs) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.Buffer.Write(p)
+}
+
+func (l *logs) has(text string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.String(), text)
+}
+
+// newClient makes a client of fake queues, the first in front.
+func newClient(t testing.TB, config Config, queues ...*fakeQueue) *Client {
+	t.Helper()
+	byURL := map[string]*fakeQueue{}
+	for i, q := range queues {
+		queueURL := fmt.Sprintf("http://region%d.test/000000000000/events", i)
+		byURL[queueURL] = q
+		if i == 0 {
+			config.QueueURL = queueURL
+		} else {
+			config.Fallbacks = append(config.Fallbacks, queueURL)
+		}
+	}
+	config.SQS = func(queueURL string) (queue.API, error) { return byURL[queueURL], nil }
+	if config.Logger == nil {
+		config.Logger = slog.New(slog.DiscardHandler)
+	}
+	c, err := New(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}

@@ -1,0 +1,68 @@
+package publisher
+
+import (
+	"github.com/spillwayhq/spillway/shared/envelope"
+	"github.com/spillwayhq/spillway/shared/queue"
+)
+
+// parcel is a message to SQS and what is to be told when it is there, or will not be.
+type parcel struct {
+	queue.Message
+	events  int
+	items   []item // empty when it comes from the disk
+	tries   int    // calls that held it
+	unknown bool   // one of them got no answer
+	refused int    // calls in which SQS refused it for its own fault
+	err     error  // of the last one
+}
+
+// waited reports whether callers wait for it: such a parcel is never put on disk, and is given up soon.
+func (p *parcel) waited() bool { return len(p.items) > 0 && p.items[0].pub != nil }
+
+// gone reports whether none of its callers waits any more.
+func (p *parcel) gone() bool {
+	for i := range p.items {
+		if !p.items[i].pub.gone.Load() {
+			return false
+		}
+	}
+	return true
+}
+
+// pack fills messages with the chunks' events, those that a caller waits for apart from the others, because they end differently.
+func (c *Client) pack(chunks []*chunk) []*parcel {
+	packer, ok := c.packers.Get().(*envelope.Packer)
+	if !ok {
+		packer = envelope.NewPacker(c.header, c.compressor)
+	}
+	defer c.packers.Put(packer)
+	var parcels []*parcel
+	for _, waited := range [...]bool{true, false} {
+		p := &parcel{}
+		flush := func() {
+			if packer.Len() == 0 {
+				return
+			}
+			p.events = packer.Len()
+			p.Message = queue.Pack(packer.Pack())
+			parcels = append(parcels, p)
+			p = &parcel{}
+		}
+		for _, ch := range chunks {
+			if len(ch.items) == 0 || ch.items[0].pub != nil != waited {
+				continue
+			}
+			for i := range ch.items {
+				if it := &ch.items[i]; it.pub == nil || !it.pub.gone.Load() {
+					if !packer.Fits(len(it.raw)) || packer.Len() == c.config.MessageEvents {
+						flush()
+					}
+					packer.Add(it.raw)
+					p.items = append(p.items, *it)
+				}
+			}
+		}
+		flush()
+	}
+	return parcels
+}

@@ -1,0 +1,243 @@
+package publisher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/aws/smithy-go"
+	"github.com/segmentio/analytics-go/v3"
+
+	"github.com/spillwayhq/spillway/shared/queue"
+)
+
+const (
+	// publishRounds is how many times Publish asks every region before it gives up; with the waits between them about 3 s, more when
+	// calls get no answer.
+	publishRounds = 6
+	// refusedRounds is how many times SQS may refuse a message for its own fault before it is dropped.
+	refusedRounds = 3
+	// callTimeout bounds the sending of one parcel to one region. SQS answers within tens of milliseconds; a call that is given up
+	// may have been taken, and is sent twice then.
+	callTimeout = 10 * time.Second
+)
+
+// A route is one region's queue.
+type route struct {
+	queue *queue.Queue
+	url   string
+	gate  queue.Gate
+	down  atomic.Bool // the gate was shut, and no call has succeeded since
+}
+
+// dispatch hands what waits to senders until the client is closed and nothing waits. The more waits, the more of them send at the
+// same time: each takes what there is, up to a limit, and while it packs and sends the next one takes what came meanwhile.
+func (c *Client) dispatch() {
+	defer c.running.Done()
+	for c.buffer.ready(c.config.Interval, c.closing) {
+		c.slots <- struct{}{}
+		chunks := c.buffer.take(c.takeBytes)
+		if len(chunks) == 0 {
+			<-c.slots
+			continue
+		}
+		c.running.Go(func() {
+			defer func() { <-c.slots }()
+			c.send(chunks)
+		})
+	}
+}
+
+// send brings every event of the chunks to its end.
+func (c *Client) send(chunks []*chunk) {
+	c.deliver(c.pack(chunks))
+	for _, ch := range chunks {
+		c.buffer.release(ch)
+	}
+}
+
+// deliver sends parcels to the first region that takes them, again and again until all are settled. A round asks each region that
+// may be called; behind a round that left something comes a wait.
+func (c *Client) deliver(parcels []*parcel) {
+	for try := 1; ; try++ {
+		for _, r := range c.routes {
+			if len(parcels) == 0 {
+				return
+			}
+			if c.ctx.Err() == nil && r.gate.Begin(time.Now()) {
+				parcels = c.call(r, parcels)
+			}
+		}
+		if parcels = c.giveUp(parcels, try); len(parcels) == 0 {
+			return
+		}
+		if !queue.Wait(c.ctx, try) {
+			for _, p := range parcels {
+				c.fail(p, NotSent, c.why(p, errStopped))
+			}
+			return
+		}
+	}
+}
+
+var (
+	errStopped = errors.New("the client was shut down before SQS took it")
+	errAway    = errors.New("no region's queue is to be called at the moment")
+)
+
+// why is the error of a parcel that is given up.
+func (c *Client) why(p *parcel, because error) error {
+	if p.err != nil {
+		because = fmt.Errorf("%w; the last answer was: %w", because, p.err)
+	}
+	return &SendError{Unknown: p.unknown, Err: because}
+}
+
+// call sends parcels to one region whose gate was passed, settles those that it took and returns the others.
+func (c *Client) call(r *route, parcels []*parcel) (left []*parcel) {
+	messages := make([]queue.Message, len(parcels))
+	for i, p := range parcels {
+		messages[i] = p.Message
+		if p.tries++; p.tries > 1 {
+			c.counts.retried.Add(int64(p.events))
+		}
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, callTimeout)
+	defer cancel()
+	failed, err := split(r.queue.Send(ctx, messages), len(messages))
+	allFailed := len(failed) == len(messages)
+	r.gate.End(time.Now(), allFailed, allFailed && errors.Is(ctx.Err(), context.DeadlineExceeded))
+	c.health(r, allFailed, err)
+	for i, p := range parcels {
+		err, ok := failed[i]
+		if !ok {
+			c.settle(p)
+			continue
+		}
+		p.err = err
+		p.unknown = p.unknown || unanswered(err)
+		var refused *queue.RefusedError
+		if errors.As(err, &refused) && refused.SenderFault {
+			p.refused++
+		}
+		left = append(left, p)
+	}
+	return left
+}
+
+// health notes what a call says of a region, and logs when that is news.
+func (c *Client) health(r *route, failed bool, err error) {
+	switch {
+	case !failed && r.down.CompareAndSwap(true, false):
+		c.log.Info("the queue takes events again", "queue", r.url)
+	case failed && c.ctx.Err() == nil && r.gate.Shut(time.Now()) && r.down.CompareAndSwap(false, true):
+		c.log.Warn("the queue does not take events: they go to the next one that does, or are kept; it is asked again every second", "queue", r.url, "error", err)
+	}
+}
+
+// split sorts the error of queue.Send by message.
+func split(err error, n int) (map[int]error, error) {
+	var partial *queue.SendError
+	if err == nil || errors.As(err, &partial) {
+		if partial == nil {
+			return nil, nil
+		}
+		return partial.Failed, err
+	}
+	failed := make(map[int]error, n)
+	for i := range n {
+		failed[i] = err
+	}
+	return failed, err
+}
+
+// unanswered reports whether SQS may have taken a message although the call that held it failed.
+func unanswered(err error) bool {
+	var refused *queue.RefusedError
+	var api smithy.APIError
+	var dial *net.OpError
+	switch {
+	case errors.As(err, &refused):
+		return false
+	case errors.As(err, &api):
+		return api.ErrorFault() != smithy.FaultClient // an internal error says nothing
+	case errors.As(err, &dial) && dial.Op == "dial", errors.Is(err, syscall.ECONNREFUSED):
+		return false
+	}
+	return true
+}
+
+// giveUp settles the parcels that are not tried any more, and returns the others.
+func (c *Client) giveUp(parcels []*parcel, round int) (left []*parcel) {
+	for _, p := range parcels {
+		switch {
+		case p.refused >= refusedRounds:
+			c.fail(p, Refused, c.why(p, errors.New("SQS refused the message several times")))
+		case p.waited() && (round >= publishRounds || p.gone()):
+			because := fmt.Errorf("%d rounds over every region's queue failed", round)
+			if p.tries == 0 {
+				because = errAway
+			}
+			c.fail(p, Failed, c.why(p, because))
+		default:
+			left = append(left, p)
+		}
+	}
+	return left
+}
+
+// settle tells that SQS has a parcel.
+func (c *Client) settle(p *parcel) {
+	c.counts.published.Add(int64(p.events))
+	c.counts.messages.Add(1)
+	for i := range p.items {
+		it := &p.items[i]
+		if it.message != nil {
+			c.succeeded(it.message)
+		}
+		if it.pub != nil {
+			it.pub.settle(it.index, nil)
+		}
+	}
+}
+
+// fail tells that a parcel is given up.
+func (c *Client) fail(p *parcel, reason string, err error) {
+	c.counts.drop(reason, p.events)
+	if reason == NotSent {
+		c.lost.Add(int64(p.events))
+	}
+	if reason != Failed {
+		c.log.Error("events are dropped", "reason", reason, "events", p.events, "error", err)
+	}
+	for i := range p.items {
+		it := &p.items[i]
+		if it.message != nil {
+			c.failed(it.message, err)
+		}
+		if it.pub != nil {
+			it.pub.settle(it.index, err)
+		}
+	}
+}
+
+// succeeded and failed call the callback, whose panics must not end the API.
+func (c *Client) succeeded(m analytics.Message) {
+	defer c.caught()
+	c.config.Callback.Success(m)
+}
+
+func (c *Client) failed(m analytics.Message, err error) {
+	defer c.caught()
+	c.config.Callback.Failure(m, err)
+}
+
+func (c *Client) caught() {
+	if r := recover(); r != nil {
+		c.log.Error("the callback panicked", "panic", r)
+	}
+}

@@ -1,0 +1,130 @@
+package publisher
+
+import (
+	"encoding/json"
+	"log/slog"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/spillwayhq/spillway/shared/telemetry"
+)
+
+// Stats are what a client has done since New, and what it holds now. All numbers are events but where they say otherwise.
+type Stats struct {
+	Published int64            // SQS has them
+	Messages  int64            // messages to SQS that held them
+	Retried   int64            // sent again because a call failed; one that is retried twice counts twice
+	Dropped   map[string]int64 // by reason: Full, TooLarge, …
+
+	Waiting      int64         // accepted, in memory, and not in SQS yet
+	WaitingBytes int64         // memory that they take, never more than Config.BufferBytes
+	Oldest       time.Duration // how long the one has waited that has waited longest; of those that are being sent it says nothing
+	Queue        string        // URL of the first queue that takes events; empty: none does
+}
+
+// counts are the sums since New.
+type counts struct {
+	published, messages, retried atomic.Int64
+
+	mu      sync.Mutex
+	dropped map[string]int64
+}
+
+func (c *counts) drop(reason string, events int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.dropped == nil {
+		c.dropped = map[string]int64{}
+	}
+	c.dropped[reason] += int64(events)
+}
+
+func (c *counts) drops() map[string]int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.dropped)
+}
+
+// Stats returns the numbers of this moment. It may be called at any time, also after Close.
+func (c *Client) Stats() Stats {
+	s := Stats{
+		Published: c.counts.published.Load(), Messages: c.counts.messages.Load(), Retried: c.counts.retried.Load(), Dropped: c.counts.drops(),
+		Waiting: c.buffer.events.Load(), WaitingBytes: c.buffer.held.Load(),
+	}
+	if oldest := c.buffer.oldest(); !oldest.IsZero() {
+		s.Oldest = time.Since(oldest)
+	}
+	for _, r := range c.routes {
+		if !r.down.Load() {
+			s.Queue = r.url
+			break
+		}
+	}
+	return s
+}
+
+// String is Stats as JSON: with it a client is an expvar.Var, for expvar.Publish("publisher", client).
+func (c *Client) String() string {
+	text, err := json.Marshal(c.Stats())
+	if err != nil {
+		return "{}" // numbers and strings can't fail
+	}
+	return string(text)
+}
+
+// LogValue makes slog write the numbers one by one.
+func (s Stats) LogValue() slog.Value {
+	return slog.GroupValue(slog.Int64("published", s.Published), slog.Int64("messages", s.Messages), slog.Int64("retried", s.Retried), slog.Any("dropped", s.Dropped),
+		slog.Int64("waiting", s.Waiting), slog.Int64("waiting_bytes", s.WaitingBytes), slog.Duration("oldest", s.Oldest), slog.String("queue", s.Queue))
+}
+
+// Metrics are the names under which CloudWatch shows what happened since an earlier Stats of the same client.
+func (s *Stats) Metrics(since *Stats) []telemetry.Metric {
+	one := func(name, unit string, value float64) telemetry.Metric {
+		return telemetry.Metric{Name: name, Unit: unit, Values: []float64{value}}
+	}
+	dropped := map[string]int{}
+	total := 0
+	for reason, n := range s.Dropped {
+		if n -= since.Dropped[reason]; n > 0 {
+			dropped[reason] = int(n)
+			total += int(n)
+		}
+	}
+	metrics := []telemetry.Metric{
+		one("EventsPublished", telemetry.Count, float64(s.Published-since.Published)),
+		one("EventsRetried", telemetry.Count, float64(s.Retried-since.Retried)),
+		one("EventsDropped", telemetry.Count, float64(total)), // also when it is 0, so that an alarm has data
+		one("EventsWaiting", telemetry.Count, float64(s.Waiting)),
+		one("OldestWaiting", telemetry.Seconds, s.Oldest.Seconds()),
+	}
+	return append(metrics, telemetry.By("EventsDropped", "Reason", dropped)...)
+}
+
+// metricsInterval is how often metrics are written.
+const metricsInterval = time.Minute
+
+// measure writes metrics until the client has been shut down, and for the last time then.
+func (c *Client) measure(stop <-chan struct{}) {
+	var last Stats
+	write := func() {
+		now := c.Stats()
+		if err := c.config.Metrics.Write(time.Now(), now.Metrics(&last)...); err != nil {
+			c.log.Error("metrics can't be written", "error", err)
+		}
+		last = now
+	}
+	tick := time.NewTicker(metricsInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			write()
+		case <-stop:
+			write()
+			return
+		}
+	}
+}
