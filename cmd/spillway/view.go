@@ -43,8 +43,8 @@ func age(d time.Duration) string {
 	return d.Round(time.Second).String()
 }
 
-// canary says how the last one did.
-func canary(s local.Status) string {
+// sung says how the last one did.
+func sung(s local.Status) string {
 	said := "none yet"
 	switch c := s.Canary; {
 	case !c.On:
@@ -83,7 +83,7 @@ func (v *view) draw(s local.Status) string {
 		{"retried", number(s.Retried) + " events"},
 		{"dead letters", number(s.DeadLetters) + " events"},
 		{"at the door", fmt.Sprintf("%s requests refused, %s told to come later", number(s.Refused), number(s.Shed))},
-		{"canary", canary(s)},
+		{"canary", sung(s)},
 		{"trouble", cmp.Or(s.Trouble, "none")},
 	}
 	var b strings.Builder

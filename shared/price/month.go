@@ -76,6 +76,14 @@ type Pipeline struct {
 	Regions                 int // 1 when 0; the load is shared out evenly
 }
 
+// OneEventAMessage is the same load without Spillway's packing: each event is a message and a call of the function, and goes to
+// Segment uncompressed, as a job queue's worker sends it. What is not by the event stays as it is.
+func (p Pipeline) OneEventAMessage(l Load) (Pipeline, Load) {
+	p.BatchSize = 1
+	l.EventsPerMessage, l.MessagesPerSend, l.Plain = 1, 1, true
+	return p, l
+}
+
 // Month is what a healthy pipeline uses in 30 days under a load, in all regions together.
 func (p Pipeline) Month(l Load) Usage {
 	regions := math.Max(1, float64(p.Regions))
