@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,7 +21,6 @@ import (
 
 	"github.com/spillwayhq/spillway/shared/deadletter"
 	"github.com/spillwayhq/spillway/shared/deliver"
-	"github.com/spillwayhq/spillway/shared/queue"
 	"github.com/spillwayhq/spillway/shared/writekeys"
 )
 
@@ -45,10 +45,10 @@ func newDLQ() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.PersistentFlags().StringVar(&f.queueURL, "queue-url", defaultQueueURL, "the events queue; one of AWS is used with the default credentials")
+	c.PersistentFlags().StringVar(&f.queueURL, "queue-url", "", "the events queue, that of the local pipeline when empty; one of AWS is used with the default credentials")
 	c.PersistentFlags().StringVar(&f.deadURL, "dead-letter-queue-url", "", "the dead-letter queue; without it that which the events queue names")
 	c.PersistentFlags().StringVar(&f.writeKeys, "write-keys", "", "a file with the set of write keys, for their names")
-	c.AddCommand(newDLQLs(&f), newDLQShow(&f))
+	c.AddCommand(newDLQLs(&f), newDLQShow(&f), newDLQRedrive(&f))
 	return c
 }
 
@@ -72,23 +72,26 @@ func (f *dlqFlags) filter() (deadletter.Filter, error) {
 // queues are the two that a verb works on.
 type queues struct {
 	dead               *deadletter.Queue
-	events             *queue.Queue
-	deadURL, eventsURL string
+	deadURL, eventsURL string // eventsURL is empty when only the other was named
+	api                *sqs.Client
 }
 
 // open finds the queues.
 func (f *dlqFlags) open(ctx context.Context) (*queues, error) {
-	api, err := sqsClient(ctx, f.queueURL)
-	if err != nil {
+	q := &queues{eventsURL: f.queueURL, deadURL: f.deadURL}
+	if q.eventsURL == "" && q.deadURL == "" {
+		q.eventsURL = defaultQueueURL
+	}
+	var err error
+	if q.api, err = sqsClient(ctx, cmp.Or(q.eventsURL, q.deadURL)); err != nil {
 		return nil, err
 	}
-	q := &queues{events: queue.New(api, f.queueURL), eventsURL: f.queueURL, deadURL: f.deadURL}
 	if q.deadURL == "" {
-		if q.deadURL, err = deadLettersOf(ctx, api, f.queueURL); err != nil {
+		if q.deadURL, err = deadLettersOf(ctx, q.api, q.eventsURL); err != nil {
 			return nil, err
 		}
 	}
-	q.dead = deadletter.New(api, q.deadURL)
+	q.dead = deadletter.New(q.api, q.deadURL)
 	return q, nil
 }
 

@@ -6,6 +6,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -203,6 +205,10 @@ func TestWrongUseOfDLQIsOneLineThatSaysWhatToDo(t *testing.T) {
 		{"a negative age", []string{"ls", "--older-than=-3h"}, "can't be negative"},
 		{"an age that is none", []string{"ls", "--older-than=yesterday"}, "write a duration like"},
 		{"a negative limit", []string{"ls", "--limit=-1"}, "0 for all"},
+		{"a rate that sends nothing", []string{"redrive", "--rate=0"}, "more than 0 events a second"},
+		{"a rate that is none", []string{"redrive", "--rate=fast"}, "write a number"},
+		{"letters and nowhere to send them", []string{"redrive", "--dead-letter-queue-url=" + p.QueueURL(topology.DeadLetterQueue)}, "name the events queue with --queue-url"},
+		{"a redrive of nothing", []string{"redrive", queueFlag(p), "--reason=rejectd"}, `there are "invalid"`},
 		{"no set of write keys", []string{"ls", "--write-keys=/does/not/exist"}, "--write-keys"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -222,5 +228,81 @@ func TestAnEmptyQueueIsNoError(t *testing.T) {
 	p := running(t)
 	if out, _, err := spillway(t.Context(), "", "dlq", "ls", queueFlag(p)); err != nil || !strings.Contains(out, "There are no dead letters.") {
 		t.Errorf("said %q: %v", out, err)
+	}
+}
+
+func delivered(p *local.Pipeline) (ids []string) {
+	for _, e := range p.StandIn().Events(segmentd.Query{}) {
+		ids = append(ids, e.MessageID)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+func TestRedriveSendsAgainWhatMayBeTakenNow(t *testing.T) {
+	t.Parallel()
+	p := letters(t)
+	redrive := func(args ...string) string {
+		t.Helper()
+		out, _, err := spillway(t.Context(), "", append([]string{"dlq", "redrive", queueFlag(p)}, args...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	const left = "left 1 invalid letter that would only come back: --reason invalid sends them all the same\n" +
+		"left 1 undecodable letter that would only come back: --reason undecodable sends them all the same\n"
+	if out := redrive("--dry-run"); out != "would send 4 letters with 4 events again\n"+left {
+		t.Errorf("the dry run said:\n%s", out)
+	}
+	if err := p.StandIn().SetScript(segmentd.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	if out := redrive(); !strings.HasPrefix(out, "sent 4 letters with 4 events again, ") || !strings.HasSuffix(out, left) {
+		t.Errorf("it said:\n%s", out)
+	}
+	await(t, "the events", func() bool { return p.Status().Delivered == 6 })
+	ids := delivered(p)
+	if len(ids) != 6 || !slices.Contains(ids, "poison-1") || !slices.Contains(ids, "poison-2") || !slices.Contains(ids, "poison-3") {
+		t.Errorf("delivered: %v", ids)
+	}
+	before := ls(t, p)
+	if out := redrive("--reason=undecodable"); !strings.HasPrefix(out, "sent 1 letter with 1 event again") {
+		t.Errorf("it said:\n%s", out)
+	}
+	await(t, "it comes back", func() bool { s := p.Status(); return s.DeadLetters == 2 && s.Backlog == 0 })
+	after := ls(t, p)
+	for i := range after.List {
+		after.List[i].LastSeen = before.List[i].LastSeen
+	}
+	if !reflect.DeepEqual(before, after) {
+		t.Errorf("a letter that came back is another one: %+v, %+v", before, after)
+	}
+}
+
+func TestRedriveRefusesWhileSegmentIsFailing(t *testing.T) {
+	t.Parallel()
+	p := letters(t)
+	if err := p.StandIn().SetScript(segmentd.Script{Rules: []segmentd.Rule{{Status: 503}}}); err != nil {
+		t.Fatal(err)
+	}
+	put(t, p, topology.EventsQueue, `{"type":"track","userId":"u","event":"E"}`)
+	// Three tries of one event, against what was answered before, within this minute or not: two of them are enough to be most.
+	for failing := false; !failing; {
+		await(t, "a failed delivery", func() bool { return p.Status().Retried > 0 })
+		if failing = p.Status().Segment.Failing(time.Now()) != nil; !failing {
+			put(t, p, topology.EventsQueue, `{"type":"track","userId":"u","event":"E"}`)
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+	out, _, err := spillway(t.Context(), "", "dlq", "redrive", queueFlag(p))
+	if err == nil || !strings.Contains(err.Error(), "calls to Segment are failing") || !strings.Contains(err.Error(), "--force") || out != "" {
+		t.Errorf("%v, said %q", err, out)
+	}
+	if l := ls(t, p, "--reason=rejected"); l.Letters != 3 {
+		t.Errorf("%d letters are left", l.Letters)
+	}
+	if out, _, err = spillway(t.Context(), "", "dlq", "redrive", "--force", "--reason=rejected", queueFlag(p)); err != nil || !strings.HasPrefix(out, "sent 3 letters") {
+		t.Errorf("%v, said %q", err, out)
 	}
 }

@@ -68,7 +68,7 @@ func send(ctx context.Context, in io.Reader, out, errOut io.Writer, f sendFlags)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	s := &sending{sendFlags: f, queue: queue.New(client, f.queueURL), bar: newBar(errOut, f.count), stop: cancel}
+	s := &sending{sendFlags: f, queue: queue.New(client, f.queueURL), bar: newBar(errOut, "events", f.count), stop: cancel}
 	start := time.Now()
 	s.run(ctx, in, errOut)
 	if s.bar != nil {
@@ -127,7 +127,7 @@ func sqsClient(ctx context.Context, queueURL string) (*sqs.Client, error) {
 }
 
 // newBar draws progress on a terminal; elsewhere it is nil.
-func newBar(w io.Writer, count int) *progressbar.ProgressBar {
+func newBar(w io.Writer, what string, count int) *progressbar.ProgressBar {
 	file, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) {
 		return nil
@@ -137,5 +137,5 @@ func newBar(w io.Writer, count int) *progressbar.ProgressBar {
 		total = int64(count)
 	}
 	return progressbar.NewOptions64(total, progressbar.OptionSetWriter(w), progressbar.OptionSetDescription("sending"), progressbar.OptionShowCount(),
-		progressbar.OptionShowIts(), progressbar.OptionSetItsString("events"), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
+		progressbar.OptionShowIts(), progressbar.OptionSetItsString(what), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
 }

@@ -12,10 +12,10 @@ import (
 // A Canary says how the events do that the pipeline sends itself every minute, through the door to where Segment would be called.
 // They are in none of a Status's other numbers.
 type Canary struct {
-	On      bool
-	At      time.Time     // when the last one came through; zero: none has
-	Latency time.Duration // from the door to the end
-	Failure string        // why the door did not accept the last one, empty: it did
+	On      bool          `json:"on"`
+	At      time.Time     `json:"at,omitzero"` // when the last one came through; zero: none has
+	Latency time.Duration `json:"latency"`     // from the door to the end, in nanoseconds
+	Failure string        `json:"failure"`     // why the door did not accept the last one, empty: it did
 }
 
 // sing sends a canary now and then every minute until ctx ends. One that is under way then is waited for, so that it is counted.

@@ -28,6 +28,7 @@ import (
 	"github.com/spillwayhq/spillway/infra/local/sqs"
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/canary"
+	"github.com/spillwayhq/spillway/shared/deadletter"
 	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/envelope"
 	"github.com/spillwayhq/spillway/shared/ingest"
@@ -86,6 +87,7 @@ type Pipeline struct {
 	mu        sync.Mutex
 	totals    Totals
 	trouble   string
+	minute    deadletter.Minute
 	final     *Status // after Run
 }
 
@@ -96,8 +98,10 @@ type server struct {
 
 // Totals count what the function has done since the start.
 type Totals struct {
-	Delivered, Retried, DeadLettered int64 // events; one that is retried twice counts twice
-	Invocations                      int64
+	Delivered    int64 `json:"delivered"` // events; one that is retried twice counts twice
+	Retried      int64 `json:"retried"`
+	DeadLettered int64 `json:"deadLettered"`
+	Invocations  int64 `json:"invocations"`
 }
 
 // Start opens the data directory and the ports. Nothing is delivered until Run.
@@ -341,7 +345,7 @@ func (p *Pipeline) close() {
 const serveGrace = 5 * time.Second
 
 func (p *Pipeline) serveSQS(ctx context.Context, l net.Listener) error {
-	server := webserver.New(p.sqs, p.logger)
+	server := webserver.New(p.handler(), p.logger)
 	server.BaseContext = func(net.Listener) context.Context { return ctx } // long polls end with it
 	return webserver.Serve(ctx, server, l, serveGrace, func(context.Context) error { return nil })
 }

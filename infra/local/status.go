@@ -5,22 +5,25 @@ import (
 
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
 	"github.com/spillwayhq/spillway/infra/local/sqs"
+	"github.com/spillwayhq/spillway/shared/deadletter"
 	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
 // A Status is what a person wants to know of a running pipeline. Totals count since the start.
 type Status struct {
-	At            time.Time
-	Accepted      int64 // events
-	BacklogEvents int64
-	Backlog       int64 // messages: visible, in flight and delayed
-	InFlight      int64 // messages that are being delivered or wait for their next try
-	OldestAge     time.Duration
-	DeadLetters   int64  // events in the dead-letter queue, those of earlier runs too
-	Refused, Shed int64  // requests that the door answered 4xx, and 429
-	Trouble       string // why events of the last invocations stay in the queue, or that the canary is silent; empty when nothing is wrong
-	Canary        Canary
+	At            time.Time         `json:"at"`
+	Accepted      int64             `json:"accepted"` // events
+	BacklogEvents int64             `json:"backlogEvents"`
+	Backlog       int64             `json:"backlog"`     // messages: visible, in flight and delayed
+	InFlight      int64             `json:"inFlight"`    // messages that are being delivered or wait for their next try
+	OldestAge     time.Duration     `json:"oldestAge"`   // in nanoseconds
+	DeadLetters   int64             `json:"deadLetters"` // events in the dead-letter queue, those of earlier runs too
+	Refused       int64             `json:"refused"`     // requests that the door answered 4xx
+	Shed          int64             `json:"shed"`        // and 429
+	Trouble       string            `json:"trouble"`     // why events of the last invocations stay in the queue, or that the canary is silent; empty when nothing is wrong
+	Canary        Canary            `json:"canary"`
+	Segment       deadletter.Minute `json:"segment"` // the last minute with a delivery
 	Totals
 }
 
@@ -50,7 +53,7 @@ func (p *Pipeline) Status() Status {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s.Totals, s.Trouble = p.totals, p.trouble
+	s.Totals, s.Trouble, s.Segment = p.totals, p.trouble, p.minute
 	s.withCanary(p.watch.Heard(), p.canary != nil)
 	return s
 }
@@ -61,6 +64,9 @@ func (p *Pipeline) count(s *deliver.Summary) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.totals.Invocations++
+	if len(s.Flushes) > 0 || s.BreakerOpen { // otherwise it says nothing of Segment
+		p.segmentSays(s, time.Now().Truncate(time.Minute))
+	}
 	p.totals.Delivered += int64(delivered)
 	for class, n := range s.Retried {
 		p.totals.Retried += int64(n)
@@ -72,6 +78,16 @@ func (p *Pipeline) count(s *deliver.Summary) {
 	for _, n := range s.DeadLettered {
 		p.totals.DeadLettered += int64(n)
 	}
+}
+
+func (p *Pipeline) segmentSays(s *deliver.Summary, minute time.Time) {
+	if !minute.Equal(p.minute.Start) {
+		p.minute = deadletter.Minute{Start: minute}
+	}
+	for _, f := range s.Flushes {
+		p.minute.Add(f.Class, 1)
+	}
+	p.minute.BreakerOpen = s.BreakerOpen
 }
 
 // troubles say for a person what a class of segment.Classes means for events that stay.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
-	"fmt"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -225,7 +224,7 @@ func (o *oracle) deliver() {
 		o.Fatal(err)
 	}
 	response, err := h.Invoke(context.Background(), payload)
-	if err != nil || fmt.Sprintf("%s", response) != `{"batchItemFailures":[]}` {
+	if err != nil || string(response) != `{"batchItemFailures":[]}` {
 		o.Errorf("delivery: %s, %v", response, err)
 	}
 }

@@ -125,6 +125,7 @@ func TestAWalkDoesNotFollowWhatComesInMeanwhile(t *testing.T) {
 func TestFindEndsWithTheLetter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := filled(t, 500, nil)
+		f.before = func(string) { time.Sleep(time.Millisecond) }
 		q := New(f, "dead")
 		for _, id := range []string{"m3/0", "dead-4"} { // a Letter-Id, and SQS's
 			l, err := q.Find(t.Context(), id)

@@ -1,0 +1,177 @@
+package deadletter
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/spillwayhq/spillway/shared/envelope"
+	"github.com/spillwayhq/spillway/shared/letter"
+	"github.com/spillwayhq/spillway/shared/queue"
+)
+
+// redrive sends from one fake to another.
+func redrive(t *testing.T, from, to *fakeSQS, c Redrive) (Redriven, error) {
+	t.Helper()
+	r, err := New(from, "dead").Redrive(t.Context(), queue.New(to, "live"), c)
+	want(t, "hidden", from.hidden(), 0)
+	return r, err
+}
+
+func TestRedriveKeepsToItsRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, c := range []struct {
+			letters, events int // in each
+			rate            float64
+		}{{100, 1, 10}, {12, 40, 100}, {40, 100, 1}} {
+			dead, live := filled(t, c.letters, func(_ int, l *letter.Letter) {
+				for range c.events - 1 {
+					l.Events = append(l.Events, l.Events[0])
+				}
+			}), newFake("live")
+			start := time.Now()
+			r, err := redrive(t, dead, live, Redrive{Rate: c.rate})
+			want(t, "error", err, error(nil))
+			want(t, "events", r.Events, c.letters*c.events)
+			want(t, "left", len(dead.messages), 0)
+			want(t, "sent", len(live.messages), c.letters)
+			// The last ones need not be waited for, nor does a second's worth at the beginning.
+			least := time.Duration(float64(c.letters*c.events)/c.rate*float64(time.Second)) - max(time.Second, time.Duration(float64(c.events)/c.rate*float64(time.Second)))
+			if took := time.Since(start); took < least || took > least+5*time.Minute {
+				t.Errorf("%d events at %v/s took %v, not %v", r.Events, c.rate, took, least)
+			}
+			receives := 0
+			for _, m := range live.messages {
+				receives += m.receives
+			}
+			if dead.calls["receive"] > c.letters/10+10 {
+				t.Errorf("%d receives of %d letters: some were seen again while they waited", dead.calls["receive"], c.letters)
+			}
+		}
+	})
+}
+
+func TestRedriveLeavesWhatWouldOnlyComeBackUnlessItIsAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reasons := append(ComeBack(), "rejected", "expired")
+		dead, live := filled(t, 60, func(i int, l *letter.Letter) { l.Reason = reasons[i%6] }), newFake("live")
+		dead.put(queue.Message{Body: "no JSON, and nobody has said so yet"}, "arn:aws:sqs:x:y:live")
+		dead.put(queue.Message{Body: "a piece of JSON", Attributes: map[string]queue.Attribute{letter.AttrReason: queue.String("expired")}}, "")
+		r, err := redrive(t, dead, live, Redrive{DryRun: true})
+		want(t, "error", err, error(nil))
+		want(t, "dry run", r.Letters, 21)
+		want(t, "nothing was sent", len(live.messages)+live.calls["send"]+dead.calls["delete"], 0)
+		r, err = redrive(t, dead, live, Redrive{})
+		want(t, "error", err, error(nil))
+		want(t, "sent", r.Letters, 21)
+		want(t, "left", r.Left, map[string]int{"undecodable": 10, "too_large": 10, "invalid": 10, "panic": 10, "expired": 1})
+		want(t, "seen", r.Seen["rejected"], 10)
+		r, err = redrive(t, dead, live, Redrive{Filter: Filter{Reasons: []string{"invalid", "expired"}}})
+		want(t, "error", err, error(nil))
+		want(t, "asked for", r.Letters, 11)
+		want(t, "of the others nothing is said", r.Left, map[string]int{})
+	})
+}
+
+func TestRedriveStopsWhenSegmentBeginsToFail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dead, live := filled(t, 600, nil), newFake("live")
+		start := time.Now()
+		check := func(context.Context) error {
+			if time.Since(start) > 2*time.Minute {
+				return ErrFailing
+			}
+			return nil
+		}
+		r, err := redrive(t, dead, live, Redrive{Rate: 1, Check: check})
+		if !errors.Is(err, ErrFailing) {
+			t.Errorf("it says %v", err)
+		}
+		if r.Letters < 100 || r.Letters > 200 || len(dead.messages) != 600-r.Letters {
+			t.Errorf("%d letters were sent, %d are left", r.Letters, len(dead.messages))
+		}
+		dead.calls["receive"] = 0
+		if r, err = redrive(t, dead, live, Redrive{Check: check}); !errors.Is(err, ErrFailing) || r.Letters != 0 || dead.calls["receive"] != 0 {
+			t.Errorf("once it fails: %+v, %v", r, err)
+		}
+	})
+}
+
+func TestRedriveSaysHowManyAreOlderThanSegmentRemembers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dead := filled(t, 9, func(i int, l *letter.Letter) { l.FirstSeen = time.Now().Add(-time.Duration(20+i) * time.Hour) })
+		r, err := redrive(t, dead, newFake("live"), Redrive{})
+		want(t, "error", err, error(nil))
+		want(t, "old", r.Old, 4)
+	})
+}
+
+func TestALetterThatIsAsLargeAsSQSTakesIsSentAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dead, live := newFake("dead"), newFake("live")
+		event := `{"type":"track","event":"Run","userId":"u","properties":{"fill":"` + strings.Repeat("x", 20_000) + `"}}`
+		body := `{"batch":[` + event + strings.Repeat(","+event, 51)
+		body += strings.Repeat(" ", queue.MaxBatchBytes-len(body)-2) + `]}`
+		dead.put(queue.Message{Body: body}, "arn:aws:sqs:x:y:live")
+		noise := make([]byte, queue.MaxBatchBytes)
+		rng := rand.New(rand.NewPCG(1, 1))
+		for i := range noise {
+			noise[i] = byte('!' + rng.IntN(90))
+		}
+		dead.put(queue.Message{Body: string(noise)}, "arn:aws:sqs:x:y:live")
+		r, err := redrive(t, dead, live, Redrive{})
+		want(t, "error", err, error(nil))
+		want(t, "sent", r.Letters, 1)
+		want(t, "what does not fit", r.Failed, 1)
+		want(t, "stays", len(dead.messages), 1)
+		reader, err := NewReader()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer reader.Close()
+		m, err := reader.Read(&Letter{Body: live.messages[0].Body})
+		if err != nil || string(m.Events[51].Raw) != event || live.messages[0].Size() > queue.MaxBatchBytes {
+			t.Errorf("sent as %d bytes: %v", live.messages[0].Size(), err)
+		}
+		if _, zstd := live.messages[0].Attributes[envelope.AttrContentEncoding]; !zstd {
+			t.Error("it does not say that it is compressed")
+		}
+	})
+}
+
+func TestAnInterruptedRedriveSaysSoAndGoesOnLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dead, live := filled(t, 100, nil), newFake("live")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(30*time.Second, func() { cancel(errStop) })
+		r, err := New(dead, "dead").Redrive(ctx, queue.New(live, "live"), Redrive{Rate: 1})
+		if !errors.Is(err, errStop) || r.Letters == 0 || r.Letters+len(dead.messages) != 100 || len(live.messages) != r.Letters {
+			t.Errorf("%+v, %d are left, %d were sent: %v", r, len(dead.messages), len(live.messages), err)
+		}
+		want(t, "hidden", dead.hidden(), 0)
+		if r, err = redrive(t, dead, live, Redrive{}); err != nil || len(live.messages) != 100 {
+			t.Errorf("%+v: %v", r, err)
+		}
+	})
+}
+
+func TestAQueueThatIsAwayEndsTheRedrive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dead := filled(t, 100, nil)
+		var sends atomic.Int32
+		r, err := New(dead, "dead").Redrive(t.Context(), sender(func() error { sends.Add(1); return errAway }), Redrive{Rate: 5})
+		if !errors.Is(err, errAway) || sends.Load() > workers || r.Failed == 0 || len(dead.messages) != 100 {
+			t.Errorf("%+v after %d calls: %v", r, sends.Load(), err)
+		}
+		want(t, "hidden", dead.hidden(), 0)
+	})
+}
+
+type sender func() error
+
+func (s sender) Send(context.Context, []queue.Message) error { return s() }
