@@ -5,9 +5,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spillwayhq/spillway/shared/canary"
 	"github.com/spillwayhq/spillway/shared/envelope"
 	"github.com/spillwayhq/spillway/shared/letter"
 	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/telemetry"
 )
 
 // segmentEventsPerSecond is what Segment takes of a workspace before it queues or answers 429 (its rate limits' documentation).
@@ -158,7 +160,7 @@ func alarms(s Sizes) ([]Alarm, []Composite) {
 		{
 			Name: "spillway-publisher-drops", Severity: Critical, Section: "publisher-drops",
 			// A query, because it adds up whatever reasons there are; a metric would need each by its name.
-			Expression: `SELECT SUM(EventsDropped) FROM Spillway WHERE "Function" = 'publisher'`,
+			Expression: `SELECT SUM(EventsDropped) FROM ` + telemetry.Namespace + ` WHERE "Function" = 'publisher'`,
 			Threshold:  0, Unit: "events", Period: time.Minute, Periods: 5, Breaching: 1, Missing: MissingIsGood,
 			Meaning: "an API's publisher dropped events: they are lost.",
 			First:   "see EventsDropped by Reason, and the API's own log: memory and disk for events that wait are full when SQS can't be reached for long.",
@@ -194,18 +196,19 @@ func alarms(s Sizes) ([]Alarm, []Composite) {
 	if s.NoCanary {
 		return all, composites
 	}
+	silent := int(canary.Silence / canary.Interval)
 	all = append(all,
 		Alarm{
 			Name: "spillway-door-silent", Severity: Critical, Section: "door-silent",
 			Metrics:   []Metric{own("c", "canary", "CanaryAccepted", "Sum")},
-			Threshold: 1, Below: true, Unit: "events", Period: time.Minute, Periods: 3, Breaching: 3, Missing: MissingIsBad,
+			Threshold: 1, Below: true, Unit: "events", Period: canary.Interval, Periods: silent, Breaching: silent, Missing: MissingIsBad,
 			Meaning: "for 3 minutes no canary event was accepted by the public door, or nobody tried.",
 			First:   "try GET /health of the ingest URL; if it is well, read the canary function's log.",
 		},
 		Alarm{
 			Name: "spillway-canary-silent", Severity: Critical, Section: "canary-silent",
 			Metrics:   []Metric{own("c", "deliver", "CanaryDelivered", "Sum")},
-			Threshold: 1, Below: true, Unit: "events", Period: time.Minute, Periods: 3, Breaching: 3, Missing: MissingIsBad,
+			Threshold: 1, Below: true, Unit: "events", Period: canary.Interval, Periods: silent, Breaching: silent, Missing: MissingIsBad,
 			Meaning: "for 3 minutes no canary event has come through to Segment.",
 			First:   "see which other alarm fires: the door, the delivery, or none, and then it is the canary or the metrics.",
 		},

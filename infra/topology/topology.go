@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/spillwayhq/spillway/shared/canary"
 )
 
 // Limits of SQS and Lambda (their developer guides, "quotas" and "Using Lambda with Amazon SQS").
@@ -177,7 +179,7 @@ func New(s Sizes) Topology {
 		t.Functions = append(t.Functions, Function{
 			Name: CanaryFunction, Metrics: "canary", Timeout: 30 * time.Second, MemoryMB: 128, LogRetention: s.LogRetention,
 		})
-		t.Schedules = []Schedule{{Function: CanaryFunction, Every: time.Minute}}
+		t.Schedules = []Schedule{{Function: CanaryFunction, Every: canary.Interval}}
 	}
 	t.Alarms, t.Composites = alarms(s)
 	return t
@@ -251,5 +253,6 @@ func (t *Topology) Validate() error {
 	check(t.Door.RequestsPerSecond >= 1 && t.Door.Burst >= 1, "door: %v requests a second and bursts of %d, write at least 1", t.Door.RequestsPerSecond, t.Door.Burst)
 	check(slices.Contains(logRetentions[:], t.Door.LogRetention), "door: its log is kept for %v, write one of %v days", t.Door.LogRetention, retentionDays())
 	errs = append(errs, t.validateAlarms()...)
+	errs = append(errs, t.validateDashboard()...)
 	return errors.Join(errs...)
 }

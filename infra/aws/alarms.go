@@ -1,0 +1,135 @@
+package main
+
+import (
+	"strings"
+	"time"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssnssubscriptions"
+	"github.com/aws/jsii-runtime-go"
+
+	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/telemetry"
+)
+
+// addAlarms makes the topology's alarms, and the topic that all of them notify: when they begin, and when they are over.
+func (p *pipeline) addAlarms() {
+	topic := p.newTopic()
+	actions := &[]any{topic.TopicArn()}
+	made := map[string]awscloudwatch.CfnAlarm{}
+	for _, a := range p.topology.Alarms {
+		made[a.Name] = awscloudwatch.NewCfnAlarm(p.Stack, jsii.String(alarmID(a.Name)), p.alarm(a, actions))
+	}
+	for _, c := range p.topology.Composites {
+		composite := awscloudwatch.NewCfnCompositeAlarm(p.Stack, jsii.String(alarmID(c.Name)), &awscloudwatch.CfnCompositeAlarmProps{
+			AlarmName: jsii.String(c.Name), AlarmDescription: jsii.String(c.Description()), AlarmRule: jsii.String(rule(c)), AlarmActions: actions, OkActions: actions,
+		})
+		for _, condition := range c.Any { // the rule has their names, which CloudFormation does not see
+			composite.Node().AddDependency(made[condition.Alarm])
+			if unless, ok := made[condition.Unless]; ok {
+				composite.Node().AddDependency(unless)
+			}
+		}
+	}
+}
+
+// alarmID is the name in CamelCase.
+func alarmID(name string) string {
+	var id strings.Builder
+	for part := range strings.SplitSeq(strings.TrimPrefix(name, "spillway-"), "-") {
+		id.WriteString(strings.ToUpper(part[:1]) + part[1:])
+	}
+	return id.String() + "Alarm"
+}
+
+// newTopic makes the topic. It is not encrypted with a key of one's own, which CloudWatch would have to be let use; there is nothing of
+// an event in an alarm.
+func (p *pipeline) newTopic() awssns.Topic {
+	topic := awssns.NewTopic(p.Stack, jsii.String("Alarms"), &awssns.TopicProps{DisplayName: jsii.String("Spillway " + p.region), EnforceSSL: jsii.Bool(true)})
+	// A policy takes the place of the one that a topic has by itself, so it must name CloudWatch.
+	topic.AddToResourcePolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+		Sid: jsii.String("Alarms"), Principals: &[]awsiam.IPrincipal{awsiam.NewServicePrincipal(jsii.String("cloudwatch.amazonaws.com"), nil)},
+		Actions: jsii.Strings("sns:Publish"), Resources: &[]*string{topic.TopicArn()},
+		Conditions: &map[string]any{"StringEquals": map[string]*string{"aws:SourceAccount": p.Account()}},
+	}))
+	for _, address := range p.settings.Emails {
+		topic.AddSubscription(awssnssubscriptions.NewEmailSubscription(jsii.String(address), nil))
+	}
+	return topic
+}
+
+func (p *pipeline) alarm(a topology.Alarm, actions *[]any) *awscloudwatch.CfnAlarmProps {
+	comparison := "GreaterThanThreshold"
+	if a.Below {
+		comparison = "LessThanThreshold"
+	}
+	props := &awscloudwatch.CfnAlarmProps{
+		AlarmName: jsii.String(a.Name), AlarmDescription: jsii.String(a.Description()), AlarmActions: actions, OkActions: actions,
+		ComparisonOperator: jsii.String(comparison), Threshold: jsii.Number(a.Threshold), EvaluationPeriods: jsii.Number(a.Periods),
+		DatapointsToAlarm: jsii.Number(a.Breaching), TreatMissingData: jsii.String(string(a.Missing)),
+	}
+	var queries []any
+	for _, m := range a.Metrics {
+		queries = append(queries, &awscloudwatch.CfnAlarm_MetricDataQueryProperty{
+			Id: jsii.String(m.ID), MetricStat: p.stat(m, a.Period), ReturnData: jsii.Bool(a.Expression == ""),
+		})
+	}
+	if a.Expression != "" {
+		query := &awscloudwatch.CfnAlarm_MetricDataQueryProperty{
+			Id: jsii.String("value"), Expression: jsii.String(a.Expression), Label: jsii.String(a.Name), ReturnData: jsii.Bool(true),
+		}
+		if len(a.Metrics) == 0 { // a query has a period; an expression takes that of its metrics
+			query.Period = jsii.Number(a.Period.Seconds())
+		}
+		queries = append(queries, query)
+	}
+	props.Metrics = &queries
+	return props
+}
+
+func (p *pipeline) stat(m topology.Metric, period time.Duration) *awscloudwatch.CfnAlarm_MetricStatProperty {
+	namespace, name, dimensions := p.locate(m)
+	metric := &awscloudwatch.CfnAlarm_MetricProperty{Namespace: jsii.String(namespace), MetricName: jsii.String(name)}
+	var all []any
+	for _, d := range dimensions {
+		all = append(all, &awscloudwatch.CfnAlarm_DimensionProperty{Name: jsii.String(d.name), Value: d.value})
+	}
+	metric.Dimensions = &all
+	return &awscloudwatch.CfnAlarm_MetricStatProperty{Metric: metric, Period: jsii.Number(period.Seconds()), Stat: jsii.String(m.Statistic)}
+}
+
+type dimension struct {
+	name  string
+	value *string
+}
+
+// locate says where CloudWatch has a metric.
+func (p *pipeline) locate(m topology.Metric) (namespace, name string, dimensions []dimension) {
+	switch {
+	case m.Queue != "":
+		return "AWS/SQS", m.Name, []dimension{{"QueueName", jsii.String(m.Queue)}}
+	case m.Function != "":
+		return "AWS/Lambda", m.Name, []dimension{{"FunctionName", jsii.String(m.Function)}}
+	case m.Door:
+		return p.door.namespace, p.door.names[m.Name], []dimension{{p.door.dimension, p.door.value}}
+	}
+	dimensions = []dimension{{"Function", jsii.String(m.Own)}}
+	if m.Dimension != "" {
+		dimensions = append(dimensions, dimension{m.Dimension, jsii.String(m.Value)})
+	}
+	return telemetry.Namespace, m.Name, dimensions
+}
+
+// rule is the composite's in CloudWatch's language.
+func rule(c topology.Composite) string {
+	terms := make([]string, len(c.Any))
+	for i, condition := range c.Any {
+		terms[i] = `ALARM("` + condition.Alarm + `")`
+		if condition.Unless != "" {
+			terms[i] = "(" + terms[i] + ` AND NOT ALARM("` + condition.Unless + `"))`
+		}
+	}
+	return strings.Join(terms, " OR ")
+}

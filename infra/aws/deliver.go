@@ -1,0 +1,37 @@
+package main
+
+import (
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
+	"github.com/aws/jsii-runtime-go"
+
+	"github.com/spillwayhq/spillway/infra/topology"
+)
+
+// addDeliver makes the function that takes events to Segment, and feeds it.
+func (p *pipeline) addDeliver() {
+	events, dead := p.queues[topology.EventsQueue], p.queues[topology.DeadLetterQueue]
+	variables := map[string]*string{
+		"SPILLWAY_QUEUE_URL": events.QueueUrl(), "SPILLWAY_DEAD_LETTER_QUEUE_URL": dead.QueueUrl(),
+		"SPILLWAY_SEGMENT_ENDPOINT": jsii.String(p.settings.SegmentEndpoint),
+	}
+	if name := p.settings.WriteKeyParameter; name != "" {
+		variables["SPILLWAY_WRITE_KEY_PARAMETER"] = jsii.String(name)
+	}
+	if p.settings.Canary {
+		variables["SPILLWAY_CANARY_WRITE_KEY"] = p.canaryKey()
+	}
+	deliver := p.newFunction(topology.DeliverFunction, "delivers the events of the queue to Segment", variables)
+	events.mayReceive(deliver.role)
+	dead.maySend(deliver.role)
+	if name := p.settings.WriteKeyParameter; name != "" {
+		p.mayRead(deliver.role, name)
+	}
+	for _, s := range p.topology.EventSources {
+		awslambda.NewEventSourceMapping(p.Stack, jsii.String("DeliverSource"), &awslambda.EventSourceMappingProps{
+			Target: p.functions[s.Function].Function, EventSourceArn: p.queues[s.Queue].QueueArn(), BatchSize: jsii.Number(s.BatchSize),
+			MaxBatchingWindow: seconds(s.Window), MaxConcurrency: jsii.Number(s.MaximumConcurrency), ReportBatchItemFailures: jsii.Bool(s.ReportBatchItemFailures),
+			// How many messages come in, fail and are deleted, which Lambda's own metrics of the function can't say.
+			MetricsConfig: &awslambda.MetricsConfig{Metrics: &[]awslambda.MetricType{awslambda.MetricType_EVENT_COUNT}},
+		})
+	}
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
+	"github.com/aws/jsii-runtime-go"
+
+	"github.com/spillwayhq/spillway/infra/topology"
+)
+
+// assets are the folders with the built functions, by the function's name.
+type assets map[string]string
+
+// build builds the topology's functions below folder. The flags make the same bytes of the same sources everywhere, and so the same
+// asset: a deployment without a change changes nothing. It runs Go and no Docker. source is the folder of the module.
+func build(t *topology.Topology, source, folder, architecture string) (assets, error) {
+	goarch := map[string]string{"arm64": "arm64", "x86_64": "amd64"}[architecture]
+	built := assets{}
+	for _, f := range t.Functions {
+		out := filepath.Join(folder, architecture, f.Metrics)
+		if err := os.MkdirAll(out, 0o755); err != nil {
+			return nil, fmt.Errorf("build the function %s: %w", f.Name, err)
+		}
+		command := exec.Command("go", "build", "-tags", "lambda.norpc", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=",
+			"-o", filepath.Join(out, "bootstrap"), "./functions/"+f.Metrics)
+		command.Dir = source
+		command.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+goarch, "CGO_ENABLED=0", "GOFLAGS=-mod=readonly")
+		if output, err := command.CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("build the function %s: %w\n%s", f.Name, err, strings.TrimSpace(string(output)))
+		}
+		built[f.Name] = out
+	}
+	return built, nil
+}
+
+type function struct {
+	awslambda.Function
+	role awsiam.Role
+	logs awslogs.LogGroup
+}
+
+// newFunction makes a function with a role and a log of its own. The role may write the log and nothing else; not even make it, so
+// that none is left behind without an end to its retention.
+func (p *pipeline) newFunction(name, description string, variables map[string]*string) function {
+	f, _ := p.topology.Function(name)
+	id := strings.ToUpper(f.Metrics[:1]) + f.Metrics[1:]
+	logs := p.newLogGroup(id+"Log", "/aws/lambda/"+f.Name, f.LogRetention)
+	role := awsiam.NewRole(p.Stack, jsii.String(id+"Role"), &awsiam.RoleProps{
+		AssumedBy: awsiam.NewServicePrincipal(jsii.String("lambda.amazonaws.com"), nil), Description: jsii.String("of " + f.Name),
+	})
+	allow(role, []*string{logs.LogGroupArn()}, "logs:CreateLogStream", "logs:PutLogEvents")
+	variables["SPILLWAY_LOG_LEVEL"] = jsii.String(p.settings.LogLevel)
+	props := &awslambda.FunctionProps{
+		FunctionName: jsii.String(f.Name), Description: jsii.String(description), Role: role, LogGroup: logs,
+		Runtime: awslambda.Runtime_PROVIDED_AL2023(), Architecture: awslambda.Architecture_ARM_64(),
+		Code: awslambda.Code_FromAsset(jsii.String(p.assets[name]), nil), Handler: jsii.String("bootstrap"),
+		Timeout: seconds(f.Timeout), MemorySize: jsii.Number(f.MemoryMB), Environment: &variables,
+	}
+	if p.settings.Architecture == "x86_64" {
+		props.Architecture = awslambda.Architecture_X86_64()
+	}
+	if f.ReservedConcurrency > 0 {
+		props.ReservedConcurrentExecutions = jsii.Number(f.ReservedConcurrency)
+	}
+	made := function{awslambda.NewFunction(p.Stack, jsii.String(id), props), role, logs}
+	p.functions[name] = made
+	return made
+}
+
+// newLogGroup makes a log that goes with the stack: there is nothing of an event in it.
+func (p *pipeline) newLogGroup(id, name string, retention time.Duration) awslogs.LogGroup {
+	group := awslogs.NewLogGroup(p.Stack, jsii.String(id), &awslogs.LogGroupProps{
+		LogGroupName: jsii.String(name), RemovalPolicy: awscdk.RemovalPolicy_DESTROY, Retention: awslogs.RetentionDays_ONE_DAY,
+	})
+	group.Node().DefaultChild().(awslogs.CfnLogGroup).SetRetentionInDays(jsii.Number(retention.Hours() / 24))
+	return group
+}
+
+// mayRead lets the function read a parameter of SSM, a SecureString of one's own KMS key included.
+func (p *pipeline) mayRead(role awsiam.Role, parameter string) {
+	allow(role, []*string{p.arn("ssm", "parameter/"+strings.TrimPrefix(parameter, "/"))}, "ssm:GetParameter")
+	if key := p.settings.kmsKey(p.region); key != "" {
+		allow(role, []*string{jsii.String(key)}, "kms:Decrypt")
+	}
+}
+
+func seconds(d time.Duration) awscdk.Duration {
+	return awscdk.Duration_Seconds(jsii.Number(d.Seconds()))
+}

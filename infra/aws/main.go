@@ -1,0 +1,61 @@
+// Command aws is the CDK app that deploys the pipeline of infra/topology to AWS: queues, functions, door, alarms and dashboard, a
+// stack a region. `npx cdk` runs it (see cdk.json at the top); README.md and infra/aws/README.md say how to deploy, change and take
+// it down. It only wires: a file a resource, settings.go for what can be chosen.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/regioninfo"
+	"github.com/aws/jsii-runtime-go"
+)
+
+// fromCLI are keys that the CDK's command line puts into the context beside the user's.
+var fromCLI = []string{"cli-telemetry"}
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	defer jsii.Close()
+	app := awscdk.NewApp(&awscdk.AppProps{AnalyticsReporting: jsii.Bool(false), TreeMetadata: jsii.Bool(false)})
+	context, _ := app.Node().GetAllContext(nil).(map[string]any)
+	region := os.Getenv("CDK_DEFAULT_REGION")
+	if region == "" {
+		region = "us-east-1"
+	}
+	s, err := ReadSettings(DefaultSettings(region), context, fromCLI, os.ReadFile)
+	if err := errors.Join(err, s.Validate(knownRegions())); err != nil {
+		return err
+	}
+	// To stderr: stdout is the template's when the command line is asked to print it.
+	fmt.Fprintln(os.Stderr, "Spillway's settings:")
+	s.Print(os.Stderr)
+	t := s.Topology()
+	built, err := build(&t, ".", filepath.Join("dist", "aws"), s.Architecture)
+	if err != nil {
+		return err
+	}
+	for _, region := range s.Regions {
+		newStack(app, region, &s, environment{account: os.Getenv("CDK_DEFAULT_ACCOUNT"), assets: built})
+	}
+	app.Synth(nil)
+	return nil
+}
+
+// knownRegions are all that this version of the CDK knows.
+func knownRegions() []string {
+	var regions []string
+	for _, info := range *regioninfo.RegionInfo_Regions() {
+		regions = append(regions, *info.Name())
+	}
+	return regions
+}

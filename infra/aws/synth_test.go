@@ -1,0 +1,131 @@
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"sync"
+	"testing"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/jsii-runtime-go"
+)
+
+var update = flag.Bool("update", false, "write the golden template anew")
+
+// The CDK's own assertions panic, which would end all tests with the first that fails. So the template is read as what it is, JSON.
+type (
+	template struct {
+		Resources map[string]resource
+		Outputs   map[string]struct{ Description, Value any }
+	}
+	resource struct {
+		Type           string
+		Properties     map[string]any
+		DeletionPolicy string
+	}
+)
+
+// of are the resources of that type, by their names in the template.
+func (t template) of(kind string) map[string]resource {
+	found := map[string]resource{}
+	for name, r := range t.Resources {
+		if r.Type == kind {
+			found[name] = r
+		}
+	}
+	return found
+}
+
+// named is the only resource of that type with that property.
+func (t template) named(tb testing.TB, kind, property, value string) resource {
+	tb.Helper()
+	for _, r := range t.of(kind) {
+		if r.Properties[property] == value {
+			return r
+		}
+	}
+	tb.Fatalf("there is no %s with %s %s", kind, property, value)
+	return resource{}
+}
+
+// at goes down objects by their names.
+func (r resource) at(names ...string) any {
+	var value any = r.Properties
+	for _, name := range names {
+		object, _ := value.(map[string]any)
+		value = object[name]
+	}
+	return value
+}
+
+// synthesise returns the templates of the regions. The functions are not built: each has a file for its code.
+func synthesise(tb testing.TB, folder string, s *Settings) map[string]template {
+	tb.Helper()
+	if err := s.Validate(knownRegions()); err != nil {
+		tb.Fatal(err)
+	}
+	code := assets{}
+	for _, f := range s.Topology().Functions {
+		code[f.Name] = filepath.Join(folder, "code", f.Name)
+		if err := os.MkdirAll(code[f.Name], 0o755); err != nil {
+			tb.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(code[f.Name], "bootstrap"), []byte(f.Name), 0o755); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	out := filepath.Join(folder, "cdk.out")
+	app := awscdk.NewApp(&awscdk.AppProps{AnalyticsReporting: jsii.Bool(false), TreeMetadata: jsii.Bool(false), Outdir: jsii.String(out)})
+	for _, region := range s.Regions {
+		newStack(app, region, s, environment{assets: code})
+	}
+	app.Synth(nil)
+	templates := map[string]template{}
+	for _, region := range s.Regions {
+		content, err := os.ReadFile(filepath.Join(out, stackPrefix+region+".template.json"))
+		if err != nil {
+			tb.Fatal(err)
+		}
+		var t template
+		if err := json.Unmarshal(content, &t); err != nil {
+			tb.Fatal(err)
+		}
+		templates[region] = t
+	}
+	return templates
+}
+
+// with synthesises one region with other settings than the defaults.
+func with(tb testing.TB, change func(*Settings)) template {
+	tb.Helper()
+	s := DefaultSettings("eu-west-1")
+	change(&s)
+	return synthesise(tb, tb.TempDir(), &s)["eu-west-1"]
+}
+
+// defaults is the template of a deployment without settings, and its text with the hashes of the functions masked. Most tests read
+// it, so it is made once.
+var defaults = sync.OnceValues(func() (template, []byte) {
+	folder, err := os.MkdirTemp("", "spillway-aws-")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(folder)
+	s := DefaultSettings("eu-west-1")
+	var tb panicking
+	t := synthesise(&tb, folder, &s)["eu-west-1"]
+	content, err := os.ReadFile(filepath.Join(folder, "cdk.out", "Spillway-eu-west-1.template.json"))
+	if err != nil {
+		panic(err)
+	}
+	return t, regexp.MustCompile(`[0-9a-f]{64}`).ReplaceAll(content, []byte("HASH"))
+})
+
+// panicking is for what belongs to no single test.
+type panicking struct{ testing.TB }
+
+func (panicking) Helper()           {}
+func (panicking) Fatal(args ...any) { panic(args) }

@@ -1,0 +1,345 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spillwayhq/spillway/infra/topology"
+)
+
+func TestTheTemplateIsTheGoldenOne(t *testing.T) {
+	_, got := defaults()
+	golden := filepath.Join("testdata", "template.json")
+	if *update {
+		if err := os.WriteFile(golden, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		gotLines, wantLines := strings.Split(string(got), "\n"), strings.Split(string(want), "\n")
+		for i := range min(len(gotLines), len(wantLines)) {
+			if gotLines[i] != wantLines[i] {
+				t.Fatalf("line %d is %q, want %q: if that is meant, run go test ./infra/aws -update and read the difference", i+1, gotLines[i], wantLines[i])
+			}
+		}
+		t.Fatalf("%d lines, want %d: if that is meant, run go test ./infra/aws -update", len(gotLines), len(wantLines))
+	}
+}
+
+func number(t *testing.T, value any) float64 {
+	t.Helper()
+	n, ok := value.(float64)
+	if !ok {
+		t.Fatalf("%v is no number", value)
+	}
+	return n
+}
+
+func TestTheNumbersAreTheTopologys(t *testing.T) {
+	tmpl, _ := defaults()
+	d := topology.Default()
+	equal := func(what string, got any, want float64) {
+		t.Helper()
+		if n := number(t, got); n != want {
+			t.Errorf("%s is %v, want %v", what, n, want)
+		}
+	}
+	for _, q := range d.Queues {
+		r := tmpl.named(t, "AWS::SQS::Queue", "QueueName", q.Name)
+		equal(q.Name+": retention", r.at("MessageRetentionPeriod"), q.Retention.Seconds())
+		equal(q.Name+": visibility timeout", r.at("VisibilityTimeout"), q.VisibilityTimeout.Seconds())
+		if q.DeadLetterQueue != "" {
+			equal(q.Name+": maximum receive count", r.at("RedrivePolicy", "maxReceiveCount"), float64(q.MaxReceiveCount))
+		}
+	}
+	for _, f := range d.Functions {
+		r := tmpl.named(t, "AWS::Lambda::Function", "FunctionName", f.Name)
+		equal(f.Name+": time-out", r.at("Timeout"), f.Timeout.Seconds())
+		equal(f.Name+": memory", r.at("MemorySize"), float64(f.MemoryMB))
+		if reserved := r.at("ReservedConcurrentExecutions"); f.ReservedConcurrency > 0 {
+			equal(f.Name+": reserved concurrency", reserved, float64(f.ReservedConcurrency))
+		} else if reserved != nil {
+			t.Errorf("%s reserves %v, which would cap it", f.Name, reserved)
+		}
+		equal(f.Name+": log retention", tmpl.named(t, "AWS::Logs::LogGroup", "LogGroupName", "/aws/lambda/"+f.Name).at("RetentionInDays"), f.LogRetention.Hours()/24)
+	}
+	sources := tmpl.of("AWS::Lambda::EventSourceMapping")
+	if len(sources) != len(d.EventSources) {
+		t.Fatalf("%d event sources, want %d", len(sources), len(d.EventSources))
+	}
+	for _, r := range sources {
+		s := d.EventSources[0]
+		equal("batch size", r.at("BatchSize"), float64(s.BatchSize))
+		equal("window", r.at("MaximumBatchingWindowInSeconds"), s.Window.Seconds())
+		equal("maximum concurrency", r.at("ScalingConfig", "MaximumConcurrency"), float64(s.MaximumConcurrency))
+		if fmt.Sprint(r.at("FunctionResponseTypes")) != "[ReportBatchItemFailures]" || fmt.Sprint(r.at("MetricsConfig", "Metrics")) != "[EventCount]" {
+			t.Errorf("event source %v", r.Properties)
+		}
+	}
+	for _, r := range tmpl.of("AWS::ApiGatewayV2::Stage") {
+		equal("the door's rate", r.at("DefaultRouteSettings", "ThrottlingRateLimit"), d.Door.RequestsPerSecond)
+		equal("the door's burst", r.at("DefaultRouteSettings", "ThrottlingBurstLimit"), float64(d.Door.Burst))
+	}
+	for _, r := range tmpl.of("AWS::Events::Rule") {
+		if r.at("ScheduleExpression") != "rate(1 minute)" || d.Schedules[0].Every != time.Minute {
+			t.Errorf("the canary's schedule is %v, want %v", r.at("ScheduleExpression"), d.Schedules[0].Every)
+		}
+	}
+}
+
+// What AWS itself demands, whatever the topology says.
+func TestGoodMessagesAreKeptOutOfTheDeadLetters(t *testing.T) {
+	for name, tmpl := range map[string]template{
+		"defaults": func() template { d, _ := defaults(); return d }(),
+		"others":   with(t, func(s *Settings) { s.ReservedConcurrency, s.BatchSize, s.WindowSeconds = 50, 500, 30 }),
+	} {
+		events := tmpl.named(t, "AWS::SQS::Queue", "QueueName", topology.EventsQueue)
+		dead := tmpl.named(t, "AWS::SQS::Queue", "QueueName", topology.DeadLetterQueue)
+		deliver := tmpl.named(t, "AWS::Lambda::Function", "FunctionName", topology.DeliverFunction)
+		for _, source := range tmpl.of("AWS::Lambda::EventSourceMapping") {
+			least := 6*number(t, deliver.at("Timeout")) + number(t, source.at("MaximumBatchingWindowInSeconds"))
+			if visibility := number(t, events.at("VisibilityTimeout")); visibility < least {
+				t.Errorf("%s: visibility timeout is %v s, AWS wants at least %v", name, visibility, least)
+			}
+			if most, reserved := number(t, source.at("ScalingConfig", "MaximumConcurrency")), number(t, deliver.at("ReservedConcurrentExecutions")); most > reserved {
+				t.Errorf("%s: maximum concurrency %v is above the reserved %v", name, most, reserved)
+			}
+		}
+		if number(t, dead.at("MessageRetentionPeriod")) < number(t, events.at("MessageRetentionPeriod")) {
+			t.Errorf("%s: dead letters are kept shorter than events", name)
+		}
+	}
+}
+
+func TestQueuesAreEncryptedTakeTLSOnlyAndOutliveTheStack(t *testing.T) {
+	tmpl, _ := defaults()
+	queues := tmpl.of("AWS::SQS::Queue")
+	if len(queues) != 2 {
+		t.Fatalf("%d queues", len(queues))
+	}
+	for id, q := range queues {
+		if q.at("SqsManagedSseEnabled") != true || q.DeletionPolicy != "Retain" {
+			t.Errorf("%s: encrypted %v, deletion policy %q", id, q.at("SqsManagedSseEnabled"), q.DeletionPolicy)
+		}
+		denied := false
+		for _, policy := range tmpl.of("AWS::SQS::QueuePolicy") {
+			for _, s := range statements(policy.at("PolicyDocument")) {
+				if s["Effect"] != "Deny" {
+					t.Errorf("a queue's policy allows %v", s)
+				}
+				denied = denied || text(s["Resource"]) == fmt.Sprintf(`{"Fn::GetAtt":[%q,"Arn"]}`, id) && text(s["Action"]) == `"sqs:*"` &&
+					text(s["Principal"]) == `{"AWS":"*"}` && text(s["Condition"]) == `{"Bool":{"aws:SecureTransport":"false"}}` && policy.DeletionPolicy == "Retain"
+			}
+		}
+		if !denied {
+			t.Errorf("%s may be used without TLS", id)
+		}
+	}
+	dead := tmpl.named(t, "AWS::SQS::Queue", "QueueName", topology.DeadLetterQueue)
+	if dead.at("RedriveAllowPolicy", "redrivePermission") != "byQueue" || !strings.Contains(text(dead.at("RedriveAllowPolicy", "sourceQueueArns")), ":"+topology.EventsQueue+`"`) {
+		t.Errorf("any queue may send its dead letters here: %v", dead.at("RedriveAllowPolicy"))
+	}
+}
+
+func text(value any) string {
+	b, _ := json.Marshal(value)
+	return string(b)
+}
+
+func statements(document any) []map[string]any {
+	var all []map[string]any
+	object, _ := document.(map[string]any)
+	list, _ := object["Statement"].([]any)
+	for _, s := range list {
+		all = append(all, s.(map[string]any))
+	}
+	return all
+}
+
+func TestEveryFunctionHasARoleAndALogOfItsOwn(t *testing.T) {
+	tmpl, _ := defaults()
+	roles, logs := map[string]bool{}, map[string]bool{}
+	for id, f := range tmpl.of("AWS::Lambda::Function") {
+		role, log := text(f.at("Role")), text(f.at("LoggingConfig", "LogGroup"))
+		if role == "null" || roles[role] || log == "null" || logs[log] {
+			t.Errorf("%s shares the role %s or the log %s", id, role, log)
+		}
+		roles[role], logs[log] = true, true
+		if f.at("Runtime") != "provided.al2023" || text(f.at("Architectures")) != `["arm64"]` {
+			t.Errorf("%s runs on %v %v", id, f.at("Runtime"), f.at("Architectures"))
+		}
+	}
+	if len(roles) != len(topology.Default().Functions) || len(tmpl.of("AWS::IAM::Role")) != len(roles) {
+		t.Errorf("%d functions have roles, there are %d roles", len(roles), len(tmpl.of("AWS::IAM::Role")))
+	}
+	for id, r := range tmpl.of("AWS::Logs::LogGroup") {
+		if number(t, r.at("RetentionInDays")) < 1 {
+			t.Errorf("%s is kept for ever", id)
+		}
+	}
+}
+
+// actions are what each function may do: no more is needed, and no more is allowed.
+var actions = map[string][]string{
+	"DeliverRole": {
+		"logs:CreateLogStream", "logs:PutLogEvents", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage",
+		"sqs:SendMessage", "ssm:GetParameter",
+	},
+	"IngestRole": {"logs:CreateLogStream", "logs:PutLogEvents", "sqs:GetQueueAttributes", "sqs:SendMessage", "ssm:GetParameter"},
+	"CanaryRole": {"logs:CreateLogStream", "logs:PutLogEvents"},
+}
+
+func TestRolesAllowWhatIsNeededAndNothingElse(t *testing.T) {
+	tmpl, _ := defaults()
+	seen := 0
+	for id, policy := range tmpl.of("AWS::IAM::Policy") {
+		var allowed []string
+		for _, s := range statements(policy.at("PolicyDocument")) {
+			allowed = append(allowed, texts(s["Action"])...)
+		}
+		slices.Sort(allowed)
+		role := id[:strings.Index(id, "Role")+len("Role")]
+		if want := actions[role]; !slices.Equal(slices.Compact(allowed), want) {
+			t.Errorf("%s may %v, want %v", role, allowed, want)
+		}
+		seen++
+	}
+	if seen != len(actions) {
+		t.Errorf("%d policies, want %d", seen, len(actions))
+	}
+	for id, role := range tmpl.of("AWS::IAM::Role") {
+		if role.at("ManagedPolicyArns") != nil || role.at("Policies") != nil {
+			t.Errorf("%s has more than its own policy: %v", id, role.Properties)
+		}
+	}
+}
+
+func texts(value any) []string {
+	if one, ok := value.(string); ok {
+		return []string{one}
+	}
+	var all []string
+	list, _ := value.([]any)
+	for _, v := range list {
+		all = append(all, fmt.Sprint(v))
+	}
+	return all
+}
+
+// allowing walks any value of the template and calls visit for each statement that allows something.
+func allowing(value any, visit func(map[string]any)) {
+	switch v := value.(type) {
+	case map[string]any:
+		if v["Effect"] == "Allow" {
+			visit(v)
+		}
+		for _, inner := range v {
+			allowing(inner, visit)
+		}
+	case []any:
+		for _, inner := range v {
+			allowing(inner, visit)
+		}
+	}
+}
+
+func TestNoStatementAllowsAWildcard(t *testing.T) {
+	key := "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+	for name, tmpl := range map[string]template{
+		"defaults":     func() template { d, _ := defaults(); return d }(),
+		"own key":      with(t, func(s *Settings) { s.KMSKeys = []string{key} }),
+		"function URL": with(t, func(s *Settings) { s.Door, s.AdoptQueues = doorFunctionURL, true }),
+	} {
+		found := 0
+		for id, r := range tmpl.Resources {
+			allowing(r.Properties, func(s map[string]any) {
+				found++
+				for _, action := range texts(s["Action"]) {
+					if strings.Contains(action, "*") {
+						t.Errorf("%s: %s allows %s", name, id, action)
+					}
+				}
+				if s["Resource"] == nil && s["Principal"] != nil && text(s["Action"]) == `"sts:AssumeRole"` {
+					return
+				}
+				// GetAtt of a log group ends in :*, its streams, whose names Lambda makes up.
+				if resource := text(s["Resource"]); resource == "null" || strings.Contains(resource, "*") {
+					t.Errorf("%s: %s allows %v with %s", name, id, s["Action"], resource)
+				}
+				if strings.Contains(text(s["Principal"]), "*") {
+					t.Errorf("%s: %s lets anybody %v", name, id, s["Action"])
+				}
+			})
+		}
+		if found < 10 {
+			t.Errorf("%s: only %d statements were looked at", name, found)
+		}
+	}
+}
+
+func TestNothingIsPublicButTheDoor(t *testing.T) {
+	tmpl, _ := defaults()
+	for id, r := range tmpl.of("AWS::Lambda::Permission") {
+		principal := text(r.at("Principal"))
+		if principal != `"apigateway.amazonaws.com"` && principal != `"events.amazonaws.com"` || r.at("SourceArn") == nil {
+			t.Errorf("%s lets %s call a function, from %v", id, principal, r.at("SourceArn"))
+		}
+	}
+	if n := len(tmpl.of("AWS::Lambda::Url")); n > 0 {
+		t.Errorf("%d function URLs beside the HTTP API", n)
+	}
+	url := with(t, func(s *Settings) { s.Door = doorFunctionURL })
+	public := 0
+	for id, r := range url.of("AWS::Lambda::Permission") {
+		if text(r.at("Principal")) != `"*"` {
+			continue
+		}
+		public++
+		if function := text(r.at("FunctionName")); !strings.Contains(function, "Ingest") || r.at("FunctionUrlAuthType") != "NONE" && r.at("InvokedViaFunctionUrl") != true {
+			t.Errorf("%s lets anybody call %s otherwise than by its URL: %v", id, function, r.Properties)
+		}
+	}
+	if public == 0 || len(url.of("AWS::Lambda::Url")) != 1 || len(url.of("AWS::ApiGatewayV2::Api")) != 0 {
+		t.Errorf("with a function URL there are %d permissions, %d URLs, %d APIs", public, len(url.of("AWS::Lambda::Url")), len(url.of("AWS::ApiGatewayV2::Api")))
+	}
+	for id, r := range url.of("AWS::Lambda::Url") {
+		if r.at("Cors") != nil || r.at("InvokeMode") != "BUFFERED" {
+			t.Errorf("%s: %v", id, r.Properties)
+		}
+	}
+}
+
+func TestTheDoorsOwnLogHoldsNothingOfARequest(t *testing.T) {
+	tmpl, _ := defaults()
+	stages := tmpl.of("AWS::ApiGatewayV2::Stage")
+	for id, r := range stages {
+		format, _ := r.at("AccessLogSettings", "Format").(string)
+		if !strings.Contains(format, "$context.status") || !strings.Contains(format, "$context.requestId") {
+			t.Errorf("%s has no access log: %q", id, format)
+		}
+		for _, secret := range []string{"sourceIp", "path", "Path", "query", "userAgent", "authorizer", "identity"} {
+			if strings.Contains(format, "$context."+secret) {
+				t.Errorf("%s writes $context.%s", id, secret)
+			}
+		}
+	}
+	if len(stages) != 1 {
+		t.Errorf("%d stages", len(stages))
+	}
+	for id, r := range tmpl.of("AWS::ApiGatewayV2::Api") {
+		if r.at("CorsConfiguration") != nil {
+			t.Errorf("%s answers CORS itself, and not as the function does", id)
+		}
+	}
+}

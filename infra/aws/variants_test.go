@@ -1,0 +1,116 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spillwayhq/spillway/infra/topology"
+)
+
+func TestQueuesThatAnEarlierStackLeftAreTakenUp(t *testing.T) {
+	tmpl := with(t, func(s *Settings) { s.AdoptQueues = true })
+	if n := len(tmpl.of("AWS::SQS::Queue")); n != 0 {
+		t.Errorf("%d queues are made whose names are taken", n)
+	}
+	policies := 0
+	for _, p := range tmpl.of("AWS::SQS::QueuePolicy") {
+		if strings.Contains(text(p.at("Queues")), "spillway-") && strings.Contains(text(p.at("PolicyDocument")), "aws:SecureTransport") {
+			policies++
+		}
+	}
+	if policies != 2 {
+		t.Errorf("%d queues are for TLS only, want 2", policies)
+	}
+	for _, source := range tmpl.of("AWS::Lambda::EventSourceMapping") {
+		if arn := text(source.at("EventSourceArn")); !strings.Contains(arn, ":sqs:eu-west-1:") || !strings.Contains(arn, ":"+topology.EventsQueue) {
+			t.Errorf("the function is fed from %s", arn)
+		}
+	}
+	if url := text(tmpl.named(t, "AWS::Lambda::Function", "FunctionName", topology.DeliverFunction).at("Environment", "Variables", "SPILLWAY_QUEUE_URL")); !strings.Contains(url, "https://sqs.eu-west-1.") {
+		t.Errorf("the function's queue is %s", url)
+	}
+}
+
+func TestQueuesCanBeEncryptedWithAnOwnKey(t *testing.T) {
+	key := "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+	tmpl := with(t, func(s *Settings) { s.KMSKeys = []string{key} })
+	for id, q := range tmpl.of("AWS::SQS::Queue") {
+		if q.at("KmsMasterKeyId") != key {
+			t.Errorf("%s is encrypted with %v", id, q.at("KmsMasterKeyId"))
+		}
+	}
+	want := map[string]string{"Deliver": "kms:Decrypt kms:GenerateDataKey", "Ingest": "kms:Decrypt kms:GenerateDataKey", "Canary": ""}
+	for id, policy := range tmpl.of("AWS::IAM::Policy") {
+		var may []string
+		for _, s := range statements(policy.at("PolicyDocument")) {
+			for _, action := range texts(s["Action"]) {
+				if strings.HasPrefix(action, "kms:") {
+					if text(s["Resource"]) != `"`+key+`"` {
+						t.Errorf("%s may %s with %s", id, action, text(s["Resource"]))
+					}
+					may = append(may, action)
+				}
+			}
+		}
+		for function, actions := range want {
+			if strings.HasPrefix(id, function) && unique(may) != actions {
+				t.Errorf("%s may %v, want %s", function, may, actions)
+			}
+		}
+	}
+}
+
+func TestRegionsShareNothingAndPublishersKnowThemAll(t *testing.T) {
+	s := DefaultSettings("eu-west-1")
+	s.Regions = []string{"us-east-1", "eu-west-1"}
+	templates := synthesise(t, t.TempDir(), &s)
+	for region, tmpl := range templates {
+		other := map[string]string{"us-east-1": "eu-west-1", "eu-west-1": "us-east-1"}[region]
+		if strings.Contains(text(tmpl.Resources), other) {
+			t.Errorf("the stack of %s refers to %s", region, other)
+		}
+		urls := text(tmpl.Outputs["PublisherQueueUrls"].Value)
+		own, second := strings.Index(urls, "https://sqs."+region+"."), strings.Index(urls, "https://sqs."+other+".")
+		if own < 0 || second < own {
+			t.Errorf("publishers of %s get %s", region, urls)
+		}
+	}
+	if len(templates) != 2 {
+		t.Errorf("%d stacks", len(templates))
+	}
+}
+
+func TestOutputsAreThoseThatTheCommandLineReads(t *testing.T) {
+	tmpl, _ := defaults()
+	for _, name := range []string{"IngestUrl", "EventsQueueUrl", "DeadLetterQueueUrl", "PublisherQueueUrls", "DeliverLogGroup", "DashboardUrl", "SpillwayCommand"} {
+		if tmpl.Outputs[name].Value == nil || tmpl.Outputs[name].Description == nil {
+			t.Errorf("there is no output %s", name)
+		}
+	}
+	if len(tmpl.Outputs) != 7 {
+		t.Errorf("%d outputs", len(tmpl.Outputs))
+	}
+}
+
+func TestConcurrencyNeedNotBeReservedAndCanariesNeedNotFly(t *testing.T) {
+	tmpl := with(t, func(s *Settings) { s.ReservedConcurrency, s.Canary = 0, false })
+	for id, f := range tmpl.of("AWS::Lambda::Function") {
+		if f.at("ReservedConcurrentExecutions") != nil {
+			t.Errorf("%s reserves concurrency", id)
+		}
+	}
+	for _, source := range tmpl.of("AWS::Lambda::EventSourceMapping") {
+		if n := number(t, source.at("ScalingConfig", "MaximumConcurrency")); n != 10 {
+			t.Errorf("maximum concurrency is %v, which is all that holds the function back", n)
+		}
+	}
+	if n := len(tmpl.of("AWS::Events::Rule")) + strings.Count(strings.ToLower(text(tmpl.Resources)), "canary"); n != 0 {
+		t.Errorf("there are %d traces of a canary", n)
+	}
+}
+
+func unique(words []string) string {
+	slices.Sort(words)
+	return strings.Join(slices.Compact(words), " ")
+}
