@@ -7,6 +7,7 @@ import (
 	"github.com/aws/jsii-runtime-go"
 
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/canary"
 )
 
 // addCanary makes the function that sends an event through the public door again and again, and what calls it.
@@ -26,4 +27,14 @@ func (p *pipeline) addCanary() {
 			Description: jsii.String("sends a canary event"), Schedule: awsevents.Schedule_Rate(seconds(s.Every)), Targets: &[]awsevents.IRuleTarget{target},
 		})
 	}
+}
+
+// canaryKey is the write key of canary events: that of a Segment source which is there for them, or one that is nobody's. Whoever
+// knew the latter could send events that are never delivered, so it must not be guessed: it ends in the random part of the stack's ID.
+func (p *pipeline) canaryKey() *string {
+	if key := p.settings.CanaryWriteKey; key != "" {
+		return jsii.String(key)
+	}
+	id := awscdk.Fn_Select(jsii.Number(2), awscdk.Fn_Split(jsii.String("/"), p.StackId(), nil))
+	return awscdk.Fn_Join(jsii.String("-"), &[]*string{jsii.String(canary.WriteKey), id})
 }

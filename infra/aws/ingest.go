@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 
-	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsapigatewayv2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsapigatewayv2integrations"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
@@ -89,11 +88,4 @@ func (p *pipeline) newHTTPAPI(ingest function) door {
 		url: api.ApiEndpoint(), namespace: "AWS/ApiGateway", dimension: "ApiId", value: api.ApiId(),
 		names: map[string]string{"Requests": "Count", "ClientErrors": "4xx", "ServerErrors": "5xx", "Latency": "Latency"},
 	}
-}
-
-// canaryKey is the write key of canary events. Whoever knows it can send events that are never delivered, so it must not be guessed:
-// it is made of the random part of the stack's ID.
-func (p *pipeline) canaryKey() *string {
-	id := awscdk.Fn_Select(jsii.Number(2), awscdk.Fn_Split(jsii.String("/"), p.StackId(), nil))
-	return awscdk.Fn_Join(jsii.String("-"), &[]*string{jsii.String("canary"), id})
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/canary"
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
@@ -46,10 +47,11 @@ type Settings struct {
 	WriteKeyParameter  string // SSM parameter with the write key of messages that carry none; empty: there is none, and they wait
 	WriteKeysParameter string // SSM parameter with the set of write keys that the door takes; empty: it takes any
 
-	Canary      bool
-	Emails      []string // that get the alarms
-	KMSKeys     []string // ARNs, one for each region; empty: SQS's own keys
-	AdoptQueues bool     // take up the queues that an earlier stack left, instead of making them
+	Canary         bool
+	CanaryWriteKey string   // of a Segment source that is there for it; empty: nobody's, and the canary ends before Segment
+	Emails         []string // that get the alarms
+	KMSKeys        []string // ARNs, one for each region; empty: SQS's own keys
+	AdoptQueues    bool     // take up the queues that an earlier stack left, instead of making them
 }
 
 // DefaultSettings are those of a deployment that chooses nothing, in that region.
@@ -121,6 +123,7 @@ var settings = [...]setting{
 	textOf("writeKeyParameter", "the name of an SSM parameter like /spillway/write-key, or none", isParameter, func(s *Settings) *string { return &s.WriteKeyParameter }),
 	textOf("writeKeysParameter", "the name of an SSM parameter like /spillway/write-keys, or none", isParameter, func(s *Settings) *string { return &s.WriteKeysParameter }),
 	switchOf("canary", func(s *Settings) *bool { return &s.Canary }),
+	textOf("canaryWriteKey", "the write key of a Segment source that is there for it, or none", isWriteKey, func(s *Settings) *string { return &s.CanaryWriteKey }),
 	listOf("emails", "e-mail addresses, like ops@example.com", func(s *Settings) *[]string { return &s.Emails }),
 	listOf("kmsKeys", "the ARN of a KMS key for each region", func(s *Settings) *[]string { return &s.KMSKeys }),
 	switchOf("adoptQueues", func(s *Settings) *bool { return &s.AdoptQueues }),
@@ -197,6 +200,11 @@ func isParameter(name string) error {
 	return nil
 }
 
+func isWriteKey(key string) error {
+	_, err := canary.New(canary.Config{URL: "https://events.example.com", WriteKey: key})
+	return err
+}
+
 func isHTTPS(text string) error {
 	if u, err := url.Parse(text); err != nil || u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" {
 		return errors.New("it is no such URL")
@@ -266,10 +274,14 @@ func names() []string {
 	return all
 }
 
-// Print writes the effective settings, a line each. There are no secrets among them.
+// Print writes the effective settings, a line each, without the write key.
 func (s *Settings) Print(w io.Writer) {
+	shown := *s
+	if shown.CanaryWriteKey != "" {
+		shown.CanaryWriteKey = "(set)"
+	}
 	for i := range settings {
-		fmt.Fprintf(w, "  %-20s %s\n", settings[i].name, settings[i].show(s))
+		fmt.Fprintf(w, "  %-20s %s\n", settings[i].name, settings[i].show(&shown))
 	}
 }
 

@@ -42,7 +42,7 @@ func TestWithoutSettingsTheTopologyIsTheDefaultOne(t *testing.T) {
 
 func TestSettingsAreReadFromContextAndFile(t *testing.T) {
 	files := map[string]string{"prod.json": `{"regions": ["us-east-1", "eu-west-1"], "reservedConcurrency": 20, "canary": false, "emails": ["ops@example.com"]}`}
-	s, err := read(t, `{"settings": "prod.json", "reservedConcurrency": "30", "windowSeconds": "5", "segmentEndpoint": "eu", "writeKeyParameter": "none"}`, files)
+	s, err := read(t, `{"settings": "prod.json", "reservedConcurrency": "30", "windowSeconds": "5", "segmentEndpoint": "eu", "writeKeyParameter": "none", "canaryWriteKey": "secret"}`, files)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,6 +51,7 @@ func TestSettingsAreReadFromContextAndFile(t *testing.T) {
 	for _, want := range []string{
 		"regions              us-east-1,eu-west-1\n", "reservedConcurrency  30\n", "windowSeconds        5\n", "canary               false\n",
 		"emails               ops@example.com\n", "segmentEndpoint      https://events.eu1.segmentapis.com\n", "writeKeyParameter    none\n",
+		"canaryWriteKey       (set)\n",
 	} {
 		if !strings.Contains(shown.String(), want) {
 			t.Errorf("shown:\n%s\nwant %q", &shown, want)
@@ -81,6 +82,7 @@ func TestABadSettingIsRefusedWithALineThatSaysWhatToWrite(t *testing.T) {
 		{`{"publicURL": "events.example.com"}`, `write scheme and host, like https://events.example.com`},
 		{`{"segmentEndpoint": "api.segment.io"}`, `write us, eu or a URL`},
 		{`{"writeKeyParameter": "a key"}`, `write the name of an SSM parameter`},
+		{`{"canaryWriteKey": "a key"}`, `the canary's write key can't be one`},
 		{`{"canary": "perhaps"}`, `canary is "perhaps", and it can't be read: write true or false`},
 		{`{"emails": "ops@example.com,nobody"}`, `emails has "nobody", and that is no e-mail address: write one like ops@example.com`},
 		{`{"kmsKeys": "alias/mine"}`, `write one like arn:aws:kms:`},
