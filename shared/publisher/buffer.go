@@ -52,7 +52,7 @@ const maxShards = 8
 type buffer struct {
 	max     int64
 	enough  int64        // waiting bytes that are sent without waiting for the interval
-	high    int64        // bytes above which events go to the disk rather than wait
+	high    int64        // waiting bytes above which events go to the disk rather than wait for a sender
 	held    atomic.Int64 // bytes that wait or are being sent
 	waiting atomic.Int64 // of these, bytes that wait
 	events  atomic.Int64 // held
@@ -74,7 +74,7 @@ type shard struct {
 }
 
 func newBuffer(maxBytes int64) *buffer {
-	b := &buffer{max: maxBytes, enough: min(1<<20, maxBytes/8), high: maxBytes / 4 * 3, wake: make(chan struct{}, 1)}
+	b := &buffer{max: maxBytes, enough: min(1<<20, maxBytes/8), high: maxBytes / 4, wake: make(chan struct{}, 1)}
 	b.shards = make([]shard, min(runtime.GOMAXPROCS(0), maxShards))
 	b.chunks.New = func() any { return &chunk{data: make([]byte, 0, chunkBytes), items: make([]item, 0, chunkBytes/512)} }
 	return b

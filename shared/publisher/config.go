@@ -18,6 +18,7 @@ import (
 	"github.com/segmentio/analytics-go/v3"
 
 	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/spill"
 	"github.com/spillwayhq/spillway/shared/telemetry"
 )
 
@@ -36,11 +37,19 @@ type Config struct {
 	SQS func(queueURL string) (queue.API, error)
 
 	Interval    time.Duration // the longest that an event waits for others to share its message; 200 ms
-	BufferBytes int64         // memory for events that wait or are being sent; 24 MB, with which a process grows by less than 64 MB
+	BufferBytes int64         // memory for events that wait or are being sent; 24 MB
 	Senders     int           // calls to SQS at the same time; 8
 	// MessageEvents bounds the events in a message; by default and at most as many as Segment takes in a batch. With 1 it is to be
 	// seen what packing is worth.
 	MessageEvents int
+
+	// Durability is Memory, Process or Disk. The latter two need Dir, and every event goes through the disk.
+	Durability Durability
+	// Dir is a directory for events that can't be sent now, of this process alone; an earlier process's events in it are sent first
+	// thing. Empty: what memory can't hold is dropped.
+	Dir        string
+	DiskBytes  int64 // how much Dir may hold; 1 GiB
+	ReplayRate int   // events/s that are sent from Dir beside fresh ones, with Durability Memory; 10,000
 
 	// DefaultContext is Segment's context of all events, sent once a message. As in analytics-go its Library is overwritten.
 	DefaultContext *analytics.Context
@@ -57,6 +66,8 @@ func (c *Config) setDefaults() {
 	fill(&c.Interval, 200*time.Millisecond)
 	fill(&c.BufferBytes, 24<<20)
 	fill(&c.Senders, 8)
+	fill(&c.DiskBytes, spill.DefaultMaxBytes)
+	fill(&c.ReplayRate, 10_000)
 	fill(&c.CloseTimeout, 30*time.Second)
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -73,6 +84,9 @@ func fill[T comparable](field *T, value T) {
 // minBuffer holds a batch of the largest events for each of a few senders.
 const minBuffer = 4 << 20
 
+// minDisk holds some of the largest messages.
+const minDisk = 4 << 20
+
 func (c *Config) validate() error {
 	bad := func(field, format string, args ...any) error {
 		return &ConfigError{Field: field, Err: fmt.Errorf(format, args...)}
@@ -88,6 +102,14 @@ func (c *Config) validate() error {
 		return bad("Senders", "it is %d; write 0 for the default, or 1 and more", c.Senders)
 	case c.MessageEvents < 0:
 		return bad("MessageEvents", "it is %d; write 0 for as many as fit, or 1 and more", c.MessageEvents)
+	case c.Durability < Memory || c.Durability > Disk:
+		return bad("Durability", "it is %d; write publisher.Memory, publisher.Process or publisher.Disk", c.Durability)
+	case c.Durability != Memory && c.Dir == "":
+		return bad("Dir", "it is empty; events that are to be durable need a directory, of this process alone and on a disk that outlives it")
+	case c.DiskBytes < minDisk:
+		return bad("DiskBytes", "it is %d; write 0 for the default, or at least %d", c.DiskBytes, minDisk)
+	case c.ReplayRate < 0:
+		return bad("ReplayRate", "it is %d; write 0 for the default, or 1 and more", c.ReplayRate)
 	case c.CloseTimeout < 0:
 		return bad("CloseTimeout", "it is %v; write 0 for the default", c.CloseTimeout)
 	}

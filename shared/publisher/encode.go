@@ -17,8 +17,9 @@ import (
 // event is written on its caller's goroutine. What differs is not the value: the order of a map's keys, and characters that
 // encoding/json escapes for HTML. It is reused, and may not be used by two goroutines at the same time.
 type encoder struct {
-	buf   []byte
-	shard int // which part of the buffer this encoder's events go to: an encoder mostly stays with one processor
+	buf    []byte // the event
+	record []byte // the event as it is put on disk
+	shard  int    // which part of the buffer this encoder's events go to: an encoder mostly stays with one processor
 }
 
 // errTooLong ends the writing of an event as soon as it is over the limit, so that a huge one costs no more than a large one.

@@ -14,6 +14,8 @@ const (
 	Unencodable = "unencodable" // the event can't be written as JSON
 	Invalid     = "invalid"     // the event is against analytics-go's rules
 	Refused     = "refused"     // SQS refused the message that the event was in, and says that it will again
+	DiskFailed  = "disk"        // a durable mode could not write the event, for another reason than a full disk
+	Unreadable  = "unreadable"  // a record on disk is none of the publisher's
 	NotSent     = "not_sent"    // Shutdown ended before SQS took the event
 	Failed      = "failed"      // Publish gave up; its caller was told
 )

@@ -3,17 +3,19 @@ package publisher
 import (
 	"github.com/spillwayhq/spillway/shared/envelope"
 	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/spill"
 )
 
 // parcel is a message to SQS and what is to be told when it is there, or will not be.
 type parcel struct {
 	queue.Message
 	events  int
-	items   []item // empty when it comes from the disk
-	tries   int    // calls that held it
-	unknown bool   // one of them got no answer
-	refused int    // calls in which SQS refused it for its own fault
-	err     error  // of the last one
+	items   []item         // those from memory
+	records []spill.Record // those from the disk; nil when it comes from memory
+	tries   int            // calls that held it
+	unknown bool           // one of them got no answer
+	refused int            // calls in which SQS refused it for its own fault
+	err     error          // of the last one
 }
 
 // waited reports whether callers wait for it: such a parcel is never put on disk, and is given up soon.

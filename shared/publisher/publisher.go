@@ -3,8 +3,9 @@
 //
 // It exists because an API must never wait for its analytics. Enqueue writes the event as JSON, copies it into memory that is
 // bounded in bytes, and returns: it does no I/O and waits for nothing. Behind it, events are packed, many to a message, and sent to
-// SQS by several senders at the same time; when a region's queue fails they go to the next region's. No event is lost silently:
-// each one is in SQS, or an error, a callback and a count say why not.
+// SQS by several senders at the same time; when a region's queue fails they go to the next region's, and when none takes them to a
+// bounded log on disk, from which they come back. An API that must not lose an event to kill -9 or a power cut has them written there
+// first (Durability). No event is lost silently: each one is in SQS or on disk, or an error, a callback and a count say why not.
 package publisher
 
 import (
@@ -20,31 +21,37 @@ import (
 
 	"github.com/spillwayhq/spillway/shared/envelope"
 	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/spill"
 )
 
 // A Client takes events and sends them to SQS. It may be used by several goroutines at the same time.
 type Client struct {
-	config       Config
-	log          *slog.Logger
-	header       envelope.Header
-	compressor   *envelope.Compressor
-	routes       []*route
-	encoders     sync.Pool // of *encoder
-	encoderCount atomic.Int64
-	packers      sync.Pool // of *envelope.Packer
-	buffer       *buffer
-	takeBytes    int64
-	slots        chan struct{} // senders under way
-	counts       counts
-	lost         atomic.Int64 // events that Shutdown gave up
+	config     Config
+	log        *slog.Logger
+	header     envelope.Header
+	compressor *envelope.Compressor
+	routes     []*route
+	encoders   sync.Pool    // of *encoder
+	encoded    atomic.Int64 // encoders made
+	packers    sync.Pool    // of *envelope.Packer
+	buffer     *buffer
+	takeBytes  int64          // what a sender takes at once: all senders together hold half of the buffer
+	disk       *disk          // nil: none
+	records    []spill.Record // for the one goroutine that reads the disk
+	slots      chan struct{}  // senders under way
+	counts     counts
+	lost       atomic.Int64 // events that Shutdown gave up
 
 	ctx       context.Context // of calls; ends when Shutdown's time is over
 	cancel    context.CancelFunc
-	closing   chan struct{} // closed when nothing more is accepted
 	closed    atomic.Bool
-	running   sync.WaitGroup
-	ended     chan struct{} // closed when everything is settled
-	measuring sync.WaitGroup
+	closing   chan struct{}   // closed when nothing more is accepted
+	running   sync.WaitGroup  // what sends from memory
+	drained   context.Context // ends when nothing is in memory any more
+	drain     context.CancelFunc
+	replaying sync.WaitGroup // what sends from the disk
+	ended     chan struct{}  // closed when everything is settled
+	measuring sync.WaitGroup // what writes metrics
 }
 
 var _ analytics.Client = (*Client)(nil)
@@ -65,7 +72,7 @@ func New(ctx context.Context, config Config) (*Client, error) {
 	}
 	c := &Client{
 		config: config, log: config.Logger, compressor: compressor, buffer: newBuffer(config.BufferBytes),
-		takeBytes: min(takeMost, config.BufferBytes/8), slots: make(chan struct{}, config.Senders), closing: make(chan struct{}), ended: make(chan struct{}),
+		takeBytes: min(takeMost, config.BufferBytes/(2*int64(config.Senders))), slots: make(chan struct{}, config.Senders), closing: make(chan struct{}), ended: make(chan struct{}),
 	}
 	c.encoders.New = c.newEncoder
 	if c.header, err = newHeader(&config); err != nil {
@@ -86,16 +93,39 @@ func New(ctx context.Context, config Config) (*Client, error) {
 		c.routes = append(c.routes, &route{queue: queue.New(api, queueURL), url: queueURL})
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	c.running.Add(1)
-	go c.dispatch()
+	c.drained, c.drain = context.WithCancel(context.Background())
+	if config.Dir != "" {
+		if err := c.openDisk(); err != nil {
+			return nil, err
+		}
+	}
+	c.running.Go(c.dispatch)
 	if config.Metrics != nil {
 		c.measuring.Go(func() { c.measure(c.ended) })
 	}
 	return c, nil
 }
 
+// openDisk takes up what an earlier process left.
+func (c *Client) openDisk() (err error) {
+	if c.disk, err = openDisk(&c.config, c.header); err != nil {
+		return err
+	}
+	s, err := c.newSorter()
+	if err != nil {
+		_ = c.disk.Close()
+		return err
+	}
+	if found := c.disk.Stats(); found.Unread > 0 {
+		c.log.Info("events of an earlier process are on disk and are sent now", "dir", c.config.Dir, "bytes", found.Unread)
+	}
+	c.records = make([]spill.Record, readRecords)
+	c.replaying.Go(func() { c.replay(s) })
+	return nil
+}
+
 // newEncoder spreads the encoders over the parts of the buffer. An encoder stays with a processor most of the time, and so does a part.
-func (c *Client) newEncoder() any { return &encoder{shard: int(c.encoderCount.Add(1) - 1)} }
+func (c *Client) newEncoder() any { return &encoder{shard: int(c.encoded.Add(1) - 1)} }
 
 // newHeader is what all events have in common. The context is analytics-go's, for what reads library.name behind Segment.
 func newHeader(config *Config) (envelope.Header, error) {
@@ -120,18 +150,26 @@ func newHeader(config *Config) (envelope.Header, error) {
 // message may be changed when Enqueue has returned.
 func (c *Client) Enqueue(message analytics.Message) error {
 	e := c.encoders.Get().(*encoder)
+	defer c.encoders.Put(e)
 	p, err := e.encode(message, time.Now().UTC().Truncate(time.Millisecond), c.config.Callback != nil)
-	if err == nil {
+	if err != nil {
+		return c.refuse(err)
+	}
+	if c.config.Durability == Memory {
 		err = c.buffer.add(e.shard, e.buf, p.message)
 	} else {
-		err = c.refuse(err)
+		err = c.disk.write(e)
 	}
-	c.encoders.Put(e)
-	if err == ErrFull {
-		c.counts.drop(Full, 1)
-		if p.message != nil {
-			c.failed(p.message, ErrFull)
-		}
+	if err == nil || err == ErrClosed {
+		return err
+	}
+	reason := Full
+	if err != ErrFull {
+		reason = DiskFailed
+	}
+	c.counts.drop(reason, 1)
+	if p.message != nil {
+		c.failed(p.message, err)
 	}
 	return err
 }
@@ -165,12 +203,18 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	close(c.closing)
 	stop := context.AfterFunc(ctx, c.cancel)
 	c.running.Wait()
+	c.drain()
+	c.replaying.Wait()
 	stop()
 	c.cancel()
 	close(c.ended)
 	c.measuring.Wait()
-	if n := c.lost.Load(); n > 0 {
-		return &ShutdownError{Events: int(n), Err: context.Cause(ctx)}
+	var err error
+	if c.disk != nil {
+		err = c.disk.Close()
 	}
-	return nil
+	if n := c.lost.Load(); n > 0 {
+		err = errors.Join(&ShutdownError{Events: int(n), Err: context.Cause(ctx)}, err)
+	}
+	return err
 }

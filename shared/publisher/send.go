@@ -37,49 +37,94 @@ type route struct {
 // dispatch hands what waits to senders until the client is closed and nothing waits. The more waits, the more of them send at the
 // same time: each takes what there is, up to a limit, and while it packs and sends the next one takes what came meanwhile.
 func (c *Client) dispatch() {
-	defer c.running.Done()
 	for c.buffer.ready(c.config.Interval, c.closing) {
-		c.slots <- struct{}{}
+		sender := c.sender()
 		chunks := c.buffer.take(c.takeBytes)
-		if len(chunks) == 0 {
-			<-c.slots
-			continue
+		switch {
+		case len(chunks) == 0:
+			if sender {
+				<-c.slots
+			}
+		case sender:
+			c.running.Go(func() {
+				defer func() { <-c.slots }()
+				c.send(chunks, false)
+			})
+		default:
+			c.send(chunks, true)
 		}
-		c.running.Go(func() {
-			defer func() { <-c.slots }()
-			c.send(chunks)
-		})
 	}
 }
 
-// send brings every event of the chunks to its end.
-func (c *Client) send(chunks []*chunk) {
-	c.deliver(c.pack(chunks))
+// sender waits for a sender to be free. With a disk it does not wait when memory runs full: all senders are waiting for an SQS that
+// is slow, and false says that the disk is to take the events.
+func (c *Client) sender() bool {
+	for {
+		select {
+		case c.slots <- struct{}{}:
+			return true
+		default:
+		}
+		if c.disk == nil {
+			c.slots <- struct{}{}
+			return true
+		}
+		if c.buffer.waiting.Load() >= c.buffer.high {
+			return false
+		}
+		select {
+		case c.slots <- struct{}{}:
+			return true
+		case <-c.buffer.wake:
+		}
+	}
+}
+
+// send brings every event of the chunks to its end; overflow sends by way of the disk.
+func (c *Client) send(chunks []*chunk, overflow bool) {
+	parcels := c.pack(chunks)
+	if overflow {
+		parcels = c.spill(parcels)
+	}
+	c.deliver(parcels)
 	for _, ch := range chunks {
 		c.buffer.release(ch)
 	}
 }
 
-// deliver sends parcels to the first region that takes them, again and again until all are settled. A round asks each region that
-// may be called; behind a round that left something comes a wait.
+// spillRounds is after how many rounds in which a queue was called events go to disk; when none may be called they do at once.
+const spillRounds = 3
+
+// deliver sends parcels to the first region that takes them, again and again until all are settled or on disk. A round asks each region
+// that may be called; behind a round that left something comes a wait.
 func (c *Client) deliver(parcels []*parcel) {
-	for try := 1; ; try++ {
+	for try := 1; len(parcels) > 0; try++ {
+		called := false
 		for _, r := range c.routes {
-			if len(parcels) == 0 {
-				return
-			}
-			if c.ctx.Err() == nil && r.gate.Begin(time.Now()) {
+			if len(parcels) > 0 && c.ctx.Err() == nil && r.gate.Begin(time.Now()) {
+				called = true
 				parcels = c.call(r, parcels)
 			}
 		}
-		if parcels = c.giveUp(parcels, try); len(parcels) == 0 {
+		parcels = c.giveUp(parcels, try)
+		if c.disk != nil && (!called || try >= spillRounds) {
+			parcels = c.spill(parcels)
+		}
+		if len(parcels) > 0 && !queue.Wait(c.ctx, try) {
+			c.abandon(parcels)
 			return
 		}
-		if !queue.Wait(c.ctx, try) {
-			for _, p := range parcels {
-				c.fail(p, NotSent, c.why(p, errStopped))
-			}
-			return
+	}
+}
+
+// abandon ends parcels when Shutdown's time is over.
+func (c *Client) abandon(parcels []*parcel) {
+	if c.disk != nil {
+		parcels = c.spill(parcels)
+	}
+	for _, p := range parcels {
+		if p.records == nil { // what is on disk stays there
+			c.fail(p, NotSent, c.why(p, errStopped))
 		}
 	}
 }
@@ -175,6 +220,8 @@ func unanswered(err error) bool {
 func (c *Client) giveUp(parcels []*parcel, round int) (left []*parcel) {
 	for _, p := range parcels {
 		switch {
+		case p.records != nil && c.drained.Err() != nil:
+			// It stays on disk, for the next process.
 		case p.refused >= refusedRounds:
 			c.fail(p, Refused, c.why(p, errors.New("SQS refused the message several times")))
 		case p.waited() && (round >= publishRounds || p.gone()):
@@ -194,6 +241,15 @@ func (c *Client) giveUp(parcels []*parcel, round int) (left []*parcel) {
 func (c *Client) settle(p *parcel) {
 	c.counts.published.Add(int64(p.events))
 	c.counts.messages.Add(1)
+	if p.records != nil {
+		c.counts.replayed.Add(int64(p.events))
+		c.disk.Done(p.records...)
+		if c.config.Callback != nil {
+			for _, m := range c.messages(p) {
+				c.succeeded(m)
+			}
+		}
+	}
 	for i := range p.items {
 		it := &p.items[i]
 		if it.message != nil {
@@ -213,6 +269,14 @@ func (c *Client) fail(p *parcel, reason string, err error) {
 	}
 	if reason != Failed {
 		c.log.Error("events are dropped", "reason", reason, "events", p.events, "error", err)
+	}
+	if p.records != nil {
+		c.disk.Done(p.records...)
+		if c.config.Callback != nil {
+			for _, m := range c.messages(p) {
+				c.failed(m, err)
+			}
+		}
 	}
 	for i := range p.items {
 		it := &p.items[i]

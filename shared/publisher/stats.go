@@ -16,17 +16,20 @@ type Stats struct {
 	Published int64            // SQS has them
 	Messages  int64            // messages to SQS that held them
 	Retried   int64            // sent again because a call failed; one that is retried twice counts twice
+	Spilled   int64            // moved from memory to disk
+	Replayed  int64            // of Published, those that came from the disk; in the durable modes all but those of Publish
 	Dropped   map[string]int64 // by reason: Full, TooLarge, …
 
 	Waiting      int64         // accepted, in memory, and not in SQS yet
 	WaitingBytes int64         // memory that they take, never more than Config.BufferBytes
-	Oldest       time.Duration // how long the one has waited that has waited longest; of those that are being sent it says nothing
+	DiskBytes    int64         // what Config.Dir holds, never more than Config.DiskBytes
+	Oldest       time.Duration // how long the one has waited that has waited longest; of those that are being sent from memory it says nothing
 	Queue        string        // URL of the first queue that takes events; empty: none does
 }
 
 // counts are the sums since New.
 type counts struct {
-	published, messages, retried atomic.Int64
+	published, messages, retried, spilled, replayed atomic.Int64
 
 	mu      sync.Mutex
 	dropped map[string]int64
@@ -51,9 +54,18 @@ func (c *counts) drops() map[string]int64 {
 func (c *Client) Stats() Stats {
 	s := Stats{
 		Published: c.counts.published.Load(), Messages: c.counts.messages.Load(), Retried: c.counts.retried.Load(), Dropped: c.counts.drops(),
+		Spilled: c.counts.spilled.Load(), Replayed: c.counts.replayed.Load(),
 		Waiting: c.buffer.events.Load(), WaitingBytes: c.buffer.held.Load(),
 	}
-	if oldest := c.buffer.oldest(); !oldest.IsZero() {
+	oldest := c.buffer.oldest()
+	if c.disk != nil {
+		d := c.disk.Stats()
+		s.DiskBytes = d.Bytes
+		if !d.Oldest.IsZero() && (oldest.IsZero() || d.Oldest.Before(oldest)) {
+			oldest = d.Oldest
+		}
+	}
+	if !oldest.IsZero() {
 		s.Oldest = time.Since(oldest)
 	}
 	for _, r := range c.routes {
@@ -77,6 +89,7 @@ func (c *Client) String() string {
 // LogValue makes slog write the numbers one by one.
 func (s Stats) LogValue() slog.Value {
 	return slog.GroupValue(slog.Int64("published", s.Published), slog.Int64("messages", s.Messages), slog.Int64("retried", s.Retried), slog.Any("dropped", s.Dropped),
+		slog.Int64("spilled", s.Spilled), slog.Int64("replayed", s.Replayed), slog.Int64("disk_bytes", s.DiskBytes),
 		slog.Int64("waiting", s.Waiting), slog.Int64("waiting_bytes", s.WaitingBytes), slog.Duration("oldest", s.Oldest), slog.String("queue", s.Queue))
 }
 
@@ -97,6 +110,8 @@ func (s *Stats) Metrics(since *Stats) []telemetry.Metric {
 		one("EventsPublished", telemetry.Count, float64(s.Published-since.Published)),
 		one("EventsRetried", telemetry.Count, float64(s.Retried-since.Retried)),
 		one("EventsDropped", telemetry.Count, float64(total)), // also when it is 0, so that an alarm has data
+		one("EventsSpilled", telemetry.Count, float64(s.Spilled-since.Spilled)),
+		one("EventsReplayed", telemetry.Count, float64(s.Replayed-since.Replayed)),
 		one("EventsWaiting", telemetry.Count, float64(s.Waiting)),
 		one("OldestWaiting", telemetry.Seconds, s.Oldest.Seconds()),
 	}

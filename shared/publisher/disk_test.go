@@ -1,0 +1,345 @@
+package publisher
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/segmentio/analytics-go/v3"
+
+	"github.com/spillwayhq/spillway/shared/spill"
+)
+
+// fat is an event of about 1 KB that does not compress.
+func fat(id string) analytics.Track {
+	m := event(id)
+	m.Properties = analytics.Properties{"x": noise(900)}
+	return m
+}
+
+func noise(n int) string {
+	text := make([]byte, n)
+	for i := range text {
+		text[i] = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ-_"[rand.IntN(64)]
+	}
+	return string(text)
+}
+
+func TestEventsGoToDiskWhileNoQueueTakesThemAndComeBackInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &fakeQueue{mood: always(mood{err: errRefused})}
+		c := newClient(t, Config{Dir: t.TempDir(), BufferBytes: 4 << 20}, q)
+		const n = 20_000
+		for i := range n {
+			if err := c.Enqueue(fat(fmt.Sprint(i))); err != nil {
+				t.Fatalf("event %d: %v", i, err)
+			}
+			if i%10 == 0 {
+				time.Sleep(10 * time.Millisecond)
+			}
+		}
+		time.Sleep(10 * time.Second)
+		s := c.Stats()
+		if s.Spilled == 0 || s.DiskBytes == 0 || s.Waiting != 0 || s.WaitingBytes != 0 {
+			t.Errorf("%+v", s)
+		}
+		q.set(nil)
+		time.Sleep(10 * time.Second)
+		s = c.Stats()
+		if q.len() != n || s.Published != n || s.Replayed != s.Spilled || s.Oldest != 0 {
+			t.Errorf("SQS has %d of %d: %+v", q.len(), n, s)
+		}
+		newest := 0
+		for _, raw := range q.events {
+			var e struct {
+				MessageID int `json:"messageId,string"`
+			}
+			if err := json.Unmarshal([]byte(raw), &e); err != nil {
+				t.Fatal(err)
+			}
+			if newest = max(newest, e.MessageID); newest-e.MessageID > n/4 {
+				t.Fatalf("event %d came behind event %d", e.MessageID, newest)
+			}
+		}
+		closed(t, c)
+		q.check(t)
+	})
+}
+
+func TestTheDiskTakesWhatASlowQueueDoesNot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &fakeQueue{mood: always(mood{latency: 5 * time.Second})}
+		c := newClient(t, Config{Dir: t.TempDir(), BufferBytes: 8 << 20}, q)
+		const n = 30_000
+		for i := range n {
+			if err := c.Enqueue(fat(fmt.Sprint(i))); err != nil {
+				t.Fatalf("event %d: %v: %+v", i, err, c.Stats())
+			}
+			if i%5 == 0 {
+				time.Sleep(time.Millisecond)
+			}
+		}
+		if s := c.Stats(); s.Spilled == 0 || s.Published == 0 {
+			t.Errorf("%+v", s)
+		}
+		q.set(nil)
+		time.Sleep(20 * time.Second)
+		if s := c.Stats(); q.len() != n || s.Published != n {
+			t.Errorf("SQS has %d of %d: %+v", q.len(), n, s)
+		}
+		closed(t, c)
+		q.check(t)
+	})
+}
+
+func TestCloseWithoutSQSLeavesEverythingToTheNextProcess(t *testing.T) {
+	for _, durability := range []Durability{Memory, Process, Disk} {
+		for name, m := range map[string]mood{"refused": {err: errRefused}, "black hole": {latency: time.Hour}} {
+			t.Run(fmt.Sprint(durability, " ", name), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					q := &fakeQueue{mood: always(m)}
+					dir := t.TempDir()
+					c := newClient(t, Config{Dir: dir, Durability: durability, WriteKey: "old"}, q)
+					const n = 2000
+					for i := range n {
+						if err := c.Enqueue(event(fmt.Sprint(i))); err != nil {
+							t.Fatal(err)
+						}
+						time.Sleep(time.Millisecond)
+					}
+					start := time.Now()
+					if err := c.Close(); err != nil {
+						t.Errorf("close: %v", err)
+					}
+					if took := time.Since(start); took > 31*time.Second {
+						t.Errorf("close took %v", took)
+					}
+					if q.len() != 0 {
+						t.Errorf("%d events came", q.len())
+					}
+					q.set(nil)
+					told := &outcomes{}
+					c = newClient(t, Config{Dir: dir, Durability: durability, WriteKey: "new", Callback: told}, q)
+					if err := c.Enqueue(event("new")); err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(time.Second)
+					if s := c.Stats(); q.len() != n+1 || s.Published != n+1 || len(told.all(true)) != n+1 {
+						t.Errorf("SQS has %d of %d, told %d: %+v", q.len(), n+1, len(told.all(true)), s)
+					}
+					keys := map[string]int{}
+					for _, h := range q.headers {
+						keys[h.WriteKey]++
+					}
+					if keys["new"] != 1 || keys["old"] == 0 || keys["old"] > 20 {
+						t.Errorf("messages by write key: %v", keys)
+					}
+					closed(t, c)
+					q.check(t)
+				})
+			})
+		}
+	}
+}
+
+func TestCloseSendsWhatIsOnDiskWhenSQSIsThere(t *testing.T) {
+	for _, durability := range []Durability{Process, Disk} {
+		synctest.Test(t, func(t *testing.T) {
+			q := &fakeQueue{mood: always(mood{latency: 10 * time.Millisecond})}
+			dir := t.TempDir()
+			c := newClient(t, Config{Dir: dir, Durability: durability}, q)
+			for i := range 100 {
+				if err := c.Enqueue(event(fmt.Sprint(i))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			closed(t, c)
+			if q.len() != 100 {
+				t.Errorf("%d of 100 events came", q.len())
+			}
+			if left, _ := filepath.Glob(filepath.Join(dir, "*.spill")); len(left) > 0 {
+				t.Errorf("%v are left", left)
+			}
+			if err := c.Enqueue(event("late")); err != ErrClosed {
+				t.Errorf("enqueue after close: %v", err)
+			}
+		})
+	}
+}
+
+func TestAFullDiskDropsTheNewestAndSaysSo(t *testing.T) {
+	for _, durability := range []Durability{Memory, Process} {
+		synctest.Test(t, func(t *testing.T) {
+			q := &fakeQueue{mood: always(mood{err: errThrottled})}
+			var log logs
+			c := newClient(t, Config{Dir: t.TempDir(), Durability: durability, DiskBytes: 4 << 20, BufferBytes: 4 << 20, Logger: slog.New(slog.NewTextHandler(&log, nil))}, q)
+			accepted, full := 0, 0
+			for i := range 15_000 {
+				switch err := c.Enqueue(fat(fmt.Sprint(i))); err {
+				case nil:
+					accepted++
+				case ErrFull:
+					full++
+				default:
+					t.Fatal(err)
+				}
+				if i%10 == 0 {
+					time.Sleep(5 * time.Millisecond)
+				}
+			}
+			if accepted < 3000 || full < 1000 || c.Stats().Dropped[Full] != int64(full) {
+				t.Errorf("accepted %d, full %d: %+v", accepted, full, c.Stats())
+			}
+			if durability == Memory && !log.has("the disk takes no more events") {
+				t.Errorf("the log is:\n%s", log.String())
+			}
+			q.set(nil)
+			time.Sleep(15 * time.Second)
+			if q.len() != accepted {
+				t.Errorf("%d of %d accepted events came: %+v", q.len(), accepted, c.Stats())
+			}
+			if err := c.Enqueue(event("again")); err != nil {
+				t.Errorf("with room again: %v", err)
+			}
+			closed(t, c)
+			q.check(t)
+		})
+	}
+}
+
+func TestReplayLeavesRoomForFreshEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &fakeQueue{mood: always(mood{err: errRefused})}
+		c := newClient(t, Config{Dir: t.TempDir(), ReplayRate: 1000, MessageEvents: 500}, q)
+		for i := range 20_000 {
+			if err := c.Enqueue(event(fmt.Sprint("old", i))); err != nil {
+				t.Fatal(err)
+			}
+			if i%100 == 0 {
+				time.Sleep(10 * time.Millisecond)
+			}
+		}
+		time.Sleep(5 * time.Second)
+		spilled := c.Stats().Spilled
+		q.set(nil)
+		time.Sleep(4 * time.Second)
+		for i := range 10 {
+			if err := c.Enqueue(event(fmt.Sprint("fresh", i))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(300 * time.Millisecond)
+		if q.has("fresh9") != 1 {
+			t.Error("fresh events wait for the replay")
+		}
+		if s := c.Stats(); s.Replayed == 0 || s.Replayed > spilled*3/4 {
+			t.Errorf("4 s behind recovery %d of %d are replayed, at 1000 a second", s.Replayed, spilled)
+		}
+		time.Sleep(20 * time.Second)
+		if s := c.Stats(); s.Replayed != spilled || q.len() != 20_010 {
+			t.Errorf("%+v", s)
+		}
+		closed(t, c)
+	})
+}
+
+func TestTheCallbackGetsEventsThatWereOnDiskAsTheyWere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &fakeQueue{}
+		told := &outcomes{}
+		c := newClient(t, Config{Dir: t.TempDir(), Durability: Process, Callback: told}, q)
+		odd, err := NewRaw([]byte(`{"type":"track","messageId":"odd","timestamp":"2026-01-01T00:00:00Z","userId":4711,"event":"E"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		unknown, err := NewRaw([]byte(`{"type":"page","messageId":"p","timestamp":"2026-01-01T00:00:00Z","anonymousId":"a","category":"c"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := time.Unix(1, 0).UTC()
+		want := []analytics.Message{
+			analytics.Track{Type: "track", MessageId: "1", UserId: "u", Event: "E", Timestamp: at, Properties: analytics.Properties{"a": "b"}},
+			analytics.Identify{Type: "identify", MessageId: "2", UserId: "u", Timestamp: at, Traits: analytics.Traits{"a": true}},
+			analytics.Screen{Type: "screen", MessageId: "3", UserId: "u", Timestamp: at, Name: "n"},
+			analytics.Group{Type: "group", MessageId: "4", UserId: "u", GroupId: "g", Timestamp: at},
+			analytics.Alias{Type: "alias", MessageId: "5", UserId: "u", PreviousId: "p", Timestamp: at},
+			odd, analytics.Page{Type: "page", MessageId: "p", AnonymousId: "a", Timestamp: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)},
+		}
+		for _, m := range append(want[:6:6], unknown) {
+			if err := c.Enqueue(m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		closed(t, c)
+		if got := told.all(true); !reflect.DeepEqual(got, want) {
+			t.Errorf("told\n%#v, want\n%#v", got, want)
+		}
+	})
+}
+
+func TestADirectoryThatCannotBeUsedIsAnErrorOfNew(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	held := t.TempDir()
+	log, err := spill.Open(spill.Options{Dir: held})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	for _, c := range []struct {
+		config Config
+		field  string
+		want   string
+	}{
+		{Config{Dir: file}, "Dir", "file"},
+		{Config{Dir: held}, "Dir", "another process"},
+		{Config{Durability: Process}, "Dir", "need a directory"},
+		{Config{Durability: 3}, "Durability", "publisher.Memory"},
+		{Config{Dir: held, DiskBytes: 1}, "DiskBytes", "at least"},
+		{Config{Dir: held, ReplayRate: -1}, "ReplayRate", "write 0"},
+	} {
+		c.config.QueueURL, c.config.SQS = atAWS, answering(nil)
+		_, err := New(t.Context(), c.config)
+		var typed *ConfigError
+		if !errors.As(err, &typed) || typed.Field != c.field || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v", c.config, err)
+		}
+	}
+}
+
+func TestARecordThatIsNoneIsCountedAndTheOthersAreSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		log, err := spill.Open(spill.Options{Dir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := log.Append([]byte{}, []byte("\xff\xff\xff"), []byte("\x01"), []byte("\x00{}")); err != nil {
+			t.Fatal(err)
+		}
+		if err := log.Append(appendRecord(nil, 1, `{"batch":[{"type":"track","userId":"u","event":"E","messageId":"good","timestamp":"t"}]}`)); err != nil {
+			t.Fatal(err)
+		}
+		if err := log.Close(); err != nil {
+			t.Fatal(err)
+		}
+		q := &fakeQueue{}
+		c := newClient(t, Config{Dir: dir}, q)
+		time.Sleep(time.Second)
+		if q.has("good") != 1 || c.Stats().Dropped[Unreadable] != 4 {
+			t.Errorf("SQS has %v: %+v", q.got, c.Stats())
+		}
+		closed(t, c)
+	})
+}
