@@ -35,7 +35,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%s: see %s --help", flagError(c, err), c.CommandPath())
 	})
-	root.AddCommand(newUp(), newSend(), newDLQ(), newSegmentd(), newBench(), newCost())
+	root.AddCommand(newUp(), newSend(), newDLQ(), newTail(), newSegmentd(), newBench(), newCost())
 	return root
 }
 

@@ -109,9 +109,9 @@ func checkWriteKey(key string) error {
 
 // sqsClient makes a client for the endpoint that a queue's URL names: AWS with the default credentials, or another with dummy ones.
 func sqsClient(ctx context.Context, queueURL string) (*sqs.Client, error) {
-	u, err := url.Parse(queueURL)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") == "" {
-		return nil, fmt.Errorf("--queue-url %q is no queue's URL: write one like http://localhost:9324/%s/%s, as `spillway up` prints it", queueURL, local.AccountID, topology.EventsQueue)
+	u, err := queueEndpoint(queueURL)
+	if err != nil {
+		return nil, err
 	}
 	if host := strings.Split(u.Hostname(), "."); strings.HasSuffix(u.Hostname(), ".amazonaws.com") && len(host) >= 4 && host[0] == "sqs" {
 		c, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRegion(host[1]))
@@ -124,6 +124,15 @@ func sqsClient(ctx context.Context, queueURL string) (*sqs.Client, error) {
 		Region: local.Region, BaseEndpoint: aws.String(u.Scheme + "://" + u.Host),
 		Credentials: credentials.NewStaticCredentialsProvider(local.AccessKey, local.AccessKey, ""),
 	}), nil
+}
+
+// queueEndpoint reads a queue's URL.
+func queueEndpoint(queueURL string) (*url.URL, error) {
+	u, err := url.Parse(queueURL)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") == "" {
+		return nil, fmt.Errorf("--queue-url %q is no queue's URL: write one like http://localhost:9324/%s/%s, as `spillway up` prints it", queueURL, local.AccountID, topology.EventsQueue)
+	}
+	return u, nil
 }
 
 // newBar draws progress on a terminal; elsewhere it is nil.

@@ -16,5 +16,6 @@ func (p *Pipeline) handler() http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(p.Status()) // the client may be gone
 	})
+	mux.Handle("GET "+OutcomesPath, &p.watchers)
 	return mux
 }

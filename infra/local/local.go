@@ -83,6 +83,7 @@ type Pipeline struct {
 	canary   *canary.Canary // nil: none
 	watch    *canary.Watch
 
+	watchers  watchers
 	listeners []server
 	mu        sync.Mutex
 	totals    Totals
@@ -244,7 +245,7 @@ func (p *Pipeline) connect(c *Config) error {
 	metrics := telemetry.NewWriter(p.log, "deliver")
 	newHandler := func() (awslambda.Handler, error) {
 		return deliver.New(deliver.Config{
-			Segment: client, WriteKey: c.WriteKey, Logger: p.logger,
+			Segment: client, WriteKey: c.WriteKey, Logger: p.logger, Observer: p.watchers.observer,
 			CanaryKey: canary.WriteKey, CanaryEndsHere: true, // also without a canary: one of an earlier run may be left
 			Queue:       queue.New(api, p.QueueURL(topology.EventsQueue)),
 			DeadLetters: queue.New(api, p.QueueURL(topology.DeadLetterQueue)),

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/spillwayhq/spillway/infra/local"
+	"github.com/spillwayhq/spillway/infra/local/segmentd"
+	"github.com/spillwayhq/spillway/infra/topology"
+)
+
+// screen is an output that is written and read at the same time.
+type screen struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (s *screen) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+func (s *screen) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
+}
+
+// tailing runs the verb until stop is called, which returns its error.
+func tailing(t *testing.T, args ...string) (out *screen, stop func() error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	out = &screen{}
+	root := newRoot()
+	root.SetArgs(append([]string{"tail"}, args...))
+	root.SetOut(out)
+	root.SetErr(out)
+	ended := make(chan error, 1)
+	go func() { ended <- root.ExecuteContext(ctx) }()
+	return out, func() error { cancel(); return <-ended }
+}
+
+func TestTailShowsWhatBecomesOfEachEvent(t *testing.T) {
+	t.Parallel()
+	p := runs(t, local.Config{})
+	if err := p.StandIn().SetScript(segmentd.Script{Rules: []segmentd.Rule{{Match: segmentd.Match{MessageID: "poison"}, Status: 400}}}); err != nil {
+		t.Fatal(err)
+	}
+	all, stopAll := tailing(t, queueFlag(p))
+	bad, stopBad := tailing(t, queueFlag(p), "--outcome=dead_lettered", "--payload", "--json")
+	// Nothing says from outside that somebody watches, so bodies are sent until both see them.
+	await(t, "the watchers", func() bool {
+		put(t, p, topology.EventsQueue, "no JSON")
+		time.Sleep(20 * time.Millisecond)
+		return strings.Contains(all.String(), "undecodable") && strings.Contains(bad.String(), "undecodable")
+	})
+	in := `{"type":"track","userId":"u1","event":"Run\u001b[31m Started","messageId":"good","timestamp":"2026-01-01T00:00:00Z"}` + "\n" +
+		`{"type":"track","userId":"u2","event":"E","messageId":"poison","timestamp":"2026-01-01T00:00:00Z"}` + "\n"
+	if _, _, err := spillway(t.Context(), in, "send", queueFlag(p)); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the outcomes", func() bool {
+		return strings.Contains(all.String(), "messageId=good") && strings.Contains(all.String(), "messageId=poison") && strings.Contains(bad.String(), `"poison"`)
+	})
+	if err := stopAll(); err != nil {
+		t.Error(err)
+	}
+	if err := stopBad(); err != nil {
+		t.Error(err)
+	}
+	for _, want := range []string{
+		`  delivered                   track    "Run\x1b[31m Started" user=u1 messageId=good`,
+		`  dead_lettered rejected      track    "E" user=u2 messageId=poison`,
+	} {
+		if !strings.Contains(all.String(), want+"\n") {
+			t.Errorf("%q is missing in:\n%s", want, all)
+		}
+	}
+	for line := range strings.Lines(bad.String()) {
+		var o local.Outcome
+		if err := json.Unmarshal([]byte(line), &o); err == nil && o.Reason == "undecodable" && string(o.Payload) == `"no JSON"` {
+			continue
+		}
+		if err := json.Unmarshal([]byte(line), &o); err != nil || o.Event != "E" || !strings.Contains(string(o.Payload), `"messageId":"poison"`) || o.Reason != "rejected" {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+}
+
+func TestATailWhosePipelineEndsSaysSo(t *testing.T) {
+	t.Parallel()
+	p, err := local.Start(local.Config{Dir: t.TempDir(), SQSAddr: "127.0.0.1:0", SegmentAddr: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(ctx) }()
+	tailed := make(chan error, 1)
+	go func() {
+		_, _, err := spillway(t.Context(), "", "tail", queueFlag(p))
+		tailed <- err
+	}()
+	time.Sleep(50 * time.Millisecond) // so that it mostly watches; the error is the same kind if it does not
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("the pipeline did not stop in good order: %v", err)
+	}
+	if err := <-tailed; err == nil || !strings.Contains(err.Error(), "has ended") && !strings.Contains(err.Error(), "is `spillway up` running?") && !strings.Contains(err.Error(), "watch the pipeline") {
+		t.Errorf("it says %v", err)
+	}
+}
+
+func TestWrongUseOfTailIsOneLine(t *testing.T) {
+	t.Parallel()
+	p := runs(t, local.Config{Hold: true})
+	for name, c := range map[string]struct {
+		args []string
+		want string
+	}{
+		"an outcome that is none":  {[]string{"--outcome=lost"}, "write one of delivered, retried, dead_lettered"},
+		"a queue that is no URL":   {[]string{"--queue-url=events"}, "is no queue's URL"},
+		"nobody there":             {[]string{"--queue-url=http://127.0.0.1:1/x/y"}, "is `spillway up` running?"},
+		"something else is there":  {[]string{"--queue-url=" + p.SegmentURL + "/x/y"}, "is it a `spillway up` of this version?"},
+		"an argument that is none": {[]string{"now"}, "unknown command"},
+	} {
+		_, _, err := spillway(t.Context(), "", append([]string{"tail"}, c.args...)...)
+		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
