@@ -290,10 +290,13 @@ func TestMessagesWithoutAWriteKeyWaitWhileNoneIsConfigured(t *testing.T) {
 }
 
 func TestThroughARealClientAndServer(t *testing.T) {
+	var mu sync.Mutex // the halves of a refused batch come at the same time
 	var got []string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		text, _ := io.ReadAll(req.Body)
+		mu.Lock()
 		got = append(got, req.URL.Path, string(text))
+		mu.Unlock()
 		if strings.Contains(string(text), "poison") {
 			w.WriteHeader(400)
 			io.WriteString(w, `{"success":false,"message":"`+marker+`"}`)
