@@ -136,9 +136,11 @@ func (p *Pipeline) open(c *Config) (err error) {
 	if err != nil {
 		return fmt.Errorf("%w, or name another with --data-dir", err)
 	}
-	if err := p.createQueues(&c.Topology); err != nil {
+	if err := CreateQueues(p.sqs, &c.Topology); err != nil {
 		return err
 	}
+	p.events, _ = p.sqs.Queue(topology.EventsQueue)
+	p.dead, _ = p.sqs.Queue(topology.DeadLetterQueue)
 	listener, err := listen(c.SQSAddr, "--sqs-port")
 	if err != nil {
 		return err
@@ -171,8 +173,8 @@ func listen(addr, flag string) (net.Listener, error) {
 	return l, nil
 }
 
-// createQueues makes the topology's queues, those without a dead-letter queue first, because the others name them.
-func (p *Pipeline) createQueues(t *topology.Topology) error {
+// CreateQueues makes the topology's queues, those without a dead-letter queue first, because the others name them.
+func CreateQueues(server *sqs.Server, t *topology.Topology) error {
 	seconds := func(d time.Duration) string { return strconv.Itoa(int(d / time.Second)) }
 	for _, isSource := range []bool{false, true} {
 		for _, q := range t.Queues {
@@ -187,15 +189,8 @@ func (p *Pipeline) createQueues(t *topology.Topology) error {
 				attributes["RedrivePolicy"] = fmt.Sprintf(`{"deadLetterTargetArn":"arn:aws:sqs:%s:%s:%s","maxReceiveCount":%d}`,
 					Region, AccountID, q.DeadLetterQueue, q.MaxReceiveCount)
 			}
-			created, err := p.sqs.CreateQueue(q.Name, attributes)
-			if err != nil {
+			if _, err := server.CreateQueue(q.Name, attributes); err != nil {
 				return fmt.Errorf("create queue %s: %w", q.Name, err)
-			}
-			switch q.Name {
-			case topology.EventsQueue:
-				p.events = created
-			case topology.DeadLetterQueue:
-				p.dead = created
 			}
 		}
 	}
