@@ -47,17 +47,22 @@ func (m *message) reject(i int, err *segment.Error) {
 	})
 }
 
-// expire makes a letter of the events that were never delivered.
+// expire makes a letter of the events that were never delivered. Which these are differs from one receive to the next, so that the
+// letter's name holds it: two letters of one name are to be one.
 func (m *message) expire() {
 	l := refusal{id: m.id() + "/expired", reason: segment.Expired.String(), detail: answer(m.waits), code: segment.Expired.String()}
+	var which []byte
 	for i, fate := range m.fates {
 		if fate == waiting {
 			m.fates[i] = inLetter
 			l.events = append(l.events, m.events[i])
 			l.count++
+			which = append(strconv.AppendInt(which, int64(m.index[i]), 10), ' ')
 		}
 	}
-	if len(m.events) == 0 { // no write key: never taken apart
+	if l.count > 0 {
+		l.id += "/" + digest(string(which), 8)
+	} else { // no write key: never taken apart
 		l.count = m.count()
 	}
 	m.letters = append(m.letters, l)
