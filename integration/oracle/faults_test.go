@@ -1,0 +1,289 @@
+package oracle
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/spillwayhq/spillway/infra/local/lambda"
+	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/deliver"
+)
+
+// faults lets a plan's faults happen until they are switched off, and counts them.
+type faults struct {
+	*plan
+	began time.Time
+
+	mu       sync.Mutex
+	rng      *rand.Rand
+	off      bool
+	happened map[string]int
+	copies   []lambda.Message // to be handed out once more
+}
+
+func newFaults(p *plan) *faults {
+	return &faults{plan: p, began: time.Now(), rng: rand.New(rand.NewPCG(p.seed, 0xfa17)), happened: map[string]int{}}
+}
+
+func (f *faults) happens(name string, percent float64) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.off || f.rng.Float64()*100 >= percent {
+		return false
+	}
+	f.happened[name]++
+	return true
+}
+
+func (f *faults) upTo(d time.Duration) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return time.Duration(f.rng.Int64N(int64(d)))
+}
+
+func (f *faults) stop() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.off = true
+}
+
+// pass lets time pass, or less if ctx ends.
+func pass(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+var errAway = errors.New("SQS is away")
+
+// queue is the events queue as the event source mapping sees it.
+type faultyQueue struct {
+	lambda.Queue
+	*faults
+	client *awssqs.Client
+	url    string
+}
+
+// tooOld is by how much an aged message's SentTimestamp lies back.
+const tooOld = deliver.MaxAge + time.Hour
+
+func (q *faultyQueue) Receive(ctx context.Context, most int, wait time.Duration) ([]lambda.Message, error) {
+	if q.happens("receive slow", q.receiveSlow) {
+		pass(ctx, q.upTo(10*time.Second))
+	}
+	if q.happens("receive fails", q.receiveFails) {
+		return nil, errAway
+	}
+	got, err := q.Queue.Receive(ctx, most, wait)
+	if err != nil || len(got) == 0 {
+		return got, err
+	}
+	if q.happens("receive lost", q.receiveLost) {
+		return nil, errAway
+	}
+	for i := range got {
+		m := &got[i]
+		if q.happens("visibility runs out", q.overtaken) {
+			// As if the queue's timeout were this short: it comes again while it is on its way.
+			_, err := q.client.ChangeMessageVisibility(ctx, &awssqs.ChangeMessageVisibilityInput{
+				QueueUrl: &q.url, ReceiptHandle: &m.ReceiptHandle, VisibilityTimeout: int32(q.upTo(3 * time.Second).Seconds()),
+			})
+			if err != nil {
+				return nil, err
+			}
+		}
+		q.setSent(m)
+		if q.happens("duplicated", q.duplicated) {
+			q.mu.Lock()
+			q.copies = append(q.copies, *m)
+			q.mu.Unlock()
+		}
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(got) < most && len(q.copies) > 0 && q.rng.IntN(2) == 0 {
+		got = append(got, q.copies[0])
+		q.copies = q.copies[1:]
+	}
+	if !q.off && q.rng.Float64()*100 < q.shuffled {
+		q.happened["out of order"]++
+		q.rng.Shuffle(len(got), func(i, j int) { got[i], got[j] = got[j], got[i] })
+	}
+	return got, nil
+}
+
+// setSent makes the message's SentTimestamp one of SQS's own clock, which is not ours.
+func (q *faultyQueue) setSent(m *lambda.Message) {
+	sent, err := strconv.ParseInt(m.Attributes["SentTimestamp"], 10, 64)
+	if err != nil {
+		panic(err)
+	}
+	sent += q.skew.Milliseconds()
+	if _, aged := m.MessageAttributes[attrAged]; aged {
+		sent -= tooOld.Milliseconds()
+	}
+	m.Attributes["SentTimestamp"] = strconv.FormatInt(sent, 10)
+}
+
+func (q *faultyQueue) Delete(ctx context.Context, handles []string) error {
+	if q.happens("delete fails", q.deleteFails) {
+		return errAway
+	}
+	if err := q.Queue.Delete(ctx, handles); err != nil {
+		return err
+	}
+	if q.happens("delete lost", q.deleteLost) {
+		return errAway
+	}
+	return nil
+}
+
+// faultyTransport is the way of the function's own calls to SQS, which hide messages and write dead letters.
+type faultyTransport struct {
+	http.RoundTripper
+	*faults
+}
+
+func (t faultyTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		defer r.Body.Close()
+	}
+	pass(r.Context(), sqsLatency)
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	if t.happens("call slow", t.callSlow) {
+		pass(r.Context(), t.upTo(4*time.Second))
+	}
+	if t.happens("call fails", t.callFails) {
+		return nil, errAway
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	third := t.lasts / 3
+	if since := time.Since(t.began); t.lettersAway && since > third && since < 2*third && strings.Contains(string(body), topology.DeadLetterQueue) {
+		t.happens("letters away", 100)
+		return nil, errAway
+	}
+	var failed string
+	if t.happens("entry fails", t.entryFails) {
+		body, failed = t.withoutEntry(body)
+	}
+	in := r.Clone(r.Context())
+	in.Body, in.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	resp, err := t.RoundTripper.RoundTrip(in)
+	if err != nil {
+		return nil, err
+	}
+	if t.happens("call lost", t.callLost) {
+		return nil, errAway
+	}
+	if failed != "" {
+		resp = withFailure(resp, failed)
+	}
+	return resp, nil
+}
+
+// withoutEntry takes one entry out of a call, unless it is its only one.
+func (t faultyTransport) withoutEntry(body []byte) (rest []byte, id string) {
+	var call map[string]any
+	if err := json.Unmarshal(body, &call); err != nil {
+		panic(err)
+	}
+	entries, _ := call["Entries"].([]any)
+	if len(entries) < 2 {
+		return body, ""
+	}
+	i := int(t.upTo(time.Duration(len(entries))))
+	id = entries[i].(map[string]any)["Id"].(string)
+	call["Entries"] = slices.Delete(entries, i, i+1)
+	rest, err := json.Marshal(call)
+	if err != nil {
+		panic(err)
+	}
+	return rest, id
+}
+
+// withFailure adds an entry that failed to an answer.
+func withFailure(resp *http.Response, id string) *http.Response {
+	var answer map[string]any
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		panic(err)
+	}
+	list, _ := answer["Failed"].([]any)
+	answer["Failed"] = append(list, map[string]any{"Id": id, "Code": "InternalError", "Message": "scripted", "SenderFault": false})
+	body, err := json.Marshal(answer)
+	if err != nil {
+		panic(err)
+	}
+	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	return resp
+}
+
+// environments are those of the function, which die and time out.
+func (f *faults) environments(inner lambda.EnvironmentFactory) lambda.EnvironmentFactory {
+	return func(ctx context.Context, info lambda.FunctionInfo) (lambda.Environment, error) {
+		if f.happens("init fails", f.initFails) {
+			return nil, errors.New("the init failed")
+		}
+		e, err := inner(ctx, info)
+		return &faultyEnvironment{e, f}, err
+	}
+}
+
+type faultyEnvironment struct {
+	lambda.Environment
+	*faults
+}
+
+var errKilled = errors.New("the environment was killed")
+
+func (e *faultyEnvironment) Invoke(ctx context.Context, i lambda.Invocation) ([]byte, error) {
+	switch {
+	case e.happens("killed", e.killed):
+		// What a dead process does no more, one whose calls all fail does not either.
+		alive, kill := context.WithCancelCause(ctx)
+		defer time.AfterFunc(e.upTo(3*time.Second), func() { kill(errKilled) }).Stop()
+		answer, err := e.Environment.Invoke(alive, i)
+		if errors.Is(context.Cause(alive), errKilled) {
+			return nil, errKilled
+		}
+		return answer, err
+	case e.happens("answer lost", e.answerLost):
+		if _, err := e.Environment.Invoke(ctx, i); err != nil {
+			return nil, err
+		}
+		return nil, errKilled
+	case e.happens("frozen", e.frozen):
+		<-ctx.Done()
+		return nil, ctx.Err()
+	case e.happens("late", e.late):
+		if _, err := e.Environment.Invoke(ctx, i); err != nil {
+			return nil, err
+		}
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return e.Environment.Invoke(ctx, i)
+}
+
+// sqsLatency is about what a call to SQS takes in a region.
+const sqsLatency = 10 * time.Millisecond
+

@@ -1,0 +1,233 @@
+package oracle
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/spillwayhq/spillway/infra/local"
+	"github.com/spillwayhq/spillway/shared/envelope"
+	"github.com/spillwayhq/spillway/shared/queue"
+)
+
+// writeKeys are those that events are issued with; the last one stands in no message, because it is the configured default.
+var writeKeys = []string{"key-a", "key-b", local.WriteKey}
+
+// attrAged marks messages whose SentTimestamp is set back; the handler does not know it.
+const attrAged = "Oracle-Aged"
+
+// issued is an event as it is to come out.
+type issued struct {
+	want   string // its bytes at Segment, or in its letter
+	key    string
+	path   string
+	reason string // of the letter that it must become; empty: it must be delivered
+	aged   bool   // it may become a letter for its age instead
+}
+
+// issuer sends messages and writes down what they hold, in the ledger.
+type issuer struct {
+	client     *awssqs.Client
+	queueURL   string
+	plan       *plan
+	ledger     *ledger
+	rng        *rand.Rand
+	compressor *envelope.Compressor
+	serial     int
+}
+
+// run issues the plan's messages, some at once and the rest over the time of the faults.
+func (i *issuer) run(ctx context.Context) error {
+	rest := i.plan.lasts
+	for n := range i.plan.messages {
+		if n >= i.plan.messages/3 {
+			d := time.Duration(i.rng.Int64N(int64(rest)/2 + 1))
+			rest -= d
+			pass(ctx, d)
+		}
+		if err := i.message(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// event is one in the making: what its bytes are when its identity is known.
+type event struct {
+	head, tail string // around the identity
+	id         string // empty: it gets one
+	stamped    bool   // it has a timestamp
+	null       bool   // what is missing is there as null, and so replaced where it stands
+	reason     string
+}
+
+func (e *event) bytes(id, timestamp string) string {
+	var own, spliced strings.Builder
+	for _, f := range []struct {
+		name, value string
+		own         bool
+	}{{"messageId", id, e.id != ""}, {"timestamp", timestamp, e.stamped}} {
+		switch {
+		case f.own || e.null && f.value != "":
+			fmt.Fprintf(&own, `,"%s":"%s"`, f.name, f.value)
+		case e.null:
+			fmt.Fprintf(&own, `,"%s":null`, f.name)
+		case f.value != "":
+			fmt.Fprintf(&spliced, `"%s":"%s",`, f.name, f.value)
+		}
+	}
+	return "{" + spliced.String() + e.head + own.String() + e.tail + "}"
+}
+
+// properties that a decoder into Go's types and back would change.
+var properties = []string{
+	`{"n":9007199254740993,"f":1.0,"e":1E+400,"neg":-0}`, `{"text":"é\u00e9\ud83d\ude00😀\/\"\\","empty":"","nul":"\u0000"}`,
+	`{ "a" : [ ] , "b":{},"b":{"twice":true} }`, `{"no":false,"none":null,"deep":[[[{"x":[1,2,{"y":null}]}]]]}`, `{"revenue":0.10000000000000000000001,"<&>":"<&>"}`,
+}
+
+func (i *issuer) event() event {
+	i.serial++
+	e := event{stamped: i.rng.IntN(3) > 0, null: i.rng.IntN(6) == 0}
+	if i.rng.IntN(3) > 0 {
+		e.id = fmt.Sprintf("s%d-%d", i.plan.seed, i.serial)
+	}
+	kinds := []string{
+		`"type":"track","event":"Run %d"`, `"type":"identify","n":%d`, `"type":"page","name":"P%d"`, `"type":"screen","name":"S%d"`, `"type":"group","groupId":"g%d"`,
+		`"type":"alias","previousId":"p%d"`,
+	}
+	e.head = fmt.Sprintf(kinds[i.rng.IntN(len(kinds))], i.serial) + `,"userId":"u1"`
+	e.tail = `,"properties":` + properties[i.rng.IntN(len(properties))]
+	switch k := i.rng.IntN(60); {
+	case k == 0:
+		e.head, e.reason = fmt.Sprintf(`"type":"track","event":"nobody's %d"`, i.serial), "invalid"
+	case k == 1:
+		e.tail, e.reason = `,"x":"`+strings.Repeat("x", 33<<10)+`"`, "too_large"
+	case k < 10:
+		e.tail += `,"x":"` + strings.Repeat("abcdefgh", 1<<i.rng.IntN(10)) + `"`
+	}
+	return e
+}
+
+// message issues one: a single event, a batch of some, a batch larger than Segment takes, or what nobody can read.
+func (i *issuer) message(ctx context.Context) error {
+	n := 1
+	switch k := i.rng.IntN(40); {
+	case k == 0:
+		return i.unreadable(ctx)
+	case k == 1 && i.rng.IntN(8) == 0:
+		n = 3000 // over Segment's 2,500 of a batch
+	case k > 8:
+		n = 2 + i.rng.IntN(30)
+	}
+	key := writeKeys[i.rng.IntN(len(writeKeys))]
+	path, origin := "/v1/batch", ""
+	if i.rng.IntN(3) == 0 {
+		path, origin = "/v1/b", "client"
+	}
+	attributes := map[string]queue.Attribute{}
+	if i.rng.IntN(2) == 0 {
+		attributes[envelope.AttrEventCount] = queue.Number(int64(1 + i.rng.IntN(2*n))) // only a hint
+	}
+	aged := i.rng.Float64()*100 < i.plan.aged
+	if aged {
+		attributes[attrAged] = queue.String("yes")
+	}
+	resent := i.rng.Float64()*100 < i.plan.resent
+
+	events := make([]event, n)
+	texts := make([]string, n)
+	for at := range events {
+		e := i.event()
+		if n > 100 { // small ones
+			e = event{head: fmt.Sprintf(`"type":"track","event":"E","userId":"u1","n":%d`, i.serial), id: e.id, stamped: e.stamped}
+		}
+		if resent && e.id == "" { // without one, what is sent twice is two events
+			e.id = fmt.Sprintf("s%d-%d", i.plan.seed, i.serial)
+		}
+		if at == 0 && i.plan.poison > 0 && e.reason == "" && i.rng.IntN(2) == 0 {
+			i.plan.poison--
+			e.id, e.reason = fmt.Sprintf("poison-%d", i.plan.poison), "rejected"
+		}
+		events[at], texts[at] = e, e.bytes(e.id, ownStamp(&e))
+	}
+	var body strings.Builder
+	if n == 1 && key == local.WriteKey && origin == "" && i.rng.IntN(2) == 0 {
+		body.WriteString(texts[0])
+	} else {
+		body.WriteByte('{')
+		if key != local.WriteKey {
+			fmt.Fprintf(&body, `"writeKey":%q,`, key)
+		}
+		if origin != "" {
+			fmt.Fprintf(&body, `"origin":%q,`, origin)
+		}
+		if i.rng.IntN(3) == 0 {
+			body.WriteString(`"context":{"library":{"name":"analytics-go","version":"3.0.0"}},`)
+		}
+		body.WriteString(`"batch":[` + strings.Join(texts, ",") + `]}`)
+	}
+	text := body.String()
+	if i.rng.IntN(2) == 0 {
+		text = i.compressor.Compress([]byte(text))
+	}
+	times := 1
+	if resent {
+		times = 2
+	}
+	for range times {
+		id, sent, err := i.send(ctx, text, attributes)
+		if err != nil {
+			return err
+		}
+		if aged {
+			sent = sent.Add(-tooOld)
+		}
+		stamp := sent.Add(i.plan.skew).UTC().Format("2006-01-02T15:04:05.000Z")
+		for at := range events {
+			e := &events[at]
+			out := issued{key: key, path: path, reason: e.reason, aged: aged}
+			name, timestamp := e.id, stamp
+			if name == "" {
+				name = fmt.Sprintf("%s-%d", id, at)
+			}
+			if e.stamped {
+				timestamp = ownStamp(e)
+			}
+			out.want = e.bytes(name, timestamp)
+			i.ledger.issue(name, out)
+		}
+	}
+	return nil
+}
+
+func ownStamp(e *event) string {
+	if e.stamped {
+		return "2026-11-01T12:00:00.000Z"
+	}
+	return ""
+}
+
+// unreadable issues a body that can't become events: it is to be found in the dead-letter queue as it was sent.
+func (i *issuer) unreadable(ctx context.Context) error {
+	i.serial++
+	body := fmt.Sprintf("%s %d", []string{"not JSON", `{"batch":[`, "KLUv/AAAA", `{"type":"track"`, "[]"}[i.rng.IntN(5)], i.serial)
+	if _, _, err := i.send(ctx, body, nil); err != nil {
+		return err
+	}
+	i.ledger.issueBody(body)
+	return nil
+}
+
+func (i *issuer) send(ctx context.Context, body string, attributes map[string]queue.Attribute) (id string, sent time.Time, err error) {
+	sent = time.Now().Truncate(time.Millisecond)
+	out, err := i.client.SendMessage(ctx, &awssqs.SendMessageInput{QueueUrl: &i.queueURL, MessageBody: &body, MessageAttributes: attributes})
+	if err != nil {
+		return "", sent, fmt.Errorf("issue: %w", err)
+	}
+	return aws.ToString(out.MessageId), sent, nil
+}

@@ -1,0 +1,212 @@
+package oracle
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/spillwayhq/spillway/infra/local/segmentd"
+	"github.com/spillwayhq/spillway/shared/deliver"
+)
+
+// ledger holds what was accepted against what came out.
+type ledger struct {
+	mu     sync.Mutex
+	issued map[string]issued // by messageId
+	bodies map[string]bool   // that nobody can read
+
+	arrived map[string][]segmentd.Received
+	letters []letterSeen
+	totals  totals
+	wrong   []error
+}
+
+// letterSeen is a dead letter as it lies in the queue.
+type letterSeen struct{ id, reason, detail, body string }
+
+// totals are the handler's own counts.
+type totals struct {
+	invocations, flushes    int
+	delivered, deadLettered int
+	retried                 map[string]int
+}
+
+func newLedger() *ledger {
+	return &ledger{issued: map[string]issued{}, bodies: map[string]bool{}, arrived: map[string][]segmentd.Received{}, totals: totals{retried: map[string]int{}}}
+}
+
+func (l *ledger) issue(id string, e issued) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.issued[id] = e
+}
+
+func (l *ledger) issueBody(body string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.bodies[body] = true
+}
+
+func (l *ledger) arrive(e segmentd.Received) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.arrived[e.MessageID] = append(l.arrived[e.MessageID], e)
+}
+
+// report takes the handler's word on an invocation, which must add up.
+func (l *ledger) report(s deliver.Summary) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	sum := s.Delivered
+	l.totals.invocations++
+	l.totals.flushes += len(s.Flushes)
+	l.totals.delivered += s.Delivered
+	for _, n := range s.DeadLettered {
+		l.totals.deadLettered += n
+		sum += n
+	}
+	for class, n := range s.Retried {
+		l.totals.retried[class] += n
+		sum += n
+	}
+	if sum != s.Events {
+		l.wrong = append(l.wrong, fmt.Errorf("an invocation's counts do not add up: %d events, but %d delivered, dead %v, retried %v", s.Events, s.Delivered, s.DeadLettered, s.Retried))
+	}
+}
+
+// counted is what a check found out.
+type counted struct{ accepted, delivered, dead, duplicates int }
+
+// check compares. exact says that the handler's own counts must be these.
+func (l *ledger) check(exact bool) (c counted, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	errs := l.wrong
+	bad := func(format string, args ...any) {
+		if len(errs) < 20 {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	dead, deadBodies, err := l.read()
+	if err != nil {
+		bad("%w", err)
+	}
+	c.accepted = len(l.issued) + len(l.bodies)
+	expired := 0
+	for _, id := range slices.Sorted(maps.Keys(l.issued)) {
+		e, at, letters := l.issued[id], l.arrived[id], dead[id]
+		for _, a := range at {
+			if string(a.Raw) != e.want || a.WriteKey != e.key || a.Path != e.path {
+				bad("event %s came to %s with key %s as %.300s, want %s with %s: %.300s", id, a.Path, a.WriteKey, a.Raw, e.path, e.key, e.want)
+			}
+		}
+		for _, letter := range letters {
+			if letter.body != e.want {
+				bad("the dead letter of event %s holds %.300s, want %.300s", id, letter.body, e.want)
+			}
+			if letter.reason != e.reason && !(e.aged && letter.reason == "expired") {
+				bad("event %s is a dead letter for the reason %q (%s), want %q", id, letter.reason, letter.detail, e.reason)
+			}
+		}
+		switch {
+		case len(at) == 0 && len(letters) == 0:
+			bad("event %s was accepted and is lost (aged %v, reason %q): %.200s", id, e.aged, e.reason, e.want)
+		case e.reason != "" && len(at) > 0:
+			bad("event %s is to be a dead letter (%s) and was delivered", id, e.reason)
+		case e.reason == "" && len(letters) > 0 && len(at) > 0:
+			expired++ // it was delivered, nobody learned of it, and then it was too old: both is true
+		}
+		if len(at) > 0 {
+			c.delivered++
+			c.duplicates += len(at) - 1
+		} else {
+			c.dead++
+		}
+	}
+	for id, at := range l.arrived {
+		if _, ok := l.issued[id]; !ok {
+			bad("event %q was delivered and nobody issued it: %.200s", id, at[0].Raw)
+		}
+	}
+	for id := range dead {
+		if _, ok := l.issued[id]; !ok {
+			bad("event %q is a dead letter and nobody issued it: %.200s", id, dead[id][0].body)
+		}
+	}
+	for body := range l.bodies {
+		if deadBodies[body] == 0 {
+			bad("the body %q was accepted and is lost", body)
+		}
+		c.dead++
+	}
+	for body := range deadBodies {
+		if !l.bodies[body] {
+			bad("the body %q is a dead letter and nobody issued it", body)
+		}
+	}
+	if t := l.totals; exact && (t.delivered != c.delivered-expired || t.deadLettered != c.dead+expired) || t.delivered+t.deadLettered < c.accepted {
+		bad("the handler says that it delivered %d and wrote %d dead letters, it were %d and %d", t.delivered, t.deadLettered, c.delivered-expired, c.dead+expired)
+	}
+	return c, errors.Join(errs...)
+}
+
+// read takes the letters apart: events by messageId, each with its own bytes as the letter's body, and bodies that are none. A letter
+// that was written twice is one: its id and its body must be the same.
+func (l *ledger) read() (byEvent map[string][]letterSeen, bodies map[string]int, err error) {
+	unzip, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
+	if err != nil {
+		return nil, nil, err
+	}
+	defer unzip.Close()
+	byEvent, bodies = map[string][]letterSeen{}, map[string]int{}
+	byID := map[string]letterSeen{}
+	for _, letter := range l.letters {
+		if letter.id == "" || letter.reason == "" || letter.detail == "" {
+			return nil, nil, fmt.Errorf("a dead letter without id, reason or detail: %+v", letter)
+		}
+		if before, ok := byID[letter.id]; ok {
+			if before.body != letter.body || before.reason != letter.reason {
+				return nil, nil, fmt.Errorf("the dead letter %s was written twice and differs: %.200s and %.200s", letter.id, before.body, letter.body)
+			}
+			continue
+		}
+		byID[letter.id] = letter
+		if letter.reason == "undecodable" {
+			bodies[letter.body]++
+			continue
+		}
+		text := []byte(letter.body)
+		if strings.HasPrefix(letter.body, "KLUv/") {
+			packed, err := base64.StdEncoding.DecodeString(letter.body)
+			if err != nil {
+				return nil, nil, fmt.Errorf("read letter %s: %w", letter.id, err)
+			}
+			if text, err = unzip.DecodeAll(packed, nil); err != nil {
+				return nil, nil, fmt.Errorf("read letter %s: %w", letter.id, err)
+			}
+		}
+		var batch struct {
+			Batch []json.RawMessage `json:"batch"`
+		}
+		if err := json.Unmarshal(text, &batch); err != nil {
+			return nil, nil, fmt.Errorf("read letter %s: %w: %s", letter.id, err, text)
+		}
+		for _, raw := range batch.Batch {
+			var e struct {
+				MessageID string `json:"messageId"`
+			}
+			if err := json.Unmarshal(raw, &e); err != nil {
+				return nil, nil, fmt.Errorf("read letter %s: %w: %s", letter.id, err, raw)
+			}
+			byEvent[e.MessageID] = append(byEvent[e.MessageID], letterSeen{letter.id, letter.reason, letter.detail, string(raw)})
+		}
+	}
+	return byEvent, bodies, nil
+}

@@ -1,0 +1,152 @@
+package oracle
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/spillwayhq/spillway/infra/local/segmentd"
+)
+
+// plan is what goes wrong in one run, drawn by its seed. A field that is zero does not happen; percentages are of calls.
+type plan struct {
+	seed  uint64
+	lasts time.Duration // then the faults stop
+	gzip  bool
+
+	script   segmentd.Script // of the stand-in
+	poison   int             // events that Segment answers 400
+	messages int
+
+	receiveFails, receiveLost, receiveSlow float64 // SQS fails; has handed out messages and nobody gets them; takes seconds
+	shuffled, duplicated, overtaken        float64 // out of order; handed out once more; its visibility runs out while it is flushed
+	deleteFails, deleteLost                float64 // before and after the messages are deleted
+	callFails, callLost, callSlow          float64 // the function's own calls to SQS: letters and visibility
+	entryFails                             float64 // an entry of such a call fails in an answer of 200
+	lettersAway                            bool    // the dead-letter queue can't be reached in the middle third
+	initFails, killed, answerLost          float64 // the function can't start; dies in mid-flush; dies with its answer
+	frozen, late                           float64 // times out before it does anything; and after it has done everything
+	skew                                   time.Duration
+	aged                                   float64 // messages that were sent more than ten days ago
+	resent                                 float64 // messages that their sender sends twice, for it got no answer
+
+	drawn []string
+}
+
+// exact: nothing makes an invocation's work count twice, so that the handler's own counts must be those of the oracle.
+func (p *plan) exact() bool {
+	return p.killed+p.answerLost+p.late+p.duplicated+p.overtaken+p.deleteFails+p.deleteLost+p.resent == 0
+}
+
+func (p *plan) String() string {
+	return fmt.Sprintf("seed %d, faults for %v: %s", p.seed, p.lasts, strings.Join(p.drawn, ", "))
+}
+
+// draw makes the plan of a seed.
+func draw(seed uint64) *plan {
+	rng := rand.New(rand.NewPCG(seed, 0x5b111a))
+	p := &plan{seed: seed, messages: 4 + rng.IntN(14), gzip: rng.IntN(8) == 0}
+	upTo := func(d time.Duration) time.Duration { return time.Second + time.Duration(rng.Int64N(int64(d))).Truncate(time.Second) }
+	switch k := rng.IntN(200); {
+	case k == 0:
+		p.lasts = 24 * time.Hour
+	case k < 14:
+		p.lasts = time.Hour + upTo(time.Hour)
+	default:
+		p.lasts = time.Minute + upTo(20*time.Minute)
+	}
+	// Each fault of the platform is there in every fifth run or so: some runs have none, most have several at once.
+	percent := func(name string, field *float64, most float64) {
+		if rng.IntN(5) == 0 {
+			*field = 1 + rng.Float64()*most
+			p.drawn = append(p.drawn, fmt.Sprintf("%s %.0f %%", name, *field))
+		}
+	}
+	percent("receive fails", &p.receiveFails, 50)
+	percent("receive lost", &p.receiveLost, 15)
+	percent("receive slow", &p.receiveSlow, 30)
+	percent("out of order", &p.shuffled, 99)
+	percent("duplicated", &p.duplicated, 30)
+	percent("visibility runs out", &p.overtaken, 20)
+	percent("delete fails", &p.deleteFails, 70)
+	percent("delete lost", &p.deleteLost, 70)
+	percent("call fails", &p.callFails, 40)
+	percent("call lost", &p.callLost, 30)
+	percent("call slow", &p.callSlow, 30)
+	percent("entry fails", &p.entryFails, 30)
+	percent("init fails", &p.initFails, 30)
+	percent("killed", &p.killed, 30)
+	percent("answer lost", &p.answerLost, 20)
+	percent("frozen", &p.frozen, 15)
+	percent("late", &p.late, 15)
+	percent("aged", &p.aged, 40)
+	percent("resent", &p.resent, 40)
+	if rng.IntN(4) == 0 {
+		p.lettersAway = true
+		p.drawn = append(p.drawn, "letters away")
+	}
+	if rng.IntN(4) == 0 {
+		p.skew = upTo(10*time.Minute) - 5*time.Minute
+		p.drawn = append(p.drawn, fmt.Sprintf("clock skew %v", p.skew))
+	}
+	p.poison = max(0, rng.IntN(6)-2)
+	p.script = segmentd.Script{Seed: seed, Rules: p.segmentFaults(rng, upTo)}
+	return p
+}
+
+// segmentFaults draws up to four ways in which Segment misbehaves, each all the time or for a part of it, and whether it is quick.
+func (p *plan) segmentFaults(rng *rand.Rand, upTo func(time.Duration) time.Duration) []segmentd.Rule {
+	var rules []segmentd.Rule
+	for range rng.IntN(5) {
+		var r segmentd.Rule
+		var name string
+		if rng.IntN(2) == 0 {
+			r.Percent = float64(5 + rng.IntN(90))
+		}
+		if rng.IntN(3) > 0 {
+			r.From.After = upTo(p.lasts / 2)
+			r.Until.After = r.From.After + upTo(p.lasts/2)
+		}
+		retryAfter := segmentd.Duration(upTo(3 * time.Minute))
+		switch rng.IntN(15) {
+		case 0:
+			name, r.Status = "429", 429
+		case 1:
+			name, r.Status, r.RetryAfter = "429 with Retry-After", 429, retryAfter
+		case 2:
+			name, r.Status, r.RetryAfter, r.RetryAfterDate = "429 with a date", 429, retryAfter, true
+		case 3:
+			name, r.EventsPerSecond = "rate limit", float64(5+rng.IntN(200))
+		case 4:
+			name, r.Status = "500", 500
+		case 5:
+			name, r.Status = "503", 503
+		case 6:
+			name, r.Status, r.RetryAfter = "503 with Retry-After", 503, retryAfter
+		case 7:
+			name, r.Status, r.Match.WriteKey = "401 for a key", 401, writeKeys[rng.IntN(len(writeKeys))]
+		case 8:
+			name, r.Status = "401", 401
+		case 9:
+			name, r.Fault = "reset", segmentd.FaultReset
+		case 10:
+			name, r.Fault = "hang", segmentd.FaultHang
+		case 11:
+			name, r.Fault = "half answer", segmentd.FaultHalfAnswer
+		case 12:
+			name, r.Fault, r.Over = "slow answer", segmentd.FaultSlowBody, segmentd.Duration(upTo(20 * time.Second))
+		case 13:
+			name, r.Fault = "redirect", segmentd.FaultRedirect
+		case 14:
+			name, r.Status, r.Accept = "500 though it has them", 500, true
+		}
+		rules = append(rules, r)
+		p.drawn = append(p.drawn, fmt.Sprintf("Segment: %s (%v %% of %v to %v)", name, r.Percent, r.From.After, r.Until.After))
+	}
+	if rng.IntN(3) == 0 {
+		rules = append(rules, segmentd.Rule{Latency: segmentd.Duration(upTo(9 * time.Second)), Jitter: segmentd.Duration(time.Second)})
+		p.drawn = append(p.drawn, "Segment: slow")
+	}
+	return rules
+}

@@ -1,0 +1,154 @@
+package oracle
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/spillwayhq/spillway/infra/local/lambda"
+	"github.com/spillwayhq/spillway/infra/local/segmentd"
+	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/envelope"
+)
+
+var (
+	seeds = flag.Int("seeds", number("SPILLWAY_ORACLE_SEEDS", 100), "how many seeds the oracle runs in virtual time")
+	seed  = flag.Int("seed", -1, "replay this one of the oracle's seeds in virtual time, and say what was counted")
+)
+
+// number is that of an environment variable, by which CI asks for more than a person waits for.
+func number(name string, otherwise int) int {
+	if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
+		return n
+	}
+	return otherwise
+}
+
+// patience is how long after the end of the faults everything must be through. After an outage that is 17 minutes; a write key that
+// was refused or a message whose function died may take a second pause.
+const patience = 45 * time.Minute
+
+func TestWhateverFailsWhatWasAcceptedIsDeliveredOrADeadLetter(t *testing.T) {
+	first, n := 0, *seeds
+	if testing.Short() {
+		n = min(n, 20)
+	}
+	if *seed >= 0 {
+		first, n = *seed, 1
+	}
+	var mu sync.Mutex
+	sum, happened := counted{}, map[string]int{}
+	t.Run("seeds", func(t *testing.T) {
+		for s := first; s < first+n; s++ {
+			t.Run(strconv.Itoa(s), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					c, faults := run(t, draw(uint64(s)))
+					mu.Lock()
+					defer mu.Unlock()
+					sum.add(c)
+					for name, n := range faults {
+						happened[name] += n
+					}
+				})
+			})
+		}
+	})
+	t.Logf("%d seeds: %d events accepted = %d delivered + %d dead letters; %d came again with the same messageId; faults of the platform: %v",
+		n, sum.accepted, sum.delivered, sum.dead, sum.duplicates, happened)
+	if n < 100 {
+		return
+	}
+	for _, name := range []string{
+		"receive fails", "receive lost", "receive slow", "out of order", "duplicated", "visibility runs out", "delete fails", "delete lost",
+		"call fails", "call lost", "call slow", "entry fails", "letters away", "init fails", "killed", "answer lost", "frozen", "late",
+	} {
+		if happened[name] == 0 {
+			t.Errorf("in %d seeds the fault %q never happened: the test proves less than it says", n, name)
+		}
+	}
+}
+
+func (c *counted) add(o counted) {
+	c.accepted += o.accepted
+	c.delivered += o.delivered
+	c.dead += o.dead
+	c.duplicates += o.duplicates
+}
+
+// run lets a plan happen from the first message to the last.
+func run(t *testing.T, p *plan) (counted, map[string]int) {
+	f, l := newFaults(p), newLedger()
+	w := start(t, parts{
+		gzip: p.gzip, arrive: l.arrive, report: l.report, handler: realHandler, environments: f.environments,
+		queue: func(w *world, q lambda.Queue) lambda.Queue {
+			return &faultyQueue{Queue: q, faults: f, client: w.client, url: queueURL(topology.EventsQueue)}
+		},
+		transport: func(inner http.RoundTripper) http.RoundTripper { return faultyTransport{inner, f} },
+	})
+	defer w.end(t)
+	poison := poisonRules(p.poison)
+	script := p.script
+	script.Rules = append(poison, script.Rules...)
+	if err := w.segment.SetScript(script); err != nil {
+		t.Fatal(p, err)
+	}
+	compressor, err := envelope.NewCompressor()
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := &issuer{client: w.client, queueURL: queueURL(topology.EventsQueue), plan: p, ledger: l, rng: rand.New(rand.NewPCG(p.seed, 0x155e)), compressor: compressor}
+	if err := i.run(t.Context()); err != nil {
+		t.Fatal(p, err)
+	}
+	pass(t.Context(), p.lasts-time.Since(f.began))
+	f.stop()
+	if err := w.segment.SetScript(segmentd.Script{Rules: poison}); err != nil {
+		t.Fatal(err)
+	}
+	if !w.drained(patience) {
+		t.Errorf("%v: %v after the faults have stopped the queue still holds %+v", p, patience, w.events.Stats())
+	}
+	fresh(t, p, w, i)
+	l.letters = w.letters(t)
+	c, err := l.check(p.exact())
+	if err != nil {
+		t.Errorf("%v\n%v\ncounted: %+v, of the handler: %+v", p, err, c, l.totals)
+	}
+	if *seed >= 0 {
+		t.Logf("%v\ncounted: %+v, of the handler: %+v, of the platform: %v", p, c, l.totals, f.happened)
+	}
+	return c, maps.Clone(f.happened)
+}
+
+// poisonRules make Segment refuse events by their messageId.
+func poisonRules(n int) (rules []segmentd.Rule) {
+	for i := range n {
+		rules = append(rules, segmentd.Rule{Match: segmentd.Match{MessageID: fmt.Sprintf("poison-%d", i)}, Status: 400})
+	}
+	return rules
+}
+
+// fresh lets an event of each write key through the pipeline that has seen all that.
+func fresh(t *testing.T, p *plan, w *world, i *issuer) {
+	for n, key := range writeKeys {
+		id := fmt.Sprintf("fresh-%d", n)
+		e := event{head: `"type":"track","event":"fresh","userId":"u1"`, id: id, stamped: true}
+		text := e.bytes(id, ownStamp(&e))
+		if _, _, err := i.send(t.Context(), fmt.Sprintf(`{"writeKey":%q,"batch":[%s]}`, key, text), nil); err != nil {
+			t.Fatal(err)
+		}
+		i.ledger.issue(id, issued{want: text, key: key, path: "/v1/batch"})
+	}
+	if !w.drained(patience) {
+		t.Errorf("%v: fresh events do not flow: the queue holds %+v", p, w.events.Stats())
+	}
+}

@@ -1,0 +1,162 @@
+package oracle
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	awslambda "github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/spillwayhq/spillway/infra/local"
+	"github.com/spillwayhq/spillway/infra/local/lambda"
+	"github.com/spillwayhq/spillway/infra/local/segmentd"
+	"github.com/spillwayhq/spillway/infra/local/sqs"
+	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/deliver"
+	"github.com/spillwayhq/spillway/shared/envelope"
+	"github.com/spillwayhq/spillway/shared/letter"
+	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/segment"
+)
+
+// world is the deployed pipeline in one process without a socket: the local SQS, the Lambda host, the handler, the Segment stand-in,
+// with the topology's numbers.
+type world struct {
+	sqs          *sqs.Server
+	events, dead *sqs.Queue
+	segment      *segmentd.Server
+	function     *lambda.Function
+	mapping      *lambda.EventSourceMapping
+	client       *awssqs.Client // with no faults between
+	running      sync.WaitGroup
+	stop         context.CancelFunc
+}
+
+// parts are what a test puts between the world's own.
+type parts struct {
+	gzip         bool
+	arrive       func(segmentd.Received)
+	report       func(deliver.Summary)
+	queue        func(w *world, q lambda.Queue) lambda.Queue
+	transport    func(http.RoundTripper) http.RoundTripper // of the function's calls to SQS
+	environments func(lambda.EnvironmentFactory) lambda.EnvironmentFactory
+	handler      func(deliver.Config) (awslambda.Handler, error)
+}
+
+const endpoint = "http://sqs.test"
+
+func queueURL(name string) string { return endpoint + "/" + local.AccountID + "/" + name }
+
+func sdk(client *http.Client) *awssqs.Client {
+	return awssqs.New(awssqs.Options{
+		Region: local.Region, BaseEndpoint: aws.String(endpoint), HTTPClient: client,
+		Credentials: credentials.NewStaticCredentialsProvider(local.AccessKey, local.AccessKey, ""),
+	})
+}
+
+// start builds a world and lets it run. It must be called in a bubble, and ended there.
+func start(t *testing.T, p parts) *world {
+	t.Helper()
+	production := topology.Default()
+	w := &world{segment: segmentd.New(segmentd.Options{OnEvent: p.arrive, Keep: -1})}
+	server, err := sqs.Open(sqs.Options{
+		Dir: "data", FS: vfs.NewMem(), Region: local.Region, AccountID: local.AccountID, CountAttribute: envelope.AttrEventCount, Logger: quiet,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.sqs = server
+	if err := local.CreateQueues(server, &production); err != nil {
+		t.Fatal(err)
+	}
+	w.events, _ = server.Queue(topology.EventsQueue)
+	w.dead, _ = server.Queue(topology.DeadLetterQueue)
+	w.client = sdk(server.HTTPClient())
+
+	api := sdk(&http.Client{Transport: p.transport(server.HTTPClient().Transport)})
+	newHandler := func() (awslambda.Handler, error) {
+		// Each environment has its own connections, as it has its own breaker.
+		client, err := segment.NewClient(segment.Config{Endpoint: "http://segment.test", Gzip: p.gzip, Transport: w.segment.HTTPClient().Transport})
+		if err != nil {
+			return nil, err
+		}
+		return p.handler(deliver.Config{
+			Segment: client, WriteKey: local.WriteKey, Report: p.report,
+			Queue: queue.New(api, queueURL(topology.EventsQueue)), DeadLetters: queue.New(api, queueURL(topology.DeadLetterQueue)),
+		})
+	}
+	source := production.EventSources[0]
+	f, _ := production.Function(source.Function)
+	w.function = lambda.NewFunction(lambda.FunctionConfig{
+		Name: f.Name, Timeout: f.Timeout, ReservedConcurrency: f.ReservedConcurrency, MemoryMB: f.MemoryMB, Region: local.Region,
+		NewEnvironment: p.environments(lambda.InProcess(newHandler)),
+	})
+	w.mapping, err = lambda.NewEventSourceMapping(lambda.MappingConfig{
+		Queue: p.queue(w, local.Feed(w.events)), QueueARN: w.events.ARN(), Function: w.function,
+		BatchSize: source.BatchSize, MaximumBatchingWindow: source.Window, MaximumConcurrency: source.MaximumConcurrency,
+		ReportBatchItemFailures: source.ReportBatchItemFailures, Logger: quiet,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ctx context.Context
+	ctx, w.stop = context.WithCancel(context.Background())
+	w.running.Go(func() {
+		if err := w.mapping.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return w
+}
+
+func realHandler(c deliver.Config) (awslambda.Handler, error) { return deliver.New(c) }
+
+// end stops what start started.
+func (w *world) end(t *testing.T) {
+	t.Helper()
+	w.stop()
+	w.running.Wait()
+	w.function.Close()
+	if err := w.sqs.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// drained waits until the events queue is empty, and says whether it was in time.
+func (w *world) drained(within time.Duration) bool {
+	for deadline := time.Now().Add(within); time.Now().Before(deadline); time.Sleep(10 * time.Second) {
+		if s := w.events.Stats(); s.Visible+s.InFlight+s.Delayed == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// letters reads the dead-letter queue.
+func (w *world) letters(t *testing.T) (all []letterSeen) {
+	t.Helper()
+	for {
+		out, err := w.client.ReceiveMessage(t.Context(), &awssqs.ReceiveMessageInput{
+			QueueUrl: aws.String(queueURL(topology.DeadLetterQueue)), MaxNumberOfMessages: 10, MessageAttributeNames: []string{"All"}, VisibilityTimeout: 3600,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(out.Messages) == 0 {
+			return all
+		}
+		for _, m := range out.Messages {
+			text := func(name string) string { return aws.ToString(m.MessageAttributes[name].StringValue) }
+			all = append(all, letterSeen{text(letter.AttrID), text(letter.AttrReason), text(letter.AttrDetail), aws.ToString(m.Body)})
+		}
+	}
+}
+
+var quiet = slog.New(slog.DiscardHandler)
