@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spillwayhq/spillway/shared/canary"
 	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/ingest"
 	"github.com/spillwayhq/spillway/shared/segment"
@@ -114,6 +115,14 @@ func TestSilenceIsBadAndNoErrorIsGood(t *testing.T) {
 	} {
 		if a := alarm(t, name); a.Missing != want {
 			t.Errorf("%s: missing data is %s, want %s", name, a.Missing, want)
+		}
+	}
+}
+
+func TestTheAlarmsAndTheLocalPipelineCallTheSameASilence(t *testing.T) {
+	for _, name := range []string{"spillway-canary-silent", "spillway-door-silent"} {
+		if a := alarm(t, name); a.Period != canary.Interval || a.Period*time.Duration(a.Periods) != canary.Silence || a.Breaching != a.Periods {
+			t.Errorf("%s fires after %d of %d x %v, want %v", name, a.Breaching, a.Periods, a.Period, canary.Silence)
 		}
 	}
 }

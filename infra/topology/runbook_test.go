@@ -1,0 +1,82 @@
+package topology
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var (
+	heading  = regexp.MustCompile(`(?m)^#{2,3} (.+)$`)
+	link     = regexp.MustCompile(`\]\(#([^)]+)\)`)
+	unlinked = regexp.MustCompile(`[^a-z0-9 -]`)
+)
+
+// anchorOf is what a heading is linked by, as GitHub makes it.
+func anchorOf(heading string) string {
+	return strings.ReplaceAll(unlinked.ReplaceAllString(strings.ToLower(heading), ""), " ", "-")
+}
+
+func TestEveryAlarmHasASectionOfTheRunbookAndEverySectionAnAlarm(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join("..", "..", Runbook))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(data)
+	_, alarmsAndMore, _ := strings.Cut(text, "\n## Alarms\n")
+	about, _, _ := strings.Cut(alarmsAndMore, "\n## ")
+	sections := map[string]string{}
+	for _, s := range strings.Split(about, "\n### ")[1:] {
+		title, content, _ := strings.Cut(s, "\n")
+		sections[anchorOf(title)] = content
+	}
+	d := Default()
+	used := map[string]bool{}
+	check := func(name, section string) {
+		used[section] = true
+		content, ok := sections[section]
+		if !ok {
+			t.Errorf("%s: %s has no section %q", name, Runbook, section)
+			return
+		}
+		if !strings.Contains(content, "`"+name+"`") {
+			t.Errorf("the section %q does not name its alarm %s", section, name)
+		}
+		for _, part := range []string{"**Means**", "**First look**", "**Causes**", "**Do**", "**Over**"} {
+			if strings.Count(content, part) != 1 {
+				t.Errorf("the section %q does not have the part %s once", section, part)
+			}
+		}
+	}
+	for _, a := range d.Alarms {
+		check(a.Name, a.Section)
+	}
+	for _, c := range d.Composites {
+		check(c.Name, c.Section)
+	}
+	for section := range sections {
+		if !used[section] {
+			t.Errorf("the section %q is of no alarm", section)
+		}
+	}
+
+	var anchors []string
+	for _, h := range heading.FindAllStringSubmatch(text, -1) {
+		anchors = append(anchors, anchorOf(h[1]))
+	}
+	for _, l := range link.FindAllStringSubmatch(text, -1) {
+		if !slices.Contains(anchors, l[1]) {
+			t.Errorf("a link leads to #%s, which is no section", l[1])
+		}
+	}
+	for _, name := range regexp.MustCompile("`(spillway-[a-z-]+)`").FindAllStringSubmatch(about, -1) {
+		_, alarm := d.Alarm(name[1])
+		composite := slices.ContainsFunc(d.Composites, func(c Composite) bool { return c.Name == name[1] })
+		if !alarm && !composite {
+			t.Errorf("the runbook names %s, which is no alarm", name[1])
+		}
+	}
+}
