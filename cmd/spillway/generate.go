@@ -10,7 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/segmentio/analytics-go/v3"
 
-	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/publisher"
 )
 
 // generate makes up track events of about 1 KB, as analytics-go would send them: each with its own user, id and time.
@@ -20,8 +20,12 @@ func generate(ctx context.Context, count int, events chan<- event) error {
 		if err != nil {
 			return err
 		}
+		made, err := publisher.NewRaw(raw)
+		if err != nil {
+			return fmt.Errorf("made-up event %d: %w", i, err)
+		}
 		select {
-		case events <- event{raw, i + 1}:
+		case events <- event{made, i + 1}:
 		case <-ctx.Done():
 			return nil
 		}
@@ -54,9 +58,6 @@ func madeUp(i int) ([]byte, error) {
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make up event %d: %w", i, err)
-	}
-	if len(event) > segment.MaxEventBytes {
-		return nil, fmt.Errorf("made-up event %d has %d bytes", i, len(event))
 	}
 	return event, nil
 }

@@ -5,15 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/url"
 	"os"
-	"strings"
 	"syscall"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
@@ -21,7 +18,9 @@ import (
 
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/publisher"
 	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/segment"
 )
 
 type sendFlags struct {
@@ -62,20 +61,21 @@ func send(ctx context.Context, in io.Reader, out, errOut io.Writer, f sendFlags)
 	if err := checkWriteKey(f.writeKey); err != nil {
 		return err
 	}
-	client, err := sqsClient(ctx, f.queueURL)
+	client, err := newPublisher(ctx, f)
 	if err != nil {
 		return err
 	}
+	defer client.Close()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	s := &sending{sendFlags: f, queue: queue.New(client, f.queueURL), bar: newBar(errOut, "events", f.count), stop: cancel}
+	s := &sending{sendFlags: f, client: client, bar: newBar(errOut, "events", f.count), stop: cancel}
 	start := time.Now()
 	s.run(ctx, in, errOut)
 	if s.bar != nil {
 		_ = s.bar.Finish()
 	}
 	elapsed := time.Since(start)
-	fmt.Fprintf(out, "sent %s events in %s messages, %.2f s, %s events/s\n", number(s.sent.Load()), number(s.messages.Load()), elapsed.Seconds(),
+	fmt.Fprintf(out, "sent %s events in %s messages, %.2f s, %s events/s\n", number(s.sent.Load()), number(client.Stats().Messages), elapsed.Seconds(),
 		number(int64(float64(s.sent.Load())/elapsed.Seconds())))
 	return s.outcome(context.Cause(ctx))
 }
@@ -99,40 +99,49 @@ func (s *sending) outcome(why error) error {
 
 // checkWriteKey refuses what can't be a write key and would only be found out by Segment dropping the events.
 func checkWriteKey(key string) error {
-	for _, c := range key {
-		if c <= ' ' || c > '~' || c == ':' || c == '"' {
-			return fmt.Errorf("--write-key %q can't be one: write it as Segment shows it, letters and digits", key)
-		}
+	if key != "" && !segment.IsWriteKey(key) {
+		return fmt.Errorf("--write-key %q can't be one: write it as Segment shows it, letters and digits", key)
 	}
 	return nil
 }
 
-// sqsClient makes a client for the endpoint that a queue's URL names: AWS with the default credentials, or another with dummy ones.
-func sqsClient(ctx context.Context, queueURL string) (*sqs.Client, error) {
-	u, err := queueEndpoint(queueURL)
-	if err != nil {
-		return nil, err
+// newPublisher makes the client that sends. It logs nothing: what goes wrong is the verb's error.
+func newPublisher(ctx context.Context, f sendFlags) (*publisher.Client, error) {
+	config := publisher.Config{QueueURL: f.queueURL, WriteKey: f.writeKey, Logger: slog.New(slog.DiscardHandler)}
+	if f.single {
+		config.MessageEvents = 1
 	}
-	if host := strings.Split(u.Hostname(), "."); strings.HasSuffix(u.Hostname(), ".amazonaws.com") && len(host) >= 4 && host[0] == "sqs" {
-		c, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRegion(host[1]))
-		if err != nil {
-			return nil, fmt.Errorf("load the AWS configuration: %w", err)
-		}
-		return sqs.NewFromConfig(c), nil
+	client, err := publisher.New(ctx, config)
+	if errors.Is(err, queue.ErrNotAQueueURL) {
+		return nil, notAQueue(f.queueURL)
 	}
-	return sqs.New(sqs.Options{
-		Region: local.Region, BaseEndpoint: aws.String(u.Scheme + "://" + u.Host),
-		Credentials: credentials.NewStaticCredentialsProvider(local.AccessKey, local.AccessKey, ""),
-	}), nil
+	var wrong *publisher.ConfigError
+	if errors.As(err, &wrong) {
+		return nil, fmt.Errorf("--queue-url: %w", wrong.Err)
+	}
+	return client, err
 }
 
-// queueEndpoint reads a queue's URL.
-func queueEndpoint(queueURL string) (*url.URL, error) {
-	u, err := url.Parse(queueURL)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") == "" {
-		return nil, fmt.Errorf("--queue-url %q is no queue's URL: write one like http://localhost:9324/%s/%s, as `spillway up` prints it", queueURL, local.AccountID, topology.EventsQueue)
+// sqsClient makes a client for the endpoint that a queue's URL names.
+func sqsClient(ctx context.Context, queueURL string) (*sqs.Client, error) {
+	client, err := queue.NewClient(ctx, queueURL, nil)
+	if errors.Is(err, queue.ErrNotAQueueURL) {
+		return nil, notAQueue(queueURL)
 	}
-	return u, nil
+	return client, err
+}
+
+func notAQueue(queueURL string) error {
+	return fmt.Errorf("--queue-url %q is no queue's URL: write one like %s, as `spillway up` prints it", queueURL, defaultQueueURL)
+}
+
+// queueEndpoint is where a queue's URL says that the queue is.
+func queueEndpoint(queueURL string) (*url.URL, error) {
+	place, err := queue.ParseURL(queueURL)
+	if err != nil {
+		return nil, notAQueue(queueURL)
+	}
+	return url.Parse(place.Endpoint)
 }
 
 // newBar draws progress on a terminal; elsewhere it is nil.

@@ -7,34 +7,34 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/schollz/progressbar/v3"
+	"github.com/segmentio/analytics-go/v3"
 
 	"github.com/spillwayhq/spillway/shared/envelope"
-	"github.com/spillwayhq/spillway/shared/queue"
-	"github.com/spillwayhq/spillway/shared/rawjson"
+	"github.com/spillwayhq/spillway/shared/publisher"
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
 const (
-	senders   = 4
+	senders = 4
+	// loadBytes is how much is published at once: four full messages.
+	loadBytes = 4*segment.MaxBatchBytes - segment.MaxEventBytes
 	flushIdle = 200 * time.Millisecond // input that pauses does not hold back what came before
 )
 
-// sending is one run of the verb: a reader, a packer and some senders, one after the other.
+// sending is one run of the verb: a reader, and some that publish what it read.
 type sending struct {
 	sendFlags
-	queue *queue.Queue
-	bar   *progressbar.ProgressBar // nil: not shown
-	stop  context.CancelCauseFunc  // with why nothing more is to be sent
+	client *publisher.Client
+	bar    *progressbar.ProgressBar // nil: not shown
+	stop   context.CancelCauseFunc  // with why nothing more is to be sent
 
-	sent, messages, refused atomic.Int64
-	line                    atomic.Int64 // the last one that was read
+	sent, refused atomic.Int64
+	line          atomic.Int64 // the last one that was read
 
 	mu   sync.Mutex
 	lost int // the first line with an event that was not sent, 0: none
@@ -42,15 +42,8 @@ type sending struct {
 
 // event is one line.
 type event struct {
-	raw  []byte
+	raw  publisher.Raw
 	line int
-}
-
-// message is what is sent, with what is to be said of it.
-type message struct {
-	queue.Message
-	events int
-	line   int // the first of its events
 }
 
 // run returns when everything was sent, or when what was begun after the context's end is done.
@@ -68,19 +61,17 @@ func (s *sending) run(ctx context.Context, in io.Reader, errOut io.Writer) {
 			s.stop(err)
 		}
 	}()
-	calls := make(chan []message)
+	loads := make(chan []event)
 	var running sync.WaitGroup
 	for range senders {
 		running.Go(func() {
-			for call := range calls {
-				s.call(ctx, call)
+			for load := range loads {
+				s.publish(ctx, load)
 			}
 		})
 	}
-	if err := s.pack(ctx, events, calls); err != nil {
-		s.stop(err)
-	}
-	close(calls)
+	s.collect(ctx, events, loads)
+	close(loads)
 	running.Wait()
 	if ctx.Err() == nil {
 		return
@@ -129,12 +120,12 @@ func (s *sending) read(ctx context.Context, in io.Reader, events chan<- event, e
 		}
 		line := bytes.TrimSpace(buf)
 		if len(line) > 0 {
-			if why := notAnEvent(line); why != nil {
-				fmt.Fprintf(errOut, "spillway: line %d is left out: %v\n", n, why)
+			if raw, err := publisher.NewRaw(line); err != nil {
+				fmt.Fprintf(errOut, "spillway: line %d is left out: %v\n", n, errors.Unwrap(err))
 				s.refused.Add(1)
 			} else {
 				select {
-				case events <- event{identify(line), n}:
+				case events <- event{raw, n}:
 				case <-ctx.Done():
 				}
 				if ctx.Err() != nil { // perhaps nobody takes it any more
@@ -167,84 +158,20 @@ func readLine(r *bufio.Reader, buf []byte) ([]byte, error) {
 	}
 }
 
-// notAnEvent says why a line can't be sent. What Segment's rules say of an event is not asked: such events become dead letters,
-// where they can be looked at. A line that is no JSON would take its neighbours in the message along.
-func notAnEvent(line []byte) error {
-	if len(line) > segment.MaxEventBytes {
-		return fmt.Errorf("it is larger than the %s bytes that Segment takes", number(segment.MaxEventBytes))
-	}
-	var json rawjson.Scanner
-	json.Reset(line)
-	if json.Peek() != '{' {
-		json.Value()
-		if err := json.End(); err != nil {
-			return fmt.Errorf("it is not JSON: %w", err)
-		}
-		return errors.New("it is no JSON object")
-	}
-	json.Enter('{')
-	batch := false
-	for {
-		key, ok := json.Field()
-		if !ok {
-			break
-		}
-		batch = batch || string(key) == "batch" && json.Peek() == '['
-		json.Value()
-	}
-	if err := json.End(); err != nil {
-		return fmt.Errorf("it is not JSON: %w", err)
-	}
-	if batch {
-		return errors.New("it is a batch: write each of its events on a line of its own")
-	}
-	return nil
-}
-
-// identify copies an event with a messageId and a timestamp, so that a message that is sent twice is the same event twice.
-func identify(raw []byte) []byte {
-	var json rawjson.Scanner
-	var e segment.Event
-	json.Reset(raw)
-	if segment.ScanEvent(&json, raw, &e) != nil || e.Identified() {
-		return bytes.Clone(raw)
-	}
-	return e.AppendIdentified(nil, uuid.NewString(), time.Now())
-}
-
-// pack puts events into messages, and messages into calls as full as SQS takes them.
-func (s *sending) pack(ctx context.Context, events <-chan event, calls chan<- []message) error {
-	compressor, err := envelope.NewCompressor()
-	if err != nil {
-		return err
-	}
-	packer := envelope.NewPacker(envelope.Header{WriteKey: s.writeKey}, compressor)
-	first := math.MaxInt // line in packer
-	var call []message
+// collect puts events together into loads.
+func (s *sending) collect(ctx context.Context, events <-chan event, loads chan<- []event) {
+	var load []event
 	size := 0
 	flush := func() {
-		if len(call) == 0 {
+		if len(load) == 0 {
 			return
 		}
 		select {
-		case calls <- call:
+		case loads <- load:
 		case <-ctx.Done():
-			s.lose(call[0].line)
+			s.lose(load[0].line)
 		}
-		call, size = nil, 0
-	}
-	add := func() {
-		if packer.Len() == 0 {
-			return
-		}
-		m := message{events: packer.Len(), line: first}
-		m.Message = queue.Pack(packer.Pack())
-		first = math.MaxInt
-		if len(call) == queue.MaxEntries || size+m.Size() > queue.MaxBatchBytes {
-			flush()
-		}
-		call = append(call, m)
-		size += m.Size()
+		load, size = nil, 0
 	}
 	idle := time.NewTimer(flushIdle)
 	defer idle.Stop()
@@ -252,58 +179,50 @@ func (s *sending) pack(ctx context.Context, events <-chan event, calls chan<- []
 		select {
 		case e, ok := <-events:
 			if !ok {
-				add()
 				flush()
-				return nil
+				return
 			}
-			if s.single && packer.Len() > 0 || !packer.Fits(len(e.raw)) {
-				add()
+			n := len(e.raw.JSON()) + 1
+			if size+n > loadBytes {
+				flush()
 			}
-			packer.Add(e.raw)
-			first = min(first, e.line)
+			load = append(load, e)
+			size += n
 			idle.Reset(flushIdle)
 		case <-idle.C:
-			add()
 			flush()
 		case <-ctx.Done():
-			if packer.Len() > 0 {
-				s.lose(first)
+			if len(load) > 0 {
+				s.lose(load[0].line)
 			}
-			if len(call) > 0 {
-				s.lose(call[0].line)
-			}
-			return nil
+			return
 		}
 	}
 }
 
-// call sends messages and counts. A failure ends the run: the queue is away, or full.
-func (s *sending) call(ctx context.Context, call []message) {
+// publish sends a load and counts. A failure ends the run: the queue is away, or full.
+func (s *sending) publish(ctx context.Context, load []event) {
 	if ctx.Err() != nil {
-		s.lose(call[0].line)
+		s.lose(load[0].line)
 		return
 	}
-	messages := make([]queue.Message, len(call))
-	for i := range call {
-		messages[i] = call[i].Message
+	messages := make([]analytics.Message, len(load))
+	for i := range load {
+		messages[i] = load[i].raw
 	}
 	// What was begun is finished: a call that is cut off leaves open whether SQS has it.
-	err := s.queue.Send(context.WithoutCancel(ctx), messages)
-	var partial *queue.SendError
-	failed := map[int]error{}
-	if errors.As(err, &partial) {
-		failed = partial.Failed
+	err := s.client.Publish(context.WithoutCancel(ctx), messages...)
+	var failures *publisher.PublishError
+	failed := 0
+	if errors.As(err, &failures) {
+		failed = len(failures.Failed)
+		for i := range failures.Failed {
+			s.lose(load[i].line)
+		}
 	}
-	for i := range call {
-		if failed[i] != nil {
-			s.lose(call[i].line)
-			continue
-		}
-		s.sent.Add(int64(call[i].events))
-		s.messages.Add(1)
-		if s.bar != nil {
-			_ = s.bar.Add(call[i].events)
-		}
+	s.sent.Add(int64(len(load) - failed))
+	if s.bar != nil {
+		_ = s.bar.Add(len(load) - failed)
 	}
 	if err != nil {
 		s.stop(err)

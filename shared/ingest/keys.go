@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"math"
 	"sync/atomic"
+
+	"github.com/spillwayhq/spillway/shared/segment"
 )
 
 // A Key is what is known of a write key.
@@ -47,8 +49,8 @@ func (k *Keys) Replace(keys map[string]Key) error {
 			errs = append(errs, errors.New("a write key has no name: give each its own"))
 		case names[key.Name]:
 			errs = append(errs, fmt.Errorf("two write keys are named %q: give each its own name", key.Name))
-		case !wellFormed(writeKey):
-			errs = append(errs, fmt.Errorf("the write key named %q can't be one: write 1 to %d printable ASCII characters without spaces, quotes and colons", key.Name, maxKey))
+		case !segment.IsWriteKey(writeKey):
+			errs = append(errs, fmt.Errorf("the write key named %q can't be one: write 1 to %d printable ASCII characters without spaces, quotes and colons", key.Name, segment.MaxWriteKeyBytes))
 		case !(key.Quota >= 0) || !(key.Burst >= 0) || math.IsInf(key.Quota, 0) || math.IsInf(key.Burst, 0):
 			errs = append(errs, fmt.Errorf("the quota of the write key named %q must be a number of events a second, 0 for none", key.Name))
 		case key.Burst > 0 && key.Quota == 0:
@@ -75,7 +77,7 @@ func (k *Keys) Lookup(writeKey string) (Key, bool) {
 }
 
 func (k *Keys) digest(writeKey string) [sha256.Size]byte {
-	var buf [len(k.salt) + maxKey]byte
+	var buf [len(k.salt) + segment.MaxWriteKeyBytes]byte
 	n := copy(buf[:], k.salt[:])
 	n += copy(buf[n:], writeKey)
 	return sha256.Sum256(buf[:n])

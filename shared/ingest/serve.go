@@ -80,7 +80,7 @@ func (h *Handler) settings(w http.ResponseWriter, r *http.Request, rt route, sta
 
 // lookup finds a write key among those that are taken.
 func (h *Handler) lookup(writeKey string) (Key, *fault) {
-	if !wellFormed(writeKey) {
+	if !segment.IsWriteKey(writeKey) {
 		return Key{}, faultKey
 	}
 	if h.c.Keys == nil {

@@ -360,11 +360,11 @@ func TestMetricsOfSDKsAreTakenAndDropped(t *testing.T) {
 }
 
 func TestTheLongestKeyIsTakenWithAnyPassword(t *testing.T) {
-	for length := range maxKey + 4 {
+	for length := range segment.MaxWriteKeyBytes + 4 {
 		for _, password := range []string{"", ":", ":p", ":" + strings.Repeat("p", 1000)} {
 			key := strings.Repeat("k", length)
 			got, _, ok := headerKey("Basic " + base64.StdEncoding.EncodeToString([]byte(key+password)))
-			if fits := length > 0 && length <= maxKey; ok != fits || ok && got != key {
+			if fits := length > 0 && length <= segment.MaxWriteKeyBytes; ok != fits || ok && got != key {
 				t.Errorf("a key of %d and a password of %d: %q, %v", length, len(password), got, ok)
 			}
 		}

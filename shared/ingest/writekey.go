@@ -7,23 +7,8 @@ import (
 	"strings"
 
 	"github.com/spillwayhq/spillway/shared/rawjson"
+	"github.com/spillwayhq/spillway/shared/segment"
 )
-
-// maxKey is how long a write key may be; Segment's have 32 characters.
-const maxKey = 128
-
-// wellFormed reports whether text can be a write key: printable ASCII that needs no escaping anywhere.
-func wellFormed(text string) bool {
-	if text == "" || len(text) > maxKey {
-		return false
-	}
-	for i := range len(text) {
-		if c := text[i]; c <= ' ' || c > '~' || c == '"' || c == '\\' || c == ':' || c == '<' || c == '>' {
-			return false
-		}
-	}
-	return true
-}
 
 // requestKey is the write key of a request, empty without one: that of Basic authentication, then that of the body, and a bearer
 // token last, because Node's and Python's SDKs with OAuth send a token there that is no write key, and the key in the body.
@@ -52,7 +37,7 @@ func headerKey(auth string) (key string, bearer, ok bool) {
 		key, bearer = rest, true
 	case strings.EqualFold(scheme, "Basic"):
 		// No more than a key can be of: a password is nothing to us, and may be long. Some clients use the alphabet for URLs.
-		var text [(maxKey/3 + 1) * 4]byte
+		var text [(segment.MaxWriteKeyBytes/3 + 1) * 4]byte
 		size := copy(text[:], strings.TrimRight(rest, "="))
 		for i, c := range text[:size] {
 			switch c {
@@ -69,14 +54,14 @@ func headerKey(auth string) (key string, bearer, ok bool) {
 		name, _, _ := bytes.Cut(text[:n], []byte(":"))
 		key = string(name)
 	}
-	return key, bearer, wellFormed(key)
+	return key, bearer, segment.IsWriteKey(key)
 }
 
 // bodyKey is the write key that stands in a body as a JSON value.
 func bodyKey(value []byte) (key string, ok bool) {
-	if !rawjson.IsString(value) || len(value) > 6*maxKey+2 {
+	if !rawjson.IsString(value) || len(value) > 6*segment.MaxWriteKeyBytes+2 {
 		return "", false
 	}
 	key = string(rawjson.Unquote(nil, value))
-	return key, wellFormed(key)
+	return key, segment.IsWriteKey(key)
 }

@@ -5,19 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
 	"github.com/segmentio/analytics-go/v3"
 
 	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/segment"
 	"github.com/spillwayhq/spillway/shared/spill"
 	"github.com/spillwayhq/spillway/shared/telemetry"
 )
@@ -93,7 +90,7 @@ func (c *Config) validate() error {
 	}
 	switch {
 	case c.QueueURL == "":
-		return bad("QueueURL", "%w: it is empty; write the URL of the events queue, like https://sqs.eu-west-1.amazonaws.com/123456789012/spillway-events", ErrNotAQueueURL)
+		return bad("QueueURL", "%w: it is empty; write the URL of the events queue", queue.ErrNotAQueueURL)
 	case c.Interval < 0 || c.Interval > time.Minute:
 		return bad("Interval", "it is %v; write 0 for the default, or up to a minute", c.Interval)
 	case c.BufferBytes < minBuffer:
@@ -113,93 +110,30 @@ func (c *Config) validate() error {
 	case c.CloseTimeout < 0:
 		return bad("CloseTimeout", "it is %v; write 0 for the default", c.CloseTimeout)
 	}
-	for _, r := range c.WriteKey {
-		if r <= ' ' || r > '~' || r == ':' || r == '"' {
-			return bad("WriteKey", "it can't be a write key: write it as Segment shows it, letters and digits")
-		}
+	if c.WriteKey != "" && !segment.IsWriteKey(c.WriteKey) {
+		return bad("WriteKey", "it can't be a write key: write it as Segment shows it, letters and digits")
 	}
 	return nil
 }
 
-// endpoint is what a queue's URL says of where it is.
-type endpoint struct {
-	base   string // scheme and host
-	region string // empty: not at AWS
-	usual  bool   // the host is the one that the AWS SDK takes by itself for the region
-}
-
-// parseQueueURL reads a queue's URL.
-func parseQueueURL(queueURL string) (endpoint, error) {
-	u, err := url.Parse(queueURL)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") == "" {
-		return endpoint{}, fmt.Errorf("%w: %q; write one like https://sqs.eu-west-1.amazonaws.com/123456789012/spillway-events", ErrNotAQueueURL, queueURL)
-	}
-	if strings.HasSuffix(u.Path, ".fifo") {
-		return endpoint{}, fmt.Errorf("%w: %q is a FIFO queue; events need a standard one", ErrNotAQueueURL, queueURL)
-	}
-	e := endpoint{base: u.Scheme + "://" + u.Host}
-	host := u.Hostname()
-	if !strings.HasSuffix(host, ".amazonaws.com") && !strings.HasSuffix(host, ".amazonaws.com.cn") && !strings.HasSuffix(host, ".api.aws") {
-		return e, nil
-	}
-	labels := strings.Split(host, ".")
-	for i, label := range labels[:len(labels)-1] {
-		if label == "sqs" || label == "sqs-fips" {
-			e.region = labels[i+1]
-			e.usual = i == 0 && label == "sqs" && !strings.HasSuffix(host, ".api.aws")
-			return e, nil
-		}
-	}
-	return endpoint{}, fmt.Errorf("%w: %q is at AWS and names no region; write one like https://sqs.eu-west-1.amazonaws.com/123456789012/spillway-events", ErrNotAQueueURL, queueURL)
-}
-
-// checkTimeout bounds all that New asks AWS for: credentials, and whether the queue exists.
+// checkTimeout bounds the question whether the queue exists.
 const checkTimeout = 3 * time.Second
 
 // newAPI makes the client for a queue's URL.
 func (c *Config) newAPI(ctx context.Context, queueURL string) (queue.API, error) {
-	e, err := parseQueueURL(queueURL)
+	place, err := queue.ParseURL(queueURL)
 	if err != nil {
 		return nil, err
 	}
-	if c.SQS != nil {
-		api, err := c.SQS(queueURL)
-		if client, ok := api.(*sqs.Client); err == nil && ok && e.region != "" && client.Options().Region != e.region {
-			return nil, fmt.Errorf("%w: %s is in %s, its client is for %s; make the client with Region %[3]q", ErrOtherRegion, queueURL, e.region, client.Options().Region)
-		}
-		return api, err
+	if c.SQS == nil {
+		// The publisher tries again itself, and in other regions.
+		return queue.NewClient(ctx, queueURL, c.AWS, func(o *sqs.Options) { o.RetryMaxAttempts = 1 })
 	}
-	if e.region == "" {
-		options := sqs.Options{Region: "us-east-1", BaseEndpoint: aws.String(e.base), Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""), RetryMaxAttempts: 1}
-		if c.AWS != nil {
-			options.HTTPClient = c.AWS.HTTPClient
-			if c.AWS.Credentials != nil {
-				options.Credentials = c.AWS.Credentials
-			}
-		}
-		return sqs.New(options), nil
+	api, err := c.SQS(queueURL)
+	if client, ok := api.(*sqs.Client); err == nil && ok && place.Region != "" && client.Options().Region != place.Region {
+		return nil, fmt.Errorf("%w: %s is in %s, its client is for %s; make the client with Region %[3]q", ErrOtherRegion, queueURL, place.Region, client.Options().Region)
 	}
-	var base aws.Config
-	if c.AWS != nil {
-		base = c.AWS.Copy()
-	} else if base, err = awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRegion(e.region)); err != nil {
-		return nil, fmt.Errorf("load the AWS configuration: %w", err)
-	}
-	base.Region = e.region
-	if base.Credentials == nil {
-		return nil, fmt.Errorf("%w: give the process a role, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", ErrNoCredentials)
-	}
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	if _, err := base.Credentials.Retrieve(ctx); err != nil {
-		return nil, fmt.Errorf("%w: give the process a role, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: %w", ErrNoCredentials, err)
-	}
-	return sqs.NewFromConfig(base, func(o *sqs.Options) {
-		o.RetryMaxAttempts = 1 // the publisher tries again itself, and in other regions
-		if !e.usual {
-			o.BaseEndpoint = aws.String(e.base)
-		}
-	}), nil
+	return api, err
 }
 
 // attributes is what the check needs of an *sqs.Client.
@@ -225,7 +159,7 @@ func (c *Config) check(ctx context.Context, api queue.API, queueURL string) erro
 		return fmt.Errorf("%w: %s; look at its name, account and region, or create it", ErrNoQueue, queueURL)
 	case errors.As(err, &answer) && (answer.ErrorCode() == "InvalidClientTokenId" || answer.ErrorCode() == "UnrecognizedClientException" ||
 		answer.ErrorCode() == "SignatureDoesNotMatch" || answer.ErrorCode() == "InvalidSignatureException"):
-		return fmt.Errorf("%w that AWS accepts: %w", ErrNoCredentials, err)
+		return fmt.Errorf("%w that AWS accepts: %w", queue.ErrNoCredentials, err)
 	default:
 		c.Logger.Warn("it is not known whether the queue takes events; they are kept and tried until it does", "queue", queueURL, "error", err)
 	}

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
@@ -20,22 +19,6 @@ import (
 )
 
 const atAWS = "https://sqs.eu-west-1.amazonaws.com/123456789012/spillway-events"
-
-func TestAQueuesURLSaysWhereItIs(t *testing.T) {
-	for in, want := range map[string]endpoint{
-		atAWS: {"https://sqs.eu-west-1.amazonaws.com", "eu-west-1", true},
-		"https://sqs.cn-north-1.amazonaws.com.cn/123456789012/e":                        {"https://sqs.cn-north-1.amazonaws.com.cn", "cn-north-1", true},
-		"https://sqs-fips.us-east-1.amazonaws.com/123456789012/e":                       {"https://sqs-fips.us-east-1.amazonaws.com", "us-east-1", false},
-		"https://sqs.us-east-1.api.aws/123456789012/e":                                  {"https://sqs.us-east-1.api.aws", "us-east-1", false},
-		"https://vpce-1a-2b.sqs.eu-central-1.vpce.amazonaws.com/123456789012/e":         {"https://vpce-1a-2b.sqs.eu-central-1.vpce.amazonaws.com", "eu-central-1", false},
-		"http://localhost:9324/000000000000/spillway-events":                            {"http://localhost:9324", "", false},
-		"http://sqs.us-east-1.localhost.localstack.cloud:4566/000000000000/some-events": {"http://sqs.us-east-1.localhost.localstack.cloud:4566", "", false},
-	} {
-		if got, err := parseQueueURL(in); err != nil || got != want {
-			t.Errorf("%s: %+v, %v; want %+v", in, got, err, want)
-		}
-	}
-}
 
 // checked is a client that can be asked whether the queue exists.
 type checked struct {
@@ -70,17 +53,17 @@ func TestNewSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		is     error
 		want   string
 	}{
-		{"no queue", Config{}, "QueueURL", ErrNotAQueueURL, "write the URL of the events queue"},
-		{"no URL", Config{QueueURL: "spillway-events"}, "QueueURL", ErrNotAQueueURL, "write one like"},
-		{"no queue in the URL", Config{QueueURL: "https://sqs.eu-west-1.amazonaws.com/"}, "QueueURL", ErrNotAQueueURL, "write one like"},
-		{"an ARN", Config{QueueURL: "arn:aws:sqs:eu-west-1:123456789012:spillway-events"}, "QueueURL", ErrNotAQueueURL, "write one like"},
-		{"a FIFO queue", Config{QueueURL: atAWS + ".fifo"}, "QueueURL", ErrNotAQueueURL, "standard"},
-		{"AWS without a region", Config{QueueURL: "https://queue.amazonaws.com/123456789012/e"}, "QueueURL", ErrNotAQueueURL, "no region"},
-		{"a fallback that is none", Config{QueueURL: "http://localhost:1/0/e", SQS: answering(nil), Fallbacks: []string{"http://localhost:2/0/e", "x"}}, "Fallbacks[1]", ErrNotAQueueURL, "write one like"},
+		{"no queue", Config{}, "QueueURL", queue.ErrNotAQueueURL, "write the URL of the events queue"},
+		{"no URL", Config{QueueURL: "spillway-events"}, "QueueURL", queue.ErrNotAQueueURL, "write one like"},
+		{"no queue in the URL", Config{QueueURL: "https://sqs.eu-west-1.amazonaws.com/"}, "QueueURL", queue.ErrNotAQueueURL, "write one like"},
+		{"an ARN", Config{QueueURL: "arn:aws:sqs:eu-west-1:123456789012:spillway-events"}, "QueueURL", queue.ErrNotAQueueURL, "write one like"},
+		{"a FIFO queue", Config{QueueURL: atAWS + ".fifo"}, "QueueURL", queue.ErrNotAQueueURL, "standard"},
+		{"AWS without a region", Config{QueueURL: "https://queue.amazonaws.com/123456789012/e"}, "QueueURL", queue.ErrNotAQueueURL, "no region"},
+		{"a fallback that is none", Config{QueueURL: "http://localhost:1/0/e", SQS: answering(nil), Fallbacks: []string{"http://localhost:2/0/e", "x"}}, "Fallbacks[1]", queue.ErrNotAQueueURL, "write one like"},
 		{"another region", Config{QueueURL: atAWS, SQS: sqsOf("us-east-1")}, "QueueURL", ErrOtherRegion, `make the client with Region "eu-west-1"`},
-		{"no credentials", Config{QueueURL: atAWS, AWS: &aws.Config{Credentials: none}}, "QueueURL", ErrNoCredentials, "AWS_ACCESS_KEY_ID"},
-		{"no provider of credentials", Config{QueueURL: atAWS, AWS: &aws.Config{}}, "QueueURL", ErrNoCredentials, "AWS_ACCESS_KEY_ID"},
-		{"wrong credentials", Config{QueueURL: atAWS, SQS: answering(&smithy.GenericAPIError{Code: "InvalidClientTokenId"})}, "QueueURL", ErrNoCredentials, "InvalidClientTokenId"},
+		{"no credentials", Config{QueueURL: atAWS, AWS: &aws.Config{Credentials: none}}, "QueueURL", queue.ErrNoCredentials, "AWS_ACCESS_KEY_ID"},
+		{"no provider of credentials", Config{QueueURL: atAWS, AWS: &aws.Config{}}, "QueueURL", queue.ErrNoCredentials, "AWS_ACCESS_KEY_ID"},
+		{"wrong credentials", Config{QueueURL: atAWS, SQS: answering(&smithy.GenericAPIError{Code: "InvalidClientTokenId"})}, "QueueURL", queue.ErrNoCredentials, "InvalidClientTokenId"},
 		{"a queue that is not there", Config{QueueURL: atAWS, SQS: answering(&types.QueueDoesNotExist{})}, "QueueURL", ErrNoQueue, "or create it"},
 		{"a write key that can't be one", Config{QueueURL: atAWS, WriteKey: "a b"}, "WriteKey", nil, "as Segment shows it"},
 		{"a negative interval", Config{QueueURL: atAWS, Interval: -1}, "Interval", nil, "write 0"},
@@ -122,13 +105,5 @@ func TestAnSQSThatIsAwayDoesNotKeepAnAPIFromStarting(t *testing.T) {
 				closed(t, c)
 			})
 		})
-	}
-}
-
-func TestAClientIsMadeForTheRegionOfTheURL(t *testing.T) {
-	config := Config{QueueURL: atAWS, AWS: &aws.Config{Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")}}
-	api, err := config.newAPI(t.Context(), atAWS)
-	if err != nil || api.(*sqs.Client).Options().Region != "eu-west-1" {
-		t.Errorf("%v: %v", api, err)
 	}
 }

@@ -104,10 +104,8 @@ func (e *ConfigError) Error() string { return fmt.Sprintf("publisher.Config.%s: 
 
 func (e *ConfigError) Unwrap() error { return e.Err }
 
-// What a ConfigError wraps.
+// What a ConfigError of a queue wraps, beside queue.ErrNotAQueueURL and queue.ErrNoCredentials.
 var (
-	ErrNotAQueueURL  = errors.New("it is no queue's URL")
-	ErrNoQueue       = errors.New("the queue does not exist")
-	ErrNoCredentials = errors.New("there are no AWS credentials")
-	ErrOtherRegion   = errors.New("the queue is in another region")
+	ErrNoQueue     = errors.New("the queue does not exist")
+	ErrOtherRegion = errors.New("the queue is in another region")
 )
