@@ -20,6 +20,8 @@ type (
 	template struct {
 		Resources map[string]resource
 		Outputs   map[string]struct{ Description, Value any }
+
+		content []byte // as it was written
 	}
 	resource struct {
 		Type           string
@@ -64,9 +66,6 @@ func (r resource) at(names ...string) any {
 // synthesise returns the templates of the regions. The functions are not built: each has a file for its code.
 func synthesise(tb testing.TB, folder string, s *Settings) map[string]template {
 	tb.Helper()
-	if err := s.Validate(knownRegions()); err != nil {
-		tb.Fatal(err)
-	}
 	code := assets{}
 	for _, f := range s.Topology().Functions {
 		code[f.Name] = filepath.Join(folder, "code", f.Name)
@@ -76,6 +75,15 @@ func synthesise(tb testing.TB, folder string, s *Settings) map[string]template {
 		if err := os.WriteFile(filepath.Join(code[f.Name], "bootstrap"), []byte(f.Name), 0o755); err != nil {
 			tb.Fatal(err)
 		}
+	}
+	return synthesiseWith(tb, folder, s, code)
+}
+
+// synthesiseWith has built functions.
+func synthesiseWith(tb testing.TB, folder string, s *Settings, code assets) map[string]template {
+	tb.Helper()
+	if err := s.Validate(knownRegions()); err != nil {
+		tb.Fatal(err)
 	}
 	out := filepath.Join(folder, "cdk.out")
 	app := awscdk.NewApp(&awscdk.AppProps{AnalyticsReporting: jsii.Bool(false), TreeMetadata: jsii.Bool(false), Outdir: jsii.String(out)})
@@ -89,7 +97,7 @@ func synthesise(tb testing.TB, folder string, s *Settings) map[string]template {
 		if err != nil {
 			tb.Fatal(err)
 		}
-		var t template
+		t := template{content: content}
 		if err := json.Unmarshal(content, &t); err != nil {
 			tb.Fatal(err)
 		}
@@ -117,11 +125,7 @@ var defaults = sync.OnceValues(func() (template, []byte) {
 	s := DefaultSettings("eu-west-1")
 	var tb panicking
 	t := synthesise(&tb, folder, &s)["eu-west-1"]
-	content, err := os.ReadFile(filepath.Join(folder, "cdk.out", "Spillway-eu-west-1.template.json"))
-	if err != nil {
-		panic(err)
-	}
-	return t, regexp.MustCompile(`[0-9a-f]{64}`).ReplaceAll(content, []byte("HASH"))
+	return t, regexp.MustCompile(`[0-9a-f]{64}`).ReplaceAll(t.content, []byte("HASH"))
 })
 
 // panicking is for what belongs to no single test.

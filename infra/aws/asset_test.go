@@ -1,0 +1,334 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/spillwayhq/spillway/infra/local"
+	"github.com/spillwayhq/spillway/infra/local/lambda"
+	"github.com/spillwayhq/spillway/infra/local/segmentd"
+	"github.com/spillwayhq/spillway/infra/topology"
+)
+
+const module = "../.."
+
+// ownArchitecture is this machine's by Lambda's name.
+func ownArchitecture() string {
+	if runtime.GOARCH == "amd64" {
+		return "x86_64"
+	}
+	return runtime.GOARCH
+}
+
+func built(t *testing.T, source, architecture string) assets {
+	t.Helper()
+	d := topology.Default()
+	code, err := build(&d, source, t.TempDir(), architecture)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return code
+}
+
+// A deployment of the same sources must change nothing, wherever they lie and whoever builds them.
+func TestTheSameSourcesMakeTheSameAssetAnywhere(t *testing.T) {
+	elsewhere := t.TempDir()
+	copySources(t, elsewhere)
+	here, there := built(t, module, "arm64"), built(t, elsewhere, "arm64")
+	for name := range here {
+		a, b := digest(t, here[name]), digest(t, there[name])
+		if a != b {
+			t.Errorf("%s: %s here, %s elsewhere", name, a, b)
+		}
+	}
+	if len(here) != 3 {
+		t.Errorf("%d functions are built", len(here))
+	}
+	s := DefaultSettings("eu-west-1")
+	first, second := t.TempDir(), t.TempDir()
+	one, two := synthesiseWith(t, first, &s, here), synthesiseWith(t, second, &s, there)
+	if a, b := string(one["eu-west-1"].content), string(two["eu-west-1"].content); a != b || strings.Count(a, `"S3Key"`) != 3 {
+		t.Error("two syntheses differ")
+	}
+}
+
+func digest(t *testing.T, folder string) string {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(folder, "bootstrap"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(content))
+}
+
+// copySources copies what the functions are made of, without the repository around it.
+func copySources(t *testing.T, to string) {
+	t.Helper()
+	for _, part := range []string{"go.mod", "go.sum", "functions", "shared"} {
+		err := filepath.WalkDir(filepath.Join(module, part), func(path string, entry fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			name, _ := filepath.Rel(module, path)
+			if entry.IsDir() {
+				return os.MkdirAll(filepath.Join(to, name), 0o755)
+			}
+			content, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			return os.WriteFile(filepath.Join(to, name), content, 0o644)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestAFunctionThatDoesNotCompileStopsTheApp(t *testing.T) {
+	broken := t.TempDir()
+	copySources(t, broken)
+	if err := os.WriteFile(filepath.Join(broken, "functions", "deliver", "broken.go"), []byte("package main\n\nvar x int = \"\"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	d := topology.Default()
+	if _, err := build(&d, broken, t.TempDir(), "arm64"); err == nil || !strings.Contains(err.Error(), "build the function spillway-deliver") || !strings.Contains(err.Error(), "broken.go:3") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// world is what stands around deployed functions: SQS, Segment and a door from the local pipeline, and SSM.
+type world struct {
+	*local.Pipeline
+	ssm      string
+	template template
+	out      string // the cloud assembly
+
+	mu      sync.Mutex
+	arrived []segmentd.Received
+	log     strings.Builder
+}
+
+func (w *world) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.log.Write(p)
+}
+
+// events are those that have arrived at Segment.
+func (w *world) events() []segmentd.Received {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.arrived)
+}
+
+// text is what the functions have written.
+func (w *world) text() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.log.String()
+}
+
+// parameters are those that a user has put into SSM, as infra/aws/README.md says.
+var parameters = map[string]string{
+	"/spillway/write-key":  "wk-default",
+	"/spillway/write-keys": `{"writeKeys":[{"name":"demo","writeKey":"wk-demo"}]}`,
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{out: t.TempDir()}
+	var err error
+	w.Pipeline, err = local.Start(local.Config{
+		Dir: t.TempDir(), SQSAddr: "127.0.0.1:0", SegmentAddr: "127.0.0.1:0", IngestAddr: "127.0.0.1:0", Hold: true,
+		OnEvent: func(e segmentd.Received) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.arrived = append(w.arrived, e)
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- w.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	ssm := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		var in struct {
+			Name           string
+			WithDecryption bool
+		}
+		if err := json.NewDecoder(r.Body).Decode(&in); err != nil || r.Header.Get("X-Amz-Target") != "AmazonSSM.GetParameter" || parameters[in.Name] == "" || !in.WithDecryption {
+			http.Error(rw, `{"__type":"ParameterNotFound"}`, http.StatusBadRequest)
+			return
+		}
+		rw.Header().Set("Content-Type", "application/x-amz-json-1.1")
+		json.NewEncoder(rw).Encode(map[string]any{"Parameter": map[string]string{"Name": in.Name, "Value": parameters[in.Name]}})
+	}))
+	t.Cleanup(ssm.Close)
+	w.ssm = ssm.URL
+
+	s := DefaultSettings("eu-west-1")
+	s.Architecture = ownArchitecture()
+	w.template = synthesiseWith(t, w.out, &s, built(t, module, s.Architecture))["eu-west-1"]
+	return w
+}
+
+// deployed is the function as the template has it: its asset, its variables, its time-out and its memory.
+func (w *world) deployed(t *testing.T, name string) *lambda.Function {
+	t.Helper()
+	f := w.template.named(t, "AWS::Lambda::Function", "FunctionName", name)
+	key, _ := f.at("Code", "S3Key").(string)
+	env := []string{
+		"AWS_ACCESS_KEY_ID=" + local.AccessKey, "AWS_SECRET_ACCESS_KEY=" + local.AccessKey, "AWS_REGION=" + local.Region,
+		"AWS_ENDPOINT_URL_SQS=" + w.SQSURL, "AWS_ENDPOINT_URL_SSM=" + w.ssm,
+	}
+	variables, _ := f.at("Environment", "Variables").(map[string]any)
+	for variable, value := range variables {
+		resolved := w.resolve(t, value)
+		if variable == "SPILLWAY_SEGMENT_ENDPOINT" {
+			if resolved != "https://api.segment.io" {
+				t.Errorf("the endpoint is %s", resolved)
+			}
+			resolved = w.SegmentURL
+		}
+		env = append(env, variable+"="+resolved)
+	}
+	made := lambda.NewFunction(lambda.FunctionConfig{
+		Name: name, Timeout: time.Duration(number(t, f.at("Timeout"))) * time.Second, MemoryMB: int(number(t, f.at("MemorySize"))),
+		NewEnvironment: lambda.Process(lambda.ProcessConfig{
+			Path: filepath.Join(w.out, "cdk.out", "asset."+strings.TrimSuffix(key, ".zip"), "bootstrap"), Env: env, Output: w,
+		}),
+	})
+	t.Cleanup(made.Close)
+	return made
+}
+
+// resolve does what CloudFormation does with a value.
+func (w *world) resolve(t *testing.T, value any) string {
+	t.Helper()
+	if s, ok := value.(string); ok {
+		return s
+	}
+	list := func(value any) []any { l, _ := value.([]any); return l }
+	for name, argument := range value.(map[string]any) {
+		switch args := list(argument); name {
+		case "Ref":
+			if argument == "AWS::StackId" {
+				return "arn:aws:cloudformation:eu-west-1:123456789012:stack/Spillway-eu-west-1/4f1c7a2e-0000-11ef-8000-0a1b2c3d4e5f"
+			}
+			if r := w.template.Resources[argument.(string)]; r.Type == "AWS::SQS::Queue" {
+				return w.QueueURL(r.at("QueueName").(string))
+			}
+		case "Fn::GetAtt":
+			if args[1] == "ApiEndpoint" {
+				return w.IngestURL
+			}
+		case "Fn::Join":
+			var parts []string
+			for _, part := range list(args[1]) {
+				parts = append(parts, w.resolve(t, part))
+			}
+			return strings.Join(parts, args[0].(string))
+		case "Fn::Select":
+			split := list(args[1].(map[string]any)["Fn::Split"])
+			return strings.Split(w.resolve(t, split[1]), split[0].(string))[2]
+		}
+	}
+	t.Fatalf("%v can't be resolved", value)
+	return ""
+}
+
+func sample(t *testing.T, name string) []byte {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(module, "events", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+func invoke(t *testing.T, f *lambda.Function, payload []byte, into any) {
+	t.Helper()
+	answer, err := f.Invoke(t.Context(), payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(answer, into); err != nil {
+		t.Fatalf("%s: %v", answer, err)
+	}
+}
+
+// What was synthesised is what runs here: the asset's binary, with the variables of the template.
+func TestTheSynthesisedFunctionsDoTheirWork(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("the functions are built for Linux: run this test there")
+	}
+	w := newWorld(t)
+	deliver := w.deployed(t, topology.DeliverFunction)
+	for _, name := range []string{"sqs-event.json", "sqs-event-packed.json"} {
+		before := len(w.events())
+		var report struct {
+			BatchItemFailures []struct{ ItemIdentifier string }
+		}
+		invoke(t, deliver, sample(t, name), &report)
+		if len(report.BatchItemFailures) != 0 || len(w.events()) == before {
+			t.Errorf("%s: %d events arrived, and the report is %v\n%s", name, len(w.events())-before, report, w.text())
+		}
+	}
+	if !slices.ContainsFunc(w.events(), func(e segmentd.Received) bool { return e.WriteKey == "wk-default" }) {
+		t.Errorf("no event went out under the default write key of SSM\n%s", w.text())
+	}
+
+	ingest := w.deployed(t, topology.IngestFunction)
+	for name, status := range map[string]int{
+		"http-api-batch": 200, "http-api-gzip": 200, "http-api-pixel": 200, "http-api-settings": 200, "http-api-preflight": 204, "http-api-no-key": 400,
+		"http-api-function-url": 200,
+	} {
+		var answer struct {
+			StatusCode int
+			Body       string
+		}
+		invoke(t, ingest, sample(t, "http/"+name+".json"), &answer)
+		if answer.StatusCode != status {
+			t.Errorf("%s: %d %s, want %d\n%s", name, answer.StatusCode, answer.Body, status, w.text())
+		}
+	}
+	var stranger struct{ StatusCode int }
+	invoke(t, ingest, []byte(strings.ReplaceAll(string(sample(t, "http/http-api-settings.json")), "wk-demo", "stranger")), &stranger)
+	if stranger.StatusCode == 200 {
+		t.Error("a write key that is not in SSM's set gets settings")
+	}
+
+	var nothing any
+	invoke(t, w.deployed(t, topology.CanaryFunction), []byte(`{}`), &nothing)
+	if !strings.Contains(w.text(), `"CanaryAccepted":1`) {
+		t.Errorf("no canary was accepted\n%s", w.text())
+	}
+	arrived := len(w.events())
+	canary := w.resolve(t, w.template.named(t, "AWS::Lambda::Function", "FunctionName", topology.DeliverFunction).at("Environment", "Variables", "SPILLWAY_CANARY_WRITE_KEY"))
+	body, _ := json.Marshal(fmt.Sprintf(`{"writeKey":%q,"batch":[{"type":"track","userId":"canary","event":"Canary","messageId":"c"}]}`, canary))
+	invoke(t, deliver, fmt.Appendf(nil, `{"Records":[{"messageId":"c","receiptHandle":"c","body":%s}]}`, body), &nothing)
+	if !strings.Contains(w.text(), `"CanaryDelivered":1`) || len(w.events()) != arrived {
+		t.Errorf("the canary did not end before Segment: %d events more arrived\n%s", len(w.events())-arrived, w.text())
+	}
+}

@@ -1,0 +1,39 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+func TestCfnLintFindsNothing(t *testing.T) {
+	linter, err := exec.LookPath("cfn-lint")
+	if err != nil {
+		if os.Getenv("SPILLWAY_REQUIRE_CFN_LINT") != "" {
+			t.Fatal("cfn-lint is required and not here: python3 -m pip install -r infra/aws/requirements.txt")
+		}
+		t.Skip("needs cfn-lint: python3 -m pip install -r infra/aws/requirements.txt")
+	}
+	key := "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+	folder := t.TempDir()
+	defaults, _ := defaults()
+	// W3005: the CDK lets functions wait for their roles although a reference to one makes them.
+	args := []string{"--ignore-checks", "W3005", "--regions", "eu-west-1", "--"}
+	for name, tmpl := range map[string]template{
+		"defaults": defaults,
+		"others": with(t, func(s *Settings) {
+			s.Door, s.KMSKeys, s.Emails, s.PublicURL = doorFunctionURL, []string{key}, []string{"ops@example.com"}, "https://events.example.com"
+		}),
+		"adopted": with(t, func(s *Settings) { s.AdoptQueues, s.Canary, s.ReservedConcurrency = true, false, 0 }),
+	} {
+		file := filepath.Join(folder, name+".json")
+		if err := os.WriteFile(file, tmpl.content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, file)
+	}
+	if out, err := exec.Command(linter, args...).CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
