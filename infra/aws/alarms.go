@@ -77,13 +77,9 @@ func (p *pipeline) alarm(a topology.Alarm, actions *[]any) *awscloudwatch.CfnAla
 		})
 	}
 	if a.Expression != "" {
-		query := &awscloudwatch.CfnAlarm_MetricDataQueryProperty{
+		queries = append(queries, &awscloudwatch.CfnAlarm_MetricDataQueryProperty{
 			Id: jsii.String("value"), Expression: jsii.String(a.Expression), Label: jsii.String(a.Name), ReturnData: jsii.Bool(true),
-		}
-		if len(a.Metrics) == 0 { // a query has a period; an expression takes that of its metrics
-			query.Period = jsii.Number(a.Period.Seconds())
-		}
-		queries = append(queries, query)
+		})
 	}
 	props.Metrics = &queries
 	return props

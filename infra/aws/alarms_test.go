@@ -37,7 +37,7 @@ func TestEveryAlarmOfTheTopologyIsThereWithItsNumbersAnActionAndAText(t *testing
 				expression, _ = query["Expression"].(string)
 			}
 			stat, _ := query["MetricStat"].(map[string]any)
-			if period := stat["Period"]; stat != nil && period != a.Period.Seconds() || stat == nil && len(a.Metrics) == 0 && query["Period"] != a.Period.Seconds() {
+			if period := stat["Period"]; stat != nil && period != a.Period.Seconds() {
 				t.Errorf("%s: period of %v, want %v", a.Name, query, a.Period)
 			}
 		}

@@ -57,7 +57,7 @@ type Alarm struct {
 	Severity Severity
 
 	Metrics    []Metric
-	Expression string // of CloudWatch's metric math over the metrics' IDs, or a query; empty: there is one metric, and it is the value
+	Expression string // of CloudWatch's metric math over the metrics' IDs; empty: there is one metric, and it is the value
 	Unit       string // of the value, for people
 
 	Threshold float64
@@ -127,7 +127,7 @@ func (t *Topology) validateAlarms() (errs []error) {
 		check(a.Periods >= 1 && a.Period*time.Duration(a.Periods) <= longest, "alarm %s: %d periods of %v, write at least one and no more than %v in all", a.Name, a.Periods, a.Period, longest)
 		check(a.Breaching >= 1 && a.Breaching <= a.Periods, "alarm %s: fires for %d of %d values, write 1 to %d", a.Name, a.Breaching, a.Periods, a.Periods)
 		check(slices.Contains([]Missing{MissingIsGood, MissingIsBad, MissingIsSilent}, a.Missing), "alarm %s: missing data is %q, write %s, %s or %s", a.Name, a.Missing, MissingIsGood, MissingIsBad, MissingIsSilent)
-		check(len(a.Metrics) <= maxAlarmMetrics, "alarm %s: %d metrics, write at most %d", a.Name, len(a.Metrics), maxAlarmMetrics)
+		check(len(a.Metrics) >= 1 && len(a.Metrics) <= maxAlarmMetrics, "alarm %s: %d metrics, write 1 to %d", a.Name, len(a.Metrics), maxAlarmMetrics)
 		check(a.Expression != "" || len(a.Metrics) == 1, "alarm %s: %d metrics and no expression, write one over their IDs", a.Name, len(a.Metrics))
 		for _, m := range a.Metrics {
 			if err := t.validateMetric(m); err != nil {

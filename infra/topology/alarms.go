@@ -9,7 +9,6 @@ import (
 	"github.com/spillwayhq/spillway/shared/envelope"
 	"github.com/spillwayhq/spillway/shared/letter"
 	"github.com/spillwayhq/spillway/shared/segment"
-	"github.com/spillwayhq/spillway/shared/telemetry"
 )
 
 // segmentEventsPerSecond is what Segment takes of a workspace before it queues or answers 429 (its rate limits' documentation).
@@ -159,9 +158,8 @@ func alarms(s Sizes) ([]Alarm, []Composite) {
 		},
 		{
 			Name: "spillway-publisher-drops", Severity: Critical, Section: "publisher-drops",
-			// A query, because it adds up whatever reasons there are; a metric would need each by its name.
-			Expression: `SELECT SUM(EventsDropped) FROM ` + telemetry.Namespace + ` WHERE "Function" = 'publisher'`,
-			Threshold:  0, Unit: "events", Period: time.Minute, Periods: 5, Breaching: 1, Missing: MissingIsGood,
+			Metrics:   []Metric{own("d", "publisher", "EventsDropped", "Sum")},
+			Threshold: 0, Unit: "events", Period: time.Minute, Periods: 5, Breaching: 1, Missing: MissingIsGood,
 			Meaning: "an API's publisher dropped events: they are lost.",
 			First:   "see EventsDropped by Reason, and the API's own log: memory and disk for events that wait are full when SQS can't be reached for long.",
 		},

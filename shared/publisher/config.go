@@ -54,7 +54,8 @@ type Config struct {
 	Callback analytics.Callback
 	// CloseTimeout is how long Close waits for SQS; 30 s.
 	CloseTimeout time.Duration
-	// Metrics are written once a minute, for CloudWatch, as lines of its embedded metric format; nil: not.
+	// Metrics are written once a minute, for CloudWatch, as lines of its embedded metric format; nil: not. Alarms and dashboard look
+	// for those of telemetry.NewWriter(…, "publisher"), whatever the API is called.
 	Metrics *telemetry.Writer
 	Logger  *slog.Logger // slog.Default() when nil
 }
