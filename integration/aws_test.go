@@ -1,0 +1,270 @@
+//go:build aws
+
+package integration
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	cwtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/letter"
+	"github.com/spillwayhq/spillway/shared/telemetry"
+)
+
+// How long AWS may take: metrics are there after a minute or three, SQS's of a queue that was idle after up to 15.
+const (
+	awsPatience = 20 * time.Minute
+	awsPause    = 15 * time.Second
+)
+
+// awsKey is a write key that no source has. Segment answers 200 to it and drops the events, so they reach nobody's data.
+const awsKey = "spillwayIntegrationTest"
+
+// cloud is a deployment in somebody's account.
+type cloud struct {
+	region, stack string
+	outputs       map[string]string
+	sqs           *sqs.Client
+	watch         *cloudwatch.Client
+	began         time.Time
+}
+
+// TestDeployed deploys the pipeline into an account, sends events in every way, and looks at what becomes of them; then it takes all
+// of it down, queues included. It costs some cents and takes about half an hour. Run it with
+//
+//	SPILLWAY_AWS_TEST_REGION=eu-west-1 go test -tags aws -run TestDeployed -timeout 90m -v ./integration
+//
+// with the AWS credentials of an account and a region that is bootstrapped for the CDK (npx cdk bootstrap) and has no Spillway: it
+// refuses to touch one that is there. npm ci must have been run.
+func TestDeployed(t *testing.T) {
+	region := os.Getenv("SPILLWAY_AWS_TEST_REGION")
+	if region == "" {
+		t.Skip("needs an AWS account: set SPILLWAY_AWS_TEST_REGION to a region that has no Spillway and is bootstrapped for the CDK; the pipeline is deployed there and taken down again")
+	}
+	c := deploy(t, region)
+
+	const events = 500
+	c.send(t, events)
+	c.post(t, 3)
+	c.sendInvalid(t)
+
+	c.await(t, "the events to be delivered", func(ctx context.Context) (string, bool) {
+		delivered := c.sum(ctx, t, "deliver", "EventsDelivered")
+		return fmt.Sprintf("%v of %d", delivered, events+3), delivered == events+3
+	})
+	c.await(t, "the queue to be empty", func(ctx context.Context) (string, bool) {
+		waiting := c.waiting(ctx, t)
+		return strconv.Itoa(waiting), waiting == 0
+	})
+	c.await(t, "the dead letter with its reason", func(ctx context.Context) (string, bool) {
+		reasons := c.reasons(ctx, t)
+		return fmt.Sprint(reasons), len(reasons) == 1 && reasons[0] == letter.ReasonInvalid
+	})
+	for name, want := range map[string]cwtypes.StateValue{
+		"spillway-dead-letters": cwtypes.StateValueAlarm, "spillway-canary-silent": cwtypes.StateValueOk, "spillway-door-silent": cwtypes.StateValueOk,
+		"spillway-delivery-stalled": cwtypes.StateValueOk, "spillway-backlog-age-critical": cwtypes.StateValueOk,
+	} {
+		c.await(t, name+" to be "+string(want), func(ctx context.Context) (string, bool) {
+			state := c.alarm(ctx, t, name)
+			return string(state), state == want
+		})
+	}
+	// What metric math makes of data that is not there can't be tried elsewhere: no alarm but those that have a cause.
+	for _, a := range topology.Default().Alarms {
+		if state := c.alarm(t.Context(), t, a.Name); state == cwtypes.StateValueAlarm && !strings.HasPrefix(a.Name, "spillway-dead-letters") {
+			t.Errorf("%s fires", a.Name)
+		}
+	}
+}
+
+// deploy deploys to a region without Spillway, and takes it down at the end.
+func deploy(t *testing.T, region string) *cloud {
+	t.Helper()
+	aws, err := config.LoadDefaultConfig(t.Context(), config.WithRegion(region))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cloud{region: region, stack: "Spillway-" + region, sqs: sqs.NewFromConfig(aws), watch: cloudwatch.NewFromConfig(aws), began: time.Now()}
+	for _, name := range []string{topology.EventsQueue, topology.DeadLetterQueue} {
+		if _, err := c.sqs.GetQueueUrl(t.Context(), &sqs.GetQueueUrlInput{QueueName: &name}); err == nil {
+			t.Fatalf("%s has a queue %s: this test does not touch a Spillway that is there; name another region", region, name)
+		} else if !strings.Contains(err.Error(), "NonExistentQueue") && !strings.Contains(err.Error(), "QueueDoesNotExist") {
+			t.Fatalf("look for a Spillway in %s: %v", region, err)
+		}
+	}
+	outputs := filepath.Join(t.TempDir(), "outputs.json")
+	t.Cleanup(func() {
+		c.cdk(t, "destroy", c.stack, "--force")
+		for _, name := range []string{topology.EventsQueue, topology.DeadLetterQueue} { // which outlive the stack
+			ctx := context.Background()
+			if found, err := c.sqs.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &name}); err == nil {
+				if _, err := c.sqs.DeleteQueue(ctx, &sqs.DeleteQueueInput{QueueUrl: found.QueueUrl}); err != nil {
+					t.Errorf("delete the queue %s: %v", name, err)
+				}
+			}
+		}
+	})
+	// Nothing is reserved, so that it works in a new account too; and no parameters are read that would have to be there.
+	c.cdk(t, "deploy", c.stack, "--require-approval", "never", "--outputs-file", outputs)
+	content, err := os.ReadFile(outputs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stacks map[string]map[string]string
+	if err := json.Unmarshal(content, &stacks); err != nil {
+		t.Fatal(err)
+	}
+	c.outputs = stacks[c.stack]
+	return c
+}
+
+func (c *cloud) cdk(t *testing.T, args ...string) {
+	t.Helper()
+	settings := []string{"cdk", "-c", "regions=" + c.region, "-c", "reservedConcurrency=none", "-c", "writeKeyParameter=none", "-c", "writeKeysParameter=none"}
+	command := exec.Command("npx", append(settings, args...)...)
+	command.Dir = ".."
+	command.Stdout, command.Stderr = os.Stderr, os.Stderr
+	if err := command.Run(); err != nil {
+		t.Fatalf("npx cdk %s: %v", strings.Join(args, " "), err)
+	}
+}
+
+// await looks again and again until done says so.
+func (c *cloud) await(t *testing.T, what string, done func(context.Context) (string, bool)) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), awsPatience)
+	defer cancel()
+	for {
+		seen, ok := done(ctx)
+		if ok {
+			t.Logf("%s: %s", what, seen)
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("waited %v for %s, the last was: %s", awsPatience, what, seen)
+		case <-time.After(awsPause):
+		}
+	}
+}
+
+// send sends events to the queue as a script would, ten messages a call.
+func (c *cloud) send(t *testing.T, count int) {
+	t.Helper()
+	for first := 0; first < count; first += 10 {
+		var entries []types.SendMessageBatchRequestEntry
+		for i := first; i < min(first+10, count); i++ {
+			body := fmt.Sprintf(`{"writeKey":%q,"batch":[{"type":"track","userId":"u","event":"Test","messageId":"aws-%d-%d"}]}`, awsKey, c.began.Unix(), i)
+			entries = append(entries, types.SendMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), MessageBody: &body})
+		}
+		out, err := c.sqs.SendMessageBatch(t.Context(), &sqs.SendMessageBatchInput{QueueUrl: aws.String(c.outputs["EventsQueueUrl"]), Entries: entries})
+		if err != nil || len(out.Failed) > 0 {
+			t.Fatalf("send: %v, failed: %v", err, out)
+		}
+	}
+}
+
+// sendInvalid sends an event that Segment would answer 200 and drop: a track without a name.
+func (c *cloud) sendInvalid(t *testing.T) {
+	t.Helper()
+	body := fmt.Sprintf(`{"writeKey":%q,"batch":[{"type":"track","userId":"u"}]}`, awsKey)
+	if _, err := c.sqs.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: aws.String(c.outputs["EventsQueueUrl"]), MessageBody: &body}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// post sends events through the door, each a request.
+func (c *cloud) post(t *testing.T, count int) {
+	t.Helper()
+	for i := range count {
+		body := fmt.Sprintf(`{"batch":[{"type":"track","userId":"u","event":"Test","messageId":"aws-door-%d-%d"}]}`, c.began.Unix(), i)
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, strings.TrimSuffix(c.outputs["IngestUrl"], "/")+"/v1/batch", bytes.NewBufferString(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.SetBasicAuth(awsKey, "")
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != http.StatusOK {
+			t.Fatalf("the door answers %s", answer.Status)
+		}
+	}
+}
+
+// sum is that of one of our own metrics since the test began.
+func (c *cloud) sum(ctx context.Context, t *testing.T, function, name string) float64 {
+	t.Helper()
+	out, err := c.watch.GetMetricStatistics(ctx, &cloudwatch.GetMetricStatisticsInput{
+		Namespace: aws.String(telemetry.Namespace), MetricName: &name, Dimensions: []cwtypes.Dimension{{Name: aws.String("Function"), Value: &function}},
+		StartTime: aws.Time(c.began.Truncate(time.Minute)), EndTime: aws.Time(time.Now().Add(time.Minute)), Period: aws.Int32(60),
+		Statistics: []cwtypes.Statistic{cwtypes.StatisticSum},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sum float64
+	for _, point := range out.Datapoints {
+		sum += aws.ToFloat64(point.Sum)
+	}
+	return sum
+}
+
+func (c *cloud) alarm(ctx context.Context, t *testing.T, name string) cwtypes.StateValue {
+	t.Helper()
+	out, err := c.watch.DescribeAlarms(ctx, &cloudwatch.DescribeAlarmsInput{AlarmNames: []string{name}})
+	if err != nil || len(out.MetricAlarms) != 1 {
+		t.Fatalf("look at the alarm %s: %v, %d alarms", name, err, len(out.MetricAlarms))
+	}
+	return out.MetricAlarms[0].StateValue
+}
+
+func (c *cloud) waiting(ctx context.Context, t *testing.T) int {
+	t.Helper()
+	names := []types.QueueAttributeName{types.QueueAttributeNameApproximateNumberOfMessages, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible}
+	out, err := c.sqs.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: aws.String(c.outputs["EventsQueueUrl"]), AttributeNames: names})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := 0
+	for _, name := range names {
+		n, _ := strconv.Atoi(out.Attributes[string(name)])
+		sum += n
+	}
+	return sum
+}
+
+// reasons are those of the dead letters, which stay where they are.
+func (c *cloud) reasons(ctx context.Context, t *testing.T) []string {
+	t.Helper()
+	out, err := c.sqs.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+		QueueUrl: aws.String(c.outputs["DeadLetterQueueUrl"]), MaxNumberOfMessages: 10, WaitTimeSeconds: 10, VisibilityTimeout: 1, MessageAttributeNames: []string{"All"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, m := range out.Messages {
+		all = append(all, aws.ToString(m.MessageAttributes[letter.AttrReason].StringValue))
+	}
+	return all
+}
