@@ -15,21 +15,23 @@ import (
 // The environment variables that the function reads. A further one that begins with SPILLWAY_ is refused: it is a typing error.
 const (
 	envPrefix             = "SPILLWAY_"
-	envQueueURL           = "SPILLWAY_QUEUE_URL"             // the events queue, whose messages are hidden after a failure
-	envDeadLetterQueueURL = "SPILLWAY_DEAD_LETTER_QUEUE_URL" // where dead letters are written
-	envWriteKey           = "SPILLWAY_WRITE_KEY"             // for messages that carry none: the key,
-	envWriteKeyParameter  = "SPILLWAY_WRITE_KEY_PARAMETER"   // or the name of an SSM parameter that holds it; without both they wait
-	envEndpoint           = "SPILLWAY_SEGMENT_ENDPOINT"      // default: Segment's in the US
-	envGzip               = "SPILLWAY_SEGMENT_GZIP"          // default: true; a fifth of the bytes that leave AWS and are paid for
-	envCanaryWriteKey     = "SPILLWAY_CANARY_WRITE_KEY"      // of events that are sent to see whether they arrive; empty: none are
-	envLogLevel           = "SPILLWAY_LOG_LEVEL"             // debug, info, warn, error; default: info
+	envQueueURL           = "SPILLWAY_QUEUE_URL"                  // the events queue, whose messages are hidden after a failure
+	envDeadLetterQueueURL = "SPILLWAY_DEAD_LETTER_QUEUE_URL"      // where dead letters are written
+	envWriteKey           = "SPILLWAY_WRITE_KEY"                  // for messages that carry none: the key,
+	envWriteKeyParameter  = "SPILLWAY_WRITE_KEY_PARAMETER"        // or the name of an SSM parameter that holds it; without both they wait
+	envEndpoint           = "SPILLWAY_SEGMENT_ENDPOINT"           // the endpoint; default: Segment's in the US,
+	envEndpointParameter  = "SPILLWAY_SEGMENT_ENDPOINT_PARAMETER" // or the name of an SSM parameter that holds it; all waits until it is read
+	envGzip               = "SPILLWAY_SEGMENT_GZIP"               // default: true; a fifth of the bytes that leave AWS and are paid for
+	envCanaryWriteKey     = "SPILLWAY_CANARY_WRITE_KEY"           // of events that are sent to see whether they arrive; empty: none are
+	envLogLevel           = "SPILLWAY_LOG_LEVEL"                  // debug, info, warn, error; default: info
 )
 
 // known are the variables of the prefix, in the order in which they are shown.
-var known = [...]string{envQueueURL, envDeadLetterQueueURL, envWriteKey, envWriteKeyParameter, envEndpoint, envGzip, envCanaryWriteKey, envLogLevel}
+var known = [...]string{envQueueURL, envDeadLetterQueueURL, envWriteKey, envWriteKeyParameter, envEndpoint, envEndpointParameter, envGzip, envCanaryWriteKey, envLogLevel}
 
 type config struct {
-	queueURL, deadLetterQueueURL, endpoint string
+	queueURL, deadLetterQueueURL           string
+	endpoint, endpointParameter            string
 	writeKey, writeKeyParameter, canaryKey string
 	gzip                                   bool
 	logLevel                               slog.Level
@@ -38,14 +40,14 @@ type config struct {
 // LogValue shows the effective configuration without the write keys.
 func (c config) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("queue", c.queueURL), slog.String("dead_letter_queue", c.deadLetterQueueURL),
-		slog.String("endpoint", c.endpoint), slog.Bool("gzip", c.gzip), slog.String("default_write_key", deliver.KeyID(c.writeKey)),
+		slog.String("endpoint", c.endpoint), slog.String("endpoint_parameter", c.endpointParameter), slog.Bool("gzip", c.gzip), slog.String("default_write_key", deliver.KeyID(c.writeKey)),
 		slog.String("default_write_key_parameter", c.writeKeyParameter), slog.String("canary_write_key", deliver.KeyID(c.canaryKey)))
 }
 
 // readConfig reads the variables of environ, which has the form of os.Environ. The error names every variable that is wrong and
 // says what to write.
 func readConfig(environ []string) (config, error) {
-	c := config{endpoint: segment.EndpointUS, gzip: true}
+	c := config{gzip: true}
 	var errs []error
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	for _, variable := range environ {
@@ -66,9 +68,9 @@ func readConfig(environ []string) (config, error) {
 		case envCanaryWriteKey:
 			c.canaryKey = value
 		case envEndpoint:
-			if value != "" {
-				c.endpoint = value
-			}
+			c.endpoint = value
+		case envEndpointParameter:
+			c.endpointParameter = value
 		case envGzip:
 			if c.gzip, err = strconv.ParseBool(value); err != nil {
 				fail("%s is %q: write true or false", name, value)
@@ -88,6 +90,12 @@ func readConfig(environ []string) (config, error) {
 	}
 	if c.writeKey != "" && c.writeKeyParameter != "" {
 		fail("%s and %s are both set: write one of them", envWriteKey, envWriteKeyParameter)
+	}
+	if c.endpoint != "" && c.endpointParameter != "" {
+		fail("%s and %s are both set: write one of them", envEndpoint, envEndpointParameter)
+	}
+	if c.endpoint == "" && c.endpointParameter == "" {
+		c.endpoint = segment.EndpointUS
 	}
 	return c, errors.Join(errs...)
 }

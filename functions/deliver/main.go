@@ -37,10 +37,6 @@ func newHandler(ctx context.Context, environ []string) (lambda.Handler, error) {
 	}
 	logger := slog.New(slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{Level: c.logLevel}))
 	logger.Info("configured", "config", c)
-	client, err := segment.NewClient(segment.Config{Endpoint: c.endpoint, Gzip: c.gzip})
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", envEndpoint, err)
-	}
 	aws, err := awsconfig.LoadDefaultConfig(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("load the AWS configuration: %w", err)
@@ -48,7 +44,6 @@ func newHandler(ctx context.Context, environ []string) (lambda.Handler, error) {
 	api := sqs.NewFromConfig(aws)
 	metrics := telemetry.NewWriter(os.Stdout, "deliver")
 	dc := deliver.Config{
-		Segment:     client,
 		Queue:       queue.New(api, c.queueURL),
 		DeadLetters: queue.New(api, c.deadLetterQueueURL),
 		WriteKey:    c.writeKey,
@@ -60,15 +55,24 @@ func newHandler(ctx context.Context, environ []string) (lambda.Handler, error) {
 			}
 		},
 	}
-	if c.writeKeyParameter == "" {
-		return deliver.New(dc)
+	var follow []refresher
+	if c.writeKeyParameter != "" {
+		key := newDefaultKey(ssm.NewFromConfig(aws), c.writeKeyParameter, logger)
+		dc.CurrentWriteKey, follow = key.current, append(follow, key)
 	}
-	key := newDefaultKey(ssm.NewFromConfig(aws), c.writeKeyParameter, logger)
-	key.refresh(ctx)
-	dc.CurrentWriteKey = key.current
+	if c.endpointParameter != "" {
+		endpoint := newEndpoint(ssm.NewFromConfig(aws), c.endpointParameter, c.gzip, logger)
+		dc.Segment, follow = swapped{endpoint}, append(follow, endpoint)
+	} else if dc.Segment, err = segment.NewClient(segment.Config{Endpoint: c.endpoint, Gzip: c.gzip}); err != nil {
+		return nil, fmt.Errorf("%s: %w", envEndpoint, err)
+	}
 	handler, err := deliver.New(dc)
 	if err != nil {
 		return nil, err
 	}
-	return &function{handler, key}, nil
+	f := &function{handler, follow}
+	for _, p := range follow {
+		p.refresh(ctx)
+	}
+	return f, nil
 }

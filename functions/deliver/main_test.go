@@ -35,6 +35,7 @@ func TestAWrongVariableIsNamedWithWhatToWrite(t *testing.T) {
 		{"SPILLWAY_DEAD_LETTER_QUEUE_URL=dead", "write the queue's URL"},
 		{"SPILLWAY_SEGMENT_GZIP=perhaps", "write true or false"},
 		{"SPILLWAY_WRITE_KEY=a,SPILLWAY_WRITE_KEY_PARAMETER=b", "both set"},
+		{"SPILLWAY_SEGMENT_ENDPOINT=https://a.example,SPILLWAY_SEGMENT_ENDPOINT_PARAMETER=b", "both set"},
 		{"SPILLWAY_LOG_LEVEL=loud", "write debug, info, warn or error"},
 		{"SPILLWAY_WRITEKEY=x", "SPILLWAY_WRITEKEY is not known"},
 		{"SPILLWAY_SEGMENT_ENDPOINT=api.segment.io", "https://api.segment.io"},

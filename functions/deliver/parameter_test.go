@@ -5,6 +5,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -65,7 +68,7 @@ func newFunction(t *testing.T, api *fakeSSM) (deliverOne func() string, log *byt
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &function{h, key}
+	f := &function{h, []refresher{key}}
 	return func() string {
 		t.Helper()
 		o.keys = nil
@@ -93,7 +96,7 @@ func TestAChangedParameterCountsAfterAMinute(t *testing.T) {
 		one, log := newFunction(t, api)
 		expect(t, "at the start", one(), "first")
 		api.value = "second"
-		time.Sleep(keyInterval - time.Second)
+		time.Sleep(refreshInterval - time.Second)
 		expect(t, "before the minute is over", one(), "first")
 		time.Sleep(time.Second)
 		one() // reads beside its delivery
@@ -117,10 +120,10 @@ func TestWhatCanNotBeReadChangesNothing(t *testing.T) {
 				one, log := newFunction(t, api)
 				*api = broken
 				for range 3 {
-					time.Sleep(keyInterval + time.Second)
+					time.Sleep(refreshInterval + time.Second)
 					began := time.Now()
 					expect(t, "with a broken parameter", one(), "good")
-					if took := time.Since(began); took > keyTimeout {
+					if took := time.Since(began); took > readTimeout {
 						t.Errorf("the invocation took %v", took)
 					}
 				}
@@ -139,10 +142,46 @@ func TestWithoutAFirstValueMessagesWaitAndItIsTriedAgainSoon(t *testing.T) {
 		expect(t, "without a value", one(), "")
 		*api = fakeSSM{value: "late"}
 		expect(t, "at once", one(), "")
-		time.Sleep(firstKeyInterval)
+		time.Sleep(firstInterval)
 		expect(t, "5 s later", one(), "late")
 		if !strings.Contains(log.String(), "messages without a write key wait") {
 			t.Errorf("the log says:\n%s", log)
 		}
 	})
+}
+
+func TestAnEndpointOfSSMIsFollowedAndWithoutOneNothingIsSent(t *testing.T) {
+	var hosts []string
+	standIn := func(name string) string {
+		s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { hosts = append(hosts, name) }))
+		t.Cleanup(s.Close)
+		return s.URL
+	}
+	first, second := standIn("first"), standIn("second")
+	api := &fakeSSM{err: errors.New("AccessDenied")}
+	endpoint := newEndpoint(api, "/spillway/write-key", true, slog.New(slog.DiscardHandler))
+	flush := func() error {
+		endpoint.next = time.Time{} // due at once
+		endpoint.refresh(t.Context())
+		return swapped{endpoint}.Flush(t.Context(), &segment.Batch{WriteKey: "k", Events: [][]byte{[]byte(`{}`)}})
+	}
+	var failed *segment.Error
+	if err := flush(); !errors.As(err, &failed) || failed.Class.Outcome().Fate != segment.Stay || len(hosts) != 0 {
+		t.Errorf("without an endpoint: %v, sent to %v", err, hosts)
+	}
+	*api = fakeSSM{value: first}
+	if err := flush(); err != nil {
+		t.Error(err)
+	}
+	api.value = "no endpoint"
+	if err := flush(); err != nil {
+		t.Error(err)
+	}
+	api.value = second + "\n"
+	if err := flush(); err != nil {
+		t.Error(err)
+	}
+	if want := []string{"first", "first", "second"}; !slices.Equal(hosts, want) {
+		t.Errorf("sent to %v, want %v", hosts, want)
+	}
 }
