@@ -12,7 +12,11 @@ func (p *pipeline) addDeliver() {
 	events, dead := p.queues[topology.EventsQueue], p.queues[topology.DeadLetterQueue]
 	variables := map[string]*string{
 		"SPILLWAY_QUEUE_URL": events.QueueUrl(), "SPILLWAY_DEAD_LETTER_QUEUE_URL": dead.QueueUrl(),
-		"SPILLWAY_SEGMENT_ENDPOINT": jsii.String(p.settings.SegmentEndpoint),
+	}
+	if name := p.settings.EndpointParameter; name != "" {
+		variables["SPILLWAY_SEGMENT_ENDPOINT_PARAMETER"] = jsii.String(name)
+	} else {
+		variables["SPILLWAY_SEGMENT_ENDPOINT"] = jsii.String(p.settings.SegmentEndpoint)
 	}
 	if name := p.settings.WriteKeyParameter; name != "" {
 		variables["SPILLWAY_WRITE_KEY_PARAMETER"] = jsii.String(name)
@@ -23,8 +27,10 @@ func (p *pipeline) addDeliver() {
 	deliver := p.newFunction(topology.DeliverFunction, "delivers the events of the queue to Segment", variables)
 	events.mayReceive(deliver.role)
 	dead.maySend(deliver.role)
-	if name := p.settings.WriteKeyParameter; name != "" {
-		p.mayRead(deliver.role, name)
+	for _, name := range []string{p.settings.WriteKeyParameter, p.settings.EndpointParameter} {
+		if name != "" {
+			p.mayRead(deliver.role, name)
+		}
 	}
 	for _, s := range p.topology.EventSources {
 		awslambda.NewEventSourceMapping(p.Stack, jsii.String("DeliverSource"), &awslambda.EventSourceMappingProps{

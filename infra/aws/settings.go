@@ -44,6 +44,7 @@ type Settings struct {
 	PublicURL         string // that SDKs are to use; empty: that of the request
 
 	SegmentEndpoint    string
+	EndpointParameter  string // SSM parameter with the endpoint, which then counts instead; empty: none
 	WriteKeyParameter  string // SSM parameter with the write key of messages that carry none; empty: there is none, and they wait
 	WriteKeysParameter string // SSM parameter with the set of write keys that the door takes; empty: it takes any
 
@@ -79,15 +80,20 @@ var settings = [...]setting{
 	listOf("regions", "AWS regions, like us-east-1,eu-west-1", func(s *Settings) *[]string { return &s.Regions }),
 	{
 		"reservedConcurrency", "a number from 2, or none",
-		func(s *Settings, text string) (err error) {
+		func(s *Settings, text string) error {
 			if text == none {
 				s.ReservedConcurrency = 0
 				return nil
 			}
-			if s.ReservedConcurrency, err = strconv.Atoi(text); err == nil && s.ReservedConcurrency < 2 {
-				err = errors.New("an event source needs at least 2")
+			n, err := strconv.Atoi(text)
+			switch {
+			case err != nil:
+				return err
+			case n < 2:
+				return errors.New("an event source needs at least 2")
 			}
-			return err
+			s.ReservedConcurrency = n
+			return nil
 		},
 		func(s *Settings) string {
 			if s.ReservedConcurrency == 0 {
@@ -96,7 +102,11 @@ var settings = [...]setting{
 			return strconv.Itoa(s.ReservedConcurrency)
 		},
 	},
-	numberOf("maximumConcurrency", "2 to 1000, at most the reserved concurrency", func(s *Settings) *int { return &s.MaximumConcurrency }),
+	{
+		"maximumConcurrency", "2 to 1000, at most the reserved concurrency",
+		numberOf("", "", func(s *Settings) *int { return &s.MaximumConcurrency }).read,
+		func(s *Settings) string { return strconv.Itoa(s.Topology().EventSources[0].MaximumConcurrency) },
+	},
 	numberOf("batchSize", "1 to 10000 messages", func(s *Settings) *int { return &s.BatchSize }),
 	numberOf("windowSeconds", "0 to 300 seconds", func(s *Settings) *int { return &s.WindowSeconds }),
 	numberOf("logRetentionDays", "1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180 or 365 days", func(s *Settings) *int { return &s.LogRetentionDays }),
@@ -120,6 +130,7 @@ var settings = [...]setting{
 		},
 		func(s *Settings) string { return s.SegmentEndpoint },
 	},
+	textOf("segmentEndpointParameter", "the name of an SSM parameter like /spillway/segment-endpoint, or none", isParameter, func(s *Settings) *string { return &s.EndpointParameter }),
 	textOf("writeKeyParameter", "the name of an SSM parameter like /spillway/write-key, or none", isParameter, func(s *Settings) *string { return &s.WriteKeyParameter }),
 	textOf("writeKeysParameter", "the name of an SSM parameter like /spillway/write-keys, or none", isParameter, func(s *Settings) *string { return &s.WriteKeysParameter }),
 	switchOf("canary", func(s *Settings) *bool { return &s.Canary }),
@@ -281,7 +292,7 @@ func (s *Settings) Print(w io.Writer) {
 		shown.CanaryWriteKey = "(set)"
 	}
 	for i := range settings {
-		fmt.Fprintf(w, "  %-20s %s\n", settings[i].name, settings[i].show(&shown))
+		fmt.Fprintf(w, "  %-24s %s\n", settings[i].name, settings[i].show(&shown))
 	}
 }
 

@@ -49,9 +49,9 @@ func TestSettingsAreReadFromContextAndFile(t *testing.T) {
 	var shown bytes.Buffer
 	s.Print(&shown)
 	for _, want := range []string{
-		"regions              us-east-1,eu-west-1\n", "reservedConcurrency  30\n", "windowSeconds        5\n", "canary               false\n",
-		"emails               ops@example.com\n", "segmentEndpoint      https://events.eu1.segmentapis.com\n", "writeKeyParameter    none\n",
-		"canaryWriteKey       (set)\n",
+		"regions                  us-east-1,eu-west-1\n", "reservedConcurrency      30\n", "windowSeconds            5\n", "canary                   false\n",
+		"emails                   ops@example.com\n", "segmentEndpoint          https://events.eu1.segmentapis.com\n", "writeKeyParameter        none\n",
+		"canaryWriteKey           (set)\n",
 	} {
 		if !strings.Contains(shown.String(), want) {
 			t.Errorf("shown:\n%s\nwant %q", &shown, want)

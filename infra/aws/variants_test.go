@@ -110,6 +110,19 @@ func TestConcurrencyNeedNotBeReservedAndCanariesNeedNotFly(t *testing.T) {
 	}
 }
 
+func TestTheEndpointCanComeFromSSM(t *testing.T) {
+	tmpl := with(t, func(s *Settings) { s.EndpointParameter = "/spillway/segment-endpoint" })
+	variables := text(tmpl.named(t, "AWS::Lambda::Function", "FunctionName", topology.DeliverFunction).at("Environment", "Variables"))
+	if !strings.Contains(variables, `"SPILLWAY_SEGMENT_ENDPOINT_PARAMETER":"/spillway/segment-endpoint"`) || strings.Contains(variables, `"SPILLWAY_SEGMENT_ENDPOINT":`) {
+		t.Errorf("variables %s", variables)
+	}
+	for id, policy := range tmpl.of("AWS::IAM::Policy") {
+		if may := strings.Contains(text(policy.Properties), ":parameter/spillway/segment-endpoint"); may != strings.HasPrefix(id, "Deliver") {
+			t.Errorf("%s may read the endpoint: %v", id, may)
+		}
+	}
+}
+
 func unique(words []string) string {
 	slices.Sort(words)
 	return strings.Join(slices.Compact(words), " ")
