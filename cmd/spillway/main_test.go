@@ -252,6 +252,31 @@ func TestTheViewShowsTheSpeedOfTheLastSeconds(t *testing.T) {
 	}
 }
 
+func TestTheViewShowsHowTheCanaryDoes(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	heard := local.Canary{On: true, At: now.Add(-12 * time.Second), Latency: 35 * time.Millisecond}
+	failed := heard
+	failed.Failure = "the door refused the canary: 429"
+	for _, c := range []struct {
+		canary     local.Canary
+		drawn, row string
+	}{
+		{local.Canary{}, "canary        off", ""},
+		{local.Canary{On: true}, "canary        none yet\n", " canary=none"},
+		{heard, "canary        35 ms, 12.0s ago\n", " canary=35ms canary_ago=12.0s"},
+		{failed, "canary        35 ms, 12.0s ago; the last one failed", ` canary=35ms canary_ago=12.0s canary_failure="the door refused the canary: 429"`},
+	} {
+		var v view
+		s := local.Status{At: now, Canary: c.canary}
+		if drawn := v.draw(s); !strings.Contains(drawn, c.drawn) {
+			t.Errorf("%q is missing in:\n%s", c.drawn, drawn)
+		}
+		if line := v.line(s); !strings.HasSuffix(line, "shed_requests=0"+c.row) {
+			t.Errorf("the line does not end in %q: %s", c.row, line)
+		}
+	}
+}
+
 func TestTheViewDrawsOverWhatItDrewBefore(t *testing.T) {
 	var v view
 	first := v.draw(local.Status{At: time.Now(), Accepted: 1_234_567, Backlog: 12, BacklogEvents: 3000, OldestAge: 90 * time.Second})

@@ -67,6 +67,9 @@ func (v *view) line(s local.Status) string {
 	} else if s.Canary.On {
 		line += fmt.Sprintf(" canary=%s canary_ago=%s", s.Canary.Latency.Round(time.Millisecond), age(s.At.Sub(s.Canary.At)))
 	}
+	if s.Canary.Failure != "" {
+		line += fmt.Sprintf(" canary_failure=%q", s.Canary.Failure)
+	}
 	if s.Trouble != "" {
 		line += fmt.Sprintf(" trouble=%q", s.Trouble)
 	}

@@ -40,7 +40,7 @@ func (p *Pipeline) sing(ctx context.Context) {
 
 // withCanary tells a status of the canary, takes it out of the numbers, and says so when it is silent.
 func (s *Status) withCanary(h canary.Heard, on bool) {
-	s.Accepted = max(0, s.Accepted-h.Sent)
+	s.Accepted, s.Refused, s.Shed = max(0, s.Accepted-h.Sent), max(0, s.Refused-h.Refused), max(0, s.Shed-h.Shed)
 	s.Backlog, s.BacklogEvents = max(0, s.Backlog-h.UnderWay), max(0, s.BacklogEvents-h.UnderWay)
 	s.InFlight = min(s.InFlight, s.Backlog)
 	if s.Backlog == 0 {

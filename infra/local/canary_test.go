@@ -87,6 +87,11 @@ func TestASilentCanaryIsTrouble(t *testing.T) {
 			t.Errorf("%s: %+v", c.name, s)
 		}
 	}
+	answered := Status{Refused: 5, Shed: 7}
+	answered.withCanary(canary.Heard{Refused: 1, Shed: 2}, true)
+	if answered.Refused != 4 || answered.Shed != 5 {
+		t.Errorf("the canary's requests count: %+v", answered)
+	}
 	s := busy
 	s.withCanary(canary.Heard{Silent: true}, false)
 	if s.Trouble != "" || s.Canary.On {

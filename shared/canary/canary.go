@@ -82,6 +82,7 @@ func New(c Config) (*Canary, error) {
 // A Result is what became of one event at the door.
 type Result struct {
 	Latency time.Duration // until the answer, or until none was to be expected
+	Status  int           // of the answer, 0 without one
 	Err     error         // why it was not accepted; nil: it was
 }
 
@@ -100,26 +101,26 @@ func (r *Result) Metrics() []telemetry.Metric {
 // of a Result quotes no write key.
 func (c *Canary) Send(ctx context.Context) Result {
 	start := time.Now()
-	err := c.post(ctx, start)
-	return Result{Latency: time.Since(start), Err: err}
+	status, err := c.post(ctx, start)
+	return Result{Latency: time.Since(start), Status: status, Err: err}
 }
 
-func (c *Canary) post(ctx context.Context, now time.Time) error {
+func (c *Canary) post(ctx context.Context, now time.Time) (status int, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body(now)))
 	if err != nil {
-		return fmt.Errorf("make the canary's request: %w", err)
+		return 0, fmt.Errorf("make the canary's request: %w", err)
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("User-Agent", "spillway-canary")
 	request.SetBasicAuth(c.writeKey, "")
 	response, err := c.client.Do(request)
 	if err != nil {
-		return fmt.Errorf("send the canary: %w", err)
+		return 0, fmt.Errorf("send the canary: %w", err)
 	}
 	defer response.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(response.Body, 4<<10))
 	if err != nil {
-		return fmt.Errorf("read the door's answer to the canary: %w", err)
+		return response.StatusCode, fmt.Errorf("read the door's answer to the canary: %w", err)
 	}
 	var said struct {
 		Success bool
@@ -128,13 +129,13 @@ func (c *Canary) post(ctx context.Context, now time.Time) error {
 	_ = json.Unmarshal(answer, &said) // what is no JSON says nothing
 	switch {
 	case response.StatusCode == http.StatusOK && said.Success:
-		return nil
+		return response.StatusCode, nil
 	case response.StatusCode == http.StatusOK:
-		return errors.New("something answered the canary 200 that is not the door: see where its URL leads")
+		return response.StatusCode, errors.New("something answered the canary 200 that is not the door: see where its URL leads")
 	case said.Code == "invalid_write_key":
-		return fmt.Errorf("the door refused the canary (%d %s): give it the same write key as the canary", response.StatusCode, said.Code)
+		return response.StatusCode, fmt.Errorf("the door refused the canary (%d %s): give it the same write key as the canary", response.StatusCode, said.Code)
 	}
-	return fmt.Errorf("the door refused the canary: %s", strings.TrimSpace(fmt.Sprint(response.StatusCode, " ", said.Code)))
+	return response.StatusCode, fmt.Errorf("the door refused the canary: %s", strings.TrimSpace(fmt.Sprint(response.StatusCode, " ", said.Code)))
 }
 
 // body is what analytics-go would post.

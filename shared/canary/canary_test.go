@@ -143,10 +143,12 @@ func TestTheWatchSaysSilenceAndForgetsItWithTheNext(t *testing.T) {
 			t.Errorf("%+v", h)
 		}
 		w.Delivered(nil)
-		w.Sent(Result{Err: errors.New("refused")})
+		w.Sent(Result{Err: errors.New("refused"), Status: 400})
+		w.Sent(Result{Err: errors.New("shed"), Status: 429})
+		w.Sent(Result{Err: errors.New("away")})
 		time.Sleep(Silence + time.Second)
 		silent(true, "again")
-		if h := w.Heard(); h.Failure == nil || h.Sent != 1 {
+		if h := w.Heard(); h.Failure == nil || h.Sent != 1 || h.Refused != 1 || h.Shed != 1 {
 			t.Errorf("%+v", h)
 		}
 	})

@@ -1,6 +1,7 @@
 package canary
 
 import (
+	"net/http"
 	"sync"
 	"time"
 )
@@ -10,6 +11,8 @@ type Watch struct {
 	mu        sync.Mutex
 	began     time.Time
 	sent      int64 // accepted by the door
+	shed      int64 // answered 429
+	refused   int64 // answered otherwise
 	delivered int64
 	last      Heard
 	failure   error
@@ -21,9 +24,9 @@ type Heard struct {
 	Latency time.Duration // of that one, from the door to the end
 	Silent  bool          // none for longer than Silence
 	Failure error         // why the last one was not accepted; nil: it was
-	// UnderWay are those that were accepted and have not come through. Who counts what people sent subtracts Sent, and UnderWay from
-	// what waits.
-	Sent, UnderWay int64
+	// Sent were accepted by the door, and UnderWay are those of them that have not come through; Shed were answered 429, and Refused
+	// with another status. Who counts what people do subtracts them.
+	Sent, UnderWay, Shed, Refused int64
 }
 
 // NewWatch begins to watch.
@@ -34,8 +37,13 @@ func (w *Watch) Sent(r Result) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.failure = r.Err
-	if r.Err == nil {
+	switch {
+	case r.Err == nil:
 		w.sent++
+	case r.Status == http.StatusTooManyRequests:
+		w.shed++
+	case r.Status >= http.StatusBadRequest:
+		w.refused++
 	}
 }
 
@@ -55,7 +63,7 @@ func (w *Watch) Heard() Heard {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	h := w.last
-	h.Failure, h.Sent, h.UnderWay = w.failure, w.sent, max(0, w.sent-w.delivered)
+	h.Failure, h.Sent, h.UnderWay, h.Shed, h.Refused = w.failure, w.sent, max(0, w.sent-w.delivered), w.shed, w.refused
 	since := w.began
 	if h.At.After(since) {
 		since = h.At
