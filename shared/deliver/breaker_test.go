@@ -136,17 +136,18 @@ func TestOneProbeAtATimeGoesThroughAndEachThatFailsDoublesTheWait(t *testing.T) 
 			}
 			time.Sleep(time.Second)
 		}
-		waits := []time.Duration{15, 30, 60, 60, 60, 60, 60}
+		waits := []time.Duration{15, 30, 60, 120, 120, 120, 120}
 		last := time.Duration(0)
 		for i, w := range waits {
 			got := probes[i] - last
+			waved := !nextWave(opened.Add(last), r.breaker.phase).After(opened.Add(probes[i])) // a wave comes first
 			last = probes[i]
-			if w *= time.Second; got < w*9/10 || got > w*11/10+2*time.Second {
+			if w *= time.Second; got < w*9/10 && !waved || got > w*11/10+2*time.Second {
 				t.Errorf("the wait before probe %d is %v, want %v ±10 %%", i+1, got, w)
 			}
 		}
-		if n := len(probes); n < 54 || n > 66 {
-			t.Errorf("%d probes in an hour, want about 60", n)
+		if n := len(probes); n < 28 || n > 40 {
+			t.Errorf("%d probes in an hour, want about 32, and one more a wave", n)
 		}
 	})
 }
@@ -218,7 +219,7 @@ func TestAfterA429TheKeyBeginsAgainWithOneBatchAtATime(t *testing.T) {
 	})
 }
 
-func TestWhatComesWhileTheBreakerIsOpenIsHiddenForAsLongAsTheOutageHasLasted(t *testing.T) {
+func TestWhatComesInTheFourthHourOfAnOutageIsHiddenUntilTheNextWave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		r.breaks(t)
@@ -227,31 +228,77 @@ func TestWhatComesWhileTheBreakerIsOpenIsHiddenForAsLongAsTheOutageHasLasted(t *
 			r.invoke(t.Context(), one("x")) // probes, and keeps it open
 		}
 		r.invoke(t.Context(), one("m"))
-		if got := r.queue.hidden["r-m"]; got < maxPause*95/100 || got > maxPause*105/100 {
-			t.Errorf("hidden for %v, want about %v", got, maxPause)
-		}
+		want(t, "hidden until the next wave", r.queue.hidden["r-m"], nextWave(time.Now(), r.breaker.phase).Sub(time.Now()))
 	})
 }
 
-func TestOpenPauseIsThatOfTheReceivesButNoShorterThanTheOutage(t *testing.T) {
+func TestAnOpenBreakerHidesByTheReceivesButNoShorterThanTheOutage(t *testing.T) {
 	const s, m = time.Second, time.Minute
 	for _, c := range []struct {
 		receives     int
 		lasted, want time.Duration
-	}{{1, 0, 30 * s}, {1, 40 * s, 40 * s}, {3, 40 * s, 2 * m}, {1, 10 * m, 10 * m}, {1, 4 * time.Hour, 15 * m}, {100, 0, 15 * m}} {
+	}{{1, 0, 30 * s}, {1, 40 * s, 40 * s}, {3, 40 * s, 2 * m}, {1, 10 * m, 10 * m}, {100, 0, 14 * m}, {1, 15*m - 1, 14 * m}} {
 		for jitter, factor := range map[float64]float64{0: 0.95, 0.5: 1, 1: 1.05} {
 			exact := time.Duration(float64(c.want) * factor)
-			if got := openPause(c.receives, c.lasted, jitter); (got - exact).Abs() > time.Microsecond {
-				t.Errorf("openPause(%d, %v, %v) = %v, want %v", c.receives, c.lasted, jitter, got, exact)
+			b, now := newBreaker(nil), time.Now()
+			b.since = now.Add(-c.lasted)
+			if got, open := b.pause(c.receives, now, jitter); !open || (got-exact).Abs() > time.Microsecond {
+				t.Errorf("received %d times after %v, with jitter %v: %v, want %v", c.receives, c.lasted, jitter, got, exact)
 			}
 		}
 	}
 }
 
+func TestInALongOutageEverythingComesBackInWavesOfItsQueue(t *testing.T) {
+	b, other := newBreaker(nil), newBreaker(nil)
+	b.follow([]byte("arn:aws:sqs:us-east-1:000000000000:spillway-events"))
+	other.follow([]byte("arn:aws:sqs:eu-west-1:000000000000:spillway-events"))
+	begin := time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)
+	b.since = begin.Add(-wave)
+	waves, last := map[time.Time]bool{}, time.Time{}
+	for at := begin; at.Before(begin.Add(4 * wave)); at = at.Add(7 * time.Second) {
+		pause, _ := b.pause(1+int(at.Unix()%100), at, rand.Float64())
+		comes := at.Add(pause)
+		if !comes.After(at) || comes.Sub(at) > wave {
+			t.Fatalf("what comes at %v comes again at %v", at, comes)
+		}
+		waves[comes], last = true, comes
+	}
+	if n := len(waves); n < 4 || n > 5 {
+		t.Errorf("%d waves in an hour: %v", n, waves)
+	}
+	if b.phase == other.phase {
+		t.Errorf("two deployments come back together, at %v", last)
+	}
+}
+
+func TestEveryEnvironmentProbesWhenAWaveComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.breaks(t)
+		r.segment.answer = nil
+		time.Sleep(nextWave(time.Now(), r.breaker.phase).Sub(time.Now()))
+		want(t, "stay", r.invoke(t.Context(), one("m")), []string{})
+	})
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.breaks(t)
+		// A probe fails just before the wave, so that the next one would be due after it.
+		time.Sleep(nextWave(time.Now(), r.breaker.phase).Sub(time.Now()) - time.Second)
+		want(t, "probes", r.calls(func() { r.invoke(t.Context(), one("m")) }), 1)
+		r.segment.answer = nil
+		time.Sleep(time.Second)
+		want(t, "stay", r.invoke(t.Context(), one("m")), []string{})
+	})
+}
+
 func TestEverythingIsTriedWithin17MinutesOfSegmentsReturn(t *testing.T) {
 	const promised = 17 * time.Minute
-	if latest := probeAfter(1000, 1) + openPause(1000, 24*time.Hour, 1); latest > promised {
-		t.Errorf("a message that is received just before the last probe comes again %v after Segment is back", latest)
+	// Later than the first quarter of an hour the next wave is tried, by whoever gets it.
+	b, now := newBreaker(nil), time.Now()
+	b.since = now.Add(1 - wave)
+	if pause, _ := b.pause(1000, now, 1); probeAfter(1000, 1)+pause > promised {
+		t.Errorf("a message that is received just before the last probe comes again %v after Segment is back", probeAfter(1000, 1)+pause)
 	}
 	if latest := Pause(1000, time.Hour, 1); latest > promised {
 		t.Errorf("a message that was throttled comes again after %v", latest)
@@ -259,16 +306,15 @@ func TestEverythingIsTriedWithin17MinutesOfSegmentsReturn(t *testing.T) {
 }
 
 func TestTenDaysWithTheBreakerOpenStayUnderTheReceivesThatSQSAllows(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 2))
-	for range 200 {
-		receives, at := 0, time.Duration(0)
-		for at <= MaxAge {
-			receives++
-			at += openPause(receives, at, rng.Float64())
-		}
-		if receives < 955 || receives > 975 {
-			t.Fatalf("%d receives in 10 days, want about 965: SQS gives up at 1,000", receives)
-		}
+	b := newBreaker(nil)
+	b.since = time.Now()
+	receives := 0
+	for at := b.since; at.Sub(b.since) <= MaxAge; receives++ {
+		pause, _ := b.pause(receives+1, at, rand.Float64())
+		at = at.Add(pause)
+	}
+	if receives < 955 || receives > 975 {
+		t.Fatalf("%d receives in 10 days, want about 965: SQS gives up at 1,000", receives)
 	}
 }
 

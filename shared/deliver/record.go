@@ -19,6 +19,7 @@ type record struct {
 	body      []byte // the JSON string as it stands in the payload, nil when there is none
 	sent      time.Time
 	receives  int
+	queue     []byte // its ARN, as it stands in the payload
 	origin    string // the attribute's word
 	events    int    // how many, by the attribute's word; 1 without one
 
@@ -91,6 +92,8 @@ func readRecord(s *rawjson.Scanner, rec *record) error {
 			attributes = value
 		case "messageAttributes":
 			messageAttributes = value
+		case "eventSourceARN":
+			rec.queue = value
 		}
 	}
 	if s.Err() != nil {

@@ -45,11 +45,13 @@ type stay struct {
 }
 
 // pause is how long the message is to be hidden.
-func (s *stay) pause(jitter float64) time.Duration {
-	if errors.Is(s.why.Err, errOpen) {
-		return openPause(s.receives, s.why.RetryAfter, jitter)
+func (r *run) pause(s *stay) time.Duration {
+	if s.why.Class.Outcome().Breaker && s.why.RetryAfter == 0 {
+		if pause, open := r.h.breaker.pause(s.receives, time.Now(), rand.Float64()); open {
+			return pause
+		}
 	}
-	return Pause(s.receives, s.why.RetryAfter, jitter)
+	return Pause(s.receives, s.why.RetryAfter, rand.Float64())
 }
 
 // errNoTime is why events stay that the invocation did not get to.
@@ -69,6 +71,9 @@ func (h *Handler) newRun(ctx context.Context) (*run, context.CancelFunc) {
 // to expire is, because its dead letter holds it; what may be the canary, which is not for Segment; and everything where somebody watches.
 func (r *run) take(rec *record) {
 	now := time.Now()
+	if r.summary.Messages == 0 {
+		r.h.breaker.follow(rec.queue)
+	}
 	if refused := r.h.breaker.refusal(now); refused != nil && r.watcher == nil && !r.old(rec.sent) && !r.mayEndHere(rec) {
 		r.summary.took(rec.events, rec.sent, now)
 		r.mu.Lock()
@@ -402,7 +407,7 @@ func (r *run) finish(ctx context.Context) []byte {
 	for i := range r.stays {
 		m := &r.stays[i]
 		r.summary.stays(m)
-		hidden = append(hidden, queue.Hidden{ReceiptHandle: m.receipt, For: m.pause(rand.Float64())})
+		hidden = append(hidden, queue.Hidden{ReceiptHandle: m.receipt, For: r.pause(m)})
 		if response[len(response)-1] == '}' {
 			response = append(response, ',')
 		}
