@@ -286,4 +286,3 @@ func (e *faultyEnvironment) Invoke(ctx context.Context, i lambda.Invocation) ([]
 
 // sqsLatency is about what a call to SQS takes in a region.
 const sqsLatency = 10 * time.Millisecond
-

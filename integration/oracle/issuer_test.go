@@ -43,6 +43,11 @@ type issuer struct {
 
 // run issues the plan's messages, some at once and the rest over the time of the faults.
 func (i *issuer) run(ctx context.Context) error {
+	for n := range i.plan.crowd {
+		if err := i.message(ctx, fmt.Sprintf(`{"app":{"build":"%d"}}`, n)); err != nil {
+			return err
+		}
+	}
 	rest := i.plan.lasts
 	for n := range i.plan.messages {
 		if n >= i.plan.messages/3 {
@@ -50,7 +55,7 @@ func (i *issuer) run(ctx context.Context) error {
 			rest -= d
 			pass(ctx, d)
 		}
-		if err := i.message(ctx); err != nil {
+		if err := i.message(ctx, ""); err != nil {
 			return err
 		}
 	}
@@ -114,7 +119,8 @@ func (i *issuer) event() event {
 }
 
 // message issues one: a single event, a batch of some, a batch larger than Segment takes, or what nobody can read.
-func (i *issuer) message(ctx context.Context) error {
+// With a context of its own it is sent with no other one.
+func (i *issuer) message(ctx context.Context, context string) error {
 	n := 1
 	switch k := i.rng.IntN(40); {
 	case k == 0:
@@ -126,10 +132,13 @@ func (i *issuer) message(ctx context.Context) error {
 	}
 	key := writeKeys[i.rng.IntN(len(writeKeys))]
 	path, origin := "/v1/batch", ""
-	if i.rng.IntN(3) == 0 {
-		path, origin = "/v1/b", "client"
-	}
 	attributes := map[string]queue.Attribute{}
+	switch i.rng.IntN(6) {
+	case 0:
+		path, origin = "/v1/b", "client"
+	case 1: // only the attribute says it
+		path, attributes[envelope.AttrOrigin] = "/v1/b", queue.String("client")
+	}
 	if i.rng.IntN(2) == 0 {
 		attributes[envelope.AttrEventCount] = queue.Number(int64(1 + i.rng.IntN(2*n))) // only a hint
 	}
@@ -156,7 +165,7 @@ func (i *issuer) message(ctx context.Context) error {
 		events[at], texts[at] = e, e.bytes(e.id, ownStamp(&e))
 	}
 	var body strings.Builder
-	if n == 1 && key == local.WriteKey && origin == "" && i.rng.IntN(2) == 0 {
+	if n == 1 && key == local.WriteKey && origin == "" && context == "" && i.rng.IntN(2) == 0 {
 		body.WriteString(texts[0])
 	} else {
 		body.WriteByte('{')
@@ -166,8 +175,11 @@ func (i *issuer) message(ctx context.Context) error {
 		if origin != "" {
 			fmt.Fprintf(&body, `"origin":%q,`, origin)
 		}
-		if i.rng.IntN(3) == 0 {
-			body.WriteString(`"context":{"library":{"name":"analytics-go","version":"3.0.0"}},`)
+		if context == "" && i.rng.IntN(3) == 0 {
+			context = `{"library":{"name":"analytics-go","version":"3.0.0"}}`
+		}
+		if context != "" {
+			body.WriteString(`"context":` + context + `,`)
 		}
 		body.WriteString(`"batch":[` + strings.Join(texts, ",") + `]}`)
 	}

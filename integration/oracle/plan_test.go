@@ -18,6 +18,7 @@ type plan struct {
 	script   segmentd.Script // of the stand-in
 	poison   int             // events that Segment answers 400
 	messages int
+	crowd    int // messages besides, at once, each of which needs a batch of its own
 
 	receiveFails, receiveLost, receiveSlow float64 // SQS fails; has handed out messages and nobody gets them; takes seconds
 	shuffled, duplicated, overtaken        float64 // out of order; handed out once more; its visibility runs out while it is flushed
@@ -47,7 +48,9 @@ func (p *plan) String() string {
 func draw(seed uint64) *plan {
 	rng := rand.New(rand.NewPCG(seed, 0x5b111a))
 	p := &plan{seed: seed, messages: 4 + rng.IntN(14), gzip: rng.IntN(8) == 0}
-	upTo := func(d time.Duration) time.Duration { return time.Second + time.Duration(rng.Int64N(int64(d))).Truncate(time.Second) }
+	upTo := func(d time.Duration) time.Duration {
+		return time.Second + time.Duration(rng.Int64N(int64(d))).Truncate(time.Second)
+	}
 	switch k := rng.IntN(200); {
 	case k == 0:
 		p.lasts = 24 * time.Hour
@@ -92,6 +95,12 @@ func draw(seed uint64) *plan {
 	}
 	p.poison = max(0, rng.IntN(6)-2)
 	p.script = segmentd.Script{Seed: seed, Rules: p.segmentFaults(rng, upTo)}
+	if rng.IntN(20) == 0 {
+		// More batches than an invocation has time for.
+		p.crowd = 50 + rng.IntN(40)
+		p.script.Rules = append([]segmentd.Rule{{Latency: segmentd.Duration(8 * time.Second), Jitter: segmentd.Duration(1900 * time.Millisecond)}}, p.script.Rules...)
+		p.drawn = append(p.drawn, fmt.Sprintf("%d batches at once, Segment: very slow", p.crowd))
+	}
 	return p
 }
 
@@ -135,7 +144,7 @@ func (p *plan) segmentFaults(rng *rand.Rand, upTo func(time.Duration) time.Durat
 		case 11:
 			name, r.Fault = "half answer", segmentd.FaultHalfAnswer
 		case 12:
-			name, r.Fault, r.Over = "slow answer", segmentd.FaultSlowBody, segmentd.Duration(upTo(20 * time.Second))
+			name, r.Fault, r.Over = "slow answer", segmentd.FaultSlowBody, segmentd.Duration(upTo(20*time.Second))
 		case 13:
 			name, r.Fault = "redirect", segmentd.FaultRedirect
 		case 14:

@@ -228,7 +228,7 @@ func TestWhatComesInTheFourthHourOfAnOutageIsHiddenUntilTheNextWave(t *testing.T
 			r.invoke(t.Context(), one("x")) // probes, and keeps it open
 		}
 		r.invoke(t.Context(), one("m"))
-		want(t, "hidden until the next wave", r.queue.hidden["r-m"], nextWave(time.Now(), r.breaker.phase).Sub(time.Now()))
+		want(t, "hidden until the next wave", r.queue.hidden["r-m"], time.Until(nextWave(time.Now(), r.breaker.phase)))
 	})
 }
 
@@ -277,14 +277,14 @@ func TestEveryEnvironmentProbesWhenAWaveComes(t *testing.T) {
 		r := newRig(t, nil)
 		r.breaks(t)
 		r.segment.answer = nil
-		time.Sleep(nextWave(time.Now(), r.breaker.phase).Sub(time.Now()))
+		time.Sleep(time.Until(nextWave(time.Now(), r.breaker.phase)))
 		want(t, "stay", r.invoke(t.Context(), one("m")), []string{})
 	})
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		r.breaks(t)
 		// A probe fails just before the wave, so that the next one would be due after it.
-		time.Sleep(nextWave(time.Now(), r.breaker.phase).Sub(time.Now()) - time.Second)
+		time.Sleep(time.Until(nextWave(time.Now(), r.breaker.phase)) - time.Second)
 		want(t, "probes", r.calls(func() { r.invoke(t.Context(), one("m")) }), 1)
 		r.segment.answer = nil
 		time.Sleep(time.Second)

@@ -1,0 +1,264 @@
+package oracle
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"text/tabwriter"
+	"time"
+
+	awslambda "github.com/aws/aws-lambda-go/lambda"
+	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/spillwayhq/spillway/infra/local/lambda"
+	"github.com/spillwayhq/spillway/infra/local/segmentd"
+	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/deliver"
+	"github.com/spillwayhq/spillway/shared/envelope"
+	"github.com/spillwayhq/spillway/shared/price"
+	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/telemetry"
+)
+
+// The outage that is priced: 100 events of 1,000 bytes come in a second, packed into a message. In the simulation a message holds
+// one event and says that it holds 100: what is counted are calls, and nobody is to parse 30 GB for that. (It spares the blind way
+// calls: it would need more than one batch for what an invocation has.)
+const (
+	outage          = 4 * time.Hour
+	eventsPerSecond = 100
+	messageEvery    = time.Second
+	eventBytes      = 1000
+
+	// What an invocation takes of a processor, and the lines that Lambda itself logs of it, besides what is simulated.
+	invocationCPU = 2 * time.Millisecond
+	lambdaLog     = 300
+	sqsChunk      = 64 << 10
+)
+
+// usage counts what an outage takes, as AWS counts it.
+type usage struct {
+	calls                            atomic.Int64 // to Segment
+	sqs, invocations, duration, logs atomic.Int64 // requests by 64 KiB; nanoseconds; bytes
+	memory                           int
+}
+
+func (u *usage) aws() price.Usage {
+	return price.Usage{
+		SQSRequests: float64(u.sqs.Load()), Invocations: float64(u.invocations.Load()), LogBytes: float64(u.logs.Load()),
+		GBSeconds: float64(u.memory) / 1024 * time.Duration(u.duration.Load()).Seconds(),
+	}
+}
+
+func (u *usage) dollars() float64 { return u.aws().Bill().Total() }
+
+func (u *usage) Write(line []byte) (int, error) {
+	u.logs.Add(int64(len(line)))
+	return len(line), nil
+}
+
+// countingQueue counts the event source mapping's requests.
+type countingQueue struct {
+	lambda.Queue
+	*usage
+}
+
+func (q countingQueue) Receive(ctx context.Context, most int, wait time.Duration) ([]lambda.Message, error) {
+	got, err := q.Queue.Receive(ctx, most, wait)
+	body := price.BodyBytes(messageEvery.Seconds() * eventsPerSecond * eventBytes)
+	q.sqs.Add(int64(math.Max(1, math.Ceil(float64(len(got))*body/sqsChunk))))
+	return got, err
+}
+
+func (q countingQueue) Delete(ctx context.Context, handles []string) error {
+	q.sqs.Add(int64((len(handles) + queue.MaxEntries - 1) / queue.MaxEntries))
+	return q.Queue.Delete(ctx, handles)
+}
+
+// countingTransport counts the function's own requests to SQS.
+type countingTransport struct {
+	http.RoundTripper
+	*usage
+}
+
+func (t countingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	pass(r.Context(), sqsLatency)
+	t.sqs.Add(1)
+	return t.RoundTripper.RoundTrip(r)
+}
+
+type countingEnvironment struct {
+	lambda.Environment
+	*usage
+}
+
+func (e countingEnvironment) Invoke(ctx context.Context, i lambda.Invocation) ([]byte, error) {
+	began := time.Now()
+	defer func() {
+		e.invocations.Add(1)
+		e.logs.Add(lambdaLog)
+		e.duration.Add(int64(time.Since(began) + invocationCPU))
+	}()
+	return e.Environment.Invoke(ctx, i)
+}
+
+// failure is how a Segment is away.
+type failure int
+
+const (
+	answers failure = iota // it is not
+	refuses
+	hangs
+)
+
+// away is a Segment that fails until a time.
+type away struct {
+	*usage
+	until time.Time
+	kind  failure
+}
+
+func (a *away) Flush(ctx context.Context, _ *segment.Batch) error {
+	a.calls.Add(1)
+	kind := a.kind
+	if time.Now().After(a.until) {
+		kind = answers
+	}
+	if kind == hangs {
+		ctx, cancel := context.WithTimeout(ctx, segment.DefaultAttemptTimeout)
+		defer cancel()
+		<-ctx.Done()
+		return &segment.Error{Class: segment.Transient, Err: ctx.Err()}
+	}
+	pass(ctx, 50*time.Millisecond)
+	if kind == refuses {
+		return &segment.Error{Class: segment.Transient, Status: 503}
+	}
+	return nil
+}
+
+// blind forgets everything between two invocations and hides nothing, as a function without breaker and pauses does: what failed
+// comes again when its visibility timeout ends.
+type blind struct{ deliver.Config }
+
+type hidesNothing struct{}
+
+func (hidesNothing) Hide(context.Context, []queue.Hidden) error { return nil }
+
+func (b *blind) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	h, err := deliver.New(b.Config)
+	if err != nil {
+		return nil, err
+	}
+	return h.Invoke(ctx, payload)
+}
+
+func blindHandler(c deliver.Config) (awslambda.Handler, error) {
+	c.Queue = hidesNothing{}
+	return &blind{c}, nil
+}
+
+// suffer lets an outage pass and waits until all that came in meanwhile is through. It returns what that took.
+func suffer(t *testing.T, kind failure, handler func(deliver.Config) (awslambda.Handler, error)) (u *usage, drained time.Duration) {
+	production := topology.Default()
+	f, _ := production.Function(topology.DeliverFunction)
+	u = &usage{memory: f.MemoryMB}
+	segmentAway := &away{usage: u, until: time.Now().Add(outage), kind: kind}
+	metrics := telemetry.NewWriter(u, "deliver")
+	w := start(t, parts{
+		arrive: func(segmentd.Received) {},
+		report: func(s deliver.Summary) {
+			if err := metrics.Write(time.Now(), s.Metrics()...); err != nil {
+				t.Error(err)
+			}
+		},
+		queue:     func(_ *world, q lambda.Queue) lambda.Queue { return countingQueue{q, u} },
+		transport: func(inner http.RoundTripper) http.RoundTripper { return countingTransport{inner, u} },
+		environments: func(inner lambda.EnvironmentFactory) lambda.EnvironmentFactory {
+			return func(ctx context.Context, info lambda.FunctionInfo) (lambda.Environment, error) {
+				e, err := inner(ctx, info)
+				return countingEnvironment{e, u}, err
+			}
+		},
+		handler: func(c deliver.Config) (awslambda.Handler, error) {
+			c.Segment, c.Logger = segmentAway, slog.New(slog.NewJSONHandler(u, nil))
+			return handler(c)
+		},
+	})
+	defer w.end(t)
+	url := queueURL(topology.EventsQueue)
+	for n := 0; time.Now().Before(segmentAway.until); n++ {
+		body := fmt.Sprintf(`{"type":"track","event":"E","userId":"u1","messageId":"m%d","timestamp":"2026-11-01T00:00:00.000Z"}`, n)
+		_, err := w.client.SendMessage(t.Context(), &awssqs.SendMessageInput{QueueUrl: &url, MessageBody: &body, MessageAttributes: map[string]queue.Attribute{
+			envelope.AttrEventCount: queue.Number(int64(messageEvery.Seconds() * eventsPerSecond)),
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(messageEvery)
+	}
+	if !w.drained(patience) {
+		t.Errorf("%v after the outage the queue still holds %+v", patience, w.events.Stats())
+	}
+	return u, time.Since(segmentAway.until)
+}
+
+func TestWhatAnOutageCosts(t *testing.T) {
+	if raceEnabled || testing.Short() {
+		t.Skip("it counts half a million receives, which the race detector makes a matter of minutes: run it without -race and -short")
+	}
+	type way struct {
+		name    string
+		kind    failure
+		handler func(deliver.Config) (awslambda.Handler, error)
+		usage   *usage
+		drained time.Duration
+	}
+	ways := []way{
+		{name: "Segment answers: Spillway", kind: answers, handler: realHandler},
+		{name: "Segment answers 503: Spillway", kind: refuses, handler: realHandler}, {name: "blind retries", kind: refuses, handler: blindHandler},
+		{name: "Segment hangs: Spillway", kind: hangs, handler: realHandler}, {name: "blind retries", kind: hangs, handler: blindHandler},
+	}
+	t.Run("ways", func(t *testing.T) {
+		for i := range ways {
+			t.Run(ways[i].name, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) { ways[i].usage, ways[i].drained = suffer(t, ways[i].kind, ways[i].handler) })
+			})
+		}
+	})
+	var table strings.Builder
+	rows := tabwriter.NewWriter(&table, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(rows, "4 h, 100 events/s\tinvocations\tcalls to Segment\tSQS requests\tGB-s\tdollars\tthrough after\t")
+	for _, w := range ways {
+		u := w.usage
+		fmt.Fprintf(rows, "%s\t%d\t%d\t%d\t%.0f\t%.3f\t%v\t\n", w.name, u.invocations.Load(), u.calls.Load(), u.sqs.Load(), u.aws().GBSeconds, u.dollars(), w.drained.Round(time.Minute))
+	}
+	if err := rows.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("\n%s", table.String())
+	for _, c := range []struct {
+		name           string
+		ours, blind    *usage
+		calls, dollars float64 // at most, of the blind way's
+	}{
+		// Below this no way of waiting in SQS can get: half of it is what the same messages cost while Segment answers.
+		{"503", ways[1].usage, ways[2].usage, 0.01, 0.50},
+		// Blind, ten environments do nothing but hang, so that they call less; ours hang for each of their probes.
+		{"hangs", ways[3].usage, ways[4].usage, 0.08, 0.15},
+	} {
+		if got := float64(c.ours.calls.Load()) / float64(c.blind.calls.Load()); got > c.calls {
+			t.Errorf("Segment %s: %.1f %% of the blind way's calls to Segment, want at most %.1f %%", c.name, 100*got, 100*c.calls)
+		}
+		if got := c.ours.dollars() / c.blind.dollars(); got > c.dollars {
+			t.Errorf("Segment %s: %.0f %% of the blind way's dollars, want at most %.0f %%", c.name, 100*got, 100*c.dollars)
+		}
+	}
+}
