@@ -1,0 +1,323 @@
+package topology
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// missing is a minute without data.
+var missing = math.NaN()
+
+// evaluate is CloudWatch's metric math for one minute, as far as the alarms use it (user guide, "Metric math syntax and functions").
+// What is calculated from missing data is missing; only FILL makes something of it. The syntax is almost that of Go.
+func evaluate(t *testing.T, expression string, values map[string]float64) float64 {
+	t.Helper()
+	text := strings.NewReplacer(" AND ", " && ", " OR ", " || ", "MAX([", "MAX(", "])", ")").Replace(expression)
+	e, err := parser.ParseExpr(text)
+	if err != nil {
+		t.Fatalf("%s: %v", expression, err)
+	}
+	return evaluateNode(t, e, values)
+}
+
+func evaluateNode(t *testing.T, e ast.Expr, values map[string]float64) float64 {
+	t.Helper()
+	switch e := e.(type) {
+	case *ast.BasicLit:
+		n, err := strconv.ParseFloat(e.Value, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	case *ast.Ident:
+		value, ok := values[e.Name]
+		if !ok {
+			t.Fatalf("there is no metric %s", e.Name)
+		}
+		return value
+	case *ast.ParenExpr:
+		return evaluateNode(t, e.X, values)
+	case *ast.BinaryExpr:
+		x, y := evaluateNode(t, e.X, values), evaluateNode(t, e.Y, values)
+		if math.IsNaN(x) || math.IsNaN(y) {
+			return missing
+		}
+		truth := func(b bool) float64 {
+			if b {
+				return 1
+			}
+			return 0
+		}
+		switch e.Op {
+		case token.ADD:
+			return x + y
+		case token.SUB:
+			return x - y
+		case token.MUL:
+			return x * y
+		case token.QUO:
+			return x / y // by 0: missing, or infinite, which nothing here must come to
+		case token.GTR:
+			return truth(x > y)
+		case token.LSS:
+			return truth(x < y)
+		case token.LAND:
+			return truth(x != 0 && y != 0)
+		}
+	case *ast.CallExpr:
+		var args []float64
+		for _, a := range e.Args {
+			args = append(args, evaluateNode(t, a, values))
+		}
+		switch name := e.Fun.(*ast.Ident).Name; {
+		case name == "FILL" && math.IsNaN(args[0]):
+			return args[1]
+		case name == "FILL":
+			return args[0]
+		case name == "MAX" && slices.ContainsFunc(args, math.IsNaN):
+			return missing
+		case name == "MAX":
+			return slices.Max(args)
+		case name == "IF" && math.IsNaN(args[0]):
+			return missing
+		case name == "IF" && args[0] != 0:
+			return args[1]
+		case name == "IF":
+			return args[2]
+		}
+	}
+	t.Fatalf("%T is nothing that the alarms use", e)
+	return missing
+}
+
+// A minute is what CloudWatch has for one: values by "whose name" or "whose name value", like "deliver EventsRetried transient".
+// What is not there is missing.
+type minute map[string]float64
+
+func key(m Metric) string {
+	whose := m.Queue + m.Function + m.Own
+	if m.Door {
+		whose = "door"
+	}
+	return strings.TrimSpace(strings.TrimPrefix(whose, "spillway-") + " " + m.Name + " " + m.Value)
+}
+
+// firing returns the alarms that fire at the end of the minutes, the composites among them.
+func firing(t *testing.T, d Topology, minutes []minute) []string {
+	t.Helper()
+	state := map[string]bool{}
+	for _, a := range d.Alarms {
+		per := int(a.Period.Minutes())
+		var data []float64
+		for first := 0; first+per <= len(minutes); first += per {
+			values := map[string]float64{}
+			for _, m := range a.Metrics {
+				values[m.ID] = missing
+				for _, minute := range minutes[first : first+per] {
+					if v, ok := minute[key(m)]; ok && (math.IsNaN(values[m.ID]) || m.Statistic == "Minimum" && v < values[m.ID] || m.Statistic == "Maximum" && v > values[m.ID]) {
+						values[m.ID] = v
+					}
+				}
+			}
+			expression := a.Expression
+			if expression == "" {
+				expression = a.Metrics[0].ID
+			}
+			v := evaluate(t, expression, values)
+			if math.IsInf(v, 0) {
+				t.Errorf("%s: %s divides by 0", a.Name, a.Expression)
+			}
+			data = append(data, v)
+			window := data[max(0, len(data)-a.Periods):]
+			breaching, present := 0, 0
+			for _, v := range window {
+				switch {
+				case !math.IsNaN(v):
+					present++
+					if a.Below && v < a.Threshold || !a.Below && v > a.Threshold {
+						breaching++
+					}
+				case a.Missing == MissingIsBad:
+					breaching++
+				}
+			}
+			if present > 0 || a.Missing != MissingIsSilent {
+				state[a.Name] = breaching >= a.Breaching
+			}
+		}
+	}
+	for _, c := range d.Composites {
+		for _, condition := range c.Any {
+			state[c.Name] = state[c.Name] || state[condition.Alarm] && !state[condition.Unless]
+		}
+	}
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(state)) {
+		if state[name] {
+			names = append(names, strings.TrimPrefix(name, "spillway-"))
+		}
+	}
+	return names
+}
+
+// healthy is a minute in which all is well and little happens.
+func healthy() minute {
+	return minute{
+		"events ApproximateNumberOfMessagesVisible": 0, "events ApproximateNumberOfMessagesNotVisible": 0, "events ApproximateAgeOfOldestMessage": 0,
+		"events NumberOfMessagesSent": 1, "events NumberOfMessagesDeleted": 1,
+		"deliver EventAge": 1, "deliver EventsDelivered": 0, "deliver CanaryDelivered": 1, "deliver DeadLetterErrors": 0, "deliver ConcurrentExecutions": 1,
+		"deliver Errors": 0, "deliver Throttles": 0, "ingest Throttles": 0, "canary CanaryAccepted": 1,
+		"ingest EventsAccepted": 1, "ingest AcceptLatency": 20, "ingest DeadLetterErrors": 0,
+		"door Requests": 1, "door ServerErrors": 0,
+	}
+}
+
+// with is a minute of which some is otherwise; a missing value takes one out.
+func (m minute) with(changes minute) minute {
+	changed := maps.Clone(m)
+	for name, v := range changes {
+		if math.IsNaN(v) {
+			delete(changed, name)
+		} else {
+			changed[name] = v
+		}
+	}
+	return changed
+}
+
+// An alarm is to fire for its cause and not for ten others.
+func TestAlarmsFireForTheirCauseAndForNothingElse(t *testing.T) {
+	d := Default()
+	busy := healthy().with(minute{
+		"deliver EventsDelivered": 40_000, "deliver SegmentResponses delivered": 800, "events NumberOfMessagesSent": 4000, "events NumberOfMessagesDeleted": 4000,
+		"events ApproximateNumberOfMessagesNotVisible": 300, "ingest EventsAccepted": 20_000, "publisher EventsPublished": 20_000, "door Requests": 20_000,
+		"publisher EventsDropped": 0, "publisher EventsSpilled": 0, "ingest Requests 429": 3,
+	})
+	// Of Segment only the breaker's probes hear, and not in every minute. The queue's age stays low: three receives, and it is blind.
+	outage := func(n int) minute {
+		m := busy.with(minute{
+			"deliver EventsDelivered": 0, "deliver SegmentResponses delivered": missing, "deliver EventAge": float64(60 * n), "deliver EventsRetried transient": 40_000,
+			"events ApproximateNumberOfMessagesNotVisible": float64(4000 * min(n, 20)), "events NumberOfMessagesDeleted": 0, "events ApproximateAgeOfOldestMessage": 540,
+		})
+		if n%2 == 0 {
+			m["deliver SegmentResponses transient"] = 1
+		}
+		return m
+	}
+	constant := func(m minute) func(int) minute { return func(int) minute { return m } }
+	for _, c := range []struct {
+		name    string
+		minutes int
+		at      func(n int) minute // from 1
+		want    string
+	}{
+		{"all is well, and quiet", 60, constant(healthy()), ""},
+		{"all is well, and busy", 60, constant(busy), ""},
+		{"no event ever came, not even metrics of most", 60, constant(minute{"canary CanaryAccepted": 1, "deliver CanaryDelivered": 1}), ""},
+		{"a single blip of Segment", 60, func(n int) minute {
+			if n == 55 {
+				return busy.with(minute{"deliver SegmentResponses transient": 700, "deliver SegmentResponses delivered": 100, "deliver EventsRetried transient": 30_000})
+			}
+			return busy
+		}, ""},
+		{"Segment is down for 12 minutes", 12, outage, "backlog-age-warning backlog-growing delivery-down delivery-stalled segment-failing"},
+		{"Segment is down for two hours", 120, outage, "backlog-age-critical backlog-age-warning backlog-growing delivery-down delivery-stalled segment-failing"},
+		{"Segment is back, and all is delivered", 180, func(n int) minute {
+			if n <= 120 {
+				return outage(n)
+			}
+			return busy
+		}, ""},
+		{"the function can't start", 15, constant(busy.with(minute{
+			"deliver EventsDelivered": missing, "deliver EventAge": missing, "deliver CanaryDelivered": missing, "deliver SegmentResponses delivered": missing,
+			"deliver DeadLetterErrors": missing, "deliver Errors": 10, "events NumberOfMessagesDeleted": 0, "events ApproximateNumberOfMessagesVisible": 30_000,
+		})), "backlog-growing canary-silent deliver-errors delivery-down delivery-stalled"},
+		{"one write key is wrong, seen every quarter of an hour", 64, func(n int) minute {
+			if n%16 == 0 {
+				return busy.with(minute{"deliver EventsRetried misconfigured": 1, "deliver EventAge": 300})
+			}
+			return busy
+		}, "wrong-credentials"},
+		{"one old event, seen every quarter of an hour", 64, func(n int) minute {
+			if n%16 == 1 {
+				return busy.with(minute{"deliver EventAge": 4000})
+			}
+			return busy
+		}, "backlog-age-critical backlog-age-warning"},
+		{"the door is shut", 10, constant(busy.with(minute{
+			"canary CanaryAccepted": 0, "deliver CanaryDelivered": missing, "door ServerErrors": 20_000, "ingest EventsAccepted": missing, "ingest AcceptLatency": missing,
+		})), "canary-silent door-silent ingest-down ingest-errors"},
+		{"the monitoring is dead", 10, constant(minute{}), "canary-silent door-silent ingest-down"},
+		{"SQS can't be reached", 10, constant(busy.with(minute{"ingest Requests 429": 20_000, "canary CanaryAccepted": 0, "deliver CanaryDelivered": missing, "publisher EventsSpilled": 20_000})),
+			"canary-silent door-silent ingest-down ingest-refusing publisher-spilling"},
+		{"one source is over its quota", 10, constant(busy.with(minute{"ingest Requests 429": 500})), ""},
+		{"a dead letter of a minute ago, of which the queue's metrics know nothing", 10, func(n int) minute {
+			if n == 9 {
+				return busy.with(minute{"deliver EventsDeadLettered too_large": 1})
+			}
+			return busy
+		}, "dead-letters"},
+		{"a dead letter for a week", 7*24*60 + 1, constant(healthy().with(minute{"dead-letters ApproximateNumberOfMessagesVisible": 1, "dead-letters ApproximateNumberOfMessagesNotVisible": 0})),
+			"dead-letters dead-letters-old"},
+		{"a dead letter each day, and looked after each day", 8 * 24 * 60, func(n int) minute {
+			return healthy().with(minute{"dead-letters ApproximateNumberOfMessagesVisible": float64(n / 720 % 2), "dead-letters ApproximateNumberOfMessagesNotVisible": 0})
+		}, "dead-letters"},
+		{"dead letters can't be written", 10, constant(busy.with(minute{"deliver DeadLetterErrors": 2})), "dead-letters-unwritten"},
+		{"a flood: Segment takes 1,000 events/s of 3,000", 15, func(n int) minute {
+			return busy.with(minute{
+				"ingest EventsAccepted": 180_000, "deliver EventsDelivered": 60_000, "deliver EventsRetried throttled": 10_000, "deliver SegmentResponses throttled": 200,
+				"events NumberOfMessagesSent": 18_000, "events NumberOfMessagesDeleted": 6000, "events ApproximateNumberOfMessagesNotVisible": float64(5000 * n),
+				"deliver ConcurrentExecutions": 10, "deliver EventAge": float64(60 * min(n, 9)),
+			})
+		}, "backlog-growing deliver-saturated segment-throttling sudden-volume"},
+		{"a backlog that is drained in ten minutes", 9, func(n int) minute {
+			return busy.with(minute{
+				"events ApproximateNumberOfMessagesVisible": float64(100_000 - 10_000*n), "events NumberOfMessagesSent": 100, "events NumberOfMessagesDeleted": 10_100,
+				"deliver ConcurrentExecutions": 10, "deliver EventAge": 500,
+			})
+		}, ""},
+		{"110,000 messages are hidden", 6, constant(busy.with(minute{"events ApproximateNumberOfMessagesNotVisible": 110_000})), "in-flight"},
+		{"Lambda throttles", 6, constant(busy.with(minute{"deliver Throttles": 5, "ingest Throttles": 5, "door ServerErrors": 5})),
+			"deliver-throttled ingest-down ingest-errors ingest-throttled"},
+		{"the door is slow", 10, constant(busy.with(minute{"ingest AcceptLatency": 3000})), "ingest-slow"},
+		{"a publisher drops one event", 10, func(n int) minute {
+			if n == 8 {
+				return busy.with(minute{"publisher EventsDropped": 1})
+			}
+			return busy
+		}, "publisher-drops"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			minutes := make([]minute, c.minutes)
+			for i := range minutes {
+				minutes[i] = c.at(i + 1)
+			}
+			if got := strings.Join(firing(t, d, minutes), " "); got != c.want {
+				t.Errorf("after %d minutes these fire:\n%s\nwant\n%s", c.minutes, got, c.want)
+			}
+		})
+	}
+}
+
+func TestEveryMetricOfTheScenariosIsOneThatAnAlarmWatches(t *testing.T) {
+	watched := map[string]bool{}
+	d := Default()
+	for _, a := range d.Alarms {
+		for _, m := range a.Metrics {
+			watched[key(m)] = true
+		}
+	}
+	for name := range healthy() {
+		if !watched[name] {
+			t.Errorf("no alarm watches %q; there are %v", name, fmt.Sprint(slices.Sorted(maps.Keys(watched))))
+		}
+	}
+}
