@@ -92,9 +92,14 @@ func (l *Log) lead(b *batch) {
 	l.pending = nil // from here on others make a batch of their own
 	s := l.active
 	l.inWrite = true
+	closed := l.isClosed() // while this batch waited for its turn: its segment is closed, and the directory may be another process's
 	l.mu.Unlock()
 
-	s, b.err = l.write(s, b)
+	if closed {
+		s, b.err = nil, ErrClosed
+	} else {
+		s, b.err = l.write(s, b)
+	}
 
 	var over []*segment
 	l.mu.Lock()

@@ -263,7 +263,8 @@ func (l *Log) Close() error {
 	var over []*segment
 	var errs []error
 	for _, s := range slices.Clone(l.segments) {
-		if l.over(s, 0) {
+		readAndDone := s.sealed && !s.kept && s.left == 0 && s.readTo == s.size // the reader has not looked whether there is more
+		if readAndDone || l.over(s, 0) {
 			l.detach(s)
 			over = append(over, s)
 		} else if err := s.close(); err != nil {
