@@ -111,7 +111,7 @@ func decoded(t testing.TB, text []byte) any {
 
 func TestEveryMessageIsTheJSONValueThatAnalyticsGoSends(t *testing.T) {
 	var e encoder
-	for seed := range 30 * *thorough {
+	for seed := range 15 * *thorough {
 		r := random{rand.New(rand.NewPCG(uint64(seed), 4))}
 		var messages []analytics.Message
 		want := map[string]any{}
