@@ -2,6 +2,7 @@ package topology
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -129,10 +130,8 @@ func (t *Topology) validateAlarms() (errs []error) {
 		check(slices.Contains([]Missing{MissingIsGood, MissingIsBad, MissingIsSilent}, a.Missing), "alarm %s: missing data is %q, write %s, %s or %s", a.Name, a.Missing, MissingIsGood, MissingIsBad, MissingIsSilent)
 		check(len(a.Metrics) >= 1 && len(a.Metrics) <= maxAlarmMetrics, "alarm %s: %d metrics, write 1 to %d", a.Name, len(a.Metrics), maxAlarmMetrics)
 		check(a.Expression != "" || len(a.Metrics) == 1, "alarm %s: %d metrics and no expression, write one over their IDs", a.Name, len(a.Metrics))
-		for _, m := range a.Metrics {
-			if err := t.validateMetric(m); err != nil {
-				errs = append(errs, fmt.Errorf("alarm %s: %w", a.Name, err))
-			}
+		for _, err := range t.validateMetrics(a.Metrics) {
+			errs = append(errs, fmt.Errorf("alarm %s: %w", a.Name, err))
 		}
 	}
 	for _, c := range t.Composites {
@@ -142,6 +141,24 @@ func (t *Topology) validateAlarms() (errs []error) {
 			_, ok := t.Alarm(condition.Alarm)
 			_, unless := t.Alarm(condition.Unless)
 			check(ok && (unless || condition.Unless == ""), "alarm %s: there is no alarm %s, or no %s", c.Name, condition.Alarm, condition.Unless)
+		}
+	}
+	return errs
+}
+
+// metricID is what CloudWatch takes for a metric's name in expressions (API reference, MetricDataQuery).
+var metricID = regexp.MustCompile(`^[a-z][a-zA-Z0-9_]*$`)
+
+// validateMetrics is for those that stand together.
+func (t *Topology) validateMetrics(metrics []Metric) (errs []error) {
+	ids := map[string]bool{}
+	for _, m := range metrics {
+		if !metricID.MatchString(m.ID) || ids[m.ID] {
+			errs = append(errs, fmt.Errorf("metric %s: its ID %q is taken or none: write a lower-case letter, then letters, digits and _", m.Name, m.ID))
+		}
+		ids[m.ID] = true
+		if err := t.validateMetric(m); err != nil {
+			errs = append(errs, err)
 		}
 	}
 	return errs

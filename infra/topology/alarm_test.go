@@ -168,6 +168,8 @@ func TestAWrongAlarmIsNamedWithWhatToWrite(t *testing.T) {
 		{"no expression", func(t *Topology) { t.Alarms[0].Expression = "" }, "no expression"},
 		{"eleven metrics", func(t *Topology) { t.Alarms[0].Metrics = make([]Metric, 11) }, "write 1 to 10"},
 		{"nobody's metric", func(t *Topology) { t.Alarms[0].Metrics[0].Queue = "" }, "one of Queue, Function, Own and Door"},
+		{"an ID twice", func(t *Topology) { t.Alarms[0].Metrics[1].ID = t.Alarms[0].Metrics[0].ID }, "is taken or none"},
+		{"an ID in capitals", func(t *Topology) { t.Alarms[0].Metrics[0].ID = "Q" }, "a lower-case letter"},
 		{"unknown queue", func(t *Topology) { t.Alarms[0].Metrics[0].Queue = "x" }, "the queue x does not exist"},
 		{"unknown function", func(t *Topology) { t.Alarms[0].Metrics[0] = ofFunction("q", "x", "Errors", "Sum") }, "the function x does not exist"},
 		{"composite of nothing", func(t *Topology) { t.Composites[0].Any = nil }, "write the alarms that it is about"},

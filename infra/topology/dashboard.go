@@ -144,13 +144,14 @@ func search(dimension, name string) Line {
 func (t *Topology) validateDashboard() (errs []error) {
 	for _, row := range t.Dashboard() {
 		for _, w := range row {
+			var metrics []Metric
 			for _, l := range w.Lines {
-				if l.Expression != "" {
-					continue
+				if l.Expression == "" {
+					metrics = append(metrics, l.Metric)
 				}
-				if err := t.validateMetric(l.Metric); err != nil {
-					errs = append(errs, fmt.Errorf("dashboard, %s: %w", strings.ToLower(w.Title), err))
-				}
+			}
+			for _, err := range t.validateMetrics(metrics) {
+				errs = append(errs, fmt.Errorf("dashboard, %s: %w", strings.ToLower(w.Title), err))
 			}
 			if _, ok := t.Alarm(w.Alarm); w.Alarm != "" && !ok {
 				errs = append(errs, fmt.Errorf("dashboard, %s: there is no alarm %s", strings.ToLower(w.Title), w.Alarm))

@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"cmp"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -16,19 +17,19 @@ import (
 // missing is a minute without data.
 var missing = math.NaN()
 
-// evaluate is CloudWatch's metric math for one minute, as far as the alarms use it (user guide, "Metric math syntax and functions").
-// What is calculated from missing data is missing; only FILL makes something of it. The syntax is almost that of Go.
-func evaluate(t *testing.T, expression string, values map[string]float64) float64 {
+// parse reads an expression of CloudWatch's metric math, whose syntax is almost that of Go.
+func parse(t *testing.T, expression string) ast.Expr {
 	t.Helper()
-	text := strings.NewReplacer(" AND ", " && ", " OR ", " || ", "MAX([", "MAX(", "])", ")").Replace(expression)
-	e, err := parser.ParseExpr(text)
+	e, err := parser.ParseExpr(strings.NewReplacer(" AND ", " && ", " OR ", " || ", "MAX([", "MAX(", "])", ")").Replace(expression))
 	if err != nil {
 		t.Fatalf("%s: %v", expression, err)
 	}
-	return evaluateNode(t, e, values)
+	return e
 }
 
-func evaluateNode(t *testing.T, e ast.Expr, values map[string]float64) float64 {
+// evaluate is metric math for one minute, as far as the alarms use it (CloudWatch user guide, "Metric math syntax and functions").
+// What is calculated from missing data is missing; only FILL makes something of it.
+func evaluate(t *testing.T, e ast.Expr, values map[string]float64) float64 {
 	t.Helper()
 	switch e := e.(type) {
 	case *ast.BasicLit:
@@ -44,9 +45,9 @@ func evaluateNode(t *testing.T, e ast.Expr, values map[string]float64) float64 {
 		}
 		return value
 	case *ast.ParenExpr:
-		return evaluateNode(t, e.X, values)
+		return evaluate(t, e.X, values)
 	case *ast.BinaryExpr:
-		x, y := evaluateNode(t, e.X, values), evaluateNode(t, e.Y, values)
+		x, y := evaluate(t, e.X, values), evaluate(t, e.Y, values)
 		if math.IsNaN(x) || math.IsNaN(y) {
 			return missing
 		}
@@ -75,7 +76,7 @@ func evaluateNode(t *testing.T, e ast.Expr, values map[string]float64) float64 {
 	case *ast.CallExpr:
 		var args []float64
 		for _, a := range e.Args {
-			args = append(args, evaluateNode(t, a, values))
+			args = append(args, evaluate(t, a, values))
 		}
 		switch name := e.Fun.(*ast.Ident).Name; {
 		case name == "FILL" && math.IsNaN(args[0]):
@@ -116,6 +117,7 @@ func firing(t *testing.T, d Topology, minutes []minute) []string {
 	state := map[string]bool{}
 	for _, a := range d.Alarms {
 		per := int(a.Period.Minutes())
+		expression := parse(t, cmp.Or(a.Expression, a.Metrics[0].ID))
 		var data []float64
 		for first := 0; first+per <= len(minutes); first += per {
 			values := map[string]float64{}
@@ -126,10 +128,6 @@ func firing(t *testing.T, d Topology, minutes []minute) []string {
 						values[m.ID] = v
 					}
 				}
-			}
-			expression := a.Expression
-			if expression == "" {
-				expression = a.Metrics[0].ID
 			}
 			v := evaluate(t, expression, values)
 			if math.IsInf(v, 0) {
