@@ -1,6 +1,7 @@
 package deadletter
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -118,6 +119,10 @@ func (o *oracle) run() {
 		o.nothingLost()
 		time.Sleep(time.Duration(o.rng.IntN(400)) * time.Second)
 	}
+	if o.rng.IntN(2) == 0 {
+		o.drop()
+		return
+	}
 	o.dead.rng, o.live.rng = nil, nil
 	time.Sleep(Hidden)
 	result, err := New(o.dead, "dead").Redrive(o.Context(), queue.New(o.live, "live"), Redrive{})
@@ -140,9 +145,72 @@ func (o *oracle) run() {
 	want(o, "letters that are left", left, o.unreadable)
 }
 
+// drop takes what is left out of the queue, under the same faults and those of a disk: it is in the lines then, with the bytes that
+// Segment got if it got them.
+func (o *oracle) drop() {
+	kept := map[string]bool{}
+	bodies := map[string]bool{}
+	keep := func(lines []byte) error {
+		if o.rng.IntN(10) == 0 {
+			return errors.New("the disk is full")
+		}
+		for line := range bytes.Lines(lines) {
+			var l struct {
+				DeadLetter Provenance
+				Body       string
+				Batch      []json.RawMessage
+			}
+			if err := json.Unmarshal(line, &l); err != nil || l.DeadLetter.ID == "" || l.DeadLetter.Reason == "" || len(l.Batch) > 1 {
+				o.Errorf("the line %s: %v", line, err)
+				continue
+			}
+			if l.Batch == nil {
+				bodies[l.Body] = true
+				continue
+			}
+			u := user(l.Batch[0])
+			kept[u] = true
+			if d := o.delivered[u]; d != nil && !d[string(l.Batch[0])] {
+				o.Errorf("%s was delivered as %v and is exported as %s", u, d, l.Batch[0])
+			}
+		}
+		return nil
+	}
+	for range 5 {
+		ctx, cancel := context.WithCancelCause(context.Background())
+		stop := time.AfterFunc(time.Duration(o.rng.IntN(60_000))*time.Millisecond, func() { cancel(errStop) })
+		_, _ = New(o.dead, "dead").Drop(ctx, Filter{}, keep)
+		stop.Stop()
+		cancel(nil)
+		there, unread := o.letters()
+		for user := range o.users {
+			if !there[user] && !kept[user] && o.delivered[user] == nil {
+				o.Errorf("the event of %s is neither delivered nor kept nor a letter", user)
+			}
+		}
+		for body := range o.unreadable {
+			if !unread[body] && !bodies[body] {
+				o.Errorf("%q is neither kept nor a letter", body)
+			}
+		}
+		time.Sleep(time.Duration(o.rng.IntN(400)) * time.Second)
+	}
+}
+
 // nothingLost looks at what is there at this moment.
 func (o *oracle) nothingLost() {
-	there := map[string]bool{}
+	there, unread := o.letters()
+	for user := range o.users {
+		if !there[user] && o.delivered[user] == nil {
+			o.Errorf("the event of %s is neither delivered nor a letter", user)
+		}
+	}
+	want(o, "letters that nobody can read", len(unread), len(o.unreadable))
+}
+
+// letters are the users whose events are in the queue, and the bodies there that can't be read.
+func (o *oracle) letters() (users, unread map[string]bool) {
+	users, unread = map[string]bool{}, map[string]bool{}
 	r, err := NewReader()
 	if err != nil {
 		o.Fatal(err)
@@ -151,17 +219,14 @@ func (o *oracle) nothingLost() {
 	for _, m := range o.dead.messages {
 		content, err := r.Read(&Letter{Body: m.Body})
 		if err != nil {
+			unread[m.Body] = true
 			continue
 		}
 		for i := range content.Events {
-			there[user(content.Events[i].Raw)] = true
+			users[user(content.Events[i].Raw)] = true
 		}
 	}
-	for user := range o.users {
-		if !there[user] && o.delivered[user] == nil {
-			o.Errorf("the event of %s is neither delivered nor a letter", user)
-		}
-	}
+	return users, unread
 }
 
 func user(event []byte) string { user, _ := who(event); return user }

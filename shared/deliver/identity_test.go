@@ -66,6 +66,13 @@ func TestADeadLetterThatIsSentAgainIsTheSameEventsHoweverOften(t *testing.T) {
 	want(t, "an odd name, twice", deliver(again("y", "a \"name\" that nobody should write")), odd)
 	want(t, "its first event is JSON", json.Valid([]byte(odd[0])), true)
 
+	door := `{"receivedAt":"2026-11-20T00:00:00.000Z","batch":[` + track("e", 300) + `]}`
+	now := time.Now()
+	r.invoke(t.Context(), in{id: "m0", body: door, sent: now.Add(-time.Minute)})
+	want(t, "old in the queue", r.last.Ages[0] > time.Hour, true)
+	r.invoke(t.Context(), in{id: "m0", body: door, letterID: "was/6", sent: now.Add(-time.Minute)})
+	want(t, "sent again, no backlog", r.last.Ages[0] < time.Hour, true)
+
 	r.invoke(t.Context(), in{id: "m1", body: "no JSON", letterID: "was/7", firstSeen: "2026-11-20T01:02:03.000Z", sent: at.Add(time.Hour)})
 	r.invoke(t.Context(), in{id: "m2", body: "no JSON", letterID: "was/7", firstSeen: "no time", sent: at.Add(time.Hour)})
 	var names []string

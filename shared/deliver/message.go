@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"strconv"
 	"time"
 
 	"github.com/spillwayhq/spillway/shared/envelope"
@@ -125,7 +124,7 @@ func (m *message) identify() {
 		raw, problem := e.Raw, e.Problem
 		if !e.Identified() {
 			from := len(m.spliced)
-			m.spliced = e.AppendIdentified(m.spliced, id+"-"+strconv.Itoa(i), sent)
+			m.spliced = e.AppendIdentified(m.spliced, letter.EventID(id, i), sent)
 			raw = m.spliced[from:len(m.spliced):len(m.spliced)]
 			if problem == nil && len(raw) > segment.MaxEventBytes {
 				problem = segment.TooLarge
@@ -141,37 +140,25 @@ func (m *message) identify() {
 	}
 }
 
-// maxID leaves room for the index behind it within what Segment takes as a messageId.
-const maxID = segment.MaxMessageIDBytes - 10
-
-// id names the message in messageIds and letters. It is what SQS calls it, a UUID; or what it was called as a dead letter, for SQS
-// gives a message that is sent again another name, and its events are to be the same however often that happens. A name that does
-// not belong into JSON as it is, because somebody made it up by hand, gives way to a digest of it.
-func (m *message) id() string {
-	id := cmp.Or(m.redriven, m.messageID)
-	for _, c := range []byte(id) {
-		if c <= ' ' || c > '~' || c == '"' || c == '\\' {
-			return digest(id, 16)
-		}
-	}
-	if len(id) > maxID {
-		return digest(id, 16)
-	}
-	return id
-}
+// id names the message in messageIds and letters. One that is sent again after it was a dead letter keeps its name, for SQS gives it
+// another, and its events are to be the same however often that happens.
+func (m *message) id() string { return letter.Name(cmp.Or(m.redriven, m.messageID)) }
 
 // cameIn is when the events came in for the first time, also if they have been a dead letter since.
 func (m *message) cameIn() time.Time {
-	if m.content.ReceivedAt.IsZero() && !m.firstSeen.IsZero() {
+	switch {
+	case !m.content.ReceivedAt.IsZero():
+		return m.content.ReceivedAt
+	case !m.firstSeen.IsZero():
 		return m.firstSeen
 	}
-	return m.seen()
+	return m.sent
 }
 
-// seen is when the events came in: at Spillway's door, or when SQS got them. So a dead letter that is sent again is as young as
-// that: an old one is no backlog.
+// seen is when the events came in: at Spillway's door, or when SQS got them. What was a dead letter is as young as when it was sent
+// again: an old one is no backlog.
 func (m *message) seen() time.Time {
-	if m.content.ReceivedAt.IsZero() {
+	if m.redriven != "" || m.content.ReceivedAt.IsZero() {
 		return m.sent
 	}
 	return m.content.ReceivedAt

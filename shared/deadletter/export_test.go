@@ -1,0 +1,70 @@
+package deadletter
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/spillwayhq/spillway/shared/envelope"
+	"github.com/spillwayhq/spillway/shared/letter"
+	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/segment"
+)
+
+func TestAnExportedLineIsAMessageWithOneEventAndItsReason(t *testing.T) {
+	r, err := NewReader()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	l := &Letter{ID: "m7/0", Reason: "rejected", Detail: "400: <no>", FirstSeen: at, Receives: 2,
+		Body: "{\"writeKey\":\"WK\",\"context\":{\"a\":\n1},\"receivedAt\":\"2026-11-24T11:00:00.000Z\",\"batch\":[{ \"type\":\"track\",\r\n\"userId\":\"é\" },{\"messageId\":\"own\",\"timestamp\":\"t\"}]}"}
+	l.Attributes = map[string]queue.Attribute{envelope.AttrOrigin: queue.String("client")}
+	lines, n, err := l.Lines(r)
+	want(t, "error", err, error(nil))
+	want(t, "events", n, 2)
+	const from = `{"deadLetter":{"id":"m7/0","reason":"rejected","detail":"400: <no>","firstSeen":"2026-11-24T12:00:00Z","receives":2},"writeKey":"WK","origin":"client","context":{"a": 1},"batch":[`
+	want(t, "lines", string(lines), from+`{"messageId":"m7/0-0","timestamp":"2026-11-24T12:00:00.000Z", "type":"track",  "userId":"é" }]}`+"\n"+
+		from+`{"messageId":"own","timestamp":"t"}]}`+"\n")
+
+	l.Body = "no JSON \u00e9\n"
+	lines, n, err = l.Lines(r)
+	want(t, "error", err, error(nil))
+	want(t, "events", n, 1)
+	if !json.Valid(lines) || !strings.HasSuffix(string(lines), `,"body":"no JSON é\n"}`+"\n") {
+		t.Errorf("%s", lines)
+	}
+}
+
+func TestExportLeavesLettersWhereTheyAreAndDropDoesNot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dead := filled(t, 60, func(i int, l *letter.Letter) {
+			if i%3 == 0 {
+				l.Reason = segment.Expired.String()
+			}
+		})
+		dead.put(dead.messages[1].Message, "") // written twice
+		lines := 0
+		count := func(text []byte) error { lines += strings.Count(string(text), "\n"); return nil }
+		q := New(dead, "dead")
+		got, err := q.Export(t.Context(), Filter{}, count)
+		want(t, "error", err, error(nil))
+		want(t, "exported", got.Events+got.Letters+lines, 3*60)
+		want(t, "left", len(dead.messages)-dead.hidden(), 61)
+
+		got, err = q.Drop(t.Context(), Filter{Reasons: []string{"expired"}}, func([]byte) error { return errAway })
+		if !errors.Is(err, errAway) || got.Letters != 0 || len(dead.messages)-dead.hidden() != 61 {
+			t.Errorf("dropped what could not be kept: %+v, %v", got, err)
+		}
+		lines = 0
+		got, err = q.Drop(t.Context(), Filter{Reasons: []string{"expired"}}, count)
+		want(t, "error", err, error(nil))
+		want(t, "dropped", got.Letters+lines, 40)
+		want(t, "seen", got.Seen, Seen{"expired": 20, "rejected": 41})
+		want(t, "left", len(dead.messages)-dead.hidden(), 41)
+	})
+}
