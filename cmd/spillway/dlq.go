@@ -48,7 +48,7 @@ func newDLQ() *cobra.Command {
 	c.PersistentFlags().StringVar(&f.queueURL, "queue-url", "", "the events queue, that of the local pipeline when empty; one of AWS is used with the default credentials")
 	c.PersistentFlags().StringVar(&f.deadURL, "dead-letter-queue-url", "", "the dead-letter queue; without it that which the events queue names")
 	c.PersistentFlags().StringVar(&f.writeKeys, "write-keys", "", "a file with the set of write keys, for their names")
-	c.AddCommand(newDLQLs(&f), newDLQShow(&f), newDLQRedrive(&f))
+	c.AddCommand(newDLQLs(&f), newDLQShow(&f), newDLQRedrive(&f), newDLQExport(&f), newDLQDrop(&f))
 	return c
 }
 

@@ -306,3 +306,77 @@ func TestRedriveRefusesWhileSegmentIsFailing(t *testing.T) {
 		t.Errorf("%v, said %q", err, out)
 	}
 }
+
+func TestWhatIsExportedCanBeSentAgain(t *testing.T) {
+	t.Parallel()
+	p := letters(t)
+	lines, said, err := spillway(t.Context(), "", "dlq", "export", queueFlag(p))
+	if err != nil || said != "spillway: exported 6 events of 6 letters\n" || strings.Count(lines, "\n") != 6 {
+		t.Fatalf("%v, said %q:\n%s", err, said, lines)
+	}
+	if l := ls(t, p); l.Letters != 6 {
+		t.Errorf("%d letters are left", l.Letters)
+	}
+	if err := p.StandIn().SetScript(segmentd.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	before := p.Status().DeadLetters
+	out, said, err := spillway(t.Context(), strings.ReplaceAll(lines, `"userId":"u"}`, `"userId":"u","event":"Mended"}`), "send", "--write-key=other", queueFlag(p))
+	if err == nil || err.Error() != "1 lines were left out" || !strings.Contains(said, "is left out: it is a dead letter whose body can't be read") || !strings.HasPrefix(out, "sent 5 events") {
+		t.Errorf("%v, said %q and %q", err, out, said)
+	}
+	await(t, "the events", func() bool { return p.Status().Delivered == 7 })
+	for _, e := range p.StandIn().Events(segmentd.Query{}) {
+		if want := map[bool]string{true: "other", false: "the-shop-key"}[strings.Contains(string(e.Raw), "By Hand")]; e.WriteKey != want {
+			t.Errorf("%s came with the write key %s", e.Raw, e.WriteKey)
+		}
+	}
+	if s := p.Status(); s.DeadLetters != before {
+		t.Errorf("%d letters came back", s.DeadLetters-before)
+	}
+}
+
+func TestDropWritesLettersToAFileFirst(t *testing.T) {
+	t.Parallel()
+	p := letters(t)
+	path := filepath.Join(t.TempDir(), "dropped.ndjson")
+	if _, _, err := spillway(t.Context(), "", "dlq", "drop", "--file="+path, queueFlag(p)); err == nil || !strings.Contains(err.Error(), "write --yes") {
+		t.Errorf("without being asked: %v", err)
+	}
+	out, _, err := spillway(t.Context(), "", "dlq", "drop", "--yes", "--reason=rejected", "--file="+path, queueFlag(p))
+	if err != nil || out != "dropped 3 letters with 3 events, which are in "+path+"\n" {
+		t.Errorf("%v, said %q", err, out)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil || strings.Count(string(text), `"messageId":"poison-`) != 3 || strings.Count(string(text), "\n") != 3 {
+		t.Errorf("%v: %s", err, text)
+	}
+	if l := ls(t, p); l.Letters != 3 {
+		t.Errorf("%d letters are left", l.Letters)
+	}
+	if _, _, err := spillway(t.Context(), "", "dlq", "drop", "--yes", "--file="+path, queueFlag(p)); err == nil || !strings.Contains(err.Error(), "name a new one with --file") {
+		t.Errorf("over a file that is there: %v", err)
+	}
+	if out, _, err := spillway(t.Context(), "", "dlq", "drop", "--yes", "--older-than=1h", "--file="+path+"2", queueFlag(p)); err != nil || !strings.Contains(out, "none of that age") {
+		t.Errorf("%v, said %q", err, out)
+	}
+	if _, err := os.Stat(path + "2"); err == nil {
+		t.Error("an empty file is left")
+	}
+}
+
+func TestDropAsksOnATerminal(t *testing.T) {
+	t.Parallel()
+	p := letters(t)
+	f := dropFlags{dlqFlags: &dlqFlags{queueURL: p.QueueURL(topology.EventsQueue)}}
+	q, err := f.open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for answer, want := range map[string]bool{"yes\n": true, "y\n": false, "": false} {
+		var out bytes.Buffer
+		if sure, err := f.sure(t.Context(), q, deadletter.Filter{}, strings.NewReader(answer), &out); err != nil || sure != want || !strings.Contains(out.String(), "Drop 6 letters?") {
+			t.Errorf("%q: %v, %v, said %q", answer, sure, err, out.String())
+		}
+	}
+}

@@ -75,7 +75,7 @@ func send(ctx context.Context, in io.Reader, out, errOut io.Writer, f sendFlags)
 		_ = s.bar.Finish()
 	}
 	elapsed := time.Since(start)
-	fmt.Fprintf(out, "sent %s events in %s messages, %.2f s, %s events/s\n", number(s.sent.Load()), number(client.Stats().Messages), elapsed.Seconds(),
+	fmt.Fprintf(out, "sent %s events in %s messages, %.2f s, %s events/s\n", number(s.sent.Load()), number(client.Stats().Messages+s.letters.Load()), elapsed.Seconds(),
 		number(int64(float64(s.sent.Load())/elapsed.Seconds())))
 	return s.outcome(context.Cause(ctx))
 }

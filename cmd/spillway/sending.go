@@ -34,10 +34,12 @@ type sending struct {
 	stop   context.CancelCauseFunc  // with why nothing more is to be sent
 
 	sent, refused atomic.Int64
+	letters       atomic.Int64 // messages of exported lines
 	line          atomic.Int64 // the last one that was read
 
-	mu   sync.Mutex
-	lost int // the first line with an event that was not sent, 0: none
+	mu     sync.Mutex
+	lost   int // the first line with an event that was not sent, 0: none
+	waiter int // the first exported line that waits to be sent, 0: none
 }
 
 // event is one line.
@@ -98,12 +100,24 @@ func (s *sending) lose(line int) {
 	}
 }
 
+// wait notes the first exported line that waits; 0: none does any more.
+func (s *sending) wait(line int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.waiter == 0 || line == 0 {
+		s.waiter = line
+	}
+}
+
 // lowest is the first line that was not sent: the one after the last that was read, if all of those were.
 func (s *sending) lowest() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.lost == 0 {
+	switch {
+	case s.lost == 0 && s.waiter == 0:
 		return int(s.line.Load()) + 1
+	case s.lost == 0 || s.waiter != 0 && s.waiter < s.lost:
+		return s.waiter
 	}
 	return s.lost
 }
@@ -111,6 +125,7 @@ func (s *sending) lowest() int {
 // read passes on the input's lines that are events, and names the others.
 func (s *sending) read(ctx context.Context, in io.Reader, events chan<- event, errOut io.Writer) error {
 	reader := bufio.NewReaderSize(in, 64<<10)
+	letters := &exported{sending: s}
 	var buf []byte
 	for n := 1; ; n++ {
 		var end error
@@ -120,7 +135,20 @@ func (s *sending) read(ctx context.Context, in io.Reader, events chan<- event, e
 		}
 		line := bytes.TrimSpace(buf)
 		if len(line) > 0 {
-			if raw, err := publisher.NewRaw(line); err != nil {
+			if isExported(line) {
+				if letters.decoder == nil {
+					if err := letters.open(ctx); err != nil {
+						return err
+					}
+				}
+				if err := letters.add(ctx, line, n); err != nil {
+					fmt.Fprintf(errOut, "spillway: line %d is left out: %v\n", n, err)
+					s.refused.Add(1)
+				}
+				if ctx.Err() != nil {
+					return nil
+				}
+			} else if raw, err := publisher.NewRaw(line); err != nil {
 				fmt.Fprintf(errOut, "spillway: line %d is left out: %v\n", n, errors.Unwrap(err))
 				s.refused.Add(1)
 			} else {
@@ -135,6 +163,7 @@ func (s *sending) read(ctx context.Context, in io.Reader, events chan<- event, e
 			}
 		}
 		if end == io.EOF {
+			letters.flush(ctx)
 			return nil
 		}
 		if end != nil {
