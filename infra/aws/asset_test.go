@@ -285,12 +285,17 @@ func TestTheSynthesisedFunctionsDoTheirWork(t *testing.T) {
 	}
 	w := newWorld(t)
 	deliver := w.deployed(t, topology.DeliverFunction)
-	for _, name := range []string{"sqs-event.json", "sqs-event-packed.json"} {
+	payloads := map[string][]byte{"sqs-event.json": sample(t, "sqs-event.json"), "sqs-event-packed.json": sample(t, "sqs-event-packed.json")}
+	for _, name := range []string{"track.json", "identify.json", "batch.json"} { // bodies of messages
+		body, _ := json.Marshal(string(sample(t, name)))
+		payloads[name] = fmt.Appendf(nil, `{"Records":[{"messageId":%q,"receiptHandle":"r","body":%s}]}`, name, body)
+	}
+	for name, payload := range payloads {
 		before := len(w.events())
 		var report struct {
 			BatchItemFailures []struct{ ItemIdentifier string }
 		}
-		invoke(t, deliver, sample(t, name), &report)
+		invoke(t, deliver, payload, &report)
 		if len(report.BatchItemFailures) != 0 || len(w.events()) == before {
 			t.Errorf("%s: %d events arrived, and the report is %v\n%s", name, len(w.events())-before, report, w.text())
 		}

@@ -33,7 +33,8 @@ func build(t *topology.Topology, source, folder, architecture string) (assets, e
 		command := exec.Command("go", "build", "-tags", "lambda.norpc", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=",
 			"-o", filepath.Join(out, "bootstrap"), "./functions/"+f.Metrics)
 		command.Dir = source
-		command.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+goarch, "CGO_ENABLED=0", "GOFLAGS=-mod=readonly")
+		command.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+goarch, "CGO_ENABLED=0", "GOFLAGS=-mod=readonly",
+			"GOARM64=v8.0", "GOAMD64=v1", "GOEXPERIMENT=") // whatever the environment of whoever builds says
 		if output, err := command.CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("build the function %s: %w\n%s", f.Name, err, strings.TrimSpace(string(output)))
 		}
