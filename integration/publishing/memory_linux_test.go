@@ -1,0 +1,141 @@
+package publishing
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/spillwayhq/spillway/shared/publisher"
+)
+
+var (
+	away = flag.Duration("away", 8*time.Second, "how long the queue is away in the test of memory; 10m for the whole promise")
+	kind = flag.String("away-child", "", "for the test itself: run as the process that is measured")
+	url  = flag.String("away-url", "", "for the test itself: the queue")
+	dir  = flag.String("away-dir", "", "for the test itself: the directory, or none")
+)
+
+// rate is how many events a second the measured process has.
+const rate = 5000
+
+// most is the promise: by how much a process grows while the queue is away.
+const most = 64 << 20
+
+// measured is what the measured process reports.
+type measured struct {
+	Before, Peak int64 // resident memory in bytes
+	Enqueued     int
+	P50, P999    time.Duration // of Enqueue
+	Max          time.Duration
+	Stats        publisher.Stats
+}
+
+// TestAProcessGrowsByNoMoreThan64MBWhileTheQueueIsAway runs a process that has 5,000 events a second and no queue.
+func TestAProcessGrowsByNoMoreThan64MBWhileTheQueueIsAway(t *testing.T) {
+	if *kind != "" {
+		t.Skip("this is the process that is measured")
+	}
+	if raced {
+		t.Skip("the race detector takes several times the memory: run it without -race, as .ci/run does")
+	}
+	hole, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and never answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hole.Close()
+	nobody, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody.Close()
+	for _, c := range []struct{ name, address, dir string }{
+		{"refused", nobody.Addr().String(), ""}, {"black hole", hole.Addr().String(), ""},
+		{"refused, with a disk", nobody.Addr().String(), t.TempDir()}, {"black hole, with a disk", hole.Addr().String(), t.TempDir()},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			self, err := os.Executable()
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.Command(self, "-test.run=^TestTheMeasuredProcess$", "-away-child=yes", "-away="+away.String(), "-away-url=http://"+c.address+"/000000000000/events", "-away-dir="+c.dir)
+			var out, errOut bytes.Buffer
+			cmd.Stdout, cmd.Stderr = &out, &errOut
+			if err := cmd.Run(); err != nil {
+				t.Fatalf("%v: %s%s", err, out.String(), errOut.String())
+			}
+			var m measured
+			if err := json.NewDecoder(&out).Decode(&m); err != nil {
+				t.Fatalf("%v: %s", err, out.String())
+			}
+			t.Logf("%v away, %d events: %.1f MB before, %.1f MB at most; Enqueue p50 %v, p99.9 %v, max %v; %+v", *away, m.Enqueued, mb(m.Before), mb(m.Peak), m.P50, m.P999, m.Max, m.Stats)
+			if m.Peak-m.Before > most {
+				t.Errorf("the process grew by %.1f MB, from %.1f to %.1f MB", mb(m.Peak-m.Before), mb(m.Before), mb(m.Peak))
+			}
+			if c.dir != "" && m.Stats.Dropped[publisher.Full] > 0 {
+				t.Errorf("%d events were dropped although the disk had room", m.Stats.Dropped[publisher.Full])
+			}
+		})
+	}
+}
+
+func mb(n int64) float64 { return float64(n) / (1 << 20) }
+
+// TestTheMeasuredProcess is that process.
+func TestTheMeasuredProcess(t *testing.T) {
+	if *kind == "" {
+		t.Skip("it is started by TestAProcessGrowsByNoMoreThan64MBWhileTheQueueIsAway")
+	}
+	m := measured{Before: resident(t)}
+	client, err := publisher.New(t.Context(), publisher.Config{QueueURL: *url, Dir: *dir, CloseTimeout: time.Second, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	took := make([]time.Duration, 0, int(away.Seconds()+1)*rate)
+	m.Before += int64(cap(took) * 8) // it fills in the course of the test
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for start := time.Now(); time.Since(start) < *away; <-tick.C {
+		for due := int(time.Since(start).Seconds() * rate); m.Enqueued < due && len(took) < cap(took); m.Enqueued++ {
+			event := typical(m.Enqueued)
+			began := time.Now()
+			_ = client.Enqueue(event) // ErrFull is counted
+			took = append(took, time.Since(began))
+		}
+		if m.Enqueued%50 == 0 {
+			m.Peak = max(m.Peak, resident(t))
+		}
+	}
+	m.Stats = client.Stats()
+	_ = client.Close() // what is not on disk is lost here
+	slices.Sort(took)
+	m.P50, m.P999, m.Max = took[len(took)/2], took[len(took)*999/1000], took[len(took)-1]
+	out, err := json.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Println(string(out))
+}
+
+// resident is this process's memory as the system counts it.
+func resident(t *testing.T) int64 {
+	t.Helper()
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := strconv.ParseInt(string(bytes.Fields(text)[1]), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pages * int64(os.Getpagesize())
+}
