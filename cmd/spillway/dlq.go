@@ -26,9 +26,10 @@ import (
 
 // dlqFlags are those that every verb of dlq has.
 type dlqFlags struct {
-	queueURL, deadURL, writeKeys string
-	reasons                      []string
-	olderThan, newerThan         time.Duration
+	stack, queueURL, deadURL string
+	writeKeys                string
+	reasons                  []string
+	olderThan, newerThan     time.Duration
 }
 
 func newDLQ() *cobra.Command {
@@ -36,7 +37,7 @@ func newDLQ() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "dlq",
 		Short: "Look at dead letters, send them again, take a copy, or drop them",
-		Long: "Works on the dead-letter queue of the local pipeline, or on another with --queue-url.\n\n" +
+		Long: "Works on the dead-letter queue of the local pipeline; of one on AWS with --stack or --queue-url, with the default credentials.\n\n" +
 			"SQS has no way to look at a queue but to receive it. So while a verb works, the letters that it has seen are hidden from others; they are\n" +
 			"visible again when it ends or is interrupted, and " + deadletter.Hidden.String() + " later at the latest when it is killed. Looking counts as a receive, which does a letter\n" +
 			"no harm: the dead-letter queue has nowhere to move it to.\n\n" +
@@ -45,6 +46,7 @@ func newDLQ() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
+	c.PersistentFlags().StringVar(&f.stack, "stack", "", "the CloudFormation stack of the pipeline on AWS, in the account and region of the AWS tools' usual configuration")
 	c.PersistentFlags().StringVar(&f.queueURL, "queue-url", "", "the events queue, that of the local pipeline when empty; one of AWS is used with the default credentials")
 	c.PersistentFlags().StringVar(&f.deadURL, "dead-letter-queue-url", "", "the dead-letter queue; without it that which the events queue names")
 	c.PersistentFlags().StringVar(&f.writeKeys, "write-keys", "", "a file with the set of write keys, for their names")
@@ -79,7 +81,16 @@ type queues struct {
 // open finds the queues.
 func (f *dlqFlags) open(ctx context.Context) (*queues, error) {
 	q := &queues{eventsURL: f.queueURL, deadURL: f.deadURL}
-	if q.eventsURL == "" && q.deadURL == "" {
+	switch {
+	case f.stack != "" && (f.queueURL != "" || f.deadURL != ""):
+		return nil, errors.New("--stack says where the queues are: leave --queue-url and --dead-letter-queue-url out")
+	case f.stack != "":
+		outputs, err := deployed(ctx, f.stack, outputEvents, outputDeadLetters)
+		if err != nil {
+			return nil, err
+		}
+		q.eventsURL, q.deadURL = outputs[outputEvents], outputs[outputDeadLetters]
+	case q.eventsURL == "" && q.deadURL == "":
 		q.eventsURL = defaultQueueURL
 	}
 	var err error

@@ -31,7 +31,8 @@ func newDLQRedrive(f *dlqFlags) *cobra.Command {
 			"is the same event, with the same messageId. Letters with the reasons " + strings.Join(deadletter.ComeBack(), ", ") + " would only come back,\n" +
 			"so they are left out unless --reason names them. Letters that come in meanwhile, or come back, are for the next run.\n\n" +
 			"It refuses to send while Segment is failing, and stops when that begins: when in the last minute with deliveries, of the last 15, more than half\n" +
-			"of the calls to Segment failed, or none was answered because the circuit breaker is open. The local pipeline says so at /_spillway/status.\n\n" +
+			"of the calls to Segment failed, or none was answered because the circuit breaker is open. The local pipeline says so\n" +
+			"at /_spillway/status, the one on AWS in CloudWatch's metrics SegmentResponses and BreakerOpen, which are a minute or two late.\n\n" +
 			"Segment drops an event whose messageId it has had within 24 h; of one that is older and that it has after all it counts a second one.",
 		Example: "  spillway dlq redrive --dry-run\n  spillway dlq redrive --reason rejected --newer-than 24h",
 		Args:    cobra.NoArgs,
