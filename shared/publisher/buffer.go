@@ -41,6 +41,9 @@ type chunk struct {
 	since time.Time // when the first came
 }
 
+// waited reports whether a caller waits for the events of a chunk, which are all of one publication then.
+func (c *chunk) waited() bool { return len(c.items) > 0 && c.items[0].pub != nil }
+
 // chunkBytes is how much JSON a chunk holds: four of the largest events, a quarter of a batch.
 const chunkBytes = 128 << 10
 
@@ -200,7 +203,7 @@ func (b *buffer) take(most int64) []*chunk {
 		}
 	}
 	for _, c := range taken {
-		if len(c.items) > 0 && c.items[0].pub != nil {
+		if c.waited() {
 			b.urgent.Add(-1)
 		}
 	}

@@ -51,7 +51,7 @@ func (c *Client) pack(chunks []*chunk) []*parcel {
 			p = &parcel{}
 		}
 		for _, ch := range chunks {
-			if len(ch.items) == 0 || ch.items[0].pub != nil != waited {
+			if ch.waited() != waited {
 				continue
 			}
 			for i := range ch.items {

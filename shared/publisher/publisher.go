@@ -51,7 +51,7 @@ type Client struct {
 	drain     context.CancelFunc
 	replaying sync.WaitGroup // what sends from the disk
 	ended     chan struct{}  // closed when everything is settled
-	measuring sync.WaitGroup // what writes metrics
+	reporting sync.WaitGroup // what writes metrics and says what was dropped
 }
 
 var _ analytics.Client = (*Client)(nil)
@@ -100,9 +100,7 @@ func New(ctx context.Context, config Config) (*Client, error) {
 		}
 	}
 	c.running.Go(c.dispatch)
-	if config.Metrics != nil {
-		c.measuring.Go(func() { c.measure(c.ended) })
-	}
+	c.reporting.Go(c.report)
 	return c, nil
 }
 
@@ -208,7 +206,7 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	stop()
 	c.cancel()
 	close(c.ended)
-	c.measuring.Wait()
+	c.reporting.Wait()
 	var err error
 	if c.disk != nil {
 		err = c.disk.Close()

@@ -448,7 +448,8 @@ func TestStatsSayWhatHappensAndMetricsWhatHappenedInAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := &fakeQueue{}
 		var out logs
-		c := newClient(t, Config{Metrics: telemetry.NewWriter(&out, "api")}, q)
+		var log logs
+		c := newClient(t, Config{Metrics: telemetry.NewWriter(&out, "api"), Logger: slog.New(slog.NewTextHandler(&log, nil))}, q)
 		send := func(n int) {
 			t.Helper()
 			for i := range n {
@@ -458,7 +459,7 @@ func TestStatsSayWhatHappensAndMetricsWhatHappenedInAMinute(t *testing.T) {
 			}
 		}
 		send(10)
-		time.Sleep(metricsInterval + time.Second)
+		time.Sleep(reportInterval + time.Second)
 		if !out.has(`"EventsPublished":10`) || !out.has(`"EventsDropped":0`) || !out.has(`"Function":"api"`) {
 			t.Errorf("the metrics are:\n%s", out.String())
 		}
@@ -480,6 +481,36 @@ func TestStatsSayWhatHappensAndMetricsWhatHappenedInAMinute(t *testing.T) {
 		}
 		if !out.has(`"EventsPublished":5`) || !out.has(`"Reason":"invalid"`) {
 			t.Errorf("the metrics are:\n%s", out.String())
+		}
+		if !log.has(`msg="events were dropped" since_last=map[invalid:1]`) {
+			t.Errorf("the log is:\n%s", log.String())
+		}
+	})
+}
+
+func TestPublishersDoNotHoldUpWhatGoesToDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &fakeQueue{mood: always(mood{latency: time.Hour})}
+		c := newClient(t, Config{Dir: t.TempDir(), BufferBytes: minBuffer, Senders: 1}, q)
+		var publishing sync.WaitGroup
+		for i := range 2000 {
+			if err := c.Enqueue(fat(fmt.Sprint(i))); err != nil {
+				t.Fatalf("event %d: %v: %+v", i, err, c.Stats())
+			}
+			if i%50 == 0 {
+				publishing.Go(func() {
+					if err := c.Publish(t.Context(), event(fmt.Sprint("p", i))); err == nil {
+						t.Error("published into a black hole")
+					}
+				})
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+		publishing.Wait()
+		q.set(nil)
+		closed(t, c)
+		if q.len() < 2000 {
+			t.Errorf("%d events came", q.len())
 		}
 	})
 }

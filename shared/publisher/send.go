@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -48,10 +49,23 @@ func (c *Client) dispatch() {
 		case sender:
 			c.running.Go(func() {
 				defer func() { <-c.slots }()
-				c.send(chunks, false)
+				c.send(c.pack(chunks), chunks)
 			})
 		default:
-			c.send(chunks, true)
+			// What can't go to disk waits by itself, so that what comes behind it can.
+			left := c.spill(c.pack(chunks))
+			if !slices.ContainsFunc(left, func(p *parcel) bool { return !p.waited() }) {
+				chunks = slices.DeleteFunc(chunks, func(ch *chunk) bool {
+					onDisk := !ch.waited()
+					if onDisk {
+						c.buffer.release(ch)
+					}
+					return onDisk
+				})
+			}
+			if len(chunks) > 0 {
+				c.running.Go(func() { c.send(left, chunks) })
+			}
 		}
 	}
 }
@@ -80,12 +94,8 @@ func (c *Client) sender() bool {
 	}
 }
 
-// send brings every event of the chunks to its end; overflow sends by way of the disk.
-func (c *Client) send(chunks []*chunk, overflow bool) {
-	parcels := c.pack(chunks)
-	if overflow {
-		parcels = c.spill(parcels)
-	}
+// send brings parcels to their end and gives back the memory of their events.
+func (c *Client) send(parcels []*parcel, chunks []*chunk) {
 	c.deliver(parcels)
 	for _, ch := range chunks {
 		c.buffer.release(ch)

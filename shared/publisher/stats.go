@@ -100,11 +100,9 @@ func (s *Stats) Metrics(since *Stats) []telemetry.Metric {
 	}
 	dropped := map[string]int{}
 	total := 0
-	for reason, n := range s.Dropped {
-		if n -= since.Dropped[reason]; n > 0 {
-			dropped[reason] = int(n)
-			total += int(n)
-		}
+	for reason, n := range lessBefore(s.Dropped, since.Dropped) {
+		dropped[reason] = int(n)
+		total += int(n)
 	}
 	metrics := []telemetry.Metric{
 		one("EventsPublished", telemetry.Count, float64(s.Published-since.Published)),
@@ -118,28 +116,46 @@ func (s *Stats) Metrics(since *Stats) []telemetry.Metric {
 	return append(metrics, telemetry.By("EventsDropped", "Reason", dropped)...)
 }
 
-// metricsInterval is how often metrics are written.
-const metricsInterval = time.Minute
+// reportInterval is how often metrics are written, and the log says what was dropped.
+const reportInterval = time.Minute
 
-// measure writes metrics until the client has been shut down, and for the last time then.
-func (c *Client) measure(stop <-chan struct{}) {
+// report tells what happened until the client has been shut down, and for the last time then.
+func (c *Client) report() {
 	var last Stats
-	write := func() {
+	tell := func() {
 		now := c.Stats()
-		if err := c.config.Metrics.Write(time.Now(), now.Metrics(&last)...); err != nil {
-			c.log.Error("metrics can't be written", "error", err)
+		if dropped := lessBefore(now.Dropped, last.Dropped); len(dropped) > 0 {
+			c.log.Error("events were dropped", "since_last", dropped, "in_all", now)
+		} else if now.Spilled > last.Spilled {
+			c.log.Warn("events were put on disk", "since_last", now.Spilled-last.Spilled, "in_all", now)
+		}
+		if c.config.Metrics != nil {
+			if err := c.config.Metrics.Write(time.Now(), now.Metrics(&last)...); err != nil {
+				c.log.Error("metrics can't be written", "error", err)
+			}
 		}
 		last = now
 	}
-	tick := time.NewTicker(metricsInterval)
+	tick := time.NewTicker(reportInterval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			write()
-		case <-stop:
-			write()
+			tell()
+		case <-c.ended:
+			tell()
 			return
 		}
 	}
+}
+
+// lessBefore is what was added to counts since before.
+func lessBefore(counts, before map[string]int64) map[string]int64 {
+	added := map[string]int64{}
+	for reason, n := range counts {
+		if n -= before[reason]; n > 0 {
+			added[reason] = n
+		}
+	}
+	return added
 }
