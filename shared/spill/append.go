@@ -112,7 +112,7 @@ func (l *Log) lead(b *batch) {
 		s.appended += b.records
 	} else {
 		l.bytes -= int64(len(b.frames))
-		if s != nil && l.over(s, l.dropAt) { // its last Done came while this write was tried
+		if s != nil && l.over(s, b.first) { // its last Done came while this write was tried
 			l.detach(s)
 			over = append(over, s)
 		}
@@ -135,7 +135,7 @@ func (l *Log) lead(b *batch) {
 
 // write puts a batch at the end of a segment, which it makes if the given one has its size, and returns the segment.
 func (l *Log) write(s *segment, b *batch) (*segment, error) {
-	if s != nil && s.size >= l.opts.SegmentBytes {
+	if s != nil && (s.size >= l.opts.SegmentBytes || l.settled(s, b.first)) {
 		l.seal(s)
 		s = nil
 	}

@@ -221,7 +221,7 @@ func (l *Log) exhaust(s *segment) {
 	if err := s.close(); err != nil {
 		l.log.Warn("close a segment of the spill log", "file", s.path, "error", err)
 	}
-	over := l.over(s, 0)
+	over := l.over(s, 0) // it is exhausted: its age is nothing
 	if over {
 		l.detach(s)
 	}

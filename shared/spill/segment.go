@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"time"
 )
 
 // A segment is one file of the log. Its fields are guarded by the log's mu.
@@ -90,15 +91,27 @@ func (s *segment) close() error {
 }
 
 // over says whether a segment can be removed: all of its records are handed out and done, and nobody writes or reads it. One that
-// is still written to must have the given size, so that a quiet log does not make and remove a file for every record.
-func (l *Log) over(s *segment, atLeast int64) bool {
-	if s.left > 0 || s.kept {
+// is still written to must have some size or age, so that a log whose records are done at once does not make and remove a file for
+// each.
+func (l *Log) over(s *segment, now int64) bool {
+	switch {
+	case s.left > 0 || s.kept:
 		return false
-	}
-	if s.exhausted {
+	case s.exhausted:
 		return true
 	}
-	return s == l.active && !l.inWrite && s.unread() == 0 && s.size >= atLeast
+	return l.idle(s) && (s.size >= l.dropAt || now-s.created >= int64(settle))
+}
+
+// idle says whether all that was written to the active segment is done.
+func (l *Log) idle(s *segment) bool { return s == l.active && !l.inWrite && s.waiting() == 0 }
+
+// settled says whether a segment is better ended than written to: it has some age, and at least half of its records are done, which a
+// crash would bring back for as long as others in it are not.
+func (l *Log) settled(s *segment, now int64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return now-s.created >= int64(settle) && 2*s.waiting() <= s.appended
 }
 
 // detach takes a segment that is over out of the log. Its file must be removed then.
@@ -132,6 +145,7 @@ func (l *Log) remove(segments []*segment) {
 // Done says that records need not be handed out again. They may come in any order, and from any goroutine; one more time changes
 // nothing. When all records of a segment are done, its file is deleted. After Close it does nothing.
 func (l *Log) Done(records ...Record) {
+	now := time.Now().UnixNano()
 	var over []*segment
 	l.mu.Lock()
 	for _, r := range records {
@@ -140,11 +154,33 @@ func (l *Log) Done(records ...Record) {
 			continue
 		}
 		s.finish(r.index)
-		if !l.isClosed() && l.over(s, l.dropAt) && slices.Contains(l.segments, s) {
+		if s.left == 0 && !l.isClosed() && l.over(s, now) && slices.Contains(l.segments, s) {
 			l.detach(s)
 			over = append(over, s)
 		}
 	}
+	l.settleLater()
+	l.mu.Unlock()
+	l.remove(over)
+}
+
+// settleLater makes sure that the active segment does not stay when all of it is done and nothing comes any more: after a crash
+// days later its records would be sent again, when nobody remembers them. It is called with mu held.
+func (l *Log) settleLater() {
+	if l.timer == nil && !l.isClosed() && l.active != nil && l.idle(l.active) {
+		l.timer = time.AfterFunc(settle, l.settle)
+	}
+}
+
+func (l *Log) settle() {
+	var over []*segment
+	l.mu.Lock()
+	l.timer = nil
+	if s := l.active; s != nil && !l.isClosed() && l.over(s, time.Now().UnixNano()) {
+		l.detach(s)
+		over = append(over, s)
+	}
+	l.settleLater()
 	l.mu.Unlock()
 	l.remove(over)
 }

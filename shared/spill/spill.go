@@ -7,9 +7,9 @@
 // from the front, and removed as a whole when each of their records is done.
 //
 // What a process left behind is taken up by the next one. After Close that is what was not done, and the rest of its segments; after
-// kill -9 it may also be what was done in the segment that was written last: 4 MiB in the usual case. Records should therefore carry an
-// identity that tells a repetition. A frame cut short by a crash, or bytes that a disk has changed, are counted, logged and skipped;
-// the records around them stay.
+// kill -9 it may also be what was done in the last second or so, and beside records that wait: 4 MiB in the usual case. Records
+// should therefore carry an identity that tells a repetition. A frame cut short by a crash, or bytes that a disk has changed, are
+// counted, logged and skipped; the records around them stay.
 package spill
 
 import (
@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -33,6 +34,8 @@ const (
 	DefaultMaxBytes = 1 << 30
 	// MaxRecordBytes is the largest record. A full SQS message has 1 MiB.
 	MaxRecordBytes = 4 << 20
+	// settle is the age from which a segment is ended or removed when it could be larger but is done with, in part or as a whole.
+	settle = time.Second
 	// maxSegmentBytes is small, because a segment that is not done with is handed out again as a whole after a crash, and large enough
 	// that making and removing files (about 50 µs) costs nothing beside writing them (about 2 ms).
 	maxSegmentBytes = 4 << 20
@@ -70,7 +73,7 @@ type file interface {
 }
 
 // A Log is open from Open to Close. Append, Done and Stats may be called by many goroutines at the same time; Read and Next by one at
-// a time, others wait. It has no goroutines of its own.
+// a time, others wait. It has no goroutine of its own, but for a moment at times when it is idle.
 type Log struct {
 	opts   Options
 	log    *slog.Logger
@@ -84,15 +87,16 @@ type Log struct {
 	reading sync.Mutex // held by the goroutine that reads
 	next    reader     // guarded by reading
 
-	mu       sync.Mutex // guards what follows, and each segment
-	pending  *batch     // takes records until its leader writes it
-	spare    []byte     // memory for the next batch
-	segments []*segment // oldest first
-	active   *segment   // is written to; nil before the first append
-	current  *segment   // is read
-	inWrite  bool       // the active segment is being written to
-	number   uint64     // of the newest segment
-	bytes    int64      // of all segments, and of what is about to be written
+	mu       sync.Mutex  // guards what follows, and each segment
+	pending  *batch      // takes records until its leader writes it
+	spare    []byte      // memory for the next batch
+	segments []*segment  // oldest first
+	active   *segment    // is written to; nil before the first append
+	current  *segment    // is read
+	inWrite  bool        // the active segment is being written to
+	number   uint64      // of the newest segment
+	bytes    int64       // of all segments, and of what is about to be written
+	timer    *time.Timer // for settle; nil: none runs
 	faults   faults
 }
 
@@ -260,11 +264,14 @@ func (l *Log) Close() error {
 	l.reading.Lock()
 	defer l.reading.Unlock()
 	l.mu.Lock()
+	if l.timer != nil {
+		l.timer.Stop()
+	}
 	var over []*segment
 	var errs []error
 	for _, s := range slices.Clone(l.segments) {
 		readAndDone := s.sealed && !s.kept && s.left == 0 && s.readTo == s.size // the reader has not looked whether there is more
-		if readAndDone || l.over(s, 0) {
+		if readAndDone || l.over(s, math.MaxInt64) {
 			l.detach(s)
 			over = append(over, s)
 		} else if err := s.close(); err != nil {
