@@ -75,6 +75,17 @@ func (o *oracle) await(t *testing.T, what string, done func() bool) {
 	}
 }
 
+// awaitAll waits until all ids have arrived but for those that were named as lost.
+func (o *oracle) awaitAll(t *testing.T, ids []string, lost map[string]string) {
+	t.Helper()
+	o.await(t, "every event that was accepted", func() bool {
+		for len(ids) > 0 && (lost[ids[0]] != "" || len(o.get(ids[0])) > 0) {
+			ids = ids[1:]
+		}
+		return len(ids) == 0
+	})
+}
+
 // standIn starts a Segment stand-in of this process, which outlives the pipelines that a test kills.
 func standIn(t *testing.T, o *oracle, latency time.Duration) (*segmentd.Server, string) {
 	t.Helper()

@@ -46,12 +46,24 @@ func accepted(t *testing.T, c *sqs.Client, queueURL, prefix string, n int) []str
 // allArrived checks the oracle: what was accepted has come out, unchanged, and nothing that nobody sent.
 func allArrived(t *testing.T, o *oracle, ids []string) {
 	t.Helper()
-	duplicates := 0
+	for _, id := range ids {
+		if len(o.get(id)) == 0 {
+			t.Fatalf("event %s was accepted and never arrived", id)
+		}
+	}
+	noneElse(t, o, ids)
+}
+
+// noneElse checks that what arrived is of these ids, and that what came again is the same event.
+func noneElse(t *testing.T, o *oracle, ids []string) {
+	t.Helper()
+	arrived, duplicates := 0, 0
 	for _, id := range ids {
 		forms := o.get(id)
 		if len(forms) == 0 {
-			t.Fatalf("event %s was accepted and never arrived", id)
+			continue
 		}
+		arrived++
 		duplicates += len(forms) - 1
 		for _, form := range forms {
 			if form != forms[0] || !json.Valid([]byte(form)) {
@@ -59,10 +71,10 @@ func allArrived(t *testing.T, o *oracle, ids []string) {
 			}
 		}
 	}
-	if o.distinct() != len(ids) {
-		t.Errorf("%d distinct events arrived, %d were accepted", o.distinct(), len(ids))
+	if o.distinct() != arrived {
+		t.Errorf("%d distinct events arrived, %d of them were sent", o.distinct(), arrived)
 	}
-	t.Logf("%d events accepted, all arrived, %d came a second time with the same messageId", len(ids), duplicates)
+	t.Logf("%d events sent, %d arrived, %d came a second time with the same messageId", len(ids), arrived, duplicates)
 }
 
 func TestKilledWithABacklogAndStartedAgainItDeliversEveryAcceptedEvent(t *testing.T) {

@@ -1,0 +1,153 @@
+package integration
+
+import (
+	"flag"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spillwayhq/spillway/infra/local"
+	"github.com/spillwayhq/spillway/infra/local/segmentd"
+	"github.com/spillwayhq/spillway/infra/topology"
+)
+
+var (
+	latencyTime = flag.Duration("api-time", shortTime, "how long the API is under load for each row of the table that -v prints")
+	latencyRate = flag.Int("api-rate", 200, "requests a second to it")
+)
+
+// shortTime is for `go test`, which asks what arrives and not how fast: the rows are made at the same time.
+const shortTime = time.Second
+
+// scene is where an API serves.
+type scene struct {
+	queue   *faultyQueue
+	segment *segmentd.Server
+	dir     string // where the API keeps what SQS does not take
+}
+
+// trouble is what is away while the API serves.
+type trouble struct {
+	name  string
+	begin func(*testing.T, *scene)
+	loses []string // the modes that have to give events up, and say which
+}
+
+var troubles = []trouble{
+	{"nothing", func(*testing.T, *scene) {}, nil},
+	{"Segment: 503", func(t *testing.T, s *scene) {
+		if err := s.segment.SetScript(segmentd.Script{Rules: []segmentd.Rule{{Status: 503}}}); err != nil {
+			t.Fatal(err)
+		}
+	}, nil},
+	{"SQS: connection refused", func(_ *testing.T, s *scene) { s.queue.refuse() }, nil},
+	{"SQS: no answer", func(_ *testing.T, s *scene) { s.queue.fail(s.queue.hang) }, nil},
+	{"SQS: answers after 5 s", func(_ *testing.T, s *scene) { s.queue.fail(s.queue.slow(5 * time.Second)) }, nil},
+	{"SQS: 503", func(_ *testing.T, s *scene) { s.queue.fail(unavailable) }, nil},
+	{"SQS: throttled", func(_ *testing.T, s *scene) { s.queue.fail(throttled) }, nil},
+	// What is to be on disk when it is accepted can't be accepted; otherwise it stays in memory.
+	{"SQS: refused, disk full", func(t *testing.T, s *scene) { s.queue.refuse(); fullDisk(t, s.dir) }, []string{"process", "disk"}},
+}
+
+// A side is one of the APIs that are compared.
+type side struct {
+	mode string
+	args []string
+	api  *api
+	result
+	lost map[string]string
+}
+
+// modes are the values of the API's --track. The first one is what the others are compared with.
+var modes = []string{"none", "memory", "process", "disk"}
+
+// TestTheAPIDoesNotWaitForWhatIsBehindIt: whatever is away, every request is answered, and every event arrives once that is back.
+// How long the requests took is in the table; the test does not assert it, for that is the machine's.
+func TestTheAPIDoesNotWaitForWhatIsBehindIt(t *testing.T) {
+	tables := make([]strings.Builder, len(troubles))
+	for i, away := range troubles {
+		t.Run(away.name, func(t *testing.T) {
+			if *latencyTime == shortTime {
+				t.Parallel()
+			}
+			sides := underTrouble(t, away)
+			for _, s := range sides {
+				fmt.Fprintf(&tables[i], "%s\t%s\t%d\t", away.name, s.mode, len(s.latencies))
+				for _, q := range []float64{0.5, 0.99, 0.999, 1} {
+					fmt.Fprintf(&tables[i], "%.2f ms\t", s.quantile(q).Seconds()*1000)
+				}
+				for _, q := range []float64{0.5, 0.99} {
+					fmt.Fprintf(&tables[i], "%+.2f ms\t", (s.quantile(q)-sides[0].quantile(q)).Seconds()*1000)
+				}
+				fmt.Fprintf(&tables[i], "%d\t\n", len(s.lost))
+			}
+		})
+	}
+	t.Cleanup(func() { // when those that run at the same time have ended, too
+		var table strings.Builder
+		w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', tabwriter.AlignRight)
+		fmt.Fprintln(w, "away\ttracking\trequests\tp50\tp99\tp99.9\tmax\tp50 more\tp99 more\tlost\t")
+		for i := range tables {
+			fmt.Fprint(w, tables[i].String())
+		}
+		w.Flush()
+		t.Logf("latency of the API's own requests, from when each was due, at %d requests/s:\n%s", *latencyRate, table.String())
+	})
+}
+
+// underTrouble puts APIs that track, and one that does not, under load in turns, so that whatever else the machine does meets all.
+func underTrouble(t *testing.T, away trouble) []*side {
+	o := newOracle()
+	s := &scene{dir: t.TempDir()}
+	var segmentURL string
+	s.segment, segmentURL = standIn(t, o, 0)
+	p := pipeline(t, local.Config{Segment: segmentURL, WriteKey: local.WriteKey})
+	s.queue = newFaultyQueue(t, p.QueueURL(topology.EventsQueue))
+	if away.loses != nil {
+		smallDisk(t, s.dir)
+	}
+	g := newGenerator(t, *latencyRate)
+	var sides []*side
+	for _, mode := range modes {
+		one := &side{mode: mode, args: []string{"--track=" + mode, "--queue-url=" + s.queue.url, "--dir=" + filepath.Join(s.dir, mode)}}
+		one.api = startAPI(t, one.args...)
+		g.run(t.Context(), one.api.url, mode+"-warm", *latencyTime/5, &one.result)
+		one.latencies = nil
+		sides = append(sides, one)
+	}
+	away.begin(t, s)
+	slice := min(*latencyTime, 500*time.Millisecond)
+	for i := range int(*latencyTime / slice) {
+		for j := range sides {
+			one := sides[(i+j)%len(sides)]
+			g.run(t.Context(), one.api.url, fmt.Sprint(one.mode, "-", i), slice, &one.result)
+		}
+	}
+	s.queue.heal(t)
+	if err := s.segment.SetScript(segmentd.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, one := range sides {
+		if len(one.failed) > 0 {
+			t.Errorf("%s: %d requests were not answered 200, the first: %v", one.mode, len(one.failed), one.failed[0])
+		}
+		one.api.stop(t) // what SQS does not take at once stays on disk, and the next process sends it
+		one.lost = one.api.lost(t)
+		if mayLose := slices.Contains(away.loses, one.mode); mayLose != (len(one.lost) > 0) {
+			t.Errorf("%s: %d of %d events were named as lost: %v", one.mode, len(one.lost), len(one.issued), one.lost)
+		}
+		one.api = startAPI(t, one.args...)
+	}
+	var sent []string
+	for _, one := range sides[1:] {
+		o.awaitAll(t, one.issued, one.lost)
+		one.api.stop(t)
+		sent = append(sent, one.issued...)
+	}
+	noneElse(t, o, sent)
+	return sides
+}

@@ -1,0 +1,143 @@
+package integration
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// faultyQueue stands before a queue and can do what an SQS that is away does. It is a port that an API is told once.
+type faultyQueue struct {
+	url     string // of the events queue, through it
+	addr    string
+	forward http.Handler
+
+	mu      sync.Mutex
+	server  *http.Server // nil: nobody listens
+	serving sync.WaitGroup
+	answer  http.HandlerFunc // nil: the queue's own
+	healed  chan struct{}    // closed when the fault ends
+}
+
+func newFaultyQueue(t *testing.T, queueURL string) *faultyQueue {
+	t.Helper()
+	target, err := url.Parse(queueURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: target.Scheme, Host: target.Host})
+	proxy.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) } // without a line in the log
+	q := &faultyQueue{addr: l.Addr().String(), url: "http://" + l.Addr().String() + target.Path, forward: proxy, healed: make(chan struct{})}
+	q.serve(l)
+	t.Cleanup(q.refuse)
+	return q
+}
+
+func (q *faultyQueue) serve(l net.Listener) {
+	q.server = &http.Server{Handler: q}
+	server := q.server
+	q.serving.Go(func() { _ = server.Serve(l) })
+}
+
+func (q *faultyQueue) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	q.mu.Lock()
+	answer := q.answer
+	q.mu.Unlock()
+	if answer == nil {
+		answer = q.forward.ServeHTTP
+	}
+	answer(w, r)
+}
+
+// fail makes it answer with a handler of its own.
+func (q *faultyQueue) fail(answer http.HandlerFunc) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.answer = answer
+}
+
+// refuse makes that nobody listens.
+func (q *faultyQueue) refuse() {
+	q.mu.Lock()
+	server := q.server
+	q.server = nil
+	q.mu.Unlock()
+	if server != nil {
+		server.Close()
+		q.serving.Wait()
+	}
+}
+
+// heal ends whatever fault there is; calls that hang are cut off.
+func (q *faultyQueue) heal(t *testing.T) {
+	t.Helper()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.answer = nil
+	close(q.healed)
+	q.healed = make(chan struct{})
+	if q.server != nil {
+		return
+	}
+	l, err := net.Listen("tcp", q.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.serve(l)
+}
+
+func (q *faultyQueue) end() <-chan struct{} {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.healed
+}
+
+// hang takes a call and never answers it.
+func (q *faultyQueue) hang(_ http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	select {
+	case <-r.Context().Done():
+	case <-q.end():
+	}
+	panic(http.ErrAbortHandler)
+}
+
+// slow answers after a time.
+func (q *faultyQueue) slow(latency time.Duration) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		r.Body = io.NopCloser(strings.NewReader(string(body)))
+		select {
+		case <-time.After(latency):
+		case <-q.end():
+		}
+		q.forward.ServeHTTP(w, r)
+	}
+}
+
+// unavailable is SQS in trouble, throttled SQS with too much to do for this account.
+func unavailable(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	w.WriteHeader(http.StatusServiceUnavailable)
+}
+
+func throttled(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+	w.Header().Set("X-Amzn-Query-Error", "RequestThrottled;Sender")
+	w.WriteHeader(http.StatusBadRequest)
+	_, _ = io.WriteString(w, `{"__type":"com.amazonaws.sqs#RequestThrottled","message":"Request is throttled."}`)
+}
