@@ -171,6 +171,8 @@ func TestACanaryThatEndsHereIsHeardWhileSegmentIsDown(t *testing.T) {
 		want(t, "stay", stay, []string{"e", "mention", "packed"})
 		want(t, "canaries", len(r.last.Canary), 1)
 		want(t, "that all else failed is still said", r.last.AllFailed, true)
+		want(t, "what is too large for a canary stays unread", r.invoke(t.Context(), in{id: "large", body: body(keyB, tracks("l", 60, 300)...), sent: time.Now()}), []string{"large"})
+		want(t, "and so is one event, as no attribute says more", r.last.Events, 1)
 		want(t, "a canary alone is no failure", func() bool { r.invoke(t.Context(), canary("d")); return r.last.AllFailed }(), false)
 	})
 }

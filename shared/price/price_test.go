@@ -125,6 +125,13 @@ func TestRegionsShareTheLoadAndNotWhatIsFixed(t *testing.T) {
 	}
 }
 
+func TestACanaryEndsBeforeTheWayToSegment(t *testing.T) {
+	u := Pipeline{Door: HTTPAPI, Deliver: small, BatchSize: 1, CanaryEvery: time.Minute}.Month(Load{})
+	if u.EgressBytes != 0 || u.HTTPRequests != 43_200 || u.Invocations != 3*43_200 {
+		t.Errorf("%+v", u)
+	}
+}
+
 func TestNothingThatIsImpossibleComesOfAnyLoad(t *testing.T) {
 	for _, l := range []Load{{}, {EventsPerDay: 1}, {EventsPerDay: 1e12, EventBytes: 32 << 10, EventsPerMessage: 2500}, {EventsPerDay: 1e6, EventBytes: 1, EventsPerRequest: 1e9, EventsPerMessage: 1e9}} {
 		for _, p := range []Pipeline{{}, {Door: HTTPAPI, BatchSize: 100, Window: time.Second, FlushesAtATime: 8, CanaryEvery: time.Minute, Regions: 2}} {
