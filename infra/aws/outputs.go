@@ -17,9 +17,7 @@ func (p *pipeline) addOutputs() {
 	p.output("PublisherQueueUrls", "the queues of all regions for a publisher in this one, in order of preference", p.publisherQueues())
 	p.output("DeliverLogGroup", "the log of the deliver function", p.functions[topology.DeliverFunction].logs.LogGroupName())
 	p.output("DashboardUrl", "is everything all right?", jsii.String("https://"+p.region+".console.aws.amazon.com/cloudwatch/home?region="+p.region+"#dashboards/dashboard/"+p.dashboardName()))
-	p.output("SpillwayCommand", "lists the dead letters", awscdk.Fn_Join(jsii.String(""), &[]*string{
-		jsii.String("AWS_REGION=" + p.region + " go run ./cmd/spillway dlq ls --queue-url "), p.queues[topology.EventsQueue].QueueUrl(),
-	}))
+	p.output("SpillwayCommand", "lists the dead letters", jsii.String("AWS_REGION="+p.region+" go run ./cmd/spillway dlq ls --stack "+stackPrefix+p.region))
 }
 
 // publisherQueues are the events queues of all regions, this one's first: their names are fixed, so that no stack has to wait for
