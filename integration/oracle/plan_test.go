@@ -95,9 +95,9 @@ func draw(seed uint64) *plan {
 	}
 	p.poison = max(0, rng.IntN(6)-2)
 	p.script = segmentd.Script{Seed: seed, Rules: p.segmentFaults(rng, upTo)}
-	if rng.IntN(20) == 0 {
-		// More batches than an invocation has time for.
-		p.crowd = 50 + rng.IntN(40)
+	if rng.IntN(30) == 0 {
+		// More batches than the invocations of five pollers have time for: each has 55 s, and sends eight at a time.
+		p.crowd = 250 + rng.IntN(100)
 		p.script.Rules = append([]segmentd.Rule{{Latency: segmentd.Duration(8 * time.Second), Jitter: segmentd.Duration(1900 * time.Millisecond)}}, p.script.Rules...)
 		p.drawn = append(p.drawn, fmt.Sprintf("%d batches at once, Segment: very slow", p.crowd))
 	}
