@@ -118,7 +118,7 @@ func run(t *testing.T, p *plan) (counted, map[string]int) {
 		t.Errorf("%v: %v after the faults have stopped the queue still holds %+v", p, patience, w.events.Stats())
 	}
 	fresh(t, p, w, i)
-	l.letters = w.letters(t)
+	l.letters = letters(t, w.client, queueURL(topology.DeadLetterQueue))
 	c, err := l.check(p.exact())
 	if err != nil {
 		t.Errorf("%v\n%v\ncounted: %+v, of the handler: %+v", p, err, c, l.totals)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/spillwayhq/spillway/infra/local"
@@ -54,9 +56,9 @@ const endpoint = "http://sqs.test"
 
 func queueURL(name string) string { return endpoint + "/" + local.AccountID + "/" + name }
 
-func sdk(client *http.Client) *awssqs.Client {
+func sdk(endpoint string, client *http.Client) *awssqs.Client {
 	return awssqs.New(awssqs.Options{
-		Region: local.Region, BaseEndpoint: aws.String(endpoint), HTTPClient: client,
+		Region: local.Region, BaseEndpoint: &endpoint, HTTPClient: client,
 		Credentials: credentials.NewStaticCredentialsProvider(local.AccessKey, local.AccessKey, ""),
 	})
 }
@@ -78,9 +80,9 @@ func start(t *testing.T, p parts) *world {
 	}
 	w.events, _ = server.Queue(topology.EventsQueue)
 	w.dead, _ = server.Queue(topology.DeadLetterQueue)
-	w.client = sdk(server.HTTPClient())
+	w.client = sdk(endpoint, server.HTTPClient())
 
-	api := sdk(&http.Client{Transport: p.transport(server.HTTPClient().Transport)})
+	api := sdk(endpoint, &http.Client{Transport: p.transport(server.HTTPClient().Transport)})
 	newHandler := func() (awslambda.Handler, error) {
 		// Each environment has its own connections, as it has its own breaker.
 		client, err := segment.NewClient(segment.Config{Endpoint: "http://segment.test", Gzip: p.gzip, Transport: w.segment.HTTPClient().Transport})
@@ -139,24 +141,52 @@ func (w *world) drained(within time.Duration) bool {
 	return false
 }
 
-// letters reads the dead-letter queue.
-func (w *world) letters(t *testing.T) (all []letterSeen) {
+// letters reads a dead-letter queue, until it has seen as many messages as there are: an answer of SQS may be lost, and its messages
+// come again.
+func letters(t *testing.T, client *awssqs.Client, url string) (all []letterSeen) {
 	t.Helper()
+	const hidden = 10 * time.Second
+	seen := map[string]bool{}
 	for {
-		out, err := w.client.ReceiveMessage(t.Context(), &awssqs.ReceiveMessageInput{
-			QueueUrl: aws.String(queueURL(topology.DeadLetterQueue)), MaxNumberOfMessages: 10, MessageAttributeNames: []string{"All"}, VisibilityTimeout: 3600,
+		out, err := client.ReceiveMessage(t.Context(), &awssqs.ReceiveMessageInput{
+			QueueUrl: &url, MaxNumberOfMessages: 10, MessageAttributeNames: []string{"All"}, VisibilityTimeout: int32(hidden.Seconds()),
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(out.Messages) == 0 {
+		for _, m := range out.Messages {
+			if id := aws.ToString(m.MessageId); !seen[id] {
+				seen[id] = true
+				text := func(name string) string { return aws.ToString(m.MessageAttributes[name].StringValue) }
+				all = append(all, letterSeen{text(letter.AttrID), text(letter.AttrReason), text(letter.AttrDetail), aws.ToString(m.Body)})
+			}
+		}
+		if len(out.Messages) > 0 {
+			continue
+		}
+		visible, hiddenNow := size(t, client, url)
+		if visible+hiddenNow == len(all) {
 			return all
 		}
-		for _, m := range out.Messages {
-			text := func(name string) string { return aws.ToString(m.MessageAttributes[name].StringValue) }
-			all = append(all, letterSeen{text(letter.AttrID), text(letter.AttrReason), text(letter.AttrDetail), aws.ToString(m.Body)})
+		time.Sleep(hidden / 10)
+	}
+}
+
+// size is how many messages a queue holds.
+func size(t *testing.T, client *awssqs.Client, url string) (visible, hidden int) {
+	t.Helper()
+	const v, h = "ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"
+	out, err := client.GetQueueAttributes(t.Context(), &awssqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []types.QueueAttributeName{v, h}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	numbers := [2]int{}
+	for i, name := range []string{v, h} {
+		if numbers[i], err = strconv.Atoi(out.Attributes[name]); err != nil {
+			t.Fatal(err)
 		}
 	}
+	return numbers[0], numbers[1]
 }
 
 var quiet = slog.New(slog.DiscardHandler)

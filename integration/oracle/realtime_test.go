@@ -1,0 +1,435 @@
+package oracle
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/spillwayhq/spillway/infra/local"
+	"github.com/spillwayhq/spillway/infra/local/lambda"
+	"github.com/spillwayhq/spillway/infra/local/segmentd"
+	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/envelope"
+)
+
+var realTime = flag.Duration("real", time.Duration(number("SPILLWAY_ORACLE_SECONDS", 10))*time.Second, "for how long the built binaries are killed in real time")
+
+// timeFactor is by how much the events queue's visibility timeout is shortened in real time. Everything else has production's numbers.
+const timeFactor = 60
+
+// machine is the pipeline as processes: `spillway up`, which holds the queues and delivers, the function's binary as Lambda runs it
+// beside that, and the Segment stand-in, each killed and started again.
+type machine struct {
+	t       *testing.T
+	rng     *rand.Rand
+	dir     string
+	binary  string
+	ledger  *ledger
+	sqsPort string
+
+	segmentPort string
+	segmentURL  string
+	front       *front
+	up, segment *exec.Cmd
+	client      *awssqs.Client
+	function    *lambda.Function
+	poison      []segmentd.Rule
+
+	mu    sync.Mutex
+	pids  []int
+	kills map[string]int
+}
+
+func (m *machine) queueURL(name string) string {
+	return "http://localhost:" + m.sqsPort + "/" + local.AccountID + "/" + name
+}
+
+// front stands between the pipeline and the stand-in and writes down what the stand-in took, because that forgets it when it is killed.
+type front struct {
+	target string
+	ledger *ledger
+	mu     sync.RWMutex
+	ready  bool // the stand-in has its script
+}
+
+func (f *front) setReady(is bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ready = is
+}
+
+func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.mu.RLock()
+	ready := f.ready
+	f.mu.RUnlock()
+	body, err := io.ReadAll(r.Body)
+	if err != nil || !ready {
+		panic(http.ErrAbortHandler)
+	}
+	out, err := http.NewRequestWithContext(r.Context(), r.Method, f.target+r.URL.Path, bytes.NewReader(body))
+	if err != nil {
+		panic(err)
+	}
+	out.Header = r.Header.Clone()
+	resp, err := http.DefaultTransport.RoundTrip(out)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	if resp.StatusCode/100 == 2 {
+		if err := f.note(r, body); err != nil {
+			panic(fmt.Sprintf("what Segment got: %v", err))
+		}
+	}
+	if after := resp.Header.Get("Retry-After"); after != "" {
+		w.Header().Set("Retry-After", after)
+	}
+	w.WriteHeader(resp.StatusCode)
+	_, _ = w.Write(answer)
+}
+
+func (f *front) note(r *http.Request, body []byte) error {
+	if r.Header.Get("Content-Encoding") == "gzip" {
+		z, err := gzip.NewReader(bytes.NewReader(body))
+		if err != nil {
+			return err
+		}
+		if body, err = io.ReadAll(z); err != nil {
+			return err
+		}
+	}
+	var batch struct {
+		Batch []json.RawMessage `json:"batch"`
+	}
+	if err := json.Unmarshal(body, &batch); err != nil {
+		return err
+	}
+	key, _, _ := r.BasicAuth()
+	for _, raw := range batch.Batch {
+		var e struct {
+			MessageID string `json:"messageId"`
+		}
+		if err := json.Unmarshal(raw, &e); err != nil {
+			return err
+		}
+		f.ledger.arrive(segmentd.Received{WriteKey: key, Path: r.URL.Path, MessageID: e.MessageID, Raw: raw})
+	}
+	return nil
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+}
+
+func compile(t *testing.T, dir, pkg string, args ...string) string {
+	t.Helper()
+	path := filepath.Join(dir, filepath.Base(pkg))
+	args = append(append([]string{"build", "-trimpath", "-o", path}, args...), "github.com/spillwayhq/spillway/"+pkg)
+	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
+		t.Fatalf("build %s: %v\n%s", pkg, err, out)
+	}
+	return path
+}
+
+func newMachine(t *testing.T, seed uint64, l *ledger) *machine {
+	t.Helper()
+	m := &machine{t: t, rng: rand.New(rand.NewPCG(seed, 0x12ea1)), dir: t.TempDir(), ledger: l, sqsPort: freePort(t), segmentPort: freePort(t), kills: map[string]int{}}
+	m.binary = compile(t, m.dir, "cmd/spillway")
+	deliver := compile(t, m.dir, "functions/deliver", "-tags", "lambda.norpc", "-ldflags", "-s -w -buildid=")
+	m.front = &front{target: "http://127.0.0.1:" + m.segmentPort, ledger: l}
+	web := httptest.NewServer(m.front)
+	t.Cleanup(web.Close)
+	endpoint := "http://localhost:" + m.sqsPort
+	m.client = sdk(endpoint, &http.Client{Transport: &http.Transport{}, Timeout: 30 * time.Second})
+	m.segmentURL = web.URL
+	m.startSegment()
+	m.startUp(false)
+	t.Cleanup(func() { kill(m.up); kill(m.segment) })
+
+	production := topology.Default()
+	f, _ := production.Function(topology.DeliverFunction)
+	m.function = lambda.NewFunction(lambda.FunctionConfig{
+		Name: f.Name, Timeout: f.Timeout, ReservedConcurrency: f.ReservedConcurrency, MemoryMB: f.MemoryMB,
+		NewEnvironment: lambda.Process(lambda.ProcessConfig{
+			Path: deliver,
+			Env: []string{
+				"AWS_ACCESS_KEY_ID=" + local.AccessKey, "AWS_SECRET_ACCESS_KEY=" + local.AccessKey, "AWS_ENDPOINT_URL_SQS=" + endpoint,
+				"SPILLWAY_QUEUE_URL=" + m.queueURL(topology.EventsQueue), "SPILLWAY_DEAD_LETTER_QUEUE_URL=" + m.queueURL(topology.DeadLetterQueue),
+				"SPILLWAY_SEGMENT_ENDPOINT=" + web.URL, "SPILLWAY_WRITE_KEY=" + local.WriteKey,
+			},
+			OnStart: func(pid int) {
+				m.mu.Lock()
+				defer m.mu.Unlock()
+				m.pids = append(m.pids, pid)
+			},
+		}),
+	})
+	t.Cleanup(m.function.Close)
+	return m
+}
+
+func kill(c *exec.Cmd) {
+	_ = c.Process.Kill() // SIGKILL
+	_ = c.Wait()
+}
+
+func (m *machine) spawn(args ...string) *exec.Cmd {
+	m.t.Helper()
+	c := exec.Command(m.binary, args...)
+	if err := c.Start(); err != nil {
+		m.t.Fatal(err)
+	}
+	return c
+}
+
+// await waits until f has no error, a minute at most.
+func (m *machine) await(what string, f func() error) {
+	m.t.Helper()
+	var err error
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if err = f(); err == nil {
+			return
+		}
+	}
+	m.t.Fatalf("%s: %v", what, err)
+}
+
+func (m *machine) startSegment() {
+	m.t.Helper()
+	m.segment = m.spawn("segmentd", "--port="+m.segmentPort)
+	m.await("the stand-in does not start", func() error { return m.script(nil) })
+}
+
+// script lets the stand-in fail so, and always refuse what is poisonous.
+func (m *machine) script(rules []segmentd.Rule) error {
+	body, err := json.Marshal(segmentd.Script{Rules: append(slices.Clone(m.poison), rules...), Seed: m.rng.Uint64()})
+	if err != nil {
+		return err
+	}
+	r, err := http.NewRequest(http.MethodPut, m.front.target+"/_segmentd/script", bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode/100 != 2 {
+		text, _ := io.ReadAll(resp.Body)
+		return fmt.Errorf("%s: %s", resp.Status, text)
+	}
+	m.front.setReady(true)
+	return nil
+}
+
+// startUp starts the process that holds the queues. It delivers too, or leaves that to the function's binary.
+func (m *machine) startUp(deliver bool) {
+	m.t.Helper()
+	m.up = m.spawn("up", "--data-dir="+filepath.Join(m.dir, "data"), "--sqs-port="+m.sqsPort, "--ingest-port=0", "--segment="+m.segmentURL,
+		"--write-key="+local.WriteKey, "--canary=false", "--deliver="+strconv.FormatBool(deliver))
+	production := topology.Default()
+	q, _ := production.Queue(topology.EventsQueue)
+	m.await("the pipeline does not start", func() error {
+		_, err := m.client.SetQueueAttributes(m.t.Context(), &awssqs.SetQueueAttributesInput{
+			QueueUrl: aws.String(m.queueURL(topology.EventsQueue)), Attributes: map[string]string{"VisibilityTimeout": strconv.Itoa(int((q.VisibilityTimeout / timeFactor).Seconds()))},
+		}, func(o *awssqs.Options) { o.RetryMaxAttempts = 1 })
+		return err
+	})
+}
+
+// restartUp kills the process that holds the queues. Started again, it hands out at once what was hidden.
+func (m *machine) restartUp(deliver bool) {
+	m.t.Helper()
+	kill(m.up)
+	m.startUp(deliver)
+}
+
+// killFunctions kills processes of the function's environments, one or all of them.
+func (m *machine) killFunctions(all bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for len(m.pids) > 0 {
+		// It may have ended by itself, of an error that it can't live with.
+		if err := syscall.Kill(m.pids[0], syscall.SIGKILL); err == nil {
+			m.kills["function"]++
+		}
+		m.pids = m.pids[1:]
+		if !all {
+			return
+		}
+	}
+}
+
+// remoteQueue is the events queue in another process, over HTTP.
+type remoteQueue struct{ *machine }
+
+func (q remoteQueue) Receive(ctx context.Context, most int, wait time.Duration) ([]lambda.Message, error) {
+	out, err := q.client.ReceiveMessage(ctx, &awssqs.ReceiveMessageInput{
+		QueueUrl: aws.String(q.queueURL(topology.EventsQueue)), MaxNumberOfMessages: int32(most), WaitTimeSeconds: int32(wait / time.Second),
+		MessageSystemAttributeNames: []types.MessageSystemAttributeName{"All"}, MessageAttributeNames: []string{"All"},
+	})
+	if err != nil {
+		return nil, err
+	}
+	messages := make([]lambda.Message, len(out.Messages))
+	for i, m := range out.Messages {
+		messages[i] = lambda.Message{
+			MessageID: aws.ToString(m.MessageId), ReceiptHandle: aws.ToString(m.ReceiptHandle), Body: aws.ToString(m.Body),
+			Attributes: m.Attributes, MessageAttributes: map[string]lambda.MessageAttribute{},
+		}
+		for name, a := range m.MessageAttributes {
+			messages[i].MessageAttributes[name] = lambda.MessageAttribute{DataType: aws.ToString(a.DataType), StringValue: aws.ToString(a.StringValue), BinaryValue: a.BinaryValue}
+		}
+	}
+	return messages, nil
+}
+
+func (q remoteQueue) Delete(ctx context.Context, handles []string) error {
+	var errs []error
+	for part := range slices.Chunk(handles, 10) {
+		entries := make([]types.DeleteMessageBatchRequestEntry, len(part))
+		for i, h := range part {
+			entries[i] = types.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: aws.String(h)}
+		}
+		out, err := q.client.DeleteMessageBatch(ctx, &awssqs.DeleteMessageBatchInput{QueueUrl: aws.String(q.queueURL(topology.EventsQueue)), Entries: entries})
+		if err == nil && len(out.Failed) > 0 {
+			err = fmt.Errorf("%d messages were not deleted", len(out.Failed))
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// drained waits until the events queue is empty.
+func (m *machine) drained() {
+	m.t.Helper()
+	m.await("the queue does not become empty", func() error {
+		if visible, hidden := size(m.t, m.client, m.queueURL(topology.EventsQueue)); visible+hidden > 0 {
+			return fmt.Errorf("it holds %d messages, and %d that are hidden", visible, hidden)
+		}
+		return nil
+	})
+}
+
+func TestTheBuiltBinariesLoseNothingHoweverTheyAreKilled(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes a quarter of a minute: run it without -short")
+	}
+	s := uint64(time.Now().UnixNano() % 1e6)
+	if *seed >= 0 {
+		s = uint64(*seed)
+	}
+	l := newLedger()
+	m := newMachine(t, s, l)
+	m.poison = poisonRules(30)
+	m.await("the stand-in takes no script", func() error { return m.script(nil) })
+	source := topology.Default().EventSources[0]
+	mapping, err := lambda.NewEventSourceMapping(lambda.MappingConfig{
+		Queue: remoteQueue{m}, QueueARN: "arn:aws:sqs:" + local.Region + ":" + local.AccountID + ":" + topology.EventsQueue, Function: m.function,
+		BatchSize: source.BatchSize, MaximumBatchingWindow: source.Window, MaximumConcurrency: source.MaximumConcurrency,
+		ReportBatchItemFailures: source.ReportBatchItemFailures, Logger: quiet,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var polling sync.WaitGroup
+	polling.Go(func() {
+		if err := mapping.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	stop := func() { cancel(); polling.Wait() }
+	defer stop()
+
+	compressor, err := envelope.NewCompressor()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &plan{seed: s, lasts: 10 * time.Second, poison: 30, resent: 5}
+	i := &issuer{client: m.client, queueURL: m.queueURL(topology.EventsQueue), plan: p, ledger: l, rng: m.rng, compressor: compressor, apart: true}
+	for end := time.Now().Add(*realTime); time.Now().Before(end); {
+		for range 1 + m.rng.IntN(20) {
+			if err := i.message(ctx, ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		switch m.rng.IntN(6) {
+		case 0:
+			m.kills["up"]++
+			m.restartUp(m.rng.IntN(2) == 0)
+		case 1:
+			m.kills["segment"]++
+			m.front.setReady(false)
+			kill(m.segment)
+			time.Sleep(time.Duration(m.rng.IntN(2000)) * time.Millisecond)
+			m.startSegment()
+		case 2:
+			m.killFunctions(false)
+		case 3:
+			upTo := func(d time.Duration) time.Duration {
+				return time.Second + time.Duration(m.rng.Int64N(int64(d))).Truncate(time.Second)
+			}
+			m.await("the stand-in takes no script", func() error { return m.script(p.segmentFaults(m.rng, upTo)) })
+		case 4:
+			m.await("the stand-in takes no script", func() error { return m.script(nil) })
+		}
+		time.Sleep(time.Duration(m.rng.IntN(700)) * time.Millisecond)
+	}
+
+	// The faults stop; what they left hidden is handed out at once by a queue that starts again, to functions that know nothing of them.
+	m.await("the stand-in takes no script", func() error { return m.script(nil) })
+	m.killFunctions(true)
+	m.restartUp(true)
+	m.drained()
+	for n, key := range writeKeys {
+		id := fmt.Sprintf("fresh-%d", n)
+		e := event{head: `"type":"track","event":"fresh","userId":"u1"`, id: id, stamped: true}
+		text := e.bytes(id, ownStamp(&e))
+		if _, _, err := i.send(ctx, fmt.Sprintf(`{"writeKey":%q,"batch":[%s]}`, key, text), nil); err != nil {
+			t.Fatal(err)
+		}
+		l.issue(id, issued{want: text, key: key, path: "/v1/batch"})
+	}
+	m.drained()
+	stop()
+	l.letters = letters(t, m.client, m.queueURL(topology.DeadLetterQueue))
+	c, err := l.check(false)
+	if err != nil {
+		t.Errorf("seed %d: %v", s, err)
+	}
+	t.Logf("seed %d, %v: %d events accepted = %d delivered + %d dead letters; %d came again with the same messageId; killed: %v; of the function's: %+v",
+		s, *realTime, c.accepted, c.delivered, c.dead, c.duplicates, m.kills, mapping.Stats())
+}
