@@ -12,6 +12,7 @@ import (
 // item is an event that waits in memory.
 type item struct {
 	raw     []byte
+	bare    bool              // as in prepared
 	message analytics.Message // for the callback; nil: none
 	pub     *publication      // whose caller waits for it; nil: enqueued
 	index   int               // in pub
@@ -84,8 +85,8 @@ func newBuffer(maxBytes int64) *buffer {
 }
 
 // add copies an event into the part with that number.
-func (b *buffer) add(part int, raw []byte, message analytics.Message) error {
-	it := item{raw: raw, message: message}
+func (b *buffer) add(part int, raw []byte, p prepared) error {
+	it := item{raw: raw, bare: p.bare, message: p.message}
 	n := it.bytes()
 	if b.held.Add(n) > b.max {
 		b.held.Add(-n)

@@ -52,6 +52,7 @@ type disk struct {
 	*spill.Log
 	durable bool   // every event goes through it, and not only what memory can't hold
 	prefix  []byte // what an event of this client has in front of it in its record
+	bare    []byte // the same of a Raw one
 	trouble atomic.Bool
 }
 
@@ -63,18 +64,22 @@ func around(h envelope.Header) []byte {
 
 const batchEnd = "]}"
 
-func openDisk(config *Config, header envelope.Header) (*disk, error) {
+func openDisk(config *Config, header, bare envelope.Header) (*disk, error) {
 	log, err := spill.Open(spill.Options{Dir: config.Dir, MaxBytes: config.DiskBytes, Sync: config.Durability == Disk, Logger: config.Logger})
 	if err != nil {
 		return nil, &ConfigError{Field: "Dir", Err: err}
 	}
-	return &disk{Log: log, durable: config.Durability != Memory, prefix: around(header)}, nil
+	return &disk{Log: log, durable: config.Durability != Memory, prefix: around(header), bare: around(bare)}, nil
 }
 
 // write puts the event in the encoder on disk, on its caller's goroutine.
-func (d *disk) write(e *encoder) error {
+func (d *disk) write(e *encoder, bare bool) error {
+	prefix := d.prefix
+	if bare {
+		prefix = d.bare
+	}
 	e.record = append(e.record[:0], 1) // one event
-	e.record = append(e.record, d.prefix...)
+	e.record = append(e.record, prefix...)
 	e.record = append(e.record, e.buf...)
 	e.record = append(e.record, batchEnd...)
 	switch err := d.Append(e.record); {
@@ -133,6 +138,7 @@ func (c *Client) newSorter() (*sorter, error) {
 	}
 	s := &sorter{c: c, decoder: decoder}
 	s.kind(c.header)
+	s.kind(c.bare)
 	return s, nil
 }
 

@@ -28,6 +28,7 @@ var errTooLong = fmt.Errorf("%w: it is larger than the %d bytes that Segment tak
 // prepared is an event whose JSON is in the encoder.
 type prepared struct {
 	message analytics.Message // with type, messageId and timestamp set, for a callback; nil unless asked for
+	bare    bool              // it is somebody else's, and analytics-go's context is not for it
 }
 
 // encode checks a message as analytics-go does, with the same errors, gives it an id and a time where it has none, and writes it to
@@ -89,6 +90,7 @@ func (e *encoder) encode(msg analytics.Message, now time.Time, keep bool) (p pre
 			return p, err
 		}
 		e.buf = append(e.buf, m.json...)
+		p.bare = true
 		if keep {
 			p.message = m
 		}

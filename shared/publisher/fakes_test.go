@@ -35,6 +35,7 @@ type fakeQueue struct {
 	got      map[string]int // messageId: how often
 	headers  []envelope.Header
 	events   []string
+	bare     []string // ids of those whose message has no context
 	bad      []error
 }
 
@@ -130,6 +131,9 @@ func (q *fakeQueue) take(body string) {
 			q.got = map[string]int{}
 		}
 		q.got[event.MessageID]++
+		if m.Context == nil {
+			q.bare = append(q.bare, event.MessageID)
+		}
 		q.events = append(q.events, string(m.Events[i].Raw))
 	}
 }

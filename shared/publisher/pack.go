@@ -31,7 +31,8 @@ func (p *parcel) gone() bool {
 	return true
 }
 
-// pack fills messages with the chunks' events, those that a caller waits for apart from the others, because they end differently.
+// pack fills messages with the chunks' events: those that a caller waits for apart from the others, because they end differently, and Raw
+// ones apart, because a message's context is that of all its events.
 func (c *Client) pack(chunks []*chunk) []*parcel {
 	packer, ok := c.packers.Get().(*envelope.Packer)
 	if !ok {
@@ -39,7 +40,7 @@ func (c *Client) pack(chunks []*chunk) []*parcel {
 	}
 	defer c.packers.Put(packer)
 	var parcels []*parcel
-	for _, waited := range [...]bool{true, false} {
+	for _, kind := range [...]struct{ waited, bare bool }{{true, false}, {true, true}, {false, false}, {false, true}} {
 		p := &parcel{}
 		flush := func() {
 			if packer.Len() == 0 {
@@ -50,18 +51,24 @@ func (c *Client) pack(chunks []*chunk) []*parcel {
 			parcels = append(parcels, p)
 			p = &parcel{}
 		}
+		packer.Reset(c.header)
+		if kind.bare {
+			packer.Reset(c.bare)
+		}
 		for _, ch := range chunks {
-			if ch.waited() != waited {
+			if ch.waited() != kind.waited {
 				continue
 			}
 			for i := range ch.items {
-				if it := &ch.items[i]; it.pub == nil || !it.pub.gone.Load() {
-					if !packer.Fits(len(it.raw)) || packer.Len() == c.config.MessageEvents {
-						flush()
-					}
-					packer.Add(it.raw)
-					p.items = append(p.items, *it)
+				it := &ch.items[i]
+				if it.bare != kind.bare || it.pub != nil && it.pub.gone.Load() {
+					continue
 				}
+				if !packer.Fits(len(it.raw)) || packer.Len() == c.config.MessageEvents {
+					flush()
+				}
+				packer.Add(it.raw)
+				p.items = append(p.items, *it)
 			}
 		}
 		flush()

@@ -28,7 +28,8 @@ import (
 type Client struct {
 	config     Config
 	log        *slog.Logger
-	header     envelope.Header
+	header     envelope.Header // of events of analytics-go's types
+	bare       envelope.Header // of Raw ones
 	compressor *envelope.Compressor
 	routes     []*route
 	encoders   sync.Pool    // of *encoder
@@ -78,6 +79,7 @@ func New(ctx context.Context, config Config) (*Client, error) {
 	if c.header, err = newHeader(&config); err != nil {
 		return nil, err
 	}
+	c.bare = envelope.Header{WriteKey: config.WriteKey}
 	for i, queueURL := range append([]string{config.QueueURL}, config.Fallbacks...) {
 		field := "QueueURL"
 		if i > 0 {
@@ -106,7 +108,7 @@ func New(ctx context.Context, config Config) (*Client, error) {
 
 // openDisk takes up what an earlier process left.
 func (c *Client) openDisk() (err error) {
-	if c.disk, err = openDisk(&c.config, c.header); err != nil {
+	if c.disk, err = openDisk(&c.config, c.header, c.bare); err != nil {
 		return err
 	}
 	s, err := c.newSorter()
@@ -154,9 +156,9 @@ func (c *Client) Enqueue(message analytics.Message) error {
 		return c.refuse(err)
 	}
 	if c.config.Durability == Memory {
-		err = c.buffer.add(e.shard, e.buf, p.message)
+		err = c.buffer.add(e.shard, e.buf, p)
 	} else {
-		err = c.disk.write(e)
+		err = c.disk.write(e, p.bare)
 	}
 	if err == nil || err == ErrClosed {
 		return err

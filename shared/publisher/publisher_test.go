@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -508,9 +509,47 @@ func TestPublishersDoNotHoldUpWhatGoesToDisk(t *testing.T) {
 		}
 		publishing.Wait()
 		q.set(nil)
+		time.Sleep(20 * time.Second) // until a call has ended and the gate is open
 		closed(t, c)
 		if q.len() < 2000 {
 			t.Errorf("%d events came", q.len())
 		}
 	})
+}
+
+func TestRawEventsGetNoContext(t *testing.T) {
+	for _, durability := range []Durability{Memory, Process} {
+		synctest.Test(t, func(t *testing.T) {
+			q := &fakeQueue{}
+			c := newClient(t, Config{WriteKey: "k", Durability: durability, Dir: t.TempDir()}, q)
+			const text = `{"type":"track","userId":"u","event":"E","messageId":"%s","timestamp":"t","category":1.50}`
+			for i := range 20 {
+				raw, err := NewRaw(fmt.Appendf(nil, text, fmt.Sprint("raw", i)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := errors.Join(c.Enqueue(raw), c.Enqueue(event(fmt.Sprint(i)))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			raw, err := NewRaw(fmt.Appendf(nil, text, "published"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Publish(t.Context(), event("m"), raw); err != nil {
+				t.Fatal(err)
+			}
+			closed(t, c)
+			q.check(t)
+			for _, h := range q.headers {
+				if h.WriteKey != "k" {
+					t.Errorf("write key %q", h.WriteKey)
+				}
+			}
+			raws := slices.DeleteFunc(slices.Clone(q.bare), func(id string) bool { return id != "published" && !strings.HasPrefix(id, "raw") })
+			if q.len() != 42 || len(q.bare) != 21 || len(raws) != 21 || q.messages > 8 || !slices.Contains(q.events, fmt.Sprintf(text, "raw7")) {
+				t.Errorf("%d events in %d messages, without a context: %v", q.len(), q.messages, q.bare)
+			}
+		})
+	}
 }

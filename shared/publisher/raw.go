@@ -13,7 +13,8 @@ import (
 )
 
 // Raw is an event that somebody else wrote as JSON. Enqueue and Publish take it as any other message, and its bytes go to Segment as
-// they are: decoding them into analytics-go's types would lose what those do not know. Make one with [NewRaw].
+// they are: decoding them into analytics-go's types would lose what those do not know. No context is added to it. Make one with
+// [NewRaw].
 type Raw struct{ json []byte }
 
 // NewRaw checks and copies one event: it must be a JSON object of no more than 32 KB, and no batch. It gets a messageId and a

@@ -54,11 +54,11 @@ func (e *encoder) value(v any, depth int) error {
 	case analytics.Traits:
 		return e.object(v, depth)
 	case map[string]string:
-		return e.strings(v)
+		return mapping(e, v, depth, (*encoder).element)
 	case []any:
 		return array(e, v, depth, (*encoder).value)
 	case []string:
-		return array(e, v, depth, func(e *encoder, s string, _ int) error { e.quote(s); return nil })
+		return array(e, v, depth, (*encoder).element)
 	case []int:
 		return array(e, v, depth, func(e *encoder, n, _ int) error { e.buf = strconv.AppendInt(e.buf, int64(n), 10); return nil })
 	case []float64:
@@ -73,8 +73,16 @@ func (e *encoder) value(v any, depth int) error {
 	return nil
 }
 
-// object writes a map. The length is looked at for every value, so that writing ends soon behind the limit.
+// object writes a map of the values that events are mostly made of.
 func (e *encoder) object(m map[string]any, depth int) error {
+	return mapping(e, m, depth, (*encoder).value)
+}
+
+// element writes a text in a map or a list.
+func (e *encoder) element(s string, _ int) error { e.quote(s); return nil }
+
+// mapping writes a map. The length is looked at behind every value, so that writing ends soon behind the limit.
+func mapping[T any](e *encoder, m map[string]T, depth int, write func(*encoder, T, int) error) error {
 	if m == nil {
 		e.buf = append(e.buf, "null"...)
 		return nil
@@ -83,15 +91,12 @@ func (e *encoder) object(m map[string]any, depth int) error {
 		return errTooDeep
 	}
 	e.buf = append(e.buf, '{')
-	first := true
+	start := len(e.buf)
 	for key, v := range m {
-		if !first {
-			e.buf = append(e.buf, ',')
-		}
-		first = false
+		e.comma(start)
 		e.quote(key)
 		e.buf = append(e.buf, ':')
-		if err := e.value(v, depth+1); err != nil {
+		if err := write(e, v, depth+1); err != nil {
 			return err
 		}
 		if len(e.buf) > segment.MaxEventBytes {
@@ -102,29 +107,7 @@ func (e *encoder) object(m map[string]any, depth int) error {
 	return nil
 }
 
-func (e *encoder) strings(m map[string]string) error {
-	if m == nil {
-		e.buf = append(e.buf, "null"...)
-		return nil
-	}
-	e.buf = append(e.buf, '{')
-	first := true
-	for key, v := range m {
-		if !first {
-			e.buf = append(e.buf, ',')
-		}
-		first = false
-		e.quote(key)
-		e.buf = append(e.buf, ':')
-		e.quote(v)
-		if len(e.buf) > segment.MaxEventBytes {
-			return errTooLong
-		}
-	}
-	e.buf = append(e.buf, '}')
-	return nil
-}
-
+// array writes a list, in the same way.
 func array[T any](e *encoder, list []T, depth int, write func(*encoder, T, int) error) error {
 	if list == nil {
 		e.buf = append(e.buf, "null"...)
