@@ -63,7 +63,7 @@ func alarms(s Sizes) ([]Alarm, []Composite) {
 			Metrics:   []Metric{inFlight("f", EventsQueue)},
 			Threshold: maxInFlight * 5 / 6, Unit: "messages", Period: time.Minute, Periods: 5, Breaching: 5, Missing: MissingIsSilent,
 			Meaning: "over 100,000 messages wait for their next attempt; at about 120,000 SQS hands out none, fresh ones included.",
-			First:   "find out what fails (wrong credentials or Segment's failures); if it is one write key's events only, take its source off.",
+			First:   "find out what fails (wrong credentials or Segment's failures); if it is one write key's events only, correct that key.",
 		},
 		deadLetters(),
 		{
