@@ -81,6 +81,21 @@ func (l *ledger) report(s deliver.Summary) {
 	}
 }
 
+// mended: Segment takes now what it refused, and nothing is too old any more. It says whether there is such an event.
+func (l *ledger) mended() (any bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id, e := range l.issued {
+		any = any || e.aged || e.reason == "rejected"
+		if e.reason == "rejected" {
+			e.reason = ""
+		}
+		e.aged = false
+		l.issued[id] = e
+	}
+	return any
+}
+
 // counted is what a check found out.
 type counted struct{ accepted, delivered, dead, duplicates int }
 

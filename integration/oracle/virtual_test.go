@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"maps"
@@ -16,7 +17,9 @@ import (
 	"github.com/spillwayhq/spillway/infra/local/lambda"
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/deadletter"
 	"github.com/spillwayhq/spillway/shared/envelope"
+	"github.com/spillwayhq/spillway/shared/queue"
 )
 
 var (
@@ -123,10 +126,43 @@ func run(t *testing.T, p *plan) (counted, map[string]int) {
 	if err != nil {
 		t.Errorf("%v\n%v\ncounted: %+v, of the handler: %+v", p, err, c, l.totals)
 	}
+	redrive(t, p, w, l)
 	if *seed >= 0 {
 		t.Logf("%v\ncounted: %+v, of the handler: %+v, of the platform: %v", p, c, l.totals, f.happened)
 	}
 	return c, maps.Clone(f.happened)
+}
+
+// redrive lets Segment take what it refused, and sends the dead letters again that can be delivered now, through an SQS that fails
+// and with somebody who interrupts it. Each must then be delivered, and gone from the dead letters.
+func redrive(t *testing.T, p *plan, w *world, l *ledger) {
+	if !l.mended() {
+		return
+	}
+	if err := w.segment.SetScript(segmentd.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	f := newFaults(&plan{seed: p.seed, callFails: 15, callLost: 15, entryFails: 15})
+	api := sdk(endpoint, &http.Client{Transport: faultyTransport{w.sqs.HTTPClient().Transport, f}})
+	dead := deadletter.New(api, queueURL(topology.DeadLetterQueue))
+	to := queue.New(api, queueURL(topology.EventsQueue))
+	for range 3 {
+		ctx, cancel := context.WithTimeout(t.Context(), f.upTo(5*time.Second))
+		_, _ = dead.Redrive(ctx, to, deadletter.Redrive{}) // may fail as it likes
+		cancel()
+		time.Sleep(2 * deadletter.Hidden) // what it hid is visible again
+	}
+	f.stop()
+	if _, err := dead.Redrive(t.Context(), to, deadletter.Redrive{}); err != nil {
+		t.Errorf("%v: redrive: %v", p, err)
+	}
+	if !w.drained(patience) {
+		t.Errorf("%v: what was sent again does not flow: the queue holds %+v", p, w.events.Stats())
+	}
+	l.letters = letters(t, w.client, queueURL(topology.DeadLetterQueue))
+	if _, err := l.check(false); err != nil {
+		t.Errorf("%v: after the redrive: %v", p, err)
+	}
 }
 
 // poisonRules make Segment refuse events by their messageId.
