@@ -34,7 +34,7 @@ type Config struct {
 	SQS func(queueURL string) (queue.API, error)
 
 	Interval    time.Duration // the longest that an event waits for others to share its message; 200 ms
-	BufferBytes int64         // memory for events that wait or are being sent; 24 MB, with which a process grows by less than 64 MB in all
+	BufferBytes int64         // memory for events that wait or are being sent; 20 MB, with which a process grows by less than 64 MB in all
 	Senders     int           // calls to SQS at the same time; 8
 	// MessageEvents bounds the events in a message; by default and at most as many as Segment takes in a batch. With 1 it is to be
 	// seen what packing is worth.
@@ -62,7 +62,7 @@ type Config struct {
 
 func (c *Config) setDefaults() {
 	fill(&c.Interval, 200*time.Millisecond)
-	fill(&c.BufferBytes, 24<<20)
+	fill(&c.BufferBytes, 20<<20)
 	fill(&c.Senders, 8)
 	fill(&c.DiskBytes, spill.DefaultMaxBytes)
 	fill(&c.ReplayRate, 10_000)

@@ -7,17 +7,21 @@ import (
 	"github.com/segmentio/analytics-go/v3"
 )
 
-// Why an event was dropped, as it stands in statistics and metrics.
+// Why an event was dropped, as it stands in statistics and metrics: it is lost, but for what a callback or an error said of it.
 const (
-	Full        = "full"        // memory is full, and so is the disk, or there is none
+	Full       = "full"       // memory is full, and so is the disk, or there is none
+	Refused    = "refused"    // SQS refused the message that the event was in, and says that it will again
+	DiskFailed = "disk"       // a durable mode could not write the event, for another reason than a full disk
+	Unreadable = "unreadable" // a record on disk is none of the publisher's
+	NotSent    = "not_sent"   // Shutdown ended before SQS took the event
+)
+
+// Why an event was rejected: its caller has the error, and nothing of Spillway's is wrong.
+const (
+	Invalid     = "invalid"     // the event is against analytics-go's rules
 	TooLarge    = "too_large"   // the event is larger than Segment takes
 	Unencodable = "unencodable" // the event can't be written as JSON
-	Invalid     = "invalid"     // the event is against analytics-go's rules
-	Refused     = "refused"     // SQS refused the message that the event was in, and says that it will again
-	DiskFailed  = "disk"        // a durable mode could not write the event, for another reason than a full disk
-	Unreadable  = "unreadable"  // a record on disk is none of the publisher's
-	NotSent     = "not_sent"    // Shutdown ended before SQS took the event
-	Failed      = "failed"      // Publish gave up; its caller was told
+	Failed      = "failed"      // Publish gave up
 )
 
 // ErrClosed is returned when a client is used after Close. It is analytics-go's.

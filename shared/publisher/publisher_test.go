@@ -389,7 +389,7 @@ func TestABadEventIsRefusedAtTheCallAndCostsNoOther(t *testing.T) {
 			t.Errorf("publish: %v", err)
 		}
 		closed(t, c)
-		if q.len() != 100 || c.Stats().Dropped[TooLarge] != 51 || c.Stats().Dropped[Unencodable] != 50 {
+		if q.len() != 100 || c.Stats().Rejected[TooLarge] != 51 || c.Stats().Rejected[Unencodable] != 50 {
 			t.Errorf("%d of 100 good events came; dropped %v", q.len(), c.Stats().Dropped)
 		}
 		q.check(t)
@@ -469,7 +469,7 @@ func TestStatsSayWhatHappensAndMetricsWhatHappenedInAMinute(t *testing.T) {
 		_ = c.Enqueue(analytics.Track{})
 		time.Sleep(50 * time.Second)
 		s := c.Stats()
-		if s.Published != 10 || s.Messages != 1 || s.Waiting != 5 || s.WaitingBytes == 0 || s.Queue != "" || s.Dropped[Invalid] != 1 || s.Retried == 0 {
+		if s.Published != 10 || s.Messages != 1 || s.Waiting != 5 || s.WaitingBytes == 0 || s.Queue != "" || s.Rejected[Invalid] != 1 || s.Retried == 0 {
 			t.Errorf("%+v", s)
 		}
 		if text := c.String(); !strings.Contains(text, `"Published":10`) {
@@ -483,7 +483,7 @@ func TestStatsSayWhatHappensAndMetricsWhatHappenedInAMinute(t *testing.T) {
 		if !out.has(`"EventsPublished":5`) || !out.has(`"Reason":"invalid"`) {
 			t.Errorf("the metrics are:\n%s", out.String())
 		}
-		if !log.has(`msg="events were dropped" since_last=map[invalid:1]`) {
+		if !log.has(`msg="events were rejected, as their callers were told" since_last=map[invalid:1]`) {
 			t.Errorf("the log is:\n%s", log.String())
 		}
 	})

@@ -3,7 +3,6 @@ package publisher
 import (
 	"encoding/json"
 	"log/slog"
-	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,7 +17,8 @@ type Stats struct {
 	Retried   int64            // sent again because a call failed; one that is retried twice counts twice
 	Spilled   int64            // moved from memory to disk
 	Replayed  int64            // of Published, those that came from the disk; in the durable modes all but those of Publish
-	Dropped   map[string]int64 // by reason: Full, TooLarge, …
+	Dropped   map[string]int64 // by reason, of which Full is the one to know
+	Rejected  map[string]int64 // by reason: not accepted, as their callers know
 
 	Waiting      int64         // accepted, in memory, and not in SQS yet
 	WaitingBytes int64         // memory that they take, never more than Config.BufferBytes
@@ -44,19 +44,30 @@ func (c *counts) drop(reason string, events int) {
 	c.dropped[reason] += int64(events)
 }
 
-func (c *counts) drops() map[string]int64 {
+// drops are the sums by reason of what was dropped, and of what was rejected.
+func (c *counts) drops() (dropped, rejected map[string]int64) {
+	dropped, rejected = map[string]int64{}, map[string]int64{}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return maps.Clone(c.dropped)
+	for reason, n := range c.dropped {
+		switch reason {
+		case Invalid, TooLarge, Unencodable, Failed:
+			rejected[reason] = n
+		default:
+			dropped[reason] = n
+		}
+	}
+	return dropped, rejected
 }
 
 // Stats returns the numbers of this moment. It may be called at any time, also after Close.
 func (c *Client) Stats() Stats {
 	s := Stats{
-		Published: c.counts.published.Load(), Messages: c.counts.messages.Load(), Retried: c.counts.retried.Load(), Dropped: c.counts.drops(),
+		Published: c.counts.published.Load(), Messages: c.counts.messages.Load(), Retried: c.counts.retried.Load(),
 		Spilled: c.counts.spilled.Load(), Replayed: c.counts.replayed.Load(),
 		Waiting: c.buffer.events.Load(), WaitingBytes: c.buffer.held.Load(),
 	}
+	s.Dropped, s.Rejected = c.counts.drops()
 	oldest := c.buffer.oldest()
 	if c.disk != nil {
 		d := c.disk.Stats()
@@ -88,7 +99,7 @@ func (c *Client) String() string {
 
 // LogValue makes slog write the numbers one by one.
 func (s Stats) LogValue() slog.Value {
-	return slog.GroupValue(slog.Int64("published", s.Published), slog.Int64("messages", s.Messages), slog.Int64("retried", s.Retried), slog.Any("dropped", s.Dropped),
+	return slog.GroupValue(slog.Int64("published", s.Published), slog.Int64("messages", s.Messages), slog.Int64("retried", s.Retried), slog.Any("dropped", s.Dropped), slog.Any("rejected", s.Rejected),
 		slog.Int64("spilled", s.Spilled), slog.Int64("replayed", s.Replayed), slog.Int64("disk_bytes", s.DiskBytes),
 		slog.Int64("waiting", s.Waiting), slog.Int64("waiting_bytes", s.WaitingBytes), slog.Duration("oldest", s.Oldest), slog.String("queue", s.Queue))
 }
@@ -98,11 +109,10 @@ func (s *Stats) Metrics(since *Stats) []telemetry.Metric {
 	one := func(name, unit string, value float64) telemetry.Metric {
 		return telemetry.Metric{Name: name, Unit: unit, Values: []float64{value}}
 	}
-	dropped := map[string]int{}
+	dropped := lessBefore(s.Dropped, since.Dropped)
 	total := 0
-	for reason, n := range lessBefore(s.Dropped, since.Dropped) {
-		dropped[reason] = int(n)
-		total += int(n)
+	for _, n := range dropped {
+		total += n
 	}
 	metrics := []telemetry.Metric{
 		one("EventsPublished", telemetry.Count, float64(s.Published-since.Published)),
@@ -113,6 +123,7 @@ func (s *Stats) Metrics(since *Stats) []telemetry.Metric {
 		one("EventsWaiting", telemetry.Count, float64(s.Waiting)),
 		one("OldestWaiting", telemetry.Seconds, s.Oldest.Seconds()),
 	}
+	metrics = append(metrics, telemetry.By("EventsRejected", "Reason", lessBefore(s.Rejected, since.Rejected))...)
 	return append(metrics, telemetry.By("EventsDropped", "Reason", dropped)...)
 }
 
@@ -124,6 +135,9 @@ func (c *Client) report() {
 	var last Stats
 	tell := func() {
 		now := c.Stats()
+		if rejected := lessBefore(now.Rejected, last.Rejected); len(rejected) > 0 {
+			c.log.Warn("events were rejected, as their callers were told", "since_last", rejected)
+		}
 		if dropped := lessBefore(now.Dropped, last.Dropped); len(dropped) > 0 {
 			c.log.Error("events were dropped", "since_last", dropped, "in_all", now)
 		} else if now.Spilled > last.Spilled {
@@ -150,11 +164,11 @@ func (c *Client) report() {
 }
 
 // lessBefore is what was added to counts since before.
-func lessBefore(counts, before map[string]int64) map[string]int64 {
-	added := map[string]int64{}
+func lessBefore(counts, before map[string]int64) map[string]int {
+	added := map[string]int{}
 	for reason, n := range counts {
 		if n -= before[reason]; n > 0 {
-			added[reason] = n
+			added[reason] = int(n)
 		}
 	}
 	return added
