@@ -89,10 +89,20 @@ func (g *generator) request(ctx context.Context, url, id string) error {
 }
 
 // quantile is the latency that a part q of the requests did not exceed.
-func (r *result) quantile(q float64) time.Duration {
-	if len(r.latencies) == 0 {
+func (r *result) quantile(q float64) time.Duration { return quantile(r.latencies, q) }
+
+// add takes over what became of the requests of another run.
+func (r *result) add(other *result) {
+	r.latencies = append(r.latencies, other.latencies...)
+	r.issued = append(r.issued, other.issued...)
+	r.accepted = append(r.accepted, other.accepted...)
+	r.failed = append(r.failed, other.failed...)
+}
+
+func quantile(of []time.Duration, q float64) time.Duration {
+	if len(of) == 0 {
 		return 0
 	}
-	slices.Sort(r.latencies)
-	return r.latencies[min(len(r.latencies)-1, int(q*float64(len(r.latencies))))]
+	sorted := slices.Sorted(slices.Values(of))
+	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))]
 }
