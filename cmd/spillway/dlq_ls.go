@@ -25,7 +25,7 @@ func newDLQLs(f *dlqFlags) *cobra.Command {
 			if limit < 0 {
 				return fmt.Errorf("--limit is %d: write how many letters to list, 0 for all", limit)
 			}
-			return dlqLs(c.Context(), c.OutOrStdout(), f, limit, asJSON)
+			return dlqLs(c.Context(), c.OutOrStdout(), c.ErrOrStderr(), f, limit, asJSON)
 		},
 	}
 	f.filterFlags(c)
@@ -34,7 +34,7 @@ func newDLQLs(f *dlqFlags) *cobra.Command {
 	return c
 }
 
-func dlqLs(ctx context.Context, out io.Writer, f *dlqFlags, limit int, asJSON bool) error {
+func dlqLs(ctx context.Context, out, errOut io.Writer, f *dlqFlags, limit int, asJSON bool) error {
 	filter, err := f.filter()
 	if err != nil {
 		return err
@@ -53,6 +53,9 @@ func dlqLs(ctx context.Context, out io.Writer, f *dlqFlags, limit int, asJSON bo
 	}
 	if err := f.known(listing.Seen); err != nil {
 		return err
+	}
+	if len(listing.Seen) > 0 {
+		defer q.unseen(ctx, errOut)
 	}
 	if asJSON {
 		return listJSON(out, &listing, limit)

@@ -88,6 +88,7 @@ func (f *redriveFlags) run(ctx context.Context, out, errOut io.Writer) error {
 	}
 	if result.Letters+result.Failed+len(result.Left) > 0 || err == nil {
 		f.report(out, result, time.Since(start))
+		q.unseen(ctx, errOut)
 	}
 	return f.outcome(result, err, q)
 }
