@@ -47,7 +47,7 @@ func (p *plan) String() string {
 // draw makes the plan of a seed.
 func draw(seed uint64) *plan {
 	rng := rand.New(rand.NewPCG(seed, 0x5b111a))
-	p := &plan{seed: seed, messages: 4 + rng.IntN(14), gzip: rng.IntN(8) == 0}
+	p := &plan{seed: seed, messages: 4 + rng.IntN(10), gzip: rng.IntN(8) == 0}
 	upTo := func(d time.Duration) time.Duration {
 		return time.Second + time.Duration(rng.Int64N(int64(d))).Truncate(time.Second)
 	}
@@ -95,7 +95,7 @@ func draw(seed uint64) *plan {
 	}
 	p.poison = max(0, rng.IntN(6)-2)
 	p.script = segmentd.Script{Seed: seed, Rules: p.segmentFaults(rng, upTo)}
-	if rng.IntN(30) == 0 {
+	if rng.IntN(60) == 0 {
 		// More batches than the invocations of five pollers have time for: each has 55 s, and sends eight at a time.
 		p.crowd = 250 + rng.IntN(100)
 		p.script.Rules = append([]segmentd.Rule{{Latency: segmentd.Duration(8 * time.Second), Jitter: segmentd.Duration(1900 * time.Millisecond)}}, p.script.Rules...)

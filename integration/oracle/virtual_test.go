@@ -146,11 +146,11 @@ func redrive(t *testing.T, p *plan, w *world, l *ledger) {
 	api := sdk(endpoint, &http.Client{Transport: faultyTransport{w.sqs.HTTPClient().Transport, f}})
 	dead := deadletter.New(api, queueURL(topology.DeadLetterQueue))
 	to := queue.New(api, queueURL(topology.EventsQueue))
-	for range 3 {
+	for range 2 {
 		ctx, cancel := context.WithTimeout(t.Context(), f.upTo(5*time.Second))
 		_, _ = dead.Redrive(ctx, to, deadletter.Redrive{}) // may fail as it likes
 		cancel()
-		time.Sleep(2 * deadletter.Hidden) // what it hid is visible again
+		time.Sleep(deadletter.Hidden + time.Minute) // what it hid is visible again
 	}
 	f.stop()
 	if _, err := dead.Redrive(t.Context(), to, deadletter.Redrive{}); err != nil {
