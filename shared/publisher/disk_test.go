@@ -44,7 +44,7 @@ func TestEventsGoToDiskWhileNoQueueTakesThemAndComeBackInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := &fakeQueue{mood: always(mood{err: errRefused})}
 		c := newClient(t, Config{Dir: t.TempDir(), BufferBytes: 4 << 20}, q)
-		const n = 2500
+		const n = 1500
 		for i := range n {
 			if err := c.Enqueue(fat(fmt.Sprint(i))); err != nil {
 				t.Fatalf("event %d: %v", i, err)
@@ -83,7 +83,7 @@ func TestTheDiskTakesWhatASlowQueueDoesNot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := &fakeQueue{mood: always(mood{latency: 5 * time.Second})}
 		c := newClient(t, Config{Dir: t.TempDir(), BufferBytes: 8 << 20}, q)
-		const n = 3750
+		const n = 3500
 		for i := range n {
 			if err := c.Enqueue(fat(fmt.Sprint(i))); err != nil {
 				t.Fatalf("event %d: %v: %+v", i, err, c.Stats())

@@ -131,7 +131,7 @@ func weather(r *rand.Rand) func() mood {
 // TestNoEventIsLostWhateverSQSDoes sends events through random weather, closes the client at a random moment with a random deadline, starts another one
 // on the same directory in good weather, and counts.
 func TestNoEventIsLostWhateverSQSDoes(t *testing.T) {
-	for seed := range 25 * *thorough {
+	for seed := range 20 * *thorough {
 		ok := t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { schedule(t, uint64(seed)) })
 		})
