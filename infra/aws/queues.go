@@ -19,7 +19,8 @@ type queue struct {
 // without asking, and a retained one is found again.
 //
 // They stay when the stack is deleted, with their policies: a queue holds events that were accepted. A second stack would then fail
-// on the name that is taken, which is what the setting adoptQueues is for.
+// on the name that is taken, which is what the setting adoptQueues is for. They go when the deployment that makes them fails: nothing
+// was accepted yet, and the second try would fail on their names.
 func (p *pipeline) addQueues() {
 	var key awskms.IKey
 	if arn := p.settings.kmsKey(p.region); arn != "" {
@@ -53,7 +54,7 @@ func (p *pipeline) newQueue(q topology.Queue, key awskms.IKey) awssqs.IQueue {
 	}
 	props := &awssqs.QueueProps{
 		QueueName: jsii.String(q.Name), RetentionPeriod: seconds(q.Retention), VisibilityTimeout: seconds(q.VisibilityTimeout),
-		Encryption: awssqs.QueueEncryption_SQS_MANAGED, RemovalPolicy: awscdk.RemovalPolicy_RETAIN,
+		Encryption: awssqs.QueueEncryption_SQS_MANAGED, RemovalPolicy: awscdk.RemovalPolicy_RETAIN_ON_UPDATE_OR_DELETE,
 	}
 	if key != nil {
 		props.Encryption, props.EncryptionMasterKey = awssqs.QueueEncryption_KMS, key
@@ -83,7 +84,7 @@ func (p *pipeline) tlsOnly(q topology.Queue) {
 		Actions: jsii.Strings("sqs:*"), Resources: &[]*string{target.QueueArn()},
 		Conditions: &map[string]any{"Bool": map[string]string{"aws:SecureTransport": "false"}},
 	}))
-	policy.ApplyRemovalPolicy(awscdk.RemovalPolicy_RETAIN)
+	policy.ApplyRemovalPolicy(awscdk.RemovalPolicy_RETAIN_ON_UPDATE_OR_DELETE)
 }
 
 // mayReceive lets the role be an event source's.
