@@ -61,11 +61,12 @@ func (p *pipeline) newFunctionURL(ingest function) door {
 }
 
 // accessLog is a line of the access log. Neither the path, which may hold a write key, nor the query, which may hold an event, nor
-// an address is in it.
+// an address is in it. The function's status is the one that it answered with: context.integrationStatus is the one of the call to
+// Lambda, 200 as long as it ran. context.error.messageString comes with quotes of its own and would break the line.
 var accessLog = map[string]string{
 	"time": "$context.requestTime", "requestId": "$context.requestId", "method": "$context.httpMethod", "protocol": "$context.protocol",
 	"status": "$context.status", "bytes": "$context.responseLength", "latencyMs": "$context.responseLatency",
-	"functionStatus": "$context.integrationStatus", "functionError": "$context.integrationErrorMessage", "gatewayError": "$context.error.messageString",
+	"functionStatus": "$context.integration.status", "functionError": "$context.integrationErrorMessage", "gatewayError": "$context.error.message",
 }
 
 func (p *pipeline) newHTTPAPI(ingest function) door {

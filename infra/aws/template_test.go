@@ -329,6 +329,9 @@ func TestTheDoorsOwnLogHoldsNothingOfARequest(t *testing.T) {
 		if !strings.Contains(format, "$context.status") || !strings.Contains(format, "$context.requestId") {
 			t.Errorf("%s has no access log: %q", id, format)
 		}
+		if line := map[string]string{}; json.Unmarshal([]byte(format), &line) != nil || strings.Contains(format, "String") {
+			t.Errorf("%s writes what is no JSON, or a variable that has quotes already: %q", id, format)
+		}
 		for _, secret := range []string{"sourceIp", "path", "Path", "query", "userAgent", "authorizer", "identity"} {
 			if strings.Contains(format, "$context."+secret) {
 				t.Errorf("%s writes $context.%s", id, secret)
