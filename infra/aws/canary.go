@@ -4,6 +4,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsevents"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awseventstargets"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/jsii-runtime-go"
 
 	"github.com/spillwayhq/spillway/infra/topology"
@@ -18,11 +19,13 @@ func (p *pipeline) addCanary() {
 	p.newFunction(topology.CanaryFunction, "sends an event through the public door every minute", map[string]*string{
 		"SPILLWAY_INGEST_URL": p.door.url, "SPILLWAY_CANARY_WRITE_KEY": p.canaryKey(),
 	})
+	// Not tried again: the next one comes in a minute, and a late one would say that all is well when it was not. That must be said
+	// twice: the rule hands the event to a queue of Lambda's own, which tries again what failed and keeps what was throttled for 6 hours.
+	retries, age := jsii.Number(0), awscdk.Duration_Minutes(jsii.Number(1))
 	for _, s := range p.topology.Schedules {
-		// Not tried again: the next one comes in a minute, and a late one would say that all is well when it was not.
-		target := awseventstargets.NewLambdaFunction(p.functions[s.Function].Function, &awseventstargets.LambdaFunctionProps{
-			RetryAttempts: jsii.Number(0), MaxEventAge: awscdk.Duration_Minutes(jsii.Number(1)),
-		})
+		f := p.functions[s.Function].Function
+		f.ConfigureAsyncInvoke(&awslambda.EventInvokeConfigOptions{RetryAttempts: retries, MaxEventAge: age})
+		target := awseventstargets.NewLambdaFunction(f, &awseventstargets.LambdaFunctionProps{RetryAttempts: retries, MaxEventAge: age})
 		awsevents.NewRule(p.Stack, jsii.String("CanarySchedule"), &awsevents.RuleProps{
 			Description: jsii.String("sends a canary event"), Schedule: awsevents.Schedule_Rate(seconds(s.Every)), Targets: &[]awsevents.IRuleTarget{target},
 		})

@@ -91,6 +91,14 @@ func TestTheNumbersAreTheTopologys(t *testing.T) {
 		equal("the door's rate", r.at("DefaultRouteSettings", "ThrottlingRateLimit"), d.Door.RequestsPerSecond)
 		equal("the door's burst", r.at("DefaultRouteSettings", "ThrottlingBurstLimit"), float64(d.Door.Burst))
 	}
+	for _, r := range tmpl.of("AWS::Lambda::EventInvokeConfig") { // else Lambda calls with what failed or was throttled for 6 hours
+		if !strings.Contains(text(r.at("FunctionName")), "Canary") || number(t, r.at("MaximumRetryAttempts")) != 0 || number(t, r.at("MaximumEventAgeInSeconds")) != 60 {
+			t.Errorf("late canaries fly: %v", r.Properties)
+		}
+	}
+	if n := len(tmpl.of("AWS::Lambda::EventInvokeConfig")); n != len(d.Schedules) {
+		t.Errorf("%d functions are called late or not, want %d", n, len(d.Schedules))
+	}
 	for _, r := range tmpl.of("AWS::Events::Rule") {
 		if r.at("ScheduleExpression") != "rate(1 minute)" || d.Schedules[0].Every != time.Minute {
 			t.Errorf("the canary's schedule is %v, want %v", r.at("ScheduleExpression"), d.Schedules[0].Every)
