@@ -184,3 +184,17 @@ func TestAWrongAlarmIsNamedWithWhatToWrite(t *testing.T) {
 		})
 	}
 }
+
+// A function that has not run for hours leaves a metric without a single value, and AWS says nothing of what FILL makes of that.
+func TestAStandstillIsSeenWithoutAnyValueOfTheFunctionWhateverFILLMakesOfIt(t *testing.T) {
+	d := Default()
+	a, _ := d.Alarm("spillway-delivery-stalled")
+	for _, expression := range []string{a.Expression, strings.ReplaceAll(a.Expression, "FILL(d, 0)", "d")} {
+		for _, c := range []struct{ waiting, delivered, want float64 }{{7, missing, 1}, {7, 0, 1}, {7, 3, 0}, {0, missing, 0}, {0, 3, 0}} {
+			values := map[string]float64{"v": c.waiting, "f": 0, "d": c.delivered}
+			if got := evaluate(t, parse(t, expression), values); got != c.want {
+				t.Errorf("%s is %v with %v, want %v", expression, got, values, c.want)
+			}
+		}
+	}
+}

@@ -40,8 +40,9 @@ func alarms(s Sizes) ([]Alarm, []Composite) {
 			Name: "spillway-delivery-stalled", Severity: Critical, Section: "delivery-stalled",
 			Metrics: []Metric{visible("v", EventsQueue), inFlight("f", EventsQueue), own("d", "deliver", "EventsDelivered", "Sum")},
 			// 1 while something is in the queue and nothing was delivered. It needs no message to be handed out, so it sees a function
-			// that can't start, and messages that were received so often that SQS's age leaves them out.
-			Expression: "IF(v + f > 0 AND FILL(d, 0) < 1, 1, 0)",
+			// that can't start, and messages that were received so often that SQS's age leaves them out. Such a function may leave no value
+			// of d at all, and nothing says that FILL makes some of none; but in a sum what is missing is 0 (user guide, "Using metric math").
+			Expression: "IF(v + f > 0 AND 0 * v + FILL(d, 0) < 1, 1, 0)",
 			Threshold:  0, Period: time.Minute, Periods: 5, Breaching: 5, Missing: MissingIsSilent,
 			Meaning: "events are in the queue, and for 5 minutes none was delivered.",
 			First:   "look at the deliver function's log for its last lines, and at status.segment.com.",

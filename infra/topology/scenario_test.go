@@ -28,7 +28,7 @@ func parse(t *testing.T, expression string) ast.Expr {
 }
 
 // evaluate is metric math for one minute, as far as the alarms use it (CloudWatch user guide, "Metric math syntax and functions").
-// What is calculated from missing data is missing; only FILL makes something of it.
+// What is calculated from missing data is missing; only FILL makes something of it, and a sum in which something else is there.
 func evaluate(t *testing.T, e ast.Expr, values map[string]float64) float64 {
 	t.Helper()
 	switch e := e.(type) {
@@ -48,7 +48,12 @@ func evaluate(t *testing.T, e ast.Expr, values map[string]float64) float64 {
 		return evaluate(t, e.X, values)
 	case *ast.BinaryExpr:
 		x, y := evaluate(t, e.X, values), evaluate(t, e.Y, values)
-		if math.IsNaN(x) || math.IsNaN(y) {
+		switch {
+		case e.Op == token.ADD && math.IsNaN(x):
+			return y
+		case e.Op == token.ADD && math.IsNaN(y):
+			return x
+		case math.IsNaN(x) || math.IsNaN(y):
 			return missing
 		}
 		truth := func(b bool) float64 {
