@@ -1,6 +1,7 @@
 package main
 
 import (
+	"archive/zip"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -65,13 +66,35 @@ func TestTheSameSourcesMakeTheSameAssetAnywhere(t *testing.T) {
 	}
 }
 
-func digest(t *testing.T, folder string) string {
+func digest(t *testing.T, archive string) string {
 	t.Helper()
-	content, err := os.ReadFile(filepath.Join(folder, "bootstrap"))
+	content, err := os.ReadFile(archive)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return fmt.Sprintf("%x", sha256.Sum256(content))
+}
+
+// unpack does what Lambda does with an archive, which takes the files' modes from it, and returns where the binary is.
+func unpack(t *testing.T, archive string) string {
+	t.Helper()
+	z, err := zip.OpenReader(archive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	if len(z.File) != 1 || z.File[0].Name != "bootstrap" || z.File[0].Mode() != 0o755 {
+		t.Fatalf("%s holds %v, want a bootstrap that anybody may run", archive, z.File)
+	}
+	content, err := fs.ReadFile(z, "bootstrap")
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary := filepath.Join(t.TempDir(), "bootstrap")
+	if err := os.WriteFile(binary, content, z.File[0].Mode()); err != nil {
+		t.Fatal(err)
+	}
+	return binary
 }
 
 // copySources copies what the functions are made of, without the repository around it.
@@ -216,7 +239,7 @@ func (w *world) deployed(t *testing.T, name string) *lambda.Function {
 	made := lambda.NewFunction(lambda.FunctionConfig{
 		Name: name, Timeout: time.Duration(number(t, f.at("Timeout"))) * time.Second, MemoryMB: int(number(t, f.at("MemorySize"))),
 		NewEnvironment: lambda.Process(lambda.ProcessConfig{
-			Path: filepath.Join(w.out, "cdk.out", "asset."+strings.TrimSuffix(key, ".zip"), "bootstrap"), Env: env, Output: w,
+			Path: unpack(t, filepath.Join(w.out, "cdk.out", "asset."+key)), Env: env, Output: w,
 		}),
 	})
 	t.Cleanup(made.Close)

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"archive/zip"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,7 +19,7 @@ import (
 	"github.com/spillwayhq/spillway/infra/topology"
 )
 
-// assets are the folders with the built functions, by the function's name.
+// assets are the archives with the built functions, by the function's name.
 type assets map[string]string
 
 // build builds the topology's functions below folder. The flags make the same bytes of the same sources everywhere, and so the same
@@ -27,20 +29,52 @@ func build(t *topology.Topology, source, folder, architecture string) (assets, e
 	built := assets{}
 	for _, f := range t.Functions {
 		out := filepath.Join(folder, architecture, f.Metrics)
+		binary := filepath.Join(out, bootstrap)
 		if err := os.MkdirAll(out, 0o755); err != nil {
 			return nil, fmt.Errorf("build the function %s: %w", f.Name, err)
 		}
 		command := exec.Command("go", "build", "-tags", "lambda.norpc", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=",
-			"-o", filepath.Join(out, "bootstrap"), "./functions/"+f.Metrics)
+			"-o", binary, "./functions/"+f.Metrics)
 		command.Dir = source
 		command.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+goarch, "CGO_ENABLED=0", "GOFLAGS=-mod=readonly",
 			"GOARM64=v8.0", "GOAMD64=v1", "GOEXPERIMENT=") // whatever the environment of whoever builds says
 		if output, err := command.CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("build the function %s: %w\n%s", f.Name, err, strings.TrimSpace(string(output)))
 		}
-		built[f.Name] = out
+		content, err := os.ReadFile(binary)
+		if err == nil {
+			err = pack(content, binary+".zip")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("pack the function %s: %w", f.Name, err)
+		}
+		built[f.Name] = binary + ".zip"
 	}
 	return built, nil
+}
+
+// bootstrap is what Lambda starts in an archive of a function without a runtime of AWS's.
+const bootstrap = "bootstrap"
+
+// pack makes the archive that Lambda gets. The CDK's command line could, but it writes down the mode that the file has on the disk: on
+// Windows that is not executable, and every invocation would fail with Runtime.InvalidEntrypoint.
+func pack(binary []byte, archive string) (err error) {
+	f, err := os.Create(archive)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	header := &zip.FileHeader{Name: bootstrap, Method: zip.Deflate} // without a time, so that the same binary makes the same archive
+	header.SetMode(0o755)
+	z := zip.NewWriter(f)
+	w, err := z.CreateHeader(header)
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write(binary); err != nil {
+		return err
+	}
+	return z.Close()
 }
 
 type function struct {
@@ -63,7 +97,7 @@ func (p *pipeline) newFunction(name, description string, variables map[string]*s
 	props := &awslambda.FunctionProps{
 		FunctionName: jsii.String(f.Name), Description: jsii.String(description), Role: role, LogGroup: logs,
 		Runtime: awslambda.Runtime_PROVIDED_AL2023(), Architecture: awslambda.Architecture_ARM_64(),
-		Code: awslambda.Code_FromAsset(jsii.String(p.assets[name]), nil), Handler: jsii.String("bootstrap"),
+		Code: awslambda.Code_FromAsset(jsii.String(p.assets[name]), nil), Handler: jsii.String(bootstrap),
 		Timeout: seconds(f.Timeout), MemorySize: jsii.Number(f.MemoryMB), Environment: &variables,
 	}
 	if p.settings.Architecture == "x86_64" {

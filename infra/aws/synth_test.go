@@ -68,11 +68,8 @@ func synthesise(tb testing.TB, folder string, s *Settings) map[string]template {
 	tb.Helper()
 	code := assets{}
 	for _, f := range s.Topology().Functions {
-		code[f.Name] = filepath.Join(folder, "code", f.Name)
-		if err := os.MkdirAll(code[f.Name], 0o755); err != nil {
-			tb.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(code[f.Name], "bootstrap"), []byte(f.Name), 0o755); err != nil {
+		code[f.Name] = filepath.Join(folder, f.Name+".zip")
+		if err := pack([]byte(f.Name), code[f.Name]); err != nil {
 			tb.Fatal(err)
 		}
 	}
