@@ -84,7 +84,8 @@ func (p *pipeline) tlsOnly(q topology.Queue) {
 		Actions: jsii.Strings("sqs:*"), Resources: &[]*string{target.QueueArn()},
 		Conditions: &map[string]any{"Bool": map[string]string{"aws:SecureTransport": "false"}},
 	}))
-	policy.ApplyRemovalPolicy(awscdk.RemovalPolicy_RETAIN_ON_UPDATE_OR_DELETE)
+	// Also when the first deployment fails: with a queue that is new it goes, and from one that was taken up it must not be taken off.
+	policy.ApplyRemovalPolicy(awscdk.RemovalPolicy_RETAIN)
 }
 
 // mayReceive lets the role be an event source's.
