@@ -21,6 +21,7 @@ import (
 
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
+	"github.com/spillwayhq/spillway/shared/queue"
 )
 
 // patience is how long a test waits for what must come. It ends a test that would hang, and asserts no speed.
@@ -128,7 +129,7 @@ func client(endpoint string) *sqs.Client {
 	return sqs.New(sqs.Options{
 		Region: local.Region, BaseEndpoint: aws.String(endpoint),
 		Credentials: credentials.NewStaticCredentialsProvider(local.AccessKey, local.AccessKey, ""),
-	})
+	}, queue.KeepAnswers)
 }
 
 var binaries struct {

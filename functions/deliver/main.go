@@ -41,7 +41,7 @@ func newHandler(ctx context.Context, environ []string) (lambda.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load the AWS configuration: %w", err)
 	}
-	api := sqs.NewFromConfig(aws)
+	api := sqs.NewFromConfig(aws, queue.KeepAnswers)
 	metrics := telemetry.NewWriter(os.Stdout, "deliver")
 	dc := deliver.Config{
 		Queue:       queue.New(api, c.queueURL),

@@ -113,7 +113,7 @@ func newDoor(ctx context.Context, c config, out io.Writer) (*door, error) {
 	}
 	api := sqs.NewFromConfig(cloud, func(o *sqs.Options) {
 		o.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.MaxIdleConnsPerHost = ingest.MaxSends })
-	})
+	}, queue.KeepAnswers)
 	ic := ingest.Config{
 		Queue: queue.New(api, c.queueURL), DeadLetters: queue.New(api, c.deadLetterQueueURL), Health: reachable(api, c.queueURL),
 		PublicURL: c.publicURL, Report: d.counters.Add, Logger: d.logger,

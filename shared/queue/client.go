@@ -94,6 +94,7 @@ func NewClient(ctx context.Context, queueURL string, base *aws.Config, options .
 		if !place.Usual {
 			o.BaseEndpoint = aws.String(place.Endpoint)
 		}
+		KeepAnswers(o)
 	})...), nil
 }
 
