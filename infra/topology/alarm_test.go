@@ -189,6 +189,11 @@ func TestAWrongAlarmIsNamedWithWhatToWrite(t *testing.T) {
 func TestAStandstillIsSeenWithoutAnyValueOfTheFunctionWhateverFILLMakesOfIt(t *testing.T) {
 	d := Default()
 	a, _ := d.Alarm("spillway-delivery-stalled")
+	without := New(Sizes{NoCanary: true})
+	quiet, _ := without.Alarm("spillway-delivery-stalled")
+	if values := map[string]float64{"v": 1, "f": 0, "d": 0}; evaluate(t, parse(t, a.Expression), values) != 0 || evaluate(t, parse(t, quiet.Expression), values) != 1 {
+		t.Errorf("a single message is a canary where there are any: %q, %q", a.Expression, quiet.Expression)
+	}
 	for _, expression := range []string{a.Expression, strings.ReplaceAll(a.Expression, "FILL(d, 0)", "d")} {
 		for _, c := range []struct{ waiting, delivered, want float64 }{{7, missing, 1}, {7, 0, 1}, {7, 3, 0}, {0, missing, 0}, {0, 3, 0}} {
 			values := map[string]float64{"v": c.waiting, "f": 0, "d": c.delivered}

@@ -32,6 +32,10 @@ const quiet = 20
 func alarms(s Sizes) ([]Alarm, []Composite) {
 	byClass := func(id string, c segment.Class) Metric { return ofClass(id, "EventsRetried", c) }
 	underWay := s.BatchSize * s.MaximumConcurrency // messages in flight when nothing waits
+	canaries := 1                                  // that are in the queue whenever SQS counts: it may count at the second at which they fly
+	if s.NoCanary {
+		canaries = 0
+	}
 
 	all := []Alarm{
 		backlogAge("spillway-backlog-age-warning", Warning, 10*time.Minute, "10 minutes"),
@@ -42,7 +46,7 @@ func alarms(s Sizes) ([]Alarm, []Composite) {
 			// 1 while something is in the queue and nothing was delivered. It needs no message to be handed out, so it sees a function
 			// that can't start, and messages that were received so often that SQS's age leaves them out. Such a function may leave no value
 			// of d at all, and nothing says that FILL makes some of none; but in a sum what is missing is 0 (user guide, "Using metric math").
-			Expression: "IF(v + f > 0 AND 0 * v + FILL(d, 0) < 1, 1, 0)",
+			Expression: "IF(v + f > " + strconv.Itoa(canaries) + " AND 0 * v + FILL(d, 0) < 1, 1, 0)",
 			Threshold:  0, Period: time.Minute, Periods: 5, Breaching: 5, Missing: MissingIsSilent,
 			Meaning: "events are in the queue, and for 5 minutes none was delivered.",
 			First:   "look at the deliver function's log for its last lines, and at status.segment.com.",

@@ -224,6 +224,7 @@ func TestAlarmsFireForTheirCauseAndForNothingElse(t *testing.T) {
 	}{
 		{"all is well, and quiet", 60, constant(healthy()), ""},
 		{"all is well, and busy", 60, constant(busy), ""},
+		{"all is well, and SQS counts whenever a canary is under way", 60, constant(healthy().with(minute{"events ApproximateNumberOfMessagesNotVisible": 1})), ""},
 		{"no event ever came, not even metrics of most", 60, constant(minute{"canary CanaryAccepted": 1, "deliver CanaryDelivered": 1}), ""},
 		{"a single blip of Segment", 60, func(n int) minute {
 			if n == 55 {
@@ -243,6 +244,9 @@ func TestAlarmsFireForTheirCauseAndForNothingElse(t *testing.T) {
 			"deliver EventsDelivered": missing, "deliver EventAge": missing, "deliver CanaryDelivered": missing, "deliver SegmentResponses delivered": missing,
 			"deliver DeadLetterErrors": missing, "deliver Errors": 10, "events NumberOfMessagesDeleted": 0, "events ApproximateNumberOfMessagesVisible": 30_000,
 		})), "backlog-growing canary-silent deliver-errors delivery-down delivery-stalled"},
+		{"the function can't start, and nothing comes but canaries", 15, func(n int) minute {
+			return minute{"canary CanaryAccepted": 1, "deliver Errors": 1, "events ApproximateNumberOfMessagesVisible": 0, "events ApproximateNumberOfMessagesNotVisible": float64(n)}
+		}, "canary-silent deliver-errors delivery-down delivery-stalled"},
 		{"one write key is wrong, seen every quarter of an hour", 64, func(n int) minute {
 			if n%16 == 0 {
 				return busy.with(minute{"deliver EventsRetried misconfigured": 1, "deliver EventAge": 300})
