@@ -83,8 +83,8 @@ func unpack(t *testing.T, archive string) string {
 		t.Fatal(err)
 	}
 	defer z.Close()
-	if len(z.File) != 1 || z.File[0].Name != "bootstrap" || z.File[0].Mode() != 0o755 {
-		t.Fatalf("%s holds %v, want a bootstrap that anybody may run", archive, z.File)
+	if len(z.File) != 1 || z.File[0].Name != "bootstrap" || z.File[0].Mode() != 0o755 || z.File[0].Modified.Format(time.DateOnly) != "1980-01-01" {
+		t.Fatalf("%s holds %v, want a bootstrap of 1980 that anybody may run", archive, z.File)
 	}
 	content, err := fs.ReadFile(z, "bootstrap")
 	if err != nil {

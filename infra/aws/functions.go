@@ -64,7 +64,9 @@ func pack(binary []byte, archive string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	header := &zip.FileHeader{Name: bootstrap, Method: zip.Deflate} // without a time, so that the same binary makes the same archive
+	// Always the same time, so that the same binary makes the same archive: the first that the format has, because without one it says
+	// the 0th of month 0, which not everybody can read.
+	header := &zip.FileHeader{Name: bootstrap, Method: zip.Deflate, Modified: time.Date(1980, time.January, 1, 0, 0, 0, 0, time.UTC)}
 	header.SetMode(0o755)
 	z := zip.NewWriter(f)
 	w, err := z.CreateHeader(header)
