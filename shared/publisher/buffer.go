@@ -2,6 +2,7 @@ package publisher
 
 import (
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -209,6 +210,22 @@ func (b *buffer) take(most int64) []*chunk {
 		}
 	}
 	b.waiting.Add(-bytes)
+	return taken
+}
+
+// takeWaited removes what callers wait for, and leaves the rest where it is.
+func (b *buffer) takeWaited() (taken []*chunk) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.full = slices.DeleteFunc(b.full, func(c *chunk) bool {
+		if !c.waited() {
+			return false
+		}
+		taken = append(taken, c)
+		b.urgent.Add(-1)
+		b.waiting.Add(-c.bytes)
+		return true
+	})
 	return taken
 }
 

@@ -209,6 +209,55 @@ func TestPublishEndsWithItsContext(t *testing.T) {
 	})
 }
 
+func TestPublishGivesUpAlsoWhenAllSendersHoldWhatNoQueueTakes(t *testing.T) {
+	for name, m := range map[string]mood{"refused": {err: errRefused}, "black hole": {latency: time.Hour}} {
+		for _, dir := range []string{"", t.TempDir()} {
+			t.Run(fmt.Sprintf("%s, disk %v", name, dir != ""), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					q := &fakeQueue{mood: always(m)}
+					config := Config{Senders: 2, BufferBytes: 4 << 20, Dir: dir}
+					if dir != "" {
+						config.Durability = Process
+					}
+					c := newClient(t, config, q)
+					for i := range 3 {
+						if err := c.Enqueue(event(fmt.Sprint(i))); err != nil {
+							t.Fatal(err)
+						}
+						time.Sleep(time.Second)
+					}
+					ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+					defer cancel()
+					start := time.Now()
+					var one *SendError
+					if err := c.Publish(ctx, event("waited for")); !errors.As(err, &one) || errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
+						t.Errorf("publish: %v", err)
+					}
+					if took := time.Since(start); took > 2*callTimeout+5*time.Second {
+						t.Errorf("Publish gave up after %v", took)
+					}
+					before := c.Stats().WaitingBytes
+					for i := range 100 { // whoever leaves takes along the memory of what it waited for
+						ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+						_ = c.Publish(ctx, fat(fmt.Sprint("left", i)))
+						cancel()
+					}
+					time.Sleep(time.Minute)
+					if now := c.Stats().WaitingBytes; now > before {
+						t.Errorf("%d bytes of memory are taken, %d more than before", now, now-before)
+					}
+					q.set(nil)
+					time.Sleep(time.Minute)
+					closed(t, c)
+					if q.len() < 3 {
+						t.Errorf("SQS has %v", q.got)
+					}
+				})
+			})
+		}
+	}
+}
+
 func TestEventsWaitForAQueueThatIsAway(t *testing.T) {
 	for name, m := range map[string]mood{
 		"refused": {err: errRefused}, "black hole": {latency: time.Hour}, "throttled": {err: errThrottled}, "5 s": {latency: 5 * time.Second},

@@ -39,7 +39,13 @@ type route struct {
 // same time: each takes what there is, up to a limit, and while it packs and sends the next one takes what came meanwhile.
 func (c *Client) dispatch() {
 	for c.buffer.ready(c.config.Interval, c.closing) {
-		sender := c.sender()
+		turn := c.turn()
+		if turn == ofPublications {
+			chunks := c.buffer.takeWaited()
+			c.running.Go(func() { c.send(c.pack(chunks), chunks) })
+			continue
+		}
+		sender := turn == ofSender
 		chunks := c.buffer.take(c.takeBytes)
 		switch {
 		case len(chunks) == 0:
@@ -70,25 +76,30 @@ func (c *Client) dispatch() {
 	}
 }
 
-// sender waits for a sender to be free. With a disk it does not wait when memory runs full: all senders are waiting for an SQS that
-// is slow, and false says that the disk is to take the events.
-func (c *Client) sender() bool {
+// The turns are who takes what waits.
+const (
+	ofSender       = iota // a sender, which is free
+	ofDisk                // the disk: memory runs full, because all senders are waiting for an SQS that is slow
+	ofPublications        // what callers wait for alone: all senders hold what no queue takes, and those callers are to hear of it
+)
+
+// turn waits for a sender to be free, or for a reason not to wait for one.
+func (c *Client) turn() int {
 	for {
 		select {
 		case c.slots <- struct{}{}:
-			return true
+			return ofSender
 		default:
 		}
-		if c.disk == nil {
-			c.slots <- struct{}{}
-			return true
+		if c.disk != nil && c.buffer.waiting.Load() >= c.buffer.high {
+			return ofDisk
 		}
-		if c.buffer.waiting.Load() >= c.buffer.high {
-			return false
+		if c.buffer.urgent.Load() > 0 && c.away() {
+			return ofPublications
 		}
 		select {
 		case c.slots <- struct{}{}:
-			return true
+			return ofSender
 		case <-c.buffer.wake:
 		}
 	}
@@ -190,6 +201,7 @@ func (c *Client) health(r *route, failed bool, err error) {
 	case !failed && r.down.CompareAndSwap(true, false):
 		c.log.Info("the queue takes events again", "queue", r.url)
 	case failed && c.ctx.Err() == nil && r.gate.Shut(time.Now()) && r.down.CompareAndSwap(false, true):
+		c.buffer.signal() // callers who wait are to hear of it
 		c.log.Warn("the queue does not take events: they go to the next one that does, or are kept; it is asked again every second", "queue", r.url, "error", err)
 	}
 }
