@@ -261,7 +261,10 @@ func (e *encoder) optional(key, value string) {
 	}
 }
 
-func (e *encoder) quote(s string) { e.buf = rawjson.AppendQuoted(e.buf, s) }
+// quote writes no more of a string than makes an event too long: the encoder keeps its memory.
+func (e *encoder) quote(s string) {
+	e.buf = rawjson.AppendQuoted(e.buf, s[:min(len(s), segment.MaxEventBytes)])
+}
 
 // time writes a time as encoding/json does.
 func (e *encoder) time(t time.Time) (err error) {
@@ -278,6 +281,9 @@ func (e *encoder) other(v any) error {
 	text, err := json.Marshal(v)
 	if err != nil {
 		return err
+	}
+	if len(text) > segment.MaxEventBytes {
+		return errTooLong
 	}
 	e.buf = append(e.buf, text...)
 	return nil

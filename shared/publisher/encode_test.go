@@ -252,6 +252,35 @@ func TestWhatCannotBeWrittenIsATypedError(t *testing.T) {
 	}
 }
 
+func TestAHugeEventLeavesNoMemoryBehind(t *testing.T) {
+	huge := strings.Repeat("x", 16<<20)
+	for _, m := range []analytics.Message{
+		analytics.Track{UserId: huge, Event: "E"},
+		analytics.Track{UserId: "u", Event: "E", Properties: analytics.Properties{"v": huge}},
+		analytics.Track{UserId: "u", Event: "E", Properties: analytics.Properties{huge: "v"}},
+		analytics.Track{UserId: "u", Event: "E", Properties: analytics.Properties{"v": marshaler{huge}}},
+		analytics.Track{UserId: "u", Event: "E", Context: &analytics.Context{UserAgent: huge}},
+	} {
+		var e encoder
+		_, err := e.encode(m, time.Now(), false)
+		var typed *EventError
+		if !errors.As(err, &typed) || typed.Reason != TooLarge {
+			t.Errorf("error %v, want an EventError of reason %s", err, TooLarge)
+		}
+		if cap(e.buf) > 1<<20 {
+			t.Errorf("the encoder keeps %d bytes", cap(e.buf))
+		}
+	}
+}
+
+func TestADefaultContextThatNoEventMayHaveIsAnErrorOfNew(t *testing.T) {
+	_, err := newHeader(&Config{DefaultContext: &analytics.Context{UserAgent: strings.Repeat("x", 33<<10)}})
+	var field *ConfigError
+	if !errors.As(err, &field) || field.Field != "DefaultContext" {
+		t.Errorf("error %v, want a ConfigError of DefaultContext", err)
+	}
+}
+
 func TestAMessageWithoutIdentityGetsOne(t *testing.T) {
 	var e encoder
 	now := time.Date(2026, 11, 24, 1, 2, 3, 4_000_000, time.UTC)

@@ -21,6 +21,7 @@ import (
 
 	"github.com/spillwayhq/spillway/shared/envelope"
 	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/segment"
 	"github.com/spillwayhq/spillway/shared/spill"
 )
 
@@ -139,7 +140,7 @@ func newHeader(config *Config) (envelope.Header, error) {
 		return envelope.Header{}, &ConfigError{Field: "DefaultContext", Err: fmt.Errorf("it can't be written as JSON: %w", err)}
 	}
 	h := envelope.Header{WriteKey: config.WriteKey, Context: e.buf}
-	if h.Room() == 0 {
+	if h.Room() == 0 || len(h.Context) > segment.MaxEventBytes {
 		return h, &ConfigError{Field: "DefaultContext", Err: fmt.Errorf("it has %d bytes, and leaves no room for an event in Segment's batch", len(e.buf))}
 	}
 	return h, nil
