@@ -180,6 +180,33 @@ func TestCloseSendsWhatIsOnDiskWhenSQSIsThere(t *testing.T) {
 	}
 }
 
+func TestShutdownAcceptsNothingMoreWhileItSendsWhatIsOnDisk(t *testing.T) {
+	for _, durability := range []Durability{Process, Disk} {
+		synctest.Test(t, func(t *testing.T) {
+			q := &fakeQueue{mood: always(mood{latency: time.Second})}
+			c := newClient(t, Config{Dir: t.TempDir(), Durability: durability}, q)
+			if err := c.Enqueue(event("early")); err != nil {
+				t.Fatal(err)
+			}
+			over := make(chan struct{})
+			go func() { closed(t, c); close(over) }()
+			synctest.Wait()
+			select {
+			case <-over:
+				t.Fatal("it has not waited for SQS")
+			default:
+			}
+			if err := c.Enqueue(event("late")); err != ErrClosed {
+				t.Errorf("enqueue during Shutdown: %v", err)
+			}
+			<-over
+			if q.has("early") != 1 || q.has("late") != 0 {
+				t.Errorf("SQS has %v", q.got)
+			}
+		})
+	}
+}
+
 func TestAFullDiskDropsTheNewestAndSaysSo(t *testing.T) {
 	for _, durability := range []Durability{Memory, Process} {
 		synctest.Test(t, func(t *testing.T) {

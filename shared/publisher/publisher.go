@@ -156,9 +156,12 @@ func (c *Client) Enqueue(message analytics.Message) error {
 	if err != nil {
 		return c.refuse(err)
 	}
-	if c.config.Durability == Memory {
+	switch {
+	case c.config.Durability == Memory:
 		err = c.buffer.add(e.shard, e.buf, p)
-	} else {
+	case c.closed.Load(): // the disk is open until all of it is sent, which would never be if more came
+		err = ErrClosed
+	default:
 		err = c.disk.write(e, p.bare)
 	}
 	if err == nil || err == ErrClosed {
