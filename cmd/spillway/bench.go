@@ -36,7 +36,7 @@ func newBench() *cobra.Command {
 		Long: "Fills the queue with a backlog, ends the process, starts it again and takes the time until the stand-in, in a process of its own,\n" +
 			"has every event: once packed, once with a message an event. Then, in the same run, two ways without Spillway: a job an event with an\n" +
 			"analytics-go client, 100 at a time, as in the outage that Spillway comes from; and ready-made batches posted, which is the limit.",
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if f.events < 0 || f.single < 0 || f.baseline < 0 {
 				return fmt.Errorf("counts can't be negative: write 0 to leave a part out")

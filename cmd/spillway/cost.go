@@ -37,7 +37,7 @@ func newCost() *cobra.Command {
 		Long: "Prints what a healthy pipeline costs a month on AWS, line by line, and what the same costs with one event a message.\n" +
 			"It asks nobody: prices, numbers of alarms, metrics and functions are those of this program.",
 		Example: "  spillway cost --events-per-day 1000000 --event-bytes 1000\n  spillway cost --events-per-day 50000000 --ingest none --events-per-message 250 --regions 2",
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE:    func(c *cobra.Command, _ []string) error { return cost(c.OutOrStdout(), f) },
 	}
 	c.Flags().IntVar(&f.eventsPerDay, "events-per-day", 1_000_000, "events that come in, evenly over the day")

@@ -43,8 +43,9 @@ func newDLQ() *cobra.Command {
 			"no harm: the dead-letter queue has nowhere to move it to.\n\n" +
 			"An age is the time since the events came in. A write key is shown by its name in the set that --write-keys names, otherwise by the\n" +
 			"beginning of its SHA-256, as in the function's log.",
-		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+		SuggestFor: []string{"ls", "show", "redrive", "export", "drop"}, // of spillway itself
+		Args:       verb,
+		RunE:       func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.PersistentFlags().StringVar(&f.stack, "stack", "", "the CloudFormation stack of the pipeline on AWS, in the account and region of the AWS tools' usual configuration")
 	c.PersistentFlags().StringVar(&f.queueURL, "queue-url", "", "the events queue, that of the local pipeline when empty; one of AWS is used with the default credentials")

@@ -29,7 +29,7 @@ func newDLQDrop(f *dlqFlags) *cobra.Command {
 		Use:   "drop",
 		Short: "Delete dead letters, behind writing them to a file",
 		Long:  "Deletes dead letters. What it deletes is in a file first, and the file on disk.\n\n" + exportFormat,
-		Args:  cobra.NoArgs,
+		Args:  noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return d.run(c.Context(), c.InOrStdin(), c.OutOrStdout())
 		},

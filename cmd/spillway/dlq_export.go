@@ -21,7 +21,7 @@ func newDLQExport(f *dlqFlags) *cobra.Command {
 		Short:   "Copy dead letters to standard output, an event a line",
 		Long:    "Copies dead letters to standard output and leaves them where they are.\n\n" + exportFormat,
 		Example: "  spillway dlq export --reason rejected > rejected.ndjson\n  spillway send < mended.ndjson",
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return dlqExport(c.Context(), c.OutOrStdout(), c.ErrOrStderr(), f)
 		},

@@ -20,7 +20,7 @@ func newDLQLs(f *dlqFlags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "ls",
 		Short: "Count dead letters by reason and write key, and list them",
-		Args:  cobra.NoArgs,
+		Args:  noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if limit < 0 {
 				return fmt.Errorf("--limit is %d: write how many letters to list, 0 for all", limit)

@@ -35,7 +35,7 @@ func newDLQRedrive(f *dlqFlags) *cobra.Command {
 			"at /_spillway/status, the one on AWS in CloudWatch's metrics SegmentResponses and BreakerOpen, which are a minute or two late.\n\n" +
 			"Segment drops an event whose messageId it has had within 24 h; of one that is older and that it has after all it counts a second one.",
 		Example: "  spillway dlq redrive --dry-run\n  spillway dlq redrive --reason rejected --newer-than 24h",
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if !(r.rate > 0) || math.IsInf(r.rate, 0) {
 				return fmt.Errorf("--rate is %v: write more than 0 events a second, like %d", r.rate, deadletter.DefaultRate)

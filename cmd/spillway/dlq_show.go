@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -24,7 +25,12 @@ func newDLQShow(f *dlqFlags) *cobra.Command {
 		Use:   "show LETTER",
 		Short: "Show a dead letter with its events",
 		Long:  "Shows a dead letter, named as ls shows it, with its events. In place of a write key stands its name.",
-		Args:  cobra.ExactArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return errors.New("name one letter: `spillway dlq ls` lists them")
+			}
+			return nil
+		},
 		RunE: func(c *cobra.Command, args []string) error {
 			return dlqShow(c.Context(), c.OutOrStdout(), f, args[0], asJSON)
 		},

@@ -200,7 +200,7 @@ func TestWrongUseOfDLQIsOneLineThatSaysWhatToDo(t *testing.T) {
 		{"no such dead-letter queue", []string{"ls", queueFlag(p), "--dead-letter-queue-url=" + p.QueueURL("nothing")}, "there is no queue"},
 		{"no such reason", []string{"ls", queueFlag(p), "--reason=rejectd"}, `there are "invalid", "not given", "rejected", "undecodable"`},
 		{"no such letter", []string{"show", "x", queueFlag(p)}, "`spillway dlq ls --limit 0` lists all"},
-		{"no letter named", []string{"show"}, "accepts 1 arg"},
+		{"no letter named", []string{"show"}, "name one letter"},
 		{"an impossible age", []string{"ls", "--older-than=3h", "--newer-than=2h"}, "swap them"},
 		{"a negative age", []string{"ls", "--older-than=-3h"}, "can't be negative"},
 		{"an age that is none", []string{"ls", "--older-than=yesterday"}, "write a duration like"},

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -28,7 +29,7 @@ func newRoot() *cobra.Command {
 		Short:         "Analytics events to Segment, by way of SQS and Lambda",
 		SilenceUsage:  true, // an error is one line
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
+		Args:          verb,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
@@ -37,6 +38,26 @@ func newRoot() *cobra.Command {
 	})
 	root.AddCommand(newUp(), newSend(), newDLQ(), newTail(), newSegmentd(), newBench(), newCost())
 	return root
+}
+
+// verb refuses what is not a verb of the command, and names those that it could have been meant to be.
+func verb(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	c.SuggestionsMinimumDistance = 1 // with cobra's 2, ls would be up
+	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+		return fmt.Errorf("there is no command %s %s: did you mean %s?", c.CommandPath(), args[0], strings.Join(near, " or "))
+	}
+	return fmt.Errorf("there is no command %s %s: see %[1]s --help", c.CommandPath(), args[0])
+}
+
+// noArguments is for a verb that takes flags alone.
+func noArguments(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s takes no argument like %q: see %[1]s --help", c.CommandPath(), args[0])
 }
 
 // invalid is how the flag library tells of a value that it can't read.

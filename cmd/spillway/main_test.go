@@ -54,9 +54,12 @@ func TestWrongUseIsOneLineThatSaysWhatToWrite(t *testing.T) {
 		args []string
 		want string
 	}{
-		{"unknown verb", []string{"upp"}, `unknown command "upp"`},
+		{"unknown verb", []string{"nothing"}, "there is no command spillway nothing: see spillway --help"},
+		{"a misspelt verb", []string{"upp"}, "there is no command spillway upp: did you mean up?"},
+		{"a misspelt verb of dlq", []string{"dlq", "redive"}, "did you mean redrive?"},
+		{"a verb of dlq without dlq", []string{"redrive"}, "did you mean dlq?"},
 		{"unknown flag", up("--prot=1"), "see spillway up --help"},
-		{"an argument too many", up("now"), `unknown command "now"`},
+		{"an argument too many", up("now"), `spillway up takes no argument like "now": see spillway up --help`},
 		{"a port that is none", []string{"up", "--sqs-port=70000"}, "see spillway up --help"},
 		{"a port in use", up("--data-dir="+t.TempDir(), "--sqs-port="+takenPort), "name another port with --sqs-port"},
 		{"the stand-in's port in use", up("--data-dir="+t.TempDir(), "--segment-port="+takenPort), "name another port with --segment-port"},

@@ -39,7 +39,7 @@ func newSend() *cobra.Command {
 		Long: "Sends events to the queue, packed and compressed: a JSON object a line from standard input, or --count made-up ones of about 1 KB.\n" +
 			"A line that is no JSON object is named and left out, and the exit code is 1 then.",
 		Example: "  spillway send --count 100000\n  spillway send < events.ndjson\n  spillway send --queue-url https://sqs.eu-west-1.amazonaws.com/123456789012/spillway-events < events.ndjson",
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if c.Flags().Changed("count") && f.count < 1 {
 				return fmt.Errorf("--count is %d: write 1 or more", f.count)

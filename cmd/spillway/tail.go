@@ -37,7 +37,7 @@ func newTail() *cobra.Command {
 			"With --stack or --log-group it follows the log of the function on AWS instead, in which stands a line for each invocation, with counts and times and nothing\n" +
 			"of an event. It asks every 2 s (FilterLogEvents, which costs nothing; Live Tail would be $0.01 a minute) and is some seconds late.",
 		Example: "  spillway tail\n  spillway tail --outcome dead_lettered --payload\n  spillway tail --event 'Run Started' --json",
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			outcomes := []string{deliver.FateDelivered, deliver.FateRetried, deliver.FateDeadLettered}
 			if f.outcome != "" && !slices.Contains(outcomes, f.outcome) {

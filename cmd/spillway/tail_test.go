@@ -128,7 +128,7 @@ func TestWrongUseOfTailIsOneLine(t *testing.T) {
 		"a queue that is no URL":   {[]string{"--queue-url=events"}, "is no queue's URL"},
 		"nobody there":             {[]string{"--queue-url=http://127.0.0.1:1/x/y"}, "is `spillway up` running?"},
 		"something else is there":  {[]string{"--queue-url=" + p.SegmentURL + "/x/y"}, "is it a `spillway up` of this version?"},
-		"an argument that is none": {[]string{"now"}, "unknown command"},
+		"an argument that is none": {[]string{"now"}, "takes no argument"},
 	} {
 		_, _, err := spillway(t.Context(), "", append([]string{"tail"}, c.args...)...)
 		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {

@@ -33,7 +33,7 @@ func newUp() *cobra.Command {
 		Short: "Run the whole pipeline on this machine",
 		Long: "Runs the pipeline on this machine: the door for Segment's SDKs, an SQS endpoint, the deliver function as Lambda would run it, and a stand-in for Segment.\n" +
 			"What is accepted is on disk in the data directory. Ctrl-C finishes what is under way; a second one stops at once.",
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return up(c.Context(), c.OutOrStdout(), f) },
 	}
 	c.Flags().StringVar(&f.dataDir, "data-dir", ".spillway", "where accepted messages are kept")
