@@ -36,16 +36,16 @@ func newCost() *cobra.Command {
 		Short: "Estimate the monthly bill of the pipeline on AWS",
 		Long: "Prints what a healthy pipeline costs a month on AWS, line by line, and what the same costs with one event a message.\n" +
 			"It asks nobody: prices, numbers of alarms, metrics and functions are those of this program.",
-		Example: "  spillway cost --events-per-day 1000000 --event-bytes 1000\n  spillway cost --events-per-day 50000000 --ingest none --events-per-message 250 --regions 2",
+		Example: "  spillway cost --events-per-day 1000000 --event-bytes 1000\n  spillway cost --events-per-day 50000000 --ingest none --canary=false --events-per-message 250 --regions 2",
 		Args:    noArguments,
 		RunE:    func(c *cobra.Command, _ []string) error { return cost(c.OutOrStdout(), f) },
 	}
 	c.Flags().IntVar(&f.eventsPerDay, "events-per-day", 1_000_000, "events that come in, evenly over the day")
 	c.Flags().IntVar(&f.eventBytes, "event-bytes", 1000, "size of an average event")
 	c.Flags().IntVar(&f.eventsPerMessage, "events-per-message", 20, "events that an SDK posts together, or that a publisher packs; browsers and phones post 1")
-	c.Flags().StringVar(&f.door, "ingest", "http-api", "the door for SDKs: http-api, function-url, or none if all events come from publishers")
+	c.Flags().StringVar(&f.door, "ingest", "http-api", "the door for SDKs: http-api, function-url, or none if all events come from publishers, with --canary=false")
 	c.Flags().IntVar(&f.regions, "regions", 1, "regions that share the events, each with a pipeline of its own")
-	c.Flags().BoolVar(&f.canary, "canary", true, "with the canary")
+	c.Flags().BoolVar(&f.canary, "canary", true, "with the canary, which comes by the door")
 	c.Flags().BoolVar(&f.alarms, "alarms", true, "with the alarms")
 	c.Flags().BoolVar(&f.dashboard, "dashboard", true, "with the dashboard")
 	return c

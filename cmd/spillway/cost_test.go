@@ -65,3 +65,12 @@ func TestDollarsAreReadable(t *testing.T) {
 		}
 	}
 }
+
+func TestTheExamplesOfCostCanBeRun(t *testing.T) {
+	for line := range strings.Lines(newCost().Example) {
+		args := strings.Fields(line)[1:] // without "spillway"
+		if _, _, err := spillway(t.Context(), "", args...); err != nil {
+			t.Errorf("%s: %v", strings.TrimSpace(line), err)
+		}
+	}
+}
