@@ -73,7 +73,9 @@ func readScript(r io.Reader) (Script, error) {
 	dec := json.NewDecoder(r)
 	dec.DisallowUnknownFields()
 	var script Script
-	if err := dec.Decode(&script); err != nil {
+	if err := dec.Decode(&script); errors.Is(err, io.EOF) {
+		return Script{}, errors.New(`read script: it is empty: write one like {"rules":[{"until":"2m","status":503}]}`)
+	} else if err != nil {
 		return Script{}, fmt.Errorf("read script: %w", err)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {

@@ -63,7 +63,7 @@ func TestAnUnusableScriptIsRefusedWithWhatToWrite(t *testing.T) {
 		{`{"rules":[{"statos":500}]}`, "statos"},
 		{`{"rules":[]} {}`, "more after"},
 		{`[]`, "read script"},
-		{``, "read script"},
+		{``, "it is empty: write one like"},
 	} {
 		script, err := readScript(strings.NewReader(tc.script))
 		if err == nil {
