@@ -143,7 +143,9 @@ func (s *shown) draw(out io.Writer, now time.Time) {
 	row("last tried", moment(s.LastSeen))
 	row("receives", strconv.Itoa(s.Receives))
 	row("events", number(int64(s.Events)))
-	row("unreadable", oneLine(s.Unreadable))
+	if s.Unreadable != s.Detail { // that the body can't be read is mostly why it became a letter
+		row("unreadable", oneLine(s.Unreadable))
+	}
 	w.Flush()
 	if s.Unreadable != "" {
 		fmt.Fprintf(out, "\n%s\n", oneLine(letter.Cut(s.Body, maxBody)))

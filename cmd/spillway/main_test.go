@@ -155,13 +155,13 @@ func TestALineThatIsNoEventIsNamedAndTheOthersAreSent(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "5 lines were left out") {
 		t.Errorf("error %v", err)
 	}
-	for _, want := range []string{"line 3 is left out: it is not JSON", "line 4 is left out: it is no JSON object", "line 6 is left out: it is a batch",
+	for _, want := range []string{"line 3 is left out: it is not JSON", "line 4 is left out: it is not a JSON object", "line 6 is left out: it is a batch",
 		"line 7 is left out: it is larger", "line 8 is left out: it is larger"} {
 		if !strings.Contains(errOut, want) {
 			t.Errorf("%q is missing in %q", want, errOut)
 		}
 	}
-	if !strings.HasPrefix(out, "sent 3 events in 1 messages") || p.Status().Accepted != 3 {
+	if !strings.HasPrefix(out, "sent 3 events in 1 message,") || p.Status().Accepted != 3 {
 		t.Errorf("said %q, accepted %d", out, p.Status().Accepted)
 	}
 }

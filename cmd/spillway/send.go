@@ -37,7 +37,7 @@ func newSend() *cobra.Command {
 		Use:   "send",
 		Short: "Send events to the queue: NDJSON from standard input, or made-up ones",
 		Long: "Sends events to the queue, packed and compressed: a JSON object a line from standard input, or --count made-up ones of about 1 KB.\n" +
-			"A line that is no JSON object is named and left out, and the exit code is 1 then.",
+			"A line that is not a JSON object is named and left out, and the exit code is 1 then.",
 		Example: "  spillway send --count 100000\n  spillway send < events.ndjson\n  spillway send --queue-url https://sqs.eu-west-1.amazonaws.com/123456789012/spillway-events < events.ndjson",
 		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -75,7 +75,7 @@ func send(ctx context.Context, in io.Reader, out, errOut io.Writer, f sendFlags)
 		_ = s.bar.Finish()
 	}
 	elapsed := time.Since(start)
-	fmt.Fprintf(out, "sent %s events in %s messages, %.2f s, %s events/s\n", number(s.sent.Load()), number(client.Stats().Messages+s.letters.Load()), elapsed.Seconds(),
+	fmt.Fprintf(out, "sent %s in %s, %.2f s, %s events/s\n", plural(s.sent.Load(), "event"), plural(client.Stats().Messages+s.letters.Load(), "message"), elapsed.Seconds(),
 		number(int64(float64(s.sent.Load())/elapsed.Seconds())))
 	return s.outcome(context.Cause(ctx))
 }

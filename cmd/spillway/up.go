@@ -122,7 +122,7 @@ func greet(out io.Writer, p *local.Pipeline, f upFlags) {
 	if p.StandIn() != nil {
 		fmt.Fprintf(out, "and see what arrived:\n  curl '%s/_segmentd/events?limit=3'\n", p.SegmentURL)
 	}
-	fmt.Fprintf(out, "Watch what becomes of them with `spillway tail%s`; `spillway dlq ls%s` shows what could not be delivered.\n\n", queue, queue)
+	fmt.Fprintf(out, "Watch what becomes of them, and list what could not be delivered:\n  go run ./cmd/spillway tail%s\n  go run ./cmd/spillway dlq ls%s\n\n", queue, queue)
 }
 
 // watch shows the status until ctx ends: drawn again and again on a terminal, otherwise a line now and then. It says so when the

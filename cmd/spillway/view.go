@@ -79,13 +79,13 @@ func (v *view) line(s local.Status) string {
 // draw is a status as a block of lines for a terminal, over the block that was drawn before.
 func (v *view) draw(s local.Status) string {
 	rows := [][2]string{
-		{"accepted", number(s.Accepted) + " events"},
-		{"backlog", fmt.Sprintf("%s events in %s messages, %s of them in flight", number(s.BacklogEvents), number(s.Backlog), number(s.InFlight))},
+		{"accepted", plural(s.Accepted, "event")},
+		{"backlog", fmt.Sprintf("%s in %s, %s of them in flight", plural(s.BacklogEvents, "event"), plural(s.Backlog, "message"), number(s.InFlight))},
 		{"oldest", age(s.OldestAge)},
-		{"delivered", fmt.Sprintf("%s events, %s/s", number(s.Delivered), number(int64(v.rate(s))))},
-		{"retried", number(s.Retried) + " events"},
-		{"dead letters", number(s.DeadLetters) + " events"},
-		{"at the door", fmt.Sprintf("%s requests refused, %s told to come later", number(s.Refused), number(s.Shed))},
+		{"delivered", fmt.Sprintf("%s, %s/s", plural(s.Delivered, "event"), number(int64(v.rate(s))))},
+		{"retried", plural(s.Retried, "event")},
+		{"dead letters", plural(s.DeadLetters, "event")},
+		{"at the door", fmt.Sprintf("%s refused, %s told to come later", plural(s.Refused, "request"), number(s.Shed))},
 		{"canary", sung(s)},
 		{"trouble", cmp.Or(s.Trouble, "none")},
 	}

@@ -310,7 +310,7 @@ func TestRawKeepsItsBytes(t *testing.T) {
 		}
 	}
 	for in, want := range map[string]string{
-		"": "not JSON", "x": "not JSON", "[1]": "no JSON object", `{"a":1}{}`: "not JSON", `{"batch":[]}`: "is a batch", `{"a":"` + strings.Repeat("x", segment.MaxEventBytes) + `"}`: "larger",
+		"": "not JSON", "x": "not JSON", "[1]": "not a JSON object", `{"a":1}{}`: "not JSON", `{"batch":[]}`: "is a batch", `{"a":"` + strings.Repeat("x", segment.MaxEventBytes) + `"}`: "larger",
 		`{"a":"` + strings.Repeat("x", segment.MaxEventBytes-8) + `"}`: "with a messageId",
 	} {
 		var typed *EventError

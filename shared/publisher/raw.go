@@ -61,7 +61,7 @@ func notAnEvent(event []byte) error {
 		if err := s.End(); err != nil {
 			return fmt.Errorf("it is not JSON: %w", err)
 		}
-		return errors.New("it is no JSON object")
+		return errors.New("it is not a JSON object")
 	}
 	s.Enter('{')
 	batch := false
