@@ -32,7 +32,7 @@ type Letter struct {
 	FirstSeen time.Time // when its events came in
 	LastSeen  time.Time // when it was last tried; zero: unknown
 	Receives  int       // how often its message had been received when it became a letter; of one that was Moved, looks at it count as well
-	Count     int       // of events, by its attribute; 0: it does not say
+	Count     int       // of events, by its attribute, at most as many as a message holds; 0: it does not say
 
 	MessageID  string    // SQS's
 	Sent       time.Time // when it was sent to the queue that it is in; of one that was Moved, to the events queue
@@ -53,12 +53,15 @@ func read(m *types.Message) *Letter {
 		if err != nil {
 			return time.Time{}
 		}
+		if t = t.UTC(); t.Year() < 1 || t.Year() > 9999 { // by its offset; JSON has no such year
+			return time.Time{}
+		}
 		return t
 	}
 	if ms, err := strconv.ParseInt(m.Attributes["SentTimestamp"], 10, 64); err == nil {
 		l.Sent = time.UnixMilli(ms)
 	}
-	l.ID, l.Reason, l.Detail, l.Count = text(letter.AttrID), text(letter.AttrReason), text(letter.AttrDetail), number(text(envelope.AttrEventCount))
+	l.ID, l.Reason, l.Detail, l.Count = text(letter.AttrID), text(letter.AttrReason), text(letter.AttrDetail), min(number(text(envelope.AttrEventCount)), segment.MaxBatchEvents)
 	l.FirstSeen, l.LastSeen, l.Receives = moment(letter.AttrFirstSeen), moment(letter.AttrLastSeen), number(text(letter.AttrReceives))
 	if l.ID == "" {
 		l.ID = l.MessageID

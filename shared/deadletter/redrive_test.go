@@ -2,6 +2,7 @@ package deadletter
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"math/rand/v2"
 	"strings"
@@ -52,6 +53,33 @@ func TestRedriveKeepsToItsRate(t *testing.T) {
 			if dead.calls["receive"] > c.letters/10+10 {
 				t.Errorf("%d receives of %d letters: some were seen again while they waited", dead.calls["receive"], c.letters)
 			}
+		}
+	})
+}
+
+func TestALetterWithImpossibleAttributesHoldsUpNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dead, live := filled(t, 30, func(int, *letter.Letter) {}), newFake("live")
+		for _, seen := range []string{"9999-12-31T23:59:59-10:00", "0000-01-01T00:00:00+10:00", "0001-01-01T00:00:00+10:00"} {
+			dead.put(queue.Message{Body: "no JSON", Attributes: map[string]queue.Attribute{
+				envelope.AttrEventCount: queue.String("1000000000"), letter.AttrReceives: queue.String("9223372036854775807"),
+				letter.AttrFirstSeen: queue.String(seen), letter.AttrLastSeen: queue.String(seen),
+			}}, "")
+		}
+		q := New(dead, "dead")
+		listing, err := q.List(t.Context(), Filter{}, strings.ToUpper)
+		want(t, "error", err, error(nil))
+		_, err = json.Marshal(listing)
+		want(t, "error of JSON", err, error(nil))
+		copied, err := q.Export(t.Context(), Filter{}, func([]byte) error { return nil })
+		want(t, "error", err, error(nil))
+		want(t, "exported", copied.Letters, 33)
+		start := time.Now()
+		r, err := redrive(t, dead, live, Redrive{})
+		want(t, "error", err, error(nil))
+		want(t, "sent", r.Letters, 33)
+		if took := time.Since(start); took > time.Minute {
+			t.Errorf("it took %v", took)
 		}
 	})
 }
