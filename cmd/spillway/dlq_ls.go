@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -76,9 +75,7 @@ func listJSON(out io.Writer, l *deadletter.Listing, limit int) error {
 	if limit > 0 && letters > limit {
 		l.Entries = l.Entries[:limit]
 	}
-	e := json.NewEncoder(out)
-	e.SetEscapeHTML(false)
-	return e.Encode(struct {
+	return writeJSON(out, struct {
 		Letters int                `json:"letters"`
 		Copies  int                `json:"copies"`
 		Groups  []deadletter.Group `json:"groups"`

@@ -8,10 +8,8 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -70,9 +68,7 @@ func dlqShow(ctx context.Context, out io.Writer, f *dlqFlags, id string, asJSON 
 		return err
 	}
 	if asJSON {
-		e := json.NewEncoder(out)
-		e.SetEscapeHTML(false)
-		return e.Encode(s)
+		return writeJSON(out, s)
 	}
 	s.draw(out, time.Now())
 	return nil
@@ -110,16 +106,6 @@ func show(l *deadletter.Letter, name func(string) string) (*shown, error) {
 
 // maxBody is how much is printed of a body that can't be read.
 const maxBody = 4 << 10
-
-// harmless keeps an event's text from steering the terminal. (In JSON, control characters below a space are escaped anyway.)
-func harmless(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\n' {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, text)
-}
 
 func (s *shown) draw(out io.Writer, now time.Time) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)

@@ -100,7 +100,7 @@ func (f *tailFlags) local(ctx context.Context, out, errOut io.Writer) error {
 		}
 		switch {
 		case f.asJSON:
-			fmt.Fprintf(out, "%s\n", raw)
+			fmt.Fprintf(out, "%s\n", harmlessJSON(raw))
 		case o.Lost > 0:
 			fmt.Fprintf(errOut, "spillway: %s are not shown, because they came faster than they could be: --event, --user and --outcome make them fewer\n", plural(int(o.Lost), "outcome"))
 		default:
