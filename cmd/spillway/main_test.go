@@ -3,12 +3,16 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/topology"
@@ -271,7 +275,7 @@ func TestTheViewShowsHowTheCanaryDoes(t *testing.T) {
 	} {
 		var v view
 		s := local.Status{At: now, Canary: c.canary}
-		if drawn := v.draw(s); !strings.Contains(drawn, c.drawn) {
+		if drawn := v.draw(s, 80); !strings.Contains(drawn, c.drawn) {
 			t.Errorf("%q is missing in:\n%s", c.drawn, drawn)
 		}
 		if line := v.line(s); !strings.HasSuffix(line, "shed_requests=0"+c.row) {
@@ -282,13 +286,41 @@ func TestTheViewShowsHowTheCanaryDoes(t *testing.T) {
 
 func TestTheViewDrawsOverWhatItDrewBefore(t *testing.T) {
 	var v view
-	first := v.draw(local.Status{At: time.Now(), Accepted: 1_234_567, Backlog: 12, BacklogEvents: 3000, OldestAge: 90 * time.Second})
+	first := v.draw(local.Status{At: time.Now(), Accepted: 1_234_567, Backlog: 12, BacklogEvents: 3000, OldestAge: 90 * time.Second}, 80)
 	for _, want := range []string{"accepted      1,234,567 events", "3,000 events in 12 messages", "oldest        1m30s"} {
 		if !strings.Contains(first, want) {
 			t.Errorf("%q is missing in:\n%s", want, first)
 		}
 	}
-	if strings.Contains(first, "A\x1b") || !strings.HasPrefix(v.draw(local.Status{At: time.Now()}), "\x1b[9A") {
+	if strings.Contains(first, "A\x1b") || !strings.HasPrefix(v.draw(local.Status{At: time.Now()}, 80), "\x1b[9A") {
 		t.Error("the second drawing does not begin where the first one did")
+	}
+}
+
+func TestTheViewBreaksItsLinesSoThatTheNextOneCoversThem(t *testing.T) {
+	escapes := regexp.MustCompile("\x1b\\[[0-9]*[A-Z]")
+	long := local.Status{At: time.Now(), Trouble: "Segment can't be reached or fails: events wait up to 15 min for their next try"}
+	for _, columns := range []int{1, 27, 40, 80, 200} {
+		var v view
+		lines := strings.Split(escapes.ReplaceAllString(v.draw(long, columns), ""), "\n")
+		for _, line := range lines {
+			if n := utf8.RuneCountInString(line); n > max(columns, viewIndent+10) {
+				t.Errorf("a line of %d in %d columns: %q", n, columns, line)
+			}
+		}
+		if again, up := v.draw(local.Status{At: time.Now()}, columns), fmt.Sprintf("\x1b[%dA", len(lines)-1); !strings.HasPrefix(again, up) || !strings.HasSuffix(again, "\x1b[J") {
+			t.Errorf("%d columns: it does not cover %d lines: %q", columns, len(lines)-1, again)
+		}
+	}
+	for text, want := range map[string][]string{
+		"":                      {""},
+		"none":                  {"none"},
+		"0123456789 1":          {"0123456789", "1"},
+		"one two three":         {"one two", "three"},
+		"http://localhost:9324": {"http://loc", "alhost:932", "4"},
+	} {
+		if got := broken(text, 10); !slices.Equal(got, want) {
+			t.Errorf("%q is broken into %q, want %q", text, got, want)
+		}
 	}
 }

@@ -125,6 +125,16 @@ func greet(out io.Writer, p *local.Pipeline, f upFlags) {
 	fmt.Fprintf(out, "Watch what becomes of them, and list what could not be delivered:\n  go run ./cmd/spillway tail%s\n  go run ./cmd/spillway dlq ls%s\n\n", queue, queue)
 }
 
+// columns is the width of the terminal, which may change at any time.
+func columns(out io.Writer) int {
+	if file, ok := out.(*os.File); ok {
+		if width, _, err := term.GetSize(int(file.Fd())); err == nil && width > 0 {
+			return width
+		}
+	}
+	return 80
+}
+
 // watch shows the status until ctx ends: drawn again and again on a terminal, otherwise a line now and then. It says so when the
 // pipeline is told to stop.
 func watch(ctx context.Context, told <-chan struct{}, out io.Writer, status func() local.Status) {
@@ -141,7 +151,7 @@ func watch(ctx context.Context, told <-chan struct{}, out io.Writer, status func
 	var v view
 	for {
 		if terminal {
-			fmt.Fprint(out, v.draw(status()))
+			fmt.Fprint(out, v.draw(status(), columns(out)))
 		}
 		select {
 		case <-ctx.Done():

@@ -76,8 +76,9 @@ func (v *view) line(s local.Status) string {
 	return line
 }
 
-// draw is a status as a block of lines for a terminal, over the block that was drawn before.
-func (v *view) draw(s local.Status) string {
+// draw is a status as a block of lines for a terminal of so many columns, over the block that was drawn before. It breaks the lines itself,
+// because one that the terminal breaks is two, and the next block would not cover them.
+func (v *view) draw(s local.Status, columns int) string {
 	rows := [][2]string{
 		{"accepted", plural(s.Accepted, "event")},
 		{"backlog", fmt.Sprintf("%s in %s, %s of them in flight", plural(s.BacklogEvents, "event"), plural(s.Backlog, "message"), number(s.InFlight))},
@@ -93,9 +94,37 @@ func (v *view) draw(s local.Status) string {
 	if v.lines > 0 {
 		fmt.Fprintf(&b, "\x1b[%dA", v.lines)
 	}
+	v.lines = 0
 	for _, row := range rows {
-		fmt.Fprintf(&b, "\x1b[2K  %-13s %s\n", row[0], row[1])
+		name := row[0]
+		for _, line := range broken(row[1], columns-viewIndent) {
+			fmt.Fprintf(&b, "\x1b[2K  %-13s %s\n", name, line)
+			name = ""
+			v.lines++
+		}
 	}
-	v.lines = len(rows)
+	b.WriteString("\x1b[J") // what is left of a longer block
 	return b.String()
+}
+
+// viewIndent is what stands before a row's text.
+const viewIndent = 2 + 13 + 1
+
+// broken is a text in lines of at most so many characters, broken between words where that can be; 10 at least.
+func broken(text string, width int) []string {
+	width = max(width, 10)
+	var lines []string
+	rest := []rune(text)
+	for len(rest) > width {
+		end := width
+		for end > 0 && rest[end] != ' ' {
+			end--
+		}
+		if end == 0 {
+			lines, rest = append(lines, string(rest[:width])), rest[width:]
+			continue
+		}
+		lines, rest = append(lines, string(rest[:end])), rest[end+1:]
+	}
+	return append(lines, string(rest))
 }
