@@ -180,12 +180,13 @@ func (r *redriving) send(ctx context.Context, w *walk, letters []*Letter) error 
 		}
 	}
 	var sent []*Letter
-	events := 0
+	events, away := 0, false
 	for i, l := range letters {
 		if failed[i] == nil {
 			sent = append(sent, l)
 			events += l.Count
 		}
+		away = away || failed[i] != nil && !ofItsOwn(failed[i])
 	}
 	left, undeleted := w.remove(ctx, sent)
 	r.mu.Lock()
@@ -194,12 +195,18 @@ func (r *redriving) send(ctx context.Context, w *walk, letters []*Letter) error 
 	r.mu.Unlock()
 	r.count(sent, events, w.began)
 	switch {
-	case len(sent) == 0: // the queue is away, and would be for the others
+	case len(sent) == 0 && away: // the queue is, and would be for the others
 		return err
 	case undeleted != nil:
 		return fmt.Errorf("letters were sent and are still there, sent again they are the same events to Segment for %v: %w", DedupeWindow, undeleted)
 	}
 	return nil
+}
+
+// ofItsOwn says whether a letter could not be sent for what it is itself.
+func ofItsOwn(err error) bool {
+	var refused *queue.RefusedError
+	return errors.Is(err, queue.ErrTooLarge) || errors.As(err, &refused) && refused.SenderFault
 }
 
 func (r *redriving) count(letters []*Letter, events int, now time.Time) {

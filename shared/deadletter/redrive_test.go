@@ -84,6 +84,26 @@ func TestALetterWithImpossibleAttributesHoldsUpNoOther(t *testing.T) {
 	})
 }
 
+func TestALetterThatSQSCannotTakeAgainHoldsUpNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		// As long as a message may be, so that there is no room for the attributes of a letter; nor does it become shorter.
+		body := make([]byte, queue.MaxBatchBytes)
+		for i := range body {
+			body[i] = byte('!' + rand.IntN('~'-'!'))
+		}
+		dead, live := newFake("dead"), newFake("live")
+		dead.put(queue.Message{Body: string(body)}, "arn:aws:sqs:x:y:live")
+		for _, m := range filled(t, 30, func(int, *letter.Letter) {}).messages {
+			dead.put(m.Message, "")
+		}
+		r, err := redrive(t, dead, live, Redrive{Rate: 1}) // one a call
+		want(t, "error", err, error(nil))
+		want(t, "sent", r.Letters, 30)
+		want(t, "failed", r.Failed, 1)
+		want(t, "left", len(dead.messages), 1)
+	})
+}
+
 func TestRedriveLeavesWhatWouldOnlyComeBackUnlessItIsAskedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reasons := append(ComeBack(), "rejected", "expired")
