@@ -113,7 +113,7 @@ func (f *redriveFlags) report(out io.Writer, r deadletter.Redriven, took time.Du
 	}
 	slices.Sort(reasons)
 	for _, reason := range reasons {
-		fmt.Fprintf(out, "left %s that would only come back: --reason %s sends them all the same\n", plural(r.Left[reason], reason+" letter"), reason)
+		fmt.Fprintf(out, "left %s that would only come back: --reason %s sends them all the same\n", plural(r.Left[reason], oneLine(reason)+" letter"), argument(reason))
 	}
 }
 

@@ -18,7 +18,7 @@ func main() {
 	ctx, stop := interruptible()
 	defer stop()
 	if err := newRoot().ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "spillway:", err)
+		fmt.Fprintln(os.Stderr, "spillway:", harmless(err.Error()))
 		os.Exit(1)
 	}
 }

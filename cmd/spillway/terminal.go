@@ -45,6 +45,14 @@ func harmlessJSON(text []byte) []byte {
 	return b.Bytes()
 }
 
+// argument is text as it can be pasted into a shell: a word, or in quotes between which nothing has a meaning.
+func argument(text string) string {
+	if text = oneLine(text); text != "" && !strings.ContainsFunc(text, func(r rune) bool { return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}
+
 // writeJSON writes a value on a line.
 func writeJSON(out io.Writer, v any) error {
 	var b bytes.Buffer

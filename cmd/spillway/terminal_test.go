@@ -37,6 +37,10 @@ func TestNothingThatCameFromAnybodySteersTheTerminal(t *testing.T) {
 		"show --json": func(b *bytes.Buffer) error {
 			return writeJSON(b, &shown{Entry: entry, List: []json.RawMessage{quoted}, Body: evil})
 		},
+		"redrive": func(b *bytes.Buffer) error {
+			(&redriveFlags{}).report(b, deadletter.Redriven{Left: map[string]int{evil: 1}}, time.Second)
+			return nil
+		},
 		"tail": func(b *bytes.Buffer) error {
 			b.WriteString(tailLine(&local.Outcome{Outcome: evil, Reason: evil, Type: evil, Event: evil, User: evil, MessageID: evil, Payload: quoted}))
 			return nil
@@ -58,5 +62,15 @@ func TestNothingThatCameFromAnybodySteersTheTerminal(t *testing.T) {
 	var same string
 	if err := json.Unmarshal(harmlessJSON(quoted), &same); err != nil || same != evil {
 		t.Errorf("as JSON it is %q: %v", same, err)
+	}
+}
+
+func TestWhatIsToBePastedIsOneArgument(t *testing.T) {
+	for text, want := range map[string]string{
+		"too_large": "too_large", "moved by SQS": "'moved by SQS'", "x; rm -rf ~": "'x; rm -rf ~'", "$(id)'`id`": `'$(id)'\''` + "`id`'", "a\nb": "'a b'", "": "''", "-x": "'-x'",
+	} {
+		if got := argument(text); got != want {
+			t.Errorf("%q: got %s, want %s", text, got, want)
+		}
 	}
 }
