@@ -33,7 +33,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/envelope"
 )
 
-var realTime = flag.Duration("real", time.Duration(number("SPILLWAY_ORACLE_SECONDS", 10))*time.Second, "for how long the built binaries are killed in real time")
+var realTime = flag.Duration("real", 10*time.Second, "for how long the built binaries are killed in real time")
 
 // timeFactor is by how much the events queue's visibility timeout is shortened in real time. Everything else has production's numbers.
 const timeFactor = 60

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"strconv"
 	"sync"
 	"testing"
@@ -23,17 +22,9 @@ import (
 )
 
 var (
-	seeds = flag.Int("seeds", number("SPILLWAY_ORACLE_SEEDS", 100), "how many seeds the oracle runs in virtual time")
+	seeds = flag.Int("seeds", 100, "how many seeds the oracle runs in virtual time")
 	seed  = flag.Int("seed", -1, "replay this one of the oracle's seeds in virtual time, and say what was counted")
 )
-
-// number is that of an environment variable, by which CI asks for more than a person waits for.
-func number(name string, otherwise int) int {
-	if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
-		return n
-	}
-	return otherwise
-}
 
 // patience is how long after the end of the faults everything must be through. After an outage that is 17 minutes; a write key that
 // was refused or a message whose function died may take a second pause.
