@@ -230,10 +230,10 @@ func ReadSettings(defaults Settings, context map[string]any, known []string, rea
 	if file, ok := context["settings"]; ok {
 		content, err := readFile(fmt.Sprint(file))
 		if err != nil {
-			return Settings{}, fmt.Errorf("settings=%v: %w: write the name of a JSON file", file, err)
+			return defaults, fmt.Errorf("settings=%v: %w: write the name of a JSON file", file, err)
 		}
 		if err := json.Unmarshal(content, &values); err != nil {
-			return Settings{}, fmt.Errorf("settings=%v: %w: write a JSON object like {\"reservedConcurrency\": 20}", file, err)
+			return defaults, fmt.Errorf("settings=%v: %w: write a JSON object like {\"reservedConcurrency\": 20}", file, err)
 		}
 	}
 	for key, value := range context {

@@ -105,3 +105,12 @@ func TestEverySettingThatIsWrongHasItsLine(t *testing.T) {
 		t.Errorf("%v, want three lines", err)
 	}
 }
+
+func TestAFileThatCanNotBeReadIsTheOnlyThingThatIsWrong(t *testing.T) {
+	for _, context := range []string{`{"settings": "none.json"}`, `{"settings": "list.json"}`} {
+		_, err := read(t, context, map[string]string{"list.json": "[]"})
+		if err == nil || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v, want one line", context, err)
+		}
+	}
+}
