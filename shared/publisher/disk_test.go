@@ -207,6 +207,29 @@ func TestShutdownAcceptsNothingMoreWhileItSendsWhatIsOnDisk(t *testing.T) {
 	}
 }
 
+func TestAClockThatWasAheadCostsNothing(t *testing.T) {
+	dir := t.TempDir()
+	q := &fakeQueue{mood: always(mood{err: errRefused})}
+	config := Config{Dir: dir, Durability: Process}
+	c := newClient(t, config, q)
+	if err := c.Enqueue(event("of the future")); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Shutdown(t.Context())
+	synctest.Test(t, func(t *testing.T) { // in the year 2000
+		c := newClient(t, config, q)
+		if s := c.Stats(); s.Oldest != 0 || s.DiskBytes == 0 {
+			t.Errorf("%+v", s)
+		}
+		q.set(nil)
+		time.Sleep(10 * time.Second)
+		closed(t, c)
+		if q.has("of the future") != 1 || c.Stats().DiskBytes != 0 {
+			t.Errorf("SQS has %v, %+v", q.got, c.Stats())
+		}
+	})
+}
+
 func TestAFullDiskDropsTheNewestAndSaysSo(t *testing.T) {
 	for _, durability := range []Durability{Memory, Process} {
 		synctest.Test(t, func(t *testing.T) {

@@ -77,7 +77,7 @@ func (c *Client) Stats() Stats {
 		}
 	}
 	if !oldest.IsZero() {
-		s.Oldest = time.Since(oldest)
+		s.Oldest = max(0, time.Since(oldest)) // the clock of an earlier process may have been ahead
 	}
 	for _, r := range c.routes {
 		if !r.down.Load() {
