@@ -139,6 +139,18 @@ func TestWhatCanNotBeWatchedIsRefused(t *testing.T) {
 	}
 }
 
+func TestNoMoreMayWatchThanDoNoHarm(t *testing.T) {
+	var w watchers
+	for range maxWatchers {
+		watching(t, &w, "")
+	}
+	rec := httptest.NewRecorder()
+	w.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, OutcomesPath, nil))
+	if rec.Code != http.StatusServiceUnavailable || !strings.Contains(rec.Body.String(), "end one of them") {
+		t.Errorf("%d %s", rec.Code, rec.Body)
+	}
+}
+
 func BenchmarkWatched(b *testing.B) {
 	event := []byte(`{"type":"track","event":"Run Finished","userId":"user-1","messageId":"m1","timestamp":"2026-01-01T00:00:00Z","properties":{"fill":"` + strings.Repeat("x", 800) + `"}}`)
 	for name, query := range map[string]string{"all": "", "filtered": "outcome=retried", "payload": "payload=true"} {
