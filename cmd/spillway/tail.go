@@ -85,6 +85,10 @@ func (f *tailFlags) local(ctx context.Context, out, errOut io.Writer) error {
 		return fmt.Errorf("watch the pipeline at %s: %w", u.Host, err)
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusServiceUnavailable {
+		why, _ := io.ReadAll(io.LimitReader(resp.Body, 200))
+		return fmt.Errorf("%s lets nobody more watch: %s", u.Host, strings.TrimSpace(string(why)))
+	}
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s answers %s at %s: is it a `spillway up` of this version?", u.Host, resp.Status, local.OutcomesPath)
 	}

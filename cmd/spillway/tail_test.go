@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -93,7 +96,22 @@ func TestTailShowsWhatBecomesOfEachEvent(t *testing.T) {
 	}
 }
 
-func TestATailWhosePipelineEndsSaysSo(t *testing.T) {
+// watches is somebody who watches the outcomes of a pipeline at url: it is there when watches returns.
+func watches(t *testing.T, url string) io.Reader {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+local.OutcomesPath, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { resp.Body.Close() })
+	return resp.Body
+}
+
+func TestAPipelineEndsInGoodOrderWhileSomebodyWatches(t *testing.T) {
 	t.Parallel()
 	p, err := local.Start(local.Config{Dir: t.TempDir(), SQSAddr: "127.0.0.1:0", SegmentAddr: "127.0.0.1:0"})
 	if err != nil {
@@ -102,17 +120,34 @@ func TestATailWhosePipelineEndsSaysSo(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- p.Run(ctx) }()
-	tailed := make(chan error, 1)
-	go func() {
-		_, _, err := spillway(t.Context(), "", "tail", queueFlag(p))
-		tailed <- err
-	}()
-	time.Sleep(50 * time.Millisecond) // so that it mostly watches; the error is the same kind if it does not
+	lines := watches(t, p.SQSURL)
 	cancel()
 	if err := <-ended; err != nil {
 		t.Errorf("the pipeline did not stop in good order: %v", err)
 	}
-	if err := <-tailed; err == nil || !strings.Contains(err.Error(), "has ended") && !strings.Contains(err.Error(), "is `spillway up` running?") && !strings.Contains(err.Error(), "watch the pipeline") {
+	if rest, err := io.ReadAll(lines); err != nil || len(rest) > 0 {
+		t.Errorf("who watches gets %q and %v", rest, err)
+	}
+}
+
+func TestATailWhosePipelineEndsSaysSo(t *testing.T) {
+	t.Parallel()
+	ends := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _ = http.NewResponseController(w).Flush() }))
+	defer ends.Close()
+	_, _, err := spillway(t.Context(), "", "tail", "--queue-url="+ends.URL+"/000000000000/spillway-events")
+	if err == nil || !strings.Contains(err.Error(), "has ended") {
+		t.Errorf("it says %v", err)
+	}
+}
+
+func TestATailThatIsOneTooManySaysSo(t *testing.T) {
+	t.Parallel()
+	p := runs(t, local.Config{Hold: true})
+	for range 16 {
+		watches(t, p.SQSURL)
+	}
+	_, _, err := spillway(t.Context(), "", "tail", queueFlag(p))
+	if err == nil || !strings.Contains(err.Error(), "lets nobody more watch: 16 watch already: end one of them") {
 		t.Errorf("it says %v", err)
 	}
 }
