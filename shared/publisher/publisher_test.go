@@ -104,8 +104,9 @@ func TestTheMessageMayChangeBehindEnqueue(t *testing.T) {
 		}
 		properties["n"] = 99
 		closed(t, c)
+		slices.Sort(q.events) // of events that are sent together the order is nobody's promise; their messageIds are numbers
 		for i, raw := range q.events {
-			if !strings.Contains(raw, fmt.Sprintf(`"n":%d`, i)) || !strings.Contains(raw, `"userId":"u"`) {
+			if !strings.Contains(raw, fmt.Sprintf(`"messageId":"%d"`, i)) || !strings.Contains(raw, fmt.Sprintf(`"n":%d`, i)) || !strings.Contains(raw, `"userId":"u"`) {
 				t.Errorf("event %d is %s", i, raw)
 			}
 		}
