@@ -170,15 +170,7 @@ func (r *redriving) send(ctx context.Context, w *walk, letters []*Letter) error 
 	sending, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTime)
 	defer cancel()
 	err := r.to.Send(sending, messages)
-	var partial *queue.SendError
-	failed := map[int]error{}
-	if errors.As(err, &partial) {
-		failed = partial.Failed
-	} else if err != nil {
-		for i := range letters {
-			failed[i] = err
-		}
-	}
+	failed := queue.Failed(err, len(letters))
 	var sent []*Letter
 	events, away := 0, false
 	for i, l := range letters {

@@ -449,16 +449,7 @@ func (r *run) writeLetters(ctx context.Context, now time.Time) {
 	}
 	r.summary.LetterErrors++
 	r.h.Logger.Error("dead letters could not be written; their messages stay in the queue", "error", err)
-	failed := map[int]error{}
-	var partial *queue.SendError
-	if errors.As(err, &partial) {
-		failed = partial.Failed
-	} else {
-		for i := range owners {
-			failed[i] = err
-		}
-	}
-	for i, err := range failed {
+	for i, err := range queue.Failed(err, len(out)) {
 		owners[i].waits = &segment.Error{Class: segment.Transient, Err: err}
 	}
 }

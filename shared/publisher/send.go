@@ -174,7 +174,8 @@ func (c *Client) call(r *route, parcels []*parcel) (left []*parcel) {
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, callTimeout)
 	defer cancel()
-	failed, err := split(r.queue.Send(ctx, messages), len(messages))
+	err := r.queue.Send(ctx, messages)
+	failed := queue.Failed(err, len(messages))
 	allFailed := len(failed) == len(messages)
 	r.gate.End(time.Now(), allFailed, allFailed && errors.Is(ctx.Err(), context.DeadlineExceeded))
 	c.health(r, allFailed, err)
@@ -204,22 +205,6 @@ func (c *Client) health(r *route, failed bool, err error) {
 		c.buffer.signal() // callers who wait are to hear of it
 		c.log.Warn("the queue does not take events: they go to the next one that does, or are kept; it is asked again every second", "queue", r.url, "error", err)
 	}
-}
-
-// split sorts the error of queue.Send by message.
-func split(err error, n int) (map[int]error, error) {
-	var partial *queue.SendError
-	if err == nil || errors.As(err, &partial) {
-		if partial == nil {
-			return nil, nil
-		}
-		return partial.Failed, err
-	}
-	failed := make(map[int]error, n)
-	for i := range n {
-		failed[i] = err
-	}
-	return failed, err
 }
 
 // unanswered reports whether SQS may have taken a message although the call that held it failed.

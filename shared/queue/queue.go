@@ -110,6 +110,23 @@ func (e *SendError) Unwrap() []error {
 	return errs
 }
 
+// Failed sorts what a sender of n messages returned, by the index of the message: those that a *SendError names, all of them for any
+// other error, none for nil.
+func Failed(err error, n int) map[int]error {
+	var partial *SendError
+	if err == nil || errors.As(err, &partial) {
+		if partial == nil {
+			return nil
+		}
+		return partial.Failed
+	}
+	failed := make(map[int]error, n)
+	for i := range n {
+		failed[i] = err
+	}
+	return failed
+}
+
 // A RefusedError is why SQS did not take one message of a call that it answered.
 type RefusedError struct {
 	Code, Message string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -360,5 +361,21 @@ func TestHidingGoesByTensAndCountsWhatFailed(t *testing.T) {
 	f.hides, f.hide = nil, nil
 	if err := q.Hide(t.Context(), hidden); !errors.Is(err, cause) || !strings.Contains(err.Error(), "hide 10 of 35") {
 		t.Errorf("error %v", err)
+	}
+}
+
+func TestWhatFailedIsSortedByMessageWhateverTheErrorIs(t *testing.T) {
+	refused, away := errors.New("refused"), errors.New("away")
+	for name, c := range map[string]struct {
+		err  error
+		want map[int]error
+	}{
+		"nothing failed": {nil, nil},
+		"some did":       {fmt.Errorf("send: %w", &SendError{Failed: map[int]error{1: refused}}), map[int]error{1: refused}},
+		"nobody knows":   {away, map[int]error{0: away, 1: away, 2: away}},
+	} {
+		if got := Failed(c.err, 3); !maps.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
 	}
 }
