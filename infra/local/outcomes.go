@@ -52,9 +52,8 @@ const (
 
 // watchers are those who look at the outcomes at the moment. The zero value has none.
 type watchers struct {
-	count atomic.Int32
-	mu    sync.RWMutex
-	all   []*watcher
+	mu  sync.RWMutex
+	all []*watcher
 }
 
 type watcher struct {
@@ -66,7 +65,9 @@ type watcher struct {
 
 // observer is a deliver.Config.Observer.
 func (w *watchers) observer() func(deliver.Outcome) {
-	if w.count.Load() == 0 {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	if len(w.all) == 0 {
 		return nil
 	}
 	return w.tell
@@ -179,7 +180,6 @@ func (w *watchers) add(one *watcher) bool {
 		return false
 	}
 	w.all = append(w.all, one)
-	w.count.Add(1)
 	return true
 }
 
@@ -187,7 +187,6 @@ func (w *watchers) remove(one *watcher) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.all = slices.DeleteFunc(w.all, func(o *watcher) bool { return o == one })
-	w.count.Add(-1)
 }
 
 func (w *watchers) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
