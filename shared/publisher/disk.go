@@ -78,7 +78,7 @@ func (d *disk) write(e *encoder, bare bool) error {
 	if bare {
 		prefix = d.bare
 	}
-	e.record = append(e.record[:0], 1) // one event
+	e.record = appendRecord(e.record[:0], 1, "")
 	e.record = append(e.record, prefix...)
 	e.record = append(e.record, e.buf...)
 	e.record = append(e.record, batchEnd...)
