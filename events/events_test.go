@@ -14,9 +14,8 @@ import (
 
 	lambda "github.com/aws/aws-lambda-go/events"
 
-	"github.com/spillwayhq/spillway/shared/envelope"
-	"github.com/spillwayhq/spillway/shared/queue"
-	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/message"
 )
 
 var update = flag.Bool("update", false, "write the SQS events anew")
@@ -31,14 +30,14 @@ func file(t *testing.T, name string) []byte {
 }
 
 // read decodes a body and requires that Segment would take every event of it.
-func read(t *testing.T, body string) *envelope.Message {
+func read(t *testing.T, body string) *message.Content {
 	t.Helper()
-	d, err := envelope.NewDecoder()
+	d, err := message.NewDecoder()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	var m envelope.Message
+	var m message.Content
 	if err := d.Decode([]byte(body), &m); err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +50,7 @@ func read(t *testing.T, body string) *envelope.Message {
 }
 
 // kind is an event's type.
-func kind(t *testing.T, e *segment.Event) string {
+func kind(t *testing.T, e *event.Event) string {
 	t.Helper()
 	var fields struct{ Type string }
 	if err := json.Unmarshal(e.Raw, &fields); err != nil {
@@ -97,10 +96,10 @@ func md5Of(body string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-func record(id, receipt string, m queue.Message) map[string]any {
+func record(id, receipt string, m message.Message) map[string]any {
 	attributes := map[string]any{}
 	for name, a := range m.Attributes {
-		attributes[name] = map[string]any{"stringValue": *a.StringValue, "stringListValues": []string{}, "binaryListValues": []string{}, "dataType": *a.DataType}
+		attributes[name] = map[string]any{"stringValue": a.Text, "stringListValues": []string{}, "binaryListValues": []string{}, "dataType": a.Type}
 	}
 	return map[string]any{
 		"messageId":     id,
@@ -160,12 +159,12 @@ func records(t *testing.T, name string) []lambda.SQSMessage {
 }
 
 func TestTheSQSEventHoldsASingleEventAndABatch(t *testing.T) {
-	compact := func(name string) queue.Message {
+	compact := func(name string) message.Message {
 		var out bytes.Buffer
 		if err := json.Compact(&out, file(t, name)); err != nil {
 			t.Fatal(err)
 		}
-		return queue.Message{Body: out.String()}
+		return message.Message{Body: out.String()}
 	}
 	checkFile(t, "sqs-event.json", sqsEvent(t,
 		record("059f36b4-87a3-44ab-83d2-661975830a7d", "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a", compact("track.json")),
@@ -183,17 +182,17 @@ func TestTheSQSEventHoldsASingleEventAndABatch(t *testing.T) {
 }
 
 func TestThePackedSQSEventIsWhatThePackerMakes(t *testing.T) {
-	compressor, err := envelope.NewCompressor()
+	compressor, err := message.NewCompressor()
 	if err != nil {
 		t.Fatal(err)
 	}
-	header := envelope.Header{
+	header := message.Header{
 		WriteKey: "YOUR_WRITE_KEY", Context: []byte(`{"library":{"name":"spillway","version":"1.0.0"}}`), ReceivedAt: sent.Add(-162 * time.Millisecond),
 	}
-	p := envelope.NewPacker(header, compressor)
+	p := message.NewPacker(header, compressor)
 	var want [][]byte
 	for i := range 50 {
-		at := sent.Add(time.Duration(i-60) * 20 * time.Millisecond).Format(segment.TimeFormat)
+		at := sent.Add(time.Duration(i-60) * 20 * time.Millisecond).Format(event.TimeFormat)
 		identity := fmt.Sprintf(`"messageId":"1b9d6bcd-bbfd-4b2d-9b5d-%012d","timestamp":"%s","userId":"user-%d"`, i, at, 8000+i%7)
 		event := fmt.Appendf(nil, `{"type":"track",%s,"event":"Product Viewed","properties":{"product_id":"sku-%d","price":%d.5,"position":%d}}`, identity, 100+i*13%17, 5+i%20, i)
 		if i%10 == 0 {
@@ -202,15 +201,15 @@ func TestThePackedSQSEventIsWhatThePackerMakes(t *testing.T) {
 		p.Add(event)
 		want = append(want, event)
 	}
-	message := queue.Pack(p.Pack())
-	checkFile(t, "sqs-event-packed.json", sqsEvent(t, record("c80e8021-a70a-42c7-a470-796e1186f753", "AQEBMJRLDYbo5ZyDfbXGMvdGEVzPjBA5aK", message)))
+	packed := p.Pack()
+	checkFile(t, "sqs-event-packed.json", sqsEvent(t, record("c80e8021-a70a-42c7-a470-796e1186f753", "AQEBMJRLDYbo5ZyDfbXGMvdGEVzPjBA5aK", packed)))
 
 	got := records(t, "sqs-event-packed.json")
 	if len(got) != 1 {
 		t.Fatalf("%d records, want 1", len(got))
 	}
 	for name, value := range map[string]string{
-		envelope.AttrContentEncoding: "String zstd", envelope.AttrEventCount: "Number 50", envelope.AttrOrigin: "String server",
+		message.AttrContentEncoding: "String zstd", message.AttrEventCount: "Number 50", message.AttrOrigin: "String server",
 	} {
 		if a := got[0].MessageAttributes[name]; a.StringValue == nil || a.DataType+" "+*a.StringValue != value {
 			t.Errorf("attribute %s is %+v, want %s", name, a, value)

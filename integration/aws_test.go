@@ -24,8 +24,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/spillwayhq/spillway/infra/topology"
-	"github.com/spillwayhq/spillway/shared/letter"
-	"github.com/spillwayhq/spillway/shared/telemetry"
+	"github.com/spillwayhq/spillway/shared/emf"
+	"github.com/spillwayhq/spillway/shared/message"
 )
 
 // How long AWS may take: metrics are there after a minute or three, SQS's of a queue that was idle after up to 15.
@@ -75,7 +75,7 @@ func TestDeployed(t *testing.T) {
 	})
 	c.await(t, "the dead letter with its reason", func(ctx context.Context) (string, bool) {
 		reasons := c.reasons(ctx, t)
-		return fmt.Sprint(reasons), len(reasons) == 1 && reasons[0] == letter.ReasonInvalid
+		return fmt.Sprint(reasons), len(reasons) == 1 && reasons[0] == message.ReasonInvalid
 	})
 	for name, want := range map[string]cwtypes.StateValue{
 		"spillway-dead-letters": cwtypes.StateValueAlarm, "spillway-canary-silent": cwtypes.StateValueOk, "spillway-door-silent": cwtypes.StateValueOk,
@@ -215,7 +215,7 @@ func (c *cloud) post(t *testing.T, count int) {
 func (c *cloud) sum(ctx context.Context, t *testing.T, function, name string) float64 {
 	t.Helper()
 	out, err := c.watch.GetMetricStatistics(ctx, &cloudwatch.GetMetricStatisticsInput{
-		Namespace: aws.String(telemetry.Namespace), MetricName: &name, Dimensions: []cwtypes.Dimension{{Name: aws.String("Function"), Value: &function}},
+		Namespace: aws.String(emf.Namespace), MetricName: &name, Dimensions: []cwtypes.Dimension{{Name: aws.String("Function"), Value: &function}},
 		StartTime: aws.Time(c.began.Truncate(time.Minute)), EndTime: aws.Time(time.Now().Add(time.Minute)), Period: aws.Int32(60),
 		Statistics: []cwtypes.Statistic{cwtypes.StatisticSum},
 	})
@@ -264,7 +264,7 @@ func (c *cloud) reasons(ctx context.Context, t *testing.T) []string {
 	}
 	var all []string
 	for _, m := range out.Messages {
-		all = append(all, aws.ToString(m.MessageAttributes[letter.AttrReason].StringValue))
+		all = append(all, aws.ToString(m.MessageAttributes[message.AttrReason].StringValue))
 	}
 	return all
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
 	localsqs "github.com/spillwayhq/spillway/infra/local/sqs"
 	"github.com/spillwayhq/spillway/infra/topology"
-	"github.com/spillwayhq/spillway/shared/envelope"
+	"github.com/spillwayhq/spillway/shared/message"
 )
 
 // timeFactor is by how much the tests in this folder shorten production's times: what is 361 s there is 6 s here.
@@ -41,7 +41,7 @@ func deployed(t *testing.T, o *oracle, latency time.Duration) *deployment {
 	var segmentURL string
 	d.standIn, segmentURL = standIn(t, o, latency)
 
-	server, err := localsqs.Open(localsqs.Options{Dir: t.TempDir(), CountAttribute: envelope.AttrEventCount, Logger: quiet})
+	server, err := localsqs.Open(localsqs.Options{Dir: t.TempDir(), CountAttribute: message.AttrEventCount, Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}

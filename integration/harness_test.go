@@ -21,7 +21,7 @@ import (
 
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
-	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 // patience is how long a test waits for what must come. It ends a test that would hang, and asserts no speed.
@@ -129,7 +129,7 @@ func client(endpoint string) *sqs.Client {
 	return sqs.New(sqs.Options{
 		Region: local.Region, BaseEndpoint: aws.String(endpoint),
 		Credentials: credentials.NewStaticCredentialsProvider(local.AccessKey, local.AccessKey, ""),
-	}, queue.KeepAnswers)
+	}, sqsclient.KeepResponses)
 }
 
 var binaries struct {

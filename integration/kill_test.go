@@ -15,29 +15,29 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
-	"github.com/spillwayhq/spillway/shared/envelope"
-	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/message"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 // accepted sends n events, packed by 20, and returns their ids once SQS has said that it has them.
 func accepted(t *testing.T, c *sqs.Client, queueURL, prefix string, n int) []string {
 	t.Helper()
-	compressor, err := envelope.NewCompressor()
+	compressor, err := message.NewCompressor()
 	if err != nil {
 		t.Fatal(err)
 	}
-	packer := envelope.NewPacker(envelope.Header{WriteKey: "test"}, compressor)
+	packer := message.NewPacker(message.Header{WriteKey: "test"}, compressor)
 	var ids []string
-	var messages []queue.Message
+	var messages []message.Message
 	for i := range n {
 		id := fmt.Sprint(prefix, "-", i)
 		ids = append(ids, id)
 		packer.Add(fmt.Appendf(nil, `{"type":"track","userId":"u%d","event":"E","messageId":%q,"timestamp":"2026-01-02T03:04:05.000Z","properties":{"n":%d}}`, i, id, i))
 		if packer.Len() == 20 || i == n-1 {
-			messages = append(messages, queue.Pack(packer.Pack()))
+			messages = append(messages, packer.Pack())
 		}
 	}
-	if err := queue.New(c, queueURL).Send(t.Context(), messages); err != nil {
+	if err := sqsclient.New(c, queueURL).Send(t.Context(), messages); err != nil {
 		t.Fatal(err)
 	}
 	return ids

@@ -14,8 +14,7 @@ import (
 
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/topology"
-	"github.com/spillwayhq/spillway/shared/envelope"
-	"github.com/spillwayhq/spillway/shared/letter"
+	"github.com/spillwayhq/spillway/shared/message"
 )
 
 func sample(t *testing.T, name string) string {
@@ -77,7 +76,7 @@ func letters(t *testing.T, p *local.Pipeline) map[string][]types.Message {
 			return found
 		}
 		for _, m := range out.Messages {
-			reason := aws.ToString(m.MessageAttributes[letter.AttrReason].StringValue)
+			reason := aws.ToString(m.MessageAttributes[message.AttrReason].StringValue)
 			found[reason] = append(found[reason], m)
 		}
 	}
@@ -86,7 +85,7 @@ func letters(t *testing.T, p *local.Pipeline) map[string][]types.Message {
 func TestBadInputBecomesDeadLettersAndCostsNobodyElseAnything(t *testing.T) {
 	o := newOracle()
 	p := pipeline(t, local.Config{OnEvent: o.note})
-	compressor, err := envelope.NewCompressor()
+	compressor, err := message.NewCompressor()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,8 +148,8 @@ func TestBadInputBecomesDeadLettersAndCostsNobodyElseAnything(t *testing.T) {
 	_, err = client(p.SQSURL).SendMessage(t.Context(), &sqs.SendMessageInput{
 		QueueUrl: aws.String(p.QueueURL(topology.EventsQueue)), MessageBody: aws.String(event("lies", "")),
 		MessageAttributes: map[string]types.MessageAttributeValue{
-			envelope.AttrEventCount:      {DataType: aws.String("Number"), StringValue: aws.String("2000")},
-			envelope.AttrContentEncoding: {DataType: aws.String("String"), StringValue: aws.String("zstd")},
+			message.AttrEventCount:      {DataType: aws.String("Number"), StringValue: aws.String("2000")},
+			message.AttrContentEncoding: {DataType: aws.String("String"), StringValue: aws.String("zstd")},
 		},
 	})
 	if err != nil {
@@ -172,7 +171,7 @@ func TestBadInputBecomesDeadLettersAndCostsNobodyElseAnything(t *testing.T) {
 			t.Errorf("%d dead letters say %s, want %d", len(found[reason]), reason, want)
 		}
 		for _, m := range found[reason] {
-			if detail := aws.ToString(m.MessageAttributes[letter.AttrDetail].StringValue); len(detail) < 10 {
+			if detail := aws.ToString(m.MessageAttributes[message.AttrDetail].StringValue); len(detail) < 10 {
 				t.Errorf("a person can't understand the detail %q of %.50q", detail, aws.ToString(m.Body))
 			}
 		}

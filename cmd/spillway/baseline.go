@@ -11,6 +11,7 @@ import (
 
 	"github.com/segmentio/analytics-go/v3"
 
+	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
@@ -58,7 +59,7 @@ func readyMade(ctx context.Context, segmentURL string, count int) (result, error
 	if err != nil {
 		return result{}, err
 	}
-	batch := segment.Batch{WriteKey: "bench"}
+	batch := event.Batch{WriteKey: "bench"}
 	for i := range readyEvents {
 		event, err := madeUp(i)
 		if err != nil {

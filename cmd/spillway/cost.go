@@ -16,10 +16,11 @@ import (
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/canary"
 	"github.com/spillwayhq/spillway/shared/deliver"
+	"github.com/spillwayhq/spillway/shared/emf"
+	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/ingest"
 	"github.com/spillwayhq/spillway/shared/price"
 	"github.com/spillwayhq/spillway/shared/segment"
-	"github.com/spillwayhq/spillway/shared/telemetry"
 )
 
 type costFlags struct {
@@ -59,8 +60,8 @@ func (f *costFlags) check() error {
 		name            string
 		value, from, to int
 	}{
-		{"events-per-day", f.eventsPerDay, 0, 1e12}, {"event-bytes", f.eventBytes, 1, segment.MaxEventBytes},
-		{"events-per-message", f.eventsPerMessage, 1, segment.MaxBatchEvents}, {"regions", f.regions, 1, 40},
+		{"events-per-day", f.eventsPerDay, 0, 1e12}, {"event-bytes", f.eventBytes, 1, event.MaxEventBytes},
+		{"events-per-message", f.eventsPerMessage, 1, event.MaxBatchEvents}, {"regions", f.regions, 1, 40},
 	} {
 		if v.value < v.from || v.value > v.to {
 			return fmt.Errorf("--%s is %d: write %s to %s", v.name, v.value, number(int64(v.from)), number(int64(v.to)))
@@ -69,7 +70,7 @@ func (f *costFlags) check() error {
 	if _, ok := doors[f.door]; !ok {
 		return fmt.Errorf("--ingest is %q: write %s", f.door, strings.Join(slices.Sorted(maps.Keys(doors)), ", "))
 	}
-	if most := segment.MaxBatchBytes / f.eventBytes; f.eventsPerMessage > most {
+	if most := event.MaxBatchBytes / f.eventBytes; f.eventsPerMessage > most {
 		return fmt.Errorf("--events-per-message is %d: a message holds at most %d events of %d bytes", f.eventsPerMessage, most, f.eventBytes)
 	}
 	if f.canary && doors[f.door] == price.NoDoor {
@@ -131,7 +132,7 @@ func (f *costFlags) pipeline() price.Pipeline {
 
 // wellDoing are the metrics that a function writes while nothing is wrong; those of failures are paid for the hours in which they are
 // written.
-func wellDoing(function string, withCanary bool) []telemetry.Metric {
+func wellDoing(function string, withCanary bool) []emf.Metric {
 	switch function {
 	case topology.DeliverFunction:
 		s := deliver.Summary{Messages: 1, Events: 1, Delivered: 1, Ages: []time.Duration{time.Second}, Flushes: []deliver.Flush{{Events: 1, Class: segment.Delivered}}}
@@ -156,9 +157,9 @@ const (
 )
 
 // logBytes is about how much an invocation writes: its metrics as they really are written, and its other lines.
-func logBytes(function string, metrics []telemetry.Metric) float64 {
+func logBytes(function string, metrics []emf.Metric) float64 {
 	var written counting
-	_ = telemetry.NewWriter(&written, function).Write(time.Unix(0, 0), metrics...) // counting can't fail
+	_ = emf.NewWriter(&written, function).Write(time.Unix(0, 0), metrics...) // counting can't fail
 	return float64(written) + ownLogBytes
 }
 

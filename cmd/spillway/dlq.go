@@ -20,7 +20,7 @@ import (
 
 	"github.com/spillwayhq/spillway/shared/deadletter"
 	"github.com/spillwayhq/spillway/shared/deliver"
-	"github.com/spillwayhq/spillway/shared/writekeys"
+	"github.com/spillwayhq/spillway/shared/ingest/writekeys"
 )
 
 // dlqFlags are those that every verb of dlq has.

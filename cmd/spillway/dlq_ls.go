@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/spillwayhq/spillway/shared/deadletter"
-	"github.com/spillwayhq/spillway/shared/letter"
+	"github.com/spillwayhq/spillway/shared/message"
 )
 
 func newDLQLs(f *dlqFlags) *cobra.Command {
@@ -106,7 +106,7 @@ func list(out io.Writer, l *deadletter.Listing, limit int, now time.Time) {
 		if limit > 0 && i == limit {
 			break
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\n", oneLine(e.ID), oneLine(e.Reason), number(int64(e.Events)), age(e.FirstSeen), e.Receives, letter.Cut(oneLine(e.Detail), maxListed))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\n", oneLine(e.ID), oneLine(e.Reason), number(int64(e.Events)), age(e.FirstSeen), e.Receives, message.Truncate(oneLine(e.Detail), maxListed))
 	}
 	w.Flush()
 	if rest := len(l.Entries) - limit; limit > 0 && rest > 0 {

@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/spillwayhq/spillway/shared/deadletter"
-	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 type redriveFlags struct {
@@ -82,7 +82,7 @@ func (f *redriveFlags) run(ctx context.Context, out, errOut io.Writer) error {
 		}
 	}
 	start := time.Now()
-	result, err := q.dead.Redrive(ctx, queue.New(q.api, q.eventsURL), c)
+	result, err := q.dead.Redrive(ctx, sqsclient.New(q.api, q.eventsURL), c)
 	if bar != nil {
 		_ = bar.Finish()
 	}

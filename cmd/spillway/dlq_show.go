@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/spillwayhq/spillway/shared/deadletter"
-	"github.com/spillwayhq/spillway/shared/letter"
+	"github.com/spillwayhq/spillway/shared/message"
 )
 
 func newDLQShow(f *dlqFlags) *cobra.Command {
@@ -134,7 +134,7 @@ func (s *shown) draw(out io.Writer, now time.Time) {
 	}
 	w.Flush()
 	if s.Unreadable != "" {
-		fmt.Fprintf(out, "\n%s\n", oneLine(letter.Cut(s.Body, maxBody)))
+		fmt.Fprintf(out, "\n%s\n", oneLine(message.Truncate(s.Body, maxBody)))
 		if len(s.Body) > maxBody {
 			fmt.Fprintf(out, "… and %s bytes more: --json has them all.\n", number(int64(len(s.Body)-maxBody)))
 		}

@@ -11,9 +11,9 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/spillwayhq/spillway/shared/deadletter"
-	"github.com/spillwayhq/spillway/shared/envelope"
-	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/rawjson"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 // isExported reports whether a line is one that `dlq export` or `dlq drop` wrote.
@@ -37,12 +37,12 @@ func isExported(line []byte) (exported bool) {
 // write key: the publisher has one for all events. Lines that say the same share a message.
 type exported struct {
 	*sending
-	decoder  *envelope.Decoder
-	message  envelope.Message
-	queue    *queue.Queue
-	packer   *envelope.Packer
+	decoder  *message.Decoder
+	message  message.Content
+	queue    *sqsclient.Queue
+	packer   *message.Packer
 	said     string // what the events in packer have in common
-	messages []queue.Message
+	messages []message.Message
 	events   int // in messages
 }
 
@@ -52,14 +52,14 @@ func (e *exported) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	compressor, err := envelope.NewCompressor()
+	compressor, err := message.NewCompressor()
 	if err != nil {
 		return err
 	}
-	if e.decoder, err = envelope.NewDecoder(); err != nil {
+	if e.decoder, err = message.NewDecoder(); err != nil {
 		return err
 	}
-	e.queue, e.packer = queue.New(api, e.queueURL), envelope.NewPacker(envelope.Header{}, compressor)
+	e.queue, e.packer = sqsclient.New(api, e.queueURL), message.NewPacker(message.Header{}, compressor)
 	return nil
 }
 
@@ -77,7 +77,7 @@ func (e *exported) add(ctx context.Context, line []byte, n int) error {
 	}
 	h := e.message.Header
 	h.WriteKey = cmp.Or(h.WriteKey, e.writeKey)
-	if said := string(envelope.AppendJSON(nil, h)); said != e.said {
+	if said := string(message.AppendJSON(nil, h)); said != e.said {
 		e.pack(ctx)
 		h.Context, h.Integrations = bytes.Clone(h.Context), bytes.Clone(h.Integrations)
 		e.packer.Reset(h)
@@ -100,8 +100,8 @@ func (e *exported) pack(ctx context.Context) {
 		return
 	}
 	e.events += e.packer.Len()
-	e.messages = append(e.messages, queue.Pack(e.packer.Pack()))
-	if len(e.messages) == queue.MaxEntries {
+	e.messages = append(e.messages, e.packer.Pack())
+	if len(e.messages) == sqsclient.MaxEntries {
 		e.send(ctx)
 	}
 }

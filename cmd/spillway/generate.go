@@ -14,7 +14,7 @@ import (
 )
 
 // generate makes up track events of about 1 KB, as analytics-go would send them: each with its own user, id and time.
-func generate(ctx context.Context, count int, events chan<- event) error {
+func generate(ctx context.Context, count int, events chan<- inputLine) error {
 	for i := range count {
 		raw, err := madeUp(i)
 		if err != nil {
@@ -25,7 +25,7 @@ func generate(ctx context.Context, count int, events chan<- event) error {
 			return fmt.Errorf("made-up event %d: %w", i, err)
 		}
 		select {
-		case events <- event{made, i + 1}:
+		case events <- inputLine{made, i + 1}:
 		case <-ctx.Done():
 			return nil
 		}

@@ -12,12 +12,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 
 	"github.com/spillwayhq/spillway/infra/local"
-	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 // segmentTakesEvents asks the pipeline of a queue, for its URL, whether Segment does: the error says why not, or that nobody knows.
 func segmentTakesEvents(ctx context.Context, queueURL string) error {
-	place, err := queue.ParseURL(queueURL)
+	place, err := sqsclient.ParseURL(queueURL)
 	if err != nil {
 		return err
 	}

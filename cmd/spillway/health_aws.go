@@ -11,8 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 
 	"github.com/spillwayhq/spillway/shared/deadletter"
+	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/segment"
-	"github.com/spillwayhq/spillway/shared/telemetry"
 )
 
 // metrics is what is needed of a *cloudwatch.Client.
@@ -26,7 +26,7 @@ func lastMinute(ctx context.Context, api metrics, now time.Time) (deadletter.Min
 	classes := segment.Classes()
 	query := func(id, name, stat string, dimensions ...types.Dimension) types.MetricDataQuery {
 		return types.MetricDataQuery{Id: aws.String(id), MetricStat: &types.MetricStat{
-			Metric: &types.Metric{Namespace: aws.String(telemetry.Namespace), MetricName: aws.String(name),
+			Metric: &types.Metric{Namespace: aws.String(emf.Namespace), MetricName: aws.String(name),
 				Dimensions: append([]types.Dimension{{Name: aws.String("Function"), Value: aws.String("deliver")}}, dimensions...)},
 			Period: aws.Int32(60), Stat: aws.String(stat),
 		}}

@@ -18,9 +18,9 @@ import (
 
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/publisher"
-	"github.com/spillwayhq/spillway/shared/queue"
-	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 type sendFlags struct {
@@ -99,7 +99,7 @@ func (s *sending) outcome(why error) error {
 
 // checkWriteKey refuses what can't be a write key and would only be found out by Segment dropping the events.
 func checkWriteKey(key string) error {
-	if key != "" && !segment.IsWriteKey(key) {
+	if key != "" && !event.ValidWriteKey(key) {
 		return fmt.Errorf("--write-key %q can't be one: write it as Segment shows it, letters and digits", key)
 	}
 	return nil
@@ -112,7 +112,7 @@ func newPublisher(ctx context.Context, f sendFlags) (*publisher.Client, error) {
 		config.MessageEvents = 1
 	}
 	client, err := publisher.New(ctx, config)
-	if errors.Is(err, queue.ErrNotAQueueURL) {
+	if errors.Is(err, sqsclient.ErrNotAQueueURL) {
 		return nil, notAQueue(f.queueURL)
 	}
 	var wrong *publisher.ConfigError
@@ -124,8 +124,8 @@ func newPublisher(ctx context.Context, f sendFlags) (*publisher.Client, error) {
 
 // sqsClient makes a client for the endpoint that a queue's URL names.
 func sqsClient(ctx context.Context, queueURL string) (*sqs.Client, error) {
-	client, err := queue.NewClient(ctx, queueURL, nil)
-	if errors.Is(err, queue.ErrNotAQueueURL) {
+	client, err := sqsclient.NewClient(ctx, queueURL, nil)
+	if errors.Is(err, sqsclient.ErrNotAQueueURL) {
 		return nil, notAQueue(queueURL)
 	}
 	return client, err
@@ -137,7 +137,7 @@ func notAQueue(queueURL string) error {
 
 // queueEndpoint is where a queue's URL says that the queue is.
 func queueEndpoint(queueURL string) (*url.URL, error) {
-	place, err := queue.ParseURL(queueURL)
+	place, err := sqsclient.ParseURL(queueURL)
 	if err != nil {
 		return nil, notAQueue(queueURL)
 	}

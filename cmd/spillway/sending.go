@@ -14,15 +14,15 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"github.com/segmentio/analytics-go/v3"
 
-	"github.com/spillwayhq/spillway/shared/envelope"
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/publisher"
-	"github.com/spillwayhq/spillway/shared/segment"
 )
 
 const (
 	senders = 4
 	// loadBytes is how much is published at once: four full messages.
-	loadBytes = 4*segment.MaxBatchBytes - segment.MaxEventBytes
+	loadBytes = 4*event.MaxBatchBytes - event.MaxEventBytes
 	flushIdle = 200 * time.Millisecond // input that pauses does not hold back what came before
 )
 
@@ -42,15 +42,15 @@ type sending struct {
 	waiter int // the first exported line that waits to be sent, 0: none
 }
 
-// event is one line.
-type event struct {
+// inputLine is one line of a file.
+type inputLine struct {
 	raw  publisher.Raw
 	line int
 }
 
 // run returns when everything was sent, or when what was begun after the context's end is done.
 func (s *sending) run(ctx context.Context, in io.Reader, errOut io.Writer) {
-	events := make(chan event, 1024)
+	events := make(chan inputLine, 1024)
 	go func() { // a read of standard input can't be interrupted, so nobody waits for this one
 		defer close(events)
 		var err error
@@ -63,7 +63,7 @@ func (s *sending) run(ctx context.Context, in io.Reader, errOut io.Writer) {
 			s.stop(err)
 		}
 	}()
-	loads := make(chan []event)
+	loads := make(chan []inputLine)
 	var running sync.WaitGroup
 	for range senders {
 		running.Go(func() {
@@ -123,7 +123,7 @@ func (s *sending) lowest() int {
 }
 
 // read passes on the input's lines that are events, and names the others.
-func (s *sending) read(ctx context.Context, in io.Reader, events chan<- event, errOut io.Writer) error {
+func (s *sending) read(ctx context.Context, in io.Reader, events chan<- inputLine, errOut io.Writer) error {
 	reader := bufio.NewReaderSize(in, 64<<10)
 	letters := &exported{sending: s}
 	var buf []byte
@@ -153,7 +153,7 @@ func (s *sending) read(ctx context.Context, in io.Reader, events chan<- event, e
 				s.refused.Add(1)
 			} else {
 				select {
-				case events <- event{raw, n}:
+				case events <- inputLine{raw, n}:
 				case <-ctx.Done():
 				}
 				if ctx.Err() != nil { // perhaps nobody takes it any more
@@ -178,7 +178,7 @@ func readLine(r *bufio.Reader, buf []byte) ([]byte, error) {
 	buf = buf[:0]
 	for {
 		part, err := r.ReadSlice('\n')
-		if len(buf) <= envelope.MaxRawBytes {
+		if len(buf) <= message.MaxRawBytes {
 			buf = append(buf, part...)
 		}
 		if err != bufio.ErrBufferFull {
@@ -188,8 +188,8 @@ func readLine(r *bufio.Reader, buf []byte) ([]byte, error) {
 }
 
 // collect puts events together into loads.
-func (s *sending) collect(ctx context.Context, events <-chan event, loads chan<- []event) {
-	var load []event
+func (s *sending) collect(ctx context.Context, events <-chan inputLine, loads chan<- []inputLine) {
+	var load []inputLine
 	size := 0
 	flush := func() {
 		if len(load) == 0 {
@@ -230,7 +230,7 @@ func (s *sending) collect(ctx context.Context, events <-chan event, loads chan<-
 }
 
 // publish sends a load and counts. A failure ends the run: the queue is away, or full.
-func (s *sending) publish(ctx context.Context, load []event) {
+func (s *sending) publish(ctx context.Context, load []inputLine) {
 	if ctx.Err() != nil {
 		s.lose(load[0].line)
 		return

@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"github.com/spillwayhq/spillway/shared/canary"
-	"github.com/spillwayhq/spillway/shared/telemetry"
+	"github.com/spillwayhq/spillway/shared/emf"
 )
 
 func main() {
@@ -28,7 +28,7 @@ func main() {
 // A function is the canary with its log and its metrics.
 type function struct {
 	canary  *canary.Canary
-	metrics *telemetry.Writer
+	metrics *emf.Writer
 	logger  *slog.Logger
 }
 
@@ -37,7 +37,7 @@ func newFunction(environ []string, out io.Writer) (*function, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &function{metrics: telemetry.NewWriter(out, "canary"), logger: slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: c.logLevel}))}
+	f := &function{metrics: emf.NewWriter(out, "canary"), logger: slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: c.logLevel}))}
 	if f.canary, err = canary.New(canary.Config{URL: c.ingestURL, WriteKey: c.writeKey}); err != nil {
 		return nil, fmt.Errorf("%s or %s: %w", envIngestURL, envCanaryWriteKey, err)
 	}

@@ -16,9 +16,9 @@ import (
 
 	"github.com/spillwayhq/spillway/shared/canary"
 	"github.com/spillwayhq/spillway/shared/deliver"
-	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/segment"
-	"github.com/spillwayhq/spillway/shared/telemetry"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 func main() {
@@ -41,11 +41,11 @@ func newHandler(ctx context.Context, environ []string) (lambda.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load the AWS configuration: %w", err)
 	}
-	api := sqs.NewFromConfig(aws, queue.KeepAnswers)
-	metrics := telemetry.NewWriter(os.Stdout, "deliver")
+	api := sqs.NewFromConfig(aws, sqsclient.KeepResponses)
+	metrics := emf.NewWriter(os.Stdout, "deliver")
 	dc := deliver.Config{
-		Queue:       queue.New(api, c.queueURL),
-		DeadLetters: queue.New(api, c.deadLetterQueueURL),
+		Queue:       sqsclient.New(api, c.queueURL),
+		DeadLetters: sqsclient.New(api, c.deadLetterQueueURL),
 		WriteKey:    c.writeKey,
 		CanaryKey:   c.canaryKey, CanaryEndsHere: canary.EndsHere(c.canaryKey),
 		Logger: logger,

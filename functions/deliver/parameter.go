@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"github.com/spillwayhq/spillway/shared/deliver"
+	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
@@ -149,7 +150,7 @@ func (p *parameter[T]) read(ctx context.Context) (string, error) {
 type swapped struct{ endpoint *parameter[*segment.Client] }
 
 // Flush implements deliver.Flusher.
-func (s swapped) Flush(ctx context.Context, b *segment.Batch) error {
+func (s swapped) Flush(ctx context.Context, b *event.Batch) error {
 	if client := s.endpoint.current(); client != nil {
 		return client.Flush(ctx, b)
 	}

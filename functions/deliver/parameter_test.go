@@ -18,8 +18,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
 	"github.com/spillwayhq/spillway/shared/deliver"
-	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 // fakeSSM holds one parameter.
@@ -48,12 +50,12 @@ func (f *fakeSSM) GetParameter(ctx context.Context, in *ssm.GetParameterInput, _
 // outside is all that is around the handler: it takes what comes and remembers the write keys.
 type outside struct{ keys []string }
 
-func (o *outside) Flush(_ context.Context, b *segment.Batch) error {
+func (o *outside) Flush(_ context.Context, b *event.Batch) error {
 	o.keys = append(o.keys, b.WriteKey)
 	return nil
 }
-func (o *outside) Hide(context.Context, []queue.Hidden) error  { return nil }
-func (o *outside) Send(context.Context, []queue.Message) error { return nil }
+func (o *outside) ChangeVisibility(context.Context, []sqsclient.VisibilityChange) error { return nil }
+func (o *outside) Send(context.Context, []message.Message) error                        { return nil }
 
 const oneEvent = `{"Records":[{"messageId":"m","receiptHandle":"r","body":"{\"type\":\"track\",\"userId\":\"u\",\"event\":\"Run\"}"}]}`
 
@@ -163,7 +165,7 @@ func TestAnEndpointOfSSMIsFollowedAndWithoutOneNothingIsSent(t *testing.T) {
 	flush := func() error {
 		endpoint.next = time.Time{} // due at once
 		endpoint.refresh(t.Context())
-		return swapped{endpoint}.Flush(t.Context(), &segment.Batch{WriteKey: "k", Events: [][]byte{[]byte(`{}`)}})
+		return swapped{endpoint}.Flush(t.Context(), &event.Batch{WriteKey: "k", Events: [][]byte{[]byte(`{}`)}})
 	}
 	var failed *segment.Error
 	if err := flush(); !errors.As(err, &failed) || failed.Class.Outcome().Fate != segment.Stay || len(hosts) != 0 {

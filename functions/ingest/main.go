@@ -26,11 +26,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
+	"github.com/spillwayhq/spillway/shared/emf"
+	"github.com/spillwayhq/spillway/shared/httpserver"
 	"github.com/spillwayhq/spillway/shared/ingest"
-	"github.com/spillwayhq/spillway/shared/queue"
-	"github.com/spillwayhq/spillway/shared/telemetry"
-	"github.com/spillwayhq/spillway/shared/webserver"
-	"github.com/spillwayhq/spillway/shared/writekeys"
+	"github.com/spillwayhq/spillway/shared/ingest/writekeys"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 const (
@@ -95,7 +95,7 @@ type door struct {
 	handler  *ingest.Handler
 	follow   func(context.Context) // keeps the write keys up to date until the context ends
 	counters *ingest.Counters
-	metrics  *telemetry.Writer
+	metrics  *emf.Writer
 	logger   *slog.Logger
 }
 
@@ -103,7 +103,7 @@ type door struct {
 func newDoor(ctx context.Context, c config, out io.Writer) (*door, error) {
 	lines := &lineWriter{w: out}
 	d := &door{
-		config: c, follow: func(context.Context) {}, counters: new(ingest.Counters), metrics: telemetry.NewWriter(lines, "ingest"),
+		config: c, follow: func(context.Context) {}, counters: new(ingest.Counters), metrics: emf.NewWriter(lines, "ingest"),
 		logger: slog.New(slog.NewJSONHandler(lines, &slog.HandlerOptions{Level: c.logLevel})),
 	}
 	d.logger.Info("configured", "config", c)
@@ -113,13 +113,13 @@ func newDoor(ctx context.Context, c config, out io.Writer) (*door, error) {
 	}
 	api := sqs.NewFromConfig(cloud, func(o *sqs.Options) {
 		o.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.MaxIdleConnsPerHost = ingest.MaxSends })
-	}, queue.KeepAnswers)
+	}, sqsclient.KeepResponses)
 	ic := ingest.Config{
-		Queue: queue.New(api, c.queueURL), DeadLetters: queue.New(api, c.deadLetterQueueURL), Health: reachable(api, c.queueURL),
+		Queue: sqsclient.New(api, c.queueURL), DeadLetters: sqsclient.New(api, c.deadLetterQueueURL), Health: reachable(api, c.queueURL),
 		PublicURL: c.publicURL, Report: d.counters.Add, Logger: d.logger,
 	}
 	if !c.lambda {
-		ic.Window = window
+		ic.Linger = window
 	}
 	if c.proxies > 0 {
 		ic.ClientIP, ic.TrustForwardedProto = ingest.ForwardedAddr(c.proxies), true
@@ -135,7 +135,7 @@ func newDoor(ctx context.Context, c config, out io.Writer) (*door, error) {
 		set := writekeys.Load(ctx, source, d.logger)
 		ic.Keys, d.follow = set, set.Run
 		if c.canaryKey != "" { // without a set it is taken as any other
-			if ic.Keys, err = ingest.Besides(set, c.canaryKey, ingest.Key{Name: "canary"}); err != nil {
+			if ic.Keys, err = ingest.WithKey(set, c.canaryKey, ingest.Key{Name: "canary"}); err != nil {
 				return nil, fmt.Errorf("%s: %w", envCanaryWriteKey, err)
 			}
 		}
@@ -161,7 +161,7 @@ func reachable(api *sqs.Client, url string) func(context.Context) error {
 
 // measured writes the metrics of each request at once: behind an invocation, a Lambda is frozen.
 func (d *door) measured() http.Handler {
-	handler := webserver.Guard(d.handler, d.logger)
+	handler := httpserver.Guard(d.handler, d.logger)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer d.writeMetrics()
 		handler.ServeHTTP(w, r)
@@ -196,7 +196,7 @@ func (d *door) serve(ctx context.Context, l net.Listener) error {
 		}
 	})
 	d.logger.Info("listening", "address", l.Addr().String())
-	err := webserver.Serve(ctx, webserver.New(webserver.Guard(d.handler, d.logger), d.logger), l, d.config.grace, d.handler.Shutdown)
+	err := httpserver.Serve(ctx, httpserver.New(httpserver.Guard(d.handler, d.logger), d.logger), l, d.config.grace, d.handler.Shutdown)
 	stop()
 	running.Wait()
 	d.writeMetrics()

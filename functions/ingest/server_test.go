@@ -15,7 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/spillwayhq/spillway/shared/webserver"
+	"github.com/spillwayhq/spillway/shared/httpserver"
 )
 
 func TestTheEndLeavesNothingRunning(t *testing.T) {
@@ -63,7 +63,7 @@ func TestTheEndLeavesNothingRunning(t *testing.T) {
 func TestAPanicIsAnAnswerAndALogLineWithoutTheEvent(t *testing.T) {
 	var log bytes.Buffer
 	logger := slog.New(slog.NewJSONHandler(&log, nil))
-	got, err := function{webserver.Guard(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+	got, err := function{httpserver.Guard(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		panic("secret@example.com")
 	}), logger)}.Invoke(t.Context(), event(t, func(*payload) {}))
 	if err != nil || !strings.Contains(string(got), `"statusCode":500`) || !strings.Contains(string(got), `\"success\":false`) {

@@ -11,7 +11,7 @@ import (
 	"github.com/aws/jsii-runtime-go"
 
 	"github.com/spillwayhq/spillway/infra/topology"
-	"github.com/spillwayhq/spillway/shared/telemetry"
+	"github.com/spillwayhq/spillway/shared/emf"
 )
 
 // addAlarms makes the topology's alarms, and the topic that all of them notify: when they begin, and when they are over.
@@ -115,7 +115,7 @@ func (p *pipeline) locate(m topology.Metric) (namespace, name string, dimensions
 	if m.Dimension != "" {
 		dimensions = append(dimensions, dimension{m.Dimension, jsii.String(m.Value)})
 	}
-	return telemetry.Namespace, m.Name, dimensions
+	return emf.Namespace, m.Name, dimensions
 }
 
 // rule is the composite's in CloudWatch's language.

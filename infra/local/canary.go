@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/spillwayhq/spillway/shared/canary"
-	"github.com/spillwayhq/spillway/shared/telemetry"
+	"github.com/spillwayhq/spillway/shared/emf"
 )
 
 // A Canary says how the events do that the pipeline sends itself every minute, through the door to where Segment would be called.
@@ -20,7 +20,7 @@ type Canary struct {
 
 // sing sends a canary now and then every minute until ctx ends. One that is under way then is waited for, so that it is counted.
 func (p *Pipeline) sing(ctx context.Context) {
-	metrics := telemetry.NewWriter(p.log, "canary")
+	metrics := emf.NewWriter(p.log, "canary")
 	every := time.NewTicker(canary.Interval)
 	defer every.Stop()
 	for {
@@ -39,7 +39,7 @@ func (p *Pipeline) sing(ctx context.Context) {
 }
 
 // withCanary tells a status of the canary, takes it out of the numbers, and says so when it is silent.
-func (s *Status) withCanary(h canary.Heard, on bool) {
+func (s *Status) withCanary(h canary.Status, on bool) {
 	s.Accepted, s.Refused, s.Shed = max(0, s.Accepted-h.Sent), max(0, s.Refused-h.Refused), max(0, s.Shed-h.Shed)
 	s.Backlog, s.BacklogEvents = max(0, s.Backlog-h.UnderWay), max(0, s.BacklogEvents-h.UnderWay)
 	s.InFlight = min(s.InFlight, s.Backlog)

@@ -68,15 +68,15 @@ func TestASilentCanaryIsTrouble(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		status  Status
-		heard   canary.Heard
+		heard   canary.Status
 		want    string // in Trouble
 		backlog int64
 	}{
-		{"heard of", busy, canary.Heard{Sent: 4, UnderWay: 1}, "", 2},
-		{"silent", busy, canary.Heard{Sent: 4, UnderWay: 3, Silent: true}, "over 3m0s", 0},
-		{"refused", busy, canary.Heard{Silent: true, Failure: errors.New("429 queue_unavailable")}, "429 queue_unavailable", 3},
-		{"refused for now", busy, canary.Heard{Failure: errors.New("429")}, "", 3},
-		{"there is trouble already", Status{Trouble: "Segment is down"}, canary.Heard{Silent: true}, "Segment is down", 0},
+		{"heard of", busy, canary.Status{Sent: 4, UnderWay: 1}, "", 2},
+		{"silent", busy, canary.Status{Sent: 4, UnderWay: 3, Silent: true}, "over 3m0s", 0},
+		{"refused", busy, canary.Status{Silent: true, Failure: errors.New("429 queue_unavailable")}, "429 queue_unavailable", 3},
+		{"refused for now", busy, canary.Status{Failure: errors.New("429")}, "", 3},
+		{"there is trouble already", Status{Trouble: "Segment is down"}, canary.Status{Silent: true}, "Segment is down", 0},
 	} {
 		s := c.status
 		s.withCanary(c.heard, true)
@@ -88,12 +88,12 @@ func TestASilentCanaryIsTrouble(t *testing.T) {
 		}
 	}
 	answered := Status{Refused: 5, Shed: 7}
-	answered.withCanary(canary.Heard{Refused: 1, Shed: 2}, true)
+	answered.withCanary(canary.Status{Refused: 1, Shed: 2}, true)
 	if answered.Refused != 4 || answered.Shed != 5 {
 		t.Errorf("the canary's requests count: %+v", answered)
 	}
 	s := busy
-	s.withCanary(canary.Heard{Silent: true}, false)
+	s.withCanary(canary.Status{Silent: true}, false)
 	if s.Trouble != "" || s.Canary.On {
 		t.Errorf("without a canary: %+v", s)
 	}

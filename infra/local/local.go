@@ -30,12 +30,12 @@ import (
 	"github.com/spillwayhq/spillway/shared/canary"
 	"github.com/spillwayhq/spillway/shared/deadletter"
 	"github.com/spillwayhq/spillway/shared/deliver"
-	"github.com/spillwayhq/spillway/shared/envelope"
+	"github.com/spillwayhq/spillway/shared/emf"
+	"github.com/spillwayhq/spillway/shared/httpserver"
 	"github.com/spillwayhq/spillway/shared/ingest"
-	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/segment"
-	"github.com/spillwayhq/spillway/shared/telemetry"
-	"github.com/spillwayhq/spillway/shared/webserver"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 // What clients must say to the local endpoint. The credentials are not checked, but the AWS SDKs refuse to call without any.
@@ -131,7 +131,7 @@ func (p *Pipeline) open(c *Config) (err error) {
 	p.log = &lumberjack.Logger{Filename: p.LogPath, MaxSize: 10, MaxBackups: 1}
 	p.logger = slog.New(slog.NewJSONHandler(p.log, nil))
 	p.sqs, err = sqs.Open(sqs.Options{
-		Dir: filepath.Join(c.Dir, "sqs"), Region: Region, AccountID: AccountID, CountAttribute: envelope.AttrEventCount, Logger: p.logger,
+		Dir: filepath.Join(c.Dir, "sqs"), Region: Region, AccountID: AccountID, CountAttribute: message.AttrEventCount, Logger: p.logger,
 	})
 	if err != nil {
 		return fmt.Errorf("%w, or name another with --data-dir", err)
@@ -221,8 +221,8 @@ func (p *Pipeline) openDoor(c *Config) error {
 	p.listeners = append(p.listeners, server{listener, p.serveIngest})
 	api := p.api()
 	p.door, err = ingest.New(ingest.Config{
-		Queue: queue.New(api, p.QueueURL(topology.EventsQueue)), DeadLetters: queue.New(api, p.QueueURL(topology.DeadLetterQueue)),
-		Window: ingestWindow, Report: p.counters.Add, Logger: p.logger,
+		Queue: sqsclient.New(api, p.QueueURL(topology.EventsQueue)), DeadLetters: sqsclient.New(api, p.QueueURL(topology.DeadLetterQueue)),
+		Linger: ingestWindow, Report: p.counters.Add, Logger: p.logger,
 	})
 	if err == nil && c.Canary && !c.Hold {
 		p.canary, err = canary.New(canary.Config{URL: p.IngestURL, WriteKey: canary.WriteKey})
@@ -237,13 +237,13 @@ func (p *Pipeline) connect(c *Config) error {
 		return err
 	}
 	api := p.api()
-	metrics := telemetry.NewWriter(p.log, "deliver")
+	metrics := emf.NewWriter(p.log, "deliver")
 	newHandler := func() (awslambda.Handler, error) {
 		return deliver.New(deliver.Config{
 			Segment: client, WriteKey: c.WriteKey, Logger: p.logger, Observer: p.watchers.observer,
 			CanaryKey: canary.WriteKey, CanaryEndsHere: true, // also without a canary: one of an earlier run may be left
-			Queue:       queue.New(api, p.QueueURL(topology.EventsQueue)),
-			DeadLetters: queue.New(api, p.QueueURL(topology.DeadLetterQueue)),
+			Queue:       sqsclient.New(api, p.QueueURL(topology.EventsQueue)),
+			DeadLetters: sqsclient.New(api, p.QueueURL(topology.DeadLetterQueue)),
 			Report: func(s deliver.Summary) {
 				p.count(&s)
 				// The log is for looking at; on a full disk delivery goes on without it.
@@ -341,13 +341,13 @@ func (p *Pipeline) close() {
 const serveGrace = 5 * time.Second
 
 func (p *Pipeline) serveSQS(ctx context.Context, l net.Listener) error {
-	server := webserver.New(p.handler(), p.logger)
+	server := httpserver.New(p.handler(), p.logger)
 	server.BaseContext = func(net.Listener) context.Context { return ctx } // long polls end with it
-	return webserver.Serve(ctx, server, l, serveGrace, func(context.Context) error { return nil })
+	return httpserver.Serve(ctx, server, l, serveGrace, func(context.Context) error { return nil })
 }
 
 func (p *Pipeline) serveIngest(ctx context.Context, l net.Listener) error {
-	return webserver.Serve(ctx, webserver.New(webserver.Guard(p.door, p.logger), p.logger), l, serveGrace, p.door.Shutdown)
+	return httpserver.Serve(ctx, httpserver.New(httpserver.Guard(p.door, p.logger), p.logger), l, serveGrace, p.door.Shutdown)
 }
 
 // Feed hands a queue to the Lambda host without HTTP: receiving and deleting messages through an SDK would cost most of what a

@@ -54,7 +54,7 @@ func (p *Pipeline) Status() Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.Totals, s.Trouble, s.Segment = p.totals, p.trouble, p.minute
-	s.withCanary(p.watch.Heard(), p.canary != nil)
+	s.withCanary(p.watch.Status(), p.canary != nil)
 	return s
 }
 

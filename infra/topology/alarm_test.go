@@ -9,10 +9,10 @@ import (
 
 	"github.com/spillwayhq/spillway/shared/canary"
 	"github.com/spillwayhq/spillway/shared/deliver"
+	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/ingest"
 	"github.com/spillwayhq/spillway/shared/publisher"
 	"github.com/spillwayhq/spillway/shared/segment"
-	"github.com/spillwayhq/spillway/shared/telemetry"
 )
 
 // alarm is one of the default ones.
@@ -58,7 +58,7 @@ func TestAlarmsWatchWhatTheFunctionsWrite(t *testing.T) {
 	}
 	totals := ingest.Totals{Requests: map[int]int{429: 1}}
 	published, sung := publisher.Stats{}, canary.Result{}
-	written := map[string][]telemetry.Metric{
+	written := map[string][]emf.Metric{
 		"deliver": delivered.Metrics(), "ingest": totals.Metrics(), "publisher": published.Metrics(&publisher.Stats{}), "canary": sung.Metrics(),
 	}
 	d := Default()
@@ -70,7 +70,7 @@ func TestAlarmsWatchWhatTheFunctionsWrite(t *testing.T) {
 				continue
 			}
 			watched++
-			if !slices.ContainsFunc(metrics, func(w telemetry.Metric) bool {
+			if !slices.ContainsFunc(metrics, func(w emf.Metric) bool {
 				return w.Name == m.Name && w.Dimension == m.Dimension && w.Value == m.Value
 			}) {
 				t.Errorf("%s: %s does not write %s with %q=%q", a.Name, m.Own, m.Name, m.Dimension, m.Value)

@@ -6,8 +6,7 @@ import (
 	"time"
 
 	"github.com/spillwayhq/spillway/shared/canary"
-	"github.com/spillwayhq/spillway/shared/envelope"
-	"github.com/spillwayhq/spillway/shared/letter"
+	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
@@ -252,7 +251,7 @@ func deadLetters() Alarm {
 // Reasons are those of the dead letters that deliver writes, as in its metric EventsDeadLettered.
 func Reasons() []string {
 	return []string{
-		letter.ReasonInvalid, segment.Rejected.String(), segment.Expired.String(), envelope.Undecodable, envelope.TooLarge, letter.ReasonPanic,
+		message.ReasonInvalid, segment.Rejected.String(), segment.Expired.String(), message.ReasonUndecodable, message.ReasonTooLarge, message.ReasonPanic,
 	}
 }
 

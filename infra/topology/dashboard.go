@@ -5,8 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/segment"
-	"github.com/spillwayhq/spillway/shared/telemetry"
 )
 
 // A Line is one of a widget: a metric, or an expression over the IDs of the widget's metrics, or a search.
@@ -138,7 +138,7 @@ func byClass(name string, classes []Metric) []Line {
 
 // search shows our own metric by whatever values the dimension has.
 func search(dimension, name string) Line {
-	return Line{Expression: fmt.Sprintf(`SEARCH('{%s,Function,%s} MetricName="%s"', 'Sum', %d)`, telemetry.Namespace, dimension, name, int(DashboardPeriod.Seconds()))}
+	return Line{Expression: fmt.Sprintf(`SEARCH('{%s,Function,%s} MetricName="%s"', 'Sum', %d)`, emf.Namespace, dimension, name, int(DashboardPeriod.Seconds()))}
 }
 
 func (t *Topology) validateDashboard() (errs []error) {

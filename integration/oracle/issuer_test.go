@@ -11,8 +11,8 @@ import (
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/spillwayhq/spillway/infra/local"
-	"github.com/spillwayhq/spillway/shared/envelope"
-	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/message"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 // writeKeys are those that events are issued with; the last one stands in no message, because it is the configured default.
@@ -38,7 +38,7 @@ type issuer struct {
 	plan       *plan
 	ledger     *ledger
 	rng        *rand.Rand
-	compressor *envelope.Compressor
+	compressor *message.Compressor
 	serial     int
 	// apart: SQS is another process, whose clock and answers may be missed. Events then say their identity themselves, and those of
 	// a message that SQS did not answer for may come out or not.
@@ -66,8 +66,8 @@ func (i *issuer) run(ctx context.Context) error {
 	return nil
 }
 
-// event is one in the making: what its bytes are when its identity is known.
-type event struct {
+// draft is an event in the making: what its bytes are when its identity is known.
+type draft struct {
 	head, tail string // around the identity
 	id         string // empty: it gets one
 	stamped    bool   // it has a timestamp
@@ -75,7 +75,7 @@ type event struct {
 	reason     string
 }
 
-func (e *event) bytes(id, timestamp string) string {
+func (e *draft) bytes(id, timestamp string) string {
 	var own, spliced strings.Builder
 	for _, f := range []struct {
 		name, value string
@@ -99,9 +99,9 @@ var properties = []string{
 	`{ "a" : [ ] , "b":{},"b":{"twice":true} }`, `{"no":false,"none":null,"deep":[[[{"x":[1,2,{"y":null}]}]]]}`, `{"revenue":0.10000000000000000000001,"<&>":"<&>"}`,
 }
 
-func (i *issuer) event() event {
+func (i *issuer) event() draft {
 	i.serial++
-	e := event{stamped: i.rng.IntN(3) > 0, null: i.rng.IntN(6) == 0}
+	e := draft{stamped: i.rng.IntN(3) > 0, null: i.rng.IntN(6) == 0}
 	if i.rng.IntN(3) > 0 {
 		e.id = fmt.Sprintf("s%d-%d", i.plan.seed, i.serial)
 	}
@@ -136,28 +136,28 @@ func (i *issuer) message(ctx context.Context, context string) error {
 	}
 	key := writeKeys[i.rng.IntN(len(writeKeys))]
 	path, origin := "/v1/batch", ""
-	attributes := map[string]queue.Attribute{}
+	attributes := map[string]message.Attribute{}
 	switch i.rng.IntN(6) {
 	case 0:
 		path, origin = "/v1/b", "client"
 	case 1: // only the attribute says it
-		path, attributes[envelope.AttrOrigin] = "/v1/b", queue.String("client")
+		path, attributes[message.AttrOrigin] = "/v1/b", message.StringAttribute("client")
 	}
 	if i.rng.IntN(2) == 0 {
-		attributes[envelope.AttrEventCount] = queue.Number(int64(1 + i.rng.IntN(2*n))) // only a hint
+		attributes[message.AttrEventCount] = message.NumberAttribute(int64(1 + i.rng.IntN(2*n))) // only a hint
 	}
 	aged := i.rng.Float64()*100 < i.plan.aged
 	if aged {
-		attributes[attrAged] = queue.String("yes")
+		attributes[attrAged] = message.StringAttribute("yes")
 	}
 	resent := i.rng.Float64()*100 < i.plan.resent
 
-	events := make([]event, n)
+	events := make([]draft, n)
 	texts := make([]string, n)
 	for at := range events {
 		e := i.event()
 		if n > 100 { // small ones
-			e = event{head: fmt.Sprintf(`"type":"track","event":"E","userId":"u1","n":%d`, i.serial), id: e.id, stamped: e.stamped}
+			e = draft{head: fmt.Sprintf(`"type":"track","event":"E","userId":"u1","n":%d`, i.serial), id: e.id, stamped: e.stamped}
 		}
 		if i.apart {
 			e.stamped = true
@@ -224,7 +224,7 @@ func (i *issuer) message(ctx context.Context, context string) error {
 	return nil
 }
 
-func ownStamp(e *event) string {
+func ownStamp(e *draft) string {
 	if e.stamped {
 		return "2026-11-01T12:00:00.000Z"
 	}
@@ -243,9 +243,9 @@ func (i *issuer) unreadable(ctx context.Context) error {
 	return nil
 }
 
-func (i *issuer) send(ctx context.Context, body string, attributes map[string]queue.Attribute) (id string, sent time.Time, err error) {
+func (i *issuer) send(ctx context.Context, body string, attributes map[string]message.Attribute) (id string, sent time.Time, err error) {
 	sent = time.Now().Truncate(time.Millisecond)
-	out, err := i.client.SendMessage(ctx, &awssqs.SendMessageInput{QueueUrl: &i.queueURL, MessageBody: &body, MessageAttributes: attributes})
+	out, err := i.client.SendMessage(ctx, &awssqs.SendMessageInput{QueueUrl: &i.queueURL, MessageBody: &body, MessageAttributes: sqsclient.Attributes(attributes)})
 	if err != nil {
 		return "", sent, fmt.Errorf("issue: %w", err)
 	}

@@ -20,11 +20,12 @@ import (
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/deliver"
-	"github.com/spillwayhq/spillway/shared/envelope"
+	"github.com/spillwayhq/spillway/shared/emf"
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/price"
-	"github.com/spillwayhq/spillway/shared/queue"
 	"github.com/spillwayhq/spillway/shared/segment"
-	"github.com/spillwayhq/spillway/shared/telemetry"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 // The outage that is priced: 100 events of 1,000 bytes come in a second, packed into a message. In the simulation a message holds
@@ -77,7 +78,7 @@ func (q countingQueue) Receive(ctx context.Context, most int, wait time.Duration
 }
 
 func (q countingQueue) Delete(ctx context.Context, handles []string) error {
-	q.sqs.Add(int64((len(handles) + queue.MaxEntries - 1) / queue.MaxEntries))
+	q.sqs.Add(int64((len(handles) + sqsclient.MaxEntries - 1) / sqsclient.MaxEntries))
 	return q.Queue.Delete(ctx, handles)
 }
 
@@ -124,7 +125,7 @@ type away struct {
 	kind  failure
 }
 
-func (a *away) Flush(ctx context.Context, _ *segment.Batch) error {
+func (a *away) Flush(ctx context.Context, _ *event.Batch) error {
 	a.calls.Add(1)
 	kind := a.kind
 	if time.Now().After(a.until) {
@@ -149,7 +150,7 @@ type blind struct{ deliver.Config }
 
 type hidesNothing struct{}
 
-func (hidesNothing) Hide(context.Context, []queue.Hidden) error { return nil }
+func (hidesNothing) ChangeVisibility(context.Context, []sqsclient.VisibilityChange) error { return nil }
 
 func (b *blind) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	h, err := deliver.New(b.Config)
@@ -170,7 +171,7 @@ func suffer(t *testing.T, kind failure, handler func(deliver.Config) (awslambda.
 	f, _ := production.Function(topology.DeliverFunction)
 	u = &usage{memory: f.MemoryMB}
 	segmentAway := &away{usage: u, until: time.Now().Add(outage), kind: kind}
-	metrics := telemetry.NewWriter(u, "deliver")
+	metrics := emf.NewWriter(u, "deliver")
 	w := start(t, parts{
 		arrive: func(segmentd.Received) {},
 		report: func(s deliver.Summary) {
@@ -195,9 +196,9 @@ func suffer(t *testing.T, kind failure, handler func(deliver.Config) (awslambda.
 	url := queueURL(topology.EventsQueue)
 	for n := 0; time.Now().Before(segmentAway.until); n++ {
 		body := fmt.Sprintf(`{"type":"track","event":"E","userId":"u1","messageId":"m%d","timestamp":"2026-11-01T00:00:00.000Z"}`, n)
-		_, err := w.client.SendMessage(t.Context(), &awssqs.SendMessageInput{QueueUrl: &url, MessageBody: &body, MessageAttributes: map[string]queue.Attribute{
-			envelope.AttrEventCount: queue.Number(int64(messageEvery.Seconds() * eventsPerSecond)),
-		}})
+		_, err := w.client.SendMessage(t.Context(), &awssqs.SendMessageInput{QueueUrl: &url, MessageBody: &body, MessageAttributes: sqsclient.Attributes(map[string]message.Attribute{
+			message.AttrEventCount: message.NumberAttribute(int64(messageEvery.Seconds() * eventsPerSecond)),
+		})})
 		if err != nil {
 			t.Fatal(err)
 		}

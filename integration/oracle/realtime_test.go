@@ -30,7 +30,7 @@ import (
 	"github.com/spillwayhq/spillway/infra/local/lambda"
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
 	"github.com/spillwayhq/spillway/infra/topology"
-	"github.com/spillwayhq/spillway/shared/envelope"
+	"github.com/spillwayhq/spillway/shared/message"
 )
 
 var realTime = flag.Duration("real", 10*time.Second, "for how long the built binaries are killed in real time")
@@ -374,7 +374,7 @@ func TestTheBuiltBinariesLoseNothingHoweverTheyAreKilled(t *testing.T) {
 	stop := func() { cancel(); polling.Wait() }
 	defer stop()
 
-	compressor, err := envelope.NewCompressor()
+	compressor, err := message.NewCompressor()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -416,7 +416,7 @@ func TestTheBuiltBinariesLoseNothingHoweverTheyAreKilled(t *testing.T) {
 	m.drained()
 	for n, key := range writeKeys {
 		id := fmt.Sprintf("fresh-%d", n)
-		e := event{head: `"type":"track","event":"fresh","userId":"u1"`, id: id, stamped: true}
+		e := draft{head: `"type":"track","event":"fresh","userId":"u1"`, id: id, stamped: true}
 		text := e.bytes(id, ownStamp(&e))
 		if _, _, err := i.send(ctx, fmt.Sprintf(`{"writeKey":%q,"batch":[%s]}`, key, text), nil); err != nil {
 			t.Fatal(err)

@@ -17,8 +17,8 @@ import (
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/deadletter"
-	"github.com/spillwayhq/spillway/shared/envelope"
-	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/message"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 var (
@@ -95,7 +95,7 @@ func run(t *testing.T, p *plan) (counted, map[string]int) {
 	if err := w.segment.SetScript(script); err != nil {
 		t.Fatal(p, err)
 	}
-	compressor, err := envelope.NewCompressor()
+	compressor, err := message.NewCompressor()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +136,7 @@ func redrive(t *testing.T, p *plan, w *world, l *ledger) {
 	f := newFaults(&plan{seed: p.seed, callFails: 15, callLost: 15, entryFails: 15})
 	api := sdk(endpoint, &http.Client{Transport: faultyTransport{w.sqs.HTTPClient().Transport, f}})
 	dead := deadletter.New(api, queueURL(topology.DeadLetterQueue))
-	to := queue.New(api, queueURL(topology.EventsQueue))
+	to := sqsclient.New(api, queueURL(topology.EventsQueue))
 	for range 2 {
 		ctx, cancel := context.WithTimeout(t.Context(), f.upTo(5*time.Second))
 		_, _ = dead.Redrive(ctx, to, deadletter.Redrive{}) // may fail as it likes

@@ -22,10 +22,9 @@ import (
 	"github.com/spillwayhq/spillway/infra/local/sqs"
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/deliver"
-	"github.com/spillwayhq/spillway/shared/envelope"
-	"github.com/spillwayhq/spillway/shared/letter"
-	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 // world is the deployed pipeline in one process without a socket: the local SQS, the Lambda host, the handler, the Segment stand-in,
@@ -60,7 +59,7 @@ func sdk(endpoint string, client *http.Client) *awssqs.Client {
 	return awssqs.New(awssqs.Options{
 		Region: local.Region, BaseEndpoint: &endpoint, HTTPClient: client,
 		Credentials: credentials.NewStaticCredentialsProvider(local.AccessKey, local.AccessKey, ""),
-	}, queue.KeepAnswers)
+	}, sqsclient.KeepResponses)
 }
 
 // start builds a world and lets it run. It must be called in a bubble, and ended there.
@@ -69,7 +68,7 @@ func start(t *testing.T, p parts) *world {
 	production := topology.Default()
 	w := &world{segment: segmentd.New(segmentd.Options{OnEvent: p.arrive, Keep: -1})}
 	server, err := sqs.Open(sqs.Options{
-		Dir: "data", FS: vfs.NewMem(), Region: local.Region, AccountID: local.AccountID, CountAttribute: envelope.AttrEventCount, Logger: quiet,
+		Dir: "data", FS: vfs.NewMem(), Region: local.Region, AccountID: local.AccountID, CountAttribute: message.AttrEventCount, Logger: quiet,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -91,7 +90,7 @@ func start(t *testing.T, p parts) *world {
 		}
 		return p.handler(deliver.Config{
 			Segment: client, WriteKey: local.WriteKey, Report: p.report,
-			Queue: queue.New(api, queueURL(topology.EventsQueue)), DeadLetters: queue.New(api, queueURL(topology.DeadLetterQueue)),
+			Queue: sqsclient.New(api, queueURL(topology.EventsQueue)), DeadLetters: sqsclient.New(api, queueURL(topology.DeadLetterQueue)),
 		})
 	}
 	source := production.EventSources[0]
@@ -158,7 +157,7 @@ func letters(t *testing.T, client *awssqs.Client, url string) (all []letterSeen)
 			if id := aws.ToString(m.MessageId); !seen[id] {
 				seen[id] = true
 				text := func(name string) string { return aws.ToString(m.MessageAttributes[name].StringValue) }
-				all = append(all, letterSeen{text(letter.AttrID), text(letter.AttrReason), text(letter.AttrDetail), aws.ToString(m.Body)})
+				all = append(all, letterSeen{text(message.AttrDeadLetterID), text(message.AttrReason), text(message.AttrDetail), aws.ToString(m.Body)})
 			}
 		}
 		if len(out.Messages) > 0 {

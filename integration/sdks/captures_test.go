@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
@@ -158,9 +159,9 @@ func TestARequestAsEachSDKWritesItArrivesWithEveryField(t *testing.T) {
 				d.await(t, "the event of "+name, func() bool { return d.find(t, e) >= 0 })
 				got := d.arrivedAt(d.find(t, e))
 				assertIntact(t, request, e, sentAt, got, add)
-				origin, ok := segment.ParseOrigin(c.Expect.Origin)
-				if !ok || got.WriteKey != c.Expect.WriteKey || got.Path != origin.Path() {
-					t.Errorf("it went on under %q to %s, want %q and %s", got.WriteKey, got.Path, c.Expect.WriteKey, origin.Path())
+				origin, ok := event.ParseOrigin(c.Expect.Origin)
+				if !ok || got.WriteKey != c.Expect.WriteKey || got.Path != segment.Path(origin) {
+					t.Errorf("it went on under %q to %s, want %q and %s", got.WriteKey, got.Path, c.Expect.WriteKey, segment.Path(origin))
 				}
 				if c.Expect.Context != nil {
 					assertHas(t, decode(t, got.Merged())["context"].(object), decode(t, c.Expect.Context))

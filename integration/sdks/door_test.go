@@ -26,7 +26,8 @@ import (
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/ingest"
-	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/message"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 // patience ends a test that would hang. It asserts no speed.
@@ -75,7 +76,7 @@ type unreliable struct {
 	fails atomic.Int32
 }
 
-func (u *unreliable) Send(ctx context.Context, messages []queue.Message) error {
+func (u *unreliable) Send(ctx context.Context, messages []message.Message) error {
 	if u.fails.Add(-1) >= 0 {
 		return errors.New("the queue is away")
 	}
@@ -104,10 +105,10 @@ func open(t *testing.T, s setup) *door {
 		Region: local.Region, BaseEndpoint: aws.String(p.SQSURL), HTTPClient: p.SQS().HTTPClient(),
 		Credentials: credentials.NewStaticCredentialsProvider(local.AccessKey, local.AccessKey, ""),
 	})
-	events := &unreliable{Sender: queue.New(api, p.QueueURL(topology.EventsQueue))}
+	events := &unreliable{Sender: sqsclient.New(api, p.QueueURL(topology.EventsQueue))}
 	events.fails.Store(s.queueFails)
 	handler, err := ingest.New(ingest.Config{
-		Queue: events, DeadLetters: queue.New(api, p.QueueURL(topology.DeadLetterQueue)), Keys: s.keys,
+		Queue: events, DeadLetters: sqsclient.New(api, p.QueueURL(topology.DeadLetterQueue)), Keys: s.keys,
 		Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -29,8 +29,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/spillwayhq/spillway/shared/segment"
-	"github.com/spillwayhq/spillway/shared/telemetry"
+	"github.com/spillwayhq/spillway/shared/emf"
+	"github.com/spillwayhq/spillway/shared/event"
 )
 
 const (
@@ -87,14 +87,14 @@ type Result struct {
 }
 
 // Metrics are the names under which CloudWatch shows a Result. An event that was not accepted has no latency.
-func (r *Result) Metrics() []telemetry.Metric {
-	accepted := telemetry.Metric{Name: "CanaryAccepted", Unit: telemetry.Count, Values: []float64{1}}
+func (r *Result) Metrics() []emf.Metric {
+	accepted := emf.Metric{Name: "CanaryAccepted", Unit: emf.Count, Values: []float64{1}}
 	if r.Err != nil {
 		accepted.Values[0] = 0
-		return []telemetry.Metric{accepted}
+		return []emf.Metric{accepted}
 	}
 	latency := float64(r.Latency) / float64(time.Millisecond)
-	return []telemetry.Metric{accepted, {Name: "CanaryAcceptLatency", Unit: telemetry.Milliseconds, Values: []float64{latency}}}
+	return []emf.Metric{accepted, {Name: "CanaryAcceptLatency", Unit: emf.Milliseconds, Values: []float64{latency}}}
 }
 
 // Send posts one event and waits for the answer. It does not try again: how often the door fails is what is to be seen. The error
@@ -140,7 +140,7 @@ func (c *Canary) post(ctx context.Context, now time.Time) (status int, err error
 
 // body is what analytics-go would post.
 func body(now time.Time) []byte {
-	at := now.UTC().Format(segment.TimeFormat)
+	at := now.UTC().Format(event.TimeFormat)
 	type object = map[string]any
 	data, err := json.Marshal(object{
 		"messageId": uuid.NewString(), "sentAt": at,

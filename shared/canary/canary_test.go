@@ -11,7 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/spillwayhq/spillway/shared/telemetry"
+	"github.com/spillwayhq/spillway/shared/emf"
 )
 
 // answering is a door that answers after a while.
@@ -124,7 +124,7 @@ func TestTheWatchSaysSilenceAndForgetsItWithTheNext(t *testing.T) {
 		w := NewWatch()
 		silent := func(want bool, when string) {
 			t.Helper()
-			if h := w.Heard(); h.Silent != want {
+			if h := w.Status(); h.Silent != want {
 				t.Errorf("%s: %+v", when, h)
 			}
 		}
@@ -134,12 +134,12 @@ func TestTheWatchSaysSilenceAndForgetsItWithTheNext(t *testing.T) {
 		silent(false, "after three minutes")
 		time.Sleep(time.Second)
 		silent(true, "after more")
-		if h := w.Heard(); h.Sent != 1 || h.UnderWay != 1 || !h.At.IsZero() {
+		if h := w.Status(); h.Sent != 1 || h.UnderWay != 1 || !h.At.IsZero() {
 			t.Errorf("%+v", h)
 		}
 		w.Delivered([]time.Duration{40 * time.Millisecond, 35 * time.Millisecond}) // one of them from before the start
 		silent(false, "heard of")
-		if h := w.Heard(); h.Latency != 35*time.Millisecond || h.UnderWay != 0 || !h.At.Equal(time.Now()) {
+		if h := w.Status(); h.Latency != 35*time.Millisecond || h.UnderWay != 0 || !h.At.Equal(time.Now()) {
 			t.Errorf("%+v", h)
 		}
 		w.Delivered(nil)
@@ -148,7 +148,7 @@ func TestTheWatchSaysSilenceAndForgetsItWithTheNext(t *testing.T) {
 		w.Sent(Result{Err: errors.New("away")})
 		time.Sleep(Silence + time.Second)
 		silent(true, "again")
-		if h := w.Heard(); h.Failure == nil || h.Sent != 1 || h.Refused != 1 || h.Shed != 1 {
+		if h := w.Status(); h.Failure == nil || h.Sent != 1 || h.Refused != 1 || h.Shed != 1 {
 			t.Errorf("%+v", h)
 		}
 	})
@@ -184,7 +184,7 @@ func TestAWrongConfigurationSaysWhatToWrite(t *testing.T) {
 func TestItsMetricsCanBeWritten(t *testing.T) {
 	var out strings.Builder
 	r := Result{Latency: 35 * time.Millisecond}
-	if err := telemetry.NewWriter(&out, "canary").Write(time.Now(), r.Metrics()...); err != nil || !strings.Contains(out.String(), `"CanaryAcceptLatency":35`) {
+	if err := emf.NewWriter(&out, "canary").Write(time.Now(), r.Metrics()...); err != nil || !strings.Contains(out.String(), `"CanaryAcceptLatency":35`) {
 		t.Errorf("%v: %s", err, &out)
 	}
 }

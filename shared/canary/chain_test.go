@@ -13,9 +13,11 @@ import (
 	"time"
 
 	"github.com/spillwayhq/spillway/shared/deliver"
+	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/ingest"
-	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 // chain is the door, a queue in memory, and the delivery: what a canary passes.
@@ -26,14 +28,14 @@ type chain struct {
 	watch *Watch
 
 	mu       sync.Mutex
-	waiting  []queue.Message
+	waiting  []message.Message
 	away     bool // the queue
 	down     bool // Segment
 	received int  // events that Segment has
 	n        int
 }
 
-func (c *chain) Send(_ context.Context, messages []queue.Message) error {
+func (c *chain) Send(_ context.Context, messages []message.Message) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.away {
@@ -43,9 +45,9 @@ func (c *chain) Send(_ context.Context, messages []queue.Message) error {
 	return nil
 }
 
-func (c *chain) Hide(context.Context, []queue.Hidden) error { return nil }
+func (c *chain) ChangeVisibility(context.Context, []sqsclient.VisibilityChange) error { return nil }
 
-func (c *chain) Flush(_ context.Context, b *segment.Batch) error {
+func (c *chain) Flush(_ context.Context, b *event.Batch) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.down {
@@ -68,12 +70,12 @@ func newChain(t *testing.T, writeKey string) (*chain, *Canary) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	set, err := ingest.Besides(keys, WriteKey, ingest.Key{Name: "canary"})
+	set, err := ingest.WithKey(keys, WriteKey, ingest.Key{Name: "canary"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if writeKey != WriteKey && writeKey != "unknown" {
-		if set, err = ingest.Besides(keys, writeKey, ingest.Key{Name: "canary"}); err != nil {
+		if set, err = ingest.WithKey(keys, writeKey, ingest.Key{Name: "canary"}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -105,7 +107,7 @@ func (c *chain) deliver() {
 		Body          string `json:"body"`
 	}
 	var event struct{ Records []record }
-	byID := map[string]queue.Message{}
+	byID := map[string]message.Message{}
 	for _, m := range messages {
 		c.n++
 		id := "m" + strconv.Itoa(c.n)
@@ -176,7 +178,7 @@ func TestWhatSilencesACanary(t *testing.T) {
 				if n := chain.minutes(canary, 2, false); n != 2 {
 					t.Errorf("%d of 2 were accepted when all was well", n)
 				}
-				if h := chain.watch.Heard(); h.Silent || h.Latency != time.Second || h.UnderWay != 0 {
+				if h := chain.watch.Status(); h.Silent || h.Latency != time.Second || h.UnderWay != 0 {
 					t.Errorf("when all is well: %+v", h)
 				}
 				if received := chain.received > 0; received != c.received {
@@ -186,14 +188,14 @@ func TestWhatSilencesACanary(t *testing.T) {
 				if n := chain.minutes(canary, 5, c.dead); n != c.accepted {
 					t.Errorf("%d of 5 were accepted, want %d", n, c.accepted)
 				}
-				if h := chain.watch.Heard(); h.Silent != c.silent {
+				if h := chain.watch.Status(); h.Silent != c.silent {
 					t.Errorf("silent: %v", h.Silent)
 				}
 				chain.mu.Lock()
 				chain.down, chain.away = false, false
 				chain.mu.Unlock()
 				chain.minutes(canary, 4, false) // a breaker and a gate open again within that
-				if h := chain.watch.Heard(); h.Silent || h.UnderWay != 0 {
+				if h := chain.watch.Status(); h.Silent || h.UnderWay != 0 {
 					t.Errorf("when all is well again: %+v", h)
 				}
 			})
@@ -207,7 +209,7 @@ func TestADoorThatDoesNotKnowTheKeySaysSo(t *testing.T) {
 		if n := chain.minutes(canary, 4, false); n != 0 {
 			t.Errorf("%d were accepted", n)
 		}
-		if h := chain.watch.Heard(); !h.Silent || h.Failure == nil || h.Failure.Error() != "the door refused the canary (400 invalid_write_key): give it the same write key as the canary" {
+		if h := chain.watch.Status(); !h.Silent || h.Failure == nil || h.Failure.Error() != "the door refused the canary (400 invalid_write_key): give it the same write key as the canary" {
 			t.Errorf("%+v", h)
 		}
 	})

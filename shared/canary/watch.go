@@ -14,12 +14,12 @@ type Watch struct {
 	shed      int64 // answered 429
 	refused   int64 // answered otherwise
 	delivered int64
-	last      Heard
+	last      Status
 	failure   error
 }
 
 // Heard is what is known of the canary.
-type Heard struct {
+type Status struct {
 	At      time.Time     // when the last one came through; zero: none has
 	Latency time.Duration // of that one, from the door to the end
 	Silent  bool          // none for longer than Silence
@@ -59,7 +59,7 @@ func (w *Watch) Delivered(latencies []time.Duration) {
 }
 
 // Heard is how it stands.
-func (w *Watch) Heard() Heard {
+func (w *Watch) Status() Status {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	h := w.last

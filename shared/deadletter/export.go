@@ -8,8 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/spillwayhq/spillway/shared/envelope"
-	"github.com/spillwayhq/spillway/shared/letter"
+	"github.com/spillwayhq/spillway/shared/message"
 )
 
 // Field is the field of an exported line that says which letter it is of, and what was wrong with it.
@@ -51,10 +50,10 @@ func (l *Letter) Lines(r *Reader) (lines []byte, events int, err error) {
 	header.ReceivedAt = time.Time{} // the line has when it was first seen; sent again it is no backlog
 	var event []byte
 	for i := range m.Events {
-		event = m.Events[i].AppendIdentified(event[:0], letter.EventID(letter.Name(l.ID), i), l.FirstSeen)
+		event = m.Events[i].AppendIdentified(event[:0], message.EventID(message.StableID(l.ID), i), l.FirstSeen)
 		begin()
 		start := len(lines)
-		lines = append(lines, envelope.AppendJSON(nil, header, event)[1:]...)
+		lines = append(lines, message.AppendJSON(nil, header, event)[1:]...)
 		oneLine(lines[start:])
 		lines = append(lines, '\n')
 	}

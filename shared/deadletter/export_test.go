@@ -8,9 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/spillwayhq/spillway/shared/envelope"
-	"github.com/spillwayhq/spillway/shared/letter"
-	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
@@ -23,7 +21,7 @@ func TestAnExportedLineIsAMessageWithOneEventAndItsReason(t *testing.T) {
 	at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	l := &Letter{ID: "m7/0", Reason: "rejected", Detail: "400: <no>", FirstSeen: at, Receives: 2,
 		Body: "{\"writeKey\":\"WK\",\"context\":{\"a\":\n1},\"receivedAt\":\"2026-11-24T11:00:00.000Z\",\"batch\":[{ \"type\":\"track\",\r\n\"userId\":\"é\" },{\"messageId\":\"own\",\"timestamp\":\"t\"}]}"}
-	l.Attributes = map[string]queue.Attribute{envelope.AttrOrigin: queue.String("client")}
+	l.Attributes = map[string]message.Attribute{message.AttrOrigin: message.StringAttribute("client")}
 	lines, n, err := l.Lines(r)
 	want(t, "error", err, error(nil))
 	want(t, "events", n, 2)
@@ -42,7 +40,7 @@ func TestAnExportedLineIsAMessageWithOneEventAndItsReason(t *testing.T) {
 
 func TestExportLeavesLettersWhereTheyAreAndDropDoesNot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		dead := filled(t, 60, func(i int, l *letter.Letter) {
+		dead := filled(t, 60, func(i int, l *message.DeadLetter) {
 			if i%3 == 0 {
 				l.Reason = segment.Expired.String()
 			}

@@ -15,12 +15,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
-	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/message"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 // stored is a message in a fake queue.
 type stored struct {
-	queue.Message
+	message.Message
 	id       string
 	sent     time.Time
 	visible  time.Time
@@ -71,7 +72,7 @@ func (f *fakeSQS) fault(call string) (run bool, err error) {
 // refuses is drawn for an entry of a batch.
 func (f *fakeSQS) refuses() bool { return f.rng != nil && f.rng.IntN(15) == 0 }
 
-func (f *fakeSQS) put(m queue.Message, source string) *stored {
+func (f *fakeSQS) put(m message.Message, source string) *stored {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.count++
@@ -94,7 +95,7 @@ func (f *fakeSQS) SendMessageBatch(_ context.Context, in *sqs.SendMessageBatchIn
 			out.Failed = append(out.Failed, types.BatchResultErrorEntry{Id: e.Id, Code: aws.String("InternalError")})
 			continue
 		}
-		f.put(queue.Message{Body: aws.ToString(e.MessageBody), Attributes: e.MessageAttributes}, "")
+		f.put(message.Message{Body: aws.ToString(e.MessageBody), Attributes: sqsclient.ParseAttributes(e.MessageAttributes)}, "")
 		out.Successful = append(out.Successful, types.SendMessageBatchResultEntry{Id: e.Id})
 	}
 	if err != nil {
@@ -120,7 +121,7 @@ func (f *fakeSQS) ReceiveMessage(_ context.Context, in *sqs.ReceiveMessageInput,
 		m.receives++
 		m.handle = m.id + "/" + strconv.Itoa(m.receives)
 		m.visible = time.Now().Add(time.Duration(in.VisibilityTimeout) * time.Second)
-		got := types.Message{MessageId: aws.String(m.id), ReceiptHandle: aws.String(m.handle), Body: aws.String(m.Body), MessageAttributes: m.Attributes,
+		got := types.Message{MessageId: aws.String(m.id), ReceiptHandle: aws.String(m.handle), Body: aws.String(m.Body), MessageAttributes: sqsclient.Attributes(m.Attributes),
 			Attributes: map[string]string{"SentTimestamp": strconv.FormatInt(m.sent.UnixMilli(), 10), "ApproximateReceiveCount": strconv.Itoa(m.receives)}}
 		if m.source != "" {
 			got.Attributes["DeadLetterQueueSourceArn"] = m.source

@@ -9,10 +9,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
-	"github.com/spillwayhq/spillway/shared/envelope"
-	"github.com/spillwayhq/spillway/shared/letter"
-	"github.com/spillwayhq/spillway/shared/queue"
-	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/message"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 // Reasons of letters that do not say any.
@@ -37,12 +36,12 @@ type Letter struct {
 	MessageID  string    // SQS's
 	Sent       time.Time // when it was sent to the queue that it is in; of one that was Moved, to the events queue
 	Body       string
-	Attributes map[string]queue.Attribute
+	Attributes map[string]message.Attribute
 }
 
 // read never fails: whatever stands in a dead-letter queue is a letter that a person must see.
 func read(m *types.Message) *Letter {
-	l := &Letter{MessageID: aws.ToString(m.MessageId), Body: aws.ToString(m.Body), Attributes: m.MessageAttributes}
+	l := &Letter{MessageID: aws.ToString(m.MessageId), Body: aws.ToString(m.Body), Attributes: sqsclient.ParseAttributes(m.MessageAttributes)}
 	text := func(name string) string { return aws.ToString(m.MessageAttributes[name].StringValue) }
 	number := func(text string) int {
 		n, _ := strconv.Atoi(text)
@@ -61,8 +60,8 @@ func read(m *types.Message) *Letter {
 	if ms, err := strconv.ParseInt(m.Attributes["SentTimestamp"], 10, 64); err == nil {
 		l.Sent = time.UnixMilli(ms)
 	}
-	l.ID, l.Reason, l.Detail, l.Count = text(letter.AttrID), text(letter.AttrReason), text(letter.AttrDetail), min(number(text(envelope.AttrEventCount)), segment.MaxBatchEvents)
-	l.FirstSeen, l.LastSeen, l.Receives = moment(letter.AttrFirstSeen), moment(letter.AttrLastSeen), number(text(letter.AttrReceives))
+	l.ID, l.Reason, l.Detail, l.Count = text(message.AttrDeadLetterID), text(message.AttrReason), text(message.AttrDetail), min(number(text(message.AttrEventCount)), event.MaxBatchEvents)
+	l.FirstSeen, l.LastSeen, l.Receives = moment(message.AttrFirstSeen), moment(message.AttrLastSeen), number(text(message.AttrReceives))
 	if l.ID == "" {
 		l.ID = l.MessageID
 	}
@@ -99,13 +98,13 @@ func (f *Filter) Match(l *Letter, now time.Time) bool {
 
 // Reader takes letters' bodies apart. It may not be used by two goroutines at the same time.
 type Reader struct {
-	decoder *envelope.Decoder
-	message envelope.Message
+	decoder *message.Decoder
+	message message.Content
 }
 
 // NewReader makes a Reader. [Reader.Close] gives its memory back.
 func NewReader() (*Reader, error) {
-	d, err := envelope.NewDecoder()
+	d, err := message.NewDecoder()
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +116,7 @@ func (r *Reader) Close() { r.decoder.Close() }
 
 // Read returns what the letter holds, which is valid until the next Read; an error for a body that can't be read. A letter with the
 // reason "panic" is one that a program died of: an error, and not the end of this one.
-func (r *Reader) Read(l *Letter) (m *envelope.Message, err error) {
+func (r *Reader) Read(l *Letter) (m *message.Content, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			m, err = nil, fmt.Errorf("reading the body of letter %s panicked: %v", l.ID, p)
@@ -126,7 +125,7 @@ func (r *Reader) Read(l *Letter) (m *envelope.Message, err error) {
 	if err := r.decoder.Decode([]byte(l.Body), &r.message); err != nil {
 		return nil, err
 	}
-	if origin, ok := segment.ParseOrigin(aws.ToString(l.Attributes[envelope.AttrOrigin].StringValue)); ok && !r.message.HasOrigin {
+	if origin, ok := event.ParseOrigin(l.Attributes[message.AttrOrigin].Text); ok && !r.message.HasOrigin {
 		r.message.Origin = origin
 	}
 	return &r.message, nil

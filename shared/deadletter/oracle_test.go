@@ -17,10 +17,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/spillwayhq/spillway/shared/deliver"
-	"github.com/spillwayhq/spillway/shared/envelope"
-	"github.com/spillwayhq/spillway/shared/letter"
-	"github.com/spillwayhq/spillway/shared/queue"
-	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/message"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 var seeds = flag.Int("seeds", 150, "how many runs of the oracle")
@@ -59,7 +58,7 @@ type oracle struct {
 func newOracle(t *testing.T, seed uint64) *oracle {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	o := &oracle{T: t, rng: rng, dead: newFake("dead"), live: newFake("live"), users: map[string]bool{}, delivered: map[string]map[string]bool{}, owners: map[string]string{}, unreadable: map[string]int{}}
-	compressor, err := envelope.NewCompressor()
+	compressor, err := message.NewCompressor()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +70,7 @@ func newOracle(t *testing.T, seed uint64) *oracle {
 	const identified = `"messageId":"own-$","timestamp":"2026-01-01T00:00:00.000Z",`
 	for n := range 20 + rng.IntN(60) {
 		at := time.Now().Add(-time.Duration(rng.IntN(48)) * time.Hour)
-		l := letter.Letter{ID: "m" + strconv.Itoa(n) + "/0", Reason: "rejected", Detail: "no", Header: envelope.Header{WriteKey: "WK"}, FirstSeen: at, LastSeen: at, Receives: 3}
+		l := message.DeadLetter{ID: "m" + strconv.Itoa(n) + "/0", Reason: "rejected", Detail: "no", Header: message.Header{WriteKey: "WK"}, FirstSeen: at, LastSeen: at, Receives: 3}
 		switch rng.IntN(6) {
 		case 0, 1:
 			for range 1 + rng.IntN(30) {
@@ -81,20 +80,20 @@ func newOracle(t *testing.T, seed uint64) *oracle {
 			l.ID, l.Reason, l.Count = "m"+strconv.Itoa(n)+"/expired", "expired", 1
 			l.Body = event("")
 		case 3:
-			o.dead.put(queue.Message{Body: `{"batch":[` + string(event("")) + "," + string(event(identified)) + `]}`}, "arn:aws:sqs:x:y:live")
+			o.dead.put(message.Message{Body: `{"batch":[` + string(event("")) + "," + string(event(identified)) + `]}`}, "arn:aws:sqs:x:y:live")
 			continue
 		case 4:
-			o.dead.put(queue.Message{Body: string(event(""))}, "")
+			o.dead.put(message.Message{Body: string(event(""))}, "")
 			continue
 		case 5:
-			l.Reason, l.Body = envelope.Undecodable, []byte("no JSON "+strconv.Itoa(n))
+			l.Reason, l.Body = message.ReasonUndecodable, []byte("no JSON "+strconv.Itoa(n))
 			o.unreadable[string(l.Body)] = 1
 		}
 		for _, m := range l.Messages(compressor) {
 			o.dead.put(m, "")
 			if rng.IntN(10) == 0 { // written twice
 				o.dead.put(m, "")
-				if l.Reason == envelope.Undecodable {
+				if l.Reason == message.ReasonUndecodable {
 					o.unreadable[string(l.Body)]++
 				}
 			}
@@ -112,7 +111,7 @@ func (o *oracle) run() {
 		ctx, cancel := context.WithCancelCause(context.Background())
 		stop := time.AfterFunc(time.Duration(o.rng.IntN(60_000))*time.Millisecond, func() { cancel(errStop) })
 		// What it says of faults and interruptions others test.
-		_, _ = New(o.dead, "dead").Redrive(ctx, queue.New(o.live, "live"), Redrive{Rate: rate})
+		_, _ = New(o.dead, "dead").Redrive(ctx, sqsclient.New(o.live, "live"), Redrive{Rate: rate})
 		stop.Stop()
 		cancel(nil)
 		o.deliver()
@@ -125,7 +124,7 @@ func (o *oracle) run() {
 	}
 	o.dead.rng, o.live.rng = nil, nil
 	time.Sleep(Hidden)
-	result, err := New(o.dead, "dead").Redrive(o.Context(), queue.New(o.live, "live"), Redrive{})
+	result, err := New(o.dead, "dead").Redrive(o.Context(), sqsclient.New(o.live, "live"), Redrive{})
 	if err != nil || result.Failed+result.NotDeleted > 0 {
 		o.Errorf("without faults: %+v, %v", result, err)
 	}
@@ -238,7 +237,7 @@ func who(event []byte) (user, messageID string) {
 }
 
 // Flush is Segment.
-func (o *oracle) Flush(_ context.Context, b *segment.Batch) error {
+func (o *oracle) Flush(_ context.Context, b *event.Batch) error {
 	for _, e := range b.Events {
 		u, id := who(e)
 		if !o.users[u] {
@@ -257,10 +256,10 @@ func (o *oracle) Flush(_ context.Context, b *segment.Batch) error {
 }
 
 // Hide is the events queue's: nothing comes again here.
-func (o *oracle) Hide(context.Context, []queue.Hidden) error { return nil }
+func (o *oracle) ChangeVisibility(context.Context, []sqsclient.VisibilityChange) error { return nil }
 
 // Send takes dead letters: none is to be written.
-func (o *oracle) Send(_ context.Context, letters []queue.Message) error {
+func (o *oracle) Send(_ context.Context, letters []message.Message) error {
 	o.Errorf("%d letters came back, the first is %+v", len(letters), letters[0])
 	return nil
 }
@@ -276,7 +275,7 @@ func (o *oracle) deliver() {
 		record := events.SQSMessage{MessageId: m.id, Body: m.Body, MessageAttributes: map[string]events.SQSMessageAttribute{},
 			Attributes: map[string]string{"SentTimestamp": strconv.FormatInt(m.sent.UnixMilli(), 10), "ApproximateReceiveCount": "1"}}
 		for name, a := range m.Attributes {
-			record.MessageAttributes[name] = events.SQSMessageAttribute{DataType: aws.ToString(a.DataType), StringValue: a.StringValue}
+			record.MessageAttributes[name] = events.SQSMessageAttribute{DataType: a.Type, StringValue: aws.String(a.Text)}
 		}
 		e.Records = append(e.Records, record)
 	}

@@ -23,7 +23,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 const (
@@ -40,7 +40,7 @@ const (
 
 // API is what the package needs of an *sqs.Client.
 type API interface {
-	queue.API
+	sqsclient.API
 	ReceiveMessage(context.Context, *sqs.ReceiveMessageInput, ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
 	DeleteMessageBatch(context.Context, *sqs.DeleteMessageBatchInput, ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error)
 	GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInput, ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
@@ -51,11 +51,11 @@ type API interface {
 type Queue struct {
 	api API
 	url string
-	own *queue.Queue
+	own *sqsclient.Queue
 }
 
 // New makes a Queue of the client and the dead-letter queue's URL.
-func New(api API, url string) *Queue { return &Queue{api: api, url: url, own: queue.New(api, url)} }
+func New(api API, url string) *Queue { return &Queue{api: api, url: url, own: sqsclient.New(api, url)} }
 
 // Size is about how many letters are there, and how many more are hidden: somebody works on them, or did and was killed.
 func (q *Queue) Size(ctx context.Context) (visible, hidden int, err error) {
@@ -119,7 +119,7 @@ func (w *walk) receive(ctx context.Context) (letters []*Letter, end bool, err er
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTime)
 	defer cancel()
 	out, err := w.q.api.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
-		QueueUrl: aws.String(w.q.url), MaxNumberOfMessages: queue.MaxEntries, VisibilityTimeout: int32(Hidden / time.Second),
+		QueueUrl: aws.String(w.q.url), MaxNumberOfMessages: sqsclient.MaxEntries, VisibilityTimeout: int32(Hidden / time.Second),
 		WaitTimeSeconds:             1, // asks all of SQS's servers: without it "nothing" means little
 		MessageAttributeNames:       []string{"All"},
 		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
@@ -150,18 +150,18 @@ func (w *walk) receive(ctx context.Context) (letters []*Letter, end bool, err er
 		return letters, false, nil
 	}
 	w.stale++
-	return nil, w.stale*queue.MaxEntries > w.given+10*queue.MaxEntries, nil
+	return nil, w.stale*sqsclient.MaxEntries > w.given+10*sqsclient.MaxEntries, nil
 }
 
 // keep hides letters anew that have to wait. If it can't, somebody else may see them too, and nothing is lost.
 func (w *walk) keep(ctx context.Context, letters []*Letter) {
-	hidden := make([]queue.Hidden, len(letters))
+	hidden := make([]sqsclient.VisibilityChange, len(letters))
 	w.mu.Lock()
 	for i, l := range letters {
-		hidden[i] = queue.Hidden{ReceiptHandle: w.held[l.MessageID], For: Hidden}
+		hidden[i] = sqsclient.VisibilityChange{ReceiptHandle: w.held[l.MessageID], Timeout: Hidden}
 	}
 	w.mu.Unlock()
-	_ = w.q.own.Hide(ctx, hidden)
+	_ = w.q.own.ChangeVisibility(ctx, hidden)
 }
 
 // remove deletes letters and forgets them. What it returns could not be deleted, and the error says why not.
@@ -178,8 +178,8 @@ func (w *walk) remove(ctx context.Context, letters []*Letter) (left []*Letter, e
 }
 
 func (w *walk) removeOnce(ctx context.Context, letters []*Letter) (left []*Letter, err error) {
-	for from := 0; from < len(letters); from += queue.MaxEntries {
-		part := letters[from:min(from+queue.MaxEntries, len(letters))]
+	for from := 0; from < len(letters); from += sqsclient.MaxEntries {
+		part := letters[from:min(from+sqsclient.MaxEntries, len(letters))]
 		entries := make([]types.DeleteMessageBatchRequestEntry, len(part))
 		w.mu.Lock()
 		for i, l := range part {
@@ -216,18 +216,18 @@ func (w *walk) removeOnce(ctx context.Context, letters []*Letter) (left []*Lette
 
 // restore makes what is held visible again. It is not given up when the walk is interrupted.
 func (w *walk) restore(ctx context.Context) error {
-	hidden := make([]queue.Hidden, 0, len(w.held))
+	hidden := make([]sqsclient.VisibilityChange, 0, len(w.held))
 	for _, handle := range w.held {
-		hidden = append(hidden, queue.Hidden{ReceiptHandle: handle})
+		hidden = append(hidden, sqsclient.VisibilityChange{ReceiptHandle: handle})
 	}
 	var group errgroup.Group
-	size := (len(hidden)/workers/queue.MaxEntries + 1) * queue.MaxEntries
+	size := (len(hidden)/workers/sqsclient.MaxEntries + 1) * sqsclient.MaxEntries
 	for from := 0; from < len(hidden); from += size {
 		part := hidden[from:min(from+size, len(hidden))]
 		group.Go(func() error {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), Hidden) // then they are visible by themselves
 			defer cancel()
-			return w.q.own.Hide(ctx, part)
+			return w.q.own.ChangeVisibility(ctx, part)
 		})
 	}
 	if err := group.Wait(); err != nil {

@@ -8,12 +8,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-
-	"github.com/spillwayhq/spillway/shared/envelope"
-	"github.com/spillwayhq/spillway/shared/letter"
-	"github.com/spillwayhq/spillway/shared/queue"
-	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/message"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 const (
@@ -30,12 +27,12 @@ const (
 // ComeBack are the reasons whose letters would only come back, because it is their bytes that are wrong and nobody has mended them:
 // they are sent again only when a filter names their reason, say after an upgrade that reads them.
 func ComeBack() []string {
-	return []string{envelope.Undecodable, envelope.TooLarge, letter.ReasonInvalid, letter.ReasonPanic}
+	return []string{message.ReasonUndecodable, message.ReasonTooLarge, message.ReasonInvalid, message.ReasonPanic}
 }
 
-// Sender is the events queue; *queue.Queue is one. The error is nil or, if only some failed, a *queue.SendError.
+// Sender is the events queue; *sqsclient.Queue is one. The error is nil or, if only some failed, a *sqsclient.SendError.
 type Sender interface {
-	Send(context.Context, []queue.Message) error
+	Send(context.Context, []message.Message) error
 }
 
 // Redrive says which letters are sent again and how.
@@ -63,7 +60,7 @@ type Redriven struct {
 type redriving struct {
 	Redrive
 	to         Sender
-	compressor *envelope.Compressor
+	compressor *message.Compressor
 
 	mu      sync.Mutex
 	result  Redriven
@@ -80,7 +77,7 @@ func (q *Queue) Redrive(ctx context.Context, to Sender, c Redrive) (Redriven, er
 	if c.Rate < 0 {
 		return Redriven{}, fmt.Errorf("%v events/s can't be sent: write more than 0", c.Rate)
 	}
-	compressor, err := envelope.NewCompressor()
+	compressor, err := message.NewCompressor()
 	if err != nil {
 		return Redriven{}, err
 	}
@@ -162,7 +159,7 @@ func (r *redriving) send(ctx context.Context, w *walk, letters []*Letter) error 
 	if err := r.check(ctx); err != nil {
 		return err
 	}
-	messages := make([]queue.Message, len(letters))
+	messages := make([]message.Message, len(letters))
 	for i, l := range letters {
 		messages[i] = r.message(l)
 	}
@@ -170,7 +167,7 @@ func (r *redriving) send(ctx context.Context, w *walk, letters []*Letter) error 
 	sending, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTime)
 	defer cancel()
 	err := r.to.Send(sending, messages)
-	failed := queue.Failed(err, len(letters))
+	failed := sqsclient.Failures(err, len(letters))
 	var sent []*Letter
 	events, away := 0, false
 	for i, l := range letters {
@@ -197,8 +194,8 @@ func (r *redriving) send(ctx context.Context, w *walk, letters []*Letter) error 
 
 // ofItsOwn says whether a letter could not be sent for what it is itself.
 func ofItsOwn(err error) bool {
-	var refused *queue.RefusedError
-	return errors.Is(err, queue.ErrTooLarge) || errors.As(err, &refused) && refused.SenderFault
+	var refused *sqsclient.RefusedError
+	return errors.Is(err, sqsclient.ErrTooLarge) || errors.As(err, &refused) && refused.SenderFault
 }
 
 func (r *redriving) count(letters []*Letter, events int, now time.Time) {
@@ -255,19 +252,19 @@ func (r *redriving) check(ctx context.Context) error {
 }
 
 // message is the letter for the events queue: its body, and of its attributes those that say how to read it and who it is.
-func (r *redriving) message(l *Letter) queue.Message {
-	m := queue.Message{Body: l.Body, Attributes: map[string]queue.Attribute{
-		letter.AttrID:        queue.String(letter.Legal(l.ID)),
-		letter.AttrFirstSeen: queue.String(l.FirstSeen.UTC().Format(segment.TimeFormat)),
+func (r *redriving) message(l *Letter) message.Message {
+	m := message.Message{Body: l.Body, Attributes: map[string]message.Attribute{
+		message.AttrDeadLetterID: message.StringAttribute(message.LegalText(l.ID)),
+		message.AttrFirstSeen:    message.StringAttribute(l.FirstSeen.UTC().Format(event.TimeFormat)),
 	}}
-	for _, name := range []string{envelope.AttrContentEncoding, envelope.AttrEventCount, envelope.AttrOrigin} {
-		if text := aws.ToString(l.Attributes[name].StringValue); text != "" {
+	for _, name := range []string{message.AttrContentEncoding, message.AttrEventCount, message.AttrOrigin} {
+		if text := l.Attributes[name].Text; text != "" {
 			m.Attributes[name] = l.Attributes[name]
 		}
 	}
-	if m.Size() > queue.MaxBatchBytes { // one that SQS moved has had fewer attributes
+	if m.Size() > message.MaxBytes { // one that SQS moved has had fewer attributes
 		m.Body = r.compressor.Compress([]byte(l.Body))
-		m.Attributes[envelope.AttrContentEncoding] = queue.String(envelope.EncodingZstd)
+		m.Attributes[message.AttrContentEncoding] = message.StringAttribute(message.EncodingZstd)
 	}
 	return m
 }

@@ -11,15 +11,14 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/spillwayhq/spillway/shared/envelope"
-	"github.com/spillwayhq/spillway/shared/letter"
-	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/message"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 // redrive sends from one fake to another.
 func redrive(t *testing.T, from, to *fakeSQS, c Redrive) (Redriven, error) {
 	t.Helper()
-	r, err := New(from, "dead").Redrive(t.Context(), queue.New(to, "live"), c)
+	r, err := New(from, "dead").Redrive(t.Context(), sqsclient.New(to, "live"), c)
 	want(t, "hidden", from.hidden(), 0)
 	return r, err
 }
@@ -30,7 +29,7 @@ func TestRedriveKeepsToItsRate(t *testing.T) {
 			letters, events int // in each
 			rate            float64
 		}{{100, 1, 10}, {12, 40, 100}, {40, 100, 1}} {
-			dead, live := filled(t, c.letters, func(_ int, l *letter.Letter) {
+			dead, live := filled(t, c.letters, func(_ int, l *message.DeadLetter) {
 				for range c.events - 1 {
 					l.Events = append(l.Events, l.Events[0])
 				}
@@ -59,11 +58,11 @@ func TestRedriveKeepsToItsRate(t *testing.T) {
 
 func TestALetterWithImpossibleAttributesHoldsUpNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		dead, live := filled(t, 30, func(int, *letter.Letter) {}), newFake("live")
+		dead, live := filled(t, 30, func(int, *message.DeadLetter) {}), newFake("live")
 		for _, seen := range []string{"9999-12-31T23:59:59-10:00", "0000-01-01T00:00:00+10:00", "0001-01-01T00:00:00+10:00"} {
-			dead.put(queue.Message{Body: "no JSON", Attributes: map[string]queue.Attribute{
-				envelope.AttrEventCount: queue.String("1000000000"), letter.AttrReceives: queue.String("9223372036854775807"),
-				letter.AttrFirstSeen: queue.String(seen), letter.AttrLastSeen: queue.String(seen),
+			dead.put(message.Message{Body: "no JSON", Attributes: map[string]message.Attribute{
+				message.AttrEventCount: message.StringAttribute("1000000000"), message.AttrReceives: message.StringAttribute("9223372036854775807"),
+				message.AttrFirstSeen: message.StringAttribute(seen), message.AttrLastSeen: message.StringAttribute(seen),
 			}}, "")
 		}
 		q := New(dead, "dead")
@@ -87,13 +86,13 @@ func TestALetterWithImpossibleAttributesHoldsUpNoOther(t *testing.T) {
 func TestALetterThatSQSCannotTakeAgainHoldsUpNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		// As long as a message may be, so that there is no room for the attributes of a letter; nor does it become shorter.
-		body := make([]byte, queue.MaxBatchBytes)
+		body := make([]byte, message.MaxBytes)
 		for i := range body {
 			body[i] = byte('!' + rand.IntN('~'-'!'))
 		}
 		dead, live := newFake("dead"), newFake("live")
-		dead.put(queue.Message{Body: string(body)}, "arn:aws:sqs:x:y:live")
-		for _, m := range filled(t, 30, func(int, *letter.Letter) {}).messages {
+		dead.put(message.Message{Body: string(body)}, "arn:aws:sqs:x:y:live")
+		for _, m := range filled(t, 30, func(int, *message.DeadLetter) {}).messages {
 			dead.put(m.Message, "")
 		}
 		r, err := redrive(t, dead, live, Redrive{Rate: 1}) // one a call
@@ -107,9 +106,9 @@ func TestALetterThatSQSCannotTakeAgainHoldsUpNoOther(t *testing.T) {
 func TestRedriveLeavesWhatWouldOnlyComeBackUnlessItIsAskedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reasons := append(ComeBack(), "rejected", "expired")
-		dead, live := filled(t, 60, func(i int, l *letter.Letter) { l.Reason = reasons[i%6] }), newFake("live")
-		dead.put(queue.Message{Body: "no JSON, and nobody has said so yet"}, "arn:aws:sqs:x:y:live")
-		dead.put(queue.Message{Body: "a piece of JSON", Attributes: map[string]queue.Attribute{letter.AttrReason: queue.String("expired")}}, "")
+		dead, live := filled(t, 60, func(i int, l *message.DeadLetter) { l.Reason = reasons[i%6] }), newFake("live")
+		dead.put(message.Message{Body: "no JSON, and nobody has said so yet"}, "arn:aws:sqs:x:y:live")
+		dead.put(message.Message{Body: "a piece of JSON", Attributes: map[string]message.Attribute{message.AttrReason: message.StringAttribute("expired")}}, "")
 		r, err := redrive(t, dead, live, Redrive{DryRun: true})
 		want(t, "error", err, error(nil))
 		want(t, "dry run", r.Letters, 21)
@@ -152,7 +151,7 @@ func TestRedriveStopsWhenSegmentBeginsToFail(t *testing.T) {
 
 func TestRedriveSaysHowManyAreOlderThanSegmentRemembers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		dead := filled(t, 9, func(i int, l *letter.Letter) { l.FirstSeen = time.Now().Add(-time.Duration(20+i) * time.Hour) })
+		dead := filled(t, 9, func(i int, l *message.DeadLetter) { l.FirstSeen = time.Now().Add(-time.Duration(20+i) * time.Hour) })
 		r, err := redrive(t, dead, newFake("live"), Redrive{})
 		want(t, "error", err, error(nil))
 		want(t, "old", r.Old, 4)
@@ -164,14 +163,14 @@ func TestALetterThatIsAsLargeAsSQSTakesIsSentAgain(t *testing.T) {
 		dead, live := newFake("dead"), newFake("live")
 		event := `{"type":"track","event":"Run","userId":"u","properties":{"fill":"` + strings.Repeat("x", 20_000) + `"}}`
 		body := `{"batch":[` + event + strings.Repeat(","+event, 51)
-		body += strings.Repeat(" ", queue.MaxBatchBytes-len(body)-2) + `]}`
-		dead.put(queue.Message{Body: body}, "arn:aws:sqs:x:y:live")
-		noise := make([]byte, queue.MaxBatchBytes)
+		body += strings.Repeat(" ", message.MaxBytes-len(body)-2) + `]}`
+		dead.put(message.Message{Body: body}, "arn:aws:sqs:x:y:live")
+		noise := make([]byte, message.MaxBytes)
 		rng := rand.New(rand.NewPCG(1, 1))
 		for i := range noise {
 			noise[i] = byte('!' + rng.IntN(90))
 		}
-		dead.put(queue.Message{Body: string(noise)}, "arn:aws:sqs:x:y:live")
+		dead.put(message.Message{Body: string(noise)}, "arn:aws:sqs:x:y:live")
 		r, err := redrive(t, dead, live, Redrive{})
 		want(t, "error", err, error(nil))
 		want(t, "sent", r.Letters, 1)
@@ -183,10 +182,10 @@ func TestALetterThatIsAsLargeAsSQSTakesIsSentAgain(t *testing.T) {
 		}
 		defer reader.Close()
 		m, err := reader.Read(&Letter{Body: live.messages[0].Body})
-		if err != nil || string(m.Events[51].Raw) != event || live.messages[0].Size() > queue.MaxBatchBytes {
+		if err != nil || string(m.Events[51].Raw) != event || live.messages[0].Size() > message.MaxBytes {
 			t.Errorf("sent as %d bytes: %v", live.messages[0].Size(), err)
 		}
-		if _, zstd := live.messages[0].Attributes[envelope.AttrContentEncoding]; !zstd {
+		if _, zstd := live.messages[0].Attributes[message.AttrContentEncoding]; !zstd {
 			t.Error("it does not say that it is compressed")
 		}
 	})
@@ -197,7 +196,7 @@ func TestAnInterruptedRedriveSaysSoAndGoesOnLater(t *testing.T) {
 		dead, live := filled(t, 100, nil), newFake("live")
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(30*time.Second, func() { cancel(errStop) })
-		r, err := New(dead, "dead").Redrive(ctx, queue.New(live, "live"), Redrive{Rate: 1})
+		r, err := New(dead, "dead").Redrive(ctx, sqsclient.New(live, "live"), Redrive{Rate: 1})
 		if !errors.Is(err, errStop) || r.Letters == 0 || r.Letters+len(dead.messages) != 100 || len(live.messages) != r.Letters {
 			t.Errorf("%+v, %d are left, %d were sent: %v", r, len(dead.messages), len(live.messages), err)
 		}
@@ -222,4 +221,4 @@ func TestAQueueThatIsAwayEndsTheRedrive(t *testing.T) {
 
 type sender func() error
 
-func (s sender) Send(context.Context, []queue.Message) error { return s() }
+func (s sender) Send(context.Context, []message.Message) error { return s() }

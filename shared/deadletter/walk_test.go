@@ -9,24 +9,22 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/spillwayhq/spillway/shared/envelope"
-	"github.com/spillwayhq/spillway/shared/letter"
-	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/message"
 )
 
 func keys(writeKey string) string { return "<" + writeKey + ">" }
 
 // filled has letters with one event each.
-func filled(t *testing.T, n int, change func(i int, l *letter.Letter)) *fakeSQS {
+func filled(t *testing.T, n int, change func(i int, l *message.DeadLetter)) *fakeSQS {
 	t.Helper()
-	compressor, err := envelope.NewCompressor()
+	compressor, err := message.NewCompressor()
 	if err != nil {
 		t.Fatal(err)
 	}
 	f := newFake("dead")
 	for i := range n {
 		id := strconv.Itoa(i)
-		l := letter.Letter{ID: "m" + id + "/0", Reason: "rejected", Header: envelope.Header{WriteKey: "WK"}, FirstSeen: time.Now(), LastSeen: time.Now(),
+		l := message.DeadLetter{ID: "m" + id + "/0", Reason: "rejected", Header: message.Header{WriteKey: "WK"}, FirstSeen: time.Now(), LastSeen: time.Now(),
 			Events: [][]byte{[]byte(`{"type":"track","event":"Run","userId":"u","messageId":"` + id + `","timestamp":"2026-01-01T00:00:00Z"}`)}}
 		if change != nil {
 			change(i, &l)
@@ -40,14 +38,14 @@ func filled(t *testing.T, n int, change func(i int, l *letter.Letter)) *fakeSQS 
 
 func TestAWalkSeesEachLetterOnceAndHidesNoneBehindIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := filled(t, 137, func(i int, l *letter.Letter) {
+		f := filled(t, 137, func(i int, l *message.DeadLetter) {
 			if i%2 == 1 {
 				l.Reason, l.Header.WriteKey = "expired", ""
 			}
 		})
 		f.put(f.messages[0].Message, "") // written twice
-		f.put(queue.Message{Body: "{}"}, "arn:aws:sqs:x:y:live")
-		f.put(queue.Message{Body: "<html>"}, "")
+		f.put(message.Message{Body: "{}"}, "arn:aws:sqs:x:y:live")
+		f.put(message.Message{Body: "<html>"}, "")
 		list, err := New(f, "dead").List(t.Context(), Filter{}, keys)
 		if err != nil {
 			t.Fatal(err)
@@ -146,12 +144,12 @@ func TestFindEndsWithTheLetter(t *testing.T) {
 
 func TestALetterSaysWhatItsAttributesSayAndOtherwiseWhatSQSSays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := filled(t, 1, func(_ int, l *letter.Letter) {
+		f := filled(t, 1, func(_ int, l *message.DeadLetter) {
 			l.FirstSeen, l.Receives, l.Detail = time.Now().Add(-time.Hour), 7, "400: no"
 		})
-		f.put(queue.Message{Body: "{}", Attributes: map[string]queue.Attribute{ // one that was sent again and then moved
-			letter.AttrID: queue.String("m9/1"), letter.AttrReason: queue.String("rejected"), letter.AttrFirstSeen: queue.String("yesterday"),
-			letter.AttrReceives: queue.String("-3"), envelope.AttrEventCount: queue.String("many"),
+		f.put(message.Message{Body: "{}", Attributes: map[string]message.Attribute{ // one that was sent again and then moved
+			message.AttrDeadLetterID: message.StringAttribute("m9/1"), message.AttrReason: message.StringAttribute("rejected"), message.AttrFirstSeen: message.StringAttribute("yesterday"),
+			message.AttrReceives: message.StringAttribute("-3"), message.AttrEventCount: message.StringAttribute("many"),
 		}}, "arn:aws:sqs:x:y:live")
 		q := New(f, "dead")
 		own, err := q.Find(t.Context(), "m0/0")

@@ -9,9 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/spillwayhq/spillway/shared/envelope"
-	"github.com/spillwayhq/spillway/shared/letter"
-	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/message"
 )
 
 func TestBadInputBecomesDeadLettersAndGoodInputIsDelivered(t *testing.T) {
@@ -75,8 +74,8 @@ func TestBadInputBecomesDeadLettersAndGoodInputIsDelivered(t *testing.T) {
 			want(t, "dead letters", r.last.DeadLettered, dead)
 			want(t, "letters", len(r.queue.letters), len(dead))
 			for _, l := range r.queue.letters {
-				want(t, "reason", attr(l, letter.AttrReason), c.reason)
-				if d := attr(l, letter.AttrDetail); !strings.Contains(d, c.detail) {
+				want(t, "reason", attr(l, message.AttrReason), c.reason)
+				if d := attr(l, message.AttrDetail); !strings.Contains(d, c.detail) {
 					t.Errorf("the detail %q does not say %q", d, c.detail)
 				}
 				if c.delivered > 0 {
@@ -111,7 +110,7 @@ func TestManyWrongEventsOfAMessageShareALetterForEachReason(t *testing.T) {
 		for i, e := range got {
 			want(t, "event", e, events[2*i+n])
 		}
-		want(t, "id", attr(l, letter.AttrID), "m/"+strconv.Itoa(n))
+		want(t, "id", attr(l, message.AttrDeadLetterID), "m/"+strconv.Itoa(n))
 	}
 }
 
@@ -120,7 +119,7 @@ func TestAPanicWhileReadingAMessageIsThatMessagesDeadLetter(t *testing.T) {
 	broken := true
 	r.decoders.New = func() any {
 		if broken {
-			return new(envelope.Decoder) // panics on anything compressed
+			return new(message.Decoder) // panics on anything compressed
 		}
 		return nil
 	}
@@ -128,11 +127,11 @@ func TestAPanicWhileReadingAMessageIsThatMessagesDeadLetter(t *testing.T) {
 	stay := r.invoke(t.Context(), in{id: "plain", body: body(keyA, track("b", 300))}, in{id: "packed", body: text, sent: time.Now()}, in{id: "plain-2", body: body(keyA, track("c", 300))})
 	want(t, "stay", stay, []string{})
 	want(t, "delivered", r.last.Delivered, 2)
-	want(t, "dead letters", r.last.DeadLettered, map[string]int{letter.ReasonPanic: 1})
+	want(t, "dead letters", r.last.DeadLettered, map[string]int{message.ReasonPanic: 1})
 	l := r.queue.letters[0]
 	want(t, "body", l.Body, text)
-	want(t, "id", attr(l, letter.AttrID), "packed")
-	if d := attr(l, letter.AttrDetail); !strings.Contains(d, "nil pointer") || !strings.Contains(d, "goroutine") {
+	want(t, "id", attr(l, message.AttrDeadLetterID), "packed")
+	if d := attr(l, message.AttrDetail); !strings.Contains(d, "nil pointer") || !strings.Contains(d, "goroutine") {
 		t.Errorf("the detail %q does not say where it panicked", d)
 	}
 	broken = false
@@ -193,8 +192,8 @@ func quote(text string) string {
 func TestAnAttributeThatIsWrongAboutTheOriginIsIgnored(t *testing.T) {
 	for _, c := range []struct {
 		attribute string
-		want      segment.Origin
-	}{{"client", segment.FromClient}, {"server", segment.FromServer}, {"mars", segment.FromServer}, {"", segment.FromServer}} {
+		want      event.Origin
+	}{{"client", event.FromClient}, {"server", event.FromServer}, {"mars", event.FromServer}, {"", event.FromServer}} {
 		r := newRig(t, nil)
 		r.invoke(t.Context(), in{id: "a", body: track("a", 300), origin: c.attribute})
 		want(t, c.attribute, r.segment.attempts[0].Origin, c.want)

@@ -164,7 +164,7 @@ func BenchmarkPayload(b *testing.B) {
 		b.Run(name+"/eachRecord", func(b *testing.B) {
 			b.SetBytes(int64(len(doc)))
 			b.ReportAllocs()
-			var m message
+			var m delivery
 			for b.Loop() {
 				bodies := 0
 				err := eachRecord(doc, func(rec *record) {

@@ -12,12 +12,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
 // always makes Segment give one answer.
-func always(err error) func(context.Context, *segment.Batch) error {
-	return func(context.Context, *segment.Batch) error { return err }
+func always(err error) func(context.Context, *event.Batch) error {
+	return func(context.Context, *event.Batch) error { return err }
 }
 
 // one is a message of one event that came in just now.
@@ -65,9 +66,9 @@ func TestSegmentIsNotCalledOnceFiveAttemptsInARowHaveFailed(t *testing.T) {
 }
 
 func TestOnlyWhatSaysThatSegmentIsDownOpensTheBreaker(t *testing.T) {
-	panics := func(context.Context, *segment.Batch) error { panic("a bug") }
+	panics := func(context.Context, *event.Batch) error { panic("a bug") }
 	for name, c := range map[string]struct {
-		answer func(context.Context, *segment.Batch) error
+		answer func(context.Context, *event.Batch) error
 		opens  bool
 	}{
 		"500": {always(status(500)), true}, "408": {always(status(408)), true},
@@ -91,7 +92,7 @@ func TestOnlyWhatSaysThatSegmentIsDownOpensTheBreaker(t *testing.T) {
 func TestASuccessBetweenFailuresKeepsTheBreakerClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := 0
-		r := newRig(t, func(context.Context, *segment.Batch) error {
+		r := newRig(t, func(context.Context, *event.Batch) error {
 			if n++; n%5 == 0 {
 				return nil
 			}
@@ -106,7 +107,7 @@ func TestASuccessBetweenFailuresKeepsTheBreakerClosed(t *testing.T) {
 
 func TestWhatOurOwnDeadlineCutsShortDoesNotOpenTheBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, func(ctx context.Context, _ *segment.Batch) error { return hang(ctx) })
+		r := newRig(t, func(ctx context.Context, _ *event.Batch) error { return hang(ctx) })
 		for range 20 {
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 			r.invoke(ctx, one("m"))
@@ -158,7 +159,7 @@ func TestAProbeThatSucceedsOpensTheRestBeginningWithOneBatchAtATime(t *testing.T
 		r.breaks(t)
 		var mu sync.Mutex
 		now, order := 0, []int(nil) // how many were under way when each began
-		r.segment.answer = func(context.Context, *segment.Batch) error {
+		r.segment.answer = func(context.Context, *event.Batch) error {
 			mu.Lock()
 			now++
 			order = append(order, now)
@@ -191,7 +192,7 @@ func TestAfterA429TheKeyBeginsAgainWithOneBatchAtATime(t *testing.T) {
 		r.invoke(t.Context(), one("m"))
 		var mu sync.Mutex
 		now, most := 0, 0
-		r.segment.answer = func(context.Context, *segment.Batch) error {
+		r.segment.answer = func(context.Context, *event.Batch) error {
 			mu.Lock()
 			now++
 			most = max(most, now)

@@ -10,9 +10,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/spillwayhq/spillway/shared/letter"
-	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 // hang waits for the end of the context, as a call to a server that never answers does.
@@ -25,7 +26,7 @@ func TestWhenSegmentHangsTheHandlerAnswersInTimeAndReportsEverythingElse(t *test
 	for _, limit := range []time.Duration{60 * time.Second, 8 * time.Second, time.Second, time.Millisecond, 0, -time.Second} {
 		t.Run(limit.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t, func(ctx context.Context, b *segment.Batch) error {
+				r := newRig(t, func(ctx context.Context, b *event.Batch) error {
 					if b.WriteKey == keyB {
 						return nil
 					}
@@ -57,14 +58,14 @@ func TestWhenSegmentHangsTheHandlerAnswersInTimeAndReportsEverythingElse(t *test
 
 func TestAQueueThatHangsDoesNotKeepTheAnswerFromBeingGiven(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, func(ctx context.Context, b *segment.Batch) error {
+		r := newRig(t, func(ctx context.Context, b *event.Batch) error {
 			if b.WriteKey == keyB {
 				return hang(ctx)
 			}
 			return refusing(track("p", 300))(ctx, b)
 		})
-		r.queue.send = func(ctx context.Context, _ []queue.Message) error { <-ctx.Done(); return ctx.Err() }
-		r.queue.hide = func(ctx context.Context, _ []queue.Hidden) error { <-ctx.Done(); return ctx.Err() }
+		r.queue.send = func(ctx context.Context, _ []message.Message) error { <-ctx.Done(); return ctx.Err() }
+		r.queue.hide = func(ctx context.Context, _ []sqsclient.VisibilityChange) error { <-ctx.Done(); return ctx.Err() }
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		stay := r.invoke(ctx, in{id: "a", body: body(keyA, track("p", 300))}, in{id: "b", body: body(keyB, track("b", 300))})
@@ -87,7 +88,7 @@ func TestMarginIsFiveSecondsButNeverMoreThanAQuarter(t *testing.T) {
 func TestAMessageExpiresAfterTenDaysWithTheLastError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		events := tracks("e", 600, 1000) // two batches: the first is delivered
-		r := newRig(t, func(_ context.Context, b *segment.Batch) error {
+		r := newRig(t, func(_ context.Context, b *event.Batch) error {
 			if b.WriteKey == keyA && !slices.ContainsFunc(b.Events, func(e []byte) bool { return string(e) == events[599] }) {
 				return nil
 			}
@@ -106,12 +107,12 @@ func TestAMessageExpiresAfterTenDaysWithTheLastError(t *testing.T) {
 		if taken := r.segment.delivered(); len(taken)+len(dead) != 600 || slices.Contains(taken, dead[0]) {
 			t.Errorf("%d events delivered and %d dead letters make not 600", len(taken), len(dead))
 		}
-		if id := attr(l, letter.AttrID); !strings.HasPrefix(id, "old/expired/") {
+		if id := attr(l, message.AttrDeadLetterID); !strings.HasPrefix(id, "old/expired/") {
 			t.Errorf("the letter is called %s", id)
 		}
-		want(t, "receives", attr(l, letter.AttrReceives), "900")
-		want(t, "first seen", attr(l, letter.AttrFirstSeen), old.UTC().Format(segment.TimeFormat))
-		if d := attr(l, letter.AttrDetail); !strings.Contains(d, "503") || !strings.Contains(d, marker) {
+		want(t, "receives", attr(l, message.AttrReceives), "900")
+		want(t, "first seen", attr(l, message.AttrFirstSeen), old.UTC().Format(event.TimeFormat))
+		if d := attr(l, message.AttrDetail); !strings.Contains(d, "503") || !strings.Contains(d, marker) {
 			t.Errorf("the letter does not tell the last error: %q", d)
 		}
 	})
@@ -121,7 +122,7 @@ func TestExpiredLettersOfOneNameHoldTheSameEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		events := tracks("e", 600, 1000) // two batches
 		fails := 599
-		r := newRig(t, func(_ context.Context, b *segment.Batch) error {
+		r := newRig(t, func(_ context.Context, b *event.Batch) error {
 			if !slices.ContainsFunc(b.Events, func(e []byte) bool { return fails < 0 || string(e) == events[fails] }) {
 				return nil
 			}
@@ -134,7 +135,7 @@ func TestExpiredLettersOfOneNameHoldTheSameEvents(t *testing.T) {
 		}
 		bodies := map[string]string{}
 		for _, l := range r.queue.letters {
-			id := attr(l, letter.AttrID)
+			id := attr(l, message.AttrDeadLetterID)
 			if before, ok := bodies[id]; ok && before != l.Body {
 				t.Errorf("two letters are called %s and differ", id)
 			}
@@ -148,7 +149,7 @@ func TestWhatSegmentRefusedDoesNotExpireBesides(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		events := tracks("e", 700, 1000) // two batches: one with the culprit, one that fails
 		refuse := refusing(events[3])
-		r := newRig(t, func(ctx context.Context, b *segment.Batch) error {
+		r := newRig(t, func(ctx context.Context, b *event.Batch) error {
 			if slices.ContainsFunc(b.Events, func(e []byte) bool { return string(e) == events[699] }) {
 				return status(503)
 			}
@@ -174,12 +175,12 @@ func TestWhatSegmentRefusedDoesNotExpireBesides(t *testing.T) {
 }
 
 func TestAMessageOfAPausedKeyExpiresWithWhatPausedIt(t *testing.T) {
-	r := newRig(t, func(context.Context, *segment.Batch) error { return status(401) })
+	r := newRig(t, func(context.Context, *event.Batch) error { return status(401) })
 	old := time.Now().Add(-MaxAge - time.Hour)
 	r.invoke(t.Context(), in{id: "a", body: body(keyA, track("a", 300))})
 	want(t, "stay", r.invoke(t.Context(), in{id: "b", body: body(keyA, track("b", 300)), sent: old}), []string{})
 	want(t, "attempts", len(r.segment.attempts), 1)
-	if d := attr(r.queue.letters[0], letter.AttrDetail); !strings.Contains(d, "401") {
+	if d := attr(r.queue.letters[0], message.AttrDetail); !strings.Contains(d, "401") {
 		t.Errorf("detail %q", d)
 	}
 }
@@ -208,7 +209,7 @@ func TestWhatWasMerelyOutOfTimeDoesNotExpire(t *testing.T) {
 
 func TestAMessageOfWhichAPartWasNotTriedDoesNotExpire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, func(ctx context.Context, b *segment.Batch) error { return hang(ctx) })
+		r := newRig(t, func(ctx context.Context, b *event.Batch) error { return hang(ctx) })
 		r.Handler = r.handler(Config{Segment: r.segment, Flushes: 1})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
@@ -222,7 +223,7 @@ func TestAnErrorThatWasSeenIsNotForgottenWhenTheTimeEndsBeforeTheNextTry(t *test
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		ctx, cancel := context.WithCancel(t.Context())
-		r.segment.answer = func(context.Context, *segment.Batch) error { cancel(); return status(503) }
+		r.segment.answer = func(context.Context, *event.Batch) error { cancel(); return status(503) }
 		want(t, "stay", r.invoke(ctx, in{id: "m", body: body(keyA, track("a", 300)), sent: time.Now().Add(-2 * MaxAge)}), []string{})
 		want(t, "dead letters", r.last.DeadLettered, map[string]int{"expired": 1})
 	})
@@ -231,7 +232,7 @@ func TestAnErrorThatWasSeenIsNotForgottenWhenTheTimeEndsBeforeTheNextTry(t *test
 func TestDeadLettersAwayMeansThatTheMessageStays(t *testing.T) {
 	r := newRig(t, refusing(track("p", 300), track("q", 300)))
 	messages := []in{{id: "p", body: track("p", 300)}, {id: "good", body: body(keyB, track("g", 300))}, {id: "bad", body: "no JSON"}}
-	r.queue.send = func(context.Context, []queue.Message) error { return errors.New("no such queue") }
+	r.queue.send = func(context.Context, []message.Message) error { return errors.New("no such queue") }
 	want(t, "stay", r.invoke(t.Context(), messages...), []string{"bad", "p"})
 	want(t, "letter errors", r.last.LetterErrors, 1)
 	want(t, "retried", r.last.Retried, map[string]int{"transient": 2})
@@ -243,14 +244,14 @@ func TestDeadLettersAwayMeansThatTheMessageStays(t *testing.T) {
 
 func TestOfLettersThatFailInPartOnlyTheirMessagesStay(t *testing.T) {
 	r := newRig(t, nil)
-	r.queue.send = func(_ context.Context, m []queue.Message) error {
+	r.queue.send = func(_ context.Context, m []message.Message) error {
 		failed := map[int]error{}
 		for i := range m {
-			if strings.HasPrefix(attr(m[i], letter.AttrID), "bad-1") || attr(m[i], letter.AttrID) == "two/1" {
+			if strings.HasPrefix(attr(m[i], message.AttrDeadLetterID), "bad-1") || attr(m[i], message.AttrDeadLetterID) == "two/1" {
 				failed[i] = errors.New("InternalError")
 			}
 		}
-		return &queue.SendError{URL: "https://sqs/dead-letters", Failed: failed}
+		return &sqsclient.SendError{URL: "https://sqs/dead-letters", Failed: failed}
 	}
 	// "two" has two letters, of which one can't be written.
 	two := body(keyA, track("good", 300), `{"type":"tick","userId":"u"}`, `{"type":"track","userId":"u"}`)
@@ -264,7 +265,7 @@ func TestOfLettersThatFailInPartOnlyTheirMessagesStay(t *testing.T) {
 	// What was written before is written again under the same id, with the same content.
 	byID := map[string]string{}
 	for i, l := range r.queue.letters {
-		id := attr(l, letter.AttrID)
+		id := attr(l, message.AttrDeadLetterID)
 		if before, ok := byID[id]; ok && (before != l.Body || i < first) {
 			t.Errorf("letter %s is first %s and then %s", id, before, l.Body)
 		}

@@ -18,9 +18,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/spillwayhq/spillway/shared/envelope"
-	"github.com/spillwayhq/spillway/shared/queue"
-	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/message"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 const (
@@ -29,30 +29,30 @@ const (
 	// MaxAge is how long delivery of a message is tried. SQS keeps it for 14 days: the rest is for a person to act in.
 	MaxAge = 10 * 24 * time.Hour
 	// MaxCulprits is how many events of one batch Segment may refuse before the fault is taken to be ours and not theirs.
-	MaxCulprits = 8
+	MaxRejected = 8
 	// Tries is how often a batch is sent in one invocation when Segment can't be reached.
 	Tries = 3
 )
 
 // Flusher sends one batch and returns when it is answered; *segment.Client is one. The error is nil or a *segment.Error.
 type Flusher interface {
-	Flush(context.Context, *segment.Batch) error
+	Flush(context.Context, *event.Batch) error
 }
 
-// Hider hides messages of the events queue; *queue.Queue is one.
-type Hider interface {
-	Hide(context.Context, []queue.Hidden) error
+// Hider hides messages of the events queue; *sqsclient.Queue is one.
+type VisibilityChanger interface {
+	ChangeVisibility(context.Context, []sqsclient.VisibilityChange) error
 }
 
-// Sender writes dead letters; *queue.Queue is one. The error is nil or, if only some failed, a *queue.SendError.
+// Sender writes dead letters; *sqsclient.Queue is one. The error is nil or, if only some failed, a *sqsclient.SendError.
 type Sender interface {
-	Send(context.Context, []queue.Message) error
+	Send(context.Context, []message.Message) error
 }
 
 // Config is what a Handler works with. Segment, Queue and DeadLetters must be given.
 type Config struct {
 	Segment     Flusher
-	Queue       Hider
+	Queue       VisibilityChanger
 	DeadLetters Sender
 	WriteKey    string        // for messages that carry none; such messages wait when it is empty
 	Flushes     int           // batches under way at a time; DefaultFlushes when 0
@@ -76,12 +76,12 @@ type Config struct {
 // calls it by one.
 type Handler struct {
 	Config
-	compressor *envelope.Compressor
+	compressor *message.Compressor
 	keys       pauses
 	window     *window
 	breaker    *breaker
-	messages   sync.Pool // of *message
-	decoders   sync.Pool // of *envelope.Decoder
+	messages   sync.Pool // of *delivery
+	decoders   sync.Pool // of *message.Decoder
 }
 
 // New checks the configuration.
@@ -107,7 +107,7 @@ func New(c Config) (*Handler, error) {
 	if c.Report == nil {
 		c.Report = func(Summary) {}
 	}
-	compressor, err := envelope.NewCompressor()
+	compressor, err := message.NewCompressor()
 	if err != nil {
 		return nil, err
 	}
@@ -152,9 +152,9 @@ func half(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, time.Until(deadline)/2)
 }
 
-func (h *Handler) decoder() (*envelope.Decoder, error) {
-	if d, ok := h.decoders.Get().(*envelope.Decoder); ok {
+func (h *Handler) decoder() (*message.Decoder, error) {
+	if d, ok := h.decoders.Get().(*message.Decoder); ok {
 		return d, nil
 	}
-	return envelope.NewDecoder()
+	return message.NewDecoder()
 }

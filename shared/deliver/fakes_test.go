@@ -17,10 +17,10 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/aws"
 
-	"github.com/spillwayhq/spillway/shared/envelope"
-	"github.com/spillwayhq/spillway/shared/letter"
-	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 // marker stands in all that is somebody's: write keys, events, answers. It may never stand in a log line.
@@ -33,7 +33,7 @@ const (
 
 // sent is one attempt as Segment saw it.
 type sent struct {
-	segment.Batch
+	event.Batch
 	events []string
 	at     time.Time
 	answer error
@@ -42,11 +42,11 @@ type sent struct {
 // fakeSegment is a Flusher that answers as a test says and remembers what it was sent.
 type fakeSegment struct {
 	mu       sync.Mutex
-	answer   func(context.Context, *segment.Batch) error // nil: it takes everything
+	answer   func(context.Context, *event.Batch) error // nil: it takes everything
 	attempts []sent
 }
 
-func (f *fakeSegment) Flush(ctx context.Context, b *segment.Batch) error {
+func (f *fakeSegment) Flush(ctx context.Context, b *event.Batch) error {
 	s := sent{Batch: *b, at: time.Now()}
 	s.Context, s.Integrations = bytes.Clone(b.Context), bytes.Clone(b.Integrations)
 	size := 0
@@ -55,7 +55,7 @@ func (f *fakeSegment) Flush(ctx context.Context, b *segment.Batch) error {
 		size += len(e) + 1
 	}
 	s.Batch.Events = nil
-	if size > segment.MaxBatchBytes || len(b.Events) > segment.MaxBatchEvents || len(b.Events) == 0 {
+	if size > event.MaxBatchBytes || len(b.Events) > event.MaxBatchEvents || len(b.Events) == 0 {
 		panic(fmt.Sprintf("a batch of %d events and %d bytes", len(b.Events), size))
 	}
 	if f.answer != nil {
@@ -81,13 +81,13 @@ func (f *fakeSegment) delivered() []string {
 // fakeQueue takes dead letters and hides messages.
 type fakeQueue struct {
 	mu      sync.Mutex
-	send    func(context.Context, []queue.Message) error // nil: it takes everything
-	hide    func(context.Context, []queue.Hidden) error
-	letters []queue.Message
+	send    func(context.Context, []message.Message) error // nil: it takes everything
+	hide    func(context.Context, []sqsclient.VisibilityChange) error
+	letters []message.Message
 	hidden  map[string]time.Duration // by receipt handle
 }
 
-func (q *fakeQueue) Send(ctx context.Context, messages []queue.Message) error {
+func (q *fakeQueue) Send(ctx context.Context, messages []message.Message) error {
 	var err error
 	if q.send != nil {
 		err = q.send(ctx, messages)
@@ -98,7 +98,7 @@ func (q *fakeQueue) Send(ctx context.Context, messages []queue.Message) error {
 			failed[i] = why
 		}
 	}
-	var partial *queue.SendError
+	var partial *sqsclient.SendError
 	switch {
 	case errors.As(err, &partial):
 		for i, why := range partial.Failed {
@@ -115,37 +115,37 @@ func (q *fakeQueue) Send(ctx context.Context, messages []queue.Message) error {
 		}
 	}
 	if len(failed) > 0 {
-		return &queue.SendError{URL: "https://sqs/dead-letters", Failed: failed}
+		return &sqsclient.SendError{URL: "https://sqs/dead-letters", Failed: failed}
 	}
 	return nil
 }
 
 // refused is why SQS would not take a message (SQS API reference, SendMessage).
-func refused(m *queue.Message) error {
+func refused(m *message.Message) error {
 	switch {
-	case m.Body == "" || letter.Legal(m.Body) != m.Body:
+	case m.Body == "" || message.LegalText(m.Body) != m.Body:
 		return errors.New("InvalidMessageContents")
-	case m.Size() > queue.MaxBatchBytes:
-		return queue.ErrTooLarge
+	case m.Size() > message.MaxBytes:
+		return sqsclient.ErrTooLarge
 	case len(m.Attributes) > 10:
 		return errors.New("more than 10 attributes")
 	}
 	for name, a := range m.Attributes {
-		if text := aws.ToString(a.StringValue); text == "" || letter.Legal(text) != text {
+		if text := a.Text; text == "" || message.LegalText(text) != text {
 			return fmt.Errorf("attribute %s has no legal value", name)
 		}
 	}
 	return nil
 }
 
-func (q *fakeQueue) Hide(ctx context.Context, hidden []queue.Hidden) error {
+func (q *fakeQueue) ChangeVisibility(ctx context.Context, hidden []sqsclient.VisibilityChange) error {
 	if q.hide != nil {
 		return q.hide(ctx, hidden)
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, h := range hidden {
-		q.hidden[h.ReceiptHandle] = h.For
+		q.hidden[h.ReceiptHandle] = h.Timeout
 	}
 	return nil
 }
@@ -171,15 +171,15 @@ func payload(t testing.TB, messages ...in) []byte {
 		}
 		msg.MessageAttributes = map[string]events.SQSMessageAttribute{}
 		if m.origin != "" {
-			msg.MessageAttributes[envelope.AttrOrigin] = events.SQSMessageAttribute{DataType: "String", StringValue: aws.String(m.origin)}
+			msg.MessageAttributes[message.AttrOrigin] = events.SQSMessageAttribute{DataType: "String", StringValue: aws.String(m.origin)}
 		}
-		for name, value := range map[string]string{letter.AttrID: m.letterID, letter.AttrFirstSeen: m.firstSeen} {
+		for name, value := range map[string]string{message.AttrDeadLetterID: m.letterID, message.AttrFirstSeen: m.firstSeen} {
 			if value != "" {
 				msg.MessageAttributes[name] = events.SQSMessageAttribute{DataType: "String", StringValue: aws.String(value)}
 			}
 		}
 		if m.count != "" {
-			msg.MessageAttributes[envelope.AttrEventCount] = events.SQSMessageAttribute{DataType: "Number", StringValue: aws.String(m.count)}
+			msg.MessageAttributes[message.AttrEventCount] = events.SQSMessageAttribute{DataType: "Number", StringValue: aws.String(m.count)}
 		}
 		event.Records = append(event.Records, msg)
 	}
@@ -203,7 +203,7 @@ type rig struct {
 	log     bytes.Buffer
 }
 
-func newRig(t testing.TB, answer func(context.Context, *segment.Batch) error) *rig {
+func newRig(t testing.TB, answer func(context.Context, *event.Batch) error) *rig {
 	t.Helper()
 	r := &rig{TB: t, segment: &fakeSegment{answer: answer}, queue: &fakeQueue{hidden: map[string]time.Duration{}}}
 	r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA})
@@ -311,33 +311,33 @@ func body(key string, events ...string) string {
 
 func zipped(t testing.TB, body string) string {
 	t.Helper()
-	c, err := envelope.NewCompressor()
+	c, err := message.NewCompressor()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c.Compress([]byte(body))
 }
 
-func attr(m queue.Message, name string) string { return aws.ToString(m.Attributes[name].StringValue) }
+func attr(m message.Message, name string) string { return m.Attributes[name].Text }
 
 // letterEvents are the events that a dead letter holds, read as the deliver function would read it after a redrive.
-func letterEvents(t testing.TB, m queue.Message) []string {
+func letterEvents(t testing.TB, m message.Message) []string {
 	t.Helper()
-	d, err := envelope.NewDecoder()
+	d, err := message.NewDecoder()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	var msg envelope.Message
+	var msg message.Content
 	if err := d.Decode([]byte(m.Body), &msg); err != nil {
-		t.Fatalf("the letter %s can't be read: %v", attr(m, letter.AttrID), err)
+		t.Fatalf("the letter %s can't be read: %v", attr(m, message.AttrDeadLetterID), err)
 	}
 	var all []string
 	for _, e := range msg.Events {
 		all = append(all, string(e.Raw))
 	}
-	if n := strconv.Itoa(len(all)); n != attr(m, envelope.AttrEventCount) {
-		t.Errorf("the letter %s has %s events and says %s", attr(m, letter.AttrID), n, attr(m, envelope.AttrEventCount))
+	if n := strconv.Itoa(len(all)); n != attr(m, message.AttrEventCount) {
+		t.Errorf("the letter %s has %s events and says %s", attr(m, message.AttrDeadLetterID), n, attr(m, message.AttrEventCount))
 	}
 	return all
 }

@@ -94,7 +94,7 @@ func (h *halving) end(s span, err *segment.Error) {
 func (h *halving) convict(s span, err *segment.Error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.verdicts) < MaxCulprits && !h.acquitted() {
+	if len(h.verdicts) < MaxRejected && !h.acquitted() {
 		h.verdicts[s.from] = err
 		return
 	}

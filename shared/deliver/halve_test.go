@@ -12,8 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/spillwayhq/spillway/shared/letter"
-	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/message"
 )
 
 // meter counts how many flushes are under way; the first three wait for one another.
@@ -23,7 +23,7 @@ type meter struct {
 	release   chan struct{}
 }
 
-func (m *meter) Flush(context.Context, *segment.Batch) error {
+func (m *meter) Flush(context.Context, *event.Batch) error {
 	m.mu.Lock()
 	m.now++
 	m.most = max(m.most, m.now)
@@ -43,8 +43,8 @@ func (m *meter) Flush(context.Context, *segment.Batch) error {
 }
 
 // refusing makes Segment answer 400 to a batch that holds one of these events.
-func refusing(poison ...string) func(context.Context, *segment.Batch) error {
-	return func(_ context.Context, b *segment.Batch) error {
+func refusing(poison ...string) func(context.Context, *event.Batch) error {
+	return func(_ context.Context, b *event.Batch) error {
 		for _, e := range b.Events {
 			if slices.Contains(poison, string(e)) {
 				return status(400)
@@ -61,8 +61,8 @@ func TestOnePoisonousEventCostsItsNeighboursNothing(t *testing.T) {
 	want(t, "delivered", r.last.Delivered, 249)
 	want(t, "dead letters", r.last.DeadLettered, map[string]int{"rejected": 1})
 	want(t, "letter", letterEvents(t, r.queue.letters[0]), []string{events[137]})
-	want(t, "id", attr(r.queue.letters[0], letter.AttrID), "m/137")
-	if d := attr(r.queue.letters[0], letter.AttrDetail); !strings.Contains(d, "400") || !strings.Contains(d, marker) {
+	want(t, "id", attr(r.queue.letters[0], message.AttrDeadLetterID), "m/137")
+	if d := attr(r.queue.letters[0], message.AttrDetail); !strings.Contains(d, "400") || !strings.Contains(d, marker) {
 		t.Errorf("the letter does not tell Segment's answer: %q", d)
 	}
 	if n := len(r.segment.attempts); n > 17 { // once, and twice for each of 8 halvings
@@ -120,8 +120,8 @@ func TestMoreCulpritsThanCanBeAreNotCalledRejectedWhenTheyExpire(t *testing.T) {
 	want(t, "dead letters by reason", len(r.last.DeadLettered), 1)
 	var dead []string
 	for _, l := range r.queue.letters {
-		want(t, "reason", attr(l, letter.AttrReason), "expired")
-		if d := attr(l, letter.AttrDetail); !strings.Contains(d, "more events of one batch refused") {
+		want(t, "reason", attr(l, message.AttrReason), "expired")
+		if d := attr(l, message.AttrDetail); !strings.Contains(d, "more events of one batch refused") {
 			t.Errorf("detail %q", d)
 		}
 		dead = append(dead, letterEvents(t, l)...)
@@ -134,7 +134,7 @@ func TestMoreCulpritsThanCanBeAreNotCalledRejectedWhenTheyExpire(t *testing.T) {
 }
 
 func TestABatchThatIsTooLargeOnlyAsAWholeIsDeliveredInHalves(t *testing.T) {
-	r := newRig(t, func(_ context.Context, b *segment.Batch) error {
+	r := newRig(t, func(_ context.Context, b *event.Batch) error {
 		if len(b.Events) > 60 {
 			return status(413)
 		}
@@ -167,7 +167,7 @@ func TestHalvingThatIsInterruptedSettlesEveryEvent(t *testing.T) {
 					events := tracks("e", 250, 1000)
 					var n atomic.Int32
 					refuse := refusing(events[7])
-					r := newRig(t, func(ctx context.Context, b *segment.Batch) error {
+					r := newRig(t, func(ctx context.Context, b *event.Batch) error {
 						if n.Add(1) >= int32(after) {
 							return status(c.code)
 						}
@@ -205,7 +205,7 @@ func TestLettersAreWrittenOnlyOnceTheSiblingsAreFinal(t *testing.T) {
 		events := tracks("e", 700, 1000)
 		away := true
 		refuse := refusing(events[3])
-		r := newRig(t, func(ctx context.Context, b *segment.Batch) error {
+		r := newRig(t, func(ctx context.Context, b *event.Batch) error {
 			if away && slices.ContainsFunc(b.Events, func(e []byte) bool { return string(e) == events[699] }) {
 				return status(503)
 			}
@@ -226,7 +226,7 @@ func TestLettersAreWrittenOnlyOnceTheSiblingsAreFinal(t *testing.T) {
 		want(t, "delivered", r.last.Delivered, 699)
 		ids := []string{}
 		for _, l := range r.queue.letters {
-			ids = append(ids, attr(l, letter.AttrID))
+			ids = append(ids, attr(l, message.AttrDeadLetterID))
 		}
 		slices.Sort(ids)
 		want(t, "ids", ids, []string{"m/3", "m/700"})
@@ -245,7 +245,7 @@ func TestCulpritsOfOneMessageInSeveralBatchesAreAllFound(t *testing.T) {
 	want(t, "dead letters", r.last.DeadLettered, map[string]int{"rejected": 12})
 	seen := map[string]bool{}
 	for _, l := range r.queue.letters {
-		seen[attr(l, letter.AttrID)] = true
+		seen[attr(l, message.AttrDeadLetterID)] = true
 	}
 	for i := range 12 {
 		id := "m/" + strconv.Itoa(i*100+50)

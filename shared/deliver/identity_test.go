@@ -8,8 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/spillwayhq/spillway/shared/letter"
-	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/message"
 )
 
 func TestAnEventWithoutIdentityIsTheSameAtEveryReceive(t *testing.T) {
@@ -51,7 +51,7 @@ func TestADeadLetterThatIsSentAgainIsTheSameEventsHoweverOften(t *testing.T) {
 	text := body(keyA, bare, bare)
 	first := in{id: "original-uuid", sent: at, body: text}
 	again := func(id, letterID string) in {
-		return in{id: id, sent: at.Add(50 * time.Hour), body: text, letterID: letterID, firstSeen: at.Format(segment.TimeFormat)}
+		return in{id: id, sent: at.Add(50 * time.Hour), body: text, letterID: letterID, firstSeen: at.Format(event.TimeFormat)}
 	}
 	r := newRig(t, nil)
 	deliver := func(m in) []string {
@@ -77,7 +77,7 @@ func TestADeadLetterThatIsSentAgainIsTheSameEventsHoweverOften(t *testing.T) {
 	r.invoke(t.Context(), in{id: "m2", body: "no JSON", letterID: "was/7", firstSeen: "no time", sent: at.Add(time.Hour)})
 	var names []string
 	for _, l := range r.queue.letters {
-		names = append(names, attr(l, letter.AttrID)+" "+attr(l, letter.AttrFirstSeen))
+		names = append(names, attr(l, message.AttrDeadLetterID)+" "+attr(l, message.AttrFirstSeen))
 	}
 	want(t, "a letter that comes back", names, []string{"was/7 2026-11-20T01:02:03.000Z", "was/7 2026-11-20T02:02:03.000Z"})
 }
@@ -104,12 +104,12 @@ func TestTheBufferOfIdentifiedEventsServesSeveralMessagesWithoutMixingThem(t *te
 }
 
 func TestAnEventThatItsIdentityPushesOver32KBIsADeadLetter(t *testing.T) {
-	event := `{"type":"track","userId":"u","event":"Run","properties":{"fill":"` + strings.Repeat("x", segment.MaxEventBytes-70) + `"}}`
-	if len(event) > segment.MaxEventBytes {
+	raw := `{"type":"track","userId":"u","event":"Run","properties":{"fill":"` + strings.Repeat("x", event.MaxEventBytes-70) + `"}}`
+	if len(raw) > event.MaxEventBytes {
 		t.Fatal("the event is too large by itself")
 	}
 	r := newRig(t, nil)
-	want(t, "stay", r.invoke(t.Context(), in{id: "m", body: body(keyA, event, track("good", 300)), sent: time.Now()}), []string{})
+	want(t, "stay", r.invoke(t.Context(), in{id: "m", body: body(keyA, raw, track("good", 300)), sent: time.Now()}), []string{})
 	want(t, "dead letters", r.last.DeadLettered, map[string]int{"too_large": 1})
 	want(t, "delivered", r.last.Delivered, 1)
 }
@@ -120,8 +120,8 @@ func TestAMessageIDThatIsNoUUIDStillMakesValidEvents(t *testing.T) {
 		stay := r.invoke(t.Context(), in{id: id, body: body(keyA, `{"type":"track","userId":"u","event":"E"}`, track("p", 300)), sent: time.Now()})
 		want(t, "stay", stay, []string{})
 		want(t, "letters", len(r.queue.letters), 1)
-		var event struct{ MessageID string }
-		if err := json.Unmarshal([]byte(r.segment.delivered()[0]), &event); err != nil || event.MessageID == "" || len(event.MessageID) > segment.MaxMessageIDBytes {
+		var got struct{ MessageID string }
+		if err := json.Unmarshal([]byte(r.segment.delivered()[0]), &got); err != nil || got.MessageID == "" || len(got.MessageID) > event.MaxMessageIDBytes {
 			t.Errorf("message id %q makes the event %s: %v", id, r.segment.delivered()[0], err)
 		}
 	}

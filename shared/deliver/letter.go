@@ -4,9 +4,8 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/spillwayhq/spillway/shared/envelope"
-	"github.com/spillwayhq/spillway/shared/letter"
-	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
@@ -22,12 +21,12 @@ type refusal struct {
 }
 
 // whole makes a letter of the message's body as it came.
-func (m *message) whole(reason, detail string) refusal {
+func (m *delivery) whole(reason, detail string) refusal {
 	return refusal{id: m.id(), reason: reason, detail: detail, code: reason, count: m.count()}
 }
 
 // refuse puts an event among the letters because of a problem of its own.
-func (m *message) refuse(index int, raw []byte, problem *segment.Problem) {
+func (m *delivery) refuse(index int, raw []byte, problem *event.Problem) {
 	for i := range m.letters {
 		if l := &m.letters[i]; l.code == problem.Code {
 			l.events = append(l.events, raw)
@@ -36,12 +35,12 @@ func (m *message) refuse(index int, raw []byte, problem *segment.Problem) {
 		}
 	}
 	m.letters = append(m.letters, refusal{
-		id: m.letterID(index), reason: letter.ReasonOf(problem), detail: problem.Error(), code: problem.Code, events: [][]byte{raw}, count: 1,
+		id: m.letterID(index), reason: message.ReasonFor(problem), detail: problem.Error(), code: problem.Code, events: [][]byte{raw}, count: 1,
 	})
 }
 
 // reject puts an event among the letters that Segment refused when it stood alone.
-func (m *message) reject(i int, err *segment.Error) {
+func (m *delivery) reject(i int, err *segment.Error) {
 	m.letters = append(m.letters, refusal{
 		id: m.letterID(m.index[i]), reason: segment.Rejected.String(), detail: answer(err), code: segment.Rejected.String(), events: [][]byte{m.events[i]}, count: 1,
 	})
@@ -49,7 +48,7 @@ func (m *message) reject(i int, err *segment.Error) {
 
 // expire makes a letter of the events that were never delivered. Which these are differs from one receive to the next, so that the
 // letter's name holds it: two letters of one name are to be one.
-func (m *message) expire() {
+func (m *delivery) expire() {
 	l := refusal{id: m.id() + "/expired", reason: segment.Expired.String(), detail: answer(m.waits), code: segment.Expired.String()}
 	var which []byte
 	for i, fate := range m.fates {
@@ -68,7 +67,7 @@ func (m *message) expire() {
 	m.letters = append(m.letters, l)
 }
 
-func (m *message) letterID(index int) string { return m.id() + "/" + strconv.Itoa(index) }
+func (m *delivery) letterID(index int) string { return m.id() + "/" + strconv.Itoa(index) }
 
 func answer(err *segment.Error) string {
 	if err.Detail == "" {
@@ -78,10 +77,10 @@ func answer(err *segment.Error) string {
 }
 
 // write turns a letter into queue messages.
-func (m *message) write(l *refusal, c *envelope.Compressor, now time.Time) []queue.Message {
+func (m *delivery) write(l *refusal, c *message.Compressor, now time.Time) []message.Message {
 	header := m.content.Header
 	header.WriteKey = m.ownKey
-	written := letter.Letter{
+	written := message.DeadLetter{
 		ID: l.id, Reason: l.reason, Detail: l.detail, Header: header, Events: l.events, Body: m.text, Count: l.count,
 		FirstSeen: m.cameIn(), LastSeen: now, Receives: m.receives,
 	}

@@ -13,16 +13,14 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
-	"github.com/spillwayhq/spillway/shared/envelope"
-	"github.com/spillwayhq/spillway/shared/letter"
-	"github.com/spillwayhq/spillway/shared/queue"
-	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/message"
 )
 
 // letterText is a letter's body as text.
-func letterText(t *testing.T, l queue.Message) string {
+func letterText(t *testing.T, l message.Message) string {
 	t.Helper()
-	if attr(l, envelope.AttrContentEncoding) != envelope.EncodingZstd {
+	if attr(l, message.AttrContentEncoding) != message.EncodingZstd {
 		return l.Body
 	}
 	packed, err := base64.StdEncoding.DecodeString(l.Body)
@@ -64,13 +62,13 @@ func TestALetterHoldsTheEventAsItCameWithWhatItsMessageSaid(t *testing.T) {
 	for name := range l.Attributes {
 		got[name] = attr(l, name)
 	}
-	if _, err := time.Parse(time.RFC3339, got[letter.AttrLastSeen]); err != nil {
+	if _, err := time.Parse(time.RFC3339, got[message.AttrLastSeen]); err != nil {
 		t.Error(err)
 	}
-	delete(got, letter.AttrLastSeen)
+	delete(got, message.AttrLastSeen)
 	want(t, "attributes", got, map[string]string{
-		letter.AttrID: "m/1", letter.AttrReason: "invalid", letter.AttrDetail: "event_not_defined: a track needs the name of its event", letter.AttrReceives: "3",
-		letter.AttrFirstSeen: "2026-11-01T00:00:00.000Z", envelope.AttrEventCount: "1", envelope.AttrOrigin: "client",
+		message.AttrDeadLetterID: "m/1", message.AttrReason: "invalid", message.AttrDetail: "event_not_defined: a track needs the name of its event", message.AttrReceives: "3",
+		message.AttrFirstSeen: "2026-11-01T00:00:00.000Z", message.AttrEventCount: "1", message.AttrOrigin: "client",
 	})
 }
 
@@ -90,21 +88,21 @@ func TestASecondReceiveWritesTheSameLetterAgain(t *testing.T) {
 	want(t, "letters", len(r.queue.letters), 4)
 	for i := range 2 {
 		first, second := r.queue.letters[i], r.queue.letters[i+2]
-		want(t, "id", attr(second, letter.AttrID), attr(first, letter.AttrID))
+		want(t, "id", attr(second, message.AttrDeadLetterID), attr(first, message.AttrDeadLetterID))
 		want(t, "body", second.Body, first.Body)
 	}
 }
 
 func TestARedrivenLetterIsTheSameEventToSegment(t *testing.T) {
-	event := `{"type":"track","userId":"u","event":"E"}`
+	raw := `{"type":"track","userId":"u","event":"E"}`
 	reject := true
-	r := newRig(t, func(context.Context, *segment.Batch) error {
+	r := newRig(t, func(context.Context, *event.Batch) error {
 		if reject {
 			return status(400)
 		}
 		return nil
 	})
-	r.invoke(t.Context(), in{id: "m", sent: time.UnixMilli(1_793_000_000_000), body: event})
+	r.invoke(t.Context(), in{id: "m", sent: time.UnixMilli(1_793_000_000_000), body: raw})
 	reject = false
 	want(t, "stay", r.invoke(t.Context(), in{id: "another", sent: time.Now(), body: r.queue.letters[0].Body}), []string{})
 	want(t, "event", r.segment.attempts[1].events, r.segment.attempts[0].events)
@@ -119,7 +117,7 @@ func TestBodiesThatSQSDoesNotTakeAsTheyAreAreCompressed(t *testing.T) {
 		r := newRig(t, nil)
 		want(t, name, r.invoke(t.Context(), in{id: "m", body: text}), []string{})
 		want(t, name, letterText(t, r.queue.letters[0]), text)
-		want(t, name, attr(r.queue.letters[0], envelope.AttrContentEncoding), "zstd")
+		want(t, name, attr(r.queue.letters[0], message.AttrContentEncoding), "zstd")
 	}
 }
 
@@ -144,13 +142,13 @@ func TestLettersOfUpToAMegabyteAreWrittenWhole(t *testing.T) {
 			counted := 0
 			for _, l := range r.queue.letters {
 				whole.WriteString(letterText(t, l))
-				ids[attr(l, letter.AttrID)] = true
-				n, err := strconv.Atoi(attr(l, envelope.AttrEventCount))
+				ids[attr(l, message.AttrDeadLetterID)] = true
+				n, err := strconv.Atoi(attr(l, message.AttrEventCount))
 				if err != nil {
 					t.Fatal(err)
 				}
 				counted += n
-				if d := attr(l, letter.AttrDetail); len(r.queue.letters) > 1 && !strings.Contains(d, "part ") {
+				if d := attr(l, message.AttrDetail); len(r.queue.letters) > 1 && !strings.Contains(d, "part ") {
 					t.Errorf("the detail of a part does not say so: %q", d)
 				}
 			}
@@ -178,7 +176,7 @@ func TestManyLargeEventsThatDoNotCompressAreSeveralReadableLetters(t *testing.T)
 	if !slices.Equal(got, events) {
 		t.Errorf("the letters hold %d events, or others than came", len(got))
 	}
-	want(t, "ids", []string{attr(r.queue.letters[0], letter.AttrID), attr(r.queue.letters[1], letter.AttrID)}, []string{"m/0", "m/0.1"})
+	want(t, "ids", []string{attr(r.queue.letters[0], message.AttrDeadLetterID), attr(r.queue.letters[1], message.AttrDeadLetterID)}, []string{"m/0", "m/0.1"})
 }
 
 func TestKeyIDGivesNothingAway(t *testing.T) {

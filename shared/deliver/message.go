@@ -8,17 +8,17 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/spillwayhq/spillway/shared/envelope"
-	"github.com/spillwayhq/spillway/shared/letter"
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/rawjson"
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
-// message is a queue message on its way: its events, and what is known of their fates.
-type message struct {
+// delivery is a queue message on its way: its events, and what is known of their fates.
+type delivery struct {
 	record
 	text    []byte // the body without the payload's escapes
-	content envelope.Message
+	content message.Content
 	ownKey  string // the write key that the body carries; a dead letter carries no other
 
 	// The events that may go to Segment, identified, with their places in the message and what became of each.
@@ -46,20 +46,20 @@ const (
 var errNoWriteKey = &segment.Error{Class: segment.Misconfigured, Err: errors.New("the message has no write key and none is configured")}
 
 // read takes a record apart. Whatever is wrong with it becomes a letter; nothing that stands in a body can stop the others.
-func (m *message) read(rec *record, d *envelope.Decoder, defaultKey string, p *packer) {
+func (m *delivery) read(rec *record, d *message.Decoder, defaultKey string, p *packer) {
 	defer func() {
 		if p := recover(); p != nil {
 			m.content.Events = m.content.Events[:0]
 			m.events, m.index, m.fates = m.events[:0], m.index[:0], m.fates[:0]
-			m.letters = append(m.letters[:0], m.whole(letter.ReasonPanic, fmt.Sprintf("%v\n%s", p, debug.Stack())))
+			m.letters = append(m.letters[:0], m.whole(message.ReasonPanic, fmt.Sprintf("%v\n%s", p, debug.Stack())))
 		}
 	}()
-	*m = message{record: *rec, content: m.content, events: m.events[:0], index: m.index[:0], fates: m.fates[:0], letters: m.letters[:0],
+	*m = delivery{record: *rec, content: m.content, events: m.events[:0], index: m.index[:0], fates: m.fates[:0], letters: m.letters[:0],
 		unescaped: m.unescaped[:0], spliced: m.spliced[:0]}
 	m.unwrap()
 	if err := d.Decode(m.text, &m.content); err != nil {
-		var unreadable *envelope.Error
-		reason := envelope.Undecodable
+		var unreadable *message.DecodeError
+		reason := message.ReasonUndecodable
 		if errors.As(err, &unreadable) {
 			reason = unreadable.Reason
 		}
@@ -68,7 +68,7 @@ func (m *message) read(rec *record, d *envelope.Decoder, defaultKey string, p *p
 		return
 	}
 	c := &m.content
-	if origin, ok := segment.ParseOrigin(m.origin); ok && !c.HasOrigin {
+	if origin, ok := event.ParseOrigin(m.origin); ok && !c.HasOrigin {
 		c.Origin = origin
 	}
 	m.ownKey = c.WriteKey
@@ -80,14 +80,14 @@ func (m *message) read(rec *record, d *envelope.Decoder, defaultKey string, p *p
 		return
 	}
 	if p.roomFor(&c.Header) == 0 {
-		m.letters = append(m.letters, m.whole(envelope.TooLarge, "the batch's context and integrations leave no room for its events"))
+		m.letters = append(m.letters, m.whole(message.ReasonTooLarge, "the batch's context and integrations leave no room for its events"))
 		return
 	}
 	m.identify()
 }
 
 // unwrap takes the body out of the payload's JSON string.
-func (m *message) unwrap() {
+func (m *delivery) unwrap() {
 	if len(m.body) == 0 {
 		return
 	}
@@ -100,7 +100,7 @@ func (m *message) unwrap() {
 
 // identify gives each event a messageId and a timestamp where it has none, the same at every receive, and sorts out what Segment
 // would not take.
-func (m *message) identify() {
+func (m *delivery) identify() {
 	sent := m.sent
 	if !m.firstSeen.IsZero() {
 		sent = m.firstSeen
@@ -113,7 +113,7 @@ func (m *message) identify() {
 	need := 0
 	for i := range m.content.Events {
 		if e := &m.content.Events[i]; !e.Identified() {
-			need += len(e.Raw) + len(`"messageId":"","timestamp":"",`) + len(id) + 6 + len(segment.TimeFormat)
+			need += len(e.Raw) + len(`"messageId":"","timestamp":"",`) + len(id) + 6 + len(event.TimeFormat)
 		}
 	}
 	if cap(m.spliced) < need {
@@ -124,10 +124,10 @@ func (m *message) identify() {
 		raw, problem := e.Raw, e.Problem
 		if !e.Identified() {
 			from := len(m.spliced)
-			m.spliced = e.AppendIdentified(m.spliced, letter.EventID(id, i), sent)
+			m.spliced = e.AppendIdentified(m.spliced, message.EventID(id, i), sent)
 			raw = m.spliced[from:len(m.spliced):len(m.spliced)]
-			if problem == nil && len(raw) > segment.MaxEventBytes {
-				problem = segment.TooLarge
+			if problem == nil && len(raw) > event.MaxEventBytes {
+				problem = event.TooLarge
 			}
 		}
 		if problem != nil {
@@ -142,10 +142,10 @@ func (m *message) identify() {
 
 // id names the message in messageIds and letters. One that is sent again after it was a dead letter keeps its name, for SQS gives it
 // another, and its events are to be the same however often that happens.
-func (m *message) id() string { return letter.Name(cmp.Or(m.redriven, m.messageID)) }
+func (m *delivery) id() string { return message.StableID(cmp.Or(m.redriven, m.messageID)) }
 
 // cameIn is when the events came in for the first time, also if they have been a dead letter since.
-func (m *message) cameIn() time.Time {
+func (m *delivery) cameIn() time.Time {
 	switch {
 	case !m.content.ReceivedAt.IsZero():
 		return m.content.ReceivedAt
@@ -157,7 +157,7 @@ func (m *message) cameIn() time.Time {
 
 // seen is when the events came in: at Spillway's door, or when SQS got them. What was a dead letter is as young as when it was sent
 // again: an old one is no backlog.
-func (m *message) seen() time.Time {
+func (m *delivery) seen() time.Time {
 	if m.redriven != "" || m.content.ReceivedAt.IsZero() {
 		return m.sent
 	}
@@ -165,7 +165,7 @@ func (m *message) seen() time.Time {
 }
 
 // age is how long ago the events came in; 0 when nothing says.
-func (m *message) age(now time.Time) time.Duration {
+func (m *delivery) age(now time.Time) time.Duration {
 	if m.seen().IsZero() {
 		return 0
 	}
@@ -176,4 +176,4 @@ func (m *message) age(now time.Time) time.Duration {
 func since(seen, now time.Time) time.Duration { return max(0, now.Sub(seen)) }
 
 // count is the number of events, one for a message that could not be read.
-func (m *message) count() int { return max(1, len(m.content.Events)) }
+func (m *delivery) count() int { return max(1, len(m.content.Events)) }

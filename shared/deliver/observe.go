@@ -29,7 +29,7 @@ type Outcome struct {
 
 // observe tells who watches what became of a message's events. It is called when the message's fate is final, while its buffers
 // still are its own.
-func (r *run) observe(m *message) {
+func (r *run) observe(m *delivery) {
 	if r.watcher == nil {
 		return
 	}

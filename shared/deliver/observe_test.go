@@ -10,8 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/spillwayhq/spillway/shared/queue"
-	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/message"
 )
 
 // watching is an Observer that is there all the time.
@@ -39,7 +39,7 @@ func TestEachEventOfAnInvocationIsObservedOnce(t *testing.T) {
 	for name, c := range map[string]struct {
 		messages []in
 		age      time.Duration
-		answer   func(context.Context, *segment.Batch) error
+		answer   func(context.Context, *event.Batch) error
 		letters  error
 		want     []string
 	}{
@@ -49,19 +49,19 @@ func TestEachEventOfAnInvocationIsObservedOnce(t *testing.T) {
 			want: []string{"good delivered", "invalid dead_lettered invalid", "poison dead_lettered rejected"}},
 		"unreadable": {messages: []in{{id: "m", body: "no JSON"}}, want: []string{"m dead_lettered undecodable"}},
 		"away": {messages: []in{{id: "m", body: body(keyA, track("e", 300), invalid)}},
-			answer: func(context.Context, *segment.Batch) error { return status(503) },
+			answer: func(context.Context, *event.Batch) error { return status(503) },
 			want:   []string{"e retried transient", "invalid retried transient"}},
 		"no letter can be written": {messages: []in{{id: "m", body: body(keyA, track("good", 300), poison)}}, answer: refusing(poison), letters: errors.New("away"),
 			want: []string{"good retried transient", "poison retried transient"}},
 		"expired": {messages: []in{{id: "m", body: body(keyA, tracks("e", 2, 300)...)}}, age: MaxAge + time.Hour,
-			answer: func(context.Context, *segment.Batch) error { return status(429) },
+			answer: func(context.Context, *event.Batch) error { return status(429) },
 			want:   []string{"e-0 dead_lettered expired", "e-1 dead_lettered expired"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t, c.answer)
 				if c.letters != nil {
-					r.queue.send = func(context.Context, []queue.Message) error { return c.letters }
+					r.queue.send = func(context.Context, []message.Message) error { return c.letters }
 				}
 				seen := r.watched()
 				for i := range c.messages {
@@ -88,7 +88,7 @@ func TestAnEventWithoutAnyWriteKeyIsObservedWaiting(t *testing.T) {
 
 func TestWhoBeginsToWatchSeesTheNextInvocationWhole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, func(context.Context, *segment.Batch) error { return status(503) })
+		r := newRig(t, func(context.Context, *event.Batch) error { return status(503) })
 		var watcher func(Outcome)
 		var seen []string
 		r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA, Observer: func() func(Outcome) { return watcher }})
@@ -125,7 +125,7 @@ func TestCanariesAreCountedAndTimedByTheirWriteKey(t *testing.T) {
 		want(t, "CanaryDelivered", got["CanaryDelivered"], []float64{2})
 		want(t, "CanaryLatency", got["CanaryLatency"], []float64{3000, 3000})
 
-		r.segment.answer = func(context.Context, *segment.Batch) error { return status(429) }
+		r.segment.answer = func(context.Context, *event.Batch) error { return status(429) }
 		r.invoke(t.Context(), in{id: "canary", body: body(keyB, track("c", 300)), sent: ago})
 		want(t, "canaries that came in", r.last.CanaryEvents, 1)
 		want(t, "canaries that were delivered", len(r.last.Canary), 0)

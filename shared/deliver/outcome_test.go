@@ -14,8 +14,9 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -133,7 +134,7 @@ func TestEveryAnswerHasOneOutcome(t *testing.T) {
 func TestABlipIsTriedAgainInTheSameInvocation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := 0
-		r := newRig(t, func(context.Context, *segment.Batch) error {
+		r := newRig(t, func(context.Context, *event.Batch) error {
 			if n++; n < Tries {
 				return status(503)
 			}
@@ -148,7 +149,7 @@ func TestABlipIsTriedAgainInTheSameInvocation(t *testing.T) {
 func TestAThrottledKeyPausesLongerEachTimeAndAtOnceNoMoreWhenSegmentTakesSomething(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		code := 429
-		r := newRig(t, func(context.Context, *segment.Batch) error {
+		r := newRig(t, func(context.Context, *event.Batch) error {
 			if code == 200 {
 				return nil
 			}
@@ -179,7 +180,7 @@ func TestAThrottledKeyPausesLongerEachTimeAndAtOnceNoMoreWhenSegmentTakesSomethi
 
 func TestAMessageThatComesWhileItsKeyPausesIsHiddenForTheRestOfThePause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, func(context.Context, *segment.Batch) error {
+		r := newRig(t, func(context.Context, *event.Batch) error {
 			err := status(429)
 			err.RetryAfter = 10 * time.Minute
 			return err
@@ -212,7 +213,7 @@ func TestWhatWasUnderWayWhenAPauseBeganDoesNotEndIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		throttled := status(429)
 		throttled.RetryAfter = time.Minute
-		r := newRig(t, func(_ context.Context, b *segment.Batch) error {
+		r := newRig(t, func(_ context.Context, b *event.Batch) error {
 			if strings.Contains(string(b.Events[0]), "slow-") {
 				time.Sleep(time.Second)
 				return nil
@@ -322,7 +323,7 @@ func TestThroughARealClientAndServer(t *testing.T) {
 
 func TestAnAttemptThatPanicsFailsAloneAndTellsNothingOfAnEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, func(_ context.Context, b *segment.Batch) error {
+		r := newRig(t, func(_ context.Context, b *event.Batch) error {
 			if b.WriteKey == keyA {
 				panic("while sending " + string(b.Events[0]))
 			}
@@ -339,7 +340,7 @@ func TestAnAttemptThatPanicsFailsAloneAndTellsNothingOfAnEvent(t *testing.T) {
 
 func TestAnErrorThatIsNotSegmentsIsTransient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, func(context.Context, *segment.Batch) error { return errors.New(marker) })
+		r := newRig(t, func(context.Context, *event.Batch) error { return errors.New(marker) })
 		want(t, "stay", r.invoke(t.Context(), in{id: "a", body: body(keyA, track("a", 300))}), []string{"a"})
 		want(t, "retried", r.last.Retried, map[string]int{"transient": 1})
 	})
@@ -347,8 +348,8 @@ func TestAnErrorThatIsNotSegmentsIsTransient(t *testing.T) {
 
 func TestAFailureToHideIsCountedAndChangesNoReport(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, func(context.Context, *segment.Batch) error { return status(401) })
-		r.queue.hide = func(context.Context, []queue.Hidden) error { return errors.New("SQS is away") }
+		r := newRig(t, func(context.Context, *event.Batch) error { return status(401) })
+		r.queue.hide = func(context.Context, []sqsclient.VisibilityChange) error { return errors.New("SQS is away") }
 		want(t, "stay", r.invoke(t.Context(), in{id: "a", body: body(keyA, track("a", 300))}), []string{"a"})
 		want(t, "hide errors", r.last.HideErrors, 1)
 	})

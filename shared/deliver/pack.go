@@ -3,8 +3,8 @@ package deliver
 import (
 	"bytes"
 
-	"github.com/spillwayhq/spillway/shared/envelope"
-	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/message"
 )
 
 // What an invocation holds open at a time. Within these bounds a part goes where it fits best; beyond them the fullest batch
@@ -12,18 +12,18 @@ import (
 const (
 	maxOpen      = 64
 	maxOpenBytes = 2 << 20
-	fullEnough   = segment.MaxBatchBytes * 98 / 100 // nothing worth waiting for fits any more
+	fullEnough   = event.MaxBatchBytes * 98 / 100 // nothing worth waiting for fits any more
 )
 
 // part is a run of a message's events that travel together: the whole message, unless it is larger than a batch.
 type part struct {
-	m        *message
+	m        *delivery
 	from, to int // of m.events
 }
 
 // batch is a Segment batch under construction or under way.
 type batch struct {
-	segment.Batch
+	event.Batch
 	parts []part
 	size  int // bytes of events, with a comma each
 	room  int
@@ -39,25 +39,25 @@ type packer struct {
 
 // roomFor is how many bytes of events a batch with this header holds. Most messages of an invocation share theirs, so it is
 // computed only when the header changes.
-func (p *packer) roomFor(h *envelope.Header) int {
+func (p *packer) roomFor(h *message.Header) int {
 	if p.last == nil || !sameHeader(&p.last.Batch, h) {
 		p.last = newBatch(h, h.Room())
 	}
 	return p.last.room
 }
 
-func newBatch(h *envelope.Header, room int) *batch {
-	return &batch{room: room, Batch: segment.Batch{
+func newBatch(h *message.Header, room int) *batch {
+	return &batch{room: room, Batch: event.Batch{
 		WriteKey: h.WriteKey, Origin: h.Origin, Context: bytes.Clone(h.Context), Integrations: bytes.Clone(h.Integrations),
 	}}
 }
 
 // add puts a part into the open batch where the least room is left behind it, or into a new one, and returns the batches that
 // are to leave.
-func (p *packer) add(h *envelope.Header, pt part, size, room int) (leave []*batch) {
+func (p *packer) add(h *message.Header, pt part, size, room int) (leave []*batch) {
 	best := -1
 	for i, b := range p.open {
-		if b.size+size > b.room || len(b.Events)+pt.to-pt.from > segment.MaxBatchEvents || !sameHeader(&b.Batch, h) {
+		if b.size+size > b.room || len(b.Events)+pt.to-pt.from > event.MaxBatchEvents || !sameHeader(&b.Batch, h) {
 			continue
 		}
 		if best < 0 || b.size > p.open[best].size {
@@ -73,7 +73,7 @@ func (p *packer) add(h *envelope.Header, pt part, size, room int) (leave []*batc
 	b.parts = append(b.parts, pt)
 	b.size += size
 	p.bytes += size
-	if b.size >= min(fullEnough, b.room) || len(b.Events) == segment.MaxBatchEvents {
+	if b.size >= min(fullEnough, b.room) || len(b.Events) == event.MaxBatchEvents {
 		leave = append(leave, p.take(best))
 	}
 	for len(p.open) > maxOpen || p.bytes > maxOpenBytes {
@@ -109,16 +109,16 @@ func (p *packer) take(i int) *batch {
 
 // sameHeader: Segment merges a batch's context and integrations into every event of it, so only events that share them to the
 // byte may share a batch.
-func sameHeader(b *segment.Batch, h *envelope.Header) bool {
+func sameHeader(b *event.Batch, h *message.Header) bool {
 	return b.WriteKey == h.WriteKey && b.Origin == h.Origin && bytes.Equal(b.Context, h.Context) && bytes.Equal(b.Integrations, h.Integrations)
 }
 
 // split cuts a message's events into parts that each fit a batch: one, unless the message is larger than a batch may be.
-func split(m *message, room int, f func(pt part, size int)) {
+func split(m *delivery, room int, f func(pt part, size int)) {
 	from, size := 0, 0
-	for i, event := range m.events {
-		n := len(event) + 1
-		if i > from && (size+n > room || i-from == segment.MaxBatchEvents) {
+	for i, raw := range m.events {
+		n := len(raw) + 1
+		if i > from && (size+n > room || i-from == event.MaxBatchEvents) {
 			f(part{m, from, i}, size)
 			from, size = i, 0
 		}

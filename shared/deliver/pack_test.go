@@ -9,28 +9,28 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/spillwayhq/spillway/shared/envelope"
-	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/message"
 )
 
 // load is a message of n events of size bytes each, with a header.
 type load struct {
 	n, size int
-	h       envelope.Header
+	h       message.Header
 }
 
 // packAll packs the loads as an invocation does, checks the packer's bounds at each step, and returns the batches in the order in which they leave.
-func packAll(t *testing.T, loads []load) (batches []*batch, messages []*message) {
+func packAll(t *testing.T, loads []load) (batches []*batch, messages []*delivery) {
 	t.Helper()
 	var p packer
 	for i, l := range loads {
-		m := &message{}
+		m := &delivery{}
 		for e := range l.n {
 			event := append([]byte(strconv.Itoa(i)+"/"+strconv.Itoa(e)+" "), bytes.Repeat([]byte("x"), l.size)...)
 			m.events = append(m.events, event[:l.size])
 		}
 		messages = append(messages, m)
-		room := segment.Room(segment.Overhead(l.h.WriteKey, l.h.Context, l.h.Integrations))
+		room := event.Room(event.Overhead(l.h.WriteKey, l.h.Context, l.h.Integrations))
 		split(m, room, func(pt part, size int) {
 			batches = append(batches, p.add(&l.h, pt, size, room)...)
 			held := 0
@@ -48,8 +48,8 @@ func packAll(t *testing.T, loads []load) (batches []*batch, messages []*message)
 func repeat(n int, l load) []load { return slices.Repeat([]load{l}, n) }
 
 func TestPackingTakesAsFewBatchesAsTheLimitsAllow(t *testing.T) {
-	a, b := envelope.Header{WriteKey: "A"}, envelope.Header{WriteKey: "B"}
-	const full = segment.MaxBatchBytes
+	a, b := message.Header{WriteKey: "A"}, message.Header{WriteKey: "B"}
+	const full = event.MaxBatchBytes
 	for _, c := range []struct {
 		name  string
 		loads []load
@@ -81,15 +81,15 @@ func TestPackingTakesAsFewBatchesAsTheLimitsAllow(t *testing.T) {
 }
 
 func TestOnlyWhatSharesItsHeaderToTheByteSharesABatch(t *testing.T) {
-	base := envelope.Header{WriteKey: "A", Context: []byte(`{"ip":"1"}`), Integrations: []byte(`{"All":true}`)}
-	others := map[string]func(*envelope.Header){
-		"write key":               func(h *envelope.Header) { h.WriteKey = "a" },
-		"origin":                  func(h *envelope.Header) { h.Origin = segment.FromClient },
-		"context":                 func(h *envelope.Header) { h.Context = []byte(`{"ip":"2"}`) },
-		"white space of context":  func(h *envelope.Header) { h.Context = []byte(`{"ip": "1"}`) },
-		"no context":              func(h *envelope.Header) { h.Context = nil },
-		"integrations":            func(h *envelope.Header) { h.Integrations = []byte(`{"All":false}`) },
-		"context as integrations": func(h *envelope.Header) { h.Context, h.Integrations = h.Integrations, h.Context },
+	base := message.Header{WriteKey: "A", Context: []byte(`{"ip":"1"}`), Integrations: []byte(`{"All":true}`)}
+	others := map[string]func(*message.Header){
+		"write key":               func(h *message.Header) { h.WriteKey = "a" },
+		"origin":                  func(h *message.Header) { h.Origin = event.FromClient },
+		"context":                 func(h *message.Header) { h.Context = []byte(`{"ip":"2"}`) },
+		"white space of context":  func(h *message.Header) { h.Context = []byte(`{"ip": "1"}`) },
+		"no context":              func(h *message.Header) { h.Context = nil },
+		"integrations":            func(h *message.Header) { h.Integrations = []byte(`{"All":false}`) },
+		"context as integrations": func(h *message.Header) { h.Context, h.Integrations = h.Integrations, h.Context },
 	}
 	for name, change := range others {
 		h := base
@@ -106,25 +106,25 @@ func TestOnlyWhatSharesItsHeaderToTheByteSharesABatch(t *testing.T) {
 func TestPackingLosesNothingDoublesNothingAndKeepsTheLimits(t *testing.T) {
 	for seed := range uint64(40) {
 		rng := rand.New(rand.NewPCG(seed, 1))
-		headers := make([]envelope.Header, 1+rng.IntN(100))
+		headers := make([]message.Header, 1+rng.IntN(100))
 		for i := range headers {
 			headers[i].WriteKey = "key-" + strconv.Itoa(i)
 			if rng.IntN(20) == 0 {
-				headers[i].Context = bytes.Repeat([]byte("c"), rng.IntN(segment.MaxBodyBytes-segment.MaxEventBytes-300))
+				headers[i].Context = bytes.Repeat([]byte("c"), rng.IntN(event.MaxBodyBytes-event.MaxEventBytes-300))
 			}
 		}
 		var loads []load
 		for total := 0; total < 3<<20 && len(loads) < 300; {
 			l := load{1 + rng.IntN(1+rng.IntN(1+rng.IntN(600))), 20 + rng.IntN(1+rng.IntN(2000)), headers[rng.IntN(len(headers))]}
 			if rng.IntN(10) == 0 {
-				l.n, l.size = 1+rng.IntN(30), segment.MaxEventBytes-rng.IntN(10)
+				l.n, l.size = 1+rng.IntN(30), event.MaxEventBytes-rng.IntN(10)
 			}
 			total += l.n * l.size
 			loads = append(loads, l)
 		}
 		batches, messages := packAll(t, loads)
 		times := map[*byte]int{}
-		partsOf := map[*message]int{}
+		partsOf := map[*delivery]int{}
 		for _, b := range batches {
 			size, events := 0, [][]byte{}
 			for _, e := range b.Events {
@@ -135,8 +135,8 @@ func TestPackingLosesNothingDoublesNothingAndKeepsTheLimits(t *testing.T) {
 				partsOf[pt.m]++
 				events = append(events, pt.m.events[pt.from:pt.to]...)
 			}
-			overhead := segment.Overhead(b.WriteKey, b.Context, b.Integrations)
-			if size > segment.MaxBatchBytes || overhead+size > segment.MaxBodyBytes || len(b.Events) > segment.MaxBatchEvents || size != b.size {
+			overhead := event.Overhead(b.WriteKey, b.Context, b.Integrations)
+			if size > event.MaxBatchBytes || overhead+size > event.MaxBodyBytes || len(b.Events) > event.MaxBatchEvents || size != b.size {
 				t.Fatalf("seed %d: a batch of %d events, %d bytes and %d around them", seed, len(b.Events), size, overhead)
 			}
 			if len(events) != len(b.Events) {
@@ -156,8 +156,8 @@ func TestPackingLosesNothingDoublesNothingAndKeepsTheLimits(t *testing.T) {
 				}
 				size += len(e) + 1
 			}
-			room := segment.Room(segment.Overhead(loads[i].h.WriteKey, loads[i].h.Context, nil))
-			if size <= room && len(m.events) <= segment.MaxBatchEvents && partsOf[m] != 1 {
+			room := event.Room(event.Overhead(loads[i].h.WriteKey, loads[i].h.Context, nil))
+			if size <= room && len(m.events) <= event.MaxBatchEvents && partsOf[m] != 1 {
 				t.Fatalf("seed %d: message %d of %d bytes fits one batch and is in %d", seed, i, size, partsOf[m])
 			}
 		}
@@ -168,7 +168,7 @@ func TestManyKeysThatGrowStayWithinTheBytesThatMayBeOpen(t *testing.T) {
 	var loads []load
 	for round := range 40 {
 		for key := range maxOpen {
-			loads = append(loads, load{1 + round%3, 10_000, envelope.Header{WriteKey: strconv.Itoa(key)}})
+			loads = append(loads, load{1 + round%3, 10_000, message.Header{WriteKey: strconv.Itoa(key)}})
 		}
 	}
 	packAll(t, loads) // checks the bounds at each step
@@ -177,7 +177,7 @@ func TestManyKeysThatGrowStayWithinTheBytesThatMayBeOpen(t *testing.T) {
 func TestManyKeysWithLittleEachStayWithinTheBatchesThatMayBeOpen(t *testing.T) {
 	var loads []load
 	for key := range 5 * maxOpen {
-		loads = append(loads, load{1, 100, envelope.Header{WriteKey: strconv.Itoa(key)}})
+		loads = append(loads, load{1, 100, message.Header{WriteKey: strconv.Itoa(key)}})
 	}
 	batches, _ := packAll(t, loads) // checks the bounds at each step
 	want(t, "batches", len(batches), 5*maxOpen)

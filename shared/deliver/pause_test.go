@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/event"
 )
 
 func TestPauseIsRetryAfterOrDoublesUpTo15Minutes(t *testing.T) {
@@ -51,7 +51,7 @@ func TestTenDaysOfOutageStayUnderTheReceivesThatSQSAllows(t *testing.T) {
 
 func TestAnOutageOfTenDaysThroughTheHandlerEndsInALetterUnder1000Receives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, func(context.Context, *segment.Batch) error {
+		r := newRig(t, func(context.Context, *event.Batch) error {
 			err := status(429)
 			err.RetryAfter = time.Second
 			return err

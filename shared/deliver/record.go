@@ -6,10 +6,9 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/spillwayhq/spillway/shared/envelope"
-	"github.com/spillwayhq/spillway/shared/letter"
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/rawjson"
-	"github.com/spillwayhq/spillway/shared/segment"
 )
 
 // record is one message as Lambda hands it over.
@@ -122,16 +121,16 @@ func readRecord(s *rawjson.Scanner, rec *record) error {
 	})
 	eachField(messageAttributes, func(key, value []byte) {
 		switch string(key) {
-		case envelope.AttrOrigin:
+		case message.AttrOrigin:
 			rec.origin = text(stringValue(value))
-		case envelope.AttrEventCount:
-			if n, err := strconv.Atoi(text(stringValue(value))); err == nil && 0 < n && n <= envelope.MaxRawBytes {
+		case message.AttrEventCount:
+			if n, err := strconv.Atoi(text(stringValue(value))); err == nil && 0 < n && n <= message.MaxRawBytes {
 				rec.events = n
 			}
-		case letter.AttrID:
+		case message.AttrDeadLetterID:
 			rec.redriven = text(stringValue(value))
-		case letter.AttrFirstSeen:
-			if t, ok := segment.ParseTime(stringValue(value)); ok {
+		case message.AttrFirstSeen:
+			if t, ok := event.ParseTime(stringValue(value)); ok {
 				rec.firstSeen = t
 			}
 		}

@@ -16,9 +16,9 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/aws"
 
-	"github.com/spillwayhq/spillway/shared/envelope"
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/rawjson"
-	"github.com/spillwayhq/spillway/shared/segment"
 )
 
 // plainRecord is a record as text, to be compared.
@@ -47,7 +47,7 @@ func byLibrary(event *events.SQSEvent) (all []plainRecord, err error) {
 		if m.MessageId == "" {
 			return all, errors.New("no messageId")
 		}
-		p := plainRecord{id: m.MessageId, receipt: m.ReceiptHandle, body: m.Body, receives: 1, origin: aws.ToString(m.MessageAttributes[envelope.AttrOrigin].StringValue)}
+		p := plainRecord{id: m.MessageId, receipt: m.ReceiptHandle, body: m.Body, receives: 1, origin: aws.ToString(m.MessageAttributes[message.AttrOrigin].StringValue)}
 		if ms, err := strconv.ParseInt(m.Attributes["SentTimestamp"], 10, 64); err == nil && ms > 0 && ms < maxSent {
 			p.sent = ms
 		}
@@ -66,7 +66,7 @@ func ambiguous(doc []byte) bool {
 		object bool
 		value  bool // a key was read and its value comes next
 	}
-	known := []string{"Records", "messageId", "receiptHandle", "body", "attributes", "messageAttributes", "stringValue", "SentTimestamp", "ApproximateReceiveCount", envelope.AttrOrigin}
+	known := []string{"Records", "messageId", "receiptHandle", "body", "attributes", "messageAttributes", "stringValue", "SentTimestamp", "ApproximateReceiveCount", message.AttrOrigin}
 	var stack []level
 	dec := json.NewDecoder(bytes.NewReader(doc))
 	dec.UseNumber()
@@ -163,7 +163,7 @@ func FuzzInvoke(f *testing.F) {
 	codes := []int{0, 400, 401, 429}
 	f.Fuzz(func(t *testing.T, doc []byte, id, first, second string, answers uint64) {
 		r := newRig(t, nil)
-		r.segment.answer = func(_ context.Context, b *segment.Batch) error {
+		r.segment.answer = func(_ context.Context, b *event.Batch) error {
 			code := codes[answers>>(2*(len(b.Events)%32))&3]
 			for _, e := range b.Events {
 				if len(e) >= 9000 { // encoding/json refuses 10,000 levels of nesting
@@ -215,7 +215,7 @@ func FuzzInvoke(f *testing.F) {
 }
 
 func TestTheReportIsWhatLambdaReads(t *testing.T) {
-	r := newRig(t, func(context.Context, *segment.Batch) error { return status(401) })
+	r := newRig(t, func(context.Context, *event.Batch) error { return status(401) })
 	ids := []string{"059f36b4-87a3-44ab-83d2-661975830a7d", `with "quotes" \ and é`, "tab\t"}
 	var messages []in
 	for _, id := range ids {

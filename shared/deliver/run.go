@@ -11,9 +11,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/rawjson"
 	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 // run is one invocation. take, flushAll and finish are called one after the other by one goroutine; what flushing batches share
@@ -31,7 +33,7 @@ type run struct {
 
 	mu       sync.Mutex
 	underWay int
-	letters  []*message // done but for their letters
+	letters  []*delivery // done but for their letters
 	stays    []stay
 	summary  Summary
 }
@@ -81,13 +83,13 @@ func (r *run) take(rec *record) {
 		r.stays = append(r.stays, stay{messageID: rec.messageID, receipt: text(rec.receipt), receives: rec.receives, events: rec.events, why: refused})
 		return
 	}
-	m, _ := r.h.messages.Get().(*message)
+	m, _ := r.h.messages.Get().(*delivery)
 	if m == nil {
-		m = new(message)
+		m = new(delivery)
 	}
 	d, err := r.h.decoder()
 	if err != nil { // can't happen with constant options, and would be no fault of the message's
-		*m = message{record: *rec, waits: &segment.Error{Class: segment.Transient, Err: err}}
+		*m = delivery{record: *rec, waits: &segment.Error{Class: segment.Transient, Err: err}}
 	} else {
 		m.read(rec, d, r.writeKey, &r.packer)
 		r.h.decoders.Put(d)
@@ -119,7 +121,7 @@ func (r *run) take(rec *record) {
 
 // partDone is called, under mu, when the fates of one more part are known. Of a message that has arrived whole, or that stays,
 // nothing more is needed: its buffers serve the next.
-func (r *run) partDone(m *message) {
+func (r *run) partDone(m *delivery) {
 	m.parts--
 	if m.parts > 0 {
 		return
@@ -143,14 +145,14 @@ func (r *run) partDone(m *message) {
 }
 
 // expired: it was tried, failed, and has been tried for long enough. What was only out of time is not.
-func (r *run) expired(m *message) bool {
+func (r *run) expired(m *delivery) bool {
 	return m.waits != nil && m.waits != errNoTime && r.old(m.sent)
 }
 
 func (r *run) old(sent time.Time) bool { return !sent.IsZero() && r.began.Sub(sent) > MaxAge }
 
 // arrived counts n events of a message that is done, those that Segment has.
-func (r *run) arrived(m *message, n int) {
+func (r *run) arrived(m *delivery, n int) {
 	r.summary.Delivered += n
 	if r.isCanary(m) {
 		age := m.age(time.Now())
@@ -161,7 +163,7 @@ func (r *run) arrived(m *message, n int) {
 	r.observe(m)
 }
 
-func (r *run) isCanary(m *message) bool {
+func (r *run) isCanary(m *delivery) bool {
 	return r.h.CanaryKey != "" && m.content.WriteKey == r.h.CanaryKey
 }
 
@@ -175,7 +177,7 @@ func (r *run) mayEndHere(rec *record) bool {
 }
 
 // endHere delivers the canary without Segment. Bad events of it become dead letters like all others.
-func (r *run) endHere(m *message) {
+func (r *run) endHere(m *delivery) {
 	r.summary.endHere++
 	for i := range m.fates {
 		m.fates[i] = delivered
@@ -187,7 +189,7 @@ func (r *run) endHere(m *message) {
 }
 
 // keep lets a message stay in the queue.
-func (r *run) keep(m *message) {
+func (r *run) keep(m *delivery) {
 	r.observe(m)
 	r.stays = append(r.stays, stay{
 		messageID: m.messageID, receipt: text(m.receipt), writeKey: m.content.WriteKey, receives: m.receives, events: m.count(), why: m.waits,
@@ -342,7 +344,7 @@ func (r *run) send(b *batch, from, to int) *segment.Error {
 
 // attempt makes one call and tells the breaker of it. A panic in it is a failed attempt, and not the end of the process and of
 // the other batches.
-func (r *run) attempt(piece *segment.Batch, done func(error)) (failure *segment.Error) {
+func (r *run) attempt(piece *event.Batch, done func(error)) (failure *segment.Error) {
 	defer func() {
 		if p := recover(); p != nil {
 			failure = &segment.Error{Class: segment.Transient, Err: errors.New("the attempt panicked")}
@@ -402,12 +404,12 @@ func (r *run) finish(ctx context.Context) []byte {
 		}
 		r.arrived(m, m.count()-letters)
 	}
-	var hidden []queue.Hidden
+	var hidden []sqsclient.VisibilityChange
 	response := []byte(`{"batchItemFailures":[`)
 	for i := range r.stays {
 		m := &r.stays[i]
 		r.summary.stays(m)
-		hidden = append(hidden, queue.Hidden{ReceiptHandle: m.receipt, For: r.pause(m)})
+		hidden = append(hidden, sqsclient.VisibilityChange{ReceiptHandle: m.receipt, Timeout: r.pause(m)})
 		if response[len(response)-1] == '}' {
 			response = append(response, ',')
 		}
@@ -418,7 +420,7 @@ func (r *run) finish(ctx context.Context) []byte {
 	if len(hidden) > 0 {
 		ctx, cancel := half(ctx)
 		defer cancel()
-		if err := r.h.Queue.Hide(ctx, hidden); err != nil {
+		if err := r.h.Queue.ChangeVisibility(ctx, hidden); err != nil {
 			r.summary.HideErrors++
 			r.h.Logger.Warn("messages could not be hidden and come again when their visibility timeout ends", "error", err)
 		}
@@ -428,8 +430,8 @@ func (r *run) finish(ctx context.Context) []byte {
 
 // writeLetters writes the letters of all messages that have any and of which nothing waits. A message whose letter can't be written stays.
 func (r *run) writeLetters(ctx context.Context, now time.Time) {
-	var out []queue.Message
-	var owners []*message
+	var out []message.Message
+	var owners []*delivery
 	for _, m := range r.letters {
 		for i := range m.letters {
 			for _, written := range m.write(&m.letters[i], r.h.compressor, now) {
@@ -449,7 +451,7 @@ func (r *run) writeLetters(ctx context.Context, now time.Time) {
 	}
 	r.summary.LetterErrors++
 	r.h.Logger.Error("dead letters could not be written; their messages stay in the queue", "error", err)
-	for i, err := range queue.Failed(err, len(out)) {
+	for i, err := range sqsclient.Failures(err, len(out)) {
 		owners[i].waits = &segment.Error{Class: segment.Transient, Err: err}
 	}
 }

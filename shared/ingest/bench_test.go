@@ -19,14 +19,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/spillwayhq/spillway/shared/queue"
-	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/message"
 )
 
 // taken is a Sender that acknowledges at once.
 type taken struct{ messages atomic.Int64 }
 
-func (t *taken) Send(_ context.Context, messages []queue.Message) error {
+func (t *taken) Send(_ context.Context, messages []message.Message) error {
 	t.messages.Add(int64(len(messages)))
 	return nil
 }
@@ -61,7 +61,7 @@ func BenchmarkEvent(b *testing.B) {
 				if f := q.content.parse(body, route{kind: batch}); f != nil {
 					b.Fatal(f)
 				}
-				q.stamp = segment.Stamp{ReceivedAt: time.Now(), SentAt: q.content.sentAt, WriteKey: "WK", Client: client, IP: "203.0.113.7", AppendID: appendID}
+				q.stamp = event.Enrichment{ReceivedAt: time.Now(), SentAt: q.content.sentAt, WriteKey: "WK", Client: client, IP: "203.0.113.7", AppendID: appendID}
 				if f := q.sort(); f != nil {
 					b.Fatal(f)
 				}
@@ -87,7 +87,7 @@ func BenchmarkHTTP(b *testing.B) {
 			return body
 		}
 		ours := func(window time.Duration) http.Handler {
-			h, err := New(Config{Queue: new(taken), DeadLetters: new(taken), Window: window})
+			h, err := New(Config{Queue: new(taken), DeadLetters: new(taken), Linger: window})
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -188,7 +188,7 @@ func cpu() time.Duration {
 // BenchmarkQueueAway is full load while the queue hangs: what matters is the memory, as peak-MB of the whole process with its
 // clients, and that everything is answered.
 func BenchmarkQueueAway(b *testing.B) {
-	h, err := New(Config{Queue: hanging{}, DeadLetters: hanging{}, Window: 3 * time.Millisecond, Limits: Limits{QueueTimeout: time.Second}})
+	h, err := New(Config{Queue: hanging{}, DeadLetters: hanging{}, Linger: 3 * time.Millisecond, Limits: Limits{QueueTimeout: time.Second}})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -234,7 +234,7 @@ func BenchmarkQueueAway(b *testing.B) {
 
 type hanging struct{}
 
-func (hanging) Send(ctx context.Context, _ []queue.Message) error {
+func (hanging) Send(ctx context.Context, _ []message.Message) error {
 	<-ctx.Done()
 	return ctx.Err()
 }

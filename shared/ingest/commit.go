@@ -8,14 +8,14 @@ import (
 	"sync"
 	"time"
 
-	"github.com/spillwayhq/spillway/shared/envelope"
-	"github.com/spillwayhq/spillway/shared/queue"
-	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/message"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 // load is what a request has for the queue under one header.
 type load struct {
-	header envelope.Header
+	header message.Header
 	events [][]byte
 	size   int // bytes of the events and a comma for each
 
@@ -56,11 +56,11 @@ type committer struct {
 	queue      Sender
 	window     time.Duration
 	timeout    time.Duration
-	compressor *envelope.Compressor
+	compressor *message.Compressor
 	slots      chan struct{} // calls to the queue under way
 	drain      chan struct{} // closed when nobody is to wait for others any more
 	logger     *slog.Logger
-	gate       queue.Gate
+	gate       sqsclient.Gate
 	packings   sync.Pool // of *packing
 
 	mu   sync.Mutex
@@ -165,7 +165,7 @@ func (c *committer) close(g *group) {
 func (c *committer) send(ctx context.Context, g *group) (allFailed bool, err error) {
 	p, ok := c.packings.Get().(*packing)
 	if !ok {
-		p = &packing{packer: envelope.NewPacker(envelope.Header{}, c.compressor)}
+		p = &packing{packer: message.NewPacker(message.Header{}, c.compressor)}
 	}
 	messages := p.pack(g.members)
 	c.packings.Put(p)
@@ -173,7 +173,7 @@ func (c *committer) send(ctx context.Context, g *group) (allFailed bool, err err
 	if err != nil {
 		c.complain(g, err)
 	}
-	var partial *queue.SendError
+	var partial *sqsclient.SendError
 	if !errors.As(err, &partial) {
 		return err != nil, err
 	}
@@ -202,7 +202,7 @@ func failure(loads []load, failed map[int]error) error {
 
 // packing is the memory that packing takes, for one group at a time.
 type packing struct {
-	packer *envelope.Packer
+	packer *message.Packer
 	byKey  map[string][]*load // by header
 	order  []string
 	key    []byte
@@ -210,8 +210,8 @@ type packing struct {
 
 // pack makes messages of the members' loads, those with the same header together, and notes which message has what. A load that
 // fits one message is never split over two, so that it is in the queue whole or not at all.
-func (p *packing) pack(members []*member) []queue.Message {
-	var messages []queue.Message
+func (p *packing) pack(members []*member) []message.Message {
+	var messages []message.Message
 	if len(members) == 1 { // most of the time, behind a Lambda
 		for i := range members[0].loads {
 			l := &members[0].loads[i]
@@ -250,18 +250,18 @@ func (p *packing) pack(members []*member) []queue.Message {
 }
 
 // packHeader makes messages of loads with the same header.
-func (p *packing) packHeader(messages []queue.Message, header envelope.Header, loads ...*load) []queue.Message {
+func (p *packing) packHeader(messages []message.Message, header message.Header, loads ...*load) []message.Message {
 	p.packer.Reset(header)
 	room := header.Room()
 	size := 0 // of what waits in the packer
 	flush := func() {
 		if p.packer.Len() > 0 {
-			messages = append(messages, queue.Pack(p.packer.Pack()))
+			messages = append(messages, p.packer.Pack())
 		}
 		size = 0
 	}
 	for _, l := range loads {
-		if size+l.size > room || p.packer.Len()+len(l.events) > segment.MaxBatchEvents {
+		if size+l.size > room || p.packer.Len()+len(l.events) > event.MaxBatchEvents {
 			flush()
 		}
 		l.first = len(messages)
@@ -279,7 +279,7 @@ func (p *packing) packHeader(messages []queue.Message, header envelope.Header, l
 }
 
 // headerID appends what tells headers apart whose events may share a message: all but the time.
-func headerID(dst []byte, h *envelope.Header) []byte {
+func headerID(dst []byte, h *message.Header) []byte {
 	dst = append(append(dst, h.WriteKey...), 0, byte(h.Origin))
 	dst = append(append(dst, h.Context...), 0) // JSON holds no NUL
 	return append(dst, h.Integrations...)

@@ -12,14 +12,14 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/spillwayhq/spillway/shared/envelope"
-	"github.com/spillwayhq/spillway/shared/queue"
-	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/message"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 func newCommitter(t testing.TB, q Sender, window time.Duration, slots int) *committer {
 	t.Helper()
-	compressor, err := envelope.NewCompressor()
+	compressor, err := message.NewCompressor()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +28,7 @@ func newCommitter(t testing.TB, q Sender, window time.Duration, slots int) *comm
 
 // loadOf is a load of events under a write key.
 func loadOf(writeKey string, events ...string) load {
-	l := load{header: envelope.Header{WriteKey: writeKey, ReceivedAt: time.Now()}}
+	l := load{header: message.Header{WriteKey: writeKey, ReceivedAt: time.Now()}}
 	for _, e := range events {
 		l.events = append(l.events, []byte(e))
 		l.size += len(e) + 1
@@ -63,8 +63,8 @@ func TestRequestsWithOtherHeadersGetMessagesOfTheirOwnInTheSameCall(t *testing.T
 	synctest.Test(t, func(t *testing.T) {
 		q := &fakeQueue{}
 		c := newCommitter(t, q, 5*time.Millisecond, 4)
-		headers := []envelope.Header{
-			{WriteKey: keyA}, {WriteKey: keyB}, {WriteKey: keyA, Origin: segment.FromClient}, {WriteKey: keyA, Context: []byte(`{"a":1}`)}, {WriteKey: keyA, Integrations: []byte(`{"a":1}`)},
+		headers := []message.Header{
+			{WriteKey: keyA}, {WriteKey: keyB}, {WriteKey: keyA, Origin: event.FromClient}, {WriteKey: keyA, Context: []byte(`{"a":1}`)}, {WriteKey: keyA, Integrations: []byte(`{"a":1}`)},
 		}
 		var requests sync.WaitGroup
 		for i := range 20 {
@@ -116,7 +116,7 @@ func TestAFullGroupDoesNotWaitForItsWindow(t *testing.T) {
 
 func TestWhileAllCallsAreUnderWayRequestsGather(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := &fakeQueue{send: func(context.Context, []queue.Message) error { time.Sleep(time.Second); return nil }}
+		q := &fakeQueue{send: func(context.Context, []message.Message) error { time.Sleep(time.Second); return nil }}
 		c := newCommitter(t, q, 0, 2)
 		var requests sync.WaitGroup
 		for i := range 50 {
@@ -140,7 +140,7 @@ func TestAQueueThatHangsIsWaitedForNoLongerThanTheTimeout(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				q := &fakeQueue{send: func(ctx context.Context, _ []queue.Message) error { <-ctx.Done(); return ctx.Err() }}
+				q := &fakeQueue{send: func(ctx context.Context, _ []message.Message) error { <-ctx.Done(); return ctx.Err() }}
 				committer := newCommitter(t, q, 0, 2)
 				ctx := t.Context()
 				if c.deadline > 0 {
@@ -168,7 +168,7 @@ func TestAQueueThatHangsIsWaitedForNoLongerThanTheTimeout(t *testing.T) {
 
 func TestAClientThatLeavesTakesNobodyWithIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := &fakeQueue{send: func(ctx context.Context, _ []queue.Message) error { return ctx.Err() }}
+		q := &fakeQueue{send: func(ctx context.Context, _ []message.Message) error { return ctx.Err() }}
 		c := newCommitter(t, q, 5*time.Millisecond, 2)
 		ctx, leave := context.WithCancel(t.Context())
 		var requests sync.WaitGroup
@@ -187,7 +187,7 @@ func TestAClientThatLeavesTakesNobodyWithIt(t *testing.T) {
 
 func TestAPanicOfTheOneThatSendsLeavesNobodyWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := &fakeQueue{send: func(context.Context, []queue.Message) error { panic("a bug") }}
+		q := &fakeQueue{send: func(context.Context, []message.Message) error { panic("a bug") }}
 		c := newCommitter(t, q, 5*time.Millisecond, 1)
 		var requests sync.WaitGroup
 		panics := 0
@@ -220,7 +220,7 @@ func TestEachRequestGetsTheOutcomeOfItsOwnEvents(t *testing.T) {
 			rng, faults := rand.New(rand.NewPCG(seed, 1)), rand.New(rand.NewPCG(seed, 2))
 			var mu sync.Mutex
 			chance := func(n int) bool { mu.Lock(); defer mu.Unlock(); return faults.IntN(n) == 0 }
-			q := &fakeQueue{send: func(ctx context.Context, messages []queue.Message) error {
+			q := &fakeQueue{send: func(ctx context.Context, messages []message.Message) error {
 				time.Sleep(time.Millisecond * 10)
 				switch {
 				case chance(8):
@@ -236,7 +236,7 @@ func TestEachRequestGetsTheOutcomeOfItsOwnEvents(t *testing.T) {
 					}
 				}
 				if len(failed) > 0 {
-					return &queue.SendError{Failed: failed}
+					return &sqsclient.SendError{Failed: failed}
 				}
 				return nil
 			}}
@@ -265,9 +265,9 @@ func TestEachRequestGetsTheOutcomeOfItsOwnEvents(t *testing.T) {
 				loads := []load{loadOf(o.key, o.events...)}
 				if n > 1 && rng.IntN(6) == 0 { // of two origins
 					loads = []load{loadOf(o.key, o.events[:n/2]...), loadOf(o.key, o.events[n/2:]...)}
-					loads[1].header.Origin = segment.FromClient
+					loads[1].header.Origin = event.FromClient
 				}
-				o.several = len(loads) > 1 || loads[0].size > segment.MaxBatchBytes
+				o.several = len(loads) > 1 || loads[0].size > event.MaxBatchBytes
 				after := time.Duration(rng.IntN(40)) * time.Millisecond
 				requests.Go(func() {
 					time.Sleep(after)

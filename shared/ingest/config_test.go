@@ -46,7 +46,7 @@ func TestKeysAreCheckedAndNamedInErrors(t *testing.T) {
 
 func TestOneKeyCanBeTakenBesidesASet(t *testing.T) {
 	set := keySet(t, map[string]Key{keyA: {Name: "web", Quota: 1}, keyB: {Name: "off", Disabled: true}})
-	both, err := Besides(set, keyB, Key{Name: "canary"})
+	both, err := WithKey(set, keyB, Key{Name: "canary"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func TestOneKeyCanBeTakenBesidesASet(t *testing.T) {
 	if key, ok := both.Lookup("new"); !ok || key.Name != "new" {
 		t.Error("a change of the set is not seen")
 	}
-	if _, err := Besides(set, "a b", Key{Name: "canary"}); err == nil || !strings.Contains(err.Error(), `named "canary" can't be one`) {
+	if _, err := WithKey(set, "a b", Key{Name: "canary"}); err == nil || !strings.Contains(err.Error(), `named "canary" can't be one`) {
 		t.Errorf("a key that can't be one: %v", err)
 	}
 }

@@ -15,12 +15,10 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"go.uber.org/goleak"
 
-	"github.com/spillwayhq/spillway/shared/envelope"
-	"github.com/spillwayhq/spillway/shared/letter"
-	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/message"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -38,18 +36,18 @@ var errAway = errors.New("the queue is away")
 // fakeQueue is a Sender that keeps what it takes, and fails as a test says.
 type fakeQueue struct {
 	mu       sync.Mutex
-	send     func(context.Context, []queue.Message) error // nil: it takes everything
-	messages []queue.Message
+	send     func(context.Context, []message.Message) error // nil: it takes everything
+	messages []message.Message
 	calls    int
 }
 
-func (q *fakeQueue) Send(ctx context.Context, messages []queue.Message) error {
+func (q *fakeQueue) Send(ctx context.Context, messages []message.Message) error {
 	var err error
 	if q.send != nil {
 		err = q.send(ctx, messages)
 	}
 	failed := map[int]error{}
-	var partial *queue.SendError
+	var partial *sqsclient.SendError
 	if errors.As(err, &partial) {
 		failed = partial.Failed
 	}
@@ -60,7 +58,7 @@ func (q *fakeQueue) Send(ctx context.Context, messages []queue.Message) error {
 		return err
 	}
 	for i, m := range messages {
-		if m.Size() > queue.MaxBatchBytes || m.Body == "" || m.Body != letter.Legal(m.Body) || len(m.Attributes) > 10 {
+		if m.Size() > message.MaxBytes || m.Body == "" || m.Body != message.LegalText(m.Body) || len(m.Attributes) > 10 {
 			panic("SQS does not take this message")
 		}
 		if failed[i] == nil {
@@ -155,22 +153,22 @@ func (r *rig) understood(w *httptest.ResponseRecorder) (status int, code string)
 }
 
 // sent are the messages that the queue has, read.
-func sent(t testing.TB, q *fakeQueue) []envelope.Message {
+func sent(t testing.TB, q *fakeQueue) []message.Content {
 	t.Helper()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	var out []envelope.Message
+	var out []message.Content
 	for _, m := range q.messages {
-		d, err := envelope.NewDecoder()
+		d, err := message.NewDecoder()
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer d.Close()
-		var content envelope.Message
+		var content message.Content
 		if err := d.Decode([]byte(m.Body), &content); err != nil {
 			t.Fatalf("a message can't be read: %v", err)
 		}
-		if n := aws.ToString(m.Attributes[envelope.AttrEventCount].StringValue); n != fmt.Sprint(len(content.Events)) {
+		if n := m.Attributes[message.AttrEventCount].Text; n != fmt.Sprint(len(content.Events)) {
 			t.Errorf("a message of %d events says %s", len(content.Events), n)
 		}
 		out = append(out, content)
@@ -190,7 +188,7 @@ func events(t testing.TB, q *fakeQueue) []string {
 	return out
 }
 
-func attr(m queue.Message, name string) string { return aws.ToString(m.Attributes[name].StringValue) }
+func attr(m message.Message, name string) string { return m.Attributes[name].Text }
 
 func want(t testing.TB, what string, got, want any) {
 	t.Helper()

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/rawjson"
-	"github.com/spillwayhq/spillway/shared/segment"
 )
 
 var paths = []string{"/v1/batch", "/v1/b", "/v1/track", "/v1/t", "/v1/p/", "/b", "/v1/pixel/track?data=e30", "/v1/projects/k/settings", "/v1/m", "/health", "/none", "/v1/import/"}
@@ -105,7 +105,7 @@ func FuzzHeaderKey(f *testing.F) {
 			return
 		}
 		quoted := rawjson.AppendQuoted(nil, key)
-		if !segment.IsWriteKey(key) || string(quoted) != `"`+key+`"` {
+		if !event.ValidWriteKey(key) || string(quoted) != `"`+key+`"` {
 			t.Fatalf("%q gave %q", auth, key)
 		}
 		if back, ok := bodyKey(quoted); !ok || back != key {

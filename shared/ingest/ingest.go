@@ -8,7 +8,7 @@
 // Segment itself answers 200 to nearly everything and drops what breaks its rules without a word. So the rules are applied here:
 // a request of which nothing can be taken is refused; bad events among good ones become dead letters.
 //
-// Events stay the bytes that came. What has to change is spliced in (segment.Received): identity, time, the client's address.
+// Events stay the bytes that came. What has to change is spliced in (event.Received): identity, time, the client's address.
 //
 // The package knows neither Lambda nor the environment. Requests that come at the same time share messages and calls, for
 // SQS and what comes behind it are paid and slowed by the message and not by the event: see [Config].Window.
@@ -27,20 +27,19 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/spillwayhq/spillway/shared/envelope"
-	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/message"
 )
 
-// Sender sends messages; *queue.Queue is one. The error is nil or, if only some failed, a *queue.SendError. It must return when
+// Sender sends messages; *sqsclient.Queue is one. The error is nil or, if only some failed, a *sqsclient.SendError. It must return when
 // ctx ends, and may be called by several goroutines at the same time.
 type Sender interface {
-	Send(context.Context, []queue.Message) error
+	Send(context.Context, []message.Message) error
 }
 
 // Config is what a Handler works with. Queue and DeadLetters must be given.
 type Config struct {
 	Queue       Sender
-	DeadLetters Sender // gets the bad events of requests whose others are good, in the format of package letter
+	DeadLetters Sender // gets the bad events of requests whose others are good, in the format of package message
 
 	// Health tells whether the queue can be reached; GET /health asks it, at most once a second. nil: it always can.
 	Health func(context.Context) error
@@ -57,7 +56,7 @@ type Config struct {
 
 	// Window is how long the first of the requests that share messages waits for others. A few milliseconds for a server. 0, for a
 	// Lambda, which has one request at a time: it does not wait; others join only while all calls to the queue are under way.
-	Window time.Duration
+	Linger time.Duration
 	Limits Limits
 
 	Report func(Summary) // called for each request before it is answered, by several goroutines at the same time
@@ -93,7 +92,7 @@ const (
 type Handler struct {
 	c       Config
 	commit  committer
-	letters *envelope.Compressor
+	letters *message.Compressor
 	health  healthCheck
 	quotas  quotas
 	waiting atomic.Int64 // bytes
@@ -116,8 +115,8 @@ func New(c Config) (*Handler, error) {
 			return nil, fmt.Errorf("the public URL is %q: write scheme and host, like https://events.example.com", c.PublicURL)
 		}
 	}
-	if c.Window < 0 || c.Window > time.Second {
-		return nil, fmt.Errorf("requests can't wait %v for others: write a few milliseconds, or 0", c.Window)
+	if c.Linger < 0 || c.Linger > time.Second {
+		return nil, fmt.Errorf("requests can't wait %v for others: write a few milliseconds, or 0", c.Linger)
 	}
 	if err := c.Limits.complete(); err != nil {
 		return nil, err
@@ -134,13 +133,13 @@ func New(c Config) (*Handler, error) {
 	if c.Keys == nil {
 		c.Logger.Warn("no set of write keys is configured: any well-formed write key is accepted")
 	}
-	compressor, err := envelope.NewCompressor()
+	compressor, err := message.NewCompressor()
 	if err != nil {
 		return nil, err
 	}
 	h := &Handler{c: c, letters: compressor, health: healthCheck{check: c.Health}, idle: make(chan struct{})}
 	h.commit = committer{
-		queue: c.Queue, window: c.Window, timeout: c.Limits.QueueTimeout, compressor: compressor, logger: c.Logger,
+		queue: c.Queue, window: c.Linger, timeout: c.Limits.QueueTimeout, compressor: compressor, logger: c.Logger,
 		slots: make(chan struct{}, c.Limits.MaxSends), drain: make(chan struct{}),
 	}
 	return h, nil

@@ -8,7 +8,7 @@ import (
 	"math"
 	"sync/atomic"
 
-	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/event"
 )
 
 // A Key is what is known of a write key.
@@ -49,8 +49,8 @@ func (k *Keys) Replace(keys map[string]Key) error {
 			errs = append(errs, errors.New("a write key has no name: give each its own"))
 		case names[key.Name]:
 			errs = append(errs, fmt.Errorf("two write keys are named %q: give each its own name", key.Name))
-		case !segment.IsWriteKey(writeKey):
-			errs = append(errs, fmt.Errorf("the write key named %q can't be one: write 1 to %d printable ASCII characters without spaces, quotes and colons", key.Name, segment.MaxWriteKeyBytes))
+		case !event.ValidWriteKey(writeKey):
+			errs = append(errs, fmt.Errorf("the write key named %q can't be one: write 1 to %d printable ASCII characters without spaces, quotes and colons", key.Name, event.MaxWriteKeyBytes))
 		case !(key.Quota >= 0) || !(key.Burst >= 0) || math.IsInf(key.Quota, 0) || math.IsInf(key.Burst, 0):
 			errs = append(errs, fmt.Errorf("the quota of the write key named %q must be a number of events a second, 0 for none", key.Name))
 		case key.Burst > 0 && key.Quota == 0:
@@ -77,14 +77,14 @@ func (k *Keys) Lookup(writeKey string) (Key, bool) {
 }
 
 func (k *Keys) digest(writeKey string) [sha256.Size]byte {
-	var buf [len(k.salt) + segment.MaxWriteKeyBytes]byte
+	var buf [len(k.salt) + event.MaxWriteKeyBytes]byte
 	n := copy(buf[:], k.salt[:])
 	n += copy(buf[n:], writeKey)
 	return sha256.Sum256(buf[:n])
 }
 
 // Besides is a KeySet that knows one more write key than set. It is asked first, so what the set says of that key does not count.
-func Besides(set KeySet, writeKey string, key Key) (KeySet, error) {
+func WithKey(set KeySet, writeKey string, key Key) (KeySet, error) {
 	one, err := NewKeys(map[string]Key{writeKey: key})
 	if err != nil {
 		return nil, err

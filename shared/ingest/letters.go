@@ -6,10 +6,8 @@ import (
 	"encoding/hex"
 	"time"
 
-	"github.com/spillwayhq/spillway/shared/envelope"
-	"github.com/spillwayhq/spillway/shared/letter"
-	"github.com/spillwayhq/spillway/shared/queue"
-	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/message"
 )
 
 // letterPrefix begins the ids of letters that the door writes; delivery's begin with the id of a message.
@@ -17,7 +15,7 @@ const letterPrefix = "ingest/"
 
 // writeLetters writes the bad events of a request as dead letters. What it may take is short, for the queue may take its time then.
 func (h *Handler) writeLetters(ctx context.Context, q *request) error {
-	var messages []queue.Message
+	var messages []message.Message
 	for _, l := range q.letters() {
 		messages = append(messages, l.Messages(h.letters)...)
 	}
@@ -44,10 +42,10 @@ func (q *request) rejected() map[string]int {
 
 // letters are the bad events, in one letter for those with the same problem and origin, spliced as if they were good: once
 // mended, they have their identity and their time.
-func (q *request) letters() []letter.Letter {
+func (q *request) letters() []message.DeadLetter {
 	type group struct {
-		problem *segment.Problem
-		origin  segment.Origin
+		problem *event.Problem
+		origin  event.Origin
 	}
 	var order []group
 	events := map[group][]int{}
@@ -58,11 +56,11 @@ func (q *request) letters() []letter.Letter {
 		}
 		events[g] = append(events[g], i)
 	}
-	letters := make([]letter.Letter, 0, len(order))
+	letters := make([]message.DeadLetter, 0, len(order))
 	for _, g := range order {
-		l := letter.Letter{
-			ID: q.letterID(g.problem, g.origin, events[g]), Reason: letter.ReasonOf(g.problem), Detail: g.problem.Error(),
-			Header: envelope.Header{
+		l := message.DeadLetter{
+			ID: q.letterID(g.problem, g.origin, events[g]), Reason: message.ReasonFor(g.problem), Detail: g.problem.Error(),
+			Header: message.Header{
 				WriteKey: q.stamp.WriteKey, Origin: g.origin, Context: q.content.context, Integrations: q.content.integrations, ReceivedAt: q.stamp.ReceivedAt,
 			},
 			Count: len(events[g]), FirstSeen: q.stamp.ReceivedAt, LastSeen: q.stamp.ReceivedAt,
@@ -77,7 +75,7 @@ func (q *request) letters() []letter.Letter {
 
 // letterID is made of the events as they came, and not of what was spliced into them: a request that comes again, because its
 // answer was lost or was 429, writes letters with the same ids.
-func (q *request) letterID(problem *segment.Problem, origin segment.Origin, events []int) string {
+func (q *request) letterID(problem *event.Problem, origin event.Origin, events []int) string {
 	digest := sha256.New()
 	part := func(b []byte) {
 		digest.Write(b)

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/spillwayhq/spillway/shared/letter"
-	"github.com/spillwayhq/spillway/shared/queue"
-	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/message"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 func TestBadEventsBecomeDeadLettersAndTheGoodOnesGoOn(t *testing.T) {
@@ -25,7 +25,7 @@ func TestBadEventsBecomeDeadLettersAndTheGoodOnesGoOn(t *testing.T) {
 	want(t, "events", events(t, &r.queue), good)
 	want(t, "letters", events(t, &r.letters), all[249:])
 	l := r.letters.messages[0]
-	want(t, "letter", []string{attr(l, letter.AttrReason), attr(l, letter.AttrDetail), attr(l, letter.AttrReceives)},
+	want(t, "letter", []string{attr(l, message.AttrReason), attr(l, message.AttrDetail), attr(l, message.AttrReceives)},
 		[]string{"invalid", "event_not_defined: a track needs the name of its event", "0"})
 	want(t, "header", sent(t, &r.letters)[0].WriteKey+string(sent(t, &r.letters)[0].Context), keyA+`{"a":1}`)
 	totals := r.counts.Totals()
@@ -35,7 +35,7 @@ func TestBadEventsBecomeDeadLettersAndTheGoodOnesGoOn(t *testing.T) {
 
 func TestEventsWithTheSameProblemShareALetter(t *testing.T) {
 	r := newRig(t, nil)
-	large := `{"type":"track","userId":"u","event":"e","x":"` + strings.Repeat("x", segment.MaxEventBytes) + `"}`
+	large := `{"type":"track","userId":"u","event":"e","x":"` + strings.Repeat("x", event.MaxEventBytes) + `"}`
 	deep := `{"type":"track","userId":"u","event":"e","x":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000) + `}`
 	batch := []string{`{"type":"foo"}`, `7`, `{"type":"bar"}`, large, deep, `{"type":"track","userId":"u","event":"` + "\xff" + `"}`, track("good"), `"text"`, `{"type":"foo","context":{"direct":true}}`}
 	status, _ := r.post("/v1/batch", `{"batch":[`+strings.Join(batch, ",")+`]}`)
@@ -43,7 +43,7 @@ func TestEventsWithTheSameProblemShareALetter(t *testing.T) {
 	var got []string
 	for i, m := range sent(t, &r.letters) {
 		l := r.letters.messages[i]
-		got = append(got, fmt.Sprintf("%s %s %d %v", attr(l, letter.AttrReason), strings.SplitN(attr(l, letter.AttrDetail), ":", 2)[0], len(m.Events), m.Origin))
+		got = append(got, fmt.Sprintf("%s %s %d %v", attr(l, message.AttrReason), strings.SplitN(attr(l, message.AttrDetail), ":", 2)[0], len(m.Events), m.Origin))
 	}
 	want(t, "letters", got, []string{"invalid type_unknown 2 server", "invalid not_an_object 2 server", "too_large too_large 2 server", "invalid not_utf8 1 server", "invalid type_unknown 1 client"})
 	want(t, "rejected", r.counts.Totals().Rejected, map[string]int{"type_unknown": 3, "not_an_object": 2, "too_large": 2, "not_utf8": 1})
@@ -58,7 +58,7 @@ func TestALetterThatIsWrittenAgainHasTheSameID(t *testing.T) {
 	r.post("/v1/batch", strings.Replace(body, `"a":2`, `"a":3`, 1))
 	var ids []string
 	for _, l := range r.letters.messages {
-		ids = append(ids, attr(l, letter.AttrID))
+		ids = append(ids, attr(l, message.AttrDeadLetterID))
 	}
 	if len(ids) != 3 || ids[0] != ids[1] || ids[1] == ids[2] || !strings.HasPrefix(ids[0], "ingest/") {
 		t.Errorf("ids: %q", ids)
@@ -78,8 +78,8 @@ func TestWhenLettersCannotBeWrittenNothingIsAccepted(t *testing.T) {
 	want(t, "calls to the queue", r.queue.calls, 0)
 	totals := r.counts.Totals()
 	want(t, "counts", []any{totals.Accepted, totals.LetterErrors, len(totals.Rejected)}, []any{0, 1, 0})
-	r.letters.send = func(context.Context, []queue.Message) error {
-		return &queue.SendError{Failed: map[int]error{0: errAway}}
+	r.letters.send = func(context.Context, []message.Message) error {
+		return &sqsclient.SendError{Failed: map[int]error{0: errAway}}
 	}
 	status, _ = r.post("/v1/batch", body)
 	want(t, "answer when one letter failed", status, 429)
@@ -91,7 +91,7 @@ func TestWhenLettersCannotBeWrittenNothingIsAccepted(t *testing.T) {
 
 func TestLettersAreWrittenBeforeTheEventsAreSent(t *testing.T) {
 	r := newRig(t, nil)
-	r.queue.send = func(context.Context, []queue.Message) error {
+	r.queue.send = func(context.Context, []message.Message) error {
 		want(t, "letters at that time", len(r.letters.messages), 1)
 		return nil
 	}
@@ -112,7 +112,7 @@ func TestARequestOfWhichNothingIsGoodIsRefusedAndNotKept(t *testing.T) {
 		"group without id":      {"/v1/group", `{"userId":"u"}`, "id_required"},
 		"id no string":          {"/v1/alias", `{"userId":{},"previousId":"p"}`, "id_not_string"},
 		"long messageId":        {"/v1/track", `{"userId":"u","event":"e","messageId":"` + strings.Repeat("m", 100) + `"}`, "message_id_too_long"},
-		"too large":             {"/v1/track", `{"userId":"u","event":"e","x":"` + strings.Repeat("x", segment.MaxEventBytes) + `"}`, "too_large"},
+		"too large":             {"/v1/track", `{"userId":"u","event":"e","x":"` + strings.Repeat("x", event.MaxEventBytes) + `"}`, "too_large"},
 		"deep":                  {"/v1/track", `{"userId":"u","event":"e","x":` + strings.Repeat(`{"a":`, 5000) + "1" + strings.Repeat("}", 5000) + `}`, "too_deep"},
 		"not UTF-8":             {"/v1/track", `{"userId":"u","event":"` + "\xc3\x28" + `"}`, "not_utf8"},
 		"batch of bad ones":     {"/v1/batch", `{"batch":[{"type":"foo"},7]}`, "type_unknown"},
@@ -167,10 +167,10 @@ func TestAnEventThatSplicingMakesTooLargeIsALetter(t *testing.T) {
 	fits := func(n int) string {
 		return `{"type":"track","userId":"u","event":"e","timestamp":"2026-11-23T11:00:00.000Z","x":"` + strings.Repeat("x", n) + `"}`
 	}
-	exact := fits(segment.MaxEventBytes - len(fits(0)) - len(`"messageId":"",`) - 36)
+	exact := fits(event.MaxEventBytes - len(fits(0)) - len(`"messageId":"",`) - 36)
 	status, _ := r.post("/v1/batch", `{"batch":[`+exact+`,`+strings.Replace(exact, "xx", "xxx", 1)+`]}`)
 	want(t, "status", status, 200)
-	want(t, "size", len(events(t, &r.queue)[0]), segment.MaxEventBytes)
+	want(t, "size", len(events(t, &r.queue)[0]), event.MaxEventBytes)
 	want(t, "rejected", r.counts.Totals().Rejected, map[string]int{"too_large": 1})
 }
 
@@ -196,11 +196,11 @@ func TestMissingMessageIDsAreDifferentUUIDs(t *testing.T) {
 func TestMoreEventsThanABatchMayHoldAreSeveralMessages(t *testing.T) {
 	r := newRig(t, nil)
 	small := `{"type":"identify","userId":"u","messageId":"m","timestamp":"2026-11-23T11:00:00Z"}`
-	n := segment.MaxBatchEvents + 1
+	n := event.MaxBatchEvents + 1
 	status, _ := r.post("/v1/batch", `{"batch":[`+strings.TrimSuffix(strings.Repeat(small+",", n), ",")+`]}`)
 	want(t, "status", status, 200)
 	m := sent(t, &r.queue)
-	want(t, "messages", []int{len(m), len(m[0].Events), len(m[1].Events)}, []int{2, segment.MaxBatchEvents, 1})
+	want(t, "messages", []int{len(m), len(m[0].Events), len(m[1].Events)}, []int{2, event.MaxBatchEvents, 1})
 	want(t, "calls", r.queue.calls, 1)
 }
 
@@ -210,7 +210,7 @@ func TestEventsOfClientsInAServersBatchGoAsClients(t *testing.T) {
 	status, _ := r.post("/v1/batch", `{"batch":[`+track("1")+`,`+direct+`]}`)
 	want(t, "status", status, 200)
 	m := sent(t, &r.queue)
-	want(t, "origins", []segment.Origin{m[0].Origin, m[1].Origin}, []segment.Origin{segment.FromServer, segment.FromClient})
+	want(t, "origins", []event.Origin{m[0].Origin, m[1].Origin}, []event.Origin{event.FromServer, event.FromClient})
 	want(t, "stamped", strings.Contains(string(m[1].Events[0].Raw), `"ip":"203.0.113.7"`), true)
 	want(t, "calls", r.queue.calls, 1)
 }

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/spillwayhq/spillway/shared/telemetry"
+	"github.com/spillwayhq/spillway/shared/emf"
 )
 
 // A Summary is what became of one request. It holds nothing of the request's.
@@ -37,7 +37,7 @@ type Totals struct {
 }
 
 // MaxLatencies bounds a [Counters]' memory; it is what one line of metrics can hold.
-const MaxLatencies = telemetry.MaxValues
+const MaxLatencies = emf.MaxValues
 
 // Counters sum up the summaries of requests, for metrics and for a view: give its Add to [Config].Report. The zero value is ready,
 // and it may be used by several goroutines at the same time.
@@ -102,11 +102,11 @@ func (c *Counters) Take() Totals {
 }
 
 // Metrics are the names under which CloudWatch shows Totals.
-func (t *Totals) Metrics() []telemetry.Metric {
-	one := func(name string, n int) telemetry.Metric {
-		return telemetry.Metric{Name: name, Unit: telemetry.Count, Values: []float64{float64(n)}}
+func (t *Totals) Metrics() []emf.Metric {
+	one := func(name string, n int) emf.Metric {
+		return emf.Metric{Name: name, Unit: emf.Count, Values: []float64{float64(n)}}
 	}
-	latency := telemetry.Metric{Name: "AcceptLatency", Unit: telemetry.Milliseconds}
+	latency := emf.Metric{Name: "AcceptLatency", Unit: emf.Milliseconds}
 	for _, l := range t.Latencies {
 		latency.Values = append(latency.Values, float64(l)/float64(time.Millisecond))
 	}
@@ -114,12 +114,12 @@ func (t *Totals) Metrics() []telemetry.Metric {
 	for status, n := range t.Requests {
 		requests[strconv.Itoa(status)] = n
 	}
-	metrics := []telemetry.Metric{
+	metrics := []emf.Metric{
 		one("EventsAccepted", t.Accepted), one("DeadLetterErrors", t.LetterErrors),
 		one("GzipAbsent", t.GzipAbsent), one("GzipUnannounced", t.GzipOwn), latency,
 	}
-	metrics = append(metrics, telemetry.By("EventsRejected", "Code", t.Rejected)...)
-	metrics = append(metrics, telemetry.By("RequestsRefused", "Code", t.Refused)...)
-	metrics = append(metrics, telemetry.By("RequestsShed", "Code", t.Shed)...)
-	return append(metrics, telemetry.By("Requests", "Status", requests)...)
+	metrics = append(metrics, emf.By("EventsRejected", "Code", t.Rejected)...)
+	metrics = append(metrics, emf.By("RequestsRefused", "Code", t.Refused)...)
+	metrics = append(metrics, emf.By("RequestsShed", "Code", t.Shed)...)
+	return append(metrics, emf.By("Requests", "Status", requests)...)
 }

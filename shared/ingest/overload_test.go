@@ -13,7 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/message"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 func TestWhenTheQueueRefusesTheAnswerIs429(t *testing.T) {
@@ -21,8 +22,8 @@ func TestWhenTheQueueRefusesTheAnswerIs429(t *testing.T) {
 	r.queue.send = failing
 	status, code := r.post("/v1/batch", `{"batch":[`+track("1")+`]}`)
 	want(t, "answer", []any{status, code}, []any{429, "queue_unavailable"})
-	r.queue.send = func(context.Context, []queue.Message) error {
-		return &queue.SendError{Failed: map[int]error{0: errAway}}
+	r.queue.send = func(context.Context, []message.Message) error {
+		return &sqsclient.SendError{Failed: map[int]error{0: errAway}}
 	}
 	status, _ = r.post("/v1/track", track("1"))
 	want(t, "status when the message failed", status, 429)
@@ -37,7 +38,7 @@ func TestWhenTheQueueRefusesTheAnswerIs429(t *testing.T) {
 func TestWhileTheQueueIsAwayRequestsAreAnsweredAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
-		r.queue.send = func(ctx context.Context, _ []queue.Message) error { <-ctx.Done(); return ctx.Err() }
+		r.queue.send = func(ctx context.Context, _ []message.Message) error { <-ctx.Done(); return ctx.Err() }
 		status, _ := r.post("/v1/track", track("1"))
 		want(t, "status", status, 429)
 		start := time.Now()
@@ -47,7 +48,7 @@ func TestWhileTheQueueIsAwayRequestsAreAnsweredAtOnce(t *testing.T) {
 		}
 		want(t, "waited", time.Since(start), time.Duration(0))
 		want(t, "calls", r.queue.calls, 1)
-		time.Sleep(queue.ShutFor)
+		time.Sleep(sqsclient.ShutFor)
 		r.queue.send = nil
 		status, _ = r.post("/v1/track", track("1"))
 		want(t, "status when it is back", status, 200)
@@ -62,7 +63,7 @@ func TestMemoryThatWaitsIsBounded(t *testing.T) {
 		const most = 40 << 20
 		r := newRig(t, func(c *Config) { c.Limits = Limits{MaxWaiting: most, QueueTimeout: time.Minute} })
 		release := make(chan struct{})
-		r.queue.send = func(context.Context, []queue.Message) error { <-release; return nil }
+		r.queue.send = func(context.Context, []message.Message) error { <-release; return nil }
 		events := strings.TrimSuffix(strings.Repeat(`{"type":"track","userId":"u","event":"e","properties":{"x":"`+strings.Repeat("x", 20_000)+`"}},`, 20), ",")
 		body := `{"batch":[` + events + `]}`
 		statuses := make([]int, 40)
@@ -100,7 +101,7 @@ func TestRequestsUnderWayAreBounded(t *testing.T) {
 			c.Health = func(context.Context) error { return nil }
 		})
 		release := make(chan struct{})
-		r.queue.send = func(context.Context, []queue.Message) error { <-release; return nil }
+		r.queue.send = func(context.Context, []message.Message) error { <-release; return nil }
 		var requests sync.WaitGroup
 		for range 3 {
 			requests.Go(func() {
@@ -120,9 +121,9 @@ func TestRequestsUnderWayAreBounded(t *testing.T) {
 
 func TestShutdownAnswersWhatIsUnderWayAndTakesNoMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, func(c *Config) { c.Window = time.Second })
+		r := newRig(t, func(c *Config) { c.Linger = time.Second })
 		release := make(chan struct{})
-		r.queue.send = func(context.Context, []queue.Message) error { <-release; return nil }
+		r.queue.send = func(context.Context, []message.Message) error { <-release; return nil }
 		var requests sync.WaitGroup
 		for i := range 5 {
 			requests.Go(func() {
@@ -154,7 +155,7 @@ func TestShutdownAnswersWhatIsUnderWayAndTakesNoMore(t *testing.T) {
 
 func TestAPanicIsOneRequestsMisfortune(t *testing.T) {
 	r := newRig(t, nil)
-	r.queue.send = func(context.Context, []queue.Message) error { panic("a bug") }
+	r.queue.send = func(context.Context, []message.Message) error { panic("a bug") }
 	status, code := r.post("/v1/track", track("1"))
 	want(t, "answer", []any{status, code}, []any{500, "internal"})
 	r.queue.send = nil
@@ -265,7 +266,7 @@ func TestConfigurationsThatCannotWorkAreRefused(t *testing.T) {
 		"Queue":        {DeadLetters: q},
 		"public URL":   {Queue: q, DeadLetters: q, PublicURL: "events.example.com"},
 		"public UR":    {Queue: q, DeadLetters: q, PublicURL: "https://events.example.com/v1"},
-		"can't wait":   {Queue: q, DeadLetters: q, Window: -1},
+		"can't wait":   {Queue: q, DeadLetters: q, Linger: -1},
 		"MaxBody":      {Queue: q, DeadLetters: q, Limits: Limits{MaxBody: -1}},
 		"MaxWaiting":   {Queue: q, DeadLetters: q, Limits: Limits{MaxWaiting: 1000}},
 		"QueueTimeout": {Queue: q, DeadLetters: q, Limits: Limits{QueueTimeout: -1}},
@@ -309,7 +310,7 @@ func TestMetricsSayTheTotals(t *testing.T) {
 }
 
 func TestOverSocketsManyClientsAreServedAtOnce(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.Window = time.Millisecond; c.ClientIP = nil })
+	r := newRig(t, func(c *Config) { c.Linger = time.Millisecond; c.ClientIP = nil })
 	server := httptest.NewServer(r)
 	defer server.Close()
 	var clients sync.WaitGroup
@@ -382,10 +383,10 @@ func TestWhoOnlyAnnouncesABodyTakesNobodysPlace(t *testing.T) {
 
 func TestAPanicIsLoggedWithoutWhatItQuotes(t *testing.T) {
 	r := newRig(t, nil)
-	r.queue.send = func(context.Context, []queue.Message) error { panic(marker) }
+	r.queue.send = func(context.Context, []message.Message) error { panic(marker) }
 	status, _ := r.post("/v1/track", track("1"))
 	want(t, "status", status, 500)
-	r.queue.send = func(_ context.Context, m []queue.Message) error { _ = m[len(m)]; return nil }
+	r.queue.send = func(_ context.Context, m []message.Message) error { _ = m[len(m)]; return nil }
 	status, _ = r.post("/v1/track", track("1"))
 	want(t, "status", status, 500)
 	for _, text := range []string{"type=string", "index out of range", "overload_test.go"} {

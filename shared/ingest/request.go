@@ -8,16 +8,16 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 
+	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/rawjson"
-	"github.com/spillwayhq/spillway/shared/segment"
 )
 
 const (
 	// maxEvents is how many events a request may have. Segment takes 2,500 and drops the whole batch above that without a word; we
 	// can make two of it. There must be some bound, because half a megabyte can be 250,000 events, and each costs memory.
-	maxEvents = 2 * segment.MaxBatchEvents
+	maxEvents = 2 * event.MaxBatchEvents
 	// eventCost is what an event takes besides its bytes: where its fields are, where it stands, its places in a load and among the bad.
-	eventCost = int(unsafe.Sizeof(segment.Received{}) + unsafe.Sizeof(piece{}) + unsafe.Sizeof([]byte{}) + unsafe.Sizeof(0))
+	eventCost = int(unsafe.Sizeof(event.Received{}) + unsafe.Sizeof(piece{}) + unsafe.Sizeof([]byte{}) + unsafe.Sizeof(0))
 	// insertCost is the most that is put into an event besides the User-Agent: type, messageId, timestamp and an address.
 	insertCost = 256
 	// gzipCost is what decompressing takes: deflate's window and tables.
@@ -36,7 +36,7 @@ type request struct {
 	reserved      int
 
 	content content
-	stamp   segment.Stamp
+	stamp   event.Enrichment
 	spliced []byte
 	pieces  []piece
 	loads   [2]load
@@ -46,7 +46,7 @@ type request struct {
 
 // size is how many bytes of memory the request holds.
 func (q *request) size() int {
-	n := cap(q.raw) + cap(q.unpacked) + cap(q.spliced) + cap(q.content.events)*int(unsafe.Sizeof(segment.Received{})) +
+	n := cap(q.raw) + cap(q.unpacked) + cap(q.spliced) + cap(q.content.events)*int(unsafe.Sizeof(event.Received{})) +
 		cap(q.pieces)*int(unsafe.Sizeof(piece{})) + (cap(q.loads[0].events)+cap(q.loads[1].events))*int(unsafe.Sizeof([]byte{})) + cap(q.bad)*int(unsafe.Sizeof(0))
 	if q.gzip != nil {
 		n += gzipCost
@@ -129,7 +129,7 @@ func spareCost(q *request) int { return q.size() + int(unsafe.Sizeof(request{}))
 // content is what a body says. All slices are of the body.
 type content struct {
 	scanner               rawjson.Scanner
-	events                []segment.Received
+	events                []event.Received
 	writeKey              []byte // a JSON value
 	sentAt                time.Time
 	context, integrations []byte // objects, or nil
@@ -156,7 +156,7 @@ func (c *content) parse(body []byte, rt route) *fault {
 	if rt.kind == batch {
 		return c.batch(body)
 	}
-	if segment.ScanReceived(&c.scanner, body, rt.event, c.next()) != nil || c.scanner.End() != nil {
+	if event.ScanReceived(&c.scanner, body, rt.event, c.next()) != nil || c.scanner.End() != nil {
 		return faultJSON
 	}
 	c.writeKey = c.events[0].WriteKey
@@ -164,8 +164,8 @@ func (c *content) parse(body []byte, rt route) *fault {
 }
 
 // next is room for another event.
-func (c *content) next() *segment.Received {
-	c.events = append(c.events, segment.Received{})
+func (c *content) next() *event.Received {
+	c.events = append(c.events, event.Received{})
 	return &c.events[len(c.events)-1]
 }
 
@@ -193,7 +193,7 @@ func (c *content) batch(body []byte) *fault {
 				if len(c.events) == maxEvents {
 					return faultMany
 				}
-				if segment.ScanReceived(s, body, "", c.next()) != nil {
+				if event.ScanReceived(s, body, "", c.next()) != nil {
 					return faultJSON
 				}
 			}
@@ -219,7 +219,7 @@ func (c *content) batch(body []byte) *fault {
 	case !contextOK || !integrationsOK:
 		return faultShared
 	}
-	c.sentAt, _ = segment.ParseTime(sentAt)
+	c.sentAt, _ = event.ParseTime(sentAt)
 	return nil
 }
 
@@ -232,5 +232,5 @@ func object(s *rawjson.Scanner) (value []byte, ok bool) {
 	if rawjson.IsNull(value) {
 		return nil, true
 	}
-	return value, rawjson.IsObject(value) && !flaws.NotUTF8 && flaws.Depth-outer <= segment.MaxDepth
+	return value, rawjson.IsObject(value) && !flaws.NotUTF8 && flaws.Depth-outer <= event.MaxDepth
 }

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"unsafe"
 
-	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/event"
 )
 
 func TestWhatAnsweredRequestsKeepIsBoundedWhateverTheyWere(t *testing.T) {
@@ -22,7 +22,7 @@ func TestWhatAnsweredRequestsKeepIsBoundedWhateverTheyWere(t *testing.T) {
 		q := r.spares.get()
 		if body := bodies[i%len(bodies)]; q.content.parse([]byte(body), route{kind: batch}) == nil {
 			q.raw = append(q.raw, body...)
-			q.stamp = segment.Stamp{AppendID: appendID}
+			q.stamp = event.Enrichment{AppendID: appendID}
 			q.sort()
 		}
 		under = append(under, q)
@@ -62,13 +62,13 @@ func TestTheLargestRequestHasRoom(t *testing.T) {
 	}
 	// All events that fit, with the longest User-Agent.
 	r := newRig(t, func(c *Config) { c.Limits.MaxWaiting = largest(MaxBody) })
-	event := `{"type":"page","userId":"u","context":{"direct":true},"p":"` + strings.Repeat("x", 20) + `"}`
-	body := `{"batch":[` + strings.Repeat(event+",", maxEvents-1) + event + `]}`
+	one := `{"type":"page","userId":"u","context":{"direct":true},"p":"` + strings.Repeat("x", 20) + `"}`
+	body := `{"batch":[` + strings.Repeat(one+",", maxEvents-1) + one + `]}`
 	for range 2 {
 		status, code := r.post("/v1/b", zipped(t, body), "User-Agent", strings.Repeat(`"`, 600))
 		want(t, "answer", []any{status, code}, []any{200, ""})
 	}
-	if size := unsafe.Sizeof(segment.Received{}); size > 512 {
+	if size := unsafe.Sizeof(event.Received{}); size > 512 {
 		t.Errorf("an event takes %d bytes", size)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/event"
 )
 
 // ServeHTTP implements http.Handler. How long a client may take for its body is the server's to bound (http.Server's
@@ -80,7 +80,7 @@ func (h *Handler) settings(w http.ResponseWriter, r *http.Request, rt route, sta
 
 // lookup finds a write key among those that are taken.
 func (h *Handler) lookup(writeKey string) (Key, *fault) {
-	if !segment.IsWriteKey(writeKey) {
+	if !event.ValidWriteKey(writeKey) {
 		return Key{}, faultKey
 	}
 	if h.c.Keys == nil {
@@ -191,9 +191,9 @@ func (h *Handler) work(r *http.Request, rt route, start time.Time, body func(*re
 	if f != nil {
 		return s, f
 	}
-	q.stamp = segment.Stamp{
+	q.stamp = event.Enrichment{
 		Kind: rt.event, ReceivedAt: start, SentAt: q.content.sentAt, WriteKey: writeKey, Client: rt.client,
-		Shared: segment.ScanContext(q.content.context), AppendID: appendID,
+		Shared: event.ScanContext(q.content.context), AppendID: appendID,
 	}
 	if addr := h.c.ClientIP(r); addr.IsValid() {
 		q.stamp.IP = addr.String()

@@ -16,8 +16,8 @@ import (
 	"testing"
 	"testing/iotest"
 
-	"github.com/spillwayhq/spillway/shared/queue"
-	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/message"
 )
 
 func TestEveryPathOfTheSDKsIsServed(t *testing.T) {
@@ -47,9 +47,9 @@ func TestEveryPathOfTheSDKsIsServed(t *testing.T) {
 				if len(m) != 1 || len(m[0].Events) != 1 {
 					t.Fatalf("the queue has %v", events(t, &r.queue))
 				}
-				origin := segment.FromServer
+				origin := event.FromServer
 				if c.client {
-					origin = segment.FromClient
+					origin = event.FromClient
 				}
 				want(t, "origin", m[0].Origin, origin)
 				want(t, "write key", m[0].WriteKey, keyA)
@@ -306,8 +306,8 @@ func TestABodyThatBreaksOffMayComeAgain(t *testing.T) {
 }
 
 func TestPixelsAreAlwaysAnsweredWithTheImage(t *testing.T) {
-	event := `{"userId":"u","event":"` + marker + `","writeKey":"` + keyA + `","p":"???>>>","messageId":"m","timestamp":"2026-11-23T11:00:00.000Z"}`
-	std := base64.StdEncoding.EncodeToString([]byte(event))
+	one := `{"userId":"u","event":"` + marker + `","writeKey":"` + keyA + `","p":"???>>>","messageId":"m","timestamp":"2026-11-23T11:00:00.000Z"}`
+	std := base64.StdEncoding.EncodeToString([]byte(one))
 	for name, c := range map[string]struct {
 		query    string
 		accepted int
@@ -316,7 +316,7 @@ func TestPixelsAreAlwaysAnsweredWithTheImage(t *testing.T) {
 		"as documented":          {"data=" + strings.NewReplacer("+", "%2B", "/", "%2F", "=", "%3D").Replace(std), 1, ""},
 		"padding is missing":     {"data=" + strings.TrimRight(std, "="), 1, ""},
 		"plus is not escaped":    {"data=" + std, 1, ""},
-		"alphabet for URLs":      {"data=" + base64.RawURLEncoding.EncodeToString([]byte(event)), 1, ""},
+		"alphabet for URLs":      {"data=" + base64.RawURLEncoding.EncodeToString([]byte(one)), 1, ""},
 		"no data":                {"", 0, "invalid_pixel"},
 		"broken base64":          {"data=e30!", 0, "invalid_pixel"},
 		"broken query":           {"data=%zz", 0, "invalid_pixel"},
@@ -337,18 +337,18 @@ func TestPixelsAreAlwaysAnsweredWithTheImage(t *testing.T) {
 				return
 			}
 			want(t, "event", events(t, &r.queue), []string{`{"type":"track","context":{"ip":"203.0.113.7","userAgent":"Mail/1.0"},"userId":"u","event":"` + marker + `","p":"???>>>","messageId":"m","timestamp":"2026-11-23T11:00:00.000Z"}`})
-			want(t, "origin", sent(t, &r.queue)[0].Origin, segment.FromClient)
+			want(t, "origin", sent(t, &r.queue)[0].Origin, event.FromClient)
 		})
 	}
 	r := newRig(t, nil)
 	r.queue.send = failing
-	want(t, "status when the queue is away", r.do("GET", "/v1/pixel/track?data="+base64.RawURLEncoding.EncodeToString([]byte(event)), "").Code, 200)
+	want(t, "status when the queue is away", r.do("GET", "/v1/pixel/track?data="+base64.RawURLEncoding.EncodeToString([]byte(one)), "").Code, 200)
 	want(t, "refused", r.counts.Totals().Refused, map[string]int{"queue_unavailable": 1})
-	r.do("HEAD", "/v1/pixel/track?data="+base64.RawURLEncoding.EncodeToString([]byte(event)), "")
+	r.do("HEAD", "/v1/pixel/track?data="+base64.RawURLEncoding.EncodeToString([]byte(one)), "")
 	want(t, "calls for a HEAD", r.queue.calls, 1)
 }
 
-func failing(ctx context.Context, _ []queue.Message) error { return errAway }
+func failing(ctx context.Context, _ []message.Message) error { return errAway }
 
 func TestMetricsOfSDKsAreTakenAndDropped(t *testing.T) {
 	r := newRig(t, nil)
@@ -360,11 +360,11 @@ func TestMetricsOfSDKsAreTakenAndDropped(t *testing.T) {
 }
 
 func TestTheLongestKeyIsTakenWithAnyPassword(t *testing.T) {
-	for length := range segment.MaxWriteKeyBytes + 4 {
+	for length := range event.MaxWriteKeyBytes + 4 {
 		for _, password := range []string{"", ":", ":p", ":" + strings.Repeat("p", 1000)} {
 			key := strings.Repeat("k", length)
 			got, _, ok := headerKey("Basic " + base64.StdEncoding.EncodeToString([]byte(key+password)))
-			if fits := length > 0 && length <= segment.MaxWriteKeyBytes; ok != fits || ok && got != key {
+			if fits := length > 0 && length <= event.MaxWriteKeyBytes; ok != fits || ok && got != key {
 				t.Errorf("a key of %d and a password of %d: %q, %v", length, len(password), got, ok)
 			}
 		}

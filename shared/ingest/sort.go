@@ -3,25 +3,25 @@ package ingest
 import (
 	"math/rand/v2"
 
-	"github.com/spillwayhq/spillway/shared/envelope"
-	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/message"
 )
 
 // sort splices every event and puts it among the good or the bad ones. The fault is that none is good: then the request is
 // refused, for a reason that its first event shows.
 func (q *request) sort() *fault {
 	c := &q.content
-	header := envelope.Header{WriteKey: q.stamp.WriteKey, Context: c.context, Integrations: c.integrations, ReceivedAt: q.stamp.ReceivedAt}
+	header := message.Header{WriteKey: q.stamp.WriteKey, Context: c.context, Integrations: c.integrations, ReceivedAt: q.stamp.ReceivedAt}
 	if header.Room() == 0 {
 		return faultShared
 	}
 	for i := range c.events {
 		e := &c.events[i]
 		from := len(q.spliced)
-		q.spliced = e.AppendStamped(q.spliced, &q.stamp)
+		q.spliced = e.AppendEnriched(q.spliced, &q.stamp)
 		q.pieces = append(q.pieces, piece{from, len(q.spliced)})
-		if e.Problem == nil && len(q.spliced)-from > segment.MaxEventBytes {
-			e.Problem = segment.TooLarge
+		if e.Problem == nil && len(q.spliced)-from > event.MaxEventBytes {
+			e.Problem = event.TooLarge
 		}
 		if e.Problem != nil {
 			q.bad = append(q.bad, i)
@@ -48,11 +48,11 @@ func (q *request) sort() *fault {
 }
 
 // origin says who sent an event.
-func (q *request) origin(i int) segment.Origin {
+func (q *request) origin(i int) event.Origin {
 	if q.content.events[i].Client(&q.stamp) {
-		return segment.FromClient
+		return event.FromClient
 	}
-	return segment.FromServer
+	return event.FromServer
 }
 
 // event is an event as it is to travel.

@@ -6,8 +6,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/rawjson"
-	"github.com/spillwayhq/spillway/shared/segment"
 )
 
 // requestKey is the write key of a request, empty without one: that of Basic authentication, then that of the body, and a bearer
@@ -37,7 +37,7 @@ func headerKey(auth string) (key string, bearer, ok bool) {
 		key, bearer = rest, true
 	case strings.EqualFold(scheme, "Basic"):
 		// No more than a key can be of: a password is nothing to us, and may be long. Some clients use the alphabet for URLs.
-		var text [(segment.MaxWriteKeyBytes/3 + 1) * 4]byte
+		var text [(event.MaxWriteKeyBytes/3 + 1) * 4]byte
 		size := copy(text[:], strings.TrimRight(rest, "="))
 		for i, c := range text[:size] {
 			switch c {
@@ -54,14 +54,14 @@ func headerKey(auth string) (key string, bearer, ok bool) {
 		name, _, _ := bytes.Cut(text[:n], []byte(":"))
 		key = string(name)
 	}
-	return key, bearer, segment.IsWriteKey(key)
+	return key, bearer, event.ValidWriteKey(key)
 }
 
 // bodyKey is the write key that stands in a body as a JSON value.
 func bodyKey(value []byte) (key string, ok bool) {
-	if !rawjson.IsString(value) || len(value) > 6*segment.MaxWriteKeyBytes+2 {
+	if !rawjson.IsString(value) || len(value) > 6*event.MaxWriteKeyBytes+2 {
 		return "", false
 	}
 	key = string(rawjson.Unquote(nil, value))
-	return key, segment.IsWriteKey(key)
+	return key, event.ValidWriteKey(key)
 }

@@ -4,7 +4,7 @@ import (
 	"math"
 	"time"
 
-	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/event"
 )
 
 // What AWS counts by (SQS pricing, "How are Amazon SQS requests priced?"; Lambda developer guide, "Using Lambda with Amazon SQS").
@@ -27,7 +27,7 @@ const (
 	packedRatio = 0.26
 	// gzipRatio is what is left of a batch on its way to Segment (the same 64: 11,361 bytes).
 	gzipRatio = 0.2
-	// plainUpTo is up to which size a message is not compressed, as in package envelope.
+	// plainUpTo is up to which size a message is not compressed, as in package message.
 	plainUpTo = 4 << 10
 	// recordBytes is what Lambda writes around each message of a payload.
 	recordBytes = 800
@@ -136,7 +136,7 @@ func (p Pipeline) events(l Load) Usage {
 	perReceive := math.Min(sqsBatch, perCall)
 	u.SQSRequests += messages/perReceive*chunks(perReceive*body) + calls*math.Ceil(perCall/sqsBatch)
 
-	flushes := math.Ceil(math.Max(perCall*perMessage*l.EventBytes/segment.MaxBatchBytes, perCall*perMessage/segment.MaxBatchEvents))
+	flushes := math.Ceil(math.Max(perCall*perMessage*l.EventBytes/event.MaxBatchBytes, perCall*perMessage/event.MaxBatchEvents))
 	rounds := math.Ceil(flushes / math.Max(1, float64(p.FlushesAtATime)))
 	u.Invocations += calls
 	u.GBSeconds += calls * gbSeconds(p.Deliver.MemoryMB, flushTime*time.Duration(rounds))

@@ -13,10 +13,10 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/segmentio/analytics-go/v3"
 
-	"github.com/spillwayhq/spillway/shared/queue"
-	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/emf"
+	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/spill"
-	"github.com/spillwayhq/spillway/shared/telemetry"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 // Config says where events go. QueueURL must be given; the zero value of every other field is its default.
@@ -31,7 +31,7 @@ type Config struct {
 	// the queue's URL. For a queue that is not at AWS, the local one or a test's, any credentials will do.
 	AWS *aws.Config
 	// SQS makes the client of a queue, instead of AWS.
-	SQS func(queueURL string) (queue.API, error)
+	SQS func(queueURL string) (sqsclient.API, error)
 
 	Interval    time.Duration // the longest that an event waits for others to share its message; 200 ms
 	BufferBytes int64         // memory for events that wait or are being sent; 20 MB, with which a process grows by less than 64 MB in all
@@ -55,8 +55,8 @@ type Config struct {
 	// CloseTimeout is how long Close waits for SQS; 30 s.
 	CloseTimeout time.Duration
 	// Metrics are written once a minute, for CloudWatch, as lines of its embedded metric format; nil: not. Alarms and dashboard look
-	// for those of telemetry.NewWriter(…, "publisher"), whatever the API is called.
-	Metrics *telemetry.Writer
+	// for those of emf.NewWriter(…, "publisher"), whatever the API is called.
+	Metrics *emf.Writer
 	Logger  *slog.Logger // slog.Default() when nil
 }
 
@@ -91,7 +91,7 @@ func (c *Config) validate() error {
 	}
 	switch {
 	case c.QueueURL == "":
-		return bad("QueueURL", "%w: it is empty; write the URL of the events queue", queue.ErrNotAQueueURL)
+		return bad("QueueURL", "%w: it is empty; write the URL of the events queue", sqsclient.ErrNotAQueueURL)
 	case c.Interval < 0 || c.Interval > time.Minute:
 		return bad("Interval", "it is %v; write 0 for the default, or up to a minute", c.Interval)
 	case c.BufferBytes < minBuffer:
@@ -111,7 +111,7 @@ func (c *Config) validate() error {
 	case c.CloseTimeout < 0:
 		return bad("CloseTimeout", "it is %v; write 0 for the default", c.CloseTimeout)
 	}
-	if c.WriteKey != "" && !segment.IsWriteKey(c.WriteKey) {
+	if c.WriteKey != "" && !event.ValidWriteKey(c.WriteKey) {
 		return bad("WriteKey", "it can't be a write key: write it as Segment shows it, letters and digits")
 	}
 	return nil
@@ -121,14 +121,14 @@ func (c *Config) validate() error {
 const checkTimeout = 3 * time.Second
 
 // newAPI makes the client for a queue's URL.
-func (c *Config) newAPI(ctx context.Context, queueURL string) (queue.API, error) {
-	place, err := queue.ParseURL(queueURL)
+func (c *Config) newAPI(ctx context.Context, queueURL string) (sqsclient.API, error) {
+	place, err := sqsclient.ParseURL(queueURL)
 	if err != nil {
 		return nil, err
 	}
 	if c.SQS == nil {
 		// The publisher tries again itself, and in other regions.
-		return queue.NewClient(ctx, queueURL, c.AWS, func(o *sqs.Options) { o.RetryMaxAttempts = 1 })
+		return sqsclient.NewClient(ctx, queueURL, c.AWS, func(o *sqs.Options) { o.RetryMaxAttempts = 1 })
 	}
 	api, err := c.SQS(queueURL)
 	if client, ok := api.(*sqs.Client); err == nil && ok && place.Region != "" && client.Options().Region != place.Region {
@@ -144,7 +144,7 @@ type attributes interface {
 
 // check asks SQS whether the queue exists. Only a definite no is an error: an SQS that is away, or a role that may do no more than
 // send, must not keep an API from starting.
-func (c *Config) check(ctx context.Context, api queue.API, queueURL string) error {
+func (c *Config) check(ctx context.Context, api sqsclient.API, queueURL string) error {
 	client, ok := api.(attributes)
 	if !ok {
 		return nil
@@ -160,7 +160,7 @@ func (c *Config) check(ctx context.Context, api queue.API, queueURL string) erro
 		return fmt.Errorf("%w: %s; look at its name, account and region, or create it", ErrNoQueue, queueURL)
 	case errors.As(err, &answer) && (answer.ErrorCode() == "InvalidClientTokenId" || answer.ErrorCode() == "UnrecognizedClientException" ||
 		answer.ErrorCode() == "SignatureDoesNotMatch" || answer.ErrorCode() == "InvalidSignatureException"):
-		return fmt.Errorf("%w that AWS accepts: %w", queue.ErrNoCredentials, err)
+		return fmt.Errorf("%w that AWS accepts: %w", sqsclient.ErrNoCredentials, err)
 	default:
 		c.Logger.Warn("it is not known whether the queue takes events; they are kept and tried until it does", "queue", queueURL, "error", err)
 	}

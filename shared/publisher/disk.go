@@ -13,10 +13,10 @@ import (
 
 	"github.com/segmentio/analytics-go/v3"
 
-	"github.com/spillwayhq/spillway/shared/envelope"
-	"github.com/spillwayhq/spillway/shared/queue"
-	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/spill"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 // Durability says when an event that Enqueue accepted is safe.
@@ -31,7 +31,7 @@ const (
 	Disk
 )
 
-// A record in the log is one message: how many events it holds, as a varint, and its body as SQS gets it (package envelope). So a
+// A record in the log is one message: how many events it holds, as a varint, and its body as SQS gets it (package message). So a
 // record carries its own write key, also when the next process has another one. An event for itself, as the durable modes write it, is a
 // message of one, and shares a message with others when it is sent.
 func appendRecord(dst []byte, events int, body string) []byte {
@@ -41,7 +41,7 @@ func appendRecord(dst []byte, events int, body string) []byte {
 // parseRecord reads what appendRecord wrote.
 func parseRecord(record []byte) (events int, body []byte, err error) {
 	n, size := binary.Uvarint(record)
-	if size <= 0 || n == 0 || n > segment.MaxBatchEvents || len(record) == size {
+	if size <= 0 || n == 0 || n > event.MaxBatchEvents || len(record) == size {
 		return 0, nil, fmt.Errorf("a record of %d bytes is none of the publisher's", len(record))
 	}
 	return int(n), record[size:], nil
@@ -57,14 +57,14 @@ type disk struct {
 }
 
 // around is what stands in front of an event that is a message of its own; behind it stands batchEnd.
-func around(h envelope.Header) []byte {
-	whole := envelope.AppendJSON(nil, h)
+func around(h message.Header) []byte {
+	whole := message.AppendJSON(nil, h)
 	return whole[:len(whole)-len(batchEnd)]
 }
 
 const batchEnd = "]}"
 
-func openDisk(config *Config, header, bare envelope.Header) (*disk, error) {
+func openDisk(config *Config, header, bare message.Header) (*disk, error) {
 	log, err := spill.Open(spill.Options{Dir: config.Dir, MaxBytes: config.DiskBytes, Sync: config.Durability == Disk, Logger: config.Logger})
 	if err != nil {
 		return nil, &ConfigError{Field: "Dir", Err: err}
@@ -120,19 +120,19 @@ func (c *Client) spill(parcels []*parcel) (left []*parcel) {
 type sorter struct {
 	c       *Client
 	known   []*kind
-	decoder *envelope.Decoder
+	decoder *message.Decoder
 	parcels []*parcel
 }
 
 // kind is the events of one header.
 type kind struct {
 	prefix  []byte
-	packer  *envelope.Packer
+	packer  *message.Packer
 	waiting *parcel
 }
 
 func (c *Client) newSorter() (*sorter, error) {
-	decoder, err := envelope.NewDecoder()
+	decoder, err := message.NewDecoder()
 	if err != nil {
 		return nil, err
 	}
@@ -142,8 +142,8 @@ func (c *Client) newSorter() (*sorter, error) {
 	return s, nil
 }
 
-func (s *sorter) kind(h envelope.Header) *kind {
-	k := &kind{prefix: around(h), packer: envelope.NewPacker(h, s.c.compressor), waiting: &parcel{}}
+func (s *sorter) kind(h message.Header) *kind {
+	k := &kind{prefix: around(h), packer: message.NewPacker(h, s.c.compressor), waiting: &parcel{}}
 	s.known = append(s.known, k)
 	return k
 }
@@ -158,16 +158,16 @@ func (s *sorter) add(r spill.Record) {
 		return
 	}
 	if k := s.find(events, body); k != nil {
-		event := body[len(k.prefix) : len(body)-len(batchEnd)]
-		if !k.packer.Fits(len(event)) || k.packer.Len() == s.c.config.MessageEvents {
+		raw := body[len(k.prefix) : len(body)-len(batchEnd)]
+		if !k.packer.Fits(len(raw)) || k.packer.Len() == s.c.config.MessageEvents {
 			s.flush(k)
 		}
-		k.packer.Add(event)
+		k.packer.Add(raw)
 		k.waiting.records = append(k.waiting.records, r)
 		return
 	}
-	packed := envelope.Packed{Body: string(body), Zstd: body[0] != '{', Events: events}
-	s.parcels = append(s.parcels, &parcel{Message: queue.Pack(packed), events: events, records: []spill.Record{r}})
+	m := message.New(string(body), events, event.FromServer)
+	s.parcels = append(s.parcels, &parcel{Message: m, events: events, records: []spill.Record{r}})
 }
 
 // find is the kind of an event that is a message of its own, nil for any other message.
@@ -184,7 +184,7 @@ func (s *sorter) find(events int, body []byte) *kind {
 		}
 	}
 	// An earlier process had another write key or context.
-	var m envelope.Message
+	var m message.Content
 	if len(s.known) > 100 || s.decoder.Decode(body, &m) != nil || len(m.Events) != 1 {
 		return nil
 	}
@@ -199,7 +199,7 @@ func (s *sorter) find(events int, body []byte) *kind {
 func (s *sorter) flush(k *kind) {
 	if k.packer.Len() > 0 {
 		k.waiting.events = k.packer.Len()
-		k.waiting.Message = queue.Pack(k.packer.Pack())
+		k.waiting.Message = k.packer.Pack()
 		s.parcels = append(s.parcels, k.waiting)
 		k.waiting = &parcel{}
 	}
@@ -218,7 +218,7 @@ func (s *sorter) take() []*parcel {
 const (
 	readRecords = 256
 	// replayRecords is how many messages are replayed at a time beside fresh events: one call.
-	replayRecords = queue.MaxEntries
+	replayRecords = sqsclient.MaxEntries
 	// lastRead is how long a record may take to be read when the client is closed.
 	lastRead = 100 * time.Millisecond
 )
@@ -303,8 +303,8 @@ func (c *Client) away() bool {
 
 // messages are the events of a parcel from the disk, for the callback: as analytics-go's types, or as Raw what does not fit them.
 func (c *Client) messages(p *parcel) []analytics.Message {
-	var m envelope.Message
-	decoder, err := envelope.NewDecoder()
+	var m message.Content
+	decoder, err := message.NewDecoder()
 	if err == nil {
 		defer decoder.Close()
 		err = decoder.Decode([]byte(p.Body), &m)

@@ -21,7 +21,7 @@ import (
 
 // fat is an event of about 8 KB that does not compress: few of them fill much.
 func fat(id string) analytics.Track {
-	m := event(id)
+	m := testEvent(id)
 	m.Properties = analytics.Properties{"x": noise(8000)}
 	return m
 }
@@ -115,7 +115,7 @@ func TestCloseWithoutSQSLeavesEverythingToTheNextProcess(t *testing.T) {
 					c := newClient(t, Config{Dir: dir, Durability: durability, WriteKey: "old"}, q)
 					const n = 2000
 					for i := range n {
-						if err := c.Enqueue(event(fmt.Sprint(i))); err != nil {
+						if err := c.Enqueue(testEvent(fmt.Sprint(i))); err != nil {
 							t.Fatal(err)
 						}
 						time.Sleep(time.Millisecond)
@@ -133,7 +133,7 @@ func TestCloseWithoutSQSLeavesEverythingToTheNextProcess(t *testing.T) {
 					q.set(nil)
 					told := &outcomes{}
 					c = newClient(t, Config{Dir: dir, Durability: durability, WriteKey: "new", Callback: told}, q)
-					if err := c.Enqueue(event("new")); err != nil {
+					if err := c.Enqueue(testEvent("new")); err != nil {
 						t.Fatal(err)
 					}
 					time.Sleep(time.Second)
@@ -162,7 +162,7 @@ func TestCloseSendsWhatIsOnDiskWhenSQSIsThere(t *testing.T) {
 			dir := t.TempDir()
 			c := newClient(t, Config{Dir: dir, Durability: durability}, q)
 			for i := range 100 {
-				if err := c.Enqueue(event(fmt.Sprint(i))); err != nil {
+				if err := c.Enqueue(testEvent(fmt.Sprint(i))); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -173,7 +173,7 @@ func TestCloseSendsWhatIsOnDiskWhenSQSIsThere(t *testing.T) {
 			if left, _ := filepath.Glob(filepath.Join(dir, "*.spill")); len(left) > 0 {
 				t.Errorf("%v are left", left)
 			}
-			if err := c.Enqueue(event("late")); err != ErrClosed {
+			if err := c.Enqueue(testEvent("late")); err != ErrClosed {
 				t.Errorf("enqueue after close: %v", err)
 			}
 		})
@@ -185,7 +185,7 @@ func TestShutdownAcceptsNothingMoreWhileItSendsWhatIsOnDisk(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			q := &fakeQueue{mood: always(mood{latency: time.Second})}
 			c := newClient(t, Config{Dir: t.TempDir(), Durability: durability}, q)
-			if err := c.Enqueue(event("early")); err != nil {
+			if err := c.Enqueue(testEvent("early")); err != nil {
 				t.Fatal(err)
 			}
 			over := make(chan struct{})
@@ -196,7 +196,7 @@ func TestShutdownAcceptsNothingMoreWhileItSendsWhatIsOnDisk(t *testing.T) {
 				t.Fatal("it has not waited for SQS")
 			default:
 			}
-			if err := c.Enqueue(event("late")); err != ErrClosed {
+			if err := c.Enqueue(testEvent("late")); err != ErrClosed {
 				t.Errorf("enqueue during Shutdown: %v", err)
 			}
 			<-over
@@ -212,7 +212,7 @@ func TestAClockThatWasAheadCostsNothing(t *testing.T) {
 	q := &fakeQueue{mood: always(mood{err: errRefused})}
 	config := Config{Dir: dir, Durability: Process}
 	c := newClient(t, config, q)
-	if err := c.Enqueue(event("of the future")); err != nil {
+	if err := c.Enqueue(testEvent("of the future")); err != nil {
 		t.Fatal(err)
 	}
 	_ = c.Shutdown(t.Context())
@@ -259,7 +259,7 @@ func TestAFullDiskDropsTheNewestAndSaysSo(t *testing.T) {
 			if q.len() != accepted {
 				t.Errorf("%d of %d accepted events came: %+v", q.len(), accepted, c.Stats())
 			}
-			if err := c.Enqueue(event("again")); err != nil {
+			if err := c.Enqueue(testEvent("again")); err != nil {
 				t.Errorf("with room again: %v", err)
 			}
 			closed(t, c)
@@ -273,7 +273,7 @@ func TestReplayLeavesRoomForFreshEvents(t *testing.T) {
 		q := &fakeQueue{mood: always(mood{err: errRefused})}
 		c := newClient(t, Config{Dir: t.TempDir(), ReplayRate: 1000, MessageEvents: 500}, q)
 		for i := range 20_000 {
-			if err := c.Enqueue(event(fmt.Sprint("old", i))); err != nil {
+			if err := c.Enqueue(testEvent(fmt.Sprint("old", i))); err != nil {
 				t.Fatal(err)
 			}
 			if i%100 == 0 {
@@ -285,7 +285,7 @@ func TestReplayLeavesRoomForFreshEvents(t *testing.T) {
 		q.set(nil)
 		time.Sleep(4 * time.Second)
 		for i := range 10 {
-			if err := c.Enqueue(event(fmt.Sprint("fresh", i))); err != nil {
+			if err := c.Enqueue(testEvent(fmt.Sprint("fresh", i))); err != nil {
 				t.Fatal(err)
 			}
 		}

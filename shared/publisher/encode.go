@@ -9,8 +9,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/segmentio/analytics-go/v3"
 
+	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/rawjson"
-	"github.com/spillwayhq/spillway/shared/segment"
 )
 
 // encoder writes events as the JSON that analytics-go sends, by hand, because encoding/json takes three to ten times as long and an
@@ -23,7 +23,7 @@ type encoder struct {
 }
 
 // errTooLong ends the writing of an event as soon as it is over the limit, so that a huge one costs no more than a large one.
-var errTooLong = fmt.Errorf("%w: it is larger than the %d bytes that Segment takes; send less in one event", analytics.ErrMessageTooBig, segment.MaxEventBytes)
+var errTooLong = fmt.Errorf("%w: it is larger than the %d bytes that Segment takes; send less in one event", analytics.ErrMessageTooBig, event.MaxEventBytes)
 
 // prepared is an event whose JSON is in the encoder.
 type prepared struct {
@@ -236,7 +236,7 @@ func (e *encoder) tail(at time.Time, context *analytics.Context, key string, det
 		}
 	}
 	e.buf = append(e.buf, '}')
-	if len(e.buf) > segment.MaxEventBytes {
+	if len(e.buf) > event.MaxEventBytes {
 		return &EventError{Reason: TooLarge, Err: errTooLong}
 	}
 	return nil
@@ -263,7 +263,7 @@ func (e *encoder) optional(key, value string) {
 
 // quote writes no more of a string than makes an event too long: the encoder keeps its memory.
 func (e *encoder) quote(s string) {
-	e.buf = rawjson.AppendQuoted(e.buf, s[:min(len(s), segment.MaxEventBytes)])
+	e.buf = rawjson.AppendQuoted(e.buf, s[:min(len(s), event.MaxEventBytes)])
 }
 
 // time writes a time as encoding/json does.
@@ -282,7 +282,7 @@ func (e *encoder) other(v any) error {
 	if err != nil {
 		return err
 	}
-	if len(text) > segment.MaxEventBytes {
+	if len(text) > event.MaxEventBytes {
 		return errTooLong
 	}
 	e.buf = append(e.buf, text...)

@@ -20,7 +20,7 @@ import (
 
 	"github.com/segmentio/analytics-go/v3"
 
-	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/event"
 )
 
 var thorough = flag.Int("thorough", 1, "how many times as many random cases are tried")
@@ -310,8 +310,8 @@ func TestRawKeepsItsBytes(t *testing.T) {
 		}
 	}
 	for in, want := range map[string]string{
-		"": "not JSON", "x": "not JSON", "[1]": "not a JSON object", `{"a":1}{}`: "not JSON", `{"batch":[]}`: "is a batch", `{"a":"` + strings.Repeat("x", segment.MaxEventBytes) + `"}`: "larger",
-		`{"a":"` + strings.Repeat("x", segment.MaxEventBytes-8) + `"}`: "with a messageId",
+		"": "not JSON", "x": "not JSON", "[1]": "not a JSON object", `{"a":1}{}`: "not JSON", `{"batch":[]}`: "is a batch", `{"a":"` + strings.Repeat("x", event.MaxEventBytes) + `"}`: "larger",
+		`{"a":"` + strings.Repeat("x", event.MaxEventBytes-8) + `"}`: "with a messageId",
 	} {
 		var typed *EventError
 		if _, err := NewRaw([]byte(in)); !errors.As(err, &typed) || !strings.Contains(err.Error(), want) {

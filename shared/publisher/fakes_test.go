@@ -18,14 +18,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
-	"github.com/spillwayhq/spillway/shared/envelope"
-	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/message"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 // fakeQueue is one region's SQS: it decodes what it takes, and fails as it is told.
 type fakeQueue struct {
-	queue.API // panics for what is not a send
-	decoder   *envelope.Decoder
+	sqsclient.API // panics for what is not a send
+	decoder       *message.Decoder
 
 	mu       sync.Mutex
 	discard  bool        // takes everything and looks at nothing
@@ -33,7 +33,7 @@ type fakeQueue struct {
 	calls    int
 	messages int
 	got      map[string]int // messageId: how often
-	headers  []envelope.Header
+	headers  []message.Header
 	events   []string
 	bare     []string // ids of those whose message has no context
 	bad      []error
@@ -91,7 +91,7 @@ func (q *fakeQueue) SendMessageBatch(ctx context.Context, in *sqs.SendMessageBat
 		q.take(*e.MessageBody)
 		out.Successful = append(out.Successful, types.SendMessageBatchResultEntry{Id: e.Id})
 	}
-	if size > queue.MaxBatchBytes || len(in.Entries) > queue.MaxEntries {
+	if size > message.MaxBytes || len(in.Entries) > sqsclient.MaxEntries {
 		q.bad = append(q.bad, fmt.Errorf("a call of %d entries with %d bytes", len(in.Entries), size))
 	}
 	if m.lose {
@@ -105,10 +105,10 @@ func (q *fakeQueue) take(body string) {
 	if q.discard {
 		return
 	}
-	var m envelope.Message
+	var m message.Content
 	err := error(nil)
 	if q.decoder == nil {
-		q.decoder, err = envelope.NewDecoder()
+		q.decoder, err = message.NewDecoder()
 	}
 	if err == nil {
 		err = q.decoder.Decode([]byte(body), &m)
@@ -205,7 +205,7 @@ func newClient(t testing.TB, config Config, queues ...*fakeQueue) *Client {
 			config.Fallbacks = append(config.Fallbacks, queueURL)
 		}
 	}
-	config.SQS = func(queueURL string) (queue.API, error) { return byURL[queueURL], nil }
+	config.SQS = func(queueURL string) (sqsclient.API, error) { return byURL[queueURL], nil }
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -161,7 +161,7 @@ func schedule(t *testing.T, seed uint64) {
 		issuing.Go(func() {
 			for i := range 150 {
 				time.Sleep(time.Duration(r.ExpFloat64() * float64(100*time.Millisecond)))
-				m := event(fmt.Sprintf("%d-%d", g, i))
+				m := testEvent(fmt.Sprintf("%d-%d", g, i))
 				m.Properties = analytics.Properties{"x": noise(size)}
 				switch r.IntN(30) {
 				case 0:

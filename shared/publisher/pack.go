@@ -1,14 +1,13 @@
 package publisher
 
 import (
-	"github.com/spillwayhq/spillway/shared/envelope"
-	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/spill"
 )
 
 // parcel is a message to SQS and what is to be told when it is there, or will not be.
 type parcel struct {
-	queue.Message
+	message.Message
 	events  int
 	items   []item         // those from memory
 	records []spill.Record // those from the disk; nil when it comes from memory
@@ -34,9 +33,9 @@ func (p *parcel) gone() bool {
 // pack fills messages with the chunks' events: those that a caller waits for apart from the others, because they end differently, and Raw
 // ones apart, because a message's context is that of all its events.
 func (c *Client) pack(chunks []*chunk) []*parcel {
-	packer, ok := c.packers.Get().(*envelope.Packer)
+	packer, ok := c.packers.Get().(*message.Packer)
 	if !ok {
-		packer = envelope.NewPacker(c.header, c.compressor)
+		packer = message.NewPacker(c.header, c.compressor)
 	}
 	defer c.packers.Put(packer)
 	var parcels []*parcel
@@ -47,7 +46,7 @@ func (c *Client) pack(chunks []*chunk) []*parcel {
 				return
 			}
 			p.events = packer.Len()
-			p.Message = queue.Pack(packer.Pack())
+			p.Message = packer.Pack()
 			parcels = append(parcels, p)
 			p = &parcel{}
 		}

@@ -19,23 +19,23 @@ import (
 
 	"github.com/segmentio/analytics-go/v3"
 
-	"github.com/spillwayhq/spillway/shared/envelope"
-	"github.com/spillwayhq/spillway/shared/queue"
-	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/spill"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 // A Client takes events and sends them to SQS. It may be used by several goroutines at the same time.
 type Client struct {
 	config     Config
 	log        *slog.Logger
-	header     envelope.Header // of events of analytics-go's types
-	bare       envelope.Header // of Raw ones
-	compressor *envelope.Compressor
+	header     message.Header // of events of analytics-go's types
+	bare       message.Header // of Raw ones
+	compressor *message.Compressor
 	routes     []*route
 	encoders   sync.Pool    // of *encoder
 	encoded    atomic.Int64 // encoders made
-	packers    sync.Pool    // of *envelope.Packer
+	packers    sync.Pool    // of *message.Packer
 	buffer     *buffer
 	takeBytes  int64          // what a sender takes at once: all senders together hold half of the buffer
 	disk       *disk          // nil: none
@@ -68,7 +68,7 @@ func New(ctx context.Context, config Config) (*Client, error) {
 	if err := config.validate(); err != nil {
 		return nil, err
 	}
-	compressor, err := envelope.NewCompressor()
+	compressor, err := message.NewCompressor()
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func New(ctx context.Context, config Config) (*Client, error) {
 	if c.header, err = newHeader(&config); err != nil {
 		return nil, err
 	}
-	c.bare = envelope.Header{WriteKey: config.WriteKey}
+	c.bare = message.Header{WriteKey: config.WriteKey}
 	for i, queueURL := range append([]string{config.QueueURL}, config.Fallbacks...) {
 		field := "QueueURL"
 		if i > 0 {
@@ -93,7 +93,7 @@ func New(ctx context.Context, config Config) (*Client, error) {
 		if err != nil {
 			return nil, &ConfigError{Field: field, Err: err}
 		}
-		c.routes = append(c.routes, &route{queue: queue.New(api, queueURL), url: queueURL})
+		c.routes = append(c.routes, &route{queue: sqsclient.New(api, queueURL), url: queueURL})
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.drained, c.drain = context.WithCancel(context.Background())
@@ -129,7 +129,7 @@ func (c *Client) openDisk() (err error) {
 func (c *Client) newEncoder() any { return &encoder{shard: int(c.encoded.Add(1) - 1)} }
 
 // newHeader is what all events have in common. The context is analytics-go's, for what reads library.name behind Segment.
-func newHeader(config *Config) (envelope.Header, error) {
+func newHeader(config *Config) (message.Header, error) {
 	var shared analytics.Context
 	if config.DefaultContext != nil {
 		shared = *config.DefaultContext
@@ -137,10 +137,10 @@ func newHeader(config *Config) (envelope.Header, error) {
 	shared.Library = analytics.LibraryInfo{Name: "analytics-go", Version: analytics.Version}
 	var e encoder
 	if err := e.context(&shared); err != nil {
-		return envelope.Header{}, &ConfigError{Field: "DefaultContext", Err: fmt.Errorf("it can't be written as JSON: %w", err)}
+		return message.Header{}, &ConfigError{Field: "DefaultContext", Err: fmt.Errorf("it can't be written as JSON: %w", err)}
 	}
-	h := envelope.Header{WriteKey: config.WriteKey, Context: e.buf}
-	if h.Room() == 0 || len(h.Context) > segment.MaxEventBytes {
+	h := message.Header{WriteKey: config.WriteKey, Context: e.buf}
+	if h.Room() == 0 || len(h.Context) > event.MaxEventBytes {
 		return h, &ConfigError{Field: "DefaultContext", Err: fmt.Errorf("it has %d bytes, and leaves no room for an event in Segment's batch", len(e.buf))}
 	}
 	return h, nil

@@ -16,13 +16,13 @@ import (
 	"github.com/segmentio/analytics-go/v3"
 	"go.uber.org/goleak"
 
-	"github.com/spillwayhq/spillway/shared/telemetry"
+	"github.com/spillwayhq/spillway/shared/emf"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// event is a valid one.
-func event(id string) analytics.Track {
+// testEvent is a valid one.
+func testEvent(id string) analytics.Track {
 	return analytics.Track{MessageId: id, UserId: "u", Event: "Run Started", Timestamp: time.Unix(1, 0)}
 }
 
@@ -39,7 +39,7 @@ func TestEventsShareMessagesWithinTheInterval(t *testing.T) {
 		q := &fakeQueue{}
 		c := newClient(t, Config{WriteKey: "k"}, q)
 		for i := range 100 {
-			if err := c.Enqueue(event(fmt.Sprint(i))); err != nil {
+			if err := c.Enqueue(testEvent(fmt.Sprint(i))); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(time.Millisecond)
@@ -67,7 +67,7 @@ func TestCloseSendsWhatWaitsAndRefusesWhatComes(t *testing.T) {
 		c := newClient(t, Config{Callback: told}, q)
 		const n = 5000
 		for i := range n {
-			if err := c.Enqueue(event(fmt.Sprint(i))); err != nil {
+			if err := c.Enqueue(testEvent(fmt.Sprint(i))); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -75,10 +75,10 @@ func TestCloseSendsWhatWaitsAndRefusesWhatComes(t *testing.T) {
 		if q.len() != n || len(told.all(true)) != n || q.messages > n/2500+2 {
 			t.Errorf("%d of %d events in %d messages, %d told", q.len(), n, q.messages, len(told.all(true)))
 		}
-		if err := c.Enqueue(event("late")); err != analytics.ErrClosed {
+		if err := c.Enqueue(testEvent("late")); err != analytics.ErrClosed {
 			t.Errorf("enqueue after close: %v", err)
 		}
-		if err := c.Publish(t.Context(), event("late")); !errors.Is(err, analytics.ErrClosed) {
+		if err := c.Publish(t.Context(), testEvent("late")); !errors.Is(err, analytics.ErrClosed) {
 			t.Errorf("publish after close: %v", err)
 		}
 		if err := c.Close(); err != analytics.ErrClosed {
@@ -95,7 +95,7 @@ func TestTheMessageMayChangeBehindEnqueue(t *testing.T) {
 		properties := analytics.Properties{"n": 1, "list": []any{1}}
 		for i := range 3 {
 			properties["n"] = i
-			m := event(fmt.Sprint(i))
+			m := testEvent(fmt.Sprint(i))
 			m.Properties = properties
 			if err := c.Enqueue(&m); err != nil {
 				t.Fatal(err)
@@ -118,7 +118,7 @@ func TestPublishReturnsWhenSQSHasTheEvent(t *testing.T) {
 		q := &fakeQueue{mood: always(mood{latency: 20 * time.Millisecond})}
 		c := newClient(t, Config{}, q)
 		start := time.Now()
-		if err := c.Publish(t.Context(), event("a"), event("b")); err != nil {
+		if err := c.Publish(t.Context(), testEvent("a"), testEvent("b")); err != nil {
 			t.Fatal(err)
 		}
 		if took := time.Since(start); took != 20*time.Millisecond || q.has("a")*q.has("b") != 1 || q.messages != 1 {
@@ -135,7 +135,7 @@ func TestPublishersAtTheSameTimeShareMessages(t *testing.T) {
 		var all sync.WaitGroup
 		for i := range 1000 {
 			all.Go(func() {
-				if err := c.Publish(t.Context(), event(fmt.Sprint(i))); err != nil {
+				if err := c.Publish(t.Context(), testEvent(fmt.Sprint(i))); err != nil {
 					t.Error(err)
 				}
 			})
@@ -166,7 +166,7 @@ func TestPublishSaysWhatIsNotThere(t *testing.T) {
 				q := &fakeQueue{mood: always(c.mood)}
 				client := newClient(t, Config{}, q)
 				start := time.Now()
-				err := client.Publish(t.Context(), event("a"), analytics.Track{}, event("b"))
+				err := client.Publish(t.Context(), testEvent("a"), analytics.Track{}, testEvent("b"))
 				var all *PublishError
 				var one *SendError
 				var field analytics.FieldError
@@ -194,12 +194,12 @@ func TestPublishEndsWithItsContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		start := time.Now()
-		err := c.Publish(ctx, event("a"))
+		err := c.Publish(ctx, testEvent("a"))
 		var one *SendError
 		if !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &one) || !one.Unknown || time.Since(start) != time.Second {
 			t.Errorf("after %v: %v", time.Since(start), err)
 		}
-		if err = c.Publish(ctx, event("b")); !errors.As(err, &one) || one.Unknown {
+		if err = c.Publish(ctx, testEvent("b")); !errors.As(err, &one) || one.Unknown {
 			t.Errorf("with a context that is over: %v", err)
 		}
 		q.set(nil)
@@ -222,7 +222,7 @@ func TestPublishGivesUpAlsoWhenAllSendersHoldWhatNoQueueTakes(t *testing.T) {
 					}
 					c := newClient(t, config, q)
 					for i := range 3 {
-						if err := c.Enqueue(event(fmt.Sprint(i))); err != nil {
+						if err := c.Enqueue(testEvent(fmt.Sprint(i))); err != nil {
 							t.Fatal(err)
 						}
 						time.Sleep(time.Second)
@@ -231,7 +231,7 @@ func TestPublishGivesUpAlsoWhenAllSendersHoldWhatNoQueueTakes(t *testing.T) {
 					defer cancel()
 					start := time.Now()
 					var one *SendError
-					if err := c.Publish(ctx, event("waited for")); !errors.As(err, &one) || errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
+					if err := c.Publish(ctx, testEvent("waited for")); !errors.As(err, &one) || errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
 						t.Errorf("publish: %v", err)
 					}
 					if took := time.Since(start); took > 2*callTimeout+5*time.Second {
@@ -270,7 +270,7 @@ func TestEventsWaitForAQueueThatIsAway(t *testing.T) {
 				var log logs
 				c := newClient(t, Config{Logger: slog.New(slog.NewTextHandler(&log, nil))}, q)
 				for i := range 1000 {
-					if err := c.Enqueue(event(fmt.Sprint(i))); err != nil {
+					if err := c.Enqueue(testEvent(fmt.Sprint(i))); err != nil {
 						t.Fatal(err)
 					}
 					time.Sleep(60 * time.Millisecond)
@@ -302,7 +302,7 @@ func TestAFullBufferDropsTheNewestAndSaysSo(t *testing.T) {
 		accepted := 0
 		var refused []string
 		for i := range 20_000 {
-			m := event(fmt.Sprint(i))
+			m := testEvent(fmt.Sprint(i))
 			m.Properties = analytics.Properties{"x": strings.Repeat("x", 500)}
 			switch err := c.Enqueue(m); err {
 			case nil:
@@ -336,7 +336,7 @@ func TestShutdownThatRunsOutOfTimeNamesWhatIsLost(t *testing.T) {
 		told := &outcomes{}
 		c := newClient(t, Config{Callback: told}, q)
 		for i := range 50 {
-			if err := c.Enqueue(event(fmt.Sprint(i))); err != nil {
+			if err := c.Enqueue(testEvent(fmt.Sprint(i))); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(10 * time.Millisecond)
@@ -364,7 +364,7 @@ func TestTheNextRegionTakesOverAndTheFirstComesBack(t *testing.T) {
 		send := func(from, to int) {
 			t.Helper()
 			for i := from; i < to; i++ {
-				if err := c.Enqueue(event(fmt.Sprint(i))); err != nil {
+				if err := c.Enqueue(testEvent(fmt.Sprint(i))); err != nil {
 					t.Fatal(err)
 				}
 				time.Sleep(100 * time.Millisecond)
@@ -405,7 +405,7 @@ func TestAMessageThatSQSRefusesIsDroppedAndTheOthersAreSent(t *testing.T) {
 		told := &outcomes{}
 		c := newClient(t, Config{Callback: told, MessageEvents: 10}, q)
 		for i := range 25 {
-			if err := c.Enqueue(event(fmt.Sprint(i))); err != nil {
+			if err := c.Enqueue(testEvent(fmt.Sprint(i))); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -423,7 +423,7 @@ func TestABadEventIsRefusedAtTheCallAndCostsNoOther(t *testing.T) {
 		c := newClient(t, Config{}, q)
 		var typed *EventError
 		for i := range 100 {
-			bad := event("bad")
+			bad := testEvent("bad")
 			bad.Properties = analytics.Properties{"x": math.NaN()}
 			if i%2 == 0 {
 				bad.Properties["x"] = strings.Repeat("x", 40<<10)
@@ -431,7 +431,7 @@ func TestABadEventIsRefusedAtTheCallAndCostsNoOther(t *testing.T) {
 			if err := c.Enqueue(bad); !errors.As(err, &typed) {
 				t.Fatalf("error %v", err)
 			}
-			if err := c.Enqueue(event(fmt.Sprint(i))); err != nil {
+			if err := c.Enqueue(testEvent(fmt.Sprint(i))); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -456,7 +456,7 @@ func TestACallbackThatPanicsCostsNothing(t *testing.T) {
 		q := &fakeQueue{}
 		c := newClient(t, Config{Callback: panickingCallback{}}, q)
 		for i := range 10 {
-			if err := c.Enqueue(event(fmt.Sprint(i))); err != nil {
+			if err := c.Enqueue(testEvent(fmt.Sprint(i))); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -477,9 +477,9 @@ func TestManyGoroutinesMayUseAClient(t *testing.T) {
 				id := fmt.Sprintf("%d-%d", g, i)
 				var err error
 				if i%500 == 0 {
-					err = c.Publish(context.Background(), event(id))
+					err = c.Publish(context.Background(), testEvent(id))
 				} else {
-					err = c.Enqueue(event(id))
+					err = c.Enqueue(testEvent(id))
 				}
 				if err != nil {
 					t.Error(err)
@@ -500,11 +500,11 @@ func TestStatsSayWhatHappensAndMetricsWhatHappenedInAMinute(t *testing.T) {
 		q := &fakeQueue{}
 		var out logs
 		var log logs
-		c := newClient(t, Config{Metrics: telemetry.NewWriter(&out, "api"), Logger: slog.New(slog.NewTextHandler(&log, nil))}, q)
+		c := newClient(t, Config{Metrics: emf.NewWriter(&out, "api"), Logger: slog.New(slog.NewTextHandler(&log, nil))}, q)
 		send := func(n int) {
 			t.Helper()
 			for i := range n {
-				if err := c.Enqueue(event(fmt.Sprint(i))); err != nil {
+				if err := c.Enqueue(testEvent(fmt.Sprint(i))); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -550,7 +550,7 @@ func TestPublishersDoNotHoldUpWhatGoesToDisk(t *testing.T) {
 			}
 			if i%50 == 0 {
 				publishing.Go(func() {
-					if err := c.Publish(t.Context(), event(fmt.Sprint("p", i))); err == nil {
+					if err := c.Publish(t.Context(), testEvent(fmt.Sprint("p", i))); err == nil {
 						t.Error("published into a black hole")
 					}
 				})
@@ -578,7 +578,7 @@ func TestRawEventsGetNoContext(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if err := errors.Join(c.Enqueue(raw), c.Enqueue(event(fmt.Sprint(i)))); err != nil {
+				if err := errors.Join(c.Enqueue(raw), c.Enqueue(testEvent(fmt.Sprint(i)))); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -586,7 +586,7 @@ func TestRawEventsGetNoContext(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := c.Publish(t.Context(), event("m"), raw); err != nil {
+			if err := c.Publish(t.Context(), testEvent("m"), raw); err != nil {
 				t.Fatal(err)
 			}
 			closed(t, c)

@@ -8,8 +8,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/rawjson"
-	"github.com/spillwayhq/spillway/shared/segment"
 )
 
 // Raw is an event that somebody else wrote as JSON. Enqueue and Publish take it as any other message, and its bytes go to Segment as
@@ -20,23 +20,23 @@ type Raw struct{ json []byte }
 // NewRaw checks and copies one event: it must be a JSON object of no more than 32 KB, and no batch. It gets a messageId and a
 // timestamp where it has none, so that sent twice it is the same event twice. Segment's rules are not asked: an event against them
 // becomes a dead letter, where it can be looked at.
-func NewRaw(event []byte) (Raw, error) {
-	event = bytes.TrimSpace(event)
-	if len(event) > segment.MaxEventBytes {
-		return Raw{}, &EventError{TooLarge, fmt.Errorf("it is larger than the %d bytes that Segment takes", segment.MaxEventBytes)}
+func NewRaw(raw []byte) (Raw, error) {
+	raw = bytes.TrimSpace(raw)
+	if len(raw) > event.MaxEventBytes {
+		return Raw{}, &EventError{TooLarge, fmt.Errorf("it is larger than the %d bytes that Segment takes", event.MaxEventBytes)}
 	}
-	if err := notAnEvent(event); err != nil {
+	if err := notAnEvent(raw); err != nil {
 		return Raw{}, &EventError{Unencodable, err}
 	}
 	var s rawjson.Scanner
-	var e segment.Event
-	s.Reset(event)
-	if segment.ScanEvent(&s, event, &e) != nil || e.Identified() {
-		return Raw{bytes.Clone(event)}, nil
+	var e event.Event
+	s.Reset(raw)
+	if event.Scan(&s, raw, &e) != nil || e.Identified() {
+		return Raw{bytes.Clone(raw)}, nil
 	}
 	identified := e.AppendIdentified(nil, uuid.NewString(), time.Now())
-	if len(identified) > segment.MaxEventBytes {
-		return Raw{}, &EventError{TooLarge, fmt.Errorf("with a messageId and a timestamp it is larger than the %d bytes that Segment takes", segment.MaxEventBytes)}
+	if len(identified) > event.MaxEventBytes {
+		return Raw{}, &EventError{TooLarge, fmt.Errorf("with a messageId and a timestamp it is larger than the %d bytes that Segment takes", event.MaxEventBytes)}
 	}
 	return Raw{identified}, nil
 }

@@ -13,7 +13,8 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/segmentio/analytics-go/v3"
 
-	"github.com/spillwayhq/spillway/shared/queue"
+	"github.com/spillwayhq/spillway/shared/message"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 const (
@@ -29,9 +30,9 @@ const (
 
 // A route is one region's queue.
 type route struct {
-	queue *queue.Queue
+	queue *sqsclient.Queue
 	url   string
-	gate  queue.Gate
+	gate  sqsclient.Gate
 	down  atomic.Bool // the gate was shut, and no call has succeeded since
 }
 
@@ -131,7 +132,7 @@ func (c *Client) deliver(parcels []*parcel) {
 		if c.disk != nil && (!called || try >= spillRounds) {
 			parcels = c.spill(parcels)
 		}
-		if len(parcels) > 0 && !queue.Wait(c.ctx, try) {
+		if len(parcels) > 0 && !sqsclient.Wait(c.ctx, try) {
 			c.abandon(parcels)
 			return
 		}
@@ -165,7 +166,7 @@ func (c *Client) why(p *parcel, because error) error {
 
 // call sends parcels to one region whose gate was passed, settles those that it took and returns the others.
 func (c *Client) call(r *route, parcels []*parcel) (left []*parcel) {
-	messages := make([]queue.Message, len(parcels))
+	messages := make([]message.Message, len(parcels))
 	for i, p := range parcels {
 		messages[i] = p.Message
 		if p.tries++; p.tries > 1 {
@@ -175,7 +176,7 @@ func (c *Client) call(r *route, parcels []*parcel) (left []*parcel) {
 	ctx, cancel := context.WithTimeout(c.ctx, callTimeout)
 	defer cancel()
 	err := r.queue.Send(ctx, messages)
-	failed := queue.Failed(err, len(messages))
+	failed := sqsclient.Failures(err, len(messages))
 	allFailed := len(failed) == len(messages)
 	r.gate.End(time.Now(), allFailed, allFailed && errors.Is(ctx.Err(), context.DeadlineExceeded))
 	c.health(r, allFailed, err)
@@ -187,7 +188,7 @@ func (c *Client) call(r *route, parcels []*parcel) (left []*parcel) {
 		}
 		p.err = err
 		p.unknown = p.unknown || unanswered(err)
-		var refused *queue.RefusedError
+		var refused *sqsclient.RefusedError
 		if errors.As(err, &refused) && refused.SenderFault {
 			p.refused++
 		}
@@ -209,7 +210,7 @@ func (c *Client) health(r *route, failed bool, err error) {
 
 // unanswered reports whether SQS may have taken a message although the call that held it failed.
 func unanswered(err error) bool {
-	var refused *queue.RefusedError
+	var refused *sqsclient.RefusedError
 	var api smithy.APIError
 	var dial *net.OpError
 	switch {

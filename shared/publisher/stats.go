@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/spillwayhq/spillway/shared/telemetry"
+	"github.com/spillwayhq/spillway/shared/emf"
 )
 
 // Stats are what a client has done since New, and what it holds now. All numbers are events but where they say otherwise.
@@ -105,26 +105,26 @@ func (s Stats) LogValue() slog.Value {
 }
 
 // Metrics are the names under which CloudWatch shows what happened since an earlier Stats of the same client.
-func (s *Stats) Metrics(since *Stats) []telemetry.Metric {
-	one := func(name, unit string, value float64) telemetry.Metric {
-		return telemetry.Metric{Name: name, Unit: unit, Values: []float64{value}}
+func (s *Stats) Metrics(since *Stats) []emf.Metric {
+	one := func(name, unit string, value float64) emf.Metric {
+		return emf.Metric{Name: name, Unit: unit, Values: []float64{value}}
 	}
 	dropped := lessBefore(s.Dropped, since.Dropped)
 	total := 0
 	for _, n := range dropped {
 		total += n
 	}
-	metrics := []telemetry.Metric{
-		one("EventsPublished", telemetry.Count, float64(s.Published-since.Published)),
-		one("EventsRetried", telemetry.Count, float64(s.Retried-since.Retried)),
-		one("EventsDropped", telemetry.Count, float64(total)), // also when it is 0, so that an alarm has data
-		one("EventsSpilled", telemetry.Count, float64(s.Spilled-since.Spilled)),
-		one("EventsReplayed", telemetry.Count, float64(s.Replayed-since.Replayed)),
-		one("EventsWaiting", telemetry.Count, float64(s.Waiting)),
-		one("OldestWaiting", telemetry.Seconds, s.Oldest.Seconds()),
+	metrics := []emf.Metric{
+		one("EventsPublished", emf.Count, float64(s.Published-since.Published)),
+		one("EventsRetried", emf.Count, float64(s.Retried-since.Retried)),
+		one("EventsDropped", emf.Count, float64(total)), // also when it is 0, so that an alarm has data
+		one("EventsSpilled", emf.Count, float64(s.Spilled-since.Spilled)),
+		one("EventsReplayed", emf.Count, float64(s.Replayed-since.Replayed)),
+		one("EventsWaiting", emf.Count, float64(s.Waiting)),
+		one("OldestWaiting", emf.Seconds, s.Oldest.Seconds()),
 	}
-	metrics = append(metrics, telemetry.By("EventsRejected", "Reason", lessBefore(s.Rejected, since.Rejected))...)
-	return append(metrics, telemetry.By("EventsDropped", "Reason", dropped)...)
+	metrics = append(metrics, emf.By("EventsRejected", "Reason", lessBefore(s.Rejected, since.Rejected))...)
+	return append(metrics, emf.By("EventsDropped", "Reason", dropped)...)
 }
 
 // reportInterval is how often metrics are written, and the log says what was dropped.

@@ -11,11 +11,11 @@ import (
 
 	"github.com/segmentio/analytics-go/v3"
 
-	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/event"
 )
 
 // errTooDeep is also what a value that holds itself ends with.
-var errTooDeep = fmt.Errorf("it is nested deeper than %d levels, or holds itself", segment.MaxDepth)
+var errTooDeep = fmt.Errorf("it is nested deeper than %d levels, or holds itself", event.MaxDepth)
 
 // value writes what a Properties, Traits or Integrations map holds. The types that events are mostly made of are written here; any
 // other, also one that is only made of them, has perhaps its own MarshalJSON and goes to encoding/json.
@@ -87,7 +87,7 @@ func mapping[T any](e *encoder, m map[string]T, depth int, write func(*encoder, 
 		e.buf = append(e.buf, "null"...)
 		return nil
 	}
-	if depth > segment.MaxDepth {
+	if depth > event.MaxDepth {
 		return errTooDeep
 	}
 	e.buf = append(e.buf, '{')
@@ -99,7 +99,7 @@ func mapping[T any](e *encoder, m map[string]T, depth int, write func(*encoder, 
 		if err := write(e, v, depth+1); err != nil {
 			return err
 		}
-		if len(e.buf) > segment.MaxEventBytes {
+		if len(e.buf) > event.MaxEventBytes {
 			return errTooLong
 		}
 	}
@@ -113,7 +113,7 @@ func array[T any](e *encoder, list []T, depth int, write func(*encoder, T, int) 
 		e.buf = append(e.buf, "null"...)
 		return nil
 	}
-	if depth > segment.MaxDepth {
+	if depth > event.MaxDepth {
 		return errTooDeep
 	}
 	e.buf = append(e.buf, '[')
@@ -124,7 +124,7 @@ func array[T any](e *encoder, list []T, depth int, write func(*encoder, T, int) 
 		if err := write(e, v, depth+1); err != nil {
 			return err
 		}
-		if len(e.buf) > segment.MaxEventBytes {
+		if len(e.buf) > event.MaxEventBytes {
 			return errTooLong
 		}
 	}

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/gzip"
+
+	"github.com/spillwayhq/spillway/shared/event"
 )
 
 const (
@@ -113,7 +115,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // Flush sends b in one attempt and returns when Segment has answered: nil when Segment has every event, otherwise an [*Error].
 // Each call stamps a fresh sentAt. It lasts at most the client's attempt time-out and never longer than ctx. When it returns,
 // nothing reads b any more.
-func (c *Client) Flush(ctx context.Context, b *Batch) error {
+func (c *Client) Flush(ctx context.Context, b *event.Batch) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	req, release, err := c.request(ctx, b)
 	if err != nil {
@@ -150,12 +152,12 @@ func (c *Client) Flush(ctx context.Context, b *Batch) error {
 }
 
 // request builds the attempt's request. release waits until the transport has closed every reader of the events.
-func (c *Client) request(ctx context.Context, b *Batch) (req *http.Request, release func(), err error) {
+func (c *Client) request(ctx context.Context, b *event.Batch) (req *http.Request, release func(), err error) {
 	sentAt := time.Now()
 	var readers sync.WaitGroup
 	release = readers.Wait
-	plain, size := newBody(b, sentAt)
-	open := func() io.Reader { r, _ := newBody(b, sentAt); return r }
+	plain, size := b.NewReader(sentAt)
+	open := func() io.Reader { r, _ := b.NewReader(sentAt); return r }
 	if c.gzip {
 		buf, err := c.compress(plain)
 		if err != nil {
@@ -171,7 +173,7 @@ func (c *Client) request(ctx context.Context, b *Batch) (req *http.Request, rele
 		return &countedReader{from: open(), done: readers.Done}, nil
 	}
 	first, _ := getBody()
-	req, err = http.NewRequestWithContext(ctx, http.MethodPost, c.endpoint+b.Origin.Path(), first)
+	req, err = http.NewRequestWithContext(ctx, http.MethodPost, c.endpoint+Path(b.Origin), first)
 	if err != nil {
 		return nil, nil, fmt.Errorf("build the request: %w", err)
 	}

@@ -15,6 +15,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/klauspost/compress/gzip"
+
+	"github.com/spillwayhq/spillway/shared/event"
 )
 
 // roundTripper stands in for the network where time is virtual.
@@ -81,9 +83,9 @@ func TestARequestIsWhatSegmentExpects(t *testing.T) {
 	}))
 	defer server.Close()
 	for _, zipped := range []bool{false, true} {
-		for origin, path := range map[Origin]string{FromServer: "/v1/batch", FromClient: "/v1/b"} {
+		for origin, path := range map[event.Origin]string{event.FromServer: "/v1/batch", event.FromClient: "/v1/b"} {
 			client := newTestClient(t, Config{Endpoint: server.URL + "/", Gzip: zipped})
-			b := testBatch(`{"type":"track","n":12345678901234567890}`, `{ "type":"page" }`)
+			b := batchOf(`{"type":"track","n":12345678901234567890}`, `{ "type":"page" }`)
 			b.Origin, b.Context, b.Integrations = origin, []byte(`{"app":1}`), []byte(`{"All":true}`)
 			if err := client.Flush(t.Context(), b); err != nil {
 				t.Fatal(err)
@@ -113,13 +115,13 @@ func TestEachAttemptStampsTheTimeAtWhichItIsMade(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, zipped := range []bool{false, true} {
 			client := newTestClient(t, Config{Gzip: zipped, Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
-				want := `{"sentAt":"` + time.Now().UTC().Format(TimeFormat) + `",`
+				want := `{"sentAt":"` + time.Now().UTC().Format(event.TimeFormat) + `",`
 				if body := read(t, r); !strings.HasPrefix(body, want) {
 					t.Errorf("body %s, want it to begin with %s", body, want)
 				}
 				return answer(503, ""), nil
 			})})
-			b := testBatch(`{}`)
+			b := batchOf(`{}`)
 			for range 3 {
 				if e := failure(t, client.Flush(t.Context(), b)); e.Class != Transient || e.Status != 503 {
 					t.Errorf("error %+v", e)
@@ -160,7 +162,7 @@ func TestAnAttemptEndsWithItsTimeOutOrWithTheContextsDeadline(t *testing.T) {
 				client := newTestClient(t, Config{AttemptTimeout: c.attempt, Transport: hang})
 				ctx, cancel := context.WithTimeout(t.Context(), c.deadline)
 				start := time.Now()
-				e := failure(t, client.Flush(ctx, testBatch(`{}`)))
+				e := failure(t, client.Flush(ctx, batchOf(`{}`)))
 				if e.Class != Transient || !errors.Is(e, context.DeadlineExceeded) {
 					t.Errorf("%s: error %v, want transient for the deadline", name, e)
 				}
@@ -181,7 +183,7 @@ func TestEachAnswerBecomesItsClass(t *testing.T) {
 			resp.Header.Set("Retry-After", "7")
 			return resp, nil
 		})})
-		err := client.Flush(t.Context(), testBatch(`{}`))
+		err := client.Flush(t.Context(), batchOf(`{}`))
 		if Classify(status) == Delivered {
 			if err != nil {
 				t.Errorf("status %d: %v", status, err)
@@ -210,7 +212,7 @@ func TestDetailIsAThousandBytesOfTextAtMost(t *testing.T) {
 			read(t, r)
 			return answer(400, c.body), nil
 		})})
-		e := failure(t, client.Flush(t.Context(), testBatch(`{}`)))
+		e := failure(t, client.Flush(t.Context(), batchOf(`{}`)))
 		if e.Detail != c.want || !utf8.ValidString(e.Detail) {
 			t.Errorf("%.10q… of %d bytes gives %d bytes: %.10q…", c.body, len(c.body), len(e.Detail), e.Detail)
 		}

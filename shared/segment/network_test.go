@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/spillwayhq/spillway/shared/event"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -73,7 +75,7 @@ func TestOneConnectionServesAllFlushesWhateverTheirAnswers(t *testing.T) {
 	server.Start()
 	defer server.Close()
 	client := newTestClient(t, Config{Endpoint: server.URL})
-	b := testBatch(`{}`, padded(30_000), padded(30_000), padded(30_000), padded(30_000))
+	b := batchOf(`{}`, paddedEvent(30_000), paddedEvent(30_000), paddedEvent(30_000), paddedEvent(30_000))
 	for range 50 {
 		if err := client.Flush(t.Context(), b); err != nil && failure(t, err).Status == 0 {
 			t.Fatal(err)
@@ -100,7 +102,7 @@ func TestARedirectIsAnAnswerAndIsNotFollowed(t *testing.T) {
 					w.WriteHeader(status)
 				}))
 				client := newTestClient(t, Config{Endpoint: server.URL, Gzip: zipped})
-				e := failure(t, client.Flush(t.Context(), testBatch(`{}`)))
+				e := failure(t, client.Flush(t.Context(), batchOf(`{}`)))
 				if e.Class != Misconfigured || e.Status != status || requests != 1 {
 					t.Errorf("%d to %q: %v after %d requests", status, location, e, requests)
 				}
@@ -144,7 +146,7 @@ func TestNoAnswerOrHalfOfOneIsTransient(t *testing.T) {
 		}), 200},
 	} {
 		client := newTestClient(t, Config{Endpoint: c.endpoint})
-		e := failure(t, client.Flush(t.Context(), testBatch(`{}`)))
+		e := failure(t, client.Flush(t.Context(), batchOf(`{}`)))
 		if e.Class != Transient || e.Status != c.status || e.Err == nil {
 			t.Errorf("%s: %+v, want transient with status %d", name, e, c.status)
 		}
@@ -156,7 +158,7 @@ func TestHalfAnAnswerThatIsARefusalIsStillOne(t *testing.T) {
 		readHead(c)
 		io.WriteString(c, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 100\r\n\r\nno such key")
 	})})
-	e := failure(t, client.Flush(t.Context(), testBatch(`{}`)))
+	e := failure(t, client.Flush(t.Context(), batchOf(`{}`)))
 	if e.Class != Misconfigured || e.Status != 401 || e.Detail != "no such key" {
 		t.Errorf("%+v", e)
 	}
@@ -174,7 +176,7 @@ func TestACancelledContextEndsTheFlush(t *testing.T) {
 		<-arrived
 		cancel()
 	}()
-	if e := failure(t, client.Flush(ctx, testBatch(`{}`))); e.Class != Transient || !errors.Is(e, context.Canceled) {
+	if e := failure(t, client.Flush(ctx, batchOf(`{}`))); e.Class != Transient || !errors.Is(e, context.Canceled) {
 		t.Errorf("%+v", e)
 	}
 }
@@ -207,7 +209,7 @@ func TestAConnectionClosedWhileIdleIsReplacedAndTheWholeBodySentAgain(t *testing
 			return brittleConn{c, broken}, err
 		}}
 		client := newTestClient(t, Config{Endpoint: server.URL, Transport: transport, Gzip: zipped})
-		b := testBatch(`{"a":1}`, `{"b":2}`)
+		b := batchOf(`{"a":1}`, `{"b":2}`)
 		for range 3 {
 			if err := client.Flush(t.Context(), b); err != nil {
 				t.Fatal(err)
@@ -240,7 +242,7 @@ func TestManyFlushesAtATimeDoNotMixTheirBatches(t *testing.T) {
 		var flushes sync.WaitGroup
 		for n := range 8 {
 			flushes.Go(func() {
-				b := &Batch{WriteKey: fmt.Sprintf("key-%d", n)}
+				b := &event.Batch{WriteKey: fmt.Sprintf("key-%d", n)}
 				for range 20 {
 					b.Events = append(b.Events, []byte(`{"of":"`+b.WriteKey+`"}`))
 				}
@@ -269,9 +271,9 @@ func BenchmarkFlush(b *testing.B) {
 		io.WriteString(w, `{"success":true}`)
 	}))
 	defer server.Close()
-	batch := &Batch{WriteKey: "key"}
+	batch := &event.Batch{WriteKey: "key"}
 	for i := range 440 {
-		batch.Events = append(batch.Events, sample(i))
+		batch.Events = append(batch.Events, sampleEvent(i))
 	}
 	for _, zipped := range []bool{false, true} {
 		b.Run(fmt.Sprintf("gzip=%v", zipped), func(b *testing.B) {

@@ -1,6 +1,10 @@
 package segment
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/spillwayhq/spillway/shared/event"
+)
 
 func TestEveryStatusHasItsClass(t *testing.T) {
 	want := func(status int) Class {
@@ -47,18 +51,10 @@ func TestTheOutcomeTableIsTotal(t *testing.T) {
 	}
 }
 
-func TestOriginsAreReadAsTheyAreWritten(t *testing.T) {
-	for o, path := range map[Origin]string{FromServer: "/v1/batch", FromClient: "/v1/b"} {
-		if got, ok := ParseOrigin(o.String()); !ok || got != o {
-			t.Errorf("ParseOrigin(%q) is %v, %v", o, got, ok)
-		}
-		if o.Path() != path {
-			t.Errorf("the path of %v is %s, want %s", o, o.Path(), path)
-		}
-	}
-	for _, text := range []string{"", "Client", "browser"} {
-		if o, ok := ParseOrigin(text); ok || o != FromServer {
-			t.Errorf("ParseOrigin(%q) is %v, %v, want none", text, o, ok)
+func TestEachOriginHasItsPath(t *testing.T) {
+	for o, want := range map[event.Origin]string{event.FromServer: "/v1/batch", event.FromClient: "/v1/b"} {
+		if got := Path(o); got != want {
+			t.Errorf("the path of %v is %s, want %s", o, got, want)
 		}
 	}
 }

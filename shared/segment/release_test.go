@@ -11,20 +11,22 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/spillwayhq/spillway/shared/event"
 )
 
 // scribble writes over the events: whoever still reads them is found by the race detector.
-func scribble(b *Batch) {
+func scribble(b *event.Batch) {
 	for _, e := range b.Events {
 		clear(e)
 	}
 }
 
 // bigBatch is larger than what the sockets between two processes of a machine buffer.
-func bigBatch() *Batch {
-	b := &Batch{WriteKey: "key"}
+func bigBatch() *event.Batch {
+	b := &event.Batch{WriteKey: "key"}
 	for range 500 {
-		b.Events = append(b.Events, bytes.Repeat([]byte("x"), MaxEventBytes))
+		b.Events = append(b.Events, bytes.Repeat([]byte("x"), event.MaxEventBytes))
 	}
 	return b
 }

@@ -1,0 +1,149 @@
+// Package emf writes metrics for CloudWatch.
+//
+// They go out as log lines in the embedded metric format (CloudWatch user guide, "Embedded metric format"): a Lambda prints
+// them, CloudWatch makes metrics of them, and no call can fail or slow the function down. A metric is paid for each name and set
+// of dimensions, so a dimension is never a user, an event's name or a write key.
+package emf
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Namespace is where CloudWatch shows the metrics.
+const Namespace = "Spillway"
+
+// MaxValues is how many values one metric may have in one line (embedded metric format specification).
+const MaxValues = 100
+
+// maxMetrics is how many metrics one line may have (the same).
+const maxMetrics = 100
+
+// Units, by CloudWatch's names.
+const (
+	Count        = "Count"
+	Seconds      = "Seconds"
+	Milliseconds = "Milliseconds"
+)
+
+// A Metric is one name with its values, and perhaps a dimension of its own beside that of the function.
+type Metric struct {
+	Name      string
+	Unit      string
+	Dimension string // its name, empty: none
+	Value     string // the dimension's value
+	Values    []float64
+}
+
+// A Writer writes metrics as lines of JSON. It may be used by several goroutines at the same time.
+type Writer struct {
+	mu       sync.Mutex
+	w        io.Writer
+	function string
+}
+
+// NewWriter makes a Writer whose metrics all have the dimension Function.
+func NewWriter(w io.Writer, function string) *Writer { return &Writer{w: w, function: function} }
+
+type directive struct {
+	Namespace  string
+	Dimensions [][]string
+	Metrics    []definition
+}
+
+type definition struct{ Name, Unit string }
+
+// Write writes the metrics that have values: those with the same dimension share a line, and more than MaxValues of one take
+// further lines. A line that can't be written does not keep the others back; the error names all that happened.
+func (w *Writer) Write(now time.Time, metrics ...Metric) error {
+	var errs []error
+	type group struct{ dimension, value string }
+	var order []group
+	lines := map[group][]Metric{}
+	for _, m := range metrics {
+		if len(m.Values) == 0 {
+			continue
+		}
+		g := group{m.Dimension, m.Value}
+		if _, ok := lines[g]; !ok {
+			order = append(order, g)
+		}
+		lines[g] = append(lines[g], m)
+	}
+	for _, g := range order {
+		for rest := lines[g]; len(rest) > 0; {
+			var err error
+			if rest, err = w.line(now, g.dimension, g.value, rest); err != nil {
+				errs = append(errs, err)
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// line writes up to MaxValues of each metric, each name once, and returns what is left over.
+func (w *Writer) line(now time.Time, dimension, value string, metrics []Metric) (rest []Metric, err error) {
+	names := []string{"Function"}
+	doc := map[string]any{"Function": w.function}
+	if dimension != "" {
+		names = append(names, dimension)
+		doc[dimension] = value
+	}
+	d := directive{Namespace: Namespace, Dimensions: [][]string{names}}
+	var errs []error
+	for _, m := range metrics {
+		if slices.Contains(names, m.Name) {
+			errs = append(errs, fmt.Errorf("metric %s has the name of a dimension: rename it", m.Name))
+			continue
+		}
+		if _, taken := doc[m.Name]; taken || len(d.Metrics) == maxMetrics {
+			rest = append(rest, m)
+			continue
+		}
+		values := m.Values
+		if len(values) > MaxValues {
+			values = values[:MaxValues]
+			m.Values = m.Values[MaxValues:]
+			rest = append(rest, m)
+		}
+		d.Metrics = append(d.Metrics, definition{m.Name, m.Unit})
+		if len(values) == 1 {
+			doc[m.Name] = values[0]
+		} else {
+			doc[m.Name] = values
+		}
+	}
+	if len(d.Metrics) == 0 {
+		return rest, errors.Join(errs...)
+	}
+	doc["_aws"] = map[string]any{"Timestamp": now.UnixMilli(), "CloudWatchMetrics": []directive{d}}
+	line, err := json.Marshal(doc)
+	if err != nil {
+		return rest, errors.Join(append(errs, fmt.Errorf("encode metrics: %w", err))...)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, err := w.w.Write(append(line, '\n')); err != nil {
+		errs = append(errs, fmt.Errorf("write metrics: %w", err))
+	}
+	return rest, errors.Join(errs...)
+}
+
+// By makes a Metric for each entry of counts, with its key as the value of the dimension, in the order of the keys.
+func By[K ~string](name, dimension string, counts map[K]int) []Metric {
+	keys := make([]K, 0, len(counts))
+	for key := range counts {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	metrics := make([]Metric, 0, len(keys))
+	for _, key := range keys {
+		metrics = append(metrics, Metric{Name: name, Unit: Count, Dimension: dimension, Value: string(key), Values: []float64{float64(counts[key])}})
+	}
+	return metrics
+}

@@ -1,0 +1,95 @@
+// Package httpserver is an http.Server that clients of any kind may be let at: it bounds what one can hold that sends slowly or never
+// ends its headers, ends in good order, and names no client in its log.
+//
+// It stands apart because two doors are plain servers, functions/ingest and the local pipeline's, and must not differ.
+package httpserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+)
+
+// Limits of the plain server. They bound what a client can hold that sends slowly, or never ends its headers.
+const (
+	ReadHeaderTimeout = 5 * time.Second
+	ReadTimeout       = 30 * time.Second // header and body: 500 KB from a phone at 17 KB/s
+	WriteTimeout      = 60 * time.Second // from the end of the header: the body, the queue, and the answer
+	IdleTimeout       = 75 * time.Second // above the 60 s of AWS's load balancers, so that they and not we close a connection
+	MaxHeaderBytes    = 16 << 10         // net/http adds 4 KB; the SDKs send less than 1 KB
+)
+
+// New makes a server for a handler. What is wrong on this machine goes to the logger.
+func New(handler http.Handler, logger *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: ReadHeaderTimeout, ReadTimeout: ReadTimeout, WriteTimeout: WriteTimeout, IdleTimeout: IdleTimeout,
+		MaxHeaderBytes: MaxHeaderBytes,
+		ErrorLog:       slog.NewLogLogger(ownErrors{logger.Handler()}, slog.LevelWarn),
+	}
+}
+
+// Serve takes requests from l until ctx ends. Then it takes no new connection, lets requests that are under way finish, and calls
+// flush, all within grace. The error says what did not end in good order.
+func Serve(ctx context.Context, server *http.Server, l net.Listener, grace time.Duration, flush func(context.Context) error) error {
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	var failed error
+	select {
+	case err := <-served:
+		failed = fmt.Errorf("serve on %s: %w", l.Addr(), err)
+		served <- http.ErrServerClosed
+	case <-ctx.Done():
+	}
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	if err := server.Shutdown(ending); err != nil {
+		failed = errors.Join(failed, fmt.Errorf("requests were still under way after %v: they were cut off, and their clients will send them again: %w", grace, err))
+		_ = server.Close()
+	}
+	<-served
+	if err := flush(ending); err != nil {
+		failed = errors.Join(failed, fmt.Errorf("finish what was accepted: %w", err))
+	}
+	return failed
+}
+
+// Guard answers 500 when the handler panics. net/http would cut the connection off and log the client's address; in a Lambda the
+// process would end, and an event that can do that could keep every environment down.
+func Guard(handler http.Handler, logger *slog.Logger) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			switch p := recover(); p {
+			case nil:
+			case http.ErrAbortHandler:
+				panic(p)
+			default:
+				// The value may quote the event. Its type and the place are enough to find it.
+				logger.Error("panic in a request", "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+				w.Header().Set("Content-Type", "application/json")
+				w.WriteHeader(http.StatusInternalServerError)
+				const message = "a mistake in the server: send it again"
+				_, _ = io.WriteString(w, `{"success":false,"code":"internal","message":"`+message+`","error":"`+message+`"}`)
+			}
+		}()
+		handler.ServeHTTP(w, r)
+	})
+}
+
+// ownErrors keeps those of net/http's log lines that are about this machine (file handles that have run out). The others are about
+// a client, name its address, and could be caused by it as often as it likes.
+type ownErrors struct{ slog.Handler }
+
+func (o ownErrors) Handle(ctx context.Context, r slog.Record) error {
+	if !strings.HasPrefix(r.Message, "http: Accept error") {
+		return nil
+	}
+	return o.Handler.Handle(ctx, r)
+}

@@ -1,0 +1,103 @@
+package message
+
+import (
+	"encoding/base64"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spillwayhq/spillway/shared/event"
+)
+
+func TestDetailsAreLegalAndOfABoundedLength(t *testing.T) {
+	for _, text := range []string{"", "plain", "\x00\x01", "\xff", strings.Repeat("é", 700), "x" + strings.Repeat("😀", 500), "\uFFFE"} {
+		got := LegalText(Truncate(text, MaxDetail))
+		if got == "" || !utf8.ValidString(got) || LegalText(got) != got || len(Truncate(text, MaxDetail)) > MaxDetail {
+			t.Errorf("the detail %q becomes %q", text, got)
+		}
+	}
+	if got := Truncate("aé", 2); got != "a" {
+		t.Errorf("cut in the middle of a character: %q", got)
+	}
+	if got := Truncate("aé", 3); got != "aé" {
+		t.Errorf("short enough, and yet cut: %q", got)
+	}
+}
+
+func TestReasonsNameWhatIsTooLarge(t *testing.T) {
+	if got := ReasonFor(event.TooLarge); got != ReasonTooLarge {
+		t.Errorf("an event that is too large: %q", got)
+	}
+	if got := ReasonFor(event.IDRequired); got != ReasonInvalid {
+		t.Errorf("an event against the rules: %q", got)
+	}
+}
+
+func TestALetterSaysWhatIsKnownAndCanBeReadAsAMessage(t *testing.T) {
+	c, err := NewCompressor()
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	l := DeadLetter{ID: "id", Reason: ReasonInvalid, Detail: "d", Header: Header{WriteKey: "WK", Origin: event.FromClient}, Events: [][]byte{[]byte(`{ "a":1 }`), []byte(`7`)}, LastSeen: at}
+	got := l.Messages(c)
+	if len(got) != 1 || got[0].Body != `{"writeKey":"WK","origin":"client","batch":[{ "a":1 },7]}` {
+		t.Fatalf("%v", got)
+	}
+	attributes := map[string]string{}
+	for name, a := range got[0].Attributes {
+		attributes[name] = a.Text
+	}
+	want := map[string]string{AttrDeadLetterID: "id", AttrReason: "invalid", AttrDetail: "d", AttrLastSeen: "2026-11-23T12:00:00.000Z", AttrReceives: "0", AttrEventCount: "2", AttrOrigin: "client"}
+	if fmt.Sprint(attributes) != fmt.Sprint(want) {
+		t.Errorf("attributes %v, want %v", attributes, want)
+	}
+}
+
+func TestALetterThatIsLargerThanSQSTakesIsSeveral(t *testing.T) {
+	c, err := NewCompressor()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(7, 7))
+	var events [][]byte
+	for range 40 {
+		raw := make([]byte, 30_000)
+		for i := range raw {
+			raw[i] = byte(rng.Uint32())
+		}
+		events = append(events, []byte(`"`+base64.StdEncoding.EncodeToString(raw)+`"`))
+	}
+	l := DeadLetter{ID: "id", Reason: ReasonInvalid, Events: events}
+	var got [][]byte
+	for i, m := range l.Messages(c) {
+		id := m.Attributes[AttrDeadLetterID].Text
+		if want := []string{"id", "id.1", "id.2"}[i]; id != want || m.Size() > MaxBytes {
+			t.Errorf("letter %d is %s and has %d bytes", i, id, m.Size())
+		}
+		d, err := NewDecoder()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		var content Content
+		if err := d.Decode([]byte(m.Body), &content); err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range content.Events {
+			got = append(got, slices.Clone(e.Raw))
+		}
+	}
+	if len(got) != len(events) {
+		t.Fatalf("%d events, want %d", len(got), len(events))
+	}
+	for i := range got {
+		if string(got[i]) != string(events[i]) {
+			t.Fatalf("event %d is another", i)
+		}
+	}
+}

@@ -1,0 +1,77 @@
+package message
+
+import (
+	"bytes"
+	"unicode/utf8"
+
+	"github.com/spillwayhq/spillway/shared/event"
+)
+
+// A Packer fills messages with events of one header, each message with as much as one batch to Segment may hold. The worst
+// case, events that do not compress and can't stay plain, makes 667 KB of it: below what SQS takes. It may not be used by two
+// goroutines at the same time.
+type Packer struct {
+	header     Header
+	compressor *Compressor
+	room       int // bytes of events with their commas
+	events     [][]byte
+	size       int
+	plain      []byte
+}
+
+// NewPacker makes a Packer for one header.
+func NewPacker(h Header, c *Compressor) *Packer {
+	p := &Packer{compressor: c}
+	p.Reset(h)
+	return p
+}
+
+// Reset empties the Packer for another header and keeps its memory.
+func (p *Packer) Reset(h Header) {
+	clear(p.events)
+	p.header, p.events, p.size = h, p.events[:0], 0
+	p.room = h.Room()
+}
+
+// Fits reports whether an event of n bytes can be added. An empty Packer takes any event, so that one that is too large still
+// reaches the dead letters and not nowhere.
+func (p *Packer) Fits(n int) bool {
+	return len(p.events) == 0 || len(p.events) < event.MaxBatchEvents && p.size+n+1 <= p.room
+}
+
+// Add takes an event, which must stay unchanged until Pack. Call Fits first.
+func (p *Packer) Add(event []byte) {
+	p.events = append(p.events, event)
+	p.size += len(event) + 1
+}
+
+// Len is the number of events that wait.
+func (p *Packer) Len() int { return len(p.events) }
+
+// maxPlain is up to which size a body stays plain JSON: a person can read it, and compressing it would cost time and save nothing,
+// for SQS counts by 64 KB.
+const maxPlain = 4 << 10
+
+// Pack returns the events that wait as one message and empties the Packer. A short body stays plain JSON, and so does one that
+// compression does not make shorter, if SQS takes it so.
+func (p *Packer) Pack() Message {
+	p.plain = AppendJSON(p.plain[:0], p.header, p.events...)
+	body := ""
+	plain := legal(p.plain)
+	if !plain || len(p.plain) > maxPlain {
+		body = p.compressor.Compress(p.plain)
+	}
+	if plain && (body == "" || len(p.plain) <= len(body)) {
+		body = string(p.plain)
+	}
+	packed := New(body, len(p.events), p.header.Origin)
+	clear(p.events)
+	p.events, p.size = p.events[:0], 0
+	return packed
+}
+
+// legal reports whether SQS takes plain JSON as a body: XML text only (SQS API reference, SendMessage). JSON has no control
+// characters but white space, so what is left to look for is bytes that are not UTF-8, and U+FFFE and U+FFFF.
+func legal(plain []byte) bool {
+	return utf8.Valid(plain) && !bytes.Contains(plain, []byte("\ufffe")) && !bytes.Contains(plain, []byte("\uffff"))
+}

@@ -1,0 +1,45 @@
+package sqsclient
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+)
+
+// late answers at once, and keeps the body as net/http does that has not yet seen its end.
+type late struct{ body io.ReadCloser }
+
+func (l *late) Do(r *http.Request) (*http.Response, error) {
+	l.body = r.Body
+	return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader("{}")), Header: http.Header{}}, nil
+}
+
+// bodyAfterAnswer is what io.Copy says of a request's body when the SDK has the answer.
+func bodyAfterAnswer(t *testing.T, options ...func(*sqs.Options)) error {
+	t.Helper()
+	l := &late{}
+	api := sqs.New(sqs.Options{Region: "us-east-1", HTTPClient: l, Credentials: credentials.NewStaticCredentialsProvider("local", "local", "")}, options...)
+	if _, err := api.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: aws.String("http://localhost/000000000000/q")}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := io.Copy(io.Discard, l.body)
+	return err
+}
+
+func TestABodyThatTheSDKHasClosedIsNoFailureToNetHTTP(t *testing.T) {
+	if err := bodyAfterAnswer(t, KeepResponses); err != nil {
+		t.Errorf("copying the rest of the body: %v: net/http would close the connection while the answer is read", err)
+	}
+}
+
+func TestTheSDKStillNeedsKeepAnswers(t *testing.T) {
+	if err := bodyAfterAnswer(t); !errors.Is(err, io.EOF) {
+		t.Errorf("copying the rest of the body: %v: the SDK is mended, so delete KeepAnswers", err)
+	}
+}
