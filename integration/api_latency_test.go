@@ -20,7 +20,8 @@ var (
 	latencyRate = flag.Int("api-rate", 200, "requests a second to it")
 )
 
-// shortTime is for `go test`, which asks what arrives and not how fast: the rows are made at the same time.
+// shortTime is for `go test`, which asks what arrives and not how fast: the rows are made at the
+// same time.
 const shortTime = time.Second
 
 // scene is where an API serves.
@@ -70,8 +71,9 @@ const mostGrown = 64 << 20
 // modes are the values of the API's --track. The first one is what the others are compared with.
 var modes = []string{"none", "memory", "process", "disk"}
 
-// TestTheAPIDoesNotWaitForWhatIsBehindIt: whatever is away, every request is answered, memory is bounded, and every event arrives
-// once that is back. How long the requests took is in the table; the test does not assert it, for that is the machine's.
+// TestTheAPIDoesNotWaitForWhatIsBehindIt: whatever is away, every request is answered, memory is
+// bounded, and every event arrives once that is back. How long the requests took is in the table;
+// the test does not assert it, for that is the machine's.
 func TestTheAPIDoesNotWaitForWhatIsBehindIt(t *testing.T) {
 	tables := make([]strings.Builder, len(troubles))
 	for i, away := range troubles {
@@ -108,8 +110,8 @@ func TestTheAPIDoesNotWaitForWhatIsBehindIt(t *testing.T) {
 // turnTime is how long one of them is under load before it is another one's turn.
 func turnTime() time.Duration { return min(*latencyTime, 500*time.Millisecond) }
 
-// more is by how much a quantile is higher than the base's: the median over the turns, because what else the machine does in
-// some of them would otherwise be all that a high quantile shows.
+// more is by how much a quantile is higher than the base's: the median over the turns, because what
+// else the machine does in some of them would otherwise be all that a high quantile shows.
 func (s *side) more(base *side, q float64) time.Duration {
 	var by []time.Duration
 	for i, turn := range s.turns {
@@ -118,7 +120,8 @@ func (s *side) more(base *side, q float64) time.Duration {
 	return quantile(by, 0.5)
 }
 
-// underTrouble puts APIs that track, and one that does not, under load in turns, so that whatever else the machine does meets all.
+// underTrouble puts APIs that track, and one that does not, under load in turns, so that whatever
+// else the machine does meets all.
 func underTrouble(t *testing.T, away trouble) []*side {
 	o := newOracle()
 	s := &scene{dir: t.TempDir()}

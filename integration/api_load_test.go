@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// generator sends requests to the example API at a constant rate, whether or not earlier ones have been answered, and takes the time of
-// each from when it was due: a stall costs every request that falls into it, as it costs users. (A generator that waits for answers
-// measures a stall once.)
+// generator sends requests to the example API at a constant rate, whether or not earlier ones have
+// been answered, and takes the time of each from when it was due: a stall costs every request that
+// falls into it, as it costs users. (A generator that waits for answers measures a stall once.)
 type generator struct {
 	client *http.Client
 	rate   int    // requests a second

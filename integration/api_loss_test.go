@@ -16,7 +16,8 @@ import (
 
 var apiKills = flag.Int("api-kills", 10, "how many times the API is killed")
 
-// TestKilledAtAnyMomentTheAPILosesNoEventThatItAccepted, with Durability Process: an answer of 200 means that Enqueue has returned.
+// TestKilledAtAnyMomentTheAPILosesNoEventThatItAccepted, with Durability Process: an answer of 200
+// means that Enqueue has returned.
 func TestKilledAtAnyMomentTheAPILosesNoEventThatItAccepted(t *testing.T) {
 	o := newOracle()
 	p := pipeline(t, local.Config{OnEvent: o.note})

@@ -102,7 +102,8 @@ func (a *api) lost(t *testing.T) map[string]string {
 	return lost
 }
 
-// memory reads how much the process takes, now (VmRSS) or at most so far (VmHWM), in bytes. Without a /proc it is 0.
+// memory reads how much the process takes, now (VmRSS) or at most so far (VmHWM), in bytes. Without
+// a /proc it is 0.
 func (a *api) memory(t *testing.T, field string) int64 {
 	t.Helper()
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", a.cmd.Process.Pid))

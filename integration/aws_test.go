@@ -28,13 +28,15 @@ import (
 	"github.com/spillwayhq/spillway/shared/message"
 )
 
-// How long AWS may take: metrics are there after a minute or three, SQS's of a queue that was idle after up to 15.
+// How long AWS may take: metrics are there after a minute or three, SQS's of a queue that was idle
+// after up to 15.
 const (
 	awsPatience = 20 * time.Minute
 	awsPause    = 15 * time.Second
 )
 
-// awsKey is a write key that no source has. Segment answers 200 to it and drops the events, so they reach nobody's data.
+// awsKey is a write key that no source has. Segment answers 200 to it and drops the events, so they
+// reach nobody's data.
 const awsKey = "spillwayIntegrationTest"
 
 // cloud is a deployment in somebody's account.
@@ -46,13 +48,14 @@ type cloud struct {
 	began         time.Time
 }
 
-// TestDeployed deploys the pipeline into an account, sends events in every way, and looks at what becomes of them; then it takes all
-// of it down, queues included. It costs some cents and takes about half an hour. Run it with
+// TestDeployed deploys the pipeline into an account, sends events in every way, and looks at what
+// becomes of them; then it takes all of it down, queues included. It costs some cents and takes
+// about half an hour. Run it with
 //
 //	SPILLWAY_AWS_TEST_REGION=eu-west-1 go test -tags aws -run TestDeployed -timeout 90m -v ./integration
 //
-// with the AWS credentials of an account and a region that is bootstrapped for the CDK (npx cdk bootstrap) and has no Spillway: it
-// refuses to touch one that is there. npm ci must have been run.
+// with the AWS credentials of an account and a region that is bootstrapped for the CDK (npx cdk
+// bootstrap) and has no Spillway: it refuses to touch one that is there. npm ci must have been run.
 func TestDeployed(t *testing.T) {
 	region := os.Getenv("SPILLWAY_AWS_TEST_REGION")
 	if region == "" {
@@ -86,7 +89,8 @@ func TestDeployed(t *testing.T) {
 			return string(state), state == want
 		})
 	}
-	// What metric math makes of data that is not there can't be tried elsewhere: no alarm but those that have a cause.
+	// What metric math makes of data that is not there can't be tried elsewhere: no alarm but those
+	// that have a cause.
 	for _, a := range topology.Default().Alarms {
 		if state := c.alarm(t.Context(), t, a.Name); state == cwtypes.StateValueAlarm && !strings.HasPrefix(a.Name, "spillway-dead-letters") {
 			t.Errorf("%s fires", a.Name)
@@ -121,7 +125,8 @@ func deploy(t *testing.T, region string) *cloud {
 			}
 		}
 	})
-	// Nothing is reserved, so that it works in a new account too; and no parameters are read that would have to be there.
+	// Nothing is reserved, so that it works in a new account too; and no parameters are read that
+	// would have to be there.
 	c.cdk(t, "deploy", c.stack, "--require-approval", "never", "--outputs-file", outputs)
 	content, err := os.ReadFile(outputs)
 	if err != nil {

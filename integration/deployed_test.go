@@ -18,10 +18,12 @@ import (
 	"github.com/spillwayhq/spillway/shared/message"
 )
 
-// timeFactor is by how much the tests in this folder shorten production's times: what is 361 s there is 6 s here.
+// timeFactor is by how much the tests in this folder shorten production's times: what is 361 s
+// there is 6 s here.
 const timeFactor = 60
 
-// deployment is the function as it is deployed: the built binary, a process for each environment, fed by an event source mapping.
+// deployment is the function as it is deployed: the built binary, a process for each environment,
+// fed by an event source mapping.
 type deployment struct {
 	client   *sqs.Client
 	queueURL string

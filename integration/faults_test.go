@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// faultyQueue stands before a queue and can do what an SQS that is away does. It is a port that an API is told once.
+// faultyQueue stands before a queue and can do what an SQS that is away does. It is a port that an
+// API is told once.
 type faultyQueue struct {
 	url     string // of the events queue, through it
 	addr    string

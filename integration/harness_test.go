@@ -24,7 +24,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
-// patience is how long a test waits for what must come. It ends a test that would hang, and asserts no speed.
+// patience is how long a test waits for what must come. It ends a test that would hang, and asserts
+// no speed.
 const patience = 2 * time.Minute
 
 // oracle writes down what came out: for each messageId, every form in which it arrived.
@@ -87,7 +88,8 @@ func (o *oracle) awaitAll(t *testing.T, ids []string, lost map[string]string) {
 	})
 }
 
-// standIn starts a Segment stand-in of this process, which outlives the pipelines that a test kills.
+// standIn starts a Segment stand-in of this process, which outlives the pipelines that a test
+// kills.
 func standIn(t *testing.T, o *oracle, latency time.Duration) (*segmentd.Server, string) {
 	t.Helper()
 	s := segmentd.New(segmentd.Options{Latency: latency, OnEvent: o.note, Keep: -1})
@@ -102,7 +104,8 @@ func standIn(t *testing.T, o *oracle, latency time.Duration) (*segmentd.Server, 
 	return s, "http://" + l.Addr().String()
 }
 
-// pipeline starts a local pipeline in this process and stops it in good order at the end of the test.
+// pipeline starts a local pipeline in this process and stops it in good order at the end of the
+// test.
 func pipeline(t *testing.T, c local.Config) *local.Pipeline {
 	t.Helper()
 	if c.Dir == "" {

@@ -43,7 +43,8 @@ func accepted(t *testing.T, c *sqs.Client, queueURL, prefix string, n int) []str
 	return ids
 }
 
-// allArrived checks the oracle: what was accepted has come out, unchanged, and nothing that nobody sent.
+// allArrived checks the oracle: what was accepted has come out, unchanged, and nothing that nobody
+// sent.
 func allArrived(t *testing.T, o *oracle, ids []string) {
 	t.Helper()
 	for _, id := range ids {
@@ -177,7 +178,8 @@ func TestAFailureIsReportedAndTheMessageHidden(t *testing.T) {
 	if want := fmt.Sprintf(`{"batchItemFailures":[{"itemIdentifier":%q}]}`, *m.MessageId); string(answer) != want {
 		t.Errorf("answered %s, want %s", answer, want)
 	}
-	// Without the pause of 27 s to 33 s the message would be back after the shortened visibility timeout.
+	// Without the pause of 27 s to 33 s the message would be back after the shortened visibility
+	// timeout.
 	back, err := f.client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: aws.String(f.queueURL), WaitTimeSeconds: 8})
 	if err != nil || len(back.Messages) != 0 {
 		t.Errorf("the hidden message came back: %d messages, %v", len(back.Messages), err)

@@ -22,8 +22,9 @@ const (
 	readyFlows  = 80  // ready-made batches under way: as many as ten functions with eight
 )
 
-// analyticsJobs sends each event as a job of the failed design did after its repair: a client of analytics-go for each, closed
-// when Segment has answered. There is no queue in front of it, which flatters it.
+// analyticsJobs sends each event as a job of the failed design did after its repair: a client of
+// analytics-go for each, closed when Segment has answered. There is no queue in front of it, which
+// flatters it.
 func analyticsJobs(ctx context.Context, segmentURL string, count int) (result, error) {
 	var next, failed atomic.Int64
 	var running sync.WaitGroup
@@ -53,7 +54,8 @@ func analyticsJobs(ctx context.Context, segmentURL string, count int) (result, e
 	return result{what: fmt.Sprintf("analytics-go, a job an event, %d workers", workers), events: count, delivered: time.Since(start)}, nil
 }
 
-// readyMade posts batches whose bytes are there already: what the machine and the stand-in can do at most.
+// readyMade posts batches whose bytes are there already: what the machine and the stand-in can do
+// at most.
 func readyMade(ctx context.Context, segmentURL string, count int) (result, error) {
 	client, err := segment.NewClient(segment.Config{Endpoint: segmentURL})
 	if err != nil {

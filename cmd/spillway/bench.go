@@ -135,8 +135,8 @@ func report(out io.Writer, results []result) {
 	w.Flush()
 }
 
-// drain fills a queue that nobody empties, ends the process, and takes the time from the start of another one until the stand-in
-// has every event.
+// drain fills a queue that nobody empties, ends the process, and takes the time from the start of
+// another one until the stand-in has every event.
 func drain(ctx context.Context, dir, segmentURL string, count int, single, gzip bool) (r result, err error) {
 	r.events = count
 	common := []string{"up", "--data-dir=" + dir, "--sqs-port=0", "--ingest-port=0", "--segment=" + segmentURL, "--write-key=bench", "--gzip=" + strconv.FormatBool(gzip)}

@@ -130,8 +130,8 @@ func (f *costFlags) pipeline() price.Pipeline {
 	return p
 }
 
-// wellDoing are the metrics that a function writes while nothing is wrong; those of failures are paid for the hours in which they are
-// written.
+// wellDoing are the metrics that a function writes while nothing is wrong; those of failures are
+// paid for the hours in which they are written.
 func wellDoing(function string, withCanary bool) []emf.Metric {
 	switch function {
 	case topology.DeliverFunction:
@@ -149,14 +149,16 @@ func wellDoing(function string, withCanary bool) []emf.Metric {
 	return nil
 }
 
-// What else stands in the log for each invocation, in bytes: Lambda's own three lines with the function's one, and of the HTTP API a
-// line of its access log. Each is about so long, with what CloudWatch adds to a line.
+// What else stands in the log for each invocation, in bytes: Lambda's own three lines with the
+// function's one, and of the HTTP API a line of its access log. Each is about so long, with what
+// CloudWatch adds to a line.
 const (
 	ownLogBytes    = 900
 	accessLogBytes = 350
 )
 
-// logBytes is about how much an invocation writes: its metrics as they really are written, and its other lines.
+// logBytes is about how much an invocation writes: its metrics as they really are written, and its
+// other lines.
 func logBytes(function string, metrics []emf.Metric) float64 {
 	var written counting
 	_ = emf.NewWriter(&written, function).Write(time.Unix(0, 0), metrics...) // counting can't fail

@@ -198,7 +198,8 @@ func (q *queues) empty(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
-// unseen says how many letters the run may not have seen. SQS hides what it hands out also when the answer is lost on the way.
+// unseen says how many letters the run may not have seen. SQS hides what it hands out also when the
+// answer is lost on the way.
 func (q *queues) unseen(ctx context.Context, errOut io.Writer) {
 	if _, hidden, err := q.dead.Size(ctx); err == nil && hidden > 0 {
 		fmt.Fprintf(errOut, "spillway: about %s more are hidden: another run works on them, or an answer of SQS was lost. They are there again in %v at most\n",

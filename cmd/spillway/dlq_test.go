@@ -22,7 +22,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/deliver"
 )
 
-// patience is how long a test waits for what must come. It ends a test that would hang, and asserts no speed.
+// patience is how long a test waits for what must come. It ends a test that would hang, and asserts
+// no speed.
 const patience = time.Minute
 
 func await(t *testing.T, what string, done func() bool) {
@@ -34,8 +35,8 @@ func await(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// letters is a pipeline with dead letters in it: three events that Segment refuses, one that is against its rules, a body that is
-// no JSON, and one that was made by hand.
+// letters is a pipeline with dead letters in it: three events that Segment refuses, one that is
+// against its rules, a body that is no JSON, and one that was made by hand.
 func letters(t *testing.T) *local.Pipeline {
 	t.Helper()
 	p := runs(t, local.Config{WriteKey: "the-default-key"})
@@ -287,7 +288,8 @@ func TestRedriveRefusesWhileSegmentIsFailing(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(t, p, topology.EventsQueue, `{"type":"track","userId":"u","event":"E"}`)
-	// Three tries of one event, against what was answered before, within this minute or not: two of them are enough to be most.
+	// Three tries of one event, against what was answered before, within this minute or not: two of
+	// them are enough to be most.
 	for failing := false; !failing; {
 		await(t, "a failed delivery", func() bool { return p.Status().Retried > 0 })
 		if failing = p.Status().Segment.Failing(time.Now()) != nil; !failing {

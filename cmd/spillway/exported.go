@@ -33,8 +33,9 @@ func isExported(line []byte) (exported bool) {
 	}
 }
 
-// exported sends lines that were exported. Each is a message, whose event goes with what the message says besides it, such as its
-// write key: the publisher has one for all events. Lines that say the same share a message.
+// exported sends lines that were exported. Each is a message, whose event goes with what the
+// message says besides it, such as its write key: the publisher has one for all events. Lines that
+// say the same share a message.
 type exported struct {
 	*sending
 	decoder  *message.Decoder

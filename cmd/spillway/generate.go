@@ -13,7 +13,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/publisher"
 )
 
-// generate makes up track events of about 1 KB, as analytics-go would send them: each with its own user, id and time.
+// generate makes up track events of about 1 KB, as analytics-go would send them: each with its own
+// user, id and time.
 func generate(ctx context.Context, count int, events chan<- inputLine) error {
 	for i := range count {
 		raw, err := madeUp(i)

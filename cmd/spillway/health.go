@@ -15,7 +15,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
-// segmentTakesEvents asks the pipeline of a queue, for its URL, whether Segment does: the error says why not, or that nobody knows.
+// segmentTakesEvents asks the pipeline of a queue, for its URL, whether Segment does: the error
+// says why not, or that nobody knows.
 func segmentTakesEvents(ctx context.Context, queueURL string) error {
 	place, err := sqsclient.ParseURL(queueURL)
 	if err != nil {

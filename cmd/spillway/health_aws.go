@@ -20,8 +20,9 @@ type metrics interface {
 	GetMetricData(context.Context, *cloudwatch.GetMetricDataInput, ...func(*cloudwatch.Options)) (*cloudwatch.GetMetricDataOutput, error)
 }
 
-// lastMinute asks CloudWatch for what the deliver function said of Segment in the last minute of the last 15 with a delivery. Metrics
-// are there a minute or two after what they tell of. A call reads seven metrics, at $0.01 a thousand.
+// lastMinute asks CloudWatch for what the deliver function said of Segment in the last minute of
+// the last 15 with a delivery. Metrics are there a minute or two after what they tell of. A call
+// reads seven metrics, at $0.01 a thousand.
 func lastMinute(ctx context.Context, api metrics, now time.Time) (deadletter.Minute, error) {
 	classes := segment.Classes()
 	query := func(id, name, stat string, dimensions ...types.Dimension) types.MetricDataQuery {

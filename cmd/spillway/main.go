@@ -40,7 +40,8 @@ func newRoot() *cobra.Command {
 	return root
 }
 
-// verb refuses what is not a verb of the command, and names those that it could have been meant to be.
+// verb refuses what is not a verb of the command, and names those that it could have been meant to
+// be.
 func verb(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -78,8 +79,8 @@ func flagError(c *cobra.Command, err error) string {
 // errInterrupted is why a context ended by Ctrl-C did.
 var errInterrupted = errors.New("interrupted")
 
-// interruptible returns a context that the first Ctrl-C or SIGTERM ends, so that what is under way is finished. The second one
-// ends the process at once.
+// interruptible returns a context that the first Ctrl-C or SIGTERM ends, so that what is under way
+// is finished. The second one ends the process at once.
 func interruptible() (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 2)

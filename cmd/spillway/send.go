@@ -97,7 +97,8 @@ func (s *sending) outcome(why error) error {
 	return nil
 }
 
-// checkWriteKey refuses what can't be a write key and would only be found out by Segment dropping the events.
+// checkWriteKey refuses what can't be a write key and would only be found out by Segment dropping
+// the events.
 func checkWriteKey(key string) error {
 	if key != "" && !event.ValidWriteKey(key) {
 		return fmt.Errorf("--write-key %q can't be one: write it as Segment shows it, letters and digits", key)

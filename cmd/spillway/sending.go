@@ -109,7 +109,8 @@ func (s *sending) wait(line int) {
 	}
 }
 
-// lowest is the first line that was not sent: the one after the last that was read, if all of those were.
+// lowest is the first line that was not sent: the one after the last that was read, if all of those
+// were.
 func (s *sending) lowest() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -173,7 +174,8 @@ func (s *sending) read(ctx context.Context, in io.Reader, events chan<- inputLin
 	}
 }
 
-// readLine reads up to the end of a line into buf. Of a line that is far too long only the beginning is kept.
+// readLine reads up to the end of a line into buf. Of a line that is far too long only the
+// beginning is kept.
 func readLine(r *bufio.Reader, buf []byte) ([]byte, error) {
 	buf = buf[:0]
 	for {

@@ -24,9 +24,11 @@ type logs interface {
 }
 
 const (
-	// pollEvery is how often the log is asked: an account has 5 FilterLogEvents a second or more in a region (CloudWatch Logs quotas).
+	// pollEvery is how often the log is asked: an account has 5 FilterLogEvents a second or more in
+	// a region (CloudWatch Logs quotas).
 	pollEvery = 2 * time.Second
-	// logLate is how late a line may come after others with a later time, from another of the function's environments.
+	// logLate is how late a line may come after others with a later time, from another of the
+	// function's environments.
 	logLate = 30 * time.Second
 	// batchLines selects the lines of shared/deliver that have an invocation each.
 	batchLines = `{ $.msg = "delivered" }`

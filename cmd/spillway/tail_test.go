@@ -96,7 +96,8 @@ func TestTailShowsWhatBecomesOfEachEvent(t *testing.T) {
 	}
 }
 
-// watches is somebody who watches the outcomes of a pipeline at url: it is there when watches returns.
+// watches is somebody who watches the outcomes of a pipeline at url: it is there when watches
+// returns.
 func watches(t *testing.T, url string) io.Reader {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+local.OutcomesPath, nil)

@@ -9,8 +9,8 @@ import (
 	"unicode"
 )
 
-// steers reports whether a character may steer a terminal, or make text show in another order than it has. What stands in events and
-// letters came from anybody.
+// steers reports whether a character may steer a terminal, or make text show in another order than
+// it has. What stands in events and letters came from anybody.
 func steers(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }
 
 // oneLine makes text safe for a table.
@@ -28,7 +28,8 @@ func harmless(text string) string {
 	}, text)
 }
 
-// harmlessJSON is the same JSON value. What steers is escaped there anyway below a space, and stands nowhere but in strings above.
+// harmlessJSON is the same JSON value. What steers is escaped there anyway below a space, and
+// stands nowhere but in strings above.
 func harmlessJSON(text []byte) []byte {
 	above := func(r rune) bool { return r > ' ' && steers(r) }
 	if !bytes.ContainsFunc(text, above) {
@@ -45,7 +46,8 @@ func harmlessJSON(text []byte) []byte {
 	return b.Bytes()
 }
 
-// argument is text as it can be pasted into a shell: a word, or in quotes between which nothing has a meaning.
+// argument is text as it can be pasted into a shell: a word, or in quotes between which nothing has
+// a meaning.
 func argument(text string) string {
 	if text = oneLine(text); text != "" && !strings.ContainsFunc(text, func(r rune) bool { return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
 		return text

@@ -10,7 +10,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/deadletter"
 )
 
-// The text has what begins a control sequence, in seven bits and in eight, and what turns text around.
+// The text has what begins a control sequence, in seven bits and in eight, and what turns text
+// around.
 func TestNothingThatCameFromAnybodySteersTheTerminal(t *testing.T) {
 	const evil = "a\x1b]0;owned\x07\u009b2J\x7f\u202egnp.exe\u2066\r\nb"
 	quoted, err := json.Marshal(evil)

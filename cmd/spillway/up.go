@@ -50,8 +50,8 @@ func newUp() *cobra.Command {
 }
 
 const (
-	// memoryLimit keeps the process small whatever the load: without it the garbage collector lets short-lived buffers pile up to
-	// twice of what is in use.
+	// memoryLimit keeps the process small whatever the load: without it the garbage collector lets
+	// short-lived buffers pile up to twice of what is in use.
 	memoryLimit = 110 << 20
 	drawEvery   = 500 * time.Millisecond
 	lineEvery   = 10 * time.Second
@@ -135,8 +135,8 @@ func columns(out io.Writer) int {
 	return 80
 }
 
-// watch shows the status until ctx ends: drawn again and again on a terminal, otherwise a line now and then. It says so when the
-// pipeline is told to stop.
+// watch shows the status until ctx ends: drawn again and again on a terminal, otherwise a line now
+// and then. It says so when the pipeline is told to stop.
 func watch(ctx context.Context, told <-chan struct{}, out io.Writer, status func() local.Status) {
 	terminal := false
 	if file, ok := out.(*os.File); ok {

@@ -11,16 +11,19 @@ import (
 	"github.com/spillwayhq/spillway/infra/local"
 )
 
-// view turns statuses into text. It remembers the last ones, to tell a speed, and whether there is something to draw over.
+// view turns statuses into text. It remembers the last ones, to tell a speed, and whether there is
+// something to draw over.
 type view struct {
 	past  []local.Status // of the last few seconds, oldest first
 	lines int            // drawn last
 }
 
-// speedOver is the time over which the speed is taken: long enough to be read, short enough to be true.
+// speedOver is the time over which the speed is taken: long enough to be read, short enough to be
+// true.
 const speedOver = 2 * time.Second
 
-// rate is events delivered a second since about speedOver ago; since the last status where that is longer ago.
+// rate is events delivered a second since about speedOver ago; since the last status where that is
+// longer ago.
 func (v *view) rate(s local.Status) float64 {
 	for len(v.past) > 1 && s.At.Sub(v.past[1].At) >= speedOver {
 		v.past = v.past[1:]
@@ -76,8 +79,9 @@ func (v *view) line(s local.Status) string {
 	return line
 }
 
-// draw is a status as a block of lines for a terminal of so many columns, over the block that was drawn before. It breaks the lines itself,
-// because one that the terminal breaks is two, and the next block would not cover them.
+// draw is a status as a block of lines for a terminal of so many columns, over the block that was
+// drawn before. It breaks the lines itself, because one that the terminal breaks is two, and the
+// next block would not cover them.
 func (v *view) draw(s local.Status, columns int) string {
 	rows := [][2]string{
 		{"accepted", plural(s.Accepted, "event")},
@@ -110,7 +114,8 @@ func (v *view) draw(s local.Status, columns int) string {
 // viewIndent is what stands before a row's text.
 const viewIndent = 2 + 13 + 1
 
-// broken is a text in lines of at most so many characters, broken between words where that can be; 10 at least.
+// broken is a text in lines of at most so many characters, broken between words where that can be;
+// 10 at least.
 func broken(text string, width int) []string {
 	width = max(width, 10)
 	var lines []string

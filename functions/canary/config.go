@@ -9,7 +9,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/canary"
 )
 
-// The environment variables that the function reads. A further one that begins with SPILLWAY_ is refused: it is a typing error.
+// The environment variables that the function reads. A further one that begins with SPILLWAY_ is
+// refused: it is a typing error.
 const (
 	envPrefix         = "SPILLWAY_"
 	envIngestURL      = "SPILLWAY_INGEST_URL"       // of the public door, as SDKs use it
@@ -30,8 +31,8 @@ func (c config) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("ingest_url", c.ingestURL), slog.Bool("ends_before_segment", canary.EndsHere(c.writeKey)))
 }
 
-// readConfig reads the variables of environ, which has the form of os.Environ. The error names every variable that is wrong and
-// says what to write.
+// readConfig reads the variables of environ, which has the form of os.Environ. The error names
+// every variable that is wrong and says what to write.
 func readConfig(environ []string) (config, error) {
 	c := config{writeKey: canary.WriteKey}
 	var errs []error

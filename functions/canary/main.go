@@ -1,5 +1,6 @@
-// Command canary is the Lambda function that a schedule calls every minute to send an event through the public door. It only wires:
-// what it does, and why, is in shared/canary. See config.go for its environment variables.
+// Command canary is the Lambda function that a schedule calls every minute to send an event through
+// the public door. It only wires: what it does, and why, is in shared/canary. See config.go for its
+// environment variables.
 package main
 
 import (
@@ -45,8 +46,9 @@ func newFunction(environ []string, out io.Writer) (*function, error) {
 	return f, nil
 }
 
-// Invoke implements lambda.Handler. What the schedule sends does not matter. It returns no error: Lambda would call it again for that,
-// and a canary that comes twice a minute hides that every other one fails. The metric says it.
+// Invoke implements lambda.Handler. What the schedule sends does not matter. It returns no error:
+// Lambda would call it again for that, and a canary that comes twice a minute hides that every
+// other one fails. The metric says it.
 func (f *function) Invoke(ctx context.Context, _ []byte) ([]byte, error) {
 	r := f.canary.Send(ctx)
 	if err := f.metrics.Write(time.Now(), r.Metrics()...); err != nil {

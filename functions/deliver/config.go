@@ -12,7 +12,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
-// The environment variables that the function reads. A further one that begins with SPILLWAY_ is refused: it is a typing error.
+// The environment variables that the function reads. A further one that begins with SPILLWAY_ is
+// refused: it is a typing error.
 const (
 	envPrefix             = "SPILLWAY_"
 	envQueueURL           = "SPILLWAY_QUEUE_URL"                  // the events queue, whose messages are hidden after a failure
@@ -44,8 +45,8 @@ func (c config) LogValue() slog.Value {
 		slog.String("default_write_key_parameter", c.writeKeyParameter), slog.String("canary_write_key", deliver.KeyID(c.canaryKey)))
 }
 
-// readConfig reads the variables of environ, which has the form of os.Environ. The error names every variable that is wrong and
-// says what to write.
+// readConfig reads the variables of environ, which has the form of os.Environ. The error names
+// every variable that is wrong and says what to write.
 func readConfig(environ []string) (config, error) {
 	c := config{gzip: true}
 	var errs []error

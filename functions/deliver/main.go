@@ -1,5 +1,6 @@
-// Command deliver is the Lambda function that takes events from the queue to Segment. It only wires: what it does is in
-// shared/deliver, so that the local pipeline and the tests run the same code. See config.go for its environment variables.
+// Command deliver is the Lambda function that takes events from the queue to Segment. It only
+// wires: what it does is in shared/deliver, so that the local pipeline and the tests run the same
+// code. See config.go for its environment variables.
 package main
 
 import (

@@ -19,12 +19,14 @@ import (
 )
 
 const (
-	// refreshInterval is how long a changed parameter takes to count. SSM's default rate is low (40 a second: AWS general reference,
-	// Systems Manager quotas), and ten environments that read once a minute stay far below it.
+	// refreshInterval is how long a changed parameter takes to count. SSM's default rate is low (40
+	// a second: AWS general reference, Systems Manager quotas), and ten environments that read once
+	// a minute stay far below it.
 	refreshInterval = time.Minute
 	// firstInterval is how soon it is tried again while there is no value at all.
 	firstInterval = 5 * time.Second
-	// readTimeout bounds one reading, and with it what a parameter that hangs can cost the start or an invocation.
+	// readTimeout bounds one reading, and with it what a parameter that hangs can cost the start or
+	// an invocation.
 	readTimeout = 2 * time.Second
 )
 
@@ -33,11 +35,12 @@ type parameters interface {
 	GetParameter(context.Context, *ssm.GetParameterInput, ...func(*ssm.Options)) (*ssm.GetParameterOutput, error)
 }
 
-// A parameter is a value from SSM, a String or a SecureString. Reading it needs ssm:GetParameter, and kms:Decrypt where it is
-// encrypted with a key of one's own.
+// A parameter is a value from SSM, a String or a SecureString. Reading it needs ssm:GetParameter,
+// and kms:Decrypt where it is encrypted with a key of one's own.
 //
-// It never fails: the last good value stays, and without any the messages that need it wait in the queue. All cold starts of a
-// region read at the same time, and a parameter that can't be read for a moment must not keep the function from delivering the rest.
+// It never fails: the last good value stays, and without any the messages that need it wait in the
+// queue. All cold starts of a region read at the same time, and a parameter that can't be read for
+// a moment must not keep the function from delivering the rest.
 type parameter[T any] struct {
 	api     parameters
 	name    string
@@ -145,8 +148,9 @@ func (p *parameter[T]) read(ctx context.Context) (string, error) {
 	return text, nil
 }
 
-// swapped sends to the endpoint that is in force. Without one it sends nowhere: a Segment of another region than the workspace's
-// takes events without an error and drops them, so that no default is as good as none.
+// swapped sends to the endpoint that is in force. Without one it sends nowhere: a Segment of
+// another region than the workspace's takes events without an error and drops them, so that no
+// default is as good as none.
 type swapped struct{ endpoint *parameter[*segment.Client] }
 
 // Flush implements deliver.Flusher.
@@ -157,8 +161,8 @@ func (s swapped) Flush(ctx context.Context, b *event.Batch) error {
 	return &segment.Error{Class: segment.Misconfigured, Err: fmt.Errorf("the parameter %s with the endpoint of Segment could not be read yet", s.endpoint.name)}
 }
 
-// A function is the handler with parameters that are read again while it works: between two invocations a Lambda is frozen, and a
-// request that is under way then would time out.
+// A function is the handler with parameters that are read again while it works: between two
+// invocations a Lambda is frozen, and a request that is under way then would time out.
 type function struct {
 	*deliver.Handler
 	parameters []refresher
@@ -169,7 +173,8 @@ type refresher interface {
 	refresh(context.Context)
 }
 
-// Invoke delivers, and reads the parameters at the same time when they are due. One that has no value at all is read first.
+// Invoke delivers, and reads the parameters at the same time when they are due. One that has no
+// value at all is read first.
 func (f *function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	for _, p := range f.parameters {
 		if !p.known() {

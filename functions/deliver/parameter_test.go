@@ -59,7 +59,8 @@ func (o *outside) Send(context.Context, []message.Message) error                
 
 const oneEvent = `{"Records":[{"messageId":"m","receiptHandle":"r","body":"{\"type\":\"track\",\"userId\":\"u\",\"event\":\"Run\"}"}]}`
 
-// newFunction is one that was started with the parameter as it is now. deliver reports which write key Segment saw.
+// newFunction is one that was started with the parameter as it is now. deliver reports which write
+// key Segment saw.
 func newFunction(t *testing.T, api *fakeSSM) (deliverOne func() string, log *bytes.Buffer) {
 	t.Helper()
 	log = new(bytes.Buffer)

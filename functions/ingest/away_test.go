@@ -14,8 +14,8 @@ import (
 	"github.com/spillwayhq/spillway/infra/local/lambda"
 )
 
-// asFunction is the built binary as a Lambda, with a time-out of 3 s, which is Lambda's default and less than the door waits for
-// the queue of its own accord.
+// asFunction is the built binary as a Lambda, with a time-out of 3 s, which is Lambda's default and
+// less than the door waits for the queue of its own accord.
 func asFunction(t *testing.T, env []string) (invoke func(*testing.T, func(*payload)) reply, log *output) {
 	t.Helper()
 	log = new(output)

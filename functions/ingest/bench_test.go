@@ -73,8 +73,9 @@ func requestsOf(path string, events int) []string {
 	return requests
 }
 
-// BenchmarkTheServerBeforeTheDurableQueue measures the whole way into the queue: the built binary in a process of its own, and
-// this process with the generator and the queue, which is on disk before it answers. Events are not delivered.
+// BenchmarkTheServerBeforeTheDurableQueue measures the whole way into the queue: the built binary
+// in a process of its own, and this process with the generator and the queue, which is on disk
+// before it answers. Events are not delivered.
 func BenchmarkTheServerBeforeTheDurableQueue(b *testing.B) {
 	for _, c := range []struct {
 		name, path          string

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// The environment variables that the program reads. A further one that begins with SPILLWAY_ is refused: it is a typing error.
+// The environment variables that the program reads. A further one that begins with SPILLWAY_ is
+// refused: it is a typing error.
 const (
 	envPrefix             = "SPILLWAY_"
 	envQueueURL           = "SPILLWAY_QUEUE_URL"             // the events queue
@@ -56,7 +57,8 @@ type config struct {
 	grace   time.Duration
 }
 
-// LogValue shows the effective configuration without the canary's write key; the others stand in a document of their own.
+// LogValue shows the effective configuration without the canary's write key; the others stand in a
+// document of their own.
 func (c config) LogValue() slog.Value {
 	attrs := []slog.Attr{
 		slog.String("queue", c.queueURL), slog.String("dead_letter_queue", c.deadLetterQueueURL),
@@ -69,8 +71,8 @@ func (c config) LogValue() slog.Value {
 	return slog.GroupValue(attrs...)
 }
 
-// readConfig reads the variables of environ, which has the form of os.Environ. The error names every variable that is wrong and
-// says what to write.
+// readConfig reads the variables of environ, which has the form of os.Environ. The error names
+// every variable that is wrong and says what to write.
 func readConfig(environ []string) (config, error) {
 	c := config{grace: defaultGrace}
 	var errs []error

@@ -1,6 +1,7 @@
-// Command ingest is the door for Segment's SDKs: as a Lambda behind an HTTP API or a function URL, and as a plain HTTP server
-// anywhere else. It is one binary, so that what was tried on one machine is what is deployed; Lambda's runtime is recognised by
-// AWS_LAMBDA_RUNTIME_API. It only wires: what the door does is in shared/ingest. See config.go for its environment variables.
+// Command ingest is the door for Segment's SDKs: as a Lambda behind an HTTP API or a function URL,
+// and as a plain HTTP server anywhere else. It is one binary, so that what was tried on one machine
+// is what is deployed; Lambda's runtime is recognised by AWS_LAMBDA_RUNTIME_API. It only wires:
+// what the door does is in shared/ingest. See config.go for its environment variables.
 package main
 
 import (
@@ -34,11 +35,14 @@ import (
 )
 
 const (
-	// window is how long a server's first request waits for others to share a message with. An SDK's user does not feel it.
+	// window is how long a server's first request waits for others to share a message with. An
+	// SDK's user does not feel it.
 	window = 5 * time.Millisecond
-	// metricsInterval is how often a server writes its metrics; CloudWatch sums them up by the minute.
+	// metricsInterval is how often a server writes its metrics; CloudWatch sums them up by the
+	// minute.
 	metricsInterval = 10 * time.Second
-	// serverMemory is the memory limit of a server: twice what requests may hold (ingest.MaxWaiting), and some.
+	// serverMemory is the memory limit of a server: twice what requests may hold
+	// (ingest.MaxWaiting), and some.
 	serverMemory = 110 << 20
 )
 
@@ -50,8 +54,9 @@ func main() {
 	}
 }
 
-// memoryLimit is where the collector begins to work harder, in bytes; negative leaves it as it is. Without one the heap may double
-// before it does, which is more than the memory of a small container, and than what overload needs.
+// memoryLimit is where the collector begins to work harder, in bytes; negative leaves it as it is.
+// Without one the heap may double before it does, which is more than the memory of a small
+// container, and than what overload needs.
 func memoryLimit(lookup func(string) (string, bool)) int64 {
 	if _, ok := lookup(envGoMemory); ok {
 		return -1
@@ -74,7 +79,8 @@ func run(environ []string, out io.Writer) error {
 		return err
 	}
 	if c.lambda {
-		// A signal ends the process as it is: an invocation leaves nothing behind that would have to be finished.
+		// A signal ends the process as it is: an invocation leaves nothing behind that would have
+		// to be finished.
 		go d.follow(context.Background())
 		lambda.Start(function{d.measured()})
 		return nil

@@ -18,15 +18,17 @@ import (
 	"unicode/utf8"
 )
 
-// answerMargin is kept of an invocation's time to write the answer in. A handler that is still waiting for the queue then says
-// 429, which SDKs try again; a time-out of the function would be the gateway's 500 without our headers.
+// answerMargin is kept of an invocation's time to write the answer in. A handler that is still
+// waiting for the queue then says 429, which SDKs try again; a time-out of the function would be
+// the gateway's 500 without our headers.
 const answerMargin = 500 * time.Millisecond
 
 // errPayload is why an event is no request. It is a mistake in the deployment, not a client's.
 var errPayload = errors.New("the event is no HTTP request of payload format 2.0: put the function behind an HTTP API with payload format 2.0, or behind a function URL")
 
-// payload is what an HTTP API and a function URL send, as far as it is used (API Gateway developer guide, "Working with AWS Lambda
-// proxy integrations for HTTP APIs", payload format 2.0; Lambda developer guide, "Invoking function URLs": the same format).
+// payload is what an HTTP API and a function URL send, as far as it is used (API Gateway developer
+// guide, "Working with AWS Lambda proxy integrations for HTTP APIs", payload format 2.0; Lambda
+// developer guide, "Invoking function URLs": the same format).
 type payload struct {
 	Version         string            `json:"version"`
 	RawPath         string            `json:"rawPath"`
@@ -46,7 +48,8 @@ type payload struct {
 	} `json:"requestContext"`
 }
 
-// reply is the answer in the same format. The JSON is always the whole structure: of a partial one the gateway makes a body.
+// reply is the answer in the same format. The JSON is always the whole structure: of a partial one
+// the gateway makes a body.
 type reply struct {
 	StatusCode      int               `json:"statusCode"`
 	Headers         map[string]string `json:"headers"`
@@ -55,8 +58,9 @@ type reply struct {
 	IsBase64Encoded bool              `json:"isBase64Encoded"`
 }
 
-// A function is the lambda.Handler that gives invocations to an http.Handler, one at a time as Lambda does. It exists because
-// aws-lambda-go's lambdaurl streams its answers, which neither an HTTP API nor a buffered function URL takes.
+// A function is the lambda.Handler that gives invocations to an http.Handler, one at a time as
+// Lambda does. It exists because aws-lambda-go's lambdaurl streams its answers, which neither an
+// HTTP API nor a buffered function URL takes.
 type function struct{ handler http.Handler }
 
 // Invoke implements lambda.Handler.
@@ -100,7 +104,8 @@ func readRequest(ctx context.Context, event []byte) (*http.Request, error) {
 	if host == "" {
 		host = p.RequestContext.DomainName
 	}
-	// The body is whole, and may have another length than on the wire. net/http keeps these to itself, too.
+	// The body is whole, and may have another length than on the wire. net/http keeps these to
+	// itself, too.
 	for _, name := range []string{"Host", "Content-Length", "Transfer-Encoding"} {
 		header.Del(name)
 	}
@@ -113,7 +118,8 @@ func readRequest(ctx context.Context, event []byte) (*http.Request, error) {
 		Method: p.RequestContext.HTTP.Method, URL: target, RequestURI: target.RequestURI(),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: header, Host: host, Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
-		// The platform's word, the only one that a client can't make up: headers that name an address are what it was sent.
+		// The platform's word, the only one that a client can't make up: headers that name an
+		// address are what it was sent.
 		RemoteAddr: net.JoinHostPort(p.RequestContext.HTTP.SourceIP, "0"),
 		// Both kinds of gateway speak TLS only.
 		TLS: &tls.ConnectionState{HandshakeComplete: true, ServerName: p.RequestContext.DomainName},

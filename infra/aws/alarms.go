@@ -14,7 +14,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/emf"
 )
 
-// addAlarms makes the topology's alarms, and the topic that all of them notify: when they begin, and when they are over.
+// addAlarms makes the topology's alarms, and the topic that all of them notify: when they begin,
+// and when they are over.
 func (p *pipeline) addAlarms() {
 	topic := p.newTopic()
 	actions := &[]any{topic.TopicArn()}
@@ -44,8 +45,8 @@ func alarmID(name string) string {
 	return id.String() + "Alarm"
 }
 
-// newTopic makes the topic. It is not encrypted with a key of one's own, which CloudWatch would have to be let use; there is nothing of
-// an event in an alarm.
+// newTopic makes the topic. It is not encrypted with a key of one's own, which CloudWatch would
+// have to be let use; there is nothing of an event in an alarm.
 func (p *pipeline) newTopic() awssns.Topic {
 	topic := awssns.NewTopic(p.Stack, jsii.String("Alarms"), &awssns.TopicProps{DisplayName: jsii.String("Spillway " + p.region), EnforceSSL: jsii.Bool(true)})
 	// A policy takes the place of the one that a topic has by itself, so it must name CloudWatch.

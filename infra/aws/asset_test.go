@@ -75,7 +75,8 @@ func digest(t *testing.T, archive string) string {
 	return fmt.Sprintf("%x", sha256.Sum256(content))
 }
 
-// unpack does what Lambda does with an archive, which takes the files' modes from it, and returns where the binary is.
+// unpack does what Lambda does with an archive, which takes the files' modes from it, and returns
+// where the binary is.
 func unpack(t *testing.T, archive string) string {
 	t.Helper()
 	z, err := zip.OpenReader(archive)
@@ -133,7 +134,8 @@ func TestAFunctionThatDoesNotCompileStopsTheApp(t *testing.T) {
 	}
 }
 
-// world is what stands around deployed functions: SQS, Segment and a door from the local pipeline, and SSM.
+// world is what stands around deployed functions: SQS, Segment and a door from the local pipeline,
+// and SSM.
 type world struct {
 	*local.Pipeline
 	ssm      string
@@ -216,7 +218,8 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// deployed is the function as the template has it: its asset, its variables, its time-out and its memory.
+// deployed is the function as the template has it: its asset, its variables, its time-out and its
+// memory.
 func (w *world) deployed(t *testing.T, name string) *lambda.Function {
 	t.Helper()
 	f := w.template.named(t, "AWS::Lambda::Function", "FunctionName", name)

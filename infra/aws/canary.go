@@ -11,7 +11,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/canary"
 )
 
-// addCanary makes the function that sends an event through the public door again and again, and what calls it.
+// addCanary makes the function that sends an event through the public door again and again, and
+// what calls it.
 func (p *pipeline) addCanary() {
 	if !p.settings.Canary {
 		return
@@ -19,8 +20,9 @@ func (p *pipeline) addCanary() {
 	p.newFunction(topology.CanaryFunction, "sends an event through the public door every minute", map[string]*string{
 		"SPILLWAY_INGEST_URL": p.door.url, "SPILLWAY_CANARY_WRITE_KEY": p.canaryKey(),
 	})
-	// Not tried again: the next one comes in a minute, and a late one would say that all is well when it was not. That must be said
-	// twice: the rule hands the event to a queue of Lambda's own, which tries again what failed and keeps what was throttled for 6 hours.
+	// Not tried again: the next one comes in a minute, and a late one would say that all is well
+	// when it was not. That must be said twice: the rule hands the event to a queue of Lambda's
+	// own, which tries again what failed and keeps what was throttled for 6 hours.
 	retries, age := jsii.Number(0), awscdk.Duration_Minutes(jsii.Number(1))
 	for _, s := range p.topology.Schedules {
 		f := p.functions[s.Function].Function
@@ -32,8 +34,9 @@ func (p *pipeline) addCanary() {
 	}
 }
 
-// canaryKey is the write key of canary events: that of a Segment source which is there for them, or one that is nobody's. Whoever
-// knew the latter could send events that are never delivered, so it must not be guessed: it ends in the random part of the stack's ID.
+// canaryKey is the write key of canary events: that of a Segment source which is there for them, or
+// one that is nobody's. Whoever knew the latter could send events that are never delivered, so it
+// must not be guessed: it ends in the random part of the stack's ID.
 func (p *pipeline) canaryKey() *string {
 	if key := p.settings.CanaryWriteKey; key != "" {
 		return jsii.String(key)

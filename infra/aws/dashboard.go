@@ -7,7 +7,8 @@ import (
 	"github.com/spillwayhq/spillway/infra/topology"
 )
 
-// Sizes of widgets: a dashboard is 24 wide (CloudWatch API reference, "Dashboard body structure and syntax").
+// Sizes of widgets: a dashboard is 24 wide (CloudWatch API reference, "Dashboard body structure and
+// syntax").
 const (
 	dashboardWidth = 24
 	statusHeight   = 4
@@ -15,7 +16,8 @@ const (
 	graphHeight    = 6
 )
 
-// addDashboard draws the topology's dashboard. Its name has the region, because dashboards are the whole account's.
+// addDashboard draws the topology's dashboard. Its name has the region, because dashboards are the
+// whole account's.
 func (p *pipeline) addDashboard() {
 	var names []*string
 	for _, c := range p.topology.Composites {

@@ -22,8 +22,9 @@ import (
 // assets are the archives with the built functions, by the function's name.
 type assets map[string]string
 
-// build builds the topology's functions below folder. The flags make the same bytes of the same sources everywhere, and so the same
-// asset: a deployment without a change changes nothing. It runs Go and no Docker. source is the folder of the module.
+// build builds the topology's functions below folder. The flags make the same bytes of the same
+// sources everywhere, and so the same asset: a deployment without a change changes nothing. It runs
+// Go and no Docker. source is the folder of the module.
 func build(t *topology.Topology, source, folder, architecture string) (assets, error) {
 	goarch := map[string]string{"arm64": "arm64", "x86_64": "amd64"}[architecture]
 	built := assets{}
@@ -56,16 +57,17 @@ func build(t *topology.Topology, source, folder, architecture string) (assets, e
 // bootstrap is what Lambda starts in an archive of a function without a runtime of AWS's.
 const bootstrap = "bootstrap"
 
-// pack makes the archive that Lambda gets. The CDK's command line could, but it writes down the mode that the file has on the disk: on
-// Windows that is not executable, and every invocation would fail with Runtime.InvalidEntrypoint.
+// pack makes the archive that Lambda gets. The CDK's command line could, but it writes down the
+// mode that the file has on the disk: on Windows that is not executable, and every invocation would
+// fail with Runtime.InvalidEntrypoint.
 func pack(binary []byte, archive string) (err error) {
 	f, err := os.Create(archive)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	// Always the same time, so that the same binary makes the same archive: the first that the format has, because without one it says
-	// the 0th of month 0, which not everybody can read.
+	// Always the same time, so that the same binary makes the same archive: the first that the
+	// format has, because without one it says the 0th of month 0, which not everybody can read.
 	header := &zip.FileHeader{Name: bootstrap, Method: zip.Deflate, Modified: time.Date(1980, time.January, 1, 0, 0, 0, 0, time.UTC)}
 	header.SetMode(0o755)
 	z := zip.NewWriter(f)
@@ -85,8 +87,8 @@ type function struct {
 	logs awslogs.LogGroup
 }
 
-// newFunction makes a function with a role and a log of its own. The role may write the log and nothing else; not even make it, so
-// that none is left behind without an end to its retention.
+// newFunction makes a function with a role and a log of its own. The role may write the log and
+// nothing else; not even make it, so that none is left behind without an end to its retention.
 func (p *pipeline) newFunction(name, description string, variables map[string]*string) function {
 	f, _ := p.topology.Function(name)
 	id := strings.ToUpper(f.Metrics[:1]) + f.Metrics[1:]

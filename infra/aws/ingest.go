@@ -22,10 +22,11 @@ type door struct {
 
 // addIngest makes the door for SDKs.
 //
-// In front of it stands an HTTP API: it throttles, so that a flood costs a bounded amount; it writes an access log; and it takes a
-// domain of one's own. It costs $1.00 a million requests. A function URL costs nothing and does none of these: it is for a
-// door that few know, or that has a CDN in front. To the function both are one: the same payload, and the same rule by which
-// bodies come in base64. Neither answers CORS: the function does, because it knows what SDKs send.
+// In front of it stands an HTTP API: it throttles, so that a flood costs a bounded amount; it
+// writes an access log; and it takes a domain of one's own. It costs $1.00 a million requests. A
+// function URL costs nothing and does none of these: it is for a door that few know, or that has a
+// CDN in front. To the function both are one: the same payload, and the same rule by which bodies
+// come in base64. Neither answers CORS: the function does, because it knows what SDKs send.
 func (p *pipeline) addIngest() {
 	events, dead := p.queues[topology.EventsQueue], p.queues[topology.DeadLetterQueue]
 	variables := map[string]*string{"SPILLWAY_QUEUE_URL": events.QueueUrl(), "SPILLWAY_DEAD_LETTER_QUEUE_URL": dead.QueueUrl()}
@@ -60,9 +61,10 @@ func (p *pipeline) newFunctionURL(ingest function) door {
 	}
 }
 
-// accessLog is a line of the access log. Neither the path, which may hold a write key, nor the query, which may hold an event, nor
-// an address is in it. The function's status is the one that it answered with: context.integrationStatus is the one of the call to
-// Lambda, 200 as long as it ran. context.error.messageString comes with quotes of its own and would break the line.
+// accessLog is a line of the access log. Neither the path, which may hold a write key, nor the
+// query, which may hold an event, nor an address is in it. The function's status is the one that it
+// answered with: context.integrationStatus is the one of the call to Lambda, 200 as long as it ran.
+// context.error.messageString comes with quotes of its own and would break the line.
 var accessLog = map[string]string{
 	"time": "$context.requestTime", "requestId": "$context.requestId", "method": "$context.httpMethod", "protocol": "$context.protocol",
 	"status": "$context.status", "bytes": "$context.responseLength", "latencyMs": "$context.responseLatency",

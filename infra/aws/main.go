@@ -1,6 +1,7 @@
-// Command aws is the CDK app that deploys the pipeline of infra/topology to AWS: queues, functions, door, alarms and dashboard, a
-// stack a region. `npx cdk` runs it (see cdk.json at the top); README.md and infra/aws/README.md say how to deploy, change and take
-// it down. It only wires: a file a resource, settings.go for what can be chosen.
+// Command aws is the CDK app that deploys the pipeline of infra/topology to AWS: queues, functions,
+// door, alarms and dashboard, a stack a region. `npx cdk` runs it (see cdk.json at the top);
+// README.md and infra/aws/README.md say how to deploy, change and take it down. It only wires: a
+// file a resource, settings.go for what can be chosen.
 package main
 
 import (

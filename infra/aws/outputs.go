@@ -20,8 +20,8 @@ func (p *pipeline) addOutputs() {
 	p.output("SpillwayCommand", "lists the dead letters", jsii.String("AWS_REGION="+p.region+" go run ./cmd/spillway dlq ls --stack "+stackPrefix+p.region))
 }
 
-// publisherQueues are the events queues of all regions, this one's first: their names are fixed, so that no stack has to wait for
-// another one.
+// publisherQueues are the events queues of all regions, this one's first: their names are fixed, so
+// that no stack has to wait for another one.
 func (p *pipeline) publisherQueues() *string {
 	var urls []*string
 	add := func(region string) {

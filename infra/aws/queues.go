@@ -15,12 +15,13 @@ type queue struct {
 	key awskms.IKey // nil: SQS's own
 }
 
-// addQueues makes the topology's queues, or takes up those that an earlier stack left. Their names are fixed: an API finds its queue
-// without asking, and a retained one is found again.
+// addQueues makes the topology's queues, or takes up those that an earlier stack left. Their names
+// are fixed: an API finds its queue without asking, and a retained one is found again.
 //
-// They stay when the stack is deleted, with their policies: a queue holds events that were accepted. A second stack would then fail
-// on the name that is taken, which is what the setting adoptQueues is for. They go when the deployment that makes them fails: nothing
-// was accepted yet, and the second try would fail on their names.
+// They stay when the stack is deleted, with their policies: a queue holds events that were
+// accepted. A second stack would then fail on the name that is taken, which is what the setting
+// adoptQueues is for. They go when the deployment that makes them fails: nothing was accepted yet,
+// and the second try would fail on their names.
 func (p *pipeline) addQueues() {
 	var key awskms.IKey
 	if arn := p.settings.kmsKey(p.region); arn != "" {
@@ -63,7 +64,8 @@ func (p *pipeline) newQueue(q topology.Queue, key awskms.IKey) awssqs.IQueue {
 	if q.DeadLetterQueue != "" {
 		props.DeadLetterQueue = &awssqs.DeadLetterQueue{Queue: p.queues[q.DeadLetterQueue].IQueue, MaxReceiveCount: jsii.Number(q.MaxReceiveCount)}
 	} else {
-		// By name: the queues whose dead letters it takes refer to it already, and a template's references must not go round.
+		// By name: the queues whose dead letters it takes refer to it already, and a template's
+		// references must not go round.
 		var sources []awssqs.IQueue
 		for _, source := range p.topology.Queues {
 			if source.DeadLetterQueue == q.Name {
@@ -84,7 +86,8 @@ func (p *pipeline) tlsOnly(q topology.Queue) {
 		Actions: jsii.Strings("sqs:*"), Resources: &[]*string{target.QueueArn()},
 		Conditions: &map[string]any{"Bool": map[string]string{"aws:SecureTransport": "false"}},
 	}))
-	// Also when the first deployment fails: with a queue that is new it goes, and from one that was taken up it must not be taken off.
+	// Also when the first deployment fails: with a queue that is new it goes, and from one that was
+	// taken up it must not be taken off.
 	policy.ApplyRemovalPolicy(awscdk.RemovalPolicy_RETAIN)
 }
 

@@ -28,7 +28,8 @@ const (
 // none switches off what otherwise has a default.
 const none = "none"
 
-// Settings are what a deployment may choose. Context values give them (-c key=value), or a file of JSON (-c settings=FILE).
+// Settings are what a deployment may choose. Context values give them (-c key=value), or a file of
+// JSON (-c settings=FILE).
 type Settings struct {
 	Regions             []string // in the publishers' order of preference
 	ReservedConcurrency int      // of deliver; 0: none reserved
@@ -223,8 +224,9 @@ func isHTTPS(text string) error {
 	return nil
 }
 
-// ReadSettings reads the context of a CDK app over the defaults. Keys with a colon, a slash or an @ are CDK's own, and so are those
-// of known. The error names every value that is wrong, a line each, and says what to write.
+// ReadSettings reads the context of a CDK app over the defaults. Keys with a colon, a slash or an @
+// are CDK's own, and so are those of known. The error names every value that is wrong, a line each,
+// and says what to write.
 func ReadSettings(defaults Settings, context map[string]any, known []string, readFile func(string) ([]byte, error)) (Settings, error) {
 	values := map[string]any{}
 	if file, ok := context["settings"]; ok {
@@ -307,8 +309,8 @@ func (s *Settings) Topology() topology.Topology {
 	return t
 }
 
-// Validate checks what the settings say together, and each value that no single one can know: regions are those that exist. The
-// error has a line for each.
+// Validate checks what the settings say together, and each value that no single one can know:
+// regions are those that exist. The error has a line for each.
 func (s *Settings) Validate(regions []string) error {
 	var errs []error
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }

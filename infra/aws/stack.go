@@ -12,7 +12,8 @@ import (
 // stackPrefix and the region are a stack's name.
 const stackPrefix = "Spillway-"
 
-// An environment is where stacks are deployed to: the account, empty for that of whoever deploys, and the built functions.
+// An environment is where stacks are deployed to: the account, empty for that of whoever deploys,
+// and the built functions.
 type environment struct {
 	account string
 	assets  assets
@@ -63,7 +64,8 @@ func optional(text string) *string {
 	return jsii.String(text)
 }
 
-// arn is that of a resource of this stack's account and region, which AWS names so: it needs no reference to it.
+// arn is that of a resource of this stack's account and region, which AWS names so: it needs no
+// reference to it.
 func (p *pipeline) arn(service, resource string) *string {
 	return p.FormatArn(&awscdk.ArnComponents{Service: jsii.String(service), Resource: jsii.String(resource)})
 }

@@ -15,7 +15,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden template anew")
 
-// The CDK's own assertions panic, which would end all tests with the first that fails. So the template is read as what it is, JSON.
+// The CDK's own assertions panic, which would end all tests with the first that fails. So the
+// template is read as what it is, JSON.
 type (
 	template struct {
 		Resources map[string]resource
@@ -63,7 +64,8 @@ func (r resource) at(names ...string) any {
 	return value
 }
 
-// synthesise returns the templates of the regions. The functions are not built: each has a file for its code.
+// synthesise returns the templates of the regions. The functions are not built: each has a file for
+// its code.
 func synthesise(tb testing.TB, folder string, s *Settings) map[string]template {
 	tb.Helper()
 	code := assets{}
@@ -111,8 +113,8 @@ func with(tb testing.TB, change func(*Settings)) template {
 	return synthesise(tb, tb.TempDir(), &s)["eu-west-1"]
 }
 
-// defaults is the template of a deployment without settings, and its text with the hashes of the functions masked. Most tests read
-// it, so it is made once.
+// defaults is the template of a deployment without settings, and its text with the hashes of the
+// functions masked. Most tests read it, so it is made once.
 var defaults = sync.OnceValues(func() (template, []byte) {
 	folder, err := os.MkdirTemp("", "spillway-aws-")
 	if err != nil {

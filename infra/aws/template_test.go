@@ -246,7 +246,8 @@ func texts(value any) []string {
 	return all
 }
 
-// allowing walks any value of the template and calls visit for each statement that allows something.
+// allowing walks any value of the template and calls visit for each statement that allows
+// something.
 func allowing(value any, visit func(map[string]any)) {
 	switch v := value.(type) {
 	case map[string]any:
@@ -319,7 +320,8 @@ func TestNothingIsPublicButTheDoor(t *testing.T) {
 			t.Errorf("%s lets anybody call %s otherwise than by its URL: %v", id, function, r.Properties)
 		}
 	}
-	// Since October 2025 AWS wants both (Lambda developer guide, "Control access to Lambda function URLs").
+	// Since October 2025 AWS wants both (Lambda developer guide, "Control access to Lambda function
+	// URLs").
 	if unique(public) != "lambda:InvokeFunction lambda:InvokeFunctionUrl" || len(url.of("AWS::Lambda::Url")) != 1 || len(url.of("AWS::ApiGatewayV2::Api")) != 0 {
 		t.Errorf("with a function URL anybody may %v, by %d URLs and %d APIs", public, len(url.of("AWS::Lambda::Url")), len(url.of("AWS::ApiGatewayV2::Api")))
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/emf"
 )
 
-// A Canary says how the events do that the pipeline sends itself every minute, through the door to where Segment would be called.
-// They are in none of a Status's other numbers.
+// A Canary says how the events do that the pipeline sends itself every minute, through the door to
+// where Segment would be called. They are in none of a Status's other numbers.
 type Canary struct {
 	On      bool          `json:"on"`
 	At      time.Time     `json:"at,omitzero"` // when the last one came through; zero: none has
@@ -18,7 +18,8 @@ type Canary struct {
 	Failure string        `json:"failure"`     // why the door did not accept the last one, empty: it did
 }
 
-// sing sends a canary now and then every minute until ctx ends. One that is under way then is waited for, so that it is counted.
+// sing sends a canary now and then every minute until ctx ends. One that is under way then is
+// waited for, so that it is counted.
 func (p *Pipeline) sing(ctx context.Context) {
 	metrics := emf.NewWriter(p.log, "canary")
 	every := time.NewTicker(canary.Interval)
@@ -38,7 +39,8 @@ func (p *Pipeline) sing(ctx context.Context) {
 	}
 }
 
-// withCanary tells a status of the canary, takes it out of the numbers, and says so when it is silent.
+// withCanary tells a status of the canary, takes it out of the numbers, and says so when it is
+// silent.
 func (s *Status) withCanary(h canary.Status, on bool) {
 	s.Accepted, s.Refused, s.Shed = max(0, s.Accepted-h.Sent), max(0, s.Refused-h.Refused), max(0, s.Shed-h.Shed)
 	s.Backlog, s.BacklogEvents = max(0, s.Backlog-h.UnderWay), max(0, s.BacklogEvents-h.UnderWay)

@@ -1,9 +1,11 @@
-// Package local runs the whole pipeline on one machine, in one process, with nothing to install: the door for Segment's SDKs, an SQS
-// endpoint, the Lambda host with the deliver function in it, and a Segment stand-in.
+// Package local runs the whole pipeline on one machine, in one process, with nothing to install:
+// the door for Segment's SDKs, an SQS endpoint, the Lambda host with the deliver function in it,
+// and a Segment stand-in.
 //
-// It is the second deployment of infra/topology, beside the one on AWS: the same handler with the same numbers, behind an
-// endpoint that the AWS SDKs and the aws CLI can talk to. What the endpoint has accepted is on disk before it answers, so the
-// process may be killed at any moment, and the backlog is bounded by the disk and not by memory.
+// It is the second deployment of infra/topology, beside the one on AWS: the same handler with the
+// same numbers, behind an endpoint that the AWS SDKs and the aws CLI can talk to. What the endpoint
+// has accepted is on disk before it answers, so the process may be killed at any moment, and the
+// backlog is bounded by the disk and not by memory.
 package local
 
 import (
@@ -38,7 +40,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
-// What clients must say to the local endpoint. The credentials are not checked, but the AWS SDKs refuse to call without any.
+// What clients must say to the local endpoint. The credentials are not checked, but the AWS SDKs
+// refuse to call without any.
 const (
 	Region    = "us-east-1"
 	AccountID = "000000000000"
@@ -173,7 +176,8 @@ func listen(addr, flag string) (net.Listener, error) {
 	return l, nil
 }
 
-// CreateQueues makes the topology's queues, those without a dead-letter queue first, because the others name them.
+// CreateQueues makes the topology's queues, those without a dead-letter queue first, because the
+// others name them.
 func CreateQueues(server *sqs.Server, t *topology.Topology) error {
 	seconds := func(d time.Duration) string { return strconv.Itoa(int(d / time.Second)) }
 	for _, isSource := range []bool{false, true} {
@@ -205,10 +209,12 @@ func (p *Pipeline) api() *awssqs.Client {
 	})
 }
 
-// ingestWindow is how long the door's first request waits for others to share a message with, as in functions/ingest.
+// ingestWindow is how long the door's first request waits for others to share a message with, as in
+// functions/ingest.
 const ingestWindow = 5 * time.Millisecond
 
-// openDoor opens the door for Segment's SDKs, if there is to be one. Any well-formed write key is taken.
+// openDoor opens the door for Segment's SDKs, if there is to be one. Any well-formed write key is
+// taken.
 func (p *Pipeline) openDoor(c *Config) error {
 	if c.IngestAddr == "" {
 		return nil
@@ -272,8 +278,8 @@ func (p *Pipeline) connect(c *Config) error {
 // QueueURL is a queue's URL at the local endpoint.
 func (p *Pipeline) QueueURL(name string) string { return p.SQSURL + "/" + AccountID + "/" + name }
 
-// Run serves and delivers until ctx ends. Then it finishes what is under way, which takes as long as Segment takes to answer, and
-// closes everything. Events that are not delivered stay on disk.
+// Run serves and delivers until ctx ends. Then it finishes what is under way, which takes as long
+// as Segment takes to answer, and closes everything. Events that are not delivered stay on disk.
 func (p *Pipeline) Run(ctx context.Context) error {
 	defer p.close()
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -350,8 +356,8 @@ func (p *Pipeline) serveIngest(ctx context.Context, l net.Listener) error {
 	return httpserver.Serve(ctx, httpserver.New(httpserver.Guard(p.door, p.logger), p.logger), l, serveGrace, p.door.Shutdown)
 }
 
-// Feed hands a queue to the Lambda host without HTTP: receiving and deleting messages through an SDK would cost most of what a
-// machine has.
+// Feed hands a queue to the Lambda host without HTTP: receiving and deleting messages through an
+// SDK would cost most of what a machine has.
 func Feed(q *sqs.Queue) lambda.Queue { return feed{q} }
 
 type feed struct{ *sqs.Queue }

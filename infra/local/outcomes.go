@@ -17,8 +17,9 @@ import (
 	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
-// OutcomesPath answers GET, on the port of the SQS endpoint, with what becomes of each event while it happens: an Outcome a line, as
-// JSON, until one of the two ends. The query may have event, user and outcome, to see fewer, and payload=true, to see the events.
+// OutcomesPath answers GET, on the port of the SQS endpoint, with what becomes of each event while
+// it happens: an Outcome a line, as JSON, until one of the two ends. The query may have event, user
+// and outcome, to see fewer, and payload=true, to see the events.
 const OutcomesPath = "/_spillway/outcomes"
 
 // An Outcome is a line of OutcomesPath.
@@ -36,7 +37,8 @@ type Outcome struct {
 	Receives  int             `json:"receives,omitempty"`
 	Payload   json.RawMessage `json:"payload,omitempty"` // a string where it is no JSON
 
-	// Lost alone is on a line that stands for so many others: the watcher was slower than delivery, which waits for nobody.
+	// Lost alone is on a line that stands for so many others: the watcher was slower than delivery,
+	// which waits for nobody.
 	Lost int64 `json:"lost,omitempty"`
 }
 
@@ -45,8 +47,9 @@ const (
 	watchAhead = 1024
 	// watchPatience is how long a watcher may take nothing at all before it is taken to be gone.
 	watchPatience = 30 * time.Second
-	// maxWatchers is how many may watch at the same time: each holds up to watchAhead outcomes. A thousand that read nothing took 230 MB
-	// and, for the work of telling each, two thirds of the speed of sending.
+	// maxWatchers is how many may watch at the same time: each holds up to watchAhead outcomes. A
+	// thousand that read nothing took 230 MB and, for the work of telling each, two thirds of the
+	// speed of sending.
 	maxWatchers = 16
 )
 
@@ -108,7 +111,8 @@ func (w *watcher) wants(o *Outcome) bool {
 	return (w.event == "" || w.event == o.Event) && (w.user == "" || w.user == o.User) && (w.outcome == "" || w.outcome == o.Outcome)
 }
 
-// describe takes from an event what names it. On duplicate keys the last one counts, as it does for Segment.
+// describe takes from an event what names it. On duplicate keys the last one counts, as it does for
+// Segment.
 func (o *Outcome) describe(event []byte) {
 	if !rawjson.IsObject(event) {
 		return
@@ -201,7 +205,8 @@ func (w *watchers) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	}
 	defer w.remove(one)
 	c := http.NewResponseController(rw)
-	// The server's time-outs are for answers that end. Without them a client that has gone is seen by the failed write.
+	// The server's time-outs are for answers that end. Without them a client that has gone is seen
+	// by the failed write.
 	_ = c.SetReadDeadline(time.Time{})
 	rw.Header().Set("Content-Type", "application/x-ndjson")
 	e := json.NewEncoder(rw)

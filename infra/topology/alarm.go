@@ -11,7 +11,8 @@ import (
 // Runbook is the file whose sections the alarms name.
 const Runbook = "infra/RUNBOOK.md"
 
-// Limits of CloudWatch alarms (CloudWatch API reference, PutMetricAlarm; user guide, "Alarm limits").
+// Limits of CloudWatch alarms (CloudWatch API reference, PutMetricAlarm; user guide, "Alarm
+// limits").
 const (
 	maxAlarmMetrics     = 10
 	maxAlarmDescription = 1024
@@ -19,7 +20,8 @@ const (
 	maxShortEvaluation  = day // of periods below an hour
 )
 
-// A Metric is one that CloudWatch has. Whose it is, says exactly one of Queue, Function, Own and Door.
+// A Metric is one that CloudWatch has. Whose it is, says exactly one of Queue, Function, Own and
+// Door.
 type Metric struct {
 	ID string // its name in an expression
 
@@ -146,7 +148,8 @@ func (t *Topology) validateAlarms() (errs []error) {
 	return errs
 }
 
-// metricID is what CloudWatch takes for a metric's name in expressions (API reference, MetricDataQuery).
+// metricID is what CloudWatch takes for a metric's name in expressions (API reference,
+// MetricDataQuery).
 var metricID = regexp.MustCompile(`^[a-z][a-zA-Z0-9_]*$`)
 
 // validateMetrics is for those that stand together.

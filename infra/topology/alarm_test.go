@@ -101,7 +101,8 @@ func TestEveryMetricOfAnExpressionIsUsedAndDefined(t *testing.T) {
 	}
 }
 
-// Messages that come again are seen once a pause. An alarm about them that looked back for less would end and begin with each try.
+// Messages that come again are seen once a pause. An alarm about them that looked back for less
+// would end and begin with each try.
 func TestAlarmsAboutMessagesThatComeAgainOutlastAPause(t *testing.T) {
 	longest := deliver.Pause(1000, 0, 1)
 	for _, name := range []string{"spillway-backlog-age-warning", "spillway-backlog-age-critical", "spillway-wrong-credentials"} {
@@ -185,7 +186,8 @@ func TestAWrongAlarmIsNamedWithWhatToWrite(t *testing.T) {
 	}
 }
 
-// A function that has not run for hours leaves a metric without a single value, and AWS says nothing of what FILL makes of that.
+// A function that has not run for hours leaves a metric without a single value, and AWS says
+// nothing of what FILL makes of that.
 func TestAStandstillIsSeenWithoutAnyValueOfTheFunctionWhateverFILLMakesOfIt(t *testing.T) {
 	d := Default()
 	a, _ := d.Alarm("spillway-delivery-stalled")

@@ -10,15 +10,17 @@ import (
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
-// segmentEventsPerSecond is what Segment takes of a workspace before it queues or answers 429 (its rate limits' documentation).
+// segmentEventsPerSecond is what Segment takes of a workspace before it queues or answers 429 (its
+// rate limits' documentation).
 const segmentEventsPerSecond = 1000
 
-// Of SQS standard queues (developer guide, "Message quotas"): about this many messages may be in flight, and beyond it SQS hands
-// out nothing more.
+// Of SQS standard queues (developer guide, "Message quotas"): about this many messages may be in
+// flight, and beyond it SQS hands out nothing more.
 const maxInFlight = 120_000
 
-// quiet is for how many minutes an alarm about messages that come again looks back. A message is hidden for at most 15 minutes, and
-// 10 % more, between two attempts; an alarm that looked back a shorter time would be over after each attempt and fire at the next.
+// quiet is for how many minutes an alarm about messages that come again looks back. A message is
+// hidden for at most 15 minutes, and 10 % more, between two attempts; an alarm that looked back a
+// shorter time would be over after each attempt and fire at the next.
 const quiet = 20
 
 // The alarms. They avoid what misleads on a queue like this one:
@@ -42,9 +44,11 @@ func alarms(s Sizes) ([]Alarm, []Composite) {
 		{
 			Name: "spillway-delivery-stalled", Severity: Critical, Section: "delivery-stalled",
 			Metrics: []Metric{visible("v", EventsQueue), inFlight("f", EventsQueue), own("d", "deliver", "EventsDelivered", "Sum")},
-			// 1 while something is in the queue and nothing was delivered. It needs no message to be handed out, so it sees a function
-			// that can't start, and messages that were received so often that SQS's age leaves them out. Such a function may leave no value
-			// of d at all, and nothing says that FILL makes some of none; but in a sum what is missing is 0 (user guide, "Using metric math").
+			// 1 while something is in the queue and nothing was delivered. It needs no message to
+			// be handed out, so it sees a function that can't start, and messages that were
+			// received so often that SQS's age leaves them out. Such a function may leave no value
+			// of d at all, and nothing says that FILL makes some of none; but in a sum what is
+			// missing is 0 (user guide, "Using metric math").
 			Expression: "IF(v + f > " + strconv.Itoa(canaries) + " AND 0 * v + FILL(d, 0) < 1, 1, 0)",
 			Threshold:  0, Period: time.Minute, Periods: 5, Breaching: 5, Missing: MissingIsSilent,
 			Meaning: "events are in the queue, and for 5 minutes none was delivered.",
@@ -56,7 +60,8 @@ func alarms(s Sizes) ([]Alarm, []Composite) {
 				visible("v", EventsQueue), inFlight("f", EventsQueue),
 				ofQueue("s", EventsQueue, "NumberOfMessagesSent", "Sum"), ofQueue("d", EventsQueue, "NumberOfMessagesDeleted", "Sum"),
 			},
-			// Minutes until the backlog is drained at the present rate; a day when it grows; 0 when there is none to speak of.
+			// Minutes until the backlog is drained at the present rate; a day when it grows; 0 when
+			// there is none to speak of.
 			Expression: "IF(v + f > " + strconv.Itoa(underWay) + ", IF(d > s, (v + f) / (d - s), 1440), 0)", Unit: "minutes",
 			Threshold: 60, Period: time.Minute, Periods: 10, Breaching: 10, Missing: MissingIsGood,
 			Meaning: "for 10 minutes the backlog has been growing, or would take over an hour to drain at its present rate (the value, in minutes; 1440: it grows).",
@@ -110,7 +115,8 @@ func alarms(s Sizes) ([]Alarm, []Composite) {
 		{
 			Name: "spillway-segment-failing", Severity: Critical, Section: "segment-failing",
 			Metrics: responses(),
-			// An open breaker leaves minutes without an attempt: they say nothing, and so half of the values are enough.
+			// An open breaker leaves minutes without an attempt: they say nothing, and so half of
+			// the values are enough.
 			Expression: "IF(" + sumOf(responses()) + " > 0, 100 * FILL(transient, 0) / (" + sumOf(responses()) + "), 0)", Unit: "%",
 			Threshold: 50, Period: time.Minute, Periods: 10, Breaching: 5, Missing: MissingIsGood,
 			Meaning: "more than half of the calls to Segment fail with 5xx, a time-out or no connection. Nothing is lost for 10 days.",
@@ -140,7 +146,8 @@ func alarms(s Sizes) ([]Alarm, []Composite) {
 		{
 			Name: "spillway-ingest-refusing", Severity: Critical, Section: "ingest-refusing",
 			Metrics: []Metric{own("r", "ingest", "Requests", "Sum", "Status", "429"), {ID: "n", Door: true, Name: "Requests", Statistic: "Sum"}},
-			// A single source over its quota is not the door's trouble; that one request in twenty is refused is.
+			// A single source over its quota is not the door's trouble; that one request in twenty
+			// is refused is.
 			Expression: "IF(n > 0, 100 * FILL(r, 0) / n, 0)", Unit: "%",
 			Threshold: 5, Period: time.Minute, Periods: 5, Breaching: 3, Missing: MissingIsGood,
 			Meaning: "the door answers more than one request in twenty with 429: the queue can't be reached, there is too much to do, or a write key is over its quota.",

@@ -9,7 +9,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
-// A Line is one of a widget: a metric, or an expression over the IDs of the widget's metrics, or a search.
+// A Line is one of a widget: a metric, or an expression over the IDs of the widget's metrics, or a
+// search.
 type Line struct {
 	Label      string
 	Metric     Metric // when there is no expression; without a label it is only there for expressions
@@ -28,8 +29,8 @@ type Widget struct {
 // DashboardPeriod is that of every value on the dashboard.
 const DashboardPeriod = time.Minute
 
-// Dashboard is what a person looks at first, from the top: are events coming in and going out, how old is the oldest, how long
-// until it is drained; then what fails, and where.
+// Dashboard is what a person looks at first, from the top: are events coming in and going out, how
+// old is the oldest, how long until it is drained; then what fails, and where.
 func (t *Topology) Dashboard() [][]Widget {
 	growing, _ := t.Alarm("spillway-backlog-growing")
 	age, _ := t.Alarm("spillway-backlog-age-warning")

@@ -27,8 +27,9 @@ func parse(t *testing.T, expression string) ast.Expr {
 	return e
 }
 
-// evaluate is metric math for one minute, as far as the alarms use it (CloudWatch user guide, "Metric math syntax and functions").
-// What is calculated from missing data is missing; only FILL makes something of it, and a sum in which something else is there.
+// evaluate is metric math for one minute, as far as the alarms use it (CloudWatch user guide,
+// "Metric math syntax and functions"). What is calculated from missing data is missing; only FILL
+// makes something of it, and a sum in which something else is there.
 func evaluate(t *testing.T, e ast.Expr, values map[string]float64) float64 {
 	t.Helper()
 	switch e := e.(type) {
@@ -104,8 +105,8 @@ func evaluate(t *testing.T, e ast.Expr, values map[string]float64) float64 {
 	return missing
 }
 
-// A minute is what CloudWatch has for one: values by "whose name" or "whose name value", like "deliver EventsRetried transient".
-// What is not there is missing.
+// A minute is what CloudWatch has for one: values by "whose name" or "whose name value", like
+// "deliver EventsRetried transient". What is not there is missing.
 type minute map[string]float64
 
 func key(m Metric) string {
@@ -204,7 +205,8 @@ func TestAlarmsFireForTheirCauseAndForNothingElse(t *testing.T) {
 		"events ApproximateNumberOfMessagesNotVisible": 300, "ingest EventsAccepted": 20_000, "publisher EventsPublished": 20_000, "door Requests": 20_000,
 		"publisher EventsDropped": 0, "publisher EventsSpilled": 0, "ingest Requests 429": 3,
 	})
-	// Of Segment only the breaker's probes hear, and not in every minute. The queue's age stays low: three receives, and it is blind.
+	// Of Segment only the breaker's probes hear, and not in every minute. The queue's age stays
+	// low: three receives, and it is blind.
 	outage := func(n int) minute {
 		m := busy.with(minute{
 			"deliver EventsDelivered": 0, "deliver SegmentResponses delivered": missing, "deliver EventAge": float64(60 * n), "deliver EventsRetried transient": 40_000,

@@ -1,7 +1,8 @@
 // Package topology says once which queues, functions, limits and alarms the pipeline has.
 //
-// Two deployments read it: the CDK app puts it on AWS, and the local pipeline runs it on one machine. A number that stood in both
-// would sooner or later differ, and then a test on one machine would prove nothing about the other.
+// Two deployments read it: the CDK app puts it on AWS, and the local pipeline runs it on one
+// machine. A number that stood in both would sooner or later differ, and then a test on one machine
+// would prove nothing about the other.
 package topology
 
 import (
@@ -28,7 +29,8 @@ const (
 	visibilityFactor   = 6 // times the function's time-out: what AWS asks for, so that throttled batches come back in time
 )
 
-// logRetentions are the times that CloudWatch Logs can keep a log for (its API reference, PutRetentionPolicy), up to a year.
+// logRetentions are the times that CloudWatch Logs can keep a log for (its API reference,
+// PutRetentionPolicy), up to a year.
 var logRetentions = [...]time.Duration{
 	day, 3 * day, 5 * day, 7 * day, 14 * day, 30 * day, 60 * day, 90 * day, 120 * day, 150 * day, 180 * day, 365 * day,
 }
@@ -78,8 +80,8 @@ type Schedule struct {
 // A Door is the public way in, in front of a function.
 type Door struct {
 	Function string
-	// What the gateway lets through, above which it answers 429 itself. Such an answer lacks our JSON, CORS headers and Retry-After, so
-	// the bound lies above all of the function's own.
+	// What the gateway lets through, above which it answers 429 itself. Such an answer lacks our
+	// JSON, CORS headers and Retry-After, so the bound lies above all of the function's own.
 	RequestsPerSecond float64
 	Burst             int
 	LogRetention      time.Duration // of the access log
@@ -115,9 +117,9 @@ type Sizes struct {
 	NoCanary            bool          // no function that sends a canary event every minute, and no alarm for its silence
 }
 
-// concurrency is how many invocations of deliver run at a time. Ten, each with several batches under way, send more than the 1,000
-// events/s that Segment takes of a workspace: enough to drain a backlog at the speed of Segment, few enough to leave an account's
-// concurrency to others.
+// concurrency is how many invocations of deliver run at a time. Ten, each with several batches
+// under way, send more than the 1,000 events/s that Segment takes of a workspace: enough to drain a
+// backlog at the speed of Segment, few enough to leave an account's concurrency to others.
 const concurrency = 10
 
 // DefaultSizes are those of a deployment without settings.
@@ -126,9 +128,11 @@ func DefaultSizes() Sizes {
 		ReservedConcurrency: concurrency,
 		// Ten single events an invocation would be far too few to be worth a request to Segment.
 		BatchSize: 100,
-		// One second is little against the minutes that analytics may wait, and fills batches even when little comes in.
+		// One second is little against the minutes that analytics may wait, and fills batches even
+		// when little comes in.
 		Window: time.Second,
-		// Longer than a message lives, so that whoever asks about a dead letter finds the lines of its attempts.
+		// Longer than a message lives, so that whoever asks about a dead letter finds the lines of
+		// its attempts.
 		LogRetention: 30 * day,
 	}
 }
@@ -138,7 +142,8 @@ func Default() Topology { return New(DefaultSizes()) }
 
 // New is the pipeline of these sizes. It is not validated.
 func New(s Sizes) Topology {
-	// An invocation flushes some dozens of batches, each answered well within a second; the rest is for slow answers and retries.
+	// An invocation flushes some dozens of batches, each answered well within a second; the rest is
+	// for slow answers and retries.
 	const timeout = 60 * time.Second
 	if s.MaximumConcurrency == 0 {
 		s.MaximumConcurrency = cmp.Or(s.ReservedConcurrency, concurrency)
@@ -148,12 +153,14 @@ func New(s Sizes) Topology {
 			{
 				Name: EventsQueue, Retention: maxRetention, VisibilityTimeout: visibilityFactor*timeout + s.Window,
 				DeadLetterQueue: DeadLetterQueue,
-				// What is poisonous is recognised and not counted out: deliver writes dead letters itself. Counting is for a
-				// function that can't even start, and must outlast ten days of pauses of up to 15 minutes (about 965 receives).
+				// What is poisonous is recognised and not counted out: deliver writes dead letters
+				// itself. Counting is for a function that can't even start, and must outlast ten
+				// days of pauses of up to 15 minutes (about 965 receives).
 				MaxReceiveCount: maxReceiveCount,
 			},
-			// A letter that SQS moves keeps its first day, so nothing could be kept longer than in the events queue anyway; deliver
-			// gives up after ten days, so that four are left to act in.
+			// A letter that SQS moves keeps its first day, so nothing could be kept longer than in
+			// the events queue anyway; deliver gives up after ten days, so that four are left to
+			// act in.
 			{Name: DeadLetterQueue, Retention: maxRetention, VisibilityTimeout: 30 * time.Second},
 		},
 		Functions: []Function{
@@ -162,17 +169,20 @@ func New(s Sizes) Topology {
 				Name: DeliverFunction, Metrics: "deliver", Timeout: timeout, MemoryMB: 512,
 				ReservedConcurrency: s.ReservedConcurrency, LogRetention: s.LogRetention,
 			},
-			// Reading, checking and two calls to SQS of at most 5 s each; the HTTP API itself waits for no longer than 30 s. Nothing is
-			// reserved: that would be a cap, and the door has none but its own.
+			// Reading, checking and two calls to SQS of at most 5 s each; the HTTP API itself waits
+			// for no longer than 30 s. Nothing is reserved: that would be a cap, and the door has
+			// none but its own.
 			{Name: IngestFunction, Metrics: "ingest", Timeout: 15 * time.Second, MemoryMB: 512, LogRetention: s.LogRetention},
 		},
 		EventSources: []EventSource{{
 			Queue: EventsQueue, Function: DeliverFunction, BatchSize: s.BatchSize, Window: s.Window,
-			// Never above the reserved concurrency: throttled receives count against MaxReceiveCount.
+			// Never above the reserved concurrency: throttled receives count against
+			// MaxReceiveCount.
 			MaximumConcurrency: s.MaximumConcurrency, ReportBatchItemFailures: true,
 		}},
-		// Five times what Segment takes of a workspace when every request carries but one event, and half of what an account has
-		// without asking (10,000 a second, API Gateway quotas); so it bounds what a flood can cost, and nobody who means well sees it.
+		// Five times what Segment takes of a workspace when every request carries but one event,
+		// and half of what an account has without asking (10,000 a second, API Gateway quotas); so
+		// it bounds what a flood can cost, and nobody who means well sees it.
 		Door: Door{Function: IngestFunction, RequestsPerSecond: 5000, Burst: 5000, LogRetention: s.LogRetention},
 	}
 	if !s.NoCanary {
@@ -203,8 +213,8 @@ func (t *Topology) Function(name string) (Function, bool) {
 	return t.Functions[i], true
 }
 
-// Validate holds the topology against AWS's limits and against the rules that keep good messages out of the dead letters. The
-// error names every breach and says what to write instead.
+// Validate holds the topology against AWS's limits and against the rules that keep good messages
+// out of the dead letters. The error names every breach and says what to write instead.
 func (t *Topology) Validate() error {
 	var errs []error
 	check := func(ok bool, format string, args ...any) {

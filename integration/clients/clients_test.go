@@ -13,7 +13,8 @@ import (
 	"github.com/spillwayhq/spillway/infra/local/sqs"
 )
 
-// scriptTimeout is far more than the slowest script takes (the CLI: some 30 processes of about a second).
+// scriptTimeout is far more than the slowest script takes (the CLI: some 30 processes of about a
+// second).
 const scriptTimeout = 5 * time.Minute
 
 // client is a script with what it needs: probe is a command that succeeds where that is installed.
@@ -50,13 +51,14 @@ func TestTheCommandLineCanNotTellTheEndpointFromSQS(t *testing.T) {
 	})
 }
 
-// boto3SpeaksJSON is Python that fails where boto3 is missing, or of before November 2023: those speak the Query protocol.
+// boto3SpeaksJSON is Python that fails where boto3 is missing, or of before November 2023: those
+// speak the Query protocol.
 const boto3SpeaksJSON = `import boto3
 p = boto3.client('sqs').meta.service_model.metadata['protocol']
 assert p == 'json', 'too old: it speaks the ' + p + ' protocol'`
 
-// cliSpeaksJSON asks the CLI what it would send, without sending it: --debug shows the request's target header, which only
-// the JSON protocol has. The port is one where nothing listens.
+// cliSpeaksJSON asks the CLI what it would send, without sending it: --debug shows the request's
+// target header, which only the JSON protocol has. The port is one where nothing listens.
 const cliSpeaksJSON = `AWS_MAX_ATTEMPTS=1 aws --debug --endpoint-url http://127.0.0.1:1 sqs list-queues 2>&1 | grep -q AmazonSQS.ListQueues || ` +
 	`{ echo 'too old: it speaks the query protocol'; exit 1; }`
 
@@ -92,8 +94,8 @@ func run(t *testing.T, c client) {
 	}
 }
 
-// command runs in this folder, with credentials and a region that mean nothing. Whatever the user has configured for the
-// real AWS is kept out: a test must never reach it.
+// command runs in this folder, with credentials and a region that mean nothing. Whatever the user
+// has configured for the real AWS is kept out: a test must never reach it.
 func command(ctx context.Context, args []string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	for _, v := range os.Environ() {

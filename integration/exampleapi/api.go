@@ -13,7 +13,8 @@ import (
 	"github.com/segmentio/analytics-go/v3"
 )
 
-// handler serves the API. Whatever becomes of an event, its request is answered as if nothing had been.
+// handler serves the API. Whatever becomes of an event, its request is answered as if nothing had
+// been.
 func handler(tracker analytics.Client, work time.Duration, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /runs", func(w http.ResponseWriter, r *http.Request) {

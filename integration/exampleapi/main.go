@@ -1,6 +1,7 @@
-// Command exampleapi is a small HTTP API: a request waits 5 ms for its database, tracks an event, and is answered. It shows what an
-// API does to publish with Spillway (tracker in track.go), and it is what the tests in the folder above kill, starve and take the
-// time of, with tracking and without, while what is behind it is away.
+// Command exampleapi is a small HTTP API: a request waits 5 ms for its database, tracks an event,
+// and is answered. It shows what an API does to publish with Spillway (tracker in track.go), and it
+// is what the tests in the folder above kill, starve and take the time of, with tracking and
+// without, while what is behind it is away.
 //
 //	POST /runs?id=ID    starts a run; ID becomes the event's messageId, and the body, a note, one of its properties
 //	GET  /health        says that it serves

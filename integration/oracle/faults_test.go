@@ -153,7 +153,8 @@ func (q *faultyQueue) Delete(ctx context.Context, handles []string) error {
 	return nil
 }
 
-// faultyTransport is the way of the function's own calls to SQS, which hide messages and write dead letters.
+// faultyTransport is the way of the function's own calls to SQS, which hide messages and write dead
+// letters.
 type faultyTransport struct {
 	http.RoundTripper
 	*faults

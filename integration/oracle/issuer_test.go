@@ -15,7 +15,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
-// writeKeys are those that events are issued with; the last one stands in no message, because it is the configured default.
+// writeKeys are those that events are issued with; the last one stands in no message, because it is
+// the configured default.
 var writeKeys = []string{"key-a", "key-b", local.WriteKey}
 
 // attrAged marks messages whose SentTimestamp is set back; the handler does not know it.
@@ -40,8 +41,8 @@ type issuer struct {
 	rng        *rand.Rand
 	compressor *message.Compressor
 	serial     int
-	// apart: SQS is another process, whose clock and answers may be missed. Events then say their identity themselves, and those of
-	// a message that SQS did not answer for may come out or not.
+	// apart: SQS is another process, whose clock and answers may be missed. Events then say their
+	// identity themselves, and those of a message that SQS did not answer for may come out or not.
 	apart bool
 }
 
@@ -122,8 +123,8 @@ func (i *issuer) event() draft {
 	return e
 }
 
-// message issues one: a single event, a batch of some, a batch larger than Segment takes, or what nobody can read.
-// With a context of its own it is sent with no other one.
+// message issues one: a single event, a batch of some, a batch larger than Segment takes, or what
+// nobody can read. With a context of its own it is sent with no other one.
 func (i *issuer) message(ctx context.Context, context string) error {
 	n := 1
 	switch k := i.rng.IntN(40); {
@@ -231,7 +232,8 @@ func ownStamp(e *draft) string {
 	return ""
 }
 
-// unreadable issues a body that can't become events: it is to be found in the dead-letter queue as it was sent.
+// unreadable issues a body that can't become events: it is to be found in the dead-letter queue as
+// it was sent.
 func (i *issuer) unreadable(ctx context.Context) error {
 	i.serial++
 	body := fmt.Sprintf("%s %d", []string{"not JSON", `{"batch":[`, "KLUv/AAAA", `{"type":"track"`, "[]"}[i.rng.IntN(5)], i.serial)

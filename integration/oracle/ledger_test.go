@@ -81,7 +81,8 @@ func (l *ledger) report(s deliver.Summary) {
 	}
 }
 
-// mended: Segment takes now what it refused, and nothing is too old any more. It says whether there is such an event.
+// mended: Segment takes now what it refused, and nothing is too old any more. It says whether there
+// is such an event.
 func (l *ledger) mended() (any bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -179,8 +180,9 @@ func (l *ledger) check(exact bool) (c counted, err error) {
 	return c, errors.Join(errs...)
 }
 
-// read takes the letters apart: events by messageId, each with its own bytes as the letter's body, and bodies that are none. A letter
-// that was written twice is one: its id and its body must be the same.
+// read takes the letters apart: events by messageId, each with its own bytes as the letter's body,
+// and bodies that are none. A letter that was written twice is one: its id and its body must be the
+// same.
 func (l *ledger) read() (byEvent map[string][]letterSeen, bodies map[string]int, err error) {
 	unzip, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
 	if err != nil {

@@ -28,16 +28,18 @@ import (
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
-// The outage that is priced: 100 events of 1,000 bytes come in a second, packed into a message. In the simulation a message holds
-// one event and says that it holds 100: what is counted are calls, and nobody is to parse 30 GB for that. (It spares the blind way
-// calls: it would need more than one batch for what an invocation has.)
+// The outage that is priced: 100 events of 1,000 bytes come in a second, packed into a message. In
+// the simulation a message holds one event and says that it holds 100: what is counted are calls,
+// and nobody is to parse 30 GB for that. (It spares the blind way calls: it would need more than
+// one batch for what an invocation has.)
 const (
 	outage          = 4 * time.Hour
 	eventsPerSecond = 100
 	messageEvery    = time.Second
 	eventBytes      = 1000
 
-	// What an invocation takes of a processor, and the lines that Lambda itself logs of it, besides what is simulated.
+	// What an invocation takes of a processor, and the lines that Lambda itself logs of it, besides
+	// what is simulated.
 	invocationCPU = 2 * time.Millisecond
 	lambdaLog     = 300
 	sqsChunk      = 64 << 10
@@ -144,8 +146,8 @@ func (a *away) Flush(ctx context.Context, _ *event.Batch) error {
 	return nil
 }
 
-// blind forgets everything between two invocations and hides nothing, as a function without breaker and pauses does: what failed
-// comes again when its visibility timeout ends.
+// blind forgets everything between two invocations and hides nothing, as a function without breaker
+// and pauses does: what failed comes again when its visibility timeout ends.
 type blind struct{ deliver.Config }
 
 type hidesNothing struct{}
@@ -165,7 +167,8 @@ func blindHandler(c deliver.Config) (awslambda.Handler, error) {
 	return &blind{c}, nil
 }
 
-// suffer lets an outage pass and waits until all that came in meanwhile is through. It returns what that took.
+// suffer lets an outage pass and waits until all that came in meanwhile is through. It returns what
+// that took.
 func suffer(t *testing.T, kind failure, handler func(deliver.Config) (awslambda.Handler, error)) (u *usage, drained time.Duration) {
 	production := topology.Default()
 	f, _ := production.Function(topology.DeliverFunction)
@@ -250,9 +253,11 @@ func TestWhatAnOutageCosts(t *testing.T) {
 		ours, blind    *usage
 		calls, dollars float64 // at most, of the blind way's
 	}{
-		// Below this no way of waiting in SQS can get: half of it is what the same messages cost while Segment answers.
+		// Below this no way of waiting in SQS can get: half of it is what the same messages cost
+		// while Segment answers.
 		{"503", ways[1].usage, ways[2].usage, 0.01, 0.50},
-		// Blind, ten environments do nothing but hang, so that they call less; ours hang for each of their probes.
+		// Blind, ten environments do nothing but hang, so that they call less; ours hang for each
+		// of their probes.
 		{"hangs", ways[3].usage, ways[4].usage, 0.08, 0.15},
 	} {
 		if got := float64(c.ours.calls.Load()) / float64(c.blind.calls.Load()); got > c.calls {

@@ -9,7 +9,8 @@ import (
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
 )
 
-// plan is what goes wrong in one run, drawn by its seed. A field that is zero does not happen; percentages are of calls.
+// plan is what goes wrong in one run, drawn by its seed. A field that is zero does not happen;
+// percentages are of calls.
 type plan struct {
 	seed  uint64
 	lasts time.Duration // then the faults stop
@@ -35,7 +36,8 @@ type plan struct {
 	drawn []string
 }
 
-// exact: nothing makes an invocation's work count twice, so that the handler's own counts must be those of the oracle.
+// exact: nothing makes an invocation's work count twice, so that the handler's own counts must be
+// those of the oracle.
 func (p *plan) exact() bool {
 	return p.killed+p.answerLost+p.late+p.duplicated+p.overtaken+p.deleteFails+p.deleteLost+p.resent == 0
 }
@@ -59,7 +61,8 @@ func draw(seed uint64) *plan {
 	default:
 		p.lasts = time.Minute + upTo(20*time.Minute)
 	}
-	// Each fault of the platform is there in every fifth run or so: some runs have none, most have several at once.
+	// Each fault of the platform is there in every fifth run or so: some runs have none, most have
+	// several at once.
 	percent := func(name string, field *float64, most float64) {
 		if rng.IntN(5) == 0 {
 			*field = 1 + rng.Float64()*most
@@ -96,7 +99,8 @@ func draw(seed uint64) *plan {
 	p.poison = max(0, rng.IntN(6)-2)
 	p.script = segmentd.Script{Seed: seed, Rules: p.segmentFaults(rng, upTo)}
 	if rng.IntN(60) == 0 {
-		// More batches than the invocations of five pollers have time for: each has 55 s, and sends eight at a time.
+		// More batches than the invocations of five pollers have time for: each has 55 s, and sends
+		// eight at a time.
 		p.crowd = 250 + rng.IntN(100)
 		p.script.Rules = append([]segmentd.Rule{{Latency: segmentd.Duration(8 * time.Second), Jitter: segmentd.Duration(1900 * time.Millisecond)}}, p.script.Rules...)
 		p.drawn = append(p.drawn, fmt.Sprintf("%d batches at once, Segment: very slow", p.crowd))
@@ -104,7 +108,8 @@ func draw(seed uint64) *plan {
 	return p
 }
 
-// segmentFaults draws up to four ways in which Segment misbehaves, each all the time or for a part of it, and whether it is quick.
+// segmentFaults draws up to four ways in which Segment misbehaves, each all the time or for a part
+// of it, and whether it is quick.
 func (p *plan) segmentFaults(rng *rand.Rand, upTo func(time.Duration) time.Duration) []segmentd.Rule {
 	var rules []segmentd.Rule
 	for range rng.IntN(5) {

@@ -35,11 +35,13 @@ import (
 
 var realTime = flag.Duration("real", 10*time.Second, "for how long the built binaries are killed in real time")
 
-// timeFactor is by how much the events queue's visibility timeout is shortened in real time. Everything else has production's numbers.
+// timeFactor is by how much the events queue's visibility timeout is shortened in real time.
+// Everything else has production's numbers.
 const timeFactor = 60
 
-// machine is the pipeline as processes: `spillway up`, which holds the queues and delivers, the function's binary as Lambda runs it
-// beside that, and the Segment stand-in, each killed and started again.
+// machine is the pipeline as processes: `spillway up`, which holds the queues and delivers, the
+// function's binary as Lambda runs it beside that, and the Segment stand-in, each killed and
+// started again.
 type machine struct {
 	t       *testing.T
 	rng     *rand.Rand
@@ -65,7 +67,8 @@ func (m *machine) queueURL(name string) string {
 	return "http://localhost:" + m.sqsPort + "/" + local.AccountID + "/" + name
 }
 
-// front stands between the pipeline and the stand-in and writes down what the stand-in took, because that forgets it when it is killed.
+// front stands between the pipeline and the stand-in and writes down what the stand-in took,
+// because that forgets it when it is killed.
 type front struct {
 	target string
 	ledger *ledger
@@ -254,7 +257,8 @@ func (m *machine) script(rules []segmentd.Rule) error {
 	return nil
 }
 
-// startUp starts the process that holds the queues. It delivers too, or leaves that to the function's binary.
+// startUp starts the process that holds the queues. It delivers too, or leaves that to the
+// function's binary.
 func (m *machine) startUp(deliver bool) {
 	m.t.Helper()
 	m.up = m.spawn("up", "--data-dir="+filepath.Join(m.dir, "data"), "--sqs-port="+m.sqsPort, "--ingest-port=0", "--segment="+m.segmentURL,
@@ -269,7 +273,8 @@ func (m *machine) startUp(deliver bool) {
 	})
 }
 
-// restartUp kills the process that holds the queues. Started again, it hands out at once what was hidden.
+// restartUp kills the process that holds the queues. Started again, it hands out at once what was
+// hidden.
 func (m *machine) restartUp(deliver bool) {
 	m.t.Helper()
 	kill(m.up)
@@ -409,7 +414,8 @@ func TestTheBuiltBinariesLoseNothingHoweverTheyAreKilled(t *testing.T) {
 		time.Sleep(time.Duration(m.rng.IntN(700)) * time.Millisecond)
 	}
 
-	// The faults stop; what they left hidden is handed out at once by a queue that starts again, to functions that know nothing of them.
+	// The faults stop; what they left hidden is handed out at once by a queue that starts again, to
+	// functions that know nothing of them.
 	m.await("the stand-in takes no script", func() error { return m.script(nil) })
 	m.killFunctions(true)
 	m.restartUp(true)

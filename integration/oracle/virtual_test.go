@@ -26,8 +26,9 @@ var (
 	seed  = flag.Int("seed", -1, "replay this one of the oracle's seeds in virtual time, and say what was counted")
 )
 
-// patience is how long after the end of the faults everything must be through. After an outage that is 17 minutes; a write key that
-// was refused or a message whose function died may take a second pause.
+// patience is how long after the end of the faults everything must be through. After an outage that
+// is 17 minutes; a write key that was refused or a message whose function died may take a second
+// pause.
 const patience = 45 * time.Minute
 
 func TestWhateverFailsWhatWasAcceptedIsDeliveredOrADeadLetter(t *testing.T) {
@@ -124,8 +125,9 @@ func run(t *testing.T, p *plan) (counted, map[string]int) {
 	return c, maps.Clone(f.happened)
 }
 
-// redrive lets Segment take what it refused, and sends the dead letters again that can be delivered now, through an SQS that fails
-// and with somebody who interrupts it. Each must then be delivered, and gone from the dead letters.
+// redrive lets Segment take what it refused, and sends the dead letters again that can be delivered
+// now, through an SQS that fails and with somebody who interrupts it. Each must then be delivered,
+// and gone from the dead letters.
 func redrive(t *testing.T, p *plan, w *world, l *ledger) {
 	if !l.mended() {
 		return
@@ -168,7 +170,7 @@ func poisonRules(n int) (rules []segmentd.Rule) {
 func fresh(t *testing.T, p *plan, w *world, i *issuer) {
 	for n, key := range writeKeys {
 		id := fmt.Sprintf("fresh-%d", n)
-		e := event{head: `"type":"track","event":"fresh","userId":"u1"`, id: id, stamped: true}
+		e := draft{head: `"type":"track","event":"fresh","userId":"u1"`, id: id, stamped: true}
 		text := e.bytes(id, ownStamp(&e))
 		if _, _, err := i.send(t.Context(), fmt.Sprintf(`{"writeKey":%q,"batch":[%s]}`, key, text), nil); err != nil {
 			t.Fatal(err)

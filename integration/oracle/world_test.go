@@ -27,8 +27,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
-// world is the deployed pipeline in one process without a socket: the local SQS, the Lambda host, the handler, the Segment stand-in,
-// with the topology's numbers.
+// world is the deployed pipeline in one process without a socket: the local SQS, the Lambda host,
+// the handler, the Segment stand-in, with the topology's numbers.
 type world struct {
 	sqs          *sqs.Server
 	events, dead *sqs.Queue
@@ -140,8 +140,8 @@ func (w *world) drained(within time.Duration) bool {
 	return false
 }
 
-// letters reads a dead-letter queue, until it has seen as many messages as there are: an answer of SQS may be lost, and its messages
-// come again.
+// letters reads a dead-letter queue, until it has seen as many messages as there are: an answer of
+// SQS may be lost, and its messages come again.
 func letters(t *testing.T, client *awssqs.Client, url string) (all []letterSeen) {
 	t.Helper()
 	const hidden = 10 * time.Second

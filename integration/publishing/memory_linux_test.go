@@ -38,7 +38,8 @@ type measured struct {
 	Stats        publisher.Stats
 }
 
-// TestAProcessGrowsByNoMoreThan64MBWhileTheQueueIsAway runs a process that has 5,000 events a second and no queue.
+// TestAProcessGrowsByNoMoreThan64MBWhileTheQueueIsAway runs a process that has 5,000 events a
+// second and no queue.
 func TestAProcessGrowsByNoMoreThan64MBWhileTheQueueIsAway(t *testing.T) {
 	if *kind != "" {
 		t.Skip("this is the process that is measured")
@@ -123,7 +124,8 @@ func TestTheMeasuredProcess(t *testing.T) {
 	fmt.Println(string(out))
 }
 
-// histogram counts durations by the microsecond, in little memory, because that of the process is what is measured.
+// histogram counts durations by the microsecond, in little memory, because that of the process is
+// what is measured.
 type histogram struct {
 	counts [10_000]int32 // the last is of all that took longer
 	n      int

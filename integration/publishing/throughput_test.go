@@ -31,8 +31,8 @@ func typical(i int) analytics.Track {
 	}
 }
 
-// BenchmarkPublish brings events over HTTP into the local queue, which is in the same process and writes them to disk before it answers.
-// An event counts when the queue has said that it has it.
+// BenchmarkPublish brings events over HTTP into the local queue, which is in the same process and
+// writes them to disk before it answers. An event counts when the queue has said that it has it.
 func BenchmarkPublish(b *testing.B) {
 	server, err := sqs.Open(sqs.Options{Dir: b.TempDir(), Region: "us-east-1", AccountID: "000000000000", Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {

@@ -18,7 +18,8 @@ func (h heard) Success(analytics.Message) { h <- true }
 
 func (h heard) Failure(analytics.Message, error) { h <- false }
 
-// goClient is analytics-go with its Endpoint set, and with nothing else that matters to what it sends.
+// goClient is analytics-go with its Endpoint set, and with nothing else that matters to what it
+// sends.
 func goClient(t *testing.T, d *door, h heard) analytics.Client {
 	t.Helper()
 	transport := &http.Transport{}
@@ -93,7 +94,8 @@ func TestAnalyticsGoTriesAgainWhateverItIsTold(t *testing.T) {
 	}{
 		{"429", []scripted{{429, 1}, {429, 1}}, []int{429, 429, 200}},
 		{"503", []scripted{{503, 0}}, []int{503, 200}},
-		// It knows no answer that is final, so what is wrong for good costs ten requests. We count such a request and keep nothing.
+		// It knows no answer that is final, so what is wrong for good costs ten requests. We count
+		// such a request and keep nothing.
 		{"400", ten, tenTimes},
 	} {
 		t.Run(c.name, func(t *testing.T) {

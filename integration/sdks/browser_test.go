@@ -42,7 +42,8 @@ func browse(t *testing.T, d *door, mode, step string) *browser {
 	return b
 }
 
-// until reads what the page reports, until done says so of what has been read; the line is nil at first, for it may have been.
+// until reads what the page reports, until done says so of what has been read; the line is nil at
+// first, for it may have been.
 func (b *browser) until(t *testing.T, what string, done func(map[string]any) bool) {
 	t.Helper()
 	if done(nil) {

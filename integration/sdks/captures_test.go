@@ -188,7 +188,8 @@ func assertHas(t *testing.T, context, want object) {
 	}
 }
 
-// find is the place among the arrived of the event that was sent: by its id, or by its name where it had none.
+// find is the place among the arrived of the event that was sent: by its id, or by its name where
+// it had none.
 func (d *door) find(t *testing.T, sent object) int {
 	t.Helper()
 	d.mu.Lock()

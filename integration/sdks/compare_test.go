@@ -56,7 +56,8 @@ func ids(t *testing.T, r request) []string {
 // stamped says what the ingest API adds to an event besides its identity.
 type stamped struct{ kind, ip, userAgent string } // empty: nothing
 
-// assertIntact compares an event as it was sent with how it arrived: it must be the same but for what the ingest API sets.
+// assertIntact compares an event as it was sent with how it arrived: it must be the same but for
+// what the ingest API sets.
 func assertIntact(t *testing.T, r request, sent object, sentAt any, got segmentd.Received, add stamped) {
 	t.Helper()
 	want, have := clone(t, sent), decode(t, got.Raw)
@@ -93,7 +94,8 @@ func assertIntact(t *testing.T, r request, sent object, sentAt any, got segmentd
 	}
 }
 
-// assertTime holds the clock: the event is as old when it arrives as it was when its client sent it.
+// assertTime holds the clock: the event is as old when it arrives as it was when its client sent
+// it.
 func assertTime(t *testing.T, r request, sent, have object, sentAt any) {
 	t.Helper()
 	arrived, err := moment(have["timestamp"])

@@ -35,7 +35,8 @@ const patience = 90 * time.Second
 
 const writeKey = "wk-demo"
 
-// A door is the ingest API in front of a whole local pipeline. It writes down what comes in, and what arrives at the far end.
+// A door is the ingest API in front of a whole local pipeline. It writes down what comes in, and
+// what arrives at the far end.
 type door struct {
 	URL      string
 	pipeline *local.Pipeline
@@ -125,7 +126,8 @@ func open(t *testing.T, s setup) *door {
 	return d
 }
 
-// record stands in front of the handler: it writes down what an SDK sends, and answers from the script.
+// record stands in front of the handler: it writes down what an SDK sends, and answers from the
+// script.
 func (d *door) record(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodOptions || r.URL.Path == "/v1/m" {
@@ -162,7 +164,8 @@ func (d *door) nextAnswer(r *http.Request) (scripted, bool) {
 	return s, true
 }
 
-// answer lets a browser see the status and Retry-After of an answer from another origin, as ours do.
+// answer lets a browser see the status and Retry-After of an answer from another origin, as ours
+// do.
 func (s scripted) answer(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	if origin := r.Header.Get("Origin"); origin != "" {

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// runNode lets analytics-node send, to the end, and returns what it says became of each event, by messageId.
+// runNode lets analytics-node send, to the end, and returns what it says became of each event, by
+// messageId.
 func runNode(t *testing.T, d *door, env ...string) map[string]bool {
 	t.Helper()
 	needs(t, "@segment/analytics-node", "node", "--input-type=module", "-e", "import '@segment/analytics-node'")
@@ -42,7 +43,8 @@ func TestNodeTriesAgainWhenItIsToldTo(t *testing.T) {
 		want    []int  // the answers that it gets
 		kept    bool
 	}{
-		// With Retry-After a 429 costs none of the SDK's tries, so it survives more of them than it has.
+		// With Retry-After a 429 costs none of the SDK's tries, so it survives more of them than it
+		// has.
 		{"429 with Retry-After", []scripted{{429, 1}, {429, 1}}, "1", []int{429, 429, 200}, true},
 		{"429 without Retry-After", []scripted{{429, 0}, {429, 0}}, "1", []int{429, 429}, false},
 		{"503", []scripted{{503, 0}, {503, 0}}, "2", []int{503, 503, 200}, true},
@@ -99,8 +101,8 @@ func assertWaited(t *testing.T, tries []request) {
 	}
 }
 
-// assertAllArrived waits for each event that was sent and accepted, compares it, and sees that there is one of each kind. It
-// returns their messageIds.
+// assertAllArrived waits for each event that was sent and accepted, compares it, and sees that
+// there is one of each kind. It returns their messageIds.
 func assertAllArrived(t *testing.T, d *door, path string, add stamped, kinds ...string) (all []string) {
 	t.Helper()
 	missing := slices.Clone(kinds)

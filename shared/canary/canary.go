@@ -1,9 +1,11 @@
-// Package canary sends an event through the pipeline to see whether events get through, and knows when none has.
+// Package canary sends an event through the pipeline to see whether events get through, and knows
+// when none has.
 //
-// Everything else that watches the pipeline watches what passes, and says nothing when nothing does: no traffic, a closed door, a
-// function that can't start and dead monitoring look the same. So every minute an event takes the way of a customer's, from the
-// public door, posted as a Segment SDK does, to Segment's; the deliver function counts it there, by its write key (deliver.Config.CanaryKey).
-// That this count is missing is the alarm.
+// Everything else that watches the pipeline watches what passes, and says nothing when nothing
+// does: no traffic, a closed door, a function that can't start and dead monitoring look the same.
+// So every minute an event takes the way of a customer's, from the public door, posted as a Segment
+// SDK does, to Segment's; the deliver function counts it there, by its write key
+// (deliver.Config.CanaryKey). That this count is missing is the alarm.
 //
 // The write key says what the canary proves:
 //
@@ -12,7 +14,8 @@
 //   - Any other is that of a Segment source made for it, and the event really goes there: the canary proves Segment too, and is
 //     silent while Segment is down.
 //
-// Where the first one is to be a secret, so that nobody else can send what ends there, write more behind it: spillway-canary-4f1c….
+// Where the first one is to be a secret, so that nobody else can send what ends there, write more
+// behind it: spillway-canary-4f1c….
 package canary
 
 import (
@@ -34,11 +37,13 @@ import (
 )
 
 const (
-	// WriteKey is the one to take where there is no reason for another. Segment's keys have no hyphen, so it is nobody's.
+	// WriteKey is the one to take where there is no reason for another. Segment's keys have no
+	// hyphen, so it is nobody's.
 	WriteKey = "spillway-canary"
 	// Interval is how often an event is sent.
 	Interval = time.Minute
-	// Silence is how long none may be heard of: three of them, since one may be lost to a deployment or come late.
+	// Silence is how long none may be heard of: three of them, since one may be lost to a
+	// deployment or come late.
 	Silence = 3 * Interval
 	// Timeout is how long the door has, as long as Segment's SDKs wait.
 	Timeout = 10 * time.Second
@@ -86,7 +91,8 @@ type Result struct {
 	Err     error         // why it was not accepted; nil: it was
 }
 
-// Metrics are the names under which CloudWatch shows a Result. An event that was not accepted has no latency.
+// Metrics are the names under which CloudWatch shows a Result. An event that was not accepted has
+// no latency.
 func (r *Result) Metrics() []emf.Metric {
 	accepted := emf.Metric{Name: "CanaryAccepted", Unit: emf.Count, Values: []float64{1}}
 	if r.Err != nil {
@@ -97,8 +103,8 @@ func (r *Result) Metrics() []emf.Metric {
 	return []emf.Metric{accepted, {Name: "CanaryAcceptLatency", Unit: emf.Milliseconds, Values: []float64{latency}}}
 }
 
-// Send posts one event and waits for the answer. It does not try again: how often the door fails is what is to be seen. The error
-// of a Result quotes no write key.
+// Send posts one event and waits for the answer. It does not try again: how often the door fails is
+// what is to be seen. The error of a Result quotes no write key.
 func (c *Canary) Send(ctx context.Context) Result {
 	start := time.Now()
 	status, err := c.post(ctx, start)

@@ -139,7 +139,8 @@ func (c *chain) deliver() {
 	}
 }
 
-// minutes is what a schedule does: each minute a canary, and what waits is delivered a second later, unless the function is dead.
+// minutes is what a schedule does: each minute a canary, and what waits is delivered a second
+// later, unless the function is dead.
 func (c *chain) minutes(k *Canary, n int, dead bool) (accepted int) {
 	for range n {
 		r := k.Send(c.t.Context())

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// A Watch knows when the canary was last heard of. It may be used by several goroutines at the same time.
+// A Watch knows when the canary was last heard of. It may be used by several goroutines at the same
+// time.
 type Watch struct {
 	mu        sync.Mutex
 	began     time.Time
@@ -24,8 +25,9 @@ type Status struct {
 	Latency time.Duration // of that one, from the door to the end
 	Silent  bool          // none for longer than Silence
 	Failure error         // why the last one was not accepted; nil: it was
-	// Sent were accepted by the door, and UnderWay are those of them that have not come through; Shed were answered 429, and Refused
-	// with another status. Who counts what people do subtracts them.
+	// Sent were accepted by the door, and UnderWay are those of them that have not come through;
+	// Shed were answered 429, and Refused with another status. Who counts what people do subtracts
+	// them.
 	Sent, UnderWay, Shed, Refused int64
 }
 

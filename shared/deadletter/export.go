@@ -11,10 +11,12 @@ import (
 	"github.com/spillwayhq/spillway/shared/message"
 )
 
-// Field is the field of an exported line that says which letter it is of, and what was wrong with it.
+// Field is the field of an exported line that says which letter it is of, and what was wrong with
+// it.
 const Field = "deadLetter"
 
-// Body is the field of an exported line that has, in the place of an event, the body of a letter that can't be read, as it came.
+// Body is the field of an exported line that has, in the place of an event, the body of a letter
+// that can't be read, as it came.
 const Body = "body"
 
 // Provenance is what Field holds.
@@ -27,9 +29,10 @@ type Provenance struct {
 	Receives  int       `json:"receives"`
 }
 
-// Lines is the letter as NDJSON, an event a line, and how many there are. A line is a message of the events queue, with Field besides:
-// sent there, it is the same event as before, for its identity is in it. The write key is in it as well. Of a body that can't be read
-// there is one line, which is no message.
+// Lines is the letter as NDJSON, an event a line, and how many there are. A line is a message of
+// the events queue, with Field besides: sent there, it is the same event as before, for its
+// identity is in it. The write key is in it as well. Of a body that can't be read there is one
+// line, which is no message.
 func (l *Letter) Lines(r *Reader) (lines []byte, events int, err error) {
 	from, err := encode(Provenance{ID: l.ID, Reason: l.Reason, Detail: l.Detail, FirstSeen: l.FirstSeen.UTC(), LastSeen: l.LastSeen.UTC(), Receives: l.Receives})
 	if err != nil {
@@ -84,15 +87,15 @@ type Copied struct {
 	Seen            Seen // all letters that were there
 }
 
-// Export writes letters as lines, those that were written twice once, and leaves them where they are. write is called with whole
-// letters, one call after the other; its error ends the export.
+// Export writes letters as lines, those that were written twice once, and leaves them where they
+// are. write is called with whole letters, one call after the other; its error ends the export.
 func (q *Queue) Export(ctx context.Context, f Filter, write func(lines []byte) error) (Copied, error) {
 	written := copies{}
 	return q.copy(ctx, f, write, written.again, nil)
 }
 
-// Drop writes letters as lines and deletes them. keep must not return before what it is given is safe, because that is what is left
-// of it.
+// Drop writes letters as lines and deletes them. keep must not return before what it is given is
+// safe, because that is what is left of it.
 func (q *Queue) Drop(ctx context.Context, f Filter, keep func(lines []byte) error) (Copied, error) {
 	return q.copy(ctx, f, keep, func(*Letter) bool { return false }, (*walk).remove)
 }

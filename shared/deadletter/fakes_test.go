@@ -30,7 +30,8 @@ type stored struct {
 	source   string // the queue that SQS moved it from
 }
 
-// fakeSQS is one standard queue. With faults, calls fail before or behind what they do, in part, or take their time.
+// fakeSQS is one standard queue. With faults, calls fail before or behind what they do, in part, or
+// take their time.
 type fakeSQS struct {
 	mu       sync.Mutex
 	name     string

@@ -25,14 +25,15 @@ func (m *Minute) Add(class segment.Class, calls int) {
 	m.Failed += calls
 }
 
-// healthAge is how old the last minute may be in which anything was delivered: then every message that waits has been tried again.
+// healthAge is how old the last minute may be in which anything was delivered: then every message
+// that waits has been tried again.
 const healthAge = 15 * time.Minute
 
 // ErrFailing is why letters are not sent again: they would wait with the rest, or come back.
 var ErrFailing = errors.New("calls to Segment are failing")
 
-// Failing says why Segment is taken to fail, by the last minute in which the function called it or would have; nil when it takes
-// events, or when that is too long ago to tell.
+// Failing says why Segment is taken to fail, by the last minute in which the function called it or
+// would have; nil when it takes events, or when that is too long ago to tell.
 func (m Minute) Failing(now time.Time) error {
 	switch {
 	case now.Sub(m.Start) > healthAge:

@@ -16,14 +16,15 @@ import (
 
 // Reasons of letters that do not say any.
 const (
-	// Moved is of those that SQS itself moved, because a function took them and never said that it was done: it could not start, or
-	// was killed each time.
+	// Moved is of those that SQS itself moved, because a function took them and never said that it
+	// was done: it could not start, or was killed each time.
 	Moved = "moved by SQS"
 	// NotGiven is of those that somebody made by hand.
 	NotGiven = "not given"
 )
 
-// A Letter is a dead letter as it was received. What it does not say of itself is taken from what SQS says of it.
+// A Letter is a dead letter as it was received. What it does not say of itself is taken from what
+// SQS says of it.
 type Letter struct {
 	ID        string // its Letter-Id, or SQS's message id; two letters with the same one are one that was written twice
 	Reason    string
@@ -68,7 +69,8 @@ func read(m *types.Message) *Letter {
 	if l.FirstSeen.IsZero() {
 		l.FirstSeen = l.Sent
 	}
-	// A letter that was sent again may have kept the attributes of its first time; who moved it last is what counts.
+	// A letter that was sent again may have kept the attributes of its first time; who moved it
+	// last is what counts.
 	if m.Attributes["DeadLetterQueueSourceArn"] != "" {
 		l.Reason, l.LastSeen, l.Receives = Moved, time.Time{}, number(m.Attributes["ApproximateReceiveCount"])
 		l.Detail = "the function took it and never said that it was done: it could not start, was killed, or ran out of time"
@@ -114,8 +116,9 @@ func NewReader() (*Reader, error) {
 // Close releases the Reader.
 func (r *Reader) Close() { r.decoder.Close() }
 
-// Read returns what the letter holds, which is valid until the next Read; an error for a body that can't be read. A letter with the
-// reason "panic" is one that a program died of: an error, and not the end of this one.
+// Read returns what the letter holds, which is valid until the next Read; an error for a body that
+// can't be read. A letter with the reason "panic" is one that a program died of: an error, and not
+// the end of this one.
 func (r *Reader) Read(l *Letter) (m *message.Content, err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -47,8 +47,8 @@ type Seen map[string]int
 // UnreadableKey is the write key's name of a letter whose body can't be read.
 const UnreadableKey = "unreadable"
 
-// List looks at every letter that the filter is about. It keeps some hundred bytes of each. name turns a write key into what may be
-// shown of it; an empty one stands for the configured default.
+// List looks at every letter that the filter is about. It keeps some hundred bytes of each. name
+// turns a write key into what may be shown of it; an empty one stands for the configured default.
 func (q *Queue) List(ctx context.Context, f Filter, name func(writeKey string) string) (Listing, error) {
 	out := Listing{Seen: Seen{}}
 	groups := map[[2]string]*Group{}
@@ -107,7 +107,8 @@ func (g *Group) add(e *Entry) {
 	}
 }
 
-// copies knows which letters it has been shown: those with the same Letter-Id and the same body are one.
+// copies knows which letters it has been shown: those with the same Letter-Id and the same body are
+// one.
 type copies map[[16]byte]bool
 
 func (c copies) again(l *Letter) bool {

@@ -26,9 +26,9 @@ var seeds = flag.Int("seeds", 150, "how many runs of the oracle")
 
 var oneSeed = flag.Uint64("seed", 0, "the only run of the oracle, as a failure names it")
 
-// The oracle fills a dead-letter queue with every kind of letter, sends them again under faults and interruptions, delivers what
-// is in the events queue with the real handler, and counts: each event is delivered or still a letter, always under the same
-// messageId and with the same bytes.
+// The oracle fills a dead-letter queue with every kind of letter, sends them again under faults and
+// interruptions, delivers what is in the events queue with the real handler, and counts: each event
+// is delivered or still a letter, always under the same messageId and with the same bytes.
 func TestNoLetterIsLostAndNoneBecomesAnotherEvent(t *testing.T) {
 	first, last := uint64(1), uint64(*seeds)
 	if *oneSeed != 0 {
@@ -144,8 +144,8 @@ func (o *oracle) run() {
 	want(o, "letters that are left", left, o.unreadable)
 }
 
-// drop takes what is left out of the queue, under the same faults and those of a disk: it is in the lines then, with the bytes that
-// Segment got if it got them.
+// drop takes what is left out of the queue, under the same faults and those of a disk: it is in the
+// lines then, with the bytes that Segment got if it got them.
 func (o *oracle) drop() {
 	kept := map[string]bool{}
 	bodies := map[string]bool{}

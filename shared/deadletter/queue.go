@@ -1,13 +1,17 @@
-// Package deadletter is what a person can do with dead letters: look at them, send them again, take a copy, and drop them.
+// Package deadletter is what a person can do with dead letters: look at them, send them again, take
+// a copy, and drop them.
 //
-// SQS has no way to look at a queue: whoever wants to see what is there receives it, and hides it from others meanwhile. So every
-// work here is a walk through the queue, in which each letter is received once, kept hidden for as long as the walk takes, and
-// made visible again at its end unless it was deleted. A walk that is killed leaves its letters hidden for [Hidden] and no longer;
-// receiving counts, but the dead-letter queue has nowhere to move a letter to, so the count does no harm.
+// SQS has no way to look at a queue: whoever wants to see what is there receives it, and hides it
+// from others meanwhile. So every work here is a walk through the queue, in which each letter is
+// received once, kept hidden for as long as the walk takes, and made visible again at its end
+// unless it was deleted. A walk that is killed leaves its letters hidden for [Hidden] and no
+// longer; receiving counts, but the dead-letter queue has nowhere to move a letter to, so the count
+// does no harm.
 //
-// What is taken out is first where it goes: a letter is sent before it is deleted and written before it is deleted. So an
-// interruption at any point loses none, and may leave one in both places. That it is then the same event twice is the work of its
-// Letter-Id, from which package deliver derives what events do not say themselves.
+// What is taken out is first where it goes: a letter is sent before it is deleted and written
+// before it is deleted. So an interruption at any point loses none, and may leave one in both
+// places. That it is then the same event twice is the work of its Letter-Id, from which package
+// deliver derives what events do not say themselves.
 package deadletter
 
 import (
@@ -27,8 +31,9 @@ import (
 )
 
 const (
-	// Hidden is for how long a received letter is hidden from others: longer than the walk through as many letters as SQS hands out
-	// takes, 120,000, at five receives a second and worker; short enough to wait for when a walk was killed.
+	// Hidden is for how long a received letter is hidden from others: longer than the walk through
+	// as many letters as SQS hands out takes, 120,000, at five receives a second and worker; short
+	// enough to wait for when a walk was killed.
 	Hidden = 5 * time.Minute
 	// workers receive at the same time. Each holds up to ten letters of 1 MiB.
 	workers = 4
@@ -46,8 +51,8 @@ type API interface {
 	GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInput, ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
 }
 
-// A Queue is a dead-letter queue. Two works on it at the same time do not disturb each other, but each sees only the letters that
-// the other does not hold.
+// A Queue is a dead-letter queue. Two works on it at the same time do not disturb each other, but
+// each sees only the letters that the other does not hold.
 type Queue struct {
 	api API
 	url string
@@ -57,7 +62,8 @@ type Queue struct {
 // New makes a Queue of the client and the dead-letter queue's URL.
 func New(api API, url string) *Queue { return &Queue{api: api, url: url, own: sqsclient.New(api, url)} }
 
-// Size is about how many letters are there, and how many more are hidden: somebody works on them, or did and was killed.
+// Size is about how many letters are there, and how many more are hidden: somebody works on them,
+// or did and was killed.
 func (q *Queue) Size(ctx context.Context) (visible, hidden int, err error) {
 	out, err := q.api.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: aws.String(q.url), AttributeNames: []types.QueueAttributeName{
 		types.QueueAttributeNameApproximateNumberOfMessages, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible,
@@ -83,9 +89,9 @@ type walk struct {
 	stale int               // receives in a row that brought each nothing
 }
 
-// walk calls each with the letters of one receive after the other, several at the same time, until it has had every letter that
-// was there when the walk began. What each has deleted it forgets; the rest is visible again when walk returns, also when ctx ends
-// or each fails, which ends the walk.
+// walk calls each with the letters of one receive after the other, several at the same time, until
+// it has had every letter that was there when the walk began. What each has deleted it forgets; the
+// rest is visible again when walk returns, also when ctx ends or each fails, which ends the walk.
 func (q *Queue) walk(ctx context.Context, each func(context.Context, *walk, []*Letter) error) error {
 	w := &walk{q: q, began: time.Now(), held: map[string]string{}}
 	group, walking := errgroup.WithContext(ctx)
@@ -112,10 +118,12 @@ func (q *Queue) walk(ctx context.Context, each func(context.Context, *walk, []*L
 	return errors.Join(err, w.restore(ctx))
 }
 
-// receive returns letters that are new to this walk. A letter comes again when it was hidden for less time than the walk takes; the
-// walk is at its end when nothing comes, or only such letters for as long as it takes to see all of them.
+// receive returns letters that are new to this walk. A letter comes again when it was hidden for
+// less time than the walk takes; the walk is at its end when nothing comes, or only such letters
+// for as long as it takes to see all of them.
 func (w *walk) receive(ctx context.Context) (letters []*Letter, end bool, err error) {
-	// What was begun is finished: a receive that is cut off may hide letters that nobody has seen. It takes a second at most.
+	// What was begun is finished: a receive that is cut off may hide letters that nobody has seen.
+	// It takes a second at most.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTime)
 	defer cancel()
 	out, err := w.q.api.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
@@ -139,7 +147,8 @@ func (w *walk) receive(ctx context.Context) (letters []*Letter, end bool, err er
 		m := &out.Messages[i]
 		_, known := w.held[aws.ToString(m.MessageId)]
 		w.held[aws.ToString(m.MessageId)] = aws.ToString(m.ReceiptHandle)
-		// A letter that was written since is one that came back, perhaps because of this walk: the next one is for it.
+		// A letter that was written since is one that came back, perhaps because of this walk: the
+		// next one is for it.
 		if l := read(m); !known && !l.Sent.After(w.began) {
 			letters = append(letters, l)
 		}
@@ -153,7 +162,8 @@ func (w *walk) receive(ctx context.Context) (letters []*Letter, end bool, err er
 	return nil, w.stale*sqsclient.MaxEntries > w.given+10*sqsclient.MaxEntries, nil
 }
 
-// keep hides letters anew that have to wait. If it can't, somebody else may see them too, and nothing is lost.
+// keep hides letters anew that have to wait. If it can't, somebody else may see them too, and
+// nothing is lost.
 func (w *walk) keep(ctx context.Context, letters []*Letter) {
 	hidden := make([]sqsclient.VisibilityChange, len(letters))
 	w.mu.Lock()
@@ -164,7 +174,8 @@ func (w *walk) keep(ctx context.Context, letters []*Letter) {
 	_ = w.q.own.ChangeVisibility(ctx, hidden)
 }
 
-// remove deletes letters and forgets them. What it returns could not be deleted, and the error says why not.
+// remove deletes letters and forgets them. What it returns could not be deleted, and the error says
+// why not.
 func (w *walk) remove(ctx context.Context, letters []*Letter) (left []*Letter, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTime)
 	defer cancel()

@@ -14,23 +14,26 @@ import (
 )
 
 const (
-	// DefaultRate is how many events a second are sent again: half of what Segment takes of a workspace before it queues or answers
-	// 429, so that a redrive leaves room for what comes in meanwhile.
+	// DefaultRate is how many events a second are sent again: half of what Segment takes of a
+	// workspace before it queues or answers 429, so that a redrive leaves room for what comes in
+	// meanwhile.
 	DefaultRate = 500
-	// DedupeWindow is how long Segment remembers a messageId at least (Segment documentation, "Segment's deduplication"): of an event
-	// that is older it may count a second one.
+	// DedupeWindow is how long Segment remembers a messageId at least (Segment documentation,
+	// "Segment's deduplication"): of an event that is older it may count a second one.
 	DedupeWindow = 24 * time.Hour
 	// checkEvery is how often it is asked whether Segment still takes events.
 	checkEvery = time.Minute
 )
 
-// ComeBack are the reasons whose letters would only come back, because it is their bytes that are wrong and nobody has mended them:
-// they are sent again only when a filter names their reason, say after an upgrade that reads them.
+// ComeBack are the reasons whose letters would only come back, because it is their bytes that are
+// wrong and nobody has mended them: they are sent again only when a filter names their reason, say
+// after an upgrade that reads them.
 func ComeBack() []string {
 	return []string{message.ReasonUndecodable, message.ReasonTooLarge, message.ReasonInvalid, message.ReasonPanic}
 }
 
-// Sender is the events queue; *sqsclient.Queue is one. The error is nil or, if only some failed, a *sqsclient.SendError.
+// Sender is the events queue; *sqsclient.Queue is one. The error is nil or, if only some failed, a
+// *sqsclient.SendError.
 type Sender interface {
 	Send(context.Context, []message.Message) error
 }
@@ -40,7 +43,8 @@ type Redrive struct {
 	Filter Filter
 	DryRun bool    // nothing is sent, only counted
 	Rate   float64 // events a second; DefaultRate when 0
-	// Check is asked before the first letter and then once a minute; its error ends the redrive. nil: nobody is asked.
+	// Check is asked before the first letter and then once a minute; its error ends the redrive.
+	// nil: nobody is asked.
 	Check func(context.Context) error
 	// Progress is called after each call to SQS, one call after the other. nil: nobody looks.
 	Progress func(Redriven)
@@ -68,8 +72,9 @@ type redriving struct {
 	checked time.Time
 }
 
-// Redrive sends letters to the events queue again, each before it is deleted. When ctx ends, what is under way is finished, which
-// takes a minute at most; the rest is where it was. The result is true also when there is an error.
+// Redrive sends letters to the events queue again, each before it is deleted. When ctx ends, what
+// is under way is finished, which takes a minute at most; the rest is where it was. The result is
+// true also when there is an error.
 func (q *Queue) Redrive(ctx context.Context, to Sender, c Redrive) (Redriven, error) {
 	if c.Rate == 0 {
 		c.Rate = DefaultRate
@@ -139,8 +144,8 @@ func (r *redriving) wants(l *Letter, now time.Time, reader *Reader) bool {
 		if err == nil {
 			l.Count = len(m.Events)
 		}
-		// What SQS moved unread is still to get its reason from the function; what has one, like a piece of a body that one message
-		// could not hold, has been through that.
+		// What SQS moved unread is still to get its reason from the function; what has one, like a
+		// piece of a body that one message could not hold, has been through that.
 		comesBack = comesBack || err != nil && l.Reason != Moved && l.Reason != NotGiven
 		l.Count = max(1, l.Count)
 	}
@@ -251,7 +256,8 @@ func (r *redriving) check(ctx context.Context) error {
 	return r.Check(ctx)
 }
 
-// message is the letter for the events queue: its body, and of its attributes those that say how to read it and who it is.
+// message is the letter for the events queue: its body, and of its attributes those that say how to
+// read it and who it is.
 func (r *redriving) message(l *Letter) message.Message {
 	m := message.Message{Body: l.Body, Attributes: map[string]message.Attribute{
 		message.AttrDeadLetterID: message.StringAttribute(message.LegalText(l.ID)),

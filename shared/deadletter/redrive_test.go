@@ -85,7 +85,8 @@ func TestALetterWithImpossibleAttributesHoldsUpNoOther(t *testing.T) {
 
 func TestALetterThatSQSCannotTakeAgainHoldsUpNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		// As long as a message may be, so that there is no room for the attributes of a letter; nor does it become shorter.
+		// As long as a message may be, so that there is no room for the attributes of a letter; nor
+		// does it become shorter.
 		body := make([]byte, message.MaxBytes)
 		for i := range body {
 			body[i] = byte('!' + rand.IntN('~'-'!'))

@@ -21,8 +21,9 @@ import (
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
-// discard is a server on a loopback socket that reads requests, throws them away and answers 200: as little as a Segment can
-// cost. It runs in the benchmark's process, so its part is in the numbers.
+// discard is a server on a loopback socket that reads requests, throws them away and answers 200:
+// as little as a Segment can cost. It runs in the benchmark's process, so its part is in the
+// numbers.
 func discard(b *testing.B) (url string) {
 	b.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -79,7 +80,8 @@ func realistic(i int) string {
 	return e.String()
 }
 
-// invocations are the two kinds that the pipeline sees: packed messages, and single events that somebody sent one by one.
+// invocations are the two kinds that the pipeline sees: packed messages, and single events that
+// somebody sent one by one.
 func invocations(b *testing.B) map[string][]byte {
 	b.Helper()
 	var packed, single []in
@@ -110,7 +112,8 @@ func cpuTime(b *testing.B) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// BenchmarkInvoke is a delivery from the invocation's JSON to Segment's answers, through the real client, without and with gzip.
+// BenchmarkInvoke is a delivery from the invocation's JSON to Segment's answers, through the real
+// client, without and with gzip.
 func BenchmarkInvoke(b *testing.B) {
 	for name, doc := range invocations(b) {
 		for _, gzip := range []bool{false, true} {
@@ -158,7 +161,8 @@ func BenchmarkInvoke(b *testing.B) {
 	}
 }
 
-// BenchmarkPayload compares reading an invocation's JSON by hand, including the unescaping of the bodies, with encoding/json.
+// BenchmarkPayload compares reading an invocation's JSON by hand, including the unescaping of the
+// bodies, with encoding/json.
 func BenchmarkPayload(b *testing.B) {
 	for name, doc := range invocations(b) {
 		b.Run(name+"/eachRecord", func(b *testing.B) {

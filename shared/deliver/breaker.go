@@ -14,17 +14,22 @@ import (
 )
 
 const (
-	// breakAfter is how many attempts in a row must fail before Segment is not called any more: more than the tries of one batch,
-	// so that a batch that Segment can't digest does not look like an outage.
+	// breakAfter is how many attempts in a row must fail before Segment is not called any more:
+	// more than the tries of one batch, so that a batch that Segment can't digest does not look
+	// like an outage.
 	breakAfter = 2*Tries - 1
-	// firstProbe is how long Segment is not called when the breaker opens; each probe that fails doubles it, up to maxProbe.
+	// firstProbe is how long Segment is not called when the breaker opens; each probe that fails
+	// doubles it, up to maxProbe.
 	firstProbe = 15 * time.Second
-	// maxProbe bounds what Segment's return costs: together with the longest pause it is below the 17 minutes in which
-	// everything has been tried again. A probe of a Segment that hangs keeps an environment busy for 10 s, so it is not less.
+	// maxProbe bounds what Segment's return costs: together with the longest pause it is below the
+	// 17 minutes in which everything has been tried again. A probe of a Segment that hangs keeps an
+	// environment busy for 10 s, so it is not less.
 	maxProbe = 2 * time.Minute
-	// maxEarly is how long a message is hidden at most in the first quarter of an hour of an outage.
+	// maxEarly is how long a message is hidden at most in the first quarter of an hour of an
+	// outage.
 	maxEarly = 14 * time.Minute
-	// wave is how far apart the moments are at which all that waits for a Segment that has long been away comes back.
+	// wave is how far apart the moments are at which all that waits for a Segment that has long
+	// been away comes back.
 	wave = maxPause
 )
 
@@ -34,11 +39,12 @@ const (
 	breakerOpen   = "open"
 )
 
-// breaker keeps an environment from calling a Segment that is down. Only what says something about Segment itself counts: attempts
-// without an answer and answers of the class Transient; every other answer shows that Segment is there.
+// breaker keeps an environment from calling a Segment that is down. Only what says something about
+// Segment itself counts: attempts without an answer and answers of the class Transient; every other
+// answer shows that Segment is there.
 //
-// While it is open it lets one attempt through now and then, the probe. The state machine is gobreaker's; that the time between
-// two probes grows is added here, because gobreaker's is fixed.
+// While it is open it lets one attempt through now and then, the probe. The state machine is
+// gobreaker's; that the time between two probes grows is added here, because gobreaker's is fixed.
 type breaker struct {
 	machine *gobreaker.TwoStepCircuitBreaker[struct{}]
 	opened  func() // called each time it opens, also after a probe that failed
@@ -85,8 +91,8 @@ func (b *breaker) changed(to gobreaker.State, now time.Time) {
 	}
 }
 
-// probeAfter is how long Segment is left alone after n openings in a row. jitter, between 0 and 1, spreads it over ±10 %, so that
-// environments that saw the same outage begin do not probe together.
+// probeAfter is how long Segment is left alone after n openings in a row. jitter, between 0 and 1,
+// spreads it over ±10 %, so that environments that saw the same outage begin do not probe together.
 func probeAfter(n int, jitter float64) time.Duration {
 	wait := firstProbe
 	for ; n > 1 && wait < maxProbe; n-- {
@@ -95,8 +101,9 @@ func probeAfter(n int, jitter float64) time.Duration {
 	return time.Duration(float64(min(wait, maxProbe)) * (0.9 + 0.2*jitter))
 }
 
-// allow asks whether Segment may be called. If so, done must be called with the attempt's outcome, and probe says that nothing
-// but this attempt is let through before. Otherwise refused is why events stay.
+// allow asks whether Segment may be called. If so, done must be called with the attempt's outcome,
+// and probe says that nothing but this attempt is let through before. Otherwise refused is why
+// events stay.
 func (b *breaker) allow(now time.Time) (done func(error), probe bool, refused *segment.Error) {
 	if refused := b.refusal(now); refused != nil {
 		return nil, false, refused
@@ -120,7 +127,8 @@ func (b *breaker) refusal(now time.Time) *segment.Error {
 	return b.refuse(now)
 }
 
-// refuse is called under mu. It carries the answer that was last seen, which is what a person wants to know.
+// refuse is called under mu. It carries the answer that was last seen, which is what a person wants
+// to know.
 func (b *breaker) refuse(now time.Time) *segment.Error {
 	err := &segment.Error{Class: segment.Transient}
 	if b.last != nil {
@@ -144,8 +152,8 @@ func (b *breaker) open() bool {
 	return !b.since.IsZero()
 }
 
-// follow sets the phase of the waves by the name of the queue: all environments of a deployment have the same one, and deployments
-// that share nothing but Segment have different ones.
+// follow sets the phase of the waves by the name of the queue: all environments of a deployment
+// have the same one, and deployments that share nothing but Segment have different ones.
 func (b *breaker) follow(queue []byte) {
 	h := fnv.New32a()
 	_, _ = h.Write(queue)
@@ -161,13 +169,15 @@ func nextWave(now time.Time, phase time.Duration) time.Time {
 
 // pause is how long a message stays hidden while the breaker is open; false when it is not.
 //
-// In the first quarter of an hour it is as the receive count says, but not less than the outage has lasted. Later everything waits
-// for the next wave. Were it spread evenly, as other pauses are, invocations would go on all the time, each with a few messages and
-// most of a price, and keep all environments awake, each to send its own probes. Segment does not feel the wave: every environment
-// begins with one batch at a time.
+// In the first quarter of an hour it is as the receive count says, but not less than the outage has
+// lasted. Later everything waits for the next wave. Were it spread evenly, as other pauses are,
+// invocations would go on all the time, each with a few messages and most of a price, and keep all
+// environments awake, each to send its own probes. Segment does not feel the wave: every
+// environment begins with one batch at a time.
 //
-// Either way it is tried within 17 minutes of Segment's return: early on because maxEarly, its ±5 % and maxProbe are less, later
-// because every environment that gets a part of a wave sends a probe first.
+// Either way it is tried within 17 minutes of Segment's return: early on because maxEarly, its ±5 %
+// and maxProbe are less, later because every environment that gets a part of a wave sends a probe
+// first.
 func (b *breaker) pause(receives int, now time.Time, jitter float64) (time.Duration, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -128,7 +128,8 @@ func TestExpiredLettersOfOneNameHoldTheSameEvents(t *testing.T) {
 			}
 			return status(503)
 		})
-		// The report of the first two invocations is lost; Segment is away for other parts of the message each time.
+		// The report of the first two invocations is lost; Segment is away for other parts of the
+		// message each time.
 		for _, fails = range []int{599, 599, 0, -1} {
 			r.invoke(t.Context(), in{id: "m", body: zipped(t, body(keyA, events...)), sent: time.Now().Add(-MaxAge - time.Second), receives: 9})
 			time.Sleep(2 * maxProbe)

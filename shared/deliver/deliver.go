@@ -1,13 +1,15 @@
 // Package deliver takes a batch of queue messages to Segment and says of each whether it is done.
 //
-// It stands between two things that count differently: SQS counts messages, Segment takes events. So it reads the messages, puts
-// their events together into as few Segment batches as the limits allow, sends those, waits for every answer, and turns the
-// answers back into one fate for each message: deleted, because every event in it was delivered or is a dead letter, or left in
-// the queue and hidden for a while. Nothing lingers in memory when an invocation ends, because a Lambda that has answered may be
-// frozen or gone.
+// It stands between two things that count differently: SQS counts messages, Segment takes events.
+// So it reads the messages, puts their events together into as few Segment batches as the limits
+// allow, sends those, waits for every answer, and turns the answers back into one fate for each
+// message: deleted, because every event in it was delivered or is a dead letter, or left in the
+// queue and hidden for a while. Nothing lingers in memory when an invocation ends, because a Lambda
+// that has answered may be frozen or gone.
 //
-// What an answer means stands in one table, segment.Outcome; when a message comes again, in [Pause]. The package knows neither
-// Lambda nor the environment: [Handler.Invoke] takes the JSON that Lambda hands over, from whoever has it.
+// What an answer means stands in one table, segment.Outcome; when a message comes again, in
+// [Pause]. The package knows neither Lambda nor the environment: [Handler.Invoke] takes the JSON
+// that Lambda hands over, from whoever has it.
 package deliver
 
 import (
@@ -24,17 +26,21 @@ import (
 )
 
 const (
-	// DefaultFlushes is how many batches of one invocation are sent at the same time: each takes about 1 MB while it is under way.
+	// DefaultFlushes is how many batches of one invocation are sent at the same time: each takes
+	// about 1 MB while it is under way.
 	DefaultFlushes = 8
-	// MaxAge is how long delivery of a message is tried. SQS keeps it for 14 days: the rest is for a person to act in.
+	// MaxAge is how long delivery of a message is tried. SQS keeps it for 14 days: the rest is for
+	// a person to act in.
 	MaxAge = 10 * 24 * time.Hour
-	// MaxCulprits is how many events of one batch Segment may refuse before the fault is taken to be ours and not theirs.
+	// MaxCulprits is how many events of one batch Segment may refuse before the fault is taken to
+	// be ours and not theirs.
 	MaxRejected = 8
 	// Tries is how often a batch is sent in one invocation when Segment can't be reached.
 	Tries = 3
 )
 
-// Flusher sends one batch and returns when it is answered; *segment.Client is one. The error is nil or a *segment.Error.
+// Flusher sends one batch and returns when it is answered; *segment.Client is one. The error is nil
+// or a *segment.Error.
 type Flusher interface {
 	Flush(context.Context, *event.Batch) error
 }
@@ -44,7 +50,8 @@ type VisibilityChanger interface {
 	ChangeVisibility(context.Context, []sqsclient.VisibilityChange) error
 }
 
-// Sender writes dead letters; *sqsclient.Queue is one. The error is nil or, if only some failed, a *sqsclient.SendError.
+// Sender writes dead letters; *sqsclient.Queue is one. The error is nil or, if only some failed, a
+// *sqsclient.SendError.
 type Sender interface {
 	Send(context.Context, []message.Message) error
 }
@@ -59,21 +66,25 @@ type Config struct {
 	Report      func(Summary) // called once for each invocation, before it is answered
 	Logger      *slog.Logger  // gets no payload, no write key and no address
 
-	// CurrentWriteKey takes the place of WriteKey where that can change. It is asked once for each invocation. nil: it does not.
+	// CurrentWriteKey takes the place of WriteKey where that can change. It is asked once for each
+	// invocation. nil: it does not.
 	CurrentWriteKey func() string
-	// CanaryKey is the write key of events that somebody sends to see whether they arrive; Summary.Canary has their ages. Empty: none.
+	// CanaryKey is the write key of events that somebody sends to see whether they arrive;
+	// Summary.Canary has their ages. Empty: none.
 	CanaryKey string
-	// CanaryEndsHere: events of CanaryKey are delivered when they come to where Segment would be called, and Segment never sees them.
-	// So they reach nobody's data, and their silence says that the pipeline is dead, not that Segment is.
+	// CanaryEndsHere: events of CanaryKey are delivered when they come to where Segment would be
+	// called, and Segment never sees them. So they reach nobody's data, and their silence says that
+	// the pipeline is dead, not that Segment is.
 	CanaryEndsHere bool
-	// Observer is asked at the beginning of each invocation for what to call for each of its events when its fate is known; nil while
-	// nobody looks, which spares an open breaker the reading of bodies. The calls of an invocation come one after the other, those of
-	// several invocations at the same time. Deliveries wait for them, so they must return soon; they must not panic.
+	// Observer is asked at the beginning of each invocation for what to call for each of its events
+	// when its fate is known; nil while nobody looks, which spares an open breaker the reading of
+	// bodies. The calls of an invocation come one after the other, those of several invocations at
+	// the same time. Deliveries wait for them, so they must return soon; they must not panic.
 	Observer func() func(Outcome)
 }
 
-// A Handler is one function environment's delivery. Invoke may be called by several goroutines at the same time, though Lambda
-// calls it by one.
+// A Handler is one function environment's delivery. Invoke may be called by several goroutines at
+// the same time, though Lambda calls it by one.
 type Handler struct {
 	Config
 	compressor *message.Compressor
@@ -116,11 +127,12 @@ func New(c Config) (*Handler, error) {
 	return h, nil
 }
 
-// Invoke delivers the messages of an SQS event, given as the JSON that Lambda hands to a function, and answers with the JSON of
-// a partial batch response: which messages are to stay in the queue. It stops before ctx's deadline and reports what is left.
+// Invoke delivers the messages of an SQS event, given as the JSON that Lambda hands to a function,
+// and answers with the JSON of a partial batch response: which messages are to stay in the queue.
+// It stops before ctx's deadline and reports what is left.
 //
-// It never returns an error for what happened to messages, because Lambda would drop the report with it and deliver again what
-// was delivered. An error means that payload is not an SQS event.
+// It never returns an error for what happened to messages, because Lambda would drop the report
+// with it and deliver again what was delivered. An error means that payload is not an SQS event.
 func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	start := time.Now()
 	r, cancel := h.newRun(ctx)
@@ -138,12 +150,14 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	return response, nil
 }
 
-// margin is what is kept of the remaining time for dead letters, visibility and the answer: 5 s, but never more than a quarter.
+// margin is what is kept of the remaining time for dead letters, visibility and the answer: 5 s,
+// but never more than a quarter.
 func margin(remaining time.Duration) time.Duration {
 	return max(0, min(5*time.Second, remaining/4))
 }
 
-// half bounds a call to half of the time that is left, so that SQS, if it hangs, can't keep the answer from being given in time.
+// half bounds a call to half of the time that is left, so that SQS, if it hangs, can't keep the
+// answer from being given in time.
 func half(ctx context.Context) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {

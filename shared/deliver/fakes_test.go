@@ -23,7 +23,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
-// marker stands in all that is somebody's: write keys, events, answers. It may never stand in a log line.
+// marker stands in all that is somebody's: write keys, events, answers. It may never stand in a log
+// line.
 const marker = "SECRET"
 
 const (
@@ -228,7 +229,8 @@ func (r *rig) handler(c Config) *Handler {
 	return h
 }
 
-// invoke delivers the messages, checks what holds in every case, and returns the ids of those that stay.
+// invoke delivers the messages, checks what holds in every case, and returns the ids of those that
+// stay.
 func (r *rig) invoke(ctx context.Context, messages ...in) []string {
 	r.Helper()
 	return r.invokeJSON(ctx, payload(r.TB, messages...))
@@ -320,7 +322,8 @@ func zipped(t testing.TB, body string) string {
 
 func attr(m message.Message, name string) string { return m.Attributes[name].Text }
 
-// letterEvents are the events that a dead letter holds, read as the deliver function would read it after a redrive.
+// letterEvents are the events that a dead letter holds, read as the deliver function would read it
+// after a redrive.
 func letterEvents(t testing.TB, m message.Message) []string {
 	t.Helper()
 	d, err := message.NewDecoder()

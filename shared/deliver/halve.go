@@ -10,8 +10,9 @@ import (
 // span is a run of a batch's events.
 type span struct{ from, to int }
 
-// halving is the search for the events that Segment refuses. Both halves of what was refused are sent at the same time where a
-// place among the batches under way is free, one after the other where none is.
+// halving is the search for the events that Segment refuses. Both halves of what was refused are
+// sent at the same time where a place among the batches under way is free, one after the other
+// where none is.
 type halving struct {
 	r      *run
 	b      *batch
@@ -23,8 +24,8 @@ type halving struct {
 	left     []span                 // what it did not get to
 }
 
-// halve settles all events of a batch that was refused. More than MaxCulprits are not the events' fault: then they stay, and the
-// error says so.
+// halve settles all events of a batch that was refused. More than MaxCulprits are not the events'
+// fault: then they stay, and the error says so.
 func (r *run) halve(b *batch) *segment.Error {
 	h := &halving{r: r, b: b, verdicts: map[int]*segment.Error{}}
 	h.halves(span{0, len(b.Events)})

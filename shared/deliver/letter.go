@@ -9,8 +9,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
-// refusal is a dead letter in the making. Events of one message that are refused for the same reason share one, so that
-// 2,500 wrong events are not 2,500 messages.
+// refusal is a dead letter in the making. Events of one message that are refused for the same
+// reason share one, so that 2,500 wrong events are not 2,500 messages.
 type refusal struct {
 	id     string
 	reason string
@@ -46,8 +46,8 @@ func (m *delivery) reject(i int, err *segment.Error) {
 	})
 }
 
-// expire makes a letter of the events that were never delivered. Which these are differs from one receive to the next, so that the
-// letter's name holds it: two letters of one name are to be one.
+// expire makes a letter of the events that were never delivered. Which these are differs from one
+// receive to the next, so that the letter's name holds it: two letters of one name are to be one.
 func (m *delivery) expire() {
 	l := refusal{id: m.id() + "/expired", reason: segment.Expired.String(), detail: answer(m.waits), code: segment.Expired.String()}
 	var which []byte

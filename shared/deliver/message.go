@@ -21,7 +21,8 @@ type delivery struct {
 	content message.Content
 	ownKey  string // the write key that the body carries; a dead letter carries no other
 
-	// The events that may go to Segment, identified, with their places in the message and what became of each.
+	// The events that may go to Segment, identified, with their places in the message and what
+	// became of each.
 	events [][]byte
 	index  []int
 	fates  []fate
@@ -42,10 +43,12 @@ const (
 	inLetter              // it is to be written as a dead letter
 )
 
-// errNoWriteKey holds back messages that carry no write key while none is configured: their events are all right.
+// errNoWriteKey holds back messages that carry no write key while none is configured: their events
+// are all right.
 var errNoWriteKey = &segment.Error{Class: segment.Misconfigured, Err: errors.New("the message has no write key and none is configured")}
 
-// read takes a record apart. Whatever is wrong with it becomes a letter; nothing that stands in a body can stop the others.
+// read takes a record apart. Whatever is wrong with it becomes a letter; nothing that stands in a
+// body can stop the others.
 func (m *delivery) read(rec *record, d *message.Decoder, defaultKey string, p *packer) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -98,8 +101,8 @@ func (m *delivery) unwrap() {
 	}
 }
 
-// identify gives each event a messageId and a timestamp where it has none, the same at every receive, and sorts out what Segment
-// would not take.
+// identify gives each event a messageId and a timestamp where it has none, the same at every
+// receive, and sorts out what Segment would not take.
 func (m *delivery) identify() {
 	sent := m.sent
 	if !m.firstSeen.IsZero() {
@@ -140,8 +143,9 @@ func (m *delivery) identify() {
 	}
 }
 
-// id names the message in messageIds and letters. One that is sent again after it was a dead letter keeps its name, for SQS gives it
-// another, and its events are to be the same however often that happens.
+// id names the message in messageIds and letters. One that is sent again after it was a dead letter
+// keeps its name, for SQS gives it another, and its events are to be the same however often that
+// happens.
 func (m *delivery) id() string { return message.StableID(cmp.Or(m.redriven, m.messageID)) }
 
 // cameIn is when the events came in for the first time, also if they have been a dead letter since.
@@ -155,8 +159,8 @@ func (m *delivery) cameIn() time.Time {
 	return m.sent
 }
 
-// seen is when the events came in: at Spillway's door, or when SQS got them. What was a dead letter is as young as when it was sent
-// again: an old one is no backlog.
+// seen is when the events came in: at Spillway's door, or when SQS got them. What was a dead letter
+// is as young as when it was sent again: an old one is no backlog.
 func (m *delivery) seen() time.Time {
 	if m.redriven != "" || m.content.ReceivedAt.IsZero() {
 		return m.sent

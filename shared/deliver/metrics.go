@@ -6,8 +6,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/emf"
 )
 
-// Metrics are the names under which CloudWatch shows a Summary. BatchesAllFailed stands for what Lambda's own Errors can't show,
-// because a function that reports its failures has not failed.
+// Metrics are the names under which CloudWatch shows a Summary. BatchesAllFailed stands for what
+// Lambda's own Errors can't show, because a function that reports its failures has not failed.
 func (s *Summary) Metrics() []emf.Metric {
 	one := func(name string, n int) emf.Metric {
 		return emf.Metric{Name: name, Unit: emf.Count, Values: []float64{float64(n)}}

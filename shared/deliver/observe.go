@@ -11,11 +11,12 @@ const (
 	FateDeadLettered = "dead_lettered"
 )
 
-// An Outcome is what became of one event in one invocation, for somebody who watches. It holds what is somebody's: it is for the
-// terminal of who may see events, and not for a log.
+// An Outcome is what became of one event in one invocation, for somebody who watches. It holds what
+// is somebody's: it is for the terminal of who may see events, and not for a log.
 //
-// The outcomes of an invocation add up to the counts of its Summary. So an event that Segment has taken, but whose message stays
-// because of another event in it, is retried: it will be sent once more.
+// The outcomes of an invocation add up to the counts of its Summary. So an event that Segment has
+// taken, but whose message stays because of another event in it, is retried: it will be sent once
+// more.
 type Outcome struct {
 	MessageID string // the event's; of a body that could not be read, that of the queue's message
 	Event     []byte // as Segment gets it, or the body that could not be read. Valid during the call
@@ -27,8 +28,8 @@ type Outcome struct {
 	Receives  int // of the message, this one included
 }
 
-// observe tells who watches what became of a message's events. It is called when the message's fate is final, while its buffers
-// still are its own.
+// observe tells who watches what became of a message's events. It is called when the message's fate
+// is final, while its buffers still are its own.
 func (r *run) observe(m *delivery) {
 	if r.watcher == nil {
 		return
@@ -77,7 +78,8 @@ func (r *run) observe(m *delivery) {
 	}
 }
 
-// messageID is that of an event, empty if it has none that is a text. On duplicate keys the last one counts.
+// messageID is that of an event, empty if it has none that is a text. On duplicate keys the last
+// one counts.
 func messageID(event []byte) (id string) {
 	eachField(event, func(key, value []byte) {
 		if string(key) == "messageId" {

@@ -162,7 +162,8 @@ func TestACanaryThatEndsHereIsHeardWhileSegmentIsDown(t *testing.T) {
 		r := newRig(t, nil)
 		r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA, CanaryKey: keyB, CanaryEndsHere: true})
 		r.breaks(t)
-		// One that only mentions the key stays like all others, and one that is packed is not looked at.
+		// One that only mentions the key stays like all others, and one that is packed is not
+		// looked at.
 		mention := in{id: "mention", body: body(keyA, strings.Replace(track("m", 300), marker, keyB, 1)), sent: time.Now()}
 		packed := in{id: "packed", body: zipped(t, body(keyB, track("p", 300))), sent: time.Now()}
 		var stay []string

@@ -7,15 +7,17 @@ import (
 	"github.com/spillwayhq/spillway/shared/message"
 )
 
-// What an invocation holds open at a time. Within these bounds a part goes where it fits best; beyond them the fullest batch
-// leaves. They bound memory, and the search, whatever mix of keys a batch of messages has.
+// What an invocation holds open at a time. Within these bounds a part goes where it fits best;
+// beyond them the fullest batch leaves. They bound memory, and the search, whatever mix of keys a
+// batch of messages has.
 const (
 	maxOpen      = 64
 	maxOpenBytes = 2 << 20
 	fullEnough   = event.MaxBatchBytes * 98 / 100 // nothing worth waiting for fits any more
 )
 
-// part is a run of a message's events that travel together: the whole message, unless it is larger than a batch.
+// part is a run of a message's events that travel together: the whole message, unless it is larger
+// than a batch.
 type part struct {
 	m        *delivery
 	from, to int // of m.events
@@ -29,7 +31,8 @@ type batch struct {
 	room  int
 }
 
-// packer fills batches, each with the events of one header. It is a policy and nothing else: no clock, no I/O.
+// packer fills batches, each with the events of one header. It is a policy and nothing else: no
+// clock, no I/O.
 type packer struct {
 	open  []*batch
 	bytes int
@@ -37,8 +40,8 @@ type packer struct {
 	last *batch // an empty one with the header that roomFor was asked for last
 }
 
-// roomFor is how many bytes of events a batch with this header holds. Most messages of an invocation share theirs, so it is
-// computed only when the header changes.
+// roomFor is how many bytes of events a batch with this header holds. Most messages of an
+// invocation share theirs, so it is computed only when the header changes.
 func (p *packer) roomFor(h *message.Header) int {
 	if p.last == nil || !sameHeader(&p.last.Batch, h) {
 		p.last = newBatch(h, h.Room())
@@ -52,8 +55,8 @@ func newBatch(h *message.Header, room int) *batch {
 	}}
 }
 
-// add puts a part into the open batch where the least room is left behind it, or into a new one, and returns the batches that
-// are to leave.
+// add puts a part into the open batch where the least room is left behind it, or into a new one,
+// and returns the batches that are to leave.
 func (p *packer) add(h *message.Header, pt part, size, room int) (leave []*batch) {
 	best := -1
 	for i, b := range p.open {
@@ -107,13 +110,14 @@ func (p *packer) take(i int) *batch {
 	return b
 }
 
-// sameHeader: Segment merges a batch's context and integrations into every event of it, so only events that share them to the
-// byte may share a batch.
+// sameHeader: Segment merges a batch's context and integrations into every event of it, so only
+// events that share them to the byte may share a batch.
 func sameHeader(b *event.Batch, h *message.Header) bool {
 	return b.WriteKey == h.WriteKey && b.Origin == h.Origin && bytes.Equal(b.Context, h.Context) && bytes.Equal(b.Integrations, h.Integrations)
 }
 
-// split cuts a message's events into parts that each fit a batch: one, unless the message is larger than a batch may be.
+// split cuts a message's events into parts that each fit a batch: one, unless the message is larger
+// than a batch may be.
 func split(m *delivery, room int, f func(pt part, size int)) {
 	from, size := 0, 0
 	for i, raw := range m.events {

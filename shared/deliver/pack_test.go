@@ -19,7 +19,8 @@ type load struct {
 	h       message.Header
 }
 
-// packAll packs the loads as an invocation does, checks the packer's bounds at each step, and returns the batches in the order in which they leave.
+// packAll packs the loads as an invocation does, checks the packer's bounds at each step, and
+// returns the batches in the order in which they leave.
 func packAll(t *testing.T, loads []load) (batches []*batch, messages []*delivery) {
 	t.Helper()
 	var p packer

@@ -11,15 +11,18 @@ import (
 const (
 	firstPause = 30 * time.Second
 	maxPause   = 15 * time.Minute
-	// trusted is for how many receives Segment's Retry-After alone decides. Later the schedule is the least, ten steps behind: a
-	// Retry-After of 1 s for days would use up the receives that SQS allows a message before it calls it dead.
+	// trusted is for how many receives Segment's Retry-After alone decides. Later the schedule is
+	// the least, ten steps behind: a Retry-After of 1 s for days would use up the receives that SQS
+	// allows a message before it calls it dead.
 	trusted = 10
 )
 
-// Pause is how long a message that was received for the nth time stays hidden: Segment's Retry-After, at most 15 min, or without
-// one 30 s, doubled with every receive up to 15 min. Ten days of it are about 965 receives, below the 1,000 after which SQS
-// would move the message to the dead letters by itself; and once Segment is back, everything has been tried within 17 min.
-// jitter, between 0 and 1, spreads the pause over ±10 %, so that messages that failed together do not come back together.
+// Pause is how long a message that was received for the nth time stays hidden: Segment's
+// Retry-After, at most 15 min, or without one 30 s, doubled with every receive up to 15 min. Ten
+// days of it are about 965 receives, below the 1,000 after which SQS would move the message to the
+// dead letters by itself; and once Segment is back, everything has been tried within 17 min.
+// jitter, between 0 and 1, spreads the pause over ±10 %, so that messages that failed together do
+// not come back together.
 func Pause(receives int, retryAfter time.Duration, jitter float64) time.Duration {
 	pause := schedule(receives)
 	if retryAfter > 0 {
@@ -39,11 +42,12 @@ func schedule(receives int) time.Duration {
 	return min(pause, maxPause)
 }
 
-// maxPausedKeys bounds what an environment remembers. A key that is forgotten is tried once more often.
+// maxPausedKeys bounds what an environment remembers. A key that is forgotten is tried once more
+// often.
 const maxPausedKeys = 1000
 
-// pauses remembers which write keys are not to be sent with for now, so that one that Segment throttles or refuses costs the
-// others nothing. The zero value is ready.
+// pauses remembers which write keys are not to be sent with for now, so that one that Segment
+// throttles or refuses costs the others nothing. The zero value is ready.
 type pauses struct {
 	mu   sync.Mutex
 	keys map[string]*pause
@@ -65,8 +69,8 @@ func (p *pauses) paused(key string, now time.Time) (*segment.Error, time.Duratio
 	return nil, 0
 }
 
-// pause begins a key's pause, longer each time in a row, and reports whether it did. Batches that were already under way when it
-// began do not lengthen it.
+// pause begins a key's pause, longer each time in a row, and reports whether it did. Batches that
+// were already under way when it began do not lengthen it.
 func (p *pauses) pause(key string, err *segment.Error, now time.Time) (began bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -93,8 +97,8 @@ func (p *pauses) pause(key string, err *segment.Error, now time.Time) (began boo
 	return true
 }
 
-// resume forgets a key's pauses: Segment took something of it. While one lasts it does not: what was taken was under way when it
-// began, and Segment has asked for it since.
+// resume forgets a key's pauses: Segment took something of it. While one lasts it does not: what
+// was taken was under way when it began, and Segment has asked for it since.
 func (p *pauses) resume(key string, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -22,7 +22,8 @@ type record struct {
 	origin    string // the attribute's word
 	events    int    // how many, by the attribute's word; 1 without one
 
-	// Of a message that has been a dead letter, by its attributes: what it was called and when its events came in.
+	// Of a message that has been a dead letter, by its attributes: what it was called and when its
+	// events came in.
 	redriven  string
 	firstSeen time.Time
 }
@@ -30,10 +31,11 @@ type record struct {
 // maxSent is the end of the year 9999 in milliseconds: the last time that RFC 3339 can write.
 const maxSent = 253402300800000
 
-// eachRecord calls f for every record of an SQS event, in order. The record is valid during the call; its body and receipt as long as the payload.
+// eachRecord calls f for every record of an SQS event, in order. The record is valid during the
+// call; its body and receipt as long as the payload.
 //
-// It reads the payload by hand because that is where a delivery's CPU would go: encoding/json passes over a payload of 6 MB
-// twice and copies every body of it. BenchmarkPayload shows both.
+// It reads the payload by hand because that is where a delivery's CPU would go: encoding/json
+// passes over a payload of 6 MB twice and copies every body of it. BenchmarkPayload shows both.
 func eachRecord(payload []byte, f func(*record)) error {
 	var s rawjson.Scanner
 	var rec record

@@ -59,7 +59,8 @@ func byLibrary(event *events.SQSEvent) (all []plainRecord, err error) {
 	return all, nil
 }
 
-// ambiguous tells documents on which encoding/json and we differ knowingly: it takes keys in any case, and merges duplicate ones.
+// ambiguous tells documents on which encoding/json and we differ knowingly: it takes keys in any
+// case, and merges duplicate ones.
 func ambiguous(doc []byte) bool {
 	type level struct {
 		keys   []string
@@ -151,8 +152,9 @@ func FuzzEachRecordReadsWhatEncodingJSONReads(f *testing.F) {
 	})
 }
 
-// FuzzInvoke gives the handler a payload as it is, and two messages with these bodies: it may never panic, every event must be
-// counted once, all that Segment gets must be JSON with an identity, and every letter must be one that SQS takes.
+// FuzzInvoke gives the handler a payload as it is, and two messages with these bodies: it may never
+// panic, every event must be counted once, all that Segment gets must be JSON with an identity, and
+// every letter must be one that SQS takes.
 func FuzzInvoke(f *testing.F) {
 	f.Add(payload(f, in{id: "a", body: track("a", 300)}), "a", track("a", 300), body(keyA, track("a", 300), `{"type":"tick"}`), uint64(0))
 	f.Add([]byte(`{"Records":[{"messageId":"m","body":"{}"}]}`), `"\`, `{"type":"track","userId":"u","event":"E"}`, `{"batch":[1,null,{"type":"track","messageId":"","userId":1,"event":"E"}]}`, uint64(1))

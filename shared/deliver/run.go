@@ -18,8 +18,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
-// run is one invocation. take, flushAll and finish are called one after the other by one goroutine; what flushing batches share
-// with it is guarded by mu.
+// run is one invocation. take, flushAll and finish are called one after the other by one goroutine;
+// what flushing batches share with it is guarded by mu.
 type run struct {
 	h       *Handler
 	ctx     context.Context // ends with the time for calling Segment
@@ -38,8 +38,8 @@ type run struct {
 	summary  Summary
 }
 
-// stay is what is left of a message that stays in the queue. Its events are let go of at once: when Segment is away, all messages
-// of an invocation are such.
+// stay is what is left of a message that stays in the queue. Its events are let go of at once: when
+// Segment is away, all messages of an invocation are such.
 type stay struct {
 	messageID, receipt, writeKey string
 	receives, events             int
@@ -67,10 +67,12 @@ func (h *Handler) newRun(ctx context.Context) (*run, context.CancelFunc) {
 	return &run{h: h, ctx: ctx, freed: make(chan struct{}, 1), began: time.Now(), writeKey: h.CurrentWriteKey(), watcher: h.Observer(), summary: newSummary()}, cancel
 }
 
-// take reads a record and packs its events. It waits while as many batches as may be are under way, which is what bounds memory.
+// take reads a record and packs its events. It waits while as many batches as may be are under way,
+// which is what bounds memory.
 //
-// While the breaker is open bodies are not read: that would be most of the work, and its result would be thrown away. Only what is
-// to expire is, because its dead letter holds it; what may be the canary, which is not for Segment; and everything where somebody watches.
+// While the breaker is open bodies are not read: that would be most of the work, and its result
+// would be thrown away. Only what is to expire is, because its dead letter holds it; what may be
+// the canary, which is not for Segment; and everything where somebody watches.
 func (r *run) take(rec *record) {
 	now := time.Now()
 	if r.summary.Messages == 0 {
@@ -119,8 +121,8 @@ func (r *run) take(rec *record) {
 	r.mu.Unlock()
 }
 
-// partDone is called, under mu, when the fates of one more part are known. Of a message that has arrived whole, or that stays,
-// nothing more is needed: its buffers serve the next.
+// partDone is called, under mu, when the fates of one more part are known. Of a message that has
+// arrived whole, or that stays, nothing more is needed: its buffers serve the next.
 func (r *run) partDone(m *delivery) {
 	m.parts--
 	if m.parts > 0 {
@@ -144,7 +146,8 @@ func (r *run) partDone(m *delivery) {
 	r.h.messages.Put(m)
 }
 
-// expired: it was tried, failed, and has been tried for long enough. What was only out of time is not.
+// expired: it was tried, failed, and has been tried for long enough. What was only out of time is
+// not.
 func (r *run) expired(m *delivery) bool {
 	return m.waits != nil && m.waits != errNoTime && r.old(m.sent)
 }
@@ -167,16 +170,19 @@ func (r *run) isCanary(m *delivery) bool {
 	return r.h.CanaryKey != "" && m.content.WriteKey == r.h.CanaryKey
 }
 
-// maxCanary is how large the body of a message can be that is looked at for a canary while the breaker is open.
+// maxCanary is how large the body of a message can be that is looked at for a canary while the
+// breaker is open.
 const maxCanary = 8 << 10
 
-// mayEndHere reports whether a record that is not read is worth reading because it may be the canary: it is small and plain, and its
-// write key stands in it. A mistake costs that reading and nothing else.
+// mayEndHere reports whether a record that is not read is worth reading because it may be the
+// canary: it is small and plain, and its write key stands in it. A mistake costs that reading and
+// nothing else.
 func (r *run) mayEndHere(rec *record) bool {
 	return r.h.CanaryEndsHere && r.h.CanaryKey != "" && len(rec.body) <= maxCanary && bytes.Contains(rec.body, []byte(r.h.CanaryKey))
 }
 
-// endHere delivers the canary without Segment. Bad events of it become dead letters like all others.
+// endHere delivers the canary without Segment. Bad events of it become dead letters like all
+// others.
 func (r *run) endHere(m *delivery) {
 	r.summary.endHere++
 	for i := range m.fates {
@@ -210,7 +216,8 @@ func (r *run) start(b *batch) {
 	})
 }
 
-// acquire waits for a place among the batches under way; false when the time for it has ended. Only one goroutine may wait.
+// acquire waits for a place among the batches under way; false when the time for it has ended. Only
+// one goroutine may wait.
 func (r *run) acquire() bool {
 	for !r.tryAcquire() {
 		select {
@@ -310,8 +317,9 @@ func (r *run) settle(b *batch, from, to int, err *segment.Error) {
 	}
 }
 
-// send flushes events from..to of a batch, more than once while Segment can't be reached, does not say when to come back, and time
-// allows. While the breaker is open Segment is not called, and a probe has one try.
+// send flushes events from..to of a batch, more than once while Segment can't be reached, does not
+// say when to come back, and time allows. While the breaker is open Segment is not called, and a
+// probe has one try.
 func (r *run) send(b *batch, from, to int) *segment.Error {
 	piece := b.Batch
 	piece.Events = b.Events[from:to]
@@ -342,8 +350,8 @@ func (r *run) send(b *batch, from, to int) *segment.Error {
 	}
 }
 
-// attempt makes one call and tells the breaker of it. A panic in it is a failed attempt, and not the end of the process and of
-// the other batches.
+// attempt makes one call and tells the breaker of it. A panic in it is a failed attempt, and not
+// the end of the process and of the other batches.
 func (r *run) attempt(piece *event.Batch, done func(error)) (failure *segment.Error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -368,7 +376,8 @@ func (r *run) attempt(piece *event.Batch, done func(error)) (failure *segment.Er
 	return failure
 }
 
-// harmless says what a panic was about. A text that anybody but the runtime made may quote an event: then it is only the type.
+// harmless says what a panic was about. A text that anybody but the runtime made may quote an
+// event: then it is only the type.
 func harmless(p any) string {
 	if e, ok := p.(runtime.Error); ok {
 		return e.Error()
@@ -376,7 +385,8 @@ func harmless(p any) string {
 	return fmt.Sprintf("%T", p)
 }
 
-// rest waits before another try: 200 ms, then twice as long, a random half of it. False when there is no time for that.
+// rest waits before another try: 200 ms, then twice as long, a random half of it. False when there
+// is no time for that.
 func (r *run) rest(try int) bool {
 	delay := 100 * time.Millisecond << try
 	t := time.NewTimer(delay/2 + rand.N(delay/2))
@@ -389,7 +399,8 @@ func (r *run) rest(try int) bool {
 	}
 }
 
-// finish writes the dead letters of messages that are otherwise done, hides those that stay, and answers with the report.
+// finish writes the dead letters of messages that are otherwise done, hides those that stay, and
+// answers with the report.
 func (r *run) finish(ctx context.Context) []byte {
 	r.writeLetters(ctx, time.Now())
 	for _, m := range r.letters {
@@ -428,7 +439,8 @@ func (r *run) finish(ctx context.Context) []byte {
 	return append(response, "]}"...)
 }
 
-// writeLetters writes the letters of all messages that have any and of which nothing waits. A message whose letter can't be written stays.
+// writeLetters writes the letters of all messages that have any and of which nothing waits. A
+// message whose letter can't be written stays.
 func (r *run) writeLetters(ctx context.Context, now time.Time) {
 	var out []message.Message
 	var owners []*delivery

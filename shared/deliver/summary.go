@@ -11,9 +11,10 @@ import (
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
-// A Summary is what became of one invocation. Every event that came in is counted once: Events = Delivered + the sum of Retried
-// + the sum of DeadLettered. A body that could not be read counts as one event; one that was not read, because the breaker is open,
-// as many as its message's attribute says, or one.
+// A Summary is what became of one invocation. Every event that came in is counted once: Events =
+// Delivered + the sum of Retried + the sum of DeadLettered. A body that could not be read counts as
+// one event; one that was not read, because the breaker is open, as many as its message's attribute
+// says, or one.
 type Summary struct {
 	Messages, Events int
 	Delivered        int
@@ -28,8 +29,8 @@ type Summary struct {
 	Misconfigured    []string        // the write keys, by KeyID, that Segment or the configuration refuses
 	Duration         time.Duration
 
-	// Events of Config.CanaryKey are in the counts above like all others. Who shows people only what people sent subtracts
-	// CanaryEvents from Events and len(Canary) from Delivered.
+	// Events of Config.CanaryKey are in the counts above like all others. Who shows people only
+	// what people sent subtracts CanaryEvents from Events and len(Canary) from Delivered.
 	CanaryEvents int             // that came in
 	Canary       []time.Duration // of each that was delivered: since it came in, 0 when nothing says when that was
 
@@ -76,7 +77,8 @@ func (s *Summary) stays(m *stay) {
 	}
 }
 
-// KeyID names a write key in logs without giving it away: the beginning of its SHA-256, "none" for no key.
+// KeyID names a write key in logs without giving it away: the beginning of its SHA-256, "none" for
+// no key.
 func KeyID(writeKey string) string {
 	if writeKey == "" {
 		return "none"

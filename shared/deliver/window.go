@@ -2,9 +2,10 @@ package deliver
 
 import "sync"
 
-// window is how many batches an environment may have under way, as TCP's congestion window is (RFC 5681): each success makes it
-// larger, and when Segment throttles, or is down, it begins again at one. So Segment, when it is back, meets one batch of each
-// environment, and then as many as it can take. It is a policy and nothing else: no clock, no I/O.
+// window is how many batches an environment may have under way, as TCP's congestion window is (RFC
+// 5681): each success makes it larger, and when Segment throttles, or is down, it begins again at
+// one. So Segment, when it is back, meets one batch of each environment, and then as many as it can
+// take. It is a policy and nothing else: no clock, no I/O.
 type window struct {
 	mu        sync.Mutex
 	size      float64

@@ -1,8 +1,9 @@
 // Package emf writes metrics for CloudWatch.
 //
-// They go out as log lines in the embedded metric format (CloudWatch user guide, "Embedded metric format"): a Lambda prints
-// them, CloudWatch makes metrics of them, and no call can fail or slow the function down. A metric is paid for each name and set
-// of dimensions, so a dimension is never a user, an event's name or a write key.
+// They go out as log lines in the embedded metric format (CloudWatch user guide, "Embedded metric
+// format"): a Lambda prints them, CloudWatch makes metrics of them, and no call can fail or slow
+// the function down. A metric is paid for each name and set of dimensions, so a dimension is never
+// a user, an event's name or a write key.
 package emf
 
 import (
@@ -18,7 +19,8 @@ import (
 // Namespace is where CloudWatch shows the metrics.
 const Namespace = "Spillway"
 
-// MaxValues is how many values one metric may have in one line (embedded metric format specification).
+// MaxValues is how many values one metric may have in one line (embedded metric format
+// specification).
 const MaxValues = 100
 
 // maxMetrics is how many metrics one line may have (the same).
@@ -31,7 +33,8 @@ const (
 	Milliseconds = "Milliseconds"
 )
 
-// A Metric is one name with its values, and perhaps a dimension of its own beside that of the function.
+// A Metric is one name with its values, and perhaps a dimension of its own beside that of the
+// function.
 type Metric struct {
 	Name      string
 	Unit      string
@@ -58,8 +61,9 @@ type directive struct {
 
 type definition struct{ Name, Unit string }
 
-// Write writes the metrics that have values: those with the same dimension share a line, and more than MaxValues of one take
-// further lines. A line that can't be written does not keep the others back; the error names all that happened.
+// Write writes the metrics that have values: those with the same dimension share a line, and more
+// than MaxValues of one take further lines. A line that can't be written does not keep the others
+// back; the error names all that happened.
 func (w *Writer) Write(now time.Time, metrics ...Metric) error {
 	var errs []error
 	type group struct{ dimension, value string }
@@ -134,7 +138,8 @@ func (w *Writer) line(now time.Time, dimension, value string, metrics []Metric) 
 	return rest, errors.Join(errs...)
 }
 
-// By makes a Metric for each entry of counts, with its key as the value of the dimension, in the order of the keys.
+// By makes a Metric for each entry of counts, with its key as the value of the dimension, in the
+// order of the keys.
 func By[K ~string](name, dimension string, counts map[K]int) []Metric {
 	keys := make([]K, 0, len(counts))
 	for key := range counts {

@@ -28,7 +28,8 @@ type line struct {
 	} `json:"_aws"`
 }
 
-// parse checks lines as CloudWatch does, and returns all values: metric and dimensions to values, in order.
+// parse checks lines as CloudWatch does, and returns all values: metric and dimensions to values,
+// in order.
 func parse(t *testing.T, out string) (values map[string][]float64, lines int) {
 	t.Helper()
 	values = map[string][]float64{}

@@ -7,7 +7,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
-// A Batch is what one request to Segment holds. The events' bytes and those of Context and Integrations go out as they are.
+// A Batch is what one request to Segment holds. The events' bytes and those of Context and
+// Integrations go out as they are.
 type Batch struct {
 	WriteKey     string
 	Origin       Origin
@@ -22,8 +23,8 @@ func Overhead(writeKey string, context, integrations []byte) int {
 	return len(b.appendHead(nil, time.Time{})) + len(tail)
 }
 
-// Room is how many bytes of events, with a comma for each, a batch with this overhead may hold; 0 or less when not even one
-// event of the largest size fits.
+// Room is how many bytes of events, with a comma for each, a batch with this overhead may hold; 0
+// or less when not even one event of the largest size fits.
 func Room(overhead int) int {
 	room := min(MaxBatchBytes, MaxBodyBytes-overhead)
 	if room < MaxEventBytes+1 {
@@ -34,8 +35,9 @@ func Room(overhead int) int {
 
 const tail = "]}"
 
-// appendHead appends all that stands in front of the first event. sentAt must be that of the attempt: Segment computes an
-// event's time from it, so an old one moves the event by as long as it waited in the queue.
+// appendHead appends all that stands in front of the first event. sentAt must be that of the
+// attempt: Segment computes an event's time from it, so an old one moves the event by as long as it
+// waited in the queue.
 func (b *Batch) appendHead(dst []byte, sentAt time.Time) []byte {
 	dst = append(dst, `{"sentAt":"`...)
 	dst = sentAt.UTC().AppendFormat(dst, TimeFormat)
@@ -52,8 +54,8 @@ func (b *Batch) appendHead(dst []byte, sentAt time.Time) []byte {
 	return append(dst, `,"batch":[`...)
 }
 
-// body streams a batch's JSON without putting it together in memory: an invocation flushes several batches at a time, and a
-// copy of each would be most of what it holds.
+// body streams a batch's JSON without putting it together in memory: an invocation flushes several
+// batches at a time, and a copy of each would be most of what it holds.
 type body struct {
 	head  []byte
 	batch *Batch
@@ -62,8 +64,9 @@ type body struct {
 	comma bool
 }
 
-// NewReader returns the batch as the JSON of a request to Segment, and its size in bytes. The events are not copied: they
-// must stay unchanged while the reader is read. Each reader is for one goroutine.
+// NewReader returns the batch as the JSON of a request to Segment, and its size in bytes. The
+// events are not copied: they must stay unchanged while the reader is read. Each reader is for one
+// goroutine.
 func (b *Batch) NewReader(sentAt time.Time) (r io.Reader, size int64) {
 	whole := &body{batch: b, head: b.appendHead(nil, sentAt)}
 	size = int64(len(whole.head) + len(tail) + max(0, len(b.Events)-1))

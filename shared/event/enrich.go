@@ -7,15 +7,16 @@ import (
 	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
-// An Enrichment is what the door knows of the events of a request and they do not say themselves. It may be used by several goroutines
-// at the same time if AppendID may.
+// An Enrichment is what the door knows of the events of a request and they do not say themselves.
+// It may be used by several goroutines at the same time if AppendID may.
 type Enrichment struct {
 	Kind       string    // the type of an event that has none; empty: leave it
 	ReceivedAt time.Time // when the request came
 	SentAt     time.Time // the batch's, by the client's clock; zero: none
 	WriteKey   string    // the request's; an event's own is taken out when it is the same, for the message carries it
 
-	// Of the client, for events that it sent itself: SDKs for servers send their users' addresses or none, and never their own.
+	// Of the client, for events that it sent itself: SDKs for servers send their users' addresses
+	// or none, and never their own.
 	Client    bool   // the path is a client's; an event or a batch may say so as well
 	IP        string // must need no escaping in JSON; empty: unknown
 	UserAgent string // for events that no SDK made, for it would have named itself and this
@@ -25,8 +26,9 @@ type Enrichment struct {
 	AppendID func(dst []byte) []byte
 }
 
-// AppendEnriched appends the event to dst as it is to travel, and returns the extended dst. What is no object is appended as it
-// is. All bytes stay as they came but for these fields, of which null counts as absent:
+// AppendEnriched appends the event to dst as it is to travel, and returns the extended dst. What is
+// no object is appended as it is. All bytes stay as they came but for these fields, of which null
+// counts as absent:
 //   - type, where it is missing;
 //   - messageId, where it is missing, no string or empty;
 //   - timestamp: Segment computes receivedAt − (sentAt − timestamp), and would count the time in the queue in. So it is done
@@ -42,8 +44,8 @@ func (e *Received) AppendEnriched(dst []byte, st *Enrichment) []byte {
 	c.front = len(c.dst)
 	client := e.Client(st)
 
-	// What is absent goes in front, where no later duplicate of its key follows; what is there is replaced where it stands, the
-	// last one of its kind.
+	// What is absent goes in front, where no later duplicate of its key follows; what is there is
+	// replaced where it stands, the last one of its kind.
 	if e.last[fieldType] == none && st.Kind != "" {
 		c.key(`"type":`)
 		c.dst = append(c.dst, kindValue(st.Kind)...)
@@ -100,7 +102,8 @@ func (e *Received) AppendEnriched(dst []byte, st *Enrichment) []byte {
 	return c.dst
 }
 
-// Client reports whether a client sent the event itself: by the request's path, or by its own or its batch's context.direct.
+// Client reports whether a client sent the event itself: by the request's path, or by its own or
+// its batch's context.direct.
 func (e *Received) Client(st *Enrichment) bool { return st.Client || e.Direct || st.Shared.Direct }
 
 // wants says which fields the event's context is to get.
@@ -172,7 +175,8 @@ func (e *Received) sentAt(st *Enrichment) time.Time {
 	return st.SentAt
 }
 
-// rebase moves a timestamp from the client's clock to ours; ok is false where it is to stay as it is.
+// rebase moves a timestamp from the client's clock to ours; ok is false where it is to stay as it
+// is.
 func rebase(timestamp []byte, sentAt, receivedAt time.Time) (t time.Time, ok bool) {
 	if rawjson.IsNull(timestamp) {
 		return receivedAt, true
@@ -187,8 +191,8 @@ func rebase(timestamp []byte, sentAt, receivedAt time.Time) (t time.Time, ok boo
 	return receivedAt.Add(-age), true
 }
 
-// ParseTime reads a JSON value as a time in RFC 3339, or with an offset that has no colon in it, as older SDKs write. A time
-// without a zone is none: nobody knows which.
+// ParseTime reads a JSON value as a time in RFC 3339, or with an offset that has no colon in it, as
+// older SDKs write. A time without a zone is none: nobody knows which.
 func ParseTime(value []byte) (t time.Time, ok bool) {
 	if !rawjson.IsString(value) || len(value) > 64 {
 		return time.Time{}, false
@@ -201,8 +205,9 @@ func ParseTime(value []byte) (t time.Time, ok bool) {
 	return t, err == nil
 }
 
-// splice copies an object's bytes and edits them on the way. It cuts only where a field ends: behind an opening brace or a
-// value. So what is copied next begins, after white space, with a comma, a key or a closing brace.
+// splice copies an object's bytes and edits them on the way. It cuts only where a field ends:
+// behind an opening brace or a value. So what is copied next begins, after white space, with a
+// comma, a key or a closing brace.
 type splice struct {
 	raw, dst []byte
 	front    int    // where the fields begin in dst
@@ -210,7 +215,8 @@ type splice struct {
 	nested   bool   // a brace was copied last and nothing was put behind it
 }
 
-// to copies up to an offset, with the comma that is needed between what was written and what comes, and no other.
+// to copies up to an offset, with the comma that is needed between what was written and what comes,
+// and no other.
 func (c *splice) to(end uint32) {
 	piece := c.raw[c.from:end]
 	c.from = end

@@ -1,10 +1,13 @@
-// Package event is Segment's event: its rules, its limits, its identity, and what Spillway adds to it on the way.
+// Package event is Segment's event: its rules, its limits, its identity, and what Spillway adds to
+// it on the way.
 //
-// Segment answers 200 to nearly everything and drops what breaks its rules without a word. So the rules stand here, in Segment's
-// own codes, and every entry (ingest, publisher, queue) applies the same ones.
+// Segment answers 200 to nearly everything and drops what breaks its rules without a word. So the
+// rules stand here, in Segment's own codes, and every entry (ingest, publisher, queue) applies the
+// same ones.
 //
-// An event stays the bytes that came: decoding it into a type and encoding it again would lose fields and digits. [Scan] and
-// [ScanReceived] look at it in one pass without an allocation, and what has to change is spliced in.
+// An event stays the bytes that came: decoding it into a type and encoding it again would lose
+// fields and digits. [Scan] and [ScanReceived] look at it in one pass without an allocation, and
+// what has to change is spliced in.
 package event
 
 import (
@@ -16,8 +19,9 @@ import (
 	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
-// A Problem is why an event can't be delivered. Codes without a "*" behind them in the list below are Segment's own, of its
-// asynchronous rejections: it answers such events with 200 and drops them, so who wants to see them must look before sending.
+// A Problem is why an event can't be delivered. Codes without a "*" behind them in the list below
+// are Segment's own, of its asynchronous rejections: it answers such events with 200 and drops
+// them, so who wants to see them must look before sending.
 type Problem struct {
 	Code    string // for metrics and programs
 	Message string // for people; holds nothing of the event
@@ -44,7 +48,8 @@ var (
 	MessageIDTooLong    = &Problem{"message_id_too_long", fmt.Sprintf("the messageId is longer than %d characters", MaxMessageIDBytes)} // *
 )
 
-// An Event is one event as it came, and what a look at it found. It keeps no copy: Raw is a slice of the document it stood in.
+// An Event is one event as it came, and what a look at it found. It keeps no copy: Raw is a slice
+// of the document it stood in.
 type Event struct {
 	Raw     []byte
 	Problem *Problem // why Segment would not take it, nil if it would
@@ -67,13 +72,15 @@ func (e *Event) hasTimestamp() bool { return !rawjson.IsNull(e.at(e.timestamp)) 
 
 func (e *Event) at(s span) []byte { return e.Raw[s.from:s.to] }
 
-// fields are the values that the rules look at. On duplicate keys the last one counts, as it does for Segment.
+// fields are the values that the rules look at. On duplicate keys the last one counts, as it does
+// for Segment.
 type fields struct {
 	kind, event, userID, anonymousID, groupID, previousID, properties, traits, name, category, messageID, timestamp []byte
 }
 
-// Scan reads the value at which s stands as one event: one pass, no allocation. When the value is not JSON, the error is
-// s's, and nothing behind it can be read either; everything else that is wrong with it is the event's own Problem.
+// Scan reads the value at which s stands as one event: one pass, no allocation. When the value is
+// not JSON, the error is s's, and nothing behind it can be read either; everything else that is
+// wrong with it is the event's own Problem.
 func Scan(s *rawjson.Scanner, document []byte, e *Event) error {
 	*e = Event{}
 	s.TakeFlaws()
@@ -215,7 +222,8 @@ func (f *fields) check() *Problem {
 	return TypeUnknown
 }
 
-// isID: a number is taken for the id of a user, because older SDKs send the key of a database row as it is.
+// isID: a number is taken for the id of a user, because older SDKs send the key of a database row
+// as it is.
 func isID(v []byte) bool {
 	return rawjson.IsString(v) || v[0] == '-' || v[0] >= '0' && v[0] <= '9'
 }
@@ -229,13 +237,15 @@ func object(v []byte, otherwise *Problem) *Problem {
 	return otherwise
 }
 
-// TimeFormat is RFC 3339 with milliseconds, the precision that Segment's SDKs send. In UTC it is always 24 bytes.
+// TimeFormat is RFC 3339 with milliseconds, the precision that Segment's SDKs send. In UTC it is
+// always 24 bytes.
 const TimeFormat = "2006-01-02T15:04:05.000Z07:00"
 
-// AppendIdentified appends the event to dst with messageId and timestamp set where they are missing (a messageId that is no
-// string or an empty one counts as missing), and returns the extended dst. What is no object is appended as it is. All other
-// bytes stay as they came. Identity is fixed before the first attempt so that a second one is the same event to Segment, which
-// dedupes on messageId. messageID must need no escaping in JSON.
+// AppendIdentified appends the event to dst with messageId and timestamp set where they are missing
+// (a messageId that is no string or an empty one counts as missing), and returns the extended dst.
+// What is no object is appended as it is. All other bytes stay as they came. Identity is fixed
+// before the first attempt so that a second one is the same event to Segment, which dedupes on
+// messageId. messageID must need no escaping in JSON.
 func (e *Event) AppendIdentified(dst []byte, messageID string, timestamp time.Time) []byte {
 	if !rawjson.IsObject(e.Raw) {
 		return append(dst, e.Raw...)
@@ -261,8 +271,8 @@ func (e *Event) AppendIdentified(dst []byte, messageID string, timestamp time.Ti
 		}
 		return append(dst, '"')
 	}
-	// What is absent goes in front, where no later duplicate of its key follows; what is there as null or "" is replaced where
-	// it stands, the last one of its kind.
+	// What is absent goes in front, where no later duplicate of its key follows; what is there as
+	// null or "" is replaced where it stands, the last one of its kind.
 	dst = append(dst, '{')
 	for _, d := range edits {
 		if d.at.to == 0 {

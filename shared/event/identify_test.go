@@ -61,8 +61,8 @@ func TestIdentifyingTwiceChangesNothing(t *testing.T) {
 	}
 }
 
-// FuzzAppendIdentified holds the splice against encoding/json: the same value but for messageId and timestamp, and what the
-// splice took away or put in is those values and nothing else.
+// FuzzAppendIdentified holds the splice against encoding/json: the same value but for messageId and
+// timestamp, and what the splice took away or put in is those values and nothing else.
 func FuzzAppendIdentified(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, `{ }`, `{"a":1}`, ` {"messageId":null , "timestamp":null}`, `{"timestamp":null,"messageId":""}`, `{"messageId":"m","messageId":null}`,
@@ -133,7 +133,8 @@ func FuzzAppendIdentified(f *testing.F) {
 	})
 }
 
-// sameOutside takes what a splice may put in or take away out of both, and compares the rest byte by byte.
+// sameOutside takes what a splice may put in or take away out of both, and compares the rest byte
+// by byte.
 func sameOutside(raw, got []byte, e *Event) bool {
 	rest := bytes.Clone(raw)
 	last := []span{e.id, e.timestamp}

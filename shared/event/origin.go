@@ -4,7 +4,8 @@ package event
 type Origin uint8
 
 const (
-	// FromServer is the SDKs that run on servers. Segment reserves /v1/batch for them. The zero value.
+	// FromServer is the SDKs that run on servers. Segment reserves /v1/batch for them. The zero
+	// value.
 	FromServer Origin = iota
 	// FromClient is browsers and phones: their events go on to /v1/b, as their own SDKs send them.
 	FromClient

@@ -6,8 +6,9 @@ import (
 	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
-// Received is an event as an SDK sent it: what [Scan] finds, and where the fields stand that change at the door. It is of
-// one size, whatever the event has, so that who holds many knows what they take. The zero value is ready.
+// Received is an event as an SDK sent it: what [Scan] finds, and where the fields stand that change
+// at the door. It is of one size, whatever the event has, so that who holds many knows what they
+// take. The zero value is ready.
 type Received struct {
 	Event
 	WriteKey []byte // the value of the event's own writeKey, JSON; nil: none
@@ -19,11 +20,12 @@ type Received struct {
 	context contextPlaces
 }
 
-// maxPlaces is one for each field and some for duplicates of those that go. Of the others the last one is enough.
+// maxPlaces is one for each field and some for duplicates of those that go. Of the others the last
+// one is enough.
 const maxPlaces = int(numFields) + 6
 
-// TooManyDuplicates is the problem of an event that repeats sentAt or writeKey more often than there is room for. Only who wants to
-// see what happens sends that.
+// TooManyDuplicates is the problem of an event that repeats sentAt or writeKey more often than
+// there is room for. Only who wants to see what happens sends that.
 var TooManyDuplicates = &Problem{"too_many_duplicates", "the event has its sentAt or its writeKey many times"}
 
 // fieldName is a field that ingest may change.
@@ -39,7 +41,8 @@ const (
 	numFields
 )
 
-// place is where a field stands in Raw: field is the end of what stands before it, the brace or the value of the field in front.
+// place is where a field stands in Raw: field is the end of what stands before it, the brace or the
+// value of the field in front.
 type place struct {
 	name     fieldName
 	field    uint32
@@ -49,8 +52,8 @@ type place struct {
 // none is the place of a field that the event does not have.
 const none = -1
 
-// ScanReceived reads the value at which s stands as one event, as [Scan] does. kind is the type that an event without one
-// has, by the path it came to; it is empty where there is none.
+// ScanReceived reads the value at which s stands as one event, as [Scan] does. kind is the type
+// that an event without one has, by the path it came to; it is empty where there is none.
 func ScanReceived(s *rawjson.Scanner, document []byte, kind string, e *Received) error {
 	*e = Received{last: [numFields]int8{none, none, none, none, none, none}}
 	s.TakeFlaws()
@@ -130,8 +133,8 @@ func kindValue(kind string) []byte {
 	return nil
 }
 
-// add notes where a field stands; false when there is no room. Of a field that may stay, an earlier duplicate is forgotten: the last
-// one counts.
+// add notes where a field stands; false when there is no room. Of a field that may stay, an earlier
+// duplicate is forgotten: the last one counts.
 func (e *Received) add(p place) (ok bool) {
 	if earlier := e.last[p.name]; earlier != none && p.name != fieldSentAt && p.name != fieldWriteKey {
 		copy(e.places[earlier:], e.places[earlier+1:e.n])
@@ -217,7 +220,8 @@ func scanContext(value []byte) contextPlaces {
 	}
 }
 
-// A SharedContext is what a batch's context says for all of its events, which Segment merges it into.
+// A SharedContext is what a batch's context says for all of its events, which Segment merges it
+// into.
 type SharedContext struct {
 	Direct                 bool // its direct is true
 	ip, userAgent, library bool

@@ -136,7 +136,8 @@ func TestTheTypeOfThePathCountsForTheRules(t *testing.T) {
 	}
 }
 
-// held is the property of the splicer: against encoding/json, the result is the same value but for the fields that are set.
+// held is the property of the splicer: against encoding/json, the result is the same value but for
+// the fields that are set.
 func held(t testing.TB, raw []byte, kind string, st Enrichment) {
 	t.Helper()
 	var s rawjson.Scanner
@@ -230,7 +231,8 @@ func held(t testing.TB, raw []byte, kind string, st Enrichment) {
 	}
 }
 
-// randomEvent is an event of fields that the door looks at and some others, in any order, null, wrong, duplicate, spaced.
+// randomEvent is an event of fields that the door looks at and some others, in any order, null,
+// wrong, duplicate, spaced.
 func randomEvent(rng *rand.Rand) []byte {
 	pick := func(of ...string) string { return of[rng.IntN(len(of))] }
 	space := func() string { return pick("", "", "", " ", "\n\t", "  ") }

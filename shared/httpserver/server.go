@@ -1,7 +1,9 @@
-// Package httpserver is an http.Server that clients of any kind may be let at: it bounds what one can hold that sends slowly or never
-// ends its headers, ends in good order, and names no client in its log.
+// Package httpserver is an http.Server that clients of any kind may be let at: it bounds what one
+// can hold that sends slowly or never ends its headers, ends in good order, and names no client in
+// its log.
 //
-// It stands apart because two doors are plain servers, functions/ingest and the local pipeline's, and must not differ.
+// It stands apart because two doors are plain servers, functions/ingest and the local pipeline's,
+// and must not differ.
 package httpserver
 
 import (
@@ -17,7 +19,8 @@ import (
 	"time"
 )
 
-// Limits of the plain server. They bound what a client can hold that sends slowly, or never ends its headers.
+// Limits of the plain server. They bound what a client can hold that sends slowly, or never ends
+// its headers.
 const (
 	ReadHeaderTimeout = 5 * time.Second
 	ReadTimeout       = 30 * time.Second // header and body: 500 KB from a phone at 17 KB/s
@@ -36,8 +39,9 @@ func New(handler http.Handler, logger *slog.Logger) *http.Server {
 	}
 }
 
-// Serve takes requests from l until ctx ends. Then it takes no new connection, lets requests that are under way finish, and calls
-// flush, all within grace. The error says what did not end in good order.
+// Serve takes requests from l until ctx ends. Then it takes no new connection, lets requests that
+// are under way finish, and calls flush, all within grace. The error says what did not end in good
+// order.
 func Serve(ctx context.Context, server *http.Server, l net.Listener, grace time.Duration, flush func(context.Context) error) error {
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
@@ -61,8 +65,9 @@ func Serve(ctx context.Context, server *http.Server, l net.Listener, grace time.
 	return failed
 }
 
-// Guard answers 500 when the handler panics. net/http would cut the connection off and log the client's address; in a Lambda the
-// process would end, and an event that can do that could keep every environment down.
+// Guard answers 500 when the handler panics. net/http would cut the connection off and log the
+// client's address; in a Lambda the process would end, and an event that can do that could keep
+// every environment down.
 func Guard(handler http.Handler, logger *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
@@ -83,8 +88,9 @@ func Guard(handler http.Handler, logger *slog.Logger) http.Handler {
 	})
 }
 
-// ownErrors keeps those of net/http's log lines that are about this machine (file handles that have run out). The others are about
-// a client, name its address, and could be caused by it as often as it likes.
+// ownErrors keeps those of net/http's log lines that are about this machine (file handles that have
+// run out). The others are about a client, name its address, and could be caused by it as often as
+// it likes.
 type ownErrors struct{ slog.Handler }
 
 func (o ownErrors) Handle(ctx context.Context, r slog.Record) error {

@@ -9,8 +9,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
-// A fault is why a request is not answered 200: status and code are for programs, the message is for people and holds nothing
-// of the request.
+// A fault is why a request is not answered 200: status and code are for programs, the message is
+// for people and holds nothing of the request.
 type fault struct {
 	status  int
 	code    string
@@ -20,8 +20,9 @@ type fault struct {
 
 func (f *fault) Error() string { return f.code + ": " + f.message }
 
-// The faults of requests. Those that a second try would not mend are 400: of all 4xx only that makes every SDK give up. Those
-// that it would are 429: every SDK tries again then, and some only then honour Retry-After.
+// The faults of requests. Those that a second try would not mend are 400: of all 4xx only that
+// makes every SDK give up. Those that it would are 429: every SDK tries again then, and some only
+// then honour Retry-After.
 var (
 	faultPath     = &fault{status: http.StatusNotFound, code: "not_found", message: "there is nothing here: send events to /v1/batch, /v1/track and so on"}
 	faultMethod   = &fault{status: http.StatusMethodNotAllowed, code: "method_not_allowed", message: "the method is not allowed here: the header Allow names those that are"}
@@ -52,11 +53,12 @@ func quotaFault(after time.Duration) *fault {
 	return &fault{status: http.StatusTooManyRequests, code: "quota_exceeded", message: "the write key has used up its quota: send it again later", after: after}
 }
 
-// MaxRetryAfter is the longest wait that is asked for: the SDKs for browsers and Node wait no longer, whatever the header says.
+// MaxRetryAfter is the longest wait that is asked for: the SDKs for browsers and Node wait no
+// longer, whatever the header says.
 const MaxRetryAfter = 300 * time.Second
 
-// spread is the most seconds of a Retry-After that nothing in particular asks for. It is random so that clients do not come
-// again all at once.
+// spread is the most seconds of a Retry-After that nothing in particular asks for. It is random so
+// that clients do not come again all at once.
 const spread = 5
 
 // retryAfter is the header's value: whole seconds, rounded up.
@@ -83,8 +85,9 @@ var (
 // transparent is a GIF of one transparent pixel.
 var transparent = []byte("GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\x00\x00\x00!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;")
 
-// cors lets pages of any origin read the answer. The origin is echoed because browsers take no * for requests with credentials,
-// which the browser SDK may be told to send; nothing here is kept in cookies, so that gives nobody anything.
+// cors lets pages of any origin read the answer. The origin is echoed because browsers take no *
+// for requests with credentials, which the browser SDK may be told to send; nothing here is kept in
+// cookies, so that gives nobody anything.
 func cors(header http.Header, r *http.Request) {
 	origin := r.Header["Origin"]
 	if len(origin) == 0 {
@@ -96,7 +99,8 @@ func cors(header http.Header, r *http.Request) {
 	header["Vary"] = vary
 }
 
-// options answers an OPTIONS request. The browser SDK sends Authorization, so every event of a page has its preflight.
+// options answers an OPTIONS request. The browser SDK sends Authorization, so every event of a page
+// has its preflight.
 func options(w http.ResponseWriter, rt route) {
 	header := w.Header()
 	header.Set("Allow", rt.methods())
@@ -128,8 +132,8 @@ func writeFault(w http.ResponseWriter, f *fault) {
 	writeJSON(w, f.status, f.body())
 }
 
-// body is a fault's JSON. Python's SDK drops what it is told to only if there are both code and message; error is what others
-// look for.
+// body is a fault's JSON. Python's SDK drops what it is told to only if there are both code and
+// message; error is what others look for.
 func (f *fault) body() []byte {
 	b := append([]byte(`{"success":false,"code":"`), f.code...)
 	b = rawjson.AppendQuoted(append(b, `","message":`...), f.message)

@@ -31,7 +31,8 @@ func (t *taken) Send(_ context.Context, messages []message.Message) error {
 	return nil
 }
 
-// benchEvent is a track of about 1 KB as Node's SDK sends it: words that repeat, and ids that do not.
+// benchEvent is a track of about 1 KB as Node's SDK sends it: words that repeat, and ids that do
+// not.
 func benchEvent(i int) string {
 	return fmt.Sprintf(`{"timestamp":"2026-11-23T04:50:58.%03dZ","integrations":{},"type":"track","event":"Order Completed","userId":"user-%d","messageId":"node-next-1795409458376-9e20cb12-2a4d-482b-a0c2-%012x",`+
 		`"properties":{"order_id":"%d","total":%d.5,"currency":"USD","coupon":"SUMMER%d","products":[{"sku":"SKU-%d","name":"Running Shoes, blue, size 42","price":89.95,"quantity":1},{"sku":"SKU-%d","name":"Socks — wool, three pairs","price":14.5,"quantity":2}]},`+
@@ -70,9 +71,10 @@ func BenchmarkEvent(b *testing.B) {
 	}
 }
 
-// BenchmarkHTTP is requests over loopback sockets, side by side: a handler that reads the body and answers, the same with
-// json.Valid, and ours in front of a queue that acknowledges at once. The clients run in the same process, as plain as can be,
-// so their part is in the numbers: cpu-µs/event is of the whole process.
+// BenchmarkHTTP is requests over loopback sockets, side by side: a handler that reads the body and
+// answers, the same with json.Valid, and ours in front of a queue that acknowledges at once. The
+// clients run in the same process, as plain as can be, so their part is in the numbers:
+// cpu-µs/event is of the whole process.
 func BenchmarkHTTP(b *testing.B) {
 	for _, size := range []int{1, 100} {
 		path, body := "/v1/batch", func(client int) []byte { return benchBatch(client*size, size) }
@@ -123,7 +125,8 @@ func BenchmarkHTTP(b *testing.B) {
 	}
 }
 
-// drive sends b.N events over so many connections, each with a body of its own, and reports what it took.
+// drive sends b.N events over so many connections, each with a body of its own, and reports what it
+// took.
 func drive(b *testing.B, addr, path string, body func(client int) []byte, connections, events int) {
 	requests := make([][]byte, connections)
 	for i := range requests {
@@ -185,8 +188,8 @@ func cpu() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// BenchmarkQueueAway is full load while the queue hangs: what matters is the memory, as peak-MB of the whole process with its
-// clients, and that everything is answered.
+// BenchmarkQueueAway is full load while the queue hangs: what matters is the memory, as peak-MB of
+// the whole process with its clients, and that everything is answered.
 func BenchmarkQueueAway(b *testing.B) {
 	h, err := New(Config{Queue: hanging{}, DeadLetters: hanging{}, Linger: 3 * time.Millisecond, Limits: Limits{QueueTimeout: time.Second}})
 	if err != nil {

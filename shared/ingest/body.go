@@ -13,11 +13,12 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// firstRead is how much room a body gets before any of it has come: a client that announces much and sends little costs no more.
+// firstRead is how much room a body gets before any of it has come: a client that announces much
+// and sends little costs no more.
 const firstRead = 4 << 10
 
-// hold counts what the request holds, and more bytes that it is about to take, among what all requests may hold; false when there
-// is no room for what came on top.
+// hold counts what the request holds, and more bytes that it is about to take, among what all
+// requests may hold; false when there is no room for what came on top.
 func (h *Handler) hold(q *request, more int) bool {
 	n := q.size() + more - q.reserved
 	if h.waiting.Add(int64(n)) > int64(h.c.Limits.MaxWaiting) && n > 0 {
@@ -28,7 +29,8 @@ func (h *Handler) hold(q *request, more int) bool {
 	return true
 }
 
-// readAll fills buf, a buffer of q's, with what r yields, not more than limit bytes. otherwise says what an error of r's means.
+// readAll fills buf, a buffer of q's, with what r yields, not more than limit bytes. otherwise says
+// what an error of r's means.
 func (h *Handler) readAll(q *request, buf *[]byte, r io.Reader, limit int, otherwise func(error) *fault) *fault {
 	for b := (*buf)[:0]; ; {
 		if len(b) == cap(b) {
@@ -53,8 +55,9 @@ func (h *Handler) readAll(q *request, buf *[]byte, r io.Reader, limit int, other
 	}
 }
 
-// readFault says what an error of a request's body means. Most are the network's, and the body may come again. What can't be read
-// as chunks will not be better then; net/http has no names for its errors there.
+// readFault says what an error of a request's body means. Most are the network's, and the body may
+// come again. What can't be read as chunks will not be better then; net/http has no names for its
+// errors there.
 func readFault(r *http.Request) func(error) *fault {
 	return func(err error) *fault {
 		var tooLarge *http.MaxBytesError // somebody's in front of us
@@ -75,9 +78,9 @@ func gzipFault(error) *fault { return faultGzip }
 // gzipMagic is how a gzip member begins (RFC 1952, 2.3.1), with deflate, the only method there is.
 var gzipMagic = []byte{0x1f, 0x8b, 0x08}
 
-// readBody reads and decompresses a request's body. Whether it is compressed its first bytes say and not its header: some
-// gateways decide by the content type whether they carry a body as text, which mangles it, and some proxies decompress it and
-// leave the header.
+// readBody reads and decompresses a request's body. Whether it is compressed its first bytes say
+// and not its header: some gateways decide by the content type whether they carry a body as text,
+// which mangles it, and some proxies decompress it and leave the header.
 func (h *Handler) readBody(q *request, r *http.Request) ([]byte, *fault) {
 	limit := h.c.Limits.MaxBody
 	if r.ContentLength > int64(limit) {
@@ -111,5 +114,6 @@ func (h *Handler) readBody(q *request, r *http.Request) ([]byte, *fault) {
 	return bytes.TrimPrefix(q.unpacked, utf8Mark), nil
 }
 
-// utf8Mark is the byte order mark that some writers put in front of UTF-8, and that JSON does not know.
+// utf8Mark is the byte order mark that some writers put in front of UTF-8, and that JSON does not
+// know.
 var utf8Mark = []byte("\xef\xbb\xbf")

@@ -22,8 +22,9 @@ type load struct {
 	first, last int // the messages of the group that its events are in
 }
 
-// A group is the requests whose events share messages and calls. The first that comes leads it: it waits, packs, sends and tells
-// the others. So nothing runs that no request pays for, and nothing is left when the last one is answered.
+// A group is the requests whose events share messages and calls. The first that comes leads it: it
+// waits, packs, sends and tells the others. So nothing runs that no request pays for, and nothing
+// is left when the last one is answered.
 type group struct {
 	members []*member
 	bytes   int
@@ -38,9 +39,11 @@ type member struct {
 }
 
 const (
-	// groupBytes ends a group's window: about what one call takes if events compress as usual, and 4 ms of packing.
+	// groupBytes ends a group's window: about what one call takes if events compress as usual, and
+	// 4 ms of packing.
 	groupBytes = 1 << 20
-	// groupMembers does the same for small requests: many more in a message make it hardly cheaper, and all of them wait.
+	// groupMembers does the same for small requests: many more in a message make it hardly cheaper,
+	// and all of them wait.
 	groupMembers = 256
 )
 
@@ -67,9 +70,10 @@ type committer struct {
 	open *group
 }
 
-// submit sends the loads of a request and returns when the queue has all of them (nil), or when it is known that it has not, or
-// may not have. It returns within the time-out and ctx's deadline; that ctx is cancelled makes no difference, for others may be
-// in the same message. The loads must not change until then.
+// submit sends the loads of a request and returns when the queue has all of them (nil), or when it
+// is known that it has not, or may not have. It returns within the time-out and ctx's deadline;
+// that ctx is cancelled makes no difference, for others may be in the same message. The loads must
+// not change until then.
 func (c *committer) submit(ctx context.Context, loads []load) error {
 	m := &member{loads: loads}
 	size := 0
@@ -160,8 +164,8 @@ func (c *committer) close(g *group) {
 	}
 }
 
-// send packs and sends a group, and gives each member its outcome. allFailed says that not one message was taken; the error that
-// all of them have the same one.
+// send packs and sends a group, and gives each member its outcome. allFailed says that not one
+// message was taken; the error that all of them have the same one.
 func (c *committer) send(ctx context.Context, g *group) (allFailed bool, err error) {
 	p, ok := c.packings.Get().(*packing)
 	if !ok {
@@ -208,8 +212,9 @@ type packing struct {
 	key    []byte
 }
 
-// pack makes messages of the members' loads, those with the same header together, and notes which message has what. A load that
-// fits one message is never split over two, so that it is in the queue whole or not at all.
+// pack makes messages of the members' loads, those with the same header together, and notes which
+// message has what. A load that fits one message is never split over two, so that it is in the
+// queue whole or not at all.
 func (p *packing) pack(members []*member) []message.Message {
 	var messages []message.Message
 	if len(members) == 1 { // most of the time, behind a Lambda

@@ -211,9 +211,10 @@ func TestAPanicOfTheOneThatSendsLeavesNobodyWaiting(t *testing.T) {
 	})
 }
 
-// TestEachRequestGetsTheOutcomeOfItsOwnEvents is an oracle: requests of any size and header come at any time, the queue takes
-// some messages, refuses some, fails whole calls and hangs. Who was told yes has all of his events in the queue, once; who was
-// told no has none, unless his request is larger than a message.
+// TestEachRequestGetsTheOutcomeOfItsOwnEvents is an oracle: requests of any size and header come at
+// any time, the queue takes some messages, refuses some, fails whole calls and hangs. Who was told
+// yes has all of his events in the queue, once; who was told no has none, unless his request is
+// larger than a message.
 func TestEachRequestGetsTheOutcomeOfItsOwnEvents(t *testing.T) {
 	for seed := range uint64(60) {
 		synctest.Test(t, func(t *testing.T) {

@@ -23,7 +23,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// marker stands in all that is somebody's: write keys, events, addresses of headers. It may never stand in a log line.
+// marker stands in all that is somebody's: write keys, events, addresses of headers. It may never
+// stand in a log line.
 const marker = "SECRET"
 
 const (
@@ -86,7 +87,8 @@ func (r *rig) Write(p []byte) (int, error) {
 	return r.log.Write(p)
 }
 
-// newRig makes a Handler; when the test ends, it is closed, and its log is searched for what may not be in it.
+// newRig makes a Handler; when the test ends, it is closed, and its log is searched for what may
+// not be in it.
 func newRig(t testing.TB, change func(*Config)) *rig {
 	r := &rig{t: t}
 	c := Config{Queue: &r.queue, DeadLetters: &r.letters, Report: r.counts.Add, Logger: slog.New(slog.NewTextHandler(r, nil)), ClientIP: func(*http.Request) netip.Addr { return netip.MustParseAddr("203.0.113.7") }}
@@ -126,7 +128,8 @@ func (r *rig) do(method, path, body string, headers ...string) *httptest.Respons
 // basic is an Authorization header for keyA.
 func basic() []string { return []string{"Authorization", "Bearer " + keyA} }
 
-// post sends a body with keyA to a path and returns the status and the code of the answer, which must be one that SDKs understand.
+// post sends a body with keyA to a path and returns the status and the code of the answer, which
+// must be one that SDKs understand.
 func (r *rig) post(path, body string, headers ...string) (status int, code string) {
 	r.t.Helper()
 	return r.understood(r.do("POST", path, body, append(basic(), headers...)...))

@@ -13,8 +13,8 @@ import (
 
 var paths = []string{"/v1/batch", "/v1/b", "/v1/track", "/v1/t", "/v1/p/", "/b", "/v1/pixel/track?data=e30", "/v1/projects/k/settings", "/v1/m", "/health", "/none", "/v1/import/"}
 
-// FuzzRequest gives the door any request: it never panics, answers as SDKs understand it, and what it accepts is in the queue or
-// among the letters, each event of it readable and with an identity.
+// FuzzRequest gives the door any request: it never panics, answers as SDKs understand it, and what
+// it accepts is in the queue or among the letters, each event of it readable and with an identity.
 func FuzzRequest(f *testing.F) {
 	bodies := []string{
 		`{"batch":[` + track("1") + `,{"type":"foo"},7]}`, track("1"), `{"writeKey":"k","batch":[{"type":"page","userId":"u","sentAt":"2026-11-23T11:00:00Z","context":null}],"sentAt":"x","context":{}}`,

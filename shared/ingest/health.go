@@ -7,14 +7,15 @@ import (
 )
 
 const (
-	// healthFor is how long an answer is used again: load balancers, and anybody else, may ask as often as they like.
+	// healthFor is how long an answer is used again: load balancers, and anybody else, may ask as
+	// often as they like.
 	healthFor = time.Second
 	// healthTimeout bounds the question.
 	healthTimeout = 2 * time.Second
 )
 
-// healthCheck asks whether the queue can be reached, for all that want to know at a time once. It may be used by several
-// goroutines at the same time.
+// healthCheck asks whether the queue can be reached, for all that want to know at a time once. It
+// may be used by several goroutines at the same time.
 type healthCheck struct {
 	check func(context.Context) error
 

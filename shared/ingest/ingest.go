@@ -1,17 +1,22 @@
-// Package ingest is the door: an http.Handler that takes what any Segment SDK sends and answers when the queue has it.
+// Package ingest is the door: an http.Handler that takes what any Segment SDK sends and answers
+// when the queue has it.
 //
-// It speaks the Tracking API as the SDKs really use it, which is more than its documentation says (see routeOf), and it answers
-// as their retry rules demand: 200 and {"success":true} only when SQS has every event, 400 for what no second try would mend, and
-// 429 with Retry-After when the queue is away or there is too much to do, because that is what SDKs honour. Everything else makes
-// one SDK or another drop events or send them for ever.
+// It speaks the Tracking API as the SDKs really use it, which is more than its documentation says
+// (see routeOf), and it answers as their retry rules demand: 200 and {"success":true} only when SQS
+// has every event, 400 for what no second try would mend, and 429 with Retry-After when the queue
+// is away or there is too much to do, because that is what SDKs honour. Everything else makes one
+// SDK or another drop events or send them for ever.
 //
-// Segment itself answers 200 to nearly everything and drops what breaks its rules without a word. So the rules are applied here:
-// a request of which nothing can be taken is refused; bad events among good ones become dead letters.
+// Segment itself answers 200 to nearly everything and drops what breaks its rules without a word.
+// So the rules are applied here: a request of which nothing can be taken is refused; bad events
+// among good ones become dead letters.
 //
-// Events stay the bytes that came. What has to change is spliced in (event.Received): identity, time, the client's address.
+// Events stay the bytes that came. What has to change is spliced in (event.Received): identity,
+// time, the client's address.
 //
-// The package knows neither Lambda nor the environment. Requests that come at the same time share messages and calls, for
-// SQS and what comes behind it are paid and slowed by the message and not by the event: see [Config].Window.
+// The package knows neither Lambda nor the environment. Requests that come at the same time share
+// messages and calls, for SQS and what comes behind it are paid and slowed by the message and not
+// by the event: see [Config].Window.
 package ingest
 
 import (
@@ -30,8 +35,9 @@ import (
 	"github.com/spillwayhq/spillway/shared/message"
 )
 
-// Sender sends messages; *sqsclient.Queue is one. The error is nil or, if only some failed, a *sqsclient.SendError. It must return when
-// ctx ends, and may be called by several goroutines at the same time.
+// Sender sends messages; *sqsclient.Queue is one. The error is nil or, if only some failed, a
+// *sqsclient.SendError. It must return when ctx ends, and may be called by several goroutines at
+// the same time.
 type Sender interface {
 	Send(context.Context, []message.Message) error
 }
@@ -41,21 +47,25 @@ type Config struct {
 	Queue       Sender
 	DeadLetters Sender // gets the bad events of requests whose others are good, in the format of package message
 
-	// Health tells whether the queue can be reached; GET /health asks it, at most once a second. nil: it always can.
+	// Health tells whether the queue can be reached; GET /health asks it, at most once a second.
+	// nil: it always can.
 	Health func(context.Context) error
 	// Keys are the write keys that are taken. nil: any well-formed one.
 	Keys KeySet
-	// ClientIP is the address that events of clients are stamped with: [PeerAddr] when nil, or [ForwardedAddr].
+	// ClientIP is the address that events of clients are stamped with: [PeerAddr] when nil, or
+	// [ForwardedAddr].
 	ClientIP func(*http.Request) netip.Addr
 
-	// PublicURL is scheme and host under which clients reach the door, like https://events.example.com, for the settings that SDKs
-	// load. Empty: those of the request.
+	// PublicURL is scheme and host under which clients reach the door, like
+	// https://events.example.com, for the settings that SDKs load. Empty: those of the request.
 	PublicURL string
-	// TrustForwardedProto: X-Forwarded-Proto comes from a proxy and tells the scheme that clients use.
+	// TrustForwardedProto: X-Forwarded-Proto comes from a proxy and tells the scheme that clients
+	// use.
 	TrustForwardedProto bool
 
-	// Window is how long the first of the requests that share messages waits for others. A few milliseconds for a server. 0, for a
-	// Lambda, which has one request at a time: it does not wait; others join only while all calls to the queue are under way.
+	// Window is how long the first of the requests that share messages waits for others. A few
+	// milliseconds for a server. 0, for a Lambda, which has one request at a time: it does not
+	// wait; others join only while all calls to the queue are under way.
 	Linger time.Duration
 	Limits Limits
 
@@ -63,7 +73,8 @@ type Config struct {
 	Logger *slog.Logger  // gets no payload, no write key and no address
 }
 
-// Limits bound what requests may cost. A zero is the default, which the constant of the same name says.
+// Limits bound what requests may cost. A zero is the default, which the constant of the same name
+// says.
 type Limits struct {
 	MaxBody      int           // bytes of a request's body, compressed as well as decompressed
 	MaxWaiting   int           // bytes of memory that all requests hold until they are answered, from the body to the call; what needs more is answered 429
@@ -74,17 +85,20 @@ type Limits struct {
 
 // Defaults of [Limits].
 const (
-	// MaxBody is the larger reading of Segment's 500 KB, which the Java SDK takes as its budget. Messages hold less, but a request
-	// may fill two.
+	// MaxBody is the larger reading of Segment's 500 KB, which the Java SDK takes as its budget.
+	// Messages hold less, but a request may fill two.
 	MaxBody = 500 << 10
-	// MaxWaiting: a byte of a body takes about four, as it came, spliced, packed and in the call. So some 20 of the largest requests
-	// wait at a time, and with garbage and all else a process stays below 150 MB.
+	// MaxWaiting: a byte of a body takes about four, as it came, spliced, packed and in the call.
+	// So some 20 of the largest requests wait at a time, and with garbage and all else a process
+	// stays below 150 MB.
 	MaxWaiting = 48 << 20
 	// MaxInFlight bounds goroutines and what they hold besides bodies.
 	MaxInFlight = 4096
-	// MaxSends keeps a queue that hangs from being called by all requests; 16 calls of 20 ms carry 800 groups of requests a second.
+	// MaxSends keeps a queue that hangs from being called by all requests; 16 calls of 20 ms carry
+	// 800 groups of requests a second.
 	MaxSends = 16
-	// QueueTimeout is below the 10 s after which SDKs give a request up, so that they get an answer.
+	// QueueTimeout is below the 10 s after which SDKs give a request up, so that they get an
+	// answer.
 	QueueTimeout = 5 * time.Second
 )
 
@@ -188,7 +202,8 @@ func (h *Handler) refuses() *fault {
 	return nil
 }
 
-// enter counts a request in whose body has come, unless there are too many or the Handler shuts down.
+// enter counts a request in whose body has come, unless there are too many or the Handler shuts
+// down.
 func (h *Handler) enter() (refused *fault) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -206,8 +221,9 @@ func (h *Handler) leave() {
 	}
 }
 
-// Shutdown stops taking requests (they are answered 429, also those whose body is still coming) and returns when all that were under
-// way have been answered, which the queue's time-out bounds. The error is ctx's when it ends first: what was under way goes on. It may be called more than once.
+// Shutdown stops taking requests (they are answered 429, also those whose body is still coming) and
+// returns when all that were under way have been answered, which the queue's time-out bounds. The
+// error is ctx's when it ends first: what was under way goes on. It may be called more than once.
 func (h *Handler) Shutdown(ctx context.Context) error {
 	h.mu.Lock()
 	if !h.draining {

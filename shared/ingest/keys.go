@@ -19,13 +19,14 @@ type Key struct {
 	Burst    float64 // events that may come at once before the quota counts; 0: ten seconds of the quota. Not without a quota
 }
 
-// KeySet knows write keys. It may be called by several goroutines at the same time. Look-up must not take longer for a key that
-// is nearly right.
+// KeySet knows write keys. It may be called by several goroutines at the same time. Look-up must
+// not take longer for a key that is nearly right.
 type KeySet interface {
 	Lookup(writeKey string) (Key, bool)
 }
 
-// Keys is a KeySet that can be replaced while it is in use. The zero value is not usable: use [NewKeys].
+// Keys is a KeySet that can be replaced while it is in use. The zero value is not usable: use
+// [NewKeys].
 type Keys struct {
 	salt [32]byte
 	set  atomic.Pointer[map[[sha256.Size]byte]Key]
@@ -38,7 +39,8 @@ func NewKeys(keys map[string]Key) (*Keys, error) {
 	return k, k.Replace(keys)
 }
 
-// Replace puts other keys in the place of all. On an error, which names every key that is wrong by its name, the set stays as it is.
+// Replace puts other keys in the place of all. On an error, which names every key that is wrong by
+// its name, the set stays as it is.
 func (k *Keys) Replace(keys map[string]Key) error {
 	set := make(map[[sha256.Size]byte]Key, len(keys))
 	names := make(map[string]bool, len(keys))
@@ -66,7 +68,8 @@ func (k *Keys) Replace(keys map[string]Key) error {
 	return nil
 }
 
-// Lookup implements [KeySet]. What the map compares is a salted digest, so how long it takes tells nothing of a key.
+// Lookup implements [KeySet]. What the map compares is a salted digest, so how long it takes tells
+// nothing of a key.
 func (k *Keys) Lookup(writeKey string) (Key, bool) {
 	set := k.set.Load()
 	if set == nil {
@@ -83,7 +86,8 @@ func (k *Keys) digest(writeKey string) [sha256.Size]byte {
 	return sha256.Sum256(buf[:n])
 }
 
-// Besides is a KeySet that knows one more write key than set. It is asked first, so what the set says of that key does not count.
+// Besides is a KeySet that knows one more write key than set. It is asked first, so what the set
+// says of that key does not count.
 func WithKey(set KeySet, writeKey string, key Key) (KeySet, error) {
 	one, err := NewKeys(map[string]Key{writeKey: key})
 	if err != nil {

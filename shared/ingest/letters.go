@@ -10,10 +10,12 @@ import (
 	"github.com/spillwayhq/spillway/shared/message"
 )
 
-// letterPrefix begins the ids of letters that the door writes; delivery's begin with the id of a message.
+// letterPrefix begins the ids of letters that the door writes; delivery's begin with the id of a
+// message.
 const letterPrefix = "ingest/"
 
-// writeLetters writes the bad events of a request as dead letters. What it may take is short, for the queue may take its time then.
+// writeLetters writes the bad events of a request as dead letters. What it may take is short, for
+// the queue may take its time then.
 func (h *Handler) writeLetters(ctx context.Context, q *request) error {
 	var messages []message.Message
 	for _, l := range q.letters() {
@@ -40,8 +42,8 @@ func (q *request) rejected() map[string]int {
 	return counts
 }
 
-// letters are the bad events, in one letter for those with the same problem and origin, spliced as if they were good: once
-// mended, they have their identity and their time.
+// letters are the bad events, in one letter for those with the same problem and origin, spliced as
+// if they were good: once mended, they have their identity and their time.
 func (q *request) letters() []message.DeadLetter {
 	type group struct {
 		problem *event.Problem
@@ -73,8 +75,8 @@ func (q *request) letters() []message.DeadLetter {
 	return letters
 }
 
-// letterID is made of the events as they came, and not of what was spliced into them: a request that comes again, because its
-// answer was lost or was 429, writes letters with the same ids.
+// letterID is made of the events as they came, and not of what was spliced into them: a request
+// that comes again, because its answer was lost or was 429, writes letters with the same ids.
 func (q *request) letterID(problem *event.Problem, origin event.Origin, events []int) string {
 	digest := sha256.New()
 	part := func(b []byte) {

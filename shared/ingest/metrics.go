@@ -39,8 +39,9 @@ type Totals struct {
 // MaxLatencies bounds a [Counters]' memory; it is what one line of metrics can hold.
 const MaxLatencies = emf.MaxValues
 
-// Counters sum up the summaries of requests, for metrics and for a view: give its Add to [Config].Report. The zero value is ready,
-// and it may be used by several goroutines at the same time.
+// Counters sum up the summaries of requests, for metrics and for a view: give its Add to
+// [Config].Report. The zero value is ready, and it may be used by several goroutines at the same
+// time.
 type Counters struct {
 	mu     sync.Mutex
 	totals Totals

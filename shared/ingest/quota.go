@@ -8,15 +8,16 @@ import (
 // burstSeconds is a quota's burst where none is set: SDKs send what they have collected at once.
 const burstSeconds = 10
 
-// bucket is a quota's account in events. It admits by debt: a request is taken as long as the account is above zero, however
-// many events it has, and what it overdraws has to be made up before the next one. So a batch larger than the burst passes, and
-// the rate holds all the same.
+// bucket is a quota's account in events. It admits by debt: a request is taken as long as the
+// account is above zero, however many events it has, and what it overdraws has to be made up before
+// the next one. So a batch larger than the burst passes, and the rate holds all the same.
 type bucket struct {
 	tokens float64
 	at     time.Time
 }
 
-// take withdraws n events at a rate; when the account is overdrawn it is left alone, and wait is when it no longer is.
+// take withdraws n events at a rate; when the account is overdrawn it is left alone, and wait is
+// when it no longer is.
 func (b *bucket) take(n int, rate, burst float64, now time.Time) (wait time.Duration, ok bool) {
 	if b.at.IsZero() {
 		b.tokens = burst
@@ -33,9 +34,9 @@ func (b *bucket) take(n int, rate, burst float64, now time.Time) (wait time.Dura
 	return 0, true
 }
 
-// quotas are the accounts of the keys that have a quota, by name: they outlive a reload of the set. Each Handler keeps its own,
-// so behind several environments of a function or several servers a key gets as many times its quota. It may be used by several
-// goroutines at the same time.
+// quotas are the accounts of the keys that have a quota, by name: they outlive a reload of the set.
+// Each Handler keeps its own, so behind several environments of a function or several servers a key
+// gets as many times its quota. It may be used by several goroutines at the same time.
 type quotas struct {
 	mu      sync.Mutex
 	buckets map[string]*bucket

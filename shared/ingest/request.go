@@ -13,16 +13,20 @@ import (
 )
 
 const (
-	// maxEvents is how many events a request may have. Segment takes 2,500 and drops the whole batch above that without a word; we
-	// can make two of it. There must be some bound, because half a megabyte can be 250,000 events, and each costs memory.
+	// maxEvents is how many events a request may have. Segment takes 2,500 and drops the whole
+	// batch above that without a word; we can make two of it. There must be some bound, because
+	// half a megabyte can be 250,000 events, and each costs memory.
 	maxEvents = 2 * event.MaxBatchEvents
-	// eventCost is what an event takes besides its bytes: where its fields are, where it stands, its places in a load and among the bad.
+	// eventCost is what an event takes besides its bytes: where its fields are, where it stands,
+	// its places in a load and among the bad.
 	eventCost = int(unsafe.Sizeof(event.Received{}) + unsafe.Sizeof(piece{}) + unsafe.Sizeof([]byte{}) + unsafe.Sizeof(0))
-	// insertCost is the most that is put into an event besides the User-Agent: type, messageId, timestamp and an address.
+	// insertCost is the most that is put into an event besides the User-Agent: type, messageId,
+	// timestamp and an address.
 	insertCost = 256
 	// gzipCost is what decompressing takes: deflate's window and tables.
 	gzipCost = 64 << 10
-	// sendCost is how many bytes a byte that is sent takes on the way, in a message and in a call, if it can't be compressed.
+	// sendCost is how many bytes a byte that is sent takes on the way, in a message and in a call,
+	// if it can't be compressed.
 	sendCost = 2
 	// maxUserAgent is how much of a User-Agent is put into events. Browsers' have up to 400 bytes.
 	maxUserAgent = 512
@@ -54,8 +58,9 @@ func (q *request) size() int {
 	return n
 }
 
-// largest is what a request with a body of so many bytes may need at most. Buffers that are read into are doubled when they are
-// full; the others grow by a quarter, once they are large (package append).
+// largest is what a request with a body of so many bytes may need at most. Buffers that are read
+// into are doubled when they are full; the others grow by a quarter, once they are large (package
+// append).
 func largest(body int) int {
 	spliced := body + maxEvents*(insertCost+2*maxUserAgent) // escaped
 	return 2*2*body + gzipCost + (maxEvents*eventCost+spliced)*3/2 + sendCost*spliced
@@ -64,7 +69,8 @@ func largest(body int) int {
 // piece is where an event stands in request.spliced.
 type piece struct{ from, to int }
 
-// reset forgets a request, and gives buffers back to the collector that a large one has made larger than most need.
+// reset forgets a request, and gives buffers back to the collector that a large one has made larger
+// than most need.
 func (q *request) reset() {
 	const keepBytes, keepEvents = 256 << 10, 512
 	*q = request{
@@ -89,8 +95,9 @@ func forgotten[T any](s []T, keep int) []T {
 	return emptied(s, keep)
 }
 
-// spares are the buffers of answered requests, for those to come. A sync.Pool would keep as many as there ever were at a time, and
-// who sends many large requests once would have filled the memory. It may be used by several goroutines at the same time.
+// spares are the buffers of answered requests, for those to come. A sync.Pool would keep as many as
+// there ever were at a time, and who sends many large requests once would have filled the memory.
+// It may be used by several goroutines at the same time.
 type spares struct {
 	mu    sync.Mutex
 	free  []*request
@@ -223,7 +230,8 @@ func (c *content) batch(body []byte) *fault {
 	return nil
 }
 
-// object reads what a batch says of all its events; null is nil. ok is false for what Segment would not read.
+// object reads what a batch says of all its events; null is nil. ok is false for what Segment would
+// not read.
 func object(s *rawjson.Scanner) (value []byte, ok bool) {
 	s.TakeFlaws()
 	outer := s.Depth()

@@ -26,9 +26,9 @@ type route struct {
 	key    string // of settings, as it stands in the path
 }
 
-// kindOf reads what stands behind /v1/. Full names are what Segment documents. Letters are what its browser SDK sends: i p t s g a, b
-// for batches, m for metrics; Kotlin, Swift, React Native and C# send batches to b as well. Ruby and Android send to import, Java
-// with a slash behind it.
+// kindOf reads what stands behind /v1/. Full names are what Segment documents. Letters are what its
+// browser SDK sends: i p t s g a, b for batches, m for metrics; Kotlin, Swift, React Native and C#
+// send batches to b as well. Ruby and Android send to import, Java with a slash behind it.
 func kindOf(name string) route {
 	switch name {
 	case "track", "identify", "page", "screen", "group", "alias":
@@ -55,8 +55,9 @@ func kindOf(name string) route {
 	return route{}
 }
 
-// routeOf reads a path. A slash at its end is no difference. Mobile SDKs append their paths to the host that is configured, with
-// or without /v1 at its end: so b, m and the settings are found without it as well.
+// routeOf reads a path. A slash at its end is no difference. Mobile SDKs append their paths to the
+// host that is configured, with or without /v1 at its end: so b, m and the settings are found
+// without it as well.
 func routeOf(path string) route {
 	path = strings.TrimSuffix(path, "/")
 	if path == "/health" {

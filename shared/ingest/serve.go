@@ -14,8 +14,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/event"
 )
 
-// ServeHTTP implements http.Handler. How long a client may take for its body is the server's to bound (http.Server's
-// ReadTimeout); everything else is bounded here.
+// ServeHTTP implements http.Handler. How long a client may take for its body is the server's to
+// bound (http.Server's ReadTimeout); everything else is bounded here.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	rt := routeOf(r.URL.Path)
@@ -107,7 +107,8 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request, rt route, start
 	writeJSON(w, http.StatusOK, success)
 }
 
-// pixel takes the event of an image's query. The answer is the image in any case; what went wrong is only counted.
+// pixel takes the event of an image's query. The answer is the image in any case; what went wrong
+// is only counted.
 func (h *Handler) pixel(w http.ResponseWriter, r *http.Request, rt route, start time.Time) {
 	s := Summary{Latency: time.Since(start)}
 	if r.Method == http.MethodGet {
@@ -136,8 +137,8 @@ func pixelData(q *request, query string, limit int) ([]byte, *fault) {
 	return q.raw, nil
 }
 
-// take brings the events of a request into the queue. The fault is nil exactly when the queue has every event that is good, and
-// the dead letters every other one.
+// take brings the events of a request into the queue. The fault is nil exactly when the queue has
+// every event that is good, and the dead letters every other one.
 func (h *Handler) take(r *http.Request, rt route, start time.Time, body func(*request) ([]byte, *fault)) (s Summary, f *fault) {
 	if f = h.full(); f == nil {
 		s, f = h.work(r, rt, start, body)
@@ -159,7 +160,8 @@ func (h *Handler) work(r *http.Request, rt route, start time.Time, body func(*re
 			h.leave()
 		}
 		if p != nil {
-			// A mistake of ours with one request is no reason to end the others'. Its buffers are not used again.
+			// A mistake of ours with one request is no reason to end the others'. Its buffers are
+			// not used again.
 			h.complain(p)
 			s, f = Summary{}, faultInternal
 			return
@@ -178,7 +180,8 @@ func (h *Handler) work(r *http.Request, rt route, start time.Time, body func(*re
 	if f != nil {
 		return s, f
 	}
-	// Not before: who announces a body and does not send it must not have the place of one who does.
+	// Not before: who announces a body and does not send it must not have the place of one who
+	// does.
 	if f = h.enter(); f != nil {
 		return s, f
 	}
@@ -221,9 +224,10 @@ func (h *Handler) work(r *http.Request, rt route, start time.Time, body func(*re
 	return s, f
 }
 
-// send writes the dead letters and then the good events. In this order, because a request of which the queue has events must not
-// be answered 429: it would come again, and its events would be there twice, with other identities if we gave them theirs. Letters
-// that are written twice have the same id.
+// send writes the dead letters and then the good events. In this order, because a request of which
+// the queue has events must not be answered 429: it would come again, and its events would be there
+// twice, with other identities if we gave them theirs. Letters that are written twice have the same
+// id.
 func (h *Handler) send(ctx context.Context, q *request) *fault {
 	if len(q.bad) > 0 {
 		if err := h.writeLetters(ctx, q); err != nil {
@@ -239,7 +243,8 @@ func (h *Handler) send(ctx context.Context, q *request) *fault {
 	return nil
 }
 
-// complain logs a panic: its type and its place, for its value may quote an event. What the runtime says does not.
+// complain logs a panic: its type and its place, for its value may quote an event. What the runtime
+// says does not.
 func (h *Handler) complain(p any) {
 	what := ""
 	if err, ok := p.(runtime.Error); ok {

@@ -25,9 +25,10 @@ func (h *Handler) publicURL(r *http.Request) (scheme, host string) {
 	return scheme, r.Host
 }
 
-// appendSettings appends what SDKs load at start, with which the browser SDK does not start if it fails. It switches everything
-// on and names one destination, Segment.io, at our own host: in the Kotlin and Swift SDKs apiHost overrides the host that they
-// are configured with, so settings of Segment's would lead them past us. The browser SDK takes the scheme from protocol.
+// appendSettings appends what SDKs load at start, with which the browser SDK does not start if it
+// fails. It switches everything on and names one destination, Segment.io, at our own host: in the
+// Kotlin and Swift SDKs apiHost overrides the host that they are configured with, so settings of
+// Segment's would lead them past us. The browser SDK takes the scheme from protocol.
 func appendSettings(dst []byte, key, scheme, host string) []byte {
 	dst = append(dst, `{"integrations":{"Segment.io":{"apiKey":`...)
 	dst = rawjson.AppendQuoted(dst, key)

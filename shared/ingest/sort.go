@@ -7,8 +7,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/message"
 )
 
-// sort splices every event and puts it among the good or the bad ones. The fault is that none is good: then the request is
-// refused, for a reason that its first event shows.
+// sort splices every event and puts it among the good or the bad ones. The fault is that none is
+// good: then the request is refused, for a reason that its first event shows.
 func (q *request) sort() *fault {
 	c := &q.content
 	header := message.Header{WriteKey: q.stamp.WriteKey, Context: c.context, Integrations: c.integrations, ReceivedAt: q.stamp.ReceivedAt}
@@ -69,8 +69,8 @@ func (q *request) filled() []load {
 	return q.loads[:]
 }
 
-// appendID appends a random UUID (RFC 9562, version 4), in 36 bytes. The generator is ChaCha8, seeded by the system: what comes
-// cannot be told from what came, and it costs a few nanoseconds.
+// appendID appends a random UUID (RFC 9562, version 4), in 36 bytes. The generator is ChaCha8,
+// seeded by the system: what comes cannot be told from what came, and it costs a few nanoseconds.
 func appendID(dst []byte) []byte {
 	const digits = "0123456789abcdef"
 	hi, lo := rand.Uint64(), rand.Uint64()

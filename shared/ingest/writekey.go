@@ -10,8 +10,9 @@ import (
 	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
-// requestKey is the write key of a request, empty without one: that of Basic authentication, then that of the body, and a bearer
-// token last, because Node's and Python's SDKs with OAuth send a token there that is no write key, and the key in the body.
+// requestKey is the write key of a request, empty without one: that of Basic authentication, then
+// that of the body, and a bearer token last, because Node's and Python's SDKs with OAuth send a
+// token there that is no write key, and the key in the body.
 func requestKey(header http.Header, body []byte) string {
 	var auth string
 	if values := header["Authorization"]; len(values) > 0 {
@@ -27,8 +28,9 @@ func requestKey(header http.Header, body []byte) string {
 	return inHeader
 }
 
-// headerKey is the write key of an Authorization header: the user name of Basic, with or without the colon and a password behind
-// it, or a bearer token. Anything else is none: it may be meant for a proxy on the way.
+// headerKey is the write key of an Authorization header: the user name of Basic, with or without
+// the colon and a password behind it, or a bearer token. Anything else is none: it may be meant for
+// a proxy on the way.
 func headerKey(auth string) (key string, bearer, ok bool) {
 	scheme, rest, _ := strings.Cut(strings.TrimSpace(auth), " ")
 	rest = strings.TrimSpace(rest)
@@ -36,7 +38,8 @@ func headerKey(auth string) (key string, bearer, ok bool) {
 	case strings.EqualFold(scheme, "Bearer"):
 		key, bearer = rest, true
 	case strings.EqualFold(scheme, "Basic"):
-		// No more than a key can be of: a password is nothing to us, and may be long. Some clients use the alphabet for URLs.
+		// No more than a key can be of: a password is nothing to us, and may be long. Some clients
+		// use the alphabet for URLs.
 		var text [(event.MaxWriteKeyBytes/3 + 1) * 4]byte
 		size := copy(text[:], strings.TrimRight(rest, "="))
 		for i, c := range text[:size] {

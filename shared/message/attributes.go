@@ -6,8 +6,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/event"
 )
 
-// MaxBytes is how large a message may be, its body and its attributes (SQS developer guide, "Quotas related to messages").
-// A call that sends several may hold as much in all.
+// MaxBytes is how large a message may be, its body and its attributes (SQS developer guide, "Quotas
+// related to messages"). A call that sends several may hold as much in all.
 const MaxBytes = 1 << 20
 
 // A Message is what a queue carries: a body and its attributes.
@@ -27,7 +27,8 @@ func NumberAttribute(n int64) Attribute {
 	return Attribute{Type: "Number", Text: strconv.FormatInt(n, 10)}
 }
 
-// New makes the message of a body that [Packer.Pack] wrote: a body that does not begin with "{" is compressed.
+// New makes the message of a body that [Packer.Pack] wrote: a body that does not begin with "{" is
+// compressed.
 func New(body string, events int, origin event.Origin) Message {
 	m := Message{Body: body, Attributes: map[string]Attribute{
 		AttrEventCount: NumberAttribute(int64(events)),

@@ -28,7 +28,8 @@ const (
 const (
 	// MaxDetail is how many bytes of a Detail are written.
 	MaxDetail = 1000
-	// plainBytes is up to which size a letter is plain JSON, which a person can read in the SQS console; larger ones are compressed.
+	// plainBytes is up to which size a letter is plain JSON, which a person can read in the SQS
+	// console; larger ones are compressed.
 	plainBytes = 256 << 10
 	// maxBytes is how much JSON fits one message even if it does not compress: base64 adds a third.
 	maxBytes = 740_000
@@ -42,8 +43,8 @@ func ReasonFor(p *event.Problem) string {
 	return ReasonInvalid
 }
 
-// A DeadLetter is a dead letter before it is written. Events that are refused for the same reason share one, so that 2,500 wrong
-// events are not 2,500 messages.
+// A DeadLetter is a dead letter before it is written. Events that are refused for the same reason
+// share one, so that 2,500 wrong events are not 2,500 messages.
 type DeadLetter struct {
 	ID                  string
 	Reason, Detail      string
@@ -55,8 +56,8 @@ type DeadLetter struct {
 	Receives            int
 }
 
-// Messages turns the letter into queue messages: one, unless it is larger than SQS takes. The ids of further ones end in their
-// number.
+// Messages turns the letter into queue messages: one, unless it is larger than SQS takes. The ids
+// of further ones end in their number.
 func (l *DeadLetter) Messages(c *Compressor) []Message {
 	var out []Message
 	add := func(body []byte, count int, detail string) {
@@ -117,7 +118,8 @@ func (l *DeadLetter) attributes(id string, count int, detail string) map[string]
 	return attributes
 }
 
-// pack makes a body that SQS takes: plain where it is short enough to be read and legal, otherwise the shorter of both.
+// pack makes a body that SQS takes: plain where it is short enough to be read and legal, otherwise
+// the shorter of both.
 func packBody(body []byte, c *Compressor) (text string, packed bool) {
 	if len(body) == 0 {
 		return " ", false // as empty to a reader, and SQS takes it
@@ -133,7 +135,8 @@ func packBody(body []byte, c *Compressor) (text string, packed bool) {
 	return text, true
 }
 
-// LegalText makes text fit for SQS: what is not legal XML text is replaced (SQS API reference, SendMessage), and it is not empty.
+// LegalText makes text fit for SQS: what is not legal XML text is replaced (SQS API reference,
+// SendMessage), and it is not empty.
 func LegalText(text string) string {
 	clean := strings.Map(func(r rune) rune {
 		if r == '\t' || r == '\n' || r == '\r' || r >= 0x20 && r <= 0xD7FF || r >= 0xE000 && r <= 0xFFFD || r >= 0x10000 && r <= 0x10FFFF {

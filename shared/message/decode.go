@@ -13,7 +13,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
-// A Decoder reads bodies. It keeps buffers between two messages and may not be used by two goroutines at the same time.
+// A Decoder reads bodies. It keeps buffers between two messages and may not be used by two
+// goroutines at the same time.
 type Decoder struct {
 	zstd    *zstd.Decoder
 	scanner rawjson.Scanner
@@ -22,7 +23,8 @@ type Decoder struct {
 
 // NewDecoder makes a Decoder. [Decoder.Close] gives its memory back.
 func NewDecoder() (*Decoder, error) {
-	// One block decoder, in the caller's goroutine. What bounds the memory is the size of the result.
+	// One block decoder, in the caller's goroutine. What bounds the memory is the size of the
+	// result.
 	z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(MaxRawBytes))
 	if err != nil {
 		return nil, fmt.Errorf("set up zstd: %w", err)
@@ -36,9 +38,10 @@ func (d *Decoder) Close() { d.zstd.Close() }
 // zstdMagic is how a zstd frame begins, in base64 (RFC 8878, 3.1.1: 28 B5 2F FD).
 const zstdMagic = "KLUv/"
 
-// Decode reads body into m, whose buffers it uses again. Events are slices of m's buffer or of body, so both must live and stay
-// unchanged as long as they are used. What is wrong with a single event is that event's Problem; an error is always an *Error
-// and means that nothing of the message could be read.
+// Decode reads body into m, whose buffers it uses again. Events are slices of m's buffer or of
+// body, so both must live and stay unchanged as long as they are used. What is wrong with a single
+// event is that event's Problem; an error is always an *Error and means that nothing of the message
+// could be read.
 func (d *Decoder) Decode(body []byte, m *Content) error {
 	m.reset()
 	text := bytes.TrimLeft(body, " \t\r\n")
@@ -81,10 +84,11 @@ func (d *Decoder) decompress(text []byte, m *Content) ([]byte, error) {
 	return m.raw, nil
 }
 
-// clipWindow makes a frame announce no larger window than MaxRawBytes, the largest that the decoder takes. The zstd command
-// announces 2 to 128 MB for what it reads from a pipe, be it ever so short; but nothing in a result of MaxRawBytes refers back
-// by more than that. Sizes are of RFC 8878, 3.1.1.1: the window's descriptor is byte 5, its exponent the upper five bits, unless
-// the frame is a single segment, which has none.
+// clipWindow makes a frame announce no larger window than MaxRawBytes, the largest that the decoder
+// takes. The zstd command announces 2 to 128 MB for what it reads from a pipe, be it ever so short;
+// but nothing in a result of MaxRawBytes refers back by more than that. Sizes are of RFC 8878,
+// 3.1.1.1: the window's descriptor is byte 5, its exponent the upper five bits, unless the frame is
+// a single segment, which has none.
 func clipWindow(frame []byte) {
 	const singleSegment, oneMiB = 1 << 5, (20 - 10) << 3
 	if len(frame) > 5 && frame[4]&singleSegment == 0 && frame[5] > oneMiB {
@@ -92,7 +96,8 @@ func clipWindow(frame []byte) {
 	}
 }
 
-// parse walks the top level once. The body is a batch when it has a key "batch", otherwise it is an event itself.
+// parse walks the top level once. The body is a batch when it has a key "batch", otherwise it is an
+// event itself.
 func (d *Decoder) parse(text []byte, m *Content) error {
 	s := &d.scanner
 	s.Reset(text)
@@ -155,8 +160,8 @@ func (d *Decoder) batch(text []byte, m *Content) error {
 	return d.scanner.Err()
 }
 
-// single reads the whole text as one event. All of its fields are its own, the write key besides is the message's: the browser
-// SDK sends it so.
+// single reads the whole text as one event. All of its fields are its own, the write key besides is
+// the message's: the browser SDK sends it so.
 func (d *Decoder) single(text, writeKey []byte, m *Content) error {
 	if rawjson.IsString(writeKey) {
 		m.WriteKey = string(rawjson.Unquote(nil, writeKey))
@@ -180,7 +185,8 @@ func (f *field) read(s *rawjson.Scanner) {
 	f.flaws = s.TakeFlaws()
 }
 
-// check refuses what Segment would not read: it would answer for the whole batch, the events of other messages included.
+// check refuses what Segment would not read: it would answer for the whole batch, the events of
+// other messages included.
 func (f *field) check(name string) error {
 	switch {
 	case f.flaws.NotUTF8:

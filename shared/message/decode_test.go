@@ -164,7 +164,8 @@ func TestABodyOfExactlyOneMiBIsRead(t *testing.T) {
 	}
 }
 
-// stream compresses as a program does that does not know how much there will be: without a size, with the window of its level.
+// stream compresses as a program does that does not know how much there will be: without a size,
+// with the window of its level.
 func stream(t testing.TB, window, chunk, times int, what string) []byte {
 	t.Helper()
 	var out bytes.Buffer
@@ -225,8 +226,8 @@ func TestBase64InLinesIsRead(t *testing.T) {
 	}
 }
 
-// bomb is a frame of 1 GiB of spaces in 8,192 blocks that each say "this byte, 131,072 times" (RFC 8878, 3.1.1.2), behind the
-// given rest of a header.
+// bomb is a frame of 1 GiB of spaces in 8,192 blocks that each say "this byte, 131,072 times" (RFC
+// 8878, 3.1.1.2), behind the given rest of a header.
 func bomb(header ...byte) []byte {
 	frame := append([]byte("\x28\xb5\x2f\xfd"), header...)
 	for i := range 8192 {

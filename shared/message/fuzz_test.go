@@ -12,8 +12,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
-// FuzzDecode: no body makes it panic; an error has a reason; and what it accepts as a batch reads the same when AppendJSON has
-// written it again.
+// FuzzDecode: no body makes it panic; an error has a reason; and what it accepts as a batch reads
+// the same when AppendJSON has written it again.
 func FuzzDecode(f *testing.F) {
 	c := newCompressor(f)
 	batch := `{"writeKey":"k\u0041","origin":"client","receivedAt":"2026-01-02T03:04:05.678Z","context":{"a":1},"integrations":{},"batch":[` + run + `,{},7]}`

@@ -7,9 +7,9 @@ import (
 	"github.com/spillwayhq/spillway/shared/event"
 )
 
-// A Packer fills messages with events of one header, each message with as much as one batch to Segment may hold. The worst
-// case, events that do not compress and can't stay plain, makes 667 KB of it: below what SQS takes. It may not be used by two
-// goroutines at the same time.
+// A Packer fills messages with events of one header, each message with as much as one batch to
+// Segment may hold. The worst case, events that do not compress and can't stay plain, makes 667 KB
+// of it: below what SQS takes. It may not be used by two goroutines at the same time.
 type Packer struct {
 	header     Header
 	compressor *Compressor
@@ -33,8 +33,8 @@ func (p *Packer) Reset(h Header) {
 	p.room = h.Room()
 }
 
-// Fits reports whether an event of n bytes can be added. An empty Packer takes any event, so that one that is too large still
-// reaches the dead letters and not nowhere.
+// Fits reports whether an event of n bytes can be added. An empty Packer takes any event, so that
+// one that is too large still reaches the dead letters and not nowhere.
 func (p *Packer) Fits(n int) bool {
 	return len(p.events) == 0 || len(p.events) < event.MaxBatchEvents && p.size+n+1 <= p.room
 }
@@ -48,12 +48,12 @@ func (p *Packer) Add(event []byte) {
 // Len is the number of events that wait.
 func (p *Packer) Len() int { return len(p.events) }
 
-// maxPlain is up to which size a body stays plain JSON: a person can read it, and compressing it would cost time and save nothing,
-// for SQS counts by 64 KB.
+// maxPlain is up to which size a body stays plain JSON: a person can read it, and compressing it
+// would cost time and save nothing, for SQS counts by 64 KB.
 const maxPlain = 4 << 10
 
-// Pack returns the events that wait as one message and empties the Packer. A short body stays plain JSON, and so does one that
-// compression does not make shorter, if SQS takes it so.
+// Pack returns the events that wait as one message and empties the Packer. A short body stays plain
+// JSON, and so does one that compression does not make shorter, if SQS takes it so.
 func (p *Packer) Pack() Message {
 	p.plain = AppendJSON(p.plain[:0], p.header, p.events...)
 	body := ""
@@ -70,8 +70,9 @@ func (p *Packer) Pack() Message {
 	return packed
 }
 
-// legal reports whether SQS takes plain JSON as a body: XML text only (SQS API reference, SendMessage). JSON has no control
-// characters but white space, so what is left to look for is bytes that are not UTF-8, and U+FFFE and U+FFFF.
+// legal reports whether SQS takes plain JSON as a body: XML text only (SQS API reference,
+// SendMessage). JSON has no control characters but white space, so what is left to look for is
+// bytes that are not UTF-8, and U+FFFE and U+FFFF.
 func legal(plain []byte) bool {
 	return utf8.Valid(plain) && !bytes.Contains(plain, []byte("\ufffe")) && !bytes.Contains(plain, []byte("\uffff"))
 }

@@ -16,7 +16,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/event"
 )
 
-// maxMessage is what SQS takes, attributes included (SQS developer guide, message quotas); ours have less than 100 bytes.
+// maxMessage is what SQS takes, attributes included (SQS developer guide, message quotas); ours
+// have less than 100 bytes.
 const maxMessage = 1<<20 - 100
 
 func TestAppendJSONWritesWhatIsThereAndEscapesTheKey(t *testing.T) {

@@ -7,7 +7,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/event"
 )
 
-// What AWS counts by (SQS pricing, "How are Amazon SQS requests priced?"; Lambda developer guide, "Using Lambda with Amazon SQS").
+// What AWS counts by (SQS pricing, "How are Amazon SQS requests priced?"; Lambda developer guide,
+// "Using Lambda with Amazon SQS").
 const (
 	sqsChunk      = 64 << 10  // of a request's payload; each further one is another request
 	sqsBatch      = 10        // messages that one receive, delete or send can carry
@@ -23,7 +24,8 @@ const Month = 30 * 24 * time.Hour
 const (
 	// flushTime is how long Segment takes to answer a batch.
 	flushTime = 100 * time.Millisecond
-	// packedRatio is what is left of events after zstd and base64 (64 of a real kind, 58,022 bytes: 15,148). Made-up ones pack better.
+	// packedRatio is what is left of events after zstd and base64 (64 of a real kind, 58,022 bytes:
+	// 15,148). Made-up ones pack better.
 	packedRatio = 0.26
 	// gzipRatio is what is left of a batch on its way to Segment (the same 64: 11,361 bytes).
 	gzipRatio = 0.2
@@ -31,7 +33,8 @@ const (
 	plainUpTo = 4 << 10
 	// recordBytes is what Lambda writes around each message of a payload.
 	recordBytes = 800
-	// ingestTime is of a request at the door as a Lambda: a call to SQS. canaryTime is of a request to the door from outside.
+	// ingestTime is of a request at the door as a Lambda: a call to SQS. canaryTime is of a request
+	// to the door from outside.
 	ingestTime = 15 * time.Millisecond
 	canaryTime = 100 * time.Millisecond
 )
@@ -62,7 +65,8 @@ type Function struct {
 	LogBytes float64 // an invocation, with the lines of Lambda itself
 }
 
-// A Pipeline is what there is in each region. Numbers of alarms and metrics are the topology's, and not known here.
+// A Pipeline is what there is in each region. Numbers of alarms and metrics are the topology's, and
+// not known here.
 type Pipeline struct {
 	Door                    Door
 	Ingest, Deliver, Canary Function
@@ -76,8 +80,9 @@ type Pipeline struct {
 	Regions                 int // 1 when 0; the load is shared out evenly
 }
 
-// OneEventAMessage is the same load without Spillway's packing: each event is a message and a call of the function, and goes to
-// Segment uncompressed, as a job queue's worker sends it. What is not by the event stays as it is.
+// OneEventAMessage is the same load without Spillway's packing: each event is a message and a call
+// of the function, and goes to Segment uncompressed, as a job queue's worker sends it. What is not
+// by the event stays as it is.
 func (p Pipeline) OneEventAMessage(l Load) (Pipeline, Load) {
 	p.BatchSize = 1
 	l.EventsPerMessage, l.MessagesPerSend, l.Plain = 1, 1, true
@@ -103,7 +108,8 @@ func (p Pipeline) fixed() Usage {
 	}
 }
 
-// canary is what the canary and the events that it sends use: each goes through everything by itself.
+// canary is what the canary and the events that it sends use: each goes through everything by
+// itself.
 func (p Pipeline) canary() Usage {
 	runs := float64(Month / p.CanaryEvery)
 	own := Usage{Invocations: runs, GBSeconds: runs * gbSeconds(p.Canary.MemoryMB, canaryTime), LogBytes: runs * p.Canary.LogBytes, ScheduledEvents: runs}
@@ -162,8 +168,9 @@ func (p Pipeline) door(l Load, events float64) Usage {
 	return u
 }
 
-// messagesPerInvocation is how many messages of an average size share an invocation, at so many a second: the first one, and what the
-// same poller gets while the window is open; no more than the batch size, and than Lambda's payload holds.
+// messagesPerInvocation is how many messages of an average size share an invocation, at so many a
+// second: the first one, and what the same poller gets while the window is open; no more than the
+// batch size, and than Lambda's payload holds.
 func (p Pipeline) messagesPerInvocation(perSecond, body float64) float64 {
 	together := 1 + perSecond/pollers*p.Window.Seconds()
 	return math.Max(1, math.Min(together, math.Min(float64(p.BatchSize), math.Floor(lambdaPayload/(body+recordBytes)))))

@@ -1,14 +1,16 @@
 // Package price knows what AWS asks for what a pipeline uses of it.
 //
-// It has two halves. [Usage] is what was used, counted or estimated, in the units in which AWS counts it, and [Usage.Bill] is what
-// that costs. [Pipeline] and [Load] estimate a month's usage from what comes in, for a pipeline that is healthy.
+// It has two halves. [Usage] is what was used, counted or estimated, in the units in which AWS
+// counts it, and [Usage.Bill] is what that costs. [Pipeline] and [Load] estimate a month's usage
+// from what comes in, for a pipeline that is healthy.
 //
-// The prices stand here once, with their date and source. They are list prices of us-east-1 in US dollars, of the first tier, without
-// the free tier, discounts and taxes: an upper bound for most, and what is needed to compare one design with another.
+// The prices stand here once, with their date and source. They are list prices of us-east-1 in US
+// dollars, of the first tier, without the free tier, discounts and taxes: an upper bound for most,
+// and what is needed to compare one design with another.
 package price
 
-// Checked is when the prices were last held against their sources. Those of HTTP API, egress and EventBridge were confirmed by
-// pages that quote AWS's, and not by AWS's own.
+// Checked is when the prices were last held against their sources. Those of HTTP API, egress and
+// EventBridge were confirmed by pages that quote AWS's, and not by AWS's own.
 const Checked = "November 2026"
 
 // A Rate is what AWS asks for a quantity.
@@ -91,7 +93,8 @@ func (b Bill) Total() (dollars float64) {
 	return dollars
 }
 
-// Bill prices a usage, always with the same lines in the same order, so that two bills can be laid side by side.
+// Bill prices a usage, always with the same lines in the same order, so that two bills can be laid
+// side by side.
 func (u Usage) Bill() Bill {
 	return Bill{
 		{"SQS requests", u.SQSRequests, SQSRequests},

@@ -22,7 +22,8 @@ type item struct {
 const (
 	// itemBytes is what an event takes beside its JSON.
 	itemBytes = 64
-	// messageFactor is how many times its JSON a message takes that is kept for the callback: maps are large.
+	// messageFactor is how many times its JSON a message takes that is kept for the callback: maps
+	// are large.
 	messageFactor = 3
 )
 
@@ -34,8 +35,8 @@ func (i *item) bytes() int64 {
 	return n
 }
 
-// chunk is a run of events that are taken together. Their JSON shares one piece of memory, so that a waiting event costs the
-// garbage collector nothing.
+// chunk is a run of events that are taken together. Their JSON shares one piece of memory, so that
+// a waiting event costs the garbage collector nothing.
 type chunk struct {
 	data  []byte // never grown: items are slices of it
 	items []item
@@ -43,7 +44,8 @@ type chunk struct {
 	since time.Time // when the first came
 }
 
-// waited reports whether a caller waits for the events of a chunk, which are all of one publication then.
+// waited reports whether a caller waits for the events of a chunk, which are all of one publication
+// then.
 func (c *chunk) waited() bool { return len(c.items) > 0 && c.items[0].pub != nil }
 
 // chunkBytes is how much JSON a chunk holds: four of the largest events, a quarter of a batch.
@@ -52,8 +54,8 @@ const chunkBytes = 128 << 10
 // maxShards bounds what half-filled chunks take: each send that waits for SQS may hold as many.
 const maxShards = 8
 
-// buffer holds events in memory until they are taken, bounded in bytes. Its parts have a lock each, so that goroutines on several
-// processors do not wait for each other.
+// buffer holds events in memory until they are taken, bounded in bytes. Its parts have a lock each,
+// so that goroutines on several processors do not wait for each other.
 type buffer struct {
 	max     int64
 	enough  int64        // waiting bytes that are sent without waiting for the interval
@@ -100,7 +102,8 @@ func (b *buffer) add(part int, raw []byte, p prepared) error {
 		b.held.Add(-n)
 		return ErrClosed
 	}
-	// Counted before it is there, and under the lock: who closed all parts and then sees nothing waiting has missed nothing.
+	// Counted before it is there, and under the lock: who closed all parts and then sees nothing
+	// waiting has missed nothing.
 	waiting := b.waiting.Add(n)
 	b.events.Add(1)
 	c := s.open
@@ -262,8 +265,8 @@ func (b *buffer) oldest() (at time.Time) {
 	return at
 }
 
-// ready blocks until there is something to send: enough of it, some of it for an interval, or some that a caller waits for. After
-// closing it waits for nothing; false means that nothing is left.
+// ready blocks until there is something to send: enough of it, some of it for an interval, or some
+// that a caller waits for. After closing it waits for nothing; false means that nothing is left.
 func (b *buffer) ready(interval time.Duration, closing <-chan struct{}) bool {
 	var over <-chan time.Time
 	var timer *time.Timer

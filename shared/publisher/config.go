@@ -19,16 +19,19 @@ import (
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
-// Config says where events go. QueueURL must be given; the zero value of every other field is its default.
+// Config says where events go. QueueURL must be given; the zero value of every other field is its
+// default.
 type Config struct {
 	QueueURL string
-	// Fallbacks are the queues of further regions, in order of preference: while the ones in front fail, events go to the next.
+	// Fallbacks are the queues of further regions, in order of preference: while the ones in front
+	// fail, events go to the next.
 	Fallbacks []string
 	// WriteKey is the Segment source's. Without one the function that delivers uses its own.
 	WriteKey string
 
-	// AWS is where credentials and the HTTP client are taken from; nil: the AWS SDK's usual places. The region is always that of
-	// the queue's URL. For a queue that is not at AWS, the local one or a test's, any credentials will do.
+	// AWS is where credentials and the HTTP client are taken from; nil: the AWS SDK's usual places.
+	// The region is always that of the queue's URL. For a queue that is not at AWS, the local one
+	// or a test's, any credentials will do.
 	AWS *aws.Config
 	// SQS makes the client of a queue, instead of AWS.
 	SQS func(queueURL string) (sqsclient.API, error)
@@ -36,26 +39,30 @@ type Config struct {
 	Interval    time.Duration // the longest that an event waits for others to share its message; 200 ms
 	BufferBytes int64         // memory for events that wait or are being sent; 20 MB, with which a process grows by less than 64 MB in all
 	Senders     int           // calls to SQS at the same time; 8
-	// MessageEvents bounds the events in a message; by default and at most as many as Segment takes in a batch. With 1 it is to be
-	// seen what packing is worth.
+	// MessageEvents bounds the events in a message; by default and at most as many as Segment takes
+	// in a batch. With 1 it is to be seen what packing is worth.
 	MessageEvents int
 
-	// Durability is Memory, Process or Disk. The latter two need Dir, and every event goes through the disk.
+	// Durability is Memory, Process or Disk. The latter two need Dir, and every event goes through
+	// the disk.
 	Durability Durability
-	// Dir is a directory for events that can't be sent now, of this process alone; an earlier process's events in it are sent first
-	// thing. Empty: what memory can't hold is dropped.
+	// Dir is a directory for events that can't be sent now, of this process alone; an earlier
+	// process's events in it are sent first thing. Empty: what memory can't hold is dropped.
 	Dir        string
 	DiskBytes  int64 // how much Dir may hold; 1 GiB
 	ReplayRate int   // events/s that are sent from Dir beside fresh ones, with Durability Memory; 10,000
 
-	// DefaultContext is Segment's context of all events, sent once a message. As in analytics-go its Library is overwritten.
+	// DefaultContext is Segment's context of all events, sent once a message. As in analytics-go
+	// its Library is overwritten.
 	DefaultContext *analytics.Context
-	// Callback is told when SQS has an event, or will not have it. It must return quickly and must not use the client.
+	// Callback is told when SQS has an event, or will not have it. It must return quickly and must
+	// not use the client.
 	Callback analytics.Callback
 	// CloseTimeout is how long Close waits for SQS; 30 s.
 	CloseTimeout time.Duration
-	// Metrics are written once a minute, for CloudWatch, as lines of its embedded metric format; nil: not. Alarms and dashboard look
-	// for those of emf.NewWriter(…, "publisher"), whatever the API is called.
+	// Metrics are written once a minute, for CloudWatch, as lines of its embedded metric format;
+	// nil: not. Alarms and dashboard look for those of emf.NewWriter(…, "publisher"), whatever the
+	// API is called.
 	Metrics *emf.Writer
 	Logger  *slog.Logger // slog.Default() when nil
 }
@@ -142,8 +149,8 @@ type attributes interface {
 	GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInput, ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
 }
 
-// check asks SQS whether the queue exists. Only a definite no is an error: an SQS that is away, or a role that may do no more than
-// send, must not keep an API from starting.
+// check asks SQS whether the queue exists. Only a definite no is an error: an SQS that is away, or
+// a role that may do no more than send, must not keep an API from starting.
 func (c *Config) check(ctx context.Context, api sqsclient.API, queueURL string) error {
 	client, ok := api.(attributes)
 	if !ok {

@@ -6,7 +6,8 @@ import (
 	"github.com/segmentio/analytics-go/v3"
 )
 
-// The keys of a Context's fields. A key of Extra is written only when the field of that name is empty, as in analytics-go.
+// The keys of a Context's fields. A key of Extra is written only when the field of that name is
+// empty, as in analytics-go.
 const (
 	keyApp       = "app"
 	keyCampaign  = "campaign"

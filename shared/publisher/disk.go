@@ -23,17 +23,21 @@ import (
 type Durability int
 
 const (
-	// Memory: once it is in SQS. With a directory, also once it had to be put there. Enqueue does no I/O.
+	// Memory: once it is in SQS. With a directory, also once it had to be put there. Enqueue does
+	// no I/O.
 	Memory Durability = iota
-	// Process: when Enqueue returns. kill -9 at any moment loses nothing. Enqueue writes to a file, but waits for no disk.
+	// Process: when Enqueue returns. kill -9 at any moment loses nothing. Enqueue writes to a file,
+	// but waits for no disk.
 	Process
-	// Disk: when Enqueue returns. Nor does a power cut lose anything. Enqueue waits for a disk, together with all that are under way.
+	// Disk: when Enqueue returns. Nor does a power cut lose anything. Enqueue waits for a disk,
+	// together with all that are under way.
 	Disk
 )
 
-// A record in the log is one message: how many events it holds, as a varint, and its body as SQS gets it (package message). So a
-// record carries its own write key, also when the next process has another one. An event for itself, as the durable modes write it, is a
-// message of one, and shares a message with others when it is sent.
+// A record in the log is one message: how many events it holds, as a varint, and its body as SQS
+// gets it (package message). So a record carries its own write key, also when the next process has
+// another one. An event for itself, as the durable modes write it, is a message of one, and shares
+// a message with others when it is sent.
 func appendRecord(dst []byte, events int, body string) []byte {
 	return append(binary.AppendUvarint(dst, uint64(events)), body...)
 }
@@ -56,7 +60,8 @@ type disk struct {
 	trouble atomic.Bool
 }
 
-// around is what stands in front of an event that is a message of its own; behind it stands batchEnd.
+// around is what stands in front of an event that is a message of its own; behind it stands
+// batchEnd.
 func around(h message.Header) []byte {
 	whole := message.AppendJSON(nil, h)
 	return whole[:len(whole)-len(batchEnd)]
@@ -94,7 +99,8 @@ func (d *disk) write(e *encoder, bare bool) error {
 	}
 }
 
-// spill moves parcels from memory to disk, and returns those that have to stay. Nobody who enqueued waits for it.
+// spill moves parcels from memory to disk, and returns those that have to stay. Nobody who enqueued
+// waits for it.
 func (c *Client) spill(parcels []*parcel) (left []*parcel) {
 	var record []byte
 	for _, p := range parcels {
@@ -116,7 +122,8 @@ func (c *Client) spill(parcels []*parcel) (left []*parcel) {
 	return left
 }
 
-// sorter makes parcels of records. Events that are messages of their own are packed, those of one header together.
+// sorter makes parcels of records. Events that are messages of their own are packed, those of one
+// header together.
 type sorter struct {
 	c       *Client
 	known   []*kind
@@ -223,8 +230,9 @@ const (
 	lastRead = 100 * time.Millisecond
 )
 
-// replay sends what is on disk: in the durable modes all events, otherwise what an earlier process or a queue that was away has left.
-// When the client is closed it goes on until all is read, or until no queue takes anything: what is left then is safe where it is.
+// replay sends what is on disk: in the durable modes all events, otherwise what an earlier process
+// or a queue that was away has left. When the client is closed it goes on until all is read, or
+// until no queue takes anything: what is left then is safe where it is.
 func (c *Client) replay(s *sorter) {
 	defer s.decoder.Close()
 	for {
@@ -256,8 +264,8 @@ func (c *Client) replay(s *sorter) {
 	}
 }
 
-// gather reads records: a call's worth of messages, or in the durable modes events until there are enough for a sender or the interval
-// behind the first is over.
+// gather reads records: a call's worth of messages, or in the durable modes events until there are
+// enough for a sender or the interval behind the first is over.
 func (c *Client) gather(s *sorter, ended bool) (parcels []*parcel, events int) {
 	records := c.records[:replayRecords]
 	if c.disk.durable {
@@ -301,7 +309,8 @@ func (c *Client) away() bool {
 	return true
 }
 
-// messages are the events of a parcel from the disk, for the callback: as analytics-go's types, or as Raw what does not fit them.
+// messages are the events of a parcel from the disk, for the callback: as analytics-go's types, or
+// as Raw what does not fit them.
 func (c *Client) messages(p *parcel) []analytics.Message {
 	var m message.Content
 	decoder, err := message.NewDecoder()

@@ -13,16 +13,18 @@ import (
 	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
-// encoder writes events as the JSON that analytics-go sends, by hand, because encoding/json takes three to ten times as long and an
-// event is written on its caller's goroutine. What differs is not the value: the order of a map's keys, and characters that
-// encoding/json escapes for HTML. It is reused, and may not be used by two goroutines at the same time.
+// encoder writes events as the JSON that analytics-go sends, by hand, because encoding/json takes
+// three to ten times as long and an event is written on its caller's goroutine. What differs is not
+// the value: the order of a map's keys, and characters that encoding/json escapes for HTML. It is
+// reused, and may not be used by two goroutines at the same time.
 type encoder struct {
 	buf    []byte // the event
 	record []byte // the event as it is put on disk
 	shard  int    // which part of the buffer this encoder's events go to: an encoder mostly stays with one processor
 }
 
-// errTooLong ends the writing of an event as soon as it is over the limit, so that a huge one costs no more than a large one.
+// errTooLong ends the writing of an event as soon as it is over the limit, so that a huge one costs
+// no more than a large one.
 var errTooLong = fmt.Errorf("%w: it is larger than the %d bytes that Segment takes; send less in one event", analytics.ErrMessageTooBig, event.MaxEventBytes)
 
 // prepared is an event whose JSON is in the encoder.
@@ -31,8 +33,8 @@ type prepared struct {
 	bare    bool              // it is somebody else's, and analytics-go's context is not for it
 }
 
-// encode checks a message as analytics-go does, with the same errors, gives it an id and a time where it has none, and writes it to
-// e.buf. keep asks for the message as it was sent.
+// encode checks a message as analytics-go does, with the same errors, gives it an id and a time
+// where it has none, and writes it to e.buf. keep asks for the message as it was sent.
 func (e *encoder) encode(msg analytics.Message, now time.Time, keep bool) (p prepared, err error) {
 	defer func() {
 		if r := recover(); r != nil { // a MarshalJSON or Validate of the caller's

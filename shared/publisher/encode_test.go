@@ -25,7 +25,8 @@ import (
 
 var thorough = flag.Int("thorough", 1, "how many times as many random cases are tried")
 
-// realClient sends messages with analytics-go itself and returns the events that it puts on the wire, and its batch's context.
+// realClient sends messages with analytics-go itself and returns the events that it puts on the
+// wire, and its batch's context.
 func realClient(t testing.TB, defaults *analytics.Context, messages ...analytics.Message) (events []json.RawMessage, context json.RawMessage) {
 	t.Helper()
 	var mu sync.Mutex
@@ -119,7 +120,8 @@ func TestEveryMessageIsTheJSONValueThatAnalyticsGoSends(t *testing.T) {
 			messages = append(messages, r.message())
 		}
 		sent, _ := realClient(t, nil, messages...)
-		// The client sends in no order, and ids may be the same: what is compared is how many there are of each value.
+		// The client sends in no order, and ids may be the same: what is compared is how many there
+		// are of each value.
 		for _, event := range sent {
 			want[canonical(t, event)] = event
 		}

@@ -7,7 +7,8 @@ import (
 	"github.com/segmentio/analytics-go/v3"
 )
 
-// Why an event was dropped, as it stands in statistics and metrics: it is lost, but for what a callback or an error said of it.
+// Why an event was dropped, as it stands in statistics and metrics: it is lost, but for what a
+// callback or an error said of it.
 const (
 	Full       = "full"       // memory is full, and so is the disk, or there is none
 	Refused    = "refused"    // SQS refused the message that the event was in, and says that it will again
@@ -27,8 +28,8 @@ const (
 // ErrClosed is returned when a client is used after Close. It is analytics-go's.
 var ErrClosed = analytics.ErrClosed
 
-// ErrFull is returned when an event finds neither room in memory nor on disk: SQS has been away, or too slow, for too long. The
-// event is dropped; nothing that was accepted before is.
+// ErrFull is returned when an event finds neither room in memory nor on disk: SQS has been away, or
+// too slow, for too long. The event is dropped; nothing that was accepted before is.
 var ErrFull = errors.New("the publisher is full: SQS does not take events as fast as they come, and no room is left to keep them; " +
 	"look at the log for why, set Config.Dir to keep more on disk, or raise Config.BufferBytes or Config.DiskBytes")
 
@@ -44,8 +45,8 @@ func (e *EventError) Unwrap() error { return e.Err }
 
 // A SendError is why an event that was accepted is not known to be in SQS.
 type SendError struct {
-	// Unknown is set when a call that held the event got no answer: SQS may have it all the same. Sent again with the same
-	// MessageId, it is one event to Segment.
+	// Unknown is set when a call that held the event got no answer: SQS may have it all the same.
+	// Sent again with the same MessageId, it is one event to Segment.
 	Unknown bool
 	Err     error
 }
@@ -59,7 +60,8 @@ func (e *SendError) Error() string {
 
 func (e *SendError) Unwrap() error { return e.Err }
 
-// A PublishError names the events of a [Client.Publish] that are not known to be in SQS. All others are.
+// A PublishError names the events of a [Client.Publish] that are not known to be in SQS. All others
+// are.
 type PublishError struct {
 	Failed map[int]error // by index; a *SendError, an *EventError, ErrFull, ErrClosed or an error of Validate
 }
@@ -86,7 +88,8 @@ func (e *PublishError) Unwrap() []error {
 	return errs
 }
 
-// A ShutdownError says how many accepted events are neither in SQS nor on disk. Their callbacks have been called with the reason.
+// A ShutdownError says how many accepted events are neither in SQS nor on disk. Their callbacks
+// have been called with the reason.
 type ShutdownError struct {
 	Events int
 	Err    error

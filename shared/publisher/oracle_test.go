@@ -61,7 +61,8 @@ func (l *ledger) note(id string, err error) {
 	}
 }
 
-// check holds the ledger against what the queues got: nothing is lost, and nothing is where it was said not to be.
+// check holds the ledger against what the queues got: nothing is lost, and nothing is where it was
+// said not to be.
 func (l *ledger) check(t *testing.T, got map[string]int) {
 	t.Helper()
 	l.mu.Lock()
@@ -90,7 +91,8 @@ func (l *ledger) check(t *testing.T, got map[string]int) {
 	}
 }
 
-// weather makes the moods of a region: a run of calm or of one kind of trouble, each for some seconds.
+// weather makes the moods of a region: a run of calm or of one kind of trouble, each for some
+// seconds.
 func weather(r *rand.Rand) func() mood {
 	var until time.Time
 	var kind int
@@ -128,8 +130,9 @@ func weather(r *rand.Rand) func() mood {
 	}
 }
 
-// TestNoEventIsLostWhateverSQSDoes sends events through random weather, closes the client at a random moment with a random deadline, starts another one
-// on the same directory in good weather, and counts.
+// TestNoEventIsLostWhateverSQSDoes sends events through random weather, closes the client at a
+// random moment with a random deadline, starts another one on the same directory in good weather,
+// and counts.
 func TestNoEventIsLostWhateverSQSDoes(t *testing.T) {
 	for seed := range 20 * *thorough {
 		ok := t.Run(fmt.Sprint(seed), func(t *testing.T) {

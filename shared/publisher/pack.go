@@ -17,7 +17,8 @@ type parcel struct {
 	err     error          // of the last one
 }
 
-// waited reports whether callers wait for it: such a parcel is never put on disk, and is given up soon.
+// waited reports whether callers wait for it: such a parcel is never put on disk, and is given up
+// soon.
 func (p *parcel) waited() bool { return len(p.items) > 0 && p.items[0].pub != nil }
 
 // gone reports whether none of its callers waits any more.
@@ -30,8 +31,9 @@ func (p *parcel) gone() bool {
 	return true
 }
 
-// pack fills messages with the chunks' events: those that a caller waits for apart from the others, because they end differently, and Raw
-// ones apart, because a message's context is that of all its events.
+// pack fills messages with the chunks' events: those that a caller waits for apart from the others,
+// because they end differently, and Raw ones apart, because a message's context is that of all its
+// events.
 func (c *Client) pack(chunks []*chunk) []*parcel {
 	packer, ok := c.packers.Get().(*message.Packer)
 	if !ok {

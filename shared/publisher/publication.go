@@ -32,13 +32,14 @@ func (p *publication) settle(index int, err error) {
 	}
 }
 
-// Publish sends messages and returns nil when SQS has all of them. Otherwise the error is a *PublishError that names those that are
-// not known to be there; the others are. It tries for some seconds and in every region, or until ctx ends; what it gives up is
-// neither kept nor spilled. An event whose outcome is unknown (see SendError) should be published again with the same MessageId.
+// Publish sends messages and returns nil when SQS has all of them. Otherwise the error is a
+// *PublishError that names those that are not known to be there; the others are. It tries for some
+// seconds and in every region, or until ctx ends; what it gives up is neither kept nor spilled. An
+// event whose outcome is unknown (see SendError) should be published again with the same MessageId.
 //
-// It is for a Lambda function, which does not run between two invocations, and for what must not be lost. Messages that are
-// published at the same time share messages to SQS and calls, and one call packs all of its own together. It may be called by
-// several goroutines at the same time.
+// It is for a Lambda function, which does not run between two invocations, and for what must not be
+// lost. Messages that are published at the same time share messages to SQS and calls, and one call
+// packs all of its own together. It may be called by several goroutines at the same time.
 func (c *Client) Publish(ctx context.Context, messages ...analytics.Message) error {
 	if len(messages) == 0 {
 		return nil

@@ -1,11 +1,14 @@
-// Package publisher is the library with which a Go API gives its events to Spillway. It is an analytics.Client of analytics-go v3,
-// so that an API changes the line that makes its client, and no other.
+// Package publisher is the library with which a Go API gives its events to Spillway. It is an
+// analytics.Client of analytics-go v3, so that an API changes the line that makes its client, and
+// no other.
 //
-// It exists because an API must never wait for its analytics. Enqueue writes the event as JSON, copies it into memory that is
-// bounded in bytes, and returns: it does no I/O and waits for nothing. Behind it, events are packed, many to a message, and sent to
-// SQS by several senders at the same time; when a region's queue fails they go to the next region's, and when none takes them to a
-// bounded log on disk, from which they come back. An API that must not lose an event to kill -9 or a power cut has them written there
-// first (Durability). No event is lost silently: each one is in SQS or on disk, or an error, a callback and a count say why not.
+// It exists because an API must never wait for its analytics. Enqueue writes the event as JSON,
+// copies it into memory that is bounded in bytes, and returns: it does no I/O and waits for
+// nothing. Behind it, events are packed, many to a message, and sent to SQS by several senders at
+// the same time; when a region's queue fails they go to the next region's, and when none takes them
+// to a bounded log on disk, from which they come back. An API that must not lose an event to kill
+// -9 or a power cut has them written there first (Durability). No event is lost silently: each one
+// is in SQS or on disk, or an error, a callback and a count say why not.
 package publisher
 
 import (
@@ -25,7 +28,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
-// A Client takes events and sends them to SQS. It may be used by several goroutines at the same time.
+// A Client takes events and sends them to SQS. It may be used by several goroutines at the same
+// time.
 type Client struct {
 	config     Config
 	log        *slog.Logger
@@ -58,11 +62,13 @@ type Client struct {
 
 var _ analytics.Client = (*Client)(nil)
 
-// takeMost is how much one sender takes at once: what one call to SQS holds when events compress as usual, 1 MiB of eight batches.
+// takeMost is how much one sender takes at once: what one call to SQS holds when events compress as
+// usual, 1 MiB of eight batches.
 const takeMost = 4 << 20
 
-// New makes a client. The error is a *ConfigError, or says which AWS configuration can't be loaded; ctx bounds nothing but New. It asks
-// SQS for at most some seconds whether the queue exists; when SQS is away the client is made all the same, and the log says so.
+// New makes a client. The error is a *ConfigError, or says which AWS configuration can't be loaded;
+// ctx bounds nothing but New. It asks SQS for at most some seconds whether the queue exists; when
+// SQS is away the client is made all the same, and the log says so.
 func New(ctx context.Context, config Config) (*Client, error) {
 	config.setDefaults()
 	if err := config.validate(); err != nil {
@@ -125,10 +131,12 @@ func (c *Client) openDisk() (err error) {
 	return nil
 }
 
-// newEncoder spreads the encoders over the parts of the buffer. An encoder stays with a processor most of the time, and so does a part.
+// newEncoder spreads the encoders over the parts of the buffer. An encoder stays with a processor
+// most of the time, and so does a part.
 func (c *Client) newEncoder() any { return &encoder{shard: int(c.encoded.Add(1) - 1)} }
 
-// newHeader is what all events have in common. The context is analytics-go's, for what reads library.name behind Segment.
+// newHeader is what all events have in common. The context is analytics-go's, for what reads
+// library.name behind Segment.
 func newHeader(config *Config) (message.Header, error) {
 	var shared analytics.Context
 	if config.DefaultContext != nil {
@@ -146,9 +154,10 @@ func newHeader(config *Config) (message.Header, error) {
 	return h, nil
 }
 
-// Enqueue accepts a message and returns at once. It checks it as analytics-go does, with the same errors; besides, it returns an
-// *EventError for an event that can't be sent at all (analytics-go tells that to the callback only), ErrFull, and ErrClosed. The
-// message may be changed when Enqueue has returned.
+// Enqueue accepts a message and returns at once. It checks it as analytics-go does, with the same
+// errors; besides, it returns an *EventError for an event that can't be sent at all (analytics-go
+// tells that to the callback only), ErrFull, and ErrClosed. The message may be changed when Enqueue
+// has returned.
 func (c *Client) Enqueue(message analytics.Message) error {
 	e := c.encoders.Get().(*encoder)
 	defer c.encoders.Put(e)
@@ -196,9 +205,11 @@ func (c *Client) Close() error {
 	return c.Shutdown(ctx)
 }
 
-// Shutdown accepts nothing more and sends what waits. When it returns nil, every event that was accepted is in SQS or on disk, but for
-// those that a callback named before. When ctx ends first, calls are given up, and the error is a *ShutdownError that counts the events
-// that are neither; each of them is told to the callback. A second call returns ErrClosed at once. No goroutine is left behind.
+// Shutdown accepts nothing more and sends what waits. When it returns nil, every event that was
+// accepted is in SQS or on disk, but for those that a callback named before. When ctx ends first,
+// calls are given up, and the error is a *ShutdownError that counts the events that are neither;
+// each of them is told to the callback. A second call returns ErrClosed at once. No goroutine is
+// left behind.
 func (c *Client) Shutdown(ctx context.Context) error {
 	if c.closed.Swap(true) {
 		return ErrClosed

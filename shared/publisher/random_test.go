@@ -13,7 +13,8 @@ import (
 	"github.com/segmentio/analytics-go/v3"
 )
 
-// random makes messages of everything that analytics-go's types can hold, the odd more often than in life.
+// random makes messages of everything that analytics-go's types can hold, the odd more often than
+// in life.
 type random struct{ *rand.Rand }
 
 func (r random) chance(of int) bool { return r.IntN(of) == 0 }

@@ -12,14 +12,15 @@ import (
 	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
-// Raw is an event that somebody else wrote as JSON. Enqueue and Publish take it as any other message, and its bytes go to Segment as
-// they are: decoding them into analytics-go's types would lose what those do not know. No context is added to it. Make one with
-// [NewRaw].
+// Raw is an event that somebody else wrote as JSON. Enqueue and Publish take it as any other
+// message, and its bytes go to Segment as they are: decoding them into analytics-go's types would
+// lose what those do not know. No context is added to it. Make one with [NewRaw].
 type Raw struct{ json []byte }
 
-// NewRaw checks and copies one event: it must be a JSON object of no more than 32 KB, and no batch. It gets a messageId and a
-// timestamp where it has none, so that sent twice it is the same event twice. Segment's rules are not asked: an event against them
-// becomes a dead letter, where it can be looked at.
+// NewRaw checks and copies one event: it must be a JSON object of no more than 32 KB, and no batch.
+// It gets a messageId and a timestamp where it has none, so that sent twice it is the same event
+// twice. Segment's rules are not asked: an event against them becomes a dead letter, where it can
+// be looked at.
 func NewRaw(raw []byte) (Raw, error) {
 	raw = bytes.TrimSpace(raw)
 	if len(raw) > event.MaxEventBytes {
@@ -52,7 +53,8 @@ func (r Raw) Validate() error {
 	return nil
 }
 
-// notAnEvent says why JSON can't be sent as an event. What is no JSON would take its neighbours in the message along.
+// notAnEvent says why JSON can't be sent as an event. What is no JSON would take its neighbours in
+// the message along.
 func notAnEvent(event []byte) error {
 	var s rawjson.Scanner
 	s.Reset(event)

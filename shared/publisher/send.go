@@ -18,13 +18,14 @@ import (
 )
 
 const (
-	// publishRounds is how many times Publish asks every region before it gives up; with the waits between them about 3 s, more when
-	// calls get no answer.
+	// publishRounds is how many times Publish asks every region before it gives up; with the waits
+	// between them about 3 s, more when calls get no answer.
 	publishRounds = 6
-	// refusedRounds is how many times SQS may refuse a message for its own fault before it is dropped.
+	// refusedRounds is how many times SQS may refuse a message for its own fault before it is
+	// dropped.
 	refusedRounds = 3
-	// callTimeout bounds the sending of one parcel to one region. SQS answers within tens of milliseconds; a call that is given up
-	// may have been taken, and is sent twice then.
+	// callTimeout bounds the sending of one parcel to one region. SQS answers within tens of
+	// milliseconds; a call that is given up may have been taken, and is sent twice then.
 	callTimeout = 10 * time.Second
 )
 
@@ -36,8 +37,9 @@ type route struct {
 	down  atomic.Bool // the gate was shut, and no call has succeeded since
 }
 
-// dispatch hands what waits to senders until the client is closed and nothing waits. The more waits, the more of them send at the
-// same time: each takes what there is, up to a limit, and while it packs and sends the next one takes what came meanwhile.
+// dispatch hands what waits to senders until the client is closed and nothing waits. The more
+// waits, the more of them send at the same time: each takes what there is, up to a limit, and while
+// it packs and sends the next one takes what came meanwhile.
 func (c *Client) dispatch() {
 	for c.buffer.ready(c.config.Interval, c.closing) {
 		turn := c.turn()
@@ -114,11 +116,13 @@ func (c *Client) send(parcels []*parcel, chunks []*chunk) {
 	}
 }
 
-// spillRounds is after how many rounds in which a queue was called events go to disk; when none may be called they do at once.
+// spillRounds is after how many rounds in which a queue was called events go to disk; when none may
+// be called they do at once.
 const spillRounds = 3
 
-// deliver sends parcels to the first region that takes them, again and again until all are settled or on disk. A round asks each region
-// that may be called; behind a round that left something comes a wait.
+// deliver sends parcels to the first region that takes them, again and again until all are settled
+// or on disk. A round asks each region that may be called; behind a round that left something comes
+// a wait.
 func (c *Client) deliver(parcels []*parcel) {
 	for try := 1; len(parcels) > 0; try++ {
 		called := false
@@ -164,7 +168,8 @@ func (c *Client) why(p *parcel, because error) error {
 	return &SendError{Unknown: p.unknown, Err: because}
 }
 
-// call sends parcels to one region whose gate was passed, settles those that it took and returns the others.
+// call sends parcels to one region whose gate was passed, settles those that it took and returns
+// the others.
 func (c *Client) call(r *route, parcels []*parcel) (left []*parcel) {
 	messages := make([]message.Message, len(parcels))
 	for i, p := range parcels {

@@ -10,7 +10,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/emf"
 )
 
-// Stats are what a client has done since New, and what it holds now. All numbers are events but where they say otherwise.
+// Stats are what a client has done since New, and what it holds now. All numbers are events but
+// where they say otherwise.
 type Stats struct {
 	Published int64            // SQS has them
 	Messages  int64            // messages to SQS that held them
@@ -88,7 +89,8 @@ func (c *Client) Stats() Stats {
 	return s
 }
 
-// String is Stats as JSON: with it a client is an expvar.Var, for expvar.Publish("publisher", client).
+// String is Stats as JSON: with it a client is an expvar.Var, for expvar.Publish("publisher",
+// client).
 func (c *Client) String() string {
 	text, err := json.Marshal(c.Stats())
 	if err != nil {
@@ -104,7 +106,8 @@ func (s Stats) LogValue() slog.Value {
 		slog.Int64("waiting", s.Waiting), slog.Int64("waiting_bytes", s.WaitingBytes), slog.Duration("oldest", s.Oldest), slog.String("queue", s.Queue))
 }
 
-// Metrics are the names under which CloudWatch shows what happened since an earlier Stats of the same client.
+// Metrics are the names under which CloudWatch shows what happened since an earlier Stats of the
+// same client.
 func (s *Stats) Metrics(since *Stats) []emf.Metric {
 	one := func(name, unit string, value float64) emf.Metric {
 		return emf.Metric{Name: name, Unit: unit, Values: []float64{value}}

@@ -17,8 +17,9 @@ import (
 // errTooDeep is also what a value that holds itself ends with.
 var errTooDeep = fmt.Errorf("it is nested deeper than %d levels, or holds itself", event.MaxDepth)
 
-// value writes what a Properties, Traits or Integrations map holds. The types that events are mostly made of are written here; any
-// other, also one that is only made of them, has perhaps its own MarshalJSON and goes to encoding/json.
+// value writes what a Properties, Traits or Integrations map holds. The types that events are
+// mostly made of are written here; any other, also one that is only made of them, has perhaps its
+// own MarshalJSON and goes to encoding/json.
 func (e *encoder) value(v any, depth int) error {
 	switch v := v.(type) {
 	case nil:
@@ -81,7 +82,8 @@ func (e *encoder) object(m map[string]any, depth int) error {
 // element writes a text in a map or a list.
 func (e *encoder) element(s string, _ int) error { e.quote(s); return nil }
 
-// mapping writes a map. The length is looked at behind every value, so that writing ends soon behind the limit.
+// mapping writes a map. The length is looked at behind every value, so that writing ends soon
+// behind the limit.
 func mapping[T any](e *encoder, m map[string]T, depth int, write func(*encoder, T, int) error) error {
 	if m == nil {
 		e.buf = append(e.buf, "null"...)
@@ -148,7 +150,8 @@ func (e *encoder) product(p analytics.Product, _ int) error {
 	return nil
 }
 
-// comma separates a member from the one in front of it, in an object whose first member begins at start.
+// comma separates a member from the one in front of it, in an object whose first member begins at
+// start.
 func (e *encoder) comma(start int) {
 	if len(e.buf) > start {
 		e.buf = append(e.buf, ',')

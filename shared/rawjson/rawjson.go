@@ -1,13 +1,14 @@
 // Package rawjson reads JSON without decoding it.
 //
-// Events travel through Spillway as the bytes they came in: decoding them into typed structs and encoding them again loses data
-// (integers above 2^53, unknown fields, empty objects). So what the pipeline needs of a JSON document is where its values begin
-// and end, and whether it is JSON at all. A [Scanner] tells both in one pass, without an allocation, without recursion (a
-// document of 100,000 nested arrays costs it 12 KB and no stack), and walks exactly as deep as its caller asks.
+// Events travel through Spillway as the bytes they came in: decoding them into typed structs and
+// encoding them again loses data (integers above 2^53, unknown fields, empty objects). So what the
+// pipeline needs of a JSON document is where its values begin and end, and whether it is JSON at
+// all. A [Scanner] tells both in one pass, without an allocation, without recursion (a document of
+// 100,000 nested arrays costs it 12 KB and no stack), and walks exactly as deep as its caller asks.
 //
-// It accepts what encoding/json accepts, which a fuzz test holds it to, with one difference that is meant: invalid UTF-8 inside
-// of a string and deep nesting are noted ([Scanner.TakeFlaws]) and not refused, so that one such event in a batch does not make
-// its neighbours unreadable.
+// It accepts what encoding/json accepts, which a fuzz test holds it to, with one difference that is
+// meant: invalid UTF-8 inside of a string and deep nesting are noted ([Scanner.TakeFlaws]) and not
+// refused, so that one such event in a batch does not make its neighbours unreadable.
 package rawjson
 
 import (
@@ -23,8 +24,9 @@ var ErrEnd = errors.New("unexpected end of JSON")
 
 // A Scanner walks one JSON document. The zero value is ready for [Scanner.Reset].
 //
-// The first error sticks: every later call returns nothing, and [Scanner.Err] returns that error. What a Scanner returns are
-// slices of the document, valid as long as the document is. It may not be used by two goroutines at the same time.
+// The first error sticks: every later call returns nothing, and [Scanner.Err] returns that error.
+// What a Scanner returns are slices of the document, valid as long as the document is. It may not
+// be used by two goroutines at the same time.
 type Scanner struct {
 	data  []byte
 	pos   int
@@ -80,7 +82,8 @@ func (s *Scanner) space() byte {
 	return 0
 }
 
-// Peek returns the first byte of the next value ('{', '[', '"', 't', 'f', 'n', '-' or a digit when it is one), 0 at the end.
+// Peek returns the first byte of the next value ('{', '[', '"', 't', 'f', 'n', '-' or a digit when
+// it is one), 0 at the end.
 func (s *Scanner) Peek() byte {
 	if s.err != nil {
 		return 0
@@ -88,7 +91,8 @@ func (s *Scanner) Peek() byte {
 	return s.space()
 }
 
-// Enter goes into the container that comes next: open is '{' or '['. It is an error when something else comes.
+// Enter goes into the container that comes next: open is '{' or '['. It is an error when something
+// else comes.
 func (s *Scanner) Enter(open byte) bool {
 	if s.err != nil {
 		return false
@@ -112,8 +116,9 @@ func (s *Scanner) deeper() {
 	s.flaws.Depth = max(s.flaws.Depth, s.level)
 }
 
-// Field goes to the next field of the object that was entered last and returns its key, unescaped. ok is false behind the last
-// one: the object is closed then. The caller must consume the value, by [Scanner.Value] or [Scanner.Enter], before the next call.
+// Field goes to the next field of the object that was entered last and returns its key, unescaped.
+// ok is false behind the last one: the object is closed then. The caller must consume the value, by
+// [Scanner.Value] or [Scanner.Enter], before the next call.
 func (s *Scanner) Field() (key []byte, ok bool) {
 	if !s.next('}') {
 		return nil, false
@@ -139,8 +144,8 @@ func (s *Scanner) Field() (key []byte, ok bool) {
 	return key, true
 }
 
-// Elem goes to the next element of the array that was entered last; false behind the last one. As with [Scanner.Field], the
-// caller consumes the value.
+// Elem goes to the next element of the array that was entered last; false behind the last one. As
+// with [Scanner.Field], the caller consumes the value.
 func (s *Scanner) Elem() bool { return s.next(']') }
 
 func (s *Scanner) next(end byte) bool {
@@ -170,7 +175,8 @@ func (s *Scanner) next(end byte) bool {
 	return true
 }
 
-// Value passes over the next value, checking it, and returns its bytes without the white space around them; nil on an error.
+// Value passes over the next value, checking it, and returns its bytes without the white space
+// around them; nil on an error.
 func (s *Scanner) Value() []byte {
 	if s.err != nil {
 		return nil
@@ -358,8 +364,9 @@ const (
 	highs = 0x8080808080808080
 )
 
-// plain returns how many of the first bytes of data need no look: neither a quote, nor a backslash, nor a control character,
-// nor outside of ASCII. It looks at eight bytes at a time: most of an event is text.
+// plain returns how many of the first bytes of data need no look: neither a quote, nor a backslash,
+// nor a control character, nor outside of ASCII. It looks at eight bytes at a time: most of an
+// event is text.
 func plain(data []byte) int {
 	n := 0
 	for ; len(data)-n >= 8; n += 8 {

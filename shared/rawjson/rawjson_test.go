@@ -24,7 +24,8 @@ func TestAcceptsExactlyWhatEncodingJSONAccepts(t *testing.T) {
 	}
 }
 
-// walk reads a document through Enter, Field and Elem down to the given depth and by Value below it.
+// walk reads a document through Enter, Field and Elem down to the given depth and by Value below
+// it.
 func walk(s *Scanner, depth int) (values int) {
 	switch {
 	case depth > 0 && s.Peek() == '{':

@@ -22,23 +22,29 @@ import (
 )
 
 const (
-	// DefaultAttemptTimeout is how long one request may take. Segment answers in well under a second; analytics-go waits 10 s.
+	// DefaultAttemptTimeout is how long one request may take. Segment answers in well under a
+	// second; analytics-go waits 10 s.
 	DefaultAttemptTimeout = 10 * time.Second
 	// maxDetail is how much of Segment's answer is kept for a person to read, in bytes.
 	maxDetail = 1000
-	// maxDrain is how much of an answer is read so that its connection can be used again; a longer one costs the connection.
+	// maxDrain is how much of an answer is read so that its connection can be used again; a longer
+	// one costs the connection.
 	maxDrain = 256 << 10
-	// writeBuffer makes a batch a handful of writes to the socket; net/http's 4 KB would make it a hundred.
+	// writeBuffer makes a batch a handful of writes to the socket; net/http's 4 KB would make it a
+	// hundred.
 	writeBuffer = 64 << 10
 )
 
 // Config says how a [Client] reaches Segment.
 type Config struct {
-	// Endpoint is a URL without the path of the API: EndpointUS when empty, EndpointEU, or any other.
+	// Endpoint is a URL without the path of the API: EndpointUS when empty, EndpointEU, or any
+	// other.
 	Endpoint string
-	// Gzip compresses requests: about a fifth of the bytes (which cost money on AWS) for about 4 µs of CPU an event.
+	// Gzip compresses requests: about a fifth of the bytes (which cost money on AWS) for about 4 µs
+	// of CPU an event.
 	Gzip bool
-	// AttemptTimeout bounds one Flush, inside of its context's deadline. DefaultAttemptTimeout when 0.
+	// AttemptTimeout bounds one Flush, inside of its context's deadline. DefaultAttemptTimeout when
+	// 0.
 	AttemptTimeout time.Duration
 	// Transport sends the requests; one with connections for 128 batches at a time when nil.
 	Transport http.RoundTripper
@@ -49,9 +55,10 @@ type Client struct {
 	endpoint string
 	gzip     bool
 	timeout  time.Duration
-	// Not an http.Client: that prepares to follow a redirect before it asks whether it may, which opens the body again without
-	// ever closing it, and makes an error of a Location that it can't read. To us a redirect is an answer: whoever it leads to is
-	// not the one that we were told to give the events to.
+	// Not an http.Client: that prepares to follow a redirect before it asks whether it may, which
+	// opens the body again without ever closing it, and makes an error of a Location that it can't
+	// read. To us a redirect is an answer: whoever it leads to is not the one that we were told to
+	// give the events to.
 	transport http.RoundTripper
 	zippers   sync.Pool // of *gzip.Writer
 	buffers   sync.Pool // of *bytes.Buffer
@@ -112,9 +119,9 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Flush sends b in one attempt and returns when Segment has answered: nil when Segment has every event, otherwise an [*Error].
-// Each call stamps a fresh sentAt. It lasts at most the client's attempt time-out and never longer than ctx. When it returns,
-// nothing reads b any more.
+// Flush sends b in one attempt and returns when Segment has answered: nil when Segment has every
+// event, otherwise an [*Error]. Each call stamps a fresh sentAt. It lasts at most the client's
+// attempt time-out and never longer than ctx. When it returns, nothing reads b any more.
 func (c *Client) Flush(ctx context.Context, b *event.Batch) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	req, release, err := c.request(ctx, b)
@@ -122,7 +129,8 @@ func (c *Client) Flush(ctx context.Context, b *event.Batch) error {
 		cancel()
 		return &Error{Class: Misconfigured, Err: err}
 	}
-	// The transport may go on writing a request that was answered early; cancelled, it lets go of the events.
+	// The transport may go on writing a request that was answered early; cancelled, it lets go of
+	// the events.
 	defer release()
 	defer cancel()
 	resp, err := c.transport.RoundTrip(req)
@@ -145,13 +153,15 @@ func (c *Client) Flush(ctx context.Context, b *event.Batch) error {
 		}
 	}
 	if err != nil {
-		// Half an answer may come from something between us and Segment. Sent twice, the event is still one, by its messageId.
+		// Half an answer may come from something between us and Segment. Sent twice, the event is
+		// still one, by its messageId.
 		return &Error{Class: Transient, Status: resp.StatusCode, Err: fmt.Errorf("the answer was cut short: %w", err)}
 	}
 	return nil
 }
 
-// request builds the attempt's request. release waits until the transport has closed every reader of the events.
+// request builds the attempt's request. release waits until the transport has closed every reader
+// of the events.
 func (c *Client) request(ctx context.Context, b *event.Batch) (req *http.Request, release func(), err error) {
 	sentAt := time.Now()
 	var readers sync.WaitGroup
@@ -190,8 +200,9 @@ func (c *Client) request(ctx context.Context, b *event.Batch) (req *http.Request
 	return req, release, nil
 }
 
-// compress returns the batch in a buffer of c.buffers. The writer, about 0.7 MB of tables, goes back at once: as many are needed
-// as there are cores, and not as there are requests that wait for an answer.
+// compress returns the batch in a buffer of c.buffers. The writer, about 0.7 MB of tables, goes
+// back at once: as many are needed as there are cores, and not as there are requests that wait for
+// an answer.
 func (c *Client) compress(plain io.Reader) (*bytes.Buffer, error) {
 	buf, _ := c.buffers.Get().(*bytes.Buffer)
 	if buf == nil {
@@ -217,8 +228,9 @@ func (c *Client) compress(plain io.Reader) (*bytes.Buffer, error) {
 	return buf, nil
 }
 
-// countedReader is a request body that says when its transport is done with it: an http.RoundTripper always closes the body.
-// HTTP/2 closes it while another goroutine may still be reading, so closing waits for that read, and none follows.
+// countedReader is a request body that says when its transport is done with it: an
+// http.RoundTripper always closes the body. HTTP/2 closes it while another goroutine may still be
+// reading, so closing waits for that read, and none follows.
 type countedReader struct {
 	mu   sync.Mutex
 	from io.Reader // nil when closed
@@ -246,8 +258,8 @@ func (r *countedReader) Close() error {
 	return nil
 }
 
-// RetryAfter reads the header of that name, in seconds or as an HTTP date (RFC 9110, 10.2.3): how long after now. 0 when it is
-// absent, unreadable or past.
+// RetryAfter reads the header of that name, in seconds or as an HTTP date (RFC 9110, 10.2.3): how
+// long after now. 0 when it is absent, unreadable or past.
 func RetryAfter(header string, now time.Time) time.Duration {
 	header = strings.TrimSpace(header)
 	if header == "" {

@@ -21,7 +21,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// rawServer answers each connection by a function: what no http.Server does. stop is closed when the test ends.
+// rawServer answers each connection by a function: what no http.Server does. stop is closed when
+// the test ends.
 func rawServer(t testing.TB, serve func(c net.Conn, stop <-chan struct{})) (endpoint string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -181,7 +182,8 @@ func TestACancelledContextEndsTheFlush(t *testing.T) {
 	}
 }
 
-// brittleConn fails each write once it is broken, as one does that the other side closed while it was idle.
+// brittleConn fails each write once it is broken, as one does that the other side closed while it
+// was idle.
 type brittleConn struct {
 	net.Conn
 	broken *atomic.Bool
@@ -263,8 +265,8 @@ func TestManyFlushesAtATimeDoNotMixTheirBatches(t *testing.T) {
 	}
 }
 
-// BenchmarkFlush sends batches of 440 events of about 1 KB to a server in the same process, which reads and discards them: its
-// work is in the numbers.
+// BenchmarkFlush sends batches of 440 events of about 1 KB to a server in the same process, which
+// reads and discards them: its work is in the numbers.
 func BenchmarkFlush(b *testing.B) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)

@@ -18,7 +18,8 @@ const (
 // A Fate is what becomes of an event.
 type Fate uint8
 
-// The fates. There is no fourth: an event that is neither delivered nor a dead letter is still in the queue.
+// The fates. There is no fourth: an event that is neither delivered nor a dead letter is still in
+// the queue.
 const (
 	Deliver    Fate = iota // it has arrived; its message is deleted
 	DeadLetter             // it is written to the dead-letter queue with the reason; its message is deleted once all of its events are final
@@ -30,17 +31,20 @@ type Outcome struct {
 	Class Class
 	Name  string // as in metrics, logs and dead letters
 	Fate  Fate   // of an event that stands alone in its batch
-	// Split: a batch of several events is halved and sent again, to find the one that the answer is about.
+	// Split: a batch of several events is halved and sent again, to find the one that the answer is
+	// about.
 	Split bool
 	// PausesWriteKey: the batch's write key is not sent with for a while; nobody else waits.
 	PausesWriteKey bool
 	// Again: worth a second try at once, in the same invocation.
 	Again bool
-	// Breaker: says something about Segment itself, and not about one batch or one key, so that a circuit breaker may count it.
+	// Breaker: says something about Segment itself, and not about one batch or one key, so that a
+	// circuit breaker may count it.
 	Breaker bool
 }
 
-// outcomes is the one place that knows what becomes of an event: deliver, metrics, alarms and documents read it.
+// outcomes is the one place that knows what becomes of an event: deliver, metrics, alarms and
+// documents read it.
 var outcomes = [classes]Outcome{
 	{Class: Delivered, Name: "delivered", Fate: Deliver},
 	{Class: Rejected, Name: "rejected", Fate: DeadLetter, Split: true},
@@ -81,8 +85,8 @@ var answers = [...]struct {
 	{500, 599, Transient},
 }
 
-// Classify tells what an HTTP status of Segment means. It is total: a status that HTTP does not know comes from something that
-// is not Segment's API, and is Misconfigured.
+// Classify tells what an HTTP status of Segment means. It is total: a status that HTTP does not
+// know comes from something that is not Segment's API, and is Misconfigured.
 func Classify(status int) Class {
 	for _, a := range answers {
 		if a.from <= status && status <= a.to {

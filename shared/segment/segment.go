@@ -1,17 +1,17 @@
 // Package segment sends batches to Segment's Tracking API and says what its answers mean.
 //
-// It exists beside analytics-go because that library is made for producers: it decodes events into its own types, which loses
-// fields it does not know, sends in the background, and drops a batch whose first answer at Close is 429. Spillway carries
-// events that somebody else made, so it keeps their bytes, and a Lambda must know the answer before it returns, so its flush is
-// synchronous.
+// It exists beside analytics-go because that library is made for producers: it decodes events into
+// its own types, which loses fields it does not know, sends in the background, and drops a batch
+// whose first answer at Close is 429. Spillway carries events that somebody else made, so it keeps
+// their bytes, and a Lambda must know the answer before it returns, so its flush is synchronous.
 package segment
 
 import (
 	"github.com/spillwayhq/spillway/shared/event"
 )
 
-// Endpoints of Segment's Tracking API (Segment documentation, "Regional Segment"). A workspace takes events at its own region's
-// only: the other one rejects them without a visible error.
+// Endpoints of Segment's Tracking API (Segment documentation, "Regional Segment"). A workspace
+// takes events at its own region's only: the other one rejects them without a visible error.
 const (
 	EndpointUS = "https://api.segment.io"
 	EndpointEU = "https://events.eu1.segmentapis.com"

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// A batch is what several calls of Append write together. The first of them leads: it waits for its turn and writes for all.
+// A batch is what several calls of Append write together. The first of them leads: it waits for its
+// turn and writes for all.
 type batch struct {
 	frames  []byte
 	records int
@@ -18,11 +19,12 @@ type batch struct {
 // maxSpare is the most memory that is kept for the next batch.
 const maxSpare = 1 << 20
 
-// Append writes records. When it returns nil they are in the page cache, and so survive the process, or with Options.Sync on the
-// disk. With an error none of them is in the log: ErrFull, ErrTooLarge, ErrClosed, or that of a write, of which a full disk is one;
-// the log can be used as before. (Killed within a call, the process may leave the first of its records; and a failed write whose
-// bytes can't be taken back may come to light at the next Open.) It copies the records. Calls at the same time share writes and
-// syncs; Append waits for the disk and for nothing else.
+// Append writes records. When it returns nil they are in the page cache, and so survive the
+// process, or with Options.Sync on the disk. With an error none of them is in the log: ErrFull,
+// ErrTooLarge, ErrClosed, or that of a write, of which a full disk is one; the log can be used as
+// before. (Killed within a call, the process may leave the first of its records; and a failed write
+// whose bytes can't be taken back may come to light at the next Open.) It copies the records. Calls
+// at the same time share writes and syncs; Append waits for the disk and for nothing else.
 func (l *Log) Append(records ...[]byte) error {
 	if len(records) == 0 {
 		return nil
@@ -133,7 +135,8 @@ func (l *Log) lead(b *batch) {
 	}
 }
 
-// write puts a batch at the end of a segment, which it makes if the given one has its size, and returns the segment.
+// write puts a batch at the end of a segment, which it makes if the given one has its size, and
+// returns the segment.
 func (l *Log) write(s *segment, b *batch) (*segment, error) {
 	if s != nil && (s.size >= l.opts.SegmentBytes || l.settled(s, b.first)) {
 		l.seal(s)
@@ -153,7 +156,8 @@ func (l *Log) write(s *segment, b *batch) (*segment, error) {
 	}
 	_, err := s.file.WriteAt(b.frames, s.size)
 	if err == nil && l.opts.Sync {
-		// After a failed sync nobody knows which pages of the file are clean only by mistake. What was synced before is safe; nothing is added to it.
+		// After a failed sync nobody knows which pages of the file are clean only by mistake. What
+		// was synced before is safe; nothing is added to it.
 		if err = s.file.Sync(); err != nil {
 			defer l.seal(s)
 		}

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// BenchmarkAppend: a record of 1 KB from as many goroutines, each waiting for its own, read and done at the same time.
+// BenchmarkAppend: a record of 1 KB from as many goroutines, each waiting for its own, read and
+// done at the same time.
 func BenchmarkAppend(b *testing.B) {
 	for _, sync := range []bool{false, true} {
 		for _, writers := range []int{1, 2, 8, 64} {

@@ -33,7 +33,8 @@ func written(t testing.TB) ([]byte, []place) {
 	return b, places(t, path)
 }
 
-// behind writes a segment file and a whole one behind it, and returns what a Log reads of the two, and its Stats.
+// behind writes a segment file and a whole one behind it, and returns what a Log reads of the two,
+// and its Stats.
 func behind(t *testing.T, dir string, first, second []byte) ([]uint64, Stats) {
 	t.Helper()
 	for i, b := range [][]byte{first, second} {
@@ -134,8 +135,8 @@ func TestBothHeadersDamagedCostOnlyTheirSegment(t *testing.T) {
 	})
 }
 
-// FuzzSegment: whatever a segment file holds, opening and reading it ends, hands out nothing that no frame of it says, and costs
-// the segment behind it no record.
+// FuzzSegment: whatever a segment file holds, opening and reading it ends, hands out nothing that
+// no frame of it says, and costs the segment behind it no record.
 func FuzzSegment(f *testing.F) {
 	b := appendHeaders(nil, 7, 1)
 	for id := range uint64(5) {

@@ -9,7 +9,8 @@ import (
 	"syscall"
 )
 
-// lockFile locks a file until it is closed, or the process ends. Of two opens in one process the second fails too.
+// lockFile locks a file until it is closed, or the process ends. Of two opens in one process the
+// second fails too.
 func lockFile(path string) (io.Closer, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

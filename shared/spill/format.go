@@ -7,14 +7,17 @@ import (
 	"time"
 )
 
-// A segment file is a header, twice, so that one flipped bit in it does not cost all that follows, and then frames until its end:
+// A segment file is a header, twice, so that one flipped bit in it does not cost all that follows,
+// and then frames until its end:
 //
 //	header  "spillway" · version u32 · salt u32 · created i64 · CRC of these u32
 //	frame   marker u32 · length u32 · appended i64 · CRC of the data u32 · CRC of the frame's header so far u32 · data
 //
-// Numbers are little-endian, times are Unix nanoseconds, and each CRC is a CRC32C that starts from the salt. The salt is drawn by the process that
-// wrote the file: a piece of an old file, or of a record that holds a copy of one, is never taken for a frame. The frame's
-// header has a CRC of its own, so that its length can be trusted: damaged data costs its own record only, and nothing has to be searched.
+// Numbers are little-endian, times are Unix nanoseconds, and each CRC is a CRC32C that starts from
+// the salt. The salt is drawn by the process that wrote the file: a piece of an old file, or of a
+// record that holds a copy of one, is never taken for a frame. The frame's header has a CRC of its
+// own, so that its length can be trusted: damaged data costs its own record only, and nothing has
+// to be searched.
 const (
 	version      = 1
 	headerBytes  = 28
@@ -25,7 +28,8 @@ const (
 
 var (
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
-	// marker begins a frame. It is no valid UTF-8, so that no JSON has it and the search for the next frame seldom stops in vain.
+	// marker begins a frame. It is no valid UTF-8, so that no JSON has it and the search for the
+	// next frame seldom stops in vain.
 	marker = []byte{0xf5, 0xc0, 0xff, 0x1e}
 )
 
@@ -108,7 +112,8 @@ func parseFrame(b []byte, salt uint32) (frame, verdict) {
 	return f, whole
 }
 
-// nextMarker is how many bytes after the first one a frame may begin: at a marker, or at an end that may be the beginning of one.
+// nextMarker is how many bytes after the first one a frame may begin: at a marker, or at an end
+// that may be the beginning of one.
 func nextMarker(b []byte) int {
 	if len(b) == 0 {
 		return 0

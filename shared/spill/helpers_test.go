@@ -41,7 +41,8 @@ func crash(t testing.TB, l *Log) {
 	}
 }
 
-// rest reads what can be read without waiting. In a bubble of synctest, time passes only when Read waits.
+// rest reads what can be read without waiting. In a bubble of synctest, time passes only when Read
+// waits.
 func rest(t testing.TB, l *Log) []Record {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)

@@ -13,7 +13,8 @@ import (
 	"testing/synctest"
 )
 
-// childDir makes the test's binary another process, which appends to the log in that directory and says which records it has.
+// childDir makes the test's binary another process, which appends to the log in that directory and
+// says which records it has.
 const childDir = "SPILL_TEST_CHILD_DIR"
 
 func child(dir string) {

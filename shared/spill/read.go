@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// A Record is what one Append wrote. Its Data belong to whoever got it; they share memory with up to readBytes of their neighbours.
+// A Record is what one Append wrote. Its Data belong to whoever got it; they share memory with up
+// to readBytes of their neighbours.
 type Record struct {
 	Data     []byte
 	Appended time.Time
@@ -28,14 +29,16 @@ type reader struct {
 	skipped int64  // bytes of the damaged stretch that ends at offset
 }
 
-// Next waits for the next record, oldest first, and hands it out once. It returns the context's error or ErrClosed if that ends first.
+// Next waits for the next record, oldest first, and hands it out once. It returns the context's
+// error or ErrClosed if that ends first.
 func (l *Log) Next(ctx context.Context) (Record, error) {
 	var one [1]Record
 	_, err := l.Read(ctx, one[:])
 	return one[0], err
 }
 
-// Read is Next for many: it waits for one record and hands out as many more as are there, up to len(into).
+// Read is Next for many: it waits for one record and hands out as many more as are there, up to
+// len(into).
 func (l *Log) Read(ctx context.Context, into []Record) (int, error) {
 	if len(into) == 0 {
 		return 0, nil
@@ -105,7 +108,8 @@ func (l *Log) position() (s *segment, limit int64, grows bool) {
 	return s, s.size, !s.sealed
 }
 
-// parse hands out records of a segment until into is full or limit, where a frame ends or a dead process stopped, is reached.
+// parse hands out records of a segment until into is full or limit, where a frame ends or a dead
+// process stopped, is reached.
 func (l *Log) parse(into []Record, s *segment, limit int64) int {
 	r, n := &l.next, 0
 	found := faults{}
@@ -239,7 +243,8 @@ func (l *Log) exhaust(s *segment) {
 	}
 }
 
-// abandon goes past a segment that can't be read on. What follows it is not held up, and the file stays for the next process.
+// abandon goes past a segment that can't be read on. What follows it is not held up, and the file
+// stays for the next process.
 func (l *Log) abandon(s *segment, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

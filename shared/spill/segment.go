@@ -90,9 +90,9 @@ func (s *segment) close() error {
 	return err
 }
 
-// over says whether a segment can be removed: all of its records are handed out and done, and nobody writes or reads it. One that
-// is still written to must have some size or age, so that a log whose records are done at once does not make and remove a file for
-// each.
+// over says whether a segment can be removed: all of its records are handed out and done, and
+// nobody writes or reads it. One that is still written to must have some size or age, so that a log
+// whose records are done at once does not make and remove a file for each.
 func (l *Log) over(s *segment, now int64) bool {
 	switch {
 	case s.left > 0 || s.kept:
@@ -106,8 +106,8 @@ func (l *Log) over(s *segment, now int64) bool {
 // idle says whether all that was written to the active segment is done.
 func (l *Log) idle(s *segment) bool { return s == l.active && !l.inWrite && s.waiting() == 0 }
 
-// settled says whether a segment is better ended than written to: it has some age, and at least half of its records are done, which a
-// crash would bring back for as long as others in it are not.
+// settled says whether a segment is better ended than written to: it has some age, and at least
+// half of its records are done, which a crash would bring back for as long as others in it are not.
 func (l *Log) settled(s *segment, now int64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -142,8 +142,9 @@ func (l *Log) remove(segments []*segment) {
 	}
 }
 
-// Done says that records need not be handed out again. They may come in any order, and from any goroutine; one more time changes
-// nothing. When all records of a segment are done, its file is deleted. After Close it does nothing.
+// Done says that records need not be handed out again. They may come in any order, and from any
+// goroutine; one more time changes nothing. When all records of a segment are done, its file is
+// deleted. After Close it does nothing.
 func (l *Log) Done(records ...Record) {
 	now := time.Now().UnixNano()
 	var over []*segment
@@ -164,8 +165,9 @@ func (l *Log) Done(records ...Record) {
 	l.remove(over)
 }
 
-// settleLater makes sure that the active segment does not stay when all of it is done and nothing comes any more: after a crash
-// days later its records would be sent again, when nobody remembers them. It is called with mu held.
+// settleLater makes sure that the active segment does not stay when all of it is done and nothing
+// comes any more: after a crash days later its records would be sent again, when nobody remembers
+// them. It is called with mu held.
 func (l *Log) settleLater() {
 	if l.timer == nil && !l.isClosed() && l.active != nil && l.idle(l.active) {
 		l.timer = time.AfterFunc(settle, l.settle)

@@ -1,15 +1,17 @@
-// Package spill is a bounded log of records on disk: what a publisher can't send now is appended, read again in order, and deleted
-// once it has been sent.
+// Package spill is a bounded log of records on disk: what a publisher can't send now is appended,
+// read again in order, and deleted once it has been sent.
 //
-// It exists because an API must neither wait for a queue that is away nor lose what it wanted to send. A write(2) that has returned
-// survives kill -9, a sync survives a power cut, and either costs little when those who write at the same time share it; a database
-// would index, compact and keep what is only ever read once, in order. So it is files: segments that are written at the end, read
-// from the front, and removed as a whole when each of their records is done.
+// It exists because an API must neither wait for a queue that is away nor lose what it wanted to
+// send. A write(2) that has returned survives kill -9, a sync survives a power cut, and either
+// costs little when those who write at the same time share it; a database would index, compact and
+// keep what is only ever read once, in order. So it is files: segments that are written at the end,
+// read from the front, and removed as a whole when each of their records is done.
 //
-// What a process left behind is taken up by the next one. After Close that is what was not done, and the rest of its segments; after
-// kill -9 it may also be what was done in the last second or so, and beside records that wait: 4 MiB in the usual case. Records
-// should therefore carry an identity that tells a repetition. A frame cut short by a crash, or bytes that a disk has changed, are
-// counted, logged and skipped; the records around them stay.
+// What a process left behind is taken up by the next one. After Close that is what was not done,
+// and the rest of its segments; after kill -9 it may also be what was done in the last second or
+// so, and beside records that wait: 4 MiB in the usual case. Records should therefore carry an
+// identity that tells a repetition. A frame cut short by a crash, or bytes that a disk has changed,
+// are counted, logged and skipped; the records around them stay.
 package spill
 
 import (
@@ -34,17 +36,21 @@ const (
 	DefaultMaxBytes = 1 << 30
 	// MaxRecordBytes is the largest record. A full SQS message has 1 MiB.
 	MaxRecordBytes = 4 << 20
-	// settle is the age from which a segment is ended or removed when it could be larger but is done with, in part or as a whole.
+	// settle is the age from which a segment is ended or removed when it could be larger but is
+	// done with, in part or as a whole.
 	settle = time.Second
-	// maxSegmentBytes is small, because a segment that is not done with is handed out again as a whole after a crash, and large enough
-	// that making and removing files (about 50 µs) costs nothing beside writing them (about 2 ms).
+	// maxSegmentBytes is small, because a segment that is not done with is handed out again as a
+	// whole after a crash, and large enough that making and removing files (about 50 µs) costs
+	// nothing beside writing them (about 2 ms).
 	maxSegmentBytes = 4 << 20
 )
 
 var (
-	// ErrFull says that the log has reached MaxBytes. It takes records again when older ones are done.
+	// ErrFull says that the log has reached MaxBytes. It takes records again when older ones are
+	// done.
 	ErrFull = errors.New("the log has reached its MaxBytes")
-	// ErrTooLarge says that a record is larger than MaxRecordBytes, or a call larger than the whole log may be.
+	// ErrTooLarge says that a record is larger than MaxRecordBytes, or a call larger than the whole
+	// log may be.
 	ErrTooLarge = errors.New("too large for the log")
 	// ErrLocked says that another process, or another Log of this one, has the directory open.
 	ErrLocked = errors.New("in use by another process; give each process a directory of its own")
@@ -72,8 +78,9 @@ type file interface {
 	Sync() error
 }
 
-// A Log is open from Open to Close. Append, Done and Stats may be called by many goroutines at the same time; Read and Next by one at
-// a time, others wait. It has no goroutine of its own, but for a moment at times when it is idle.
+// A Log is open from Open to Close. Append, Done and Stats may be called by many goroutines at the
+// same time; Read and Next by one at a time, others wait. It has no goroutine of its own, but for a
+// moment at times when it is idle.
 type Log struct {
 	opts   Options
 	log    *slog.Logger
@@ -126,8 +133,8 @@ func segmentPath(dir string, number uint64) string {
 	return filepath.Join(dir, fmt.Sprintf("%016x.spill", number))
 }
 
-// Open takes up what the last process left in the directory, and locks it. It looks at each file's header only, and so takes a
-// moment however much there is.
+// Open takes up what the last process left in the directory, and locks it. It looks at each file's
+// header only, and so takes a moment however much there is.
 func Open(o Options) (*Log, error) {
 	if o.MaxBytes == 0 {
 		o.MaxBytes = DefaultMaxBytes
@@ -246,8 +253,8 @@ func (l *Log) Stats() Stats {
 	return s
 }
 
-// Close waits for appends under way and gives the directory free. What is not done is handed out after the next Open; what is not
-// synced is left to the system to write.
+// Close waits for appends under way and gives the directory free. What is not done is handed out
+// after the next Open; what is not synced is left to the system to write.
 func (l *Log) Close() error {
 	l.mu.Lock()
 	select {

@@ -29,7 +29,8 @@ type Location struct {
 
 const likeThis = "write one like https://sqs.eu-west-1.amazonaws.com/123456789012/spillway-events"
 
-// ParseURL reads the URL of a standard queue. The error wraps ErrNotAQueueURL and says what to write.
+// ParseURL reads the URL of a standard queue. The error wraps ErrNotAQueueURL and says what to
+// write.
 func ParseURL(queueURL string) (Location, error) {
 	u, err := neturl.Parse(queueURL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") == "" {
@@ -57,9 +58,10 @@ func ParseURL(queueURL string) (Location, error) {
 // credentialsTimeout bounds the search for credentials.
 const credentialsTimeout = 3 * time.Second
 
-// NewClient makes an SQS client for the endpoint and the region that a queue's URL names. At AWS it has the credentials and the HTTP
-// client of base, or of the AWS SDK's usual places when base is nil, and an error that wraps ErrNoCredentials when there are none.
-// Elsewhere, in front of a local queue, any credentials will do, and it makes some up.
+// NewClient makes an SQS client for the endpoint and the region that a queue's URL names. At AWS it
+// has the credentials and the HTTP client of base, or of the AWS SDK's usual places when base is
+// nil, and an error that wraps ErrNoCredentials when there are none. Elsewhere, in front of a local
+// queue, any credentials will do, and it makes some up.
 func NewClient(ctx context.Context, queueURL string, base *aws.Config, options ...func(*sqs.Options)) (*sqs.Client, error) {
 	place, err := ParseURL(queueURL)
 	if err != nil {

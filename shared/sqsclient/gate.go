@@ -6,16 +6,18 @@ import (
 )
 
 const (
-	// tripAfter is how many calls to the queue in a row must fail before callers are refused without a call. One may be an accident;
-	// one that got no answer at all trips the gate alone, for each further one would cost its caller the whole time-out.
+	// tripAfter is how many calls to the queue in a row must fail before callers are refused
+	// without a call. One may be an accident; one that got no answer at all trips the gate alone,
+	// for each further one would cost its caller the whole time-out.
 	tripAfter = 3
-	// ShutFor is how long a [Gate] stays shut before one call finds out whether the queue is back. SDKs that the door refused wait
-	// at least as long.
+	// ShutFor is how long a [Gate] stays shut before one call finds out whether the queue is back.
+	// SDKs that the door refused wait at least as long.
 	ShutFor = time.Second
 )
 
-// A Gate keeps callers from waiting for a queue that is away: each would wait for the whole time-out, and fail then. The zero value
-// is open. It may be used by several goroutines at the same time.
+// A Gate keeps callers from waiting for a queue that is away: each would wait for the whole
+// time-out, and fail then. The zero value is open. It may be used by several goroutines at the same
+// time.
 type Gate struct {
 	mu       sync.Mutex
 	failures int
@@ -30,7 +32,8 @@ func (g *Gate) Shut(now time.Time) bool {
 	return g.failures == tripAfter && (g.probing || now.Before(g.until))
 }
 
-// Begin asks to call the queue; whoever may must tell the outcome. While the gate is shut, one may when the time is over.
+// Begin asks to call the queue; whoever may must tell the outcome. While the gate is shut, one may
+// when the time is over.
 func (g *Gate) Begin(now time.Time) (ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -1,7 +1,9 @@
-// Package sqsclient sends messages to SQS, and changes the visibility timeout of messages that are to be received again later.
+// Package sqsclient sends messages to SQS, and changes the visibility timeout of messages that are
+// to be received again later.
 //
-// It exists because an HTTP 200 of SendMessageBatch can carry entries that failed, a call holds at most ten entries and 1 MiB in
-// total, and forgetting either of it loses events. What SQS did not take is named in the error, message by message.
+// It exists because an HTTP 200 of SendMessageBatch can carry entries that failed, a call holds at
+// most ten entries and 1 MiB in total, and forgetting either of it loses events. What SQS did not
+// take is named in the error, message by message.
 package sqsclient
 
 import (
@@ -69,8 +71,8 @@ func (e *SendError) Unwrap() []error {
 	return errs
 }
 
-// Failures sorts what a sender of n messages returned, by the index of the message: those that a *SendError names, all of them for any
-// other error, none for nil.
+// Failures sorts what a sender of n messages returned, by the index of the message: those that a
+// *SendError names, all of them for any other error, none for nil.
 func Failures(err error, n int) map[int]error {
 	var partial *SendError
 	if err == nil || errors.As(err, &partial) {
@@ -96,14 +98,16 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("SQS refused it: %s: %s", e.Code, e.Message)
 }
 
-// Tries of an entry that SQS refused for a reason of its own. (A call that fails as a whole is tried again by the SDK.)
+// Tries of an entry that SQS refused for a reason of its own. (A call that fails as a whole is
+// tried again by the SDK.)
 const (
 	entryTries = 3
 	firstDelay = 100 * time.Millisecond
 )
 
-// Send sends the messages in as few calls as the limits allow, and returns when SQS has answered for each. The error is nil or a
-// *SendError. A message whose call got no answer counts as failed, but may be in the queue all the same.
+// Send sends the messages in as few calls as the limits allow, and returns when SQS has answered
+// for each. The error is nil or a *SendError. A message whose call got no answer counts as failed,
+// but may be in the queue all the same.
 func (q *Queue) Send(ctx context.Context, messages []message.Message) error {
 	failed := map[int]error{}
 	var call []int
@@ -185,8 +189,8 @@ func (q *Queue) send(ctx context.Context, messages []message.Message, call []int
 // maxDoublings bounds the delay behind a try: 3.2 s.
 const maxDoublings = 5
 
-// Wait sleeps behind the nth try, from 1, by a random part of a delay that begins at 100 ms and doubles up to 3.2 s; false when ctx
-// ends first.
+// Wait sleeps behind the nth try, from 1, by a random part of a delay that begins at 100 ms and
+// doubles up to 3.2 s; false when ctx ends first.
 func Wait(ctx context.Context, try int) bool {
 	t := time.NewTimer(rand.N(firstDelay << min(try-1, maxDoublings)))
 	defer t.Stop()
@@ -204,8 +208,9 @@ type VisibilityChange struct {
 	Timeout       time.Duration // whole seconds, rounded up; 0 to MaxVisibility
 }
 
-// ChangeVisibility changes how long messages stay invisible. The error counts those that SQS refused: they come again when their present
-// visibility timeout ends, which is late but loses nothing.
+// ChangeVisibility changes how long messages stay invisible. The error counts those that SQS
+// refused: they come again when their present visibility timeout ends, which is late but loses
+// nothing.
 func (q *Queue) ChangeVisibility(ctx context.Context, hidden []VisibilityChange) error {
 	var failures int
 	var first error
@@ -251,7 +256,8 @@ func Attributes(attributes map[string]message.Attribute) map[string]types.Messag
 	return values
 }
 
-// ParseAttributes reads attributes in the SDK's form. Binary ones, which Spillway never writes, are left out.
+// ParseAttributes reads attributes in the SDK's form. Binary ones, which Spillway never writes, are
+// left out.
 func ParseAttributes(values map[string]types.MessageAttributeValue) map[string]message.Attribute {
 	attributes := make(map[string]message.Attribute, len(values))
 	for name, v := range values {

@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// benchQueue never runs empty, and tells when total messages are deleted. It costs next to nothing, so that what is measured is
-// the mapping; and it has no end at which open batches would wait for their window.
+// benchQueue never runs empty, and tells when total messages are deleted. It costs next to nothing,
+// so that what is measured is the mapping; and it has no end at which open batches would wait for
+// their window.
 type benchQueue struct {
 	template Message
 	total    int
@@ -45,14 +46,15 @@ func (q *benchQueue) Delete(_ context.Context, handles []string) error {
 	return nil
 }
 
-// BenchmarkMapping1000InvocationsOf100Messages is 100,000 messages of 1 KB, from Run to their delete, with a handler that does
-// nothing.
+// BenchmarkMapping1000InvocationsOf100Messages is 100,000 messages of 1 KB, from Run to their
+// delete, with a handler that does nothing.
 func BenchmarkMapping1000InvocationsOf100Messages(b *testing.B) {
 	event := strings.Repeat(`{"type":"track","userId":"user-1","event":"Order Completed","properties":{"name":"a thing","price":12.5,"currency":"EUR"},`, 8)
 	benchmarkMapping(b, 100_000, MappingConfig{BatchSize: 100, MaximumBatchingWindow: time.Second, MaximumConcurrency: 10, ReportBatchItemFailures: true}, event)
 }
 
-// BenchmarkMapping500PackedMessages is 59 MB of packed messages, about 125,000 events, in full payloads.
+// BenchmarkMapping500PackedMessages is 59 MB of packed messages, about 125,000 events, in full
+// payloads.
 func BenchmarkMapping500PackedMessages(b *testing.B) {
 	benchmarkMapping(b, 500, MappingConfig{BatchSize: 50, MaximumBatchingWindow: time.Second, MaximumConcurrency: 10, ReportBatchItemFailures: true}, strings.Repeat("x", 118_000))
 }

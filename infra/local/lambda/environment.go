@@ -2,8 +2,8 @@ package lambda
 
 import "context"
 
-// An EnvironmentFactory makes an environment, which includes the function's init. The context ends when Lambda would give up
-// the init; it is not the environment's life.
+// An EnvironmentFactory makes an environment, which includes the function's init. The context ends
+// when Lambda would give up the init; it is not the environment's life.
 type EnvironmentFactory func(ctx context.Context, info FunctionInfo) (Environment, error)
 
 // FunctionInfo is what an environment knows of its function.
@@ -16,13 +16,15 @@ type FunctionInfo struct {
 
 // An Environment runs one function's invocations, one after the other.
 type Environment interface {
-	// Invoke runs one invocation and returns the handler's answer. It is never called twice at the same time. When ctx is done
-	// first it returns an error that wraps ctx's, at once, and may go on reading the payload: the environment is then closed
-	// and never used again. A *FunctionError that is not Fatal leaves it usable; after any other error it is closed.
-	// ErrEnvironmentGone promises that nothing of the invocation has run.
+	// Invoke runs one invocation and returns the handler's answer. It is never called twice at the
+	// same time. When ctx is done first it returns an error that wraps ctx's, at once, and may go
+	// on reading the payload: the environment is then closed and never used again. A *FunctionError
+	// that is not Fatal leaves it usable; after any other error it is closed. ErrEnvironmentGone
+	// promises that nothing of the invocation has run.
 	Invoke(ctx context.Context, invocation Invocation) ([]byte, error)
 
-	// Close ends the environment and returns when it has ended. It may be called after a failed Invoke, but not during one.
+	// Close ends the environment and returns when it has ended. It may be called after a failed
+	// Invoke, but not during one.
 	Close()
 }
 

@@ -8,19 +8,19 @@ import (
 	"time"
 )
 
-// ErrThrottled says that a function has as many invocations under way as it may: it has run nothing. Lambda answers it with
-// status 429, TooManyRequestsException.
+// ErrThrottled says that a function has as many invocations under way as it may: it has run
+// nothing. Lambda answers it with status 429, TooManyRequestsException.
 var ErrThrottled = errors.New("TooManyRequestsException: the function has reached its concurrency; try again later or reserve more")
 
 // ErrClosed says that a function was closed before or during an invocation.
 var ErrClosed = errors.New("the function is closed")
 
-// ErrEnvironmentGone is what an Environment answers when it had ended before it took the invocation, so that nothing of it has
-// run. The Function then takes another environment.
+// ErrEnvironmentGone is what an Environment answers when it had ended before it took the
+// invocation, so that nothing of it has run. The Function then takes another environment.
 var ErrEnvironmentGone = errors.New("the environment has ended")
 
-// A FunctionError is an invocation that the function itself failed: its handler returned an error or panicked. Lambda answers
-// it with status 200 and the header "X-Amz-Function-Error: Unhandled".
+// A FunctionError is an invocation that the function itself failed: its handler returned an error
+// or panicked. Lambda answers it with status 200 and the header "X-Amz-Function-Error: Unhandled".
 type FunctionError struct {
 	Type    string // the error's type, as aws-lambda-go names it; "errorString" for errors.New
 	Message string
@@ -47,8 +47,8 @@ type errorJSON struct {
 	Type    string `json:"errorType"`
 }
 
-// A TimeoutError is an invocation that had not answered when its function's time-out was over. It wraps
-// context.DeadlineExceeded.
+// A TimeoutError is an invocation that had not answered when its function's time-out was over. It
+// wraps context.DeadlineExceeded.
 type TimeoutError struct {
 	RequestID string
 	After     time.Duration // the function's time-out
@@ -61,7 +61,8 @@ func (e *TimeoutError) Error() string {
 
 func (e *TimeoutError) Unwrap() error { return context.DeadlineExceeded }
 
-// An ExitError is an invocation whose process ended before it was done. Lambda calls it Runtime.ExitError.
+// An ExitError is an invocation whose process ended before it was done. Lambda calls it
+// Runtime.ExitError.
 type ExitError struct {
 	RequestID string
 	Cause     error // of the process; nil if it exited with 0
@@ -76,8 +77,9 @@ func (e *ExitError) Error() string {
 
 func (e *ExitError) Unwrap() error { return e.Cause }
 
-// usableAfter says whether an environment can take another invocation after one that ended with err. It is also the answer to
-// whether the payload is free again: in every other case something abandoned may still be reading it.
+// usableAfter says whether an environment can take another invocation after one that ended with
+// err. It is also the answer to whether the payload is free again: in every other case something
+// abandoned may still be reading it.
 func usableAfter(err error) bool {
 	var failed *FunctionError
 	return err == nil || errors.As(err, &failed) && !failed.Fatal

@@ -14,17 +14,19 @@ import (
 )
 
 const (
-	// AccountConcurrency bounds a function without reserved concurrency: the default quota of an account and region (Lambda
-	// developer guide, quotas; new accounts begin with less).
+	// AccountConcurrency bounds a function without reserved concurrency: the default quota of an
+	// account and region (Lambda developer guide, quotas; new accounts begin with less).
 	AccountConcurrency = 1000
 
 	// MaxTimeout is the longest that an invocation may take (Lambda developer guide, quotas).
 	MaxTimeout = 15 * time.Minute
 
-	// MaxPayload bounds the bytes of an invocation's event and of its answer, each (Lambda developer guide, quotas: 6 MB).
+	// MaxPayload bounds the bytes of an invocation's event and of its answer, each (Lambda
+	// developer guide, quotas: 6 MB).
 	MaxPayload = 6 * 1024 * 1024
 
-	// initTimeout is how long the init of an environment may take (Lambda developer guide, execution environment lifecycle).
+	// initTimeout is how long the init of an environment may take (Lambda developer guide,
+	// execution environment lifecycle).
 	initTimeout = 10 * time.Second
 
 	defaultTimeout  = 3 * time.Second // Lambda's own default
@@ -63,8 +65,9 @@ type Function struct {
 // errTaskTimeout tells the function's own time-out from a deadline of the caller.
 var errTaskTimeout = errors.New("the function's time-out")
 
-// NewFunction makes a function. It makes no environment yet: the first invocation does. It panics if the config has no
-// NewEnvironment, since such a function could never run. A time-out above MaxTimeout is lowered to it.
+// NewFunction makes a function. It makes no environment yet: the first invocation does. It panics
+// if the config has no NewEnvironment, since such a function could never run. A time-out above
+// MaxTimeout is lowered to it.
 func NewFunction(config FunctionConfig) *Function {
 	if config.NewEnvironment == nil {
 		panic("lambda: a FunctionConfig needs NewEnvironment: InProcess or Process")
@@ -107,13 +110,16 @@ func (f *Function) Name() string { return f.info.Name }
 // ARN is the function's Amazon resource name, in the account 000000000000.
 func (f *Function) ARN() string { return f.info.ARN }
 
-// Invoke runs one invocation and waits for its answer, as the Invoke API does with the type RequestResponse.
+// Invoke runs one invocation and waits for its answer, as the Invoke API does with the type
+// RequestResponse.
 //
-// It fails with ErrThrottled (at once, nothing ran), a *TimeoutError, a *FunctionError, an *ExitError, an error of the init,
-// or one that wraps ctx's error: the invocation is then abandoned, whatever it is doing.
+// It fails with ErrThrottled (at once, nothing ran), a *TimeoutError, a *FunctionError, an
+// *ExitError, an error of the init, or one that wraps ctx's error: the invocation is then
+// abandoned, whatever it is doing.
 //
-// The payload must not be changed until Invoke returns. It is free afterwards if the answer is nil, ErrThrottled or a
-// *FunctionError that is not Fatal; after any other error an abandoned handler may still be reading it.
+// The payload must not be changed until Invoke returns. It is free afterwards if the answer is nil,
+// ErrThrottled or a *FunctionError that is not Fatal; after any other error an abandoned handler
+// may still be reading it.
 func (f *Function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	if len(payload) > MaxPayload {
 		return nil, fmt.Errorf("invoke %s: RequestTooLargeException: a payload of %d bytes is over the limit of %d; send fewer or smaller records",
@@ -149,8 +155,8 @@ func (f *Function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	}
 }
 
-// Close ends all environments and returns when they have ended. Invocations that are under way fail with ErrClosed: let the
-// event source mappings end first.
+// Close ends all environments and returns when they have ended. Invocations that are under way fail
+// with ErrClosed: let the event source mappings end first.
 func (f *Function) Close() {
 	f.mu.Lock()
 	f.closed = true
@@ -201,8 +207,8 @@ func (f *Function) popIdle() Environment {
 	return f.popIdleLocked()
 }
 
-// popIdleLocked takes the environment that was used last: its caches and connections are the warmest, and what load no longer
-// needs stays unused.
+// popIdleLocked takes the environment that was used last: its caches and connections are the
+// warmest, and what load no longer needs stays unused.
 func (f *Function) popIdleLocked() Environment {
 	n := len(f.idle)
 	if n == 0 {

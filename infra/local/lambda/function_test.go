@@ -75,7 +75,8 @@ func TestWithoutATimeoutAFunctionHasLambdasThreeSecondsAndNeverMoreThanItsMaximu
 	}
 }
 
-// counting makes environments whose handlers answer with their number, after the time that is their payload.
+// counting makes environments whose handlers answer with their number, after the time that is their
+// payload.
 func counting(made *atomic.Int64) EnvironmentFactory {
 	return InProcess(func() (lambda.Handler, error) {
 		number := made.Add(1)
@@ -349,7 +350,8 @@ func TestCloseEndsWhatIsUnderWayAndWhatComesAfter(t *testing.T) {
 		synctest.Wait()
 		begun := time.Now()
 		f.Close()
-		// The handler may see the end of its context, and return its error, before the environment does.
+		// The handler may see the end of its context, and return its error, before the environment
+		// does.
 		var failed *FunctionError
 		if err := <-ended; !errors.Is(err, ErrClosed) && !errors.As(err, &failed) {
 			t.Errorf("under way: %v", err)

@@ -13,11 +13,13 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 )
 
-// InProcess makes environments that run a handler in this process. The factory is called once for each environment, as the
-// init of a function is on Lambda, so that handlers share nothing that they don't share there; it may be called concurrently.
+// InProcess makes environments that run a handler in this process. The factory is called once for
+// each environment, as the init of a function is on Lambda, so that handlers share nothing that
+// they don't share there; it may be called concurrently.
 //
-// A handler that passes its deadline is abandoned: its goroutine runs on until it returns, and its late answer is ignored.
-// A handler must not read its payload after it has returned: the memory is used again.
+// A handler that passes its deadline is abandoned: its goroutine runs on until it returns, and its
+// late answer is ignored. A handler must not read its payload after it has returned: the memory is
+// used again.
 func InProcess(factory func() (lambda.Handler, error)) EnvironmentFactory {
 	return func(context.Context, FunctionInfo) (Environment, error) {
 		handler, err := factory()
@@ -60,8 +62,9 @@ func (e *inProcess) Invoke(ctx context.Context, invocation Invocation) ([]byte, 
 
 func (e *inProcess) Close() {}
 
-// call invokes the handler and makes of a returned error and of a panic what aws-lambda-go makes of them. A handler that ends
-// its goroutine (runtime.Goexit, as testing.T.FailNow does) takes this one along: its invocation times out.
+// call invokes the handler and makes of a returned error and of a panic what aws-lambda-go makes of
+// them. A handler that ends its goroutine (runtime.Goexit, as testing.T.FailNow does) takes this
+// one along: its invocation times out.
 func call(ctx context.Context, handler lambda.Handler, payload []byte) (a answer) {
 	defer func() {
 		if cause := recover(); cause != nil {

@@ -7,11 +7,11 @@ import (
 	"unicode/utf8"
 )
 
-// appendString writes a JSON string. Bytes that are no UTF-8 become U+FFFD, as in encoding/json; nothing is escaped that JSON
-// doesn't ask for.
+// appendString writes a JSON string. Bytes that are no UTF-8 become U+FFFD, as in encoding/json;
+// nothing is escaped that JSON doesn't ask for.
 //
-// It copies and checks eight bytes at a time: packed messages (base64) are plain from end to end, and in JSON within JSON what
-// lies between two quotes is too short to be worth a call to copy it.
+// It copies and checks eight bytes at a time: packed messages (base64) are plain from end to end,
+// and in JSON within JSON what lies between two quotes is too short to be worth a call to copy it.
 func appendString(b []byte, s string) []byte {
 	b = append(b, '"')
 	i := 0
@@ -48,7 +48,8 @@ func appendString(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
-// plainByte says whether a byte stands in a JSON string as it is: ASCII without control characters, quotes and backslashes.
+// plainByte says whether a byte stands in a JSON string as it is: ASCII without control characters,
+// quotes and backslashes.
 func plainByte(c byte) bool {
 	return c >= ' ' && c < utf8.RuneSelf && c != '"' && c != '\\'
 }
@@ -86,8 +87,9 @@ func load8(s string, i int) uint64 {
 		uint64(s[i+4])<<32 | uint64(s[i+5])<<40 | uint64(s[i+6])<<48 | uint64(s[i+7])<<56
 }
 
-// specials sets the top bit of each byte of word that is not plain. A borrow can set it wrongly in bytes above one that it
-// is rightly set in, never below: the lowest bit set is right, and zero is right.
+// specials sets the top bit of each byte of word that is not plain. A borrow can set it wrongly in
+// bytes above one that it is rightly set in, never below: the lowest bit set is right, and zero is
+// right.
 func specials(word uint64) uint64 {
 	const (
 		ones = 0x0101010101010101

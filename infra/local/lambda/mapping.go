@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// The limits of an event source mapping for a standard queue (Lambda developer guide, configuring an SQS event source).
+// The limits of an event source mapping for a standard queue (Lambda developer guide, configuring
+// an SQS event source).
 const (
 	MaxBatchSize      = 10_000
 	MaxBatchingWindow = 300 * time.Second
@@ -26,7 +27,8 @@ const (
 // ErrKilled is what Run returns after Kill.
 var ErrKilled = errors.New("the event source mapping was killed")
 
-// MappingConfig describes an event source mapping. Queue and Function are required; QueueARN is told to the handler.
+// MappingConfig describes an event source mapping. Queue and Function are required; QueueARN is
+// told to the handler.
 type MappingConfig struct {
 	Queue    Queue
 	QueueARN string // arn:aws:sqs:REGION:ACCOUNT:NAME; its region becomes awsRegion
@@ -42,9 +44,10 @@ type MappingConfig struct {
 
 // An EventSourceMapping polls a queue and invokes a function with batches of its messages.
 //
-// Each of its pollers holds one batch at a time: it receives, invokes, deletes what was processed, and receives again. So
-// nothing is received that has no place among the concurrent invocations, and memory is bounded by the number of pollers times
-// the payload (6 MB). There are 5 pollers at first, and 300 more a minute while there is work (see pollers).
+// Each of its pollers holds one batch at a time: it receives, invokes, deletes what was processed,
+// and receives again. So nothing is received that has no place among the concurrent invocations,
+// and memory is bounded by the number of pollers times the payload (6 MB). There are 5 pollers at
+// first, and 300 more a minute while there is work (see pollers).
 type EventSourceMapping struct {
 	config  MappingConfig
 	log     *slog.Logger
@@ -108,9 +111,10 @@ func region(arn string) string {
 	return defaultRegion
 }
 
-// Run polls until ctx is done. It then receives nothing more, invokes the function with what it has received, waits for the
-// invocations under way, deletes what they processed, and returns nil: as a rule within two of the function's time-outs.
-// Kill cuts this short, and Run returns ErrKilled. Run can be called once.
+// Run polls until ctx is done. It then receives nothing more, invokes the function with what it has
+// received, waits for the invocations under way, deletes what they processed, and returns nil: as a
+// rule within two of the function's time-outs. Kill cuts this short, and Run returns ErrKilled. Run
+// can be called once.
 func (m *EventSourceMapping) Run(ctx context.Context) error {
 	if m.started.Swap(true) {
 		return errors.New("event source mapping: Run was called before; make a new mapping")
@@ -145,8 +149,9 @@ func (m *EventSourceMapping) Run(ctx context.Context) error {
 	return nil
 }
 
-// Kill makes Run return at once: invocations under way are abandoned, and nothing more is deleted. Their messages come back
-// after the visibility timeout. It may be called at any time and more than once.
+// Kill makes Run return at once: invocations under way are abandoned, and nothing more is deleted.
+// Their messages come back after the visibility timeout. It may be called at any time and more than
+// once.
 func (m *EventSourceMapping) Kill() { m.kill() }
 
 // poll is one poller: batch after batch, until ctx is done or it is one too many.
@@ -164,7 +169,8 @@ func (m *EventSourceMapping) poll(ctx context.Context) {
 	}
 }
 
-// process invokes the function with a batch and settles it. It says whether and why the poller has to slow down.
+// process invokes the function with a batch and settles it. It says whether and why the poller has
+// to slow down.
 func (m *EventSourceMapping) process(b *batch) pause {
 	size := len(b.ids)
 	m.counts.begin()
@@ -223,8 +229,8 @@ func (m *EventSourceMapping) succeeded(b *batch, response []byte) []string {
 	return done
 }
 
-// deleteTries is how often a delete is tried before it is given up: the messages come again, which at-least-once delivery
-// allows, and a poller that waits longer processes nothing.
+// deleteTries is how often a delete is tried before it is given up: the messages come again, which
+// at-least-once delivery allows, and a poller that waits longer processes nothing.
 const deleteTries = 4
 
 func (m *EventSourceMapping) delete(handles []string) {

@@ -10,8 +10,9 @@ const (
 	payloadTail = `]}`
 )
 
-// payload builds the JSON of an SQS event, message by message, in a buffer that is used again. It is written by hand because
-// it is up to 6 MB an invocation, which encoding/json takes an order of magnitude longer for.
+// payload builds the JSON of an SQS event, message by message, in a buffer that is used again. It
+// is written by hand because it is up to 6 MB an invocation, which encoding/json takes an order of
+// magnitude longer for.
 type payload struct {
 	buf        []byte
 	records    int
@@ -53,8 +54,8 @@ func (p *payload) add(m *Message) bool {
 	return true
 }
 
-// reserve makes place for n bytes, and for as many again, up to the limit: append's own growth by a quarter would leave five
-// times the payload as garbage.
+// reserve makes place for n bytes, and for as many again, up to the limit: append's own growth by a
+// quarter would leave five times the payload as garbage.
 func (p *payload) reserve(n int) {
 	need := len(p.buf) + n
 	if need <= cap(p.buf) {

@@ -54,7 +54,8 @@ func TestAPayloadIsWhatLambdaSends(t *testing.T) {
 	}
 }
 
-// sameAsMessage compares a record with the message that it was made of. Bytes that are no UTF-8 become U+FFFD, one by one.
+// sameAsMessage compares a record with the message that it was made of. Bytes that are no UTF-8
+// become U+FFFD, one by one.
 func sameAsMessage(t *testing.T, got events.SQSMessage, m Message) {
 	t.Helper()
 	text := func(s string) string { return string([]rune(s)) }

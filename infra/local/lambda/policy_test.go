@@ -80,7 +80,8 @@ func TestARunIsForOnce(t *testing.T) {
 	})
 }
 
-// failuresInAMinute runs a handler on one message at a time, and counts its invocations in a minute.
+// failuresInAMinute runs a handler on one message at a time, and counts its invocations in a
+// minute.
 func failuresInAMinute(t *testing.T, function FunctionConfig, partial bool, answer answerer) (invocations int, s Stats) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newMemQueue(time.Second)

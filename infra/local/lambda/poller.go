@@ -13,8 +13,8 @@ const (
 	// receiveMax is SQS's maximum of messages a call.
 	receiveMax = 10
 
-	// shortPoll spaces the calls of a batch's window when the queue answers "nothing" before the wait is over, as one that
-	// knows whole seconds only does at the window's end.
+	// shortPoll spaces the calls of a batch's window when the queue answers "nothing" before the
+	// wait is over, as one that knows whole seconds only does at the window's end.
 	shortPoll = 50 * time.Millisecond
 )
 
@@ -36,8 +36,9 @@ type poller struct {
 	pauses        int // in a row
 }
 
-// collect makes the next batch: it is closed when it is full by count or by payload, when its window is over, or when ctx is
-// done. It returns nil when there is nothing to invoke and the poller has to end.
+// collect makes the next batch: it is closed when it is full by count or by payload, when its
+// window is over, or when ctx is done. It returns nil when there is nothing to invoke and the
+// poller has to end.
 func (p *poller) collect(ctx context.Context) *batch {
 	var b *batch
 	var closes time.Time
@@ -73,8 +74,8 @@ func (p *poller) collect(ctx context.Context) *batch {
 	}
 }
 
-// receive makes one call and leaves what came in carry. It returns false when the poller has to stop receiving: with a batch,
-// to invoke what it has; without one, to end.
+// receive makes one call and leaves what came in carry. It returns false when the poller has to
+// stop receiving: with a batch, to invoke what it has; without one, to end.
 func (p *poller) receive(ctx context.Context, b *batch, wait time.Duration) bool {
 	most := min(receiveMax, p.m.config.BatchSize)
 	if b != nil {
@@ -131,8 +132,9 @@ func (p *poller) add(b *batch, messages []Message) []Message {
 	return nil
 }
 
-// drop leaves a message in the queue that no invocation can hold: it is never deleted, and so becomes a dead letter where the
-// queue has a redrive policy. SQS's own limit of 1 MiB makes this impossible there.
+// drop leaves a message in the queue that no invocation can hold: it is never deleted, and so
+// becomes a dead letter where the queue has a redrive policy. SQS's own limit of 1 MiB makes this
+// impossible there.
 func (p *poller) drop() {
 	p.m.counts.messagesFailed.Add(1)
 	p.m.log.Error("a message alone is larger than an invocation's payload: it stays in the queue", "messageId", p.carry[0].MessageID, "bytes", len(p.carry[0].Body))

@@ -6,8 +6,8 @@ import (
 )
 
 const (
-	// initialPollers is the number of batches that Lambda begins with (Lambda developer guide, configuring scaling behavior for
-	// SQS event source mappings).
+	// initialPollers is the number of batches that Lambda begins with (Lambda developer guide,
+	// configuring scaling behavior for SQS event source mappings).
 	initialPollers = 5
 
 	// growEvery spreads the 300 concurrent invocations that are added in a minute (the same page).
@@ -16,12 +16,12 @@ const (
 
 // pollers counts the pollers of a mapping and decides when there are more or fewer.
 //
-// More: one each growEvery while there is work, which means that every poller is loaded: it is in an invocation, or its last
-// receive brought as many messages as it asked for. A poller that waits for messages, or that fills its batch slower than it
-// asks, shows that there is nobody to help.
+// More: one each growEvery while there is work, which means that every poller is loaded: it is in
+// an invocation, or its last receive brought as many messages as it asked for. A poller that waits
+// for messages, or that fills its batch slower than it asks, shows that there is nobody to help.
 //
-// Fewer: a poller whose long poll of 20 s brought nothing ends, down to the initial number. (AWS publishes no rule; this one
-// leaves the idle cost where AWS has it, at five long polls.)
+// Fewer: a poller whose long poll of 20 s brought nothing ends, down to the initial number. (AWS
+// publishes no rule; this one leaves the idle cost where AWS has it, at five long polls.)
 type pollers struct {
 	max int // fixed before the first use
 

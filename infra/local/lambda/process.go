@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	// shutdownGrace is how long a function has between SIGTERM and SIGKILL (Lambda developer guide, execution environment
-	// lifecycle: 500 ms with an internal extension, which is how SIGTERM reaches a function at all).
+	// shutdownGrace is how long a function has between SIGTERM and SIGKILL (Lambda developer guide,
+	// execution environment lifecycle: 500 ms with an internal extension, which is how SIGTERM
+	// reaches a function at all).
 	shutdownGrace = 500 * time.Millisecond
 
 	// pipeGrace bounds the wait for output that a grandchild keeps open after its parent's end.
@@ -30,9 +31,10 @@ type ProcessConfig struct {
 	OnStart func(pid int) // is told of each process that was started, before its init is over; may be nil; may be called concurrently
 }
 
-// Process makes environments that each run a process of their own and speak the Lambda Runtime API with it, so that the binary
-// which is deployed can be tested, killed included. A process that ends is never restarted: its environment ends with it. A
-// process whose parent dies loses its Runtime API and ends by itself.
+// Process makes environments that each run a process of their own and speak the Lambda Runtime API
+// with it, so that the binary which is deployed can be tested, killed included. A process that ends
+// is never restarted: its environment ends with it. A process whose parent dies loses its Runtime
+// API and ends by itself.
 func Process(config ProcessConfig) EnvironmentFactory {
 	output := io.Discard
 	if config.Output != nil {
@@ -50,7 +52,8 @@ type process struct {
 	cause  error // of the exit; to be read after exited is closed
 }
 
-// startProcess starts the binary and waits until its init is over, which is when it asks for its first invocation.
+// startProcess starts the binary and waits until its init is over, which is when it asks for its
+// first invocation.
 func startProcess(ctx context.Context, config ProcessConfig, output io.Writer, info FunctionInfo) (*process, error) {
 	path, err := filepath.Abs(config.Path)
 	if err != nil {
@@ -106,8 +109,8 @@ func orExit0(err error) error {
 // PID is the process's id.
 func (p *process) PID() int { return p.cmd.Process.Pid }
 
-// Invoke hands the invocation to the process when it asks for one. The invocation is over when the process asks for the next,
-// as on Lambda; one that answers and then dies has failed.
+// Invoke hands the invocation to the process when it asks for one. The invocation is over when the
+// process asks for the next, as on Lambda; one that answers and then dies has failed.
 func (p *process) Invoke(ctx context.Context, invocation Invocation) ([]byte, error) {
 	d := &delivery{Invocation: invocation, result: make(chan answer, 1), written: make(chan struct{})}
 	d.deadline, _ = ctx.Deadline()
@@ -151,8 +154,8 @@ func (p *process) Invoke(ctx context.Context, invocation Invocation) ([]byte, er
 	return a.response, a.err
 }
 
-// exit is the error of an invocation whose process has ended: what the process said, if it said what was wrong (aws-lambda-go
-// reports a panic, then exits).
+// exit is the error of an invocation whose process has ended: what the process said, if it said
+// what was wrong (aws-lambda-go reports a panic, then exits).
 func (p *process) exit(d *delivery) error {
 	select {
 	case a := <-d.result:
@@ -182,8 +185,8 @@ func (p *process) Close() {
 
 func (p *process) kill() { killGroup(p.cmd) }
 
-// lambdaEnv is the environment that Lambda sets (Lambda developer guide, defined runtime environment variables). There are no
-// credentials in it: who needs some adds them.
+// lambdaEnv is the environment that Lambda sets (Lambda developer guide, defined runtime
+// environment variables). There are no credentials in it: who needs some adds them.
 func lambdaEnv(info FunctionInfo, address, root string) []string {
 	return []string{
 		"AWS_LAMBDA_RUNTIME_API=" + address,

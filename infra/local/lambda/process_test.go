@@ -80,7 +80,8 @@ func (p *processes) text() string {
 	return p.output.String()
 }
 
-// processFunction makes a function of the binary and checks at the test's end that none of its processes is left.
+// processFunction makes a function of the binary and checks at the test's end that none of its
+// processes is left.
 func processFunction(t *testing.T, path string, config FunctionConfig, env ...string) (*Function, *processes) {
 	p := &processes{hangs: make(chan struct{}, 100)}
 	config.Name, config.Region = "tested", "eu-west-1"

@@ -17,8 +17,8 @@ func terminate(cmd *exec.Cmd) {
 	_ = cmd.Process.Signal(syscall.SIGTERM)
 }
 
-// killGroup ends the process and its children. Process.Kill comes first: it knows whether the process has been waited for, and
-// so never hits another one that was given the same id since.
+// killGroup ends the process and its children. Process.Kill comes first: it knows whether the
+// process has been waited for, and so never hits another one that was given the same id since.
 func killGroup(cmd *exec.Cmd) {
 	if cmd.Process.Kill() == nil {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)

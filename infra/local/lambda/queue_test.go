@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// memQueue is a queue in memory with a visibility timeout. A time-out of 0 never shows a message again.
+// memQueue is a queue in memory with a visibility timeout. A time-out of 0 never shows a message
+// again.
 type memQueue struct {
 	visibility time.Duration
 

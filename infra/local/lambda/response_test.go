@@ -67,7 +67,8 @@ func TestAMessageWithoutIDCanNotBeNamedAsFailed(t *testing.T) {
 	}
 }
 
-// Whatever a function answers, only messages of the batch fail, and what is no JSON never passes for success.
+// Whatever a function answers, only messages of the batch fail, and what is no JSON never passes
+// for success.
 func FuzzFailures(f *testing.F) {
 	for _, seed := range []string{``, `{}`, `null`, `{"batchItemFailures":[{"itemIdentifier":"a"}]}`, `{"batchItemFailures":[{"itemIdentifier":""}]}`, `[[`, `{"batchItemFailures":{"a":1}}`} {
 		f.Add([]byte(seed), "a", "b")

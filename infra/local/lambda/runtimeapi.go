@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// The Runtime API's paths (Lambda developer guide, using the Lambda runtime API for custom runtimes).
+// The Runtime API's paths (Lambda developer guide, using the Lambda runtime API for custom
+// runtimes).
 const (
 	pathNext      = "GET /2018-06-01/runtime/invocation/next"
 	pathResponse  = "POST /2018-06-01/runtime/invocation/{id}/response"
@@ -149,8 +150,8 @@ func (a *runtimeAPI) accept(w http.ResponseWriter, r *http.Request, result answe
 	accepted(w)
 }
 
-// finish gives the answer to the invocation that has this id. It is refused if that one is not the one under way, or has an
-// answer already.
+// finish gives the answer to the invocation that has this id. It is refused if that one is not the
+// one under way, or has an answer already.
 func (a *runtimeAPI) finish(id string, result answer) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -162,7 +163,8 @@ func (a *runtimeAPI) finish(id string, result answer) bool {
 	return true
 }
 
-// readFailure makes a FunctionError of what a runtime posts. What is no JSON of Lambda's becomes the message as it is.
+// readFailure makes a FunctionError of what a runtime posts. What is no JSON of Lambda's becomes
+// the message as it is.
 func readFailure(r *http.Request) *FunctionError {
 	body, _ := io.ReadAll(io.LimitReader(r.Body, maxErrorBody)) // what came counts
 	told := errorJSON{Type: or(r.Header.Get(errorTypeHeader), "Unhandled")}

@@ -26,8 +26,8 @@ const maxScriptBytes = 1 << 20
 //	POST             /_segmentd/reset    forgets events and counts
 //	GET              /_segmentd/login    the page that FaultRedirect leads to
 //
-// Events come as NDJSON, one a line, oldest first, or as one array with format=json. Each has its event merged, or as it
-// arrived with raw=true, without insignificant space.
+// Events come as NDJSON, one a line, oldest first, or as one array with format=json. Each has its
+// event merged, or as it arrived with raw=true, without insignificant space.
 func (s *Server) serveAdmin(w http.ResponseWriter, r *http.Request) {
 	switch what := r.Method + " " + r.URL.Path; what {
 	case "GET " + adminPrefix + "script":
@@ -68,7 +68,8 @@ func (s *Server) putScript(w http.ResponseWriter, r *http.Request) {
 	answerJSON(w, s.Script())
 }
 
-// readScript takes one JSON value and no key that it does not know: a misspelt rule would do nothing, silently.
+// readScript takes one JSON value and no key that it does not know: a misspelt rule would do
+// nothing, silently.
 func readScript(r io.Reader) (Script, error) {
 	dec := json.NewDecoder(r)
 	dec.DisallowUnknownFields()

@@ -19,7 +19,8 @@ const (
 	loginBody   = "<!doctype html><title>Log in</title><form method=post><input name=user><input name=password type=password></form>\n"
 )
 
-// answer waits and answers, as Segment or as the script wants. It returns the status that went out whole, or 0.
+// answer waits and answers, as Segment or as the script wants. It returns the status that went out
+// whole, or 0.
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, p plan, status int, refusal *refusal) int {
 	pause(r.Context(), s.latency+p.latency)
 	switch p.fault() {
@@ -70,7 +71,8 @@ func setRetryAfter(h http.Header, p plan, status int) {
 	}
 }
 
-// answerBody writes a whole answer. An error of the writing means that the client has gone, which is its own affair.
+// answerBody writes a whole answer. An error of the writing means that the client has gone, which
+// is its own affair.
 func answerBody(w http.ResponseWriter, status int, contentType, body string) int {
 	startAnswer(w, status, contentType, body)
 	_, _ = io.WriteString(w, body)
@@ -102,7 +104,8 @@ func errorBody(code, message string) string {
 	return string(body)
 }
 
-// answerSlowly sends the body byte by byte, evenly over the time. It returns 0 if the client did not wait for the end.
+// answerSlowly sends the body byte by byte, evenly over the time. It returns 0 if the client did
+// not wait for the end.
 func answerSlowly(ctx context.Context, w http.ResponseWriter, status int, body string, over time.Duration) int {
 	startAnswer(w, status, "application/json", body)
 	flush(w)
@@ -120,7 +123,8 @@ func answerHalf(w http.ResponseWriter, status int, body string) {
 	startAnswer(w, status, "application/json", body)
 	_, _ = io.WriteString(w, body[:len(body)/2])
 	flush(w)
-	// Not a reset: that could overtake the half that was sent. The declared length tells the client what is missing.
+	// Not a reset: that could overtake the half that was sent. The declared length tells the client
+	// what is missing.
 	if a, ok := w.(aborter); ok {
 		a.abort(io.ErrUnexpectedEOF)
 		return
@@ -151,8 +155,8 @@ func errReset() error {
 	return &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}
 }
 
-// cut ends the connection without an answer: with a reset where it is TCP, which no close with unread or unsent data
-// reliably is. In HTTP/2, which can't be hijacked, the stream is reset.
+// cut ends the connection without an answer: with a reset where it is TCP, which no close with
+// unread or unsent data reliably is. In HTTP/2, which can't be hijacked, the stream is reset.
 func cut(w http.ResponseWriter, err error) {
 	if a, ok := w.(aborter); ok {
 		a.abort(err)

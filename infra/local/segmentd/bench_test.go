@@ -55,7 +55,8 @@ func cpu(b *testing.B) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// BenchmarkHandler measures the stand-in alone, without the network's share: what an event costs it.
+// BenchmarkHandler measures the stand-in alone, without the network's share: what an event costs
+// it.
 func BenchmarkHandler(b *testing.B) {
 	for _, bc := range []struct {
 		name string

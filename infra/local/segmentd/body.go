@@ -12,24 +12,25 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// Segment's limits, from the HTTP Tracking API's documentation: 32 KB an event, 500 KB a batch, 2,500 events a batch.
-// KB is read as 1,024 bytes, the larger reading: Segment's own SDKs send events of up to 32,768 bytes, and a stand-in that refused
-// what Segment takes would make working clients fail. A client that must be sure stays under both readings.
+// Segment's limits, from the HTTP Tracking API's documentation: 32 KB an event, 500 KB a batch,
+// 2,500 events a batch. KB is read as 1,024 bytes, the larger reading: Segment's own SDKs send
+// events of up to 32,768 bytes, and a stand-in that refused what Segment takes would make working
+// clients fail. A client that must be sure stays under both readings.
 const (
 	maxEventBytes  = 32 << 10
 	maxBatchBytes  = 500 << 10
 	maxBatchEvents = 2500
 )
 
-// maxDrain is how much of a body that is too large is still read, so that the client sees the 400 and not a reset
-// while it is sending.
+// maxDrain is how much of a body that is too large is still read, so that the client sees the 400
+// and not a reset while it is sending.
 const maxDrain = 8 << 20
 
 // refusal is why a request is answered 400.
 type refusal struct{ code, message string }
 
-// buffers is what one request needs while its bytes are looked at. They are pooled: a batch is up to half a megabyte, and
-// to allocate that each time would cost more than to scan it.
+// buffers is what one request needs while its bytes are looked at. They are pooled: a batch is up
+// to half a megabyte, and to allocate that each time would cost more than to scan it.
 type buffers struct {
 	body  bytes.Buffer
 	plain bytes.Buffer
@@ -92,7 +93,8 @@ func (b *buffers) gunzip(limit int) (bool, error) {
 	return readBounded(&b.plain, b.unzip, limit)
 }
 
-// readBounded reads r into dst and reports whether its end came within limit bytes. It holds at most one byte more.
+// readBounded reads r into dst and reports whether its end came within limit bytes. It holds at
+// most one byte more.
 func readBounded(dst *bytes.Buffer, r io.Reader, limit int) (bool, error) {
 	n, err := dst.ReadFrom(io.LimitReader(r, int64(limit)+1))
 	if err != nil && !errors.Is(err, io.EOF) {

@@ -147,8 +147,8 @@ type bucket struct {
 	at           time.Time
 }
 
-// take takes n tokens, or says how long it takes until they could be had. More than the bucket holds is had when it is
-// full, and leaves it in debt, so that the rate holds over time.
+// take takes n tokens, or says how long it takes until they could be had. More than the bucket
+// holds is had when it is full, and leaves it in debt, so that the rate holds over time.
 func (b *bucket) take(now time.Time, n float64) (time.Duration, bool) {
 	full := max(b.rate, 1)
 	b.tokens = min(full, b.tokens+b.rate*now.Sub(b.at).Seconds())

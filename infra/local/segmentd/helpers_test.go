@@ -29,7 +29,8 @@ type reply struct {
 	body   string
 }
 
-// try posts body to path in-process with the write key "key", and returns the error of the request or of reading its answer.
+// try posts body to path in-process with the write key "key", and returns the error of the request
+// or of reading its answer.
 func try(ctx context.Context, s *Server, path, body string, edit ...func(*http.Request)) (reply, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://segment"+path, strings.NewReader(body))
 	if err != nil {

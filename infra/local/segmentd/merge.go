@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// Merged returns the event as Segment stores it: with the batch's context and integrations merged into the event's own. Of
-// a key in both, the event's is kept whole; null counts as absent. Where the batch has neither, it is a copy of Raw.
+// Merged returns the event as Segment stores it: with the batch's context and integrations merged
+// into the event's own. Of a key in both, the event's is kept whole; null counts as absent. Where
+// the batch has neither, it is a copy of Raw.
 func (r Received) Merged() []byte {
 	if r.context == "" && r.integrations == "" {
 		return bytes.Clone(r.Raw)
@@ -23,7 +24,8 @@ type member struct {
 	value       value
 }
 
-// members returns the members of a valid object in order. Of a duplicate key the last value counts, at the first's place.
+// members returns the members of a valid object in order. Of a duplicate key the last value counts,
+// at the first's place.
 func members(obj string) []member {
 	var all []member
 	at := map[string]int{}

@@ -5,7 +5,8 @@ import (
 	"unsafe"
 )
 
-// batch is a request's content as parts of its body. Everything in it is valid only as long as the body is.
+// batch is a request's content as parts of its body. Everything in it is valid only as long as the
+// body is.
 type batch struct {
 	writeKey, sentAt      string
 	context, integrations string // objects as they are written, or ""
@@ -26,8 +27,8 @@ func (b *batch) reset() {
 	*b = batch{events: b.events[:0]}
 }
 
-// parse reads body, which must not change as long as b is in use. A refusal means that Segment would answer 400; b then
-// has no events.
+// parse reads body, which must not change as long as b is in use. A refusal means that Segment
+// would answer 400; b then has no events.
 func (b *batch) parse(body []byte, rt route) *refusal {
 	b.reset()
 	s := scanner{in: unsafe.String(unsafe.SliceData(body), len(body))}
@@ -104,7 +105,8 @@ func (b *batch) parseBatch(s *scanner) (refused *refusal, ok bool) {
 	return refused, ok
 }
 
-// parseElement reads one element of the batch and returns its size. Those over the limit are only counted.
+// parseElement reads one element of the batch and returns its size. Those over the limit are only
+// counted.
 func (b *batch) parseElement(s *scanner, over bool) (size int, ok bool) {
 	if over || s.next() != '{' {
 		v, ok := scanValue(s)
@@ -119,7 +121,8 @@ func (b *batch) parseElement(s *scanner, over bool) (size int, ok bool) {
 	return len(e.raw), ok
 }
 
-// scanEvent passes once over an event, and leaves its code to the caller. Of a duplicate key the last counts.
+// scanEvent passes once over an event, and leaves its code to the caller. Of a duplicate key the
+// last counts.
 func scanEvent(s *scanner) (e event, f fields, ok bool) {
 	start := s.i
 	ok = s.object(func(quoted string) bool {
@@ -154,7 +157,8 @@ func (v value) first() byte {
 	return v[0]
 }
 
-// null reports whether v is null or absent, which is the same to Segment: browsers send "userId": null.
+// null reports whether v is null or absent, which is the same to Segment: browsers send "userId":
+// null.
 func (v value) null() bool     { return v.first() == 'n' }
 func (v value) isString() bool { return v.first() == '"' }
 func (v value) isObject() bool { return v.first() == '{' }

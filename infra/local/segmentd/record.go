@@ -18,7 +18,8 @@ type Stats struct {
 
 	// Received are the events taken: Distinct + Duplicates + WithoutMessageID.
 	Received int64 `json:"received"`
-	// Distinct are events whose messageId was not among the last 500,000 to 1,000,000 distinct ones.
+	// Distinct are events whose messageId was not among the last 500,000 to 1,000,000 distinct
+	// ones.
 	Distinct         int64 `json:"distinct"`
 	Duplicates       int64 `json:"duplicates"`
 	WithoutMessageID int64 `json:"withoutMessageId"`
@@ -28,7 +29,8 @@ type Stats struct {
 	// Refused are requests answered 400 on their own account, not the script's, by code.
 	Refused map[string]int64 `json:"refused"`
 
-	// WireBytes are the bytes of bodies as sent, BodyBytes those after decompression. Headers are not counted.
+	// WireBytes are the bytes of bodies as sent, BodyBytes those after decompression. Headers are
+	// not counted.
 	WireBytes int64 `json:"wireBytes"`
 	BodyBytes int64 `json:"bodyBytes"`
 

@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// maxRingOrigins bounds the bytes of batch-level context that the ring keeps alive. A thousand events alone in batches
-// with half a megabyte of context would otherwise hold 500 MB; the oldest events go before that.
+// maxRingOrigins bounds the bytes of batch-level context that the ring keeps alive. A thousand
+// events alone in batches with half a megabyte of context would otherwise hold 500 MB; the oldest
+// events go before that.
 const maxRingOrigins = 64 << 20
 
 // Query selects events. Its zero value selects every event that is kept.
@@ -40,8 +41,8 @@ func (o *origin) received(raw, messageID, writeKey, sentAt string, at time.Time)
 	}
 }
 
-// slot is a kept event. Its buffers are used again for the next event that comes to its place: to keep an event then
-// costs a copy and no allocation.
+// slot is a kept event. Its buffers are used again for the next event that comes to its place: to
+// keep an event then costs a copy and no allocation.
 type slot struct {
 	raw, messageID, writeKey, sentAt []byte
 	at                               time.Time

@@ -1,7 +1,8 @@
 package segmentd
 
-// Codes of the rejections that Segment makes after its 200. The first group is Segment's own (its documentation of event
-// delivery); the second is ours, for what Segment drops without a published code.
+// Codes of the rejections that Segment makes after its 200. The first group is Segment's own (its
+// documentation of event delivery); the second is ours, for what Segment drops without a published
+// code.
 const (
 	codeEmptyBatch          = "empty_batch"
 	codeNoUserAnonID        = "no_user_anon_id"
@@ -79,8 +80,8 @@ func (f *fields) check(typ string) string {
 	return codeTypeNotKnown
 }
 
-// identity wants a userId or an anonymousId. A number is taken: SDKs of typeless languages send them, and Segment
-// makes strings of them.
+// identity wants a userId or an anonymousId. A number is taken: SDKs of typeless languages send
+// them, and Segment makes strings of them.
 func (f *fields) identity() string {
 	if identifies(f.userID) || identifies(f.anonymousID) {
 		return ""

@@ -5,12 +5,14 @@ import (
 	"strings"
 )
 
-// maxDepth is how deeply a body may nest, the bound of encoding/json: a deeper one is an attack on the parser's stack.
+// maxDepth is how deeply a body may nest, the bound of encoding/json: a deeper one is an attack on
+// the parser's stack.
 const maxDepth = 10_000
 
-// scanner walks over JSON once, validates it, and lets its caller see members and elements on the way. It exists because
-// of speed: to validate with a library, then find the batch, its events, and their fields passes four times over every byte,
-// and took three quarters of the stand-in's time. Its methods report false at the first byte that isn't JSON, and leave i there.
+// scanner walks over JSON once, validates it, and lets its caller see members and elements on the
+// way. It exists because of speed: to validate with a library, then find the batch, its events, and
+// their fields passes four times over every byte, and took three quarters of the stand-in's time.
+// Its methods report false at the first byte that isn't JSON, and leave i there.
 type scanner struct {
 	in    string
 	i     int
@@ -52,8 +54,8 @@ func (s *scanner) value() bool {
 	return s.number()
 }
 
-// object passes over an object. For each member it calls member, if not nil, which must pass over the value; the key is
-// as it is written, with its quotes.
+// object passes over an object. For each member it calls member, if not nil, which must pass over
+// the value; the key is as it is written, with its quotes.
 func (s *scanner) object(member func(quoted string) bool) bool {
 	if !s.enter() {
 		return false
@@ -92,7 +94,8 @@ func (s *scanner) object(member func(quoted string) bool) bool {
 	}
 }
 
-// array passes over an array. For each element it calls element, if not nil, which must pass over the value.
+// array passes over an array. For each element it calls element, if not nil, which must pass over
+// the value.
 func (s *scanner) array(element func() bool) bool {
 	if !s.enter() {
 		return false
@@ -131,7 +134,8 @@ func (s *scanner) leave() bool {
 	return true
 }
 
-// str passes over a string, from its opening quote. Like most parsers it takes bytes that are not UTF-8.
+// str passes over a string, from its opening quote. Like most parsers it takes bytes that are not
+// UTF-8.
 func (s *scanner) str() bool {
 	in := s.in
 	for i := s.i + 1; i < len(in); i++ {
@@ -213,7 +217,8 @@ func (s *scanner) digits() bool {
 	return s.i > start
 }
 
-// unquote returns what a valid JSON string says: a part of it where nothing is escaped, and a copy else.
+// unquote returns what a valid JSON string says: a part of it where nothing is escaped, and a copy
+// else.
 func unquote(quoted string) string {
 	inner := quoted[1 : len(quoted)-1]
 	if strings.IndexByte(inner, '\\') < 0 {

@@ -18,48 +18,54 @@ import (
 //	  {"eventsPerSecond": 1000}
 //	]}
 //
-// The rules are gone through in order for every request to the Tracking API. Latencies of all rules that apply add up;
-// the first rule that decides the answer ends it. Where none does, the Server behaves normally.
+// The rules are gone through in order for every request to the Tracking API. Latencies of all rules
+// that apply add up; the first rule that decides the answer ends it. Where none does, the Server
+// behaves normally.
 type Script struct {
 	Rules []Rule `json:"rules"`
-	// Seed makes the choices of Percent and Jitter the same in every run; 0 is a seed like any other.
+	// Seed makes the choices of Percent and Jitter the same in every run; 0 is a seed like any
+	// other.
 	Seed uint64 `json:"seed,omitempty"`
 }
 
 // Rule is a condition and a fault. The conditions that are set must all hold.
 type Rule struct {
 	Match Match `json:"match,omitzero"`
-	// From and Until bound the time in which the rule applies: an outage. Until is exclusive; zero means no bound.
+	// From and Until bound the time in which the rule applies: an outage. Until is exclusive; zero
+	// means no bound.
 	From  Moment `json:"from,omitzero"`
 	Until Moment `json:"until,omitzero"`
 	// Times is how many requests the rule applies to before it is spent; 0: no bound.
 	Times int `json:"times,omitempty"`
-	// Percent is the share of the matching requests that it applies to, up to 100; 0 means all of them.
+	// Percent is the share of the matching requests that it applies to, up to 100; 0 means all of
+	// them.
 	Percent float64 `json:"percent,omitempty"`
 
 	// Latency, and up to Jitter more, pass before the answer.
 	Latency Duration `json:"latency,omitzero"`
 	Jitter  Duration `json:"jitter,omitzero"`
 
-	// Status is the answer, 200 to 599. Statuses are the answers to the requests that come, one each; after the last,
-	// the rule is spent. 200 is Segment's normal behaviour, its refusals included.
+	// Status is the answer, 200 to 599. Statuses are the answers to the requests that come, one
+	// each; after the last, the rule is spent. 200 is Segment's normal behaviour, its refusals
+	// included.
 	Status   int   `json:"status,omitempty"`
 	Statuses []int `json:"statuses,omitempty"`
-	// EventsPerSecond is a rate above which the answer is 429, with Retry-After and X-RateLimit-Reset. A second's
-	// worth may come at once; a batch that is larger than that is let through when a whole second's worth is there.
+	// EventsPerSecond is a rate above which the answer is 429, with Retry-After and
+	// X-RateLimit-Reset. A second's worth may come at once; a batch that is larger than that is let
+	// through when a whole second's worth is there.
 	EventsPerSecond float64 `json:"eventsPerSecond,omitempty"`
 	// Fault is what is wrong with the answer besides its status.
 	Fault Fault `json:"fault,omitempty"`
 	// Over is how long the body of a FaultSlowBody takes.
 	Over Duration `json:"over,omitzero"`
 
-	// RetryAfter is sent with every status of the rule but 2xx: in whole seconds, or as an HTTP date with RetryAfterDate.
-	// Of EventsPerSecond it replaces the computed wait.
+	// RetryAfter is sent with every status of the rule but 2xx: in whole seconds, or as an HTTP
+	// date with RetryAfterDate. Of EventsPerSecond it replaces the computed wait.
 	RetryAfter     Duration `json:"retryAfter,omitzero"`
 	RetryAfterDate bool     `json:"retryAfterDate,omitempty"`
 
-	// Accept makes the events be taken although the answer denies it: the client can't know. An answer of 2xx, a slow
-	// one and a half one always come after the events were taken.
+	// Accept makes the events be taken although the answer denies it: the client can't know. An
+	// answer of 2xx, a slow one and a half one always come after the events were taken.
 	Accept bool `json:"accept,omitempty"`
 }
 
@@ -112,7 +118,8 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Moment is a point in time: After the script was set, or At, absolutely. In JSON "30s", or "2026-11-23T10:00:00Z".
+// Moment is a point in time: After the script was set, or At, absolutely. In JSON "30s", or
+// "2026-11-23T10:00:00Z".
 type Moment struct {
 	After time.Duration
 	At    time.Time
@@ -210,9 +217,9 @@ func (r Rule) problems() (errs []error) {
 	return errs
 }
 
-// SetScript replaces the script; what was counted for the old one (times, statuses, rate) is forgotten, and relative
-// times start now. Requests under way keep the answer that was decided for them. The error says every mistake of
-// the script; the old one then stays.
+// SetScript replaces the script; what was counted for the old one (times, statuses, rate) is
+// forgotten, and relative times start now. Requests under way keep the answer that was decided for
+// them. The error says every mistake of the script; the old one then stays.
 func (s *Server) SetScript(script Script) error {
 	if err := script.Validate(); err != nil {
 		return fmt.Errorf("segmentd: set script: %w", err)

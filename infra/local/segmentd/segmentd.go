@@ -1,16 +1,19 @@
-// Package segmentd is a stand-in for Segment's Tracking API: the far end of the local pipeline and of the tests.
+// Package segmentd is a stand-in for Segment's Tracking API: the far end of the local pipeline and
+// of the tests.
 //
-// It exists because Segment itself can't be asked what it got, can't be told to fail, and answers 200 to events that it then
-// drops. The stand-in enforces Segment's limits where Segment does (400 for what it can't read, 200 for nearly everything
-// else), counts what Segment would reject later without saying so, and can be scripted while it runs: slow, failing, away,
-// resetting, hanging. It can be asked what arrived, over HTTP under /_segmentd/ or in Go.
+// It exists because Segment itself can't be asked what it got, can't be told to fail, and answers
+// 200 to events that it then drops. The stand-in enforces Segment's limits where Segment does (400
+// for what it can't read, 200 for nearly everything else), counts what Segment would reject later
+// without saying so, and can be scripted while it runs: slow, failing, away, resetting, hanging. It
+// can be asked what arrived, over HTTP under /_segmentd/ or in Go.
 //
-// It shares no code with the client that it judges: a rule misread in one place would otherwise be misread in both, and
-// the tests would agree with the mistake.
+// It shares no code with the client that it judges: a rule misread in one place would otherwise be
+// misread in both, and the tests would agree with the mistake.
 //
-// Memory is bounded however long it runs: the last events are kept in a ring, and duplicates are recognised by hashes in two
-// generations. A test that wants every event takes Options.OnEvent. Bodies are read into pooled buffers and scanned in
-// place, because the stand-in shares its processor with the system that it measures.
+// Memory is bounded however long it runs: the last events are kept in a ring, and duplicates are
+// recognised by hashes in two generations. A test that wants every event takes Options.OnEvent.
+// Bodies are read into pooled buffers and scanned in place, because the stand-in shares its
+// processor with the system that it measures.
 package segmentd
 
 import (
@@ -25,17 +28,18 @@ import (
 // DefaultKeep is how many events a Server keeps for Events when Options.Keep is 0.
 const DefaultKeep = 1000
 
-// Options configure a Server. The zero value works: every write key is known, and answers come at once.
+// Options configure a Server. The zero value works: every write key is known, and answers come at
+// once.
 type Options struct {
-	// WriteKeys are the known write keys. Events with any other key are answered 200 and dropped, as Segment does. Empty:
-	// every key is known.
+	// WriteKeys are the known write keys. Events with any other key are answered 200 and dropped,
+	// as Segment does. Empty: every key is known.
 	WriteKeys []string
-	// Latency is added before every answer. The events are taken before it, so a client that gives up meanwhile and
-	// tries again makes duplicates, as with Segment.
+	// Latency is added before every answer. The events are taken before it, so a client that gives
+	// up meanwhile and tries again makes duplicates, as with Segment.
 	Latency time.Duration
-	// OnEvent is called with every event received, duplicates too, before the answer is sent. Calls are made one at a
-	// time, in the order of arrival; a call that blocks holds up every other request. It may call the Server's methods,
-	// and may keep what it is given.
+	// OnEvent is called with every event received, duplicates too, before the answer is sent. Calls
+	// are made one at a time, in the order of arrival; a call that blocks holds up every other
+	// request. It may call the Server's methods, and may keep what it is given.
 	OnEvent func(Received)
 	// Keep is how many of the last events Events can return: 0 means DefaultKeep, below 0 none.
 	Keep int
@@ -58,7 +62,8 @@ type Received struct {
 	context, integrations string // the batch's, raw; merged on demand
 }
 
-// Server is the stand-in. It is an http.Handler, and all of its methods may be called concurrently. Make one with New.
+// Server is the stand-in. It is an http.Handler, and all of its methods may be called concurrently.
+// Make one with New.
 type Server struct {
 	latency time.Duration
 	known   map[string]bool
@@ -67,7 +72,8 @@ type Server struct {
 	bufs    sync.Pool // of *buffers
 }
 
-// New returns a Server that behaves normally until SetScript says otherwise. It starts no goroutine and needs no Close.
+// New returns a Server that behaves normally until SetScript says otherwise. It starts no goroutine
+// and needs no Close.
 func New(o Options) *Server {
 	keep := o.Keep
 	switch {
@@ -93,17 +99,20 @@ func (s *Server) Events(q Query) []Received { return s.rec.events(q) }
 // Stats returns what was counted since New or the last Reset.
 func (s *Server) Stats() Stats { return s.rec.snapshot() }
 
-// Reset forgets every event, messageId and count. The script stays, and requests under way are counted on.
+// Reset forgets every event, messageId and count. The script stays, and requests under way are
+// counted on.
 func (s *Server) Reset() { s.rec.reset() }
 
-// route is what a path of the Tracking API takes: a batch, or one event of a type that the path names.
+// route is what a path of the Tracking API takes: a batch, or one event of a type that the path
+// names.
 type route struct {
 	batch bool
 	typ   string
 }
 
-// routeOf knows the paths that Segment's SDKs call: full names, the browser's first letters, Ruby's and Java's import,
-// and /b bare, which the mobile SDKs make when they are configured with a host that has no /v1.
+// routeOf knows the paths that Segment's SDKs call: full names, the browser's first letters, Ruby's
+// and Java's import, and /b bare, which the mobile SDKs make when they are configured with a host
+// that has no /v1.
 func routeOf(path string) (route, bool) {
 	switch path {
 	case "/v1/batch", "/v1/b", "/v1/import", "/b":
@@ -151,8 +160,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	status = s.serveTracking(w, r, path, rt)
 }
 
-// serveTracking reads the request, lets the script decide, takes the events, waits, answers: in this order, because
-// Segment has an event long before a slow network tells the client so.
+// serveTracking reads the request, lets the script decide, takes the events, waits, answers: in
+// this order, because Segment has an event long before a slow network tells the client so.
 func (s *Server) serveTracking(w http.ResponseWriter, r *http.Request, path string, rt route) int {
 	bufs := s.bufs.Get().(*buffers)
 	status, p, refusal := s.take(bufs, r, path, rt)
@@ -161,8 +170,9 @@ func (s *Server) serveTracking(w http.ResponseWriter, r *http.Request, path stri
 	return s.answer(w, r, p, status, refusal)
 }
 
-// take does everything that needs the request's bytes, so that their buffers are free again while the answer waits. The
-// status is Segment's own; refusal explains a 400, and p is the script's wish.
+// take does everything that needs the request's bytes, so that their buffers are free again while
+// the answer waits. The status is Segment's own; refusal explains a 400, and p is the script's
+// wish.
 func (s *Server) take(bufs *buffers, r *http.Request, path string, rt route) (status int, p plan, refusal *refusal) {
 	now := time.Now()
 	body, wire, refusal := bufs.read(r, rt)
@@ -189,8 +199,9 @@ func (s *Server) take(bufs *buffers, r *http.Request, path string, rt route) (st
 	return http.StatusOK, p, nil
 }
 
-// headerKey returns the write key of the Authorization header: Bearer, or Basic with the key as the user name. The
-// colon after it may be missing; Segment tolerates that, and net/http's BasicAuth does not.
+// headerKey returns the write key of the Authorization header: Bearer, or Basic with the key as the
+// user name. The colon after it may be missing; Segment tolerates that, and net/http's BasicAuth
+// does not.
 func headerKey(r *http.Request) string {
 	scheme, value, ok := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !ok {

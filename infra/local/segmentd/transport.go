@@ -9,10 +9,11 @@ import (
 	"sync"
 )
 
-// HTTPClient returns a client that reaches the Server without a network, whatever host its requests name. It works in a
-// synctest bubble. Faults come as the errors that a network would give: a reset satisfies errors.Is(err, syscall.ECONNRESET),
-// a hang lasts until the request's context is done, half an answer ends in io.ErrUnexpectedEOF. Each request has a goroutine,
-// which ends when the answer's body was read or closed, or the context is done. It follows no redirects: a POST that a
+// HTTPClient returns a client that reaches the Server without a network, whatever host its requests
+// name. It works in a synctest bubble. Faults come as the errors that a network would give: a reset
+// satisfies errors.Is(err, syscall.ECONNRESET), a hang lasts until the request's context is done,
+// half an answer ends in io.ErrUnexpectedEOF. Each request has a goroutine, which ends when the
+// answer's body was read or closed, or the context is done. It follows no redirects: a POST that a
 // client turns into a GET hides what this is for.
 func (s *Server) HTTPClient() *http.Client {
 	return &http.Client{
@@ -74,8 +75,9 @@ func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// memoryWriter is the ResponseWriter of an in-process request. The answer is collected without bound, since the Server's
-// own answers are small, so that a handler never waits for a client that doesn't read.
+// memoryWriter is the ResponseWriter of an in-process request. The answer is collected without
+// bound, since the Server's own answers are small, so that a handler never waits for a client that
+// doesn't read.
 type memoryWriter struct {
 	header  http.Header
 	started chan struct{} // closed when the client may look: at a Flush, or at the end
@@ -127,8 +129,9 @@ func (w *memoryWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Flush lets the client see what was written. Without it the client sees nothing before the handler has returned, as with
-// net/http and answers as short as ours: whoever has an answer finds it counted in Stats.
+// Flush lets the client see what was written. Without it the client sees nothing before the handler
+// has returned, as with net/http and answers as short as ours: whoever has an answer finds it
+// counted in Stats.
 func (w *memoryWriter) Flush() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -171,7 +174,8 @@ func (w *memoryWriter) head() (int, http.Header, error) {
 	return w.status, w.sent, nil
 }
 
-// memoryBody reads what a memoryWriter was given. Like every body it is read by one goroutine at a time.
+// memoryBody reads what a memoryWriter was given. Like every body it is read by one goroutine at a
+// time.
 type memoryBody struct {
 	w      *memoryWriter
 	ctx    context.Context

@@ -1,4 +1,5 @@
-// Package writekeys keeps the door's set of write keys up to date, from a document that operators change while it is in use.
+// Package writekeys keeps the door's set of write keys up to date, from a document that operators
+// change while it is in use.
 //
 // The document names the keys and has their switches:
 //
@@ -8,14 +9,16 @@
 //	  {"name": "old app", "writeKey": "…", "enabled": false}
 //	]}
 //
-// enabled is true where it is left out, quota is in events a second and none where it is left out, and burst is how many events may
-// come at once before the quota counts. A quota is kept by each environment of a function and by each server: n of them let n times
-// as much through.
+// enabled is true where it is left out, quota is in events a second and none where it is left out,
+// and burst is how many events may come at once before the quota counts. A quota is kept by each
+// environment of a function and by each server: n of them let n times as much through.
 //
-// The document is read again every minute, so no restart is needed. What can't be read or understood changes nothing: the last good
-// set stays, because a typing error must not turn all events away; and the program starts without any, because a source that is
-// away for a moment must not keep the door shut. Until a first set was read any well-formed key is taken, as without a set: Segment
-// drops what has an unknown key, while events that we refuse are lost, for every SDK takes our word that a key is wrong.
+// The document is read again every minute, so no restart is needed. What can't be read or
+// understood changes nothing: the last good set stays, because a typing error must not turn all
+// events away; and the program starts without any, because a source that is away for a moment must
+// not keep the door shut. Until a first set was read any well-formed key is taken, as without a
+// set: Segment drops what has an unknown key, while events that we refuse are lost, for every SDK
+// takes our word that a key is wrong.
 package writekeys
 
 import (
@@ -58,9 +61,9 @@ type entry struct {
 	Burst    float64 `json:"burst"`
 }
 
-// Parse reads a document. A field that is not known is an error, because it is a switch that would do nothing; so is a document
-// without any key, because it would turn everything away. No error quotes a key. What is wrong with the keys themselves
-// ingest.Keys says.
+// Parse reads a document. A field that is not known is an error, because it is a switch that would
+// do nothing; so is a document without any key, because it would turn everything away. No error
+// quotes a key. What is wrong with the keys themselves ingest.Keys says.
 func Parse(data []byte) (map[string]ingest.Key, error) {
 	var d document
 	decoder := json.NewDecoder(bytes.NewReader(data))

@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	// Interval is how long a change takes to count, give or take a tenth: environments that started together must not read together,
-	// for SSM's default rate is low (40 a second: AWS general reference, Systems Manager quotas).
+	// Interval is how long a change takes to count, give or take a tenth: environments that started
+	// together must not read together, for SSM's default rate is low (40 a second: AWS general
+	// reference, Systems Manager quotas).
 	Interval = time.Minute
 	// firstInterval is how soon it is tried again while there is no set at all.
 	firstInterval = 5 * time.Second
@@ -22,8 +23,8 @@ const (
 	readTimeout = 2 * time.Second
 )
 
-// A Set is an ingest.KeySet that follows its source. Lookup may be called by several goroutines at the same time, also while Run
-// reads a new set.
+// A Set is an ingest.KeySet that follows its source. Lookup may be called by several goroutines at
+// the same time, also while Run reads a new set.
 type Set struct {
 	source Source
 	logger *slog.Logger
@@ -32,7 +33,8 @@ type Set struct {
 	seen   [sha256.Size]byte // of the document in use
 }
 
-// Load reads the source once, for 2 s at most. It does not fail: what is wrong is logged, and Run tries again.
+// Load reads the source once, for 2 s at most. It does not fail: what is wrong is logged, and Run
+// tries again.
 func Load(ctx context.Context, source Source, logger *slog.Logger) *Set {
 	keys, err := ingest.NewKeys(nil)
 	if err != nil {

@@ -10,14 +10,15 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 )
 
-// MaxBytes bounds a document: some thousands of keys. (An SSM parameter holds 4 KB, an advanced one 8 KB: Systems Manager user
-// guide, "Managing parameter tiers".)
+// MaxBytes bounds a document: some thousands of keys. (An SSM parameter holds 4 KB, an advanced one
+// 8 KB: Systems Manager user guide, "Managing parameter tiers".)
 const MaxBytes = 1 << 20
 
 // A Source reads the document as it is now. It must return when its context ends.
 type Source func(context.Context) ([]byte, error)
 
-// File is a regular file, opened anew each time, so that it may be replaced by renaming as Kubernetes does.
+// File is a regular file, opened anew each time, so that it may be replaced by renaming as
+// Kubernetes does.
 func File(path string) Source {
 	return unhurried(func() ([]byte, error) {
 		data, err := readFile(path)
@@ -47,8 +48,8 @@ func readFile(path string) ([]byte, error) {
 	return data, err
 }
 
-// unhurried makes a Source of a reading that can't be given up, as of a file system that hangs. While one is under way no other
-// begins, so that they do not pile up.
+// unhurried makes a Source of a reading that can't be given up, as of a file system that hangs.
+// While one is under way no other begins, so that they do not pile up.
 func unhurried(read func() ([]byte, error)) Source {
 	type outcome struct {
 		data []byte
@@ -81,8 +82,8 @@ type SSM interface {
 	GetParameter(context.Context, *ssm.GetParameterInput, ...func(*ssm.Options)) (*ssm.GetParameterOutput, error)
 }
 
-// Parameter is a parameter of SSM, a String or a SecureString. Reading it needs ssm:GetParameter, and kms:Decrypt where it is
-// encrypted with a key of one's own.
+// Parameter is a parameter of SSM, a String or a SecureString. Reading it needs ssm:GetParameter,
+// and kms:Decrypt where it is encrypted with a key of one's own.
 func Parameter(api SSM, name string) Source {
 	return func(ctx context.Context) ([]byte, error) {
 		out, err := api.GetParameter(ctx, &ssm.GetParameterInput{Name: aws.String(name), WithDecryption: aws.Bool(true)})
