@@ -99,7 +99,8 @@ func md5Of(body string) string {
 func record(id, receipt string, m message.Message) map[string]any {
 	attributes := map[string]any{}
 	for name, a := range m.Attributes {
-		attributes[name] = map[string]any{"stringValue": a.Text, "stringListValues": []string{}, "binaryListValues": []string{}, "dataType": a.Type}
+		attributes[name] = map[string]any{"stringValue": a.Text, "stringListValues": []string{},
+			"binaryListValues": []string{}, "dataType": a.Type}
 	}
 	return map[string]any{
 		"messageId":     id,
@@ -150,8 +151,10 @@ func records(t *testing.T, name string) []lambda.SQSMessage {
 		t.Fatal(err)
 	}
 	for _, r := range e.Records {
-		if r.MessageId == "" || r.ReceiptHandle == "" || r.EventSource != "aws:sqs" || r.EventSourceARN == "" || r.Md5OfBody != md5Of(r.Body) ||
-			r.Attributes["ApproximateReceiveCount"] != "1" || r.Attributes["SentTimestamp"] != strconv.FormatInt(sent.UnixMilli(), 10) {
+		if r.MessageId == "" || r.ReceiptHandle == "" || r.EventSource != "aws:sqs" || r.EventSourceARN == "" ||
+			r.Md5OfBody != md5Of(r.Body) ||
+			r.Attributes["ApproximateReceiveCount"] != "1" ||
+			r.Attributes["SentTimestamp"] != strconv.FormatInt(sent.UnixMilli(), 10) {
 			t.Errorf("%s: record %+v", name, r)
 		}
 	}
@@ -187,14 +190,18 @@ func TestThePackedSQSEventIsWhatThePackerMakes(t *testing.T) {
 		t.Fatal(err)
 	}
 	header := message.Header{
-		WriteKey: "YOUR_WRITE_KEY", Context: []byte(`{"library":{"name":"spillway","version":"1.0.0"}}`), ReceivedAt: sent.Add(-162 * time.Millisecond),
+		WriteKey: "YOUR_WRITE_KEY", Context: []byte(`{"library":{"name":"spillway","version":"1.0.0"}}`),
+		ReceivedAt: sent.Add(-162 * time.Millisecond),
 	}
 	p := message.NewPacker(header, compressor)
 	var want [][]byte
 	for i := range 50 {
 		at := sent.Add(time.Duration(i-60) * 20 * time.Millisecond).Format(event.TimeFormat)
-		identity := fmt.Sprintf(`"messageId":"1b9d6bcd-bbfd-4b2d-9b5d-%012d","timestamp":"%s","userId":"user-%d"`, i, at, 8000+i%7)
-		event := fmt.Appendf(nil, `{"type":"track",%s,"event":"Product Viewed","properties":{"product_id":"sku-%d","price":%d.5,"position":%d}}`, identity, 100+i*13%17, 5+i%20, i)
+		identity := fmt.Sprintf(`"messageId":"1b9d6bcd-bbfd-4b2d-9b5d-%012d","timestamp":"%s","userId":"user-%d"`, i, at,
+			8000+i%7)
+		event := fmt.Appendf(nil,
+			`{"type":"track",%s,"event":"Product Viewed","properties":{"product_id":"sku-%d","price":%d.5,"position":%d}}`,
+			identity, 100+i*13%17, 5+i%20, i)
 		if i%10 == 0 {
 			event = fmt.Appendf(nil, `{"type":"identify",%s,"traits":{"plan":"premium","logins":%d}}`, identity, i)
 		}
@@ -202,7 +209,8 @@ func TestThePackedSQSEventIsWhatThePackerMakes(t *testing.T) {
 		want = append(want, event)
 	}
 	packed := p.Pack()
-	checkFile(t, "sqs-event-packed.json", sqsEvent(t, record("c80e8021-a70a-42c7-a470-796e1186f753", "AQEBMJRLDYbo5ZyDfbXGMvdGEVzPjBA5aK", packed)))
+	checkFile(t, "sqs-event-packed.json",
+		sqsEvent(t, record("c80e8021-a70a-42c7-a470-796e1186f753", "AQEBMJRLDYbo5ZyDfbXGMvdGEVzPjBA5aK", packed)))
 
 	got := records(t, "sqs-event-packed.json")
 	if len(got) != 1 {
@@ -216,7 +224,8 @@ func TestThePackedSQSEventIsWhatThePackerMakes(t *testing.T) {
 		}
 	}
 	m := read(t, got[0].Body)
-	if m.WriteKey != header.WriteKey || !m.ReceivedAt.Equal(header.ReceivedAt) || string(m.Context) != string(header.Context) || len(m.Events) != len(want) {
+	if m.WriteKey != header.WriteKey || !m.ReceivedAt.Equal(header.ReceivedAt) ||
+		string(m.Context) != string(header.Context) || len(m.Events) != len(want) {
 		t.Fatalf("%d events, header %+v", len(m.Events), m.Header)
 	}
 	for i := range want {

@@ -16,7 +16,8 @@ import (
 )
 
 var (
-	latencyTime = flag.Duration("api-time", shortTime, "how long the API is under load for each row of the table that -v prints")
+	latencyTime = flag.Duration("api-time", shortTime,
+		"how long the API is under load for each row of the table that -v prints")
 	latencyRate = flag.Int("api-rate", 200, "requests a second to it")
 )
 
@@ -51,7 +52,8 @@ var troubles = []trouble{
 	{"SQS: 503", func(_ *testing.T, s *scene) { s.queue.fail(unavailable) }, nil},
 	{"SQS: throttled", func(_ *testing.T, s *scene) { s.queue.fail(throttled) }, nil},
 	// What is to be on disk when it is accepted can't be accepted; otherwise it stays in memory.
-	{"SQS: refused, disk full", func(t *testing.T, s *scene) { s.queue.refuse(); fullDisk(t, s.dir) }, []string{"process", "disk"}},
+	{"SQS: refused, disk full", func(t *testing.T, s *scene) { s.queue.refuse(); fullDisk(t, s.dir) },
+		[]string{"process", "disk"}},
 }
 
 // A side is one of the APIs that are compared.
@@ -102,7 +104,8 @@ func TestTheAPIDoesNotWaitForWhatIsBehindIt(t *testing.T) {
 			fmt.Fprint(w, tables[i].String())
 		}
 		w.Flush()
-		t.Logf("latency of the API's own requests, from when each was due, at %d requests/s; \"more\" than without tracking in the median turn of %v:\n%s",
+		t.Logf("latency of the API's own requests, from when each was due, at %d requests/s; \"more\" than without "+
+			"tracking in the median turn of %v:\n%s",
 			*latencyRate, turnTime(), table.String())
 	})
 }
@@ -135,7 +138,8 @@ func underTrouble(t *testing.T, away trouble) []*side {
 	g := newGenerator(t, *latencyRate)
 	var sides []*side
 	for _, mode := range modes {
-		one := &side{mode: mode, args: []string{"--track=" + mode, "--queue-url=" + s.queue.url, "--dir=" + filepath.Join(s.dir, mode)}}
+		one := &side{mode: mode, args: []string{"--track=" + mode, "--queue-url=" + s.queue.url,
+			"--dir=" + filepath.Join(s.dir, mode)}}
 		one.api = startAPI(t, one.args...)
 		g.run(t.Context(), one.api.url, mode+"-warm", *latencyTime/5, &one.result)
 		one.latencies = nil

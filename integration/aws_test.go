@@ -59,7 +59,8 @@ type cloud struct {
 func TestDeployed(t *testing.T) {
 	region := os.Getenv("SPILLWAY_AWS_TEST_REGION")
 	if region == "" {
-		t.Skip("needs an AWS account: set SPILLWAY_AWS_TEST_REGION to a region that has no Spillway and is bootstrapped for the CDK; the pipeline is deployed there and taken down again")
+		t.Skip("needs an AWS account: set SPILLWAY_AWS_TEST_REGION to a region that has no Spillway and is bootstrapped " +
+			"for the CDK; the pipeline is deployed there and taken down again")
 	}
 	c := deploy(t, region)
 
@@ -81,7 +82,8 @@ func TestDeployed(t *testing.T) {
 		return fmt.Sprint(reasons), len(reasons) == 1 && reasons[0] == message.ReasonInvalid
 	})
 	for name, want := range map[string]cwtypes.StateValue{
-		"spillway-dead-letters": cwtypes.StateValueAlarm, "spillway-canary-silent": cwtypes.StateValueOk, "spillway-door-silent": cwtypes.StateValueOk,
+		"spillway-dead-letters": cwtypes.StateValueAlarm, "spillway-canary-silent": cwtypes.StateValueOk,
+		"spillway-door-silent":      cwtypes.StateValueOk,
 		"spillway-delivery-stalled": cwtypes.StateValueOk, "spillway-backlog-age-critical": cwtypes.StateValueOk,
 	} {
 		c.await(t, name+" to be "+string(want), func(ctx context.Context) (string, bool) {
@@ -92,7 +94,8 @@ func TestDeployed(t *testing.T) {
 	// What metric math makes of data that is not there can't be tried elsewhere: no alarm but those
 	// that have a cause.
 	for _, a := range topology.Default().Alarms {
-		if state := c.alarm(t.Context(), t, a.Name); state == cwtypes.StateValueAlarm && !strings.HasPrefix(a.Name, "spillway-dead-letters") {
+		if state := c.alarm(t.Context(), t, a.Name); state == cwtypes.StateValueAlarm &&
+			!strings.HasPrefix(a.Name, "spillway-dead-letters") {
 			t.Errorf("%s fires", a.Name)
 		}
 	}
@@ -105,7 +108,8 @@ func deploy(t *testing.T, region string) *cloud {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cloud{region: region, stack: "Spillway-" + region, sqs: sqs.NewFromConfig(aws), watch: cloudwatch.NewFromConfig(aws), began: time.Now()}
+	c := &cloud{region: region, stack: "Spillway-" + region, sqs: sqs.NewFromConfig(aws),
+		watch: cloudwatch.NewFromConfig(aws), began: time.Now()}
 	for _, name := range []string{topology.EventsQueue, topology.DeadLetterQueue} {
 		if _, err := c.sqs.GetQueueUrl(t.Context(), &sqs.GetQueueUrlInput{QueueName: &name}); err == nil {
 			t.Fatalf("%s has a queue %s: this test does not touch a Spillway that is there; name another region", region, name)
@@ -142,7 +146,8 @@ func deploy(t *testing.T, region string) *cloud {
 
 func (c *cloud) cdk(t *testing.T, args ...string) {
 	t.Helper()
-	settings := []string{"cdk", "-c", "regions=" + c.region, "-c", "reservedConcurrency=none", "-c", "writeKeyParameter=none", "-c", "writeKeysParameter=none"}
+	settings := []string{"cdk", "-c", "regions=" + c.region, "-c", "reservedConcurrency=none", "-c",
+		"writeKeyParameter=none", "-c", "writeKeysParameter=none"}
 	command := exec.Command("npx", append(settings, args...)...)
 	command.Dir = ".."
 	command.Stdout, command.Stderr = os.Stderr, os.Stderr
@@ -176,10 +181,12 @@ func (c *cloud) send(t *testing.T, count int) {
 	for first := 0; first < count; first += 10 {
 		var entries []types.SendMessageBatchRequestEntry
 		for i := first; i < min(first+10, count); i++ {
-			body := fmt.Sprintf(`{"writeKey":%q,"batch":[{"type":"track","userId":"u","event":"Test","messageId":"aws-%d-%d"}]}`, awsKey, c.began.Unix(), i)
+			body := fmt.Sprintf(`{"writeKey":%q,"batch":[{"type":"track","userId":"u","event":"Test","messageId":"aws-%d-%d"}]}`,
+				awsKey, c.began.Unix(), i)
 			entries = append(entries, types.SendMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), MessageBody: &body})
 		}
-		out, err := c.sqs.SendMessageBatch(t.Context(), &sqs.SendMessageBatchInput{QueueUrl: aws.String(c.outputs["EventsQueueUrl"]), Entries: entries})
+		out, err := c.sqs.SendMessageBatch(t.Context(),
+			&sqs.SendMessageBatchInput{QueueUrl: aws.String(c.outputs["EventsQueueUrl"]), Entries: entries})
 		if err != nil || len(out.Failed) > 0 {
 			t.Fatalf("send: %v, failed: %v", err, out)
 		}
@@ -190,7 +197,8 @@ func (c *cloud) send(t *testing.T, count int) {
 func (c *cloud) sendInvalid(t *testing.T) {
 	t.Helper()
 	body := fmt.Sprintf(`{"writeKey":%q,"batch":[{"type":"track","userId":"u"}]}`, awsKey)
-	if _, err := c.sqs.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: aws.String(c.outputs["EventsQueueUrl"]), MessageBody: &body}); err != nil {
+	if _, err := c.sqs.SendMessage(t.Context(),
+		&sqs.SendMessageInput{QueueUrl: aws.String(c.outputs["EventsQueueUrl"]), MessageBody: &body}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -199,8 +207,10 @@ func (c *cloud) sendInvalid(t *testing.T) {
 func (c *cloud) post(t *testing.T, count int) {
 	t.Helper()
 	for i := range count {
-		body := fmt.Sprintf(`{"batch":[{"type":"track","userId":"u","event":"Test","messageId":"aws-door-%d-%d"}]}`, c.began.Unix(), i)
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, strings.TrimSuffix(c.outputs["IngestUrl"], "/")+"/v1/batch", bytes.NewBufferString(body))
+		body := fmt.Sprintf(`{"batch":[{"type":"track","userId":"u","event":"Test","messageId":"aws-door-%d-%d"}]}`,
+			c.began.Unix(), i)
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
+			strings.TrimSuffix(c.outputs["IngestUrl"], "/")+"/v1/batch", bytes.NewBufferString(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -220,8 +230,10 @@ func (c *cloud) post(t *testing.T, count int) {
 func (c *cloud) sum(ctx context.Context, t *testing.T, function, name string) float64 {
 	t.Helper()
 	out, err := c.watch.GetMetricStatistics(ctx, &cloudwatch.GetMetricStatisticsInput{
-		Namespace: aws.String(emf.Namespace), MetricName: &name, Dimensions: []cwtypes.Dimension{{Name: aws.String("Function"), Value: &function}},
-		StartTime: aws.Time(c.began.Truncate(time.Minute)), EndTime: aws.Time(time.Now().Add(time.Minute)), Period: aws.Int32(60),
+		Namespace: aws.String(emf.Namespace), MetricName: &name,
+		Dimensions: []cwtypes.Dimension{{Name: aws.String("Function"), Value: &function}},
+		StartTime:  aws.Time(c.began.Truncate(time.Minute)), EndTime: aws.Time(time.Now().Add(time.Minute)),
+		Period:     aws.Int32(60),
 		Statistics: []cwtypes.Statistic{cwtypes.StatisticSum},
 	})
 	if err != nil {
@@ -245,8 +257,10 @@ func (c *cloud) alarm(ctx context.Context, t *testing.T, name string) cwtypes.St
 
 func (c *cloud) waiting(ctx context.Context, t *testing.T) int {
 	t.Helper()
-	names := []types.QueueAttributeName{types.QueueAttributeNameApproximateNumberOfMessages, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible}
-	out, err := c.sqs.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: aws.String(c.outputs["EventsQueueUrl"]), AttributeNames: names})
+	names := []types.QueueAttributeName{types.QueueAttributeNameApproximateNumberOfMessages,
+		types.QueueAttributeNameApproximateNumberOfMessagesNotVisible}
+	out, err := c.sqs.GetQueueAttributes(ctx,
+		&sqs.GetQueueAttributesInput{QueueUrl: aws.String(c.outputs["EventsQueueUrl"]), AttributeNames: names})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -262,7 +276,8 @@ func (c *cloud) waiting(ctx context.Context, t *testing.T) int {
 func (c *cloud) reasons(ctx context.Context, t *testing.T) []string {
 	t.Helper()
 	out, err := c.sqs.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
-		QueueUrl: aws.String(c.outputs["DeadLetterQueueUrl"]), MaxNumberOfMessages: 10, WaitTimeSeconds: 10, VisibilityTimeout: 1, MessageAttributeNames: []string{"All"},
+		QueueUrl: aws.String(c.outputs["DeadLetterQueueUrl"]), MaxNumberOfMessages: 10, WaitTimeSeconds: 10,
+		VisibilityTimeout: 1, MessageAttributeNames: []string{"All"},
 	})
 	if err != nil {
 		t.Fatal(err)

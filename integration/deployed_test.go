@@ -55,7 +55,8 @@ func deployed(t *testing.T, o *oracle, latency time.Duration) *deployment {
 	if _, err := server.CreateQueue(topology.DeadLetterQueue, nil); err != nil {
 		t.Fatal(err)
 	}
-	if d.events, err = server.CreateQueue(topology.EventsQueue, map[string]string{"VisibilityTimeout": shortened}); err != nil {
+	if d.events, err = server.CreateQueue(topology.EventsQueue,
+		map[string]string{"VisibilityTimeout": shortened}); err != nil {
 		t.Fatal(err)
 	}
 	d.client = client(web.URL)
@@ -67,8 +68,10 @@ func deployed(t *testing.T, o *oracle, latency time.Duration) *deployment {
 		NewEnvironment: lambda.Process(lambda.ProcessConfig{
 			Path: binary,
 			Env: []string{
-				"AWS_ACCESS_KEY_ID=" + local.AccessKey, "AWS_SECRET_ACCESS_KEY=" + local.AccessKey, "AWS_ENDPOINT_URL_SQS=" + web.URL,
-				"SPILLWAY_QUEUE_URL=" + d.queueURL, "SPILLWAY_DEAD_LETTER_QUEUE_URL=" + web.URL + "/" + local.AccountID + "/" + topology.DeadLetterQueue,
+				"AWS_ACCESS_KEY_ID=" + local.AccessKey, "AWS_SECRET_ACCESS_KEY=" + local.AccessKey,
+				"AWS_ENDPOINT_URL_SQS=" + web.URL,
+				"SPILLWAY_QUEUE_URL=" + d.queueURL,
+				"SPILLWAY_DEAD_LETTER_QUEUE_URL=" + web.URL + "/" + local.AccountID + "/" + topology.DeadLetterQueue,
 				"SPILLWAY_SEGMENT_ENDPOINT=" + segmentURL, "SPILLWAY_WRITE_KEY=test",
 			},
 			OnStart: func(pid int) {
@@ -83,7 +86,8 @@ func deployed(t *testing.T, o *oracle, latency time.Duration) *deployment {
 	d.mapping, err = lambda.NewEventSourceMapping(lambda.MappingConfig{
 		Queue: local.Feed(d.events), QueueARN: d.events.ARN(), Function: d.function,
 		// Small batches, so that there are many to be killed in.
-		BatchSize: 10, MaximumConcurrency: source.MaximumConcurrency, ReportBatchItemFailures: source.ReportBatchItemFailures, Logger: quiet,
+		BatchSize: 10, MaximumConcurrency: source.MaximumConcurrency, ReportBatchItemFailures: source.ReportBatchItemFailures,
+		Logger: quiet,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -37,8 +37,10 @@ func newFaultyQueue(t *testing.T, queueURL string) *faultyQueue {
 		t.Fatal(err)
 	}
 	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: target.Scheme, Host: target.Host})
-	proxy.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) } // without a line in the log
-	q := &faultyQueue{addr: l.Addr().String(), url: "http://" + l.Addr().String() + target.Path, forward: proxy, healed: make(chan struct{})}
+	// without a line in the log
+	proxy.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) }
+	q := &faultyQueue{addr: l.Addr().String(), url: "http://" + l.Addr().String() + target.Path, forward: proxy,
+		healed: make(chan struct{})}
 	q.serve(l)
 	t.Cleanup(q.refuse)
 	return q

@@ -182,7 +182,8 @@ var eventsQueue = regexp.MustCompile(`events queue\s+(http://\S+)`)
 // spillwayUp starts `spillway up` and waits until it has said where its queue is.
 func spillwayUp(t *testing.T, args ...string) *process {
 	t.Helper()
-	cmd := exec.Command(build(t, "cmd/spillway"), append([]string{"up", "--sqs-port=0", "--ingest-port=0", "--segment-port=0"}, args...)...)
+	cmd := exec.Command(build(t, "cmd/spillway"),
+		append([]string{"up", "--sqs-port=0", "--ingest-port=0", "--segment-port=0"}, args...)...)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -32,7 +32,8 @@ func accepted(t *testing.T, c *sqs.Client, queueURL, prefix string, n int) []str
 	for i := range n {
 		id := fmt.Sprint(prefix, "-", i)
 		ids = append(ids, id)
-		packer.Add(fmt.Appendf(nil, `{"type":"track","userId":"u%d","event":"E","messageId":%q,"timestamp":"2026-01-02T03:04:05.000Z","properties":{"n":%d}}`, i, id, i))
+		packer.Add(fmt.Appendf(nil,
+			`{"type":"track","userId":"u%d","event":"E","messageId":%q,"timestamp":"2026-01-02T03:04:05.000Z","properties":{"n":%d}}`, i, id, i))
 		if packer.Len() == 20 || i == n-1 {
 			messages = append(messages, packer.Pack())
 		}
@@ -159,7 +160,8 @@ func TestAFailureIsReportedAndTheMessageHidden(t *testing.T) {
 	}
 	accepted(t, f.client, f.queueURL, "failing", 1)
 	out, err := f.client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{
-		QueueUrl: aws.String(f.queueURL), MessageSystemAttributeNames: []types.MessageSystemAttributeName{"All"}, MessageAttributeNames: []string{"All"},
+		QueueUrl: aws.String(f.queueURL), MessageSystemAttributeNames: []types.MessageSystemAttributeName{"All"},
+		MessageAttributeNames: []string{"All"},
 	})
 	if err != nil || len(out.Messages) != 1 {
 		t.Fatalf("received %d messages: %v", len(out.Messages), err)
@@ -180,7 +182,8 @@ func TestAFailureIsReportedAndTheMessageHidden(t *testing.T) {
 	}
 	// Without the pause of 27 s to 33 s the message would be back after the shortened visibility
 	// timeout.
-	back, err := f.client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: aws.String(f.queueURL), WaitTimeSeconds: 8})
+	back, err := f.client.ReceiveMessage(t.Context(),
+		&sqs.ReceiveMessageInput{QueueUrl: aws.String(f.queueURL), WaitTimeSeconds: 8})
 	if err != nil || len(back.Messages) != 0 {
 		t.Errorf("the hidden message came back: %d messages, %v", len(back.Messages), err)
 	}

@@ -31,11 +31,13 @@ func TestAnEventFromTheSDKArrivesAtSegmentWithEveryFieldIntact(t *testing.T) {
 	p := pipeline(t, local.Config{OnEvent: o.note})
 	c := client(p.SQSURL)
 	queueURL := aws.String(p.QueueURL(topology.EventsQueue))
-	sent, err := c.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: queueURL, MessageBody: aws.String(sample(t, "track.json"))})
+	sent, err := c.SendMessage(t.Context(),
+		&sqs.SendMessageInput{QueueUrl: queueURL, MessageBody: aws.String(sample(t, "track.json"))})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: queueURL, MessageBody: aws.String(sample(t, "batch.json"))}); err != nil {
+	if _, err := c.SendMessage(t.Context(),
+		&sqs.SendMessageInput{QueueUrl: queueURL, MessageBody: aws.String(sample(t, "batch.json"))}); err != nil {
 		t.Fatal(err)
 	}
 	o.await(t, "the event and the batch", func() bool { return o.distinct() == 4 })
@@ -67,7 +69,8 @@ func letters(t *testing.T, p *local.Pipeline) map[string][]types.Message {
 	found := map[string][]types.Message{}
 	for {
 		out, err := client(p.SQSURL).ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{
-			QueueUrl: aws.String(p.QueueURL(topology.DeadLetterQueue)), MaxNumberOfMessages: 10, MessageAttributeNames: []string{"All"},
+			QueueUrl: aws.String(p.QueueURL(topology.DeadLetterQueue)), MaxNumberOfMessages: 10,
+			MessageAttributeNames: []string{"All"},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -90,7 +93,8 @@ func TestBadInputBecomesDeadLettersAndCostsNobodyElseAnything(t *testing.T) {
 		t.Fatal(err)
 	}
 	event := func(id, more string) string {
-		return fmt.Sprintf(`{"type":"track","userId":"u1","event":"E","messageId":%q,"timestamp":"2026-01-02T03:04:05Z"%s}`, id, more)
+		return fmt.Sprintf(`{"type":"track","userId":"u1","event":"E","messageId":%q,"timestamp":"2026-01-02T03:04:05Z"%s}`,
+			id, more)
 	}
 	var good []string
 	batch := func(prefix string, n int, bad ...string) string {
@@ -177,6 +181,7 @@ func TestBadInputBecomesDeadLettersAndCostsNobodyElseAnything(t *testing.T) {
 		}
 	}
 	if s := p.Status(); s.Delivered != int64(len(good)) || s.DeadLettered != int64(sum) || s.Retried != 0 {
-		t.Errorf("delivered %d of %d, dead letters %d of %d, retried %d of 0", s.Delivered, len(good), s.DeadLettered, sum, s.Retried)
+		t.Errorf("delivered %d of %d, dead letters %d of %d, retried %d of 0", s.Delivered, len(good), s.DeadLettered, sum,
+			s.Retried)
 	}
 }

@@ -21,7 +21,8 @@ import (
 
 type fakeStacks map[string]map[string]string
 
-func (f fakeStacks) DescribeStacks(_ context.Context, in *cloudformation.DescribeStacksInput, _ ...func(*cloudformation.Options)) (*cloudformation.DescribeStacksOutput, error) {
+func (f fakeStacks) DescribeStacks(_ context.Context, in *cloudformation.DescribeStacksInput,
+	_ ...func(*cloudformation.Options)) (*cloudformation.DescribeStacksOutput, error) {
 	outputs, ok := f[aws.ToString(in.StackName)]
 	if !ok {
 		return nil, errors.New("ValidationError: Stack with id " + aws.ToString(in.StackName) + " does not exist")
@@ -39,10 +40,12 @@ func TestAStackSaysWhereItsQueuesAre(t *testing.T) {
 	if err != nil || got[outputEvents] != "https://e" || got[outputDeadLetters] != "https://d" {
 		t.Errorf("%v, %v", got, err)
 	}
-	if _, err := stackOutputs(t.Context(), api, "other", outputEvents); err == nil || !strings.Contains(err.Error(), "is it one of Spillway's?") {
+	if _, err := stackOutputs(t.Context(), api, "other", outputEvents); err == nil ||
+		!strings.Contains(err.Error(), "is it one of Spillway's?") {
 		t.Errorf("another's stack: %v", err)
 	}
-	if _, err := stackOutputs(t.Context(), api, "none", outputEvents); err == nil || !strings.Contains(err.Error(), "does not exist") {
+	if _, err := stackOutputs(t.Context(), api, "none", outputEvents); err == nil ||
+		!strings.Contains(err.Error(), "does not exist") {
 		t.Errorf("no stack: %v", err)
 	}
 }
@@ -50,7 +53,8 @@ func TestAStackSaysWhereItsQueuesAre(t *testing.T) {
 // fakeMetrics has values by the name of a metric and of a class.
 type fakeMetrics map[string]map[time.Time]float64
 
-func (f fakeMetrics) GetMetricData(_ context.Context, in *cloudwatch.GetMetricDataInput, _ ...func(*cloudwatch.Options)) (*cloudwatch.GetMetricDataOutput, error) {
+func (f fakeMetrics) GetMetricData(_ context.Context, in *cloudwatch.GetMetricDataInput,
+	_ ...func(*cloudwatch.Options)) (*cloudwatch.GetMetricDataOutput, error) {
 	if f == nil {
 		return nil, errors.New("AccessDenied")
 	}
@@ -61,7 +65,9 @@ func (f fakeMetrics) GetMetricData(_ context.Context, in *cloudwatch.GetMetricDa
 		for _, d := range m.Dimensions[1:] {
 			name += "/" + aws.ToString(d.Value)
 		}
-		if aws.ToString(m.Namespace) != "Spillway" || aws.ToString(m.Dimensions[0].Name)+aws.ToString(m.Dimensions[0].Value) != "Functiondeliver" || aws.ToInt32(q.MetricStat.Period) != 60 {
+		if aws.ToString(m.Namespace) != "Spillway" ||
+			aws.ToString(m.Dimensions[0].Name)+aws.ToString(m.Dimensions[0].Value) != "Functiondeliver" ||
+			aws.ToInt32(q.MetricStat.Period) != 60 {
 			return nil, fmt.Errorf("nobody writes the metric %+v", m)
 		}
 		r := cwtypes.MetricDataResult{Id: q.Id}
@@ -85,11 +91,17 @@ func TestCloudWatchSaysWhetherSegmentFails(t *testing.T) {
 		want    string
 	}{
 		"nothing was delivered": {fakeMetrics{}, "<nil>"},
-		"it answers":            {fakeMetrics{"SegmentResponses/delivered": {at(1): 9, at(2): 1}, "SegmentResponses/transient": {at(1): 2, at(2): 50}, "BreakerOpen": {at(1): 0, at(2): 1}}, "<nil>"},
-		"it fails":              {fakeMetrics{"SegmentResponses/rejected": {at(1): 1}, "SegmentResponses/delivered": {at(2): 900}, "SegmentResponses/throttled": {at(1): 1}, "SegmentResponses/transient": {at(1): 1}}, "calls to Segment are failing: it answered 1 of 3 calls in the minute of 11:59"},
-		"it is not called":      {fakeMetrics{"SegmentResponses/delivered": {at(5): 9}, "BreakerOpen": {at(1): 1, at(5): 0}}, "calls to Segment are failing: the circuit breaker is open"},
-		"that was long ago":     {fakeMetrics{"BreakerOpen": {at(20): 1}}, "<nil>"},
-		"quiet since":           {fakeMetrics{"BreakerOpen": {at(1): 0, at(3): 0}, "SegmentResponses/delivered": {at(3): 4}}, "<nil>"},
+		"it answers": {fakeMetrics{"SegmentResponses/delivered": {at(1): 9, at(2): 1},
+			"SegmentResponses/transient": {at(1): 2, at(2): 50}, "BreakerOpen": {at(1): 0, at(2): 1}}, "<nil>"},
+		"it fails": {fakeMetrics{"SegmentResponses/rejected": {at(1): 1},
+			"SegmentResponses/delivered": {at(2): 900}, "SegmentResponses/throttled": {at(1): 1},
+			"SegmentResponses/transient": {at(1): 1}},
+			"calls to Segment are failing: it answered 1 of 3 calls in the minute of 11:59"},
+		"it is not called": {fakeMetrics{"SegmentResponses/delivered": {at(5): 9}, "BreakerOpen": {at(1): 1, at(5): 0}},
+			"calls to Segment are failing: the circuit breaker is open"},
+		"that was long ago": {fakeMetrics{"BreakerOpen": {at(20): 1}}, "<nil>"},
+		"quiet since": {fakeMetrics{"BreakerOpen": {at(1): 0, at(3): 0}, "SegmentResponses/delivered": {at(3): 4}},
+			"<nil>"},
 	} {
 		minute, err := lastMinute(t.Context(), c.metrics, now)
 		if err != nil {
@@ -111,7 +123,8 @@ type fakeLogs struct {
 	since []int64
 }
 
-func (f *fakeLogs) FilterLogEvents(_ context.Context, in *cloudwatchlogs.FilterLogEventsInput, _ ...func(*cloudwatchlogs.Options)) (*cloudwatchlogs.FilterLogEventsOutput, error) {
+func (f *fakeLogs) FilterLogEvents(_ context.Context, in *cloudwatchlogs.FilterLogEventsInput,
+	_ ...func(*cloudwatchlogs.Options)) (*cloudwatchlogs.FilterLogEventsOutput, error) {
 	if aws.ToString(in.LogGroupName) != "log" {
 		return nil, &logtypes.ResourceNotFoundException{}
 	}
@@ -119,7 +132,9 @@ func (f *fakeLogs) FilterLogEvents(_ context.Context, in *cloudwatchlogs.FilterL
 	f.since = append(f.since, aws.ToInt64(in.StartTime))
 	out := &cloudwatchlogs.FilterLogEventsOutput{}
 	for i := range min(f.calls, len(f.lines)) {
-		out.Events = append(out.Events, logtypes.FilteredLogEvent{EventId: aws.String(fmt.Sprint(i)), Timestamp: aws.Int64(time.Now().UnixMilli()), Message: aws.String(f.lines[i])})
+		out.Events = append(out.Events,
+			logtypes.FilteredLogEvent{EventId: aws.String(fmt.Sprint(i)), Timestamp: aws.Int64(time.Now().UnixMilli()),
+				Message: aws.String(f.lines[i])})
 	}
 	if f.calls == 1 {
 		out.NextToken = aws.String("more")
@@ -132,8 +147,10 @@ func TestTailOnAWSShowsEachInvocationOnce(t *testing.T) {
 	const bad = `{"time":"2026-11-24T12:00:01Z","level":"WARN","msg":"delivered","messages":2,"events":9,"delivered":1,"retried":{"transient":5},"dead_lettered":{"rejected":1,"invalid":2},"flushes":1,"slowest_flush_ms":10000,"oldest_ms":7200000,"breaker":"open"}`
 	for outcome, want := range map[string]string{
 		"": "1,234 events: 1,234 delivered, slowest of 3 calls 81 ms, oldest 1s, breaker closed|" +
-			"9 events: 1 delivered, retried 5 transient, dead letters 2 invalid, 1 rejected, slowest of 1 call 10000 ms, oldest 2h00m, breaker open|",
-		"retried": "9 events: 1 delivered, retried 5 transient, dead letters 2 invalid, 1 rejected, slowest of 1 call 10000 ms, oldest 2h00m, breaker open|",
+			"9 events: 1 delivered, retried 5 transient, dead letters 2 invalid, 1 rejected, slowest of 1 call 10000 ms, " +
+			"oldest 2h00m, breaker open|",
+		"retried": "9 events: 1 delivered, retried 5 transient, dead letters 2 invalid, 1 rejected, slowest of 1 call " +
+			"10000 ms, oldest 2h00m, breaker open|",
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -156,7 +173,8 @@ func TestTailOnAWSShowsEachInvocationOnce(t *testing.T) {
 			}
 		})
 	}
-	if err := (&tailFlags{}).follow(t.Context(), &bytes.Buffer{}, &fakeLogs{}, "none"); err == nil || !strings.Contains(err.Error(), "--log-group") {
+	if err := (&tailFlags{}).follow(t.Context(), &bytes.Buffer{}, &fakeLogs{}, "none"); err == nil ||
+		!strings.Contains(err.Error(), "--log-group") {
 		t.Errorf("no such log: %v", err)
 	}
 }
@@ -180,7 +198,8 @@ func TestWrongUseOnAWSIsOneLine(t *testing.T) {
 	check("leave --queue-url", "dlq", "ls", "--stack=spillway", "--queue-url=http://localhost:1/a/b")
 	check("nothing of an event", "tail", "--stack=spillway", "--payload")
 	check("leave --log-group out", "tail", "--stack=spillway", "--log-group=x")
-	check("there are no AWS credentials", "dlq", "ls", "--queue-url=https://sqs.eu-west-1.amazonaws.com/123456789012/spillway-events")
+	check("there are no AWS credentials", "dlq", "ls",
+		"--queue-url=https://sqs.eu-west-1.amazonaws.com/123456789012/spillway-events")
 	t.Setenv("AWS_REGION", "eu-west-1")
 	check("there are no AWS credentials", "tail", "--log-group=x")
 }

@@ -36,7 +36,8 @@ func analyticsJobs(ctx context.Context, segmentURL string, count int) (result, e
 					Endpoint: segmentURL, BatchSize: 1, Logger: analytics.StdLogger(log.New(io.Discard, "", 0)),
 				})
 				if err == nil {
-					err = client.Enqueue(analytics.Track{UserId: "user-1", Event: "Run Finished", Properties: analytics.Properties{"distance_m": 5000}})
+					err = client.Enqueue(analytics.Track{UserId: "user-1", Event: "Run Finished",
+						Properties: analytics.Properties{"distance_m": 5000}})
 				}
 				if err != nil || client.Close() != nil {
 					failed.Add(1)
@@ -51,7 +52,8 @@ func analyticsJobs(ctx context.Context, segmentURL string, count int) (result, e
 	if n := failed.Load(); n > 0 {
 		return result{}, fmt.Errorf("%d of %d events failed with analytics-go", n, count)
 	}
-	return result{what: fmt.Sprintf("analytics-go, a job an event, %d workers", workers), events: count, delivered: time.Since(start)}, nil
+	return result{what: fmt.Sprintf("analytics-go, a job an event, %d workers", workers), events: count,
+		delivered: time.Since(start)}, nil
 }
 
 // readyMade posts batches whose bytes are there already: what the machine and the stand-in can do

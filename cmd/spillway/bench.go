@@ -33,9 +33,12 @@ func newBench() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure on this machine how fast a backlog is accepted and delivered",
-		Long: "Fills the queue with a backlog, ends the process, starts it again and takes the time until the stand-in, in a process of its own,\n" +
-			"has every event: once packed, once with a message an event. Then, in the same run, two ways without Spillway: a job an event with an\n" +
-			"analytics-go client, 100 at a time, as in the outage that Spillway comes from; and ready-made batches posted, which is the limit.",
+		Long: "Fills the queue with a backlog, ends the process, starts it again and takes the time until the stand-in, " +
+			"in a process of its own,\n" +
+			"has every event: once packed, once with a message an event. Then, in the same run, two ways without Spillway: a " +
+			"job an event with an\n" +
+			"analytics-go client, 100 at a time, as in the outage that Spillway comes from; and ready-made batches posted, " +
+			"which is the limit.",
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if f.events < 0 || f.single < 0 || f.baseline < 0 {
@@ -54,7 +57,8 @@ func newBench() *cobra.Command {
 	c.Flags().IntVar(&f.single, "single", 100_000, "events that are a message each; 0 leaves that part out")
 	c.Flags().IntVar(&f.baseline, "baseline", 5_000, "events for the way without Spillway; 0 leaves that part out")
 	c.Flags().DurationVar(&f.latency, "latency", 50*time.Millisecond, "how long the stand-in takes to answer")
-	c.Flags().StringVar(&f.dir, "dir", os.TempDir(), "where a data directory is made and removed again: a real disk, to be fair")
+	c.Flags().StringVar(&f.dir, "dir", os.TempDir(),
+		"where a data directory is made and removed again: a real disk, to be fair")
 	c.Flags().BoolVar(&f.gzip, "gzip", true, "compress what goes to Segment")
 	return c
 }
@@ -139,14 +143,16 @@ func report(out io.Writer, results []result) {
 // another one until the stand-in has every event.
 func drain(ctx context.Context, dir, segmentURL string, count int, single, gzip bool) (r result, err error) {
 	r.events = count
-	common := []string{"up", "--data-dir=" + dir, "--sqs-port=0", "--ingest-port=0", "--segment=" + segmentURL, "--write-key=bench", "--gzip=" + strconv.FormatBool(gzip)}
+	common := []string{"up", "--data-dir=" + dir, "--sqs-port=0", "--ingest-port=0", "--segment=" + segmentURL,
+		"--write-key=bench", "--gzip=" + strconv.FormatBool(gzip)}
 	holding, err := spawn(ctx, append(common, "--deliver=false")...)
 	if err != nil {
 		return r, err
 	}
 	defer holding.stop()
 	start := time.Now()
-	if err := run(ctx, "send", "--count="+strconv.Itoa(count), "--single="+strconv.FormatBool(single), "--queue-url="+holding.url); err != nil {
+	if err := run(ctx, "send", "--count="+strconv.Itoa(count), "--single="+strconv.FormatBool(single),
+		"--queue-url="+holding.url); err != nil {
 		return r, err
 	}
 	r.accepted = time.Since(start)

@@ -35,16 +35,20 @@ func newCost() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "cost",
 		Short: "Estimate the monthly bill of the pipeline on AWS",
-		Long: "Prints what a healthy pipeline costs a month on AWS, line by line, and what the same costs with one event a message.\n" +
+		Long: "Prints what a healthy pipeline costs a month on AWS, line by line, and what the same costs with one event " +
+			"a message.\n" +
 			"It asks nobody: prices, numbers of alarms, metrics and functions are those of this program.",
-		Example: "  spillway cost --events-per-day 1000000 --event-bytes 1000\n  spillway cost --events-per-day 50000000 --ingest none --canary=false --events-per-message 250 --regions 2",
-		Args:    noArguments,
-		RunE:    func(c *cobra.Command, _ []string) error { return cost(c.OutOrStdout(), f) },
+		Example: "  spillway cost --events-per-day 1000000 --event-bytes 1000\n  spillway cost --events-per-day 50000000 " +
+			"--ingest none --canary=false --events-per-message 250 --regions 2",
+		Args: noArguments,
+		RunE: func(c *cobra.Command, _ []string) error { return cost(c.OutOrStdout(), f) },
 	}
 	c.Flags().IntVar(&f.eventsPerDay, "events-per-day", 1_000_000, "events that come in, evenly over the day")
 	c.Flags().IntVar(&f.eventBytes, "event-bytes", 1000, "size of an average event")
-	c.Flags().IntVar(&f.eventsPerMessage, "events-per-message", 20, "events that an SDK posts together, or that a publisher packs; browsers and phones post 1")
-	c.Flags().StringVar(&f.door, "ingest", "http-api", "the door for SDKs: http-api, function-url, or none if all events come from publishers, with --canary=false")
+	c.Flags().IntVar(&f.eventsPerMessage, "events-per-message", 20,
+		"events that an SDK posts together, or that a publisher packs; browsers and phones post 1")
+	c.Flags().StringVar(&f.door, "ingest", "http-api",
+		"the door for SDKs: http-api, function-url, or none if all events come from publishers, with --canary=false")
 	c.Flags().IntVar(&f.regions, "regions", 1, "regions that share the events, each with a pipeline of its own")
 	c.Flags().BoolVar(&f.canary, "canary", true, "with the canary, which comes by the door")
 	c.Flags().BoolVar(&f.alarms, "alarms", true, "with the alarms")
@@ -71,7 +75,8 @@ func (f *costFlags) check() error {
 		return fmt.Errorf("--ingest is %q: write %s", f.door, strings.Join(slices.Sorted(maps.Keys(doors)), ", "))
 	}
 	if most := event.MaxBatchBytes / f.eventBytes; f.eventsPerMessage > most {
-		return fmt.Errorf("--events-per-message is %d: a message holds at most %d events of %d bytes", f.eventsPerMessage, most, f.eventBytes)
+		return fmt.Errorf("--events-per-message is %d: a message holds at most %d events of %d bytes", f.eventsPerMessage,
+			most, f.eventBytes)
 	}
 	if f.canary && doors[f.door] == price.NoDoor {
 		return errors.New("the canary comes by the door, and --ingest is none: write --canary=false too")
@@ -135,7 +140,8 @@ func (f *costFlags) pipeline() price.Pipeline {
 func wellDoing(function string, withCanary bool) []emf.Metric {
 	switch function {
 	case topology.DeliverFunction:
-		s := deliver.Summary{Messages: 1, Events: 1, Delivered: 1, Ages: []time.Duration{time.Second}, Flushes: []deliver.Flush{{Events: 1, Class: segment.Delivered}}}
+		s := deliver.Summary{Messages: 1, Events: 1, Delivered: 1, Ages: []time.Duration{time.Second},
+			Flushes: []deliver.Flush{{Events: 1, Class: segment.Delivered}}}
 		if withCanary {
 			s.CanaryEvents, s.Canary = 1, []time.Duration{time.Second}
 		}
@@ -195,10 +201,12 @@ func printCost(out io.Writer, f costFlags, p price.Pipeline, load price.Load) {
 	if f.eventsPerDay > 0 {
 		fmt.Fprintf(w, "of it, what does not depend on events\t%s\t%s\t\n", dollars(fixed), dollars(fixed))
 		million := float64(f.eventsPerDay) * price.Month.Hours() / 24 / 1e6
-		fmt.Fprintf(w, "the rest, for a million events\t%s\t%s\t\n", dollars((bill.Total()-fixed)/million), dollars((other.Total()-fixed)/million))
+		fmt.Fprintf(w, "the rest, for a million events\t%s\t%s\t\n", dollars((bill.Total()-fixed)/million),
+			dollars((other.Total()-fixed)/million))
 	}
 	w.Flush()
-	fmt.Fprintf(out, "\nPrices of %s, us-east-1, without free tier and taxes; a month of 30 days. Not in it: KMS, SNS, keeping logs, retries in an outage.\nFrom", price.Checked)
+	fmt.Fprintf(out, "\nPrices of %s, us-east-1, without free tier and taxes; a month of 30 days. Not in it: KMS, SNS, "+
+		"keeping logs, retries in an outage.\nFrom", price.Checked)
 	var sources []string
 	for _, l := range bill {
 		if l.Quantity > 0 && !slices.Contains(sources, l.Rate.Source) {

@@ -15,7 +15,8 @@ func TestTheBillCountsWhatTheTopologyHas(t *testing.T) {
 	d := topology.Default()
 	deliver, _ := d.Function(topology.DeliverFunction)
 	source := d.EventSources[0]
-	if p.Deliver.MemoryMB != deliver.MemoryMB || p.BatchSize != source.BatchSize || p.Window != source.Window || p.CanaryEvery != d.Schedules[0].Every {
+	if p.Deliver.MemoryMB != deliver.MemoryMB || p.BatchSize != source.BatchSize || p.Window != source.Window ||
+		p.CanaryEvery != d.Schedules[0].Every {
 		t.Errorf("%+v", p)
 	}
 	if p.AlarmMetrics < len(d.Alarms) || p.CompositeAlarms != len(d.Composites) || p.Dashboards != 1 {
@@ -31,7 +32,8 @@ func TestTheBillCountsWhatTheTopologyHas(t *testing.T) {
 	}
 	without := costFlags{door: "none", regions: 1}
 	bare := without.pipeline()
-	if bare.AlarmMetrics != 0 || bare.CompositeAlarms != 0 || bare.Dashboards != 0 || bare.CanaryEvery != 0 || bare.Ingest.MemoryMB != 0 || bare.Metrics >= p.Metrics {
+	if bare.AlarmMetrics != 0 || bare.CompositeAlarms != 0 || bare.Dashboards != 0 || bare.CanaryEvery != 0 ||
+		bare.Ingest.MemoryMB != 0 || bare.Metrics >= p.Metrics {
 		t.Errorf("%+v", bare)
 	}
 }
@@ -59,7 +61,8 @@ func TestTheReadmesBillIsWhatTheCommandPrints(t *testing.T) {
 }
 
 func TestDollarsAreReadable(t *testing.T) {
-	for d, want := range map[float64]string{0: "0.00", 0.0123: "0.012", 0.1: "0.10", 1.999: "2.00", 1234.5: "1,234.50", 9080.674: "9,080.67"} {
+	for d, want := range map[float64]string{0: "0.00", 0.0123: "0.012", 0.1: "0.10", 1.999: "2.00", 1234.5: "1,234.50",
+		9080.674: "9,080.67"} {
 		if got := dollars(d); got != want {
 			t.Errorf("%v: %s, want %s", d, got, want)
 		}

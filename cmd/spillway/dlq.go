@@ -36,19 +36,26 @@ func newDLQ() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "dlq",
 		Short: "Look at dead letters, send them again, take a copy, or drop them",
-		Long: "Works on the dead-letter queue of the local pipeline; of one on AWS with --stack or --queue-url, with the default credentials.\n\n" +
-			"SQS has no way to look at a queue but to receive it. So while a verb works, the letters that it has seen are hidden from others; they are\n" +
-			"visible again when it ends or is interrupted, and " + deadletter.Hidden.String() + " later at the latest when it is killed. Looking counts as a receive, which does a letter\n" +
+		Long: "Works on the dead-letter queue of the local pipeline; of one on AWS with --stack or --queue-url, with the " +
+			"default credentials.\n\n" +
+			"SQS has no way to look at a queue but to receive it. So while a verb works, the letters that it has seen are " +
+			"hidden from others; they are\n" +
+			"visible again when it ends or is interrupted, and " + deadletter.Hidden.String() +
+			" later at the latest when it is killed. Looking counts as a receive, which does a letter\n" +
 			"no harm: the dead-letter queue has nowhere to move it to.\n\n" +
-			"An age is the time since the events came in. A write key is shown by its name in the set that --write-keys names, otherwise by the\n" +
+			"An age is the time since the events came in. A write key is shown by its name in the set that --write-keys " +
+			"names, otherwise by the\n" +
 			"beginning of its SHA-256, as in the function's log.",
 		SuggestFor: []string{"ls", "show", "redrive", "export", "drop"}, // of spillway itself
 		Args:       verb,
 		RunE:       func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.PersistentFlags().StringVar(&f.stack, "stack", "", "the CloudFormation stack of the pipeline on AWS, in the account and region of the AWS tools' usual configuration")
-	c.PersistentFlags().StringVar(&f.queueURL, "queue-url", "", "the events queue, that of the local pipeline when empty; one of AWS is used with the default credentials")
-	c.PersistentFlags().StringVar(&f.deadURL, "dead-letter-queue-url", "", "the dead-letter queue; without it that which the events queue names")
+	c.PersistentFlags().StringVar(&f.stack, "stack", "",
+		"the CloudFormation stack of the pipeline on AWS, in the account and region of the AWS tools' usual configuration")
+	c.PersistentFlags().StringVar(&f.queueURL, "queue-url", "",
+		"the events queue, that of the local pipeline when empty; one of AWS is used with the default credentials")
+	c.PersistentFlags().StringVar(&f.deadURL, "dead-letter-queue-url", "",
+		"the dead-letter queue; without it that which the events queue names")
 	c.PersistentFlags().StringVar(&f.writeKeys, "write-keys", "", "a file with the set of write keys, for their names")
 	c.AddCommand(newDLQLs(&f), newDLQShow(&f), newDLQRedrive(&f), newDLQExport(&f), newDLQDrop(&f))
 	return c
@@ -56,7 +63,8 @@ func newDLQ() *cobra.Command {
 
 // filterFlags adds the flags that choose letters.
 func (f *dlqFlags) filterFlags(c *cobra.Command) {
-	c.Flags().StringArrayVar(&f.reasons, "reason", nil, "only letters with this reason, as ls shows it; may be given several times")
+	c.Flags().StringArrayVar(&f.reasons, "reason", nil,
+		"only letters with this reason, as ls shows it; may be given several times")
 	c.Flags().DurationVar(&f.olderThan, "older-than", 0, "only letters whose events came in longer ago than this, like 2h")
 	c.Flags().DurationVar(&f.newerThan, "newer-than", 0, "only letters whose events came in less long ago than this")
 }
@@ -66,7 +74,9 @@ func (f *dlqFlags) filter() (deadletter.Filter, error) {
 		return deadletter.Filter{}, errors.New("--older-than and --newer-than can't be negative: write a duration like 2h")
 	}
 	if f.newerThan != 0 && f.olderThan >= f.newerThan {
-		return deadletter.Filter{}, fmt.Errorf("nothing is older than %v and newer than %v: leave one of the two out, or swap them", f.olderThan, f.newerThan)
+		return deadletter.Filter{},
+			fmt.Errorf("nothing is older than %v and newer than %v: leave one of the two out, or swap them", f.olderThan,
+				f.newerThan)
 	}
 	return deadletter.Filter{Reasons: f.reasons, OlderThan: f.olderThan, NewerThan: f.newerThan}, nil
 }
@@ -108,15 +118,19 @@ func (f *dlqFlags) open(ctx context.Context) (*queues, error) {
 
 // deadLettersOf asks a queue for its dead-letter queue, which is of the same region and account.
 func deadLettersOf(ctx context.Context, api *sqs.Client, url string) (string, error) {
-	out, err := api.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: aws.String(url), AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameRedrivePolicy}})
+	out, err := api.GetQueueAttributes(ctx,
+		&sqs.GetQueueAttributesInput{QueueUrl: aws.String(url),
+			AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameRedrivePolicy}})
 	if err != nil {
 		return "", plainly(err, url)
 	}
 	var policy struct{ DeadLetterTargetArn string }
 	if json.Unmarshal([]byte(out.Attributes["RedrivePolicy"]), &policy) != nil || policy.DeadLetterTargetArn == "" {
-		return "", fmt.Errorf("%s names no dead-letter queue: is it the events queue? Otherwise name one with --dead-letter-queue-url", url)
+		return "", fmt.Errorf("%s names no dead-letter queue: is it the events queue? Otherwise name one with "+
+			"--dead-letter-queue-url", url)
 	}
-	return url[:strings.LastIndex(url, "/")+1] + policy.DeadLetterTargetArn[strings.LastIndex(policy.DeadLetterTargetArn, ":")+1:], nil
+	return url[:strings.LastIndex(url, "/")+1] +
+		policy.DeadLetterTargetArn[strings.LastIndex(policy.DeadLetterTargetArn, ":")+1:], nil
 }
 
 // plainly says of an error of SQS what to do about it.
@@ -129,8 +143,10 @@ func plainly(err error, url string) error {
 		return fmt.Errorf("nothing listens at %s: is `spillway up` running?", url)
 	case errors.As(err, &missing):
 		return fmt.Errorf("there is no queue %s: name another with --queue-url", url)
-	case strings.Contains(err.Error(), "get credentials"), strings.Contains(err.Error(), "failed to refresh cached credentials"):
-		return fmt.Errorf("there are no AWS credentials for %s: name a profile in AWS_PROFILE, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", url)
+	case strings.Contains(err.Error(), "get credentials"),
+		strings.Contains(err.Error(), "failed to refresh cached credentials"):
+		return fmt.Errorf("there are no AWS credentials for %s: name a profile in AWS_PROFILE, or set AWS_ACCESS_KEY_ID "+
+			"and AWS_SECRET_ACCESS_KEY", url)
 	}
 	return err
 }
@@ -193,7 +209,8 @@ func (q *queues) empty(ctx context.Context, out io.Writer) error {
 		fmt.Fprintln(out, "There are no dead letters.")
 		return nil
 	}
-	fmt.Fprintf(out, "No dead letter is visible. %s are hidden: another run works on them, or was killed and they are there again in %v at most.\n",
+	fmt.Fprintf(out, "No dead letter is visible. %s are hidden: another run works on them, or was killed and they are "+
+		"there again in %v at most.\n",
 		number(int64(hidden)), deadletter.Hidden)
 	return nil
 }
@@ -202,7 +219,8 @@ func (q *queues) empty(ctx context.Context, out io.Writer) error {
 // answer is lost on the way.
 func (q *queues) unseen(ctx context.Context, errOut io.Writer) {
 	if _, hidden, err := q.dead.Size(ctx); err == nil && hidden > 0 {
-		fmt.Fprintf(errOut, "spillway: about %s more are hidden: another run works on them, or an answer of SQS was lost. They are there again in %v at most\n",
+		fmt.Fprintf(errOut, "spillway: about %s more are hidden: another run works on them, or an answer of SQS was lost. "+
+			"They are there again in %v at most\n",
 			plural(hidden, "letter"), deadletter.Hidden)
 	}
 }

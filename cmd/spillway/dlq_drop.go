@@ -74,7 +74,8 @@ func (d *dropFlags) run(ctx context.Context, in io.Reader, out io.Writer) error 
 		err = closed
 	}
 	if dropped.Letters > 0 {
-		fmt.Fprintf(out, "dropped %s with %s, which are in %s\n", plural(dropped.Letters-dropped.NotDeleted, "letter"), plural(dropped.Events, "event"), path)
+		fmt.Fprintf(out, "dropped %s with %s, which are in %s\n", plural(dropped.Letters-dropped.NotDeleted, "letter"),
+			plural(dropped.Events, "event"), path)
 	}
 	switch {
 	case errors.Is(err, errInterrupted):
@@ -90,7 +91,8 @@ func (d *dropFlags) run(ctx context.Context, in io.Reader, out io.Writer) error 
 }
 
 // sure shows what would be dropped and asks.
-func (d *dropFlags) sure(ctx context.Context, q *queues, filter deadletter.Filter, in io.Reader, out io.Writer) (bool, error) {
+func (d *dropFlags) sure(ctx context.Context, q *queues, filter deadletter.Filter, in io.Reader, out io.Writer) (bool,
+	error) {
 	name, err := d.names()
 	if err != nil {
 		return false, err

@@ -11,9 +11,12 @@ import (
 )
 
 // exportFormat says what export and drop write.
-const exportFormat = "Each line is an event: the JSON of a message for the events queue, with the field \"deadLetter\" besides, which has the letter's id, reason and detail.\n" +
-	"`spillway send` sends such lines again, with the write keys that are in them: keep them from who must not see those. A body that can't be read is a\n" +
-	"line with \"body\" in the place of an event, which send leaves out: mend the body, and send it with `aws sqs send-message`.\n"
+const exportFormat = "Each line is an event: the JSON of a message for the events queue, with the field " +
+	"\"deadLetter\" besides, which has the letter's id, reason and detail.\n" +
+	"`spillway send` sends such lines again, with the write keys that are in them: keep them from who must not see " +
+	"those. A body that can't be read is a\n" +
+	"line with \"body\" in the place of an event, which send leaves out: mend the body, and send it with `aws sqs " +
+	"send-message`.\n"
 
 func newDLQExport(f *dlqFlags) *cobra.Command {
 	c := &cobra.Command{

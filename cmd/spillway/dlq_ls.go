@@ -28,7 +28,8 @@ func newDLQLs(f *dlqFlags) *cobra.Command {
 		},
 	}
 	f.filterFlags(c)
-	c.Flags().IntVar(&limit, "limit", 20, "how many letters to list below the counts, those that came in last first; 0 for all")
+	c.Flags().IntVar(&limit, "limit", 20,
+		"how many letters to list below the counts, those that came in last first; 0 for all")
 	c.Flags().BoolVar(&asJSON, "json", false, "the same as one JSON object")
 	return c
 }
@@ -93,7 +94,8 @@ func list(out io.Writer, l *deadletter.Listing, limit int, now time.Time) {
 	fmt.Fprintln(w, "REASON\tWRITE KEY\tLETTERS\tEVENTS\tOLDEST\tNEWEST")
 	events := 0
 	for _, g := range l.Groups {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", oneLine(g.Reason), g.WriteKey, number(int64(g.Letters)), number(int64(g.Events)), age(g.Oldest), age(g.Newest))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", oneLine(g.Reason), g.WriteKey, number(int64(g.Letters)),
+			number(int64(g.Events)), age(g.Oldest), age(g.Newest))
 		events += g.Events
 	}
 	fmt.Fprintf(w, "total\t\t%s\t%s\n", number(int64(len(l.Entries))), number(int64(events)))
@@ -106,7 +108,8 @@ func list(out io.Writer, l *deadletter.Listing, limit int, now time.Time) {
 		if limit > 0 && i == limit {
 			break
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\n", oneLine(e.ID), oneLine(e.Reason), number(int64(e.Events)), age(e.FirstSeen), e.Receives, message.Truncate(oneLine(e.Detail), maxListed))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\n", oneLine(e.ID), oneLine(e.Reason), number(int64(e.Events)),
+			age(e.FirstSeen), e.Receives, message.Truncate(oneLine(e.Detail), maxListed))
 	}
 	w.Flush()
 	if rest := len(l.Entries) - limit; limit > 0 && rest > 0 {

@@ -81,7 +81,8 @@ func show(l *deadletter.Letter, name func(string) string) (*shown, error) {
 		return nil, err
 	}
 	defer r.Close()
-	s := &shown{Entry: deadletter.Entry{ID: l.ID, Reason: l.Reason, WriteKey: deadletter.UnreadableKey, Events: max(1, l.Count), FirstSeen: l.FirstSeen, LastSeen: l.LastSeen,
+	s := &shown{Entry: deadletter.Entry{ID: l.ID, Reason: l.Reason, WriteKey: deadletter.UnreadableKey,
+		Events: max(1, l.Count), FirstSeen: l.FirstSeen, LastSeen: l.LastSeen,
 		Receives: l.Receives, Detail: l.Detail}}
 	m, err := r.Read(l)
 	if err != nil {

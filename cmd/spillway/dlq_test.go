@@ -49,7 +49,8 @@ func letters(t *testing.T) *local.Pipeline {
 	}
 	in := ""
 	for _, id := range []string{"good-1", "poison-1", "good-2", "poison-2", "poison-3"} {
-		in += `{"type":"track","userId":"u","event":"Run Started","messageId":"` + id + `","timestamp":"2026-01-01T00:00:00Z"}` + "\n"
+		in += `{"type":"track","userId":"u","event":"Run Started","messageId":"` + id +
+			`","timestamp":"2026-01-01T00:00:00Z"}` + "\n"
 	}
 	in += `{"type":"track","userId":"u"}` + "\n"
 	if _, _, err := spillway(t.Context(), in, "send", "--write-key=the-shop-key", queueFlag(p)); err != nil {
@@ -69,7 +70,8 @@ func put(t *testing.T, p *local.Pipeline, queue, body string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := api.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: aws.String(p.QueueURL(queue)), MessageBody: aws.String(body)}); err != nil {
+	if _, err := api.SendMessage(t.Context(),
+		&sqs.SendMessageInput{QueueUrl: aws.String(p.QueueURL(queue)), MessageBody: aws.String(body)}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -78,7 +80,8 @@ func put(t *testing.T, p *local.Pipeline, queue, body string) {
 func names(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "keys.json")
-	if err := os.WriteFile(path, []byte(`{"writeKeys":[{"name":"shop web","writeKey":"the-shop-key"}]}`), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(`{"writeKeys":[{"name":"shop web","writeKey":"the-shop-key"}]}`),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -111,7 +114,8 @@ func TestLsCountsLettersByReasonAndTheNameOfTheWriteKey(t *testing.T) {
 	for _, g := range l.Groups {
 		got[g.Reason+", "+g.WriteKey] = g.Events
 	}
-	for what, n := range map[string]int{"rejected, shop web": 3, "invalid, shop web": 1, "undecodable, unreadable": 1, "not given, default": 1} {
+	for what, n := range map[string]int{"rejected, shop web": 3, "invalid, shop web": 1, "undecodable, unreadable": 1,
+		"not given, default": 1} {
 		if got[what] != n {
 			t.Errorf("%s: %d events, want %d of %v", what, got[what], n, got)
 		}
@@ -122,7 +126,8 @@ func TestLsCountsLettersByReasonAndTheNameOfTheWriteKey(t *testing.T) {
 	if again := ls(t, p); again.Letters != 6 || again.Groups[0].WriteKey != deliver.KeyID("the-shop-key") {
 		t.Errorf("at once again, without names: %+v", again)
 	}
-	if some := ls(t, p, "--reason=rejected", "--limit=2"); some.Letters != 3 || len(some.List) != 2 || len(some.Groups) != 1 {
+	if some := ls(t, p, "--reason=rejected", "--limit=2"); some.Letters != 3 || len(some.List) != 2 ||
+		len(some.Groups) != 1 {
 		t.Errorf("by reason: %+v", some)
 	}
 	if none := ls(t, p, "--older-than=1h"); none.Letters != 0 || none.Groups == nil || none.List == nil {
@@ -137,7 +142,8 @@ func TestLsCountsLettersByReasonAndTheNameOfTheWriteKey(t *testing.T) {
 func TestShowHasTheEventAndNotTheWriteKey(t *testing.T) {
 	t.Parallel()
 	p := letters(t)
-	wanted := map[string]string{"rejected": "poison-", "invalid": "event_not_defined", "undecodable": "no JSON", "not given": "By Hand"}
+	wanted := map[string]string{"rejected": "poison-", "invalid": "event_not_defined", "undecodable": "no JSON",
+		"not given": "By Hand"}
 	for i, e := range ls(t, p).List {
 		format := []string{"--json=false", "--json"}[i%2]
 		out, _, err := spillway(t.Context(), "", "dlq", "show", e.ID, format, queueFlag(p), "--write-keys="+names(t))
@@ -155,11 +161,14 @@ func TestTheTablesOfLs(t *testing.T) {
 	var out bytes.Buffer
 	list(&out, &deadletter.Listing{
 		Groups: []deadletter.Group{
-			{Reason: "rejected", WriteKey: "shop web", Letters: 2, Events: 1234, Oldest: now.Add(-50 * time.Hour), Newest: now.Add(-90 * time.Second)},
-			{Reason: deadletter.Moved, WriteKey: "default", Letters: 1, Events: 1, Oldest: now.Add(-3 * time.Hour), Newest: now.Add(-3 * time.Hour)},
+			{Reason: "rejected", WriteKey: "shop web", Letters: 2, Events: 1234, Oldest: now.Add(-50 * time.Hour),
+				Newest: now.Add(-90 * time.Second)},
+			{Reason: deadletter.Moved, WriteKey: "default", Letters: 1, Events: 1, Oldest: now.Add(-3 * time.Hour),
+				Newest: now.Add(-3 * time.Hour)},
 		},
 		Entries: []deadletter.Entry{
-			{ID: "a/0", Reason: "rejected", Events: 1, FirstSeen: now.Add(-90 * time.Second), Receives: 1, Detail: "400:\n\x1b[31m" + strings.Repeat("no ", 50)},
+			{ID: "a/0", Reason: "rejected", Events: 1, FirstSeen: now.Add(-90 * time.Second), Receives: 1,
+				Detail: "400:\n\x1b[31m" + strings.Repeat("no ", 50)},
 			{ID: "b", Reason: deadletter.Moved, Events: 1, FirstSeen: now.Add(-3 * time.Hour), Receives: 1000},
 			{ID: "c/0", Reason: "rejected", Events: 1233, FirstSeen: now.Add(-50 * time.Hour), Receives: 2, Detail: "no"},
 		},
@@ -197,9 +206,12 @@ func TestWrongUseOfDLQIsOneLineThatSaysWhatToDo(t *testing.T) {
 	}{
 		{"nobody is there", []string{"ls", away}, "is `spillway up` running?"},
 		{"no such queue", []string{"ls", queueFlag(p) + "x"}, "there is no queue"},
-		{"a queue without dead letters", []string{"ls", "--queue-url=" + p.QueueURL(topology.DeadLetterQueue)}, "names no dead-letter queue"},
-		{"no such dead-letter queue", []string{"ls", queueFlag(p), "--dead-letter-queue-url=" + p.QueueURL("nothing")}, "there is no queue"},
-		{"no such reason", []string{"ls", queueFlag(p), "--reason=rejectd"}, `there are "invalid", "not given", "rejected", "undecodable"`},
+		{"a queue without dead letters", []string{"ls", "--queue-url=" + p.QueueURL(topology.DeadLetterQueue)},
+			"names no dead-letter queue"},
+		{"no such dead-letter queue", []string{"ls", queueFlag(p), "--dead-letter-queue-url=" + p.QueueURL("nothing")},
+			"there is no queue"},
+		{"no such reason", []string{"ls", queueFlag(p), "--reason=rejectd"},
+			`there are "invalid", "not given", "rejected", "undecodable"`},
 		{"no such letter", []string{"show", "x", queueFlag(p)}, "`spillway dlq ls --limit 0` lists all"},
 		{"no letter named", []string{"show"}, "name one letter"},
 		{"an impossible age", []string{"ls", "--older-than=3h", "--newer-than=2h"}, "swap them"},
@@ -208,7 +220,9 @@ func TestWrongUseOfDLQIsOneLineThatSaysWhatToDo(t *testing.T) {
 		{"a negative limit", []string{"ls", "--limit=-1"}, "0 for all"},
 		{"a rate that sends nothing", []string{"redrive", "--rate=0"}, "more than 0 events a second"},
 		{"a rate that is none", []string{"redrive", "--rate=fast"}, "write a number"},
-		{"letters and nowhere to send them", []string{"redrive", "--dead-letter-queue-url=" + p.QueueURL(topology.DeadLetterQueue)}, "name the events queue with --queue-url"},
+		{"letters and nowhere to send them",
+			[]string{"redrive", "--dead-letter-queue-url=" + p.QueueURL(topology.DeadLetterQueue)},
+			"name the events queue with --queue-url"},
 		{"a redrive of nothing", []string{"redrive", queueFlag(p), "--reason=rejectd"}, `there are "invalid"`},
 		{"no set of write keys", []string{"ls", "--write-keys=/does/not/exist"}, "--write-keys"},
 	} {
@@ -227,7 +241,8 @@ func TestWrongUseOfDLQIsOneLineThatSaysWhatToDo(t *testing.T) {
 func TestAnEmptyQueueIsNoError(t *testing.T) {
 	t.Parallel()
 	p := running(t)
-	if out, _, err := spillway(t.Context(), "", "dlq", "ls", queueFlag(p)); err != nil || !strings.Contains(out, "There are no dead letters.") {
+	if out, _, err := spillway(t.Context(), "", "dlq", "ls", queueFlag(p)); err != nil ||
+		!strings.Contains(out, "There are no dead letters.") {
 		t.Errorf("said %q: %v", out, err)
 	}
 }
@@ -264,7 +279,8 @@ func TestRedriveSendsAgainWhatMayBeTakenNow(t *testing.T) {
 	}
 	await(t, "the events", func() bool { return p.Status().Delivered == 6 })
 	ids := delivered(p)
-	if len(ids) != 6 || !slices.Contains(ids, "poison-1") || !slices.Contains(ids, "poison-2") || !slices.Contains(ids, "poison-3") {
+	if len(ids) != 6 || !slices.Contains(ids, "poison-1") || !slices.Contains(ids, "poison-2") ||
+		!slices.Contains(ids, "poison-3") {
 		t.Errorf("delivered: %v", ids)
 	}
 	before := ls(t, p)
@@ -298,13 +314,15 @@ func TestRedriveRefusesWhileSegmentIsFailing(t *testing.T) {
 		}
 	}
 	out, _, err := spillway(t.Context(), "", "dlq", "redrive", queueFlag(p))
-	if err == nil || !strings.Contains(err.Error(), "calls to Segment are failing") || !strings.Contains(err.Error(), "--force") || out != "" {
+	if err == nil || !strings.Contains(err.Error(), "calls to Segment are failing") ||
+		!strings.Contains(err.Error(), "--force") || out != "" {
 		t.Errorf("%v, said %q", err, out)
 	}
 	if l := ls(t, p, "--reason=rejected"); l.Letters != 3 {
 		t.Errorf("%d letters are left", l.Letters)
 	}
-	if out, _, err = spillway(t.Context(), "", "dlq", "redrive", "--force", "--reason=rejected", queueFlag(p)); err != nil || !strings.HasPrefix(out, "sent 3 letters") {
+	if out, _, err = spillway(t.Context(), "", "dlq", "redrive", "--force", "--reason=rejected",
+		queueFlag(p)); err != nil || !strings.HasPrefix(out, "sent 3 letters") {
 		t.Errorf("%v, said %q", err, out)
 	}
 }
@@ -323,13 +341,17 @@ func TestWhatIsExportedCanBeSentAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := p.Status().DeadLetters
-	out, said, err := spillway(t.Context(), strings.ReplaceAll(lines, `"userId":"u"}`, `"userId":"u","event":"Mended"}`), "send", "--write-key=other", queueFlag(p))
-	if err == nil || err.Error() != "1 lines were left out" || !strings.Contains(said, "is left out: it is a dead letter whose body can't be read") || !strings.HasPrefix(out, "sent 5 events") {
+	out, said, err := spillway(t.Context(), strings.ReplaceAll(lines, `"userId":"u"}`, `"userId":"u","event":"Mended"}`),
+		"send", "--write-key=other", queueFlag(p))
+	if err == nil || err.Error() != "1 lines were left out" ||
+		!strings.Contains(said, "is left out: it is a dead letter whose body can't be read") ||
+		!strings.HasPrefix(out, "sent 5 events") {
 		t.Errorf("%v, said %q and %q", err, out, said)
 	}
 	await(t, "the events", func() bool { return p.Status().Delivered == 7 })
 	for _, e := range p.StandIn().Events(segmentd.Query{}) {
-		if want := map[bool]string{true: "other", false: "the-shop-key"}[strings.Contains(string(e.Raw), "By Hand")]; e.WriteKey != want {
+		if want := map[bool]string{true: "other",
+			false: "the-shop-key"}[strings.Contains(string(e.Raw), "By Hand")]; e.WriteKey != want {
 			t.Errorf("%s came with the write key %s", e.Raw, e.WriteKey)
 		}
 	}
@@ -342,7 +364,8 @@ func TestDropWritesLettersToAFileFirst(t *testing.T) {
 	t.Parallel()
 	p := letters(t)
 	path := filepath.Join(t.TempDir(), "dropped.ndjson")
-	if _, _, err := spillway(t.Context(), "", "dlq", "drop", "--file="+path, queueFlag(p)); err == nil || !strings.Contains(err.Error(), "write --yes") {
+	if _, _, err := spillway(t.Context(), "", "dlq", "drop", "--file="+path, queueFlag(p)); err == nil ||
+		!strings.Contains(err.Error(), "write --yes") {
 		t.Errorf("without being asked: %v", err)
 	}
 	out, _, err := spillway(t.Context(), "", "dlq", "drop", "--yes", "--reason=rejected", "--file="+path, queueFlag(p))
@@ -356,10 +379,12 @@ func TestDropWritesLettersToAFileFirst(t *testing.T) {
 	if l := ls(t, p); l.Letters != 3 {
 		t.Errorf("%d letters are left", l.Letters)
 	}
-	if _, _, err := spillway(t.Context(), "", "dlq", "drop", "--yes", "--file="+path, queueFlag(p)); err == nil || !strings.Contains(err.Error(), "name a new one with --file") {
+	if _, _, err := spillway(t.Context(), "", "dlq", "drop", "--yes", "--file="+path, queueFlag(p)); err == nil ||
+		!strings.Contains(err.Error(), "name a new one with --file") {
 		t.Errorf("over a file that is there: %v", err)
 	}
-	if out, _, err := spillway(t.Context(), "", "dlq", "drop", "--yes", "--older-than=1h", "--file="+path+"2", queueFlag(p)); err != nil || !strings.Contains(out, "none of that age") {
+	if out, _, err := spillway(t.Context(), "", "dlq", "drop", "--yes", "--older-than=1h", "--file="+path+"2",
+		queueFlag(p)); err != nil || !strings.Contains(out, "none of that age") {
 		t.Errorf("%v, said %q", err, out)
 	}
 	if _, err := os.Stat(path + "2"); err == nil {
@@ -377,7 +402,8 @@ func TestDropAsksOnATerminal(t *testing.T) {
 	}
 	for answer, want := range map[string]bool{"yes\n": true, "y\n": false, "": false} {
 		var out bytes.Buffer
-		if sure, err := f.sure(t.Context(), q, deadletter.Filter{}, strings.NewReader(answer), &out); err != nil || sure != want || !strings.Contains(out.String(), "Drop 6 letters?") {
+		if sure, err := f.sure(t.Context(), q, deadletter.Filter{}, strings.NewReader(answer), &out); err != nil ||
+			sure != want || !strings.Contains(out.String(), "Drop 6 letters?") {
 			t.Errorf("%q: %v, %v, said %q", answer, sure, err, out.String())
 		}
 	}

@@ -65,7 +65,8 @@ func (e *exported) open(ctx context.Context) error {
 }
 
 // errUnreadable is why a line is left out that has a body in the place of an event.
-var errUnreadable = errors.New("it is a dead letter whose body can't be read: mend the body, and send it with `aws sqs send-message`")
+var errUnreadable = errors.New("it is a dead letter whose body can't be read: mend the body, and send it with `aws " +
+	"sqs send-message`")
 
 // add takes a line; the error says why it can't be sent.
 func (e *exported) add(ctx context.Context, line []byte, n int) error {
@@ -85,7 +86,8 @@ func (e *exported) add(ctx context.Context, line []byte, n int) error {
 		e.said = said
 	}
 	for i := range events {
-		raw := events[i].AppendIdentified(nil, uuid.NewString(), time.Now()) // it has an identity, unless somebody took it out
+		// it has an identity, unless somebody took it out
+		raw := events[i].AppendIdentified(nil, uuid.NewString(), time.Now())
 		if e.single && e.packer.Len() > 0 || !e.packer.Fits(len(raw)) {
 			e.pack(ctx)
 		}

@@ -40,7 +40,8 @@ func segmentTakesEvents(ctx context.Context, queueURL string) error {
 		if errors.Is(err, syscall.ECONNREFUSED) {
 			return err
 		}
-		return fmt.Errorf("nobody knows whether Segment takes events, because %s does not say: --force sends all the same: %w", place.Endpoint+local.StatusPath, err)
+		return fmt.Errorf("nobody knows whether Segment takes events, because %s does not say: --force sends all "+
+			"the same: %w", place.Endpoint+local.StatusPath, err)
 	}
 	return status.Segment.Failing(time.Now())
 }

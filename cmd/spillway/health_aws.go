@@ -17,7 +17,8 @@ import (
 
 // metrics is what is needed of a *cloudwatch.Client.
 type metrics interface {
-	GetMetricData(context.Context, *cloudwatch.GetMetricDataInput, ...func(*cloudwatch.Options)) (*cloudwatch.GetMetricDataOutput, error)
+	GetMetricData(context.Context, *cloudwatch.GetMetricDataInput,
+		...func(*cloudwatch.Options)) (*cloudwatch.GetMetricDataOutput, error)
 }
 
 // lastMinute asks CloudWatch for what the deliver function said of Segment in the last minute of
@@ -37,11 +38,17 @@ func lastMinute(ctx context.Context, api metrics, now time.Time) (deadletter.Min
 		if class == segment.Unreadable || class == segment.Expired { // are no answers
 			continue
 		}
-		queries = append(queries, query("class"+strconv.Itoa(i), "SegmentResponses", "Sum", types.Dimension{Name: aws.String("Class"), Value: aws.String(class.String())}))
+		queries = append(queries,
+			query("class"+strconv.Itoa(i), "SegmentResponses", "Sum",
+				types.Dimension{Name: aws.String("Class"), Value: aws.String(class.String())}))
 	}
-	out, err := api.GetMetricData(ctx, &cloudwatch.GetMetricDataInput{StartTime: aws.Time(now.Add(-15 * time.Minute)), EndTime: aws.Time(now), MetricDataQueries: queries})
+	out, err := api.GetMetricData(ctx,
+		&cloudwatch.GetMetricDataInput{StartTime: aws.Time(now.Add(-15 * time.Minute)), EndTime: aws.Time(now),
+			MetricDataQueries: queries})
 	if err != nil {
-		return deadletter.Minute{}, fmt.Errorf("nobody knows whether Segment takes events, because CloudWatch can't be asked: --force sends all the same: %w", err)
+		return deadletter.Minute{},
+			fmt.Errorf("nobody knows whether Segment takes events, because CloudWatch can't be asked: --force sends all "+
+				"the same: %w", err)
 	}
 	var last deadletter.Minute
 	each := func(f func(id string, at time.Time, value float64)) {

@@ -71,7 +71,8 @@ func flagError(c *cobra.Command, err error) string {
 		return err.Error()
 	}
 	expected := map[string]string{
-		"uint16": "a number from 0 to 65535", "int": "a whole number", "float64": "a number", "bool": "true or false", "duration": "a duration like 50ms or 2s",
+		"uint16": "a number from 0 to 65535", "int": "a whole number", "float64": "a number", "bool": "true or false",
+		"duration": "a duration like 50ms or 2s",
 	}[c.Flags().Lookup(found[2]).Value.Type()]
 	return fmt.Sprintf("--%s can't be %q: write %s", found[2], found[1], expected)
 }

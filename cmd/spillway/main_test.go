@@ -66,13 +66,17 @@ func TestWrongUseIsOneLineThatSaysWhatToWrite(t *testing.T) {
 		{"an argument too many", up("now"), `spillway up takes no argument like "now": see spillway up --help`},
 		{"a port that is none", []string{"up", "--sqs-port=70000"}, "see spillway up --help"},
 		{"a port in use", up("--data-dir="+t.TempDir(), "--sqs-port="+takenPort), "name another port with --sqs-port"},
-		{"the stand-in's port in use", up("--data-dir="+t.TempDir(), "--segment-port="+takenPort), "name another port with --segment-port"},
-		{"the door's port in use", up("--data-dir="+t.TempDir(), "--ingest-port="+takenPort), "name another port with --ingest-port"},
+		{"the stand-in's port in use", up("--data-dir="+t.TempDir(), "--segment-port="+takenPort),
+			"name another port with --segment-port"},
+		{"the door's port in use", up("--data-dir="+t.TempDir(), "--ingest-port="+takenPort),
+			"name another port with --ingest-port"},
 		{"a data directory that is a file", up("--data-dir=" + notADirectory), "--data-dir"},
 		{"a data directory below a file", up("--data-dir=" + notADirectory + "/x"), "--data-dir"},
 		{"a data directory that another process holds", up("--data-dir=" + held), "another process"},
-		{"a Segment that is no URL", up("--data-dir="+t.TempDir(), "--segment=api.segment.io"), "write one like https://api.segment.io"},
-		{"latency of another Segment", up("--data-dir="+t.TempDir(), "--segment=http://localhost:1", "--latency=1s"), "leave one of them out"},
+		{"a Segment that is no URL", up("--data-dir="+t.TempDir(), "--segment=api.segment.io"),
+			"write one like https://api.segment.io"},
+		{"latency of another Segment", up("--data-dir="+t.TempDir(), "--segment=http://localhost:1", "--latency=1s"),
+			"leave one of them out"},
 		{"negative latency", up("--data-dir="+t.TempDir(), "--latency=-1s"), "write 0 or more"},
 		{"nothing to make up", []string{"send", "--count=0"}, "write 1 or more"},
 		{"a queue that is no URL", []string{"send", "--count=1", "--queue-url=events"}, "is no queue's URL"},
@@ -86,7 +90,8 @@ func TestWrongUseIsOneLineThatSaysWhatToWrite(t *testing.T) {
 		{"a bench with a negative latency", []string{"bench", "--latency=-1s"}, "write 0 or more"},
 		{"a bill of less than nothing", []string{"cost", "--events-per-day=-1"}, "write 0 to 1,000,000,000,000"},
 		{"a bill of events that are too large", []string{"cost", "--event-bytes=40000"}, "write 1 to 32,768"},
-		{"a bill of messages that are too large", []string{"cost", "--event-bytes=32768", "--events-per-message=20"}, "holds at most 14 events"},
+		{"a bill of messages that are too large", []string{"cost", "--event-bytes=32768", "--events-per-message=20"},
+			"holds at most 14 events"},
 		{"a bill of a door that is none", []string{"cost", "--ingest=alb"}, "write function-url, http-api, none"},
 		{"a bill of a canary without a door", []string{"cost", "--ingest=none"}, "write --canary=false too"},
 		{"a bill of no region", []string{"cost", "--regions=0"}, "write 1 to 40"},
@@ -142,7 +147,8 @@ func TestSendPacksMadeUpEvents(t *testing.T) {
 
 func TestSendOfSinglesIsAMessageAnEvent(t *testing.T) {
 	p := running(t)
-	if _, _, err := spillway(t.Context(), "", "send", "--count=25", "--single", "--queue-url="+p.QueueURL(topology.EventsQueue)); err != nil {
+	if _, _, err := spillway(t.Context(), "", "send", "--count=25", "--single",
+		"--queue-url="+p.QueueURL(topology.EventsQueue)); err != nil {
 		t.Fatal(err)
 	}
 	if s := p.Status(); s.Accepted != 25 || s.Backlog != 25 {
@@ -153,13 +159,15 @@ func TestSendOfSinglesIsAMessageAnEvent(t *testing.T) {
 func TestALineThatIsNoEventIsNamedAndTheOthersAreSent(t *testing.T) {
 	p := running(t)
 	const good = `{"type":"track","userId":"u","event":"E"}`
-	in := "\xef\xbb\xbf" + good + "\r\n\nnot JSON\n[1]\n{\"type\":\"track\"}\n{\"batch\":[" + good + "]}\n{\"x\":\"" + strings.Repeat("x", 3<<20) + "\"}\n" +
+	in := "\xef\xbb\xbf" + good + "\r\n\nnot JSON\n[1]\n{\"type\":\"track\"}\n{\"batch\":[" + good + "]}\n{\"x\":\"" +
+		strings.Repeat("x", 3<<20) + "\"}\n" +
 		"{\"x\":\"" + strings.Repeat("x", 33<<10) + "\"}\n" + good
 	out, errOut, err := spillway(t.Context(), in, "send", "--queue-url="+p.QueueURL(topology.EventsQueue))
 	if err == nil || !strings.Contains(err.Error(), "5 lines were left out") {
 		t.Errorf("error %v", err)
 	}
-	for _, want := range []string{"line 3 is left out: it is not JSON", "line 4 is left out: it is not a JSON object", "line 6 is left out: it is a batch",
+	for _, want := range []string{"line 3 is left out: it is not JSON", "line 4 is left out: it is not a JSON object",
+		"line 6 is left out: it is a batch",
 		"line 7 is left out: it is larger", "line 8 is left out: it is larger"} {
 		if !strings.Contains(errOut, want) {
 			t.Errorf("%q is missing in %q", want, errOut)
@@ -176,7 +184,8 @@ func TestTheSampleIsSent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out, _, err := spillway(t.Context(), string(sample), "send", "--queue-url="+p.QueueURL(topology.EventsQueue)); err != nil || !strings.HasPrefix(out, "sent 3 events") {
+	if out, _, err := spillway(t.Context(), string(sample), "send",
+		"--queue-url="+p.QueueURL(topology.EventsQueue)); err != nil || !strings.HasPrefix(out, "sent 3 events") {
 		t.Errorf("said %q: %v", out, err)
 	}
 }
@@ -226,11 +235,13 @@ func TestSendIsInterruptedAlthoughItsInputDoesNotEnd(t *testing.T) {
 func TestUpSaysWhereItListensAndStopsWhenItsContextEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	out, _, err := spillway(ctx, "", "up", "--sqs-port=0", "--segment-port=0", "--ingest-port=0", "--data-dir="+t.TempDir())
+	out, _, err := spillway(ctx, "", "up", "--sqs-port=0", "--segment-port=0", "--ingest-port=0",
+		"--data-dir="+t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"SQS endpoint", "events queue", "AWS_DEFAULT_REGION=us-east-1", "aws sqs send-message", "spillway send --count", "backlog_messages=0"} {
+	for _, want := range []string{"SQS endpoint", "events queue", "AWS_DEFAULT_REGION=us-east-1", "aws sqs send-message",
+		"spillway send --count", "backlog_messages=0"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing in:\n%s", want, out)
 		}
@@ -271,7 +282,8 @@ func TestTheViewShowsHowTheCanaryDoes(t *testing.T) {
 		{local.Canary{}, "canary        off", ""},
 		{local.Canary{On: true}, "canary        none yet\n", " canary=none"},
 		{heard, "canary        35 ms, 12.0s ago\n", " canary=35ms canary_ago=12.0s"},
-		{failed, "canary        35 ms, 12.0s ago; the last one failed", ` canary=35ms canary_ago=12.0s canary_failure="the door refused the canary: 429"`},
+		{failed, "canary        35 ms, 12.0s ago; the last one failed",
+			` canary=35ms canary_ago=12.0s canary_failure="the door refused the canary: 429"`},
 	} {
 		var v view
 		s := local.Status{At: now, Canary: c.canary}
@@ -286,7 +298,8 @@ func TestTheViewShowsHowTheCanaryDoes(t *testing.T) {
 
 func TestTheViewDrawsOverWhatItDrewBefore(t *testing.T) {
 	var v view
-	first := v.draw(local.Status{At: time.Now(), Accepted: 1_234_567, Backlog: 12, BacklogEvents: 3000, OldestAge: 90 * time.Second}, 80)
+	first := v.draw(local.Status{At: time.Now(), Accepted: 1_234_567, Backlog: 12, BacklogEvents: 3000,
+		OldestAge: 90 * time.Second}, 80)
 	for _, want := range []string{"accepted      1,234,567 events", "3,000 events in 12 messages", "oldest        1m30s"} {
 		if !strings.Contains(first, want) {
 			t.Errorf("%q is missing in:\n%s", want, first)
@@ -299,7 +312,8 @@ func TestTheViewDrawsOverWhatItDrewBefore(t *testing.T) {
 
 func TestTheViewBreaksItsLinesSoThatTheNextOneCoversThem(t *testing.T) {
 	escapes := regexp.MustCompile("\x1b\\[[0-9]*[A-Z]")
-	long := local.Status{At: time.Now(), Trouble: "Segment can't be reached or fails: events wait up to 15 min for their next try"}
+	long := local.Status{At: time.Now(),
+		Trouble: "Segment can't be reached or fails: events wait up to 15 min for their next try"}
 	for _, columns := range []int{1, 27, 40, 80, 200} {
 		var v view
 		lines := strings.Split(escapes.ReplaceAllString(v.draw(long, columns), ""), "\n")
@@ -308,7 +322,8 @@ func TestTheViewBreaksItsLinesSoThatTheNextOneCoversThem(t *testing.T) {
 				t.Errorf("a line of %d in %d columns: %q", n, columns, line)
 			}
 		}
-		if again, up := v.draw(local.Status{At: time.Now()}, columns), fmt.Sprintf("\x1b[%dA", len(lines)-1); !strings.HasPrefix(again, up) || !strings.HasSuffix(again, "\x1b[J") {
+		if again, up := v.draw(local.Status{At: time.Now()}, columns),
+			fmt.Sprintf("\x1b[%dA", len(lines)-1); !strings.HasPrefix(again, up) || !strings.HasSuffix(again, "\x1b[J") {
 			t.Errorf("%d columns: it does not cover %d lines: %q", columns, len(lines)-1, again)
 		}
 	}

@@ -13,7 +13,8 @@ func TestTheRunbooksCommandsExist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	placeholder := strings.NewReplacer(`"$QUEUE"`, "https://sqs.us-east-1.amazonaws.com/123456789012/spillway-events", `"$STACK"`, "Spillway-us-east-1")
+	placeholder := strings.NewReplacer(`"$QUEUE"`, "https://sqs.us-east-1.amazonaws.com/123456789012/spillway-events",
+		`"$STACK"`, "Spillway-us-east-1")
 	lines := regexp.MustCompile(`(?m)^    spillway ([^>#\n]*)`).FindAllStringSubmatch(string(runbook), -1)
 	if len(lines) < 5 {
 		t.Errorf("only %d command lines were found", len(lines))

@@ -19,8 +19,10 @@ func newSegmentd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "segmentd",
 		Short: "Run the Segment stand-in alone",
-		Long: "Runs the Segment stand-in alone, for a pipeline in another process (spillway up --segment http://localhost:9325).\n" +
-			"It can be told to fail while it runs (PUT /_segmentd/script) and asked what it got (GET /_segmentd/stats, /_segmentd/events).",
+		Long: "Runs the Segment stand-in alone, for a pipeline in another process (spillway up --segment " +
+			"http://localhost:9325).\n" +
+			"It can be told to fail while it runs (PUT /_segmentd/script) and asked what it got (GET /_segmentd/stats, " +
+			"/_segmentd/events).",
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return runSegmentd(c.Context(), c.OutOrStdout(), port, latency)

@@ -36,10 +36,12 @@ func newSend() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "send",
 		Short: "Send events to the queue: NDJSON from standard input, or made-up ones",
-		Long: "Sends events to the queue, packed and compressed: a JSON object a line from standard input, or --count made-up ones of about 1 KB.\n" +
+		Long: "Sends events to the queue, packed and compressed: a JSON object a line from standard input, or --count " +
+			"made-up ones of about 1 KB.\n" +
 			"A line that is not a JSON object is named and left out, and the exit code is 1 then.",
-		Example: "  spillway send --count 100000\n  spillway send < events.ndjson\n  spillway send --queue-url https://sqs.eu-west-1.amazonaws.com/123456789012/spillway-events < events.ndjson",
-		Args:    noArguments,
+		Example: "  spillway send --count 100000\n  spillway send < events.ndjson\n  spillway send --queue-url " +
+			"https://sqs.eu-west-1.amazonaws.com/123456789012/spillway-events < events.ndjson",
+		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if c.Flags().Changed("count") && f.count < 1 {
 				return fmt.Errorf("--count is %d: write 1 or more", f.count)
@@ -47,7 +49,8 @@ func newSend() *cobra.Command {
 			return send(c.Context(), c.InOrStdin(), c.OutOrStdout(), c.ErrOrStderr(), f)
 		},
 	}
-	c.Flags().StringVar(&f.queueURL, "queue-url", defaultQueueURL, "the events queue; one of AWS is used with the default credentials")
+	c.Flags().StringVar(&f.queueURL, "queue-url", defaultQueueURL,
+		"the events queue; one of AWS is used with the default credentials")
 	c.Flags().StringVar(&f.writeKey, "write-key", "", "write key of the events; without one the function's own is used")
 	c.Flags().IntVar(&f.count, "count", 0, "make up this many events instead of reading them")
 	c.Flags().BoolVar(&f.single, "single", false, "one event a message, not packed: to see what packing is worth")
@@ -56,7 +59,8 @@ func newSend() *cobra.Command {
 
 func send(ctx context.Context, in io.Reader, out, errOut io.Writer, f sendFlags) error {
 	if file, ok := in.(*os.File); ok && f.count == 0 && term.IsTerminal(int(file.Fd())) {
-		return errors.New("there is nothing to send: write --count 1000, or give events on standard input, one JSON object a line: spillway send < events.ndjson")
+		return errors.New("there is nothing to send: write --count 1000, or give events on standard input, one JSON " +
+			"object a line: spillway send < events.ndjson")
 	}
 	if err := checkWriteKey(f.writeKey); err != nil {
 		return err
@@ -75,7 +79,8 @@ func send(ctx context.Context, in io.Reader, out, errOut io.Writer, f sendFlags)
 		_ = s.bar.Finish()
 	}
 	elapsed := time.Since(start)
-	fmt.Fprintf(out, "sent %s in %s, %.2f s, %s events/s\n", plural(s.sent.Load(), "event"), plural(client.Stats().Messages+s.letters.Load(), "message"), elapsed.Seconds(),
+	fmt.Fprintf(out, "sent %s in %s, %.2f s, %s events/s\n", plural(s.sent.Load(), "event"),
+		plural(client.Stats().Messages+s.letters.Load(), "message"), elapsed.Seconds(),
 		number(int64(float64(s.sent.Load())/elapsed.Seconds())))
 	return s.outcome(context.Cause(ctx))
 }
@@ -88,9 +93,11 @@ func (s *sending) outcome(why error) error {
 	refused := s.refused.Load()
 	switch {
 	case why != nil && s.count > 0:
-		return fmt.Errorf("%s of %s events were not sent: %w", number(int64(s.count)-s.sent.Load()), number(int64(s.count)), why)
+		return fmt.Errorf("%s of %s events were not sent: %w", number(int64(s.count)-s.sent.Load()), number(int64(s.count)),
+			why)
 	case why != nil:
-		return fmt.Errorf("not everything was sent; from line %d on (tail -n +%d) send it again: %w", s.lowest(), s.lowest(), why)
+		return fmt.Errorf("not everything was sent; from line %d on (tail -n +%d) send it again: %w", s.lowest(), s.lowest(),
+			why)
 	case refused > 0:
 		return fmt.Errorf("%d lines were left out", refused)
 	}
@@ -133,7 +140,8 @@ func sqsClient(ctx context.Context, queueURL string) (*sqs.Client, error) {
 }
 
 func notAQueue(queueURL string) error {
-	return fmt.Errorf("--queue-url %q is no queue's URL: write one like %s, as `spillway up` prints it", queueURL, defaultQueueURL)
+	return fmt.Errorf("--queue-url %q is no queue's URL: write one like %s, as `spillway up` prints it", queueURL,
+		defaultQueueURL)
 }
 
 // queueEndpoint is where a queue's URL says that the queue is.
@@ -155,6 +163,8 @@ func newBar(w io.Writer, what string, count int) *progressbar.ProgressBar {
 	if count > 0 {
 		total = int64(count)
 	}
-	return progressbar.NewOptions64(total, progressbar.OptionSetWriter(w), progressbar.OptionSetDescription("sending"), progressbar.OptionShowCount(),
-		progressbar.OptionShowIts(), progressbar.OptionSetItsString(what), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
+	return progressbar.NewOptions64(total, progressbar.OptionSetWriter(w), progressbar.OptionSetDescription("sending"),
+		progressbar.OptionShowCount(),
+		progressbar.OptionShowIts(), progressbar.OptionSetItsString(what), progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionClearOnFinish())
 }

@@ -19,7 +19,8 @@ const (
 
 // stacks is what is needed of a *cloudformation.Client.
 type stacks interface {
-	DescribeStacks(context.Context, *cloudformation.DescribeStacksInput, ...func(*cloudformation.Options)) (*cloudformation.DescribeStacksOutput, error)
+	DescribeStacks(context.Context, *cloudformation.DescribeStacksInput,
+		...func(*cloudformation.Options)) (*cloudformation.DescribeStacksOutput, error)
 }
 
 // awsConfig loads the usual configuration of the AWS tools, which must name a region.
@@ -32,7 +33,8 @@ func awsConfig(ctx context.Context) (aws.Config, error) {
 		return c, errors.New("no AWS region is named: write it into AWS_REGION, or into the profile that AWS_PROFILE names")
 	}
 	if _, err := c.Credentials.Retrieve(ctx); err != nil {
-		return c, errors.New("there are no AWS credentials: name a profile in AWS_PROFILE, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+		return c, errors.New("there are no AWS credentials: name a profile in AWS_PROFILE, or set AWS_ACCESS_KEY_ID and " +
+			"AWS_SECRET_ACCESS_KEY")
 	}
 	return c, nil
 }

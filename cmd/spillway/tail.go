@@ -31,13 +31,17 @@ func newTail() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "tail",
 		Short: "Watch what becomes of events, while it happens",
-		Long: "Shows what becomes of each event that a running `spillway up` delivers, a line each: the time, the outcome (delivered, retried, dead_lettered), its reason, and\n" +
+		Long: "Shows what becomes of each event that a running `spillway up` delivers, a line each: the time, the outcome " +
+			"(delivered, retried, dead_lettered), its reason, and\n" +
 			"the event's type, name, user and messageId. One that is retried shows again at its next try.\n\n" +
 			"Delivery does not wait for who watches: when this is too slow, outcomes are lost to it, and it says how many.\n\n" +
-			"With --stack or --log-group it follows the log of the function on AWS instead, in which stands a line for each invocation, with counts and times and nothing\n" +
-			"of an event. It asks every 2 s (FilterLogEvents, which costs nothing; Live Tail would be $0.01 a minute) and is some seconds late.",
-		Example: "  spillway tail\n  spillway tail --outcome dead_lettered --payload\n  spillway tail --event 'Run Started' --json",
-		Args:    noArguments,
+			"With --stack or --log-group it follows the log of the function on AWS instead, in which stands a line for each " +
+			"invocation, with counts and times and nothing\n" +
+			"of an event. It asks every 2 s (FilterLogEvents, which costs nothing; Live Tail would be $0.01 a minute) and is " +
+			"some seconds late.",
+		Example: "  spillway tail\n  spillway tail --outcome dead_lettered --payload\n  spillway tail --event 'Run " +
+			"Started' --json",
+		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			outcomes := []string{deliver.FateDelivered, deliver.FateRetried, deliver.FateDeadLettered}
 			if f.outcome != "" && !slices.Contains(outcomes, f.outcome) {
@@ -72,8 +76,10 @@ func (f *tailFlags) local(ctx context.Context, out, errOut io.Writer) error {
 	if err != nil {
 		return err
 	}
-	query := url.Values{"event": {f.event}, "user": {f.user}, "outcome": {f.outcome}, "payload": {strconv.FormatBool(f.payload)}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.Scheme+"://"+u.Host+local.OutcomesPath+"?"+query.Encode(), nil)
+	query := url.Values{"event": {f.event}, "user": {f.user}, "outcome": {f.outcome},
+		"payload": {strconv.FormatBool(f.payload)}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet,
+		u.Scheme+"://"+u.Host+local.OutcomesPath+"?"+query.Encode(), nil)
 	if err != nil {
 		return err
 	}
@@ -90,7 +96,8 @@ func (f *tailFlags) local(ctx context.Context, out, errOut io.Writer) error {
 		return fmt.Errorf("%s lets nobody more watch: %s", u.Host, strings.TrimSpace(string(why)))
 	}
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s answers %s at %s: is it a `spillway up` of this version?", u.Host, resp.Status, local.OutcomesPath)
+		return fmt.Errorf("%s answers %s at %s: is it a `spillway up` of this version?", u.Host, resp.Status,
+			local.OutcomesPath)
 	}
 	lines := json.NewDecoder(resp.Body)
 	for {
@@ -106,7 +113,8 @@ func (f *tailFlags) local(ctx context.Context, out, errOut io.Writer) error {
 		case f.asJSON:
 			fmt.Fprintf(out, "%s\n", harmlessJSON(raw))
 		case o.Lost > 0:
-			fmt.Fprintf(errOut, "spillway: %s are not shown, because they came faster than they could be: --event, --user and --outcome make them fewer\n", plural(int(o.Lost), "outcome"))
+			fmt.Fprintf(errOut, "spillway: %s are not shown, because they came faster than they could be: --event, --user "+
+				"and --outcome make them fewer\n", plural(int(o.Lost), "outcome"))
 		default:
 			fmt.Fprintln(out, tailLine(&o))
 		}
@@ -115,7 +123,8 @@ func (f *tailFlags) local(ctx context.Context, out, errOut io.Writer) error {
 
 // tailLine is an outcome for a terminal. What stands in an event came from anybody.
 func tailLine(o *local.Outcome) string {
-	line := fmt.Sprintf("%s  %-13s %-13s %-8s %s", o.At.Local().Format("15:04:05.000"), o.Outcome, o.Reason, o.Type, strconv.QuoteToGraphic(o.Event))
+	line := fmt.Sprintf("%s  %-13s %-13s %-8s %s", o.At.Local().Format("15:04:05.000"), o.Outcome, o.Reason, o.Type,
+		strconv.QuoteToGraphic(o.Event))
 	if o.User != "" {
 		line += " user=" + o.User
 	}

@@ -20,7 +20,8 @@ import (
 
 // logs is what is needed of a *cloudwatchlogs.Client.
 type logs interface {
-	FilterLogEvents(context.Context, *cloudwatchlogs.FilterLogEventsInput, ...func(*cloudwatchlogs.Options)) (*cloudwatchlogs.FilterLogEventsOutput, error)
+	FilterLogEvents(context.Context, *cloudwatchlogs.FilterLogEventsInput,
+		...func(*cloudwatchlogs.Options)) (*cloudwatchlogs.FilterLogEventsOutput, error)
 }
 
 const (
@@ -52,7 +53,8 @@ type batchLine struct {
 // aws follows the function's log until ctx ends.
 func (f *tailFlags) aws(ctx context.Context, out io.Writer) error {
 	if f.event != "" || f.user != "" || f.payload {
-		return errors.New("the function's log has nothing of an event: leave --event, --user and --payload out, or watch a local pipeline")
+		return errors.New("the function's log has nothing of an event: leave --event, --user and --payload out, or watch " +
+			"a local pipeline")
 	}
 	if f.stack != "" && f.logGroup != "" {
 		return errors.New("--stack says which log it is: leave --log-group out")
@@ -78,7 +80,8 @@ func (f *tailFlags) follow(ctx context.Context, out io.Writer, api logs, group s
 	shown := map[string]time.Time{} // the lines that may come again, by their ids
 	for {
 		since := max(from.UnixMilli(), time.Now().Add(-logLate).UnixMilli())
-		in := &cloudwatchlogs.FilterLogEventsInput{LogGroupName: aws.String(group), FilterPattern: aws.String(batchLines), StartTime: aws.Int64(since)}
+		in := &cloudwatchlogs.FilterLogEventsInput{LogGroupName: aws.String(group), FilterPattern: aws.String(batchLines),
+			StartTime: aws.Int64(since)}
 		for {
 			page, err := api.FilterLogEvents(ctx, in)
 			var missing *types.ResourceNotFoundException
@@ -116,7 +119,8 @@ func (f *tailFlags) line(out io.Writer, text string) {
 	if json.Unmarshal([]byte(text), &l) != nil {
 		return
 	}
-	has := map[string]bool{"": true, deliver.FateDelivered: l.Delivered > 0, deliver.FateRetried: len(l.Retried) > 0, deliver.FateDeadLettered: len(l.DeadLettered) > 0}
+	has := map[string]bool{"": true, deliver.FateDelivered: l.Delivered > 0, deliver.FateRetried: len(l.Retried) > 0,
+		deliver.FateDeadLettered: len(l.DeadLettered) > 0}
 	if !has[f.outcome] {
 		return
 	}
@@ -124,8 +128,10 @@ func (f *tailFlags) line(out io.Writer, text string) {
 		fmt.Fprintln(out, strings.TrimSpace(text))
 		return
 	}
-	fmt.Fprintf(out, "%s  %s: %s delivered%s%s, slowest of %s %d ms, oldest %s, breaker %s\n", l.Time.Local().Format("15:04:05.000"), plural(l.Events, "event"),
-		number(int64(l.Delivered)), counts(", retried", l.Retried), counts(", dead letters", l.DeadLettered), plural(l.Flushes, "call"), l.SlowestFlush,
+	fmt.Fprintf(out, "%s  %s: %s delivered%s%s, slowest of %s %d ms, oldest %s, breaker %s\n",
+		l.Time.Local().Format("15:04:05.000"), plural(l.Events, "event"),
+		number(int64(l.Delivered)), counts(", retried", l.Retried), counts(", dead letters", l.DeadLettered),
+		plural(l.Flushes, "call"), l.SlowestFlush,
 		ago(time.Duration(l.Oldest)*time.Millisecond), l.Breaker)
 }
 

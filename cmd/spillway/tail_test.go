@@ -52,7 +52,8 @@ func tailing(t *testing.T, args ...string) (out *screen, stop func() error) {
 func TestTailShowsWhatBecomesOfEachEvent(t *testing.T) {
 	t.Parallel()
 	p := runs(t, local.Config{})
-	if err := p.StandIn().SetScript(segmentd.Script{Rules: []segmentd.Rule{{Match: segmentd.Match{MessageID: "poison"}, Status: 400}}}); err != nil {
+	if err := p.StandIn().SetScript(segmentd.Script{Rules: []segmentd.Rule{{Match: segmentd.Match{MessageID: "poison"},
+		Status: 400}}}); err != nil {
 		t.Fatal(err)
 	}
 	all, stopAll := tailing(t, queueFlag(p))
@@ -69,7 +70,8 @@ func TestTailShowsWhatBecomesOfEachEvent(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, "the outcomes", func() bool {
-		return strings.Contains(all.String(), "messageId=good") && strings.Contains(all.String(), "messageId=poison") && strings.Contains(bad.String(), `"poison"`)
+		return strings.Contains(all.String(), "messageId=good") && strings.Contains(all.String(), "messageId=poison") &&
+			strings.Contains(bad.String(), `"poison"`)
 	})
 	if err := stopAll(); err != nil {
 		t.Error(err)
@@ -87,10 +89,12 @@ func TestTailShowsWhatBecomesOfEachEvent(t *testing.T) {
 	}
 	for line := range strings.Lines(bad.String()) {
 		var o local.Outcome
-		if err := json.Unmarshal([]byte(line), &o); err == nil && o.Reason == "undecodable" && string(o.Payload) == `"no JSON"` {
+		if err := json.Unmarshal([]byte(line), &o); err == nil && o.Reason == "undecodable" &&
+			string(o.Payload) == `"no JSON"` {
 			continue
 		}
-		if err := json.Unmarshal([]byte(line), &o); err != nil || o.Event != "E" || !strings.Contains(string(o.Payload), `"messageId":"poison"`) || o.Reason != "rejected" {
+		if err := json.Unmarshal([]byte(line), &o); err != nil || o.Event != "E" ||
+			!strings.Contains(string(o.Payload), `"messageId":"poison"`) || o.Reason != "rejected" {
 			t.Errorf("%s: %v", line, err)
 		}
 	}
@@ -133,7 +137,10 @@ func TestAPipelineEndsInGoodOrderWhileSomebodyWatches(t *testing.T) {
 
 func TestATailWhosePipelineEndsSaysSo(t *testing.T) {
 	t.Parallel()
-	ends := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _ = http.NewResponseController(w).Flush() }))
+	ends := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter,
+		_ *http.Request) {
+		_ = http.NewResponseController(w).Flush()
+	}))
 	defer ends.Close()
 	_, _, err := spillway(t.Context(), "", "tail", "--queue-url="+ends.URL+"/000000000000/spillway-events")
 	if err == nil || !strings.Contains(err.Error(), "has ended") {
@@ -160,10 +167,11 @@ func TestWrongUseOfTailIsOneLine(t *testing.T) {
 		args []string
 		want string
 	}{
-		"an outcome that is none":  {[]string{"--outcome=lost"}, "write one of delivered, retried, dead_lettered"},
-		"a queue that is no URL":   {[]string{"--queue-url=events"}, "is no queue's URL"},
-		"nobody there":             {[]string{"--queue-url=http://127.0.0.1:1/x/y"}, "is `spillway up` running?"},
-		"something else is there":  {[]string{"--queue-url=" + p.SegmentURL + "/x/y"}, "is it a `spillway up` of this version?"},
+		"an outcome that is none": {[]string{"--outcome=lost"}, "write one of delivered, retried, dead_lettered"},
+		"a queue that is no URL":  {[]string{"--queue-url=events"}, "is no queue's URL"},
+		"nobody there":            {[]string{"--queue-url=http://127.0.0.1:1/x/y"}, "is `spillway up` running?"},
+		"something else is there": {[]string{"--queue-url=" + p.SegmentURL + "/x/y"},
+			"is it a `spillway up` of this version?"},
 		"an argument that is none": {[]string{"now"}, "takes no argument"},
 	} {
 		_, _, err := spillway(t.Context(), "", append([]string{"tail"}, c.args...)...)

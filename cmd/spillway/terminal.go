@@ -49,7 +49,8 @@ func harmlessJSON(text []byte) []byte {
 // argument is text as it can be pasted into a shell: a word, or in quotes between which nothing has
 // a meaning.
 func argument(text string) string {
-	if text = oneLine(text); text != "" && !strings.ContainsFunc(text, func(r rune) bool { return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
+	if text = oneLine(text); text != "" &&
+		!strings.ContainsFunc(text, func(r rune) bool { return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
 		return text
 	}
 	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"

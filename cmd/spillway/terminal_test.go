@@ -21,7 +21,8 @@ func TestNothingThatCameFromAnybodySteersTheTerminal(t *testing.T) {
 	entry := deadletter.Entry{ID: evil, Reason: evil, Detail: evil}
 	for name, draw := range map[string]func(*bytes.Buffer) error{
 		"ls": func(b *bytes.Buffer) error {
-			list(b, &deadletter.Listing{Groups: []deadletter.Group{{Reason: evil}}, Entries: []deadletter.Entry{entry}}, 0, time.Now())
+			list(b, &deadletter.Listing{Groups: []deadletter.Group{{Reason: evil}}, Entries: []deadletter.Entry{entry}}, 0,
+				time.Now())
 			return nil
 		},
 		"ls --json": func(b *bytes.Buffer) error {
@@ -43,7 +44,8 @@ func TestNothingThatCameFromAnybodySteersTheTerminal(t *testing.T) {
 			return nil
 		},
 		"tail": func(b *bytes.Buffer) error {
-			b.WriteString(tailLine(&local.Outcome{Outcome: evil, Reason: evil, Type: evil, Event: evil, User: evil, MessageID: evil, Payload: quoted}))
+			b.WriteString(tailLine(&local.Outcome{Outcome: evil, Reason: evil, Type: evil, Event: evil, User: evil,
+				MessageID: evil, Payload: quoted}))
 			return nil
 		},
 		"tail --json": func(b *bytes.Buffer) error { b.Write(harmlessJSON(quoted)); return nil },
@@ -68,7 +70,8 @@ func TestNothingThatCameFromAnybodySteersTheTerminal(t *testing.T) {
 
 func TestWhatIsToBePastedIsOneArgument(t *testing.T) {
 	for text, want := range map[string]string{
-		"too_large": "too_large", "moved by SQS": "'moved by SQS'", "x; rm -rf ~": "'x; rm -rf ~'", "$(id)'`id`": `'$(id)'\''` + "`id`'", "a\nb": "'a b'", "": "''", "-x": "'-x'",
+		"too_large": "too_large", "moved by SQS": "'moved by SQS'", "x; rm -rf ~": "'x; rm -rf ~'",
+		"$(id)'`id`": `'$(id)'\''` + "`id`'", "a\nb": "'a b'", "": "''", "-x": "'-x'",
 	} {
 		if got := argument(text); got != want {
 			t.Errorf("%q: got %s, want %s", text, got, want)

@@ -31,7 +31,8 @@ func newUp() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "up",
 		Short: "Run the whole pipeline on this machine",
-		Long: "Runs the pipeline on this machine: the door for Segment's SDKs, an SQS endpoint, the deliver function as Lambda would run it, and a stand-in for Segment.\n" +
+		Long: "Runs the pipeline on this machine: the door for Segment's SDKs, an SQS endpoint, the deliver function as " +
+			"Lambda would run it, and a stand-in for Segment.\n" +
 			"What is accepted is on disk in the data directory. Ctrl-C finishes what is under way; a second one stops at once.",
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return up(c.Context(), c.OutOrStdout(), f) },
@@ -40,12 +41,14 @@ func newUp() *cobra.Command {
 	c.Flags().Uint16Var(&f.sqsPort, "sqs-port", 9324, "port of the SQS endpoint, 0 for a free one")
 	c.Flags().Uint16Var(&f.ingestPort, "ingest-port", 8080, "port of the door for Segment's SDKs, 0 for a free one")
 	c.Flags().Uint16Var(&f.segmentPort, "segment-port", 9325, "port of the Segment stand-in, 0 for a free one")
-	c.Flags().StringVar(&f.segment, "segment", "", "deliver to this Segment instead of the stand-in: "+segment.EndpointUS+" or "+segment.EndpointEU)
+	c.Flags().StringVar(&f.segment, "segment", "",
+		"deliver to this Segment instead of the stand-in: "+segment.EndpointUS+" or "+segment.EndpointEU)
 	c.Flags().StringVar(&f.writeKey, "write-key", "", "write key for messages that carry none")
 	c.Flags().DurationVar(&f.latency, "latency", 0, "how long the stand-in takes to answer")
 	c.Flags().BoolVar(&f.gzip, "gzip", true, "compress what goes to Segment")
 	c.Flags().BoolVar(&f.deliver, "deliver", true, "deliver; with =false messages are only accepted")
-	c.Flags().BoolVar(&f.canary, "canary", true, "send an event every minute that ends before Segment, to see that events get through")
+	c.Flags().BoolVar(&f.canary, "canary", true,
+		"send an event every minute that ends before Segment, to see that events get through")
 	return c
 }
 
@@ -71,7 +74,8 @@ func up(ctx context.Context, out io.Writer, f upFlags) error {
 		return err
 	}
 	p, err := local.Start(local.Config{
-		Dir: f.dataDir, Segment: f.segment, WriteKey: f.writeKey, Plain: !f.gzip, Hold: !f.deliver, Canary: f.canary, Latency: f.latency,
+		Dir: f.dataDir, Segment: f.segment, WriteKey: f.writeKey, Plain: !f.gzip, Hold: !f.deliver, Canary: f.canary,
+		Latency:     f.latency,
 		SQSAddr:     net.JoinHostPort("127.0.0.1", strconv.Itoa(int(f.sqsPort))),
 		IngestAddr:  net.JoinHostPort("127.0.0.1", strconv.Itoa(int(f.ingestPort))),
 		SegmentAddr: net.JoinHostPort("127.0.0.1", strconv.Itoa(int(f.segmentPort))),
@@ -96,7 +100,8 @@ func greet(out io.Writer, p *local.Pipeline, f upFlags) {
 	events := p.QueueURL(topology.EventsQueue)
 	fmt.Fprintf(out, "Spillway is up. Ctrl-C stops it; what is accepted is kept in %s.\n\n", f.dataDir)
 	fmt.Fprintf(out, "  for SDKs        %s\n", p.IngestURL)
-	fmt.Fprintf(out, "  SQS endpoint    %s\n  events queue    %s\n  dead letters    %s\n", p.SQSURL, events, p.QueueURL(topology.DeadLetterQueue))
+	fmt.Fprintf(out, "  SQS endpoint    %s\n  events queue    %s\n  dead letters    %s\n", p.SQSURL, events,
+		p.QueueURL(topology.DeadLetterQueue))
 	if p.StandIn() != nil {
 		fmt.Fprintf(out, "  Segment         %s (a stand-in)\n", p.SegmentURL)
 	} else {
@@ -117,12 +122,14 @@ func greet(out io.Writer, p *local.Pipeline, f upFlags) {
 	if events != defaultQueueURL {
 		queue = " --queue-url " + events
 	}
-	fmt.Fprintf(out, "or as an SDK does, or many:\n  curl -u any-key: %s/v1/track -d '{\"userId\":\"u1\",\"event\":\"Run Started\"}'\n", p.IngestURL)
+	fmt.Fprintf(out, "or as an SDK does, or many:\n  curl -u any-key: %s/v1/track -d "+
+		"'{\"userId\":\"u1\",\"event\":\"Run Started\"}'\n", p.IngestURL)
 	fmt.Fprintf(out, "  go run ./cmd/spillway send --count 100000%s\n", queue)
 	if p.StandIn() != nil {
 		fmt.Fprintf(out, "and see what arrived:\n  curl '%s/_segmentd/events?limit=3'\n", p.SegmentURL)
 	}
-	fmt.Fprintf(out, "Watch what becomes of them, and list what could not be delivered:\n  go run ./cmd/spillway tail%s\n  go run ./cmd/spillway dlq ls%s\n\n", queue, queue)
+	fmt.Fprintf(out, "Watch what becomes of them, and list what could not be delivered:\n  go run ./cmd/spillway "+
+		"tail%s\n  go run ./cmd/spillway dlq ls%s\n\n", queue, queue)
 }
 
 // columns is the width of the terminal, which may change at any time.
@@ -161,7 +168,8 @@ func watch(ctx context.Context, told <-chan struct{}, out io.Writer, status func
 			return
 		case <-told:
 			told = nil
-			fmt.Fprintln(out, "Finishing what is under way, which takes up to a minute if Segment hangs. Ctrl-C again stops at once.")
+			fmt.Fprintln(out, "Finishing what is under way, which takes up to a minute if Segment hangs. Ctrl-C again "+
+				"stops at once.")
 			v.lines = 0
 		case <-ticker.C:
 			if !terminal {

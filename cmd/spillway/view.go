@@ -63,8 +63,10 @@ func sung(s local.Status) string {
 
 // line is a status as one line, for logs.
 func (v *view) line(s local.Status) string {
-	line := fmt.Sprintf("%s accepted=%d backlog_events=%d backlog_messages=%d in_flight=%d oldest=%s delivered=%d rate=%.0f/s retried=%d dead_letters=%d refused_requests=%d shed_requests=%d",
-		s.At.Format(time.RFC3339), s.Accepted, s.BacklogEvents, s.Backlog, s.InFlight, age(s.OldestAge), s.Delivered, v.rate(s), s.Retried, s.DeadLetters, s.Refused, s.Shed)
+	line := fmt.Sprintf("%s accepted=%d backlog_events=%d backlog_messages=%d in_flight=%d oldest=%s delivered=%d "+
+		"rate=%.0f/s retried=%d dead_letters=%d refused_requests=%d shed_requests=%d",
+		s.At.Format(time.RFC3339), s.Accepted, s.BacklogEvents, s.Backlog, s.InFlight, age(s.OldestAge), s.Delivered,
+		v.rate(s), s.Retried, s.DeadLetters, s.Refused, s.Shed)
 	if s.Canary.On && s.Canary.At.IsZero() {
 		line += " canary=none"
 	} else if s.Canary.On {
@@ -85,7 +87,8 @@ func (v *view) line(s local.Status) string {
 func (v *view) draw(s local.Status, columns int) string {
 	rows := [][2]string{
 		{"accepted", plural(s.Accepted, "event")},
-		{"backlog", fmt.Sprintf("%s in %s, %s of them in flight", plural(s.BacklogEvents, "event"), plural(s.Backlog, "message"), number(s.InFlight))},
+		{"backlog", fmt.Sprintf("%s in %s, %s of them in flight", plural(s.BacklogEvents, "event"),
+			plural(s.Backlog, "message"), number(s.InFlight))},
 		{"oldest", age(s.OldestAge)},
 		{"delivered", fmt.Sprintf("%s, %s/s", plural(s.Delivered, "event"), number(int64(v.rate(s))))},
 		{"retried", plural(s.Retried, "event")},

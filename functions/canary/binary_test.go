@@ -42,12 +42,14 @@ func (o *output) String() string {
 
 func TestTheDeployedFunctionSendsThroughTheDoorToSegment(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "bootstrap")
-	if out, err := exec.Command("go", "build", "-trimpath", "-tags", "lambda.norpc", "-ldflags", "-s -w -buildid=", "-o", binary, ".").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-trimpath", "-tags", "lambda.norpc", "-ldflags", "-s -w -buildid=", "-o",
+		binary, ".").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v: %s", err, out)
 	}
 	arrived := make(chan segmentd.Received, 10)
 	p, err := local.Start(local.Config{
-		Dir: t.TempDir(), SQSAddr: "127.0.0.1:0", IngestAddr: "127.0.0.1:0", SegmentAddr: "127.0.0.1:0", OnEvent: func(e segmentd.Received) { arrived <- e },
+		Dir: t.TempDir(), SQSAddr: "127.0.0.1:0", IngestAddr: "127.0.0.1:0", SegmentAddr: "127.0.0.1:0",
+		OnEvent: func(e segmentd.Received) { arrived <- e },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +69,8 @@ func TestTheDeployedFunctionSendsThroughTheDoorToSegment(t *testing.T) {
 		t.Helper()
 		f := lambda.NewFunction(lambda.FunctionConfig{
 			Name: "spillway-canary", Timeout: 15 * time.Second,
-			NewEnvironment: lambda.Process(lambda.ProcessConfig{Path: binary, Env: append(variables, "SPILLWAY_INGEST_URL="+p.IngestURL), Output: &log}),
+			NewEnvironment: lambda.Process(lambda.ProcessConfig{Path: binary,
+				Env: append(variables, "SPILLWAY_INGEST_URL="+p.IngestURL), Output: &log}),
 		})
 		defer f.Close()
 		if out, err := f.Invoke(t.Context(), []byte(scheduled)); err != nil || string(out) != "null" {

@@ -28,7 +28,8 @@ type config struct {
 
 // LogValue shows the effective configuration without the write key.
 func (c config) LogValue() slog.Value {
-	return slog.GroupValue(slog.String("ingest_url", c.ingestURL), slog.Bool("ends_before_segment", canary.EndsHere(c.writeKey)))
+	return slog.GroupValue(slog.String("ingest_url", c.ingestURL),
+		slog.Bool("ends_before_segment", canary.EndsHere(c.writeKey)))
 }
 
 // readConfig reads the variables of environ, which has the form of os.Environ. The error names

@@ -15,20 +15,26 @@ import (
 // The environment variables that the function reads. A further one that begins with SPILLWAY_ is
 // refused: it is a typing error.
 const (
-	envPrefix             = "SPILLWAY_"
-	envQueueURL           = "SPILLWAY_QUEUE_URL"                  // the events queue, whose messages are hidden after a failure
-	envDeadLetterQueueURL = "SPILLWAY_DEAD_LETTER_QUEUE_URL"      // where dead letters are written
-	envWriteKey           = "SPILLWAY_WRITE_KEY"                  // for messages that carry none: the key,
-	envWriteKeyParameter  = "SPILLWAY_WRITE_KEY_PARAMETER"        // or the name of an SSM parameter that holds it; without both they wait
-	envEndpoint           = "SPILLWAY_SEGMENT_ENDPOINT"           // the endpoint; default: Segment's in the US,
-	envEndpointParameter  = "SPILLWAY_SEGMENT_ENDPOINT_PARAMETER" // or the name of an SSM parameter that holds it; all waits until it is read
-	envGzip               = "SPILLWAY_SEGMENT_GZIP"               // default: true; a fifth of the bytes that leave AWS and are paid for
-	envCanaryWriteKey     = "SPILLWAY_CANARY_WRITE_KEY"           // of events that are sent to see whether they arrive; empty: none are
-	envLogLevel           = "SPILLWAY_LOG_LEVEL"                  // debug, info, warn, error; default: info
+	envPrefix = "SPILLWAY_"
+	// the events queue, whose messages are hidden after a failure
+	envQueueURL           = "SPILLWAY_QUEUE_URL"
+	envDeadLetterQueueURL = "SPILLWAY_DEAD_LETTER_QUEUE_URL" // where dead letters are written
+	envWriteKey           = "SPILLWAY_WRITE_KEY"             // for messages that carry none: the key,
+	// or the name of an SSM parameter that holds it; without both they wait
+	envWriteKeyParameter = "SPILLWAY_WRITE_KEY_PARAMETER"
+	envEndpoint          = "SPILLWAY_SEGMENT_ENDPOINT" // the endpoint; default: Segment's in the US,
+	// or the name of an SSM parameter that holds it; all waits until it is read
+	envEndpointParameter = "SPILLWAY_SEGMENT_ENDPOINT_PARAMETER"
+	// default: true; a fifth of the bytes that leave AWS and are paid for
+	envGzip = "SPILLWAY_SEGMENT_GZIP"
+	// of events that are sent to see whether they arrive; empty: none are
+	envCanaryWriteKey = "SPILLWAY_CANARY_WRITE_KEY"
+	envLogLevel       = "SPILLWAY_LOG_LEVEL" // debug, info, warn, error; default: info
 )
 
 // known are the variables of the prefix, in the order in which they are shown.
-var known = [...]string{envQueueURL, envDeadLetterQueueURL, envWriteKey, envWriteKeyParameter, envEndpoint, envEndpointParameter, envGzip, envCanaryWriteKey, envLogLevel}
+var known = [...]string{envQueueURL, envDeadLetterQueueURL, envWriteKey, envWriteKeyParameter, envEndpoint,
+	envEndpointParameter, envGzip, envCanaryWriteKey, envLogLevel}
 
 type config struct {
 	queueURL, deadLetterQueueURL           string
@@ -41,8 +47,10 @@ type config struct {
 // LogValue shows the effective configuration without the write keys.
 func (c config) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("queue", c.queueURL), slog.String("dead_letter_queue", c.deadLetterQueueURL),
-		slog.String("endpoint", c.endpoint), slog.String("endpoint_parameter", c.endpointParameter), slog.Bool("gzip", c.gzip), slog.String("default_write_key", deliver.KeyID(c.writeKey)),
-		slog.String("default_write_key_parameter", c.writeKeyParameter), slog.String("canary_write_key", deliver.KeyID(c.canaryKey)))
+		slog.String("endpoint", c.endpoint), slog.String("endpoint_parameter", c.endpointParameter),
+		slog.Bool("gzip", c.gzip), slog.String("default_write_key", deliver.KeyID(c.writeKey)),
+		slog.String("default_write_key_parameter", c.writeKeyParameter),
+		slog.String("canary_write_key", deliver.KeyID(c.canaryKey)))
 }
 
 // readConfig reads the variables of environ, which has the form of os.Environ. The error names
@@ -84,9 +92,11 @@ func readConfig(environ []string) (config, error) {
 			fail("%s is not known: write one of %s", name, strings.Join(known[:], ", "))
 		}
 	}
-	for _, q := range [...]struct{ name, url string }{{envQueueURL, c.queueURL}, {envDeadLetterQueueURL, c.deadLetterQueueURL}} {
+	for _, q := range [...]struct{ name, url string }{{envQueueURL, c.queueURL},
+		{envDeadLetterQueueURL, c.deadLetterQueueURL}} {
 		if u, err := url.Parse(q.url); err != nil || u.Host == "" {
-			fail("%s is %q: write the queue's URL, like https://sqs.us-east-1.amazonaws.com/123456789012/spillway-events", q.name, q.url)
+			fail("%s is %q: write the queue's URL, like https://sqs.us-east-1.amazonaws.com/123456789012/spillway-events",
+				q.name, q.url)
 		}
 	}
 	if c.writeKey != "" && c.writeKeyParameter != "" {

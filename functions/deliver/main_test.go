@@ -40,7 +40,8 @@ func TestAWrongVariableIsNamedWithWhatToWrite(t *testing.T) {
 		{"SPILLWAY_WRITEKEY=x", "SPILLWAY_WRITEKEY is not known"},
 		{"SPILLWAY_SEGMENT_ENDPOINT=api.segment.io", "https://api.segment.io"},
 	} {
-		if _, err := newHandler(t.Context(), complete(strings.Split(c.variable, ",")...)); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := newHandler(t.Context(), complete(strings.Split(c.variable, ",")...)); err == nil ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want an error with %q", c.variable, err, c.want)
 		}
 	}

@@ -60,10 +60,12 @@ type parameter[T any] struct {
 // newDefaultKey is the write key of messages that carry none.
 func newDefaultKey(api parameters, name string, logger *slog.Logger) *parameter[string] {
 	return &parameter[string]{
-		api: api, name: name, what: "default write key", without: "messages without a write key wait until it is", logger: logger, show: deliver.KeyID,
+		api: api, name: name, what: "default write key", without: "messages without a write key wait until it is",
+		logger: logger, show: deliver.KeyID,
 		parse: func(key string) (string, error) {
 			if strings.ContainsFunc(key, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
-				return "", errors.New("the parameter's value is no write key: write the key of a Segment source into it, and nothing else")
+				return "", errors.New("the parameter's value is no write key: write the key of a Segment source into it, and " +
+					"nothing else")
 			}
 			return key, nil
 		},
@@ -128,7 +130,8 @@ func (p *parameter[T]) refresh(ctx context.Context) {
 	case err != nil && p.text == "":
 		p.logger.Error("the "+p.what+" could not be read: "+p.without, "parameter", p.name, "error", err)
 	case err != nil:
-		p.logger.Error("the "+p.what+" could not be read again: the one that was read last stays in force", "parameter", p.name, "error", err)
+		p.logger.Error("the "+p.what+" could not be read again: the one that was read last stays in force", "parameter",
+			p.name, "error", err)
 	}
 }
 
@@ -158,7 +161,8 @@ func (s swapped) Flush(ctx context.Context, b *event.Batch) error {
 	if client := s.endpoint.current(); client != nil {
 		return client.Flush(ctx, b)
 	}
-	return &segment.Error{Class: segment.Misconfigured, Err: fmt.Errorf("the parameter %s with the endpoint of Segment could not be read yet", s.endpoint.name)}
+	return &segment.Error{Class: segment.Misconfigured,
+		Err: fmt.Errorf("the parameter %s with the endpoint of Segment could not be read yet", s.endpoint.name)}
 }
 
 // A function is the handler with parameters that are read again while it works: between two

@@ -32,7 +32,8 @@ type fakeSSM struct {
 	reads int
 }
 
-func (f *fakeSSM) GetParameter(ctx context.Context, in *ssm.GetParameterInput, _ ...func(*ssm.Options)) (*ssm.GetParameterOutput, error) {
+func (f *fakeSSM) GetParameter(ctx context.Context, in *ssm.GetParameterInput,
+	_ ...func(*ssm.Options)) (*ssm.GetParameterOutput, error) {
 	f.reads++
 	if f.hang {
 		<-ctx.Done()
@@ -115,7 +116,8 @@ func TestAChangedParameterCountsAfterAMinute(t *testing.T) {
 
 func TestWhatCanNotBeReadChangesNothing(t *testing.T) {
 	for name, broken := range map[string]fakeSSM{
-		"an error": {err: errors.New("ThrottlingException")}, "a hang": {hang: true}, "an empty value": {value: " "}, "two words": {value: "a secret"},
+		"an error": {err: errors.New("ThrottlingException")}, "a hang": {hang: true}, "an empty value": {value: " "},
+		"two words": {value: "a secret"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

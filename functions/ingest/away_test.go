@@ -38,7 +38,8 @@ func asFunction(t *testing.T, env []string) (invoke func(*testing.T, func(*paylo
 
 func tracking(writeKey, id string) func(*payload) {
 	return func(p *payload) {
-		p.Body = `{"writeKey":"` + writeKey + `","batch":[{"type":"track","userId":"u-1","event":"Run Started","messageId":"` + id + `"}]}`
+		p.Body = `{"writeKey":"` + writeKey +
+			`","batch":[{"type":"track","userId":"u-1","event":"Run Started","messageId":"` + id + `"}]}`
 	}
 }
 
@@ -56,7 +57,8 @@ func TestAQueueThatIsAwayIsA429AndNoTimeOut(t *testing.T) {
 		"SPILLWAY_QUEUE_URL=" + hanging + "/1/events", "SPILLWAY_DEAD_LETTER_QUEUE_URL=" + hanging + "/1/dead",
 	})
 	r := invoke(t, tracking("wk-demo", "away-1"))
-	if r.StatusCode != http.StatusTooManyRequests || r.Headers["Retry-After"] == "" || !strings.Contains(r.Body, "queue_unavailable") {
+	if r.StatusCode != http.StatusTooManyRequests || r.Headers["Retry-After"] == "" ||
+		!strings.Contains(r.Body, "queue_unavailable") {
 		t.Errorf("%+v\n%s", r, log)
 	}
 	r = invoke(t, func(p *payload) { p.RawPath, p.RequestContext.HTTP.Method = "/health", http.MethodGet })
@@ -77,12 +79,14 @@ func TestWriteKeysComeFromAParameter(t *testing.T) {
 	defer store.Close()
 	b := pipeline(t)
 	invoke, log := asFunction(t, b.env("SPILLWAY_WRITE_KEYS_PARAMETER=/spillway/keys", "AWS_ENDPOINT_URL_SSM="+store.URL))
-	for key, want := range map[string]string{"wk-a": `{"success":true}`, "wk-b": "source_disabled", "wk-c": "invalid_write_key"} {
+	for key, want := range map[string]string{"wk-a": `{"success":true}`, "wk-b": "source_disabled",
+		"wk-c": "invalid_write_key"} {
 		if r := invoke(t, tracking(key, "parameter-"+key)); !strings.Contains(r.Body, want) {
 			t.Errorf("%s: %+v\n%s", key, r, log)
 		}
 	}
-	if text, _ := asked.Load().(string); !strings.HasPrefix(text, "AmazonSSM.GetParameter{") || !strings.Contains(text, `"WithDecryption":true`) || !strings.Contains(text, "/spillway/keys") {
+	if text, _ := asked.Load().(string); !strings.HasPrefix(text, "AmazonSSM.GetParameter{") ||
+		!strings.Contains(text, `"WithDecryption":true`) || !strings.Contains(text, "/spillway/keys") {
 		t.Errorf("SSM was asked %s", text)
 	}
 	b.await(t, "parameter-wk-a")

@@ -67,7 +67,8 @@ func requestsOf(path string, events int) []string {
 			}
 			body = `{"batch":[` + strings.Join(all, ",") + `]}`
 		}
-		requests[i] = fmt.Sprintf("POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Basic d2stZGVtbzo=\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+		requests[i] = fmt.Sprintf("POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Basic d2stZGVtbzo=\r\nContent-Type: "+
+			"application/json\r\nContent-Length: %d\r\n\r\n%s",
 			path, len(body), body)
 	}
 	return requests
@@ -146,7 +147,8 @@ func BenchmarkTheServerBeforeTheDurableQueue(b *testing.B) {
 }
 
 // hammer sends the requests, again and again, over one connection.
-func hammer(b *testing.B, address string, requests []string, times int, pace time.Duration) (accepted []time.Duration, refused int) {
+func hammer(b *testing.B, address string, requests []string, times int, pace time.Duration) (accepted []time.Duration,
+	refused int) {
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		b.Error(err)

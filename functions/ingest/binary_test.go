@@ -31,7 +31,8 @@ func TestTheDeployedFunctionAnswersWhatAGatewaySends(t *testing.T) {
 	var log output
 	f := lambda.NewFunction(lambda.FunctionConfig{
 		Name: "spillway-ingest", Timeout: 10 * time.Second,
-		NewEnvironment: lambda.Process(lambda.ProcessConfig{Path: built(t), Env: b.env("SPILLWAY_WRITE_KEYS_FILE=" + keys), Output: &log}),
+		NewEnvironment: lambda.Process(lambda.ProcessConfig{Path: built(t), Env: b.env("SPILLWAY_WRITE_KEYS_FILE=" + keys),
+			Output: &log}),
 	})
 	t.Cleanup(f.Close)
 	invoke := func(t *testing.T, event []byte) (r reply, body string) {
@@ -61,14 +62,20 @@ func TestTheDeployedFunctionAnswersWhatAGatewaySends(t *testing.T) {
 		path    string            // there
 		ip      string            // with this address
 	}{
-		{file: "http-api-batch", status: 200, body: `{"success":true}`, events: []string{"v2-batch-1", "v2-batch-2"}, path: "/v1/batch"},
-		{file: "http-api-gzip", status: 200, body: `{"success":true}`, events: []string{"v2-gzip-1"}, path: "/v1/b", ip: "203.0.113.9"},
-		{file: "http-api-pixel", status: 200, body: "GIF89a", headers: map[string]string{"Content-Type": "image/gif"}, events: []string{"v2-pixel-1"}, path: "/v1/b", ip: "203.0.113.9"},
-		{file: "http-api-settings", status: 200, body: `{"integrations":{"Segment.io":{"apiKey":"wk-demo","apiHost":"abc123.execute-api.eu-central-1.amazonaws.com/v1","protocol":"https"`,
+		{file: "http-api-batch", status: 200, body: `{"success":true}`, events: []string{"v2-batch-1", "v2-batch-2"},
+			path: "/v1/batch"},
+		{file: "http-api-gzip", status: 200, body: `{"success":true}`, events: []string{"v2-gzip-1"}, path: "/v1/b",
+			ip: "203.0.113.9"},
+		{file: "http-api-pixel", status: 200, body: "GIF89a", headers: map[string]string{"Content-Type": "image/gif"},
+			events: []string{"v2-pixel-1"}, path: "/v1/b", ip: "203.0.113.9"},
+		{file: "http-api-settings", status: 200,
+			body:    `{"integrations":{"Segment.io":{"apiKey":"wk-demo","apiHost":"abc123.execute-api.eu-central-1.amazonaws.com/v1","protocol":"https"`,
 			headers: map[string]string{"Access-Control-Allow-Origin": "https://www.acme.example"}},
-		{file: "http-api-preflight", status: 204, headers: map[string]string{"Access-Control-Allow-Headers": "authorization, content-type, x-retry-count"}},
+		{file: "http-api-preflight", status: 204,
+			headers: map[string]string{"Access-Control-Allow-Headers": "authorization, content-type, x-retry-count"}},
 		{file: "http-api-no-key", status: 400, body: `{"success":false,"code":"invalid_write_key"`},
-		{file: "http-api-function-url", status: 200, body: `{"success":true}`, events: []string{"v2-url-1"}, path: "/v1/batch"},
+		{file: "http-api-function-url", status: 200, body: `{"success":true}`, events: []string{"v2-url-1"},
+			path: "/v1/batch"},
 	} {
 		t.Run(c.file, func(t *testing.T) {
 			event, err := os.ReadFile(filepath.Join("..", "..", "events", "http", c.file+".json"))
@@ -101,7 +108,8 @@ func TestTheDeployedFunctionAnswersWhatAGatewaySends(t *testing.T) {
 	})); !strings.Contains(body, "invalid_write_key") {
 		t.Errorf("a key that is not in the file: %s", body)
 	}
-	if text := log.String(); !strings.Contains(text, `"EventsAccepted":2`) || strings.Contains(text, "203.0.113.9") || strings.Contains(text, "wk-demo") || strings.Contains(text, "Run Started") {
+	if text := log.String(); !strings.Contains(text, `"EventsAccepted":2`) || strings.Contains(text, "203.0.113.9") ||
+		strings.Contains(text, "wk-demo") || strings.Contains(text, "Run Started") {
 		t.Errorf("log:\n%s", text)
 	}
 }
@@ -262,7 +270,8 @@ func TestAProxysWordCountsOnlyWhereAProxyIs(t *testing.T) {
 	for _, c := range []struct{ proxies, want string }{{"0", "127.0.0.1"}, {"1", "203.0.113.9"}, {"2", "198.51.100.66"}} {
 		s := start(t, b.env("SPILLWAY_TRUSTED_PROXIES="+c.proxies))
 		body := `{"userId":"u-1","event":"Run Started","messageId":"proxies-` + c.proxies + `","writeKey":"wk-demo"}`
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.address+"/v1/t", strings.NewReader(body))
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.address+"/v1/t",
+			strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -289,14 +298,16 @@ func TestAPortInUseIsOneClearLine(t *testing.T) {
 	}
 	defer l.Close()
 	err = run(complete("SPILLWAY_LISTEN="+l.Addr().String(), "AWS_REGION=eu-west-1"), io.Discard)
-	if err == nil || !strings.Contains(err.Error(), "write another address in SPILLWAY_LISTEN") || strings.Contains(err.Error(), "\n") {
+	if err == nil || !strings.Contains(err.Error(), "write another address in SPILLWAY_LISTEN") ||
+		strings.Contains(err.Error(), "\n") {
 		t.Errorf("%v", err)
 	}
 }
 
 func TestAWrongPublicURLIsNamed(t *testing.T) {
 	err := run(complete("SPILLWAY_PUBLIC_URL=events.example.com"), io.Discard)
-	if err == nil || !strings.Contains(err.Error(), "SPILLWAY_PUBLIC_URL") || !strings.Contains(err.Error(), "https://events.example.com") {
+	if err == nil || !strings.Contains(err.Error(), "SPILLWAY_PUBLIC_URL") ||
+		!strings.Contains(err.Error(), "https://events.example.com") {
 		t.Errorf("%v", err)
 	}
 }

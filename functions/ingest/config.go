@@ -18,10 +18,13 @@ const (
 	envQueueURL           = "SPILLWAY_QUEUE_URL"             // the events queue
 	envDeadLetterQueueURL = "SPILLWAY_DEAD_LETTER_QUEUE_URL" // for the bad events of requests whose others are good
 	envKeysFile           = "SPILLWAY_WRITE_KEYS_FILE"       // the set of write keys: a file with the document,
-	envKeysParameter      = "SPILLWAY_WRITE_KEYS_PARAMETER"  // or the name of an SSM parameter; without both any well-formed key is taken
-	envCanaryWriteKey     = "SPILLWAY_CANARY_WRITE_KEY"      // one that is taken besides the set, without a quota; empty: none
-	envPublicURL          = "SPILLWAY_PUBLIC_URL"            // scheme and host that SDKs are to use; default: those of the request
-	envLogLevel           = "SPILLWAY_LOG_LEVEL"             // debug, info, warn, error; default: info
+	// or the name of an SSM parameter; without both any well-formed key is taken
+	envKeysParameter = "SPILLWAY_WRITE_KEYS_PARAMETER"
+	// one that is taken besides the set, without a quota; empty: none
+	envCanaryWriteKey = "SPILLWAY_CANARY_WRITE_KEY"
+	// scheme and host that SDKs are to use; default: those of the request
+	envPublicURL = "SPILLWAY_PUBLIC_URL"
+	envLogLevel  = "SPILLWAY_LOG_LEVEL" // debug, info, warn, error; default: info
 
 	// Of the plain server only; a Lambda has a gateway for this.
 	envListen  = "SPILLWAY_LISTEN"          // host:port; default: every address, and the port that PORT says, or 8080
@@ -31,12 +34,14 @@ const (
 	envPort       = "PORT"                   // what platforms for containers set
 	envRuntimeAPI = "AWS_LAMBDA_RUNTIME_API" // what Lambda sets, and nothing else
 
-	envGoMemory     = "GOMEMLIMIT"                      // Go's own memory limit; default: 80 % of a Lambda's, 110 MiB in a server
+	// Go's own memory limit; default: 80 % of a Lambda's, 110 MiB in a server
+	envGoMemory     = "GOMEMLIMIT"
 	envLambdaMemory = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE" // in MB, of Lambda
 )
 
 // known are the variables of the prefix, in the order in which they are shown.
-var known = [...]string{envQueueURL, envDeadLetterQueueURL, envKeysFile, envKeysParameter, envCanaryWriteKey, envPublicURL, envLogLevel, envListen, envProxies, envGrace}
+var known = [...]string{envQueueURL, envDeadLetterQueueURL, envKeysFile, envKeysParameter, envCanaryWriteKey,
+	envPublicURL, envLogLevel, envListen, envProxies, envGrace}
 
 const (
 	defaultPort  = "8080"
@@ -66,7 +71,8 @@ func (c config) LogValue() slog.Value {
 		slog.Bool("canary", c.canaryKey != ""), slog.String("public_url", c.publicURL), slog.Bool("lambda", c.lambda),
 	}
 	if !c.lambda {
-		attrs = append(attrs, slog.String("listen", c.listen), slog.Int("trusted_proxies", c.proxies), slog.String("shutdown_grace", c.grace.String()))
+		attrs = append(attrs, slog.String("listen", c.listen), slog.Int("trusted_proxies", c.proxies),
+			slog.String("shutdown_grace", c.grace.String()))
 	}
 	return slog.GroupValue(attrs...)
 }
@@ -115,7 +121,8 @@ func readConfig(environ []string) (config, error) {
 		case envGrace:
 			ofServer = append(ofServer, name)
 			if c.grace, err = time.ParseDuration(value); err != nil || c.grace <= 0 {
-				fail("%s is %q: write a duration like %v, below what your platform waits between SIGTERM and SIGKILL", name, value, defaultGrace)
+				fail("%s is %q: write a duration like %v, below what your platform waits between SIGTERM and SIGKILL", name, value,
+					defaultGrace)
 			}
 		default:
 			if strings.HasPrefix(name, envPrefix) {
@@ -123,9 +130,11 @@ func readConfig(environ []string) (config, error) {
 			}
 		}
 	}
-	for _, q := range [...]struct{ name, url string }{{envQueueURL, c.queueURL}, {envDeadLetterQueueURL, c.deadLetterQueueURL}} {
+	for _, q := range [...]struct{ name, url string }{{envQueueURL, c.queueURL},
+		{envDeadLetterQueueURL, c.deadLetterQueueURL}} {
 		if u, err := url.Parse(q.url); err != nil || u.Host == "" {
-			fail("%s is %q: write the queue's URL, like https://sqs.us-east-1.amazonaws.com/123456789012/spillway-events", q.name, q.url)
+			fail("%s is %q: write the queue's URL, like https://sqs.us-east-1.amazonaws.com/123456789012/spillway-events",
+				q.name, q.url)
 		}
 	}
 	if c.keysFile != "" && c.keysParameter != "" {
@@ -146,7 +155,8 @@ func readConfig(environ []string) (config, error) {
 		if from == envPort {
 			value = port
 		}
-		fail("%s is %q: write host:port in %s, like 127.0.0.1:8080 or :8080, or a port in %s", from, value, envListen, envPort)
+		fail("%s is %q: write host:port in %s, like 127.0.0.1:8080 or :8080, or a port in %s", from, value, envListen,
+			envPort)
 	}
 	return c, errors.Join(errs...)
 }

@@ -30,7 +30,8 @@ func built(t testing.TB) string {
 	t.Helper()
 	binary.Do(func() {
 		binary.path = filepath.Join(binary.dir, "bootstrap")
-		out, err := exec.Command("go", "build", "-trimpath", "-tags", "lambda.norpc", "-ldflags", "-s -w -buildid=", "-o", binary.path, ".").CombinedOutput()
+		out, err := exec.Command("go", "build", "-trimpath", "-tags", "lambda.norpc", "-ldflags", "-s -w -buildid=", "-o",
+			binary.path, ".").CombinedOutput()
 		if err != nil {
 			binary.err = fmt.Errorf("%w: %s", err, out)
 		}
@@ -64,13 +65,14 @@ type behind struct {
 func pipeline(t *testing.T) *behind {
 	t.Helper()
 	b := &behind{arrived: map[string]segmentd.Received{}, change: make(chan struct{})}
-	p, err := local.Start(local.Config{Dir: t.TempDir(), SQSAddr: "127.0.0.1:0", SegmentAddr: "127.0.0.1:0", OnEvent: func(e segmentd.Received) {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.arrived[e.MessageID] = e
-		close(b.change)
-		b.change = make(chan struct{})
-	}})
+	p, err := local.Start(local.Config{Dir: t.TempDir(), SQSAddr: "127.0.0.1:0", SegmentAddr: "127.0.0.1:0",
+		OnEvent: func(e segmentd.Received) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.arrived[e.MessageID] = e
+			close(b.change)
+			b.change = make(chan struct{})
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -121,7 +121,8 @@ func newDoor(ctx context.Context, c config, out io.Writer) (*door, error) {
 		o.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.MaxIdleConnsPerHost = ingest.MaxSends })
 	}, sqsclient.KeepResponses)
 	ic := ingest.Config{
-		Queue: sqsclient.New(api, c.queueURL), DeadLetters: sqsclient.New(api, c.deadLetterQueueURL), Health: reachable(api, c.queueURL),
+		Queue: sqsclient.New(api, c.queueURL), DeadLetters: sqsclient.New(api, c.deadLetterQueueURL),
+		Health:    reachable(api, c.queueURL),
 		PublicURL: c.publicURL, Report: d.counters.Add, Logger: d.logger,
 	}
 	if !c.lambda {
@@ -202,7 +203,8 @@ func (d *door) serve(ctx context.Context, l net.Listener) error {
 		}
 	})
 	d.logger.Info("listening", "address", l.Addr().String())
-	err := httpserver.Serve(ctx, httpserver.New(httpserver.Guard(d.handler, d.logger), d.logger), l, d.config.grace, d.handler.Shutdown)
+	err := httpserver.Serve(ctx, httpserver.New(httpserver.Guard(d.handler, d.logger), d.logger), l, d.config.grace,
+		d.handler.Shutdown)
 	stop()
 	running.Wait()
 	d.writeMetrics()

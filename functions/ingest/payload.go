@@ -24,7 +24,8 @@ import (
 const answerMargin = 500 * time.Millisecond
 
 // errPayload is why an event is no request. It is a mistake in the deployment, not a client's.
-var errPayload = errors.New("the event is no HTTP request of payload format 2.0: put the function behind an HTTP API with payload format 2.0, or behind a function URL")
+var errPayload = errors.New("the event is no HTTP request of payload format 2.0: put the function behind an HTTP " +
+	"API with payload format 2.0, or behind a function URL")
 
 // payload is what an HTTP API and a function URL send, as far as it is used (API Gateway developer
 // guide, "Working with AWS Lambda proxy integrations for HTTP APIs", payload format 2.0; Lambda

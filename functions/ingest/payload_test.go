@@ -18,7 +18,8 @@ func event(t *testing.T, change func(*payload)) []byte {
 	t.Helper()
 	var p payload
 	p.Version, p.RawPath = "2.0", "/v1/batch"
-	p.RequestContext.HTTP.Method, p.RequestContext.HTTP.SourceIP, p.RequestContext.Stage = "POST", "203.0.113.9", "$default"
+	p.RequestContext.HTTP.Method, p.RequestContext.HTTP.SourceIP, p.RequestContext.Stage = "POST", "203.0.113.9",
+		"$default"
 	p.RequestContext.DomainName = "abc.execute-api.us-east-1.amazonaws.com"
 	change(&p)
 	out, err := json.Marshal(p)
@@ -41,7 +42,8 @@ func TestAnEventBecomesTheRequestThatTheGatewayGot(t *testing.T) {
 		{"a body in base64", func(p *payload) { p.Body, p.IsBase64Encoded = "H4sIAA==", true },
 			func(r *http.Request, body string) bool { return body == "\x1f\x8b\x08\x00" && r.ContentLength == 4 }},
 		{"no body", func(*payload) {}, func(r *http.Request, body string) bool { return body == "" && r.ContentLength == 0 }},
-		{"headers in lower case", func(p *payload) { p.Headers = map[string]string{"authorization": "Basic abc", "x-retry-count": "2"} },
+		{"headers in lower case",
+			func(p *payload) { p.Headers = map[string]string{"authorization": "Basic abc", "x-retry-count": "2"} },
 			func(r *http.Request, _ string) bool {
 				return r.Header.Get("Authorization") == "Basic abc" && r.Header["X-Retry-Count"][0] == "2"
 			}},
@@ -61,7 +63,8 @@ func TestAnEventBecomesTheRequestThatTheGatewayGot(t *testing.T) {
 		{"the length on the wire is not the body's", func(p *payload) {
 			p.Headers, p.Body = map[string]string{"content-length": "7", "transfer-encoding": "chunked"}, "12345678"
 		}, func(r *http.Request, body string) bool { return r.ContentLength == 8 && len(r.Header) == 0 }},
-		{"the platform's address and nobody else's", func(p *payload) { p.Headers = map[string]string{"x-forwarded-for": "10.0.0.1"} },
+		{"the platform's address and nobody else's",
+			func(p *payload) { p.Headers = map[string]string{"x-forwarded-for": "10.0.0.1"} },
 			func(r *http.Request, _ string) bool { return r.RemoteAddr == "203.0.113.9:0" }},
 		{"an IPv6 address", func(p *payload) { p.RequestContext.HTTP.SourceIP = "2001:db8::1" },
 			func(r *http.Request, _ string) bool { return r.RemoteAddr == "[2001:db8::1]:0" }},
@@ -131,11 +134,13 @@ func TestAnAnswerSurvivesTheFormat(t *testing.T) {
 		{"a gif", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "image/gif")
 			_, _ = io.WriteString(w, gif)
-		}, reply{StatusCode: 200, Headers: map[string]string{"Content-Type": "image/gif"}, Body: base64.StdEncoding.EncodeToString([]byte(gif)), IsBase64Encoded: true}},
+		}, reply{StatusCode: 200, Headers: map[string]string{"Content-Type": "image/gif"},
+			Body: base64.StdEncoding.EncodeToString([]byte(gif)), IsBase64Encoded: true}},
 		{"JSON that is no UTF-8", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json; charset=utf-8")
 			_, _ = io.WriteString(w, "\xff")
-		}, reply{StatusCode: 200, Headers: map[string]string{"Content-Type": "application/json; charset=utf-8"}, Body: "/w==", IsBase64Encoded: true}},
+		}, reply{StatusCode: 200, Headers: map[string]string{"Content-Type": "application/json; charset=utf-8"}, Body: "/w==",
+			IsBase64Encoded: true}},
 		{"429", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Retry-After", "7")
 			w.WriteHeader(http.StatusTooManyRequests)

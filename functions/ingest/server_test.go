@@ -55,7 +55,8 @@ func TestTheEndLeavesNothingRunning(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	if text := log.String(); !strings.Contains(text, `"Requests":1`) || !strings.Contains(text, `"count":1`) || strings.Contains(text, "wk-a") {
+	if text := log.String(); !strings.Contains(text, `"Requests":1`) || !strings.Contains(text, `"count":1`) ||
+		strings.Contains(text, "wk-a") {
 		t.Errorf("log:\n%s", text)
 	}
 }
@@ -66,7 +67,8 @@ func TestAPanicIsAnAnswerAndALogLineWithoutTheEvent(t *testing.T) {
 	got, err := function{httpserver.Guard(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		panic("secret@example.com")
 	}), logger)}.Invoke(t.Context(), event(t, func(*payload) {}))
-	if err != nil || !strings.Contains(string(got), `"statusCode":500`) || !strings.Contains(string(got), `\"success\":false`) {
+	if err != nil || !strings.Contains(string(got), `"statusCode":500`) ||
+		!strings.Contains(string(got), `\"success\":false`) {
 		t.Errorf("%s, %v", got, err)
 	}
 	if text := log.String(); !strings.Contains(text, "server_test.go") || strings.Contains(text, "secret") {

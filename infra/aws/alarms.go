@@ -24,9 +24,11 @@ func (p *pipeline) addAlarms() {
 		made[a.Name] = awscloudwatch.NewCfnAlarm(p.Stack, jsii.String(alarmID(a.Name)), p.alarm(a, actions))
 	}
 	for _, c := range p.topology.Composites {
-		composite := awscloudwatch.NewCfnCompositeAlarm(p.Stack, jsii.String(alarmID(c.Name)), &awscloudwatch.CfnCompositeAlarmProps{
-			AlarmName: jsii.String(c.Name), AlarmDescription: jsii.String(c.Description()), AlarmRule: jsii.String(rule(c)), AlarmActions: actions, OkActions: actions,
-		})
+		composite := awscloudwatch.NewCfnCompositeAlarm(p.Stack, jsii.String(alarmID(c.Name)),
+			&awscloudwatch.CfnCompositeAlarmProps{
+				AlarmName: jsii.String(c.Name), AlarmDescription: jsii.String(c.Description()), AlarmRule: jsii.String(rule(c)),
+				AlarmActions: actions, OkActions: actions,
+			})
 		for _, condition := range c.Any { // the rule has their names, which CloudFormation does not see
 			composite.Node().AddDependency(made[condition.Alarm])
 			if unless, ok := made[condition.Unless]; ok {
@@ -48,11 +50,13 @@ func alarmID(name string) string {
 // newTopic makes the topic. It is not encrypted with a key of one's own, which CloudWatch would
 // have to be let use; there is nothing of an event in an alarm.
 func (p *pipeline) newTopic() awssns.Topic {
-	topic := awssns.NewTopic(p.Stack, jsii.String("Alarms"), &awssns.TopicProps{DisplayName: jsii.String("Spillway " + p.region), EnforceSSL: jsii.Bool(true)})
+	topic := awssns.NewTopic(p.Stack, jsii.String("Alarms"),
+		&awssns.TopicProps{DisplayName: jsii.String("Spillway " + p.region), EnforceSSL: jsii.Bool(true)})
 	// A policy takes the place of the one that a topic has by itself, so it must name CloudWatch.
 	topic.AddToResourcePolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
-		Sid: jsii.String("Alarms"), Principals: &[]awsiam.IPrincipal{awsiam.NewServicePrincipal(jsii.String("cloudwatch.amazonaws.com"), nil)},
-		Actions: jsii.Strings("sns:Publish"), Resources: &[]*string{topic.TopicArn()},
+		Sid:        jsii.String("Alarms"),
+		Principals: &[]awsiam.IPrincipal{awsiam.NewServicePrincipal(jsii.String("cloudwatch.amazonaws.com"), nil)},
+		Actions:    jsii.Strings("sns:Publish"), Resources: &[]*string{topic.TopicArn()},
 		Conditions: &map[string]any{"StringEquals": map[string]*string{"aws:SourceAccount": p.Account()}},
 	}))
 	for _, address := range p.settings.Emails {
@@ -67,8 +71,10 @@ func (p *pipeline) alarm(a topology.Alarm, actions *[]any) *awscloudwatch.CfnAla
 		comparison = "LessThanThreshold"
 	}
 	props := &awscloudwatch.CfnAlarmProps{
-		AlarmName: jsii.String(a.Name), AlarmDescription: jsii.String(a.Description()), AlarmActions: actions, OkActions: actions,
-		ComparisonOperator: jsii.String(comparison), Threshold: jsii.Number(a.Threshold), EvaluationPeriods: jsii.Number(a.Periods),
+		AlarmName: jsii.String(a.Name), AlarmDescription: jsii.String(a.Description()), AlarmActions: actions,
+		OkActions:          actions,
+		ComparisonOperator: jsii.String(comparison), Threshold: jsii.Number(a.Threshold),
+		EvaluationPeriods: jsii.Number(a.Periods),
 		DatapointsToAlarm: jsii.Number(a.Breaching), TreatMissingData: jsii.String(string(a.Missing)),
 	}
 	var queries []any
@@ -79,7 +85,8 @@ func (p *pipeline) alarm(a topology.Alarm, actions *[]any) *awscloudwatch.CfnAla
 	}
 	if a.Expression != "" {
 		queries = append(queries, &awscloudwatch.CfnAlarm_MetricDataQueryProperty{
-			Id: jsii.String("value"), Expression: jsii.String(a.Expression), Label: jsii.String(a.Name), ReturnData: jsii.Bool(true),
+			Id: jsii.String("value"), Expression: jsii.String(a.Expression), Label: jsii.String(a.Name),
+			ReturnData: jsii.Bool(true),
 		})
 	}
 	props.Metrics = &queries
@@ -94,7 +101,8 @@ func (p *pipeline) stat(m topology.Metric, period time.Duration) *awscloudwatch.
 		all = append(all, &awscloudwatch.CfnAlarm_DimensionProperty{Name: jsii.String(d.name), Value: d.value})
 	}
 	metric.Dimensions = &all
-	return &awscloudwatch.CfnAlarm_MetricStatProperty{Metric: metric, Period: jsii.Number(period.Seconds()), Stat: jsii.String(m.Statistic)}
+	return &awscloudwatch.CfnAlarm_MetricStatProperty{Metric: metric, Period: jsii.Number(period.Seconds()),
+		Stat: jsii.String(m.Statistic)}
 }
 
 type dimension struct {

@@ -24,8 +24,10 @@ func TestEveryAlarmOfTheTopologyIsThereWithItsNumbersAnActionAndAText(t *testing
 		r := tmpl.named(t, "AWS::CloudWatch::Alarm", "AlarmName", a.Name)
 		notifies(a.Name, r)
 		comparison := map[bool]string{false: "GreaterThanThreshold", true: "LessThanThreshold"}[a.Below]
-		if r.at("AlarmDescription") != a.Description() || r.at("Threshold") != a.Threshold || r.at("EvaluationPeriods") != float64(a.Periods) ||
-			r.at("DatapointsToAlarm") != float64(a.Breaching) || r.at("TreatMissingData") != string(a.Missing) || r.at("ComparisonOperator") != comparison {
+		if r.at("AlarmDescription") != a.Description() || r.at("Threshold") != a.Threshold ||
+			r.at("EvaluationPeriods") != float64(a.Periods) ||
+			r.at("DatapointsToAlarm") != float64(a.Breaching) || r.at("TreatMissingData") != string(a.Missing) ||
+			r.at("ComparisonOperator") != comparison {
 			t.Errorf("%s is %v, want %+v", a.Name, r.Properties, a)
 		}
 		queries, _ := r.at("Metrics").([]any)
@@ -52,7 +54,8 @@ func TestEveryAlarmOfTheTopologyIsThereWithItsNumbersAnActionAndAText(t *testing
 			t.Errorf("%s: %v", c.Name, r.at("AlarmDescription"))
 		}
 	}
-	if n, m := len(tmpl.of("AWS::CloudWatch::Alarm")), len(tmpl.of("AWS::CloudWatch::CompositeAlarm")); n != len(d.Alarms) || m != len(d.Composites) {
+	if n, m := len(tmpl.of("AWS::CloudWatch::Alarm")),
+		len(tmpl.of("AWS::CloudWatch::CompositeAlarm")); n != len(d.Alarms) || m != len(d.Composites) {
 		t.Errorf("%d alarms and %d composites, want %d and %d", n, m, len(d.Alarms), len(d.Composites))
 	}
 }
@@ -74,7 +77,8 @@ func TestACompositeAlarmWaitsForItsAlarmsAndNamesThem(t *testing.T) {
 		t.Fatal(err)
 	}
 	for id, r := range tmpl.Resources {
-		if r.Type == "AWS::CloudWatch::CompositeAlarm" && len(r.DependsOn) != strings.Count(r.Properties.AlarmRule, "ALARM(") {
+		if r.Type == "AWS::CloudWatch::CompositeAlarm" &&
+			len(r.DependsOn) != strings.Count(r.Properties.AlarmRule, "ALARM(") {
 			t.Errorf("%s waits for %v, and its rule is %s", id, r.DependsOn, r.Properties.AlarmRule)
 		}
 	}
@@ -86,7 +90,8 @@ func TestCloudWatchMayNotifyTheTopicAndPeopleGetMail(t *testing.T) {
 	allowed, denied := false, false
 	for _, policy := range tmpl.of("AWS::SNS::TopicPolicy") {
 		for _, s := range statements(policy.at("PolicyDocument")) {
-			allowed = allowed || text(s["Principal"]) == `{"Service":"cloudwatch.amazonaws.com"}` && s["Action"] == "sns:Publish" && strings.Contains(text(s["Condition"]), "aws:SourceAccount")
+			allowed = allowed || text(s["Principal"]) == `{"Service":"cloudwatch.amazonaws.com"}` &&
+				s["Action"] == "sns:Publish" && strings.Contains(text(s["Condition"]), "aws:SourceAccount")
 			denied = denied || s["Effect"] == "Deny" && strings.Contains(text(s["Condition"]), "aws:SecureTransport")
 		}
 	}

@@ -61,7 +61,8 @@ func TestTheSameSourcesMakeTheSameAssetAnywhere(t *testing.T) {
 	s := DefaultSettings("eu-west-1")
 	first, second := t.TempDir(), t.TempDir()
 	one, two := synthesiseWith(t, first, &s, here), synthesiseWith(t, second, &s, there)
-	if a, b := string(one["eu-west-1"].content), string(two["eu-west-1"].content); a != b || strings.Count(a, `"S3Key"`) != 3 {
+	if a, b := string(one["eu-west-1"].content), string(two["eu-west-1"].content); a != b ||
+		strings.Count(a, `"S3Key"`) != 3 {
 		t.Error("two syntheses differ")
 	}
 }
@@ -84,7 +85,8 @@ func unpack(t *testing.T, archive string) string {
 		t.Fatal(err)
 	}
 	defer z.Close()
-	if len(z.File) != 1 || z.File[0].Name != "bootstrap" || z.File[0].Mode() != 0o755 || z.File[0].Modified.Format(time.DateOnly) != "1980-01-01" {
+	if len(z.File) != 1 || z.File[0].Name != "bootstrap" || z.File[0].Mode() != 0o755 ||
+		z.File[0].Modified.Format(time.DateOnly) != "1980-01-01" {
 		t.Fatalf("%s holds %v, want a bootstrap of 1980 that anybody may run", archive, z.File)
 	}
 	content, err := fs.ReadFile(z, "bootstrap")
@@ -125,11 +127,14 @@ func copySources(t *testing.T, to string) {
 func TestAFunctionThatDoesNotCompileStopsTheApp(t *testing.T) {
 	broken := t.TempDir()
 	copySources(t, broken)
-	if err := os.WriteFile(filepath.Join(broken, "functions", "deliver", "broken.go"), []byte("package main\n\nvar x int = \"\"\n"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(broken, "functions", "deliver", "broken.go"),
+		[]byte("package main\n\nvar x int = \"\"\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	d := topology.Default()
-	if _, err := build(&d, broken, t.TempDir(), "arm64"); err == nil || !strings.Contains(err.Error(), "build the function spillway-deliver") || !strings.Contains(err.Error(), "broken.go:3") {
+	if _, err := build(&d, broken, t.TempDir(), "arm64"); err == nil ||
+		!strings.Contains(err.Error(), "build the function spillway-deliver") ||
+		!strings.Contains(err.Error(), "broken.go:3") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -202,12 +207,14 @@ func newWorld(t *testing.T) *world {
 			Name           string
 			WithDecryption bool
 		}
-		if err := json.NewDecoder(r.Body).Decode(&in); err != nil || r.Header.Get("X-Amz-Target") != "AmazonSSM.GetParameter" || parameters[in.Name] == "" || !in.WithDecryption {
+		if err := json.NewDecoder(r.Body).Decode(&in); err != nil ||
+			r.Header.Get("X-Amz-Target") != "AmazonSSM.GetParameter" || parameters[in.Name] == "" || !in.WithDecryption {
 			http.Error(rw, `{"__type":"ParameterNotFound"}`, http.StatusBadRequest)
 			return
 		}
 		rw.Header().Set("Content-Type", "application/x-amz-json-1.1")
-		json.NewEncoder(rw).Encode(map[string]any{"Parameter": map[string]string{"Name": in.Name, "Value": parameters[in.Name]}})
+		json.NewEncoder(rw).Encode(map[string]any{"Parameter": map[string]string{"Name": in.Name,
+			"Value": parameters[in.Name]}})
 	}))
 	t.Cleanup(ssm.Close)
 	w.ssm = ssm.URL
@@ -240,7 +247,8 @@ func (w *world) deployed(t *testing.T, name string) *lambda.Function {
 		env = append(env, variable+"="+resolved)
 	}
 	made := lambda.NewFunction(lambda.FunctionConfig{
-		Name: name, Timeout: time.Duration(number(t, f.at("Timeout"))) * time.Second, MemoryMB: int(number(t, f.at("MemorySize"))),
+		Name: name, Timeout: time.Duration(number(t, f.at("Timeout"))) * time.Second,
+		MemoryMB: int(number(t, f.at("MemorySize"))),
 		NewEnvironment: lambda.Process(lambda.ProcessConfig{
 			Path: unpack(t, filepath.Join(w.out, "cdk.out", "asset."+key)), Env: env, Output: w,
 		}),
@@ -311,7 +319,8 @@ func TestTheSynthesisedFunctionsDoTheirWork(t *testing.T) {
 	}
 	w := newWorld(t)
 	deliver := w.deployed(t, topology.DeliverFunction)
-	payloads := map[string][]byte{"sqs-event.json": sample(t, "sqs-event.json"), "sqs-event-packed.json": sample(t, "sqs-event-packed.json")}
+	payloads := map[string][]byte{"sqs-event.json": sample(t, "sqs-event.json"),
+		"sqs-event-packed.json": sample(t, "sqs-event-packed.json")}
 	for _, name := range []string{"track.json", "identify.json", "batch.json"} { // bodies of messages
 		body, _ := json.Marshal(string(sample(t, name)))
 		payloads[name] = fmt.Appendf(nil, `{"Records":[{"messageId":%q,"receiptHandle":"r","body":%s}]}`, name, body)
@@ -332,7 +341,8 @@ func TestTheSynthesisedFunctionsDoTheirWork(t *testing.T) {
 
 	ingest := w.deployed(t, topology.IngestFunction)
 	for name, status := range map[string]int{
-		"http-api-batch": 200, "http-api-gzip": 200, "http-api-pixel": 200, "http-api-settings": 200, "http-api-preflight": 204, "http-api-no-key": 400,
+		"http-api-batch": 200, "http-api-gzip": 200, "http-api-pixel": 200, "http-api-settings": 200,
+		"http-api-preflight": 204, "http-api-no-key": 400,
 		"http-api-function-url": 200,
 	} {
 		var answer struct {
@@ -345,7 +355,8 @@ func TestTheSynthesisedFunctionsDoTheirWork(t *testing.T) {
 		}
 	}
 	var stranger struct{ StatusCode int }
-	invoke(t, ingest, []byte(strings.ReplaceAll(string(sample(t, "http/http-api-settings.json")), "wk-demo", "stranger")), &stranger)
+	invoke(t, ingest, []byte(strings.ReplaceAll(string(sample(t, "http/http-api-settings.json")), "wk-demo", "stranger")),
+		&stranger)
 	if stranger.StatusCode == 200 {
 		t.Error("a write key that is not in SSM's set gets settings")
 	}
@@ -356,7 +367,8 @@ func TestTheSynthesisedFunctionsDoTheirWork(t *testing.T) {
 		t.Errorf("no canary was accepted\n%s", w.text())
 	}
 	arrived := len(w.events())
-	canary := w.resolve(t, w.template.named(t, "AWS::Lambda::Function", "FunctionName", topology.DeliverFunction).at("Environment", "Variables", "SPILLWAY_CANARY_WRITE_KEY"))
+	canary := w.resolve(t, w.template.named(t, "AWS::Lambda::Function", "FunctionName",
+		topology.DeliverFunction).at("Environment", "Variables", "SPILLWAY_CANARY_WRITE_KEY"))
 	body, _ := json.Marshal(fmt.Sprintf(`{"writeKey":%q,"batch":[{"type":"track","userId":"canary","event":"Canary","messageId":"c"}]}`, canary))
 	invoke(t, deliver, fmt.Appendf(nil, `{"Records":[{"messageId":"c","receiptHandle":"c","body":%s}]}`, body), &nothing)
 	if !strings.Contains(w.text(), `"CanaryDelivered":1`) || len(w.events()) != arrived {

@@ -27,9 +27,11 @@ func (p *pipeline) addCanary() {
 	for _, s := range p.topology.Schedules {
 		f := p.functions[s.Function].Function
 		f.ConfigureAsyncInvoke(&awslambda.EventInvokeConfigOptions{RetryAttempts: retries, MaxEventAge: age})
-		target := awseventstargets.NewLambdaFunction(f, &awseventstargets.LambdaFunctionProps{RetryAttempts: retries, MaxEventAge: age})
+		target := awseventstargets.NewLambdaFunction(f,
+			&awseventstargets.LambdaFunctionProps{RetryAttempts: retries, MaxEventAge: age})
 		awsevents.NewRule(p.Stack, jsii.String("CanarySchedule"), &awsevents.RuleProps{
-			Description: jsii.String("sends a canary event"), Schedule: awsevents.Schedule_Rate(seconds(s.Every)), Targets: &[]awsevents.IRuleTarget{target},
+			Description: jsii.String("sends a canary event"), Schedule: awsevents.Schedule_Rate(seconds(s.Every)),
+			Targets: &[]awsevents.IRuleTarget{target},
 		})
 	}
 }

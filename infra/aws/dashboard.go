@@ -50,7 +50,8 @@ func (p *pipeline) addDashboard() {
 
 func (p *pipeline) widget(w topology.Widget) map[string]any {
 	properties := map[string]any{
-		"title": w.Title, "region": p.region, "period": topology.DashboardPeriod.Seconds(), "view": "timeSeries", "stacked": w.Stacked,
+		"title": w.Title, "region": p.region, "period": topology.DashboardPeriod.Seconds(), "view": "timeSeries",
+		"stacked": w.Stacked,
 	}
 	if w.Number {
 		properties["view"] = "singleValue"

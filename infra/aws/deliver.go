@@ -34,8 +34,10 @@ func (p *pipeline) addDeliver() {
 	}
 	for _, s := range p.topology.EventSources {
 		awslambda.NewEventSourceMapping(p.Stack, jsii.String("DeliverSource"), &awslambda.EventSourceMappingProps{
-			Target: p.functions[s.Function].Function, EventSourceArn: p.queues[s.Queue].QueueArn(), BatchSize: jsii.Number(s.BatchSize),
-			MaxBatchingWindow: seconds(s.Window), MaxConcurrency: jsii.Number(s.MaximumConcurrency), ReportBatchItemFailures: jsii.Bool(s.ReportBatchItemFailures),
+			Target: p.functions[s.Function].Function, EventSourceArn: p.queues[s.Queue].QueueArn(),
+			BatchSize:         jsii.Number(s.BatchSize),
+			MaxBatchingWindow: seconds(s.Window), MaxConcurrency: jsii.Number(s.MaximumConcurrency),
+			ReportBatchItemFailures: jsii.Bool(s.ReportBatchItemFailures),
 			// How many messages come in, fail and are deleted, which Lambda's own metrics of the
 			// function can't say.
 			MetricsConfig: &awslambda.MetricsConfig{Metrics: &[]awslambda.MetricType{awslambda.MetricType_EVENT_COUNT}},

@@ -34,7 +34,8 @@ func build(t *topology.Topology, source, folder, architecture string) (assets, e
 		if err := os.MkdirAll(out, 0o755); err != nil {
 			return nil, fmt.Errorf("build the function %s: %w", f.Name, err)
 		}
-		command := exec.Command("go", "build", "-tags", "lambda.norpc", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=",
+		command := exec.Command("go", "build", "-tags", "lambda.norpc", "-trimpath", "-buildvcs=false", "-ldflags",
+			"-s -w -buildid=",
 			"-o", binary, "./functions/"+f.Metrics)
 		command.Dir = source
 		command.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+goarch, "CGO_ENABLED=0", "GOFLAGS=-mod=readonly",
@@ -68,7 +69,8 @@ func pack(binary []byte, archive string) (err error) {
 	defer func() { err = errors.Join(err, f.Close()) }()
 	// Always the same time, so that the same binary makes the same archive: the first that the
 	// format has, because without one it says the 0th of month 0, which not everybody can read.
-	header := &zip.FileHeader{Name: bootstrap, Method: zip.Deflate, Modified: time.Date(1980, time.January, 1, 0, 0, 0, 0, time.UTC)}
+	header := &zip.FileHeader{Name: bootstrap, Method: zip.Deflate,
+		Modified: time.Date(1980, time.January, 1, 0, 0, 0, 0, time.UTC)}
 	header.SetMode(0o755)
 	z := zip.NewWriter(f)
 	w, err := z.CreateHeader(header)
@@ -94,7 +96,8 @@ func (p *pipeline) newFunction(name, description string, variables map[string]*s
 	id := strings.ToUpper(f.Metrics[:1]) + f.Metrics[1:]
 	logs := p.newLogGroup(id+"Log", "/aws/lambda/"+f.Name, f.LogRetention)
 	role := awsiam.NewRole(p.Stack, jsii.String(id+"Role"), &awsiam.RoleProps{
-		AssumedBy: awsiam.NewServicePrincipal(jsii.String("lambda.amazonaws.com"), nil), Description: jsii.String("of " + f.Name),
+		AssumedBy:   awsiam.NewServicePrincipal(jsii.String("lambda.amazonaws.com"), nil),
+		Description: jsii.String("of " + f.Name),
 	})
 	allow(role, []*string{logs.LogGroupArn()}, "logs:CreateLogStream", "logs:PutLogEvents")
 	variables["SPILLWAY_LOG_LEVEL"] = jsii.String(p.settings.LogLevel)
@@ -118,7 +121,8 @@ func (p *pipeline) newFunction(name, description string, variables map[string]*s
 // newLogGroup makes a log that goes with the stack: there is nothing of an event in it.
 func (p *pipeline) newLogGroup(id, name string, retention time.Duration) awslogs.LogGroup {
 	group := awslogs.NewLogGroup(p.Stack, jsii.String(id), &awslogs.LogGroupProps{
-		LogGroupName: jsii.String(name), RemovalPolicy: awscdk.RemovalPolicy_DESTROY, Retention: awslogs.RetentionDays_ONE_DAY,
+		LogGroupName: jsii.String(name), RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
+		Retention: awslogs.RetentionDays_ONE_DAY,
 	})
 	group.Node().DefaultChild().(awslogs.CfnLogGroup).SetRetentionInDays(jsii.Number(retention.Hours() / 24))
 	return group

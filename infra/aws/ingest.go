@@ -29,7 +29,8 @@ type door struct {
 // come in base64. Neither answers CORS: the function does, because it knows what SDKs send.
 func (p *pipeline) addIngest() {
 	events, dead := p.queues[topology.EventsQueue], p.queues[topology.DeadLetterQueue]
-	variables := map[string]*string{"SPILLWAY_QUEUE_URL": events.QueueUrl(), "SPILLWAY_DEAD_LETTER_QUEUE_URL": dead.QueueUrl()}
+	variables := map[string]*string{"SPILLWAY_QUEUE_URL": events.QueueUrl(),
+		"SPILLWAY_DEAD_LETTER_QUEUE_URL": dead.QueueUrl()}
 	if name := p.settings.WriteKeysParameter; name != "" {
 		variables["SPILLWAY_WRITE_KEYS_PARAMETER"] = jsii.String(name)
 	}
@@ -54,10 +55,12 @@ func (p *pipeline) addIngest() {
 }
 
 func (p *pipeline) newFunctionURL(ingest function) door {
-	url := ingest.AddFunctionUrl(&awslambda.FunctionUrlOptions{AuthType: awslambda.FunctionUrlAuthType_NONE, InvokeMode: awslambda.InvokeMode_BUFFERED})
+	url := ingest.AddFunctionUrl(&awslambda.FunctionUrlOptions{AuthType: awslambda.FunctionUrlAuthType_NONE,
+		InvokeMode: awslambda.InvokeMode_BUFFERED})
 	return door{
 		url: url.Url(), namespace: "AWS/Lambda", dimension: "FunctionName", value: jsii.String(topology.IngestFunction),
-		names: map[string]string{"Requests": "UrlRequestCount", "ClientErrors": "Url4xxCount", "ServerErrors": "Url5xxCount", "Latency": "UrlRequestLatency"},
+		names: map[string]string{"Requests": "UrlRequestCount", "ClientErrors": "Url4xxCount", "ServerErrors": "Url5xxCount",
+			"Latency": "UrlRequestLatency"},
 	}
 }
 
@@ -66,26 +69,32 @@ func (p *pipeline) newFunctionURL(ingest function) door {
 // answered with: context.integrationStatus is the one of the call to Lambda, 200 as long as it ran.
 // context.error.messageString comes with quotes of its own and would break the line.
 var accessLog = map[string]string{
-	"time": "$context.requestTime", "requestId": "$context.requestId", "method": "$context.httpMethod", "protocol": "$context.protocol",
-	"status": "$context.status", "bytes": "$context.responseLength", "latencyMs": "$context.responseLatency",
-	"functionStatus": "$context.integration.status", "functionError": "$context.integrationErrorMessage", "gatewayError": "$context.error.message",
+	"time": "$context.requestTime", "requestId": "$context.requestId", "method": "$context.httpMethod",
+	"protocol": "$context.protocol",
+	"status":   "$context.status", "bytes": "$context.responseLength", "latencyMs": "$context.responseLatency",
+	"functionStatus": "$context.integration.status", "functionError": "$context.integrationErrorMessage",
+	"gatewayError": "$context.error.message",
 }
 
 func (p *pipeline) newHTTPAPI(ingest function) door {
-	integration := awsapigatewayv2integrations.NewHttpLambdaIntegration(jsii.String("IngestIntegration"), ingest.Function, &awsapigatewayv2integrations.HttpLambdaIntegrationProps{
-		PayloadFormatVersion: awsapigatewayv2.PayloadFormatVersion_VERSION_2_0(), ScopePermissionToRoute: jsii.Bool(true),
-	})
+	integration := awsapigatewayv2integrations.NewHttpLambdaIntegration(jsii.String("IngestIntegration"), ingest.Function,
+		&awsapigatewayv2integrations.HttpLambdaIntegrationProps{
+			PayloadFormatVersion: awsapigatewayv2.PayloadFormatVersion_VERSION_2_0(), ScopePermissionToRoute: jsii.Bool(true),
+		})
 	api := awsapigatewayv2.NewHttpApi(p.Stack, jsii.String("Door"), &awsapigatewayv2.HttpApiProps{
-		ApiName: jsii.String(topology.IngestFunction), Description: jsii.String("the door for Segment's SDKs"), CreateDefaultStage: jsii.Bool(false), DefaultIntegration: integration,
+		ApiName: jsii.String(topology.IngestFunction), Description: jsii.String("the door for Segment's SDKs"),
+		CreateDefaultStage: jsii.Bool(false), DefaultIntegration: integration,
 	})
 	log := p.newLogGroup("DoorLog", "/aws/vendedlogs/"+topology.IngestFunction, p.topology.Door.LogRetention)
 	format, _ := json.Marshal(accessLog) // of strings: it can't fail, and its keys are in order
 	awsapigatewayv2.NewCfnStage(p.Stack, jsii.String("DoorStage"), &awsapigatewayv2.CfnStageProps{
 		ApiId: api.ApiId(), StageName: jsii.String("$default"), AutoDeploy: jsii.Bool(true),
 		DefaultRouteSettings: &awsapigatewayv2.CfnStage_RouteSettingsProperty{
-			ThrottlingRateLimit: jsii.Number(p.topology.Door.RequestsPerSecond), ThrottlingBurstLimit: jsii.Number(p.topology.Door.Burst),
+			ThrottlingRateLimit:  jsii.Number(p.topology.Door.RequestsPerSecond),
+			ThrottlingBurstLimit: jsii.Number(p.topology.Door.Burst),
 		},
-		AccessLogSettings: &awsapigatewayv2.CfnStage_AccessLogSettingsProperty{DestinationArn: log.LogGroupArn(), Format: jsii.String(string(format))},
+		AccessLogSettings: &awsapigatewayv2.CfnStage_AccessLogSettingsProperty{DestinationArn: log.LogGroupArn(),
+			Format: jsii.String(string(format))},
 	})
 	return door{
 		url: api.ApiEndpoint(), namespace: "AWS/ApiGateway", dimension: "ApiId", value: api.ApiId(),

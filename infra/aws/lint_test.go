@@ -23,7 +23,8 @@ func TestCfnLintFindsNothing(t *testing.T) {
 	for name, tmpl := range map[string]template{
 		"defaults": defaults,
 		"others": with(t, func(s *Settings) {
-			s.Door, s.KMSKeys, s.Emails, s.PublicURL = doorFunctionURL, []string{key}, []string{"ops@example.com"}, "https://events.example.com"
+			s.Door, s.KMSKeys, s.Emails, s.PublicURL = doorFunctionURL, []string{key}, []string{"ops@example.com"},
+				"https://events.example.com"
 		}),
 		"adopted": with(t, func(s *Settings) { s.AdoptQueues, s.Canary, s.ReservedConcurrency = true, false, 0 }),
 	} {

@@ -14,10 +14,14 @@ func (p *pipeline) addOutputs() {
 	p.output("IngestUrl", "what SDKs take for their host", p.door.url)
 	p.output("EventsQueueUrl", "where messages are sent", p.queues[topology.EventsQueue].QueueUrl())
 	p.output("DeadLetterQueueUrl", "where the dead letters are", p.queues[topology.DeadLetterQueue].QueueUrl())
-	p.output("PublisherQueueUrls", "the queues of all regions for a publisher in this one, in order of preference", p.publisherQueues())
-	p.output("DeliverLogGroup", "the log of the deliver function", p.functions[topology.DeliverFunction].logs.LogGroupName())
-	p.output("DashboardUrl", "is everything all right?", jsii.String("https://"+p.region+".console.aws.amazon.com/cloudwatch/home?region="+p.region+"#dashboards/dashboard/"+p.dashboardName()))
-	p.output("SpillwayCommand", "lists the dead letters", jsii.String("AWS_REGION="+p.region+" go run ./cmd/spillway dlq ls --stack "+stackPrefix+p.region))
+	p.output("PublisherQueueUrls", "the queues of all regions for a publisher in this one, in order of preference",
+		p.publisherQueues())
+	p.output("DeliverLogGroup", "the log of the deliver function",
+		p.functions[topology.DeliverFunction].logs.LogGroupName())
+	p.output("DashboardUrl", "is everything all right?",
+		jsii.String("https://"+p.region+".console.aws.amazon.com/cloudwatch/home?region="+p.region+"#dashboards/dashboard/"+p.dashboardName()))
+	p.output("SpillwayCommand", "lists the dead letters",
+		jsii.String("AWS_REGION="+p.region+" go run ./cmd/spillway dlq ls --stack "+stackPrefix+p.region))
 }
 
 // publisherQueues are the events queues of all regions, this one's first: their names are fixed, so
@@ -26,7 +30,8 @@ func (p *pipeline) publisherQueues() *string {
 	var urls []*string
 	add := func(region string) {
 		urls = append(urls, awscdk.Fn_Join(jsii.String(""), &[]*string{
-			jsii.String("https://sqs." + region + "."), p.UrlSuffix(), jsii.String("/"), p.Account(), jsii.String("/" + topology.EventsQueue),
+			jsii.String("https://sqs." + region + "."), p.UrlSuffix(), jsii.String("/"), p.Account(),
+			jsii.String("/" + topology.EventsQueue),
 		}))
 	}
 	add(p.region)

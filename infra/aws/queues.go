@@ -54,25 +54,29 @@ func (p *pipeline) newQueue(q topology.Queue, key awskms.IKey) awssqs.IQueue {
 		return awssqs.Queue_FromQueueAttributes(p.Stack, jsii.String(queueID(q.Name)), attributes)
 	}
 	props := &awssqs.QueueProps{
-		QueueName: jsii.String(q.Name), RetentionPeriod: seconds(q.Retention), VisibilityTimeout: seconds(q.VisibilityTimeout),
-		Encryption: awssqs.QueueEncryption_SQS_MANAGED, RemovalPolicy: awscdk.RemovalPolicy_RETAIN_ON_UPDATE_OR_DELETE,
+		QueueName: jsii.String(q.Name), RetentionPeriod: seconds(q.Retention),
+		VisibilityTimeout: seconds(q.VisibilityTimeout),
+		Encryption:        awssqs.QueueEncryption_SQS_MANAGED, RemovalPolicy: awscdk.RemovalPolicy_RETAIN_ON_UPDATE_OR_DELETE,
 	}
 	if key != nil {
 		props.Encryption, props.EncryptionMasterKey = awssqs.QueueEncryption_KMS, key
 		props.DataKeyReuse = awscdk.Duration_Hours(jsii.Number(1)) // KMS is paid by the call
 	}
 	if q.DeadLetterQueue != "" {
-		props.DeadLetterQueue = &awssqs.DeadLetterQueue{Queue: p.queues[q.DeadLetterQueue].IQueue, MaxReceiveCount: jsii.Number(q.MaxReceiveCount)}
+		props.DeadLetterQueue = &awssqs.DeadLetterQueue{Queue: p.queues[q.DeadLetterQueue].IQueue,
+			MaxReceiveCount: jsii.Number(q.MaxReceiveCount)}
 	} else {
 		// By name: the queues whose dead letters it takes refer to it already, and a template's
 		// references must not go round.
 		var sources []awssqs.IQueue
 		for _, source := range p.topology.Queues {
 			if source.DeadLetterQueue == q.Name {
-				sources = append(sources, awssqs.Queue_FromQueueArn(p.Stack, jsii.String("SourceOf"+queueID(q.Name)), p.arn("sqs", source.Name)))
+				sources = append(sources,
+					awssqs.Queue_FromQueueArn(p.Stack, jsii.String("SourceOf"+queueID(q.Name)), p.arn("sqs", source.Name)))
 			}
 		}
-		props.RedriveAllowPolicy = &awssqs.RedriveAllowPolicy{RedrivePermission: awssqs.RedrivePermission_BY_QUEUE, SourceQueues: &sources}
+		props.RedriveAllowPolicy = &awssqs.RedriveAllowPolicy{RedrivePermission: awssqs.RedrivePermission_BY_QUEUE,
+			SourceQueues: &sources}
 	}
 	return awssqs.NewQueue(p.Stack, jsii.String(queueID(q.Name)), props)
 }
@@ -80,7 +84,8 @@ func (p *pipeline) newQueue(q topology.Queue, key awskms.IKey) awssqs.IQueue {
 // tlsOnly refuses whoever does not use TLS. What may be done at all, the roles say.
 func (p *pipeline) tlsOnly(q topology.Queue) {
 	target := p.queues[q.Name].IQueue
-	policy := awssqs.NewQueuePolicy(p.Stack, jsii.String(queueID(q.Name)+"Policy"), &awssqs.QueuePolicyProps{Queues: &[]awssqs.IQueue{target}})
+	policy := awssqs.NewQueuePolicy(p.Stack, jsii.String(queueID(q.Name)+"Policy"),
+		&awssqs.QueuePolicyProps{Queues: &[]awssqs.IQueue{target}})
 	policy.Document().AddStatements(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
 		Sid: jsii.String("TLSOnly"), Effect: awsiam.Effect_DENY, Principals: &[]awsiam.IPrincipal{awsiam.NewAnyPrincipal()},
 		Actions: jsii.Strings("sqs:*"), Resources: &[]*string{target.QueueArn()},
@@ -93,7 +98,8 @@ func (p *pipeline) tlsOnly(q topology.Queue) {
 
 // mayReceive lets the role be an event source's.
 func (q queue) mayReceive(role awsiam.Role) {
-	allow(role, []*string{q.QueueArn()}, "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes")
+	allow(role, []*string{q.QueueArn()}, "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility",
+		"sqs:GetQueueAttributes")
 	if q.key != nil {
 		allow(role, []*string{q.key.KeyArn()}, "kms:Decrypt")
 	}

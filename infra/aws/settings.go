@@ -44,13 +44,16 @@ type Settings struct {
 	RequestsPerSecond int
 	PublicURL         string // that SDKs are to use; empty: that of the request
 
-	SegmentEndpoint    string
-	EndpointParameter  string // SSM parameter with the endpoint, which then counts instead; empty: none
-	WriteKeyParameter  string // SSM parameter with the write key of messages that carry none; empty: there is none, and they wait
+	SegmentEndpoint   string
+	EndpointParameter string // SSM parameter with the endpoint, which then counts instead; empty: none
+	// SSM parameter with the write key of messages that carry none; empty: there is none, and they
+	// wait
+	WriteKeyParameter  string
 	WriteKeysParameter string // SSM parameter with the set of write keys that the door takes; empty: it takes any
 
-	Canary         bool
-	CanaryWriteKey string   // of a Segment source that is there for it; empty: nobody's, and the canary ends before Segment
+	Canary bool
+	// of a Segment source that is there for it; empty: nobody's, and the canary ends before Segment
+	CanaryWriteKey string
 	Emails         []string // that get the alarms
 	KMSKeys        []string // ARNs, one for each region; empty: SQS's own keys
 	AdoptQueues    bool     // take up the queues that an earlier stack left, instead of making them
@@ -62,8 +65,10 @@ func DefaultSettings(region string) Settings {
 	door := topology.Default().Door
 	return Settings{
 		Regions: []string{region}, ReservedConcurrency: sizes.ReservedConcurrency, BatchSize: sizes.BatchSize,
-		WindowSeconds: int(sizes.Window / time.Second), LogRetentionDays: int(sizes.LogRetention / (24 * time.Hour)), LogLevel: "info",
-		Architecture: "arm64", Door: doorHTTPAPI, RequestsPerSecond: int(door.RequestsPerSecond), SegmentEndpoint: segment.EndpointUS,
+		WindowSeconds: int(sizes.Window / time.Second), LogRetentionDays: int(sizes.LogRetention / (24 * time.Hour)),
+		LogLevel:     "info",
+		Architecture: "arm64", Door: doorHTTPAPI, RequestsPerSecond: int(door.RequestsPerSecond),
+		SegmentEndpoint:   segment.EndpointUS,
 		WriteKeyParameter: "/spillway/write-key", WriteKeysParameter: "/spillway/write-keys", Canary: true,
 	}
 }
@@ -110,12 +115,15 @@ var settings = [...]setting{
 	},
 	numberOf("batchSize", "1 to 10000 messages", func(s *Settings) *int { return &s.BatchSize }),
 	numberOf("windowSeconds", "0 to 300 seconds", func(s *Settings) *int { return &s.WindowSeconds }),
-	numberOf("logRetentionDays", "1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180 or 365 days", func(s *Settings) *int { return &s.LogRetentionDays }),
+	numberOf("logRetentionDays", "1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180 or 365 days",
+		func(s *Settings) *int { return &s.LogRetentionDays }),
 	choiceOf("logLevel", func(s *Settings) *string { return &s.LogLevel }, "debug", "info", "warn", "error"),
 	choiceOf("architecture", func(s *Settings) *string { return &s.Architecture }, "arm64", "x86_64"),
 	choiceOf("door", func(s *Settings) *string { return &s.Door }, doorHTTPAPI, doorFunctionURL),
-	numberOf("requestsPerSecond", "1 to 10000 requests that the HTTP API lets through", func(s *Settings) *int { return &s.RequestsPerSecond }),
-	textOf("publicURL", "scheme and host, like https://events.example.com", isHTTPS, func(s *Settings) *string { return &s.PublicURL }),
+	numberOf("requestsPerSecond", "1 to 10000 requests that the HTTP API lets through",
+		func(s *Settings) *int { return &s.RequestsPerSecond }),
+	textOf("publicURL", "scheme and host, like https://events.example.com", isHTTPS,
+		func(s *Settings) *string { return &s.PublicURL }),
 	{
 		"segmentEndpoint", "us, eu or a URL",
 		func(s *Settings, text string) error {
@@ -131,11 +139,15 @@ var settings = [...]setting{
 		},
 		func(s *Settings) string { return s.SegmentEndpoint },
 	},
-	textOf("segmentEndpointParameter", "the name of an SSM parameter like /spillway/segment-endpoint, or none", isParameter, func(s *Settings) *string { return &s.EndpointParameter }),
-	textOf("writeKeyParameter", "the name of an SSM parameter like /spillway/write-key, or none", isParameter, func(s *Settings) *string { return &s.WriteKeyParameter }),
-	textOf("writeKeysParameter", "the name of an SSM parameter like /spillway/write-keys, or none", isParameter, func(s *Settings) *string { return &s.WriteKeysParameter }),
+	textOf("segmentEndpointParameter", "the name of an SSM parameter like /spillway/segment-endpoint, or none",
+		isParameter, func(s *Settings) *string { return &s.EndpointParameter }),
+	textOf("writeKeyParameter", "the name of an SSM parameter like /spillway/write-key, or none", isParameter,
+		func(s *Settings) *string { return &s.WriteKeyParameter }),
+	textOf("writeKeysParameter", "the name of an SSM parameter like /spillway/write-keys, or none", isParameter,
+		func(s *Settings) *string { return &s.WriteKeysParameter }),
 	switchOf("canary", func(s *Settings) *bool { return &s.Canary }),
-	textOf("canaryWriteKey", "the write key of a Segment source that is there for it, or none", isWriteKey, func(s *Settings) *string { return &s.CanaryWriteKey }),
+	textOf("canaryWriteKey", "the write key of a Segment source that is there for it, or none", isWriteKey,
+		func(s *Settings) *string { return &s.CanaryWriteKey }),
 	listOf("emails", "e-mail addresses, like ops@example.com", func(s *Settings) *[]string { return &s.Emails }),
 	listOf("kmsKeys", "the ARN of a KMS key for each region", func(s *Settings) *[]string { return &s.KMSKeys }),
 	switchOf("adoptQueues", func(s *Settings) *bool { return &s.AdoptQueues }),
@@ -227,7 +239,8 @@ func isHTTPS(text string) error {
 // ReadSettings reads the context of a CDK app over the defaults. Keys with a colon, a slash or an @
 // are CDK's own, and so are those of known. The error names every value that is wrong, a line each,
 // and says what to write.
-func ReadSettings(defaults Settings, context map[string]any, known []string, readFile func(string) ([]byte, error)) (Settings, error) {
+func ReadSettings(defaults Settings, context map[string]any, known []string,
+	readFile func(string) ([]byte, error)) (Settings, error) {
 	values := map[string]any{}
 	if file, ok := context["settings"]; ok {
 		content, err := readFile(fmt.Sprint(file))
@@ -302,7 +315,8 @@ func (s *Settings) Print(w io.Writer) {
 func (s *Settings) Topology() topology.Topology {
 	t := topology.New(topology.Sizes{
 		ReservedConcurrency: s.ReservedConcurrency, MaximumConcurrency: s.MaximumConcurrency, BatchSize: s.BatchSize,
-		Window: time.Duration(s.WindowSeconds) * time.Second, LogRetention: time.Duration(s.LogRetentionDays) * 24 * time.Hour, NoCanary: !s.Canary,
+		Window:       time.Duration(s.WindowSeconds) * time.Second,
+		LogRetention: time.Duration(s.LogRetentionDays) * 24 * time.Hour, NoCanary: !s.Canary,
 	})
 	t.Door.RequestsPerSecond = float64(s.RequestsPerSecond)
 	t.Door.Burst = min(t.Door.Burst, s.RequestsPerSecond)
@@ -333,7 +347,8 @@ func (s *Settings) Validate(regions []string) error {
 	if len(s.KMSKeys) > 0 {
 		for _, key := range s.KMSKeys {
 			if keyRegion(key) == "" {
-				fail("kmsKeys has %q, and that is no ARN of a key: write one like arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab", key)
+				fail("kmsKeys has %q, and that is no ARN of a key: write one like "+
+					"arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab", key)
 			}
 		}
 		for _, region := range s.Regions {

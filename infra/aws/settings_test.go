@@ -49,8 +49,10 @@ func TestSettingsAreReadFromContextAndFile(t *testing.T) {
 	var shown bytes.Buffer
 	s.Print(&shown)
 	for _, want := range []string{
-		"regions                  us-east-1,eu-west-1\n", "reservedConcurrency      30\n", "windowSeconds            5\n", "canary                   false\n",
-		"emails                   ops@example.com\n", "segmentEndpoint          https://events.eu1.segmentapis.com\n", "writeKeyParameter        none\n",
+		"regions                  us-east-1,eu-west-1\n", "reservedConcurrency      30\n", "windowSeconds            5\n",
+		"canary                   false\n",
+		"emails                   ops@example.com\n", "segmentEndpoint          https://events.eu1.segmentapis.com\n",
+		"writeKeyParameter        none\n",
 		"canaryWriteKey           (set)\n",
 	} {
 		if !strings.Contains(shown.String(), want) {
@@ -67,8 +69,10 @@ func TestABadSettingIsRefusedWithALineThatSaysWhatToWrite(t *testing.T) {
 		{`{"regions": "mars-north-1"}`, `regions has "mars-north-1", and there is no such region: write one like us-east-1`},
 		{`{"regions": "eu-west-1,eu-west-1"}`, `regions has "eu-west-1" twice`},
 		{`{"regions": ""}`, `regions is empty: write at least one`},
-		{`{"reservedConcurrency": "1"}`, `reservedConcurrency is "1", and an event source needs at least 2: write a number from 2, or none`},
-		{`{"reservedConcurrency": "many"}`, `reservedConcurrency is "many", and it can't be read: write a number from 2, or none`},
+		{`{"reservedConcurrency": "1"}`,
+			`reservedConcurrency is "1", and an event source needs at least 2: write a number from 2, or none`},
+		{`{"reservedConcurrency": "many"}`,
+			`reservedConcurrency is "many", and it can't be read: write a number from 2, or none`},
 		{`{"reservedConcurrency": 5, "maximumConcurrency": 6}`, `write at most the function's reserved 5`},
 		{`{"maximumConcurrency": 1, "reservedConcurrency": "none"}`, `maximum concurrency is 1, write 2 to 1000`},
 		{`{"batchSize": 11, "windowSeconds": 0}`, `a batch size of 11 needs a window of at least 1s, it is 0s`},
@@ -84,7 +88,8 @@ func TestABadSettingIsRefusedWithALineThatSaysWhatToWrite(t *testing.T) {
 		{`{"writeKeyParameter": "a key"}`, `write the name of an SSM parameter`},
 		{`{"canaryWriteKey": "a key"}`, `the canary's write key can't be one`},
 		{`{"canary": "perhaps"}`, `canary is "perhaps", and it can't be read: write true or false`},
-		{`{"emails": "ops@example.com,nobody"}`, `emails has "nobody", and that is no e-mail address: write one like ops@example.com`},
+		{`{"emails": "ops@example.com,nobody"}`,
+			`emails has "nobody", and that is no e-mail address: write one like ops@example.com`},
 		{`{"kmsKeys": "alias/mine"}`, `write one like arn:aws:kms:`},
 		{`{"kmsKeys": "arn:aws:kms:us-east-1:123456789012:key/a"}`, `kmsKeys has no key of eu-west-1`},
 		{`{"batchsize": 5}`, `batchsize: there is no such setting: write one of settings, regions, reservedConcurrency`},

@@ -44,7 +44,8 @@ func newStack(app constructs.Construct, region string, settings *Settings, env e
 		queues: map[string]queue{}, functions: map[string]function{},
 	}
 	awscdk.Tags_Of(p.Stack).Add(jsii.String("application"), jsii.String("spillway"), &awscdk.TagProps{
-		ExcludeResourceTypes: jsii.Strings("AWS::CloudWatch::Dashboard"), // which CloudFormation takes no tags for in every region
+		// which CloudFormation takes no tags for in every region
+		ExcludeResourceTypes: jsii.Strings("AWS::CloudWatch::Dashboard"),
 	})
 	p.addQueues()
 	p.addDeliver()
@@ -72,9 +73,11 @@ func (p *pipeline) arn(service, resource string) *string {
 
 // allow lets the role do these things, and only with these resources.
 func allow(role awsiam.Role, resources []*string, actions ...string) {
-	role.AddToPolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{Actions: jsii.Strings(actions...), Resources: &resources}))
+	role.AddToPolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{Actions: jsii.Strings(actions...),
+		Resources: &resources}))
 }
 
 func (p *pipeline) output(id, description string, value *string) {
-	awscdk.NewCfnOutput(p.Stack, jsii.String(id), &awscdk.CfnOutputProps{Value: value, Description: jsii.String(description)})
+	awscdk.NewCfnOutput(p.Stack, jsii.String(id),
+		&awscdk.CfnOutputProps{Value: value, Description: jsii.String(description)})
 }

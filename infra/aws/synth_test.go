@@ -85,7 +85,8 @@ func synthesiseWith(tb testing.TB, folder string, s *Settings, code assets) map[
 		tb.Fatal(err)
 	}
 	out := filepath.Join(folder, "cdk.out")
-	app := awscdk.NewApp(&awscdk.AppProps{AnalyticsReporting: jsii.Bool(false), TreeMetadata: jsii.Bool(false), Outdir: jsii.String(out)})
+	app := awscdk.NewApp(&awscdk.AppProps{AnalyticsReporting: jsii.Bool(false), TreeMetadata: jsii.Bool(false),
+		Outdir: jsii.String(out)})
 	for _, region := range s.Regions {
 		newStack(app, region, s, environment{assets: code})
 	}

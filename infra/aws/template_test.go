@@ -30,7 +30,8 @@ func TestTheTemplateIsTheGoldenOne(t *testing.T) {
 		gotLines, wantLines := strings.Split(string(got), "\n"), strings.Split(string(want), "\n")
 		for i := range min(len(gotLines), len(wantLines)) {
 			if gotLines[i] != wantLines[i] {
-				t.Fatalf("line %d is %q, want %q: if that is meant, run go test ./infra/aws -update and read the difference", i+1, gotLines[i], wantLines[i])
+				t.Fatalf("line %d is %q, want %q: if that is meant, run go test ./infra/aws -update and read the difference", i+1,
+					gotLines[i], wantLines[i])
 			}
 		}
 		t.Fatalf("%d lines, want %d: if that is meant, run go test ./infra/aws -update", len(gotLines), len(wantLines))
@@ -72,7 +73,9 @@ func TestTheNumbersAreTheTopologys(t *testing.T) {
 		} else if reserved != nil {
 			t.Errorf("%s reserves %v, which would cap it", f.Name, reserved)
 		}
-		equal(f.Name+": log retention", tmpl.named(t, "AWS::Logs::LogGroup", "LogGroupName", "/aws/lambda/"+f.Name).at("RetentionInDays"), f.LogRetention.Hours()/24)
+		equal(f.Name+": log retention",
+			tmpl.named(t, "AWS::Logs::LogGroup", "LogGroupName", "/aws/lambda/"+f.Name).at("RetentionInDays"),
+			f.LogRetention.Hours()/24)
 	}
 	sources := tmpl.of("AWS::Lambda::EventSourceMapping")
 	if len(sources) != len(d.EventSources) {
@@ -83,7 +86,8 @@ func TestTheNumbersAreTheTopologys(t *testing.T) {
 		equal("batch size", r.at("BatchSize"), float64(s.BatchSize))
 		equal("window", r.at("MaximumBatchingWindowInSeconds"), s.Window.Seconds())
 		equal("maximum concurrency", r.at("ScalingConfig", "MaximumConcurrency"), float64(s.MaximumConcurrency))
-		if fmt.Sprint(r.at("FunctionResponseTypes")) != "[ReportBatchItemFailures]" || fmt.Sprint(r.at("MetricsConfig", "Metrics")) != "[EventCount]" {
+		if fmt.Sprint(r.at("FunctionResponseTypes")) != "[ReportBatchItemFailures]" ||
+			fmt.Sprint(r.at("MetricsConfig", "Metrics")) != "[EventCount]" {
 			t.Errorf("event source %v", r.Properties)
 		}
 	}
@@ -91,8 +95,10 @@ func TestTheNumbersAreTheTopologys(t *testing.T) {
 		equal("the door's rate", r.at("DefaultRouteSettings", "ThrottlingRateLimit"), d.Door.RequestsPerSecond)
 		equal("the door's burst", r.at("DefaultRouteSettings", "ThrottlingBurstLimit"), float64(d.Door.Burst))
 	}
-	for _, r := range tmpl.of("AWS::Lambda::EventInvokeConfig") { // else Lambda calls with what failed or was throttled for 6 hours
-		if !strings.Contains(text(r.at("FunctionName")), "Canary") || number(t, r.at("MaximumRetryAttempts")) != 0 || number(t, r.at("MaximumEventAgeInSeconds")) != 60 {
+	// else Lambda calls with what failed or was throttled for 6 hours
+	for _, r := range tmpl.of("AWS::Lambda::EventInvokeConfig") {
+		if !strings.Contains(text(r.at("FunctionName")), "Canary") || number(t, r.at("MaximumRetryAttempts")) != 0 ||
+			number(t, r.at("MaximumEventAgeInSeconds")) != 60 {
 			t.Errorf("late canaries fly: %v", r.Properties)
 		}
 	}
@@ -120,7 +126,8 @@ func TestGoodMessagesAreKeptOutOfTheDeadLetters(t *testing.T) {
 			if visibility := number(t, events.at("VisibilityTimeout")); visibility < least {
 				t.Errorf("%s: visibility timeout is %v s, AWS wants at least %v", name, visibility, least)
 			}
-			if most, reserved := number(t, source.at("ScalingConfig", "MaximumConcurrency")), number(t, deliver.at("ReservedConcurrentExecutions")); most > reserved {
+			if most, reserved := number(t, source.at("ScalingConfig", "MaximumConcurrency")),
+				number(t, deliver.at("ReservedConcurrentExecutions")); most > reserved {
 				t.Errorf("%s: maximum concurrency %v is above the reserved %v", name, most, reserved)
 			}
 		}
@@ -136,7 +143,8 @@ func TestQueuesAreEncryptedTakeTLSOnlyAndOutliveTheStack(t *testing.T) {
 	if len(queues) != 2 {
 		t.Fatalf("%d queues", len(queues))
 	}
-	const outlives = "RetainExceptOnCreate" // "Retain" would keep it after a first deployment that failed, and the next fail on its name
+	// "Retain" would keep it after a first deployment that failed, and the next fail on its name
+	const outlives = "RetainExceptOnCreate"
 	for id, q := range queues {
 		if q.at("SqsManagedSseEnabled") != true || q.DeletionPolicy != outlives {
 			t.Errorf("%s: encrypted %v, deletion policy %q", id, q.at("SqsManagedSseEnabled"), q.DeletionPolicy)
@@ -147,8 +155,10 @@ func TestQueuesAreEncryptedTakeTLSOnlyAndOutliveTheStack(t *testing.T) {
 				if s["Effect"] != "Deny" {
 					t.Errorf("a queue's policy allows %v", s)
 				}
-				denied = denied || text(s["Resource"]) == fmt.Sprintf(`{"Fn::GetAtt":[%q,"Arn"]}`, id) && text(s["Action"]) == `"sqs:*"` &&
-					text(s["Principal"]) == `{"AWS":"*"}` && text(s["Condition"]) == `{"Bool":{"aws:SecureTransport":"false"}}` && policy.DeletionPolicy == "Retain"
+				denied = denied || text(s["Resource"]) == fmt.Sprintf(`{"Fn::GetAtt":[%q,"Arn"]}`, id) &&
+					text(s["Action"]) == `"sqs:*"` &&
+					text(s["Principal"]) == `{"AWS":"*"}` && text(s["Condition"]) == `{"Bool":{"aws:SecureTransport":"false"}}` &&
+					policy.DeletionPolicy == "Retain"
 			}
 		}
 		if !denied {
@@ -156,7 +166,8 @@ func TestQueuesAreEncryptedTakeTLSOnlyAndOutliveTheStack(t *testing.T) {
 		}
 	}
 	dead := tmpl.named(t, "AWS::SQS::Queue", "QueueName", topology.DeadLetterQueue)
-	if dead.at("RedriveAllowPolicy", "redrivePermission") != "byQueue" || !strings.Contains(text(dead.at("RedriveAllowPolicy", "sourceQueueArns")), ":"+topology.EventsQueue+`"`) {
+	if dead.at("RedriveAllowPolicy", "redrivePermission") != "byQueue" ||
+		!strings.Contains(text(dead.at("RedriveAllowPolicy", "sourceQueueArns")), ":"+topology.EventsQueue+`"`) {
 		t.Errorf("any queue may send its dead letters here: %v", dead.at("RedriveAllowPolicy"))
 	}
 }
@@ -202,10 +213,12 @@ func TestEveryFunctionHasARoleAndALogOfItsOwn(t *testing.T) {
 // actions are what each function may do: no more is needed, and no more is allowed.
 var actions = map[string][]string{
 	"DeliverRole": {
-		"logs:CreateLogStream", "logs:PutLogEvents", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage",
+		"logs:CreateLogStream", "logs:PutLogEvents", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage",
+		"sqs:GetQueueAttributes", "sqs:ReceiveMessage",
 		"sqs:SendMessage", "ssm:GetParameter",
 	},
-	"IngestRole": {"logs:CreateLogStream", "logs:PutLogEvents", "sqs:GetQueueAttributes", "sqs:SendMessage", "ssm:GetParameter"},
+	"IngestRole": {"logs:CreateLogStream", "logs:PutLogEvents", "sqs:GetQueueAttributes", "sqs:SendMessage",
+		"ssm:GetParameter"},
 	"CanaryRole": {"logs:CreateLogStream", "logs:PutLogEvents"},
 }
 
@@ -316,14 +329,17 @@ func TestNothingIsPublicButTheDoor(t *testing.T) {
 			continue
 		}
 		public = append(public, r.at("Action").(string))
-		if function := text(r.at("FunctionName")); !strings.Contains(function, "Ingest") || r.at("FunctionUrlAuthType") != "NONE" && r.at("InvokedViaFunctionUrl") != true {
+		if function := text(r.at("FunctionName")); !strings.Contains(function, "Ingest") ||
+			r.at("FunctionUrlAuthType") != "NONE" && r.at("InvokedViaFunctionUrl") != true {
 			t.Errorf("%s lets anybody call %s otherwise than by its URL: %v", id, function, r.Properties)
 		}
 	}
 	// Since October 2025 AWS wants both (Lambda developer guide, "Control access to Lambda function
 	// URLs").
-	if unique(public) != "lambda:InvokeFunction lambda:InvokeFunctionUrl" || len(url.of("AWS::Lambda::Url")) != 1 || len(url.of("AWS::ApiGatewayV2::Api")) != 0 {
-		t.Errorf("with a function URL anybody may %v, by %d URLs and %d APIs", public, len(url.of("AWS::Lambda::Url")), len(url.of("AWS::ApiGatewayV2::Api")))
+	if unique(public) != "lambda:InvokeFunction lambda:InvokeFunctionUrl" || len(url.of("AWS::Lambda::Url")) != 1 ||
+		len(url.of("AWS::ApiGatewayV2::Api")) != 0 {
+		t.Errorf("with a function URL anybody may %v, by %d URLs and %d APIs", public, len(url.of("AWS::Lambda::Url")),
+			len(url.of("AWS::ApiGatewayV2::Api")))
 	}
 	for id, r := range url.of("AWS::Lambda::Url") {
 		if r.at("Cors") != nil || r.at("InvokeMode") != "BUFFERED" {

@@ -15,7 +15,8 @@ func TestQueuesThatAnEarlierStackLeftAreTakenUp(t *testing.T) {
 	}
 	policies := 0
 	for _, p := range tmpl.of("AWS::SQS::QueuePolicy") {
-		if strings.Contains(text(p.at("Queues")), "spillway-") && strings.Contains(text(p.at("PolicyDocument")), "aws:SecureTransport") {
+		if strings.Contains(text(p.at("Queues")), "spillway-") &&
+			strings.Contains(text(p.at("PolicyDocument")), "aws:SecureTransport") {
 			policies++
 		}
 	}
@@ -23,11 +24,13 @@ func TestQueuesThatAnEarlierStackLeftAreTakenUp(t *testing.T) {
 		t.Errorf("%d queues are for TLS only, want 2", policies)
 	}
 	for _, source := range tmpl.of("AWS::Lambda::EventSourceMapping") {
-		if arn := text(source.at("EventSourceArn")); !strings.Contains(arn, ":sqs:eu-west-1:") || !strings.Contains(arn, ":"+topology.EventsQueue) {
+		if arn := text(source.at("EventSourceArn")); !strings.Contains(arn, ":sqs:eu-west-1:") ||
+			!strings.Contains(arn, ":"+topology.EventsQueue) {
 			t.Errorf("the function is fed from %s", arn)
 		}
 	}
-	if url := text(tmpl.named(t, "AWS::Lambda::Function", "FunctionName", topology.DeliverFunction).at("Environment", "Variables", "SPILLWAY_QUEUE_URL")); !strings.Contains(url, "https://sqs.eu-west-1.") {
+	if url := text(tmpl.named(t, "AWS::Lambda::Function", "FunctionName", topology.DeliverFunction).at("Environment",
+		"Variables", "SPILLWAY_QUEUE_URL")); !strings.Contains(url, "https://sqs.eu-west-1.") {
 		t.Errorf("the function's queue is %s", url)
 	}
 }
@@ -40,7 +43,8 @@ func TestQueuesCanBeEncryptedWithAnOwnKey(t *testing.T) {
 			t.Errorf("%s is encrypted with %v", id, q.at("KmsMasterKeyId"))
 		}
 	}
-	want := map[string]string{"Deliver": "kms:Decrypt kms:GenerateDataKey", "Ingest": "kms:Decrypt kms:GenerateDataKey", "Canary": ""}
+	want := map[string]string{"Deliver": "kms:Decrypt kms:GenerateDataKey", "Ingest": "kms:Decrypt kms:GenerateDataKey",
+		"Canary": ""}
 	for id, policy := range tmpl.of("AWS::IAM::Policy") {
 		var may []string
 		for _, s := range statements(policy.at("PolicyDocument")) {
@@ -83,7 +87,8 @@ func TestRegionsShareNothingAndPublishersKnowThemAll(t *testing.T) {
 
 func TestOutputsAreThoseThatTheCommandLineReads(t *testing.T) {
 	tmpl, _ := defaults()
-	for _, name := range []string{"IngestUrl", "EventsQueueUrl", "DeadLetterQueueUrl", "PublisherQueueUrls", "DeliverLogGroup", "DashboardUrl", "SpillwayCommand"} {
+	for _, name := range []string{"IngestUrl", "EventsQueueUrl", "DeadLetterQueueUrl", "PublisherQueueUrls",
+		"DeliverLogGroup", "DashboardUrl", "SpillwayCommand"} {
 		if tmpl.Outputs[name].Value == nil || tmpl.Outputs[name].Description == nil {
 			t.Errorf("there is no output %s", name)
 		}
@@ -112,12 +117,15 @@ func TestConcurrencyNeedNotBeReservedAndCanariesNeedNotFly(t *testing.T) {
 
 func TestTheEndpointCanComeFromSSM(t *testing.T) {
 	tmpl := with(t, func(s *Settings) { s.EndpointParameter = "/spillway/segment-endpoint" })
-	variables := text(tmpl.named(t, "AWS::Lambda::Function", "FunctionName", topology.DeliverFunction).at("Environment", "Variables"))
-	if !strings.Contains(variables, `"SPILLWAY_SEGMENT_ENDPOINT_PARAMETER":"/spillway/segment-endpoint"`) || strings.Contains(variables, `"SPILLWAY_SEGMENT_ENDPOINT":`) {
+	variables := text(tmpl.named(t, "AWS::Lambda::Function", "FunctionName", topology.DeliverFunction).at("Environment",
+		"Variables"))
+	if !strings.Contains(variables, `"SPILLWAY_SEGMENT_ENDPOINT_PARAMETER":"/spillway/segment-endpoint"`) ||
+		strings.Contains(variables, `"SPILLWAY_SEGMENT_ENDPOINT":`) {
 		t.Errorf("variables %s", variables)
 	}
 	for id, policy := range tmpl.of("AWS::IAM::Policy") {
-		if may := strings.Contains(text(policy.Properties), ":parameter/spillway/segment-endpoint"); may != strings.HasPrefix(id, "Deliver") {
+		if may := strings.Contains(text(policy.Properties),
+			":parameter/spillway/segment-endpoint"); may != strings.HasPrefix(id, "Deliver") {
 			t.Errorf("%s may read the endpoint: %v", id, may)
 		}
 	}

@@ -58,7 +58,8 @@ func (s *Status) withCanary(h canary.Status, on bool) {
 	if !h.Silent || s.Trouble != "" {
 		return
 	}
-	s.Trouble = fmt.Sprintf("no canary has come through for over %v: events do not get from the door to Segment", canary.Silence)
+	s.Trouble = fmt.Sprintf("no canary has come through for over %v: events do not get from the door to Segment",
+		canary.Silence)
 	if s.Canary.Failure != "" {
 		s.Trouble = "the door takes no canary: " + s.Canary.Failure
 	}

@@ -33,7 +33,8 @@ func TestTheCanaryComesThroughAndDisturbsNoNumber(t *testing.T) {
 	if !p.Status().Canary.On {
 		t.Error("there is no canary")
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.IngestURL+"/v1/track", strings.NewReader(`{"userId":"u1","event":"Run Started","messageId":"m1"}`))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.IngestURL+"/v1/track",
+		strings.NewReader(`{"userId":"u1","event":"Run Started","messageId":"m1"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +56,8 @@ func TestTheCanaryComesThroughAndDisturbsNoNumber(t *testing.T) {
 	}
 	cancel()
 	running.Wait()
-	if s := p.Status(); s.Accepted != 1 || s.Delivered != 1 || s.Backlog != 0 || s.BacklogEvents != 0 || s.Trouble != "" || s.Canary.Failure != "" {
+	if s := p.Status(); s.Accepted != 1 || s.Delivered != 1 || s.Backlog != 0 || s.BacklogEvents != 0 || s.Trouble != "" ||
+		s.Canary.Failure != "" {
 		t.Errorf("%+v", s)
 	}
 	if got := p.StandIn().Stats().Received; got != 1 || <-arrived != "m1" {
@@ -74,7 +76,8 @@ func TestASilentCanaryIsTrouble(t *testing.T) {
 	}{
 		{"heard of", busy, canary.Status{Sent: 4, UnderWay: 1}, "", 2},
 		{"silent", busy, canary.Status{Sent: 4, UnderWay: 3, Silent: true}, "over 3m0s", 0},
-		{"refused", busy, canary.Status{Silent: true, Failure: errors.New("429 queue_unavailable")}, "429 queue_unavailable", 3},
+		{"refused", busy, canary.Status{Silent: true, Failure: errors.New("429 queue_unavailable")}, "429 queue_unavailable",
+			3},
 		{"refused for now", busy, canary.Status{Failure: errors.New("429")}, "", 3},
 		{"there is trouble already", Status{Trouble: "Segment is down"}, canary.Status{Silent: true}, "Segment is down", 0},
 	} {
@@ -83,7 +86,8 @@ func TestASilentCanaryIsTrouble(t *testing.T) {
 		if (s.Trouble == "") != (c.want == "") || !strings.Contains(s.Trouble, c.want) {
 			t.Errorf("%s: trouble %q", c.name, s.Trouble)
 		}
-		if s.Backlog != c.backlog || s.InFlight > s.Backlog || s.Accepted != c.status.Accepted-c.heard.Sent || (s.Backlog == 0) != (s.OldestAge == 0) {
+		if s.Backlog != c.backlog || s.InFlight > s.Backlog || s.Accepted != c.status.Accepted-c.heard.Sent ||
+			(s.Backlog == 0) != (s.OldestAge == 0) {
 			t.Errorf("%s: %+v", c.name, s)
 		}
 	}

@@ -134,7 +134,8 @@ func (p *Pipeline) open(c *Config) (err error) {
 	p.log = &lumberjack.Logger{Filename: p.LogPath, MaxSize: 10, MaxBackups: 1}
 	p.logger = slog.New(slog.NewJSONHandler(p.log, nil))
 	p.sqs, err = sqs.Open(sqs.Options{
-		Dir: filepath.Join(c.Dir, "sqs"), Region: Region, AccountID: AccountID, CountAttribute: message.AttrEventCount, Logger: p.logger,
+		Dir: filepath.Join(c.Dir, "sqs"), Region: Region, AccountID: AccountID, CountAttribute: message.AttrEventCount,
+		Logger: p.logger,
 	})
 	if err != nil {
 		return fmt.Errorf("%w, or name another with --data-dir", err)
@@ -227,8 +228,9 @@ func (p *Pipeline) openDoor(c *Config) error {
 	p.listeners = append(p.listeners, server{listener, p.serveIngest})
 	api := p.api()
 	p.door, err = ingest.New(ingest.Config{
-		Queue: sqsclient.New(api, p.QueueURL(topology.EventsQueue)), DeadLetters: sqsclient.New(api, p.QueueURL(topology.DeadLetterQueue)),
-		Linger: ingestWindow, Report: p.counters.Add, Logger: p.logger,
+		Queue:       sqsclient.New(api, p.QueueURL(topology.EventsQueue)),
+		DeadLetters: sqsclient.New(api, p.QueueURL(topology.DeadLetterQueue)),
+		Linger:      ingestWindow, Report: p.counters.Add, Logger: p.logger,
 	})
 	if err == nil && c.Canary && !c.Hold {
 		p.canary, err = canary.New(canary.Config{URL: p.IngestURL, WriteKey: canary.WriteKey})
@@ -353,7 +355,8 @@ func (p *Pipeline) serveSQS(ctx context.Context, l net.Listener) error {
 }
 
 func (p *Pipeline) serveIngest(ctx context.Context, l net.Listener) error {
-	return httpserver.Serve(ctx, httpserver.New(httpserver.Guard(p.door, p.logger), p.logger), l, serveGrace, p.door.Shutdown)
+	return httpserver.Serve(ctx, httpserver.New(httpserver.Guard(p.door, p.logger), p.logger), l, serveGrace,
+		p.door.Shutdown)
 }
 
 // Feed hands a queue to the Lambda host without HTTP: receiving and deleting messages through an

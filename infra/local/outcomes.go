@@ -82,7 +82,8 @@ func (w *watchers) tell(o deliver.Outcome) {
 		return
 	}
 	line := Outcome{
-		At: time.Now(), Outcome: o.Fate, Reason: o.Reason, Detail: o.Detail, MessageID: o.MessageID, WriteKey: deliver.KeyID(o.WriteKey), Age: o.Age, Receives: o.Receives,
+		At: time.Now(), Outcome: o.Fate, Reason: o.Reason, Detail: o.Detail, MessageID: o.MessageID,
+		WriteKey: deliver.KeyID(o.WriteKey), Age: o.Age, Receives: o.Receives,
 	}
 	line.describe(o.Event)
 	var payload json.RawMessage
@@ -108,7 +109,8 @@ func (w *watchers) tell(o deliver.Outcome) {
 }
 
 func (w *watcher) wants(o *Outcome) bool {
-	return (w.event == "" || w.event == o.Event) && (w.user == "" || w.user == o.User) && (w.outcome == "" || w.outcome == o.Outcome)
+	return (w.event == "" || w.event == o.Event) && (w.user == "" || w.user == o.User) &&
+		(w.outcome == "" || w.outcome == o.Outcome)
 }
 
 // describe takes from an event what names it. On duplicate keys the last one counts, as it does for
@@ -163,9 +165,11 @@ func asJSON(payload []byte) json.RawMessage {
 
 // newWatcher reads what is to be seen.
 func newWatcher(q url.Values) (*watcher, error) {
-	w := &watcher{event: q.Get("event"), user: q.Get("user"), outcome: q.Get("outcome"), lines: make(chan Outcome, watchAhead)}
+	w := &watcher{event: q.Get("event"), user: q.Get("user"), outcome: q.Get("outcome"),
+		lines: make(chan Outcome, watchAhead)}
 	if !slices.Contains([]string{"", deliver.FateDelivered, deliver.FateRetried, deliver.FateDeadLettered}, w.outcome) {
-		return nil, fmt.Errorf("there is no outcome %q: write %s, %s or %s", w.outcome, deliver.FateDelivered, deliver.FateRetried, deliver.FateDeadLettered)
+		return nil, fmt.Errorf("there is no outcome %q: write %s, %s or %s", w.outcome, deliver.FateDelivered,
+			deliver.FateRetried, deliver.FateDeadLettered)
 	}
 	if text := q.Get("payload"); text != "" {
 		var err error

@@ -52,8 +52,10 @@ func TestAWatcherSeesWhatItAskedFor(t *testing.T) {
 		all = append(all, watching(t, &w, q))
 	}
 	for _, o := range []deliver.Outcome{
-		{Event: []byte(`{"type":"track","event":"Run","userId":"u1","event":"Run"}`), Fate: deliver.FateDelivered, MessageID: "m1", WriteKey: "the-key"},
-		{Event: []byte(`{"type":"page","name":"Home","anonymousId":"u2","userId":null}`), Fate: deliver.FateRetried, Reason: "transient", MessageID: "m2"},
+		{Event: []byte(`{"type":"track","event":"Run","userId":"u1","event":"Run"}`), Fate: deliver.FateDelivered,
+			MessageID: "m1", WriteKey: "the-key"},
+		{Event: []byte(`{"type":"page","name":"Home","anonymousId":"u2","userId":null}`), Fate: deliver.FateRetried,
+			Reason: "transient", MessageID: "m2"},
 		{Event: []byte(`{"type":"identify","userId":7}`), Fate: deliver.FateDelivered, MessageID: "m3"},
 		{Event: []byte("no \xff JSON"), Fate: deliver.FateDeadLettered, Reason: "undecodable", MessageID: "m4"},
 		{Event: []byte(`{"type":"track"}`), Fate: deliver.FateDelivered, WriteKey: canary.WriteKey},
@@ -130,7 +132,8 @@ func TestOutcomesAreALineEachAndLossesAreCounted(t *testing.T) {
 
 func TestWhatCanNotBeWatchedIsRefused(t *testing.T) {
 	var w watchers
-	for query, want := range map[string]string{"outcome=lost": "write delivered, retried or dead_lettered", "payload=maybe": "write true or false"} {
+	for query, want := range map[string]string{"outcome=lost": "write delivered, retried or dead_lettered",
+		"payload=maybe": "write true or false"} {
 		rec := httptest.NewRecorder()
 		w.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, OutcomesPath+"?"+query, nil))
 		if rec.Code != http.StatusBadRequest || !strings.Contains(rec.Body.String(), want) {

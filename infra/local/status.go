@@ -12,18 +12,20 @@ import (
 
 // A Status is what a person wants to know of a running pipeline. Totals count since the start.
 type Status struct {
-	At            time.Time         `json:"at"`
-	Accepted      int64             `json:"accepted"` // events
-	BacklogEvents int64             `json:"backlogEvents"`
-	Backlog       int64             `json:"backlog"`     // messages: visible, in flight and delayed
-	InFlight      int64             `json:"inFlight"`    // messages that are being delivered or wait for their next try
-	OldestAge     time.Duration     `json:"oldestAge"`   // in nanoseconds
-	DeadLetters   int64             `json:"deadLetters"` // events in the dead-letter queue, those of earlier runs too
-	Refused       int64             `json:"refused"`     // requests that the door answered 4xx
-	Shed          int64             `json:"shed"`        // and 429
-	Trouble       string            `json:"trouble"`     // why events of the last invocations stay in the queue, or that the canary is silent; empty when nothing is wrong
-	Canary        Canary            `json:"canary"`
-	Segment       deadletter.Minute `json:"segment"` // the last minute with a delivery
+	At            time.Time     `json:"at"`
+	Accepted      int64         `json:"accepted"` // events
+	BacklogEvents int64         `json:"backlogEvents"`
+	Backlog       int64         `json:"backlog"`     // messages: visible, in flight and delayed
+	InFlight      int64         `json:"inFlight"`    // messages that are being delivered or wait for their next try
+	OldestAge     time.Duration `json:"oldestAge"`   // in nanoseconds
+	DeadLetters   int64         `json:"deadLetters"` // events in the dead-letter queue, those of earlier runs too
+	Refused       int64         `json:"refused"`     // requests that the door answered 4xx
+	Shed          int64         `json:"shed"`        // and 429
+	// why events of the last invocations stay in the queue, or that the canary is silent; empty
+	// when nothing is wrong
+	Trouble string            `json:"trouble"`
+	Canary  Canary            `json:"canary"`
+	Segment deadletter.Minute `json:"segment"` // the last minute with a delivery
 	Totals
 }
 
@@ -92,9 +94,10 @@ func (p *Pipeline) segmentSays(s *deliver.Summary, minute time.Time) {
 
 // troubles say for a person what a class of segment.Classes means for events that stay.
 var troubles = map[string]string{
-	segment.Transient.String():     "Segment can't be reached or fails: events wait up to 15 min for their next try",
-	segment.Throttled.String():     "Segment asks for less (429): its write key waits",
-	segment.Misconfigured.String(): "Segment refuses the write key or the address (401, 403, 404, a redirect), or there is no write key: its events wait",
+	segment.Transient.String(): "Segment can't be reached or fails: events wait up to 15 min for their next try",
+	segment.Throttled.String(): "Segment asks for less (429): its write key waits",
+	segment.Misconfigured.String(): "Segment refuses the write key or the address (401, 403, 404, a redirect), or " +
+		"there is no write key: its events wait",
 }
 
 // SQS is the endpoint, for tests that talk to it without a socket.

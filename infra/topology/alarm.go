@@ -116,9 +116,12 @@ func (t *Topology) validateAlarms() (errs []error) {
 	text := func(name, description string, severity Severity, parts ...string) {
 		check(!names[name], "alarm %s: the name is taken, write another", name)
 		names[name] = true
-		check(severity == Critical || severity == Warning, "alarm %s: severity is %q, write %s or %s", name, severity, Critical, Warning)
-		check(len(description) <= maxAlarmDescription, "alarm %s: its description has %d characters, write at most %d", name, len(description), maxAlarmDescription)
-		check(!slices.Contains(parts, ""), "alarm %s: write what it means, what to do first, and its section of %s", name, Runbook)
+		check(severity == Critical || severity == Warning, "alarm %s: severity is %q, write %s or %s", name, severity,
+			Critical, Warning)
+		check(len(description) <= maxAlarmDescription, "alarm %s: its description has %d characters, write at most %d", name,
+			len(description), maxAlarmDescription)
+		check(!slices.Contains(parts, ""), "alarm %s: write what it means, what to do first, and its section of %s", name,
+			Runbook)
 	}
 	for _, a := range t.Alarms {
 		text(a.Name, a.Description(), a.Severity, a.Meaning, a.First, a.Section)
@@ -126,12 +129,18 @@ func (t *Topology) validateAlarms() (errs []error) {
 		if a.Period < time.Hour {
 			longest = maxShortEvaluation
 		}
-		check(a.Period >= time.Minute && a.Period%time.Minute == 0, "alarm %s: period is %v, write whole minutes", a.Name, a.Period)
-		check(a.Periods >= 1 && a.Period*time.Duration(a.Periods) <= longest, "alarm %s: %d periods of %v, write at least one and no more than %v in all", a.Name, a.Periods, a.Period, longest)
-		check(a.Breaching >= 1 && a.Breaching <= a.Periods, "alarm %s: fires for %d of %d values, write 1 to %d", a.Name, a.Breaching, a.Periods, a.Periods)
-		check(slices.Contains([]Missing{MissingIsGood, MissingIsBad, MissingIsSilent}, a.Missing), "alarm %s: missing data is %q, write %s, %s or %s", a.Name, a.Missing, MissingIsGood, MissingIsBad, MissingIsSilent)
-		check(len(a.Metrics) >= 1 && len(a.Metrics) <= maxAlarmMetrics, "alarm %s: %d metrics, write 1 to %d", a.Name, len(a.Metrics), maxAlarmMetrics)
-		check(a.Expression != "" || len(a.Metrics) == 1, "alarm %s: %d metrics and no expression, write one over their IDs", a.Name, len(a.Metrics))
+		check(a.Period >= time.Minute && a.Period%time.Minute == 0, "alarm %s: period is %v, write whole minutes", a.Name,
+			a.Period)
+		check(a.Periods >= 1 && a.Period*time.Duration(a.Periods) <= longest,
+			"alarm %s: %d periods of %v, write at least one and no more than %v in all", a.Name, a.Periods, a.Period, longest)
+		check(a.Breaching >= 1 && a.Breaching <= a.Periods, "alarm %s: fires for %d of %d values, write 1 to %d", a.Name,
+			a.Breaching, a.Periods, a.Periods)
+		check(slices.Contains([]Missing{MissingIsGood, MissingIsBad, MissingIsSilent}, a.Missing),
+			"alarm %s: missing data is %q, write %s, %s or %s", a.Name, a.Missing, MissingIsGood, MissingIsBad, MissingIsSilent)
+		check(len(a.Metrics) >= 1 && len(a.Metrics) <= maxAlarmMetrics, "alarm %s: %d metrics, write 1 to %d", a.Name,
+			len(a.Metrics), maxAlarmMetrics)
+		check(a.Expression != "" || len(a.Metrics) == 1, "alarm %s: %d metrics and no expression, write one over their IDs",
+			a.Name, len(a.Metrics))
 		for _, err := range t.validateMetrics(a.Metrics) {
 			errs = append(errs, fmt.Errorf("alarm %s: %w", a.Name, err))
 		}
@@ -142,7 +151,8 @@ func (t *Topology) validateAlarms() (errs []error) {
 		for _, condition := range c.Any {
 			_, ok := t.Alarm(condition.Alarm)
 			_, unless := t.Alarm(condition.Unless)
-			check(ok && (unless || condition.Unless == ""), "alarm %s: there is no alarm %s, or no %s", c.Name, condition.Alarm, condition.Unless)
+			check(ok && (unless || condition.Unless == ""), "alarm %s: there is no alarm %s, or no %s", c.Name, condition.Alarm,
+				condition.Unless)
 		}
 	}
 	return errs
@@ -157,7 +167,8 @@ func (t *Topology) validateMetrics(metrics []Metric) (errs []error) {
 	ids := map[string]bool{}
 	for _, m := range metrics {
 		if !metricID.MatchString(m.ID) || ids[m.ID] {
-			errs = append(errs, fmt.Errorf("metric %s: its ID %q is taken or none: write a lower-case letter, then letters, digits and _", m.Name, m.ID))
+			errs = append(errs, fmt.Errorf("metric %s: its ID %q is taken or none: write a lower-case letter, then letters, "+
+				"digits and _", m.Name, m.ID))
 		}
 		ids[m.ID] = true
 		if err := t.validateMetric(m); err != nil {

@@ -48,7 +48,8 @@ func TestEveryAlarmSaysWhatItMeansAndWhatToDoFirst(t *testing.T) {
 
 // An alarm about a metric that nobody writes would be quiet for ever.
 func TestAlarmsWatchWhatTheFunctionsWrite(t *testing.T) {
-	delivered := deliver.Summary{CanaryEvents: 1, Canary: []time.Duration{0}, Retried: map[string]int{}, DeadLettered: map[string]int{}}
+	delivered := deliver.Summary{CanaryEvents: 1, Canary: []time.Duration{0}, Retried: map[string]int{},
+		DeadLettered: map[string]int{}}
 	for _, c := range segment.Classes() {
 		delivered.Retried[c.String()] = 1
 		delivered.Flushes = append(delivered.Flushes, deliver.Flush{Class: c})
@@ -59,7 +60,8 @@ func TestAlarmsWatchWhatTheFunctionsWrite(t *testing.T) {
 	totals := ingest.Totals{Requests: map[int]int{429: 1}}
 	published, sung := publisher.Stats{}, canary.Result{}
 	written := map[string][]emf.Metric{
-		"deliver": delivered.Metrics(), "ingest": totals.Metrics(), "publisher": published.Metrics(&publisher.Stats{}), "canary": sung.Metrics(),
+		"deliver": delivered.Metrics(), "ingest": totals.Metrics(), "publisher": published.Metrics(&publisher.Stats{}),
+		"canary": sung.Metrics(),
 	}
 	d := Default()
 	watched := 0
@@ -105,18 +107,21 @@ func TestEveryMetricOfAnExpressionIsUsedAndDefined(t *testing.T) {
 // would end and begin with each try.
 func TestAlarmsAboutMessagesThatComeAgainOutlastAPause(t *testing.T) {
 	longest := deliver.Pause(1000, 0, 1)
-	for _, name := range []string{"spillway-backlog-age-warning", "spillway-backlog-age-critical", "spillway-wrong-credentials"} {
+	for _, name := range []string{"spillway-backlog-age-warning", "spillway-backlog-age-critical",
+		"spillway-wrong-credentials"} {
 		a := alarm(t, name)
 		if window := a.Period * time.Duration(a.Periods); window <= longest || a.Breaching != 1 {
-			t.Errorf("%s looks back for %v and wants %d values; a message may be away for %v", name, window, a.Breaching, longest)
+			t.Errorf("%s looks back for %v and wants %d values; a message may be away for %v", name, window, a.Breaching,
+				longest)
 		}
 	}
 }
 
 func TestSilenceIsBadAndNoErrorIsGood(t *testing.T) {
 	for name, want := range map[string]Missing{
-		"spillway-canary-silent": MissingIsBad, "spillway-door-silent": MissingIsBad, "spillway-deliver-errors": MissingIsGood,
-		"spillway-dead-letters": MissingIsGood, "spillway-backlog-age-critical": MissingIsSilent,
+		"spillway-canary-silent": MissingIsBad, "spillway-door-silent": MissingIsBad,
+		"spillway-deliver-errors": MissingIsGood,
+		"spillway-dead-letters":   MissingIsGood, "spillway-backlog-age-critical": MissingIsSilent,
 	} {
 		if a := alarm(t, name); a.Missing != want {
 			t.Errorf("%s: missing data is %s, want %s", name, a.Missing, want)
@@ -126,7 +131,8 @@ func TestSilenceIsBadAndNoErrorIsGood(t *testing.T) {
 
 func TestTheAlarmsAndTheLocalPipelineCallTheSameASilence(t *testing.T) {
 	for _, name := range []string{"spillway-canary-silent", "spillway-door-silent"} {
-		if a := alarm(t, name); a.Period != canary.Interval || a.Period*time.Duration(a.Periods) != canary.Silence || a.Breaching != a.Periods {
+		if a := alarm(t, name); a.Period != canary.Interval || a.Period*time.Duration(a.Periods) != canary.Silence ||
+			a.Breaching != a.Periods {
 			t.Errorf("%s fires after %d of %d x %v, want %v", name, a.Breaching, a.Periods, a.Period, canary.Silence)
 		}
 	}
@@ -163,7 +169,8 @@ func TestAWrongAlarmIsNamedWithWhatToWrite(t *testing.T) {
 		{"severity", func(t *Topology) { t.Alarms[0].Severity = "" }, "write critical or warning"},
 		{"seconds", func(t *Topology) { t.Alarms[0].Period = time.Second }, "write whole minutes"},
 		{"two days of minutes", func(t *Topology) { t.Alarms[0].Periods = 2880 }, "no more than 24h0m0s in all"},
-		{"eight days of hours", func(t *Topology) { t.Alarms[0].Period, t.Alarms[0].Periods = time.Hour, 192 }, "no more than 168h0m0s in all"},
+		{"eight days of hours", func(t *Topology) { t.Alarms[0].Period, t.Alarms[0].Periods = time.Hour, 192 },
+			"no more than 168h0m0s in all"},
 		{"never", func(t *Topology) { t.Alarms[0].Breaching = 0 }, "write 1 to 20"},
 		{"missing", func(t *Topology) { t.Alarms[0].Missing = "perhaps" }, "write notBreaching, breaching or ignore"},
 		{"no expression", func(t *Topology) { t.Alarms[0].Expression = "" }, "no expression"},
@@ -172,7 +179,8 @@ func TestAWrongAlarmIsNamedWithWhatToWrite(t *testing.T) {
 		{"an ID twice", func(t *Topology) { t.Alarms[0].Metrics[1].ID = t.Alarms[0].Metrics[0].ID }, "is taken or none"},
 		{"an ID in capitals", func(t *Topology) { t.Alarms[0].Metrics[0].ID = "Q" }, "a lower-case letter"},
 		{"unknown queue", func(t *Topology) { t.Alarms[0].Metrics[0].Queue = "x" }, "the queue x does not exist"},
-		{"unknown function", func(t *Topology) { t.Alarms[0].Metrics[0] = ofFunction("q", "x", "Errors", "Sum") }, "the function x does not exist"},
+		{"unknown function", func(t *Topology) { t.Alarms[0].Metrics[0] = ofFunction("q", "x", "Errors", "Sum") },
+			"the function x does not exist"},
 		{"composite of nothing", func(t *Topology) { t.Composites[0].Any = nil }, "write the alarms that it is about"},
 		{"composite of an unknown one", func(t *Topology) { t.Composites[0].Any[0].Alarm = "x" }, "there is no alarm x"},
 	} {
@@ -193,11 +201,13 @@ func TestAStandstillIsSeenWithoutAnyValueOfTheFunctionWhateverFILLMakesOfIt(t *t
 	a, _ := d.Alarm("spillway-delivery-stalled")
 	without := New(Sizes{NoCanary: true})
 	quiet, _ := without.Alarm("spillway-delivery-stalled")
-	if values := map[string]float64{"v": 1, "f": 0, "d": 0}; evaluate(t, parse(t, a.Expression), values) != 0 || evaluate(t, parse(t, quiet.Expression), values) != 1 {
+	if values := map[string]float64{"v": 1, "f": 0, "d": 0}; evaluate(t, parse(t, a.Expression), values) != 0 ||
+		evaluate(t, parse(t, quiet.Expression), values) != 1 {
 		t.Errorf("a single message is a canary where there are any: %q, %q", a.Expression, quiet.Expression)
 	}
 	for _, expression := range []string{a.Expression, strings.ReplaceAll(a.Expression, "FILL(d, 0)", "d")} {
-		for _, c := range []struct{ waiting, delivered, want float64 }{{7, missing, 1}, {7, 0, 1}, {7, 3, 0}, {0, missing, 0}, {0, 3, 0}} {
+		for _, c := range []struct{ waiting, delivered, want float64 }{{7, missing, 1}, {7, 0, 1}, {7, 3, 0}, {0, missing, 0},
+			{0, 3, 0}} {
 			values := map[string]float64{"v": c.waiting, "f": 0, "d": c.delivered}
 			if got := evaluate(t, parse(t, expression), values); got != c.want {
 				t.Errorf("%s is %v with %v, want %v", expression, got, values, c.want)

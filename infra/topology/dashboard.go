@@ -41,7 +41,8 @@ func (t *Topology) Dashboard() [][]Widget {
 	out := graph("delivered", own("d", "deliver", "EventsDelivered", "Sum"))
 	rows := [][]Widget{
 		{
-			{Title: "Coming in, events a minute", Number: true, Lines: append(parts(in), Line{Label: "in", Expression: "FILL(a, 0) + FILL(p, 0)"})},
+			{Title: "Coming in, events a minute", Number: true,
+				Lines: append(parts(in), Line{Label: "in", Expression: "FILL(a, 0) + FILL(p, 0)"})},
 			{Title: "Going out, events a minute", Number: true, Lines: []Line{out}},
 			{Title: "Oldest event, seconds", Number: true, Lines: ofAlarm(age, "oldest")},
 			{Title: "Waiting, messages", Number: true, Lines: []Line{
@@ -53,10 +54,12 @@ func (t *Topology) Dashboard() [][]Widget {
 		{
 			{Title: "Are events coming in, and going out? Events a minute", Lines: append(in, out)},
 			{Title: "How much waits? Messages", Stacked: true, Lines: []Line{
-				graph("to be handed out", visible("v", EventsQueue)), graph("being delivered, or hidden until the next attempt", inFlight("f", EventsQueue)),
+				graph("to be handed out", visible("v", EventsQueue)),
+				graph("being delivered, or hidden until the next attempt", inFlight("f", EventsQueue)),
 			}},
 			{Title: "How old is the oldest? Seconds", Alarm: age.Name, Lines: []Line{
-				graph("by the queue: without what was received three times", ofQueue("q", EventsQueue, "ApproximateAgeOfOldestMessage", "Maximum")),
+				graph("by the queue: without what was received three times",
+					ofQueue("q", EventsQueue, "ApproximateAgeOfOldestMessage", "Maximum")),
 				graph("by what was delivered or tried", own("m", "deliver", "EventAge", "Maximum")),
 				graph("half of it was younger", own("h", "deliver", "EventAge", "p50")),
 			}},
@@ -66,22 +69,28 @@ func (t *Topology) Dashboard() [][]Widget {
 			{Title: "How long does Segment take? Milliseconds", Lines: []Line{
 				graph("p99", own("n", "deliver", "FlushLatency", "p99")), graph("p50", own("h", "deliver", "FlushLatency", "p50")),
 			}},
-			{Title: "What stays in the queue? Events a minute, by class", Stacked: true, Lines: byClass("EventsRetried", []Metric{
-				{Value: segment.Transient.String()}, {Value: segment.Throttled.String()}, {Value: segment.Misconfigured.String()},
-			})},
+			{Title: "What stays in the queue? Events a minute, by class", Stacked: true,
+				Lines: byClass("EventsRetried", []Metric{
+					{Value: segment.Transient.String()}, {Value: segment.Throttled.String()}, {Value: segment.Misconfigured.String()},
+				})},
 			{Title: "Is Segment taken to be down? Does a whole batch fail?", Lines: []Line{
-				graph("breaker open", own("b", "deliver", "BreakerOpen", "Maximum")), graph("batches of which all stays", own("a", "deliver", "BatchesAllFailed", "Sum")),
+				graph("breaker open", own("b", "deliver", "BreakerOpen", "Maximum")),
+				graph("batches of which all stays", own("a", "deliver", "BatchesAllFailed", "Sum")),
 			}},
 		},
 		{
-			{Title: "What becomes a dead letter? Events a minute, by reason", Stacked: true, Lines: []Line{search("Reason", "EventsDeadLettered")}},
+			{Title: "What becomes a dead letter? Events a minute, by reason", Stacked: true,
+				Lines: []Line{search("Reason", "EventsDeadLettered")}},
 			{Title: "What goes wrong with letters and visibility? Errors a minute", Lines: []Line{
-				graph("letters of deliver", own("d", "deliver", "DeadLetterErrors", "Sum")), graph("letters of ingest", own("i", "ingest", "DeadLetterErrors", "Sum")),
+				graph("letters of deliver", own("d", "deliver", "DeadLetterErrors", "Sum")),
+				graph("letters of ingest", own("i", "ingest", "DeadLetterErrors", "Sum")),
 				graph("visibility", own("v", "deliver", "VisibilityErrors", "Sum")),
 			}},
 			{Title: "Does the deliver function run? A minute", Lines: []Line{
-				graph("invocations", ofFunction("i", DeliverFunction, "Invocations", "Sum")), graph("errors", ofFunction("e", DeliverFunction, "Errors", "Sum")),
-				graph("throttles", ofFunction("t", DeliverFunction, "Throttles", "Sum")), graph("at a time", ofFunction("c", DeliverFunction, "ConcurrentExecutions", "Maximum")),
+				graph("invocations", ofFunction("i", DeliverFunction, "Invocations", "Sum")),
+				graph("errors", ofFunction("e", DeliverFunction, "Errors", "Sum")),
+				graph("throttles", ofFunction("t", DeliverFunction, "Throttles", "Sum")),
+				graph("at a time", ofFunction("c", DeliverFunction, "ConcurrentExecutions", "Maximum")),
 			}},
 		},
 		{
@@ -90,20 +99,25 @@ func (t *Topology) Dashboard() [][]Widget {
 				graph("4xx", Metric{ID: "c", Door: true, Name: "ClientErrors", Statistic: "Sum"}),
 				graph("5xx", Metric{ID: "s", Door: true, Name: "ServerErrors", Statistic: "Sum"}),
 			}},
-			{Title: "Why does it turn requests away? Requests a minute, by code", Stacked: true, Lines: []Line{search("Code", "RequestsShed"), search("Code", "RequestsRefused")}},
+			{Title: "Why does it turn requests away? Requests a minute, by code", Stacked: true,
+				Lines: []Line{search("Code", "RequestsShed"), search("Code", "RequestsRefused")}},
 			{Title: "How long does the door take? Milliseconds", Alarm: "spillway-ingest-slow", Lines: []Line{
 				graph("p99", own("n", "ingest", "AcceptLatency", "p99")), graph("p50", own("h", "ingest", "AcceptLatency", "p50")),
 			}},
-			{Title: "Which events of accepted requests are bad? By code", Stacked: true, Lines: []Line{search("Code", "EventsRejected")}},
+			{Title: "Which events of accepted requests are bad? By code", Stacked: true,
+				Lines: []Line{search("Code", "EventsRejected")}},
 		},
 		{
-			{Title: "Are publishers well? Events a minute", Lines: []Line{graph("spilled to disk", own("s", "publisher", "EventsSpilled", "Sum")), search("Reason", "EventsDropped")}},
+			{Title: "Are publishers well? Events a minute",
+				Lines: []Line{graph("spilled to disk", own("s", "publisher", "EventsSpilled", "Sum")),
+					search("Reason", "EventsDropped")}},
 		},
 	}
 	if _, ok := t.Function(CanaryFunction); ok {
 		last := len(rows) - 1
 		rows[last] = append(rows[last], Widget{Title: "Does a canary come through? Milliseconds", Lines: []Line{
-			graph("through the door", own("a", "canary", "CanaryAcceptLatency", "Maximum")), graph("to Segment's door", own("d", "deliver", "CanaryLatency", "Maximum")),
+			graph("through the door", own("a", "canary", "CanaryAcceptLatency", "Maximum")),
+			graph("to Segment's door", own("d", "deliver", "CanaryLatency", "Maximum")),
 		}})
 	}
 	return rows
@@ -139,7 +153,8 @@ func byClass(name string, classes []Metric) []Line {
 
 // search shows our own metric by whatever values the dimension has.
 func search(dimension, name string) Line {
-	return Line{Expression: fmt.Sprintf(`SEARCH('{%s,Function,%s} MetricName="%s"', 'Sum', %d)`, emf.Namespace, dimension, name, int(DashboardPeriod.Seconds()))}
+	return Line{Expression: fmt.Sprintf(`SEARCH('{%s,Function,%s} MetricName="%s"', 'Sum', %d)`, emf.Namespace, dimension,
+		name, int(DashboardPeriod.Seconds()))}
 }
 
 func (t *Topology) validateDashboard() (errs []error) {

@@ -20,7 +20,8 @@ var missing = math.NaN()
 // parse reads an expression of CloudWatch's metric math, whose syntax is almost that of Go.
 func parse(t *testing.T, expression string) ast.Expr {
 	t.Helper()
-	e, err := parser.ParseExpr(strings.NewReplacer(" AND ", " && ", " OR ", " || ", "MAX([", "MAX(", "])", ")").Replace(expression))
+	e, err := parser.ParseExpr(strings.NewReplacer(" AND ", " && ", " OR ", " || ", "MAX([", "MAX(", "])",
+		")").Replace(expression))
 	if err != nil {
 		t.Fatalf("%s: %v", expression, err)
 	}
@@ -130,7 +131,9 @@ func firing(t *testing.T, d Topology, minutes []minute) []string {
 			for _, m := range a.Metrics {
 				values[m.ID] = missing
 				for _, minute := range minutes[first : first+per] {
-					if v, ok := minute[key(m)]; ok && (math.IsNaN(values[m.ID]) || m.Statistic == "Minimum" && v < values[m.ID] || m.Statistic == "Maximum" && v > values[m.ID]) {
+					if v, ok := minute[key(m)]; ok &&
+						(math.IsNaN(values[m.ID]) || m.Statistic == "Minimum" && v < values[m.ID] ||
+							m.Statistic == "Maximum" && v > values[m.ID]) {
 						values[m.ID] = v
 					}
 				}
@@ -175,10 +178,12 @@ func firing(t *testing.T, d Topology, minutes []minute) []string {
 // healthy is a minute in which all is well and little happens.
 func healthy() minute {
 	return minute{
-		"events ApproximateNumberOfMessagesVisible": 0, "events ApproximateNumberOfMessagesNotVisible": 0, "events ApproximateAgeOfOldestMessage": 0,
-		"events NumberOfMessagesSent": 1, "events NumberOfMessagesDeleted": 1,
-		"deliver EventAge": 1, "deliver EventsDelivered": 0, "deliver CanaryDelivered": 1, "deliver DeadLetterErrors": 0, "deliver ConcurrentExecutions": 1,
-		"deliver Errors": 0, "deliver Throttles": 0, "ingest Throttles": 0, "canary CanaryAccepted": 1,
+		"events ApproximateNumberOfMessagesVisible": 0, "events ApproximateNumberOfMessagesNotVisible": 0,
+		"events ApproximateAgeOfOldestMessage": 0,
+		"events NumberOfMessagesSent":          1, "events NumberOfMessagesDeleted": 1,
+		"deliver EventAge": 1, "deliver EventsDelivered": 0, "deliver CanaryDelivered": 1, "deliver DeadLetterErrors": 0,
+		"deliver ConcurrentExecutions": 1,
+		"deliver Errors":               0, "deliver Throttles": 0, "ingest Throttles": 0, "canary CanaryAccepted": 1,
 		"ingest EventsAccepted": 1, "ingest AcceptLatency": 20, "ingest DeadLetterErrors": 0,
 		"door Requests": 1, "door ServerErrors": 0,
 	}
@@ -201,16 +206,20 @@ func (m minute) with(changes minute) minute {
 func TestAlarmsFireForTheirCauseAndForNothingElse(t *testing.T) {
 	d := Default()
 	busy := healthy().with(minute{
-		"deliver EventsDelivered": 40_000, "deliver SegmentResponses delivered": 800, "events NumberOfMessagesSent": 4000, "events NumberOfMessagesDeleted": 4000,
-		"events ApproximateNumberOfMessagesNotVisible": 300, "ingest EventsAccepted": 20_000, "publisher EventsPublished": 20_000, "door Requests": 20_000,
+		"deliver EventsDelivered": 40_000, "deliver SegmentResponses delivered": 800, "events NumberOfMessagesSent": 4000,
+		"events NumberOfMessagesDeleted":               4000,
+		"events ApproximateNumberOfMessagesNotVisible": 300, "ingest EventsAccepted": 20_000,
+		"publisher EventsPublished": 20_000, "door Requests": 20_000,
 		"publisher EventsDropped": 0, "publisher EventsSpilled": 0, "ingest Requests 429": 3,
 	})
 	// Of Segment only the breaker's probes hear, and not in every minute. The queue's age stays
 	// low: three receives, and it is blind.
 	outage := func(n int) minute {
 		m := busy.with(minute{
-			"deliver EventsDelivered": 0, "deliver SegmentResponses delivered": missing, "deliver EventAge": float64(60 * n), "deliver EventsRetried transient": 40_000,
-			"events ApproximateNumberOfMessagesNotVisible": float64(4000 * min(n, 20)), "events NumberOfMessagesDeleted": 0, "events ApproximateAgeOfOldestMessage": 540,
+			"deliver EventsDelivered": 0, "deliver SegmentResponses delivered": missing, "deliver EventAge": float64(60 * n),
+			"deliver EventsRetried transient":              40_000,
+			"events ApproximateNumberOfMessagesNotVisible": float64(4000 * min(n, 20)), "events NumberOfMessagesDeleted": 0,
+			"events ApproximateAgeOfOldestMessage": 540,
 		})
 		if n%2 == 0 {
 			m["deliver SegmentResponses transient"] = 1
@@ -226,16 +235,21 @@ func TestAlarmsFireForTheirCauseAndForNothingElse(t *testing.T) {
 	}{
 		{"all is well, and quiet", 60, constant(healthy()), ""},
 		{"all is well, and busy", 60, constant(busy), ""},
-		{"all is well, and SQS counts whenever a canary is under way", 60, constant(healthy().with(minute{"events ApproximateNumberOfMessagesNotVisible": 1})), ""},
-		{"no event ever came, not even metrics of most", 60, constant(minute{"canary CanaryAccepted": 1, "deliver CanaryDelivered": 1}), ""},
+		{"all is well, and SQS counts whenever a canary is under way", 60,
+			constant(healthy().with(minute{"events ApproximateNumberOfMessagesNotVisible": 1})), ""},
+		{"no event ever came, not even metrics of most", 60,
+			constant(minute{"canary CanaryAccepted": 1, "deliver CanaryDelivered": 1}), ""},
 		{"a single blip of Segment", 60, func(n int) minute {
 			if n == 55 {
-				return busy.with(minute{"deliver SegmentResponses transient": 700, "deliver SegmentResponses delivered": 100, "deliver EventsRetried transient": 30_000})
+				return busy.with(minute{"deliver SegmentResponses transient": 700, "deliver SegmentResponses delivered": 100,
+					"deliver EventsRetried transient": 30_000})
 			}
 			return busy
 		}, ""},
-		{"Segment is down for 12 minutes", 12, outage, "backlog-age-warning backlog-growing delivery-down delivery-stalled segment-failing"},
-		{"Segment is down for two hours", 120, outage, "backlog-age-critical backlog-age-warning backlog-growing delivery-down delivery-stalled segment-failing"},
+		{"Segment is down for 12 minutes", 12, outage,
+			"backlog-age-warning backlog-growing delivery-down delivery-stalled segment-failing"},
+		{"Segment is down for two hours", 120, outage,
+			"backlog-age-critical backlog-age-warning backlog-growing delivery-down delivery-stalled segment-failing"},
 		{"Segment is back, and all is delivered", 180, func(n int) minute {
 			if n <= 120 {
 				return outage(n)
@@ -243,11 +257,14 @@ func TestAlarmsFireForTheirCauseAndForNothingElse(t *testing.T) {
 			return busy
 		}, ""},
 		{"the function can't start", 15, constant(busy.with(minute{
-			"deliver EventsDelivered": missing, "deliver EventAge": missing, "deliver CanaryDelivered": missing, "deliver SegmentResponses delivered": missing,
-			"deliver DeadLetterErrors": missing, "deliver Errors": 10, "events NumberOfMessagesDeleted": 0, "events ApproximateNumberOfMessagesVisible": 30_000,
+			"deliver EventsDelivered": missing, "deliver EventAge": missing, "deliver CanaryDelivered": missing,
+			"deliver SegmentResponses delivered": missing,
+			"deliver DeadLetterErrors":           missing, "deliver Errors": 10, "events NumberOfMessagesDeleted": 0,
+			"events ApproximateNumberOfMessagesVisible": 30_000,
 		})), "backlog-growing canary-silent deliver-errors delivery-down delivery-stalled"},
 		{"the function can't start, and nothing comes but canaries", 15, func(n int) minute {
-			return minute{"canary CanaryAccepted": 1, "deliver Errors": 1, "events ApproximateNumberOfMessagesVisible": 0, "events ApproximateNumberOfMessagesNotVisible": float64(n)}
+			return minute{"canary CanaryAccepted": 1, "deliver Errors": 1, "events ApproximateNumberOfMessagesVisible": 0,
+				"events ApproximateNumberOfMessagesNotVisible": float64(n)}
 		}, "canary-silent deliver-errors delivery-down delivery-stalled"},
 		{"one write key is wrong, seen every quarter of an hour", 64, func(n int) minute {
 			if n%16 == 0 {
@@ -262,10 +279,13 @@ func TestAlarmsFireForTheirCauseAndForNothingElse(t *testing.T) {
 			return busy
 		}, "backlog-age-critical backlog-age-warning"},
 		{"the door is shut", 10, constant(busy.with(minute{
-			"canary CanaryAccepted": 0, "deliver CanaryDelivered": missing, "door ServerErrors": 20_000, "ingest EventsAccepted": missing, "ingest AcceptLatency": missing,
+			"canary CanaryAccepted": 0, "deliver CanaryDelivered": missing, "door ServerErrors": 20_000,
+			"ingest EventsAccepted": missing, "ingest AcceptLatency": missing,
 		})), "canary-silent door-silent ingest-down ingest-errors"},
 		{"the monitoring is dead", 10, constant(minute{}), "canary-silent door-silent ingest-down"},
-		{"SQS can't be reached", 10, constant(busy.with(minute{"ingest Requests 429": 20_000, "canary CanaryAccepted": 0, "deliver CanaryDelivered": missing, "publisher EventsSpilled": 20_000})),
+		{"SQS can't be reached", 10,
+			constant(busy.with(minute{"ingest Requests 429": 20_000, "canary CanaryAccepted": 0,
+				"deliver CanaryDelivered": missing, "publisher EventsSpilled": 20_000})),
 			"canary-silent door-silent ingest-down ingest-refusing publisher-spilling"},
 		{"one source is over its quota", 10, constant(busy.with(minute{"ingest Requests 429": 500})), ""},
 		{"a dead letter of a minute ago, of which the queue's metrics know nothing", 10, func(n int) minute {
@@ -274,27 +294,36 @@ func TestAlarmsFireForTheirCauseAndForNothingElse(t *testing.T) {
 			}
 			return busy
 		}, "dead-letters"},
-		{"a dead letter for a week", 7*24*60 + 1, constant(healthy().with(minute{"dead-letters ApproximateNumberOfMessagesVisible": 1, "dead-letters ApproximateNumberOfMessagesNotVisible": 0})),
+		{"a dead letter for a week", 7*24*60 + 1,
+			constant(healthy().with(minute{"dead-letters ApproximateNumberOfMessagesVisible": 1,
+				"dead-letters ApproximateNumberOfMessagesNotVisible": 0})),
 			"dead-letters dead-letters-old"},
 		{"a dead letter each day, and looked after each day", 8 * 24 * 60, func(n int) minute {
-			return healthy().with(minute{"dead-letters ApproximateNumberOfMessagesVisible": float64(n / 720 % 2), "dead-letters ApproximateNumberOfMessagesNotVisible": 0})
+			return healthy().with(minute{"dead-letters ApproximateNumberOfMessagesVisible": float64(n / 720 % 2),
+				"dead-letters ApproximateNumberOfMessagesNotVisible": 0})
 		}, "dead-letters"},
-		{"dead letters can't be written", 10, constant(busy.with(minute{"deliver DeadLetterErrors": 2})), "dead-letters-unwritten"},
+		{"dead letters can't be written", 10, constant(busy.with(minute{"deliver DeadLetterErrors": 2})),
+			"dead-letters-unwritten"},
 		{"a flood: Segment takes 1,000 events/s of 3,000", 15, func(n int) minute {
 			return busy.with(minute{
-				"ingest EventsAccepted": 180_000, "deliver EventsDelivered": 60_000, "deliver EventsRetried throttled": 10_000, "deliver SegmentResponses throttled": 200,
-				"events NumberOfMessagesSent": 18_000, "events NumberOfMessagesDeleted": 6000, "events ApproximateNumberOfMessagesNotVisible": float64(5000 * n),
-				"deliver ConcurrentExecutions": 10, "deliver EventAge": float64(60 * min(n, 9)),
+				"ingest EventsAccepted": 180_000, "deliver EventsDelivered": 60_000, "deliver EventsRetried throttled": 10_000,
+				"deliver SegmentResponses throttled": 200,
+				"events NumberOfMessagesSent":        18_000, "events NumberOfMessagesDeleted": 6000,
+				"events ApproximateNumberOfMessagesNotVisible": float64(5000 * n),
+				"deliver ConcurrentExecutions":                 10, "deliver EventAge": float64(60 * min(n, 9)),
 			})
 		}, "backlog-growing deliver-saturated segment-throttling sudden-volume"},
 		{"a backlog that is drained in ten minutes", 9, func(n int) minute {
 			return busy.with(minute{
-				"events ApproximateNumberOfMessagesVisible": float64(100_000 - 10_000*n), "events NumberOfMessagesSent": 100, "events NumberOfMessagesDeleted": 10_100,
-				"deliver ConcurrentExecutions": 10, "deliver EventAge": 500,
+				"events ApproximateNumberOfMessagesVisible": float64(100_000 - 10_000*n), "events NumberOfMessagesSent": 100,
+				"events NumberOfMessagesDeleted": 10_100,
+				"deliver ConcurrentExecutions":   10, "deliver EventAge": 500,
 			})
 		}, ""},
-		{"110,000 messages are hidden", 6, constant(busy.with(minute{"events ApproximateNumberOfMessagesNotVisible": 110_000})), "in-flight"},
-		{"Lambda throttles", 6, constant(busy.with(minute{"deliver Throttles": 5, "ingest Throttles": 5, "door ServerErrors": 5})),
+		{"110,000 messages are hidden", 6,
+			constant(busy.with(minute{"events ApproximateNumberOfMessagesNotVisible": 110_000})), "in-flight"},
+		{"Lambda throttles", 6, constant(busy.with(minute{"deliver Throttles": 5, "ingest Throttles": 5,
+			"door ServerErrors": 5})),
 			"deliver-throttled ingest-down ingest-errors ingest-throttled"},
 		{"the door is slow", 10, constant(busy.with(minute{"ingest AcceptLatency": 3000})), "ingest-slow"},
 		{"a publisher drops one event", 10, func(n int) minute {

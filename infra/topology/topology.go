@@ -223,21 +223,29 @@ func (t *Topology) Validate() error {
 		}
 	}
 	for _, q := range t.Queues {
-		check(q.Retention >= time.Minute && q.Retention <= maxRetention, "queue %s: retention is %v, write 1m to %v", q.Name, q.Retention, maxRetention)
-		check(q.VisibilityTimeout >= 0 && q.VisibilityTimeout <= maxVisibility, "queue %s: visibility timeout is %v, write up to %v", q.Name, q.VisibilityTimeout, maxVisibility)
+		check(q.Retention >= time.Minute && q.Retention <= maxRetention, "queue %s: retention is %v, write 1m to %v", q.Name,
+			q.Retention, maxRetention)
+		check(q.VisibilityTimeout >= 0 && q.VisibilityTimeout <= maxVisibility,
+			"queue %s: visibility timeout is %v, write up to %v", q.Name, q.VisibilityTimeout, maxVisibility)
 		if q.DeadLetterQueue == "" {
 			continue
 		}
 		dead, ok := t.Queue(q.DeadLetterQueue)
 		check(ok, "queue %s: its dead-letter queue %s does not exist", q.Name, q.DeadLetterQueue)
-		check(!ok || dead.Retention >= q.Retention, "queue %s: its dead-letter queue keeps messages for %v, write at least %v", q.Name, dead.Retention, q.Retention)
-		check(q.MaxReceiveCount >= 1 && q.MaxReceiveCount <= maxReceiveCount, "queue %s: maximum receive count is %d, write 1 to %d", q.Name, q.MaxReceiveCount, maxReceiveCount)
+		check(!ok || dead.Retention >= q.Retention,
+			"queue %s: its dead-letter queue keeps messages for %v, write at least %v", q.Name, dead.Retention, q.Retention)
+		check(q.MaxReceiveCount >= 1 && q.MaxReceiveCount <= maxReceiveCount,
+			"queue %s: maximum receive count is %d, write 1 to %d", q.Name, q.MaxReceiveCount, maxReceiveCount)
 	}
 	for _, f := range t.Functions {
-		check(f.Timeout >= time.Second && f.Timeout <= maxFunctionTimeout, "function %s: time-out is %v, write 1s to %v", f.Name, f.Timeout, maxFunctionTimeout)
-		check(f.MemoryMB >= 128 && f.MemoryMB <= 10240, "function %s: memory is %d MB, write 128 to 10240", f.Name, f.MemoryMB)
-		check(f.ReservedConcurrency >= 0, "function %s: reserved concurrency is %d, write 0 for none or more", f.Name, f.ReservedConcurrency)
-		check(slices.Contains(logRetentions[:], f.LogRetention), "function %s: its log is kept for %v, write one of %v days", f.Name, f.LogRetention, retentionDays())
+		check(f.Timeout >= time.Second && f.Timeout <= maxFunctionTimeout, "function %s: time-out is %v, write 1s to %v",
+			f.Name, f.Timeout, maxFunctionTimeout)
+		check(f.MemoryMB >= 128 && f.MemoryMB <= 10240, "function %s: memory is %d MB, write 128 to 10240", f.Name,
+			f.MemoryMB)
+		check(f.ReservedConcurrency >= 0, "function %s: reserved concurrency is %d, write 0 for none or more", f.Name,
+			f.ReservedConcurrency)
+		check(slices.Contains(logRetentions[:], f.LogRetention), "function %s: its log is kept for %v, write one of %v days",
+			f.Name, f.LogRetention, retentionDays())
 	}
 	for _, s := range t.EventSources {
 		name := s.Queue + " → " + s.Function
@@ -245,23 +253,35 @@ func (t *Topology) Validate() error {
 		check(ok, "event source %s: the queue does not exist", name)
 		f, found := t.Function(s.Function)
 		check(found, "event source %s: the function does not exist", name)
-		check(s.BatchSize >= 1 && s.BatchSize <= maxBatchSize, "event source %s: batch size is %d, write 1 to %d", name, s.BatchSize, maxBatchSize)
-		check(s.BatchSize <= 10 || s.Window >= time.Second, "event source %s: a batch size of %d needs a window of at least 1s, it is %v", name, s.BatchSize, s.Window)
-		check(s.Window >= 0 && s.Window <= maxWindow, "event source %s: window is %v, write up to %v", name, s.Window, maxWindow)
-		check(s.MaximumConcurrency >= minConcurrency && s.MaximumConcurrency <= maxConcurrency, "event source %s: maximum concurrency is %d, write %d to %d", name, s.MaximumConcurrency, minConcurrency, maxConcurrency)
-		check(f.ReservedConcurrency == 0 || s.MaximumConcurrency <= f.ReservedConcurrency, "event source %s: maximum concurrency is %d, write at most the function's reserved %d: throttled receives bring good messages to the dead letters", name, s.MaximumConcurrency, f.ReservedConcurrency)
+		check(s.BatchSize >= 1 && s.BatchSize <= maxBatchSize, "event source %s: batch size is %d, write 1 to %d", name,
+			s.BatchSize, maxBatchSize)
+		check(s.BatchSize <= 10 || s.Window >= time.Second,
+			"event source %s: a batch size of %d needs a window of at least 1s, it is %v", name, s.BatchSize, s.Window)
+		check(s.Window >= 0 && s.Window <= maxWindow, "event source %s: window is %v, write up to %v", name, s.Window,
+			maxWindow)
+		check(s.MaximumConcurrency >= minConcurrency && s.MaximumConcurrency <= maxConcurrency,
+			"event source %s: maximum concurrency is %d, write %d to %d", name, s.MaximumConcurrency, minConcurrency,
+			maxConcurrency)
+		check(f.ReservedConcurrency == 0 || s.MaximumConcurrency <= f.ReservedConcurrency,
+			"event source %s: maximum concurrency is %d, write at most the function's reserved %d: throttled receives bring "+
+				"good messages to the dead letters", name, s.MaximumConcurrency, f.ReservedConcurrency)
 		least := visibilityFactor*f.Timeout + s.Window
-		check(!ok || !found || q.VisibilityTimeout >= least, "event source %s: the queue's visibility timeout is %v, write at least %v (%d x the function's time-out + the window)", name, q.VisibilityTimeout, least, visibilityFactor)
+		check(!ok || !found || q.VisibilityTimeout >= least,
+			"event source %s: the queue's visibility timeout is %v, write at least %v (%d x the function's time-out + "+
+				"the window)", name, q.VisibilityTimeout, least, visibilityFactor)
 	}
 	for _, s := range t.Schedules {
 		_, found := t.Function(s.Function)
 		check(found, "schedule of %s: the function does not exist", s.Function)
-		check(s.Every >= time.Minute && s.Every%time.Minute == 0, "schedule of %s: it comes every %v, write whole minutes", s.Function, s.Every)
+		check(s.Every >= time.Minute && s.Every%time.Minute == 0, "schedule of %s: it comes every %v, write whole minutes",
+			s.Function, s.Every)
 	}
 	_, found := t.Function(t.Door.Function)
 	check(found, "door: the function %s does not exist", t.Door.Function)
-	check(t.Door.RequestsPerSecond >= 1 && t.Door.Burst >= 1, "door: %v requests a second and bursts of %d, write at least 1", t.Door.RequestsPerSecond, t.Door.Burst)
-	check(slices.Contains(logRetentions[:], t.Door.LogRetention), "door: its log is kept for %v, write one of %v days", t.Door.LogRetention, retentionDays())
+	check(t.Door.RequestsPerSecond >= 1 && t.Door.Burst >= 1,
+		"door: %v requests a second and bursts of %d, write at least 1", t.Door.RequestsPerSecond, t.Door.Burst)
+	check(slices.Contains(logRetentions[:], t.Door.LogRetention), "door: its log is kept for %v, write one of %v days",
+		t.Door.LogRetention, retentionDays())
 	errs = append(errs, t.validateAlarms()...)
 	errs = append(errs, t.validateDashboard()...)
 	return errors.Join(errs...)

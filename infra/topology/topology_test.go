@@ -31,7 +31,8 @@ func TestTenDaysOfPausesStayBelowTheMaximumReceiveCount(t *testing.T) {
 			waited += deliver.Pause(receives+1, retryAfter, 0.5)
 		}
 		if receives >= events.MaxReceiveCount {
-			t.Errorf("Retry-After %v: %d receives in %v, SQS gives up at %d", retryAfter, receives, deliver.MaxAge, events.MaxReceiveCount)
+			t.Errorf("Retry-After %v: %d receives in %v, SQS gives up at %d", retryAfter, receives, deliver.MaxAge,
+				events.MaxReceiveCount)
 		}
 	}
 }
@@ -43,17 +44,20 @@ func TestABreachIsNamedWithWhatToWrite(t *testing.T) {
 		want   string
 	}{
 		{"visibility", func(t *Topology) { t.Queues[0].VisibilityTimeout = 6 * time.Minute }, "write at least 6m1s"},
-		{"concurrency above the reserved", func(t *Topology) { t.EventSources[0].MaximumConcurrency = 11 }, "write at most the function's reserved 10"},
+		{"concurrency above the reserved", func(t *Topology) { t.EventSources[0].MaximumConcurrency = 11 },
+			"write at most the function's reserved 10"},
 		{"concurrency below 2", func(t *Topology) { t.EventSources[0].MaximumConcurrency = 1 }, "write 2 to 1000"},
 		{"no window", func(t *Topology) { t.EventSources[0].Window = 0 }, "needs a window of at least 1s"},
 		{"batch size", func(t *Topology) { t.EventSources[0].BatchSize = 10_001 }, "write 1 to 10000"},
 		{"dead letters kept shorter", func(t *Topology) { t.Queues[1].Retention = time.Hour }, "write at least 336h0m0s"},
 		{"unknown queue", func(t *Topology) { t.EventSources[0].Queue = "x" }, "the queue does not exist"},
 		{"unknown function", func(t *Topology) { t.EventSources[0].Function = "x" }, "the function does not exist"},
-		{"unknown dead-letter queue", func(t *Topology) { t.Queues[0].DeadLetterQueue = "x" }, "dead-letter queue x does not exist"},
+		{"unknown dead-letter queue", func(t *Topology) { t.Queues[0].DeadLetterQueue = "x" },
+			"dead-letter queue x does not exist"},
 		{"time-out", func(t *Topology) { t.Functions[0].Timeout = time.Hour }, "write 1s to 15m0s"},
 		{"log retention", func(t *Topology) { t.Functions[0].LogRetention = 2 * day }, "write one of [1 3 5 7"},
-		{"schedule of nothing", func(t *Topology) { t.Schedules[0].Function = "x" }, "schedule of x: the function does not exist"},
+		{"schedule of nothing", func(t *Topology) { t.Schedules[0].Function = "x" },
+			"schedule of x: the function does not exist"},
 		{"schedule in seconds", func(t *Topology) { t.Schedules[0].Every = time.Second }, "write whole minutes"},
 		{"door to nothing", func(t *Topology) { t.Door.Function = "x" }, "door: the function x does not exist"},
 		{"closed door", func(t *Topology) { t.Door.Burst = 0 }, "write at least 1"},

@@ -45,9 +45,10 @@ func TestTheJavaScriptSDKCanNotTellTheEndpointFromSQS(t *testing.T) {
 func TestTheCommandLineCanNotTellTheEndpointFromSQS(t *testing.T) {
 	t.Parallel()
 	run(t, client{
-		script:  []string{"bash", "sqs_cli.sh"},
-		probe:   []string{"sh", "-c", "python3 --version && " + cliSpeaksJSON},
-		install: "apt-get install awscli python3 (Debian 13 or later), or pip install -r integration/clients/requirements.txt",
+		script: []string{"bash", "sqs_cli.sh"},
+		probe:  []string{"sh", "-c", "python3 --version && " + cliSpeaksJSON},
+		install: "apt-get install awscli python3 (Debian 13 or later), or pip install -r " +
+			"integration/clients/requirements.txt",
 	})
 }
 

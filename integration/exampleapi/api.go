@@ -49,7 +49,8 @@ func runStarted(r *http.Request, id, note string) analytics.Track {
 		MessageId: id, UserId: "user-1207", Event: "Run Started",
 		Properties: analytics.Properties{
 			"runId": id, "plan": "team", "workspace": "a4f0c2d1", "pipeline": "nightly-export", "trigger": "schedule",
-			"steps": 14, "durationMs": 1832.5, "cached": true, "region": "eu-west-1", "tags": []string{"prod", "export", "nightly"}, "note": note,
+			"steps": 14, "durationMs": 1832.5, "cached": true, "region": "eu-west-1",
+			"tags": []string{"prod", "export", "nightly"}, "note": note,
 		},
 		Context: &analytics.Context{
 			IP: net.ParseIP(host), Locale: "en-GB", Timezone: "Europe/London", UserAgent: r.UserAgent(),

@@ -26,8 +26,10 @@ func main() {
 	var c config
 	listen := flag.String("listen", "127.0.0.1:8090", "address to listen on; port 0 takes a free one")
 	flag.StringVar(&c.track, "track", "memory", "how to track: "+modes)
-	flag.StringVar(&c.queueURL, "queue-url", "http://localhost:9324/000000000000/spillway-events", "URL of the events queue")
-	flag.StringVar(&c.dir, "dir", "", "directory for what SQS does not take, of this process alone; process and disk need one")
+	flag.StringVar(&c.queueURL, "queue-url", "http://localhost:9324/000000000000/spillway-events",
+		"URL of the events queue")
+	flag.StringVar(&c.dir, "dir", "",
+		"directory for what SQS does not take, of this process alone; process and disk need one")
 	flag.StringVar(&c.writeKey, "write-key", "local", "write key of the Segment source")
 	work := flag.Duration("work", 5*time.Millisecond, "how long a request waits for its database")
 	flag.Parse()

@@ -12,7 +12,8 @@ import (
 )
 
 // durabilities are the values of --track, but for none.
-var durabilities = map[string]publisher.Durability{"memory": publisher.Memory, "process": publisher.Process, "disk": publisher.Disk}
+var durabilities = map[string]publisher.Durability{"memory": publisher.Memory, "process": publisher.Process,
+	"disk": publisher.Disk}
 
 const modes = "none, memory, process or disk"
 

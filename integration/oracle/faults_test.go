@@ -179,7 +179,8 @@ func (t faultyTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	third := t.lasts / 3
-	if since := time.Since(t.began); t.lettersAway && since > third && since < 2*third && strings.Contains(string(body), topology.DeadLetterQueue) {
+	if since := time.Since(t.began); t.lettersAway && since > third && since < 2*third &&
+		strings.Contains(string(body), topology.DeadLetterQueue) {
 		t.happens("letters away", 100)
 		return nil, errAway
 	}
@@ -229,7 +230,8 @@ func withFailure(resp *http.Response, id string) *http.Response {
 		panic(err)
 	}
 	list, _ := answer["Failed"].([]any)
-	answer["Failed"] = append(list, map[string]any{"Id": id, "Code": "InternalError", "Message": "scripted", "SenderFault": false})
+	answer["Failed"] = append(list,
+		map[string]any{"Id": id, "Code": "InternalError", "Message": "scripted", "SenderFault": false})
 	body, err := json.Marshal(answer)
 	if err != nil {
 		panic(err)

@@ -96,8 +96,10 @@ func (e *draft) bytes(id, timestamp string) string {
 
 // properties that a decoder into Go's types and back would change.
 var properties = []string{
-	`{"n":9007199254740993,"f":1.0,"e":1E+400,"neg":-0}`, `{"text":"é\u00e9\ud83d\ude00😀\/\"\\","empty":"","nul":"\u0000"}`,
-	`{ "a" : [ ] , "b":{},"b":{"twice":true} }`, `{"no":false,"none":null,"deep":[[[{"x":[1,2,{"y":null}]}]]]}`, `{"revenue":0.10000000000000000000001,"<&>":"<&>"}`,
+	`{"n":9007199254740993,"f":1.0,"e":1E+400,"neg":-0}`,
+	`{"text":"é\u00e9\ud83d\ude00😀\/\"\\","empty":"","nul":"\u0000"}`,
+	`{ "a" : [ ] , "b":{},"b":{"twice":true} }`, `{"no":false,"none":null,"deep":[[[{"x":[1,2,{"y":null}]}]]]}`,
+	`{"revenue":0.10000000000000000000001,"<&>":"<&>"}`,
 }
 
 func (i *issuer) event() draft {
@@ -107,7 +109,8 @@ func (i *issuer) event() draft {
 		e.id = fmt.Sprintf("s%d-%d", i.plan.seed, i.serial)
 	}
 	kinds := []string{
-		`"type":"track","event":"Run %d"`, `"type":"identify","n":%d`, `"type":"page","name":"P%d"`, `"type":"screen","name":"S%d"`, `"type":"group","groupId":"g%d"`,
+		`"type":"track","event":"Run %d"`, `"type":"identify","n":%d`, `"type":"page","name":"P%d"`,
+		`"type":"screen","name":"S%d"`, `"type":"group","groupId":"g%d"`,
 		`"type":"alias","previousId":"p%d"`,
 	}
 	e.head = fmt.Sprintf(kinds[i.rng.IntN(len(kinds))], i.serial) + `,"userId":"u1"`
@@ -158,7 +161,8 @@ func (i *issuer) message(ctx context.Context, context string) error {
 	for at := range events {
 		e := i.event()
 		if n > 100 { // small ones
-			e = draft{head: fmt.Sprintf(`"type":"track","event":"E","userId":"u1","n":%d`, i.serial), id: e.id, stamped: e.stamped}
+			e = draft{head: fmt.Sprintf(`"type":"track","event":"E","userId":"u1","n":%d`, i.serial), id: e.id,
+				stamped: e.stamped}
 		}
 		if i.apart {
 			e.stamped = true
@@ -236,7 +240,8 @@ func ownStamp(e *draft) string {
 // it was sent.
 func (i *issuer) unreadable(ctx context.Context) error {
 	i.serial++
-	body := fmt.Sprintf("%s %d", []string{"not JSON", `{"batch":[`, "KLUv/AAAA", `{"type":"track"`, "[]"}[i.rng.IntN(5)], i.serial)
+	body := fmt.Sprintf("%s %d", []string{"not JSON", `{"batch":[`, "KLUv/AAAA", `{"type":"track"`, "[]"}[i.rng.IntN(5)],
+		i.serial)
 	_, _, err := i.send(ctx, body, nil)
 	if err != nil && !i.apart {
 		return err
@@ -245,9 +250,12 @@ func (i *issuer) unreadable(ctx context.Context) error {
 	return nil
 }
 
-func (i *issuer) send(ctx context.Context, body string, attributes map[string]message.Attribute) (id string, sent time.Time, err error) {
+func (i *issuer) send(ctx context.Context, body string, attributes map[string]message.Attribute) (id string,
+	sent time.Time, err error) {
 	sent = time.Now().Truncate(time.Millisecond)
-	out, err := i.client.SendMessage(ctx, &awssqs.SendMessageInput{QueueUrl: &i.queueURL, MessageBody: &body, MessageAttributes: sqsclient.Attributes(attributes)})
+	out, err := i.client.SendMessage(ctx,
+		&awssqs.SendMessageInput{QueueUrl: &i.queueURL, MessageBody: &body,
+			MessageAttributes: sqsclient.Attributes(attributes)})
 	if err != nil {
 		return "", sent, fmt.Errorf("issue: %w", err)
 	}

@@ -39,7 +39,8 @@ type totals struct {
 }
 
 func newLedger() *ledger {
-	return &ledger{issued: map[string]issued{}, bodies: map[string]bool{}, arrived: map[string][]segmentd.Received{}, totals: totals{retried: map[string]int{}}}
+	return &ledger{issued: map[string]issued{}, bodies: map[string]bool{}, arrived: map[string][]segmentd.Received{},
+		totals: totals{retried: map[string]int{}}}
 }
 
 func (l *ledger) issue(id string, e issued) {
@@ -77,7 +78,9 @@ func (l *ledger) report(s deliver.Summary) {
 		sum += n
 	}
 	if sum != s.Events {
-		l.wrong = append(l.wrong, fmt.Errorf("an invocation's counts do not add up: %d events, but %d delivered, dead %v, retried %v", s.Events, s.Delivered, s.DeadLettered, s.Retried))
+		l.wrong = append(l.wrong,
+			fmt.Errorf("an invocation's counts do not add up: %d events, but %d delivered, dead %v, retried %v", s.Events,
+				s.Delivered, s.DeadLettered, s.Retried))
 	}
 }
 
@@ -120,7 +123,8 @@ func (l *ledger) check(exact bool) (c counted, err error) {
 		e, at, letters := l.issued[id], l.arrived[id], dead[id]
 		for _, a := range at {
 			if string(a.Raw) != e.want || a.WriteKey != e.key || a.Path != e.path {
-				bad("event %s came to %s with key %s as %.300s, want %s with %s: %.300s", id, a.Path, a.WriteKey, a.Raw, e.path, e.key, e.want)
+				bad("event %s came to %s with key %s as %.300s, want %s with %s: %.300s", id, a.Path, a.WriteKey, a.Raw, e.path,
+					e.key, e.want)
 			}
 		}
 		for _, letter := range letters {
@@ -174,8 +178,11 @@ func (l *ledger) check(exact bool) (c counted, err error) {
 			bad("the body %q is a dead letter and nobody issued it", body)
 		}
 	}
-	if t := l.totals; t.invocations > 0 && (exact && (t.delivered != c.delivered-expired || t.deadLettered != c.dead+expired) || t.delivered+t.deadLettered < c.accepted) {
-		bad("the handler says that it delivered %d and wrote %d dead letters, it were %d and %d", t.delivered, t.deadLettered, c.delivered-expired, c.dead+expired)
+	if t := l.totals; t.invocations > 0 &&
+		(exact && (t.delivered != c.delivered-expired || t.deadLettered != c.dead+expired) ||
+			t.delivered+t.deadLettered < c.accepted) {
+		bad("the handler says that it delivered %d and wrote %d dead letters, it were %d and %d", t.delivered, t.deadLettered,
+			c.delivered-expired, c.dead+expired)
 	}
 	return c, errors.Join(errs...)
 }
@@ -197,7 +204,8 @@ func (l *ledger) read() (byEvent map[string][]letterSeen, bodies map[string]int,
 		}
 		if before, ok := byID[letter.id]; ok {
 			if before.body != letter.body || before.reason != letter.reason {
-				return nil, nil, fmt.Errorf("the dead letter %s was written twice and differs: %.200s and %.200s", letter.id, before.body, letter.body)
+				return nil, nil, fmt.Errorf("the dead letter %s was written twice and differs: %.200s and %.200s", letter.id,
+					before.body, letter.body)
 			}
 			continue
 		}

@@ -169,7 +169,8 @@ func blindHandler(c deliver.Config) (awslambda.Handler, error) {
 
 // suffer lets an outage pass and waits until all that came in meanwhile is through. It returns what
 // that took.
-func suffer(t *testing.T, kind failure, handler func(deliver.Config) (awslambda.Handler, error)) (u *usage, drained time.Duration) {
+func suffer(t *testing.T, kind failure, handler func(deliver.Config) (awslambda.Handler, error)) (u *usage,
+	drained time.Duration) {
 	production := topology.Default()
 	f, _ := production.Function(topology.DeliverFunction)
 	u = &usage{memory: f.MemoryMB}
@@ -199,9 +200,11 @@ func suffer(t *testing.T, kind failure, handler func(deliver.Config) (awslambda.
 	url := queueURL(topology.EventsQueue)
 	for n := 0; time.Now().Before(segmentAway.until); n++ {
 		body := fmt.Sprintf(`{"type":"track","event":"E","userId":"u1","messageId":"m%d","timestamp":"2026-11-01T00:00:00.000Z"}`, n)
-		_, err := w.client.SendMessage(t.Context(), &awssqs.SendMessageInput{QueueUrl: &url, MessageBody: &body, MessageAttributes: sqsclient.Attributes(map[string]message.Attribute{
-			message.AttrEventCount: message.NumberAttribute(int64(messageEvery.Seconds() * eventsPerSecond)),
-		})})
+		_, err := w.client.SendMessage(t.Context(),
+			&awssqs.SendMessageInput{QueueUrl: &url, MessageBody: &body,
+				MessageAttributes: sqsclient.Attributes(map[string]message.Attribute{
+					message.AttrEventCount: message.NumberAttribute(int64(messageEvery.Seconds() * eventsPerSecond)),
+				})})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -215,7 +218,8 @@ func suffer(t *testing.T, kind failure, handler func(deliver.Config) (awslambda.
 
 func TestWhatAnOutageCosts(t *testing.T) {
 	if raceEnabled || testing.Short() {
-		t.Skip("it counts half a million receives, which the race detector makes a matter of minutes: run it without -race and -short")
+		t.Skip("it counts half a million receives, which the race detector makes a matter of minutes: run it without " +
+			"-race and -short")
 	}
 	type way struct {
 		name    string
@@ -226,8 +230,10 @@ func TestWhatAnOutageCosts(t *testing.T) {
 	}
 	ways := []way{
 		{name: "Segment answers: Spillway", kind: answers, handler: realHandler},
-		{name: "Segment answers 503: Spillway", kind: refuses, handler: realHandler}, {name: "blind retries", kind: refuses, handler: blindHandler},
-		{name: "Segment hangs: Spillway", kind: hangs, handler: realHandler}, {name: "blind retries", kind: hangs, handler: blindHandler},
+		{name: "Segment answers 503: Spillway", kind: refuses, handler: realHandler},
+		{name: "blind retries", kind: refuses, handler: blindHandler},
+		{name: "Segment hangs: Spillway", kind: hangs, handler: realHandler},
+		{name: "blind retries", kind: hangs, handler: blindHandler},
 	}
 	t.Run("ways", func(t *testing.T) {
 		for i := range ways {
@@ -242,7 +248,8 @@ func TestWhatAnOutageCosts(t *testing.T) {
 	fmt.Fprintln(rows, "4 h, 100 events/s\tinvocations\tcalls to Segment\tSQS requests\tGB-s\tdollars\tthrough after\t")
 	for _, w := range ways {
 		u := w.usage
-		fmt.Fprintf(rows, "%s\t%d\t%d\t%d\t%.0f\t%.3f\t%v\t\n", w.name, u.invocations.Load(), u.calls.Load(), u.sqs.Load(), u.aws().GBSeconds, u.dollars(), w.drained.Round(time.Minute))
+		fmt.Fprintf(rows, "%s\t%d\t%d\t%d\t%.0f\t%.3f\t%v\t\n", w.name, u.invocations.Load(), u.calls.Load(), u.sqs.Load(),
+			u.aws().GBSeconds, u.dollars(), w.drained.Round(time.Minute))
 	}
 	if err := rows.Flush(); err != nil {
 		t.Fatal(err)
@@ -261,7 +268,8 @@ func TestWhatAnOutageCosts(t *testing.T) {
 		{"hangs", ways[3].usage, ways[4].usage, 0.08, 0.15},
 	} {
 		if got := float64(c.ours.calls.Load()) / float64(c.blind.calls.Load()); got > c.calls {
-			t.Errorf("Segment %s: %.1f %% of the blind way's calls to Segment, want at most %.1f %%", c.name, 100*got, 100*c.calls)
+			t.Errorf("Segment %s: %.1f %% of the blind way's calls to Segment, want at most %.1f %%", c.name, 100*got,
+				100*c.calls)
 		}
 		if got := c.ours.dollars() / c.blind.dollars(); got > c.dollars {
 			t.Errorf("Segment %s: %.0f %% of the blind way's dollars, want at most %.0f %%", c.name, 100*got, 100*c.dollars)

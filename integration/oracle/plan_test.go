@@ -21,17 +21,19 @@ type plan struct {
 	messages int
 	crowd    int // messages besides, at once, each of which needs a batch of its own
 
-	receiveFails, receiveLost, receiveSlow float64 // SQS fails; has handed out messages and nobody gets them; takes seconds
-	shuffled, duplicated, overtaken        float64 // out of order; handed out once more; its visibility runs out while it is flushed
-	deleteFails, deleteLost                float64 // before and after the messages are deleted
-	callFails, callLost, callSlow          float64 // the function's own calls to SQS: letters and visibility
-	entryFails                             float64 // an entry of such a call fails in an answer of 200
-	lettersAway                            bool    // the dead-letter queue can't be reached in the middle third
-	initFails, killed, answerLost          float64 // the function can't start; dies in mid-flush; dies with its answer
-	frozen, late                           float64 // times out before it does anything; and after it has done everything
-	skew                                   time.Duration
-	aged                                   float64 // messages that were sent more than ten days ago
-	resent                                 float64 // messages that their sender sends twice, for it got no answer
+	// SQS fails; has handed out messages and nobody gets them; takes seconds
+	receiveFails, receiveLost, receiveSlow float64
+	// out of order; handed out once more; its visibility runs out while it is flushed
+	shuffled, duplicated, overtaken float64
+	deleteFails, deleteLost         float64 // before and after the messages are deleted
+	callFails, callLost, callSlow   float64 // the function's own calls to SQS: letters and visibility
+	entryFails                      float64 // an entry of such a call fails in an answer of 200
+	lettersAway                     bool    // the dead-letter queue can't be reached in the middle third
+	initFails, killed, answerLost   float64 // the function can't start; dies in mid-flush; dies with its answer
+	frozen, late                    float64 // times out before it does anything; and after it has done everything
+	skew                            time.Duration
+	aged                            float64 // messages that were sent more than ten days ago
+	resent                          float64 // messages that their sender sends twice, for it got no answer
 
 	drawn []string
 }
@@ -102,7 +104,8 @@ func draw(seed uint64) *plan {
 		// More batches than the invocations of five pollers have time for: each has 55 s, and sends
 		// eight at a time.
 		p.crowd = 250 + rng.IntN(100)
-		p.script.Rules = append([]segmentd.Rule{{Latency: segmentd.Duration(8 * time.Second), Jitter: segmentd.Duration(1900 * time.Millisecond)}}, p.script.Rules...)
+		p.script.Rules = append([]segmentd.Rule{{Latency: segmentd.Duration(8 * time.Second),
+			Jitter: segmentd.Duration(1900 * time.Millisecond)}}, p.script.Rules...)
 		p.drawn = append(p.drawn, fmt.Sprintf("%d batches at once, Segment: very slow", p.crowd))
 	}
 	return p
@@ -156,10 +159,12 @@ func (p *plan) segmentFaults(rng *rand.Rand, upTo func(time.Duration) time.Durat
 			name, r.Status, r.Accept = "500 though it has them", 500, true
 		}
 		rules = append(rules, r)
-		p.drawn = append(p.drawn, fmt.Sprintf("Segment: %s (%v %% of %v to %v)", name, r.Percent, r.From.After, r.Until.After))
+		p.drawn = append(p.drawn,
+			fmt.Sprintf("Segment: %s (%v %% of %v to %v)", name, r.Percent, r.From.After, r.Until.After))
 	}
 	if rng.IntN(3) == 0 {
-		rules = append(rules, segmentd.Rule{Latency: segmentd.Duration(upTo(9 * time.Second)), Jitter: segmentd.Duration(time.Second)})
+		rules = append(rules, segmentd.Rule{Latency: segmentd.Duration(upTo(9 * time.Second)),
+			Jitter: segmentd.Duration(time.Second)})
 		p.drawn = append(p.drawn, "Segment: slow")
 	}
 	return rules

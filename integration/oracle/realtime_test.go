@@ -167,7 +167,8 @@ func compile(t *testing.T, dir, pkg string, args ...string) string {
 
 func newMachine(t *testing.T, seed uint64, l *ledger) *machine {
 	t.Helper()
-	m := &machine{t: t, rng: rand.New(rand.NewPCG(seed, 0x12ea1)), dir: t.TempDir(), ledger: l, sqsPort: freePort(t), segmentPort: freePort(t), kills: map[string]int{}}
+	m := &machine{t: t, rng: rand.New(rand.NewPCG(seed, 0x12ea1)), dir: t.TempDir(), ledger: l, sqsPort: freePort(t),
+		segmentPort: freePort(t), kills: map[string]int{}}
 	m.binary = compile(t, m.dir, "cmd/spillway")
 	deliver := compile(t, m.dir, "functions/deliver", "-tags", "lambda.norpc", "-ldflags", "-s -w -buildid=")
 	m.front = &front{target: "http://127.0.0.1:" + m.segmentPort, ledger: l}
@@ -187,8 +188,10 @@ func newMachine(t *testing.T, seed uint64, l *ledger) *machine {
 		NewEnvironment: lambda.Process(lambda.ProcessConfig{
 			Path: deliver,
 			Env: []string{
-				"AWS_ACCESS_KEY_ID=" + local.AccessKey, "AWS_SECRET_ACCESS_KEY=" + local.AccessKey, "AWS_ENDPOINT_URL_SQS=" + endpoint,
-				"SPILLWAY_QUEUE_URL=" + m.queueURL(topology.EventsQueue), "SPILLWAY_DEAD_LETTER_QUEUE_URL=" + m.queueURL(topology.DeadLetterQueue),
+				"AWS_ACCESS_KEY_ID=" + local.AccessKey, "AWS_SECRET_ACCESS_KEY=" + local.AccessKey,
+				"AWS_ENDPOINT_URL_SQS=" + endpoint,
+				"SPILLWAY_QUEUE_URL=" + m.queueURL(topology.EventsQueue),
+				"SPILLWAY_DEAD_LETTER_QUEUE_URL=" + m.queueURL(topology.DeadLetterQueue),
 				"SPILLWAY_SEGMENT_ENDPOINT=" + web.URL, "SPILLWAY_WRITE_KEY=" + local.WriteKey,
 			},
 			OnStart: func(pid int) {
@@ -261,13 +264,15 @@ func (m *machine) script(rules []segmentd.Rule) error {
 // function's binary.
 func (m *machine) startUp(deliver bool) {
 	m.t.Helper()
-	m.up = m.spawn("up", "--data-dir="+filepath.Join(m.dir, "data"), "--sqs-port="+m.sqsPort, "--ingest-port=0", "--segment="+m.segmentURL,
+	m.up = m.spawn("up", "--data-dir="+filepath.Join(m.dir, "data"), "--sqs-port="+m.sqsPort, "--ingest-port=0",
+		"--segment="+m.segmentURL,
 		"--write-key="+local.WriteKey, "--canary=false", "--deliver="+strconv.FormatBool(deliver))
 	production := topology.Default()
 	q, _ := production.Queue(topology.EventsQueue)
 	m.await("the pipeline does not start", func() error {
 		_, err := m.client.SetQueueAttributes(m.t.Context(), &awssqs.SetQueueAttributesInput{
-			QueueUrl: aws.String(m.queueURL(topology.EventsQueue)), Attributes: map[string]string{"VisibilityTimeout": strconv.Itoa(int((q.VisibilityTimeout / timeFactor).Seconds()))},
+			QueueUrl:   aws.String(m.queueURL(topology.EventsQueue)),
+			Attributes: map[string]string{"VisibilityTimeout": strconv.Itoa(int((q.VisibilityTimeout / timeFactor).Seconds()))},
 		}, func(o *awssqs.Options) { o.RetryMaxAttempts = 1 })
 		return err
 	})
@@ -302,7 +307,8 @@ type remoteQueue struct{ *machine }
 
 func (q remoteQueue) Receive(ctx context.Context, most int, wait time.Duration) ([]lambda.Message, error) {
 	out, err := q.client.ReceiveMessage(ctx, &awssqs.ReceiveMessageInput{
-		QueueUrl: aws.String(q.queueURL(topology.EventsQueue)), MaxNumberOfMessages: int32(most), WaitTimeSeconds: int32(wait / time.Second),
+		QueueUrl: aws.String(q.queueURL(topology.EventsQueue)), MaxNumberOfMessages: int32(most),
+		WaitTimeSeconds:             int32(wait / time.Second),
 		MessageSystemAttributeNames: []types.MessageSystemAttributeName{"All"}, MessageAttributeNames: []string{"All"},
 	})
 	if err != nil {
@@ -315,7 +321,8 @@ func (q remoteQueue) Receive(ctx context.Context, most int, wait time.Duration) 
 			Attributes: m.Attributes, MessageAttributes: map[string]lambda.MessageAttribute{},
 		}
 		for name, a := range m.MessageAttributes {
-			messages[i].MessageAttributes[name] = lambda.MessageAttribute{DataType: aws.ToString(a.DataType), StringValue: aws.ToString(a.StringValue), BinaryValue: a.BinaryValue}
+			messages[i].MessageAttributes[name] = lambda.MessageAttribute{DataType: aws.ToString(a.DataType),
+				StringValue: aws.ToString(a.StringValue), BinaryValue: a.BinaryValue}
 		}
 	}
 	return messages, nil
@@ -328,7 +335,8 @@ func (q remoteQueue) Delete(ctx context.Context, handles []string) error {
 		for i, h := range part {
 			entries[i] = types.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: aws.String(h)}
 		}
-		out, err := q.client.DeleteMessageBatch(ctx, &awssqs.DeleteMessageBatchInput{QueueUrl: aws.String(q.queueURL(topology.EventsQueue)), Entries: entries})
+		out, err := q.client.DeleteMessageBatch(ctx,
+			&awssqs.DeleteMessageBatchInput{QueueUrl: aws.String(q.queueURL(topology.EventsQueue)), Entries: entries})
 		if err == nil && len(out.Failed) > 0 {
 			err = fmt.Errorf("%d messages were not deleted", len(out.Failed))
 		}
@@ -362,7 +370,8 @@ func TestTheBuiltBinariesLoseNothingHoweverTheyAreKilled(t *testing.T) {
 	m.await("the stand-in takes no script", func() error { return m.script(nil) })
 	source := topology.Default().EventSources[0]
 	mapping, err := lambda.NewEventSourceMapping(lambda.MappingConfig{
-		Queue: remoteQueue{m}, QueueARN: "arn:aws:sqs:" + local.Region + ":" + local.AccountID + ":" + topology.EventsQueue, Function: m.function,
+		Queue: remoteQueue{m}, QueueARN: "arn:aws:sqs:" + local.Region + ":" + local.AccountID + ":" + topology.EventsQueue,
+		Function:  m.function,
 		BatchSize: source.BatchSize, MaximumBatchingWindow: source.Window, MaximumConcurrency: source.MaximumConcurrency,
 		ReportBatchItemFailures: source.ReportBatchItemFailures, Logger: quiet,
 	})
@@ -384,7 +393,8 @@ func TestTheBuiltBinariesLoseNothingHoweverTheyAreKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := &plan{seed: s, lasts: 10 * time.Second, poison: 30, resent: 5}
-	i := &issuer{client: m.client, queueURL: m.queueURL(topology.EventsQueue), plan: p, ledger: l, rng: m.rng, compressor: compressor, apart: true}
+	i := &issuer{client: m.client, queueURL: m.queueURL(topology.EventsQueue), plan: p, ledger: l, rng: m.rng,
+		compressor: compressor, apart: true}
 	for end := time.Now().Add(*realTime); time.Now().Before(end); {
 		for range 1 + m.rng.IntN(20) {
 			if err := i.message(ctx, ""); err != nil {
@@ -436,6 +446,7 @@ func TestTheBuiltBinariesLoseNothingHoweverTheyAreKilled(t *testing.T) {
 	if err != nil {
 		t.Errorf("seed %d: %v", s, err)
 	}
-	t.Logf("seed %d, %v: %d events accepted = %d delivered + %d dead letters; %d came again with the same messageId; killed: %v; of the function's: %+v",
+	t.Logf("seed %d, %v: %d events accepted = %d delivered + %d dead letters; %d came again with the same messageId; "+
+		"killed: %v; of the function's: %+v",
 		s, *realTime, c.accepted, c.delivered, c.dead, c.duplicates, m.kills, mapping.Stats())
 }

@@ -57,14 +57,17 @@ func TestWhateverFailsWhatWasAcceptedIsDeliveredOrADeadLetter(t *testing.T) {
 			})
 		}
 	})
-	t.Logf("%d seeds: %d events accepted = %d delivered + %d dead letters; %d came again with the same messageId; faults of the platform: %v",
+	t.Logf("%d seeds: %d events accepted = %d delivered + %d dead letters; %d came again with the same messageId; "+
+		"faults of the platform: %v",
 		n, sum.accepted, sum.delivered, sum.dead, sum.duplicates, happened)
 	if n < 100 {
 		return
 	}
 	for _, name := range []string{
-		"receive fails", "receive lost", "receive slow", "out of order", "duplicated", "visibility runs out", "delete fails", "delete lost",
-		"call fails", "call lost", "call slow", "entry fails", "letters away", "init fails", "killed", "answer lost", "frozen", "late",
+		"receive fails", "receive lost", "receive slow", "out of order", "duplicated", "visibility runs out", "delete fails",
+		"delete lost",
+		"call fails", "call lost", "call slow", "entry fails", "letters away", "init fails", "killed", "answer lost",
+		"frozen", "late",
 	} {
 		if happened[name] == 0 {
 			t.Errorf("in %d seeds the fault %q never happened: the test proves less than it says", n, name)
@@ -100,7 +103,8 @@ func run(t *testing.T, p *plan) (counted, map[string]int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i := &issuer{client: w.client, queueURL: queueURL(topology.EventsQueue), plan: p, ledger: l, rng: rand.New(rand.NewPCG(p.seed, 0x155e)), compressor: compressor}
+	i := &issuer{client: w.client, queueURL: queueURL(topology.EventsQueue), plan: p, ledger: l,
+		rng: rand.New(rand.NewPCG(p.seed, 0x155e)), compressor: compressor}
 	if err := i.run(t.Context()); err != nil {
 		t.Fatal(p, err)
 	}

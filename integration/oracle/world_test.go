@@ -68,7 +68,8 @@ func start(t *testing.T, p parts) *world {
 	production := topology.Default()
 	w := &world{segment: segmentd.New(segmentd.Options{OnEvent: p.arrive, Keep: -1})}
 	server, err := sqs.Open(sqs.Options{
-		Dir: "data", FS: vfs.NewMem(), Region: local.Region, AccountID: local.AccountID, CountAttribute: message.AttrEventCount, Logger: quiet,
+		Dir: "data", FS: vfs.NewMem(), Region: local.Region, AccountID: local.AccountID,
+		CountAttribute: message.AttrEventCount, Logger: quiet,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -84,19 +85,22 @@ func start(t *testing.T, p parts) *world {
 	api := sdk(endpoint, &http.Client{Transport: p.transport(server.HTTPClient().Transport)})
 	newHandler := func() (awslambda.Handler, error) {
 		// Each environment has its own connections, as it has its own breaker.
-		client, err := segment.NewClient(segment.Config{Endpoint: "http://segment.test", Gzip: p.gzip, Transport: w.segment.HTTPClient().Transport})
+		client, err := segment.NewClient(segment.Config{Endpoint: "http://segment.test", Gzip: p.gzip,
+			Transport: w.segment.HTTPClient().Transport})
 		if err != nil {
 			return nil, err
 		}
 		return p.handler(deliver.Config{
 			Segment: client, WriteKey: local.WriteKey, Report: p.report,
-			Queue: sqsclient.New(api, queueURL(topology.EventsQueue)), DeadLetters: sqsclient.New(api, queueURL(topology.DeadLetterQueue)),
+			Queue:       sqsclient.New(api, queueURL(topology.EventsQueue)),
+			DeadLetters: sqsclient.New(api, queueURL(topology.DeadLetterQueue)),
 		})
 	}
 	source := production.EventSources[0]
 	f, _ := production.Function(source.Function)
 	w.function = lambda.NewFunction(lambda.FunctionConfig{
-		Name: f.Name, Timeout: f.Timeout, ReservedConcurrency: f.ReservedConcurrency, MemoryMB: f.MemoryMB, Region: local.Region,
+		Name: f.Name, Timeout: f.Timeout, ReservedConcurrency: f.ReservedConcurrency, MemoryMB: f.MemoryMB,
+		Region:         local.Region,
 		NewEnvironment: p.environments(lambda.InProcess(newHandler)),
 	})
 	w.mapping, err = lambda.NewEventSourceMapping(lambda.MappingConfig{
@@ -148,7 +152,8 @@ func letters(t *testing.T, client *awssqs.Client, url string) (all []letterSeen)
 	seen := map[string]bool{}
 	for {
 		out, err := client.ReceiveMessage(t.Context(), &awssqs.ReceiveMessageInput{
-			QueueUrl: &url, MaxNumberOfMessages: 10, MessageAttributeNames: []string{"All"}, VisibilityTimeout: int32(hidden.Seconds()),
+			QueueUrl: &url, MaxNumberOfMessages: 10, MessageAttributeNames: []string{"All"},
+			VisibilityTimeout: int32(hidden.Seconds()),
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -157,7 +162,8 @@ func letters(t *testing.T, client *awssqs.Client, url string) (all []letterSeen)
 			if id := aws.ToString(m.MessageId); !seen[id] {
 				seen[id] = true
 				text := func(name string) string { return aws.ToString(m.MessageAttributes[name].StringValue) }
-				all = append(all, letterSeen{text(message.AttrDeadLetterID), text(message.AttrReason), text(message.AttrDetail), aws.ToString(m.Body)})
+				all = append(all, letterSeen{text(message.AttrDeadLetterID), text(message.AttrReason), text(message.AttrDetail),
+					aws.ToString(m.Body)})
 			}
 		}
 		if len(out.Messages) > 0 {
@@ -175,7 +181,8 @@ func letters(t *testing.T, client *awssqs.Client, url string) (all []letterSeen)
 func size(t *testing.T, client *awssqs.Client, url string) (visible, hidden int) {
 	t.Helper()
 	const v, h = "ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"
-	out, err := client.GetQueueAttributes(t.Context(), &awssqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []types.QueueAttributeName{v, h}})
+	out, err := client.GetQueueAttributes(t.Context(),
+		&awssqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []types.QueueAttributeName{v, h}})
 	if err != nil {
 		t.Fatal(err)
 	}

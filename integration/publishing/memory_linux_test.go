@@ -17,7 +17,8 @@ import (
 )
 
 var (
-	away = flag.Duration("away", 8*time.Second, "how long the queue is away in the test of memory; 10m for the whole promise")
+	away = flag.Duration("away", 8*time.Second,
+		"how long the queue is away in the test of memory; 10m for the whole promise")
 	kind = flag.String("away-child", "", "for the test itself: run as the process that is measured")
 	url  = flag.String("away-url", "", "for the test itself: the queue")
 	dir  = flag.String("away-dir", "", "for the test itself: the directory, or none")
@@ -59,7 +60,8 @@ func TestAProcessGrowsByNoMoreThan64MBWhileTheQueueIsAway(t *testing.T) {
 	nobody.Close()
 	for _, c := range []struct{ name, address, dir string }{
 		{"refused", nobody.Addr().String(), ""}, {"black hole", hole.Addr().String(), ""},
-		{"refused, with a disk", nobody.Addr().String(), t.TempDir()}, {"black hole, with a disk", hole.Addr().String(), t.TempDir()},
+		{"refused, with a disk", nobody.Addr().String(), t.TempDir()},
+		{"black hole, with a disk", hole.Addr().String(), t.TempDir()},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -67,7 +69,8 @@ func TestAProcessGrowsByNoMoreThan64MBWhileTheQueueIsAway(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			cmd := exec.Command(self, "-test.run=^TestTheMeasuredProcess$", "-away-child=yes", "-away="+away.String(), "-away-url=http://"+c.address+"/000000000000/events", "-away-dir="+c.dir)
+			cmd := exec.Command(self, "-test.run=^TestTheMeasuredProcess$", "-away-child=yes", "-away="+away.String(),
+				"-away-url=http://"+c.address+"/000000000000/events", "-away-dir="+c.dir)
 			var out, errOut bytes.Buffer
 			cmd.Stdout, cmd.Stderr = &out, &errOut
 			if err := cmd.Run(); err != nil {
@@ -77,7 +80,8 @@ func TestAProcessGrowsByNoMoreThan64MBWhileTheQueueIsAway(t *testing.T) {
 			if err := json.NewDecoder(&out).Decode(&m); err != nil {
 				t.Fatalf("%v: %s", err, out.String())
 			}
-			t.Logf("%v away, %d events: %.1f MB before, %.1f MB at most; Enqueue p50 %v, p99.9 %v, max %v; %+v", *away, m.Enqueued, mb(m.Before), mb(m.Peak), m.P50, m.P999, m.Max, m.Stats)
+			t.Logf("%v away, %d events: %.1f MB before, %.1f MB at most; Enqueue p50 %v, p99.9 %v, max %v; %+v", *away,
+				m.Enqueued, mb(m.Before), mb(m.Peak), m.P50, m.P999, m.Max, m.Stats)
 			if m.Peak-m.Before > most {
 				t.Errorf("the process grew by %.1f MB, from %.1f to %.1f MB", mb(m.Peak-m.Before), mb(m.Before), mb(m.Peak))
 			}
@@ -96,7 +100,8 @@ func TestTheMeasuredProcess(t *testing.T) {
 		t.Skip("it is started by TestAProcessGrowsByNoMoreThan64MBWhileTheQueueIsAway")
 	}
 	m := measured{Before: resident(t)}
-	client, err := publisher.New(t.Context(), publisher.Config{QueueURL: *url, Dir: *dir, CloseTimeout: time.Second, Logger: slog.New(slog.DiscardHandler)})
+	client, err := publisher.New(t.Context(),
+		publisher.Config{QueueURL: *url, Dir: *dir, CloseTimeout: time.Second, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

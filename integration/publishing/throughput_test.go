@@ -19,12 +19,15 @@ func typical(i int) analytics.Track {
 	return analytics.Track{
 		UserId: fmt.Sprint("user-", i%10_000), Event: "Run Finished",
 		Properties: analytics.Properties{
-			"activity": "Run", "distance_m": 1000 + i%40_000, "duration_s": 3021, "elevation_m": 84.5, "route_id": fmt.Sprintf("route-%08x", i*31), "device": "watch-7",
-			"weather": "light rain", "shared": true, "tags": []string{"training", "outdoor", "morning"}, "gear": map[string]any{"shoes": "trail 12", "bottle_ml": 500},
+			"activity": "Run", "distance_m": 1000 + i%40_000, "duration_s": 3021, "elevation_m": 84.5,
+			"route_id": fmt.Sprintf("route-%08x", i*31), "device": "watch-7",
+			"weather": "light rain", "shared": true, "tags": []string{"training", "outdoor", "morning"},
+			"gear": map[string]any{"shoes": "trail 12", "bottle_ml": 500},
 		},
 		Context: &analytics.Context{
-			App:    analytics.AppInfo{Name: "Trails", Version: "7.3.1", Build: "20261", Namespace: "org.example.trails"},
-			Device: analytics.DeviceInfo{Id: fmt.Sprintf("B5372DB0-C21E-11E4-8DFC-%012X", i), Manufacturer: "Example", Model: "phone14,2", Type: "ios"},
+			App: analytics.AppInfo{Name: "Trails", Version: "7.3.1", Build: "20261", Namespace: "org.example.trails"},
+			Device: analytics.DeviceInfo{Id: fmt.Sprintf("B5372DB0-C21E-11E4-8DFC-%012X", i), Manufacturer: "Example",
+				Model: "phone14,2", Type: "ios"},
 			Locale: "en-GB", Timezone: "Europe/London", OS: analytics.OSInfo{Name: "iOS", Version: "19.1"},
 			UserAgent: "Trails/7.3 (iPhone; iOS 19.1; Scale/3.00)",
 		},
@@ -34,7 +37,8 @@ func typical(i int) analytics.Track {
 // BenchmarkPublish brings events over HTTP into the local queue, which is in the same process and
 // writes them to disk before it answers. An event counts when the queue has said that it has it.
 func BenchmarkPublish(b *testing.B) {
-	server, err := sqs.Open(sqs.Options{Dir: b.TempDir(), Region: "us-east-1", AccountID: "000000000000", Logger: slog.New(slog.DiscardHandler)})
+	server, err := sqs.Open(sqs.Options{Dir: b.TempDir(), Region: "us-east-1", AccountID: "000000000000",
+		Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -44,7 +48,8 @@ func BenchmarkPublish(b *testing.B) {
 	}
 	endpoint := httptest.NewServer(server)
 	defer endpoint.Close()
-	client, err := publisher.New(b.Context(), publisher.Config{QueueURL: endpoint.URL + "/000000000000/events", Logger: slog.New(slog.DiscardHandler)})
+	client, err := publisher.New(b.Context(),
+		publisher.Config{QueueURL: endpoint.URL + "/000000000000/events", Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.Fatal(err)
 	}

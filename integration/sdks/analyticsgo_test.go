@@ -26,8 +26,9 @@ func goClient(t *testing.T, d *door, h heard) analytics.Client {
 	t.Cleanup(transport.CloseIdleConnections)
 	client, err := analytics.NewWithConfig(writeKey, analytics.Config{
 		Endpoint: d.URL, Callback: h, Transport: transport, Interval: 10 * time.Millisecond,
-		Logger:         analytics.StdLogger(log.New(io.Discard, "", 0)),
-		DefaultContext: &analytics.Context{App: analytics.AppInfo{Name: "shop", Version: "3.2"}, Extra: map[string]any{"region": "eu"}},
+		Logger: analytics.StdLogger(log.New(io.Discard, "", 0)),
+		DefaultContext: &analytics.Context{App: analytics.AppInfo{Name: "shop", Version: "3.2"},
+			Extra: map[string]any{"region": "eu"}},
 		// The default waits up to 10 s; how long it waits is the SDK's affair.
 		RetryAfter: func(int) time.Duration { return 20 * time.Millisecond },
 	})
@@ -42,14 +43,17 @@ func TestAnalyticsGoSendsEveryKindAndAllFieldsArrive(t *testing.T) {
 	d, h := open(t, setup{}), make(heard, 10)
 	client := goClient(t, d, h)
 	for _, m := range []analytics.Message{
-		analytics.Identify{UserId: "u-1", Traits: analytics.NewTraits().SetEmail("a@b.co").Set("vip", false).Set("since", time.Unix(0, 0))},
+		analytics.Identify{UserId: "u-1",
+			Traits: analytics.NewTraits().SetEmail("a@b.co").Set("vip", false).Set("since", time.Unix(0, 0))},
 		analytics.Track{
 			UserId: "u-1", Event: "Order Completed", Timestamp: time.Now().Add(-time.Hour),
-			Properties:   analytics.NewProperties().SetRevenue(1299.5).Set("big", int64(9007199254740993)).Set("note", "Grüezi 🎿 <b>"),
+			Properties: analytics.NewProperties().SetRevenue(1299.5).Set("big", int64(9007199254740993)).Set("note",
+				"Grüezi 🎿 <b>"),
 			Integrations: analytics.NewIntegrations().EnableAll().Disable("Mixpanel"),
 			Context:      &analytics.Context{Campaign: analytics.CampaignInfo{Name: "spring"}},
 		},
-		analytics.Page{AnonymousId: "a-1", Name: "Intro", Properties: analytics.NewProperties().SetURL("https://acme.example/?q=1&r=2")},
+		analytics.Page{AnonymousId: "a-1", Name: "Intro",
+			Properties: analytics.NewProperties().SetURL("https://acme.example/?q=1&r=2")},
 		analytics.Screen{AnonymousId: "a-1", Name: "Cart"},
 		analytics.Group{UserId: "u-1", GroupId: "g-1", Traits: analytics.NewTraits().SetName("Acme")},
 		analytics.Alias{UserId: "u-2", PreviousId: "u-1"},

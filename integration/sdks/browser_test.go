@@ -92,7 +92,8 @@ func TestTheBrowserSendsEveryKindAndAllFieldsArrive(t *testing.T) {
 			d := open(t, setup{})
 			b := browse(t, d, c.mode, "all")
 			d.awaitEvents(t, b.sent...)
-			all := assertAllArrived(t, d, "/v1/b", stamped{ip: "127.0.0.1"}, "page", "identify", "track", "group", "screen", "alias")
+			all := assertAllArrived(t, d, "/v1/b", stamped{ip: "127.0.0.1"}, "page", "identify", "track", "group", "screen",
+				"alias")
 			slices.Sort(all)
 			if want := slices.Sorted(slices.Values(b.sent)); !slices.Equal(all, want) {
 				t.Errorf("sent %v, want %v", all, want)
@@ -100,7 +101,8 @@ func TestTheBrowserSendsEveryKindAndAllFieldsArrive(t *testing.T) {
 			var paths []string
 			for _, r := range d.sent() {
 				paths = append(paths, r.Path)
-				if r.Header.Get("Content-Type") != "text/plain" || !strings.HasPrefix(r.Header.Get("Authorization"), "Basic ") || r.Header.Get("Origin") == "" {
+				if r.Header.Get("Content-Type") != "text/plain" || !strings.HasPrefix(r.Header.Get("Authorization"), "Basic ") ||
+					r.Header.Get("Origin") == "" {
 					t.Errorf("not as it was seen before: %v", r.Header)
 				}
 			}

@@ -161,7 +161,8 @@ func TestARequestAsEachSDKWritesItArrivesWithEveryField(t *testing.T) {
 				assertIntact(t, request, e, sentAt, got, add)
 				origin, ok := event.ParseOrigin(c.Expect.Origin)
 				if !ok || got.WriteKey != c.Expect.WriteKey || got.Path != segment.Path(origin) {
-					t.Errorf("it went on under %q to %s, want %q and %s", got.WriteKey, got.Path, c.Expect.WriteKey, segment.Path(origin))
+					t.Errorf("it went on under %q to %s, want %q and %s", got.WriteKey, got.Path, c.Expect.WriteKey,
+						segment.Path(origin))
 				}
 				if c.Expect.Context != nil {
 					assertHas(t, decode(t, got.Merged())["context"].(object), decode(t, c.Expect.Context))

@@ -88,7 +88,8 @@ func (u *unreliable) Send(ctx context.Context, messages []message.Message) error
 func open(t *testing.T, s setup) *door {
 	t.Helper()
 	d := &door{change: make(chan struct{}), answers: s.answers}
-	p, err := local.Start(local.Config{Dir: t.TempDir(), SQSAddr: "127.0.0.1:0", SegmentAddr: "127.0.0.1:0", OnEvent: d.arrive})
+	p, err := local.Start(local.Config{Dir: t.TempDir(), SQSAddr: "127.0.0.1:0", SegmentAddr: "127.0.0.1:0",
+		OnEvent: d.arrive})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,7 +253,8 @@ func (d *door) await(t *testing.T, what string, done func() bool) {
 		select {
 		case <-change:
 		case <-timeout.C:
-			t.Fatalf("gave up waiting for %s; requests: %v; arrived: %v", what, statuses(d.sent()), slices.Sorted(maps.Keys(d.arrivals())))
+			t.Fatalf("gave up waiting for %s; requests: %v; arrived: %v", what, statuses(d.sent()),
+				slices.Sorted(maps.Keys(d.arrivals())))
 		}
 	}
 }

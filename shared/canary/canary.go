@@ -68,11 +68,14 @@ type Canary struct {
 // New checks the configuration.
 func New(c Config) (*Canary, error) {
 	u, err := url.Parse(c.URL)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" ||
+		u.Fragment != "" {
 		return nil, fmt.Errorf("the door's URL is %q: write the one that SDKs use, like https://events.example.com", c.URL)
 	}
-	if c.WriteKey == "" || strings.ContainsFunc(c.WriteKey, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`":\<>`, r) }) {
-		return nil, fmt.Errorf("the canary's write key can't be one: write %s, or the key of a Segment source that is there for it", WriteKey)
+	if c.WriteKey == "" || strings.ContainsFunc(c.WriteKey,
+		func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`":\<>`, r) }) {
+		return nil, fmt.Errorf("the canary's write key can't be one: write %s, or the key of a Segment source that is "+
+			"there for it", WriteKey)
 	}
 	return &Canary{
 		url: strings.TrimRight(c.URL, "/") + "/v1/batch", writeKey: c.WriteKey,
@@ -137,11 +140,15 @@ func (c *Canary) post(ctx context.Context, now time.Time) (status int, err error
 	case response.StatusCode == http.StatusOK && said.Success:
 		return response.StatusCode, nil
 	case response.StatusCode == http.StatusOK:
-		return response.StatusCode, errors.New("something answered the canary 200 that is not the door: see where its URL leads")
+		return response.StatusCode,
+			errors.New("something answered the canary 200 that is not the door: see where its URL leads")
 	case said.Code == "invalid_write_key":
-		return response.StatusCode, fmt.Errorf("the door refused the canary (%d %s): give it the same write key as the canary", response.StatusCode, said.Code)
+		return response.StatusCode,
+			fmt.Errorf("the door refused the canary (%d %s): give it the same write key as the canary", response.StatusCode,
+				said.Code)
 	}
-	return response.StatusCode, fmt.Errorf("the door refused the canary: %s", strings.TrimSpace(fmt.Sprint(response.StatusCode, " ", said.Code)))
+	return response.StatusCode,
+		fmt.Errorf("the door refused the canary: %s", strings.TrimSpace(fmt.Sprint(response.StatusCode, " ", said.Code)))
 }
 
 // body is what analytics-go would post.
@@ -151,7 +158,8 @@ func body(now time.Time) []byte {
 	data, err := json.Marshal(object{
 		"messageId": uuid.NewString(), "sentAt": at,
 		"batch": []object{{
-			"type": "track", "event": "Spillway Canary", "anonymousId": WriteKey, "messageId": WriteKey + "-" + uuid.NewString(), "timestamp": at,
+			"type": "track", "event": "Spillway Canary", "anonymousId": WriteKey, "messageId": WriteKey + "-" + uuid.NewString(),
+			"timestamp": at,
 		}},
 		"context": object{"library": object{"name": WriteKey, "version": "1"}},
 	})

@@ -19,7 +19,8 @@ func answering(after time.Duration, status int, body string) roundTrip {
 	return func(r *http.Request) (*http.Response, error) {
 		select {
 		case <-time.After(after):
-			return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+			return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)),
+				Request: r}, nil
 		case <-r.Context().Done():
 			return nil, r.Context().Err()
 		}
@@ -57,7 +58,8 @@ func TestWhatTheDoorSaysBecomesAMetric(t *testing.T) {
 		{"a gateway's own answer", answering(0, 503, "<html>"), 0, "refused the canary: 503"},
 		{"somebody else's 200", answering(0, 200, "<html>please log in"), 0, "not the door"},
 		{"a redirect", answering(0, 302, ""), 0, "refused the canary: 302"},
-		{"away", func(*http.Request) (*http.Response, error) { return nil, errors.New("connection refused") }, 0, "connection refused"},
+		{"away", func(*http.Request) (*http.Response, error) { return nil, errors.New("connection refused") }, 0,
+			"connection refused"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -104,7 +106,8 @@ func TestItComesAsAnSDKsRequestAndIsAnotherEventEachTime(t *testing.T) {
 			SentAt time.Time
 			Batch  []struct{ Type, Event, AnonymousID, MessageID string }
 		}
-		if err := json.NewDecoder(r.Body).Decode(&b); err != nil || len(b.Batch) != 1 || b.Batch[0].Type != "track" || b.Batch[0].Event == "" || b.Batch[0].AnonymousID == "" || b.SentAt.IsZero() {
+		if err := json.NewDecoder(r.Body).Decode(&b); err != nil || len(b.Batch) != 1 || b.Batch[0].Type != "track" ||
+			b.Batch[0].Event == "" || b.Batch[0].AnonymousID == "" || b.SentAt.IsZero() {
 			t.Errorf("%+v, %v", b, err)
 		}
 		seen[b.Batch[0].MessageID] = true
@@ -155,7 +158,8 @@ func TestTheWatchSaysSilenceAndForgetsItWithTheNext(t *testing.T) {
 }
 
 func TestAKeyThatIsNobodysEndsHere(t *testing.T) {
-	for key, want := range map[string]bool{WriteKey: true, WriteKey + "-4f1c": true, "": false, "canary": false, "x" + WriteKey: false} {
+	for key, want := range map[string]bool{WriteKey: true, WriteKey + "-4f1c": true, "": false, "canary": false,
+		"x" + WriteKey: false} {
 		if EndsHere(key) != want {
 			t.Errorf("%q: %v", key, !want)
 		}
@@ -175,7 +179,8 @@ func TestAWrongConfigurationSaysWhatToWrite(t *testing.T) {
 		{Config{URL: "https://events.example.com", WriteKey: "SEC RET"}, "write spillway-canary"},
 		{Config{URL: "https://events.example.com", WriteKey: "SEC:RET"}, "write spillway-canary"},
 	} {
-		if _, err := New(c.config); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "SEC") {
+		if _, err := New(c.config); err == nil || !strings.Contains(err.Error(), c.want) ||
+			strings.Contains(err.Error(), "SEC") {
 			t.Errorf("%+v: %v", c.config, err)
 		}
 	}
@@ -184,7 +189,8 @@ func TestAWrongConfigurationSaysWhatToWrite(t *testing.T) {
 func TestItsMetricsCanBeWritten(t *testing.T) {
 	var out strings.Builder
 	r := Result{Latency: 35 * time.Millisecond}
-	if err := emf.NewWriter(&out, "canary").Write(time.Now(), r.Metrics()...); err != nil || !strings.Contains(out.String(), `"CanaryAcceptLatency":35`) {
+	if err := emf.NewWriter(&out, "canary").Write(time.Now(), r.Metrics()...); err != nil ||
+		!strings.Contains(out.String(), `"CanaryAcceptLatency":35`) {
 		t.Errorf("%v: %s", err, &out)
 	}
 }

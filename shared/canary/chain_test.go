@@ -84,7 +84,8 @@ func newChain(t *testing.T, writeKey string) (*chain, *Canary) {
 	}
 	t.Cleanup(func() { _ = c.door.Close() })
 	if c.run, err = deliver.New(deliver.Config{
-		Segment: c, Queue: c, DeadLetters: c, CanaryKey: writeKey, CanaryEndsHere: EndsHere(writeKey), Report: func(s deliver.Summary) { c.watch.Delivered(s.Canary) },
+		Segment: c, Queue: c, DeadLetters: c, CanaryKey: writeKey, CanaryEndsHere: EndsHere(writeKey),
+		Report: func(s deliver.Summary) { c.watch.Delivered(s.Canary) },
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -168,8 +169,10 @@ func TestWhatSilencesACanary(t *testing.T) {
 		received bool // by Segment, before it broke
 	}{
 		{name: "nothing", key: WriteKey, break_: func(*chain) {}, accepted: 5},
-		{name: "Segment being down is none of its business", key: WriteKey, break_: func(c *chain) { c.down = true }, accepted: 5},
-		{name: "but of one with a source of its own", key: "own", break_: func(c *chain) { c.down = true }, accepted: 5, silent: true, received: true},
+		{name: "Segment being down is none of its business", key: WriteKey, break_: func(c *chain) { c.down = true },
+			accepted: 5},
+		{name: "but of one with a source of its own", key: "own", break_: func(c *chain) { c.down = true }, accepted: 5,
+			silent: true, received: true},
 		{name: "a dead function", key: WriteKey, break_: func(*chain) {}, dead: true, accepted: 5, silent: true},
 		{name: "a queue that is away", key: WriteKey, break_: func(c *chain) { c.away = true }, silent: true},
 	} {
@@ -210,7 +213,9 @@ func TestADoorThatDoesNotKnowTheKeySaysSo(t *testing.T) {
 		if n := chain.minutes(canary, 4, false); n != 0 {
 			t.Errorf("%d were accepted", n)
 		}
-		if h := chain.watch.Status(); !h.Silent || h.Failure == nil || h.Failure.Error() != "the door refused the canary (400 invalid_write_key): give it the same write key as the canary" {
+		if h := chain.watch.Status(); !h.Silent || h.Failure == nil ||
+			h.Failure.Error() != "the door refused the canary (400 invalid_write_key): give it the same write key as "+
+				"the canary" {
 			t.Errorf("%+v", h)
 		}
 	})

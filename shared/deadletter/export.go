@@ -34,7 +34,8 @@ type Provenance struct {
 // identity is in it. The write key is in it as well. Of a body that can't be read there is one
 // line, which is no message.
 func (l *Letter) Lines(r *Reader) (lines []byte, events int, err error) {
-	from, err := encode(Provenance{ID: l.ID, Reason: l.Reason, Detail: l.Detail, FirstSeen: l.FirstSeen.UTC(), LastSeen: l.LastSeen.UTC(), Receives: l.Receives})
+	from, err := encode(Provenance{ID: l.ID, Reason: l.Reason, Detail: l.Detail, FirstSeen: l.FirstSeen.UTC(),
+		LastSeen: l.LastSeen.UTC(), Receives: l.Receives})
 	if err != nil {
 		return nil, 0, fmt.Errorf("write letter %s as JSON: %w", l.ID, err)
 	}

@@ -20,14 +20,16 @@ func TestAnExportedLineIsAMessageWithOneEventAndItsReason(t *testing.T) {
 	defer r.Close()
 	at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	l := &Letter{ID: "m7/0", Reason: "rejected", Detail: "400: <no>", FirstSeen: at, Receives: 2,
-		Body: "{\"writeKey\":\"WK\",\"context\":{\"a\":\n1},\"receivedAt\":\"2026-11-24T11:00:00.000Z\",\"batch\":[{ \"type\":\"track\",\r\n\"userId\":\"é\" },{\"messageId\":\"own\",\"timestamp\":\"t\"}]}"}
+		Body: "{\"writeKey\":\"WK\",\"context\":{\"a\":\n1},\"receivedAt\":\"2026-11-24T11:00:00.000Z\",\"batch\":[{ " +
+			"\"type\":\"track\",\r\n\"userId\":\"é\" },{\"messageId\":\"own\",\"timestamp\":\"t\"}]}"}
 	l.Attributes = map[string]message.Attribute{message.AttrOrigin: message.StringAttribute("client")}
 	lines, n, err := l.Lines(r)
 	want(t, "error", err, error(nil))
 	want(t, "events", n, 2)
 	const from = `{"deadLetter":{"id":"m7/0","reason":"rejected","detail":"400: <no>","firstSeen":"2026-11-24T12:00:00Z","receives":2},"writeKey":"WK","origin":"client","context":{"a": 1},"batch":[`
-	want(t, "lines", string(lines), from+`{"messageId":"m7/0-0","timestamp":"2026-11-24T12:00:00.000Z", "type":"track",  "userId":"é" }]}`+"\n"+
-		from+`{"messageId":"own","timestamp":"t"}]}`+"\n")
+	want(t, "lines", string(lines),
+		from+`{"messageId":"m7/0-0","timestamp":"2026-11-24T12:00:00.000Z", "type":"track",  "userId":"é" }]}`+"\n"+
+			from+`{"messageId":"own","timestamp":"t"}]}`+"\n")
 
 	l.Body = "no JSON \u00e9\n"
 	lines, n, err = l.Lines(r)

@@ -82,7 +82,8 @@ func (f *fakeSQS) put(m message.Message, source string) *stored {
 	return s
 }
 
-func (f *fakeSQS) SendMessageBatch(_ context.Context, in *sqs.SendMessageBatchInput, _ ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error) {
+func (f *fakeSQS) SendMessageBatch(_ context.Context, in *sqs.SendMessageBatchInput,
+	_ ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error) {
 	run, err := f.fault("send")
 	if !run {
 		return nil, err
@@ -96,7 +97,8 @@ func (f *fakeSQS) SendMessageBatch(_ context.Context, in *sqs.SendMessageBatchIn
 			out.Failed = append(out.Failed, types.BatchResultErrorEntry{Id: e.Id, Code: aws.String("InternalError")})
 			continue
 		}
-		f.put(message.Message{Body: aws.ToString(e.MessageBody), Attributes: sqsclient.ParseAttributes(e.MessageAttributes)}, "")
+		f.put(message.Message{Body: aws.ToString(e.MessageBody), Attributes: sqsclient.ParseAttributes(e.MessageAttributes)},
+			"")
 		out.Successful = append(out.Successful, types.SendMessageBatchResultEntry{Id: e.Id})
 	}
 	if err != nil {
@@ -105,7 +107,8 @@ func (f *fakeSQS) SendMessageBatch(_ context.Context, in *sqs.SendMessageBatchIn
 	return out, nil
 }
 
-func (f *fakeSQS) ReceiveMessage(_ context.Context, in *sqs.ReceiveMessageInput, _ ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error) {
+func (f *fakeSQS) ReceiveMessage(_ context.Context, in *sqs.ReceiveMessageInput,
+	_ ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error) {
 	run, err := f.fault("receive")
 	if !run {
 		return nil, err
@@ -122,8 +125,10 @@ func (f *fakeSQS) ReceiveMessage(_ context.Context, in *sqs.ReceiveMessageInput,
 		m.receives++
 		m.handle = m.id + "/" + strconv.Itoa(m.receives)
 		m.visible = time.Now().Add(time.Duration(in.VisibilityTimeout) * time.Second)
-		got := types.Message{MessageId: aws.String(m.id), ReceiptHandle: aws.String(m.handle), Body: aws.String(m.Body), MessageAttributes: sqsclient.Attributes(m.Attributes),
-			Attributes: map[string]string{"SentTimestamp": strconv.FormatInt(m.sent.UnixMilli(), 10), "ApproximateReceiveCount": strconv.Itoa(m.receives)}}
+		got := types.Message{MessageId: aws.String(m.id), ReceiptHandle: aws.String(m.handle), Body: aws.String(m.Body),
+			MessageAttributes: sqsclient.Attributes(m.Attributes),
+			Attributes: map[string]string{"SentTimestamp": strconv.FormatInt(m.sent.UnixMilli(), 10),
+				"ApproximateReceiveCount": strconv.Itoa(m.receives)}}
 		if m.source != "" {
 			got.Attributes["DeadLetterQueueSourceArn"] = m.source
 		}
@@ -139,7 +144,8 @@ func (f *fakeSQS) ReceiveMessage(_ context.Context, in *sqs.ReceiveMessageInput,
 	return out, nil
 }
 
-func (f *fakeSQS) DeleteMessageBatch(_ context.Context, in *sqs.DeleteMessageBatchInput, _ ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error) {
+func (f *fakeSQS) DeleteMessageBatch(_ context.Context, in *sqs.DeleteMessageBatchInput,
+	_ ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error) {
 	run, err := f.fault("delete")
 	if !run {
 		return nil, err
@@ -158,7 +164,8 @@ func (f *fakeSQS) DeleteMessageBatch(_ context.Context, in *sqs.DeleteMessageBat
 	return out, err
 }
 
-func (f *fakeSQS) ChangeMessageVisibilityBatch(_ context.Context, in *sqs.ChangeMessageVisibilityBatchInput, _ ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
+func (f *fakeSQS) ChangeMessageVisibilityBatch(_ context.Context, in *sqs.ChangeMessageVisibilityBatchInput,
+	_ ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
 	run, err := f.fault("hide")
 	if !run {
 		return nil, err
@@ -175,12 +182,14 @@ func (f *fakeSQS) ChangeMessageVisibilityBatch(_ context.Context, in *sqs.Change
 	return &sqs.ChangeMessageVisibilityBatchOutput{}, err
 }
 
-func (f *fakeSQS) GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInput, ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error) {
+func (f *fakeSQS) GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInput,
+	...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	hidden := f.hidden()
 	return &sqs.GetQueueAttributesOutput{Attributes: map[string]string{
-		"ApproximateNumberOfMessages": strconv.Itoa(len(f.messages) - hidden), "ApproximateNumberOfMessagesNotVisible": strconv.Itoa(hidden),
+		"ApproximateNumberOfMessages":           strconv.Itoa(len(f.messages) - hidden),
+		"ApproximateNumberOfMessagesNotVisible": strconv.Itoa(hidden),
 	}}, nil
 }
 

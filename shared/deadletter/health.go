@@ -10,10 +10,11 @@ import (
 
 // A Minute is what the deliveries of one minute say of Segment.
 type Minute struct {
-	Start       time.Time `json:"start"`
-	Answered    int       `json:"answered"` // calls that Segment took or refused for their content: it is there
-	Failed      int       `json:"failed"`   // calls that were throttled, refused for the write key or the address, or got no answer
-	BreakerOpen bool      `json:"breakerOpen"`
+	Start    time.Time `json:"start"`
+	Answered int       `json:"answered"` // calls that Segment took or refused for their content: it is there
+	// calls that were throttled, refused for the write key or the address, or got no answer
+	Failed      int  `json:"failed"`
+	BreakerOpen bool `json:"breakerOpen"`
 }
 
 // Add counts a call of that class.
@@ -41,7 +42,8 @@ func (m Minute) Failing(now time.Time) error {
 	case m.BreakerOpen && m.Answered == 0:
 		return fmt.Errorf("%w: the circuit breaker is open", ErrFailing)
 	case m.Failed > m.Answered:
-		return fmt.Errorf("%w: it answered %d of %d calls in the minute of %s", ErrFailing, m.Answered, m.Answered+m.Failed, m.Start.UTC().Format("15:04"))
+		return fmt.Errorf("%w: it answered %d of %d calls in the minute of %s", ErrFailing, m.Answered, m.Answered+m.Failed,
+			m.Start.UTC().Format("15:04"))
 	}
 	return nil
 }

@@ -13,10 +13,12 @@ func TestSegmentFailsWhenMostCallsOfTheLastMinuteDid(t *testing.T) {
 		minute Minute
 		want   string
 	}{
-		"nothing is known":              {Minute{}, "<nil>"},
-		"it answers":                    {Minute{Start: now, Answered: 2, Failed: 2}, "<nil>"},
-		"most calls failed":             {Minute{Start: now.Add(-90 * time.Second), Answered: 2, Failed: 3}, "calls to Segment are failing: it answered 2 of 5 calls in the minute of 11:59"},
-		"the breaker is open":           {Minute{Start: now, BreakerOpen: true}, "calls to Segment are failing: the circuit breaker is open"},
+		"nothing is known": {Minute{}, "<nil>"},
+		"it answers":       {Minute{Start: now, Answered: 2, Failed: 2}, "<nil>"},
+		"most calls failed": {Minute{Start: now.Add(-90 * time.Second), Answered: 2, Failed: 3},
+			"calls to Segment are failing: it answered 2 of 5 calls in the minute of 11:59"},
+		"the breaker is open": {Minute{Start: now, BreakerOpen: true},
+			"calls to Segment are failing: the circuit breaker is open"},
 		"one environment's is, no more": {Minute{Start: now, BreakerOpen: true, Answered: 4, Failed: 1}, "<nil>"},
 		"that was long ago":             {Minute{Start: now.Add(-16 * time.Minute), BreakerOpen: true, Failed: 9}, "<nil>"},
 	} {

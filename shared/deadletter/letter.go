@@ -31,8 +31,10 @@ type Letter struct {
 	Detail    string    // for a person; may quote an event
 	FirstSeen time.Time // when its events came in
 	LastSeen  time.Time // when it was last tried; zero: unknown
-	Receives  int       // how often its message had been received when it became a letter; of one that was Moved, looks at it count as well
-	Count     int       // of events, by its attribute, at most as many as a message holds; 0: it does not say
+	// how often its message had been received when it became a letter; of one that was Moved, looks
+	// at it count as well
+	Receives int
+	Count    int // of events, by its attribute, at most as many as a message holds; 0: it does not say
 
 	MessageID  string    // SQS's
 	Sent       time.Time // when it was sent to the queue that it is in; of one that was Moved, to the events queue
@@ -42,7 +44,8 @@ type Letter struct {
 
 // read never fails: whatever stands in a dead-letter queue is a letter that a person must see.
 func read(m *types.Message) *Letter {
-	l := &Letter{MessageID: aws.ToString(m.MessageId), Body: aws.ToString(m.Body), Attributes: sqsclient.ParseAttributes(m.MessageAttributes)}
+	l := &Letter{MessageID: aws.ToString(m.MessageId), Body: aws.ToString(m.Body),
+		Attributes: sqsclient.ParseAttributes(m.MessageAttributes)}
 	text := func(name string) string { return aws.ToString(m.MessageAttributes[name].StringValue) }
 	number := func(text string) int {
 		n, _ := strconv.Atoi(text)
@@ -61,8 +64,10 @@ func read(m *types.Message) *Letter {
 	if ms, err := strconv.ParseInt(m.Attributes["SentTimestamp"], 10, 64); err == nil {
 		l.Sent = time.UnixMilli(ms)
 	}
-	l.ID, l.Reason, l.Detail, l.Count = text(message.AttrDeadLetterID), text(message.AttrReason), text(message.AttrDetail), min(number(text(message.AttrEventCount)), event.MaxBatchEvents)
-	l.FirstSeen, l.LastSeen, l.Receives = moment(message.AttrFirstSeen), moment(message.AttrLastSeen), number(text(message.AttrReceives))
+	l.ID, l.Reason, l.Detail, l.Count = text(message.AttrDeadLetterID), text(message.AttrReason), text(message.AttrDetail),
+		min(number(text(message.AttrEventCount)), event.MaxBatchEvents)
+	l.FirstSeen, l.LastSeen, l.Receives = moment(message.AttrFirstSeen), moment(message.AttrLastSeen),
+		number(text(message.AttrReceives))
 	if l.ID == "" {
 		l.ID = l.MessageID
 	}

@@ -71,7 +71,8 @@ func (q *Queue) List(ctx context.Context, f Filter, name func(writeKey string) s
 				out.Copies++
 				continue
 			}
-			e := Entry{ID: l.ID, Reason: l.Reason, WriteKey: UnreadableKey, Events: l.Count, FirstSeen: l.FirstSeen, LastSeen: l.LastSeen, Receives: l.Receives, Detail: l.Detail}
+			e := Entry{ID: l.ID, Reason: l.Reason, WriteKey: UnreadableKey, Events: l.Count, FirstSeen: l.FirstSeen,
+				LastSeen: l.LastSeen, Receives: l.Receives, Detail: l.Detail}
 			if m, err := r.Read(l); err == nil {
 				e.WriteKey, e.Events = name(m.WriteKey), len(m.Events)
 			}
@@ -92,7 +93,8 @@ func (q *Queue) List(ctx context.Context, f Filter, name func(writeKey string) s
 	slices.SortFunc(out.Groups, func(a, b Group) int {
 		return cmp.Or(b.Events-a.Events, cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.WriteKey, b.WriteKey))
 	})
-	slices.SortFunc(out.Entries, func(a, b Entry) int { return cmp.Or(b.FirstSeen.Compare(a.FirstSeen), cmp.Compare(a.ID, b.ID)) })
+	slices.SortFunc(out.Entries,
+		func(a, b Entry) int { return cmp.Or(b.FirstSeen.Compare(a.FirstSeen), cmp.Compare(a.ID, b.ID)) })
 	return out, err
 }
 

@@ -57,7 +57,8 @@ type oracle struct {
 
 func newOracle(t *testing.T, seed uint64) *oracle {
 	rng := rand.New(rand.NewPCG(seed, 1))
-	o := &oracle{T: t, rng: rng, dead: newFake("dead"), live: newFake("live"), users: map[string]bool{}, delivered: map[string]map[string]bool{}, owners: map[string]string{}, unreadable: map[string]int{}}
+	o := &oracle{T: t, rng: rng, dead: newFake("dead"), live: newFake("live"), users: map[string]bool{},
+		delivered: map[string]map[string]bool{}, owners: map[string]string{}, unreadable: map[string]int{}}
 	compressor, err := message.NewCompressor()
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +71,8 @@ func newOracle(t *testing.T, seed uint64) *oracle {
 	const identified = `"messageId":"own-$","timestamp":"2026-01-01T00:00:00.000Z",`
 	for n := range 20 + rng.IntN(60) {
 		at := time.Now().Add(-time.Duration(rng.IntN(48)) * time.Hour)
-		l := message.DeadLetter{ID: "m" + strconv.Itoa(n) + "/0", Reason: "rejected", Detail: "no", Header: message.Header{WriteKey: "WK"}, FirstSeen: at, LastSeen: at, Receives: 3}
+		l := message.DeadLetter{ID: "m" + strconv.Itoa(n) + "/0", Reason: "rejected", Detail: "no",
+			Header: message.Header{WriteKey: "WK"}, FirstSeen: at, LastSeen: at, Receives: 3}
 		switch rng.IntN(6) {
 		case 0, 1:
 			for range 1 + rng.IntN(30) {
@@ -80,7 +82,8 @@ func newOracle(t *testing.T, seed uint64) *oracle {
 			l.ID, l.Reason, l.Count = "m"+strconv.Itoa(n)+"/expired", "expired", 1
 			l.Body = event("")
 		case 3:
-			o.dead.put(message.Message{Body: `{"batch":[` + string(event("")) + "," + string(event(identified)) + `]}`}, "arn:aws:sqs:x:y:live")
+			o.dead.put(message.Message{Body: `{"batch":[` + string(event("")) + "," + string(event(identified)) + `]}`},
+				"arn:aws:sqs:x:y:live")
 			continue
 		case 4:
 			o.dead.put(message.Message{Body: string(event(""))}, "")
@@ -159,7 +162,8 @@ func (o *oracle) drop() {
 				Body       string
 				Batch      []json.RawMessage
 			}
-			if err := json.Unmarshal(line, &l); err != nil || l.DeadLetter.ID == "" || l.DeadLetter.Reason == "" || len(l.Batch) > 1 {
+			if err := json.Unmarshal(line, &l); err != nil || l.DeadLetter.ID == "" || l.DeadLetter.Reason == "" ||
+				len(l.Batch) > 1 {
 				o.Errorf("the line %s: %v", line, err)
 				continue
 			}
@@ -273,7 +277,8 @@ func (o *oracle) deliver() {
 	var e events.SQSEvent
 	for _, m := range o.live.messages {
 		record := events.SQSMessage{MessageId: m.id, Body: m.Body, MessageAttributes: map[string]events.SQSMessageAttribute{},
-			Attributes: map[string]string{"SentTimestamp": strconv.FormatInt(m.sent.UnixMilli(), 10), "ApproximateReceiveCount": "1"}}
+			Attributes: map[string]string{"SentTimestamp": strconv.FormatInt(m.sent.UnixMilli(), 10),
+				"ApproximateReceiveCount": "1"}}
 		for name, a := range m.Attributes {
 			record.MessageAttributes[name] = events.SQSMessageAttribute{DataType: a.Type, StringValue: aws.String(a.Text)}
 		}

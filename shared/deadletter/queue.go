@@ -47,8 +47,10 @@ const (
 type API interface {
 	sqsclient.API
 	ReceiveMessage(context.Context, *sqs.ReceiveMessageInput, ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
-	DeleteMessageBatch(context.Context, *sqs.DeleteMessageBatchInput, ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error)
-	GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInput, ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
+	DeleteMessageBatch(context.Context, *sqs.DeleteMessageBatchInput,
+		...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error)
+	GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInput,
+		...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
 }
 
 // A Queue is a dead-letter queue. Two works on it at the same time do not disturb each other, but
@@ -65,9 +67,10 @@ func New(api API, url string) *Queue { return &Queue{api: api, url: url, own: sq
 // Size is about how many letters are there, and how many more are hidden: somebody works on them,
 // or did and was killed.
 func (q *Queue) Size(ctx context.Context) (visible, hidden int, err error) {
-	out, err := q.api.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: aws.String(q.url), AttributeNames: []types.QueueAttributeName{
-		types.QueueAttributeNameApproximateNumberOfMessages, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible,
-	}})
+	out, err := q.api.GetQueueAttributes(ctx,
+		&sqs.GetQueueAttributesInput{QueueUrl: aws.String(q.url), AttributeNames: []types.QueueAttributeName{
+			types.QueueAttributeNameApproximateNumberOfMessages, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible,
+		}})
 	if err != nil {
 		return 0, 0, fmt.Errorf("ask %s how many letters it holds: %w", q.url, err)
 	}
@@ -75,7 +78,8 @@ func (q *Queue) Size(ctx context.Context) (visible, hidden int, err error) {
 		n, _ := strconv.Atoi(out.Attributes[string(name)])
 		return n
 	}
-	return number(types.QueueAttributeNameApproximateNumberOfMessages), number(types.QueueAttributeNameApproximateNumberOfMessagesNotVisible), nil
+	return number(types.QueueAttributeNameApproximateNumberOfMessages),
+		number(types.QueueAttributeNameApproximateNumberOfMessagesNotVisible), nil
 }
 
 // walk is one way through a queue.
@@ -127,7 +131,8 @@ func (w *walk) receive(ctx context.Context) (letters []*Letter, end bool, err er
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTime)
 	defer cancel()
 	out, err := w.q.api.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
-		QueueUrl: aws.String(w.q.url), MaxNumberOfMessages: sqsclient.MaxEntries, VisibilityTimeout: int32(Hidden / time.Second),
+		QueueUrl: aws.String(w.q.url), MaxNumberOfMessages: sqsclient.MaxEntries,
+		VisibilityTimeout:           int32(Hidden / time.Second),
 		WaitTimeSeconds:             1, // asks all of SQS's servers: without it "nothing" means little
 		MessageAttributeNames:       []string{"All"},
 		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
@@ -194,10 +199,12 @@ func (w *walk) removeOnce(ctx context.Context, letters []*Letter) (left []*Lette
 		entries := make([]types.DeleteMessageBatchRequestEntry, len(part))
 		w.mu.Lock()
 		for i, l := range part {
-			entries[i] = types.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: aws.String(w.held[l.MessageID])}
+			entries[i] = types.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)),
+				ReceiptHandle: aws.String(w.held[l.MessageID])}
 		}
 		w.mu.Unlock()
-		out, failed := w.q.api.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: aws.String(w.q.url), Entries: entries})
+		out, failed := w.q.api.DeleteMessageBatch(ctx,
+			&sqs.DeleteMessageBatchInput{QueueUrl: aws.String(w.q.url), Entries: entries})
 		done := map[string]bool{}
 		if failed != nil {
 			err, out = failed, &sqs.DeleteMessageBatchOutput{}

@@ -192,7 +192,8 @@ func (r *redriving) send(ctx context.Context, w *walk, letters []*Letter) error 
 	case len(sent) == 0 && away: // the queue is, and would be for the others
 		return err
 	case undeleted != nil:
-		return fmt.Errorf("letters were sent and are still there, sent again they are the same events to Segment for %v: %w", DedupeWindow, undeleted)
+		return fmt.Errorf("letters were sent and are still there, sent again they are the same events to Segment for %v: %w",
+			DedupeWindow, undeleted)
 	}
 	return nil
 }

@@ -41,7 +41,8 @@ func TestRedriveKeepsToItsRate(t *testing.T) {
 			want(t, "left", len(dead.messages), 0)
 			want(t, "sent", len(live.messages), c.letters)
 			// The last ones need not be waited for, nor does a second's worth at the beginning.
-			least := time.Duration(float64(c.letters*c.events)/c.rate*float64(time.Second)) - max(time.Second, time.Duration(float64(c.events)/c.rate*float64(time.Second)))
+			least := time.Duration(float64(c.letters*c.events)/c.rate*float64(time.Second)) - max(time.Second,
+				time.Duration(float64(c.events)/c.rate*float64(time.Second)))
 			if took := time.Since(start); took < least || took > least+5*time.Minute {
 				t.Errorf("%d events at %v/s took %v, not %v", r.Events, c.rate, took, least)
 			}
@@ -61,8 +62,9 @@ func TestALetterWithImpossibleAttributesHoldsUpNoOther(t *testing.T) {
 		dead, live := filled(t, 30, func(int, *message.DeadLetter) {}), newFake("live")
 		for _, seen := range []string{"9999-12-31T23:59:59-10:00", "0000-01-01T00:00:00+10:00", "0001-01-01T00:00:00+10:00"} {
 			dead.put(message.Message{Body: "no JSON", Attributes: map[string]message.Attribute{
-				message.AttrEventCount: message.StringAttribute("1000000000"), message.AttrReceives: message.StringAttribute("9223372036854775807"),
-				message.AttrFirstSeen: message.StringAttribute(seen), message.AttrLastSeen: message.StringAttribute(seen),
+				message.AttrEventCount: message.StringAttribute("1000000000"),
+				message.AttrReceives:   message.StringAttribute("9223372036854775807"),
+				message.AttrFirstSeen:  message.StringAttribute(seen), message.AttrLastSeen: message.StringAttribute(seen),
 			}}, "")
 		}
 		q := New(dead, "dead")
@@ -109,7 +111,8 @@ func TestRedriveLeavesWhatWouldOnlyComeBackUnlessItIsAskedFor(t *testing.T) {
 		reasons := append(ComeBack(), "rejected", "expired")
 		dead, live := filled(t, 60, func(i int, l *message.DeadLetter) { l.Reason = reasons[i%6] }), newFake("live")
 		dead.put(message.Message{Body: "no JSON, and nobody has said so yet"}, "arn:aws:sqs:x:y:live")
-		dead.put(message.Message{Body: "a piece of JSON", Attributes: map[string]message.Attribute{message.AttrReason: message.StringAttribute("expired")}}, "")
+		dead.put(message.Message{Body: "a piece of JSON",
+			Attributes: map[string]message.Attribute{message.AttrReason: message.StringAttribute("expired")}}, "")
 		r, err := redrive(t, dead, live, Redrive{DryRun: true})
 		want(t, "error", err, error(nil))
 		want(t, "dry run", r.Letters, 21)
@@ -144,7 +147,8 @@ func TestRedriveStopsWhenSegmentBeginsToFail(t *testing.T) {
 			t.Errorf("%d letters were sent, %d are left", r.Letters, len(dead.messages))
 		}
 		dead.calls["receive"] = 0
-		if r, err = redrive(t, dead, live, Redrive{Check: check}); !errors.Is(err, ErrFailing) || r.Letters != 0 || dead.calls["receive"] != 0 {
+		if r, err = redrive(t, dead, live, Redrive{Check: check}); !errors.Is(err, ErrFailing) || r.Letters != 0 ||
+			dead.calls["receive"] != 0 {
 			t.Errorf("once it fails: %+v, %v", r, err)
 		}
 	})
@@ -152,7 +156,10 @@ func TestRedriveStopsWhenSegmentBeginsToFail(t *testing.T) {
 
 func TestRedriveSaysHowManyAreOlderThanSegmentRemembers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		dead := filled(t, 9, func(i int, l *message.DeadLetter) { l.FirstSeen = time.Now().Add(-time.Duration(20+i) * time.Hour) })
+		dead := filled(t, 9, func(i int,
+			l *message.DeadLetter) {
+			l.FirstSeen = time.Now().Add(-time.Duration(20+i) * time.Hour)
+		})
 		r, err := redrive(t, dead, newFake("live"), Redrive{})
 		want(t, "error", err, error(nil))
 		want(t, "old", r.Old, 4)
@@ -198,7 +205,8 @@ func TestAnInterruptedRedriveSaysSoAndGoesOnLater(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(30*time.Second, func() { cancel(errStop) })
 		r, err := New(dead, "dead").Redrive(ctx, sqsclient.New(live, "live"), Redrive{Rate: 1})
-		if !errors.Is(err, errStop) || r.Letters == 0 || r.Letters+len(dead.messages) != 100 || len(live.messages) != r.Letters {
+		if !errors.Is(err, errStop) || r.Letters == 0 || r.Letters+len(dead.messages) != 100 ||
+			len(live.messages) != r.Letters {
 			t.Errorf("%+v, %d are left, %d were sent: %v", r, len(dead.messages), len(live.messages), err)
 		}
 		want(t, "hidden", dead.hidden(), 0)
@@ -212,7 +220,8 @@ func TestAQueueThatIsAwayEndsTheRedrive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dead := filled(t, 100, nil)
 		var sends atomic.Int32
-		r, err := New(dead, "dead").Redrive(t.Context(), sender(func() error { sends.Add(1); return errAway }), Redrive{Rate: 5})
+		r, err := New(dead, "dead").Redrive(t.Context(), sender(func() error { sends.Add(1); return errAway }),
+			Redrive{Rate: 5})
 		if !errors.Is(err, errAway) || sends.Load() > workers || r.Failed == 0 || len(dead.messages) != 100 {
 			t.Errorf("%+v after %d calls: %v", r, sends.Load(), err)
 		}

@@ -24,8 +24,10 @@ func filled(t *testing.T, n int, change func(i int, l *message.DeadLetter)) *fak
 	f := newFake("dead")
 	for i := range n {
 		id := strconv.Itoa(i)
-		l := message.DeadLetter{ID: "m" + id + "/0", Reason: "rejected", Header: message.Header{WriteKey: "WK"}, FirstSeen: time.Now(), LastSeen: time.Now(),
-			Events: [][]byte{[]byte(`{"type":"track","event":"Run","userId":"u","messageId":"` + id + `","timestamp":"2026-01-01T00:00:00Z"}`)}}
+		l := message.DeadLetter{ID: "m" + id + "/0", Reason: "rejected", Header: message.Header{WriteKey: "WK"},
+			FirstSeen: time.Now(), LastSeen: time.Now(),
+			Events: [][]byte{[]byte(`{"type":"track","event":"Run","userId":"u","messageId":"` + id +
+				`","timestamp":"2026-01-01T00:00:00Z"}`)}}
 		if change != nil {
 			change(i, &l)
 		}
@@ -96,7 +98,8 @@ func TestAWalkThatIsInterruptedOrFailsHidesNothing(t *testing.T) {
 
 		f.before = nil
 		var walked atomic.Int32
-		err = New(f, "dead").walk(t.Context(), func(context.Context, *walk, []*Letter) error { walked.Add(1); return errAway })
+		err = New(f, "dead").walk(t.Context(),
+			func(context.Context, *walk, []*Letter) error { walked.Add(1); return errAway })
 		if !errors.Is(err, errAway) || walked.Load() == 0 {
 			t.Errorf("it says %v", err)
 		}
@@ -148,8 +151,9 @@ func TestALetterSaysWhatItsAttributesSayAndOtherwiseWhatSQSSays(t *testing.T) {
 			l.FirstSeen, l.Receives, l.Detail = time.Now().Add(-time.Hour), 7, "400: no"
 		})
 		f.put(message.Message{Body: "{}", Attributes: map[string]message.Attribute{ // one that was sent again and then moved
-			message.AttrDeadLetterID: message.StringAttribute("m9/1"), message.AttrReason: message.StringAttribute("rejected"), message.AttrFirstSeen: message.StringAttribute("yesterday"),
-			message.AttrReceives: message.StringAttribute("-3"), message.AttrEventCount: message.StringAttribute("many"),
+			message.AttrDeadLetterID: message.StringAttribute("m9/1"), message.AttrReason: message.StringAttribute("rejected"),
+			message.AttrFirstSeen: message.StringAttribute("yesterday"),
+			message.AttrReceives:  message.StringAttribute("-3"), message.AttrEventCount: message.StringAttribute("many"),
 		}}, "arn:aws:sqs:x:y:live")
 		q := New(f, "dead")
 		own, err := q.Find(t.Context(), "m0/0")

@@ -19,7 +19,8 @@ func TestBadInputBecomesDeadLettersAndGoodInputIsDelivered(t *testing.T) {
 		return body(keyA, append(append(slices.Clone(good[:100]), bad), good[100:]...)...)
 	}
 	packed := zipped(t, body(keyA, tracks("z", 100, 1000)...))
-	deep := `{"type":"track","event":"E","userId":"` + marker + `","properties":{"a":` + strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000) + `}}`
+	deep := `{"type":"track","event":"E","userId":"` + marker + `","properties":{"a":` + strings.Repeat("[", 10_000) +
+		strings.Repeat("]", 10_000) + `}}`
 	for _, c := range []struct {
 		name, body string
 		delivered  int
@@ -36,26 +37,34 @@ func TestBadInputBecomesDeadLettersAndGoodInputIsDelivered(t *testing.T) {
 		{"an empty object", `{}`, 0, "invalid", "type_unknown"},
 		{"an empty batch", `{"batch":[]}`, 0, "undecodable", "empty_batch"},
 		{"a batch that is no array", `{"batch":{"type":"track"}}`, 0, "undecodable", "must be an array"},
-		{"a write key that is no string", `{"writeKey":7,"batch":[` + track("a", 300) + `]}`, 0, "undecodable", "writeKey must be a string"},
-		{"not UTF-8, packed", zipped(t, amid(strings.Replace(track("bad", 300), marker, "\xff\xfe", 1))), 249, "invalid", "not_utf8"},
+		{"a write key that is no string", `{"writeKey":7,"batch":[` + track("a", 300) + `]}`, 0, "undecodable",
+			"writeKey must be a string"},
+		{"not UTF-8, packed", zipped(t, amid(strings.Replace(track("bad", 300), marker, "\xff\xfe", 1))), 249, "invalid",
+			"not_utf8"},
 		{"one bad event among 249 good", amid(`{"type":"tick","userId":"` + marker + `"}`), 249, "invalid", "type must be"},
 		{"a number among 249 good", amid(`17`), 249, "invalid", "not_an_object"},
 		{"a 33 KB event", amid(track("large", 33<<10)), 249, "too_large", "32768"},
 		{"a 501 KB batch", body(keyA, tracks("e", 501, 1024)...), 501, "", ""},
 		{"2,501 events", body(keyA, tracks("e", 2501, 155)...), 2501, "", ""},
 		{"2,501 events, packed", zipped(t, body(keyA, tracks("e", 2501, 155)...)), 2501, "", ""},
-		{"duplicate keys, the last one counts", amid(strings.Replace(track("dup", 300), `{"type":"track"`, `{"type":"tick","type":"track"`, 1)), 250, "", ""},
-		{"duplicate keys, the last one is wrong", amid(strings.Replace(track("dup", 300), `{"type":"track"`, `{"type":"track","type":"tick"`, 1)), 249, "invalid", "type_unknown"},
-		{"two batches, the last one counts", `{"batch":[` + track("x", 300) + `,17],"writeKey":"` + keyA + `","batch":[` + track("y", 300) + `]}`, 1, "", ""},
+		{"duplicate keys, the last one counts",
+			amid(strings.Replace(track("dup", 300), `{"type":"track"`, `{"type":"tick","type":"track"`, 1)), 250, "", ""},
+		{"duplicate keys, the last one is wrong",
+			amid(strings.Replace(track("dup", 300), `{"type":"track"`, `{"type":"track","type":"tick"`, 1)), 249, "invalid",
+			"type_unknown"},
+		{"two batches, the last one counts",
+			`{"batch":[` + track("x", 300) + `,17],"writeKey":"` + keyA + `","batch":[` + track("y", 300) + `]}`, 1, "", ""},
 		{"nesting 10,000 deep among 249 good", amid(deep), 249, "invalid", "too_deep"},
-		{"nesting 10,000 deep and nothing else", `{"a":` + strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000) + `}`, 0, "invalid", "too_deep"},
+		{"nesting 10,000 deep and nothing else", `{"a":` + strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000) + `}`, 0,
+			"invalid", "too_deep"},
 		{"wrong base64", packed[:40] + "!" + packed[41:], 0, "undecodable", "base64"},
 		{"base64 of something else", "KLUv/AAAAAAAAAAA", 0, "undecodable", "zstd"},
 		{"truncated zstd", packed[:len(packed)/8*4], 0, "undecodable", "zstd"},
 		{"a zstd bomb", zipped(t, strings.Repeat(" ", 64<<20)), 0, "too_large", "decompressed"},
 		{"null userId and no other", amid(`{"type":"track","event":"E","userId":null}`), 249, "invalid", "no_user_anon_id"},
 		{"null userId and an anonymousId", amid(`{"type":"track","event":"E","userId":null,"anonymousId":"a"}`), 250, "", ""},
-		{"no room for events", `{"writeKey":"` + keyA + `","context":{"x":"` + strings.Repeat("x", 480_000) + `"},"batch":[` + track("a", 300) + `]}`, 0, "too_large", "leave no room"},
+		{"no room for events", `{"writeKey":"` + keyA + `","context":{"x":"` + strings.Repeat("x", 480_000) + `"},"batch":[` +
+			track("a", 300) + `]}`, 0, "too_large", "leave no room"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t, nil)
@@ -88,7 +97,8 @@ func TestBadInputBecomesDeadLettersAndGoodInputIsDelivered(t *testing.T) {
 
 func TestBytesThatAreNotUTF8InThePayloadStopNobodyElse(t *testing.T) {
 	r := newRig(t, nil)
-	doc := payload(t, in{id: "a", body: body(keyA, track("bad", 300), track("x", 300))}, in{id: "b", body: body(keyA, track("y", 300))})
+	doc := payload(t, in{id: "a", body: body(keyA, track("bad", 300), track("x", 300))},
+		in{id: "b", body: body(keyA, track("y", 300))})
 	doc = bytes.Replace(doc, []byte(`Run`), []byte("\xff\xfe"), 1)
 	want(t, "stay", r.invokeJSON(t.Context(), doc), []string{})
 	want(t, "delivered", r.last.Delivered, 2)
@@ -124,7 +134,8 @@ func TestAPanicWhileReadingAMessageIsThatMessagesDeadLetter(t *testing.T) {
 		return nil
 	}
 	text := zipped(t, body(keyA, track("a", 300)))
-	stay := r.invoke(t.Context(), in{id: "plain", body: body(keyA, track("b", 300))}, in{id: "packed", body: text, sent: time.Now()}, in{id: "plain-2", body: body(keyA, track("c", 300))})
+	stay := r.invoke(t.Context(), in{id: "plain", body: body(keyA, track("b", 300))},
+		in{id: "packed", body: text, sent: time.Now()}, in{id: "plain-2", body: body(keyA, track("c", 300))})
 	want(t, "stay", stay, []string{})
 	want(t, "delivered", r.last.Delivered, 2)
 	want(t, "dead letters", r.last.DeadLettered, map[string]int{message.ReasonPanic: 1})
@@ -158,7 +169,8 @@ func TestWhatIsNoSQSEventIsAnErrorThatSaysWhatToSend(t *testing.T) {
 		"more behind":             `{"Records":[]}{}`,
 	} {
 		r := newRig(t, nil)
-		if out, err := r.Invoke(t.Context(), []byte(doc)); err == nil || out != nil || !strings.Contains(err.Error(), `"messageId"`) {
+		if out, err := r.Invoke(t.Context(), []byte(doc)); err == nil || out != nil ||
+			!strings.Contains(err.Error(), `"messageId"`) {
 			t.Errorf("%s: answer %s, error %v", name, out, err)
 		}
 	}

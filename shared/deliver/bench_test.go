@@ -95,10 +95,12 @@ func invocations(b *testing.B) map[string][]byte {
 			}
 			events = append(events, e)
 		}
-		packed = append(packed, in{id: fmt.Sprintf("059f36b4-87a3-44ab-83d2-%012d", m), body: zipped(b, body("key", events...)), sent: now, receives: 1})
+		packed = append(packed, in{id: fmt.Sprintf("059f36b4-87a3-44ab-83d2-%012d", m),
+			body: zipped(b, body("key", events...)), sent: now, receives: 1})
 	}
 	for m := range 100 {
-		single = append(single, in{id: fmt.Sprintf("059f36b4-87a3-44ab-83d2-%012d", m), body: `{"writeKey":"key","batch":[` + realistic(m) + `]}`, sent: now, receives: 1})
+		single = append(single, in{id: fmt.Sprintf("059f36b4-87a3-44ab-83d2-%012d", m),
+			body: `{"writeKey":"key","batch":[` + realistic(m) + `]}`, sent: now, receives: 1})
 	}
 	return map[string][]byte{"packed": payload(b, packed...), "single": payload(b, single...)}
 }
@@ -126,7 +128,8 @@ func BenchmarkInvoke(b *testing.B) {
 					b.Fatal(err)
 				}
 				var last Summary
-				h, err := New(Config{Segment: client, Queue: &fakeQueue{}, DeadLetters: &fakeQueue{}, Report: func(s Summary) { last = s }})
+				h, err := New(Config{Segment: client, Queue: &fakeQueue{}, DeadLetters: &fakeQueue{},
+					Report: func(s Summary) { last = s }})
 				if err != nil {
 					b.Fatal(err)
 				}

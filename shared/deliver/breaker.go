@@ -134,7 +134,8 @@ func (b *breaker) refuse(now time.Time) *segment.Error {
 	if b.last != nil {
 		err.Status, err.Detail = b.last.Status, b.last.Detail
 	}
-	err.Err = fmt.Errorf("the circuit breaker is open: it has failed for %v and is not called until a probe succeeds", now.Sub(b.since).Round(time.Second))
+	err.Err = fmt.Errorf("the circuit breaker is open: it has failed for %v and is not called until a probe succeeds",
+		now.Sub(b.since).Round(time.Second))
 	return err
 }
 

@@ -50,7 +50,8 @@ func TestSegmentIsNotCalledOnceFiveAttemptsInARowHaveFailed(t *testing.T) {
 		want(t, "open", r.last.BreakerOpen, false)
 		want(t, "calls of the second", r.calls(func() { r.invoke(t.Context(), one("m")) }), 2)
 		want(t, "open", r.last.BreakerOpen, true)
-		want(t, "calls of the third", r.calls(func() { want(t, "stay", r.invoke(t.Context(), one("m"), one("n")), []string{"m", "n"}) }), 0)
+		want(t, "calls of the third",
+			r.calls(func() { want(t, "stay", r.invoke(t.Context(), one("m"), one("n")), []string{"m", "n"}) }), 0)
 		want(t, "retried", r.last.Retried, map[string]int{"transient": 2})
 		if log := r.log.String(); !strings.Contains(log, `"breaker":"closed"`) || !strings.Contains(log, `"breaker":"open"`) {
 			t.Errorf("the log does not say it:\n%s", log)
@@ -73,14 +74,16 @@ func TestOnlyWhatSaysThatSegmentIsDownOpensTheBreaker(t *testing.T) {
 	}{
 		"500": {always(status(500)), true}, "408": {always(status(408)), true},
 		"no answer": {always(&segment.Error{Class: segment.Transient, Err: errors.New("connection refused")}), true},
-		"400":       {always(status(400)), false}, "401": {always(status(401)), false}, "429": {always(status(429)), false}, "302": {always(status(302)), false},
+		"400":       {always(status(400)), false}, "401": {always(status(401)), false}, "429": {always(status(429)), false},
+		"302":                {always(status(302)), false},
 		"a panic of our own": {panics, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t, c.answer)
 				for i := range 20 {
-					m := in{id: "m", body: body(fmt.Sprintf("%s%d", keyA, i), track("e", 300)), sent: time.Now()} // a paused key is not called
+					// a paused key is not called
+					m := in{id: "m", body: body(fmt.Sprintf("%s%d", keyA, i), track("e", 300)), sent: time.Now()}
 					r.invoke(t.Context(), m)
 				}
 				want(t, "open", r.last.BreakerOpen, c.opens)
@@ -126,7 +129,8 @@ func TestOneProbeAtATimeGoesThroughAndEachThatFailsDoublesTheWait(t *testing.T) 
 		for time.Since(opened) < time.Hour {
 			var messages []in // ten keys: ten batches
 			for i := range 10 {
-				messages = append(messages, in{id: fmt.Sprintf("m%d", i), body: body(fmt.Sprintf("%s%d", keyA, i), track("e", 300)), sent: time.Now()})
+				messages = append(messages,
+					in{id: fmt.Sprintf("m%d", i), body: body(fmt.Sprintf("%s%d", keyA, i), track("e", 300)), sent: time.Now()})
 			}
 			n := r.calls(func() { want(t, "stay", len(r.invoke(t.Context(), messages...)), 10) })
 			if n > 1 {
@@ -173,7 +177,8 @@ func TestAProbeThatSucceedsOpensTheRestBeginningWithOneBatchAtATime(t *testing.T
 		time.Sleep(maxProbe)
 		var messages []in
 		for i := range 100 {
-			messages = append(messages, in{id: fmt.Sprintf("m%02d", i), body: body(fmt.Sprintf("%s%d", keyA, i), track("e", 300)), sent: time.Now()})
+			messages = append(messages,
+				in{id: fmt.Sprintf("m%02d", i), body: body(fmt.Sprintf("%s%d", keyA, i), track("e", 300)), sent: time.Now()})
 		}
 		want(t, "stay", r.invoke(t.Context(), messages...), []string{})
 		want(t, "open", r.last.BreakerOpen, false)
@@ -208,7 +213,8 @@ func TestAfterA429TheKeyBeginsAgainWithOneBatchAtATime(t *testing.T) {
 			most = 0
 			var messages []in
 			for i := range batches {
-				messages = append(messages, in{id: fmt.Sprintf("m%02d", i), body: body(keyA, tracks(fmt.Sprintf("e%d", i), 440, 1060)...), sent: time.Now()})
+				messages = append(messages,
+					in{id: fmt.Sprintf("m%02d", i), body: body(keyA, tracks(fmt.Sprintf("e%d", i), 440, 1060)...), sent: time.Now()})
 			}
 			want(t, "stay", r.invoke(t.Context(), messages...), []string{})
 			return most
@@ -238,7 +244,8 @@ func TestAnOpenBreakerHidesByTheReceivesButNoShorterThanTheOutage(t *testing.T) 
 	for _, c := range []struct {
 		receives     int
 		lasted, want time.Duration
-	}{{1, 0, 30 * s}, {1, 40 * s, 40 * s}, {3, 40 * s, 2 * m}, {1, 10 * m, 10 * m}, {100, 0, 14 * m}, {1, 15*m - 1, 14 * m}} {
+	}{{1, 0, 30 * s}, {1, 40 * s, 40 * s}, {3, 40 * s, 2 * m}, {1, 10 * m, 10 * m}, {100, 0, 14 * m},
+		{1, 15*m - 1, 14 * m}} {
 		for jitter, factor := range map[float64]float64{0: 0.95, 0.5: 1, 1: 1.05} {
 			exact := time.Duration(float64(c.want) * factor)
 			b, now := newBreaker(nil), time.Now()
@@ -299,7 +306,8 @@ func TestEverythingIsTriedWithin17MinutesOfSegmentsReturn(t *testing.T) {
 	b, now := newBreaker(nil), time.Now()
 	b.since = now.Add(1 - wave)
 	if pause, _ := b.pause(1000, now, 1); probeAfter(1000, 1)+pause > promised {
-		t.Errorf("a message that is received just before the last probe comes again %v after Segment is back", probeAfter(1000, 1)+pause)
+		t.Errorf("a message that is received just before the last probe comes again %v after Segment is back",
+			probeAfter(1000, 1)+pause)
 	}
 	if latest := Pause(1000, time.Hour, 1); latest > promised {
 		t.Errorf("a message that was throttled comes again after %v", latest)
@@ -343,7 +351,8 @@ func TestWhatExpiresWhileTheBreakerIsOpenIsALetterWithSegmentsLastAnswer(t *test
 		old.sent = time.Now().Add(-MaxAge - time.Hour)
 		want(t, "stay", r.invoke(t.Context(), old), []string{})
 		want(t, "dead letters", r.last.DeadLettered, map[string]int{"expired": 1})
-		if detail := attr(r.queue.letters[0], "Detail"); !strings.Contains(detail, "503") || !strings.Contains(detail, "circuit breaker is open") || !strings.Contains(detail, marker) {
+		if detail := attr(r.queue.letters[0], "Detail"); !strings.Contains(detail, "503") ||
+			!strings.Contains(detail, "circuit breaker is open") || !strings.Contains(detail, marker) {
 			t.Errorf("the letter says %q", detail)
 		}
 	})

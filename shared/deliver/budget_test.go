@@ -23,7 +23,8 @@ func hang(ctx context.Context) error {
 }
 
 func TestWhenSegmentHangsTheHandlerAnswersInTimeAndReportsEverythingElse(t *testing.T) {
-	for _, limit := range []time.Duration{60 * time.Second, 8 * time.Second, time.Second, time.Millisecond, 0, -time.Second} {
+	for _, limit := range []time.Duration{60 * time.Second, 8 * time.Second, time.Second, time.Millisecond, 0,
+		-time.Second} {
 		t.Run(limit.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t, func(ctx context.Context, b *event.Batch) error {
@@ -131,7 +132,8 @@ func TestExpiredLettersOfOneNameHoldTheSameEvents(t *testing.T) {
 		// The report of the first two invocations is lost; Segment is away for other parts of the
 		// message each time.
 		for _, fails = range []int{599, 599, 0, -1} {
-			r.invoke(t.Context(), in{id: "m", body: zipped(t, body(keyA, events...)), sent: time.Now().Add(-MaxAge - time.Second), receives: 9})
+			r.invoke(t.Context(), in{id: "m", body: zipped(t, body(keyA, events...)),
+				sent: time.Now().Add(-MaxAge - time.Second), receives: 9})
 			time.Sleep(2 * maxProbe)
 		}
 		bodies := map[string]string{}
@@ -225,14 +227,16 @@ func TestAnErrorThatWasSeenIsNotForgottenWhenTheTimeEndsBeforeTheNextTry(t *test
 		r := newRig(t, nil)
 		ctx, cancel := context.WithCancel(t.Context())
 		r.segment.answer = func(context.Context, *event.Batch) error { cancel(); return status(503) }
-		want(t, "stay", r.invoke(ctx, in{id: "m", body: body(keyA, track("a", 300)), sent: time.Now().Add(-2 * MaxAge)}), []string{})
+		want(t, "stay", r.invoke(ctx, in{id: "m", body: body(keyA, track("a", 300)), sent: time.Now().Add(-2 * MaxAge)}),
+			[]string{})
 		want(t, "dead letters", r.last.DeadLettered, map[string]int{"expired": 1})
 	})
 }
 
 func TestDeadLettersAwayMeansThatTheMessageStays(t *testing.T) {
 	r := newRig(t, refusing(track("p", 300), track("q", 300)))
-	messages := []in{{id: "p", body: track("p", 300)}, {id: "good", body: body(keyB, track("g", 300))}, {id: "bad", body: "no JSON"}}
+	messages := []in{{id: "p", body: track("p", 300)}, {id: "good", body: body(keyB, track("g", 300))},
+		{id: "bad", body: "no JSON"}}
 	r.queue.send = func(context.Context, []message.Message) error { return errors.New("no such queue") }
 	want(t, "stay", r.invoke(t.Context(), messages...), []string{"bad", "p"})
 	want(t, "letter errors", r.last.LetterErrors, 1)
@@ -248,7 +252,8 @@ func TestOfLettersThatFailInPartOnlyTheirMessagesStay(t *testing.T) {
 	r.queue.send = func(_ context.Context, m []message.Message) error {
 		failed := map[int]error{}
 		for i := range m {
-			if strings.HasPrefix(attr(m[i], message.AttrDeadLetterID), "bad-1") || attr(m[i], message.AttrDeadLetterID) == "two/1" {
+			if strings.HasPrefix(attr(m[i], message.AttrDeadLetterID), "bad-1") ||
+				attr(m[i], message.AttrDeadLetterID) == "two/1" {
 				failed[i] = errors.New("InternalError")
 			}
 		}

@@ -140,7 +140,8 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	err := eachRecord(payload, func(rec *record) { r.take(rec) })
 	if err != nil {
 		r.abandon()
-		return nil, fmt.Errorf("read the invocation: %w: send the JSON of an SQS event, {\"Records\":[{\"messageId\":…,\"body\":…}]}", err)
+		return nil, fmt.Errorf("read the invocation: %w: send the JSON of an SQS event, "+
+			"{\"Records\":[{\"messageId\":…,\"body\":…}]}", err)
 	}
 	r.flushAll()
 	response := r.finish(ctx)

@@ -166,13 +166,16 @@ func payload(t testing.TB, messages ...in) []byte {
 	t.Helper()
 	event := events.SQSEvent{Records: []events.SQSMessage{}}
 	for _, m := range messages {
-		msg := events.SQSMessage{MessageId: m.id, ReceiptHandle: "r-" + m.id, Body: m.body, EventSource: "aws:sqs", AWSRegion: "us-east-1"}
+		msg := events.SQSMessage{MessageId: m.id, ReceiptHandle: "r-" + m.id, Body: m.body, EventSource: "aws:sqs",
+			AWSRegion: "us-east-1"}
 		if !m.sent.IsZero() {
-			msg.Attributes = map[string]string{"SentTimestamp": strconv.FormatInt(m.sent.UnixMilli(), 10), "ApproximateReceiveCount": strconv.Itoa(max(1, m.receives))}
+			msg.Attributes = map[string]string{"SentTimestamp": strconv.FormatInt(m.sent.UnixMilli(), 10),
+				"ApproximateReceiveCount": strconv.Itoa(max(1, m.receives))}
 		}
 		msg.MessageAttributes = map[string]events.SQSMessageAttribute{}
 		if m.origin != "" {
-			msg.MessageAttributes[message.AttrOrigin] = events.SQSMessageAttribute{DataType: "String", StringValue: aws.String(m.origin)}
+			msg.MessageAttributes[message.AttrOrigin] = events.SQSMessageAttribute{DataType: "String",
+				StringValue: aws.String(m.origin)}
 		}
 		for name, value := range map[string]string{message.AttrDeadLetterID: m.letterID, message.AttrFirstSeen: m.firstSeen} {
 			if value != "" {
@@ -180,7 +183,8 @@ func payload(t testing.TB, messages ...in) []byte {
 			}
 		}
 		if m.count != "" {
-			msg.MessageAttributes[message.AttrEventCount] = events.SQSMessageAttribute{DataType: "Number", StringValue: aws.String(m.count)}
+			msg.MessageAttributes[message.AttrEventCount] = events.SQSMessageAttribute{DataType: "Number",
+				StringValue: aws.String(m.count)}
 		}
 		event.Records = append(event.Records, msg)
 	}
@@ -279,7 +283,8 @@ func balanced(s *Summary) error {
 		n += c
 	}
 	if n != s.Events || s.Delivered < 0 {
-		return fmt.Errorf("%d events came in, but %d delivered, %v retried, %v dead letters", s.Events, s.Delivered, s.Retried, s.DeadLettered)
+		return fmt.Errorf("%d events came in, but %d delivered, %v retried, %v dead letters", s.Events, s.Delivered,
+			s.Retried, s.DeadLettered)
 	}
 	return nil
 }
@@ -294,7 +299,8 @@ func want[T any](t testing.TB, what string, got, want T) {
 
 // track is an event with an identity, of about size bytes.
 func track(id string, size int) string {
-	e := `{"type":"track","event":"Run","userId":"` + marker + `","messageId":"` + id + `","timestamp":"2026-11-01T00:00:00.000Z","properties":{"fill":"`
+	e := `{"type":"track","event":"Run","userId":"` + marker + `","messageId":"` + id +
+		`","timestamp":"2026-11-01T00:00:00.000Z","properties":{"fill":"`
 	return e + strings.Repeat("x", max(0, size-len(e)-3)) + `"}}`
 }
 
@@ -340,7 +346,8 @@ func letterEvents(t testing.TB, m message.Message) []string {
 		all = append(all, string(e.Raw))
 	}
 	if n := strconv.Itoa(len(all)); n != attr(m, message.AttrEventCount) {
-		t.Errorf("the letter %s has %s events and says %s", attr(m, message.AttrDeadLetterID), n, attr(m, message.AttrEventCount))
+		t.Errorf("the letter %s has %s events and says %s", attr(m, message.AttrDeadLetterID), n,
+			attr(m, message.AttrEventCount))
 	}
 	return all
 }

@@ -85,7 +85,8 @@ func TestEightCulpritsAreFoundAndNineAreNotTheEventsFault(t *testing.T) {
 			}
 			r := newRig(t, refusing(poison...))
 			// The poison is spread over messages, two of which stand aside.
-			messages := []in{{id: "m1", body: body(keyA, events[:100]...)}, {id: "m2", body: body(keyA, events[100:]...)}, {id: "b", body: body(keyB, track("b", 300))}}
+			messages := []in{{id: "m1", body: body(keyA, events[:100]...)}, {id: "m2", body: body(keyA, events[100:]...)},
+				{id: "b", body: body(keyB, track("b", 300))}}
 			stay := r.invoke(t.Context(), messages...)
 			if n <= 8 {
 				want(t, "stay", stay, []string{})
@@ -116,7 +117,8 @@ func TestEightCulpritsAreFoundAndNineAreNotTheEventsFault(t *testing.T) {
 func TestMoreCulpritsThanCanBeAreNotCalledRejectedWhenTheyExpire(t *testing.T) {
 	events := tracks("e", 20, 300)
 	r := newRig(t, refusing(events[:9]...))
-	want(t, "stay", r.invoke(t.Context(), in{id: "m", body: body(keyA, events...), sent: time.Now().Add(-MaxAge - time.Hour)}), []string{})
+	want(t, "stay", r.invoke(t.Context(),
+		in{id: "m", body: body(keyA, events...), sent: time.Now().Add(-MaxAge - time.Hour)}), []string{})
 	want(t, "dead letters by reason", len(r.last.DeadLettered), 1)
 	var dead []string
 	for _, l := range r.queue.letters {
@@ -240,7 +242,8 @@ func TestCulpritsOfOneMessageInSeveralBatchesAreAllFound(t *testing.T) {
 		poison = append(poison, events[i*100+50])
 	}
 	r := newRig(t, refusing(poison...))
-	stay := r.invoke(t.Context(), in{id: "m", body: body(keyA, events[:600]...)}, in{id: "n", body: body(keyA, events[600:]...)})
+	stay := r.invoke(t.Context(), in{id: "m", body: body(keyA, events[:600]...)},
+		in{id: "n", body: body(keyA, events[600:]...)})
 	want(t, "stay", stay, []string{})
 	want(t, "dead letters", r.last.DeadLettered, map[string]int{"rejected": 12})
 	seen := map[string]bool{}

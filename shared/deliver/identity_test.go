@@ -51,7 +51,8 @@ func TestADeadLetterThatIsSentAgainIsTheSameEventsHoweverOften(t *testing.T) {
 	text := body(keyA, bare, bare)
 	first := in{id: "original-uuid", sent: at, body: text}
 	again := func(id, letterID string) in {
-		return in{id: id, sent: at.Add(50 * time.Hour), body: text, letterID: letterID, firstSeen: at.Format(event.TimeFormat)}
+		return in{id: id, sent: at.Add(50 * time.Hour), body: text, letterID: letterID,
+			firstSeen: at.Format(event.TimeFormat)}
 	}
 	r := newRig(t, nil)
 	deliver := func(m in) []string {
@@ -73,13 +74,15 @@ func TestADeadLetterThatIsSentAgainIsTheSameEventsHoweverOften(t *testing.T) {
 	r.invoke(t.Context(), in{id: "m0", body: door, letterID: "was/6", sent: now.Add(-time.Minute)})
 	want(t, "sent again, no backlog", r.last.Ages[0] < time.Hour, true)
 
-	r.invoke(t.Context(), in{id: "m1", body: "no JSON", letterID: "was/7", firstSeen: "2026-11-20T01:02:03.000Z", sent: at.Add(time.Hour)})
+	r.invoke(t.Context(), in{id: "m1", body: "no JSON", letterID: "was/7", firstSeen: "2026-11-20T01:02:03.000Z",
+		sent: at.Add(time.Hour)})
 	r.invoke(t.Context(), in{id: "m2", body: "no JSON", letterID: "was/7", firstSeen: "no time", sent: at.Add(time.Hour)})
 	var names []string
 	for _, l := range r.queue.letters {
 		names = append(names, attr(l, message.AttrDeadLetterID)+" "+attr(l, message.AttrFirstSeen))
 	}
-	want(t, "a letter that comes back", names, []string{"was/7 2026-11-20T01:02:03.000Z", "was/7 2026-11-20T02:02:03.000Z"})
+	want(t, "a letter that comes back", names,
+		[]string{"was/7 2026-11-20T01:02:03.000Z", "was/7 2026-11-20T02:02:03.000Z"})
 }
 
 func TestTheBufferOfIdentifiedEventsServesSeveralMessagesWithoutMixingThem(t *testing.T) {
@@ -89,8 +92,12 @@ func TestTheBufferOfIdentifiedEventsServesSeveralMessagesWithoutMixingThem(t *te
 		var expected []string
 		for i := range 20 {
 			id := string(rune('a' + (i+round)%20))
-			messages = append(messages, in{id: id, sent: time.UnixMilli(1_800_000_000_000), body: `{"type":"track","userId":"` + strings.Repeat(id, 1+i*7) + `","event":"\u0041"}`})
-			expected = append(expected, `{"messageId":"`+id+`-0","timestamp":"2027-01-15T08:00:00.000Z","type":"track","userId":"`+strings.Repeat(id, 1+i*7)+`","event":"\u0041"}`)
+			messages = append(messages,
+				in{id: id, sent: time.UnixMilli(1_800_000_000_000),
+					body: `{"type":"track","userId":"` + strings.Repeat(id, 1+i*7) + `","event":"\u0041"}`})
+			expected = append(expected,
+				`{"messageId":"`+id+`-0","timestamp":"2027-01-15T08:00:00.000Z","type":"track","userId":"`+strings.Repeat(id,
+					1+i*7)+`","event":"\u0041"}`)
 		}
 		r.segment.attempts = nil
 		want(t, "stay", r.invoke(t.Context(), messages...), []string{})
@@ -104,12 +111,14 @@ func TestTheBufferOfIdentifiedEventsServesSeveralMessagesWithoutMixingThem(t *te
 }
 
 func TestAnEventThatItsIdentityPushesOver32KBIsADeadLetter(t *testing.T) {
-	raw := `{"type":"track","userId":"u","event":"Run","properties":{"fill":"` + strings.Repeat("x", event.MaxEventBytes-70) + `"}}`
+	raw := `{"type":"track","userId":"u","event":"Run","properties":{"fill":"` +
+		strings.Repeat("x", event.MaxEventBytes-70) + `"}}`
 	if len(raw) > event.MaxEventBytes {
 		t.Fatal("the event is too large by itself")
 	}
 	r := newRig(t, nil)
-	want(t, "stay", r.invoke(t.Context(), in{id: "m", body: body(keyA, raw, track("good", 300)), sent: time.Now()}), []string{})
+	want(t, "stay", r.invoke(t.Context(), in{id: "m", body: body(keyA, raw, track("good", 300)), sent: time.Now()}),
+		[]string{})
 	want(t, "dead letters", r.last.DeadLettered, map[string]int{"too_large": 1})
 	want(t, "delivered", r.last.Delivered, 1)
 }
@@ -117,11 +126,13 @@ func TestAnEventThatItsIdentityPushesOver32KBIsADeadLetter(t *testing.T) {
 func TestAMessageIDThatIsNoUUIDStillMakesValidEvents(t *testing.T) {
 	for _, id := range []string{`with "quotes"`, `back\slash`, "ünïcode", "tab\t", strings.Repeat("long", 100), "\u0001"} {
 		r := newRig(t, refusing(track("p", 300)))
-		stay := r.invoke(t.Context(), in{id: id, body: body(keyA, `{"type":"track","userId":"u","event":"E"}`, track("p", 300)), sent: time.Now()})
+		stay := r.invoke(t.Context(),
+			in{id: id, body: body(keyA, `{"type":"track","userId":"u","event":"E"}`, track("p", 300)), sent: time.Now()})
 		want(t, "stay", stay, []string{})
 		want(t, "letters", len(r.queue.letters), 1)
 		var got struct{ MessageID string }
-		if err := json.Unmarshal([]byte(r.segment.delivered()[0]), &got); err != nil || got.MessageID == "" || len(got.MessageID) > event.MaxMessageIDBytes {
+		if err := json.Unmarshal([]byte(r.segment.delivered()[0]), &got); err != nil || got.MessageID == "" ||
+			len(got.MessageID) > event.MaxMessageIDBytes {
 			t.Errorf("message id %q makes the event %s: %v", id, r.segment.delivered()[0], err)
 		}
 	}
@@ -130,7 +141,8 @@ func TestAMessageIDThatIsNoUUIDStillMakesValidEvents(t *testing.T) {
 func TestASentTimestampOutsideOfTheCalendarIsNone(t *testing.T) {
 	for _, ms := range []string{"-1", "0", "253402300800000", "9223372036854775807", "tomorrow", ""} {
 		var got *record
-		doc := `{"Records":[{"messageId":"m","body":"","attributes":{"SentTimestamp":"` + ms + `","ApproximateReceiveCount":"-3"}}]}`
+		doc := `{"Records":[{"messageId":"m","body":"","attributes":{"SentTimestamp":"` + ms +
+			`","ApproximateReceiveCount":"-3"}}]}`
 		if err := eachRecord([]byte(doc), func(rec *record) { c := *rec; got = &c }); err != nil {
 			t.Fatal(err)
 		}

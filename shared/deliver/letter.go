@@ -35,21 +35,24 @@ func (m *delivery) refuse(index int, raw []byte, problem *event.Problem) {
 		}
 	}
 	m.letters = append(m.letters, refusal{
-		id: m.letterID(index), reason: message.ReasonFor(problem), detail: problem.Error(), code: problem.Code, events: [][]byte{raw}, count: 1,
+		id: m.letterID(index), reason: message.ReasonFor(problem), detail: problem.Error(), code: problem.Code,
+		events: [][]byte{raw}, count: 1,
 	})
 }
 
 // reject puts an event among the letters that Segment refused when it stood alone.
 func (m *delivery) reject(i int, err *segment.Error) {
 	m.letters = append(m.letters, refusal{
-		id: m.letterID(m.index[i]), reason: segment.Rejected.String(), detail: answer(err), code: segment.Rejected.String(), events: [][]byte{m.events[i]}, count: 1,
+		id: m.letterID(m.index[i]), reason: segment.Rejected.String(), detail: answer(err), code: segment.Rejected.String(),
+		events: [][]byte{m.events[i]}, count: 1,
 	})
 }
 
 // expire makes a letter of the events that were never delivered. Which these are differs from one
 // receive to the next, so that the letter's name holds it: two letters of one name are to be one.
 func (m *delivery) expire() {
-	l := refusal{id: m.id() + "/expired", reason: segment.Expired.String(), detail: answer(m.waits), code: segment.Expired.String()}
+	l := refusal{id: m.id() + "/expired", reason: segment.Expired.String(), detail: answer(m.waits),
+		code: segment.Expired.String()}
 	var which []byte
 	for i, fate := range m.fates {
 		if fate == waiting {

@@ -53,7 +53,8 @@ func TestALetterHoldsTheEventAsItCameWithWhatItsMessageSaid(t *testing.T) {
 	bad := `{ "type":"track", "userId":"u", "n":9007199254740993, "messageId":"own", "timestamp":"2026-01-01T00:00:00Z" }`
 	text := `{"context":{"a": 1},"integrations":{"All":true},"origin":"client","receivedAt":"2026-11-01T00:00:00.000Z","batch":[` + track("good", 300) + `,` + bad + `]}`
 	r := newRig(t, nil)
-	want(t, "stay", r.invoke(t.Context(), in{id: "m", body: text, sent: time.UnixMilli(1_793_000_000_000), receives: 3}), []string{})
+	want(t, "stay", r.invoke(t.Context(), in{id: "m", body: text, sent: time.UnixMilli(1_793_000_000_000), receives: 3}),
+		[]string{})
 	l := r.queue.letters[0]
 	want(t, "events", letterEvents(t, l), []string{bad})
 	// The default write key is ours and not the message's: it must not stick to a letter.
@@ -67,7 +68,8 @@ func TestALetterHoldsTheEventAsItCameWithWhatItsMessageSaid(t *testing.T) {
 	}
 	delete(got, message.AttrLastSeen)
 	want(t, "attributes", got, map[string]string{
-		message.AttrDeadLetterID: "m/1", message.AttrReason: "invalid", message.AttrDetail: "event_not_defined: a track needs the name of its event", message.AttrReceives: "3",
+		message.AttrDeadLetterID: "m/1", message.AttrReason: "invalid",
+		message.AttrDetail: "event_not_defined: a track needs the name of its event", message.AttrReceives: "3",
 		message.AttrFirstSeen: "2026-11-01T00:00:00.000Z", message.AttrEventCount: "1", message.AttrOrigin: "client",
 	})
 }
@@ -80,7 +82,8 @@ func TestALetterKeepsTheWriteKeyThatItsMessageCarried(t *testing.T) {
 
 func TestASecondReceiveWritesTheSameLetterAgain(t *testing.T) {
 	r := newRig(t, nil)
-	m := in{id: "m", sent: time.UnixMilli(1_793_000_000_000), body: body(keyA, `{"type":"tick"}`, `{"type":"track","userId":"u"}`, `{"type":"tock"}`)}
+	m := in{id: "m", sent: time.UnixMilli(1_793_000_000_000),
+		body: body(keyA, `{"type":"tick"}`, `{"type":"track","userId":"u"}`, `{"type":"tock"}`)}
 	for n := range 2 {
 		m.receives = n + 1
 		want(t, "stay", r.invoke(t.Context(), m), []string{})
@@ -176,7 +179,8 @@ func TestManyLargeEventsThatDoNotCompressAreSeveralReadableLetters(t *testing.T)
 	if !slices.Equal(got, events) {
 		t.Errorf("the letters hold %d events, or others than came", len(got))
 	}
-	want(t, "ids", []string{attr(r.queue.letters[0], message.AttrDeadLetterID), attr(r.queue.letters[1], message.AttrDeadLetterID)}, []string{"m/0", "m/0.1"})
+	want(t, "ids", []string{attr(r.queue.letters[0], message.AttrDeadLetterID),
+		attr(r.queue.letters[1], message.AttrDeadLetterID)}, []string{"m/0", "m/0.1"})
 }
 
 func TestKeyIDGivesNothingAway(t *testing.T) {
@@ -189,7 +193,8 @@ func TestKeyIDGivesNothingAway(t *testing.T) {
 
 func TestMetricsSayTheSummary(t *testing.T) {
 	r := newRig(t, refusing(track("p", 300)))
-	r.invoke(t.Context(), in{id: "a", body: body(keyA, track("p", 300), track("g", 300)), sent: time.Now().Add(-time.Minute)})
+	r.invoke(t.Context(), in{id: "a", body: body(keyA, track("p", 300), track("g", 300)),
+		sent: time.Now().Add(-time.Minute)})
 	got := map[string]float64{}
 	for _, m := range r.last.Metrics() {
 		for _, v := range m.Values {

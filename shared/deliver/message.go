@@ -45,7 +45,8 @@ const (
 
 // errNoWriteKey holds back messages that carry no write key while none is configured: their events
 // are all right.
-var errNoWriteKey = &segment.Error{Class: segment.Misconfigured, Err: errors.New("the message has no write key and none is configured")}
+var errNoWriteKey = &segment.Error{Class: segment.Misconfigured,
+	Err: errors.New("the message has no write key and none is configured")}
 
 // read takes a record apart. Whatever is wrong with it becomes a letter; nothing that stands in a
 // body can stop the others.
@@ -57,7 +58,8 @@ func (m *delivery) read(rec *record, d *message.Decoder, defaultKey string, p *p
 			m.letters = append(m.letters[:0], m.whole(message.ReasonPanic, fmt.Sprintf("%v\n%s", p, debug.Stack())))
 		}
 	}()
-	*m = delivery{record: *rec, content: m.content, events: m.events[:0], index: m.index[:0], fates: m.fates[:0], letters: m.letters[:0],
+	*m = delivery{record: *rec, content: m.content, events: m.events[:0], index: m.index[:0], fates: m.fates[:0],
+		letters:   m.letters[:0],
 		unescaped: m.unescaped[:0], spliced: m.spliced[:0]}
 	m.unwrap()
 	if err := d.Decode(m.text, &m.content); err != nil {
@@ -83,7 +85,8 @@ func (m *delivery) read(rec *record, d *message.Decoder, defaultKey string, p *p
 		return
 	}
 	if p.roomFor(&c.Header) == 0 {
-		m.letters = append(m.letters, m.whole(message.ReasonTooLarge, "the batch's context and integrations leave no room for its events"))
+		m.letters = append(m.letters,
+			m.whole(message.ReasonTooLarge, "the batch's context and integrations leave no room for its events"))
 		return
 	}
 	m.identify()

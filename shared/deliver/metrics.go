@@ -32,7 +32,8 @@ func (s *Summary) Metrics() []emf.Metric {
 	}
 	metrics := []emf.Metric{
 		// A canary must not make a standstill look alive.
-		one("EventsDelivered", s.Delivered-len(s.Canary)), flag("BatchesAllFailed", s.AllFailed), flag("BreakerOpen", s.BreakerOpen), one("DeadLetterErrors", s.LetterErrors),
+		one("EventsDelivered", s.Delivered-len(s.Canary)), flag("BatchesAllFailed", s.AllFailed),
+		flag("BreakerOpen", s.BreakerOpen), one("DeadLetterErrors", s.LetterErrors),
 		one("VisibilityErrors", s.HideErrors), ages, latency, events,
 	}
 	if s.CanaryEvents > 0 { // without one the metrics are missing, which is what an alarm for silence looks for

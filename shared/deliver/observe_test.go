@@ -43,15 +43,19 @@ func TestEachEventOfAnInvocationIsObservedOnce(t *testing.T) {
 		letters  error
 		want     []string
 	}{
-		"delivered":                   {messages: []in{{id: "m", body: body(keyA, tracks("e", 2, 300)...)}}, want: []string{"e-0 delivered", "e-1 delivered"}},
-		"an identity that it had not": {messages: []in{{id: "m", body: `{"type":"track","userId":"u","event":"Run"}`}}, want: []string{"m-0 delivered"}},
-		"refused one by one": {messages: []in{{id: "m", body: body(keyA, track("good", 300), poison, invalid)}}, answer: refusing(poison),
-			want: []string{"good delivered", "invalid dead_lettered invalid", "poison dead_lettered rejected"}},
+		"delivered": {messages: []in{{id: "m", body: body(keyA, tracks("e", 2, 300)...)}},
+			want: []string{"e-0 delivered", "e-1 delivered"}},
+		"an identity that it had not": {messages: []in{{id: "m", body: `{"type":"track","userId":"u","event":"Run"}`}},
+			want: []string{"m-0 delivered"}},
+		"refused one by one": {messages: []in{{id: "m", body: body(keyA, track("good", 300), poison, invalid)}},
+			answer: refusing(poison),
+			want:   []string{"good delivered", "invalid dead_lettered invalid", "poison dead_lettered rejected"}},
 		"unreadable": {messages: []in{{id: "m", body: "no JSON"}}, want: []string{"m dead_lettered undecodable"}},
 		"away": {messages: []in{{id: "m", body: body(keyA, track("e", 300), invalid)}},
 			answer: func(context.Context, *event.Batch) error { return status(503) },
 			want:   []string{"e retried transient", "invalid retried transient"}},
-		"no letter can be written": {messages: []in{{id: "m", body: body(keyA, track("good", 300), poison)}}, answer: refusing(poison), letters: errors.New("away"),
+		"no letter can be written": {messages: []in{{id: "m", body: body(keyA, track("good", 300), poison)}},
+			answer: refusing(poison), letters: errors.New("away"),
 			want: []string{"good retried transient", "poison retried transient"}},
 		"expired": {messages: []in{{id: "m", body: body(keyA, tracks("e", 2, 300)...)}}, age: MaxAge + time.Hour,
 			answer: func(context.Context, *event.Batch) error { return status(429) },
@@ -113,7 +117,8 @@ func TestCanariesAreCountedAndTimedByTheirWriteKey(t *testing.T) {
 		r := newRig(t, nil)
 		r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA, CanaryKey: keyB})
 		ago := time.Now().Add(-3 * time.Second)
-		r.invoke(t.Context(), in{id: "canary", body: body(keyB, tracks("c", 2, 300)...), sent: ago}, in{id: "other", body: body(keyA, tracks("e", 5, 300)...), sent: ago})
+		r.invoke(t.Context(), in{id: "canary", body: body(keyB, tracks("c", 2, 300)...), sent: ago},
+			in{id: "other", body: body(keyA, tracks("e", 5, 300)...), sent: ago})
 		want(t, "events", r.last.Events, 7)
 		want(t, "delivered", r.last.Delivered, 7)
 		want(t, "canaries that came in", r.last.CanaryEvents, 2)
@@ -142,7 +147,8 @@ func TestACanaryThatEndsHereNeverReachesSegment(t *testing.T) {
 		invalid := strings.Replace(track("invalid", 300), `"userId":"`+marker+`",`, "", 1)
 		c := canary("c")
 		time.Sleep(2 * time.Second)
-		stay := r.invoke(t.Context(), one("e"), c, in{id: "bad", body: body(keyB, invalid, track("good", 300))}, in{id: "unreadable", body: "no JSON"})
+		stay := r.invoke(t.Context(), one("e"), c, in{id: "bad", body: body(keyB, invalid, track("good", 300))},
+			in{id: "unreadable", body: "no JSON"})
 		want(t, "stay", len(stay), 0)
 		want(t, "what Segment got", r.segment.delivered(), []string{track("e", 300)})
 		want(t, "canaries", r.last.Canary, []time.Duration{2 * time.Second, 0})
@@ -167,14 +173,18 @@ func TestACanaryThatEndsHereIsHeardWhileSegmentIsDown(t *testing.T) {
 		mention := in{id: "mention", body: body(keyA, strings.Replace(track("m", 300), marker, keyB, 1)), sent: time.Now()}
 		packed := in{id: "packed", body: zipped(t, body(keyB, track("p", 300))), sent: time.Now()}
 		var stay []string
-		want(t, "calls of Segment", r.calls(func() { stay = r.invoke(t.Context(), one("e"), canary("c"), mention, packed) }), 0)
+		want(t, "calls of Segment", r.calls(func() { stay = r.invoke(t.Context(), one("e"), canary("c"), mention, packed) }),
+			0)
 		slices.Sort(stay)
 		want(t, "stay", stay, []string{"e", "mention", "packed"})
 		want(t, "canaries", len(r.last.Canary), 1)
 		want(t, "that all else failed is still said", r.last.AllFailed, true)
-		want(t, "what is too large for a canary stays unread", r.invoke(t.Context(), in{id: "large", body: body(keyB, tracks("l", 60, 300)...), sent: time.Now()}), []string{"large"})
+		want(t, "what is too large for a canary stays unread",
+			r.invoke(t.Context(), in{id: "large", body: body(keyB, tracks("l", 60, 300)...), sent: time.Now()}),
+			[]string{"large"})
 		want(t, "and so is one event, as no attribute says more", r.last.Events, 1)
-		want(t, "a canary alone is no failure", func() bool { r.invoke(t.Context(), canary("d")); return r.last.AllFailed }(), false)
+		want(t, "a canary alone is no failure", func() bool { r.invoke(t.Context(), canary("d")); return r.last.AllFailed }(),
+			false)
 	})
 }
 

@@ -48,7 +48,8 @@ func TestEveryAnswerHasOneOutcome(t *testing.T) {
 	rows := []row{
 		{name: "200", code: 200, tries: 1},
 		{name: "204", code: 204, tries: 1},
-		{name: "302 is not followed", code: 302, header: http.Header{"Location": {"https://login.example/"}}, retried: "misconfigured", tries: 1, pauses: true, hidden: 30 * time.Second},
+		{name: "302 is not followed", code: 302, header: http.Header{"Location": {"https://login.example/"}},
+			retried: "misconfigured", tries: 1, pauses: true, hidden: 30 * time.Second},
 		{name: "400", code: 400, letter: "rejected", tries: 1},
 		{name: "413", code: 413, letter: "rejected", tries: 1},
 		{name: "401", code: 401, retried: "misconfigured", tries: 1, pauses: true, hidden: 30 * time.Second},
@@ -56,30 +57,34 @@ func TestEveryAnswerHasOneOutcome(t *testing.T) {
 		{name: "404", code: 404, retried: "misconfigured", tries: 1, pauses: true, hidden: 30 * time.Second},
 		{name: "418", code: 418, retried: "misconfigured", tries: 1, pauses: true, hidden: 30 * time.Second},
 		{name: "429 without Retry-After", code: 429, retried: "throttled", tries: 1, pauses: true, hidden: 30 * time.Second},
-		{name: "429 with Retry-After", code: 429, header: http.Header{"Retry-After": {"120"}}, retried: "throttled", tries: 1, pauses: true, hidden: 2 * time.Minute},
+		{name: "429 with Retry-After", code: 429, header: http.Header{"Retry-After": {"120"}}, retried: "throttled", tries: 1,
+			pauses: true, hidden: 2 * time.Minute},
 		{name: "408", code: 408, retried: "transient", tries: Tries, hidden: 30 * time.Second},
 		{name: "500", code: 500, retried: "transient", tries: Tries, hidden: 30 * time.Second},
-		{name: "503 with Retry-After", code: 503, header: http.Header{"Retry-After": {"7"}}, retried: "transient", tries: 1, hidden: 7 * time.Second},
+		{name: "503 with Retry-After", code: 503, header: http.Header{"Retry-After": {"7"}}, retried: "transient", tries: 1,
+			hidden: 7 * time.Second},
 		{name: "599", code: 599, retried: "transient", tries: Tries, hidden: 30 * time.Second},
 		{name: "no status of HTTP", code: 700, retried: "misconfigured", tries: 1, pauses: true, hidden: 30 * time.Second},
-		{name: "reset", err: errors.New("connection reset by peer"), retried: "transient", tries: Tries, hidden: 30 * time.Second},
+		{name: "reset", err: errors.New("connection reset by peer"), retried: "transient", tries: Tries,
+			hidden: 30 * time.Second},
 	}
 	for _, c := range rows {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var mu sync.Mutex
 				calls := map[string]int{}
-				client, err := segment.NewClient(segment.Config{Endpoint: "http://segment.test", Transport: roundTrip(func(req *http.Request) (*http.Response, error) {
-					key, _, _ := req.BasicAuth()
-					io.Copy(io.Discard, req.Body)
-					mu.Lock()
-					calls[key]++
-					mu.Unlock()
-					if key == keyB {
-						return answerWith(200, nil, `{"success":true}`), nil
-					}
-					return answerWith(c.code, c.header, marker), c.err
-				})})
+				client, err := segment.NewClient(segment.Config{Endpoint: "http://segment.test",
+					Transport: roundTrip(func(req *http.Request) (*http.Response, error) {
+						key, _, _ := req.BasicAuth()
+						io.Copy(io.Discard, req.Body)
+						mu.Lock()
+						calls[key]++
+						mu.Unlock()
+						if key == keyB {
+							return answerWith(200, nil, `{"success":true}`), nil
+						}
+						return answerWith(c.code, c.header, marker), c.err
+					})})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -222,7 +227,8 @@ func TestWhatWasUnderWayWhenAPauseBeganDoesNotEndIt(t *testing.T) {
 			return throttled
 		})
 		stay := r.invoke(t.Context(),
-			in{id: "slow", body: zipped(t, body(keyA, tracks("slow-", 440, 1060)...))}, in{id: "fast", body: zipped(t, body(keyA, tracks("fast-", 440, 1060)...))})
+			in{id: "slow", body: zipped(t, body(keyA, tracks("slow-", 440, 1060)...))},
+			in{id: "fast", body: zipped(t, body(keyA, tracks("fast-", 440, 1060)...))})
 		want(t, "stay", stay, []string{"fast"})
 		paused, left := r.keys.paused(keyA, time.Now())
 		if paused == nil || left < 50*time.Second {
@@ -249,7 +255,8 @@ func TestAHandlerServesSeveralInvocationsAtATime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	doc := payload(t, in{id: "a", body: zipped(t, body(keyA, tracks("a", 20, 300)...))}, in{id: "b", body: body(keyA, track("p", 300), track("b", 300))})
+	doc := payload(t, in{id: "a", body: zipped(t, body(keyA, tracks("a", 20, 300)...))},
+		in{id: "b", body: body(keyA, track("p", 300), track("b", 300))})
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
@@ -312,7 +319,9 @@ func TestThroughARealClientAndServer(t *testing.T) {
 	}
 	r := newRig(t, nil)
 	r.Handler = r.handler(Config{Segment: client})
-	want(t, "stay", r.invoke(t.Context(), in{id: "a", body: body(keyA, track("good-1", 300), track("poison", 300), track("good-2", 300)), origin: "client"}), []string{})
+	want(t, "stay", r.invoke(t.Context(),
+		in{id: "a", body: body(keyA, track("good-1", 300), track("poison", 300), track("good-2", 300)), origin: "client"}),
+		[]string{})
 	want(t, "delivered", r.last.Delivered, 2)
 	want(t, "letter", letterEvents(t, r.queue.letters[0]), []string{track("poison", 300)})
 	want(t, "path", got[0], "/v1/b")
@@ -329,7 +338,8 @@ func TestAnAttemptThatPanicsFailsAloneAndTellsNothingOfAnEvent(t *testing.T) {
 			}
 			return nil
 		})
-		stay := r.invoke(t.Context(), in{id: "a", body: body(keyA, track("a", 300))}, in{id: "b", body: body(keyB, track("b", 300))})
+		stay := r.invoke(t.Context(), in{id: "a", body: body(keyA, track("a", 300))},
+			in{id: "b", body: body(keyB, track("b", 300))})
 		want(t, "stay", stay, []string{"a"})
 		want(t, "retried", r.last.Retried, map[string]int{"transient": 1})
 		if !strings.Contains(r.log.String(), `"panic":"string"`) || !strings.Contains(r.log.String(), "outcome_test.go") {
@@ -373,7 +383,8 @@ func TestNewSaysWhatIsMissing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out, err := h.Invoke(t.Context(), []byte(`{"Records":[]}`)); err != nil || string(out) != `{"batchItemFailures":[]}` {
+	if out, err := h.Invoke(t.Context(), []byte(`{"Records":[]}`)); err != nil ||
+		string(out) != `{"batchItemFailures":[]}` {
 		t.Errorf("a Handler of a minimal configuration answers %s, %v", out, err)
 	}
 }

@@ -113,7 +113,8 @@ func (p *packer) take(i int) *batch {
 // sameHeader: Segment merges a batch's context and integrations into every event of it, so only
 // events that share them to the byte may share a batch.
 func sameHeader(b *event.Batch, h *message.Header) bool {
-	return b.WriteKey == h.WriteKey && b.Origin == h.Origin && bytes.Equal(b.Context, h.Context) && bytes.Equal(b.Integrations, h.Integrations)
+	return b.WriteKey == h.WriteKey && b.Origin == h.Origin && bytes.Equal(b.Context, h.Context) &&
+		bytes.Equal(b.Integrations, h.Integrations)
 }
 
 // split cuts a message's events into parts that each fit a batch: one, unless the message is larger

@@ -39,7 +39,8 @@ func packAll(t *testing.T, loads []load) (batches []*batch, messages []*delivery
 				held += b.size
 			}
 			if len(p.open) > maxOpen || held > maxOpenBytes || held != p.bytes {
-				t.Fatalf("%d batches with %d bytes are open (counted: %d), at most %d with %d may be", len(p.open), held, p.bytes, maxOpen, maxOpenBytes)
+				t.Fatalf("%d batches with %d bytes are open (counted: %d), at most %d with %d may be", len(p.open), held, p.bytes,
+					maxOpen, maxOpenBytes)
 			}
 		})
 	}
@@ -61,13 +62,15 @@ func TestPackingTakesAsFewBatchesAsTheLimitsAllow(t *testing.T) {
 		{"100 single events are one batch", repeat(100, load{1, 1000, a}), []int{100}},
 		{"10 messages of 250 are one batch by count", repeat(10, load{250, 100, a}), []int{2500}},
 		{"an eleventh is a second one", repeat(11, load{250, 100, a}), []int{250, 2500}},
-		{"messages that have too many events together are apart", []load{{2000, 100, a}, {1000, 100, a}, {500, 100, a}}, []int{1000, 2500}},
+		{"messages that have too many events together are apart", []load{{2000, 100, a}, {1000, 100, a}, {500, 100, a}},
+			[]int{1000, 2500}},
 		{"2,501 events of one message are split", []load{{2501, 100, a}}, []int{1, 2500}},
 		{"a message that is full to the byte is one batch", []load{{475, 999, a}}, []int{475}},
 		{"one byte more an event and it is two", []load{{475, 1000, a}}, []int{1, 474}},
 		{"halves go together", []load{{2, full/4 - 1, a}, {2, full/4 - 1, a}}, []int{4}},
 		{"whole messages that do not fit together stay whole", []load{{3, full / 5, a}, {3, full / 5, a}}, []int{3, 3}},
-		{"the small one goes where the least room is left", []load{{3, full / 5, a}, {4, full / 5, a}, {1, full/5 - 10, a}, {2, full/5 - 10, a}}, []int{5, 5}},
+		{"the small one goes where the least room is left",
+			[]load{{3, full / 5, a}, {4, full / 5, a}, {1, full/5 - 10, a}, {2, full/5 - 10, a}}, []int{5, 5}},
 		{"the tail of a large message takes others along", []load{{600, 999, a}, {100, 999, a}}, []int{225, 475}},
 		{"keys are apart", append(repeat(10, load{1, 100, a}), repeat(10, load{1, 100, b})...), []int{10, 10}},
 	} {
@@ -116,7 +119,8 @@ func TestPackingLosesNothingDoublesNothingAndKeepsTheLimits(t *testing.T) {
 		}
 		var loads []load
 		for total := 0; total < 3<<20 && len(loads) < 300; {
-			l := load{1 + rng.IntN(1+rng.IntN(1+rng.IntN(600))), 20 + rng.IntN(1+rng.IntN(2000)), headers[rng.IntN(len(headers))]}
+			l := load{1 + rng.IntN(1+rng.IntN(1+rng.IntN(600))), 20 + rng.IntN(1+rng.IntN(2000)),
+				headers[rng.IntN(len(headers))]}
 			if rng.IntN(10) == 0 {
 				l.n, l.size = 1+rng.IntN(30), event.MaxEventBytes-rng.IntN(10)
 			}
@@ -137,7 +141,8 @@ func TestPackingLosesNothingDoublesNothingAndKeepsTheLimits(t *testing.T) {
 				events = append(events, pt.m.events[pt.from:pt.to]...)
 			}
 			overhead := event.Overhead(b.WriteKey, b.Context, b.Integrations)
-			if size > event.MaxBatchBytes || overhead+size > event.MaxBodyBytes || len(b.Events) > event.MaxBatchEvents || size != b.size {
+			if size > event.MaxBatchBytes || overhead+size > event.MaxBodyBytes || len(b.Events) > event.MaxBatchEvents ||
+				size != b.size {
 				t.Fatalf("seed %d: a batch of %d events, %d bytes and %d around them", seed, len(b.Events), size, overhead)
 			}
 			if len(events) != len(b.Events) {
@@ -210,7 +215,8 @@ func TestEventsAreGroupedByWhatSegmentMergesIntoThem(t *testing.T) {
 		groups = append(groups, fmt.Sprintf("%s: %s %s %s", strings.Join(ids, " "), s.Origin, s.Context, s.Integrations))
 	}
 	slices.Sort(groups)
-	want(t, "groups", groups, []string{`1 3 6: server {"a":1} `, `2: server {"a":1} {"All":false}`, `4 5: client {"a":1} `})
+	want(t, "groups", groups,
+		[]string{`1 3 6: server {"a":1} `, `2: server {"a":1} {"All":false}`, `4 5: client {"a":1} `})
 }
 
 func TestNoMoreBatchesThanAllowedAreUnderWay(t *testing.T) {

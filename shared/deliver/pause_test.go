@@ -17,7 +17,8 @@ func TestPauseIsRetryAfterOrDoublesUpTo15Minutes(t *testing.T) {
 		retryAfter time.Duration
 		want       time.Duration
 	}{
-		{0, 0, 30 * s}, {1, 0, 30 * s}, {2, 0, m}, {3, 0, 2 * m}, {4, 0, 4 * m}, {5, 0, 8 * m}, {6, 0, 15 * m}, {7, 0, 15 * m}, {1000, 0, 15 * m}, {1 << 60, 0, 15 * m},
+		{0, 0, 30 * s}, {1, 0, 30 * s}, {2, 0, m}, {3, 0, 2 * m}, {4, 0, 4 * m}, {5, 0, 8 * m}, {6, 0, 15 * m},
+		{7, 0, 15 * m}, {1000, 0, 15 * m}, {1 << 60, 0, 15 * m},
 		{1, s, s}, {1, time.Millisecond, s}, {1, 2 * m, 2 * m}, {1, time.Hour, 15 * m}, {10, s, s}, {10, 2 * m, 2 * m},
 		{11, s, 30 * s}, {11, m, m}, {12, s, m}, {16, s, 15 * m}, {500, s, 15 * m}, {500, time.Hour, 15 * m}, {5, -s, 8 * m},
 	} {

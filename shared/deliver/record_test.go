@@ -47,7 +47,8 @@ func byLibrary(event *events.SQSEvent) (all []plainRecord, err error) {
 		if m.MessageId == "" {
 			return all, errors.New("no messageId")
 		}
-		p := plainRecord{id: m.MessageId, receipt: m.ReceiptHandle, body: m.Body, receives: 1, origin: aws.ToString(m.MessageAttributes[message.AttrOrigin].StringValue)}
+		p := plainRecord{id: m.MessageId, receipt: m.ReceiptHandle, body: m.Body, receives: 1,
+			origin: aws.ToString(m.MessageAttributes[message.AttrOrigin].StringValue)}
 		if ms, err := strconv.ParseInt(m.Attributes["SentTimestamp"], 10, 64); err == nil && ms > 0 && ms < maxSent {
 			p.sent = ms
 		}
@@ -67,7 +68,8 @@ func ambiguous(doc []byte) bool {
 		object bool
 		value  bool // a key was read and its value comes next
 	}
-	known := []string{"Records", "messageId", "receiptHandle", "body", "attributes", "messageAttributes", "stringValue", "SentTimestamp", "ApproximateReceiveCount", message.AttrOrigin}
+	known := []string{"Records", "messageId", "receiptHandle", "body", "attributes", "messageAttributes", "stringValue",
+		"SentTimestamp", "ApproximateReceiveCount", message.AttrOrigin}
 	var stack []level
 	dec := json.NewDecoder(bytes.NewReader(doc))
 	dec.UseNumber()
@@ -110,7 +112,8 @@ func ambiguous(doc []byte) bool {
 }
 
 func FuzzEachRecordReadsWhatEncodingJSONReads(f *testing.F) {
-	f.Add(payload(f, in{id: "a", body: track("a", 300), sent: time.UnixMilli(1_793_000_000_000), receives: 3, origin: "client", count: "4"}, in{id: "b", body: `"é😀\u0000`}))
+	f.Add(payload(f, in{id: "a", body: track("a", 300), sent: time.UnixMilli(1_793_000_000_000), receives: 3,
+		origin: "client", count: "4"}, in{id: "b", body: `"é😀\u0000`}))
 	f.Add([]byte(`{"Records":[{"messageId":"\u0061","body":"\ud83d\ude00 \ud800 \/","attributes":{"SentTimestamp":"12","ApproximateReceiveCount":"2"}}]}`))
 	f.Add([]byte(` {"x":null,"Records":[{"messageId":"a","body":null,"messageAttributes":{"Origin":{"stringValue":"client","dataType":"String"}}},{}]}`))
 	f.Add([]byte(`{"Records":[]}`))
@@ -156,12 +159,17 @@ func FuzzEachRecordReadsWhatEncodingJSONReads(f *testing.F) {
 // panic, every event must be counted once, all that Segment gets must be JSON with an identity, and
 // every letter must be one that SQS takes.
 func FuzzInvoke(f *testing.F) {
-	f.Add(payload(f, in{id: "a", body: track("a", 300)}), "a", track("a", 300), body(keyA, track("a", 300), `{"type":"tick"}`), uint64(0))
-	f.Add([]byte(`{"Records":[{"messageId":"m","body":"{}"}]}`), `"\`, `{"type":"track","userId":"u","event":"E"}`, `{"batch":[1,null,{"type":"track","messageId":"","userId":1,"event":"E"}]}`, uint64(1))
-	f.Add([]byte(`{}`), "\x00", `{"batch":[{"messageId":null,"timestamp":null,"type":"alias","userId":"u","previousId":"p"}],"context":{},"origin":"client"}`, "KLUv/SAA", uint64(2))
+	f.Add(payload(f, in{id: "a", body: track("a", 300)}), "a", track("a", 300),
+		body(keyA, track("a", 300), `{"type":"tick"}`), uint64(0))
+	f.Add([]byte(`{"Records":[{"messageId":"m","body":"{}"}]}`), `"\`, `{"type":"track","userId":"u","event":"E"}`,
+		`{"batch":[1,null,{"type":"track","messageId":"","userId":1,"event":"E"}]}`, uint64(1))
+	f.Add([]byte(`{}`), "\x00",
+		`{"batch":[{"messageId":null,"timestamp":null,"type":"alias","userId":"u","previousId":"p"}],"context":{},"origin":"client"}`, "KLUv/SAA", uint64(2))
 	f.Add([]byte(`[]`), "x", "", "\xff", uint64(3))
-	f.Add([]byte(`null`), "x", `{"batch":[{}],"batch":[{ }]}`, `{"type":"track","type":"page","userId":"u", "timestamp" : null }`, uint64(1))
-	f.Add([]byte(``), "x", zipped(f, body(keyB, tracks("e", 20, 300)...)), body("", tracks("e", 20, 300)...), uint64(0x5555))
+	f.Add([]byte(`null`), "x", `{"batch":[{}],"batch":[{ }]}`,
+		`{"type":"track","type":"page","userId":"u", "timestamp" : null }`, uint64(1))
+	f.Add([]byte(``), "x", zipped(f, body(keyB, tracks("e", 20, 300)...)), body("", tracks("e", 20, 300)...),
+		uint64(0x5555))
 	codes := []int{0, 400, 401, 429}
 	f.Fuzz(func(t *testing.T, doc []byte, id, first, second string, answers uint64) {
 		r := newRig(t, nil)
@@ -194,7 +202,9 @@ func FuzzInvoke(f *testing.F) {
 		if id == "" || !utf8.ValidString(id) {
 			id = "m"
 		}
-		out, err := r.Invoke(t.Context(), payload(t, in{id: id, body: first, sent: time.UnixMilli(1_793_000_000_000)}, in{id: "second", body: second, receives: 2}))
+		out, err := r.Invoke(t.Context(),
+			payload(t, in{id: id, body: first, sent: time.UnixMilli(1_793_000_000_000)},
+				in{id: "second", body: second, receives: 2}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -231,11 +241,13 @@ func TestTheReportIsWhatLambdaReads(t *testing.T) {
 	for _, id := range ids {
 		response.BatchItemFailures = append(response.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: id})
 	}
-	slices.SortFunc(response.BatchItemFailures, func(a, b events.SQSBatchItemFailure) int { return strings.Compare(a.ItemIdentifier, b.ItemIdentifier) })
+	slices.SortFunc(response.BatchItemFailures,
+		func(a, b events.SQSBatchItemFailure) int { return strings.Compare(a.ItemIdentifier, b.ItemIdentifier) })
 	var got events.SQSEventResponse
 	if err := json.Unmarshal(out, &got); err != nil {
 		t.Fatal(err)
 	}
-	slices.SortFunc(got.BatchItemFailures, func(a, b events.SQSBatchItemFailure) int { return strings.Compare(a.ItemIdentifier, b.ItemIdentifier) })
+	slices.SortFunc(got.BatchItemFailures,
+		func(a, b events.SQSBatchItemFailure) int { return strings.Compare(a.ItemIdentifier, b.ItemIdentifier) })
 	want(t, "report", got, response)
 }

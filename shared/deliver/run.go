@@ -64,7 +64,8 @@ func (h *Handler) newRun(ctx context.Context) (*run, context.CancelFunc) {
 	if deadline, ok := ctx.Deadline(); ok {
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-margin(time.Until(deadline))))
 	}
-	return &run{h: h, ctx: ctx, freed: make(chan struct{}, 1), began: time.Now(), writeKey: h.CurrentWriteKey(), watcher: h.Observer(), summary: newSummary()}, cancel
+	return &run{h: h, ctx: ctx, freed: make(chan struct{}, 1), began: time.Now(), writeKey: h.CurrentWriteKey(),
+		watcher: h.Observer(), summary: newSummary()}, cancel
 }
 
 // take reads a record and packs its events. It waits while as many batches as may be are under way,
@@ -82,7 +83,8 @@ func (r *run) take(rec *record) {
 		r.summary.took(rec.events, rec.sent, now)
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.stays = append(r.stays, stay{messageID: rec.messageID, receipt: text(rec.receipt), receives: rec.receives, events: rec.events, why: refused})
+		r.stays = append(r.stays,
+			stay{messageID: rec.messageID, receipt: text(rec.receipt), receives: rec.receives, events: rec.events, why: refused})
 		return
 	}
 	m, _ := r.h.messages.Get().(*delivery)
@@ -178,7 +180,8 @@ const maxCanary = 8 << 10
 // canary: it is small and plain, and its write key stands in it. A mistake costs that reading and
 // nothing else.
 func (r *run) mayEndHere(rec *record) bool {
-	return r.h.CanaryEndsHere && r.h.CanaryKey != "" && len(rec.body) <= maxCanary && bytes.Contains(rec.body, []byte(r.h.CanaryKey))
+	return r.h.CanaryEndsHere && r.h.CanaryKey != "" && len(rec.body) <= maxCanary &&
+		bytes.Contains(rec.body, []byte(r.h.CanaryKey))
 }
 
 // endHere delivers the canary without Segment. Bad events of it become dead letters like all
@@ -198,7 +201,8 @@ func (r *run) endHere(m *delivery) {
 func (r *run) keep(m *delivery) {
 	r.observe(m)
 	r.stays = append(r.stays, stay{
-		messageID: m.messageID, receipt: text(m.receipt), writeKey: m.content.WriteKey, receives: m.receives, events: m.count(), why: m.waits,
+		messageID: m.messageID, receipt: text(m.receipt), writeKey: m.content.WriteKey, receives: m.receives,
+		events: m.count(), why: m.waits,
 	})
 }
 
@@ -344,7 +348,8 @@ func (r *run) send(b *batch, from, to int) *segment.Error {
 			r.h.window.grow()
 			return nil
 		}
-		if !failure.Class.Outcome().Again || failure.RetryAfter > 0 || probe || try == Tries || !r.rest(try) || r.ctx.Err() != nil {
+		if !failure.Class.Outcome().Again || failure.RetryAfter > 0 || probe || try == Tries || !r.rest(try) ||
+			r.ctx.Err() != nil {
 			return failure
 		}
 	}

@@ -108,7 +108,9 @@ func (h *Handler) log(s *Summary) {
 	if len(s.Retried) > 0 || len(s.DeadLettered) > 0 || s.LetterErrors > 0 || s.HideErrors > 0 {
 		level = slog.LevelWarn
 	}
-	h.Logger.Log(context.Background(), level, "delivered", "messages", s.Messages, "events", s.Events, "delivered", s.Delivered, "retried", s.Retried,
+	h.Logger.Log(context.Background(), level, "delivered", "messages", s.Messages, "events", s.Events, "delivered",
+		s.Delivered, "retried", s.Retried,
 		"dead_lettered", s.DeadLettered, "flushes", len(s.Flushes), "slowest_flush_ms", slowest.Milliseconds(),
-		"oldest_ms", oldest.Milliseconds(), "duration_ms", s.Duration.Milliseconds(), "breaker", state, "misconfigured_keys", s.Misconfigured)
+		"oldest_ms", oldest.Milliseconds(), "duration_ms", s.Duration.Milliseconds(), "breaker", state, "misconfigured_keys",
+		s.Misconfigured)
 }

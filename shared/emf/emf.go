@@ -148,7 +148,8 @@ func By[K ~string](name, dimension string, counts map[K]int) []Metric {
 	slices.Sort(keys)
 	metrics := make([]Metric, 0, len(keys))
 	for _, key := range keys {
-		metrics = append(metrics, Metric{Name: name, Unit: Count, Dimension: dimension, Value: string(key), Values: []float64{float64(counts[key])}})
+		metrics = append(metrics,
+			Metric{Name: name, Unit: Count, Dimension: dimension, Value: string(key), Values: []float64{float64(counts[key])}})
 	}
 	return metrics
 }

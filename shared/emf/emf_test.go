@@ -49,7 +49,8 @@ func parse(t *testing.T, out string) (values map[string][]float64, lines int) {
 		}
 		m := l.AWS.CloudWatchMetrics[0]
 		if m.Namespace != "Spillway" || len(m.Dimensions) != 1 || len(m.Metrics) < 1 || len(m.Metrics) > 100 {
-			t.Fatalf("line %q: namespace %q, %d sets of dimensions, %d metrics", text, m.Namespace, len(m.Dimensions), len(m.Metrics))
+			t.Fatalf("line %q: namespace %q, %d sets of dimensions, %d metrics", text, m.Namespace, len(m.Dimensions),
+				len(m.Metrics))
 		}
 		var labels []string
 		for _, name := range m.Dimensions[0] {
@@ -98,7 +99,8 @@ func same(a, b map[string][]float64) bool { return maps.EqualFunc(a, b, slices.E
 
 func TestALineIsWhatCloudWatchReads(t *testing.T) {
 	var out bytes.Buffer
-	err := NewWriter(&out, "deliver").Write(now, Metric{Name: "A", Unit: Count, Values: []float64{1}}, Metric{Name: "B", Unit: Seconds, Values: []float64{1.5, 2}})
+	err := NewWriter(&out, "deliver").Write(now, Metric{Name: "A", Unit: Count, Values: []float64{1}},
+		Metric{Name: "B", Unit: Seconds, Values: []float64{1.5, 2}})
 	want := `{"A":1,"B":[1.5,2],"Function":"deliver","_aws":{"CloudWatchMetrics":[{"Namespace":"Spillway","Dimensions":[["Function"]],` +
 		`"Metrics":[{"Name":"A","Unit":"Count"},{"Name":"B","Unit":"Seconds"}]}],"Timestamp":1795000000123}}` + "\n"
 	if err != nil || out.String() != want {
@@ -117,7 +119,8 @@ func TestMetricsOfOneDimensionShareALine(t *testing.T) {
 	)
 	want := map[string][]float64{
 		"EventsDelivered Count Function=deliver": {250}, "EventAge Seconds Function=deliver": {0.25},
-		"EventsRetried Count Function=deliver Class=transient": {3}, "SegmentResponses Count Function=deliver Class=transient": {1},
+		"EventsRetried Count Function=deliver Class=transient":    {3},
+		"SegmentResponses Count Function=deliver Class=transient": {1},
 		"SegmentResponses Count Function=deliver Class=throttled": {2},
 	}
 	if !same(values, want) || lines != 3 {
@@ -129,9 +132,11 @@ func TestMetricsOfOneDimensionShareALine(t *testing.T) {
 }
 
 func TestNoValueIsLostHoweverManyThereAre(t *testing.T) {
-	for _, c := range []struct{ values, lines int }{{1, 1}, {2, 1}, {99, 1}, {100, 1}, {101, 2}, {200, 2}, {201, 3}, {1234, 13}} {
+	for _, c := range []struct{ values, lines int }{{1, 1}, {2, 1}, {99, 1}, {100, 1}, {101, 2}, {200, 2}, {201, 3},
+		{1234, 13}} {
 		v := numbers(c.values)
-		values, lines := write(t, Metric{Name: "A", Unit: Count, Values: v}, Metric{Name: "B", Unit: Count, Values: []float64{7}})
+		values, lines := write(t, Metric{Name: "A", Unit: Count, Values: v},
+			Metric{Name: "B", Unit: Count, Values: []float64{7}})
 		want := map[string][]float64{"A Count Function=deliver": v, "B Count Function=deliver": {7}}
 		if !same(values, want) || lines != c.lines {
 			t.Errorf("%d values: %d lines with %v, want %d", c.values, lines, values, c.lines)
@@ -140,7 +145,8 @@ func TestNoValueIsLostHoweverManyThereAre(t *testing.T) {
 }
 
 func TestANameThatComesTwiceIsWrittenTwice(t *testing.T) {
-	values, lines := write(t, Metric{Name: "A", Unit: Count, Values: numbers(150)}, Metric{Name: "A", Unit: Count, Values: []float64{1}}, Metric{Name: "A", Unit: Count, Values: []float64{2, 3}})
+	values, lines := write(t, Metric{Name: "A", Unit: Count, Values: numbers(150)},
+		Metric{Name: "A", Unit: Count, Values: []float64{1}}, Metric{Name: "A", Unit: Count, Values: []float64{2, 3}})
 	var sum float64
 	got := values["A Count Function=deliver"]
 	for _, v := range got {
@@ -171,7 +177,8 @@ func TestWhatCanNotBeWrittenDoesNotKeepTheOthersBack(t *testing.T) {
 		Metric{Name: "Function", Unit: Count, Values: []float64{1}},
 		Metric{Name: "Good", Unit: Count, Values: []float64{1}},
 	)
-	if err == nil || !strings.Contains(err.Error(), "encode metrics") || !strings.Contains(err.Error(), "metric Function has the name of a dimension: rename it") {
+	if err == nil || !strings.Contains(err.Error(), "encode metrics") ||
+		!strings.Contains(err.Error(), "metric Function has the name of a dimension: rename it") {
 		t.Errorf("error %v", err)
 	}
 	if values, _ := parse(t, out.String()); !same(values, map[string][]float64{"Good Count Function=deliver": {1}}) {
@@ -197,7 +204,8 @@ func TestCountsBecomeMetricsInTheOrderOfTheirKeys(t *testing.T) {
 	for _, m := range got {
 		text = append(text, fmt.Sprint(m))
 	}
-	want := "{EventsRetried Count Class misconfigured [1]}|{EventsRetried Count Class throttled [0]}|{EventsRetried Count Class transient [3]}"
+	want := "{EventsRetried Count Class misconfigured [1]}|{EventsRetried Count Class throttled [0]}|{EventsRetried " +
+		"Count Class transient [3]}"
 	if strings.Join(text, "|") != want {
 		t.Errorf("%v, want %s", text, want)
 	}

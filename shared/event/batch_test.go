@@ -27,12 +27,14 @@ func TestABodyIsTheSameHoweverItIsRead(t *testing.T) {
 		{testBatch(), `{"sentAt":"2026-01-02T03:04:05.006Z","writeKey":"key","batch":[]}`},
 		{testBatch(`{"a":1}`), `{"sentAt":"2026-01-02T03:04:05.006Z","writeKey":"key","batch":[{"a":1}]}`},
 		{
-			&Batch{WriteKey: "k\"\\\n", Context: []byte(`{"ip": null}`), Integrations: []byte(`{"All":false}`), Events: [][]byte{[]byte(`{}`), []byte(`{ "n": 12345678901234567890 }`), []byte(`{}`)}},
+			&Batch{WriteKey: "k\"\\\n", Context: []byte(`{"ip": null}`), Integrations: []byte(`{"All":false}`),
+				Events: [][]byte{[]byte(`{}`), []byte(`{ "n": 12345678901234567890 }`), []byte(`{}`)}},
 			`{"sentAt":"2026-01-02T03:04:05.006Z","writeKey":"k\"\\\u000a","context":{"ip": null},"integrations":{"All":false},"batch":[{},{ "n": 12345678901234567890 },{}]}`,
 		},
 	} {
 		for name, wrap := range map[string]func(io.Reader) io.Reader{
-			"at once": func(r io.Reader) io.Reader { return r }, "by bytes": iotest.OneByteReader, "by halves": iotest.HalfReader,
+			"at once": func(r io.Reader) io.Reader { return r }, "by bytes": iotest.OneByteReader,
+			"by halves": iotest.HalfReader,
 		} {
 			r, size := c.batch.NewReader(at)
 			got, err := io.ReadAll(wrap(r))
@@ -77,8 +79,10 @@ func TestAFullBatchStaysWithinSegmentsLimit(t *testing.T) {
 
 func TestThereIsNoRoomWhereTheLargestEventDoesNotFit(t *testing.T) {
 	for _, c := range []struct{ overhead, want int }{
-		{0, MaxBatchBytes}, {MaxBodyBytes - MaxBatchBytes, MaxBatchBytes}, {MaxBodyBytes - MaxBatchBytes + 1, MaxBatchBytes - 1},
-		{MaxBodyBytes - MaxEventBytes - 1, MaxEventBytes + 1}, {MaxBodyBytes - MaxEventBytes, 0}, {MaxBodyBytes, 0}, {MaxBodyBytes * 2, 0},
+		{0, MaxBatchBytes}, {MaxBodyBytes - MaxBatchBytes, MaxBatchBytes},
+		{MaxBodyBytes - MaxBatchBytes + 1, MaxBatchBytes - 1},
+		{MaxBodyBytes - MaxEventBytes - 1, MaxEventBytes + 1}, {MaxBodyBytes - MaxEventBytes, 0}, {MaxBodyBytes, 0},
+		{MaxBodyBytes * 2, 0},
 	} {
 		if got := Room(c.overhead); got != c.want {
 			t.Errorf("Room(%d) is %d, want %d", c.overhead, got, c.want)
@@ -93,7 +97,8 @@ func TestOverheadIsAllThatStandsAroundTheEvents(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := Overhead(b.WriteKey, b.Context, b.Integrations); n != len(body) || int64(n) != size || bytes.Count(body, []byte("batch")) != 1 {
+	if n := Overhead(b.WriteKey, b.Context, b.Integrations); n != len(body) || int64(n) != size ||
+		bytes.Count(body, []byte("batch")) != 1 {
 		t.Errorf("overhead %d, size %d, body %s", n, size, body)
 	}
 }

@@ -39,13 +39,22 @@ var (
 	NameNotString       = &Problem{"name_not_string", "the name of a page or screen must be a string"}
 	CategoryNotString   = &Problem{"category_not_string", "the category of a page or screen must be a string"}
 	IDRequired          = &Problem{"id_required", "a group needs a groupId, an alias needs a userId and a previousId"}
-	IDNotString         = &Problem{"id_not_string", "a group's groupId and an alias's userId and previousId must be strings, other ids strings or numbers"}
-	TypeUnknown         = &Problem{"type_unknown", "type must be track, identify, page, screen, group or alias"}                        // *
-	NotAnObject         = &Problem{"not_an_object", "an event must be a JSON object"}                                                   // *
-	NotUTF8             = &Problem{"not_utf8", "the event holds bytes that are not UTF-8"}                                              // *
-	TooDeep             = &Problem{"too_deep", fmt.Sprintf("the event is nested deeper than %d levels", MaxDepth)}                      // *
-	TooLarge            = &Problem{"too_large", fmt.Sprintf("the event is larger than the %d bytes that Segment takes", MaxEventBytes)} // *
-	MessageIDTooLong    = &Problem{"message_id_too_long", fmt.Sprintf("the messageId is longer than %d characters", MaxMessageIDBytes)} // *
+	IDNotString         = &Problem{"id_not_string",
+		"a group's groupId and an alias's userId and previousId must be strings, other ids strings or numbers"}
+	// *
+	TypeUnknown = &Problem{"type_unknown", "type must be track, identify, page, screen, group or alias"}
+	// *
+	NotAnObject = &Problem{"not_an_object", "an event must be a JSON object"}
+	// *
+	NotUTF8 = &Problem{"not_utf8", "the event holds bytes that are not UTF-8"}
+	// *
+	TooDeep = &Problem{"too_deep", fmt.Sprintf("the event is nested deeper than %d levels", MaxDepth)}
+	// *
+	TooLarge = &Problem{"too_large",
+		fmt.Sprintf("the event is larger than the %d bytes that Segment takes", MaxEventBytes)}
+	// *
+	MessageIDTooLong = &Problem{"message_id_too_long",
+		fmt.Sprintf("the messageId is longer than %d characters", MaxMessageIDBytes)}
 )
 
 // An Event is one event as it came, and what a look at it found. It keeps no copy: Raw is a slice
@@ -159,7 +168,8 @@ func (f *fields) set(key, value []byte) {
 // check holds the fields against Segment's rejections.
 func (f *fields) check() *Problem {
 	// Bytes are never fewer than characters, so only a long one is counted out.
-	if id := f.messageID; rawjson.IsString(id) && len(id)-2 > MaxMessageIDBytes && utf8.RuneCount(rawjson.Unquote(nil, id)) > MaxMessageIDBytes {
+	if id := f.messageID; rawjson.IsString(id) && len(id)-2 > MaxMessageIDBytes &&
+		utf8.RuneCount(rawjson.Unquote(nil, id)) > MaxMessageIDBytes {
 		return MessageIDTooLong
 	}
 	for _, id := range [...][]byte{f.userID, f.anonymousID} {

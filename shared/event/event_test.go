@@ -38,7 +38,8 @@ func padded(n int) string {
 
 // nested is a valid track that is n levels deep, its own braces being the first.
 func nested(n int) string {
-	return `{"type":"track","userId":"u","event":"e","properties":` + strings.Repeat(`{"a":`, n-1) + "1" + strings.Repeat("}", n)
+	return `{"type":"track","userId":"u","event":"e","properties":` + strings.Repeat(`{"a":`, n-1) + "1" +
+		strings.Repeat("}", n)
 }
 
 func TestEachRuleNamesItsProblem(t *testing.T) {
@@ -145,11 +146,13 @@ func TestEachRuleNamesItsProblem(t *testing.T) {
 		// depth
 		{nested(MaxDepth), nil},
 		{nested(MaxDepth + 1), TooDeep},
-		{`{"type":"track","userId":"u","event":"e","x":` + strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000) + `}`, TooDeep},
+		{`{"type":"track","userId":"u","event":"e","x":` + strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000) + `}`,
+			TooDeep},
 		// UTF-8
 		{"{\"type\":\"track\",\"userId\":\"u\",\"event\":\"\xff\"}", NotUTF8},
 		{"{\"type\":\"track\",\"userId\":\"u\",\"event\":\"e\",\"\xc3\":1}", NotUTF8},
-		{"{\"type\":\"track\",\"userId\":\"u\",\"event\":\"e\",\"properties\":{\"a\":[\"\xed\xa0\x80\"]}}", NotUTF8}, // a surrogate
+		// a surrogate
+		{"{\"type\":\"track\",\"userId\":\"u\",\"event\":\"e\",\"properties\":{\"a\":[\"\xed\xa0\x80\"]}}", NotUTF8},
 		{`{"type":"track","userId":"u","event":"é 😀 \ud800"}`, nil},
 	} {
 		e, err := scan([]byte(c.event))
@@ -168,7 +171,8 @@ func TestEachRuleNamesItsProblem(t *testing.T) {
 
 func TestAFlawOfOneEventIsNotItsNeighbours(t *testing.T) {
 	good := `{"type":"track","userId":"u","event":"e"}`
-	document := []byte(`[` + good + ",{\"type\":\"track\",\"userId\":\"u\",\"event\":\"\xff\"}," + good + `,` + nested(MaxDepth+1) + `,` + nested(MaxDepth) + `, 7 ,` + good + `]`)
+	document := []byte(`[` + good + ",{\"type\":\"track\",\"userId\":\"u\",\"event\":\"\xff\"}," + good + `,` +
+		nested(MaxDepth+1) + `,` + nested(MaxDepth) + `, 7 ,` + good + `]`)
 	var s rawjson.Scanner
 	s.Reset(document)
 	s.Enter('[')
@@ -193,7 +197,8 @@ func TestAFlawOfOneEventIsNotItsNeighbours(t *testing.T) {
 }
 
 func TestWhatIsNoJSONIsAnErrorAndNoProblem(t *testing.T) {
-	for _, document := range []string{``, ` `, `{`, `{"type":"track"`, `{"type":}`, `{"type":"track",}`, `{'type':1}`, `tru`, `]`, `{"a":"` + "\x01" + `"}`} {
+	for _, document := range []string{``, ` `, `{`, `{"type":"track"`, `{"type":}`, `{"type":"track",}`, `{'type':1}`,
+		`tru`, `]`, `{"a":"` + "\x01" + `"}`} {
 		var s rawjson.Scanner
 		var e Event
 		s.Reset([]byte(document))
@@ -221,7 +226,8 @@ func TestAnEventThatIsUsedAgainKeepsNothingOfTheLastOne(t *testing.T) {
 func TestAProblemIsAnErrorWithACodeAndASentence(t *testing.T) {
 	var err error = TooLarge
 	var p *Problem
-	if !errors.As(err, &p) || p.Code != "too_large" || err.Error() != "too_large: the event is larger than the 32768 bytes that Segment takes" {
+	if !errors.As(err, &p) || p.Code != "too_large" ||
+		err.Error() != "too_large: the event is larger than the 32768 bytes that Segment takes" {
 		t.Errorf("error is %q", err)
 	}
 }

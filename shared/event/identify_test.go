@@ -65,8 +65,10 @@ func TestIdentifyingTwiceChangesNothing(t *testing.T) {
 // timestamp, and what the splice took away or put in is those values and nothing else.
 func FuzzAppendIdentified(f *testing.F) {
 	for _, seed := range []string{
-		`{}`, `{ }`, `{"a":1}`, ` {"messageId":null , "timestamp":null}`, `{"timestamp":null,"messageId":""}`, `{"messageId":"m","messageId":null}`,
-		`{"timestamp":"t","x":{"messageId":1},"timestamp":null}`, `{"messageId":1e3,"timestamp":false}`, `{"message\u0049d":"","":{}}`, `[{}]`, `null`,
+		`{}`, `{ }`, `{"a":1}`, ` {"messageId":null , "timestamp":null}`, `{"timestamp":null,"messageId":""}`,
+		`{"messageId":"m","messageId":null}`,
+		`{"timestamp":"t","x":{"messageId":1},"timestamp":null}`, `{"messageId":1e3,"timestamp":false}`,
+		`{"message\u0049d":"","":{}}`, `[{}]`, `null`,
 		"{\"a\":\"\xff\",\"timestamp\":null}", `{"a":12345678901234567890,"messageId":{}}`, string(sample(0)),
 	} {
 		f.Add([]byte(seed))

@@ -10,8 +10,11 @@ import (
 // FuzzProblem holds the rules against the same ones written on what encoding/json decodes.
 func FuzzProblem(f *testing.F) {
 	for _, seed := range []string{
-		`{"type":"track","userId":"u","event":"e","properties":{}}`, `{"type":"page","anonymousId":"a","name":"n","category":null}`, `{"type":"group","userId":1,"groupId":"g","traits":[]}`,
-		`{"type":"alias","userId":"u","previousId":""}`, `{"type":"identify","userId":null,"userId":"u","traits":{}}`, `{"\u0074ype":"\u0073creen","userId":1e999}`, `{"type":"track","userId":"u","event":""}`,
+		`{"type":"track","userId":"u","event":"e","properties":{}}`,
+		`{"type":"page","anonymousId":"a","name":"n","category":null}`,
+		`{"type":"group","userId":1,"groupId":"g","traits":[]}`,
+		`{"type":"alias","userId":"u","previousId":""}`, `{"type":"identify","userId":null,"userId":"u","traits":{}}`,
+		`{"\u0074ype":"\u0073creen","userId":1e999}`, `{"type":"track","userId":"u","event":""}`,
 	} {
 		f.Add([]byte(seed))
 	}
@@ -59,8 +62,10 @@ func reference(t *testing.T, raw []byte) *Problem {
 		ok      bool
 		problem *Problem
 	}{
-		"track":    {{someone, NoUserOrAnonymousID}, {filled("event"), EventNotDefined}, {isString("event"), EventNotString}, {isObject("properties"), PropertiesNotObject}},
-		"page":     {{someone, NoUserOrAnonymousID}, {isString("name"), NameNotString}, {isString("category"), CategoryNotString}, {isObject("properties"), PropertiesNotObject}},
+		"track": {{someone, NoUserOrAnonymousID}, {filled("event"), EventNotDefined}, {isString("event"), EventNotString},
+			{isObject("properties"), PropertiesNotObject}},
+		"page": {{someone, NoUserOrAnonymousID}, {isString("name"), NameNotString},
+			{isString("category"), CategoryNotString}, {isObject("properties"), PropertiesNotObject}},
 		"identify": {{someone, NoUserOrAnonymousID}, {isObject("traits"), TraitsNotObject}},
 		"group":    {{filled("groupId"), IDRequired}, {someone, NoUserOrAnonymousID}, {isObject("traits"), TraitsNotObject}},
 		"alias":    {{filled("userId") && filled("previousId"), IDRequired}, {isString("userId"), IDNotString}},

@@ -91,7 +91,8 @@ func ScanReceived(s *rawjson.Scanner, document []byte, kind string, e *Received)
 			f.set(key, value)
 			continue
 		}
-		roomy = e.add(place{d, uint32(before - start), uint32(s.Offset() - len(value) - start), uint32(s.Offset() - start)}) && roomy
+		roomy = e.add(place{d, uint32(before - start), uint32(s.Offset() - len(value) - start),
+			uint32(s.Offset() - start)}) && roomy
 	}
 	if s.Err() != nil {
 		return s.Err()

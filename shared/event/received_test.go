@@ -44,58 +44,101 @@ func TestEventsAreSplicedAtTheDoor(t *testing.T) {
 		st        Enrichment
 		want      string
 	}{
-		"nothing to do":                     {raw: "{ " + full + " , \"a\" : 1 }", want: "{ " + full + " , \"a\" : 1 }"},
-		"empty":                             {raw: `{}`, kind: "page", want: `{"type":"page",` + front + `}`},
-		"empty with white space":            {raw: "{ \n}", want: `{` + front + " \n}"},
-		"type":                              {raw: `{"messageId":"m","timestamp":"x"}`, kind: "track", want: `{"type":"track","messageId":"m","timestamp":"x"}`},
-		"type null":                         {raw: `{"messageId":"m","type":null,"timestamp":"x"}`, kind: "track", want: `{"messageId":"m","type":"track","timestamp":"x"}`},
-		"another type stays":                {raw: `{` + full + `}`, kind: "page", want: `{` + full + `}`},
-		"no type by the path":               {raw: `{"messageId":"m","timestamp":"x"}`, want: `{"messageId":"m","timestamp":"x"}`},
-		"ids that are none":                 {raw: `{"messageId":7,"timestamp":null}`, want: `{"messageId":"new-id","timestamp":"2026-11-23T12:00:00.000Z"}`},
-		"an empty id":                       {raw: `{"timestamp":"x", "messageId" : "" }`, want: `{"timestamp":"x", "messageId" : "new-id" }`},
-		"duplicates: the last counts":       {raw: `{"messageId":"m","messageId":null,"timestamp":null,"timestamp":"x"}`, want: `{"messageId":"m","messageId":"new-id","timestamp":null,"timestamp":"x"}`},
-		"own sentAt":                        {raw: `{"messageId":"m","timestamp":"2026-11-23T11:00:00Z","sentAt":"2026-11-23T11:00:10.5Z"}`, want: `{"messageId":"m","timestamp":"2026-11-23T11:59:49.500Z"}`},
-		"sentAt first":                      {raw: `{"sentAt":"2026-11-23T11:00:10Z" , "messageId":"m","timestamp":"2026-11-23T11:00:00Z"}`, want: `{ "messageId":"m","timestamp":"2026-11-23T11:59:50.000Z"}`},
-		"sentAt in the middle, twice":       {raw: `{"messageId":"m","sentAt":1,"timestamp":"2026-11-23T11:00:00Z","sentAt":"2026-11-23T11:00:10Z","a":1}`, want: `{"messageId":"m","timestamp":"2026-11-23T11:59:50.000Z","a":1}`},
-		"sentAt alone":                      {raw: `{"sentAt":"2026-11-23T11:00:10Z"}`, want: `{` + front + `}`},
-		"sentAt alone, all else there":      {raw: `{"sentAt":null,"messageId":"m","timestamp":"x"}`, want: `{"messageId":"m","timestamp":"x"}`},
-		"batch's sentAt":                    {raw: `{"messageId":"m","timestamp":"2026-11-23T11:00:00Z"}`, st: sent("2026-11-23T11:01:00Z"), want: `{"messageId":"m","timestamp":"2026-11-23T11:59:00.000Z"}`},
-		"own sentAt before the batch's":     {raw: `{"messageId":"m","timestamp":"2026-11-23T11:00:00Z","sentAt":"2026-11-23T11:00:10Z"}`, st: sent("2026-11-23T11:01:00Z"), want: `{"messageId":"m","timestamp":"2026-11-23T11:59:50.000Z"}`},
-		"sentAt that is no time":            {raw: `{"messageId":"m","timestamp":"2026-11-23T11:00:00Z","sentAt":"soon"}`, want: `{"messageId":"m","timestamp":"2026-11-23T11:00:00Z"}`},
-		"timestamp that is no time":         {raw: `{"messageId":"m","timestamp":"yesterday","sentAt":"2026-11-23T11:00:10Z"}`, want: `{"messageId":"m","timestamp":"yesterday"}`},
-		"timestamp without a zone":          {raw: `{"messageId":"m","timestamp":"2026-11-23T11:00:00.000","sentAt":"2026-11-23T11:00:10Z"}`, want: `{"messageId":"m","timestamp":"2026-11-23T11:00:00.000"}`},
-		"offsets":                           {raw: `{"messageId":"m","timestamp":"2026-11-23T12:00:00.000123+01:00"}`, st: sent("2026-11-23T06:00:30-0500"), want: `{"messageId":"m","timestamp":"2026-11-23T11:59:30.000Z"}`},
-		"client's clock in the future":      {raw: `{"messageId":"m","timestamp":"2031-01-01T00:00:00Z"}`, st: sent("2031-01-01T00:00:02Z"), want: `{"messageId":"m","timestamp":"2026-11-23T11:59:58.000Z"}`},
-		"a difference of centuries":         {raw: `{"messageId":"m","timestamp":"0001-01-01T00:00:00Z"}`, st: sent("2026-11-23T11:00:10Z"), want: `{"messageId":"m","timestamp":"0001-01-01T00:00:00Z"}`},
-		"a clock at the end of time":        {raw: `{"messageId":"m","timestamp":"9999-12-31T23:59:59Z"}`, st: sent("9999-12-30T00:00:00Z"), want: `{"messageId":"m","timestamp":"2026-11-25T11:59:59.000Z"}`},
-		"server's address is nobody's":      {raw: `{` + full + `,"context":{}}`, st: Enrichment{IP: "203.0.113.7", UserAgent: "x"}, want: `{` + full + `,"context":{}}`},
-		"address, no context":               {raw: `{` + full + `}`, st: client, want: `{"context":{"ip":"203.0.113.7"},` + full + `}`},
-		"address, context null":             {raw: `{` + full + `,"context":null}`, st: client, want: `{` + full + `,"context":{"ip":"203.0.113.7"}}`},
-		"address, context empty":            {raw: `{"context": { } ,` + full + `}`, st: client, want: `{"context": {"ip":"203.0.113.7" } ,` + full + `}`},
-		"address, context":                  {raw: `{` + full + `,"context": { "page":{"ip":"x"}}}`, st: client, want: `{` + full + `,"context": {"ip":"203.0.113.7", "page":{"ip":"x"}}}`},
-		"address null":                      {raw: `{` + full + `,"context":{"a":1,"ip" : null ,"b":2}}`, st: client, want: `{` + full + `,"context":{"a":1,"ip" : "203.0.113.7" ,"b":2}}`},
-		"address there":                     {raw: `{` + full + `,"context":{"ip":"0.0.0.0"}}`, st: client, want: `{` + full + `,"context":{"ip":"0.0.0.0"}}`},
-		"address there, then null":          {raw: `{` + full + `,"context":{"ip":"1.1.1.1","ip":null}}`, st: client, want: `{` + full + `,"context":{"ip":"1.1.1.1","ip":"203.0.113.7"}}`},
-		"context that is no object":         {raw: `{` + full + `,"context":"web"}`, st: client, want: `{` + full + `,"context":"web"}`},
-		"address unknown":                   {raw: `{` + full + `,"context":null}`, st: Enrichment{Client: true}, want: `{` + full + `,"context":null}`},
-		"address in the batch's context":    {raw: `{` + full + `}`, st: Enrichment{Client: true, IP: "203.0.113.7", Shared: ScanContext([]byte(`{"ip":"9.9.9.9"}`))}, want: `{` + full + `}`},
-		"null in the batch's context":       {raw: `{` + full + `}`, st: Enrichment{Client: true, IP: "203.0.113.7", Shared: ScanContext([]byte(`{"ip":null}`))}, want: `{"context":{"ip":"203.0.113.7"},` + full + `}`},
-		"direct":                            {raw: `{` + full + `,"context":{"direct":true}}`, st: Enrichment{IP: "203.0.113.7"}, want: `{` + full + `,"context":{"ip":"203.0.113.7","direct":true}}`},
-		"direct with escapes":               {raw: `{` + full + `,"context":{"dir\u0065ct":true}}`, st: Enrichment{IP: "203.0.113.7"}, want: `{` + full + `,"context":{"ip":"203.0.113.7","dir\u0065ct":true}}`},
-		"not direct":                        {raw: `{` + full + `,"context":{"direct":false,"a":{"direct":true}}}`, st: Enrichment{IP: "203.0.113.7"}, want: `{` + full + `,"context":{"direct":false,"a":{"direct":true}}}`},
-		"the batch is direct":               {raw: `{` + full + `}`, st: Enrichment{IP: "203.0.113.7", Shared: ScanContext([]byte(`{"direct":true}`))}, want: `{"context":{"ip":"203.0.113.7"},` + full + `}`},
-		"user agent of raw HTTP":            {raw: `{` + full + `}`, st: agent, want: `{"context":{"ip":"203.0.113.7","userAgent":"Mozilla \"5\""},` + full + `}`},
-		"user agent there":                  {raw: `{` + full + `,"context":{"userAgent":"mine"}}`, st: agent, want: `{` + full + `,"context":{"ip":"203.0.113.7","userAgent":"mine"}}`},
-		"user agent null, and ip before it": {raw: `{` + full + `,"context":{"userAgent":null,"ip":null}}`, st: agent, want: `{` + full + `,"context":{"userAgent":"Mozilla \"5\"","ip":"203.0.113.7"}}`},
-		"user agent null, ip missing":       {raw: `{` + full + `,"context":{"userAgent":null}}`, st: agent, want: `{` + full + `,"context":{"ip":"203.0.113.7","userAgent":"Mozilla \"5\""}}`},
-		"user agent of an SDK is its own":   {raw: `{` + full + `,"context":{"library":{"name":"x"}}}`, st: agent, want: `{` + full + `,"context":{"ip":"203.0.113.7","library":{"name":"x"}}}`},
-		"user agent, both missing":          {raw: `{` + full + `,"context":{"a":1}}`, st: agent, want: `{` + full + `,"context":{"ip":"203.0.113.7","userAgent":"Mozilla \"5\"","a":1}}`},
-		"write key":                         {raw: `{"writeKey":"WK",` + full + `}`, st: Enrichment{WriteKey: "WK"}, want: `{` + full + `}`},
-		"write key at the end":              {raw: `{` + full + ` , "writeKey":"\u0057K" }`, st: Enrichment{WriteKey: "WK"}, want: `{` + full + ` }`},
-		"write key of another":              {raw: `{"writeKey":"other",` + full + `}`, st: Enrichment{WriteKey: "WK"}, want: `{"writeKey":"other",` + full + `}`},
-		"all goes but what is put in":       {raw: `{"writeKey":"WK","sentAt":"x","writeKey":"WK"}`, st: Enrichment{WriteKey: "WK"}, want: `{` + front + `}`},
-		"no object":                         {raw: `[1]`, kind: "track", st: client, want: `[1]`},
-		"large numbers and unknown fields":  {raw: `{` + full + `,"n":9007199254740993,"x":1e400,"é":"\u00e9"}`, want: `{` + full + `,"n":9007199254740993,"x":1e400,"é":"\u00e9"}`},
+		"nothing to do":          {raw: "{ " + full + " , \"a\" : 1 }", want: "{ " + full + " , \"a\" : 1 }"},
+		"empty":                  {raw: `{}`, kind: "page", want: `{"type":"page",` + front + `}`},
+		"empty with white space": {raw: "{ \n}", want: `{` + front + " \n}"},
+		"type": {raw: `{"messageId":"m","timestamp":"x"}`, kind: "track",
+			want: `{"type":"track","messageId":"m","timestamp":"x"}`},
+		"type null": {raw: `{"messageId":"m","type":null,"timestamp":"x"}`, kind: "track",
+			want: `{"messageId":"m","type":"track","timestamp":"x"}`},
+		"another type stays": {raw: `{` + full + `}`, kind: "page", want: `{` + full + `}`},
+		"no type by the path": {raw: `{"messageId":"m","timestamp":"x"}`,
+			want: `{"messageId":"m","timestamp":"x"}`},
+		"ids that are none": {raw: `{"messageId":7,"timestamp":null}`,
+			want: `{"messageId":"new-id","timestamp":"2026-11-23T12:00:00.000Z"}`},
+		"an empty id": {raw: `{"timestamp":"x", "messageId" : "" }`,
+			want: `{"timestamp":"x", "messageId" : "new-id" }`},
+		"duplicates: the last counts": {raw: `{"messageId":"m","messageId":null,"timestamp":null,"timestamp":"x"}`,
+			want: `{"messageId":"m","messageId":"new-id","timestamp":null,"timestamp":"x"}`},
+		"own sentAt":                  {raw: `{"messageId":"m","timestamp":"2026-11-23T11:00:00Z","sentAt":"2026-11-23T11:00:10.5Z"}`, want: `{"messageId":"m","timestamp":"2026-11-23T11:59:49.500Z"}`},
+		"sentAt first":                {raw: `{"sentAt":"2026-11-23T11:00:10Z" , "messageId":"m","timestamp":"2026-11-23T11:00:00Z"}`, want: `{ "messageId":"m","timestamp":"2026-11-23T11:59:50.000Z"}`},
+		"sentAt in the middle, twice": {raw: `{"messageId":"m","sentAt":1,"timestamp":"2026-11-23T11:00:00Z","sentAt":"2026-11-23T11:00:10Z","a":1}`, want: `{"messageId":"m","timestamp":"2026-11-23T11:59:50.000Z","a":1}`},
+		"sentAt alone":                {raw: `{"sentAt":"2026-11-23T11:00:10Z"}`, want: `{` + front + `}`},
+		"sentAt alone, all else there": {raw: `{"sentAt":null,"messageId":"m","timestamp":"x"}`,
+			want: `{"messageId":"m","timestamp":"x"}`},
+		"batch's sentAt": {raw: `{"messageId":"m","timestamp":"2026-11-23T11:00:00Z"}`,
+			st: sent("2026-11-23T11:01:00Z"), want: `{"messageId":"m","timestamp":"2026-11-23T11:59:00.000Z"}`},
+		"own sentAt before the batch's": {raw: `{"messageId":"m","timestamp":"2026-11-23T11:00:00Z","sentAt":"2026-11-23T11:00:10Z"}`, st: sent("2026-11-23T11:01:00Z"), want: `{"messageId":"m","timestamp":"2026-11-23T11:59:50.000Z"}`},
+		"sentAt that is no time": {raw: `{"messageId":"m","timestamp":"2026-11-23T11:00:00Z","sentAt":"soon"}`,
+			want: `{"messageId":"m","timestamp":"2026-11-23T11:00:00Z"}`},
+		"timestamp that is no time": {raw: `{"messageId":"m","timestamp":"yesterday","sentAt":"2026-11-23T11:00:10Z"}`, want: `{"messageId":"m","timestamp":"yesterday"}`},
+		"timestamp without a zone":  {raw: `{"messageId":"m","timestamp":"2026-11-23T11:00:00.000","sentAt":"2026-11-23T11:00:10Z"}`, want: `{"messageId":"m","timestamp":"2026-11-23T11:00:00.000"}`},
+		"offsets": {raw: `{"messageId":"m","timestamp":"2026-11-23T12:00:00.000123+01:00"}`,
+			st: sent("2026-11-23T06:00:30-0500"), want: `{"messageId":"m","timestamp":"2026-11-23T11:59:30.000Z"}`},
+		"client's clock in the future": {raw: `{"messageId":"m","timestamp":"2031-01-01T00:00:00Z"}`,
+			st: sent("2031-01-01T00:00:02Z"), want: `{"messageId":"m","timestamp":"2026-11-23T11:59:58.000Z"}`},
+		"a difference of centuries": {raw: `{"messageId":"m","timestamp":"0001-01-01T00:00:00Z"}`,
+			st: sent("2026-11-23T11:00:10Z"), want: `{"messageId":"m","timestamp":"0001-01-01T00:00:00Z"}`},
+		"a clock at the end of time": {raw: `{"messageId":"m","timestamp":"9999-12-31T23:59:59Z"}`,
+			st: sent("9999-12-30T00:00:00Z"), want: `{"messageId":"m","timestamp":"2026-11-25T11:59:59.000Z"}`},
+		"server's address is nobody's": {raw: `{` + full + `,"context":{}}`,
+			st: Enrichment{IP: "203.0.113.7", UserAgent: "x"}, want: `{` + full + `,"context":{}}`},
+		"address, no context": {raw: `{` + full + `}`, st: client,
+			want: `{"context":{"ip":"203.0.113.7"},` + full + `}`},
+		"address, context null": {raw: `{` + full + `,"context":null}`, st: client,
+			want: `{` + full + `,"context":{"ip":"203.0.113.7"}}`},
+		"address, context empty": {raw: `{"context": { } ,` + full + `}`, st: client,
+			want: `{"context": {"ip":"203.0.113.7" } ,` + full + `}`},
+		"address, context": {raw: `{` + full + `,"context": { "page":{"ip":"x"}}}`, st: client,
+			want: `{` + full + `,"context": {"ip":"203.0.113.7", "page":{"ip":"x"}}}`},
+		"address null": {raw: `{` + full + `,"context":{"a":1,"ip" : null ,"b":2}}`, st: client,
+			want: `{` + full + `,"context":{"a":1,"ip" : "203.0.113.7" ,"b":2}}`},
+		"address there": {raw: `{` + full + `,"context":{"ip":"0.0.0.0"}}`, st: client,
+			want: `{` + full + `,"context":{"ip":"0.0.0.0"}}`},
+		"address there, then null": {raw: `{` + full + `,"context":{"ip":"1.1.1.1","ip":null}}`, st: client,
+			want: `{` + full + `,"context":{"ip":"1.1.1.1","ip":"203.0.113.7"}}`},
+		"context that is no object": {raw: `{` + full + `,"context":"web"}`, st: client,
+			want: `{` + full + `,"context":"web"}`},
+		"address unknown": {raw: `{` + full + `,"context":null}`, st: Enrichment{Client: true},
+			want: `{` + full + `,"context":null}`},
+		"address in the batch's context": {raw: `{` + full + `}`,
+			st:   Enrichment{Client: true, IP: "203.0.113.7", Shared: ScanContext([]byte(`{"ip":"9.9.9.9"}`))},
+			want: `{` + full + `}`},
+		"null in the batch's context": {raw: `{` + full + `}`,
+			st:   Enrichment{Client: true, IP: "203.0.113.7", Shared: ScanContext([]byte(`{"ip":null}`))},
+			want: `{"context":{"ip":"203.0.113.7"},` + full + `}`},
+		"direct": {raw: `{` + full + `,"context":{"direct":true}}`,
+			st: Enrichment{IP: "203.0.113.7"}, want: `{` + full + `,"context":{"ip":"203.0.113.7","direct":true}}`},
+		"direct with escapes": {raw: `{` + full + `,"context":{"dir\u0065ct":true}}`,
+			st: Enrichment{IP: "203.0.113.7"}, want: `{` + full + `,"context":{"ip":"203.0.113.7","dir\u0065ct":true}}`},
+		"not direct": {raw: `{` + full + `,"context":{"direct":false,"a":{"direct":true}}}`,
+			st: Enrichment{IP: "203.0.113.7"}, want: `{` + full + `,"context":{"direct":false,"a":{"direct":true}}}`},
+		"the batch is direct": {raw: `{` + full + `}`,
+			st:   Enrichment{IP: "203.0.113.7", Shared: ScanContext([]byte(`{"direct":true}`))},
+			want: `{"context":{"ip":"203.0.113.7"},` + full + `}`},
+		"user agent of raw HTTP": {raw: `{` + full + `}`, st: agent,
+			want: `{"context":{"ip":"203.0.113.7","userAgent":"Mozilla \"5\""},` + full + `}`},
+		"user agent there": {raw: `{` + full + `,"context":{"userAgent":"mine"}}`, st: agent,
+			want: `{` + full + `,"context":{"ip":"203.0.113.7","userAgent":"mine"}}`},
+		"user agent null, and ip before it": {raw: `{` + full + `,"context":{"userAgent":null,"ip":null}}`, st: agent,
+			want: `{` + full + `,"context":{"userAgent":"Mozilla \"5\"","ip":"203.0.113.7"}}`},
+		"user agent null, ip missing": {raw: `{` + full + `,"context":{"userAgent":null}}`, st: agent,
+			want: `{` + full + `,"context":{"ip":"203.0.113.7","userAgent":"Mozilla \"5\""}}`},
+		"user agent of an SDK is its own": {raw: `{` + full + `,"context":{"library":{"name":"x"}}}`, st: agent,
+			want: `{` + full + `,"context":{"ip":"203.0.113.7","library":{"name":"x"}}}`},
+		"user agent, both missing": {raw: `{` + full + `,"context":{"a":1}}`, st: agent,
+			want: `{` + full + `,"context":{"ip":"203.0.113.7","userAgent":"Mozilla \"5\"","a":1}}`},
+		"write key": {raw: `{"writeKey":"WK",` + full + `}`, st: Enrichment{WriteKey: "WK"},
+			want: `{` + full + `}`},
+		"write key at the end": {raw: `{` + full + ` , "writeKey":"\u0057K" }`, st: Enrichment{WriteKey: "WK"},
+			want: `{` + full + ` }`},
+		"write key of another": {raw: `{"writeKey":"other",` + full + `}`, st: Enrichment{WriteKey: "WK"},
+			want: `{"writeKey":"other",` + full + `}`},
+		"all goes but what is put in": {raw: `{"writeKey":"WK","sentAt":"x","writeKey":"WK"}`,
+			st: Enrichment{WriteKey: "WK"}, want: `{` + front + `}`},
+		"no object": {raw: `[1]`, kind: "track", st: client, want: `[1]`},
+		"large numbers and unknown fields": {raw: `{` + full + `,"n":9007199254740993,"x":1e400,"é":"\u00e9"}`,
+			want: `{` + full + `,"n":9007199254740993,"x":1e400,"é":"\u00e9"}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, _ := enriched(t, c.raw, c.kind, c.st)
@@ -106,7 +149,9 @@ func TestEventsAreSplicedAtTheDoor(t *testing.T) {
 				t.Errorf("the result is not JSON")
 			}
 			// Once more is no change: what the door sets, it does not set again.
-			if again, _ := enriched(t, got, c.kind, Enrichment{Client: c.st.Client, IP: c.st.IP, UserAgent: c.st.UserAgent, WriteKey: c.st.WriteKey, Shared: c.st.Shared}); again != got {
+			if again, _ := enriched(t, got, c.kind,
+				Enrichment{Client: c.st.Client, IP: c.st.IP, UserAgent: c.st.UserAgent, WriteKey: c.st.WriteKey,
+					Shared: c.st.Shared}); again != got {
 				t.Errorf("a second time it became %s", again)
 			}
 		})
@@ -214,7 +259,8 @@ func held(t testing.TB, raw []byte, kind string, st Enrichment) {
 		if st.IP != "" && own["ip"] == nil && !st.Shared.ip {
 			set["ip"] = st.IP
 		}
-		if st.UserAgent != "" && own["userAgent"] == nil && own["library"] == nil && !st.Shared.userAgent && !st.Shared.library {
+		if st.UserAgent != "" && own["userAgent"] == nil && own["library"] == nil && !st.Shared.userAgent &&
+			!st.Shared.library {
 			set["userAgent"] = st.UserAgent
 		}
 		if len(set) > 0 {
@@ -249,17 +295,21 @@ func randomEvent(rng *rand.Rand) []byte {
 		return b.String() + space() + "}"
 	}
 	inner := func() (string, string) {
-		return pick("ip", "ip", "userAgent", "library", "direct", "page", "x"), pick("null", `"1.2.3.4"`, "true", "false", `{"ip":null}`, "[]", "12345678901234567890")
+		return pick("ip", "ip", "userAgent", "library", "direct", "page", "x"),
+			pick("null", `"1.2.3.4"`, "true", "false", `{"ip":null}`, "[]", "12345678901234567890")
 	}
-	times := []string{"null", `"2026-11-23T11:00:00.000Z"`, `"2026-11-23T11:00:05Z"`, `"2026-11-23T11:00:00+01:00"`, `"x"`, `5`, `""`}
+	times := []string{"null", `"2026-11-23T11:00:00.000Z"`, `"2026-11-23T11:00:05Z"`, `"2026-11-23T11:00:00+01:00"`, `"x"`,
+		`5`, `""`}
 	outer := func() (string, string) {
-		switch key := pick("type", "messageId", "timestamp", "sentAt", "context", "writeKey", "userId", "properties", "event"); key {
+		switch key := pick("type", "messageId", "timestamp", "sentAt", "context", "writeKey", "userId", "properties",
+			"event"); key {
 		case "type":
 			return key, pick(`"track"`, `"page"`, "null", "1")
 		case "timestamp", "sentAt":
 			return key, pick(times...)
 		case "context":
-			return key, pick("null", `"c"`, "7", object(inner, rng.IntN(5)), object(inner, rng.IntN(5)), object(inner, rng.IntN(5)))
+			return key, pick("null", `"c"`, "7", object(inner, rng.IntN(5)), object(inner, rng.IntN(5)),
+				object(inner, rng.IntN(5)))
 		case "writeKey":
 			return key, pick(`"WK"`, `"other"`, "null", "3")
 		default:
@@ -281,7 +331,8 @@ func randomEnrichment(rng *rand.Rand) (kind string, st Enrichment) {
 	}
 	st.Client = rng.IntN(2) == 0
 	st.WriteKey = "WK"
-	st.Shared = ScanContext([]byte([]string{"", `{}`, `{"ip":"9.9.9.9"}`, `{"direct":true}`, `{"library":{}}`, `{"userAgent":"a","ip":null}`}[rng.IntN(6)]))
+	st.Shared = ScanContext([]byte([]string{"", `{}`, `{"ip":"9.9.9.9"}`, `{"direct":true}`, `{"library":{}}`,
+		`{"userAgent":"a","ip":null}`}[rng.IntN(6)]))
 	return []string{"", "track", "page"}[rng.IntN(3)], st
 }
 
@@ -348,7 +399,8 @@ func TestAnEventTakesTheSameMemoryHoweverOftenItRepeatsItself(t *testing.T) {
 		}
 	}
 	for _, field := range []string{`"sentAt":1,`, `"writeKey":"WK",`} {
-		if got := scan(`{"type":"track",` + strings.Repeat(field, 7) + rest); got != `{"type":"track",`+rest || e.Problem != nil {
+		if got := scan(`{"type":"track",` + strings.Repeat(field, 7) + rest); got != `{"type":"track",`+rest ||
+			e.Problem != nil {
 			t.Errorf("%s seven times: %v, %s", field, e.Problem, got)
 		}
 		if scan(`{"type":"track",` + strings.Repeat(field, 1000) + rest); e.Problem != TooManyDuplicates {

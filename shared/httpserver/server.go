@@ -25,8 +25,9 @@ const (
 	ReadHeaderTimeout = 5 * time.Second
 	ReadTimeout       = 30 * time.Second // header and body: 500 KB from a phone at 17 KB/s
 	WriteTimeout      = 60 * time.Second // from the end of the header: the body, the queue, and the answer
-	IdleTimeout       = 75 * time.Second // above the 60 s of AWS's load balancers, so that they and not we close a connection
-	MaxHeaderBytes    = 16 << 10         // net/http adds 4 KB; the SDKs send less than 1 KB
+	// above the 60 s of AWS's load balancers, so that they and not we close a connection
+	IdleTimeout    = 75 * time.Second
+	MaxHeaderBytes = 16 << 10 // net/http adds 4 KB; the SDKs send less than 1 KB
 )
 
 // New makes a server for a handler. What is wrong on this machine goes to the logger.
@@ -42,7 +43,8 @@ func New(handler http.Handler, logger *slog.Logger) *http.Server {
 // Serve takes requests from l until ctx ends. Then it takes no new connection, lets requests that
 // are under way finish, and calls flush, all within grace. The error says what did not end in good
 // order.
-func Serve(ctx context.Context, server *http.Server, l net.Listener, grace time.Duration, flush func(context.Context) error) error {
+func Serve(ctx context.Context, server *http.Server, l net.Listener, grace time.Duration,
+	flush func(context.Context) error) error {
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
 	var failed error
@@ -55,7 +57,9 @@ func Serve(ctx context.Context, server *http.Server, l net.Listener, grace time.
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
 	if err := server.Shutdown(ending); err != nil {
-		failed = errors.Join(failed, fmt.Errorf("requests were still under way after %v: they were cut off, and their clients will send them again: %w", grace, err))
+		failed = errors.Join(failed,
+			fmt.Errorf("requests were still under way after %v: they were cut off, and their clients will send them again: %w",
+				grace, err))
 		_ = server.Close()
 	}
 	<-served

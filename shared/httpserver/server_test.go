@@ -175,7 +175,8 @@ func TestTheEndDoesNotWaitForEver(t *testing.T) {
 		synctest.Wait()
 		start := time.Now()
 		err := stop()
-		if took := time.Since(start); took != 10*time.Second || !errors.Is(err, full) || !errors.Is(err, context.DeadlineExceeded) {
+		if took := time.Since(start); took != 10*time.Second || !errors.Is(err, full) ||
+			!errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("after %v: %v", took, err)
 		}
 		close(release)
@@ -187,7 +188,8 @@ func TestAListenerThatFailsEndsTheServer(t *testing.T) {
 	flushed := false
 	l := newPipes()
 	l.Close()
-	err := Serve(t.Context(), New(readAll, quiet), l, time.Second, func(context.Context) error { flushed = true; return nil })
+	err := Serve(t.Context(), New(readAll, quiet), l, time.Second,
+		func(context.Context) error { flushed = true; return nil })
 	if !errors.Is(err, net.ErrClosed) || !flushed {
 		t.Errorf("%v, flushed %v", err, flushed)
 	}

@@ -24,33 +24,53 @@ func (f *fault) Error() string { return f.code + ": " + f.message }
 // makes every SDK give up. Those that it would are 429: every SDK tries again then, and some only
 // then honour Retry-After.
 var (
-	faultPath     = &fault{status: http.StatusNotFound, code: "not_found", message: "there is nothing here: send events to /v1/batch, /v1/track and so on"}
-	faultMethod   = &fault{status: http.StatusMethodNotAllowed, code: "method_not_allowed", message: "the method is not allowed here: the header Allow names those that are"}
-	faultKey      = &fault{status: http.StatusBadRequest, code: "invalid_write_key", message: "the write key is missing or not known: send it by Basic authentication, as a bearer token or as writeKey in the body"}
+	faultPath = &fault{status: http.StatusNotFound, code: "not_found",
+		message: "there is nothing here: send events to /v1/batch, /v1/track and so on"}
+	faultMethod = &fault{status: http.StatusMethodNotAllowed, code: "method_not_allowed",
+		message: "the method is not allowed here: the header Allow names those that are"}
+	faultKey = &fault{status: http.StatusBadRequest, code: "invalid_write_key",
+		message: "the write key is missing or not known: send it by Basic authentication, as a bearer token or as " +
+			"writeKey in the body"}
 	faultDisabled = &fault{status: http.StatusBadRequest, code: "source_disabled", message: "the write key is disabled"}
-	faultBody     = &fault{status: http.StatusBadRequest, code: "body_too_large", message: "the body is larger than a request may be: send smaller batches"}
-	faultChunks   = &fault{status: http.StatusBadRequest, code: "malformed_body", message: "the body is not in the chunks that its header announces"}
-	faultGzip     = &fault{status: http.StatusBadRequest, code: "invalid_gzip", message: "the body says that it is gzip and is not, or is damaged"}
-	faultJSON     = &fault{status: http.StatusBadRequest, code: "invalid_json", message: "the body is not JSON"}
-	faultObject   = &fault{status: http.StatusBadRequest, code: "invalid_body", message: "the body must be a JSON object"}
-	faultBatch    = &fault{status: http.StatusBadRequest, code: "invalid_batch", message: "the body must be an object with a batch, an array of events"}
-	faultEmpty    = &fault{status: http.StatusBadRequest, code: "empty_batch", message: "the batch holds no event"}
-	faultMany     = &fault{status: http.StatusBadRequest, code: "too_many_events", message: "the batch holds more events than a request may: send smaller batches"}
-	faultShared   = &fault{status: http.StatusBadRequest, code: "invalid_context", message: "the batch's context and integrations must be objects in UTF-8, not nested too deep, and leave room for events"}
-	faultPixel    = &fault{status: http.StatusBadRequest, code: "invalid_pixel", message: "the query's data must be the base64 of an event's JSON"}
-	faultInternal = &fault{status: http.StatusInternalServerError, code: "internal", message: "the request could not be handled"}
+	faultBody     = &fault{status: http.StatusBadRequest, code: "body_too_large",
+		message: "the body is larger than a request may be: send smaller batches"}
+	faultChunks = &fault{status: http.StatusBadRequest, code: "malformed_body",
+		message: "the body is not in the chunks that its header announces"}
+	faultGzip = &fault{status: http.StatusBadRequest, code: "invalid_gzip",
+		message: "the body says that it is gzip and is not, or is damaged"}
+	faultJSON   = &fault{status: http.StatusBadRequest, code: "invalid_json", message: "the body is not JSON"}
+	faultObject = &fault{status: http.StatusBadRequest, code: "invalid_body", message: "the body must be a JSON object"}
+	faultBatch  = &fault{status: http.StatusBadRequest, code: "invalid_batch",
+		message: "the body must be an object with a batch, an array of events"}
+	faultEmpty = &fault{status: http.StatusBadRequest, code: "empty_batch", message: "the batch holds no event"}
+	faultMany  = &fault{status: http.StatusBadRequest, code: "too_many_events",
+		message: "the batch holds more events than a request may: send smaller batches"}
+	faultShared = &fault{status: http.StatusBadRequest, code: "invalid_context",
+		message: "the batch's context and integrations must be objects in UTF-8, not nested too deep, and leave room " +
+			"for events"}
+	faultPixel = &fault{status: http.StatusBadRequest, code: "invalid_pixel",
+		message: "the query's data must be the base64 of an event's JSON"}
+	faultInternal = &fault{status: http.StatusInternalServerError, code: "internal",
+		message: "the request could not be handled"}
 
-	faultRead     = &fault{status: http.StatusTooManyRequests, code: "body_incomplete", message: "the body did not arrive whole and in time: send it again"}
-	faultBusy     = &fault{status: http.StatusTooManyRequests, code: "overloaded", message: "there is too much to do: send it again later"}
-	faultShutdown = &fault{status: http.StatusTooManyRequests, code: "shutting_down", message: "this instance shuts down: send it again"}
-	faultQueue    = &fault{status: http.StatusTooManyRequests, code: "queue_unavailable", message: "the queue can't be reached: send it again later"}
-	faultLetters  = &fault{status: http.StatusTooManyRequests, code: "dead_letters_unavailable", message: "invalid events could not be put aside, and so nothing was accepted: send it again later"}
-	faultHealth   = &fault{status: http.StatusServiceUnavailable, code: "queue_unavailable", message: "the queue can't be reached"}
+	faultRead = &fault{status: http.StatusTooManyRequests, code: "body_incomplete",
+		message: "the body did not arrive whole and in time: send it again"}
+	faultBusy = &fault{status: http.StatusTooManyRequests, code: "overloaded",
+		message: "there is too much to do: send it again later"}
+	faultShutdown = &fault{status: http.StatusTooManyRequests, code: "shutting_down",
+		message: "this instance shuts down: send it again"}
+	faultQueue = &fault{status: http.StatusTooManyRequests, code: "queue_unavailable",
+		message: "the queue can't be reached: send it again later"}
+	faultLetters = &fault{status: http.StatusTooManyRequests, code: "dead_letters_unavailable",
+		message: "invalid events could not be put aside, and so nothing was accepted: send it again later"}
+	faultHealth = &fault{status: http.StatusServiceUnavailable, code: "queue_unavailable",
+		message: "the queue can't be reached"}
 )
 
 // quotaFault is what a write key gets that is over its quota.
 func quotaFault(after time.Duration) *fault {
-	return &fault{status: http.StatusTooManyRequests, code: "quota_exceeded", message: "the write key has used up its quota: send it again later", after: after}
+	return &fault{status: http.StatusTooManyRequests, code: "quota_exceeded",
+		message: "the write key has used up its quota: send it again later", after: after}
 }
 
 // MaxRetryAfter is the longest wait that is asked for: the SDKs for browsers and Node wait no

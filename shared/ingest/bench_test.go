@@ -37,7 +37,8 @@ func benchEvent(i int) string {
 	return fmt.Sprintf(`{"timestamp":"2026-11-23T04:50:58.%03dZ","integrations":{},"type":"track","event":"Order Completed","userId":"user-%d","messageId":"node-next-1795409458376-9e20cb12-2a4d-482b-a0c2-%012x",`+
 		`"properties":{"order_id":"%d","total":%d.5,"currency":"USD","coupon":"SUMMER%d","products":[{"sku":"SKU-%d","name":"Running Shoes, blue, size 42","price":89.95,"quantity":1},{"sku":"SKU-%d","name":"Socks — wool, three pairs","price":14.5,"quantity":2}]},`+
 		`"context":{"library":{"name":"@segment/analytics-node","version":"3.1.0"},"page":{"path":"/checkout/thank-you","referrer":"https://www.google.com/","title":"Thank you — Acme","url":"https://www.acme.example/checkout/thank-you?order=%d"},"userAgent":"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36","locale":"en-US","timezone":"Europe/Berlin","campaign":{"source":"newsletter","medium":"email","name":"spring-%d"}},`+
-		`"_metadata":{"nodeVersion":"22.11.0","jsRuntime":"node"}}`, i%1000, i, i*7919, 9007199254740993+i, i%5000, i%10, i%97, i%89, i, i%7)
+		`"_metadata":{"nodeVersion":"22.11.0","jsRuntime":"node"}}`, i%1000, i, i*7919, 9007199254740993+i, i%5000, i%10,
+		i%97, i%89, i, i%7)
 }
 
 // benchBatch is a batch of n such events, from a number on.
@@ -62,7 +63,8 @@ func BenchmarkEvent(b *testing.B) {
 				if f := q.content.parse(body, route{kind: batch}); f != nil {
 					b.Fatal(f)
 				}
-				q.stamp = event.Enrichment{ReceivedAt: time.Now(), SentAt: q.content.sentAt, WriteKey: "WK", Client: client, IP: "203.0.113.7", AppendID: appendID}
+				q.stamp = event.Enrichment{ReceivedAt: time.Now(), SentAt: q.content.sentAt, WriteKey: "WK", Client: client,
+					IP: "203.0.113.7", AppendID: appendID}
 				if f := q.sort(); f != nil {
 					b.Fatal(f)
 				}
@@ -130,7 +132,9 @@ func BenchmarkHTTP(b *testing.B) {
 func drive(b *testing.B, addr, path string, body func(client int) []byte, connections, events int) {
 	requests := make([][]byte, connections)
 	for i := range requests {
-		requests[i] = fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: h\r\nAuthorization: Basic V0s6\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", path, len(body(i)), body(i))
+		requests[i] = fmt.Appendf(nil,
+			"POST %s HTTP/1.1\r\nHost: h\r\nAuthorization: Basic V0s6\r\nContent-Type: application/json\r\nContent-Length: "+
+				"%d\r\n\r\n%s", path, len(body(i)), body(i))
 	}
 	var left atomic.Int64
 	left.Store(int64(b.N))
@@ -191,7 +195,8 @@ func cpu() time.Duration {
 // BenchmarkQueueAway is full load while the queue hangs: what matters is the memory, as peak-MB of
 // the whole process with its clients, and that everything is answered.
 func BenchmarkQueueAway(b *testing.B) {
-	h, err := New(Config{Queue: hanging{}, DeadLetters: hanging{}, Linger: 3 * time.Millisecond, Limits: Limits{QueueTimeout: time.Second}})
+	h, err := New(Config{Queue: hanging{}, DeadLetters: hanging{}, Linger: 3 * time.Millisecond,
+		Limits: Limits{QueueTimeout: time.Second}})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -65,7 +65,8 @@ func readFault(r *http.Request) func(error) *fault {
 		switch {
 		case errors.As(err, &tooLarge):
 			return faultBody
-		case !slices.Contains(r.TransferEncoding, "chunked") || errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		case !slices.Contains(r.TransferEncoding, "chunked") || errors.As(err, &network) ||
+			errors.Is(err, io.ErrUnexpectedEOF) ||
 			errors.Is(err, io.ErrClosedPipe) || errors.Is(err, context.Canceled) || errors.Is(err, http.ErrBodyReadAfterClose):
 			return faultRead
 		}

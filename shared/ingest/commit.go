@@ -189,7 +189,8 @@ func (c *committer) send(ctx context.Context, g *group) (allFailed bool, err err
 
 // complain logs once for a group what would be the same line for each of its requests.
 func (c *committer) complain(g *group, err error) {
-	c.logger.Error("events did not reach the queue; their requests are answered 429", "requests", len(g.members), "error", err)
+	c.logger.Error("events did not reach the queue; their requests are answered 429", "requests", len(g.members), "error",
+		err)
 }
 
 // failure is why a message with events of the loads was not taken, nil if all were.

@@ -23,7 +23,8 @@ func newCommitter(t testing.TB, q Sender, window time.Duration, slots int) *comm
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &committer{queue: q, window: window, timeout: 5 * time.Second, compressor: compressor, slots: make(chan struct{}, slots), drain: make(chan struct{}), logger: slog.New(slog.DiscardHandler)}
+	return &committer{queue: q, window: window, timeout: 5 * time.Second, compressor: compressor,
+		slots: make(chan struct{}, slots), drain: make(chan struct{}), logger: slog.New(slog.DiscardHandler)}
 }
 
 // loadOf is a load of events under a write key.
@@ -64,7 +65,8 @@ func TestRequestsWithOtherHeadersGetMessagesOfTheirOwnInTheSameCall(t *testing.T
 		q := &fakeQueue{}
 		c := newCommitter(t, q, 5*time.Millisecond, 4)
 		headers := []message.Header{
-			{WriteKey: keyA}, {WriteKey: keyB}, {WriteKey: keyA, Origin: event.FromClient}, {WriteKey: keyA, Context: []byte(`{"a":1}`)}, {WriteKey: keyA, Integrations: []byte(`{"a":1}`)},
+			{WriteKey: keyA}, {WriteKey: keyB}, {WriteKey: keyA, Origin: event.FromClient},
+			{WriteKey: keyA, Context: []byte(`{"a":1}`)}, {WriteKey: keyA, Integrations: []byte(`{"a":1}`)},
 		}
 		var requests sync.WaitGroup
 		for i := range 20 {
@@ -104,7 +106,8 @@ func TestAFullGroupDoesNotWaitForItsWindow(t *testing.T) {
 		var requests sync.WaitGroup
 		for i := range 3 {
 			requests.Go(func() {
-				if err := c.submit(t.Context(), []load{loadOf(keyA, `{"n":`+fmt.Sprint(i)+`,"x":"`+strings.Repeat("x", groupBytes/3)+`"}`)}); err != nil {
+				if err := c.submit(t.Context(),
+					[]load{loadOf(keyA, `{"n":`+fmt.Sprint(i)+`,"x":"`+strings.Repeat("x", groupBytes/3)+`"}`)}); err != nil {
 					t.Error(err)
 				}
 			})
@@ -294,8 +297,10 @@ func TestEachRequestGetsTheOutcomeOfItsOwnEvents(t *testing.T) {
 						t.Fatalf("seed %d: an event went under another's key", seed)
 					}
 				}
-				if o.err == nil && there != len(o.events) || o.err != nil && there > 0 && !o.several || o.err != nil && there == len(o.events) {
-					t.Fatalf("seed %d: request %d was told %v, and the queue has %d of its %d events", seed, i, o.err, there, len(o.events))
+				if o.err == nil && there != len(o.events) || o.err != nil && there > 0 && !o.several ||
+					o.err != nil && there == len(o.events) {
+					t.Fatalf("seed %d: request %d was told %v, and the queue has %d of its %d events", seed, i, o.err, there,
+						len(o.events))
 				}
 			}
 		})

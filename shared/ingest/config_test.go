@@ -65,7 +65,8 @@ func TestOneKeyCanBeTakenBesidesASet(t *testing.T) {
 	if key, ok := both.Lookup("new"); !ok || key.Name != "new" {
 		t.Error("a change of the set is not seen")
 	}
-	if _, err := WithKey(set, "a b", Key{Name: "canary"}); err == nil || !strings.Contains(err.Error(), `named "canary" can't be one`) {
+	if _, err := WithKey(set, "a b", Key{Name: "canary"}); err == nil ||
+		!strings.Contains(err.Error(), `named "canary" can't be one`) {
 		t.Errorf("a key that can't be one: %v", err)
 	}
 }
@@ -76,11 +77,15 @@ func TestSettingsLeadSDKsToTheirOwnHost(t *testing.T) {
 		headers        []string
 		host, protocol string
 	}{
-		"the request's":               {nil, nil, "door.example:8080", "http"},
-		"what proxies say, untrusted": {nil, []string{"X-Forwarded-Proto", "https", "X-Forwarded-Host", "evil"}, "door.example:8080", "http"},
-		"what proxies say, trusted":   {func(c *Config) { c.TrustForwardedProto = true }, []string{"X-Forwarded-Proto", "https"}, "door.example:8080", "https"},
-		"nonsense of proxies":         {func(c *Config) { c.TrustForwardedProto = true }, []string{"X-Forwarded-Proto", `x"`}, "door.example:8080", "http"},
-		"configured":                  {func(c *Config) { c.PublicURL = "https://events.example.com/" }, nil, "events.example.com", "https"},
+		"the request's": {nil, nil, "door.example:8080", "http"},
+		"what proxies say, untrusted": {nil, []string{"X-Forwarded-Proto", "https", "X-Forwarded-Host", "evil"},
+			"door.example:8080", "http"},
+		"what proxies say, trusted": {func(c *Config) { c.TrustForwardedProto = true },
+			[]string{"X-Forwarded-Proto", "https"}, "door.example:8080", "https"},
+		"nonsense of proxies": {func(c *Config) { c.TrustForwardedProto = true }, []string{"X-Forwarded-Proto", `x"`},
+			"door.example:8080", "http"},
+		"configured": {func(c *Config) { c.PublicURL = "https://events.example.com/" }, nil,
+			"events.example.com", "https"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, c.change)

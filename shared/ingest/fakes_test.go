@@ -91,7 +91,9 @@ func (r *rig) Write(p []byte) (int, error) {
 // not be in it.
 func newRig(t testing.TB, change func(*Config)) *rig {
 	r := &rig{t: t}
-	c := Config{Queue: &r.queue, DeadLetters: &r.letters, Report: r.counts.Add, Logger: slog.New(slog.NewTextHandler(r, nil)), ClientIP: func(*http.Request) netip.Addr { return netip.MustParseAddr("203.0.113.7") }}
+	c := Config{Queue: &r.queue, DeadLetters: &r.letters, Report: r.counts.Add,
+		Logger:   slog.New(slog.NewTextHandler(r, nil)),
+		ClientIP: func(*http.Request) netip.Addr { return netip.MustParseAddr("203.0.113.7") }}
 	if change != nil {
 		change(&c)
 	}
@@ -145,11 +147,13 @@ func (r *rig) understood(w *httptest.ResponseRecorder) (status int, code string)
 		Success              *bool
 		Code, Message, Error string
 	}
-	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || answer.Success == nil || *answer.Success || answer.Code == "" || answer.Message == "" || answer.Error == "" {
+	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || answer.Success == nil || *answer.Success ||
+		answer.Code == "" || answer.Message == "" || answer.Error == "" {
 		r.t.Errorf("answer %d %q: %v", w.Code, w.Body, err)
 	}
 	var seconds int
-	if n, _ := fmt.Sscanf(w.Header().Get("Retry-After"), "%d", &seconds); (n == 1 && seconds >= 1 && seconds <= 300) != (w.Code == 429) {
+	if n, _ := fmt.Sscanf(w.Header().Get("Retry-After"), "%d",
+		&seconds); (n == 1 && seconds >= 1 && seconds <= 300) != (w.Code == 429) {
 		r.t.Errorf("a %d has Retry-After %q", w.Code, w.Header().Get("Retry-After"))
 	}
 	return w.Code, answer.Code
@@ -202,5 +206,6 @@ func want(t testing.TB, what string, got, want any) {
 
 // track is a good event that the door need not change.
 func track(id string) string {
-	return `{"type":"track","userId":"` + marker + `","event":"e","messageId":"` + id + `","timestamp":"2026-11-23T11:00:00.000Z"}`
+	return `{"type":"track","userId":"` + marker + `","event":"e","messageId":"` + id +
+		`","timestamp":"2026-11-23T11:00:00.000Z"}`
 }

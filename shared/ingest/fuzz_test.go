@@ -11,15 +11,19 @@ import (
 	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
-var paths = []string{"/v1/batch", "/v1/b", "/v1/track", "/v1/t", "/v1/p/", "/b", "/v1/pixel/track?data=e30", "/v1/projects/k/settings", "/v1/m", "/health", "/none", "/v1/import/"}
+var paths = []string{"/v1/batch", "/v1/b", "/v1/track", "/v1/t", "/v1/p/", "/b", "/v1/pixel/track?data=e30",
+	"/v1/projects/k/settings", "/v1/m", "/health", "/none", "/v1/import/"}
 
 // FuzzRequest gives the door any request: it never panics, answers as SDKs understand it, and what
 // it accepts is in the queue or among the letters, each event of it readable and with an identity.
 func FuzzRequest(f *testing.F) {
 	bodies := []string{
-		`{"batch":[` + track("1") + `,{"type":"foo"},7]}`, track("1"), `{"writeKey":"k","batch":[{"type":"page","userId":"u","sentAt":"2026-11-23T11:00:00Z","context":null}],"sentAt":"x","context":{}}`,
-		`{"type":null,"userId":"u","event":"e","context":{"ip":null,"direct":true},"writeKey":"k"}`, "", "null", `{"batch":[[],{}]}`, "\xff", `{"batch":[` + strings.Repeat("[", 2000),
-		`{"userId":"u","event":"\ud800"}`, "\xef\xbb\xbf{}", `{"batch":[],"batch":[{}]}`, zipped(f, `{"batch":[`+track("1")+`]}`), zipped(f, `{}`)[:12],
+		`{"batch":[` + track("1") + `,{"type":"foo"},7]}`, track("1"),
+		`{"writeKey":"k","batch":[{"type":"page","userId":"u","sentAt":"2026-11-23T11:00:00Z","context":null}],"sentAt":"x","context":{}}`,
+		`{"type":null,"userId":"u","event":"e","context":{"ip":null,"direct":true},"writeKey":"k"}`, "", "null",
+		`{"batch":[[],{}]}`, "\xff", `{"batch":[` + strings.Repeat("[", 2000),
+		`{"userId":"u","event":"\ud800"}`, "\xef\xbb\xbf{}", `{"batch":[],"batch":[{}]}`,
+		zipped(f, `{"batch":[`+track("1")+`]}`), zipped(f, `{}`)[:12],
 	}
 	for i, body := range bodies {
 		f.Add(byte(i), []byte(body), "Basic azo=", "gzip")
@@ -74,13 +78,15 @@ func FuzzRequest(f *testing.F) {
 			sum += n
 		}
 		if accepted != totals.Accepted || rejected != sum || status != 200 && accepted+rejected > 0 {
-			t.Fatalf("%d events accepted and %d rejected, counted %d and %d, answer %d", accepted, rejected, totals.Accepted, sum, status)
+			t.Fatalf("%d events accepted and %d rejected, counted %d and %d, answer %d", accepted, rejected, totals.Accepted,
+				sum, status)
 		}
 	})
 }
 
 func FuzzPixelData(f *testing.F) {
-	for _, query := range []string{"", "data=", "data=\r", "data=e30", "data=e30=", "data=e30%3D%3D", "data=%zz", "data=----", "data=a b", "a=1;b=2&data=e30", "data=e30&data=x"} {
+	for _, query := range []string{"", "data=", "data=\r", "data=e30", "data=e30=", "data=e30%3D%3D", "data=%zz",
+		"data=----", "data=a b", "a=1;b=2&data=e30", "data=e30&data=x"} {
 		f.Add(query)
 	}
 	f.Fuzz(func(t *testing.T, query string) {
@@ -96,7 +102,8 @@ func FuzzPixelData(f *testing.F) {
 }
 
 func FuzzHeaderKey(f *testing.F) {
-	for _, auth := range []string{"", "Basic", "Basic ", "Basic azo=", "basic  azo", "Bearer k", "Bearer k x", "Basic ====", "Digest k", "Basic " + strings.Repeat("a", 400)} {
+	for _, auth := range []string{"", "Basic", "Basic ", "Basic azo=", "basic  azo", "Bearer k", "Bearer k x",
+		"Basic ====", "Digest k", "Basic " + strings.Repeat("a", 400)} {
 		f.Add(auth)
 	}
 	f.Fuzz(func(t *testing.T, auth string) {
@@ -116,11 +123,13 @@ func FuzzHeaderKey(f *testing.F) {
 
 // FuzzParse holds the parser against encoding/json: the same bodies are JSON, with as many events.
 func FuzzParse(f *testing.F) {
-	for _, body := range []string{`{"batch":[{},{"a":1}],"sentAt":"x"}`, `{"batch":[1,"a",null]}`, `{"batch":[{}],"batch":null}`, `{"Batch":[{}]}`, `{}`, `[]`, `{"context":{},"batch":[{}]}`, `{"batch":[{}]} x`} {
+	for _, body := range []string{`{"batch":[{},{"a":1}],"sentAt":"x"}`, `{"batch":[1,"a",null]}`,
+		`{"batch":[{}],"batch":null}`, `{"Batch":[{}]}`, `{}`, `[]`, `{"context":{},"batch":[{}]}`, `{"batch":[{}]} x`} {
 		f.Add([]byte(body))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		if len(body) > 9000 || strings.Contains(string(body), `\u`) { // keys with escapes are keys to both, but this test's map has no order
+		// keys with escapes are keys to both, but this test's map has no order
+		if len(body) > 9000 || strings.Contains(string(body), `\u`) {
 			return
 		}
 		var c content
@@ -133,7 +142,8 @@ func FuzzParse(f *testing.F) {
 		}
 		var v map[string]json.RawMessage
 		var events []json.RawMessage
-		if json.Unmarshal(body, &v) != nil || v["batch"] == nil || json.Unmarshal(v["batch"], &events) != nil || v["batch"][0] != '[' {
+		if json.Unmarshal(body, &v) != nil || v["batch"] == nil || json.Unmarshal(v["batch"], &events) != nil ||
+			v["batch"][0] != '[' {
 			if fault == nil {
 				t.Fatalf("%q was read as %d events", body, len(c.events))
 			}

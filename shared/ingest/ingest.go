@@ -76,11 +76,15 @@ type Config struct {
 // Limits bound what requests may cost. A zero is the default, which the constant of the same name
 // says.
 type Limits struct {
-	MaxBody      int           // bytes of a request's body, compressed as well as decompressed
-	MaxWaiting   int           // bytes of memory that all requests hold until they are answered, from the body to the call; what needs more is answered 429
-	MaxInFlight  int           // requests under way whose body has come; more are answered 429
-	MaxSends     int           // calls to the queue under way
-	QueueTimeout time.Duration // how long a request waits for the queue before it is answered 429, and half of it for dead letters
+	MaxBody int // bytes of a request's body, compressed as well as decompressed
+	// bytes of memory that all requests hold until they are answered, from the body to the call;
+	// what needs more is answered 429
+	MaxWaiting  int
+	MaxInFlight int // requests under way whose body has come; more are answered 429
+	MaxSends    int // calls to the queue under way
+	// how long a request waits for the queue before it is answered 429, and half of it for dead
+	// letters
+	QueueTimeout time.Duration
 }
 
 // Defaults of [Limits].
@@ -164,7 +168,8 @@ func (l *Limits) complete() error {
 		name     string
 		value    *int
 		standard int
-	}{{"MaxBody", &l.MaxBody, MaxBody}, {"MaxWaiting", &l.MaxWaiting, MaxWaiting}, {"MaxInFlight", &l.MaxInFlight, MaxInFlight}, {"MaxSends", &l.MaxSends, MaxSends}} {
+	}{{"MaxBody", &l.MaxBody, MaxBody}, {"MaxWaiting", &l.MaxWaiting, MaxWaiting},
+		{"MaxInFlight", &l.MaxInFlight, MaxInFlight}, {"MaxSends", &l.MaxSends, MaxSends}} {
 		if *v.value == 0 {
 			*v.value = v.standard
 		}
@@ -179,7 +184,8 @@ func (l *Limits) complete() error {
 		return fmt.Errorf("the limit QueueTimeout is %v: write a duration above 0", l.QueueTimeout)
 	}
 	if least := largest(l.MaxBody); l.MaxWaiting < least {
-		return fmt.Errorf("the limit MaxWaiting is %d bytes: write at least %d, or there is never room for the largest request", l.MaxWaiting, least)
+		return fmt.Errorf("the limit MaxWaiting is %d bytes: write at least %d, or there is never room for the "+
+			"largest request", l.MaxWaiting, least)
 	}
 	return nil
 }

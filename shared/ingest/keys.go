@@ -16,7 +16,9 @@ type Key struct {
 	Name     string  // for people; quotas are kept by it. It may stand in logs, which the key itself never does
 	Disabled bool    // its events are refused
 	Quota    float64 // events a second; 0: no bound
-	Burst    float64 // events that may come at once before the quota counts; 0: ten seconds of the quota. Not without a quota
+	// events that may come at once before the quota counts; 0: ten seconds of the quota. Not
+	// without a quota
+	Burst float64
 }
 
 // KeySet knows write keys. It may be called by several goroutines at the same time. Look-up must
@@ -52,11 +54,14 @@ func (k *Keys) Replace(keys map[string]Key) error {
 		case names[key.Name]:
 			errs = append(errs, fmt.Errorf("two write keys are named %q: give each its own name", key.Name))
 		case !event.ValidWriteKey(writeKey):
-			errs = append(errs, fmt.Errorf("the write key named %q can't be one: write 1 to %d printable ASCII characters without spaces, quotes and colons", key.Name, event.MaxWriteKeyBytes))
+			errs = append(errs, fmt.Errorf("the write key named %q can't be one: write 1 to %d printable ASCII characters "+
+				"without spaces, quotes and colons", key.Name, event.MaxWriteKeyBytes))
 		case !(key.Quota >= 0) || !(key.Burst >= 0) || math.IsInf(key.Quota, 0) || math.IsInf(key.Burst, 0):
-			errs = append(errs, fmt.Errorf("the quota of the write key named %q must be a number of events a second, 0 for none", key.Name))
+			errs = append(errs, fmt.Errorf("the quota of the write key named %q must be a number of events a second, 0 for none",
+				key.Name))
 		case key.Burst > 0 && key.Quota == 0:
-			errs = append(errs, fmt.Errorf("the write key named %q has a burst and no quota, so nothing would be bounded: write a quota, or leave the burst out", key.Name))
+			errs = append(errs, fmt.Errorf("the write key named %q has a burst and no quota, so nothing would be bounded: "+
+				"write a quota, or leave the burst out", key.Name))
 		}
 		names[key.Name] = true
 		set[k.digest(writeKey)] = key

@@ -63,7 +63,8 @@ func (q *request) letters() []message.DeadLetter {
 		l := message.DeadLetter{
 			ID: q.letterID(g.problem, g.origin, events[g]), Reason: message.ReasonFor(g.problem), Detail: g.problem.Error(),
 			Header: message.Header{
-				WriteKey: q.stamp.WriteKey, Origin: g.origin, Context: q.content.context, Integrations: q.content.integrations, ReceivedAt: q.stamp.ReceivedAt,
+				WriteKey: q.stamp.WriteKey, Origin: g.origin, Context: q.content.context, Integrations: q.content.integrations,
+				ReceivedAt: q.stamp.ReceivedAt,
 			},
 			Count: len(events[g]), FirstSeen: q.stamp.ReceivedAt, LastSeen: q.stamp.ReceivedAt,
 		}

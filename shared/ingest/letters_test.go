@@ -19,7 +19,8 @@ func TestBadEventsBecomeDeadLettersAndTheGoodOnesGoOn(t *testing.T) {
 	for i := range 249 {
 		good = append(good, track(fmt.Sprint(i)))
 	}
-	all := append(slices.Clone(good), `{"type":"track","userId":"u","messageId":"bad","timestamp":"2026-11-23T11:00:00.000Z","n":9007199254740993}`)
+	all := append(slices.Clone(good),
+		`{"type":"track","userId":"u","messageId":"bad","timestamp":"2026-11-23T11:00:00.000Z","n":9007199254740993}`)
 	status, _ := r.post("/v1/batch", `{"context":{"a":1},"batch":[`+strings.Join(all, ",")+`]}`)
 	want(t, "status", status, 200)
 	want(t, "events", events(t, &r.queue), good)
@@ -36,17 +37,23 @@ func TestBadEventsBecomeDeadLettersAndTheGoodOnesGoOn(t *testing.T) {
 func TestEventsWithTheSameProblemShareALetter(t *testing.T) {
 	r := newRig(t, nil)
 	large := `{"type":"track","userId":"u","event":"e","x":"` + strings.Repeat("x", event.MaxEventBytes) + `"}`
-	deep := `{"type":"track","userId":"u","event":"e","x":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000) + `}`
-	batch := []string{`{"type":"foo"}`, `7`, `{"type":"bar"}`, large, deep, `{"type":"track","userId":"u","event":"` + "\xff" + `"}`, track("good"), `"text"`, `{"type":"foo","context":{"direct":true}}`}
+	deep := `{"type":"track","userId":"u","event":"e","x":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000) +
+		`}`
+	batch := []string{`{"type":"foo"}`, `7`, `{"type":"bar"}`, large, deep,
+		`{"type":"track","userId":"u","event":"` + "\xff" + `"}`, track("good"), `"text"`,
+		`{"type":"foo","context":{"direct":true}}`}
 	status, _ := r.post("/v1/batch", `{"batch":[`+strings.Join(batch, ",")+`]}`)
 	want(t, "status", status, 200)
 	var got []string
 	for i, m := range sent(t, &r.letters) {
 		l := r.letters.messages[i]
-		got = append(got, fmt.Sprintf("%s %s %d %v", attr(l, message.AttrReason), strings.SplitN(attr(l, message.AttrDetail), ":", 2)[0], len(m.Events), m.Origin))
+		got = append(got, fmt.Sprintf("%s %s %d %v", attr(l, message.AttrReason),
+			strings.SplitN(attr(l, message.AttrDetail), ":", 2)[0], len(m.Events), m.Origin))
 	}
-	want(t, "letters", got, []string{"invalid type_unknown 2 server", "invalid not_an_object 2 server", "too_large too_large 2 server", "invalid not_utf8 1 server", "invalid type_unknown 1 client"})
-	want(t, "rejected", r.counts.Totals().Rejected, map[string]int{"type_unknown": 3, "not_an_object": 2, "too_large": 2, "not_utf8": 1})
+	want(t, "letters", got, []string{"invalid type_unknown 2 server", "invalid not_an_object 2 server",
+		"too_large too_large 2 server", "invalid not_utf8 1 server", "invalid type_unknown 1 client"})
+	want(t, "rejected", r.counts.Totals().Rejected,
+		map[string]int{"type_unknown": 3, "not_an_object": 2, "too_large": 2, "not_utf8": 1})
 	want(t, "events", events(t, &r.queue), []string{track("good")})
 }
 
@@ -101,19 +108,23 @@ func TestLettersAreWrittenBeforeTheEventsAreSent(t *testing.T) {
 
 func TestARequestOfWhichNothingIsGoodIsRefusedAndNotKept(t *testing.T) {
 	for name, c := range map[string]struct{ path, body, code string }{
-		"single":                {"/v1/track", `{"userId":"u"}`, "event_not_defined"},
-		"no id":                 {"/v1/track", `{"event":"e"}`, "no_user_anon_id"},
-		"ids null":              {"/v1/t", `{"event":"e","userId":null,"anonymousId":null}`, "no_user_anon_id"},
-		"event no string":       {"/v1/track", `{"userId":"u","event":1}`, "event_not_string"},
-		"properties no object":  {"/v1/page", `{"userId":"u","properties":[]}`, "properties_not_object"},
-		"traits no object":      {"/v1/identify", `{"userId":"u","traits":"x"}`, "traits_not_object"},
-		"name no string":        {"/v1/page", `{"userId":"u","name":1}`, "name_not_string"},
-		"category no string":    {"/v1/screen", `{"userId":"u","category":{}}`, "category_not_string"},
-		"group without id":      {"/v1/group", `{"userId":"u"}`, "id_required"},
-		"id no string":          {"/v1/alias", `{"userId":{},"previousId":"p"}`, "id_not_string"},
-		"long messageId":        {"/v1/track", `{"userId":"u","event":"e","messageId":"` + strings.Repeat("m", 100) + `"}`, "message_id_too_long"},
-		"too large":             {"/v1/track", `{"userId":"u","event":"e","x":"` + strings.Repeat("x", event.MaxEventBytes) + `"}`, "too_large"},
-		"deep":                  {"/v1/track", `{"userId":"u","event":"e","x":` + strings.Repeat(`{"a":`, 5000) + "1" + strings.Repeat("}", 5000) + `}`, "too_deep"},
+		"single":               {"/v1/track", `{"userId":"u"}`, "event_not_defined"},
+		"no id":                {"/v1/track", `{"event":"e"}`, "no_user_anon_id"},
+		"ids null":             {"/v1/t", `{"event":"e","userId":null,"anonymousId":null}`, "no_user_anon_id"},
+		"event no string":      {"/v1/track", `{"userId":"u","event":1}`, "event_not_string"},
+		"properties no object": {"/v1/page", `{"userId":"u","properties":[]}`, "properties_not_object"},
+		"traits no object":     {"/v1/identify", `{"userId":"u","traits":"x"}`, "traits_not_object"},
+		"name no string":       {"/v1/page", `{"userId":"u","name":1}`, "name_not_string"},
+		"category no string":   {"/v1/screen", `{"userId":"u","category":{}}`, "category_not_string"},
+		"group without id":     {"/v1/group", `{"userId":"u"}`, "id_required"},
+		"id no string":         {"/v1/alias", `{"userId":{},"previousId":"p"}`, "id_not_string"},
+		"long messageId": {"/v1/track", `{"userId":"u","event":"e","messageId":"` + strings.Repeat("m", 100) + `"}`,
+			"message_id_too_long"},
+		"too large": {"/v1/track",
+			`{"userId":"u","event":"e","x":"` + strings.Repeat("x", event.MaxEventBytes) + `"}`, "too_large"},
+		"deep": {"/v1/track",
+			`{"userId":"u","event":"e","x":` + strings.Repeat(`{"a":`, 5000) + "1" + strings.Repeat("}", 5000) + `}`,
+			"too_deep"},
 		"not UTF-8":             {"/v1/track", `{"userId":"u","event":"` + "\xc3\x28" + `"}`, "not_utf8"},
 		"batch of bad ones":     {"/v1/batch", `{"batch":[{"type":"foo"},7]}`, "type_unknown"},
 		"too many events":       {"/v1/batch", `{"batch":[` + strings.Repeat("0,", maxEvents) + `0]}`, "too_many_events"},
@@ -132,9 +143,13 @@ func TestARequestOfWhichNothingIsGoodIsRefusedAndNotKept(t *testing.T) {
 		"100,000 deep":          {"/v1/batch", strings.Repeat("[", 100_000), "invalid_json"},
 		"100,000 deep, closed":  {"/v1/batch", strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000), "invalid_batch"},
 		"context no object":     {"/v1/batch", `{"context":[],"batch":[` + track("1") + `]}`, "invalid_context"},
-		"context not UTF-8":     {"/v1/batch", `{"context":{"a":"` + "\xff" + `"},"batch":[` + track("1") + `]}`, "invalid_context"},
-		"context too deep":      {"/v1/batch", `{"integrations":{"a":` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + `},"batch":[` + track("1") + `]}`, "invalid_context"},
-		"context too large":     {"/v1/batch", `{"context":{"a":"` + strings.Repeat("x", 480_000) + `"},"batch":[` + track("1") + `]}`, "invalid_context"},
+		"context not UTF-8": {"/v1/batch", `{"context":{"a":"` + "\xff" + `"},"batch":[` + track("1") + `]}`,
+			"invalid_context"},
+		"context too deep": {"/v1/batch",
+			`{"integrations":{"a":` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + `},"batch":[` + track("1") + `]}`,
+			"invalid_context"},
+		"context too large": {"/v1/batch",
+			`{"context":{"a":"` + strings.Repeat("x", 480_000) + `"},"batch":[` + track("1") + `]}`, "invalid_context"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, nil)
@@ -150,9 +165,12 @@ func TestARequestOfWhichNothingIsGoodIsRefusedAndNotKept(t *testing.T) {
 
 func TestTheLongestUserAgentCostsNoMoreThanTheLimit(t *testing.T) {
 	r := newRig(t, nil)
-	status, _ := r.post("/v1/t", `{"userId":"u","event":"e","messageId":"m","timestamp":"x"}`, "User-Agent", strings.Repeat("u", 100_000))
+	status, _ := r.post("/v1/t", `{"userId":"u","event":"e","messageId":"m","timestamp":"x"}`, "User-Agent",
+		strings.Repeat("u", 100_000))
 	want(t, "status", status, 200)
-	want(t, "event", events(t, &r.queue), []string{`{"type":"track","context":{"ip":"203.0.113.7","userAgent":"` + strings.Repeat("u", maxUserAgent) + `"},"userId":"u","event":"e","messageId":"m","timestamp":"x"}`})
+	want(t, "event", events(t, &r.queue),
+		[]string{`{"type":"track","context":{"ip":"203.0.113.7","userAgent":"` + strings.Repeat("u", maxUserAgent) +
+			`"},"userId":"u","event":"e","messageId":"m","timestamp":"x"}`})
 }
 
 func TestAContextThatALaterOneReplacesIsNotLookedAt(t *testing.T) {
@@ -165,7 +183,8 @@ func TestAContextThatALaterOneReplacesIsNotLookedAt(t *testing.T) {
 func TestAnEventThatSplicingMakesTooLargeIsALetter(t *testing.T) {
 	r := newRig(t, nil)
 	fits := func(n int) string {
-		return `{"type":"track","userId":"u","event":"e","timestamp":"2026-11-23T11:00:00.000Z","x":"` + strings.Repeat("x", n) + `"}`
+		return `{"type":"track","userId":"u","event":"e","timestamp":"2026-11-23T11:00:00.000Z","x":"` +
+			strings.Repeat("x", n) + `"}`
 	}
 	exact := fits(event.MaxEventBytes - len(fits(0)) - len(`"messageId":"",`) - 36)
 	status, _ := r.post("/v1/batch", `{"batch":[`+exact+`,`+strings.Replace(exact, "xx", "xxx", 1)+`]}`)
@@ -178,14 +197,16 @@ func TestMissingMessageIDsAreDifferentUUIDs(t *testing.T) {
 	r := newRig(t, nil)
 	seen := map[string]bool{}
 	for range 3 {
-		r.post("/v1/batch", `{"batch":[`+strings.TrimSuffix(strings.Repeat(`{"type":"identify","userId":"u"},`, 300), ",")+`]}`)
+		r.post("/v1/batch", `{"batch":[`+strings.TrimSuffix(strings.Repeat(`{"type":"identify","userId":"u"},`, 300),
+			",")+`]}`)
 	}
 	for _, e := range events(t, &r.queue) {
 		var v struct{ MessageID, Timestamp string }
 		if err := json.Unmarshal([]byte(e), &v); err != nil {
 			t.Fatal(err)
 		}
-		if id := v.MessageID; len(id) != 36 || id[14] != '4' || !strings.Contains("89ab", id[19:20]) || id[8] != '-' || id[23] != '-' || v.Timestamp == "" {
+		if id := v.MessageID; len(id) != 36 || id[14] != '4' || !strings.Contains("89ab", id[19:20]) || id[8] != '-' ||
+			id[23] != '-' || v.Timestamp == "" {
 			t.Fatalf("messageId %q, timestamp %q", id, v.Timestamp)
 		}
 		seen[v.MessageID] = true

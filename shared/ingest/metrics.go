@@ -88,7 +88,8 @@ func (c *Counters) Totals() Totals {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := c.totals
-	t.Requests, t.Refused, t.Shed, t.Rejected = maps.Clone(t.Requests), maps.Clone(t.Refused), maps.Clone(t.Shed), maps.Clone(t.Rejected)
+	t.Requests, t.Refused, t.Shed, t.Rejected = maps.Clone(t.Requests), maps.Clone(t.Refused), maps.Clone(t.Shed),
+		maps.Clone(t.Rejected)
 	t.Latencies = append([]time.Duration(nil), t.Latencies...)
 	return t
 }

@@ -303,8 +303,10 @@ func TestMetricsSayTheTotals(t *testing.T) {
 		}
 	}
 	want(t, "metrics", got, map[string]float64{
-		"EventsAccepted ": 150, "EventsRejected type_unknown": 150, "RequestsRefused invalid_json": 1, "RequestsShed queue_unavailable": 1,
-		"Requests 200": 150, "Requests 400": 1, "Requests 429": 1, "AcceptLatency ": MaxLatencies, "DeadLetterErrors ": 0, "GzipAbsent ": 0, "GzipUnannounced ": 0,
+		"EventsAccepted ": 150, "EventsRejected type_unknown": 150, "RequestsRefused invalid_json": 1,
+		"RequestsShed queue_unavailable": 1,
+		"Requests 200":                   150, "Requests 400": 1, "Requests 429": 1, "AcceptLatency ": MaxLatencies, "DeadLetterErrors ": 0,
+		"GzipAbsent ": 0, "GzipUnannounced ": 0,
 	})
 	want(t, "what is left", r.counts.Totals().Accepted, 0)
 }
@@ -318,7 +320,8 @@ func TestOverSocketsManyClientsAreServedAtOnce(t *testing.T) {
 		clients.Go(func() {
 			for k := range 25 {
 				id := fmt.Sprintf("%d-%d", i, k)
-				request, err := http.NewRequestWithContext(t.Context(), "POST", server.URL+"/v1/t", strings.NewReader(`{"writeKey":"`+keyA+`",`+track(id)[1:]))
+				request, err := http.NewRequestWithContext(t.Context(), "POST", server.URL+"/v1/t",
+					strings.NewReader(`{"writeKey":"`+keyA+`",`+track(id)[1:]))
 				if err != nil {
 					t.Error(err)
 					return
@@ -330,7 +333,8 @@ func TestOverSocketsManyClientsAreServedAtOnce(t *testing.T) {
 				}
 				body, err := io.ReadAll(answer.Body)
 				answer.Body.Close()
-				if err != nil || answer.StatusCode != 200 || string(body) != `{"success":true}` || answer.Header.Get("Content-Type") != "application/json" {
+				if err != nil || answer.StatusCode != 200 || string(body) != `{"success":true}` ||
+					answer.Header.Get("Content-Type") != "application/json" {
 					t.Errorf("%d %s: %v", answer.StatusCode, body, err)
 				}
 			}

@@ -51,7 +51,8 @@ type request struct {
 // size is how many bytes of memory the request holds.
 func (q *request) size() int {
 	n := cap(q.raw) + cap(q.unpacked) + cap(q.spliced) + cap(q.content.events)*int(unsafe.Sizeof(event.Received{})) +
-		cap(q.pieces)*int(unsafe.Sizeof(piece{})) + (cap(q.loads[0].events)+cap(q.loads[1].events))*int(unsafe.Sizeof([]byte{})) + cap(q.bad)*int(unsafe.Sizeof(0))
+		cap(q.pieces)*int(unsafe.Sizeof(piece{})) +
+		(cap(q.loads[0].events)+cap(q.loads[1].events))*int(unsafe.Sizeof([]byte{})) + cap(q.bad)*int(unsafe.Sizeof(0))
 	if q.gzip != nil {
 		n += gzipCost
 	}
@@ -74,10 +75,12 @@ type piece struct{ from, to int }
 func (q *request) reset() {
 	const keepBytes, keepEvents = 256 << 10, 512
 	*q = request{
-		raw: emptied(q.raw, keepBytes), unpacked: emptied(q.unpacked, keepBytes), spliced: emptied(q.spliced, keepBytes), gzip: q.gzip,
+		raw: emptied(q.raw, keepBytes), unpacked: emptied(q.unpacked, keepBytes), spliced: emptied(q.spliced, keepBytes),
+		gzip:   q.gzip,
 		pieces: emptied(q.pieces, keepEvents), bad: emptied(q.bad, keepEvents),
 		content: content{events: forgotten(q.content.events, keepEvents)},
-		loads:   [2]load{{events: forgotten(q.loads[0].events, keepEvents)}, {events: forgotten(q.loads[1].events, keepEvents)}},
+		loads: [2]load{{events: forgotten(q.loads[0].events, keepEvents)},
+			{events: forgotten(q.loads[1].events, keepEvents)}},
 	}
 }
 

@@ -112,7 +112,8 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request, rt route, start
 func (h *Handler) pixel(w http.ResponseWriter, r *http.Request, rt route, start time.Time) {
 	s := Summary{Latency: time.Since(start)}
 	if r.Method == http.MethodGet {
-		s, _ = h.take(r, rt, start, func(q *request) ([]byte, *fault) { return pixelData(q, r.URL.RawQuery, h.c.Limits.MaxBody) })
+		s, _ = h.take(r, rt, start,
+			func(q *request) ([]byte, *fault) { return pixelData(q, r.URL.RawQuery, h.c.Limits.MaxBody) })
 	}
 	s.Status = http.StatusOK
 	h.c.Report(s)
@@ -139,7 +140,8 @@ func pixelData(q *request, query string, limit int) ([]byte, *fault) {
 
 // take brings the events of a request into the queue. The fault is nil exactly when the queue has
 // every event that is good, and the dead letters every other one.
-func (h *Handler) take(r *http.Request, rt route, start time.Time, body func(*request) ([]byte, *fault)) (s Summary, f *fault) {
+func (h *Handler) take(r *http.Request, rt route, start time.Time, body func(*request) ([]byte, *fault)) (s Summary,
+	f *fault) {
 	if f = h.full(); f == nil {
 		s, f = h.work(r, rt, start, body)
 	}
@@ -150,7 +152,8 @@ func (h *Handler) take(r *http.Request, rt route, start time.Time, body func(*re
 	return s, f
 }
 
-func (h *Handler) work(r *http.Request, rt route, start time.Time, body func(*request) ([]byte, *fault)) (s Summary, f *fault) {
+func (h *Handler) work(r *http.Request, rt route, start time.Time, body func(*request) ([]byte, *fault)) (s Summary,
+	f *fault) {
 	q := h.spares.get()
 	entered := false
 	defer func() {
@@ -250,5 +253,6 @@ func (h *Handler) complain(p any) {
 	if err, ok := p.(runtime.Error); ok {
 		what = err.Error()
 	}
-	h.c.Logger.Error("a request could not be handled", "type", fmt.Sprintf("%T", p), "error", what, "stack", string(debug.Stack()))
+	h.c.Logger.Error("a request could not be handled", "type", fmt.Sprintf("%T", p), "error", what, "stack",
+		string(debug.Stack()))
 }

@@ -29,9 +29,12 @@ func TestEveryPathOfTheSDKsIsServed(t *testing.T) {
 	}{
 		{path: "/v1/track", kind: "track"}, {path: "/v1/identify", kind: "identify"}, {path: "/v1/page", kind: "page"},
 		{path: "/v1/screen", kind: "screen"}, {path: "/v1/group", kind: "group"}, {path: "/v1/alias", kind: "alias"},
-		{path: "/v1/t", kind: "track", client: true}, {path: "/v1/i", kind: "identify", client: true}, {path: "/v1/p", kind: "page", client: true},
-		{path: "/v1/s", kind: "screen", client: true}, {path: "/v1/g", kind: "group", client: true}, {path: "/v1/a", kind: "alias", client: true},
-		{path: "/v1/batch", batch: true}, {path: "/v1/import", batch: true}, {path: "/v1/b", batch: true, client: true}, {path: "/b", batch: true, client: true},
+		{path: "/v1/t", kind: "track", client: true}, {path: "/v1/i", kind: "identify", client: true},
+		{path: "/v1/p", kind: "page", client: true},
+		{path: "/v1/s", kind: "screen", client: true}, {path: "/v1/g", kind: "group", client: true},
+		{path: "/v1/a", kind: "alias", client: true},
+		{path: "/v1/batch", batch: true}, {path: "/v1/import", batch: true}, {path: "/v1/b", batch: true, client: true},
+		{path: "/b", batch: true, client: true},
 	} {
 		for _, path := range []string{c.path, c.path + "/"} {
 			t.Run(path, func(t *testing.T) {
@@ -71,7 +74,9 @@ func TestEveryPathOfTheSDKsIsServed(t *testing.T) {
 
 func TestWhatIsNoPathIsNotFoundInJSON(t *testing.T) {
 	r := newRig(t, nil)
-	for _, path := range []string{"/", "/v1", "/v1/", "/v2/batch", "/v1/batch/x", "/v1/batch//", "/batch", "/track", "/v1/pixel/", "/v1/pixel/batch", "/v1/projects/settings", "/v1/projects/a/b/settings", "/v1/projects//settings", "/favicon.ico"} {
+	for _, path := range []string{"/", "/v1", "/v1/", "/v2/batch", "/v1/batch/x", "/v1/batch//", "/batch", "/track",
+		"/v1/pixel/", "/v1/pixel/batch", "/v1/projects/settings", "/v1/projects/a/b/settings", "/v1/projects//settings",
+		"/favicon.ico"} {
 		w := r.do("POST", path, "{}")
 		if status, code := r.understood(w); status != 404 || code != "not_found" {
 			t.Errorf("%s: %d %s", path, status, code)
@@ -82,8 +87,10 @@ func TestWhatIsNoPathIsNotFoundInJSON(t *testing.T) {
 func TestAWrongMethodIsToldTheRightOnes(t *testing.T) {
 	r := newRig(t, nil)
 	for _, c := range []struct{ method, path, allow string }{
-		{"GET", "/v1/batch", "POST, OPTIONS"}, {"HEAD", "/v1/t", "POST, OPTIONS"}, {"PUT", "/v1/track", "POST, OPTIONS"}, {"DELETE", "/v1/m", "POST, OPTIONS"},
-		{"POST", "/health", "GET, HEAD, OPTIONS"}, {"POST", "/v1/projects/k/settings", "GET, HEAD, OPTIONS"}, {"POST", "/v1/pixel/track", "GET, HEAD, OPTIONS"},
+		{"GET", "/v1/batch", "POST, OPTIONS"}, {"HEAD", "/v1/t", "POST, OPTIONS"}, {"PUT", "/v1/track", "POST, OPTIONS"},
+		{"DELETE", "/v1/m", "POST, OPTIONS"},
+		{"POST", "/health", "GET, HEAD, OPTIONS"}, {"POST", "/v1/projects/k/settings", "GET, HEAD, OPTIONS"},
+		{"POST", "/v1/pixel/track", "GET, HEAD, OPTIONS"},
 	} {
 		w := r.do(c.method, c.path, "")
 		status, code := r.understood(w)
@@ -95,7 +102,8 @@ func TestAWrongMethodIsToldTheRightOnes(t *testing.T) {
 
 func TestPagesOfAnyOriginMaySendAndReadTheAnswer(t *testing.T) {
 	r := newRig(t, nil)
-	w := r.do("OPTIONS", "/v1/t", "", "Origin", "https://acme.example", "Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "authorization,content-type")
+	w := r.do("OPTIONS", "/v1/t", "", "Origin", "https://acme.example", "Access-Control-Request-Method", "POST",
+		"Access-Control-Request-Headers", "authorization,content-type")
 	want(t, "status", w.Code, 204)
 	want(t, "methods", w.Header().Get("Access-Control-Allow-Methods"), "POST, OPTIONS")
 	for _, header := range []string{"authorization", "content-type", "x-retry-count"} {
@@ -103,7 +111,10 @@ func TestPagesOfAnyOriginMaySendAndReadTheAnswer(t *testing.T) {
 			t.Errorf("%s is not allowed", header)
 		}
 	}
-	for _, w := range []*httptest.ResponseRecorder{w, r.do("POST", "/v1/t", track("m"), append(basic(), "Origin", "https://acme.example")...), r.do("POST", "/v1/t", "no", "Origin", "https://acme.example"), r.do("GET", "/none", "", "Origin", "https://acme.example")} {
+	for _, w := range []*httptest.ResponseRecorder{w,
+		r.do("POST", "/v1/t", track("m"), append(basic(), "Origin", "https://acme.example")...),
+		r.do("POST", "/v1/t", "no", "Origin", "https://acme.example"),
+		r.do("GET", "/none", "", "Origin", "https://acme.example")} {
 		want(t, "origin", w.Header().Get("Access-Control-Allow-Origin"), "https://acme.example")
 		want(t, "credentials", w.Header().Get("Access-Control-Allow-Credentials"), "true")
 		want(t, "exposed", w.Header().Get("Access-Control-Expose-Headers"), "Retry-After")
@@ -116,7 +127,8 @@ func TestPagesOfAnyOriginMaySendAndReadTheAnswer(t *testing.T) {
 
 func TestABatchCarriesItsContextAndIntegrations(t *testing.T) {
 	r := newRig(t, nil)
-	status, _ := r.post("/v1/batch", `{"context":{"library": {"name":"analytics-go"}},"batch":[`+track("1")+`,`+track("2")+`],"integrations":{"All":true},"sentAt":null,"other":1}`)
+	status, _ := r.post("/v1/batch",
+		`{"context":{"library": {"name":"analytics-go"}},"batch":[`+track("1")+`,`+track("2")+`],"integrations":{"All":true},"sentAt":null,"other":1}`)
 	want(t, "status", status, 200)
 	m := sent(t, &r.queue)[0]
 	want(t, "context", string(m.Context), `{"library": {"name":"analytics-go"}}`)
@@ -134,22 +146,27 @@ func TestTheWriteKeyIsFoundWhereverSDKsPutIt(t *testing.T) {
 	encode := base64.StdEncoding.EncodeToString
 	body := `{"batch":[` + track("1") + `]}`
 	for name, c := range map[string]struct{ path, auth, body string }{
-		"basic":                        {"/v1/batch", "Basic " + encode([]byte(keyA+":")), body},
-		"basic with a password":        {"/v1/batch", "basic " + encode([]byte(keyA+":x")), body},
-		"basic without the colon":      {"/v1/batch", "Basic " + encode([]byte(keyA)), body},
-		"basic without padding":        {"/v1/batch", "Basic " + strings.TrimRight(encode([]byte(keyA+":")), "="), body},
-		"basic for URLs":               {"/v1/batch", "Basic " + base64.URLEncoding.EncodeToString([]byte(keyA+":???>>>")), body},
-		"basic with a long password":   {"/v1/batch", "Basic " + encode([]byte(keyA+":"+strings.Repeat("p", 500))), body},
-		"bearer":                       {"/v1/batch", "Bearer " + keyA, body},
-		"batch":                        {"/v1/batch", "", `{"batch":[` + track("1") + `],"writeKey":"` + keyA + `"}`},
-		"batch, duplicate":             {"/v1/batch", "", `{"writeKey":"` + keyB + `","batch":[` + track("1") + `],"writeKey":"` + keyA + `"}`},
-		"event":                        {"/v1/track", "", `{"writeKey":"` + keyA + `",` + track("1")[1:]},
-		"event, duplicate":             {"/v1/track", "", `{"writeKey":"` + keyA + `","writeKey":"` + keyA + `",` + track("1")[1:]},
-		"Basic before body":            {"/v1/batch", "Basic " + encode([]byte(keyA+":")), `{"writeKey":"` + keyB + `",` + body[1:]},
-		"body before a bearer token":   {"/v1/batch", "Bearer " + keyB, `{"writeKey":"` + keyA + `",` + body[1:]},
-		"a header that is no key's":    {"/v1/track", "Digest x", `{"writeKey":"` + keyA + `",` + track("1")[1:]},
-		"a header that is not base64":  {"/v1/track", "Basic %%%", `{"writeKey":"` + keyA + `",` + track("1")[1:]},
-		"both, as the browser does it": {"/v1/t", "Basic " + encode([]byte(keyA+":")), `{"writeKey":"` + keyA + `","context":{"ip":"1.1.1.1"},` + track("1")[1:]},
+		"basic":                   {"/v1/batch", "Basic " + encode([]byte(keyA+":")), body},
+		"basic with a password":   {"/v1/batch", "basic " + encode([]byte(keyA+":x")), body},
+		"basic without the colon": {"/v1/batch", "Basic " + encode([]byte(keyA)), body},
+		"basic without padding":   {"/v1/batch", "Basic " + strings.TrimRight(encode([]byte(keyA+":")), "="), body},
+		"basic for URLs": {"/v1/batch", "Basic " + base64.URLEncoding.EncodeToString([]byte(keyA+":???>>>")),
+			body},
+		"basic with a long password": {"/v1/batch", "Basic " + encode([]byte(keyA+":"+strings.Repeat("p", 500))), body},
+		"bearer":                     {"/v1/batch", "Bearer " + keyA, body},
+		"batch":                      {"/v1/batch", "", `{"batch":[` + track("1") + `],"writeKey":"` + keyA + `"}`},
+		"batch, duplicate": {"/v1/batch", "",
+			`{"writeKey":"` + keyB + `","batch":[` + track("1") + `],"writeKey":"` + keyA + `"}`},
+		"event": {"/v1/track", "", `{"writeKey":"` + keyA + `",` + track("1")[1:]},
+		"event, duplicate": {"/v1/track", "",
+			`{"writeKey":"` + keyA + `","writeKey":"` + keyA + `",` + track("1")[1:]},
+		"Basic before body": {"/v1/batch", "Basic " + encode([]byte(keyA+":")),
+			`{"writeKey":"` + keyB + `",` + body[1:]},
+		"body before a bearer token":  {"/v1/batch", "Bearer " + keyB, `{"writeKey":"` + keyA + `",` + body[1:]},
+		"a header that is no key's":   {"/v1/track", "Digest x", `{"writeKey":"` + keyA + `",` + track("1")[1:]},
+		"a header that is not base64": {"/v1/track", "Basic %%%", `{"writeKey":"` + keyA + `",` + track("1")[1:]},
+		"both, as the browser does it": {"/v1/t", "Basic " + encode([]byte(keyA+":")),
+			`{"writeKey":"` + keyA + `","context":{"ip":"1.1.1.1"},` + track("1")[1:]},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, func(c *Config) { c.Keys = keySet(t, map[string]Key{keyA: {Name: "a"}}) })
@@ -180,14 +197,15 @@ func keySet(t testing.TB, keys map[string]Key) *Keys {
 
 func TestWithoutAKnownWriteKeyNothingIsTaken(t *testing.T) {
 	for name, c := range map[string]struct{ auth, body, code string }{
-		"none":            {"", `{"batch":[` + track("1") + `]}`, "invalid_write_key"},
-		"unknown":         {"Bearer nobody", `{"batch":[` + track("1") + `]}`, "invalid_write_key"},
-		"null":            {"", `{"writeKey":null,"batch":[` + track("1") + `]}`, "invalid_write_key"},
-		"number":          {"", `{"writeKey":1,"batch":[` + track("1") + `]}`, "invalid_write_key"},
-		"empty":           {"", `{"writeKey":"","batch":[` + track("1") + `]}`, "invalid_write_key"},
-		"disabled":        {"Bearer " + keyB, `{"batch":[` + track("1") + `]}`, "source_disabled"},
-		"much too long":   {"Bearer " + strings.Repeat("k", 5000), `{"batch":[` + track("1") + `]}`, "invalid_write_key"},
-		"long in a body":  {"", `{"writeKey":"` + strings.Repeat("k", 5000) + `","batch":[` + track("1") + `]}`, "invalid_write_key"},
+		"none":          {"", `{"batch":[` + track("1") + `]}`, "invalid_write_key"},
+		"unknown":       {"Bearer nobody", `{"batch":[` + track("1") + `]}`, "invalid_write_key"},
+		"null":          {"", `{"writeKey":null,"batch":[` + track("1") + `]}`, "invalid_write_key"},
+		"number":        {"", `{"writeKey":1,"batch":[` + track("1") + `]}`, "invalid_write_key"},
+		"empty":         {"", `{"writeKey":"","batch":[` + track("1") + `]}`, "invalid_write_key"},
+		"disabled":      {"Bearer " + keyB, `{"batch":[` + track("1") + `]}`, "source_disabled"},
+		"much too long": {"Bearer " + strings.Repeat("k", 5000), `{"batch":[` + track("1") + `]}`, "invalid_write_key"},
+		"long in a body": {"", `{"writeKey":"` + strings.Repeat("k", 5000) + `","batch":[` + track("1") + `]}`,
+			"invalid_write_key"},
 		"long and basic":  {"Basic " + strings.Repeat("aaaa", 5000), `{"batch":[` + track("1") + `]}`, "invalid_write_key"},
 		"quotes and more": {"Bearer \"<x>\\", `{"batch":[` + track("1") + `]}`, "invalid_write_key"},
 	} {
@@ -306,23 +324,25 @@ func TestABodyThatBreaksOffMayComeAgain(t *testing.T) {
 }
 
 func TestPixelsAreAlwaysAnsweredWithTheImage(t *testing.T) {
-	one := `{"userId":"u","event":"` + marker + `","writeKey":"` + keyA + `","p":"???>>>","messageId":"m","timestamp":"2026-11-23T11:00:00.000Z"}`
+	one := `{"userId":"u","event":"` + marker + `","writeKey":"` + keyA +
+		`","p":"???>>>","messageId":"m","timestamp":"2026-11-23T11:00:00.000Z"}`
 	std := base64.StdEncoding.EncodeToString([]byte(one))
 	for name, c := range map[string]struct {
 		query    string
 		accepted int
 		code     string
 	}{
-		"as documented":          {"data=" + strings.NewReplacer("+", "%2B", "/", "%2F", "=", "%3D").Replace(std), 1, ""},
-		"padding is missing":     {"data=" + strings.TrimRight(std, "="), 1, ""},
-		"plus is not escaped":    {"data=" + std, 1, ""},
-		"alphabet for URLs":      {"data=" + base64.RawURLEncoding.EncodeToString([]byte(one)), 1, ""},
-		"no data":                {"", 0, "invalid_pixel"},
-		"broken base64":          {"data=e30!", 0, "invalid_pixel"},
-		"broken query":           {"data=%zz", 0, "invalid_pixel"},
-		"no JSON":                {"data=aGFsbG8", 0, "invalid_json"},
-		"no key":                 {"data=e30", 0, "invalid_write_key"},
-		"an event without event": {"data=" + base64.RawURLEncoding.EncodeToString([]byte(`{"userId":"u","writeKey":"`+keyA+`"}`)), 0, "event_not_defined"},
+		"as documented":       {"data=" + strings.NewReplacer("+", "%2B", "/", "%2F", "=", "%3D").Replace(std), 1, ""},
+		"padding is missing":  {"data=" + strings.TrimRight(std, "="), 1, ""},
+		"plus is not escaped": {"data=" + std, 1, ""},
+		"alphabet for URLs":   {"data=" + base64.RawURLEncoding.EncodeToString([]byte(one)), 1, ""},
+		"no data":             {"", 0, "invalid_pixel"},
+		"broken base64":       {"data=e30!", 0, "invalid_pixel"},
+		"broken query":        {"data=%zz", 0, "invalid_pixel"},
+		"no JSON":             {"data=aGFsbG8", 0, "invalid_json"},
+		"no key":              {"data=e30", 0, "invalid_write_key"},
+		"an event without event": {"data=" +
+			base64.RawURLEncoding.EncodeToString([]byte(`{"userId":"u","writeKey":"`+keyA+`"}`)), 0, "event_not_defined"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, nil)
@@ -336,13 +356,16 @@ func TestPixelsAreAlwaysAnsweredWithTheImage(t *testing.T) {
 				want(t, "refused", totals.Refused, map[string]int{c.code: 1})
 				return
 			}
-			want(t, "event", events(t, &r.queue), []string{`{"type":"track","context":{"ip":"203.0.113.7","userAgent":"Mail/1.0"},"userId":"u","event":"` + marker + `","p":"???>>>","messageId":"m","timestamp":"2026-11-23T11:00:00.000Z"}`})
+			want(t, "event", events(t, &r.queue),
+				[]string{`{"type":"track","context":{"ip":"203.0.113.7","userAgent":"Mail/1.0"},"userId":"u","event":"` + marker +
+					`","p":"???>>>","messageId":"m","timestamp":"2026-11-23T11:00:00.000Z"}`})
 			want(t, "origin", sent(t, &r.queue)[0].Origin, event.FromClient)
 		})
 	}
 	r := newRig(t, nil)
 	r.queue.send = failing
-	want(t, "status when the queue is away", r.do("GET", "/v1/pixel/track?data="+base64.RawURLEncoding.EncodeToString([]byte(one)), "").Code, 200)
+	want(t, "status when the queue is away",
+		r.do("GET", "/v1/pixel/track?data="+base64.RawURLEncoding.EncodeToString([]byte(one)), "").Code, 200)
 	want(t, "refused", r.counts.Totals().Refused, map[string]int{"queue_unavailable": 1})
 	r.do("HEAD", "/v1/pixel/track?data="+base64.RawURLEncoding.EncodeToString([]byte(one)), "")
 	want(t, "calls for a HEAD", r.queue.calls, 1)
@@ -391,7 +414,8 @@ func TestABodyWhoseChunksAreMalformedNeedNotComeAgain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := io.WriteString(conn, "POST /v1/b HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"+body); err != nil {
+		if _, err := io.WriteString(conn,
+			"POST /v1/b HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"+body); err != nil {
 			t.Fatal(err)
 		}
 		if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
@@ -402,7 +426,8 @@ func TestABodyWhoseChunksAreMalformedNeedNotComeAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		text, err := io.ReadAll(answer.Body)
-		if code := map[bool]string{true: "body_incomplete", false: "malformed_body"}[status == 429]; err != nil || answer.StatusCode != status || !strings.Contains(body, "{}\n") && !bytes.Contains(text, []byte(code)) {
+		if code := map[bool]string{true: "body_incomplete", false: "malformed_body"}[status == 429]; err != nil ||
+			answer.StatusCode != status || !strings.Contains(body, "{}\n") && !bytes.Contains(text, []byte(code)) {
 			t.Errorf("%q: %d %s, %v", body, answer.StatusCode, text, err)
 		}
 		conn.Close()

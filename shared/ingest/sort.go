@@ -11,7 +11,8 @@ import (
 // good: then the request is refused, for a reason that its first event shows.
 func (q *request) sort() *fault {
 	c := &q.content
-	header := message.Header{WriteKey: q.stamp.WriteKey, Context: c.context, Integrations: c.integrations, ReceivedAt: q.stamp.ReceivedAt}
+	header := message.Header{WriteKey: q.stamp.WriteKey, Context: c.context, Integrations: c.integrations,
+		ReceivedAt: q.stamp.ReceivedAt}
 	if header.Room() == 0 {
 		return faultShared
 	}

@@ -22,7 +22,8 @@ const (
 	AttrDetail       = "Detail"     // for a person: what is wrong, or the beginning of Segment's answer
 	AttrFirstSeen    = "First-Seen" // RFC 3339: when the events came in
 	AttrLastSeen     = "Last-Seen"  // RFC 3339: when this was last tried
-	AttrReceives     = "Receives"   // Number: how often the message had been received, 0 for what was never in the events queue
+	// Number: how often the message had been received, 0 for what was never in the events queue
+	AttrReceives = "Receives"
 )
 
 const (
@@ -81,7 +82,8 @@ func (l *DeadLetter) Messages(c *Compressor) []Message {
 		parts := (len(body) + maxBytes - 1) / maxBytes
 		for n := range parts {
 			add(body[n*maxBytes:min((n+1)*maxBytes, len(body))], count,
-				fmt.Sprintf("part %d of %d of a body that one message can't hold, to be put together again: %s", n+1, parts, l.Detail))
+				fmt.Sprintf("part %d of %d of a body that one message can't hold, to be put together again: %s", n+1, parts,
+					l.Detail))
 			count = 0 // the events are counted once
 		}
 	}
@@ -139,7 +141,8 @@ func packBody(body []byte, c *Compressor) (text string, packed bool) {
 // SendMessage), and it is not empty.
 func LegalText(text string) string {
 	clean := strings.Map(func(r rune) rune {
-		if r == '\t' || r == '\n' || r == '\r' || r >= 0x20 && r <= 0xD7FF || r >= 0xE000 && r <= 0xFFFD || r >= 0x10000 && r <= 0x10FFFF {
+		if r == '\t' || r == '\n' || r == '\r' || r >= 0x20 && r <= 0xD7FF || r >= 0xE000 && r <= 0xFFFD ||
+			r >= 0x10000 && r <= 0x10FFFF {
 			return r
 		}
 		return '\uFFFD'

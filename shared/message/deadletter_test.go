@@ -14,7 +14,8 @@ import (
 )
 
 func TestDetailsAreLegalAndOfABoundedLength(t *testing.T) {
-	for _, text := range []string{"", "plain", "\x00\x01", "\xff", strings.Repeat("é", 700), "x" + strings.Repeat("😀", 500), "\uFFFE"} {
+	for _, text := range []string{"", "plain", "\x00\x01", "\xff", strings.Repeat("é", 700),
+		"x" + strings.Repeat("😀", 500), "\uFFFE"} {
 		got := LegalText(Truncate(text, MaxDetail))
 		if got == "" || !utf8.ValidString(got) || LegalText(got) != got || len(Truncate(text, MaxDetail)) > MaxDetail {
 			t.Errorf("the detail %q becomes %q", text, got)
@@ -43,7 +44,8 @@ func TestALetterSaysWhatIsKnownAndCanBeReadAsAMessage(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-	l := DeadLetter{ID: "id", Reason: ReasonInvalid, Detail: "d", Header: Header{WriteKey: "WK", Origin: event.FromClient}, Events: [][]byte{[]byte(`{ "a":1 }`), []byte(`7`)}, LastSeen: at}
+	l := DeadLetter{ID: "id", Reason: ReasonInvalid, Detail: "d", Header: Header{WriteKey: "WK", Origin: event.FromClient},
+		Events: [][]byte{[]byte(`{ "a":1 }`), []byte(`7`)}, LastSeen: at}
 	got := l.Messages(c)
 	if len(got) != 1 || got[0].Body != `{"writeKey":"WK","origin":"client","batch":[{ "a":1 },7]}` {
 		t.Fatalf("%v", got)
@@ -52,7 +54,8 @@ func TestALetterSaysWhatIsKnownAndCanBeReadAsAMessage(t *testing.T) {
 	for name, a := range got[0].Attributes {
 		attributes[name] = a.Text
 	}
-	want := map[string]string{AttrDeadLetterID: "id", AttrReason: "invalid", AttrDetail: "d", AttrLastSeen: "2026-11-23T12:00:00.000Z", AttrReceives: "0", AttrEventCount: "2", AttrOrigin: "client"}
+	want := map[string]string{AttrDeadLetterID: "id", AttrReason: "invalid", AttrDetail: "d",
+		AttrLastSeen: "2026-11-23T12:00:00.000Z", AttrReceives: "0", AttrEventCount: "2", AttrOrigin: "client"}
 	if fmt.Sprint(attributes) != fmt.Sprint(want) {
 		t.Errorf("attributes %v, want %v", attributes, want)
 	}

@@ -25,7 +25,8 @@ type Decoder struct {
 func NewDecoder() (*Decoder, error) {
 	// One block decoder, in the caller's goroutine. What bounds the memory is the size of the
 	// result.
-	z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(MaxRawBytes))
+	z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+		zstd.WithDecoderMaxMemory(MaxRawBytes))
 	if err != nil {
 		return nil, fmt.Errorf("set up zstd: %w", err)
 	}
@@ -55,7 +56,8 @@ func (d *Decoder) Decode(body []byte, m *Content) error {
 			return err
 		}
 	default:
-		return &DecodeError{ReasonUndecodable, fmt.Errorf("it begins with %q: a body is a JSON object, or one compressed with zstd in base64", text[0])}
+		return &DecodeError{ReasonUndecodable,
+			fmt.Errorf("it begins with %q: a body is a JSON object, or one compressed with zstd in base64", text[0])}
 	}
 	if len(text) > MaxRawBytes {
 		return &DecodeError{ReasonTooLarge, fmt.Errorf("it has %d bytes, at most %d are read", len(text), MaxRawBytes)}

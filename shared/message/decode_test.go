@@ -49,7 +49,8 @@ func decode(t testing.TB, body string) (*Content, error) {
 // text shows a message for comparison.
 func text(m *Content) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "key=%s origin=%v/%v context=%s integrations=%s", m.WriteKey, m.Origin, m.HasOrigin, m.Context, m.Integrations)
+	fmt.Fprintf(&b, "key=%s origin=%v/%v context=%s integrations=%s", m.WriteKey, m.Origin, m.HasOrigin, m.Context,
+		m.Integrations)
 	if !m.ReceivedAt.IsZero() {
 		fmt.Fprintf(&b, " received=%s", m.ReceivedAt.UTC().Format(time.RFC3339Nano))
 	}
@@ -75,16 +76,20 @@ func TestABodyIsABatchOrAnEvent(t *testing.T) {
 			`key=k origin=server/false context= integrations= {"writeKey":"k","type":"identify","userId":"u","context":7,"integrations":[],"origin":"x","receivedAt":1}`},
 		{`{"writeKey":12,"type":"identify","userId":"u"}`, none + ` {"writeKey":12,"type":"identify","userId":"u"}`},
 		{`{"batch":[` + run + `]}`, none + " " + run},
-		{` { "batch" : [ ` + run + ` , {} , 7,null ] } `, none + " " + run + ` {}(type_unknown) 7(not_an_object) null(not_an_object)`},
+		{` { "batch" : [ ` + run + ` , {} , 7,null ] } `,
+			none + " " + run + ` {}(type_unknown) 7(not_an_object) null(not_an_object)`},
 		{`{"writeKey":"a\u0022b","origin":"client","receivedAt":"2026-01-02T03:04:05.678+01:00","context":{"ip": "1"},"integrations":{},"sentAt":"x","batch":[{}]}`,
 			`key=a"b origin=client/true context={"ip": "1"} integrations={} received=2026-01-02T02:04:05.678Z {}(type_unknown)`},
 		{`{"batch":[{}],"origin":"server","writeKey":""}`, `key= origin=server/true context= integrations= {}(type_unknown)`},
 		// null is absent
-		{`{"writeKey":null,"origin":null,"receivedAt":null,"context":null,"integrations":null,"batch":[{}]}`, none + ` {}(type_unknown)`},
+		{`{"writeKey":null,"origin":null,"receivedAt":null,"context":null,"integrations":null,"batch":[{}]}`,
+			none + ` {}(type_unknown)`},
 		// the last of duplicate keys counts, whatever the first was
 		{`{"batch":[{"first":1},{}],"batch":[` + run + `]}`, none + " " + run},
-		{`{"writeKey":7,"writeKey":"k","context":[],"context":{},"batch":[{}]}`, `key=k origin=server/false context={} integrations= {}(type_unknown)`},
-		{"{\"context\":{\"a\":\"\xff\"},\"context\":{},\"batch\":[{}]}", `key= origin=server/false context={} integrations= {}(type_unknown)`},
+		{`{"writeKey":7,"writeKey":"k","context":[],"context":{},"batch":[{}]}`,
+			`key=k origin=server/false context={} integrations= {}(type_unknown)`},
+		{"{\"context\":{\"a\":\"\xff\"},\"context\":{},\"batch\":[{}]}",
+			`key= origin=server/false context={} integrations= {}(type_unknown)`},
 		{`{"\u0062atch":[{}]}`, none + ` {}(type_unknown)`},
 		{`{"Batch":[{}]}`, none + ` {"Batch":[{}]}(type_unknown)`},
 		// A flaw of an event is its own.
@@ -131,9 +136,11 @@ func TestABodyThatCanNotBeReadSaysWhy(t *testing.T) {
 		{`{"batch":[{}],"receivedAt":"yesterday"}`, ReasonUndecodable, "the batch's receivedAt must be a time like"},
 		{`{"batch":[{}],"context":"c"}`, ReasonUndecodable, "the batch's context must be an object"},
 		{`{"batch":[{}],"integrations":[]}`, ReasonUndecodable, "the batch's integrations must be an object"},
-		{"{\"batch\":[{}],\"context\":{\"a\":\"\xff\"}}", ReasonUndecodable, "the batch's context holds bytes that are not UTF-8"},
+		{"{\"batch\":[{}],\"context\":{\"a\":\"\xff\"}}", ReasonUndecodable,
+			"the batch's context holds bytes that are not UTF-8"},
 		{"{\"batch\":[{}],\"writeKey\":\"\xff\"}", ReasonUndecodable, "the batch's writeKey holds bytes that are not UTF-8"},
-		{`{"batch":[{}],"integrations":` + deep + `}`, ReasonUndecodable, "the batch's integrations is nested deeper than 1000 levels"},
+		{`{"batch":[{}],"integrations":` + deep + `}`, ReasonUndecodable,
+			"the batch's integrations is nested deeper than 1000 levels"},
 		{"KLUv/", ReasonUndecodable, "decode base64"},
 		{"KLUv/*" + packed[6:], ReasonUndecodable, "decode base64"},
 		{packed[:len(packed)-4], ReasonUndecodable, "decompress zstd"},
@@ -142,8 +149,10 @@ func TestABodyThatCanNotBeReadSaysWhy(t *testing.T) {
 		{newCompressor(t).Compress([]byte("hello")), ReasonUndecodable, "expected an object"},
 		{newCompressor(t).Compress(nil), ReasonUndecodable, ""},
 		{newCompressor(t).Compress([]byte(packed)), ReasonUndecodable, "expected an object"}, // once is enough
-		{`{"a":"` + strings.Repeat("x", MaxRawBytes-7) + `"}`, ReasonTooLarge, "it has 1048577 bytes, at most 1048576 are read"},
-		{newCompressor(t).Compress([]byte(`{"a":"` + strings.Repeat("x", MaxRawBytes-7) + `"}`)), ReasonTooLarge, "decompressed it would have more than 1048576 bytes"},
+		{`{"a":"` + strings.Repeat("x", MaxRawBytes-7) + `"}`, ReasonTooLarge,
+			"it has 1048577 bytes, at most 1048576 are read"},
+		{newCompressor(t).Compress([]byte(`{"a":"` + strings.Repeat("x", MaxRawBytes-7) + `"}`)), ReasonTooLarge,
+			"decompressed it would have more than 1048576 bytes"},
 	} {
 		m, err := decode(t, c.body)
 		var e *DecodeError
@@ -158,7 +167,8 @@ func TestABodyThatCanNotBeReadSaysWhy(t *testing.T) {
 func TestABodyOfExactlyOneMiBIsRead(t *testing.T) {
 	body := `{"a":"` + strings.Repeat("x", MaxRawBytes-8) + `"}`
 	for name, b := range map[string]string{"plain": body, "packed": newCompressor(t).Compress([]byte(body))} {
-		if m, err := decode(t, b); err != nil || len(m.Events) != 1 || m.Events[0].Problem != event.TooLarge || m.Size() != MaxRawBytes {
+		if m, err := decode(t, b); err != nil || len(m.Events) != 1 || m.Events[0].Problem != event.TooLarge ||
+			m.Size() != MaxRawBytes {
 			t.Errorf("%s: %v, %d events of %d bytes", name, err, len(m.Events), m.Size())
 		}
 	}
@@ -208,14 +218,16 @@ func TestFramesOfUnknownSizeAndWithLargeWindowsAreRead(t *testing.T) {
 		"zstd --ultra -22 --long=27": "KLUv/QSImQEAeyJ0eXBlIjoidHJhY2siLCJ1c2VySWQiOiJ1IiwiZXZlbnQiOiJmcm9tIGEgcGlwZSJ9qTIfvw==",
 	} {
 		m, err := decode(t, frame+"\n")
-		if want := `{"type":"track","userId":"u","event":"from a pipe"}`; err != nil || len(m.Events) != 1 || string(m.Events[0].Raw) != want {
+		if want := `{"type":"track","userId":"u","event":"from a pipe"}`; err != nil || len(m.Events) != 1 ||
+			string(m.Events[0].Raw) != want {
 			t.Errorf("%s: %v, %s", name, err, text(m))
 		}
 	}
 }
 
 func TestBase64InLinesIsRead(t *testing.T) {
-	packed := newCompressor(t).Compress(fmt.Appendf(nil, `{"batch":[%s],"context":{"a":"%x"}}`, run, bytes.Repeat([]byte("0123456789"), 50)))
+	packed := newCompressor(t).Compress(fmt.Appendf(nil, `{"batch":[%s],"context":{"a":"%x"}}`, run,
+		bytes.Repeat([]byte("0123456789"), 50)))
 	var lines strings.Builder
 	for len(packed) > 76 {
 		lines.WriteString(packed[:76] + "\r\n")
@@ -245,8 +257,10 @@ func TestABombIsRefusedInBoundedMemory(t *testing.T) {
 	many := bytes.Repeat(newCompressorFrame(t, spaces), 1024) // a thousand frames, each of which may be read
 	d := newDecoder(t)
 	for name, frame := range map[string][]byte{
-		"of unknown size": bomb(0, 8<<3), "with a window of 8 MiB": bomb(0, 13<<3), "of known size": bomb(2<<6, 8<<3, 0, 0, 0, 1<<6),
-		"in one segment": bomb(2<<6|1<<5, 0, 0, 0, 1<<6), "of a size that lies": bomb(2<<6, 8<<3, 0, 0, 1, 0), "of a stream": stream(t, 8<<20, 0, 64, spaces),
+		"of unknown size": bomb(0, 8<<3), "with a window of 8 MiB": bomb(0, 13<<3),
+		"of known size":  bomb(2<<6, 8<<3, 0, 0, 0, 1<<6),
+		"in one segment": bomb(2<<6|1<<5, 0, 0, 0, 1<<6), "of a size that lies": bomb(2<<6, 8<<3, 0, 0, 1, 0),
+		"of a stream":    stream(t, 8<<20, 0, 64, spaces),
 		"of many frames": many,
 	} {
 		body := []byte(base64.StdEncoding.EncodeToString(frame))
@@ -256,7 +270,8 @@ func TestABombIsRefusedInBoundedMemory(t *testing.T) {
 		err := d.Decode(body, &m)
 		runtime.ReadMemStats(&after)
 		var e *DecodeError
-		if want := map[bool]string{false: ReasonTooLarge, true: ReasonUndecodable}[name == "of a size that lies"]; !errors.As(err, &e) || e.Reason != want {
+		if want := map[bool]string{false: ReasonTooLarge,
+			true: ReasonUndecodable}[name == "of a size that lies"]; !errors.As(err, &e) || e.Reason != want {
 			t.Errorf("%s: error %v, want %s", name, err, want)
 		}
 		if spent := after.TotalAlloc - before.TotalAlloc; spent > 8<<20 {
@@ -284,7 +299,8 @@ func TestAMessageThatIsUsedAgainKeepsNothingOfTheLastOne(t *testing.T) {
 	full := `{"writeKey":"secret","origin":"client","receivedAt":"2026-01-02T03:04:05Z","context":{"a":1},"integrations":{"b":2},"batch":[{"bad":1},` + run + `,` + run + `]}`
 	long := `{"batch":[` + strings.Repeat(run+",", 100) + run + `]}`
 	var used Content
-	bodies := []string{full, run, c.Compress([]byte(full)), `{"batch":[` + run + `]}`, c.Compress([]byte(long)), c.Compress([]byte(run)), "broken", run, c.Compress([]byte(long))[:40], c.Compress([]byte(run)), `{"batch":[{},{`, run}
+	bodies := []string{full, run, c.Compress([]byte(full)), `{"batch":[` + run + `]}`, c.Compress([]byte(long)),
+		c.Compress([]byte(run)), "broken", run, c.Compress([]byte(long))[:40], c.Compress([]byte(run)), `{"batch":[{},{`, run}
 	for i, body := range bodies {
 		err := d.Decode([]byte(body), &used)
 		fresh, wantErr := decode(t, body)

@@ -54,7 +54,8 @@ type Compressor struct{ zstd *zstd.Encoder }
 // events of 1 KB (measured on two shared cores, November 2026); a better one would cost more than
 // the bytes are worth.
 func NewCompressor() (*Compressor, error) {
-	z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(512<<10), zstd.WithLowerEncoderMem(true))
+	z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(512<<10),
+		zstd.WithLowerEncoderMem(true))
 	if err != nil {
 		return nil, fmt.Errorf("set up zstd: %w", err)
 	}

@@ -19,8 +19,10 @@ func FuzzDecode(f *testing.F) {
 	batch := `{"writeKey":"k\u0041","origin":"client","receivedAt":"2026-01-02T03:04:05.678Z","context":{"a":1},"integrations":{},"batch":[` + run + `,{},7]}`
 	packed := c.Compress([]byte(batch))
 	for _, seed := range []string{
-		"", " ", "{", run, batch, packed, packed[:len(packed)-4], packed[:len(packed)/2], "KLUv/", "KLUv/QBY", `{"batch":[]}`, `{"batch":[{}],"batch":[{}]}`,
-		`{"batch":[{"a":null}],"context":null,"origin":"server"}`, "{\"batch\":[{\"a\":\"\xff\"}]}", `{"batch":[{}],"receivedAt":"2026-01-02T03:04:05.6789Z"}`,
+		"", " ", "{", run, batch, packed, packed[:len(packed)-4], packed[:len(packed)/2], "KLUv/", "KLUv/QBY", `{"batch":[]}`,
+		`{"batch":[{}],"batch":[{}]}`,
+		`{"batch":[{"a":null}],"context":null,"origin":"server"}`, "{\"batch\":[{\"a\":\"\xff\"}]}",
+		`{"batch":[{}],"receivedAt":"2026-01-02T03:04:05.6789Z"}`,
 		strings.Repeat(`{"a":`, 100), c.Compress([]byte(strings.Repeat(" ", MaxRawBytes+1))),
 	} {
 		f.Add([]byte(seed))
@@ -85,7 +87,8 @@ func FuzzPack(f *testing.F) {
 		}
 		// A context that Decode would refuse is not one that a caller may give.
 		var probe Content
-		if newDecoder(t).Decode([]byte(`{"batch":[{}],"context":`+string(context)+`}`), &probe) == nil && len(probe.Events) == 1 && string(probe.Events[0].Raw) == "{}" {
+		if newDecoder(t).Decode([]byte(`{"batch":[{}],"context":`+string(context)+`}`), &probe) == nil &&
+			len(probe.Events) == 1 && string(probe.Events[0].Raw) == "{}" {
 			h.Context = probe.Context
 		}
 		p := NewPacker(h, newCompressor(t))
@@ -106,7 +109,8 @@ func FuzzPack(f *testing.F) {
 			t.Fatalf("%q: %v", packed.Body, err)
 		}
 		// Runes, because each byte that is no UTF-8 becomes U+FFFD of its own.
-		if m.WriteKey != string([]rune(key)) || m.Origin != h.Origin || string(m.Context) != string(h.Context) || !m.ReceivedAt.Equal(h.ReceivedAt) || len(m.Events) != n {
+		if m.WriteKey != string([]rune(key)) || m.Origin != h.Origin || string(m.Context) != string(h.Context) ||
+			!m.ReceivedAt.Equal(h.ReceivedAt) || len(m.Events) != n {
 			t.Fatalf("header %+v and %d events, want %+v and %d", m.Header, len(m.Events), h, n)
 		}
 		for i := range m.Events {

@@ -29,9 +29,11 @@ func TestAppendJSONWritesWhatIsThereAndEscapesTheKey(t *testing.T) {
 	}{
 		{Header{}, nil, `{"origin":"server","batch":[]}`},
 		{Header{}, []string{`{}`}, `{"origin":"server","batch":[{}]}`},
-		{Header{WriteKey: "a\"b\\c\n\x01é\xff"}, []string{`{}`}, `{"writeKey":"a\"b\\c\u000a\u0001é` + "\ufffd" + `","origin":"server","batch":[{}]}`},
+		{Header{WriteKey: "a\"b\\c\n\x01é\xff"}, []string{`{}`},
+			`{"writeKey":"a\"b\\c\u000a\u0001é` + "\ufffd" + `","origin":"server","batch":[{}]}`},
 		{
-			Header{WriteKey: "k", Origin: event.FromClient, Context: []byte(`{ "a":1}`), Integrations: []byte(`{}`), ReceivedAt: at}, []string{`{"n":12345678901234567890}`, ` 7`},
+			Header{WriteKey: "k", Origin: event.FromClient, Context: []byte(`{ "a":1}`), Integrations: []byte(`{}`),
+				ReceivedAt: at}, []string{`{"n":12345678901234567890}`, ` 7`},
 			`{"writeKey":"k","origin":"client","receivedAt":"2026-01-02T05:04:05.678Z","context":{ "a":1},"integrations":{},"batch":[{"n":12345678901234567890}, 7]}`,
 		},
 	} {
@@ -65,8 +67,9 @@ func noise(r *rand.ChaCha8, n int) []byte {
 
 func TestAPackedMessageReadsAsWhatWasPacked(t *testing.T) {
 	h := Header{
-		WriteKey: "key", Origin: event.FromClient, Context: []byte(`{"app":{"name":"shop"}}`), Integrations: []byte(`{"All":true}`),
-		ReceivedAt: time.Date(2026, 1, 2, 3, 4, 5, 6_000_000, time.UTC),
+		WriteKey: "key", Origin: event.FromClient, Context: []byte(`{"app":{"name":"shop"}}`),
+		Integrations: []byte(`{"All":true}`),
+		ReceivedAt:   time.Date(2026, 1, 2, 3, 4, 5, 6_000_000, time.UTC),
 	}
 	p := NewPacker(h, newCompressor(t))
 	d := newDecoder(t)
@@ -123,7 +126,8 @@ func TestAMessageHoldsOneBatchAndNoMore(t *testing.T) {
 		return p.Len(), size
 	}
 	large := []byte(`{"a":"` + strings.Repeat("c", 100_000) + `"}`)
-	for _, h := range []Header{{}, {WriteKey: "key", Context: large}, {WriteKey: "key", Context: large, Integrations: large}} {
+	for _, h := range []Header{{}, {WriteKey: "key", Context: large},
+		{WriteKey: "key", Context: large, Integrations: large}} {
 		room := event.Room(event.Overhead(h.WriteKey, h.Context, h.Integrations))
 		raw := textEvent(0, 1100)
 		if n, size := bytesOf(h, raw); n > event.MaxBatchEvents || size > room || size+len(raw)+1 <= room {
@@ -149,7 +153,8 @@ func TestAMessageHoldsOneBatchAndNoMore(t *testing.T) {
 func TestTheWorstCaseStaysBelowWhatSQSTakes(t *testing.T) {
 	random := rand.NewChaCha8([32]byte{1})
 	for name, h := range map[string]Header{
-		"no header": {}, "a context of 25 KB": {WriteKey: "key", Context: noise(random, 25_000)}, "a context of 400 KB": {WriteKey: "key", Context: noise(random, 400_000)},
+		"no header": {}, "a context of 25 KB": {WriteKey: "key", Context: noise(random, 25_000)},
+		"a context of 400 KB": {WriteKey: "key", Context: noise(random, 400_000)},
 	} {
 		for _, illegal := range []bool{false, true} {
 			p := NewPacker(h, newCompressor(t))
@@ -181,7 +186,8 @@ func TestTheWorstCaseStaysBelowWhatSQSTakes(t *testing.T) {
 func TestWhatSQSWouldNotTakePlainIsCompressed(t *testing.T) {
 	for event, plain := range map[string]bool{
 		`{"a":1}`: true, `{"a":"é 😀 \u0001 \uffff"}`: true, "{\"a\":\"\ufffd \u007f \ue000\"}": true, "{\t\n\r\"a\":1}": true,
-		"{\"a\":\"\uffff\"}": false, "{\"a\":\"\ufffe\"}": false, "{\"a\":\"\xff\"}": false, "{\"a\":\"\xed\xa0\x80\"}": false,
+		"{\"a\":\"\uffff\"}": false, "{\"a\":\"\ufffe\"}": false, "{\"a\":\"\xff\"}": false,
+		"{\"a\":\"\xed\xa0\x80\"}": false,
 	} {
 		p := NewPacker(Header{}, newCompressor(t))
 		p.Add([]byte(event))

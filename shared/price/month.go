@@ -104,7 +104,8 @@ func (p Pipeline) Month(l Load) Usage {
 func (p Pipeline) fixed() Usage {
 	return Usage{
 		IdlePolls: pollers * float64(Month/longPoll),
-		Metrics:   float64(p.Metrics), AlarmMetrics: float64(p.AlarmMetrics), CompositeAlarms: float64(p.CompositeAlarms), Dashboards: float64(p.Dashboards),
+		Metrics:   float64(p.Metrics), AlarmMetrics: float64(p.AlarmMetrics), CompositeAlarms: float64(p.CompositeAlarms),
+		Dashboards: float64(p.Dashboards),
 	}
 }
 
@@ -112,7 +113,8 @@ func (p Pipeline) fixed() Usage {
 // itself.
 func (p Pipeline) canary() Usage {
 	runs := float64(Month / p.CanaryEvery)
-	own := Usage{Invocations: runs, GBSeconds: runs * gbSeconds(p.Canary.MemoryMB, canaryTime), LogBytes: runs * p.Canary.LogBytes, ScheduledEvents: runs}
+	own := Usage{Invocations: runs, GBSeconds: runs * gbSeconds(p.Canary.MemoryMB, canaryTime),
+		LogBytes: runs * p.Canary.LogBytes, ScheduledEvents: runs}
 	sent := p.events(Load{EventsPerDay: runs / days, EventBytes: canaryBytes, EventsPerMessage: 1, EventsPerRequest: 1})
 	sent.EgressBytes = 0 // it ends before Segment
 	return own.Plus(sent)
@@ -142,7 +144,8 @@ func (p Pipeline) events(l Load) Usage {
 	perReceive := math.Min(sqsBatch, perCall)
 	u.SQSRequests += messages/perReceive*chunks(perReceive*body) + calls*math.Ceil(perCall/sqsBatch)
 
-	flushes := math.Ceil(math.Max(perCall*perMessage*l.EventBytes/event.MaxBatchBytes, perCall*perMessage/event.MaxBatchEvents))
+	flushes := math.Ceil(math.Max(perCall*perMessage*l.EventBytes/event.MaxBatchBytes,
+		perCall*perMessage/event.MaxBatchEvents))
 	rounds := math.Ceil(flushes / math.Max(1, float64(p.FlushesAtATime)))
 	u.Invocations += calls
 	u.GBSeconds += calls * gbSeconds(p.Deliver.MemoryMB, flushTime*time.Duration(rounds))
@@ -161,7 +164,8 @@ func (p Pipeline) door(l Load, events float64) Usage {
 		return Usage{}
 	}
 	requests := events / math.Max(1, l.EventsPerRequest)
-	u := Usage{Invocations: requests, GBSeconds: requests * gbSeconds(p.Ingest.MemoryMB, ingestTime), LogBytes: requests * p.Ingest.LogBytes}
+	u := Usage{Invocations: requests, GBSeconds: requests * gbSeconds(p.Ingest.MemoryMB, ingestTime),
+		LogBytes: requests * p.Ingest.LogBytes}
 	if p.Door == HTTPAPI {
 		u.HTTPRequests = requests
 	}

@@ -31,12 +31,15 @@ var (
 	Compute         = Rate{0.0000133334, 1, "GB-s", "https://aws.amazon.com/lambda/pricing/"} // arm64
 	HTTPRequests    = Rate{1.00, 1e6, "requests", "https://aws.amazon.com/api-gateway/pricing/"}
 	ScheduledEvents = Rate{1.00, 1e6, "events", "https://aws.amazon.com/eventbridge/pricing/"}
-	Logs            = Rate{0.50, 1e9, "bytes", "https://aws.amazon.com/cloudwatch/pricing/"} // taken in; keeping them costs a twentieth of that
-	Metrics         = Rate{0.30, 1, "metrics", "https://aws.amazon.com/cloudwatch/pricing/"} // a name with one set of dimensions, by the month
+	// taken in; keeping them costs a twentieth of that
+	Logs = Rate{0.50, 1e9, "bytes", "https://aws.amazon.com/cloudwatch/pricing/"}
+	// a name with one set of dimensions, by the month
+	Metrics         = Rate{0.30, 1, "metrics", "https://aws.amazon.com/cloudwatch/pricing/"}
 	AlarmMetrics    = Rate{0.10, 1, "metrics in alarms", "https://aws.amazon.com/cloudwatch/pricing/"}
 	CompositeAlarms = Rate{0.50, 1, "composite alarms", "https://aws.amazon.com/cloudwatch/pricing/"}
 	Dashboards      = Rate{3.00, 1, "dashboards", "https://aws.amazon.com/cloudwatch/pricing/"}
-	Egress          = Rate{0.09, 1e9, "bytes", "https://aws.amazon.com/ec2/pricing/on-demand/"} // to the internet, which is where Segment is
+	// to the internet, which is where Segment is
+	Egress = Rate{0.09, 1e9, "bytes", "https://aws.amazon.com/ec2/pricing/on-demand/"}
 )
 
 // Usage is what was used. It adds up, so a month is the sum of its parts; a zero costs nothing.
@@ -66,9 +69,12 @@ func (u Usage) Plus(v Usage) Usage {
 // Times is the same n times.
 func (u Usage) Times(n float64) Usage {
 	return Usage{
-		SQSRequests: n * u.SQSRequests, IdlePolls: n * u.IdlePolls, Invocations: n * u.Invocations, GBSeconds: n * u.GBSeconds,
-		HTTPRequests: n * u.HTTPRequests, ScheduledEvents: n * u.ScheduledEvents, LogBytes: n * u.LogBytes, EgressBytes: n * u.EgressBytes,
-		Metrics: n * u.Metrics, AlarmMetrics: n * u.AlarmMetrics, CompositeAlarms: n * u.CompositeAlarms, Dashboards: n * u.Dashboards,
+		SQSRequests: n * u.SQSRequests, IdlePolls: n * u.IdlePolls, Invocations: n * u.Invocations,
+		GBSeconds:    n * u.GBSeconds,
+		HTTPRequests: n * u.HTTPRequests, ScheduledEvents: n * u.ScheduledEvents, LogBytes: n * u.LogBytes,
+		EgressBytes: n * u.EgressBytes,
+		Metrics:     n * u.Metrics, AlarmMetrics: n * u.AlarmMetrics, CompositeAlarms: n * u.CompositeAlarms,
+		Dashboards: n * u.Dashboards,
 	}
 }
 

@@ -27,17 +27,20 @@ func TestAMillionEventsCostWhatTheyDoByHand(t *testing.T) {
 		{
 			"one event a message, one function call",
 			Pipeline{Deliver: small, BatchSize: 1}, aMillion(Load{EventsPerMessage: 1}),
-			map[string]float64{"SQS requests": 1.2, "Lambda invocations": 0.2, "Lambda compute": 0.3333, "logs": 0.3}, 2.03, 0.005,
+			map[string]float64{"SQS requests": 1.2, "Lambda invocations": 0.2, "Lambda compute": 0.3333, "logs": 0.3}, 2.03,
+			0.005,
 		},
 		{
 			"SendMessageBatch of 10, batches of 10",
 			Pipeline{Deliver: small, BatchSize: 10, Window: Month}, aMillion(Load{EventsPerMessage: 1, MessagesPerSend: 10}),
-			map[string]float64{"SQS requests": 0.12, "Lambda invocations": 0.02, "Lambda compute": 0.0333, "logs": 0.03}, 0.203, 0.0005,
+			map[string]float64{"SQS requests": 0.12, "Lambda invocations": 0.02, "Lambda compute": 0.0333, "logs": 0.03}, 0.203,
+			0.0005,
 		},
 		{
 			"64 packed events a message, batches of 10",
 			Pipeline{Deliver: small, BatchSize: 10, Window: Month}, aMillion(Load{EventsPerMessage: 64}),
-			map[string]float64{"SQS requests": 0.0088, "Lambda invocations": 0.0003, "Lambda compute": 0.0010, "logs": 0.0005}, 0.011, 0.0005,
+			map[string]float64{"SQS requests": 0.0088, "Lambda invocations": 0.0003, "Lambda compute": 0.0010, "logs": 0.0005},
+			0.011, 0.0005,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -114,7 +117,8 @@ func TestRegionsShareTheLoadAndNotWhatIsFixed(t *testing.T) {
 	one := p.Month(aMillion(Load{}))
 	p.Regions = 3
 	three := p.Month(aMillion(Load{}))
-	if three.Metrics != 30 || three.AlarmMetrics != 60 || three.Dashboards != 3 || three.ScheduledEvents != 3*one.ScheduledEvents {
+	if three.Metrics != 30 || three.AlarmMetrics != 60 || three.Dashboards != 3 ||
+		three.ScheduledEvents != 3*one.ScheduledEvents {
 		t.Errorf("%+v", three)
 	}
 	// A million events, and 43,200 of a canary in each region.
@@ -133,8 +137,10 @@ func TestACanaryEndsBeforeTheWayToSegment(t *testing.T) {
 }
 
 func TestNothingThatIsImpossibleComesOfAnyLoad(t *testing.T) {
-	for _, l := range []Load{{}, {EventsPerDay: 1}, {EventsPerDay: 1e12, EventBytes: 32 << 10, EventsPerMessage: 2500}, {EventsPerDay: 1e6, EventBytes: 1, EventsPerRequest: 1e9, EventsPerMessage: 1e9}} {
-		for _, p := range []Pipeline{{}, {Door: HTTPAPI, BatchSize: 100, Window: time.Second, FlushesAtATime: 8, CanaryEvery: time.Minute, Regions: 2}} {
+	for _, l := range []Load{{}, {EventsPerDay: 1}, {EventsPerDay: 1e12, EventBytes: 32 << 10, EventsPerMessage: 2500},
+		{EventsPerDay: 1e6, EventBytes: 1, EventsPerRequest: 1e9, EventsPerMessage: 1e9}} {
+		for _, p := range []Pipeline{{},
+			{Door: HTTPAPI, BatchSize: 100, Window: time.Second, FlushesAtATime: 8, CanaryEvery: time.Minute, Regions: 2}} {
 			for _, line := range p.Month(l).Bill() {
 				if d := line.Dollars(); math.IsNaN(d) || math.IsInf(d, 0) || d < 0 {
 					t.Errorf("%+v: %s costs %v", l, line.Name, d)
@@ -146,7 +152,8 @@ func TestNothingThatIsImpossibleComesOfAnyLoad(t *testing.T) {
 
 func TestABillsSumIsThatOfItsLines(t *testing.T) {
 	u := Usage{
-		SQSRequests: 1e6, IdlePolls: 1e6, Invocations: 1e6, GBSeconds: 1e5, HTTPRequests: 1e6, ScheduledEvents: 1e6, LogBytes: 1e9, EgressBytes: 1e9,
+		SQSRequests: 1e6, IdlePolls: 1e6, Invocations: 1e6, GBSeconds: 1e5, HTTPRequests: 1e6, ScheduledEvents: 1e6,
+		LogBytes: 1e9, EgressBytes: 1e9,
 		Metrics: 1, AlarmMetrics: 1, CompositeAlarms: 1, Dashboards: 1,
 	}
 	const want = 0.40 + 0.40 + 0.20 + 1.33334 + 1 + 1 + 0.50 + 0.09 + 0.30 + 0.10 + 0.50 + 3

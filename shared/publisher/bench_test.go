@@ -22,15 +22,19 @@ func typical() analytics.Track {
 	return analytics.Track{
 		UserId: "user-4711", AnonymousId: "507f191e-810c-4197-9de8-60ea00000001", Event: "Run Finished",
 		Properties: analytics.Properties{
-			"activity": "Run", "distance_m": 10_250, "duration_s": 3021, "elevation_m": 84.5, "route_id": "route-0004b1f3", "device": "watch-7", "weather": "light rain",
-			"shared": true, "tags": []string{"training", "outdoor", "morning"}, "gear": map[string]any{"shoes": "trail 12", "bottle_ml": 500},
+			"activity": "Run", "distance_m": 10_250, "duration_s": 3021, "elevation_m": 84.5, "route_id": "route-0004b1f3",
+			"device": "watch-7", "weather": "light rain",
+			"shared": true, "tags": []string{"training", "outdoor", "morning"},
+			"gear": map[string]any{"shoes": "trail 12", "bottle_ml": 500},
 		},
 		Context: &analytics.Context{
-			App:    analytics.AppInfo{Name: "Trails", Version: "7.3.1", Build: "20261", Namespace: "org.example.trails"},
-			Device: analytics.DeviceInfo{Id: "B5372DB0-C21E-11E4-8DFC-000000000001", Manufacturer: "Example", Model: "phone14,2", Type: "ios"},
+			App: analytics.AppInfo{Name: "Trails", Version: "7.3.1", Build: "20261", Namespace: "org.example.trails"},
+			Device: analytics.DeviceInfo{Id: "B5372DB0-C21E-11E4-8DFC-000000000001", Manufacturer: "Example", Model: "phone14,2",
+				Type: "ios"},
 			Locale: "en-GB", Timezone: "Europe/London", OS: analytics.OSInfo{Name: "iOS", Version: "19.1"},
 			UserAgent: "Trails/7.3 (iPhone; iOS 19.1; Scale/3.00)",
-			Page:      analytics.PageInfo{Path: "/runs/4711", Title: "Your run", URL: "https://trails.example.org/runs/4711?from=watch&week=12"},
+			Page: analytics.PageInfo{Path: "/runs/4711", Title: "Your run",
+				URL: "https://trails.example.org/runs/4711?from=watch&week=12"},
 		},
 	}
 }
@@ -74,7 +78,8 @@ func BenchmarkEnqueue(b *testing.B) {
 	// 50 at a time with a rest behind them, so that the channel, which holds 100, never fills: what
 	// Enqueue alone costs there.
 	for _, rest := range []bool{false, true} {
-		b.Run(map[bool]string{false: "analytics-go", true: "analytics-go, 50 and a rest"}[rest], func(b *testing.B) { benchmarkAnalyticsGo(b, rest) })
+		b.Run(map[bool]string{false: "analytics-go", true: "analytics-go, 50 and a rest"}[rest],
+			func(b *testing.B) { benchmarkAnalyticsGo(b, rest) })
 	}
 }
 
@@ -149,7 +154,8 @@ func BenchmarkDurability(b *testing.B) {
 		durability Durability
 	}{{"memory", Memory}, {"process", Process}, {"disk", Disk}} {
 		b.Run(mode.name, func(b *testing.B) {
-			config := Config{Durability: mode.durability, BufferBytes: 8 << 30, DiskBytes: 8 << 30, CloseTimeout: time.Nanosecond}
+			config := Config{Durability: mode.durability, BufferBytes: 8 << 30, DiskBytes: 8 << 30,
+				CloseTimeout: time.Nanosecond}
 			if mode.durability != Memory {
 				config.Dir = b.TempDir()
 			}

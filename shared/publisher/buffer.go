@@ -122,7 +122,8 @@ func (b *buffer) add(part int, raw []byte, p prepared) error {
 	c.items = append(c.items, it)
 	c.bytes += n
 	s.mu.Unlock()
-	if before := waiting - n; before == 0 || before < b.enough && waiting >= b.enough || before < b.high && waiting >= b.high {
+	if before := waiting - n; before == 0 || before < b.enough && waiting >= b.enough ||
+		before < b.high && waiting >= b.high {
 		b.signal()
 	}
 	return nil

@@ -36,9 +36,11 @@ type Config struct {
 	// SQS makes the client of a queue, instead of AWS.
 	SQS func(queueURL string) (sqsclient.API, error)
 
-	Interval    time.Duration // the longest that an event waits for others to share its message; 200 ms
-	BufferBytes int64         // memory for events that wait or are being sent; 20 MB, with which a process grows by less than 64 MB in all
-	Senders     int           // calls to SQS at the same time; 8
+	Interval time.Duration // the longest that an event waits for others to share its message; 200 ms
+	// memory for events that wait or are being sent; 20 MB, with which a process grows by less than
+	// 64 MB in all
+	BufferBytes int64
+	Senders     int // calls to SQS at the same time; 8
 	// MessageEvents bounds the events in a message; by default and at most as many as Segment takes
 	// in a batch. With 1 it is to be seen what packing is worth.
 	MessageEvents int
@@ -110,7 +112,8 @@ func (c *Config) validate() error {
 	case c.Durability < Memory || c.Durability > Disk:
 		return bad("Durability", "it is %d; write publisher.Memory, publisher.Process or publisher.Disk", c.Durability)
 	case c.Durability != Memory && c.Dir == "":
-		return bad("Dir", "it is empty; events that are to be durable need a directory, of this process alone and on a disk that outlives it")
+		return bad("Dir", "it is empty; events that are to be durable need a directory, of this process alone and on a "+
+			"disk that outlives it")
 	case c.DiskBytes < minDisk:
 		return bad("DiskBytes", "it is %d; write 0 for the default, or at least %d", c.DiskBytes, minDisk)
 	case c.ReplayRate < 0:
@@ -139,14 +142,16 @@ func (c *Config) newAPI(ctx context.Context, queueURL string) (sqsclient.API, er
 	}
 	api, err := c.SQS(queueURL)
 	if client, ok := api.(*sqs.Client); err == nil && ok && place.Region != "" && client.Options().Region != place.Region {
-		return nil, fmt.Errorf("%w: %s is in %s, its client is for %s; make the client with Region %[3]q", ErrOtherRegion, queueURL, place.Region, client.Options().Region)
+		return nil, fmt.Errorf("%w: %s is in %s, its client is for %s; make the client with Region %[3]q", ErrOtherRegion,
+			queueURL, place.Region, client.Options().Region)
 	}
 	return api, err
 }
 
 // attributes is what the check needs of an *sqs.Client.
 type attributes interface {
-	GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInput, ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
+	GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInput,
+		...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
 }
 
 // check asks SQS whether the queue exists. Only a definite no is an error: an SQS that is away, or
@@ -158,18 +163,22 @@ func (c *Config) check(ctx context.Context, api sqsclient.API, queueURL string) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	_, err := client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: aws.String(queueURL), AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameQueueArn}})
+	_, err := client.GetQueueAttributes(ctx,
+		&sqs.GetQueueAttributesInput{QueueUrl: aws.String(queueURL),
+			AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameQueueArn}})
 	var none *types.QueueDoesNotExist
 	var answer smithy.APIError
 	switch {
 	case err == nil:
 	case errors.As(err, &none):
 		return fmt.Errorf("%w: %s; look at its name, account and region, or create it", ErrNoQueue, queueURL)
-	case errors.As(err, &answer) && (answer.ErrorCode() == "InvalidClientTokenId" || answer.ErrorCode() == "UnrecognizedClientException" ||
-		answer.ErrorCode() == "SignatureDoesNotMatch" || answer.ErrorCode() == "InvalidSignatureException"):
+	case errors.As(err, &answer) &&
+		(answer.ErrorCode() == "InvalidClientTokenId" || answer.ErrorCode() == "UnrecognizedClientException" ||
+			answer.ErrorCode() == "SignatureDoesNotMatch" || answer.ErrorCode() == "InvalidSignatureException"):
 		return fmt.Errorf("%w that AWS accepts: %w", sqsclient.ErrNoCredentials, err)
 	default:
-		c.Logger.Warn("it is not known whether the queue takes events; they are kept and tried until it does", "queue", queueURL, "error", err)
+		c.Logger.Warn("it is not known whether the queue takes events; they are kept and tried until it does", "queue",
+			queueURL, "error", err)
 	}
 	return nil
 }

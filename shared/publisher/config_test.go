@@ -27,7 +27,8 @@ type checked struct {
 	hang bool
 }
 
-func (c *checked) GetQueueAttributes(ctx context.Context, _ *sqs.GetQueueAttributesInput, _ ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error) {
+func (c *checked) GetQueueAttributes(ctx context.Context, _ *sqs.GetQueueAttributesInput,
+	_ ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error) {
 	if c.hang {
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -55,16 +56,26 @@ func TestNewSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 	}{
 		{"no queue", Config{}, "QueueURL", sqsclient.ErrNotAQueueURL, "write the URL of the events queue"},
 		{"no URL", Config{QueueURL: "spillway-events"}, "QueueURL", sqsclient.ErrNotAQueueURL, "write one like"},
-		{"no queue in the URL", Config{QueueURL: "https://sqs.eu-west-1.amazonaws.com/"}, "QueueURL", sqsclient.ErrNotAQueueURL, "write one like"},
-		{"an ARN", Config{QueueURL: "arn:aws:sqs:eu-west-1:123456789012:spillway-events"}, "QueueURL", sqsclient.ErrNotAQueueURL, "write one like"},
+		{"no queue in the URL", Config{QueueURL: "https://sqs.eu-west-1.amazonaws.com/"}, "QueueURL",
+			sqsclient.ErrNotAQueueURL, "write one like"},
+		{"an ARN", Config{QueueURL: "arn:aws:sqs:eu-west-1:123456789012:spillway-events"}, "QueueURL",
+			sqsclient.ErrNotAQueueURL, "write one like"},
 		{"a FIFO queue", Config{QueueURL: atAWS + ".fifo"}, "QueueURL", sqsclient.ErrNotAQueueURL, "standard"},
-		{"AWS without a region", Config{QueueURL: "https://queue.amazonaws.com/123456789012/e"}, "QueueURL", sqsclient.ErrNotAQueueURL, "no region"},
-		{"a fallback that is none", Config{QueueURL: "http://localhost:1/0/e", SQS: answering(nil), Fallbacks: []string{"http://localhost:2/0/e", "x"}}, "Fallbacks[1]", sqsclient.ErrNotAQueueURL, "write one like"},
-		{"another region", Config{QueueURL: atAWS, SQS: sqsOf("us-east-1")}, "QueueURL", ErrOtherRegion, `make the client with Region "eu-west-1"`},
-		{"no credentials", Config{QueueURL: atAWS, AWS: &aws.Config{Credentials: none}}, "QueueURL", sqsclient.ErrNoCredentials, "AWS_ACCESS_KEY_ID"},
-		{"no provider of credentials", Config{QueueURL: atAWS, AWS: &aws.Config{}}, "QueueURL", sqsclient.ErrNoCredentials, "AWS_ACCESS_KEY_ID"},
-		{"wrong credentials", Config{QueueURL: atAWS, SQS: answering(&smithy.GenericAPIError{Code: "InvalidClientTokenId"})}, "QueueURL", sqsclient.ErrNoCredentials, "InvalidClientTokenId"},
-		{"a queue that is not there", Config{QueueURL: atAWS, SQS: answering(&types.QueueDoesNotExist{})}, "QueueURL", ErrNoQueue, "or create it"},
+		{"AWS without a region", Config{QueueURL: "https://queue.amazonaws.com/123456789012/e"}, "QueueURL",
+			sqsclient.ErrNotAQueueURL, "no region"},
+		{"a fallback that is none",
+			Config{QueueURL: "http://localhost:1/0/e", SQS: answering(nil), Fallbacks: []string{"http://localhost:2/0/e", "x"}},
+			"Fallbacks[1]", sqsclient.ErrNotAQueueURL, "write one like"},
+		{"another region", Config{QueueURL: atAWS, SQS: sqsOf("us-east-1")}, "QueueURL", ErrOtherRegion,
+			`make the client with Region "eu-west-1"`},
+		{"no credentials", Config{QueueURL: atAWS, AWS: &aws.Config{Credentials: none}}, "QueueURL",
+			sqsclient.ErrNoCredentials, "AWS_ACCESS_KEY_ID"},
+		{"no provider of credentials", Config{QueueURL: atAWS, AWS: &aws.Config{}}, "QueueURL", sqsclient.ErrNoCredentials,
+			"AWS_ACCESS_KEY_ID"},
+		{"wrong credentials", Config{QueueURL: atAWS, SQS: answering(&smithy.GenericAPIError{Code: "InvalidClientTokenId"})},
+			"QueueURL", sqsclient.ErrNoCredentials, "InvalidClientTokenId"},
+		{"a queue that is not there", Config{QueueURL: atAWS, SQS: answering(&types.QueueDoesNotExist{})}, "QueueURL",
+			ErrNoQueue, "or create it"},
 		{"a write key that can't be one", Config{QueueURL: atAWS, WriteKey: "a b"}, "WriteKey", nil, "as Segment shows it"},
 		{"a negative interval", Config{QueueURL: atAWS, Interval: -1}, "Interval", nil, "write 0"},
 		{"an interval of hours", Config{QueueURL: atAWS, Interval: time.Hour}, "Interval", nil, "up to a minute"},
@@ -72,14 +83,18 @@ func TestNewSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		{"negative senders", Config{QueueURL: atAWS, Senders: -1}, "Senders", nil, "write 0"},
 		{"negative events", Config{QueueURL: atAWS, MessageEvents: -1}, "MessageEvents", nil, "write 0"},
 		{"a negative time to close", Config{QueueURL: atAWS, CloseTimeout: -1}, "CloseTimeout", nil, "write 0"},
-		{"a context that can't be written", Config{QueueURL: atAWS, DefaultContext: &analytics.Context{IP: []byte{1}}}, "DefaultContext", nil, "IPv4"},
-		{"a context that fills the batch", Config{QueueURL: atAWS, DefaultContext: &analytics.Context{Locale: strings.Repeat("x", 480_000)}}, "DefaultContext", nil, "no room"},
+		{"a context that can't be written", Config{QueueURL: atAWS, DefaultContext: &analytics.Context{IP: []byte{1}}},
+			"DefaultContext", nil, "IPv4"},
+		{"a context that fills the batch",
+			Config{QueueURL: atAWS, DefaultContext: &analytics.Context{Locale: strings.Repeat("x", 480_000)}}, "DefaultContext",
+			nil, "no room"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.config.Logger = slog.New(slog.DiscardHandler)
 			_, err := New(t.Context(), c.config)
 			var typed *ConfigError
-			if !errors.As(err, &typed) || typed.Field != c.field || c.is != nil && !errors.Is(err, c.is) || !strings.Contains(err.Error(), c.want) {
+			if !errors.As(err, &typed) || typed.Field != c.field || c.is != nil && !errors.Is(err, c.is) ||
+				!strings.Contains(err.Error(), c.want) {
 				t.Errorf("error %v", err)
 			}
 		})
@@ -88,14 +103,17 @@ func TestNewSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 
 func TestAnSQSThatIsAwayDoesNotKeepAnAPIFromStarting(t *testing.T) {
 	for name, api := range map[string]*checked{
-		"refused": {err: errRefused}, "black hole": {hang: true}, "a role that may only send": {err: &smithy.GenericAPIError{Code: "AccessDenied"}},
-		"an internal error": {err: &smithy.GenericAPIError{Code: "InternalFailure"}},
+		"refused": {err: errRefused}, "black hole": {hang: true},
+		"a role that may only send": {err: &smithy.GenericAPIError{Code: "AccessDenied"}},
+		"an internal error":         {err: &smithy.GenericAPIError{Code: "InternalFailure"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var log logs
 				start := time.Now()
-				c, err := New(t.Context(), Config{QueueURL: atAWS, SQS: func(string) (sqsclient.API, error) { return api, nil }, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+				c, err := New(t.Context(),
+					Config{QueueURL: atAWS, SQS: func(string) (sqsclient.API, error) { return api, nil },
+						Logger: slog.New(slog.NewTextHandler(&log, nil))})
 				if err != nil || time.Since(start) > checkTimeout {
 					t.Fatalf("after %v: %v", time.Since(start), err)
 				}

@@ -36,10 +36,12 @@ func (e *encoder) context(c *analytics.Context) error {
 		e.texts(start, keyApp, "name", i.Name, "version", i.Version, "build", i.Build, "namespace", i.Namespace)
 	}
 	if i := &c.Campaign; *i != (analytics.CampaignInfo{}) {
-		e.texts(start, keyCampaign, "name", i.Name, "source", i.Source, "medium", i.Medium, "term", i.Term, "content", i.Content)
+		e.texts(start, keyCampaign, "name", i.Name, "source", i.Source, "medium", i.Medium, "term", i.Term, "content",
+			i.Content)
 	}
 	if i := &c.Device; *i != (analytics.DeviceInfo{}) {
-		e.texts(start, keyDevice, "id", i.Id, "manufacturer", i.Manufacturer, "model", i.Model, "name", i.Name, "type", i.Type, "version", i.Version,
+		e.texts(start, keyDevice, "id", i.Id, "manufacturer", i.Manufacturer, "model", i.Model, "name", i.Name, "type",
+			i.Type, "version", i.Version,
 			"advertisingId", i.AdvertisingID)
 	}
 	if i := &c.Library; *i != (analytics.LibraryInfo{}) {
@@ -49,7 +51,8 @@ func (e *encoder) context(c *analytics.Context) error {
 		e.texts(start, keyOS, "name", i.Name, "version", i.Version)
 	}
 	if i := &c.Page; *i != (analytics.PageInfo{}) {
-		e.texts(start, keyPage, "hash", i.Hash, "path", i.Path, "referrer", i.Referrer, "search", i.Search, "title", i.Title, "url", i.URL)
+		e.texts(start, keyPage, "hash", i.Hash, "path", i.Path, "referrer", i.Referrer, "search", i.Search, "title", i.Title,
+			"url", i.URL)
 	}
 	if i := &c.Referrer; *i != (analytics.ReferrerInfo{}) {
 		e.texts(start, keyReferrer, "type", i.Type, "name", i.Name, "url", i.URL, "link", i.Link)

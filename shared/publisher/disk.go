@@ -70,7 +70,8 @@ func around(h message.Header) []byte {
 const batchEnd = "]}"
 
 func openDisk(config *Config, header, bare message.Header) (*disk, error) {
-	log, err := spill.Open(spill.Options{Dir: config.Dir, MaxBytes: config.DiskBytes, Sync: config.Durability == Disk, Logger: config.Logger})
+	log, err := spill.Open(spill.Options{Dir: config.Dir, MaxBytes: config.DiskBytes, Sync: config.Durability == Disk,
+		Logger: config.Logger})
 	if err != nil {
 		return nil, &ConfigError{Field: "Dir", Err: err}
 	}
@@ -112,7 +113,8 @@ func (c *Client) spill(parcels []*parcel) (left []*parcel) {
 		if err := c.disk.Append(record); err != nil {
 			left = append(left, p)
 			if c.disk.trouble.CompareAndSwap(false, true) {
-				c.log.Error("the disk takes no more events; they stay in memory, and are dropped when that is full", "dir", c.config.Dir, "error", err)
+				c.log.Error("the disk takes no more events; they stay in memory, and are dropped when that is full", "dir",
+					c.config.Dir, "error", err)
 			}
 			continue
 		}
@@ -183,7 +185,8 @@ func (s *sorter) find(events int, body []byte) *kind {
 		return nil
 	}
 	is := func(k *kind) bool {
-		return bytes.HasPrefix(body, k.prefix) && bytes.HasSuffix(body, []byte(batchEnd)) && len(body) > len(k.prefix)+len(batchEnd)
+		return bytes.HasPrefix(body, k.prefix) && bytes.HasSuffix(body, []byte(batchEnd)) &&
+			len(body) > len(k.prefix)+len(batchEnd)
 	}
 	for _, k := range s.known {
 		if is(k) {

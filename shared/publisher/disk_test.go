@@ -235,7 +235,8 @@ func TestAFullDiskDropsTheNewestAndSaysSo(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			q := &fakeQueue{mood: always(mood{err: errThrottled})}
 			var log logs
-			c := newClient(t, Config{Dir: t.TempDir(), Durability: durability, DiskBytes: 4 << 20, BufferBytes: 4 << 20, Logger: slog.New(slog.NewTextHandler(&log, nil))}, q)
+			c := newClient(t, Config{Dir: t.TempDir(), Durability: durability, DiskBytes: 4 << 20, BufferBytes: 4 << 20,
+				Logger: slog.New(slog.NewTextHandler(&log, nil))}, q)
 			accepted, full := 0, 0
 			for i := range 2500 {
 				switch err := c.Enqueue(fat(fmt.Sprint(i))); err {
@@ -319,12 +320,15 @@ func TestTheCallbackGetsEventsThatWereOnDiskAsTheyWere(t *testing.T) {
 		}
 		at := time.Unix(1, 0).UTC()
 		want := []analytics.Message{
-			analytics.Track{Type: "track", MessageId: "1", UserId: "u", Event: "E", Timestamp: at, Properties: analytics.Properties{"a": "b"}},
-			analytics.Identify{Type: "identify", MessageId: "2", UserId: "u", Timestamp: at, Traits: analytics.Traits{"a": true}},
+			analytics.Track{Type: "track", MessageId: "1", UserId: "u", Event: "E", Timestamp: at,
+				Properties: analytics.Properties{"a": "b"}},
+			analytics.Identify{Type: "identify", MessageId: "2", UserId: "u", Timestamp: at,
+				Traits: analytics.Traits{"a": true}},
 			analytics.Screen{Type: "screen", MessageId: "3", UserId: "u", Timestamp: at, Name: "n"},
 			analytics.Group{Type: "group", MessageId: "4", UserId: "u", GroupId: "g", Timestamp: at},
 			analytics.Alias{Type: "alias", MessageId: "5", UserId: "u", PreviousId: "p", Timestamp: at},
-			odd, analytics.Page{Type: "page", MessageId: "p", AnonymousId: "a", Timestamp: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)},
+			odd, analytics.Page{Type: "page", MessageId: "p", AnonymousId: "a",
+				Timestamp: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)},
 		}
 		for _, m := range append(want[:6:6], unknown) {
 			if err := c.Enqueue(m); err != nil {
@@ -380,7 +384,8 @@ func TestARecordThatIsNoneIsCountedAndTheOthersAreSent(t *testing.T) {
 		if err := log.Append([]byte{}, []byte("\xff\xff\xff"), []byte("\x01"), []byte("\x00{}")); err != nil {
 			t.Fatal(err)
 		}
-		if err := log.Append(appendRecord(nil, 1, `{"batch":[{"type":"track","userId":"u","event":"E","messageId":"good","timestamp":"t"}]}`)); err != nil {
+		if err := log.Append(appendRecord(nil, 1,
+			`{"batch":[{"type":"track","userId":"u","event":"E","messageId":"good","timestamp":"t"}]}`)); err != nil {
 			t.Fatal(err)
 		}
 		if err := log.Close(); err != nil {

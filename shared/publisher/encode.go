@@ -25,7 +25,8 @@ type encoder struct {
 
 // errTooLong ends the writing of an event as soon as it is over the limit, so that a huge one costs
 // no more than a large one.
-var errTooLong = fmt.Errorf("%w: it is larger than the %d bytes that Segment takes; send less in one event", analytics.ErrMessageTooBig, event.MaxEventBytes)
+var errTooLong = fmt.Errorf("%w: it is larger than the %d bytes that Segment takes; send less in one event",
+	analytics.ErrMessageTooBig, event.MaxEventBytes)
 
 // prepared is an event whose JSON is in the encoder.
 type prepared struct {
@@ -214,7 +215,8 @@ func (e *encoder) head(open, messageID, anonymousID, userID string) {
 }
 
 // tail writes what all events end with; details are an event's properties or traits.
-func (e *encoder) tail(at time.Time, context *analytics.Context, key string, details, integrations map[string]any) error {
+func (e *encoder) tail(at time.Time, context *analytics.Context, key string, details,
+	integrations map[string]any) error {
 	e.buf = append(e.buf, `,"timestamp":`...)
 	if err := e.time(at); err != nil {
 		return unencodable("timestamp", err)

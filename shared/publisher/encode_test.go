@@ -27,12 +27,14 @@ var thorough = flag.Int("thorough", 1, "how many times as many random cases are 
 
 // realClient sends messages with analytics-go itself and returns the events that it puts on the
 // wire, and its batch's context.
-func realClient(t testing.TB, defaults *analytics.Context, messages ...analytics.Message) (events []json.RawMessage, context json.RawMessage) {
+func realClient(t testing.TB, defaults *analytics.Context, messages ...analytics.Message) (events []json.RawMessage,
+	context json.RawMessage) {
 	t.Helper()
 	var mu sync.Mutex
 	failures := &outcomes{}
 	client, err := analytics.NewWithConfig("key", analytics.Config{
-		DefaultContext: defaults, Logger: analytics.StdLogger(log.New(io.Discard, "", 0)), Interval: time.Millisecond, Callback: failures, BatchSize: 1,
+		DefaultContext: defaults, Logger: analytics.StdLogger(log.New(io.Discard, "", 0)), Interval: time.Millisecond,
+		Callback: failures, BatchSize: 1,
 		Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
 			var batch struct {
 				Batch   []json.RawMessage
@@ -151,7 +153,9 @@ func canonical(t testing.TB, text []byte) string {
 
 func TestTheBatchHasAnalyticsGosContext(t *testing.T) {
 	track := analytics.Track{UserId: "u", Event: "E", MessageId: "m", Timestamp: time.Unix(1, 0)}
-	for _, defaults := range []*analytics.Context{nil, {App: analytics.AppInfo{Name: "x"}, Extra: map[string]any{"direct": 1}, Library: analytics.LibraryInfo{Name: "mine"}}} {
+	for _, defaults := range []*analytics.Context{nil,
+		{App: analytics.AppInfo{Name: "x"}, Extra: map[string]any{"direct": 1},
+			Library: analytics.LibraryInfo{Name: "mine"}}} {
 		h, err := newHeader(&Config{DefaultContext: defaults})
 		if err != nil {
 			t.Fatal(err)
@@ -168,8 +172,10 @@ func TestAnInvalidMessageIsRefusedWithAnalyticsGosError(t *testing.T) {
 	defer client.Close()
 	var e encoder
 	for _, m := range []analytics.Message{
-		analytics.Track{}, analytics.Track{UserId: "u"}, analytics.Track{Event: "E"}, &analytics.Track{}, analytics.Identify{}, analytics.Page{Name: "n"}, &analytics.Screen{},
-		analytics.Group{UserId: "u"}, analytics.Group{GroupId: "g"}, analytics.Alias{UserId: "u"}, analytics.Alias{PreviousId: "p"},
+		analytics.Track{}, analytics.Track{UserId: "u"}, analytics.Track{Event: "E"}, &analytics.Track{},
+		analytics.Identify{}, analytics.Page{Name: "n"}, &analytics.Screen{},
+		analytics.Group{UserId: "u"}, analytics.Group{GroupId: "g"}, analytics.Alias{UserId: "u"},
+		analytics.Alias{PreviousId: "p"},
 	} {
 		_, err := e.encode(m, time.Now(), false)
 		if want := client.Enqueue(m); err != want {
@@ -216,12 +222,17 @@ func TestWhatCannotBeWrittenIsATypedError(t *testing.T) {
 		{"a MarshalJSON that panics", track(panicking{}), Unencodable, "not today"},
 		{"a nil pointer of a type that panics on it", track((*time.Time)(nil)), "", ""},
 		{"a year of five digits", track(time.Date(12345, 1, 1, 0, 0, 0, 0, time.UTC)), Unencodable, "year"},
-		{"a timestamp of five digits", analytics.Track{UserId: "u", Event: "E", Timestamp: time.Date(12345, 1, 1, 0, 0, 0, 0, time.UTC)}, Unencodable, "timestamp"},
+		{"a timestamp of five digits",
+			analytics.Track{UserId: "u", Event: "E", Timestamp: time.Date(12345, 1, 1, 0, 0, 0, 0, time.UTC)}, Unencodable,
+			"timestamp"},
 		{"an IP of 3 bytes", in(analytics.Context{IP: net.IP{1, 2, 3}}), Unencodable, "context"},
-		{"NaN in a location", in(analytics.Context{Location: analytics.LocationInfo{Latitude: math.NaN()}}), Unencodable, "context"},
+		{"NaN in a location", in(analytics.Context{Location: analytics.LocationInfo{Latitude: math.NaN()}}), Unencodable,
+			"context"},
 		{"NaN in Extra", in(analytics.Context{Extra: map[string]any{"x": math.NaN()}}), Unencodable, "context"},
-		{"integrations", analytics.Alias{UserId: "u", PreviousId: "p", Integrations: analytics.Integrations{"x": make(chan int)}}, Unencodable, "integrations"},
-		{"traits", analytics.Group{UserId: "u", GroupId: "g", Traits: analytics.Traits{"x": make(chan int)}}, Unencodable, "traits"},
+		{"integrations", analytics.Alias{UserId: "u", PreviousId: "p",
+			Integrations: analytics.Integrations{"x": make(chan int)}}, Unencodable, "integrations"},
+		{"traits", analytics.Group{UserId: "u", GroupId: "g", Traits: analytics.Traits{"x": make(chan int)}}, Unencodable,
+			"traits"},
 		{"33 KB", track(strings.Repeat("x", 33<<10)), TooLarge, "32768"},
 		{"33 KB in pieces", track([]any{strings.Repeat("x", 17<<10), strings.Repeat("x", 17<<10)}), TooLarge, "send less"},
 		{"33 KB of name", analytics.Track{UserId: "u", Event: strings.Repeat("x", 33<<10)}, TooLarge, "32768"},
@@ -300,7 +311,8 @@ func TestAMessageWithoutIdentityGetsOne(t *testing.T) {
 func TestRawKeepsItsBytes(t *testing.T) {
 	var e encoder
 	for _, c := range []struct{ in, out string }{
-		{` {"type":"track","messageId":"m","timestamp":"t", "category" : 1.50} ` + "\n", `{"type":"track","messageId":"m","timestamp":"t", "category" : 1.50}`},
+		{` {"type":"track","messageId":"m","timestamp":"t", "category" : 1.50} ` + "\n",
+			`{"type":"track","messageId":"m","timestamp":"t", "category" : 1.50}`},
 		{`{"messageId":"m","type":5}`, `"type":5}`},
 	} {
 		raw, err := NewRaw([]byte(c.in))
@@ -312,7 +324,8 @@ func TestRawKeepsItsBytes(t *testing.T) {
 		}
 	}
 	for in, want := range map[string]string{
-		"": "not JSON", "x": "not JSON", "[1]": "not a JSON object", `{"a":1}{}`: "not JSON", `{"batch":[]}`: "is a batch", `{"a":"` + strings.Repeat("x", event.MaxEventBytes) + `"}`: "larger",
+		"": "not JSON", "x": "not JSON", "[1]": "not a JSON object", `{"a":1}{}`: "not JSON", `{"batch":[]}`: "is a batch",
+		`{"a":"` + strings.Repeat("x", event.MaxEventBytes) + `"}`:   "larger",
 		`{"a":"` + strings.Repeat("x", event.MaxEventBytes-8) + `"}`: "with a messageId",
 	} {
 		var typed *EventError

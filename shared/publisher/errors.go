@@ -30,7 +30,8 @@ var ErrClosed = analytics.ErrClosed
 
 // ErrFull is returned when an event finds neither room in memory nor on disk: SQS has been away, or
 // too slow, for too long. The event is dropped; nothing that was accepted before is.
-var ErrFull = errors.New("the publisher is full: SQS does not take events as fast as they come, and no room is left to keep them; " +
+var ErrFull = errors.New("the publisher is full: SQS does not take events as fast as they come, and no room is left " +
+	"to keep them; " +
 	"look at the log for why, set Config.Dir to keep more on disk, or raise Config.BufferBytes or Config.DiskBytes")
 
 // An EventError is why an event can't be sent, now or later: the event itself has to change.

@@ -56,7 +56,8 @@ var (
 	errThrottled = &types.RequestThrottled{Message: aws.String("slow down")}
 )
 
-func (q *fakeQueue) SendMessageBatch(ctx context.Context, in *sqs.SendMessageBatchInput, _ ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error) {
+func (q *fakeQueue) SendMessageBatch(ctx context.Context, in *sqs.SendMessageBatchInput,
+	_ ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error) {
 	q.mu.Lock()
 	q.calls++
 	var m mood
@@ -85,7 +86,8 @@ func (q *fakeQueue) SendMessageBatch(ctx context.Context, in *sqs.SendMessageBat
 			r = m.entry(i)
 		}
 		if r != nil {
-			out.Failed = append(out.Failed, types.BatchResultErrorEntry{Id: e.Id, Code: aws.String("InternalError"), SenderFault: r.senderFault})
+			out.Failed = append(out.Failed,
+				types.BatchResultErrorEntry{Id: e.Id, Code: aws.String("InternalError"), SenderFault: r.senderFault})
 			continue
 		}
 		q.take(*e.MessageBody)

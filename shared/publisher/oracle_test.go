@@ -27,7 +27,8 @@ type ledger struct {
 }
 
 func newLedger() *ledger {
-	return &ledger{accepted: map[string]bool{}, refused: map[string]bool{}, unknown: map[string]bool{}, succeeds: map[string]int{}, failures: map[string]error{}}
+	return &ledger{accepted: map[string]bool{}, refused: map[string]bool{}, unknown: map[string]bool{},
+		succeeds: map[string]int{}, failures: map[string]error{}}
 }
 
 // idOf is a message's id. Events that were on disk come as what they were, too.
@@ -151,7 +152,9 @@ func schedule(t *testing.T, seed uint64) {
 		queues[i] = &fakeQueue{mood: weather(rand.New(rand.NewPCG(seed, uint64(100+i))))}
 	}
 	book := newLedger()
-	config := Config{Callback: book, BufferBytes: minBuffer, Senders: 1 + r.IntN(4), Interval: time.Duration(1+r.IntN(400)) * time.Millisecond, DiskBytes: minDisk, MessageEvents: []int{0, 3, 50}[r.IntN(3)]}
+	config := Config{Callback: book, BufferBytes: minBuffer, Senders: 1 + r.IntN(4),
+		Interval: time.Duration(1+r.IntN(400)) * time.Millisecond, DiskBytes: minDisk,
+		MessageEvents: []int{0, 3, 50}[r.IntN(3)]}
 	if r.IntN(4) > 0 {
 		config.Dir = t.TempDir()
 		config.Durability = Durability(max(0, r.IntN(4)-1))

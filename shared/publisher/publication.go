@@ -61,7 +61,8 @@ func (c *Client) Publish(ctx context.Context, messages ...analytics.Message) err
 			p.failed[i] = c.refuse(err)
 			continue
 		}
-		items = append(items, item{raw: append([]byte(nil), e.buf...), bare: prepared.bare, message: prepared.message, pub: p, index: i})
+		items = append(items, item{raw: append([]byte(nil), e.buf...), bare: prepared.bare, message: prepared.message, pub: p,
+			index: i})
 	}
 	c.encoders.Put(e)
 	if len(items) == 0 {

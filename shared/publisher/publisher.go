@@ -80,7 +80,8 @@ func New(ctx context.Context, config Config) (*Client, error) {
 	}
 	c := &Client{
 		config: config, log: config.Logger, compressor: compressor, buffer: newBuffer(config.BufferBytes),
-		takeBytes: min(takeMost, config.BufferBytes/(2*int64(config.Senders))), slots: make(chan struct{}, config.Senders), closing: make(chan struct{}), ended: make(chan struct{}),
+		takeBytes: min(takeMost, config.BufferBytes/(2*int64(config.Senders))), slots: make(chan struct{}, config.Senders),
+		closing: make(chan struct{}), ended: make(chan struct{}),
 	}
 	c.encoders.New = c.newEncoder
 	if c.header, err = newHeader(&config); err != nil {
@@ -145,11 +146,13 @@ func newHeader(config *Config) (message.Header, error) {
 	shared.Library = analytics.LibraryInfo{Name: "analytics-go", Version: analytics.Version}
 	var e encoder
 	if err := e.context(&shared); err != nil {
-		return message.Header{}, &ConfigError{Field: "DefaultContext", Err: fmt.Errorf("it can't be written as JSON: %w", err)}
+		return message.Header{}, &ConfigError{Field: "DefaultContext",
+			Err: fmt.Errorf("it can't be written as JSON: %w", err)}
 	}
 	h := message.Header{WriteKey: config.WriteKey, Context: e.buf}
 	if h.Room() == 0 || len(h.Context) > event.MaxEventBytes {
-		return h, &ConfigError{Field: "DefaultContext", Err: fmt.Errorf("it has %d bytes, and leaves no room for an event in Segment's batch", len(e.buf))}
+		return h, &ConfigError{Field: "DefaultContext",
+			Err: fmt.Errorf("it has %d bytes, and leaves no room for an event in Segment's batch", len(e.buf))}
 	}
 	return h, nil
 }

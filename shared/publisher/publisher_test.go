@@ -106,7 +106,8 @@ func TestTheMessageMayChangeBehindEnqueue(t *testing.T) {
 		closed(t, c)
 		slices.Sort(q.events) // of events that are sent together the order is nobody's promise; their messageIds are numbers
 		for i, raw := range q.events {
-			if !strings.Contains(raw, fmt.Sprintf(`"messageId":"%d"`, i)) || !strings.Contains(raw, fmt.Sprintf(`"n":%d`, i)) || !strings.Contains(raw, `"userId":"u"`) {
+			if !strings.Contains(raw, fmt.Sprintf(`"messageId":"%d"`, i)) || !strings.Contains(raw, fmt.Sprintf(`"n":%d`, i)) ||
+				!strings.Contains(raw, `"userId":"u"`) {
 				t.Errorf("event %d is %s", i, raw)
 			}
 		}
@@ -170,7 +171,8 @@ func TestPublishSaysWhatIsNotThere(t *testing.T) {
 				var all *PublishError
 				var one *SendError
 				var field analytics.FieldError
-				if !errors.As(err, &all) || len(all.Failed) != 3 || !errors.As(all.Failed[0], &one) || one.Unknown != c.unknown || !errors.As(all.Failed[1], &field) {
+				if !errors.As(err, &all) || len(all.Failed) != 3 || !errors.As(all.Failed[0], &one) || one.Unknown != c.unknown ||
+					!errors.As(all.Failed[1], &field) {
 					t.Errorf("error %v", err)
 				}
 				if took := time.Since(start); took > c.within {
@@ -196,7 +198,8 @@ func TestPublishEndsWithItsContext(t *testing.T) {
 		start := time.Now()
 		err := c.Publish(ctx, testEvent("a"))
 		var one *SendError
-		if !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &one) || !one.Unknown || time.Since(start) != time.Second {
+		if !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &one) || !one.Unknown ||
+			time.Since(start) != time.Second {
 			t.Errorf("after %v: %v", time.Since(start), err)
 		}
 		if err = c.Publish(ctx, testEvent("b")); !errors.As(err, &one) || one.Unknown {
@@ -231,7 +234,8 @@ func TestPublishGivesUpAlsoWhenAllSendersHoldWhatNoQueueTakes(t *testing.T) {
 					defer cancel()
 					start := time.Now()
 					var one *SendError
-					if err := c.Publish(ctx, testEvent("waited for")); !errors.As(err, &one) || errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
+					if err := c.Publish(ctx, testEvent("waited for")); !errors.As(err, &one) ||
+						errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
 						t.Errorf("publish: %v", err)
 					}
 					if took := time.Since(start); took > 2*callTimeout+5*time.Second {
@@ -261,7 +265,8 @@ func TestPublishGivesUpAlsoWhenAllSendersHoldWhatNoQueueTakes(t *testing.T) {
 
 func TestEventsWaitForAQueueThatIsAway(t *testing.T) {
 	for name, m := range map[string]mood{
-		"refused": {err: errRefused}, "black hole": {latency: time.Hour}, "throttled": {err: errThrottled}, "5 s": {latency: 5 * time.Second},
+		"refused": {err: errRefused}, "black hole": {latency: time.Hour}, "throttled": {err: errThrottled},
+		"5 s":         {latency: 5 * time.Second},
 		"every entry": {entry: func(int) *refusal { return &refusal{} }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -280,7 +285,9 @@ func TestEventsWaitForAQueueThatIsAway(t *testing.T) {
 					t.Errorf("%d calls in a minute", calls)
 				}
 				q.set(nil)
-				time.Sleep(16 * time.Second) // a call that hung ends after 10 s, the gate opens after 1 s, and a wait takes up to 3.2 s
+				// a call that hung ends after 10 s, the gate opens after 1 s, and a wait takes up
+				// to 3.2 s
+				time.Sleep(16 * time.Second)
 				if q.len() != 1000 {
 					t.Errorf("%d of 1000 events 16 s after the queue came back", q.len())
 				}
@@ -346,7 +353,8 @@ func TestShutdownThatRunsOutOfTimeNamesWhatIsLost(t *testing.T) {
 		start := time.Now()
 		err := c.Shutdown(ctx)
 		var lost *ShutdownError
-		if !errors.As(err, &lost) || lost.Events != 50 || !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 3*time.Second {
+		if !errors.As(err, &lost) || lost.Events != 50 || !errors.Is(err, context.DeadlineExceeded) ||
+			time.Since(start) > 3*time.Second {
 			t.Errorf("after %v: %v", time.Since(start), err)
 		}
 		var one *SendError
@@ -358,7 +366,8 @@ func TestShutdownThatRunsOutOfTimeNamesWhatIsLost(t *testing.T) {
 
 func TestTheNextRegionTakesOverAndTheFirstComesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		first, second, third := &fakeQueue{mood: always(mood{err: errRefused})}, &fakeQueue{mood: always(mood{err: errThrottled})}, &fakeQueue{}
+		first, second, third := &fakeQueue{mood: always(mood{err: errRefused})},
+			&fakeQueue{mood: always(mood{err: errThrottled})}, &fakeQueue{}
 		var log logs
 		c := newClient(t, Config{Logger: slog.New(slog.NewTextHandler(&log, nil))}, first, second, third)
 		send := func(from, to int) {
@@ -376,7 +385,8 @@ func TestTheNextRegionTakesOverAndTheFirstComesBack(t *testing.T) {
 			t.Errorf("the third region has %d of 100", third.len())
 		}
 		if first.sent() > 15 || second.sent() > 15 {
-			t.Errorf("%d calls in 10 s to the first region, %d to the second: one a second is enough to see whether they are back", first.sent(), second.sent())
+			t.Errorf("%d calls in 10 s to the first region, %d to the second: one a second is enough to see whether "+
+				"they are back", first.sent(), second.sent())
 		}
 		second.set(nil)
 		time.Sleep(2 * time.Second)
@@ -390,7 +400,8 @@ func TestTheNextRegionTakesOverAndTheFirstComesBack(t *testing.T) {
 		if first.len() != 100 || second.len() != 100 {
 			t.Errorf("the first region has %d, the second %d", first.len(), second.len())
 		}
-		for _, want := range []string{`takes events again" queue=http://region0`, `takes events again" queue=http://region1`, `does not take events`} {
+		for _, want := range []string{`takes events again" queue=http://region0`, `takes events again" queue=http://region1`,
+			`does not take events`} {
 			if !log.has(want) {
 				t.Errorf("the log lacks %q:\n%s", want, log.String())
 			}
@@ -410,7 +421,8 @@ func TestAMessageThatSQSRefusesIsDroppedAndTheOthersAreSent(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Minute)
-		if q.len()+len(told.all(false)) != 25 || len(told.all(false)) == 0 || c.Stats().Dropped[Refused] != int64(len(told.all(false))) {
+		if q.len()+len(told.all(false)) != 25 || len(told.all(false)) == 0 ||
+			c.Stats().Dropped[Refused] != int64(len(told.all(false))) {
 			t.Errorf("SQS has %d, %d were told to be refused, %v counted", q.len(), len(told.all(false)), c.Stats().Dropped)
 		}
 		closed(t, c)
@@ -435,7 +447,8 @@ func TestABadEventIsRefusedAtTheCallAndCostsNoOther(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := c.Publish(t.Context(), analytics.Track{UserId: "u", Event: strings.Repeat("x", 40<<10)}); !errors.Is(err, analytics.ErrMessageTooBig) {
+		if err := c.Publish(t.Context(), analytics.Track{UserId: "u", Event: strings.Repeat("x", 40<<10)}); !errors.Is(err,
+			analytics.ErrMessageTooBig) {
 			t.Errorf("publish: %v", err)
 		}
 		closed(t, c)
@@ -519,7 +532,8 @@ func TestStatsSayWhatHappensAndMetricsWhatHappenedInAMinute(t *testing.T) {
 		_ = c.Enqueue(analytics.Track{})
 		time.Sleep(50 * time.Second)
 		s := c.Stats()
-		if s.Published != 10 || s.Messages != 1 || s.Waiting != 5 || s.WaitingBytes == 0 || s.Queue != "" || s.Rejected[Invalid] != 1 || s.Retried == 0 {
+		if s.Published != 10 || s.Messages != 1 || s.Waiting != 5 || s.WaitingBytes == 0 || s.Queue != "" ||
+			s.Rejected[Invalid] != 1 || s.Retried == 0 {
 			t.Errorf("%+v", s)
 		}
 		if text := c.String(); !strings.Contains(text, `"Published":10`) {
@@ -596,8 +610,10 @@ func TestRawEventsGetNoContext(t *testing.T) {
 					t.Errorf("write key %q", h.WriteKey)
 				}
 			}
-			raws := slices.DeleteFunc(slices.Clone(q.bare), func(id string) bool { return id != "published" && !strings.HasPrefix(id, "raw") })
-			if q.len() != 42 || len(q.bare) != 21 || len(raws) != 21 || q.messages > 8 || !slices.Contains(q.events, fmt.Sprintf(text, "raw7")) {
+			raws := slices.DeleteFunc(slices.Clone(q.bare),
+				func(id string) bool { return id != "published" && !strings.HasPrefix(id, "raw") })
+			if q.len() != 42 || len(q.bare) != 21 || len(raws) != 21 || q.messages > 8 ||
+				!slices.Contains(q.events, fmt.Sprintf(text, "raw7")) {
 				t.Errorf("%d events in %d messages, without a context: %v", q.len(), q.messages, q.bare)
 			}
 		})

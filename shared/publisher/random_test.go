@@ -22,12 +22,15 @@ func (r random) chance(of int) bool { return r.IntN(of) == 0 }
 func pick[T any](r random, from ...T) T { return from[r.IntN(len(from))] }
 
 func (r random) text() string {
-	return pick(r, "", "a", "Run Started", `"quoted" \ back`, "<script>&amp;</script>", "tab\tnewline\nnul\x00\x1f\x7f", "grün 日本 🏃", "\u2028\u2029", "\xff\xfe broken \xc3",
-		"\ufffe\uffff", strings.Repeat("long ", r.IntN(60)), "exactly8", "nine byte", "with é in the middle", "u"+string(rune(r.IntN(0x3000))))
+	return pick(r, "", "a", "Run Started", `"quoted" \ back`, "<script>&amp;</script>", "tab\tnewline\nnul\x00\x1f\x7f",
+		"grün 日本 🏃", "\u2028\u2029", "\xff\xfe broken \xc3",
+		"\ufffe\uffff", strings.Repeat("long ", r.IntN(60)), "exactly8", "nine byte", "with é in the middle",
+		"u"+string(rune(r.IntN(0x3000))))
 }
 
 func (r random) word() string {
-	return pick(r, "name", "plan", "id", "app", "traits", "ip", "library", "a.b", "ключ", "k"+string(rune('a'+r.IntN(26))), "<key>", `"`)
+	return pick(r, "name", "plan", "id", "app", "traits", "ip", "library", "a.b", "ключ", "k"+string(rune('a'+r.IntN(26))),
+		"<key>", `"`)
 }
 
 func (r random) time() time.Time {
@@ -83,12 +86,18 @@ func (r random) value(depth int) any {
 	}
 	s := r.text()
 	return pick[any](r,
-		nil, s, true, false, 0, -1, r.IntN(1000), int8(-8), int16(16), r.Int32(), r.Int64(), int64(math.MinInt64), uint(7), uint8(8), uint16(1<<15), r.Uint32(), r.Uint64(),
-		uint64(math.MaxUint64), 0.0, math.Copysign(0, -1), r.NormFloat64(), r.ExpFloat64()*1e21, 1e21, 1e20, 1e-6, 1e-7, math.MaxFloat64, math.SmallestNonzeroFloat64, float32(0.1), float32(1e-7), float32(1e21),
-		float64(1<<53), 1.0, r.time(), time.Duration(r.Int64()), json.Number("12.50"), json.Number(""), json.RawMessage(` {"raw" : [1, 2]} `), []byte(s), []byte(nil), []string{s, ""},
-		[]string(nil), []int{1, -2}, []int{}, []float64{1.5, 2}, []any{}, []any(nil), map[string]any(nil), map[string]any{}, map[string]string(nil), map[int]string{2: s, 1: ""}, map[string]int{"n": 1},
-		&s, (*string)(nil), named(s), marshaler{s}, &marshaler{s}, (*marshaler)(nil), &textMarshaler{s}, map[textKey]int{{1}: 1}, own{}, &own{B: &s}, struct{}{}, [2]int{1, 2},
-		net.IPv4(1, 2, 3, 4), netip.MustParseAddr("2001:db8::1"), big.NewInt(r.Int64()), analytics.Product{SKU: s, Price: 0.5}, []analytics.Product(nil), analytics.Properties(nil), any(nil), []*int{nil},
+		nil, s, true, false, 0, -1, r.IntN(1000), int8(-8), int16(16), r.Int32(), r.Int64(), int64(math.MinInt64), uint(7),
+		uint8(8), uint16(1<<15), r.Uint32(), r.Uint64(),
+		uint64(math.MaxUint64), 0.0, math.Copysign(0, -1), r.NormFloat64(), r.ExpFloat64()*1e21, 1e21, 1e20, 1e-6, 1e-7,
+		math.MaxFloat64, math.SmallestNonzeroFloat64, float32(0.1), float32(1e-7), float32(1e21),
+		float64(1<<53), 1.0, r.time(), time.Duration(r.Int64()), json.Number("12.50"), json.Number(""),
+		json.RawMessage(` {"raw" : [1, 2]} `), []byte(s), []byte(nil), []string{s, ""},
+		[]string(nil), []int{1, -2}, []int{}, []float64{1.5, 2}, []any{}, []any(nil), map[string]any(nil), map[string]any{},
+		map[string]string(nil), map[int]string{2: s, 1: ""}, map[string]int{"n": 1},
+		&s, (*string)(nil), named(s), marshaler{s}, &marshaler{s}, (*marshaler)(nil), &textMarshaler{s},
+		map[textKey]int{{1}: 1}, own{}, &own{B: &s}, struct{}{}, [2]int{1, 2},
+		net.IPv4(1, 2, 3, 4), netip.MustParseAddr("2001:db8::1"), big.NewInt(r.Int64()),
+		analytics.Product{SKU: s, Price: 0.5}, []analytics.Product(nil), analytics.Properties(nil), any(nil), []*int{nil},
 		[]time.Time{r.time()}, [][]string{{s}}, time.Second)
 }
 
@@ -121,14 +130,17 @@ func (r random) context() *analytics.Context {
 		c.App = analytics.AppInfo{Name: r.text(), Version: r.text(), Build: r.text(), Namespace: r.text()}
 	})
 	maybe(func() {
-		c.Campaign = analytics.CampaignInfo{Name: r.text(), Source: r.text(), Medium: r.text(), Term: r.text(), Content: r.text()}
+		c.Campaign = analytics.CampaignInfo{Name: r.text(), Source: r.text(), Medium: r.text(), Term: r.text(),
+			Content: r.text()}
 	})
 	maybe(func() {
-		c.Device = analytics.DeviceInfo{Id: r.text(), Manufacturer: r.text(), Model: r.text(), Name: r.text(), Type: r.text(), Version: r.text(), AdvertisingID: r.text()}
+		c.Device = analytics.DeviceInfo{Id: r.text(), Manufacturer: r.text(), Model: r.text(), Name: r.text(), Type: r.text(),
+			Version: r.text(), AdvertisingID: r.text()}
 	})
 	maybe(func() { c.Library = analytics.LibraryInfo{Name: r.text(), Version: r.text()} })
 	maybe(func() {
-		c.Location = analytics.LocationInfo{City: r.text(), Country: r.text(), Region: r.text(), Latitude: r.NormFloat64(), Longitude: pick(r, 0, math.Copysign(0, -1)), Speed: r.ExpFloat64()}
+		c.Location = analytics.LocationInfo{City: r.text(), Country: r.text(), Region: r.text(), Latitude: r.NormFloat64(),
+			Longitude: pick(r, 0, math.Copysign(0, -1)), Speed: r.ExpFloat64()}
 	})
 	maybe(func() { c.Location.Latitude = math.Copysign(0, -1) })
 	maybe(func() {
@@ -136,7 +148,8 @@ func (r random) context() *analytics.Context {
 	})
 	maybe(func() { c.OS = analytics.OSInfo{Name: r.text(), Version: r.text()} })
 	maybe(func() {
-		c.Page = analytics.PageInfo{Hash: r.text(), Path: r.text(), Referrer: r.text(), Search: r.text(), Title: r.text(), URL: r.text()}
+		c.Page = analytics.PageInfo{Hash: r.text(), Path: r.text(), Referrer: r.text(), Search: r.text(), Title: r.text(),
+			URL: r.text()}
 	})
 	maybe(func() {
 		c.Referrer = analytics.ReferrerInfo{Type: r.text(), Name: r.text(), URL: r.text(), Link: r.text()}
@@ -145,7 +158,8 @@ func (r random) context() *analytics.Context {
 		c.Screen = analytics.ScreenInfo{Density: r.IntN(2), Width: r.IntN(2000) - 5, Height: r.IntN(2)}
 	})
 	maybe(func() {
-		c.IP = pick(r, net.IP{}, net.IPv4(1, 2, 3, 4), net.ParseIP("2001:db8::1"), net.IP{10, 0, 0, 1}, net.ParseIP("::ffff:1.2.3.4"))
+		c.IP = pick(r, net.IP{}, net.IPv4(1, 2, 3, 4), net.ParseIP("2001:db8::1"), net.IP{10, 0, 0, 1},
+			net.ParseIP("::ffff:1.2.3.4"))
 	})
 	maybe(func() { c.Direct = r.chance(2) })
 	maybe(func() { c.Locale, c.GroupID, c.Timezone, c.UserAgent = r.text(), r.text(), r.text(), r.text() })
@@ -165,17 +179,24 @@ func (r random) message() analytics.Message {
 	}
 	switch r.IntN(7) {
 	case 0:
-		return analytics.Identify{MessageId: id, AnonymousId: anonymous, UserId: user, Timestamp: at, Context: context, Traits: r.object(3), Integrations: integrations}
+		return analytics.Identify{MessageId: id, AnonymousId: anonymous, UserId: user, Timestamp: at, Context: context,
+			Traits: r.object(3), Integrations: integrations}
 	case 1:
-		return analytics.Page{MessageId: id, AnonymousId: anonymous, UserId: user, Name: r.text(), Timestamp: at, Context: context, Properties: r.object(3), Integrations: integrations}
+		return analytics.Page{MessageId: id, AnonymousId: anonymous, UserId: user, Name: r.text(), Timestamp: at,
+			Context: context, Properties: r.object(3), Integrations: integrations}
 	case 2:
-		return analytics.Screen{MessageId: id, AnonymousId: anonymous, UserId: user, Name: r.text(), Timestamp: at, Context: context, Properties: r.object(3), Integrations: integrations}
+		return analytics.Screen{MessageId: id, AnonymousId: anonymous, UserId: user, Name: r.text(), Timestamp: at,
+			Context: context, Properties: r.object(3), Integrations: integrations}
 	case 3:
-		return analytics.Group{MessageId: id, AnonymousId: anonymous, UserId: user, GroupId: "g" + r.text(), Timestamp: at, Context: context, Traits: r.object(3), Integrations: integrations}
+		return analytics.Group{MessageId: id, AnonymousId: anonymous, UserId: user, GroupId: "g" + r.text(), Timestamp: at,
+			Context: context, Traits: r.object(3), Integrations: integrations}
 	case 4:
-		return analytics.Alias{MessageId: id, UserId: "u" + user, PreviousId: "p" + r.text(), Timestamp: at, Context: context, Integrations: integrations}
+		return analytics.Alias{MessageId: id, UserId: "u" + user, PreviousId: "p" + r.text(), Timestamp: at, Context: context,
+			Integrations: integrations}
 	case 5:
-		return &analytics.Track{Type: "overwritten", MessageId: id, AnonymousId: anonymous, UserId: user, Event: "E" + r.text(), Timestamp: at, Context: context, Properties: r.object(3)}
+		return &analytics.Track{Type: "overwritten", MessageId: id, AnonymousId: anonymous, UserId: user,
+			Event: "E" + r.text(), Timestamp: at, Context: context, Properties: r.object(3)}
 	}
-	return analytics.Track{MessageId: id, AnonymousId: anonymous, UserId: user, Event: "E" + r.text(), Timestamp: at, Context: context, Properties: r.object(3), Integrations: integrations}
+	return analytics.Track{MessageId: id, AnonymousId: anonymous, UserId: user, Event: "E" + r.text(), Timestamp: at,
+		Context: context, Properties: r.object(3), Integrations: integrations}
 }

@@ -24,7 +24,8 @@ type Raw struct{ json []byte }
 func NewRaw(raw []byte) (Raw, error) {
 	raw = bytes.TrimSpace(raw)
 	if len(raw) > event.MaxEventBytes {
-		return Raw{}, &EventError{TooLarge, fmt.Errorf("it is larger than the %d bytes that Segment takes", event.MaxEventBytes)}
+		return Raw{}, &EventError{TooLarge,
+			fmt.Errorf("it is larger than the %d bytes that Segment takes", event.MaxEventBytes)}
 	}
 	if err := notAnEvent(raw); err != nil {
 		return Raw{}, &EventError{Unencodable, err}
@@ -37,7 +38,9 @@ func NewRaw(raw []byte) (Raw, error) {
 	}
 	identified := e.AppendIdentified(nil, uuid.NewString(), time.Now())
 	if len(identified) > event.MaxEventBytes {
-		return Raw{}, &EventError{TooLarge, fmt.Errorf("with a messageId and a timestamp it is larger than the %d bytes that Segment takes", event.MaxEventBytes)}
+		return Raw{}, &EventError{TooLarge,
+			fmt.Errorf("with a messageId and a timestamp it is larger than the %d bytes that Segment takes",
+				event.MaxEventBytes)}
 	}
 	return Raw{identified}, nil
 }

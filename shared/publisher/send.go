@@ -81,9 +81,11 @@ func (c *Client) dispatch() {
 
 // The turns are who takes what waits.
 const (
-	ofSender       = iota // a sender, which is free
-	ofDisk                // the disk: memory runs full, because all senders are waiting for an SQS that is slow
-	ofPublications        // what callers wait for alone: all senders hold what no queue takes, and those callers are to hear of it
+	ofSender = iota // a sender, which is free
+	ofDisk          // the disk: memory runs full, because all senders are waiting for an SQS that is slow
+	// what callers wait for alone: all senders hold what no queue takes, and those callers are to
+	// hear of it
+	ofPublications
 )
 
 // turn waits for a sender to be free, or for a reason not to wait for one.
@@ -209,7 +211,8 @@ func (c *Client) health(r *route, failed bool, err error) {
 		c.log.Info("the queue takes events again", "queue", r.url)
 	case failed && c.ctx.Err() == nil && r.gate.Shut(time.Now()) && r.down.CompareAndSwap(false, true):
 		c.buffer.signal() // callers who wait are to hear of it
-		c.log.Warn("the queue does not take events: they go to the next one that does, or are kept; it is asked again every second", "queue", r.url, "error", err)
+		c.log.Warn("the queue does not take events: they go to the next one that does, or are kept; it is asked again "+
+			"every second", "queue", r.url, "error", err)
 	}
 }
 

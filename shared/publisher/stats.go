@@ -13,19 +13,22 @@ import (
 // Stats are what a client has done since New, and what it holds now. All numbers are events but
 // where they say otherwise.
 type Stats struct {
-	Published int64            // SQS has them
-	Messages  int64            // messages to SQS that held them
-	Retried   int64            // sent again because a call failed; one that is retried twice counts twice
-	Spilled   int64            // moved from memory to disk
-	Replayed  int64            // of Published, those that came from the disk; in the durable modes all but those of Publish
-	Dropped   map[string]int64 // by reason, of which Full is the one to know
-	Rejected  map[string]int64 // by reason: not accepted, as their callers know
+	Published int64 // SQS has them
+	Messages  int64 // messages to SQS that held them
+	Retried   int64 // sent again because a call failed; one that is retried twice counts twice
+	Spilled   int64 // moved from memory to disk
+	// of Published, those that came from the disk; in the durable modes all but those of Publish
+	Replayed int64
+	Dropped  map[string]int64 // by reason, of which Full is the one to know
+	Rejected map[string]int64 // by reason: not accepted, as their callers know
 
-	Waiting      int64         // accepted, in memory, and not in SQS yet
-	WaitingBytes int64         // memory that they take, never more than Config.BufferBytes
-	DiskBytes    int64         // what Config.Dir holds, never more than Config.DiskBytes
-	Oldest       time.Duration // how long the one has waited that has waited longest; of those that are being sent from memory it says nothing
-	Queue        string        // URL of the first queue that takes events; empty: none does
+	Waiting      int64 // accepted, in memory, and not in SQS yet
+	WaitingBytes int64 // memory that they take, never more than Config.BufferBytes
+	DiskBytes    int64 // what Config.Dir holds, never more than Config.DiskBytes
+	// how long the one has waited that has waited longest; of those that are being sent from memory
+	// it says nothing
+	Oldest time.Duration
+	Queue  string // URL of the first queue that takes events; empty: none does
 }
 
 // counts are the sums since New.
@@ -101,9 +104,11 @@ func (c *Client) String() string {
 
 // LogValue makes slog write the numbers one by one.
 func (s Stats) LogValue() slog.Value {
-	return slog.GroupValue(slog.Int64("published", s.Published), slog.Int64("messages", s.Messages), slog.Int64("retried", s.Retried), slog.Any("dropped", s.Dropped), slog.Any("rejected", s.Rejected),
+	return slog.GroupValue(slog.Int64("published", s.Published), slog.Int64("messages", s.Messages),
+		slog.Int64("retried", s.Retried), slog.Any("dropped", s.Dropped), slog.Any("rejected", s.Rejected),
 		slog.Int64("spilled", s.Spilled), slog.Int64("replayed", s.Replayed), slog.Int64("disk_bytes", s.DiskBytes),
-		slog.Int64("waiting", s.Waiting), slog.Int64("waiting_bytes", s.WaitingBytes), slog.Duration("oldest", s.Oldest), slog.String("queue", s.Queue))
+		slog.Int64("waiting", s.Waiting), slog.Int64("waiting_bytes", s.WaitingBytes), slog.Duration("oldest", s.Oldest),
+		slog.String("queue", s.Queue))
 }
 
 // Metrics are the names under which CloudWatch shows what happened since an earlier Stats of the

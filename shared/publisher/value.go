@@ -61,7 +61,8 @@ func (e *encoder) value(v any, depth int) error {
 	case []string:
 		return array(e, v, depth, (*encoder).element)
 	case []int:
-		return array(e, v, depth, func(e *encoder, n, _ int) error { e.buf = strconv.AppendInt(e.buf, int64(n), 10); return nil })
+		return array(e, v, depth,
+			func(e *encoder, n, _ int) error { e.buf = strconv.AppendInt(e.buf, int64(n), 10); return nil })
 	case []float64:
 		return array(e, v, depth, func(e *encoder, f float64, _ int) error { return e.float(f, 64) })
 	case []map[string]any:
@@ -172,7 +173,8 @@ func (e *encoder) float(f float64, bits int) error {
 		return &json.UnsupportedValueError{Value: reflect.ValueOf(f), Str: strconv.FormatFloat(f, 'g', -1, bits)}
 	}
 	abs := math.Abs(f)
-	if abs != 0 && (bits == 64 && (abs < 1e-6 || abs >= 1e21) || bits == 32 && (float32(abs) < 1e-6 || float32(abs) >= 1e21)) {
+	if abs != 0 && (bits == 64 && (abs < 1e-6 || abs >= 1e21) ||
+		bits == 32 && (float32(abs) < 1e-6 || float32(abs) >= 1e21)) {
 		e.buf = strconv.AppendFloat(e.buf, f, 'e', -1, bits)
 		if n := len(e.buf); e.buf[n-3] == '-' && e.buf[n-2] == '0' { // e-09 is e-9 there
 			e.buf[n-2] = e.buf[n-1]

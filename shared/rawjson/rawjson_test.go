@@ -10,9 +10,12 @@ import (
 
 var documents = []string{
 	`{}`, `[]`, `null`, `true`, `false`, `0`, `-0`, `-1.5e+10`, `1E9`, `""`, `"a"`, ` { "a" : [ 1 , {"b":null} ] } `,
-	`{"a":{"b":{"c":[[],{},[{}]]}}}`, `"\u00e9\ud83d\ude00\ud800\n\/\\\""`, `"` + strings.Repeat("long text ", 20) + `é` + strings.Repeat("x", 9) + `"`,
-	"\"\xff\"", "\"\x01\"", `"\x"`, `"\u12g4"`, `"`, `{`, `[`, `[1,]`, `{,}`, `{"a"}`, `{"a":}`, `{"a":1,}`, `{1:2}`, `01`, `1.`, `.1`, `1e`, `-`, `+1`, `tru`, `nulll`,
-	`[1 2]`, `{"a":1 "b":2}`, `1 2`, ``, ` `, `]`, `}`, `[}`, `{]`, `{"a":1]`, `[1}`, "[1]\x00", "\xef\xbb\xbf{}", `{"type":"a","type":"b"}`,
+	`{"a":{"b":{"c":[[],{},[{}]]}}}`, `"\u00e9\ud83d\ude00\ud800\n\/\\\""`,
+	`"` + strings.Repeat("long text ", 20) + `é` + strings.Repeat("x", 9) + `"`,
+	"\"\xff\"", "\"\x01\"", `"\x"`, `"\u12g4"`, `"`, `{`, `[`, `[1,]`, `{,}`, `{"a"}`, `{"a":}`, `{"a":1,}`, `{1:2}`, `01`,
+	`1.`, `.1`, `1e`, `-`, `+1`, `tru`, `nulll`,
+	`[1 2]`, `{"a":1 "b":2}`, `1 2`, ``, ` `, `]`, `}`, `[}`, `{]`, `{"a":1]`, `[1}`, "[1]\x00", "\xef\xbb\xbf{}",
+	`{"type":"a","type":"b"}`,
 	strings.Repeat("[", 200) + strings.Repeat("]", 200), strings.Repeat(`{"a":[`, 70) + strings.Repeat("]}", 70),
 }
 
@@ -138,7 +141,8 @@ func TestACutDocumentIsErrEnd(t *testing.T) {
 }
 
 func BenchmarkScanner(b *testing.B) {
-	doc := []byte(`{"type":"track","event":"Run Started","userId":"user-1234567","properties":{` + strings.Repeat(`"some_property":"a value of some length","n":12345.678,`, 14) + `"last":null}}`)
+	doc := []byte(`{"type":"track","event":"Run Started","userId":"user-1234567","properties":{` +
+		strings.Repeat(`"some_property":"a value of some length","n":12345.678,`, 14) + `"last":null}}`)
 	b.Run("rawjson", func(b *testing.B) {
 		b.SetBytes(int64(len(doc)))
 		b.ReportAllocs()

@@ -71,13 +71,16 @@ func NewClient(c Config) (*Client, error) {
 	}
 	u, err := url.Parse(c.Endpoint)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" {
-		return nil, fmt.Errorf("the endpoint %q of Segment is not a URL: write one like %s (US) or %s (EU)", c.Endpoint, EndpointUS, EndpointEU)
+		return nil, fmt.Errorf("the endpoint %q of Segment is not a URL: write one like %s (US) or %s (EU)", c.Endpoint,
+			EndpointUS, EndpointEU)
 	}
 	if strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		return nil, fmt.Errorf("the endpoint %q of Segment has more than a scheme and a host: write %s://%s, the paths of the API are added to it", u.Redacted(), u.Scheme, u.Host)
+		return nil, fmt.Errorf("the endpoint %q of Segment has more than a scheme and a host: write %s://%s, the paths of "+
+			"the API are added to it", u.Redacted(), u.Scheme, u.Host)
 	}
 	if c.AttemptTimeout < 0 {
-		return nil, fmt.Errorf("the time-out %v of an attempt is negative: write 0 for the default of %v", c.AttemptTimeout, DefaultAttemptTimeout)
+		return nil, fmt.Errorf("the time-out %v of an attempt is negative: write 0 for the default of %v", c.AttemptTimeout,
+			DefaultAttemptTimeout)
 	}
 	if c.AttemptTimeout == 0 {
 		c.AttemptTimeout = DefaultAttemptTimeout
@@ -95,7 +98,8 @@ func NewClient(c Config) (*Client, error) {
 			WriteBufferSize:       writeBuffer,
 		}
 	}
-	return &Client{endpoint: u.Scheme + "://" + u.Host, gzip: c.Gzip, timeout: c.AttemptTimeout, transport: c.Transport}, nil
+	return &Client{endpoint: u.Scheme + "://" + u.Host, gzip: c.Gzip, timeout: c.AttemptTimeout, transport: c.Transport},
+		nil
 }
 
 // An Error says why Segment does not have a batch.

@@ -114,13 +114,14 @@ func TestARequestIsWhatSegmentExpects(t *testing.T) {
 func TestEachAttemptStampsTheTimeAtWhichItIsMade(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, zipped := range []bool{false, true} {
-			client := newTestClient(t, Config{Gzip: zipped, Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
-				want := `{"sentAt":"` + time.Now().UTC().Format(event.TimeFormat) + `",`
-				if body := read(t, r); !strings.HasPrefix(body, want) {
-					t.Errorf("body %s, want it to begin with %s", body, want)
-				}
-				return answer(503, ""), nil
-			})})
+			client := newTestClient(t,
+				Config{Gzip: zipped, Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+					want := `{"sentAt":"` + time.Now().UTC().Format(event.TimeFormat) + `",`
+					if body := read(t, r); !strings.HasPrefix(body, want) {
+						t.Errorf("body %s, want it to begin with %s", body, want)
+					}
+					return answer(503, ""), nil
+				})})
 			b := batchOf(`{}`)
 			for range 3 {
 				if e := failure(t, client.Flush(t.Context(), b)); e.Class != Transient || e.Status != 503 {
@@ -137,7 +138,8 @@ func TestAnAttemptEndsWithItsTimeOutOrWithTheContextsDeadline(t *testing.T) {
 		for _, c := range []struct {
 			attempt, deadline, want time.Duration
 		}{
-			{0, time.Hour, DefaultAttemptTimeout}, {3 * time.Second, time.Hour, 3 * time.Second}, {3 * time.Second, time.Second, time.Second}, {0, 0, 0},
+			{0, time.Hour, DefaultAttemptTimeout}, {3 * time.Second, time.Hour, 3 * time.Second},
+			{3 * time.Second, time.Second, time.Second}, {0, 0, 0},
 		} {
 			// Segment hangs before its answer, or in it.
 			for name, hang := range map[string]roundTripper{
@@ -191,7 +193,8 @@ func TestEachAnswerBecomesItsClass(t *testing.T) {
 			continue
 		}
 		e := failure(t, err)
-		if e.Class != Classify(status) || e.Status != status || e.RetryAfter != 7*time.Second || e.Detail != `{"code":"text"}` || e.Err != nil {
+		if e.Class != Classify(status) || e.Status != status || e.RetryAfter != 7*time.Second ||
+			e.Detail != `{"code":"text"}` || e.Err != nil {
 			t.Errorf("status %d: %+v", status, e)
 		}
 		if strings.Contains(e.Error(), "text") {
@@ -223,8 +226,10 @@ func TestRetryAfterIsReadAsSecondsOrAsADate(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	const year = 365 * 24 * time.Hour
 	for header, want := range map[string]time.Duration{
-		"": 0, " ": 0, "0": 0, "1": time.Second, " 30 ": 30 * time.Second, "1.5": 1500 * time.Millisecond, "-1": 0, "-1e300": 0,
-		"99999999999999999999": year, "1e300": year, "NaN": 0, "Inf": 0, "-Inf": 0, "infinity": 0, "soon": 0, "30s": 0, "1,2": 0, "\x00": 0,
+		"": 0, " ": 0, "0": 0, "1": time.Second, " 30 ": 30 * time.Second, "1.5": 1500 * time.Millisecond, "-1": 0,
+		"-1e300":               0,
+		"99999999999999999999": year, "1e300": year, "NaN": 0, "Inf": 0, "-Inf": 0, "infinity": 0, "soon": 0, "30s": 0,
+		"1,2": 0, "\x00": 0,
 		"Mon, 23 Nov 2026 12:00:30 GMT":    30 * time.Second,
 		"Monday, 23-Nov-26 12:01:00 GMT":   time.Minute,
 		"Mon Nov 23 12:00:01 2026":         time.Second,
@@ -257,13 +262,14 @@ func FuzzRetryAfter(f *testing.F) {
 
 func TestAnEndpointThatIsNoneIsRefusedWithWhatToWrite(t *testing.T) {
 	for endpoint, want := range map[string]string{
-		"api.segment.io":                 `"api.segment.io" of Segment is not a URL: write one like https://api.segment.io (US) or https://events.eu1.segmentapis.com (EU)`,
-		"localhost:8080":                 "is not a URL: write one like https://api.segment.io",
-		"ftp://api.segment.io":           "is not a URL: write one like",
-		"https://":                       "is not a URL: write one like",
-		"https://:443":                   "is not a URL: write one like",
-		"http://[::1":                    "is not a URL: write one like",
-		"https://api.segment.io/v1":      "has more than a scheme and a host: write https://api.segment.io, the paths of the API are added to it",
+		"api.segment.io":       `"api.segment.io" of Segment is not a URL: write one like https://api.segment.io (US) or https://events.eu1.segmentapis.com (EU)`,
+		"localhost:8080":       "is not a URL: write one like https://api.segment.io",
+		"ftp://api.segment.io": "is not a URL: write one like",
+		"https://":             "is not a URL: write one like",
+		"https://:443":         "is not a URL: write one like",
+		"http://[::1":          "is not a URL: write one like",
+		"https://api.segment.io/v1": "has more than a scheme and a host: write https://api.segment.io, the paths of " +
+			"the API are added to it",
 		"https://api.segment.io/v1/b/":   "write https://api.segment.io, the paths",
 		"https://api.segment.io?a=b":     "write https://api.segment.io, the paths",
 		"https://api.segment.io#f":       "write https://api.segment.io, the paths",
@@ -276,10 +282,12 @@ func TestAnEndpointThatIsNoneIsRefusedWithWhatToWrite(t *testing.T) {
 			t.Errorf("the error shows the password: %v", err)
 		}
 	}
-	if _, err := NewClient(Config{AttemptTimeout: -1}); err == nil || !strings.Contains(err.Error(), "write 0 for the default of 10s") {
+	if _, err := NewClient(Config{AttemptTimeout: -1}); err == nil ||
+		!strings.Contains(err.Error(), "write 0 for the default of 10s") {
 		t.Errorf("a negative time-out: %v", err)
 	}
-	for given, want := range map[string]string{"": EndpointUS, EndpointEU: EndpointEU, "HTTP://127.0.0.1:8125/": "http://127.0.0.1:8125"} {
+	for given, want := range map[string]string{"": EndpointUS, EndpointEU: EndpointEU,
+		"HTTP://127.0.0.1:8125/": "http://127.0.0.1:8125"} {
 		if client := newTestClient(t, Config{Endpoint: given}); client.endpoint != want {
 			t.Errorf("endpoint %q becomes %q, want %q", given, client.endpoint, want)
 		}

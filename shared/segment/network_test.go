@@ -62,7 +62,8 @@ func TestOneConnectionServesAllFlushesWhateverTheirAnswers(t *testing.T) {
 	var conns, requests atomic.Int32
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		read(t, r)
-		answers := []struct{ status, size int }{{200, 16}, {400, 10_000}, {429, 0}, {500, 200_000}, {302, 500}, {413, 1001}, {503, 1000}}
+		answers := []struct{ status, size int }{{200, 16}, {400, 10_000}, {429, 0}, {500, 200_000}, {302, 500}, {413, 1001},
+			{503, 1000}}
 		a := answers[int(requests.Add(1))%len(answers)]
 		w.Header().Set("Location", "/elsewhere")
 		w.WriteHeader(a.status)
@@ -88,7 +89,10 @@ func TestOneConnectionServesAllFlushesWhateverTheirAnswers(t *testing.T) {
 }
 
 func TestARedirectIsAnAnswerAndIsNotFollowed(t *testing.T) {
-	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the redirect was followed") }))
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter,
+		*http.Request) {
+		t.Error("the redirect was followed")
+	}))
 	defer elsewhere.Close()
 	for _, zipped := range []bool{false, true} {
 		for _, status := range []int{300, 301, 302, 303, 307, 308} {

@@ -21,9 +21,11 @@ type Fate uint8
 // The fates. There is no fourth: an event that is neither delivered nor a dead letter is still in
 // the queue.
 const (
-	Deliver    Fate = iota // it has arrived; its message is deleted
-	DeadLetter             // it is written to the dead-letter queue with the reason; its message is deleted once all of its events are final
-	Stay                   // its message is hidden for a while and comes again
+	Deliver Fate = iota // it has arrived; its message is deleted
+	// it is written to the dead-letter queue with the reason; its message is deleted once all of
+	// its events are final
+	DeadLetter
+	Stay // its message is hidden for a while and comes again
 )
 
 // An Outcome is one row of the table that says what follows from a class.

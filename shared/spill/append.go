@@ -33,13 +33,15 @@ func (l *Log) Append(records ...[]byte) error {
 	sums, size := few[:0], int64(0)
 	for _, r := range records {
 		if len(r) > MaxRecordBytes {
-			return fmt.Errorf("append a record of %d bytes to the spill log in %s: %w: a record may have %d", len(r), l.opts.Dir, ErrTooLarge, MaxRecordBytes)
+			return fmt.Errorf("append a record of %d bytes to the spill log in %s: %w: a record may have %d", len(r), l.opts.Dir,
+				ErrTooLarge, MaxRecordBytes)
 		}
 		sums = append(sums, checksum(l.salt, r))
 		size += frameBytes + int64(len(r))
 	}
 	if size+headersBytes > l.opts.MaxBytes {
-		return fmt.Errorf("append %d bytes to the spill log in %s: %w of %d bytes", size, l.opts.Dir, ErrTooLarge, l.opts.MaxBytes)
+		return fmt.Errorf("append %d bytes to the spill log in %s: %w of %d bytes", size, l.opts.Dir, ErrTooLarge,
+			l.opts.MaxBytes)
 	}
 	b, leads, err := l.join(records, sums, size)
 	switch {
@@ -94,7 +96,9 @@ func (l *Log) lead(b *batch) {
 	l.pending = nil // from here on others make a batch of their own
 	s := l.active
 	l.inWrite = true
-	closed := l.isClosed() // while this batch waited for its turn: its segment is closed, and the directory may be another process's
+	// while this batch waited for its turn: its segment is closed, and the directory may be another
+	// process's
+	closed := l.isClosed()
 	l.mu.Unlock()
 
 	if closed {
@@ -166,7 +170,8 @@ func (l *Log) write(s *segment, b *batch) (*segment, error) {
 		return s, nil
 	}
 	if torn := s.file.Truncate(s.size); torn != nil {
-		l.log.Error("a failed write to the spill log can't be taken back; the log goes on in another segment", "file", s.path, "error", torn)
+		l.log.Error("a failed write to the spill log can't be taken back; the log goes on in another segment", "file", s.path,
+			"error", torn)
 		l.seal(s)
 	}
 	return s, err

@@ -13,7 +13,8 @@ import (
 func BenchmarkAppend(b *testing.B) {
 	for _, sync := range []bool{false, true} {
 		for _, writers := range []int{1, 2, 8, 64} {
-			b.Run(fmt.Sprintf("sync=%v/goroutines=%d", sync, writers), func(b *testing.B) { benchmarkAppend(b, sync, writers, 1) })
+			b.Run(fmt.Sprintf("sync=%v/goroutines=%d", sync, writers),
+				func(b *testing.B) { benchmarkAppend(b, sync, writers, 1) })
 		}
 	}
 }

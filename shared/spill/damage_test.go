@@ -112,7 +112,8 @@ func TestAHoleOfZerosOrForeignBytesIsSteppedOver(t *testing.T) {
 	stale, _ := written(t) // of another process, and so with another salt
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
-		for name, hole := range map[string][]byte{"zeros": make([]byte, 4096), "old frames": stale[headersBytes:], "half a marker": marker[:2]} {
+		for name, hole := range map[string][]byte{"zeros": make([]byte, 4096), "old frames": stale[headersBytes:],
+			"half a marker": marker[:2]} {
 			holed := slices.Concat(b[:frames[2].from], hole, b[frames[2].from:])
 			got, s := behind(t, dir, holed, nil)
 			if !slices.Equal(got, []uint64{0, 1, 2, 3, 4, 5}) || s.Corrupt != 1 || s.CorruptBytes != int64(len(hole)) {
@@ -147,7 +148,8 @@ func FuzzSegment(f *testing.F) {
 	binary.LittleEndian.PutUint32(long[headersBytes+4:], MaxRecordBytes)
 	for _, seed := range [][]byte{
 		nil, b, b[:len(b)-3], b[:headersBytes], b[:headersBytes-1], long, make([]byte, 300), bytes.Repeat(marker, 50),
-		append(bytes.Clone(b[:headersBytes]), bytes.Repeat(marker, 50)...), slices.Concat(b, make([]byte, 100), b[headersBytes:]), slices.Concat(b, b),
+		append(bytes.Clone(b[:headersBytes]), bytes.Repeat(marker, 50)...),
+		slices.Concat(b, make([]byte, 100), b[headersBytes:]), slices.Concat(b, b),
 		slices.Concat(b[:headersBytes+30], b[headersBytes:]),
 	} {
 		f.Add(seed)

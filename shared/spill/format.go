@@ -98,7 +98,8 @@ func parseFrame(b []byte, salt uint32) (frame, verdict) {
 		return frame{}, short
 	}
 	length := binary.LittleEndian.Uint32(b[4:])
-	if !bytes.Equal(b[:4], marker) || binary.LittleEndian.Uint32(b[20:]) != checksum(salt, b[:20]) || length > MaxRecordBytes {
+	if !bytes.Equal(b[:4], marker) || binary.LittleEndian.Uint32(b[20:]) != checksum(salt, b[:20]) ||
+		length > MaxRecordBytes {
 		return frame{}, noFrame
 	}
 	f := frame{appended: int64(binary.LittleEndian.Uint64(b[8:])), bytes: frameBytes + int(length)}

@@ -69,7 +69,8 @@ func (m *model) readAll() {
 		if !bytes.Equal(r.Data, m.content[id]) {
 			m.t.Fatalf("record %d came changed", id)
 		}
-		for len(m.unread) > 0 && m.unread[0] != id { // what is passed over must have been damaged, or done before the last restart
+		// what is passed over must have been damaged, or done before the last restart
+		for len(m.unread) > 0 && m.unread[0] != id {
 			m.mayBeMissing(m.unread[0])
 			m.unread = m.unread[1:]
 		}
@@ -188,7 +189,8 @@ func TestWhateverHappensTheLogDoesWhatAModelDoes(t *testing.T) {
 					t: t, rnd: rand.New(rand.NewPCG(seed, 1)), counts: counts,
 					content: map[uint64][]byte{}, done: map[uint64]bool{}, damaged: map[uint64]bool{}, headers: map[string]bool{},
 				}
-				m.options = Options{Dir: t.TempDir(), MaxBytes: 20_000 + m.rnd.Int64N(100_000), SegmentBytes: 500 + m.rnd.Int64N(4000)}
+				m.options = Options{Dir: t.TempDir(), MaxBytes: 20_000 + m.rnd.Int64N(100_000),
+					SegmentBytes: 500 + m.rnd.Int64N(4000)}
 				m.log = open(t, m.options)
 				for range 150 {
 					switch p := m.rnd.IntN(100); {

@@ -232,11 +232,13 @@ func (l *Log) exhaust(s *segment) {
 	found := s.faults
 	l.mu.Unlock()
 	if found.corrupt > 0 {
-		l.log.Error("a segment of the spill log had damaged records, which are lost; those around them were handed out: look at the disk",
+		l.log.Error("a segment of the spill log had damaged records, which are lost; those around them were handed out: "+
+			"look at the disk",
 			"file", s.path, "stretches", found.corrupt, "bytes", found.corruptBytes)
 	}
 	if found.torn > 0 {
-		l.log.Info("a segment of the spill log ends in the middle of a record: the process was ended while it wrote it", "file", s.path)
+		l.log.Info("a segment of the spill log ends in the middle of a record: the process was ended while it wrote it",
+			"file", s.path)
 	}
 	if over {
 		l.remove([]*segment{s})
@@ -254,7 +256,8 @@ func (l *Log) abandon(s *segment, err error) {
 		l.active = nil
 	}
 	l.faults.setAside++
-	l.log.Error("a segment of the spill log can't be read on, and is left in place for the next start", "file", s.path, "offset", l.next.offset,
+	l.log.Error("a segment of the spill log can't be read on, and is left in place for the next start", "file", s.path,
+		"offset", l.next.offset,
 		"records_known_to_wait", waiting, "error", describe(err))
 }
 

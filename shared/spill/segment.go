@@ -132,7 +132,8 @@ func (l *Log) detach(s *segment) {
 func (l *Log) remove(segments []*segment) {
 	for _, s := range segments {
 		if err := removeFile(s.path); err != nil {
-			l.log.Error("a segment of the spill log is done with and can't be deleted: its room is lost, and its records come again at the next start",
+			l.log.Error("a segment of the spill log is done with and can't be deleted: its room is lost, and its records "+
+				"come again at the next start",
 				"file", s.path, "error", err)
 			continue
 		}
@@ -193,7 +194,8 @@ func (l *Log) newSegment(now int64) (*segment, error) {
 	l.number++
 	number := l.number
 	l.mu.Unlock()
-	s := &segment{number: number, path: segmentPath(l.opts.Dir, number), salt: l.salt, created: now, own: true, size: headersBytes}
+	s := &segment{number: number, path: segmentPath(l.opts.Dir, number), salt: l.salt, created: now, own: true,
+		size: headersBytes}
 	f, err := l.opts.create(s.path)
 	if err != nil {
 		return nil, fmt.Errorf("make a segment: %w", err)

@@ -123,8 +123,10 @@ type Stats struct {
 
 	Corrupt      int   // damaged stretches that were skipped, each a record or more
 	CorruptBytes int64 // in them
-	Torn         int   // segments of a killed process that end in the middle of a record: no Append had accepted it, but for a power cut without Sync
-	SetAside     int   // files that can't be read at all and were left in place; the log says which
+	// segments of a killed process that end in the middle of a record: no Append had accepted it,
+	// but for a power cut without Sync
+	Torn     int
+	SetAside int // files that can't be read at all and were left in place; the log says which
 }
 
 var segmentName = regexp.MustCompile(`^([0-9a-f]{16})\.spill$`)
@@ -146,7 +148,8 @@ func Open(o Options) (*Log, error) {
 	case o.Dir == "":
 		return nil, errors.New("open the spill log: no directory given")
 	case o.MaxBytes < 0 || o.SegmentBytes < 0 || o.SegmentBytes > o.MaxBytes/4:
-		return nil, fmt.Errorf("open the spill log in %s: segments of %d bytes do not go with %d bytes in all: at least four must fit",
+		return nil, fmt.Errorf("open the spill log in %s: segments of %d bytes do not go with %d bytes in all: at least "+
+			"four must fit",
 			o.Dir, o.SegmentBytes, o.MaxBytes)
 	}
 	if o.Logger == nil {
@@ -191,7 +194,8 @@ func (l *Log) takeUp() error {
 		l.number = max(l.number, number)
 		if err := l.takeUpSegment(number); err != nil {
 			l.faults.setAside++
-			l.log.Error("a segment of the spill log can't be read; it stays where it is and takes its room: move it away to have that back",
+			l.log.Error("a segment of the spill log can't be read; it stays where it is and takes its room: move it away to "+
+				"have that back",
 				"file", segmentPath(l.opts.Dir, number), "error", err)
 		}
 	}
@@ -277,7 +281,8 @@ func (l *Log) Close() error {
 	var over []*segment
 	var errs []error
 	for _, s := range slices.Clone(l.segments) {
-		readAndDone := s.sealed && !s.kept && s.left == 0 && s.readTo == s.size // the reader has not looked whether there is more
+		// the reader has not looked whether there is more
+		readAndDone := s.sealed && !s.kept && s.left == 0 && s.readTo == s.size
 		if readAndDone || l.over(s, math.MaxInt64) {
 			l.detach(s)
 			over = append(over, s)

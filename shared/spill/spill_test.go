@@ -38,7 +38,8 @@ func TestRecordsComeOutInTheOrderInWhichTheyWentInAndWithTheTime(t *testing.T) {
 		}
 		got := rest(t, l)
 		for i, r := range got {
-			if want := numbered(uint64(i), len(r.Data)); !bytes.Equal(r.Data, want) || !r.Appended.Equal(start.Add(time.Duration(i/2)*time.Second)) {
+			if want := numbered(uint64(i), len(r.Data)); !bytes.Equal(r.Data, want) ||
+				!r.Appended.Equal(start.Add(time.Duration(i/2)*time.Second)) {
 				t.Errorf("record %d is %x of %v", i, r.Data[:8], r.Appended)
 			}
 		}
@@ -92,7 +93,8 @@ func TestASegmentIsDeletedWhenItsRecordsAreDoneInAnyOrderAndTwice(t *testing.T) 
 			l.Done(r)
 			l.Done(r)
 		}
-		if s := l.Stats(); s.Records != 1 || s.Segments != 1 || s.Bytes <= 0 || s.Bytes > 1200 || !s.Oldest.Equal(first.Appended) || s.Unread != 0 {
+		if s := l.Stats(); s.Records != 1 || s.Segments != 1 || s.Bytes <= 0 || s.Bytes > 1200 ||
+			!s.Oldest.Equal(first.Appended) || s.Unread != 0 {
 			t.Errorf("with one record left: %+v", s)
 		}
 		if after := len(segmentFiles(t, dir)); after != 1 || before < 10 {
@@ -351,7 +353,8 @@ func TestWhatCanNotBeAppendedOrOpenedSaysWhy(t *testing.T) {
 	if _, err := Open(Options{Dir: dir}); !errors.Is(err, ErrLocked) {
 		t.Errorf("a directory in use: %v", err)
 	}
-	for _, o := range []Options{{}, {Dir: dir, MaxBytes: -1}, {Dir: dir, MaxBytes: 100, SegmentBytes: 26}, {Dir: filepath.Join(dir, "lock")}} {
+	for _, o := range []Options{{}, {Dir: dir, MaxBytes: -1}, {Dir: dir, MaxBytes: 100, SegmentBytes: 26},
+		{Dir: filepath.Join(dir, "lock")}} {
 		if _, err := Open(o); err == nil {
 			t.Errorf("%+v was opened", o)
 		}

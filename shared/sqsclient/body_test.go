@@ -24,8 +24,10 @@ func (l *late) Do(r *http.Request) (*http.Response, error) {
 func bodyAfterAnswer(t *testing.T, options ...func(*sqs.Options)) error {
 	t.Helper()
 	l := &late{}
-	api := sqs.New(sqs.Options{Region: "us-east-1", HTTPClient: l, Credentials: credentials.NewStaticCredentialsProvider("local", "local", "")}, options...)
-	if _, err := api.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: aws.String("http://localhost/000000000000/q")}); err != nil {
+	api := sqs.New(sqs.Options{Region: "us-east-1", HTTPClient: l,
+		Credentials: credentials.NewStaticCredentialsProvider("local", "local", "")}, options...)
+	if _, err := api.ReceiveMessage(t.Context(),
+		&sqs.ReceiveMessageInput{QueueUrl: aws.String("http://localhost/000000000000/q")}); err != nil {
 		t.Fatal(err)
 	}
 	_, err := io.Copy(io.Discard, l.body)

@@ -41,7 +41,8 @@ func ParseURL(queueURL string) (Location, error) {
 	}
 	p := Location{Endpoint: u.Scheme + "://" + u.Host}
 	host := u.Hostname()
-	if !strings.HasSuffix(host, ".amazonaws.com") && !strings.HasSuffix(host, ".amazonaws.com.cn") && !strings.HasSuffix(host, ".api.aws") {
+	if !strings.HasSuffix(host, ".amazonaws.com") && !strings.HasSuffix(host, ".amazonaws.com.cn") &&
+		!strings.HasSuffix(host, ".api.aws") {
 		return p, nil
 	}
 	labels := strings.Split(host, ".")
@@ -62,7 +63,8 @@ const credentialsTimeout = 3 * time.Second
 // has the credentials and the HTTP client of base, or of the AWS SDK's usual places when base is
 // nil, and an error that wraps ErrNoCredentials when there are none. Elsewhere, in front of a local
 // queue, any credentials will do, and it makes some up.
-func NewClient(ctx context.Context, queueURL string, base *aws.Config, options ...func(*sqs.Options)) (*sqs.Client, error) {
+func NewClient(ctx context.Context, queueURL string, base *aws.Config, options ...func(*sqs.Options)) (*sqs.Client,
+	error) {
 	place, err := ParseURL(queueURL)
 	if err != nil {
 		return nil, err
@@ -101,5 +103,6 @@ func NewClient(ctx context.Context, queueURL string, base *aws.Config, options .
 }
 
 func noCredentials(err error) error {
-	return fmt.Errorf("%w: give the process a role, name a profile in AWS_PROFILE, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: %w", ErrNoCredentials, err)
+	return fmt.Errorf("%w: give the process a role, name a profile in AWS_PROFILE, or set AWS_ACCESS_KEY_ID and "+
+		"AWS_SECRET_ACCESS_KEY: %w", ErrNoCredentials, err)
 }

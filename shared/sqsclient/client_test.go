@@ -15,9 +15,10 @@ const atAWS = "https://sqs.eu-west-1.amazonaws.com/123456789012/spillway-events"
 func TestAQueuesURLSaysWhereItIs(t *testing.T) {
 	for in, want := range map[string]Location{
 		atAWS: {"https://sqs.eu-west-1.amazonaws.com", "eu-west-1", true},
-		"https://sqs.cn-north-1.amazonaws.com.cn/123456789012/e":                        {"https://sqs.cn-north-1.amazonaws.com.cn", "cn-north-1", true},
-		"https://sqs-fips.us-east-1.amazonaws.com/123456789012/e":                       {"https://sqs-fips.us-east-1.amazonaws.com", "us-east-1", false},
-		"https://sqs.us-east-1.api.aws/123456789012/e":                                  {"https://sqs.us-east-1.api.aws", "us-east-1", false},
+		"https://sqs.cn-north-1.amazonaws.com.cn/123456789012/e":  {"https://sqs.cn-north-1.amazonaws.com.cn", "cn-north-1", true},
+		"https://sqs-fips.us-east-1.amazonaws.com/123456789012/e": {"https://sqs-fips.us-east-1.amazonaws.com", "us-east-1", false},
+		"https://sqs.us-east-1.api.aws/123456789012/e": {"https://sqs.us-east-1.api.aws",
+			"us-east-1", false},
 		"https://vpce-1a-2b.sqs.eu-central-1.vpce.amazonaws.com/123456789012/e":         {"https://vpce-1a-2b.sqs.eu-central-1.vpce.amazonaws.com", "eu-central-1", false},
 		"http://localhost:9324/000000000000/spillway-events":                            {"http://localhost:9324", "", false},
 		"http://sqs.us-east-1.localhost.localstack.cloud:4566/000000000000/some-events": {"http://sqs.us-east-1.localhost.localstack.cloud:4566", "", false},
@@ -30,10 +31,13 @@ func TestAQueuesURLSaysWhereItIs(t *testing.T) {
 
 func TestWhatIsNoQueuesURLSaysWhatToWrite(t *testing.T) {
 	for in, want := range map[string]string{
-		"": "write one like", "spillway-events": "write one like", "ftp://localhost/x": "write one like", "https://sqs.eu-west-1.amazonaws.com/": "write one like",
-		"arn:aws:sqs:eu-west-1:123456789012:spillway-events": "write one like", atAWS + ".fifo": "standard", "https://queue.amazonaws.com/123456789012/e": "names no region",
+		"": "write one like", "spillway-events": "write one like", "ftp://localhost/x": "write one like",
+		"https://sqs.eu-west-1.amazonaws.com/":               "write one like",
+		"arn:aws:sqs:eu-west-1:123456789012:spillway-events": "write one like", atAWS + ".fifo": "standard",
+		"https://queue.amazonaws.com/123456789012/e": "names no region",
 	} {
-		if _, err := NewClient(t.Context(), in, nil); !errors.Is(err, ErrNotAQueueURL) || !strings.Contains(err.Error(), want) {
+		if _, err := NewClient(t.Context(), in, nil); !errors.Is(err, ErrNotAQueueURL) ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", in, err)
 		}
 	}
@@ -59,7 +63,8 @@ func TestWithoutCredentialsThereIsNoClientAtAWS(t *testing.T) {
 		return aws.Credentials{}, errors.New("no EC2 IMDS role found")
 	})
 	for _, c := range []aws.Config{{}, {Credentials: none}} {
-		if _, err := NewClient(t.Context(), atAWS, &c); !errors.Is(err, ErrNoCredentials) || !strings.Contains(err.Error(), "AWS_ACCESS_KEY_ID") {
+		if _, err := NewClient(t.Context(), atAWS, &c); !errors.Is(err, ErrNoCredentials) ||
+			!strings.Contains(err.Error(), "AWS_ACCESS_KEY_ID") {
 			t.Errorf("%v", err)
 		}
 	}

@@ -31,8 +31,10 @@ const (
 
 // API is what the package needs of an *sqs.Client.
 type API interface {
-	SendMessageBatch(context.Context, *sqs.SendMessageBatchInput, ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error)
-	ChangeMessageVisibilityBatch(context.Context, *sqs.ChangeMessageVisibilityBatchInput, ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error)
+	SendMessageBatch(context.Context, *sqs.SendMessageBatchInput, ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput,
+		error)
+	ChangeMessageVisibilityBatch(context.Context, *sqs.ChangeMessageVisibilityBatchInput,
+		...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error)
 }
 
 // A Queue is one SQS queue. It may be used by several goroutines at the same time.
@@ -59,7 +61,8 @@ func (e *SendError) Error() string {
 		indexes = append(indexes, i)
 	}
 	first := slices.Min(indexes)
-	return fmt.Sprintf("send to %s: %d messages failed, the first is message %d: %v", e.URL, len(e.Failed), first, e.Failed[first])
+	return fmt.Sprintf("send to %s: %d messages failed, the first is message %d: %v", e.URL, len(e.Failed), first,
+		e.Failed[first])
 }
 
 // Unwrap returns the errors of the messages.
@@ -144,7 +147,8 @@ func (q *Queue) send(ctx context.Context, messages []message.Message, call []int
 		entries := make([]types.SendMessageBatchRequestEntry, len(call))
 		for n, i := range call {
 			entries[n] = types.SendMessageBatchRequestEntry{
-				Id: aws.String(strconv.Itoa(i)), MessageBody: aws.String(messages[i].Body), MessageAttributes: Attributes(messages[i].Attributes),
+				Id: aws.String(strconv.Itoa(i)), MessageBody: aws.String(messages[i].Body),
+				MessageAttributes: Attributes(messages[i].Attributes),
 			}
 		}
 		out, err := q.api.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: aws.String(q.url), Entries: entries})
@@ -161,7 +165,8 @@ func (q *Queue) send(ctx context.Context, messages []message.Message, call []int
 		}
 		for _, e := range out.Failed {
 			id := aws.ToString(e.Id)
-			answered[id] = &RefusedError{Code: aws.ToString(e.Code), Message: aws.ToString(e.Message), SenderFault: e.SenderFault}
+			answered[id] = &RefusedError{Code: aws.ToString(e.Code), Message: aws.ToString(e.Message),
+				SenderFault: e.SenderFault}
 			again[id] = !e.SenderFault
 		}
 		retry := call[:0]
@@ -228,7 +233,8 @@ func (q *Queue) ChangeVisibility(ctx context.Context, hidden []VisibilityChange)
 				Id: aws.String(strconv.Itoa(i)), ReceiptHandle: aws.String(h.ReceiptHandle), VisibilityTimeout: seconds,
 			}
 		}
-		out, err := q.api.ChangeMessageVisibilityBatch(ctx, &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: aws.String(q.url), Entries: entries})
+		out, err := q.api.ChangeMessageVisibilityBatch(ctx,
+			&sqs.ChangeMessageVisibilityBatchInput{QueueUrl: aws.String(q.url), Entries: entries})
 		if err != nil {
 			fail(len(part), err)
 			continue

@@ -37,7 +37,8 @@ type fakeSQS struct {
 	hide  func(call int, e types.ChangeMessageVisibilityBatchRequestEntry) (code string)
 }
 
-func (f *fakeSQS) SendMessageBatch(_ context.Context, in *sqs.SendMessageBatchInput, _ ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error) {
+func (f *fakeSQS) SendMessageBatch(_ context.Context, in *sqs.SendMessageBatchInput,
+	_ ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error) {
 	call := len(f.calls) + 1
 	var bodies []string
 	size := 0
@@ -69,7 +70,8 @@ func (f *fakeSQS) SendMessageBatch(_ context.Context, in *sqs.SendMessageBatchIn
 		switch {
 		case silent:
 		case code != "":
-			out.Failed = append(out.Failed, types.BatchResultErrorEntry{Id: e.Id, Code: aws.String(code), Message: aws.String("because"), SenderFault: fault})
+			out.Failed = append(out.Failed,
+				types.BatchResultErrorEntry{Id: e.Id, Code: aws.String(code), Message: aws.String("because"), SenderFault: fault})
 		default:
 			out.Successful = append(out.Successful, types.SendMessageBatchResultEntry{Id: e.Id})
 		}
@@ -77,7 +79,8 @@ func (f *fakeSQS) SendMessageBatch(_ context.Context, in *sqs.SendMessageBatchIn
 	return out, nil
 }
 
-func (f *fakeSQS) ChangeMessageVisibilityBatch(_ context.Context, in *sqs.ChangeMessageVisibilityBatchInput, _ ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
+func (f *fakeSQS) ChangeMessageVisibilityBatch(_ context.Context, in *sqs.ChangeMessageVisibilityBatchInput,
+	_ ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
 	f.hides = append(f.hides, in.Entries)
 	if n := len(in.Entries); n < 1 || n > 10 || *in.QueueUrl != url {
 		f.t.Errorf("%d entries to %s", n, *in.QueueUrl)
@@ -91,7 +94,8 @@ func (f *fakeSQS) ChangeMessageVisibilityBatch(_ context.Context, in *sqs.Change
 	for _, e := range in.Entries {
 		if f.hide != nil {
 			if code := f.hide(len(f.hides), e); code != "" {
-				out.Failed = append(out.Failed, types.BatchResultErrorEntry{Id: e.Id, Code: aws.String(code), Message: aws.String("because")})
+				out.Failed = append(out.Failed,
+					types.BatchResultErrorEntry{Id: e.Id, Code: aws.String(code), Message: aws.String("because")})
 			}
 		}
 	}
@@ -131,7 +135,8 @@ func failures(t *testing.T, err error) map[int]error {
 
 func TestCallsAreFilledByEntriesAndByBytes(t *testing.T) {
 	const full = 1 << 20
-	withAttributes := message.Message{Body: strings.Repeat("x", full/2), Attributes: map[string]message.Attribute{"N": message.NumberAttribute(12345), "S": message.StringAttribute("text")}}
+	withAttributes := message.Message{Body: strings.Repeat("x", full/2),
+		Attributes: map[string]message.Attribute{"N": message.NumberAttribute(12345), "S": message.StringAttribute("text")}}
 	if n := withAttributes.Size(); n != full/2+1+6+5+1+6+4 {
 		t.Errorf("size %d", n)
 	}
@@ -166,13 +171,15 @@ func TestAMessageThatSQSCanNotTakeFailsAloneAndIsNotSent(t *testing.T) {
 	f := &fakeSQS{t: t}
 	messages := texts(4)
 	messages[1] = sized(message.MaxBytes + 1)
-	messages[2] = message.Message{Body: strings.Repeat("x", message.MaxBytes), Attributes: map[string]message.Attribute{"N": message.NumberAttribute(1)}}
+	messages[2] = message.Message{Body: strings.Repeat("x", message.MaxBytes),
+		Attributes: map[string]message.Attribute{"N": message.NumberAttribute(1)}}
 	err := New(f, url).Send(t.Context(), messages)
 	failed := failures(t, err)
 	if len(failed) != 2 || failed[1] != ErrTooLarge || failed[2] != ErrTooLarge || !errors.Is(err, ErrTooLarge) {
 		t.Errorf("failed %v", failed)
 	}
-	if want := "send to https://sqs.example/events: 2 messages failed, the first is message 1: the message is larger than the 1048576 bytes that SQS takes"; err.Error() != want {
+	if want := "send to https://sqs.example/events: 2 messages failed, the first is message 1: the message is larger " +
+		"than the 1048576 bytes that SQS takes"; err.Error() != want {
 		t.Errorf("error %q, want %q", err, want)
 	}
 	if got := f.calls; len(got) != 1 || !slices.Equal(got[0], []string{"m0", "m3"}) {
@@ -186,7 +193,8 @@ func TestRefusedEntriesAreNamedByTheirIndex(t *testing.T) {
 			return map[string]string{"m3": "InvalidMessageContents", "m17": "AccessDenied"}[body], true, false
 		}}
 		failed := failures(t, New(f, url).Send(t.Context(), texts(25)))
-		if len(failed) != 2 || failed[3] == nil || failed[17] == nil || !strings.Contains(failed[3].Error(), "SQS refused it: InvalidMessageContents: because") {
+		if len(failed) != 2 || failed[3] == nil || failed[17] == nil ||
+			!strings.Contains(failed[3].Error(), "SQS refused it: InvalidMessageContents: because") {
 			t.Errorf("failed %v", failed)
 		}
 		if got := f.sizes(); got != "10 10 5" {
@@ -210,7 +218,8 @@ func TestEntriesThatSQSFailedAreSentAgainAlone(t *testing.T) {
 		if len(failed) != 2 || failed[4] == nil || failed[5] == nil {
 			t.Errorf("failed %v, want 4 and 5", failed)
 		}
-		if len(f.calls) != 3 || !slices.Equal(f.calls[1], []string{"m1", "m2", "m5"}) || !slices.Equal(f.calls[2], []string{"m2", "m5"}) {
+		if len(f.calls) != 3 || !slices.Equal(f.calls[1], []string{"m1", "m2", "m5"}) ||
+			!slices.Equal(f.calls[2], []string{"m2", "m5"}) {
 			t.Errorf("calls %v", f.calls)
 		}
 		for i, most := range []time.Duration{100 * time.Millisecond, 200 * time.Millisecond} {
@@ -269,7 +278,8 @@ func TestAFailedCallFailsItsOwnMessagesOnly(t *testing.T) {
 func TestAnEntryThatTheAnswerLeavesOutHasFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeSQS{t: t, answer: func(_ int, body string) (string, bool, bool) { return "", false, body == "m6" }}
-		if failed := failures(t, New(f, url).Send(t.Context(), texts(12))); len(failed) != 1 || failed[6] == nil || len(f.calls) != 2 {
+		if failed := failures(t, New(f, url).Send(t.Context(), texts(12))); len(failed) != 1 || failed[6] == nil ||
+			len(f.calls) != 2 {
 			t.Errorf("failed %v after %d calls", failed, len(f.calls))
 		}
 	})
@@ -278,10 +288,12 @@ func TestAnEntryThatTheAnswerLeavesOutHasFailed(t *testing.T) {
 func TestHidingRoundsUpWithinTheBoundsOfSQS(t *testing.T) {
 	f := &fakeSQS{t: t}
 	for given, want := range map[time.Duration]int32{
-		-time.Second: 0, 0: 0, 1: 1, time.Second: 1, time.Second + 1: 2, 90 * time.Second: 90, 12 * time.Hour: 43200, 12*time.Hour - 1: 43200, 100 * time.Hour: 43200, 1<<63 - 1: 43200,
+		-time.Second: 0, 0: 0, 1: 1, time.Second: 1, time.Second + 1: 2, 90 * time.Second: 90, 12 * time.Hour: 43200,
+		12*time.Hour - 1: 43200, 100 * time.Hour: 43200, 1<<63 - 1: 43200,
 	} {
 		f.hides = nil
-		if err := New(f, url).ChangeVisibility(t.Context(), []VisibilityChange{{ReceiptHandle: "r", Timeout: given}}); err != nil {
+		if err := New(f, url).ChangeVisibility(t.Context(),
+			[]VisibilityChange{{ReceiptHandle: "r", Timeout: given}}); err != nil {
 			t.Fatal(err)
 		}
 		if e := f.hides[0][0]; e.VisibilityTimeout != want || *e.ReceiptHandle != "r" {
@@ -337,11 +349,13 @@ func TestHidingGoesByTensAndCountsWhatFailed(t *testing.T) {
 		return ""
 	}
 	err := q.ChangeVisibility(t.Context(), hidden)
-	if want := "hide 12 of 35 messages of https://sqs.example/events: ReceiptHandleIsInvalid: because"; err == nil || err.Error() != want || len(f.hides) != 4 {
+	if want := "hide 12 of 35 messages of https://sqs.example/events: ReceiptHandleIsInvalid: because"; err == nil ||
+		err.Error() != want || len(f.hides) != 4 {
 		t.Errorf("error %v after %d calls, want %s", err, len(f.hides), want)
 	}
 	f.hides, f.hide = nil, nil
-	if err := q.ChangeVisibility(t.Context(), hidden); !errors.Is(err, cause) || !strings.Contains(err.Error(), "hide 10 of 35") {
+	if err := q.ChangeVisibility(t.Context(), hidden); !errors.Is(err, cause) ||
+		!strings.Contains(err.Error(), "hide 10 of 35") {
 		t.Errorf("error %v", err)
 	}
 }

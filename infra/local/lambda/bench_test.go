@@ -50,13 +50,16 @@ func (q *benchQueue) Delete(_ context.Context, handles []string) error {
 // delete, with a handler that does nothing.
 func BenchmarkMapping1000InvocationsOf100Messages(b *testing.B) {
 	event := strings.Repeat(`{"type":"track","userId":"user-1","event":"Order Completed","properties":{"name":"a thing","price":12.5,"currency":"EUR"},`, 8)
-	benchmarkMapping(b, 100_000, MappingConfig{BatchSize: 100, MaximumBatchingWindow: time.Second, MaximumConcurrency: 10, ReportBatchItemFailures: true}, event)
+	benchmarkMapping(b, 100_000,
+		MappingConfig{BatchSize: 100, MaximumBatchingWindow: time.Second, MaximumConcurrency: 10,
+			ReportBatchItemFailures: true}, event)
 }
 
 // BenchmarkMapping500PackedMessages is 59 MB of packed messages, about 125,000 events, in full
 // payloads.
 func BenchmarkMapping500PackedMessages(b *testing.B) {
-	benchmarkMapping(b, 500, MappingConfig{BatchSize: 50, MaximumBatchingWindow: time.Second, MaximumConcurrency: 10, ReportBatchItemFailures: true}, strings.Repeat("x", 118_000))
+	benchmarkMapping(b, 500, MappingConfig{BatchSize: 50, MaximumBatchingWindow: time.Second, MaximumConcurrency: 10,
+		ReportBatchItemFailures: true}, strings.Repeat("x", 118_000))
 }
 
 func benchmarkMapping(b *testing.B, total int, config MappingConfig, body string) {
@@ -64,11 +67,13 @@ func benchmarkMapping(b *testing.B, total int, config MappingConfig, body string
 	b.SetBytes(int64(total * len(body)))
 	for b.Loop() {
 		q := &benchQueue{total: total, done: make(chan struct{}), template: Message{
-			Body: body, MD5OfBody: strings.Repeat("m", 32), Attributes: map[string]string{"SentTimestamp": "1545082649183", "ApproximateReceiveCount": "1"},
+			Body: body, MD5OfBody: strings.Repeat("m", 32),
+			Attributes: map[string]string{"SentTimestamp": "1545082649183", "ApproximateReceiveCount": "1"},
 		}}
-		f := NewFunction(FunctionConfig{Timeout: time.Minute, ReservedConcurrency: 10, NewEnvironment: same(func(context.Context, []byte) ([]byte, error) {
-			return []byte(`{"batchItemFailures":null}`), nil
-		})})
+		f := NewFunction(FunctionConfig{Timeout: time.Minute, ReservedConcurrency: 10,
+			NewEnvironment: same(func(context.Context, []byte) ([]byte, error) {
+				return []byte(`{"batchItemFailures":null}`), nil
+			})})
 		config.Queue, config.QueueARN, config.Function = q, testARN, f
 		m, err := NewEventSourceMapping(config)
 		if err != nil {

@@ -10,7 +10,8 @@ import (
 
 // ErrThrottled says that a function has as many invocations under way as it may: it has run
 // nothing. Lambda answers it with status 429, TooManyRequestsException.
-var ErrThrottled = errors.New("TooManyRequestsException: the function has reached its concurrency; try again later or reserve more")
+var ErrThrottled = errors.New("TooManyRequestsException: the function has reached its concurrency; try again later " +
+	"or reserve more")
 
 // ErrClosed says that a function was closed before or during an invocation.
 var ErrClosed = errors.New("the function is closed")

@@ -37,8 +37,9 @@ const (
 
 // FunctionConfig describes a function. NewEnvironment is all that it must have.
 type FunctionConfig struct {
-	Name                string             // "function" if empty
-	Timeout             time.Duration      // of an invocation, without the init; 0 is Lambda's default of 3 s; at most MaxTimeout
+	Name string // "function" if empty
+	// of an invocation, without the init; 0 is Lambda's default of 3 s; at most MaxTimeout
+	Timeout             time.Duration
 	ReservedConcurrency int                // invocations at the same time; 0 and below: unreserved, AccountConcurrency
 	MemoryMB            int                // told to the environment, not enforced; 0 is Lambda's default of 128
 	Region              string             // "us-east-1" if empty
@@ -122,7 +123,8 @@ func (f *Function) ARN() string { return f.info.ARN }
 // may still be reading it.
 func (f *Function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	if len(payload) > MaxPayload {
-		return nil, fmt.Errorf("invoke %s: RequestTooLargeException: a payload of %d bytes is over the limit of %d; send fewer or smaller records",
+		return nil, fmt.Errorf("invoke %s: RequestTooLargeException: a payload of %d bytes is over the limit of %d; send "+
+			"fewer or smaller records",
 			f.info.Name, len(payload), MaxPayload)
 	}
 	if err := ctx.Err(); err != nil {
@@ -227,7 +229,8 @@ func (f *Function) start(ctx context.Context) (environment Environment, err erro
 	defer context.AfterFunc(f.life, cancel)()
 	defer func() {
 		if cause := recover(); cause != nil {
-			environment, err = nil, newFunctionError("Runtime.ExitError", fmt.Sprintf("panic in the init of %s: %v\n%s", f.info.Name, cause, debug.Stack()), true)
+			environment, err = nil, newFunctionError("Runtime.ExitError",
+				fmt.Sprintf("panic in the init of %s: %v\n%s", f.info.Name, cause, debug.Stack()), true)
 		}
 	}()
 	if environment, err = f.create(ctx, f.info); err != nil {
@@ -242,12 +245,14 @@ func (f *Function) run(ctx context.Context, environment Environment, payload []b
 	defer cancel()
 	defer context.AfterFunc(f.life, cancel)()
 	id := uuid.New()
-	invocation := Invocation{RequestID: id.String(), FunctionARN: f.info.ARN, TraceID: traceID(id, time.Now()), Payload: payload}
+	invocation := Invocation{RequestID: id.String(), FunctionARN: f.info.ARN, TraceID: traceID(id, time.Now()),
+		Payload: payload}
 	response, err := environment.Invoke(ctx, invocation)
 	switch {
 	case err == nil && len(response) > MaxPayload:
 		return nil, newFunctionError("Function.ResponseSizeTooLarge",
-			fmt.Sprintf("Response payload size (%d bytes) exceeded maximum allowed payload size (%d bytes).", len(response), MaxPayload), false)
+			fmt.Sprintf("Response payload size (%d bytes) exceeded maximum allowed payload size (%d bytes).", len(response),
+				MaxPayload), false)
 	case err == nil:
 		return response, nil
 	case !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled):

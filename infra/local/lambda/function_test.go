@@ -41,14 +41,16 @@ func inBubble(t *testing.T, config func() FunctionConfig, test func(t *testing.T
 
 func TestAHandlerGetsItsPayloadItsDeadlineAndItsRequest(t *testing.T) {
 	inBubble(t, func() FunctionConfig {
-		return FunctionConfig{Name: "deliver", Region: "eu-west-1", Timeout: time.Minute, NewEnvironment: same(func(ctx context.Context, payload []byte) ([]byte, error) {
-			lc, ok := lambdacontext.FromContext(ctx)
-			deadline, _ := ctx.Deadline()
-			if !ok || len(lc.AwsRequestID) != 36 || lc.InvokedFunctionArn != "arn:aws:lambda:eu-west-1:000000000000:function:deliver" {
-				return nil, fmt.Errorf("lambda context %+v", lc)
-			}
-			return fmt.Appendf(nil, "%s %v", payload, time.Until(deadline)), nil
-		})}
+		return FunctionConfig{Name: "deliver", Region: "eu-west-1", Timeout: time.Minute,
+			NewEnvironment: same(func(ctx context.Context, payload []byte) ([]byte, error) {
+				lc, ok := lambdacontext.FromContext(ctx)
+				deadline, _ := ctx.Deadline()
+				if !ok || len(lc.AwsRequestID) != 36 ||
+					lc.InvokedFunctionArn != "arn:aws:lambda:eu-west-1:000000000000:function:deliver" {
+					return nil, fmt.Errorf("lambda context %+v", lc)
+				}
+				return fmt.Appendf(nil, "%s %v", payload, time.Until(deadline)), nil
+			})}
 	}, func(t *testing.T, f *Function) {
 		response, err := f.Invoke(t.Context(), []byte("hello"))
 		if string(response) != "hello 1m0s" || err != nil {
@@ -90,26 +92,27 @@ func counting(made *atomic.Int64) EnvironmentFactory {
 
 func TestAnEnvironmentIsUsedAgainTheLastUsedFirst(t *testing.T) {
 	var made atomic.Int64
-	inBubble(t, func() FunctionConfig { return FunctionConfig{NewEnvironment: counting(&made)} }, func(t *testing.T, f *Function) {
-		var all sync.WaitGroup
-		for _, d := range []string{"1s", "2s"} { // environment 1 ends first, so that 2 is used last
-			all.Go(func() {
-				if _, err := f.Invoke(t.Context(), []byte(d)); err != nil {
-					t.Error(err)
-				}
-			})
-			synctest.Wait()
-		}
-		all.Wait()
-		for range 3 {
-			if number, err := f.Invoke(t.Context(), []byte("1s")); string(number) != "2" || err != nil {
-				t.Errorf("environment %s, %v; want 2, which was used last", number, err)
+	inBubble(t, func() FunctionConfig { return FunctionConfig{NewEnvironment: counting(&made)} },
+		func(t *testing.T, f *Function) {
+			var all sync.WaitGroup
+			for _, d := range []string{"1s", "2s"} { // environment 1 ends first, so that 2 is used last
+				all.Go(func() {
+					if _, err := f.Invoke(t.Context(), []byte(d)); err != nil {
+						t.Error(err)
+					}
+				})
+				synctest.Wait()
 			}
-		}
-		if made.Load() != 2 {
-			t.Errorf("%d environments were made for 2 concurrent invocations", made.Load())
-		}
-	})
+			all.Wait()
+			for range 3 {
+				if number, err := f.Invoke(t.Context(), []byte("1s")); string(number) != "2" || err != nil {
+					t.Errorf("environment %s, %v; want 2, which was used last", number, err)
+				}
+			}
+			if made.Load() != 2 {
+				t.Errorf("%d environments were made for 2 concurrent invocations", made.Load())
+			}
+		})
 }
 
 func TestAnEnvironmentHasOneInvocationAtATimeAndTheConcurrencyIsTheLimit(t *testing.T) {
@@ -144,21 +147,22 @@ func TestAnEnvironmentHasOneInvocationAtATimeAndTheConcurrencyIsTheLimit(t *test
 
 func TestWithoutReservedConcurrencyTheAccountsLimitHolds(t *testing.T) {
 	var made atomic.Int64
-	inBubble(t, func() FunctionConfig { return FunctionConfig{NewEnvironment: counting(&made)} }, func(t *testing.T, f *Function) {
-		var all sync.WaitGroup
-		for range AccountConcurrency {
-			all.Go(func() {
-				if _, err := f.Invoke(t.Context(), []byte("1s")); err != nil {
-					t.Error(err)
-				}
-			})
-		}
-		synctest.Wait()
-		if _, err := f.Invoke(t.Context(), []byte("0s")); !errors.Is(err, ErrThrottled) {
-			t.Errorf("number %d: %v, want ErrThrottled", AccountConcurrency+1, err)
-		}
-		all.Wait()
-	})
+	inBubble(t, func() FunctionConfig { return FunctionConfig{NewEnvironment: counting(&made)} },
+		func(t *testing.T, f *Function) {
+			var all sync.WaitGroup
+			for range AccountConcurrency {
+				all.Go(func() {
+					if _, err := f.Invoke(t.Context(), []byte("1s")); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			synctest.Wait()
+			if _, err := f.Invoke(t.Context(), []byte("0s")); !errors.Is(err, ErrThrottled) {
+				t.Errorf("number %d: %v, want ErrThrottled", AccountConcurrency+1, err)
+			}
+			all.Wait()
+		})
 }
 
 func TestAHandlerThatPassesItsDeadlineTimesOutAndItsEnvironmentIsDiscarded(t *testing.T) {
@@ -169,7 +173,8 @@ func TestAHandlerThatPassesItsDeadlineTimesOutAndItsEnvironmentIsDiscarded(t *te
 		begun := time.Now()
 		_, err := f.Invoke(t.Context(), []byte("2m"))
 		var timedOut *TimeoutError
-		if !errors.As(err, &timedOut) || !strings.HasSuffix(err.Error(), "Task timed out after 60.00 seconds") || !errors.Is(err, context.DeadlineExceeded) {
+		if !errors.As(err, &timedOut) || !strings.HasSuffix(err.Error(), "Task timed out after 60.00 seconds") ||
+			!errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
 		if time.Since(begun) != time.Minute {
@@ -245,7 +250,8 @@ func TestAnErrorOfTheHandlerIsItsJSONAndKeepsTheEnvironment(t *testing.T) {
 		}, func(t *testing.T, f *Function) {
 			for range 2 {
 				var failed *FunctionError
-				if _, err := f.Invoke(t.Context(), nil); !errors.As(err, &failed) || string(failed.Payload) != c.want || failed.Fatal {
+				if _, err := f.Invoke(t.Context(), nil); !errors.As(err, &failed) || string(failed.Payload) != c.want ||
+					failed.Fatal {
 					t.Errorf("got %+v, want %s", err, c.want)
 				}
 			}
@@ -274,7 +280,8 @@ func TestAPanicFailsTheInvocationAndDiscardsTheEnvironment(t *testing.T) {
 				ErrorMessage, ErrorType string
 				StackTrace              []string
 			}
-			if err := json.Unmarshal(failed.Payload, &told); err != nil || told.ErrorMessage != "ouch" || told.ErrorType != "string" || !strings.Contains(told.StackTrace[0], "function_test.go") {
+			if err := json.Unmarshal(failed.Payload, &told); err != nil || told.ErrorMessage != "ouch" ||
+				told.ErrorType != "string" || !strings.Contains(told.StackTrace[0], "function_test.go") {
 				t.Errorf("the payload is %s (%v)", failed.Payload, err)
 			}
 			if made.Load() != int64(want+1) {
@@ -325,11 +332,13 @@ func TestPayloadsAndResponsesHaveLambdasLimit(t *testing.T) {
 		if response, err := f.Invoke(t.Context(), make([]byte, MaxPayload)); len(response) != MaxPayload || err != nil {
 			t.Errorf("at the limit: %d bytes, %v", len(response), err)
 		}
-		if _, err := f.Invoke(t.Context(), make([]byte, MaxPayload+1)); err == nil || !strings.Contains(err.Error(), "RequestTooLargeException") {
+		if _, err := f.Invoke(t.Context(), make([]byte, MaxPayload+1)); err == nil ||
+			!strings.Contains(err.Error(), "RequestTooLargeException") {
 			t.Errorf("a payload over the limit: %v", err)
 		}
 		var failed *FunctionError
-		if _, err := f.Invoke(t.Context(), []byte("x")); !errors.As(err, &failed) || failed.Type != "Function.ResponseSizeTooLarge" {
+		if _, err := f.Invoke(t.Context(), []byte("x")); !errors.As(err, &failed) ||
+			failed.Type != "Function.ResponseSizeTooLarge" {
 			t.Errorf("a response over the limit: %v", err)
 		}
 	})

@@ -34,10 +34,11 @@ type MappingConfig struct {
 	QueueARN string // arn:aws:sqs:REGION:ACCOUNT:NAME; its region becomes awsRegion
 	Function *Function
 
-	BatchSize               int           // messages an invocation: 1 to 10,000; 0 is Lambda's default of 10
-	MaximumBatchingWindow   time.Duration // from a batch's first message to its invocation at the latest: 0 to 300 s
-	MaximumConcurrency      int           // invocations at the same time: 2 to 1,000; 0 is no limit but Lambda's own of 1,000
-	ReportBatchItemFailures bool          // the answer names the messages that failed
+	BatchSize             int           // messages an invocation: 1 to 10,000; 0 is Lambda's default of 10
+	MaximumBatchingWindow time.Duration // from a batch's first message to its invocation at the latest: 0 to 300 s
+	// invocations at the same time: 2 to 1,000; 0 is no limit but Lambda's own of 1,000
+	MaximumConcurrency      int
+	ReportBatchItemFailures bool // the answer names the messages that failed
 
 	Logger *slog.Logger // gets no payloads and no message; nil discards
 }
@@ -95,10 +96,12 @@ func validate(c MappingConfig) error {
 	case c.MaximumBatchingWindow < 0 || c.MaximumBatchingWindow > MaxBatchingWindow:
 		return fmt.Errorf("MaximumBatchingWindow is %v: use 0 to %v", c.MaximumBatchingWindow, MaxBatchingWindow)
 	case c.BatchSize > maxBatchWithoutWindow && c.MaximumBatchingWindow < minWindowOfLargerBatch:
-		return fmt.Errorf("BatchSize is %d with a MaximumBatchingWindow of %v: a batch of more than %d needs a window of at least %v",
+		return fmt.Errorf("BatchSize is %d with a MaximumBatchingWindow of %v: a batch of more than %d needs a window of "+
+			"at least %v",
 			c.BatchSize, c.MaximumBatchingWindow, maxBatchWithoutWindow, minWindowOfLargerBatch)
 	case c.MaximumConcurrency != 0 && (c.MaximumConcurrency < MinConcurrency || c.MaximumConcurrency > MaxConcurrency):
-		return fmt.Errorf("MaximumConcurrency is %d: use %d to %d, or 0 for no limit of its own", c.MaximumConcurrency, MinConcurrency, MaxConcurrency)
+		return fmt.Errorf("MaximumConcurrency is %d: use %d to %d, or 0 for no limit of its own", c.MaximumConcurrency,
+			MinConcurrency, MaxConcurrency)
 	}
 	return nil
 }
@@ -182,7 +185,8 @@ func (m *EventSourceMapping) process(b *batch) pause {
 	switch {
 	case errors.Is(err, ErrThrottled):
 		m.counts.throttled.Add(1)
-		m.log.Warn("invocation throttled: the messages come back after the visibility timeout; lower MaximumConcurrency to the function's reserved concurrency", "messages", size)
+		m.log.Warn("invocation throttled: the messages come back after the visibility timeout; lower MaximumConcurrency "+
+			"to the function's reserved concurrency", "messages", size)
 		done, result = nil, pauseForThrottle
 	case err != nil:
 		m.counts.invocations.Add(1)
@@ -248,5 +252,6 @@ func (m *EventSourceMapping) delete(handles []string) {
 		}
 	}
 	m.counts.deleteFailed.Add(int64(len(handles)))
-	m.log.Error("messages that were processed could not be deleted: they will be delivered again", "messages", len(handles), "error", err)
+	m.log.Error("messages that were processed could not be deleted: they will be delivered again", "messages",
+		len(handles), "error", err)
 }

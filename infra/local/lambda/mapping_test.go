@@ -126,11 +126,13 @@ func TestAMessageReachesTheHandlerWithItsSourceAndIsDeleted(t *testing.T) {
 			t.Fatalf("invocations %+v, want one at once", got)
 		}
 		record := got[0].record
-		if record.MessageId != "m1" || record.Body != "1." || record.EventSourceARN != testARN || record.AWSRegion != "eu-west-1" || record.Attributes["ApproximateReceiveCount"] != "1" {
+		if record.MessageId != "m1" || record.Body != "1." || record.EventSourceARN != testARN ||
+			record.AWSRegion != "eu-west-1" || record.Attributes["ApproximateReceiveCount"] != "1" {
 			t.Errorf("record %+v", record)
 		}
 		s := r.end()
-		if len(r.queue.left()) != 0 || s.MessagesReceived != 1 || s.MessagesDeleted != 1 || s.Invocations != 1 || s.Failed != 0 || s.Peak != 1 {
+		if len(r.queue.left()) != 0 || s.MessagesReceived != 1 || s.MessagesDeleted != 1 || s.Invocations != 1 ||
+			s.Failed != 0 || s.Peak != 1 {
 			t.Errorf("left %v, %+v", r.queue.left(), s)
 		}
 	})
@@ -151,7 +153,8 @@ func TestWithoutAWindowABatchIsOneReceiveOfAtMostTen(t *testing.T) {
 
 func TestTheWindowBeginsWithTheFirstMessageAndABatchWaitsForItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, newMemQueue(time.Minute), FunctionConfig{}, MappingConfig{BatchSize: 100, MaximumBatchingWindow: 5 * time.Second}, succeed)
+		r := start(t, newMemQueue(time.Minute), FunctionConfig{},
+			MappingConfig{BatchSize: 100, MaximumBatchingWindow: 5 * time.Second}, succeed)
 		time.Sleep(7 * time.Second)
 		r.queue.send(1, 0)
 		time.Sleep(4999 * time.Millisecond)
@@ -172,7 +175,8 @@ func TestMessagesOfTheSameWindowShareABatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newMemQueue(time.Minute)
 		queue.send(30, 0) // first, so that one poller finds more than a receive holds
-		r := start(t, queue, FunctionConfig{}, MappingConfig{BatchSize: 100, MaximumBatchingWindow: time.Second, MaximumConcurrency: 2}, succeed)
+		r := start(t, queue, FunctionConfig{},
+			MappingConfig{BatchSize: 100, MaximumBatchingWindow: time.Second, MaximumConcurrency: 2}, succeed)
 		time.Sleep(time.Second)
 		synctest.Wait()
 		total := 0
@@ -190,7 +194,8 @@ func TestABatchThatIsFullByCountDoesNotWaitForTheWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newMemQueue(10 * time.Minute)
 		queue.send(1000, 0)
-		r := start(t, queue, FunctionConfig{}, MappingConfig{BatchSize: 95, MaximumBatchingWindow: MaxBatchingWindow}, succeed)
+		r := start(t, queue, FunctionConfig{}, MappingConfig{BatchSize: 95, MaximumBatchingWindow: MaxBatchingWindow},
+			succeed)
 		synctest.Wait()
 		full := 0
 		for _, got := range r.invocations() {
@@ -224,7 +229,8 @@ func TestABatchThatIsFullByPayloadDoesNotWaitAndCarriesTheRestOver(t *testing.T)
 		const body = 118 * 1024
 		queue := newMemQueue(10 * time.Minute)
 		queue.send(200, body)
-		r := start(t, queue, FunctionConfig{}, MappingConfig{BatchSize: 1000, MaximumBatchingWindow: MaxBatchingWindow, MaximumConcurrency: 2}, succeed)
+		r := start(t, queue, FunctionConfig{},
+			MappingConfig{BatchSize: 1000, MaximumBatchingWindow: MaxBatchingWindow, MaximumConcurrency: 2}, succeed)
 		synctest.Wait()
 		for _, got := range r.invocations() {
 			if got.at != 0 || got.bytes > MaxPayload || got.bytes < MaxPayload-body-1000 {
@@ -256,7 +262,8 @@ func TestAStopInvokesWhatWasCarriedOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newMemQueue(0)
 		queue.send(200, 118*1024) // more than two payloads; six receives are more than one
-		r := start(t, queue, FunctionConfig{Timeout: time.Minute}, MappingConfig{BatchSize: 1000, MaximumBatchingWindow: time.Second, MaximumConcurrency: 2}, take(10*time.Second))
+		r := start(t, queue, FunctionConfig{Timeout: time.Minute},
+			MappingConfig{BatchSize: 1000, MaximumBatchingWindow: time.Second, MaximumConcurrency: 2}, take(10*time.Second))
 		time.Sleep(time.Second / 2)
 		synctest.Wait()
 		if s := r.mapping.Stats(); s.Concurrent != 2 || s.MessagesReceived != 120 {
@@ -278,7 +285,8 @@ func TestAMessageThatNoPayloadHoldsStaysAndStopsNobody(t *testing.T) {
 		r := start(t, queue, FunctionConfig{}, MappingConfig{}, succeed)
 		synctest.Wait()
 		s := r.end()
-		if got := queue.left(); !slices.Equal(got, []string{"m2", "m4"}) || s.MessagesDeleted != 2 || s.MessagesFailed != 2 || s.Failed != 0 {
+		if got := queue.left(); !slices.Equal(got, []string{"m2", "m4"}) || s.MessagesDeleted != 2 || s.MessagesFailed != 2 ||
+			s.Failed != 0 {
 			t.Errorf("left %v, %+v", got, s)
 		}
 	})
@@ -288,12 +296,13 @@ func TestAFailedInvocationDeletesNothingAndItsMessagesComeBackAfterTheVisibility
 	for _, partial := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			var calls atomic.Int64
-			r := start(t, newMemQueue(6*time.Minute), FunctionConfig{}, MappingConfig{ReportBatchItemFailures: partial}, func(context.Context, []string) (string, error) {
-				if calls.Add(1) == 1 {
-					return "", errors.New("no")
-				}
-				return "{}", nil
-			})
+			r := start(t, newMemQueue(6*time.Minute), FunctionConfig{}, MappingConfig{ReportBatchItemFailures: partial},
+				func(context.Context, []string) (string, error) {
+					if calls.Add(1) == 1 {
+						return "", errors.New("no")
+					}
+					return "{}", nil
+				})
 			r.queue.send(3, 0)
 			synctest.Wait()
 			if n := len(r.queue.left()); n != 3 {
@@ -305,7 +314,8 @@ func TestAFailedInvocationDeletesNothingAndItsMessagesComeBackAfterTheVisibility
 			if len(got) != 2 || got[1].at < 6*time.Minute || len(r.queue.left()) != 0 {
 				t.Errorf("invocations %+v, left %v", got, r.queue.left())
 			}
-			if s := r.end(); s.Failed != 1 || s.Invocations != 2 || s.MessagesFailed != 3 || s.MessagesReceived != 6 || s.MessagesDeleted != 3 {
+			if s := r.end(); s.Failed != 1 || s.Invocations != 2 || s.MessagesFailed != 3 || s.MessagesReceived != 6 ||
+				s.MessagesDeleted != 3 {
 				t.Errorf("%+v", s)
 			}
 		})
@@ -314,12 +324,13 @@ func TestAFailedInvocationDeletesNothingAndItsMessagesComeBackAfterTheVisibility
 
 func TestOnlyTheMessagesThatAreNamedComeBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, newMemQueue(time.Minute), FunctionConfig{}, MappingConfig{ReportBatchItemFailures: true}, func(_ context.Context, ids []string) (string, error) {
-			if len(ids) > 1 {
-				return `{"batchItemFailures":[{"itemIdentifier":"m2"}]}`, nil
-			}
-			return "", nil
-		})
+		r := start(t, newMemQueue(time.Minute), FunctionConfig{}, MappingConfig{ReportBatchItemFailures: true},
+			func(_ context.Context, ids []string) (string, error) {
+				if len(ids) > 1 {
+					return `{"batchItemFailures":[{"itemIdentifier":"m2"}]}`, nil
+				}
+				return "", nil
+			})
 		r.queue.send(4, 0)
 		synctest.Wait()
 		if got := r.queue.left(); !slices.Equal(got, []string{"m2"}) {
@@ -338,9 +349,10 @@ func TestOnlyTheMessagesThatAreNamedComeBack(t *testing.T) {
 
 func TestAResponseThatIsNotToBeTrustedDeletesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, newMemQueue(0), FunctionConfig{}, MappingConfig{ReportBatchItemFailures: true}, func(context.Context, []string) (string, error) {
-			return `{"batchItemFailures":[{"itemIdentifier":"somebody else's"}]}`, nil
-		})
+		r := start(t, newMemQueue(0), FunctionConfig{}, MappingConfig{ReportBatchItemFailures: true},
+			func(context.Context, []string) (string, error) {
+				return `{"batchItemFailures":[{"itemIdentifier":"somebody else's"}]}`, nil
+			})
 		r.queue.send(4, 0)
 		synctest.Wait()
 		if s := r.end(); len(r.queue.left()) != 4 || s.MessagesFailed != 4 || s.Failed != 0 {
@@ -364,7 +376,8 @@ func TestWithoutPartialResponsesSuccessDeletesAllWhateverTheResponseSays(t *test
 
 func TestATimedOutInvocationIsCountedAndItsMessagesStay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, newMemQueue(0), FunctionConfig{Timeout: time.Minute}, MappingConfig{ReportBatchItemFailures: true}, take(61*time.Second))
+		r := start(t, newMemQueue(0), FunctionConfig{Timeout: time.Minute}, MappingConfig{ReportBatchItemFailures: true},
+			take(61*time.Second))
 		r.queue.send(1, 0)
 		time.Sleep(time.Minute)
 		synctest.Wait()
@@ -380,16 +393,17 @@ func TestThePayloadOfATimedOutInvocationIsNotWrittenOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newMemQueue(0)
 		var calls atomic.Int64
-		f := NewFunction(FunctionConfig{Timeout: time.Second, NewEnvironment: same(func(_ context.Context, payload []byte) ([]byte, error) {
-			if calls.Add(1) == 1 {
-				before := bytes.Clone(payload)
-				time.Sleep(time.Minute)
-				if !bytes.Equal(payload, before) {
-					t.Error("the payload has changed under a handler that still reads it")
+		f := NewFunction(FunctionConfig{Timeout: time.Second,
+			NewEnvironment: same(func(_ context.Context, payload []byte) ([]byte, error) {
+				if calls.Add(1) == 1 {
+					before := bytes.Clone(payload)
+					time.Sleep(time.Minute)
+					if !bytes.Equal(payload, before) {
+						t.Error("the payload has changed under a handler that still reads it")
+					}
 				}
-			}
-			return nil, nil
-		})})
+				return nil, nil
+			})})
 		m, err := NewEventSourceMapping(MappingConfig{Queue: queue, Function: f, BatchSize: 1})
 		if err != nil {
 			t.Fatal(err)
@@ -417,7 +431,8 @@ func TestNoMessageTextIsLogged(t *testing.T) {
 		var log bytes.Buffer
 		queue := newMemQueue(0)
 		queue.failReceives, queue.failDeletes = 1, 100
-		r := start(t, queue, FunctionConfig{}, MappingConfig{ReportBatchItemFailures: true, Logger: slog.New(slog.NewTextHandler(&log, nil))},
+		r := start(t, queue, FunctionConfig{},
+			MappingConfig{ReportBatchItemFailures: true, Logger: slog.New(slog.NewTextHandler(&log, nil))},
 			func(_ context.Context, ids []string) (string, error) {
 				if ids[0] == "m1" {
 					return "", errors.New("no")

@@ -39,7 +39,8 @@ func decode(t *testing.T, payload []byte) events.SQSEvent {
 
 func TestAPayloadIsWhatLambdaSends(t *testing.T) {
 	payload := encode(t,
-		Message{MessageID: "059f36b4-87a3-44ab-83d2-661975830a7d", ReceiptHandle: "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a...", Body: "Test message.",
+		Message{MessageID: "059f36b4-87a3-44ab-83d2-661975830a7d", ReceiptHandle: "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a...",
+			Body:       "Test message.",
 			Attributes: map[string]string{"SentTimestamp": "1545082649183"}, MD5OfBody: "e4e68fb7bd0e697a0ae8f1bb342846b3"},
 		Message{MessageID: "2", ReceiptHandle: "h2", Body: `{"a":"b"}`, MD5OfBody: "m", MD5OfMessageAttributes: "ma",
 			MessageAttributes: map[string]MessageAttribute{"n": {DataType: "Number", StringValue: "1"}}})
@@ -61,14 +62,16 @@ func sameAsMessage(t *testing.T, got events.SQSMessage, m Message) {
 	text := func(s string) string { return string([]rune(s)) }
 	want := events.SQSMessage{
 		MessageId: text(m.MessageID), ReceiptHandle: text(m.ReceiptHandle), Body: text(m.Body), Md5OfBody: text(m.MD5OfBody),
-		Md5OfMessageAttributes: text(m.MD5OfMessageAttributes), Attributes: map[string]string{}, MessageAttributes: map[string]events.SQSMessageAttribute{},
-		EventSource: "aws:sqs", EventSourceARN: testARN, AWSRegion: "eu-west-1",
+		Md5OfMessageAttributes: text(m.MD5OfMessageAttributes), Attributes: map[string]string{},
+		MessageAttributes: map[string]events.SQSMessageAttribute{},
+		EventSource:       "aws:sqs", EventSourceARN: testARN, AWSRegion: "eu-west-1",
 	}
 	for name, value := range m.Attributes {
 		want.Attributes[text(name)] = text(value)
 	}
 	for name, a := range m.MessageAttributes {
-		attribute := events.SQSMessageAttribute{DataType: text(a.DataType), StringListValues: []string{}, BinaryListValues: [][]byte{}}
+		attribute := events.SQSMessageAttribute{DataType: text(a.DataType), StringListValues: []string{},
+			BinaryListValues: [][]byte{}}
 		if strings.HasPrefix(a.DataType, "Binary") {
 			attribute.BinaryValue = append([]byte{}, a.BinaryValue...)
 		} else {
@@ -184,9 +187,11 @@ func BenchmarkPayloadOf100JSONEvents(b *testing.B) {
 func benchmarkPayload(b *testing.B, n int, body string) {
 	messages := make([]Message, n)
 	for i := range messages {
-		messages[i] = Message{MessageID: fmt.Sprintf("059f36b4-87a3-44ab-83d2-%012d", i), ReceiptHandle: strings.Repeat("h", 120), Body: body, MD5OfBody: strings.Repeat("m", 32),
-			Attributes:        map[string]string{"SentTimestamp": "1545082649183", "ApproximateReceiveCount": "1"},
-			MessageAttributes: map[string]MessageAttribute{"Content-Encoding": {DataType: "String", StringValue: "zstd"}, "Event-Count": {DataType: "Number", StringValue: "250"}}}
+		messages[i] = Message{MessageID: fmt.Sprintf("059f36b4-87a3-44ab-83d2-%012d", i),
+			ReceiptHandle: strings.Repeat("h", 120), Body: body, MD5OfBody: strings.Repeat("m", 32),
+			Attributes: map[string]string{"SentTimestamp": "1545082649183", "ApproximateReceiveCount": "1"},
+			MessageAttributes: map[string]MessageAttribute{"Content-Encoding": {DataType: "String", StringValue: "zstd"},
+				"Event-Count": {DataType: "Number", StringValue: "250"}}}
 	}
 	tail := recordTail(testARN, "eu-west-1")
 	var buf []byte

@@ -16,7 +16,8 @@ func TestABackoffDoublesUpToItsLimitAndItsUpperHalfIsChance(t *testing.T) {
 		random  float64
 		want    time.Duration
 	}{
-		{1, 0, 500 * time.Millisecond}, {1, 1, time.Second}, {2, 0, time.Second}, {2, 0.5, 1500 * time.Millisecond}, {3, 1, 4 * time.Second},
+		{1, 0, 500 * time.Millisecond}, {1, 1, time.Second}, {2, 0, time.Second}, {2, 0.5, 1500 * time.Millisecond},
+		{3, 1, 4 * time.Second},
 		{6, 1, 32 * time.Second}, {7, 1, time.Minute}, {7, 0, 30 * time.Second}, {1 << 30, 1, time.Minute},
 	} {
 		if got := backoff(c.attempt, time.Second, time.Minute, c.random); got != c.want {
@@ -27,7 +28,8 @@ func TestABackoffDoublesUpToItsLimitAndItsUpperHalfIsChance(t *testing.T) {
 
 func TestASettingThatLambdaRefusesIsRefusedWithWhatToUse(t *testing.T) {
 	f := NewFunction(FunctionConfig{NewEnvironment: same(nil)})
-	good := MappingConfig{Queue: newMemQueue(0), Function: f, BatchSize: 100, MaximumBatchingWindow: time.Second, MaximumConcurrency: 10}
+	good := MappingConfig{Queue: newMemQueue(0), Function: f, BatchSize: 100, MaximumBatchingWindow: time.Second,
+		MaximumConcurrency: 10}
 	for _, c := range []struct {
 		change func(*MappingConfig)
 		want   string // in the error; empty: accepted
@@ -62,7 +64,8 @@ func TestASettingThatLambdaRefusesIsRefusedWithWhatToUse(t *testing.T) {
 }
 
 func TestTheRegionIsTheQueues(t *testing.T) {
-	for arn, want := range map[string]string{testARN: "eu-west-1", "": "us-east-1", "arn:aws:sqs": "us-east-1", "arn:aws:sqs::1:q": "us-east-1"} {
+	for arn, want := range map[string]string{testARN: "eu-west-1", "": "us-east-1", "arn:aws:sqs": "us-east-1",
+		"arn:aws:sqs::1:q": "us-east-1"} {
 		if got := region(arn); got != want {
 			t.Errorf("%q: %q, want %q", arn, got, want)
 		}
@@ -82,11 +85,13 @@ func TestARunIsForOnce(t *testing.T) {
 
 // failuresInAMinute runs a handler on one message at a time, and counts its invocations in a
 // minute.
-func failuresInAMinute(t *testing.T, function FunctionConfig, partial bool, answer answerer) (invocations int, s Stats) {
+func failuresInAMinute(t *testing.T, function FunctionConfig, partial bool, answer answerer) (invocations int,
+	s Stats) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newMemQueue(time.Second)
 		queue.send(100, 0)
-		r := start(t, queue, function, MappingConfig{BatchSize: 1, MaximumConcurrency: 2, ReportBatchItemFailures: partial}, answer)
+		r := start(t, queue, function, MappingConfig{BatchSize: 1, MaximumConcurrency: 2, ReportBatchItemFailures: partial},
+			answer)
 		time.Sleep(time.Minute)
 		invocations = len(r.invocations())
 		s = r.end()
@@ -113,12 +118,13 @@ func TestPollersThatSucceedAgainAreFast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var recovered atomic.Bool
 		queue := newMemQueue(time.Second)
-		r := start(t, queue, FunctionConfig{}, MappingConfig{BatchSize: 1, MaximumConcurrency: 2}, func(context.Context, []string) (string, error) {
-			if !recovered.Load() {
-				return "", errors.New("no")
-			}
-			return "", nil
-		})
+		r := start(t, queue, FunctionConfig{}, MappingConfig{BatchSize: 1, MaximumConcurrency: 2},
+			func(context.Context, []string) (string, error) {
+				if !recovered.Load() {
+					return "", errors.New("no")
+				}
+				return "", nil
+			})
 		queue.send(1, 0)
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
@@ -136,7 +142,8 @@ func TestPollersThatSucceedAgainAreFast(t *testing.T) {
 func TestThrottledMessagesStayComeBackCountedAndSlowThePollersEvenWithPartialResponses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newMemQueue(5 * time.Minute)
-		r := start(t, queue, FunctionConfig{ReservedConcurrency: 1, Timeout: 10 * time.Minute}, MappingConfig{BatchSize: 1, ReportBatchItemFailures: true}, take(2*time.Minute))
+		r := start(t, queue, FunctionConfig{ReservedConcurrency: 1, Timeout: 10 * time.Minute},
+			MappingConfig{BatchSize: 1, ReportBatchItemFailures: true}, take(2*time.Minute))
 		queue.send(1, 0)
 		synctest.Wait()
 		queue.send(1000, 0)
@@ -207,7 +214,8 @@ func TestDeletesThatFailAreTriedAgain(t *testing.T) {
 func TestAStopLetsInvocationsFinishInvokesOpenBatchesAndReceivesNothingMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newMemQueue(time.Hour)
-		r := start(t, queue, FunctionConfig{Timeout: time.Minute}, MappingConfig{BatchSize: 10, MaximumBatchingWindow: MaxBatchingWindow}, take(30*time.Second))
+		r := start(t, queue, FunctionConfig{Timeout: time.Minute},
+			MappingConfig{BatchSize: 10, MaximumBatchingWindow: MaxBatchingWindow}, take(30*time.Second))
 		queue.send(10, 0) // full: invoked
 		time.Sleep(time.Second)
 		queue.send(3, 0) // open: its window ends in 5 minutes
@@ -254,11 +262,13 @@ func TestConcurrencyBeginsWithFiveAndGrowsByThreeHundredAMinuteWhileThereIsWork(
 	synctest.Test(t, func(t *testing.T) {
 		queue := newMemQueue(0)
 		queue.send(10_000, 0)
-		r := start(t, queue, FunctionConfig{Timeout: 10 * time.Minute}, MappingConfig{BatchSize: 1, MaximumConcurrency: 400}, take(5*time.Minute))
+		r := start(t, queue, FunctionConfig{Timeout: 10 * time.Minute}, MappingConfig{BatchSize: 1, MaximumConcurrency: 400},
+			take(5*time.Minute))
 		for _, c := range []struct {
 			at   time.Duration
 			want int64
-		}{{0, 5}, {199 * time.Millisecond, 5}, {200 * time.Millisecond, 6}, {10 * time.Second, 55}, {time.Minute, 305}, {79 * time.Second, 400}, {2 * time.Minute, 400}} {
+		}{{0, 5}, {199 * time.Millisecond, 5}, {200 * time.Millisecond, 6}, {10 * time.Second, 55}, {time.Minute, 305},
+			{79 * time.Second, 400}, {2 * time.Minute, 400}} {
 			time.Sleep(c.at - time.Since(r.begun))
 			synctest.Wait()
 			if s := r.mapping.Stats(); s.Concurrent != c.want || s.Peak != c.want {
@@ -273,7 +283,8 @@ func TestTheMaximumConcurrencyHoldsFromTheBeginning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newMemQueue(0)
 		queue.send(200, 0)
-		r := start(t, queue, FunctionConfig{ReservedConcurrency: 2, Timeout: time.Minute}, MappingConfig{BatchSize: 1, MaximumConcurrency: 2}, take(time.Second))
+		r := start(t, queue, FunctionConfig{ReservedConcurrency: 2, Timeout: time.Minute},
+			MappingConfig{BatchSize: 1, MaximumConcurrency: 2}, take(time.Second))
 		time.Sleep(30 * time.Second)
 		if s := r.end(); s.Peak != 2 || s.Throttled != 0 || s.MessagesDeleted < 58 {
 			t.Errorf("%+v", s)
@@ -305,7 +316,8 @@ func TestWithoutWorkThereAreFivePollersAndTheOthersEndAgain(t *testing.T) {
 func TestATrickleStartsNoMorePollers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newMemQueue(0)
-		r := start(t, queue, FunctionConfig{}, MappingConfig{BatchSize: 100, MaximumBatchingWindow: MaxBatchingWindow}, succeed)
+		r := start(t, queue, FunctionConfig{}, MappingConfig{BatchSize: 100, MaximumBatchingWindow: MaxBatchingWindow},
+			succeed)
 		for range 60 {
 			queue.send(3, 0)
 			time.Sleep(time.Second)
@@ -347,19 +359,20 @@ func (q *impatientQueue) Receive(context.Context, int, time.Duration) ([]Message
 func (q *impatientQueue) Delete(context.Context, []string) error { return nil }
 
 func TestAQueueThatDoesNotWaitIsNotAskedWithoutPause(t *testing.T) {
-	inBubble(t, func() FunctionConfig { return FunctionConfig{NewEnvironment: same(nil)} }, func(t *testing.T, f *Function) {
-		queue := &impatientQueue{}
-		m, err := NewEventSourceMapping(MappingConfig{Queue: queue, Function: f})
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		defer cancel()
-		if err := m.Run(ctx); err != nil {
-			t.Error(err)
-		}
-		if n := queue.calls.Load(); n > 5*10*20 {
-			t.Errorf("%d receives in 10 s by 5 pollers, want at most one in 50 ms each", n)
-		}
-	})
+	inBubble(t, func() FunctionConfig { return FunctionConfig{NewEnvironment: same(nil)} },
+		func(t *testing.T, f *Function) {
+			queue := &impatientQueue{}
+			m, err := NewEventSourceMapping(MappingConfig{Queue: queue, Function: f})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			if err := m.Run(ctx); err != nil {
+				t.Error(err)
+			}
+			if n := queue.calls.Load(); n > 5*10*20 {
+				t.Errorf("%d receives in 10 s by 5 pollers, want at most one in 50 ms each", n)
+			}
+		})
 }

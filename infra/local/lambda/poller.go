@@ -137,7 +137,8 @@ func (p *poller) add(b *batch, messages []Message) []Message {
 // impossible there.
 func (p *poller) drop() {
 	p.m.counts.messagesFailed.Add(1)
-	p.m.log.Error("a message alone is larger than an invocation's payload: it stays in the queue", "messageId", p.carry[0].MessageID, "bytes", len(p.carry[0].Body))
+	p.m.log.Error("a message alone is larger than an invocation's payload: it stays in the queue", "messageId",
+		p.carry[0].MessageID, "bytes", len(p.carry[0].Body))
 	p.carry = p.carry[1:]
 }
 

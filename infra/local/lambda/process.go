@@ -25,10 +25,14 @@ const (
 
 // ProcessConfig says which binary to run, and how.
 type ProcessConfig struct {
-	Path    string        // of the binary, built for this machine with -tags lambda.norpc
-	Env     []string      // NAME=value, added to what Lambda sets; the parent's environment is not inherited, except for PATH
-	Output  io.Writer     // gets stdout and stderr, one Write at a time; nil discards them
-	OnStart func(pid int) // is told of each process that was started, before its init is over; may be nil; may be called concurrently
+	Path string // of the binary, built for this machine with -tags lambda.norpc
+	// NAME=value, added to what Lambda sets; the parent's environment is not inherited, except for
+	// PATH
+	Env    []string
+	Output io.Writer // gets stdout and stderr, one Write at a time; nil discards them
+	// is told of each process that was started, before its init is over; may be nil; may be called
+	// concurrently
+	OnStart func(pid int)
 }
 
 // Process makes environments that each run a process of their own and speak the Lambda Runtime API

@@ -23,7 +23,8 @@ import (
 func build(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "bootstrap")
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-tags", "lambda.norpc", "-o", path, "./testdata/function").CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-tags", "lambda.norpc", "-o", path,
+		"./testdata/function").CombinedOutput()
 	if err != nil {
 		t.Fatalf("build the function: %v\n%s", err, out)
 	}
@@ -36,7 +37,8 @@ func TestTheBuiltBinaryRunsAsOnLambda(t *testing.T) {
 	t.Run("it gets the invocation and Lambda's environment", func(t *testing.T) { testDescribe(t, path) })
 	t.Run("its process is used again", func(t *testing.T) { testReuse(t, path) })
 	t.Run("an error keeps the process, a panic and an exit discard it", func(t *testing.T) { testFailures(t, path) })
-	t.Run("a process killed in mid-invocation fails it, and the next gets a new one", func(t *testing.T) { testKilledBusy(t, path) })
+	t.Run("a process killed in mid-invocation fails it, and the next gets a new one",
+		func(t *testing.T) { testKilledBusy(t, path) })
 	t.Run("a process killed while idle is replaced unnoticed", func(t *testing.T) { testKilledIdle(t, path) })
 	t.Run("a process that passes the deadline is killed", func(t *testing.T) { testTimeout(t, path) })
 	t.Run("an init that ends or hangs is an error", func(t *testing.T) { testInit(t, path) })
@@ -121,8 +123,10 @@ func testDescribe(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 	dir := filepath.Dir(path)
-	if len(got.RequestID) != 36 || got.ARN != f.ARN() || got.Name != "tested" || got.Region != "eu-west-1" || got.Handler != "bootstrap" || got.Root != dir ||
-		!strings.HasPrefix(got.Trace, "Root=1-") || got.Extra != "more" || got.PID != p.last() || got.Memory != 256 || got.Home != "" || got.WD != dir {
+	if len(got.RequestID) != 36 || got.ARN != f.ARN() || got.Name != "tested" || got.Region != "eu-west-1" ||
+		got.Handler != "bootstrap" || got.Root != dir ||
+		!strings.HasPrefix(got.Trace, "Root=1-") || got.Extra != "more" || got.PID != p.last() || got.Memory != 256 ||
+		got.Home != "" || got.WD != dir {
 		t.Errorf("the function saw %s", response)
 	}
 	if d := time.UnixMilli(got.Deadline); d.Before(before.Add(59*time.Second)) || d.After(time.Now().Add(time.Minute)) {
@@ -136,7 +140,8 @@ func testDescribe(t *testing.T, path string) {
 func testReuse(t *testing.T, path string) {
 	f, p := processFunction(t, path, FunctionConfig{})
 	for i := range 20 {
-		if response, err := f.Invoke(t.Context(), fmt.Appendf(nil, `{"Size":%d}`, i)); string(response) != fmt.Sprint(i) || err != nil {
+		if response, err := f.Invoke(t.Context(), fmt.Appendf(nil, `{"Size":%d}`, i)); string(response) != fmt.Sprint(i) ||
+			err != nil {
 			t.Errorf("invocation %d: %q, %v", i, response, err)
 		}
 	}
@@ -149,24 +154,28 @@ func testFailures(t *testing.T, path string) {
 	f, p := processFunction(t, path, FunctionConfig{})
 	var failed *FunctionError
 	for range 2 {
-		if _, err := f.Invoke(t.Context(), []byte(`{"Do":"fail"}`)); !errors.As(err, &failed) || failed.Fatal || string(failed.Payload) != `{"errorMessage":"told to fail","errorType":"errorString"}` {
+		if _, err := f.Invoke(t.Context(), []byte(`{"Do":"fail"}`)); !errors.As(err, &failed) || failed.Fatal ||
+			string(failed.Payload) != `{"errorMessage":"told to fail","errorType":"errorString"}` {
 			t.Errorf("error: %v, %+v", err, failed)
 		}
 	}
 	if p.count() != 1 {
 		t.Errorf("%d processes after errors", p.count())
 	}
-	if _, err := f.Invoke(t.Context(), []byte(`{"Do":"panic"}`)); !errors.As(err, &failed) || !failed.Fatal || failed.Message != "told to panic" || !strings.Contains(string(failed.Payload), "stackTrace") {
+	if _, err := f.Invoke(t.Context(), []byte(`{"Do":"panic"}`)); !errors.As(err, &failed) || !failed.Fatal ||
+		failed.Message != "told to panic" || !strings.Contains(string(failed.Payload), "stackTrace") {
 		t.Errorf("panic: %v, %+v", err, failed)
 	}
 	var exit *ExitError
-	if _, err := f.Invoke(t.Context(), []byte(`{"Do":"exit"}`)); !errors.As(err, &exit) || !strings.Contains(err.Error(), "Runtime exited with error: exit status 3") {
+	if _, err := f.Invoke(t.Context(), []byte(`{"Do":"exit"}`)); !errors.As(err, &exit) ||
+		!strings.Contains(err.Error(), "Runtime exited with error: exit status 3") {
 		t.Errorf("exit: %v", err)
 	}
 	if p.count() != 2 {
 		t.Errorf("%d processes, want a second one after the panic", p.count())
 	}
-	if response, err := f.Invoke(t.Context(), []byte(`{"Size":7}`)); string(response) != "7" || err != nil || p.count() != 3 {
+	if response, err := f.Invoke(t.Context(), []byte(`{"Size":7}`)); string(response) != "7" || err != nil ||
+		p.count() != 3 {
 		t.Errorf("after the exit: %q, %v, %d processes", response, err, p.count())
 	}
 }
@@ -186,7 +195,8 @@ func testKilledBusy(t *testing.T, path string) {
 	if err := <-ended; !errors.As(err, &exit) || !strings.Contains(err.Error(), "signal: killed") {
 		t.Errorf("got %v", err)
 	}
-	if response, err := f.Invoke(t.Context(), []byte(`{"Size":7}`)); string(response) != "7" || err != nil || p.count() != 2 {
+	if response, err := f.Invoke(t.Context(), []byte(`{"Size":7}`)); string(response) != "7" || err != nil ||
+		p.count() != 2 {
 		t.Errorf("afterwards: %q, %v, %d processes", response, err, p.count())
 	}
 }
@@ -194,7 +204,8 @@ func testKilledBusy(t *testing.T, path string) {
 func testKilledIdle(t *testing.T, path string) {
 	f, p := processFunction(t, path, FunctionConfig{})
 	for want := 1; want <= 3; want++ {
-		if response, err := f.Invoke(t.Context(), []byte(`{"Size":7}`)); string(response) != "7" || err != nil || p.count() != want {
+		if response, err := f.Invoke(t.Context(), []byte(`{"Size":7}`)); string(response) != "7" || err != nil ||
+			p.count() != want {
 			t.Fatalf("%q, %v, %d processes, want %d", response, err, p.count(), want)
 		}
 		idle := f.idle[0].(*process)
@@ -208,7 +219,8 @@ func testKilledIdle(t *testing.T, path string) {
 func testTimeout(t *testing.T, path string) {
 	f, p := processFunction(t, path, FunctionConfig{Timeout: 500 * time.Millisecond})
 	var timedOut *TimeoutError
-	if _, err := f.Invoke(t.Context(), []byte(`{"Do":"hang"}`)); !errors.As(err, &timedOut) || !strings.HasSuffix(err.Error(), "Task timed out after 0.50 seconds") {
+	if _, err := f.Invoke(t.Context(), []byte(`{"Do":"hang"}`)); !errors.As(err, &timedOut) ||
+		!strings.HasSuffix(err.Error(), "Task timed out after 0.50 seconds") {
 		t.Errorf("got %v", err)
 	}
 	if err := syscall.Kill(p.last(), 0); !errors.Is(err, syscall.ESRCH) {
@@ -221,11 +233,13 @@ func testTimeout(t *testing.T, path string) {
 
 func testInit(t *testing.T, path string) {
 	f, _ := processFunction(t, path, FunctionConfig{}, "INIT=exit")
-	if _, err := f.Invoke(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "Runtime.ExitError") || !strings.Contains(err.Error(), "exit status 4") {
+	if _, err := f.Invoke(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "Runtime.ExitError") ||
+		!strings.Contains(err.Error(), "exit status 4") {
 		t.Errorf("exit: %v", err)
 	}
 	config := ProcessConfig{Path: path, Env: []string{"INIT=hang"}}
-	if _, err := startWithin(t, config, 200*time.Millisecond); err == nil || !strings.Contains(err.Error(), "Sandbox.Timedout") {
+	if _, err := startWithin(t, config, 200*time.Millisecond); err == nil ||
+		!strings.Contains(err.Error(), "Sandbox.Timedout") {
 		t.Errorf("hang: %v", err)
 	}
 	if _, err := startWithin(t, ProcessConfig{Path: path + "-missing"}, time.Minute); !errors.Is(err, os.ErrNotExist) {
@@ -258,7 +272,8 @@ func testLarge(t *testing.T, path string) {
 		t.Errorf("%d bytes, %v", len(response), err)
 	}
 	var failed *FunctionError
-	if _, err := f.Invoke(t.Context(), fmt.Appendf(nil, `{"Do":"large","Size":%d}`, MaxPayload)); !errors.As(err, &failed) || failed.Type != "Function.ResponseSizeTooLarge" {
+	if _, err := f.Invoke(t.Context(), fmt.Appendf(nil, `{"Do":"large","Size":%d}`, MaxPayload)); !errors.As(err,
+		&failed) || failed.Type != "Function.ResponseSizeTooLarge" {
 		t.Errorf("an answer over the limit: %v", err)
 	}
 }
@@ -291,12 +306,14 @@ func TestTheRuntimeAPIRefusesAnswersToInvocationsThatAreNotUnderWay(t *testing.T
 	}
 	defer api.close()
 	for _, path := range []string{"nobody/response", "nobody/error"} {
-		response, err := http.Post("http://"+api.address+"/2018-06-01/runtime/invocation/"+path, "application/json", strings.NewReader("{}"))
+		response, err := http.Post("http://"+api.address+"/2018-06-01/runtime/invocation/"+path, "application/json",
+			strings.NewReader("{}"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		var told errorJSON
-		if err := json.NewDecoder(response.Body).Decode(&told); err != nil || response.StatusCode != http.StatusBadRequest || told.Type != "InvalidRequestID" {
+		if err := json.NewDecoder(response.Body).Decode(&told); err != nil || response.StatusCode != http.StatusBadRequest ||
+			told.Type != "InvalidRequestID" {
 			t.Errorf("%s: %d, %+v, %v", path, response.StatusCode, told, err)
 		}
 		_ = response.Body.Close()
@@ -310,7 +327,8 @@ func TestTheRuntimeAPIKeepsWhatTheInitSaysIsWrong(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer api.close()
-	response, err := http.Post("http://"+api.address+"/2018-06-01/runtime/init/error", "application/json", strings.NewReader(`{"errorMessage":"no key","errorType":"Config"}`))
+	response, err := http.Post("http://"+api.address+"/2018-06-01/runtime/init/error", "application/json",
+		strings.NewReader(`{"errorMessage":"no key","errorType":"Config"}`))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,9 +29,12 @@ func TestPartialBatchResponsesAreReadByLambdasRules(t *testing.T) {
 		{"white space is an empty response", " \r\n\t", "", false},
 		{"an object about something else is success", `{"statusCode":200}`, "", false},
 		{"one message has failed", `{"batchItemFailures":[{"itemIdentifier":"b"}]}`, "b", false},
-		{"all messages have failed by name", `{"batchItemFailures":[{"itemIdentifier":"a"},{"itemIdentifier":"b"},{"itemIdentifier":"c"}]}`, "a,b,c", false},
-		{"a message named twice has failed once", `{"batchItemFailures":[{"itemIdentifier":"a"},{"itemIdentifier":"a"}]}`, "a", false},
-		{"more keys beside the identifier do no harm", `{"x":1,"batchItemFailures":[{"itemIdentifier":"a","reason":"r"}]}`, "a", false},
+		{"all messages have failed by name",
+			`{"batchItemFailures":[{"itemIdentifier":"a"},{"itemIdentifier":"b"},{"itemIdentifier":"c"}]}`, "a,b,c", false},
+		{"a message named twice has failed once", `{"batchItemFailures":[{"itemIdentifier":"a"},{"itemIdentifier":"a"}]}`,
+			"a", false},
+		{"more keys beside the identifier do no harm", `{"x":1,"batchItemFailures":[{"itemIdentifier":"a","reason":"r"}]}`,
+			"a", false},
 		{"an escaped identifier is the same", `{"batchItemFailures":[{"itemIdentifier":"\u0061"}]}`, "a", false},
 		{"invalid JSON fails all", `{"batchItemFailures":[`, "", true},
 		{"text after the JSON fails all", `{} x`, "", true},
@@ -39,7 +42,8 @@ func TestPartialBatchResponsesAreReadByLambdasRules(t *testing.T) {
 		{"a null identifier fails all", `{"batchItemFailures":[{"itemIdentifier":null}]}`, "", true},
 		{"a numeric identifier fails all", `{"batchItemFailures":[{"itemIdentifier":1}]}`, "", true},
 		{"an unknown identifier fails all", `{"batchItemFailures":[{"itemIdentifier":"z"}]}`, "", true},
-		{"an unknown identifier beside a known one fails all", `{"batchItemFailures":[{"itemIdentifier":"a"},{"itemIdentifier":"z"}]}`, "", true},
+		{"an unknown identifier beside a known one fails all",
+			`{"batchItemFailures":[{"itemIdentifier":"a"},{"itemIdentifier":"z"}]}`, "", true},
 		{"a wrong key fails all", `{"batchItemFailures":[{"itemId":"a"}]}`, "", true},
 		{"a key in another case is a wrong key", `{"batchItemFailures":[{"ItemIdentifier":"a"}]}`, "", true},
 		{"an empty item fails all", `{"batchItemFailures":[{}]}`, "", true},
@@ -70,7 +74,8 @@ func TestAMessageWithoutIDCanNotBeNamedAsFailed(t *testing.T) {
 // Whatever a function answers, only messages of the batch fail, and what is no JSON never passes
 // for success.
 func FuzzFailures(f *testing.F) {
-	for _, seed := range []string{``, `{}`, `null`, `{"batchItemFailures":[{"itemIdentifier":"a"}]}`, `{"batchItemFailures":[{"itemIdentifier":""}]}`, `[[`, `{"batchItemFailures":{"a":1}}`} {
+	for _, seed := range []string{``, `{}`, `null`, `{"batchItemFailures":[{"itemIdentifier":"a"}]}`,
+		`{"batchItemFailures":[{"itemIdentifier":""}]}`, `[[`, `{"batchItemFailures":{"a":1}}`} {
 		f.Add([]byte(seed), "a", "b")
 	}
 	f.Fuzz(func(t *testing.T, response []byte, one, two string) {

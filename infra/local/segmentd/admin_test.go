@@ -35,7 +35,8 @@ func TestAScriptIsSetReadAndTakenBackOverHTTP(t *testing.T) {
 		t.Errorf("put: %d %s", status, body)
 	}
 	wantStatus(t, post(t, s, "/v1/batch", tracks(1)), 503)
-	if status, body := ask(t, s, "PUT", "script", `{"rules":[{"status":1}]}`); status != 400 || !strings.Contains(body, "rule 1: status 1") {
+	if status, body := ask(t, s, "PUT", "script", `{"rules":[{"status":1}]}`); status != 400 ||
+		!strings.Contains(body, "rule 1: status 1") {
 		t.Errorf("put of a bad one: %d %s", status, body)
 	}
 	if _, body := ask(t, s, "GET", "script", ""); strings.TrimSpace(body) != script {
@@ -62,7 +63,8 @@ func TestStatsAndResetOverHTTP(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &got); err != nil {
 		t.Fatal(err)
 	}
-	if got.Requests != 1 || got.Received != 2 || got.Duplicates != 1 || got.ByStatus[200] != 1 || got.Rejected[codeEventNotDefined] != 1 || got.InFlight != 0 {
+	if got.Requests != 1 || got.Received != 2 || got.Duplicates != 1 || got.ByStatus[200] != 1 ||
+		got.Rejected[codeEventNotDefined] != 1 || got.InFlight != 0 {
 		t.Errorf("stats %s", body)
 	}
 	if status, _ := ask(t, s, "POST", "reset", ""); status != 200 {
@@ -75,7 +77,9 @@ func TestTheLastEventsAreShownOneALineOrAsAnArray(t *testing.T) {
 	s := New(Options{})
 	post(t, s, "/v1/batch", `{"context":{"ip":"1"},"batch":[`+track("a")+",\n"+`{"type":"track","event":"<b>","userId":"u",`+"\n"+`"messageId":"b"}]}`)
 	_, lines := ask(t, s, "GET", "events", "")
-	if got := strings.Split(strings.TrimSpace(lines), "\n"); len(got) != 2 || !strings.Contains(got[1], `"event":{"type":"track","event":"<b>","userId":"u","messageId":"b","context":{"ip":"1"}}`) {
+	if got := strings.Split(strings.TrimSpace(lines), "\n"); len(got) != 2 ||
+		!strings.Contains(got[1],
+			`"event":{"type":"track","event":"<b>","userId":"u","messageId":"b","context":{"ip":"1"}}`) {
 		t.Errorf("lines:\n%s", lines)
 	}
 	_, raw := ask(t, s, "GET", "events?limit=1&raw=true", "")

@@ -16,7 +16,8 @@ import (
 const (
 	successBody = `{"success":true}`
 	loginPath   = adminPrefix + "login"
-	loginBody   = "<!doctype html><title>Log in</title><form method=post><input name=user><input name=password type=password></form>\n"
+	loginBody   = "<!doctype html><title>Log in</title><form method=post><input name=user><input name=password " +
+		"type=password></form>\n"
 )
 
 // answer waits and answers, as Segment or as the script wants. It returns the status that went out

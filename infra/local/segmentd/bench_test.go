@@ -15,7 +15,8 @@ import (
 
 // sampleEvent is a track event of about 1 KB, of the shape that server SDKs send.
 func sampleEvent(id string) string {
-	return `{"type":"track","event":"Order Completed","messageId":"` + id + `","userId":"user-4711","timestamp":"2026-11-23T10:00:00.000Z",` +
+	return `{"type":"track","event":"Order Completed","messageId":"` + id +
+		`","userId":"user-4711","timestamp":"2026-11-23T10:00:00.000Z",` +
 		`"context":{"app":{"name":"shop","version":"4.11.0"},"ip":"203.0.113.7","locale":"en-GB","userAgent":"Mozilla/5.0 (X11; Linux x86_64)",` +
 		`"page":{"path":"/checkout/done","referrer":"https://shop.example/checkout","title":"Thank you","url":"https://shop.example/checkout/done"}},` +
 		`"properties":{"orderId":"50314b8e9bcf000000000000","total":27.5,"revenue":25.0,"shipping":3,"tax":2,"discount":2.5,"coupon":"hasbros","currency":"EUR",` +

@@ -118,7 +118,8 @@ func (m Match) matches(path string, b *batch) bool {
 	if m.Path != "" && m.Path != path {
 		return false
 	}
-	if m.WriteKey != "" && m.WriteKey != b.writeKey && (b.writeKey != "" || !b.has(func(e *event) bool { return e.writeKey == m.WriteKey })) {
+	if m.WriteKey != "" && m.WriteKey != b.writeKey &&
+		(b.writeKey != "" || !b.has(func(e *event) bool { return e.writeKey == m.WriteKey })) {
 		return false
 	}
 	return m.MessageID == "" || b.has(func(e *event) bool { return e.messageID == m.MessageID })

@@ -54,7 +54,8 @@ func TestAPoisonousEventSpoilsEveryBatchThatHasIt(t *testing.T) {
 
 func TestRulesMatchPathAndWriteKey(t *testing.T) {
 	s := New(Options{})
-	setScript(t, s, Rule{Match: Match{Path: "/v1/b"}, Status: 501}, Rule{Match: Match{WriteKey: "k2"}, Status: 502}, Rule{Match: Match{Path: "/v1/t", WriteKey: "key"}, Status: 503})
+	setScript(t, s, Rule{Match: Match{Path: "/v1/b"}, Status: 501}, Rule{Match: Match{WriteKey: "k2"}, Status: 502},
+		Rule{Match: Match{Path: "/v1/t", WriteKey: "key"}, Status: 503})
 	noKey := func(r *http.Request) { r.Header.Del("Authorization") }
 	wantStatus(t, post(t, s, "/v1/b/", tracks(1)), 501)
 	wantStatus(t, post(t, s, "/v1/batch", tracks(1)), 200)
@@ -67,7 +68,9 @@ func TestRulesMatchPathAndWriteKey(t *testing.T) {
 func TestTheFirstDecidingRuleWinsAndLatenciesAddUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(Options{Latency: time.Second})
-		setScript(t, s, Rule{Latency: Duration(2 * time.Second)}, Rule{Status: 503, Latency: Duration(4 * time.Second), Times: 1}, Rule{Status: 500, Latency: Duration(8 * time.Second)})
+		setScript(t, s, Rule{Latency: Duration(2 * time.Second)},
+			Rule{Status: 503, Latency: Duration(4 * time.Second), Times: 1},
+			Rule{Status: 500, Latency: Duration(8 * time.Second)})
 		for _, want := range []struct {
 			status int
 			took   time.Duration
@@ -149,7 +152,8 @@ func TestAShareOfTheRequestsFailsAndTheSeedSaysWhich(t *testing.T) {
 func TestRetryAfterIsSecondsOrADate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(Options{})
-		setScript(t, s, Rule{Times: 1, Status: 429, RetryAfter: Duration(90 * time.Second)}, Rule{Status: 503, RetryAfter: Duration(90 * time.Second), RetryAfterDate: true})
+		setScript(t, s, Rule{Times: 1, Status: 429, RetryAfter: Duration(90 * time.Second)},
+			Rule{Status: 503, RetryAfter: Duration(90 * time.Second), RetryAfterDate: true})
 		r := post(t, s, "/v1/batch", tracks(1))
 		if r.header.Get("Retry-After") != "90" || r.header.Get("X-RateLimit-Reset") != "90" {
 			t.Errorf("headers %v", r.header)
@@ -222,7 +226,8 @@ func TestTheClientsOwnTimeoutEndsALatency(t *testing.T) {
 		client := s.HTTPClient()
 		client.Timeout = 3 * time.Second
 		start := time.Now()
-		_, err := client.Post("http://segment/v1/batch", "application/json", strings.NewReader(`{"writeKey":"k","batch":[`+track("a")+`]}`))
+		_, err := client.Post("http://segment/v1/batch", "application/json",
+			strings.NewReader(`{"writeKey":"k","batch":[`+track("a")+`]}`))
 		var timeout interface{ Timeout() bool }
 		if !errors.As(err, &timeout) || !timeout.Timeout() || time.Since(start) != 3*time.Second {
 			t.Errorf("%v after %v", err, time.Since(start))
@@ -235,7 +240,8 @@ func TestASlowBodyTakesItsTimeAndIsWhole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(Options{})
 		setScript(t, s, Rule{Fault: FaultSlowBody, Over: Duration(16 * time.Second)})
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://segment/v1/batch", strings.NewReader(tracks(1)))
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://segment/v1/batch",
+			strings.NewReader(tracks(1)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -299,7 +305,8 @@ func TestALoginPageIs200AndNoDelivery(t *testing.T) {
 	s := New(Options{})
 	setScript(t, s, Rule{Fault: FaultLoginPage})
 	r := post(t, s, "/v1/batch", tracks(1))
-	if r.status != 200 || !strings.HasPrefix(r.header.Get("Content-Type"), "text/html") || !strings.Contains(r.body, "<form") {
+	if r.status != 200 || !strings.HasPrefix(r.header.Get("Content-Type"), "text/html") ||
+		!strings.Contains(r.body, "<form") {
 		t.Errorf("answer %+v", r)
 	}
 	wantReceived(t, s, 0)

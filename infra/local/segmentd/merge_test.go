@@ -8,7 +8,8 @@ func TestTheBatchIsMergedIntoEachEventAndTheEventsOwnKeysWin(t *testing.T) {
 		{`{"a":1}`, `{"ip":"1"}`, ``, `{"a":1,"context":{"ip":"1"}}`},
 		{`{"a":1}`, ``, `{"All":true}`, `{"a":1,"integrations":{"All":true}}`},
 		{`{}`, `{"ip":"1"}`, `{"All":true}`, `{"context":{"ip":"1"},"integrations":{"All":true}}`},
-		{`{"context":{"ip":"2","os":{}},"a":1}`, `{"ip":"1","library":{"name":"go"}}`, ``, `{"context":{"ip":"2","os":{},"library":{"name":"go"}},"a":1}`},
+		{`{"context":{"ip":"2","os":{}},"a":1}`, `{"ip":"1","library":{"name":"go"}}`, ``,
+			`{"context":{"ip":"2","os":{},"library":{"name":"go"}},"a":1}`},
 		{`{"context":null}`, `{"ip":"1"}`, ``, `{"context":{"ip":"1"}}`},
 		{`{"context":"mine"}`, `{"ip":"1"}`, ``, `{"context":"mine"}`},
 		{`{"a":1,"a":2,"context":{"x":1},"context":{"y":1}}`, `{"x":3}`, ``, `{"a":2,"context":{"y":1,"x":3}}`},
@@ -17,7 +18,8 @@ func TestTheBatchIsMergedIntoEachEventAndTheEventsOwnKeysWin(t *testing.T) {
 	} {
 		r := Received{Raw: []byte(tc.event), context: tc.context, integrations: tc.integrations}
 		if got := string(r.Merged()); got != tc.want {
-			t.Errorf("%s with context %s, integrations %s:\n got %s\nwant %s", tc.event, tc.context, tc.integrations, got, tc.want)
+			t.Errorf("%s with context %s, integrations %s:\n got %s\nwant %s", tc.event, tc.context, tc.integrations, got,
+				tc.want)
 		}
 	}
 }
@@ -25,7 +27,8 @@ func TestTheBatchIsMergedIntoEachEventAndTheEventsOwnKeysWin(t *testing.T) {
 func TestRawIsKeptByteForByteAndMergedOnDemand(t *testing.T) {
 	s := New(Options{})
 	event := "{ \"type\":\"track\",\n\t\"event\":\"e\", \"userId\":\"\u00fc\", \"x\": 1.0 }"
-	wantStatus(t, post(t, s, "/v1/batch", `{"sentAt":"2026-11-23T10:00:00Z","context":{"ip":"1"},"batch":[ `+event+` ]}`), 200)
+	wantStatus(t, post(t, s, "/v1/batch", `{"sentAt":"2026-11-23T10:00:00Z","context":{"ip":"1"},"batch":[ `+event+` ]}`),
+		200)
 	got := s.Events(Query{})[0]
 	if string(got.Raw) != event || got.SentAt != "2026-11-23T10:00:00Z" {
 		t.Errorf("got %+v", got)

@@ -78,7 +78,8 @@ func (b *batch) parseBatch(s *scanner) (refused *refusal, ok bool) {
 				n++
 				size, ok := b.parseElement(s, n > maxBatchEvents)
 				if size > maxEventBytes && refused == nil {
-					refused = &refusal{"event_too_large", fmt.Sprintf("event %d of the batch is larger than %d bytes", n-1, maxEventBytes)}
+					refused = &refusal{"event_too_large",
+						fmt.Sprintf("event %d of the batch is larger than %d bytes", n-1, maxEventBytes)}
 				}
 				return ok
 			})

@@ -12,7 +12,9 @@ func TestDistinctEventsAndDuplicatesAreCounted(t *testing.T) {
 	s := New(Options{})
 	wantStatus(t, post(t, s, "/v1/batch", batchOf(track("a"), track("b"), track("a"))), 200)
 	wantStatus(t, post(t, s, "/v1/t", track("b")), 200)
-	wantStatus(t, post(t, s, "/v1/batch", batchOf(`{"type":"page","userId":"u"}`, `{"type":"page","userId":"u","messageId":7}`, `{"type":"page","userId":"u","messageId":"\u0061"}`)), 200)
+	wantStatus(t, post(t, s, "/v1/batch",
+		batchOf(`{"type":"page","userId":"u"}`, `{"type":"page","userId":"u","messageId":7}`,
+			`{"type":"page","userId":"u","messageId":"\u0061"}`)), 200)
 	got := s.Stats()
 	if got.Received != 7 || got.Distinct != 2 || got.Duplicates != 3 || got.WithoutMessageID != 2 {
 		t.Fatalf("stats %+v", got)
@@ -134,7 +136,8 @@ func TestResetForgetsEventsIdsAndCounts(t *testing.T) {
 	wantStatus(t, post(t, s, "/v1/batch", tracks(3)), 200)
 	wantStatus(t, post(t, s, "/v1/batch", "x"), 400)
 	s.Reset()
-	if got := s.Stats(); got.Requests != 0 || got.Received != 0 || len(got.ByStatus)+len(got.Refused)+len(got.Rejected) != 0 || got.WireBytes != 0 {
+	if got := s.Stats(); got.Requests != 0 || got.Received != 0 ||
+		len(got.ByStatus)+len(got.Refused)+len(got.Rejected) != 0 || got.WireBytes != 0 {
 		t.Errorf("stats %+v", got)
 	}
 	if got := s.Events(Query{}); len(got) != 0 {

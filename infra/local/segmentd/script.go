@@ -141,7 +141,8 @@ func (m *Moment) UnmarshalText(text []byte) error {
 	}
 	at, err := time.Parse(time.RFC3339Nano, string(text))
 	if err != nil {
-		return fmt.Errorf("%q is no moment: write a duration from now like \"30s\", or a time like \"2026-11-23T10:00:00Z\"", text)
+		return fmt.Errorf("%q is no moment: write a duration from now like \"30s\", or a time like \"2026-11-23T10:00:00Z\"",
+			text)
 	}
 	*m = Moment{At: at}
 	return nil
@@ -175,7 +176,8 @@ func (r Rule) problems() (errs []error) {
 		}
 	}
 	bad(r.Times < 0, "times is %d: write 1 or more, or leave it out for no bound", r.Times)
-	bad(!(r.Percent >= 0 && r.Percent <= 100), "percent is %v: write a number up to 100, or leave it out for every request", r.Percent)
+	bad(!(r.Percent >= 0 && r.Percent <= 100),
+		"percent is %v: write a number up to 100, or leave it out for every request", r.Percent)
 	bad(!(r.EventsPerSecond >= 0), "eventsPerSecond is %v: write a number above 0", r.EventsPerSecond)
 	for _, d := range []struct {
 		name string
@@ -186,11 +188,13 @@ func (r Rule) problems() (errs []error) {
 	} {
 		bad(d.v < 0 || d.v > maxDuration, "%s is %v: write a duration from 0 to a few years", d.name, d.v)
 	}
-	bad(time.Duration(r.RetryAfter)%time.Second != 0, "retryAfter is %v: HTTP has whole seconds only", time.Duration(r.RetryAfter))
+	bad(time.Duration(r.RetryAfter)%time.Second != 0, "retryAfter is %v: HTTP has whole seconds only",
+		time.Duration(r.RetryAfter))
 	bad(r.RetryAfterDate && r.RetryAfter == 0, "retryAfterDate without retryAfter: say how far away the date is")
 	bad(r.From.At.IsZero() && r.Until.At.IsZero() && r.Until.After > 0 && r.Until.After <= r.From.After,
 		"until (%v) is not after from (%v)", r.Until.After, r.From.After)
-	bad(!r.Until.At.IsZero() && !r.From.At.IsZero() && !r.Until.At.After(r.From.At), "until (%v) is not after from (%v)", r.Until.At, r.From.At)
+	bad(!r.Until.At.IsZero() && !r.From.At.IsZero() && !r.Until.At.After(r.From.At), "until (%v) is not after from (%v)",
+		r.Until.At, r.From.At)
 
 	for _, status := range append([]int{r.Status}, r.Statuses...) {
 		bad(status != 0 && (status < 200 || status > 599), "status %d: write one from 200 to 599", status)
@@ -210,8 +214,10 @@ func (r Rule) problems() (errs []error) {
 	default:
 		bad(true, "fault %q: write reset, hang, slow_body, half_answer, redirect or login_page", r.Fault)
 	}
-	bad(r.Fault.cuts() && answers > 0, "fault %q has no status of its own: leave out status, statuses and eventsPerSecond", r.Fault)
-	bad((r.Fault == FaultSlowBody) != (r.Over > 0), "fault \"slow_body\" and over belong together: over says how long the body takes")
+	bad(r.Fault.cuts() && answers > 0, "fault %q has no status of its own: leave out status, statuses and eventsPerSecond",
+		r.Fault)
+	bad((r.Fault == FaultSlowBody) != (r.Over > 0),
+		"fault \"slow_body\" and over belong together: over says how long the body takes")
 	bad(answers == 0 && r.Fault == "" && r.Latency == 0 && r.Jitter == 0,
 		"it does nothing: give it a latency, jitter, status, statuses, eventsPerSecond or fault")
 	return errs

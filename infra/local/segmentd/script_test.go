@@ -12,7 +12,8 @@ import (
 func TestAScriptIsTheSameAfterJSON(t *testing.T) {
 	script := Script{Seed: 7, Rules: []Rule{
 		{Match: Match{Path: "/v1/batch", WriteKey: "k", MessageID: "m"}, Status: 400, Accept: true},
-		{From: Moment{After: 10 * time.Second}, Until: Moment{At: time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)}, Fault: FaultReset, Times: 3, Percent: 12.5},
+		{From: Moment{After: 10 * time.Second}, Until: Moment{At: time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)},
+			Fault: FaultReset, Times: 3, Percent: 12.5},
 		{Latency: Duration(50 * time.Millisecond), Jitter: Duration(time.Second), Statuses: []int{500, 200}},
 		{EventsPerSecond: 100, RetryAfter: Duration(time.Minute), RetryAfterDate: true},
 		{Fault: FaultSlowBody, Over: Duration(2 * time.Second), Status: 503},

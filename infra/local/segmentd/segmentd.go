@@ -149,7 +149,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	rt, ok := routeOf(path)
 	if !ok {
-		status = answerError(w, http.StatusNotFound, "not_found", "no such path: the Tracking API has POST /v1/batch, /v1/import and one path for each type")
+		status = answerError(w, http.StatusNotFound, "not_found",
+			"no such path: the Tracking API has POST /v1/batch, /v1/import and one path for each type")
 		return
 	}
 	if r.Method != http.MethodPost {

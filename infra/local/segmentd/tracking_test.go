@@ -11,7 +11,8 @@ import (
 func TestEveryPathOfTheSDKsIsAnswered(t *testing.T) {
 	event := `{"userId":"u","event":"e","groupId":"g","previousId":"p","messageId":"m"}`
 	for path, body := range map[string]string{
-		"/v1/batch": tracks(2), "/v1/batch/": tracks(2), "/v1/b": tracks(2), "/v1/import": tracks(2), "/v1/import/": tracks(2), "/b": tracks(2),
+		"/v1/batch": tracks(2), "/v1/batch/": tracks(2), "/v1/b": tracks(2), "/v1/import": tracks(2),
+		"/v1/import/": tracks(2), "/b": tracks(2),
 		"/v1/track": event, "/v1/t": event, "/v1/identify": event, "/v1/i": event, "/v1/page": event, "/v1/p": event,
 		"/v1/screen": event, "/v1/s": event, "/v1/group": event, "/v1/g": event, "/v1/alias": event, "/v1/a/": event,
 	} {
@@ -128,7 +129,8 @@ func TestSizesAreLimitedToTheByte(t *testing.T) {
 				r := post(t, s, tc.path, body, edit)
 				wantStatus(t, r, tc.status)
 				if tc.code == "" {
-					if got := s.Stats(); got.Received == 0 || got.WireBytes != int64(len(body)) || got.BodyBytes != int64(len(tc.body)) {
+					if got := s.Stats(); got.Received == 0 || got.WireBytes != int64(len(body)) ||
+						got.BodyBytes != int64(len(tc.body)) {
 						t.Fatalf("stats %+v", got)
 					}
 					return
@@ -157,12 +159,14 @@ func TestABombIsRefusedWithoutBeingUnpacked(t *testing.T) {
 	if c := bufs.plain.Cap(); c > 4*maxBatchBytes {
 		t.Errorf("unpacked into %d bytes", c)
 	}
-	wantStatus(t, post(t, s, "/v1/batch", string(bomb), func(r *http.Request) { r.Header.Set("Content-Encoding", "gzip") }), 400)
+	wantStatus(t, post(t, s, "/v1/batch", string(bomb),
+		func(r *http.Request) { r.Header.Set("Content-Encoding", "gzip") }), 400)
 }
 
 func TestWhatCanNotBeReadIsAnswered400(t *testing.T) {
 	whole := zip(t, []byte(tracks(3)))
-	deep := `{"batch":[{"type":"track","event":"e","userId":"u","properties":` + strings.Repeat("[", maxDepth) + strings.Repeat("]", maxDepth) + `}]}`
+	deep := `{"batch":[{"type":"track","event":"e","userId":"u","properties":` + strings.Repeat("[", maxDepth) +
+		strings.Repeat("]", maxDepth) + `}]}`
 	for name, tc := range map[string]struct{ encoding, body, code string }{
 		"empty":                 {"", "", "invalid_json"},
 		"not JSON":              {"", "hello", "invalid_json"},
@@ -248,7 +252,8 @@ func TestWhatSegmentRejectsLaterIsAnswered200AndCounted(t *testing.T) {
 }
 
 func TestABatchWithoutEventsIsCountedAsEmpty(t *testing.T) {
-	for _, body := range []string{`{}`, `{"batch":[]}`, `{"batch":null}`, `{"batch":{}}`, `{"batch":[` + track("a") + `],"batch":[]}`} {
+	for _, body := range []string{`{}`, `{"batch":[]}`, `{"batch":null}`, `{"batch":{}}`,
+		`{"batch":[` + track("a") + `],"batch":[]}`} {
 		s := New(Options{})
 		wantStatus(t, post(t, s, "/v1/batch", body), 200)
 		if got := s.Stats(); got.Received != 0 || got.Rejected[codeEmptyBatch] != 1 {

@@ -204,7 +204,8 @@ func (p page) cut(names []string) ([]string, string, error) {
 	limit := 1000
 	if p.MaxResults != nil {
 		if *p.MaxResults < 1 || *p.MaxResults > 1000 {
-			return nil, "", errInvalidParameter("Value %d for parameter MaxResults is invalid. Reason: Must be between 1 and 1000.", *p.MaxResults)
+			return nil, "", errInvalidParameter("Value %d for parameter MaxResults is invalid. Reason: Must be between 1 "+
+				"and 1000.", *p.MaxResults)
 		}
 		limit = *p.MaxResults
 	}

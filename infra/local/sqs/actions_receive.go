@@ -66,13 +66,15 @@ func (in *receiveMessageInput) limits(st *settings) (limit int, wait, visibility
 	limit, wait, visibility = 1, st.wait, st.visibility
 	if n := in.MaxNumberOfMessages; n != nil {
 		if *n < 1 || *n > 10 {
-			return 0, 0, 0, errInvalidParameter("Value %d for parameter MaxNumberOfMessages is invalid. Reason: Must be between 1 and 10, if provided.", *n)
+			return 0, 0, 0, errInvalidParameter("Value %d for parameter MaxNumberOfMessages is invalid. Reason: Must be "+
+				"between 1 and 10, if provided.", *n)
 		}
 		limit = *n
 	}
 	if n := in.WaitTimeSeconds; n != nil {
 		if *n < 0 || *n > maxWait {
-			return 0, 0, 0, errInvalidParameter("Value %d for parameter WaitTimeSeconds is invalid. Reason: Must be >= 0 and <= %d, if provided.", *n, maxWait)
+			return 0, 0, 0, errInvalidParameter("Value %d for parameter WaitTimeSeconds is invalid. Reason: Must be >= 0 and "+
+				"<= %d, if provided.", *n, maxWait)
 		}
 		wait = time.Duration(*n) * time.Second
 	}
@@ -87,7 +89,8 @@ func (in *receiveMessageInput) limits(st *settings) (limit int, wait, visibility
 
 func checkVisibility(seconds int) error {
 	if seconds < 0 || seconds > maxVisibility {
-		return errInvalidParameter("Value %d for parameter VisibilityTimeout is invalid. Reason: Must be between 0 and %d, if provided.", seconds, maxVisibility)
+		return errInvalidParameter("Value %d for parameter VisibilityTimeout is invalid. Reason: Must be between 0 and "+
+			"%d, if provided.", seconds, maxVisibility)
 	}
 	return nil
 }

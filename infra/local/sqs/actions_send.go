@@ -83,18 +83,22 @@ func (q *Queue) entry(in *messageInput) (*entry, int, error) {
 	e := &entry{delay: st.delay, events: 1}
 	if d := in.DelaySeconds; d != nil {
 		if *d < 0 || *d > maxDelay {
-			return nil, size, errInvalidParameter("Value %d for parameter DelaySeconds is invalid. Reason: DelaySeconds must be >= 0 and <= %d.", *d, maxDelay)
+			return nil, size, errInvalidParameter("Value %d for parameter DelaySeconds is invalid. Reason: DelaySeconds must "+
+				"be >= 0 and <= %d.", *d, maxDelay)
 		}
 		e.delay = time.Duration(*d) * time.Second
 	}
 	if in.MessageDeduplicationId != "" {
-		return nil, size, errInvalidParameter("Value %s for parameter MessageDeduplicationId is invalid. Reason: The request includes a parameter that is not valid for this queue type.", in.MessageDeduplicationId)
+		return nil, size, errInvalidParameter("Value %s for parameter MessageDeduplicationId is invalid. Reason: The "+
+			"request includes a parameter that is not valid for this queue type.", in.MessageDeduplicationId)
 	}
 	if g := in.MessageGroupId; g != "" && !legalGroupID(g) {
-		return nil, size, errInvalidParameter("Value %s for parameter MessageGroupId is invalid. Reason: MessageGroupId can only include alphanumeric and punctuation characters. 1 to %d in length.", g, maxGroupID)
+		return nil, size, errInvalidParameter("Value %s for parameter MessageGroupId is invalid. Reason: MessageGroupId "+
+			"can only include alphanumeric and punctuation characters. 1 to %d in length.", g, maxGroupID)
 	}
 	if n := len(in.MessageAttributes); n > maxAttributes {
-		return nil, size, errInvalidParameter("Number of message attributes [%d] exceeds the allowed maximum [%d].", n, maxAttributes)
+		return nil, size, errInvalidParameter("Number of message attributes [%d] exceeds the allowed maximum [%d].", n,
+			maxAttributes)
 	}
 	for name, v := range in.MessageAttributes {
 		a := named{name, v.attribute()}
@@ -109,14 +113,16 @@ func (q *Queue) entry(in *messageInput) (*entry, int, error) {
 	}
 	sortAttributes(e.attributes)
 	if size > st.maxBytes {
-		return nil, size, errInvalidParameter("One or more parameters are invalid. Reason: Message must be shorter than %d bytes.", st.maxBytes)
+		return nil, size, errInvalidParameter("One or more parameters are invalid. Reason: Message must be shorter than "+
+			"%d bytes.", st.maxBytes)
 	}
 	if err := checkContents(in.MessageBody); err != nil {
 		return nil, size, err
 	}
 	for name, v := range in.MessageSystemAttributes {
 		if name != "AWSTraceHeader" || v.DataType != "String" || v.StringValue == nil || *v.StringValue == "" {
-			return nil, size, errInvalidParameter("Message system attribute name '%s' is invalid or not a non-empty String: only AWSTraceHeader can be sent.", name)
+			return nil, size, errInvalidParameter("Message system attribute name '%s' is invalid or not a non-empty String: "+
+				"only AWSTraceHeader can be sent.", name)
 		}
 		e.trace = *v.StringValue
 	}
@@ -199,7 +205,8 @@ func sendMessageBatch(_ call, q *Queue, in *sendMessageBatchInput) (any, error) 
 		esIDs = append(esIDs, ids[i])
 	}
 	if total > maxMessageBytes {
-		return nil, errBatch("BatchRequestTooLong", "Batch requests cannot be longer than %d bytes. You have sent %d bytes.", maxMessageBytes, total)
+		return nil, errBatch("BatchRequestTooLong", "Batch requests cannot be longer than %d bytes. You have sent %d bytes.",
+			maxMessageBytes, total)
 	}
 	if len(es) > 0 {
 		if err := q.send(es); err != nil {

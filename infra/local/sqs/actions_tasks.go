@@ -43,7 +43,8 @@ func (s *Server) startMessageMoveTask(_ call, in *startTaskInput) (any, error) {
 	rate := 0
 	if n := in.MaxNumberOfMessagesPerSecond; n != nil {
 		if *n < 1 || *n > maxMoveRate {
-			return nil, errInvalidParameter("Value for parameter MaxNumberOfMessagesPerSecond is invalid. You must enter a value between 1 and %d.", maxMoveRate)
+			return nil, errInvalidParameter("Value for parameter MaxNumberOfMessagesPerSecond is invalid. You must enter a "+
+				"value between 1 and %d.", maxMoveRate)
 		}
 		rate = *n
 	}
@@ -107,7 +108,8 @@ func (s *Server) listMessageMoveTasks(_ call, in *listTasksInput) (any, error) {
 	limit := 1
 	if n := in.MaxResults; n != nil {
 		if *n < 1 || *n > keptTasks {
-			return nil, errInvalidParameter("Value for parameter MaxResults is invalid. You must enter a value between 1 and %d.", keptTasks)
+			return nil, errInvalidParameter("Value for parameter MaxResults is invalid. You must enter a value between "+
+				"1 and %d.", keptTasks)
 		}
 		limit = *n
 	}

@@ -24,12 +24,15 @@ func checkBatch(entryName string, ids []string) error {
 		return errBatch("EmptyBatchRequest", "There should be at least one %s in the request.", entryName)
 	}
 	if len(ids) > maxBatchEntries {
-		return errBatch("TooManyEntriesInBatchRequest", "Maximum number of entries per request are %d. You have sent %d.", maxBatchEntries, len(ids))
+		return errBatch("TooManyEntriesInBatchRequest", "Maximum number of entries per request are %d. You have sent %d.",
+			maxBatchEntries, len(ids))
 	}
 	seen := make(map[string]bool, len(ids))
 	for _, id := range ids {
 		if !legalEntryID(id) {
-			return errBatch("InvalidBatchEntryId", "A batch entry id can only contain alphanumeric characters, hyphens and underscores. It can be at most %d letters long.", maxQueueName)
+			return errBatch("InvalidBatchEntryId",
+				"A batch entry id can only contain alphanumeric characters, hyphens and underscores. It can be at most %d "+
+					"letters long.", maxQueueName)
 		}
 		if seen[id] {
 			return errBatch("BatchEntryIdsNotDistinct", "Id %s repeated.", id)

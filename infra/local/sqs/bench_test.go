@@ -121,7 +121,8 @@ func BenchmarkReceiveDelete(b *testing.B) {
 	var got atomic.Int64
 	b.ResetTimer()
 	parallel(b, b.N, func(int) error {
-		out, err := post(s, "ReceiveMessage", []byte(`{"QueueUrl":"http://localhost/000000000000/events","MaxNumberOfMessages":10,"AttributeNames":["All"],"MessageAttributeNames":["All"]}`))
+		out, err := post(s, "ReceiveMessage",
+			[]byte(`{"QueueUrl":"http://localhost/000000000000/events","MaxNumberOfMessages":10,"AttributeNames":["All"],"MessageAttributeNames":["All"]}`))
 		if err != nil {
 			return err
 		}

@@ -20,11 +20,16 @@ func TestWhyADirectoryCantBeUsedIsSaid(t *testing.T) {
 		want string
 	}{
 		{"another process", errLock("/d", syscall.EAGAIN), nil, "another process holds the data directory /d: end it"},
-		{"another server in this process", errLock("/d", errors.New("lock held by current process")), nil, "another process holds the data directory /d: end it"},
-		{"not ours", errLock("/d", tried(syscall.EACCES)), fs.ErrPermission, "the data directory /d can't be written: permission denied: make it writable"},
-		{"read-only", errLock("/d", tried(syscall.EROFS)), syscall.EROFS, "the data directory /d can't be written: read-only file system: make it writable"},
-		{"a broken disk", errLock("/d", tried(syscall.EIO)), syscall.EIO, "lock the data directory /d: lock: open /d/LOCK: input/output error"},
-		{"not to be made", errDirectory("make the data directory", "/d", tried(syscall.EPERM)), fs.ErrPermission, "the data directory /d can't be written: operation not permitted: make it writable"},
+		{"another server in this process", errLock("/d", errors.New("lock held by current process")), nil,
+			"another process holds the data directory /d: end it"},
+		{"not ours", errLock("/d", tried(syscall.EACCES)), fs.ErrPermission,
+			"the data directory /d can't be written: permission denied: make it writable"},
+		{"read-only", errLock("/d", tried(syscall.EROFS)), syscall.EROFS,
+			"the data directory /d can't be written: read-only file system: make it writable"},
+		{"a broken disk", errLock("/d", tried(syscall.EIO)), syscall.EIO,
+			"lock the data directory /d: lock: open /d/LOCK: input/output error"},
+		{"not to be made", errDirectory("make the data directory", "/d", tried(syscall.EPERM)), fs.ErrPermission,
+			"the data directory /d can't be written: operation not permitted: make it writable"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -55,7 +55,8 @@ func (d *disk) room() error {
 		d.mu.Unlock()
 	}
 	if d.full.Load() {
-		return errUnavailable("disk full: %d MB are free for %s and %d MB are needed; messages can be received and deleted, sends are refused until there is room",
+		return errUnavailable("disk full: %d MB are free for %s and %d MB are needed; messages can be received and "+
+			"deleted, sends are refused until there is room",
 			d.left.Load()>>20, d.dir, (d.need.Load()+1<<20-1)>>20)
 	}
 	return nil

@@ -166,7 +166,8 @@ func TestAMoveTaskGoesOnAfterARestart(t *testing.T) {
 		fs := vfs.NewMem()
 		s := open(t, Options{Dir: "data", FS: fs})
 		dlq := queue(t, s, "dead", nil)
-		q := queue(t, s, "events", map[string]string{"RedrivePolicy": `{"deadLetterTargetArn":"` + dlq.ARN() + `","maxReceiveCount":"3"}`})
+		q := queue(t, s, "events",
+			map[string]string{"RedrivePolicy": `{"deadLetterTargetArn":"` + dlq.ARN() + `","maxReceiveCount":"3"}`})
 		for i := range 20 {
 			sendBodies(t, dlq, fmt.Sprint(i))
 		}
@@ -234,7 +235,8 @@ func TestAFullDiskRefusesSendsAndTakesDeletes(t *testing.T) {
 		refused := func(when, why string) {
 			t.Helper()
 			var api smithy.APIError
-			if err := send(); !errors.As(err, &api) || api.ErrorCode() != "ServiceUnavailable" || !strings.Contains(api.ErrorMessage(), "disk full: "+why) {
+			if err := send(); !errors.As(err, &api) || api.ErrorCode() != "ServiceUnavailable" ||
+				!strings.Contains(api.ErrorMessage(), "disk full: "+why) {
 				t.Fatalf("%s: send: %v, want ServiceUnavailable: disk full: %s", when, err, why)
 			}
 		}
@@ -395,7 +397,8 @@ func TestEveryMessageIsHandedOutExactlyOnce(t *testing.T) {
 		}
 	}
 	st := q.Stats()
-	if st.Visible+st.InFlight+st.Delayed != 0 || st.Sent != senders*batches*10 || st.Deleted != st.Sent || st.Received != st.Sent || !st.OldestSent.IsZero() {
+	if st.Visible+st.InFlight+st.Delayed != 0 || st.Sent != senders*batches*10 || st.Deleted != st.Sent ||
+		st.Received != st.Sent || !st.OldestSent.IsZero() {
 		t.Fatalf("%+v", st)
 	}
 }

@@ -16,7 +16,8 @@ func FuzzRequest(f *testing.F) {
 		{"SendMessageBatch", `{"QueueUrl":"http://localhost/0/events","Entries":[{"Id":"a","MessageBody":"x"},{"Id":"b","MessageBody":"\u0000"}]}`},
 		{"ReceiveMessage", `{"QueueUrl":"http://localhost/0/events","MaxNumberOfMessages":10,"AttributeNames":["All"],"MessageAttributeNames":["a.*"]}`},
 		{"DeleteMessage", `{"QueueUrl":"http://localhost/0/events","ReceiptHandle":"AQAAAAEAAAGiCi0mAAAAAaIKLSYAGOrHtdkn6/EAAAAAAAAAARjqx7XZJ+vy/0yP+Q=="}`},
-		{"ChangeMessageVisibilityBatch", `{"QueueUrl":"http://localhost/0/events","Entries":[{"Id":"a","ReceiptHandle":"x","VisibilityTimeout":-1}]}`},
+		{"ChangeMessageVisibilityBatch",
+			`{"QueueUrl":"http://localhost/0/events","Entries":[{"Id":"a","ReceiptHandle":"x","VisibilityTimeout":-1}]}`},
 		{"CreateQueue", `{"QueueName":"q","Attributes":{"RedrivePolicy":"{}"},"tags":{"a":"b"}}`},
 		{"SetQueueAttributes", `{"QueueUrl":"events","Attributes":{"RedrivePolicy":"{\"deadLetterTargetArn\":\"arn:aws:sqs:us-east-1:000000000000:dead\",\"maxReceiveCount\":\"5\"}"}}`},
 		{"ListQueues", `{"MaxResults":1,"NextToken":"ZXZlbnRz"}`},
@@ -47,7 +48,8 @@ func FuzzRequest(f *testing.F) {
 }
 
 func FuzzDecodeLetter(f *testing.F) {
-	l := letter{body: "x", group: "g", attributes: []named{{"a", MessageAttribute{DataType: "Binary", BinaryValue: []byte{1}}}}}
+	l := letter{body: "x", group: "g",
+		attributes: []named{{"a", MessageAttribute{DataType: "Binary", BinaryValue: []byte{1}}}}}
 	f.Add(l.encode())
 	f.Add([]byte{letterVersion})
 	f.Fuzz(func(t *testing.T, b []byte) {

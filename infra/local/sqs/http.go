@@ -69,8 +69,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) serve(r *http.Request) (any, func(), error) {
 	name, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), targetPrefix)
 	if r.Method != http.MethodPost || !ok {
-		return nil, nil, errUnsupported("This is an SQS endpoint for the AWS JSON protocol: POST with the header X-Amz-Target: AmazonSQS.SendMessage (or another action). " +
-			"A client of the older Query protocol must be brought up to date. GET " + QueuesPath + " shows what the queues hold.")
+		return nil, nil, errUnsupported("This is an SQS endpoint for the AWS JSON protocol: POST with the header " +
+			"X-Amz-Target: AmazonSQS.SendMessage (or another action). " +
+			"A client of the older Query protocol must be brought up to date. GET " + QueuesPath +
+			" shows what the queues hold.")
 	}
 	act, ok := s.actions[name]
 	if !ok {

@@ -89,7 +89,8 @@ func appendString(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
-var errCorrupt = errors.New("a stored message can't be read: the data directory is damaged or was written by another version")
+var errCorrupt = errors.New("a stored message can't be read: the data directory is damaged or was written by " +
+	"another version")
 
 // decodeLetter keeps nothing of b.
 func decodeLetter(b []byte) (letter, error) {

@@ -79,7 +79,8 @@ func (g *garbage) due(full bool, used func() int64) []reclaimable {
 		quiet := !c.busy
 		c.busy = false
 		whole := quiet && !full && c.scattered >= reclaimBytes && c.scattered >= used()/2
-		if !whole && c.bytes < reclaimBytes && !(quiet && c.bytes >= reclaimQuietBytes) && !(full && c.bytes >= reclaimFullBytes) {
+		if !whole && c.bytes < reclaimBytes && !(quiet && c.bytes >= reclaimQuietBytes) &&
+			!(full && c.bytes >= reclaimFullBytes) {
 			continue
 		}
 		rs = append(rs, reclaimable{queue, c.bytes, whole})

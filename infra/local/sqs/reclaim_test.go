@@ -19,7 +19,8 @@ func diskUsage(t *testing.T, fs vfs.FS, dir string) (bytes int64) {
 		t.Fatal(err)
 	}
 	for _, name := range names {
-		if info, err := fs.Stat(fs.PathJoin(dir, name)); err == nil && (strings.HasSuffix(name, ".blob") || strings.HasSuffix(name, ".sst")) {
+		if info, err := fs.Stat(fs.PathJoin(dir, name)); err == nil &&
+			(strings.HasSuffix(name, ".blob") || strings.HasSuffix(name, ".sst")) {
 			bytes += info.Size()
 		}
 	}
@@ -141,12 +142,14 @@ func TestSpaceIsGivenBackWhenThereIsEnoughOfIt(t *testing.T) {
 		{"nothing was deleted", garbageCount{}, true, mb, nil},
 		{"little, and more may come", garbageCount{bytes: 63 * mb, scattered: 63 * mb, busy: true}, false, 0, nil},
 		{"much", garbageCount{bytes: 64 * mb, scattered: 64 * mb, busy: true}, false, 0, []reclaimable{{7, 64 * mb, false}}},
-		{"some, and no more came", garbageCount{bytes: 4 * mb, scattered: 4 * mb}, false, 0, []reclaimable{{7, 4 * mb, false}}},
+		{"some, and no more came", garbageCount{bytes: 4 * mb, scattered: 4 * mb}, false, 0,
+			[]reclaimable{{7, 4 * mb, false}}},
 		{"too little, and no more came", garbageCount{bytes: 3 * mb, scattered: 3 * mb}, false, 0, nil},
 		{"little on a full disk", garbageCount{bytes: mb, scattered: mb, busy: true}, true, 0, []reclaimable{{7, mb, false}}},
 		{"half of the store", garbageCount{bytes: mb, scattered: 64 * mb}, false, 128 * mb, []reclaimable{{7, mb, true}}},
 		{"less than half of the store", garbageCount{bytes: mb, scattered: 64 * mb}, false, 130 * mb, nil},
-		{"half of the store on a full disk", garbageCount{bytes: mb, scattered: 64 * mb}, true, 0, []reclaimable{{7, mb, false}}},
+		{"half of the store on a full disk", garbageCount{bytes: mb, scattered: 64 * mb}, true, 0,
+			[]reclaimable{{7, mb, false}}},
 		{"half of the store, and more may come", garbageCount{bytes: mb, scattered: 64 * mb, busy: true}, false, 0, nil},
 	}
 	for _, test := range tests {

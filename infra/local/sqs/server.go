@@ -240,7 +240,8 @@ func (s *Server) createQueue(name string, attributes, tags map[string]string) (*
 		return nil, false, errFIFO()
 	}
 	if !legalQueueName(name) {
-		return nil, false, errInvalidParameter("Can only include alphanumeric characters, hyphens, or underscores. 1 to %d in length", maxQueueName)
+		return nil, false, errInvalidParameter("Can only include alphanumeric characters, hyphens, or underscores. 1 to "+
+			"%d in length", maxQueueName)
 	}
 	st, err := (*settings)(nil).apply(attributes)
 	if err != nil {
@@ -268,7 +269,8 @@ func (s *Server) createQueue(name string, attributes, tags map[string]string) (*
 }
 
 func (s *Server) newQueue(r queueRecord, st *settings) *Queue {
-	q := &Queue{s: s, id: r.ID, name: r.Name, created: r.Created, modified: r.Modified, tags: maps.Clone(r.Tags), due: never}
+	q := &Queue{s: s, id: r.ID, name: r.Name, created: r.Created, modified: r.Modified, tags: maps.Clone(r.Tags),
+		due: never}
 	q.settings.Store(st)
 	return q
 }
@@ -280,7 +282,8 @@ func (s *Server) checkRedriveTarget(name string, st *settings) error {
 	}
 	target := arnName(st.redrive.target)
 	if d, ok := s.Queue(target); !ok || d.ARN() != st.redrive.target || target == name {
-		return errInvalidParameter("Value %s for parameter RedrivePolicy is invalid. Reason: Dead letter target does not exist or is the queue itself.", st.raw["RedrivePolicy"])
+		return errInvalidParameter("Value %s for parameter RedrivePolicy is invalid. Reason: Dead letter target does not "+
+			"exist or is the queue itself.", st.raw["RedrivePolicy"])
 	}
 	return nil
 }

@@ -132,7 +132,8 @@ func TestAnAnswerThatCantBeWrittenPutsItsMessagesBack(t *testing.T) {
 		s := open(t, Options{})
 		q := queue(t, s, "events", nil)
 		sendBodies(t, q, "a")
-		r := httptest.NewRequest(http.MethodPost, "http://localhost/", strings.NewReader(`{"QueueUrl":"http://localhost/0/events"}`))
+		r := httptest.NewRequest(http.MethodPost, "http://localhost/",
+			strings.NewReader(`{"QueueUrl":"http://localhost/0/events"}`))
 		r.Header.Set("X-Amz-Target", "AmazonSQS.ReceiveMessage")
 		s.ServeHTTP(brokenPipe{http.Header{}}, r)
 		ms, err := q.Receive(t.Context(), 1, 0)
@@ -150,7 +151,8 @@ func TestAtTheInFlightLimitAShortPollIsOverLimitAndALongOneEmpty(t *testing.T) {
 		if ms, err := q.Receive(t.Context(), 10, 0); err != nil || len(ms) != 2 {
 			t.Fatalf("%d messages, %v", len(ms), err)
 		}
-		_, err := sdk(s).ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: aws.String("http://localhost/0/events")})
+		_, err := sdk(s).ReceiveMessage(t.Context(),
+			&sqs.ReceiveMessageInput{QueueUrl: aws.String("http://localhost/0/events")})
 		var over *types.OverLimit
 		if !errors.As(err, &over) {
 			t.Fatalf("short poll: %v, want OverLimit", err)
@@ -173,7 +175,8 @@ func TestStatsSumTheCountAttributeAndSurviveARestart(t *testing.T) {
 		q := queue(t, s, "events", nil)
 		start := time.Now()
 		for _, n := range []string{"250", "-3", "1e3", "99999999"} { // the last three are no counts
-			e, _, err := q.entry(&messageInput{MessageBody: "x", MessageAttributes: map[string]attributeValue{"Event-Count": {DataType: "Number", StringValue: &n}}})
+			e, _, err := q.entry(&messageInput{MessageBody: "x",
+				MessageAttributes: map[string]attributeValue{"Event-Count": {DataType: "Number", StringValue: &n}}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -183,7 +186,8 @@ func TestStatsSumTheCountAttributeAndSurviveARestart(t *testing.T) {
 		}
 		sendBodies(t, q, "without")
 		want := Stats{Visible: 5, Events: 254, Sent: 5, SentEvents: 254, OldestSent: start}
-		if st := q.Stats(); !st.OldestSent.Equal(start) || st.Visible != want.Visible || st.Events != want.Events || st.Sent != 5 || st.SentEvents != 254 {
+		if st := q.Stats(); !st.OldestSent.Equal(start) || st.Visible != want.Visible || st.Events != want.Events ||
+			st.Sent != 5 || st.SentEvents != 254 {
 			t.Fatalf("%+v, want %+v", st, want)
 		}
 		if err := s.Close(); err != nil {
@@ -204,7 +208,8 @@ func TestCreateQueueGivesAnExistingQueueTheAttributes(t *testing.T) {
 	s := open(t, Options{})
 	first := queue(t, s, "events", map[string]string{"VisibilityTimeout": "30"})
 	second := queue(t, s, "events", map[string]string{"VisibilityTimeout": "361"})
-	if first != second || first.attributes()["VisibilityTimeout"] != "361" || first.ARN() != "arn:aws:sqs:us-east-1:000000000000:events" {
+	if first != second || first.attributes()["VisibilityTimeout"] != "361" ||
+		first.ARN() != "arn:aws:sqs:us-east-1:000000000000:events" {
 		t.Fatalf("%v", first.attributes())
 	}
 }
@@ -220,7 +225,8 @@ func TestFIFOAndUnknownActionsAreRefusedWithWhatToDo(t *testing.T) {
 	if _, err := post(s, "MakeCoffee", []byte("{}")); err == nil || !strings.Contains(err.Error(), "InvalidAction") {
 		t.Errorf("unknown action: %v", err)
 	}
-	if _, err := post(s, "AddPermission", []byte("{}")); err == nil || !strings.Contains(err.Error(), "UnsupportedOperation") {
+	if _, err := post(s, "AddPermission", []byte("{}")); err == nil ||
+		!strings.Contains(err.Error(), "UnsupportedOperation") {
 		t.Errorf("AddPermission: %v", err)
 	}
 }

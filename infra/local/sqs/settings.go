@@ -65,7 +65,8 @@ func (s *settings) apply(attributes map[string]string) (*settings, error) {
 		case isInteger:
 			n, err := strconv.Atoi(value)
 			if err != nil || n < rule.min || n > rule.max {
-				return nil, errInvalidAttributeValue("Invalid value for the parameter %s. Reason: Must be an integer from %d to %d.", name, rule.min, rule.max)
+				return nil, errInvalidAttributeValue("Invalid value for the parameter %s. Reason: Must be an integer from "+
+					"%d to %d.", name, rule.min, rule.max)
 			}
 			raw[name] = strconv.Itoa(n)
 		case name == "RedrivePolicy" || name == "RedriveAllowPolicy" || textAttribute(name):
@@ -122,7 +123,8 @@ func fifoAttribute(name string) bool {
 }
 
 func errFIFO() error {
-	return errUnsupported("FIFO queues are not supported by this endpoint: create a standard queue, without FIFO attributes and with a name that does not end in .fifo.")
+	return errUnsupported("FIFO queues are not supported by this endpoint: create a standard queue, without FIFO " +
+		"attributes and with a name that does not end in .fifo.")
 }
 
 func parseRedrive(policy string) (*redrive, error) {
@@ -132,15 +134,18 @@ func parseRedrive(policy string) (*redrive, error) {
 	}
 	const hint = `Invalid value for the parameter RedrivePolicy. Reason: `
 	if err := json.Unmarshal([]byte(policy), &p); err != nil {
-		return nil, errInvalidParameter("Value %s for parameter RedrivePolicy is invalid. Reason: Redrive policy is not a valid JSON map.", policy)
+		return nil, errInvalidParameter("Value %s for parameter RedrivePolicy is invalid. Reason: Redrive policy is not a "+
+			"valid JSON map.", policy)
 	}
 	if p.Target == "" || p.Max == nil {
-		return nil, errInvalidParameter("Value %s for parameter RedrivePolicy is invalid. Reason: Redrive policy must contain deadLetterTargetArn and maxReceiveCount.", policy)
+		return nil, errInvalidParameter("Value %s for parameter RedrivePolicy is invalid. Reason: Redrive policy must "+
+			"contain deadLetterTargetArn and maxReceiveCount.", policy)
 	}
 	// SDKs and CloudFormation write the number with and without quotes.
 	n, err := strconv.ParseUint(strings.Trim(string(p.Max), `"`), 10, 64)
 	if err != nil || n < 1 || n > maxReceiveCount {
-		return nil, errInvalidParameter("Value %s for parameter RedrivePolicy is invalid. Reason: Invalid value for maxReceiveCount: %s, valid values are from 1 to %d both inclusive.", policy, p.Max, maxReceiveCount)
+		return nil, errInvalidParameter("Value %s for parameter RedrivePolicy is invalid. Reason: Invalid value for "+
+			"maxReceiveCount: %s, valid values are from 1 to %d both inclusive.", policy, p.Max, maxReceiveCount)
 	}
 	if arnName(p.Target) == "" {
 		return nil, errInvalidAttributeValue(hint+"deadLetterTargetArn %q is not the ARN of a queue.", p.Target)
@@ -154,7 +159,8 @@ func checkRedriveAllow(policy string) error {
 		Sources    []string `json:"sourceQueueArns"`
 	}
 	if err := json.Unmarshal([]byte(policy), &p); err != nil {
-		return errInvalidAttributeValue("Invalid value for the parameter RedriveAllowPolicy. Reason: it is not a valid JSON map.")
+		return errInvalidAttributeValue("Invalid value for the parameter RedriveAllowPolicy. Reason: it is not a valid " +
+			"JSON map.")
 	}
 	switch p.Permission {
 	case "allowAll", "denyAll":
@@ -164,7 +170,8 @@ func checkRedriveAllow(policy string) error {
 			return nil
 		}
 	}
-	return errInvalidAttributeValue("Invalid value for the parameter RedriveAllowPolicy. Reason: redrivePermission must be allowAll, denyAll, or byQueue with 1 to 10 sourceQueueArns.")
+	return errInvalidAttributeValue("Invalid value for the parameter RedriveAllowPolicy. Reason: redrivePermission " +
+		"must be allowAll, denyAll, or byQueue with 1 to 10 sourceQueueArns.")
 }
 
 // arnName is the name of the queue that an ARN names, or empty.

@@ -109,7 +109,8 @@ func (s *Server) startTask(source *Queue, destination string, rate int) (*taskRe
 	defer s.tasks.mu.Unlock()
 	for _, t := range s.tasks.records {
 		if t.Source == source.ARN() && t.Status == statusRunning {
-			return nil, errUnsupported("There is already a task running. Only one active task is allowed for a source queue arn at a given time.")
+			return nil, errUnsupported("There is already a task running. Only one active task is allowed for a source queue " +
+				"arn at a given time.")
 		}
 	}
 	st := source.Stats()

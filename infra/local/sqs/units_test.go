@@ -24,9 +24,11 @@ func TestAHandleReadsBackAndAnyChangeToItIsRefused(t *testing.T) {
 
 func TestAStoredMessageReadsBack(t *testing.T) {
 	l := letter{id: uuid.New(), visibleAt: 42, group: "g", trace: "t", source: "s", body: strings.Repeat("ü", 300),
-		attributes: []named{{"a", MessageAttribute{DataType: "String", StringValue: "v"}}, {"b", MessageAttribute{DataType: "Binary.x", BinaryValue: []byte{0, 1}}}}}
+		attributes: []named{{"a", MessageAttribute{DataType: "String", StringValue: "v"}},
+			{"b", MessageAttribute{DataType: "Binary.x", BinaryValue: []byte{0, 1}}}}}
 	got, err := decodeLetter(l.encode())
-	if err != nil || got.id != l.id || got.visibleAt != 42 || got.body != l.body || got.group+got.trace+got.source != "gts" ||
+	if err != nil || got.id != l.id || got.visibleAt != 42 || got.body != l.body ||
+		got.group+got.trace+got.source != "gts" ||
 		attributesMD5(got.attributes) != attributesMD5(l.attributes) {
 		t.Fatalf("%+v, %v", got, err)
 	}
@@ -60,7 +62,8 @@ func TestHalfSurrogatePairsAreFound(t *testing.T) {
 }
 
 func TestNumbersAreDecimal(t *testing.T) {
-	for s, want := range map[string]bool{"1": true, "-1.5e3": true, "+7": true, "0x1p4": false, "Inf": false, "1_000": false, "": false, "1e": false} {
+	for s, want := range map[string]bool{"1": true, "-1.5e3": true, "+7": true, "0x1p4": false, "Inf": false,
+		"1_000": false, "": false, "1e": false} {
 		if got := legalNumber(s); got != want {
 			t.Errorf("%q: %v, want %v", s, got, want)
 		}

@@ -51,21 +51,26 @@ func checkAttribute(name string, a MessageAttribute) error {
 	case name == "" || len(name) > maxAttributeName:
 		return errInvalidParameter("Message attribute name must be between 1 and %d characters long.", maxAttributeName)
 	case strings.IndexFunc(name, notNameRune) >= 0:
-		return errInvalidParameter("Message attribute name '%s' is invalid. Reason: it can contain A-Z, a-z, 0-9, underscore, hyphen, and period.", name)
+		return errInvalidParameter("Message attribute name '%s' is invalid. Reason: it can contain A-Z, a-z, 0-9, "+
+			"underscore, hyphen, and period.", name)
 	case strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".") || strings.Contains(name, ".."):
-		return errInvalidParameter("Message attribute name '%s' is invalid. Reason: it can't start or end with a period or have periods in succession.", name)
+		return errInvalidParameter("Message attribute name '%s' is invalid. Reason: it can't start or end with a period "+
+			"or have periods in succession.", name)
 	case hasPrefixFold(name, "AWS.") || hasPrefixFold(name, "Amazon."):
-		return errInvalidParameter("Message attribute name '%s' is invalid. Reason: it can't start with AWS. or Amazon.", name)
+		return errInvalidParameter("Message attribute name '%s' is invalid. Reason: it can't start with AWS. or Amazon.",
+			name)
 	case a.DataType == "":
 		return errInvalidParameter("The message attribute '%s' must contain non-empty message attribute type.", name)
 	case len(a.DataType) > maxAttributeName:
-		return errInvalidParameter("The message attribute '%s' has an invalid message attribute type: it can be up to %d characters long.", name, maxAttributeName)
+		return errInvalidParameter("The message attribute '%s' has an invalid message attribute type: it can be up to %d "+
+			"characters long.", name, maxAttributeName)
 	}
 	base, _, _ := strings.Cut(a.DataType, ".")
 	switch base {
 	case "String", "Number":
 		if a.StringValue == "" {
-			return errInvalidParameter("The message attribute '%s' must contain non-empty message attribute value for message attribute type '%s'.", name, a.DataType)
+			return errInvalidParameter("The message attribute '%s' must contain non-empty message attribute value for "+
+				"message attribute type '%s'.", name, a.DataType)
 		}
 		if base == "Number" && !legalNumber(a.StringValue) {
 			return errInvalidParameter("Can't cast the value of message (user) attribute '%s' to a number.", name)
@@ -73,11 +78,13 @@ func checkAttribute(name string, a MessageAttribute) error {
 		return checkContents(a.StringValue)
 	case "Binary":
 		if len(a.BinaryValue) == 0 {
-			return errInvalidParameter("The message attribute '%s' must contain non-empty message attribute value for message attribute type '%s'.", name, a.DataType)
+			return errInvalidParameter("The message attribute '%s' must contain non-empty message attribute value for "+
+				"message attribute type '%s'.", name, a.DataType)
 		}
 		return nil
 	}
-	return errInvalidParameter("The message attribute '%s' has an invalid message attribute type, the set of supported type prefixes is Binary, Number, and String.", name)
+	return errInvalidParameter("The message attribute '%s' has an invalid message attribute type, the set of supported "+
+		"type prefixes is Binary, Number, and String.", name)
 }
 
 func notNameRune(r rune) bool {

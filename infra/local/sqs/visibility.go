@@ -26,13 +26,15 @@ func (q *Queue) changeVisibility(h handle, timeout time.Duration) error {
 			return err
 		}
 		if v == nil {
-			return errInvalidParameter("Value %s for parameter ReceiptHandle is invalid. Reason: Message does not exist or is not available for visibility timeout change.", h)
+			return errInvalidParameter("Value %s for parameter ReceiptHandle is invalid. Reason: Message does not exist or "+
+				"is not available for visibility timeout change.", h)
 		}
 		return errNotInflight()
 	}
 	deadline := now + timeout.Milliseconds()
 	if deadline > f.received+maxVisibility*1000 {
-		return errInvalidParameter("Value %d for parameter VisibilityTimeout is invalid. Reason: Total VisibilityTimeout for the message is beyond the limit [%d seconds].",
+		return errInvalidParameter("Value %d for parameter VisibilityTimeout is invalid. Reason: Total VisibilityTimeout "+
+			"for the message is beyond the limit [%d seconds].",
 			int(timeout.Seconds()), maxVisibility)
 	}
 	soonest := q.flights.due()

@@ -191,7 +191,8 @@ func TestWithoutAFirstSetAnyKeyIsTakenAndItIsTriedAgainSoon(t *testing.T) {
 func TestASourceThatHangsDoesNotHoldUpTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		Load(t.Context(), func(ctx context.Context) ([]byte, error) { <-ctx.Done(); return nil, ctx.Err() }, slog.New(slog.DiscardHandler))
+		Load(t.Context(), func(ctx context.Context) ([]byte, error) { <-ctx.Done(); return nil, ctx.Err() },
+			slog.New(slog.DiscardHandler))
 		if took := time.Since(start); took != readTimeout {
 			t.Errorf("it took %v", took)
 		}
@@ -224,7 +225,8 @@ func TestAFileIsReadAnew(t *testing.T) {
 // parameters is an SSM with one parameter.
 type parameters struct{ name, value string }
 
-func (p parameters) GetParameter(_ context.Context, in *ssm.GetParameterInput, _ ...func(*ssm.Options)) (*ssm.GetParameterOutput, error) {
+func (p parameters) GetParameter(_ context.Context, in *ssm.GetParameterInput,
+	_ ...func(*ssm.Options)) (*ssm.GetParameterOutput, error) {
 	if aws.ToString(in.Name) != p.name || !aws.ToBool(in.WithDecryption) {
 		return nil, &types.ParameterNotFound{}
 	}
@@ -235,11 +237,13 @@ func (p parameters) GetParameter(_ context.Context, in *ssm.GetParameterInput, _
 }
 
 func TestAParameterIsReadDecrypted(t *testing.T) {
-	if got, err := Parameter(parameters{"/spillway/keys", sample}, "/spillway/keys")(t.Context()); err != nil || string(got) != sample {
+	if got, err := Parameter(parameters{"/spillway/keys", sample}, "/spillway/keys")(t.Context()); err != nil ||
+		string(got) != sample {
 		t.Errorf("%q, %v", got, err)
 	}
 	var notFound *types.ParameterNotFound
-	if _, err := Parameter(parameters{}, "/other")(t.Context()); !errors.As(err, &notFound) || !strings.Contains(err.Error(), "/other") {
+	if _, err := Parameter(parameters{}, "/other")(t.Context()); !errors.As(err, &notFound) ||
+		!strings.Contains(err.Error(), "/other") {
 		t.Errorf("%v", err)
 	}
 	if _, err := Parameter(parameters{name: "/empty"}, "/empty")(t.Context()); err == nil {

@@ -50,11 +50,14 @@ func messageTests() []test {
 		}},
 		{"system attributes are given as asked for", func(e *env) {
 			url := e.queue(nil)
-			e.sendInput(&sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("x"), MessageSystemAttributes: map[string]types.MessageSystemAttributeValue{
-				"AWSTraceHeader": {DataType: aws.String("String"), StringValue: aws.String("Root=1-5759e988-bd862e3fe1be46a994272793")},
-			}})
+			e.sendInput(&sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("x"),
+				MessageSystemAttributes: map[string]types.MessageSystemAttributeValue{
+					"AWSTraceHeader": {DataType: aws.String("String"),
+						StringValue: aws.String("Root=1-5759e988-bd862e3fe1be46a994272793")},
+				}})
 			a := e.one(url).Attributes
-			for _, name := range []string{"SenderId", "SentTimestamp", "ApproximateReceiveCount", "ApproximateFirstReceiveTimestamp", "AWSTraceHeader"} {
+			for _, name := range []string{"SenderId", "SentTimestamp", "ApproximateReceiveCount",
+				"ApproximateFirstReceiveTimestamp", "AWSTraceHeader"} {
 				if a[name] == "" {
 					e.Errorf("%s is missing in %v", name, a)
 				}
@@ -72,7 +75,8 @@ func messageTests() []test {
 		}},
 		{"a group id on a standard queue comes back as an attribute", func(e *env) {
 			url := e.queue(nil)
-			e.sendInput(&sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("x"), MessageGroupId: aws.String("tenant-7")})
+			e.sendInput(&sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("x"),
+				MessageGroupId: aws.String("tenant-7")})
 			if got := e.one(url).Attributes["MessageGroupId"]; got != "tenant-7" {
 				e.Fatalf("MessageGroupId %q", got)
 			}
@@ -81,30 +85,37 @@ func messageTests() []test {
 			url := e.queue(nil)
 			blob := []byte{0, 1, 255, 254, '"'}
 			sent := map[string]types.MessageAttributeValue{
-				"Text": str("wörter"), "Event-Count": number("250"), "Custom": {DataType: aws.String("Number.int"), StringValue: aws.String("-1.5e3")},
-				"Blob": {DataType: aws.String("Binary.gzip"), BinaryValue: blob},
+				"Text": str("wörter"), "Event-Count": number("250"),
+				"Custom": {DataType: aws.String("Number.int"), StringValue: aws.String("-1.5e3")},
+				"Blob":   {DataType: aws.String("Binary.gzip"), BinaryValue: blob},
 			}
-			out, err := e.client.SendMessage(e.ctx(), &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("x"), MessageAttributes: sent})
+			out, err := e.client.SendMessage(e.ctx(),
+				&sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("x"), MessageAttributes: sent})
 			e.must(err)
 			m := e.one(url)
 			got := m.MessageAttributes
 			if len(got) != 4 || *got["Text"].StringValue != "wörter" || *got["Custom"].DataType != "Number.int" ||
-				*got["Custom"].StringValue != "-1.5e3" || *got["Blob"].DataType != "Binary.gzip" || !bytes.Equal(got["Blob"].BinaryValue, blob) {
+				*got["Custom"].StringValue != "-1.5e3" || *got["Blob"].DataType != "Binary.gzip" ||
+				!bytes.Equal(got["Blob"].BinaryValue, blob) {
 				e.Fatalf("attributes %+v", got)
 			}
-			if aws.ToString(out.MD5OfMessageAttributes) == "" || *out.MD5OfMessageAttributes != aws.ToString(m.MD5OfMessageAttributes) {
-				e.Fatalf("MD5 %q sent, %q received", aws.ToString(out.MD5OfMessageAttributes), aws.ToString(m.MD5OfMessageAttributes))
+			if aws.ToString(out.MD5OfMessageAttributes) == "" ||
+				*out.MD5OfMessageAttributes != aws.ToString(m.MD5OfMessageAttributes) {
+				e.Fatalf("MD5 %q sent, %q received", aws.ToString(out.MD5OfMessageAttributes),
+					aws.ToString(m.MD5OfMessageAttributes))
 			}
 		}},
 		{"message attributes are chosen by name and by prefix", func(e *env) {
 			url := e.queue(map[string]string{"VisibilityTimeout": "0"})
-			e.sendInput(&sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("x"), MessageAttributes: map[string]types.MessageAttributeValue{
-				"trace.id": str("1"), "trace.parent": str("2"), "other": str("3"),
-			}})
+			e.sendInput(&sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("x"),
+				MessageAttributes: map[string]types.MessageAttributeValue{
+					"trace.id": str("1"), "trace.parent": str("2"), "other": str("3"),
+				}})
 			for _, c := range []struct {
 				names []string
 				want  int
-			}{{nil, 0}, {[]string{"other"}, 1}, {[]string{"trace.*"}, 2}, {[]string{".*"}, 3}, {[]string{"All"}, 3}, {[]string{"absent"}, 0}} {
+			}{{nil, 0}, {[]string{"other"}, 1}, {[]string{"trace.*"}, 2}, {[]string{".*"}, 3}, {[]string{"All"}, 3},
+				{[]string{"absent"}, 0}} {
 				ms := e.receiveInput(&sqs.ReceiveMessageInput{QueueUrl: &url, WaitTimeSeconds: 10, MessageAttributeNames: c.names})
 				if len(ms) != 1 || len(ms[0].MessageAttributes) != c.want {
 					e.Errorf("%v: %+v, want %d attributes", c.names, ms, c.want)
@@ -126,7 +137,8 @@ func messageTests() []test {
 				"no number":         {"a": number("12x")},
 				"unknown type":      {"a": {DataType: aws.String("Boolean"), StringValue: aws.String("true")}},
 			} {
-				_, err := e.client.SendMessage(e.ctx(), &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("x"), MessageAttributes: as})
+				_, err := e.client.SendMessage(e.ctx(),
+					&sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("x"), MessageAttributes: as})
 				if err == nil {
 					e.Errorf("%s: accepted", name)
 					continue
@@ -155,34 +167,40 @@ func messageTests() []test {
 			}
 			_, err := e.client.SendMessage(e.ctx(), &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String(body + "x")})
 			e.fails(err, "InvalidParameterValue")
-			_, err = e.client.SendMessage(e.ctx(), &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String(body[:len(body)-5]),
-				MessageAttributes: map[string]types.MessageAttributeValue{"a": str("b")}})
+			_, err = e.client.SendMessage(e.ctx(),
+				&sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String(body[:len(body)-5]),
+					MessageAttributes: map[string]types.MessageAttributeValue{"a": str("b")}})
 			e.fails(err, "InvalidParameterValue")
 		}},
 		{"the queue's own size limit holds", func(e *env) {
 			url := e.queue(map[string]string{"MaximumMessageSize": "1024"})
 			e.send(url, strings.Repeat("x", 1024))
-			_, err := e.client.SendMessage(e.ctx(), &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String(strings.Repeat("x", 1025))})
+			_, err := e.client.SendMessage(e.ctx(),
+				&sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String(strings.Repeat("x", 1025))})
 			e.fails(err, "InvalidParameterValue")
 		}},
 		{"numbers out of their bounds are refused", func(e *env) {
 			url := e.queue(nil)
-			for _, in := range []*sqs.ReceiveMessageInput{{MaxNumberOfMessages: 11}, {WaitTimeSeconds: 21}, {VisibilityTimeout: 43201}, {MaxNumberOfMessages: -1}} {
+			for _, in := range []*sqs.ReceiveMessageInput{{MaxNumberOfMessages: 11}, {WaitTimeSeconds: 21},
+				{VisibilityTimeout: 43201}, {MaxNumberOfMessages: -1}} {
 				in.QueueUrl = &url
 				_, err := e.client.ReceiveMessage(e.ctx(), in)
 				e.fails(err, "InvalidParameterValue")
 			}
-			_, err := e.client.SendMessage(e.ctx(), &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("x"), DelaySeconds: 901})
+			_, err := e.client.SendMessage(e.ctx(),
+				&sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("x"), DelaySeconds: 901})
 			e.fails(err, "InvalidParameterValue")
 		}},
 		{"a receipt handle that is none is ReceiptHandleIsInvalid", func(e *env) {
 			url := e.queue(nil)
-			_, err := e.client.DeleteMessage(e.ctx(), &sqs.DeleteMessageInput{QueueUrl: &url, ReceiptHandle: aws.String("garbage")})
+			_, err := e.client.DeleteMessage(e.ctx(),
+				&sqs.DeleteMessageInput{QueueUrl: &url, ReceiptHandle: aws.String("garbage")})
 			var invalid *types.ReceiptHandleIsInvalid
 			if !errors.As(err, &invalid) {
 				e.Fatalf("error %v, want ReceiptHandleIsInvalid", err)
 			}
-			_, err = e.client.ChangeMessageVisibility(e.ctx(), &sqs.ChangeMessageVisibilityInput{QueueUrl: &url, ReceiptHandle: aws.String("garbage"), VisibilityTimeout: 1})
+			_, err = e.client.ChangeMessageVisibility(e.ctx(),
+				&sqs.ChangeMessageVisibilityInput{QueueUrl: &url, ReceiptHandle: aws.String("garbage"), VisibilityTimeout: 1})
 			e.fails(err, "ReceiptHandleIsInvalid")
 		}},
 		{"deleting twice succeeds", func(e *env) {
@@ -196,7 +214,8 @@ func messageTests() []test {
 			url := e.queue(nil)
 			e.send(url, "x")
 			first := e.one(url)
-			_, err := e.client.ChangeMessageVisibility(e.ctx(), &sqs.ChangeMessageVisibilityInput{QueueUrl: &url, ReceiptHandle: first.ReceiptHandle, VisibilityTimeout: 0})
+			_, err := e.client.ChangeMessageVisibility(e.ctx(),
+				&sqs.ChangeMessageVisibilityInput{QueueUrl: &url, ReceiptHandle: first.ReceiptHandle, VisibilityTimeout: 0})
 			e.must(err)
 			second := e.one(url)
 			if second.Attributes["ApproximateReceiveCount"] != "2" || *second.MessageId != *first.MessageId {
@@ -211,7 +230,8 @@ func messageTests() []test {
 			e.send(url, "x")
 			m := e.one(url)
 			e.delete(url, m)
-			_, err := e.client.ChangeMessageVisibility(e.ctx(), &sqs.ChangeMessageVisibilityInput{QueueUrl: &url, ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: 60})
+			_, err := e.client.ChangeMessageVisibility(e.ctx(),
+				&sqs.ChangeMessageVisibilityInput{QueueUrl: &url, ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: 60})
 			e.fails(err, "InvalidParameterValue", "MessageNotInflight", "AWS.SimpleQueueService.MessageNotInflight")
 		}},
 		{"a message that was received too often goes to the dead-letter queue", func(e *env) {
@@ -257,7 +277,8 @@ func batchTests() []test {
 				var es []types.DeleteMessageBatchRequestEntry
 				for i, m := range ms {
 					got = append(got, *m.Body)
-					es = append(es, types.DeleteMessageBatchRequestEntry{Id: aws.String(fmt.Sprint(i)), ReceiptHandle: m.ReceiptHandle})
+					es = append(es, types.DeleteMessageBatchRequestEntry{Id: aws.String(fmt.Sprint(i)),
+						ReceiptHandle: m.ReceiptHandle})
 				}
 				out, err := e.client.DeleteMessageBatch(e.ctx(), &sqs.DeleteMessageBatchInput{QueueUrl: &url, Entries: es})
 				e.must(err)
@@ -272,7 +293,8 @@ func batchTests() []test {
 		}},
 		{"a bad entry of a batch fails alone", func(e *env) {
 			url := e.queue(nil)
-			out, err := e.client.SendMessageBatch(e.ctx(), &sqs.SendMessageBatchInput{QueueUrl: &url, Entries: entries("good", "bad\x00")})
+			out, err := e.client.SendMessageBatch(e.ctx(),
+				&sqs.SendMessageBatchInput{QueueUrl: &url, Entries: entries("good", "bad\x00")})
 			e.must(err)
 			if len(out.Successful) != 1 || *out.Successful[0].Id != "e0" || len(out.Failed) != 1 ||
 				*out.Failed[0].Id != "e1" || *out.Failed[0].Code != "InvalidMessageContents" || !out.Failed[0].SenderFault {
@@ -305,25 +327,31 @@ func batchTests() []test {
 			url := e.queue(nil)
 			e.send(url, "x")
 			m := e.one(url)
-			vis, err := e.client.ChangeMessageVisibilityBatch(e.ctx(), &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &url, Entries: []types.ChangeMessageVisibilityBatchRequestEntry{
-				{Id: aws.String("good"), ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: 60},
-				{Id: aws.String("bad"), ReceiptHandle: aws.String("garbage"), VisibilityTimeout: 60},
-			}})
+			vis, err := e.client.ChangeMessageVisibilityBatch(e.ctx(),
+				&sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &url, Entries: []types.ChangeMessageVisibilityBatchRequestEntry{
+					{Id: aws.String("good"), ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: 60},
+					{Id: aws.String("bad"), ReceiptHandle: aws.String("garbage"), VisibilityTimeout: 60},
+				}})
 			e.must(err)
-			if len(vis.Successful) != 1 || len(vis.Failed) != 1 || *vis.Failed[0].Id != "bad" || *vis.Failed[0].Code != "ReceiptHandleIsInvalid" {
+			if len(vis.Successful) != 1 || len(vis.Failed) != 1 || *vis.Failed[0].Id != "bad" ||
+				*vis.Failed[0].Code != "ReceiptHandleIsInvalid" {
 				e.Fatalf("visibility: %+v", vis)
 			}
-			del, err := e.client.DeleteMessageBatch(e.ctx(), &sqs.DeleteMessageBatchInput{QueueUrl: &url, Entries: []types.DeleteMessageBatchRequestEntry{
-				{Id: aws.String("bad"), ReceiptHandle: aws.String("garbage")}, {Id: aws.String("good"), ReceiptHandle: m.ReceiptHandle},
-			}})
+			del, err := e.client.DeleteMessageBatch(e.ctx(),
+				&sqs.DeleteMessageBatchInput{QueueUrl: &url, Entries: []types.DeleteMessageBatchRequestEntry{
+					{Id: aws.String("bad"), ReceiptHandle: aws.String("garbage")},
+					{Id: aws.String("good"), ReceiptHandle: m.ReceiptHandle},
+				}})
 			e.must(err)
-			if len(del.Successful) != 1 || *del.Successful[0].Id != "good" || len(del.Failed) != 1 || *del.Failed[0].Code != "ReceiptHandleIsInvalid" {
+			if len(del.Successful) != 1 || *del.Successful[0].Id != "good" || len(del.Failed) != 1 ||
+				*del.Failed[0].Code != "ReceiptHandleIsInvalid" {
 				e.Fatalf("delete: %+v", del)
 			}
 		}},
 		{"an action on a queue that is not there fails for the whole batch", func(e *env) {
 			url := e.queue(nil)
-			_, err := e.client.SendMessageBatch(e.ctx(), &sqs.SendMessageBatchInput{QueueUrl: aws.String(url + "-" + rand.Text()[:8]), Entries: entries("a")})
+			_, err := e.client.SendMessageBatch(e.ctx(),
+				&sqs.SendMessageBatchInput{QueueUrl: aws.String(url + "-" + rand.Text()[:8]), Entries: entries("a")})
 			e.fails(err, "QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue")
 		}},
 	}

@@ -41,7 +41,8 @@ func queueTests() []test {
 		{"creating a queue again with other attributes is QueueNameExists", func(e *env) {
 			name := "spillway-test-" + rand.Text()
 			e.named(name, map[string]string{"VisibilityTimeout": "45"})
-			_, err := e.client.CreateQueue(e.ctx(), &sqs.CreateQueueInput{QueueName: &name, Attributes: map[string]string{"VisibilityTimeout": "46"}})
+			_, err := e.client.CreateQueue(e.ctx(),
+				&sqs.CreateQueueInput{QueueName: &name, Attributes: map[string]string{"VisibilityTimeout": "46"}})
 			var exists *types.QueueNameExists
 			if !errors.As(err, &exists) {
 				e.Fatalf("error %v, want QueueNameExists", err)
@@ -52,7 +53,8 @@ func queueTests() []test {
 			for name, want := range map[string]string{
 				"VisibilityTimeout": "30", "DelaySeconds": "0", "MessageRetentionPeriod": "345600",
 				"ReceiveMessageWaitTimeSeconds": "0", "MaximumMessageSize": "1048576",
-				"ApproximateNumberOfMessages": "0", "ApproximateNumberOfMessagesNotVisible": "0", "ApproximateNumberOfMessagesDelayed": "0",
+				"ApproximateNumberOfMessages": "0", "ApproximateNumberOfMessagesNotVisible": "0",
+				"ApproximateNumberOfMessagesDelayed": "0",
 			} {
 				if got[name] != want {
 					e.Errorf("%s is %q, want %q", name, got[name], want)
@@ -78,7 +80,8 @@ func queueTests() []test {
 				"VisibilityTimeout": "43201", "DelaySeconds": "901", "MessageRetentionPeriod": "59",
 				"ReceiveMessageWaitTimeSeconds": "21", "MaximumMessageSize": "1048577",
 			} {
-				_, err := e.client.SetQueueAttributes(e.ctx(), &sqs.SetQueueAttributesInput{QueueUrl: &url, Attributes: map[string]string{name: value}})
+				_, err := e.client.SetQueueAttributes(e.ctx(),
+					&sqs.SetQueueAttributesInput{QueueUrl: &url, Attributes: map[string]string{name: value}})
 				e.fails(err, "InvalidAttributeValue")
 			}
 		}},
@@ -88,7 +91,8 @@ func queueTests() []test {
 				QueueUrl: &url, AttributeNames: []types.QueueAttributeName{"ApproximateAgeOfOldestMessage"},
 			})
 			e.fails(err, "InvalidAttributeName")
-			_, err = e.client.SetQueueAttributes(e.ctx(), &sqs.SetQueueAttributesInput{QueueUrl: &url, Attributes: map[string]string{"Nonsense": "1"}})
+			_, err = e.client.SetQueueAttributes(e.ctx(),
+				&sqs.SetQueueAttributesInput{QueueUrl: &url, Attributes: map[string]string{"Nonsense": "1"}})
 			e.fails(err, "InvalidAttributeName")
 		}},
 		{"a queue name with other characters is refused", func(e *env) {
@@ -124,7 +128,8 @@ func queueTests() []test {
 		}},
 		{"tags are set, listed and removed", func(e *env) {
 			url := e.queue(nil)
-			_, err := e.client.TagQueue(e.ctx(), &sqs.TagQueueInput{QueueUrl: &url, Tags: map[string]string{"team": "data", "stage": "test"}})
+			_, err := e.client.TagQueue(e.ctx(),
+				&sqs.TagQueueInput{QueueUrl: &url, Tags: map[string]string{"team": "data", "stage": "test"}})
 			e.must(err)
 			_, err = e.client.UntagQueue(e.ctx(), &sqs.UntagQueueInput{QueueUrl: &url, TagKeys: []string{"stage"}})
 			e.must(err)
@@ -160,9 +165,11 @@ func queueTests() []test {
 			dlq := e.arn(e.queue(nil))
 			url := e.queue(nil)
 			for _, policy := range []string{
-				"nonsense", "{}", redrivePolicy(dlq, "0"), redrivePolicy(dlq, "1001"), redrivePolicy("arn:aws:sqs:us-east-1:000000000000:nowhere", "3"),
+				"nonsense", "{}", redrivePolicy(dlq, "0"), redrivePolicy(dlq, "1001"),
+				redrivePolicy("arn:aws:sqs:us-east-1:000000000000:nowhere", "3"),
 			} {
-				_, err := e.client.SetQueueAttributes(e.ctx(), &sqs.SetQueueAttributesInput{QueueUrl: &url, Attributes: map[string]string{"RedrivePolicy": policy}})
+				_, err := e.client.SetQueueAttributes(e.ctx(),
+					&sqs.SetQueueAttributesInput{QueueUrl: &url, Attributes: map[string]string{"RedrivePolicy": policy}})
 				e.fails(err, "InvalidParameterValue", "InvalidAttributeValue")
 			}
 		}},

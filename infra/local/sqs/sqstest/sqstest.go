@@ -154,7 +154,8 @@ func (e *env) arn(url string) string {
 
 func (e *env) set(url, name, value string) {
 	e.Helper()
-	_, err := e.client.SetQueueAttributes(e.ctx(), &sqs.SetQueueAttributesInput{QueueUrl: &url, Attributes: map[string]string{name: value}})
+	_, err := e.client.SetQueueAttributes(e.ctx(),
+		&sqs.SetQueueAttributesInput{QueueUrl: &url, Attributes: map[string]string{name: value}})
 	e.must(err)
 }
 

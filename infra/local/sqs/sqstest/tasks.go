@@ -39,10 +39,12 @@ func taskTests() []test {
 			dlq := e.queue(nil)
 			to := e.queue(map[string]string{"RedrivePolicy": redrivePolicy(e.arn(dlq), "1")})
 			for range 3 {
-				_, err := e.client.SendMessageBatch(e.ctx(), &sqs.SendMessageBatchInput{QueueUrl: &dlq, Entries: entries("a", "b", "c", "d", "e", "f", "g", "h", "i", "j")})
+				_, err := e.client.SendMessageBatch(e.ctx(),
+					&sqs.SendMessageBatchInput{QueueUrl: &dlq, Entries: entries("a", "b", "c", "d", "e", "f", "g", "h", "i", "j")})
 				e.must(err)
 			}
-			in := &sqs.StartMessageMoveTaskInput{SourceArn: aws.String(e.arn(dlq)), DestinationArn: aws.String(e.arn(to)), MaxNumberOfMessagesPerSecond: aws.Int32(1)}
+			in := &sqs.StartMessageMoveTaskInput{SourceArn: aws.String(e.arn(dlq)), DestinationArn: aws.String(e.arn(to)),
+				MaxNumberOfMessagesPerSecond: aws.Int32(1)}
 			started, err := e.client.StartMessageMoveTask(e.ctx(), in)
 			e.must(err)
 			_, err = e.client.StartMessageMoveTask(e.ctx(), in)
@@ -57,7 +59,8 @@ func taskTests() []test {
 			arn := e.arn(e.queue(nil))
 			_, err := e.client.StartMessageMoveTask(e.ctx(), &sqs.StartMessageMoveTaskInput{SourceArn: &arn})
 			e.fails(err, "InvalidParameterValue")
-			_, err = e.client.StartMessageMoveTask(e.ctx(), &sqs.StartMessageMoveTaskInput{SourceArn: aws.String(arn + "-nowhere")})
+			_, err = e.client.StartMessageMoveTask(e.ctx(),
+				&sqs.StartMessageMoveTaskInput{SourceArn: aws.String(arn + "-nowhere")})
 			var missing *types.ResourceNotFoundException
 			if !errors.As(err, &missing) {
 				e.Fatalf("error %v, want ResourceNotFoundException", err)

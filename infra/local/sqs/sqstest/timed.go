@@ -50,7 +50,8 @@ func timedTests() []test {
 		{"the visibility timeout of a receive goes before the queue's", func(e *env) {
 			url := e.queue(map[string]string{"VisibilityTimeout": "600"})
 			e.send(url, "x")
-			if ms := e.receiveInput(&sqs.ReceiveMessageInput{QueueUrl: &url, VisibilityTimeout: 2, WaitTimeSeconds: 10}); len(ms) != 1 {
+			if ms := e.receiveInput(&sqs.ReceiveMessageInput{QueueUrl: &url, VisibilityTimeout: 2,
+				WaitTimeSeconds: 10}); len(ms) != 1 {
 				e.Fatalf("%d messages", len(ms))
 			}
 			e.one(url)
@@ -59,7 +60,8 @@ func timedTests() []test {
 			url := e.queue(map[string]string{"VisibilityTimeout": "2"})
 			e.send(url, "x")
 			m := e.one(url)
-			_, err := e.client.ChangeMessageVisibility(e.ctx(), &sqs.ChangeMessageVisibilityInput{QueueUrl: &url, ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: 30})
+			_, err := e.client.ChangeMessageVisibility(e.ctx(),
+				&sqs.ChangeMessageVisibilityInput{QueueUrl: &url, ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: 30})
 			e.must(err)
 			e.pass(3 * time.Second)
 			e.none(url)
@@ -67,7 +69,8 @@ func timedTests() []test {
 		{"a delayed message is counted and comes after its delay", func(e *env) {
 			url := e.queue(map[string]string{"DelaySeconds": "3"})
 			e.send(url, "by the queue")
-			if a := e.attributes(url); a["ApproximateNumberOfMessagesDelayed"] != "1" || a["ApproximateNumberOfMessages"] != "0" {
+			if a := e.attributes(url); a["ApproximateNumberOfMessagesDelayed"] != "1" ||
+				a["ApproximateNumberOfMessages"] != "0" {
 				e.Errorf("attributes %v", a)
 			}
 			e.none(url)
@@ -123,7 +126,8 @@ func slowTests() []test {
 				e.Fatalf("received %q, want y", *m.Body)
 			}
 			e.pass(10 * time.Minute)
-			if a := e.attributes(url); a["ApproximateNumberOfMessages"] != "0" || a["ApproximateNumberOfMessagesNotVisible"] != "0" {
+			if a := e.attributes(url); a["ApproximateNumberOfMessages"] != "0" ||
+				a["ApproximateNumberOfMessagesNotVisible"] != "0" {
 				e.Fatalf("attributes %v", a)
 			}
 		}},
@@ -145,9 +149,11 @@ func slowTests() []test {
 			e.send(url, "x")
 			ms := e.receiveInput(&sqs.ReceiveMessageInput{QueueUrl: &url, VisibilityTimeout: 7200, WaitTimeSeconds: 1})
 			e.pass(time.Hour)
-			_, err := e.client.ChangeMessageVisibility(e.ctx(), &sqs.ChangeMessageVisibilityInput{QueueUrl: &url, ReceiptHandle: ms[0].ReceiptHandle, VisibilityTimeout: 43200})
+			_, err := e.client.ChangeMessageVisibility(e.ctx(),
+				&sqs.ChangeMessageVisibilityInput{QueueUrl: &url, ReceiptHandle: ms[0].ReceiptHandle, VisibilityTimeout: 43200})
 			e.fails(err, "InvalidParameterValue")
-			_, err = e.client.ChangeMessageVisibility(e.ctx(), &sqs.ChangeMessageVisibilityInput{QueueUrl: &url, ReceiptHandle: ms[0].ReceiptHandle, VisibilityTimeout: 11 * 3600})
+			_, err = e.client.ChangeMessageVisibility(e.ctx(),
+				&sqs.ChangeMessageVisibilityInput{QueueUrl: &url, ReceiptHandle: ms[0].ReceiptHandle, VisibilityTimeout: 11 * 3600})
 			e.must(err)
 			e.pass(11*time.Hour - time.Minute)
 			e.none(url)
@@ -158,10 +164,12 @@ func slowTests() []test {
 			dlq := e.queue(nil)
 			url := e.queue(map[string]string{"RedrivePolicy": redrivePolicy(e.arn(dlq), "1")})
 			for range 120 {
-				_, err := e.client.SendMessageBatch(e.ctx(), &sqs.SendMessageBatchInput{QueueUrl: &dlq, Entries: entries("a", "b", "c", "d", "e", "f", "g", "h", "i", "j")})
+				_, err := e.client.SendMessageBatch(e.ctx(),
+					&sqs.SendMessageBatchInput{QueueUrl: &dlq, Entries: entries("a", "b", "c", "d", "e", "f", "g", "h", "i", "j")})
 				e.must(err)
 			}
-			_, err := e.client.StartMessageMoveTask(e.ctx(), &sqs.StartMessageMoveTaskInput{SourceArn: aws.String(e.arn(dlq)), DestinationArn: aws.String(e.arn(url))})
+			_, err := e.client.StartMessageMoveTask(e.ctx(),
+				&sqs.StartMessageMoveTaskInput{SourceArn: aws.String(e.arn(dlq)), DestinationArn: aws.String(e.arn(url))})
 			e.must(err)
 			e.pass(time.Second)
 			moved, err := strconv.Atoi(e.attributes(url)["ApproximateNumberOfMessages"])
