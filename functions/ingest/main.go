@@ -42,7 +42,7 @@ const (
 	// minute.
 	metricsInterval = 10 * time.Second
 	// serverMemory is the memory limit of a server: twice what requests may hold
-	// (ingest.MaxWaiting), and some.
+	// (ingest.Limits.MaxMemory), and some.
 	serverMemory = 110 << 20
 )
 
@@ -118,7 +118,7 @@ func newDoor(ctx context.Context, c config, out io.Writer) (*door, error) {
 		return nil, fmt.Errorf("load the AWS configuration: %w", err)
 	}
 	api := sqs.NewFromConfig(cloud, func(o *sqs.Options) {
-		o.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.MaxIdleConnsPerHost = ingest.MaxSends })
+		o.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.MaxIdleConnsPerHost = ingest.DefaultMaxSends })
 	}, sqsclient.KeepResponses)
 	ic := ingest.Config{
 		Queue: sqsclient.New(api, c.queueURL), DeadLetters: sqsclient.New(api, c.deadLetterQueueURL),

@@ -60,12 +60,12 @@ func BenchmarkEvent(b *testing.B) {
 			b.SetBytes(int64(len(body) / 100))
 			for n := 0; n < b.N; n += 100 {
 				q.reset()
-				if f := q.content.parse(body, route{kind: batch}); f != nil {
+				if f := q.content.parse(body, route{kind: routeBatch}); f != nil {
 					b.Fatal(f)
 				}
-				q.stamp = event.Enrichment{ReceivedAt: time.Now(), SentAt: q.content.sentAt, WriteKey: "WK", Client: client,
+				q.enrichment = event.Enrichment{ReceivedAt: time.Now(), SentAt: q.content.sentAt, WriteKey: "WK", Client: client,
 					IP: "203.0.113.7", AppendID: appendID}
-				if f := q.sort(); f != nil {
+				if f := q.partition(); f != nil {
 					b.Fatal(f)
 				}
 			}

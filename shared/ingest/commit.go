@@ -14,7 +14,7 @@ import (
 )
 
 // load is what a request has for the queue under one header.
-type load struct {
+type part struct {
 	header message.Header
 	events [][]byte
 	size   int // bytes of the events and a comma for each
@@ -34,7 +34,7 @@ type group struct {
 
 // member is a request in a group.
 type member struct {
-	loads []load
+	parts []part
 	err   error // nil: the queue has all of its events
 }
 
@@ -49,15 +49,15 @@ const (
 
 // Why a group was not sent.
 var (
-	errShut   = errors.New("the queue was away a moment ago")
-	errNoSlot = errors.New("all calls to the queue are under way")
-	errPanic  = errors.New("the request that sent it panicked")
+	errBreakerOpen = errors.New("the queue was away a moment ago")
+	errNoSlot      = errors.New("all calls to the queue are under way")
+	errPanic       = errors.New("the request that sent it panicked")
 )
 
 // committer makes groups of requests.
 type committer struct {
 	queue      Sender
-	window     time.Duration
+	linger     time.Duration
 	timeout    time.Duration
 	compressor *message.Compressor
 	slots      chan struct{} // calls to the queue under way
@@ -74,8 +74,8 @@ type committer struct {
 // is known that it has not, or may not have. It returns within the time-out and ctx's deadline;
 // that ctx is cancelled makes no difference, for others may be in the same message. The loads must
 // not change until then.
-func (c *committer) submit(ctx context.Context, loads []load) error {
-	m := &member{loads: loads}
+func (c *committer) submit(ctx context.Context, loads []part) error {
+	m := &member{parts: loads}
 	size := 0
 	for i := range loads {
 		size += loads[i].size
@@ -121,21 +121,21 @@ func (c *committer) lead(ctx context.Context, g *group) {
 	}
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
 	defer cancel()
-	if c.window > 0 {
-		c.linger(ctx, g)
+	if c.linger > 0 {
+		c.gather(ctx, g)
 	}
 	select { // until then, others may join
 	case c.slots <- struct{}{}:
 	case <-ctx.Done():
 		outcome = errNoSlot
 		c.close(g)
-		c.complain(g, outcome)
+		c.logFailure(g, outcome)
 		return
 	}
 	defer func() { <-c.slots }()
 	c.close(g)
 	if !c.gate.Begin(time.Now()) {
-		outcome = errShut
+		outcome = errBreakerOpen
 		return
 	}
 	failed := true
@@ -144,8 +144,8 @@ func (c *committer) lead(ctx context.Context, g *group) {
 }
 
 // linger waits for others to join the group.
-func (c *committer) linger(ctx context.Context, g *group) {
-	t := time.NewTimer(c.window)
+func (c *committer) gather(ctx context.Context, g *group) {
+	t := time.NewTimer(c.linger)
 	defer t.Stop()
 	select {
 	case <-t.C:
@@ -175,26 +175,26 @@ func (c *committer) send(ctx context.Context, g *group) (allFailed bool, err err
 	c.packings.Put(p)
 	err = c.queue.Send(ctx, messages)
 	if err != nil {
-		c.complain(g, err)
+		c.logFailure(g, err)
 	}
 	var partial *sqsclient.SendError
 	if !errors.As(err, &partial) {
 		return err != nil, err
 	}
 	for _, m := range g.members {
-		m.err = failure(m.loads, partial.Failed)
+		m.err = failure(m.parts, partial.Failed)
 	}
 	return len(partial.Failed) == len(messages), nil
 }
 
 // complain logs once for a group what would be the same line for each of its requests.
-func (c *committer) complain(g *group, err error) {
+func (c *committer) logFailure(g *group, err error) {
 	c.logger.Error("events did not reach the queue; their requests are answered 429", "requests", len(g.members), "error",
 		err)
 }
 
 // failure is why a message with events of the loads was not taken, nil if all were.
-func failure(loads []load, failed map[int]error) error {
+func failure(loads []part, failed map[int]error) error {
 	for i := range loads {
 		for n := loads[i].first; n <= loads[i].last; n++ {
 			if why, ok := failed[n]; ok {
@@ -208,7 +208,7 @@ func failure(loads []load, failed map[int]error) error {
 // packing is the memory that packing takes, for one group at a time.
 type packing struct {
 	packer *message.Packer
-	byKey  map[string][]*load // by header
+	byKey  map[string][]*part // by header
 	order  []string
 	key    []byte
 }
@@ -219,18 +219,18 @@ type packing struct {
 func (p *packing) pack(members []*member) []message.Message {
 	var messages []message.Message
 	if len(members) == 1 { // most of the time, behind a Lambda
-		for i := range members[0].loads {
-			l := &members[0].loads[i]
+		for i := range members[0].parts {
+			l := &members[0].parts[i]
 			messages = p.packHeader(messages, l.header, l)
 		}
 		return messages
 	}
 	if p.byKey == nil {
-		p.byKey = map[string][]*load{}
+		p.byKey = map[string][]*part{}
 	}
 	for _, m := range members {
-		for i := range m.loads {
-			l := &m.loads[i]
+		for i := range m.parts {
+			l := &m.parts[i]
 			p.key = headerID(p.key[:0], &l.header)
 			same := p.byKey[string(p.key)]
 			if same == nil {
@@ -256,7 +256,7 @@ func (p *packing) pack(members []*member) []message.Message {
 }
 
 // packHeader makes messages of loads with the same header.
-func (p *packing) packHeader(messages []message.Message, header message.Header, loads ...*load) []message.Message {
+func (p *packing) packHeader(messages []message.Message, header message.Header, loads ...*part) []message.Message {
 	p.packer.Reset(header)
 	room := header.Room()
 	size := 0 // of what waits in the packer

@@ -23,13 +23,13 @@ func newCommitter(t testing.TB, q Sender, window time.Duration, slots int) *comm
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &committer{queue: q, window: window, timeout: 5 * time.Second, compressor: compressor,
+	return &committer{queue: q, linger: window, timeout: 5 * time.Second, compressor: compressor,
 		slots: make(chan struct{}, slots), drain: make(chan struct{}), logger: slog.New(slog.DiscardHandler)}
 }
 
 // loadOf is a load of events under a write key.
-func loadOf(writeKey string, events ...string) load {
-	l := load{header: message.Header{WriteKey: writeKey, ReceivedAt: time.Now()}}
+func partOf(writeKey string, events ...string) part {
+	l := part{header: message.Header{WriteKey: writeKey, ReceivedAt: time.Now()}}
 	for _, e := range events {
 		l.events = append(l.events, []byte(e))
 		l.size += len(e) + 1
@@ -46,7 +46,7 @@ func TestRequestsOfOneWindowShareAMessageAndACall(t *testing.T) {
 		for i := range 30 {
 			requests.Go(func() {
 				time.Sleep(time.Duration(i%4) * time.Millisecond)
-				if err := c.submit(t.Context(), []load{loadOf(keyA, track(fmt.Sprint(i)))}); err != nil {
+				if err := c.submit(t.Context(), []part{partOf(keyA, track(fmt.Sprint(i)))}); err != nil {
 					t.Error(err)
 				}
 				want(t, "waited", time.Since(start), 5*time.Millisecond)
@@ -71,9 +71,9 @@ func TestRequestsWithOtherHeadersGetMessagesOfTheirOwnInTheSameCall(t *testing.T
 		var requests sync.WaitGroup
 		for i := range 20 {
 			requests.Go(func() {
-				l := loadOf("", track(fmt.Sprint(i)))
+				l := partOf("", track(fmt.Sprint(i)))
 				l.header = headers[i%len(headers)]
-				if err := c.submit(t.Context(), []load{l}); err != nil {
+				if err := c.submit(t.Context(), []part{l}); err != nil {
 					t.Error(err)
 				}
 			})
@@ -91,7 +91,7 @@ func TestASingleRequestWithoutAWindowDoesNotWait(t *testing.T) {
 		q := &fakeQueue{}
 		c := newCommitter(t, q, 0, 4)
 		start := time.Now()
-		if err := c.submit(t.Context(), []load{loadOf(keyA, track("1"))}); err != nil {
+		if err := c.submit(t.Context(), []part{partOf(keyA, track("1"))}); err != nil {
 			t.Error(err)
 		}
 		want(t, "waited", time.Since(start), time.Duration(0))
@@ -107,7 +107,7 @@ func TestAFullGroupDoesNotWaitForItsWindow(t *testing.T) {
 		for i := range 3 {
 			requests.Go(func() {
 				if err := c.submit(t.Context(),
-					[]load{loadOf(keyA, `{"n":`+fmt.Sprint(i)+`,"x":"`+strings.Repeat("x", groupBytes/3)+`"}`)}); err != nil {
+					[]part{partOf(keyA, `{"n":`+fmt.Sprint(i)+`,"x":"`+strings.Repeat("x", groupBytes/3)+`"}`)}); err != nil {
 					t.Error(err)
 				}
 			})
@@ -124,7 +124,7 @@ func TestWhileAllCallsAreUnderWayRequestsGather(t *testing.T) {
 		var requests sync.WaitGroup
 		for i := range 50 {
 			requests.Go(func() {
-				if err := c.submit(t.Context(), []load{loadOf(keyA, track(fmt.Sprint(i)))}); err != nil {
+				if err := c.submit(t.Context(), []part{partOf(keyA, track(fmt.Sprint(i)))}); err != nil {
 					t.Error(err)
 				}
 			})
@@ -155,7 +155,7 @@ func TestAQueueThatHangsIsWaitedForNoLongerThanTheTimeout(t *testing.T) {
 				var requests sync.WaitGroup
 				for range 10 {
 					requests.Go(func() {
-						if err := committer.submit(ctx, []load{loadOf(keyA, track("1"))}); err == nil {
+						if err := committer.submit(ctx, []part{partOf(keyA, track("1"))}); err == nil {
 							t.Error("accepted")
 						}
 						if waited := time.Since(start); waited > c.after {
@@ -175,10 +175,10 @@ func TestAClientThatLeavesTakesNobodyWithIt(t *testing.T) {
 		c := newCommitter(t, q, 5*time.Millisecond, 2)
 		ctx, leave := context.WithCancel(t.Context())
 		var requests sync.WaitGroup
-		requests.Go(func() { c.submit(ctx, []load{loadOf(keyA, track("1"))}) })
+		requests.Go(func() { c.submit(ctx, []part{partOf(keyA, track("1"))}) })
 		synctest.Wait()
 		requests.Go(func() {
-			if err := c.submit(t.Context(), []load{loadOf(keyA, track("2"))}); err != nil {
+			if err := c.submit(t.Context(), []part{partOf(keyA, track("2"))}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -200,11 +200,11 @@ func TestAPanicOfTheOneThatSendsLeavesNobodyWaiting(t *testing.T) {
 					panics++
 				}
 			}()
-			c.submit(t.Context(), []load{loadOf(keyA, track("1"))})
+			c.submit(t.Context(), []part{partOf(keyA, track("1"))})
 		})
 		synctest.Wait()
 		requests.Go(func() {
-			if err := c.submit(t.Context(), []load{loadOf(keyA, track("2"))}); !errors.Is(err, errPanic) {
+			if err := c.submit(t.Context(), []part{partOf(keyA, track("2"))}); !errors.Is(err, errPanic) {
 				t.Errorf("the other got %v", err)
 			}
 		})
@@ -266,9 +266,9 @@ func TestEachRequestGetsTheOutcomeOfItsOwnEvents(t *testing.T) {
 				for k := range n {
 					o.events = append(o.events, fmt.Sprintf(`{"id":"%d.%d","x":"%s"}`, i, k, strings.Repeat("x", fill)))
 				}
-				loads := []load{loadOf(o.key, o.events...)}
+				loads := []part{partOf(o.key, o.events...)}
 				if n > 1 && rng.IntN(6) == 0 { // of two origins
-					loads = []load{loadOf(o.key, o.events[:n/2]...), loadOf(o.key, o.events[n/2:]...)}
+					loads = []part{partOf(o.key, o.events[:n/2]...), partOf(o.key, o.events[n/2:]...)}
 					loads[1].header.Origin = event.FromClient
 				}
 				o.several = len(loads) > 1 || loads[0].size > event.MaxBatchBytes

@@ -72,12 +72,12 @@ func (q *fakeQueue) Send(ctx context.Context, messages []message.Message) error 
 // rig is a Handler with fakes around it.
 type rig struct {
 	*Handler
-	t       testing.TB
-	queue   fakeQueue
-	letters fakeQueue
-	counts  Counters
-	mu      sync.Mutex
-	log     bytes.Buffer
+	t           testing.TB
+	queue       fakeQueue
+	deadLetters fakeQueue
+	counters    Counters
+	mu          sync.Mutex
+	log         bytes.Buffer
 }
 
 // Write keeps log lines.
@@ -91,7 +91,7 @@ func (r *rig) Write(p []byte) (int, error) {
 // not be in it.
 func newRig(t testing.TB, change func(*Config)) *rig {
 	r := &rig{t: t}
-	c := Config{Queue: &r.queue, DeadLetters: &r.letters, Report: r.counts.Add,
+	c := Config{Queue: &r.queue, DeadLetters: &r.deadLetters, Report: r.counters.Add,
 		Logger:   slog.New(slog.NewTextHandler(r, nil)),
 		ClientIP: func(*http.Request) netip.Addr { return netip.MustParseAddr("203.0.113.7") }}
 	if change != nil {

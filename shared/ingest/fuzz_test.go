@@ -50,7 +50,7 @@ func FuzzRequest(f *testing.F) {
 		if status != 200 && status != 400 && status != 404 {
 			t.Fatalf("%d %s", status, code)
 		}
-		totals := r.counts.Totals()
+		totals := r.counters.Totals()
 		accepted, rejected := 0, 0
 		for _, m := range sent(t, &r.queue) {
 			for i := range m.Events {
@@ -65,7 +65,7 @@ func FuzzRequest(f *testing.F) {
 				}
 			}
 		}
-		for _, m := range sent(t, &r.letters) {
+		for _, m := range sent(t, &r.deadLetters) {
 			rejected += len(m.Events)
 			for i := range m.Events {
 				if m.Events[i].Problem == nil {
@@ -133,11 +133,11 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		var c content
-		fault := c.parse(body, route{kind: batch})
-		if fault == faultMany {
+		fault := c.parse(body, route{kind: routeBatch})
+		if fault == refusalTooManyEvents {
 			return
 		}
-		if (fault == faultJSON) == json.Valid(body) {
+		if (fault == refusalJSON) == json.Valid(body) {
 			t.Fatalf("%q: %v, encoding/json says valid: %v", body, fault, json.Valid(body))
 		}
 		var v map[string]json.RawMessage
@@ -149,7 +149,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		if fault == faultShared || fault == faultEmpty && len(events) == 0 {
+		if fault == refusalContext || fault == refusalEmptyBatch && len(events) == 0 {
 			return
 		}
 		if fault != nil || len(events) != len(c.events) {

@@ -79,7 +79,7 @@ type Limits struct {
 	MaxBody int // bytes of a request's body, compressed as well as decompressed
 	// bytes of memory that all requests hold until they are answered, from the body to the call;
 	// what needs more is answered 429
-	MaxWaiting  int
+	MaxMemory   int
 	MaxInFlight int // requests under way whose body has come; more are answered 429
 	MaxSends    int // calls to the queue under way
 	// how long a request waits for the queue before it is answered 429, and half of it for dead
@@ -89,32 +89,32 @@ type Limits struct {
 
 // Defaults of [Limits].
 const (
-	// MaxBody is the larger reading of Segment's 500 KB, which the Java SDK takes as its budget.
+	// defaultMaxBody is the larger reading of Segment's 500 KB, which the Java SDK takes as its budget.
 	// Messages hold less, but a request may fill two.
-	MaxBody = 500 << 10
-	// MaxWaiting: a byte of a body takes about four, as it came, spliced, packed and in the call.
+	defaultMaxBody = 500 << 10
+	// defaultMaxMemory: a byte of a body takes about four, as it came, spliced, packed and in the call.
 	// So some 20 of the largest requests wait at a time, and with garbage and all else a process
 	// stays below 150 MB.
-	MaxWaiting = 48 << 20
-	// MaxInFlight bounds goroutines and what they hold besides bodies.
-	MaxInFlight = 4096
-	// MaxSends keeps a queue that hangs from being called by all requests; 16 calls of 20 ms carry
+	defaultMaxMemory = 48 << 20
+	// defaultMaxInFlight bounds goroutines and what they hold besides bodies.
+	defaultMaxInFlight = 4096
+	// DefaultMaxSends keeps a queue that hangs from being called by all requests; 16 calls of 20 ms carry
 	// 800 groups of requests a second.
-	MaxSends = 16
-	// QueueTimeout is below the 10 s after which SDKs give a request up, so that they get an
+	DefaultMaxSends = 16
+	// defaultQueueTimeout is below the 10 s after which SDKs give a request up, so that they get an
 	// answer.
-	QueueTimeout = 5 * time.Second
+	defaultQueueTimeout = 5 * time.Second
 )
 
 // A Handler is the door. It may be used by several goroutines at the same time.
 type Handler struct {
-	c       Config
-	commit  committer
-	letters *message.Compressor
-	health  healthCheck
-	quotas  quotas
-	waiting atomic.Int64 // bytes
-	spares  spares
+	config     Config
+	committer  committer
+	compressor *message.Compressor
+	health     healthCheck
+	quotas     quotas
+	waiting    atomic.Int64 // bytes
+	pool       requestPool
 
 	mu       sync.Mutex
 	active   int
@@ -155,9 +155,9 @@ func New(c Config) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Handler{c: c, letters: compressor, health: healthCheck{check: c.Health}, idle: make(chan struct{})}
-	h.commit = committer{
-		queue: c.Queue, window: c.Linger, timeout: c.Limits.QueueTimeout, compressor: compressor, logger: c.Logger,
+	h := &Handler{config: c, compressor: compressor, health: healthCheck{check: c.Health}, idle: make(chan struct{})}
+	h.committer = committer{
+		queue: c.Queue, linger: c.Linger, timeout: c.Limits.QueueTimeout, compressor: compressor, logger: c.Logger,
 		slots: make(chan struct{}, c.Limits.MaxSends), drain: make(chan struct{}),
 	}
 	return h, nil
@@ -168,8 +168,8 @@ func (l *Limits) complete() error {
 		name     string
 		value    *int
 		standard int
-	}{{"MaxBody", &l.MaxBody, MaxBody}, {"MaxWaiting", &l.MaxWaiting, MaxWaiting},
-		{"MaxInFlight", &l.MaxInFlight, MaxInFlight}, {"MaxSends", &l.MaxSends, MaxSends}} {
+	}{{"MaxBody", &l.MaxBody, defaultMaxBody}, {"MaxMemory", &l.MaxMemory, defaultMaxMemory},
+		{"MaxInFlight", &l.MaxInFlight, defaultMaxInFlight}, {"MaxSends", &l.MaxSends, DefaultMaxSends}} {
 		if *v.value == 0 {
 			*v.value = v.standard
 		}
@@ -178,39 +178,39 @@ func (l *Limits) complete() error {
 		}
 	}
 	if l.QueueTimeout == 0 {
-		l.QueueTimeout = QueueTimeout
+		l.QueueTimeout = defaultQueueTimeout
 	}
 	if l.QueueTimeout < 0 {
 		return fmt.Errorf("the limit QueueTimeout is %v: write a duration above 0", l.QueueTimeout)
 	}
-	if least := largest(l.MaxBody); l.MaxWaiting < least {
-		return fmt.Errorf("the limit MaxWaiting is %d bytes: write at least %d, or there is never room for the "+
-			"largest request", l.MaxWaiting, least)
+	if least := largest(l.MaxBody); l.MaxMemory < least {
+		return fmt.Errorf("the limit MaxMemory is %d bytes: write at least %d, or there is never room for the "+
+			"largest request", l.MaxMemory, least)
 	}
 	return nil
 }
 
 // full says why no request is taken now; nil: one is. Who is told so need not send a body.
-func (h *Handler) full() *fault {
+func (h *Handler) full() *refusal {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.refuses()
 }
 
 // refuses is full, with h.mu held.
-func (h *Handler) refuses() *fault {
+func (h *Handler) refuses() *refusal {
 	switch {
 	case h.draining:
-		return faultShutdown
-	case h.active >= h.c.Limits.MaxInFlight:
-		return faultBusy
+		return refusalShutdown
+	case h.active >= h.config.Limits.MaxInFlight:
+		return refusalOverloaded
 	}
 	return nil
 }
 
 // enter counts a request in whose body has come, unless there are too many or the Handler shuts
 // down.
-func (h *Handler) enter() (refused *fault) {
+func (h *Handler) enter() (refused *refusal) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if refused = h.refuses(); refused == nil {
@@ -234,7 +234,7 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 	h.mu.Lock()
 	if !h.draining {
 		h.draining = true
-		close(h.commit.drain)
+		close(h.committer.drain)
 		if h.active == 0 {
 			close(h.idle)
 		}

@@ -98,17 +98,17 @@ func WithKey(set KeySet, writeKey string, key Key) (KeySet, error) {
 	if err != nil {
 		return nil, err
 	}
-	return besides{one, set}, nil
+	return withKey{one, set}, nil
 }
 
-type besides struct {
-	one  *Keys
-	rest KeySet
+type withKey struct {
+	first *Keys
+	rest  KeySet
 }
 
 // Lookup implements [KeySet].
-func (b besides) Lookup(writeKey string) (Key, bool) {
-	if key, ok := b.one.Lookup(writeKey); ok {
+func (b withKey) Lookup(writeKey string) (Key, bool) {
+	if key, ok := b.first.Lookup(writeKey); ok {
 		return key, true
 	}
 	return b.rest.Lookup(writeKey)

@@ -24,12 +24,12 @@ func TestBadEventsBecomeDeadLettersAndTheGoodOnesGoOn(t *testing.T) {
 	status, _ := r.post("/v1/batch", `{"context":{"a":1},"batch":[`+strings.Join(all, ",")+`]}`)
 	want(t, "status", status, 200)
 	want(t, "events", events(t, &r.queue), good)
-	want(t, "letters", events(t, &r.letters), all[249:])
-	l := r.letters.messages[0]
+	want(t, "letters", events(t, &r.deadLetters), all[249:])
+	l := r.deadLetters.messages[0]
 	want(t, "letter", []string{attr(l, message.AttrReason), attr(l, message.AttrDetail), attr(l, message.AttrReceives)},
 		[]string{"invalid", "event_not_defined: a track needs the name of its event", "0"})
-	want(t, "header", sent(t, &r.letters)[0].WriteKey+string(sent(t, &r.letters)[0].Context), keyA+`{"a":1}`)
-	totals := r.counts.Totals()
+	want(t, "header", sent(t, &r.deadLetters)[0].WriteKey+string(sent(t, &r.deadLetters)[0].Context), keyA+`{"a":1}`)
+	totals := r.counters.Totals()
 	want(t, "accepted", totals.Accepted, 249)
 	want(t, "rejected", totals.Rejected, map[string]int{"event_not_defined": 1})
 }
@@ -45,14 +45,14 @@ func TestEventsWithTheSameProblemShareALetter(t *testing.T) {
 	status, _ := r.post("/v1/batch", `{"batch":[`+strings.Join(batch, ",")+`]}`)
 	want(t, "status", status, 200)
 	var got []string
-	for i, m := range sent(t, &r.letters) {
-		l := r.letters.messages[i]
+	for i, m := range sent(t, &r.deadLetters) {
+		l := r.deadLetters.messages[i]
 		got = append(got, fmt.Sprintf("%s %s %d %v", attr(l, message.AttrReason),
 			strings.SplitN(attr(l, message.AttrDetail), ":", 2)[0], len(m.Events), m.Origin))
 	}
 	want(t, "letters", got, []string{"invalid type_unknown 2 server", "invalid not_an_object 2 server",
 		"too_large too_large 2 server", "invalid not_utf8 1 server", "invalid type_unknown 1 client"})
-	want(t, "rejected", r.counts.Totals().Rejected,
+	want(t, "rejected", r.counters.Totals().Rejected,
 		map[string]int{"type_unknown": 3, "not_an_object": 2, "too_large": 2, "not_utf8": 1})
 	want(t, "events", events(t, &r.queue), []string{track("good")})
 }
@@ -64,33 +64,33 @@ func TestALetterThatIsWrittenAgainHasTheSameID(t *testing.T) {
 	r.post("/v1/batch", body)
 	r.post("/v1/batch", strings.Replace(body, `"a":2`, `"a":3`, 1))
 	var ids []string
-	for _, l := range r.letters.messages {
+	for _, l := range r.deadLetters.messages {
 		ids = append(ids, attr(l, message.AttrDeadLetterID))
 	}
 	if len(ids) != 3 || ids[0] != ids[1] || ids[1] == ids[2] || !strings.HasPrefix(ids[0], "ingest/") {
 		t.Errorf("ids: %q", ids)
 	}
 	// The identity in it was given at the door, so it differs.
-	if es := events(t, &r.letters); es[0] == es[2] || !strings.Contains(es[0], "messageId") {
+	if es := events(t, &r.deadLetters); es[0] == es[2] || !strings.Contains(es[0], "messageId") {
 		t.Errorf("events: %q", es)
 	}
 }
 
 func TestWhenLettersCannotBeWrittenNothingIsAccepted(t *testing.T) {
 	r := newRig(t, nil)
-	r.letters.send = failing
+	r.deadLetters.send = refuseAll
 	body := `{"batch":[` + track("good") + `,{"type":"foo"}]}`
 	status, code := r.post("/v1/batch", body)
 	want(t, "answer", []any{status, code}, []any{429, "dead_letters_unavailable"})
 	want(t, "calls to the queue", r.queue.calls, 0)
-	totals := r.counts.Totals()
-	want(t, "counts", []any{totals.Accepted, totals.LetterErrors, len(totals.Rejected)}, []any{0, 1, 0})
-	r.letters.send = func(context.Context, []message.Message) error {
+	totals := r.counters.Totals()
+	want(t, "counts", []any{totals.Accepted, totals.DeadLetterErrors, len(totals.Rejected)}, []any{0, 1, 0})
+	r.deadLetters.send = func(context.Context, []message.Message) error {
 		return &sqsclient.SendError{Failed: map[int]error{0: errAway}}
 	}
 	status, _ = r.post("/v1/batch", body)
 	want(t, "answer when one letter failed", status, 429)
-	r.letters.send = nil
+	r.deadLetters.send = nil
 	status, _ = r.post("/v1/batch", body)
 	want(t, "answer after", status, 200)
 	want(t, "events", events(t, &r.queue), []string{track("good")})
@@ -99,7 +99,7 @@ func TestWhenLettersCannotBeWrittenNothingIsAccepted(t *testing.T) {
 func TestLettersAreWrittenBeforeTheEventsAreSent(t *testing.T) {
 	r := newRig(t, nil)
 	r.queue.send = func(context.Context, []message.Message) error {
-		want(t, "letters at that time", len(r.letters.messages), 1)
+		want(t, "letters at that time", len(r.deadLetters.messages), 1)
 		return nil
 	}
 	status, _ := r.post("/v1/batch", `{"batch":[`+track("good")+`,{"type":"foo"}]}`)
@@ -157,8 +157,8 @@ func TestARequestOfWhichNothingIsGoodIsRefusedAndNotKept(t *testing.T) {
 			if status != 400 || code != c.code {
 				t.Errorf("%d %s, want 400 %s", status, code, c.code)
 			}
-			want(t, "calls", r.queue.calls+r.letters.calls, 0)
-			want(t, "refused", r.counts.Totals().Refused, map[string]int{c.code: 1})
+			want(t, "calls", r.queue.calls+r.deadLetters.calls, 0)
+			want(t, "refused", r.counters.Totals().Refused, map[string]int{c.code: 1})
 		})
 	}
 }
@@ -190,7 +190,7 @@ func TestAnEventThatSplicingMakesTooLargeIsALetter(t *testing.T) {
 	status, _ := r.post("/v1/batch", `{"batch":[`+exact+`,`+strings.Replace(exact, "xx", "xxx", 1)+`]}`)
 	want(t, "status", status, 200)
 	want(t, "size", len(events(t, &r.queue)[0]), event.MaxEventBytes)
-	want(t, "rejected", r.counts.Totals().Rejected, map[string]int{"too_large": 1})
+	want(t, "rejected", r.counters.Totals().Rejected, map[string]int{"too_large": 1})
 }
 
 func TestMissingMessageIDsAreDifferentUUIDs(t *testing.T) {

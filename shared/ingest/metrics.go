@@ -18,26 +18,26 @@ type Summary struct {
 	Accepted int            // events that the queue has
 	Rejected map[string]int // events of accepted requests that became dead letters, by the code of their problem
 
-	GzipAbsent      bool // the header said gzip and the body was plain: something on the way decompressed it
-	GzipUnannounced bool // the body was gzip and no header said so: something on the way took it off
-	LetterErrors    int  // times that dead letters could not be written
+	GzipAbsent       bool // the header said gzip and the body was plain: something on the way decompressed it
+	GzipUnannounced  bool // the body was gzip and no header said so: something on the way took it off
+	DeadLetterErrors int  // times that dead letters could not be written
 }
 
 // Totals are the sums of summaries.
 type Totals struct {
-	Requests     map[int]int    // by status
-	Refused      map[string]int // requests that were answered with a 4xx or 5xx but 429, by code
-	Shed         map[string]int // requests that were answered 429, by code
-	Accepted     int
-	Rejected     map[string]int // events
-	GzipAbsent   int
-	GzipOwn      int // requests whose body was gzip and whose header did not say so
-	LetterErrors int
-	Latencies    []time.Duration // of requests that carried accepted events; a sample of MaxLatencies when there were more
+	Requests         map[int]int    // by status
+	Refused          map[string]int // requests that were answered with a 4xx or 5xx but 429, by code
+	Shed             map[string]int // requests that were answered 429, by code
+	Accepted         int
+	Rejected         map[string]int // events
+	GzipAbsent       int
+	GzipUnannounced  int // requests whose body was gzip and whose header did not say so
+	DeadLetterErrors int
+	Latencies        []time.Duration // of requests that carried accepted events; a sample of MaxLatencies when there were more
 }
 
 // MaxLatencies bounds a [Counters]' memory; it is what one line of metrics can hold.
-const MaxLatencies = emf.MaxValues
+const maxLatencies = emf.MaxValues
 
 // Counters sum up the summaries of requests, for metrics and for a view: give its Add to
 // [Config].Report. The zero value is ready, and it may be used by several goroutines at the same
@@ -58,7 +58,7 @@ func (c *Counters) Add(s Summary) {
 	}
 	t.Requests[s.Status]++
 	t.Accepted += s.Accepted
-	t.LetterErrors += s.LetterErrors
+	t.DeadLetterErrors += s.DeadLetterErrors
 	for code, n := range s.Rejected {
 		t.Rejected[code] += n
 	}
@@ -66,7 +66,7 @@ func (c *Counters) Add(s Summary) {
 		t.GzipAbsent++
 	}
 	if s.GzipUnannounced {
-		t.GzipOwn++
+		t.GzipUnannounced++
 	}
 	switch {
 	case s.Status == 429:
@@ -74,10 +74,10 @@ func (c *Counters) Add(s Summary) {
 	case s.Code != "":
 		t.Refused[s.Code]++
 	case s.Accepted > 0:
-		if len(t.Latencies) < MaxLatencies {
+		if len(t.Latencies) < maxLatencies {
 			t.Latencies = append(t.Latencies, s.Latency)
 		} else {
-			t.Latencies[c.served%MaxLatencies] = s.Latency // the latest
+			t.Latencies[c.served%maxLatencies] = s.Latency // the latest
 		}
 		c.served++
 	}
@@ -117,8 +117,8 @@ func (t *Totals) Metrics() []emf.Metric {
 		requests[strconv.Itoa(status)] = n
 	}
 	metrics := []emf.Metric{
-		one("EventsAccepted", t.Accepted), one("DeadLetterErrors", t.LetterErrors),
-		one("GzipAbsent", t.GzipAbsent), one("GzipUnannounced", t.GzipOwn), latency,
+		one("EventsAccepted", t.Accepted), one("DeadLetterErrors", t.DeadLetterErrors),
+		one("GzipAbsent", t.GzipAbsent), one("GzipUnannounced", t.GzipUnannounced), latency,
 	}
 	metrics = append(metrics, emf.By("EventsRejected", "Code", t.Rejected)...)
 	metrics = append(metrics, emf.By("RequestsRefused", "Code", t.Refused)...)

@@ -19,7 +19,7 @@ import (
 
 func TestWhenTheQueueRefusesTheAnswerIs429(t *testing.T) {
 	r := newRig(t, nil)
-	r.queue.send = failing
+	r.queue.send = refuseAll
 	status, code := r.post("/v1/batch", `{"batch":[`+track("1")+`]}`)
 	want(t, "answer", []any{status, code}, []any{429, "queue_unavailable"})
 	r.queue.send = func(context.Context, []message.Message) error {
@@ -27,7 +27,7 @@ func TestWhenTheQueueRefusesTheAnswerIs429(t *testing.T) {
 	}
 	status, _ = r.post("/v1/track", track("1"))
 	want(t, "status when the message failed", status, 429)
-	totals := r.counts.Totals()
+	totals := r.counters.Totals()
 	want(t, "shed", totals.Shed, map[string]int{"queue_unavailable": 2})
 	want(t, "accepted", totals.Accepted, 0)
 	r.queue.send = nil
@@ -61,7 +61,7 @@ func TestWhileTheQueueIsAwayRequestsAreAnsweredAtOnce(t *testing.T) {
 func TestMemoryThatWaitsIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const most = 40 << 20
-		r := newRig(t, func(c *Config) { c.Limits = Limits{MaxWaiting: most, QueueTimeout: time.Minute} })
+		r := newRig(t, func(c *Config) { c.Limits = Limits{MaxMemory: most, QueueTimeout: time.Minute} })
 		release := make(chan struct{})
 		r.queue.send = func(context.Context, []message.Message) error { <-release; return nil }
 		events := strings.TrimSuffix(strings.Repeat(`{"type":"track","userId":"u","event":"e","properties":{"x":"`+strings.Repeat("x", 20_000)+`"}},`, 20), ",")
@@ -89,7 +89,7 @@ func TestMemoryThatWaitsIsBounded(t *testing.T) {
 		requests.Wait()
 		status, _ := r.post("/v1/batch", body)
 		want(t, "status after", status, 200)
-		want(t, "counted", r.counts.Totals().Shed, map[string]int{"overloaded": shed})
+		want(t, "counted", r.counters.Totals().Shed, map[string]int{"overloaded": shed})
 		r.Close()
 	})
 }
@@ -137,7 +137,7 @@ func TestShutdownAnswersWhatIsUnderWayAndTakesNoMore(t *testing.T) {
 		if err := r.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Shutdown while a call hangs: %v", err)
 		}
-		want(t, "calls, without waiting for the window", len(r.commit.slots), 1)
+		want(t, "calls, without waiting for the window", len(r.committer.slots), 1)
 		status, code := r.post("/v1/track", track("late"))
 		want(t, "answer to a late one", []any{status, code}, []any{429, "shutting_down"})
 		want(t, "health", r.do("GET", "/health", "").Code, 503)
@@ -215,9 +215,9 @@ func TestAQuotaAdmitsByDebt(t *testing.T) {
 		{0, 1, 100 * time.Millisecond, false},
 		{0, 1, 100 * time.Millisecond, false}, // being refused costs nothing
 		{200 * time.Millisecond, 10_000, 0, true},
-		{0, 1, MaxRetryAfter, false},
-		{-time.Hour, 1, MaxRetryAfter, false}, // a clock that goes back
-		{time.Hour, 1, MaxRetryAfter, false},  // and forth earns nothing
+		{0, 1, maxRetryAfter, false},
+		{-time.Hour, 1, maxRetryAfter, false}, // a clock that goes back
+		{time.Hour, 1, maxRetryAfter, false},  // and forth earns nothing
 	} {
 		now = now.Add(c.after)
 		wait, ok := b.take(c.n, 10, 100, now)
@@ -247,7 +247,7 @@ func TestTheQuotaOfAKeyIsKept(t *testing.T) {
 		status, _ = r.post("/v1/track", track("1"))
 		want(t, "status after a reload", status, 429)
 		time.Sleep(3 * time.Second)
-		r.queue.send = failing
+		r.queue.send = refuseAll
 		for range 2 { // what is not accepted is not counted
 			status, code = r.post("/v1/batch", batch)
 			want(t, "answer", []any{status, code}, []any{429, "queue_unavailable"})
@@ -268,7 +268,7 @@ func TestConfigurationsThatCannotWorkAreRefused(t *testing.T) {
 		"public UR":    {Queue: q, DeadLetters: q, PublicURL: "https://events.example.com/v1"},
 		"can't wait":   {Queue: q, DeadLetters: q, Linger: -1},
 		"MaxBody":      {Queue: q, DeadLetters: q, Limits: Limits{MaxBody: -1}},
-		"MaxWaiting":   {Queue: q, DeadLetters: q, Limits: Limits{MaxWaiting: 1000}},
+		"MaxMemory":    {Queue: q, DeadLetters: q, Limits: Limits{MaxMemory: 1000}},
 		"QueueTimeout": {Queue: q, DeadLetters: q, Limits: Limits{QueueTimeout: -1}},
 	} {
 		if _, err := New(c); err == nil || !strings.Contains(err.Error(), text) {
@@ -290,9 +290,9 @@ func TestMetricsSayTheTotals(t *testing.T) {
 		r.post("/v1/batch", `{"batch":[`+track("1")+`,{"type":"foo"}]}`)
 	}
 	r.post("/v1/track", `x`)
-	r.queue.send = failing
+	r.queue.send = refuseAll
 	r.post("/v1/track", track("1"))
-	totals := r.counts.Take()
+	totals := r.counters.Take()
 	got := map[string]float64{}
 	for _, m := range totals.Metrics() {
 		for _, v := range m.Values {
@@ -305,10 +305,10 @@ func TestMetricsSayTheTotals(t *testing.T) {
 	want(t, "metrics", got, map[string]float64{
 		"EventsAccepted ": 150, "EventsRejected type_unknown": 150, "RequestsRefused invalid_json": 1,
 		"RequestsShed queue_unavailable": 1,
-		"Requests 200":                   150, "Requests 400": 1, "Requests 429": 1, "AcceptLatency ": MaxLatencies, "DeadLetterErrors ": 0,
+		"Requests 200":                   150, "Requests 400": 1, "Requests 429": 1, "AcceptLatency ": maxLatencies, "DeadLetterErrors ": 0,
 		"GzipAbsent ": 0, "GzipUnannounced ": 0,
 	})
-	want(t, "what is left", r.counts.Totals().Accepted, 0)
+	want(t, "what is left", r.counters.Totals().Accepted, 0)
 }
 
 func TestOverSocketsManyClientsAreServedAtOnce(t *testing.T) {

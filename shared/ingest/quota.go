@@ -28,7 +28,7 @@ func (b *bucket) take(n int, rate, burst float64, now time.Time) (wait time.Dura
 	}
 	if b.tokens <= 0 {
 		seconds := -b.tokens/rate + 1/rate // until there is one
-		return time.Duration(min(seconds, MaxRetryAfter.Seconds()) * float64(time.Second)), false
+		return time.Duration(min(seconds, maxRetryAfter.Seconds()) * float64(time.Second)), false
 	}
 	b.tokens -= float64(n)
 	return 0, true

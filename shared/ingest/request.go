@@ -19,7 +19,7 @@ const (
 	maxEvents = 2 * event.MaxBatchEvents
 	// eventCost is what an event takes besides its bytes: where its fields are, where it stands,
 	// its places in a load and among the bad.
-	eventCost = int(unsafe.Sizeof(event.Received{}) + unsafe.Sizeof(piece{}) + unsafe.Sizeof([]byte{}) + unsafe.Sizeof(0))
+	eventCost = int(unsafe.Sizeof(event.Received{}) + unsafe.Sizeof(span{}) + unsafe.Sizeof([]byte{}) + unsafe.Sizeof(0))
 	// insertCost is the most that is put into an event besides the User-Agent: type, messageId,
 	// timestamp and an address.
 	insertCost = 256
@@ -39,20 +39,20 @@ type request struct {
 	gzip          *gzip.Reader
 	reserved      int
 
-	content content
-	stamp   event.Enrichment
-	spliced []byte
-	pieces  []piece
-	loads   [2]load
-	bad     []int // which events are
-	summary Summary
+	content    content
+	enrichment event.Enrichment
+	enriched   []byte
+	spans      []span
+	parts      [2]part
+	bad        []int // which events are
+	summary    Summary
 }
 
 // size is how many bytes of memory the request holds.
 func (q *request) size() int {
-	n := cap(q.raw) + cap(q.unpacked) + cap(q.spliced) + cap(q.content.events)*int(unsafe.Sizeof(event.Received{})) +
-		cap(q.pieces)*int(unsafe.Sizeof(piece{})) +
-		(cap(q.loads[0].events)+cap(q.loads[1].events))*int(unsafe.Sizeof([]byte{})) + cap(q.bad)*int(unsafe.Sizeof(0))
+	n := cap(q.raw) + cap(q.unpacked) + cap(q.enriched) + cap(q.content.events)*int(unsafe.Sizeof(event.Received{})) +
+		cap(q.spans)*int(unsafe.Sizeof(span{})) +
+		(cap(q.parts[0].events)+cap(q.parts[1].events))*int(unsafe.Sizeof([]byte{})) + cap(q.bad)*int(unsafe.Sizeof(0))
 	if q.gzip != nil {
 		n += gzipCost
 	}
@@ -68,24 +68,24 @@ func largest(body int) int {
 }
 
 // piece is where an event stands in request.spliced.
-type piece struct{ from, to int }
+type span struct{ from, to int }
 
 // reset forgets a request, and gives buffers back to the collector that a large one has made larger
 // than most need.
 func (q *request) reset() {
 	const keepBytes, keepEvents = 256 << 10, 512
 	*q = request{
-		raw: emptied(q.raw, keepBytes), unpacked: emptied(q.unpacked, keepBytes), spliced: emptied(q.spliced, keepBytes),
-		gzip:   q.gzip,
-		pieces: emptied(q.pieces, keepEvents), bad: emptied(q.bad, keepEvents),
-		content: content{events: forgotten(q.content.events, keepEvents)},
-		loads: [2]load{{events: forgotten(q.loads[0].events, keepEvents)},
-			{events: forgotten(q.loads[1].events, keepEvents)}},
+		raw: reuse(q.raw, keepBytes), unpacked: reuse(q.unpacked, keepBytes), enriched: reuse(q.enriched, keepBytes),
+		gzip:  q.gzip,
+		spans: reuse(q.spans, keepEvents), bad: reuse(q.bad, keepEvents),
+		content: content{events: reuseCleared(q.content.events, keepEvents)},
+		parts: [2]part{{events: reuseCleared(q.parts[0].events, keepEvents)},
+			{events: reuseCleared(q.parts[1].events, keepEvents)}},
 	}
 }
 
 // emptied is a slice to be used again, nil when it is larger than what is worth keeping.
-func emptied[T any](s []T, keep int) []T {
+func reuse[T any](s []T, keep int) []T {
 	if cap(s) > keep {
 		return nil
 	}
@@ -93,24 +93,24 @@ func emptied[T any](s []T, keep int) []T {
 }
 
 // forgotten is emptied for elements that keep other memory alive.
-func forgotten[T any](s []T, keep int) []T {
+func reuseCleared[T any](s []T, keep int) []T {
 	clear(s)
-	return emptied(s, keep)
+	return reuse(s, keep)
 }
 
 // spares are the buffers of answered requests, for those to come. A sync.Pool would keep as many as
 // there ever were at a time, and who sends many large requests once would have filled the memory.
 // It may be used by several goroutines at the same time.
-type spares struct {
+type requestPool struct {
 	mu    sync.Mutex
 	free  []*request
 	bytes int
 }
 
 // maxSpare bounds spares, in bytes: those of 30 batches of 100 KB, or of a thousand single events.
-const maxSpare = 8 << 20
+const maxPooled = 8 << 20
 
-func (s *spares) get() *request {
+func (s *requestPool) get() *request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	last := len(s.free) - 1
@@ -120,21 +120,21 @@ func (s *spares) get() *request {
 	q := s.free[last]
 	s.free[last] = nil
 	s.free = s.free[:last]
-	s.bytes -= spareCost(q)
+	s.bytes -= pooledCost(q)
 	return q
 }
 
-func (s *spares) put(q *request) {
-	cost := spareCost(q)
+func (s *requestPool) put(q *request) {
+	cost := pooledCost(q)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.bytes+cost <= maxSpare {
+	if s.bytes+cost <= maxPooled {
 		s.free = append(s.free, q)
 		s.bytes += cost
 	}
 }
 
-func spareCost(q *request) int { return q.size() + int(unsafe.Sizeof(request{})) }
+func pooledCost(q *request) int { return q.size() + int(unsafe.Sizeof(request{})) }
 
 // content is what a body says. All slices are of the body.
 type content struct {
@@ -146,28 +146,28 @@ type content struct {
 }
 
 // parse reads a body as a route has it.
-func (c *content) parse(body []byte, rt route) *fault {
+func (c *content) parse(body []byte, rt route) *refusal {
 	c.scanner.Reset(body)
 	c.events = c.events[:0]
 	switch c.scanner.Peek() {
 	case '{':
 	case 0:
-		return faultJSON
+		return refusalJSON
 	default:
 		c.scanner.Value()
 		if c.scanner.End() != nil {
-			return faultJSON
+			return refusalJSON
 		}
-		if rt.kind == batch {
-			return faultBatch
+		if rt.kind == routeBatch {
+			return refusalNotBatch
 		}
-		return faultObject
+		return refusalNotObject
 	}
-	if rt.kind == batch {
-		return c.batch(body)
+	if rt.kind == routeBatch {
+		return c.parseBatch(body)
 	}
 	if event.ScanReceived(&c.scanner, body, rt.event, c.next()) != nil || c.scanner.End() != nil {
-		return faultJSON
+		return refusalJSON
 	}
 	c.writeKey = c.events[0].WriteKey
 	return nil
@@ -180,7 +180,7 @@ func (c *content) next() *event.Received {
 }
 
 // batch walks the top level. On duplicate keys the last one counts, and null is absent.
-func (c *content) batch(body []byte) *fault {
+func (c *content) parseBatch(body []byte) *refusal {
 	s := &c.scanner
 	s.Enter('{')
 	isBatch, contextOK, integrationsOK := false, true, true
@@ -201,10 +201,10 @@ func (c *content) batch(body []byte) *fault {
 			s.Enter('[')
 			for s.Elem() {
 				if len(c.events) == maxEvents {
-					return faultMany
+					return refusalTooManyEvents
 				}
 				if event.ScanReceived(s, body, "", c.next()) != nil {
-					return faultJSON
+					return refusalJSON
 				}
 			}
 		case "writeKey":
@@ -221,13 +221,13 @@ func (c *content) batch(body []byte) *fault {
 	}
 	switch {
 	case s.End() != nil:
-		return faultJSON
+		return refusalJSON
 	case !isBatch:
-		return faultBatch
+		return refusalNotBatch
 	case len(c.events) == 0:
-		return faultEmpty
+		return refusalEmptyBatch
 	case !contextOK || !integrationsOK:
-		return faultShared
+		return refusalContext
 	}
 	c.sentAt, _ = event.ParseTime(sentAt)
 	return nil

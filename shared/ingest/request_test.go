@@ -19,27 +19,27 @@ func TestWhatAnsweredRequestsKeepIsBoundedWhateverTheyWere(t *testing.T) {
 	}
 	var under []*request // as many at a time
 	for i := range 200 {
-		q := r.spares.get()
-		if body := bodies[i%len(bodies)]; q.content.parse([]byte(body), route{kind: batch}) == nil {
+		q := r.pool.get()
+		if body := bodies[i%len(bodies)]; q.content.parse([]byte(body), route{kind: routeBatch}) == nil {
 			q.raw = append(q.raw, body...)
-			q.stamp = event.Enrichment{AppendID: appendID}
-			q.sort()
+			q.enrichment = event.Enrichment{AppendID: appendID}
+			q.partition()
 		}
 		under = append(under, q)
 	}
 	for _, q := range under {
 		q.reset()
-		r.spares.put(q)
+		r.pool.put(q)
 	}
 	held := 0
-	for _, q := range r.spares.free {
+	for _, q := range r.pool.free {
 		held += q.size()
 		for _, e := range q.content.events[:cap(q.content.events)] {
 			if e.Raw != nil || e.WriteKey != nil {
 				t.Fatal("an event of an answered request is kept")
 			}
 		}
-		for _, l := range q.loads {
+		for _, l := range q.parts {
 			for _, e := range l.events[:cap(l.events)] {
 				if e != nil {
 					t.Fatal("an event in a buffer is kept")
@@ -47,21 +47,21 @@ func TestWhatAnsweredRequestsKeepIsBoundedWhateverTheyWere(t *testing.T) {
 			}
 		}
 	}
-	if held > maxSpare || held == 0 || len(r.spares.free) == len(under) {
-		t.Errorf("%d requests with %d bytes are kept", len(r.spares.free), held)
+	if held > maxPooled || held == 0 || len(r.pool.free) == len(under) {
+		t.Errorf("%d requests with %d bytes are kept", len(r.pool.free), held)
 	}
-	for range len(r.spares.free) {
-		r.spares.get()
+	for range len(r.pool.free) {
+		r.pool.get()
 	}
-	want(t, "counted when none is left", r.spares.bytes, 0)
+	want(t, "counted when none is left", r.pool.bytes, 0)
 }
 
 func TestTheLargestRequestHasRoom(t *testing.T) {
-	if MaxWaiting < largest(MaxBody) {
-		t.Errorf("it may need %d bytes", largest(MaxBody))
+	if defaultMaxMemory < largest(defaultMaxBody) {
+		t.Errorf("it may need %d bytes", largest(defaultMaxBody))
 	}
 	// All events that fit, with the longest User-Agent.
-	r := newRig(t, func(c *Config) { c.Limits.MaxWaiting = largest(MaxBody) })
+	r := newRig(t, func(c *Config) { c.Limits.MaxMemory = largest(defaultMaxBody) })
 	one := `{"type":"page","userId":"u","context":{"direct":true},"p":"` + strings.Repeat("x", 20) + `"}`
 	body := `{"batch":[` + strings.Repeat(one+",", maxEvents-1) + one + `]}`
 	for range 2 {
@@ -76,12 +76,12 @@ func TestTheLargestRequestHasRoom(t *testing.T) {
 func TestRejectedEventsCountOnceTheirRequestIsAccepted(t *testing.T) {
 	r := newRig(t, nil)
 	body := `{"batch":[` + track("1") + `,{"type":"foo"}]}`
-	r.queue.send = failing
+	r.queue.send = refuseAll
 	status, _ := r.post("/v1/batch", body)
 	want(t, "status", status, 429)
-	want(t, "rejected", len(r.counts.Totals().Rejected), 0)
+	want(t, "rejected", len(r.counters.Totals().Rejected), 0)
 	r.queue.send = nil
 	status, _ = r.post("/v1/batch", body)
 	want(t, "status", status, 200)
-	want(t, "rejected", r.counts.Totals().Rejected, map[string]int{"type_unknown": 1})
+	want(t, "rejected", r.counters.Totals().Rejected, map[string]int{"type_unknown": 1})
 }

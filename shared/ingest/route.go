@@ -6,21 +6,21 @@ import (
 )
 
 // kind is what is done at a path.
-type kind uint8
+type routeKind uint8
 
 const (
-	unknown  kind = iota
-	single        // one event in the body
-	batch         // a batch in the body
-	pixel         // one event in the query
-	metrics       // SDKs' own metrics: taken and dropped
-	settings      // what SDKs load at start
-	health
+	routeUnknown  routeKind = iota
+	routeEvent              // one event in the body
+	routeBatch              // a batch in the body
+	routePixel              // one event in the query
+	routeMetrics            // SDKs' own metrics: taken and dropped
+	routeSettings           // what SDKs load at start
+	routeHealth
 )
 
 // A route is what a path says.
 type route struct {
-	kind   kind
+	kind   routeKind
 	event  string // the type of single and pixel events
 	client bool   // browsers and phones send here
 	key    string // of settings, as it stands in the path
@@ -32,25 +32,25 @@ type route struct {
 func kindOf(name string) route {
 	switch name {
 	case "track", "identify", "page", "screen", "group", "alias":
-		return route{kind: single, event: name}
+		return route{kind: routeEvent, event: name}
 	case "t":
-		return route{kind: single, event: "track", client: true}
+		return route{kind: routeEvent, event: "track", client: true}
 	case "i":
-		return route{kind: single, event: "identify", client: true}
+		return route{kind: routeEvent, event: "identify", client: true}
 	case "p":
-		return route{kind: single, event: "page", client: true}
+		return route{kind: routeEvent, event: "page", client: true}
 	case "s":
-		return route{kind: single, event: "screen", client: true}
+		return route{kind: routeEvent, event: "screen", client: true}
 	case "g":
-		return route{kind: single, event: "group", client: true}
+		return route{kind: routeEvent, event: "group", client: true}
 	case "a":
-		return route{kind: single, event: "alias", client: true}
+		return route{kind: routeEvent, event: "alias", client: true}
 	case "batch", "import":
-		return route{kind: batch}
+		return route{kind: routeBatch}
 	case "b":
-		return route{kind: batch, client: true}
+		return route{kind: routeBatch, client: true}
 	case "m":
-		return route{kind: metrics}
+		return route{kind: routeMetrics}
 	}
 	return route{}
 }
@@ -61,7 +61,7 @@ func kindOf(name string) route {
 func routeOf(path string) route {
 	path = strings.TrimSuffix(path, "/")
 	if path == "/health" {
-		return route{kind: health}
+		return route{kind: routeHealth}
 	}
 	name, versioned := strings.CutPrefix(path, "/v1/")
 	if !versioned {
@@ -72,17 +72,17 @@ func routeOf(path string) route {
 	}
 	if rest, ok := strings.CutPrefix(name, "pixel/"); ok {
 		r := kindOf(rest)
-		if r.kind != single {
+		if r.kind != routeEvent {
 			return route{}
 		}
-		return route{kind: pixel, event: r.event, client: true}
+		return route{kind: routePixel, event: r.event, client: true}
 	}
 	if rest, ok := strings.CutPrefix(name, "projects/"); ok {
 		key, ok := strings.CutSuffix(rest, "/settings")
 		if !ok || key == "" || strings.Contains(key, "/") {
 			return route{}
 		}
-		return route{kind: settings, key: key}
+		return route{kind: routeSettings, key: key}
 	}
 	return kindOf(name)
 }
@@ -90,7 +90,7 @@ func routeOf(path string) route {
 // methods are what a route allows, as the Allow header says it.
 func (r route) methods() string {
 	switch r.kind {
-	case pixel, settings, health:
+	case routePixel, routeSettings, routeHealth:
 		return "GET, HEAD, OPTIONS"
 	}
 	return "POST, OPTIONS"
@@ -99,7 +99,7 @@ func (r route) methods() string {
 // allows reports whether a method is among them; OPTIONS is answered before.
 func (r route) allows(method string) bool {
 	switch r.kind {
-	case pixel, settings, health:
+	case routePixel, routeSettings, routeHealth:
 		return method == http.MethodGet || method == http.MethodHead
 	}
 	return method == http.MethodPost

@@ -19,43 +19,43 @@ import (
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	rt := routeOf(r.URL.Path)
-	cors(w.Header(), r)
-	var f *fault
+	allowOrigin(w.Header(), r)
+	var f *refusal
 	switch {
-	case rt.kind == unknown:
-		f = faultPath
+	case rt.kind == routeUnknown:
+		f = refusalNotFound
 	case r.Method == http.MethodOptions:
-		h.c.Report(Summary{Status: http.StatusNoContent, Latency: time.Since(start)})
-		options(w, rt)
+		h.config.Report(Summary{Status: http.StatusNoContent, Latency: time.Since(start)})
+		writeOptions(w, rt)
 		return
 	case !rt.allows(r.Method):
 		w.Header().Set("Allow", rt.methods())
-		f = faultMethod
+		f = refusalMethod
 	default:
 		switch rt.kind {
-		case single, batch:
+		case routeEvent, routeBatch:
 			h.events(w, r, rt, start)
 			return
-		case pixel:
+		case routePixel:
 			h.pixel(w, r, rt, start)
 			return
-		case health:
+		case routeHealth:
 			if h.isDraining() || h.health.ask(r.Context()) != nil {
-				f = faultHealth
+				f = refusalHealth
 			}
-		case settings:
+		case routeSettings:
 			if h.settings(w, r, rt, start) {
 				return
 			}
-			f = faultPath
+			f = refusalNotFound
 		}
 	}
 	if f != nil {
-		h.c.Report(Summary{Status: f.status, Code: f.code, Latency: time.Since(start)})
-		writeFault(w, f)
+		h.config.Report(Summary{Status: f.status, Code: f.code, Latency: time.Since(start)})
+		writeRefusal(w, f)
 		return
 	}
-	h.c.Report(Summary{Status: http.StatusOK, Latency: time.Since(start)})
+	h.config.Report(Summary{Status: http.StatusOK, Latency: time.Since(start)})
 	writeJSON(w, http.StatusOK, success)
 }
 
@@ -73,35 +73,35 @@ func (h *Handler) settings(w http.ResponseWriter, r *http.Request, rt route, sta
 	scheme, host := h.publicURL(r)
 	w.Header().Set("Cache-Control", "private, max-age=300")
 	w.Header()["Vary"] = vary // also when no origin was named: the next one to be given this answer may have one
-	h.c.Report(Summary{Status: http.StatusOK, Latency: time.Since(start)})
+	h.config.Report(Summary{Status: http.StatusOK, Latency: time.Since(start)})
 	writeJSON(w, http.StatusOK, appendSettings(nil, rt.key, scheme, host))
 	return true
 }
 
 // lookup finds a write key among those that are taken.
-func (h *Handler) lookup(writeKey string) (Key, *fault) {
+func (h *Handler) lookup(writeKey string) (Key, *refusal) {
 	if !event.ValidWriteKey(writeKey) {
-		return Key{}, faultKey
+		return Key{}, refusalWriteKey
 	}
-	if h.c.Keys == nil {
+	if h.config.Keys == nil {
 		return Key{}, nil
 	}
-	key, ok := h.c.Keys.Lookup(writeKey)
+	key, ok := h.config.Keys.Lookup(writeKey)
 	switch {
 	case !ok:
-		return Key{}, faultKey
+		return Key{}, refusalWriteKey
 	case key.Disabled:
-		return Key{}, faultDisabled
+		return Key{}, refusalDisabled
 	}
 	return key, nil
 }
 
 // events answers a request with events in its body.
 func (h *Handler) events(w http.ResponseWriter, r *http.Request, rt route, start time.Time) {
-	s, f := h.take(r, rt, start, func(q *request) ([]byte, *fault) { return h.readBody(q, r) })
-	h.c.Report(s)
+	s, f := h.take(r, rt, start, func(q *request) ([]byte, *refusal) { return h.readBody(q, r) })
+	h.config.Report(s)
 	if f != nil {
-		writeFault(w, f)
+		writeRefusal(w, f)
 		return
 	}
 	writeJSON(w, http.StatusOK, success)
@@ -113,35 +113,35 @@ func (h *Handler) pixel(w http.ResponseWriter, r *http.Request, rt route, start 
 	s := Summary{Latency: time.Since(start)}
 	if r.Method == http.MethodGet {
 		s, _ = h.take(r, rt, start,
-			func(q *request) ([]byte, *fault) { return pixelData(q, r.URL.RawQuery, h.c.Limits.MaxBody) })
+			func(q *request) ([]byte, *refusal) { return pixelData(q, r.URL.RawQuery, h.config.Limits.MaxBody) })
 	}
 	s.Status = http.StatusOK
-	h.c.Report(s)
+	h.config.Report(s)
 	writePixel(w)
 }
 
 // pixelData decodes the query's data: base64 of either alphabet, with padding or without.
-func pixelData(q *request, query string, limit int) ([]byte, *fault) {
+func pixelData(q *request, query string, limit int) ([]byte, *refusal) {
 	values, err := url.ParseQuery(query)
 	data := strings.TrimRight(values.Get("data"), "=")
 	if err != nil || data == "" {
-		return nil, faultPixel
+		return nil, refusalPixel
 	}
 	if len(data) > limit {
-		return nil, faultBody
+		return nil, refusalBodyTooLarge
 	}
 	// A plus that was not escaped has become a space.
 	data = strings.NewReplacer("-", "+", "_", "/", " ", "+").Replace(data)
 	if q.raw, err = base64.RawStdEncoding.AppendDecode(q.raw[:0], []byte(data)); err != nil || len(q.raw) == 0 {
-		return nil, faultPixel
+		return nil, refusalPixel
 	}
 	return q.raw, nil
 }
 
 // take brings the events of a request into the queue. The fault is nil exactly when the queue has
 // every event that is good, and the dead letters every other one.
-func (h *Handler) take(r *http.Request, rt route, start time.Time, body func(*request) ([]byte, *fault)) (s Summary,
-	f *fault) {
+func (h *Handler) take(r *http.Request, rt route, start time.Time, body func(*request) ([]byte, *refusal)) (s Summary,
+	f *refusal) {
 	if f = h.full(); f == nil {
 		s, f = h.work(r, rt, start, body)
 	}
@@ -152,9 +152,9 @@ func (h *Handler) take(r *http.Request, rt route, start time.Time, body func(*re
 	return s, f
 }
 
-func (h *Handler) work(r *http.Request, rt route, start time.Time, body func(*request) ([]byte, *fault)) (s Summary,
-	f *fault) {
-	q := h.spares.get()
+func (h *Handler) work(r *http.Request, rt route, start time.Time, body func(*request) ([]byte, *refusal)) (s Summary,
+	f *refusal) {
+	q := h.pool.get()
 	entered := false
 	defer func() {
 		p := recover()
@@ -166,18 +166,18 @@ func (h *Handler) work(r *http.Request, rt route, start time.Time, body func(*re
 			// A mistake of ours with one request is no reason to end the others'. Its buffers are
 			// not used again.
 			h.complain(p)
-			s, f = Summary{}, faultInternal
+			s, f = Summary{}, refusalInternal
 			return
 		}
 		s = q.summary
 		q.reset()
-		h.spares.put(q)
+		h.pool.put(q)
 	}()
-	if h.commit.gate.Shut(start) {
-		return s, faultQueue
+	if h.committer.gate.Shut(start) {
+		return s, refusalQueue
 	}
 	if !h.hold(q, 0) {
-		return s, faultBusy
+		return s, refusalOverloaded
 	}
 	text, f := body(q)
 	if f != nil {
@@ -197,29 +197,29 @@ func (h *Handler) work(r *http.Request, rt route, start time.Time, body func(*re
 	if f != nil {
 		return s, f
 	}
-	q.stamp = event.Enrichment{
+	q.enrichment = event.Enrichment{
 		Kind: rt.event, ReceivedAt: start, SentAt: q.content.sentAt, WriteKey: writeKey, Client: rt.client,
 		Shared: event.ScanContext(q.content.context), AppendID: appendID,
 	}
-	if addr := h.c.ClientIP(r); addr.IsValid() {
-		q.stamp.IP = addr.String()
+	if addr := h.config.ClientIP(r); addr.IsValid() {
+		q.enrichment.IP = addr.String()
 	}
 	if agent := r.Header["User-Agent"]; len(agent) > 0 {
-		q.stamp.UserAgent = agent[0][:min(len(agent[0]), maxUserAgent)]
+		q.enrichment.UserAgent = agent[0][:min(len(agent[0]), maxUserAgent)]
 	}
 	if !h.hold(q, len(text)) { // spliced, it is at least as large
-		return s, faultBusy
+		return s, refusalOverloaded
 	}
-	if f = q.sort(); f != nil {
+	if f = q.partition(); f != nil {
 		return s, f
 	}
-	if !h.hold(q, sendCost*len(q.spliced)) {
-		return s, faultBusy
+	if !h.hold(q, sendCost*len(q.enriched)) {
+		return s, refusalOverloaded
 	}
 	n := len(q.content.events)
 	wait, ok := h.quotas.take(&key, n)
 	if !ok {
-		return s, quotaFault(wait)
+		return s, quotaRefusal(wait)
 	}
 	if f = h.send(r.Context(), q); f != nil {
 		h.quotas.refund(&key, n)
@@ -231,16 +231,16 @@ func (h *Handler) work(r *http.Request, rt route, start time.Time, body func(*re
 // the queue has events must not be answered 429: it would come again, and its events would be there
 // twice, with other identities if we gave them theirs. Letters that are written twice have the same
 // id.
-func (h *Handler) send(ctx context.Context, q *request) *fault {
+func (h *Handler) send(ctx context.Context, q *request) *refusal {
 	if len(q.bad) > 0 {
 		if err := h.writeLetters(ctx, q); err != nil {
-			q.summary.LetterErrors++
-			h.c.Logger.Error("dead letters of a request could not be written; nothing of it was accepted", "error", err)
-			return faultLetters
+			q.summary.DeadLetterErrors++
+			h.config.Logger.Error("dead letters of a request could not be written; nothing of it was accepted", "error", err)
+			return refusalDeadLetters
 		}
 	}
-	if h.commit.submit(ctx, q.filled()) != nil {
-		return faultQueue
+	if h.committer.submit(ctx, q.filledParts()) != nil {
+		return refusalQueue
 	}
 	q.summary.Accepted, q.summary.Rejected = len(q.content.events)-len(q.bad), q.rejected()
 	return nil
@@ -253,6 +253,6 @@ func (h *Handler) complain(p any) {
 	if err, ok := p.(runtime.Error); ok {
 		what = err.Error()
 	}
-	h.c.Logger.Error("a request could not be handled", "type", fmt.Sprintf("%T", p), "error", what, "stack",
+	h.config.Logger.Error("a request could not be handled", "type", fmt.Sprintf("%T", p), "error", what, "stack",
 		string(debug.Stack()))
 }

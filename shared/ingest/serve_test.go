@@ -137,7 +137,7 @@ func TestABatchCarriesItsContextAndIntegrations(t *testing.T) {
 	if m.ReceivedAt.IsZero() {
 		t.Error("the message does not say when it was received")
 	}
-	totals := r.counts.Totals()
+	totals := r.counters.Totals()
 	want(t, "accepted", totals.Accepted, 2)
 	want(t, "requests", totals.Requests, map[int]int{200: 1})
 }
@@ -217,8 +217,8 @@ func TestWithoutAKnownWriteKeyNothingIsTaken(t *testing.T) {
 			if status != 400 || code != c.code {
 				t.Errorf("%d %s, want 400 %s", status, code, c.code)
 			}
-			want(t, "calls", r.queue.calls+r.letters.calls, 0)
-			want(t, "refused", r.counts.Totals().Refused, map[string]int{c.code: 1})
+			want(t, "calls", r.queue.calls+r.deadLetters.calls, 0)
+			want(t, "refused", r.counters.Totals().Refused, map[string]int{c.code: 1})
 		})
 	}
 }
@@ -260,9 +260,9 @@ func TestGzipIsSeenByItsFirstBytes(t *testing.T) {
 		"a header only":               {packed[:5], "gzip", 400, "invalid_gzip", 0, 0},
 		"a bomb":                      {zipped(t, strings.Repeat(" ", 50<<20)), "gzip", 400, "body_too_large", 0, 0},
 		"a bomb that hides":           {zipped(t, strings.Repeat(" ", 50<<20)), "", 400, "body_too_large", 0, 1},
-		"too large as it is":          {strings.Repeat(" ", MaxBody+1), "", 400, "body_too_large", 0, 0},
-		"exactly as large as may be":  {body + strings.Repeat(" ", MaxBody-len(body)), "", 200, "", 0, 0},
-		"unpacked as large as may be": {zipped(t, body+strings.Repeat(" ", MaxBody-len(body))), "gzip", 200, "", 0, 0},
+		"too large as it is":          {strings.Repeat(" ", defaultMaxBody+1), "", 400, "body_too_large", 0, 0},
+		"exactly as large as may be":  {body + strings.Repeat(" ", defaultMaxBody-len(body)), "", 200, "", 0, 0},
+		"unpacked as large as may be": {zipped(t, body+strings.Repeat(" ", defaultMaxBody-len(body))), "gzip", 200, "", 0, 0},
 		"two members":                 {zipped(t, body[:10]) + zipped(t, body[10:]), "gzip", 200, "", 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -274,9 +274,9 @@ func TestGzipIsSeenByItsFirstBytes(t *testing.T) {
 			if status == 200 {
 				want(t, "events", len(events(t, &r.queue)), 1)
 			}
-			totals := r.counts.Totals()
+			totals := r.counters.Totals()
 			want(t, "announced, but absent", totals.GzipAbsent, c.absent)
-			want(t, "there, but not announced", totals.GzipOwn, c.unheralded)
+			want(t, "there, but not announced", totals.GzipUnannounced, c.unheralded)
 		})
 	}
 }
@@ -299,7 +299,7 @@ func TestABodyIsReadNoFurtherThanItsLimit(t *testing.T) {
 	if status != 400 || code != "body_too_large" || w.Header().Get("Connection") != "close" {
 		t.Errorf("%d %s", status, code)
 	}
-	if read > MaxBody+1 {
+	if read > defaultMaxBody+1 {
 		t.Errorf("%d bytes were read", read)
 	}
 }
@@ -349,8 +349,8 @@ func TestPixelsAreAlwaysAnsweredWithTheImage(t *testing.T) {
 			w := r.do("GET", "/v1/pixel/track?"+c.query, "", "User-Agent", "Mail/1.0")
 			want(t, "status", w.Code, 200)
 			want(t, "type", w.Header().Get("Content-Type"), "image/gif")
-			want(t, "image", w.Body.String(), string(transparent))
-			totals := r.counts.Totals()
+			want(t, "image", w.Body.String(), string(transparentGIF))
+			totals := r.counters.Totals()
 			want(t, "accepted", totals.Accepted, c.accepted)
 			if c.code != "" {
 				want(t, "refused", totals.Refused, map[string]int{c.code: 1})
@@ -363,15 +363,15 @@ func TestPixelsAreAlwaysAnsweredWithTheImage(t *testing.T) {
 		})
 	}
 	r := newRig(t, nil)
-	r.queue.send = failing
+	r.queue.send = refuseAll
 	want(t, "status when the queue is away",
 		r.do("GET", "/v1/pixel/track?data="+base64.RawURLEncoding.EncodeToString([]byte(one)), "").Code, 200)
-	want(t, "refused", r.counts.Totals().Refused, map[string]int{"queue_unavailable": 1})
+	want(t, "refused", r.counters.Totals().Refused, map[string]int{"queue_unavailable": 1})
 	r.do("HEAD", "/v1/pixel/track?data="+base64.RawURLEncoding.EncodeToString([]byte(one)), "")
 	want(t, "calls for a HEAD", r.queue.calls, 1)
 }
 
-func failing(ctx context.Context, _ []message.Message) error { return errAway }
+func refuseAll(ctx context.Context, _ []message.Message) error { return errAway }
 
 func TestMetricsOfSDKsAreTakenAndDropped(t *testing.T) {
 	r := newRig(t, nil)

@@ -9,15 +9,15 @@ import (
 
 // publicURL is scheme and host under which the client reaches the door.
 func (h *Handler) publicURL(r *http.Request) (scheme, host string) {
-	if h.c.PublicURL != "" {
-		scheme, host, _ = strings.Cut(strings.TrimRight(h.c.PublicURL, "/"), "://")
+	if h.config.PublicURL != "" {
+		scheme, host, _ = strings.Cut(strings.TrimRight(h.config.PublicURL, "/"), "://")
 		return scheme, host
 	}
 	scheme = "http"
 	if r.TLS != nil {
 		scheme = "https"
 	}
-	if h.c.TrustForwardedProto {
+	if h.config.TrustForwardedProto {
 		if said := strings.ToLower(r.Header.Get("X-Forwarded-Proto")); said == "http" || said == "https" {
 			scheme = said
 		}

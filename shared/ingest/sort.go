@@ -9,19 +9,19 @@ import (
 
 // sort splices every event and puts it among the good or the bad ones. The fault is that none is
 // good: then the request is refused, for a reason that its first event shows.
-func (q *request) sort() *fault {
+func (q *request) partition() *refusal {
 	c := &q.content
-	header := message.Header{WriteKey: q.stamp.WriteKey, Context: c.context, Integrations: c.integrations,
-		ReceivedAt: q.stamp.ReceivedAt}
+	header := message.Header{WriteKey: q.enrichment.WriteKey, Context: c.context, Integrations: c.integrations,
+		ReceivedAt: q.enrichment.ReceivedAt}
 	if header.Room() == 0 {
-		return faultShared
+		return refusalContext
 	}
 	for i := range c.events {
 		e := &c.events[i]
-		from := len(q.spliced)
-		q.spliced = e.AppendEnriched(q.spliced, &q.stamp)
-		q.pieces = append(q.pieces, piece{from, len(q.spliced)})
-		if e.Problem == nil && len(q.spliced)-from > event.MaxEventBytes {
+		from := len(q.enriched)
+		q.enriched = e.AppendEnriched(q.enriched, &q.enrichment)
+		q.spans = append(q.spans, span{from, len(q.enriched)})
+		if e.Problem == nil && len(q.enriched)-from > event.MaxEventBytes {
 			e.Problem = event.TooLarge
 		}
 		if e.Problem != nil {
@@ -30,7 +30,7 @@ func (q *request) sort() *fault {
 	}
 	if len(q.bad) == len(c.events) {
 		p := c.events[0].Problem
-		return &fault{status: 400, code: p.Code, message: p.Message}
+		return &refusal{status: 400, code: p.Code, message: p.Message}
 	}
 	// The buffer has its place now.
 	for i := range c.events {
@@ -39,7 +39,7 @@ func (q *request) sort() *fault {
 			continue
 		}
 		origin := q.origin(i)
-		l := &q.loads[origin]
+		l := &q.parts[origin]
 		l.header = header
 		l.header.Origin = origin
 		l.events = append(l.events, q.event(i))
@@ -50,24 +50,24 @@ func (q *request) sort() *fault {
 
 // origin says who sent an event.
 func (q *request) origin(i int) event.Origin {
-	if q.content.events[i].Client(&q.stamp) {
+	if q.content.events[i].Client(&q.enrichment) {
 		return event.FromClient
 	}
 	return event.FromServer
 }
 
 // event is an event as it is to travel.
-func (q *request) event(i int) []byte { return q.spliced[q.pieces[i].from:q.pieces[i].to] }
+func (q *request) event(i int) []byte { return q.enriched[q.spans[i].from:q.spans[i].to] }
 
 // filled are the loads that have events.
-func (q *request) filled() []load {
+func (q *request) filledParts() []part {
 	switch {
-	case len(q.loads[0].events) == 0:
-		return q.loads[1:]
-	case len(q.loads[1].events) == 0:
-		return q.loads[:1]
+	case len(q.parts[0].events) == 0:
+		return q.parts[1:]
+	case len(q.parts[1].events) == 0:
+		return q.parts[:1]
 	}
-	return q.loads[:]
+	return q.parts[:]
 }
 
 // appendID appends a random UUID (RFC 9562, version 4), in 36 bytes. The generator is ChaCha8,
