@@ -75,7 +75,7 @@ func dlqShow(ctx context.Context, out io.Writer, f *dlqFlags, id string, asJSON 
 }
 
 // show takes a letter apart.
-func show(l *deadletter.Letter, name func(string) string) (*shown, error) {
+func show(l *deadletter.Received, name func(string) string) (*shown, error) {
 	r, err := deadletter.NewReader()
 	if err != nil {
 		return nil, err
@@ -86,7 +86,7 @@ func show(l *deadletter.Letter, name func(string) string) (*shown, error) {
 		Receives: l.Receives, Detail: l.Detail}}
 	m, err := r.Read(l)
 	if err != nil {
-		s.Body, s.Unreadable = l.Body, err.Error()
+		s.Body, s.Unreadable = string(l.Body), err.Error()
 		return s, nil
 	}
 	s.WriteKey, s.Events, s.Origin = name(m.WriteKey), len(m.Events), m.Origin.String()

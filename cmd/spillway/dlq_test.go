@@ -20,6 +20,7 @@ import (
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/deadletter"
 	"github.com/spillwayhq/spillway/shared/deliver"
+	"github.com/spillwayhq/spillway/shared/message"
 )
 
 // patience is how long a test waits for what must come. It ends a test that would hang, and asserts
@@ -163,13 +164,13 @@ func TestTheTablesOfLs(t *testing.T) {
 		Groups: []deadletter.Group{
 			{Reason: "rejected", WriteKey: "shop web", Letters: 2, Events: 1234, Oldest: now.Add(-50 * time.Hour),
 				Newest: now.Add(-90 * time.Second)},
-			{Reason: deadletter.Moved, WriteKey: "default", Letters: 1, Events: 1, Oldest: now.Add(-3 * time.Hour),
+			{Reason: message.ReasonMovedBySQS, WriteKey: "default", Letters: 1, Events: 1, Oldest: now.Add(-3 * time.Hour),
 				Newest: now.Add(-3 * time.Hour)},
 		},
 		Entries: []deadletter.Entry{
 			{ID: "a/0", Reason: "rejected", Events: 1, FirstSeen: now.Add(-90 * time.Second), Receives: 1,
 				Detail: "400:\n\x1b[31m" + strings.Repeat("no ", 50)},
-			{ID: "b", Reason: deadletter.Moved, Events: 1, FirstSeen: now.Add(-3 * time.Hour), Receives: 1000},
+			{ID: "b", Reason: message.ReasonMovedBySQS, Events: 1, FirstSeen: now.Add(-3 * time.Hour), Receives: 1000},
 			{ID: "c/0", Reason: "rejected", Events: 1233, FirstSeen: now.Add(-50 * time.Hour), Receives: 2, Detail: "no"},
 		},
 		Copies: 1,

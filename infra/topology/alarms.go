@@ -289,7 +289,7 @@ func deadLetters() Alarm {
 // Reasons are those of the dead letters that deliver writes, as in its metric EventsDeadLettered.
 func Reasons() []string {
 	return []string{
-		message.ReasonInvalid, segment.Rejected.String(), segment.Expired.String(), message.ReasonUndecodable,
+		message.ReasonInvalid, message.ReasonRejected, message.ReasonExpired, message.ReasonUndecodable,
 		message.ReasonTooLarge, message.ReasonPanic,
 	}
 }

@@ -33,7 +33,7 @@ type Provenance struct {
 // the events queue, with Field besides: sent there, it is the same event as before, for its
 // identity is in it. The write key is in it as well. Of a body that can't be read there is one
 // line, which is no message.
-func (l *Letter) Lines(r *Reader) (lines []byte, events int, err error) {
+func (l *Received) Lines(r *Reader) (lines []byte, events int, err error) {
 	from, err := encode(Provenance{ID: l.ID, Reason: l.Reason, Detail: l.Detail, FirstSeen: l.FirstSeen.UTC(),
 		LastSeen: l.LastSeen.UTC(), Receives: l.Receives})
 	if err != nil {
@@ -42,7 +42,7 @@ func (l *Letter) Lines(r *Reader) (lines []byte, events int, err error) {
 	begin := func() { lines = append(append(append(lines, `{"`+Field+`":`...), from...), ',') }
 	m, unreadable := r.Read(l)
 	if unreadable != nil {
-		body, err := encode(l.Body)
+		body, err := encode(string(l.Body))
 		if err != nil {
 			return nil, 0, fmt.Errorf("write the body of letter %s as JSON: %w", l.ID, err)
 		}
@@ -98,15 +98,15 @@ func (q *Queue) Export(ctx context.Context, f Filter, write func(lines []byte) e
 // Drop writes letters as lines and deletes them. keep must not return before what it is given is
 // safe, because that is what is left of it.
 func (q *Queue) Drop(ctx context.Context, f Filter, keep func(lines []byte) error) (Copied, error) {
-	return q.copy(ctx, f, keep, func(*Letter) bool { return false }, (*walk).remove)
+	return q.copy(ctx, f, keep, func(*Received) bool { return false }, (*walk).remove)
 }
 
 // copy leaves out what skip says, and hands to then what is written.
-func (q *Queue) copy(ctx context.Context, f Filter, write func([]byte) error, skip func(*Letter) bool,
-	then func(*walk, context.Context, []*Letter) ([]*Letter, error)) (Copied, error) {
+func (q *Queue) copy(ctx context.Context, f Filter, write func([]byte) error, skip func(*Received) bool,
+	then func(*walk, context.Context, []*Received) ([]*Received, error)) (Copied, error) {
 	out := Copied{Seen: Seen{}}
 	turn := make(chan struct{}, 1) // one after the other
-	err := q.walk(ctx, func(ctx context.Context, w *walk, letters []*Letter) error {
+	err := q.walk(ctx, func(ctx context.Context, w *walk, letters []*Received) error {
 		r, err := NewReader()
 		if err != nil {
 			return err
@@ -118,7 +118,7 @@ func (q *Queue) copy(ctx context.Context, f Filter, write func([]byte) error, sk
 			return ctx.Err()
 		}
 		var lines []byte
-		var wanted []*Letter
+		var wanted []*Received
 		events := 0
 		for _, l := range letters {
 			out.Seen[l.Reason]++

@@ -8,8 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/message"
-	"github.com/spillwayhq/spillway/shared/segment"
 )
 
 func TestAnExportedLineIsAMessageWithOneEventAndItsReason(t *testing.T) {
@@ -19,10 +19,11 @@ func TestAnExportedLineIsAMessageWithOneEventAndItsReason(t *testing.T) {
 	}
 	defer r.Close()
 	at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
-	l := &Letter{ID: "m7/0", Reason: "rejected", Detail: "400: <no>", FirstSeen: at, Receives: 2,
-		Body: "{\"writeKey\":\"WK\",\"context\":{\"a\":\n1},\"receivedAt\":\"2026-11-24T11:00:00.000Z\",\"batch\":[{ " +
-			"\"type\":\"track\",\r\n\"userId\":\"é\" },{\"messageId\":\"own\",\"timestamp\":\"t\"}]}"}
-	l.Attributes = map[string]message.Attribute{message.AttrOrigin: message.StringAttribute("client")}
+	l := &Received{DeadLetter: message.DeadLetter{ID: "m7/0", Reason: "rejected", Detail: "400: <no>", FirstSeen: at,
+		Receives: 2,
+		Header:   message.Header{Origin: event.FromClient},
+		Body: []byte("{\"writeKey\":\"WK\",\"context\":{\"a\":\n1},\"receivedAt\":\"2026-11-24T11:00:00.000Z\",\"batch\":[{ " +
+			"\"type\":\"track\",\r\n\"userId\":\"é\" },{\"messageId\":\"own\",\"timestamp\":\"t\"}]}")}}
 	lines, n, err := l.Lines(r)
 	want(t, "error", err, error(nil))
 	want(t, "events", n, 2)
@@ -31,7 +32,7 @@ func TestAnExportedLineIsAMessageWithOneEventAndItsReason(t *testing.T) {
 		from+`{"messageId":"m7/0-0","timestamp":"2026-11-24T12:00:00.000Z", "type":"track",  "userId":"é" }]}`+"\n"+
 			from+`{"messageId":"own","timestamp":"t"}]}`+"\n")
 
-	l.Body = "no JSON \u00e9\n"
+	l.Body = []byte("no JSON \u00e9\n")
 	lines, n, err = l.Lines(r)
 	want(t, "error", err, error(nil))
 	want(t, "events", n, 1)
@@ -44,7 +45,7 @@ func TestExportLeavesLettersWhereTheyAreAndDropDoesNot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dead := filled(t, 60, func(i int, l *message.DeadLetter) {
 			if i%3 == 0 {
-				l.Reason = segment.Expired.String()
+				l.Reason = message.ReasonExpired
 			}
 		})
 		dead.put(dead.messages[1].Message, "") // written twice

@@ -54,7 +54,7 @@ func (q *Queue) List(ctx context.Context, f Filter, name func(writeKey string) s
 	groups := map[[2]string]*Group{}
 	written := copies{}
 	var mu sync.Mutex
-	err := q.walk(ctx, func(_ context.Context, w *walk, letters []*Letter) error {
+	err := q.walk(ctx, func(_ context.Context, w *walk, letters []*Received) error {
 		r, err := NewReader()
 		if err != nil {
 			return err
@@ -113,11 +113,11 @@ func (g *Group) add(e *Entry) {
 // one.
 type copies map[[16]byte]bool
 
-func (c copies) again(l *Letter) bool {
+func (c copies) again(l *Received) bool {
 	sum := sha256.New()
 	sum.Write([]byte(l.ID))
 	sum.Write([]byte{0})
-	sum.Write([]byte(l.Body))
+	sum.Write(l.Body)
 	key := [16]byte(sum.Sum(nil))
 	if c[key] {
 		return true
@@ -130,9 +130,9 @@ func (c copies) again(l *Letter) bool {
 var errFound = errors.New("found")
 
 // Find returns the letter of that id, its Letter-Id or SQS's; nil when there is none.
-func (q *Queue) Find(ctx context.Context, id string) (*Letter, error) {
-	var found atomic.Pointer[Letter]
-	err := q.walk(ctx, func(_ context.Context, _ *walk, letters []*Letter) error {
+func (q *Queue) Find(ctx context.Context, id string) (*Received, error) {
+	var found atomic.Pointer[Received]
+	err := q.walk(ctx, func(_ context.Context, _ *walk, letters []*Received) error {
 		for _, l := range letters {
 			if l.ID == id || l.MessageID == id {
 				found.Store(l)

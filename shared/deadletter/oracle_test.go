@@ -220,7 +220,7 @@ func (o *oracle) letters() (users, unread map[string]bool) {
 	}
 	defer r.Close()
 	for _, m := range o.dead.messages {
-		content, err := r.Read(&Letter{Body: m.Body})
+		content, err := r.Read(&Received{DeadLetter: message.DeadLetter{Body: []byte(m.Body)}})
 		if err != nil {
 			unread[m.Body] = true
 			continue

@@ -96,7 +96,7 @@ type walk struct {
 // walk calls each with the letters of one receive after the other, several at the same time, until
 // it has had every letter that was there when the walk began. What each has deleted it forgets; the
 // rest is visible again when walk returns, also when ctx ends or each fails, which ends the walk.
-func (q *Queue) walk(ctx context.Context, each func(context.Context, *walk, []*Letter) error) error {
+func (q *Queue) walk(ctx context.Context, each func(context.Context, *walk, []*Received) error) error {
 	w := &walk{q: q, began: time.Now(), held: map[string]string{}}
 	group, walking := errgroup.WithContext(ctx)
 	for range workers {
@@ -125,7 +125,7 @@ func (q *Queue) walk(ctx context.Context, each func(context.Context, *walk, []*L
 // receive returns letters that are new to this walk. A letter comes again when it was hidden for
 // less time than the walk takes; the walk is at its end when nothing comes, or only such letters
 // for as long as it takes to see all of them.
-func (w *walk) receive(ctx context.Context) (letters []*Letter, end bool, err error) {
+func (w *walk) receive(ctx context.Context) (letters []*Received, end bool, err error) {
 	// What was begun is finished: a receive that is cut off may hide letters that nobody has seen.
 	// It takes a second at most.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTime)
@@ -169,7 +169,7 @@ func (w *walk) receive(ctx context.Context) (letters []*Letter, end bool, err er
 
 // keep hides letters anew that have to wait. If it can't, somebody else may see them too, and
 // nothing is lost.
-func (w *walk) keep(ctx context.Context, letters []*Letter) {
+func (w *walk) keep(ctx context.Context, letters []*Received) {
 	hidden := make([]sqsclient.VisibilityChange, len(letters))
 	w.mu.Lock()
 	for i, l := range letters {
@@ -181,7 +181,7 @@ func (w *walk) keep(ctx context.Context, letters []*Letter) {
 
 // remove deletes letters and forgets them. What it returns could not be deleted, and the error says
 // why not.
-func (w *walk) remove(ctx context.Context, letters []*Letter) (left []*Letter, err error) {
+func (w *walk) remove(ctx context.Context, letters []*Received) (left []*Received, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTime)
 	defer cancel()
 	left = letters
@@ -193,7 +193,7 @@ func (w *walk) remove(ctx context.Context, letters []*Letter) (left []*Letter, e
 	return nil, nil
 }
 
-func (w *walk) removeOnce(ctx context.Context, letters []*Letter) (left []*Letter, err error) {
+func (w *walk) removeOnce(ctx context.Context, letters []*Received) (left []*Received, err error) {
 	for from := 0; from < len(letters); from += sqsclient.MaxEntries {
 		part := letters[from:min(from+sqsclient.MaxEntries, len(letters))]
 		entries := make([]types.DeleteMessageBatchRequestEntry, len(part))

@@ -95,18 +95,18 @@ func (q *Queue) Redrive(ctx context.Context, to Sender, c Redrive) (Redriven, er
 }
 
 // each sends the letters of one receive.
-func (r *redriving) each(ctx context.Context, w *walk, letters []*Letter) error {
+func (r *redriving) each(ctx context.Context, w *walk, letters []*Received) error {
 	reader, err := NewReader()
 	if err != nil {
 		return err
 	}
 	defer reader.Close()
-	var wanted []*Letter
+	var wanted []*Received
 	for _, l := range letters {
 		switch {
 		case !r.wants(l, w.began, reader):
 		case r.DryRun:
-			r.count([]*Letter{l}, l.Count, w.began)
+			r.count([]*Received{l}, l.Count, w.began)
 		default:
 			wanted = append(wanted, l)
 		}
@@ -136,7 +136,7 @@ func (r *redriving) each(ctx context.Context, w *walk, letters []*Letter) error 
 }
 
 // wants says whether the letter is to be sent, and sets its Count.
-func (r *redriving) wants(l *Letter, now time.Time, reader *Reader) bool {
+func (r *redriving) wants(l *Received, now time.Time, reader *Reader) bool {
 	match := r.Filter.Match(l, now)
 	comesBack := slices.Contains(ComeBack(), l.Reason)
 	if match {
@@ -146,7 +146,7 @@ func (r *redriving) wants(l *Letter, now time.Time, reader *Reader) bool {
 		}
 		// What SQS moved unread is still to get its reason from the function; what has one, like a
 		// piece of a body that one message could not hold, has been through that.
-		comesBack = comesBack || err != nil && l.Reason != Moved && l.Reason != NotGiven
+		comesBack = comesBack || err != nil && l.Reason != message.ReasonMovedBySQS && l.Reason != message.ReasonNotGiven
 		l.Count = max(1, l.Count)
 	}
 	r.mu.Lock()
@@ -160,7 +160,7 @@ func (r *redriving) wants(l *Letter, now time.Time, reader *Reader) bool {
 }
 
 // send sends and then deletes.
-func (r *redriving) send(ctx context.Context, w *walk, letters []*Letter) error {
+func (r *redriving) send(ctx context.Context, w *walk, letters []*Received) error {
 	if err := r.check(ctx); err != nil {
 		return err
 	}
@@ -173,7 +173,7 @@ func (r *redriving) send(ctx context.Context, w *walk, letters []*Letter) error 
 	defer cancel()
 	err := r.to.Send(sending, messages)
 	failed := sqsclient.Failures(err, len(letters))
-	var sent []*Letter
+	var sent []*Received
 	events, away := 0, false
 	for i, l := range letters {
 		if failed[i] == nil {
@@ -204,7 +204,7 @@ func ofItsOwn(err error) bool {
 	return errors.Is(err, sqsclient.ErrTooLarge) || errors.As(err, &refused) && refused.SenderFault
 }
 
-func (r *redriving) count(letters []*Letter, events int, now time.Time) {
+func (r *redriving) count(letters []*Received, events int, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.result.Letters += len(letters)
@@ -259,8 +259,8 @@ func (r *redriving) check(ctx context.Context) error {
 
 // message is the letter for the events queue: its body, and of its attributes those that say how to
 // read it and who it is.
-func (r *redriving) message(l *Letter) message.Message {
-	m := message.Message{Body: l.Body, Attributes: map[string]message.Attribute{
+func (r *redriving) message(l *Received) message.Message {
+	m := message.Message{Body: string(l.Body), Attributes: map[string]message.Attribute{
 		message.AttrDeadLetterID: message.StringAttribute(message.LegalText(l.ID)),
 		message.AttrFirstSeen:    message.StringAttribute(l.FirstSeen.UTC().Format(event.TimeFormat)),
 	}}
@@ -270,7 +270,7 @@ func (r *redriving) message(l *Letter) message.Message {
 		}
 	}
 	if m.Size() > message.MaxBytes { // one that SQS moved has had fewer attributes
-		m.Body = r.compressor.Compress([]byte(l.Body))
+		m.Body = r.compressor.Compress(l.Body)
 		m.Attributes[message.AttrContentEncoding] = message.StringAttribute(message.EncodingZstd)
 	}
 	return m

@@ -189,7 +189,7 @@ func TestALetterThatIsAsLargeAsSQSTakesIsSentAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer reader.Close()
-		m, err := reader.Read(&Letter{Body: live.messages[0].Body})
+		m, err := reader.Read(&Received{DeadLetter: message.DeadLetter{Body: []byte(live.messages[0].Body)}})
 		if err != nil || string(m.Events[51].Raw) != event || live.messages[0].Size() > message.MaxBytes {
 			t.Errorf("sent as %d bytes: %v", live.messages[0].Size(), err)
 		}

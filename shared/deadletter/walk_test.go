@@ -99,7 +99,7 @@ func TestAWalkThatIsInterruptedOrFailsHidesNothing(t *testing.T) {
 		f.before = nil
 		var walked atomic.Int32
 		err = New(f, "dead").walk(t.Context(),
-			func(context.Context, *walk, []*Letter) error { walked.Add(1); return errAway })
+			func(context.Context, *walk, []*Received) error { walked.Add(1); return errAway })
 		if !errors.Is(err, errAway) || walked.Load() == 0 {
 			t.Errorf("it says %v", err)
 		}
@@ -165,7 +165,7 @@ func TestALetterSaysWhatItsAttributesSayAndOtherwiseWhatSQSSays(t *testing.T) {
 		want(t, "count", own.Count, 1)
 		moved, err := q.Find(t.Context(), "m9/1")
 		want(t, "error", err, error(nil))
-		want(t, "reason", moved.Reason, Moved)
+		want(t, "reason", moved.Reason, message.ReasonMovedBySQS)
 		want(t, "came in", moved.FirstSeen, moved.Sent)
 		want(t, "count", moved.Count, 0)
 	})
@@ -173,7 +173,7 @@ func TestALetterSaysWhatItsAttributesSayAndOtherwiseWhatSQSSays(t *testing.T) {
 
 func TestFiltersAreByReasonAndAge(t *testing.T) {
 	now := time.Now()
-	l := &Letter{Reason: "rejected", FirstSeen: now.Add(-2 * time.Hour)}
+	l := &Received{DeadLetter: message.DeadLetter{Reason: "rejected", FirstSeen: now.Add(-2 * time.Hour)}}
 	for _, c := range []struct {
 		filter Filter
 		want   bool

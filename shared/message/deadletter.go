@@ -2,110 +2,102 @@ package message
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spillwayhq/spillway/shared/event"
 )
 
-// Reasons besides those of package message. segment's classes give "rejected" and "expired".
+// Message attributes of a dead letter. "Letter-Id" would be "Dead-Letter-Id" in a format begun
+// today; it keeps its name because queues hold dead letters for 14 days, and the versions before
+// and after this one must read them.
 const (
-	ReasonInvalid = "invalid" // against Segment's rules, found before sending: Segment would answer 200 and drop it
-	ReasonPanic   = "panic"   // reading it made the program panic
-)
-
-// Attributes of a dead letter.
-const (
-	AttrDeadLetterID = "Letter-Id"  // deterministic, so that a letter written twice can be recognised
-	AttrReason       = "Reason"     //
-	AttrDetail       = "Detail"     // for a person: what is wrong, or the beginning of Segment's answer
-	AttrFirstSeen    = "First-Seen" // RFC 3339: when the events came in
-	AttrLastSeen     = "Last-Seen"  // RFC 3339: when this was last tried
-	// Number: how often the message had been received, 0 for what was never in the events queue
-	AttrReceives = "Receives"
+	AttrDeadLetterID = "Letter-Id"  // String: [DeadLetter.ID]
+	AttrReason       = "Reason"     // String: one of the reasons
+	AttrDetail       = "Detail"     // String: for people, at most MaxDetail bytes
+	AttrFirstSeen    = "First-Seen" // String: RFC 3339, absent when unknown
+	AttrLastSeen     = "Last-Seen"  // String: RFC 3339
+	AttrReceives     = "Receives"   // Number
 )
 
 const (
-	// MaxDetail is how many bytes of a Detail are written.
+	// MaxDetail bounds the Detail that is written, in bytes.
 	MaxDetail = 1000
-	// plainBytes is up to which size a letter is plain JSON, which a person can read in the SQS
-	// console; larger ones are compressed.
-	plainBytes = 256 << 10
-	// maxBytes is how much JSON fits one message even if it does not compress: base64 adds a third.
-	maxBytes = 740_000
+	// maxPlainDeadLetter is the largest body in bytes that stays plain JSON, which a person can
+	// read in the SQS console; larger ones are compressed.
+	maxPlainDeadLetter = 256 << 10
+	// maxPart bounds the bytes of one message's body before compression: base64 adds a third, so
+	// this much fits SQS's limit even if it does not compress.
+	maxPart = 740_000
 )
 
-// ReasonFor is the reason of a letter about an event with this problem.
-func ReasonFor(p *event.Problem) string {
-	if p == event.TooLarge {
-		return ReasonTooLarge
-	}
-	return ReasonInvalid
-}
-
-// A DeadLetter is a dead letter before it is written. Events that are refused for the same reason
-// share one, so that 2,500 wrong events are not 2,500 messages.
+// A DeadLetter is a message that could not be delivered, or events that could not be, and the
+// reason. Events that are refused for the same reason share one, so that 2,500 wrong events are
+// not 2,500 messages. [DeadLetter.Messages] writes it, [ReadDeadLetter] reads it.
 type DeadLetter struct {
-	ID                  string
-	Reason, Detail      string
-	Header              Header   // of Events; its Origin goes into an attribute as well
-	Events              [][]byte // nil: Body goes as it is
-	Body                []byte
-	Count               int       // how many events it stands for, where Events is nil
-	FirstSeen, LastSeen time.Time // a zero FirstSeen is unknown and not written
-	Receives            int
+	// ID is deterministic, so that a dead letter that was written twice is recognised: two with
+	// the same ID and the same body are one.
+	ID     string
+	Reason string // one of the reasons of this package
+	Detail string // for people: what is wrong, or the beginning of Segment's answer; may quote an event
+
+	// To write: either Events, which get a body with Header, or Body as it came. To read: Body,
+	// and Header.Origin as the attribute says it; [Decoder.Decode] reads the rest out of Body.
+	Header Header
+	Events [][]byte // nil: Body is written
+	Body   []byte
+	Count  int // events in it; not used where Events is set; 0: unknown
+
+	FirstSeen time.Time // when its events came in; zero: unknown
+	LastSeen  time.Time // when it was last tried; zero: unknown
+	Receives  int       // receives of its message before it became a dead letter; 0: it was never in the events queue
 }
 
-// Messages turns the letter into queue messages: one, unless it is larger than SQS takes. The ids
-// of further ones end in their number.
+// Messages returns the queue messages of the dead letter: one, unless it is larger than SQS takes.
+// The IDs of further ones end in their number, from 1.
 func (l *DeadLetter) Messages(c *Compressor) []Message {
-	var out []Message
-	add := func(body []byte, count int, detail string) {
-		id := l.ID
-		if len(out) > 0 {
-			id += "." + strconv.Itoa(len(out))
-		}
-		written := Message{Attributes: l.attributes(id, count, detail)}
-		var packed bool
-		if written.Body, packed = packBody(body, c); packed {
-			written.Attributes[AttrContentEncoding] = StringAttribute(EncodingZstd)
-		}
-		out = append(out, written)
-	}
-	whole := func(body []byte, count int) {
-		add(body, count, l.Detail)
-		if out[len(out)-1].Size() <= MaxBytes {
-			return
-		}
-		out = out[:len(out)-1]
-		parts := (len(body) + maxBytes - 1) / maxBytes
-		for n := range parts {
-			add(body[n*maxBytes:min((n+1)*maxBytes, len(body))], count,
-				fmt.Sprintf("part %d of %d of a body that one message can't hold, to be put together again: %s", n+1, parts,
-					l.Detail))
-			count = 0 // the events are counted once
-		}
-	}
 	if l.Events == nil {
-		whole(l.Body, l.Count)
-		return out
+		return l.appendMessages(nil, c, l.Body, l.Count)
 	}
-	around := len(AppendJSON(nil, l.Header))
+	var messages []Message
+	overhead := len(AppendJSON(nil, l.Header))
 	for rest := l.Events; len(rest) > 0; {
-		n, size := 1, around+len(rest[0])
-		for n < len(rest) && size+1+len(rest[n]) <= maxBytes {
+		n, size := 1, overhead+len(rest[0])
+		for n < len(rest) && size+1+len(rest[n]) <= maxPart {
 			size += 1 + len(rest[n])
 			n++
 		}
-		whole(AppendJSON(nil, l.Header, rest[:n]...), n)
+		messages = l.appendMessages(messages, c, AppendJSON(nil, l.Header, rest[:n]...), n)
 		rest = rest[n:]
 	}
-	return out
+	return messages
 }
 
-func (l *DeadLetter) attributes(id string, count int, detail string) map[string]Attribute {
-	attributes := map[string]Attribute{
+// appendMessages appends the message of a body, or several with a part of it each if SQS would not
+// take it whole.
+func (l *DeadLetter) appendMessages(messages []Message, c *Compressor, body []byte, count int) []Message {
+	whole := l.message(len(messages), c, body, count, l.Detail)
+	if whole.Size() <= MaxBytes {
+		return append(messages, whole)
+	}
+	parts := slices.Collect(slices.Chunk(body, maxPart))
+	for i, part := range parts {
+		detail := fmt.Sprintf("part %d of %d of a body that is too large for one message; join the parts to read it: %s",
+			i+1, len(parts), l.Detail)
+		messages = append(messages, l.message(len(messages), c, part, count, detail))
+		count = 0 // the events are counted once
+	}
+	return messages
+}
+
+// message is the nth message of the dead letter, from 0.
+func (l *DeadLetter) message(n int, c *Compressor, body []byte, count int, detail string) Message {
+	id := l.ID
+	if n > 0 {
+		id += "." + strconv.Itoa(n)
+	}
+	m := Message{Attributes: map[string]Attribute{
 		AttrDeadLetterID: StringAttribute(id),
 		AttrReason:       StringAttribute(l.Reason),
 		AttrDetail:       StringAttribute(LegalText(Truncate(detail, MaxDetail))),
@@ -113,50 +105,48 @@ func (l *DeadLetter) attributes(id string, count int, detail string) map[string]
 		AttrReceives:     NumberAttribute(int64(l.Receives)),
 		AttrEventCount:   NumberAttribute(int64(count)),
 		AttrOrigin:       StringAttribute(l.Header.Origin.String()),
-	}
+	}}
 	if !l.FirstSeen.IsZero() {
-		attributes[AttrFirstSeen] = StringAttribute(l.FirstSeen.UTC().Format(event.TimeFormat))
+		m.Attributes[AttrFirstSeen] = StringAttribute(l.FirstSeen.UTC().Format(event.TimeFormat))
 	}
-	return attributes
-}
-
-// pack makes a body that SQS takes: plain where it is short enough to be read and legal, otherwise
-// the shorter of both.
-func packBody(body []byte, c *Compressor) (text string, packed bool) {
 	if len(body) == 0 {
-		return " ", false // as empty to a reader, and SQS takes it
+		m.Body = " " // as empty to a reader; SQS takes no empty body
+		return m
 	}
-	plain := string(body)
-	fits := LegalText(plain) == plain
-	if fits && len(body) <= plainBytes {
-		return plain, false
+	var compressed bool
+	if m.Body, compressed = c.body(body, maxPlainDeadLetter, isLegal(body)); compressed {
+		m.Attributes[AttrContentEncoding] = StringAttribute(EncodingZstd)
 	}
-	if text = c.Compress(body); fits && len(text) >= len(plain) {
-		return plain, false
-	}
-	return text, true
+	return m
 }
 
-// LegalText makes text fit for SQS: what is not legal XML text is replaced (SQS API reference,
-// SendMessage), and it is not empty.
-func LegalText(text string) string {
-	clean := strings.Map(func(r rune) rune {
-		if r == '\t' || r == '\n' || r == '\r' || r >= 0x20 && r <= 0xD7FF || r >= 0xE000 && r <= 0xFFFD ||
-			r >= 0x10000 && r <= 0x10FFFF {
-			return r
+// ReadDeadLetter reads a message of the dead-letter queue. It never fails: a person must see
+// whatever the queue holds. An attribute that is absent or can't be read leaves its field zero,
+// and Reason is then [ReasonNotGiven]. Count is at most [event.MaxBatchEvents]. Times are in UTC.
+func ReadDeadLetter(m Message) DeadLetter {
+	text := func(name string) string { return m.Attributes[name].Text }
+	number := func(name string) int {
+		n, _ := strconv.Atoi(text(name))
+		return max(0, n)
+	}
+	moment := func(name string) time.Time {
+		t, err := time.Parse(time.RFC3339, text(name))
+		if err != nil {
+			return time.Time{}
 		}
-		return '\uFFFD'
-	}, strings.ToValidUTF8(text, "\uFFFD"))
-	if clean == "" {
-		return "-"
+		if t = t.UTC(); t.Year() < 1 || t.Year() > 9999 { // by its offset; JSON has no such year
+			return time.Time{}
+		}
+		return t
 	}
-	return clean
-}
-
-// Truncate shortens text to at most n bytes, at the beginning of a character.
-func Truncate(text string, n int) string {
-	if len(text) <= n {
-		return text
+	l := DeadLetter{
+		ID: text(AttrDeadLetterID), Reason: text(AttrReason), Detail: text(AttrDetail), Body: []byte(m.Body),
+		Count:     min(number(AttrEventCount), event.MaxBatchEvents),
+		FirstSeen: moment(AttrFirstSeen), LastSeen: moment(AttrLastSeen), Receives: number(AttrReceives),
 	}
-	return strings.ToValidUTF8(text[:n], "")
+	l.Header.Origin, _ = event.ParseOrigin(text(AttrOrigin))
+	if l.Reason == "" {
+		l.Reason = ReasonNotGiven
+	}
+	return l
 }

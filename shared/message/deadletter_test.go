@@ -13,7 +13,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/event"
 )
 
-func TestDetailsAreLegalAndOfABoundedLength(t *testing.T) {
+func TestDetailsAreLegalTextOfBoundedLength(t *testing.T) {
 	for _, text := range []string{"", "plain", "\x00\x01", "\xff", strings.Repeat("é", 700),
 		"x" + strings.Repeat("😀", 500), "\uFFFE"} {
 		got := LegalText(Truncate(text, MaxDetail))
@@ -25,11 +25,11 @@ func TestDetailsAreLegalAndOfABoundedLength(t *testing.T) {
 		t.Errorf("cut in the middle of a character: %q", got)
 	}
 	if got := Truncate("aé", 3); got != "aé" {
-		t.Errorf("short enough, and yet cut: %q", got)
+		t.Errorf("cut although it is short enough: %q", got)
 	}
 }
 
-func TestReasonsNameWhatIsTooLarge(t *testing.T) {
+func TestAnEventThatIsTooLargeHasAReasonOfItsOwn(t *testing.T) {
 	if got := ReasonFor(event.TooLarge); got != ReasonTooLarge {
 		t.Errorf("an event that is too large: %q", got)
 	}
@@ -38,7 +38,7 @@ func TestReasonsNameWhatIsTooLarge(t *testing.T) {
 	}
 }
 
-func TestALetterSaysWhatIsKnownAndCanBeReadAsAMessage(t *testing.T) {
+func TestADeadLetterHoldsItsEventsAndItsReason(t *testing.T) {
 	c, err := NewCompressor()
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +61,7 @@ func TestALetterSaysWhatIsKnownAndCanBeReadAsAMessage(t *testing.T) {
 	}
 }
 
-func TestALetterThatIsLargerThanSQSTakesIsSeveral(t *testing.T) {
+func TestADeadLetterLargerThanSQSTakesBecomesSeveralMessages(t *testing.T) {
 	c, err := NewCompressor()
 	if err != nil {
 		t.Fatal(err)
@@ -80,7 +80,7 @@ func TestALetterThatIsLargerThanSQSTakesIsSeveral(t *testing.T) {
 	for i, m := range l.Messages(c) {
 		id := m.Attributes[AttrDeadLetterID].Text
 		if want := []string{"id", "id.1", "id.2"}[i]; id != want || m.Size() > MaxBytes {
-			t.Errorf("letter %d is %s and has %d bytes", i, id, m.Size())
+			t.Errorf("message %d is %s and has %d bytes", i, id, m.Size())
 		}
 		d, err := NewDecoder()
 		if err != nil {
@@ -101,6 +101,38 @@ func TestALetterThatIsLargerThanSQSTakesIsSeveral(t *testing.T) {
 	for i := range got {
 		if string(got[i]) != string(events[i]) {
 			t.Fatalf("event %d is another", i)
+		}
+	}
+}
+
+func TestADeadLetterIsReadAsItWasWritten(t *testing.T) {
+	c, err := NewCompressor()
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 11, 23, 12, 0, 0, 123_000_000, time.UTC)
+	want := DeadLetter{ID: "id", Reason: ReasonPanic, Detail: "d", Header: Header{Origin: event.FromClient},
+		Body: []byte("{"), Count: 3, FirstSeen: at, LastSeen: at.Add(time.Hour), Receives: 5}
+	messages := want.Messages(c)
+	if len(messages) != 1 {
+		t.Fatalf("%d messages", len(messages))
+	}
+	if got := ReadDeadLetter(messages[0]); fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
+		t.Errorf("read %+v, want %+v", got, want)
+	}
+	if got := ReadDeadLetter(Message{Body: "by hand"}); got.Reason != ReasonNotGiven || string(got.Body) != "by hand" {
+		t.Errorf("a message without attributes is read as %+v", got)
+	}
+}
+
+func TestOnlyLegalTextStaysPlain(t *testing.T) {
+	for text, want := range map[string]bool{"plain\t\r\n é 😀": true, "\x00": false, "\x1f": false, "\xff": false,
+		"\uFFFE": false, "\uFFFF": false, "\uFFFD": true} {
+		if got := isLegal([]byte(text)); got != want || (LegalText(text) == text) != want {
+			t.Errorf("isLegal(%q) = %v, LegalText makes it %q", text, got, LegalText(text))
+		}
+		if json := `"` + text + `"`; text >= " " && isLegalJSON([]byte(json)) != isLegal([]byte(json)) {
+			t.Errorf("isLegalJSON(%s) = %v", json, isLegalJSON([]byte(json)))
 		}
 	}
 }

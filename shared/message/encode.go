@@ -66,3 +66,15 @@ func NewCompressor() (*Compressor, error) {
 func (c *Compressor) Compress(plain []byte) string {
 	return base64.StdEncoding.EncodeToString(c.zstd.EncodeAll(plain, nil))
 }
+
+// body makes a body that SQS takes of plain: plain itself where it is legal, and either has at most
+// maxPlain bytes or would not become shorter, otherwise compressed.
+func (c *Compressor) body(plain []byte, maxPlain int, legal bool) (body string, compressed bool) {
+	if legal && len(plain) <= maxPlain {
+		return string(plain), false
+	}
+	if body = c.Compress(plain); legal && len(body) >= len(plain) {
+		return string(plain), false
+	}
+	return body, true
+}

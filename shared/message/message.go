@@ -40,12 +40,6 @@ const EncodingZstd = "zstd"
 // message cost more memory than one that anybody can send.
 const MaxRawBytes = 1 << 20
 
-// Reasons why a message can't be read, as they stand in metrics and dead letters.
-const (
-	ReasonUndecodable = "undecodable"
-	ReasonTooLarge    = "too_large"
-)
-
 // A DecodeError says why a body can't be read. No second try will read it.
 type DecodeError struct {
 	Reason string // Undecodable or TooLarge

@@ -1,11 +1,6 @@
 package message
 
-import (
-	"bytes"
-	"unicode/utf8"
-
-	"github.com/spillwayhq/spillway/shared/event"
-)
+import "github.com/spillwayhq/spillway/shared/event"
 
 // A Packer fills messages with events of one header, each message with as much as one batch to
 // Segment may hold. The worst case, events that do not compress and can't stay plain, makes 667 KB
@@ -48,31 +43,17 @@ func (p *Packer) Add(event []byte) {
 // Len is the number of events that wait.
 func (p *Packer) Len() int { return len(p.events) }
 
-// maxPlain is up to which size a body stays plain JSON: a person can read it, and compressing it
-// would cost time and save nothing, for SQS counts by 64 KB.
+// maxPlain is the largest body in bytes that stays plain JSON: a person can read it, and
+// compressing it would cost time and save nothing, because SQS counts by 64 KB.
 const maxPlain = 4 << 10
 
-// Pack returns the events that wait as one message and empties the Packer. A short body stays plain
-// JSON, and so does one that compression does not make shorter, if SQS takes it so.
+// Pack returns the events that were added as one message and empties the Packer. A body of up to 4
+// KiB stays plain JSON if SQS takes it so, and so does one that compression does not make shorter.
 func (p *Packer) Pack() Message {
 	p.plain = AppendJSON(p.plain[:0], p.header, p.events...)
-	body := ""
-	plain := legal(p.plain)
-	if !plain || len(p.plain) > maxPlain {
-		body = p.compressor.Compress(p.plain)
-	}
-	if plain && (body == "" || len(p.plain) <= len(body)) {
-		body = string(p.plain)
-	}
+	body, _ := p.compressor.body(p.plain, maxPlain, isLegalJSON(p.plain))
 	packed := New(body, len(p.events), p.header.Origin)
 	clear(p.events)
 	p.events, p.size = p.events[:0], 0
 	return packed
-}
-
-// legal reports whether SQS takes plain JSON as a body: XML text only (SQS API reference,
-// SendMessage). JSON has no control characters but white space, so what is left to look for is
-// bytes that are not UTF-8, and U+FFFE and U+FFFF.
-func legal(plain []byte) bool {
-	return utf8.Valid(plain) && !bytes.Contains(plain, []byte("\ufffe")) && !bytes.Contains(plain, []byte("\uffff"))
 }
