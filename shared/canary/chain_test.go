@@ -198,7 +198,7 @@ func TestWhatSilencesACanary(t *testing.T) {
 				chain.mu.Lock()
 				chain.down, chain.away = false, false
 				chain.mu.Unlock()
-				chain.minutes(canary, 4, false) // a breaker and a gate open again within that
+				chain.minutes(canary, 4, false) // the breakers close again within that
 				if h := chain.watch.Status(); h.Silent || h.UnderWay != 0 {
 					t.Errorf("when all is well again: %+v", h)
 				}

@@ -1,15 +1,13 @@
 package deliver
 
 import (
-	"errors"
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
 	"sync"
 	"time"
 
-	"github.com/sony/gobreaker/v2"
-
+	"github.com/spillwayhq/spillway/shared/breaker"
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
@@ -39,56 +37,30 @@ const (
 	breakerOpen   = "open"
 )
 
-// breaker keeps an environment from calling a Segment that is down. Only what says something about
-// Segment itself counts: attempts without an answer and answers of the class Transient; every other
-// answer shows that Segment is there.
-//
-// While it is open it lets one attempt through now and then, the probe. The state machine is
-// gobreaker's; that the time between two probes grows is added here, because gobreaker's is fixed.
-type breaker struct {
-	machine *gobreaker.TwoStepCircuitBreaker[struct{}]
+// segmentBreaker keeps an environment from calling a Segment that is down. Only what says something
+// about Segment itself counts: attempts without an answer and answers of the class Transient; every
+// other answer shows that Segment is there.
+type segmentBreaker struct {
+	machine *breaker.Breaker
 	opened  func() // called each time it opens, also after a probe that failed
 
 	mu    sync.Mutex
 	phase time.Duration // of the waves
-	since time.Time     // when the outage began; zero: closed
-	probe time.Time     // when the next attempt is let through
-	fails int           // openings in a row
 	last  *segment.Error
 }
 
-// errSaysNothing marks an attempt from which nothing can be learned about Segment.
-var errSaysNothing = errors.New("the attempt says nothing about Segment")
-
-func newBreaker(opened func()) *breaker {
-	b := &breaker{opened: opened}
-	b.machine = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
-		MaxRequests:   1,
-		Timeout:       time.Millisecond, // less than any time that allow lets pass, which is the one that counts
-		ReadyToTrip:   func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= breakAfter },
-		IsExcluded:    func(err error) bool { return errors.Is(err, errSaysNothing) },
-		OnStateChange: func(_ string, from, to gobreaker.State) { b.changed(to, time.Now()) },
-	})
+func newBreaker(opened func()) *segmentBreaker {
+	b := &segmentBreaker{opened: opened}
+	b.machine = breaker.New(breaker.Settings{Failures: breakAfter, OpenFor: b.openFor, IgnoreLate: true})
 	return b
 }
 
-func (b *breaker) changed(to gobreaker.State, now time.Time) {
+// openFor is how long Segment is left alone: until a wave comes at the latest, because what comes
+// back with a wave needs to know whether Segment is there.
+func (b *segmentBreaker) openFor(now time.Time, openings int) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	switch to {
-	case gobreaker.StateOpen:
-		if b.since.IsZero() {
-			b.since = now
-		}
-		b.fails++
-		b.probe = now.Add(probeAfter(b.fails, rand.Float64()))
-		if next := nextWave(now, b.phase); next.Before(b.probe) { // whoever gets a part of a wave finds out for it
-			b.probe = next
-		}
-		b.opened()
-	case gobreaker.StateClosed:
-		b.since, b.fails, b.last = time.Time{}, 0, nil
-	}
+	return min(probeAfter(openings, rand.Float64()), nextWave(now, b.phase).Sub(now))
 }
 
 // probeAfter is how long Segment is left alone after n openings in a row. jitter, between 0 and 1,
@@ -101,61 +73,60 @@ func probeAfter(n int, jitter float64) time.Duration {
 	return time.Duration(float64(min(wait, maxProbe)) * (0.9 + 0.2*jitter))
 }
 
-// allow asks whether Segment may be called. If so, done must be called with the attempt's outcome,
-// and probe says that nothing but this attempt is let through before. Otherwise refused is why
-// events stay.
-func (b *breaker) allow(now time.Time) (done func(error), probe bool, refused *segment.Error) {
-	if refused := b.refusal(now); refused != nil {
-		return nil, false, refused
+// allow asks whether Segment may be called. If so, the attempt must be reported. Otherwise refused
+// is why events are retried.
+func (b *segmentBreaker) allow(now time.Time) (attempt breaker.Ticket, refused *segment.Error) {
+	attempt, ok := b.machine.Allow(now)
+	if !ok {
+		return attempt, b.refuse(now)
 	}
-	done, err := b.machine.Allow()
-	if err != nil { // a probe is under way
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		return nil, false, b.refuse(now)
-	}
-	return done, b.open(), nil
+	return attempt, nil
 }
 
-// refusal is why Segment is not called now, nil when it may be.
-func (b *breaker) refusal(now time.Time) *segment.Error {
+// report tells the result of an attempt, with Segment's answer when it failed.
+func (b *segmentBreaker) report(now time.Time, attempt breaker.Ticket, result breaker.Result, answer *segment.Error) {
+	if result == breaker.Failure {
+		b.mu.Lock()
+		b.last = answer
+		b.mu.Unlock()
+	}
+	if b.machine.Report(now, attempt, result) {
+		b.opened()
+	}
+}
+
+// refusal is why Segment is not called before the next probe is due; nil when it may be called, or
+// when a probe is under way.
+func (b *segmentBreaker) refusal(now time.Time) *segment.Error {
+	if _, probe := b.machine.Opened(); now.Before(probe) {
+		return b.refuse(now)
+	}
+	return nil
+}
+
+// refuse carries the answer that was last seen, which is what a person wants to know.
+func (b *segmentBreaker) refuse(now time.Time) *segment.Error {
+	since, _ := b.machine.Opened()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.since.IsZero() || !now.Before(b.probe) {
-		return nil
-	}
-	return b.refuse(now)
-}
-
-// refuse is called under mu. It carries the answer that was last seen, which is what a person wants
-// to know.
-func (b *breaker) refuse(now time.Time) *segment.Error {
 	err := &segment.Error{Class: segment.Transient}
 	if b.last != nil {
 		err.Status, err.Detail = b.last.Status, b.last.Detail
 	}
 	err.Err = fmt.Errorf("the circuit breaker is open: it has failed for %v and is not called until a probe succeeds",
-		now.Sub(b.since).Round(time.Second))
+		now.Sub(since).Round(time.Second))
 	return err
 }
 
-// failed notes the answer that a refusal will carry.
-func (b *breaker) failed(err *segment.Error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.last = err
-}
-
 // open reports whether Segment is taken to be down.
-func (b *breaker) open() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return !b.since.IsZero()
+func (b *segmentBreaker) open() bool {
+	since, _ := b.machine.Opened()
+	return !since.IsZero()
 }
 
 // follow sets the phase of the waves by the name of the queue: all environments of a deployment
 // have the same one, and deployments that share nothing but Segment have different ones.
-func (b *breaker) follow(queue []byte) {
+func (b *segmentBreaker) follow(queue []byte) {
 	h := fnv.New32a()
 	_, _ = h.Write(queue)
 	b.mu.Lock()
@@ -179,14 +150,15 @@ func nextWave(now time.Time, phase time.Duration) time.Time {
 // Either way it is tried within 17 minutes of Segment's return: early on because maxEarly, its ±5 %
 // and maxProbe are less, later because every environment that gets a part of a wave sends a probe
 // first.
-func (b *breaker) pause(receives int, now time.Time, jitter float64) (time.Duration, bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.since.IsZero() {
+func (b *segmentBreaker) pause(receives int, now time.Time, jitter float64) (time.Duration, bool) {
+	since, _ := b.machine.Opened()
+	if since.IsZero() {
 		return 0, false
 	}
-	lasted := now.Sub(b.since)
+	lasted := now.Sub(since)
 	if lasted >= wave {
+		b.mu.Lock()
+		defer b.mu.Unlock()
 		return nextWave(now, b.phase).Sub(now), true
 	}
 	return time.Duration(float64(min(max(schedule(receives), lasted), maxEarly)) * (0.95 + 0.1*jitter)), true

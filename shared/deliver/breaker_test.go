@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/spillwayhq/spillway/shared/breaker"
 	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/segment"
 )
@@ -41,6 +42,14 @@ func (r *rig) breaks(t *testing.T) {
 	if !r.last.BreakerOpen {
 		t.Fatal("the breaker is not open")
 	}
+}
+
+// openSince is a breaker that opened at a time.
+func openSince(at time.Time) *segmentBreaker {
+	b := newBreaker(nil)
+	ticket, _ := b.machine.Allow(at)
+	b.machine.Report(at, ticket, breaker.Hang)
+	return b
 }
 
 func TestSegmentIsNotCalledOnceFiveAttemptsInARowHaveFailed(t *testing.T) {
@@ -248,8 +257,8 @@ func TestAnOpenBreakerHidesByTheReceivesButNoShorterThanTheOutage(t *testing.T) 
 		{1, 15*m - 1, 14 * m}} {
 		for jitter, factor := range map[float64]float64{0: 0.95, 0.5: 1, 1: 1.05} {
 			exact := time.Duration(float64(c.want) * factor)
-			b, now := newBreaker(nil), time.Now()
-			b.since = now.Add(-c.lasted)
+			now := time.Now()
+			b := openSince(now.Add(-c.lasted))
 			if got, open := b.pause(c.receives, now, jitter); !open || (got-exact).Abs() > time.Microsecond {
 				t.Errorf("received %d times after %v, with jitter %v: %v, want %v", c.receives, c.lasted, jitter, got, exact)
 			}
@@ -258,11 +267,10 @@ func TestAnOpenBreakerHidesByTheReceivesButNoShorterThanTheOutage(t *testing.T) 
 }
 
 func TestInALongOutageEverythingComesBackInWavesOfItsQueue(t *testing.T) {
-	b, other := newBreaker(nil), newBreaker(nil)
+	begin := time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)
+	b, other := openSince(begin.Add(-wave)), newBreaker(nil)
 	b.follow([]byte("arn:aws:sqs:us-east-1:000000000000:spillway-events"))
 	other.follow([]byte("arn:aws:sqs:eu-west-1:000000000000:spillway-events"))
-	begin := time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)
-	b.since = begin.Add(-wave)
 	waves, last := map[time.Time]bool{}, time.Time{}
 	for at := begin; at.Before(begin.Add(4 * wave)); at = at.Add(7 * time.Second) {
 		pause, _ := b.pause(1+int(at.Unix()%100), at, rand.Float64())
@@ -303,8 +311,8 @@ func TestEveryEnvironmentProbesWhenAWaveComes(t *testing.T) {
 func TestEverythingIsTriedWithin17MinutesOfSegmentsReturn(t *testing.T) {
 	const promised = 17 * time.Minute
 	// Later than the first quarter of an hour the next wave is tried, by whoever gets it.
-	b, now := newBreaker(nil), time.Now()
-	b.since = now.Add(1 - wave)
+	now := time.Now()
+	b := openSince(now.Add(1 - wave))
 	if pause, _ := b.pause(1000, now, 1); probeAfter(1000, 1)+pause > promised {
 		t.Errorf("a message that is received just before the last probe comes again %v after Segment is back",
 			probeAfter(1000, 1)+pause)
@@ -315,10 +323,10 @@ func TestEverythingIsTriedWithin17MinutesOfSegmentsReturn(t *testing.T) {
 }
 
 func TestTenDaysWithTheBreakerOpenStayUnderTheReceivesThatSQSAllows(t *testing.T) {
-	b := newBreaker(nil)
-	b.since = time.Now()
+	begin := time.Now()
+	b := openSince(begin)
 	receives := 0
-	for at := b.since; at.Sub(b.since) <= MaxAge; receives++ {
+	for at := begin; at.Sub(begin) <= MaxAge; receives++ {
 		pause, _ := b.pause(receives+1, at, rand.Float64())
 		at = at.Add(pause)
 	}

@@ -90,7 +90,7 @@ type Handler struct {
 	compressor *message.Compressor
 	keys       pauses
 	window     *window
-	breaker    *breaker
+	breaker    *segmentBreaker
 	messages   sync.Pool // of *delivery
 	decoders   sync.Pool // of *message.Decoder
 }

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/spillwayhq/spillway/shared/breaker"
 	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/rawjson"
@@ -333,14 +334,14 @@ func (r *run) send(b *batch, from, to int) *segment.Error {
 			return errNoTime
 		}
 		start := time.Now()
-		done, probe, refused := r.h.breaker.allow(start)
+		ticket, refused := r.h.breaker.allow(start)
 		if refused != nil && failure == nil {
 			return refused
 		}
 		if refused != nil {
 			return failure
 		}
-		failure = r.attempt(&piece, done)
+		failure = r.attempt(&piece, ticket)
 		r.mu.Lock()
 		r.summary.flushed(len(piece.Events), time.Since(start), failure)
 		r.mu.Unlock()
@@ -348,7 +349,7 @@ func (r *run) send(b *batch, from, to int) *segment.Error {
 			r.h.window.grow()
 			return nil
 		}
-		if !failure.Class.Outcome().Again || failure.RetryAfter > 0 || probe || try == Tries || !r.rest(try) ||
+		if !failure.Class.Outcome().Again || failure.RetryAfter > 0 || ticket.Probe || try == Tries || !r.rest(try) ||
 			r.ctx.Err() != nil {
 			return failure
 		}
@@ -357,27 +358,26 @@ func (r *run) send(b *batch, from, to int) *segment.Error {
 
 // attempt makes one call and tells the breaker of it. A panic in it is a failed attempt, and not
 // the end of the process and of the other batches.
-func (r *run) attempt(piece *event.Batch, done func(error)) (failure *segment.Error) {
+func (r *run) attempt(piece *event.Batch, ticket breaker.Ticket) (failure *segment.Error) {
 	defer func() {
 		if p := recover(); p != nil {
 			failure = &segment.Error{Class: segment.Transient, Err: errors.New("the attempt panicked")}
 			r.h.Logger.Error("attempt panicked", "panic", harmless(p), "stack", string(debug.Stack()))
-			done(errSaysNothing)
+			r.h.breaker.report(time.Now(), ticket, breaker.Unknown, nil)
 		}
 	}()
 	err := r.h.Segment.Flush(r.ctx, piece)
 	if err != nil && !errors.As(err, &failure) {
 		failure = &segment.Error{Class: segment.Transient, Err: err}
 	}
-	switch {
-	case failure == nil || !failure.Class.Outcome().Breaker:
-		done(nil)
-	case r.ctx.Err() != nil: // cut short by our own deadline
-		done(errSaysNothing)
-	default:
-		r.h.breaker.failed(failure)
-		done(failure)
+	result := breaker.Success
+	if failure != nil && failure.Class.Outcome().Breaker {
+		result = breaker.Failure
+		if r.ctx.Err() != nil { // cut short by our own deadline
+			result = breaker.Unknown
+		}
 	}
+	r.h.breaker.report(time.Now(), ticket, result, failure)
 	return failure
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/spillwayhq/spillway/shared/breaker"
 	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
@@ -63,7 +64,7 @@ type committer struct {
 	slots      chan struct{} // calls to the queue under way
 	drain      chan struct{} // closed when nobody is to wait for others any more
 	logger     *slog.Logger
-	gate       sqsclient.Gate
+	breaker    *breaker.Breaker
 	packings   sync.Pool // of *packing
 
 	mu   sync.Mutex
@@ -134,12 +135,13 @@ func (c *committer) lead(ctx context.Context, g *group) {
 	}
 	defer func() { <-c.slots }()
 	c.close(g)
-	if !c.gate.Begin(time.Now()) {
+	call, ok := c.breaker.Allow(time.Now())
+	if !ok {
 		outcome = errBreakerOpen
 		return
 	}
 	failed := true
-	defer func() { c.gate.End(time.Now(), failed, failed && whole && ctx.Err() != nil) }()
+	defer func() { c.breaker.Report(time.Now(), call, sqsclient.CallResult(failed, whole && ctx.Err() != nil)) }()
 	failed, outcome = c.send(ctx, g)
 }
 

@@ -24,7 +24,8 @@ func newCommitter(t testing.TB, q Sender, window time.Duration, slots int) *comm
 		t.Fatal(err)
 	}
 	return &committer{queue: q, linger: window, timeout: 5 * time.Second, compressor: compressor,
-		slots: make(chan struct{}, slots), drain: make(chan struct{}), logger: slog.New(slog.DiscardHandler)}
+		slots: make(chan struct{}, slots), drain: make(chan struct{}), logger: slog.New(slog.DiscardHandler),
+		breaker: sqsclient.NewBreaker()}
 }
 
 // loadOf is a load of events under a write key.

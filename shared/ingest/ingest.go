@@ -33,6 +33,7 @@ import (
 	"time"
 
 	"github.com/spillwayhq/spillway/shared/message"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 // Sender sends messages; *sqsclient.Queue is one. The error is nil or, if only some failed, a
@@ -158,7 +159,7 @@ func New(c Config) (*Handler, error) {
 	h := &Handler{config: c, compressor: compressor, health: healthCheck{check: c.Health}, idle: make(chan struct{})}
 	h.committer = committer{
 		queue: c.Queue, linger: c.Linger, timeout: c.Limits.QueueTimeout, compressor: compressor, logger: c.Logger,
-		slots: make(chan struct{}, c.Limits.MaxSends), drain: make(chan struct{}),
+		slots: make(chan struct{}, c.Limits.MaxSends), drain: make(chan struct{}), breaker: sqsclient.NewBreaker(),
 	}
 	return h, nil
 }

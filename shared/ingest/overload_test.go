@@ -48,7 +48,7 @@ func TestWhileTheQueueIsAwayRequestsAreAnsweredAtOnce(t *testing.T) {
 		}
 		want(t, "waited", time.Since(start), time.Duration(0))
 		want(t, "calls", r.queue.calls, 1)
-		time.Sleep(sqsclient.ShutFor)
+		time.Sleep(sqsclient.OpenFor)
 		r.queue.send = nil
 		status, _ = r.post("/v1/track", track("1"))
 		want(t, "status when it is back", status, 200)

@@ -173,7 +173,7 @@ func (h *Handler) work(r *http.Request, rt route, start time.Time, body func(*re
 		q.reset()
 		h.pool.put(q)
 	}()
-	if h.committer.gate.Shut(start) {
+	if h.committer.breaker.Refusing(start) {
 		return s, refusalQueue
 	}
 	if !h.hold(q, 0) {

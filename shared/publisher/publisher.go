@@ -100,7 +100,9 @@ func New(ctx context.Context, config Config) (*Client, error) {
 		if err != nil {
 			return nil, &ConfigError{Field: field, Err: err}
 		}
-		c.routes = append(c.routes, &route{queue: sqsclient.New(api, queueURL), url: queueURL})
+		c.routes = append(c.routes, &route{
+			queue: sqsclient.New(api, queueURL), url: queueURL, breaker: sqsclient.NewBreaker(),
+		})
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.drained, c.drain = context.WithCancel(context.Background())

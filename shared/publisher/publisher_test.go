@@ -285,7 +285,7 @@ func TestEventsWaitForAQueueThatIsAway(t *testing.T) {
 					t.Errorf("%d calls in a minute", calls)
 				}
 				q.set(nil)
-				// a call that hung ends after 10 s, the gate opens after 1 s, and a wait takes up
+				// a call that hung ends after 10 s, the breaker allows a probe after 1 s, and a wait takes up
 				// to 3.2 s
 				time.Sleep(16 * time.Second)
 				if q.len() != 1000 {
@@ -573,7 +573,7 @@ func TestPublishersDoNotHoldUpWhatGoesToDisk(t *testing.T) {
 		}
 		publishing.Wait()
 		q.set(nil)
-		time.Sleep(20 * time.Second) // until a call has ended and the gate is open
+		time.Sleep(20 * time.Second) // until a call has ended and the breaker allows a probe
 		closed(t, c)
 		if q.len() < 2000 {
 			t.Errorf("%d events came", q.len())

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/segmentio/analytics-go/v3"
 
+	"github.com/spillwayhq/spillway/shared/breaker"
 	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
@@ -31,10 +32,10 @@ const (
 
 // A route is one region's queue.
 type route struct {
-	queue *sqsclient.Queue
-	url   string
-	gate  sqsclient.Gate
-	down  atomic.Bool // the gate was shut, and no call has succeeded since
+	queue   *sqsclient.Queue
+	url     string
+	breaker *breaker.Breaker
+	down    atomic.Bool // the breaker was open, and no call has succeeded since
 }
 
 // dispatch hands what waits to senders until the client is closed and nothing waits. The more
@@ -129,9 +130,12 @@ func (c *Client) deliver(parcels []*parcel) {
 	for try := 1; len(parcels) > 0; try++ {
 		called := false
 		for _, r := range c.routes {
-			if len(parcels) > 0 && c.ctx.Err() == nil && r.gate.Begin(time.Now()) {
+			if len(parcels) == 0 || c.ctx.Err() != nil {
+				break
+			}
+			if ticket, ok := r.breaker.Allow(time.Now()); ok {
 				called = true
-				parcels = c.call(r, parcels)
+				parcels = c.call(r, ticket, parcels)
 			}
 		}
 		parcels = c.giveUp(parcels, try)
@@ -170,9 +174,9 @@ func (c *Client) why(p *parcel, because error) error {
 	return &SendError{Unknown: p.unknown, Err: because}
 }
 
-// call sends parcels to one region whose gate was passed, settles those that it took and returns
+// call sends parcels to one region whose breaker allowed it, settles those that it took and returns
 // the others.
-func (c *Client) call(r *route, parcels []*parcel) (left []*parcel) {
+func (c *Client) call(r *route, ticket breaker.Ticket, parcels []*parcel) (left []*parcel) {
 	messages := make([]message.Message, len(parcels))
 	for i, p := range parcels {
 		messages[i] = p.Message
@@ -185,7 +189,8 @@ func (c *Client) call(r *route, parcels []*parcel) (left []*parcel) {
 	err := r.queue.Send(ctx, messages)
 	failed := sqsclient.Failures(err, len(messages))
 	allFailed := len(failed) == len(messages)
-	r.gate.End(time.Now(), allFailed, allFailed && errors.Is(ctx.Err(), context.DeadlineExceeded))
+	r.breaker.Report(time.Now(), ticket,
+		sqsclient.CallResult(allFailed, errors.Is(ctx.Err(), context.DeadlineExceeded)))
 	c.health(r, allFailed, err)
 	for i, p := range parcels {
 		err, ok := failed[i]
@@ -209,7 +214,7 @@ func (c *Client) health(r *route, failed bool, err error) {
 	switch {
 	case !failed && r.down.CompareAndSwap(true, false):
 		c.log.Info("the queue takes events again", "queue", r.url)
-	case failed && c.ctx.Err() == nil && r.gate.Shut(time.Now()) && r.down.CompareAndSwap(false, true):
+	case failed && c.ctx.Err() == nil && r.breaker.Refusing(time.Now()) && r.down.CompareAndSwap(false, true):
 		c.buffer.signal() // callers who wait are to hear of it
 		c.log.Warn("the queue does not take events: they go to the next one that does, or are kept; it is asked again "+
 			"every second", "queue", r.url, "error", err)
