@@ -1,0 +1,71 @@
+package reload
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+)
+
+// MaxFileBytes bounds what is read of a file.
+const MaxFileBytes = 1 << 20
+
+// File is a regular file. It is opened anew each time, so that it may be replaced by renaming, as
+// Kubernetes does.
+func File(path string) Source {
+	return Source{Name: path, Interval: FileInterval, Read: abandonable(func() ([]byte, error) {
+		data, err := readFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("read the file: %w", err)
+		}
+		return data, nil
+	})}
+}
+
+func readFile(path string) ([]byte, error) {
+	// A pipe would block, and be empty the next time.
+	if info, err := os.Stat(path); err != nil {
+		return nil, err
+	} else if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s must be a regular file", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, MaxFileBytes+1))
+	if err == nil && len(data) > MaxFileBytes {
+		err = fmt.Errorf("%s is larger than %d bytes", path, MaxFileBytes)
+	}
+	return data, err
+}
+
+// abandonable makes a reading that can't be cancelled, as of a file system that hangs, return when
+// its context ends. No other reading begins before it has ended, so that they do not pile up.
+func abandonable(read func() ([]byte, error)) func(context.Context) ([]byte, error) {
+	type result struct {
+		data []byte
+		err  error
+	}
+	busy := make(chan struct{}, 1)
+	return func(ctx context.Context) ([]byte, error) {
+		select {
+		case busy <- struct{}{}:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("the last reading still hangs: %w", ctx.Err())
+		}
+		done := make(chan result, 1)
+		go func() {
+			defer func() { <-busy }()
+			data, err := read()
+			done <- result{data, err}
+		}()
+		select {
+		case r := <-done:
+			return r.data, r.err
+		case <-ctx.Done():
+			return nil, fmt.Errorf("the reading hangs: %w", ctx.Err())
+		}
+	}
+}

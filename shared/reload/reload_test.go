@@ -1,0 +1,201 @@
+package reload
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// changing is a source that a test changes.
+type changing struct {
+	mu    sync.Mutex
+	text  string
+	err   error
+	hangs bool
+	reads int
+}
+
+func (c *changing) source() Source { return Source{Name: "/the/source", Read: c.read} }
+
+func (c *changing) read(ctx context.Context) ([]byte, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reads++
+	if c.hangs {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return []byte(c.text), c.err
+}
+
+func (c *changing) set(text string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.text, c.err = text, err
+}
+
+func (c *changing) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.reads
+}
+
+// parse takes one word.
+func parse(data []byte) (string, slog.Attr, error) {
+	if len(bytes.Fields(data)) != 1 {
+		return "", slog.Attr{}, errors.New("the value must be one word")
+	}
+	return string(data), slog.Int("length", len(data)), nil
+}
+
+func newValue(source Source, log *bytes.Buffer) *Value[string] {
+	return New(Config[string]{What: "default write key", Without: "messages without a write key wait", Source: source,
+		Parse: parse, Logger: slog.New(slog.NewTextHandler(log, nil))})
+}
+
+// during is what an invocation sees of a value.
+func during(ctx context.Context, v *Value[string]) (seen string) {
+	Group{v}.During(ctx, func() { seen, _ = v.Load() })
+	return seen
+}
+
+func expect(t *testing.T, when, got, want string) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s: the value is %q, want %q", when, got, want)
+	}
+}
+
+func TestAnInvocationReadsTheValueAgainAfterAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		source := &changing{text: "first"}
+		v := newValue(source.source(), &log)
+		Group{v}.Refresh(t.Context())
+		expect(t, "at the start", during(t.Context(), v), "first")
+		source.text = "second"
+		time.Sleep(Interval*9/10 - time.Second)
+		expect(t, "before the minute is over", during(t.Context(), v), "first")
+		time.Sleep(Interval / 5)
+		during(t.Context(), v) // reads while it works
+		expect(t, "after it", during(t.Context(), v), "second")
+		if source.reads != 2 {
+			t.Errorf("read %d times, want 2", source.reads)
+		}
+		if text := log.String(); strings.Contains(text, "first") || strings.Contains(text, "second") ||
+			!strings.Contains(text, "length=6") || !strings.Contains(text, "/the/source") {
+			t.Errorf("the log says:\n%s", text)
+		}
+	})
+}
+
+func TestTheLastGoodValueIsUsedWhenAReadingFails(t *testing.T) {
+	for name, broken := range map[string]*changing{
+		"an error": {err: errors.New("ThrottlingException")}, "a hang": {hangs: true}, "an empty value": {},
+		"a wrong value": {text: "two secrets"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log bytes.Buffer
+				source := &changing{text: "good"}
+				v := newValue(source.source(), &log)
+				Group{v}.Refresh(t.Context())
+				source.text, source.err, source.hangs = broken.text, broken.err, broken.hangs
+				for range 3 {
+					time.Sleep(Interval * 11 / 10)
+					began := time.Now()
+					expect(t, "with a broken source", during(t.Context(), v), "good")
+					if took := time.Since(began); took > Timeout {
+						t.Errorf("the invocation took %v", took)
+					}
+				}
+				if text := log.String(); strings.Count(text, "the last good value is used") != 3 || strings.Contains(text, "secret") {
+					t.Errorf("the log says:\n%s", text)
+				}
+			})
+		})
+	}
+}
+
+func TestWithoutAFirstValueItIsTriedAgainSoonAndBeforeTheWork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		source := &changing{err: errors.New("AccessDenied")}
+		v := newValue(source.source(), &log)
+		Group{v}.Refresh(t.Context())
+		expect(t, "without a value", during(t.Context(), v), "")
+		source.text, source.err = "late", nil
+		expect(t, "at once", during(t.Context(), v), "")
+		time.Sleep(FirstInterval * 11 / 10)
+		expect(t, "after the first interval", during(t.Context(), v), "late")
+		if !strings.Contains(log.String(), "messages without a write key wait") {
+			t.Errorf("the log says:\n%s", &log)
+		}
+	})
+}
+
+func TestASourceThatHangsDelaysTheStartByItsTimeoutOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		one, other := &changing{hangs: true}, &changing{hangs: true}
+		start := time.Now()
+		Group{newValue(one.source(), &log), newValue(other.source(), &bytes.Buffer{})}.Refresh(t.Context())
+		if took := time.Since(start); took != Timeout {
+			t.Errorf("the start took %v", took)
+		}
+	})
+}
+
+func TestAServerReadsItsValuesAgainUntilItEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		minutely, often := &changing{text: "one"}, &changing{text: "two"}
+		file := often.source()
+		file.Interval = FileInterval
+		v, f := newValue(minutely.source(), new(bytes.Buffer)), newValue(file, new(bytes.Buffer))
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { Group{v, f}.Run(ctx) })
+		synctest.Wait()
+		if !v.Loaded() || !f.Loaded() {
+			t.Error("the first reading has not happened")
+		}
+		minutely.set("three", nil)
+		often.set("four", nil)
+		time.Sleep(FileInterval * 11 / 10)
+		synctest.Wait()
+		now, _ := f.Load()
+		expect(t, "the file after seconds", now, "four")
+		now, _ = v.Load()
+		expect(t, "the parameter after seconds", now, "one")
+		time.Sleep(Interval)
+		synctest.Wait()
+		now, _ = v.Load()
+		expect(t, "the parameter after a minute", now, "three")
+		cancel()
+		running.Wait()
+		before := minutely.count() + often.count()
+		time.Sleep(10 * Interval)
+		if minutely.count()+often.count() != before {
+			t.Error("the values are read after the end")
+		}
+	})
+}
+
+func TestAReadingThatTheEndCutsOffIsNoFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		source := &changing{hangs: true}
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		newValue(source.source(), &log).Refresh(ctx)
+		if log.Len() > 0 {
+			t.Errorf("the log says:\n%s", &log)
+		}
+	})
+}
