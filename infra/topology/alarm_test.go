@@ -1,6 +1,8 @@
 package topology
 
 import (
+	"bytes"
+	"encoding/json"
 	"regexp"
 	"slices"
 	"strings"
@@ -58,9 +60,9 @@ func TestAlarmsWatchWhatTheFunctionsWrite(t *testing.T) {
 		delivered.DeadLettered[reason] = 1
 	}
 	totals := ingest.Totals{Requests: map[int]int{429: 1}}
-	published, sung := publisher.Stats{}, canary.Result{}
+	sung := canary.Result{}
 	written := map[string][]emf.Metric{
-		"deliver": delivered.Metrics(), "ingest": totals.Metrics(), "publisher": published.Metrics(&publisher.Stats{}),
+		"deliver": delivered.Metrics(), "ingest": totals.Metrics(), "publisher": publisherMetrics(t),
 		"canary": sung.Metrics(),
 	}
 	d := Default()
@@ -82,6 +84,38 @@ func TestAlarmsWatchWhatTheFunctionsWrite(t *testing.T) {
 	if watched < 15 {
 		t.Errorf("only %d metrics of the functions are watched", watched)
 	}
+}
+
+// publisherMetrics are the metrics that a publisher without events writes.
+func publisherMetrics(t *testing.T) (metrics []emf.Metric) {
+	t.Helper()
+	var lines bytes.Buffer
+	client, err := publisher.New(t.Context(), publisher.Config{
+		QueueURL: "http://localhost/000000000000/events", Metrics: &lines,
+		SQS: func(string) (publisher.SQS, error) { return nil, nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for decoder := json.NewDecoder(&lines); decoder.More(); {
+		var line struct {
+			AWS struct {
+				CloudWatchMetrics []struct{ Metrics []struct{ Name string } }
+			} `json:"_aws"`
+		}
+		if err := decoder.Decode(&line); err != nil {
+			t.Fatal(err)
+		}
+		for _, directive := range line.AWS.CloudWatchMetrics {
+			for _, m := range directive.Metrics {
+				metrics = append(metrics, emf.Metric{Name: m.Name})
+			}
+		}
+	}
+	return metrics
 }
 
 func TestEveryMetricOfAnExpressionIsUsedAndDefined(t *testing.T) {

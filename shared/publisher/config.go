@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"time"
 
@@ -13,7 +14,6 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/segmentio/analytics-go/v3"
 
-	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/spill"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
@@ -33,8 +33,8 @@ type Config struct {
 	// The region is always that of the queue's URL. For a queue that is not at AWS, the local one
 	// or a test's, any credentials will do.
 	AWS *aws.Config
-	// SQS makes the client of a queue, instead of AWS.
-	SQS func(queueURL string) (sqsclient.API, error)
+	// SQS makes the client of a queue. When it is nil, New makes one with the AWS configuration.
+	SQS func(queueURL string) (SQS, error)
 
 	Interval time.Duration // the longest that an event waits for others to share its message; 200 ms
 	// memory for events that wait or are being sent; 20 MB, with which a process grows by less than
@@ -62,14 +62,25 @@ type Config struct {
 	Callback analytics.Callback
 	// CloseTimeout is how long Close waits for SQS; 30 s.
 	CloseTimeout time.Duration
-	// Metrics are written once a minute, for CloudWatch, as lines of its embedded metric format;
-	// nil: not. Alarms and dashboard look for those of emf.NewWriter(…, "publisher"), whatever the
-	// API is called.
-	Metrics *emf.Writer
-	Logger  *slog.Logger // slog.Default() when nil
+	// Metrics receives the client's metrics once a minute, as lines of CloudWatch's embedded metric
+	// format: os.Stdout in a Lambda function, the CloudWatch agent's log elsewhere. Nil: none are
+	// written.
+	Metrics io.Writer
+	// Pipeline is the name of the Spillway pipeline that QueueURL belongs to, the value of the
+	// metrics' dimension Pipeline; "spillway".
+	Pipeline string
+	Logger   *slog.Logger // slog.Default() when nil
+}
+
+// SQS is what the publisher needs of an *sqs.Client. If a client also has GetQueueAttributes, as
+// *sqs.Client has, New asks it whether the queue exists.
+type SQS interface {
+	SendMessageBatch(context.Context, *sqs.SendMessageBatchInput, ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput,
+		error)
 }
 
 func (c *Config) setDefaults() {
+	fill(&c.Pipeline, "spillway")
 	fill(&c.Interval, 200*time.Millisecond)
 	fill(&c.BufferBytes, 20<<20)
 	fill(&c.Senders, 8)
@@ -100,7 +111,7 @@ func (c *Config) validate() error {
 	}
 	switch {
 	case c.QueueURL == "":
-		return bad("QueueURL", "%w: it is empty; write the URL of the events queue", sqsclient.ErrNotAQueueURL)
+		return bad("QueueURL", "%w: it is empty; write the URL of the events queue", ErrNotAQueueURL)
 	case c.Interval < 0 || c.Interval > time.Minute:
 		return bad("Interval", "it is %v; write 0 for the default, or up to a minute", c.Interval)
 	case c.BufferBytes < minBuffer:
@@ -131,7 +142,7 @@ func (c *Config) validate() error {
 const checkTimeout = 3 * time.Second
 
 // newAPI makes the client for a queue's URL.
-func (c *Config) newAPI(ctx context.Context, queueURL string) (sqsclient.API, error) {
+func (c *Config) newAPI(ctx context.Context, queueURL string) (SQS, error) {
 	place, err := sqsclient.ParseURL(queueURL)
 	if err != nil {
 		return nil, err
@@ -156,7 +167,7 @@ type attributes interface {
 
 // check asks SQS whether the queue exists. Only a definite no is an error: an SQS that is away, or
 // a role that may do no more than send, must not keep an API from starting.
-func (c *Config) check(ctx context.Context, api sqsclient.API, queueURL string) error {
+func (c *Config) check(ctx context.Context, api SQS, queueURL string) error {
 	client, ok := api.(attributes)
 	if !ok {
 		return nil
@@ -175,7 +186,7 @@ func (c *Config) check(ctx context.Context, api sqsclient.API, queueURL string) 
 	case errors.As(err, &answer) &&
 		(answer.ErrorCode() == "InvalidClientTokenId" || answer.ErrorCode() == "UnrecognizedClientException" ||
 			answer.ErrorCode() == "SignatureDoesNotMatch" || answer.ErrorCode() == "InvalidSignatureException"):
-		return fmt.Errorf("%w that AWS accepts: %w", sqsclient.ErrNoCredentials, err)
+		return fmt.Errorf("%w that AWS accepts: %w", ErrNoCredentials, err)
 	default:
 		c.Logger.Warn("it is not known whether the queue takes events; they are kept and tried until it does", "queue",
 			queueURL, "error", err)

@@ -14,8 +14,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
 	"github.com/segmentio/analytics-go/v3"
-
-	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 const atAWS = "https://sqs.eu-west-1.amazonaws.com/123456789012/spillway-events"
@@ -36,16 +34,16 @@ func (c *checked) GetQueueAttributes(ctx context.Context, _ *sqs.GetQueueAttribu
 	return &sqs.GetQueueAttributesOutput{}, c.err
 }
 
-func answering(err error) func(string) (sqsclient.API, error) {
-	return func(string) (sqsclient.API, error) { return &checked{err: err}, nil }
+func answering(err error) func(string) (SQS, error) {
+	return func(string) (SQS, error) { return &checked{err: err}, nil }
 }
 
 func TestNewSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 	none := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{}, errors.New("no EC2 IMDS role found")
 	})
-	sqsOf := func(region string) func(string) (sqsclient.API, error) {
-		return func(string) (sqsclient.API, error) { return sqs.New(sqs.Options{Region: region}), nil }
+	sqsOf := func(region string) func(string) (SQS, error) {
+		return func(string) (SQS, error) { return sqs.New(sqs.Options{Region: region}), nil }
 	}
 	for _, c := range []struct {
 		name   string
@@ -54,26 +52,26 @@ func TestNewSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		is     error
 		want   string
 	}{
-		{"no queue", Config{}, "QueueURL", sqsclient.ErrNotAQueueURL, "write the URL of the events queue"},
-		{"no URL", Config{QueueURL: "spillway-events"}, "QueueURL", sqsclient.ErrNotAQueueURL, "write one like"},
+		{"no queue", Config{}, "QueueURL", ErrNotAQueueURL, "write the URL of the events queue"},
+		{"no URL", Config{QueueURL: "spillway-events"}, "QueueURL", ErrNotAQueueURL, "write one like"},
 		{"no queue in the URL", Config{QueueURL: "https://sqs.eu-west-1.amazonaws.com/"}, "QueueURL",
-			sqsclient.ErrNotAQueueURL, "write one like"},
+			ErrNotAQueueURL, "write one like"},
 		{"an ARN", Config{QueueURL: "arn:aws:sqs:eu-west-1:123456789012:spillway-events"}, "QueueURL",
-			sqsclient.ErrNotAQueueURL, "write one like"},
-		{"a FIFO queue", Config{QueueURL: atAWS + ".fifo"}, "QueueURL", sqsclient.ErrNotAQueueURL, "standard"},
+			ErrNotAQueueURL, "write one like"},
+		{"a FIFO queue", Config{QueueURL: atAWS + ".fifo"}, "QueueURL", ErrNotAQueueURL, "standard"},
 		{"AWS without a region", Config{QueueURL: "https://queue.amazonaws.com/123456789012/e"}, "QueueURL",
-			sqsclient.ErrNotAQueueURL, "no region"},
+			ErrNotAQueueURL, "no region"},
 		{"a fallback that is none",
 			Config{QueueURL: "http://localhost:1/0/e", SQS: answering(nil), Fallbacks: []string{"http://localhost:2/0/e", "x"}},
-			"Fallbacks[1]", sqsclient.ErrNotAQueueURL, "write one like"},
+			"Fallbacks[1]", ErrNotAQueueURL, "write one like"},
 		{"another region", Config{QueueURL: atAWS, SQS: sqsOf("us-east-1")}, "QueueURL", ErrOtherRegion,
 			`make the client with Region "eu-west-1"`},
 		{"no credentials", Config{QueueURL: atAWS, AWS: &aws.Config{Credentials: none}}, "QueueURL",
-			sqsclient.ErrNoCredentials, "AWS_ACCESS_KEY_ID"},
-		{"no provider of credentials", Config{QueueURL: atAWS, AWS: &aws.Config{}}, "QueueURL", sqsclient.ErrNoCredentials,
+			ErrNoCredentials, "AWS_ACCESS_KEY_ID"},
+		{"no provider of credentials", Config{QueueURL: atAWS, AWS: &aws.Config{}}, "QueueURL", ErrNoCredentials,
 			"AWS_ACCESS_KEY_ID"},
 		{"wrong credentials", Config{QueueURL: atAWS, SQS: answering(&smithy.GenericAPIError{Code: "InvalidClientTokenId"})},
-			"QueueURL", sqsclient.ErrNoCredentials, "InvalidClientTokenId"},
+			"QueueURL", ErrNoCredentials, "InvalidClientTokenId"},
 		{"a queue that is not there", Config{QueueURL: atAWS, SQS: answering(&types.QueueDoesNotExist{})}, "QueueURL",
 			ErrNoQueue, "or create it"},
 		{"a write key that can't be one", Config{QueueURL: atAWS, WriteKey: "a b"}, "WriteKey", nil, "as Segment shows it"},
@@ -112,7 +110,7 @@ func TestAnSQSThatIsAwayDoesNotKeepAnAPIFromStarting(t *testing.T) {
 				var log logs
 				start := time.Now()
 				c, err := New(t.Context(),
-					Config{QueueURL: atAWS, SQS: func(string) (sqsclient.API, error) { return api, nil },
+					Config{QueueURL: atAWS, SQS: func(string) (SQS, error) { return api, nil },
 						Logger: slog.New(slog.NewTextHandler(&log, nil))})
 				if err != nil || time.Since(start) > checkTimeout {
 					t.Fatalf("after %v: %v", time.Since(start), err)

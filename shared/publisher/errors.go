@@ -5,6 +5,9 @@ import (
 	"fmt"
 
 	"github.com/segmentio/analytics-go/v3"
+
+	"github.com/spillwayhq/spillway/shared/spill"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 // Why an event was dropped, as it stands in statistics and metrics: it is lost, but for what a
@@ -112,8 +115,11 @@ func (e *ConfigError) Error() string { return fmt.Sprintf("publisher.Config.%s: 
 
 func (e *ConfigError) Unwrap() error { return e.Err }
 
-// What a ConfigError of a queue wraps, beside queue.ErrNotAQueueURL and queue.ErrNoCredentials.
+// What a ConfigError wraps.
 var (
-	ErrNoQueue     = errors.New("the queue does not exist")
-	ErrOtherRegion = errors.New("the queue is in another region")
+	ErrNotAQueueURL  = sqsclient.ErrNotAQueueURL
+	ErrNoCredentials = sqsclient.ErrNoCredentials
+	ErrNoQueue       = errors.New("the queue does not exist")
+	ErrOtherRegion   = errors.New("the queue is in another region")
+	ErrDirInUse      = spill.ErrLocked // another process, or another Client, uses Config.Dir
 )

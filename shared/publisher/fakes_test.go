@@ -24,8 +24,7 @@ import (
 
 // fakeQueue is one region's SQS: it decodes what it takes, and fails as it is told.
 type fakeQueue struct {
-	sqsclient.API // panics for what is not a send
-	decoder       *message.Decoder
+	decoder *message.Decoder
 
 	mu       sync.Mutex
 	discard  bool        // takes everything and looks at nothing
@@ -207,7 +206,7 @@ func newClient(t testing.TB, config Config, queues ...*fakeQueue) *Client {
 			config.Fallbacks = append(config.Fallbacks, queueURL)
 		}
 	}
-	config.SQS = func(queueURL string) (sqsclient.API, error) { return byURL[queueURL], nil }
+	config.SQS = func(queueURL string) (SQS, error) { return byURL[queueURL], nil }
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}

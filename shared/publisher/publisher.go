@@ -101,7 +101,7 @@ func New(ctx context.Context, config Config) (*Client, error) {
 			return nil, &ConfigError{Field: field, Err: err}
 		}
 		c.routes = append(c.routes, &route{
-			queue: sqsclient.New(api, queueURL), url: queueURL, breaker: sqsclient.NewBreaker(),
+			queue: sqsclient.NewSender(api, queueURL), url: queueURL, breaker: sqsclient.NewBreaker(),
 		})
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())

@@ -15,8 +15,6 @@ import (
 
 	"github.com/segmentio/analytics-go/v3"
 	"go.uber.org/goleak"
-
-	"github.com/spillwayhq/spillway/shared/emf"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -513,7 +511,7 @@ func TestStatsSayWhatHappensAndMetricsWhatHappenedInAMinute(t *testing.T) {
 		q := &fakeQueue{}
 		var out logs
 		var log logs
-		c := newClient(t, Config{Metrics: emf.NewWriter(&out, "api"), Logger: slog.New(slog.NewTextHandler(&log, nil))}, q)
+		c := newClient(t, Config{Metrics: &out, Logger: slog.New(slog.NewTextHandler(&log, nil))}, q)
 		send := func(n int) {
 			t.Helper()
 			for i := range n {
@@ -524,7 +522,7 @@ func TestStatsSayWhatHappensAndMetricsWhatHappenedInAMinute(t *testing.T) {
 		}
 		send(10)
 		time.Sleep(reportInterval + time.Second)
-		if !out.has(`"EventsPublished":10`) || !out.has(`"EventsDropped":0`) || !out.has(`"Function":"api"`) {
+		if !out.has(`"EventsPublished":10`) || !out.has(`"EventsDropped":0`) || !out.has(`"Function":"publisher"`) {
 			t.Errorf("the metrics are:\n%s", out.String())
 		}
 		q.set(always(mood{err: errRefused}))

@@ -32,7 +32,7 @@ const (
 
 // A route is one region's queue.
 type route struct {
-	queue   *sqsclient.Queue
+	queue   *sqsclient.Sender
 	url     string
 	breaker *breaker.Breaker
 	down    atomic.Bool // the breaker was open, and no call has succeeded since

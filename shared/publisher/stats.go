@@ -111,9 +111,8 @@ func (s Stats) LogValue() slog.Value {
 		slog.String("queue", s.Queue))
 }
 
-// Metrics are the names under which CloudWatch shows what happened since an earlier Stats of the
-// same client.
-func (s *Stats) Metrics(since *Stats) []emf.Metric {
+// metrics says in CloudWatch's terms what happened since an earlier Stats of the same client.
+func (s *Stats) metrics(since *Stats) []emf.Metric {
 	one := func(name, unit string, value float64) emf.Metric {
 		return emf.Metric{Name: name, Unit: unit, Values: []float64{value}}
 	}
@@ -141,6 +140,7 @@ const reportInterval = time.Minute
 // report tells what happened until the client has been shut down, and for the last time then.
 func (c *Client) report() {
 	var last Stats
+	metrics := emf.NewWriter(c.config.Metrics, "publisher")
 	tell := func() {
 		now := c.Stats()
 		if rejected := lessBefore(now.Rejected, last.Rejected); len(rejected) > 0 {
@@ -152,7 +152,7 @@ func (c *Client) report() {
 			c.log.Warn("events were put on disk", "since_last", now.Spilled-last.Spilled, "in_all", now)
 		}
 		if c.config.Metrics != nil {
-			if err := c.config.Metrics.Write(time.Now(), now.Metrics(&last)...); err != nil {
+			if err := metrics.Write(time.Now(), now.metrics(&last)...); err != nil {
 				c.log.Error("metrics can't be written", "error", err)
 			}
 		}

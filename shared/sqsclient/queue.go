@@ -29,22 +29,36 @@ const (
 	MaxVisibility = 12 * time.Hour
 )
 
-// API is what the package needs of an *sqs.Client.
-type API interface {
+// SendAPI is what sending needs of an *sqs.Client.
+type SendAPI interface {
 	SendMessageBatch(context.Context, *sqs.SendMessageBatchInput, ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput,
 		error)
+}
+
+// API is what a [Queue] needs of an *sqs.Client.
+type API interface {
+	SendAPI
 	ChangeMessageVisibilityBatch(context.Context, *sqs.ChangeMessageVisibilityBatchInput,
 		...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error)
 }
 
-// A Queue is one SQS queue. It may be used by several goroutines at the same time.
-type Queue struct {
-	api API
+// A Sender sends messages to one SQS queue. It is safe for concurrent use.
+type Sender struct {
+	api SendAPI
 	url string
 }
 
+// NewSender makes a Sender of the client and the queue's URL.
+func NewSender(api SendAPI, url string) *Sender { return &Sender{api: api, url: url} }
+
+// A Queue is one SQS queue. It is safe for concurrent use.
+type Queue struct {
+	Sender
+	api API
+}
+
 // New makes a Queue of the client and the queue's URL.
-func New(api API, url string) *Queue { return &Queue{api: api, url: url} }
+func New(api API, url string) *Queue { return &Queue{Sender: Sender{api: api, url: url}, api: api} }
 
 // ErrTooLarge is why a message that SQS could never take was not sent.
 var ErrTooLarge = fmt.Errorf("the message is larger than the %d bytes that SQS takes", message.MaxBytes)
@@ -111,7 +125,7 @@ const (
 // Send sends the messages in as few calls as the limits allow, and returns when SQS has answered
 // for each. The error is nil or a *SendError. A message whose call got no answer counts as failed,
 // but may be in the queue all the same.
-func (q *Queue) Send(ctx context.Context, messages []message.Message) error {
+func (q *Sender) Send(ctx context.Context, messages []message.Message) error {
 	failed := map[int]error{}
 	var call []int
 	size := 0
@@ -141,7 +155,7 @@ func (q *Queue) Send(ctx context.Context, messages []message.Message) error {
 }
 
 // send makes one call, and further ones for the entries that SQS may take at a second try.
-func (q *Queue) send(ctx context.Context, messages []message.Message, call []int, failed map[int]error) {
+func (q *Sender) send(ctx context.Context, messages []message.Message, call []int, failed map[int]error) {
 	call = slices.Clone(call)
 	for try := 1; ; try++ {
 		entries := make([]types.SendMessageBatchRequestEntry, len(call))
