@@ -132,7 +132,7 @@ func client(endpoint string) *sqs.Client {
 	return sqs.New(sqs.Options{
 		Region: local.Region, BaseEndpoint: aws.String(endpoint),
 		Credentials: credentials.NewStaticCredentialsProvider(local.AccessKey, local.AccessKey, ""),
-	}, sqsclient.KeepResponses)
+	}, sqsclient.AvoidLostResponses)
 }
 
 var binaries struct {

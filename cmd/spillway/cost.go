@@ -56,7 +56,7 @@ func newCost() *cobra.Command {
 	return c
 }
 
-var doors = map[string]price.Door{"none": price.NoDoor, "function-url": price.FunctionURL, "http-api": price.HTTPAPI}
+var doors = map[string]price.IngestEndpoint{"none": price.NoIngestEndpoint, "function-url": price.FunctionURL, "http-api": price.HTTPAPI}
 
 // check says what to write instead of what can't be.
 func (f *costFlags) check() error {
@@ -78,7 +78,7 @@ func (f *costFlags) check() error {
 		return fmt.Errorf("--events-per-message is %d: a message holds at most %d events of %d bytes", f.eventsPerMessage,
 			most, f.eventBytes)
 	}
-	if f.canary && doors[f.door] == price.NoDoor {
+	if f.canary && doors[f.door] == price.NoIngestEndpoint {
 		return errors.New("the canary comes by the door, and --ingest is none: write --canary=false too")
 	}
 	return nil
@@ -102,9 +102,9 @@ func (f *costFlags) pipeline() price.Pipeline {
 	sizes := topology.DefaultSizes()
 	sizes.NoCanary = !f.canary
 	t := topology.New(sizes)
-	p := price.Pipeline{Door: doors[f.door], FlushesAtATime: deliver.DefaultFlushes, Regions: f.regions}
+	p := price.Pipeline{Endpoint: doors[f.door], ConcurrentFlushes: deliver.DefaultFlushes, Regions: f.regions}
 	for _, s := range t.EventSources {
-		p.BatchSize, p.Window = s.BatchSize, s.Window
+		p.BatchSize, p.BatchingWindow = s.BatchSize, s.Window
 	}
 	for _, s := range t.Schedules {
 		p.CanaryEvery = s.Every
@@ -113,14 +113,14 @@ func (f *costFlags) pipeline() price.Pipeline {
 		topology.DeliverFunction: &p.Deliver, topology.IngestFunction: &p.Ingest, topology.CanaryFunction: &p.Canary,
 	} {
 		of, exists := t.Function(name)
-		if !exists || name == topology.IngestFunction && p.Door == price.NoDoor {
+		if !exists || name == topology.IngestFunction && p.Endpoint == price.NoIngestEndpoint {
 			continue
 		}
 		metrics := wellDoing(name, f.canary)
 		function.MemoryMB, function.LogBytes = of.MemoryMB, logBytes(of.Metrics, metrics)
 		p.Metrics += len(metrics)
 	}
-	if p.Door == price.HTTPAPI {
+	if p.Endpoint == price.HTTPAPI {
 		p.Ingest.LogBytes += accessLogBytes
 	}
 	if f.alarms {

@@ -40,7 +40,7 @@ func newDLQ() *cobra.Command {
 			"default credentials.\n\n" +
 			"SQS has no way to look at a queue but to receive it. So while a verb works, the letters that it has seen are " +
 			"hidden from others; they are\n" +
-			"visible again when it ends or is interrupted, and " + deadletter.Hidden.String() +
+			"visible again when it ends or is interrupted, and " + deadletter.VisibilityTimeout.String() +
 			" later at the latest when it is killed. Looking counts as a receive, which does a letter\n" +
 			"no harm: the dead-letter queue has nowhere to move it to.\n\n" +
 			"An age is the time since the events came in. A write key is shown by its name in the set that --write-keys " +
@@ -184,7 +184,7 @@ func keyName(names map[string]string) func(string) string {
 }
 
 // known refuses reasons that no letter has, and names those that there are.
-func (f *dlqFlags) known(seen deadletter.Seen) error {
+func (f *dlqFlags) known(seen deadletter.ReasonCounts) error {
 	for _, reason := range f.reasons {
 		if seen[reason] > 0 || len(seen) == 0 {
 			continue
@@ -211,7 +211,7 @@ func (q *queues) empty(ctx context.Context, out io.Writer) error {
 	}
 	fmt.Fprintf(out, "No dead letter is visible. %s are hidden: another run works on them, or was killed and they are "+
 		"there again in %v at most.\n",
-		number(int64(hidden)), deadletter.Hidden)
+		number(int64(hidden)), deadletter.VisibilityTimeout)
 	return nil
 }
 
@@ -221,7 +221,7 @@ func (q *queues) unseen(ctx context.Context, errOut io.Writer) {
 	if _, hidden, err := q.dead.Size(ctx); err == nil && hidden > 0 {
 		fmt.Fprintf(errOut, "spillway: about %s more are hidden: another run works on them, or an answer of SQS was lost. "+
 			"They are there again in %v at most\n",
-			plural(hidden, "letter"), deadletter.Hidden)
+			plural(hidden, "letter"), deadletter.VisibilityTimeout)
 	}
 }
 

@@ -73,8 +73,8 @@ func (d *dropFlags) run(ctx context.Context, in io.Reader, out io.Writer) error 
 	if closed := file.close(); err == nil {
 		err = closed
 	}
-	if dropped.Letters > 0 {
-		fmt.Fprintf(out, "dropped %s with %s, which are in %s\n", plural(dropped.Letters-dropped.NotDeleted, "letter"),
+	if dropped.DeadLetters > 0 {
+		fmt.Fprintf(out, "dropped %s with %s, which are in %s\n", plural(dropped.DeadLetters-dropped.NotDeleted, "letter"),
 			plural(dropped.Events, "event"), path)
 	}
 	switch {
@@ -82,12 +82,12 @@ func (d *dropFlags) run(ctx context.Context, in io.Reader, out io.Writer) error 
 		return fmt.Errorf("%w: what was not dropped is where it was: start again to go on", err)
 	case err != nil:
 		return plainly(err, q.deadURL)
-	case dropped.Letters == 0 && len(dropped.Seen) > 0 && len(d.reasons) == 0:
+	case dropped.DeadLetters == 0 && len(dropped.InQueue) > 0 && len(d.reasons) == 0:
 		fmt.Fprintln(out, "There are dead letters, but none of that age.")
-	case len(dropped.Seen) == 0:
+	case len(dropped.InQueue) == 0:
 		return q.empty(ctx, out)
 	}
-	return d.known(dropped.Seen)
+	return d.known(dropped.InQueue)
 }
 
 // sure shows what would be dropped and asks.
@@ -101,7 +101,7 @@ func (d *dropFlags) sure(ctx context.Context, q *queues, filter deadletter.Filte
 	if err != nil {
 		return false, plainly(err, q.deadURL)
 	}
-	if err := d.known(listing.Seen); err != nil {
+	if err := d.known(listing.InQueue); err != nil {
 		return false, err
 	}
 	if len(listing.Entries) == 0 {

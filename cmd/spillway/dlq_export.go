@@ -47,12 +47,12 @@ func dlqExport(ctx context.Context, out, errOut io.Writer, f *dlqFlags) error {
 	if flushed := w.Flush(); err == nil {
 		err = flushed
 	}
-	fmt.Fprintf(errOut, "spillway: exported %s of %s\n", plural(copied.Events, "event"), plural(copied.Letters, "letter"))
+	fmt.Fprintf(errOut, "spillway: exported %s of %s\n", plural(copied.Events, "event"), plural(copied.DeadLetters, "letter"))
 	switch {
 	case errors.Is(err, errInterrupted):
 		return fmt.Errorf("%w: not everything was exported", err)
 	case err != nil:
 		return plainly(err, q.deadURL)
 	}
-	return f.known(copied.Seen)
+	return f.known(copied.InQueue)
 }

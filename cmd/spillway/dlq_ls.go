@@ -51,17 +51,17 @@ func dlqLs(ctx context.Context, out, errOut io.Writer, f *dlqFlags, limit int, a
 	if err != nil {
 		return plainly(err, q.deadURL)
 	}
-	if err := f.known(listing.Seen); err != nil {
+	if err := f.known(listing.InQueue); err != nil {
 		return err
 	}
-	if len(listing.Seen) > 0 {
+	if len(listing.InQueue) > 0 {
 		defer q.unseen(ctx, errOut)
 	}
 	if asJSON {
 		return listJSON(out, &listing, limit)
 	}
 	switch {
-	case len(listing.Seen) == 0:
+	case len(listing.InQueue) == 0:
 		return q.empty(ctx, out)
 	case len(listing.Entries) == 0:
 		fmt.Fprintln(out, "There are dead letters, but none of that age.")
@@ -81,7 +81,7 @@ func listJSON(out io.Writer, l *deadletter.Listing, limit int) error {
 		Copies  int                `json:"copies"`
 		Groups  []deadletter.Group `json:"groups"`
 		List    []deadletter.Entry `json:"list"`
-	}{letters, l.Copies, append([]deadletter.Group{}, l.Groups...), append([]deadletter.Entry{}, l.Entries...)})
+	}{letters, l.Duplicates, append([]deadletter.Group{}, l.Groups...), append([]deadletter.Entry{}, l.Entries...)})
 }
 
 // maxListed is how much of a detail stands in the list; show has all of it.
@@ -94,7 +94,7 @@ func list(out io.Writer, l *deadletter.Listing, limit int, now time.Time) {
 	fmt.Fprintln(w, "REASON\tWRITE KEY\tLETTERS\tEVENTS\tOLDEST\tNEWEST")
 	events := 0
 	for _, g := range l.Groups {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", oneLine(g.Reason), g.WriteKey, number(int64(g.Letters)),
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", oneLine(g.Reason), g.WriteKey, number(int64(g.DeadLetters)),
 			number(int64(g.Events)), age(g.Oldest), age(g.Newest))
 		events += g.Events
 	}
@@ -115,7 +115,7 @@ func list(out io.Writer, l *deadletter.Listing, limit int, now time.Time) {
 	if rest := len(l.Entries) - limit; limit > 0 && rest > 0 {
 		fmt.Fprintf(out, "… and %s more: --limit 0 lists all.\n", number(int64(rest)))
 	}
-	if l.Copies > 0 {
-		fmt.Fprintf(out, "%s written twice, and counted once.\n", plural(l.Copies, "letter"))
+	if l.Duplicates > 0 {
+		fmt.Fprintf(out, "%s written twice, and counted once.\n", plural(l.Duplicates, "letter"))
 	}
 }

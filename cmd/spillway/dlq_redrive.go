@@ -29,7 +29,7 @@ func newDLQRedrive(f *dlqFlags) *cobra.Command {
 		Short: "Send dead letters again",
 		Long: "Sends dead letters to the events queue and deletes them behind that: interrupted at any point no letter is " +
 			"lost, and one that was sent twice\n" +
-			"is the same event, with the same messageId. Letters with the reasons " + strings.Join(deadletter.ComeBack(), ", ") +
+			"is the same event, with the same messageId. Letters with the reasons " + strings.Join(deadletter.PermanentReasons(), ", ") +
 			" would only come back,\n" +
 			"so they are left out unless --reason names them. Letters that come in meanwhile, or come back, are for the " +
 			"next run.\n\n" +
@@ -71,7 +71,7 @@ func (f *redriveFlags) run(ctx context.Context, out, errOut io.Writer) error {
 		return errors.New("--dead-letter-queue-url alone does not say where letters are to be sent: name the events queue " +
 			"with --queue-url")
 	}
-	c := deadletter.Redrive{Filter: filter, DryRun: f.dryRun, Rate: f.rate}
+	c := deadletter.RedriveOptions{Filter: filter, DryRun: f.dryRun, Rate: f.rate}
 	if !f.force && !f.dryRun {
 		c.Check = func(ctx context.Context) error { return segmentTakesEvents(ctx, q.eventsURL) }
 	}
@@ -81,14 +81,14 @@ func (f *redriveFlags) run(ctx context.Context, out, errOut io.Writer) error {
 	}
 	bar := newBar(errOut, "letters", visible)
 	warned := false
-	c.Progress = func(r deadletter.Redriven) {
+	c.Progress = func(r deadletter.RedriveResult) {
 		if bar != nil {
-			_ = bar.Set(min(r.Letters, visible))
+			_ = bar.Set(min(r.DeadLetters, visible))
 		}
 		if r.Old > 0 && !warned {
 			warned = true
 			fmt.Fprintf(errOut, "spillway: some events came in more than %v ago: those that Segment has after all, say from "+
-				"an earlier redrive, it counts twice\n", deadletter.DedupeWindow)
+				"an earlier redrive, it counts twice\n", deadletter.DedupePeriod)
 		}
 	}
 	start := time.Now()
@@ -96,7 +96,7 @@ func (f *redriveFlags) run(ctx context.Context, out, errOut io.Writer) error {
 	if bar != nil {
 		_ = bar.Finish()
 	}
-	if result.Letters+result.Failed+len(result.Left) > 0 || err == nil {
+	if result.DeadLetters+result.Failed+len(result.Skipped) > 0 || err == nil {
 		f.report(out, result, time.Since(start))
 		q.unseen(ctx, errOut)
 	}
@@ -104,33 +104,33 @@ func (f *redriveFlags) run(ctx context.Context, out, errOut io.Writer) error {
 }
 
 // report is the summary.
-func (f *redriveFlags) report(out io.Writer, r deadletter.Redriven, took time.Duration) {
+func (f *redriveFlags) report(out io.Writer, r deadletter.RedriveResult, took time.Duration) {
 	did := "sent"
 	if f.dryRun {
 		did = "would send"
 	}
-	fmt.Fprintf(out, "%s %s with %s again", did, plural(r.Letters, "letter"), plural(r.Events, "event"))
+	fmt.Fprintf(out, "%s %s with %s again", did, plural(r.DeadLetters, "letter"), plural(r.Events, "event"))
 	if !f.dryRun {
 		fmt.Fprintf(out, ", %.1f s", took.Seconds())
 	}
 	if r.Old > 0 {
 		fmt.Fprintf(out, "; %s of them came in more than %v ago, so Segment may count twice what it has",
-			number(int64(r.Old)), deadletter.DedupeWindow)
+			number(int64(r.Old)), deadletter.DedupePeriod)
 	}
 	fmt.Fprintln(out)
 	var reasons []string
-	for reason := range r.Left {
+	for reason := range r.Skipped {
 		reasons = append(reasons, reason)
 	}
 	slices.Sort(reasons)
 	for _, reason := range reasons {
 		fmt.Fprintf(out, "left %s that would only come back: --reason %s sends them all the same\n",
-			plural(r.Left[reason], oneLine(reason)+" letter"), argument(reason))
+			plural(r.Skipped[reason], oneLine(reason)+" letter"), argument(reason))
 	}
 }
 
 // outcome is the error that says what was not done.
-func (f *redriveFlags) outcome(r deadletter.Redriven, err error, q *queues) error {
+func (f *redriveFlags) outcome(r deadletter.RedriveResult, err error, q *queues) error {
 	switch {
 	case errors.Is(err, deadletter.ErrFailing):
 		return fmt.Errorf("%w: the letters stay where they are. Try again when events are delivered, or send all the same "+
@@ -143,5 +143,5 @@ func (f *redriveFlags) outcome(r deadletter.Redriven, err error, q *queues) erro
 		return fmt.Errorf("%s could not be sent and stay where they are: start again to try it again",
 			plural(r.Failed, "letter"))
 	}
-	return f.known(r.Seen)
+	return f.known(r.InQueue)
 }

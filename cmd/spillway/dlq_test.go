@@ -162,9 +162,9 @@ func TestTheTablesOfLs(t *testing.T) {
 	var out bytes.Buffer
 	list(&out, &deadletter.Listing{
 		Groups: []deadletter.Group{
-			{Reason: "rejected", WriteKey: "shop web", Letters: 2, Events: 1234, Oldest: now.Add(-50 * time.Hour),
+			{Reason: "rejected", WriteKey: "shop web", DeadLetters: 2, Events: 1234, Oldest: now.Add(-50 * time.Hour),
 				Newest: now.Add(-90 * time.Second)},
-			{Reason: message.ReasonMovedBySQS, WriteKey: "default", Letters: 1, Events: 1, Oldest: now.Add(-3 * time.Hour),
+			{Reason: message.ReasonMovedBySQS, WriteKey: "default", DeadLetters: 1, Events: 1, Oldest: now.Add(-3 * time.Hour),
 				Newest: now.Add(-3 * time.Hour)},
 		},
 		Entries: []deadletter.Entry{
@@ -173,7 +173,7 @@ func TestTheTablesOfLs(t *testing.T) {
 			{ID: "b", Reason: message.ReasonMovedBySQS, Events: 1, FirstSeen: now.Add(-3 * time.Hour), Receives: 1000},
 			{ID: "c/0", Reason: "rejected", Events: 1233, FirstSeen: now.Add(-50 * time.Hour), Receives: 2, Detail: "no"},
 		},
-		Copies: 1,
+		Duplicates: 1,
 	}, 2, now)
 	const want = `REASON         WRITE KEY   LETTERS   EVENTS   OLDEST   NEWEST
 rejected       shop web    2         1,234    2d02h    1m

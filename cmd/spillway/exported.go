@@ -18,7 +18,7 @@ import (
 
 // isExported reports whether a line is one that `dlq export` or `dlq drop` wrote.
 func isExported(line []byte) (exported bool) {
-	if !bytes.Contains(line, []byte(`"`+deadletter.Field+`"`)) {
+	if !bytes.Contains(line, []byte(`"`+deadletter.ExportField+`"`)) {
 		return false // almost every line
 	}
 	var json rawjson.Scanner
@@ -28,7 +28,7 @@ func isExported(line []byte) (exported bool) {
 		if !ok {
 			return exported && json.End() == nil
 		}
-		exported = exported || string(key) == deadletter.Field && json.Peek() == '{'
+		exported = exported || string(key) == deadletter.ExportField && json.Peek() == '{'
 		json.Value()
 	}
 }

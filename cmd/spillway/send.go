@@ -120,7 +120,7 @@ func newPublisher(ctx context.Context, f sendFlags) (*publisher.Client, error) {
 		config.MessageEvents = 1
 	}
 	client, err := publisher.New(ctx, config)
-	if errors.Is(err, sqsclient.ErrNotAQueueURL) {
+	if errors.Is(err, sqsclient.ErrInvalidQueueURL) {
 		return nil, notAQueue(f.queueURL)
 	}
 	var wrong *publisher.ConfigError
@@ -133,7 +133,7 @@ func newPublisher(ctx context.Context, f sendFlags) (*publisher.Client, error) {
 // sqsClient makes a client for the endpoint that a queue's URL names.
 func sqsClient(ctx context.Context, queueURL string) (*sqs.Client, error) {
 	client, err := sqsclient.NewClient(ctx, queueURL, nil)
-	if errors.Is(err, sqsclient.ErrNotAQueueURL) {
+	if errors.Is(err, sqsclient.ErrInvalidQueueURL) {
 		return nil, notAQueue(queueURL)
 	}
 	return client, err

@@ -40,7 +40,7 @@ func TestNothingThatCameFromAnybodySteersTheTerminal(t *testing.T) {
 			return writeJSON(b, &shown{Entry: entry, List: []json.RawMessage{quoted}, Body: evil})
 		},
 		"redrive": func(b *bytes.Buffer) error {
-			(&redriveFlags{}).report(b, deadletter.Redriven{Left: map[string]int{evil: 1}}, time.Second)
+			(&redriveFlags{}).report(b, deadletter.RedriveResult{Skipped: map[string]int{evil: 1}}, time.Second)
 			return nil
 		},
 		"tail": func(b *bytes.Buffer) error {

@@ -29,7 +29,7 @@ type config struct {
 // LogValue shows the effective configuration without the write key.
 func (c config) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("ingest_url", c.ingestURL),
-		slog.Bool("ends_before_segment", canary.EndsHere(c.writeKey)))
+		slog.Bool("ends_before_segment", canary.EndsBeforeSegment(c.writeKey)))
 }
 
 // readConfig reads the variables of environ, which has the form of os.Environ. The error names

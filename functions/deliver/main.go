@@ -42,13 +42,13 @@ func newHandler(ctx context.Context, environ []string) (lambda.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load the AWS configuration: %w", err)
 	}
-	api := sqs.NewFromConfig(aws, sqsclient.KeepResponses)
+	api := sqs.NewFromConfig(aws, sqsclient.AvoidLostResponses)
 	metrics := emf.NewWriter(os.Stdout, "deliver")
 	dc := deliver.Config{
 		Queue:       sqsclient.New(api, c.queueURL),
 		DeadLetters: sqsclient.New(api, c.deadLetterQueueURL),
 		WriteKey:    c.writeKey,
-		CanaryKey:   c.canaryKey, CanaryEndsHere: canary.EndsHere(c.canaryKey),
+		CanaryKey:   c.canaryKey, CanaryEndsHere: canary.EndsBeforeSegment(c.canaryKey),
 		Logger: logger,
 		Report: func(s deliver.Summary) {
 			if err := metrics.Write(time.Now(), s.Metrics()...); err != nil {

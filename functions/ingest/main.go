@@ -119,7 +119,7 @@ func newDoor(ctx context.Context, c config, out io.Writer) (*door, error) {
 	}
 	api := sqs.NewFromConfig(cloud, func(o *sqs.Options) {
 		o.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.MaxIdleConnsPerHost = ingest.DefaultMaxSends })
-	}, sqsclient.KeepResponses)
+	}, sqsclient.AvoidLostResponses)
 	ic := ingest.Config{
 		Queue: sqsclient.New(api, c.queueURL), DeadLetters: sqsclient.New(api, c.deadLetterQueueURL),
 		Health:    reachable(api, c.queueURL),

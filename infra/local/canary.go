@@ -26,7 +26,7 @@ func (p *Pipeline) sing(ctx context.Context) {
 	defer every.Stop()
 	for {
 		r := p.canary.Send(context.WithoutCancel(ctx))
-		p.watch.Sent(r)
+		p.watch.RecordSent(r)
 		_ = metrics.Write(time.Now(), r.Metrics()...) // as those of deliver
 		if r.Err != nil {
 			p.logger.Error("the canary was not accepted", "error", r.Err)
@@ -42,7 +42,7 @@ func (p *Pipeline) sing(ctx context.Context) {
 // withCanary tells a status of the canary, takes it out of the numbers, and says so when it is
 // silent.
 func (s *Status) withCanary(h canary.Status, on bool) {
-	s.Accepted, s.Refused, s.Shed = max(0, s.Accepted-h.Sent), max(0, s.Refused-h.Refused), max(0, s.Shed-h.Shed)
+	s.Accepted, s.Refused, s.Shed = max(0, s.Accepted-h.Sent), max(0, s.Refused-h.Refused), max(0, s.Shed-h.Throttled)
 	s.Backlog, s.BacklogEvents = max(0, s.Backlog-h.UnderWay), max(0, s.BacklogEvents-h.UnderWay)
 	s.InFlight = min(s.InFlight, s.Backlog)
 	if s.Backlog == 0 {
@@ -55,11 +55,11 @@ func (s *Status) withCanary(h canary.Status, on bool) {
 	if h.Failure != nil {
 		s.Canary.Failure = h.Failure.Error()
 	}
-	if !h.Silent || s.Trouble != "" {
+	if !h.Missing || s.Trouble != "" {
 		return
 	}
 	s.Trouble = fmt.Sprintf("no canary has come through for over %v: events do not get from the door to Segment",
-		canary.Silence)
+		canary.MissingAfter)
 	if s.Canary.Failure != "" {
 		s.Trouble = "the door takes no canary: " + s.Canary.Failure
 	}

@@ -75,11 +75,11 @@ func TestASilentCanaryIsTrouble(t *testing.T) {
 		backlog int64
 	}{
 		{"heard of", busy, canary.Status{Sent: 4, UnderWay: 1}, "", 2},
-		{"silent", busy, canary.Status{Sent: 4, UnderWay: 3, Silent: true}, "over 3m0s", 0},
-		{"refused", busy, canary.Status{Silent: true, Failure: errors.New("429 queue_unavailable")}, "429 queue_unavailable",
+		{"silent", busy, canary.Status{Sent: 4, UnderWay: 3, Missing: true}, "over 3m0s", 0},
+		{"refused", busy, canary.Status{Missing: true, Failure: errors.New("429 queue_unavailable")}, "429 queue_unavailable",
 			3},
 		{"refused for now", busy, canary.Status{Failure: errors.New("429")}, "", 3},
-		{"there is trouble already", Status{Trouble: "Segment is down"}, canary.Status{Silent: true}, "Segment is down", 0},
+		{"there is trouble already", Status{Trouble: "Segment is down"}, canary.Status{Missing: true}, "Segment is down", 0},
 	} {
 		s := c.status
 		s.withCanary(c.heard, true)
@@ -92,12 +92,12 @@ func TestASilentCanaryIsTrouble(t *testing.T) {
 		}
 	}
 	answered := Status{Refused: 5, Shed: 7}
-	answered.withCanary(canary.Status{Refused: 1, Shed: 2}, true)
+	answered.withCanary(canary.Status{Refused: 1, Throttled: 2}, true)
 	if answered.Refused != 4 || answered.Shed != 5 {
 		t.Errorf("the canary's requests count: %+v", answered)
 	}
 	s := busy
-	s.withCanary(canary.Status{Silent: true}, false)
+	s.withCanary(canary.Status{Missing: true}, false)
 	if s.Trouble != "" || s.Canary.On {
 		t.Errorf("without a canary: %+v", s)
 	}

@@ -84,7 +84,7 @@ type Pipeline struct {
 	door     *ingest.Handler // nil: none
 	counters ingest.Counters
 	canary   *canary.Canary // nil: none
-	watch    *canary.Watch
+	watch    *canary.Tracker
 
 	watchers  watchers
 	listeners []server
@@ -122,7 +122,7 @@ func Start(c Config) (*Pipeline, error) {
 	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("the data directory can't be made: %w: name another with --data-dir", err)
 	}
-	p := &Pipeline{hold: c.Hold, watch: canary.NewWatch(), LogPath: filepath.Join(c.Dir, "deliver.log")}
+	p := &Pipeline{hold: c.Hold, watch: canary.NewTracker(), LogPath: filepath.Join(c.Dir, "deliver.log")}
 	if err := p.open(&c); err != nil {
 		p.close()
 		return nil, err

@@ -61,7 +61,7 @@ func (p *Pipeline) Status() Status {
 }
 
 func (p *Pipeline) count(s *deliver.Summary) {
-	p.watch.Delivered(s.Canary)
+	p.watch.RecordDelivered(s.Canary)
 	delivered := s.Delivered - len(s.Canary)
 	p.mu.Lock()
 	defer p.mu.Unlock()

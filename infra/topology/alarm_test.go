@@ -165,9 +165,9 @@ func TestSilenceIsBadAndNoErrorIsGood(t *testing.T) {
 
 func TestTheAlarmsAndTheLocalPipelineCallTheSameASilence(t *testing.T) {
 	for _, name := range []string{"spillway-canary-silent", "spillway-door-silent"} {
-		if a := alarm(t, name); a.Period != canary.Interval || a.Period*time.Duration(a.Periods) != canary.Silence ||
+		if a := alarm(t, name); a.Period != canary.Interval || a.Period*time.Duration(a.Periods) != canary.MissingAfter ||
 			a.Breaching != a.Periods {
-			t.Errorf("%s fires after %d of %d x %v, want %v", name, a.Breaching, a.Periods, a.Period, canary.Silence)
+			t.Errorf("%s fires after %d of %d x %v, want %v", name, a.Breaching, a.Periods, a.Period, canary.MissingAfter)
 		}
 	}
 }

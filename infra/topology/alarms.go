@@ -231,7 +231,7 @@ func alarms(s Sizes) ([]Alarm, []Composite) {
 	if s.NoCanary {
 		return all, composites
 	}
-	silent := int(canary.Silence / canary.Interval)
+	silent := int(canary.MissingAfter / canary.Interval)
 	all = append(all,
 		Alarm{
 			Name: "spillway-door-silent", Severity: Critical, Section: "door-silent",

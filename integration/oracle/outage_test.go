@@ -74,7 +74,7 @@ type countingQueue struct {
 
 func (q countingQueue) Receive(ctx context.Context, most int, wait time.Duration) ([]lambda.Message, error) {
 	got, err := q.Queue.Receive(ctx, most, wait)
-	body := price.BodyBytes(messageEvery.Seconds() * eventsPerSecond * eventBytes)
+	body := price.MessageBytes(messageEvery.Seconds() * eventsPerSecond * eventBytes)
 	q.sqs.Add(int64(math.Max(1, math.Ceil(float64(len(got))*body/sqsChunk))))
 	return got, err
 }

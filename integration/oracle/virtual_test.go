@@ -145,12 +145,12 @@ func redrive(t *testing.T, p *plan, w *world, l *ledger) {
 	to := sqsclient.New(api, queueURL(topology.EventsQueue))
 	for range 2 {
 		ctx, cancel := context.WithTimeout(t.Context(), f.upTo(5*time.Second))
-		_, _ = dead.Redrive(ctx, to, deadletter.Redrive{}) // may fail as it likes
+		_, _ = dead.Redrive(ctx, to, deadletter.RedriveOptions{}) // may fail as it likes
 		cancel()
-		time.Sleep(deadletter.Hidden + time.Minute) // what it hid is visible again
+		time.Sleep(deadletter.VisibilityTimeout + time.Minute) // what it hid is visible again
 	}
 	f.stop()
-	if _, err := dead.Redrive(t.Context(), to, deadletter.Redrive{}); err != nil {
+	if _, err := dead.Redrive(t.Context(), to, deadletter.RedriveOptions{}); err != nil {
 		t.Errorf("%v: redrive: %v", p, err)
 	}
 	if !w.drained(patience) {

@@ -59,7 +59,7 @@ func sdk(endpoint string, client *http.Client) *awssqs.Client {
 	return awssqs.New(awssqs.Options{
 		Region: local.Region, BaseEndpoint: &endpoint, HTTPClient: client,
 		Credentials: credentials.NewStaticCredentialsProvider(local.AccessKey, local.AccessKey, ""),
-	}, sqsclient.KeepResponses)
+	}, sqsclient.AvoidLostResponses)
 }
 
 // start builds a world and lets it run. It must be called in a bubble, and ended there.

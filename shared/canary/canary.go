@@ -44,13 +44,13 @@ const (
 	Interval = time.Minute
 	// Silence is how long none may be heard of: three of them, since one may be lost to a
 	// deployment or come late.
-	Silence = 3 * Interval
+	MissingAfter = 3 * Interval
 	// Timeout is how long the door has, as long as Segment's SDKs wait.
 	Timeout = 10 * time.Second
 )
 
 // EndsHere reports whether the events of a canary's write key are not for Segment.
-func EndsHere(writeKey string) bool { return strings.HasPrefix(writeKey, WriteKey) }
+func EndsBeforeSegment(writeKey string) bool { return strings.HasPrefix(writeKey, WriteKey) }
 
 // Config is what a Canary works with. URL and WriteKey must be given.
 type Config struct {

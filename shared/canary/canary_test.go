@@ -124,34 +124,34 @@ func TestItComesAsAnSDKsRequestAndIsAnotherEventEachTime(t *testing.T) {
 
 func TestTheWatchSaysSilenceAndForgetsItWithTheNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := NewWatch()
+		w := NewTracker()
 		silent := func(want bool, when string) {
 			t.Helper()
-			if h := w.Status(); h.Silent != want {
+			if h := w.Status(); h.Missing != want {
 				t.Errorf("%s: %+v", when, h)
 			}
 		}
 		silent(false, "at the start")
-		w.Sent(Result{})
-		time.Sleep(Silence)
+		w.RecordSent(Result{})
+		time.Sleep(MissingAfter)
 		silent(false, "after three minutes")
 		time.Sleep(time.Second)
 		silent(true, "after more")
 		if h := w.Status(); h.Sent != 1 || h.UnderWay != 1 || !h.At.IsZero() {
 			t.Errorf("%+v", h)
 		}
-		w.Delivered([]time.Duration{40 * time.Millisecond, 35 * time.Millisecond}) // one of them from before the start
+		w.RecordDelivered([]time.Duration{40 * time.Millisecond, 35 * time.Millisecond}) // one of them from before the start
 		silent(false, "heard of")
 		if h := w.Status(); h.Latency != 35*time.Millisecond || h.UnderWay != 0 || !h.At.Equal(time.Now()) {
 			t.Errorf("%+v", h)
 		}
-		w.Delivered(nil)
-		w.Sent(Result{Err: errors.New("refused"), Status: 400})
-		w.Sent(Result{Err: errors.New("shed"), Status: 429})
-		w.Sent(Result{Err: errors.New("away")})
-		time.Sleep(Silence + time.Second)
+		w.RecordDelivered(nil)
+		w.RecordSent(Result{Err: errors.New("refused"), Status: 400})
+		w.RecordSent(Result{Err: errors.New("shed"), Status: 429})
+		w.RecordSent(Result{Err: errors.New("away")})
+		time.Sleep(MissingAfter + time.Second)
 		silent(true, "again")
-		if h := w.Status(); h.Failure == nil || h.Sent != 1 || h.Refused != 1 || h.Shed != 1 {
+		if h := w.Status(); h.Failure == nil || h.Sent != 1 || h.Refused != 1 || h.Throttled != 1 {
 			t.Errorf("%+v", h)
 		}
 	})
@@ -160,7 +160,7 @@ func TestTheWatchSaysSilenceAndForgetsItWithTheNext(t *testing.T) {
 func TestAKeyThatIsNobodysEndsHere(t *testing.T) {
 	for key, want := range map[string]bool{WriteKey: true, WriteKey + "-4f1c": true, "": false, "canary": false,
 		"x" + WriteKey: false} {
-		if EndsHere(key) != want {
+		if EndsBeforeSegment(key) != want {
 			t.Errorf("%q: %v", key, !want)
 		}
 	}

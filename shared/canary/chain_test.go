@@ -25,7 +25,7 @@ type chain struct {
 	t     *testing.T
 	door  *ingest.Handler
 	run   *deliver.Handler
-	watch *Watch
+	watch *Tracker
 
 	mu       sync.Mutex
 	waiting  []message.Message
@@ -65,7 +65,7 @@ func (c *chain) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func newChain(t *testing.T, writeKey string) (*chain, *Canary) {
 	t.Helper()
-	c := &chain{t: t, watch: NewWatch()}
+	c := &chain{t: t, watch: NewTracker()}
 	keys, err := ingest.NewKeys(map[string]ingest.Key{"web": {Name: "web"}})
 	if err != nil {
 		t.Fatal(err)
@@ -84,8 +84,8 @@ func newChain(t *testing.T, writeKey string) (*chain, *Canary) {
 	}
 	t.Cleanup(func() { _ = c.door.Close() })
 	if c.run, err = deliver.New(deliver.Config{
-		Segment: c, Queue: c, DeadLetters: c, CanaryKey: writeKey, CanaryEndsHere: EndsHere(writeKey),
-		Report: func(s deliver.Summary) { c.watch.Delivered(s.Canary) },
+		Segment: c, Queue: c, DeadLetters: c, CanaryKey: writeKey, CanaryEndsHere: EndsBeforeSegment(writeKey),
+		Report: func(s deliver.Summary) { c.watch.RecordDelivered(s.Canary) },
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func (c *chain) deliver() {
 func (c *chain) minutes(k *Canary, n int, dead bool) (accepted int) {
 	for range n {
 		r := k.Send(c.t.Context())
-		c.watch.Sent(r)
+		c.watch.RecordSent(r)
 		if r.Err == nil {
 			accepted++
 		}
@@ -182,7 +182,7 @@ func TestWhatSilencesACanary(t *testing.T) {
 				if n := chain.minutes(canary, 2, false); n != 2 {
 					t.Errorf("%d of 2 were accepted when all was well", n)
 				}
-				if h := chain.watch.Status(); h.Silent || h.Latency != time.Second || h.UnderWay != 0 {
+				if h := chain.watch.Status(); h.Missing || h.Latency != time.Second || h.UnderWay != 0 {
 					t.Errorf("when all is well: %+v", h)
 				}
 				if received := chain.received > 0; received != c.received {
@@ -192,14 +192,14 @@ func TestWhatSilencesACanary(t *testing.T) {
 				if n := chain.minutes(canary, 5, c.dead); n != c.accepted {
 					t.Errorf("%d of 5 were accepted, want %d", n, c.accepted)
 				}
-				if h := chain.watch.Status(); h.Silent != c.silent {
-					t.Errorf("silent: %v", h.Silent)
+				if h := chain.watch.Status(); h.Missing != c.silent {
+					t.Errorf("silent: %v", h.Missing)
 				}
 				chain.mu.Lock()
 				chain.down, chain.away = false, false
 				chain.mu.Unlock()
 				chain.minutes(canary, 4, false) // the breakers close again within that
-				if h := chain.watch.Status(); h.Silent || h.UnderWay != 0 {
+				if h := chain.watch.Status(); h.Missing || h.UnderWay != 0 {
 					t.Errorf("when all is well again: %+v", h)
 				}
 			})
@@ -213,7 +213,7 @@ func TestADoorThatDoesNotKnowTheKeySaysSo(t *testing.T) {
 		if n := chain.minutes(canary, 4, false); n != 0 {
 			t.Errorf("%d were accepted", n)
 		}
-		if h := chain.watch.Status(); !h.Silent || h.Failure == nil ||
+		if h := chain.watch.Status(); !h.Missing || h.Failure == nil ||
 			h.Failure.Error() != "the door refused the canary (400 invalid_write_key): give it the same write key as "+
 				"the canary" {
 			t.Errorf("%+v", h)

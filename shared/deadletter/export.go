@@ -13,14 +13,14 @@ import (
 
 // Field is the field of an exported line that says which letter it is of, and what was wrong with
 // it.
-const Field = "deadLetter"
+const ExportField = "deadLetter"
 
 // Body is the field of an exported line that has, in the place of an event, the body of a letter
 // that can't be read, as it came.
-const Body = "body"
+const bodyField = "body"
 
 // Provenance is what Field holds.
-type Provenance struct {
+type lineInfo struct {
 	ID        string    `json:"id"`
 	Reason    string    `json:"reason"`
 	Detail    string    `json:"detail,omitempty"`
@@ -34,12 +34,12 @@ type Provenance struct {
 // identity is in it. The write key is in it as well. Of a body that can't be read there is one
 // line, which is no message.
 func (l *Received) Lines(r *Reader) (lines []byte, events int, err error) {
-	from, err := encode(Provenance{ID: l.ID, Reason: l.Reason, Detail: l.Detail, FirstSeen: l.FirstSeen.UTC(),
+	from, err := encode(lineInfo{ID: l.ID, Reason: l.Reason, Detail: l.Detail, FirstSeen: l.FirstSeen.UTC(),
 		LastSeen: l.LastSeen.UTC(), Receives: l.Receives})
 	if err != nil {
 		return nil, 0, fmt.Errorf("write letter %s as JSON: %w", l.ID, err)
 	}
-	begin := func() { lines = append(append(append(lines, `{"`+Field+`":`...), from...), ',') }
+	begin := func() { lines = append(append(append(lines, `{"`+ExportField+`":`...), from...), ',') }
 	m, unreadable := r.Read(l)
 	if unreadable != nil {
 		body, err := encode(string(l.Body))
@@ -47,7 +47,7 @@ func (l *Received) Lines(r *Reader) (lines []byte, events int, err error) {
 			return nil, 0, fmt.Errorf("write the body of letter %s as JSON: %w", l.ID, err)
 		}
 		begin()
-		lines = append(append(append(lines, `"`+Body+`":`...), body...), "}\n"...)
+		lines = append(append(append(lines, `"`+bodyField+`":`...), body...), "}\n"...)
 		return lines, 1, nil
 	}
 	header := m.Header
@@ -82,31 +82,31 @@ func oneLine(text []byte) {
 }
 
 // Copied is what became of the letters that the filter is about.
-type Copied struct {
-	Letters, Events int
-	NotDeleted      int  // of Letters, those that are still there although they were to be dropped
-	Seen            Seen // all letters that were there
+type ExportResult struct {
+	DeadLetters, Events int
+	NotDeleted          int          // of Letters, those that are still there although they were to be dropped
+	InQueue             ReasonCounts // all letters that were there
 }
 
 // Export writes letters as lines, those that were written twice once, and leaves them where they
 // are. write is called with whole letters, one call after the other; its error ends the export.
-func (q *Queue) Export(ctx context.Context, f Filter, write func(lines []byte) error) (Copied, error) {
-	written := copies{}
+func (q *Queue) Export(ctx context.Context, f Filter, write func(lines []byte) error) (ExportResult, error) {
+	written := seenBefore{}
 	return q.copy(ctx, f, write, written.again, nil)
 }
 
 // Drop writes letters as lines and deletes them. keep must not return before what it is given is
 // safe, because that is what is left of it.
-func (q *Queue) Drop(ctx context.Context, f Filter, keep func(lines []byte) error) (Copied, error) {
-	return q.copy(ctx, f, keep, func(*Received) bool { return false }, (*walk).remove)
+func (q *Queue) Drop(ctx context.Context, f Filter, keep func(lines []byte) error) (ExportResult, error) {
+	return q.copy(ctx, f, keep, func(*Received) bool { return false }, (*scan).remove)
 }
 
 // copy leaves out what skip says, and hands to then what is written.
 func (q *Queue) copy(ctx context.Context, f Filter, write func([]byte) error, skip func(*Received) bool,
-	then func(*walk, context.Context, []*Received) ([]*Received, error)) (Copied, error) {
-	out := Copied{Seen: Seen{}}
+	then func(*scan, context.Context, []*Received) ([]*Received, error)) (ExportResult, error) {
+	out := ExportResult{InQueue: ReasonCounts{}}
 	turn := make(chan struct{}, 1) // one after the other
-	err := q.walk(ctx, func(ctx context.Context, w *walk, letters []*Received) error {
+	err := q.scan(ctx, func(ctx context.Context, w *scan, letters []*Received) error {
 		r, err := NewReader()
 		if err != nil {
 			return err
@@ -121,7 +121,7 @@ func (q *Queue) copy(ctx context.Context, f Filter, write func([]byte) error, sk
 		var wanted []*Received
 		events := 0
 		for _, l := range letters {
-			out.Seen[l.Reason]++
+			out.InQueue[l.Reason]++
 			if !f.Match(l, w.began) || skip(l) {
 				continue
 			}
@@ -139,7 +139,7 @@ func (q *Queue) copy(ctx context.Context, f Filter, write func([]byte) error, sk
 		if err := write(lines); err != nil {
 			return fmt.Errorf("write %d letters: %w", len(wanted), err)
 		}
-		out.Letters += len(wanted)
+		out.DeadLetters += len(wanted)
 		out.Events += events
 		if then == nil {
 			return nil

@@ -54,18 +54,18 @@ func TestExportLeavesLettersWhereTheyAreAndDropDoesNot(t *testing.T) {
 		q := New(dead, "dead")
 		got, err := q.Export(t.Context(), Filter{}, count)
 		want(t, "error", err, error(nil))
-		want(t, "exported", got.Events+got.Letters+lines, 3*60)
+		want(t, "exported", got.Events+got.DeadLetters+lines, 3*60)
 		want(t, "left", len(dead.messages)-dead.hidden(), 61)
 
 		got, err = q.Drop(t.Context(), Filter{Reasons: []string{"expired"}}, func([]byte) error { return errAway })
-		if !errors.Is(err, errAway) || got.Letters != 0 || len(dead.messages)-dead.hidden() != 61 {
+		if !errors.Is(err, errAway) || got.DeadLetters != 0 || len(dead.messages)-dead.hidden() != 61 {
 			t.Errorf("dropped what could not be kept: %+v, %v", got, err)
 		}
 		lines = 0
 		got, err = q.Drop(t.Context(), Filter{Reasons: []string{"expired"}}, count)
 		want(t, "error", err, error(nil))
-		want(t, "dropped", got.Letters+lines, 40)
-		want(t, "seen", got.Seen, Seen{"expired": 20, "rejected": 41})
+		want(t, "dropped", got.DeadLetters+lines, 40)
+		want(t, "seen", got.InQueue, ReasonCounts{"expired": 20, "rejected": 41})
 		want(t, "left", len(dead.messages)-dead.hidden(), 41)
 	})
 }

@@ -25,24 +25,24 @@ type Entry struct {
 
 // A Group counts the letters with the same reason and write key.
 type Group struct {
-	Reason   string    `json:"reason"`
-	WriteKey string    `json:"writeKey"`
-	Letters  int       `json:"letters"`
-	Events   int       `json:"events"`
-	Oldest   time.Time `json:"oldest"` // when the first of its events came in
-	Newest   time.Time `json:"newest"`
+	Reason      string    `json:"reason"`
+	WriteKey    string    `json:"writeKey"`
+	DeadLetters int       `json:"letters"`
+	Events      int       `json:"events"`
+	Oldest      time.Time `json:"oldest"` // when the first of its events came in
+	Newest      time.Time `json:"newest"`
 }
 
 // A Listing is what a walk found.
 type Listing struct {
-	Groups  []Group // those with most events first
-	Entries []Entry // those whose events came in last first
-	Copies  int     // letters that were written twice, counted once in the others
-	Seen    Seen    // all letters that were there, also those that the filter is not about
+	Groups     []Group      // those with most events first
+	Entries    []Entry      // those whose events came in last first
+	Duplicates int          // letters that were written twice, counted once in the others
+	InQueue    ReasonCounts // all letters that were there, also those that the filter is not about
 }
 
 // Seen counts letters by their reasons.
-type Seen map[string]int
+type ReasonCounts map[string]int
 
 // UnreadableKey is the write key's name of a letter whose body can't be read.
 const UnreadableKey = "unreadable"
@@ -50,11 +50,11 @@ const UnreadableKey = "unreadable"
 // List looks at every letter that the filter is about. It keeps some hundred bytes of each. name
 // turns a write key into what may be shown of it; an empty one stands for the configured default.
 func (q *Queue) List(ctx context.Context, f Filter, name func(writeKey string) string) (Listing, error) {
-	out := Listing{Seen: Seen{}}
+	out := Listing{InQueue: ReasonCounts{}}
 	groups := map[[2]string]*Group{}
-	written := copies{}
+	written := seenBefore{}
 	var mu sync.Mutex
-	err := q.walk(ctx, func(_ context.Context, w *walk, letters []*Received) error {
+	err := q.scan(ctx, func(_ context.Context, w *scan, letters []*Received) error {
 		r, err := NewReader()
 		if err != nil {
 			return err
@@ -63,12 +63,12 @@ func (q *Queue) List(ctx context.Context, f Filter, name func(writeKey string) s
 		mu.Lock()
 		defer mu.Unlock()
 		for _, l := range letters {
-			out.Seen[l.Reason]++
+			out.InQueue[l.Reason]++
 			if !f.Match(l, w.began) {
 				continue
 			}
 			if written.again(l) {
-				out.Copies++
+				out.Duplicates++
 				continue
 			}
 			e := Entry{ID: l.ID, Reason: l.Reason, WriteKey: UnreadableKey, Events: l.Count, FirstSeen: l.FirstSeen,
@@ -99,7 +99,7 @@ func (q *Queue) List(ctx context.Context, f Filter, name func(writeKey string) s
 }
 
 func (g *Group) add(e *Entry) {
-	g.Letters++
+	g.DeadLetters++
 	g.Events += e.Events
 	if e.FirstSeen.Before(g.Oldest) {
 		g.Oldest = e.FirstSeen
@@ -111,9 +111,9 @@ func (g *Group) add(e *Entry) {
 
 // copies knows which letters it has been shown: those with the same Letter-Id and the same body are
 // one.
-type copies map[[16]byte]bool
+type seenBefore map[[16]byte]bool
 
-func (c copies) again(l *Received) bool {
+func (c seenBefore) again(l *Received) bool {
 	sum := sha256.New()
 	sum.Write([]byte(l.ID))
 	sum.Write([]byte{0})
@@ -132,7 +132,7 @@ var errFound = errors.New("found")
 // Find returns the letter of that id, its Letter-Id or SQS's; nil when there is none.
 func (q *Queue) Find(ctx context.Context, id string) (*Received, error) {
 	var found atomic.Pointer[Received]
-	err := q.walk(ctx, func(_ context.Context, _ *walk, letters []*Received) error {
+	err := q.scan(ctx, func(_ context.Context, _ *scan, letters []*Received) error {
 		for _, l := range letters {
 			if l.ID == id || l.MessageID == id {
 				found.Store(l)

@@ -114,7 +114,7 @@ func (o *oracle) run() {
 		ctx, cancel := context.WithCancelCause(context.Background())
 		stop := time.AfterFunc(time.Duration(o.rng.IntN(60_000))*time.Millisecond, func() { cancel(errStop) })
 		// What it says of faults and interruptions others test.
-		_, _ = New(o.dead, "dead").Redrive(ctx, sqsclient.New(o.live, "live"), Redrive{Rate: rate})
+		_, _ = New(o.dead, "dead").Redrive(ctx, sqsclient.New(o.live, "live"), RedriveOptions{Rate: rate})
 		stop.Stop()
 		cancel(nil)
 		o.deliver()
@@ -126,8 +126,8 @@ func (o *oracle) run() {
 		return
 	}
 	o.dead.rng, o.live.rng = nil, nil
-	time.Sleep(Hidden)
-	result, err := New(o.dead, "dead").Redrive(o.Context(), sqsclient.New(o.live, "live"), Redrive{})
+	time.Sleep(VisibilityTimeout)
+	result, err := New(o.dead, "dead").Redrive(o.Context(), sqsclient.New(o.live, "live"), RedriveOptions{})
 	if err != nil || result.Failed+result.NotDeleted > 0 {
 		o.Errorf("without faults: %+v, %v", result, err)
 	}
@@ -158,7 +158,7 @@ func (o *oracle) drop() {
 		}
 		for line := range bytes.Lines(lines) {
 			var l struct {
-				DeadLetter Provenance
+				DeadLetter lineInfo
 				Body       string
 				Batch      []json.RawMessage
 			}

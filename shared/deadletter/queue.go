@@ -34,7 +34,7 @@ const (
 	// Hidden is for how long a received letter is hidden from others: longer than the walk through
 	// as many letters as SQS hands out takes, 120,000, at five receives a second and worker; short
 	// enough to wait for when a walk was killed.
-	Hidden = 5 * time.Minute
+	VisibilityTimeout = 5 * time.Minute
 	// workers receive at the same time. Each holds up to ten letters of 1 MiB.
 	workers = 4
 	// callTime bounds a call that is not given up when its caller is interrupted.
@@ -83,7 +83,7 @@ func (q *Queue) Size(ctx context.Context) (visible, hidden int, err error) {
 }
 
 // walk is one way through a queue.
-type walk struct {
+type scan struct {
 	q     *Queue
 	began time.Time
 
@@ -96,8 +96,8 @@ type walk struct {
 // walk calls each with the letters of one receive after the other, several at the same time, until
 // it has had every letter that was there when the walk began. What each has deleted it forgets; the
 // rest is visible again when walk returns, also when ctx ends or each fails, which ends the walk.
-func (q *Queue) walk(ctx context.Context, each func(context.Context, *walk, []*Received) error) error {
-	w := &walk{q: q, began: time.Now(), held: map[string]string{}}
+func (q *Queue) scan(ctx context.Context, each func(context.Context, *scan, []*Received) error) error {
+	w := &scan{q: q, began: time.Now(), held: map[string]string{}}
 	group, walking := errgroup.WithContext(ctx)
 	for range workers {
 		group.Go(func() error {
@@ -125,14 +125,14 @@ func (q *Queue) walk(ctx context.Context, each func(context.Context, *walk, []*R
 // receive returns letters that are new to this walk. A letter comes again when it was hidden for
 // less time than the walk takes; the walk is at its end when nothing comes, or only such letters
 // for as long as it takes to see all of them.
-func (w *walk) receive(ctx context.Context) (letters []*Received, end bool, err error) {
+func (w *scan) receive(ctx context.Context) (letters []*Received, end bool, err error) {
 	// What was begun is finished: a receive that is cut off may hide letters that nobody has seen.
 	// It takes a second at most.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTime)
 	defer cancel()
 	out, err := w.q.api.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl: aws.String(w.q.url), MaxNumberOfMessages: sqsclient.MaxEntries,
-		VisibilityTimeout:           int32(Hidden / time.Second),
+		VisibilityTimeout:           int32(VisibilityTimeout / time.Second),
 		WaitTimeSeconds:             1, // asks all of SQS's servers: without it "nothing" means little
 		MessageAttributeNames:       []string{"All"},
 		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
@@ -169,11 +169,11 @@ func (w *walk) receive(ctx context.Context) (letters []*Received, end bool, err 
 
 // keep hides letters anew that have to wait. If it can't, somebody else may see them too, and
 // nothing is lost.
-func (w *walk) keep(ctx context.Context, letters []*Received) {
+func (w *scan) keep(ctx context.Context, letters []*Received) {
 	hidden := make([]sqsclient.VisibilityChange, len(letters))
 	w.mu.Lock()
 	for i, l := range letters {
-		hidden[i] = sqsclient.VisibilityChange{ReceiptHandle: w.held[l.MessageID], Timeout: Hidden}
+		hidden[i] = sqsclient.VisibilityChange{ReceiptHandle: w.held[l.MessageID], Timeout: VisibilityTimeout}
 	}
 	w.mu.Unlock()
 	_ = w.q.own.ChangeVisibility(ctx, hidden)
@@ -181,7 +181,7 @@ func (w *walk) keep(ctx context.Context, letters []*Received) {
 
 // remove deletes letters and forgets them. What it returns could not be deleted, and the error says
 // why not.
-func (w *walk) remove(ctx context.Context, letters []*Received) (left []*Received, err error) {
+func (w *scan) remove(ctx context.Context, letters []*Received) (left []*Received, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTime)
 	defer cancel()
 	left = letters
@@ -193,7 +193,7 @@ func (w *walk) remove(ctx context.Context, letters []*Received) (left []*Receive
 	return nil, nil
 }
 
-func (w *walk) removeOnce(ctx context.Context, letters []*Received) (left []*Received, err error) {
+func (w *scan) removeOnce(ctx context.Context, letters []*Received) (left []*Received, err error) {
 	for from := 0; from < len(letters); from += sqsclient.MaxEntries {
 		part := letters[from:min(from+sqsclient.MaxEntries, len(letters))]
 		entries := make([]types.DeleteMessageBatchRequestEntry, len(part))
@@ -233,7 +233,7 @@ func (w *walk) removeOnce(ctx context.Context, letters []*Received) (left []*Rec
 }
 
 // restore makes what is held visible again. It is not given up when the walk is interrupted.
-func (w *walk) restore(ctx context.Context) error {
+func (w *scan) restore(ctx context.Context) error {
 	hidden := make([]sqsclient.VisibilityChange, 0, len(w.held))
 	for _, handle := range w.held {
 		hidden = append(hidden, sqsclient.VisibilityChange{ReceiptHandle: handle})
@@ -243,13 +243,13 @@ func (w *walk) restore(ctx context.Context) error {
 	for from := 0; from < len(hidden); from += size {
 		part := hidden[from:min(from+size, len(hidden))]
 		group.Go(func() error {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), Hidden) // then they are visible by themselves
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), VisibilityTimeout) // then they are visible by themselves
 			defer cancel()
 			return w.q.own.ChangeVisibility(ctx, part)
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return fmt.Errorf("some letters stay hidden for up to %v, then they are there again: %w", Hidden, err)
+		return fmt.Errorf("some letters stay hidden for up to %v, then they are there again: %w", VisibilityTimeout, err)
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ const (
 	DefaultRate = 500
 	// DedupeWindow is how long Segment remembers a messageId at least (Segment documentation,
 	// "Segment's deduplication"): of an event that is older it may count a second one.
-	DedupeWindow = 24 * time.Hour
+	DedupePeriod = 24 * time.Hour
 	// checkEvery is how often it is asked whether Segment still takes events.
 	checkEvery = time.Minute
 )
@@ -28,7 +28,7 @@ const (
 // ComeBack are the reasons whose letters would only come back, because it is their bytes that are
 // wrong and nobody has mended them: they are sent again only when a filter names their reason, say
 // after an upgrade that reads them.
-func ComeBack() []string {
+func PermanentReasons() []string {
 	return []string{message.ReasonUndecodable, message.ReasonTooLarge, message.ReasonInvalid, message.ReasonPanic}
 }
 
@@ -39,7 +39,7 @@ type Sender interface {
 }
 
 // Redrive says which letters are sent again and how.
-type Redrive struct {
+type RedriveOptions struct {
 	Filter Filter
 	DryRun bool    // nothing is sent, only counted
 	Rate   float64 // events a second; DefaultRate when 0
@@ -47,27 +47,27 @@ type Redrive struct {
 	// nil: nobody is asked.
 	Check func(context.Context) error
 	// Progress is called after each call to SQS, one call after the other. nil: nobody looks.
-	Progress func(Redriven)
+	Progress func(RedriveResult)
 }
 
 // Redriven is what became of the letters that the filter is about, and Left and Seen of the others.
-type Redriven struct {
-	Letters, Events int            // sent again, and deleted but for NotDeleted
-	NotDeleted      int            // letters that were sent and are still there: sent again they are the same events
-	Failed          int            // letters that could not be sent, and are still there
-	Left            map[string]int // letters that would only come back, by reason
-	Old             int            // of Letters, those with events that came in longer ago than DedupeWindow
-	Seen            Seen           // all letters that were there
+type RedriveResult struct {
+	DeadLetters, Events int            // sent again, and deleted but for NotDeleted
+	NotDeleted          int            // letters that were sent and are still there: sent again they are the same events
+	Failed              int            // letters that could not be sent, and are still there
+	Skipped             map[string]int // letters that would only come back, by reason
+	Old                 int            // of Letters, those with events that came in longer ago than DedupeWindow
+	InQueue             ReasonCounts   // all letters that were there
 }
 
 // redriving is one redrive. mu guards result and the pace.
 type redriving struct {
-	Redrive
+	RedriveOptions
 	to         Sender
 	compressor *message.Compressor
 
 	mu      sync.Mutex
-	result  Redriven
+	result  RedriveResult
 	next    time.Time // when the next events may be sent
 	checked time.Time
 }
@@ -75,27 +75,27 @@ type redriving struct {
 // Redrive sends letters to the events queue again, each before it is deleted. When ctx ends, what
 // is under way is finished, which takes a minute at most; the rest is where it was. The result is
 // true also when there is an error.
-func (q *Queue) Redrive(ctx context.Context, to Sender, c Redrive) (Redriven, error) {
+func (q *Queue) Redrive(ctx context.Context, to Sender, c RedriveOptions) (RedriveResult, error) {
 	if c.Rate == 0 {
 		c.Rate = DefaultRate
 	}
 	if c.Rate < 0 {
-		return Redriven{}, fmt.Errorf("%v events/s can't be sent: write more than 0", c.Rate)
+		return RedriveResult{}, fmt.Errorf("%v events/s can't be sent: write more than 0", c.Rate)
 	}
 	compressor, err := message.NewCompressor()
 	if err != nil {
-		return Redriven{}, err
+		return RedriveResult{}, err
 	}
-	r := &redriving{Redrive: c, to: to, compressor: compressor, result: Redriven{Left: map[string]int{}, Seen: Seen{}}}
+	r := &redriving{RedriveOptions: c, to: to, compressor: compressor, result: RedriveResult{Skipped: map[string]int{}, InQueue: ReasonCounts{}}}
 	if err := r.check(ctx); err != nil {
 		return r.result, err
 	}
-	err = q.walk(ctx, r.each)
+	err = q.scan(ctx, r.each)
 	return r.result, err
 }
 
 // each sends the letters of one receive.
-func (r *redriving) each(ctx context.Context, w *walk, letters []*Received) error {
+func (r *redriving) each(ctx context.Context, w *scan, letters []*Received) error {
 	reader, err := NewReader()
 	if err != nil {
 		return err
@@ -119,7 +119,7 @@ func (r *redriving) each(ctx context.Context, w *walk, letters []*Received) erro
 			n++
 		}
 		err := r.pace(ctx, events, func() {
-			if time.Since(hidden) >= Hidden/2 {
+			if time.Since(hidden) >= VisibilityTimeout/2 {
 				w.keep(ctx, wanted)
 				hidden = time.Now()
 			}
@@ -138,7 +138,7 @@ func (r *redriving) each(ctx context.Context, w *walk, letters []*Received) erro
 // wants says whether the letter is to be sent, and sets its Count.
 func (r *redriving) wants(l *Received, now time.Time, reader *Reader) bool {
 	match := r.Filter.Match(l, now)
-	comesBack := slices.Contains(ComeBack(), l.Reason)
+	comesBack := slices.Contains(PermanentReasons(), l.Reason)
 	if match {
 		m, err := reader.Read(l)
 		if err == nil {
@@ -151,16 +151,16 @@ func (r *redriving) wants(l *Received, now time.Time, reader *Reader) bool {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.result.Seen[l.Reason]++
+	r.result.InQueue[l.Reason]++
 	if match && comesBack && len(r.Filter.Reasons) == 0 {
-		r.result.Left[l.Reason]++
+		r.result.Skipped[l.Reason]++
 		return false
 	}
 	return match
 }
 
 // send sends and then deletes.
-func (r *redriving) send(ctx context.Context, w *walk, letters []*Received) error {
+func (r *redriving) send(ctx context.Context, w *scan, letters []*Received) error {
 	if err := r.check(ctx); err != nil {
 		return err
 	}
@@ -193,7 +193,7 @@ func (r *redriving) send(ctx context.Context, w *walk, letters []*Received) erro
 		return err
 	case undeleted != nil:
 		return fmt.Errorf("letters were sent and are still there, sent again they are the same events to Segment for %v: %w",
-			DedupeWindow, undeleted)
+			DedupePeriod, undeleted)
 	}
 	return nil
 }
@@ -207,10 +207,10 @@ func ofItsOwn(err error) bool {
 func (r *redriving) count(letters []*Received, events int, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.result.Letters += len(letters)
+	r.result.DeadLetters += len(letters)
 	r.result.Events += events
 	for _, l := range letters {
-		if l.Age(now) > DedupeWindow {
+		if l.Age(now) > DedupePeriod {
 			r.result.Old++
 		}
 	}
@@ -234,7 +234,7 @@ func (r *redriving) pace(ctx context.Context, events int, keep func()) error {
 		if wait <= 0 || ctx.Err() != nil {
 			return ctx.Err()
 		}
-		timer := time.NewTimer(min(wait, Hidden/2))
+		timer := time.NewTimer(min(wait, VisibilityTimeout/2))
 		select {
 		case <-timer.C:
 		case <-ctx.Done():

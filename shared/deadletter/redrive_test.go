@@ -16,7 +16,7 @@ import (
 )
 
 // redrive sends from one fake to another.
-func redrive(t *testing.T, from, to *fakeSQS, c Redrive) (Redriven, error) {
+func redrive(t *testing.T, from, to *fakeSQS, c RedriveOptions) (RedriveResult, error) {
 	t.Helper()
 	r, err := New(from, "dead").Redrive(t.Context(), sqsclient.New(to, "live"), c)
 	want(t, "hidden", from.hidden(), 0)
@@ -35,7 +35,7 @@ func TestRedriveKeepsToItsRate(t *testing.T) {
 				}
 			}), newFake("live")
 			start := time.Now()
-			r, err := redrive(t, dead, live, Redrive{Rate: c.rate})
+			r, err := redrive(t, dead, live, RedriveOptions{Rate: c.rate})
 			want(t, "error", err, error(nil))
 			want(t, "events", r.Events, c.letters*c.events)
 			want(t, "left", len(dead.messages), 0)
@@ -74,11 +74,11 @@ func TestALetterWithImpossibleAttributesHoldsUpNoOther(t *testing.T) {
 		want(t, "error of JSON", err, error(nil))
 		copied, err := q.Export(t.Context(), Filter{}, func([]byte) error { return nil })
 		want(t, "error", err, error(nil))
-		want(t, "exported", copied.Letters, 33)
+		want(t, "exported", copied.DeadLetters, 33)
 		start := time.Now()
-		r, err := redrive(t, dead, live, Redrive{})
+		r, err := redrive(t, dead, live, RedriveOptions{})
 		want(t, "error", err, error(nil))
-		want(t, "sent", r.Letters, 33)
+		want(t, "sent", r.DeadLetters, 33)
 		if took := time.Since(start); took > time.Minute {
 			t.Errorf("it took %v", took)
 		}
@@ -98,9 +98,9 @@ func TestALetterThatSQSCannotTakeAgainHoldsUpNoOther(t *testing.T) {
 		for _, m := range filled(t, 30, func(int, *message.DeadLetter) {}).messages {
 			dead.put(m.Message, "")
 		}
-		r, err := redrive(t, dead, live, Redrive{Rate: 1}) // one a call
+		r, err := redrive(t, dead, live, RedriveOptions{Rate: 1}) // one a call
 		want(t, "error", err, error(nil))
-		want(t, "sent", r.Letters, 30)
+		want(t, "sent", r.DeadLetters, 30)
 		want(t, "failed", r.Failed, 1)
 		want(t, "left", len(dead.messages), 1)
 	})
@@ -108,24 +108,24 @@ func TestALetterThatSQSCannotTakeAgainHoldsUpNoOther(t *testing.T) {
 
 func TestRedriveLeavesWhatWouldOnlyComeBackUnlessItIsAskedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		reasons := append(ComeBack(), "rejected", "expired")
+		reasons := append(PermanentReasons(), "rejected", "expired")
 		dead, live := filled(t, 60, func(i int, l *message.DeadLetter) { l.Reason = reasons[i%6] }), newFake("live")
 		dead.put(message.Message{Body: "no JSON, and nobody has said so yet"}, "arn:aws:sqs:x:y:live")
 		dead.put(message.Message{Body: "a piece of JSON",
 			Attributes: map[string]message.Attribute{message.AttrReason: message.StringAttribute("expired")}}, "")
-		r, err := redrive(t, dead, live, Redrive{DryRun: true})
+		r, err := redrive(t, dead, live, RedriveOptions{DryRun: true})
 		want(t, "error", err, error(nil))
-		want(t, "dry run", r.Letters, 21)
+		want(t, "dry run", r.DeadLetters, 21)
 		want(t, "nothing was sent", len(live.messages)+live.calls["send"]+dead.calls["delete"], 0)
-		r, err = redrive(t, dead, live, Redrive{})
+		r, err = redrive(t, dead, live, RedriveOptions{})
 		want(t, "error", err, error(nil))
-		want(t, "sent", r.Letters, 21)
-		want(t, "left", r.Left, map[string]int{"undecodable": 10, "too_large": 10, "invalid": 10, "panic": 10, "expired": 1})
-		want(t, "seen", r.Seen["rejected"], 10)
-		r, err = redrive(t, dead, live, Redrive{Filter: Filter{Reasons: []string{"invalid", "expired"}}})
+		want(t, "sent", r.DeadLetters, 21)
+		want(t, "left", r.Skipped, map[string]int{"undecodable": 10, "too_large": 10, "invalid": 10, "panic": 10, "expired": 1})
+		want(t, "seen", r.InQueue["rejected"], 10)
+		r, err = redrive(t, dead, live, RedriveOptions{Filter: Filter{Reasons: []string{"invalid", "expired"}}})
 		want(t, "error", err, error(nil))
-		want(t, "asked for", r.Letters, 11)
-		want(t, "of the others nothing is said", r.Left, map[string]int{})
+		want(t, "asked for", r.DeadLetters, 11)
+		want(t, "of the others nothing is said", r.Skipped, map[string]int{})
 	})
 }
 
@@ -139,15 +139,15 @@ func TestRedriveStopsWhenSegmentBeginsToFail(t *testing.T) {
 			}
 			return nil
 		}
-		r, err := redrive(t, dead, live, Redrive{Rate: 1, Check: check})
+		r, err := redrive(t, dead, live, RedriveOptions{Rate: 1, Check: check})
 		if !errors.Is(err, ErrFailing) {
 			t.Errorf("it says %v", err)
 		}
-		if r.Letters < 100 || r.Letters > 200 || len(dead.messages) != 600-r.Letters {
-			t.Errorf("%d letters were sent, %d are left", r.Letters, len(dead.messages))
+		if r.DeadLetters < 100 || r.DeadLetters > 200 || len(dead.messages) != 600-r.DeadLetters {
+			t.Errorf("%d letters were sent, %d are left", r.DeadLetters, len(dead.messages))
 		}
 		dead.calls["receive"] = 0
-		if r, err = redrive(t, dead, live, Redrive{Check: check}); !errors.Is(err, ErrFailing) || r.Letters != 0 ||
+		if r, err = redrive(t, dead, live, RedriveOptions{Check: check}); !errors.Is(err, ErrFailing) || r.DeadLetters != 0 ||
 			dead.calls["receive"] != 0 {
 			t.Errorf("once it fails: %+v, %v", r, err)
 		}
@@ -160,7 +160,7 @@ func TestRedriveSaysHowManyAreOlderThanSegmentRemembers(t *testing.T) {
 			l *message.DeadLetter) {
 			l.FirstSeen = time.Now().Add(-time.Duration(20+i) * time.Hour)
 		})
-		r, err := redrive(t, dead, newFake("live"), Redrive{})
+		r, err := redrive(t, dead, newFake("live"), RedriveOptions{})
 		want(t, "error", err, error(nil))
 		want(t, "old", r.Old, 4)
 	})
@@ -179,9 +179,9 @@ func TestALetterThatIsAsLargeAsSQSTakesIsSentAgain(t *testing.T) {
 			noise[i] = byte('!' + rng.IntN(90))
 		}
 		dead.put(message.Message{Body: string(noise)}, "arn:aws:sqs:x:y:live")
-		r, err := redrive(t, dead, live, Redrive{})
+		r, err := redrive(t, dead, live, RedriveOptions{})
 		want(t, "error", err, error(nil))
-		want(t, "sent", r.Letters, 1)
+		want(t, "sent", r.DeadLetters, 1)
 		want(t, "what does not fit", r.Failed, 1)
 		want(t, "stays", len(dead.messages), 1)
 		reader, err := NewReader()
@@ -204,13 +204,13 @@ func TestAnInterruptedRedriveSaysSoAndGoesOnLater(t *testing.T) {
 		dead, live := filled(t, 100, nil), newFake("live")
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(30*time.Second, func() { cancel(errStop) })
-		r, err := New(dead, "dead").Redrive(ctx, sqsclient.New(live, "live"), Redrive{Rate: 1})
-		if !errors.Is(err, errStop) || r.Letters == 0 || r.Letters+len(dead.messages) != 100 ||
-			len(live.messages) != r.Letters {
+		r, err := New(dead, "dead").Redrive(ctx, sqsclient.New(live, "live"), RedriveOptions{Rate: 1})
+		if !errors.Is(err, errStop) || r.DeadLetters == 0 || r.DeadLetters+len(dead.messages) != 100 ||
+			len(live.messages) != r.DeadLetters {
 			t.Errorf("%+v, %d are left, %d were sent: %v", r, len(dead.messages), len(live.messages), err)
 		}
 		want(t, "hidden", dead.hidden(), 0)
-		if r, err = redrive(t, dead, live, Redrive{}); err != nil || len(live.messages) != 100 {
+		if r, err = redrive(t, dead, live, RedriveOptions{}); err != nil || len(live.messages) != 100 {
 			t.Errorf("%+v: %v", r, err)
 		}
 	})
@@ -221,7 +221,7 @@ func TestAQueueThatIsAwayEndsTheRedrive(t *testing.T) {
 		dead := filled(t, 100, nil)
 		var sends atomic.Int32
 		r, err := New(dead, "dead").Redrive(t.Context(), sender(func() error { sends.Add(1); return errAway }),
-			Redrive{Rate: 5})
+			RedriveOptions{Rate: 5})
 		if !errors.Is(err, errAway) || sends.Load() > workers || r.Failed == 0 || len(dead.messages) != 100 {
 			t.Errorf("%+v after %d calls: %v", r, sends.Load(), err)
 		}

@@ -54,11 +54,11 @@ func TestAWalkSeesEachLetterOnceAndHidesNoneBehindIt(t *testing.T) {
 		}
 		var got []string
 		for _, g := range list.Groups {
-			got = append(got, g.Reason+" "+g.WriteKey+" "+strconv.Itoa(g.Letters))
+			got = append(got, g.Reason+" "+g.WriteKey+" "+strconv.Itoa(g.DeadLetters))
 		}
 		want(t, "groups", got, []string{"rejected <WK> 69", "expired <> 68", "moved by SQS <> 1", "not given unreadable 1"})
 		want(t, "entries", len(list.Entries), 139)
-		want(t, "copies", list.Copies, 1)
+		want(t, "copies", list.Duplicates, 1)
 		want(t, "hidden", f.hidden(), 0)
 	})
 }
@@ -68,7 +68,7 @@ func TestAWalkThatTakesLongerThanLettersAreHiddenEndsAllTheSame(t *testing.T) {
 		f := filled(t, 400, nil)
 		f.before = func(call string) {
 			if call == "receive" {
-				time.Sleep(Hidden / 4)
+				time.Sleep(VisibilityTimeout / 4)
 			}
 		}
 		list, err := New(f, "dead").List(t.Context(), Filter{}, keys)
@@ -76,7 +76,7 @@ func TestAWalkThatTakesLongerThanLettersAreHiddenEndsAllTheSame(t *testing.T) {
 		if len(list.Entries) > 400 || len(list.Entries) < 160 {
 			t.Errorf("%d letters of 400 were seen", len(list.Entries))
 		}
-		want(t, "copies", list.Copies, 0)
+		want(t, "copies", list.Duplicates, 0)
 	})
 }
 
@@ -98,8 +98,8 @@ func TestAWalkThatIsInterruptedOrFailsHidesNothing(t *testing.T) {
 
 		f.before = nil
 		var walked atomic.Int32
-		err = New(f, "dead").walk(t.Context(),
-			func(context.Context, *walk, []*Received) error { walked.Add(1); return errAway })
+		err = New(f, "dead").scan(t.Context(),
+			func(context.Context, *scan, []*Received) error { walked.Add(1); return errAway })
 		if !errors.Is(err, errAway) || walked.Load() == 0 {
 			t.Errorf("it says %v", err)
 		}

@@ -10,10 +10,10 @@ import (
 // An Enrichment is what the door knows of the events of a request and they do not say themselves.
 // It may be used by several goroutines at the same time if AppendID may.
 type Enrichment struct {
-	Kind       string    // the type of an event that has none; empty: leave it
-	ReceivedAt time.Time // when the request came
-	SentAt     time.Time // the batch's, by the client's clock; zero: none
-	WriteKey   string    // the request's; an event's own is taken out when it is the same, for the message carries it
+	DefaultType string    // the type of an event that has none; empty: leave it
+	ReceivedAt  time.Time // when the request came
+	SentAt      time.Time // the batch's, by the client's clock; zero: none
+	WriteKey    string    // the request's; an event's own is taken out when it is the same, for the message carries it
 
 	// Of the client, for events that it sent itself: SDKs for servers send their users' addresses
 	// or none, and never their own.
@@ -42,13 +42,13 @@ func (e *Received) AppendEnriched(dst []byte, st *Enrichment) []byte {
 	}
 	c := splice{raw: e.Raw, dst: append(dst, '{'), from: 1}
 	c.front = len(c.dst)
-	client := e.Client(st)
+	client := e.SentByClient(st)
 
 	// What is absent goes in front, where no later duplicate of its key follows; what is there is
 	// replaced where it stands, the last one of its kind.
-	if e.last[fieldType] == none && st.Kind != "" {
+	if e.last[fieldType] == none && st.DefaultType != "" {
 		c.key(`"type":`)
-		c.dst = append(c.dst, kindValue(st.Kind)...)
+		c.dst = append(c.dst, kindValue(st.DefaultType)...)
 	}
 	if e.last[fieldMessageID] == none {
 		c.key(`"messageId":`)
@@ -78,9 +78,9 @@ func (e *Received) AppendEnriched(dst []byte, st *Enrichment) []byte {
 		value := e.Raw[p.from:p.to]
 		switch p.name {
 		case fieldType:
-			if rawjson.IsNull(value) && st.Kind != "" {
+			if rawjson.IsNull(value) && st.DefaultType != "" {
 				c.replace(p.from, p.to)
-				c.dst = append(c.dst, kindValue(st.Kind)...)
+				c.dst = append(c.dst, kindValue(st.DefaultType)...)
 			}
 		case fieldMessageID:
 			if !e.hasID() {
@@ -104,7 +104,9 @@ func (e *Received) AppendEnriched(dst []byte, st *Enrichment) []byte {
 
 // Client reports whether a client sent the event itself: by the request's path, or by its own or
 // its batch's context.direct.
-func (e *Received) Client(st *Enrichment) bool { return st.Client || e.Direct || st.Shared.Direct }
+func (e *Received) SentByClient(st *Enrichment) bool {
+	return st.Client || e.Direct || st.Shared.Direct
+}
 
 // wants says which fields the event's context is to get.
 func (e *Received) wants(st *Enrichment) (ip, agent bool) {

@@ -26,7 +26,7 @@ func enriched(t testing.TB, raw, kind string, st Enrichment) (string, *Problem) 
 	if err := ScanReceived(&s, []byte(raw), kind, &e); err != nil {
 		t.Fatalf("%s: %v", raw, err)
 	}
-	st.Kind, st.ReceivedAt, st.AppendID = kind, doorTime, newID
+	st.DefaultType, st.ReceivedAt, st.AppendID = kind, doorTime, newID
 	return string(e.AppendEnriched(nil, &st)), e.Problem
 }
 
@@ -199,7 +199,7 @@ func held(t testing.TB, raw []byte, kind string, st Enrichment) {
 	if Scan(&s, raw, &plain) != nil || !bytes.Equal(plain.Raw, e.Raw) || kind == "" && plain.Problem != e.Problem {
 		t.Fatalf("ScanEvent and ScanReceived differ for %q: %v, %v", raw, plain.Problem, e.Problem)
 	}
-	st.Kind, st.ReceivedAt, st.AppendID = kind, doorTime, newID
+	st.DefaultType, st.ReceivedAt, st.AppendID = kind, doorTime, newID
 	out := e.AppendEnriched([]byte("x"), &st)[1:]
 	if !rawjson.IsObject(e.Raw) {
 		if !bytes.Equal(out, e.Raw) {

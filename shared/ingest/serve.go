@@ -198,7 +198,7 @@ func (h *Handler) work(r *http.Request, rt route, start time.Time, body func(*re
 		return s, f
 	}
 	q.enrichment = event.Enrichment{
-		Kind: rt.event, ReceivedAt: start, SentAt: q.content.sentAt, WriteKey: writeKey, Client: rt.client,
+		DefaultType: rt.event, ReceivedAt: start, SentAt: q.content.sentAt, WriteKey: writeKey, Client: rt.client,
 		Shared: event.ScanContext(q.content.context), AppendID: appendID,
 	}
 	if addr := h.config.ClientIP(r); addr.IsValid() {

@@ -50,7 +50,7 @@ func (q *request) partition() *refusal {
 
 // origin says who sent an event.
 func (q *request) origin(i int) event.Origin {
-	if q.content.events[i].Client(&q.enrichment) {
+	if q.content.events[i].SentByClient(&q.enrichment) {
 		return event.FromClient
 	}
 	return event.FromServer

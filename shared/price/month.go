@@ -40,12 +40,12 @@ const (
 )
 
 // A Door is what SDKs post to.
-type Door int
+type IngestEndpoint int
 
 // The doors.
 const (
-	NoDoor      Door = iota // events come from a publisher straight into the queue
-	FunctionURL             // costs nothing of its own
+	NoIngestEndpoint IngestEndpoint = iota // events come from a publisher straight into the queue
+	FunctionURL                            // costs nothing of its own
 	HTTPAPI
 )
 
@@ -68,11 +68,11 @@ type Function struct {
 // A Pipeline is what there is in each region. Numbers of alarms and metrics are the topology's, and
 // not known here.
 type Pipeline struct {
-	Door                    Door
+	Endpoint                IngestEndpoint
 	Ingest, Deliver, Canary Function
 	BatchSize               int           // messages that an invocation takes at most
-	Window                  time.Duration // for which a batch waits for more
-	FlushesAtATime          int           // batches to Segment under way in an invocation
+	BatchingWindow          time.Duration // for which a batch waits for more
+	ConcurrentFlushes       int           // batches to Segment under way in an invocation
 	CanaryEvery             time.Duration // 0: there is none
 	Metrics, AlarmMetrics   int
 	CompositeAlarms         int
@@ -133,9 +133,9 @@ func (p Pipeline) events(l Load) Usage {
 	events := l.EventsPerDay * days
 	perMessage := math.Max(1, l.EventsPerMessage)
 	messages := events / perMessage
-	body := BodyBytes(perMessage * l.EventBytes)
+	body := MessageBytes(perMessage * l.EventBytes)
 
-	u := p.door(l, events)
+	u := p.ingest(l, events)
 	perSend := math.Max(1, l.MessagesPerSend)
 	u.SQSRequests += messages / perSend * chunks(perSend*body)
 
@@ -146,7 +146,7 @@ func (p Pipeline) events(l Load) Usage {
 
 	flushes := math.Ceil(math.Max(perCall*perMessage*l.EventBytes/event.MaxBatchBytes,
 		perCall*perMessage/event.MaxBatchEvents))
-	rounds := math.Ceil(flushes / math.Max(1, float64(p.FlushesAtATime)))
+	rounds := math.Ceil(flushes / math.Max(1, float64(p.ConcurrentFlushes)))
 	u.Invocations += calls
 	u.GBSeconds += calls * gbSeconds(p.Deliver.MemoryMB, flushTime*time.Duration(rounds))
 	u.LogBytes += calls * p.Deliver.LogBytes
@@ -159,14 +159,14 @@ func (p Pipeline) events(l Load) Usage {
 	return u
 }
 
-func (p Pipeline) door(l Load, events float64) Usage {
-	if p.Door == NoDoor {
+func (p Pipeline) ingest(l Load, events float64) Usage {
+	if p.Endpoint == NoIngestEndpoint {
 		return Usage{}
 	}
 	requests := events / math.Max(1, l.EventsPerRequest)
 	u := Usage{Invocations: requests, GBSeconds: requests * gbSeconds(p.Ingest.MemoryMB, ingestTime),
 		LogBytes: requests * p.Ingest.LogBytes}
-	if p.Door == HTTPAPI {
+	if p.Endpoint == HTTPAPI {
 		u.HTTPRequests = requests
 	}
 	return u
@@ -176,12 +176,12 @@ func (p Pipeline) door(l Load, events float64) Usage {
 // second: the first one, and what the same poller gets while the window is open; no more than the
 // batch size, and than Lambda's payload holds.
 func (p Pipeline) messagesPerInvocation(perSecond, body float64) float64 {
-	together := 1 + perSecond/pollers*p.Window.Seconds()
+	together := 1 + perSecond/pollers*p.BatchingWindow.Seconds()
 	return math.Max(1, math.Min(together, math.Min(float64(p.BatchSize), math.Floor(lambdaPayload/(body+recordBytes)))))
 }
 
 // BodyBytes is about how large the message of so many bytes of events is.
-func BodyBytes(events float64) float64 {
+func MessageBytes(events float64) float64 {
 	if events <= plainUpTo {
 		return events
 	}

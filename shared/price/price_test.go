@@ -32,13 +32,13 @@ func TestAMillionEventsCostWhatTheyDoByHand(t *testing.T) {
 		},
 		{
 			"SendMessageBatch of 10, batches of 10",
-			Pipeline{Deliver: small, BatchSize: 10, Window: Month}, aMillion(Load{EventsPerMessage: 1, MessagesPerSend: 10}),
+			Pipeline{Deliver: small, BatchSize: 10, BatchingWindow: Month}, aMillion(Load{EventsPerMessage: 1, MessagesPerSend: 10}),
 			map[string]float64{"SQS requests": 0.12, "Lambda invocations": 0.02, "Lambda compute": 0.0333, "logs": 0.03}, 0.203,
 			0.0005,
 		},
 		{
 			"64 packed events a message, batches of 10",
-			Pipeline{Deliver: small, BatchSize: 10, Window: Month}, aMillion(Load{EventsPerMessage: 64}),
+			Pipeline{Deliver: small, BatchSize: 10, BatchingWindow: Month}, aMillion(Load{EventsPerMessage: 64}),
 			map[string]float64{"SQS requests": 0.0088, "Lambda invocations": 0.0003, "Lambda compute": 0.0010, "logs": 0.0005},
 			0.011, 0.0005,
 		},
@@ -80,14 +80,14 @@ func TestIdlePollingOfFivePollersCostsAQuarterDollar(t *testing.T) {
 func TestTheDoorCostsByTheRequest(t *testing.T) {
 	ingest := Function{MemoryMB: 256, LogBytes: 600}
 	for _, c := range []struct {
-		door       Door
+		door       IngestEndpoint
 		perRequest float64
 		want       float64
 	}{
 		// $0.20 for invocations, $0.30 for logs, and 15 ms of 256 MB for $0.05.
-		{FunctionURL, 1, 0.55}, {FunctionURL, 20, 0.0275}, {HTTPAPI, 1, 1.55}, {NoDoor, 1, 0},
+		{FunctionURL, 1, 0.55}, {FunctionURL, 20, 0.0275}, {HTTPAPI, 1, 1.55}, {NoIngestEndpoint, 1, 0},
 	} {
-		u := Pipeline{Door: c.door, Ingest: ingest}.door(Load{EventsPerRequest: c.perRequest}, 1e6)
+		u := Pipeline{Endpoint: c.door, Ingest: ingest}.ingest(Load{EventsPerRequest: c.perRequest}, 1e6)
 		if got := u.Bill().Total(); math.Abs(got-c.want) > 0.001 {
 			t.Errorf("door %d, %v a request: $%.4f, want $%.4f", c.door, c.perRequest, got, c.want)
 		}
@@ -95,7 +95,7 @@ func TestTheDoorCostsByTheRequest(t *testing.T) {
 }
 
 func TestMessagesShareAnInvocationWithinItsLimits(t *testing.T) {
-	p := Pipeline{BatchSize: 100, Window: time.Second}
+	p := Pipeline{BatchSize: 100, BatchingWindow: time.Second}
 	for _, c := range []struct {
 		perSecond, body, want float64
 	}{
@@ -130,7 +130,7 @@ func TestRegionsShareTheLoadAndNotWhatIsFixed(t *testing.T) {
 }
 
 func TestACanaryEndsBeforeTheWayToSegment(t *testing.T) {
-	u := Pipeline{Door: HTTPAPI, Deliver: small, BatchSize: 1, CanaryEvery: time.Minute}.Month(Load{})
+	u := Pipeline{Endpoint: HTTPAPI, Deliver: small, BatchSize: 1, CanaryEvery: time.Minute}.Month(Load{})
 	if u.EgressBytes != 0 || u.HTTPRequests != 43_200 || u.Invocations != 3*43_200 {
 		t.Errorf("%+v", u)
 	}
@@ -140,7 +140,7 @@ func TestNothingThatIsImpossibleComesOfAnyLoad(t *testing.T) {
 	for _, l := range []Load{{}, {EventsPerDay: 1}, {EventsPerDay: 1e12, EventBytes: 32 << 10, EventsPerMessage: 2500},
 		{EventsPerDay: 1e6, EventBytes: 1, EventsPerRequest: 1e9, EventsPerMessage: 1e9}} {
 		for _, p := range []Pipeline{{},
-			{Door: HTTPAPI, BatchSize: 100, Window: time.Second, FlushesAtATime: 8, CanaryEvery: time.Minute, Regions: 2}} {
+			{Endpoint: HTTPAPI, BatchSize: 100, BatchingWindow: time.Second, ConcurrentFlushes: 8, CanaryEvery: time.Minute, Regions: 2}} {
 			for _, line := range p.Month(l).Bill() {
 				if d := line.Dollars(); math.IsNaN(d) || math.IsInf(d, 0) || d < 0 {
 					t.Errorf("%+v: %s costs %v", l, line.Name, d)

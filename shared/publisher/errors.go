@@ -117,7 +117,7 @@ func (e *ConfigError) Unwrap() error { return e.Err }
 
 // What a ConfigError wraps.
 var (
-	ErrNotAQueueURL  = sqsclient.ErrNotAQueueURL
+	ErrNotAQueueURL  = sqsclient.ErrInvalidQueueURL
 	ErrNoCredentials = sqsclient.ErrNoCredentials
 	ErrNoQueue       = errors.New("the queue does not exist")
 	ErrOtherRegion   = errors.New("the queue is in another region")

@@ -142,7 +142,7 @@ func (c *Client) deliver(parcels []*parcel) {
 		if c.disk != nil && (!called || try >= spillRounds) {
 			parcels = c.spill(parcels)
 		}
-		if len(parcels) > 0 && !sqsclient.Wait(c.ctx, try) {
+		if len(parcels) > 0 && !sqsclient.Backoff(c.ctx, try) {
 			c.abandon(parcels)
 			return
 		}

@@ -17,7 +17,7 @@ import (
 // answer is being read, "use of closed network connection". A ReceiveMessage that is lost so hides
 // its messages until their visibility timeout ends, and a send that is lost so is sent twice. In
 // front of a local queue that was one call in some thousands.
-func KeepResponses(o *sqs.Options) { o.HTTPClient = keepResponses{o.HTTPClient} }
+func AvoidLostResponses(o *sqs.Options) { o.HTTPClient = keepResponses{o.HTTPClient} }
 
 type keepResponses struct{ sqs.HTTPClient }
 

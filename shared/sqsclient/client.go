@@ -16,8 +16,8 @@ import (
 
 // Why there is no client for a queue.
 var (
-	ErrNotAQueueURL  = errors.New("it is no queue's URL")
-	ErrNoCredentials = errors.New("there are no AWS credentials")
+	ErrInvalidQueueURL = errors.New("it is no queue's URL")
+	ErrNoCredentials   = errors.New("there are no AWS credentials")
 )
 
 // A Location is what a queue's URL says of where the queue is.
@@ -29,15 +29,15 @@ type Location struct {
 
 const likeThis = "write one like https://sqs.eu-west-1.amazonaws.com/123456789012/spillway-events"
 
-// ParseURL reads the URL of a standard queue. The error wraps ErrNotAQueueURL and says what to
+// ParseURL reads the URL of a standard queue. The error wraps ErrInvalidQueueURL and says what to
 // write.
 func ParseURL(queueURL string) (Location, error) {
 	u, err := neturl.Parse(queueURL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") == "" {
-		return Location{}, fmt.Errorf("%w: %q; %s", ErrNotAQueueURL, queueURL, likeThis)
+		return Location{}, fmt.Errorf("%w: %q; %s", ErrInvalidQueueURL, queueURL, likeThis)
 	}
 	if strings.HasSuffix(u.Path, ".fifo") {
-		return Location{}, fmt.Errorf("%w: %q is a FIFO queue; events need a standard one", ErrNotAQueueURL, queueURL)
+		return Location{}, fmt.Errorf("%w: %q is a FIFO queue; events need a standard one", ErrInvalidQueueURL, queueURL)
 	}
 	p := Location{Endpoint: u.Scheme + "://" + u.Host}
 	host := u.Hostname()
@@ -53,7 +53,7 @@ func ParseURL(queueURL string) (Location, error) {
 			return p, nil
 		}
 	}
-	return Location{}, fmt.Errorf("%w: %q is at AWS and names no region; %s", ErrNotAQueueURL, queueURL, likeThis)
+	return Location{}, fmt.Errorf("%w: %q is at AWS and names no region; %s", ErrInvalidQueueURL, queueURL, likeThis)
 }
 
 // credentialsTimeout bounds the search for credentials.
@@ -98,7 +98,7 @@ func NewClient(ctx context.Context, queueURL string, base *aws.Config, options .
 		if !place.Default {
 			o.BaseEndpoint = aws.String(place.Endpoint)
 		}
-		KeepResponses(o)
+		AvoidLostResponses(o)
 	})...), nil
 }
 

@@ -36,7 +36,7 @@ func TestWhatIsNoQueuesURLSaysWhatToWrite(t *testing.T) {
 		"arn:aws:sqs:eu-west-1:123456789012:spillway-events": "write one like", atAWS + ".fifo": "standard",
 		"https://queue.amazonaws.com/123456789012/e": "names no region",
 	} {
-		if _, err := NewClient(t.Context(), in, nil); !errors.Is(err, ErrNotAQueueURL) ||
+		if _, err := NewClient(t.Context(), in, nil); !errors.Is(err, ErrInvalidQueueURL) ||
 			!strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", in, err)
 		}

@@ -199,7 +199,7 @@ func (q *Sender) send(ctx context.Context, messages []message.Message, call []in
 				}
 			}
 		}
-		if call = retry; len(call) == 0 || try == entryTries || !Wait(ctx, try) {
+		if call = retry; len(call) == 0 || try == entryTries || !Backoff(ctx, try) {
 			return
 		}
 	}
@@ -210,7 +210,7 @@ const maxDoublings = 5
 
 // Wait sleeps behind the nth try, from 1, by a random part of a delay that begins at 100 ms and
 // doubles up to 3.2 s; false when ctx ends first.
-func Wait(ctx context.Context, try int) bool {
+func Backoff(ctx context.Context, try int) bool {
 	t := time.NewTimer(rand.N(firstDelay << min(try-1, maxDoublings)))
 	defer t.Stop()
 	select {

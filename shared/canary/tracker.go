@@ -8,7 +8,7 @@ import (
 
 // A Watch knows when the canary was last heard of. It may be used by several goroutines at the same
 // time.
-type Watch struct {
+type Tracker struct {
 	mu        sync.Mutex
 	began     time.Time
 	sent      int64 // accepted by the door
@@ -23,19 +23,19 @@ type Watch struct {
 type Status struct {
 	At      time.Time     // when the last one came through; zero: none has
 	Latency time.Duration // of that one, from the door to the end
-	Silent  bool          // none for longer than Silence
+	Missing bool          // none for longer than Silence
 	Failure error         // why the last one was not accepted; nil: it was
 	// Sent were accepted by the door, and UnderWay are those of them that have not come through;
 	// Shed were answered 429, and Refused with another status. Who counts what people do subtracts
 	// them.
-	Sent, UnderWay, Shed, Refused int64
+	Sent, UnderWay, Throttled, Refused int64
 }
 
 // NewWatch begins to watch.
-func NewWatch() *Watch { return &Watch{began: time.Now()} }
+func NewTracker() *Tracker { return &Tracker{began: time.Now()} }
 
 // Sent notes what the door said.
-func (w *Watch) Sent(r Result) {
+func (w *Tracker) RecordSent(r Result) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.failure = r.Err
@@ -50,7 +50,7 @@ func (w *Watch) Sent(r Result) {
 }
 
 // Delivered notes canaries that came through, by how long each took: deliver.Summary.Canary.
-func (w *Watch) Delivered(latencies []time.Duration) {
+func (w *Tracker) RecordDelivered(latencies []time.Duration) {
 	if len(latencies) == 0 {
 		return
 	}
@@ -61,15 +61,15 @@ func (w *Watch) Delivered(latencies []time.Duration) {
 }
 
 // Heard is how it stands.
-func (w *Watch) Status() Status {
+func (w *Tracker) Status() Status {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	h := w.last
-	h.Failure, h.Sent, h.UnderWay, h.Shed, h.Refused = w.failure, w.sent, max(0, w.sent-w.delivered), w.shed, w.refused
+	h.Failure, h.Sent, h.UnderWay, h.Throttled, h.Refused = w.failure, w.sent, max(0, w.sent-w.delivered), w.shed, w.refused
 	since := w.began
 	if h.At.After(since) {
 		since = h.At
 	}
-	h.Silent = time.Since(since) > Silence
+	h.Missing = time.Since(since) > MissingAfter
 	return h
 }
