@@ -24,7 +24,7 @@ func newCommitter(t testing.TB, q Sender, window time.Duration, slots int) *comm
 		t.Fatal(err)
 	}
 	return &committer{queue: q, linger: window, timeout: 5 * time.Second, compressor: compressor,
-		slots: make(chan struct{}, slots), drain: make(chan struct{}), logger: slog.New(slog.DiscardHandler),
+		slots: make(chan struct{}, slots), draining: make(chan struct{}), logger: slog.New(slog.DiscardHandler),
 		breaker: sqsclient.NewBreaker()}
 }
 
@@ -108,7 +108,7 @@ func TestAFullGroupDoesNotWaitForItsWindow(t *testing.T) {
 		for i := range 3 {
 			requests.Go(func() {
 				if err := c.submit(t.Context(),
-					[]part{partOf(keyA, `{"n":`+fmt.Sprint(i)+`,"x":"`+strings.Repeat("x", groupBytes/3)+`"}`)}); err != nil {
+					[]part{partOf(keyA, `{"n":`+fmt.Sprint(i)+`,"x":"`+strings.Repeat("x", maxGroupBytes/3)+`"}`)}); err != nil {
 					t.Error(err)
 				}
 			})

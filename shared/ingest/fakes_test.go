@@ -105,7 +105,7 @@ func newRig(t testing.TB, change func(*Config)) *rig {
 		if err := r.Close(); err != nil {
 			t.Error(err)
 		}
-		if n := r.waiting.Load(); n != 0 {
+		if n := r.memory.used.Load(); n != 0 {
 			t.Errorf("%d bytes are still counted as waiting", n)
 		}
 		if log := r.log.String(); strings.Contains(log, marker) || strings.Contains(log, "203.0.113.7") {

@@ -91,7 +91,7 @@ func FuzzPixelData(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, query string) {
 		q := new(request)
-		data, fault := pixelData(q, query, 1000)
+		data, fault := q.readPixel(query, 1000)
 		if fault == nil && (len(data) == 0 || len(data) > 1000) {
 			t.Fatalf("%q gave %d bytes", query, len(data))
 		}

@@ -71,7 +71,7 @@ func TestMemoryThatWaitsIsBounded(t *testing.T) {
 		for i := range statuses {
 			requests.Go(func() { statuses[i], _ = r.post("/v1/batch", body) })
 			synctest.Wait()
-			if n := r.waiting.Load(); n > most {
+			if n := r.memory.used.Load(); n > most {
 				t.Errorf("%d bytes wait", n)
 			}
 		}
@@ -266,7 +266,7 @@ func TestConfigurationsThatCannotWorkAreRefused(t *testing.T) {
 		"Queue":        {DeadLetters: q},
 		"public URL":   {Queue: q, DeadLetters: q, PublicURL: "events.example.com"},
 		"public UR":    {Queue: q, DeadLetters: q, PublicURL: "https://events.example.com/v1"},
-		"can't wait":   {Queue: q, DeadLetters: q, Linger: -1},
+		"linger":       {Queue: q, DeadLetters: q, Linger: -1},
 		"MaxBody":      {Queue: q, DeadLetters: q, Limits: Limits{MaxBody: -1}},
 		"MaxMemory":    {Queue: q, DeadLetters: q, Limits: Limits{MaxMemory: 1000}},
 		"QueueTimeout": {Queue: q, DeadLetters: q, Limits: Limits{QueueTimeout: -1}},
@@ -370,7 +370,7 @@ func TestWhoOnlyAnnouncesABodyTakesNobodysPlace(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		if n := r.waiting.Load(); n > 100*2*firstRead {
+		if n := r.memory.used.Load(); n > 100*2*firstRead {
 			t.Errorf("they hold %d bytes", n)
 		}
 		status, _ := r.post("/v1/track", track("1"))

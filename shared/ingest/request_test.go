@@ -57,11 +57,11 @@ func TestWhatAnsweredRequestsKeepIsBoundedWhateverTheyWere(t *testing.T) {
 }
 
 func TestTheLargestRequestHasRoom(t *testing.T) {
-	if defaultMaxMemory < largest(defaultMaxBody) {
-		t.Errorf("it may need %d bytes", largest(defaultMaxBody))
+	if defaultMaxMemory < maxRequestMemory(defaultMaxBody) {
+		t.Errorf("it may need %d bytes", maxRequestMemory(defaultMaxBody))
 	}
 	// All events that fit, with the longest User-Agent.
-	r := newRig(t, func(c *Config) { c.Limits.MaxMemory = largest(defaultMaxBody) })
+	r := newRig(t, func(c *Config) { c.Limits.MaxMemory = maxRequestMemory(defaultMaxBody) })
 	one := `{"type":"page","userId":"u","context":{"direct":true},"p":"` + strings.Repeat("x", 20) + `"}`
 	body := `{"batch":[` + strings.Repeat(one+",", maxEvents-1) + one + `]}`
 	for range 2 {

@@ -7,36 +7,47 @@ import (
 	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
-// publicURL is scheme and host under which the client reaches the door.
-func (h *Handler) publicURL(r *http.Request) (scheme, host string) {
-	if h.config.PublicURL != "" {
-		scheme, host, _ = strings.Cut(strings.TrimRight(h.config.PublicURL, "/"), "://")
+// settings answers with the settings of a write key.
+func settings(header http.Header, r *http.Request, rt route, c *Config) answer {
+	header["Cache-Control"] = settingsCached
+	// Also when the request names no origin: the next one that a cache answers may have one.
+	header["Vary"] = varyOrigin
+	scheme, host := c.publicURL(r)
+	return answer{http.StatusOK, jsonType, settingsBody(rt.key, scheme, host)}
+}
+
+var settingsCached = []string{"private, max-age=300"}
+
+// publicURL is scheme and host under which the client reaches the endpoint.
+func (c *Config) publicURL(r *http.Request) (scheme, host string) {
+	if c.PublicURL != "" {
+		scheme, host, _ = strings.Cut(strings.TrimRight(c.PublicURL, "/"), "://")
 		return scheme, host
 	}
 	scheme = "http"
 	if r.TLS != nil {
 		scheme = "https"
 	}
-	if h.config.TrustForwardedProto {
-		if said := strings.ToLower(r.Header.Get("X-Forwarded-Proto")); said == "http" || said == "https" {
-			scheme = said
+	if c.TrustForwardedProto {
+		if forwarded := strings.ToLower(r.Header.Get("X-Forwarded-Proto")); forwarded == "http" || forwarded == "https" {
+			scheme = forwarded
 		}
 	}
 	return scheme, r.Host
 }
 
-// appendSettings appends what SDKs load at start, with which the browser SDK does not start if it
-// fails. It switches everything on and names one destination, Segment.io, at our own host: in the
-// Kotlin and Swift SDKs apiHost overrides the host that they are configured with, so settings of
-// Segment's would lead them past us. The browser SDK takes the scheme from protocol.
-func appendSettings(dst []byte, key, scheme, host string) []byte {
-	dst = append(dst, `{"integrations":{"Segment.io":{"apiKey":`...)
-	dst = rawjson.AppendQuoted(dst, key)
-	dst = append(dst, `,"apiHost":`...)
-	dst = rawjson.AppendQuoted(dst, host+"/v1")
-	dst = append(dst, `,"protocol":`...)
-	dst = rawjson.AppendQuoted(dst, scheme)
-	return append(dst, `,"unbundledIntegrations":[],"addBundledMetadata":true,"maybeBundledConfigIds":{},`+
+// settingsBody is what SDKs load at start; the browser SDK does not start without. It enables
+// everything and names one destination, Segment.io, at our own host: in the Kotlin and Swift SDKs
+// apiHost overrides the configured host, so Segment's own settings would lead them past us. The
+// browser SDK takes the scheme from protocol.
+func settingsBody(key, scheme, host string) []byte {
+	b := append([]byte(nil), `{"integrations":{"Segment.io":{"apiKey":`...)
+	b = rawjson.AppendQuoted(b, key)
+	b = append(b, `,"apiHost":`...)
+	b = rawjson.AppendQuoted(b, host+"/v1")
+	b = append(b, `,"protocol":`...)
+	b = rawjson.AppendQuoted(b, scheme)
+	return append(b, `,"unbundledIntegrations":[],"addBundledMetadata":true,"maybeBundledConfigIds":{},`+
 		`"versionSettings":{"version":"4.4.7","componentTypes":["browser"]}}},`+
 		`"plan":{"track":{"__default":{"enabled":true,"integrations":{}}},"identify":{"__default":{"enabled":true}},"group":{"__default":{"enabled":true}}},`+
 		`"edgeFunction":{},"middlewareSettings":{},"enabledMiddleware":{},"remotePlugins":[],"metrics":{"sampleRate":0},`+

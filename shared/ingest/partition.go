@@ -1,14 +1,24 @@
 package ingest
 
 import (
-	"math/rand/v2"
+	"github.com/google/uuid"
 
 	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/message"
 )
 
-// sort splices every event and puts it among the good or the bad ones. The fault is that none is
-// good: then the request is refused, for a reason that its first event shows.
+// A part is the events of a request that go to the queue under one header.
+type part struct {
+	header message.Header
+	events [][]byte
+	size   int // bytes of the events and a comma for each
+
+	first, last int // indexes of the group's messages that hold its events
+}
+
+// partition enriches every event, and divides the events into valid and invalid ones, and the valid
+// ones into parts by origin. When no event is valid, the request is refused for the first one's
+// problem.
 func (q *request) partition() *refusal {
 	c := &q.content
 	header := message.Header{WriteKey: q.enrichment.WriteKey, Context: c.context, Integrations: c.integrations,
@@ -25,25 +35,23 @@ func (q *request) partition() *refusal {
 			e.Problem = event.TooLarge
 		}
 		if e.Problem != nil {
-			q.bad = append(q.bad, i)
+			q.invalid = append(q.invalid, i)
 		}
 	}
-	if len(q.bad) == len(c.events) {
-		p := c.events[0].Problem
-		return &refusal{status: 400, code: p.Code, message: p.Message}
+	if len(q.invalid) == len(c.events) {
+		return eventRefusal(c.events[0].Problem)
 	}
-	// The buffer has its place now.
+	// q.enriched no longer moves, so parts can refer to it.
 	for i := range c.events {
-		e := &c.events[i]
-		if e.Problem != nil {
+		if c.events[i].Problem != nil {
 			continue
 		}
 		origin := q.origin(i)
-		l := &q.parts[origin]
-		l.header = header
-		l.header.Origin = origin
-		l.events = append(l.events, q.event(i))
-		l.size += len(q.event(i)) + 1
+		p := &q.parts[origin]
+		p.header = header
+		p.header.Origin = origin
+		p.events = append(p.events, q.event(i))
+		p.size += len(q.event(i)) + 1
 	}
 	return nil
 }
@@ -56,10 +64,10 @@ func (q *request) origin(i int) event.Origin {
 	return event.FromServer
 }
 
-// event is an event as it is to travel.
+// event returns an event after enrichment.
 func (q *request) event(i int) []byte { return q.enriched[q.spans[i].from:q.spans[i].to] }
 
-// filled are the loads that have events.
+// filledParts returns the parts that have events.
 func (q *request) filledParts() []part {
 	switch {
 	case len(q.parts[0].events) == 0:
@@ -70,22 +78,8 @@ func (q *request) filledParts() []part {
 	return q.parts[:]
 }
 
-// appendID appends a random UUID (RFC 9562, version 4), in 36 bytes. The generator is ChaCha8,
-// seeded by the system: what comes cannot be told from what came, and it costs a few nanoseconds.
+// appendID appends a random messageId.
 func appendID(dst []byte) []byte {
-	const digits = "0123456789abcdef"
-	hi, lo := rand.Uint64(), rand.Uint64()
-	hi = hi&^0xf000 | 0x4000
-	lo = lo&^(3<<62) | 2<<62
-	for i := range 32 {
-		if i == 8 || i == 12 || i == 16 || i == 20 {
-			dst = append(dst, '-')
-		}
-		half := hi
-		if i >= 16 {
-			half = lo
-		}
-		dst = append(dst, digits[half>>(60-4*(i%16))&0xf])
-	}
-	return dst
+	text, _ := uuid.New().MarshalText() // never fails
+	return append(dst, text...)
 }

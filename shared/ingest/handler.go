@@ -1,0 +1,231 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"github.com/spillwayhq/spillway/shared/event"
+)
+
+// maxUserAgent is how many bytes of a User-Agent are put into events. Browsers' have up to 400.
+const maxUserAgent = 512
+
+// ServeHTTP implements http.Handler. The server bounds how long a client may take for its body
+// (http.Server's ReadTimeout); everything else is bounded here.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	rt := routeOf(r.URL.Path)
+	allowOrigin(w.Header(), r)
+	var s Summary
+	a := h.handle(w.Header(), r, rt, start, &s)
+	s.Status, s.Latency = a.status, time.Since(start)
+	h.config.Report(s)
+	a.write(w)
+}
+
+// handle does what a request asks for. It sets all headers of the answer but those of its body.
+func (h *Handler) handle(header http.Header, r *http.Request, rt route, start time.Time, s *Summary) answer {
+	switch {
+	case rt.kind == routeUnknown:
+		return refuse(header, refusalNotFound, s)
+	case r.Method == http.MethodOptions:
+		setOptions(header, rt)
+		return answer{status: http.StatusNoContent}
+	case !rt.allows(r.Method):
+		header.Set("Allow", rt.methods())
+		return refuse(header, refusalMethod, s)
+	}
+	var refused *refusal
+	switch rt.kind {
+	case routeEvent, routeBatch:
+		refused = h.accept(r, rt, start, s)
+	case routePixel:
+		return h.pixel(header, r, rt, start, s)
+	case routeHealth:
+		if h.inFlight.isDraining() || h.health.ask(r.Context()) != nil {
+			refused = refusalHealth
+		}
+	case routeSettings:
+		if _, refused = lookup(h.config.Keys, rt.key); refused == nil {
+			return settings(header, r, rt, &h.config)
+		}
+		refused = refusalNotFound
+	}
+	if refused != nil {
+		return refuse(header, refused, s)
+	}
+	return success
+}
+
+// pixel accepts the event in an image's query. It always answers with the image, because a page
+// must not show a broken one; a refusal is only counted.
+func (h *Handler) pixel(header http.Header, r *http.Request, rt route, start time.Time, s *Summary) answer {
+	if r.Method == http.MethodGet {
+		if refused := h.accept(r, rt, start, s); refused != nil {
+			s.Code = refused.code
+		}
+	}
+	header["Cache-Control"] = neverCached
+	return pixelAnswer
+}
+
+// accept brings the events of a request into the queue. It returns nil exactly when the queue has
+// every valid event, and the dead-letter queue every other one.
+func (h *Handler) accept(r *http.Request, rt route, start time.Time, s *Summary) (refused *refusal) {
+	if refused = h.inFlight.refuse(); refused != nil {
+		return refused
+	}
+	q := h.pool.get()
+	q.budget = &h.memory
+	defer func() {
+		p := recover()
+		q.release()
+		if q.inFlight {
+			h.inFlight.leave()
+		}
+		if p != nil {
+			// A bug that one request meets must not end the others. The buffers are not reused.
+			logPanic(h.config.Logger, p)
+			refused = refusalInternal
+			return
+		}
+		*s = q.summary
+		q.reset()
+		h.pool.put(q)
+	}()
+	return h.process(q, r, rt, start)
+}
+
+// process takes a request through its phases: read, decode, look up the write key, partition,
+// commit.
+func (h *Handler) process(q *request, r *http.Request, rt route, start time.Time) *refusal {
+	body, refused := h.read(q, r, rt, start)
+	if refused != nil {
+		return refused
+	}
+	if refused = q.content.parse(body, rt); refused != nil {
+		return refused
+	}
+	writeKey := requestKey(r.Header, q.content.writeKey)
+	key, refused := lookup(h.config.Keys, writeKey)
+	if refused != nil {
+		return refused
+	}
+	q.enrichment = h.enrichment(&q.content, r, rt, start, writeKey)
+	if !q.reserve(len(body)) { // enriched, the events are about as large
+		return refusalOverloaded
+	}
+	if refused = q.partition(); refused != nil {
+		return refused
+	}
+	if !q.reserve(sendCost * len(q.enriched)) {
+		return refusalOverloaded
+	}
+	return h.commit(r.Context(), q, &key)
+}
+
+// read reads the body of a request, or the data of a pixel.
+func (h *Handler) read(q *request, r *http.Request, rt route, start time.Time) (body []byte, refused *refusal) {
+	if h.committer.breaker.Refusing(start) {
+		return nil, refusalQueue
+	}
+	if !q.reserve(0) {
+		return nil, refusalOverloaded
+	}
+	limit := h.config.Limits.MaxBody
+	if rt.kind == routePixel {
+		body, refused = q.readPixel(r.URL.RawQuery, limit)
+	} else {
+		body, refused = q.readBody(r, limit)
+	}
+	if refused != nil {
+		return nil, refused
+	}
+	// Only now: a client that announces a body and does not send it must not take the place of one
+	// that does.
+	refused = h.inFlight.enter()
+	q.inFlight = refused == nil
+	return body, refused
+}
+
+// lookup finds a write key among the accepted ones.
+func lookup(keys KeySet, writeKey string) (Key, *refusal) {
+	if !event.ValidWriteKey(writeKey) {
+		return Key{}, refusalWriteKey
+	}
+	if keys == nil {
+		return Key{}, nil
+	}
+	key, ok := keys.Lookup(writeKey)
+	switch {
+	case !ok:
+		return Key{}, refusalWriteKey
+	case key.Disabled:
+		return Key{}, refusalDisabled
+	}
+	return key, nil
+}
+
+// enrichment is what the request says of its events.
+func (h *Handler) enrichment(c *content, r *http.Request, rt route, start time.Time, writeKey string) event.Enrichment {
+	e := event.Enrichment{
+		DefaultType: rt.event, ReceivedAt: start, SentAt: c.sentAt, WriteKey: writeKey, Client: rt.client,
+		Shared: event.ScanContext(c.context), AppendID: appendID,
+	}
+	if addr := h.config.ClientIP(r); addr.IsValid() {
+		e.IP = addr.String()
+	}
+	if agent := r.Header["User-Agent"]; len(agent) > 0 {
+		e.UserAgent = agent[0][:min(len(agent[0]), maxUserAgent)]
+	}
+	return e
+}
+
+// commit counts the events against the write key's quota and sends them.
+func (h *Handler) commit(ctx context.Context, q *request, key *Key) *refusal {
+	n := len(q.content.events)
+	wait, ok := h.quotas.take(key, n)
+	if !ok {
+		return quotaRefusal(wait)
+	}
+	refused := h.send(ctx, q)
+	if refused != nil {
+		h.quotas.refund(key, n)
+	}
+	return refused
+}
+
+// send writes the dead letters and then the valid events. The order matters: a request of which the
+// queue has events must not be answered 429, for the SDK would retry it, and its events would be in
+// the queue twice, with different messageIds where we gave them theirs. Dead letters that are
+// written twice have the same id.
+func (h *Handler) send(ctx context.Context, q *request) *refusal {
+	if len(q.invalid) > 0 {
+		if err := h.writeDeadLetters(ctx, q); err != nil {
+			q.summary.DeadLetterErrors++
+			h.config.Logger.Error("a request's dead letters could not be written: it is answered 429", "error", err)
+			return refusalDeadLetters
+		}
+	}
+	if h.committer.submit(ctx, q.filledParts()) != nil {
+		return refusalQueue
+	}
+	q.summary.Accepted, q.summary.Rejected = len(q.content.events)-len(q.invalid), q.rejected()
+	return nil
+}
+
+// logPanic logs a panic's type and place, but not its value, which may quote an event. The text of
+// a runtime error quotes none.
+func logPanic(logger *slog.Logger, p any) {
+	text := ""
+	if err, ok := p.(runtime.Error); ok {
+		text = err.Error()
+	}
+	logger.Error("a request could not be handled", "type", fmt.Sprintf("%T", p), "error", text, "stack",
+		string(debug.Stack()))
+}

@@ -1,0 +1,65 @@
+package ingest
+
+import (
+	"fmt"
+	"time"
+)
+
+// Limits bound what requests may cost. Zero stands for the default.
+type Limits struct {
+	MaxBody int // bytes of a request's body, compressed and decompressed; default: 500 KiB
+	// MaxMemory is how many bytes all requests together may hold, from the body to the call to the
+	// queue; a request that needs more is answered 429. Default: 48 MiB.
+	MaxMemory   int
+	MaxInFlight int // requests whose body has arrived; more are answered 429; default: 4096
+	MaxSends    int // concurrent calls to the queue; default: DefaultMaxSends
+	// QueueTimeout is how long a request waits for the queue before it is answered 429; dead
+	// letters get half of it. Default: 5 s.
+	QueueTimeout time.Duration
+}
+
+const (
+	// defaultMaxBody is the larger reading of Segment's 500 KB, which the Java SDK takes as its
+	// budget. Messages hold less, but a request may fill two.
+	defaultMaxBody = 500 << 10
+	// A byte of a body takes about four bytes of memory: as it came, enriched, packed and in the
+	// call. So some 20 of the largest requests fit defaultMaxMemory, and with garbage and all else
+	// a process stays below 150 MB.
+	defaultMaxMemory = 48 << 20
+	// defaultMaxInFlight bounds goroutines and what they hold besides bodies.
+	defaultMaxInFlight = 4096
+	// DefaultMaxSends leaves calls free while some requests' calls hang; 16 calls of 20 ms carry
+	// 800 groups of requests a second.
+	DefaultMaxSends = 16
+	// SDKs give a request up after 10 s; defaultQueueTimeout is shorter, so that they get an
+	// answer.
+	defaultQueueTimeout = 5 * time.Second
+)
+
+// complete validates l and sets the defaults.
+func (l *Limits) complete() error {
+	for _, v := range [...]struct {
+		name     string
+		value    *int
+		standard int
+	}{{"MaxBody", &l.MaxBody, defaultMaxBody}, {"MaxMemory", &l.MaxMemory, defaultMaxMemory},
+		{"MaxInFlight", &l.MaxInFlight, defaultMaxInFlight}, {"MaxSends", &l.MaxSends, DefaultMaxSends}} {
+		if *v.value == 0 {
+			*v.value = v.standard
+		}
+		if *v.value < 0 {
+			return fmt.Errorf("Limits.%s must be positive, is %d", v.name, *v.value)
+		}
+	}
+	if l.QueueTimeout == 0 {
+		l.QueueTimeout = defaultQueueTimeout
+	}
+	if l.QueueTimeout < 0 {
+		return fmt.Errorf("Limits.QueueTimeout must be positive, is %v", l.QueueTimeout)
+	}
+	if least := maxRequestMemory(l.MaxBody); l.MaxMemory < least {
+		return fmt.Errorf("Limits.MaxMemory must be at least %d bytes, which the largest request needs, is %d", least,
+			l.MaxMemory)
+	}
+	return nil
+}

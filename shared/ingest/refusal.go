@@ -1,0 +1,125 @@
+package ingest
+
+import (
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/rawjson"
+)
+
+// A refusal is why a request is not answered 200: status and code are for programs, the message is
+// for people and quotes nothing of the request.
+type refusal struct {
+	status     int
+	code       string
+	message    string
+	retryAfter time.Duration // of a 429; 0: a random few seconds
+}
+
+// Of all 4xx only 400 makes every SDK give up: it is for requests that no retry would mend.
+var (
+	refusalNotFound = &refusal{status: http.StatusNotFound, code: "not_found",
+		message: "no such path: send events to /v1/batch, /v1/track and so on"}
+	refusalMethod = &refusal{status: http.StatusMethodNotAllowed, code: "method_not_allowed",
+		message: "the path does not allow this method: the header Allow lists those that it does"}
+	refusalWriteKey = &refusal{status: http.StatusBadRequest, code: "invalid_write_key",
+		message: "the write key is missing or unknown: send it by Basic authentication, as a bearer token or as " +
+			"writeKey in the body"}
+	refusalDisabled = &refusal{status: http.StatusBadRequest, code: "source_disabled",
+		message: "the write key is disabled"}
+	refusalBodyTooLarge = &refusal{status: http.StatusBadRequest, code: "body_too_large",
+		message: "the body is too large: send smaller batches"}
+	refusalChunks = &refusal{status: http.StatusBadRequest, code: "malformed_body",
+		message: "the body's chunked encoding is malformed"}
+	refusalGzip = &refusal{status: http.StatusBadRequest, code: "invalid_gzip",
+		message: "the body is announced as gzip and is not, or it is damaged gzip"}
+	refusalJSON = &refusal{status: http.StatusBadRequest, code: "invalid_json",
+		message: "the body is not valid JSON"}
+	refusalNotObject = &refusal{status: http.StatusBadRequest, code: "invalid_body",
+		message: "the body must be a JSON object"}
+	refusalNotBatch = &refusal{status: http.StatusBadRequest, code: "invalid_batch",
+		message: "the body must be a JSON object whose batch is an array of events"}
+	refusalEmptyBatch = &refusal{status: http.StatusBadRequest, code: "empty_batch",
+		message: "the batch has no events"}
+	refusalTooManyEvents = &refusal{status: http.StatusBadRequest, code: "too_many_events",
+		message: "the batch has too many events: send smaller batches"}
+	refusalContext = &refusal{status: http.StatusBadRequest, code: "invalid_context",
+		message: "the batch's context and integrations must be JSON objects in UTF-8, not nested too deeply, and must " +
+			"leave room for events"}
+	refusalPixel = &refusal{status: http.StatusBadRequest, code: "invalid_pixel",
+		message: "the query parameter data must be the base64 of an event's JSON"}
+)
+
+// Every SDK retries after a 429, and some honour Retry-After only then.
+var (
+	refusalBodyIncomplete = &refusal{status: http.StatusTooManyRequests, code: "body_incomplete",
+		message: "the body did not arrive whole and in time, retry"}
+	refusalOverloaded = &refusal{status: http.StatusTooManyRequests, code: "overloaded",
+		message: "overloaded, retry later"}
+	refusalShutdown = &refusal{status: http.StatusTooManyRequests, code: "shutting_down",
+		message: "this instance is shutting down, retry"}
+	refusalQueue = &refusal{status: http.StatusTooManyRequests, code: "queue_unavailable",
+		message: "the queue is unavailable, retry later"}
+	refusalDeadLetters = &refusal{status: http.StatusTooManyRequests, code: "dead_letters_unavailable",
+		message: "invalid events could not be stored as dead letters, so no event was accepted, retry later"}
+)
+
+var (
+	refusalInternal = &refusal{status: http.StatusInternalServerError, code: "internal",
+		message: "internal error, retry later"}
+	refusalHealth = &refusal{status: http.StatusServiceUnavailable, code: "queue_unavailable",
+		message: "the queue is unavailable"}
+)
+
+// eventRefusal refuses a request for the problem of its first event.
+func eventRefusal(p *event.Problem) *refusal {
+	return &refusal{status: http.StatusBadRequest, code: p.Code, message: p.Message}
+}
+
+// quotaRefusal refuses a request whose write key has used up its quota.
+func quotaRefusal(retryAfter time.Duration) *refusal {
+	return &refusal{status: http.StatusTooManyRequests, code: "quota_exceeded",
+		message: "the write key has used up its quota, retry later", retryAfter: retryAfter}
+}
+
+// maxRetryAfter is the longest Retry-After: the SDKs for browsers and Node wait no longer, whatever
+// the header says.
+const maxRetryAfter = 300 * time.Second
+
+// retrySpread is the most seconds of a Retry-After without a particular reason. It is random so
+// that clients do not all retry at once.
+const retrySpread = 5
+
+// retrySeconds is the value of Retry-After: whole seconds, rounded up.
+func (f *refusal) retrySeconds() int {
+	if f.retryAfter <= 0 {
+		return 1 + rand.IntN(retrySpread)
+	}
+	return int((min(f.retryAfter, maxRetryAfter) + time.Second - 1) / time.Second)
+}
+
+// refuse makes the answer of a refusal.
+func refuse(header http.Header, f *refusal, s *Summary) answer {
+	s.Code = f.code
+	if f.status == http.StatusTooManyRequests {
+		header.Set("Retry-After", strconv.Itoa(f.retrySeconds()))
+	}
+	header["Cache-Control"] = neverCached
+	if f == refusalBodyTooLarge || f == refusalBodyIncomplete || f == refusalChunks {
+		// The rest of the body is not worth reading.
+		header.Set("Connection", "close")
+	}
+	return answer{f.status, jsonType, f.body()}
+}
+
+// body is a refusal's JSON. Python's SDK drops what is refused only if there are both code and
+// message; other SDKs look for error.
+func (f *refusal) body() []byte {
+	b := append([]byte(`{"success":false,"code":"`), f.code...)
+	b = rawjson.AppendQuoted(append(b, `","message":`...), f.message)
+	b = rawjson.AppendQuoted(append(b, `,"error":`...), f.code)
+	return append(b, '}')
+}
