@@ -13,6 +13,7 @@ import (
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 )
 
 var (
@@ -126,11 +127,11 @@ func (s *side) more(base *side, q float64) time.Duration {
 // underTrouble puts APIs that track, and one that does not, under load in turns, so that whatever
 // else the machine does meets all.
 func underTrouble(t *testing.T, away trouble) []*side {
-	o := newOracle()
+	o := localtest.NewArrivals()
 	s := &scene{dir: t.TempDir()}
 	var segmentURL string
-	s.segment, segmentURL = standIn(t, o, 0)
-	p := pipeline(t, local.Config{Segment: segmentURL, WriteKey: local.WriteKey})
+	s.segment, segmentURL = localtest.Segment(t, segmentd.Options{Latency: 0, OnEvent: o.Add, Keep: -1})
+	p := localtest.Start(t, local.Config{Segment: segmentURL, WriteKey: local.WriteKey})
 	s.queue = newFaultyQueue(t, p.QueueURL(topology.EventsQueue))
 	if away.loses != nil {
 		smallDisk(t, s.dir)
@@ -175,7 +176,7 @@ func underTrouble(t *testing.T, away trouble) []*side {
 	}
 	var sent []string
 	for _, one := range sides[1:] {
-		o.awaitAll(t, one.issued, one.lost)
+		awaitAll(t, o, one.issued, one.lost)
 		one.api.stop(t)
 		sent = append(sent, one.issued...)
 	}

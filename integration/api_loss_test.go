@@ -12,6 +12,7 @@ import (
 
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 )
 
 var apiKills = flag.Int("api-kills", 10, "how many times the API is killed")
@@ -19,8 +20,8 @@ var apiKills = flag.Int("api-kills", 10, "how many times the API is killed")
 // TestKilledAtAnyMomentTheAPILosesNoEventThatItAccepted, with Durability Process: an answer of 200
 // means that Enqueue has returned.
 func TestKilledAtAnyMomentTheAPILosesNoEventThatItAccepted(t *testing.T) {
-	o := newOracle()
-	p := pipeline(t, local.Config{OnEvent: o.note})
+	o := localtest.NewArrivals()
+	p := localtest.Start(t, local.Config{OnEvent: o.Add})
 	q := newFaultyQueue(t, p.QueueURL(topology.EventsQueue))
 	args := []string{"--track=process", "--queue-url=" + q.url, "--dir=" + filepath.Join(t.TempDir(), "spill")}
 	g := newGenerator(t, 500)
@@ -49,7 +50,7 @@ func TestKilledAtAnyMomentTheAPILosesNoEventThatItAccepted(t *testing.T) {
 		q.heal(t)
 	}
 	a := startAPI(t, args...)
-	o.awaitAll(t, r.accepted, nil)
+	awaitAll(t, o, r.accepted, nil)
 	a.stop(t)
 	t.Logf("%d kills, %d requests answered, %d cut off", *apiKills, len(r.accepted), len(r.failed))
 	noneElse(t, o, r.issued)

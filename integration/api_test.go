@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/spillwayhq/spillway/integration/testutil"
 )
 
 // api is an example API in a process of its own.
@@ -32,7 +34,7 @@ var listening = regexp.MustCompile(`listening on (http://\S+)`)
 func startAPI(t *testing.T, args ...string) *api {
 	t.Helper()
 	a := &api{log: filepath.Join(t.TempDir(), "api.log"), exited: make(chan struct{})}
-	a.cmd = exec.Command(build(t, "integration/exampleapi"), append([]string{"--listen=127.0.0.1:0"}, args...)...)
+	a.cmd = exec.Command(testutil.Build(t, "integration/exampleapi"), append([]string{"--listen=127.0.0.1:0"}, args...)...)
 	log, err := os.Create(a.log)
 	if err != nil {
 		t.Fatal(err)

@@ -15,6 +15,8 @@ import (
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
 	localsqs "github.com/spillwayhq/spillway/infra/local/sqs"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/integration/testutil"
+	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 	"github.com/spillwayhq/spillway/shared/message"
 )
 
@@ -28,7 +30,7 @@ type deployment struct {
 	client   *sqs.Client
 	queueURL string
 	events   *localsqs.Queue
-	standIn  *segmentd.Server
+	segment  *segmentd.Server
 	function *lambda.Function
 	mapping  *lambda.EventSourceMapping
 
@@ -36,12 +38,12 @@ type deployment struct {
 	pids []int
 }
 
-func deployed(t *testing.T, o *oracle, latency time.Duration) *deployment {
+func deployed(t *testing.T, o *localtest.Arrivals, latency time.Duration) *deployment {
 	t.Helper()
-	binary := build(t, "functions/deliver", "-tags", "lambda.norpc", "-ldflags", "-s -w -buildid=")
+	binary := testutil.Build(t, "functions/deliver")
 	d := &deployment{}
 	var segmentURL string
-	d.standIn, segmentURL = standIn(t, o, latency)
+	d.segment, segmentURL = localtest.Segment(t, segmentd.Options{Latency: latency, OnEvent: o.Add, Keep: -1})
 
 	server, err := localsqs.Open(localsqs.Options{Dir: t.TempDir(), CountAttribute: message.AttrEventCount, Logger: quiet})
 	if err != nil {
@@ -59,7 +61,7 @@ func deployed(t *testing.T, o *oracle, latency time.Duration) *deployment {
 		map[string]string{"VisibilityTimeout": shortened}); err != nil {
 		t.Fatal(err)
 	}
-	d.client = client(web.URL)
+	d.client = localtest.Client(web.URL)
 	d.queueURL = web.URL + "/" + local.AccountID + "/" + topology.EventsQueue
 
 	f, _ := production.Function(topology.DeliverFunction)

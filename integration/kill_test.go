@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
+	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
@@ -46,10 +48,10 @@ func accepted(t *testing.T, c *sqs.Client, queueURL, prefix string, n int) []str
 
 // allArrived checks the oracle: what was accepted has come out, unchanged, and nothing that nobody
 // sent.
-func allArrived(t *testing.T, o *oracle, ids []string) {
+func allArrived(t *testing.T, o *localtest.Arrivals, ids []string) {
 	t.Helper()
 	for _, id := range ids {
-		if len(o.get(id)) == 0 {
+		if len(o.Get(id)) == 0 {
 			t.Fatalf("event %s was accepted and never arrived", id)
 		}
 	}
@@ -57,50 +59,50 @@ func allArrived(t *testing.T, o *oracle, ids []string) {
 }
 
 // noneElse checks that what arrived is of these ids, and that what came again is the same event.
-func noneElse(t *testing.T, o *oracle, ids []string) {
+func noneElse(t *testing.T, o *localtest.Arrivals, ids []string) {
 	t.Helper()
 	arrived, duplicates := 0, 0
 	for _, id := range ids {
-		forms := o.get(id)
+		forms := o.Get(id)
 		if len(forms) == 0 {
 			continue
 		}
 		arrived++
 		duplicates += len(forms) - 1
 		for _, form := range forms {
-			if form != forms[0] || !json.Valid([]byte(form)) {
-				t.Fatalf("event %s arrived in two forms: %s and %s", id, forms[0], form)
+			if !bytes.Equal(form.Raw, forms[0].Raw) || !json.Valid(form.Raw) {
+				t.Fatalf("event %s arrived in two forms: %s and %s", id, forms[0].Raw, form.Raw)
 			}
 		}
 	}
-	if o.distinct() != arrived {
-		t.Errorf("%d distinct events arrived, %d of them were sent", o.distinct(), arrived)
+	if o.Distinct() != arrived {
+		t.Errorf("%d distinct events arrived, %d of them were sent", o.Distinct(), arrived)
 	}
 	t.Logf("%d events sent, %d arrived, %d came a second time with the same messageId", len(ids), arrived, duplicates)
 }
 
 func TestKilledWithABacklogAndStartedAgainItDeliversEveryAcceptedEvent(t *testing.T) {
-	o := newOracle()
-	_, segmentURL := standIn(t, o, 30*time.Millisecond)
+	o := localtest.NewArrivals()
+	_, segmentURL := localtest.Segment(t, segmentd.Options{Latency: 30 * time.Millisecond, OnEvent: o.Add, Keep: -1})
 	dir := t.TempDir()
 	args := []string{"--data-dir=" + dir, "--segment=" + segmentURL}
 	const rounds, perRound = 4, 5000
 	var ids []string
 	for round := range rounds {
 		p := spillwayUp(t, args...)
-		before := o.distinct()
-		ids = append(ids, accepted(t, client(p.endpoint()), p.url, fmt.Sprint("round", round), perRound)...)
+		before := o.Distinct()
+		ids = append(ids, accepted(t, localtest.Client(p.endpoint()), p.url, fmt.Sprint("round", round), perRound)...)
 		// In the middle of it: some of the backlog has arrived, some is under way, some waits.
-		o.await(t, "the first arrivals", func() bool { return o.distinct() > before+perRound/10*round })
+		o.Await(t, "the first arrivals", func() bool { return o.Distinct() > before+perRound/10*round })
 		p.kill()
 	}
 	spillwayUp(t, args...)
-	o.await(t, "everything", func() bool { return o.distinct() >= len(ids) })
+	o.Await(t, "everything", func() bool { return o.Distinct() >= len(ids) })
 	allArrived(t, o, ids)
 }
 
 func TestTheFunctionKilledInMidFlushCostsNoEvent(t *testing.T) {
-	o := newOracle()
+	o := localtest.NewArrivals()
 	f := deployed(t, o, 100*time.Millisecond)
 	ids := accepted(t, f.client, f.queueURL, "killed", 2000)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -111,16 +113,16 @@ func TestTheFunctionKilledInMidFlushCostsNoEvent(t *testing.T) {
 		}
 	})
 	for range 5 {
-		o.await(t, "a flush under way", func() bool {
-			return f.standIn.Stats().InFlight > 0 && f.processes() > 0 || o.distinct() >= len(ids)
+		o.Await(t, "a flush under way", func() bool {
+			return f.segment.Stats().InFlight > 0 && f.processes() > 0 || o.Distinct() >= len(ids)
 		})
-		if o.distinct() < len(ids) {
+		if o.Distinct() < len(ids) {
 			f.killOne(t)
 		}
 	}
-	o.await(t, "everything", func() bool { return o.distinct() >= len(ids) })
+	o.Await(t, "everything", func() bool { return o.Distinct() >= len(ids) })
 	allArrived(t, o, ids)
-	o.await(t, "an empty queue", func() bool {
+	o.Await(t, "an empty queue", func() bool {
 		s := f.events.Stats()
 		return s.Visible+s.InFlight == 0
 	})
@@ -132,10 +134,10 @@ func TestTheFunctionKilledInMidFlushCostsNoEvent(t *testing.T) {
 }
 
 func TestTheBuiltBinaryTakesTheSampleEventsAsLambdaHandsThemOver(t *testing.T) {
-	o := newOracle()
+	o := localtest.NewArrivals()
 	f := deployed(t, o, 0)
 	for _, name := range []string{"sqs-event.json", "sqs-event-packed.json"} {
-		before := o.distinct()
+		before := o.Distinct()
 		answer, err := f.function.Invoke(t.Context(), []byte(sample(t, name)))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -143,7 +145,7 @@ func TestTheBuiltBinaryTakesTheSampleEventsAsLambdaHandsThemOver(t *testing.T) {
 		if string(answer) != `{"batchItemFailures":[]}` {
 			t.Errorf("%s: answered %s", name, answer)
 		}
-		if o.distinct() == before {
+		if o.Distinct() == before {
 			t.Errorf("%s: no event arrived", name)
 		}
 	}
@@ -153,9 +155,9 @@ func TestTheBuiltBinaryTakesTheSampleEventsAsLambdaHandsThemOver(t *testing.T) {
 }
 
 func TestAFailureIsReportedAndTheMessageHidden(t *testing.T) {
-	o := newOracle()
+	o := localtest.NewArrivals()
 	f := deployed(t, o, 0)
-	if err := f.standIn.SetScript(segmentd.Script{Rules: []segmentd.Rule{{Status: 503}}}); err != nil {
+	if err := f.segment.SetScript(segmentd.Script{Rules: []segmentd.Rule{{Status: 503}}}); err != nil {
 		t.Fatal(err)
 	}
 	accepted(t, f.client, f.queueURL, "failing", 1)

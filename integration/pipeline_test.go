@@ -14,6 +14,7 @@ import (
 
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 	"github.com/spillwayhq/spillway/shared/message"
 )
 
@@ -27,9 +28,9 @@ func sample(t *testing.T, name string) string {
 }
 
 func TestAnEventFromTheSDKArrivesAtSegmentWithEveryFieldIntact(t *testing.T) {
-	o := newOracle()
-	p := pipeline(t, local.Config{OnEvent: o.note})
-	c := client(p.SQSURL)
+	o := localtest.NewArrivals()
+	p := localtest.Start(t, local.Config{OnEvent: o.Add})
+	c := localtest.Client(p.SQSURL)
 	queueURL := aws.String(p.QueueURL(topology.EventsQueue))
 	sent, err := c.SendMessage(t.Context(),
 		&sqs.SendMessageInput{QueueUrl: queueURL, MessageBody: aws.String(sample(t, "track.json"))})
@@ -40,14 +41,14 @@ func TestAnEventFromTheSDKArrivesAtSegmentWithEveryFieldIntact(t *testing.T) {
 		&sqs.SendMessageInput{QueueUrl: queueURL, MessageBody: aws.String(sample(t, "batch.json"))}); err != nil {
 		t.Fatal(err)
 	}
-	o.await(t, "the event and the batch", func() bool { return o.distinct() == 4 })
+	o.Await(t, "the event and the batch", func() bool { return o.Distinct() == 4 })
 
-	got := o.get(aws.ToString(sent.MessageId) + "-0")
+	got := o.Get(aws.ToString(sent.MessageId) + "-0")
 	if len(got) != 1 {
 		t.Fatalf("the single event arrived %d times under its message's id", len(got))
 	}
 	var arrived, want map[string]any
-	if err := json.Unmarshal([]byte(got[0]), &arrived); err != nil {
+	if err := json.Unmarshal(got[0].Raw, &arrived); err != nil {
 		t.Fatal(err)
 	}
 	if err := json.Unmarshal([]byte(sample(t, "track.json")), &want); err != nil {
@@ -68,7 +69,7 @@ func letters(t *testing.T, p *local.Pipeline) map[string][]types.Message {
 	t.Helper()
 	found := map[string][]types.Message{}
 	for {
-		out, err := client(p.SQSURL).ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{
+		out, err := localtest.Client(p.SQSURL).ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{
 			QueueUrl: aws.String(p.QueueURL(topology.DeadLetterQueue)), MaxNumberOfMessages: 10,
 			MessageAttributeNames: []string{"All"},
 		})
@@ -86,8 +87,8 @@ func letters(t *testing.T, p *local.Pipeline) map[string][]types.Message {
 }
 
 func TestBadInputBecomesDeadLettersAndCostsNobodyElseAnything(t *testing.T) {
-	o := newOracle()
-	p := pipeline(t, local.Config{OnEvent: o.note})
+	o := localtest.NewArrivals()
+	p := localtest.Start(t, local.Config{OnEvent: o.Add})
 	compressor, err := message.NewCompressor()
 	if err != nil {
 		t.Fatal(err)
@@ -138,7 +139,7 @@ func TestBadInputBecomesDeadLettersAndCostsNobodyElseAnything(t *testing.T) {
 		{compressor.Compress([]byte(batch("utf8-", 3, event("not-utf8", ",\"x\":\"\xff\"")))), "invalid"},
 		{event("null-user", `,"userId":null,"anonymousId":"a1"`), ""},
 	} {
-		_, err := client(p.SQSURL).SendMessage(t.Context(), &sqs.SendMessageInput{
+		_, err := localtest.Client(p.SQSURL).SendMessage(t.Context(), &sqs.SendMessageInput{
 			QueueUrl: aws.String(p.QueueURL(topology.EventsQueue)), MessageBody: aws.String(body.text),
 		})
 		if err != nil {
@@ -149,7 +150,7 @@ func TestBadInputBecomesDeadLettersAndCostsNobodyElseAnything(t *testing.T) {
 			sum++
 		}
 	}
-	_, err = client(p.SQSURL).SendMessage(t.Context(), &sqs.SendMessageInput{
+	_, err = localtest.Client(p.SQSURL).SendMessage(t.Context(), &sqs.SendMessageInput{
 		QueueUrl: aws.String(p.QueueURL(topology.EventsQueue)), MessageBody: aws.String(event("lies", "")),
 		MessageAttributes: map[string]types.MessageAttributeValue{
 			message.AttrEventCount:      {DataType: aws.String("Number"), StringValue: aws.String("2000")},
@@ -159,14 +160,14 @@ func TestBadInputBecomesDeadLettersAndCostsNobodyElseAnything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.await(t, "an empty queue", func() bool { return p.Status().Backlog == 0 })
+	o.Await(t, "an empty queue", func() bool { return p.Status().Backlog == 0 })
 
 	for _, id := range good {
-		if n := len(o.get(id)); n != 1 {
+		if n := len(o.Get(id)); n != 1 {
 			t.Errorf("good event %s arrived %d times", id, n)
 		}
 	}
-	if extra := o.distinct() - len(good); extra != 0 {
+	if extra := o.Distinct() - len(good); extra != 0 {
 		t.Errorf("%d events arrived that are not among the good ones", extra)
 	}
 	found := letters(t, p)

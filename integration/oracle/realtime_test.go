@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
@@ -30,6 +29,7 @@ import (
 	"github.com/spillwayhq/spillway/infra/local/lambda"
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/integration/testutil"
 	"github.com/spillwayhq/spillway/shared/message"
 )
 
@@ -145,32 +145,14 @@ func (f *front) note(r *http.Request, body []byte) error {
 	return nil
 }
 
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
-}
-
-func compile(t *testing.T, dir, pkg string, args ...string) string {
-	t.Helper()
-	path := filepath.Join(dir, filepath.Base(pkg))
-	args = append(append([]string{"build", "-trimpath", "-o", path}, args...), "github.com/spillwayhq/spillway/"+pkg)
-	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
-		t.Fatalf("build %s: %v\n%s", pkg, err, out)
-	}
-	return path
-}
+func TestMain(m *testing.M) { testutil.Main(m) }
 
 func newMachine(t *testing.T, seed uint64, l *ledger) *machine {
 	t.Helper()
-	m := &machine{t: t, rng: rand.New(rand.NewPCG(seed, 0x12ea1)), dir: t.TempDir(), ledger: l, sqsPort: freePort(t),
-		segmentPort: freePort(t), kills: map[string]int{}}
-	m.binary = compile(t, m.dir, "cmd/spillway")
-	deliver := compile(t, m.dir, "functions/deliver", "-tags", "lambda.norpc", "-ldflags", "-s -w -buildid=")
+	m := &machine{t: t, rng: rand.New(rand.NewPCG(seed, 0x12ea1)), dir: t.TempDir(), ledger: l, sqsPort: testutil.FreePort(t),
+		segmentPort: testutil.FreePort(t), kills: map[string]int{}}
+	m.binary = testutil.Build(t, "cmd/spillway")
+	deliver := testutil.Build(t, "functions/deliver")
 	m.front = &front{target: "http://127.0.0.1:" + m.segmentPort, ledger: l}
 	web := httptest.NewServer(m.front)
 	t.Cleanup(web.Close)

@@ -1,0 +1,136 @@
+// Package localtest starts the local pipeline, or its Segment emulator alone, for a test, and waits
+// for the events that arrive.
+package localtest
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/spillwayhq/spillway/infra/local"
+	"github.com/spillwayhq/spillway/infra/local/segmentd"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
+)
+
+// patience is how long a test waits for what must come. It ends a test that would hang, and asserts
+// no speed.
+const patience = 2 * time.Minute
+
+// Start starts a local pipeline in this process, on free ports and, unless c names one, in a
+// directory of the test. It stops in good order at the end of the test.
+func Start(t testing.TB, c local.Config) *local.Pipeline {
+	t.Helper()
+	if c.Dir == "" {
+		c.Dir = t.TempDir()
+	}
+	c.SQSAddr, c.SegmentAddr = "127.0.0.1:0", "127.0.0.1:0"
+	p, err := local.Start(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := p.Run(ctx); err != nil {
+			t.Errorf("run the pipeline: %v", err)
+		}
+	})
+	t.Cleanup(func() { cancel(); running.Wait() })
+	return p
+}
+
+// Segment starts a Segment emulator of this process, which outlives the pipelines that a test
+// kills, and returns its URL.
+func Segment(t testing.TB, o segmentd.Options) (*segmentd.Server, string) {
+	t.Helper()
+	s := segmentd.New(o)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = s.Serve(ctx, l) })
+	t.Cleanup(func() { cancel(); serving.Wait() })
+	return s, "http://" + l.Addr().String()
+}
+
+// Client is the AWS SDK in front of an SQS emulator, over HTTP.
+func Client(endpoint string) *sqs.Client {
+	return sqs.New(sqs.Options{
+		Region: local.Region, BaseEndpoint: aws.String(endpoint),
+		Credentials: credentials.NewStaticCredentialsProvider(local.AccessKey, local.AccessKey, ""),
+	}, sqsclient.AvoidLostResponses)
+}
+
+// Arrivals are the events that have come to a Segment emulator. It is safe for concurrent use.
+type Arrivals struct {
+	mu     sync.Mutex
+	events map[string][]segmentd.Received
+	change chan struct{} // closed and renewed at each arrival
+}
+
+// NewArrivals makes Arrivals for the OnEvent of a local.Config or of segmentd.Options: their method
+// Add.
+func NewArrivals() *Arrivals {
+	return &Arrivals{events: map[string][]segmentd.Received{}, change: make(chan struct{})}
+}
+
+// Add notes an event.
+func (a *Arrivals) Add(e segmentd.Received) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	e.Raw = bytes.Clone(e.Raw)
+	a.events[e.MessageID] = append(a.events[e.MessageID], e)
+	close(a.change)
+	a.change = make(chan struct{})
+}
+
+// Distinct is how many different messageIds have arrived.
+func (a *Arrivals) Distinct() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.events)
+}
+
+// Get is every form in which a messageId has arrived.
+func (a *Arrivals) Get(messageID string) []segmentd.Received {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.events[messageID]
+}
+
+// Await waits until done says so, which is asked whenever an event arrives, and now and then: it
+// may look at something else.
+func (a *Arrivals) Await(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	deadline := time.After(patience)
+	for {
+		a.mu.Lock()
+		change := a.change
+		a.mu.Unlock()
+		if done() {
+			return
+		}
+		select {
+		case <-change:
+		case <-time.After(50 * time.Millisecond):
+		case <-deadline:
+			t.Fatalf("gave up waiting for %s: %d distinct events arrived", what, a.Distinct())
+		}
+	}
+}
+
+// AwaitEvent waits for a messageId and returns the event as it first arrived.
+func (a *Arrivals) AwaitEvent(t testing.TB, messageID string) segmentd.Received {
+	t.Helper()
+	a.Await(t, messageID, func() bool { return len(a.Get(messageID)) > 0 })
+	return a.Get(messageID)[0]
+}
