@@ -22,7 +22,7 @@ var apiKills = flag.Int("api-kills", 10, "how many times the API is killed")
 func TestKilledAtAnyMomentTheAPILosesNoEventThatItAccepted(t *testing.T) {
 	o := localtest.NewArrivals()
 	p := localtest.Start(t, local.Config{OnEvent: o.Add})
-	q := newFaultyQueue(t, p.QueueURL(topology.EventsQueue))
+	q := newFaultyQueue(t, p.QueueURL(topology.DefaultNames().EventsQueue))
 	args := []string{"--track=process", "--queue-url=" + q.url, "--dir=" + filepath.Join(t.TempDir(), "spill")}
 	g := newGenerator(t, 500)
 	var r result

@@ -83,7 +83,7 @@ func TestDeployed(t *testing.T) {
 	})
 	for name, want := range map[string]cwtypes.StateValue{
 		"spillway-dead-letters": cwtypes.StateValueAlarm, "spillway-canary-silent": cwtypes.StateValueOk,
-		"spillway-door-silent":      cwtypes.StateValueOk,
+		"spillway-ingest-silent":    cwtypes.StateValueOk,
 		"spillway-delivery-stalled": cwtypes.StateValueOk, "spillway-backlog-age-critical": cwtypes.StateValueOk,
 	} {
 		c.await(t, name+" to be "+string(want), func(ctx context.Context) (string, bool) {
@@ -110,7 +110,7 @@ func deploy(t *testing.T, region string) *cloud {
 	}
 	c := &cloud{region: region, stack: "Spillway-" + region, sqs: sqs.NewFromConfig(aws),
 		watch: cloudwatch.NewFromConfig(aws), began: time.Now()}
-	for _, name := range []string{topology.EventsQueue, topology.DeadLetterQueue} {
+	for _, name := range []string{topology.DefaultNames().EventsQueue, topology.DefaultNames().DeadLetterQueue} {
 		if _, err := c.sqs.GetQueueUrl(t.Context(), &sqs.GetQueueUrlInput{QueueName: &name}); err == nil {
 			t.Fatalf("%s has a queue %s: this test does not touch a Spillway that is there; name another region", region, name)
 		} else if !strings.Contains(err.Error(), "NonExistentQueue") && !strings.Contains(err.Error(), "QueueDoesNotExist") {
@@ -120,7 +120,8 @@ func deploy(t *testing.T, region string) *cloud {
 	outputs := filepath.Join(t.TempDir(), "outputs.json")
 	t.Cleanup(func() {
 		c.cdk(t, "destroy", c.stack, "--force")
-		for _, name := range []string{topology.EventsQueue, topology.DeadLetterQueue} { // which outlive the stack
+		// which outlive the stack
+		for _, name := range []string{topology.DefaultNames().EventsQueue, topology.DefaultNames().DeadLetterQueue} {
 			ctx := context.Background()
 			if found, err := c.sqs.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &name}); err == nil {
 				if _, err := c.sqs.DeleteQueue(ctx, &sqs.DeleteQueueInput{QueueUrl: found.QueueUrl}); err != nil {
@@ -231,8 +232,11 @@ func (c *cloud) sum(ctx context.Context, t *testing.T, function, name string) fl
 	t.Helper()
 	out, err := c.watch.GetMetricStatistics(ctx, &cloudwatch.GetMetricStatisticsInput{
 		Namespace: aws.String(emf.Namespace), MetricName: &name,
-		Dimensions: []cwtypes.Dimension{{Name: aws.String("Function"), Value: &function}},
-		StartTime:  aws.Time(c.began.Truncate(time.Minute)), EndTime: aws.Time(time.Now().Add(time.Minute)),
+		Dimensions: []cwtypes.Dimension{
+			{Name: aws.String(emf.PipelineDimension), Value: aws.String(emf.DefaultPipeline)},
+			{Name: aws.String(emf.FunctionDimension), Value: &function},
+		},
+		StartTime: aws.Time(c.began.Truncate(time.Minute)), EndTime: aws.Time(time.Now().Add(time.Minute)),
 		Period:     aws.Int32(60),
 		Statistics: []cwtypes.Statistic{cwtypes.StatisticSum},
 	})

@@ -52,19 +52,19 @@ func deployed(t *testing.T, o *localtest.Arrivals, latency time.Duration) *deplo
 	web := httptest.NewServer(server)
 	t.Cleanup(func() { web.Close(); server.Close() })
 	production := topology.Default()
-	q, _ := production.Queue(topology.EventsQueue)
+	q, _ := production.Queue(production.Names.EventsQueue)
 	shortened := strconv.Itoa(int((q.VisibilityTimeout / timeFactor).Seconds()))
-	if _, err := server.CreateQueue(topology.DeadLetterQueue, nil); err != nil {
+	if _, err := server.CreateQueue(production.Names.DeadLetterQueue, nil); err != nil {
 		t.Fatal(err)
 	}
-	if d.events, err = server.CreateQueue(topology.EventsQueue,
+	if d.events, err = server.CreateQueue(production.Names.EventsQueue,
 		map[string]string{"VisibilityTimeout": shortened}); err != nil {
 		t.Fatal(err)
 	}
 	d.client = localtest.Client(web.URL)
-	d.queueURL = web.URL + "/" + local.AccountID + "/" + topology.EventsQueue
+	d.queueURL = web.URL + "/" + local.AccountID + "/" + topology.DefaultNames().EventsQueue
 
-	f, _ := production.Function(topology.DeliverFunction)
+	f, _ := production.Function(production.Names.DeliverFunction)
 	d.function = lambda.NewFunction(lambda.FunctionConfig{
 		Name: f.Name, Timeout: f.Timeout, ReservedConcurrency: f.ReservedConcurrency, MemoryMB: f.MemoryMB,
 		NewEnvironment: lambda.Process(lambda.ProcessConfig{
@@ -73,7 +73,7 @@ func deployed(t *testing.T, o *localtest.Arrivals, latency time.Duration) *deplo
 				"AWS_ACCESS_KEY_ID=" + local.AccessKey, "AWS_SECRET_ACCESS_KEY=" + local.AccessKey,
 				"AWS_ENDPOINT_URL_SQS=" + web.URL,
 				"SPILLWAY_QUEUE_URL=" + d.queueURL,
-				"SPILLWAY_DEAD_LETTER_QUEUE_URL=" + web.URL + "/" + local.AccountID + "/" + topology.DeadLetterQueue,
+				"SPILLWAY_DEAD_LETTER_QUEUE_URL=" + web.URL + "/" + local.AccountID + "/" + production.Names.DeadLetterQueue,
 				"SPILLWAY_SEGMENT_ENDPOINT=" + segmentURL, "SPILLWAY_WRITE_KEY=test",
 			},
 			OnStart: func(pid int) {

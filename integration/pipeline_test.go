@@ -31,7 +31,7 @@ func TestAnEventFromTheSDKArrivesAtSegmentWithEveryFieldIntact(t *testing.T) {
 	o := localtest.NewArrivals()
 	p := localtest.Start(t, local.Config{OnEvent: o.Add})
 	c := localtest.Client(p.SQSURL)
-	queueURL := aws.String(p.QueueURL(topology.EventsQueue))
+	queueURL := aws.String(p.QueueURL(topology.DefaultNames().EventsQueue))
 	sent, err := c.SendMessage(t.Context(),
 		&sqs.SendMessageInput{QueueUrl: queueURL, MessageBody: aws.String(sample(t, "track.json"))})
 	if err != nil {
@@ -70,7 +70,7 @@ func letters(t *testing.T, p *local.Pipeline) map[string][]types.Message {
 	found := map[string][]types.Message{}
 	for {
 		out, err := localtest.Client(p.SQSURL).ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{
-			QueueUrl: aws.String(p.QueueURL(topology.DeadLetterQueue)), MaxNumberOfMessages: 10,
+			QueueUrl: aws.String(p.QueueURL(topology.DefaultNames().DeadLetterQueue)), MaxNumberOfMessages: 10,
 			MessageAttributeNames: []string{"All"},
 		})
 		if err != nil {
@@ -140,7 +140,7 @@ func TestBadInputBecomesDeadLettersAndCostsNobodyElseAnything(t *testing.T) {
 		{event("null-user", `,"userId":null,"anonymousId":"a1"`), ""},
 	} {
 		_, err := localtest.Client(p.SQSURL).SendMessage(t.Context(), &sqs.SendMessageInput{
-			QueueUrl: aws.String(p.QueueURL(topology.EventsQueue)), MessageBody: aws.String(body.text),
+			QueueUrl: aws.String(p.QueueURL(topology.DefaultNames().EventsQueue)), MessageBody: aws.String(body.text),
 		})
 		if err != nil {
 			t.Fatalf("send %.60q: %v", body.text, err)
@@ -151,7 +151,7 @@ func TestBadInputBecomesDeadLettersAndCostsNobodyElseAnything(t *testing.T) {
 		}
 	}
 	_, err = localtest.Client(p.SQSURL).SendMessage(t.Context(), &sqs.SendMessageInput{
-		QueueUrl: aws.String(p.QueueURL(topology.EventsQueue)), MessageBody: aws.String(event("lies", "")),
+		QueueUrl: aws.String(p.QueueURL(topology.DefaultNames().EventsQueue)), MessageBody: aws.String(event("lies", "")),
 		MessageAttributes: map[string]types.MessageAttributeValue{
 			message.AttrEventCount:      {DataType: aws.String("Number"), StringValue: aws.String("2000")},
 			message.AttrContentEncoding: {DataType: aws.String("String"), StringValue: aws.String("zstd")},

@@ -62,11 +62,12 @@ func (f fakeMetrics) GetMetricData(_ context.Context, in *cloudwatch.GetMetricDa
 	for _, q := range in.MetricDataQueries {
 		m := q.MetricStat.Metric
 		name := aws.ToString(m.MetricName)
-		for _, d := range m.Dimensions[1:] {
+		for _, d := range m.Dimensions[2:] {
 			name += "/" + aws.ToString(d.Value)
 		}
 		if aws.ToString(m.Namespace) != "Spillway" ||
-			aws.ToString(m.Dimensions[0].Name)+aws.ToString(m.Dimensions[0].Value) != "Functiondeliver" ||
+			aws.ToString(m.Dimensions[0].Name)+aws.ToString(m.Dimensions[0].Value) != "Pipelinespillway" ||
+			aws.ToString(m.Dimensions[1].Name)+aws.ToString(m.Dimensions[1].Value) != "Functiondeliver" ||
 			aws.ToInt32(q.MetricStat.Period) != 60 {
 			return nil, fmt.Errorf("nobody writes the metric %+v", m)
 		}

@@ -99,9 +99,9 @@ func cost(out io.Writer, f costFlags) error {
 
 // pipeline is the topology in the terms of the bill.
 func (f *costFlags) pipeline() price.Pipeline {
-	sizes := topology.DefaultSizes()
-	sizes.NoCanary = !f.canary
-	t := topology.New(sizes)
+	o := topology.DefaultOptions()
+	o.NoCanary = !f.canary
+	t := topology.New(o)
 	p := price.Pipeline{Endpoint: doors[f.door], ConcurrentFlushes: deliver.DefaultFlushes, Regions: f.regions}
 	for _, s := range t.EventSources {
 		p.BatchSize, p.BatchingWindow = s.BatchSize, s.Window
@@ -109,14 +109,15 @@ func (f *costFlags) pipeline() price.Pipeline {
 	for _, s := range t.Schedules {
 		p.CanaryEvery = s.Every
 	}
+	n := t.Names
 	for name, function := range map[string]*price.Function{
-		topology.DeliverFunction: &p.Deliver, topology.IngestFunction: &p.Ingest, topology.CanaryFunction: &p.Canary,
+		n.DeliverFunction: &p.Deliver, n.IngestFunction: &p.Ingest, n.CanaryFunction: &p.Canary,
 	} {
 		of, exists := t.Function(name)
-		if !exists || name == topology.IngestFunction && p.Endpoint == price.NoIngestEndpoint {
+		if !exists || name == n.IngestFunction && p.Endpoint == price.NoIngestEndpoint {
 			continue
 		}
-		metrics := wellDoing(name, f.canary)
+		metrics := wellDoing(of.Metrics, f.canary)
 		function.MemoryMB, function.LogBytes = of.MemoryMB, logBytes(of.Metrics, metrics)
 		p.Metrics += len(metrics)
 	}
@@ -139,17 +140,17 @@ func (f *costFlags) pipeline() price.Pipeline {
 // paid for the hours in which they are written.
 func wellDoing(function string, withCanary bool) []emf.Metric {
 	switch function {
-	case topology.DeliverFunction:
+	case "deliver":
 		s := deliver.Summary{Messages: 1, Events: 1, Delivered: 1, Ages: []time.Duration{time.Second},
 			Flushes: []deliver.Flush{{Events: 1, Class: segment.Delivered}}}
 		if withCanary {
 			s.CanaryEvents, s.Canary = 1, []time.Duration{time.Second}
 		}
 		return s.Metrics()
-	case topology.IngestFunction:
+	case "ingest":
 		t := ingest.Totals{Requests: map[int]int{200: 1}, Accepted: 1, Latencies: []time.Duration{time.Second}}
 		return t.Metrics()
-	case topology.CanaryFunction:
+	case "canary":
 		return new(canary.Result).Metrics()
 	}
 	return nil
@@ -167,7 +168,7 @@ const (
 // other lines.
 func logBytes(function string, metrics []emf.Metric) float64 {
 	var written counting
-	_ = emf.NewWriter(&written, function).Write(time.Unix(0, 0), metrics...) // counting can't fail
+	_ = emf.NewWriter(&written, emf.DefaultPipeline, function).Write(time.Unix(0, 0), metrics...) // counting can't fail
 	return float64(written) + ownLogBytes
 }
 

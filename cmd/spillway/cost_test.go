@@ -13,7 +13,7 @@ func TestTheBillCountsWhatTheTopologyHas(t *testing.T) {
 	f := costFlags{door: "http-api", regions: 1, canary: true, alarms: true, dashboard: true}
 	p := f.pipeline()
 	d := topology.Default()
-	deliver, _ := d.Function(topology.DeliverFunction)
+	deliver, _ := d.Function(topology.DefaultNames().DeliverFunction)
 	source := d.EventSources[0]
 	if p.Deliver.MemoryMB != deliver.MemoryMB || p.BatchSize != source.BatchSize || p.BatchingWindow != source.Window ||
 		p.CanaryEvery != d.Schedules[0].Every {

@@ -57,13 +57,15 @@ func letters(t *testing.T) *local.Pipeline {
 	if _, _, err := spillway(t.Context(), in, "send", "--write-key=the-shop-key", queueFlag(p)); err != nil {
 		t.Fatal(err)
 	}
-	put(t, p, topology.EventsQueue, "no JSON")
-	put(t, p, topology.DeadLetterQueue, `{"type":"track","userId":"u","event":"By Hand"}`)
+	put(t, p, topology.DefaultNames().EventsQueue, "no JSON")
+	put(t, p, topology.DefaultNames().DeadLetterQueue, `{"type":"track","userId":"u","event":"By Hand"}`)
 	await(t, "the dead letters", func() bool { return p.Status().DeadLetters == 6 && p.Status().Delivered == 2 })
 	return p
 }
 
-func queueFlag(p *local.Pipeline) string { return "--queue-url=" + p.QueueURL(topology.EventsQueue) }
+func queueFlag(p *local.Pipeline) string {
+	return "--queue-url=" + p.QueueURL(topology.DefaultNames().EventsQueue)
+}
 
 func put(t *testing.T, p *local.Pipeline, queue, body string) {
 	t.Helper()
@@ -198,7 +200,7 @@ func TestWrongUseOfDLQIsOneLineThatSaysWhatToDo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	away := "--queue-url=http://" + nobody.Addr().String() + "/000000000000/" + topology.EventsQueue
+	away := "--queue-url=http://" + nobody.Addr().String() + "/000000000000/" + topology.DefaultNames().EventsQueue
 	nobody.Close()
 	for _, c := range []struct {
 		name string
@@ -207,7 +209,7 @@ func TestWrongUseOfDLQIsOneLineThatSaysWhatToDo(t *testing.T) {
 	}{
 		{"nobody is there", []string{"ls", away}, "is `spillway up` running?"},
 		{"no such queue", []string{"ls", queueFlag(p) + "x"}, "there is no queue"},
-		{"a queue without dead letters", []string{"ls", "--queue-url=" + p.QueueURL(topology.DeadLetterQueue)},
+		{"a queue without dead letters", []string{"ls", "--queue-url=" + p.QueueURL(topology.DefaultNames().DeadLetterQueue)},
 			"names no dead-letter queue"},
 		{"no such dead-letter queue", []string{"ls", queueFlag(p), "--dead-letter-queue-url=" + p.QueueURL("nothing")},
 			"there is no queue"},
@@ -222,7 +224,7 @@ func TestWrongUseOfDLQIsOneLineThatSaysWhatToDo(t *testing.T) {
 		{"a rate that sends nothing", []string{"redrive", "--rate=0"}, "more than 0 events a second"},
 		{"a rate that is none", []string{"redrive", "--rate=fast"}, "write a number"},
 		{"letters and nowhere to send them",
-			[]string{"redrive", "--dead-letter-queue-url=" + p.QueueURL(topology.DeadLetterQueue)},
+			[]string{"redrive", "--dead-letter-queue-url=" + p.QueueURL(topology.DefaultNames().DeadLetterQueue)},
 			"name the events queue with --queue-url"},
 		{"a redrive of nothing", []string{"redrive", queueFlag(p), "--reason=rejectd"}, `there are "invalid"`},
 		{"no set of write keys", []string{"ls", "--write-keys=/does/not/exist"}, "--write-keys"},
@@ -304,13 +306,13 @@ func TestRedriveRefusesWhileSegmentIsFailing(t *testing.T) {
 	if err := p.StandIn().SetScript(segmentd.Script{Rules: []segmentd.Rule{{Status: 503}}}); err != nil {
 		t.Fatal(err)
 	}
-	put(t, p, topology.EventsQueue, `{"type":"track","userId":"u","event":"E"}`)
+	put(t, p, topology.DefaultNames().EventsQueue, `{"type":"track","userId":"u","event":"E"}`)
 	// Three tries of one event, against what was answered before, within this minute or not: two of
 	// them are enough to be most.
 	for failing := false; !failing; {
 		await(t, "a failed delivery", func() bool { return p.Status().Retried > 0 })
 		if failing = p.Status().Segment.Failing(time.Now()) != nil; !failing {
-			put(t, p, topology.EventsQueue, `{"type":"track","userId":"u","event":"E"}`)
+			put(t, p, topology.DefaultNames().EventsQueue, `{"type":"track","userId":"u","event":"E"}`)
 			time.Sleep(10 * time.Millisecond)
 		}
 	}
@@ -396,7 +398,7 @@ func TestDropWritesLettersToAFileFirst(t *testing.T) {
 func TestDropAsksOnATerminal(t *testing.T) {
 	t.Parallel()
 	p := letters(t)
-	f := dropFlags{dlqFlags: &dlqFlags{queueURL: p.QueueURL(topology.EventsQueue)}}
+	f := dropFlags{dlqFlags: &dlqFlags{queueURL: p.QueueURL(topology.DefaultNames().EventsQueue)}}
 	q, err := f.open(t.Context())
 	if err != nil {
 		t.Fatal(err)

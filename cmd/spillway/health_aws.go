@@ -29,7 +29,10 @@ func lastMinute(ctx context.Context, api metrics, now time.Time) (deadletter.Min
 	query := func(id, name, stat string, dimensions ...types.Dimension) types.MetricDataQuery {
 		return types.MetricDataQuery{Id: aws.String(id), MetricStat: &types.MetricStat{
 			Metric: &types.Metric{Namespace: aws.String(emf.Namespace), MetricName: aws.String(name),
-				Dimensions: append([]types.Dimension{{Name: aws.String("Function"), Value: aws.String("deliver")}}, dimensions...)},
+				Dimensions: append([]types.Dimension{
+					{Name: aws.String(emf.PipelineDimension), Value: aws.String(emf.DefaultPipeline)},
+					{Name: aws.String(emf.FunctionDimension), Value: aws.String("deliver")},
+				}, dimensions...)},
 			Period: aws.Int32(60), Stat: aws.String(stat),
 		}}
 	}

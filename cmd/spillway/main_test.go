@@ -133,7 +133,8 @@ func runs(t *testing.T, c local.Config) *local.Pipeline {
 
 func TestSendPacksMadeUpEvents(t *testing.T) {
 	p := running(t)
-	out, _, err := spillway(t.Context(), "", "send", "--count=1200", "--queue-url="+p.QueueURL(topology.EventsQueue))
+	out, _, err := spillway(t.Context(), "", "send", "--count=1200",
+		"--queue-url="+p.QueueURL(topology.DefaultNames().EventsQueue))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +149,7 @@ func TestSendPacksMadeUpEvents(t *testing.T) {
 func TestSendOfSinglesIsAMessageAnEvent(t *testing.T) {
 	p := running(t)
 	if _, _, err := spillway(t.Context(), "", "send", "--count=25", "--single",
-		"--queue-url="+p.QueueURL(topology.EventsQueue)); err != nil {
+		"--queue-url="+p.QueueURL(topology.DefaultNames().EventsQueue)); err != nil {
 		t.Fatal(err)
 	}
 	if s := p.Status(); s.Accepted != 25 || s.Backlog != 25 {
@@ -162,7 +163,7 @@ func TestALineThatIsNoEventIsNamedAndTheOthersAreSent(t *testing.T) {
 	in := "\xef\xbb\xbf" + good + "\r\n\nnot JSON\n[1]\n{\"type\":\"track\"}\n{\"batch\":[" + good + "]}\n{\"x\":\"" +
 		strings.Repeat("x", 3<<20) + "\"}\n" +
 		"{\"x\":\"" + strings.Repeat("x", 33<<10) + "\"}\n" + good
-	out, errOut, err := spillway(t.Context(), in, "send", "--queue-url="+p.QueueURL(topology.EventsQueue))
+	out, errOut, err := spillway(t.Context(), in, "send", "--queue-url="+p.QueueURL(topology.DefaultNames().EventsQueue))
 	if err == nil || !strings.Contains(err.Error(), "5 lines were left out") {
 		t.Errorf("error %v", err)
 	}
@@ -185,7 +186,8 @@ func TestTheSampleIsSent(t *testing.T) {
 		t.Fatal(err)
 	}
 	if out, _, err := spillway(t.Context(), string(sample), "send",
-		"--queue-url="+p.QueueURL(topology.EventsQueue)); err != nil || !strings.HasPrefix(out, "sent 3 events") {
+		"--queue-url="+p.QueueURL(topology.DefaultNames().EventsQueue)); err != nil ||
+		!strings.HasPrefix(out, "sent 3 events") {
 		t.Errorf("said %q: %v", out, err)
 	}
 }
@@ -195,7 +197,7 @@ func TestAQueueThatIsAwayIsAnErrorThatSaysFromWhereToGoOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	queueURL := "--queue-url=http://" + nobody.Addr().String() + "/000000000000/" + topology.EventsQueue
+	queueURL := "--queue-url=http://" + nobody.Addr().String() + "/000000000000/" + topology.DefaultNames().EventsQueue
 	nobody.Close()
 	_, _, err = spillway(t.Context(), "", "send", "--count=10", queueURL)
 	if err == nil || !strings.Contains(err.Error(), "10 of 10 events were not sent: nothing listens at") {
@@ -226,7 +228,7 @@ func TestSendIsInterruptedAlthoughItsInputDoesNotEnd(t *testing.T) {
 	in := &endless{make(chan struct{})}
 	go func() { <-in.begun; cancel(errInterrupted) }()
 	var out, errOut bytes.Buffer
-	err := send(ctx, in, &out, &errOut, sendFlags{queueURL: p.QueueURL(topology.EventsQueue)})
+	err := send(ctx, in, &out, &errOut, sendFlags{queueURL: p.QueueURL(topology.DefaultNames().EventsQueue)})
 	if err == nil || !strings.Contains(err.Error(), "interrupted") {
 		t.Errorf("error %v, said %q", err, out.String())
 	}

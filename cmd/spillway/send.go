@@ -29,7 +29,7 @@ type sendFlags struct {
 	single             bool
 }
 
-const defaultQueueURL = "http://localhost:9324/" + local.AccountID + "/" + topology.EventsQueue
+var defaultQueueURL = "http://localhost:9324/" + local.AccountID + "/" + topology.DefaultNames().EventsQueue
 
 func newSend() *cobra.Command {
 	var f sendFlags

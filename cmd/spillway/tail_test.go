@@ -60,7 +60,7 @@ func TestTailShowsWhatBecomesOfEachEvent(t *testing.T) {
 	bad, stopBad := tailing(t, queueFlag(p), "--outcome=dead_lettered", "--payload", "--json")
 	// Nothing says from outside that somebody watches, so bodies are sent until both see them.
 	await(t, "the watchers", func() bool {
-		put(t, p, topology.EventsQueue, "no JSON")
+		put(t, p, topology.DefaultNames().EventsQueue, "no JSON")
 		time.Sleep(20 * time.Millisecond)
 		return strings.Contains(all.String(), "undecodable") && strings.Contains(bad.String(), "undecodable")
 	})

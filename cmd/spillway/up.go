@@ -97,11 +97,11 @@ func up(ctx context.Context, out io.Writer, f upFlags) error {
 }
 
 func greet(out io.Writer, p *local.Pipeline, f upFlags) {
-	events := p.QueueURL(topology.EventsQueue)
+	events := p.QueueURL(topology.DefaultNames().EventsQueue)
 	fmt.Fprintf(out, "Spillway is up. Ctrl-C stops it; what is accepted is kept in %s.\n\n", f.dataDir)
 	fmt.Fprintf(out, "  for SDKs        %s\n", p.IngestURL)
 	fmt.Fprintf(out, "  SQS endpoint    %s\n  events queue    %s\n  dead letters    %s\n", p.SQSURL, events,
-		p.QueueURL(topology.DeadLetterQueue))
+		p.QueueURL(topology.DefaultNames().DeadLetterQueue))
 	if p.StandIn() != nil {
 		fmt.Fprintf(out, "  Segment         %s (a stand-in)\n", p.SegmentURL)
 	} else {

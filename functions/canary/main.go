@@ -38,7 +38,7 @@ func newFunction(environ []string, out io.Writer) (*function, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &function{metrics: emf.NewWriter(out, "canary"),
+	f := &function{metrics: emf.NewWriter(out, c.name, "canary"),
 		logger: slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: c.logLevel}))}
 	if f.canary, err = canary.New(canary.Config{URL: c.ingestURL, WriteKey: c.writeKey}); err != nil {
 		return nil, fmt.Errorf("%s or %s: %w", envIngestURL, envCanaryWriteKey, err)

@@ -25,7 +25,7 @@ func TestAWrongVariableIsNamedWithWhatToWrite(t *testing.T) {
 		{"", "SPILLWAY_INGEST_URL is missing: write the URL of the door"},
 		{"SPILLWAY_INGEST_URL=events.example.com", `is "events.example.com": write the one that SDKs use`},
 		{door + ",SPILLWAY_LOG_LEVEL=loud", "write debug, info, warn or error"},
-		{door + ",SPILLWAY_WRITE_KEY=x", "SPILLWAY_WRITE_KEY is not known: write one of SPILLWAY_INGEST_URL,"},
+		{door + ",SPILLWAY_WRITE_KEY=x", "SPILLWAY_WRITE_KEY is not known: write one of SPILLWAY_NAME,"},
 		{door + ",SPILLWAY_CANARY_WRITE_KEY=a b", "SPILLWAY_CANARY_WRITE_KEY: the canary's write key can't be one"},
 	} {
 		if _, err := newFunction(strings.Split(c.variables, ","), io.Discard); err == nil ||

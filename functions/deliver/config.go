@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/spillwayhq/spillway/shared/deliver"
+	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
@@ -16,6 +18,7 @@ import (
 // refused: it is a typing error.
 const (
 	envPrefix = "SPILLWAY_"
+	envName   = "SPILLWAY_NAME" // of the pipeline, a dimension of its metrics; default: spillway
 	// the events queue, whose messages are hidden after a failure
 	envQueueURL           = "SPILLWAY_QUEUE_URL"
 	envDeadLetterQueueURL = "SPILLWAY_DEAD_LETTER_QUEUE_URL" // where dead letters are written
@@ -33,10 +36,11 @@ const (
 )
 
 // known are the variables of the prefix, in the order in which they are shown.
-var known = [...]string{envQueueURL, envDeadLetterQueueURL, envWriteKey, envWriteKeyParameter, envEndpoint,
+var known = [...]string{envName, envQueueURL, envDeadLetterQueueURL, envWriteKey, envWriteKeyParameter, envEndpoint,
 	envEndpointParameter, envGzip, envCanaryWriteKey, envLogLevel}
 
 type config struct {
+	name                                   string
 	queueURL, deadLetterQueueURL           string
 	endpoint, endpointParameter            string
 	writeKey, writeKeyParameter, canaryKey string
@@ -46,7 +50,8 @@ type config struct {
 
 // LogValue shows the effective configuration without the write keys.
 func (c config) LogValue() slog.Value {
-	return slog.GroupValue(slog.String("queue", c.queueURL), slog.String("dead_letter_queue", c.deadLetterQueueURL),
+	return slog.GroupValue(slog.String("name", c.name), slog.String("queue", c.queueURL),
+		slog.String("dead_letter_queue", c.deadLetterQueueURL),
 		slog.String("endpoint", c.endpoint), slog.String("endpoint_parameter", c.endpointParameter),
 		slog.Bool("gzip", c.gzip), slog.String("default_write_key", deliver.KeyID(c.writeKey)),
 		slog.String("default_write_key_parameter", c.writeKeyParameter),
@@ -56,7 +61,7 @@ func (c config) LogValue() slog.Value {
 // readConfig reads the variables of environ, which has the form of os.Environ. The error names
 // every variable that is wrong and says what to write.
 func readConfig(environ []string) (config, error) {
-	c := config{gzip: true}
+	c := config{name: emf.DefaultPipeline, gzip: true}
 	var errs []error
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	for _, variable := range environ {
@@ -66,6 +71,8 @@ func readConfig(environ []string) (config, error) {
 		}
 		var err error
 		switch name {
+		case envName:
+			c.name = cmp.Or(value, c.name)
 		case envQueueURL:
 			c.queueURL = value
 		case envDeadLetterQueueURL:

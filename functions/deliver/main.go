@@ -43,7 +43,7 @@ func newHandler(ctx context.Context, environ []string) (lambda.Handler, error) {
 		return nil, fmt.Errorf("load the AWS configuration: %w", err)
 	}
 	api := sqs.NewFromConfig(aws, sqsclient.AvoidLostResponses)
-	metrics := emf.NewWriter(os.Stdout, "deliver")
+	metrics := emf.NewWriter(os.Stdout, c.name, "deliver")
 	dc := deliver.Config{
 		Queue:       sqsclient.New(api, c.queueURL),
 		DeadLetters: sqsclient.New(api, c.deadLetterQueueURL),

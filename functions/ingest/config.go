@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,12 +10,16 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/spillwayhq/spillway/shared/emf"
 )
 
 // The environment variables that the program reads. A further one that begins with SPILLWAY_ is
 // refused: it is a typing error.
 const (
-	envPrefix             = "SPILLWAY_"
+	envPrefix = "SPILLWAY_"
+	// of the pipeline, a dimension of its metrics; default: spillway
+	envName               = "SPILLWAY_NAME"
 	envQueueURL           = "SPILLWAY_QUEUE_URL"             // the events queue
 	envDeadLetterQueueURL = "SPILLWAY_DEAD_LETTER_QUEUE_URL" // for the bad events of requests whose others are good
 	envKeysFile           = "SPILLWAY_WRITE_KEYS_FILE"       // the set of write keys: a file with the document,
@@ -40,7 +45,7 @@ const (
 )
 
 // known are the variables of the prefix, in the order in which they are shown.
-var known = [...]string{envQueueURL, envDeadLetterQueueURL, envKeysFile, envKeysParameter, envCanaryWriteKey,
+var known = [...]string{envName, envQueueURL, envDeadLetterQueueURL, envKeysFile, envKeysParameter, envCanaryWriteKey,
 	envPublicURL, envLogLevel, envListen, envProxies, envGrace}
 
 const (
@@ -50,6 +55,7 @@ const (
 )
 
 type config struct {
+	name                         string
 	queueURL, deadLetterQueueURL string
 	keysFile, keysParameter      string
 	canaryKey                    string
@@ -66,7 +72,7 @@ type config struct {
 // document of their own.
 func (c config) LogValue() slog.Value {
 	attrs := []slog.Attr{
-		slog.String("queue", c.queueURL), slog.String("dead_letter_queue", c.deadLetterQueueURL),
+		slog.String("name", c.name), slog.String("queue", c.queueURL), slog.String("dead_letter_queue", c.deadLetterQueueURL),
 		slog.String("write_keys_file", c.keysFile), slog.String("write_keys_parameter", c.keysParameter),
 		slog.Bool("canary", c.canaryKey != ""), slog.String("public_url", c.publicURL), slog.Bool("lambda", c.lambda),
 	}
@@ -80,7 +86,7 @@ func (c config) LogValue() slog.Value {
 // readConfig reads the variables of environ, which has the form of os.Environ. The error names
 // every variable that is wrong and says what to write.
 func readConfig(environ []string) (config, error) {
-	c := config{grace: defaultGrace}
+	c := config{name: emf.DefaultPipeline, grace: defaultGrace}
 	var errs []error
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	port := defaultPort
@@ -95,6 +101,8 @@ func readConfig(environ []string) (config, error) {
 			if value != "" {
 				port = value
 			}
+		case envName:
+			c.name = cmp.Or(value, c.name)
 		case envQueueURL:
 			c.queueURL = value
 		case envDeadLetterQueueURL:

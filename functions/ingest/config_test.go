@@ -45,7 +45,7 @@ func TestAWrongVariableIsNamedWithWhatToWrite(t *testing.T) {
 		{[]string{"SPILLWAY_QUEUE_URL="}, "write the queue's URL"},
 		{[]string{"SPILLWAY_DEAD_LETTER_QUEUE_URL=dead"}, "write the queue's URL"},
 		{[]string{"SPILLWAY_LOG_LEVEL=loud"}, "write debug, info, warn or error"},
-		{[]string{"SPILLWAY_WRITE_KEY=x"}, "SPILLWAY_WRITE_KEY is not known: write one of SPILLWAY_QUEUE_URL,"},
+		{[]string{"SPILLWAY_WRITE_KEY=x"}, "SPILLWAY_WRITE_KEY is not known: write one of SPILLWAY_NAME,"},
 		{[]string{"SPILLWAY_WRITE_KEYS_FILE=a", "SPILLWAY_WRITE_KEYS_PARAMETER=b"}, "both set: write one of them"},
 		{[]string{"SPILLWAY_TRUSTED_PROXIES=many"}, "0 to 10"},
 		{[]string{"SPILLWAY_TRUSTED_PROXIES=-1"}, "0 to 10"},

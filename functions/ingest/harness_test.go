@@ -92,8 +92,8 @@ func pipeline(t *testing.T) *behind {
 func (b *behind) env(more ...string) []string {
 	return append([]string{
 		"AWS_ACCESS_KEY_ID=" + local.AccessKey, "AWS_SECRET_ACCESS_KEY=" + local.AccessKey, "AWS_REGION=" + local.Region,
-		"AWS_ENDPOINT_URL_SQS=" + b.SQSURL, "SPILLWAY_QUEUE_URL=" + b.QueueURL(topology.EventsQueue),
-		"SPILLWAY_DEAD_LETTER_QUEUE_URL=" + b.QueueURL(topology.DeadLetterQueue),
+		"AWS_ENDPOINT_URL_SQS=" + b.SQSURL, "SPILLWAY_QUEUE_URL=" + b.QueueURL(topology.DefaultNames().EventsQueue),
+		"SPILLWAY_DEAD_LETTER_QUEUE_URL=" + b.QueueURL(topology.DefaultNames().DeadLetterQueue),
 	}, more...)
 }
 

@@ -109,8 +109,9 @@ type door struct {
 func newDoor(ctx context.Context, c config, out io.Writer) (*door, error) {
 	lines := &lineWriter{w: out}
 	d := &door{
-		config: c, follow: func(context.Context) {}, counters: new(ingest.Counters), metrics: emf.NewWriter(lines, "ingest"),
-		logger: slog.New(slog.NewJSONHandler(lines, &slog.HandlerOptions{Level: c.logLevel})),
+		config: c, follow: func(context.Context) {}, counters: new(ingest.Counters),
+		metrics: emf.NewWriter(lines, c.name, "ingest"),
+		logger:  slog.New(slog.NewJSONHandler(lines, &slog.HandlerOptions{Level: c.logLevel})),
 	}
 	d.logger.Info("configured", "config", c)
 	cloud, err := awsconfig.LoadDefaultConfig(ctx)

@@ -21,10 +21,10 @@ func (p *pipeline) addAlarms() {
 	actions := &[]any{topic.TopicArn()}
 	made := map[string]awscloudwatch.CfnAlarm{}
 	for _, a := range p.topology.Alarms {
-		made[a.Name] = awscloudwatch.NewCfnAlarm(p.Stack, jsii.String(alarmID(a.Name)), p.alarm(a, actions))
+		made[a.Name] = awscloudwatch.NewCfnAlarm(p.Stack, jsii.String(p.alarmID(a.Name)), p.alarm(a, actions))
 	}
 	for _, c := range p.topology.Composites {
-		composite := awscloudwatch.NewCfnCompositeAlarm(p.Stack, jsii.String(alarmID(c.Name)),
+		composite := awscloudwatch.NewCfnCompositeAlarm(p.Stack, jsii.String(p.alarmID(c.Name)),
 			&awscloudwatch.CfnCompositeAlarmProps{
 				AlarmName: jsii.String(c.Name), AlarmDescription: jsii.String(c.Description()), AlarmRule: jsii.String(rule(c)),
 				AlarmActions: actions, OkActions: actions,
@@ -39,9 +39,9 @@ func (p *pipeline) addAlarms() {
 }
 
 // alarmID is the name in CamelCase.
-func alarmID(name string) string {
+func (p *pipeline) alarmID(name string) string {
 	var id strings.Builder
-	for part := range strings.SplitSeq(strings.TrimPrefix(name, "spillway-"), "-") {
+	for part := range strings.SplitSeq(strings.TrimPrefix(name, p.topology.Names.Alarm("")), "-") {
 		id.WriteString(strings.ToUpper(part[:1]) + part[1:])
 	}
 	return id.String() + "Alarm"
@@ -51,7 +51,10 @@ func alarmID(name string) string {
 // have to be let use; there is nothing of an event in an alarm.
 func (p *pipeline) newTopic() awssns.Topic {
 	topic := awssns.NewTopic(p.Stack, jsii.String("Alarms"),
-		&awssns.TopicProps{DisplayName: jsii.String("Spillway " + p.region), EnforceSSL: jsii.Bool(true)})
+		&awssns.TopicProps{
+			TopicName:   jsii.String(p.topology.Names.AlarmTopic),
+			DisplayName: jsii.String("Spillway " + p.topology.Names.Stack(p.region)), EnforceSSL: jsii.Bool(true),
+		})
 	// A policy takes the place of the one that a topic has by itself, so it must name CloudWatch.
 	topic.AddToResourcePolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
 		Sid:        jsii.String("Alarms"),
@@ -120,7 +123,8 @@ func (p *pipeline) locate(m topology.Metric) (namespace, name string, dimensions
 	case m.Door:
 		return p.door.namespace, p.door.names[m.Name], []dimension{{p.door.dimension, p.door.value}}
 	}
-	dimensions = []dimension{{"Function", jsii.String(m.Own)}}
+	dimensions = []dimension{{emf.PipelineDimension, jsii.String(m.Pipeline)},
+		{emf.FunctionDimension, jsii.String(m.Own)}}
 	if m.Dimension != "" {
 		dimensions = append(dimensions, dimension{m.Dimension, jsii.String(m.Value)})
 	}

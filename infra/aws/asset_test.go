@@ -58,7 +58,7 @@ func TestTheSameSourcesMakeTheSameAssetAnywhere(t *testing.T) {
 	if len(here) != 3 {
 		t.Errorf("%d functions are built", len(here))
 	}
-	s := DefaultSettings("eu-west-1")
+	s := DefaultSettings(topology.DefaultNames(), "eu-west-1")
 	first, second := t.TempDir(), t.TempDir()
 	one, two := synthesiseWith(t, first, &s, here), synthesiseWith(t, second, &s, there)
 	if a, b := string(one["eu-west-1"].content), string(two["eu-west-1"].content); a != b ||
@@ -219,7 +219,7 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(ssm.Close)
 	w.ssm = ssm.URL
 
-	s := DefaultSettings("eu-west-1")
+	s := DefaultSettings(topology.DefaultNames(), "eu-west-1")
 	s.Architecture = ownArchitecture()
 	w.template = synthesiseWith(t, w.out, &s, built(t, module, s.Architecture))["eu-west-1"]
 	return w
@@ -268,7 +268,7 @@ func (w *world) resolve(t *testing.T, value any) string {
 		switch args := list(argument); name {
 		case "Ref":
 			if argument == "AWS::StackId" {
-				return "arn:aws:cloudformation:eu-west-1:123456789012:stack/Spillway-eu-west-1/4f1c7a2e-0000-11ef-8000-0a1b2c3d4e5f"
+				return "arn:aws:cloudformation:eu-west-1:123456789012:stack/spillway-eu-west-1/4f1c7a2e-0000-11ef-8000-0a1b2c3d4e5f"
 			}
 			if r := w.template.Resources[argument.(string)]; r.Type == "AWS::SQS::Queue" {
 				return w.QueueURL(r.at("QueueName").(string))
@@ -318,7 +318,7 @@ func TestTheSynthesisedFunctionsDoTheirWork(t *testing.T) {
 		t.Skip("the functions are built for Linux: run this test there")
 	}
 	w := newWorld(t)
-	deliver := w.deployed(t, topology.DeliverFunction)
+	deliver := w.deployed(t, topology.DefaultNames().DeliverFunction)
 	payloads := map[string][]byte{"sqs-event.json": sample(t, "sqs-event.json"),
 		"sqs-event-packed.json": sample(t, "sqs-event-packed.json")}
 	for _, name := range []string{"track.json", "identify.json", "batch.json"} { // bodies of messages
@@ -339,7 +339,7 @@ func TestTheSynthesisedFunctionsDoTheirWork(t *testing.T) {
 		t.Errorf("no event went out under the default write key of SSM\n%s", w.text())
 	}
 
-	ingest := w.deployed(t, topology.IngestFunction)
+	ingest := w.deployed(t, topology.DefaultNames().IngestFunction)
 	for name, status := range map[string]int{
 		"http-api-batch": 200, "http-api-gzip": 200, "http-api-pixel": 200, "http-api-settings": 200,
 		"http-api-preflight": 204, "http-api-no-key": 400,
@@ -362,13 +362,13 @@ func TestTheSynthesisedFunctionsDoTheirWork(t *testing.T) {
 	}
 
 	var nothing any
-	invoke(t, w.deployed(t, topology.CanaryFunction), []byte(`{}`), &nothing)
+	invoke(t, w.deployed(t, topology.DefaultNames().CanaryFunction), []byte(`{}`), &nothing)
 	if !strings.Contains(w.text(), `"CanaryAccepted":1`) {
 		t.Errorf("no canary was accepted\n%s", w.text())
 	}
 	arrived := len(w.events())
 	canary := w.resolve(t, w.template.named(t, "AWS::Lambda::Function", "FunctionName",
-		topology.DeliverFunction).at("Environment", "Variables", "SPILLWAY_CANARY_WRITE_KEY"))
+		topology.DefaultNames().DeliverFunction).at("Environment", "Variables", "SPILLWAY_CANARY_WRITE_KEY"))
 	body, _ := json.Marshal(fmt.Sprintf(`{"writeKey":%q,"batch":[{"type":"track","userId":"canary","event":"Canary","messageId":"c"}]}`, canary))
 	invoke(t, deliver, fmt.Appendf(nil, `{"Records":[{"messageId":"c","receiptHandle":"c","body":%s}]}`, body), &nothing)
 	if !strings.Contains(w.text(), `"CanaryDelivered":1`) || len(w.events()) != arrived {

@@ -7,7 +7,6 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/jsii-runtime-go"
 
-	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/canary"
 )
 
@@ -17,9 +16,10 @@ func (p *pipeline) addCanary() {
 	if !p.settings.Canary {
 		return
 	}
-	p.newFunction(topology.CanaryFunction, "sends an event through the public door every minute", map[string]*string{
-		"SPILLWAY_INGEST_URL": p.door.url, "SPILLWAY_CANARY_WRITE_KEY": p.canaryKey(),
-	})
+	p.newFunction(p.topology.Names.CanaryFunction, "sends an event through the public door every minute",
+		map[string]*string{
+			"SPILLWAY_INGEST_URL": p.door.url, "SPILLWAY_CANARY_WRITE_KEY": p.canaryKey(),
+		})
 	// Not tried again: the next one comes in a minute, and a late one would say that all is well
 	// when it was not. That must be said twice: the rule hands the event to a queue of Lambda's
 	// own, which tries again what failed and keeps what was throttled for 6 hours.
@@ -30,8 +30,9 @@ func (p *pipeline) addCanary() {
 		target := awseventstargets.NewLambdaFunction(f,
 			&awseventstargets.LambdaFunctionProps{RetryAttempts: retries, MaxEventAge: age})
 		awsevents.NewRule(p.Stack, jsii.String("CanarySchedule"), &awsevents.RuleProps{
-			Description: jsii.String("sends a canary event"), Schedule: awsevents.Schedule_Rate(seconds(s.Every)),
-			Targets: &[]awsevents.IRuleTarget{target},
+			RuleName: jsii.String(s.Function), Description: jsii.String("sends a canary event"),
+			Schedule: awsevents.Schedule_Rate(seconds(s.Every)),
+			Targets:  &[]awsevents.IRuleTarget{target},
 		})
 	}
 }

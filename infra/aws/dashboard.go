@@ -44,7 +44,8 @@ func (p *pipeline) addDashboard() {
 		y += height
 	}
 	awscloudwatch.NewCfnDashboard(p.Stack, jsii.String("Dashboard"), &awscloudwatch.CfnDashboardProps{
-		DashboardName: jsii.String(p.dashboardName()), DashboardBody: p.ToJsonString(map[string]any{"widgets": widgets}, nil),
+		DashboardName: jsii.String(p.topology.Names.Stack(p.region)),
+		DashboardBody: p.ToJsonString(map[string]any{"widgets": widgets}, nil),
 	})
 }
 

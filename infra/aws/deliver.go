@@ -3,13 +3,11 @@ package main
 import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/jsii-runtime-go"
-
-	"github.com/spillwayhq/spillway/infra/topology"
 )
 
 // addDeliver makes the function that takes events to Segment, and feeds it.
 func (p *pipeline) addDeliver() {
-	events, dead := p.queues[topology.EventsQueue], p.queues[topology.DeadLetterQueue]
+	events, dead := p.queues[p.topology.Names.EventsQueue], p.queues[p.topology.Names.DeadLetterQueue]
 	variables := map[string]*string{
 		"SPILLWAY_QUEUE_URL": events.QueueUrl(), "SPILLWAY_DEAD_LETTER_QUEUE_URL": dead.QueueUrl(),
 	}
@@ -24,7 +22,7 @@ func (p *pipeline) addDeliver() {
 	if p.settings.Canary {
 		variables["SPILLWAY_CANARY_WRITE_KEY"] = p.canaryKey()
 	}
-	deliver := p.newFunction(topology.DeliverFunction, "delivers the events of the queue to Segment", variables)
+	deliver := p.newFunction(p.topology.Names.DeliverFunction, "delivers the events of the queue to Segment", variables)
 	events.mayReceive(deliver.role)
 	dead.maySend(deliver.role)
 	for _, name := range []string{p.settings.WriteKeyParameter, p.settings.EndpointParameter} {

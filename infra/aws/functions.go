@@ -94,12 +94,13 @@ type function struct {
 func (p *pipeline) newFunction(name, description string, variables map[string]*string) function {
 	f, _ := p.topology.Function(name)
 	id := strings.ToUpper(f.Metrics[:1]) + f.Metrics[1:]
-	logs := p.newLogGroup(id+"Log", "/aws/lambda/"+f.Name, f.LogRetention)
+	logs := p.newLogGroup(id+"Log", p.topology.Names.FunctionLog(f.Name), f.LogRetention)
 	role := awsiam.NewRole(p.Stack, jsii.String(id+"Role"), &awsiam.RoleProps{
 		AssumedBy:   awsiam.NewServicePrincipal(jsii.String("lambda.amazonaws.com"), nil),
 		Description: jsii.String("of " + f.Name),
 	})
 	allow(role, []*string{logs.LogGroupArn()}, "logs:CreateLogStream", "logs:PutLogEvents")
+	variables["SPILLWAY_NAME"] = jsii.String(p.topology.Names.Pipeline)
 	variables["SPILLWAY_LOG_LEVEL"] = jsii.String(p.settings.LogLevel)
 	props := &awslambda.FunctionProps{
 		FunctionName: jsii.String(f.Name), Description: jsii.String(description), Role: role, LogGroup: logs,

@@ -7,8 +7,6 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsapigatewayv2integrations"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/jsii-runtime-go"
-
-	"github.com/spillwayhq/spillway/infra/topology"
 )
 
 // A door is where events come in from outside: its URL, and where CloudWatch has its metrics.
@@ -28,7 +26,7 @@ type door struct {
 // CDN in front. To the function both are one: the same payload, and the same rule by which bodies
 // come in base64. Neither answers CORS: the function does, because it knows what SDKs send.
 func (p *pipeline) addIngest() {
-	events, dead := p.queues[topology.EventsQueue], p.queues[topology.DeadLetterQueue]
+	events, dead := p.queues[p.topology.Names.EventsQueue], p.queues[p.topology.Names.DeadLetterQueue]
 	variables := map[string]*string{"SPILLWAY_QUEUE_URL": events.QueueUrl(),
 		"SPILLWAY_DEAD_LETTER_QUEUE_URL": dead.QueueUrl()}
 	if name := p.settings.WriteKeysParameter; name != "" {
@@ -40,7 +38,7 @@ func (p *pipeline) addIngest() {
 	if p.settings.Canary {
 		variables["SPILLWAY_CANARY_WRITE_KEY"] = p.canaryKey()
 	}
-	ingest := p.newFunction(topology.IngestFunction, "takes events from SDKs into the queue", variables)
+	ingest := p.newFunction(p.topology.Names.IngestFunction, "takes events from SDKs into the queue", variables)
 	events.maySend(ingest.role)
 	dead.maySend(ingest.role)
 	allow(ingest.role, []*string{events.QueueArn()}, "sqs:GetQueueAttributes") // /health
@@ -58,7 +56,8 @@ func (p *pipeline) newFunctionURL(ingest function) door {
 	url := ingest.AddFunctionUrl(&awslambda.FunctionUrlOptions{AuthType: awslambda.FunctionUrlAuthType_NONE,
 		InvokeMode: awslambda.InvokeMode_BUFFERED})
 	return door{
-		url: url.Url(), namespace: "AWS/Lambda", dimension: "FunctionName", value: jsii.String(topology.IngestFunction),
+		url: url.Url(), namespace: "AWS/Lambda", dimension: "FunctionName",
+		value: jsii.String(p.topology.Names.IngestFunction),
 		names: map[string]string{"Requests": "UrlRequestCount", "ClientErrors": "Url4xxCount", "ServerErrors": "Url5xxCount",
 			"Latency": "UrlRequestLatency"},
 	}
@@ -82,10 +81,10 @@ func (p *pipeline) newHTTPAPI(ingest function) door {
 			PayloadFormatVersion: awsapigatewayv2.PayloadFormatVersion_VERSION_2_0(), ScopePermissionToRoute: jsii.Bool(true),
 		})
 	api := awsapigatewayv2.NewHttpApi(p.Stack, jsii.String("Door"), &awsapigatewayv2.HttpApiProps{
-		ApiName: jsii.String(topology.IngestFunction), Description: jsii.String("the door for Segment's SDKs"),
+		ApiName: jsii.String(p.topology.Names.IngestFunction), Description: jsii.String("the door for Segment's SDKs"),
 		CreateDefaultStage: jsii.Bool(false), DefaultIntegration: integration,
 	})
-	log := p.newLogGroup("DoorLog", "/aws/vendedlogs/"+topology.IngestFunction, p.topology.Door.LogRetention)
+	log := p.newLogGroup("DoorLog", p.topology.Names.AccessLog(), p.topology.Door.LogRetention)
 	format, _ := json.Marshal(accessLog) // of strings: it can't fail, and its keys are in order
 	awsapigatewayv2.NewCfnStage(p.Stack, jsii.String("DoorStage"), &awsapigatewayv2.CfnStageProps{
 		ApiId: api.ApiId(), StageName: jsii.String("$default"), AutoDeploy: jsii.Bool(true),

@@ -33,7 +33,7 @@ func run() error {
 	if region == "" {
 		region = "us-east-1"
 	}
-	s, err := ReadSettings(DefaultSettings(region), context, fromCLI, os.ReadFile)
+	s, err := ReadSettings(region, context, fromCLI, os.ReadFile)
 	if err := errors.Join(err, s.Validate(knownRegions())); err != nil {
 		return err
 	}

@@ -1,27 +1,23 @@
 package main
 
 import (
-	"strings"
-
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/jsii-runtime-go"
-
-	"github.com/spillwayhq/spillway/infra/topology"
 )
 
 // addOutputs says what a user needs next. cmd/spillway reads them by their names.
 func (p *pipeline) addOutputs() {
 	p.output("IngestUrl", "what SDKs take for their host", p.door.url)
-	p.output("EventsQueueUrl", "where messages are sent", p.queues[topology.EventsQueue].QueueUrl())
-	p.output("DeadLetterQueueUrl", "where the dead letters are", p.queues[topology.DeadLetterQueue].QueueUrl())
+	p.output("EventsQueueUrl", "where messages are sent", p.queues[p.topology.Names.EventsQueue].QueueUrl())
+	p.output("DeadLetterQueueUrl", "where the dead letters are", p.queues[p.topology.Names.DeadLetterQueue].QueueUrl())
 	p.output("PublisherQueueUrls", "the queues of all regions for a publisher in this one, in order of preference",
 		p.publisherQueues())
 	p.output("DeliverLogGroup", "the log of the deliver function",
-		p.functions[topology.DeliverFunction].logs.LogGroupName())
+		p.functions[p.topology.Names.DeliverFunction].logs.LogGroupName())
 	p.output("DashboardUrl", "is everything all right?",
-		jsii.String("https://"+p.region+".console.aws.amazon.com/cloudwatch/home?region="+p.region+"#dashboards/dashboard/"+p.dashboardName()))
+		jsii.String("https://"+p.region+".console.aws.amazon.com/cloudwatch/home?region="+p.region+"#dashboards/dashboard/"+p.topology.Names.Stack(p.region)))
 	p.output("SpillwayCommand", "lists the dead letters",
-		jsii.String("AWS_REGION="+p.region+" go run ./cmd/spillway dlq ls --stack "+stackPrefix+p.region))
+		jsii.String("AWS_REGION="+p.region+" go run ./cmd/spillway dlq ls --stack "+p.topology.Names.Stack(p.region)))
 }
 
 // publisherQueues are the events queues of all regions, this one's first: their names are fixed, so
@@ -31,7 +27,7 @@ func (p *pipeline) publisherQueues() *string {
 	add := func(region string) {
 		urls = append(urls, awscdk.Fn_Join(jsii.String(""), &[]*string{
 			jsii.String("https://sqs." + region + "."), p.UrlSuffix(), jsii.String("/"), p.Account(),
-			jsii.String("/" + topology.EventsQueue),
+			jsii.String("/" + p.topology.Names.EventsQueue),
 		}))
 	}
 	add(p.region)
@@ -44,8 +40,4 @@ func (p *pipeline) publisherQueues() *string {
 		return urls[0]
 	}
 	return awscdk.Fn_Join(jsii.String(","), &urls)
-}
-
-func (p *pipeline) dashboardName() string {
-	return strings.TrimSuffix(stackPrefix, "-") + "-" + p.region
 }

@@ -38,8 +38,8 @@ func (p *pipeline) addQueues() {
 	}
 }
 
-func queueID(name string) string {
-	if name == topology.DeadLetterQueue {
+func (p *pipeline) queueID(name string) string {
+	if name == p.topology.Names.DeadLetterQueue {
 		return "DeadLetterQueue"
 	}
 	return "EventsQueue"
@@ -51,7 +51,7 @@ func (p *pipeline) newQueue(q topology.Queue, key awskms.IKey) awssqs.IQueue {
 		if key != nil {
 			attributes.KeyArn = key.KeyArn()
 		}
-		return awssqs.Queue_FromQueueAttributes(p.Stack, jsii.String(queueID(q.Name)), attributes)
+		return awssqs.Queue_FromQueueAttributes(p.Stack, jsii.String(p.queueID(q.Name)), attributes)
 	}
 	props := &awssqs.QueueProps{
 		QueueName: jsii.String(q.Name), RetentionPeriod: seconds(q.Retention),
@@ -72,19 +72,19 @@ func (p *pipeline) newQueue(q topology.Queue, key awskms.IKey) awssqs.IQueue {
 		for _, source := range p.topology.Queues {
 			if source.DeadLetterQueue == q.Name {
 				sources = append(sources,
-					awssqs.Queue_FromQueueArn(p.Stack, jsii.String("SourceOf"+queueID(q.Name)), p.arn("sqs", source.Name)))
+					awssqs.Queue_FromQueueArn(p.Stack, jsii.String("SourceOf"+p.queueID(q.Name)), p.arn("sqs", source.Name)))
 			}
 		}
 		props.RedriveAllowPolicy = &awssqs.RedriveAllowPolicy{RedrivePermission: awssqs.RedrivePermission_BY_QUEUE,
 			SourceQueues: &sources}
 	}
-	return awssqs.NewQueue(p.Stack, jsii.String(queueID(q.Name)), props)
+	return awssqs.NewQueue(p.Stack, jsii.String(p.queueID(q.Name)), props)
 }
 
 // tlsOnly refuses whoever does not use TLS. What may be done at all, the roles say.
 func (p *pipeline) tlsOnly(q topology.Queue) {
 	target := p.queues[q.Name].IQueue
-	policy := awssqs.NewQueuePolicy(p.Stack, jsii.String(queueID(q.Name)+"Policy"),
+	policy := awssqs.NewQueuePolicy(p.Stack, jsii.String(p.queueID(q.Name)+"Policy"),
 		&awssqs.QueuePolicyProps{Queues: &[]awssqs.IQueue{target}})
 	policy.Document().AddStatements(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
 		Sid: jsii.String("TLSOnly"), Effect: awsiam.Effect_DENY, Principals: &[]awsiam.IPrincipal{awsiam.NewAnyPrincipal()},

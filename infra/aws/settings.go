@@ -31,6 +31,7 @@ const none = "none"
 // Settings are what a deployment may choose. Context values give them (-c key=value), or a file of
 // JSON (-c settings=FILE).
 type Settings struct {
+	Name                string   // prefix of every physical name; several pipelines may share an account and region
 	Regions             []string // in the publishers' order of preference
 	ReservedConcurrency int      // of deliver; 0: none reserved
 	MaximumConcurrency  int      // 0: as the topology says
@@ -59,17 +60,17 @@ type Settings struct {
 	AdoptQueues    bool     // take up the queues that an earlier stack left, instead of making them
 }
 
-// DefaultSettings are those of a deployment that chooses nothing, in that region.
-func DefaultSettings(region string) Settings {
-	sizes := topology.DefaultSizes()
+// DefaultSettings are those of a deployment that chooses nothing but its names, in that region.
+func DefaultSettings(names topology.Names, region string) Settings {
+	o := topology.DefaultOptions()
 	door := topology.Default().Door
 	return Settings{
-		Regions: []string{region}, ReservedConcurrency: sizes.ReservedConcurrency, BatchSize: sizes.BatchSize,
-		WindowSeconds: int(sizes.Window / time.Second), LogRetentionDays: int(sizes.LogRetention / (24 * time.Hour)),
+		Name: names.Pipeline, Regions: []string{region}, ReservedConcurrency: o.ReservedConcurrency, BatchSize: o.BatchSize,
+		WindowSeconds: int(o.Window / time.Second), LogRetentionDays: int(o.LogRetention / (24 * time.Hour)),
 		LogLevel:     "info",
 		Architecture: "arm64", Door: doorHTTPAPI, RequestsPerSecond: int(door.RequestsPerSecond),
 		SegmentEndpoint:   segment.EndpointUS,
-		WriteKeyParameter: "/spillway/write-key", WriteKeysParameter: "/spillway/write-keys", Canary: true,
+		WriteKeyParameter: names.Parameter("write-key"), WriteKeysParameter: names.Parameter("write-keys"), Canary: true,
 	}
 }
 
@@ -83,6 +84,17 @@ type setting struct {
 
 // settings are all there are, in the order in which they are shown.
 var settings = [...]setting{
+	{
+		"name", "a name like spillway or staging",
+		func(s *Settings, text string) error {
+			names, err := topology.NewNames(text)
+			if err == nil {
+				s.Name = names.Pipeline
+			}
+			return err
+		},
+		func(s *Settings) string { return s.Name },
+	},
 	listOf("regions", "AWS regions, like us-east-1,eu-west-1", func(s *Settings) *[]string { return &s.Regions }),
 	{
 		"reservedConcurrency", "a number from 2, or none",
@@ -236,11 +248,12 @@ func isHTTPS(text string) error {
 	return nil
 }
 
-// ReadSettings reads the context of a CDK app over the defaults. Keys with a colon, a slash or an @
-// are CDK's own, and so are those of known. The error names every value that is wrong, a line each,
-// and says what to write.
-func ReadSettings(defaults Settings, context map[string]any, known []string,
+// ReadSettings reads the context of a CDK app over the defaults of a deployment to region. Keys
+// with a colon, a slash or an @ are CDK's own, and so are those of known. The error names every
+// value that is wrong, a line each, and says what to write.
+func ReadSettings(region string, context map[string]any, known []string,
 	readFile func(string) ([]byte, error)) (Settings, error) {
+	defaults := DefaultSettings(topology.DefaultNames(), region)
 	values := map[string]any{}
 	if file, ok := context["settings"]; ok {
 		content, err := readFile(fmt.Sprint(file))
@@ -257,6 +270,9 @@ func ReadSettings(defaults Settings, context map[string]any, known []string,
 		}
 	}
 	s := defaults
+	if names, err := topology.NewNames(flat(values["name"])); err == nil {
+		s = DefaultSettings(names, region) // other defaults depend on the name
+	}
 	var errs []error
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		i := slices.IndexFunc(settings[:], func(s setting) bool { return s.name == key })
@@ -313,7 +329,12 @@ func (s *Settings) Print(w io.Writer) {
 
 // Topology is the pipeline of these settings.
 func (s *Settings) Topology() topology.Topology {
-	t := topology.New(topology.Sizes{
+	names, err := topology.NewNames(s.Name)
+	if err != nil { // which Validate reports
+		names = topology.DefaultNames()
+	}
+	t := topology.New(topology.Options{
+		Names:               names,
 		ReservedConcurrency: s.ReservedConcurrency, MaximumConcurrency: s.MaximumConcurrency, BatchSize: s.BatchSize,
 		Window:       time.Duration(s.WindowSeconds) * time.Second,
 		LogRetention: time.Duration(s.LogRetentionDays) * 24 * time.Hour, NoCanary: !s.Canary,
@@ -328,6 +349,9 @@ func (s *Settings) Topology() topology.Topology {
 func (s *Settings) Validate(regions []string) error {
 	var errs []error
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if _, err := topology.NewNames(s.Name); err != nil {
+		errs = append(errs, err)
+	}
 	if len(s.Regions) == 0 {
 		fail("regions is empty: write at least one, like us-east-1")
 	}

@@ -20,7 +20,7 @@ func read(t *testing.T, context string, files map[string]string) (Settings, erro
 	if err := json.Unmarshal([]byte(context), &values); err != nil {
 		t.Fatal(err)
 	}
-	s, err := ReadSettings(DefaultSettings("eu-west-1"), values, []string{"known"}, func(name string) ([]byte, error) {
+	s, err := ReadSettings("eu-west-1", values, []string{"known"}, func(name string) ([]byte, error) {
 		if content, ok := files[name]; ok {
 			return []byte(content), nil
 		}
@@ -92,7 +92,7 @@ func TestABadSettingIsRefusedWithALineThatSaysWhatToWrite(t *testing.T) {
 			`emails has "nobody", and that is no e-mail address: write one like ops@example.com`},
 		{`{"kmsKeys": "alias/mine"}`, `write one like arn:aws:kms:`},
 		{`{"kmsKeys": "arn:aws:kms:us-east-1:123456789012:key/a"}`, `kmsKeys has no key of eu-west-1`},
-		{`{"batchsize": 5}`, `batchsize: there is no such setting: write one of settings, regions, reservedConcurrency`},
+		{`{"batchsize": 5}`, `batchsize: there is no such setting: write one of settings, name, regions, reservedConcurrency`},
 		{`{"settings": "none.json"}`, `settings=none.json: file does not exist: write the name of a JSON file`},
 		{`{"settings": "list.json"}`, `write a JSON object like`},
 		{`{"settings": "typo.json"}`, `regoins: there is no such setting`},

@@ -9,9 +9,6 @@ import (
 	"github.com/spillwayhq/spillway/infra/topology"
 )
 
-// stackPrefix and the region are a stack's name.
-const stackPrefix = "Spillway-"
-
 // An environment is where stacks are deployed to: the account, empty for that of whoever deploys,
 // and the built functions.
 type environment struct {
@@ -34,13 +31,14 @@ type pipeline struct {
 
 // newStack puts the pipeline of one region together. Stacks of several regions share nothing.
 func newStack(app constructs.Construct, region string, settings *Settings, env environment) awscdk.Stack {
+	t := settings.Topology()
 	p := &pipeline{
-		Stack: awscdk.NewStack(app, jsii.String(stackPrefix+region), &awscdk.StackProps{
+		Stack: awscdk.NewStack(app, jsii.String(t.Names.Stack(region)), &awscdk.StackProps{
 			Description:        jsii.String("Spillway: events queue, delivery to Segment, door for SDKs, alarms"),
 			Env:                &awscdk.Environment{Account: optional(env.account), Region: jsii.String(region)},
 			AnalyticsReporting: jsii.Bool(false),
 		}),
-		region: region, settings: settings, topology: settings.Topology(), assets: env.assets,
+		region: region, settings: settings, topology: t, assets: env.assets,
 		queues: map[string]queue{}, functions: map[string]function{},
 	}
 	awscdk.Tags_Of(p.Stack).Add(jsii.String("application"), jsii.String("spillway"), &awscdk.TagProps{

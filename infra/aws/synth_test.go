@@ -11,6 +11,8 @@ import (
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/jsii-runtime-go"
+
+	"github.com/spillwayhq/spillway/infra/topology"
 )
 
 var update = flag.Bool("update", false, "write the golden template anew")
@@ -93,7 +95,7 @@ func synthesiseWith(tb testing.TB, folder string, s *Settings, code assets) map[
 	app.Synth(nil)
 	templates := map[string]template{}
 	for _, region := range s.Regions {
-		content, err := os.ReadFile(filepath.Join(out, stackPrefix+region+".template.json"))
+		content, err := os.ReadFile(filepath.Join(out, s.Topology().Names.Stack(region)+".template.json"))
 		if err != nil {
 			tb.Fatal(err)
 		}
@@ -109,7 +111,7 @@ func synthesiseWith(tb testing.TB, folder string, s *Settings, code assets) map[
 // with synthesises one region with other settings than the defaults.
 func with(tb testing.TB, change func(*Settings)) template {
 	tb.Helper()
-	s := DefaultSettings("eu-west-1")
+	s := DefaultSettings(topology.DefaultNames(), "eu-west-1")
 	change(&s)
 	return synthesise(tb, tb.TempDir(), &s)["eu-west-1"]
 }
@@ -122,7 +124,7 @@ var defaults = sync.OnceValues(func() (template, []byte) {
 		panic(err)
 	}
 	defer os.RemoveAll(folder)
-	s := DefaultSettings("eu-west-1")
+	s := DefaultSettings(topology.DefaultNames(), "eu-west-1")
 	var tb panicking
 	t := synthesise(&tb, folder, &s)["eu-west-1"]
 	return t, regexp.MustCompile(`[0-9a-f]{64}`).ReplaceAll(t.content, []byte("HASH"))

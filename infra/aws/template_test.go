@@ -118,9 +118,9 @@ func TestGoodMessagesAreKeptOutOfTheDeadLetters(t *testing.T) {
 		"defaults": func() template { d, _ := defaults(); return d }(),
 		"others":   with(t, func(s *Settings) { s.ReservedConcurrency, s.BatchSize, s.WindowSeconds = 50, 500, 30 }),
 	} {
-		events := tmpl.named(t, "AWS::SQS::Queue", "QueueName", topology.EventsQueue)
-		dead := tmpl.named(t, "AWS::SQS::Queue", "QueueName", topology.DeadLetterQueue)
-		deliver := tmpl.named(t, "AWS::Lambda::Function", "FunctionName", topology.DeliverFunction)
+		events := tmpl.named(t, "AWS::SQS::Queue", "QueueName", topology.DefaultNames().EventsQueue)
+		dead := tmpl.named(t, "AWS::SQS::Queue", "QueueName", topology.DefaultNames().DeadLetterQueue)
+		deliver := tmpl.named(t, "AWS::Lambda::Function", "FunctionName", topology.DefaultNames().DeliverFunction)
 		for _, source := range tmpl.of("AWS::Lambda::EventSourceMapping") {
 			least := 6*number(t, deliver.at("Timeout")) + number(t, source.at("MaximumBatchingWindowInSeconds"))
 			if visibility := number(t, events.at("VisibilityTimeout")); visibility < least {
@@ -165,9 +165,10 @@ func TestQueuesAreEncryptedTakeTLSOnlyAndOutliveTheStack(t *testing.T) {
 			t.Errorf("%s may be used without TLS", id)
 		}
 	}
-	dead := tmpl.named(t, "AWS::SQS::Queue", "QueueName", topology.DeadLetterQueue)
+	dead := tmpl.named(t, "AWS::SQS::Queue", "QueueName", topology.DefaultNames().DeadLetterQueue)
 	if dead.at("RedriveAllowPolicy", "redrivePermission") != "byQueue" ||
-		!strings.Contains(text(dead.at("RedriveAllowPolicy", "sourceQueueArns")), ":"+topology.EventsQueue+`"`) {
+		!strings.Contains(text(dead.at("RedriveAllowPolicy", "sourceQueueArns")),
+			":"+topology.DefaultNames().EventsQueue+`"`) {
 		t.Errorf("any queue may send its dead letters here: %v", dead.at("RedriveAllowPolicy"))
 	}
 }

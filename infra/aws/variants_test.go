@@ -25,11 +25,12 @@ func TestQueuesThatAnEarlierStackLeftAreTakenUp(t *testing.T) {
 	}
 	for _, source := range tmpl.of("AWS::Lambda::EventSourceMapping") {
 		if arn := text(source.at("EventSourceArn")); !strings.Contains(arn, ":sqs:eu-west-1:") ||
-			!strings.Contains(arn, ":"+topology.EventsQueue) {
+			!strings.Contains(arn, ":"+topology.DefaultNames().EventsQueue) {
 			t.Errorf("the function is fed from %s", arn)
 		}
 	}
-	if url := text(tmpl.named(t, "AWS::Lambda::Function", "FunctionName", topology.DeliverFunction).at("Environment",
+	if url := text(tmpl.named(t, "AWS::Lambda::Function", "FunctionName",
+		topology.DefaultNames().DeliverFunction).at("Environment",
 		"Variables", "SPILLWAY_QUEUE_URL")); !strings.Contains(url, "https://sqs.eu-west-1.") {
 		t.Errorf("the function's queue is %s", url)
 	}
@@ -66,7 +67,7 @@ func TestQueuesCanBeEncryptedWithAnOwnKey(t *testing.T) {
 }
 
 func TestRegionsShareNothingAndPublishersKnowThemAll(t *testing.T) {
-	s := DefaultSettings("eu-west-1")
+	s := DefaultSettings(topology.DefaultNames(), "eu-west-1")
 	s.Regions = []string{"us-east-1", "eu-west-1"}
 	templates := synthesise(t, t.TempDir(), &s)
 	for region, tmpl := range templates {
@@ -117,7 +118,8 @@ func TestConcurrencyNeedNotBeReservedAndCanariesNeedNotFly(t *testing.T) {
 
 func TestTheEndpointCanComeFromSSM(t *testing.T) {
 	tmpl := with(t, func(s *Settings) { s.EndpointParameter = "/spillway/segment-endpoint" })
-	variables := text(tmpl.named(t, "AWS::Lambda::Function", "FunctionName", topology.DeliverFunction).at("Environment",
+	variables := text(tmpl.named(t, "AWS::Lambda::Function", "FunctionName",
+		topology.DefaultNames().DeliverFunction).at("Environment",
 		"Variables"))
 	if !strings.Contains(variables, `"SPILLWAY_SEGMENT_ENDPOINT_PARAMETER":"/spillway/segment-endpoint"`) ||
 		strings.Contains(variables, `"SPILLWAY_SEGMENT_ENDPOINT":`) {

@@ -21,7 +21,7 @@ type Canary struct {
 // sing sends a canary now and then every minute until ctx ends. One that is under way then is
 // waited for, so that it is counted.
 func (p *Pipeline) sing(ctx context.Context) {
-	metrics := emf.NewWriter(p.log, "canary")
+	metrics := emf.NewWriter(p.log, p.pipeline, "canary")
 	every := time.NewTicker(canary.Interval)
 	defer every.Stop()
 	for {

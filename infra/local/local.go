@@ -78,6 +78,7 @@ type Pipeline struct {
 	segment  *segmentd.Server // nil with another Segment
 	mapping  *lambda.EventSourceMapping
 	function *lambda.Function
+	pipeline string // its name
 	log      *lumberjack.Logger
 	logger   *slog.Logger // into log
 	hold     bool
@@ -122,7 +123,8 @@ func Start(c Config) (*Pipeline, error) {
 	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("the data directory can't be made: %w: name another with --data-dir", err)
 	}
-	p := &Pipeline{hold: c.Hold, watch: canary.NewTracker(), LogPath: filepath.Join(c.Dir, "deliver.log")}
+	p := &Pipeline{pipeline: c.Topology.Names.Pipeline, hold: c.Hold, watch: canary.NewTracker(),
+		LogPath: filepath.Join(c.Dir, "deliver.log")}
 	if err := p.open(&c); err != nil {
 		p.close()
 		return nil, err
@@ -143,8 +145,8 @@ func (p *Pipeline) open(c *Config) (err error) {
 	if err := CreateQueues(p.sqs, &c.Topology); err != nil {
 		return err
 	}
-	p.events, _ = p.sqs.Queue(topology.EventsQueue)
-	p.dead, _ = p.sqs.Queue(topology.DeadLetterQueue)
+	p.events, _ = p.sqs.Queue(c.Topology.Names.EventsQueue)
+	p.dead, _ = p.sqs.Queue(c.Topology.Names.DeadLetterQueue)
 	listener, err := listen(c.SQSAddr, "--sqs-port")
 	if err != nil {
 		return err
@@ -228,8 +230,8 @@ func (p *Pipeline) openDoor(c *Config) error {
 	p.listeners = append(p.listeners, server{listener, p.serveIngest})
 	api := p.api()
 	p.door, err = ingest.New(ingest.Config{
-		Queue:       sqsclient.New(api, p.QueueURL(topology.EventsQueue)),
-		DeadLetters: sqsclient.New(api, p.QueueURL(topology.DeadLetterQueue)),
+		Queue:       sqsclient.New(api, p.QueueURL(c.Topology.Names.EventsQueue)),
+		DeadLetters: sqsclient.New(api, p.QueueURL(c.Topology.Names.DeadLetterQueue)),
 		Linger:      ingestWindow, Report: p.counters.Add, Logger: p.logger,
 	})
 	if err == nil && c.Canary && !c.Hold {
@@ -245,13 +247,13 @@ func (p *Pipeline) connect(c *Config) error {
 		return err
 	}
 	api := p.api()
-	metrics := emf.NewWriter(p.log, "deliver")
+	metrics := emf.NewWriter(p.log, c.Topology.Names.Pipeline, "deliver")
 	newHandler := func() (awslambda.Handler, error) {
 		return deliver.New(deliver.Config{
 			Segment: client, WriteKey: c.WriteKey, Logger: p.logger, Observer: p.watchers.observer,
 			CanaryKey: canary.WriteKey, CanaryEndsHere: true, // also without a canary: one of an earlier run may be left
-			Queue:       sqsclient.New(api, p.QueueURL(topology.EventsQueue)),
-			DeadLetters: sqsclient.New(api, p.QueueURL(topology.DeadLetterQueue)),
+			Queue:       sqsclient.New(api, p.QueueURL(c.Topology.Names.EventsQueue)),
+			DeadLetters: sqsclient.New(api, p.QueueURL(c.Topology.Names.DeadLetterQueue)),
 			Report: func(s deliver.Summary) {
 				p.count(&s)
 				// The log is for looking at; on a full disk delivery goes on without it.

@@ -28,6 +28,7 @@ type Metric struct {
 	Queue    string // one that SQS writes about this queue
 	Function string // one that Lambda writes about this function
 	Own      string // one that we write: the value of its dimension Function
+	Pipeline string // of one that we write: the value of its dimension Pipeline
 	Door     bool   // one that the gateway writes about the door: Requests, ClientErrors, ServerErrors or Latency
 
 	Name             string
@@ -187,6 +188,9 @@ func (t *Topology) validateMetric(m Metric) error {
 	}
 	if whose != 1 || m.Name == "" || m.Statistic == "" {
 		return fmt.Errorf("metric %s: write its name, its statistic, and one of Queue, Function, Own and Door", m.Name)
+	}
+	if m.Own != "" && m.Pipeline != t.Names.Pipeline {
+		return fmt.Errorf("metric %s: the pipeline must be %s, is %q", m.Name, t.Names.Pipeline, m.Pipeline)
 	}
 	if _, ok := t.Queue(m.Queue); m.Queue != "" && !ok {
 		return fmt.Errorf("metric %s: the queue %s does not exist", m.Name, m.Queue)

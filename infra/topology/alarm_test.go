@@ -153,7 +153,7 @@ func TestAlarmsAboutMessagesThatComeAgainOutlastAPause(t *testing.T) {
 
 func TestSilenceIsBadAndNoErrorIsGood(t *testing.T) {
 	for name, want := range map[string]Missing{
-		"spillway-canary-silent": MissingIsBad, "spillway-door-silent": MissingIsBad,
+		"spillway-canary-silent": MissingIsBad, "spillway-ingest-silent": MissingIsBad,
 		"spillway-deliver-errors": MissingIsGood,
 		"spillway-dead-letters":   MissingIsGood, "spillway-backlog-age-critical": MissingIsSilent,
 	} {
@@ -164,7 +164,7 @@ func TestSilenceIsBadAndNoErrorIsGood(t *testing.T) {
 }
 
 func TestTheAlarmsAndTheLocalPipelineCallTheSameASilence(t *testing.T) {
-	for _, name := range []string{"spillway-canary-silent", "spillway-door-silent"} {
+	for _, name := range []string{"spillway-canary-silent", "spillway-ingest-silent"} {
 		if a := alarm(t, name); a.Period != canary.Interval || a.Period*time.Duration(a.Periods) != canary.MissingAfter ||
 			a.Breaching != a.Periods {
 			t.Errorf("%s fires after %d of %d x %v, want %v", name, a.Breaching, a.Periods, a.Period, canary.MissingAfter)
@@ -173,13 +173,13 @@ func TestTheAlarmsAndTheLocalPipelineCallTheSameASilence(t *testing.T) {
 }
 
 func TestWithoutACanaryNothingWaitsForOne(t *testing.T) {
-	s := DefaultSizes()
+	s := DefaultOptions()
 	s.NoCanary = true
 	d := New(s)
 	if err := d.Validate(); err != nil {
 		t.Error(err)
 	}
-	if _, ok := d.Function(CanaryFunction); ok || len(d.Schedules) > 0 {
+	if _, ok := d.Function(d.Names.CanaryFunction); ok || len(d.Schedules) > 0 {
 		t.Error("there is a canary")
 	}
 	for _, a := range d.Alarms {
@@ -233,7 +233,7 @@ func TestAWrongAlarmIsNamedWithWhatToWrite(t *testing.T) {
 func TestAStandstillIsSeenWithoutAnyValueOfTheFunctionWhateverFILLMakesOfIt(t *testing.T) {
 	d := Default()
 	a, _ := d.Alarm("spillway-delivery-stalled")
-	without := New(Sizes{NoCanary: true})
+	without := New(Options{NoCanary: true})
 	quiet, _ := without.Alarm("spillway-delivery-stalled")
 	if values := map[string]float64{"v": 1, "f": 0, "d": 0}; evaluate(t, parse(t, a.Expression), values) != 0 ||
 		evaluate(t, parse(t, quiet.Expression), values) != 1 {

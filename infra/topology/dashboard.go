@@ -32,13 +32,14 @@ const DashboardPeriod = time.Minute
 // Dashboard is what a person looks at first, from the top: are events coming in and going out, how
 // old is the oldest, how long until it is drained; then what fails, and where.
 func (t *Topology) Dashboard() [][]Widget {
-	growing, _ := t.Alarm("spillway-backlog-growing")
-	age, _ := t.Alarm("spillway-backlog-age-warning")
+	n := t.Names
+	growing, _ := t.Alarm(n.Alarm("backlog-growing"))
+	age, _ := t.Alarm(n.Alarm("backlog-age-warning"))
 	in := []Line{
-		graph("by SDKs, through the door", own("a", "ingest", "EventsAccepted", "Sum")),
-		graph("by publishers", own("p", "publisher", "EventsPublished", "Sum")),
+		graph("by SDKs, through the door", n.own("a", "ingest", "EventsAccepted", "Sum")),
+		graph("by publishers", n.own("p", "publisher", "EventsPublished", "Sum")),
 	}
-	out := graph("delivered", own("d", "deliver", "EventsDelivered", "Sum"))
+	out := graph("delivered", n.own("d", "deliver", "EventsDelivered", "Sum"))
 	rows := [][]Widget{
 		{
 			{Title: "Coming in, events a minute", Number: true,
@@ -46,51 +47,54 @@ func (t *Topology) Dashboard() [][]Widget {
 			{Title: "Going out, events a minute", Number: true, Lines: []Line{out}},
 			{Title: "Oldest event, seconds", Number: true, Lines: ofAlarm(age, "oldest")},
 			{Title: "Waiting, messages", Number: true, Lines: []Line{
-				{Metric: visible("v", EventsQueue)}, {Metric: inFlight("f", EventsQueue)}, {Label: "waiting", Expression: "v + f"},
+				{Metric: visible("v", n.EventsQueue)}, {Metric: inFlight("f", n.EventsQueue)},
+				{Label: "waiting", Expression: "v + f"},
 			}},
 			{Title: "Drained in, minutes (1440: it grows)", Number: true, Lines: ofAlarm(growing, "drained in")},
-			{Title: "Dead letters", Number: true, Lines: []Line{graph("letters", visible("v", DeadLetterQueue))}},
+			{Title: "Dead letters", Number: true, Lines: []Line{graph("letters", visible("v", n.DeadLetterQueue))}},
 		},
 		{
 			{Title: "Are events coming in, and going out? Events a minute", Lines: append(in, out)},
 			{Title: "How much waits? Messages", Stacked: true, Lines: []Line{
-				graph("to be handed out", visible("v", EventsQueue)),
-				graph("being delivered, or hidden until the next attempt", inFlight("f", EventsQueue)),
+				graph("to be handed out", visible("v", n.EventsQueue)),
+				graph("being delivered, or hidden until the next attempt", inFlight("f", n.EventsQueue)),
 			}},
 			{Title: "How old is the oldest? Seconds", Alarm: age.Name, Lines: []Line{
 				graph("by the queue: without what was received three times",
-					ofQueue("q", EventsQueue, "ApproximateAgeOfOldestMessage", "Maximum")),
-				graph("by what was delivered or tried", own("m", "deliver", "EventAge", "Maximum")),
-				graph("half of it was younger", own("h", "deliver", "EventAge", "p50")),
+					ofQueue("q", n.EventsQueue, "ApproximateAgeOfOldestMessage", "Maximum")),
+				graph("by what was delivered or tried", n.own("m", "deliver", "EventAge", "Maximum")),
+				graph("half of it was younger", n.own("h", "deliver", "EventAge", "p50")),
 			}},
 		},
 		{
-			{Title: "What does Segment answer? Calls a minute", Stacked: true, Lines: byClass("SegmentResponses", responses())},
+			{Title: "What does Segment answer? Calls a minute", Stacked: true,
+				Lines: n.byClass("SegmentResponses", n.responses())},
 			{Title: "How long does Segment take? Milliseconds", Lines: []Line{
-				graph("p99", own("n", "deliver", "FlushLatency", "p99")), graph("p50", own("h", "deliver", "FlushLatency", "p50")),
+				graph("p99", n.own("n", "deliver", "FlushLatency", "p99")),
+				graph("p50", n.own("h", "deliver", "FlushLatency", "p50")),
 			}},
 			{Title: "What stays in the queue? Events a minute, by class", Stacked: true,
-				Lines: byClass("EventsRetried", []Metric{
+				Lines: n.byClass("EventsRetried", []Metric{
 					{Value: segment.Transient.String()}, {Value: segment.Throttled.String()}, {Value: segment.Misconfigured.String()},
 				})},
 			{Title: "Is Segment taken to be down? Does a whole batch fail?", Lines: []Line{
-				graph("breaker open", own("b", "deliver", "BreakerOpen", "Maximum")),
-				graph("batches of which all stays", own("a", "deliver", "BatchesAllFailed", "Sum")),
+				graph("breaker open", n.own("b", "deliver", "BreakerOpen", "Maximum")),
+				graph("batches of which all stays", n.own("a", "deliver", "BatchesAllFailed", "Sum")),
 			}},
 		},
 		{
 			{Title: "What becomes a dead letter? Events a minute, by reason", Stacked: true,
-				Lines: []Line{search("Reason", "EventsDeadLettered")}},
+				Lines: []Line{n.search("Reason", "EventsDeadLettered")}},
 			{Title: "What goes wrong with letters and visibility? Errors a minute", Lines: []Line{
-				graph("letters of deliver", own("d", "deliver", "DeadLetterErrors", "Sum")),
-				graph("letters of ingest", own("i", "ingest", "DeadLetterErrors", "Sum")),
-				graph("visibility", own("v", "deliver", "VisibilityErrors", "Sum")),
+				graph("letters of deliver", n.own("d", "deliver", "DeadLetterErrors", "Sum")),
+				graph("letters of ingest", n.own("i", "ingest", "DeadLetterErrors", "Sum")),
+				graph("visibility", n.own("v", "deliver", "VisibilityErrors", "Sum")),
 			}},
 			{Title: "Does the deliver function run? A minute", Lines: []Line{
-				graph("invocations", ofFunction("i", DeliverFunction, "Invocations", "Sum")),
-				graph("errors", ofFunction("e", DeliverFunction, "Errors", "Sum")),
-				graph("throttles", ofFunction("t", DeliverFunction, "Throttles", "Sum")),
-				graph("at a time", ofFunction("c", DeliverFunction, "ConcurrentExecutions", "Maximum")),
+				graph("invocations", ofFunction("i", n.DeliverFunction, "Invocations", "Sum")),
+				graph("errors", ofFunction("e", n.DeliverFunction, "Errors", "Sum")),
+				graph("throttles", ofFunction("t", n.DeliverFunction, "Throttles", "Sum")),
+				graph("at a time", ofFunction("c", n.DeliverFunction, "ConcurrentExecutions", "Maximum")),
 			}},
 		},
 		{
@@ -100,24 +104,25 @@ func (t *Topology) Dashboard() [][]Widget {
 				graph("5xx", Metric{ID: "s", Door: true, Name: "ServerErrors", Statistic: "Sum"}),
 			}},
 			{Title: "Why does it turn requests away? Requests a minute, by code", Stacked: true,
-				Lines: []Line{search("Code", "RequestsShed"), search("Code", "RequestsRefused")}},
-			{Title: "How long does the door take? Milliseconds", Alarm: "spillway-ingest-slow", Lines: []Line{
-				graph("p99", own("n", "ingest", "AcceptLatency", "p99")), graph("p50", own("h", "ingest", "AcceptLatency", "p50")),
+				Lines: []Line{n.search("Code", "RequestsShed"), n.search("Code", "RequestsRefused")}},
+			{Title: "How long does the door take? Milliseconds", Alarm: n.Alarm("ingest-slow"), Lines: []Line{
+				graph("p99", n.own("n", "ingest", "AcceptLatency", "p99")),
+				graph("p50", n.own("h", "ingest", "AcceptLatency", "p50")),
 			}},
 			{Title: "Which events of accepted requests are bad? By code", Stacked: true,
-				Lines: []Line{search("Code", "EventsRejected")}},
+				Lines: []Line{n.search("Code", "EventsRejected")}},
 		},
 		{
 			{Title: "Are publishers well? Events a minute",
-				Lines: []Line{graph("spilled to disk", own("s", "publisher", "EventsSpilled", "Sum")),
-					search("Reason", "EventsDropped")}},
+				Lines: []Line{graph("spilled to disk", n.own("s", "publisher", "EventsSpilled", "Sum")),
+					n.search("Reason", "EventsDropped")}},
 		},
 	}
-	if _, ok := t.Function(CanaryFunction); ok {
+	if _, ok := t.Function(n.CanaryFunction); ok {
 		last := len(rows) - 1
 		rows[last] = append(rows[last], Widget{Title: "Does a canary come through? Milliseconds", Lines: []Line{
-			graph("through the door", own("a", "canary", "CanaryAcceptLatency", "Maximum")),
-			graph("to Segment's door", own("d", "deliver", "CanaryLatency", "Maximum")),
+			graph("through the door", n.own("a", "canary", "CanaryAcceptLatency", "Maximum")),
+			graph("to Segment's door", n.own("d", "deliver", "CanaryLatency", "Maximum")),
 		}})
 	}
 	return rows
@@ -143,18 +148,19 @@ func ofAlarm(a Alarm, label string) []Line {
 	return append(lines, Line{Label: label, Expression: a.Expression})
 }
 
-func byClass(name string, classes []Metric) []Line {
+func (n Names) byClass(name string, classes []Metric) []Line {
 	var lines []Line
 	for _, m := range classes {
-		lines = append(lines, graph(m.Value, own(m.Value, "deliver", name, "Sum", "Class", m.Value)))
+		lines = append(lines, graph(m.Value, n.own(m.Value, "deliver", name, "Sum", "Class", m.Value)))
 	}
 	return lines
 }
 
 // search shows our own metric by whatever values the dimension has.
-func search(dimension, name string) Line {
-	return Line{Expression: fmt.Sprintf(`SEARCH('{%s,Function,%s} MetricName="%s"', 'Sum', %d)`, emf.Namespace, dimension,
-		name, int(DashboardPeriod.Seconds()))}
+func (n Names) search(dimension, name string) Line {
+	return Line{Expression: fmt.Sprintf(`SEARCH('{%s,%s,%s,%s} %s="%s" MetricName="%s"', 'Sum', %d)`, emf.Namespace,
+		emf.PipelineDimension, emf.FunctionDimension, dimension, emf.PipelineDimension, n.Pipeline, name,
+		int(DashboardPeriod.Seconds()))}
 }
 
 func (t *Topology) validateDashboard() (errs []error) {

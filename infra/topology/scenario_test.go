@@ -281,12 +281,12 @@ func TestAlarmsFireForTheirCauseAndForNothingElse(t *testing.T) {
 		{"the door is shut", 10, constant(busy.with(minute{
 			"canary CanaryAccepted": 0, "deliver CanaryDelivered": missing, "door ServerErrors": 20_000,
 			"ingest EventsAccepted": missing, "ingest AcceptLatency": missing,
-		})), "canary-silent door-silent ingest-down ingest-errors"},
-		{"the monitoring is dead", 10, constant(minute{}), "canary-silent door-silent ingest-down"},
+		})), "canary-silent ingest-down ingest-errors ingest-silent"},
+		{"the monitoring is dead", 10, constant(minute{}), "canary-silent ingest-down ingest-silent"},
 		{"SQS can't be reached", 10,
 			constant(busy.with(minute{"ingest Requests 429": 20_000, "canary CanaryAccepted": 0,
 				"deliver CanaryDelivered": missing, "publisher EventsSpilled": 20_000})),
-			"canary-silent door-silent ingest-down ingest-refusing publisher-spilling"},
+			"canary-silent ingest-down ingest-refusing ingest-silent publisher-spilling"},
 		{"one source is over its quota", 10, constant(busy.with(minute{"ingest Requests 429": 500})), ""},
 		{"a dead letter of a minute ago, of which the queue's metrics know nothing", 10, func(n int) minute {
 			if n == 9 {

@@ -89,6 +89,7 @@ type Door struct {
 
 // A Topology is the whole pipeline of one region.
 type Topology struct {
+	Names        Names
 	Queues       []Queue
 	Functions    []Function
 	EventSources []EventSource
@@ -98,17 +99,10 @@ type Topology struct {
 	Composites   []Composite
 }
 
-// Names of the parts.
-const (
-	EventsQueue     = "spillway-events"
-	DeadLetterQueue = "spillway-dead-letters"
-	DeliverFunction = "spillway-deliver"
-	IngestFunction  = "spillway-ingest"
-	CanaryFunction  = "spillway-canary"
-)
+// Options are what a deployment may choose.
+type Options struct {
+	Names Names // zero: DefaultNames()
 
-// Sizes are the numbers that a deployment may choose.
-type Sizes struct {
 	ReservedConcurrency int           // of deliver; 0: none reserved
 	MaximumConcurrency  int           // of the event source; 0: the reserved concurrency, or 10 without one
 	BatchSize           int           // messages an invocation gets at most
@@ -122,9 +116,10 @@ type Sizes struct {
 // backlog at the speed of Segment, few enough to leave an account's concurrency to others.
 const concurrency = 10
 
-// DefaultSizes are those of a deployment without settings.
-func DefaultSizes() Sizes {
-	return Sizes{
+// DefaultOptions are those of a deployment without settings.
+func DefaultOptions() Options {
+	return Options{
+		Names:               DefaultNames(),
 		ReservedConcurrency: concurrency,
 		// Ten single events an invocation would be far too few to be worth a request to Segment.
 		BatchSize: 100,
@@ -138,21 +133,24 @@ func DefaultSizes() Sizes {
 }
 
 // Default is the pipeline as it is deployed without settings.
-func Default() Topology { return New(DefaultSizes()) }
+func Default() Topology { return New(DefaultOptions()) }
 
-// New is the pipeline of these sizes. It is not validated.
-func New(s Sizes) Topology {
+// New is the pipeline with these options. It is not validated.
+func New(o Options) Topology {
 	// An invocation flushes some dozens of batches, each answered well within a second; the rest is
 	// for slow answers and retries.
 	const timeout = 60 * time.Second
-	if s.MaximumConcurrency == 0 {
-		s.MaximumConcurrency = cmp.Or(s.ReservedConcurrency, concurrency)
+	o.Names = cmp.Or(o.Names, DefaultNames())
+	n := o.Names
+	if o.MaximumConcurrency == 0 {
+		o.MaximumConcurrency = cmp.Or(o.ReservedConcurrency, concurrency)
 	}
 	t := Topology{
+		Names: n,
 		Queues: []Queue{
 			{
-				Name: EventsQueue, Retention: maxRetention, VisibilityTimeout: visibilityFactor*timeout + s.Window,
-				DeadLetterQueue: DeadLetterQueue,
+				Name: n.EventsQueue, Retention: maxRetention, VisibilityTimeout: visibilityFactor*timeout + o.Window,
+				DeadLetterQueue: n.DeadLetterQueue,
 				// What is poisonous is recognised and not counted out: deliver writes dead letters
 				// itself. Counting is for a function that can't even start, and must outlast ten
 				// days of pauses of up to 15 minutes (about 965 receives).
@@ -161,37 +159,37 @@ func New(s Sizes) Topology {
 			// A letter that SQS moves keeps its first day, so nothing could be kept longer than in
 			// the events queue anyway; deliver gives up after ten days, so that four are left to
 			// act in.
-			{Name: DeadLetterQueue, Retention: maxRetention, VisibilityTimeout: 30 * time.Second},
+			{Name: n.DeadLetterQueue, Retention: maxRetention, VisibilityTimeout: 30 * time.Second},
 		},
 		Functions: []Function{
 			// 512 MB is about a third of a core and several times what an invocation of 6 MB needs.
 			{
-				Name: DeliverFunction, Metrics: "deliver", Timeout: timeout, MemoryMB: 512,
-				ReservedConcurrency: s.ReservedConcurrency, LogRetention: s.LogRetention,
+				Name: n.DeliverFunction, Metrics: "deliver", Timeout: timeout, MemoryMB: 512,
+				ReservedConcurrency: o.ReservedConcurrency, LogRetention: o.LogRetention,
 			},
 			// Reading, checking and two calls to SQS of at most 5 s each; the HTTP API itself waits
 			// for no longer than 30 s. Nothing is reserved: that would be a cap, and the door has
 			// none but its own.
-			{Name: IngestFunction, Metrics: "ingest", Timeout: 15 * time.Second, MemoryMB: 512, LogRetention: s.LogRetention},
+			{Name: n.IngestFunction, Metrics: "ingest", Timeout: 15 * time.Second, MemoryMB: 512, LogRetention: o.LogRetention},
 		},
 		EventSources: []EventSource{{
-			Queue: EventsQueue, Function: DeliverFunction, BatchSize: s.BatchSize, Window: s.Window,
+			Queue: n.EventsQueue, Function: n.DeliverFunction, BatchSize: o.BatchSize, Window: o.Window,
 			// Never above the reserved concurrency: throttled receives count against
 			// MaxReceiveCount.
-			MaximumConcurrency: s.MaximumConcurrency, ReportBatchItemFailures: true,
+			MaximumConcurrency: o.MaximumConcurrency, ReportBatchItemFailures: true,
 		}},
 		// Five times what Segment takes of a workspace when every request carries but one event,
 		// and half of what an account has without asking (10,000 a second, API Gateway quotas); so
 		// it bounds what a flood can cost, and nobody who means well sees it.
-		Door: Door{Function: IngestFunction, RequestsPerSecond: 5000, Burst: 5000, LogRetention: s.LogRetention},
+		Door: Door{Function: n.IngestFunction, RequestsPerSecond: 5000, Burst: 5000, LogRetention: o.LogRetention},
 	}
-	if !s.NoCanary {
+	if !o.NoCanary {
 		t.Functions = append(t.Functions, Function{
-			Name: CanaryFunction, Metrics: "canary", Timeout: 30 * time.Second, MemoryMB: 128, LogRetention: s.LogRetention,
+			Name: n.CanaryFunction, Metrics: "canary", Timeout: 30 * time.Second, MemoryMB: 128, LogRetention: o.LogRetention,
 		})
-		t.Schedules = []Schedule{{Function: CanaryFunction, Every: canary.Interval}}
+		t.Schedules = []Schedule{{Function: n.CanaryFunction, Every: canary.Interval}}
 	}
-	t.Alarms, t.Composites = alarms(s)
+	t.Alarms, t.Composites = alarms(o)
 	return t
 }
 

@@ -13,7 +13,7 @@ func TestTheDefaultKeepsItsOwnRules(t *testing.T) {
 	if err := d.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	events, _ := d.Queue(EventsQueue)
+	events, _ := d.Queue(d.Names.EventsQueue)
 	if events.VisibilityTimeout != 361*time.Second {
 		t.Errorf("visibility timeout is %v, want 361 s: 6 x 60 s + 1 s", events.VisibilityTimeout)
 	}
@@ -24,7 +24,7 @@ func TestTheDefaultKeepsItsOwnRules(t *testing.T) {
 
 func TestTenDaysOfPausesStayBelowTheMaximumReceiveCount(t *testing.T) {
 	d := Default()
-	events, _ := d.Queue(EventsQueue)
+	events, _ := d.Queue(d.Names.EventsQueue)
 	for _, retryAfter := range []time.Duration{0, time.Second, time.Minute} {
 		receives := 0
 		for waited := time.Duration(0); waited < deliver.MaxAge; receives++ {

@@ -180,7 +180,7 @@ func (t faultyTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	third := t.lasts / 3
 	if since := time.Since(t.began); t.lettersAway && since > third && since < 2*third &&
-		strings.Contains(string(body), topology.DeadLetterQueue) {
+		strings.Contains(string(body), topology.DefaultNames().DeadLetterQueue) {
 		t.happens("letters away", 100)
 		return nil, errAway
 	}

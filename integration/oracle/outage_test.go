@@ -172,10 +172,10 @@ func blindHandler(c deliver.Config) (awslambda.Handler, error) {
 func suffer(t *testing.T, kind failure, handler func(deliver.Config) (awslambda.Handler, error)) (u *usage,
 	drained time.Duration) {
 	production := topology.Default()
-	f, _ := production.Function(topology.DeliverFunction)
+	f, _ := production.Function(topology.DefaultNames().DeliverFunction)
 	u = &usage{memory: f.MemoryMB}
 	segmentAway := &away{usage: u, until: time.Now().Add(outage), kind: kind}
-	metrics := emf.NewWriter(u, "deliver")
+	metrics := emf.NewWriter(u, emf.DefaultPipeline, "deliver")
 	w := start(t, parts{
 		arrive: func(segmentd.Received) {},
 		report: func(s deliver.Summary) {
@@ -197,7 +197,7 @@ func suffer(t *testing.T, kind failure, handler func(deliver.Config) (awslambda.
 		},
 	})
 	defer w.end(t)
-	url := queueURL(topology.EventsQueue)
+	url := queueURL(topology.DefaultNames().EventsQueue)
 	for n := 0; time.Now().Before(segmentAway.until); n++ {
 		body := fmt.Sprintf(`{"type":"track","event":"E","userId":"u1","messageId":"m%d","timestamp":"2026-11-01T00:00:00.000Z"}`, n)
 		_, err := w.client.SendMessage(t.Context(),

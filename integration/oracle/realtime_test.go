@@ -164,7 +164,7 @@ func newMachine(t *testing.T, seed uint64, l *ledger) *machine {
 	t.Cleanup(func() { kill(m.up); kill(m.segment) })
 
 	production := topology.Default()
-	f, _ := production.Function(topology.DeliverFunction)
+	f, _ := production.Function(topology.DefaultNames().DeliverFunction)
 	m.function = lambda.NewFunction(lambda.FunctionConfig{
 		Name: f.Name, Timeout: f.Timeout, ReservedConcurrency: f.ReservedConcurrency, MemoryMB: f.MemoryMB,
 		NewEnvironment: lambda.Process(lambda.ProcessConfig{
@@ -172,8 +172,8 @@ func newMachine(t *testing.T, seed uint64, l *ledger) *machine {
 			Env: []string{
 				"AWS_ACCESS_KEY_ID=" + local.AccessKey, "AWS_SECRET_ACCESS_KEY=" + local.AccessKey,
 				"AWS_ENDPOINT_URL_SQS=" + endpoint,
-				"SPILLWAY_QUEUE_URL=" + m.queueURL(topology.EventsQueue),
-				"SPILLWAY_DEAD_LETTER_QUEUE_URL=" + m.queueURL(topology.DeadLetterQueue),
+				"SPILLWAY_QUEUE_URL=" + m.queueURL(topology.DefaultNames().EventsQueue),
+				"SPILLWAY_DEAD_LETTER_QUEUE_URL=" + m.queueURL(topology.DefaultNames().DeadLetterQueue),
 				"SPILLWAY_SEGMENT_ENDPOINT=" + web.URL, "SPILLWAY_WRITE_KEY=" + local.WriteKey,
 			},
 			OnStart: func(pid int) {
@@ -250,10 +250,10 @@ func (m *machine) startUp(deliver bool) {
 		"--segment="+m.segmentURL,
 		"--write-key="+local.WriteKey, "--canary=false", "--deliver="+strconv.FormatBool(deliver))
 	production := topology.Default()
-	q, _ := production.Queue(topology.EventsQueue)
+	q, _ := production.Queue(topology.DefaultNames().EventsQueue)
 	m.await("the pipeline does not start", func() error {
 		_, err := m.client.SetQueueAttributes(m.t.Context(), &awssqs.SetQueueAttributesInput{
-			QueueUrl:   aws.String(m.queueURL(topology.EventsQueue)),
+			QueueUrl:   aws.String(m.queueURL(topology.DefaultNames().EventsQueue)),
 			Attributes: map[string]string{"VisibilityTimeout": strconv.Itoa(int((q.VisibilityTimeout / timeFactor).Seconds()))},
 		}, func(o *awssqs.Options) { o.RetryMaxAttempts = 1 })
 		return err
@@ -289,7 +289,7 @@ type remoteQueue struct{ *machine }
 
 func (q remoteQueue) Receive(ctx context.Context, most int, wait time.Duration) ([]lambda.Message, error) {
 	out, err := q.client.ReceiveMessage(ctx, &awssqs.ReceiveMessageInput{
-		QueueUrl: aws.String(q.queueURL(topology.EventsQueue)), MaxNumberOfMessages: int32(most),
+		QueueUrl: aws.String(q.queueURL(topology.DefaultNames().EventsQueue)), MaxNumberOfMessages: int32(most),
 		WaitTimeSeconds:             int32(wait / time.Second),
 		MessageSystemAttributeNames: []types.MessageSystemAttributeName{"All"}, MessageAttributeNames: []string{"All"},
 	})
@@ -318,7 +318,7 @@ func (q remoteQueue) Delete(ctx context.Context, handles []string) error {
 			entries[i] = types.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: aws.String(h)}
 		}
 		out, err := q.client.DeleteMessageBatch(ctx,
-			&awssqs.DeleteMessageBatchInput{QueueUrl: aws.String(q.queueURL(topology.EventsQueue)), Entries: entries})
+			&awssqs.DeleteMessageBatchInput{QueueUrl: aws.String(q.queueURL(topology.DefaultNames().EventsQueue)), Entries: entries})
 		if err == nil && len(out.Failed) > 0 {
 			err = fmt.Errorf("%d messages were not deleted", len(out.Failed))
 		}
@@ -331,7 +331,7 @@ func (q remoteQueue) Delete(ctx context.Context, handles []string) error {
 func (m *machine) drained() {
 	m.t.Helper()
 	m.await("the queue does not become empty", func() error {
-		if visible, hidden := size(m.t, m.client, m.queueURL(topology.EventsQueue)); visible+hidden > 0 {
+		if visible, hidden := size(m.t, m.client, m.queueURL(topology.DefaultNames().EventsQueue)); visible+hidden > 0 {
 			return fmt.Errorf("it holds %d messages, and %d that are hidden", visible, hidden)
 		}
 		return nil
@@ -352,7 +352,8 @@ func TestTheBuiltBinariesLoseNothingHoweverTheyAreKilled(t *testing.T) {
 	m.await("the stand-in takes no script", func() error { return m.script(nil) })
 	source := topology.Default().EventSources[0]
 	mapping, err := lambda.NewEventSourceMapping(lambda.MappingConfig{
-		Queue: remoteQueue{m}, QueueARN: "arn:aws:sqs:" + local.Region + ":" + local.AccountID + ":" + topology.EventsQueue,
+		Queue: remoteQueue{m}, QueueARN: "arn:aws:sqs:" + local.Region + ":" + local.AccountID + ":" +
+			topology.DefaultNames().EventsQueue,
 		Function:  m.function,
 		BatchSize: source.BatchSize, MaximumBatchingWindow: source.Window, MaximumConcurrency: source.MaximumConcurrency,
 		ReportBatchItemFailures: source.ReportBatchItemFailures, Logger: quiet,
@@ -375,7 +376,7 @@ func TestTheBuiltBinariesLoseNothingHoweverTheyAreKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := &plan{seed: s, lasts: 10 * time.Second, poison: 30, resent: 5}
-	i := &issuer{client: m.client, queueURL: m.queueURL(topology.EventsQueue), plan: p, ledger: l, rng: m.rng,
+	i := &issuer{client: m.client, queueURL: m.queueURL(topology.DefaultNames().EventsQueue), plan: p, ledger: l, rng: m.rng,
 		compressor: compressor, apart: true}
 	for end := time.Now().Add(*realTime); time.Now().Before(end); {
 		for range 1 + m.rng.IntN(20) {
@@ -423,7 +424,7 @@ func TestTheBuiltBinariesLoseNothingHoweverTheyAreKilled(t *testing.T) {
 	}
 	m.drained()
 	stop()
-	l.letters = letters(t, m.client, m.queueURL(topology.DeadLetterQueue))
+	l.letters = letters(t, m.client, m.queueURL(topology.DefaultNames().DeadLetterQueue))
 	c, err := l.check(false)
 	if err != nil {
 		t.Errorf("seed %d: %v", s, err)

@@ -88,7 +88,7 @@ func run(t *testing.T, p *plan) (counted, map[string]int) {
 	w := start(t, parts{
 		gzip: p.gzip, arrive: l.arrive, report: l.report, handler: realHandler, environments: f.environments,
 		queue: func(w *world, q lambda.Queue) lambda.Queue {
-			return &faultyQueue{Queue: q, faults: f, client: w.client, url: queueURL(topology.EventsQueue)}
+			return &faultyQueue{Queue: q, faults: f, client: w.client, url: queueURL(topology.DefaultNames().EventsQueue)}
 		},
 		transport: func(inner http.RoundTripper) http.RoundTripper { return faultyTransport{inner, f} },
 	})
@@ -103,7 +103,7 @@ func run(t *testing.T, p *plan) (counted, map[string]int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i := &issuer{client: w.client, queueURL: queueURL(topology.EventsQueue), plan: p, ledger: l,
+	i := &issuer{client: w.client, queueURL: queueURL(topology.DefaultNames().EventsQueue), plan: p, ledger: l,
 		rng: rand.New(rand.NewPCG(p.seed, 0x155e)), compressor: compressor}
 	if err := i.run(t.Context()); err != nil {
 		t.Fatal(p, err)
@@ -117,7 +117,7 @@ func run(t *testing.T, p *plan) (counted, map[string]int) {
 		t.Errorf("%v: %v after the faults have stopped the queue still holds %+v", p, patience, w.events.Stats())
 	}
 	fresh(t, p, w, i)
-	l.letters = letters(t, w.client, queueURL(topology.DeadLetterQueue))
+	l.letters = letters(t, w.client, queueURL(topology.DefaultNames().DeadLetterQueue))
 	c, err := l.check(p.exact())
 	if err != nil {
 		t.Errorf("%v\n%v\ncounted: %+v, of the handler: %+v", p, err, c, l.totals)
@@ -141,8 +141,8 @@ func redrive(t *testing.T, p *plan, w *world, l *ledger) {
 	}
 	f := newFaults(&plan{seed: p.seed, callFails: 15, callLost: 15, entryFails: 15})
 	api := sdk(endpoint, &http.Client{Transport: faultyTransport{w.sqs.HTTPClient().Transport, f}})
-	dead := deadletter.New(api, queueURL(topology.DeadLetterQueue))
-	to := sqsclient.New(api, queueURL(topology.EventsQueue))
+	dead := deadletter.New(api, queueURL(topology.DefaultNames().DeadLetterQueue))
+	to := sqsclient.New(api, queueURL(topology.DefaultNames().EventsQueue))
 	for range 2 {
 		ctx, cancel := context.WithTimeout(t.Context(), f.upTo(5*time.Second))
 		_, _ = dead.Redrive(ctx, to, deadletter.RedriveOptions{}) // may fail as it likes
@@ -156,7 +156,7 @@ func redrive(t *testing.T, p *plan, w *world, l *ledger) {
 	if !w.drained(patience) {
 		t.Errorf("%v: what was sent again does not flow: the queue holds %+v", p, w.events.Stats())
 	}
-	l.letters = letters(t, w.client, queueURL(topology.DeadLetterQueue))
+	l.letters = letters(t, w.client, queueURL(topology.DefaultNames().DeadLetterQueue))
 	if _, err := l.check(false); err != nil {
 		t.Errorf("%v: after the redrive: %v", p, err)
 	}

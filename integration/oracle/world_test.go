@@ -78,8 +78,8 @@ func start(t *testing.T, p parts) *world {
 	if err := local.CreateQueues(server, &production); err != nil {
 		t.Fatal(err)
 	}
-	w.events, _ = server.Queue(topology.EventsQueue)
-	w.dead, _ = server.Queue(topology.DeadLetterQueue)
+	w.events, _ = server.Queue(topology.DefaultNames().EventsQueue)
+	w.dead, _ = server.Queue(topology.DefaultNames().DeadLetterQueue)
 	w.client = sdk(endpoint, server.HTTPClient())
 
 	api := sdk(endpoint, &http.Client{Transport: p.transport(server.HTTPClient().Transport)})
@@ -92,8 +92,8 @@ func start(t *testing.T, p parts) *world {
 		}
 		return p.handler(deliver.Config{
 			Segment: client, WriteKey: local.WriteKey, Report: p.report,
-			Queue:       sqsclient.New(api, queueURL(topology.EventsQueue)),
-			DeadLetters: sqsclient.New(api, queueURL(topology.DeadLetterQueue)),
+			Queue:       sqsclient.New(api, queueURL(topology.DefaultNames().EventsQueue)),
+			DeadLetters: sqsclient.New(api, queueURL(topology.DefaultNames().DeadLetterQueue)),
 		})
 	}
 	source := production.EventSources[0]

@@ -107,10 +107,10 @@ func open(t *testing.T, s setup) *door {
 		Region: local.Region, BaseEndpoint: aws.String(p.SQSURL), HTTPClient: p.SQS().HTTPClient(),
 		Credentials: credentials.NewStaticCredentialsProvider(local.AccessKey, local.AccessKey, ""),
 	})
-	events := &unreliable{Sender: sqsclient.New(api, p.QueueURL(topology.EventsQueue))}
+	events := &unreliable{Sender: sqsclient.New(api, p.QueueURL(topology.DefaultNames().EventsQueue))}
 	events.fails.Store(s.queueFails)
 	handler, err := ingest.New(ingest.Config{
-		Queue: events, DeadLetters: sqsclient.New(api, p.QueueURL(topology.DeadLetterQueue)), Keys: s.keys,
+		Queue: events, DeadLetters: sqsclient.New(api, p.QueueURL(topology.DefaultNames().DeadLetterQueue)), Keys: s.keys,
 		Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -189,7 +189,7 @@ func TestAWrongConfigurationSaysWhatToWrite(t *testing.T) {
 func TestItsMetricsCanBeWritten(t *testing.T) {
 	var out strings.Builder
 	r := Result{Latency: 35 * time.Millisecond}
-	if err := emf.NewWriter(&out, "canary").Write(time.Now(), r.Metrics()...); err != nil ||
+	if err := emf.NewWriter(&out, emf.DefaultPipeline, "canary").Write(time.Now(), r.Metrics()...); err != nil ||
 		!strings.Contains(out.String(), `"CanaryAcceptLatency":35`) {
 		t.Errorf("%v: %s", err, &out)
 	}

@@ -1,9 +1,7 @@
-// Package emf writes metrics for CloudWatch.
-//
-// They go out as log lines in the embedded metric format (CloudWatch user guide, "Embedded metric
-// format"): a Lambda prints them, CloudWatch makes metrics of them, and no call can fail or slow
-// the function down. A metric is paid for each name and set of dimensions, so a dimension is never
-// a user, an event's name or a write key.
+// Package emf writes metrics for CloudWatch as log lines in the embedded metric format (CloudWatch
+// user guide, "Embedded metric format"): a Lambda prints them, CloudWatch makes metrics of them,
+// and no call can fail or slow the function down. CloudWatch charges for each combination of a name
+// and dimensions, so a dimension is never a user, an event's name or a write key.
 package emf
 
 import (
@@ -16,15 +14,23 @@ import (
 	"time"
 )
 
-// Namespace is where CloudWatch shows the metrics.
+// Namespace is where CloudWatch shows the metrics of every pipeline.
 const Namespace = "Spillway"
 
-// MaxValues is how many values one metric may have in one line (embedded metric format
-// specification).
-const MaxValues = 100
+// The dimensions of every metric, by their names.
+const (
+	PipelineDimension = "Pipeline" // several pipelines may share an account and region
+	FunctionDimension = "Function" // which part of the pipeline writes the metric
+)
 
-// maxMetrics is how many metrics one line may have (the same).
-const maxMetrics = 100
+// DefaultPipeline is the name of a pipeline that was not given one.
+const DefaultPipeline = "spillway"
+
+// Limits of one line (embedded metric format specification).
+const (
+	MaxValues  = 100 // of a metric
+	maxMetrics = 100
+)
 
 // Units, by CloudWatch's names.
 const (
@@ -33,25 +39,27 @@ const (
 	Milliseconds = "Milliseconds"
 )
 
-// A Metric is one name with its values, and perhaps a dimension of its own beside that of the
-// function.
+// A Metric is a name with its values, and at most one dimension besides Pipeline and Function.
 type Metric struct {
 	Name      string
 	Unit      string
-	Dimension string // its name, empty: none
+	Dimension string // its name; empty: none
 	Value     string // the dimension's value
 	Values    []float64
 }
 
-// A Writer writes metrics as lines of JSON. It may be used by several goroutines at the same time.
+// A Writer writes metrics as lines of JSON. It is safe for concurrent use.
 type Writer struct {
-	mu       sync.Mutex
-	w        io.Writer
-	function string
+	mu                 sync.Mutex
+	w                  io.Writer
+	pipeline, function string
 }
 
-// NewWriter makes a Writer whose metrics all have the dimension Function.
-func NewWriter(w io.Writer, function string) *Writer { return &Writer{w: w, function: function} }
+// NewWriter returns a Writer whose metrics have the dimensions Pipeline and Function with these
+// values.
+func NewWriter(w io.Writer, pipeline, function string) *Writer {
+	return &Writer{w: w, pipeline: pipeline, function: function}
+}
 
 type directive struct {
 	Namespace  string
@@ -61,9 +69,9 @@ type directive struct {
 
 type definition struct{ Name, Unit string }
 
-// Write writes the metrics that have values: those with the same dimension share a line, and more
-// than MaxValues of one take further lines. A line that can't be written does not keep the others
-// back; the error names all that happened.
+// Write writes the metrics that have values. Those with the same dimension share a line, and a
+// metric with more values than a line may have takes further lines. Write goes on after a line that
+// it could not write; the error joins all failures.
 func (w *Writer) Write(now time.Time, metrics ...Metric) error {
 	var errs []error
 	type group struct{ dimension, value string }
@@ -90,10 +98,11 @@ func (w *Writer) Write(now time.Time, metrics ...Metric) error {
 	return errors.Join(errs...)
 }
 
-// line writes up to MaxValues of each metric, each name once, and returns what is left over.
+// line writes one line: of each name one metric, of each metric up to MaxValues. It returns the
+// metrics and values that are left.
 func (w *Writer) line(now time.Time, dimension, value string, metrics []Metric) (rest []Metric, err error) {
-	names := []string{"Function"}
-	doc := map[string]any{"Function": w.function}
+	names := []string{PipelineDimension, FunctionDimension}
+	doc := map[string]any{PipelineDimension: w.pipeline, FunctionDimension: w.function}
 	if dimension != "" {
 		names = append(names, dimension)
 		doc[dimension] = value
@@ -102,7 +111,7 @@ func (w *Writer) line(now time.Time, dimension, value string, metrics []Metric) 
 	var errs []error
 	for _, m := range metrics {
 		if slices.Contains(names, m.Name) {
-			errs = append(errs, fmt.Errorf("metric %s has the name of a dimension: rename it", m.Name))
+			errs = append(errs, fmt.Errorf("metric %s has the name of a dimension", m.Name))
 			continue
 		}
 		if _, taken := doc[m.Name]; taken || len(d.Metrics) == maxMetrics {
@@ -138,7 +147,7 @@ func (w *Writer) line(now time.Time, dimension, value string, metrics []Metric) 
 	return rest, errors.Join(errs...)
 }
 
-// By makes a Metric for each entry of counts, with its key as the value of the dimension, in the
+// By returns a Metric for each entry of counts, with its key as the value of the dimension, in the
 // order of the keys.
 func By[K ~string](name, dimension string, counts map[K]int) []Metric {
 	keys := make([]K, 0, len(counts))

@@ -81,7 +81,7 @@ func parse(t *testing.T, out string) (values map[string][]float64, lines int) {
 func write(t *testing.T, metrics ...Metric) (values map[string][]float64, lines int) {
 	t.Helper()
 	var out bytes.Buffer
-	if err := NewWriter(&out, "deliver").Write(now, metrics...); err != nil {
+	if err := NewWriter(&out, "staging", "deliver").Write(now, metrics...); err != nil {
 		t.Fatal(err)
 	}
 	return parse(t, out.String())
@@ -97,18 +97,18 @@ func numbers(n int) []float64 {
 
 func same(a, b map[string][]float64) bool { return maps.EqualFunc(a, b, slices.Equal) }
 
-func TestALineIsWhatCloudWatchReads(t *testing.T) {
+func TestWriteWritesTheEmbeddedMetricFormat(t *testing.T) {
 	var out bytes.Buffer
-	err := NewWriter(&out, "deliver").Write(now, Metric{Name: "A", Unit: Count, Values: []float64{1}},
+	err := NewWriter(&out, "staging", "deliver").Write(now, Metric{Name: "A", Unit: Count, Values: []float64{1}},
 		Metric{Name: "B", Unit: Seconds, Values: []float64{1.5, 2}})
-	want := `{"A":1,"B":[1.5,2],"Function":"deliver","_aws":{"CloudWatchMetrics":[{"Namespace":"Spillway","Dimensions":[["Function"]],` +
+	want := `{"A":1,"B":[1.5,2],"Function":"deliver","Pipeline":"staging","_aws":{"CloudWatchMetrics":[{"Namespace":"Spillway","Dimensions":[["Pipeline","Function"]],` +
 		`"Metrics":[{"Name":"A","Unit":"Count"},{"Name":"B","Unit":"Seconds"}]}],"Timestamp":1795000000123}}` + "\n"
 	if err != nil || out.String() != want {
 		t.Errorf("%v\n%s, want\n%s", err, out.String(), want)
 	}
 }
 
-func TestMetricsOfOneDimensionShareALine(t *testing.T) {
+func TestMetricsWithTheSameDimensionsShareALine(t *testing.T) {
 	values, lines := write(t,
 		Metric{Name: "EventsDelivered", Unit: Count, Values: []float64{250}},
 		Metric{Name: "EventsRetried", Unit: Count, Dimension: "Class", Value: "transient", Values: []float64{3}},
@@ -118,10 +118,11 @@ func TestMetricsOfOneDimensionShareALine(t *testing.T) {
 		Metric{Name: "FlushLatency", Unit: Milliseconds}, // no values, no line
 	)
 	want := map[string][]float64{
-		"EventsDelivered Count Function=deliver": {250}, "EventAge Seconds Function=deliver": {0.25},
-		"EventsRetried Count Function=deliver Class=transient":    {3},
-		"SegmentResponses Count Function=deliver Class=transient": {1},
-		"SegmentResponses Count Function=deliver Class=throttled": {2},
+		"EventsDelivered Count Pipeline=staging Function=deliver":                  {250},
+		"EventAge Seconds Pipeline=staging Function=deliver":                       {0.25},
+		"EventsRetried Count Pipeline=staging Function=deliver Class=transient":    {3},
+		"SegmentResponses Count Pipeline=staging Function=deliver Class=transient": {1},
+		"SegmentResponses Count Pipeline=staging Function=deliver Class=throttled": {2},
 	}
 	if !same(values, want) || lines != 3 {
 		t.Errorf("%d lines with %v, want 3 with %v", lines, values, want)
@@ -131,24 +132,25 @@ func TestMetricsOfOneDimensionShareALine(t *testing.T) {
 	}
 }
 
-func TestNoValueIsLostHoweverManyThereAre(t *testing.T) {
+func TestAMetricWithManyValuesTakesSeveralLines(t *testing.T) {
 	for _, c := range []struct{ values, lines int }{{1, 1}, {2, 1}, {99, 1}, {100, 1}, {101, 2}, {200, 2}, {201, 3},
 		{1234, 13}} {
 		v := numbers(c.values)
 		values, lines := write(t, Metric{Name: "A", Unit: Count, Values: v},
 			Metric{Name: "B", Unit: Count, Values: []float64{7}})
-		want := map[string][]float64{"A Count Function=deliver": v, "B Count Function=deliver": {7}}
+		want := map[string][]float64{"A Count Pipeline=staging Function=deliver": v,
+			"B Count Pipeline=staging Function=deliver": {7}}
 		if !same(values, want) || lines != c.lines {
 			t.Errorf("%d values: %d lines with %v, want %d", c.values, lines, values, c.lines)
 		}
 	}
 }
 
-func TestANameThatComesTwiceIsWrittenTwice(t *testing.T) {
+func TestMetricsWithTheSameNameTakeSeveralLines(t *testing.T) {
 	values, lines := write(t, Metric{Name: "A", Unit: Count, Values: numbers(150)},
 		Metric{Name: "A", Unit: Count, Values: []float64{1}}, Metric{Name: "A", Unit: Count, Values: []float64{2, 3}})
 	var sum float64
-	got := values["A Count Function=deliver"]
+	got := values["A Count Pipeline=staging Function=deliver"]
 	for _, v := range got {
 		sum += v
 	}
@@ -157,31 +159,32 @@ func TestANameThatComesTwiceIsWrittenTwice(t *testing.T) {
 	}
 }
 
-func TestMoreMetricsThanALineHoldsTakeFurtherLines(t *testing.T) {
+func TestManyMetricsTakeSeveralLines(t *testing.T) {
 	var metrics []Metric
 	want := map[string][]float64{}
 	for i := range 250 {
 		name := fmt.Sprintf("M%d", i)
 		metrics = append(metrics, Metric{Name: name, Unit: Count, Values: []float64{float64(i)}})
-		want[name+" Count Function=deliver"] = []float64{float64(i)}
+		want[name+" Count Pipeline=staging Function=deliver"] = []float64{float64(i)}
 	}
 	if values, lines := write(t, metrics...); !same(values, want) || lines != 3 {
 		t.Errorf("%d lines with %d metrics, want 3 with 250", lines, len(values))
 	}
 }
 
-func TestWhatCanNotBeWrittenDoesNotKeepTheOthersBack(t *testing.T) {
+func TestWriteGoesOnAfterAMetricThatItCannotWrite(t *testing.T) {
 	var out bytes.Buffer
-	err := NewWriter(&out, "deliver").Write(now,
+	err := NewWriter(&out, "staging", "deliver").Write(now,
 		Metric{Name: "Bad", Unit: Count, Dimension: "Class", Value: "nan", Values: []float64{math.NaN()}},
 		Metric{Name: "Function", Unit: Count, Values: []float64{1}},
 		Metric{Name: "Good", Unit: Count, Values: []float64{1}},
 	)
 	if err == nil || !strings.Contains(err.Error(), "encode metrics") ||
-		!strings.Contains(err.Error(), "metric Function has the name of a dimension: rename it") {
+		!strings.Contains(err.Error(), "metric Function has the name of a dimension") {
 		t.Errorf("error %v", err)
 	}
-	if values, _ := parse(t, out.String()); !same(values, map[string][]float64{"Good Count Function=deliver": {1}}) {
+	if values, _ := parse(t, out.String()); !same(values,
+		map[string][]float64{"Good Count Pipeline=staging Function=deliver": {1}}) {
 		t.Errorf("written %v", values)
 	}
 }
@@ -190,15 +193,16 @@ type failingWriter struct{ err error }
 
 func (w failingWriter) Write([]byte) (int, error) { return 0, w.err }
 
-func TestAWriterThatFailsIsReported(t *testing.T) {
+func TestWriteReturnsTheErrorOfItsWriter(t *testing.T) {
 	full := errors.New("disk full")
-	err := NewWriter(failingWriter{full}, "deliver").Write(now, Metric{Name: "A", Unit: Count, Values: numbers(500)})
+	err := NewWriter(failingWriter{full}, "staging", "deliver").Write(now,
+		Metric{Name: "A", Unit: Count, Values: numbers(500)})
 	if !errors.Is(err, full) || !strings.Contains(err.Error(), "write metrics") {
 		t.Errorf("error %v", err)
 	}
 }
 
-func TestCountsBecomeMetricsInTheOrderOfTheirKeys(t *testing.T) {
+func TestByReturnsMetricsInTheOrderOfTheKeys(t *testing.T) {
 	got := By("EventsRetried", "Class", map[string]int{"transient": 3, "misconfigured": 1, "throttled": 0})
 	var text []string
 	for _, m := range got {
@@ -224,14 +228,14 @@ func (w *piecewise) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestLinesOfManyWritersDoNotMix(t *testing.T) {
+func TestConcurrentWritesDoNotMixTheirLines(t *testing.T) {
 	var dst piecewise
-	w := NewWriter(&dst, "deliver")
+	w := NewWriter(&dst, "staging", "deliver")
 	want := map[string][]float64{}
 	var writers sync.WaitGroup
 	for n := range 8 {
 		name := fmt.Sprintf("M%d", n)
-		want[name+" Count Function=deliver"] = slices.Repeat(numbers(250), 20)
+		want[name+" Count Pipeline=staging Function=deliver"] = slices.Repeat(numbers(250), 20)
 		writers.Go(func() {
 			for range 20 {
 				if err := w.Write(now, Metric{Name: name, Unit: Count, Values: numbers(250)}); err != nil {

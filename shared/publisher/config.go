@@ -14,6 +14,7 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/segmentio/analytics-go/v3"
 
+	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/spill"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
@@ -80,7 +81,7 @@ type SQS interface {
 }
 
 func (c *Config) setDefaults() {
-	fill(&c.Pipeline, "spillway")
+	fill(&c.Pipeline, emf.DefaultPipeline)
 	fill(&c.Interval, 200*time.Millisecond)
 	fill(&c.BufferBytes, 20<<20)
 	fill(&c.Senders, 8)

@@ -140,7 +140,7 @@ const reportInterval = time.Minute
 // report tells what happened until the client has been shut down, and for the last time then.
 func (c *Client) report() {
 	var last Stats
-	metrics := emf.NewWriter(c.config.Metrics, "publisher")
+	metrics := emf.NewWriter(c.config.Metrics, c.config.Pipeline, "publisher")
 	tell := func() {
 		now := c.Stats()
 		if rejected := lessBefore(now.Rejected, last.Rejected); len(rejected) > 0 {

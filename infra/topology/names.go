@@ -1,0 +1,79 @@
+package topology
+
+import (
+	"fmt"
+	"regexp"
+
+	"github.com/spillwayhq/spillway/shared/emf"
+)
+
+// Names are the physical names of everything that a pipeline has. All begin with the pipeline's own
+// name, so that several pipelines can share an account and region: production and staging.
+type Names struct {
+	Pipeline        string // the name itself; also the value of the dimension Pipeline of its metrics
+	EventsQueue     string
+	DeadLetterQueue string
+	DeliverFunction string
+	IngestFunction  string // and the HTTP API in front of it
+	CanaryFunction  string // and the rule that invokes it
+	AlarmTopic      string
+}
+
+// maxName is the length of the longest name of a pipeline. AWS takes 64 characters of most names;
+// 20 leave room for the longest suffix and a region.
+const maxName = 20
+
+var (
+	pipelineName = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
+	// SSM refuses parameters whose path begins so (Systems Manager user guide, "About requirements
+	// and constraints for parameter names").
+	reservedName = regexp.MustCompile(`^(aws|ssm)`)
+)
+
+// NewNames returns the names of the pipeline that is called name.
+func NewNames(name string) (Names, error) {
+	switch {
+	case !pipelineName.MatchString(name):
+		return Names{}, fmt.Errorf("the pipeline's name must begin with a lower-case letter and have only lower-case "+
+			"letters, digits and hyphens, is %q", name)
+	case len(name) > maxName:
+		return Names{}, fmt.Errorf("the pipeline's name must have at most %d characters, %q has %d", maxName, name,
+			len(name))
+	case reservedName.MatchString(name):
+		return Names{}, fmt.Errorf("the pipeline's name must not begin with aws or ssm, which SSM reserves, is %q", name)
+	}
+	return newNames(name), nil
+}
+
+// DefaultNames are those of a pipeline that was not given a name.
+func DefaultNames() Names { return newNames(emf.DefaultPipeline) }
+
+func newNames(name string) Names {
+	return Names{
+		Pipeline:        name,
+		EventsQueue:     name + "-events",
+		DeadLetterQueue: name + "-dead-letters",
+		DeliverFunction: name + "-deliver",
+		IngestFunction:  name + "-ingest",
+		CanaryFunction:  name + "-canary",
+		AlarmTopic:      name + "-alarms",
+	}
+}
+
+// Stack is the name of the CloudFormation stack in a region, and that of the region's dashboard:
+// dashboards of all regions share one list.
+func (n Names) Stack(region string) string { return n.Pipeline + "-" + region }
+
+// Alarm is the full name of an alarm, which is unique in a region.
+func (n Names) Alarm(name string) string { return n.Pipeline + "-" + name }
+
+// Parameter is the name of a parameter in SSM.
+func (n Names) Parameter(name string) string { return "/" + n.Pipeline + "/" + name }
+
+// FunctionLog is the log group of a function. Lambda expects the prefix.
+func (n Names) FunctionLog(function string) string { return "/aws/lambda/" + function }
+
+// AccessLog is the log group of the HTTP API. With this prefix the policy that lets API Gateway
+// write does not grow with each log group (CloudWatch Logs user guide, "Enabling logging from AWS
+// services").
+func (n Names) AccessLog() string { return "/aws/vendedlogs/" + n.IngestFunction }

@@ -1,0 +1,108 @@
+package topology
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestANameThatAWSWouldRefuseIsRefused(t *testing.T) {
+	const letters = "the pipeline's name must begin with a lower-case letter and have only lower-case letters, digits and hyphens"
+	for name, want := range map[string]string{
+		"spillway": "", "a": "", "staging-2": "", "abcdefghijklmnopqrst": "",
+		"": letters, "Staging": letters, "2nd": letters, "-a": letters, "my_pipeline": letters, "a.b": letters, "a b": letters,
+		"é": letters, "a\n": letters,
+		"abcdefghijklmnopqrstu": `must have at most 20 characters, "abcdefghijklmnopqrstu" has 21`,
+		"aws-events":            "must not begin with aws or ssm", "ssm": "must not begin with aws or ssm",
+	} {
+		_, err := NewNames(name)
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", name, err, want)
+		}
+	}
+}
+
+func TestTheDefaultPipelinesNamesStay(t *testing.T) {
+	want := Names{
+		Pipeline: "spillway", EventsQueue: "spillway-events", DeadLetterQueue: "spillway-dead-letters",
+		DeliverFunction: "spillway-deliver", IngestFunction: "spillway-ingest", CanaryFunction: "spillway-canary",
+		AlarmTopic: "spillway-alarms",
+	}
+	if got := DefaultNames(); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
+// named are all names of queues, functions and alarms in the topology.
+func named(d *Topology) map[string][]string {
+	names := map[string][]string{}
+	for _, q := range d.Queues {
+		names["queue"] = append(names["queue"], q.Name)
+	}
+	for _, f := range d.Functions {
+		names["function"] = append(names["function"], f.Name)
+	}
+	for _, a := range d.Alarms {
+		names["alarm"] = append(names["alarm"], a.Name)
+	}
+	for _, c := range d.Composites {
+		names["alarm"] = append(names["alarm"], c.Name)
+	}
+	return names
+}
+
+func TestEveryNameBeginsWithThePipelines(t *testing.T) {
+	names, err := NewNames("staging")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := DefaultOptions()
+	o.Names = names
+	staging, standard := New(o), Default()
+	if err := staging.Validate(); err != nil {
+		t.Error(err)
+	}
+	for kind, all := range named(&staging) {
+		for i, name := range all {
+			if want := "staging" + strings.TrimPrefix(named(&standard)[kind][i], "spillway"); name != want {
+				t.Errorf("the %s %s, want %s", kind, name, want)
+			}
+		}
+	}
+	for _, a := range staging.Alarms {
+		for _, m := range a.Metrics {
+			if m.Own != "" && m.Pipeline != "staging" {
+				t.Errorf("%s watches %s of the pipeline %q", a.Name, m.Name, m.Pipeline)
+			}
+		}
+	}
+	for field, value := range fields(names) {
+		if value != "staging" && !strings.HasPrefix(value, "staging-") {
+			t.Errorf("%s is %s", field, value)
+		}
+	}
+}
+
+func fields(n Names) map[string]string {
+	values := map[string]string{}
+	for field, value := range reflect.ValueOf(n).Fields() {
+		values[field.Name] = value.String()
+	}
+	return values
+}
+
+// If there were alarms "errors" and "ingest-errors", the pipeline "a" and the pipeline "a-ingest"
+// would share the name a-ingest-errors.
+func TestNoPipelinesNameMakesANameOfAnothers(t *testing.T) {
+	d := Default()
+	for kind, all := range named(&d) {
+		for _, name := range all {
+			if i := slices.IndexFunc(all, func(other string) bool {
+				return strings.HasSuffix(other, strings.TrimPrefix(name, d.Names.Pipeline)) && other != name
+			}); i >= 0 {
+				t.Errorf("the %s %s ends in what %s has after the pipeline's name", kind, all[i], name)
+			}
+		}
+	}
+}
