@@ -25,13 +25,15 @@ import (
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	awsssm "github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/httpserver"
 	"github.com/spillwayhq/spillway/shared/ingest"
 	"github.com/spillwayhq/spillway/shared/ingest/writekeys"
+	"github.com/spillwayhq/spillway/shared/reload"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
+	"github.com/spillwayhq/spillway/shared/ssm"
 )
 
 const (
@@ -132,16 +134,18 @@ func newDoor(ctx context.Context, c config, out io.Writer) (*door, error) {
 	if c.proxies > 0 {
 		ic.ClientIP, ic.TrustForwardedProto = ingest.ForwardedAddr(c.proxies), true
 	}
-	var source writekeys.Source
+	var source reload.Source
 	switch {
 	case c.keysFile != "":
-		source = writekeys.File(c.keysFile)
+		source = reload.File(c.keysFile)
 	case c.keysParameter != "":
-		source = writekeys.Parameter(ssm.NewFromConfig(cloud), c.keysParameter)
+		source = ssm.Parameter(awsssm.NewFromConfig(cloud), c.keysParameter)
 	}
-	if source != nil {
-		set := writekeys.Load(ctx, source, d.logger)
-		ic.Keys, d.follow = set, set.Run
+	if source.Read != nil {
+		set := writekeys.New(source, d.logger)
+		values := reload.Group{set}
+		values.Refresh(ctx)
+		ic.Keys, d.follow = set, values.Run
 		if c.canaryKey != "" { // without a set it is taken as any other
 			if ic.Keys, err = ingest.WithKey(set, c.canaryKey, ingest.Key{Name: "canary"}); err != nil {
 				return nil, fmt.Errorf("%s: %w", envCanaryWriteKey, err)

@@ -8,44 +8,47 @@ import (
 	"testing"
 )
 
-func TestKeysAreCheckedAndNamedInErrors(t *testing.T) {
-	k := keySet(t, map[string]Key{keyA: {Name: "web"}})
+func TestInvalidKeysAreNamedInTheError(t *testing.T) {
 	for name, c := range map[string]struct {
 		keys map[string]Key
 		text string
 	}{
-		"no name":         {map[string]Key{keyA: {}}, "no name"},
-		"the same name":   {map[string]Key{keyA: {Name: "web"}, keyB: {Name: "web"}}, `named "web"`},
-		"not a key":       {map[string]Key{"a b": {Name: "web"}}, `named "web" can't be one`},
-		"empty":           {map[string]Key{"": {Name: "web"}}, `named "web" can't be one`},
-		"negative quota":  {map[string]Key{keyA: {Name: "web", Quota: -1}}, "must be a number"},
-		"quota no number": {map[string]Key{keyA: {Name: "web", Quota: math.NaN()}}, "must be a number"},
-		"endless burst":   {map[string]Key{keyA: {Name: "web", Burst: math.Inf(1)}}, "must be a number"},
+		"no name":        {map[string]Key{keyA: {}}, "no name"},
+		"the same name":  {map[string]Key{keyA: {Name: "web"}, keyB: {Name: "web"}}, `named "web"`},
+		"a space":        {map[string]Key{"a b": {Name: "web"}}, `named "web" must be 1 to`},
+		"empty":          {map[string]Key{"": {Name: "web"}}, `named "web" must be 1 to`},
+		"negative quota": {map[string]Key{keyA: {Name: "web", Quota: -1}}, `named "web" must be finite`},
+		"quota of NaN":   {map[string]Key{keyA: {Name: "web", Quota: math.NaN()}}, `named "web" must be finite`},
+		"infinite burst": {map[string]Key{keyA: {Name: "web", Burst: math.Inf(1)}}, `named "web" must be finite`},
 	} {
-		err := k.Replace(c.keys)
+		_, err := NewKeys(c.keys)
 		if err == nil || !strings.Contains(err.Error(), c.text) || strings.Contains(err.Error(), marker) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+func TestASetFindsOnlyItsOwnKeys(t *testing.T) {
+	k := keySet(t, map[string]Key{keyA: {Name: "web"}})
 	if key, ok := k.Lookup(keyA); !ok || key.Name != "web" {
-		t.Error("a set that is wrong took the place of the last good one")
+		t.Error("a key of the set is not found")
 	}
 	if _, ok := k.Lookup(keyB); ok {
 		t.Error("an unknown key is found")
 	}
-	if err := k.Replace(nil); err != nil {
-		t.Error(err)
-	}
-	if _, ok := k.Lookup(keyA); ok {
+	if _, ok := keySet(t, nil).Lookup(keyA); ok {
 		t.Error("a key is found in an empty set")
 	}
 	if _, ok := new(Keys).Lookup(keyA); ok {
-		t.Error("a key is found in no set")
+		t.Error("a key is found in the zero value")
 	}
 }
 
-func TestOneKeyCanBeTakenBesidesASet(t *testing.T) {
-	set := keySet(t, map[string]Key{keyA: {Name: "web", Quota: 1}, keyB: {Name: "off", Disabled: true}})
+// changingKeys is a KeySet that a test replaces.
+type changingKeys struct{ KeySet }
+
+func TestOneKeyCanBeAddedToAnyKeySet(t *testing.T) {
+	set := &changingKeys{keySet(t, map[string]Key{keyA: {Name: "web", Quota: 1}, keyB: {Name: "off", Disabled: true}})}
 	both, err := WithKey(set, keyB, Key{Name: "canary"})
 	if err != nil {
 		t.Fatal(err)
@@ -53,21 +56,19 @@ func TestOneKeyCanBeTakenBesidesASet(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Keys = both })
 	for range 3 {
 		status, _ := r.understood(r.do("POST", "/v1/track", track("c"), "Authorization", "Bearer "+keyB))
-		want(t, "status of the one", status, 200)
+		want(t, "status of the added key", status, 200)
 	}
 	status, _ := r.post("/v1/track", track("e"))
-	want(t, "status of one of the set", status, 200)
+	want(t, "status of a key of the set", status, 200)
 	status, code := r.understood(r.do("POST", "/v1/track", track("x"), "Authorization", "Bearer neither"))
 	want(t, "answer to any other", []any{status, code}, []any{400, "invalid_write_key"})
-	if err := set.Replace(map[string]Key{"new": {Name: "new"}}); err != nil {
-		t.Fatal(err)
-	}
+	set.KeySet = keySet(t, map[string]Key{"new": {Name: "new"}})
 	if key, ok := both.Lookup("new"); !ok || key.Name != "new" {
 		t.Error("a change of the set is not seen")
 	}
 	if _, err := WithKey(set, "a b", Key{Name: "canary"}); err == nil ||
-		!strings.Contains(err.Error(), `named "canary" can't be one`) {
-		t.Errorf("a key that can't be one: %v", err)
+		!strings.Contains(err.Error(), `named "canary" must be 1 to`) {
+		t.Errorf("an invalid key: %v", err)
 	}
 }
 

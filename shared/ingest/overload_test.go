@@ -229,7 +229,7 @@ func TestAQuotaAdmitsByDebt(t *testing.T) {
 
 func TestTheQuotaOfAKeyIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		set := keySet(t, map[string]Key{keyA: {Name: "a", Quota: 10, Burst: 5}, keyB: {Name: "b"}})
+		set := &changingKeys{keySet(t, map[string]Key{keyA: {Name: "a", Quota: 10, Burst: 5}, keyB: {Name: "b"}})}
 		r := newRig(t, func(c *Config) { c.Keys = set })
 		batch := `{"batch":[` + strings.TrimSuffix(strings.Repeat(track("1")+",", 25), ",") + `]}`
 		status, _ := r.post("/v1/batch", batch)
@@ -241,9 +241,7 @@ func TestTheQuotaOfAKeyIsKept(t *testing.T) {
 			status, _ := r.understood(r.do("POST", "/v1/track", track("1"), "Authorization", "Bearer "+keyB))
 			want(t, "status of another key", status, 200)
 		}
-		if err := set.Replace(map[string]Key{keyA: {Name: "a", Quota: 10, Burst: 5}}); err != nil {
-			t.Fatal(err)
-		}
+		set.KeySet = keySet(t, map[string]Key{keyA: {Name: "a", Quota: 10, Burst: 5}})
 		status, _ = r.post("/v1/track", track("1"))
 		want(t, "status after a reload", status, 429)
 		time.Sleep(3 * time.Second)

@@ -1,7 +1,7 @@
-// Package writekeys keeps the door's set of write keys up to date, from a document that operators
-// change while it is in use.
+// Package writekeys reads the ingest endpoint's set of write keys from a document that operators
+// change while the program runs.
 //
-// The document names the keys and has their switches:
+// The document names the keys and has their settings:
 //
 //	{"writeKeys": [
 //	  {"name": "shop web", "writeKey": "…"},
@@ -9,16 +9,15 @@
 //	  {"name": "old app", "writeKey": "…", "enabled": false}
 //	]}
 //
-// enabled is true where it is left out, quota is in events a second and none where it is left out,
-// and burst is how many events may come at once before the quota counts. A quota is kept by each
-// environment of a function and by each server: n of them let n times as much through.
+// enabled is true by default. quota is in events a second, unlimited by default, and burst is how
+// many events may come at once before the quota counts. Each environment of a function and each
+// server counts for itself: n of them admit n times the quota.
 //
-// The document is read again every minute, so no restart is needed. What can't be read or
-// understood changes nothing: the last good set stays, because a typing error must not turn all
-// events away; and the program starts without any, because a source that is away for a moment must
-// not keep the door shut. Until a first set was read any well-formed key is taken, as without a
-// set: Segment drops what has an unknown key, while events that we refuse are lost, for every SDK
-// takes our word that a key is wrong.
+// Package reload reads the document again and again, so no restart is needed. A document that can't
+// be read changes nothing: a typing error must not make the endpoint refuse all events. Until a
+// first set has been read, any well-formed key is accepted, as without a set: Segment drops events
+// with an unknown key anyway, while events that we refuse are lost, because every SDK believes us
+// that the key is wrong.
 package writekeys
 
 import (
@@ -31,22 +30,24 @@ import (
 	"github.com/spillwayhq/spillway/shared/ingest"
 )
 
-// errDocument is what to write. The decoder's own errors may quote the document, and with it a key.
-var errDocument = errors.New(`it is no set of write keys: write {"writeKeys":[{"name":"…","writeKey":"…"}]}, in which each may have "enabled" (true or false), "quota" and "burst" (numbers) besides`)
+// errDocument describes the document. The JSON decoder's own errors may quote it, and with it a
+// key.
+var errDocument = errors.New(`the write keys must be {"writeKeys":[{"name":"…","writeKey":"…"}]}, ` +
+	`each optionally with "enabled" (true or false), "quota" and "burst" (numbers)`)
 
-// mistake says where a decoder's error is.
-func mistake(err error) string {
+// describe says where a decoder's error is.
+func describe(err error) string {
 	var syntax *json.SyntaxError
-	var kind *json.UnmarshalTypeError
+	var wrongType *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &syntax):
-		return fmt.Sprintf("it is no JSON from byte %d on", syntax.Offset)
-	case errors.As(err, &kind):
-		return fmt.Sprintf("the value that ends at byte %d is not of that kind", kind.Offset)
+		return fmt.Sprintf("invalid JSON at byte %d", syntax.Offset)
+	case errors.As(err, &wrongType):
+		return fmt.Sprintf("the value that ends at byte %d has the wrong type", wrongType.Offset)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "it ends too early"
+		return "the document ends too early"
 	}
-	return "it has a field of another name"
+	return "unknown field"
 }
 
 type document struct {
@@ -61,26 +62,26 @@ type entry struct {
 	Burst    float64 `json:"burst"`
 }
 
-// Parse reads a document. A field that is not known is an error, because it is a switch that would
-// do nothing; so is a document without any key, because it would turn everything away. No error
-// quotes a key. What is wrong with the keys themselves ingest.Keys says.
+// Parse reads a document. An unknown field is an error, because it is a setting without effect; so
+// is a document without keys, because with it every request would be refused. No error quotes a
+// key. [ingest.NewKeys] validates the keys themselves.
 func Parse(data []byte) (map[string]ingest.Key, error) {
 	var d document
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&d); err != nil {
-		return nil, fmt.Errorf("%w (%s)", errDocument, mistake(err))
+		return nil, fmt.Errorf("%w: %s", errDocument, describe(err))
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("%w (there is more behind its end, at byte %d)", errDocument, decoder.InputOffset())
+		return nil, fmt.Errorf("%w: unexpected data after the document, at byte %d", errDocument, decoder.InputOffset())
 	}
 	if len(d.WriteKeys) == 0 {
-		return nil, fmt.Errorf("%w (it has none; to turn a key off, write \"enabled\":false)", errDocument)
+		return nil, fmt.Errorf("%w: there are no keys (to disable a key, set \"enabled\" to false)", errDocument)
 	}
 	keys := make(map[string]ingest.Key, len(d.WriteKeys))
 	for _, e := range d.WriteKeys {
-		if other, twice := keys[e.WriteKey]; twice {
-			return nil, fmt.Errorf("%q and %q are the same write key: write it once", other.Name, e.Name)
+		if other, ok := keys[e.WriteKey]; ok {
+			return nil, fmt.Errorf("%q and %q have the same write key", other.Name, e.Name)
 		}
 		keys[e.WriteKey] = ingest.Key{Name: e.Name, Disabled: e.Enabled != nil && !*e.Enabled, Quota: e.Quota, Burst: e.Burst}
 	}
