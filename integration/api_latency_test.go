@@ -130,7 +130,7 @@ func underTrouble(t *testing.T, away trouble) []*side {
 	o := localtest.NewArrivals()
 	s := &scene{dir: t.TempDir()}
 	var segmentURL string
-	s.segment, segmentURL = localtest.Segment(t, segmentd.Options{Latency: 0, OnEvent: o.Add, Keep: -1})
+	s.segment, segmentURL = localtest.Segment(t, segmentd.Options{Latency: 0, OnEvent: o.Add, EventLimit: -1})
 	p := localtest.Start(t, local.Config{Segment: segmentURL, WriteKey: local.WriteKey})
 	s.queue = newFaultyQueue(t, p.QueueURL(topology.DefaultNames().EventsQueue))
 	if away.loses != nil {

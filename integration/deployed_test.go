@@ -43,7 +43,7 @@ func deployed(t *testing.T, o *localtest.Arrivals, latency time.Duration) *deplo
 	binary := testutil.Build(t, "functions/deliver")
 	d := &deployment{}
 	var segmentURL string
-	d.segment, segmentURL = localtest.Segment(t, segmentd.Options{Latency: latency, OnEvent: o.Add, Keep: -1})
+	d.segment, segmentURL = localtest.Segment(t, segmentd.Options{Latency: latency, OnEvent: o.Add, EventLimit: -1})
 
 	server, err := localsqs.Open(localsqs.Options{Dir: t.TempDir(), CountAttribute: message.AttrEventCount, Logger: quiet})
 	if err != nil {

@@ -83,7 +83,7 @@ func noneElse(t *testing.T, o *localtest.Arrivals, ids []string) {
 
 func TestKilledWithABacklogAndStartedAgainItDeliversEveryAcceptedEvent(t *testing.T) {
 	o := localtest.NewArrivals()
-	_, segmentURL := localtest.Segment(t, segmentd.Options{Latency: 30 * time.Millisecond, OnEvent: o.Add, Keep: -1})
+	_, segmentURL := localtest.Segment(t, segmentd.Options{Latency: 30 * time.Millisecond, OnEvent: o.Add, EventLimit: -1})
 	dir := t.TempDir()
 	args := []string{"--data-dir=" + dir, "--segment=" + segmentURL}
 	const rounds, perRound = 4, 5000

@@ -66,7 +66,7 @@ func sdk(endpoint string, client *http.Client) *awssqs.Client {
 func start(t *testing.T, p parts) *world {
 	t.Helper()
 	production := topology.Default()
-	w := &world{segment: segmentd.New(segmentd.Options{OnEvent: p.arrive, Keep: -1})}
+	w := &world{segment: segmentd.New(segmentd.Options{OnEvent: p.arrive, EventLimit: -1})}
 	server, err := sqs.Open(sqs.Options{
 		Dir: "data", FS: vfs.NewMem(), Region: local.Region, AccountID: local.AccountID,
 		CountAttribute: message.AttrEventCount, Logger: quiet,

@@ -5,30 +5,30 @@ import (
 	"time"
 )
 
-// pause is a reason for a poller to slow down. AWS says that pollers do and not by how much; the
-// times are ours.
-type pause int
+// slowdown is why a poller slows down. AWS says that pollers do, and not by how much: the times are
+// ours.
+type slowdown int
 
 const (
-	noPause pause = iota
-	// pauseForThrottle: the function has no concurrency left. Every receive that is throttled
-	// counts against the queue's maxReceiveCount, so to go on at full speed would send good
-	// messages to the dead letters.
-	pauseForThrottle
-	// pauseForFailure: the invocation failed and partial batch responses are off. With them on,
+	noSlowdown slowdown = iota
+	// slowdownForThrottle: the function has no concurrency left. Every throttled receive counts
+	// against the queue's maxReceiveCount, so polling on at full speed would make dead letters of
+	// good messages.
+	slowdownForThrottle
+	// slowdownForFailure: the invocation failed and partial batch responses are off. With them on,
 	// Lambda doesn't slow down (Lambda developer guide, implementing partial batch responses).
-	pauseForFailure
+	slowdownForFailure
 )
 
 const (
-	pauseBase, pauseLimit     = time.Second, time.Minute
-	receiveBase, receiveLimit = 200 * time.Millisecond, 20 * time.Second
-	deleteBase, deleteLimit   = 100 * time.Millisecond, time.Second
+	slowdownBase, slowdownLimit = time.Second, time.Minute
+	receiveBase, receiveLimit   = 200 * time.Millisecond, 20 * time.Second
+	deleteBase, deleteLimit     = 100 * time.Millisecond, time.Second
 )
 
-// backoff is the wait before try number attempt (1 is the first repetition): base doubled each time
-// up to limit, of which the upper half is left to chance (random is 0 to 1), so that pollers that
-// failed together don't come back together.
+// backoff returns the wait before a retry (attempt 1 is the first). The wait is base, doubled for
+// each further attempt, up to limit; its upper half is random (random is 0 to 1), so that pollers
+// that failed together do not retry together.
 func backoff(attempt int, base, limit time.Duration, random float64) time.Duration {
 	d := base
 	for i := 1; i < attempt && d < limit; i++ {
@@ -38,7 +38,7 @@ func backoff(attempt int, base, limit time.Duration, random float64) time.Durati
 	return d/2 + time.Duration(random*float64(d/2))
 }
 
-// sleep waits, and says whether it could until the end: ctx done ends it.
+// sleep waits for d and reports true, or returns false as soon as ctx is done.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -11,7 +11,7 @@ import (
 
 // benchQueue never runs empty, and tells when total messages are deleted. It costs next to nothing,
 // so that what is measured is the mapping; and it has no end at which open batches would wait for
-// their window.
+// their batching window.
 type benchQueue struct {
 	template Message
 	total    int

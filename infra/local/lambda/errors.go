@@ -8,32 +8,32 @@ import (
 	"time"
 )
 
-// ErrThrottled says that a function has as many invocations under way as it may: it has run
-// nothing. Lambda answers it with status 429, TooManyRequestsException.
-var ErrThrottled = errors.New("TooManyRequestsException: the function has reached its concurrency; try again later " +
-	"or reserve more")
+// ErrThrottled is the error of an invocation above the function's concurrency limit. Nothing of the
+// invocation ran. Lambda answers it with status 429, TooManyRequestsException.
+var ErrThrottled = errors.New("TooManyRequestsException: the function has reached its concurrency limit; retry later " +
+	"or reserve more concurrency")
 
-// ErrClosed says that a function was closed before or during an invocation.
+// ErrClosed is the error of an invocation that began after Close or was under way during it.
 var ErrClosed = errors.New("the function is closed")
 
-// ErrEnvironmentGone is what an Environment answers when it had ended before it took the
-// invocation, so that nothing of it has run. The Function then takes another environment.
+// ErrEnvironmentGone is the error of an Environment that ended before it took the invocation.
+// Nothing of the invocation ran, and the Function uses another environment.
 var ErrEnvironmentGone = errors.New("the environment has ended")
 
-// A FunctionError is an invocation that the function itself failed: its handler returned an error
-// or panicked. Lambda answers it with status 200 and the header "X-Amz-Function-Error: Unhandled".
+// A FunctionError is the error of an invocation whose handler returned an error or panicked. Lambda
+// answers it with status 200 and the header "X-Amz-Function-Error: Unhandled".
 type FunctionError struct {
 	Type    string // the error's type, as aws-lambda-go names it; "errorString" for errors.New
 	Message string
 	Payload []byte // the JSON that Lambda answers with: errorMessage, errorType, perhaps stackTrace
-	Fatal   bool   // the environment can't be used again: it panicked or exited
+	Fatal   bool   // the handler panicked or exited: its environment can't be reused
 }
 
 func (e *FunctionError) Error() string {
 	return fmt.Sprintf("Unhandled %s: %s", e.Type, e.Message)
 }
 
-// newFunctionError makes a FunctionError of the parts that Lambda's error JSON has.
+// newFunctionError makes a FunctionError whose payload is Lambda's error JSON.
 func newFunctionError(kind, message string, fatal bool) *FunctionError {
 	payload, err := json.Marshal(errorJSON{Message: message, Type: kind})
 	if err != nil { // two strings can always be marshalled
@@ -48,25 +48,25 @@ type errorJSON struct {
 	Type    string `json:"errorType"`
 }
 
-// A TimeoutError is an invocation that had not answered when its function's time-out was over. It
-// wraps context.DeadlineExceeded.
+// A TimeoutError is the error of an invocation that did not answer within the function's time-out.
+// It wraps context.DeadlineExceeded.
 type TimeoutError struct {
 	RequestID string
 	After     time.Duration // the function's time-out
 }
 
-// Error is worded as Lambda words it, so that a search for the one finds the other.
+// Error returns the text that Lambda logs, so that a search finds both.
 func (e *TimeoutError) Error() string {
 	return fmt.Sprintf("RequestId: %s Error: Task timed out after %.2f seconds", e.RequestID, e.After.Seconds())
 }
 
 func (e *TimeoutError) Unwrap() error { return context.DeadlineExceeded }
 
-// An ExitError is an invocation whose process ended before it was done. Lambda calls it
-// Runtime.ExitError.
+// An ExitError is the error of an invocation whose process ended before it had answered. Lambda
+// calls it Runtime.ExitError.
 type ExitError struct {
 	RequestID string
-	Cause     error // of the process; nil if it exited with 0
+	Cause     error // how the process ended; nil if it exited with 0
 }
 
 func (e *ExitError) Error() string {
@@ -78,10 +78,10 @@ func (e *ExitError) Error() string {
 
 func (e *ExitError) Unwrap() error { return e.Cause }
 
-// usableAfter says whether an environment can take another invocation after one that ended with
-// err. It is also the answer to whether the payload is free again: in every other case something
-// abandoned may still be reading it.
-func usableAfter(err error) bool {
+// reusableAfter reports whether an environment can run another invocation after one that ended with
+// err. The same condition says whether the payload's memory is free: after any other error an
+// abandoned handler may still be reading it.
+func reusableAfter(err error) bool {
 	var failed *FunctionError
 	return err == nil || errors.As(err, &failed) && !failed.Fatal
 }

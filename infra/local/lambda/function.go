@@ -14,16 +14,16 @@ import (
 )
 
 const (
-	// AccountConcurrency bounds a function without reserved concurrency: the default quota of an
+	// accountConcurrency limits a function without reserved concurrency: the default quota of an
 	// account and region (Lambda developer guide, quotas; new accounts begin with less).
-	AccountConcurrency = 1000
+	accountConcurrency = 1000
 
-	// MaxTimeout is the longest that an invocation may take (Lambda developer guide, quotas).
-	MaxTimeout = 15 * time.Minute
+	// maxTimeout is the longest time-out of a function (Lambda developer guide, quotas).
+	maxTimeout = 15 * time.Minute
 
-	// MaxPayload bounds the bytes of an invocation's event and of its answer, each (Lambda
+	// maxPayload is the maximum size in bytes of an invocation's event, and of its answer (Lambda
 	// developer guide, quotas: 6 MB).
-	MaxPayload = 6 * 1024 * 1024
+	maxPayload = 6 * 1024 * 1024
 
 	// initTimeout is how long the init of an environment may take (Lambda developer guide,
 	// execution environment lifecycle).
@@ -32,21 +32,28 @@ const (
 	defaultTimeout  = 3 * time.Second // Lambda's own default
 	defaultMemoryMB = 128             // Lambda's own default
 	defaultRegion   = "us-east-1"
-	localAccount    = "000000000000" // twelve zeros, as local stand-ins for AWS use it
+	localAccount    = "000000000000" // what emulators of AWS use
 )
 
-// FunctionConfig describes a function. NewEnvironment is all that it must have.
+// FunctionConfig describes a function. Only NewEnvironment is required.
 type FunctionConfig struct {
-	Name string // "function" if empty
-	// of an invocation, without the init; 0 is Lambda's default of 3 s; at most MaxTimeout
-	Timeout             time.Duration
-	ReservedConcurrency int                // invocations at the same time; 0 and below: unreserved, AccountConcurrency
-	MemoryMB            int                // told to the environment, not enforced; 0 is Lambda's default of 128
-	Region              string             // "us-east-1" if empty
-	NewEnvironment      EnvironmentFactory // InProcess or Process
+	// Name is "function" if empty.
+	Name string
+	// Timeout limits an invocation, without the init. 0 or less means Lambda's default of 3 s; more
+	// than 15 minutes is lowered to 15 minutes.
+	Timeout time.Duration
+	// ReservedConcurrency limits the invocations at the same time. 0 or less means that none is
+	// reserved; the limit is then an account's default of 1,000.
+	ReservedConcurrency int
+	// MemoryMB is told to the environment and not enforced. 0 or less means Lambda's default of 128.
+	MemoryMB int
+	// Region is "us-east-1" if empty.
+	Region string
+	// NewEnvironment is made by InProcess or Process.
+	NewEnvironment EnvironmentFactory
 }
 
-// A Function invokes a handler in its environments. All its methods may be called concurrently.
+// A Function invokes a handler in its environments. It is safe for concurrent use.
 type Function struct {
 	info    FunctionInfo
 	timeout time.Duration
@@ -55,20 +62,20 @@ type Function struct {
 
 	life context.Context // ends with Close
 	end  context.CancelFunc
-	busy sync.WaitGroup // a count for each invocation under way
+	busy sync.WaitGroup // one for each invocation under way
 
 	mu      sync.Mutex
-	idle    []Environment // the last one was used last
+	idle    []Environment // the most recently used is the last
 	running int
 	closed  bool
 }
 
-// errTaskTimeout tells the function's own time-out from a deadline of the caller.
+// errTaskTimeout distinguishes the function's time-out from a deadline of the caller.
 var errTaskTimeout = errors.New("the function's time-out")
 
-// NewFunction makes a function. It makes no environment yet: the first invocation does. It panics
-// if the config has no NewEnvironment, since such a function could never run. A time-out above
-// MaxTimeout is lowered to it.
+// NewFunction makes a function. The first invocation makes its first environment. NewFunction
+// panics if the config has no NewEnvironment, since such a function could never run. Call Close to
+// end its environments.
 func NewFunction(config FunctionConfig) *Function {
 	if config.NewEnvironment == nil {
 		panic("lambda: a FunctionConfig needs NewEnvironment: InProcess or Process")
@@ -90,9 +97,9 @@ func NewFunction(config FunctionConfig) *Function {
 	if f.timeout <= 0 {
 		f.timeout = defaultTimeout
 	}
-	f.timeout = min(f.timeout, MaxTimeout)
+	f.timeout = min(f.timeout, maxTimeout)
 	if f.limit <= 0 {
-		f.limit = AccountConcurrency
+		f.limit = accountConcurrency
 	}
 	f.life, f.end = context.WithCancel(context.Background())
 	return f
@@ -105,30 +112,23 @@ func or(s, ifEmpty string) string {
 	return s
 }
 
-// Name is the function's name.
-func (f *Function) Name() string { return f.info.Name }
-
-// ARN is the function's Amazon resource name, in the account 000000000000.
-func (f *Function) ARN() string { return f.info.ARN }
-
 // Invoke runs one invocation and waits for its answer, as the Invoke API does with the type
-// RequestResponse.
+// RequestResponse. The payload and the answer are at most 6 MB.
 //
-// It fails with ErrThrottled (at once, nothing ran), a *TimeoutError, a *FunctionError, an
-// *ExitError, an error of the init, or one that wraps ctx's error: the invocation is then
-// abandoned, whatever it is doing.
+// The error is ErrThrottled (nothing ran), ErrClosed, a *TimeoutError, a *FunctionError, an
+// *ExitError, the error of a failed init, or one that wraps ctx's error. Invoke returns as soon as
+// ctx is done and abandons the invocation.
 //
-// The payload must not be changed until Invoke returns. It is free afterwards if the answer is nil,
-// ErrThrottled or a *FunctionError that is not Fatal; after any other error an abandoned handler
-// may still be reading it.
+// The caller must not change the payload before Invoke returns. Afterwards it may reuse its memory
+// if the error is nil, ErrThrottled or a *FunctionError that is not Fatal; after any other error an
+// abandoned handler may still be reading it.
 func (f *Function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
-	if len(payload) > MaxPayload {
-		return nil, fmt.Errorf("invoke %s: RequestTooLargeException: a payload of %d bytes is over the limit of %d; send "+
-			"fewer or smaller records",
-			f.info.Name, len(payload), MaxPayload)
+	if len(payload) > maxPayload {
+		return nil, fmt.Errorf("invoke %s: RequestTooLargeException: the payload must be at most %d bytes, is %d",
+			f.info.Name, maxPayload, len(payload))
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("invoke %s: not begun: %w", f.info.Name, err)
+		return nil, fmt.Errorf("invoke %s: not started: %w", f.info.Name, err)
 	}
 	environment, err := f.acquire()
 	if err != nil {
@@ -144,7 +144,7 @@ func (f *Function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 			}
 		}
 		response, err := f.run(ctx, environment, payload)
-		if usableAfter(err) {
+		if reusableAfter(err) {
 			f.release(environment)
 			return response, err
 		}
@@ -153,12 +153,12 @@ func (f *Function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 			f.release(nil)
 			return nil, err
 		}
-		environment = f.popIdle() // it had died while it was idle
+		environment = f.popIdle() // the other one ended while it was idle
 	}
 }
 
-// Close ends all environments and returns when they have ended. Invocations that are under way fail
-// with ErrClosed: let the event source mappings end first.
+// Close ends all environments and returns when they have ended. Invocations under way fail with
+// ErrClosed, so stop the event source mappings first. A second Close does nothing.
 func (f *Function) Close() {
 	f.mu.Lock()
 	f.closed = true
@@ -174,7 +174,8 @@ func (f *Function) Close() {
 	f.busy.Wait()
 }
 
-// acquire takes a place among the concurrent invocations, and an idle environment if there is one.
+// acquire reserves one of the concurrent invocations and returns an idle environment, nil if there
+// is none.
 func (f *Function) acquire() (Environment, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -189,7 +190,7 @@ func (f *Function) acquire() (Environment, error) {
 	return f.popIdleLocked(), nil
 }
 
-// release gives the place back, and the environment unless it is nil.
+// release ends an invocation and makes its environment idle; nil means that it was discarded.
 func (f *Function) release(environment Environment) {
 	f.mu.Lock()
 	f.running--
@@ -209,8 +210,8 @@ func (f *Function) popIdle() Environment {
 	return f.popIdleLocked()
 }
 
-// popIdleLocked takes the environment that was used last: its caches and connections are the
-// warmest, and what load no longer needs stays unused.
+// popIdleLocked returns the most recently used idle environment, nil if there is none: its caches
+// and connections are the warmest. The caller holds mu.
 func (f *Function) popIdleLocked() Environment {
 	n := len(f.idle)
 	if n == 0 {
@@ -222,7 +223,7 @@ func (f *Function) popIdleLocked() Environment {
 	return environment
 }
 
-// start makes an environment within the time that Lambda allows for the init.
+// start makes an environment within the time that Lambda gives the init.
 func (f *Function) start(ctx context.Context) (environment Environment, err error) {
 	ctx, cancel := context.WithTimeout(ctx, initTimeout)
 	defer cancel()
@@ -249,10 +250,10 @@ func (f *Function) run(ctx context.Context, environment Environment, payload []b
 		Payload: payload}
 	response, err := environment.Invoke(ctx, invocation)
 	switch {
-	case err == nil && len(response) > MaxPayload:
+	case err == nil && len(response) > maxPayload:
 		return nil, newFunctionError("Function.ResponseSizeTooLarge",
 			fmt.Sprintf("Response payload size (%d bytes) exceeded maximum allowed payload size (%d bytes).", len(response),
-				MaxPayload), false)
+				maxPayload), false)
 	case err == nil:
 		return response, nil
 	case !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled):
@@ -262,7 +263,7 @@ func (f *Function) run(ctx context.Context, environment Environment, payload []b
 	case f.life.Err() != nil:
 		return nil, fmt.Errorf("invoke %s: %w", f.info.Name, ErrClosed)
 	default:
-		return nil, fmt.Errorf("invoke %s: stopped before it had answered: %w", f.info.Name, err)
+		return nil, fmt.Errorf("invoke %s: stopped before the answer: %w", f.info.Name, err)
 	}
 }
 

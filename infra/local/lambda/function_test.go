@@ -39,7 +39,7 @@ func inBubble(t *testing.T, config func() FunctionConfig, test func(t *testing.T
 	})
 }
 
-func TestAHandlerGetsItsPayloadItsDeadlineAndItsRequest(t *testing.T) {
+func TestAHandlerGetsItsPayloadDeadlineAndRequestID(t *testing.T) {
 	inBubble(t, func() FunctionConfig {
 		return FunctionConfig{Name: "deliver", Region: "eu-west-1", Timeout: time.Minute,
 			NewEnvironment: same(func(ctx context.Context, payload []byte) ([]byte, error) {
@@ -56,13 +56,10 @@ func TestAHandlerGetsItsPayloadItsDeadlineAndItsRequest(t *testing.T) {
 		if string(response) != "hello 1m0s" || err != nil {
 			t.Errorf("got %q, %v", response, err)
 		}
-		if f.Name() != "deliver" {
-			t.Errorf("the name is %q", f.Name())
-		}
 	})
 }
 
-func TestWithoutATimeoutAFunctionHasLambdasThreeSecondsAndNeverMoreThanItsMaximum(t *testing.T) {
+func TestTheTimeoutDefaultsTo3SecondsAndIsAtMost15Minutes(t *testing.T) {
 	for given, want := range map[time.Duration]string{0: "3s", time.Hour: "15m0s"} {
 		inBubble(t, func() FunctionConfig {
 			return FunctionConfig{Timeout: given, NewEnvironment: same(func(ctx context.Context, _ []byte) ([]byte, error) {
@@ -90,7 +87,7 @@ func counting(made *atomic.Int64) EnvironmentFactory {
 	})
 }
 
-func TestAnEnvironmentIsUsedAgainTheLastUsedFirst(t *testing.T) {
+func TestTheMostRecentlyUsedEnvironmentIsReusedFirst(t *testing.T) {
 	var made atomic.Int64
 	inBubble(t, func() FunctionConfig { return FunctionConfig{NewEnvironment: counting(&made)} },
 		func(t *testing.T, f *Function) {
@@ -115,7 +112,7 @@ func TestAnEnvironmentIsUsedAgainTheLastUsedFirst(t *testing.T) {
 		})
 }
 
-func TestAnEnvironmentHasOneInvocationAtATimeAndTheConcurrencyIsTheLimit(t *testing.T) {
+func TestAnEnvironmentRunsOneInvocationAtATimeUpToTheConcurrencyLimit(t *testing.T) {
 	var made atomic.Int64
 	inBubble(t, func() FunctionConfig {
 		return FunctionConfig{NewEnvironment: counting(&made), ReservedConcurrency: 3}
@@ -145,12 +142,12 @@ func TestAnEnvironmentHasOneInvocationAtATimeAndTheConcurrencyIsTheLimit(t *test
 	})
 }
 
-func TestWithoutReservedConcurrencyTheAccountsLimitHolds(t *testing.T) {
+func TestWithoutReservedConcurrencyTheAccountsLimitApplies(t *testing.T) {
 	var made atomic.Int64
 	inBubble(t, func() FunctionConfig { return FunctionConfig{NewEnvironment: counting(&made)} },
 		func(t *testing.T, f *Function) {
 			var all sync.WaitGroup
-			for range AccountConcurrency {
+			for range accountConcurrency {
 				all.Go(func() {
 					if _, err := f.Invoke(t.Context(), []byte("1s")); err != nil {
 						t.Error(err)
@@ -159,7 +156,7 @@ func TestWithoutReservedConcurrencyTheAccountsLimitHolds(t *testing.T) {
 			}
 			synctest.Wait()
 			if _, err := f.Invoke(t.Context(), []byte("0s")); !errors.Is(err, ErrThrottled) {
-				t.Errorf("number %d: %v, want ErrThrottled", AccountConcurrency+1, err)
+				t.Errorf("number %d: %v, want ErrThrottled", accountConcurrency+1, err)
 			}
 			all.Wait()
 		})
@@ -206,7 +203,7 @@ func TestAHandlerThatReturnsAtItsDeadlineHasTimedOut(t *testing.T) {
 	})
 }
 
-func TestACallersDeadlineIsNotTheFunctionsTimeout(t *testing.T) {
+func TestACallersDeadlineIsNotReportedAsATimeout(t *testing.T) {
 	var made atomic.Int64
 	inBubble(t, func() FunctionConfig {
 		return FunctionConfig{Timeout: time.Minute, NewEnvironment: counting(&made)}
@@ -218,7 +215,7 @@ func TestACallersDeadlineIsNotTheFunctionsTimeout(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		if _, err := f.Invoke(ctx, []byte("0s")); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("begun after the deadline: %v", err)
+			t.Errorf("started after the deadline: %v", err)
 		}
 		if made.Load() != 1 {
 			t.Errorf("%d environments; an invocation that is too late must not begin", made.Load())
@@ -231,7 +228,7 @@ type teapotError struct{}
 
 func (*teapotError) Error() string { return "short and stout" }
 
-func TestAnErrorOfTheHandlerIsItsJSONAndKeepsTheEnvironment(t *testing.T) {
+func TestAHandlerErrorIsReturnedAsJSONAndItsEnvironmentIsReused(t *testing.T) {
 	var made atomic.Int64
 	for _, c := range []struct {
 		err  error
@@ -291,7 +288,7 @@ func TestAPanicFailsTheInvocationAndDiscardsTheEnvironment(t *testing.T) {
 	})
 }
 
-func TestAnInitThatFailsFailsTheInvocationAndTheNextTriesAgain(t *testing.T) {
+func TestAFailedInitFailsTheInvocationAndTheNextOneRetries(t *testing.T) {
 	for name, fail := range map[string]func() (lambda.Handler, error){
 		"error":      func() (lambda.Handler, error) { return nil, errors.New("no key") },
 		"panic":      func() (lambda.Handler, error) { panic("no key") },
@@ -320,19 +317,19 @@ func TestAnInitThatFailsFailsTheInvocationAndTheNextTriesAgain(t *testing.T) {
 	}
 }
 
-func TestPayloadsAndResponsesHaveLambdasLimit(t *testing.T) {
+func TestPayloadsAndResponsesAreLimitedTo6MB(t *testing.T) {
 	inBubble(t, func() FunctionConfig {
 		return FunctionConfig{NewEnvironment: same(func(_ context.Context, payload []byte) ([]byte, error) {
 			if len(payload) == 1 {
-				return make([]byte, MaxPayload+1), nil
+				return make([]byte, maxPayload+1), nil
 			}
 			return payload, nil
 		})}
 	}, func(t *testing.T, f *Function) {
-		if response, err := f.Invoke(t.Context(), make([]byte, MaxPayload)); len(response) != MaxPayload || err != nil {
+		if response, err := f.Invoke(t.Context(), make([]byte, maxPayload)); len(response) != maxPayload || err != nil {
 			t.Errorf("at the limit: %d bytes, %v", len(response), err)
 		}
-		if _, err := f.Invoke(t.Context(), make([]byte, MaxPayload+1)); err == nil ||
+		if _, err := f.Invoke(t.Context(), make([]byte, maxPayload+1)); err == nil ||
 			!strings.Contains(err.Error(), "RequestTooLargeException") {
 			t.Errorf("a payload over the limit: %v", err)
 		}
@@ -344,7 +341,7 @@ func TestPayloadsAndResponsesHaveLambdasLimit(t *testing.T) {
 	})
 }
 
-func TestCloseEndsWhatIsUnderWayAndWhatComesAfter(t *testing.T) {
+func TestCloseFailsInvocationsUnderWayAndLaterOnes(t *testing.T) {
 	inBubble(t, func() FunctionConfig {
 		return FunctionConfig{Timeout: time.Minute, NewEnvironment: same(func(ctx context.Context, _ []byte) ([]byte, error) {
 			<-ctx.Done()
@@ -375,7 +372,7 @@ func TestCloseEndsWhatIsUnderWayAndWhatComesAfter(t *testing.T) {
 	})
 }
 
-// goneEnvironment has ended whenever it is asked a second time.
+// goneEnvironment has ended whenever it is invoked a second time.
 type goneEnvironment struct {
 	number  int
 	invoked int
@@ -391,7 +388,7 @@ func (e *goneEnvironment) Invoke(context.Context, Invocation) ([]byte, error) {
 
 func (e *goneEnvironment) Close() { *e.closed = append(*e.closed, e.number) }
 
-func TestAnEnvironmentThatDiedWhileIdleIsReplacedBeforeTheInvocation(t *testing.T) {
+func TestAnEnvironmentThatEndedWhileIdleIsReplaced(t *testing.T) {
 	made, closed := 0, []int{}
 	f := NewFunction(FunctionConfig{NewEnvironment: func(context.Context, FunctionInfo) (Environment, error) {
 		made++

@@ -13,13 +13,13 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 )
 
-// InProcess makes environments that run a handler in this process. The factory is called once for
-// each environment, as the init of a function is on Lambda, so that handlers share nothing that
-// they don't share there; it may be called concurrently.
+// InProcess makes environments that run a handler in this process. Each environment calls factory
+// once, as Lambda runs a function's init, so that environments share no handler. The calls may be
+// concurrent.
 //
-// A handler that passes its deadline is abandoned: its goroutine runs on until it returns, and its
-// late answer is ignored. A handler must not read its payload after it has returned: the memory is
-// used again.
+// A handler that passes its deadline is abandoned: its goroutine runs until it returns, and its
+// late answer is ignored. A handler must not read its payload after it has returned, because the
+// memory is reused.
 func InProcess(factory func() (lambda.Handler, error)) EnvironmentFactory {
 	return func(context.Context, FunctionInfo) (Environment, error) {
 		handler, err := factory()
@@ -27,7 +27,7 @@ func InProcess(factory func() (lambda.Handler, error)) EnvironmentFactory {
 			return nil, err
 		}
 		if handler == nil {
-			return nil, errors.New("the factory made no handler; return one or an error")
+			return nil, errors.New("the factory must return a handler or an error, returned neither")
 		}
 		return &inProcess{handler}, nil
 	}
@@ -52,7 +52,7 @@ func (e *inProcess) Invoke(ctx context.Context, invocation Invocation) ([]byte, 
 	select {
 	case a := <-answered:
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return nil, ctx.Err() // both at once: the deadline is hard
+			return nil, ctx.Err() // both at once: the deadline wins
 		}
 		return a.response, a.err
 	case <-ctx.Done():
@@ -62,9 +62,9 @@ func (e *inProcess) Invoke(ctx context.Context, invocation Invocation) ([]byte, 
 
 func (e *inProcess) Close() {}
 
-// call invokes the handler and makes of a returned error and of a panic what aws-lambda-go makes of
-// them. A handler that ends its goroutine (runtime.Goexit, as testing.T.FailNow does) takes this
-// one along: its invocation times out.
+// call invokes the handler. It turns a returned error and a panic into what aws-lambda-go makes of
+// them. A handler that ends its goroutine (runtime.Goexit, as testing.T.FailNow does) ends call with
+// it: its invocation times out.
 func call(ctx context.Context, handler lambda.Handler, payload []byte) (a answer) {
 	defer func() {
 		if cause := recover(); cause != nil {

@@ -7,11 +7,12 @@ import (
 	"unicode/utf8"
 )
 
-// appendString writes a JSON string. Bytes that are no UTF-8 become U+FFFD, as in encoding/json;
-// nothing is escaped that JSON doesn't ask for.
+// appendString appends s as a JSON string. Invalid UTF-8 becomes U+FFFD, as in encoding/json; only
+// what JSON requires is escaped.
 //
-// It copies and checks eight bytes at a time: packed messages (base64) are plain from end to end,
-// and in JSON within JSON what lies between two quotes is too short to be worth a call to copy it.
+// It copies and checks eight bytes at a time. With encoding/json instead, BenchmarkPayload… takes
+// twice the time: 9.5 ms instead of 4.3 ms for 50 packed messages (base64, nothing to escape),
+// 0.57 ms instead of 0.28 ms for 100 JSON events (a quote every few bytes).
 func appendString(b []byte, s string) []byte {
 	b = append(b, '"')
 	i := 0
@@ -30,7 +31,7 @@ func appendString(b []byte, s string) []byte {
 		}
 		plain := bits.TrailingZeros64(special) / 8
 		i += plain
-		if c := s[i]; c == '"' || c == '\\' { // what JSON within JSON is full of
+		if c := s[i]; c == '"' || c == '\\' { // by far the most frequent in JSON within JSON
 			b = append(b[:n+plain], '\\', c)
 			i++
 			continue
@@ -48,13 +49,14 @@ func appendString(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
-// plainByte says whether a byte stands in a JSON string as it is: ASCII without control characters,
-// quotes and backslashes.
+// plainByte reports whether a byte needs no escape in a JSON string: ASCII without control
+// characters, quotes and backslashes.
 func plainByte(c byte) bool {
 	return c >= ' ' && c < utf8.RuneSelf && c != '"' && c != '\\'
 }
 
-// appendSpecial writes what begins with the special byte s[i], and returns where the rest begins.
+// appendSpecial appends the character that begins with the special byte s[i], and returns the index
+// after it.
 func appendSpecial(b []byte, s string, i int) ([]byte, int) {
 	c := s[i]
 	if c < utf8.RuneSelf {
@@ -80,16 +82,15 @@ func appendEscaped(b []byte, c byte) []byte {
 	}
 }
 
-// load8 is one load after the compiler: it joins the eight.
+// load8 reads eight bytes. The compiler makes one load of it.
 func load8(s string, i int) uint64 {
 	_ = s[i+7]
 	return uint64(s[i]) | uint64(s[i+1])<<8 | uint64(s[i+2])<<16 | uint64(s[i+3])<<24 |
 		uint64(s[i+4])<<32 | uint64(s[i+5])<<40 | uint64(s[i+6])<<48 | uint64(s[i+7])<<56
 }
 
-// specials sets the top bit of each byte of word that is not plain. A borrow can set it wrongly in
-// bytes above one that it is rightly set in, never below: the lowest bit set is right, and zero is
-// right.
+// specials sets the top bit of each byte of word that is not plain. A borrow can also set it in
+// bytes above such a byte, never below: the lowest set bit is right, and so is zero.
 func specials(word uint64) uint64 {
 	const (
 		ones = 0x0101010101010101

@@ -138,7 +138,7 @@ func TestAMessageReachesTheHandlerWithItsSourceAndIsDeleted(t *testing.T) {
 	})
 }
 
-func TestWithoutAWindowABatchIsOneReceiveOfAtMostTen(t *testing.T) {
+func TestWithoutABatchingWindowABatchIsOneReceiveOfAtMostTen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newMemQueue(time.Minute)
 		queue.send(25, 0)
@@ -151,7 +151,7 @@ func TestWithoutAWindowABatchIsOneReceiveOfAtMostTen(t *testing.T) {
 	})
 }
 
-func TestTheWindowBeginsWithTheFirstMessageAndABatchWaitsForItsEnd(t *testing.T) {
+func TestTheBatchingWindowStartsWithTheFirstMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, newMemQueue(time.Minute), FunctionConfig{},
 			MappingConfig{BatchSize: 100, MaximumBatchingWindow: 5 * time.Second}, succeed)
@@ -160,7 +160,7 @@ func TestTheWindowBeginsWithTheFirstMessageAndABatchWaitsForItsEnd(t *testing.T)
 		time.Sleep(4999 * time.Millisecond)
 		synctest.Wait()
 		if n := len(r.invocations()); n != 0 {
-			t.Errorf("%d invocations before the window was over", n)
+			t.Errorf("%d invocations before the batching window ended", n)
 		}
 		time.Sleep(time.Millisecond)
 		synctest.Wait()
@@ -171,7 +171,7 @@ func TestTheWindowBeginsWithTheFirstMessageAndABatchWaitsForItsEnd(t *testing.T)
 	})
 }
 
-func TestMessagesOfTheSameWindowShareABatch(t *testing.T) {
+func TestMessagesOfOneBatchingWindowShareABatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newMemQueue(time.Minute)
 		queue.send(30, 0) // first, so that one poller finds more than a receive holds
@@ -190,11 +190,11 @@ func TestMessagesOfTheSameWindowShareABatch(t *testing.T) {
 	})
 }
 
-func TestABatchThatIsFullByCountDoesNotWaitForTheWindow(t *testing.T) {
+func TestABatchThatIsFullByCountDoesNotWaitForTheBatchingWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newMemQueue(10 * time.Minute)
 		queue.send(1000, 0)
-		r := start(t, queue, FunctionConfig{}, MappingConfig{BatchSize: 95, MaximumBatchingWindow: MaxBatchingWindow},
+		r := start(t, queue, FunctionConfig{}, MappingConfig{BatchSize: 95, MaximumBatchingWindow: maxBatchingWindow},
 			succeed)
 		synctest.Wait()
 		full := 0
@@ -224,21 +224,21 @@ func TestABatchThatIsFullByCountDoesNotWaitForTheWindow(t *testing.T) {
 	})
 }
 
-func TestABatchThatIsFullByPayloadDoesNotWaitAndCarriesTheRestOver(t *testing.T) {
+func TestABatchThatIsFullByPayloadDoesNotWaitAndTheRestStartsTheNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const body = 118 * 1024
 		queue := newMemQueue(10 * time.Minute)
 		queue.send(200, body)
 		r := start(t, queue, FunctionConfig{},
-			MappingConfig{BatchSize: 1000, MaximumBatchingWindow: MaxBatchingWindow, MaximumConcurrency: 2}, succeed)
+			MappingConfig{BatchSize: 1000, MaximumBatchingWindow: maxBatchingWindow, MaximumConcurrency: 2}, succeed)
 		synctest.Wait()
 		for _, got := range r.invocations() {
-			if got.at != 0 || got.bytes > MaxPayload || got.bytes < MaxPayload-body-1000 {
+			if got.at != 0 || got.bytes > maxPayload || got.bytes < maxPayload-body-1000 {
 				t.Errorf("%d bytes in %d messages at %v", got.bytes, len(got.ids), got.at)
 			}
 		}
 		if len(r.invocations()) < 2 {
-			t.Errorf("%d invocations before the window was over", len(r.invocations()))
+			t.Errorf("%d invocations before the batching window ended", len(r.invocations()))
 		}
 		r.end()
 		ids := map[string]int{}
@@ -258,7 +258,7 @@ func TestABatchThatIsFullByPayloadDoesNotWaitAndCarriesTheRestOver(t *testing.T)
 	})
 }
 
-func TestAStopInvokesWhatWasCarriedOver(t *testing.T) {
+func TestAStopInvokesTheMessagesLeftOverFromTheLastBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newMemQueue(0)
 		queue.send(200, 118*1024) // more than two payloads; six receives are more than one
@@ -275,13 +275,13 @@ func TestAStopInvokesWhatWasCarriedOver(t *testing.T) {
 	})
 }
 
-func TestAMessageThatNoPayloadHoldsStaysAndStopsNobody(t *testing.T) {
+func TestAMessageLargerThanAPayloadIsLeftInTheQueueAndTheOthersGoOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newMemQueue(0)
 		queue.send(1, 0)
-		queue.send(1, MaxPayload)
+		queue.send(1, maxPayload)
 		queue.send(1, 0)
-		queue.send(1, MaxPayload) // the last of its receive: no empty batch may come of it
+		queue.send(1, maxPayload) // the last of its receive: no empty batch may come of it
 		r := start(t, queue, FunctionConfig{}, MappingConfig{}, succeed)
 		synctest.Wait()
 		s := r.end()
@@ -292,7 +292,7 @@ func TestAMessageThatNoPayloadHoldsStaysAndStopsNobody(t *testing.T) {
 	})
 }
 
-func TestAFailedInvocationDeletesNothingAndItsMessagesComeBackAfterTheVisibilityTimeout(t *testing.T) {
+func TestAfterAFailedInvocationItsMessagesAreDeliveredAgain(t *testing.T) {
 	for _, partial := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			var calls atomic.Int64
@@ -322,7 +322,7 @@ func TestAFailedInvocationDeletesNothingAndItsMessagesComeBackAfterTheVisibility
 	}
 }
 
-func TestOnlyTheMessagesThatAreNamedComeBack(t *testing.T) {
+func TestOnlyTheMessagesNamedAsFailedAreDeliveredAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, newMemQueue(time.Minute), FunctionConfig{}, MappingConfig{ReportBatchItemFailures: true},
 			func(_ context.Context, ids []string) (string, error) {
@@ -347,7 +347,7 @@ func TestOnlyTheMessagesThatAreNamedComeBack(t *testing.T) {
 	})
 }
 
-func TestAResponseThatIsNotToBeTrustedDeletesNothing(t *testing.T) {
+func TestAnInvalidPartialResponseDeletesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, newMemQueue(0), FunctionConfig{}, MappingConfig{ReportBatchItemFailures: true},
 			func(context.Context, []string) (string, error) {
@@ -361,7 +361,7 @@ func TestAResponseThatIsNotToBeTrustedDeletesNothing(t *testing.T) {
 	})
 }
 
-func TestWithoutPartialResponsesSuccessDeletesAllWhateverTheResponseSays(t *testing.T) {
+func TestWithoutPartialResponsesASuccessDeletesTheWholeBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, newMemQueue(0), FunctionConfig{}, MappingConfig{}, func(context.Context, []string) (string, error) {
 			return `{"batchItemFailures":[{"itemIdentifier":"m1"}]}`, nil
@@ -374,7 +374,7 @@ func TestWithoutPartialResponsesSuccessDeletesAllWhateverTheResponseSays(t *test
 	})
 }
 
-func TestATimedOutInvocationIsCountedAndItsMessagesStay(t *testing.T) {
+func TestATimedOutInvocationIsCountedAndDeletesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, newMemQueue(0), FunctionConfig{Timeout: time.Minute}, MappingConfig{ReportBatchItemFailures: true},
 			take(61*time.Second))
@@ -389,7 +389,7 @@ func TestATimedOutInvocationIsCountedAndItsMessagesStay(t *testing.T) {
 	})
 }
 
-func TestThePayloadOfATimedOutInvocationIsNotWrittenOver(t *testing.T) {
+func TestThePayloadOfATimedOutInvocationIsNotReused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newMemQueue(0)
 		var calls atomic.Int64

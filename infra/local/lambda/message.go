@@ -5,24 +5,24 @@ import (
 	"time"
 )
 
-// A Queue is what an event source mapping needs of SQS. Its methods are called concurrently.
+// A Queue is what an event source mapping needs of SQS. It must be safe for concurrent use.
 type Queue interface {
-	// Receive returns between 0 and max messages (max is 1 to 10), as soon as there is one, and
-	// waits up to wait (0 to 20 s) for it. With an error it returns no messages: what it received
-	// comes back after the visibility timeout. It returns soon after ctx is done. SQS itself knows
-	// whole seconds only: an implementation over it rounds wait down.
+	// Receive returns up to max messages (max is 1 to 10) as soon as there is one, and none after
+	// wait (0 to 20 s). With an error it returns no messages: those that it took are delivered again
+	// after the visibility timeout. It returns soon after ctx is done. SQS itself takes whole
+	// seconds only: an implementation over it rounds wait down.
 	//
-	// The strings of a message live as long as its batch: MessageID and ReceiptHandle must not be
-	// slices of a text that holds the body too, or the body lives as long as they do.
+	// MessageID and ReceiptHandle live as long as the batch, so they must not share memory with the
+	// body, which is needed for a shorter time.
 	Receive(ctx context.Context, max int, wait time.Duration) ([]Message, error)
 
-	// Delete deletes messages, however many (1 to the batch size, 10,000): an implementation over
-	// SQS sends them by ten. An error says that some may be left; all of them are then deleted
-	// again, which must succeed for those that are gone.
+	// Delete deletes 1 to 10,000 messages; an implementation over SQS sends them by ten. After an
+	// error some may be left, and the mapping calls it again with all of them: deleting a message
+	// that is already deleted must succeed.
 	Delete(ctx context.Context, receiptHandles []string) error
 }
 
-// A Message is a message as SQS hands it out.
+// A Message is a message as SQS delivers it.
 type Message struct {
 	MessageID, ReceiptHandle, Body, MD5OfBody, MD5OfMessageAttributes string
 
@@ -30,8 +30,8 @@ type Message struct {
 	MessageAttributes map[string]MessageAttribute
 }
 
-// A MessageAttribute is an attribute that the sender gave. A DataType that begins with "Binary"
-// says that BinaryValue is its value, any other that StringValue is.
+// A MessageAttribute is an attribute that the sender set. Its value is BinaryValue where DataType
+// begins with "Binary", and StringValue otherwise.
 type MessageAttribute struct {
 	DataType, StringValue string
 	BinaryValue           []byte

@@ -10,22 +10,21 @@ const (
 	payloadTail = `]}`
 )
 
-// payload builds the JSON of an SQS event, message by message, in a buffer that is used again. It
-// is written by hand because it is up to 6 MB an invocation, which encoding/json takes an order of
-// magnitude longer for.
+// payload builds the JSON of an SQS event, message by message, in a buffer that is reused. It is
+// written by hand because it is up to 6 MB an invocation, for which encoding/json takes much longer.
 type payload struct {
 	buf        []byte
 	records    int
-	limit      int    // bytes of the whole, MaxPayload but for tests
-	recordTail string // what all records end with
+	limit      int    // bytes of the whole event; maxPayload except in tests
+	recordTail string // the end of every record
 }
 
-// newPayload begins an event in buf, whose contents are lost.
+// newPayload begins an event in buf and overwrites its contents.
 func newPayload(buf []byte, limit int, recordTail string) *payload {
 	return &payload{buf: append(buf[:0], payloadHead...), limit: limit, recordTail: recordTail}
 }
 
-// recordTail is the end of every record of a mapping, source and region.
+// recordTail returns the end of every record of a mapping: its source and region.
 func recordTail(queueARN, region string) string {
 	b := append([]byte(nil), `,"eventSource":"aws:sqs","eventSourceARN":`...)
 	b = appendString(b, queueARN)
@@ -34,11 +33,11 @@ func recordTail(queueARN, region string) string {
 	return string(append(b, '}'))
 }
 
-// add appends a message, unless the whole would then be over the limit: it says whether it has.
+// add appends a message and reports true, unless the event would then be over the limit.
 func (p *payload) add(m *Message) bool {
 	before := len(p.buf)
 	if before+len(m.Body)+len(p.recordTail)+len(payloadTail) > p.limit {
-		return false // saves the work for what can't fit
+		return false // it can't fit: don't encode it
 	}
 	p.reserve(len(m.Body) + len(m.ReceiptHandle) + len(p.recordTail) + 512) // 512: names, hashes, a few attributes
 	if p.records > 0 {
@@ -54,8 +53,8 @@ func (p *payload) add(m *Message) bool {
 	return true
 }
 
-// reserve makes place for n bytes, and for as many again, up to the limit: append's own growth by a
-// quarter would leave five times the payload as garbage.
+// reserve makes room for n more bytes. It doubles the buffer, up to the limit, because append's own
+// growth by a quarter would leave five times the payload as garbage.
 func (p *payload) reserve(n int) {
 	need := len(p.buf) + n
 	if need <= cap(p.buf) {
@@ -66,7 +65,7 @@ func (p *payload) reserve(n int) {
 	p.buf = grown
 }
 
-// finish ends the event and returns its JSON.
+// finish ends the event and returns its JSON, which is valid until the buffer is reused.
 func (p *payload) finish() []byte {
 	p.buf = append(p.buf, payloadTail...)
 	return p.buf

@@ -18,7 +18,7 @@ const testARN = "arn:aws:sqs:eu-west-1:123456789012:events"
 
 func encode(t *testing.T, messages ...Message) []byte {
 	t.Helper()
-	p := newPayload(nil, MaxPayload, recordTail(testARN, "eu-west-1"))
+	p := newPayload(nil, maxPayload, recordTail(testARN, "eu-west-1"))
 	for i := range messages {
 		if !p.add(&messages[i]) {
 			t.Fatalf("message %d did not fit", i)
@@ -85,7 +85,7 @@ func sameAsMessage(t *testing.T, got events.SQSMessage, m Message) {
 	}
 }
 
-func TestEveryByteAtEveryPlaceOfAWordIsEncodedRight(t *testing.T) {
+func TestEveryByteIsEncodedAtEveryOffsetOfAWord(t *testing.T) {
 	for c := range 256 {
 		for place := range 17 {
 			body := strings.Repeat("x", place) + string([]byte{byte(c)}) + strings.Repeat("y", 17-place)
@@ -96,7 +96,7 @@ func TestEveryByteAtEveryPlaceOfAWordIsEncodedRight(t *testing.T) {
 	}
 }
 
-func TestTheFirstSpecialByteOfAWordIsFoundWhateverFollows(t *testing.T) {
+func TestTheFirstSpecialByteOfAWordIsFound(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	alphabet := []byte("ax !#[]~\x7f\"\\\x00\x1f\x80\xff\xa2\xdc")
 	for range 100_000 {
@@ -139,7 +139,7 @@ func FuzzPayload(f *testing.F) {
 	})
 }
 
-func TestAPayloadTakesMessagesUpToItsLimitToTheByte(t *testing.T) {
+func TestAPayloadIsLimitedToTheByte(t *testing.T) {
 	for _, body := range []string{"plain", `"quoted"`, "é", "\xff"} {
 		m := Message{MessageID: "1", Body: body}
 		size := len(encode(t, m, m))
@@ -162,10 +162,10 @@ func TestAPayloadTakesMessagesUpToItsLimitToTheByte(t *testing.T) {
 	}
 }
 
-func TestAPayloadInAUsedBufferIsTheSame(t *testing.T) {
+func TestAPayloadInAReusedBufferIsTheSame(t *testing.T) {
 	m := Message{MessageID: "1", Body: "b"}
 	want := string(encode(t, m))
-	p := newPayload([]byte(strings.Repeat("old", 1000)), MaxPayload, recordTail(testARN, "eu-west-1"))
+	p := newPayload([]byte(strings.Repeat("old", 1000)), maxPayload, recordTail(testARN, "eu-west-1"))
 	p.add(&m)
 	if got := string(p.finish()); got != want {
 		t.Errorf("got %s, want %s", got, want)
@@ -198,7 +198,7 @@ func benchmarkPayload(b *testing.B, n int, body string) {
 	b.SetBytes(int64(n * len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		p := newPayload(buf, MaxPayload, tail)
+		p := newPayload(buf, maxPayload, tail)
 		for i := range messages {
 			if !p.add(&messages[i]) {
 				b.Fatal("did not fit")

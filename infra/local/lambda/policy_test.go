@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-func TestABackoffDoublesUpToItsLimitAndItsUpperHalfIsChance(t *testing.T) {
+func TestBackoffDoublesUpToItsLimitWithARandomUpperHalf(t *testing.T) {
 	for _, c := range []struct {
 		attempt int
 		random  float64
@@ -26,7 +26,7 @@ func TestABackoffDoublesUpToItsLimitAndItsUpperHalfIsChance(t *testing.T) {
 	}
 }
 
-func TestASettingThatLambdaRefusesIsRefusedWithWhatToUse(t *testing.T) {
+func TestSettingsThatLambdaRefusesAreRefusedWithTheLimit(t *testing.T) {
 	f := NewFunction(FunctionConfig{NewEnvironment: same(nil)})
 	good := MappingConfig{Queue: newMemQueue(0), Function: f, BatchSize: 100, MaximumBatchingWindow: time.Second,
 		MaximumConcurrency: 10}
@@ -37,21 +37,21 @@ func TestASettingThatLambdaRefusesIsRefusedWithWhatToUse(t *testing.T) {
 		{func(*MappingConfig) {}, ""},
 		{func(c *MappingConfig) { c.Queue = nil }, "Queue is missing"},
 		{func(c *MappingConfig) { c.Function = nil }, "Function is missing"},
-		{func(c *MappingConfig) { c.BatchSize = -1 }, "use 1 to 10000"},
-		{func(c *MappingConfig) { c.BatchSize = 10_001 }, "use 1 to 10000"},
+		{func(c *MappingConfig) { c.BatchSize = -1 }, "must be 1 to 10000"},
+		{func(c *MappingConfig) { c.BatchSize = 10_001 }, "must be 1 to 10000"},
 		{func(c *MappingConfig) { c.BatchSize = 10_000 }, ""},
-		{func(c *MappingConfig) { c.MaximumBatchingWindow = 999 * time.Millisecond }, "needs a window of at least 1s"},
-		{func(c *MappingConfig) { c.BatchSize, c.MaximumBatchingWindow = 11, 0 }, "needs a window of at least 1s"},
+		{func(c *MappingConfig) { c.MaximumBatchingWindow = 999 * time.Millisecond }, "must be at least 1s"},
+		{func(c *MappingConfig) { c.BatchSize, c.MaximumBatchingWindow = 11, 0 }, "must be at least 1s"},
 		{func(c *MappingConfig) { c.BatchSize, c.MaximumBatchingWindow = 10, 0 }, ""},
 		{func(c *MappingConfig) { c.BatchSize, c.MaximumBatchingWindow = 0, 0 }, ""},
-		{func(c *MappingConfig) { c.MaximumBatchingWindow = -1 }, "use 0 to 5m0s"},
+		{func(c *MappingConfig) { c.MaximumBatchingWindow = -1 }, "must be 0 to 5m0s"},
 		{func(c *MappingConfig) { c.MaximumBatchingWindow = 300 * time.Second }, ""},
-		{func(c *MappingConfig) { c.MaximumBatchingWindow = 301 * time.Second }, "use 0 to 5m0s"},
-		{func(c *MappingConfig) { c.MaximumConcurrency = 1 }, "use 2 to 1000"},
-		{func(c *MappingConfig) { c.MaximumConcurrency = -1 }, "use 2 to 1000"},
+		{func(c *MappingConfig) { c.MaximumBatchingWindow = 301 * time.Second }, "must be 0 to 5m0s"},
+		{func(c *MappingConfig) { c.MaximumConcurrency = 1 }, "must be 2 to 1000"},
+		{func(c *MappingConfig) { c.MaximumConcurrency = -1 }, "must be 2 to 1000"},
 		{func(c *MappingConfig) { c.MaximumConcurrency = 2 }, ""},
 		{func(c *MappingConfig) { c.MaximumConcurrency = 1000 }, ""},
-		{func(c *MappingConfig) { c.MaximumConcurrency = 1001 }, "use 2 to 1000"},
+		{func(c *MappingConfig) { c.MaximumConcurrency = 1001 }, "must be 2 to 1000"},
 		{func(c *MappingConfig) { c.MaximumConcurrency = 0 }, ""},
 	} {
 		config := good
@@ -63,7 +63,7 @@ func TestASettingThatLambdaRefusesIsRefusedWithWhatToUse(t *testing.T) {
 	}
 }
 
-func TestTheRegionIsTheQueues(t *testing.T) {
+func TestTheRegionIsThatOfTheQueue(t *testing.T) {
 	for arn, want := range map[string]string{testARN: "eu-west-1", "": "us-east-1", "arn:aws:sqs": "us-east-1",
 		"arn:aws:sqs::1:q": "us-east-1"} {
 		if got := region(arn); got != want {
@@ -72,7 +72,7 @@ func TestTheRegionIsTheQueues(t *testing.T) {
 	}
 }
 
-func TestARunIsForOnce(t *testing.T) {
+func TestASecondRunIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, newMemQueue(0), FunctionConfig{}, MappingConfig{}, succeed)
 		synctest.Wait()
@@ -100,7 +100,7 @@ func failuresInAMinute(t *testing.T, function FunctionConfig, partial bool, answ
 	return invocations, s
 }
 
-func TestPollersSlowDownOnFailuresOnlyWherePartialResponsesAreOff(t *testing.T) {
+func TestPollersSlowDownAfterFailuresOnlyWithoutPartialResponses(t *testing.T) {
 	fail := func(context.Context, []string) (string, error) {
 		time.Sleep(100 * time.Millisecond)
 		return "", errors.New("no")
@@ -114,7 +114,7 @@ func TestPollersSlowDownOnFailuresOnlyWherePartialResponsesAreOff(t *testing.T) 
 	}
 }
 
-func TestPollersThatSucceedAgainAreFast(t *testing.T) {
+func TestPollersThatSucceedAgainPollAtFullSpeed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var recovered atomic.Bool
 		queue := newMemQueue(time.Second)
@@ -139,7 +139,7 @@ func TestPollersThatSucceedAgainAreFast(t *testing.T) {
 	})
 }
 
-func TestThrottledMessagesStayComeBackCountedAndSlowThePollersEvenWithPartialResponses(t *testing.T) {
+func TestThrottlingSlowsPollersAndMessagesAreDeliveredAgainWithTheirCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newMemQueue(5 * time.Minute)
 		r := start(t, queue, FunctionConfig{ReservedConcurrency: 1, Timeout: 10 * time.Minute},
@@ -164,7 +164,7 @@ func TestThrottledMessagesStayComeBackCountedAndSlowThePollersEvenWithPartialRes
 	})
 }
 
-func TestReceivesThatFailAreTriedAgainEverMoreSlowly(t *testing.T) {
+func TestFailedReceivesAreRetriedWithBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newMemQueue(0)
 		queue.failReceives = 1 << 30
@@ -188,7 +188,7 @@ func TestReceivesThatFailAreTriedAgainEverMoreSlowly(t *testing.T) {
 	})
 }
 
-func TestDeletesThatFailAreTriedAgain(t *testing.T) {
+func TestFailedDeletesAreRetried(t *testing.T) {
 	for fails, want := range map[int]Stats{
 		deleteTries - 1: {MessagesDeleted: 10},
 		deleteTries:     {DeletesFailed: 10},
@@ -211,14 +211,14 @@ func TestDeletesThatFailAreTriedAgain(t *testing.T) {
 	}
 }
 
-func TestAStopLetsInvocationsFinishInvokesOpenBatchesAndReceivesNothingMore(t *testing.T) {
+func TestAStopFinishesInvocationsAndOpenBatchesAndReceivesNothingMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newMemQueue(time.Hour)
 		r := start(t, queue, FunctionConfig{Timeout: time.Minute},
-			MappingConfig{BatchSize: 10, MaximumBatchingWindow: MaxBatchingWindow}, take(30*time.Second))
+			MappingConfig{BatchSize: 10, MaximumBatchingWindow: maxBatchingWindow}, take(30*time.Second))
 		queue.send(10, 0) // full: invoked
 		time.Sleep(time.Second)
-		queue.send(3, 0) // open: its window ends in 5 minutes
+		queue.send(3, 0) // open: its batching window ends in 5 minutes
 		time.Sleep(time.Second)
 		r.stop()
 		synctest.Wait()
@@ -234,31 +234,7 @@ func TestAStopLetsInvocationsFinishInvokesOpenBatchesAndReceivesNothingMore(t *t
 	})
 }
 
-func TestKillReturnsAtOnceAndDeletesNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		queue := newMemQueue(time.Hour)
-		r := start(t, queue, FunctionConfig{Timeout: time.Minute}, MappingConfig{}, take(30*time.Second))
-		queue.send(10, 0)
-		time.Sleep(time.Second)
-		r.stop()
-		synctest.Wait()
-		r.mapping.Kill()
-		r.mapping.Kill()
-		if err := <-r.ended; !errors.Is(err, ErrKilled) {
-			t.Errorf("Run returned %v", err)
-		}
-		if got := time.Since(r.begun); got != time.Second || len(queue.left()) != 10 {
-			t.Errorf("after %v, %d left", got, len(queue.left()))
-		}
-		r.function.Close()
-		time.Sleep(time.Minute) // the abandoned handler ends
-		if len(queue.left()) != 10 {
-			t.Errorf("a late answer deleted something: %d left", len(queue.left()))
-		}
-	})
-}
-
-func TestConcurrencyBeginsWithFiveAndGrowsByThreeHundredAMinuteWhileThereIsWork(t *testing.T) {
+func TestConcurrencyStartsAtFiveAndGrowsBy300AMinuteWhileThereIsWork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newMemQueue(0)
 		queue.send(10_000, 0)
@@ -279,7 +255,7 @@ func TestConcurrencyBeginsWithFiveAndGrowsByThreeHundredAMinuteWhileThereIsWork(
 	})
 }
 
-func TestTheMaximumConcurrencyHoldsFromTheBeginning(t *testing.T) {
+func TestMaximumConcurrencyAppliesFromTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newMemQueue(0)
 		queue.send(200, 0)
@@ -292,7 +268,7 @@ func TestTheMaximumConcurrencyHoldsFromTheBeginning(t *testing.T) {
 	})
 }
 
-func TestWithoutWorkThereAreFivePollersAndTheOthersEndAgain(t *testing.T) {
+func TestIdlePollersEndDownToFive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newMemQueue(0)
 		r := start(t, queue, FunctionConfig{}, MappingConfig{BatchSize: 1}, take(time.Second))
@@ -313,10 +289,10 @@ func TestWithoutWorkThereAreFivePollersAndTheOthersEndAgain(t *testing.T) {
 	})
 }
 
-func TestATrickleStartsNoMorePollers(t *testing.T) {
+func TestAFewMessagesStartNoMorePollers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newMemQueue(0)
-		r := start(t, queue, FunctionConfig{}, MappingConfig{BatchSize: 100, MaximumBatchingWindow: MaxBatchingWindow},
+		r := start(t, queue, FunctionConfig{}, MappingConfig{BatchSize: 100, MaximumBatchingWindow: maxBatchingWindow},
 			succeed)
 		for range 60 {
 			queue.send(3, 0)
@@ -329,20 +305,20 @@ func TestATrickleStartsNoMorePollers(t *testing.T) {
 	})
 }
 
-func TestAPauseBeginsAnewAfterASuccess(t *testing.T) {
+func TestASuccessResetsTheSlowdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &poller{}
 		for range 10 {
-			p.backOff(t.Context(), pauseForFailure)
+			p.backOff(t.Context(), slowdownForFailure)
 		}
 		begun := time.Now()
-		p.backOff(t.Context(), noPause)
+		p.backOff(t.Context(), noSlowdown)
 		if d := time.Since(begun); d != 0 {
 			t.Errorf("a pause of %v after a success", d)
 		}
-		p.backOff(t.Context(), pauseForFailure)
-		if d := time.Since(begun); d > pauseBase {
-			t.Errorf("the first pause after a success is %v, want at most %v", d, pauseBase)
+		p.backOff(t.Context(), slowdownForFailure)
+		if d := time.Since(begun); d > slowdownBase {
+			t.Errorf("the first pause after a success is %v, want at most %v", d, slowdownBase)
 		}
 	})
 }
@@ -358,7 +334,7 @@ func (q *impatientQueue) Receive(context.Context, int, time.Duration) ([]Message
 
 func (q *impatientQueue) Delete(context.Context, []string) error { return nil }
 
-func TestAQueueThatDoesNotWaitIsNotAskedWithoutPause(t *testing.T) {
+func TestAQueueThatAnswersEarlyIsPolledWithAPause(t *testing.T) {
 	inBubble(t, func() FunctionConfig { return FunctionConfig{NewEnvironment: same(nil)} },
 		func(t *testing.T, f *Function) {
 			queue := &impatientQueue{}

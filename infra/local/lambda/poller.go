@@ -13,44 +13,44 @@ const (
 	// receiveMax is SQS's maximum of messages a call.
 	receiveMax = 10
 
-	// shortPoll spaces the calls of a batch's window when the queue answers "nothing" before the
-	// wait is over, as one that knows whole seconds only does at the window's end.
+	// shortPoll is the pause between receives when the queue answers "nothing" before the wait is
+	// over. A queue that takes whole seconds only does so at the end of a batching window.
 	shortPoll = 50 * time.Millisecond
 )
 
-// batch is what one invocation is made of. The bodies are in the payload only.
+// batch is the messages of one invocation. Their bodies are in the payload only.
 type batch struct {
 	payload *payload
 	ids     []string
 	handles []string
 }
 
-// poller makes batches, one after the other. It belongs to one goroutine.
+// poller makes batches, one at a time. It belongs to one goroutine.
 type poller struct {
 	m     *EventSourceMapping
-	carry []Message // received, but the batch before had no place for them
-	full  bool      // the last receive brought as many as it asked for
-	load  bool      // as pollers counts it
+	carry []Message // received after the previous batch was full
+	full  bool      // the last receive returned as many as it asked for
+	load  bool      // whether pollers counts this one as loaded
 
 	receiveErrors int // in a row
-	pauses        int // in a row
+	slowdowns     int // in a row
 }
 
-// collect makes the next batch: it is closed when it is full by count or by payload, when its
-// window is over, or when ctx is done. It returns nil when there is nothing to invoke and the
-// poller has to end.
+// collect makes the next batch. The batch is complete when it is full by count or by payload, when
+// its batching window has ended, or when ctx is done. collect returns nil when there is nothing to
+// invoke and the poller has to end.
 func (p *poller) collect(ctx context.Context) *batch {
 	var b *batch
-	var closes time.Time
+	var windowEnd time.Time
 	for {
 		if len(p.carry) > 0 {
 			if b == nil {
 				b = p.begin()
-				closes = time.Now().Add(p.m.config.MaximumBatchingWindow)
+				windowEnd = time.Now().Add(p.m.config.MaximumBatchingWindow)
 			}
 			p.carry = p.add(b, p.carry)
 			if len(b.ids) == 0 {
-				p.drop()
+				p.skipOversized()
 				b = nil
 				continue
 			}
@@ -60,7 +60,7 @@ func (p *poller) collect(ctx context.Context) *batch {
 		}
 		wait := longPoll
 		if b != nil {
-			wait = min(wait, time.Until(closes))
+			wait = min(wait, time.Until(windowEnd))
 			if wait <= 0 || len(b.ids) == p.m.config.BatchSize {
 				return b
 			}
@@ -74,8 +74,8 @@ func (p *poller) collect(ctx context.Context) *batch {
 	}
 }
 
-// receive makes one call and leaves what came in carry. It returns false when the poller has to
-// stop receiving: with a batch, to invoke what it has; without one, to end.
+// receive calls Receive once and puts the messages into carry. It returns false when the poller has
+// to stop receiving: to invoke the function where it has a batch, to end where it has none.
 func (p *poller) receive(ctx context.Context, b *batch, wait time.Duration) bool {
 	most := min(receiveMax, p.m.config.BatchSize)
 	if b != nil {
@@ -90,7 +90,7 @@ func (p *poller) receive(ctx context.Context, b *batch, wait time.Duration) bool
 		p.receiveErrors++
 		p.full = false
 		p.m.pollers.loaded(&p.load, false)
-		p.m.log.Warn("receiving failed, trying again", "error", err, "failures", p.receiveErrors)
+		p.m.log.Warn("receive failed, retrying", "error", err, "failures", p.receiveErrors)
 		return b == nil && sleep(ctx, backoff(p.receiveErrors, receiveBase, receiveLimit, rand.Float64()))
 	}
 	p.receiveErrors = 0
@@ -119,7 +119,8 @@ func (p *poller) begin() *batch {
 	return &batch{payload: newPayload(buf, p.m.limit, p.m.tail)}
 }
 
-// add encodes messages while there is place, and returns the others. What is encoded is let go of.
+// add encodes messages while they fit, and returns the others. It clears those that it has encoded,
+// so that their memory is free.
 func (p *poller) add(b *batch, messages []Message) []Message {
 	for i := range messages {
 		if len(b.ids) == p.m.config.BatchSize || !b.payload.add(&messages[i]) {
@@ -132,22 +133,22 @@ func (p *poller) add(b *batch, messages []Message) []Message {
 	return nil
 }
 
-// drop leaves a message in the queue that no invocation can hold: it is never deleted, and so
-// becomes a dead letter where the queue has a redrive policy. SQS's own limit of 1 MiB makes this
-// impossible there.
-func (p *poller) drop() {
+// skipOversized leaves a message in the queue that is too large for any invocation. It is never
+// deleted, so it becomes a dead letter where the queue has a redrive policy. SQS's own limit of
+// 1 MiB makes this impossible there.
+func (p *poller) skipOversized() {
 	p.m.counts.messagesFailed.Add(1)
-	p.m.log.Error("a message alone is larger than an invocation's payload: it stays in the queue", "messageId",
-		p.carry[0].MessageID, "bytes", len(p.carry[0].Body))
+	p.m.log.Error("a message is larger than an invocation's payload and is left in the queue",
+		"messageId", p.carry[0].MessageID, "bytes", len(p.carry[0].Body))
 	p.carry = p.carry[1:]
 }
 
 // backOff slows the poller down after a batch, for longer each time in a row.
-func (p *poller) backOff(ctx context.Context, why pause) {
-	if why == noPause {
-		p.pauses = 0
+func (p *poller) backOff(ctx context.Context, why slowdown) {
+	if why == noSlowdown {
+		p.slowdowns = 0
 		return
 	}
-	p.pauses++
-	sleep(ctx, backoff(p.pauses, pauseBase, pauseLimit, rand.Float64()))
+	p.slowdowns++
+	sleep(ctx, backoff(p.slowdowns, slowdownBase, slowdownLimit, rand.Float64()))
 }

@@ -10,18 +10,19 @@ const (
 	// configuring scaling behavior for SQS event source mappings).
 	initialPollers = 5
 
-	// growEvery spreads the 300 concurrent invocations that are added in a minute (the same page).
+	// growEvery spreads the 300 concurrent invocations that Lambda adds in a minute (the same page).
 	growEvery = time.Minute / 300
 )
 
-// pollers counts the pollers of a mapping and decides when there are more or fewer.
+// pollers counts the pollers of a mapping and decides when to start or end one. It is safe for
+// concurrent use.
 //
-// More: one each growEvery while there is work, which means that every poller is loaded: it is in
-// an invocation, or its last receive brought as many messages as it asked for. A poller that waits
-// for messages, or that fills its batch slower than it asks, shows that there is nobody to help.
+// It starts one each growEvery while every poller is loaded: in an invocation, or with a last
+// receive that returned as many messages as it asked for. A poller that waits for messages, or that
+// fills its batch more slowly than it asks, shows that another one would find no work.
 //
-// Fewer: a poller whose long poll of 20 s brought nothing ends, down to the initial number. (AWS
-// publishes no rule; this one leaves the idle cost where AWS has it, at five long polls.)
+// A poller ends when its long poll of 20 s returned nothing, down to the initial number. (AWS
+// publishes no rule; with this one an idle queue costs what it costs on AWS, five long polls.)
 type pollers struct {
 	max int // fixed before the first use
 
@@ -30,7 +31,7 @@ type pollers struct {
 	load int // how many are loaded
 }
 
-// grow says whether to start another poller, and counts it.
+// grow reports whether to start another poller, and counts it.
 func (p *pollers) grow() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -41,7 +42,7 @@ func (p *pollers) grow() bool {
 	return true
 }
 
-// retire says whether an idle poller has to end, and counts it out. An idle poller is not loaded.
+// retire reports whether an idle poller has to end, and counts it out. An idle poller is not loaded.
 func (p *pollers) retire() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -52,7 +53,7 @@ func (p *pollers) retire() bool {
 	return true
 }
 
-// loaded notes a poller's load; was is its last one, which it keeps for itself.
+// loaded records whether a poller is loaded. was is what it recorded last; the poller owns it.
 func (p *pollers) loaded(was *bool, is bool) {
 	if *was == is {
 		return
@@ -73,7 +74,7 @@ func (p *pollers) count() int {
 	return p.n
 }
 
-// ended notes that no poller is left.
+// ended records that all pollers have ended.
 func (p *pollers) ended() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

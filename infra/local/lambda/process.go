@@ -14,31 +14,33 @@ import (
 )
 
 const (
-	// shutdownGrace is how long a function has between SIGTERM and SIGKILL (Lambda developer guide,
-	// execution environment lifecycle: 500 ms with an internal extension, which is how SIGTERM
-	// reaches a function at all).
+	// shutdownGrace is the time between SIGTERM and SIGKILL (Lambda developer guide, execution
+	// environment lifecycle: 500 ms with an internal extension, without which a function gets no
+	// SIGTERM).
 	shutdownGrace = 500 * time.Millisecond
 
-	// pipeGrace bounds the wait for output that a grandchild keeps open after its parent's end.
+	// pipeGrace limits the wait for output that a grandchild holds open after its parent has ended.
 	pipeGrace = time.Second
 )
 
-// ProcessConfig says which binary to run, and how.
+// ProcessConfig says which binary to run, and how. Only Path is required.
 type ProcessConfig struct {
-	Path string // of the binary, built for this machine with -tags lambda.norpc
-	// NAME=value, added to what Lambda sets; the parent's environment is not inherited, except for
-	// PATH
-	Env    []string
-	Output io.Writer // gets stdout and stderr, one Write at a time; nil discards them
-	// is told of each process that was started, before its init is over; may be nil; may be called
-	// concurrently
+	// Path is the binary, built for this machine with -tags lambda.norpc.
+	Path string
+	// Env (NAME=value) is added to what Lambda sets. Of this process's environment only PATH is
+	// inherited.
+	Env []string
+	// Output gets stdout and stderr, one Write at a time. Nil discards them.
+	Output io.Writer
+	// OnStart is called for each started process before the end of its init. Calls may be
+	// concurrent. It may be nil.
 	OnStart func(pid int)
 }
 
-// Process makes environments that each run a process of their own and speak the Lambda Runtime API
-// with it, so that the binary which is deployed can be tested, killed included. A process that ends
-// is never restarted: its environment ends with it. A process whose parent dies loses its Runtime
-// API and ends by itself.
+// Process makes environments that each run the binary as a process and serve it the Lambda Runtime
+// API on a loopback port, so that tests can run what is deployed, and kill it. An environment ends
+// with its process; no process is restarted. A process whose parent dies loses its Runtime API and
+// ends by itself.
 func Process(config ProcessConfig) EnvironmentFactory {
 	output := io.Discard
 	if config.Output != nil {
@@ -53,10 +55,10 @@ type process struct {
 	api    *runtimeAPI
 	cmd    *exec.Cmd
 	exited chan struct{}
-	cause  error // of the exit; to be read after exited is closed
+	cause  error // how the process ended; read it after exited is closed
 }
 
-// startProcess starts the binary and waits until its init is over, which is when it asks for its
+// startProcess starts the binary and waits for the end of its init, which is its request for the
 // first invocation.
 func startProcess(ctx context.Context, config ProcessConfig, output io.Writer, info FunctionInfo) (*process, error) {
 	path, err := filepath.Abs(config.Path)
@@ -82,7 +84,7 @@ func startProcess(ctx context.Context, config ProcessConfig, output io.Writer, i
 		close(p.exited)
 	}()
 	if config.OnStart != nil {
-		config.OnStart(p.PID())
+		config.OnStart(p.pid())
 	}
 	select {
 	case <-api.ready:
@@ -92,12 +94,12 @@ func startProcess(ctx context.Context, config ProcessConfig, output io.Writer, i
 	case <-p.exited:
 		err = fmt.Errorf("Runtime.ExitError: the process ended in its init: %w", orExit0(p.cause))
 		select {
-		case failure := <-api.initFailed: // it said why before it ended
+		case failure := <-api.initFailed: // it reported why before it ended
 			err = failure
 		default:
 		}
 	case <-ctx.Done():
-		err = fmt.Errorf("Sandbox.Timedout: the process asked for no invocation within the time for the init: %w", ctx.Err())
+		err = fmt.Errorf("Sandbox.Timedout: the process requested no invocation within the time for the init: %w", ctx.Err())
 	}
 	p.Close()
 	return nil, err
@@ -110,21 +112,20 @@ func orExit0(err error) error {
 	return err
 }
 
-// PID is the process's id.
-func (p *process) PID() int { return p.cmd.Process.Pid }
+func (p *process) pid() int { return p.cmd.Process.Pid }
 
-// Invoke hands the invocation to the process when it asks for one. The invocation is over when the
-// process asks for the next, as on Lambda; one that answers and then dies has failed.
+// Invoke answers the process's request for an invocation. As on Lambda, the invocation ends when the
+// process requests the next one; if the process answers and then dies, the invocation has failed.
 func (p *process) Invoke(ctx context.Context, invocation Invocation) ([]byte, error) {
 	d := &delivery{Invocation: invocation, result: make(chan answer, 1), written: make(chan struct{})}
 	d.deadline, _ = ctx.Deadline()
 	select {
-	case <-p.exited: // first: its last question may still seem to wait
+	case <-p.exited: // checked first: the last request of an ended process may still look pending
 		return nil, ErrEnvironmentGone
 	default:
 	}
 	select {
-	case <-p.api.asked: // a question asked twice ends no invocation
+	case <-p.api.waiting: // a repeated request does not end an invocation
 	default:
 	}
 	select {
@@ -144,7 +145,7 @@ func (p *process) Invoke(ctx context.Context, invocation Invocation) ([]byte, er
 		p.kill()
 		return nil, ctx.Err()
 	}
-	for _, done := range []<-chan struct{}{p.api.asked, d.written} {
+	for _, done := range []<-chan struct{}{p.api.waiting, d.written} {
 		select {
 		case <-done:
 		case <-p.exited:
@@ -158,8 +159,8 @@ func (p *process) Invoke(ctx context.Context, invocation Invocation) ([]byte, er
 	return a.response, a.err
 }
 
-// exit is the error of an invocation whose process has ended: what the process said, if it said
-// what was wrong (aws-lambda-go reports a panic, then exits).
+// exit returns the error of an invocation whose process has ended: the one that the process
+// reported, if it did (aws-lambda-go reports a panic, then exits), or else an ExitError.
 func (p *process) exit(d *delivery) error {
 	select {
 	case a := <-d.result:
@@ -189,8 +190,8 @@ func (p *process) Close() {
 
 func (p *process) kill() { killGroup(p.cmd) }
 
-// lambdaEnv is the environment that Lambda sets (Lambda developer guide, defined runtime
-// environment variables). There are no credentials in it: who needs some adds them.
+// lambdaEnv returns the environment variables that Lambda sets (Lambda developer guide, defined
+// runtime environment variables), without credentials.
 func lambdaEnv(info FunctionInfo, address, root string) []string {
 	return []string{
 		"AWS_LAMBDA_RUNTIME_API=" + address,

@@ -4,6 +4,7 @@ package lambda
 
 import "os/exec"
 
+// ownGroup does nothing where there are no process groups.
 func ownGroup(*exec.Cmd) {}
 
 // terminate ends the process at once where there is no SIGTERM.

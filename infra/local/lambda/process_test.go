@@ -123,7 +123,7 @@ func testDescribe(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 	dir := filepath.Dir(path)
-	if len(got.RequestID) != 36 || got.ARN != f.ARN() || got.Name != "tested" || got.Region != "eu-west-1" ||
+	if len(got.RequestID) != 36 || got.ARN != f.info.ARN || got.Name != "tested" || got.Region != "eu-west-1" ||
 		got.Handler != "bootstrap" || got.Root != dir ||
 		!strings.HasPrefix(got.Trace, "Root=1-") || got.Extra != "more" || got.PID != p.last() || got.Memory != 256 ||
 		got.Home != "" || got.WD != dir {
@@ -209,7 +209,7 @@ func testKilledIdle(t *testing.T, path string) {
 			t.Fatalf("%q, %v, %d processes, want %d", response, err, p.count(), want)
 		}
 		idle := f.idle[0].(*process)
-		if err := syscall.Kill(idle.PID(), syscall.SIGKILL); err != nil {
+		if err := syscall.Kill(idle.pid(), syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
 		<-idle.exited
@@ -272,7 +272,7 @@ func testLarge(t *testing.T, path string) {
 		t.Errorf("%d bytes, %v", len(response), err)
 	}
 	var failed *FunctionError
-	if _, err := f.Invoke(t.Context(), fmt.Appendf(nil, `{"Do":"large","Size":%d}`, MaxPayload)); !errors.As(err,
+	if _, err := f.Invoke(t.Context(), fmt.Appendf(nil, `{"Do":"large","Size":%d}`, maxPayload)); !errors.As(err,
 		&failed) || failed.Type != "Function.ResponseSizeTooLarge" {
 		t.Errorf("an answer over the limit: %v", err)
 	}
@@ -321,7 +321,7 @@ func TestTheRuntimeAPIRefusesAnswersToInvocationsThatAreNotUnderWay(t *testing.T
 	http.DefaultClient.CloseIdleConnections()
 }
 
-func TestTheRuntimeAPIKeepsWhatTheInitSaysIsWrong(t *testing.T) {
+func TestTheRuntimeAPIReturnsTheErrorOfTheInit(t *testing.T) {
 	api, err := serveRuntimeAPI()
 	if err != nil {
 		t.Fatal(err)

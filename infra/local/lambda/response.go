@@ -5,17 +5,17 @@ import (
 	"encoding/json"
 )
 
-// failures reads a partial batch response: which of the messages ids have failed, or that all have
-// because the response is not to be trusted. The rules are Lambda's (developer guide, handling
-// errors for an SQS event source, success and failure conditions):
+// failedMessages reads a partial batch response. It returns which of the messages ids have failed, or
+// all = true where the response is invalid. The rules are Lambda's (developer guide, handling errors
+// for an SQS event source, success and failure conditions):
 //
 //   - success: an empty list, a null list (Go's nil slice), an empty object, a null or an empty response;
 //   - all failed: invalid JSON; an itemIdentifier that is empty, null, misnamed, or names no message of the batch.
 //
-// Where the guide is silent: an object without batchItemFailures is success, as {} is; any other
-// shape is failure, because to fail costs a second delivery and to succeed may cost the message.
-// Names are compared exactly, case included.
-func failures(response []byte, ids []string) (failed map[string]struct{}, all bool) {
+// Where the guide gives no rule: an object without batchItemFailures is success, as {} is; any other
+// shape is failure, because a wrong failure costs a second delivery and a wrong success may lose the
+// message. Names are case-sensitive.
+func failedMessages(response []byte, ids []string) (failed map[string]struct{}, all bool) {
 	response = bytes.TrimSpace(response)
 	if len(response) == 0 {
 		return nil, false

@@ -10,7 +10,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 )
 
-func TestPartialBatchResponsesAreReadByLambdasRules(t *testing.T) {
+func TestPartialBatchResponsesFollowLambdasRules(t *testing.T) {
 	nilSlice, err := json.Marshal(events.SQSEventResponse{})
 	if err != nil {
 		t.Fatal(err)
@@ -56,7 +56,7 @@ func TestPartialBatchResponsesAreReadByLambdasRules(t *testing.T) {
 		{"a boolean fails all", `true`, "", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			failed, all := failures([]byte(c.response), []string{"a", "b", "c"})
+			failed, all := failedMessages([]byte(c.response), []string{"a", "b", "c"})
 			got := strings.Join(slices.Sorted(maps.Keys(failed)), ",")
 			if got != c.failed || all != c.all {
 				t.Errorf("failed %q, all %v; want %q, %v", got, all, c.failed, c.all)
@@ -65,28 +65,28 @@ func TestPartialBatchResponsesAreReadByLambdasRules(t *testing.T) {
 	}
 }
 
-func TestAMessageWithoutIDCanNotBeNamedAsFailed(t *testing.T) {
-	if _, all := failures([]byte(`{"batchItemFailures":[{"itemIdentifier":""}]}`), []string{""}); !all {
+func TestAMessageWithoutAnIDCanNotBeNamedAsFailed(t *testing.T) {
+	if _, all := failedMessages([]byte(`{"batchItemFailures":[{"itemIdentifier":""}]}`), []string{""}); !all {
 		t.Error("an empty itemIdentifier was taken for a message")
 	}
 }
 
-// Whatever a function answers, only messages of the batch fail, and what is no JSON never passes
+// Whatever a function answers, only messages of the batch fail, and invalid JSON never passes
 // for success.
-func FuzzFailures(f *testing.F) {
+func FuzzFailedMessages(f *testing.F) {
 	for _, seed := range []string{``, `{}`, `null`, `{"batchItemFailures":[{"itemIdentifier":"a"}]}`,
 		`{"batchItemFailures":[{"itemIdentifier":""}]}`, `[[`, `{"batchItemFailures":{"a":1}}`} {
 		f.Add([]byte(seed), "a", "b")
 	}
 	f.Fuzz(func(t *testing.T, response []byte, one, two string) {
 		ids := []string{one, two}
-		failed, all := failures(response, ids)
+		failed, all := failedMessages(response, ids)
 		if all && failed != nil {
 			t.Error("all have failed, and some besides")
 		}
 		for id := range failed {
 			if id == "" || !slices.Contains(ids, id) {
-				t.Errorf("%q has failed, which is no message of the batch", id)
+				t.Errorf("%q has failed, which is not a message of the batch", id)
 			}
 		}
 		if len(strings.TrimSpace(string(response))) > 0 && !json.Valid(response) && !all {

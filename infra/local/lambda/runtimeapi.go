@@ -20,20 +20,21 @@ const (
 	pathInitError = "POST /2018-06-01/runtime/init/error"
 )
 
-// errorTypeHeader is how a runtime names an error's type beside its JSON.
+// errorTypeHeader is the header in which a runtime sends an error's type beside its JSON.
 const errorTypeHeader = "Lambda-Runtime-Function-Error-Type"
 
-// maxErrorBody bounds what is read of an error's JSON; stacks are long, but not that long.
+// maxErrorBody is how much of an error's JSON is read, in bytes: more than any stack.
 const maxErrorBody = 1 << 20
 
-// runtimeAPI is the server that one process asks for its invocations and gives its answers.
+// runtimeAPI is the server from which one process gets its invocations and to which it posts its
+// answers.
 type runtimeAPI struct {
 	address    string
 	server     *http.Server
 	served     chan struct{}
-	pending    chan *delivery // the invocation that the process is waiting for
-	asked      chan struct{}  // the process waits for an invocation; taken by the one that is over
-	ready      chan struct{}  // closed with the first question: the init is over
+	pending    chan *delivery // hands over the next invocation
+	waiting    chan struct{}  // holds an item when the process has requested its next invocation
+	ready      chan struct{}  // closed at the first request: the init is over
 	initFailed chan error
 	once       sync.Once
 
@@ -41,12 +42,12 @@ type runtimeAPI struct {
 	current *delivery
 }
 
-// delivery is an invocation on its way through a process.
+// delivery is an invocation that a process runs.
 type delivery struct {
 	Invocation
 	deadline time.Time
 	result   chan answer   // takes one answer
-	written  chan struct{} // closed when nothing reads the payload any more
+	written  chan struct{} // closed when the payload is sent
 }
 
 func serveRuntimeAPI() (*runtimeAPI, error) {
@@ -58,7 +59,7 @@ func serveRuntimeAPI() (*runtimeAPI, error) {
 		address:    listener.Addr().String(),
 		served:     make(chan struct{}),
 		pending:    make(chan *delivery),
-		asked:      make(chan struct{}, 1),
+		waiting:    make(chan struct{}, 1),
 		ready:      make(chan struct{}),
 		initFailed: make(chan error, 1),
 	}
@@ -70,25 +71,25 @@ func serveRuntimeAPI() (*runtimeAPI, error) {
 	a.server = &http.Server{Handler: mux}
 	go func() {
 		defer close(a.served)
-		_ = a.server.Serve(listener) // it always ends with ErrServerClosed, or with its listener
+		_ = a.server.Serve(listener) // its error is always that it was closed
 	}()
 	return a, nil
 }
 
-// close ends all connections too.
+// close ends the server and its connections.
 func (a *runtimeAPI) close() {
 	_ = a.server.Close()
 	<-a.served
 }
 
-// next waits, as long as it takes, for an invocation, and hands it over.
+// next waits without limit for an invocation and sends it to the process.
 func (a *runtimeAPI) next(w http.ResponseWriter, r *http.Request) {
 	select {
-	case a.asked <- struct{}{}:
+	case a.waiting <- struct{}{}:
 	default:
 	}
 	a.once.Do(func() {
-		<-a.asked // the first question ends the init, and no invocation
+		<-a.waiting // the first request ends the init, not an invocation
 		close(a.ready)
 	})
 	select {
@@ -106,16 +107,16 @@ func (a *runtimeAPI) next(w http.ResponseWriter, r *http.Request) {
 		header.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(d.deadline.UnixMilli(), 10))
 		header.Set("Lambda-Runtime-Invoked-Function-Arn", d.FunctionARN)
 		header.Set("Lambda-Runtime-Trace-Id", d.TraceID)
-		_, _ = w.Write(d.Payload) // a process that is gone is noticed by its exit
+		_, _ = w.Write(d.Payload) // if the process is gone, its exit says so
 	}
 }
 
 func (a *runtimeAPI) response(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(io.LimitReader(r.Body, MaxPayload+1))
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxPayload+1))
 	switch {
-	case err == nil && len(body) > MaxPayload:
-		_, _ = io.Copy(io.Discard, r.Body) // so that the connection can be used again
-		message := fmt.Sprintf("Exceeded maximum allowed payload size (%d bytes).", MaxPayload)
+	case err == nil && len(body) > maxPayload:
+		_, _ = io.Copy(io.Discard, r.Body) // so that the connection can be reused
+		message := fmt.Sprintf("Exceeded maximum allowed payload size (%d bytes).", maxPayload)
 		if !a.finish(r.PathValue("id"), answer{err: newFunctionError("Function.ResponseSizeTooLarge", message, false)}) {
 			refuse(w, http.StatusBadRequest, "InvalidRequestID", "Invalid request ID")
 			return
@@ -123,8 +124,8 @@ func (a *runtimeAPI) response(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusRequestEntityTooLarge, "RequestEntityTooLarge", message)
 	case err != nil:
 		refuse(w, http.StatusBadRequest, "InvalidRequest", "The response could not be read")
-	case r.Trailer.Get(errorTypeHeader) != "": // it failed while it was streaming its answer
-		a.accept(w, r, answer{err: newFunctionError(r.Trailer.Get(errorTypeHeader), "the response was broken off", false)})
+	case r.Trailer.Get(errorTypeHeader) != "": // the handler failed while it was streaming its answer
+		a.accept(w, r, answer{err: newFunctionError(r.Trailer.Get(errorTypeHeader), "the response is incomplete", false)})
 	default:
 		a.accept(w, r, answer{response: body})
 	}
@@ -150,8 +151,8 @@ func (a *runtimeAPI) accept(w http.ResponseWriter, r *http.Request, result answe
 	accepted(w)
 }
 
-// finish gives the answer to the invocation that has this id. It is refused if that one is not the
-// one under way, or has an answer already.
+// finish gives the answer to the invocation with this id. It returns false if that invocation is not
+// under way or already has an answer.
 func (a *runtimeAPI) finish(id string, result answer) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -163,10 +164,10 @@ func (a *runtimeAPI) finish(id string, result answer) bool {
 	return true
 }
 
-// readFailure makes a FunctionError of what a runtime posts. What is no JSON of Lambda's becomes
-// the message as it is.
+// readFailure makes a FunctionError of the error that a runtime posts. A body that is not Lambda's
+// error JSON becomes the message.
 func readFailure(r *http.Request) *FunctionError {
-	body, _ := io.ReadAll(io.LimitReader(r.Body, maxErrorBody)) // what came counts
+	body, _ := io.ReadAll(io.LimitReader(r.Body, maxErrorBody)) // a body that breaks off is used as far as it came
 	told := errorJSON{Type: or(r.Header.Get(errorTypeHeader), "Unhandled")}
 	if err := json.Unmarshal(body, &told); err != nil {
 		return newFunctionError(told.Type, string(body), false)

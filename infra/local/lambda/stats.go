@@ -2,25 +2,25 @@ package lambda
 
 import "sync/atomic"
 
-// Stats is what an event source mapping has done since it was made. While nothing is under way, and
-// nothing was killed, MessagesReceived = MessagesDeleted + MessagesFailed + DeletesFailed.
+// Stats counts what an event source mapping has done since it was made. While nothing is
+// under way, MessagesReceived = MessagesDeleted + MessagesFailed + DeletesFailed.
 type Stats struct {
 	Invocations int64 // that ran, failed ones included, throttled ones not
-	Failed      int64 // of them, those that ended with an error, time-outs included
-	TimedOut    int64 // of them, those that passed the function's time-out
-	Throttled   int64 // that found the function at its concurrency
+	Failed      int64 // of Invocations: ended with an error, time-outs included
+	TimedOut    int64 // of Failed: passed the function's time-out
+	Throttled   int64 // did not run because the function was at its concurrency limit
 
-	MessagesReceived int64 // a message counts again each time that it comes
+	MessagesReceived int64 // a message counts each time it is received
 	MessagesDeleted  int64
-	MessagesFailed   int64 // left in the queue because their invocation or the answer said so, throttled ones included
-	DeletesFailed    int64 // messages that were processed and could not be deleted, so that they come again
+	MessagesFailed   int64 // not processed: failed or throttled invocations, and failures that the answer names
+	DeletesFailed    int64 // processed, but not deleted: they are delivered again
 
 	Concurrent int64 // invocations under way
-	Peak       int64 // the most there have been at the same time
-	Pollers    int64 // how many poll; 0 when it doesn't run
+	Peak       int64 // the largest value of Concurrent
+	Pollers    int64 // 0 when the mapping is not running
 }
 
-// Stats may be called at any time. The numbers are read one after the other, not at one instant.
+// Stats is safe for concurrent use. It reads the numbers one after the other, not at one instant.
 func (m *EventSourceMapping) Stats() Stats {
 	c := &m.counts
 	return Stats{

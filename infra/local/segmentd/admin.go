@@ -31,7 +31,7 @@ const maxScriptBytes = 1 << 20
 func (s *Server) serveAdmin(w http.ResponseWriter, r *http.Request) {
 	switch what := r.Method + " " + r.URL.Path; what {
 	case "GET " + adminPrefix + "script":
-		answerJSON(w, s.Script())
+		answerJSON(w, s.currentScript())
 	case "PUT " + adminPrefix + "script":
 		s.putScript(w, r)
 	case "DELETE " + adminPrefix + "script":
@@ -42,7 +42,7 @@ func (s *Server) serveAdmin(w http.ResponseWriter, r *http.Request) {
 	case "GET " + adminPrefix + "events":
 		s.getEvents(w, r)
 	case "POST " + adminPrefix + "reset":
-		s.Reset()
+		s.reset()
 		answerBody(w, http.StatusOK, "application/json", successBody)
 	case "GET " + loginPath:
 		answerBody(w, http.StatusOK, "text/html; charset=utf-8", loginBody)
@@ -65,7 +65,7 @@ func (s *Server) putScript(w http.ResponseWriter, r *http.Request) {
 		answerError(w, http.StatusBadRequest, "invalid_script", err.Error())
 		return
 	}
-	answerJSON(w, s.Script())
+	answerJSON(w, s.currentScript())
 }
 
 // readScript takes one JSON value and no key that it does not know: a misspelt rule would do

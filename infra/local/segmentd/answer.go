@@ -23,14 +23,14 @@ const (
 // answer waits and answers, as Segment or as the script wants. It returns the status that went out
 // whole, or 0.
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, p plan, status int, refusal *refusal) int {
-	pause(r.Context(), s.latency+p.latency)
+	sleep(r.Context(), s.latency+p.latency)
 	switch p.fault() {
 	case FaultReset:
-		cut(w, errReset())
+		abortAnswer(w, errReset())
 		return 0
 	case FaultHang:
 		<-r.Context().Done()
-		cut(w, r.Context().Err())
+		abortAnswer(w, r.Context().Err())
 		return 0
 	case FaultRedirect:
 		w.Header().Set("Location", loginPath)
@@ -111,7 +111,7 @@ func answerSlowly(ctx context.Context, w http.ResponseWriter, status int, body s
 	startAnswer(w, status, "application/json", body)
 	flush(w)
 	for i := range len(body) {
-		pause(ctx, over/time.Duration(len(body)))
+		sleep(ctx, over/time.Duration(len(body)))
 		if _, err := io.WriteString(w, body[i:i+1]); err != nil {
 			return 0
 		}
@@ -136,7 +136,7 @@ func answerHalf(w http.ResponseWriter, status int, body string) {
 func flush(w http.ResponseWriter) { _ = http.NewResponseController(w).Flush() }
 
 // pause waits for d, or until the client or the server gives up; the answer then comes at once.
-func pause(ctx context.Context, d time.Duration) {
+func sleep(ctx context.Context, d time.Duration) {
 	if d <= 0 {
 		return
 	}
@@ -158,7 +158,7 @@ func errReset() error {
 
 // cut ends the connection without an answer: with a reset where it is TCP, which no close with
 // unread or unsent data reliably is. In HTTP/2, which can't be hijacked, the stream is reset.
-func cut(w http.ResponseWriter, err error) {
+func abortAnswer(w http.ResponseWriter, err error) {
 	if a, ok := w.(aborter); ok {
 		a.abort(err)
 		return

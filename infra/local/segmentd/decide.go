@@ -46,7 +46,7 @@ func (p plan) fault() Fault {
 }
 
 // overrules reports whether the answer is the script's and not Segment's own.
-func (p plan) overrules() bool { return p.status != 0 || p.fault().cuts() }
+func (p plan) overrules() bool { return p.status != 0 || p.fault().replacesAnswer() }
 
 // takesEvents reports whether the events count as received.
 func (p plan) takesEvents() bool {

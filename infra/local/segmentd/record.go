@@ -52,7 +52,7 @@ type recorder struct {
 }
 
 func newRecorder(keep int, onEvent func(Received)) *recorder {
-	return &recorder{onEvent: onEvent, stats: newStats(), ids: newIDSet(idGeneration), ring: ring{keep: keep}}
+	return &recorder{onEvent: onEvent, stats: newStats(), ids: newIDSet(idGeneration), ring: ring{limit: keep}}
 }
 
 func newStats() Stats {
@@ -186,5 +186,5 @@ func (r *recorder) reset() {
 	r.stats = newStats()
 	r.stats.InFlight, r.stats.PeakInFlight = inFlight, inFlight
 	r.ids = newIDSet(idGeneration)
-	r.ring = ring{keep: r.ring.keep}
+	r.ring = ring{limit: r.ring.limit}
 }

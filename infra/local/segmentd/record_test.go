@@ -48,7 +48,7 @@ func TestIdsAreForgottenAfterTwoGenerationsAndNotBefore(t *testing.T) {
 }
 
 func TestOnlyTheLastEventsAreKeptInOrder(t *testing.T) {
-	s := New(Options{Keep: 3})
+	s := New(Options{EventLimit: 3})
 	for i := range 5 {
 		wantStatus(t, post(t, s, "/v1/batch", batchOf(track(fmt.Sprint("a", i)), track(fmt.Sprint("b", i)))), 200)
 	}
@@ -74,7 +74,7 @@ func TestOnlyTheLastEventsAreKeptInOrder(t *testing.T) {
 }
 
 func TestNothingIsKeptWhenKeepIsNegative(t *testing.T) {
-	s := New(Options{Keep: -1})
+	s := New(Options{EventLimit: -1})
 	wantStatus(t, post(t, s, "/v1/batch", tracks(2)), 200)
 	if got := s.Events(Query{}); len(got) != 0 {
 		t.Errorf("kept %+v", got)
@@ -83,7 +83,7 @@ func TestNothingIsKeptWhenKeepIsNegative(t *testing.T) {
 }
 
 func TestTheRingBoundsTheBytesOfBatchContexts(t *testing.T) {
-	r := ring{keep: 1000}
+	r := ring{limit: 1000}
 	big := strings.Repeat("x", 1<<20)
 	for i := range 500 {
 		r.add(&event{raw: "{}", messageID: fmt.Sprint(i)}, &origin{context: big}, time.Time{})
@@ -107,7 +107,7 @@ func TestTheRingBoundsTheBytesOfBatchContexts(t *testing.T) {
 func TestOnEventGetsEverythingOnceAndMayKeepIt(t *testing.T) {
 	var got []Received // calls are made one at a time
 	var s *Server
-	s = New(Options{Keep: 5, OnEvent: func(r Received) { got = append(got, r); s.Stats() }})
+	s = New(Options{EventLimit: 5, OnEvent: func(r Received) { got = append(got, r); s.Stats() }})
 	var wg sync.WaitGroup
 	for i := range 20 {
 		wg.Go(func() {
@@ -135,7 +135,7 @@ func TestResetForgetsEventsIdsAndCounts(t *testing.T) {
 	setScript(t, s, Rule{Match: Match{Path: "/v1/b"}, Status: 503})
 	wantStatus(t, post(t, s, "/v1/batch", tracks(3)), 200)
 	wantStatus(t, post(t, s, "/v1/batch", "x"), 400)
-	s.Reset()
+	s.reset()
 	if got := s.Stats(); got.Requests != 0 || got.Received != 0 ||
 		len(got.ByStatus)+len(got.Refused)+len(got.Rejected) != 0 || got.WireBytes != 0 {
 		t.Errorf("stats %+v", got)

@@ -51,7 +51,7 @@ type slot struct {
 
 // ring keeps the last events, up to keep of them.
 type ring struct {
-	keep    int
+	limit   int
 	slots   []slot // grows to keep, then is used in a circle
 	start   int    // the oldest
 	n       int
@@ -59,16 +59,16 @@ type ring struct {
 }
 
 func (r *ring) add(e *event, o *origin, at time.Time) {
-	if r.keep == 0 {
+	if r.limit == 0 {
 		return
 	}
-	if r.n == r.keep {
+	if r.n == r.limit {
 		r.drop()
 	}
 	for r.n > 0 && o.refs == 0 && r.origins+o.size() > maxRingOrigins {
 		r.drop()
 	}
-	i := (r.start + r.n) % r.keep
+	i := (r.start + r.n) % r.limit
 	if i == len(r.slots) {
 		r.slots = append(r.slots, slot{})
 	}
@@ -92,7 +92,7 @@ func (r *ring) drop() {
 		r.origins -= s.origin.size()
 	}
 	s.origin = nil
-	r.start = (r.start + 1) % r.keep
+	r.start = (r.start + 1) % r.limit
 	r.n--
 }
 
@@ -100,7 +100,7 @@ func (r *ring) drop() {
 func (r *ring) find(q Query) []Received {
 	var out []Received
 	for k := r.n - 1; k >= 0 && (q.Limit <= 0 || len(out) < q.Limit); k-- {
-		s := &r.slots[(r.start+k)%r.keep]
+		s := &r.slots[(r.start+k)%r.limit]
 		if q.MessageID != "" && q.MessageID != string(s.messageID) || q.WriteKey != "" && q.WriteKey != string(s.writeKey) {
 			continue
 		}

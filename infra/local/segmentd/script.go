@@ -98,7 +98,7 @@ const (
 )
 
 // cuts reports whether the fault leaves no room for a status.
-func (f Fault) cuts() bool {
+func (f Fault) replacesAnswer() bool {
 	return f == FaultReset || f == FaultHang || f == FaultRedirect || f == FaultLoginPage
 }
 
@@ -159,7 +159,7 @@ func (m Moment) since(start time.Time) time.Time {
 }
 
 // Validate says what is wrong with the script, naming each rule by its place; the first is 1.
-func (s Script) Validate() error {
+func (s Script) validate() error {
 	var errs []error
 	for i, r := range s.Rules {
 		for _, err := range r.problems() {
@@ -214,7 +214,7 @@ func (r Rule) problems() (errs []error) {
 	default:
 		bad(true, "fault %q: write reset, hang, slow_body, half_answer, redirect or login_page", r.Fault)
 	}
-	bad(r.Fault.cuts() && answers > 0, "fault %q has no status of its own: leave out status, statuses and eventsPerSecond",
+	bad(r.Fault.replacesAnswer() && answers > 0, "fault %q has no status of its own: leave out status, statuses and eventsPerSecond",
 		r.Fault)
 	bad((r.Fault == FaultSlowBody) != (r.Over > 0),
 		"fault \"slow_body\" and over belong together: over says how long the body takes")
@@ -227,7 +227,7 @@ func (r Rule) problems() (errs []error) {
 // forgotten, and relative times start now. Requests under way keep the answer that was decided for
 // them. The error says every mistake of the script; the old one then stays.
 func (s *Server) SetScript(script Script) error {
-	if err := script.Validate(); err != nil {
+	if err := script.validate(); err != nil {
 		return fmt.Errorf("segmentd: set script: %w", err)
 	}
 	if len(script.Rules) == 0 {
@@ -239,7 +239,7 @@ func (s *Server) SetScript(script Script) error {
 }
 
 // Script returns the script in force, without rules when the Server behaves normally.
-func (s *Server) Script() Script {
+func (s *Server) currentScript() Script {
 	if a := s.script.Load(); a != nil {
 		return a.script.clone()
 	}

@@ -96,9 +96,9 @@ func TestWhatScriptReturnsIsACopy(t *testing.T) {
 	mine := []int{500}
 	setScript(t, s, Rule{Statuses: mine})
 	mine[0] = 501
-	s.Script().Rules[0].Statuses[0] = 502
+	s.currentScript().Rules[0].Statuses[0] = 502
 	wantStatus(t, post(t, s, "/v1/batch", tracks(1)), 500)
-	if got := New(Options{}).Script(); got.Rules == nil || len(got.Rules) != 0 {
+	if got := New(Options{}).currentScript(); got.Rules == nil || len(got.Rules) != 0 {
 		t.Errorf("a normal server has the script %+v", got)
 	}
 }

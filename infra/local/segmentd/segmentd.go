@@ -26,7 +26,7 @@ import (
 )
 
 // DefaultKeep is how many events a Server keeps for Events when Options.Keep is 0.
-const DefaultKeep = 1000
+const defaultEventLimit = 1000
 
 // Options configure a Server. The zero value works: every write key is known, and answers come at
 // once.
@@ -42,7 +42,7 @@ type Options struct {
 	// request. It may call the Server's methods, and may keep what it is given.
 	OnEvent func(Received)
 	// Keep is how many of the last events Events can return: 0 means DefaultKeep, below 0 none.
-	Keep int
+	EventLimit int
 }
 
 // Received is an event that was accepted.
@@ -75,10 +75,10 @@ type Server struct {
 // New returns a Server that behaves normally until SetScript says otherwise. It starts no goroutine
 // and needs no Close.
 func New(o Options) *Server {
-	keep := o.Keep
+	keep := o.EventLimit
 	switch {
 	case keep == 0:
-		keep = DefaultKeep
+		keep = defaultEventLimit
 	case keep < 0:
 		keep = 0
 	}
@@ -101,7 +101,7 @@ func (s *Server) Stats() Stats { return s.rec.snapshot() }
 
 // Reset forgets every event, messageId and count. The script stays, and requests under way are
 // counted on.
-func (s *Server) Reset() { s.rec.reset() }
+func (s *Server) reset() { s.rec.reset() }
 
 // route is what a path of the Tracking API takes: a batch, or one event of a type that the path
 // names.

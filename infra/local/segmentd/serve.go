@@ -32,7 +32,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		IdleTimeout:       idleTimeout,
-		ConnState:         s.ConnState,
+		ConnState:         s.connState,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 	}
 	failed := make(chan error, 1)
@@ -59,7 +59,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 
 // ConnState counts connections in Stats. Serve uses it; another http.Server, httptest's for
 // example, can be given it.
-func (s *Server) ConnState(_ net.Conn, state http.ConnState) {
+func (s *Server) connState(_ net.Conn, state http.ConnState) {
 	if state == http.StateNew {
 		s.rec.opened()
 	}

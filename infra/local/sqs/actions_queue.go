@@ -279,7 +279,7 @@ func (s *Server) listSources(c call, q *Queue, in *listSourcesInput) (any, error
 // sourcesOf returns the queues that have q as their dead-letter queue.
 func (s *Server) sourcesOf(q *Queue) []*Queue {
 	return slices.DeleteFunc(s.queueList(""), func(o *Queue) bool {
-		d, _ := o.deadLetters()
+		d, _ := o.deadLetterQueue()
 		return d != q
 	})
 }

@@ -112,12 +112,12 @@ func (in *receiveMessageInput) systemFilter() (func(name string) bool, error) {
 }
 
 // answer is the message as far as it was asked for.
-func (q *Queue) answer(r *receipt, system func(string) bool, names []string) receivedMessage {
+func (q *Queue) answer(r *received, system func(string) bool, names []string) receivedMessage {
 	m := receivedMessage{
-		MessageId:     r.letter.id.String(),
+		MessageId:     r.message.id.String(),
 		ReceiptHandle: r.flight.handle(q.id).String(),
-		MD5OfBody:     hex.EncodeToString(r.letter.bodyMD5[:]),
-		Body:          r.letter.body,
+		MD5OfBody:     hex.EncodeToString(r.message.bodyMD5[:]),
+		Body:          r.message.body,
 	}
 	q.systemAttributes(r, func(name, value string) {
 		if !system(name) {
@@ -129,7 +129,7 @@ func (q *Queue) answer(r *receipt, system func(string) bool, names []string) rec
 		m.Attributes[name] = value
 	})
 	var wanted []named
-	for _, a := range r.letter.attributes {
+	for _, a := range r.message.attributes {
 		if !wantsAttribute(names, a.name) {
 			continue
 		}
@@ -141,7 +141,7 @@ func (q *Queue) answer(r *receipt, system func(string) bool, names []string) rec
 			v.StringValue = &a.StringValue
 		}
 		if m.MessageAttributes == nil {
-			m.MessageAttributes = make(map[string]attributeValue, len(r.letter.attributes))
+			m.MessageAttributes = make(map[string]attributeValue, len(r.message.attributes))
 		}
 		m.MessageAttributes[a.name] = v
 	}

@@ -9,7 +9,7 @@ import (
 
 // entry is a message on its way into a queue.
 type entry struct {
-	letter
+	storedMessage
 	events int64
 	delay  time.Duration
 	// A message that moves in brings these along; 0: it is sent now.

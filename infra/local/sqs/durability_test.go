@@ -218,7 +218,7 @@ func TestAFullDiskRefusesSendsAndTakesDeletes(t *testing.T) {
 		fs := vfs.NewMem()
 		var free atomic.Uint64
 		free.Store(1 << 30)
-		s := open(t, Options{Dir: "data", FS: fs, FreeSpace: func() (uint64, error) { return free.Load(), nil }})
+		s := open(t, Options{Dir: "data", FS: fs, freeSpace: func() (uint64, error) { return free.Load(), nil }})
 		q := queue(t, s, "events", nil)
 		ballast := fs.PathJoin("data", ballastName)
 		there := func() bool { _, err := fs.Stat(ballast); return err == nil }

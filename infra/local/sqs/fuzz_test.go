@@ -47,18 +47,18 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
-func FuzzDecodeLetter(f *testing.F) {
-	l := letter{body: "x", group: "g",
+func FuzzDecodeStoredMessage(f *testing.F) {
+	l := storedMessage{body: "x", group: "g",
 		attributes: []named{{"a", MessageAttribute{DataType: "Binary", BinaryValue: []byte{1}}}}}
 	f.Add(l.encode())
-	f.Add([]byte{letterVersion})
+	f.Add([]byte{storedMessageVersion})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		l, err := decodeLetter(b)
+		l, err := decodeStoredMessage(b)
 		if err != nil {
 			return
 		}
 		// What was decoded is encoded to something that decodes to the same.
-		again, err := decodeLetter(l.encode())
+		again, err := decodeStoredMessage(l.encode())
 		if err != nil || again.body != l.body || len(again.attributes) != len(l.attributes) {
 			t.Fatalf("%+v, %v after %+v", again, err, l)
 		}

@@ -46,7 +46,7 @@ func sortAttributes(as []named) {
 }
 
 // letter is a message as it is stored.
-type letter struct {
+type storedMessage struct {
 	id         uuid.UUID
 	visibleAt  int64 // where its v key was written first
 	bodyMD5    [md5.Size]byte
@@ -57,15 +57,15 @@ type letter struct {
 	body       string
 }
 
-const letterVersion = 1
+const storedMessageVersion = 1
 
 // encode returns the value of an m key.
-func (l *letter) encode() []byte {
+func (l *storedMessage) encode() []byte {
 	size := 64 + len(l.body) + len(l.group) + len(l.trace) + len(l.source)
 	for _, a := range l.attributes {
 		size += 16 + len(a.name) + len(a.DataType) + len(a.StringValue) + len(a.BinaryValue)
 	}
-	b := append(make([]byte, 0, size), letterVersion)
+	b := append(make([]byte, 0, size), storedMessageVersion)
 	b = append(b, l.id[:]...)
 	b = append(b, l.bodyMD5[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(l.visibleAt))
@@ -93,9 +93,9 @@ var errCorrupt = errors.New("a stored message can't be read: the data directory 
 	"another version")
 
 // decodeLetter keeps nothing of b.
-func decodeLetter(b []byte) (letter, error) {
-	var l letter
-	if len(b) < 41 || b[0] != letterVersion {
+func decodeStoredMessage(b []byte) (storedMessage, error) {
+	var l storedMessage
+	if len(b) < 41 || b[0] != storedMessageVersion {
 		return l, errCorrupt
 	}
 	copy(l.id[:], b[1:])
@@ -130,7 +130,7 @@ func decodeLetter(b []byte) (letter, error) {
 	l.group, l.trace, l.source = str(), str(), str()
 	n := uvarint()
 	if bad || n > maxAttributes {
-		return letter{}, errCorrupt
+		return storedMessage{}, errCorrupt
 	}
 	if n > 0 {
 		l.attributes = make([]named, n)
@@ -145,7 +145,7 @@ func decodeLetter(b []byte) (letter, error) {
 		}
 	}
 	if bad {
-		return letter{}, errCorrupt
+		return storedMessage{}, errCorrupt
 	}
 	l.body = rest
 	return l, nil

@@ -9,7 +9,7 @@ import (
 
 // bury moves messages that were received too often to the dead-letter queue.
 // They keep their id, the time they were sent and their counts.
-func (q *Queue) bury(dead []*flight, dlq *Queue) error {
+func (q *Queue) moveDeadLetters(dead []*flight, dlq *Queue) error {
 	got, err := q.load(dead)
 	if err != nil {
 		return err
@@ -21,7 +21,7 @@ func (q *Queue) bury(dead []*flight, dlq *Queue) error {
 	for i := range got {
 		f := got[i].flight
 		es[i] = &entry{
-			letter: got[i].letter, events: f.events, sent: f.place.sent,
+			storedMessage: got[i].message, events: f.events, sent: f.place.sent,
 			tally: tally{count: f.stored, first: f.first},
 		}
 		es[i].source = q.ARN()
@@ -37,7 +37,7 @@ func (q *Queue) bury(dead []*flight, dlq *Queue) error {
 
 // moveTo writes es, made of got, to another queue and removes got from q, in
 // one batch.
-func (q *Queue) moveTo(to *Queue, got []receipt, es []*entry, o *pebble.WriteOptions) error {
+func (q *Queue) moveTo(to *Queue, got []received, es []*entry, o *pebble.WriteOptions) error {
 	err := to.add(es, func(b *pebble.Batch) error {
 		for _, r := range got {
 			if err := q.deleteKeys(b, r.flight.place, r.flight.stored > 0); err != nil {
@@ -67,10 +67,10 @@ func (q *Queue) moveTo(to *Queue, got []receipt, es []*entry, o *pebble.WriteOpt
 
 // redriven makes new messages of dead letters, as SQS does on redrive: with a
 // new id, send time and retention, and never received.
-func redriven(got []receipt) []*entry {
+func redriven(got []received) []*entry {
 	es := make([]*entry, len(got))
 	for i := range got {
-		es[i] = &entry{letter: got[i].letter, events: got[i].flight.events}
+		es[i] = &entry{storedMessage: got[i].message, events: got[i].flight.events}
 		es[i].id = uuid.New()
 		es[i].source = ""
 	}

@@ -134,7 +134,7 @@ func (q *Queue) oldestSent() (int64, bool) {
 
 // deadLetters is the queue that dead letters go to, nil where there is none:
 // then a message stays, however often it is received.
-func (q *Queue) deadLetters() (*Queue, uint64) {
+func (q *Queue) deadLetterQueue() (*Queue, uint64) {
 	r := q.settings.Load().redrive
 	if r == nil {
 		return nil, 0

@@ -36,16 +36,16 @@ func (q *Queue) Receive(ctx context.Context, max int, wait time.Duration) ([]Mes
 }
 
 // receipt is a message that was taken, with its content.
-type receipt struct {
-	flight *flight
-	letter letter
+type received struct {
+	flight  *flight
+	message storedMessage
 }
 
 // waiter is a long poll that found nothing.
 type waiter struct{ wake chan struct{} }
 
 // receive is Receive; a visibility below 0 stands for the queue's own.
-func (q *Queue) receive(ctx context.Context, max int, wait, visibility time.Duration) ([]receipt, error) {
+func (q *Queue) receive(ctx context.Context, max int, wait, visibility time.Duration) ([]received, error) {
 	deadline := time.Now().Add(wait)
 	// Whoever ends wakes another: it may have been the one that was to be woken
 	// when the next message is due, or have put one in flight that is due soon.
@@ -61,7 +61,7 @@ func (q *Queue) receive(ctx context.Context, max int, wait, visibility time.Dura
 		if visibility < 0 {
 			visibility = q.settings.Load().visibility
 		}
-		dlq, maxReceives := q.deadLetters()
+		dlq, maxReceives := q.deadLetterQueue()
 		q.mu.Lock()
 		if q.gone {
 			q.mu.Unlock()
@@ -79,7 +79,7 @@ func (q *Queue) receive(ctx context.Context, max int, wait, visibility time.Dura
 			return nil, err
 		}
 		if len(t.dead) > 0 {
-			if err := q.bury(t.dead, dlq); err != nil {
+			if err := q.moveDeadLetters(t.dead, dlq); err != nil {
 				return nil, err
 			}
 		}
@@ -254,7 +254,7 @@ const maxWalk = 1000
 // load reads what was taken. A message that was deleted meanwhile is left out.
 // One iterator reads them all, because messages that are taken together mostly
 // stand in one block.
-func (q *Queue) load(fs []*flight) ([]receipt, error) {
+func (q *Queue) load(fs []*flight) ([]received, error) {
 	got, err := q.read(fs)
 	if err != nil {
 		q.release(fs)
@@ -263,14 +263,14 @@ func (q *Queue) load(fs []*flight) ([]receipt, error) {
 	return got, nil
 }
 
-func (q *Queue) read(fs []*flight) ([]receipt, error) {
+func (q *Queue) read(fs []*flight) ([]received, error) {
 	low, high := keyRange(kindMessage, q.id)
 	it, err := q.s.store.db.NewIter(&pebble.IterOptions{LowerBound: low, UpperBound: high})
 	if err != nil {
 		return nil, err
 	}
 	defer it.Close()
-	got := make([]receipt, 0, len(fs))
+	got := make([]received, 0, len(fs))
 	for _, f := range fs {
 		key := messageKey(q.id, f.place.sent, f.place.seq)
 		// Mostly it is the next one.
@@ -286,12 +286,12 @@ func (q *Queue) read(fs []*flight) ([]receipt, error) {
 		if err != nil {
 			return nil, err
 		}
-		l, err := decodeLetter(v)
+		l, err := decodeStoredMessage(v)
 		if err != nil {
 			return nil, err
 		}
 		f.size.Store(int64(len(v)))
-		got = append(got, receipt{f, l})
+		got = append(got, received{f, l})
 	}
 	return got, nil
 }
@@ -320,19 +320,19 @@ func (q *Queue) release(fs []*flight) {
 }
 
 // message is a receipt with everything in it.
-func (q *Queue) message(r *receipt) Message {
+func (q *Queue) message(r *received) Message {
 	m := Message{
-		MessageID:              r.letter.id.String(),
+		MessageID:              r.message.id.String(),
 		ReceiptHandle:          r.flight.handle(q.id).String(),
-		Body:                   r.letter.body,
-		MD5OfBody:              hex.EncodeToString(r.letter.bodyMD5[:]),
-		MD5OfMessageAttributes: attributesMD5(r.letter.attributes),
+		Body:                   r.message.body,
+		MD5OfBody:              hex.EncodeToString(r.message.bodyMD5[:]),
+		MD5OfMessageAttributes: attributesMD5(r.message.attributes),
 		Attributes:             make(map[string]string, 4),
 	}
 	q.systemAttributes(r, func(name, value string) { m.Attributes[name] = value })
-	if len(r.letter.attributes) > 0 {
-		m.MessageAttributes = make(map[string]MessageAttribute, len(r.letter.attributes))
-		for _, a := range r.letter.attributes {
+	if len(r.message.attributes) > 0 {
+		m.MessageAttributes = make(map[string]MessageAttribute, len(r.message.attributes))
+		for _, a := range r.message.attributes {
 			m.MessageAttributes[a.name] = a.MessageAttribute
 		}
 	}
@@ -340,18 +340,18 @@ func (q *Queue) message(r *receipt) Message {
 }
 
 // systemAttributes yields the system attributes of a received message.
-func (q *Queue) systemAttributes(r *receipt, yield func(name, value string)) {
+func (q *Queue) systemAttributes(r *received, yield func(name, value string)) {
 	yield("SenderId", q.s.account)
 	yield("SentTimestamp", strconv.FormatInt(r.flight.place.sent, 10))
 	yield("ApproximateReceiveCount", strconv.FormatUint(r.flight.count, 10))
 	yield("ApproximateFirstReceiveTimestamp", strconv.FormatInt(r.flight.first, 10))
-	if r.letter.group != "" {
-		yield("MessageGroupId", r.letter.group)
+	if r.message.group != "" {
+		yield("MessageGroupId", r.message.group)
 	}
-	if r.letter.trace != "" {
-		yield("AWSTraceHeader", r.letter.trace)
+	if r.message.trace != "" {
+		yield("AWSTraceHeader", r.message.trace)
 	}
-	if r.letter.source != "" {
-		yield("DeadLetterQueueSourceArn", r.letter.source)
+	if r.message.source != "" {
+		yield("DeadLetterQueueSourceArn", r.message.source)
 	}
 }

@@ -27,7 +27,7 @@ const (
 
 // garbage counts the bytes of deleted messages whose space was not given back,
 // by queue. It may be used by many goroutines at once.
-type garbage struct {
+type deletedBytes struct {
 	mu     sync.Mutex
 	queues map[uint32]*garbageCount
 }
@@ -38,7 +38,7 @@ type garbageCount struct {
 	busy      bool  // some came since the last look
 }
 
-func (g *garbage) add(queue uint32, bytes int64) {
+func (g *deletedBytes) add(queue uint32, bytes int64) {
 	if bytes == 0 {
 		return
 	}
@@ -71,7 +71,7 @@ type reclaimable struct {
 // A whole queue is compacted only where that writes less than it frees, in
 // times without deletes, and never on a full disk, which may not have the room
 // for it. Mostly it is not needed, as messages leave in the order they came in.
-func (g *garbage) due(full bool, used func() int64) []reclaimable {
+func (g *deletedBytes) due(full bool, used func() int64) []reclaimable {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	var rs []reclaimable

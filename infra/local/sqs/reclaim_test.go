@@ -154,7 +154,7 @@ func TestSpaceIsGivenBackWhenThereIsEnoughOfIt(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			g := garbage{queues: map[uint32]*garbageCount{7: &test.count}}
+			g := deletedBytes{queues: map[uint32]*garbageCount{7: &test.count}}
 			used := func() int64 { return test.used }
 			if got := g.due(test.full, used); !slices.Equal(got, test.want) {
 				t.Errorf("due: %v, want %v", got, test.want)

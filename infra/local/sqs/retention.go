@@ -103,7 +103,7 @@ func (q *Queue) locate(sent int64, seq uint64, value []byte) (dueMessage, bool, 
 		}
 		h.place.at = at
 	} else {
-		l, err := decodeLetter(value)
+		l, err := decodeStoredMessage(value)
 		if err != nil {
 			return dueMessage{}, false, err
 		}

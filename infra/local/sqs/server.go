@@ -35,7 +35,7 @@ type Options struct {
 	CountAttribute string
 	// FreeSpace returns the bytes that are free for Dir; nil asks its file
 	// system. It is called at most every 100 ms.
-	FreeSpace func() (uint64, error)
+	freeSpace func() (uint64, error)
 	// Logger is slog.Default where nil. No message content is logged.
 	Logger *slog.Logger
 
@@ -95,11 +95,11 @@ func Open(o Options) (*Server, error) {
 	if err := o.FS.MkdirAll(o.Dir, 0o755); err != nil {
 		return nil, errDirectory("make the data directory", o.Dir, err)
 	}
-	if o.FreeSpace == nil {
-		o.FreeSpace = freeSpace(o.FS, o.Dir)
+	if o.freeSpace == nil {
+		o.freeSpace = freeSpace(o.FS, o.Dir)
 	}
 	d := &disk{
-		fs: o.FS, dir: o.Dir, path: o.FS.PathJoin(o.Dir, ballastName), free: o.FreeSpace,
+		fs: o.FS, dir: o.Dir, path: o.FS.PathJoin(o.Dir, ballastName), free: o.freeSpace,
 		minFree: o.minFree, ballast: o.ballast, log: o.Logger,
 	}
 	if _, err := o.FS.Stat(d.path); err == nil {

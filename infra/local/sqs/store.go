@@ -31,7 +31,7 @@ type store struct {
 	log      *slog.Logger
 	broken   atomic.Pointer[error]
 	unsynced unsynced
-	garbage  garbage
+	garbage  deletedBytes
 }
 
 func openStore(dir string, fs vfs.FS, d *disk, log *slog.Logger) (*store, error) {

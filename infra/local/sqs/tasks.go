@@ -215,10 +215,10 @@ func (s *Server) moveSome(t *taskRecord, n int) (moved int, reason string) {
 		return 0, s.moveFailed(t, err)
 	}
 	// Where there are several destinations, each gets a batch.
-	groups := map[*Queue][]receipt{}
+	groups := map[*Queue][]received{}
 	var stay []*flight
 	for _, r := range rs {
-		arn := orDefault(t.Destination, r.letter.source)
+		arn := orDefault(t.Destination, r.message.source)
 		d, ok := s.Queue(arnName(arn))
 		if !ok {
 			stay = append(stay, r.flight)

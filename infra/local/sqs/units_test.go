@@ -23,17 +23,17 @@ func TestAHandleReadsBackAndAnyChangeToItIsRefused(t *testing.T) {
 }
 
 func TestAStoredMessageReadsBack(t *testing.T) {
-	l := letter{id: uuid.New(), visibleAt: 42, group: "g", trace: "t", source: "s", body: strings.Repeat("ü", 300),
+	l := storedMessage{id: uuid.New(), visibleAt: 42, group: "g", trace: "t", source: "s", body: strings.Repeat("ü", 300),
 		attributes: []named{{"a", MessageAttribute{DataType: "String", StringValue: "v"}},
 			{"b", MessageAttribute{DataType: "Binary.x", BinaryValue: []byte{0, 1}}}}}
-	got, err := decodeLetter(l.encode())
+	got, err := decodeStoredMessage(l.encode())
 	if err != nil || got.id != l.id || got.visibleAt != 42 || got.body != l.body ||
 		got.group+got.trace+got.source != "gts" ||
 		attributesMD5(got.attributes) != attributesMD5(l.attributes) {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	for n := range 41 {
-		if _, err := decodeLetter(l.encode()[:n]); err == nil {
+		if _, err := decodeStoredMessage(l.encode()[:n]); err == nil {
 			t.Fatalf("%d bytes were accepted", n)
 		}
 	}
