@@ -56,7 +56,8 @@ func newCost() *cobra.Command {
 	return c
 }
 
-var doors = map[string]price.IngestEndpoint{"none": price.NoIngestEndpoint, "function-url": price.FunctionURL, "http-api": price.HTTPAPI}
+var doors = map[string]price.IngestEndpoint{"none": price.NoIngestEndpoint, "function-url": price.FunctionURL,
+	"http-api": price.HTTPAPI}
 
 // check says what to write instead of what can't be.
 func (f *costFlags) check() error {
@@ -104,7 +105,7 @@ func (f *costFlags) pipeline() price.Pipeline {
 	t := topology.New(o)
 	p := price.Pipeline{Endpoint: doors[f.door], ConcurrentFlushes: deliver.DefaultFlushes, Regions: f.regions}
 	for _, s := range t.EventSources {
-		p.BatchSize, p.BatchingWindow = s.BatchSize, s.Window
+		p.BatchSize, p.BatchingWindow = s.BatchSize, s.BatchingWindow
 	}
 	for _, s := range t.Schedules {
 		p.CanaryEvery = s.Every

@@ -15,7 +15,8 @@ func TestTheBillCountsWhatTheTopologyHas(t *testing.T) {
 	d := topology.Default()
 	deliver, _ := d.Function(topology.DefaultNames().DeliverFunction)
 	source := d.EventSources[0]
-	if p.Deliver.MemoryMB != deliver.MemoryMB || p.BatchSize != source.BatchSize || p.BatchingWindow != source.Window ||
+	if p.Deliver.MemoryMB != deliver.MemoryMB || p.BatchSize != source.BatchSize ||
+		p.BatchingWindow != source.BatchingWindow ||
 		p.CanaryEvery != d.Schedules[0].Every {
 		t.Errorf("%+v", p)
 	}

@@ -120,7 +120,7 @@ func (p *pipeline) locate(m topology.Metric) (namespace, name string, dimensions
 		return "AWS/SQS", m.Name, []dimension{{"QueueName", jsii.String(m.Queue)}}
 	case m.Function != "":
 		return "AWS/Lambda", m.Name, []dimension{{"FunctionName", jsii.String(m.Function)}}
-	case m.Door:
+	case m.IngestEndpoint:
 		return p.door.namespace, p.door.names[m.Name], []dimension{{p.door.dimension, p.door.value}}
 	}
 	dimensions = []dimension{{emf.PipelineDimension, jsii.String(m.Pipeline)},

@@ -34,7 +34,7 @@ func (p *pipeline) addDeliver() {
 		awslambda.NewEventSourceMapping(p.Stack, jsii.String("DeliverSource"), &awslambda.EventSourceMappingProps{
 			Target: p.functions[s.Function].Function, EventSourceArn: p.queues[s.Queue].QueueArn(),
 			BatchSize:         jsii.Number(s.BatchSize),
-			MaxBatchingWindow: seconds(s.Window), MaxConcurrency: jsii.Number(s.MaximumConcurrency),
+			MaxBatchingWindow: seconds(s.BatchingWindow), MaxConcurrency: jsii.Number(s.MaximumConcurrency),
 			ReportBatchItemFailures: jsii.Bool(s.ReportBatchItemFailures),
 			// How many messages come in, fail and are deleted, which Lambda's own metrics of the
 			// function can't say.

@@ -84,13 +84,13 @@ func (p *pipeline) newHTTPAPI(ingest function) door {
 		ApiName: jsii.String(p.topology.Names.IngestFunction), Description: jsii.String("the door for Segment's SDKs"),
 		CreateDefaultStage: jsii.Bool(false), DefaultIntegration: integration,
 	})
-	log := p.newLogGroup("DoorLog", p.topology.Names.AccessLog(), p.topology.Door.LogRetention)
+	log := p.newLogGroup("DoorLog", p.topology.Names.AccessLog(), p.topology.IngestEndpoint.LogRetention)
 	format, _ := json.Marshal(accessLog) // of strings: it can't fail, and its keys are in order
 	awsapigatewayv2.NewCfnStage(p.Stack, jsii.String("DoorStage"), &awsapigatewayv2.CfnStageProps{
 		ApiId: api.ApiId(), StageName: jsii.String("$default"), AutoDeploy: jsii.Bool(true),
 		DefaultRouteSettings: &awsapigatewayv2.CfnStage_RouteSettingsProperty{
-			ThrottlingRateLimit:  jsii.Number(p.topology.Door.RequestsPerSecond),
-			ThrottlingBurstLimit: jsii.Number(p.topology.Door.Burst),
+			ThrottlingRateLimit:  jsii.Number(p.topology.IngestEndpoint.RequestsPerSecond),
+			ThrottlingBurstLimit: jsii.Number(p.topology.IngestEndpoint.Burst),
 		},
 		AccessLogSettings: &awsapigatewayv2.CfnStage_AccessLogSettingsProperty{DestinationArn: log.LogGroupArn(),
 			Format: jsii.String(string(format))},

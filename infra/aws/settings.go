@@ -63,10 +63,10 @@ type Settings struct {
 // DefaultSettings are those of a deployment that chooses nothing but its names, in that region.
 func DefaultSettings(names topology.Names, region string) Settings {
 	o := topology.DefaultOptions()
-	door := topology.Default().Door
+	door := topology.Default().IngestEndpoint
 	return Settings{
 		Name: names.Pipeline, Regions: []string{region}, ReservedConcurrency: o.ReservedConcurrency, BatchSize: o.BatchSize,
-		WindowSeconds: int(o.Window / time.Second), LogRetentionDays: int(o.LogRetention / (24 * time.Hour)),
+		WindowSeconds: int(o.BatchingWindow / time.Second), LogRetentionDays: int(o.LogRetention / (24 * time.Hour)),
 		LogLevel:     "info",
 		Architecture: "arm64", Door: doorHTTPAPI, RequestsPerSecond: int(door.RequestsPerSecond),
 		SegmentEndpoint:   segment.EndpointUS,
@@ -336,11 +336,11 @@ func (s *Settings) Topology() topology.Topology {
 	t := topology.New(topology.Options{
 		Names:               names,
 		ReservedConcurrency: s.ReservedConcurrency, MaximumConcurrency: s.MaximumConcurrency, BatchSize: s.BatchSize,
-		Window:       time.Duration(s.WindowSeconds) * time.Second,
-		LogRetention: time.Duration(s.LogRetentionDays) * 24 * time.Hour, NoCanary: !s.Canary,
+		BatchingWindow: time.Duration(s.WindowSeconds) * time.Second,
+		LogRetention:   time.Duration(s.LogRetentionDays) * 24 * time.Hour, NoCanary: !s.Canary,
 	})
-	t.Door.RequestsPerSecond = float64(s.RequestsPerSecond)
-	t.Door.Burst = min(t.Door.Burst, s.RequestsPerSecond)
+	t.IngestEndpoint.RequestsPerSecond = float64(s.RequestsPerSecond)
+	t.IngestEndpoint.Burst = min(t.IngestEndpoint.Burst, s.RequestsPerSecond)
 	return t
 }
 

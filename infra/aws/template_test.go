@@ -84,7 +84,7 @@ func TestTheNumbersAreTheTopologys(t *testing.T) {
 	for _, r := range sources {
 		s := d.EventSources[0]
 		equal("batch size", r.at("BatchSize"), float64(s.BatchSize))
-		equal("window", r.at("MaximumBatchingWindowInSeconds"), s.Window.Seconds())
+		equal("window", r.at("MaximumBatchingWindowInSeconds"), s.BatchingWindow.Seconds())
 		equal("maximum concurrency", r.at("ScalingConfig", "MaximumConcurrency"), float64(s.MaximumConcurrency))
 		if fmt.Sprint(r.at("FunctionResponseTypes")) != "[ReportBatchItemFailures]" ||
 			fmt.Sprint(r.at("MetricsConfig", "Metrics")) != "[EventCount]" {
@@ -92,8 +92,8 @@ func TestTheNumbersAreTheTopologys(t *testing.T) {
 		}
 	}
 	for _, r := range tmpl.of("AWS::ApiGatewayV2::Stage") {
-		equal("the door's rate", r.at("DefaultRouteSettings", "ThrottlingRateLimit"), d.Door.RequestsPerSecond)
-		equal("the door's burst", r.at("DefaultRouteSettings", "ThrottlingBurstLimit"), float64(d.Door.Burst))
+		equal("the door's rate", r.at("DefaultRouteSettings", "ThrottlingRateLimit"), d.IngestEndpoint.RequestsPerSecond)
+		equal("the door's burst", r.at("DefaultRouteSettings", "ThrottlingBurstLimit"), float64(d.IngestEndpoint.Burst))
 	}
 	// else Lambda calls with what failed or was throttled for 6 hours
 	for _, r := range tmpl.of("AWS::Lambda::EventInvokeConfig") {

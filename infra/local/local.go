@@ -269,7 +269,8 @@ func (p *Pipeline) connect(c *Config) error {
 		})
 		p.mapping, err = lambda.NewEventSourceMapping(lambda.MappingConfig{
 			Queue: Feed(p.events), QueueARN: p.events.ARN(), Function: p.function,
-			BatchSize: source.BatchSize, MaximumBatchingWindow: source.Window, MaximumConcurrency: source.MaximumConcurrency,
+			BatchSize: source.BatchSize, MaximumBatchingWindow: source.BatchingWindow,
+			MaximumConcurrency:      source.MaximumConcurrency,
 			ReportBatchItemFailures: source.ReportBatchItemFailures, Logger: p.logger,
 		})
 		if err != nil {

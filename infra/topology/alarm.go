@@ -29,7 +29,8 @@ type Metric struct {
 	Function string // one that Lambda writes about this function
 	Own      string // one that we write: the value of its dimension Function
 	Pipeline string // of one that we write: the value of its dimension Pipeline
-	Door     bool   // one that the gateway writes about the door: Requests, ClientErrors, ServerErrors or Latency
+	// one that the gateway writes about the door: Requests, ClientErrors, ServerErrors or Latency
+	IngestEndpoint bool
 
 	Name             string
 	Statistic        string // Sum, Maximum, Minimum, Average, p50, p99
@@ -181,7 +182,7 @@ func (t *Topology) validateMetrics(metrics []Metric) (errs []error) {
 
 func (t *Topology) validateMetric(m Metric) error {
 	whose := 0
-	for _, is := range [...]bool{m.Queue != "", m.Function != "", m.Own != "", m.Door} {
+	for _, is := range [...]bool{m.Queue != "", m.Function != "", m.Own != "", m.IngestEndpoint} {
 		if is {
 			whose++
 		}

@@ -158,7 +158,7 @@ func alarms(o Options) ([]Alarm, []Composite) {
 		},
 		{
 			Name: n.Alarm("ingest-errors"), Severity: Critical, Section: "ingest-errors",
-			Metrics:   []Metric{{ID: "e", Door: true, Name: "ServerErrors", Statistic: "Sum"}},
+			Metrics:   []Metric{{ID: "e", IngestEndpoint: true, Name: "ServerErrors", Statistic: "Sum"}},
 			Threshold: 0, Unit: "requests", Period: time.Minute, Periods: 5, Breaching: 3, Missing: MissingIsGood,
 			Meaning: "the door answers 5xx; SDKs try again, some for a short time only.",
 			First:   "read the ingest function's log; after a deployment or a changed setting, roll back.",
@@ -166,7 +166,7 @@ func alarms(o Options) ([]Alarm, []Composite) {
 		{
 			Name: n.Alarm("ingest-refusing"), Severity: Critical, Section: "ingest-refusing",
 			Metrics: []Metric{n.own("r", "ingest", "Requests", "Sum", "Status", "429"),
-				{ID: "n", Door: true, Name: "Requests", Statistic: "Sum"}},
+				{ID: "n", IngestEndpoint: true, Name: "Requests", Statistic: "Sum"}},
 			// A single source over its quota is not the door's trouble; that one request in twenty
 			// is refused is.
 			Expression: "IF(n > 0, 100 * FILL(r, 0) / n, 0)", Unit: "%",

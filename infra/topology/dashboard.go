@@ -99,9 +99,9 @@ func (t *Topology) Dashboard() [][]Widget {
 		},
 		{
 			{Title: "What does the door answer? Requests a minute", Lines: []Line{
-				graph("requests", Metric{ID: "r", Door: true, Name: "Requests", Statistic: "Sum"}),
-				graph("4xx", Metric{ID: "c", Door: true, Name: "ClientErrors", Statistic: "Sum"}),
-				graph("5xx", Metric{ID: "s", Door: true, Name: "ServerErrors", Statistic: "Sum"}),
+				graph("requests", Metric{ID: "r", IngestEndpoint: true, Name: "Requests", Statistic: "Sum"}),
+				graph("4xx", Metric{ID: "c", IngestEndpoint: true, Name: "ClientErrors", Statistic: "Sum"}),
+				graph("5xx", Metric{ID: "s", IngestEndpoint: true, Name: "ServerErrors", Statistic: "Sum"}),
 			}},
 			{Title: "Why does it turn requests away? Requests a minute, by code", Stacked: true,
 				Lines: []Line{n.search("Code", "RequestsShed"), n.search("Code", "RequestsRefused")}},

@@ -112,7 +112,7 @@ type minute map[string]float64
 
 func key(m Metric) string {
 	whose := m.Queue + m.Function + m.Own
-	if m.Door {
+	if m.IngestEndpoint {
 		whose = "door"
 	}
 	return strings.TrimSpace(strings.TrimPrefix(whose, "spillway-") + " " + m.Name + " " + m.Value)

@@ -23,7 +23,7 @@ const (
 	maxReceiveCount    = 1000
 	maxFunctionTimeout = 15 * time.Minute
 	maxBatchSize       = 10_000
-	maxWindow          = 5 * time.Minute
+	maxBatchingWindow  = 5 * time.Minute
 	minConcurrency     = 2 // of an event source
 	maxConcurrency     = 1000
 	visibilityFactor   = 6 // times the function's time-out: what AWS asks for, so that throttled batches come back in time
@@ -66,7 +66,7 @@ type Function struct {
 type EventSource struct {
 	Queue, Function         string
 	BatchSize               int
-	Window                  time.Duration
+	BatchingWindow          time.Duration
 	MaximumConcurrency      int
 	ReportBatchItemFailures bool
 }
@@ -78,7 +78,7 @@ type Schedule struct {
 }
 
 // A Door is the public way in, in front of a function.
-type Door struct {
+type IngestEndpoint struct {
 	Function string
 	// What the gateway lets through, above which it answers 429 itself. Such an answer lacks our
 	// JSON, CORS headers and Retry-After, so the bound lies above all of the function's own.
@@ -89,14 +89,14 @@ type Door struct {
 
 // A Topology is the whole pipeline of one region.
 type Topology struct {
-	Names        Names
-	Queues       []Queue
-	Functions    []Function
-	EventSources []EventSource
-	Schedules    []Schedule
-	Door         Door
-	Alarms       []Alarm
-	Composites   []Composite
+	Names          Names
+	Queues         []Queue
+	Functions      []Function
+	EventSources   []EventSource
+	Schedules      []Schedule
+	IngestEndpoint IngestEndpoint
+	Alarms         []Alarm
+	Composites     []Composite
 }
 
 // Options are what a deployment may choose.
@@ -106,7 +106,7 @@ type Options struct {
 	ReservedConcurrency int           // of deliver; 0: none reserved
 	MaximumConcurrency  int           // of the event source; 0: the reserved concurrency, or 10 without one
 	BatchSize           int           // messages an invocation gets at most
-	Window              time.Duration // how long a batch waits to be filled
+	BatchingWindow      time.Duration // how long a batch waits to be filled
 	LogRetention        time.Duration // of every log
 	NoCanary            bool          // no function that sends a canary event every minute, and no alarm for its silence
 }
@@ -125,7 +125,7 @@ func DefaultOptions() Options {
 		BatchSize: 100,
 		// One second is little against the minutes that analytics may wait, and fills batches even
 		// when little comes in.
-		Window: time.Second,
+		BatchingWindow: time.Second,
 		// Longer than a message lives, so that whoever asks about a dead letter finds the lines of
 		// its attempts.
 		LogRetention: 30 * day,
@@ -149,7 +149,7 @@ func New(o Options) Topology {
 		Names: n,
 		Queues: []Queue{
 			{
-				Name: n.EventsQueue, Retention: maxRetention, VisibilityTimeout: visibilityFactor*timeout + o.Window,
+				Name: n.EventsQueue, Retention: maxRetention, VisibilityTimeout: visibilityFactor*timeout + o.BatchingWindow,
 				DeadLetterQueue: n.DeadLetterQueue,
 				// What is poisonous is recognised and not counted out: deliver writes dead letters
 				// itself. Counting is for a function that can't even start, and must outlast ten
@@ -173,7 +173,7 @@ func New(o Options) Topology {
 			{Name: n.IngestFunction, Metrics: "ingest", Timeout: 15 * time.Second, MemoryMB: 512, LogRetention: o.LogRetention},
 		},
 		EventSources: []EventSource{{
-			Queue: n.EventsQueue, Function: n.DeliverFunction, BatchSize: o.BatchSize, Window: o.Window,
+			Queue: n.EventsQueue, Function: n.DeliverFunction, BatchSize: o.BatchSize, BatchingWindow: o.BatchingWindow,
 			// Never above the reserved concurrency: throttled receives count against
 			// MaxReceiveCount.
 			MaximumConcurrency: o.MaximumConcurrency, ReportBatchItemFailures: true,
@@ -181,7 +181,8 @@ func New(o Options) Topology {
 		// Five times what Segment takes of a workspace when every request carries but one event,
 		// and half of what an account has without asking (10,000 a second, API Gateway quotas); so
 		// it bounds what a flood can cost, and nobody who means well sees it.
-		Door: Door{Function: n.IngestFunction, RequestsPerSecond: 5000, Burst: 5000, LogRetention: o.LogRetention},
+		IngestEndpoint: IngestEndpoint{Function: n.IngestFunction, RequestsPerSecond: 5000, Burst: 5000,
+			LogRetention: o.LogRetention},
 	}
 	if !o.NoCanary {
 		t.Functions = append(t.Functions, Function{
@@ -253,17 +254,18 @@ func (t *Topology) Validate() error {
 		check(found, "event source %s: the function does not exist", name)
 		check(s.BatchSize >= 1 && s.BatchSize <= maxBatchSize, "event source %s: batch size is %d, write 1 to %d", name,
 			s.BatchSize, maxBatchSize)
-		check(s.BatchSize <= 10 || s.Window >= time.Second,
-			"event source %s: a batch size of %d needs a window of at least 1s, it is %v", name, s.BatchSize, s.Window)
-		check(s.Window >= 0 && s.Window <= maxWindow, "event source %s: window is %v, write up to %v", name, s.Window,
-			maxWindow)
+		check(s.BatchSize <= 10 || s.BatchingWindow >= time.Second,
+			"event source %s: a batch size of %d needs a window of at least 1s, it is %v", name, s.BatchSize, s.BatchingWindow)
+		check(s.BatchingWindow >= 0 && s.BatchingWindow <= maxBatchingWindow, "event source %s: window is %v, write up to %v",
+			name, s.BatchingWindow,
+			maxBatchingWindow)
 		check(s.MaximumConcurrency >= minConcurrency && s.MaximumConcurrency <= maxConcurrency,
 			"event source %s: maximum concurrency is %d, write %d to %d", name, s.MaximumConcurrency, minConcurrency,
 			maxConcurrency)
 		check(f.ReservedConcurrency == 0 || s.MaximumConcurrency <= f.ReservedConcurrency,
 			"event source %s: maximum concurrency is %d, write at most the function's reserved %d: throttled receives bring "+
 				"good messages to the dead letters", name, s.MaximumConcurrency, f.ReservedConcurrency)
-		least := visibilityFactor*f.Timeout + s.Window
+		least := visibilityFactor*f.Timeout + s.BatchingWindow
 		check(!ok || !found || q.VisibilityTimeout >= least,
 			"event source %s: the queue's visibility timeout is %v, write at least %v (%d x the function's time-out + "+
 				"the window)", name, q.VisibilityTimeout, least, visibilityFactor)
@@ -274,12 +276,14 @@ func (t *Topology) Validate() error {
 		check(s.Every >= time.Minute && s.Every%time.Minute == 0, "schedule of %s: it comes every %v, write whole minutes",
 			s.Function, s.Every)
 	}
-	_, found := t.Function(t.Door.Function)
-	check(found, "door: the function %s does not exist", t.Door.Function)
-	check(t.Door.RequestsPerSecond >= 1 && t.Door.Burst >= 1,
-		"door: %v requests a second and bursts of %d, write at least 1", t.Door.RequestsPerSecond, t.Door.Burst)
-	check(slices.Contains(logRetentions[:], t.Door.LogRetention), "door: its log is kept for %v, write one of %v days",
-		t.Door.LogRetention, retentionDays())
+	_, found := t.Function(t.IngestEndpoint.Function)
+	check(found, "door: the function %s does not exist", t.IngestEndpoint.Function)
+	check(t.IngestEndpoint.RequestsPerSecond >= 1 && t.IngestEndpoint.Burst >= 1,
+		"door: %v requests a second and bursts of %d, write at least 1", t.IngestEndpoint.RequestsPerSecond,
+		t.IngestEndpoint.Burst)
+	check(slices.Contains(logRetentions[:], t.IngestEndpoint.LogRetention),
+		"door: its log is kept for %v, write one of %v days",
+		t.IngestEndpoint.LogRetention, retentionDays())
 	errs = append(errs, t.validateAlarms()...)
 	errs = append(errs, t.validateDashboard()...)
 	return errors.Join(errs...)

@@ -47,7 +47,7 @@ func TestABreachIsNamedWithWhatToWrite(t *testing.T) {
 		{"concurrency above the reserved", func(t *Topology) { t.EventSources[0].MaximumConcurrency = 11 },
 			"write at most the function's reserved 10"},
 		{"concurrency below 2", func(t *Topology) { t.EventSources[0].MaximumConcurrency = 1 }, "write 2 to 1000"},
-		{"no window", func(t *Topology) { t.EventSources[0].Window = 0 }, "needs a window of at least 1s"},
+		{"no window", func(t *Topology) { t.EventSources[0].BatchingWindow = 0 }, "needs a window of at least 1s"},
 		{"batch size", func(t *Topology) { t.EventSources[0].BatchSize = 10_001 }, "write 1 to 10000"},
 		{"dead letters kept shorter", func(t *Topology) { t.Queues[1].Retention = time.Hour }, "write at least 336h0m0s"},
 		{"unknown queue", func(t *Topology) { t.EventSources[0].Queue = "x" }, "the queue does not exist"},
@@ -59,8 +59,8 @@ func TestABreachIsNamedWithWhatToWrite(t *testing.T) {
 		{"schedule of nothing", func(t *Topology) { t.Schedules[0].Function = "x" },
 			"schedule of x: the function does not exist"},
 		{"schedule in seconds", func(t *Topology) { t.Schedules[0].Every = time.Second }, "write whole minutes"},
-		{"door to nothing", func(t *Topology) { t.Door.Function = "x" }, "door: the function x does not exist"},
-		{"closed door", func(t *Topology) { t.Door.Burst = 0 }, "write at least 1"},
+		{"door to nothing", func(t *Topology) { t.IngestEndpoint.Function = "x" }, "door: the function x does not exist"},
+		{"closed door", func(t *Topology) { t.IngestEndpoint.Burst = 0 }, "write at least 1"},
 		{"receive count", func(t *Topology) { t.Queues[0].MaxReceiveCount = 1001 }, "write 1 to 1000"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

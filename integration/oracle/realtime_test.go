@@ -149,7 +149,8 @@ func TestMain(m *testing.M) { testutil.Main(m) }
 
 func newMachine(t *testing.T, seed uint64, l *ledger) *machine {
 	t.Helper()
-	m := &machine{t: t, rng: rand.New(rand.NewPCG(seed, 0x12ea1)), dir: t.TempDir(), ledger: l, sqsPort: testutil.FreePort(t),
+	m := &machine{t: t, rng: rand.New(rand.NewPCG(seed, 0x12ea1)), dir: t.TempDir(), ledger: l,
+		sqsPort:     testutil.FreePort(t),
 		segmentPort: testutil.FreePort(t), kills: map[string]int{}}
 	m.binary = testutil.Build(t, "cmd/spillway")
 	deliver := testutil.Build(t, "functions/deliver")
@@ -318,7 +319,8 @@ func (q remoteQueue) Delete(ctx context.Context, handles []string) error {
 			entries[i] = types.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: aws.String(h)}
 		}
 		out, err := q.client.DeleteMessageBatch(ctx,
-			&awssqs.DeleteMessageBatchInput{QueueUrl: aws.String(q.queueURL(topology.DefaultNames().EventsQueue)), Entries: entries})
+			&awssqs.DeleteMessageBatchInput{QueueUrl: aws.String(q.queueURL(topology.DefaultNames().EventsQueue)),
+				Entries: entries})
 		if err == nil && len(out.Failed) > 0 {
 			err = fmt.Errorf("%d messages were not deleted", len(out.Failed))
 		}
@@ -355,7 +357,8 @@ func TestTheBuiltBinariesLoseNothingHoweverTheyAreKilled(t *testing.T) {
 		Queue: remoteQueue{m}, QueueARN: "arn:aws:sqs:" + local.Region + ":" + local.AccountID + ":" +
 			topology.DefaultNames().EventsQueue,
 		Function:  m.function,
-		BatchSize: source.BatchSize, MaximumBatchingWindow: source.Window, MaximumConcurrency: source.MaximumConcurrency,
+		BatchSize: source.BatchSize, MaximumBatchingWindow: source.BatchingWindow,
+		MaximumConcurrency:      source.MaximumConcurrency,
 		ReportBatchItemFailures: source.ReportBatchItemFailures, Logger: quiet,
 	})
 	if err != nil {
@@ -376,7 +379,8 @@ func TestTheBuiltBinariesLoseNothingHoweverTheyAreKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := &plan{seed: s, lasts: 10 * time.Second, poison: 30, resent: 5}
-	i := &issuer{client: m.client, queueURL: m.queueURL(topology.DefaultNames().EventsQueue), plan: p, ledger: l, rng: m.rng,
+	i := &issuer{client: m.client, queueURL: m.queueURL(topology.DefaultNames().EventsQueue), plan: p, ledger: l,
+		rng:        m.rng,
 		compressor: compressor, apart: true}
 	for end := time.Now().Add(*realTime); time.Now().Before(end); {
 		for range 1 + m.rng.IntN(20) {

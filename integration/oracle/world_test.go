@@ -105,7 +105,8 @@ func start(t *testing.T, p parts) *world {
 	})
 	w.mapping, err = lambda.NewEventSourceMapping(lambda.MappingConfig{
 		Queue: p.queue(w, local.Feed(w.events)), QueueARN: w.events.ARN(), Function: w.function,
-		BatchSize: source.BatchSize, MaximumBatchingWindow: source.Window, MaximumConcurrency: source.MaximumConcurrency,
+		BatchSize: source.BatchSize, MaximumBatchingWindow: source.BatchingWindow,
+		MaximumConcurrency:      source.MaximumConcurrency,
 		ReportBatchItemFailures: source.ReportBatchItemFailures, Logger: quiet,
 	})
 	if err != nil {
