@@ -142,10 +142,10 @@ func (f *costFlags) pipeline() price.Pipeline {
 func wellDoing(function string, withCanary bool) []emf.Metric {
 	switch function {
 	case "deliver":
-		s := deliver.Summary{Messages: 1, Events: 1, Delivered: 1, Ages: []time.Duration{time.Second},
+		s := deliver.Report{Messages: 1, Events: 1, Delivered: 1, Ages: []time.Duration{time.Second},
 			Flushes: []deliver.Flush{{Events: 1, Class: segment.Delivered}}}
 		if withCanary {
-			s.CanaryEvents, s.Canary = 1, []time.Duration{time.Second}
+			s.CanaryEvents, s.CanaryAges = 1, []time.Duration{time.Second}
 		}
 		return s.Metrics()
 	case "ingest":

@@ -43,7 +43,7 @@ func newTail() *cobra.Command {
 			"Started' --json",
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			outcomes := []string{deliver.FateDelivered, deliver.FateRetried, deliver.FateDeadLettered}
+			outcomes := []string{deliver.Delivered.String(), deliver.Retried.String(), deliver.DeadLettered.String()}
 			if f.outcome != "" && !slices.Contains(outcomes, f.outcome) {
 				return fmt.Errorf("--outcome can't be %q: write one of %s", f.outcome, strings.Join(outcomes, ", "))
 			}

@@ -119,8 +119,8 @@ func (f *tailFlags) line(out io.Writer, text string) {
 	if json.Unmarshal([]byte(text), &l) != nil {
 		return
 	}
-	has := map[string]bool{"": true, deliver.FateDelivered: l.Delivered > 0, deliver.FateRetried: len(l.Retried) > 0,
-		deliver.FateDeadLettered: len(l.DeadLettered) > 0}
+	has := map[string]bool{"": true, deliver.Delivered.String(): l.Delivered > 0,
+		deliver.Retried.String(): len(l.Retried) > 0, deliver.DeadLettered.String(): len(l.DeadLettered) > 0}
 	if !has[f.outcome] {
 		return
 	}

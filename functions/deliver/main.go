@@ -45,12 +45,12 @@ func newHandler(ctx context.Context, environ []string) (lambda.Handler, error) {
 	api := sqs.NewFromConfig(aws, sqsclient.AvoidLostResponses)
 	metrics := emf.NewWriter(os.Stdout, c.name, "deliver")
 	dc := deliver.Config{
-		Queue:       sqsclient.New(api, c.queueURL),
-		DeadLetters: sqsclient.New(api, c.deadLetterQueueURL),
-		WriteKey:    c.writeKey,
-		CanaryKey:   c.canaryKey, CanaryEndsHere: canary.EndsBeforeSegment(c.canaryKey),
+		Queue:          sqsclient.New(api, c.queueURL),
+		DeadLetters:    sqsclient.New(api, c.deadLetterQueueURL),
+		WriteKey:       c.writeKey,
+		CanaryWriteKey: c.canaryKey, CanaryEndsHere: canary.EndsBeforeSegment(c.canaryKey),
 		Logger: logger,
-		Report: func(s deliver.Summary) {
+		Report: func(s deliver.Report) {
 			if err := metrics.Write(time.Now(), s.Metrics()...); err != nil {
 				logger.Warn("metrics could not be written", "error", err)
 			}

@@ -171,7 +171,7 @@ func TestAnEndpointOfSSMIsFollowedAndWithoutOneNothingIsSent(t *testing.T) {
 		return swapped{endpoint}.Flush(t.Context(), &event.Batch{WriteKey: "k", Events: [][]byte{[]byte(`{}`)}})
 	}
 	var failed *segment.Error
-	if err := flush(); !errors.As(err, &failed) || failed.Class.Outcome().Fate != segment.Stay || len(hosts) != 0 {
+	if err := flush(); !errors.As(err, &failed) || failed.Class != segment.Misconfigured || len(hosts) != 0 {
 		t.Errorf("without an endpoint: %v, sent to %v", err, hosts)
 	}
 	*api = fakeSSM{value: first}

@@ -251,10 +251,10 @@ func (p *Pipeline) connect(c *Config) error {
 	newHandler := func() (awslambda.Handler, error) {
 		return deliver.New(deliver.Config{
 			Segment: client, WriteKey: c.WriteKey, Logger: p.logger, Observer: p.watchers.observer,
-			CanaryKey: canary.WriteKey, CanaryEndsHere: true, // also without a canary: one of an earlier run may be left
+			CanaryWriteKey: canary.WriteKey, CanaryEndsHere: true, // also without a canary: one of an earlier run may be left
 			Queue:       sqsclient.New(api, p.QueueURL(c.Topology.Names.EventsQueue)),
 			DeadLetters: sqsclient.New(api, p.QueueURL(c.Topology.Names.DeadLetterQueue)),
-			Report: func(s deliver.Summary) {
+			Report: func(s deliver.Report) {
 				p.count(&s)
 				// The log is for looking at; on a full disk delivery goes on without it.
 				_ = metrics.Write(time.Now(), s.Metrics()...)

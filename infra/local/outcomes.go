@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/spillwayhq/spillway/shared/canary"
 	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/rawjson"
 )
@@ -25,7 +24,7 @@ const OutcomesPath = "/_spillway/outcomes"
 // An Outcome is a line of OutcomesPath.
 type Outcome struct {
 	At        time.Time       `json:"at,omitzero"`
-	Outcome   string          `json:"outcome,omitempty"` // a fate of package deliver
+	Outcome   string          `json:"outcome,omitempty"` // a deliver.Disposition
 	Reason    string          `json:"reason,omitempty"`
 	Detail    string          `json:"detail,omitempty"`
 	Type      string          `json:"type,omitempty"`
@@ -67,7 +66,7 @@ type watcher struct {
 }
 
 // observer is a deliver.Config.Observer.
-func (w *watchers) observer() func(deliver.Outcome) {
+func (w *watchers) observer() func(deliver.Observation) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	if len(w.all) == 0 {
@@ -77,12 +76,9 @@ func (w *watchers) observer() func(deliver.Outcome) {
 }
 
 // tell waits for nobody.
-func (w *watchers) tell(o deliver.Outcome) {
-	if o.WriteKey == canary.WriteKey {
-		return
-	}
+func (w *watchers) tell(o deliver.Observation) {
 	line := Outcome{
-		At: time.Now(), Outcome: o.Fate, Reason: o.Reason, Detail: o.Detail, MessageID: o.MessageID,
+		At: time.Now(), Outcome: o.Disposition.String(), Reason: o.Reason, Detail: o.Detail, MessageID: o.MessageID,
 		WriteKey: deliver.KeyID(o.WriteKey), Age: o.Age, Receives: o.Receives,
 	}
 	line.describe(o.Event)
@@ -167,9 +163,9 @@ func asJSON(payload []byte) json.RawMessage {
 func newWatcher(q url.Values) (*watcher, error) {
 	w := &watcher{event: q.Get("event"), user: q.Get("user"), outcome: q.Get("outcome"),
 		lines: make(chan Outcome, watchAhead)}
-	if !slices.Contains([]string{"", deliver.FateDelivered, deliver.FateRetried, deliver.FateDeadLettered}, w.outcome) {
-		return nil, fmt.Errorf("there is no outcome %q: write %s, %s or %s", w.outcome, deliver.FateDelivered,
-			deliver.FateRetried, deliver.FateDeadLettered)
+	outcomes := []string{deliver.Delivered.String(), deliver.Retried.String(), deliver.DeadLettered.String()}
+	if w.outcome != "" && !slices.Contains(outcomes, w.outcome) {
+		return nil, fmt.Errorf("unknown outcome %q (known: %s)", w.outcome, strings.Join(outcomes, ", "))
 	}
 	if text := q.Get("payload"); text != "" {
 		var err error

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/spillwayhq/spillway/shared/canary"
 	"github.com/spillwayhq/spillway/shared/deliver"
 )
 
@@ -51,14 +50,13 @@ func TestAWatcherSeesWhatItAskedFor(t *testing.T) {
 	for _, q := range queries {
 		all = append(all, watching(t, &w, q))
 	}
-	for _, o := range []deliver.Outcome{
-		{Event: []byte(`{"type":"track","event":"Run","userId":"u1","event":"Run"}`), Fate: deliver.FateDelivered,
+	for _, o := range []deliver.Observation{
+		{Event: []byte(`{"type":"track","event":"Run","userId":"u1","event":"Run"}`), Disposition: deliver.Delivered,
 			MessageID: "m1", WriteKey: "the-key"},
-		{Event: []byte(`{"type":"page","name":"Home","anonymousId":"u2","userId":null}`), Fate: deliver.FateRetried,
+		{Event: []byte(`{"type":"page","name":"Home","anonymousId":"u2","userId":null}`), Disposition: deliver.Retried,
 			Reason: "transient", MessageID: "m2"},
-		{Event: []byte(`{"type":"identify","userId":7}`), Fate: deliver.FateDelivered, MessageID: "m3"},
-		{Event: []byte("no \xff JSON"), Fate: deliver.FateDeadLettered, Reason: "undecodable", MessageID: "m4"},
-		{Event: []byte(`{"type":"track"}`), Fate: deliver.FateDelivered, WriteKey: canary.WriteKey},
+		{Event: []byte(`{"type":"identify","userId":7}`), Disposition: deliver.Delivered, MessageID: "m3"},
+		{Event: []byte("no \xff JSON"), Disposition: deliver.DeadLettered, Reason: "undecodable", MessageID: "m4"},
 	} {
 		w.observer()(o)
 	}
@@ -91,7 +89,7 @@ func TestASlowWatcherLosesOutcomesAndNobodyWaitsForIt(t *testing.T) {
 	var w watchers
 	slow := watching(t, &w, "")
 	for range watchAhead + 500 {
-		w.tell(deliver.Outcome{Event: []byte(`{"type":"track"}`), Fate: deliver.FateDelivered})
+		w.tell(deliver.Observation{Event: []byte(`{"type":"track"}`), Disposition: deliver.Delivered})
 	}
 	if n := slow.lost.Load(); n != 500 || len(slow.lines) != watchAhead {
 		t.Errorf("%d lost, %d wait", n, len(slow.lines))
@@ -115,7 +113,7 @@ func TestOutcomesAreALineEachAndLossesAreCounted(t *testing.T) {
 	defer resp.Body.Close()
 	// The header is there: it watches.
 	w.all[0].lost.Store(3)
-	w.observer()(deliver.Outcome{Event: []byte(`{"type":"track","event":"<Run>"}`), Fate: deliver.FateDelivered})
+	w.observer()(deliver.Observation{Event: []byte(`{"type":"track","event":"<Run>"}`), Disposition: deliver.Delivered})
 	lines := bufio.NewScanner(resp.Body)
 	var got []Outcome
 	for len(got) < 2 && lines.Scan() {
@@ -132,7 +130,7 @@ func TestOutcomesAreALineEachAndLossesAreCounted(t *testing.T) {
 
 func TestWhatCanNotBeWatchedIsRefused(t *testing.T) {
 	var w watchers
-	for query, want := range map[string]string{"outcome=lost": "write delivered, retried or dead_lettered",
+	for query, want := range map[string]string{"outcome=lost": "known: delivered, retried, dead_lettered",
 		"payload=maybe": "write true or false"} {
 		rec := httptest.NewRecorder()
 		w.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, OutcomesPath+"?"+query, nil))
@@ -170,7 +168,7 @@ func BenchmarkWatched(b *testing.B) {
 				}
 			}()
 			for b.Loop() {
-				w.tell(deliver.Outcome{Event: event, Fate: deliver.FateDelivered, WriteKey: "a-write-key", MessageID: "m1"})
+				w.tell(deliver.Observation{Event: event, Disposition: deliver.Delivered, WriteKey: "a-write-key", MessageID: "m1"})
 			}
 			close(one.lines)
 		})

@@ -60,21 +60,20 @@ func (p *Pipeline) Status() Status {
 	return s
 }
 
-func (p *Pipeline) count(s *deliver.Summary) {
-	p.watch.RecordDelivered(s.Canary)
-	delivered := s.Delivered - len(s.Canary)
+func (p *Pipeline) count(s *deliver.Report) {
+	p.watch.RecordDelivered(s.CanaryAges)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.totals.Invocations++
 	if len(s.Flushes) > 0 || s.BreakerOpen { // otherwise it says nothing of Segment
 		p.segmentSays(s, time.Now().Truncate(time.Minute))
 	}
-	p.totals.Delivered += int64(delivered)
+	p.totals.Delivered += int64(s.Delivered)
 	for class, n := range s.Retried {
 		p.totals.Retried += int64(n)
 		p.trouble = troubles[class]
 	}
-	if delivered > 0 && len(s.Retried) == 0 {
+	if s.Delivered > 0 && len(s.Retried) == 0 {
 		p.trouble = ""
 	}
 	for _, n := range s.DeadLettered {
@@ -82,7 +81,7 @@ func (p *Pipeline) count(s *deliver.Summary) {
 	}
 }
 
-func (p *Pipeline) segmentSays(s *deliver.Summary, minute time.Time) {
+func (p *Pipeline) segmentSays(s *deliver.Report, minute time.Time) {
 	if !minute.Equal(p.minute.Start) {
 		p.minute = deadletter.Minute{Start: minute}
 	}

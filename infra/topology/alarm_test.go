@@ -50,7 +50,7 @@ func TestEveryAlarmSaysWhatItMeansAndWhatToDoFirst(t *testing.T) {
 
 // An alarm about a metric that nobody writes would be quiet for ever.
 func TestAlarmsWatchWhatTheFunctionsWrite(t *testing.T) {
-	delivered := deliver.Summary{CanaryEvents: 1, Canary: []time.Duration{0}, Retried: map[string]int{},
+	delivered := deliver.Report{CanaryEvents: 1, CanaryAges: []time.Duration{0}, Retried: map[string]int{},
 		DeadLettered: map[string]int{}}
 	for _, c := range segment.Classes() {
 		delivered.Retried[c.String()] = 1
@@ -140,7 +140,7 @@ func TestEveryMetricOfAnExpressionIsUsedAndDefined(t *testing.T) {
 // Messages that come again are seen once a pause. An alarm about them that looked back for less
 // would end and begin with each try.
 func TestAlarmsAboutMessagesThatComeAgainOutlastAPause(t *testing.T) {
-	longest := deliver.Pause(1000, 0, 1)
+	longest := deliver.Backoff(1000, 0, 1)
 	for _, name := range []string{"spillway-backlog-age-warning", "spillway-backlog-age-critical",
 		"spillway-wrong-credentials"} {
 		a := alarm(t, name)

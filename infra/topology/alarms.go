@@ -301,9 +301,7 @@ func Reasons() []string {
 func (n Names) responses() []Metric {
 	var metrics []Metric
 	for _, c := range segment.Classes() {
-		if c != segment.Unreadable && c != segment.Expired { // never sent
-			metrics = append(metrics, n.ofClass(c.String(), "SegmentResponses", c))
-		}
+		metrics = append(metrics, n.ofClass(c.String(), "SegmentResponses", c))
 	}
 	return metrics
 }

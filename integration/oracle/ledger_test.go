@@ -62,7 +62,7 @@ func (l *ledger) arrive(e segmentd.Received) {
 }
 
 // report takes the handler's word on an invocation, which must add up.
-func (l *ledger) report(s deliver.Summary) {
+func (l *ledger) report(s deliver.Report) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	sum := s.Delivered

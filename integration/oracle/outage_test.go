@@ -178,7 +178,7 @@ func suffer(t *testing.T, kind failure, handler func(deliver.Config) (awslambda.
 	metrics := emf.NewWriter(u, emf.DefaultPipeline, "deliver")
 	w := start(t, parts{
 		arrive: func(segmentd.Received) {},
-		report: func(s deliver.Summary) {
+		report: func(s deliver.Report) {
 			if err := metrics.Write(time.Now(), s.Metrics()...); err != nil {
 				t.Error(err)
 			}

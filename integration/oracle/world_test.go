@@ -44,7 +44,7 @@ type world struct {
 type parts struct {
 	gzip         bool
 	arrive       func(segmentd.Received)
-	report       func(deliver.Summary)
+	report       func(deliver.Report)
 	queue        func(w *world, q lambda.Queue) lambda.Queue
 	transport    func(http.RoundTripper) http.RoundTripper // of the function's calls to SQS
 	environments func(lambda.EnvironmentFactory) lambda.EnvironmentFactory

@@ -84,8 +84,8 @@ func newChain(t *testing.T, writeKey string) (*chain, *Canary) {
 	}
 	t.Cleanup(func() { _ = c.door.Close() })
 	if c.run, err = deliver.New(deliver.Config{
-		Segment: c, Queue: c, DeadLetters: c, CanaryKey: writeKey, CanaryEndsHere: EndsBeforeSegment(writeKey),
-		Report: func(s deliver.Summary) { c.watch.RecordDelivered(s.Canary) },
+		Segment: c, Queue: c, DeadLetters: c, CanaryWriteKey: writeKey, CanaryEndsHere: EndsBeforeSegment(writeKey),
+		Report: func(s deliver.Report) { c.watch.RecordDelivered(s.CanaryAges) },
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -127,9 +127,9 @@ func BenchmarkInvoke(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				var last Summary
+				var last Report
 				h, err := New(Config{Segment: client, Queue: &fakeQueue{}, DeadLetters: &fakeQueue{},
-					Report: func(s Summary) { last = s }})
+					Report: func(s Report) { last = s }})
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -317,7 +317,7 @@ func TestEverythingIsTriedWithin17MinutesOfSegmentsReturn(t *testing.T) {
 		t.Errorf("a message that is received just before the last probe comes again %v after Segment is back",
 			probeAfter(1000, 1)+pause)
 	}
-	if latest := Pause(1000, time.Hour, 1); latest > promised {
+	if latest := Backoff(1000, time.Hour, 1); latest > promised {
 		t.Errorf("a message that was throttled comes again after %v", latest)
 	}
 }

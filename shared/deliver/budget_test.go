@@ -71,7 +71,7 @@ func TestAQueueThatHangsDoesNotKeepTheAnswerFromBeingGiven(t *testing.T) {
 		defer cancel()
 		stay := r.invoke(ctx, in{id: "a", body: body(keyA, track("p", 300))}, in{id: "b", body: body(keyB, track("b", 300))})
 		want(t, "stay", stay, []string{"a", "b"})
-		want(t, "letter errors and hide errors", []int{r.last.LetterErrors, r.last.HideErrors}, []int{1, 1})
+		want(t, "letter errors and hide errors", []int{r.last.DeadLetterErrors, r.last.VisibilityErrors}, []int{1, 1})
 		if ctx.Err() != nil {
 			t.Error("the handler answered too late")
 		}
@@ -239,7 +239,7 @@ func TestDeadLettersAwayMeansThatTheMessageStays(t *testing.T) {
 		{id: "bad", body: "no JSON"}}
 	r.queue.send = func(context.Context, []message.Message) error { return errors.New("no such queue") }
 	want(t, "stay", r.invoke(t.Context(), messages...), []string{"bad", "p"})
-	want(t, "letter errors", r.last.LetterErrors, 1)
+	want(t, "letter errors", r.last.DeadLetterErrors, 1)
 	want(t, "retried", r.last.Retried, map[string]int{"transient": 2})
 	want(t, "dead letters", r.last.DeadLettered, map[string]int{})
 	r.queue.send = nil

@@ -61,17 +61,17 @@ type Config struct {
 	Segment     Flusher
 	Queue       VisibilityChanger
 	DeadLetters Sender
-	WriteKey    string        // for messages that carry none; such messages wait when it is empty
-	Flushes     int           // batches under way at a time; DefaultFlushes when 0
-	Report      func(Summary) // called once for each invocation, before it is answered
-	Logger      *slog.Logger  // gets no payload, no write key and no address
+	WriteKey    string       // for messages that carry none; such messages wait when it is empty
+	Flushes     int          // batches under way at a time; DefaultFlushes when 0
+	Report      func(Report) // called once for each invocation, before it is answered
+	Logger      *slog.Logger // gets no payload, no write key and no address
 
 	// CurrentWriteKey takes the place of WriteKey where that can change. It is asked once for each
 	// invocation. nil: it does not.
 	CurrentWriteKey func() string
 	// CanaryKey is the write key of events that somebody sends to see whether they arrive;
 	// Summary.Canary has their ages. Empty: none.
-	CanaryKey string
+	CanaryWriteKey string
 	// CanaryEndsHere: events of CanaryKey are delivered when they come to where Segment would be
 	// called, and Segment never sees them. So they reach nobody's data, and their silence says that
 	// the pipeline is dead, not that Segment is.
@@ -80,7 +80,7 @@ type Config struct {
 	// when its fate is known; nil while nobody looks, which spares an open breaker the reading of
 	// bodies. The calls of an invocation come one after the other, those of several invocations at
 	// the same time. Deliveries wait for them, so they must return soon; they must not panic.
-	Observer func() func(Outcome)
+	Observer func() func(Observation)
 }
 
 // A Handler is one function environment's delivery. Invoke may be called by several goroutines at
@@ -113,10 +113,10 @@ func New(c Config) (*Handler, error) {
 		c.CurrentWriteKey = func() string { return c.WriteKey }
 	}
 	if c.Observer == nil {
-		c.Observer = func() func(Outcome) { return nil }
+		c.Observer = func() func(Observation) { return nil }
 	}
 	if c.Report == nil {
-		c.Report = func(Summary) {}
+		c.Report = func(Report) {}
 	}
 	compressor, err := message.NewCompressor()
 	if err != nil {

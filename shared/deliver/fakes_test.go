@@ -203,7 +203,7 @@ type rig struct {
 	*Handler
 	segment *fakeSegment
 	queue   *fakeQueue
-	last    Summary
+	last    Report
 	reports int
 	log     bytes.Buffer
 }
@@ -225,7 +225,7 @@ func (r *rig) handler(c Config) *Handler {
 		c.DeadLetters = r.queue
 	}
 	c.Logger = slog.New(slog.NewJSONHandler(&r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	c.Report = func(s Summary) { r.last = s; r.reports++ }
+	c.Report = func(s Report) { r.last = s; r.reports++ }
 	h, err := New(c)
 	if err != nil {
 		r.Fatal(err)
@@ -274,15 +274,15 @@ func (r *rig) invokeJSON(ctx context.Context, payload []byte) []string {
 }
 
 // balanced checks what must hold of every invocation: every event is counted once.
-func balanced(s *Summary) error {
-	n := s.Delivered
+func balanced(s *Report) error {
+	n := s.Delivered + len(s.CanaryAges)
 	for _, c := range s.Retried {
 		n += c
 	}
 	for _, c := range s.DeadLettered {
 		n += c
 	}
-	if n != s.Events || s.Delivered < 0 {
+	if n != s.Events+s.CanaryEvents || s.Delivered < 0 {
 		return fmt.Errorf("%d events came in, but %d delivered, %v retried, %v dead letters", s.Events, s.Delivered,
 			s.Retried, s.DeadLettered)
 	}

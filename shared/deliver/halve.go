@@ -61,7 +61,7 @@ func (h *halving) find(s span) {
 	switch {
 	case err == nil:
 		h.r.settle(h.b, s.from, s.to, nil)
-	case !err.Class.Outcome().Split:
+	case !policies[err.Class].Bisect:
 		h.end(s, err)
 	case s.to-s.from > 1:
 		h.halves(s)

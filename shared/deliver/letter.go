@@ -43,7 +43,7 @@ func (m *delivery) refuse(index int, raw []byte, problem *event.Problem) {
 // reject puts an event among the letters that Segment refused when it stood alone.
 func (m *delivery) reject(i int, err *segment.Error) {
 	m.letters = append(m.letters, refusal{
-		id: m.letterID(m.index[i]), reason: segment.Rejected.String(), detail: answer(err), code: segment.Rejected.String(),
+		id: m.letterID(m.index[i]), reason: message.ReasonRejected, detail: answer(err), code: message.ReasonRejected,
 		events: [][]byte{m.events[i]}, count: 1,
 	})
 }
@@ -51,8 +51,8 @@ func (m *delivery) reject(i int, err *segment.Error) {
 // expire makes a letter of the events that were never delivered. Which these are differs from one
 // receive to the next, so that the letter's name holds it: two letters of one name are to be one.
 func (m *delivery) expire() {
-	l := refusal{id: m.id() + "/expired", reason: segment.Expired.String(), detail: answer(m.waits),
-		code: segment.Expired.String()}
+	l := refusal{id: m.id() + "/expired", reason: message.ReasonExpired, detail: answer(m.waits),
+		code: message.ReasonExpired}
 	var which []byte
 	for i, fate := range m.fates {
 		if fate == waiting {

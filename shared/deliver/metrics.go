@@ -8,7 +8,7 @@ import (
 
 // Metrics are the names under which CloudWatch shows a Summary. BatchesAllFailed stands for what
 // Lambda's own Errors can't show, because a function that reports its failures has not failed.
-func (s *Summary) Metrics() []emf.Metric {
+func (s *Report) Metrics() []emf.Metric {
 	one := func(name string, n int) emf.Metric {
 		return emf.Metric{Name: name, Unit: emf.Count, Values: []float64{float64(n)}}
 	}
@@ -31,17 +31,16 @@ func (s *Summary) Metrics() []emf.Metric {
 		responses[f.Class.String()]++
 	}
 	metrics := []emf.Metric{
-		// A canary must not make a standstill look alive.
-		one("EventsDelivered", s.Delivered-len(s.Canary)), flag("BatchesAllFailed", s.AllFailed),
-		flag("BreakerOpen", s.BreakerOpen), one("DeadLetterErrors", s.LetterErrors),
-		one("VisibilityErrors", s.HideErrors), ages, latency, events,
+		one("EventsDelivered", s.Delivered), flag("BatchesAllFailed", s.AllFailed),
+		flag("BreakerOpen", s.BreakerOpen), one("DeadLetterErrors", s.DeadLetterErrors),
+		one("VisibilityErrors", s.VisibilityErrors), ages, latency, events,
 	}
 	if s.CanaryEvents > 0 { // without one the metrics are missing, which is what an alarm for silence looks for
 		canary := emf.Metric{Name: "CanaryLatency", Unit: emf.Milliseconds}
-		for _, age := range s.Canary {
+		for _, age := range s.CanaryAges {
 			canary.Values = append(canary.Values, float64(age)/float64(time.Millisecond))
 		}
-		metrics = append(metrics, one("CanaryDelivered", len(s.Canary)), canary)
+		metrics = append(metrics, one("CanaryDelivered", len(s.CanaryAges)), canary)
 	}
 	metrics = append(metrics, emf.By("EventsRetried", "Class", s.Retried)...)
 	metrics = append(metrics, emf.By("EventsDeadLettered", "Reason", s.DeadLettered)...)

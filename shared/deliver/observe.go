@@ -4,39 +4,32 @@ import (
 	"time"
 )
 
-// The fates of an Outcome.
-const (
-	FateDelivered    = "delivered"
-	FateRetried      = "retried" // its message stays in the queue and comes again
-	FateDeadLettered = "dead_lettered"
-)
-
-// An Outcome is what became of one event in one invocation, for somebody who watches. It holds what
+// An Observation is what became of one event in one invocation, for somebody who watches. It holds what
 // is somebody's: it is for the terminal of who may see events, and not for a log.
 //
-// The outcomes of an invocation add up to the counts of its Summary. So an event that Segment has
+// The observations of an invocation add up to the counts of its Report. So an event that Segment has
 // taken, but whose message stays because of another event in it, is retried: it will be sent once
-// more.
-type Outcome struct {
-	MessageID string // the event's; of a body that could not be read, that of the queue's message
-	Event     []byte // as Segment gets it, or the body that could not be read. Valid during the call
-	WriteKey  string // the one that is used, empty if there is none
-	Fate      string // FateDelivered, FateRetried or FateDeadLettered
-	Reason    string // of what was not delivered: the segment.Class for which it stays, or the reason of the dead letter
-	Detail    string // Segment's answer or what is wrong with the event; may quote it
-	Age       time.Duration
-	Receives  int // of the message, this one included
+// more. Canaries are not observed.
+type Observation struct {
+	MessageID   string // the event's; of a body that could not be read, that of the queue's message
+	Event       []byte // as Segment gets it, or the body that could not be read. Valid during the call
+	WriteKey    string // the one that is used, empty if there is none
+	Disposition Disposition
+	Reason      string // of what was not delivered: the segment.Class for which it stays, or the reason of the dead letter
+	Detail      string // Segment's answer or what is wrong with the event; may quote it
+	Age         time.Duration
+	Receives    int // of the message, this one included
 }
 
 // observe tells who watches what became of a message's events. It is called when the message's fate
 // is final, while its buffers still are its own.
 func (r *run) observe(m *delivery) {
-	if r.watcher == nil {
+	if r.watcher == nil || r.isCanary(m) {
 		return
 	}
-	o := Outcome{WriteKey: m.content.WriteKey, Age: m.age(time.Now()), Receives: m.receives}
+	o := Observation{WriteKey: m.content.WriteKey, Age: m.age(time.Now()), Receives: m.receives}
 	if m.waits != nil {
-		o.Fate, o.Reason, o.Detail = FateRetried, m.waits.Class.String(), answer(m.waits)
+		o.Disposition, o.Reason, o.Detail = Retried, m.waits.Class.String(), answer(m.waits)
 	}
 	tell := func(raw []byte) {
 		o.Event, o.MessageID = raw, messageID(raw)
@@ -59,14 +52,14 @@ func (r *run) observe(m *delivery) {
 			continue
 		}
 		if m.waits == nil {
-			o.Fate = FateDelivered
+			o.Disposition = Delivered
 		}
 		tell(raw)
 	}
 	for i := range m.letters {
 		l := &m.letters[i]
 		if m.waits == nil {
-			o.Fate, o.Reason, o.Detail = FateDeadLettered, l.reason, l.detail
+			o.Disposition, o.Reason, o.Detail = DeadLettered, l.reason, l.detail
 		}
 		if l.events == nil {
 			body()

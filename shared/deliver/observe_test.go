@@ -15,17 +15,19 @@ import (
 )
 
 // watching is an Observer that is there all the time.
-func watching(f func(Outcome)) func() func(Outcome) { return func() func(Outcome) { return f } }
+func watching(f func(Observation)) func() func(Observation) {
+	return func() func(Observation) { return f }
+}
 
 // watched makes the rig's handler one with a watcher, and returns where each outcome is noted.
 func (r *rig) watched() *[]string {
 	var seen []string
-	r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA, Observer: watching(func(o Outcome) {
-		what := strings.TrimSuffix(o.MessageID+" "+o.Fate+" "+o.Reason, " ")
+	r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA, Observer: watching(func(o Observation) {
+		what := strings.TrimSuffix(o.MessageID+" "+o.Disposition.String()+" "+o.Reason, " ")
 		if o.Event == nil || o.WriteKey == "" != (o.Reason == "undecodable") || o.Receives < 1 {
 			r.Errorf("%s: %+v", what, o)
 		}
-		if (o.Fate == FateDelivered) != (o.Detail == "") {
+		if (o.Disposition == Delivered) != (o.Detail == "") {
 			r.Errorf("%s has the detail %q", what, o.Detail)
 		}
 		seen = append(seen, what)
@@ -83,8 +85,8 @@ func TestEachEventOfAnInvocationIsObservedOnce(t *testing.T) {
 func TestAnEventWithoutAnyWriteKeyIsObservedWaiting(t *testing.T) {
 	r := newRig(t, nil)
 	var seen []string
-	r.Handler = r.handler(Config{Segment: r.segment, Observer: watching(func(o Outcome) {
-		seen = append(seen, fmt.Sprint(o.MessageID, o.WriteKey, " ", o.Fate, " ", o.Reason))
+	r.Handler = r.handler(Config{Segment: r.segment, Observer: watching(func(o Observation) {
+		seen = append(seen, fmt.Sprint(o.MessageID, o.WriteKey, " ", o.Disposition, " ", o.Reason))
 	})})
 	r.invoke(t.Context(), in{id: "m", body: track("e", 300)})
 	want(t, "outcomes", seen, []string{"e retried misconfigured"})
@@ -93,16 +95,16 @@ func TestAnEventWithoutAnyWriteKeyIsObservedWaiting(t *testing.T) {
 func TestWhoBeginsToWatchSeesTheNextInvocationWhole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(context.Context, *event.Batch) error { return status(503) })
-		var watcher func(Outcome)
+		var watcher func(Observation)
 		var seen []string
-		r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA, Observer: func() func(Outcome) { return watcher }})
+		r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA, Observer: func() func(Observation) { return watcher }})
 		packed := in{id: "m", body: body(keyA, tracks("e", 3, 300)...), sent: time.Now()}
 		for range breakAfter { // opens the breaker
 			r.invoke(t.Context(), packed)
 		}
 		r.invoke(t.Context(), packed)
 		want(t, "events of a message that was not read and does not say", r.last.Events, 1)
-		watcher = func(o Outcome) { seen = append(seen, o.MessageID) }
+		watcher = func(o Observation) { seen = append(seen, o.MessageID) }
 		r.invoke(t.Context(), packed)
 		want(t, "events that were observed", seen, []string{"e-0", "e-1", "e-2"})
 		watcher = nil
@@ -115,14 +117,14 @@ func TestWhoBeginsToWatchSeesTheNextInvocationWhole(t *testing.T) {
 func TestCanariesAreCountedAndTimedByTheirWriteKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
-		r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA, CanaryKey: keyB})
+		r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA, CanaryWriteKey: keyB})
 		ago := time.Now().Add(-3 * time.Second)
 		r.invoke(t.Context(), in{id: "canary", body: body(keyB, tracks("c", 2, 300)...), sent: ago},
 			in{id: "other", body: body(keyA, tracks("e", 5, 300)...), sent: ago})
-		want(t, "events", r.last.Events, 7)
-		want(t, "delivered", r.last.Delivered, 7)
+		want(t, "events that people sent", r.last.Events, 5)
+		want(t, "of these delivered", r.last.Delivered, 5)
 		want(t, "canaries that came in", r.last.CanaryEvents, 2)
-		want(t, "canaries that were delivered", r.last.Canary, []time.Duration{3 * time.Second, 3 * time.Second})
+		want(t, "canaries that were delivered", r.last.CanaryAges, []time.Duration{3 * time.Second, 3 * time.Second})
 		got := map[string][]float64{}
 		for _, m := range r.last.Metrics() {
 			got[m.Name] = m.Values
@@ -133,7 +135,7 @@ func TestCanariesAreCountedAndTimedByTheirWriteKey(t *testing.T) {
 		r.segment.answer = func(context.Context, *event.Batch) error { return status(429) }
 		r.invoke(t.Context(), in{id: "canary", body: body(keyB, track("c", 300)), sent: ago})
 		want(t, "canaries that came in", r.last.CanaryEvents, 1)
-		want(t, "canaries that were delivered", len(r.last.Canary), 0)
+		want(t, "canaries that were delivered", len(r.last.CanaryAges), 0)
 	})
 }
 
@@ -143,7 +145,7 @@ func canary(id string) in { return in{id: id, body: body(keyB, track(id, 300)), 
 func TestACanaryThatEndsHereNeverReachesSegment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
-		r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA, CanaryKey: keyB, CanaryEndsHere: true})
+		r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA, CanaryWriteKey: keyB, CanaryEndsHere: true})
 		invalid := strings.Replace(track("invalid", 300), `"userId":"`+marker+`",`, "", 1)
 		c := canary("c")
 		time.Sleep(2 * time.Second)
@@ -151,9 +153,9 @@ func TestACanaryThatEndsHereNeverReachesSegment(t *testing.T) {
 			in{id: "unreadable", body: "no JSON"})
 		want(t, "stay", len(stay), 0)
 		want(t, "what Segment got", r.segment.delivered(), []string{track("e", 300)})
-		want(t, "canaries", r.last.Canary, []time.Duration{2 * time.Second, 0})
+		want(t, "canaries", r.last.CanaryAges, []time.Duration{2 * time.Second, 0})
 		want(t, "canaries that came in", r.last.CanaryEvents, 3)
-		want(t, "delivered", r.last.Delivered, 3)
+		want(t, "delivered of what people sent", r.last.Delivered, 1)
 		want(t, "dead letters", r.last.DeadLettered, map[string]int{"invalid": 1, "undecodable": 1})
 		for _, m := range r.last.Metrics() {
 			if m.Name == "EventsDelivered" {
@@ -166,7 +168,7 @@ func TestACanaryThatEndsHereNeverReachesSegment(t *testing.T) {
 func TestACanaryThatEndsHereIsHeardWhileSegmentIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
-		r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA, CanaryKey: keyB, CanaryEndsHere: true})
+		r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA, CanaryWriteKey: keyB, CanaryEndsHere: true})
 		r.breaks(t)
 		// One that only mentions the key stays like all others, and one that is packed is not
 		// looked at.
@@ -177,7 +179,7 @@ func TestACanaryThatEndsHereIsHeardWhileSegmentIsDown(t *testing.T) {
 			0)
 		slices.Sort(stay)
 		want(t, "stay", stay, []string{"e", "mention", "packed"})
-		want(t, "canaries", len(r.last.Canary), 1)
+		want(t, "canaries", len(r.last.CanaryAges), 1)
 		want(t, "that all else failed is still said", r.last.AllFailed, true)
 		want(t, "what is too large for a canary stays unread",
 			r.invoke(t.Context(), in{id: "large", body: body(keyB, tracks("l", 60, 300)...), sent: time.Now()}),
@@ -191,10 +193,10 @@ func TestACanaryThatEndsHereIsHeardWhileSegmentIsDown(t *testing.T) {
 func TestACanaryOfASourceOfItsOwnIsSilentWhileSegmentIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
-		r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA, CanaryKey: keyB})
+		r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA, CanaryWriteKey: keyB})
 		r.breaks(t)
 		want(t, "stay", r.invoke(t.Context(), canary("c")), []string{"c"})
-		want(t, "canaries", len(r.last.Canary), 0)
+		want(t, "canaries", len(r.last.CanaryAges), 0)
 	})
 }
 

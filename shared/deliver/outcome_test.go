@@ -167,7 +167,7 @@ func TestAThrottledKeyPausesLongerEachTimeAndAtOnceNoMoreWhenSegmentTakesSomethi
 		}
 		for times := 1; times <= 8; times++ {
 			r.invoke(t.Context(), a)
-			least, most := Pause(times, 0, 0), Pause(times, 0, 1)
+			least, most := Backoff(times, 0, 0), Backoff(times, 0, 1)
 			if p := pausedFor(); p < least || p > most {
 				t.Fatalf("pause %d lasts %v, want between %v and %v", times, p, least, most)
 			}
@@ -177,7 +177,7 @@ func TestAThrottledKeyPausesLongerEachTimeAndAtOnceNoMoreWhenSegmentTakesSomethi
 		want(t, "stay", r.invoke(t.Context(), a), []string{})
 		code = 429
 		r.invoke(t.Context(), a)
-		if p := pausedFor(); p > Pause(1, 0, 1) {
+		if p := pausedFor(); p > Backoff(1, 0, 1) {
 			t.Errorf("after a success the pause begins at %v", p)
 		}
 	})
@@ -246,7 +246,7 @@ func TestAHandlerServesSeveralInvocationsAtATime(t *testing.T) {
 	letters := &fakeQueue{}
 	var mu sync.Mutex
 	events, dead := 0, 0
-	h, err := New(Config{Segment: s, Queue: &fakeQueue{}, DeadLetters: letters, Report: func(s Summary) {
+	h, err := New(Config{Segment: s, Queue: &fakeQueue{}, DeadLetters: letters, Report: func(s Report) {
 		mu.Lock()
 		defer mu.Unlock()
 		events += s.Delivered
@@ -361,7 +361,7 @@ func TestAFailureToHideIsCountedAndChangesNoReport(t *testing.T) {
 		r := newRig(t, func(context.Context, *event.Batch) error { return status(401) })
 		r.queue.hide = func(context.Context, []sqsclient.VisibilityChange) error { return errors.New("SQS is away") }
 		want(t, "stay", r.invoke(t.Context(), in{id: "a", body: body(keyA, track("a", 300))}), []string{"a"})
-		want(t, "hide errors", r.last.HideErrors, 1)
+		want(t, "hide errors", r.last.VisibilityErrors, 1)
 	})
 }
 

@@ -23,7 +23,7 @@ const (
 // dead letters by itself; and once Segment is back, everything has been tried within 17 min.
 // jitter, between 0 and 1, spreads the pause over ±10 %, so that messages that failed together do
 // not come back together.
-func Pause(receives int, retryAfter time.Duration, jitter float64) time.Duration {
+func Backoff(receives int, retryAfter time.Duration, jitter float64) time.Duration {
 	pause := schedule(receives)
 	if retryAfter > 0 {
 		pause = max(min(retryAfter, maxPause), time.Second)
@@ -93,7 +93,7 @@ func (p *pauses) pause(key string, err *segment.Error, now time.Time) (began boo
 	}
 	k.times++
 	k.err = err
-	k.until = now.Add(Pause(k.times, err.RetryAfter, rand.Float64()))
+	k.until = now.Add(Backoff(k.times, err.RetryAfter, rand.Float64()))
 	return true
 }
 

@@ -24,7 +24,7 @@ func TestPauseIsRetryAfterOrDoublesUpTo15Minutes(t *testing.T) {
 	} {
 		for jitter, factor := range map[float64]float64{0: 0.9, 0.5: 1, 1: 1.1} {
 			exact := time.Duration(float64(c.want) * factor)
-			if got := Pause(c.receives, c.retryAfter, jitter); (got - exact).Abs() > time.Microsecond {
+			if got := Backoff(c.receives, c.retryAfter, jitter); (got - exact).Abs() > time.Microsecond {
 				t.Errorf("Pause(%d, %v, %v) = %v, want %v", c.receives, c.retryAfter, jitter, got, exact)
 			}
 		}
@@ -41,7 +41,7 @@ func TestTenDaysOfOutageStayUnderTheReceivesThatSQSAllows(t *testing.T) {
 			receives, at := 0, time.Duration(0)
 			for at <= MaxAge {
 				receives++
-				at += Pause(receives, c.retryAfter, rng.Float64())
+				at += Backoff(receives, c.retryAfter, rng.Float64())
 			}
 			if receives < c.least || receives > c.most {
 				t.Fatalf("with Retry-After %v: %d receives in 10 days, want %d to %d", c.retryAfter, receives, c.least, c.most)

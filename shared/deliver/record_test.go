@@ -211,7 +211,7 @@ func FuzzInvoke(f *testing.F) {
 		if err := balanced(&r.last); err != nil {
 			t.Fatal(err)
 		}
-		if r.last.LetterErrors > 0 {
+		if r.last.DeadLetterErrors > 0 {
 			t.Fatalf("letters that SQS does not take: %s", r.log.String())
 		}
 		var response events.SQSEventResponse

@@ -29,14 +29,14 @@ type run struct {
 	flushes sync.WaitGroup
 
 	began    time.Time
-	writeKey string        // of messages that carry none
-	watcher  func(Outcome) // nil: nobody looks
+	writeKey string            // of messages that carry none
+	watcher  func(Observation) // nil: nobody looks
 
 	mu       sync.Mutex
 	underWay int
 	letters  []*delivery // done but for their letters
 	stays    []stay
-	summary  Summary
+	summary  Report
 }
 
 // stay is what is left of a message that stays in the queue. Its events are let go of at once: when
@@ -49,12 +49,12 @@ type stay struct {
 
 // pause is how long the message is to be hidden.
 func (r *run) pause(s *stay) time.Duration {
-	if s.why.Class.Outcome().Breaker && s.why.RetryAfter == 0 {
+	if policies[s.why.Class].CountsForBreaker && s.why.RetryAfter == 0 {
 		if pause, open := r.h.breaker.pause(s.receives, time.Now(), rand.Float64()); open {
 			return pause
 		}
 	}
-	return Pause(s.receives, s.why.RetryAfter, rand.Float64())
+	return Backoff(s.receives, s.why.RetryAfter, rand.Float64())
 }
 
 // errNoTime is why events stay that the invocation did not get to.
@@ -99,8 +99,10 @@ func (r *run) take(rec *record) {
 		m.read(rec, d, r.writeKey, &r.packer)
 		r.h.decoders.Put(d)
 	}
-	r.summary.took(m.count(), m.seen(), now)
-	if r.isCanary(m) {
+	if !r.isCanary(m) {
+		r.summary.took(m.count(), m.seen(), now)
+	} else {
+		r.summary.took(0, m.seen(), now)
 		r.summary.CanaryEvents += m.count()
 		if r.h.CanaryEndsHere {
 			r.endHere(m)
@@ -159,18 +161,19 @@ func (r *run) old(sent time.Time) bool { return !sent.IsZero() && r.began.Sub(se
 
 // arrived counts n events of a message that is done, those that Segment has.
 func (r *run) arrived(m *delivery, n int) {
-	r.summary.Delivered += n
 	if r.isCanary(m) {
 		age := m.age(time.Now())
 		for range n {
-			r.summary.Canary = append(r.summary.Canary, age)
+			r.summary.CanaryAges = append(r.summary.CanaryAges, age)
 		}
+	} else {
+		r.summary.Delivered += n
 	}
 	r.observe(m)
 }
 
 func (r *run) isCanary(m *delivery) bool {
-	return r.h.CanaryKey != "" && m.content.WriteKey == r.h.CanaryKey
+	return r.h.CanaryWriteKey != "" && m.content.WriteKey == r.h.CanaryWriteKey
 }
 
 // maxCanary is how large the body of a message can be that is looked at for a canary while the
@@ -181,8 +184,8 @@ const maxCanary = 8 << 10
 // canary: it is small and plain, and its write key stands in it. A mistake costs that reading and
 // nothing else.
 func (r *run) mayEndHere(rec *record) bool {
-	return r.h.CanaryEndsHere && r.h.CanaryKey != "" && len(rec.body) <= maxCanary &&
-		bytes.Contains(rec.body, []byte(r.h.CanaryKey))
+	return r.h.CanaryEndsHere && r.h.CanaryWriteKey != "" && len(rec.body) <= maxCanary &&
+		bytes.Contains(rec.body, []byte(r.h.CanaryWriteKey))
 }
 
 // endHere delivers the canary without Segment. Bad events of it become dead letters like all
@@ -285,14 +288,14 @@ func (r *run) flush(b *batch) {
 	switch {
 	case err == nil:
 		r.settle(b, 0, len(b.Events), nil)
-	case err.Class.Outcome().Split && len(b.Events) > 1:
+	case policies[err.Class].Bisect && len(b.Events) > 1:
 		err = r.halve(b)
 	default:
 		r.settle(b, 0, len(b.Events), err)
 	}
 	if err == nil {
 		r.h.keys.resume(b.WriteKey, time.Now())
-	} else if err.Class.Outcome().PausesWriteKey {
+	} else if policies[err.Class].PauseWriteKey {
 		if r.h.keys.pause(b.WriteKey, err, time.Now()) && err.Class == segment.Throttled {
 			r.h.window.cut()
 		}
@@ -311,7 +314,7 @@ func (r *run) settle(b *batch, from, to int, err *segment.Error) {
 			switch {
 			case err == nil:
 				pt.m.fates[at] = delivered
-			case err.Class.Outcome().Fate == segment.DeadLetter:
+			case policies[err.Class].Disposition == DeadLettered:
 				pt.m.fates[at] = inLetter
 				pt.m.reject(at, err)
 			case pt.m.waits != errNoTime: // of what was not tried nobody can say that its time is over
@@ -349,7 +352,7 @@ func (r *run) send(b *batch, from, to int) *segment.Error {
 			r.h.window.grow()
 			return nil
 		}
-		if !failure.Class.Outcome().Again || failure.RetryAfter > 0 || ticket.Probe || try == Tries || !r.rest(try) ||
+		if !policies[failure.Class].RetryNow || failure.RetryAfter > 0 || ticket.Probe || try == Tries || !r.rest(try) ||
 			r.ctx.Err() != nil {
 			return failure
 		}
@@ -371,7 +374,7 @@ func (r *run) attempt(piece *event.Batch, ticket breaker.Ticket) (failure *segme
 		failure = &segment.Error{Class: segment.Transient, Err: err}
 	}
 	result := breaker.Success
-	if failure != nil && failure.Class.Outcome().Breaker {
+	if failure != nil && policies[failure.Class].CountsForBreaker {
 		result = breaker.Failure
 		if r.ctx.Err() != nil { // cut short by our own deadline
 			result = breaker.Unknown
@@ -437,7 +440,7 @@ func (r *run) finish(ctx context.Context) []byte {
 		ctx, cancel := half(ctx)
 		defer cancel()
 		if err := r.h.Queue.ChangeVisibility(ctx, hidden); err != nil {
-			r.summary.HideErrors++
+			r.summary.VisibilityErrors++
 			r.h.Logger.Warn("messages could not be hidden and come again when their visibility timeout ends", "error", err)
 		}
 	}
@@ -466,7 +469,7 @@ func (r *run) writeLetters(ctx context.Context, now time.Time) {
 	if err == nil {
 		return
 	}
-	r.summary.LetterErrors++
+	r.summary.DeadLetterErrors++
 	r.h.Logger.Error("dead letters could not be written; their messages stay in the queue", "error", err)
 	for i, err := range sqsclient.Failures(err, len(out)) {
 		owners[i].waits = &segment.Error{Class: segment.Transient, Err: err}

@@ -11,28 +11,28 @@ import (
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
-// A Summary is what became of one invocation. Every event that came in is counted once: Events =
-// Delivered + the sum of Retried + the sum of DeadLettered. A body that could not be read counts as
-// one event; one that was not read, because the breaker is open, as many as its message's attribute
-// says, or one.
-type Summary struct {
+// A Report is what became of one invocation. Every event is counted once: Events + CanaryEvents =
+// Delivered + len(CanaryAges) + the sum of Retried + the sum of DeadLettered. A body that can't be
+// read counts as one event; one that was not read because the breaker is open counts as many as its
+// message's attribute says, or one.
+type Report struct {
 	Messages, Events int
 	Delivered        int
 	Retried          map[string]int  // by segment.Class: events of messages that stay in the queue
 	DeadLettered     map[string]int  // by reason
 	Ages             []time.Duration // of each message: since its events came in
 	Flushes          []Flush         // attempts, in the order of their ends
-	LetterErrors     int             // times that dead letters could not be written
-	HideErrors       int             // times that messages could not be hidden
+	DeadLetterErrors int             // times that dead letters could not be written
+	VisibilityErrors int             // times that messages could not be hidden
 	AllFailed        bool            // not one message is done, but for those that Segment was not to get
 	BreakerOpen      bool            // Segment is taken to be down when the invocation ends
 	Misconfigured    []string        // the write keys, by KeyID, that Segment or the configuration refuses
 	Duration         time.Duration
 
-	// Events of Config.CanaryKey are in the counts above like all others. Who shows people only
-	// what people sent subtracts CanaryEvents from Events and len(Canary) from Delivered.
+	// Canaries are not in Events and Delivered, so that they never make a standstill look alive. In
+	// Retried and DeadLettered they are: what stops a canary stops what people send.
 	CanaryEvents int             // that came in
-	Canary       []time.Duration // of each that was delivered: since it came in, 0 when nothing says when that was
+	CanaryAges   []time.Duration // of each that was delivered: since it came in, 0 when nothing says when that was
 
 	failures int
 	endHere  int // messages that Segment was not to get
@@ -45,11 +45,11 @@ type Flush struct {
 	Class   segment.Class
 }
 
-func newSummary() Summary {
-	return Summary{Retried: map[string]int{}, DeadLettered: map[string]int{}}
+func newSummary() Report {
+	return Report{Retried: map[string]int{}, DeadLettered: map[string]int{}}
 }
 
-func (s *Summary) took(events int, seen, now time.Time) {
+func (s *Report) took(events int, seen, now time.Time) {
 	s.Messages++
 	s.Events += events
 	if !seen.IsZero() {
@@ -57,7 +57,7 @@ func (s *Summary) took(events int, seen, now time.Time) {
 	}
 }
 
-func (s *Summary) flushed(events int, latency time.Duration, err *segment.Error) {
+func (s *Report) flushed(events int, latency time.Duration, err *segment.Error) {
 	class := segment.Delivered
 	if err != nil {
 		class = err.Class
@@ -65,7 +65,7 @@ func (s *Summary) flushed(events int, latency time.Duration, err *segment.Error)
 	s.Flushes = append(s.Flushes, Flush{Events: events, Latency: latency, Class: class})
 }
 
-func (s *Summary) stays(m *stay) {
+func (s *Report) stays(m *stay) {
 	s.Retried[m.why.Class.String()] += m.events
 	s.failures++
 	s.AllFailed = s.failures == s.Messages-s.endHere
@@ -93,7 +93,7 @@ func digest(text string, n int) string {
 }
 
 // log writes a line for the invocation: counts and times, nothing of an event.
-func (h *Handler) log(s *Summary) {
+func (h *Handler) log(s *Report) {
 	level, oldest, slowest := slog.LevelInfo, time.Duration(0), time.Duration(0)
 	for _, age := range s.Ages {
 		oldest = max(oldest, age)
@@ -105,11 +105,11 @@ func (h *Handler) log(s *Summary) {
 	if s.BreakerOpen {
 		state = breakerOpen
 	}
-	if len(s.Retried) > 0 || len(s.DeadLettered) > 0 || s.LetterErrors > 0 || s.HideErrors > 0 {
+	if len(s.Retried) > 0 || len(s.DeadLettered) > 0 || s.DeadLetterErrors > 0 || s.VisibilityErrors > 0 {
 		level = slog.LevelWarn
 	}
 	h.Logger.Log(context.Background(), level, "delivered", "messages", s.Messages, "events", s.Events, "delivered",
-		s.Delivered, "retried", s.Retried,
+		s.Delivered, "canaries_delivered", len(s.CanaryAges), "retried", s.Retried,
 		"dead_lettered", s.DeadLettered, "flushes", len(s.Flushes), "slowest_flush_ms", slowest.Milliseconds(),
 		"oldest_ms", oldest.Milliseconds(), "duration_ms", s.Duration.Milliseconds(), "breaker", state, "misconfigured_keys",
 		s.Misconfigured)
