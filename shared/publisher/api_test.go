@@ -127,7 +127,7 @@ func inLibrary(pkgPath string) bool {
 	return pkgPath == library || strings.HasPrefix(pkgPath, library+"/")
 }
 
-func TestTheAPIMentionsNoTypeOfAnotherSpillwayPackage(t *testing.T) {
+func TestAPIMentionsNoTypeOfAnotherSpillwayPackage(t *testing.T) {
 	from := newImporter(t, library, library+"/...")
 	for _, path := range []string{library} {
 		pkg, err := from.Import(path)
@@ -141,7 +141,7 @@ func TestTheAPIMentionsNoTypeOfAnotherSpillwayPackage(t *testing.T) {
 	}
 }
 
-func TestTheWalkOfTheAPIFindsEveryLeak(t *testing.T) {
+func TestAPIWalkFindsEveryInternalType(t *testing.T) {
 	from := newImporter(t, library)
 	for name, source := range map[string]string{
 		"a field":                 `type Config struct { W *emf.Writer }`,
@@ -212,9 +212,9 @@ var update = flag.Bool("update", false, "write testdata/closure.txt anew")
 
 const closureFile = "testdata/closure.txt"
 
-// TestTheLibraryImportsWhatItsListSays holds all packages that a program links when it imports the
+// TestImportsMatchTheList holds all packages that a program links when it imports the
 // publisher against a list, so that a new dependency is a decision and no accident.
-func TestTheLibraryImportsWhatItsListSays(t *testing.T) {
+func TestImportsMatchTheList(t *testing.T) {
 	sameEverywhere := []string{"GOOS=linux", "GOARCH=amd64", "CGO_ENABLED=0", "GOWORK=off"}
 	closure := strings.Fields(string(goList(t, sameEverywhere, "-f={{if not .Standard}}{{.ImportPath}}{{end}}", library)))
 	slices.Sort(closure)

@@ -114,12 +114,12 @@ func benchmarkAnalyticsGo(b *testing.B, rest bool) {
 func BenchmarkEnqueueParallel(b *testing.B) {
 	for _, goroutines := range []int{1, 8} {
 		b.Run(fmt.Sprintf("goroutines=%d", goroutines), func(b *testing.B) {
-			c := &Client{buffer: newBuffer(256 << 20), closing: make(chan struct{})}
-			c.encoders.New = (&Client{}).newEncoder
+			c := &Client{buffer: newBuffer(256 << 20), settler: &settler{}}
+			closing := make(chan struct{})
 			var taking sync.WaitGroup
 			taking.Go(func() {
-				for c.buffer.ready(time.Millisecond, c.closing) {
-					for _, ch := range c.buffer.take(takeMost) {
+				for c.buffer.ready(time.Millisecond, closing) {
+					for _, ch := range c.buffer.take(maxTakeBytes) {
 						c.buffer.release(ch)
 					}
 				}
@@ -140,7 +140,7 @@ func BenchmarkEnqueueParallel(b *testing.B) {
 			all.Wait()
 			b.ReportMetric(float64(cpu()-before)/float64(b.N), "cpu-ns/op")
 			c.buffer.close()
-			close(c.closing)
+			close(closing)
 			taking.Wait()
 		})
 	}
@@ -159,7 +159,7 @@ func BenchmarkDurability(b *testing.B) {
 			if mode.durability != Memory {
 				config.Dir = b.TempDir()
 			}
-			c := newClient(b, config, &fakeQueue{mood: always(mood{err: errRefused})})
+			c := newClient(b, config, &fakeQueue{answer: always(answer{err: errRefused})})
 			defer c.Close()
 			m := typical()
 			const goroutines = 64

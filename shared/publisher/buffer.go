@@ -12,25 +12,25 @@ import (
 
 // item is an event that waits in memory.
 type item struct {
-	raw     []byte
-	bare    bool              // as in prepared
+	json    []byte
+	raw     bool              // it is a Raw
 	message analytics.Message // for the callback; nil: none
-	pub     *publication      // whose caller waits for it; nil: enqueued
+	pub     *publication      // the call of Publish that waits for it; nil: enqueued
 	index   int               // in pub
 }
 
 const (
 	// itemBytes is what an event takes beside its JSON.
 	itemBytes = 64
-	// messageFactor is how many times its JSON a message takes that is kept for the callback: maps
-	// are large.
+	// messageFactor is how much memory a message for the callback takes, in multiples of its JSON:
+	// maps are large.
 	messageFactor = 3
 )
 
 func (i *item) bytes() int64 {
-	n := int64(len(i.raw) + itemBytes)
+	n := int64(len(i.json) + itemBytes)
 	if i.message != nil {
-		n += int64(messageFactor * len(i.raw))
+		n += int64(messageFactor * len(i.json))
 	}
 	return n
 }
@@ -41,32 +41,32 @@ type chunk struct {
 	data  []byte // never grown: items are slices of it
 	items []item
 	bytes int64
-	since time.Time // when the first came
+	since time.Time // when the first event came
 }
 
-// waited reports whether a caller waits for the events of a chunk, which are all of one publication
-// then.
-func (c *chunk) waited() bool { return len(c.items) > 0 && c.items[0].pub != nil }
+// published reports whether a caller of Publish waits for the events of a chunk. They are then all
+// of one call.
+func (c *chunk) published() bool { return len(c.items) > 0 && c.items[0].pub != nil }
 
 // chunkBytes is how much JSON a chunk holds: four of the largest events, a quarter of a batch.
 const chunkBytes = 128 << 10
 
-// maxShards bounds what half-filled chunks take: each send that waits for SQS may hold as many.
+// maxShards bounds the memory of half-filled chunks: each send that waits for SQS may hold as many.
 const maxShards = 8
 
-// buffer holds events in memory until they are taken, bounded in bytes. Its parts have a lock each,
-// so that goroutines on several processors do not wait for each other.
+// buffer holds events in memory until they are sent, bounded in bytes. Each shard has a lock of its
+// own, so that goroutines on several processors do not wait for each other.
 type buffer struct {
-	max     int64
-	enough  int64        // waiting bytes that are sent without waiting for the interval
-	high    int64        // waiting bytes above which events go to the disk rather than wait for a sender
-	held    atomic.Int64 // bytes that wait or are being sent
-	waiting atomic.Int64 // of these, bytes that wait
-	events  atomic.Int64 // held
-	urgent  atomic.Int64 // publications that wait
-	wake    chan struct{}
-	shards  []shard
-	chunks  sync.Pool
+	max       int64
+	enough    int64        // waiting bytes that are sent before the interval is over
+	high      int64        // waiting bytes from which on events go to disk and do not wait for a sender
+	held      atomic.Int64 // bytes that wait or are being sent
+	waiting   atomic.Int64 // of these, bytes that wait
+	events    atomic.Int64 // held
+	published atomic.Int64 // chunks that wait and are published
+	wake      chan struct{}
+	shards    []shard
+	chunks    sync.Pool
 
 	mu     sync.Mutex
 	full   []*chunk // in the order in which they became full
@@ -77,7 +77,7 @@ type shard struct {
 	mu     sync.Mutex
 	open   *chunk
 	closed bool
-	_      [64]byte // a cache line of its own
+	_      [64]byte // gives each shard a cache line of its own
 }
 
 func newBuffer(maxBytes int64) *buffer {
@@ -87,27 +87,27 @@ func newBuffer(maxBytes int64) *buffer {
 	return b
 }
 
-// add copies an event into the part with that number.
-func (b *buffer) add(part int, raw []byte, p prepared) error {
-	it := item{raw: raw, bare: p.bare, message: p.message}
+// add copies an event into a shard.
+func (b *buffer) add(shard int, json []byte, p prepared) error {
+	it := item{json: json, raw: p.raw, message: p.message}
 	n := it.bytes()
 	if b.held.Add(n) > b.max {
 		b.held.Add(-n)
 		return ErrFull
 	}
-	s := &b.shards[part%len(b.shards)]
+	s := &b.shards[shard%len(b.shards)]
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
 		b.held.Add(-n)
 		return ErrClosed
 	}
-	// Counted before it is there, and under the lock: who closed all parts and then sees nothing
-	// waiting has missed nothing.
+	// The event is counted under the lock before it is there: when all shards are closed and
+	// nothing is counted, nothing is left.
 	waiting := b.waiting.Add(n)
 	b.events.Add(1)
 	c := s.open
-	if c != nil && len(c.data)+len(raw) > cap(c.data) {
+	if c != nil && len(c.data)+len(json) > cap(c.data) {
 		b.push(c)
 		c = nil
 	}
@@ -117,8 +117,8 @@ func (b *buffer) add(part int, raw []byte, p prepared) error {
 		s.open = c
 	}
 	from := len(c.data)
-	c.data = append(c.data, raw...)
-	it.raw = c.data[from:len(c.data):len(c.data)]
+	c.data = append(c.data, json...)
+	it.json = c.data[from:len(c.data):len(c.data)]
 	c.items = append(c.items, it)
 	c.bytes += n
 	s.mu.Unlock()
@@ -129,7 +129,7 @@ func (b *buffer) add(part int, raw []byte, p prepared) error {
 	return nil
 }
 
-// publish adds the events of a publication as one chunk, to be taken at once.
+// publish adds the events of a call of Publish as one chunk, which does not wait for the interval.
 func (b *buffer) publish(items []item) error {
 	c := &chunk{items: items, since: time.Now()}
 	for i := range items {
@@ -147,7 +147,7 @@ func (b *buffer) publish(items []item) error {
 	}
 	b.waiting.Add(c.bytes)
 	b.events.Add(int64(len(items)))
-	b.urgent.Add(1)
+	b.published.Add(1)
 	b.full = append(b.full, c)
 	b.mu.Unlock()
 	b.signal()
@@ -167,7 +167,7 @@ func (b *buffer) signal() {
 	}
 }
 
-// close refuses what comes from now on.
+// close makes add and publish return ErrClosed.
 func (b *buffer) close() {
 	b.mu.Lock()
 	b.closed = true
@@ -180,7 +180,7 @@ func (b *buffer) close() {
 	}
 }
 
-// take removes up to about most bytes of what has waited longest.
+// take removes up to about most bytes of the events that have waited longest.
 func (b *buffer) take(most int64) []*chunk {
 	var taken []*chunk
 	var bytes int64
@@ -209,24 +209,24 @@ func (b *buffer) take(most int64) []*chunk {
 		}
 	}
 	for _, c := range taken {
-		if c.waited() {
-			b.urgent.Add(-1)
+		if c.published() {
+			b.published.Add(-1)
 		}
 	}
 	b.waiting.Add(-bytes)
 	return taken
 }
 
-// takeWaited removes what callers wait for, and leaves the rest where it is.
-func (b *buffer) takeWaited() (taken []*chunk) {
+// takePublished removes the published events only.
+func (b *buffer) takePublished() (taken []*chunk) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.full = slices.DeleteFunc(b.full, func(c *chunk) bool {
-		if !c.waited() {
+		if !c.published() {
 			return false
 		}
 		taken = append(taken, c)
-		b.urgent.Add(-1)
+		b.published.Add(-1)
 		b.waiting.Add(-c.bytes)
 		return true
 	})
@@ -245,7 +245,7 @@ func (b *buffer) release(c *chunk) {
 	b.chunks.Put(c)
 }
 
-// oldest is since when the event has waited that has waited longest, or zero.
+// oldest returns when the event that has waited longest came; zero: none waits.
 func (b *buffer) oldest() (at time.Time) {
 	look := func(c *chunk) {
 		if c != nil && (at.IsZero() || c.since.Before(at)) {
@@ -266,8 +266,8 @@ func (b *buffer) oldest() (at time.Time) {
 	return at
 }
 
-// ready blocks until there is something to send: enough of it, some of it for an interval, or some
-// that a caller waits for. After closing it waits for nothing; false means that nothing is left.
+// ready blocks until there is something to send: enough bytes, an event that has waited for the
+// interval, or a published one. After closing it does not wait; false means that nothing is left.
 func (b *buffer) ready(interval time.Duration, closing <-chan struct{}) bool {
 	var over <-chan time.Time
 	var timer *time.Timer
@@ -280,7 +280,7 @@ func (b *buffer) ready(interval time.Duration, closing <-chan struct{}) bool {
 	for {
 		waiting := b.waiting.Load()
 		switch {
-		case waiting > 0 && (ended || waiting >= b.enough || b.urgent.Load() > 0):
+		case waiting > 0 && (ended || waiting >= b.enough || b.published.Load() > 0):
 			return true
 		case waiting == 0 && ended:
 			return false

@@ -20,57 +20,58 @@ import (
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
-// Config says where events go. QueueURL must be given; the zero value of every other field is its
-// default.
+// Config configures a client. QueueURL is required. The zero value of every other field means its
+// default, which the field's comment names last.
 type Config struct {
-	QueueURL string
-	// Fallbacks are the queues of further regions, in order of preference: while the ones in front
-	// fail, events go to the next.
+	QueueURL string // of the pipeline's events queue
+	// Fallbacks are the events queues of further regions, in the order of preference. Events go to
+	// the first queue that takes them; none.
 	Fallbacks []string
-	// WriteKey is the Segment source's. Without one the function that delivers uses its own.
+	// WriteKey is that of the Segment source; the pipeline's own default.
 	WriteKey string
 
-	// AWS is where credentials and the HTTP client are taken from; nil: the AWS SDK's usual places.
-	// The region is always that of the queue's URL. For a queue that is not at AWS, the local one
-	// or a test's, any credentials will do.
+	// AWS has the credentials and the HTTP client; those of the AWS SDK's default configuration. The
+	// region is always the one in the queue's URL. A queue that is not at AWS, such as that of
+	// `spillway up`, needs no credentials.
 	AWS *aws.Config
 	// SQS makes the client of a queue. When it is nil, New makes one with the AWS configuration.
 	SQS func(queueURL string) (SQS, error)
 
-	Interval time.Duration // the longest that an event waits for others to share its message; 200 ms
-	// memory for events that wait or are being sent; 20 MB, with which a process grows by less than
-	// 64 MB in all
+	// Interval is the longest time that an event waits for others to share its message; 200 ms.
+	Interval time.Duration
+	// BufferBytes bounds the memory for events that wait or are being sent; 20 MB, with which a
+	// process grows by less than 64 MB.
 	BufferBytes int64
 	Senders     int // calls to SQS at the same time; 8
-	// MessageEvents bounds the events in a message; by default and at most as many as Segment takes
-	// in a batch. With 1 it is to be seen what packing is worth.
+	// MessageEvents bounds the events in a message; as many as Segment takes in a batch.
 	MessageEvents int
 
-	// Durability is Memory, Process or Disk. The latter two need Dir, and every event goes through
-	// the disk.
+	// Durability says from when on an event is safe; Memory. Process and Disk need Dir, and write
+	// every event to it.
 	Durability Durability
-	// Dir is a directory for events that can't be sent now, of this process alone; an earlier
-	// process's events in it are sent first thing. Empty: what memory can't hold is dropped.
+	// Dir is a directory for events that can't be sent now. It belongs to one process at a time; a
+	// client first sends what an earlier process left there. Without it, events that memory can't
+	// hold are dropped.
 	Dir        string
-	DiskBytes  int64 // how much Dir may hold; 1 GiB
-	ReplayRate int   // events/s that are sent from Dir beside fresh ones, with Durability Memory; 10,000
+	DiskBytes  int64 // bounds the files in Dir; 1 GiB
+	ReplayRate int   // events/s sent from Dir beside fresh ones, with Durability Memory; 10,000
 
 	// DefaultContext is Segment's context of all events, sent once a message. As in analytics-go
 	// its Library is overwritten.
 	DefaultContext *analytics.Context
-	// Callback is told when SQS has an event, or will not have it. It must return quickly and must
+	// Callback is told when SQS has an event, or will not get it. It must return quickly and must
 	// not use the client.
 	Callback analytics.Callback
 	// CloseTimeout is how long Close waits for SQS; 30 s.
 	CloseTimeout time.Duration
 	// Metrics receives the client's metrics once a minute, as lines of CloudWatch's embedded metric
-	// format: os.Stdout in a Lambda function, the CloudWatch agent's log elsewhere. Nil: none are
+	// format: os.Stdout in a Lambda function, the CloudWatch agent's log elsewhere; none are
 	// written.
 	Metrics io.Writer
 	// Pipeline is the name of the Spillway pipeline that QueueURL belongs to, the value of the
 	// metrics' dimension Pipeline; "spillway".
 	Pipeline string
-	Logger   *slog.Logger // slog.Default() when nil
+	Logger   *slog.Logger // slog.Default()
 }
 
 // SQS is what the publisher needs of an *sqs.Client. If a client also has GetQueueAttributes, as
@@ -100,11 +101,13 @@ func fill[T comparable](field *T, value T) {
 	}
 }
 
-// minBuffer holds a batch of the largest events for each of a few senders.
-const minBuffer = 4 << 20
+// minBufferBytes is room for a batch of the largest events for each of a few senders.
+const minBufferBytes = 4 << 20
 
-// minDisk holds some of the largest messages.
-const minDisk = 4 << 20
+// minDiskBytes is room for some of the largest messages.
+const minDiskBytes = 4 << 20
+
+const maxInterval = time.Minute
 
 func (c *Config) validate() error {
 	bad := func(field, format string, args ...any) error {
@@ -112,34 +115,33 @@ func (c *Config) validate() error {
 	}
 	switch {
 	case c.QueueURL == "":
-		return bad("QueueURL", "%w: it is empty; write the URL of the events queue", ErrNotAQueueURL)
-	case c.Interval < 0 || c.Interval > time.Minute:
-		return bad("Interval", "it is %v; write 0 for the default, or up to a minute", c.Interval)
-	case c.BufferBytes < minBuffer:
-		return bad("BufferBytes", "it is %d; write 0 for the default, or at least %d", c.BufferBytes, minBuffer)
+		return bad("QueueURL", "%w: must be the URL of the events queue, is empty", ErrNotAQueueURL)
+	case c.Interval < 0 || c.Interval > maxInterval:
+		return bad("Interval", "must be between 0 and %v, is %v", maxInterval, c.Interval)
+	case c.BufferBytes < minBufferBytes:
+		return bad("BufferBytes", "must be at least %d, is %d", minBufferBytes, c.BufferBytes)
 	case c.Senders < 0:
-		return bad("Senders", "it is %d; write 0 for the default, or 1 and more", c.Senders)
+		return bad("Senders", "must be at least 1, is %d", c.Senders)
 	case c.MessageEvents < 0:
-		return bad("MessageEvents", "it is %d; write 0 for as many as fit, or 1 and more", c.MessageEvents)
+		return bad("MessageEvents", "must be at least 1, is %d", c.MessageEvents)
 	case c.Durability < Memory || c.Durability > Disk:
-		return bad("Durability", "it is %d; write publisher.Memory, publisher.Process or publisher.Disk", c.Durability)
+		return bad("Durability", "must be publisher.Memory, Process or Disk, is %d", c.Durability)
 	case c.Durability != Memory && c.Dir == "":
-		return bad("Dir", "it is empty; events that are to be durable need a directory, of this process alone and on a "+
-			"disk that outlives it")
-	case c.DiskBytes < minDisk:
-		return bad("DiskBytes", "it is %d; write 0 for the default, or at least %d", c.DiskBytes, minDisk)
+		return bad("Dir", "must be a directory of this process alone with Durability Process or Disk, is empty")
+	case c.DiskBytes < minDiskBytes:
+		return bad("DiskBytes", "must be at least %d, is %d", minDiskBytes, c.DiskBytes)
 	case c.ReplayRate < 0:
-		return bad("ReplayRate", "it is %d; write 0 for the default, or 1 and more", c.ReplayRate)
+		return bad("ReplayRate", "must be at least 1, is %d", c.ReplayRate)
 	case c.CloseTimeout < 0:
-		return bad("CloseTimeout", "it is %v; write 0 for the default", c.CloseTimeout)
+		return bad("CloseTimeout", "must be at least 0, is %v", c.CloseTimeout)
 	}
 	if c.WriteKey != "" && !event.ValidWriteKey(c.WriteKey) {
-		return bad("WriteKey", "it can't be a write key: write it as Segment shows it, letters and digits")
+		return bad("WriteKey", "must be a write key as Segment shows it, letters and digits")
 	}
 	return nil
 }
 
-// checkTimeout bounds the question whether the queue exists.
+// checkTimeout bounds the call that asks whether a queue exists.
 const checkTimeout = 3 * time.Second
 
 // newAPI makes the client for a queue's URL.
@@ -149,25 +151,25 @@ func (c *Config) newAPI(ctx context.Context, queueURL string) (SQS, error) {
 		return nil, err
 	}
 	if c.SQS == nil {
-		// The publisher tries again itself, and in other regions.
+		// The publisher retries by itself, and in other regions.
 		return sqsclient.NewClient(ctx, queueURL, c.AWS, func(o *sqs.Options) { o.RetryMaxAttempts = 1 })
 	}
 	api, err := c.SQS(queueURL)
 	if client, ok := api.(*sqs.Client); err == nil && ok && place.Region != "" && client.Options().Region != place.Region {
-		return nil, fmt.Errorf("%w: %s is in %s, its client is for %s; make the client with Region %[3]q", ErrOtherRegion,
-			queueURL, place.Region, client.Options().Region)
+		return nil, fmt.Errorf("%w: %s is in %s, and its client must be too, is for %s", ErrOtherRegion, queueURL,
+			place.Region, client.Options().Region)
 	}
 	return api, err
 }
 
-// attributes is what the check needs of an *sqs.Client.
+// attributes is what check needs of an *sqs.Client.
 type attributes interface {
 	GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInput,
 		...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
 }
 
-// check asks SQS whether the queue exists. Only a definite no is an error: an SQS that is away, or
-// a role that may do no more than send, must not keep an API from starting.
+// check asks SQS whether the queue exists. Only a definite no is an error: a program must start
+// also when SQS is down, or its role may only send.
 func (c *Config) check(ctx context.Context, api SQS, queueURL string) error {
 	client, ok := api.(attributes)
 	if !ok {
@@ -183,14 +185,13 @@ func (c *Config) check(ctx context.Context, api SQS, queueURL string) error {
 	switch {
 	case err == nil:
 	case errors.As(err, &none):
-		return fmt.Errorf("%w: %s; look at its name, account and region, or create it", ErrNoQueue, queueURL)
+		return fmt.Errorf("%w: %s; check its name, account and region, or create it", ErrNoQueue, queueURL)
 	case errors.As(err, &answer) &&
 		(answer.ErrorCode() == "InvalidClientTokenId" || answer.ErrorCode() == "UnrecognizedClientException" ||
 			answer.ErrorCode() == "SignatureDoesNotMatch" || answer.ErrorCode() == "InvalidSignatureException"):
 		return fmt.Errorf("%w that AWS accepts: %w", ErrNoCredentials, err)
 	default:
-		c.Logger.Warn("it is not known whether the queue takes events; they are kept and tried until it does", "queue",
-			queueURL, "error", err)
+		c.Logger.Warn("can't check that the queue exists; events wait until it takes them", "queue", queueURL, "error", err)
 	}
 	return nil
 }

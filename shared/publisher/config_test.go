@@ -18,7 +18,7 @@ import (
 
 const atAWS = "https://sqs.eu-west-1.amazonaws.com/123456789012/spillway-events"
 
-// checked is a client that can be asked whether the queue exists.
+// checked is a queue that can be asked whether it exists.
 type checked struct {
 	fakeQueue
 	err  error
@@ -38,7 +38,7 @@ func answering(err error) func(string) (SQS, error) {
 	return func(string) (SQS, error) { return &checked{err: err}, nil }
 }
 
-func TestNewSaysWhatIsWrongAndWhatToDo(t *testing.T) {
+func TestNewNamesTheWrongFieldAndWhatItMustBe(t *testing.T) {
 	none := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{}, errors.New("no EC2 IMDS role found")
 	})
@@ -52,7 +52,7 @@ func TestNewSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		is     error
 		want   string
 	}{
-		{"no queue", Config{}, "QueueURL", ErrNotAQueueURL, "write the URL of the events queue"},
+		{"no queue", Config{}, "QueueURL", ErrNotAQueueURL, "must be the URL of the events queue"},
 		{"no URL", Config{QueueURL: "spillway-events"}, "QueueURL", ErrNotAQueueURL, "write one like"},
 		{"no queue in the URL", Config{QueueURL: "https://sqs.eu-west-1.amazonaws.com/"}, "QueueURL",
 			ErrNotAQueueURL, "write one like"},
@@ -61,31 +61,31 @@ func TestNewSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		{"a FIFO queue", Config{QueueURL: atAWS + ".fifo"}, "QueueURL", ErrNotAQueueURL, "standard"},
 		{"AWS without a region", Config{QueueURL: "https://queue.amazonaws.com/123456789012/e"}, "QueueURL",
 			ErrNotAQueueURL, "no region"},
-		{"a fallback that is none",
+		{"a fallback that is no URL",
 			Config{QueueURL: "http://localhost:1/0/e", SQS: answering(nil), Fallbacks: []string{"http://localhost:2/0/e", "x"}},
 			"Fallbacks[1]", ErrNotAQueueURL, "write one like"},
 		{"another region", Config{QueueURL: atAWS, SQS: sqsOf("us-east-1")}, "QueueURL", ErrOtherRegion,
-			`make the client with Region "eu-west-1"`},
+			"is in eu-west-1, and its client must be too"},
 		{"no credentials", Config{QueueURL: atAWS, AWS: &aws.Config{Credentials: none}}, "QueueURL",
 			ErrNoCredentials, "AWS_ACCESS_KEY_ID"},
 		{"no provider of credentials", Config{QueueURL: atAWS, AWS: &aws.Config{}}, "QueueURL", ErrNoCredentials,
 			"AWS_ACCESS_KEY_ID"},
 		{"wrong credentials", Config{QueueURL: atAWS, SQS: answering(&smithy.GenericAPIError{Code: "InvalidClientTokenId"})},
 			"QueueURL", ErrNoCredentials, "InvalidClientTokenId"},
-		{"a queue that is not there", Config{QueueURL: atAWS, SQS: answering(&types.QueueDoesNotExist{})}, "QueueURL",
+		{"a queue that does not exist", Config{QueueURL: atAWS, SQS: answering(&types.QueueDoesNotExist{})}, "QueueURL",
 			ErrNoQueue, "or create it"},
-		{"a write key that can't be one", Config{QueueURL: atAWS, WriteKey: "a b"}, "WriteKey", nil, "as Segment shows it"},
-		{"a negative interval", Config{QueueURL: atAWS, Interval: -1}, "Interval", nil, "write 0"},
-		{"an interval of hours", Config{QueueURL: atAWS, Interval: time.Hour}, "Interval", nil, "up to a minute"},
-		{"hardly any memory", Config{QueueURL: atAWS, BufferBytes: 1000}, "BufferBytes", nil, "at least"},
-		{"negative senders", Config{QueueURL: atAWS, Senders: -1}, "Senders", nil, "write 0"},
-		{"negative events", Config{QueueURL: atAWS, MessageEvents: -1}, "MessageEvents", nil, "write 0"},
-		{"a negative time to close", Config{QueueURL: atAWS, CloseTimeout: -1}, "CloseTimeout", nil, "write 0"},
-		{"a context that can't be written", Config{QueueURL: atAWS, DefaultContext: &analytics.Context{IP: []byte{1}}},
+		{"a write key with a space", Config{QueueURL: atAWS, WriteKey: "a b"}, "WriteKey", nil, "as Segment shows it"},
+		{"a negative interval", Config{QueueURL: atAWS, Interval: -1}, "Interval", nil, "must be between"},
+		{"an interval of hours", Config{QueueURL: atAWS, Interval: time.Hour}, "Interval", nil, "must be between"},
+		{"a small buffer", Config{QueueURL: atAWS, BufferBytes: 1000}, "BufferBytes", nil, "at least"},
+		{"negative senders", Config{QueueURL: atAWS, Senders: -1}, "Senders", nil, "must be at least 1"},
+		{"negative events", Config{QueueURL: atAWS, MessageEvents: -1}, "MessageEvents", nil, "must be at least 1"},
+		{"a negative time to close", Config{QueueURL: atAWS, CloseTimeout: -1}, "CloseTimeout", nil, "must be at least 0"},
+		{"a context with a wrong IP", Config{QueueURL: atAWS, DefaultContext: &analytics.Context{IP: []byte{1}}},
 			"DefaultContext", nil, "IPv4"},
 		{"a context that fills the batch",
 			Config{QueueURL: atAWS, DefaultContext: &analytics.Context{Locale: strings.Repeat("x", 480_000)}}, "DefaultContext",
-			nil, "no room"},
+			nil, "must have at most"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.config.Logger = slog.New(slog.DiscardHandler)
@@ -99,7 +99,7 @@ func TestNewSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 	}
 }
 
-func TestAnSQSThatIsAwayDoesNotKeepAnAPIFromStarting(t *testing.T) {
+func TestNewSucceedsWhileSQSIsDown(t *testing.T) {
 	for name, api := range map[string]*checked{
 		"refused": {err: errRefused}, "black hole": {hang: true},
 		"a role that may only send": {err: &smithy.GenericAPIError{Code: "AccessDenied"}},
@@ -115,10 +115,10 @@ func TestAnSQSThatIsAwayDoesNotKeepAnAPIFromStarting(t *testing.T) {
 				if err != nil || time.Since(start) > checkTimeout {
 					t.Fatalf("after %v: %v", time.Since(start), err)
 				}
-				if !log.has("it is not known whether the queue takes events") {
+				if !log.has("can't check that the queue exists") {
 					t.Errorf("the log is:\n%s", log.String())
 				}
-				closed(t, c)
+				mustClose(t, c)
 			})
 		})
 	}

@@ -6,8 +6,8 @@ import (
 	"github.com/segmentio/analytics-go/v3"
 )
 
-// The keys of a Context's fields. A key of Extra is written only when the field of that name is
-// empty, as in analytics-go.
+// The keys of a Context's fields. As in analytics-go, a key of Extra is written only when the field
+// of that name is empty.
 const (
 	keyApp       = "app"
 	keyCampaign  = "campaign"
@@ -28,49 +28,13 @@ const (
 	keyTraits    = "traits"
 )
 
-// context writes a Context: only its fields that are not empty, and Extra beside them.
+// context writes a Context: the fields that are not empty, and Extra.
 func (e *encoder) context(c *analytics.Context) error {
 	e.buf = append(e.buf, '{')
 	start := len(e.buf)
-	if i := &c.App; *i != (analytics.AppInfo{}) {
-		e.texts(start, keyApp, "name", i.Name, "version", i.Version, "build", i.Build, "namespace", i.Namespace)
-	}
-	if i := &c.Campaign; *i != (analytics.CampaignInfo{}) {
-		e.texts(start, keyCampaign, "name", i.Name, "source", i.Source, "medium", i.Medium, "term", i.Term, "content",
-			i.Content)
-	}
-	if i := &c.Device; *i != (analytics.DeviceInfo{}) {
-		e.texts(start, keyDevice, "id", i.Id, "manufacturer", i.Manufacturer, "model", i.Model, "name", i.Name, "type",
-			i.Type, "version", i.Version,
-			"advertisingId", i.AdvertisingID)
-	}
-	if i := &c.Library; *i != (analytics.LibraryInfo{}) {
-		e.texts(start, keyLibrary, "name", i.Name, "version", i.Version)
-	}
-	if i := &c.OS; *i != (analytics.OSInfo{}) {
-		e.texts(start, keyOS, "name", i.Name, "version", i.Version)
-	}
-	if i := &c.Page; *i != (analytics.PageInfo{}) {
-		e.texts(start, keyPage, "hash", i.Hash, "path", i.Path, "referrer", i.Referrer, "search", i.Search, "title", i.Title,
-			"url", i.URL)
-	}
-	if i := &c.Referrer; *i != (analytics.ReferrerInfo{}) {
-		e.texts(start, keyReferrer, "type", i.Type, "name", i.Name, "url", i.URL, "link", i.Link)
-	}
-	if c.Location != (analytics.LocationInfo{}) {
-		if err := e.structure(start, keyLocation, c.Location); err != nil {
-			return err
-		}
-	}
-	if c.Network != (analytics.NetworkInfo{}) {
-		if err := e.structure(start, keyNetwork, c.Network); err != nil {
-			return err
-		}
-	}
-	if c.Screen != (analytics.ScreenInfo{}) {
-		if err := e.structure(start, keyScreen, c.Screen); err != nil {
-			return err
-		}
+	e.infos(start, c)
+	if err := e.structures(start, c); err != nil {
+		return err
 	}
 	if len(c.IP) > 0 {
 		if len(c.IP) != net.IPv4len && len(c.IP) != net.IPv6len {
@@ -108,7 +72,53 @@ func (e *encoder) context(c *analytics.Context) error {
 	return nil
 }
 
-// written reports whether the field with that key was written, so that Extra's value gives way.
+// infos writes the objects of a Context that have strings only.
+func (e *encoder) infos(start int, c *analytics.Context) {
+	if i := &c.App; *i != (analytics.AppInfo{}) {
+		e.texts(start, keyApp, "name", i.Name, "version", i.Version, "build", i.Build, "namespace", i.Namespace)
+	}
+	if i := &c.Campaign; *i != (analytics.CampaignInfo{}) {
+		e.texts(start, keyCampaign, "name", i.Name, "source", i.Source, "medium", i.Medium, "term", i.Term, "content",
+			i.Content)
+	}
+	if i := &c.Device; *i != (analytics.DeviceInfo{}) {
+		e.texts(start, keyDevice, "id", i.Id, "manufacturer", i.Manufacturer, "model", i.Model, "name", i.Name, "type",
+			i.Type, "version", i.Version, "advertisingId", i.AdvertisingID)
+	}
+	if i := &c.Library; *i != (analytics.LibraryInfo{}) {
+		e.texts(start, keyLibrary, "name", i.Name, "version", i.Version)
+	}
+	if i := &c.OS; *i != (analytics.OSInfo{}) {
+		e.texts(start, keyOS, "name", i.Name, "version", i.Version)
+	}
+	if i := &c.Page; *i != (analytics.PageInfo{}) {
+		e.texts(start, keyPage, "hash", i.Hash, "path", i.Path, "referrer", i.Referrer, "search", i.Search, "title", i.Title,
+			"url", i.URL)
+	}
+	if i := &c.Referrer; *i != (analytics.ReferrerInfo{}) {
+		e.texts(start, keyReferrer, "type", i.Type, "name", i.Name, "url", i.URL, "link", i.Link)
+	}
+}
+
+// structures writes the objects of a Context that have other members than strings.
+func (e *encoder) structures(start int, c *analytics.Context) error {
+	if c.Location != (analytics.LocationInfo{}) {
+		if err := e.structure(start, keyLocation, c.Location); err != nil {
+			return err
+		}
+	}
+	if c.Network != (analytics.NetworkInfo{}) {
+		if err := e.structure(start, keyNetwork, c.Network); err != nil {
+			return err
+		}
+	}
+	if c.Screen != (analytics.ScreenInfo{}) {
+		return e.structure(start, keyScreen, c.Screen)
+	}
+	return nil
+}
+
+// written reports whether the field with that key was written, which leaves Extra's value out.
 func written(c *analytics.Context, key string) bool {
 	switch key {
 	case keyApp:
@@ -149,7 +159,7 @@ func written(c *analytics.Context, key string) bool {
 	return false
 }
 
-// key writes one of the keys above.
+// key writes a key that needs no escaping.
 func (e *encoder) key(start int, key string) {
 	e.comma(start)
 	e.buf = append(e.buf, '"')
@@ -164,7 +174,7 @@ func (e *encoder) named(start int, key, value string) {
 	}
 }
 
-// texts writes an object of strings, keys and values in turn, without those that are empty.
+// texts writes an object of strings, given as keys and values in turn, without empty ones.
 func (e *encoder) texts(start int, key string, pairs ...string) {
 	e.key(start, key)
 	e.buf = append(e.buf, '{')
@@ -175,7 +185,6 @@ func (e *encoder) texts(start int, key string, pairs ...string) {
 	e.buf = append(e.buf, '}')
 }
 
-// structure writes one of the few objects that hold more than strings.
 func (e *encoder) structure(start int, key string, v any) error {
 	e.key(start, key)
 	return e.other(v)

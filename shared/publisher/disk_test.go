@@ -19,14 +19,14 @@ import (
 	"github.com/spillwayhq/spillway/shared/spill"
 )
 
-// fat is an event of about 8 KB that does not compress: few of them fill much.
-func fat(id string) analytics.Track {
+// large returns an event of about 8 KB that does not compress: few of them fill a buffer.
+func large(id string) analytics.Track {
 	m := testEvent(id)
 	m.Properties = analytics.Properties{"x": noise(8000)}
 	return m
 }
 
-// noise is text that does not compress, not even beside another one.
+// noise returns text that does not compress, not even together with other noise.
 func noise(n int) string {
 	from := rand.IntN(len(noisy) - n)
 	return noisy[from : from+n]
@@ -40,13 +40,13 @@ var noisy = func() string {
 	return string(text)
 }()
 
-func TestEventsGoToDiskWhileNoQueueTakesThemAndComeBackInOrder(t *testing.T) {
+func TestEventsGoToDiskWhileSQSIsDownAndAreReplayedInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := &fakeQueue{mood: always(mood{err: errRefused})}
+		q := &fakeQueue{answer: always(answer{err: errRefused})}
 		c := newClient(t, Config{Dir: t.TempDir(), BufferBytes: 4 << 20}, q)
 		const n = 1500
 		for i := range n {
-			if err := c.Enqueue(fat(fmt.Sprint(i))); err != nil {
+			if err := c.Enqueue(large(fmt.Sprint(i))); err != nil {
 				t.Fatalf("event %d: %v", i, err)
 			}
 			time.Sleep(8 * time.Millisecond)
@@ -71,21 +71,21 @@ func TestEventsGoToDiskWhileNoQueueTakesThemAndComeBackInOrder(t *testing.T) {
 				t.Fatal(err)
 			}
 			if newest = max(newest, e.MessageID); newest-e.MessageID > n/4 {
-				t.Fatalf("event %d came behind event %d", e.MessageID, newest)
+				t.Fatalf("event %d came after event %d", e.MessageID, newest)
 			}
 		}
-		closed(t, c)
+		mustClose(t, c)
 		q.check(t)
 	})
 }
 
-func TestTheDiskTakesWhatASlowQueueDoesNot(t *testing.T) {
+func TestEventsGoToDiskWhenSQSIsTooSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := &fakeQueue{mood: always(mood{latency: 5 * time.Second})}
+		q := &fakeQueue{answer: always(answer{latency: 5 * time.Second})}
 		c := newClient(t, Config{Dir: t.TempDir(), BufferBytes: 8 << 20}, q)
 		const n = 3500
 		for i := range n {
-			if err := c.Enqueue(fat(fmt.Sprint(i))); err != nil {
+			if err := c.Enqueue(large(fmt.Sprint(i))); err != nil {
 				t.Fatalf("event %d: %v: %+v", i, err, c.Stats())
 			}
 			if i%5 == 0 {
@@ -100,17 +100,17 @@ func TestTheDiskTakesWhatASlowQueueDoesNot(t *testing.T) {
 		if s := c.Stats(); q.len() != n || s.Published != n {
 			t.Errorf("SQS has %d of %d: %+v", q.len(), n, s)
 		}
-		closed(t, c)
+		mustClose(t, c)
 		q.check(t)
 	})
 }
 
-func TestCloseWithoutSQSLeavesEverythingToTheNextProcess(t *testing.T) {
+func TestNextProcessSendsWhatCloseLeftOnDisk(t *testing.T) {
 	for _, durability := range []Durability{Memory, Process, Disk} {
-		for name, m := range map[string]mood{"refused": {err: errRefused}, "black hole": {latency: time.Hour}} {
+		for name, m := range map[string]answer{"refused": {err: errRefused}, "black hole": {latency: time.Hour}} {
 			t.Run(fmt.Sprint(durability, " ", name), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					q := &fakeQueue{mood: always(m)}
+					q := &fakeQueue{answer: always(m)}
 					dir := t.TempDir()
 					c := newClient(t, Config{Dir: dir, Durability: durability, WriteKey: "old"}, q)
 					const n = 2000
@@ -147,7 +147,7 @@ func TestCloseWithoutSQSLeavesEverythingToTheNextProcess(t *testing.T) {
 					if keys["new"] != 1 || keys["old"] == 0 || keys["old"] > 20 {
 						t.Errorf("messages by write key: %v", keys)
 					}
-					closed(t, c)
+					mustClose(t, c)
 					q.check(t)
 				})
 			})
@@ -155,10 +155,10 @@ func TestCloseWithoutSQSLeavesEverythingToTheNextProcess(t *testing.T) {
 	}
 }
 
-func TestCloseSendsWhatIsOnDiskWhenSQSIsThere(t *testing.T) {
+func TestCloseSendsTheEventsOnDisk(t *testing.T) {
 	for _, durability := range []Durability{Process, Disk} {
 		synctest.Test(t, func(t *testing.T) {
-			q := &fakeQueue{mood: always(mood{latency: 10 * time.Millisecond})}
+			q := &fakeQueue{answer: always(answer{latency: 10 * time.Millisecond})}
 			dir := t.TempDir()
 			c := newClient(t, Config{Dir: dir, Durability: durability}, q)
 			for i := range 100 {
@@ -166,7 +166,7 @@ func TestCloseSendsWhatIsOnDiskWhenSQSIsThere(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			closed(t, c)
+			mustClose(t, c)
 			if q.len() != 100 {
 				t.Errorf("%d of 100 events came", q.len())
 			}
@@ -180,20 +180,20 @@ func TestCloseSendsWhatIsOnDiskWhenSQSIsThere(t *testing.T) {
 	}
 }
 
-func TestShutdownAcceptsNothingMoreWhileItSendsWhatIsOnDisk(t *testing.T) {
+func TestEnqueueReturnsErrClosedWhileShutdownSendsTheEventsOnDisk(t *testing.T) {
 	for _, durability := range []Durability{Process, Disk} {
 		synctest.Test(t, func(t *testing.T) {
-			q := &fakeQueue{mood: always(mood{latency: time.Second})}
+			q := &fakeQueue{answer: always(answer{latency: time.Second})}
 			c := newClient(t, Config{Dir: t.TempDir(), Durability: durability}, q)
 			if err := c.Enqueue(testEvent("early")); err != nil {
 				t.Fatal(err)
 			}
 			over := make(chan struct{})
-			go func() { closed(t, c); close(over) }()
+			go func() { mustClose(t, c); close(over) }()
 			synctest.Wait()
 			select {
 			case <-over:
-				t.Fatal("it has not waited for SQS")
+				t.Fatal("Close did not wait for SQS")
 			default:
 			}
 			if err := c.Enqueue(testEvent("late")); err != ErrClosed {
@@ -207,9 +207,9 @@ func TestShutdownAcceptsNothingMoreWhileItSendsWhatIsOnDisk(t *testing.T) {
 	}
 }
 
-func TestAClockThatWasAheadCostsNothing(t *testing.T) {
+func TestEventsWrittenByAClockThatWasAheadAreSent(t *testing.T) {
 	dir := t.TempDir()
-	q := &fakeQueue{mood: always(mood{err: errRefused})}
+	q := &fakeQueue{answer: always(answer{err: errRefused})}
 	config := Config{Dir: dir, Durability: Process}
 	c := newClient(t, config, q)
 	if err := c.Enqueue(testEvent("of the future")); err != nil {
@@ -223,23 +223,23 @@ func TestAClockThatWasAheadCostsNothing(t *testing.T) {
 		}
 		q.set(nil)
 		time.Sleep(10 * time.Second)
-		closed(t, c)
+		mustClose(t, c)
 		if q.has("of the future") != 1 || c.Stats().DiskBytes != 0 {
 			t.Errorf("SQS has %v, %+v", q.got, c.Stats())
 		}
 	})
 }
 
-func TestAFullDiskDropsTheNewestAndSaysSo(t *testing.T) {
+func TestFullDiskDropsTheNewestEventsWithErrFull(t *testing.T) {
 	for _, durability := range []Durability{Memory, Process} {
 		synctest.Test(t, func(t *testing.T) {
-			q := &fakeQueue{mood: always(mood{err: errThrottled})}
+			q := &fakeQueue{answer: always(answer{err: errThrottled})}
 			var log logs
 			c := newClient(t, Config{Dir: t.TempDir(), Durability: durability, DiskBytes: 4 << 20, BufferBytes: 4 << 20,
 				Logger: slog.New(slog.NewTextHandler(&log, nil))}, q)
 			accepted, full := 0, 0
 			for i := range 2500 {
-				switch err := c.Enqueue(fat(fmt.Sprint(i))); err {
+				switch err := c.Enqueue(large(fmt.Sprint(i))); err {
 				case nil:
 					accepted++
 				case ErrFull:
@@ -252,7 +252,7 @@ func TestAFullDiskDropsTheNewestAndSaysSo(t *testing.T) {
 			if accepted < 400 || full < 400 || c.Stats().Dropped[Full] != int64(full) {
 				t.Errorf("accepted %d, full %d: %+v", accepted, full, c.Stats())
 			}
-			if durability == Memory && !log.has("the disk takes no more events") {
+			if durability == Memory && !log.has("events can't be written to disk") {
 				t.Errorf("the log is:\n%s", log.String())
 			}
 			q.set(nil)
@@ -263,15 +263,15 @@ func TestAFullDiskDropsTheNewestAndSaysSo(t *testing.T) {
 			if err := c.Enqueue(testEvent("again")); err != nil {
 				t.Errorf("with room again: %v", err)
 			}
-			closed(t, c)
+			mustClose(t, c)
 			q.check(t)
 		})
 	}
 }
 
-func TestReplayLeavesRoomForFreshEvents(t *testing.T) {
+func TestReplayDoesNotDelayFreshEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := &fakeQueue{mood: always(mood{err: errRefused})}
+		q := &fakeQueue{answer: always(answer{err: errRefused})}
 		c := newClient(t, Config{Dir: t.TempDir(), ReplayRate: 1000, MessageEvents: 500}, q)
 		for i := range 20_000 {
 			if err := c.Enqueue(testEvent(fmt.Sprint("old", i))); err != nil {
@@ -295,17 +295,17 @@ func TestReplayLeavesRoomForFreshEvents(t *testing.T) {
 			t.Error("fresh events wait for the replay")
 		}
 		if s := c.Stats(); s.Replayed == 0 || s.Replayed > spilled*3/4 {
-			t.Errorf("4 s behind recovery %d of %d are replayed, at 1000 a second", s.Replayed, spilled)
+			t.Errorf("4 s after the recovery %d of %d are replayed, at 1000 a second", s.Replayed, spilled)
 		}
 		time.Sleep(20 * time.Second)
 		if s := c.Stats(); s.Replayed != spilled || q.len() != 20_010 {
 			t.Errorf("%+v", s)
 		}
-		closed(t, c)
+		mustClose(t, c)
 	})
 }
 
-func TestTheCallbackGetsEventsThatWereOnDiskAsTheyWere(t *testing.T) {
+func TestCallbackGetsEventsFromDiskAsTheyWereEnqueued(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := &fakeQueue{}
 		told := &outcomes{}
@@ -335,14 +335,14 @@ func TestTheCallbackGetsEventsThatWereOnDiskAsTheyWere(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		closed(t, c)
+		mustClose(t, c)
 		if got := told.all(true); !reflect.DeepEqual(got, want) {
 			t.Errorf("told\n%#v, want\n%#v", got, want)
 		}
 	})
 }
 
-func TestADirectoryThatCannotBeUsedIsAnErrorOfNew(t *testing.T) {
+func TestNewFailsOnAnUnusableDirectory(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -360,10 +360,10 @@ func TestADirectoryThatCannotBeUsedIsAnErrorOfNew(t *testing.T) {
 	}{
 		{Config{Dir: file}, "Dir", "file"},
 		{Config{Dir: held}, "Dir", "another process"},
-		{Config{Durability: Process}, "Dir", "need a directory"},
+		{Config{Durability: Process}, "Dir", "must be a directory"},
 		{Config{Durability: 3}, "Durability", "publisher.Memory"},
 		{Config{Dir: held, DiskBytes: 1}, "DiskBytes", "at least"},
-		{Config{Dir: held, ReplayRate: -1}, "ReplayRate", "write 0"},
+		{Config{Dir: held, ReplayRate: -1}, "ReplayRate", "at least 1"},
 	} {
 		c.config.QueueURL, c.config.SQS = atAWS, answering(nil)
 		_, err := New(t.Context(), c.config)
@@ -374,7 +374,7 @@ func TestADirectoryThatCannotBeUsedIsAnErrorOfNew(t *testing.T) {
 	}
 }
 
-func TestARecordThatIsNoneIsCountedAndTheOthersAreSent(t *testing.T) {
+func TestUnreadableRecordsAreCountedAndTheOthersAreSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		log, err := spill.Open(spill.Options{Dir: dir})
@@ -397,6 +397,6 @@ func TestARecordThatIsNoneIsCountedAndTheOthersAreSent(t *testing.T) {
 		if q.has("good") != 1 || c.Stats().Dropped[Unreadable] != 4 {
 			t.Errorf("SQS has %v: %+v", q.got, c.Stats())
 		}
-		closed(t, c)
+		mustClose(t, c)
 	})
 }

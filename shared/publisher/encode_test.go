@@ -112,7 +112,7 @@ func decoded(t testing.TB, text []byte) any {
 	return v
 }
 
-func TestEveryMessageIsTheJSONValueThatAnalyticsGoSends(t *testing.T) {
+func TestEncodedMessagesEqualWhatAnalyticsGoSends(t *testing.T) {
 	var e encoder
 	for seed := range 15 * *thorough {
 		r := random{rand.New(rand.NewPCG(uint64(seed), 4))}
@@ -151,7 +151,7 @@ func canonical(t testing.TB, text []byte) string {
 	return string(out)
 }
 
-func TestTheBatchHasAnalyticsGosContext(t *testing.T) {
+func TestMessageContextEqualsAnalyticsGosBatchContext(t *testing.T) {
 	track := analytics.Track{UserId: "u", Event: "E", MessageId: "m", Timestamp: time.Unix(1, 0)}
 	for _, defaults := range []*analytics.Context{nil,
 		{App: analytics.AppInfo{Name: "x"}, Extra: map[string]any{"direct": 1},
@@ -167,7 +167,7 @@ func TestTheBatchHasAnalyticsGosContext(t *testing.T) {
 	}
 }
 
-func TestAnInvalidMessageIsRefusedWithAnalyticsGosError(t *testing.T) {
+func TestInvalidMessagesGetAnalyticsGosError(t *testing.T) {
 	client := analytics.New("key")
 	defer client.Close()
 	var e encoder
@@ -192,7 +192,7 @@ type panicking struct{}
 
 func (panicking) MarshalJSON() ([]byte, error) { panic("not today") }
 
-func TestWhatCannotBeWrittenIsATypedError(t *testing.T) {
+func TestUnencodableMessagesGetAnEventError(t *testing.T) {
 	loop := map[string]any{}
 	loop["again"] = loop
 	self := []any{nil}
@@ -215,12 +215,12 @@ func TestWhatCannotBeWrittenIsATypedError(t *testing.T) {
 		{"NaN of 32 bits", track(float32(math.NaN())), Unencodable, "NaN"},
 		{"a channel", track(make(chan int)), Unencodable, "chan int"},
 		{"a function in a struct", track(struct{ F func() }{}), Unencodable, "func()"},
-		{"a number that is none", track(json.Number("1x")), Unencodable, "1x"},
-		{"raw JSON that is none", track(json.RawMessage("{")), Unencodable, "properties"},
+		{"a json.Number that is not a number", track(json.Number("1x")), Unencodable, "1x"},
+		{"a json.RawMessage that is not JSON", track(json.RawMessage("{")), Unencodable, "properties"},
 		{"a map that holds itself", track(loop), Unencodable, "holds itself"},
 		{"a list that holds itself", track(self), Unencodable, "holds itself"},
 		{"a MarshalJSON that panics", track(panicking{}), Unencodable, "not today"},
-		{"a nil pointer of a type that panics on it", track((*time.Time)(nil)), "", ""},
+		{"a nil pointer to a time", track((*time.Time)(nil)), "", ""},
 		{"a year of five digits", track(time.Date(12345, 1, 1, 0, 0, 0, 0, time.UTC)), Unencodable, "year"},
 		{"a timestamp of five digits",
 			analytics.Track{UserId: "u", Event: "E", Timestamp: time.Date(12345, 1, 1, 0, 0, 0, 0, time.UTC)}, Unencodable,
@@ -235,13 +235,13 @@ func TestWhatCannotBeWrittenIsATypedError(t *testing.T) {
 			"traits"},
 		{"33 KB", track(strings.Repeat("x", 33<<10)), TooLarge, "32768"},
 		{"33 KB in pieces", track([]any{strings.Repeat("x", 17<<10), strings.Repeat("x", 17<<10)}), TooLarge, "send less"},
-		{"33 KB of name", analytics.Track{UserId: "u", Event: strings.Repeat("x", 33<<10)}, TooLarge, "32768"},
-		{"33 KB that its own type writes", track(marshaler{strings.Repeat("x", 33<<10)}), TooLarge, "32768"},
+		{"a name of 33 KB", analytics.Track{UserId: "u", Event: strings.Repeat("x", 33<<10)}, TooLarge, "32768"},
+		{"a MarshalJSON that writes 33 KB", track(marshaler{strings.Repeat("x", 33<<10)}), TooLarge, "32768"},
 		{"nil", nil, Unencodable, "nil"},
 		{"a nil track", (*analytics.Track)(nil), Unencodable, "nil *analytics.Track"},
 		{"a nil alias", (*analytics.Alias)(nil), Unencodable, "nil *analytics.Alias"},
-		{"a type of its own", custom{}, Unencodable, "messages with custom types cannot be enqueued: publisher.custom"},
-		{"a Raw that is empty", Raw{}, Unencodable, "NewRaw"},
+		{"a custom type", custom{}, Unencodable, "messages with custom types cannot be enqueued: publisher.custom"},
+		{"an empty Raw", Raw{}, Unencodable, "NewRaw"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var e encoder
@@ -265,7 +265,7 @@ func TestWhatCannotBeWrittenIsATypedError(t *testing.T) {
 	}
 }
 
-func TestAHugeEventLeavesNoMemoryBehind(t *testing.T) {
+func TestEncoderReleasesTheMemoryOfAHugeEvent(t *testing.T) {
 	huge := strings.Repeat("x", 16<<20)
 	for _, m := range []analytics.Message{
 		analytics.Track{UserId: huge, Event: "E"},
@@ -286,7 +286,7 @@ func TestAHugeEventLeavesNoMemoryBehind(t *testing.T) {
 	}
 }
 
-func TestADefaultContextThatNoEventMayHaveIsAnErrorOfNew(t *testing.T) {
+func TestDefaultContextLargerThanAnEventIsAConfigError(t *testing.T) {
 	_, err := newHeader(&Config{DefaultContext: &analytics.Context{UserAgent: strings.Repeat("x", 33<<10)}})
 	var field *ConfigError
 	if !errors.As(err, &field) || field.Field != "DefaultContext" {
@@ -294,7 +294,7 @@ func TestADefaultContextThatNoEventMayHaveIsAnErrorOfNew(t *testing.T) {
 	}
 }
 
-func TestAMessageWithoutIdentityGetsOne(t *testing.T) {
+func TestMessageWithoutIDAndTimestampGetsBoth(t *testing.T) {
 	var e encoder
 	now := time.Date(2026, 11, 24, 1, 2, 3, 4_000_000, time.UTC)
 	p, err := e.encode(&analytics.Track{UserId: "u", Event: "E"}, now, true)
@@ -308,7 +308,7 @@ func TestAMessageWithoutIdentityGetsOne(t *testing.T) {
 	}
 }
 
-func TestRawKeepsItsBytes(t *testing.T) {
+func TestRawIsSentByteForByte(t *testing.T) {
 	var e encoder
 	for _, c := range []struct{ in, out string }{
 		{` {"type":"track","messageId":"m","timestamp":"t", "category" : 1.50} ` + "\n",

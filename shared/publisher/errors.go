@@ -10,19 +10,19 @@ import (
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
-// Why an event was dropped, as it stands in statistics and metrics: it is lost, but for what a
-// callback or an error said of it.
+// Reasons why an event was dropped, as statistics and metrics name them. The event is lost; a
+// callback or an error has said so.
 const (
-	Full       = "full"       // memory is full, and so is the disk, or there is none
-	Refused    = "refused"    // SQS refused the message that the event was in, and says that it will again
-	DiskFailed = "disk"       // a durable mode could not write the event, for another reason than a full disk
-	Unreadable = "unreadable" // a record on disk is none of the publisher's
+	Full       = "full"       // memory is full, and the disk is full or not used
+	Refused    = "refused"    // SQS refused the message with the event for the message's own fault
+	DiskFailed = "disk"       // a durable mode could not write the event, though the disk is not full
+	Unreadable = "unreadable" // a record on disk was not written by a publisher
 	NotSent    = "not_sent"   // Shutdown ended before SQS took the event
 )
 
-// Why an event was rejected: its caller has the error, and nothing of Spillway's is wrong.
+// Reasons why an event was rejected. The caller has the error, and Spillway works as it should.
 const (
-	Invalid     = "invalid"     // the event is against analytics-go's rules
+	Invalid     = "invalid"     // the event breaks analytics-go's rules
 	TooLarge    = "too_large"   // the event is larger than Segment takes
 	Unencodable = "unencodable" // the event can't be written as JSON
 	Failed      = "failed"      // Publish gave up
@@ -31,13 +31,12 @@ const (
 // ErrClosed is returned when a client is used after Close. It is analytics-go's.
 var ErrClosed = analytics.ErrClosed
 
-// ErrFull is returned when an event finds neither room in memory nor on disk: SQS has been away, or
-// too slow, for too long. The event is dropped; nothing that was accepted before is.
-var ErrFull = errors.New("the publisher is full: SQS does not take events as fast as they come, and no room is left " +
-	"to keep them; " +
-	"look at the log for why, set Config.Dir to keep more on disk, or raise Config.BufferBytes or Config.DiskBytes")
+// ErrFull is returned when there is no room for an event in memory or on disk: SQS has been down or
+// too slow for too long. The event is dropped; events accepted before are not.
+var ErrFull = errors.New("the publisher is full: SQS takes events too slowly or not at all; the log says why; set " +
+	"Config.Dir to store more on disk, or raise Config.BufferBytes or Config.DiskBytes")
 
-// An EventError is why an event can't be sent, now or later: the event itself has to change.
+// An EventError says why an event can never be sent: the event itself has to change.
 type EventError struct {
 	Reason string // TooLarge or Unencodable
 	Err    error
@@ -47,25 +46,24 @@ func (e *EventError) Error() string { return fmt.Sprintf("the event was not acce
 
 func (e *EventError) Unwrap() error { return e.Err }
 
-// A SendError is why an event that was accepted is not known to be in SQS.
+// A SendError says why SQS may not have an event.
 type SendError struct {
-	// Unknown is set when a call that held the event got no answer: SQS may have it all the same.
-	// Sent again with the same MessageId, it is one event to Segment.
+	// Unknown is set when a call with the event got no answer: SQS may have the event. Segment
+	// counts it once when it is sent again with the same MessageId.
 	Unknown bool
 	Err     error
 }
 
 func (e *SendError) Error() string {
 	if e.Unknown {
-		return fmt.Sprintf("SQS did not say that it has the event, but may have it: %v", e.Err)
+		return fmt.Sprintf("SQS may have the event, but did not confirm it: %v", e.Err)
 	}
 	return fmt.Sprintf("SQS does not have the event: %v", e.Err)
 }
 
 func (e *SendError) Unwrap() error { return e.Err }
 
-// A PublishError names the events of a [Client.Publish] that are not known to be in SQS. All others
-// are.
+// A PublishError names the events of a [Client.Publish] that SQS may not have. It has all others.
 type PublishError struct {
 	Failed map[int]error // by index; a *SendError, an *EventError, ErrFull, ErrClosed or an error of Validate
 }
@@ -83,7 +81,7 @@ func (e *PublishError) Error() string {
 	return fmt.Sprintf("publish: %d events failed, the first is event %d: %v", len(e.Failed), first, e.Failed[first])
 }
 
-// Unwrap returns the errors of the events.
+// Unwrap returns the errors of all events.
 func (e *PublishError) Unwrap() []error {
 	errs := make([]error, 0, len(e.Failed))
 	for _, err := range e.Failed {
@@ -92,8 +90,8 @@ func (e *PublishError) Unwrap() []error {
 	return errs
 }
 
-// A ShutdownError says how many accepted events are neither in SQS nor on disk. Their callbacks
-// have been called with the reason.
+// A ShutdownError says how many accepted events are neither in SQS nor on disk. The callback was
+// told each of them.
 type ShutdownError struct {
 	Events int
 	Err    error
@@ -105,7 +103,7 @@ func (e *ShutdownError) Error() string {
 
 func (e *ShutdownError) Unwrap() error { return e.Err }
 
-// A ConfigError is why New does not make a client: what is wrong with a field, and what to do.
+// A ConfigError says which field of the Config is wrong, and what it must be.
 type ConfigError struct {
 	Field string
 	Err   error
@@ -115,7 +113,7 @@ func (e *ConfigError) Error() string { return fmt.Sprintf("publisher.Config.%s: 
 
 func (e *ConfigError) Unwrap() error { return e.Err }
 
-// What a ConfigError wraps.
+// Errors that a ConfigError wraps.
 var (
 	ErrNotAQueueURL  = sqsclient.ErrInvalidQueueURL
 	ErrNoCredentials = sqsclient.ErrNoCredentials

@@ -22,29 +22,29 @@ import (
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
-// fakeQueue is one region's SQS: it decodes what it takes, and fails as it is told.
+// fakeQueue is the SQS of one region. It decodes the messages it takes, and fails as answer says.
 type fakeQueue struct {
 	decoder *message.Decoder
 
-	mu       sync.Mutex
-	discard  bool        // takes everything and looks at nothing
-	mood     func() mood // nil: takes everything at once
-	calls    int
-	messages int
-	got      map[string]int // messageId: how often
-	headers  []message.Header
-	events   []string
-	bare     []string // ids of those whose message has no context
-	bad      []error
+	mu        sync.Mutex
+	discard   bool          // takes all messages and decodes none
+	answer    func() answer // nil: takes all messages at once
+	calls     int
+	messages  int
+	got       map[string]int // how often, by messageId
+	headers   []message.Header
+	events    []string
+	noContext []string // ids of events whose message has no context
+	bad       []error
 }
 
-// mood is how a call ends.
-type mood struct {
+// An answer says how a call ends.
+type answer struct {
 	latency time.Duration
-	err     error                // of the call; nothing is taken
-	lose    bool                 // everything is taken, and the answer is lost
+	err     error                // of the call, which takes no message
+	lose    bool                 // all messages are taken, and the answer is lost
 	refuse  map[int]*refusal     // by entry
-	entry   func(i int) *refusal // the same, for any number of entries
+	entry   func(i int) *refusal // the same for any number of entries
 }
 
 type refusal struct{ senderFault bool }
@@ -59,9 +59,9 @@ func (q *fakeQueue) SendMessageBatch(ctx context.Context, in *sqs.SendMessageBat
 	_ ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error) {
 	q.mu.Lock()
 	q.calls++
-	var m mood
-	if q.mood != nil {
-		m = q.mood()
+	var m answer
+	if q.answer != nil {
+		m = q.answer()
 	}
 	q.mu.Unlock()
 	if m.latency > 0 {
@@ -133,19 +133,19 @@ func (q *fakeQueue) take(body string) {
 		}
 		q.got[event.MessageID]++
 		if m.Context == nil {
-			q.bare = append(q.bare, event.MessageID)
+			q.noContext = append(q.noContext, event.MessageID)
 		}
 		q.events = append(q.events, string(m.Events[i].Raw))
 	}
 }
 
-func (q *fakeQueue) set(f func() mood) {
+func (q *fakeQueue) set(f func() answer) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.mood = f
+	q.answer = f
 }
 
-func always(m mood) func() mood { return func() mood { return m } }
+func always(m answer) func() answer { return func() answer { return m } }
 
 func (q *fakeQueue) has(id string) int {
 	q.mu.Lock()
@@ -165,7 +165,7 @@ func (q *fakeQueue) sent() int {
 	return q.calls
 }
 
-// check fails the test when a queue got what SQS or the other end would not take.
+// check fails the test when a queue got what SQS or deliver would not accept.
 func (q *fakeQueue) check(t testing.TB) {
 	t.Helper()
 	q.mu.Lock()
@@ -175,7 +175,7 @@ func (q *fakeQueue) check(t testing.TB) {
 	}
 }
 
-// log collects what a client logs.
+// logs collects what a client logs.
 type logs struct {
 	mu sync.Mutex
 	bytes.Buffer
@@ -193,7 +193,7 @@ func (l *logs) has(text string) bool {
 	return strings.Contains(l.String(), text)
 }
 
-// newClient makes a client of fake queues, the first in front.
+// newClient makes a client whose regions are the fake queues, in that order.
 func newClient(t testing.TB, config Config, queues ...*fakeQueue) *Client {
 	t.Helper()
 	byURL := map[string]*fakeQueue{}

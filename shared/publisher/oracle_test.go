@@ -15,7 +15,7 @@ import (
 	"github.com/segmentio/analytics-go/v3"
 )
 
-// ledger is what was issued, and what was said of it.
+// A ledger has the events that were issued, and what callers and callbacks were told of each.
 type ledger struct {
 	mu       sync.Mutex
 	issued   []string
@@ -31,7 +31,7 @@ func newLedger() *ledger {
 		succeeds: map[string]int{}, failures: map[string]error{}}
 }
 
-// idOf is a message's id. Events that were on disk come as what they were, too.
+// idOf returns a message's id. Events from disk are Tracks too.
 func idOf(m analytics.Message) string { return m.(analytics.Track).MessageId }
 
 func (l *ledger) Success(m analytics.Message) {
@@ -46,7 +46,7 @@ func (l *ledger) Failure(m analytics.Message, err error) {
 	l.failures[idOf(m)] = err
 }
 
-// note writes down how a call with the event ended.
+// note records how a call with the event ended.
 func (l *ledger) note(id string, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -62,7 +62,7 @@ func (l *ledger) note(id string, err error) {
 	}
 }
 
-// check holds the ledger against what the queues got: nothing is lost, and nothing is where it was
+// check compares the ledger with what the queues got: no event is lost, and none is where it was
 // said not to be.
 func (l *ledger) check(t *testing.T, got map[string]int) {
 	t.Helper()
@@ -74,39 +74,39 @@ func (l *ledger) check(t *testing.T, got map[string]int) {
 		var send *SendError
 		switch {
 		case l.accepted[id] && !there && failure == nil:
-			t.Errorf("%s was accepted, is not in SQS, and nobody was told", id)
+			t.Errorf("%s was accepted and is not in SQS, and the callback was not told", id)
 		case l.refused[id] && there:
 			t.Errorf("%s was refused, and is in SQS", id)
 		case l.succeeds[id] > 0 && !there:
-			t.Errorf("%s was told to be in SQS and is not", id)
+			t.Errorf("the callback was told that %s is in SQS, and it is not", id)
 		case failure != nil && there && !(errors.As(failure, &send) && send.Unknown):
-			t.Errorf("%s was told to be lost for good (%v), and is in SQS", id, failure)
+			t.Errorf("the callback was told that %s is lost (%v), and it is in SQS", id, failure)
 		case l.accepted[id] && there && failure == nil && l.succeeds[id] == 0:
-			t.Errorf("%s is in SQS, and its callback was not told", id)
+			t.Errorf("%s is in SQS, and the callback was not told", id)
 		}
 	}
 	for id := range got {
 		if !l.accepted[id] && !l.unknown[id] && !l.refused[id] {
-			t.Errorf("%s came from nowhere", id)
+			t.Errorf("%s is in SQS and was never issued", id)
 		}
 	}
 }
 
-// weather makes the moods of a region: a run of calm or of one kind of trouble, each for some
-// seconds.
-func weather(r *rand.Rand) func() mood {
+// randomAnswers makes the answers of a region: without failures or with one kind of them for some
+// seconds, and then another.
+func randomAnswers(r *rand.Rand) func() answer {
 	var until time.Time
 	var kind int
-	if r.IntN(3) == 0 { // away from the beginning, for longer than a small disk lasts
+	if r.IntN(3) == 0 { // down from the start, for longer than a small disk lasts
 		until = time.Now().Add(20 * time.Second)
 	}
-	spell := float64(time.Second) * []float64{1, 4, 30}[r.IntN(3)] // how long a mood lasts
-	return func() mood {                                           // called under the fake's lock
+	spell := float64(time.Second) * []float64{1, 4, 30}[r.IntN(3)] // how long one kind lasts
+	return func() answer {                                         // called under the fake's lock
 		if now := time.Now(); !now.Before(until) {
 			kind = r.IntN(11)
 			until = now.Add(time.Duration(r.ExpFloat64() * spell))
 		}
-		m := mood{latency: time.Duration(r.IntN(50)) * time.Millisecond}
+		m := answer{latency: time.Duration(r.IntN(50)) * time.Millisecond}
 		switch kind {
 		case 0, 1:
 			m.err = errRefused
@@ -131,9 +131,9 @@ func weather(r *rand.Rand) func() mood {
 	}
 }
 
-// TestNoEventIsLostWhateverSQSDoes sends events through random weather, closes the client at a
-// random moment with a random deadline, starts another one on the same directory in good weather,
-// and counts.
+// TestNoEventIsLostWhateverSQSDoes sends events through random failures, closes the client at a
+// random moment with a random deadline, starts another one on the same directory without failures,
+// and compares.
 func TestNoEventIsLostWhateverSQSDoes(t *testing.T) {
 	for seed := range 20 * *thorough {
 		ok := t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -149,11 +149,11 @@ func schedule(t *testing.T, seed uint64) {
 	r := rand.New(rand.NewPCG(seed, 7))
 	queues := make([]*fakeQueue, 1+r.IntN(3))
 	for i := range queues {
-		queues[i] = &fakeQueue{mood: weather(rand.New(rand.NewPCG(seed, uint64(100+i))))}
+		queues[i] = &fakeQueue{answer: randomAnswers(rand.New(rand.NewPCG(seed, uint64(100+i))))}
 	}
 	book := newLedger()
-	config := Config{Callback: book, BufferBytes: minBuffer, Senders: 1 + r.IntN(4),
-		Interval: time.Duration(1+r.IntN(400)) * time.Millisecond, DiskBytes: minDisk,
+	config := Config{Callback: book, BufferBytes: minBufferBytes, Senders: 1 + r.IntN(4),
+		Interval: time.Duration(1+r.IntN(400)) * time.Millisecond, DiskBytes: minDiskBytes,
 		MessageEvents: []int{0, 3, 50}[r.IntN(3)]}
 	if r.IntN(4) > 0 {
 		config.Dir = t.TempDir()
@@ -203,16 +203,16 @@ func schedule(t *testing.T, seed uint64) {
 	if s := c.Stats(); s.Waiting != 0 || s.WaitingBytes != 0 {
 		t.Errorf("after shutdown: %+v", s)
 	}
-	issuing.Wait() // all the rest is refused
+	issuing.Wait() // ErrClosed from now on
 	for _, q := range queues {
 		q.set(nil)
 	}
 	if config.Dir != "" {
 		config.Logger = slog.New(slog.DiscardHandler)
 		c = newClient(t, config, queues...)
-		closed(t, c)
+		mustClose(t, c)
 		if s := c.Stats(); s.DiskBytes > 0 {
-			t.Errorf("%d bytes are left on disk in good weather", s.DiskBytes)
+			t.Errorf("%d bytes are left on disk after a Close without failures", s.DiskBytes)
 		}
 	}
 	got := map[string]int{}

@@ -1,206 +1,130 @@
-// Package publisher is the library with which a Go API gives its events to Spillway. It is an
-// analytics.Client of analytics-go v3, so that an API changes the line that makes its client, and
-// no other.
+// Package publisher sends the events of a Go program to Spillway, which delivers them to Segment.
+// Its [Client] is an analytics.Client of analytics-go v3: a program changes the line that makes its
+// client, and no other.
 //
 // It exists because an API must never wait for its analytics. Enqueue writes the event as JSON,
 // copies it into memory that is bounded in bytes, and returns: it does no I/O and waits for
-// nothing. Behind it, events are packed, many to a message, and sent to SQS by several senders at
-// the same time; when a region's queue fails they go to the next region's, and when none takes them
-// to a bounded log on disk, from which they come back. An API that must not lose an event to kill
-// -9 or a power cut has them written there first (Durability). No event is lost silently: each one
-// is in SQS or on disk, or an error, a callback and a count say why not.
+// nothing. In the background events are packed, many to a message, and several senders send them to
+// SQS. When a region's queue fails, events go to the next region's. When no queue takes them, they
+// go to a bounded log on disk, and are sent from there later. An API that must not lose an event to
+// kill -9 or a power cut has each event written to disk first ([Durability]). No event is lost
+// silently: each one is in SQS or on disk, or an error, a callback and a count say why it is not.
+//
+// Package publishertest has a test double for the unit tests of programs that use a Client.
 package publisher
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/segmentio/analytics-go/v3"
 
-	"github.com/spillwayhq/spillway/shared/event"
-	"github.com/spillwayhq/spillway/shared/message"
-	"github.com/spillwayhq/spillway/shared/spill"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
-// A Client takes events and sends them to SQS. It may be used by several goroutines at the same
-// time.
+// A Client accepts events and sends them to SQS. It is safe for concurrent use.
+//
+// An event passes through these phases, each in a file of its own: it is accepted (accept.go,
+// publish.go) into the buffer in memory (buffer.go), packed into a message with others (pack.go),
+// sent to a region (send.go, region.go) and settled (settle.go). Events that the buffer can't hold
+// wait on disk (disk.go) and are replayed (replay.go).
 type Client struct {
-	config     Config
-	log        *slog.Logger
-	header     message.Header // of events of analytics-go's types
-	bare       message.Header // of Raw ones
-	compressor *message.Compressor
-	routes     []*route
-	encoders   sync.Pool    // of *encoder
-	encoded    atomic.Int64 // encoders made
-	packers    sync.Pool    // of *message.Packer
-	buffer     *buffer
-	takeBytes  int64          // what a sender takes at once: all senders together hold half of the buffer
-	disk       *disk          // nil: none
-	records    []spill.Record // for the one goroutine that reads the disk
-	slots      chan struct{}  // senders under way
-	counts     counts
-	lost       atomic.Int64 // events that Shutdown gave up
+	config   Config
+	encoders encoders
+	buffer   *buffer
+	disk     *disk // nil: none
+	sender   *sender
+	settler  *settler
 
-	ctx       context.Context // of calls; ends when Shutdown's time is over
-	cancel    context.CancelFunc
+	life      *lifecycle
 	closed    atomic.Bool
-	closing   chan struct{}   // closed when nothing more is accepted
-	running   sync.WaitGroup  // what sends from memory
-	drained   context.Context // ends when nothing is in memory any more
-	drain     context.CancelFunc
-	replaying sync.WaitGroup // what sends from the disk
-	ended     chan struct{}  // closed when everything is settled
-	reporting sync.WaitGroup // what writes metrics and says what was dropped
+	reporting sync.WaitGroup
+	ended     chan struct{} // closed when every event is settled
 }
 
 var _ analytics.Client = (*Client)(nil)
 
-// takeMost is how much one sender takes at once: what one call to SQS holds when events compress as
-// usual, 1 MiB of eight batches.
-const takeMost = 4 << 20
+// A lifecycle says how far the shutdown of a client is.
+type lifecycle struct {
+	closing   chan struct{}   // closed when nothing more is accepted
+	sending   sync.WaitGroup  // goroutines that send from memory
+	drained   context.Context // ends when nothing is in memory any more
+	drain     context.CancelFunc
+	replaying sync.WaitGroup  // goroutines that send from disk
+	calls     context.Context // of calls to SQS; ends when Shutdown's time is over
+	stopCalls context.CancelFunc
+}
+
+func newLifecycle() *lifecycle {
+	l := &lifecycle{closing: make(chan struct{})}
+	l.calls, l.stopCalls = context.WithCancel(context.Background())
+	l.drained, l.drain = context.WithCancel(context.Background())
+	return l
+}
 
 // New makes a client. The error is a *ConfigError, or says which AWS configuration can't be loaded;
-// ctx bounds nothing but New. It asks SQS for at most some seconds whether the queue exists; when
-// SQS is away the client is made all the same, and the log says so.
+// ctx bounds nothing but New. New asks SQS whether the queues exist, for at most 3 s each. When SQS
+// does not answer, New makes the client all the same and logs a warning.
 func New(ctx context.Context, config Config) (*Client, error) {
 	config.setDefaults()
 	if err := config.validate(); err != nil {
 		return nil, err
 	}
-	compressor, err := message.NewCompressor()
+	packing, err := newPacking(&config)
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{
-		config: config, log: config.Logger, compressor: compressor, buffer: newBuffer(config.BufferBytes),
-		takeBytes: min(takeMost, config.BufferBytes/(2*int64(config.Senders))), slots: make(chan struct{}, config.Senders),
-		closing: make(chan struct{}), ended: make(chan struct{}),
-	}
-	c.encoders.New = c.newEncoder
-	if c.header, err = newHeader(&config); err != nil {
+	regions, err := config.regions(ctx)
+	if err != nil {
 		return nil, err
 	}
-	c.bare = message.Header{WriteKey: config.WriteKey}
-	for i, queueURL := range append([]string{config.QueueURL}, config.Fallbacks...) {
-		field := "QueueURL"
-		if i > 0 {
-			field = fmt.Sprintf("Fallbacks[%d]", i-1)
-		}
-		api, err := config.newAPI(ctx, queueURL)
-		if err == nil {
-			err = config.check(ctx, api, queueURL)
-		}
-		if err != nil {
-			return nil, &ConfigError{Field: field, Err: err}
-		}
-		c.routes = append(c.routes, &route{
-			queue: sqsclient.NewSender(api, queueURL), url: queueURL, breaker: sqsclient.NewBreaker(),
-		})
-	}
-	c.ctx, c.cancel = context.WithCancel(context.Background())
-	c.drained, c.drain = context.WithCancel(context.Background())
+	c := &Client{config: config, buffer: newBuffer(config.BufferBytes), life: newLifecycle(), ended: make(chan struct{})}
+	var replay *replayer
 	if config.Dir != "" {
-		if err := c.openDisk(); err != nil {
+		if c.disk, err = openDisk(&config, packing); err != nil {
 			return nil, err
 		}
 	}
-	c.running.Go(c.dispatch)
+	c.settler = &settler{callback: config.Callback, log: config.Logger, disk: c.disk}
+	c.sender = newSender(c, packing, regions)
+	if c.disk != nil {
+		if replay, err = newReplayer(c.sender, &config); err != nil {
+			return nil, errors.Join(err, c.disk.Close())
+		}
+		if found := c.disk.Stats(); found.Unread > 0 {
+			config.Logger.Info("sending the events that an earlier process left on disk", "dir", config.Dir, "bytes",
+				found.Unread)
+		}
+		c.life.replaying.Go(replay.run)
+	}
+	c.life.sending.Go(c.sender.dispatch)
 	c.reporting.Go(c.report)
 	return c, nil
 }
 
-// openDisk takes up what an earlier process left.
-func (c *Client) openDisk() (err error) {
-	if c.disk, err = openDisk(&c.config, c.header, c.bare); err != nil {
-		return err
+// regions makes the clients of all queues, in the order of preference.
+func (c *Config) regions(ctx context.Context) (regions, error) {
+	var all regions
+	for i, queueURL := range append([]string{c.QueueURL}, c.Fallbacks...) {
+		field := "QueueURL"
+		if i > 0 {
+			field = fmt.Sprintf("Fallbacks[%d]", i-1)
+		}
+		api, err := c.newAPI(ctx, queueURL)
+		if err == nil {
+			err = c.check(ctx, api, queueURL)
+		}
+		if err != nil {
+			return nil, &ConfigError{Field: field, Err: err}
+		}
+		all = append(all, &region{
+			queue: sqsclient.NewSender(api, queueURL), url: queueURL, breaker: sqsclient.NewBreaker(),
+		})
 	}
-	s, err := c.newSorter()
-	if err != nil {
-		_ = c.disk.Close()
-		return err
-	}
-	if found := c.disk.Stats(); found.Unread > 0 {
-		c.log.Info("events of an earlier process are on disk and are sent now", "dir", c.config.Dir, "bytes", found.Unread)
-	}
-	c.records = make([]spill.Record, readRecords)
-	c.replaying.Go(func() { c.replay(s) })
-	return nil
-}
-
-// newEncoder spreads the encoders over the parts of the buffer. An encoder stays with a processor
-// most of the time, and so does a part.
-func (c *Client) newEncoder() any { return &encoder{shard: int(c.encoded.Add(1) - 1)} }
-
-// newHeader is what all events have in common. The context is analytics-go's, for what reads
-// library.name behind Segment.
-func newHeader(config *Config) (message.Header, error) {
-	var shared analytics.Context
-	if config.DefaultContext != nil {
-		shared = *config.DefaultContext
-	}
-	shared.Library = analytics.LibraryInfo{Name: "analytics-go", Version: analytics.Version}
-	var e encoder
-	if err := e.context(&shared); err != nil {
-		return message.Header{}, &ConfigError{Field: "DefaultContext",
-			Err: fmt.Errorf("it can't be written as JSON: %w", err)}
-	}
-	h := message.Header{WriteKey: config.WriteKey, Context: e.buf}
-	if h.Room() == 0 || len(h.Context) > event.MaxEventBytes {
-		return h, &ConfigError{Field: "DefaultContext",
-			Err: fmt.Errorf("it has %d bytes, and leaves no room for an event in Segment's batch", len(e.buf))}
-	}
-	return h, nil
-}
-
-// Enqueue accepts a message and returns at once. It checks it as analytics-go does, with the same
-// errors; besides, it returns an *EventError for an event that can't be sent at all (analytics-go
-// tells that to the callback only), ErrFull, and ErrClosed. The message may be changed when Enqueue
-// has returned.
-func (c *Client) Enqueue(message analytics.Message) error {
-	e := c.encoders.Get().(*encoder)
-	defer c.encoders.Put(e)
-	p, err := e.encode(message, time.Now().UTC().Truncate(time.Millisecond), c.config.Callback != nil)
-	if err != nil {
-		return c.refuse(err)
-	}
-	switch {
-	case c.config.Durability == Memory:
-		err = c.buffer.add(e.shard, e.buf, p)
-	case c.closed.Load(): // the disk is open until all of it is sent, which would never be if more came
-		err = ErrClosed
-	default:
-		err = c.disk.write(e, p.bare)
-	}
-	if err == nil || err == ErrClosed {
-		return err
-	}
-	reason := Full
-	if err != ErrFull {
-		reason = DiskFailed
-	}
-	c.counts.drop(reason, 1)
-	if p.message != nil {
-		c.failed(p.message, err)
-	}
-	return err
-}
-
-// refuse counts an event that could not be encoded, and returns why.
-func (c *Client) refuse(err error) error {
-	reason := Invalid
-	var event *EventError
-	if errors.As(err, &event) {
-		reason = event.Reason
-	}
-	c.counts.drop(reason, 1)
-	return err
+	return all, nil
 }
 
 // Close is Shutdown with Config.CloseTimeout.
@@ -210,30 +134,30 @@ func (c *Client) Close() error {
 	return c.Shutdown(ctx)
 }
 
-// Shutdown accepts nothing more and sends what waits. When it returns nil, every event that was
-// accepted is in SQS or on disk, but for those that a callback named before. When ctx ends first,
-// calls are given up, and the error is a *ShutdownError that counts the events that are neither;
-// each of them is told to the callback. A second call returns ErrClosed at once. No goroutine is
-// left behind.
+// Shutdown accepts no more events and sends those that wait. When it returns nil, every accepted
+// event is in SQS or on disk, except those that the callback was told before. When ctx ends first,
+// Shutdown cancels the calls to SQS and returns a *ShutdownError with the number of events that are
+// neither in SQS nor on disk; the callback is told each of them. A second call returns ErrClosed at
+// once. No goroutine of the client outlives Shutdown.
 func (c *Client) Shutdown(ctx context.Context) error {
 	if c.closed.Swap(true) {
 		return ErrClosed
 	}
 	c.buffer.close()
-	close(c.closing)
-	stop := context.AfterFunc(ctx, c.cancel)
-	c.running.Wait()
-	c.drain()
-	c.replaying.Wait()
+	close(c.life.closing)
+	stop := context.AfterFunc(ctx, c.life.stopCalls)
+	c.life.sending.Wait()
+	c.life.drain()
+	c.life.replaying.Wait()
 	stop()
-	c.cancel()
+	c.life.stopCalls()
 	close(c.ended)
 	c.reporting.Wait()
 	var err error
 	if c.disk != nil {
 		err = c.disk.Close()
 	}
-	if n := c.lost.Load(); n > 0 {
+	if n := c.settler.lost.Load(); n > 0 {
 		err = errors.Join(&ShutdownError{Events: int(n), Err: context.Cause(ctx)}, err)
 	}
 	return err

@@ -24,15 +24,15 @@ func testEvent(id string) analytics.Track {
 	return analytics.Track{MessageId: id, UserId: "u", Event: "Run Started", Timestamp: time.Unix(1, 0)}
 }
 
-// closed closes a client and fails the test if that is an error.
-func closed(t testing.TB, c *Client) {
+// mustClose closes a client and fails the test on an error.
+func mustClose(t testing.TB, c *Client) {
 	t.Helper()
 	if err := c.Close(); err != nil {
 		t.Errorf("close: %v", err)
 	}
 }
 
-func TestEventsShareMessagesWithinTheInterval(t *testing.T) {
+func TestEventsWithinTheIntervalShareAMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := &fakeQueue{}
 		c := newClient(t, Config{WriteKey: "k"}, q)
@@ -53,12 +53,12 @@ func TestEventsShareMessagesWithinTheInterval(t *testing.T) {
 		if h := q.headers[0]; h.WriteKey != "k" || !strings.Contains(string(h.Context), `"analytics-go"`) {
 			t.Errorf("the header is %q, %s", h.WriteKey, h.Context)
 		}
-		closed(t, c)
+		mustClose(t, c)
 		q.check(t)
 	})
 }
 
-func TestCloseSendsWhatWaitsAndRefusesWhatComes(t *testing.T) {
+func TestCloseSendsWaitingEventsAndRefusesNewOnes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := &fakeQueue{}
 		told := &outcomes{}
@@ -69,7 +69,7 @@ func TestCloseSendsWhatWaitsAndRefusesWhatComes(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		closed(t, c)
+		mustClose(t, c)
 		if q.len() != n || len(told.all(true)) != n || q.messages > n/2500+2 {
 			t.Errorf("%d of %d events in %d messages, %d told", q.len(), n, q.messages, len(told.all(true)))
 		}
@@ -86,7 +86,7 @@ func TestCloseSendsWhatWaitsAndRefusesWhatComes(t *testing.T) {
 	})
 }
 
-func TestTheMessageMayChangeBehindEnqueue(t *testing.T) {
+func TestMessageMayChangeAfterEnqueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := &fakeQueue{}
 		c := newClient(t, Config{}, q)
@@ -101,8 +101,8 @@ func TestTheMessageMayChangeBehindEnqueue(t *testing.T) {
 			m.UserId = "someone else"
 		}
 		properties["n"] = 99
-		closed(t, c)
-		slices.Sort(q.events) // of events that are sent together the order is nobody's promise; their messageIds are numbers
+		mustClose(t, c)
+		slices.Sort(q.events) // by messageId: the order within a message is not defined
 		for i, raw := range q.events {
 			if !strings.Contains(raw, fmt.Sprintf(`"messageId":"%d"`, i)) || !strings.Contains(raw, fmt.Sprintf(`"n":%d`, i)) ||
 				!strings.Contains(raw, `"userId":"u"`) {
@@ -114,7 +114,7 @@ func TestTheMessageMayChangeBehindEnqueue(t *testing.T) {
 
 func TestPublishReturnsWhenSQSHasTheEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := &fakeQueue{mood: always(mood{latency: 20 * time.Millisecond})}
+		q := &fakeQueue{answer: always(answer{latency: 20 * time.Millisecond})}
 		c := newClient(t, Config{}, q)
 		start := time.Now()
 		if err := c.Publish(t.Context(), testEvent("a"), testEvent("b")); err != nil {
@@ -123,13 +123,13 @@ func TestPublishReturnsWhenSQSHasTheEvent(t *testing.T) {
 		if took := time.Since(start); took != 20*time.Millisecond || q.has("a")*q.has("b") != 1 || q.messages != 1 {
 			t.Errorf("it took %v, and SQS has %v in %d messages", took, q.got, q.messages)
 		}
-		closed(t, c)
+		mustClose(t, c)
 	})
 }
 
-func TestPublishersAtTheSameTimeShareMessages(t *testing.T) {
+func TestConcurrentPublishCallsShareMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := &fakeQueue{mood: always(mood{latency: 20 * time.Millisecond})}
+		q := &fakeQueue{answer: always(answer{latency: 20 * time.Millisecond})}
 		c := newClient(t, Config{Senders: 1}, q)
 		var all sync.WaitGroup
 		for i := range 1000 {
@@ -143,26 +143,26 @@ func TestPublishersAtTheSameTimeShareMessages(t *testing.T) {
 		if q.len() != 1000 || q.calls > 3 {
 			t.Errorf("%d events in %d calls", q.len(), q.calls)
 		}
-		closed(t, c)
+		mustClose(t, c)
 	})
 }
 
-func TestPublishSaysWhatIsNotThere(t *testing.T) {
+func TestPublishErrorNamesTheEventsThatSQSMayNotHave(t *testing.T) {
 	for _, c := range []struct {
 		name    string
-		mood    mood
+		answer  answer
 		unknown bool
 		within  time.Duration
 	}{
-		{"connection refused", mood{err: errRefused}, false, 4 * time.Second},
-		{"throttled", mood{err: errThrottled}, false, 4 * time.Second},
-		{"reset", mood{err: errReset}, true, 4 * time.Second},
-		{"taken, but the answer is lost", mood{lose: true}, true, 4 * time.Second},
-		{"black hole", mood{latency: time.Hour}, true, 80 * time.Second},
+		{"connection refused", answer{err: errRefused}, false, 4 * time.Second},
+		{"throttled", answer{err: errThrottled}, false, 4 * time.Second},
+		{"reset", answer{err: errReset}, true, 4 * time.Second},
+		{"taken, but the answer is lost", answer{lose: true}, true, 4 * time.Second},
+		{"black hole", answer{latency: time.Hour}, true, 80 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				q := &fakeQueue{mood: always(c.mood)}
+				q := &fakeQueue{answer: always(c.answer)}
 				client := newClient(t, Config{}, q)
 				start := time.Now()
 				err := client.Publish(t.Context(), testEvent("a"), analytics.Track{}, testEvent("b"))
@@ -179,17 +179,17 @@ func TestPublishSaysWhatIsNotThere(t *testing.T) {
 				q.set(nil)
 				time.Sleep(time.Minute)
 				if n := q.has("a"); n > 0 && !c.unknown {
-					t.Errorf("it came %d times although its caller was told that it had not", n)
+					t.Errorf("it came %d times although its caller was told that it did not", n)
 				}
-				closed(t, client)
+				mustClose(t, client)
 			})
 		})
 	}
 }
 
-func TestPublishEndsWithItsContext(t *testing.T) {
+func TestPublishReturnsWhenItsContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := &fakeQueue{mood: always(mood{latency: time.Hour})}
+		q := &fakeQueue{answer: always(answer{latency: time.Hour})}
 		c := newClient(t, Config{}, q)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -204,19 +204,19 @@ func TestPublishEndsWithItsContext(t *testing.T) {
 			t.Errorf("with a context that is over: %v", err)
 		}
 		q.set(nil)
-		closed(t, c)
+		mustClose(t, c)
 		if q.has("b") != 0 {
 			t.Error("b was sent")
 		}
 	})
 }
 
-func TestPublishGivesUpAlsoWhenAllSendersHoldWhatNoQueueTakes(t *testing.T) {
-	for name, m := range map[string]mood{"refused": {err: errRefused}, "black hole": {latency: time.Hour}} {
+func TestPublishGivesUpWhileAllSendersRetry(t *testing.T) {
+	for name, m := range map[string]answer{"refused": {err: errRefused}, "black hole": {latency: time.Hour}} {
 		for _, dir := range []string{"", t.TempDir()} {
 			t.Run(fmt.Sprintf("%s, disk %v", name, dir != ""), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					q := &fakeQueue{mood: always(m)}
+					q := &fakeQueue{answer: always(m)}
 					config := Config{Senders: 2, BufferBytes: 4 << 20, Dir: dir}
 					if dir != "" {
 						config.Durability = Process
@@ -240,9 +240,9 @@ func TestPublishGivesUpAlsoWhenAllSendersHoldWhatNoQueueTakes(t *testing.T) {
 						t.Errorf("Publish gave up after %v", took)
 					}
 					before := c.Stats().WaitingBytes
-					for i := range 100 { // whoever leaves takes along the memory of what it waited for
+					for i := range 100 { // a caller that stops waiting frees the memory of its events
 						ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-						_ = c.Publish(ctx, fat(fmt.Sprint("left", i)))
+						_ = c.Publish(ctx, large(fmt.Sprint("left", i)))
 						cancel()
 					}
 					time.Sleep(time.Minute)
@@ -251,7 +251,7 @@ func TestPublishGivesUpAlsoWhenAllSendersHoldWhatNoQueueTakes(t *testing.T) {
 					}
 					q.set(nil)
 					time.Sleep(time.Minute)
-					closed(t, c)
+					mustClose(t, c)
 					if q.len() < 3 {
 						t.Errorf("SQS has %v", q.got)
 					}
@@ -261,15 +261,15 @@ func TestPublishGivesUpAlsoWhenAllSendersHoldWhatNoQueueTakes(t *testing.T) {
 	}
 }
 
-func TestEventsWaitForAQueueThatIsAway(t *testing.T) {
-	for name, m := range map[string]mood{
+func TestEventsWaitWhileTheQueueIsDown(t *testing.T) {
+	for name, m := range map[string]answer{
 		"refused": {err: errRefused}, "black hole": {latency: time.Hour}, "throttled": {err: errThrottled},
 		"5 s":         {latency: 5 * time.Second},
 		"every entry": {entry: func(int) *refusal { return &refusal{} }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				q := &fakeQueue{mood: always(m)}
+				q := &fakeQueue{answer: always(m)}
 				var log logs
 				c := newClient(t, Config{Logger: slog.New(slog.NewTextHandler(&log, nil))}, q)
 				for i := range 1000 {
@@ -289,19 +289,19 @@ func TestEventsWaitForAQueueThatIsAway(t *testing.T) {
 				if q.len() != 1000 {
 					t.Errorf("%d of 1000 events 16 s after the queue came back", q.len())
 				}
-				if m.latency != 5*time.Second && (!log.has("does not take events") || !log.has("takes events again")) {
+				if m.latency != 5*time.Second && (!log.has("takes no events") || !log.has("takes events again")) {
 					t.Errorf("the log is:\n%s", log.String())
 				}
-				closed(t, c)
+				mustClose(t, c)
 				q.check(t)
 			})
 		})
 	}
 }
 
-func TestAFullBufferDropsTheNewestAndSaysSo(t *testing.T) {
+func TestFullBufferDropsTheNewestEventsWithErrFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := &fakeQueue{mood: always(mood{err: errRefused})}
+		q := &fakeQueue{answer: always(answer{err: errRefused})}
 		told := &outcomes{}
 		c := newClient(t, Config{BufferBytes: 4 << 20, Callback: told}, q)
 		accepted := 0
@@ -325,7 +325,7 @@ func TestAFullBufferDropsTheNewestAndSaysSo(t *testing.T) {
 			t.Errorf("counted %d", n)
 		}
 		q.set(nil)
-		closed(t, c)
+		mustClose(t, c)
 		if q.len() != accepted {
 			t.Errorf("%d of %d accepted events came", q.len(), accepted)
 		}
@@ -335,9 +335,9 @@ func TestAFullBufferDropsTheNewestAndSaysSo(t *testing.T) {
 	})
 }
 
-func TestShutdownThatRunsOutOfTimeNamesWhatIsLost(t *testing.T) {
+func TestShutdownErrorCountsTheLostEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := &fakeQueue{mood: always(mood{latency: time.Hour})}
+		q := &fakeQueue{answer: always(answer{latency: time.Hour})}
 		told := &outcomes{}
 		c := newClient(t, Config{Callback: told}, q)
 		for i := range 50 {
@@ -362,10 +362,10 @@ func TestShutdownThatRunsOutOfTimeNamesWhatIsLost(t *testing.T) {
 	})
 }
 
-func TestTheNextRegionTakesOverAndTheFirstComesBack(t *testing.T) {
+func TestNextRegionTakesOverUntilTheFirstRecovers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		first, second, third := &fakeQueue{mood: always(mood{err: errRefused})},
-			&fakeQueue{mood: always(mood{err: errThrottled})}, &fakeQueue{}
+		first, second, third := &fakeQueue{answer: always(answer{err: errRefused})},
+			&fakeQueue{answer: always(answer{err: errThrottled})}, &fakeQueue{}
 		var log logs
 		c := newClient(t, Config{Logger: slog.New(slog.NewTextHandler(&log, nil))}, first, second, third)
 		send := func(from, to int) {
@@ -399,18 +399,18 @@ func TestTheNextRegionTakesOverAndTheFirstComesBack(t *testing.T) {
 			t.Errorf("the first region has %d, the second %d", first.len(), second.len())
 		}
 		for _, want := range []string{`takes events again" queue=http://region0`, `takes events again" queue=http://region1`,
-			`does not take events`} {
+			`takes no events`} {
 			if !log.has(want) {
 				t.Errorf("the log lacks %q:\n%s", want, log.String())
 			}
 		}
-		closed(t, c)
+		mustClose(t, c)
 	})
 }
 
-func TestAMessageThatSQSRefusesIsDroppedAndTheOthersAreSent(t *testing.T) {
+func TestMessageRefusedBySQSIsDroppedAndTheOthersAreSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := &fakeQueue{mood: always(mood{refuse: map[int]*refusal{0: {senderFault: true}}})}
+		q := &fakeQueue{answer: always(answer{refuse: map[int]*refusal{0: {senderFault: true}}})}
 		told := &outcomes{}
 		c := newClient(t, Config{Callback: told, MessageEvents: 10}, q)
 		for i := range 25 {
@@ -423,11 +423,11 @@ func TestAMessageThatSQSRefusesIsDroppedAndTheOthersAreSent(t *testing.T) {
 			c.Stats().Dropped[Refused] != int64(len(told.all(false))) {
 			t.Errorf("SQS has %d, %d were told to be refused, %v counted", q.len(), len(told.all(false)), c.Stats().Dropped)
 		}
-		closed(t, c)
+		mustClose(t, c)
 	})
 }
 
-func TestABadEventIsRefusedAtTheCallAndCostsNoOther(t *testing.T) {
+func TestUnencodableEventIsRejectedAndTheOthersAreSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := &fakeQueue{}
 		c := newClient(t, Config{}, q)
@@ -449,7 +449,7 @@ func TestABadEventIsRefusedAtTheCallAndCostsNoOther(t *testing.T) {
 			analytics.ErrMessageTooBig) {
 			t.Errorf("publish: %v", err)
 		}
-		closed(t, c)
+		mustClose(t, c)
 		if q.len() != 100 || c.Stats().Rejected[TooLarge] != 51 || c.Stats().Rejected[Unencodable] != 50 {
 			t.Errorf("%d of 100 good events came; dropped %v", q.len(), c.Stats().Dropped)
 		}
@@ -462,7 +462,7 @@ type panickingCallback struct{}
 func (panickingCallback) Success(analytics.Message)        { panic("success") }
 func (panickingCallback) Failure(analytics.Message, error) { panic("failure") }
 
-func TestACallbackThatPanicsCostsNothing(t *testing.T) {
+func TestPanicOfTheCallbackIsRecovered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := &fakeQueue{}
 		c := newClient(t, Config{Callback: panickingCallback{}}, q)
@@ -471,14 +471,14 @@ func TestACallbackThatPanicsCostsNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		closed(t, c)
+		mustClose(t, c)
 		if q.len() != 10 {
 			t.Errorf("%d of 10 events came", q.len())
 		}
 	})
 }
 
-func TestManyGoroutinesMayUseAClient(t *testing.T) {
+func TestConcurrentUseLosesNoEvent(t *testing.T) {
 	q := &fakeQueue{}
 	c := newClient(t, Config{Interval: time.Millisecond}, q)
 	var all sync.WaitGroup
@@ -499,14 +499,14 @@ func TestManyGoroutinesMayUseAClient(t *testing.T) {
 		})
 	}
 	all.Wait()
-	closed(t, c)
+	mustClose(t, c)
 	if q.len() != 16_000 {
 		t.Errorf("%d of 16000 events came", q.len())
 	}
 	q.check(t)
 }
 
-func TestStatsSayWhatHappensAndMetricsWhatHappenedInAMinute(t *testing.T) {
+func TestStatsCountEventsAndMetricsAreWrittenEveryMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := &fakeQueue{}
 		var out logs
@@ -525,7 +525,7 @@ func TestStatsSayWhatHappensAndMetricsWhatHappenedInAMinute(t *testing.T) {
 		if !out.has(`"EventsPublished":10`) || !out.has(`"EventsDropped":0`) || !out.has(`"Function":"publisher"`) {
 			t.Errorf("the metrics are:\n%s", out.String())
 		}
-		q.set(always(mood{err: errRefused}))
+		q.set(always(answer{err: errRefused}))
 		send(5)
 		_ = c.Enqueue(analytics.Track{})
 		time.Sleep(50 * time.Second)
@@ -538,26 +538,26 @@ func TestStatsSayWhatHappensAndMetricsWhatHappenedInAMinute(t *testing.T) {
 			t.Errorf("expvar would show %s", text)
 		}
 		q.set(nil)
-		closed(t, c)
+		mustClose(t, c)
 		if s := c.Stats(); s.Published != 15 || s.Waiting != 0 || s.WaitingBytes != 0 || s.Oldest != 0 {
 			t.Errorf("%+v", s)
 		}
 		if !out.has(`"EventsPublished":5`) || !out.has(`"Reason":"invalid"`) {
 			t.Errorf("the metrics are:\n%s", out.String())
 		}
-		if !log.has(`msg="events were rejected, as their callers were told" since_last=map[invalid:1]`) {
+		if !log.has(`msg="events were rejected; their callers got the errors" since_last=map[invalid:1]`) {
 			t.Errorf("the log is:\n%s", log.String())
 		}
 	})
 }
 
-func TestPublishersDoNotHoldUpWhatGoesToDisk(t *testing.T) {
+func TestPublishDoesNotDelayWritesToDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := &fakeQueue{mood: always(mood{latency: time.Hour})}
-		c := newClient(t, Config{Dir: t.TempDir(), BufferBytes: minBuffer, Senders: 1}, q)
+		q := &fakeQueue{answer: always(answer{latency: time.Hour})}
+		c := newClient(t, Config{Dir: t.TempDir(), BufferBytes: minBufferBytes, Senders: 1}, q)
 		var publishing sync.WaitGroup
 		for i := range 2000 {
-			if err := c.Enqueue(fat(fmt.Sprint(i))); err != nil {
+			if err := c.Enqueue(large(fmt.Sprint(i))); err != nil {
 				t.Fatalf("event %d: %v: %+v", i, err, c.Stats())
 			}
 			if i%50 == 0 {
@@ -572,7 +572,7 @@ func TestPublishersDoNotHoldUpWhatGoesToDisk(t *testing.T) {
 		publishing.Wait()
 		q.set(nil)
 		time.Sleep(20 * time.Second) // until a call has ended and the breaker allows a probe
-		closed(t, c)
+		mustClose(t, c)
 		if q.len() < 2000 {
 			t.Errorf("%d events came", q.len())
 		}
@@ -601,18 +601,18 @@ func TestRawEventsGetNoContext(t *testing.T) {
 			if err := c.Publish(t.Context(), testEvent("m"), raw); err != nil {
 				t.Fatal(err)
 			}
-			closed(t, c)
+			mustClose(t, c)
 			q.check(t)
 			for _, h := range q.headers {
 				if h.WriteKey != "k" {
 					t.Errorf("write key %q", h.WriteKey)
 				}
 			}
-			raws := slices.DeleteFunc(slices.Clone(q.bare),
+			raws := slices.DeleteFunc(slices.Clone(q.noContext),
 				func(id string) bool { return id != "published" && !strings.HasPrefix(id, "raw") })
-			if q.len() != 42 || len(q.bare) != 21 || len(raws) != 21 || q.messages > 8 ||
+			if q.len() != 42 || len(q.noContext) != 21 || len(raws) != 21 || q.messages > 8 ||
 				!slices.Contains(q.events, fmt.Sprintf(text, "raw7")) {
-				t.Errorf("%d events in %d messages, without a context: %v", q.len(), q.messages, q.bare)
+				t.Errorf("%d events in %d messages, without a context: %v", q.len(), q.messages, q.noContext)
 			}
 		})
 	}

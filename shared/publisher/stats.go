@@ -6,27 +6,26 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/spillwayhq/spillway/shared/emf"
 )
 
-// Stats are what a client has done since New, and what it holds now. All numbers are events but
-// where they say otherwise.
+// Stats are what a client has done since New, and what it holds now. All numbers count events if
+// nothing else is said.
 type Stats struct {
-	Published int64 // SQS has them
+	Published int64 // in SQS
 	Messages  int64 // messages to SQS that held them
-	Retried   int64 // sent again because a call failed; one that is retried twice counts twice
+	Retried   int64 // sent again because a call failed; an event that is retried twice counts twice
 	Spilled   int64 // moved from memory to disk
-	// of Published, those that came from the disk; in the durable modes all but those of Publish
+	// Replayed are those of Published that came from disk: with Durability Process or Disk all but
+	// those of Publish.
 	Replayed int64
-	Dropped  map[string]int64 // by reason, of which Full is the one to know
-	Rejected map[string]int64 // by reason: not accepted, as their callers know
+	Dropped  map[string]int64 // accepted and lost, by reason; Full: not accepted for lack of room
+	Rejected map[string]int64 // not accepted, by reason; the caller got the error
 
 	Waiting      int64 // accepted, in memory, and not in SQS yet
-	WaitingBytes int64 // memory that they take, never more than Config.BufferBytes
-	DiskBytes    int64 // what Config.Dir holds, never more than Config.DiskBytes
-	// how long the one has waited that has waited longest; of those that are being sent from memory
-	// it says nothing
+	WaitingBytes int64 // memory that they take, at most Config.BufferBytes
+	DiskBytes    int64 // size of the files in Config.Dir, at most Config.DiskBytes
+	// Oldest is how long the oldest event on disk or in memory has waited. Events that are being
+	// sent from memory are not considered.
 	Oldest time.Duration
 	Queue  string // URL of the first queue that takes events; empty: none does
 }
@@ -48,7 +47,7 @@ func (c *counts) drop(reason string, events int) {
 	c.dropped[reason] += int64(events)
 }
 
-// drops are the sums by reason of what was dropped, and of what was rejected.
+// drops returns the events that were dropped and those that were rejected, by reason.
 func (c *counts) drops() (dropped, rejected map[string]int64) {
 	dropped, rejected = map[string]int64{}, map[string]int64{}
 	c.mu.Lock()
@@ -64,14 +63,14 @@ func (c *counts) drops() (dropped, rejected map[string]int64) {
 	return dropped, rejected
 }
 
-// Stats returns the numbers of this moment. It may be called at any time, also after Close.
+// Stats returns the current numbers. It may be called at any time, also after Close.
 func (c *Client) Stats() Stats {
 	s := Stats{
-		Published: c.counts.published.Load(), Messages: c.counts.messages.Load(), Retried: c.counts.retried.Load(),
-		Spilled: c.counts.spilled.Load(), Replayed: c.counts.replayed.Load(),
-		Waiting: c.buffer.events.Load(), WaitingBytes: c.buffer.held.Load(),
+		Published: c.settler.counts.published.Load(), Messages: c.settler.counts.messages.Load(), Retried: c.settler.counts.retried.Load(),
+		Spilled: c.settler.counts.spilled.Load(), Replayed: c.settler.counts.replayed.Load(),
+		Waiting: c.buffer.events.Load(), WaitingBytes: c.buffer.held.Load(), Queue: c.sender.regions.firstUp(),
 	}
-	s.Dropped, s.Rejected = c.counts.drops()
+	s.Dropped, s.Rejected = c.settler.counts.drops()
 	oldest := c.buffer.oldest()
 	if c.disk != nil {
 		d := c.disk.Stats()
@@ -83,16 +82,10 @@ func (c *Client) Stats() Stats {
 	if !oldest.IsZero() {
 		s.Oldest = max(0, time.Since(oldest)) // the clock of an earlier process may have been ahead
 	}
-	for _, r := range c.routes {
-		if !r.down.Load() {
-			s.Queue = r.url
-			break
-		}
-	}
 	return s
 }
 
-// String is Stats as JSON: with it a client is an expvar.Var, for expvar.Publish("publisher",
+// String returns Stats as JSON, which makes the client an expvar.Var: expvar.Publish("publisher",
 // client).
 func (c *Client) String() string {
 	text, err := json.Marshal(c.Stats())
@@ -102,82 +95,11 @@ func (c *Client) String() string {
 	return string(text)
 }
 
-// LogValue makes slog write the numbers one by one.
+// LogValue makes slog write each number as an attribute of its own.
 func (s Stats) LogValue() slog.Value {
 	return slog.GroupValue(slog.Int64("published", s.Published), slog.Int64("messages", s.Messages),
 		slog.Int64("retried", s.Retried), slog.Any("dropped", s.Dropped), slog.Any("rejected", s.Rejected),
 		slog.Int64("spilled", s.Spilled), slog.Int64("replayed", s.Replayed), slog.Int64("disk_bytes", s.DiskBytes),
 		slog.Int64("waiting", s.Waiting), slog.Int64("waiting_bytes", s.WaitingBytes), slog.Duration("oldest", s.Oldest),
 		slog.String("queue", s.Queue))
-}
-
-// metrics says in CloudWatch's terms what happened since an earlier Stats of the same client.
-func (s *Stats) metrics(since *Stats) []emf.Metric {
-	one := func(name, unit string, value float64) emf.Metric {
-		return emf.Metric{Name: name, Unit: unit, Values: []float64{value}}
-	}
-	dropped := lessBefore(s.Dropped, since.Dropped)
-	total := 0
-	for _, n := range dropped {
-		total += n
-	}
-	metrics := []emf.Metric{
-		one("EventsPublished", emf.Count, float64(s.Published-since.Published)),
-		one("EventsRetried", emf.Count, float64(s.Retried-since.Retried)),
-		one("EventsDropped", emf.Count, float64(total)), // also when it is 0, so that an alarm has data
-		one("EventsSpilled", emf.Count, float64(s.Spilled-since.Spilled)),
-		one("EventsReplayed", emf.Count, float64(s.Replayed-since.Replayed)),
-		one("EventsWaiting", emf.Count, float64(s.Waiting)),
-		one("OldestWaiting", emf.Seconds, s.Oldest.Seconds()),
-	}
-	metrics = append(metrics, emf.By("EventsRejected", "Reason", lessBefore(s.Rejected, since.Rejected))...)
-	return append(metrics, emf.By("EventsDropped", "Reason", dropped)...)
-}
-
-// reportInterval is how often metrics are written, and the log says what was dropped.
-const reportInterval = time.Minute
-
-// report tells what happened until the client has been shut down, and for the last time then.
-func (c *Client) report() {
-	var last Stats
-	metrics := emf.NewWriter(c.config.Metrics, c.config.Pipeline, "publisher")
-	tell := func() {
-		now := c.Stats()
-		if rejected := lessBefore(now.Rejected, last.Rejected); len(rejected) > 0 {
-			c.log.Warn("events were rejected, as their callers were told", "since_last", rejected)
-		}
-		if dropped := lessBefore(now.Dropped, last.Dropped); len(dropped) > 0 {
-			c.log.Error("events were dropped", "since_last", dropped, "in_all", now)
-		} else if now.Spilled > last.Spilled {
-			c.log.Warn("events were put on disk", "since_last", now.Spilled-last.Spilled, "in_all", now)
-		}
-		if c.config.Metrics != nil {
-			if err := metrics.Write(time.Now(), now.metrics(&last)...); err != nil {
-				c.log.Error("metrics can't be written", "error", err)
-			}
-		}
-		last = now
-	}
-	tick := time.NewTicker(reportInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			tell()
-		case <-c.ended:
-			tell()
-			return
-		}
-	}
-}
-
-// lessBefore is what was added to counts since before.
-func lessBefore(counts, before map[string]int64) map[string]int {
-	added := map[string]int{}
-	for reason, n := range counts {
-		if n -= before[reason]; n > 0 {
-			added[reason] = int(n)
-		}
-	}
-	return added
 }

@@ -14,12 +14,12 @@ import (
 	"github.com/spillwayhq/spillway/shared/event"
 )
 
-// errTooDeep is also what a value that holds itself ends with.
-var errTooDeep = fmt.Errorf("it is nested deeper than %d levels, or holds itself", event.MaxDepth)
+// errTooDeep is also the error for a value that holds itself.
+var errTooDeep = fmt.Errorf("must be nested at most %d levels deep, is deeper or holds itself", event.MaxDepth)
 
-// value writes what a Properties, Traits or Integrations map holds. The types that events are
-// mostly made of are written here; any other, also one that is only made of them, has perhaps its
-// own MarshalJSON and goes to encoding/json.
+// value writes a value in a Properties, Traits or Integrations map. It knows the types that most
+// events consist of. All others go to encoding/json, because they may have a MarshalJSON of their
+// own.
 func (e *encoder) value(v any, depth int) error {
 	switch v := v.(type) {
 	case nil:
@@ -75,16 +75,16 @@ func (e *encoder) value(v any, depth int) error {
 	return nil
 }
 
-// object writes a map of the values that events are mostly made of.
+// object writes a Properties, Traits or Integrations map, or a map in one.
 func (e *encoder) object(m map[string]any, depth int) error {
 	return mapping(e, m, depth, (*encoder).value)
 }
 
-// element writes a text in a map or a list.
+// element writes a string in a map or a list.
 func (e *encoder) element(s string, _ int) error { e.quote(s); return nil }
 
-// mapping writes a map. The length is looked at behind every value, so that writing ends soon
-// behind the limit.
+// mapping writes a map. It checks the length after each value, so that it stops soon after the
+// limit.
 func mapping[T any](e *encoder, m map[string]T, depth int, write func(*encoder, T, int) error) error {
 	if m == nil {
 		e.buf = append(e.buf, "null"...)
@@ -110,7 +110,7 @@ func mapping[T any](e *encoder, m map[string]T, depth int, write func(*encoder, 
 	return nil
 }
 
-// array writes a list, in the same way.
+// array writes a list in the same way.
 func array[T any](e *encoder, list []T, depth int, write func(*encoder, T, int) error) error {
 	if list == nil {
 		e.buf = append(e.buf, "null"...)
@@ -135,7 +135,7 @@ func array[T any](e *encoder, list []T, depth int, write func(*encoder, T, int) 
 	return nil
 }
 
-// product has "sky" where "sku" was meant, because analytics-go has.
+// product writes "sky" where "sku" is meant, because analytics-go does.
 func (e *encoder) product(p analytics.Product, _ int) error {
 	e.buf = append(e.buf, '{')
 	start := len(e.buf)
@@ -151,7 +151,7 @@ func (e *encoder) product(p analytics.Product, _ int) error {
 	return nil
 }
 
-// comma separates a member from the one in front of it, in an object whose first member begins at
+// comma separates a member from the one before it, in an object whose first member begins at
 // start.
 func (e *encoder) comma(start int) {
 	if len(e.buf) > start {
@@ -159,7 +159,7 @@ func (e *encoder) comma(start int) {
 	}
 }
 
-// member writes a key and a string unless it is empty.
+// member writes a key and a string, unless the string is empty.
 func (e *encoder) member(start int, key, value string) {
 	if value != "" {
 		e.comma(start)
@@ -167,7 +167,7 @@ func (e *encoder) member(start int, key, value string) {
 	}
 }
 
-// float writes a number as encoding/json does: as ECMAScript writes it.
+// float writes a number as encoding/json does, in ECMAScript's format.
 func (e *encoder) float(f float64, bits int) error {
 	if math.IsInf(f, 0) || math.IsNaN(f) {
 		return &json.UnsupportedValueError{Value: reflect.ValueOf(f), Str: strconv.FormatFloat(f, 'g', -1, bits)}
@@ -176,7 +176,7 @@ func (e *encoder) float(f float64, bits int) error {
 	if abs != 0 && (bits == 64 && (abs < 1e-6 || abs >= 1e21) ||
 		bits == 32 && (float32(abs) < 1e-6 || float32(abs) >= 1e21)) {
 		e.buf = strconv.AppendFloat(e.buf, f, 'e', -1, bits)
-		if n := len(e.buf); e.buf[n-3] == '-' && e.buf[n-2] == '0' { // e-09 is e-9 there
+		if n := len(e.buf); e.buf[n-3] == '-' && e.buf[n-2] == '0' { // encoding/json writes e-9, not e-09
 			e.buf[n-2] = e.buf[n-1]
 			e.buf = e.buf[:n-1]
 		}
@@ -186,4 +186,4 @@ func (e *encoder) float(f float64, bits int) error {
 	return nil
 }
 
-var errBadIP = errors.New("the context's IP is neither an IPv4 nor an IPv6 address")
+var errBadIP = errors.New("IP must be an IPv4 or IPv6 address")

@@ -1,18 +1,18 @@
 package publisher
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/segmentio/analytics-go/v3"
 )
 
 // publication is one call of Publish, whose caller waits.
 type publication struct {
-	gone atomic.Bool // the caller waits no more
+	gone atomic.Bool // the caller no longer waits
 	done chan struct{}
 
 	mu     sync.Mutex
@@ -20,7 +20,7 @@ type publication struct {
 	failed map[int]error // by index
 }
 
-// settle gives events their outcome.
+// settle records the outcome of one event.
 func (p *publication) settle(index int, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -33,13 +33,13 @@ func (p *publication) settle(index int, err error) {
 }
 
 // Publish sends messages and returns nil when SQS has all of them. Otherwise the error is a
-// *PublishError that names those that are not known to be there; the others are. It tries for some
-// seconds and in every region, or until ctx ends; what it gives up is neither kept nor spilled. An
-// event whose outcome is unknown (see SendError) should be published again with the same MessageId.
+// *PublishError that names the messages that SQS may not have; it has all others. Publish tries
+// every region for some seconds, or until ctx ends. An event that it gives up is not retried later
+// and not written to disk. Publish an event whose outcome is unknown (see [SendError]) again with
+// the same MessageId.
 //
-// It is for a Lambda function, which does not run between two invocations, and for what must not be
-// lost. Messages that are published at the same time share messages to SQS and calls, and one call
-// packs all of its own together. It may be called by several goroutines at the same time.
+// Publish is for Lambda functions, which do not run between two invocations, and for events whose
+// loss the caller must know of. Calls at the same time share messages and calls to SQS.
 func (c *Client) Publish(ctx context.Context, messages ...analytics.Message) error {
 	if len(messages) == 0 {
 		return nil
@@ -52,19 +52,18 @@ func (c *Client) Publish(ctx context.Context, messages ...analytics.Message) err
 		return &PublishError{failed}
 	}
 	p := &publication{done: make(chan struct{}), failed: map[int]error{}}
-	now := time.Now().UTC().Truncate(time.Millisecond)
-	e := c.encoders.Get().(*encoder)
+	at := now()
+	e := c.encoders.get()
 	items := make([]item, 0, len(messages))
 	for i, m := range messages {
-		prepared, err := e.encode(m, now, c.config.Callback != nil)
+		prepared, err := e.encode(m, at, c.config.Callback != nil)
 		if err != nil {
-			p.failed[i] = c.refuse(err)
+			p.failed[i] = c.reject(err)
 			continue
 		}
-		items = append(items, item{raw: append([]byte(nil), e.buf...), bare: prepared.bare, message: prepared.message, pub: p,
-			index: i})
+		items = append(items, item{json: bytes.Clone(e.buf), raw: prepared.raw, message: prepared.message, pub: p, index: i})
 	}
-	c.encoders.Put(e)
+	c.encoders.put(e)
 	if len(items) == 0 {
 		return &PublishError{p.failed}
 	}
@@ -74,7 +73,7 @@ func (c *Client) Publish(ctx context.Context, messages ...analytics.Message) err
 			p.failed[it.index] = err
 		}
 		if err == ErrFull {
-			c.counts.drop(Full, len(items))
+			c.settler.counts.drop(Full, len(items))
 		}
 		return &PublishError{p.failed}
 	}
@@ -82,7 +81,7 @@ func (c *Client) Publish(ctx context.Context, messages ...analytics.Message) err
 	case <-p.done:
 	case <-ctx.Done():
 		select {
-		case <-p.done: // both at once
+		case <-p.done: // both ended at the same time
 		default:
 			return p.leave(ctx, messages)
 		}
@@ -93,12 +92,12 @@ func (c *Client) Publish(ctx context.Context, messages ...analytics.Message) err
 	return nil
 }
 
-// leave is the error of a caller that waits no longer.
+// leave returns the error for a caller that no longer waits.
 func (p *publication) leave(ctx context.Context, messages []analytics.Message) error {
 	p.gone.Store(true)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	// Which events have their outcome is not kept: that all may be there is true in any case.
+	// Some of the events may have been settled already: "may be in SQS" holds for them too.
 	failed := make(map[int]error, len(messages))
 	for i := range messages {
 		if failed[i] = p.failed[i]; failed[i] == nil {
