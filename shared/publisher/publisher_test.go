@@ -522,7 +522,7 @@ func TestStatsCountEventsAndMetricsAreWrittenEveryMinute(t *testing.T) {
 		}
 		send(10)
 		time.Sleep(reportInterval + time.Second)
-		if !out.has(`"EventsPublished":10`) || !out.has(`"EventsDropped":0`) || !out.has(`"Function":"publisher"`) {
+		if !out.has(`"EventsPublished":10`) || !out.has(`"EventsDropped":0`) || !out.has(`"Function":"publisher"`) || !out.has(`"Pipeline":"spillway"`) {
 			t.Errorf("the metrics are:\n%s", out.String())
 		}
 		q.set(always(answer{err: errRefused}))
