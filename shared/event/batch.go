@@ -7,8 +7,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
-// A Batch is what one request to Segment holds. The events' bytes and those of Context and
-// Integrations go out as they are.
+// A Batch is what one request to Segment holds. The bytes of Events, Context and Integrations are
+// sent as they are; each must be valid JSON.
 type Batch struct {
 	WriteKey     string
 	Origin       Origin
@@ -17,14 +17,15 @@ type Batch struct {
 	Events       [][]byte
 }
 
-// Overhead is the size in bytes of what stands around a batch's events in a request's JSON.
+// Overhead returns the size in bytes of a request's JSON without its events. context and
+// integrations are JSON objects, nil for none.
 func Overhead(writeKey string, context, integrations []byte) int {
 	b := Batch{WriteKey: writeKey, Context: context, Integrations: integrations}
 	return len(b.appendHead(nil, time.Time{})) + len(tail)
 }
 
-// Room is how many bytes of events, with a comma for each, a batch with this overhead may hold; 0
-// or less when not even one event of the largest size fits.
+// Room returns how many bytes of events, with a comma for each, a batch with this overhead may
+// hold; 0 when not even one event of [MaxEventBytes] fits.
 func Room(overhead int) int {
 	room := min(MaxBatchBytes, MaxBodyBytes-overhead)
 	if room < MaxEventBytes+1 {
@@ -35,9 +36,9 @@ func Room(overhead int) int {
 
 const tail = "]}"
 
-// appendHead appends all that stands in front of the first event. sentAt must be that of the
-// attempt: Segment computes an event's time from it, so an old one moves the event by as long as it
-// waited in the queue.
+// appendHead appends all that stands before the first event. sentAt must be the time of this
+// attempt: Segment computes an event's time from it, so an old one would shift the event by the
+// time it waited in the queue.
 func (b *Batch) appendHead(dst []byte, sentAt time.Time) []byte {
 	dst = append(dst, `{"sentAt":"`...)
 	dst = sentAt.UTC().AppendFormat(dst, TimeFormat)
@@ -54,19 +55,20 @@ func (b *Batch) appendHead(dst []byte, sentAt time.Time) []byte {
 	return append(dst, `,"batch":[`...)
 }
 
-// body streams a batch's JSON without putting it together in memory: an invocation flushes several
-// batches at a time, and a copy of each would be most of what it holds.
+// body streams a batch's JSON without joining it in memory: an invocation flushes several batches
+// at a time, and a copy of each would be most of its memory.
 type body struct {
 	head  []byte
 	batch *Batch
-	part  []byte // what is left of the piece under way
+	part  []byte // what is left of the current piece
 	next  int    // 0: the head, 1..n: the events, n+1: the tail
 	comma bool
 }
 
-// NewReader returns the batch as the JSON of a request to Segment, and its size in bytes. The
-// events are not copied: they must stay unchanged while the reader is read. Each reader is for one
-// goroutine.
+// NewReader returns a reader of the batch as the JSON of a request to Segment, and its size in
+// bytes. sentAt is the time of the attempt. The events are not copied: they must stay unchanged
+// while the reader is read. Several readers of one batch can be used at the same time, each by one
+// goroutine. It never returns an error but io.EOF.
 func (b *Batch) NewReader(sentAt time.Time) (r io.Reader, size int64) {
 	whole := &body{batch: b, head: b.appendHead(nil, sentAt)}
 	size = int64(len(whole.head) + len(tail) + max(0, len(b.Events)-1))

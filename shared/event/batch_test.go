@@ -18,7 +18,7 @@ func testBatch(events ...string) *Batch {
 	return b
 }
 
-func TestABodyIsTheSameHoweverItIsRead(t *testing.T) {
+func TestABatchIsReadInPiecesOfAnySize(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 6_000_000, time.UTC)
 	for _, c := range []struct {
 		batch *Batch
@@ -34,7 +34,7 @@ func TestABodyIsTheSameHoweverItIsRead(t *testing.T) {
 	} {
 		for name, wrap := range map[string]func(io.Reader) io.Reader{
 			"at once": func(r io.Reader) io.Reader { return r }, "by bytes": iotest.OneByteReader,
-			"by halves": iotest.HalfReader,
+			"in small reads": iotest.HalfReader,
 		} {
 			r, size := c.batch.NewReader(at)
 			got, err := io.ReadAll(wrap(r))
@@ -45,7 +45,7 @@ func TestABodyIsTheSameHoweverItIsRead(t *testing.T) {
 				t.Errorf("size %d, want %d", size, len(c.want))
 			}
 			if n, err := r.Read(make([]byte, 1)); n != 0 || err != io.EOF {
-				t.Errorf("behind the end: %d, %v", n, err)
+				t.Errorf("after the end: %d, %v", n, err)
 			}
 			if !json.Valid(got) {
 				t.Errorf("%s is not JSON", got)
@@ -77,7 +77,7 @@ func TestAFullBatchStaysWithinSegmentsLimit(t *testing.T) {
 	}
 }
 
-func TestThereIsNoRoomWhereTheLargestEventDoesNotFit(t *testing.T) {
+func TestThereIsNoRoomWhenTheLargestEventDoesNotFit(t *testing.T) {
 	for _, c := range []struct{ overhead, want int }{
 		{0, MaxBatchBytes}, {MaxBodyBytes - MaxBatchBytes, MaxBatchBytes},
 		{MaxBodyBytes - MaxBatchBytes + 1, MaxBatchBytes - 1},
@@ -90,7 +90,7 @@ func TestThereIsNoRoomWhereTheLargestEventDoesNotFit(t *testing.T) {
 	}
 }
 
-func TestOverheadIsAllThatStandsAroundTheEvents(t *testing.T) {
+func TestOverheadIsTheSizeOfABatchWithoutEvents(t *testing.T) {
 	b := Batch{WriteKey: "k\"ey", Context: []byte(`{"a":1}`), Integrations: []byte(`{}`)}
 	r, size := b.NewReader(time.Now())
 	body, err := io.ReadAll(r)

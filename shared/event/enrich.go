@@ -7,178 +7,190 @@ import (
 	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
-// An Enrichment is what the door knows of the events of a request and they do not say themselves.
-// It may be used by several goroutines at the same time if AppendID may.
-type Enrichment struct {
-	DefaultType string    // the type of an event that has none; empty: leave it
-	ReceivedAt  time.Time // when the request came
-	SentAt      time.Time // the batch's, by the client's clock; zero: none
-	WriteKey    string    // the request's; an event's own is taken out when it is the same, for the message carries it
+// TimeFormat is RFC 3339 with milliseconds, the precision that Segment's SDKs send. In UTC it is
+// always 24 bytes.
+const TimeFormat = "2006-01-02T15:04:05.000Z07:00"
 
-	// Of the client, for events that it sent itself: SDKs for servers send their users' addresses
-	// or none, and never their own.
-	Client    bool   // the path is a client's; an event or a batch may say so as well
+// Keys as the editor writes them.
+const (
+	keyMessageID = `"messageId":`
+	keyTimestamp = `"timestamp":`
+	keyIP        = `"ip":`
+	keyUserAgent = `"userAgent":`
+)
+
+// AppendIdentified appends the event to dst with messageId and timestamp set where they are
+// missing, and returns the extended dst. A messageId that is no string or is empty counts as
+// missing, as does null. All other bytes stay as they came; what is not an object is appended as it
+// is. messageID must need no escaping in JSON.
+//
+// The identity is set before the first attempt, so that a second one is the same event to Segment,
+// which deduplicates by messageId.
+func (e *Event) AppendIdentified(dst []byte, messageID string, timestamp time.Time) []byte {
+	if !rawjson.IsObject(e.Raw) {
+		return append(dst, e.Raw...)
+	}
+	var buffer [2]setting
+	settings := buffer[:0]
+	if !e.hasID() {
+		settings = append(settings, setting{keyMessageID, e.id})
+	}
+	if !e.hasTimestamp() {
+		settings = append(settings, setting{keyTimestamp, e.timestamp})
+	}
+	ed := newEditor(dst, e.Raw)
+	ed.set(0, settings, func(dst []byte, key string) []byte {
+		if key == keyMessageID {
+			return appendPlain(dst, messageID)
+		}
+		return appendTime(dst, timestamp)
+	})
+	return ed.finish()
+}
+
+// An Enrichment is what the ingest endpoint knows about the events of a request that they do not
+// say themselves. It is safe for concurrent use if AppendID is.
+type Enrichment struct {
+	DefaultType string    // the type of an event that has none; empty: it gets none
+	ReceivedAt  time.Time // when the request came
+	SentAt      time.Time // the batch's, by the client's clock; zero: unknown
+	WriteKey    string    // the request's; an event's own is removed when it is equal, because the message carries it
+
+	// Client, IP and UserAgent are for events that a client sent itself: SDKs for servers send
+	// their users' addresses or none, and never their own.
+	Client    bool   // the path is one for clients; an event or its batch may say so as well
 	IP        string // must need no escaping in JSON; empty: unknown
-	UserAgent string // for events that no SDK made, for it would have named itself and this
+	UserAgent string // for events without an SDK, which would have named itself and this; empty: unknown
 	Shared    SharedContext
 
 	// AppendID appends a new messageId, which must need no escaping in JSON.
 	AppendID func(dst []byte) []byte
 }
 
-// AppendEnriched appends the event to dst as it is to travel, and returns the extended dst. What is
-// no object is appended as it is. All bytes stay as they came but for these fields, of which null
-// counts as absent:
+// AppendEnriched appends the event to dst as Spillway sends it on, and returns the extended dst.
+// What is not an object is appended as it is. All other bytes stay as they came. The fields that
+// change, of which null counts as absent:
 //   - type, where it is missing;
-//   - messageId, where it is missing, no string or empty;
-//   - timestamp: Segment computes receivedAt − (sentAt − timestamp), and would count the time in the queue in. So it is done
-//     here, and the event's own sentAt goes. Without a sentAt, a timestamp stays; where it is missing, it is ReceivedAt; one that
-//     is no RFC 3339 time stays as it is;
+//   - messageId, where it is missing, empty or no string;
+//   - timestamp: Segment computes receivedAt − (sentAt − timestamp), which would add the time in
+//     the queue. So it is computed here, and the event's own sentAt is removed. A missing timestamp
+//     becomes ReceivedAt; without a sentAt, or when it is not an RFC 3339 time, it is left as it is;
 //   - context.ip and context.userAgent, where a client's event has none;
 //   - writeKey, where it is the request's.
-func (e *Received) AppendEnriched(dst []byte, st *Enrichment) []byte {
+func (e *Received) AppendEnriched(dst []byte, en *Enrichment) []byte {
 	if !rawjson.IsObject(e.Raw) {
 		return append(dst, e.Raw...)
 	}
-	c := splice{raw: e.Raw, dst: append(dst, '{'), from: 1}
-	c.front = len(c.dst)
-	client := e.SentByClient(st)
-
-	// What is absent goes in front, where no later duplicate of its key follows; what is there is
-	// replaced where it stands, the last one of its kind.
-	if e.last[fieldType] == none && st.DefaultType != "" {
-		c.key(`"type":`)
-		c.dst = append(c.dst, kindValue(st.DefaultType)...)
-	}
-	if e.last[fieldMessageID] == none {
-		c.key(`"messageId":`)
-		c.id(st)
-	}
-	if e.last[fieldTimestamp] == none {
-		c.key(`"timestamp":`)
-		c.time(st.ReceivedAt)
-	}
-	if client && e.last[fieldContext] == none {
-		if ip, agent := e.wants(st); ip || agent {
-			c.key(`"context":`)
-			c.context(st, ip, agent)
-		}
-	}
-	dropKey := rawjson.IsString(e.WriteKey) && string(rawjson.Unquote(nil, e.WriteKey)) == st.WriteKey
-	for i := range e.n {
-		p := &e.places[i]
-		if p.name == fieldSentAt || p.name == fieldWriteKey && dropKey {
-			c.to(p.field)
-			c.from = p.to
-			continue
-		}
-		if i != e.last[p.name] { // an earlier writeKey, which stays
-			continue
-		}
-		value := e.Raw[p.from:p.to]
-		switch p.name {
+	ed := newEditor(dst, e.Raw)
+	client := e.SentByClient(en)
+	e.insertAbsent(&ed, en, client)
+	sameKey := rawjson.IsString(e.WriteKey) && string(rawjson.Unquote(nil, e.WriteKey)) == en.WriteKey
+	for i := range e.places.n {
+		p := &e.places.list[i]
+		switch p.field {
 		case fieldType:
-			if rawjson.IsNull(value) && st.DefaultType != "" {
-				c.replace(p.from, p.to)
-				c.dst = append(c.dst, kindValue(st.DefaultType)...)
+			if en.DefaultType != "" && rawjson.IsNull(e.at(p.span)) {
+				ed.replace(p.span)
+				ed.dst = append(ed.dst, typeValue(en.DefaultType)...)
 			}
 		case fieldMessageID:
 			if !e.hasID() {
-				c.replace(p.from, p.to)
-				c.id(st)
+				ed.replace(p.span)
+				ed.dst = en.appendNewID(ed.dst)
 			}
 		case fieldTimestamp:
-			if t, ok := rebase(value, e.sentAt(st), st.ReceivedAt); ok {
-				c.replace(p.from, p.to)
-				c.time(t)
+			if t, ok := rebase(e.at(p.span), e.sentAt(en), en.ReceivedAt); ok {
+				ed.replace(p.span)
+				ed.dst = appendTime(ed.dst, t)
 			}
 		case fieldContext:
 			if client {
-				e.enrichContext(&c, st, p)
+				e.editContext(&ed, en, p.span)
+			}
+		case fieldSentAt:
+			ed.remove(p)
+		case fieldWriteKey:
+			if sameKey { // earlier duplicates go too
+				ed.remove(p)
 			}
 		}
 	}
-	c.to(uint32(len(e.Raw)))
-	return c.dst
+	return ed.finish()
 }
 
-// Client reports whether a client sent the event itself: by the request's path, or by its own or
-// its batch's context.direct.
-func (e *Received) SentByClient(st *Enrichment) bool {
-	return st.Client || e.Direct || st.Shared.Direct
+// insertAbsent inserts what the event does not have, before its first field: no later duplicate of
+// a key follows there.
+func (e *Received) insertAbsent(ed *editor, en *Enrichment, client bool) {
+	if !e.has(fieldType) && en.DefaultType != "" {
+		ed.insert(`"type":`)
+		ed.dst = append(ed.dst, typeValue(en.DefaultType)...)
+	}
+	if !e.has(fieldMessageID) {
+		ed.insert(keyMessageID)
+		ed.dst = en.appendNewID(ed.dst)
+	}
+	if !e.has(fieldTimestamp) {
+		ed.insert(keyTimestamp)
+		ed.dst = appendTime(ed.dst, en.ReceivedAt)
+	}
+	if client && !e.has(fieldContext) {
+		if ip, agent := e.missing(en); ip || agent {
+			ed.insert(`"context":`)
+			ed.dst = en.appendContext(ed.dst, ip, agent)
+		}
+	}
 }
 
-// wants says which fields the event's context is to get.
-func (e *Received) wants(st *Enrichment) (ip, agent bool) {
-	own, shared := &e.context, &st.Shared
-	ip = st.IP != "" && !own.ip.there && !shared.ip
-	agent = st.UserAgent != "" && !own.userAgent.there && !own.library && !shared.userAgent && !shared.library
+// editContext changes a context that is there. What is neither an object nor null is left alone.
+func (e *Received) editContext(ed *editor, en *Enrichment, at span) {
+	value := e.at(at)
+	isObject := rawjson.IsObject(value)
+	if isObject && !e.context.scanned {
+		e.context = scanContext(value)
+	}
+	ip, agent := e.missing(en)
+	switch {
+	case !ip && !agent:
+	case rawjson.IsNull(value):
+		ed.replace(at)
+		ed.dst = en.appendContext(ed.dst, ip, agent)
+	case isObject:
+		var buffer [2]setting
+		settings := buffer[:0]
+		if ip {
+			settings = append(settings, setting{keyIP, e.context.ip.null})
+		}
+		if agent {
+			settings = append(settings, setting{keyUserAgent, e.context.userAgent.null})
+		}
+		ed.enter(at.from)
+		ed.set(at.from, settings, func(dst []byte, key string) []byte {
+			if key == keyIP {
+				return appendPlain(dst, en.IP)
+			}
+			return rawjson.AppendQuoted(dst, en.UserAgent)
+		})
+	}
+}
+
+// missing reports which fields the event's context is to get.
+func (e *Received) missing(en *Enrichment) (ip, agent bool) {
+	own, shared := &e.context, &en.Shared
+	ip = en.IP != "" && !own.ip.present && !shared.ip
+	agent = en.UserAgent != "" && !own.userAgent.present && !own.library && !shared.userAgent && !shared.library
 	return ip, agent
 }
 
-// enrichContext edits a context that is there. What is neither an object nor null is left alone.
-func (e *Received) enrichContext(c *splice, st *Enrichment, p *place) {
-	value := e.Raw[p.from:p.to]
-	if rawjson.IsObject(value) {
-		e.scanContext()
-	} else if !rawjson.IsNull(value) {
-		return
-	}
-	ip, agent := e.wants(st)
-	if !ip && !agent {
-		return
-	}
-	if rawjson.IsNull(value) {
-		c.replace(p.from, p.to)
-		c.context(st, ip, agent)
-		return
-	}
-	own := &e.context
-	c.to(p.from + 1)
-	mark := len(c.dst)
-	if ip && own.ip.null.to == 0 {
-		c.dst = append(c.dst, `"ip":`...)
-		c.ip(st)
-	}
-	if agent && own.userAgent.null.to == 0 {
-		if len(c.dst) > mark {
-			c.dst = append(c.dst, ',')
-		}
-		c.dst = append(c.dst, `"userAgent":`...)
-		c.agent(st)
-	}
-	c.nested = len(c.dst) == mark
-	type null struct {
-		at    span
-		write func(*Enrichment)
-	}
-	var nulls [2]null
-	n := 0
-	if ip && own.ip.null.to != 0 {
-		nulls[n], n = null{own.ip.null, c.ip}, n+1
-	}
-	if agent && own.userAgent.null.to != 0 {
-		nulls[n], n = null{own.userAgent.null, c.agent}, n+1
-	}
-	if n == 2 && nulls[0].at.from > nulls[1].at.from {
-		nulls[0], nulls[1] = nulls[1], nulls[0]
-	}
-	for _, v := range nulls[:n] {
-		c.replace(p.from+v.at.from, p.from+v.at.to)
-		v.write(st)
-	}
-}
-
 // sentAt is when the client sent the event, by its clock; zero: unknown.
-func (e *Received) sentAt(st *Enrichment) time.Time {
-	if t, ok := ParseTime(e.field(fieldSentAt)); ok {
+func (e *Received) sentAt(en *Enrichment) time.Time {
+	if t, ok := ParseTime(e.value(fieldSentAt)); ok {
 		return t
 	}
-	return st.SentAt
+	return en.SentAt
 }
 
-// rebase moves a timestamp from the client's clock to ours; ok is false where it is to stay as it
-// is.
+// rebase converts a timestamp from the client's clock to ours; ok is false where it
+// does not change.
 func rebase(timestamp []byte, sentAt, receivedAt time.Time) (t time.Time, ok bool) {
 	if rawjson.IsNull(timestamp) {
 		return receivedAt, true
@@ -193,8 +205,8 @@ func rebase(timestamp []byte, sentAt, receivedAt time.Time) (t time.Time, ok boo
 	return receivedAt.Add(-age), true
 }
 
-// ParseTime reads a JSON value as a time in RFC 3339, or with an offset that has no colon in it, as
-// older SDKs write. A time without a zone is none: nobody knows which.
+// ParseTime reads a JSON value as a time in RFC 3339, or with an offset without a colon, as older
+// SDKs write it. A time without a zone is not read: nobody knows which zone it is in.
 func ParseTime(value []byte) (t time.Time, ok bool) {
 	if !rawjson.IsString(value) || len(value) > 64 {
 		return time.Time{}, false
@@ -207,77 +219,30 @@ func ParseTime(value []byte) (t time.Time, ok bool) {
 	return t, err == nil
 }
 
-// splice copies an object's bytes and edits them on the way. It cuts only where a field ends:
-// behind an opening brace or a value. So what is copied next begins, after white space, with a
-// comma, a key or a closing brace.
-type splice struct {
-	raw, dst []byte
-	front    int    // where the fields begin in dst
-	from     uint32 // what stands before it in raw is done
-	nested   bool   // a brace was copied last and nothing was put behind it
+func appendTime(dst []byte, t time.Time) []byte {
+	return append(t.UTC().AppendFormat(append(dst, '"'), TimeFormat), '"')
 }
 
-// to copies up to an offset, with the comma that is needed between what was written and what comes,
-// and no other.
-func (c *splice) to(end uint32) {
-	piece := c.raw[c.from:end]
-	c.from = end
-	i := 0
-	for i < len(piece) && piece[i] <= ' ' {
-		i++
-	}
-	if i < len(piece) && !c.nested {
-		switch written := len(c.dst) > c.front; {
-		case piece[i] == ',' && !written:
-			piece = piece[i+1:]
-		case piece[i] == '"' && written:
-			c.dst = append(c.dst, ',')
-		}
-	}
-	c.nested = false
-	c.dst = append(c.dst, piece...)
+// appendPlain appends a JSON string of a text that needs no escaping.
+func appendPlain(dst []byte, text string) []byte {
+	return append(append(append(dst, '"'), text...), '"')
 }
 
-// replace copies up to a value and passes over it; the caller writes another.
-func (c *splice) replace(from, to uint32) {
-	c.to(from)
-	c.from = to
+func (en *Enrichment) appendNewID(dst []byte) []byte {
+	return append(en.AppendID(append(dst, '"')), '"')
 }
 
-// key begins a field in front of the others.
-func (c *splice) key(text string) {
-	if len(c.dst) > c.front {
-		c.dst = append(c.dst, ',')
-	}
-	c.dst = append(c.dst, text...)
-}
-
-func (c *splice) id(st *Enrichment) {
-	c.dst = append(st.AppendID(append(c.dst, '"')), '"')
-}
-
-func (c *splice) time(t time.Time) {
-	c.dst = append(t.UTC().AppendFormat(append(c.dst, '"'), TimeFormat), '"')
-}
-
-func (c *splice) ip(st *Enrichment) {
-	c.dst = append(append(append(c.dst, '"'), st.IP...), '"')
-}
-
-func (c *splice) agent(st *Enrichment) { c.dst = rawjson.AppendQuoted(c.dst, st.UserAgent) }
-
-func (c *splice) context(st *Enrichment, ip, agent bool) {
-	c.dst = append(c.dst, '{')
+// appendContext appends a context with one of the two fields or both.
+func (en *Enrichment) appendContext(dst []byte, ip, agent bool) []byte {
+	dst = append(dst, '{')
 	if ip {
-		c.dst = append(c.dst, `"ip":`...)
-		c.ip(st)
+		dst = appendPlain(append(dst, keyIP...), en.IP)
+	}
+	if ip && agent {
+		dst = append(dst, ',')
 	}
 	if agent {
-		if ip {
-			c.dst = append(c.dst, ',')
-		}
-		c.dst = append(c.dst, `"userAgent":`...)
-		c.agent(st)
+		dst = rawjson.AppendQuoted(append(dst, keyUserAgent...), en.UserAgent)
 	}
-	c.dst = append(c.dst, '}')
+	return append(dst, '}')
 }

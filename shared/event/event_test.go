@@ -25,7 +25,7 @@ func mustScan(t testing.TB, document string) Event {
 	t.Helper()
 	e, err := scan([]byte(document))
 	if err != nil {
-		t.Fatalf("ScanEvent(%.200q): %v", document, err)
+		t.Fatalf("Scan(%.200q): %v", document, err)
 	}
 	return e
 }
@@ -42,7 +42,7 @@ func nested(n int) string {
 		strings.Repeat("}", n)
 }
 
-func TestEachRuleNamesItsProblem(t *testing.T) {
+func TestEachRuleHasItsProblem(t *testing.T) {
 	for _, c := range []struct {
 		event string
 		want  *Problem
@@ -169,7 +169,7 @@ func TestEachRuleNamesItsProblem(t *testing.T) {
 	}
 }
 
-func TestAFlawOfOneEventIsNotItsNeighbours(t *testing.T) {
+func TestAProblemOfOneEventDoesNotAffectOthers(t *testing.T) {
 	good := `{"type":"track","userId":"u","event":"e"}`
 	document := []byte(`[` + good + ",{\"type\":\"track\",\"userId\":\"u\",\"event\":\"\xff\"}," + good + `,` +
 		nested(MaxDepth+1) + `,` + nested(MaxDepth) + `, 7 ,` + good + `]`)
@@ -196,19 +196,19 @@ func TestAFlawOfOneEventIsNotItsNeighbours(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoJSONIsAnErrorAndNoProblem(t *testing.T) {
+func TestInvalidJSONIsAnErrorAndNotAProblem(t *testing.T) {
 	for _, document := range []string{``, ` `, `{`, `{"type":"track"`, `{"type":}`, `{"type":"track",}`, `{'type':1}`,
 		`tru`, `]`, `{"a":"` + "\x01" + `"}`} {
 		var s rawjson.Scanner
 		var e Event
 		s.Reset([]byte(document))
 		if err := Scan(&s, []byte(document), &e); err == nil {
-			t.Errorf("ScanEvent(%q) found an event %q with problem %v, want an error", document, e.Raw, e.Problem)
+			t.Errorf("Scan(%q) found an event %q with problem %v, want an error", document, e.Raw, e.Problem)
 		}
 	}
 }
 
-func TestAnEventThatIsUsedAgainKeepsNothingOfTheLastOne(t *testing.T) {
+func TestScanOverwritesTheLastEvent(t *testing.T) {
 	var s rawjson.Scanner
 	var e Event
 	first := []byte(`{"type":"none","messageId":"m","timestamp":"2026-01-02T03:04:05Z"}`)
@@ -259,7 +259,7 @@ func sample(i int) []byte {
 		i, i%1000, i%977, i, i%500, i%250, i)
 }
 
-func BenchmarkScanEvent(b *testing.B) {
+func BenchmarkScan(b *testing.B) {
 	document := sample(1)
 	var s rawjson.Scanner
 	var e Event

@@ -15,7 +15,7 @@ var (
 
 const sentText = "2026-03-04T04:06:07.089Z"
 
-func TestIdentityIsPutWhereItIsMissingAndNowhereElse(t *testing.T) {
+func TestIdentityIsSetOnlyWhereItIsMissing(t *testing.T) {
 	for _, c := range []struct{ event, want string }{
 		{`{}`, `{"messageId":"ID","timestamp":"TS"}`},
 		{"{ \n\t}", "{\"messageId\":\"ID\",\"timestamp\":\"TS\" \n\t}"},
@@ -23,7 +23,7 @@ func TestIdentityIsPutWhereItIsMissingAndNowhereElse(t *testing.T) {
 		{` { "a" : 1 } `, `{"messageId":"ID","timestamp":"TS", "a" : 1 }`},
 		{`{"messageId":"m"}`, `{"timestamp":"TS","messageId":"m"}`},
 		{`{"timestamp":"t"}`, `{"messageId":"ID","timestamp":"t"}`},
-		{`{"timestamp":""}`, `{"messageId":"ID","timestamp":""}`}, // Segment makes of it what it will: it is there
+		{`{"timestamp":""}`, `{"messageId":"ID","timestamp":""}`}, // it is present, and Segment interprets it
 		{`{"timestamp":17}`, `{"messageId":"ID","timestamp":17}`},
 		{`{"messageId":"m","timestamp":"t"}`, `{"messageId":"m","timestamp":"t"}`},
 		{`{"messageId":null,"timestamp":null}`, `{"messageId":"ID","timestamp":"TS"}`},
@@ -61,8 +61,8 @@ func TestIdentifyingTwiceChangesNothing(t *testing.T) {
 	}
 }
 
-// FuzzAppendIdentified holds the splice against encoding/json: the same value but for messageId and
-// timestamp, and what the splice took away or put in is those values and nothing else.
+// FuzzAppendIdentified compares the result with what encoding/json makes of the event: the same
+// value but for messageId and timestamp, and no other byte was removed or inserted.
 func FuzzAppendIdentified(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, `{ }`, `{"a":1}`, ` {"messageId":null , "timestamp":null}`, `{"timestamp":null,"messageId":""}`,
@@ -76,7 +76,7 @@ func FuzzAppendIdentified(f *testing.F) {
 	f.Fuzz(func(t *testing.T, document []byte) {
 		e, err := scan(document)
 		if (err == nil) != json.Valid(document) && len(document) < 9000 { // encoding/json refuses 10,000 levels
-			t.Fatalf("ScanEvent(%q): %v, encoding/json says valid: %v", document, err, json.Valid(document))
+			t.Fatalf("Scan(%q): %v, encoding/json says valid: %v", document, err, json.Valid(document))
 		}
 		if err != nil {
 			return
@@ -92,15 +92,15 @@ func FuzzAppendIdentified(f *testing.F) {
 			}
 			return
 		}
-		var old, spliced map[string]json.RawMessage
+		var old, edited map[string]json.RawMessage
 		if json.Unmarshal(e.Raw, &old) != nil {
 			return // too deep for encoding/json
 		}
-		if err := json.Unmarshal(got, &spliced); err != nil {
+		if err := json.Unmarshal(got, &edited); err != nil {
 			t.Fatalf("%q became %q: %v", e.Raw, got, err)
 		}
 		want := map[string]string{"messageId": identity, "timestamp": sentText}
-		// Whatever the event had there stays, unless it is no identity.
+		// What the event had stays, unless it counts as missing.
 		if id := ""; json.Unmarshal(old["messageId"], &id) == nil && id != "" {
 			delete(want, "messageId")
 		}
@@ -108,17 +108,17 @@ func FuzzAppendIdentified(f *testing.F) {
 			delete(want, "timestamp")
 		}
 		for key, text := range want {
-			if string(spliced[key]) != `"`+text+`"` {
-				t.Fatalf("%q became %q: %s is %s", e.Raw, got, key, spliced[key])
+			if string(edited[key]) != `"`+text+`"` {
+				t.Fatalf("%q became %q: %s is %s", e.Raw, got, key, edited[key])
 			}
-			delete(spliced, key)
+			delete(edited, key)
 			delete(old, key)
 		}
-		if len(old) != len(spliced) {
-			t.Fatalf("%q became %q: %d other fields instead of %d", e.Raw, got, len(spliced), len(old))
+		if len(old) != len(edited) {
+			t.Fatalf("%q became %q: %d other fields instead of %d", e.Raw, got, len(edited), len(old))
 		}
 		for key, value := range old {
-			if !bytes.Equal(spliced[key], value) {
+			if !bytes.Equal(edited[key], value) {
 				t.Fatalf("%q became %q: %q was %q", e.Raw, got, key, value)
 			}
 		}
@@ -135,15 +135,15 @@ func FuzzAppendIdentified(f *testing.F) {
 	})
 }
 
-// sameOutside takes what a splice may put in or take away out of both, and compares the rest byte
-// by byte.
+// sameOutside removes from both what the edit may insert or remove, and compares the rest byte by
+// byte.
 func sameOutside(raw, got []byte, e *Event) bool {
 	rest := bytes.Clone(raw)
 	last := []span{e.id, e.timestamp}
 	if last[0].from < last[1].from {
 		last[0], last[1] = last[1], last[0]
 	}
-	for _, s := range last { // from the back, so that places stay right
+	for _, s := range last { // from the back, so that the offsets before it hold
 		missing := s == e.id && !e.hasID() || s == e.timestamp && !e.hasTimestamp()
 		if s.to > 0 && missing {
 			rest = append(rest[:s.from:s.from], rest[s.to:]...)
@@ -164,7 +164,7 @@ func sameOutside(raw, got []byte, e *Event) bool {
 			text = strings.Replace(text, `"`+sentText+`"`, "", 1)
 		}
 	}
-	// The commas of what was put in front.
+	// The commas after what was inserted.
 	inserted := 0
 	for _, absent := range []bool{e.id.to == 0, e.timestamp.to == 0} {
 		if absent {

@@ -1,17 +1,17 @@
 package event
 
-// Origin says who made an event, which decides by which path it goes on.
+// Origin says who made an event, which decides the path on which it is sent to Segment.
 type Origin uint8
 
 const (
-	// FromServer is the SDKs that run on servers. Segment reserves /v1/batch for them. The zero
-	// value.
+	// FromServer, the zero value, is an SDK that runs on a server: Segment reserves /v1/batch for
+	// them.
 	FromServer Origin = iota
-	// FromClient is browsers and phones: their events go on to /v1/b, as their own SDKs send them.
+	// FromClient is a browser or a phone: its events are sent to /v1/b, as its own SDK does.
 	FromClient
 )
 
-// String is the name that stands in a queue message.
+// String returns the name that a queue message holds: "client" or "server".
 func (o Origin) String() string {
 	if o == FromClient {
 		return "client"
@@ -19,7 +19,7 @@ func (o Origin) String() string {
 	return "server"
 }
 
-// ParseOrigin reads what [Origin.String] wrote. Anything else is no origin: ok is false.
+// ParseOrigin reads what [Origin.String] wrote; ok is false for anything else.
 func ParseOrigin(text string) (o Origin, ok bool) {
 	switch text {
 	case "client":

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// FuzzProblem holds the rules against the same ones written on what encoding/json decodes.
+// FuzzProblem compares the rules with the same ones, written for what encoding/json decodes.
 func FuzzProblem(f *testing.F) {
 	for _, seed := range []string{
 		`{"type":"track","userId":"u","event":"e","properties":{}}`,
@@ -29,7 +29,7 @@ func FuzzProblem(f *testing.F) {
 	})
 }
 
-// reference is slow and plain.
+// reference is the slow and plain form of the rules.
 func reference(t *testing.T, raw []byte) *Problem {
 	var m map[string]any
 	d := json.NewDecoder(bytes.NewReader(raw))
@@ -57,17 +57,17 @@ func reference(t *testing.T, raw []byte) *Problem {
 	if !isString("groupId") || !isString("previousId") {
 		return IDNotString
 	}
-	someone := filled("userId") || filled("anonymousId")
+	anyone := filled("userId") || filled("anonymousId")
 	rules := map[any][]struct {
 		ok      bool
 		problem *Problem
 	}{
-		"track": {{someone, NoUserOrAnonymousID}, {filled("event"), EventNotDefined}, {isString("event"), EventNotString},
+		"track": {{anyone, NoUserOrAnonymousID}, {filled("event"), EventNotDefined}, {isString("event"), EventNotString},
 			{isObject("properties"), PropertiesNotObject}},
-		"page": {{someone, NoUserOrAnonymousID}, {isString("name"), NameNotString},
+		"page": {{anyone, NoUserOrAnonymousID}, {isString("name"), NameNotString},
 			{isString("category"), CategoryNotString}, {isObject("properties"), PropertiesNotObject}},
-		"identify": {{someone, NoUserOrAnonymousID}, {isObject("traits"), TraitsNotObject}},
-		"group":    {{filled("groupId"), IDRequired}, {someone, NoUserOrAnonymousID}, {isObject("traits"), TraitsNotObject}},
+		"identify": {{anyone, NoUserOrAnonymousID}, {isObject("traits"), TraitsNotObject}},
+		"group":    {{filled("groupId"), IDRequired}, {anyone, NoUserOrAnonymousID}, {isObject("traits"), TraitsNotObject}},
 		"alias":    {{filled("userId") && filled("previousId"), IDRequired}, {isString("userId"), IDNotString}},
 	}
 	rules["screen"] = rules["page"]

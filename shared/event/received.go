@@ -6,197 +6,116 @@ import (
 	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
-// Received is an event as an SDK sent it: what [Scan] finds, and where the fields stand that change
-// at the door. It is of one size, whatever the event has, so that who holds many knows what they
-// take. The zero value is ready.
+// Received is an event as an SDK sent it: what [Scan] finds, and where the fields stand that
+// [Received.AppendEnriched] may change. It has the same size whatever the event holds, so that the
+// memory for many of them is known. The zero value is ready for [ScanReceived].
 type Received struct {
 	Event
-	WriteKey []byte // the value of the event's own writeKey, JSON; nil: none
-	Direct   bool   // context.direct is true: a client sent it, be the path a server's
+	WriteKey []byte // the event's own writeKey as a JSON value; nil: none
+	Direct   bool   // context.direct is true: a client sent it, even to a path for servers
 
-	places  [maxPlaces]place // the fields that may change, in the order in which they stand
-	n       int8             // how many there are
-	last    [numFields]int8
-	context contextPlaces
+	places  places
+	context contextFields
 }
 
-// maxPlaces is one for each field and some for duplicates of those that go. Of the others the last
-// one is enough.
-const maxPlaces = int(numFields) + 6
-
-// TooManyDuplicates is the problem of an event that repeats sentAt or writeKey more often than
-// there is room for. Only who wants to see what happens sends that.
-var TooManyDuplicates = &Problem{"too_many_duplicates", "the event has its sentAt or its writeKey many times"}
-
-// fieldName is a field that ingest may change.
-type fieldName uint8
-
-const (
-	fieldType fieldName = iota
-	fieldMessageID
-	fieldTimestamp
-	fieldSentAt
-	fieldContext
-	fieldWriteKey
-	numFields
-)
-
-// place is where a field stands in Raw: field is the end of what stands before it, the brace or the
-// value of the field in front.
-type place struct {
-	name     fieldName
-	field    uint32
-	from, to uint32 // the value
-}
-
-// none is the place of a field that the event does not have.
-const none = -1
-
-// ScanReceived reads the value at which s stands as one event, as [Scan] does. kind is the type
-// that an event without one has, by the path it came to; it is empty where there is none.
-func ScanReceived(s *rawjson.Scanner, document []byte, kind string, e *Received) error {
-	*e = Received{last: [numFields]int8{none, none, none, none, none, none}}
-	s.TakeFlaws()
-	if s.Peek() != '{' {
-		e.Raw, e.Problem = s.Value(), NotAnObject
-		return s.Err()
+// ScanReceived is [Scan] for an event at the ingest endpoint. defaultType is the type of an event
+// that does not say one, which follows from the request's path; empty: none.
+func ScanReceived(s *rawjson.Scanner, document []byte, defaultType string, e *Received) error {
+	*e = Received{places: places{last: [numEditable]int8{none, none, none, none, none, none}}}
+	var v values
+	if err := e.scan(s, document, defaultType, &v, &e.places); err != nil {
+		return err
 	}
-	var f fields
-	roomy := true
-	start := s.Offset()
-	outer := s.Depth()
-	s.Enter('{')
-	for {
-		before := s.Offset()
-		key, ok := s.Field()
-		if !ok {
-			break
-		}
-		value := s.Value()
-		var d fieldName
-		switch string(key) {
-		case "type":
-			d, f.kind = fieldType, value
-		case "messageId":
-			d, f.messageID = fieldMessageID, value
-		case "timestamp":
-			d = fieldTimestamp
-		case "sentAt":
-			d = fieldSentAt
-		case "context":
-			d = fieldContext
-		case "writeKey":
-			d, e.WriteKey = fieldWriteKey, value
-		default:
-			f.set(key, value)
-			continue
-		}
-		roomy = e.add(place{d, uint32(before - start), uint32(s.Offset() - len(value) - start),
-			uint32(s.Offset() - start)}) && roomy
-	}
-	if s.Err() != nil {
-		return s.Err()
-	}
-	e.Raw = document[start:s.Offset()]
-	if rawjson.IsNull(f.kind) && kind != "" {
-		f.kind = kindValue(kind)
-	}
-	if e.Problem = problemOf(e.Raw, s.TakeFlaws(), outer, &f); e.Problem == nil && !roomy {
+	if e.Problem == nil && e.places.overflow {
 		e.Problem = TooManyDuplicates
 	}
-	e.id, e.timestamp = e.span(fieldMessageID), e.span(fieldTimestamp)
-	if c := e.field(fieldContext); rawjson.IsObject(c) {
-		// Hardly an event has it, and what a name without escapes is not in needs no second look.
+	e.WriteKey = v[fieldWriteKey]
+	if c := v[fieldContext]; rawjson.IsObject(c) {
+		// Few events have it. A context without the name and without escapes needs no second look.
 		if bytes.Contains(c, []byte("direct")) || bytes.IndexByte(c, '\\') >= 0 {
-			e.scanContext()
+			e.context = scanContext(c)
 			e.Direct = e.context.direct
 		}
 	}
 	return nil
 }
 
-// kindValue is the JSON of a type, without an allocation for Segment's.
-func kindValue(kind string) []byte {
-	switch kind {
-	case "track":
-		return []byte(`"track"`)
-	case "identify":
-		return []byte(`"identify"`)
-	case "page":
-		return []byte(`"page"`)
-	case "screen":
-		return []byte(`"screen"`)
-	case "group":
-		return []byte(`"group"`)
-	case "alias":
-		return []byte(`"alias"`)
-	}
-	return nil
+// SentByClient reports whether a client sent the event itself: by the request's path, or by
+// context.direct of the event or its batch.
+func (e *Received) SentByClient(en *Enrichment) bool {
+	return en.Client || e.Direct || en.Shared.Direct
 }
 
-// add notes where a field stands; false when there is no room. Of a field that may stay, an earlier
-// duplicate is forgotten: the last one counts.
-func (e *Received) add(p place) (ok bool) {
-	if earlier := e.last[p.name]; earlier != none && p.name != fieldSentAt && p.name != fieldWriteKey {
-		copy(e.places[earlier:], e.places[earlier+1:e.n])
-		e.n--
-		for d := range e.last {
-			if e.last[d] > earlier {
-				e.last[d]--
+// maxPlaces is one for each field and some for duplicates of sentAt and writeKey, all of which have
+// to go. Of the other fields the last one is enough.
+const maxPlaces = int(numEditable) + 6
+
+// none is the index of a field that the event does not have.
+const none = -1
+
+// places are the fields of an event that enrichment may change, in the order in which they stand.
+type places struct {
+	list     [maxPlaces]place
+	n        int8
+	last     [numEditable]int8 // index in list of each field's last place; none: it is absent
+	overflow bool              // there were more
+}
+
+// place is where a field stands in Raw.
+type place struct {
+	field  field
+	before uint32 // the end of what stands before it: the opening brace or another field's value
+	span          // the value
+}
+
+// add notes a place. Of a field that may stay, an earlier duplicate is forgotten: the last counts.
+func (p *places) add(at place) {
+	if earlier := p.last[at.field]; earlier != none && at.field != fieldSentAt && at.field != fieldWriteKey {
+		copy(p.list[earlier:], p.list[earlier+1:p.n])
+		p.n--
+		for f := range p.last {
+			if p.last[f] > earlier {
+				p.last[f]--
 			}
 		}
-		e.last[p.name] = none
+		p.last[at.field] = none
 	}
-	if int(e.n) == maxPlaces {
-		return false
-	}
-	e.last[p.name] = e.n
-	e.places[e.n] = p
-	e.n++
-	return true
-}
-
-// field is the last value of a field, nil when there is none.
-func (e *Received) field(d fieldName) []byte {
-	if e.last[d] == none {
-		return nil
-	}
-	p := e.places[e.last[d]]
-	return e.Raw[p.from:p.to]
-}
-
-func (e *Received) span(d fieldName) span {
-	if e.last[d] == none {
-		return span{}
-	}
-	p := e.places[e.last[d]]
-	return span{p.from, p.to}
-}
-
-// contextPlaces is what matters of an event's context, offsets in it.
-type contextPlaces struct {
-	scanned, direct, library bool
-	ip, userAgent            contextPlace
-}
-
-// contextPlace is a field of the context: absent, null (then the place of the null) or there.
-type contextPlace struct {
-	there bool
-	null  span
-}
-
-// scanContext looks into a context that is an object.
-func (e *Received) scanContext() {
-	if e.context.scanned {
+	if int(p.n) == maxPlaces {
+		p.overflow = true
 		return
 	}
-	e.context = scanContext(e.field(fieldContext))
+	p.last[at.field] = p.n
+	p.list[p.n] = at
+	p.n++
 }
 
-func scanContext(value []byte) contextPlaces {
+func (e *Received) has(f field) bool { return e.places.last[f] != none }
+
+// value is the last value of a field, nil when it is absent.
+func (e *Received) value(f field) []byte {
+	if !e.has(f) {
+		return nil
+	}
+	return e.at(e.places.list[e.places.last[f]].span)
+}
+
+// contextFields are the fields of an event's context that enrichment looks at.
+type contextFields struct {
+	scanned, direct, library bool
+	ip, userAgent            contextField
+}
+
+// contextField is a field of the context: absent, null, or present.
+type contextField struct {
+	present bool
+	null    span // where the null stands in the context; empty: the field is not null
+}
+
+// scanContext reads a context that is an object.
+func scanContext(value []byte) contextFields {
 	var s rawjson.Scanner
 	s.Reset(value)
-	c := contextPlaces{scanned: true}
+	c := contextFields{scanned: true}
 	s.Enter('{')
 	for {
 		key, ok := s.Field()
@@ -204,35 +123,36 @@ func scanContext(value []byte) contextPlaces {
 			return c
 		}
 		v := s.Value()
-		at := contextPlace{there: !rawjson.IsNull(v)}
-		if !at.there {
-			at.null = span{uint32(s.Offset() - len(v)), uint32(s.Offset())}
+		f := contextField{present: !rawjson.IsNull(v)}
+		if !f.present {
+			f.null = span{uint32(s.Offset() - len(v)), uint32(s.Offset())}
 		}
 		switch string(key) {
 		case "direct":
 			c.direct = string(v) == "true"
 		case "library":
-			c.library = at.there
+			c.library = f.present
 		case "ip":
-			c.ip = at
+			c.ip = f
 		case "userAgent":
-			c.userAgent = at
+			c.userAgent = f
 		}
 	}
 }
 
-// A SharedContext is what a batch's context says for all of its events, which Segment merges it
-// into.
+// A SharedContext is what a batch's context says for all of its events: Segment merges it into
+// each.
 type SharedContext struct {
 	Direct                 bool // its direct is true
-	ip, userAgent, library bool
+	ip, userAgent, library bool // it has the field
 }
 
-// ScanContext reads a batch's context: JSON that was found valid, or nil for none.
+// ScanContext reads a batch's context: valid JSON, or nil for none. A context that is no object
+// says nothing.
 func ScanContext(context []byte) SharedContext {
 	if !rawjson.IsObject(context) {
 		return SharedContext{}
 	}
 	c := scanContext(context)
-	return SharedContext{Direct: c.direct, ip: c.ip.there, userAgent: c.userAgent.there, library: c.library}
+	return SharedContext{Direct: c.direct, ip: c.ip.present, userAgent: c.userAgent.present, library: c.library}
 }

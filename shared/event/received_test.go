@@ -13,24 +13,24 @@ import (
 	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
-var doorTime = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+var receivedAt = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
 func newID(dst []byte) []byte { return append(dst, "new-id"...) }
 
-// stamped is an event after the door, with the problem that was found in it.
-func enriched(t testing.TB, raw, kind string, st Enrichment) (string, *Problem) {
+// enriched is an event after its enrichment, and the problem that was found in it.
+func enriched(t testing.TB, raw, defaultType string, en Enrichment) (string, *Problem) {
 	t.Helper()
 	var s rawjson.Scanner
 	s.Reset([]byte(raw))
 	var e Received
-	if err := ScanReceived(&s, []byte(raw), kind, &e); err != nil {
+	if err := ScanReceived(&s, []byte(raw), defaultType, &e); err != nil {
 		t.Fatalf("%s: %v", raw, err)
 	}
-	st.DefaultType, st.ReceivedAt, st.AppendID = kind, doorTime, newID
-	return string(e.AppendEnriched(nil, &st)), e.Problem
+	en.DefaultType, en.ReceivedAt, en.AppendID = defaultType, receivedAt, newID
+	return string(e.AppendEnriched(nil, &en)), e.Problem
 }
 
-func TestEventsAreSplicedAtTheDoor(t *testing.T) {
+func TestReceivedEventsAreEnriched(t *testing.T) {
 	const full = `"type":"track","messageId":"m","timestamp":"2026-11-23T11:00:00.000Z"`
 	const front = `"messageId":"new-id","timestamp":"2026-11-23T12:00:00.000Z"`
 	client := Enrichment{Client: true, IP: "203.0.113.7"}
@@ -40,21 +40,21 @@ func TestEventsAreSplicedAtTheDoor(t *testing.T) {
 		return Enrichment{SentAt: at}
 	}
 	for name, c := range map[string]struct {
-		raw, kind string
-		st        Enrichment
-		want      string
+		raw, defaultType string
+		en               Enrichment
+		want             string
 	}{
 		"nothing to do":          {raw: "{ " + full + " , \"a\" : 1 }", want: "{ " + full + " , \"a\" : 1 }"},
-		"empty":                  {raw: `{}`, kind: "page", want: `{"type":"page",` + front + `}`},
+		"empty":                  {raw: `{}`, defaultType: "page", want: `{"type":"page",` + front + `}`},
 		"empty with white space": {raw: "{ \n}", want: `{` + front + " \n}"},
-		"type": {raw: `{"messageId":"m","timestamp":"x"}`, kind: "track",
+		"type": {raw: `{"messageId":"m","timestamp":"x"}`, defaultType: "track",
 			want: `{"type":"track","messageId":"m","timestamp":"x"}`},
-		"type null": {raw: `{"messageId":"m","type":null,"timestamp":"x"}`, kind: "track",
+		"type null": {raw: `{"messageId":"m","type":null,"timestamp":"x"}`, defaultType: "track",
 			want: `{"messageId":"m","type":"track","timestamp":"x"}`},
-		"another type stays": {raw: `{` + full + `}`, kind: "page", want: `{` + full + `}`},
+		"another type is kept": {raw: `{` + full + `}`, defaultType: "page", want: `{` + full + `}`},
 		"no type by the path": {raw: `{"messageId":"m","timestamp":"x"}`,
 			want: `{"messageId":"m","timestamp":"x"}`},
-		"ids that are none": {raw: `{"messageId":7,"timestamp":null}`,
+		"invalid ids": {raw: `{"messageId":7,"timestamp":null}`,
 			want: `{"messageId":"new-id","timestamp":"2026-11-23T12:00:00.000Z"}`},
 		"an empty id": {raw: `{"timestamp":"x", "messageId" : "" }`,
 			want: `{"timestamp":"x", "messageId" : "new-id" }`},
@@ -64,104 +64,105 @@ func TestEventsAreSplicedAtTheDoor(t *testing.T) {
 		"sentAt first":                {raw: `{"sentAt":"2026-11-23T11:00:10Z" , "messageId":"m","timestamp":"2026-11-23T11:00:00Z"}`, want: `{ "messageId":"m","timestamp":"2026-11-23T11:59:50.000Z"}`},
 		"sentAt in the middle, twice": {raw: `{"messageId":"m","sentAt":1,"timestamp":"2026-11-23T11:00:00Z","sentAt":"2026-11-23T11:00:10Z","a":1}`, want: `{"messageId":"m","timestamp":"2026-11-23T11:59:50.000Z","a":1}`},
 		"sentAt alone":                {raw: `{"sentAt":"2026-11-23T11:00:10Z"}`, want: `{` + front + `}`},
-		"sentAt alone, all else there": {raw: `{"sentAt":null,"messageId":"m","timestamp":"x"}`,
+		"sentAt alone, all else present": {raw: `{"sentAt":null,"messageId":"m","timestamp":"x"}`,
 			want: `{"messageId":"m","timestamp":"x"}`},
 		"batch's sentAt": {raw: `{"messageId":"m","timestamp":"2026-11-23T11:00:00Z"}`,
-			st: sent("2026-11-23T11:01:00Z"), want: `{"messageId":"m","timestamp":"2026-11-23T11:59:00.000Z"}`},
-		"own sentAt before the batch's": {raw: `{"messageId":"m","timestamp":"2026-11-23T11:00:00Z","sentAt":"2026-11-23T11:00:10Z"}`, st: sent("2026-11-23T11:01:00Z"), want: `{"messageId":"m","timestamp":"2026-11-23T11:59:50.000Z"}`},
-		"sentAt that is no time": {raw: `{"messageId":"m","timestamp":"2026-11-23T11:00:00Z","sentAt":"soon"}`,
+			en: sent("2026-11-23T11:01:00Z"), want: `{"messageId":"m","timestamp":"2026-11-23T11:59:00.000Z"}`},
+		"own sentAt before the batch's": {raw: `{"messageId":"m","timestamp":"2026-11-23T11:00:00Z","sentAt":"2026-11-23T11:00:10Z"}`, en: sent("2026-11-23T11:01:00Z"), want: `{"messageId":"m","timestamp":"2026-11-23T11:59:50.000Z"}`},
+		"sentAt that is not a time": {raw: `{"messageId":"m","timestamp":"2026-11-23T11:00:00Z","sentAt":"soon"}`,
 			want: `{"messageId":"m","timestamp":"2026-11-23T11:00:00Z"}`},
-		"timestamp that is no time": {raw: `{"messageId":"m","timestamp":"yesterday","sentAt":"2026-11-23T11:00:10Z"}`, want: `{"messageId":"m","timestamp":"yesterday"}`},
-		"timestamp without a zone":  {raw: `{"messageId":"m","timestamp":"2026-11-23T11:00:00.000","sentAt":"2026-11-23T11:00:10Z"}`, want: `{"messageId":"m","timestamp":"2026-11-23T11:00:00.000"}`},
+		"timestamp that is not a time": {raw: `{"messageId":"m","timestamp":"yesterday","sentAt":"2026-11-23T11:00:10Z"}`,
+			want: `{"messageId":"m","timestamp":"yesterday"}`},
+		"timestamp without a zone": {raw: `{"messageId":"m","timestamp":"2026-11-23T11:00:00.000","sentAt":"2026-11-23T11:00:10Z"}`, want: `{"messageId":"m","timestamp":"2026-11-23T11:00:00.000"}`},
 		"offsets": {raw: `{"messageId":"m","timestamp":"2026-11-23T12:00:00.000123+01:00"}`,
-			st: sent("2026-11-23T06:00:30-0500"), want: `{"messageId":"m","timestamp":"2026-11-23T11:59:30.000Z"}`},
+			en: sent("2026-11-23T06:00:30-0500"), want: `{"messageId":"m","timestamp":"2026-11-23T11:59:30.000Z"}`},
 		"client's clock in the future": {raw: `{"messageId":"m","timestamp":"2031-01-01T00:00:00Z"}`,
-			st: sent("2031-01-01T00:00:02Z"), want: `{"messageId":"m","timestamp":"2026-11-23T11:59:58.000Z"}`},
+			en: sent("2031-01-01T00:00:02Z"), want: `{"messageId":"m","timestamp":"2026-11-23T11:59:58.000Z"}`},
 		"a difference of centuries": {raw: `{"messageId":"m","timestamp":"0001-01-01T00:00:00Z"}`,
-			st: sent("2026-11-23T11:00:10Z"), want: `{"messageId":"m","timestamp":"0001-01-01T00:00:00Z"}`},
+			en: sent("2026-11-23T11:00:10Z"), want: `{"messageId":"m","timestamp":"0001-01-01T00:00:00Z"}`},
 		"a clock at the end of time": {raw: `{"messageId":"m","timestamp":"9999-12-31T23:59:59Z"}`,
-			st: sent("9999-12-30T00:00:00Z"), want: `{"messageId":"m","timestamp":"2026-11-25T11:59:59.000Z"}`},
-		"server's address is nobody's": {raw: `{` + full + `,"context":{}}`,
-			st: Enrichment{IP: "203.0.113.7", UserAgent: "x"}, want: `{` + full + `,"context":{}}`},
-		"address, no context": {raw: `{` + full + `}`, st: client,
+			en: sent("9999-12-30T00:00:00Z"), want: `{"messageId":"m","timestamp":"2026-11-25T11:59:59.000Z"}`},
+		"a server's address is not added": {raw: `{` + full + `,"context":{}}`,
+			en: Enrichment{IP: "203.0.113.7", UserAgent: "x"}, want: `{` + full + `,"context":{}}`},
+		"address, no context": {raw: `{` + full + `}`, en: client,
 			want: `{"context":{"ip":"203.0.113.7"},` + full + `}`},
-		"address, context null": {raw: `{` + full + `,"context":null}`, st: client,
+		"address, context null": {raw: `{` + full + `,"context":null}`, en: client,
 			want: `{` + full + `,"context":{"ip":"203.0.113.7"}}`},
-		"address, context empty": {raw: `{"context": { } ,` + full + `}`, st: client,
+		"address, context empty": {raw: `{"context": { } ,` + full + `}`, en: client,
 			want: `{"context": {"ip":"203.0.113.7" } ,` + full + `}`},
-		"address, context": {raw: `{` + full + `,"context": { "page":{"ip":"x"}}}`, st: client,
+		"address, context": {raw: `{` + full + `,"context": { "page":{"ip":"x"}}}`, en: client,
 			want: `{` + full + `,"context": {"ip":"203.0.113.7", "page":{"ip":"x"}}}`},
-		"address null": {raw: `{` + full + `,"context":{"a":1,"ip" : null ,"b":2}}`, st: client,
+		"address null": {raw: `{` + full + `,"context":{"a":1,"ip" : null ,"b":2}}`, en: client,
 			want: `{` + full + `,"context":{"a":1,"ip" : "203.0.113.7" ,"b":2}}`},
-		"address there": {raw: `{` + full + `,"context":{"ip":"0.0.0.0"}}`, st: client,
+		"address present": {raw: `{` + full + `,"context":{"ip":"0.0.0.0"}}`, en: client,
 			want: `{` + full + `,"context":{"ip":"0.0.0.0"}}`},
-		"address there, then null": {raw: `{` + full + `,"context":{"ip":"1.1.1.1","ip":null}}`, st: client,
+		"address present, then null": {raw: `{` + full + `,"context":{"ip":"1.1.1.1","ip":null}}`, en: client,
 			want: `{` + full + `,"context":{"ip":"1.1.1.1","ip":"203.0.113.7"}}`},
-		"context that is no object": {raw: `{` + full + `,"context":"web"}`, st: client,
+		"context that is not an object": {raw: `{` + full + `,"context":"web"}`, en: client,
 			want: `{` + full + `,"context":"web"}`},
-		"address unknown": {raw: `{` + full + `,"context":null}`, st: Enrichment{Client: true},
+		"address unknown": {raw: `{` + full + `,"context":null}`, en: Enrichment{Client: true},
 			want: `{` + full + `,"context":null}`},
 		"address in the batch's context": {raw: `{` + full + `}`,
-			st:   Enrichment{Client: true, IP: "203.0.113.7", Shared: ScanContext([]byte(`{"ip":"9.9.9.9"}`))},
+			en:   Enrichment{Client: true, IP: "203.0.113.7", Shared: ScanContext([]byte(`{"ip":"9.9.9.9"}`))},
 			want: `{` + full + `}`},
 		"null in the batch's context": {raw: `{` + full + `}`,
-			st:   Enrichment{Client: true, IP: "203.0.113.7", Shared: ScanContext([]byte(`{"ip":null}`))},
+			en:   Enrichment{Client: true, IP: "203.0.113.7", Shared: ScanContext([]byte(`{"ip":null}`))},
 			want: `{"context":{"ip":"203.0.113.7"},` + full + `}`},
 		"direct": {raw: `{` + full + `,"context":{"direct":true}}`,
-			st: Enrichment{IP: "203.0.113.7"}, want: `{` + full + `,"context":{"ip":"203.0.113.7","direct":true}}`},
+			en: Enrichment{IP: "203.0.113.7"}, want: `{` + full + `,"context":{"ip":"203.0.113.7","direct":true}}`},
 		"direct with escapes": {raw: `{` + full + `,"context":{"dir\u0065ct":true}}`,
-			st: Enrichment{IP: "203.0.113.7"}, want: `{` + full + `,"context":{"ip":"203.0.113.7","dir\u0065ct":true}}`},
+			en: Enrichment{IP: "203.0.113.7"}, want: `{` + full + `,"context":{"ip":"203.0.113.7","dir\u0065ct":true}}`},
 		"not direct": {raw: `{` + full + `,"context":{"direct":false,"a":{"direct":true}}}`,
-			st: Enrichment{IP: "203.0.113.7"}, want: `{` + full + `,"context":{"direct":false,"a":{"direct":true}}}`},
+			en: Enrichment{IP: "203.0.113.7"}, want: `{` + full + `,"context":{"direct":false,"a":{"direct":true}}}`},
 		"the batch is direct": {raw: `{` + full + `}`,
-			st:   Enrichment{IP: "203.0.113.7", Shared: ScanContext([]byte(`{"direct":true}`))},
+			en:   Enrichment{IP: "203.0.113.7", Shared: ScanContext([]byte(`{"direct":true}`))},
 			want: `{"context":{"ip":"203.0.113.7"},` + full + `}`},
-		"user agent of raw HTTP": {raw: `{` + full + `}`, st: agent,
+		"user agent of raw HTTP": {raw: `{` + full + `}`, en: agent,
 			want: `{"context":{"ip":"203.0.113.7","userAgent":"Mozilla \"5\""},` + full + `}`},
-		"user agent there": {raw: `{` + full + `,"context":{"userAgent":"mine"}}`, st: agent,
+		"user agent present": {raw: `{` + full + `,"context":{"userAgent":"mine"}}`, en: agent,
 			want: `{` + full + `,"context":{"ip":"203.0.113.7","userAgent":"mine"}}`},
-		"user agent null, and ip before it": {raw: `{` + full + `,"context":{"userAgent":null,"ip":null}}`, st: agent,
+		"user agent null, and ip before it": {raw: `{` + full + `,"context":{"userAgent":null,"ip":null}}`, en: agent,
 			want: `{` + full + `,"context":{"userAgent":"Mozilla \"5\"","ip":"203.0.113.7"}}`},
-		"user agent null, ip missing": {raw: `{` + full + `,"context":{"userAgent":null}}`, st: agent,
+		"user agent null, ip missing": {raw: `{` + full + `,"context":{"userAgent":null}}`, en: agent,
 			want: `{` + full + `,"context":{"ip":"203.0.113.7","userAgent":"Mozilla \"5\""}}`},
-		"user agent of an SDK is its own": {raw: `{` + full + `,"context":{"library":{"name":"x"}}}`, st: agent,
+		"user agent of an SDK is its own": {raw: `{` + full + `,"context":{"library":{"name":"x"}}}`, en: agent,
 			want: `{` + full + `,"context":{"ip":"203.0.113.7","library":{"name":"x"}}}`},
-		"user agent, both missing": {raw: `{` + full + `,"context":{"a":1}}`, st: agent,
+		"user agent, both missing": {raw: `{` + full + `,"context":{"a":1}}`, en: agent,
 			want: `{` + full + `,"context":{"ip":"203.0.113.7","userAgent":"Mozilla \"5\"","a":1}}`},
-		"write key": {raw: `{"writeKey":"WK",` + full + `}`, st: Enrichment{WriteKey: "WK"},
+		"write key": {raw: `{"writeKey":"WK",` + full + `}`, en: Enrichment{WriteKey: "WK"},
 			want: `{` + full + `}`},
-		"write key at the end": {raw: `{` + full + ` , "writeKey":"\u0057K" }`, st: Enrichment{WriteKey: "WK"},
+		"write key at the end": {raw: `{` + full + ` , "writeKey":"\u0057K" }`, en: Enrichment{WriteKey: "WK"},
 			want: `{` + full + ` }`},
-		"write key of another": {raw: `{"writeKey":"other",` + full + `}`, st: Enrichment{WriteKey: "WK"},
+		"write key of another": {raw: `{"writeKey":"other",` + full + `}`, en: Enrichment{WriteKey: "WK"},
 			want: `{"writeKey":"other",` + full + `}`},
-		"all goes but what is put in": {raw: `{"writeKey":"WK","sentAt":"x","writeKey":"WK"}`,
-			st: Enrichment{WriteKey: "WK"}, want: `{` + front + `}`},
-		"no object": {raw: `[1]`, kind: "track", st: client, want: `[1]`},
+		"only what is inserted is left": {raw: `{"writeKey":"WK","sentAt":"x","writeKey":"WK"}`,
+			en: Enrichment{WriteKey: "WK"}, want: `{` + front + `}`},
+		"not an object": {raw: `[1]`, defaultType: "track", en: client, want: `[1]`},
 		"large numbers and unknown fields": {raw: `{` + full + `,"n":9007199254740993,"x":1e400,"é":"\u00e9"}`,
 			want: `{` + full + `,"n":9007199254740993,"x":1e400,"é":"\u00e9"}`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, _ := enriched(t, c.raw, c.kind, c.st)
+			got, _ := enriched(t, c.raw, c.defaultType, c.en)
 			if got != c.want {
 				t.Errorf("%s\nbecame %s\nwant   %s", c.raw, got, c.want)
 			}
 			if !json.Valid([]byte(got)) {
 				t.Errorf("the result is not JSON")
 			}
-			// Once more is no change: what the door sets, it does not set again.
-			if again, _ := enriched(t, got, c.kind,
-				Enrichment{Client: c.st.Client, IP: c.st.IP, UserAgent: c.st.UserAgent, WriteKey: c.st.WriteKey,
-					Shared: c.st.Shared}); again != got {
-				t.Errorf("a second time it became %s", again)
+			// A second time changes nothing: what was set is not set again.
+			if again, _ := enriched(t, got, c.defaultType,
+				Enrichment{Client: c.en.Client, IP: c.en.IP, UserAgent: c.en.UserAgent, WriteKey: c.en.WriteKey,
+					Shared: c.en.Shared}); again != got {
+				t.Errorf("the second time it became %s", again)
 			}
 		})
 	}
 }
 
-func TestTheTypeOfThePathCountsForTheRules(t *testing.T) {
+func TestTheRulesApplyToTheTypeOfThePath(t *testing.T) {
 	for _, c := range []struct {
-		raw, kind string
-		problem   *Problem
+		raw, defaultType string
+		problem          *Problem
 	}{
 		{`{"userId":"u","event":"e"}`, "track", nil},
 		{`{"userId":"u","event":"e","type":null}`, "track", nil},
@@ -175,20 +176,20 @@ func TestTheTypeOfThePathCountsForTheRules(t *testing.T) {
 		{`{"userId":"u","type":"foo"}`, "page", TypeUnknown},
 		{`[]`, "page", NotAnObject},
 	} {
-		if _, problem := enriched(t, c.raw, c.kind, Enrichment{}); problem != c.problem {
-			t.Errorf("%s as a %s: %v, want %v", c.raw, c.kind, problem, c.problem)
+		if _, problem := enriched(t, c.raw, c.defaultType, Enrichment{}); problem != c.problem {
+			t.Errorf("%s as a %s: %v, want %v", c.raw, c.defaultType, problem, c.problem)
 		}
 	}
 }
 
-// held is the property of the splicer: against encoding/json, the result is the same value but for
-// the fields that are set.
-func held(t testing.TB, raw []byte, kind string, st Enrichment) {
+// checkEnrichment compares the result with what encoding/json makes of the event: the same value
+// but for the fields that are set.
+func checkEnrichment(t testing.TB, raw []byte, defaultType string, en Enrichment) {
 	t.Helper()
 	var s rawjson.Scanner
 	s.Reset(raw)
 	var e Received
-	if ScanReceived(&s, raw, kind, &e) != nil || s.End() != nil {
+	if ScanReceived(&s, raw, defaultType, &e) != nil || s.End() != nil {
 		return
 	}
 	var plain Event
@@ -196,11 +197,11 @@ func held(t testing.TB, raw []byte, kind string, st Enrichment) {
 	if e.Problem == TooManyDuplicates {
 		return
 	}
-	if Scan(&s, raw, &plain) != nil || !bytes.Equal(plain.Raw, e.Raw) || kind == "" && plain.Problem != e.Problem {
-		t.Fatalf("ScanEvent and ScanReceived differ for %q: %v, %v", raw, plain.Problem, e.Problem)
+	if Scan(&s, raw, &plain) != nil || !bytes.Equal(plain.Raw, e.Raw) || defaultType == "" && plain.Problem != e.Problem {
+		t.Fatalf("Scan and ScanReceived differ for %q: %v, %v", raw, plain.Problem, e.Problem)
 	}
-	st.DefaultType, st.ReceivedAt, st.AppendID = kind, doorTime, newID
-	out := e.AppendEnriched([]byte("x"), &st)[1:]
+	en.DefaultType, en.ReceivedAt, en.AppendID = defaultType, receivedAt, newID
+	out := e.AppendEnriched([]byte("x"), &en)[1:]
 	if !rawjson.IsObject(e.Raw) {
 		if !bytes.Equal(out, e.Raw) {
 			t.Fatalf("%q became %q", e.Raw, out)
@@ -222,14 +223,14 @@ func held(t testing.TB, raw []byte, kind string, st Enrichment) {
 	// What is to be, from the decoded values alone.
 	want := before
 	text := func(v any) string { s, _ := v.(string); return s }
-	client := st.Client || st.Shared.Direct
+	client := en.Client || en.Shared.Direct
 	var own map[string]any
 	if c, ok := before["context"].(map[string]any); ok {
 		own = c
 		client = client || c["direct"] == true
 	}
-	if want["type"] == nil && kind != "" {
-		want["type"] = kind
+	if want["type"] == nil && defaultType != "" {
+		want["type"] = defaultType
 	}
 	if text(want["messageId"]) == "" {
 		want["messageId"] = "new-id"
@@ -238,12 +239,12 @@ func held(t testing.TB, raw []byte, kind string, st Enrichment) {
 	quoted := func(v any) []byte { b, _ := json.Marshal(v); return b }
 	sentAt, ok := ParseTime(quoted(before["sentAt"]))
 	if !ok {
-		sentAt = st.SentAt
+		sentAt = en.SentAt
 	}
 	if want["timestamp"] == nil {
-		want["timestamp"] = doorTime.Format(TimeFormat)
+		want["timestamp"] = receivedAt.Format(TimeFormat)
 	} else if at, ok := ParseTime(quoted(want["timestamp"])); ok && !sentAt.IsZero() {
-		moved := doorTime.Add(at.Sub(sentAt)).UTC()
+		moved := receivedAt.Add(at.Sub(sentAt)).UTC()
 		if got, ok := ParseTime(quoted(after["timestamp"])); ok && got.Sub(moved).Abs() < time.Millisecond {
 			want["timestamp"] = after["timestamp"]
 		} else if d := at.Sub(sentAt); d.Abs() < 1000*time.Hour {
@@ -251,17 +252,17 @@ func held(t testing.TB, raw []byte, kind string, st Enrichment) {
 		}
 	}
 	delete(want, "sentAt")
-	if key, ok := before["writeKey"].(string); ok && key == st.WriteKey {
+	if key, ok := before["writeKey"].(string); ok && key == en.WriteKey {
 		delete(want, "writeKey")
 	}
 	if client && (before["context"] == nil || own != nil) {
 		set := map[string]any{}
-		if st.IP != "" && own["ip"] == nil && !st.Shared.ip {
-			set["ip"] = st.IP
+		if en.IP != "" && own["ip"] == nil && !en.Shared.ip {
+			set["ip"] = en.IP
 		}
-		if st.UserAgent != "" && own["userAgent"] == nil && own["library"] == nil && !st.Shared.userAgent &&
-			!st.Shared.library {
-			set["userAgent"] = st.UserAgent
+		if en.UserAgent != "" && own["userAgent"] == nil && own["library"] == nil && !en.Shared.userAgent &&
+			!en.Shared.library {
+			set["userAgent"] = en.UserAgent
 		}
 		if len(set) > 0 {
 			for k, v := range own {
@@ -277,8 +278,8 @@ func held(t testing.TB, raw []byte, kind string, st Enrichment) {
 	}
 }
 
-// randomEvent is an event of fields that the door looks at and some others, in any order, null,
-// wrong, duplicate, spaced.
+// randomEvent has fields that enrichment looks at and some others, in any order, null, of a wrong
+// type, duplicate, with white space.
 func randomEvent(rng *rand.Rand) []byte {
 	pick := func(of ...string) string { return of[rng.IntN(len(of))] }
 	space := func() string { return pick("", "", "", " ", "\n\t", "  ") }
@@ -319,33 +320,33 @@ func randomEvent(rng *rand.Rand) []byte {
 	return []byte(object(outer, rng.IntN(9)))
 }
 
-func randomEnrichment(rng *rand.Rand) (kind string, st Enrichment) {
+func randomEnrichment(rng *rand.Rand) (defaultType string, en Enrichment) {
 	if rng.IntN(2) == 0 {
-		st.SentAt = doorTime.Add(-30 * time.Minute)
+		en.SentAt = receivedAt.Add(-30 * time.Minute)
 	}
 	if rng.IntN(2) == 0 {
-		st.IP = "203.0.113.7"
+		en.IP = "203.0.113.7"
 	}
 	if rng.IntN(2) == 0 {
-		st.UserAgent = `a "b" é`
+		en.UserAgent = `a "b" é`
 	}
-	st.Client = rng.IntN(2) == 0
-	st.WriteKey = "WK"
-	st.Shared = ScanContext([]byte([]string{"", `{}`, `{"ip":"9.9.9.9"}`, `{"direct":true}`, `{"library":{}}`,
+	en.Client = rng.IntN(2) == 0
+	en.WriteKey = "WK"
+	en.Shared = ScanContext([]byte([]string{"", `{}`, `{"ip":"9.9.9.9"}`, `{"direct":true}`, `{"library":{}}`,
 		`{"userAgent":"a","ip":null}`}[rng.IntN(6)]))
-	return []string{"", "track", "page"}[rng.IntN(3)], st
+	return []string{"", "track", "page"}[rng.IntN(3)], en
 }
 
-func TestSplicingChangesOnlyWhatIsSet(t *testing.T) {
+func TestEnrichmentChangesOnlyItsOwnFields(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 30_000 {
 		raw := randomEvent(rng)
-		kind, st := randomEnrichment(rng)
-		held(t, raw, kind, st)
+		defaultType, en := randomEnrichment(rng)
+		checkEnrichment(t, raw, defaultType, en)
 	}
 }
 
-func FuzzSplice(f *testing.F) {
+func FuzzAppendEnriched(f *testing.F) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	for n := range uint64(50) {
 		f.Add(randomEvent(rng), n)
@@ -359,29 +360,29 @@ func FuzzSplice(f *testing.F) {
 		if !bytes.Equal(bytes.ToValidUTF8(raw, nil), raw) {
 			return
 		}
-		kind, st := randomEnrichment(rand.New(rand.NewPCG(seed, 0)))
-		held(t, raw, kind, st)
+		defaultType, en := randomEnrichment(rand.New(rand.NewPCG(seed, 0)))
+		checkEnrichment(t, raw, defaultType, en)
 	})
 }
 
-func TestScanningTakesNoMemoryOnceItHasSome(t *testing.T) {
+func TestScanningAndEnrichingAllocateNothing(t *testing.T) {
 	raw := []byte(`{"type":"track","userId":"u","event":"e","messageId":"m","timestamp":"2026-11-23T11:00:00Z","sentAt":"2026-11-23T11:00:00Z","context":{"ip":"1.1.1.1"},"writeKey":"WK"}`)
 	var s rawjson.Scanner
 	var e Received
-	st := &Enrichment{ReceivedAt: doorTime, AppendID: newID, WriteKey: "WK"}
+	en := &Enrichment{ReceivedAt: receivedAt, AppendID: newID, WriteKey: "WK"}
 	out := make([]byte, 0, 1000)
 	if n := testing.AllocsPerRun(100, func() {
 		s.Reset(raw)
 		if err := ScanReceived(&s, raw, "", &e); err != nil {
 			t.Fatal(err)
 		}
-		out = e.AppendEnriched(out[:0], st)
+		out = e.AppendEnriched(out[:0], en)
 	}); n > 0 {
 		t.Errorf("%v allocations an event", n)
 	}
 }
 
-func TestAnEventTakesTheSameMemoryHoweverOftenItRepeatsItself(t *testing.T) {
+func TestDuplicateFieldsTakeNoMemory(t *testing.T) {
 	var e Received
 	var s rawjson.Scanner
 	scan := func(raw string) string {
@@ -389,7 +390,7 @@ func TestAnEventTakesTheSameMemoryHoweverOftenItRepeatsItself(t *testing.T) {
 		if err := ScanReceived(&s, []byte(raw), "", &e); err != nil {
 			t.Fatal(err)
 		}
-		return string(e.AppendEnriched(nil, &Enrichment{ReceivedAt: doorTime, WriteKey: "WK", AppendID: newID}))
+		return string(e.AppendEnriched(nil, &Enrichment{ReceivedAt: receivedAt, WriteKey: "WK", AppendID: newID}))
 	}
 	const rest = `"userId":"u","event":"e","messageId":"m","timestamp":"x"}`
 	for _, field := range []string{`"type":"track",`, `"messageId":"m",`, `"timestamp":"x",`, `"context":{},`} {

@@ -1,10 +1,11 @@
 package event
 
-// MaxWriteKeyBytes is how long a write key may be; Segment's have 32 characters.
+// MaxWriteKeyBytes is the longest write key in bytes; Segment's have 32 characters.
 const MaxWriteKeyBytes = 128
 
-// ValidWriteKey reports whether text can be a write key: printable ASCII that needs no escaping
-// anywhere. Segment answers 200 to an event with one that can't be, and drops it.
+// ValidWriteKey reports whether text can be a write key: 1 to [MaxWriteKeyBytes] of printable ASCII
+// that needs no escaping in JSON, HTTP Basic authentication or HTML. Segment answers 200 to an
+// event with any other, and drops it.
 func ValidWriteKey(text string) bool {
 	if text == "" || len(text) > MaxWriteKeyBytes {
 		return false
