@@ -33,14 +33,14 @@ type scene struct {
 	dir     string // where the API keeps what SQS does not take
 }
 
-// trouble is what is away while the API serves.
-type trouble struct {
+// fault is what fails while the API serves.
+type fault struct {
 	name  string
 	begin func(*testing.T, *scene)
 	loses []string // the modes that have to give events up, and say which
 }
 
-var troubles = []trouble{
+var faults = []fault{
 	{"nothing", func(*testing.T, *scene) {}, nil},
 	{"Segment: 503", func(t *testing.T, s *scene) {
 		if err := s.segment.SetScript(segmentd.Script{Rules: []segmentd.Rule{{Status: 503}}}); err != nil {
@@ -74,17 +74,17 @@ const mostGrown = 64 << 20
 // modes are the values of the API's --track. The first one is what the others are compared with.
 var modes = []string{"none", "memory", "process", "disk"}
 
-// TestTheAPIDoesNotWaitForWhatIsBehindIt: whatever is away, every request is answered, memory is
+// TestTheAPIAnswersWhateverIsAway: whatever is away, every request is answered, memory is
 // bounded, and every event arrives once that is back. How long the requests took is in the table;
 // the test does not assert it, for that is the machine's.
-func TestTheAPIDoesNotWaitForWhatIsBehindIt(t *testing.T) {
-	tables := make([]strings.Builder, len(troubles))
-	for i, away := range troubles {
+func TestTheAPIAnswersWhateverIsAway(t *testing.T) {
+	tables := make([]strings.Builder, len(faults))
+	for i, away := range faults {
 		t.Run(away.name, func(t *testing.T) {
 			if *latencyTime == shortTime {
 				t.Parallel()
 			}
-			sides := underTrouble(t, away)
+			sides := measureUnder(t, away)
 			for _, s := range sides {
 				fmt.Fprintf(&tables[i], "%s\t%s\t%d\t", away.name, s.mode, len(s.latencies))
 				for _, q := range []float64{0.5, 0.99, 0.999, 1} {
@@ -124,9 +124,9 @@ func (s *side) more(base *side, q float64) time.Duration {
 	return quantile(by, 0.5)
 }
 
-// underTrouble puts APIs that track, and one that does not, under load in turns, so that whatever
+// measureUnder puts APIs that track, and one that does not, under load in turns, so that whatever
 // else the machine does meets all.
-func underTrouble(t *testing.T, away trouble) []*side {
+func measureUnder(t *testing.T, away fault) []*side {
 	o := localtest.NewArrivals()
 	s := &scene{dir: t.TempDir()}
 	var segmentURL string

@@ -17,9 +17,9 @@ import (
 
 var apiKills = flag.Int("api-kills", 10, "how many times the API is killed")
 
-// TestKilledAtAnyMomentTheAPILosesNoEventThatItAccepted, with Durability Process: an answer of 200
+// TestAnAPIThatIsKilledLosesNoEventThatItAccepted, with Durability Process: an answer of 200
 // means that Enqueue has returned.
-func TestKilledAtAnyMomentTheAPILosesNoEventThatItAccepted(t *testing.T) {
+func TestAnAPIThatIsKilledLosesNoEventThatItAccepted(t *testing.T) {
 	o := localtest.NewArrivals()
 	p := localtest.Start(t, local.Config{OnEvent: o.Add})
 	q := newFaultyQueue(t, p.QueueURL(topology.DefaultNames().EventsQueue))

@@ -204,11 +204,11 @@ func (c *cloud) sendInvalid(t *testing.T) {
 	}
 }
 
-// post sends events through the door, each a request.
+// post sends events to the ingest endpoint, each in a request of its own.
 func (c *cloud) post(t *testing.T, count int) {
 	t.Helper()
 	for i := range count {
-		body := fmt.Sprintf(`{"batch":[{"type":"track","userId":"u","event":"Test","messageId":"aws-door-%d-%d"}]}`,
+		body := fmt.Sprintf(`{"batch":[{"type":"track","userId":"u","event":"Test","messageId":"aws-ingest-%d-%d"}]}`,
 			c.began.Unix(), i)
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
 			strings.TrimSuffix(c.outputs["IngestUrl"], "/")+"/v1/batch", bytes.NewBufferString(body))
@@ -222,7 +222,7 @@ func (c *cloud) post(t *testing.T, count int) {
 		}
 		answer.Body.Close()
 		if answer.StatusCode != http.StatusOK {
-			t.Fatalf("the door answers %s", answer.Status)
+			t.Fatalf("the ingest endpoint answers %s", answer.Status)
 		}
 	}
 }

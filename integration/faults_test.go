@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// faultyQueue stands before a queue and can do what an SQS that is away does. It is a port that an
-// API is told once.
+// faultyQueue is a proxy in front of a queue that can fail as an SQS does that is away. Its port stays
+// the same while its faults change.
 type faultyQueue struct {
 	url     string // of the events queue, through it
 	addr    string
@@ -69,7 +69,7 @@ func (q *faultyQueue) fail(answer http.HandlerFunc) {
 	q.answer = answer
 }
 
-// refuse makes that nobody listens.
+// refuse closes the port, so that connections are refused.
 func (q *faultyQueue) refuse() {
 	q.mu.Lock()
 	server := q.server
@@ -81,7 +81,7 @@ func (q *faultyQueue) refuse() {
 	}
 }
 
-// heal ends whatever fault there is; calls that hang are cut off.
+// heal ends every fault. Calls that hang are cut off.
 func (q *faultyQueue) heal(t *testing.T) {
 	t.Helper()
 	q.mu.Lock()
@@ -131,7 +131,7 @@ func (q *faultyQueue) slow(latency time.Duration) http.HandlerFunc {
 	}
 }
 
-// unavailable is SQS in trouble, throttled SQS with too much to do for this account.
+// unavailable is SQS that fails, throttled SQS over this account's limit.
 func unavailable(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)
 	w.WriteHeader(http.StatusServiceUnavailable)

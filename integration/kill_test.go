@@ -46,8 +46,7 @@ func accepted(t *testing.T, c *sqs.Client, queueURL, prefix string, n int) []str
 	return ids
 }
 
-// allArrived checks the oracle: what was accepted has come out, unchanged, and nothing that nobody
-// sent.
+// allArrived checks that every accepted event has arrived, unchanged, and no event that nobody sent.
 func allArrived(t *testing.T, o *localtest.Arrivals, ids []string) {
 	t.Helper()
 	for _, id := range ids {
@@ -81,7 +80,7 @@ func noneElse(t *testing.T, o *localtest.Arrivals, ids []string) {
 	t.Logf("%d events sent, %d arrived, %d came a second time with the same messageId", len(ids), arrived, duplicates)
 }
 
-func TestKilledWithABacklogAndStartedAgainItDeliversEveryAcceptedEvent(t *testing.T) {
+func TestUpDeliversEveryAcceptedEventAlthoughItIsKilled(t *testing.T) {
 	o := localtest.NewArrivals()
 	_, segmentURL := localtest.Segment(t, segmentd.Options{Latency: 30 * time.Millisecond, OnEvent: o.Add, EventLimit: -1})
 	dir := t.TempDir()
@@ -101,7 +100,7 @@ func TestKilledWithABacklogAndStartedAgainItDeliversEveryAcceptedEvent(t *testin
 	allArrived(t, o, ids)
 }
 
-func TestTheFunctionKilledInMidFlushCostsNoEvent(t *testing.T) {
+func TestAFunctionKilledInMidFlushLosesNoEvent(t *testing.T) {
 	o := localtest.NewArrivals()
 	f := deployed(t, o, 100*time.Millisecond)
 	ids := accepted(t, f.client, f.queueURL, "killed", 2000)
@@ -133,7 +132,7 @@ func TestTheFunctionKilledInMidFlushCostsNoEvent(t *testing.T) {
 	}
 }
 
-func TestTheBuiltBinaryTakesTheSampleEventsAsLambdaHandsThemOver(t *testing.T) {
+func TestTheBuiltBinaryReadsTheSampleEventsOfLambda(t *testing.T) {
 	o := localtest.NewArrivals()
 	f := deployed(t, o, 0)
 	for _, name := range []string{"sqs-event.json", "sqs-event-packed.json"} {
@@ -150,11 +149,11 @@ func TestTheBuiltBinaryTakesTheSampleEventsAsLambdaHandsThemOver(t *testing.T) {
 		}
 	}
 	if _, err := f.function.Invoke(t.Context(), []byte(`{"hello":"world"}`)); err == nil {
-		t.Error("what is no SQS event was taken for one")
+		t.Error("a payload that is not an SQS event was accepted")
 	}
 }
 
-func TestAFailureIsReportedAndTheMessageHidden(t *testing.T) {
+func TestAFailedMessageIsReportedAndItsVisibilityTimeoutChanged(t *testing.T) {
 	o := localtest.NewArrivals()
 	f := deployed(t, o, 0)
 	if err := f.segment.SetScript(segmentd.Script{Rules: []segmentd.Rule{{Status: 503}}}); err != nil {
@@ -187,7 +186,7 @@ func TestAFailureIsReportedAndTheMessageHidden(t *testing.T) {
 	back, err := f.client.ReceiveMessage(t.Context(),
 		&sqs.ReceiveMessageInput{QueueUrl: aws.String(f.queueURL), WaitTimeSeconds: 8})
 	if err != nil || len(back.Messages) != 0 {
-		t.Errorf("the hidden message came back: %d messages, %v", len(back.Messages), err)
+		t.Errorf("the message was received before its visibility timeout ended: %d messages, %v", len(back.Messages), err)
 	}
 }
 

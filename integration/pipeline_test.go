@@ -64,8 +64,8 @@ func TestAnEventFromTheSDKArrivesAtSegmentWithEveryFieldIntact(t *testing.T) {
 	}
 }
 
-// letters reads all dead letters, by the reason and the beginning of the detail.
-func letters(t *testing.T, p *local.Pipeline) map[string][]types.Message {
+// deadLetters reads all dead letters, by the reason and the beginning of the detail.
+func deadLetters(t *testing.T, p *local.Pipeline) map[string][]types.Message {
 	t.Helper()
 	found := map[string][]types.Message{}
 	for {
@@ -86,7 +86,7 @@ func letters(t *testing.T, p *local.Pipeline) map[string][]types.Message {
 	}
 }
 
-func TestBadInputBecomesDeadLettersAndCostsNobodyElseAnything(t *testing.T) {
+func TestBadEventsBecomeDeadLettersAndTheOthersAreDelivered(t *testing.T) {
 	o := localtest.NewArrivals()
 	p := localtest.Start(t, local.Config{OnEvent: o.Add})
 	compressor, err := message.NewCompressor()
@@ -119,7 +119,7 @@ func TestBadInputBecomesDeadLettersAndCostsNobodyElseAnything(t *testing.T) {
 	expected, sum := map[string]int{}, 0
 	for _, body := range []struct {
 		text   string
-		reason string // of the one letter it makes, "" for none
+		reason string // of the one dead letter it makes, "" for none
 	}{
 		{"not JSON", "undecodable"},
 		{"   ", "undecodable"},
@@ -170,7 +170,7 @@ func TestBadInputBecomesDeadLettersAndCostsNobodyElseAnything(t *testing.T) {
 	if extra := o.Distinct() - len(good); extra != 0 {
 		t.Errorf("%d events arrived that are not among the good ones", extra)
 	}
-	found := letters(t, p)
+	found := deadLetters(t, p)
 	for reason, want := range expected {
 		if len(found[reason]) != want {
 			t.Errorf("%d dead letters say %s, want %d", len(found[reason]), reason, want)

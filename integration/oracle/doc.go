@@ -2,7 +2,7 @@
 // around it fail, and counts.
 //
 // An issuer writes down every event that was accepted, with the bytes in which Segment is to get
-// it. The Segment stand-in and the dead-letter queue write down every event that came out. When the
+// it. The Segment emulator and the dead-letter queue write down every event that came out. When the
 // faults stop, both must be equal: each accepted event has been delivered or is a dead letter with
 // its reason, byte for byte; nothing came out that nobody issued; what came twice came with the
 // same messageId; and a fresh event still flows.

@@ -60,7 +60,7 @@ func (f *faults) stop() {
 }
 
 // pass lets time pass, or less if ctx ends.
-func pass(ctx context.Context, d time.Duration) {
+func sleep(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
@@ -71,7 +71,7 @@ func pass(ctx context.Context, d time.Duration) {
 
 var errAway = errors.New("SQS is away")
 
-// queue is the events queue as the event source mapping sees it.
+// faultyQueue is the events queue as the event source mapping sees it.
 type faultyQueue struct {
 	lambda.Queue
 	*faults
@@ -84,7 +84,7 @@ const tooOld = deliver.MaxAge + time.Hour
 
 func (q *faultyQueue) Receive(ctx context.Context, most int, wait time.Duration) ([]lambda.Message, error) {
 	if q.happens("receive slow", q.receiveSlow) {
-		pass(ctx, q.upTo(10*time.Second))
+		sleep(ctx, q.upTo(10*time.Second))
 	}
 	if q.happens("receive fails", q.receiveFails) {
 		return nil, errAway
@@ -98,7 +98,7 @@ func (q *faultyQueue) Receive(ctx context.Context, most int, wait time.Duration)
 	}
 	for i := range got {
 		m := &got[i]
-		if q.happens("visibility runs out", q.overtaken) {
+		if q.happens("visibility runs out", q.visibilityEnds) {
 			// As if the queue's timeout were this short: it comes again while it is on its way.
 			_, err := q.client.ChangeMessageVisibility(ctx, &awssqs.ChangeMessageVisibilityInput{
 				QueueUrl: &q.url, ReceiptHandle: &m.ReceiptHandle, VisibilityTimeout: int32(q.upTo(3 * time.Second).Seconds()),
@@ -153,8 +153,7 @@ func (q *faultyQueue) Delete(ctx context.Context, handles []string) error {
 	return nil
 }
 
-// faultyTransport is the way of the function's own calls to SQS, which hide messages and write dead
-// letters.
+// faultyTransport carries the function's own calls to SQS: visibility changes and dead letters.
 type faultyTransport struct {
 	http.RoundTripper
 	*faults
@@ -164,12 +163,12 @@ func (t faultyTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Body != nil {
 		defer r.Body.Close()
 	}
-	pass(r.Context(), sqsLatency)
+	sleep(r.Context(), sqsLatency)
 	if err := r.Context().Err(); err != nil {
 		return nil, err
 	}
 	if t.happens("call slow", t.callSlow) {
-		pass(r.Context(), t.upTo(4*time.Second))
+		sleep(r.Context(), t.upTo(4*time.Second))
 	}
 	if t.happens("call fails", t.callFails) {
 		return nil, errAway
@@ -179,9 +178,9 @@ func (t faultyTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	third := t.lasts / 3
-	if since := time.Since(t.began); t.lettersAway && since > third && since < 2*third &&
+	if since := time.Since(t.began); t.deadLettersAway && since > third && since < 2*third &&
 		strings.Contains(string(body), topology.DefaultNames().DeadLetterQueue) {
-		t.happens("letters away", 100)
+		t.happens("dead-letter queue away", 100)
 		return nil, errAway
 	}
 	var failed string
@@ -261,7 +260,7 @@ var errKilled = errors.New("the environment was killed")
 func (e *faultyEnvironment) Invoke(ctx context.Context, i lambda.Invocation) ([]byte, error) {
 	switch {
 	case e.happens("killed", e.killed):
-		// What a dead process does no more, one whose calls all fail does not either.
+		// A process whose calls all fail does as little as a dead one.
 		alive, kill := context.WithCancelCause(ctx)
 		defer time.AfterFunc(e.upTo(3*time.Second), func() { kill(errKilled) }).Stop()
 		answer, err := e.Environment.Invoke(alive, i)

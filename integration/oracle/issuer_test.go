@@ -24,11 +24,11 @@ const attrAged = "Oracle-Aged"
 
 // issued is an event as it is to come out.
 type issued struct {
-	want   string // its bytes at Segment, or in its letter
+	want   string // its bytes at Segment, or in its dead letter
 	key    string
 	path   string
-	reason string // of the letter that it must become; empty: it must be delivered
-	aged   bool   // it may become a letter for its age instead
+	reason string // of the dead letter that it must become; empty: it must be delivered
+	aged   bool   // it may become a dead letter for its age instead
 	maybe  bool   // SQS may have it or not
 }
 
@@ -43,12 +43,12 @@ type issuer struct {
 	serial     int
 	// apart: SQS is another process, whose clock and answers may be missed. Events then say their
 	// identity themselves, and those of a message that SQS did not answer for may come out or not.
-	apart bool
+	separate bool
 }
 
 // run issues the plan's messages, some at once and the rest over the time of the faults.
 func (i *issuer) run(ctx context.Context) error {
-	for n := range i.plan.crowd {
+	for n := range i.plan.burst {
 		if err := i.message(ctx, fmt.Sprintf(`{"app":{"build":"%d"}}`, n)); err != nil {
 			return err
 		}
@@ -58,7 +58,7 @@ func (i *issuer) run(ctx context.Context) error {
 		if n >= i.plan.messages/3 {
 			d := time.Duration(i.rng.Int64N(int64(rest)/2 + 1))
 			rest -= d
-			pass(ctx, d)
+			sleep(ctx, d)
 		}
 		if err := i.message(ctx, ""); err != nil {
 			return err
@@ -69,11 +69,11 @@ func (i *issuer) run(ctx context.Context) error {
 
 // draft is an event in the making: what its bytes are when its identity is known.
 type draft struct {
-	head, tail string // around the identity
-	id         string // empty: it gets one
-	stamped    bool   // it has a timestamp
-	null       bool   // what is missing is there as null, and so replaced where it stands
-	reason     string
+	head, tail  string // around the identity
+	id          string // empty: it gets one
+	timestamped bool   // it has a timestamp
+	null        bool   // what is missing is there as null, and so replaced where it stands
+	reason      string
 }
 
 func (e *draft) bytes(id, timestamp string) string {
@@ -81,7 +81,7 @@ func (e *draft) bytes(id, timestamp string) string {
 	for _, f := range []struct {
 		name, value string
 		own         bool
-	}{{"messageId", id, e.id != ""}, {"timestamp", timestamp, e.stamped}} {
+	}{{"messageId", id, e.id != ""}, {"timestamp", timestamp, e.timestamped}} {
 		switch {
 		case f.own || e.null && f.value != "":
 			fmt.Fprintf(&own, `,"%s":"%s"`, f.name, f.value)
@@ -104,7 +104,7 @@ var properties = []string{
 
 func (i *issuer) event() draft {
 	i.serial++
-	e := draft{stamped: i.rng.IntN(3) > 0, null: i.rng.IntN(6) == 0}
+	e := draft{timestamped: i.rng.IntN(3) > 0, null: i.rng.IntN(6) == 0}
 	if i.rng.IntN(3) > 0 {
 		e.id = fmt.Sprintf("s%d-%d", i.plan.seed, i.serial)
 	}
@@ -162,19 +162,19 @@ func (i *issuer) message(ctx context.Context, context string) error {
 		e := i.event()
 		if n > 100 { // small ones
 			e = draft{head: fmt.Sprintf(`"type":"track","event":"E","userId":"u1","n":%d`, i.serial), id: e.id,
-				stamped: e.stamped}
+				timestamped: e.timestamped}
 		}
-		if i.apart {
-			e.stamped = true
+		if i.separate {
+			e.timestamped = true
 		}
-		if (resent || i.apart) && e.id == "" { // without one, what is sent twice is two events
+		if (resent || i.separate) && e.id == "" { // without one, what is sent twice is two events
 			e.id = fmt.Sprintf("s%d-%d", i.plan.seed, i.serial)
 		}
 		if at == 0 && i.plan.poison > 0 && e.reason == "" && i.rng.IntN(2) == 0 {
 			i.plan.poison--
 			e.id, e.reason = fmt.Sprintf("poison-%d", i.plan.poison), "rejected"
 		}
-		events[at], texts[at] = e, e.bytes(e.id, ownStamp(&e))
+		events[at], texts[at] = e, e.bytes(e.id, ownTimestamp(&e))
 	}
 	var body strings.Builder
 	if n == 1 && key == local.WriteKey && origin == "" && context == "" && i.rng.IntN(2) == 0 {
@@ -205,7 +205,7 @@ func (i *issuer) message(ctx context.Context, context string) error {
 	}
 	for range times {
 		id, sent, err := i.send(ctx, text, attributes)
-		if err != nil && !i.apart {
+		if err != nil && !i.separate {
 			return err
 		}
 		if aged {
@@ -219,8 +219,8 @@ func (i *issuer) message(ctx context.Context, context string) error {
 			if name == "" {
 				name = fmt.Sprintf("%s-%d", id, at)
 			}
-			if e.stamped {
-				timestamp = ownStamp(e)
+			if e.timestamped {
+				timestamp = ownTimestamp(e)
 			}
 			out.want = e.bytes(name, timestamp)
 			i.ledger.issue(name, out)
@@ -229,8 +229,8 @@ func (i *issuer) message(ctx context.Context, context string) error {
 	return nil
 }
 
-func ownStamp(e *draft) string {
-	if e.stamped {
+func ownTimestamp(e *draft) string {
+	if e.timestamped {
 		return "2026-11-01T12:00:00.000Z"
 	}
 	return ""
@@ -243,7 +243,7 @@ func (i *issuer) unreadable(ctx context.Context) error {
 	body := fmt.Sprintf("%s %d", []string{"not JSON", `{"batch":[`, "KLUv/AAAA", `{"type":"track"`, "[]"}[i.rng.IntN(5)],
 		i.serial)
 	_, _, err := i.send(ctx, body, nil)
-	if err != nil && !i.apart {
+	if err != nil && !i.separate {
 		return err
 	}
 	i.ledger.issueBody(body, err == nil)

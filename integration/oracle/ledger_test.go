@@ -22,14 +22,14 @@ type ledger struct {
 	issued map[string]issued // by messageId
 	bodies map[string]bool   // that nobody can read; false: SQS may have it or not
 
-	arrived map[string][]segmentd.Received
-	letters []letterSeen
-	totals  totals
-	wrong   []error
+	arrived     map[string][]segmentd.Received
+	deadLetters []deadLetter
+	totals      totals
+	wrong       []error
 }
 
-// letterSeen is a dead letter as it lies in the queue.
-type letterSeen struct{ id, reason, detail, body string }
+// deadLetter is a message of the dead-letter queue.
+type deadLetter struct{ id, reason, detail, body string }
 
 // totals are the handler's own counts.
 type totals struct {
@@ -61,7 +61,7 @@ func (l *ledger) arrive(e segmentd.Received) {
 	l.arrived[e.MessageID] = append(l.arrived[e.MessageID], e)
 }
 
-// report takes the handler's word on an invocation, which must add up.
+// report adds the handler's own counts of an invocation, which must add up.
 func (l *ledger) report(s deliver.Report) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -84,9 +84,9 @@ func (l *ledger) report(s deliver.Report) {
 	}
 }
 
-// mended: Segment takes now what it refused, and nothing is too old any more. It says whether there
-// is such an event.
-func (l *ledger) mended() (any bool) {
+// expectAllDelivered changes what is expected: Segment now accepts the events that it rejected, and
+// no event is too old any more. It reports whether there are such events.
+func (l *ledger) expectAllDelivered() (any bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for id, e := range l.issued {
@@ -100,10 +100,10 @@ func (l *ledger) mended() (any bool) {
 	return any
 }
 
-// counted is what a check found out.
+// counted is the result of a check.
 type counted struct{ accepted, delivered, dead, duplicates int }
 
-// check compares. exact says that the handler's own counts must be these.
+// check compares what was issued with what came out. With exact, the handler's own counts must agree.
 func (l *ledger) check(exact bool) (c counted, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -113,38 +113,38 @@ func (l *ledger) check(exact bool) (c counted, err error) {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	dead, deadBodies, err := l.read()
+	dead, deadBodies, err := l.parse()
 	if err != nil {
 		bad("%w", err)
 	}
 	c.accepted = len(l.issued) + len(l.bodies)
 	expired := 0
 	for _, id := range slices.Sorted(maps.Keys(l.issued)) {
-		e, at, letters := l.issued[id], l.arrived[id], dead[id]
+		e, at, ended := l.issued[id], l.arrived[id], dead[id]
 		for _, a := range at {
 			if string(a.Raw) != e.want || a.WriteKey != e.key || a.Path != e.path {
 				bad("event %s came to %s with key %s as %.300s, want %s with %s: %.300s", id, a.Path, a.WriteKey, a.Raw, e.path,
 					e.key, e.want)
 			}
 		}
-		for _, letter := range letters {
-			if letter.body != e.want {
-				bad("the dead letter of event %s holds %.300s, want %.300s", id, letter.body, e.want)
+		for _, d := range ended {
+			if d.body != e.want {
+				bad("the dead letter of event %s holds %.300s, want %.300s", id, d.body, e.want)
 			}
-			if letter.reason != e.reason && !(e.aged && letter.reason == "expired") {
-				bad("event %s is a dead letter for the reason %q (%s), want %q", id, letter.reason, letter.detail, e.reason)
+			if d.reason != e.reason && !(e.aged && d.reason == "expired") {
+				bad("event %s is a dead letter for the reason %q (%s), want %q", id, d.reason, d.detail, e.reason)
 			}
 		}
 		switch {
-		case len(at) == 0 && len(letters) == 0 && e.maybe:
+		case len(at) == 0 && len(ended) == 0 && e.maybe:
 			c.accepted--
 			continue
-		case len(at) == 0 && len(letters) == 0:
+		case len(at) == 0 && len(ended) == 0:
 			bad("event %s was accepted and is lost (aged %v, reason %q): %.200s", id, e.aged, e.reason, e.want)
 		case e.reason != "" && len(at) > 0:
 			bad("event %s is to be a dead letter (%s) and was delivered", id, e.reason)
-		case e.reason == "" && len(letters) > 0 && len(at) > 0:
-			expired++ // it was delivered, nobody learned of it, and then it was too old: both is true
+		case e.reason == "" && len(ended) > 0 && len(at) > 0:
+			expired++ // delivered, but the answer was lost; then it expired: both are true
 		}
 		if len(at) > 0 {
 			c.delivered++
@@ -181,63 +181,63 @@ func (l *ledger) check(exact bool) (c counted, err error) {
 	if t := l.totals; t.invocations > 0 &&
 		(exact && (t.delivered != c.delivered-expired || t.deadLettered != c.dead+expired) ||
 			t.delivered+t.deadLettered < c.accepted) {
-		bad("the handler says that it delivered %d and wrote %d dead letters, it were %d and %d", t.delivered, t.deadLettered,
+		bad("the handler counted %d delivered and %d dead letters, want %d and %d", t.delivered, t.deadLettered,
 			c.delivered-expired, c.dead+expired)
 	}
 	return c, errors.Join(errs...)
 }
 
-// read takes the letters apart: events by messageId, each with its own bytes as the letter's body,
-// and bodies that are none. A letter that was written twice is one: its id and its body must be the
-// same.
-func (l *ledger) read() (byEvent map[string][]letterSeen, bodies map[string]int, err error) {
+// parse reads the dead letters: the events by messageId, each with its own bytes as the body, and
+// the bodies that hold no events. A dead letter that was written twice counts once: its id and its
+// body must be the same.
+func (l *ledger) parse() (byEvent map[string][]deadLetter, bodies map[string]int, err error) {
 	unzip, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
 	if err != nil {
 		return nil, nil, err
 	}
 	defer unzip.Close()
-	byEvent, bodies = map[string][]letterSeen{}, map[string]int{}
-	byID := map[string]letterSeen{}
-	for _, letter := range l.letters {
-		if letter.id == "" || letter.reason == "" || letter.detail == "" {
-			return nil, nil, fmt.Errorf("a dead letter without id, reason or detail: %+v", letter)
+	byEvent, bodies = map[string][]deadLetter{}, map[string]int{}
+	byID := map[string]deadLetter{}
+	for _, d := range l.deadLetters {
+		if d.id == "" || d.reason == "" || d.detail == "" {
+			return nil, nil, fmt.Errorf("a dead letter without id, reason or detail: %+v", d)
 		}
-		if before, ok := byID[letter.id]; ok {
-			if before.body != letter.body || before.reason != letter.reason {
-				return nil, nil, fmt.Errorf("the dead letter %s was written twice and differs: %.200s and %.200s", letter.id,
-					before.body, letter.body)
+		if before, ok := byID[d.id]; ok {
+			if before.body != d.body || before.reason != d.reason {
+				return nil, nil, fmt.Errorf("the dead letter %s was written twice and differs: %.200s and %.200s", d.id,
+					before.body, d.body)
 			}
 			continue
 		}
-		byID[letter.id] = letter
-		if letter.reason == "undecodable" {
-			bodies[letter.body]++
+		byID[d.id] = d
+		if d.reason == "undecodable" {
+			bodies[d.body]++
 			continue
 		}
-		text := []byte(letter.body)
-		if strings.HasPrefix(letter.body, "KLUv/") {
-			packed, err := base64.StdEncoding.DecodeString(letter.body)
+		text := []byte(d.body)
+		if strings.HasPrefix(d.body, "KLUv/") {
+			packed, err := base64.StdEncoding.DecodeString(d.body)
 			if err != nil {
-				return nil, nil, fmt.Errorf("read letter %s: %w", letter.id, err)
+				return nil, nil, fmt.Errorf("read dead letter %s: %w", d.id, err)
 			}
 			if text, err = unzip.DecodeAll(packed, nil); err != nil {
-				return nil, nil, fmt.Errorf("read letter %s: %w", letter.id, err)
+				return nil, nil, fmt.Errorf("read dead letter %s: %w", d.id, err)
 			}
 		}
 		var batch struct {
 			Batch []json.RawMessage `json:"batch"`
 		}
 		if err := json.Unmarshal(text, &batch); err != nil {
-			return nil, nil, fmt.Errorf("read letter %s: %w: %s", letter.id, err, text)
+			return nil, nil, fmt.Errorf("read dead letter %s: %w: %s", d.id, err, text)
 		}
 		for _, raw := range batch.Batch {
 			var e struct {
 				MessageID string `json:"messageId"`
 			}
 			if err := json.Unmarshal(raw, &e); err != nil {
-				return nil, nil, fmt.Errorf("read letter %s: %w: %s", letter.id, err, raw)
+				return nil, nil, fmt.Errorf("read dead letter %s: %w: %s", d.id, err, raw)
 			}
-			byEvent[e.MessageID] = append(byEvent[e.MessageID], letterSeen{letter.id, letter.reason, letter.detail, string(raw)})
+			byEvent[e.MessageID] = append(byEvent[e.MessageID], deadLetter{d.id, d.reason, d.detail, string(raw)})
 		}
 	}
 	return byEvent, bodies, nil

@@ -91,7 +91,7 @@ type countingTransport struct {
 }
 
 func (t countingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	pass(r.Context(), sqsLatency)
+	sleep(r.Context(), sqsLatency)
 	t.sqs.Add(1)
 	return t.RoundTripper.RoundTrip(r)
 }
@@ -139,7 +139,7 @@ func (a *away) Flush(ctx context.Context, _ *event.Batch) error {
 		<-ctx.Done()
 		return &segment.Error{Class: segment.Transient, Err: ctx.Err()}
 	}
-	pass(ctx, 50*time.Millisecond)
+	sleep(ctx, 50*time.Millisecond)
 	if kind == refuses {
 		return &segment.Error{Class: segment.Transient, Status: 503}
 	}

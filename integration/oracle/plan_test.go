@@ -16,24 +16,24 @@ type plan struct {
 	lasts time.Duration // then the faults stop
 	gzip  bool
 
-	script   segmentd.Script // of the stand-in
+	script   segmentd.Script // of the Segment emulator
 	poison   int             // events that Segment answers 400
 	messages int
-	crowd    int // messages besides, at once, each of which needs a batch of its own
+	burst    int // messages besides, at once, each of which needs a batch of its own
 
 	// SQS fails; has handed out messages and nobody gets them; takes seconds
 	receiveFails, receiveLost, receiveSlow float64
 	// out of order; handed out once more; its visibility runs out while it is flushed
-	shuffled, duplicated, overtaken float64
-	deleteFails, deleteLost         float64 // before and after the messages are deleted
-	callFails, callLost, callSlow   float64 // the function's own calls to SQS: letters and visibility
-	entryFails                      float64 // an entry of such a call fails in an answer of 200
-	lettersAway                     bool    // the dead-letter queue can't be reached in the middle third
-	initFails, killed, answerLost   float64 // the function can't start; dies in mid-flush; dies with its answer
-	frozen, late                    float64 // times out before it does anything; and after it has done everything
-	skew                            time.Duration
-	aged                            float64 // messages that were sent more than ten days ago
-	resent                          float64 // messages that their sender sends twice, for it got no answer
+	shuffled, duplicated, visibilityEnds float64
+	deleteFails, deleteLost              float64 // before and after the messages are deleted
+	callFails, callLost, callSlow        float64 // the function's own calls to SQS: dead letters, visibility
+	entryFails                           float64 // an entry of such a call fails in an answer of 200
+	deadLettersAway                      bool    // the dead-letter queue can't be reached in the middle third
+	initFails, killed, answerLost        float64 // the function can't start; dies in mid-flush; dies with its answer
+	frozen, late                         float64 // times out before it does anything; and after it has done everything
+	skew                                 time.Duration
+	aged                                 float64 // messages that were sent more than ten days ago
+	resent                               float64 // messages that their sender sends twice, for it got no answer
 
 	drawn []string
 }
@@ -41,7 +41,7 @@ type plan struct {
 // exact: nothing makes an invocation's work count twice, so that the handler's own counts must be
 // those of the oracle.
 func (p *plan) exact() bool {
-	return p.killed+p.answerLost+p.late+p.duplicated+p.overtaken+p.deleteFails+p.deleteLost+p.resent == 0
+	return p.killed+p.answerLost+p.late+p.duplicated+p.visibilityEnds+p.deleteFails+p.deleteLost+p.resent == 0
 }
 
 func (p *plan) String() string {
@@ -76,7 +76,7 @@ func draw(seed uint64) *plan {
 	percent("receive slow", &p.receiveSlow, 30)
 	percent("out of order", &p.shuffled, 99)
 	percent("duplicated", &p.duplicated, 30)
-	percent("visibility runs out", &p.overtaken, 20)
+	percent("visibility runs out", &p.visibilityEnds, 20)
 	percent("delete fails", &p.deleteFails, 70)
 	percent("delete lost", &p.deleteLost, 70)
 	percent("call fails", &p.callFails, 40)
@@ -91,8 +91,8 @@ func draw(seed uint64) *plan {
 	percent("aged", &p.aged, 40)
 	percent("resent", &p.resent, 40)
 	if rng.IntN(4) == 0 {
-		p.lettersAway = true
-		p.drawn = append(p.drawn, "letters away")
+		p.deadLettersAway = true
+		p.drawn = append(p.drawn, "dead-letter queue away")
 	}
 	if rng.IntN(4) == 0 {
 		p.skew = upTo(10*time.Minute) - 5*time.Minute
@@ -103,10 +103,10 @@ func draw(seed uint64) *plan {
 	if rng.IntN(60) == 0 {
 		// More batches than the invocations of five pollers have time for: each has 55 s, and sends
 		// eight at a time.
-		p.crowd = 250 + rng.IntN(100)
+		p.burst = 250 + rng.IntN(100)
 		p.script.Rules = append([]segmentd.Rule{{Latency: segmentd.Duration(8 * time.Second),
 			Jitter: segmentd.Duration(1900 * time.Millisecond)}}, p.script.Rules...)
-		p.drawn = append(p.drawn, fmt.Sprintf("%d batches at once, Segment: very slow", p.crowd))
+		p.drawn = append(p.drawn, fmt.Sprintf("%d batches at once, Segment: very slow", p.burst))
 	}
 	return p
 }

@@ -40,7 +40,7 @@ var realTime = flag.Duration("real", 10*time.Second, "for how long the built bin
 const timeFactor = 60
 
 // machine is the pipeline as processes: `spillway up`, which holds the queues and delivers, the
-// function's binary as Lambda runs it beside that, and the Segment stand-in, each killed and
+// function's binary as Lambda runs it beside that, and the Segment emulator, each killed and
 // started again.
 type machine struct {
 	t       *testing.T
@@ -67,13 +67,13 @@ func (m *machine) queueURL(name string) string {
 	return "http://localhost:" + m.sqsPort + "/" + local.AccountID + "/" + name
 }
 
-// front stands between the pipeline and the stand-in and writes down what the stand-in took,
+// front stands between the pipeline and the Segment emulator and writes down what the Segment emulator took,
 // because that forgets it when it is killed.
 type front struct {
 	target string
 	ledger *ledger
 	mu     sync.RWMutex
-	ready  bool // the stand-in has its script
+	ready  bool // the Segment emulator has its script
 }
 
 func (f *front) setReady(is bool) {
@@ -217,10 +217,10 @@ func (m *machine) await(what string, f func() error) {
 func (m *machine) startSegment() {
 	m.t.Helper()
 	m.segment = m.spawn("segmentd", "--port="+m.segmentPort)
-	m.await("the stand-in does not start", func() error { return m.script(nil) })
+	m.await("the Segment emulator does not start", func() error { return m.script(nil) })
 }
 
-// script lets the stand-in fail so, and always refuse what is poisonous.
+// script lets the Segment emulator fail so, and always refuse what is poisonous.
 func (m *machine) script(rules []segmentd.Rule) error {
 	body, err := json.Marshal(segmentd.Script{Rules: append(slices.Clone(m.poison), rules...), Seed: m.rng.Uint64()})
 	if err != nil {
@@ -351,7 +351,7 @@ func TestTheBuiltBinariesLoseNothingHoweverTheyAreKilled(t *testing.T) {
 	l := newLedger()
 	m := newMachine(t, s, l)
 	m.poison = poisonRules(30)
-	m.await("the stand-in takes no script", func() error { return m.script(nil) })
+	m.await("the Segment emulator takes no script", func() error { return m.script(nil) })
 	source := topology.Default().EventSources[0]
 	mapping, err := lambda.NewEventSourceMapping(lambda.MappingConfig{
 		Queue: remoteQueue{m}, QueueARN: "arn:aws:sqs:" + local.Region + ":" + local.AccountID + ":" +
@@ -381,7 +381,7 @@ func TestTheBuiltBinariesLoseNothingHoweverTheyAreKilled(t *testing.T) {
 	p := &plan{seed: s, lasts: 10 * time.Second, poison: 30, resent: 5}
 	i := &issuer{client: m.client, queueURL: m.queueURL(topology.DefaultNames().EventsQueue), plan: p, ledger: l,
 		rng:        m.rng,
-		compressor: compressor, apart: true}
+		compressor: compressor, separate: true}
 	for end := time.Now().Add(*realTime); time.Now().Before(end); {
 		for range 1 + m.rng.IntN(20) {
 			if err := i.message(ctx, ""); err != nil {
@@ -404,23 +404,23 @@ func TestTheBuiltBinariesLoseNothingHoweverTheyAreKilled(t *testing.T) {
 			upTo := func(d time.Duration) time.Duration {
 				return time.Second + time.Duration(m.rng.Int64N(int64(d))).Truncate(time.Second)
 			}
-			m.await("the stand-in takes no script", func() error { return m.script(p.segmentFaults(m.rng, upTo)) })
+			m.await("the Segment emulator takes no script", func() error { return m.script(p.segmentFaults(m.rng, upTo)) })
 		case 4:
-			m.await("the stand-in takes no script", func() error { return m.script(nil) })
+			m.await("the Segment emulator takes no script", func() error { return m.script(nil) })
 		}
 		time.Sleep(time.Duration(m.rng.IntN(700)) * time.Millisecond)
 	}
 
 	// The faults stop; what they left hidden is handed out at once by a queue that starts again, to
 	// functions that know nothing of them.
-	m.await("the stand-in takes no script", func() error { return m.script(nil) })
+	m.await("the Segment emulator takes no script", func() error { return m.script(nil) })
 	m.killFunctions(true)
 	m.restartUp(true)
 	m.drained()
 	for n, key := range writeKeys {
 		id := fmt.Sprintf("fresh-%d", n)
-		e := draft{head: `"type":"track","event":"fresh","userId":"u1"`, id: id, stamped: true}
-		text := e.bytes(id, ownStamp(&e))
+		e := draft{head: `"type":"track","event":"fresh","userId":"u1"`, id: id, timestamped: true}
+		text := e.bytes(id, ownTimestamp(&e))
 		if _, _, err := i.send(ctx, fmt.Sprintf(`{"writeKey":%q,"batch":[%s]}`, key, text), nil); err != nil {
 			t.Fatal(err)
 		}
@@ -428,7 +428,7 @@ func TestTheBuiltBinariesLoseNothingHoweverTheyAreKilled(t *testing.T) {
 	}
 	m.drained()
 	stop()
-	l.letters = letters(t, m.client, m.queueURL(topology.DefaultNames().DeadLetterQueue))
+	l.deadLetters = readDeadLetters(t, m.client, m.queueURL(topology.DefaultNames().DeadLetterQueue))
 	c, err := l.check(false)
 	if err != nil {
 		t.Errorf("seed %d: %v", s, err)

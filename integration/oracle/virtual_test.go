@@ -66,7 +66,8 @@ func TestWhateverFailsWhatWasAcceptedIsDeliveredOrADeadLetter(t *testing.T) {
 	for _, name := range []string{
 		"receive fails", "receive lost", "receive slow", "out of order", "duplicated", "visibility runs out", "delete fails",
 		"delete lost",
-		"call fails", "call lost", "call slow", "entry fails", "letters away", "init fails", "killed", "answer lost",
+		"call fails", "call lost", "call slow", "entry fails", "dead-letter queue away", "init fails", "killed",
+		"answer lost",
 		"frozen", "late",
 	} {
 		if happened[name] == 0 {
@@ -108,7 +109,7 @@ func run(t *testing.T, p *plan) (counted, map[string]int) {
 	if err := i.run(t.Context()); err != nil {
 		t.Fatal(p, err)
 	}
-	pass(t.Context(), p.lasts-time.Since(f.began))
+	sleep(t.Context(), p.lasts-time.Since(f.began))
 	f.stop()
 	if err := w.segment.SetScript(segmentd.Script{Rules: poison}); err != nil {
 		t.Fatal(err)
@@ -117,7 +118,7 @@ func run(t *testing.T, p *plan) (counted, map[string]int) {
 		t.Errorf("%v: %v after the faults have stopped the queue still holds %+v", p, patience, w.events.Stats())
 	}
 	fresh(t, p, w, i)
-	l.letters = letters(t, w.client, queueURL(topology.DefaultNames().DeadLetterQueue))
+	l.deadLetters = readDeadLetters(t, w.client, queueURL(topology.DefaultNames().DeadLetterQueue))
 	c, err := l.check(p.exact())
 	if err != nil {
 		t.Errorf("%v\n%v\ncounted: %+v, of the handler: %+v", p, err, c, l.totals)
@@ -133,7 +134,7 @@ func run(t *testing.T, p *plan) (counted, map[string]int) {
 // now, through an SQS that fails and with somebody who interrupts it. Each must then be delivered,
 // and gone from the dead letters.
 func redrive(t *testing.T, p *plan, w *world, l *ledger) {
-	if !l.mended() {
+	if !l.expectAllDelivered() {
 		return
 	}
 	if err := w.segment.SetScript(segmentd.Script{}); err != nil {
@@ -156,7 +157,7 @@ func redrive(t *testing.T, p *plan, w *world, l *ledger) {
 	if !w.drained(patience) {
 		t.Errorf("%v: what was sent again does not flow: the queue holds %+v", p, w.events.Stats())
 	}
-	l.letters = letters(t, w.client, queueURL(topology.DefaultNames().DeadLetterQueue))
+	l.deadLetters = readDeadLetters(t, w.client, queueURL(topology.DefaultNames().DeadLetterQueue))
 	if _, err := l.check(false); err != nil {
 		t.Errorf("%v: after the redrive: %v", p, err)
 	}
@@ -174,8 +175,8 @@ func poisonRules(n int) (rules []segmentd.Rule) {
 func fresh(t *testing.T, p *plan, w *world, i *issuer) {
 	for n, key := range writeKeys {
 		id := fmt.Sprintf("fresh-%d", n)
-		e := draft{head: `"type":"track","event":"fresh","userId":"u1"`, id: id, stamped: true}
-		text := e.bytes(id, ownStamp(&e))
+		e := draft{head: `"type":"track","event":"fresh","userId":"u1"`, id: id, timestamped: true}
+		text := e.bytes(id, ownTimestamp(&e))
 		if _, _, err := i.send(t.Context(), fmt.Sprintf(`{"writeKey":%q,"batch":[%s]}`, key, text), nil); err != nil {
 			t.Fatal(err)
 		}

@@ -27,8 +27,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
-// world is the deployed pipeline in one process without a socket: the local SQS, the Lambda host,
-// the handler, the Segment stand-in, with the topology's numbers.
+// world is the deployed pipeline in one process without a socket: the SQS emulator, the Lambda emulator,
+// the handler, the Segment emulator, with the topology's numbers.
 type world struct {
 	sqs          *sqs.Server
 	events, dead *sqs.Queue
@@ -145,9 +145,9 @@ func (w *world) drained(within time.Duration) bool {
 	return false
 }
 
-// letters reads a dead-letter queue, until it has seen as many messages as there are: an answer of
+// readDeadLetters reads a dead-letter queue, until it has seen as many messages as there are: an answer of
 // SQS may be lost, and its messages come again.
-func letters(t *testing.T, client *awssqs.Client, url string) (all []letterSeen) {
+func readDeadLetters(t *testing.T, client *awssqs.Client, url string) (all []deadLetter) {
 	t.Helper()
 	const hidden = 10 * time.Second
 	seen := map[string]bool{}
@@ -163,7 +163,7 @@ func letters(t *testing.T, client *awssqs.Client, url string) (all []letterSeen)
 			if id := aws.ToString(m.MessageId); !seen[id] {
 				seen[id] = true
 				text := func(name string) string { return aws.ToString(m.MessageAttributes[name].StringValue) }
-				all = append(all, letterSeen{text(message.AttrDeadLetterID), text(message.AttrReason), text(message.AttrDetail),
+				all = append(all, deadLetter{text(message.AttrDeadLetterID), text(message.AttrReason), text(message.AttrDetail),
 					aws.ToString(m.Body)})
 			}
 		}
