@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -12,136 +13,129 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/spillwayhq/spillway/cmd/spillway/dlq"
+	"github.com/spillwayhq/spillway/cmd/spillway/health"
+	"github.com/spillwayhq/spillway/cmd/spillway/interrupt"
+	"github.com/spillwayhq/spillway/cmd/spillway/queues"
+	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
+	"github.com/spillwayhq/spillway/cmd/spillway/usage"
 	"github.com/spillwayhq/spillway/shared/deadletter"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 type redriveFlags struct {
-	*dlqFlags
+	*dlq.Flags
 	dryRun, force bool
 	rate          float64
 }
 
-func newDLQRedrive(f *dlqFlags) *cobra.Command {
-	r := redriveFlags{dlqFlags: f}
+func newDLQRedrive(f *dlq.Flags) *cobra.Command {
+	r := redriveFlags{Flags: f}
 	c := &cobra.Command{
 		Use:   "redrive",
-		Short: "Send dead letters again",
-		Long: "Sends dead letters to the events queue and deletes them behind that: interrupted at any point no letter is " +
-			"lost, and one that was sent twice\n" +
-			"is the same event, with the same messageId. Letters with the reasons " + strings.Join(deadletter.PermanentReasons(), ", ") +
-			" would only come back,\n" +
-			"so they are left out unless --reason names them. Letters that come in meanwhile, or come back, are for the " +
-			"next run.\n\n" +
-			"It refuses to send while Segment is failing, and stops when that begins: when in the last minute with " +
-			"deliveries, of the last 15, more than half\n" +
-			"of the calls to Segment failed, or none was answered because the circuit breaker is open. The local pipeline " +
-			"says so\n" +
-			"at /_spillway/status, the one on AWS in CloudWatch's metrics SegmentResponses and BreakerOpen, which are a " +
-			"minute or two late.\n\n" +
-			"Segment drops an event whose messageId it has had within 24 h; of one that is older and that it has after all " +
-			"it counts a second one.",
+		Short: "Send dead letters to the events queue again",
+		Long: "Sends each dead letter to the events queue and then deletes it. An interruption loses none, and may " +
+			"send one\n" +
+			"twice, as the same event with the same messageId.\n\n" +
+			"Dead letters with the reasons " + strings.Join(deadletter.PermanentReasons(), ", ") + " would only become dead\n" +
+			"letters again. They are skipped unless --reason names them. Dead letters that arrive during the run are left\n" +
+			"for the next one.\n\n" +
+			"It sends nothing while Segment fails: in the last minute with deliveries, of the last 15, more than half of the\n" +
+			"calls to Segment failed, or the circuit breaker was open and none was answered. It learns this from the local\n" +
+			"pipeline at /_spillway/status, and on AWS from the CloudWatch metrics SegmentResponses and BreakerOpen, which\n" +
+			"are a minute or two late.\n\n" +
+			"Segment drops an event with a messageId that it has received within 24 h. An older event that it has already\n" +
+			"received is counted twice.",
 		Example: "  spillway dlq redrive --dry-run\n  spillway dlq redrive --reason rejected --newer-than 24h",
-		Args:    noArguments,
+		Args:    usage.NoArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if !(r.rate > 0) || math.IsInf(r.rate, 0) {
-				return fmt.Errorf("--rate is %v: write more than 0 events a second, like %d", r.rate, deadletter.DefaultRate)
+				return fmt.Errorf("--rate must be above 0 events per second, is %v", r.rate)
 			}
 			return r.run(c.Context(), c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
-	f.filterFlags(c)
+	f.RegisterFilter(c)
 	c.Flags().BoolVar(&r.dryRun, "dry-run", false, "say what would be sent, and send nothing")
 	c.Flags().Float64Var(&r.rate, "rate", deadletter.DefaultRate,
-		"events a second; Segment takes about 1000 of a workspace before it queues them or answers 429")
-	c.Flags().BoolVar(&r.force, "force", false, "send also while Segment is failing, or when nobody knows")
+		"events per second; Segment accepts about 1000 for a workspace before it delays them or answers 429")
+	c.Flags().BoolVar(&r.force, "force", false, "send even if Segment fails, or if that can't be found out")
 	return c
 }
 
 func (f *redriveFlags) run(ctx context.Context, out, errOut io.Writer) error {
-	filter, err := f.filter()
+	filter, err := f.Filter()
 	if err != nil {
 		return err
 	}
-	q, err := f.open(ctx)
+	q, err := f.Open(ctx)
 	if err != nil {
 		return err
 	}
-	if q.eventsURL == "" {
-		return errors.New("--dead-letter-queue-url alone does not say where letters are to be sent: name the events queue " +
+	if q.EventsURL == "" {
+		return errors.New("--dead-letter-queue-url does not say where to send dead letters: give the events queue, too, " +
 			"with --queue-url")
 	}
-	c := deadletter.RedriveOptions{Filter: filter, DryRun: f.dryRun, Rate: f.rate}
-	if !f.force && !f.dryRun {
-		c.Check = func(ctx context.Context) error { return segmentTakesEvents(ctx, q.eventsURL) }
-	}
-	visible, _, err := q.dead.Size(ctx)
+	visible, _, err := q.Size(ctx)
 	if err != nil {
-		return plainly(err, q.deadURL)
+		return q.Explain(err)
 	}
-	bar := newBar(errOut, "letters", visible)
+	progress := terminal.NewProgress(errOut, "dead letters", visible)
 	warned := false
-	c.Progress = func(r deadletter.RedriveResult) {
-		if bar != nil {
-			_ = bar.Set(min(r.DeadLetters, visible))
-		}
-		if r.Old > 0 && !warned {
-			warned = true
-			fmt.Fprintf(errOut, "spillway: some events came in more than %v ago: those that Segment has after all, say from "+
-				"an earlier redrive, it counts twice\n", deadletter.DedupePeriod)
-		}
+	redrive := deadletter.RedriveOptions{Filter: filter, DryRun: f.dryRun, Rate: f.rate,
+		Progress: func(r deadletter.RedriveResult) {
+			progress.Set(min(r.DeadLetters, visible))
+			if r.Old > 0 && !warned {
+				warned = true
+				fmt.Fprintf(errOut, "spillway: some events were received more than %v ago: Segment counts those twice that it "+
+					"has already received, for example by an earlier redrive\n", deadletter.DedupePeriod)
+			}
+		}}
+	if !f.force && !f.dryRun {
+		redrive.Check = func(ctx context.Context) error { return health.Check(ctx, q.EventsURL) }
 	}
 	start := time.Now()
-	result, err := q.dead.Redrive(ctx, sqsclient.New(q.api, q.eventsURL), c)
-	if bar != nil {
-		_ = bar.Finish()
-	}
+	result, err := q.Redrive(ctx, sqsclient.New(q.API, q.EventsURL), redrive)
+	progress.Finish()
 	if result.DeadLetters+result.Failed+len(result.Skipped) > 0 || err == nil {
 		f.report(out, result, time.Since(start))
-		q.unseen(ctx, errOut)
+		q.WarnInvisible(ctx, errOut)
 	}
-	return f.outcome(result, err, q)
+	return f.unsent(result, err, q)
 }
 
 // report is the summary.
 func (f *redriveFlags) report(out io.Writer, r deadletter.RedriveResult, took time.Duration) {
-	did := "sent"
+	fmt.Fprintf(out, "%s with %s ", terminal.Plural(r.DeadLetters, "dead letter"), terminal.Plural(r.Events, "event"))
 	if f.dryRun {
-		did = "would send"
-	}
-	fmt.Fprintf(out, "%s %s with %s again", did, plural(r.DeadLetters, "letter"), plural(r.Events, "event"))
-	if !f.dryRun {
-		fmt.Fprintf(out, ", %.1f s", took.Seconds())
+		fmt.Fprint(out, "would be sent again")
+	} else {
+		fmt.Fprintf(out, "sent again in %.1f s", took.Seconds())
 	}
 	if r.Old > 0 {
-		fmt.Fprintf(out, "; %s of them came in more than %v ago, so Segment may count twice what it has",
-			number(int64(r.Old)), deadletter.DedupePeriod)
+		fmt.Fprintf(out, "; %s of them received more than %v ago, so Segment counts their events twice if it has them",
+			terminal.Number(r.Old), deadletter.DedupePeriod)
 	}
 	fmt.Fprintln(out)
-	var reasons []string
-	for reason := range r.Skipped {
-		reasons = append(reasons, reason)
-	}
-	slices.Sort(reasons)
-	for _, reason := range reasons {
-		fmt.Fprintf(out, "left %s that would only come back: --reason %s sends them all the same\n",
-			plural(r.Skipped[reason], oneLine(reason)+" letter"), argument(reason))
+	for _, reason := range slices.Sorted(maps.Keys(r.Skipped)) {
+		fmt.Fprintf(out, "skipped %s with the reason %s, which would become dead letters again; to send them: --reason %s\n",
+			terminal.Plural(r.Skipped[reason], "dead letter"), terminal.OneLine(reason), terminal.ShellWord(reason))
 	}
 }
 
-// outcome is the error that says what was not done.
-func (f *redriveFlags) outcome(r deadletter.RedriveResult, err error, q *queues) error {
+// unsent is the error that says what was not sent.
+func (f *redriveFlags) unsent(r deadletter.RedriveResult, err error, q *dlq.Queue) error {
 	switch {
 	case errors.Is(err, deadletter.ErrFailing):
-		return fmt.Errorf("%w: the letters stay where they are. Try again when events are delivered, or send all the same "+
-			"with --force", err)
-	case errors.Is(err, errInterrupted):
-		return fmt.Errorf("%w: what was not sent is where it was: start again to go on", err)
+		return fmt.Errorf("%w: the dead letters are still in the queue. Try again when Segment takes events, or send them "+
+			"now with --force", err)
+	case errors.Is(err, interrupt.Err):
+		return fmt.Errorf("%w: what was not sent is still in the queue; run the command again to continue", err)
 	case err != nil:
-		return plainly(err, q.eventsURL)
+		return queues.Explain(err, q.EventsURL)
 	case r.Failed > 0:
-		return fmt.Errorf("%s could not be sent and stay where they are: start again to try it again",
-			plural(r.Failed, "letter"))
+		return fmt.Errorf("%s could not be sent, still in the queue: run the command again to retry",
+			terminal.Plural(r.Failed, "dead letter"))
 	}
-	return f.known(r.InQueue)
+	return f.CheckReasons(r.InQueue)
 }

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Whoever is woken at night copies these lines.
-func TestTheRunbooksCommandsExist(t *testing.T) {
+// An engineer copies these commands during an incident.
+func TestTheCommandsOfTheRunbookExist(t *testing.T) {
 	runbook, err := os.ReadFile("../../infra/RUNBOOK.md")
 	if err != nil {
 		t.Fatal(err)

@@ -17,7 +17,7 @@ import (
 	"github.com/spillwayhq/spillway/infra/topology"
 )
 
-// screen is an output that is written and read at the same time.
+// screen is an output that is safe for concurrent use.
 type screen struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -49,7 +49,7 @@ func tailing(t *testing.T, args ...string) (out *screen, stop func() error) {
 	return out, func() error { cancel(); return <-ended }
 }
 
-func TestTailShowsWhatBecomesOfEachEvent(t *testing.T) {
+func TestTailShowsTheOutcomeOfEachEvent(t *testing.T) {
 	t.Parallel()
 	p := runs(t, local.Config{})
 	if err := p.StandIn().SetScript(segmentd.Script{Rules: []segmentd.Rule{{Match: segmentd.Match{MessageID: "poison"},
@@ -58,7 +58,7 @@ func TestTailShowsWhatBecomesOfEachEvent(t *testing.T) {
 	}
 	all, stopAll := tailing(t, queueFlag(p))
 	bad, stopBad := tailing(t, queueFlag(p), "--outcome=dead_lettered", "--payload", "--json")
-	// Nothing says from outside that somebody watches, so bodies are sent until both see them.
+	// The pipeline does not say who watches, so bodies are sent until both tails see them.
 	await(t, "the watchers", func() bool {
 		put(t, p, topology.DefaultNames().EventsQueue, "no JSON")
 		time.Sleep(20 * time.Millisecond)
@@ -100,9 +100,8 @@ func TestTailShowsWhatBecomesOfEachEvent(t *testing.T) {
 	}
 }
 
-// watches is somebody who watches the outcomes of a pipeline at url: it is there when watches
-// returns.
-func watches(t *testing.T, url string) io.Reader {
+// watcher opens the outcomes of a pipeline at url, as a tail does.
+func watcher(t *testing.T, url string) io.Reader {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+local.OutcomesPath, nil)
 	if err != nil {
@@ -116,7 +115,7 @@ func watches(t *testing.T, url string) io.Reader {
 	return resp.Body
 }
 
-func TestAPipelineEndsInGoodOrderWhileSomebodyWatches(t *testing.T) {
+func TestPipelineStopsCleanlyDuringATail(t *testing.T) {
 	t.Parallel()
 	p, err := local.Start(local.Config{Dir: t.TempDir(), SQSAddr: "127.0.0.1:0", SegmentAddr: "127.0.0.1:0"})
 	if err != nil {
@@ -125,17 +124,17 @@ func TestAPipelineEndsInGoodOrderWhileSomebodyWatches(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- p.Run(ctx) }()
-	lines := watches(t, p.SQSURL)
+	lines := watcher(t, p.SQSURL)
 	cancel()
 	if err := <-ended; err != nil {
-		t.Errorf("the pipeline did not stop in good order: %v", err)
+		t.Errorf("the pipeline did not stop cleanly: %v", err)
 	}
 	if rest, err := io.ReadAll(lines); err != nil || len(rest) > 0 {
-		t.Errorf("who watches gets %q and %v", rest, err)
+		t.Errorf("the watcher got %q and %v", rest, err)
 	}
 }
 
-func TestATailWhosePipelineEndsSaysSo(t *testing.T) {
+func TestTailSaysThatThePipelineHasEnded(t *testing.T) {
 	t.Parallel()
 	ends := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter,
 		_ *http.Request) {
@@ -148,31 +147,31 @@ func TestATailWhosePipelineEndsSaysSo(t *testing.T) {
 	}
 }
 
-func TestATailThatIsOneTooManySaysSo(t *testing.T) {
+func TestTailSaysThatTooManyAreOpen(t *testing.T) {
 	t.Parallel()
 	p := runs(t, local.Config{Hold: true})
 	for range 16 {
-		watches(t, p.SQSURL)
+		watcher(t, p.SQSURL)
 	}
 	_, _, err := spillway(t.Context(), "", "tail", queueFlag(p))
-	if err == nil || !strings.Contains(err.Error(), "lets nobody more watch: 16 watch already: end one of them") {
+	if err == nil || !strings.Contains(err.Error(), "16 watch already: end one of them") {
 		t.Errorf("it says %v", err)
 	}
 }
 
-func TestWrongUseOfTailIsOneLine(t *testing.T) {
+func TestErrorsOfTailAreOneLine(t *testing.T) {
 	t.Parallel()
 	p := runs(t, local.Config{Hold: true})
 	for name, c := range map[string]struct {
 		args []string
 		want string
 	}{
-		"an outcome that is none": {[]string{"--outcome=lost"}, "write one of delivered, retried, dead_lettered"},
-		"a queue that is no URL":  {[]string{"--queue-url=events"}, "is no queue's URL"},
-		"nobody there":            {[]string{"--queue-url=http://127.0.0.1:1/x/y"}, "is `spillway up` running?"},
-		"something else is there": {[]string{"--queue-url=" + p.SegmentURL + "/x/y"},
+		"an unknown outcome":        {[]string{"--outcome=lost"}, "must be one of delivered, retried, dead_lettered"},
+		"a queue that is not a URL": {[]string{"--queue-url=events"}, "must be the URL of an SQS queue"},
+		"nothing listens":           {[]string{"--queue-url=http://127.0.0.1:1/x/y"}, "is `spillway up` running?"},
+		"another program listens": {[]string{"--queue-url=" + p.SegmentURL + "/x/y"},
 			"is it a `spillway up` of this version?"},
-		"an argument that is none": {[]string{"now"}, "takes no argument"},
+		"an argument": {[]string{"now"}, "takes no arguments"},
 	} {
 		_, _, err := spillway(t.Context(), "", append([]string{"tail"}, c.args...)...)
 		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {

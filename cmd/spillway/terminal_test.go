@@ -5,50 +5,54 @@ import (
 	"encoding/json"
 	"testing"
 	"time"
+	"unicode"
 
+	"github.com/spillwayhq/spillway/cmd/spillway/dlq"
+	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/shared/deadletter"
 )
 
-// The text has what begins a control sequence, in seven bits and in eight, and what turns text
-// around.
-func TestNothingThatCameFromAnybodySteersTheTerminal(t *testing.T) {
-	const evil = "a\x1b]0;owned\x07\u009b2J\x7f\u202egnp.exe\u2066\r\nb"
-	quoted, err := json.Marshal(evil)
+// The text begins a control sequence, in seven bits and in eight, and reverses the order of text.
+func TestTextOfEventsCanNotControlTheTerminal(t *testing.T) {
+	const hostile = "a\x1b]0;owned\x07\u009b2J\x7f\u202egnp.exe\u2066\r\nb"
+	quoted, err := json.Marshal(hostile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	entry := deadletter.Entry{ID: evil, Reason: evil, Detail: evil}
+	entry := deadletter.Entry{ID: hostile, Reason: hostile, Detail: hostile}
 	for name, draw := range map[string]func(*bytes.Buffer) error{
 		"ls": func(b *bytes.Buffer) error {
-			list(b, &deadletter.Listing{Groups: []deadletter.Group{{Reason: evil}}, Entries: []deadletter.Entry{entry}}, 0,
+			dlq.PrintListing(b, &deadletter.Listing{Groups: []deadletter.Group{{Reason: hostile}},
+				Entries: []deadletter.Entry{entry}}, 0,
 				time.Now())
 			return nil
 		},
 		"ls --json": func(b *bytes.Buffer) error {
-			return listJSON(b, &deadletter.Listing{Entries: []deadletter.Entry{entry}}, 0)
+			return printListingJSON(b, &deadletter.Listing{Entries: []deadletter.Entry{entry}}, 0)
 		},
 		"show": func(b *bytes.Buffer) error {
-			(&shown{Entry: entry, Context: quoted, List: []json.RawMessage{quoted}}).draw(b, time.Now())
+			(&dlq.Description{Entry: entry, Context: quoted, Batch: []json.RawMessage{quoted}}).Print(b, time.Now())
 			return nil
 		},
-		"show of a body that can't be read": func(b *bytes.Buffer) error {
-			(&shown{Entry: entry, Body: evil, Unreadable: evil}).draw(b, time.Now())
+		"show of a body that can't be decoded": func(b *bytes.Buffer) error {
+			(&dlq.Description{Entry: entry, Body: hostile, Unreadable: hostile}).Print(b, time.Now())
 			return nil
 		},
 		"show --json": func(b *bytes.Buffer) error {
-			return writeJSON(b, &shown{Entry: entry, List: []json.RawMessage{quoted}, Body: evil})
+			return terminal.WriteJSON(b, &dlq.Description{Entry: entry, Batch: []json.RawMessage{quoted}, Body: hostile})
 		},
 		"redrive": func(b *bytes.Buffer) error {
-			(&redriveFlags{}).report(b, deadletter.RedriveResult{Skipped: map[string]int{evil: 1}}, time.Second)
+			(&redriveFlags{}).report(b, deadletter.RedriveResult{Skipped: map[string]int{hostile: 1}}, time.Second)
 			return nil
 		},
 		"tail": func(b *bytes.Buffer) error {
-			b.WriteString(tailLine(&local.Outcome{Outcome: evil, Reason: evil, Type: evil, Event: evil, User: evil,
-				MessageID: evil, Payload: quoted}))
+			b.WriteString(outcomeLine(&local.Outcome{Outcome: hostile, Reason: hostile, Type: hostile, Event: hostile,
+				User:      hostile,
+				MessageID: hostile, Payload: quoted}))
 			return nil
 		},
-		"tail --json": func(b *bytes.Buffer) error { b.Write(harmlessJSON(quoted)); return nil },
+		"tail --json": func(b *bytes.Buffer) error { b.Write(terminal.SafeJSON(quoted)); return nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			var b bytes.Buffer
@@ -56,25 +60,10 @@ func TestNothingThatCameFromAnybodySteersTheTerminal(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, r := range b.String() {
-				if steers(r) && r != '\n' {
+				if (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)) && r != '\n' {
 					t.Errorf("%U is in %q", r, b.String())
 				}
 			}
 		})
-	}
-	var same string
-	if err := json.Unmarshal(harmlessJSON(quoted), &same); err != nil || same != evil {
-		t.Errorf("as JSON it is %q: %v", same, err)
-	}
-}
-
-func TestWhatIsToBePastedIsOneArgument(t *testing.T) {
-	for text, want := range map[string]string{
-		"too_large": "too_large", "moved by SQS": "'moved by SQS'", "x; rm -rf ~": "'x; rm -rf ~'",
-		"$(id)'`id`": `'$(id)'\''` + "`id`'", "a\nb": "'a b'", "": "''", "-x": "'-x'",
-	} {
-		if got := argument(text); got != want {
-			t.Errorf("%q: got %s, want %s", text, got, want)
-		}
 	}
 }

@@ -1,9 +1,9 @@
-package main
+package feed
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"strconv"
 	"time"
 
@@ -13,30 +13,32 @@ import (
 	"github.com/spillwayhq/spillway/shared/publisher"
 )
 
-// generate makes up track events of about 1 KB, as analytics-go would send them: each with its own
-// user, id and time.
-func generate(ctx context.Context, count int, events chan<- inputLine) error {
-	for i := range count {
-		raw, err := madeUp(i)
-		if err != nil {
-			return err
-		}
-		made, err := publisher.NewRaw(raw)
-		if err != nil {
-			return fmt.Errorf("made-up event %d: %w", i, err)
-		}
-		select {
-		case events <- inputLine{made, i + 1}:
-		case <-ctx.Done():
-			return nil
+// Generate yields count made-up track events of about 1 KB, as analytics-go would send them: each
+// with its own user, id and time.
+func Generate(count int) iter.Seq2[Line, error] {
+	return func(yield func(Line, error) bool) {
+		for i := range count {
+			raw, err := MadeUp(i)
+			if err != nil {
+				yield(Line{}, err)
+				return
+			}
+			event, err := publisher.NewRaw(raw)
+			if err != nil {
+				yield(Line{}, fmt.Errorf("made-up event %d: %w", i, err))
+				return
+			}
+			if !yield(Line{Number: i + 1, Event: event}, nil) {
+				return
+			}
 		}
 	}
-	return nil
 }
 
 var activities = []string{"Run", "Ride", "Swim", "Hike", "Walk", "Row", "Ski", "Climb"}
 
-func madeUp(i int) ([]byte, error) {
+// MadeUp returns the made-up event with that index.
+func MadeUp(i int) ([]byte, error) {
 	activity := activities[i%len(activities)]
 	event, err := json.Marshal(analytics.Track{
 		Type: "track", MessageId: uuid.NewString(), Timestamp: time.Now().UTC().Truncate(time.Millisecond),

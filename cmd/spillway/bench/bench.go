@@ -1,0 +1,159 @@
+// Package bench measures on one machine how fast a backlog is accepted and delivered, beside two
+// ways without Spillway.
+//
+// It runs spillway's own verbs as processes, because it measures what a restart and a whole process
+// cost: the Segment emulator has a process of its own, so that it does not use the CPU time and
+// memory that are counted.
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/spillwayhq/spillway/infra/local/segmentd"
+)
+
+// Config says what to measure. A count of 0 leaves a part out.
+type Config struct {
+	Events   int // delivered in packed messages
+	Single   int // delivered in messages of one event
+	Baseline int // sent without Spillway
+	Latency  time.Duration
+	Dir      string // where the data directory is made
+	Gzip     bool
+	Begin    func(part string)
+}
+
+// A Result is one row. What does not apply is 0.
+type Result struct {
+	What                string
+	Events              int
+	Accepted, Delivered time.Duration
+	CPU                 time.Duration // of the delivering process
+	PeakRSS             int64         // of the delivering process, in bytes
+}
+
+// Run measures the parts one after the other.
+func Run(ctx context.Context, c Config) ([]Result, error) {
+	dir, err := os.MkdirTemp(c.Dir, "spillway-bench-")
+	if err != nil {
+		return nil, fmt.Errorf("make a data directory: %w: give another place with --dir", err)
+	}
+	defer os.RemoveAll(dir)
+	emulator, err := start(ctx, "segmentd", "--port=0", "--latency="+c.Latency.String())
+	if err != nil {
+		return nil, err
+	}
+	defer emulator.kill() // stopped, it would wait for the connections that analytics-go leaves open
+	var results []Result
+	for _, part := range []backlog{
+		{what: "packed messages", events: c.Events},
+		{what: "one event per message", events: c.Single, single: true},
+	} {
+		if part.events == 0 {
+			continue
+		}
+		c.Begin(part.what)
+		part.dir, part.segmentURL, part.gzip = filepath.Join(dir, part.what), emulator.url, c.Gzip
+		r, err := part.measure(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", part.what, err)
+		}
+		results = append(results, r)
+	}
+	if c.Baseline > 0 {
+		c.Begin("without Spillway")
+		jobs, err := analyticsJobs(ctx, emulator.url, c.Baseline)
+		if err != nil {
+			return nil, err
+		}
+		posted, err := readyBatches(ctx, emulator.url, max(c.Events, c.Baseline))
+		if err != nil {
+			return nil, err
+		}
+		results = append(results, jobs, posted)
+	}
+	return results, nil
+}
+
+// backlog is a part that fills the queue and then delivers it.
+type backlog struct {
+	what            string
+	events          int
+	single, gzip    bool
+	dir, segmentURL string
+}
+
+// measure fills the queue of a pipeline that only accepts, stops it, and takes the time from the
+// start of one that delivers until the Segment emulator has every event.
+func (b backlog) measure(ctx context.Context) (r Result, err error) {
+	r.What, r.Events = b.what, b.events
+	up := []string{"up", "--data-dir=" + b.dir, "--sqs-port=0", "--ingest-port=0", "--segment=" + b.segmentURL,
+		"--write-key=bench", "--gzip=" + strconv.FormatBool(b.gzip)}
+	accepting, err := start(ctx, append(up, "--deliver=false")...)
+	if err != nil {
+		return r, err
+	}
+	defer accepting.stop()
+	begin := time.Now()
+	if err := run(ctx, "send", "--count="+strconv.Itoa(b.events), "--single="+strconv.FormatBool(b.single),
+		"--queue-url="+accepting.url); err != nil {
+		return r, err
+	}
+	r.Accepted = time.Since(begin)
+	if err := accepting.stop(); err != nil {
+		return r, err
+	}
+	if err := call(ctx, http.MethodPost, b.segmentURL+"/_segmentd/reset", nil); err != nil {
+		return r, err
+	}
+	begin = time.Now()
+	delivering, err := start(ctx, up...)
+	if err != nil {
+		return r, err
+	}
+	defer delivering.stop()
+	var stats segmentd.Stats
+	for stats.Distinct+stats.Duplicates < int64(b.events) {
+		select {
+		case <-ctx.Done():
+			return r, context.Cause(ctx)
+		case <-time.After(10 * time.Millisecond):
+		}
+		if err := call(ctx, http.MethodGet, b.segmentURL+"/_segmentd/stats", &stats); err != nil {
+			return r, err
+		}
+	}
+	r.Delivered = time.Since(begin)
+	if err := delivering.stop(); err != nil {
+		return r, err
+	}
+	r.CPU, r.PeakRSS = delivering.used()
+	return r, nil
+}
+
+// call calls the Segment emulator and decodes its answer, unless answer is nil.
+func call(ctx context.Context, method, url string, answer any) error {
+	req, err := http.NewRequestWithContext(ctx, method, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if answer == nil {
+		return nil
+	}
+	if err := json.NewDecoder(resp.Body).Decode(answer); err != nil {
+		return fmt.Errorf("read the answer of %s: %w", url, err)
+	}
+	return nil
+}

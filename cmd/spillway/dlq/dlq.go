@@ -1,0 +1,187 @@
+// Package dlq is what the verbs of `spillway dlq` share: the flags that name the dead-letter queue
+// and select dead letters, and explanations of why none was found.
+package dlq
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/spf13/cobra"
+
+	"github.com/spillwayhq/spillway/cmd/spillway/interrupt"
+	"github.com/spillwayhq/spillway/cmd/spillway/queues"
+	"github.com/spillwayhq/spillway/cmd/spillway/stack"
+	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
+	"github.com/spillwayhq/spillway/shared/deadletter"
+	"github.com/spillwayhq/spillway/shared/deliver"
+	"github.com/spillwayhq/spillway/shared/ingest/writekeys"
+)
+
+// Flags are those of every verb.
+type Flags struct {
+	Stack, QueueURL, DeadLetterQueueURL string
+	writeKeys                           string
+	Reasons                             []string
+	olderThan, newerThan                time.Duration
+}
+
+// Register adds the flags that name the queue to the parent command.
+func (f *Flags) Register(c *cobra.Command) {
+	c.PersistentFlags().StringVar(&f.Stack, "stack", "",
+		"CloudFormation stack of the pipeline on AWS, in the account and region that the AWS tools are configured for")
+	c.PersistentFlags().StringVar(&f.QueueURL, "queue-url", "",
+		"URL of the events queue, on AWS or of another `spillway up` (default: the local pipeline's)")
+	c.PersistentFlags().StringVar(&f.DeadLetterQueueURL, "dead-letter-queue-url", "",
+		"URL of the dead-letter queue (default: the events queue's)")
+	c.PersistentFlags().StringVar(&f.writeKeys, "write-keys", "",
+		"file with the write-key document, to show the names of write keys")
+}
+
+// RegisterFilter adds the flags that select dead letters to a verb.
+func (f *Flags) RegisterFilter(c *cobra.Command) {
+	c.Flags().StringArrayVar(&f.Reasons, "reason", nil,
+		"only dead letters with this reason, as ls shows it; may be given several times")
+	c.Flags().DurationVar(&f.olderThan, "older-than", 0,
+		"only dead letters whose events were received longer ago than this, like 2h")
+	c.Flags().DurationVar(&f.newerThan, "newer-than", 0,
+		"only dead letters whose events were received less long ago than this, like 24h")
+}
+
+// Filter is what the flags select.
+func (f *Flags) Filter() (deadletter.Filter, error) {
+	if f.olderThan < 0 || f.newerThan < 0 {
+		return deadletter.Filter{}, errors.New("--older-than and --newer-than must not be negative")
+	}
+	if f.newerThan != 0 && f.olderThan >= f.newerThan {
+		return deadletter.Filter{}, fmt.Errorf("nothing is older than %v and newer than %v: remove one of the two flags, "+
+			"or swap their values", f.olderThan, f.newerThan)
+	}
+	return deadletter.Filter{Reasons: f.Reasons, OlderThan: f.olderThan, NewerThan: f.newerThan}, nil
+}
+
+// A Queue is the dead-letter queue that the flags name.
+type Queue struct {
+	*deadletter.Queue
+	API       *sqs.Client
+	EventsURL string // of the events queue; empty when only the dead-letter queue was named
+	url       string
+}
+
+// Open finds the queues.
+func (f *Flags) Open(ctx context.Context) (*Queue, error) {
+	q := &Queue{EventsURL: f.QueueURL, url: f.DeadLetterQueueURL}
+	switch {
+	case f.Stack != "" && (f.QueueURL != "" || f.DeadLetterQueueURL != ""):
+		return nil, errors.New("--stack names the queues: remove it, or remove --queue-url and --dead-letter-queue-url")
+	case f.Stack != "":
+		c, err := stack.Config(ctx)
+		if err != nil {
+			return nil, err
+		}
+		s, err := stack.Find(ctx, c, f.Stack)
+		if err != nil {
+			return nil, err
+		}
+		q.EventsURL, q.url = s.EventsQueueURL, s.DeadLetterQueueURL
+	case q.EventsURL == "" && q.url == "":
+		q.EventsURL = queues.DefaultURL
+	}
+	var err error
+	if q.API, err = queues.NewClient(ctx, cmp.Or(q.EventsURL, q.url)); err != nil {
+		return nil, err
+	}
+	if q.url == "" {
+		if q.url, err = queues.DeadLetterURL(ctx, q.API, q.EventsURL); err != nil {
+			return nil, err
+		}
+	}
+	q.Queue = deadletter.New(q.API, q.url)
+	return q, nil
+}
+
+// Explain says of an error what to do about it.
+func (q *Queue) Explain(err error) error {
+	if errors.Is(err, interrupt.Err) {
+		return err
+	}
+	return queues.Explain(err, q.url)
+}
+
+// KeyNames returns a function that says what may be shown of a write key: its name in the write-key
+// document, otherwise the beginning of its SHA-256, as in the function's log.
+func (f *Flags) KeyNames() (func(writeKey string) string, error) {
+	names := map[string]string{}
+	if f.writeKeys != "" {
+		data, err := os.ReadFile(f.writeKeys)
+		if err != nil {
+			return nil, fmt.Errorf("--write-keys: read the write-key document: %w", err)
+		}
+		set, err := writekeys.Parse(data)
+		if err != nil {
+			return nil, fmt.Errorf("--write-keys: parse the write-key document %s: %w", f.writeKeys, err)
+		}
+		for key, k := range set {
+			names[key] = k.Name
+		}
+	}
+	return func(writeKey string) string {
+		switch name, ok := names[writeKey]; {
+		case writeKey == "":
+			return "default"
+		case ok:
+			return terminal.OneLine(name)
+		}
+		return deliver.KeyID(writeKey)
+	}, nil
+}
+
+// CheckReasons refuses reasons that no dead letter has, and names those that there are.
+func (f *Flags) CheckReasons(seen deadletter.ReasonCounts) error {
+	for _, reason := range f.Reasons {
+		if seen[reason] > 0 || len(seen) == 0 {
+			continue
+		}
+		var known []string
+		for r := range seen {
+			known = append(known, fmt.Sprintf("%q", r))
+		}
+		slices.Sort(known)
+		return fmt.Errorf("no dead letter has the reason %q: the reasons are %s", reason, strings.Join(known, ", "))
+	}
+	return nil
+}
+
+// SayEmpty says that there are no dead letters, or why none is visible.
+func (q *Queue) SayEmpty(ctx context.Context, out io.Writer) error {
+	_, invisible, err := q.Size(ctx)
+	switch {
+	case err != nil:
+		return q.Explain(err)
+	case invisible == 0:
+		fmt.Fprintln(out, "There are no dead letters.")
+	default:
+		fmt.Fprintf(out, "No dead letter is visible. %s are in use by another run, or by one that was killed: these are "+
+			"visible again within %v.\n", terminal.Number(invisible), deadletter.VisibilityTimeout)
+	}
+	return nil
+}
+
+// NoneOfThatAge is what to say when all dead letters have another age.
+const NoneOfThatAge = "There are dead letters, but none of that age."
+
+// WarnInvisible says how many dead letters the run may have missed. SQS makes a message invisible
+// even if its answer is lost on the way.
+func (q *Queue) WarnInvisible(ctx context.Context, errOut io.Writer) {
+	if _, invisible, err := q.Size(ctx); err == nil && invisible > 0 {
+		fmt.Fprintf(errOut, "spillway: about %s not seen: another run uses them, or an answer of SQS was lost. They are "+
+			"visible again within %v\n", terminal.Plural(invisible, "dead letter"), deadletter.VisibilityTimeout)
+	}
+}

@@ -1,0 +1,105 @@
+// Package estimate describes the deployed pipeline in the terms of a bill: how large its functions
+// are, how much each invocation logs, how many metrics and alarms it has.
+//
+// It asks the code that is deployed, so that an estimate changes when the pipeline does.
+package estimate
+
+import (
+	"time"
+
+	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/canary"
+	"github.com/spillwayhq/spillway/shared/deliver"
+	"github.com/spillwayhq/spillway/shared/emf"
+	"github.com/spillwayhq/spillway/shared/ingest"
+	"github.com/spillwayhq/spillway/shared/price"
+	"github.com/spillwayhq/spillway/shared/segment"
+)
+
+// Settings are what a deployment may choose.
+type Settings struct {
+	Ingest                    price.IngestEndpoint // what SDKs post to
+	Regions                   int
+	Canary, Alarms, Dashboard bool
+}
+
+// Pipeline is the deployed topology with these settings.
+func Pipeline(s Settings) price.Pipeline {
+	options := topology.DefaultOptions()
+	options.NoCanary = !s.Canary
+	t := topology.New(options)
+	p := price.Pipeline{Endpoint: s.Ingest, ConcurrentFlushes: deliver.DefaultFlushes, Regions: s.Regions}
+	for _, source := range t.EventSources {
+		p.BatchSize, p.BatchingWindow = source.BatchSize, source.BatchingWindow
+	}
+	for _, schedule := range t.Schedules {
+		p.CanaryEvery = schedule.Every
+	}
+	for name, function := range map[string]*price.Function{
+		t.Names.DeliverFunction: &p.Deliver, t.Names.IngestFunction: &p.Ingest, t.Names.CanaryFunction: &p.Canary,
+	} {
+		deployed, exists := t.Function(name)
+		if !exists || name == t.Names.IngestFunction && p.Endpoint == price.NoIngestEndpoint {
+			continue
+		}
+		metrics := healthyMetrics(deployed.Metrics, s.Canary)
+		function.MemoryMB, function.LogBytes = deployed.MemoryMB, logBytes(deployed.Metrics, metrics)
+		p.Metrics += len(metrics)
+	}
+	if p.Endpoint == price.HTTPAPI {
+		p.Ingest.LogBytes += accessLogBytes
+	}
+	if s.Alarms {
+		for _, a := range t.Alarms {
+			p.AlarmMetrics += max(1, len(a.Metrics)) // an alarm on an expression is paid by its metrics
+		}
+		p.CompositeAlarms = len(t.Composites)
+	}
+	if s.Dashboard {
+		p.Dashboards = 1
+	}
+	return p
+}
+
+// healthyMetrics are the metrics that a function writes while nothing fails. Metrics of failures
+// cost little, because they are paid by the hour in which they are written.
+func healthyMetrics(function string, withCanary bool) []emf.Metric {
+	switch function {
+	case "deliver":
+		s := deliver.Report{Messages: 1, Events: 1, Delivered: 1, Ages: []time.Duration{time.Second},
+			Flushes: []deliver.Flush{{Events: 1, Class: segment.Delivered}}}
+		if withCanary {
+			s.CanaryEvents, s.CanaryAges = 1, []time.Duration{time.Second}
+		}
+		return s.Metrics()
+	case "ingest":
+		t := ingest.Totals{Requests: map[int]int{200: 1}, Accepted: 1, Latencies: []time.Duration{time.Second}}
+		return t.Metrics()
+	case "canary":
+		return new(canary.Result).Metrics()
+	}
+	return nil
+}
+
+// What else an invocation logs, in bytes, about: Lambda's three lines and the function's own line,
+// and the HTTP API's access log, each with what CloudWatch adds to a line.
+const (
+	ownLogBytes    = 900
+	accessLogBytes = 350
+)
+
+// logBytes is about how much an invocation logs: its metrics, as they really are written, and its
+// other lines.
+func logBytes(function string, metrics []emf.Metric) float64 {
+	var written byteCount
+	_ = emf.NewWriter(&written, emf.DefaultPipeline, function).Write(time.Unix(0, 0), metrics...) // a byteCount can't fail
+	return float64(written) + ownLogBytes
+}
+
+// byteCount is a Writer that only counts.
+type byteCount int
+
+func (c *byteCount) Write(p []byte) (int, error) {
+	*c += byteCount(len(p))
+	return len(p), nil
+}

@@ -1,0 +1,86 @@
+// Package health says whether Segment takes events, before a redrive sends it more of them. It asks
+// the pipeline that the queue belongs to: the local one for its status, the one on AWS by its
+// metrics.
+package health
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"path"
+	"strings"
+	"syscall"
+	"time"
+
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+
+	"github.com/spillwayhq/spillway/infra/local"
+	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/emf"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
+)
+
+// timeout bounds one check.
+const timeout = 10 * time.Second
+
+// Check asks the pipeline of an events queue whether Segment takes events. The error says why it
+// does not, or why that is unknown.
+func Check(ctx context.Context, queueURL string) error {
+	place, err := sqsclient.ParseURL(queueURL)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	if place.Region == "" {
+		return checkLocal(ctx, place.Endpoint+local.StatusPath)
+	}
+	c, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRegion(place.Region))
+	if err != nil {
+		return fmt.Errorf("load the AWS configuration: %w", err)
+	}
+	now := time.Now()
+	minute, err := lastMinute(ctx, cloudwatch.NewFromConfig(c), pipelineOf(queueURL), now)
+	if err != nil {
+		return unknown(err)
+	}
+	return minute.Failing(now)
+}
+
+// pipelineOf returns the name of the pipeline that an events queue belongs to. A queue with a name
+// of its own is taken for one of the default pipeline.
+func pipelineOf(queueURL string) string {
+	queue := path.Base(queueURL)
+	name := queue[:max(0, strings.LastIndex(queue, "-"))]
+	if n, err := topology.NewNames(name); err == nil && n.EventsQueue == queue {
+		return n.Pipeline
+	}
+	return emf.DefaultPipeline
+}
+
+func checkLocal(ctx context.Context, url string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return err
+	case err != nil:
+		return unknown(err)
+	}
+	defer resp.Body.Close()
+	var status local.Status
+	if err := json.NewDecoder(resp.Body).Decode(&status); err != nil {
+		return unknown(fmt.Errorf("read the status at %s: %w", url, err))
+	}
+	return status.Segment.Failing(time.Now())
+}
+
+func unknown(err error) error {
+	return fmt.Errorf("can't tell whether Segment takes events (--force skips this check): %w", err)
+}

@@ -1,0 +1,136 @@
+package live
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
+	"github.com/spillwayhq/spillway/infra/local"
+)
+
+// view turns statuses into text. It remembers recent ones to compute a rate, and how many lines it
+// has drawn, to draw over them.
+type view struct {
+	recent []local.Status // of the last few seconds, oldest first
+	lines  int            // drawn last
+}
+
+// rateOver is the time over which the rate is computed: long enough to be read, short enough to be
+// current.
+const rateOver = 2 * time.Second
+
+// rate returns the events delivered per second over the last rateOver, or since the status before
+// where that is older.
+func (v *view) rate(s local.Status) float64 {
+	for len(v.recent) > 1 && s.At.Sub(v.recent[1].At) >= rateOver {
+		v.recent = v.recent[1:]
+	}
+	v.recent = append(v.recent, s)
+	first := v.recent[0]
+	elapsed := s.At.Sub(first.At).Seconds()
+	if elapsed <= 0 {
+		return 0
+	}
+	return float64(s.Delivered-first.Delivered) / elapsed
+}
+
+func age(d time.Duration) string {
+	if d < time.Minute {
+		return fmt.Sprintf("%.1fs", d.Seconds())
+	}
+	return d.Round(time.Second).String()
+}
+
+// canaryRow says when the last canary arrived, and whether one failed since.
+func canaryRow(s local.Status) string {
+	row := "none yet"
+	switch c := s.Canary; {
+	case !c.On:
+		return "off"
+	case !c.At.IsZero():
+		row = fmt.Sprintf("%d ms, %s ago", c.Latency.Milliseconds(), age(max(0, s.At.Sub(c.At))))
+	}
+	if s.Canary.Failure != "" {
+		row += "; the last one failed"
+	}
+	return row
+}
+
+// line is a status as one line, for logs.
+func (v *view) line(s local.Status) string {
+	line := fmt.Sprintf("%s accepted=%d backlog_events=%d backlog_messages=%d in_flight=%d oldest=%s delivered=%d "+
+		"rate=%.0f/s retried=%d dead_letters=%d refused_requests=%d shed_requests=%d",
+		s.At.Format(time.RFC3339), s.Accepted, s.BacklogEvents, s.Backlog, s.InFlight, age(s.OldestAge), s.Delivered,
+		v.rate(s), s.Retried, s.DeadLetters, s.Refused, s.Shed)
+	if s.Canary.On && s.Canary.At.IsZero() {
+		line += " canary=none"
+	} else if s.Canary.On {
+		line += fmt.Sprintf(" canary=%s canary_ago=%s", s.Canary.Latency.Round(time.Millisecond), age(s.At.Sub(s.Canary.At)))
+	}
+	if s.Canary.Failure != "" {
+		line += fmt.Sprintf(" canary_failure=%q", s.Canary.Failure)
+	}
+	if s.Trouble != "" {
+		line += fmt.Sprintf(" degraded=%q", s.Trouble)
+	}
+	return line
+}
+
+// draw is a status as a block of lines for a terminal, drawn over the previous block. It breaks
+// long lines itself: one that the terminal breaks takes two lines, and the next block would not
+// cover them.
+func (v *view) draw(s local.Status, columns int) string {
+	rows := [][2]string{
+		{"accepted", terminal.Plural(s.Accepted, "event")},
+		{"backlog", fmt.Sprintf("%s in %s, %s of them in flight", terminal.Plural(s.BacklogEvents, "event"),
+			terminal.Plural(s.Backlog, "message"), terminal.Number(s.InFlight))},
+		{"oldest", age(s.OldestAge)},
+		{"delivered", fmt.Sprintf("%s, %s/s", terminal.Plural(s.Delivered, "event"), terminal.Number(int64(v.rate(s))))},
+		{"retried", terminal.Plural(s.Retried, "event")},
+		{"dead letters", terminal.Plural(s.DeadLetters, "event")},
+		{"ingest", fmt.Sprintf("%s refused, %s told to retry later", terminal.Plural(s.Refused, "request"),
+			terminal.Number(s.Shed))},
+		{"canary", canaryRow(s)},
+		{"degraded", cmp.Or(s.Trouble, "no")},
+	}
+	var b strings.Builder
+	if v.lines > 0 {
+		fmt.Fprintf(&b, "\x1b[%dA", v.lines)
+	}
+	v.lines = 0
+	for _, row := range rows {
+		name := row[0]
+		for _, line := range wrap(row[1], columns-indent) {
+			fmt.Fprintf(&b, "\x1b[2K  %-13s %s\n", name, line)
+			name = ""
+			v.lines++
+		}
+	}
+	b.WriteString("\x1b[J") // erases the rest of a longer block
+	return b.String()
+}
+
+// indent is the width of what is before a row's text.
+const indent = 2 + 13 + 1
+
+// wrap breaks a text into lines of at most width characters, between words where possible. A width
+// below 10 counts as 10.
+func wrap(text string, width int) []string {
+	width = max(width, 10)
+	var lines []string
+	rest := []rune(text)
+	for len(rest) > width {
+		end := width
+		for end > 0 && rest[end] != ' ' {
+			end--
+		}
+		if end == 0 {
+			lines, rest = append(lines, string(rest[:width])), rest[width:]
+			continue
+		}
+		lines, rest = append(lines, string(rest[:end])), rest[end+1:]
+	}
+	return append(lines, string(rest))
+}

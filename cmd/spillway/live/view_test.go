@@ -1,0 +1,105 @@
+package live
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spillwayhq/spillway/infra/local"
+)
+
+func TestViewShowsTheRateOfTheLastSeconds(t *testing.T) {
+	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	var v view
+	at := func(after time.Duration, delivered int64) local.Status {
+		return local.Status{At: start.Add(after), Totals: local.Totals{Delivered: delivered}}
+	}
+	for _, c := range []struct {
+		status local.Status
+		want   float64
+	}{
+		{at(0, 0), 0},
+		{at(500*time.Millisecond, 500), 1000},
+		{at(2*time.Second, 4000), 2000},
+		{at(4*time.Second, 4000), 0}, // against the status of 2 s before
+		{at(14*time.Second, 14_000), 1000},
+	} {
+		if got := v.rate(c.status); got != c.want {
+			t.Errorf("%v after the start: %.0f events/s, want %.0f", c.status.At.Sub(start), got, c.want)
+		}
+	}
+}
+
+func TestViewShowsTheLastCanary(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	arrived := local.Canary{On: true, At: now.Add(-12 * time.Second), Latency: 35 * time.Millisecond}
+	failed := arrived
+	failed.Failure = "the ingest endpoint answered 429"
+	for _, c := range []struct {
+		canary     local.Canary
+		drawn, row string
+	}{
+		{local.Canary{}, "canary        off", ""},
+		{local.Canary{On: true}, "canary        none yet\n", " canary=none"},
+		{arrived, "canary        35 ms, 12.0s ago\n", " canary=35ms canary_ago=12.0s"},
+		{failed, "canary        35 ms, 12.0s ago; the last one failed",
+			` canary=35ms canary_ago=12.0s canary_failure="the ingest endpoint answered 429"`},
+	} {
+		var v view
+		s := local.Status{At: now, Canary: c.canary}
+		if drawn := v.draw(s, 80); !strings.Contains(drawn, c.drawn) {
+			t.Errorf("%q is missing in:\n%s", c.drawn, drawn)
+		}
+		if line := v.line(s); !strings.HasSuffix(line, "shed_requests=0"+c.row) {
+			t.Errorf("the line does not end in %q: %s", c.row, line)
+		}
+	}
+}
+
+func TestViewDrawsOverItsPreviousBlock(t *testing.T) {
+	var v view
+	first := v.draw(local.Status{At: time.Now(), Accepted: 1_234_567, Backlog: 12, BacklogEvents: 3000,
+		OldestAge: 90 * time.Second}, 80)
+	for _, want := range []string{"accepted      1,234,567 events", "3,000 events in 12 messages", "oldest        1m30s"} {
+		if !strings.Contains(first, want) {
+			t.Errorf("%q is missing in:\n%s", want, first)
+		}
+	}
+	if strings.Contains(first, "A\x1b") || !strings.HasPrefix(v.draw(local.Status{At: time.Now()}, 80), "\x1b[9A") {
+		t.Error("the second drawing does not begin where the first one did")
+	}
+}
+
+func TestViewWrapsItsLinesSoThatTheNextBlockCoversThem(t *testing.T) {
+	escapes := regexp.MustCompile("\x1b\\[[0-9]*[A-Z]")
+	long := local.Status{At: time.Now(),
+		Trouble: "Segment can't be reached or fails: events are retried within 15 min"}
+	for _, columns := range []int{1, 27, 40, 80, 200} {
+		var v view
+		lines := strings.Split(escapes.ReplaceAllString(v.draw(long, columns), ""), "\n")
+		for _, line := range lines {
+			if n := utf8.RuneCountInString(line); n > max(columns, indent+10) {
+				t.Errorf("a line of %d in %d columns: %q", n, columns, line)
+			}
+		}
+		if again, up := v.draw(local.Status{At: time.Now()}, columns),
+			fmt.Sprintf("\x1b[%dA", len(lines)-1); !strings.HasPrefix(again, up) || !strings.HasSuffix(again, "\x1b[J") {
+			t.Errorf("%d columns: it does not cover %d lines: %q", columns, len(lines)-1, again)
+		}
+	}
+	for text, want := range map[string][]string{
+		"":                      {""},
+		"none":                  {"none"},
+		"0123456789 1":          {"0123456789", "1"},
+		"one two three":         {"one two", "three"},
+		"http://localhost:9324": {"http://loc", "alhost:932", "4"},
+	} {
+		if got := wrap(text, 10); !slices.Equal(got, want) {
+			t.Errorf("%q is wrapped into %q, want %q", text, got, want)
+		}
+	}
+}

@@ -1,0 +1,79 @@
+// Package queues finds the SQS queues that a command works on by their URLs, and explains SQS's
+// errors: which flag to set, which program to start.
+package queues
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"syscall"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/spillwayhq/spillway/infra/local"
+	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
+)
+
+// DefaultURL is the events queue of a `spillway up` without flags.
+var DefaultURL = "http://localhost:9324/" + local.AccountID + "/" + topology.DefaultNames().EventsQueue
+
+// NewClient makes a client for the endpoint that a queue's URL names.
+func NewClient(ctx context.Context, queueURL string) (*sqs.Client, error) {
+	client, err := sqsclient.NewClient(ctx, queueURL, nil)
+	return client, Explain(err, queueURL)
+}
+
+// Endpoint returns the endpoint that a queue's URL names.
+func Endpoint(queueURL string) (*url.URL, error) {
+	place, err := sqsclient.ParseURL(queueURL)
+	if err != nil {
+		return nil, Explain(err, queueURL)
+	}
+	return url.Parse(place.Endpoint)
+}
+
+// DeadLetterURL asks an events queue for its dead-letter queue, which is in the same region and
+// account.
+func DeadLetterURL(ctx context.Context, api *sqs.Client, eventsURL string) (string, error) {
+	out, err := api.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+		QueueUrl:       aws.String(eventsURL),
+		AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameRedrivePolicy},
+	})
+	if err != nil {
+		return "", Explain(err, eventsURL)
+	}
+	var policy struct{ DeadLetterTargetArn string }
+	if json.Unmarshal([]byte(out.Attributes["RedrivePolicy"]), &policy) != nil || policy.DeadLetterTargetArn == "" {
+		return "", fmt.Errorf("%s has no dead-letter queue: give the events queue, or the dead-letter queue itself with "+
+			"--dead-letter-queue-url", eventsURL)
+	}
+	name := policy.DeadLetterTargetArn[strings.LastIndex(policy.DeadLetterTargetArn, ":")+1:]
+	return eventsURL[:strings.LastIndex(eventsURL, "/")+1] + name, nil
+}
+
+// Explain says of an error of SQS, or of its client, what to do about it. Other errors are returned
+// as they are.
+func Explain(err error, queueURL string) error {
+	var missing *types.QueueDoesNotExist
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, sqsclient.ErrInvalidQueueURL):
+		return fmt.Errorf("--queue-url must be the URL of an SQS queue, like %s, is %q", DefaultURL, queueURL)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("nothing listens at %s: is `spillway up` running?", queueURL)
+	case errors.As(err, &missing):
+		return fmt.Errorf("queue %s does not exist: give another with --queue-url", queueURL)
+	case strings.Contains(err.Error(), "get credentials"),
+		strings.Contains(err.Error(), "failed to refresh cached credentials"):
+		return fmt.Errorf("no AWS credentials for %s: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+			queueURL)
+	}
+	return err
+}

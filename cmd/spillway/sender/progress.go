@@ -1,0 +1,57 @@
+package sender
+
+import "sync"
+
+// progress knows which lines were sent, to say from where to continue. It is safe for concurrent
+// use.
+type progress struct {
+	mu       sync.Mutex
+	last     int // the last line that was read
+	failed   int // the first line that was not sent; 0: none
+	exported int // the first exported line that is still to be sent; 0: none
+}
+
+func (p *progress) read(line int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.last = line
+}
+
+// fail notes that a line was not sent.
+func (p *progress) fail(line int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.failed == 0 || line < p.failed {
+		p.failed = line
+	}
+}
+
+// packExported notes that an exported line is still to be sent.
+func (p *progress) packExported(line int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.exported == 0 {
+		p.exported = line
+	}
+}
+
+// sentExported notes that all exported lines so far were sent.
+func (p *progress) sentExported() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.exported = 0
+}
+
+// next returns the first line that was not sent. If all that were read were sent, it is the one
+// after these.
+func (p *progress) next() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	next := p.last + 1
+	for _, line := range []int{p.failed, p.exported} {
+		if line > 0 {
+			next = min(next, line)
+		}
+	}
+	return next
+}

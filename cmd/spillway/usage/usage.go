@@ -1,0 +1,66 @@
+// Package usage checks command lines. Each of its errors is one line that says what is wrong and
+// what to write instead.
+package usage
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/spillwayhq/spillway/shared/event"
+)
+
+// Subcommand refuses an argument that is not a verb of the command, and suggests similar verbs.
+func Subcommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	c.SuggestionsMinimumDistance = 1 // with cobra's default of 2, ls would suggest up
+	if similar := c.SuggestionsFor(args[0]); len(similar) > 0 {
+		return fmt.Errorf("unknown command %s %s: did you mean %s?", c.CommandPath(), args[0], strings.Join(similar, " or "))
+	}
+	return fmt.Errorf("unknown command %s %s: see %[1]s --help", c.CommandPath(), args[0])
+}
+
+// NoArguments is for a verb that takes flags only.
+func NoArguments(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s takes no arguments, got %q: see %[1]s --help", c.CommandPath(), args[0])
+}
+
+// invalidValue matches the flag library's error for a value that it can't parse.
+var invalidValue = regexp.MustCompile(`invalid argument "(.*)" for "(?:-., )?--(.*)" flag`)
+
+// FlagError explains an error of the flag library.
+func FlagError(c *cobra.Command, err error) error {
+	text := err.Error()
+	if found := invalidValue.FindStringSubmatch(text); found != nil {
+		expected := map[string]string{
+			"uint16": "a number from 0 to 65535", "int": "a whole number", "float64": "a number", "bool": "true or false",
+			"duration": "a duration like 50ms or 2s",
+		}[c.Flags().Lookup(found[2]).Value.Type()]
+		text = fmt.Sprintf("--%s must be %s, is %q", found[2], expected, found[1])
+	}
+	return fmt.Errorf("%s: see %s --help", text, c.CommandPath())
+}
+
+// Latency refuses a negative --latency.
+func Latency(latency time.Duration) error {
+	if latency < 0 {
+		return fmt.Errorf("--latency must be at least 0, is %v", latency)
+	}
+	return nil
+}
+
+// WriteKey refuses a --write-key that can't be one: Segment would answer 200 and drop the events.
+func WriteKey(key string) error {
+	if key != "" && !event.ValidWriteKey(key) {
+		return fmt.Errorf("--write-key must be letters and digits, as Segment shows the key, is %q", key)
+	}
+	return nil
+}
