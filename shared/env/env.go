@@ -1,0 +1,143 @@
+// Package env reads environment variables into a program's configuration.
+//
+// A program names its variables, each with where its value goes. All problems are reported at once,
+// and a further variable with Spillway's prefix is one of them: it is a typing error, and ignoring
+// it would run the program with a default that nobody wanted.
+package env
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Prefix is how the names of Spillway's own variables begin.
+const Prefix = "SPILLWAY_"
+
+// A Variable is one environment variable.
+type Variable struct {
+	Name string
+	// Set takes the value over. Its error follows the variable's name, like "must be true or false,
+	// is …": see [MustBe].
+	Set      func(value string) error
+	Required bool // a variable that is absent is set to ""
+}
+
+// Read reads the variables of environ, which has the form of os.Environ.
+func Read(environ []string, variables ...Variable) error {
+	var errs []error
+	seen := map[string]bool{}
+	byName := make(map[string]Variable, len(variables))
+	var known []string
+	for _, v := range variables {
+		byName[v.Name] = v
+		if strings.HasPrefix(v.Name, Prefix) {
+			known = append(known, v.Name)
+		}
+	}
+	set := func(v Variable, value string) {
+		seen[v.Name] = true
+		if err := v.Set(value); err != nil {
+			errs = append(errs, fmt.Errorf("%s %w", v.Name, err))
+		}
+	}
+	for _, variable := range environ {
+		name, value, _ := strings.Cut(variable, "=")
+		if v, ok := byName[name]; ok {
+			set(v, value)
+		} else if strings.HasPrefix(name, Prefix) {
+			errs = append(errs, fmt.Errorf("unknown variable %s (known: %s)", name, strings.Join(known, ", ")))
+		}
+	}
+	for _, v := range variables {
+		if v.Required && !seen[v.Name] {
+			set(v, "")
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Lookup returns the value of one variable; ok is false when it is absent.
+func Lookup(environ []string, name string) (value string, ok bool) {
+	for _, variable := range environ {
+		if value, ok = strings.CutPrefix(variable, name+"="); ok {
+			return value, true
+		}
+	}
+	return "", false
+}
+
+// MustBe is the error of a wrong value.
+func MustBe(what, value string) error { return fmt.Errorf("must be %s, is %q", what, value) }
+
+// String takes any text.
+func String(name string, into *string) Variable {
+	return Variable{Name: name, Set: func(value string) error { *into = value; return nil }}
+}
+
+// Bool takes true and false.
+func Bool(name string, into *bool) Variable {
+	return Variable{Name: name, Set: func(value string) (err error) {
+		if *into, err = strconv.ParseBool(value); err != nil {
+			return MustBe("true or false", value)
+		}
+		return nil
+	}}
+}
+
+// Int takes a number in a range.
+func Int(name string, into *int, least, most int) Variable {
+	return Variable{Name: name, Set: func(value string) error {
+		n, err := strconv.Atoi(value)
+		if err != nil || n < least || n > most {
+			return MustBe(fmt.Sprintf("a number from %d to %d", least, most), value)
+		}
+		*into = n
+		return nil
+	}}
+}
+
+// Duration takes a positive duration.
+func Duration(name string, into *time.Duration) Variable {
+	return Variable{Name: name, Set: func(value string) error {
+		d, err := time.ParseDuration(value)
+		if err != nil || d <= 0 {
+			return MustBe("a duration above 0 like 25s", value)
+		}
+		*into = d
+		return nil
+	}}
+}
+
+// LogLevel takes the names that package slog has for levels.
+func LogLevel(name string, into *slog.Level) Variable {
+	return Variable{Name: name, Set: func(value string) error {
+		if err := into.UnmarshalText([]byte(value)); err != nil {
+			return MustBe("debug, info, warn or error", value)
+		}
+		return nil
+	}}
+}
+
+// QueueURL takes the URL of an SQS queue, and requires one.
+func QueueURL(name string, into *string) Variable {
+	return Variable{Name: name, Required: true, Set: func(value string) error {
+		if u, err := url.Parse(value); err != nil || u.Host == "" {
+			return MustBe("a queue's URL like https://sqs.us-east-1.amazonaws.com/123456789012/spillway-events", value)
+		}
+		*into = value
+		return nil
+	}}
+}
+
+// Exclusive is an error when both of two variables have a value.
+func Exclusive(name, value, otherName, otherValue string) error {
+	if value != "" && otherValue != "" {
+		return fmt.Errorf("%s and %s are both set: set one of them", name, otherName)
+	}
+	return nil
+}

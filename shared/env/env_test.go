@@ -1,0 +1,86 @@
+package env
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+)
+
+type config struct {
+	text, queue string
+	yes         bool
+	number      int
+	wait        time.Duration
+	level       slog.Level
+}
+
+func (c *config) read(environ ...string) error {
+	return Read(environ, String("SPILLWAY_TEXT", &c.text), QueueURL("SPILLWAY_QUEUE_URL", &c.queue),
+		Bool("SPILLWAY_YES", &c.yes), Int("SPILLWAY_NUMBER", &c.number, 0, 10), Duration("SPILLWAY_WAIT", &c.wait),
+		LogLevel("SPILLWAY_LOG_LEVEL", &c.level), String("PORT", new(string)))
+}
+
+const queue = "SPILLWAY_QUEUE_URL=https://sqs.eu-west-1.amazonaws.com/1/events"
+
+func TestVariablesAreReadByTheirTypes(t *testing.T) {
+	c := config{number: 7}
+	if err := c.read("PATH=/bin", queue, "SPILLWAY_TEXT=a=b", "SPILLWAY_YES=true", "SPILLWAY_WAIT=25s",
+		"SPILLWAY_LOG_LEVEL=warn"); err != nil {
+		t.Fatal(err)
+	}
+	if want := (config{"a=b", "https://sqs.eu-west-1.amazonaws.com/1/events", true, 7, 25 * time.Second,
+		slog.LevelWarn}); c != want {
+		t.Errorf("%+v, want %+v", c, want)
+	}
+}
+
+func TestAWrongVariableIsNamedWithWhatItMustBe(t *testing.T) {
+	for _, c := range []struct{ variable, want string }{
+		{"SPILLWAY_QUEUE_URL=dead", `SPILLWAY_QUEUE_URL must be a queue's URL like https://sqs`},
+		{"SPILLWAY_YES=perhaps", `SPILLWAY_YES must be true or false, is "perhaps"`},
+		{"SPILLWAY_NUMBER=-1", `SPILLWAY_NUMBER must be a number from 0 to 10, is "-1"`},
+		{"SPILLWAY_NUMBER=many", "from 0 to 10"},
+		{"SPILLWAY_WAIT=25", "a duration above 0 like 25s"},
+		{"SPILLWAY_WAIT=-1s", "a duration above 0 like 25s"},
+		{"SPILLWAY_LOG_LEVEL=loud", "must be debug, info, warn or error"},
+		{"SPILLWAY_TXT=x", "unknown variable SPILLWAY_TXT (known: SPILLWAY_TEXT, SPILLWAY_QUEUE_URL, SPILLWAY_YES, " +
+			"SPILLWAY_NUMBER, SPILLWAY_WAIT, SPILLWAY_LOG_LEVEL)"},
+	} {
+		if err := new(config).read(queue, c.variable); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.variable, err, c.want)
+		}
+	}
+}
+
+func TestAllProblemsAreReportedAtOnce(t *testing.T) {
+	err := new(config).read("SPILLWAY_YES=x", "SPILLWAY_LOG_LEVEL=loud", "SPILLWAY_OTHER=")
+	for _, want := range []string{`SPILLWAY_QUEUE_URL must be`, "SPILLWAY_YES must be", "SPILLWAY_LOG_LEVEL must be",
+		"unknown variable SPILLWAY_OTHER"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is missing: %v", want, err)
+		}
+	}
+}
+
+func TestTwoVariablesExcludeEachOther(t *testing.T) {
+	if err := Exclusive("A", "x", "B", "y"); err == nil || !strings.Contains(err.Error(), "A and B are both set") {
+		t.Errorf("%v", err)
+	}
+	if err := Exclusive("A", "x", "B", ""); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOneVariableIsLookedUp(t *testing.T) {
+	environ := []string{"AB=1", "A=2=3", "EMPTY="}
+	if value, ok := Lookup(environ, "A"); value != "2=3" || !ok {
+		t.Errorf("%q, %v", value, ok)
+	}
+	if _, ok := Lookup(environ, "EMPTY"); !ok {
+		t.Error("an empty variable is absent")
+	}
+	if _, ok := Lookup(environ, "B"); ok {
+		t.Error("a variable is there that is absent")
+	}
+}
