@@ -1,16 +1,12 @@
-// Package httpserver is an http.Server that clients of any kind may be let at: it bounds what one
-// can hold that sends slowly or never ends its headers, ends in good order, and names no client in
-// its log.
-//
-// It stands apart because two doors are plain servers, functions/ingest and the local pipeline's,
-// and must not differ.
+// Package httpserver is an http.Server that any client may reach: it bounds what a client can hold
+// that sends slowly or never ends its headers, it shuts down in good order, and its log names no
+// client. Everything of ours that listens on a port uses it.
 package httpserver
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -19,8 +15,7 @@ import (
 	"time"
 )
 
-// Limits of the plain server. They bound what a client can hold that sends slowly, or never ends
-// its headers.
+// Limits of a server: what a client can hold that sends slowly or never ends its headers.
 const (
 	ReadHeaderTimeout = 5 * time.Second
 	ReadTimeout       = 30 * time.Second // header and body: 500 KB from a phone at 17 KB/s
@@ -30,7 +25,7 @@ const (
 	MaxHeaderBytes = 16 << 10 // net/http adds 4 KB; the SDKs send less than 1 KB
 )
 
-// New makes a server for a handler. What is wrong on this machine goes to the logger.
+// New makes a server for a handler. The logger gets what is wrong on this machine.
 func New(handler http.Handler, logger *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           handler,
@@ -40,8 +35,8 @@ func New(handler http.Handler, logger *slog.Logger) *http.Server {
 	}
 }
 
-// Serve takes requests from l until ctx ends. Then it takes no new connection, lets requests that
-// are under way finish, and calls flush, all within grace. The error says what did not end in good
+// Serve takes requests from l until ctx ends. Then it takes no new connection, lets the requests
+// under way finish, and calls flush, all within grace. The error tells what did not end in good
 // order.
 func Serve(ctx context.Context, server *http.Server, l net.Listener, grace time.Duration,
 	flush func(context.Context) error) error {
@@ -58,7 +53,7 @@ func Serve(ctx context.Context, server *http.Server, l net.Listener, grace time.
 	defer cancel()
 	if err := server.Shutdown(ending); err != nil {
 		failed = errors.Join(failed,
-			fmt.Errorf("requests were still under way after %v: they were cut off, and their clients will send them again: %w",
+			fmt.Errorf("requests were cut off that were still under way after %v, their clients will retry them: %w",
 				grace, err))
 		_ = server.Close()
 	}
@@ -69,9 +64,9 @@ func Serve(ctx context.Context, server *http.Server, l net.Listener, grace time.
 	return failed
 }
 
-// Guard answers 500 when the handler panics. net/http would cut the connection off and log the
-// client's address; in a Lambda the process would end, and an event that can do that could keep
-// every environment down.
+// Guard answers 500 if the handler panics. net/http would cut the connection off and log the
+// client's address; in a Lambda function the process would end, and one event that makes it panic
+// could keep every environment down.
 func Guard(handler http.Handler, logger *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
@@ -80,20 +75,17 @@ func Guard(handler http.Handler, logger *slog.Logger) http.Handler {
 			case http.ErrAbortHandler:
 				panic(p)
 			default:
-				// The value may quote the event. Its type and the place are enough to find it.
+				// The value may quote the event. Its type and the place are enough to find the bug.
 				logger.Error("panic in a request", "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
-				w.Header().Set("Content-Type", "application/json")
 				w.WriteHeader(http.StatusInternalServerError)
-				const message = "a mistake in the server: send it again"
-				_, _ = io.WriteString(w, `{"success":false,"code":"internal","message":"`+message+`","error":"`+message+`"}`)
 			}
 		}()
 		handler.ServeHTTP(w, r)
 	})
 }
 
-// ownErrors keeps those of net/http's log lines that are about this machine (file handles that have
-// run out). The others are about a client, name its address, and could be caused by it as often as
+// ownErrors passes on those of net/http's log lines that are about this machine (no file handle is
+// left). The others are about a client and name its address, and the client could write as many as
 // it likes.
 type ownErrors struct{ slog.Handler }
 

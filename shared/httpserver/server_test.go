@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -43,7 +44,7 @@ func (p *pipes) dial(t *testing.T) net.Conn {
 	select {
 	case p.conns <- server:
 	case <-p.closed:
-		t.Fatal("nobody listens")
+		t.Fatal("the listener is closed")
 	}
 	return client
 }
@@ -88,7 +89,7 @@ func TestAClientThatSendsSlowlyIsCutOff(t *testing.T) {
 		{"in its header", "", "POST /v1/t HTTP/1.1\r\nHost: x\r\nX-A: " + strings.Repeat("a", 100), ReadHeaderTimeout},
 		{"in its body", header, strings.Repeat("a", 1000), ReadTimeout},
 		{"after its request", "POST /v1/t HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "", IdleTimeout},
-		{"without a word", "", "", ReadHeaderTimeout},
+		{"before its request", "", "", ReadHeaderTimeout},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -114,7 +115,7 @@ func TestAClientThatSendsSlowlyIsCutOff(t *testing.T) {
 	}
 }
 
-func TestHeadersWithoutEndAreRefused(t *testing.T) {
+func TestEndlessHeadersAreRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, stop := running(t, readAll, nothing)
 		conn := l.dial(t)
@@ -135,7 +136,7 @@ func TestHeadersWithoutEndAreRefused(t *testing.T) {
 	})
 }
 
-func TestARequestThatIsUnderWayIsFinishedBeforeTheEnd(t *testing.T) {
+func TestARequestUnderWayIsFinishedBeforeTheServerEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var order []string
 		slow := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
@@ -164,11 +165,11 @@ func TestARequestThatIsUnderWayIsFinishedBeforeTheEnd(t *testing.T) {
 	})
 }
 
-func TestTheEndDoesNotWaitForEver(t *testing.T) {
+func TestShutdownIsBoundedByTheGrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		hanging := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release })
-		full := errors.New("the queue is away")
+		full := errors.New("the queue is unavailable")
 		l, stop := running(t, hanging, func(ctx context.Context) error { return errors.Join(full, ctx.Err()) })
 		conn := l.dial(t)
 		go func() { _, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n") }()
@@ -201,6 +202,19 @@ func TestTheLogNamesNoClient(t *testing.T) {
 	server.ErrorLog.Printf("http: panic serving 203.0.113.9:4711: boom")
 	server.ErrorLog.Printf("http: Accept error: too many open files; retrying in 5ms")
 	if text := log.String(); strings.Contains(text, "203.0.113.9") || !strings.Contains(text, "too many open files") {
+		t.Errorf("log: %s", text)
+	}
+}
+
+func TestAPanicIsAnAnswerAndALogLineWithoutTheEvent(t *testing.T) {
+	var log bytes.Buffer
+	recorder := httptest.NewRecorder()
+	Guard(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("secret@example.com") }),
+		slog.New(slog.NewJSONHandler(&log, nil))).ServeHTTP(recorder, httptest.NewRequest(http.MethodPost, "/v1/t", nil))
+	if recorder.Code != http.StatusInternalServerError {
+		t.Errorf("answered %d", recorder.Code)
+	}
+	if text := log.String(); !strings.Contains(text, "server_test.go") || strings.Contains(text, "secret") {
 		t.Errorf("log: %s", text)
 	}
 }
