@@ -1,10 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -13,39 +10,16 @@ import (
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/local/lambda"
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
+	"github.com/spillwayhq/spillway/integration/testutil"
 )
-
-// patience ends a test that would hang. It asserts no speed.
-const patience = 90 * time.Second
 
 // scheduled is what EventBridge hands over.
 const scheduled = `{"version":"0","id":"53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa","detail-type":"Scheduled Event","source":"aws.events","account":"123456789012",` +
 	`"time":"2026-11-24T23:00:00Z","region":"eu-west-1","resources":["arn:aws:events:eu-west-1:123456789012:rule/spillway-canary"],"detail":{}}`
 
-// output collects what the function writes.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
+func TestMain(m *testing.M) { testutil.Main(m) }
 
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
-}
-
-func TestTheDeployedFunctionSendsThroughTheDoorToSegment(t *testing.T) {
-	binary := filepath.Join(t.TempDir(), "bootstrap")
-	if out, err := exec.Command("go", "build", "-trimpath", "-tags", "lambda.norpc", "-ldflags", "-s -w -buildid=", "-o",
-		binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v: %s", err, out)
-	}
+func TestTheDeployedFunctionSendsThroughTheIngestEndpointToSegment(t *testing.T) {
 	arrived := make(chan segmentd.Received, 10)
 	p, err := local.Start(local.Config{
 		Dir: t.TempDir(), SQSAddr: "127.0.0.1:0", IngestAddr: "127.0.0.1:0", SegmentAddr: "127.0.0.1:0",
@@ -64,12 +38,12 @@ func TestTheDeployedFunctionSendsThroughTheDoorToSegment(t *testing.T) {
 	stop := sync.OnceFunc(func() { cancel(); running.Wait() })
 	t.Cleanup(stop)
 
-	var log output
+	var log testutil.Buffer
 	invoke := func(t *testing.T, variables ...string) {
 		t.Helper()
 		f := lambda.NewFunction(lambda.FunctionConfig{
 			Name: "spillway-canary", Timeout: 15 * time.Second,
-			NewEnvironment: lambda.Process(lambda.ProcessConfig{Path: binary,
+			NewEnvironment: lambda.Process(lambda.ProcessConfig{Path: testutil.Build(t, "functions/canary"),
 				Env: append(variables, "SPILLWAY_INGEST_URL="+p.IngestURL), Output: &log}),
 		})
 		defer f.Close()
@@ -91,7 +65,7 @@ func TestTheDeployedFunctionSendsThroughTheDoorToSegment(t *testing.T) {
 		if e.WriteKey != "a-source-of-its-own" || !strings.Contains(string(e.Raw), "Spillway Canary") {
 			t.Errorf("%s under %q", e.Raw, e.WriteKey)
 		}
-	case <-time.After(patience):
+	case <-time.After(2 * time.Minute):
 		t.Fatal("the canary has not arrived")
 	}
 	stop()

@@ -12,20 +12,21 @@ import (
 	"time"
 
 	"github.com/spillwayhq/spillway/infra/local/lambda"
+	"github.com/spillwayhq/spillway/integration/testutil"
 )
 
-// asFunction is the built binary as a Lambda, with a time-out of 3 s, which is Lambda's default and
-// less than the door waits for the queue of its own accord.
-func asFunction(t *testing.T, env []string) (invoke func(*testing.T, func(*payload)) reply, log *output) {
+// asFunction is the built binary as a Lambda function, with Lambda's default time-out of 3 s, which
+// is less than the endpoint waits for the queue by itself.
+func asFunction(t *testing.T, env []string) (invoke func(*testing.T, func(*payload)) reply, log *testutil.Buffer) {
 	t.Helper()
-	log = new(output)
+	log = new(testutil.Buffer)
 	f := lambda.NewFunction(lambda.FunctionConfig{
-		Timeout: 3 * time.Second, NewEnvironment: lambda.Process(lambda.ProcessConfig{Path: built(t), Env: env, Output: log}),
+		Timeout: 3 * time.Second, NewEnvironment: lambda.Process(lambda.ProcessConfig{Path: binary(t), Env: env, Output: log}),
 	})
 	t.Cleanup(f.Close)
 	return func(t *testing.T, change func(*payload)) (r reply) {
 		t.Helper()
-		out, err := f.Invoke(t.Context(), event(t, change))
+		out, err := f.Invoke(t.Context(), invocation(t, change))
 		if err != nil {
 			t.Fatalf("%v\n%s", err, log)
 		}
@@ -43,9 +44,9 @@ func tracking(writeKey, id string) func(*payload) {
 	}
 }
 
-func TestAQueueThatIsAwayIsA429AndNoTimeOut(t *testing.T) {
+func TestAQueueThatHangsIsA429BeforeTheFunctionTimesOut(t *testing.T) {
 	t.Parallel()
-	// One that hangs is the worst: it takes connections and says nothing.
+	// It takes connections and never answers.
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -77,8 +78,8 @@ func TestWriteKeysComeFromAParameter(t *testing.T) {
 		_, _ = io.WriteString(w, `{"Parameter":{"Name":"/spillway/keys","Type":"SecureString","Value":"{\"writeKeys\":[{\"name\":\"a\",\"writeKey\":\"wk-a\"},{\"name\":\"b\",\"writeKey\":\"wk-b\",\"enabled\":false}]}"}}`)
 	}))
 	defer store.Close()
-	b := pipeline(t)
-	invoke, log := asFunction(t, b.env("SPILLWAY_WRITE_KEYS_PARAMETER=/spillway/keys", "AWS_ENDPOINT_URL_SSM="+store.URL))
+	p, arrivals := pipeline(t)
+	invoke, log := asFunction(t, environ(p, "SPILLWAY_WRITE_KEYS_PARAMETER=/spillway/keys", "AWS_ENDPOINT_URL_SSM="+store.URL))
 	for key, want := range map[string]string{"wk-a": `{"success":true}`, "wk-b": "source_disabled",
 		"wk-c": "invalid_write_key"} {
 		if r := invoke(t, tracking(key, "parameter-"+key)); !strings.Contains(r.Body, want) {
@@ -89,22 +90,22 @@ func TestWriteKeysComeFromAParameter(t *testing.T) {
 		!strings.Contains(text, `"WithDecryption":true`) || !strings.Contains(text, "/spillway/keys") {
 		t.Errorf("SSM was asked %s", text)
 	}
-	b.await(t, "parameter-wk-a")
+	arrivals.AwaitEvent(t, "parameter-wk-a")
 }
 
-func TestAParameterThatCanNotBeReadKeepsTheDoorOpen(t *testing.T) {
+func TestWithoutAReadableParameterAnyWriteKeyIsAccepted(t *testing.T) {
 	t.Parallel()
 	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)
 		_, _ = io.WriteString(w, `{"__type":"ThrottlingException","message":"Rate exceeded"}`)
 	}))
 	defer store.Close()
-	b := pipeline(t)
-	invoke, log := asFunction(t, b.env("SPILLWAY_WRITE_KEYS_PARAMETER=/spillway/keys", "AWS_ENDPOINT_URL_SSM="+store.URL))
+	p, arrivals := pipeline(t)
+	invoke, log := asFunction(t, environ(p, "SPILLWAY_WRITE_KEYS_PARAMETER=/spillway/keys", "AWS_ENDPOINT_URL_SSM="+store.URL))
 	if r := invoke(t, tracking("wk-demo", "open-1")); r.StatusCode != http.StatusOK {
 		t.Errorf("%+v\n%s", r, log)
 	}
-	b.await(t, "open-1")
+	arrivals.AwaitEvent(t, "open-1")
 	if !strings.Contains(log.String(), "any well-formed write key is accepted") {
 		t.Errorf("the log does not say so:\n%s", log)
 	}

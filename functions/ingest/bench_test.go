@@ -2,8 +2,6 @@ package main
 
 import (
 	"bufio"
-	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -19,29 +17,8 @@ import (
 	"time"
 
 	"github.com/spillwayhq/spillway/infra/local"
+	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 )
-
-func BenchmarkTheGatewaysFormat(b *testing.B) {
-	body, err := json.Marshal(strings.Repeat("x", 1000))
-	if err != nil {
-		b.Fatal(err)
-	}
-	event := []byte(`{"version":"2.0","routeKey":"$default","rawPath":"/v1/batch","rawQueryString":"","headers":{"host":"h","content-type":"application/json",` +
-		`"authorization":"Basic d2stZGVtbzo=","user-agent":"analytics-node-next/latest","x-forwarded-for":"203.0.113.9","x-forwarded-proto":"https"},` +
-		`"requestContext":{"accountId":"1","apiId":"a","domainName":"d","http":{"method":"POST","path":"/v1/batch","protocol":"HTTP/1.1","sourceIp":"203.0.113.9"},` +
-		`"requestId":"r","stage":"$default","timeEpoch":1795428005500},"isBase64Encoded":false,"body":` + string(body) + `}`)
-	f := function{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = io.WriteString(w, `{"success":true}`)
-	})}
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := f.Invoke(b.Context(), event); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
 
 // eventOf1KB makes an event that compresses as real ones do, about fivefold.
 func eventOf1KB(r *rand.Rand) string {
@@ -74,10 +51,10 @@ func requestsOf(path string, events int) []string {
 	return requests
 }
 
-// BenchmarkTheServerBeforeTheDurableQueue measures the whole way into the queue: the built binary
-// in a process of its own, and this process with the generator and the queue, which is on disk
-// before it answers. Events are not delivered.
-func BenchmarkTheServerBeforeTheDurableQueue(b *testing.B) {
+// BenchmarkServer measures the whole way into the queue: the built binary in a process of its own,
+// and this process with the generator and the queue, which answers when a message is on disk. Events
+// are not delivered.
+func BenchmarkServer(b *testing.B) {
 	for _, c := range []struct {
 		name, path          string
 		events, connections int
@@ -88,16 +65,8 @@ func BenchmarkTheServerBeforeTheDurableQueue(b *testing.B) {
 		{"100 events a request", "/v1/batch", 100, 64, 0},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			p, err := local.Start(local.Config{Dir: b.TempDir(), SQSAddr: "127.0.0.1:0", SegmentAddr: "127.0.0.1:0", Hold: true})
-			if err != nil {
-				b.Fatal(err)
-			}
-			ctx, cancel := context.WithCancel(context.Background())
-			var running sync.WaitGroup
-			running.Go(func() { _ = p.Run(ctx) })
-			defer func() { cancel(); running.Wait() }()
-			behind := &behind{Pipeline: p}
-			s := start(b, behind.env())
+			p := localtest.Start(b, local.Config{Hold: true})
+			s := start(b, environ(p))
 
 			requests := requestsOf(c.path, c.events)
 			latencies := make([][]time.Duration, c.connections)
@@ -107,7 +76,7 @@ func BenchmarkTheServerBeforeTheDurableQueue(b *testing.B) {
 			begin := time.Now()
 			var load sync.WaitGroup
 			for n := range c.connections {
-				load.Go(func() { latencies[n], refused[n] = hammer(b, s.address, requests[n%len(requests):], share, c.pace) })
+				load.Go(func() { latencies[n], refused[n] = sendAll(b, s.address, requests[n%len(requests):], share, c.pace) })
 			}
 			load.Wait()
 			took := time.Since(begin)
@@ -146,8 +115,8 @@ func BenchmarkTheServerBeforeTheDurableQueue(b *testing.B) {
 	}
 }
 
-// hammer sends the requests, again and again, over one connection.
-func hammer(b *testing.B, address string, requests []string, times int, pace time.Duration) (accepted []time.Duration,
+// sendAll sends the requests, again and again, over one connection.
+func sendAll(b *testing.B, address string, requests []string, times int, pace time.Duration) (accepted []time.Duration,
 	refused int) {
 	conn, err := net.Dial("tcp", address)
 	if err != nil {

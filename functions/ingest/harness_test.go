@@ -1,137 +1,55 @@
 package main
 
 import (
-	"bytes"
-	"context"
-	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"sync"
+	"encoding/json"
 	"testing"
-	"time"
+
+	"github.com/aws/aws-lambda-go/events"
 
 	"github.com/spillwayhq/spillway/infra/local"
-	"github.com/spillwayhq/spillway/infra/local/segmentd"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/integration/testutil"
+	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 )
 
-// patience ends a test that would hang. It asserts no speed.
-const patience = 90 * time.Second
+func TestMain(m *testing.M) { testutil.Main(m) }
 
-var binary struct {
-	sync.Once
-	dir, path string
-	err       error
-}
+// binary is the program as it is deployed.
+func binary(t testing.TB) string { return testutil.Build(t, "functions/ingest") }
 
-// built is the binary as it is deployed, built once.
-func built(t testing.TB) string {
+// pipeline is a whole pipeline for the endpoint's events, with those that have come to Segment.
+func pipeline(t *testing.T) (*local.Pipeline, *localtest.Arrivals) {
 	t.Helper()
-	binary.Do(func() {
-		binary.path = filepath.Join(binary.dir, "bootstrap")
-		out, err := exec.Command("go", "build", "-trimpath", "-tags", "lambda.norpc", "-ldflags", "-s -w -buildid=", "-o",
-			binary.path, ".").CombinedOutput()
-		if err != nil {
-			binary.err = fmt.Errorf("%w: %s", err, out)
-		}
-	})
-	if binary.err != nil {
-		t.Fatal(binary.err)
-	}
-	return binary.path
+	arrivals := localtest.NewArrivals()
+	return localtest.Start(t, local.Config{OnEvent: arrivals.Add}), arrivals
 }
 
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "spillway-ingest-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "make a directory for the binary:", err)
-		os.Exit(1)
-	}
-	binary.dir = dir
-	code := m.Run()
-	_ = os.RemoveAll(dir)
-	os.Exit(code)
-}
-
-// behind is a whole pipeline behind the door, whose stand-in keeps what arrives.
-type behind struct {
-	*local.Pipeline
-	mu      sync.Mutex
-	arrived map[string]segmentd.Received
-	change  chan struct{}
-}
-
-func pipeline(t *testing.T) *behind {
-	t.Helper()
-	b := &behind{arrived: map[string]segmentd.Received{}, change: make(chan struct{})}
-	p, err := local.Start(local.Config{Dir: t.TempDir(), SQSAddr: "127.0.0.1:0", SegmentAddr: "127.0.0.1:0",
-		OnEvent: func(e segmentd.Received) {
-			b.mu.Lock()
-			defer b.mu.Unlock()
-			b.arrived[e.MessageID] = e
-			close(b.change)
-			b.change = make(chan struct{})
-		}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.Pipeline = p
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() {
-		if err := p.Run(ctx); err != nil {
-			t.Errorf("run the pipeline: %v", err)
-		}
-	})
-	t.Cleanup(func() { cancel(); running.Wait() })
-	return b
-}
-
-// env is what the binary is told.
-func (b *behind) env(more ...string) []string {
+// environ is the environment of an endpoint in front of a pipeline's queues.
+func environ(p *local.Pipeline, more ...string) []string {
+	names := topology.DefaultNames()
 	return append([]string{
 		"AWS_ACCESS_KEY_ID=" + local.AccessKey, "AWS_SECRET_ACCESS_KEY=" + local.AccessKey, "AWS_REGION=" + local.Region,
-		"AWS_ENDPOINT_URL_SQS=" + b.SQSURL, "SPILLWAY_QUEUE_URL=" + b.QueueURL(topology.DefaultNames().EventsQueue),
-		"SPILLWAY_DEAD_LETTER_QUEUE_URL=" + b.QueueURL(topology.DefaultNames().DeadLetterQueue),
+		"AWS_ENDPOINT_URL_SQS=" + p.SQSURL, "SPILLWAY_QUEUE_URL=" + p.QueueURL(names.EventsQueue),
+		"SPILLWAY_DEAD_LETTER_QUEUE_URL=" + p.QueueURL(names.DeadLetterQueue),
 	}, more...)
 }
 
-// await returns the event of that id as it arrived.
-func (b *behind) await(t *testing.T, id string) segmentd.Received {
+type (
+	payload = events.APIGatewayV2HTTPRequest
+	reply   = events.APIGatewayV2HTTPResponse
+)
+
+// invocation is what a gateway makes of a request; change sets what a test is about.
+func invocation(t *testing.T, change func(*payload)) []byte {
 	t.Helper()
-	timeout := time.NewTimer(patience)
-	defer timeout.Stop()
-	for {
-		b.mu.Lock()
-		e, ok := b.arrived[id]
-		change := b.change
-		b.mu.Unlock()
-		if ok {
-			return e
-		}
-		select {
-		case <-change:
-		case <-timeout.C:
-			t.Fatalf("%s has not arrived", id)
-		}
+	p := payload{Version: "2.0", RawPath: "/v1/batch"}
+	p.RequestContext.HTTP.Method, p.RequestContext.HTTP.SourceIP, p.RequestContext.Stage = "POST", "203.0.113.9",
+		"$default"
+	p.RequestContext.DomainName = "abc.execute-api.us-east-1.amazonaws.com"
+	change(&p)
+	out, err := json.Marshal(p)
+	if err != nil {
+		t.Fatal(err)
 	}
-}
-
-// output collects what processes write.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
+	return out
 }

@@ -1,11 +1,9 @@
-package main
+package ingest
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -15,21 +13,17 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/spillwayhq/spillway/shared/httpserver"
+	"github.com/spillwayhq/spillway/integration/testutil"
 )
 
-func TestTheEndLeavesNothingRunning(t *testing.T) {
+func TestAServerLeavesNothingRunning(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	keys := filepath.Join(t.TempDir(), "keys.json")
 	if err := os.WriteFile(keys, []byte(`{"writeKeys":[{"name":"a","writeKey":"wk-a"}]}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := readConfig(complete("SPILLWAY_WRITE_KEYS_FILE=" + keys))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var log bytes.Buffer
-	d, err := newDoor(t.Context(), c, &log)
+	var log testutil.Buffer
+	e, err := FromEnvironment(t.Context(), complete("SPILLWAY_WRITE_KEYS_FILE="+keys), &log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +33,7 @@ func TestTheEndLeavesNothingRunning(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- d.serve(ctx, l) }()
+	go func() { ended <- e.Serve(ctx, l) }()
 	conn, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -61,17 +55,26 @@ func TestTheEndLeavesNothingRunning(t *testing.T) {
 	}
 }
 
-func TestAPanicIsAnAnswerAndALogLineWithoutTheEvent(t *testing.T) {
-	var log bytes.Buffer
-	logger := slog.New(slog.NewJSONHandler(&log, nil))
-	got, err := function{httpserver.Guard(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-		panic("secret@example.com")
-	}), logger)}.Invoke(t.Context(), event(t, func(*payload) {}))
-	if err != nil || !strings.Contains(string(got), `"statusCode":500`) ||
-		!strings.Contains(string(got), `\"success\":false`) {
-		t.Errorf("%s, %v", got, err)
+func TestAPortInUseIsOneClearLine(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
 	}
-	if text := log.String(); !strings.Contains(text, "server_test.go") || strings.Contains(text, "secret") {
-		t.Errorf("log: %s", text)
+	defer l.Close()
+	e, err := FromEnvironment(t.Context(), complete("SPILLWAY_LISTEN="+l.Addr().String()), io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err = e.ListenAndServe(t.Context()); err == nil || strings.Contains(err.Error(), "\n") ||
+		!strings.Contains(err.Error(), "set another address in SPILLWAY_LISTEN") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestAWrongPublicURLIsNamed(t *testing.T) {
+	_, err := FromEnvironment(t.Context(), complete("SPILLWAY_PUBLIC_URL=events.example.com"), io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "SPILLWAY_PUBLIC_URL") ||
+		!strings.Contains(err.Error(), "https://events.example.com") {
+		t.Errorf("%v", err)
 	}
 }

@@ -1,4 +1,9 @@
-package main
+// Package apigateway lets an http.Handler answer the invocations of a Lambda function behind an HTTP
+// API or a function URL, which both use payload format 2.0.
+//
+// It exists because aws-lambda-go's lambdaurl streams its answers, which neither an HTTP API nor a
+// buffered function URL takes.
+package apigateway
 
 import (
 	"bytes"
@@ -18,13 +23,14 @@ import (
 	"unicode/utf8"
 )
 
-// answerMargin is kept of an invocation's time to write the answer in. A handler that is still
-// waiting for the queue then says 429, which SDKs try again; a time-out of the function would be
-// the gateway's 500 without our headers.
+// answerMargin is the part of an invocation's time that is left for writing the answer. A handler
+// that still waits for the queue then answers 429, which SDKs try again; if the function timed out,
+// the gateway would answer 500 without our headers.
 const answerMargin = 500 * time.Millisecond
 
-// errPayload is why an event is no request. It is a mistake in the deployment, not a client's.
-var errPayload = errors.New("the event is no HTTP request of payload format 2.0: put the function behind an HTTP " +
+// errPayload is the error of an event that is not a request: a mistake in the deployment, not a
+// client's.
+var errPayload = errors.New("the event is not an HTTP request of payload format 2.0: put the function behind an HTTP " +
 	"API with payload format 2.0, or behind a function URL")
 
 // payload is what an HTTP API and a function URL send, as far as it is used (API Gateway developer
@@ -49,8 +55,8 @@ type payload struct {
 	} `json:"requestContext"`
 }
 
-// reply is the answer in the same format. The JSON is always the whole structure: of a partial one
-// the gateway makes a body.
+// reply is the answer in the same format. The JSON always has all fields: the gateway takes a
+// partial structure for a body.
 type reply struct {
 	StatusCode      int               `json:"statusCode"`
 	Headers         map[string]string `json:"headers"`
@@ -59,13 +65,11 @@ type reply struct {
 	IsBase64Encoded bool              `json:"isBase64Encoded"`
 }
 
-// A function is the lambda.Handler that gives invocations to an http.Handler, one at a time as
-// Lambda does. It exists because aws-lambda-go's lambdaurl streams its answers, which neither an
-// HTTP API nor a buffered function URL takes.
-type function struct{ handler http.Handler }
+// A Handler is a lambda.Handler that passes each invocation to an http.Handler.
+type Handler struct{ HTTP http.Handler }
 
 // Invoke implements lambda.Handler.
-func (f function) Invoke(ctx context.Context, event []byte) ([]byte, error) {
+func (h Handler) Invoke(ctx context.Context, event []byte) ([]byte, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-answerMargin))
@@ -76,11 +80,11 @@ func (f function) Invoke(ctx context.Context, event []byte) ([]byte, error) {
 		return nil, err
 	}
 	a := newAnswer()
-	f.handler.ServeHTTP(a, request)
+	h.HTTP.ServeHTTP(a, request)
 	return json.Marshal(a.reply())
 }
 
-// readRequest makes the request that the gateway got.
+// readRequest restores the request that the gateway received.
 func readRequest(ctx context.Context, event []byte) (*http.Request, error) {
 	var p payload
 	if err := json.Unmarshal(event, &p); err != nil {
@@ -93,7 +97,7 @@ func readRequest(ctx context.Context, event []byte) (*http.Request, error) {
 	if p.IsBase64Encoded {
 		decoded, err := base64.StdEncoding.DecodeString(p.Body)
 		if err != nil {
-			return nil, fmt.Errorf("%w (its body is said to be base64 and is not: %w)", errPayload, err)
+			return nil, fmt.Errorf("%w (its body is not base64, as it claims: %w)", errPayload, err)
 		}
 		body = decoded
 	}
@@ -105,8 +109,8 @@ func readRequest(ctx context.Context, event []byte) (*http.Request, error) {
 	if host == "" {
 		host = p.RequestContext.DomainName
 	}
-	// The body is whole, and may have another length than on the wire. net/http keeps these to
-	// itself, too.
+	// The body is whole, and its length may differ from that on the wire. A net/http server removes
+	// these headers, too.
 	for _, name := range []string{"Host", "Content-Length", "Transfer-Encoding"} {
 		header.Del(name)
 	}
@@ -119,8 +123,7 @@ func readRequest(ctx context.Context, event []byte) (*http.Request, error) {
 		Method: p.RequestContext.HTTP.Method, URL: target, RequestURI: target.RequestURI(),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: header, Host: host, Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
-		// The platform's word, the only one that a client can't make up: headers that name an
-		// address are what it was sent.
+		// The only address that a client can't make up: headers are as the client sent them.
 		RemoteAddr: net.JoinHostPort(p.RequestContext.HTTP.SourceIP, "0"),
 		// Both kinds of gateway speak TLS only.
 		TLS: &tls.ConnectionState{HandshakeComplete: true, ServerName: p.RequestContext.DomainName},
@@ -128,7 +131,8 @@ func readRequest(ctx context.Context, event []byte) (*http.Request, error) {
 	return request.WithContext(ctx), nil
 }
 
-// pathOf takes a stage's name off the path, where HTTP APIs leave it for every stage but $default.
+// pathOf removes the stage's name from the path, where HTTP APIs put it for every stage but
+// $default.
 func pathOf(raw, stage string) *url.URL {
 	if stage != "" && stage != "$default" {
 		if rest, ok := strings.CutPrefix(raw, "/"+stage); ok && (rest == "" || rest[0] == '/') {
@@ -138,7 +142,8 @@ func pathOf(raw, stage string) *url.URL {
 	if raw == "" {
 		raw = "/"
 	}
-	// An HTTP API decodes the path and a function URL does not; what can't be decoded was.
+	// An HTTP API decodes the path and a function URL does not. A path that can't be decoded has
+	// been decoded already.
 	decoded, err := url.PathUnescape(raw)
 	if err != nil {
 		return &url.URL{Path: raw}
@@ -146,7 +151,7 @@ func pathOf(raw, stage string) *url.URL {
 	return &url.URL{Path: decoded, RawPath: raw}
 }
 
-// answer is the http.ResponseWriter that keeps the answer.
+// answer is an http.ResponseWriter that collects the answer.
 type answer struct {
 	header http.Header
 	sent   http.Header // as it was when the status was written
@@ -159,7 +164,7 @@ func newAnswer() *answer { return &answer{header: http.Header{}} }
 // Header implements http.ResponseWriter.
 func (a *answer) Header() http.Header { return a.header }
 
-// WriteHeader implements http.ResponseWriter. Informational answers have no place in the format.
+// WriteHeader implements http.ResponseWriter. The format has no informational answers.
 func (a *answer) WriteHeader(status int) {
 	if a.status == 0 && status >= http.StatusOK {
 		a.status, a.sent = status, a.header.Clone()

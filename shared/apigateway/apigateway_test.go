@@ -1,4 +1,4 @@
-package main
+package apigateway
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// event makes an invocation of the parts that a test cares for.
+// event makes an invocation; change sets what a test is about.
 func event(t *testing.T, change func(*payload)) []byte {
 	t.Helper()
 	var p payload
@@ -29,7 +29,7 @@ func event(t *testing.T, change func(*payload)) []byte {
 	return out
 }
 
-func TestAnEventBecomesTheRequestThatTheGatewayGot(t *testing.T) {
+func TestAnEventBecomesTheRequestThatTheGatewayReceived(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		change func(*payload)
@@ -63,7 +63,7 @@ func TestAnEventBecomesTheRequestThatTheGatewayGot(t *testing.T) {
 		{"the length on the wire is not the body's", func(p *payload) {
 			p.Headers, p.Body = map[string]string{"content-length": "7", "transfer-encoding": "chunked"}, "12345678"
 		}, func(r *http.Request, body string) bool { return r.ContentLength == 8 && len(r.Header) == 0 }},
-		{"the platform's address and nobody else's",
+		{"the platform's address and not a header's",
 			func(p *payload) { p.Headers = map[string]string{"x-forwarded-for": "10.0.0.1"} },
 			func(r *http.Request, _ string) bool { return r.RemoteAddr == "203.0.113.9:0" }},
 		{"an IPv6 address", func(p *payload) { p.RequestContext.HTTP.SourceIP = "2001:db8::1" },
@@ -87,7 +87,7 @@ func TestAnEventBecomesTheRequestThatTheGatewayGot(t *testing.T) {
 	}
 }
 
-func TestAStageIsNoPartOfThePath(t *testing.T) {
+func TestTheStageIsRemovedFromThePath(t *testing.T) {
 	for _, c := range []struct{ raw, stage, want string }{
 		{"/v1/batch", "$default", "/v1/batch"},
 		{"/v1/batch", "", "/v1/batch"},
@@ -106,21 +106,21 @@ func TestAStageIsNoPartOfThePath(t *testing.T) {
 	}
 }
 
-func TestAnEventThatIsNoRequestIsTheDeploymentsMistake(t *testing.T) {
+func TestAnEventThatIsNotARequestIsAnError(t *testing.T) {
 	for name, event := range map[string]string{
-		"no JSON":      `{"version":`,
+		"broken JSON":  `{"version":`,
 		"null":         `null`,
 		"REST API":     `{"version":"1.0","httpMethod":"POST","path":"/v1/batch"}`,
 		"SQS":          `{"Records":[]}`,
 		"false base64": `{"version":"2.0","rawPath":"/","body":"%%","isBase64Encoded":true,"requestContext":{"http":{"method":"POST"}}}`,
 	} {
-		if _, err := (function{http.NotFoundHandler()}).Invoke(t.Context(), []byte(event)); !errors.Is(err, errPayload) {
+		if _, err := (Handler{http.NotFoundHandler()}).Invoke(t.Context(), []byte(event)); !errors.Is(err, errPayload) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
 
-func TestAnAnswerSurvivesTheFormat(t *testing.T) {
+func TestAnAnswerIsTheSameInTheGatewaysFormat(t *testing.T) {
 	const gif = "GIF89a\x01\x00\x01\x00\x80"
 	for _, c := range []struct {
 		name   string
@@ -136,7 +136,7 @@ func TestAnAnswerSurvivesTheFormat(t *testing.T) {
 			_, _ = io.WriteString(w, gif)
 		}, reply{StatusCode: 200, Headers: map[string]string{"Content-Type": "image/gif"},
 			Body: base64.StdEncoding.EncodeToString([]byte(gif)), IsBase64Encoded: true}},
-		{"JSON that is no UTF-8", func(w http.ResponseWriter, _ *http.Request) {
+		{"JSON that is not UTF-8", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json; charset=utf-8")
 			_, _ = io.WriteString(w, "\xff")
 		}, reply{StatusCode: 200, Headers: map[string]string{"Content-Type": "application/json; charset=utf-8"}, Body: "/w==",
@@ -155,7 +155,7 @@ func TestAnAnswerSurvivesTheFormat(t *testing.T) {
 		{"nothing at all", func(http.ResponseWriter, *http.Request) {}, reply{StatusCode: 200, Headers: map[string]string{}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := function{c.answer}.Invoke(t.Context(), event(t, func(*payload) {}))
+			got, err := Handler{c.answer}.Invoke(t.Context(), event(t, func(*payload) {}))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -167,7 +167,7 @@ func TestAnAnswerSurvivesTheFormat(t *testing.T) {
 	}
 }
 
-func TestAHandlerMustAnswerBeforeTheInvocationEnds(t *testing.T) {
+func TestTheHandlersDeadlineIsBeforeTheInvocationsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -176,7 +176,7 @@ func TestAHandlerMustAnswerBeforeTheInvocationEnds(t *testing.T) {
 			<-r.Context().Done()
 			w.WriteHeader(http.StatusTooManyRequests)
 		})
-		got, err := function{wait}.Invoke(ctx, event(t, func(*payload) {}))
+		got, err := Handler{wait}.Invoke(ctx, event(t, func(*payload) {}))
 		if err != nil || !strings.Contains(string(got), "429") || time.Since(start) != 10*time.Second-answerMargin {
 			t.Errorf("after %v: %s, %v", time.Since(start), got, err)
 		}
@@ -195,7 +195,7 @@ func FuzzAnEventIsARequestOrAnError(f *testing.F) {
 		_, _ = io.Copy(w, r.Body)
 	})
 	f.Fuzz(func(t *testing.T, event []byte) {
-		out, err := function{echo}.Invoke(t.Context(), event)
+		out, err := Handler{echo}.Invoke(t.Context(), event)
 		if err != nil {
 			if !errors.Is(err, errPayload) {
 				t.Fatalf("an error that does not say what to do: %v", err)

@@ -1,0 +1,47 @@
+package canary
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-lambda-go/lambda"
+)
+
+var _ lambda.Handler = (*Function)(nil)
+
+func TestTheURLOfTheIngestEndpointIsEnough(t *testing.T) {
+	o, err := ReadOptions([]string{"PATH=/bin", "SPILLWAY_INGEST_URL=https://events.example.com",
+		"SPILLWAY_CANARY_WRITE_KEY="})
+	if err != nil || o.WriteKey != "spillway-canary" {
+		t.Errorf("%+v, %v", o, err)
+	}
+}
+
+func TestAWrongVariableIsNamedWithWhatItMustBe(t *testing.T) {
+	const endpoint = "SPILLWAY_INGEST_URL=https://events.example.com"
+	for _, c := range []struct{ variables, want string }{
+		{"", "SPILLWAY_INGEST_URL must be the URL of the ingest endpoint"},
+		{"SPILLWAY_INGEST_URL=events.example.com", `is "events.example.com": write the one that SDKs use`},
+		{endpoint + ",SPILLWAY_LOG_LEVEL=loud", "must be debug, info, warn or error"},
+		{endpoint + ",SPILLWAY_WRITE_KEY=x", "unknown variable SPILLWAY_WRITE_KEY (known: SPILLWAY_NAME, SPILLWAY_INGEST_URL,"},
+		{endpoint + ",SPILLWAY_CANARY_WRITE_KEY=a b", "SPILLWAY_CANARY_WRITE_KEY: the canary's write key can't be one"},
+	} {
+		if _, err := FromEnvironment(strings.Split(c.variables, ","), io.Discard); err == nil ||
+			!strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want an error with %q", c.variables, err, c.want)
+		}
+	}
+}
+
+func TestTheOptionsAreShownWithoutTheWriteKey(t *testing.T) {
+	for key, want := range map[string]string{"very-secret": "ends_before_segment=false",
+		"spillway-canary-secret": "ends_before_segment=true"} {
+		o, err := ReadOptions([]string{"SPILLWAY_INGEST_URL=https://events.example.com", "SPILLWAY_CANARY_WRITE_KEY=" + key})
+		if shown := fmt.Sprint(o.LogValue()); err != nil || strings.Contains(shown, "secret") ||
+			!strings.Contains(shown, want) {
+			t.Errorf("shown: %s, %v", shown, err)
+		}
+	}
+}

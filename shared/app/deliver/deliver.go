@@ -1,0 +1,124 @@
+// Package deliver wires the deliver function: the service of the same name with its adapters.
+//
+// The Lambda function, the pipeline on one machine and the tests in virtual time are built here, so
+// that what was tried on one machine is what is deployed.
+package deliver
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	awsssm "github.com/aws/aws-sdk-go-v2/service/ssm"
+
+	"github.com/spillwayhq/spillway/shared/canary"
+	"github.com/spillwayhq/spillway/shared/deliver"
+	"github.com/spillwayhq/spillway/shared/emf"
+	"github.com/spillwayhq/spillway/shared/reload"
+	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
+	"github.com/spillwayhq/spillway/shared/ssm"
+)
+
+// Parts are what the function is connected to.
+type Parts struct {
+	SQS       sqsclient.API
+	SSM       ssm.API           // needed if the options name a parameter
+	Transport http.RoundTripper // to Segment; nil: the client's own
+	Metrics   io.Writer         // gets a line of JSON for each group of metrics; safe for concurrent use
+	Logger    *slog.Logger
+	// Report is called for each invocation, after its metrics have been written; nil: nothing is.
+	Report func(deliver.Report)
+	// Observer is deliver.Config.Observer.
+	Observer func() func(deliver.Observation)
+}
+
+// A Handler is the deliver function. It implements lambda.Handler.
+type Handler struct {
+	handler *deliver.Handler
+	values  reload.Group
+}
+
+// FromEnvironment builds the Lambda function. out gets its log and its metrics.
+func FromEnvironment(ctx context.Context, environ []string, out io.Writer) (*Handler, error) {
+	o, err := ReadOptions(environ)
+	if err != nil {
+		return nil, err
+	}
+	logger := slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: o.LogLevel}))
+	logger.Info("configured", "config", o)
+	cloud, err := awsconfig.LoadDefaultConfig(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("load the AWS configuration: %w", err)
+	}
+	h, err := New(o, Parts{SQS: sqs.NewFromConfig(cloud, sqsclient.AvoidLostResponses), SSM: awsssm.NewFromConfig(cloud),
+		Metrics: out, Logger: logger})
+	if err != nil {
+		return nil, err
+	}
+	h.values.Refresh(ctx)
+	return h, nil
+}
+
+// New builds the function. It reads no parameter before the first invocation.
+func New(o Options, p Parts) (*Handler, error) {
+	c, values, err := Configure(o, p)
+	if err != nil {
+		return nil, err
+	}
+	handler, err := deliver.New(c)
+	if err != nil {
+		return nil, err
+	}
+	return &Handler{handler, values}, nil
+}
+
+// Invoke implements lambda.Handler. It refreshes the parameters that are due at the same time.
+func (h *Handler) Invoke(ctx context.Context, payload []byte) (response []byte, err error) {
+	h.values.During(ctx, func() { response, err = h.handler.Invoke(ctx, payload) })
+	return response, err
+}
+
+// Configure puts the service's configuration together. The values are those that it reads from
+// parameters, which its user has to refresh.
+func Configure(o Options, p Parts) (deliver.Config, reload.Group, error) {
+	metrics := emf.NewWriter(p.Metrics, o.Name, "deliver")
+	c := deliver.Config{
+		Queue:          sqsclient.New(p.SQS, o.QueueURL),
+		DeadLetters:    sqsclient.New(p.SQS, o.DeadLetterQueueURL),
+		WriteKey:       o.WriteKey,
+		CanaryWriteKey: o.CanaryWriteKey, CanaryEndsHere: canary.EndsBeforeSegment(o.CanaryWriteKey),
+		Logger: p.Logger, Observer: p.Observer,
+		Report: func(s deliver.Report) {
+			if err := metrics.Write(time.Now(), s.Metrics()...); err != nil {
+				p.Logger.Warn("metrics could not be written", "error", err)
+			}
+			if p.Report != nil {
+				p.Report(s)
+			}
+		},
+	}
+	var values reload.Group
+	if o.WriteKeyParameter != "" {
+		key := newWriteKey(ssm.Parameter(p.SSM, o.WriteKeyParameter), p.Logger)
+		c.CurrentWriteKey = func() string { k, _ := key.Load(); return k }
+		values = append(values, key)
+	}
+	sc := segment.Config{Endpoint: o.Endpoint, Gzip: o.Gzip, Transport: p.Transport}
+	if o.EndpointParameter != "" {
+		e := newEndpoint(ssm.Parameter(p.SSM, o.EndpointParameter), sc, p.Logger)
+		c.Segment, values = e, append(values, e)
+		return c, values, nil
+	}
+	client, err := segment.NewClient(sc)
+	if err != nil {
+		return c, nil, fmt.Errorf("%s: %w", envEndpoint, err)
+	}
+	c.Segment = client
+	return c, values, nil
+}

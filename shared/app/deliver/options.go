@@ -1,0 +1,75 @@
+package deliver
+
+import (
+	"cmp"
+	"errors"
+	"log/slog"
+
+	"github.com/spillwayhq/spillway/shared/deliver"
+	"github.com/spillwayhq/spillway/shared/emf"
+	"github.com/spillwayhq/spillway/shared/env"
+	"github.com/spillwayhq/spillway/shared/segment"
+)
+
+// The environment variables of the function.
+const (
+	envName               = "SPILLWAY_NAME"                       // the pipeline's; default: spillway
+	envQueueURL           = "SPILLWAY_QUEUE_URL"                  // of the events queue
+	envDeadLetterQueueURL = "SPILLWAY_DEAD_LETTER_QUEUE_URL"      //
+	envWriteKey           = "SPILLWAY_WRITE_KEY"                  // see Options
+	envWriteKeyParameter  = "SPILLWAY_WRITE_KEY_PARAMETER"        //
+	envEndpoint           = "SPILLWAY_SEGMENT_ENDPOINT"           // default: Segment's in the US
+	envEndpointParameter  = "SPILLWAY_SEGMENT_ENDPOINT_PARAMETER" //
+	envGzip               = "SPILLWAY_SEGMENT_GZIP"               // true or false; default: true
+	envCanaryWriteKey     = "SPILLWAY_CANARY_WRITE_KEY"           // default: no canary
+	envLogLevel           = "SPILLWAY_LOG_LEVEL"                  // debug, info, warn, error; default: info
+)
+
+// Options are what a deployment decides about the deliver function.
+type Options struct {
+	Name                         string // the pipeline's, a dimension of its metrics
+	QueueURL, DeadLetterQueueURL string
+
+	// Messages that carry no write key are sent with WriteKey, or with the one in the SSM parameter
+	// WriteKeyParameter. Without both they wait in the queue.
+	WriteKey, WriteKeyParameter string
+	// Where Segment is: the URL, or the SSM parameter that holds it. Without a value in the
+	// parameter all messages wait in the queue.
+	Endpoint, EndpointParameter string
+	// Gzip compresses requests to Segment: about a fifth of the bytes that leave AWS and are paid
+	// for.
+	Gzip bool
+	// CanaryWriteKey is that of the canary's events. Empty: there is no canary.
+	CanaryWriteKey string
+	LogLevel       slog.Level
+}
+
+// LogValue shows the options without the write keys.
+func (o Options) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("name", o.Name), slog.String("queue", o.QueueURL),
+		slog.String("dead_letter_queue", o.DeadLetterQueueURL),
+		slog.String("endpoint", o.Endpoint), slog.String("endpoint_parameter", o.EndpointParameter),
+		slog.Bool("gzip", o.Gzip), slog.String("default_write_key", deliver.KeyID(o.WriteKey)),
+		slog.String("default_write_key_parameter", o.WriteKeyParameter),
+		slog.String("canary_write_key", deliver.KeyID(o.CanaryWriteKey)))
+}
+
+// ReadOptions reads the options from environ, which has the form of os.Environ. The error names
+// every wrong variable.
+func ReadOptions(environ []string) (Options, error) {
+	o := Options{Gzip: true}
+	err := env.Read(environ,
+		env.String(envName, &o.Name),
+		env.QueueURL(envQueueURL, &o.QueueURL), env.QueueURL(envDeadLetterQueueURL, &o.DeadLetterQueueURL),
+		env.String(envWriteKey, &o.WriteKey), env.String(envWriteKeyParameter, &o.WriteKeyParameter),
+		env.String(envEndpoint, &o.Endpoint), env.String(envEndpointParameter, &o.EndpointParameter),
+		env.Bool(envGzip, &o.Gzip), env.String(envCanaryWriteKey, &o.CanaryWriteKey),
+		env.LogLevel(envLogLevel, &o.LogLevel))
+	o.Name = cmp.Or(o.Name, emf.DefaultPipeline)
+	if o.EndpointParameter == "" {
+		o.Endpoint = cmp.Or(o.Endpoint, segment.EndpointUS)
+	}
+	return o, errors.Join(err,
+		env.Exclusive(envWriteKey, o.WriteKey, envWriteKeyParameter, o.WriteKeyParameter),
+		env.Exclusive(envEndpoint, o.Endpoint, envEndpointParameter, o.EndpointParameter))
+}

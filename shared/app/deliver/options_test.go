@@ -1,0 +1,69 @@
+package deliver
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-lambda-go/lambda"
+)
+
+var _ lambda.Handler = (*Handler)(nil)
+
+func complete(more ...string) []string {
+	return append([]string{"PATH=/bin", "SPILLWAY_QUEUE_URL=https://sqs.eu-west-1.amazonaws.com/1/events",
+		"SPILLWAY_DEAD_LETTER_QUEUE_URL=https://sqs.eu-west-1.amazonaws.com/1/dead"}, more...)
+}
+
+func TestTheTwoQueuesAreEnough(t *testing.T) {
+	o, err := ReadOptions(complete())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.Endpoint != "https://api.segment.io" || !o.Gzip || o.Name != "spillway" {
+		t.Errorf("%+v", o)
+	}
+	if _, err := FromEnvironment(t.Context(), complete("SPILLWAY_LOG_LEVEL=error"), io.Discard); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAWrongVariableIsNamedWithWhatItMustBe(t *testing.T) {
+	for _, c := range []struct{ variable, want string }{
+		{"SPILLWAY_QUEUE_URL=", "SPILLWAY_QUEUE_URL must be a queue's URL"},
+		{"SPILLWAY_DEAD_LETTER_QUEUE_URL=dead", "SPILLWAY_DEAD_LETTER_QUEUE_URL must be a queue's URL"},
+		{"SPILLWAY_SEGMENT_GZIP=perhaps", "must be true or false"},
+		{"SPILLWAY_WRITE_KEY=a,SPILLWAY_WRITE_KEY_PARAMETER=b", "both set"},
+		{"SPILLWAY_SEGMENT_ENDPOINT=https://a.example,SPILLWAY_SEGMENT_ENDPOINT_PARAMETER=b", "both set"},
+		{"SPILLWAY_LOG_LEVEL=loud", "must be debug, info, warn or error"},
+		{"SPILLWAY_WRITEKEY=x", "unknown variable SPILLWAY_WRITEKEY"},
+		{"SPILLWAY_SEGMENT_ENDPOINT=api.segment.io", "https://api.segment.io"},
+	} {
+		if _, err := FromEnvironment(t.Context(), complete(strings.Split(c.variable, ",")...), io.Discard); err == nil ||
+			!strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want an error with %q", c.variable, err, c.want)
+		}
+	}
+}
+
+func TestTheOptionsAreShownWithoutTheWriteKeys(t *testing.T) {
+	o, err := ReadOptions(complete("SPILLWAY_WRITE_KEY=very-secret", "SPILLWAY_CANARY_WRITE_KEY=secret-too"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if shown := fmt.Sprint(o.LogValue()); strings.Contains(shown, "secret") || !strings.Contains(shown, "sqs.eu-west-1") {
+		t.Errorf("shown: %s", shown)
+	}
+}
+
+func TestAParameterThatCanNotBeReadDoesNotFailTheStart(t *testing.T) {
+	t.Setenv("AWS_REGION", "eu-west-1")
+	t.Setenv("AWS_ACCESS_KEY_ID", "none")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "none")
+	t.Setenv("AWS_ENDPOINT_URL_SSM", "http://127.0.0.1:1")
+	if _, err := FromEnvironment(t.Context(), complete("SPILLWAY_WRITE_KEY_PARAMETER=/spillway/write-key"),
+		io.Discard); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,61 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/spillwayhq/spillway/shared/deliver"
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/reload"
+	"github.com/spillwayhq/spillway/shared/segment"
+)
+
+var errWriteKey = errors.New("the value is not a write key: it must be the key of a Segment source, and nothing else")
+
+// newWriteKey is the write key of messages that carry none.
+func newWriteKey(source reload.Source, logger *slog.Logger) *reload.Value[string] {
+	return reload.New(reload.Config[string]{
+		What: "default write key", Without: "messages without a write key wait in the queue until it is",
+		Source: source, Logger: logger,
+		Parse: func(data []byte) (string, slog.Attr, error) {
+			key := string(data)
+			if !event.ValidWriteKey(key) {
+				return "", slog.Attr{}, errWriteKey
+			}
+			return key, slog.String("key_id", deliver.KeyID(key)), nil
+		},
+	})
+}
+
+// endpoint sends to the Segment whose URL was read last. Without one it sends nothing: a Segment of
+// another region than the workspace's takes events without an error and drops them, so that a
+// default would lose events.
+type endpoint struct {
+	*reload.Value[*segment.Client]
+	name string
+}
+
+// newEndpoint makes clients by c of the URLs that the source has.
+func newEndpoint(source reload.Source, c segment.Config, logger *slog.Logger) *endpoint {
+	return &endpoint{name: source.Name, Value: reload.New(reload.Config[*segment.Client]{
+		What: "endpoint of Segment", Without: "all messages wait in the queue until it is",
+		Source: source, Logger: logger,
+		Parse: func(data []byte) (*segment.Client, slog.Attr, error) {
+			c := c
+			c.Endpoint = string(data)
+			client, err := segment.NewClient(c)
+			return client, slog.String("endpoint", c.Endpoint), err
+		},
+	})}
+}
+
+// Flush implements deliver.Flusher.
+func (e *endpoint) Flush(ctx context.Context, b *event.Batch) error {
+	if client, ok := e.Load(); ok {
+		return client.Flush(ctx, b)
+	}
+	return &segment.Error{Class: segment.Misconfigured,
+		Err: fmt.Errorf("the endpoint of Segment has not been read yet from the parameter %s", e.name)}
+}

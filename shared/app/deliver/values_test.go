@@ -1,0 +1,195 @@
+package deliver
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
+
+	"github.com/spillwayhq/spillway/shared/reload"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
+)
+
+const parameter = "/spillway/parameter"
+
+// fakeSSM holds one parameter.
+type fakeSSM struct {
+	value string
+	err   error
+	hangs bool
+	reads int
+}
+
+func (f *fakeSSM) GetParameter(ctx context.Context, in *ssm.GetParameterInput,
+	_ ...func(*ssm.Options)) (*ssm.GetParameterOutput, error) {
+	f.reads++
+	if f.hangs {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	if f.err != nil {
+		return nil, f.err
+	}
+	if aws.ToString(in.Name) != parameter || !aws.ToBool(in.WithDecryption) {
+		return nil, errors.New("ParameterNotFound")
+	}
+	return &ssm.GetParameterOutput{Parameter: &types.Parameter{Value: aws.String(f.value)}}, nil
+}
+
+// segments is every Segment that there is: it takes all events and remembers under which write keys
+// they came, and to which host.
+type segments struct{ keys, hosts []string }
+
+func (s *segments) RoundTrip(r *http.Request) (*http.Response, error) {
+	key, _, _ := r.BasicAuth()
+	s.keys, s.hosts = append(s.keys, key), append(s.hosts, r.URL.Host)
+	_, _ = io.Copy(io.Discard, r.Body)
+	r.Body.Close()
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: http.NoBody}, nil
+}
+
+// noSQS takes visibility changes. No dead letter is written here.
+type noSQS struct{ sqsclient.API }
+
+func (noSQS) ChangeMessageVisibilityBatch(context.Context, *sqs.ChangeMessageVisibilityBatchInput,
+	...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
+	return &sqs.ChangeMessageVisibilityBatchOutput{}, nil
+}
+
+const oneEvent = `{"Records":[{"messageId":"m","receiptHandle":"r","body":"{\"type\":\"track\",\"userId\":\"u\",\"event\":\"Run\"}"}]}`
+
+// function is the deliver function with one parameter.
+type function struct {
+	*Handler
+	segments
+	log bytes.Buffer
+}
+
+func newFunction(t *testing.T, o Options, api *fakeSSM) *function {
+	t.Helper()
+	f := new(function)
+	var err error
+	f.Handler, err = New(o, Parts{SQS: noSQS{}, SSM: api, Transport: &f.segments, Metrics: io.Discard,
+		Logger: slog.New(slog.NewTextHandler(&f.log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.values.Refresh(t.Context())
+	return f
+}
+
+// one delivers one event, and returns the write key that Segment saw; empty: it saw no event.
+func (f *function) one(t *testing.T) string {
+	t.Helper()
+	f.keys = nil
+	out, err := f.Invoke(t.Context(), []byte(oneEvent))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if retried := strings.Contains(string(out), `"m"`); retried != (len(f.keys) == 0) {
+		t.Fatalf("Segment saw the keys %q, and the answer is %s", f.keys, out)
+	}
+	return strings.Join(f.keys, " ")
+}
+
+func expect(t *testing.T, when, got, want string) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s: delivered under %q, want %q", when, got, want)
+	}
+}
+
+var withKeyParameter = Options{Endpoint: "http://segment.test", WriteKeyParameter: parameter}
+
+func TestAChangedWriteKeyIsUsedAfterAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := &fakeSSM{value: "first\n"}
+		f := newFunction(t, withKeyParameter, api)
+		expect(t, "at the start", f.one(t), "first")
+		api.value = "second"
+		time.Sleep(reload.Interval*9/10 - time.Second)
+		expect(t, "before the minute is over", f.one(t), "first")
+		time.Sleep(reload.Interval / 5)
+		f.one(t) // reads while it delivers
+		expect(t, "after it", f.one(t), "second")
+		if api.reads != 2 {
+			t.Errorf("read %d times, want 2", api.reads)
+		}
+		if text := f.log.String(); strings.Contains(text, "first") || strings.Contains(text, "second") {
+			t.Errorf("a write key stands in the log:\n%s", text)
+		}
+	})
+}
+
+func TestAParameterThatCanNotBeReadAgainChangesNothing(t *testing.T) {
+	for name, broken := range map[string]fakeSSM{
+		"an error": {err: errors.New("ThrottlingException")}, "a hang": {hangs: true}, "an empty value": {value: " "},
+		"two words": {value: "a secret"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				api := &fakeSSM{value: "good"}
+				f := newFunction(t, withKeyParameter, api)
+				*api = broken
+				for range 3 {
+					time.Sleep(reload.Interval * 11 / 10)
+					began := time.Now()
+					expect(t, "with a broken parameter", f.one(t), "good")
+					if took := time.Since(began); took > reload.Timeout {
+						t.Errorf("the invocation took %v", took)
+					}
+				}
+				if text := f.log.String(); !strings.Contains(text, "the last good value is used") ||
+					strings.Contains(text, "secret") {
+					t.Errorf("the log says:\n%s", text)
+				}
+			})
+		})
+	}
+}
+
+func TestWithoutAWriteKeyMessagesWaitAndItIsReadAgainSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := &fakeSSM{err: errors.New("AccessDenied")}
+		f := newFunction(t, withKeyParameter, api)
+		expect(t, "without a value", f.one(t), "")
+		*api = fakeSSM{value: "late"}
+		expect(t, "at once", f.one(t), "")
+		time.Sleep(reload.FirstInterval * 11 / 10)
+		expect(t, "5 s later", f.one(t), "late")
+		if !strings.Contains(f.log.String(), "messages without a write key wait") {
+			t.Errorf("the log says:\n%s", &f.log)
+		}
+	})
+}
+
+func TestAnEndpointOfSSMIsFollowedAndWithoutOneNothingIsSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := &fakeSSM{err: errors.New("AccessDenied")}
+		f := newFunction(t, Options{EndpointParameter: parameter, WriteKey: "k", Gzip: true}, api)
+		expect(t, "without an endpoint", f.one(t), "")
+		for _, value := range []string{"http://first.test", "not an endpoint", "http://second.test\n"} {
+			*api = fakeSSM{value: value}
+			// Longer than a write key is paused for a lack of an endpoint.
+			time.Sleep(time.Hour)
+			f.one(t) // reads before or while it delivers
+			expect(t, value, f.one(t), "k")
+		}
+		hosts := slices.Compact(f.hosts)
+		if want := []string{"first.test", "second.test"}; !slices.Equal(hosts, want) {
+			t.Errorf("sent to %v, want %v", hosts, want)
+		}
+	})
+}

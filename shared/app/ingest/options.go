@@ -1,0 +1,159 @@
+package ingest
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/spillwayhq/spillway/shared/emf"
+	"github.com/spillwayhq/spillway/shared/env"
+)
+
+// The environment variables of the program.
+const (
+	envName               = "SPILLWAY_NAME"                  // the pipeline's; default: spillway
+	envQueueURL           = "SPILLWAY_QUEUE_URL"             // of the events queue
+	envDeadLetterQueueURL = "SPILLWAY_DEAD_LETTER_QUEUE_URL" //
+	envKeysFile           = "SPILLWAY_WRITE_KEYS_FILE"       // see Options
+	envKeysParameter      = "SPILLWAY_WRITE_KEYS_PARAMETER"  //
+	envCanaryWriteKey     = "SPILLWAY_CANARY_WRITE_KEY"      // default: no canary
+	envPublicURL          = "SPILLWAY_PUBLIC_URL"            // default: the URL of the request
+	envLogLevel           = "SPILLWAY_LOG_LEVEL"             // debug, info, warn, error; default: info
+
+	// For a server only. In front of a Lambda function the gateway decides this.
+	envListen  = "SPILLWAY_LISTEN"          // host:port; default: all addresses, and the port in PORT, or 8080
+	envProxies = "SPILLWAY_TRUSTED_PROXIES" // default: 0
+	envGrace   = "SPILLWAY_SHUTDOWN_GRACE"  // default: 25s
+
+	envPort       = "PORT"                            // set by platforms for containers
+	envRuntimeAPI = "AWS_LAMBDA_RUNTIME_API"          // set by Lambda, and by nothing else
+	envMemory     = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE" // set by Lambda, in MB
+	envGoMemory   = "GOMEMLIMIT"                      // read by Go's runtime
+)
+
+const (
+	// Linger is how long the first request that a server gets waits for others to share a message
+	// with. The users of an SDK do not notice it.
+	Linger = 5 * time.Millisecond
+	// ServerMemory is the memory limit of a server: twice what requests may hold
+	// (ingest.Limits.MaxMemory), and some.
+	ServerMemory = 110 << 20
+
+	defaultPort  = "8080"
+	defaultGrace = 25 * time.Second // below the 30 s that ECS and Kubernetes wait between SIGTERM and SIGKILL
+	maxProxies   = 10
+)
+
+// Options are what a deployment decides about the ingest endpoint.
+type Options struct {
+	Name                         string // the pipeline's, a dimension of its metrics
+	QueueURL, DeadLetterQueueURL string
+
+	// The document with the write keys that are accepted, see package writekeys: a file, or an SSM
+	// parameter. Without both any well-formed write key is accepted.
+	WriteKeysFile, WriteKeysParameter string
+	// CanaryWriteKey is accepted besides, and without a quota. Empty: there is no canary.
+	CanaryWriteKey string
+	// PublicURL is the scheme and host for the settings that SDKs load. Empty: those of the request.
+	PublicURL string
+	LogLevel  slog.Level
+	// MemoryLimit is where the garbage collector begins to work harder, in bytes; negative: Go's own
+	// setting counts. Without a limit the heap may double before it does, which is more than a small
+	// container has, and more than overload needs.
+	MemoryLimit int64
+	Server      *Server // nil in a Lambda function
+}
+
+// Server is what a deployment decides besides about a server of its own.
+type Server struct {
+	Listen         string        // host:port
+	TrustedProxies int           // how many proxies in front add to X-Forwarded-For and -Proto
+	ShutdownGrace  time.Duration // how long requests under way may take after the end was asked for
+	Linger         time.Duration // see the constant
+}
+
+// LogValue shows the options without the canary's write key; the others are in their document.
+func (o Options) LogValue() slog.Value {
+	attrs := []slog.Attr{
+		slog.String("name", o.Name), slog.String("queue", o.QueueURL), slog.String("dead_letter_queue", o.DeadLetterQueueURL),
+		slog.String("write_keys_file", o.WriteKeysFile), slog.String("write_keys_parameter", o.WriteKeysParameter),
+		slog.Bool("canary", o.CanaryWriteKey != ""), slog.String("public_url", o.PublicURL),
+		slog.Bool("lambda", o.Server == nil),
+	}
+	if s := o.Server; s != nil {
+		attrs = append(attrs, slog.String("listen", s.Listen), slog.Int("trusted_proxies", s.TrustedProxies),
+			slog.String("shutdown_grace", s.ShutdownGrace.String()))
+	}
+	return slog.GroupValue(attrs...)
+}
+
+// ReadOptions reads the options from environ, which has the form of os.Environ. The error names
+// every wrong variable.
+func ReadOptions(environ []string) (Options, error) {
+	o := Options{MemoryLimit: memoryLimit(environ)}
+	variables := []env.Variable{
+		env.String(envName, &o.Name),
+		env.QueueURL(envQueueURL, &o.QueueURL), env.QueueURL(envDeadLetterQueueURL, &o.DeadLetterQueueURL),
+		env.String(envKeysFile, &o.WriteKeysFile), env.String(envKeysParameter, &o.WriteKeysParameter),
+		env.String(envCanaryWriteKey, &o.CanaryWriteKey), env.String(envPublicURL, &o.PublicURL),
+		env.LogLevel(envLogLevel, &o.LogLevel),
+	}
+	if api, _ := env.Lookup(environ, envRuntimeAPI); api != "" {
+		variables = append(variables, notInLambda(envListen), notInLambda(envProxies), notInLambda(envGrace))
+	} else {
+		o.Server = &Server{ShutdownGrace: defaultGrace, Linger: Linger}
+		port, _ := env.Lookup(environ, envPort)
+		variables = append(variables, listen(&o.Server.Listen, cmp.Or(port, defaultPort)),
+			env.Int(envProxies, &o.Server.TrustedProxies, 0, maxProxies), env.Duration(envGrace, &o.Server.ShutdownGrace))
+	}
+	err := env.Read(environ, variables...)
+	o.Name = cmp.Or(o.Name, emf.DefaultPipeline)
+	return o, errors.Join(err,
+		env.Exclusive(envKeysFile, o.WriteKeysFile, envKeysParameter, o.WriteKeysParameter))
+}
+
+// notInLambda refuses a variable of a server.
+func notInLambda(name string) env.Variable {
+	return env.Variable{Name: name, Set: func(string) error {
+		return errors.New("must not be set in a Lambda function: it is for a server")
+	}}
+}
+
+// listen takes an address, or all addresses and the port.
+func listen(into *string, port string) env.Variable {
+	return env.Variable{Name: envListen, Required: true, Set: func(value string) error {
+		if *into = value; value == "" {
+			*into = net.JoinHostPort("", port)
+			if !isPort(port) {
+				return fmt.Errorf("is not set, and %s %w", envPort, env.MustBe("a port between 0 and 65535", port))
+			}
+			return nil
+		}
+		if _, p, err := net.SplitHostPort(value); err != nil || !isPort(p) {
+			return env.MustBe("host:port like 127.0.0.1:8080 or :8080", value)
+		}
+		return nil
+	}}
+}
+
+func isPort(text string) bool {
+	_, err := strconv.ParseUint(text, 10, 16)
+	return err == nil
+}
+
+// memoryLimit is the limit for where the program runs.
+func memoryLimit(environ []string) int64 {
+	if _, ok := env.Lookup(environ, envGoMemory); ok {
+		return -1
+	}
+	if megabytes, _ := env.Lookup(environ, envMemory); megabytes != "" {
+		if n, err := strconv.ParseInt(megabytes, 10, 32); err == nil && n > 0 {
+			return n << 20 / 10 * 8 // the rest is for what is not on the heap
+		}
+	}
+	return ServerMemory
+}

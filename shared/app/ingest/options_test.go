@@ -1,0 +1,109 @@
+package ingest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+func complete(more ...string) []string {
+	return append([]string{"PATH=/bin", "SPILLWAY_QUEUE_URL=https://sqs.eu-west-1.amazonaws.com/1/events",
+		"SPILLWAY_DEAD_LETTER_QUEUE_URL=https://sqs.eu-west-1.amazonaws.com/1/dead"}, more...)
+}
+
+func TestTheTwoQueuesAreEnough(t *testing.T) {
+	o, err := ReadOptions(complete())
+	if want := (Server{Listen: ":8080", ShutdownGrace: 25 * time.Second, Linger: 5 * time.Millisecond}); err != nil ||
+		o.Server == nil || *o.Server != want || o.Name != "spillway" {
+		t.Errorf("%+v, %v", o, err)
+	}
+}
+
+func TestListenCountsMoreThanPort(t *testing.T) {
+	for _, c := range []struct {
+		variables []string
+		want      string
+	}{
+		{[]string{"PORT=3000"}, ":3000"},
+		{[]string{"PORT="}, ":8080"},
+		{[]string{"PORT=3000", "SPILLWAY_LISTEN=127.0.0.1:0"}, "127.0.0.1:0"},
+		{[]string{"SPILLWAY_LISTEN=[::1]:9000", "PORT=3000"}, "[::1]:9000"},
+		{[]string{"SPILLWAY_LISTEN="}, ":8080"},
+	} {
+		o, err := ReadOptions(complete(c.variables...))
+		if err != nil || o.Server.Listen != c.want {
+			t.Errorf("%v: %+v, %v", c.variables, o.Server, err)
+		}
+	}
+}
+
+func TestAWrongVariableIsNamedWithWhatItMustBe(t *testing.T) {
+	for _, c := range []struct {
+		variables []string
+		want      string
+	}{
+		{[]string{"SPILLWAY_QUEUE_URL="}, "must be a queue's URL"},
+		{[]string{"SPILLWAY_DEAD_LETTER_QUEUE_URL=dead"}, "must be a queue's URL"},
+		{[]string{"SPILLWAY_LOG_LEVEL=loud"}, "must be debug, info, warn or error"},
+		{[]string{"SPILLWAY_WRITE_KEY=x"}, "unknown variable SPILLWAY_WRITE_KEY (known: SPILLWAY_NAME,"},
+		{[]string{"SPILLWAY_WRITE_KEYS_FILE=a", "SPILLWAY_WRITE_KEYS_PARAMETER=b"}, "both set: set one of them"},
+		{[]string{"SPILLWAY_TRUSTED_PROXIES=many"}, "0 to 10"},
+		{[]string{"SPILLWAY_TRUSTED_PROXIES=-1"}, "0 to 10"},
+		{[]string{"SPILLWAY_SHUTDOWN_GRACE=25"}, "must be a duration above 0 like 25s"},
+		{[]string{"SPILLWAY_LISTEN=8080"}, "SPILLWAY_LISTEN must be host:port"},
+		{[]string{"SPILLWAY_LISTEN=:web"}, "must be host:port"},
+		{[]string{"PORT=99999"}, "PORT must be a port between 0 and 65535, is \"99999\""},
+		{[]string{"AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001", "SPILLWAY_LISTEN=:80"}, "SPILLWAY_LISTEN must not be set in a Lambda function"},
+		{[]string{"AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001", "SPILLWAY_TRUSTED_PROXIES=1"}, "SPILLWAY_TRUSTED_PROXIES must not be set in a Lambda function"},
+	} {
+		if _, err := ReadOptions(complete(c.variables...)); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v: got %v, want an error with %q", c.variables, err, c.want)
+		}
+	}
+}
+
+func TestAllWrongVariablesAreNamedAtOnce(t *testing.T) {
+	_, err := ReadOptions([]string{"SPILLWAY_LISTEN=x", "SPILLWAY_LOG_LEVEL=loud"})
+	for _, name := range []string{envQueueURL, envDeadLetterQueueURL, envListen, envLogLevel} {
+		if err == nil || !strings.Contains(err.Error(), name+" must be") {
+			t.Errorf("%s is not named: %v", name, err)
+		}
+	}
+}
+
+func TestALambdaFunctionIsRecognisedAndNeedsNoAddress(t *testing.T) {
+	o, err := ReadOptions(complete("AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001", "PORT=rubbish"))
+	if err != nil || o.Server != nil {
+		t.Errorf("%+v, %v", o, err)
+	}
+	if shown := fmt.Sprint(o.LogValue()); !strings.Contains(shown, "sqs.eu-west-1") || strings.Contains(shown, "listen") {
+		t.Errorf("shown: %s", shown)
+	}
+}
+
+func TestTheCanarysWriteKeyIsNotShown(t *testing.T) {
+	o, err := ReadOptions(complete("SPILLWAY_CANARY_WRITE_KEY=very-secret"))
+	if err != nil || o.CanaryWriteKey != "very-secret" {
+		t.Errorf("%+v, %v", o, err)
+	}
+	if shown := fmt.Sprint(o.LogValue()); !strings.Contains(shown, "canary=true") || strings.Contains(shown, "secret") {
+		t.Errorf("shown: %s", shown)
+	}
+}
+
+func TestTheMemoryLimitFitsWhereItRuns(t *testing.T) {
+	for name, c := range map[string]struct {
+		environ []string
+		want    int64
+	}{
+		"a server":          {nil, 110 << 20},
+		"Go's own setting":  {[]string{"GOMEMLIMIT=1GiB", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=512"}, -1},
+		"a Lambda function": {[]string{"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1000"}, 800 << 20},
+		"nonsense":          {[]string{"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=much"}, 110 << 20},
+	} {
+		if o, err := ReadOptions(complete(c.environ...)); err != nil || o.MemoryLimit != c.want {
+			t.Errorf("%s: %d, want %d (%v)", name, o.MemoryLimit, c.want, err)
+		}
+	}
+}

@@ -1,0 +1,54 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/spillwayhq/spillway/shared/httpserver"
+)
+
+// metricsInterval is how often a server writes its metrics; CloudWatch adds them up by the minute.
+const metricsInterval = 10 * time.Second
+
+// ListenAndServe serves where the options say until ctx ends, and finishes the requests that are
+// under way then.
+func (e *Endpoint) ListenAndServe(ctx context.Context) error {
+	l, err := net.Listen("tcp", e.Options.Server.Listen)
+	if err != nil {
+		return fmt.Errorf("%w: set another address in %s, or stop what uses it", err, envListen)
+	}
+	err = e.Serve(ctx, l)
+	if err == nil {
+		e.logger.Info("ended", "reason", context.Cause(ctx).Error())
+	}
+	return err
+}
+
+// Serve is ListenAndServe with a listener, which it closes.
+func (e *Endpoint) Serve(ctx context.Context, l net.Listener) error {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	running.Go(func() { e.values.Run(background) })
+	running.Go(func() {
+		t := time.NewTicker(metricsInterval)
+		defer t.Stop()
+		for {
+			select {
+			case <-background.Done():
+				return
+			case <-t.C:
+				e.writeMetrics()
+			}
+		}
+	})
+	e.logger.Info("listening", "address", l.Addr().String())
+	err := httpserver.Serve(ctx, httpserver.New(e.guarded, e.logger), l, e.Options.Server.ShutdownGrace,
+		e.handler.Shutdown)
+	stop()
+	running.Wait()
+	e.writeMetrics()
+	return err
+}
