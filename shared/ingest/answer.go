@@ -24,10 +24,7 @@ var (
 	preflightSeconds = []string{"7200"} // Chromium caches it no longer
 )
 
-var (
-	success     = answer{http.StatusOK, jsonType, []byte(`{"success":true}`)}
-	pixelAnswer = answer{http.StatusOK, gifType, transparentGIF}
-)
+var success = answer{http.StatusOK, jsonType, []byte(`{"success":true}`)}
 
 // transparentGIF is an image of one transparent pixel.
 var transparentGIF = []byte("GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\x00\x00\x00!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;")
@@ -42,6 +39,12 @@ func (a answer) write(w http.ResponseWriter) {
 	header.Set("Content-Length", strconv.Itoa(len(a.body)))
 	w.WriteHeader(a.status)
 	w.Write(a.body) // an error is the client's, who has gone
+}
+
+// pixel answers with the image.
+func pixel(header http.Header) answer {
+	header["Cache-Control"] = neverCached
+	return answer{http.StatusOK, gifType, transparentGIF}
 }
 
 // allowOrigin lets pages of any origin read the answer. It echoes the origin, because browsers

@@ -6,15 +6,15 @@ import (
 	"strings"
 )
 
-// PeerAddr is the address of who connected: the client's, or on a platform that sets the request's
-// RemoteAddr itself, what the platform says. Headers are not looked at, for anybody can write them.
-// The zero Addr is none.
+// PeerAddr is the address of the connection's other end: the client's, or what a platform says that
+// sets RemoteAddr itself. It ignores headers, because any client can write them. The zero Addr
+// means unknown.
 func PeerAddr(r *http.Request) netip.Addr { return parseAddr(r.RemoteAddr) }
 
-// ForwardedAddr looks behind a number of proxies of one's own, 1 or more, each of which appends to
-// X-Forwarded-For the address that connected to it. So the entry of that number from the end is the
-// client; what stands before it, the client wrote itself. With fewer entries than proxies a request
-// came by another way, and the address is unknown.
+// ForwardedAddr finds the client behind so many trusted proxies, at least 1, each of which appends
+// to X-Forwarded-For the address that connected to it. So the client is the entry of that number
+// from the end; the client itself may have written the entries before it. A request with fewer
+// entries than proxies did not come through them, and its address is unknown.
 func ForwardedAddr(proxies int) func(*http.Request) netip.Addr {
 	return func(r *http.Request) netip.Addr {
 		entries := strings.Join(r.Header["X-Forwarded-For"], ",")
@@ -34,11 +34,10 @@ func parseAddr(text string) netip.Addr {
 	text = strings.TrimSpace(text)
 	addr, err := netip.ParseAddr(text)
 	if err != nil {
-		var with netip.AddrPort
-		if with, err = netip.ParseAddrPort(text); err != nil {
-			addr, _ = netip.ParseAddr(strings.Trim(text, "[]"))
+		if addrPort, err := netip.ParseAddrPort(text); err == nil {
+			addr = addrPort.Addr()
 		} else {
-			addr = with.Addr()
+			addr, _ = netip.ParseAddr(strings.Trim(text, "[]"))
 		}
 	}
 	return addr.Unmap().WithZone("")

@@ -17,18 +17,18 @@ import (
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
-func newCommitter(t testing.TB, q Sender, window time.Duration, slots int) *committer {
+func newCommitter(t testing.TB, q Sender, linger time.Duration, slots int) *committer {
 	t.Helper()
 	compressor, err := message.NewCompressor()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &committer{queue: q, linger: window, timeout: 5 * time.Second, compressor: compressor,
+	return &committer{queue: q, linger: linger, timeout: 5 * time.Second, compressor: compressor,
 		slots: make(chan struct{}, slots), draining: make(chan struct{}), logger: slog.New(slog.DiscardHandler),
 		breaker: sqsclient.NewBreaker()}
 }
 
-// loadOf is a load of events under a write key.
+// partOf is a part with events under a write key.
 func partOf(writeKey string, events ...string) part {
 	l := part{header: message.Header{WriteKey: writeKey, ReceivedAt: time.Now()}}
 	for _, e := range events {
@@ -38,7 +38,7 @@ func partOf(writeKey string, events ...string) part {
 	return l
 }
 
-func TestRequestsOfOneWindowShareAMessageAndACall(t *testing.T) {
+func TestConcurrentRequestsShareAMessageAndACall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := &fakeQueue{}
 		c := newCommitter(t, q, 5*time.Millisecond, 4)
@@ -61,7 +61,7 @@ func TestRequestsOfOneWindowShareAMessageAndACall(t *testing.T) {
 	})
 }
 
-func TestRequestsWithOtherHeadersGetMessagesOfTheirOwnInTheSameCall(t *testing.T) {
+func TestRequestsWithDifferentHeadersShareACallButNoMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := &fakeQueue{}
 		c := newCommitter(t, q, 5*time.Millisecond, 4)
@@ -87,7 +87,7 @@ func TestRequestsWithOtherHeadersGetMessagesOfTheirOwnInTheSameCall(t *testing.T
 	})
 }
 
-func TestASingleRequestWithoutAWindowDoesNotWait(t *testing.T) {
+func TestWithoutLingerARequestIsSentAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := &fakeQueue{}
 		c := newCommitter(t, q, 0, 4)
@@ -99,7 +99,7 @@ func TestASingleRequestWithoutAWindowDoesNotWait(t *testing.T) {
 	})
 }
 
-func TestAFullGroupDoesNotWaitForItsWindow(t *testing.T) {
+func TestAFullGroupDoesNotLinger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := &fakeQueue{}
 		c := newCommitter(t, q, time.Second, 4)
@@ -118,7 +118,7 @@ func TestAFullGroupDoesNotWaitForItsWindow(t *testing.T) {
 	})
 }
 
-func TestWhileAllCallsAreUnderWayRequestsGather(t *testing.T) {
+func TestRequestsJoinOneGroupWhileAllCallsAreInUse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := &fakeQueue{send: func(context.Context, []message.Message) error { time.Sleep(time.Second); return nil }}
 		c := newCommitter(t, q, 0, 2)
@@ -137,7 +137,7 @@ func TestWhileAllCallsAreUnderWayRequestsGather(t *testing.T) {
 	})
 }
 
-func TestAQueueThatHangsIsWaitedForNoLongerThanTheTimeout(t *testing.T) {
+func TestAHangingQueueDelaysARequestByTheTimeoutAtMost(t *testing.T) {
 	for name, c := range map[string]struct{ deadline, after time.Duration }{
 		"the limit's":   {0, 5 * time.Second},
 		"the request's": {2 * time.Second, 2 * time.Second},
@@ -170,7 +170,7 @@ func TestAQueueThatHangsIsWaitedForNoLongerThanTheTimeout(t *testing.T) {
 	}
 }
 
-func TestAClientThatLeavesTakesNobodyWithIt(t *testing.T) {
+func TestACancelledRequestDoesNotCancelTheOthersOfItsGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := &fakeQueue{send: func(ctx context.Context, _ []message.Message) error { return ctx.Err() }}
 		c := newCommitter(t, q, 5*time.Millisecond, 2)
@@ -189,7 +189,7 @@ func TestAClientThatLeavesTakesNobodyWithIt(t *testing.T) {
 	})
 }
 
-func TestAPanicOfTheOneThatSendsLeavesNobodyWaiting(t *testing.T) {
+func TestAPanicOfTheLeaderEndsTheWaitOfItsGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := &fakeQueue{send: func(context.Context, []message.Message) error { panic("a bug") }}
 		c := newCommitter(t, q, 5*time.Millisecond, 1)
@@ -215,11 +215,11 @@ func TestAPanicOfTheOneThatSendsLeavesNobodyWaiting(t *testing.T) {
 	})
 }
 
-// TestEachRequestGetsTheOutcomeOfItsOwnEvents is an oracle: requests of any size and header come at
-// any time, the queue takes some messages, refuses some, fails whole calls and hangs. Who was told
-// yes has all of his events in the queue, once; who was told no has none, unless his request is
-// larger than a message.
-func TestEachRequestGetsTheOutcomeOfItsOwnEvents(t *testing.T) {
+// TestEachRequestGetsTheResultOfItsOwnEvents is an oracle: requests of any size and header come at
+// any time, the queue accepts some messages, refuses some, fails whole calls and hangs. The queue
+// has all events of an accepted request, once, and none of a refused one, unless that is larger
+// than a message.
+func TestEachRequestGetsTheResultOfItsOwnEvents(t *testing.T) {
 	for seed := range uint64(60) {
 		synctest.Test(t, func(t *testing.T) {
 			rng, faults := rand.New(rand.NewPCG(seed, 1)), rand.New(rand.NewPCG(seed, 2))
@@ -229,7 +229,7 @@ func TestEachRequestGetsTheOutcomeOfItsOwnEvents(t *testing.T) {
 				time.Sleep(time.Millisecond * 10)
 				switch {
 				case chance(8):
-					return errAway
+					return errQueueDown
 				case chance(20):
 					<-ctx.Done()
 					return ctx.Err()
@@ -237,7 +237,7 @@ func TestEachRequestGetsTheOutcomeOfItsOwnEvents(t *testing.T) {
 				failed := map[int]error{}
 				for i := range messages {
 					if chance(4) {
-						failed[i] = errAway
+						failed[i] = errQueueDown
 					}
 				}
 				if len(failed) > 0 {
@@ -280,7 +280,7 @@ func TestEachRequestGetsTheOutcomeOfItsOwnEvents(t *testing.T) {
 				})
 			}
 			requests.Wait()
-			in := map[string]string{} // the key of the message that each event is in
+			in := map[string]string{} // the write key of the message that each event is in
 			for _, m := range sent(t, q) {
 				for _, e := range m.Events {
 					if in[string(e.Raw)] != "" {
@@ -295,12 +295,12 @@ func TestEachRequestGetsTheOutcomeOfItsOwnEvents(t *testing.T) {
 					if in[e] == o.key {
 						there++
 					} else if in[e] != "" {
-						t.Fatalf("seed %d: an event went under another's key", seed)
+						t.Fatalf("seed %d: an event has another write key", seed)
 					}
 				}
 				if o.err == nil && there != len(o.events) || o.err != nil && there > 0 && !o.several ||
 					o.err != nil && there == len(o.events) {
-					t.Fatalf("seed %d: request %d was told %v, and the queue has %d of its %d events", seed, i, o.err, there,
+					t.Fatalf("seed %d: request %d got the error %v, and the queue has %d of its %d events", seed, i, o.err, there,
 						len(o.events))
 				}
 			}

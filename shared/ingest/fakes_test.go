@@ -13,6 +13,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -23,8 +24,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// marker stands in all that is somebody's: write keys, events, addresses of headers. It may never
-// stand in a log line.
+// marker is part of all private data in tests: write keys and events. No log line may contain it.
 const marker = "SECRET"
 
 const (
@@ -32,12 +32,12 @@ const (
 	keyB = marker + "-key-B"
 )
 
-var errAway = errors.New("the queue is away")
+var errQueueDown = errors.New("the queue is down")
 
-// fakeQueue is a Sender that keeps what it takes, and fails as a test says.
+// fakeQueue is a Sender that stores messages, and fails as a test says.
 type fakeQueue struct {
 	mu       sync.Mutex
-	send     func(context.Context, []message.Message) error // nil: it takes everything
+	send     func(context.Context, []message.Message) error // nil: accept all
 	messages []message.Message
 	calls    int
 }
@@ -60,7 +60,7 @@ func (q *fakeQueue) Send(ctx context.Context, messages []message.Message) error 
 	}
 	for i, m := range messages {
 		if m.Size() > message.MaxBytes || m.Body == "" || m.Body != message.LegalText(m.Body) || len(m.Attributes) > 10 {
-			panic("SQS does not take this message")
+			panic("SQS does not accept this message")
 		}
 		if failed[i] == nil {
 			q.messages = append(q.messages, m)
@@ -80,15 +80,14 @@ type rig struct {
 	log         bytes.Buffer
 }
 
-// Write keeps log lines.
+// Write implements io.Writer for the log.
 func (r *rig) Write(p []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.log.Write(p)
 }
 
-// newRig makes a Handler; when the test ends, it is closed, and its log is searched for what may
-// not be in it.
+// newRig makes a Handler. When the test ends, it closes it, and searches the log for private data.
 func newRig(t testing.TB, change func(*Config)) *rig {
 	r := &rig{t: t}
 	c := Config{Queue: &r.queue, DeadLetters: &r.deadLetters, Report: r.counters.Add,
@@ -106,10 +105,10 @@ func newRig(t testing.TB, change func(*Config)) *rig {
 			t.Error(err)
 		}
 		if n := r.memory.used.Load(); n != 0 {
-			t.Errorf("%d bytes are still counted as waiting", n)
+			t.Errorf("%d bytes are still reserved", n)
 		}
 		if log := r.log.String(); strings.Contains(log, marker) || strings.Contains(log, "203.0.113.7") {
-			t.Errorf("the log holds what is somebody's: %s", r.log.String())
+			t.Errorf("the log holds private data: %s", r.log.String())
 		}
 	})
 	return r
@@ -130,13 +129,13 @@ func (r *rig) do(method, path, body string, headers ...string) *httptest.Respons
 // basic is an Authorization header for keyA.
 func basic() []string { return []string{"Authorization", "Bearer " + keyA} }
 
-// post sends a body with keyA to a path and returns the status and the code of the answer, which
-// must be one that SDKs understand.
+// post sends a body with keyA to a path and returns status and code of the answer.
 func (r *rig) post(path, body string, headers ...string) (status int, code string) {
 	r.t.Helper()
 	return r.understood(r.do("POST", path, body, append(basic(), headers...)...))
 }
 
+// understood returns status and code of an answer, which must have the form that SDKs understand.
 func (r *rig) understood(w *httptest.ResponseRecorder) (status int, code string) {
 	r.t.Helper()
 	if w.Code == 200 {
@@ -159,7 +158,7 @@ func (r *rig) understood(w *httptest.ResponseRecorder) (status int, code string)
 	return w.Code, answer.Code
 }
 
-// sent are the messages that the queue has, read.
+// sent returns the messages that the queue has, decoded.
 func sent(t testing.TB, q *fakeQueue) []message.Content {
 	t.Helper()
 	q.mu.Lock()
@@ -183,7 +182,7 @@ func sent(t testing.TB, q *fakeQueue) []message.Content {
 	return out
 }
 
-// events are all events that the queue has.
+// events returns all events that the queue has.
 func events(t testing.TB, q *fakeQueue) []string {
 	t.Helper()
 	out := []string{}
@@ -204,8 +203,18 @@ func want(t testing.TB, what string, got, want any) {
 	}
 }
 
-// track is a good event that the door need not change.
+// track is a valid event that needs no enrichment.
 func track(id string) string {
 	return `{"type":"track","userId":"` + marker + `","event":"e","messageId":"` + id +
 		`","timestamp":"2026-11-23T11:00:00.000Z"}`
 }
+
+// acceptingQueue is a Sender that acknowledges at once.
+type acceptingQueue struct{ messages atomic.Int64 }
+
+func (t *acceptingQueue) Send(_ context.Context, messages []message.Message) error {
+	t.messages.Add(int64(len(messages)))
+	return nil
+}
+
+func refuseAll(ctx context.Context, _ []message.Message) error { return errQueueDown }

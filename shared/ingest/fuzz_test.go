@@ -12,10 +12,11 @@ import (
 )
 
 var paths = []string{"/v1/batch", "/v1/b", "/v1/track", "/v1/t", "/v1/p/", "/b", "/v1/pixel/track?data=e30",
+
 	"/v1/projects/k/settings", "/v1/m", "/health", "/none", "/v1/import/"}
 
-// FuzzRequest gives the door any request: it never panics, answers as SDKs understand it, and what
-// it accepts is in the queue or among the letters, each event of it readable and with an identity.
+// FuzzRequest sends any request: the handler never panics, answers in the form that SDKs understand,
+// and what it accepts is in the queue or among the dead letters, each event with an identity.
 func FuzzRequest(f *testing.F) {
 	bodies := []string{
 		`{"batch":[` + track("1") + `,{"type":"foo"},7]}`, track("1"),
@@ -69,7 +70,7 @@ func FuzzRequest(f *testing.F) {
 			rejected += len(m.Events)
 			for i := range m.Events {
 				if m.Events[i].Problem == nil {
-					t.Fatalf("%s is a letter", m.Events[i].Raw)
+					t.Fatalf("%s is a dead letter", m.Events[i].Raw)
 				}
 			}
 		}
@@ -84,7 +85,7 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
-func FuzzPixelData(f *testing.F) {
+func FuzzReadPixel(f *testing.F) {
 	for _, query := range []string{"", "data=", "data=\r", "data=e30", "data=e30=", "data=e30%3D%3D", "data=%zz",
 		"data=----", "data=a b", "a=1;b=2&data=e30", "data=e30&data=x"} {
 		f.Add(query)
@@ -121,14 +122,14 @@ func FuzzHeaderKey(f *testing.F) {
 	})
 }
 
-// FuzzParse holds the parser against encoding/json: the same bodies are JSON, with as many events.
+// FuzzParse compares the parser with encoding/json: the same bodies are JSON, with as many events.
 func FuzzParse(f *testing.F) {
 	for _, body := range []string{`{"batch":[{},{"a":1}],"sentAt":"x"}`, `{"batch":[1,"a",null]}`,
 		`{"batch":[{}],"batch":null}`, `{"Batch":[{}]}`, `{}`, `[]`, `{"context":{},"batch":[{}]}`, `{"batch":[{}]} x`} {
 		f.Add([]byte(body))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		// keys with escapes are keys to both, but this test's map has no order
+		// both accept escaped keys, but the order of duplicates is lost in this test's map
 		if len(body) > 9000 || strings.Contains(string(body), `\u`) {
 			return
 		}

@@ -29,76 +29,74 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // handle does what a request asks for. It sets all headers of the answer but those of its body.
-func (h *Handler) handle(header http.Header, r *http.Request, rt route, start time.Time, s *Summary) answer {
+func (h *Handler) handle(header http.Header, r *http.Request, rt route, start time.Time, s *Summary) (a answer) {
+	defer func() {
+		// A bug that one request meets must not end the others.
+		if p := recover(); p != nil {
+			logPanic(h.config.Logger, p)
+			*s = Summary{}
+			a = refuse(header, rt, refusalInternal, s)
+		}
+	}()
 	switch {
 	case rt.kind == routeUnknown:
-		return refuse(header, refusalNotFound, s)
+		return refuse(header, rt, refusalNotFound, s)
 	case r.Method == http.MethodOptions:
 		setOptions(header, rt)
 		return answer{status: http.StatusNoContent}
 	case !rt.allows(r.Method):
 		header.Set("Allow", rt.methods())
-		return refuse(header, refusalMethod, s)
+		return refuse(header, rt, refusalMethod, s)
 	}
+	a = success
 	var refused *refusal
 	switch rt.kind {
 	case routeEvent, routeBatch:
 		refused = h.accept(r, rt, start, s)
 	case routePixel:
-		return h.pixel(header, r, rt, start, s)
+		a = pixel(header)
+		if r.Method == http.MethodGet {
+			refused = h.accept(r, rt, start, s)
+		}
 	case routeHealth:
 		if h.inFlight.isDraining() || h.health.ask(r.Context()) != nil {
 			refused = refusalHealth
 		}
 	case routeSettings:
-		if _, refused = lookup(h.config.Keys, rt.key); refused == nil {
-			return settings(header, r, rt, &h.config)
+		if _, refused = lookup(h.config.Keys, rt.key); refused != nil {
+			refused = refusalNotFound
+		} else {
+			a = settings(header, r, rt, &h.config)
 		}
-		refused = refusalNotFound
 	}
 	if refused != nil {
-		return refuse(header, refused, s)
+		return refuse(header, rt, refused, s)
 	}
-	return success
-}
-
-// pixel accepts the event in an image's query. It always answers with the image, because a page
-// must not show a broken one; a refusal is only counted.
-func (h *Handler) pixel(header http.Header, r *http.Request, rt route, start time.Time, s *Summary) answer {
-	if r.Method == http.MethodGet {
-		if refused := h.accept(r, rt, start, s); refused != nil {
-			s.Code = refused.code
-		}
-	}
-	header["Cache-Control"] = neverCached
-	return pixelAnswer
+	return a
 }
 
 // accept brings the events of a request into the queue. It returns nil exactly when the queue has
 // every valid event, and the dead-letter queue every other one.
-func (h *Handler) accept(r *http.Request, rt route, start time.Time, s *Summary) (refused *refusal) {
-	if refused = h.inFlight.refuse(); refused != nil {
+func (h *Handler) accept(r *http.Request, rt route, start time.Time, s *Summary) *refusal {
+	if refused := h.inFlight.refuse(); refused != nil {
 		return refused
 	}
 	q := h.pool.get()
 	q.budget = &h.memory
+	panicked := true
 	defer func() {
-		p := recover()
 		q.release()
 		if q.inFlight {
 			h.inFlight.leave()
 		}
-		if p != nil {
-			// A bug that one request meets must not end the others. The buffers are not reused.
-			logPanic(h.config.Logger, p)
-			refused = refusalInternal
-			return
+		if !panicked { // otherwise something may still use the buffers
+			q.reset()
+			h.pool.put(q)
 		}
-		*s = q.summary
-		q.reset()
-		h.pool.put(q)
 	}()
-	return h.process(q, r, rt, start)
+	refused := h.process(q, r, rt, start)
+	*s, panicked = q.summary, false
+	return refused
 }
 
 // process takes a request through its phases: read, decode, look up the write key, partition,

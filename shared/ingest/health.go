@@ -7,19 +7,19 @@ import (
 )
 
 const (
-	// healthFor is how long an answer is used again: load balancers, and anybody else, may ask as
+	// healthFor is how long a result is reused, because load balancers, and anyone else, may ask as
 	// often as they like.
 	healthFor = time.Second
-	// healthTimeout bounds the question.
+	// healthTimeout bounds one check.
 	healthTimeout = 2 * time.Second
 )
 
-// healthCheck asks whether the queue can be reached, for all that want to know at a time once. It
-// may be used by several goroutines at the same time.
+// healthCheck checks whether the queue is reachable, once for all concurrent requests. It is safe
+// for concurrent use.
 type healthCheck struct {
 	check func(context.Context) error
 
-	mu  sync.Mutex // held while it asks: others wait for the same answer
+	mu  sync.Mutex // held during a check: others wait for the same result
 	at  time.Time
 	err error
 }

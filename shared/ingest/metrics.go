@@ -9,43 +9,42 @@ import (
 	"github.com/spillwayhq/spillway/shared/emf"
 )
 
-// A Summary is what became of one request. It holds nothing of the request's.
+// A Summary is the result of one request. It quotes nothing of the request.
 type Summary struct {
 	Status  int
-	Code    string        // of what was answered with an error, or would have been: a pixel's answer is always 200
-	Latency time.Duration // from the header's arrival to the answer
+	Code    string        // of a refusal; also of a pixel's, which is answered 200
+	Latency time.Duration // from the arrival of the header to the answer
 
 	Accepted int            // events that the queue has
 	Rejected map[string]int // events of accepted requests that became dead letters, by the code of their problem
 
-	GzipAbsent       bool // the header said gzip and the body was plain: something on the way decompressed it
-	GzipUnannounced  bool // the body was gzip and no header said so: something on the way took it off
-	DeadLetterErrors int  // times that dead letters could not be written
+	GzipAbsent       bool // the header says gzip, but the body is plain: a proxy has decompressed it
+	GzipUnannounced  bool // the body is gzip, but no header says so: a proxy has removed it
+	DeadLetterErrors int  // how often dead letters could not be written
 }
 
 // Totals are the sums of summaries.
 type Totals struct {
 	Requests         map[int]int    // by status
-	Refused          map[string]int // requests that were answered with a 4xx or 5xx but 429, by code
+	Refused          map[string]int // requests that were answered with any other 4xx or 5xx than 429, by code
 	Shed             map[string]int // requests that were answered 429, by code
 	Accepted         int
 	Rejected         map[string]int // events
 	GzipAbsent       int
-	GzipUnannounced  int // requests whose body was gzip and whose header did not say so
+	GzipUnannounced  int
 	DeadLetterErrors int
-	Latencies        []time.Duration // of requests that carried accepted events; a sample of MaxLatencies when there were more
+	Latencies        []time.Duration // of requests with accepted events, at most the last maxLatencies
 }
 
-// MaxLatencies bounds a [Counters]' memory; it is what one line of metrics can hold.
+// maxLatencies bounds a [Counters]' memory: one line of metrics holds no more.
 const maxLatencies = emf.MaxValues
 
-// Counters sum up the summaries of requests, for metrics and for a view: give its Add to
-// [Config].Report. The zero value is ready, and it may be used by several goroutines at the same
-// time.
+// Counters add up summaries: pass Add as [Config].Report. The zero value is ready for use and safe
+// for concurrent use.
 type Counters struct {
-	mu     sync.Mutex
-	totals Totals
-	served int
+	mu        sync.Mutex
+	totals    Totals
+	latencies int // how many have been added
 }
 
 // Add adds one request.
@@ -77,9 +76,9 @@ func (c *Counters) Add(s Summary) {
 		if len(t.Latencies) < maxLatencies {
 			t.Latencies = append(t.Latencies, s.Latency)
 		} else {
-			t.Latencies[c.served%maxLatencies] = s.Latency // the latest
+			t.Latencies[c.latencies%maxLatencies] = s.Latency // replaces the oldest
 		}
-		c.served++
+		c.latencies++
 	}
 }
 
@@ -94,16 +93,16 @@ func (c *Counters) Totals() Totals {
 	return t
 }
 
-// Take returns the sums since the last Take and begins anew.
+// Take returns the sums since the last Take and resets them.
 func (c *Counters) Take() Totals {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := c.totals
-	c.totals, c.served = Totals{}, 0
+	c.totals, c.latencies = Totals{}, 0
 	return t
 }
 
-// Metrics are the names under which CloudWatch shows Totals.
+// Metrics returns the totals as CloudWatch metrics.
 func (t *Totals) Metrics() []emf.Metric {
 	one := func(name string, n int) emf.Metric {
 		return emf.Metric{Name: name, Unit: emf.Count, Values: []float64{float64(n)}}

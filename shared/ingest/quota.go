@@ -5,24 +5,25 @@ import (
 	"time"
 )
 
-// burstSeconds is a quota's burst where none is set: SDKs send what they have collected at once.
+// burstSeconds is the default burst, in seconds of the quota: SDKs send what they have collected at
+// once.
 const burstSeconds = 10
 
-// bucket is a quota's account in events. It admits by debt: a request is taken as long as the
-// account is above zero, however many events it has, and what it overdraws has to be made up before
-// the next one. So a batch larger than the burst passes, and the rate holds all the same.
+// bucket is a token bucket, a token for each event, that admits by debt: a request is admitted as
+// long as the balance is above zero, however many events it has, and the next one must wait until
+// the debt is paid. So a batch larger than the burst passes, and the rate holds all the same.
 type bucket struct {
 	tokens float64
 	at     time.Time
 }
 
-// take withdraws n events at a rate; when the account is overdrawn it is left alone, and wait is
-// when it no longer is.
+// take withdraws n tokens. When the balance is not above zero it withdraws nothing, and wait is how
+// long until the balance is one token.
 func (b *bucket) take(n int, rate, burst float64, now time.Time) (wait time.Duration, ok bool) {
 	if b.at.IsZero() {
 		b.tokens = burst
 		b.at = now
-	} else if elapsed := now.Sub(b.at); elapsed > 0 { // time that went by once must not count twice
+	} else if elapsed := now.Sub(b.at); elapsed > 0 { // not when the clock goes back: no time counts twice
 		b.tokens = min(burst, b.tokens+rate*elapsed.Seconds())
 		b.at = now
 	}
@@ -34,9 +35,9 @@ func (b *bucket) take(n int, rate, burst float64, now time.Time) (wait time.Dura
 	return 0, true
 }
 
-// quotas are the accounts of the keys that have a quota, by name: they outlive a reload of the set.
-// Each Handler keeps its own, so behind several environments of a function or several servers a key
-// gets as many times its quota. It may be used by several goroutines at the same time.
+// quotas are the buckets of the keys that have a quota, by name, so that they outlive a reload of
+// the set. Each Handler has its own: n environments of a function or n servers admit n times the
+// quota. It is safe for concurrent use.
 type quotas struct {
 	mu      sync.Mutex
 	buckets map[string]*bucket
@@ -63,7 +64,7 @@ func (q *quotas) take(key *Key, n int) (wait time.Duration, ok bool) {
 	return b.take(n, key.Quota, burst, time.Now())
 }
 
-// refund gives back what take withdrew for a request that was not accepted after all.
+// refund returns what take withdrew for a request that was refused after all.
 func (q *quotas) refund(key *Key, n int) {
 	if key.Quota <= 0 {
 		return

@@ -101,9 +101,13 @@ func (f *refusal) retrySeconds() int {
 	return int((min(f.retryAfter, maxRetryAfter) + time.Second - 1) / time.Second)
 }
 
-// refuse makes the answer of a refusal.
-func refuse(header http.Header, f *refusal, s *Summary) answer {
+// refuse makes the answer of a refusal. A refused pixel is answered with its image, because a page
+// must not show a broken one, and only counted.
+func refuse(header http.Header, rt route, f *refusal, s *Summary) answer {
 	s.Code = f.code
+	if rt.kind == routePixel && f != refusalMethod {
+		return pixel(header)
+	}
 	if f.status == http.StatusTooManyRequests {
 		header.Set("Retry-After", strconv.Itoa(f.retrySeconds()))
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/event"
 )
 
-func TestWhatAnsweredRequestsKeepIsBoundedWhateverTheyWere(t *testing.T) {
+func TestPooledBuffersAreBounded(t *testing.T) {
 	r := newRig(t, nil)
 	bodies := []string{
 		`{"batch":[` + strings.Repeat("{},", 2000) + `{` + strings.Repeat(`"type":1,`, 50_000) + `"a":1}]}`,
@@ -17,7 +17,7 @@ func TestWhatAnsweredRequestsKeepIsBoundedWhateverTheyWere(t *testing.T) {
 		zipped(t, `{"batch":[`+track("1")+strings.Repeat(" ", 200_000)+`]}`),
 		`{"batch":[` + strings.Repeat("{},", 100) + `{}],"batch":[` + track("1") + `]}`,
 	}
-	var under []*request // as many at a time
+	var inUse []*request // at the same time
 	for i := range 200 {
 		q := r.pool.get()
 		if body := bodies[i%len(bodies)]; q.content.parse([]byte(body), route{kind: routeBatch}) == nil {
@@ -25,38 +25,38 @@ func TestWhatAnsweredRequestsKeepIsBoundedWhateverTheyWere(t *testing.T) {
 			q.enrichment = event.Enrichment{AppendID: appendID}
 			q.partition()
 		}
-		under = append(under, q)
+		inUse = append(inUse, q)
 	}
-	for _, q := range under {
+	for _, q := range inUse {
 		q.reset()
 		r.pool.put(q)
 	}
-	held := 0
+	pooled := 0
 	for _, q := range r.pool.free {
-		held += q.size()
+		pooled += q.size()
 		for _, e := range q.content.events[:cap(q.content.events)] {
 			if e.Raw != nil || e.WriteKey != nil {
-				t.Fatal("an event of an answered request is kept")
+				t.Fatal("an event of an answered request is still referenced")
 			}
 		}
 		for _, l := range q.parts {
 			for _, e := range l.events[:cap(l.events)] {
 				if e != nil {
-					t.Fatal("an event in a buffer is kept")
+					t.Fatal("an event in a buffer is still referenced")
 				}
 			}
 		}
 	}
-	if held > maxPooled || held == 0 || len(r.pool.free) == len(under) {
-		t.Errorf("%d requests with %d bytes are kept", len(r.pool.free), held)
+	if pooled > maxPooled || pooled == 0 || len(r.pool.free) == len(inUse) {
+		t.Errorf("%d requests with %d bytes are pooled", len(r.pool.free), pooled)
 	}
 	for range len(r.pool.free) {
 		r.pool.get()
 	}
-	want(t, "counted when none is left", r.pool.bytes, 0)
+	want(t, "bytes of an empty pool", r.pool.bytes, 0)
 }
 
-func TestTheLargestRequestHasRoom(t *testing.T) {
+func TestTheLargestRequestFitsTheMemoryBudget(t *testing.T) {
 	if defaultMaxMemory < maxRequestMemory(defaultMaxBody) {
 		t.Errorf("it may need %d bytes", maxRequestMemory(defaultMaxBody))
 	}
@@ -71,17 +71,4 @@ func TestTheLargestRequestHasRoom(t *testing.T) {
 	if size := unsafe.Sizeof(event.Received{}); size > 512 {
 		t.Errorf("an event takes %d bytes", size)
 	}
-}
-
-func TestRejectedEventsCountOnceTheirRequestIsAccepted(t *testing.T) {
-	r := newRig(t, nil)
-	body := `{"batch":[` + track("1") + `,{"type":"foo"}]}`
-	r.queue.send = refuseAll
-	status, _ := r.post("/v1/batch", body)
-	want(t, "status", status, 429)
-	want(t, "rejected", len(r.counters.Totals().Rejected), 0)
-	r.queue.send = nil
-	status, _ = r.post("/v1/batch", body)
-	want(t, "status", status, 200)
-	want(t, "rejected", r.counters.Totals().Rejected, map[string]int{"type_unknown": 1})
 }

@@ -10,27 +10,27 @@ import (
 	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
-// requestKey is the write key of a request, empty without one: that of Basic authentication, then
-// that of the body, and a bearer token last, because Node's and Python's SDKs with OAuth send a
-// token there that is no write key, and the key in the body.
+// requestKey returns the write key of a request, or "". Basic authentication comes first, then the
+// body, and a bearer token last: with OAuth, Node's and Python's SDKs send an access token there,
+// and the key in the body.
 func requestKey(header http.Header, body []byte) string {
 	var auth string
 	if values := header["Authorization"]; len(values) > 0 {
 		auth = values[0]
 	}
-	inHeader, bearer, ok := headerKey(auth)
+	fromHeader, bearer, ok := headerKey(auth)
 	if ok && !bearer {
-		return inHeader
+		return fromHeader
 	}
 	if key, found := bodyKey(body); found || !ok {
 		return key
 	}
-	return inHeader
+	return fromHeader
 }
 
-// headerKey is the write key of an Authorization header: the user name of Basic, with or without
-// the colon and a password behind it, or a bearer token. Anything else is none: it may be meant for
-// a proxy on the way.
+// headerKey returns the write key of an Authorization header: the user name of Basic, with or
+// without a colon and a password, or a bearer token. It ignores anything else, which may be meant
+// for a proxy.
 func headerKey(auth string) (key string, bearer, ok bool) {
 	scheme, rest, _ := strings.Cut(strings.TrimSpace(auth), " ")
 	rest = strings.TrimSpace(rest)
@@ -38,8 +38,8 @@ func headerKey(auth string) (key string, bearer, ok bool) {
 	case strings.EqualFold(scheme, "Bearer"):
 		key, bearer = rest, true
 	case strings.EqualFold(scheme, "Basic"):
-		// No more than a key can be of: a password is nothing to us, and may be long. Some clients
-		// use the alphabet for URLs.
+		// Decode no more than the longest key needs: the password does not matter and may be long.
+		// Some clients use the alphabet for URLs.
 		var text [(event.MaxWriteKeyBytes/3 + 1) * 4]byte
 		size := copy(text[:], strings.TrimRight(rest, "="))
 		for i, c := range text[:size] {
@@ -60,7 +60,7 @@ func headerKey(auth string) (key string, bearer, ok bool) {
 	return key, bearer, event.ValidWriteKey(key)
 }
 
-// bodyKey is the write key that stands in a body as a JSON value.
+// bodyKey returns the write key of a body, which is a JSON value there.
 func bodyKey(value []byte) (key string, ok bool) {
 	if !rawjson.IsString(value) || len(value) > 6*event.MaxWriteKeyBytes+2 {
 		return "", false

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// kind is what is done at a path.
+// routeKind is what a path is for.
 type routeKind uint8
 
 const (
@@ -13,7 +13,7 @@ const (
 	routeEvent              // one event in the body
 	routeBatch              // a batch in the body
 	routePixel              // one event in the query
-	routeMetrics            // SDKs' own metrics: taken and dropped
+	routeMetrics            // the SDKs' own metrics, which are accepted and dropped
 	routeSettings           // what SDKs load at start
 	routeHealth
 )
@@ -21,15 +21,15 @@ const (
 // A route is what a path says.
 type route struct {
 	kind   routeKind
-	event  string // the type of single and pixel events
+	event  string // the type of routeEvent's and routePixel's event
 	client bool   // browsers and phones send here
-	key    string // of settings, as it stands in the path
+	key    string // the write key in the path of routeSettings
 }
 
-// kindOf reads what stands behind /v1/. Full names are what Segment documents. Letters are what its
-// browser SDK sends: i p t s g a, b for batches, m for metrics; Kotlin, Swift, React Native and C#
-// send batches to b as well. Ruby and Android send to import, Java with a slash behind it.
-func kindOf(name string) route {
+// eventRoute reads the path after /v1/. Segment documents the full names. Its browser SDK uses
+// single characters: i p t s g a, b for batches, m for metrics; Kotlin, Swift, React Native and C#
+// send batches to b as well. Ruby and Android send to import, Java to import/.
+func eventRoute(name string) route {
 	switch name {
 	case "track", "identify", "page", "screen", "group", "alias":
 		return route{kind: routeEvent, event: name}
@@ -55,9 +55,9 @@ func kindOf(name string) route {
 	return route{}
 }
 
-// routeOf reads a path. A slash at its end is no difference. Mobile SDKs append their paths to the
-// host that is configured, with or without /v1 at its end: so b, m and the settings are found
-// without it as well.
+// routeOf reads a path; a slash at its end makes no difference. Mobile SDKs append their paths to
+// the configured address, with or without /v1 at its end: so b, m and the settings work without it
+// as well.
 func routeOf(path string) route {
 	path = strings.TrimSuffix(path, "/")
 	if path == "/health" {
@@ -71,7 +71,7 @@ func routeOf(path string) route {
 		}
 	}
 	if rest, ok := strings.CutPrefix(name, "pixel/"); ok {
-		r := kindOf(rest)
+		r := eventRoute(rest)
 		if r.kind != routeEvent {
 			return route{}
 		}
@@ -84,10 +84,10 @@ func routeOf(path string) route {
 		}
 		return route{kind: routeSettings, key: key}
 	}
-	return kindOf(name)
+	return eventRoute(name)
 }
 
-// methods are what a route allows, as the Allow header says it.
+// methods returns the value of the Allow header.
 func (r route) methods() string {
 	switch r.kind {
 	case routePixel, routeSettings, routeHealth:
@@ -96,7 +96,7 @@ func (r route) methods() string {
 	return "POST, OPTIONS"
 }
 
-// allows reports whether a method is among them; OPTIONS is answered before.
+// allows reports whether the route answers a method other than OPTIONS.
 func (r route) allows(method string) bool {
 	switch r.kind {
 	case routePixel, routeSettings, routeHealth:

@@ -1,0 +1,32 @@
+package ingest
+
+import (
+	"testing"
+)
+
+func TestMetricsHoldTheTotals(t *testing.T) {
+	r := newRig(t, nil)
+	for range 150 {
+		r.post("/v1/batch", `{"batch":[`+track("1")+`,{"type":"foo"}]}`)
+	}
+	r.post("/v1/track", `x`)
+	r.queue.send = refuseAll
+	r.post("/v1/track", track("1"))
+	totals := r.counters.Take()
+	got := map[string]float64{}
+	for _, m := range totals.Metrics() {
+		for _, v := range m.Values {
+			if m.Name == "AcceptLatency" {
+				v = 1
+			}
+			got[m.Name+" "+m.Value] += v
+		}
+	}
+	want(t, "metrics", got, map[string]float64{
+		"EventsAccepted ": 150, "EventsRejected type_unknown": 150, "RequestsRefused invalid_json": 1,
+		"RequestsShed queue_unavailable": 1,
+		"Requests 200":                   150, "Requests 400": 1, "Requests 429": 1, "AcceptLatency ": maxLatencies, "DeadLetterErrors ": 0,
+		"GzipAbsent ": 0, "GzipUnannounced ": 0,
+	})
+	want(t, "what is left", r.counters.Totals().Accepted, 0)
+}
