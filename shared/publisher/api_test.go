@@ -129,7 +129,7 @@ func inLibrary(pkgPath string) bool {
 
 func TestAPIMentionsNoTypeOfAnotherSpillwayPackage(t *testing.T) {
 	from := newImporter(t, library, library+"/...")
-	for _, path := range []string{library} {
+	for _, path := range []string{library, library + "/publishertest"} {
 		pkg, err := from.Import(path)
 		if err != nil {
 			t.Fatal(err)

@@ -30,8 +30,8 @@ type Config struct {
 	// WriteKey is that of the Segment source; the pipeline's own default.
 	WriteKey string
 
-	// AWS has the credentials and the HTTP client; those of the AWS SDK's default configuration. The
-	// region is always the one in the queue's URL. A queue that is not at AWS, such as that of
+	// AWS has the credentials and the HTTP client; those of the AWS SDK's default configuration.
+	// The region is always the one in the queue's URL. A queue that is not at AWS, such as that of
 	// `spillway up`, needs no credentials.
 	AWS *aws.Config
 	// SQS makes the client of a queue. When it is nil, New makes one with the AWS configuration.

@@ -283,8 +283,8 @@ func TestEventsWaitWhileTheQueueIsDown(t *testing.T) {
 					t.Errorf("%d calls in a minute", calls)
 				}
 				q.set(nil)
-				// a call that hung ends after 10 s, the breaker allows a probe after 1 s, and a wait takes up
-				// to 3.2 s
+				// a call that hung ends after 10 s, the breaker allows a probe after 1 s, and a
+				// wait takes up to 3.2 s
 				time.Sleep(16 * time.Second)
 				if q.len() != 1000 {
 					t.Errorf("%d of 1000 events 16 s after the queue came back", q.len())
@@ -522,7 +522,8 @@ func TestStatsCountEventsAndMetricsAreWrittenEveryMinute(t *testing.T) {
 		}
 		send(10)
 		time.Sleep(reportInterval + time.Second)
-		if !out.has(`"EventsPublished":10`) || !out.has(`"EventsDropped":0`) || !out.has(`"Function":"publisher"`) || !out.has(`"Pipeline":"spillway"`) {
+		if !out.has(`"EventsPublished":10`) || !out.has(`"EventsDropped":0`) || !out.has(`"Function":"publisher"`) ||
+			!out.has(`"Pipeline":"spillway"`) {
 			t.Errorf("the metrics are:\n%s", out.String())
 		}
 		q.set(always(answer{err: errRefused}))

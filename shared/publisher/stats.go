@@ -66,7 +66,8 @@ func (c *counts) drops() (dropped, rejected map[string]int64) {
 // Stats returns the current numbers. It may be called at any time, also after Close.
 func (c *Client) Stats() Stats {
 	s := Stats{
-		Published: c.settler.counts.published.Load(), Messages: c.settler.counts.messages.Load(), Retried: c.settler.counts.retried.Load(),
+		Published: c.settler.counts.published.Load(), Messages: c.settler.counts.messages.Load(),
+		Retried: c.settler.counts.retried.Load(),
 		Spilled: c.settler.counts.spilled.Load(), Replayed: c.settler.counts.replayed.Load(),
 		Waiting: c.buffer.events.Load(), WaitingBytes: c.buffer.held.Load(), Queue: c.sender.regions.firstUp(),
 	}
