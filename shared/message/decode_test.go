@@ -92,7 +92,7 @@ func TestABodyIsABatchOrAnEvent(t *testing.T) {
 			`key= origin=server/false context={} integrations= {}(type_unknown)`},
 		{`{"\u0062atch":[{}]}`, none + ` {}(type_unknown)`},
 		{`{"Batch":[{}]}`, none + ` {"Batch":[{}]}(type_unknown)`},
-		// A flaw of an event is its own.
+		// A problem of one event does not affect the others.
 		{"{\"batch\":[{\"a\":\"\xff\"}," + run + "],\"unknown\":\"\xff\"}", none + " {\"a\":\"\xff\"}(not_utf8) " + run},
 	} {
 		m, err := decode(t, c.body)
@@ -109,7 +109,7 @@ func TestABodyIsABatchOrAnEvent(t *testing.T) {
 	}
 }
 
-func TestABodyThatCanNotBeReadSaysWhy(t *testing.T) {
+func TestABodyThatCannotBeReadSaysWhy(t *testing.T) {
 	packed := newCompressor(t).Compress([]byte(`{"batch":[` + run + `]}`))
 	deep := strings.Repeat(`{"a":`, event.MaxDepth) + "{}" + strings.Repeat("}", event.MaxDepth)
 	for _, c := range []struct{ body, reason, want string }{
@@ -150,9 +150,9 @@ func TestABodyThatCanNotBeReadSaysWhy(t *testing.T) {
 		{newCompressor(t).Compress(nil), ReasonUndecodable, ""},
 		{newCompressor(t).Compress([]byte(packed)), ReasonUndecodable, "expected an object"}, // once is enough
 		{`{"a":"` + strings.Repeat("x", MaxRawBytes-7) + `"}`, ReasonTooLarge,
-			"it has 1048577 bytes, at most 1048576 are read"},
+			"it has 1048577 bytes, more than the maximum of 1048576"},
 		{newCompressor(t).Compress([]byte(`{"a":"` + strings.Repeat("x", MaxRawBytes-7) + `"}`)), ReasonTooLarge,
-			"decompressed it would have more than 1048576 bytes"},
+			"decompressed it has more than 1048576 bytes"},
 	} {
 		m, err := decode(t, c.body)
 		var e *DecodeError
@@ -225,7 +225,7 @@ func TestFramesOfUnknownSizeAndWithLargeWindowsAreRead(t *testing.T) {
 	}
 }
 
-func TestBase64InLinesIsRead(t *testing.T) {
+func TestBase64WithLineBreaksIsRead(t *testing.T) {
 	packed := newCompressor(t).Compress(fmt.Appendf(nil, `{"batch":[%s],"context":{"a":"%x"}}`, run,
 		bytes.Repeat([]byte("0123456789"), 50)))
 	var lines strings.Builder
@@ -239,7 +239,7 @@ func TestBase64InLinesIsRead(t *testing.T) {
 }
 
 // bomb is a frame of 1 GiB of spaces in 8,192 blocks that each say "this byte, 131,072 times" (RFC
-// 8878, 3.1.1.2), behind the given rest of a header.
+// 8878, 3.1.1.2), after the given rest of a header.
 func bomb(header ...byte) []byte {
 	frame := append([]byte("\x28\xb5\x2f\xfd"), header...)
 	for i := range 8192 {
@@ -252,7 +252,7 @@ func bomb(header ...byte) []byte {
 	return frame
 }
 
-func TestABombIsRefusedInBoundedMemory(t *testing.T) {
+func TestADecompressionBombIsRefusedInBoundedMemory(t *testing.T) {
 	spaces := strings.Repeat(" ", 1<<20)
 	many := bytes.Repeat(newCompressorFrame(t, spaces), 1024) // a thousand frames, each of which may be read
 	d := newDecoder(t)
@@ -277,7 +277,7 @@ func TestABombIsRefusedInBoundedMemory(t *testing.T) {
 		if spent := after.TotalAlloc - before.TotalAlloc; spent > 8<<20 {
 			t.Errorf("%s: a body of %d bytes cost %d bytes of memory, want at most 8 MiB", name, len(body), spent)
 		}
-		// The decoder is as good as before.
+		// The decoder can still be used.
 		if err := d.Decode([]byte(run), &m); err != nil || len(m.Events) != 1 {
 			t.Errorf("after the bomb: %v", err)
 		}
@@ -293,7 +293,7 @@ func newCompressorFrame(t testing.TB, plain string) []byte {
 	return frame
 }
 
-func TestAMessageThatIsUsedAgainKeepsNothingOfTheLastOne(t *testing.T) {
+func TestDecodeOverwritesTheLastMessage(t *testing.T) {
 	d := newDecoder(t)
 	c := newCompressor(t)
 	full := `{"writeKey":"secret","origin":"client","receivedAt":"2026-01-02T03:04:05Z","context":{"a":1},"integrations":{"b":2},"batch":[{"bad":1},` + run + `,` + run + `]}`
@@ -313,7 +313,7 @@ func TestAMessageThatIsUsedAgainKeepsNothingOfTheLastOne(t *testing.T) {
 	}
 }
 
-func TestDecodingIntoAUsedMessageAllocatesNothingForItsEvents(t *testing.T) {
+func TestDecodeReusesTheMemoryOfTheLastEvents(t *testing.T) {
 	d := newDecoder(t)
 	var m Content
 	body := []byte(newCompressor(t).Compress([]byte(`{"batch":[` + strings.Repeat(run+",", 500) + run + `]}`)))

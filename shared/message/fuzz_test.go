@@ -71,7 +71,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// FuzzPack: whatever is packed reads as what it was.
+// FuzzPack: what is packed is read as it was.
 func FuzzPack(f *testing.F) {
 	f.Add("key", false, []byte(`{"a":1}`), []byte(run), 3)
 	f.Add("", true, []byte(nil), []byte("{\"a\":\"\xff\"}"), 1)
@@ -85,7 +85,7 @@ func FuzzPack(f *testing.F) {
 		if client {
 			h.Origin = event.FromClient
 		}
-		// A context that Decode would refuse is not one that a caller may give.
+		// A caller must not give a context that Decode would refuse.
 		var probe Content
 		if newDecoder(t).Decode([]byte(`{"batch":[{}],"context":`+string(context)+`}`), &probe) == nil &&
 			len(probe.Events) == 1 && string(probe.Events[0].Raw) == "{}" {
@@ -108,7 +108,7 @@ func FuzzPack(f *testing.F) {
 		if err := newDecoder(t).Decode([]byte(packed.Body), &m); err != nil {
 			t.Fatalf("%q: %v", packed.Body, err)
 		}
-		// Runes, because each byte that is no UTF-8 becomes U+FFFD of its own.
+		// Runes, because each byte that is not UTF-8 becomes U+FFFD of its own.
 		if m.WriteKey != string([]rune(key)) || m.Origin != h.Origin || string(m.Context) != string(h.Context) ||
 			!m.ReceivedAt.Equal(h.ReceivedAt) || len(m.Events) != n {
 			t.Fatalf("header %+v and %d events, want %+v and %d", m.Header, len(m.Events), h, n)

@@ -8,25 +8,25 @@ import (
 	"github.com/spillwayhq/spillway/shared/event"
 )
 
-// maxName leaves room for the index behind it within what Segment takes as a messageId.
-const maxName = event.MaxMessageIDBytes - 10
+// maxStableID leaves room for an event's index within [event.MaxMessageIDBytes].
+const maxStableID = event.MaxMessageIDBytes - 10
 
-// StableID is how a message is called in messageIds and letters: as SQS calls it, a UUID, or as it
-// was called as a dead letter. A name that does not belong into JSON as it is, or is too long,
-// because somebody made it up by hand, gives way to a digest of it.
+// StableID returns the name of a message in messageIds and dead letters. id is SQS's message id, a
+// UUID, or the ID of the dead letter that the message once was. An id that somebody made up by hand
+// and that is too long or needs escaping in JSON is replaced by a digest of it.
 func StableID(id string) string {
-	odd := len(id) > maxName
+	valid := len(id) <= maxStableID
 	for _, c := range []byte(id) {
-		odd = odd || c <= ' ' || c > '~' || c == '"' || c == '\\'
+		valid = valid && c > ' ' && c <= '~' && c != '"' && c != '\\'
 	}
-	if !odd {
+	if valid {
 		return id
 	}
 	sum := sha256.Sum256([]byte(id))
 	return hex.EncodeToString(sum[:16])
 }
 
-// EventID is the messageId of an event that has none, by its message's Name and its place in it:
-// the same however often the message is received or sent, so that Segment takes it for the same
-// event.
-func EventID(name string, index int) string { return name + "-" + strconv.Itoa(index) }
+// EventID returns the messageId of an event that has none: its message's [StableID] and its index
+// in the message. It is the same however often the message is received or sent, so that Segment
+// recognises the event.
+func EventID(stableID string, index int) string { return stableID + "-" + strconv.Itoa(index) }

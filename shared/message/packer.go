@@ -3,8 +3,8 @@ package message
 import "github.com/spillwayhq/spillway/shared/event"
 
 // A Packer fills messages with events of one header, each message with as much as one batch to
-// Segment may hold. The worst case, events that do not compress and can't stay plain, makes 667 KB
-// of it: below what SQS takes. It may not be used by two goroutines at the same time.
+// Segment may hold. In the worst case, events that do not compress and can't be sent plain, a
+// message has 667 KB: less than SQS takes. A Packer is not safe for concurrent use.
 type Packer struct {
 	header     Header
 	compressor *Compressor
@@ -14,14 +14,14 @@ type Packer struct {
 	plain      []byte
 }
 
-// NewPacker makes a Packer for one header.
+// NewPacker returns a Packer for one header.
 func NewPacker(h Header, c *Compressor) *Packer {
 	p := &Packer{compressor: c}
 	p.Reset(h)
 	return p
 }
 
-// Reset empties the Packer for another header and keeps its memory.
+// Reset empties the Packer for another header, and reuses its memory.
 func (p *Packer) Reset(h Header) {
 	clear(p.events)
 	p.header, p.events, p.size = h, p.events[:0], 0
@@ -29,18 +29,18 @@ func (p *Packer) Reset(h Header) {
 }
 
 // Fits reports whether an event of n bytes can be added. An empty Packer takes any event, so that
-// one that is too large still reaches the dead letters and not nowhere.
+// one that is too large becomes a dead letter and is not lost.
 func (p *Packer) Fits(n int) bool {
 	return len(p.events) == 0 || len(p.events) < event.MaxBatchEvents && p.size+n+1 <= p.room
 }
 
-// Add takes an event, which must stay unchanged until Pack. Call Fits first.
+// Add adds an event, which must stay unchanged until Pack. Call Fits first.
 func (p *Packer) Add(event []byte) {
 	p.events = append(p.events, event)
 	p.size += len(event) + 1
 }
 
-// Len is the number of events that wait.
+// Len returns the number of events that were added since the last Pack or Reset.
 func (p *Packer) Len() int { return len(p.events) }
 
 // maxPlain is the largest body in bytes that stays plain JSON: a person can read it, and

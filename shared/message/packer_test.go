@@ -20,7 +20,7 @@ import (
 // have less than 100 bytes.
 const maxMessage = 1<<20 - 100
 
-func TestAppendJSONWritesWhatIsThereAndEscapesTheKey(t *testing.T) {
+func TestAppendJSONWritesTheHeaderAndTheEvents(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 678_900_000, time.FixedZone("", -7200))
 	for _, c := range []struct {
 		header Header
@@ -57,7 +57,7 @@ func textEvent(i, n int) []byte {
 	return append(e[:n-3], `"}}`...)
 }
 
-// noise is an event of n bytes that no compression makes smaller than base64 makes it larger.
+// noise is an event of n bytes that compression does not make shorter.
 func noise(r *rand.ChaCha8, n int) []byte {
 	const head, tail = `{"type":"track","userId":"u","event":"e","x":"`, `"}`
 	random := make([]byte, n)
@@ -65,7 +65,7 @@ func noise(r *rand.ChaCha8, n int) []byte {
 	return []byte(head + base64.StdEncoding.EncodeToString(random)[:n-len(head)-len(tail)] + tail)
 }
 
-func TestAPackedMessageReadsAsWhatWasPacked(t *testing.T) {
+func TestAPackedMessageIsReadAsItWasPacked(t *testing.T) {
 	h := Header{
 		WriteKey: "key", Origin: event.FromClient, Context: []byte(`{"app":{"name":"shop"}}`),
 		Integrations: []byte(`{"All":true}`),
@@ -84,11 +84,11 @@ func TestAPackedMessageReadsAsWhatWasPacked(t *testing.T) {
 			p.Add(e)
 		}
 		if p.Len() != n {
-			t.Errorf("%d events wait, want %d", p.Len(), n)
+			t.Errorf("%d events were added, want %d", p.Len(), n)
 		}
 		packed := p.Pack()
 		if p.Len() != 0 {
-			t.Errorf("%d events wait after Pack", p.Len())
+			t.Errorf("%d events are left after Pack", p.Len())
 		}
 		expected := Message{Body: packed.Body, Attributes: map[string]Attribute{
 			"Event-Count": {"Number", fmt.Sprint(n)}, "Origin": {"String", "client"},
@@ -115,7 +115,7 @@ func TestAPackedMessageReadsAsWhatWasPacked(t *testing.T) {
 	}
 }
 
-func TestAMessageHoldsOneBatchAndNoMore(t *testing.T) {
+func TestAMessageHoldsAtMostOneBatch(t *testing.T) {
 	c := newCompressor(t)
 	bytesOf := func(h Header, raw []byte) (events int, size int) {
 		p := NewPacker(h, c)
@@ -137,7 +137,7 @@ func TestAMessageHoldsOneBatchAndNoMore(t *testing.T) {
 	if n, _ := bytesOf(Header{}, []byte(`{}`)); n != event.MaxBatchEvents {
 		t.Errorf("%d small events, want %d", n, event.MaxBatchEvents)
 	}
-	// An event too large for any batch, or beside a context that leaves no room, still goes: alone.
+	// An event that is too large, or has a context that leaves no room, gets a message of its own.
 	for _, h := range []Header{{}, {Context: []byte(`{"a":"` + strings.Repeat("c", 490_000) + `"}`)}} {
 		p := NewPacker(h, c)
 		if !p.Fits(600_000) {
@@ -150,7 +150,7 @@ func TestAMessageHoldsOneBatchAndNoMore(t *testing.T) {
 	}
 }
 
-func TestTheWorstCaseStaysBelowWhatSQSTakes(t *testing.T) {
+func TestTheLargestMessageIsSmallEnoughForSQS(t *testing.T) {
 	random := rand.NewChaCha8([32]byte{1})
 	for name, h := range map[string]Header{
 		"no header": {}, "a context of 25 KB": {WriteKey: "key", Context: noise(random, 25_000)},
@@ -183,7 +183,7 @@ func TestTheWorstCaseStaysBelowWhatSQSTakes(t *testing.T) {
 	}
 }
 
-func TestWhatSQSWouldNotTakePlainIsCompressed(t *testing.T) {
+func TestABodyThatSQSRefusesAsTextIsCompressed(t *testing.T) {
 	for event, plain := range map[string]bool{
 		`{"a":1}`: true, `{"a":"é 😀 \u0001 \uffff"}`: true, "{\"a\":\"\ufffd \u007f \ue000\"}": true, "{\t\n\r\"a\":1}": true,
 		"{\"a\":\"\uffff\"}": false, "{\"a\":\"\ufffe\"}": false, "{\"a\":\"\xff\"}": false,
@@ -202,7 +202,7 @@ func TestWhatSQSWouldNotTakePlainIsCompressed(t *testing.T) {
 	}
 }
 
-func TestACompressorServesManyAtATime(t *testing.T) {
+func TestACompressorIsSafeForConcurrentUse(t *testing.T) {
 	c := newCompressor(t)
 	var all sync.WaitGroup
 	for n := range 4 {

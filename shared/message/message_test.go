@@ -7,7 +7,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/event"
 )
 
-func TestAMessageSaysInItsAttributesWhatItsBodyIs(t *testing.T) {
+func TestTheAttributesDescribeTheBody(t *testing.T) {
 	for body, zstd := range map[string]bool{"{}": false, "KLUv/": true} {
 		m := New(body, 250, event.FromClient)
 		want := map[string]Attribute{"Event-Count": {"Number", "250"}, "Origin": {"String", "client"}}
