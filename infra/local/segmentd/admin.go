@@ -12,35 +12,39 @@ import (
 	"time"
 )
 
-// adminPrefix is where the stand-in is asked and scripted. Segment has nothing there.
+// adminPrefix begins the paths that read and script the emulator. Segment has none of them.
 const adminPrefix = "/_segmentd/"
 
-// maxScriptBytes bounds the body of a PUT script.
+// maxScriptBytes is the maximum size of the body of a PUT script.
 const maxScriptBytes = 1 << 20
 
-// serveAdmin answers
+// admin answers the requests under adminPrefix, which are no part of Segment's API.
+type admin struct{ s *Server }
+
+// serve answers
 //
-//	GET, PUT, DELETE /_segmentd/script   the script; DELETE goes back to normal
+//	GET, PUT, DELETE /_segmentd/script   the script; DELETE ends it
 //	GET              /_segmentd/stats    Stats as JSON
 //	GET              /_segmentd/events   the last events: ?limit= &messageId= &writeKey= &raw=true &format=json
 //	POST             /_segmentd/reset    forgets events and counts
 //	GET              /_segmentd/login    the page that FaultRedirect leads to
 //
-// Events come as NDJSON, one a line, oldest first, or as one array with format=json. Each has its
-// event merged, or as it arrived with raw=true, without insignificant space.
-func (s *Server) serveAdmin(w http.ResponseWriter, r *http.Request) {
+// Events are NDJSON, one a line, oldest first, or one array with format=json. Each event is merged
+// with its batch, or as it arrived with raw=true, without insignificant space.
+func (a admin) serve(w http.ResponseWriter, r *http.Request) {
+	s := a.s
 	switch what := r.Method + " " + r.URL.Path; what {
 	case "GET " + adminPrefix + "script":
 		answerJSON(w, s.currentScript())
 	case "PUT " + adminPrefix + "script":
-		s.putScript(w, r)
+		a.putScript(w, r)
 	case "DELETE " + adminPrefix + "script":
 		s.script.Store(nil)
 		answerBody(w, http.StatusOK, "application/json", successBody)
 	case "GET " + adminPrefix + "stats":
 		answerJSON(w, s.Stats())
 	case "GET " + adminPrefix + "events":
-		s.getEvents(w, r)
+		a.getEvents(w, r)
 	case "POST " + adminPrefix + "reset":
 		s.reset()
 		answerBody(w, http.StatusOK, "application/json", successBody)
@@ -52,30 +56,30 @@ func (s *Server) serveAdmin(w http.ResponseWriter, r *http.Request) {
 		case "script", "stats", "events", "reset", "login":
 			status = http.StatusMethodNotAllowed
 		}
-		answerError(w, status, "not_found", what+" is none of: GET, PUT, DELETE script; GET stats; GET events; POST reset")
+		answerError(w, status, "not_found", what+" is unknown (known: GET, PUT, DELETE script; GET stats; GET events; POST reset)")
 	}
 }
 
-func (s *Server) putScript(w http.ResponseWriter, r *http.Request) {
+func (a admin) putScript(w http.ResponseWriter, r *http.Request) {
 	script, err := readScript(http.MaxBytesReader(w, r.Body, maxScriptBytes))
 	if err == nil {
-		err = s.SetScript(script)
+		err = a.s.SetScript(script)
 	}
 	if err != nil {
 		answerError(w, http.StatusBadRequest, "invalid_script", err.Error())
 		return
 	}
-	answerJSON(w, s.currentScript())
+	answerJSON(w, a.s.currentScript())
 }
 
-// readScript takes one JSON value and no key that it does not know: a misspelt rule would do
-// nothing, silently.
+// readScript reads one JSON value. It refuses unknown keys: a misspelt rule would silently do
+// nothing.
 func readScript(r io.Reader) (Script, error) {
 	dec := json.NewDecoder(r)
 	dec.DisallowUnknownFields()
 	var script Script
 	if err := dec.Decode(&script); errors.Is(err, io.EOF) {
-		return Script{}, errors.New(`read script: it is empty: write one like {"rules":[{"until":"2m","status":503}]}`)
+		return Script{}, errors.New(`read script: it is empty; an example: {"rules":[{"until":"2m","status":503}]}`)
 	} else if err != nil {
 		return Script{}, fmt.Errorf("read script: %w", err)
 	}
@@ -95,7 +99,7 @@ type shownEvent struct {
 	Event     json.RawMessage `json:"event"`
 }
 
-func (s *Server) getEvents(w http.ResponseWriter, r *http.Request) {
+func (a admin) getEvents(w http.ResponseWriter, r *http.Request) {
 	args := r.URL.Query()
 	q := Query{MessageID: args.Get("messageId"), WriteKey: args.Get("writeKey")}
 	if v := args.Get("limit"); v != "" {
@@ -108,7 +112,7 @@ func (s *Server) getEvents(w http.ResponseWriter, r *http.Request) {
 	}
 	asArray, raw := args.Get("format") == "json", args.Get("raw") == "true"
 	shown := []shownEvent{}
-	for _, e := range s.Events(q) {
+	for _, e := range a.s.Events(q) {
 		event := e.Raw
 		if !raw {
 			event = e.Merged()

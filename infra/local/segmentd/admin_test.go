@@ -25,7 +25,7 @@ func ask(t *testing.T, s *Server, method, path, body string) (int, string) {
 	return resp.StatusCode, string(got)
 }
 
-func TestAScriptIsSetReadAndTakenBackOverHTTP(t *testing.T) {
+func TestAScriptIsSetReadAndDeletedOverHTTP(t *testing.T) {
 	s := New(Options{})
 	if status, body := ask(t, s, "GET", "script", ""); status != 200 || strings.TrimSpace(body) != `{"rules":[]}` {
 		t.Errorf("at first: %d %s", status, body)
@@ -36,7 +36,7 @@ func TestAScriptIsSetReadAndTakenBackOverHTTP(t *testing.T) {
 	}
 	wantStatus(t, post(t, s, "/v1/batch", tracks(1)), 503)
 	if status, body := ask(t, s, "PUT", "script", `{"rules":[{"status":1}]}`); status != 400 ||
-		!strings.Contains(body, "rule 1: status 1") {
+		!strings.Contains(body, "rule 1: status must be 200 to 599, is 1") {
 		t.Errorf("put of a bad one: %d %s", status, body)
 	}
 	if _, body := ask(t, s, "GET", "script", ""); strings.TrimSpace(body) != script {
@@ -48,7 +48,7 @@ func TestAScriptIsSetReadAndTakenBackOverHTTP(t *testing.T) {
 	wantStatus(t, post(t, s, "/v1/batch", tracks(1)), 200)
 }
 
-func TestAnEnormousScriptIsRefused(t *testing.T) {
+func TestATooLargeScriptIsRefused(t *testing.T) {
 	status, body := ask(t, New(Options{}), "PUT", "script", `{"rules":[`+strings.Repeat(" ", maxScriptBytes)+`]}`)
 	if status != 400 || !strings.Contains(body, "too large") {
 		t.Errorf("%d %s", status, body)
@@ -73,7 +73,7 @@ func TestStatsAndResetOverHTTP(t *testing.T) {
 	wantReceived(t, s, 0)
 }
 
-func TestTheLastEventsAreShownOneALineOrAsAnArray(t *testing.T) {
+func TestTheLastEventsAreNDJSONOrAnArray(t *testing.T) {
 	s := New(Options{})
 	post(t, s, "/v1/batch", `{"context":{"ip":"1"},"batch":[`+track("a")+",\n"+`{"type":"track","event":"<b>","userId":"u",`+"\n"+`"messageId":"b"}]}`)
 	_, lines := ask(t, s, "GET", "events", "")
@@ -99,7 +99,7 @@ func TestTheLastEventsAreShownOneALineOrAsAnArray(t *testing.T) {
 	}
 }
 
-func TestUnknownQuestionsAreAnsweredWithTheKnownOnes(t *testing.T) {
+func TestUnknownAdminRequestsAreAnsweredWithTheKnownOnes(t *testing.T) {
 	s := New(Options{})
 	for call, want := range map[string]int{"GET nothing": 404, "POST stats": 405, "GET reset": 405, "DELETE events": 405} {
 		method, path, _ := strings.Cut(call, " ")

@@ -20,8 +20,8 @@ const (
 		"type=password></form>\n"
 )
 
-// answer waits and answers, as Segment or as the script wants. It returns the status that went out
-// whole, or 0.
+// answer waits and answers as Segment would, or as the script says. It returns the status, or 0 if
+// the client got no whole answer.
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, p plan, status int, refusal *refusal) int {
 	sleep(r.Context(), s.latency+p.latency)
 	switch p.fault() {
@@ -50,7 +50,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, p plan, status i
 		body = errorBody(refusal.code, refusal.message)
 	}
 	if status == http.StatusNoContent || status == http.StatusNotModified {
-		body = "" // HTTP allows them none
+		body = "" // HTTP allows no body
 	}
 	switch p.fault() {
 	case FaultSlowBody:
@@ -72,8 +72,7 @@ func setRetryAfter(h http.Header, p plan, status int) {
 	}
 }
 
-// answerBody writes a whole answer. An error of the writing means that the client has gone, which
-// is its own affair.
+// answerBody writes a whole answer. It ignores a failed write: the client is gone.
 func answerBody(w http.ResponseWriter, status int, contentType, body string) int {
 	startAnswer(w, status, contentType, body)
 	_, _ = io.WriteString(w, body)
@@ -105,8 +104,8 @@ func errorBody(code, message string) string {
 	return string(body)
 }
 
-// answerSlowly sends the body byte by byte, evenly over the time. It returns 0 if the client did
-// not wait for the end.
+// answerSlowly sends the body byte by byte, evenly over the time. It returns 0 if the client did not
+// wait for the whole body.
 func answerSlowly(ctx context.Context, w http.ResponseWriter, status int, body string, over time.Duration) int {
 	startAnswer(w, status, "application/json", body)
 	flush(w)
@@ -124,8 +123,8 @@ func answerHalf(w http.ResponseWriter, status int, body string) {
 	startAnswer(w, status, "application/json", body)
 	_, _ = io.WriteString(w, body[:len(body)/2])
 	flush(w)
-	// Not a reset: that could overtake the half that was sent. The declared length tells the client
-	// what is missing.
+	// No reset: it could overtake the first half. The declared length tells the client that the rest
+	// is missing.
 	if a, ok := w.(aborter); ok {
 		a.abort(io.ErrUnexpectedEOF)
 		return
@@ -135,7 +134,7 @@ func answerHalf(w http.ResponseWriter, status int, body string) {
 
 func flush(w http.ResponseWriter) { _ = http.NewResponseController(w).Flush() }
 
-// pause waits for d, or until the client or the server gives up; the answer then comes at once.
+// sleep waits for d, or until the client gives up or the server stops.
 func sleep(ctx context.Context, d time.Duration) {
 	if d <= 0 {
 		return
@@ -148,7 +147,7 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// aborter is a ResponseWriter that can end without an answer: the one of HTTPClient.
+// aborter is a ResponseWriter that can end an answer with an error: that of HTTPClient.
 type aborter interface{ abort(error) }
 
 // errReset is what a client sees of a connection that the other side has reset.
@@ -156,8 +155,8 @@ func errReset() error {
 	return &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}
 }
 
-// cut ends the connection without an answer: with a reset where it is TCP, which no close with
-// unread or unsent data reliably is. In HTTP/2, which can't be hijacked, the stream is reset.
+// abortAnswer ends the connection without an answer. Over TCP it sends a reset, which a plain close
+// does not reliably do. HTTP/2 can't be hijacked; there the stream is reset.
 func abortAnswer(w http.ResponseWriter, err error) {
 	if a, ok := w.(aborter); ok {
 		a.abort(err)

@@ -56,7 +56,7 @@ func cpu(b *testing.B) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// BenchmarkHandler measures the stand-in alone, without the network's share: what an event costs
+// BenchmarkHandler measures the emulator alone, without the network: what an event costs
 // it.
 func BenchmarkHandler(b *testing.B) {
 	for _, bc := range []struct {
@@ -99,7 +99,7 @@ func BenchmarkHandler(b *testing.B) {
 	}
 }
 
-// BenchmarkOverTCP measures the stand-in with its server and a Go client, all in this process.
+// BenchmarkOverTCP measures the emulator with its server and a Go client, all in this process.
 func BenchmarkOverTCP(b *testing.B) {
 	for _, n := range []int{250, 1} {
 		b.Run(fmt.Sprintf("batch of %d", n), func(b *testing.B) {

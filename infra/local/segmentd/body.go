@@ -14,23 +14,23 @@ import (
 
 // Segment's limits, from the HTTP Tracking API's documentation: 32 KB an event, 500 KB a batch,
 // 2,500 events a batch. KB is read as 1,024 bytes, the larger reading: Segment's own SDKs send
-// events of up to 32,768 bytes, and a stand-in that refused what Segment takes would make working
-// clients fail. A client that must be sure stays under both readings.
+// events of up to 32,768 bytes, and an emulator that refused what Segment accepts would make working
+// clients fail. A client that must be sure observes both readings.
 const (
 	maxEventBytes  = 32 << 10
 	maxBatchBytes  = 500 << 10
 	maxBatchEvents = 2500
 )
 
-// maxDrain is how much of a body that is too large is still read, so that the client sees the 400
+// maxDrain is how much of a too large body is still read, in bytes, so that the client sees the 400
 // and not a reset while it is sending.
 const maxDrain = 8 << 20
 
 // refusal is why a request is answered 400.
 type refusal struct{ code, message string }
 
-// buffers is what one request needs while its bytes are looked at. They are pooled: a batch is up
-// to half a megabyte, and to allocate that each time would cost more than to scan it.
+// buffers is the memory that one request needs while it is parsed. They are pooled: a batch is up to
+// half a megabyte, and allocating that costs more than scanning it.
 type buffers struct {
 	body  bytes.Buffer
 	plain bytes.Buffer
@@ -71,7 +71,7 @@ func (b *buffers) read(r *http.Request, rt route) (body []byte, wire int, _ *ref
 	case "gzip":
 		ok, err := b.gunzip(limit)
 		if err != nil {
-			return nil, wire, &refusal{"invalid_gzip", "the body says Content-Encoding: gzip and is not whole gzip"}
+			return nil, wire, &refusal{"invalid_gzip", "the body has Content-Encoding: gzip and is not complete gzip"}
 		}
 		if !ok {
 			return nil, wire, tooLarge
@@ -103,7 +103,7 @@ func readBounded(dst *bytes.Buffer, r io.Reader, limit int) (bool, error) {
 	return n <= int64(limit), nil
 }
 
-// decodeBase64 takes base64 with its padding or without, and returns "" for what is none.
+// decodeBase64 reads base64 with or without padding, and returns "" for anything else.
 func decodeBase64(s string) string {
 	out, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(s, "="))
 	if err != nil {

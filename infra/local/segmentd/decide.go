@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// activeScript is a script in force, with what its rules remember.
+// activeScript is the current script and the state of its rules. It is safe for concurrent use.
 type activeScript struct {
 	script Script
 	start  time.Time
@@ -30,9 +30,9 @@ func newActiveScript(s Script, now time.Time) *activeScript {
 	return a
 }
 
-// plan is what a script wants of one request. Its zero value wants nothing.
+// plan is what the script asks for one request. The zero value asks for nothing.
 type plan struct {
-	rule    *Rule // the one that decides, or nil
+	rule    *Rule // the one that decides the answer, or nil
 	latency time.Duration
 	status  int           // 0: Segment's own
 	wait    time.Duration // for Retry-After; 0: none
@@ -45,15 +45,15 @@ func (p plan) fault() Fault {
 	return p.rule.Fault
 }
 
-// overrules reports whether the answer is the script's and not Segment's own.
+// overrules reports whether the script decides the answer instead of Segment's rules.
 func (p plan) overrules() bool { return p.status != 0 || p.fault().replacesAnswer() }
 
-// takesEvents reports whether the events count as received.
-func (p plan) takesEvents() bool {
+// acceptsEvents reports whether the events count as received.
+func (p plan) acceptsEvents() bool {
 	return !p.overrules() || p.rule.Accept || p.status/100 == 2
 }
 
-// decide goes through the rules for a request that arrives now.
+// decide applies the rules to a request that arrives now.
 func (a *activeScript) decide(now time.Time, path string, b *batch) (p plan) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -134,22 +134,23 @@ func (b *batch) has(is func(*event) bool) bool {
 	return false
 }
 
-// eventCount is what a request costs of a rate: at least 1.
+// eventCount is how many events a request counts against a rate: at least 1.
 func eventCount(b *batch) float64 { return float64(max(b.rejectedEvents, len(b.events), 1)) }
 
-// wholeSeconds rounds up, at least to 1: a Retry-After of 0 would be no wait at all.
+// wholeSeconds rounds up to at least 1: a Retry-After of 0 would mean no wait.
 func wholeSeconds(d time.Duration) time.Duration {
 	return max((d+time.Second-1)/time.Second, 1) * time.Second
 }
 
-// bucket is a token bucket that holds a second's worth, and at least one token.
+// bucket is a token bucket of one second's tokens, at least one.
 type bucket struct {
 	rate, tokens float64
 	at           time.Time
 }
 
-// take takes n tokens, or says how long it takes until they could be had. More than the bucket
-// holds is had when it is full, and leaves it in debt, so that the rate holds over time.
+// take takes n tokens and reports true, or returns the wait until they are available. If n is more
+// than the bucket holds, it is available when the bucket is full and leaves a debt, so that the rate
+// is right over time.
 func (b *bucket) take(now time.Time, n float64) (time.Duration, bool) {
 	full := max(b.rate, 1)
 	b.tokens = min(full, b.tokens+b.rate*now.Sub(b.at).Seconds())

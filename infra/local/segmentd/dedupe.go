@@ -3,12 +3,12 @@ package segmentd
 import "hash/maphash"
 
 // idGeneration is how many messageIds a generation holds. Two generations of 500,000 take 53 MB
-// (measured), and recognise a duplicate among at least the last 500,000 distinct ids. (Segment does
-// so for at least 24 hours.)
+// (measured) and recognise duplicates of at least the last 500,000 distinct ids. (Segment recognises
+// them for at least 24 hours.)
 const idGeneration = 500_000
 
-// idSet knows the last messageIds. It keeps 128 bits of hash of each: at a million ids, the odds
-// that one new event is taken for a duplicate are below 1 in 10^32.
+// idSet remembers the last messageIds as hashes of 128 bits: with a million ids, the probability that
+// a new event is taken for a duplicate is below 1 in 10^32.
 type idSet struct {
 	size          int
 	seeds         [2]maphash.Seed
@@ -24,8 +24,8 @@ func newIDSet(size int) idSet {
 	}
 }
 
-// add reports whether id is new, and remembers it. A duplicate is remembered anew, so that an id
-// that keeps coming is never forgotten.
+// add reports whether id is new, and remembers it. A duplicate is remembered again, so that an id
+// that repeats is never forgotten.
 func (s *idSet) add(id string) bool {
 	h := [2]uint64{maphash.String(s.seeds[0], id), maphash.String(s.seeds[1], id)}
 	if _, ok := s.current[h]; ok {
@@ -34,7 +34,7 @@ func (s *idSet) add(id string) bool {
 	_, old := s.last[h]
 	if len(s.current) == s.size {
 		s.current, s.last = s.last, s.current
-		clear(s.current) // its memory is used again
+		clear(s.current) // its memory is reused
 	}
 	s.current[h] = struct{}{}
 	return !old

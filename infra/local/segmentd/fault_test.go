@@ -23,7 +23,7 @@ func statuses(t *testing.T, s *Server, n int) string {
 	return strings.Join(got, " ")
 }
 
-func TestASequenceOfStatusesIsAnsweredOnceAndThenAllIsNormal(t *testing.T) {
+func TestStatusesAreAnsweredOnceEachAndThenTheAnswerIsNormal(t *testing.T) {
 	s := New(Options{})
 	setScript(t, s, Rule{Statuses: []int{500, 429, 200, 400}})
 	if got := statuses(t, s, 6); got != "500 429 200 400 200 200" {
@@ -34,7 +34,7 @@ func TestASequenceOfStatusesIsAnsweredOnceAndThenAllIsNormal(t *testing.T) {
 	}
 }
 
-func TestAStatusOf200InASequenceIsSegmentsOwnBehaviour(t *testing.T) {
+func TestAStatusOf200MeansSegmentsNormalAnswer(t *testing.T) {
 	s := New(Options{})
 	setScript(t, s, Rule{Statuses: []int{200}})
 	wantStatus(t, post(t, s, "/v1/batch", "broken"), 400)
@@ -43,7 +43,7 @@ func TestAStatusOf200InASequenceIsSegmentsOwnBehaviour(t *testing.T) {
 	}
 }
 
-func TestAPoisonousEventSpoilsEveryBatchThatHasIt(t *testing.T) {
+func TestAPoisonEventFailsEveryBatchThatContainsIt(t *testing.T) {
 	s := New(Options{})
 	setScript(t, s, Rule{Match: Match{MessageID: "poison"}, Status: 400})
 	wantStatus(t, post(t, s, "/v1/batch", batchOf(track("a"), track("poison"))), 400)
@@ -65,7 +65,7 @@ func TestRulesMatchPathAndWriteKey(t *testing.T) {
 	wantStatus(t, post(t, s, "/v1/batch", `{"batch":[{"writeKey":"k2"}]}`), 200) // the header's key is the request's
 }
 
-func TestTheFirstDecidingRuleWinsAndLatenciesAddUp(t *testing.T) {
+func TestTheFirstRuleThatDecidesWinsAndLatenciesAddUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(Options{Latency: time.Second})
 		setScript(t, s, Rule{Latency: Duration(2 * time.Second)},
@@ -84,7 +84,7 @@ func TestTheFirstDecidingRuleWinsAndLatenciesAddUp(t *testing.T) {
 	})
 }
 
-func TestJitterStaysInItsBoundsAndVaries(t *testing.T) {
+func TestJitterVariesWithinItsBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(Options{})
 		setScript(t, s, Rule{Latency: Duration(time.Second), Jitter: Duration(time.Second)})
@@ -104,7 +104,7 @@ func TestJitterStaysInItsBoundsAndVaries(t *testing.T) {
 	})
 }
 
-func TestAnOutageBeginsAndEndsWhenItIsTold(t *testing.T) {
+func TestAnOutageBeginsAndEndsAtItsTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		in := func(d time.Duration) (relative, absolute Moment) {
 			return Moment{After: d}, Moment{At: time.Now().Add(d)}
@@ -129,7 +129,7 @@ func TestAnOutageBeginsAndEndsWhenItIsTold(t *testing.T) {
 	})
 }
 
-func TestAShareOfTheRequestsFailsAndTheSeedSaysWhich(t *testing.T) {
+func TestPercentFailsAShareOfRequestsThatTheSeedDetermines(t *testing.T) {
 	run := func(seed uint64) string {
 		s := New(Options{})
 		if err := s.SetScript(Script{Seed: seed, Rules: []Rule{{Percent: 25, Status: 500}}}); err != nil {
@@ -191,7 +191,7 @@ func TestARateAboveTheLimitIsAnswered429WithTheTimeToWait(t *testing.T) {
 	})
 }
 
-func TestAResetLooksLikeOne(t *testing.T) {
+func TestAResetIsAConnectionResetError(t *testing.T) {
 	s := New(Options{})
 	setScript(t, s, Rule{Fault: FaultReset})
 	_, err := try(t.Context(), s, "/v1/batch", tracks(1))
@@ -236,7 +236,7 @@ func TestTheClientsOwnTimeoutEndsALatency(t *testing.T) {
 	})
 }
 
-func TestASlowBodyTakesItsTimeAndIsWhole(t *testing.T) {
+func TestASlowBodyTakesItsTimeAndIsComplete(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(Options{})
 		setScript(t, s, Rule{Fault: FaultSlowBody, Over: Duration(16 * time.Second)})
@@ -257,7 +257,7 @@ func TestASlowBodyTakesItsTimeAndIsWhole(t *testing.T) {
 	})
 }
 
-func TestASlowBodyThatNobodyReadsEndsWithItsClose(t *testing.T) {
+func TestClosingASlowBodyEndsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(Options{})
 		setScript(t, s, Rule{Fault: FaultSlowBody, Over: Duration(time.Hour), Status: 503})
@@ -276,7 +276,7 @@ func TestASlowBodyThatNobodyReadsEndsWithItsClose(t *testing.T) {
 	})
 }
 
-func TestHalfAnAnswerEndsUnexpectedlyAfterTheEventsWereTaken(t *testing.T) {
+func TestHalfAnAnswerEndsWithUnexpectedEOFAfterTheEventsWereAccepted(t *testing.T) {
 	s := New(Options{})
 	setScript(t, s, Rule{Fault: FaultHalfAnswer})
 	r, err := try(t.Context(), s, "/v1/batch", tracks(1))
@@ -301,7 +301,7 @@ func TestARedirectIsA302ToALoginPageThatAnswers200(t *testing.T) {
 	wantReceived(t, s, 0)
 }
 
-func TestALoginPageIs200AndNoDelivery(t *testing.T) {
+func TestALoginPageIs200AndAcceptsNoEvent(t *testing.T) {
 	s := New(Options{})
 	setScript(t, s, Rule{Fault: FaultLoginPage})
 	r := post(t, s, "/v1/batch", tracks(1))
@@ -312,7 +312,7 @@ func TestALoginPageIs200AndNoDelivery(t *testing.T) {
 	wantReceived(t, s, 0)
 }
 
-func TestEventsAreTakenThoughTheAnswerDeniesIt(t *testing.T) {
+func TestAcceptTakesEventsAlthoughTheAnswerIsAnError(t *testing.T) {
 	for _, rule := range []Rule{{Status: 503, Accept: true}, {Fault: FaultReset, Accept: true}, {Status: 204}} {
 		s := New(Options{})
 		setScript(t, s, rule)
@@ -324,7 +324,7 @@ func TestEventsAreTakenThoughTheAnswerDeniesIt(t *testing.T) {
 	}
 }
 
-func TestTheBucketGivesItsRateAndNoMore(t *testing.T) {
+func TestTheTokenBucketAllowsItsRateAndNoMore(t *testing.T) {
 	now := time.Unix(0, 0)
 	b := bucket{rate: 10, tokens: 10, at: now}
 	given := 0

@@ -6,8 +6,8 @@ import (
 )
 
 // Merged returns the event as Segment stores it: with the batch's context and integrations merged
-// into the event's own. Of a key in both, the event's is kept whole; null counts as absent. Where
-// the batch has neither, it is a copy of Raw.
+// into the event's own. For a key that both have, the event's value wins; null counts as absent. If
+// the batch has neither, Merged returns a copy of Raw.
 func (r Received) Merged() []byte {
 	if r.context == "" && r.integrations == "" {
 		return bytes.Clone(r.Raw)
@@ -18,14 +18,14 @@ func (r Received) Merged() []byte {
 	return []byte(join(all))
 }
 
-// member is a key, unquoted and as it is written, with its value.
+// member is a key, unquoted and as written, with its value.
 type member struct {
 	key, quoted string
 	value       value
 }
 
-// members returns the members of a valid object in order. Of a duplicate key the last value counts,
-// at the first's place.
+// members returns the members of a valid object in order. A duplicate key has the last value at the
+// first position.
 func members(obj string) []member {
 	var all []member
 	at := map[string]int{}
@@ -59,7 +59,7 @@ func inherit(event []member, name, batch string) []member {
 			event[i].value = value(batch)
 		case m.value.isObject():
 			event[i].value = value(join(union(members(string(m.value)), members(batch))))
-		} // anything else is the event's own, and wins
+		} // any other value is the event's own and wins
 		return event
 	}
 	return append(event, member{name, `"` + name + `"`, value(batch)})

@@ -2,7 +2,7 @@ package segmentd
 
 import "testing"
 
-func TestTheBatchIsMergedIntoEachEventAndTheEventsOwnKeysWin(t *testing.T) {
+func TestTheBatchsContextIsMergedIntoEachEventAndTheEventsOwnKeysWin(t *testing.T) {
 	for _, tc := range []struct{ event, context, integrations, want string }{
 		{`{"a":1 }`, ``, ``, `{"a":1 }`},
 		{`{"a":1}`, `{"ip":"1"}`, ``, `{"a":1,"context":{"ip":"1"}}`},
@@ -24,7 +24,7 @@ func TestTheBatchIsMergedIntoEachEventAndTheEventsOwnKeysWin(t *testing.T) {
 	}
 }
 
-func TestRawIsKeptByteForByteAndMergedOnDemand(t *testing.T) {
+func TestRawIsTheEventByteForByteAndMergedAddsTheBatch(t *testing.T) {
 	s := New(Options{})
 	event := "{ \"type\":\"track\",\n\t\"event\":\"e\", \"userId\":\"\u00fc\", \"x\": 1.0 }"
 	wantStatus(t, post(t, s, "/v1/batch", `{"sentAt":"2026-11-23T10:00:00Z","context":{"ip":"1"},"batch":[ `+event+` ]}`),

@@ -5,17 +5,16 @@ import (
 	"unsafe"
 )
 
-// batch is a request's content as parts of its body. Everything in it is valid only as long as the
-// body is.
+// batch is a request's content as substrings of its body. It is valid only as long as the body is.
 type batch struct {
 	writeKey, sentAt      string
-	context, integrations string // objects as they are written, or ""
+	context, integrations string // objects as written, or ""
 	events                []event
 	rejected              string // a code for the batch as a whole, or ""
-	rejectedEvents        int    // how many events that code speaks for
+	rejectedEvents        int    // how many events that code rejects
 }
 
-// event is one event of a batch as parts of the body.
+// event is one event of a batch as substrings of the body.
 type event struct {
 	raw                         string
 	messageID, writeKey, sentAt string
@@ -27,8 +26,8 @@ func (b *batch) reset() {
 	*b = batch{events: b.events[:0]}
 }
 
-// parse reads body, which must not change as long as b is in use. A refusal means that Segment
-// would answer 400; b then has no events.
+// parse reads body, which must not change while b is in use. A refusal means that Segment would
+// answer 400; b then has no events.
 func (b *batch) parse(body []byte, rt route) *refusal {
 	b.reset()
 	s := scanner{in: unsafe.String(unsafe.SliceData(body), len(body))}
@@ -49,13 +48,13 @@ func (b *batch) parse(body []byte, rt route) *refusal {
 	case s.tooDeep():
 		refused = &refusal{"too_deep", fmt.Sprintf("the body nests deeper than %d levels", maxDepth)}
 	default:
-		refused = &refusal{"invalid_json", fmt.Sprintf("the body is not a JSON object: it goes wrong at byte %d", s.i)}
+		refused = &refusal{"invalid_json", fmt.Sprintf("the body must be a JSON object: the first error is at byte %d", s.i)}
 	}
 	b.reset()
 	return refused
 }
 
-// parseSingle reads the event of a path that says its type, whatever the event says.
+// parseSingle reads one event. Its type is that of the path, whatever the event says.
 func (b *batch) parseSingle(s *scanner, typ string) bool {
 	e, f, ok := scanEvent(s)
 	b.writeKey, b.sentAt = e.writeKey, e.sentAt
@@ -64,7 +63,7 @@ func (b *batch) parseSingle(s *scanner, typ string) bool {
 	return ok
 }
 
-// parseBatch passes once over the body. Of a duplicate key the last counts.
+// parseBatch reads the body in one pass. The last of duplicate keys counts.
 func (b *batch) parseBatch(s *scanner) (refused *refusal, ok bool) {
 	n := 0
 	ok = s.object(func(quoted string) bool {
@@ -122,8 +121,7 @@ func (b *batch) parseElement(s *scanner, over bool) (size int, ok bool) {
 	return len(e.raw), ok
 }
 
-// scanEvent passes once over an event, and leaves its code to the caller. Of a duplicate key the
-// last counts.
+// scanEvent reads an event in one pass; the caller sets its code. The last of duplicate keys counts.
 func scanEvent(s *scanner) (e event, f fields, ok bool) {
 	start := s.i
 	ok = s.object(func(quoted string) bool {
@@ -148,7 +146,7 @@ func scanValue(s *scanner) (value, bool) {
 	return value(s.in[start:s.i]), true
 }
 
-// value is a valid JSON value as it is written; "" is one that is absent.
+// value is a valid JSON value as written; "" means absent.
 type value string
 
 func (v value) first() byte {
@@ -174,7 +172,7 @@ func (v value) text() string {
 	return unquote(string(v))
 }
 
-// object returns an object as it is written, and "" for anything else.
+// object returns an object as written, and "" for anything else.
 func (v value) object() string {
 	if !v.isObject() {
 		return ""

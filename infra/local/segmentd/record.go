@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// Stats are what a Server counted since New or the last Reset.
+// Stats are the counts of a Server since New or the last POST /_segmentd/reset.
 type Stats struct {
-	// Requests to the Tracking API that were answered or cut off. Those under way are in InFlight.
+	// Requests to the Tracking API that were answered or aborted. Those under way are in InFlight.
 	Requests int64 `json:"requests"`
-	// ByStatus are the answers by status. Aborted requests are in none.
+	// ByStatus are the answers by status, without aborted requests.
 	ByStatus map[int]int64 `json:"byStatus"`
 	// Aborted are requests that got no whole answer: reset, hung, or half answered.
 	Aborted int64 `json:"aborted"`
 
-	// Received are the events taken: Distinct + Duplicates + WithoutMessageID.
+	// Received are the accepted events: Distinct + Duplicates + WithoutMessageID.
 	Received int64 `json:"received"`
 	// Distinct are events whose messageId was not among the last 500,000 to 1,000,000 distinct
 	// ones.
@@ -24,9 +24,9 @@ type Stats struct {
 	Duplicates       int64 `json:"duplicates"`
 	WithoutMessageID int64 `json:"withoutMessageId"`
 
-	// Rejected are events (of an empty batch: the batch) answered 200 and not taken, by code.
+	// Rejected are events (an empty batch counts 1) answered 200 and not accepted, by code.
 	Rejected map[string]int64 `json:"rejected"`
-	// Refused are requests answered 400 on their own account, not the script's, by code.
+	// Refused are requests answered 400 by Segment's rules, not by the script, by code.
 	Refused map[string]int64 `json:"refused"`
 
 	// WireBytes are the bytes of bodies as sent, BodyBytes those after decompression. Headers are
@@ -40,7 +40,7 @@ type Stats struct {
 	PeakInFlight int64 `json:"peakInFlight"`
 }
 
-// recorder holds what was received and counted.
+// recorder keeps the received events and the counts. It is safe for concurrent use.
 type recorder struct {
 	onEvent   func(Received)
 	onEventMu sync.Mutex // one call at a time; never taken while mu is held
@@ -51,16 +51,16 @@ type recorder struct {
 	ring  ring
 }
 
-func newRecorder(keep int, onEvent func(Received)) *recorder {
-	return &recorder{onEvent: onEvent, stats: newStats(), ids: newIDSet(idGeneration), ring: ring{limit: keep}}
+func newRecorder(limit int, onEvent func(Received)) *recorder {
+	return &recorder{onEvent: onEvent, stats: newStats(), ids: newIDSet(idGeneration), ring: ring{limit: limit}}
 }
 
 func newStats() Stats {
 	return Stats{ByStatus: map[int]int64{}, Rejected: map[string]int64{}, Refused: map[string]int64{}}
 }
 
-// take counts the batch's events and keeps those that are accepted.
-func (r *recorder) take(b *batch, known map[string]bool, path string, now time.Time) {
+// accept counts the batch's events and records those that are not rejected.
+func (r *recorder) accept(b *batch, known map[string]bool, path string, now time.Time) {
 	if b.rejected != "" {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -80,7 +80,7 @@ func (r *recorder) take(b *batch, known map[string]bool, path string, now time.T
 		}
 	}
 	shared := &origin{
-		path:         path, // the router's constant or a copy of the URL's: not a span of the body
+		path:         path, // not a substring of the body
 		writeKey:     strings.Clone(b.writeKey),
 		sentAt:       strings.Clone(b.sentAt),
 		context:      strings.Clone(b.context),
@@ -92,7 +92,7 @@ func (r *recorder) take(b *batch, known map[string]bool, path string, now time.T
 	}
 }
 
-// record holds the lock once for a batch, not once for an event.
+// record takes the lock once for a batch, not once for an event.
 func (r *recorder) record(b *batch, shared *origin, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -115,7 +115,7 @@ func (r *recorder) record(b *batch, shared *origin, now time.Time) {
 	}
 }
 
-// tell hands the events to the callback, in copies that it may keep.
+// tell calls the callback with copies of the events, which it may keep.
 func (r *recorder) tell(b *batch, shared *origin, now time.Time) {
 	r.onEventMu.Lock()
 	defer r.onEventMu.Unlock()
@@ -133,7 +133,7 @@ func (r *recorder) begin() {
 	r.stats.PeakInFlight = max(r.stats.PeakInFlight, r.stats.InFlight)
 }
 
-// end counts a request's answer; status 0 means that it got none.
+// end counts a request's answer; status 0 means that the client got no whole answer.
 func (r *recorder) end(status int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

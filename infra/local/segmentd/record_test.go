@@ -21,7 +21,7 @@ func TestDistinctEventsAndDuplicatesAreCounted(t *testing.T) {
 	}
 }
 
-func TestIdsAreForgottenAfterTwoGenerationsAndNotBefore(t *testing.T) {
+func TestMessageIDsAreForgottenAfterTwoGenerationsAndNotBefore(t *testing.T) {
 	ids := newIDSet(100)
 	for i := range 200 {
 		if !ids.add(fmt.Sprint(i)) {
@@ -47,7 +47,7 @@ func TestIdsAreForgottenAfterTwoGenerationsAndNotBefore(t *testing.T) {
 	}
 }
 
-func TestOnlyTheLastEventsAreKeptInOrder(t *testing.T) {
+func TestOnlyTheLastEventsAreReturnedInOrder(t *testing.T) {
 	s := New(Options{EventLimit: 3})
 	for i := range 5 {
 		wantStatus(t, post(t, s, "/v1/batch", batchOf(track(fmt.Sprint("a", i)), track(fmt.Sprint("b", i)))), 200)
@@ -73,7 +73,7 @@ func TestOnlyTheLastEventsAreKeptInOrder(t *testing.T) {
 	}
 }
 
-func TestNothingIsKeptWhenKeepIsNegative(t *testing.T) {
+func TestANegativeEventLimitRecordsNoEvents(t *testing.T) {
 	s := New(Options{EventLimit: -1})
 	wantStatus(t, post(t, s, "/v1/batch", tracks(2)), 200)
 	if got := s.Events(Query{}); len(got) != 0 {
@@ -82,7 +82,7 @@ func TestNothingIsKeptWhenKeepIsNegative(t *testing.T) {
 	wantReceived(t, s, 2)
 }
 
-func TestTheRingBoundsTheBytesOfBatchContexts(t *testing.T) {
+func TestTheRingLimitsTheBytesOfBatchContexts(t *testing.T) {
 	r := ring{limit: 1000}
 	big := strings.Repeat("x", 1<<20)
 	for i := range 500 {
@@ -104,7 +104,7 @@ func TestTheRingBoundsTheBytesOfBatchContexts(t *testing.T) {
 	}
 }
 
-func TestOnEventGetsEverythingOnceAndMayKeepIt(t *testing.T) {
+func TestOnEventGetsEveryEventOnceAsACopy(t *testing.T) {
 	var got []Received // calls are made one at a time
 	var s *Server
 	s = New(Options{EventLimit: 5, OnEvent: func(r Received) { got = append(got, r); s.Stats() }})

@@ -6,24 +6,24 @@ import (
 	"time"
 )
 
-// maxRingOrigins bounds the bytes of batch-level context that the ring keeps alive. A thousand
-// events alone in batches with half a megabyte of context would otherwise hold 500 MB; the oldest
-// events go before that.
+// maxRingOrigins limits the bytes of batch-level context that the ring references. A thousand events
+// alone in batches with half a megabyte of context would otherwise take 500 MB; the ring drops its
+// oldest events before that.
 const maxRingOrigins = 64 << 20
 
-// Query selects events. Its zero value selects every event that is kept.
+// Query selects events. The zero value selects every event of the ring.
 type Query struct {
-	// Limit is how many of the latest matches to return; 0 or less: all that are kept.
+	// Limit is how many of the latest matches to return; 0 or less means all.
 	Limit int
-	// MessageID and WriteKey, where not empty, must be equal.
+	// MessageID and WriteKey, if not empty, must be equal to the event's.
 	MessageID, WriteKey string
 }
 
-// origin is what the events of a request have in common. Its strings are copies that it owns.
+// origin is what the events of a request share. It owns its strings.
 type origin struct {
 	path, writeKey, sentAt string
 	context, integrations  string
-	refs                   int // slots of the ring that point here
+	refs                   int // how many slots of the ring point here
 }
 
 func (o *origin) size() int { return len(o.context) + len(o.integrations) }
@@ -41,18 +41,18 @@ func (o *origin) received(raw, messageID, writeKey, sentAt string, at time.Time)
 	}
 }
 
-// slot is a kept event. Its buffers are used again for the next event that comes to its place: to
-// keep an event then costs a copy and no allocation.
+// slot is an event of the ring. The next event in the slot reuses its buffers, so that adding one
+// costs a copy and no allocation.
 type slot struct {
 	raw, messageID, writeKey, sentAt []byte
 	at                               time.Time
 	origin                           *origin
 }
 
-// ring keeps the last events, up to keep of them.
+// ring holds the last events, up to limit of them.
 type ring struct {
 	limit   int
-	slots   []slot // grows to keep, then is used in a circle
+	slots   []slot // grows to limit, then is used in a circle
 	start   int    // the oldest
 	n       int
 	origins int // bytes of the origins that slots point to

@@ -1,6 +1,6 @@
 package segmentd
 
-// Codes of the rejections that Segment makes after its 200. The first group is Segment's own (its
+// Codes of events that Segment rejects after its 200. The first group is Segment's own (its
 // documentation of event delivery); the second is ours, for what Segment drops without a published
 // code.
 const (
@@ -16,13 +16,13 @@ const (
 	codeIDNotString         = "id_not_string"
 
 	codeTooManyEvents   = "too_many_events"   // a batch of more than 2,500: every event of it
-	codeNotObject       = "event_not_object"  // an element of the batch that is no object
-	codeTypeNotKnown    = "type_not_known"    // none of the six types
-	codeNoWriteKey      = "no_write_key"      // neither in the header nor in the body
-	codeUnknownWriteKey = "unknown_write_key" // a key that Options.WriteKeys lacks
+	codeNotObject       = "event_not_object"  // an element of the batch that is not an object
+	codeTypeNotKnown    = "type_not_known"    // not one of the six types
+	codeNoWriteKey      = "no_write_key"      // not in the header and not in the body
+	codeUnknownWriteKey = "unknown_write_key" // not in Options.WriteKeys
 )
 
-// fields are the values of an event that the rules look at.
+// fields are the values of an event that the rules read.
 type fields struct {
 	typ, event, name, category  value
 	userID, anonymousID         value
@@ -80,7 +80,7 @@ func (f *fields) check(typ string) string {
 	return codeTypeNotKnown
 }
 
-// identity wants a userId or an anonymousId. A number is taken: SDKs of typeless languages send
+// identity requires a userId or an anonymousId. A number is accepted: SDKs of untyped languages send
 // them, and Segment makes strings of them.
 func (f *fields) identity() string {
 	if identifies(f.userID) || identifies(f.anonymousID) {

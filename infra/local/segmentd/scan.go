@@ -5,14 +5,14 @@ import (
 	"strings"
 )
 
-// maxDepth is how deeply a body may nest, the bound of encoding/json: a deeper one is an attack on
-// the parser's stack.
+// maxDepth is how deeply a body may nest, as in encoding/json: a deeper one is an attack on the
+// parser's stack.
 const maxDepth = 10_000
 
-// scanner walks over JSON once, validates it, and lets its caller see members and elements on the
-// way. It exists because of speed: to validate with a library, then find the batch, its events, and
-// their fields passes four times over every byte, and took three quarters of the stand-in's time.
-// Its methods report false at the first byte that isn't JSON, and leave i there.
+// scanner reads JSON in one pass, validates it, and calls back for members and elements. It exists
+// for speed: validating with a library, then finding the batch, its events and their fields read
+// every byte four times, and took three quarters of the emulator's time. Its methods return false at
+// the first byte that is not JSON, and leave i there.
 type scanner struct {
 	in    string
 	i     int
@@ -29,10 +29,10 @@ func (s *scanner) next() byte {
 	return 0
 }
 
-// atEnd reports whether only white space is left.
+// atEnd reports whether only white space follows.
 func (s *scanner) atEnd() bool { return s.next() == 0 && s.i == len(s.in) }
 
-// tooDeep reports whether that is why the scanner stopped.
+// tooDeep reports whether the scanner stopped because of the nesting.
 func (s *scanner) tooDeep() bool { return s.depth > maxDepth }
 
 // value passes over any value.

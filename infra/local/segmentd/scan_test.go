@@ -28,7 +28,7 @@ func checkScanner(t *testing.T, in string) {
 	}
 }
 
-func TestNestingIsBoundedAt10000(t *testing.T) {
+func TestNestingIsLimitedTo10000(t *testing.T) {
 	for depth, want := range map[int]bool{maxDepth: true, maxDepth + 1: false, 250_000: false} {
 		s := scanner{in: strings.Repeat("[", depth) + strings.Repeat("]", depth)}
 		if got := s.value(); got != want || s.tooDeep() == want {

@@ -18,68 +18,66 @@ import (
 //	  {"eventsPerSecond": 1000}
 //	]}
 //
-// The rules are gone through in order for every request to the Tracking API. Latencies of all rules
-// that apply add up; the first rule that decides the answer ends it. Where none does, the Server
-// behaves normally.
+// For every request to the Tracking API the rules are read in order. The latencies of all rules that
+// apply add up, until the first rule that decides the answer. If no rule decides it, the Server
+// answers as Segment would.
 type Script struct {
 	Rules []Rule `json:"rules"`
-	// Seed makes the choices of Percent and Jitter the same in every run; 0 is a seed like any
-	// other.
+	// Seed makes the random choices of Percent and Jitter the same in every run; 0 is a valid seed.
 	Seed uint64 `json:"seed,omitempty"`
 }
 
-// Rule is a condition and a fault. The conditions that are set must all hold.
+// Rule is a condition and a fault. It applies where all of its conditions are met.
 type Rule struct {
 	Match Match `json:"match,omitzero"`
-	// From and Until bound the time in which the rule applies: an outage. Until is exclusive; zero
-	// means no bound.
+	// From and Until limit the time in which the rule applies, for an outage. Until is exclusive;
+	// zero means no limit.
 	From  Moment `json:"from,omitzero"`
 	Until Moment `json:"until,omitzero"`
-	// Times is how many requests the rule applies to before it is spent; 0: no bound.
+	// Times is how many requests the rule applies to; 0 means no limit.
 	Times int `json:"times,omitempty"`
-	// Percent is the share of the matching requests that it applies to, up to 100; 0 means all of
-	// them.
+	// Percent is the share of the matching requests that the rule applies to, up to 100; 0 means all.
 	Percent float64 `json:"percent,omitempty"`
 
-	// Latency, and up to Jitter more, pass before the answer.
+	// Latency, and a random time up to Jitter, are added before the answer.
 	Latency Duration `json:"latency,omitzero"`
 	Jitter  Duration `json:"jitter,omitzero"`
 
-	// Status is the answer, 200 to 599. Statuses are the answers to the requests that come, one
-	// each; after the last, the rule is spent. 200 is Segment's normal behaviour, its refusals
-	// included.
+	// Status is the answer, 200 to 599. Statuses are the answers to the next requests, one each;
+	// after the last the rule no longer applies. 200 means Segment's normal answer, which may be a
+	// refusal.
 	Status   int   `json:"status,omitempty"`
 	Statuses []int `json:"statuses,omitempty"`
 	// EventsPerSecond is a rate above which the answer is 429, with Retry-After and
-	// X-RateLimit-Reset. A second's worth may come at once; a batch that is larger than that is let
-	// through when a whole second's worth is there.
+	// X-RateLimit-Reset. The events of one second may arrive at once; a larger batch is accepted
+	// when the rate of a whole second is free.
 	EventsPerSecond float64 `json:"eventsPerSecond,omitempty"`
 	// Fault is what is wrong with the answer besides its status.
 	Fault Fault `json:"fault,omitempty"`
 	// Over is how long the body of a FaultSlowBody takes.
 	Over Duration `json:"over,omitzero"`
 
-	// RetryAfter is sent with every status of the rule but 2xx: in whole seconds, or as an HTTP
-	// date with RetryAfterDate. Of EventsPerSecond it replaces the computed wait.
+	// RetryAfter is sent with every status of the rule except 2xx: in whole seconds, or as an HTTP
+	// date with RetryAfterDate. With EventsPerSecond it replaces the computed wait.
 	RetryAfter     Duration `json:"retryAfter,omitzero"`
 	RetryAfterDate bool     `json:"retryAfterDate,omitempty"`
 
-	// Accept makes the events be taken although the answer denies it: the client can't know. An
-	// answer of 2xx, a slow one and a half one always come after the events were taken.
+	// Accept says that the events are accepted although the answer is an error, which the client
+	// can't know. With a 2xx answer, a slow one and half of one, events are always accepted.
 	Accept bool `json:"accept,omitempty"`
 }
 
-// Match selects requests. Fields that are not empty must be equal.
+// Match selects requests. Fields that are not empty must be equal to the request's.
 type Match struct {
-	// Path is without a slash at its end, "/v1/batch" for example.
+	// Path has no slash at its end; an example is "/v1/batch".
 	Path string `json:"path,omitempty"`
-	// WriteKey is the request's, or any event's where the request has none.
+	// WriteKey is the request's, or that of any event if the request has none.
 	WriteKey string `json:"writeKey,omitempty"`
-	// MessageID is that of any event of the request: this is how a poisonous event is made.
+	// MessageID is that of any event of the request: this makes a poison event.
 	MessageID string `json:"messageId,omitempty"`
 }
 
-// Fault is a way to spoil an answer.
+// Fault is a way in which an answer fails.
 type Fault string
 
 const (
@@ -91,18 +89,18 @@ const (
 	FaultSlowBody Fault = "slow_body"
 	// FaultHalfAnswer sends half of the body and closes the connection.
 	FaultHalfAnswer Fault = "half_answer"
-	// FaultRedirect answers 302 to a login page, which answers 200: a proxy in the way.
+	// FaultRedirect answers 302 to a login page, which answers 200, as a captive proxy does.
 	FaultRedirect Fault = "redirect"
-	// FaultLoginPage answers 200 text/html itself.
+	// FaultLoginPage answers 200 with that page.
 	FaultLoginPage Fault = "login_page"
 )
 
-// cuts reports whether the fault leaves no room for a status.
+// replacesAnswer reports whether the fault replaces the status of the answer.
 func (f Fault) replacesAnswer() bool {
 	return f == FaultReset || f == FaultHang || f == FaultRedirect || f == FaultLoginPage
 }
 
-// Duration is a time.Duration that is written as "1.5s" in JSON.
+// Duration is a time.Duration that JSON writes as "1.5s".
 type Duration time.Duration
 
 // MarshalText writes d as time.Duration's String does.
@@ -112,13 +110,13 @@ func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d)
 func (d *Duration) UnmarshalText(text []byte) error {
 	v, err := time.ParseDuration(string(text))
 	if err != nil {
-		return fmt.Errorf("%q is no duration: write it like \"250ms\" or \"1m30s\"", text)
+		return fmt.Errorf("%q must be a duration like \"250ms\" or \"1m30s\"", text)
 	}
 	*d = Duration(v)
 	return nil
 }
 
-// Moment is a point in time: After the script was set, or At, absolutely. In JSON "30s", or
+// Moment is a point in time: After the script was set, or At. JSON writes "30s", or
 // "2026-11-23T10:00:00Z".
 type Moment struct {
 	After time.Duration
@@ -141,14 +139,14 @@ func (m *Moment) UnmarshalText(text []byte) error {
 	}
 	at, err := time.Parse(time.RFC3339Nano, string(text))
 	if err != nil {
-		return fmt.Errorf("%q is no moment: write a duration from now like \"30s\", or a time like \"2026-11-23T10:00:00Z\"",
+		return fmt.Errorf("%q must be a duration from now like \"30s\", or a time like \"2026-11-23T10:00:00Z\"",
 			text)
 	}
 	*m = Moment{At: at}
 	return nil
 }
 
-// IsZero reports whether m sets no bound.
+// IsZero reports whether m sets no limit.
 func (m Moment) IsZero() bool { return m.After == 0 && m.At.IsZero() }
 
 func (m Moment) since(start time.Time) time.Time {
@@ -158,7 +156,7 @@ func (m Moment) since(start time.Time) time.Time {
 	return start.Add(m.After)
 }
 
-// Validate says what is wrong with the script, naming each rule by its place; the first is 1.
+// validate returns every mistake of the script with the number of its rule; the first is 1.
 func (s Script) validate() error {
 	var errs []error
 	for i, r := range s.Rules {
@@ -175,10 +173,10 @@ func (r Rule) problems() (errs []error) {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	bad(r.Times < 0, "times is %d: write 1 or more, or leave it out for no bound", r.Times)
+	bad(r.Times < 0, "times must be at least 1 (or left out for no limit), is %d", r.Times)
 	bad(!(r.Percent >= 0 && r.Percent <= 100),
-		"percent is %v: write a number up to 100, or leave it out for every request", r.Percent)
-	bad(!(r.EventsPerSecond >= 0), "eventsPerSecond is %v: write a number above 0", r.EventsPerSecond)
+		"percent must be above 0 and at most 100 (or left out for every request), is %v", r.Percent)
+	bad(!(r.EventsPerSecond >= 0), "eventsPerSecond must be above 0, is %v", r.EventsPerSecond)
 	for _, d := range []struct {
 		name string
 		v    time.Duration
@@ -186,21 +184,21 @@ func (r Rule) problems() (errs []error) {
 		{"latency", time.Duration(r.Latency)}, {"jitter", time.Duration(r.Jitter)}, {"over", time.Duration(r.Over)},
 		{"retryAfter", time.Duration(r.RetryAfter)}, {"from", r.From.After}, {"until", r.Until.After},
 	} {
-		bad(d.v < 0 || d.v > maxDuration, "%s is %v: write a duration from 0 to a few years", d.name, d.v)
+		bad(d.v < 0 || d.v > maxDuration, "%s must be a duration from 0 to a few years, is %v", d.name, d.v)
 	}
-	bad(time.Duration(r.RetryAfter)%time.Second != 0, "retryAfter is %v: HTTP has whole seconds only",
+	bad(time.Duration(r.RetryAfter)%time.Second != 0, "retryAfter must be whole seconds, is %v",
 		time.Duration(r.RetryAfter))
-	bad(r.RetryAfterDate && r.RetryAfter == 0, "retryAfterDate without retryAfter: say how far away the date is")
+	bad(r.RetryAfterDate && r.RetryAfter == 0, "retryAfterDate needs retryAfter, the time until the date")
 	bad(r.From.At.IsZero() && r.Until.At.IsZero() && r.Until.After > 0 && r.Until.After <= r.From.After,
 		"until (%v) is not after from (%v)", r.Until.After, r.From.After)
 	bad(!r.Until.At.IsZero() && !r.From.At.IsZero() && !r.Until.At.After(r.From.At), "until (%v) is not after from (%v)",
 		r.Until.At, r.From.At)
 
 	for _, status := range append([]int{r.Status}, r.Statuses...) {
-		bad(status != 0 && (status < 200 || status > 599), "status %d: write one from 200 to 599", status)
+		bad(status != 0 && (status < 200 || status > 599), "status must be 200 to 599, is %d", status)
 	}
 	for i, status := range r.Statuses {
-		bad(status == 0, "statuses[%d] is 0: write one from 200 to 599", i)
+		bad(status == 0, "statuses[%d] must be 200 to 599, is 0", i)
 	}
 	answers := 0
 	for _, is := range []bool{r.Status != 0, len(r.Statuses) > 0, r.EventsPerSecond > 0} {
@@ -208,24 +206,24 @@ func (r Rule) problems() (errs []error) {
 			answers++
 		}
 	}
-	bad(answers > 1, "only one of status, statuses and eventsPerSecond can decide the answer: make rules of them")
+	bad(answers > 1, "only one of status, statuses and eventsPerSecond can decide the answer: use several rules")
 	switch r.Fault {
 	case "", FaultReset, FaultHang, FaultSlowBody, FaultHalfAnswer, FaultRedirect, FaultLoginPage:
 	default:
-		bad(true, "fault %q: write reset, hang, slow_body, half_answer, redirect or login_page", r.Fault)
+		bad(true, "unknown fault %q (known: reset, hang, slow_body, half_answer, redirect, login_page)", r.Fault)
 	}
-	bad(r.Fault.replacesAnswer() && answers > 0, "fault %q has no status of its own: leave out status, statuses and eventsPerSecond",
+	bad(r.Fault.replacesAnswer() && answers > 0, "fault %q can't have status, statuses or eventsPerSecond",
 		r.Fault)
 	bad((r.Fault == FaultSlowBody) != (r.Over > 0),
-		"fault \"slow_body\" and over belong together: over says how long the body takes")
+		"fault \"slow_body\" and over need each other: over is how long the body takes")
 	bad(answers == 0 && r.Fault == "" && r.Latency == 0 && r.Jitter == 0,
-		"it does nothing: give it a latency, jitter, status, statuses, eventsPerSecond or fault")
+		"it does nothing: it needs a latency, jitter, status, statuses, eventsPerSecond or fault")
 	return errs
 }
 
-// SetScript replaces the script; what was counted for the old one (times, statuses, rate) is
-// forgotten, and relative times start now. Requests under way keep the answer that was decided for
-// them. The error says every mistake of the script; the old one then stays.
+// SetScript replaces the script. It resets what the rules have counted (times, statuses, rate), and
+// relative times start now. Requests under way get the answer that was decided before. A script
+// without rules ends the script. The error names every mistake; the old script then remains.
 func (s *Server) SetScript(script Script) error {
 	if err := script.validate(); err != nil {
 		return fmt.Errorf("segmentd: set script: %w", err)
@@ -238,7 +236,7 @@ func (s *Server) SetScript(script Script) error {
 	return nil
 }
 
-// Script returns the script in force, without rules when the Server behaves normally.
+// currentScript returns a copy of the script; it has no rules if none is set.
 func (s *Server) currentScript() Script {
 	if a := s.script.Load(); a != nil {
 		return a.script.clone()

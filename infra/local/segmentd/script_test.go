@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-func TestAScriptIsTheSameAfterJSON(t *testing.T) {
+func TestAScriptSurvivesJSON(t *testing.T) {
 	script := Script{Seed: 7, Rules: []Rule{
 		{Match: Match{Path: "/v1/batch", WriteKey: "k", MessageID: "m"}, Status: 400, Accept: true},
 		{From: Moment{After: 10 * time.Second}, Until: Moment{At: time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)},
@@ -31,40 +31,40 @@ func TestAScriptIsTheSameAfterJSON(t *testing.T) {
 	}
 }
 
-func TestAnEmptyRuleIsWrittenWithoutItsEmptyFields(t *testing.T) {
+func TestEmptyFieldsOfARuleAreNotWritten(t *testing.T) {
 	text, err := json.Marshal(Script{Rules: []Rule{{Latency: Duration(time.Second)}}})
 	if want := `{"rules":[{"latency":"1s"}]}`; err != nil || string(text) != want {
 		t.Errorf("%v, got %s, want %s", err, text, want)
 	}
 }
 
-func TestAnUnusableScriptIsRefusedWithWhatToWrite(t *testing.T) {
+func TestAnInvalidScriptIsRefusedWithWhatIsAllowed(t *testing.T) {
 	for _, tc := range []struct{ script, want string }{
 		{`{"rules":[{}]}`, "rule 1: it does nothing"},
-		{`{"rules":[{"status":500},{"status":99}]}`, "rule 2: status 99: write one from 200 to 599"},
-		{`{"rules":[{"statuses":[500,600]}]}`, "status 600"},
-		{`{"rules":[{"statuses":[500,0]}]}`, "statuses[1] is 0"},
+		{`{"rules":[{"status":500},{"status":99}]}`, "rule 2: status must be 200 to 599, is 99"},
+		{`{"rules":[{"statuses":[500,600]}]}`, "status must be 200 to 599, is 600"},
+		{`{"rules":[{"statuses":[500,0]}]}`, "statuses[1] must be 200 to 599, is 0"},
 		{`{"rules":[{"status":500,"statuses":[500]}]}`, "only one of"},
-		{`{"rules":[{"fault":"explode"}]}`, `fault "explode": write reset`},
-		{`{"rules":[{"fault":"reset","status":500}]}`, "has no status of its own"},
-		{`{"rules":[{"fault":"slow_body"}]}`, "belong together"},
-		{`{"rules":[{"status":500,"over":"1s"}]}`, "belong together"},
-		{`{"rules":[{"status":500,"percent":101}]}`, "percent is 101"},
-		{`{"rules":[{"status":500,"times":-1}]}`, "times is -1"},
-		{`{"rules":[{"eventsPerSecond":-1}]}`, "eventsPerSecond is -1"},
-		{`{"rules":[{"latency":"-1s"}]}`, "latency is -1s"},
-		{`{"rules":[{"latency":"2000000h"}]}`, "latency is"},
+		{`{"rules":[{"fault":"explode"}]}`, `unknown fault "explode" (known: reset`},
+		{`{"rules":[{"fault":"reset","status":500}]}`, "can't have status"},
+		{`{"rules":[{"fault":"slow_body"}]}`, "need each other"},
+		{`{"rules":[{"status":500,"over":"1s"}]}`, "need each other"},
+		{`{"rules":[{"status":500,"percent":101}]}`, "at most 100 (or left out for every request), is 101"},
+		{`{"rules":[{"status":500,"times":-1}]}`, "times must be at least 1 (or left out for no limit), is -1"},
+		{`{"rules":[{"eventsPerSecond":-1}]}`, "eventsPerSecond must be above 0, is -1"},
+		{`{"rules":[{"latency":"-1s"}]}`, "latency must be a duration from 0 to a few years, is -1s"},
+		{`{"rules":[{"latency":"2000000h"}]}`, "latency must be a duration from 0 to a few years, is 2000000h"},
 		{`{"rules":[{"status":429,"retryAfter":"1.5s"}]}`, "whole seconds"},
-		{`{"rules":[{"status":429,"retryAfterDate":true}]}`, "retryAfterDate without retryAfter"},
+		{`{"rules":[{"status":429,"retryAfterDate":true}]}`, "retryAfterDate needs retryAfter"},
 		{`{"rules":[{"status":500,"from":"10s","until":"5s"}]}`, "until (5s) is not after from (10s)"},
 		{`{"rules":[{"status":500,"from":"2026-11-23T10:00:00Z","until":"2026-11-23T09:00:00Z"}]}`, "is not after from"},
-		{`{"rules":[{"latency":"soon"}]}`, `"soon" is no duration`},
+		{`{"rules":[{"latency":"soon"}]}`, `"soon" must be a duration`},
 		{`{"rules":[{"latency":50}]}`, "latency"},
-		{`{"rules":[{"status":500,"until":"tomorrow"}]}`, `"tomorrow" is no moment`},
+		{`{"rules":[{"status":500,"until":"tomorrow"}]}`, `"tomorrow" must be a duration from now`},
 		{`{"rules":[{"statos":500}]}`, "statos"},
 		{`{"rules":[]} {}`, "more after"},
 		{`[]`, "read script"},
-		{``, "it is empty: write one like"},
+		{``, "it is empty; an example:"},
 	} {
 		script, err := readScript(strings.NewReader(tc.script))
 		if err == nil {
@@ -79,11 +79,11 @@ func TestAnUnusableScriptIsRefusedWithWhatToWrite(t *testing.T) {
 	}
 }
 
-func TestAllMistakesAreNamedAndTheOldScriptStays(t *testing.T) {
+func TestAllMistakesAreNamedAndTheOldScriptRemains(t *testing.T) {
 	s := New(Options{})
 	setScript(t, s, Rule{Status: 503})
 	err := s.SetScript(Script{Rules: []Rule{{Status: 1}, {Times: -1, Status: 2}}})
-	for _, want := range []string{"rule 1: status 1", "rule 2: times is -1", "rule 2: status 2"} {
+	for _, want := range []string{"rule 1: status must be 200 to 599, is 1", "rule 2: times must be at least 1 (or left out for no limit), is -1", "rule 2: status must be 200 to 599, is 2"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v lacks %q", err, want)
 		}
@@ -91,7 +91,7 @@ func TestAllMistakesAreNamedAndTheOldScriptStays(t *testing.T) {
 	wantStatus(t, post(t, s, "/v1/batch", tracks(1)), 503)
 }
 
-func TestWhatScriptReturnsIsACopy(t *testing.T) {
+func TestTheReturnedScriptIsACopy(t *testing.T) {
 	s := New(Options{})
 	mine := []int{500}
 	setScript(t, s, Rule{Statuses: mine})

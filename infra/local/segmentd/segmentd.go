@@ -1,19 +1,24 @@
-// Package segmentd is a stand-in for Segment's Tracking API: the far end of the local pipeline and
-// of the tests.
+// Package segmentd is the Segment emulator: it answers as Segment's Tracking API does, for the local
+// pipeline and the tests.
 //
-// It exists because Segment itself can't be asked what it got, can't be told to fail, and answers
-// 200 to events that it then drops. The stand-in enforces Segment's limits where Segment does (400
-// for what it can't read, 200 for nearly everything else), counts what Segment would reject later
-// without saying so, and can be scripted while it runs: slow, failing, away, resetting, hanging. It
-// can be asked what arrived, over HTTP under /_segmentd/ or in Go.
+// It exists because Segment can't be asked what it received, can't be told to fail, and answers 200
+// to events that it then drops. The emulator enforces Segment's limits where Segment does (400 for
+// what it can't read, 200 for nearly everything else), counts the events that Segment would reject
+// later without saying so, and runs a script of faults: slow, failing, resetting, hanging. Events
+// and counts are read over HTTP under /_segmentd/, or in Go.
 //
-// It shares no code with the client that it judges: a rule misread in one place would otherwise be
-// misread in both, and the tests would agree with the mistake.
+// It shares no code with the client that it tests: a rule misread once would otherwise be misread in
+// both, and the tests would pass.
 //
 // Memory is bounded however long it runs: the last events are kept in a ring, and duplicates are
-// recognised by hashes in two generations. A test that wants every event takes Options.OnEvent.
-// Bodies are read into pooled buffers and scanned in place, because the stand-in shares its
+// recognised by hashes in two generations. A test that needs every event sets Options.OnEvent.
+// Bodies are read into pooled buffers and scanned in place, because the emulator shares its
 // processor with the system that it measures.
+//
+// # Not emulated
+//
+// Destinations, tracking plans, schema filters, settings and the CDN; Segment's own deduplication
+// (duplicates are counted, not dropped); TLS; any limit on requests that no script sets.
 package segmentd
 
 import (
@@ -25,23 +30,23 @@ import (
 	"time"
 )
 
-// DefaultKeep is how many events a Server keeps for Events when Options.Keep is 0.
+// defaultEventLimit is the default of Options.EventLimit.
 const defaultEventLimit = 1000
 
-// Options configure a Server. The zero value works: every write key is known, and answers come at
-// once.
+// Options configure a Server. The zero value works: every write key is known, and the answer is sent
+// at once.
 type Options struct {
-	// WriteKeys are the known write keys. Events with any other key are answered 200 and dropped,
-	// as Segment does. Empty: every key is known.
+	// WriteKeys are the known write keys. Events with another key are answered 200 and dropped, as
+	// Segment does. If it is empty, every key is known.
 	WriteKeys []string
-	// Latency is added before every answer. The events are taken before it, so a client that gives
-	// up meanwhile and tries again makes duplicates, as with Segment.
+	// Latency is added before every answer. The events are accepted before it, so a client that
+	// gives up meanwhile and retries makes duplicates, as with Segment.
 	Latency time.Duration
-	// OnEvent is called with every event received, duplicates too, before the answer is sent. Calls
-	// are made one at a time, in the order of arrival; a call that blocks holds up every other
-	// request. It may call the Server's methods, and may keep what it is given.
+	// OnEvent is called with every event received, duplicates too, before the answer is sent. The
+	// calls come one at a time, in the order of arrival; a call that blocks delays every other
+	// request. It may call the Server's methods and may keep its argument.
 	OnEvent func(Received)
-	// Keep is how many of the last events Events can return: 0 means DefaultKeep, below 0 none.
+	// EventLimit is how many of the last events Events can return: 0 means 1,000, below 0 none.
 	EventLimit int
 }
 
@@ -50,20 +55,20 @@ type Received struct {
 	WriteKey string
 	// Path is the request's path without a slash at the end, "/v1/batch" for example.
 	Path string
-	// MessageID is empty where the event has none that is a string. Segment would assign one.
+	// MessageID is empty where the event's is missing or not a string. Segment would assign one.
 	MessageID string
 	// Raw is the event as it arrived, byte for byte.
 	Raw []byte
 	// At is when it arrived.
 	At time.Time
-	// SentAt is the batch's sentAt as it stands there, or else the event's own.
+	// SentAt is the batch's sentAt as it was sent, or else the event's own.
 	SentAt string
 
-	context, integrations string // the batch's, raw; merged on demand
+	context, integrations string // the batch's, raw; Merged adds them
 }
 
-// Server is the stand-in. It is an http.Handler, and all of its methods may be called concurrently.
-// Make one with New.
+// Server emulates Segment's Tracking API as an http.Handler. It is safe for concurrent use. Make one
+// with New.
 type Server struct {
 	latency time.Duration
 	known   map[string]bool
@@ -93,26 +98,25 @@ func New(o Options) *Server {
 	return s
 }
 
-// Events returns the last events that match q, oldest first.
+// Events returns copies of the last events that match q, oldest first; at most Options.EventLimit.
 func (s *Server) Events(q Query) []Received { return s.rec.events(q) }
 
-// Stats returns what was counted since New or the last Reset.
+// Stats returns the counts since New or the last POST /_segmentd/reset.
 func (s *Server) Stats() Stats { return s.rec.snapshot() }
 
-// Reset forgets every event, messageId and count. The script stays, and requests under way are
-// counted on.
+// reset forgets every event, messageId and count. It does not change the script or the count of
+// requests under way.
 func (s *Server) reset() { s.rec.reset() }
 
-// route is what a path of the Tracking API takes: a batch, or one event of a type that the path
-// names.
+// route says what a path of the Tracking API accepts: a batch, or one event of the type that the
+// path names.
 type route struct {
 	batch bool
 	typ   string
 }
 
-// routeOf knows the paths that Segment's SDKs call: full names, the browser's first letters, Ruby's
-// and Java's import, and /b bare, which the mobile SDKs make when they are configured with a host
-// that has no /v1.
+// routeOf knows the paths that Segment's SDKs call: full names, the browser's abbreviations, import
+// (Ruby and Java), and /b, which the mobile SDKs call when their configured host has no /v1.
 func routeOf(path string) (route, bool) {
 	switch path {
 	case "/v1/batch", "/v1/b", "/v1/import", "/b":
@@ -133,14 +137,14 @@ func routeOf(path string) (route, bool) {
 	return route{}, false
 }
 
-// ServeHTTP answers the Tracking API, and the questions under /_segmentd/.
+// ServeHTTP answers the Tracking API, and the requests under /_segmentd/.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.URL.Path, adminPrefix) {
-		s.serveAdmin(w, r)
+		admin{s}.serve(w, r)
 		return
 	}
 	s.rec.begin()
-	status := 0 // what the client was told; 0 where it was told nothing
+	status := 0 // of the answer; 0 if the client got no whole answer
 	defer func() { s.rec.end(status) }()
 
 	path := r.URL.Path
@@ -150,31 +154,30 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rt, ok := routeOf(path)
 	if !ok {
 		status = answerError(w, http.StatusNotFound, "not_found",
-			"no such path: the Tracking API has POST /v1/batch, /v1/import and one path for each type")
+			"unknown path: the Tracking API has POST /v1/batch, /v1/import and one path for each type")
 		return
 	}
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
-		status = answerError(w, http.StatusMethodNotAllowed, "method_not_allowed", "use POST")
+		status = answerError(w, http.StatusMethodNotAllowed, "method_not_allowed", "the method must be POST")
 		return
 	}
 	status = s.serveTracking(w, r, path, rt)
 }
 
-// serveTracking reads the request, lets the script decide, takes the events, waits, answers: in
+// serveTracking reads the request, applies the script, accepts the events, waits, and answers: in
 // this order, because Segment has an event long before a slow network tells the client so.
 func (s *Server) serveTracking(w http.ResponseWriter, r *http.Request, path string, rt route) int {
 	bufs := s.bufs.Get().(*buffers)
-	status, p, refusal := s.take(bufs, r, path, rt)
+	status, p, refusal := s.accept(bufs, r, path, rt)
 	bufs.release()
 	s.bufs.Put(bufs)
 	return s.answer(w, r, p, status, refusal)
 }
 
-// take does everything that needs the request's bytes, so that their buffers are free again while
-// the answer waits. The status is Segment's own; refusal explains a 400, and p is the script's
-// wish.
-func (s *Server) take(bufs *buffers, r *http.Request, path string, rt route) (status int, p plan, refusal *refusal) {
+// accept does everything that needs the request's bytes, so that their buffers are free while the
+// answer waits. status is Segment's own, refusal the reason for a 400, p what the script asks for.
+func (s *Server) accept(bufs *buffers, r *http.Request, path string, rt route) (status int, p plan, refusal *refusal) {
 	now := time.Now()
 	body, wire, refusal := bufs.read(r, rt)
 	s.rec.bytes(wire, len(body))
@@ -194,15 +197,14 @@ func (s *Server) take(bufs *buffers, r *http.Request, path string, rt route) (st
 		}
 		return http.StatusBadRequest, p, refusal
 	}
-	if p.takesEvents() {
-		s.rec.take(b, s.known, path, now)
+	if p.acceptsEvents() {
+		s.rec.accept(b, s.known, path, now)
 	}
 	return http.StatusOK, p, nil
 }
 
 // headerKey returns the write key of the Authorization header: Bearer, or Basic with the key as the
-// user name. The colon after it may be missing; Segment tolerates that, and net/http's BasicAuth
-// does not.
+// user name. The colon after it may be missing: Segment accepts that, net/http's BasicAuth does not.
 func headerKey(r *http.Request) string {
 	scheme, value, ok := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !ok {
@@ -219,5 +221,5 @@ func headerKey(r *http.Request) string {
 	return ""
 }
 
-// maxDuration bounds the waits of a script, so that sums of them can't overflow.
+// maxDuration limits the waits of a script, so that their sum can't overflow.
 const maxDuration = time.Duration(math.MaxInt64 / 4)

@@ -10,22 +10,22 @@ import (
 )
 
 const (
-	// readHeaderTimeout and readTimeout end clients that stop sending; half a megabyte needs
-	// nowhere near a minute.
+	// readHeaderTimeout and readTimeout end clients that stop sending; half a megabyte needs far
+	// less than a minute.
 	readHeaderTimeout = 10 * time.Second
 	readTimeout       = time.Minute
-	// idleTimeout is above that of Go's default client (90 s), so that the client is the one to
-	// close: a server that closes first makes requests fail that are just being sent.
+	// idleTimeout is above that of Go's default client (90 s), so that the client closes first: a
+	// server that closes first makes requests fail that are being sent.
 	idleTimeout = 2 * time.Minute
-	// shutdownTimeout is how long Serve waits for answers under way. They don't wait for their
-	// latency by then.
+	// shutdownTimeout is how long Serve waits for answers under way, which no longer wait for their
+	// latency.
 	shutdownTimeout = 5 * time.Second
 )
 
-// Serve answers requests on ln until ctx is done, lets those under way finish, and returns nil.
-// Latencies and hangs end at once then. It closes ln. An error means that the listener failed, or
-// that answers had to be cut off after 5 s. There is no write time-out: how slow an answer is, is
-// the script's business.
+// Serve answers requests on ln until ctx is done, then ends latencies and hangs, finishes the
+// requests under way, and returns nil. It closes ln. An error means that the listener failed, or
+// that answers took longer than 5 s to finish. There is no write time-out: the script decides how
+// slow an answer is.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	srv := &http.Server{
 		Handler:           s,
@@ -57,8 +57,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	return nil
 }
 
-// ConnState counts connections in Stats. Serve uses it; another http.Server, httptest's for
-// example, can be given it.
+// connState counts connections in Stats.
 func (s *Server) connState(_ net.Conn, state http.ConnState) {
 	if state == http.StateNew {
 		s.rec.opened()

@@ -61,7 +61,7 @@ func send(ctx context.Context, client *http.Client, url, body string) (string, e
 	return string(got), joinClose(err, resp.Body)
 }
 
-func TestFaultsOverTCPAreWhatANetworkWouldDo(t *testing.T) {
+func TestFaultsOverTCPAreTheErrorsOfANetwork(t *testing.T) {
 	s := New(Options{})
 	url, client, _ := serve(t, s)
 	for _, tc := range []struct {
@@ -120,7 +120,7 @@ func TestConnectionsAreCountedAndReused(t *testing.T) {
 	}
 }
 
-func TestServeFinishesWhatIsUnderWay(t *testing.T) {
+func TestServeFinishesRequestsUnderWay(t *testing.T) {
 	taken := make(chan struct{})
 	s := New(Options{Latency: time.Hour, OnEvent: func(Received) { close(taken) }})
 	url, client, stop := serve(t, s)
@@ -158,7 +158,7 @@ func TestServeReturnsWhyItsListenerFailed(t *testing.T) {
 	}
 }
 
-func TestABodyThatIsFarTooLargeIsStillAnswered(t *testing.T) {
+func TestAFarTooLargeBodyIsStillAnswered(t *testing.T) {
 	s := New(Options{})
 	url, client, _ := serve(t, s)
 	got, err := send(t.Context(), client, url+"/v1/batch", strings.Repeat(" ", 6<<20))

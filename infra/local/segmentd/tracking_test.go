@@ -144,7 +144,7 @@ func TestSizesAreLimitedToTheByte(t *testing.T) {
 	}
 }
 
-func TestABombIsRefusedWithoutBeingUnpacked(t *testing.T) {
+func TestAGzipBombIsRefusedWithoutDecompressingItWhole(t *testing.T) {
 	s := New(Options{})
 	bomb := zip(t, make([]byte, 64<<20))
 	bufs := &buffers{}
@@ -163,7 +163,7 @@ func TestABombIsRefusedWithoutBeingUnpacked(t *testing.T) {
 		func(r *http.Request) { r.Header.Set("Content-Encoding", "gzip") }), 400)
 }
 
-func TestWhatCanNotBeReadIsAnswered400(t *testing.T) {
+func TestUnreadableBodiesAreAnswered400(t *testing.T) {
 	whole := zip(t, []byte(tracks(3)))
 	deep := `{"batch":[{"type":"track","event":"e","userId":"u","properties":` + strings.Repeat("[", maxDepth) +
 		strings.Repeat("]", maxDepth) + `}]}`
@@ -204,7 +204,7 @@ func TestABatchOfMoreThan2500EventsIsAnswered200AndRejectedWhole(t *testing.T) {
 	}
 }
 
-func TestWhatSegmentRejectsLaterIsAnswered200AndCounted(t *testing.T) {
+func TestEventsThatSegmentRejectsLaterAreAnswered200AndCounted(t *testing.T) {
 	for _, tc := range []struct{ event, code string }{
 		{`{"type":"track","event":"e","userId":"u"}`, ""},
 		{`{"type":"track","event":"e","anonymousId":"a","userId":null}`, ""},

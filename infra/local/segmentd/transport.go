@@ -9,12 +9,12 @@ import (
 	"sync"
 )
 
-// HTTPClient returns a client that reaches the Server without a network, whatever host its requests
-// name. It works in a synctest bubble. Faults come as the errors that a network would give: a reset
-// satisfies errors.Is(err, syscall.ECONNRESET), a hang lasts until the request's context is done,
-// half an answer ends in io.ErrUnexpectedEOF. Each request has a goroutine, which ends when the
-// answer's body was read or closed, or the context is done. It follows no redirects: a POST that a
-// client turns into a GET hides what this is for.
+// HTTPClient returns a client whose requests go to the Server without a network, whatever host they
+// name. It works in a synctest bubble and is safe for concurrent use. Faults are the errors that a
+// network would return: a reset satisfies errors.Is(err, syscall.ECONNRESET), a hang lasts until the
+// request's context is done, half an answer ends with io.ErrUnexpectedEOF. Each request has a
+// goroutine, which ends when the answer's body was read or closed, or the context is done. The
+// client follows no redirects, so that a test sees them.
 func (s *Server) HTTPClient() *http.Client {
 	return &http.Client{
 		Transport:     transport{s},
@@ -75,12 +75,11 @@ func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// memoryWriter is the ResponseWriter of an in-process request. The answer is collected without
-// bound, since the Server's own answers are small, so that a handler never waits for a client that
-// doesn't read.
+// memoryWriter is the ResponseWriter of an in-process request. It buffers the answer without limit
+// (the Server's answers are small), so that a handler never waits for a client that doesn't read.
 type memoryWriter struct {
 	header  http.Header
-	started chan struct{} // closed when the client may look: at a Flush, or at the end
+	started chan struct{} // closed when the client may read: at a Flush, or at the end
 
 	mu     sync.Mutex
 	open   bool // started is closed
@@ -129,8 +128,8 @@ func (w *memoryWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Flush lets the client see what was written. Without it the client sees nothing before the handler
-// has returned, as with net/http and answers as short as ours: whoever has an answer finds it
+// Flush lets the client read what was written. Without it the client reads nothing before the handler
+// has returned, as with net/http and answers as short as ours: a client that has its answer finds it
 // counted in Stats.
 func (w *memoryWriter) Flush() {
 	w.mu.Lock()
@@ -139,7 +138,7 @@ func (w *memoryWriter) Flush() {
 	w.start()
 }
 
-// abort ends the answer with err, which a reader gets after what was written before.
+// abort ends the answer with err, which a reader gets after the bytes written before.
 func (w *memoryWriter) abort(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -164,7 +163,7 @@ func (w *memoryWriter) changed() {
 	w.more = make(chan struct{})
 }
 
-// head returns the status, or the error where there is none.
+// head returns the status and header, or the error if there is none.
 func (w *memoryWriter) head() (int, http.Header, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -174,8 +173,8 @@ func (w *memoryWriter) head() (int, http.Header, error) {
 	return w.status, w.sent, nil
 }
 
-// memoryBody reads what a memoryWriter was given. Like every body it is read by one goroutine at a
-// time.
+// memoryBody reads what was written to a memoryWriter. Like every body it is read by one goroutine at
+// a time.
 type memoryBody struct {
 	w      *memoryWriter
 	ctx    context.Context
@@ -205,7 +204,7 @@ func (b *memoryBody) Read(p []byte) (int, error) {
 	}
 }
 
-// Close lets the handler know that nobody reads on.
+// Close ends the answer for the handler.
 func (b *memoryBody) Close() error {
 	b.w.abort(errBodyClosed)
 	b.cancel()
