@@ -13,18 +13,18 @@ import (
 	"github.com/spillwayhq/spillway/infra/local/sqs"
 )
 
-// scriptTimeout is far more than the slowest script takes (the CLI: some 30 processes of about a
+// scriptTimeout is far more than the slowest script needs (the CLI: some 30 processes of about a
 // second).
 const scriptTimeout = 5 * time.Minute
 
-// client is a script with what it needs: probe is a command that succeeds where that is installed.
+// client is a script and what it needs; probe is a command that succeeds where that is installed.
 type client struct {
 	script  []string
 	probe   []string
 	install string
 }
 
-func TestBoto3CanNotTellTheEndpointFromSQS(t *testing.T) {
+func TestBoto3WorksWithTheSQSEmulator(t *testing.T) {
 	t.Parallel()
 	run(t, client{
 		script:  []string{"python3", "sqs_boto3.py"},
@@ -33,7 +33,7 @@ func TestBoto3CanNotTellTheEndpointFromSQS(t *testing.T) {
 	})
 }
 
-func TestTheJavaScriptSDKCanNotTellTheEndpointFromSQS(t *testing.T) {
+func TestTheJavaScriptSDKWorksWithTheSQSEmulator(t *testing.T) {
 	t.Parallel()
 	run(t, client{
 		script:  []string{"node", "sqs_js.mjs"},
@@ -42,7 +42,7 @@ func TestTheJavaScriptSDKCanNotTellTheEndpointFromSQS(t *testing.T) {
 	})
 }
 
-func TestTheCommandLineCanNotTellTheEndpointFromSQS(t *testing.T) {
+func TestTheAWSCLIWorksWithTheSQSEmulator(t *testing.T) {
 	t.Parallel()
 	run(t, client{
 		script: []string{"bash", "sqs_cli.sh"},
@@ -52,24 +52,24 @@ func TestTheCommandLineCanNotTellTheEndpointFromSQS(t *testing.T) {
 	})
 }
 
-// boto3SpeaksJSON is Python that fails where boto3 is missing, or of before November 2023: those
-// speak the Query protocol.
+// boto3SpeaksJSON is Python that fails where boto3 is missing or speaks the Query protocol, as
+// versions before November 2023 do.
 const boto3SpeaksJSON = `import boto3
 p = boto3.client('sqs').meta.service_model.metadata['protocol']
 assert p == 'json', 'too old: it speaks the ' + p + ' protocol'`
 
-// cliSpeaksJSON asks the CLI what it would send, without sending it: --debug shows the request's
-// target header, which only the JSON protocol has. The port is one where nothing listens.
+// cliSpeaksJSON succeeds if the CLI speaks the JSON protocol: --debug shows the request's target
+// header, which only that protocol has. Nothing listens on the port.
 const cliSpeaksJSON = `AWS_MAX_ATTEMPTS=1 aws --debug --endpoint-url http://127.0.0.1:1 sqs list-queues 2>&1 | grep -q AmazonSQS.ListQueues || ` +
 	`{ echo 'too old: it speaks the query protocol'; exit 1; }`
 
-// run boots an endpoint of its own and lets the client's script go through it.
+// run starts an SQS emulator and runs the client's script against it.
 func run(t *testing.T, c client) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), scriptTimeout)
 	defer cancel()
 	if out, err := command(ctx, c.probe).CombinedOutput(); err != nil {
-		message := fmt.Sprintf("what %s needs is missing or too old: %s (%v: %s)", c.script[1], c.install, err, lastLine(out))
+		message := fmt.Sprintf("the client of %s is missing or too old: %s (%v: %s)", c.script[1], c.install, err, lastLine(out))
 		if os.Getenv("SPILLWAY_REQUIRE_CLIENTS") == "1" {
 			t.Fatal(message)
 		}
@@ -81,7 +81,7 @@ func run(t *testing.T, c client) {
 	}
 	endpoint := httptest.NewServer(server)
 	t.Cleanup(func() {
-		err := server.Close() // first, because it ends long polls, which the endpoint's Close waits for
+		err := server.Close() // first: it ends the long polls that endpoint.Close waits for
 		endpoint.Close()
 		if err != nil {
 			t.Errorf("close the endpoint: %v", err)
@@ -95,8 +95,8 @@ func run(t *testing.T, c client) {
 	}
 }
 
-// command runs in this folder, with credentials and a region that mean nothing. Whatever the user
-// has configured for the real AWS is kept out: a test must never reach it.
+// command runs in this folder with dummy credentials and a dummy region. It removes whatever the user
+// has configured for the real AWS, because a test must never reach it.
 func command(ctx context.Context, args []string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	for _, v := range os.Environ() {

@@ -1,4 +1,4 @@
-"""Goes through the SQS API with boto3, and prints OK or exits 1 with what differed.
+"""Calls the SQS API with boto3, and prints OK, or what differs and exits 1.
 
 The endpoint, the credentials and the region come from the environment: AWS_ENDPOINT_URL_SQS, AWS_ACCESS_KEY_ID,
 AWS_SECRET_ACCESS_KEY, AWS_REGION (older ones read AWS_DEFAULT_REGION). The steps are those of sqs_js.mjs and sqs_cli.sh.
@@ -13,7 +13,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-# endpoint_url is given because boto3 before 1.28 doesn't read AWS_ENDPOINT_URL_SQS. Nothing is tried again: an error is a finding.
+# endpoint_url is given because boto3 before 1.28 doesn't read AWS_ENDPOINT_URL_SQS. Nothing is retried: an error is a finding.
 sqs = boto3.client("sqs", endpoint_url=os.environ["AWS_ENDPOINT_URL_SQS"], config=Config(retries={"max_attempts": 0}))
 
 
@@ -108,7 +108,7 @@ check("attributes asked for", list(messages[0]["MessageAttributes"]), ["Event-Co
 sqs.delete_message(QueueUrl=url, ReceiptHandle=messages[0]["ReceiptHandle"])
 check("delete with nonsense", error_code(sqs.delete_message, QueueUrl=url, ReceiptHandle="nonsense"), "ReceiptHandleIsInvalid")
 
-# Batches, with a bad entry each.
+# Batches, each with an invalid entry.
 got = sqs.send_message_batch(QueueUrl=url, Entries=[
     {"Id": "a", "MessageBody": "one"},
     {"Id": "bad", "MessageBody": "forbidden \x01"},
@@ -132,7 +132,7 @@ got = sqs.delete_message_batch(QueueUrl=url, Entries=entries + [{"Id": "bad", "R
 check("deleted of the batch", sorted(e["Id"] for e in got["Successful"]), ["0", "1"])
 check("not deleted of the batch", [(e["Id"], e["Code"]) for e in got["Failed"]], [("bad", "ReceiptHandleIsInvalid")])
 
-# Dead letters, and the way back.
+# Dead letters and redrive.
 dlq = sqs.create_queue(QueueName="boto3-dead")["QueueUrl"]
 arns = {u: sqs.get_queue_attributes(QueueUrl=u, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"] for u in (url, dlq)}
 sqs.set_queue_attributes(QueueUrl=url, Attributes={
@@ -150,7 +150,7 @@ tasks = sqs.list_message_move_tasks(SourceArn=arns[dlq])["Results"]
 check("move task", (len(tasks), tasks[0]["SourceArn"]), (1, arns[dlq]))
 check("move from a queue that is no dead-letter queue", error_code(sqs.start_message_move_task, SourceArn=arns[url]) != "no error", True)
 
-# Away with all of it.
+# Delete everything.
 sqs.send_message(QueueUrl=url, MessageBody="purged")
 sqs.purge_queue(QueueUrl=url)
 got = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])["Attributes"]

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Goes through the SQS API with the aws CLI, version 1 or 2, and prints OK or exits 1 with what differed.
+# Calls the SQS API with the aws CLI, version 1 or 2, and prints OK, or what differs and exits 1.
 #
 # The endpoint, the credentials and the region come from the environment: AWS_ENDPOINT_URL_SQS, AWS_ACCESS_KEY_ID,
 # AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION. The steps are those of sqs_boto3.py; each is a process, so there are fewer: boto3 has the
 # same code beneath.
 set -euo pipefail
 
-export AWS_PAGER='' AWS_MAX_ATTEMPTS=1 # nothing is tried again: an error is a finding
+export AWS_PAGER='' AWS_MAX_ATTEMPTS=1 # nothing is retried: an error is a finding
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
@@ -43,8 +43,8 @@ printf '{"Count":{"DataType":"Number","StringValue":"1"},"Origin":{"DataType":"S
 sent=$(sqs send-message --queue-url "$url" --message-body "file://$tmp/event.json" --message-attributes "file://$tmp/attributes.json" --query '[MD5OfMessageBody, MessageId]')
 check 'MD5 of the body' "${sent%%$'\t'*}" "$(md5sum < "$tmp/event.json" | cut -d' ' -f1)"
 case $(aws --version 2>&1) in
-  aws-cli/1.*) raw=$(printf 'AAH/' | base64) ;; # version 1 sends what is written
-  *) raw=AAH/ ;;                                # version 2 takes it for base64; both show base64
+  aws-cli/1.*) raw=$(printf 'AAH/' | base64) ;; # version 1 sends the argument as it is
+  *) raw=AAH/ ;;                                # version 2 reads it as base64; both print base64
 esac
 sqs receive-message --queue-url "$url" --wait-time-seconds 5 --message-attribute-names All --attribute-names All --output json > "$tmp/received.json"
 check 'received' "$(python3 - "$tmp/received.json" <<'PY'
@@ -59,14 +59,14 @@ sqs change-message-visibility --queue-url "$url" --receipt-handle "$handle" --vi
 handle=$(sqs receive-message --queue-url "$url" --wait-time-seconds 5 --query 'Messages[0].ReceiptHandle')
 sqs delete-message --queue-url "$url" --receipt-handle "$handle"
 
-# Batches, with a bad entry each.
+# Batches, each with an invalid entry.
 check 'batch' "$(sqs send-message-batch --queue-url "$url" --entries '[{"Id":"a","MessageBody":"one"},{"Id":"bad","MessageBody":"\u0001"}]' \
   --query '[Successful[0].Id, Failed[0].Id, Failed[0].Code]')" "$(printf 'a\tbad\tInvalidMessageContents')"
 handle=$(sqs receive-message --queue-url "$url" --wait-time-seconds 5 --query 'Messages[0].ReceiptHandle')
 check 'delete batch' "$(sqs delete-message-batch --queue-url "$url" --entries "Id=a,ReceiptHandle=$handle" Id=bad,ReceiptHandle=nonsense \
   --query '[Successful[0].Id, Failed[0].Id, Failed[0].Code]')" "$(printf 'a\tbad\tReceiptHandleIsInvalid')"
 
-# Dead letters, and the way back.
+# Dead letters and redrive.
 dlq=$(sqs create-queue --queue-name cli-dead --query QueueUrl)
 dlq_arn=$(sqs get-queue-attributes --queue-url "$dlq" --attribute-names QueueArn --query Attributes.QueueArn)
 printf '{"RedrivePolicy":"{\\"deadLetterTargetArn\\":\\"%s\\",\\"maxReceiveCount\\":1}","VisibilityTimeout":"0"}' "$dlq_arn" > "$tmp/redrive.json"
@@ -79,7 +79,7 @@ sqs set-queue-attributes --queue-url "$url" --attributes VisibilityTimeout=30
 sqs start-message-move-task --source-arn "$dlq_arn" > /dev/null
 check 'redriven' "$(sqs receive-message --queue-url "$url" --wait-time-seconds 5 --query 'Messages[].Body')" poison
 
-# Away with all of it.
+# Delete everything.
 sqs send-message --queue-url "$url" --message-body purged > /dev/null
 sqs purge-queue --queue-url "$url"
 check 'purged' "$(sqs get-queue-attributes --queue-url "$url" --attribute-names ApproximateNumberOfMessages --query Attributes.ApproximateNumberOfMessages)" 0

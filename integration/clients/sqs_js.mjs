@@ -1,4 +1,4 @@
-// Goes through the SQS API with the JavaScript SDK v3, and prints OK or exits 1 with what differed.
+// Calls the SQS API with the JavaScript SDK v3, and prints OK, or what differs and exits 1.
 //
 // The endpoint, the credentials and the region come from the environment: AWS_ENDPOINT_URL_SQS, AWS_ACCESS_KEY_ID,
 // AWS_SECRET_ACCESS_KEY, AWS_REGION. The SDK checks the MD5 of each body itself. The steps are those of sqs_boto3.py.
@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto'
 import { deepStrictEqual } from 'node:assert'
 import { SQS } from '@aws-sdk/client-sqs'
 
-const sqs = new SQS({ maxAttempts: 1 }) // nothing is tried again: an error is a finding
+const sqs = new SQS({ maxAttempts: 1 }) // nothing is retried: an error is a finding
 
 function check(what, got, want) {
   try {
@@ -16,7 +16,7 @@ function check(what, got, want) {
   }
 }
 
-// failure returns the names that an error goes by: its class, and its code of the older protocol.
+// failure returns the names of an error: its class, and its code in the older protocol.
 async function failure(call) {
   try {
     await call
@@ -105,7 +105,7 @@ check('attributes asked for', Object.keys(messages[0].MessageAttributes), ['Even
 await sqs.deleteMessage({ QueueUrl, ReceiptHandle: messages[0].ReceiptHandle })
 await checkFailure('delete with nonsense', sqs.deleteMessage({ QueueUrl, ReceiptHandle: 'nonsense' }), 'ReceiptHandleIsInvalid')
 
-// Batches, with a bad entry each.
+// Batches, each with an invalid entry.
 let batch = await sqs.sendMessageBatch({ QueueUrl, Entries: [
   { Id: 'a', MessageBody: 'one' },
   { Id: 'bad', MessageBody: 'forbidden \x01' },
@@ -130,7 +130,7 @@ batch = await sqs.deleteMessageBatch({ QueueUrl, Entries: [...entries, { Id: 'ba
 check('deleted of the batch', batch.Successful.map((e) => e.Id).sort(), ['0', '1'])
 check('not deleted of the batch', batch.Failed.map((e) => [e.Id, e.Code]), [['bad', 'ReceiptHandleIsInvalid']])
 
-// Dead letters, and the way back.
+// Dead letters and redrive.
 const dlq = (await sqs.createQueue({ QueueName: 'js-dead' })).QueueUrl
 const arnOf = async (url) => (await sqs.getQueueAttributes({ QueueUrl: url, AttributeNames: ['QueueArn'] })).Attributes.QueueArn
 const [arn, dlqArn] = [await arnOf(QueueUrl), await arnOf(dlq)]
@@ -148,7 +148,7 @@ check('redriven', (await receive(QueueUrl)).map((x) => x.Body), ['poison'])
 check('move task', (await sqs.listMessageMoveTasks({ SourceArn: dlqArn })).Results.map((x) => x.SourceArn), [dlqArn])
 check('move from a queue that is no dead-letter queue is refused', (await failure(sqs.startMessageMoveTask({ SourceArn: arn })))[0] !== 'no error', true)
 
-// Away with all of it.
+// Delete everything.
 await sqs.sendMessage({ QueueUrl, MessageBody: 'purged' })
 await sqs.purgeQueue({ QueueUrl })
 check('purged', (await sqs.getQueueAttributes({ QueueUrl, AttributeNames: ['ApproximateNumberOfMessages'] })).Attributes.ApproximateNumberOfMessages, '0')

@@ -11,16 +11,15 @@ import (
 	"github.com/segmentio/analytics-go/v3"
 )
 
-// heard is an analytics.Callback that takes what the SDK says became of each event.
-type heard chan bool
+// callback is an analytics.Callback: it gets true for each delivered event, false for each failed one.
+type callback chan bool
 
-func (h heard) Success(analytics.Message) { h <- true }
+func (h callback) Success(analytics.Message) { h <- true }
 
-func (h heard) Failure(analytics.Message, error) { h <- false }
+func (h callback) Failure(analytics.Message, error) { h <- false }
 
-// goClient is analytics-go with its Endpoint set, and with nothing else that matters to what it
-// sends.
-func goClient(t *testing.T, d *door, h heard) analytics.Client {
+// goClient returns analytics-go with its Endpoint set; the other settings do not change what it sends.
+func goClient(t *testing.T, d *deployment, h callback) analytics.Client {
 	t.Helper()
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
@@ -29,7 +28,7 @@ func goClient(t *testing.T, d *door, h heard) analytics.Client {
 		Logger: analytics.StdLogger(log.New(io.Discard, "", 0)),
 		DefaultContext: &analytics.Context{App: analytics.AppInfo{Name: "shop", Version: "3.2"},
 			Extra: map[string]any{"region": "eu"}},
-		// The default waits up to 10 s; how long it waits is the SDK's affair.
+		// The default waits up to 10 s, which this test does not need.
 		RetryAfter: func(int) time.Duration { return 20 * time.Millisecond },
 	})
 	if err != nil {
@@ -38,9 +37,9 @@ func goClient(t *testing.T, d *door, h heard) analytics.Client {
 	return client
 }
 
-func TestAnalyticsGoSendsEveryKindAndAllFieldsArrive(t *testing.T) {
+func TestAnalyticsGoEventsOfEveryTypeArriveWithAllFields(t *testing.T) {
 	t.Parallel()
-	d, h := open(t, setup{}), make(heard, 10)
+	d, h := deploy(t, setup{}), make(callback, 10)
 	client := goClient(t, d, h)
 	for _, m := range []analytics.Message{
 		analytics.Identify{UserId: "u-1",
@@ -65,16 +64,16 @@ func TestAnalyticsGoSendsEveryKindAndAllFieldsArrive(t *testing.T) {
 	if err := client.Close(); err != nil {
 		t.Fatal(err)
 	}
-	all := assertAllArrived(t, d, "/v1/batch", stamped{}, "identify", "track", "page", "screen", "group", "alias")
+	all := assertAllArrived(t, d, "/v1/batch", enriched{}, "identify", "track", "page", "screen", "group", "alias")
 	close(h)
 	told := 0
 	for ok := range h {
 		if told++; !ok {
-			t.Error("the SDK says that an event failed")
+			t.Error("the SDK reports that an event failed")
 		}
 	}
 	if told != 6 || len(all) != 6 {
-		t.Errorf("the SDK speaks of %d events; %d were sent", told, len(all))
+		t.Errorf("the SDK reports %d events, %d were sent", told, len(all))
 	}
 	for _, r := range d.sent() {
 		context := decode(t, r.Body)["context"].(object)
@@ -84,7 +83,7 @@ func TestAnalyticsGoSendsEveryKindAndAllFieldsArrive(t *testing.T) {
 	}
 }
 
-func TestAnalyticsGoTriesAgainWhateverItIsTold(t *testing.T) {
+func TestAnalyticsGoRetriesWhateverTheStatus(t *testing.T) {
 	t.Parallel()
 	ten := make([]scripted, 10)
 	tenTimes := make([]int, 10)
@@ -98,19 +97,18 @@ func TestAnalyticsGoTriesAgainWhateverItIsTold(t *testing.T) {
 	}{
 		{"429", []scripted{{429, 1}, {429, 1}}, []int{429, 429, 200}},
 		{"503", []scripted{{503, 0}}, []int{503, 200}},
-		// It knows no answer that is final, so what is wrong for good costs ten requests. We count
-		// such a request and keep nothing.
+		// No answer is final for this SDK, so an invalid request is sent ten times.
 		{"400", ten, tenTimes},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			d, h := open(t, setup{answers: c.answers}), make(heard, 10)
+			d, h := deploy(t, setup{answers: c.answers}), make(callback, 10)
 			client := goClient(t, d, h)
 			if err := client.Enqueue(analytics.Track{UserId: "u-1", Event: "first"}); err != nil {
 				t.Fatal(err)
 			}
-			// Before Close: at Close it gives up what has not been accepted.
-			kept := <-h
+			// Before Close, which drops what has not been accepted.
+			accepted := <-h
 			if err := client.Close(); err != nil {
 				t.Fatal(err)
 			}
@@ -118,13 +116,13 @@ func TestAnalyticsGoTriesAgainWhateverItIsTold(t *testing.T) {
 			if got := statuses(sent); !slices.Equal(got, c.want) {
 				t.Fatalf("it was answered %v, want %v", got, c.want)
 			}
-			if kept != (c.want[len(c.want)-1] == http.StatusOK) {
-				t.Errorf("the SDK says: accepted: %v", kept)
+			if accepted != (c.want[len(c.want)-1] == http.StatusOK) {
+				t.Errorf("the SDK reports accepted: %v", accepted)
 			}
-			if kept {
+			if accepted {
 				d.awaitEvents(t, ids(t, sent[0])...)
 			}
-			if n := len(d.arrivals()[ids(t, sent[0])[0]]); (n == 1) != kept {
+			if n := len(d.arrivals()[ids(t, sent[0])[0]]); (n == 1) != accepted {
 				t.Errorf("it arrived %d times", n)
 			}
 		})

@@ -1,5 +1,5 @@
-// Opens a page in Chromium and passes on what it reports, a line of JSON each, until stdin ends. A line on stdin is the name of
-// an event for the page to track.
+// Opens a page in Chromium and writes what the page reports to stdout, one line of JSON each, until stdin ends. A line on stdin
+// is the name of an event that the page then tracks.
 //
 //   CHROMIUM=/usr/bin/chromium node browser.mjs 'http://127.0.0.1:1234/page.html?…'
 import { chromium } from 'playwright-core'

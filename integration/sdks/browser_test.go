@@ -16,7 +16,7 @@ import (
 // umd is the package's own build for browsers.
 var umd = filepath.Join("node_modules", "@segment", "analytics-next", "dist", "umd")
 
-// browser is a page of another origin than the door, in Chromium, with analytics-next in it.
+// browser is a page in Chromium with analytics-next. Its origin is not that of the ingest API.
 type browser struct {
 	*script
 	sent    []string // messageIds, in the order in which the SDK was called
@@ -24,7 +24,7 @@ type browser struct {
 }
 
 // browse opens the page and waits until it has called the SDK.
-func browse(t *testing.T, d *door, mode, step string) *browser {
+func browse(t *testing.T, d *deployment, mode, step string) *browser {
 	t.Helper()
 	chromium := cmp.Or(os.Getenv("CHROMIUM"), "/usr/bin/chromium")
 	needs(t, "Chromium", chromium, "--version")
@@ -35,15 +35,15 @@ func browse(t *testing.T, d *door, mode, step string) *browser {
 	mux.HandleFunc("/page.html", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, "page.html") })
 	page := httptest.NewServer(mux)
 	t.Cleanup(page.Close)
-	query := url.Values{"door": {d.URL}, "key": {writeKey}, "mode": {mode}, "step": {step}}
+	query := url.Values{"ingest": {d.URL}, "key": {writeKey}, "mode": {mode}, "step": {step}}
 	b := &browser{dropped: map[string]string{}}
 	b.script = node(t, []string{"CHROMIUM=" + chromium}, "browser.mjs", page.URL+"/page.html?"+query.Encode())
 	b.until(t, "the SDK to be called", func(line map[string]any) bool { return line["kind"] == "ready" })
 	return b
 }
 
-// until reads what the page reports, until done says so of what has been read; the line is nil at
-// first, for it may have been.
+// until reads what the page reports until done reports true. It calls done with nil first, for what
+// was read before.
 func (b *browser) until(t *testing.T, what string, done func(map[string]any) bool) {
 	t.Helper()
 	if done(nil) {
@@ -65,10 +65,10 @@ func (b *browser) until(t *testing.T, what string, done func(map[string]any) boo
 			return
 		}
 	}
-	t.Fatalf("the browser ended before it came to %s", what)
+	t.Fatalf("the browser ended before %s", what)
 }
 
-// track has the page send a further event, and returns its id.
+// track makes the page send another event and returns its messageId.
 func (b *browser) track(t *testing.T, name string) string {
 	t.Helper()
 	if _, err := io.WriteString(b.input, name+"\n"); err != nil {
@@ -78,7 +78,7 @@ func (b *browser) track(t *testing.T, name string) string {
 	return b.sent[len(b.sent)-1]
 }
 
-func TestTheBrowserSendsEveryKindAndAllFieldsArrive(t *testing.T) {
+func TestBrowserEventsOfEveryTypeArriveWithAllFields(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		mode  string
@@ -89,10 +89,10 @@ func TestTheBrowserSendsEveryKindAndAllFieldsArrive(t *testing.T) {
 	} {
 		t.Run(c.mode, func(t *testing.T) {
 			t.Parallel()
-			d := open(t, setup{})
+			d := deploy(t, setup{})
 			b := browse(t, d, c.mode, "all")
 			d.awaitEvents(t, b.sent...)
-			all := assertAllArrived(t, d, "/v1/b", stamped{ip: "127.0.0.1"}, "page", "identify", "track", "group", "screen",
+			all := assertAllArrived(t, d, "/v1/b", enriched{ip: "127.0.0.1"}, "page", "identify", "track", "group", "screen",
 				"alias")
 			slices.Sort(all)
 			if want := slices.Sorted(slices.Values(b.sent)); !slices.Equal(all, want) {
@@ -103,21 +103,21 @@ func TestTheBrowserSendsEveryKindAndAllFieldsArrive(t *testing.T) {
 				paths = append(paths, r.Path)
 				if r.Header.Get("Content-Type") != "text/plain" || !strings.HasPrefix(r.Header.Get("Authorization"), "Basic ") ||
 					r.Header.Get("Origin") == "" {
-					t.Errorf("not as it was seen before: %v", r.Header)
+					t.Errorf("unexpected headers: %v", r.Header)
 				}
 			}
 			slices.Sort(paths)
 			if got := slices.Compact(paths); !slices.Equal(got, c.paths) {
 				t.Errorf("it called %v, want %v", got, c.paths)
 			}
-			if !d.asked("/v1/projects/" + writeKey + "/settings") {
+			if !d.loaded("/v1/projects/" + writeKey + "/settings") {
 				t.Error("it did not ask for its settings")
 			}
 		})
 	}
 }
 
-func TestTheBrowserTriesAgainWhenItIsToldTo(t *testing.T) {
+func TestBrowserRetriesByStatusAndRetryAfter(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"standard", "batching"} {
 		for _, c := range []struct {
@@ -131,19 +131,19 @@ func TestTheBrowserTriesAgainWhenItIsToldTo(t *testing.T) {
 		} {
 			t.Run(mode+", "+c.name, func(t *testing.T) {
 				t.Parallel()
-				d := open(t, setup{answers: c.answers})
+				d := deploy(t, setup{answers: c.answers})
 				b := browse(t, d, mode, "one")
 				first := b.sent[0]
-				kept := c.want[len(c.want)-1] == http.StatusOK
+				accepted := c.want[len(c.want)-1] == http.StatusOK
 				switch {
-				case kept:
+				case accepted:
 					d.awaitEvents(t, first)
 				case mode == "standard":
 					b.until(t, "the drop", func(map[string]any) bool { return b.dropped[first] == "delivery_failure" })
-				default: // it drops a batch without a word
+				default: // it drops a batch without reporting it
 					d.await(t, "the refusal", func() bool { return len(d.sent()) == 1 })
 				}
-				// The next event finds the SDK in good order, and is sent without what was dropped.
+				// The SDK still works: it sends the next event, without the dropped one.
 				second := b.track(t, "second")
 				d.awaitEvents(t, second)
 				var tries []request
@@ -156,7 +156,7 @@ func TestTheBrowserTriesAgainWhenItIsToldTo(t *testing.T) {
 					t.Errorf("it was answered %v, want %v", got, c.want)
 				}
 				assertWaited(t, tries)
-				if n := len(d.arrivals()[first]); (n == 1) != kept {
+				if n := len(d.arrivals()[first]); (n == 1) != accepted {
 					t.Errorf("it arrived %d times", n)
 				}
 			})

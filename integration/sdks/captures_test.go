@@ -18,26 +18,26 @@ import (
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
-// capture is a file of events/http: one request as an SDK writes it, and what must become of it.
+// capture is a file of events/http: one request as an SDK writes it, and what must arrive.
 type capture struct {
 	SDK     string            `json:"sdk"`
 	Method  string            `json:"method"`
 	Path    string            `json:"path"`
 	Headers map[string]string `json:"headers"`
 	Gzip    bool              `json:"gzip"`    // the body is sent compressed
-	Chunked bool              `json:"chunked"` // and without saying its length
+	Chunked bool              `json:"chunked"` // without Content-Length
 	Body    json.RawMessage   `json:"body"`    // sent without the white space that makes it readable
 	Expect  struct {
 		WriteKey  string          `json:"writeKey"`
-		Origin    string          `json:"origin"`    // by which path it goes on: of servers, or of clients
+		Origin    string          `json:"origin"`    // which decides the path to Segment: server or client
 		IP        bool            `json:"ip"`        // the client's address is added
 		UserAgent bool            `json:"userAgent"` // and the header of that name
 		Context   json.RawMessage `json:"context"`   // the batch's own
-		Events    []object        `json:"events"`    // where they don't stand in the body
+		Events    []object        `json:"events"`    // where the body does not contain them as JSON
 	} `json:"expect"`
 }
 
-// captured reads the captures of SDKs; those of a gateway's payloads are functions/ingest's.
+// captured reads the captures of SDKs, without those of API Gateway payloads.
 func captured(t *testing.T) map[string]capture {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join("..", "..", "events", "http", "*.json"))
@@ -107,7 +107,7 @@ func (c *capture) send(t *testing.T, host string) (status int, header http.Heade
 	return response.StatusCode, response.Header, answer
 }
 
-// events are those that must arrive, with the sentAt of their batch.
+// events returns the events that must arrive and the sentAt of their batch.
 func (c *capture) events(t *testing.T) ([]object, any) {
 	t.Helper()
 	if c.Expect.Events != nil {
@@ -122,14 +122,14 @@ func (c *capture) kind() string {
 	return kind
 }
 
-func TestARequestAsEachSDKWritesItArrivesWithEveryField(t *testing.T) {
+func TestCapturedRequestsOfEachSDKArriveWithAllFields(t *testing.T) {
 	t.Parallel()
 	t.Cleanup(http.DefaultTransport.(*http.Transport).CloseIdleConnections)
 	all := captured(t)
 	if len(all) < 13 {
 		t.Fatalf("only %d captures", len(all))
 	}
-	d := open(t, setup{})
+	d := deploy(t, setup{})
 	total := 0
 	for name, c := range all {
 		t.Run(name, func(t *testing.T) {
@@ -148,7 +148,7 @@ func TestARequestAsEachSDKWritesItArrivesWithEveryField(t *testing.T) {
 			request := d.requestsSoFar()[before]
 			sent, sentAt := c.events(t)
 			total += len(sent)
-			add := stamped{kind: c.kind()}
+			add := enriched{kind: c.kind()}
 			if c.Expect.IP {
 				add.ip = "127.0.0.1"
 			}
@@ -161,7 +161,7 @@ func TestARequestAsEachSDKWritesItArrivesWithEveryField(t *testing.T) {
 				assertIntact(t, request, e, sentAt, got, add)
 				origin, ok := event.ParseOrigin(c.Expect.Origin)
 				if !ok || got.WriteKey != c.Expect.WriteKey || got.Path != segment.Path(origin) {
-					t.Errorf("it went on under %q to %s, want %q and %s", got.WriteKey, got.Path, c.Expect.WriteKey,
+					t.Errorf("it arrived under %q at %s, want %q and %s", got.WriteKey, got.Path, c.Expect.WriteKey,
 						segment.Path(origin))
 				}
 				if c.Expect.Context != nil {
@@ -179,7 +179,7 @@ func TestARequestAsEachSDKWritesItArrivesWithEveryField(t *testing.T) {
 	}
 }
 
-// assertHas sees that the batch's context is in the event's.
+// assertHas checks that the event's context contains the batch's.
 func assertHas(t *testing.T, context, want object) {
 	t.Helper()
 	for name, value := range want {
@@ -189,9 +189,9 @@ func assertHas(t *testing.T, context, want object) {
 	}
 }
 
-// find is the place among the arrived of the event that was sent: by its id, or by its name where
-// it had none.
-func (d *door) find(t *testing.T, sent object) int {
+// find returns the index of a sent event among the arrived ones, -1 if it has not arrived. It
+// compares the messageId, or the event's name if it was sent without one.
+func (d *deployment) find(t *testing.T, sent object) int {
 	t.Helper()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -206,7 +206,7 @@ func (d *door) find(t *testing.T, sent object) int {
 	return -1
 }
 
-func TestCapturesOfPixelsAreWhatTheySay(t *testing.T) {
+func TestPixelCapturesContainTheExpectedEvent(t *testing.T) {
 	for name, c := range captured(t) {
 		if c.Method != http.MethodGet {
 			continue

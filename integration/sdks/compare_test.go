@@ -12,7 +12,7 @@ import (
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
 )
 
-// object is a JSON object whose numbers are kept as they are written.
+// object is a JSON object whose numbers are json.Number, as written.
 type object = map[string]any
 
 func decode(t *testing.T, raw []byte) object {
@@ -26,7 +26,7 @@ func decode(t *testing.T, raw []byte) object {
 	return o
 }
 
-// events returns what a request's body carries, and the sentAt that goes for all of it.
+// events returns the events of a request's body and the sentAt of their batch.
 func events(t *testing.T, body []byte) (all []object, sentAt any) {
 	t.Helper()
 	o := decode(t, body)
@@ -53,12 +53,12 @@ func ids(t *testing.T, r request) []string {
 	return names
 }
 
-// stamped says what the ingest API adds to an event besides its identity.
-type stamped struct{ kind, ip, userAgent string } // empty: nothing
+// enriched is what the ingest API adds to an event besides messageId and timestamp.
+type enriched struct{ kind, ip, userAgent string } // empty: nothing
 
-// assertIntact compares an event as it was sent with how it arrived: it must be the same but for
-// what the ingest API sets.
-func assertIntact(t *testing.T, r request, sent object, sentAt any, got segmentd.Received, add stamped) {
+// assertIntact compares an event as sent with the event as it arrived: only what the ingest API sets
+// may differ.
+func assertIntact(t *testing.T, r request, sent object, sentAt any, got segmentd.Received, add enriched) {
 	t.Helper()
 	want, have := clone(t, sent), decode(t, got.Raw)
 	if own, ok := want["sentAt"]; ok && sentAt == nil {
@@ -68,7 +68,7 @@ func assertIntact(t *testing.T, r request, sent object, sentAt any, got segmentd
 	for _, name := range []string{"timestamp", "sentAt", "writeKey"} {
 		delete(want, name)
 	}
-	delete(have, "timestamp") // the others must not be there
+	delete(have, "timestamp") // have must not have the other two
 	if id(want) == "" {
 		if id(have) == "" {
 			t.Errorf("no messageId was given: %s", got.Raw)
@@ -94,13 +94,13 @@ func assertIntact(t *testing.T, r request, sent object, sentAt any, got segmentd
 	}
 }
 
-// assertTime holds the clock: the event is as old when it arrives as it was when its client sent
-// it.
+// assertTime checks that the ingest API corrected the client's clock: the event is as old as it was
+// when the client sent it.
 func assertTime(t *testing.T, r request, sent, have object, sentAt any) {
 	t.Helper()
 	arrived, err := moment(have["timestamp"])
 	if err != nil {
-		t.Errorf("it arrived with no time: %v", err)
+		t.Errorf("it arrived without a timestamp: %v", err)
 		return
 	}
 	// The request was read between At and Answered; times are written in milliseconds.
@@ -129,7 +129,7 @@ func assertTime(t *testing.T, r request, sent, have object, sentAt any) {
 func moment(v any) (time.Time, error) {
 	s, ok := v.(string)
 	if !ok {
-		return time.Time{}, fmt.Errorf("%v is no time", v)
+		return time.Time{}, fmt.Errorf("%v must be a time", v)
 	}
 	return time.Parse(time.RFC3339Nano, s)
 }
@@ -143,7 +143,7 @@ func clone(t *testing.T, o object) object {
 	return decode(t, raw)
 }
 
-// differences says where two values differ.
+// differences lists where two values differ.
 func differences(path string, want, have any) (all []string) {
 	a, isObject := want.(object)
 	b, isToo := have.(object)
@@ -168,7 +168,7 @@ func differences(path string, want, have any) (all []string) {
 	return all
 }
 
-func TestADifferenceIsSeen(t *testing.T) {
+func TestDifferencesAreReported(t *testing.T) {
 	for _, c := range []struct{ a, b, want string }{
 		{`{"a":{"b":1}}`, `{"a":{"b":1}}`, ""},
 		{`{"a":{"b":1}}`, `{"a":{"b":1.0}}`, "a.b is 1.0, want 1"},

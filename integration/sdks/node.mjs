@@ -1,5 +1,5 @@
-// Sends one event of each kind with @segment/analytics-node, which is pointed at us by its host option alone, and says on stdout
-// what became of each: one line of JSON an event, {"messageId", "type", "delivered"}.
+// Sends one event of each type with @segment/analytics-node, whose host option alone points at the ingest API, and writes to
+// stdout what the SDK reports of each event, as one line of JSON: {"messageId", "type", "delivered"}.
 //
 //   HOST=http://localhost:8080 WRITE_KEY=local [MAX_RETRIES=10] [ONLY=track] node node.mjs
 import { Analytics } from '@segment/analytics-node'

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// runNode lets analytics-node send, to the end, and returns what it says became of each event, by
+// runNode runs analytics-node to its end and returns whether it reports each event as delivered, by
 // messageId.
-func runNode(t *testing.T, d *door, env ...string) map[string]bool {
+func runNode(t *testing.T, d *deployment, env ...string) map[string]bool {
 	t.Helper()
 	needs(t, "@segment/analytics-node", "node", "--input-type=module", "-e", "import '@segment/analytics-node'")
 	s := node(t, append([]string{"HOST=" + d.URL, "WRITE_KEY=" + writeKey}, env...), "node.mjs")
@@ -22,11 +22,11 @@ func runNode(t *testing.T, d *door, env ...string) map[string]bool {
 	return delivered
 }
 
-func TestNodeSendsEveryKindAndAllFieldsArrive(t *testing.T) {
+func TestNodeEventsOfEveryTypeArriveWithAllFields(t *testing.T) {
 	t.Parallel()
-	d := open(t, setup{})
+	d := deploy(t, setup{})
 	told := runNode(t, d)
-	sent := assertAllArrived(t, d, "/v1/batch", stamped{}, "identify", "track", "page", "screen", "group", "alias")
+	sent := assertAllArrived(t, d, "/v1/batch", enriched{}, "identify", "track", "page", "screen", "group", "alias")
 	for _, id := range sent {
 		if !told[id] {
 			t.Errorf("the SDK was not told that %s is accepted", id)
@@ -34,17 +34,16 @@ func TestNodeSendsEveryKindAndAllFieldsArrive(t *testing.T) {
 	}
 }
 
-func TestNodeTriesAgainWhenItIsToldTo(t *testing.T) {
+func TestNodeRetriesByStatusAndRetryAfter(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		name    string
-		answers []scripted
-		retries string // the SDK's own limit
-		want    []int  // the answers that it gets
-		kept    bool
+		name     string
+		answers  []scripted
+		retries  string // the SDK's own limit
+		want     []int  // the answers that the SDK gets
+		accepted bool
 	}{
-		// With Retry-After a 429 costs none of the SDK's tries, so it survives more of them than it
-		// has.
+		// With Retry-After a 429 does not count against the SDK's retry limit.
 		{"429 with Retry-After", []scripted{{429, 1}, {429, 1}}, "1", []int{429, 429, 200}, true},
 		{"429 without Retry-After", []scripted{{429, 0}, {429, 0}}, "1", []int{429, 429}, false},
 		{"503", []scripted{{503, 0}, {503, 0}}, "2", []int{503, 503, 200}, true},
@@ -53,7 +52,7 @@ func TestNodeTriesAgainWhenItIsToldTo(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			d := open(t, setup{answers: c.answers})
+			d := deploy(t, setup{answers: c.answers})
 			told := runNode(t, d, "MAX_RETRIES="+c.retries, "ONLY=track")
 			sent := d.sent()
 			if got := statuses(sent); !slices.Equal(got, c.want) {
@@ -61,20 +60,20 @@ func TestNodeTriesAgainWhenItIsToldTo(t *testing.T) {
 			}
 			event := ids(t, sent[0])[0]
 			assertRetries(t, sent)
-			if kept, ok := told[event]; !ok || kept != c.kept {
-				t.Errorf("the SDK says: %v", told)
+			if accepted, ok := told[event]; !ok || accepted != c.accepted {
+				t.Errorf("the SDK reports %v", told)
 			}
-			if c.kept {
+			if c.accepted {
 				d.awaitEvents(t, event)
 			}
-			if n := len(d.arrivals()[event]); (n == 1) != c.kept {
+			if n := len(d.arrivals()[event]); (n == 1) != c.accepted {
 				t.Errorf("it arrived %d times", n)
 			}
 		})
 	}
 }
 
-// assertRetries sees that each further request carries the same events and counts itself.
+// assertRetries checks that each retry has the same events and its number in X-Retry-Count.
 func assertRetries(t *testing.T, sent []request) {
 	t.Helper()
 	for i, r := range sent[1:] {
@@ -88,7 +87,7 @@ func assertRetries(t *testing.T, sent []request) {
 	assertWaited(t, sent)
 }
 
-// assertWaited sees that no try comes earlier than the Retry-After before it said.
+// assertWaited checks that no attempt comes earlier than the Retry-After before it allows.
 func assertWaited(t *testing.T, tries []request) {
 	t.Helper()
 	// Timers of JavaScript may be a few milliseconds early against our clock.
@@ -101,9 +100,9 @@ func assertWaited(t *testing.T, tries []request) {
 	}
 }
 
-// assertAllArrived waits for each event that was sent and accepted, compares it, and sees that
-// there is one of each kind. It returns their messageIds.
-func assertAllArrived(t *testing.T, d *door, path string, add stamped, kinds ...string) (all []string) {
+// assertAllArrived waits for each event that was sent, compares it, and checks that there is one of
+// each type. It returns their messageIds.
+func assertAllArrived(t *testing.T, d *deployment, path string, add enriched, kinds ...string) (all []string) {
 	t.Helper()
 	missing := slices.Clone(kinds)
 	for _, r := range d.sent() {

@@ -10,22 +10,22 @@ import (
 	"github.com/spillwayhq/spillway/shared/ingest"
 )
 
-// What the tests of the single SDKs do with scripted answers is done here with our own.
+// The tests of the single SDKs script the answers; here the ingest API itself refuses the requests.
 
-func TestWhileTheQueueIsAwayNoSDKLosesAnEvent(t *testing.T) {
+func TestNoSDKLosesAnEventWhileTheQueueFails(t *testing.T) {
 	t.Parallel()
-	for name, send := range map[string]func(*testing.T, *door){
-		"node":              func(t *testing.T, d *door) { runNode(t, d, "ONLY=track", "MAX_RETRIES=0") },
-		"browser, standard": func(t *testing.T, d *door) { browse(t, d, "standard", "one") },
-		"browser, batching": func(t *testing.T, d *door) { browse(t, d, "batching", "one") },
-		"analytics-go": func(t *testing.T, d *door) {
-			h := make(heard, 10)
+	for name, send := range map[string]func(*testing.T, *deployment){
+		"node":              func(t *testing.T, d *deployment) { runNode(t, d, "ONLY=track", "MAX_RETRIES=0") },
+		"browser, standard": func(t *testing.T, d *deployment) { browse(t, d, "standard", "one") },
+		"browser, batching": func(t *testing.T, d *deployment) { browse(t, d, "batching", "one") },
+		"analytics-go": func(t *testing.T, d *deployment) {
+			h := make(callback, 10)
 			client := goClient(t, d, h)
 			if err := client.Enqueue(analytics.Track{UserId: "u-1", Event: "first"}); err != nil {
 				t.Fatal(err)
 			}
 			if !<-h {
-				t.Error("the SDK says that the event failed")
+				t.Error("the SDK reports that the event failed")
 			}
 			if err := client.Close(); err != nil {
 				t.Fatal(err)
@@ -34,15 +34,15 @@ func TestWhileTheQueueIsAwayNoSDKLosesAnEvent(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := open(t, setup{queueFails: 1})
+			d := deploy(t, setup{queueFails: 1})
 			send(t, d)
 			d.await(t, "a request that is accepted", func() bool { return slices.Contains(statuses(d.sent()), http.StatusOK) })
 			sent := d.sent()
 			if got := statuses(sent); !slices.Equal(got, []int{429, 200}) || sent[0].RetryAfter == 0 {
-				t.Errorf("it was answered %v, with Retry-After %v", got, sent[0].RetryAfter)
+				t.Errorf("answers %v, with Retry-After %v", got, sent[0].RetryAfter)
 			}
 			d.awaitEvents(t, ids(t, sent[0])...)
-			if name != "analytics-go" { // it knows no Retry-After
+			if name != "analytics-go" { // it ignores Retry-After
 				assertWaited(t, sent)
 			}
 			for _, id := range ids(t, sent[0]) {
@@ -54,19 +54,19 @@ func TestWhileTheQueueIsAwayNoSDKLosesAnEvent(t *testing.T) {
 	}
 }
 
-func TestAnUnknownWriteKeyIsDroppedAtOnce(t *testing.T) {
+func TestNodeDropsEventsOfAnUnknownWriteKeyWithoutRetrying(t *testing.T) {
 	t.Parallel()
 	keys, err := ingest.NewKeys(map[string]ingest.Key{"another": {Name: "another"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := open(t, setup{keys: keys})
+	d := deploy(t, setup{keys: keys})
 	for id, delivered := range runNode(t, d) {
 		if delivered {
 			t.Errorf("the SDK was told that %s is accepted", id)
 		}
 	}
 	if got := statuses(d.sent()); !slices.Equal(got, []int{400}) {
-		t.Errorf("it was answered %v", got)
+		t.Errorf("answers %v, want one 400", got)
 	}
 }

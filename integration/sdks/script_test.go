@@ -14,7 +14,7 @@ import (
 
 const install = "apt-get install nodejs npm chromium (Node.js 20 or later), then npm ci in integration/sdks"
 
-// needs skips the test where a command fails, or fails it where everything must be there.
+// needs skips the test if the probe command fails; with SPILLWAY_REQUIRE_SDKS=1 it fails the test.
 func needs(t *testing.T, what string, probe ...string) {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), probe[0], probe[1:]...).CombinedOutput()
@@ -29,18 +29,18 @@ func needs(t *testing.T, what string, probe ...string) {
 	t.Skip(message)
 }
 
-// script is a Node program under way. What it says on stdout is lines of JSON.
+// script is a running Node program that writes lines of JSON to stdout.
 type script struct {
 	input  io.WriteCloser
-	lines  chan map[string]any // closed at its end
-	failed strings.Builder     // stderr; to be read after its end
+	lines  chan map[string]any // closed when the program ends
+	failed strings.Builder     // stderr; read it after the end
 	cmd    *exec.Cmd
 }
 
-// node starts a program of this folder. It ends with the test at the latest.
+// node starts a program of this folder and ends it with the test at the latest.
 func node(t *testing.T, env []string, args ...string) *script {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), testTimeout)
 	s := &script{cmd: exec.CommandContext(ctx, "node", args...), lines: make(chan map[string]any, 1000)}
 	s.cmd.Env = append(os.Environ(), append([]string{"NODE_NO_WARNINGS=1"}, env...)...)
 	s.cmd.Stderr = &s.failed

@@ -30,48 +30,48 @@ import (
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
-// patience ends a test that would hang. It asserts no speed.
-const patience = 90 * time.Second
+// testTimeout ends a test that hangs. It asserts no speed.
+const testTimeout = 90 * time.Second
 
 const writeKey = "wk-demo"
 
-// A door is the ingest API in front of a whole local pipeline. It writes down what comes in, and
-// what arrives at the far end.
-type door struct {
+// A deployment is the ingest API and a whole local pipeline. It records the requests to the ingest
+// API and the events that reach the Segment emulator.
+type deployment struct {
 	URL      string
 	pipeline *local.Pipeline
 
 	mu       sync.Mutex
-	change   chan struct{} // closed and renewed when something has come or arrived
+	change   chan struct{} // closed and replaced after each request and each arrival
 	requests []request
 	arrived  []segmentd.Received
 	answers  []scripted
 }
 
-// request is one that carried events, or asked for settings, with what it was answered.
+// request is one with events, or for settings, and its answer.
 type request struct {
 	Method, Path string
 	Header       http.Header
-	Body         []byte // without its compression
+	Body         []byte // decompressed
 	At, Answered time.Time
 	Status       int
 	RetryAfter   time.Duration // of the answer
 }
 
-// scripted is an answer that an SDK gets instead of ours.
+// scripted is an answer that an SDK gets instead of the ingest API's.
 type scripted struct {
 	status     int
 	retryAfter int // seconds, 0: none
 }
 
-// setup says what is wrong with a door. The zero value: nothing.
+// setup says how a deployment fails. The zero value works.
 type setup struct {
-	answers    []scripted // to the first requests that carry events, in this order, in our place: nothing is accepted then
-	queueFails int32      // so many calls to the queue
+	answers    []scripted // to the first requests with events, in this order; the ingest API does not see those requests
+	queueFails int32      // how many sends to the queue fail
 	keys       ingest.KeySet
 }
 
-// unreliable is a queue that is away for the first calls.
+// unreliable is a queue whose first sends fail.
 type unreliable struct {
 	ingest.Sender
 	fails atomic.Int32
@@ -79,15 +79,15 @@ type unreliable struct {
 
 func (u *unreliable) Send(ctx context.Context, messages []message.Message) error {
 	if u.fails.Add(-1) >= 0 {
-		return errors.New("the queue is away")
+		return errors.New("the queue fails as the test asked")
 	}
 	return u.Sender.Send(ctx, messages)
 }
 
-// open boots a door.
-func open(t *testing.T, s setup) *door {
+// deploy starts a deployment, which ends with the test.
+func deploy(t *testing.T, s setup) *deployment {
 	t.Helper()
-	d := &door{change: make(chan struct{}), answers: s.answers}
+	d := &deployment{change: make(chan struct{}), answers: s.answers}
 	p, err := local.Start(local.Config{Dir: t.TempDir(), SQSAddr: "127.0.0.1:0", SegmentAddr: "127.0.0.1:0",
 		OnEvent: d.arrive})
 	if err != nil {
@@ -127,9 +127,9 @@ func open(t *testing.T, s setup) *door {
 	return d
 }
 
-// record stands in front of the handler: it writes down what an SDK sends, and answers from the
-// script.
-func (d *door) record(handler http.Handler) http.Handler {
+// record wraps the handler: it records what an SDK sends, and answers with the scripted answers
+// first.
+func (d *deployment) record(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodOptions || r.URL.Path == "/v1/m" {
 			handler.ServeHTTP(w, r)
@@ -141,20 +141,20 @@ func (d *door) record(handler http.Handler) http.Handler {
 		}
 		seen := request{Method: r.Method, Path: r.URL.Path, Header: r.Header.Clone(), Body: unzip(wire), At: time.Now()}
 		r.Body = io.NopCloser(bytes.NewReader(wire))
-		kept := &status{ResponseWriter: w, code: http.StatusOK}
+		accepted := &status{ResponseWriter: w, code: http.StatusOK}
 		if s, ok := d.nextAnswer(r); ok {
-			s.answer(kept, r)
+			s.answer(accepted, r)
 		} else {
-			handler.ServeHTTP(kept, r)
+			handler.ServeHTTP(accepted, r)
 		}
-		seen.Answered, seen.Status = time.Now(), kept.code
+		seen.Answered, seen.Status = time.Now(), accepted.code
 		seconds, _ := strconv.Atoi(w.Header().Get("Retry-After"))
 		seen.RetryAfter = time.Duration(seconds) * time.Second
 		d.note(func() { d.requests = append(d.requests, seen) })
 	})
 }
 
-func (d *door) nextAnswer(r *http.Request) (scripted, bool) {
+func (d *deployment) nextAnswer(r *http.Request) (scripted, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if r.Method != http.MethodPost || len(d.answers) == 0 {
@@ -165,8 +165,8 @@ func (d *door) nextAnswer(r *http.Request) (scripted, bool) {
 	return s, true
 }
 
-// answer lets a browser see the status and Retry-After of an answer from another origin, as ours
-// do.
+// answer writes the scripted answer. Like the ingest API's, it lets a browser of another origin read
+// the status and Retry-After.
 func (s scripted) answer(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	if origin := r.Header.Get("Origin"); origin != "" {
@@ -203,9 +203,9 @@ func unzip(wire []byte) []byte {
 	return body
 }
 
-func (d *door) arrive(e segmentd.Received) { d.note(func() { d.arrived = append(d.arrived, e) }) }
+func (d *deployment) arrive(e segmentd.Received) { d.note(func() { d.arrived = append(d.arrived, e) }) }
 
-func (d *door) note(what func()) {
+func (d *deployment) note(what func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	what()
@@ -213,22 +213,22 @@ func (d *door) note(what func()) {
 	d.change = make(chan struct{})
 }
 
-// sent returns the requests that carried events, so far, in the order of their answers.
-func (d *door) sent() []request {
+// sent returns the requests with events so far, in the order of their answers.
+func (d *deployment) sent() []request {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(d.requests), func(r request) bool { return r.Method != http.MethodPost })
 }
 
-// asked reports whether something was loaded from a path.
-func (d *door) asked(path string) bool {
+// loaded reports whether something was loaded from a path.
+func (d *deployment) loaded(path string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return slices.ContainsFunc(d.requests, func(r request) bool { return r.Path == path && r.Status == http.StatusOK })
 }
 
-// arrivals are the events at the stand-in by messageId.
-func (d *door) arrivals() map[string][]segmentd.Received {
+// arrivals returns the events at the Segment emulator by messageId.
+func (d *deployment) arrivals() map[string][]segmentd.Received {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	by := map[string][]segmentd.Received{}
@@ -238,10 +238,10 @@ func (d *door) arrivals() map[string][]segmentd.Received {
 	return by
 }
 
-// await waits until done says so, looking again whenever something has come or arrived.
-func (d *door) await(t *testing.T, what string, done func() bool) {
+// await waits until done reports true. It calls done after each request and each arrival.
+func (d *deployment) await(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	timeout := time.NewTimer(patience)
+	timeout := time.NewTimer(testTimeout)
 	defer timeout.Stop()
 	for {
 		d.mu.Lock()
@@ -253,14 +253,14 @@ func (d *door) await(t *testing.T, what string, done func() bool) {
 		select {
 		case <-change:
 		case <-timeout.C:
-			t.Fatalf("gave up waiting for %s; requests: %v; arrived: %v", what, statuses(d.sent()),
+			t.Fatalf("timed out waiting for %s; requests: %v; arrived: %v", what, statuses(d.sent()),
 				slices.Sorted(maps.Keys(d.arrivals())))
 		}
 	}
 }
 
-// awaitEvents waits until all of them are at the stand-in.
-func (d *door) awaitEvents(t *testing.T, ids ...string) {
+// awaitEvents waits until all of these events have reached the Segment emulator.
+func (d *deployment) awaitEvents(t *testing.T, ids ...string) {
 	t.Helper()
 	d.await(t, strings.Join(ids, ", "), func() bool {
 		by := d.arrivals()
@@ -276,13 +276,13 @@ func statuses(requests []request) []int {
 	return codes
 }
 
-func (d *door) requestsSoFar() []request {
+func (d *deployment) requestsSoFar() []request {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return slices.Clone(d.requests)
 }
 
-func (d *door) arrivedAt(i int) segmentd.Received {
+func (d *deployment) arrivedAt(i int) segmentd.Received {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.arrived[i]
