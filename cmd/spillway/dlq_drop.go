@@ -82,12 +82,11 @@ func (d *dropFlags) run(ctx context.Context, in io.Reader, out io.Writer) error 
 		return fmt.Errorf("%w: what was not deleted is still in the queue; run the command again to continue", err)
 	case err != nil:
 		return q.Explain(err)
-	case dropped.DeadLetters == 0 && len(dropped.InQueue) > 0 && len(d.Reasons) == 0:
-		fmt.Fprintln(out, dlq.NoneOfThatAge)
-	case len(dropped.InQueue) == 0:
-		return q.SayEmpty(ctx, out)
 	}
-	return d.CheckReasons(dropped.InQueue)
+	if err := d.CheckReasons(dropped.InQueue); err != nil || dropped.DeadLetters > 0 {
+		return err
+	}
+	return q.SayNone(ctx, dropped.InQueue, out)
 }
 
 // confirm shows what would be deleted and asks.
@@ -105,7 +104,7 @@ func (d *dropFlags) confirm(ctx context.Context, q *dlq.Queue, filter deadletter
 		return false, err
 	}
 	if len(listing.Entries) == 0 {
-		return false, q.SayEmpty(ctx, out)
+		return false, q.SayNone(ctx, listing.InQueue, out)
 	}
 	const shown = 5
 	dlq.PrintListing(out, &listing, shown, time.Now())

@@ -67,12 +67,8 @@ func (l *lsFlags) run(ctx context.Context, out, errOut io.Writer) error {
 	if l.asJSON {
 		return printListingJSON(out, &listing, l.limit)
 	}
-	switch {
-	case len(listing.InQueue) == 0:
-		return q.SayEmpty(ctx, out)
-	case len(listing.Entries) == 0:
-		fmt.Fprintln(out, dlq.NoneOfThatAge)
-		return nil
+	if len(listing.Entries) == 0 {
+		return q.SayNone(ctx, listing.InQueue, out)
 	}
 	dlq.PrintListing(out, &listing, l.limit, time.Now())
 	return nil

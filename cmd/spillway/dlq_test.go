@@ -14,6 +14,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/spf13/cobra"
 
 	"github.com/spillwayhq/spillway/cmd/spillway/dlq"
 	"github.com/spillwayhq/spillway/cmd/spillway/queues"
@@ -357,7 +358,7 @@ func TestDropWritesDeadLettersToAFileBeforeItDeletesThem(t *testing.T) {
 		t.Errorf("over a file that is there: %v", err)
 	}
 	if out, _, err := spillway(t.Context(), "", "dlq", "drop", "--yes", "--older-than=1h", "--file="+path+"2",
-		queueFlag(p)); err != nil || !strings.Contains(out, "none of that age") {
+		queueFlag(p)); err != nil || !strings.Contains(out, "none that the flags select") {
 		t.Errorf("%v, said %q", err, out)
 	}
 	if _, err := os.Stat(path + "2"); err == nil {
@@ -368,7 +369,12 @@ func TestDropWritesDeadLettersToAFileBeforeItDeletesThem(t *testing.T) {
 func TestDropDeletesOnlyAfterYes(t *testing.T) {
 	t.Parallel()
 	p := withDeadLetters(t)
-	f := dropFlags{Flags: &dlq.Flags{QueueURL: p.QueueURL(topology.DefaultNames().EventsQueue)}}
+	f := dropFlags{Flags: &dlq.Flags{}}
+	c := &cobra.Command{}
+	f.Register(c)
+	if err := c.ParseFlags([]string{queueFlag(p)}); err != nil {
+		t.Fatal(err)
+	}
 	q, err := f.Open(t.Context())
 	if err != nil {
 		t.Fatal(err)

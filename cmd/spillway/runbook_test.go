@@ -14,7 +14,7 @@ func TestTheCommandsOfTheRunbookExist(t *testing.T) {
 		t.Fatal(err)
 	}
 	placeholder := strings.NewReplacer(`"$QUEUE"`, "https://sqs.us-east-1.amazonaws.com/123456789012/spillway-events",
-		`"$STACK"`, "Spillway-us-east-1")
+		`"$STACK"`, "spillway-us-east-1", `"$NAME"`, "spillway")
 	lines := regexp.MustCompile(`(?m)^    spillway ([^>#\n]*)`).FindAllStringSubmatch(string(runbook), -1)
 	if len(lines) < 5 {
 		t.Errorf("only %d command lines were found", len(lines))

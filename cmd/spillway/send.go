@@ -13,11 +13,13 @@ import (
 	"github.com/spillwayhq/spillway/cmd/spillway/feed"
 	"github.com/spillwayhq/spillway/cmd/spillway/queues"
 	"github.com/spillwayhq/spillway/cmd/spillway/sender"
+	"github.com/spillwayhq/spillway/cmd/spillway/stack"
 	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
 	"github.com/spillwayhq/spillway/cmd/spillway/usage"
 )
 
 type sendFlags struct {
+	pipeline           stack.Flags
 	queueURL, writeKey string
 	count              int
 	single             bool
@@ -32,22 +34,39 @@ func newSend() *cobra.Command {
 			"standard input; with --count it makes up track events of about 1 KB instead.\n\n" +
 			"A line that is not a JSON object is reported and skipped; the exit code is 1 then. Lines that\n" +
 			"`spillway dlq export` wrote are sent with the write keys that they contain.",
-		Example: "  spillway send --count 100000\n  spillway send < events.ndjson\n  spillway send --queue-url " +
-			"https://sqs.eu-west-1.amazonaws.com/123456789012/spillway-events < events.ndjson",
+		Example: "  spillway send --count 100000\n  spillway send < events.ndjson\n" +
+			"  AWS_REGION=eu-west-1 spillway send --name staging < events.ndjson",
 		Args: usage.NoArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if c.Flags().Changed("count") && f.count < 1 {
 				return fmt.Errorf("--count must be at least 1, is %d", f.count)
 			}
+			if err := f.findQueue(c); err != nil {
+				return err
+			}
 			return send(c.Context(), c.InOrStdin(), c.OutOrStdout(), c.ErrOrStderr(), f)
 		},
 	}
+	f.pipeline.Register(c.Flags())
 	c.Flags().StringVar(&f.queueURL, "queue-url", queues.DefaultURL,
 		"URL of the events queue; a queue on AWS is used with the credentials that the AWS tools are configured with")
 	c.Flags().StringVar(&f.writeKey, "write-key", "", "write key of the events (default: the deliver function's)")
 	c.Flags().IntVar(&f.count, "count", 0, "make up this many events instead of reading them")
 	c.Flags().BoolVar(&f.single, "single", false, "send one event per message, to compare with packed messages")
 	return c
+}
+
+// findQueue sets the queue's URL if a pipeline on AWS is named.
+func (f *sendFlags) findQueue(c *cobra.Command) error {
+	if !f.pipeline.Given() {
+		return nil
+	}
+	if c.Flags().Changed("queue-url") {
+		return errors.New("--name and --stack already name the queue: remove --queue-url")
+	}
+	s, _, err := f.pipeline.Find(c.Context())
+	f.queueURL = s.EventsQueueURL
+	return err
 }
 
 func send(ctx context.Context, in io.Reader, out, errOut io.Writer, f sendFlags) error {

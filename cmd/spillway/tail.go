@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/spf13/cobra"
 
 	"github.com/spillwayhq/spillway/cmd/spillway/logs"
@@ -23,9 +24,9 @@ import (
 
 type tailFlags struct {
 	outcomes.Query
-	queueURL        string
-	stack, logGroup string
-	asJSON          bool
+	pipeline           stack.Flags
+	queueURL, logGroup string
+	asJSON             bool
 }
 
 func newTail() *cobra.Command {
@@ -38,7 +39,8 @@ func newTail() *cobra.Command {
 			strings.Join(known, ", ") + "),\n" +
 			"its reason, and the event's type, name, user and messageId. An event that is retried is printed again at its\n" +
 			"next attempt. Delivery never waits for a tail: when it prints too slowly, it skips events and says how many.\n\n" +
-			"On AWS, with --stack or --log-group, it follows the deliver function's log instead, which has a line for each\n" +
+			"On AWS, with --name, --stack or --log-group, it follows the deliver function's log instead, which has a line " +
+			"for each\n" +
 			"invocation, with counts and times but no events. It polls every 2 s, which costs nothing, and is some seconds\n" +
 			"late.",
 		Example: "  spillway tail\n  spillway tail --outcome dead_lettered --payload\n" +
@@ -49,7 +51,7 @@ func newTail() *cobra.Command {
 				return fmt.Errorf("--outcome must be one of %s, is %q", strings.Join(known, ", "), f.Outcome)
 			}
 			var err error
-			if f.stack != "" || f.logGroup != "" {
+			if f.pipeline.Given() || f.logGroup != "" {
 				err = f.aws(c.Context(), c.OutOrStdout())
 			} else {
 				err = f.local(c.Context(), c.OutOrStdout(), c.ErrOrStderr())
@@ -61,8 +63,8 @@ func newTail() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&f.queueURL, "queue-url", queues.DefaultURL, "URL of the local pipeline's events queue")
-	c.Flags().StringVar(&f.stack, "stack", "", "CloudFormation stack of a pipeline on AWS")
-	c.Flags().StringVar(&f.logGroup, "log-group", "", "log group of a deliver function on AWS")
+	f.pipeline.Register(c.Flags())
+	c.Flags().StringVar(&f.logGroup, "log-group", "", "log group of a deliver function on AWS, in place of --name")
 	c.Flags().StringVar(&f.Event, "event", "", "only events with this name")
 	c.Flags().StringVar(&f.User, "user", "", "only events with this userId, or with this anonymousId and no userId")
 	c.Flags().StringVar(&f.Outcome, "outcome", "", "only this outcome: "+strings.Join(known, ", "))
@@ -110,22 +112,23 @@ func (f *tailFlags) aws(ctx context.Context, out io.Writer) error {
 	if f.Event != "" || f.User != "" || f.Payload {
 		return errors.New("the deliver function's log has no events: remove --event, --user and --payload")
 	}
-	if f.stack != "" && f.logGroup != "" {
-		return errors.New("--stack names the log group: remove it, or remove --log-group")
+	if f.pipeline.Given() && f.logGroup != "" {
+		return errors.New("--name and --stack already name the log group: remove --log-group")
 	}
-	c, err := stack.Config(ctx)
+	c, group, err := f.findLogGroup(ctx)
 	if err != nil {
 		return err
 	}
-	group := f.logGroup
-	if group == "" {
-		s, err := stack.Find(ctx, c, f.stack)
-		if err != nil {
-			return err
-		}
-		group = s.DeliverLogGroup
-	}
 	return logs.Follow(ctx, c, group, func(i *logs.Invocation) { f.printInvocation(out, i) })
+}
+
+func (f *tailFlags) findLogGroup(ctx context.Context) (aws.Config, string, error) {
+	if f.logGroup != "" {
+		c, err := stack.Config(ctx)
+		return c, f.logGroup, err
+	}
+	s, c, err := f.pipeline.Find(ctx)
+	return c, s.DeliverLogGroup, err
 }
 
 func (f *tailFlags) printInvocation(out io.Writer, i *logs.Invocation) {

@@ -27,19 +27,19 @@ import (
 
 // Flags are those of every verb.
 type Flags struct {
-	Stack, QueueURL, DeadLetterQueueURL string
-	writeKeys                           string
-	Reasons                             []string
-	olderThan, newerThan                time.Duration
+	pipeline             stack.Flags
+	queueURL, deadURL    string
+	writeKeys            string
+	reasons              []string
+	olderThan, newerThan time.Duration
 }
 
 // Register adds the flags that name the queue to the parent command.
 func (f *Flags) Register(c *cobra.Command) {
-	c.PersistentFlags().StringVar(&f.Stack, "stack", "",
-		"CloudFormation stack of the pipeline on AWS, in the account and region that the AWS tools are configured for")
-	c.PersistentFlags().StringVar(&f.QueueURL, "queue-url", "",
+	f.pipeline.Register(c.PersistentFlags())
+	c.PersistentFlags().StringVar(&f.queueURL, "queue-url", "",
 		"URL of the events queue, on AWS or of another `spillway up` (default: the local pipeline's)")
-	c.PersistentFlags().StringVar(&f.DeadLetterQueueURL, "dead-letter-queue-url", "",
+	c.PersistentFlags().StringVar(&f.deadURL, "dead-letter-queue-url", "",
 		"URL of the dead-letter queue (default: the events queue's)")
 	c.PersistentFlags().StringVar(&f.writeKeys, "write-keys", "",
 		"file with the write-key document, to show the names of write keys")
@@ -47,7 +47,7 @@ func (f *Flags) Register(c *cobra.Command) {
 
 // RegisterFilter adds the flags that select dead letters to a verb.
 func (f *Flags) RegisterFilter(c *cobra.Command) {
-	c.Flags().StringArrayVar(&f.Reasons, "reason", nil,
+	c.Flags().StringArrayVar(&f.reasons, "reason", nil,
 		"only dead letters with this reason, as ls shows it; may be given several times")
 	c.Flags().DurationVar(&f.olderThan, "older-than", 0,
 		"only dead letters whose events were received longer ago than this, like 2h")
@@ -64,7 +64,7 @@ func (f *Flags) Filter() (deadletter.Filter, error) {
 		return deadletter.Filter{}, fmt.Errorf("nothing is older than %v and newer than %v: remove one of the two flags, "+
 			"or swap their values", f.olderThan, f.newerThan)
 	}
-	return deadletter.Filter{Reasons: f.Reasons, OlderThan: f.olderThan, NewerThan: f.newerThan}, nil
+	return deadletter.Filter{Reasons: f.reasons, OlderThan: f.olderThan, NewerThan: f.newerThan}, nil
 }
 
 // A Queue is the dead-letter queue that the flags name.
@@ -77,16 +77,13 @@ type Queue struct {
 
 // Open finds the queues.
 func (f *Flags) Open(ctx context.Context) (*Queue, error) {
-	q := &Queue{EventsURL: f.QueueURL, url: f.DeadLetterQueueURL}
+	q := &Queue{EventsURL: f.queueURL, url: f.deadURL}
 	switch {
-	case f.Stack != "" && (f.QueueURL != "" || f.DeadLetterQueueURL != ""):
-		return nil, errors.New("--stack names the queues: remove it, or remove --queue-url and --dead-letter-queue-url")
-	case f.Stack != "":
-		c, err := stack.Config(ctx)
-		if err != nil {
-			return nil, err
-		}
-		s, err := stack.Find(ctx, c, f.Stack)
+	case f.pipeline.Given() && (f.queueURL != "" || f.deadURL != ""):
+		return nil, errors.New("--name and --stack already name the queues: remove --queue-url and " +
+			"--dead-letter-queue-url")
+	case f.pipeline.Given():
+		s, _, err := f.pipeline.Find(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -145,7 +142,7 @@ func (f *Flags) KeyNames() (func(writeKey string) string, error) {
 
 // CheckReasons refuses reasons that no dead letter has, and names those that there are.
 func (f *Flags) CheckReasons(seen deadletter.ReasonCounts) error {
-	for _, reason := range f.Reasons {
+	for _, reason := range f.reasons {
 		if seen[reason] > 0 || len(seen) == 0 {
 			continue
 		}
@@ -159,8 +156,13 @@ func (f *Flags) CheckReasons(seen deadletter.ReasonCounts) error {
 	return nil
 }
 
-// SayEmpty says that there are no dead letters, or why none is visible.
-func (q *Queue) SayEmpty(ctx context.Context, out io.Writer) error {
+// SayNone says why a command found nothing to do: there are no dead letters, none is visible, or
+// the flags select none of them.
+func (q *Queue) SayNone(ctx context.Context, inQueue deadletter.ReasonCounts, out io.Writer) error {
+	if len(inQueue) > 0 {
+		fmt.Fprintln(out, "There are dead letters, but none that the flags select.")
+		return nil
+	}
 	_, invisible, err := q.Size(ctx)
 	switch {
 	case err != nil:
@@ -173,9 +175,6 @@ func (q *Queue) SayEmpty(ctx context.Context, out io.Writer) error {
 	}
 	return nil
 }
-
-// NoneOfThatAge is what to say when all dead letters have another age.
-const NoneOfThatAge = "There are dead letters, but none of that age."
 
 // WarnInvisible says how many dead letters the run may have missed. SQS makes a message invisible
 // even if its answer is lost on the way.

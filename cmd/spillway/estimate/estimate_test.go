@@ -12,7 +12,8 @@ func TestPipelineHasTheNumbersOfTheTopology(t *testing.T) {
 	d := topology.Default()
 	deliver, _ := d.Function(d.Names.DeliverFunction)
 	source := d.EventSources[0]
-	if p.Deliver.MemoryMB != deliver.MemoryMB || p.BatchSize != source.BatchSize || p.BatchingWindow != source.BatchingWindow ||
+	if p.Deliver.MemoryMB != deliver.MemoryMB || p.BatchSize != source.BatchSize ||
+		p.BatchingWindow != source.BatchingWindow ||
 		p.CanaryEvery != d.Schedules[0].Every {
 		t.Errorf("%+v", p)
 	}

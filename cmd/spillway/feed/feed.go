@@ -19,8 +19,8 @@ import (
 type Line struct {
 	Number int // from 1
 	Event  publisher.Raw
-	// Exported is a line that `spillway dlq export` or `spillway dlq drop` wrote: a message with one
-	// event and what is known about it, such as its write key. Event is unset then.
+	// Exported is a line that `spillway dlq export` or `spillway dlq drop` wrote: a message with
+	// one event and what is known about it, such as its write key. Event is unset then.
 	Exported []byte
 }
 

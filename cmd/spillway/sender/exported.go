@@ -104,7 +104,8 @@ func (e *exported) send(ctx context.Context) {
 	if len(e.packed) == 0 || ctx.Err() != nil {
 		return
 	}
-	// A call that has begun is finished: one that is cut off leaves open whether SQS has the events.
+	// A call that has begun is finished: one that is cut off leaves open whether SQS has the
+	// events.
 	if err := e.queue.Send(context.WithoutCancel(ctx), e.packed); err != nil {
 		e.stop(err)
 		return

@@ -222,7 +222,8 @@ func (r *run) publish(ctx context.Context, load []feed.Line) {
 	for i := range load {
 		messages[i] = load[i].Event
 	}
-	// A call that has begun is finished: one that is cut off leaves open whether SQS has the events.
+	// A call that has begun is finished: one that is cut off leaves open whether SQS has the
+	// events.
 	err := r.client.Publish(context.WithoutCancel(ctx), messages...)
 	var failures *publisher.PublishError
 	failed := 0

@@ -40,11 +40,7 @@ func Config(ctx context.Context) (aws.Config, error) {
 	return c, nil
 }
 
-// Find reads the outputs of a stack in the configuration's account and region.
-func Find(ctx context.Context, c aws.Config, name string) (Stack, error) {
-	return find(ctx, cloudformation.NewFromConfig(c), name)
-}
-
+// find reads the outputs of a stack.
 func find(ctx context.Context, api cloudformation.DescribeStacksAPIClient, name string) (Stack, error) {
 	found, err := api.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: aws.String(name)})
 	if err != nil {
