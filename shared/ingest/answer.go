@@ -38,7 +38,7 @@ func (a answer) write(w http.ResponseWriter) {
 	header["Content-Type"] = a.contentType
 	header.Set("Content-Length", strconv.Itoa(len(a.body)))
 	w.WriteHeader(a.status)
-	w.Write(a.body) // an error is the client's, who has gone
+	w.Write(a.body) // an error means that the client is gone
 }
 
 // pixel answers with the image.

@@ -97,7 +97,7 @@ func FuzzReadPixel(f *testing.F) {
 			t.Fatalf("%q gave %d bytes", query, len(data))
 		}
 		if _, err := url.ParseQuery(query); err != nil && fault == nil {
-			t.Fatalf("%q is no query", query)
+			t.Fatalf("%q is not a query", query)
 		}
 	})
 }

@@ -8,12 +8,12 @@ import (
 // packing makes messages of parts. It is reusable memory, for one group at a time.
 type packing struct {
 	packer *message.Packer
-	byKey  map[message.Key][]*part
-	order  []message.Key // of byKey, as they came
+	index  map[message.Key]int // of equal
+	equal  [][]*part           // parts with equal headers
 }
 
 func newPacking(c *message.Compressor) *packing {
-	return &packing{packer: message.NewPacker(message.Header{}, c), byKey: map[message.Key][]*part{}}
+	return &packing{packer: message.NewPacker(message.Header{}, c), index: map[message.Key]int{}}
 }
 
 // pack makes messages of the members' parts, those with equal headers together, and notes in each
@@ -23,35 +23,35 @@ func (p *packing) pack(members []*member) []message.Message {
 	var messages []message.Message
 	if len(members) == 1 { // the usual case in a Lambda; a key would cost copies
 		for i := range members[0].parts {
-			part := &members[0].parts[i]
-			messages = p.packParts(messages, part.header, part)
+			pt := &members[0].parts[i]
+			messages = p.packParts(messages, pt.header, pt)
 		}
 		return messages
 	}
 	for _, m := range members {
 		for i := range m.parts {
-			part := &m.parts[i]
-			key := part.header.Key()
-			same, ok := p.byKey[key]
-			if !ok {
-				p.order = append(p.order, key)
+			pt := &m.parts[i]
+			key := pt.header.Key()
+			if n, ok := p.index[key]; ok {
+				p.equal[n] = append(p.equal[n], pt)
+			} else {
+				p.index[key] = len(p.equal)
+				p.equal = append(p.equal, []*part{pt})
 			}
-			p.byKey[key] = append(same, part)
 		}
 	}
-	for _, key := range p.order {
-		parts := p.byKey[key]
+	for _, parts := range p.equal {
 		header := parts[0].header
-		for _, part := range parts {
-			if part.header.ReceivedAt.Before(header.ReceivedAt) {
-				header.ReceivedAt = part.header.ReceivedAt
+		for _, pt := range parts {
+			if pt.header.ReceivedAt.Before(header.ReceivedAt) {
+				header.ReceivedAt = pt.header.ReceivedAt
 			}
 		}
 		messages = p.packParts(messages, header, parts...)
 	}
-	clear(p.byKey)
-	clear(p.order)
-	p.order = p.order[:0]
+	clear(p.index)
+	clear(p.equal)
+	p.equal = p.equal[:0]
 	return messages
 }
 
@@ -66,19 +66,19 @@ func (p *packing) packParts(messages []message.Message, header message.Header, p
 		}
 		size = 0
 	}
-	for _, part := range parts {
-		if size+part.size > room || p.packer.Len()+len(part.events) > event.MaxBatchEvents {
+	for _, pt := range parts {
+		if size+pt.size > room || p.packer.Len()+len(pt.events) > event.MaxBatchEvents {
 			flush()
 		}
-		part.first = len(messages)
-		for _, e := range part.events {
+		pt.first = len(messages)
+		for _, e := range pt.events {
 			if !p.packer.Fits(len(e)) {
 				flush()
 			}
 			p.packer.Add(e)
 			size += len(e) + 1
 		}
-		part.last = len(messages)
+		pt.last = len(messages)
 	}
 	flush()
 	return messages
