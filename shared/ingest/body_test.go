@@ -54,9 +54,9 @@ func TestGzipIsRecognisedByItsFirstBytes(t *testing.T) {
 		"a header only":                 {packed[:5], "gzip", 400, "invalid_gzip", 0, 0},
 		"a bomb":                        {zipped(t, strings.Repeat(" ", 50<<20)), "gzip", 400, "body_too_large", 0, 0},
 		"a bomb, not announced":         {zipped(t, strings.Repeat(" ", 50<<20)), "", 400, "body_too_large", 0, 1},
-		"too large as it is":            {strings.Repeat(" ", defaultMaxBody+1), "", 400, "body_too_large", 0, 0},
-		"exactly as large as may be":    {body + strings.Repeat(" ", defaultMaxBody-len(body)), "", 200, "", 0, 0},
-		"unpacked as large as may be":   {zipped(t, body+strings.Repeat(" ", defaultMaxBody-len(body))), "gzip", 200, "", 0, 0},
+		"larger than the limit":         {strings.Repeat(" ", defaultMaxBody+1), "", 400, "body_too_large", 0, 0},
+		"as large as the limit":         {body + strings.Repeat(" ", defaultMaxBody-len(body)), "", 200, "", 0, 0},
+		"as large, zipped":              {zipped(t, body+strings.Repeat(" ", defaultMaxBody-len(body))), "gzip", 200, "", 0, 0},
 		"two members":                   {zipped(t, body[:10]) + zipped(t, body[10:]), "gzip", 200, "", 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {

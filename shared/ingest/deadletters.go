@@ -63,7 +63,8 @@ func (q *request) deadLetters() []message.DeadLetter {
 	deadLetters := make([]message.DeadLetter, 0, len(order))
 	for _, g := range order {
 		d := message.DeadLetter{
-			ID: q.deadLetterID(g.problem, g.origin, events[g]), Reason: message.ReasonFor(g.problem), Detail: g.problem.Error(),
+			ID:     deadLetterID(q.enrichment.WriteKey, g.problem, g.origin, q.content.events, events[g]),
+			Reason: message.ReasonFor(g.problem), Detail: g.problem.Error(),
 			Header: message.Header{
 				WriteKey: q.enrichment.WriteKey, Origin: g.origin, Context: q.content.context,
 				Integrations: q.content.integrations, ReceivedAt: receivedAt,
@@ -78,20 +79,21 @@ func (q *request) deadLetters() []message.DeadLetter {
 	return deadLetters
 }
 
-// deadLetterID is a digest of the events as they came, without what was spliced into them: a
-// request that is retried, because its answer was 429 or got lost, writes dead letters with the
-// same ids.
-func (q *request) deadLetterID(problem *event.Problem, origin event.Origin, events []int) string {
+// deadLetterID is a digest of the events with these indexes, as they came, without what was spliced
+// into them: a request that is retried, because its answer was 429 or got lost, writes dead letters
+// with the same ids.
+func deadLetterID(writeKey string, problem *event.Problem, origin event.Origin, events []event.Received,
+	indexes []int) string {
 	digest := sha256.New()
 	add := func(b []byte) {
 		digest.Write(b)
 		digest.Write([]byte{0})
 	}
-	add([]byte(q.enrichment.WriteKey))
+	add([]byte(writeKey))
 	add([]byte(problem.Code))
 	add([]byte(origin.String()))
-	for _, i := range events {
-		add(q.content.events[i].Raw)
+	for _, i := range indexes {
+		add(events[i].Raw)
 	}
 	return deadLetterPrefix + hex.EncodeToString(digest.Sum(nil)[:16])
 }

@@ -25,7 +25,8 @@ func TestInvalidEventsBecomeDeadLettersAndValidOnesReachTheQueue(t *testing.T) {
 	want(t, "events", events(t, &r.queue), good)
 	want(t, "dead letters", events(t, &r.deadLetters), all[249:])
 	l := r.deadLetters.messages[0]
-	want(t, "dead letter", []string{attr(l, message.AttrReason), attr(l, message.AttrDetail), attr(l, message.AttrReceives)},
+	want(t, "dead letter", []string{attr(l, message.AttrReason), attr(l, message.AttrDetail),
+		attr(l, message.AttrReceives)},
 		[]string{"invalid", "event_not_defined: a track needs the name of its event", "0"})
 	want(t, "header", sent(t, &r.deadLetters)[0].WriteKey+string(sent(t, &r.deadLetters)[0].Context), keyA+`{"a":1}`)
 	totals := r.counters.Totals()

@@ -12,11 +12,11 @@ import (
 )
 
 var paths = []string{"/v1/batch", "/v1/b", "/v1/track", "/v1/t", "/v1/p/", "/b", "/v1/pixel/track?data=e30",
-
 	"/v1/projects/k/settings", "/v1/m", "/health", "/none", "/v1/import/"}
 
-// FuzzRequest sends any request: the handler never panics, answers in the form that SDKs understand,
-// and what it accepts is in the queue or among the dead letters, each event with an identity.
+// FuzzRequest sends any request: the handler never panics, answers in the form that SDKs
+// understand, and what it accepts is in the queue or among the dead letters, each event with an
+// identity.
 func FuzzRequest(f *testing.F) {
 	bodies := []string{
 		`{"batch":[` + track("1") + `,{"type":"foo"},7]}`, track("1"),

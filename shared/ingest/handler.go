@@ -85,7 +85,7 @@ func (h *Handler) accept(r *http.Request, rt route, start time.Time, s *Summary)
 	q.budget = &h.memory
 	panicked := true
 	defer func() {
-		q.release()
+		h.memory.take(-q.reserved)
 		if q.inFlight {
 			h.inFlight.leave()
 		}
@@ -210,7 +210,7 @@ func (h *Handler) send(ctx context.Context, q *request) *refusal {
 			return refusalDeadLetters
 		}
 	}
-	if h.committer.submit(ctx, q.filledParts()) != nil {
+	if h.committer.submit(ctx, filled(&q.parts)) != nil {
 		return refusalQueue
 	}
 	q.summary.Accepted, q.summary.Rejected = len(q.content.events)-len(q.invalid), q.rejected()

@@ -11,8 +11,8 @@
 // So the rules are applied here: a request without one valid event is refused; the invalid events
 // among valid ones become dead letters.
 //
-// The bytes of an event travel as they came. What the event lacks is spliced in: identity, time,
-// the client's address (see event.Received).
+// An event's bytes are sent on as they came. Only what the event lacks is spliced in: identity,
+// time, the client's address (see event.Received).
 //
 // Concurrent requests share messages and calls, because SQS and Lambda cost money and time for each
 // message and not for each event: see [Config].Linger.
@@ -84,7 +84,7 @@ type Handler struct {
 	committer  committer
 }
 
-// New checks the configuration.
+// New makes a Handler, unless the configuration is invalid.
 func New(c Config) (*Handler, error) {
 	if err := c.complete(); err != nil {
 		return nil, err

@@ -28,8 +28,8 @@ const (
 	defaultMaxMemory = 48 << 20
 	// defaultMaxInFlight bounds goroutines and what they hold besides bodies.
 	defaultMaxInFlight = 4096
-	// DefaultMaxSends leaves calls free while some requests' calls hang; 16 calls of 20 ms carry
-	// 800 groups of requests a second.
+	// DefaultMaxSends bounds how many calls a hanging queue gets; 16 calls of 20 ms carry 800
+	// groups of requests a second.
 	DefaultMaxSends = 16
 	// SDKs give a request up after 10 s; defaultQueueTimeout is shorter, so that they get an
 	// answer.

@@ -25,8 +25,9 @@ func TestMetricsHoldTheTotals(t *testing.T) {
 	want(t, "metrics", got, map[string]float64{
 		"EventsAccepted ": 150, "EventsRejected type_unknown": 150, "RequestsRefused invalid_json": 1,
 		"RequestsShed queue_unavailable": 1,
-		"Requests 200":                   150, "Requests 400": 1, "Requests 429": 1, "AcceptLatency ": maxLatencies, "DeadLetterErrors ": 0,
-		"GzipAbsent ": 0, "GzipUnannounced ": 0,
+		"Requests 200":                   150, "Requests 400": 1, "Requests 429": 1, "AcceptLatency ": maxLatencies,
+		"DeadLetterErrors ": 0,
+		"GzipAbsent ":       0, "GzipUnannounced ": 0,
 	})
 	want(t, "what is left", r.counters.Totals().Accepted, 0)
 }

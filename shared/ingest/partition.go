@@ -67,15 +67,15 @@ func (q *request) origin(i int) event.Origin {
 // event returns an event after enrichment.
 func (q *request) event(i int) []byte { return q.enriched[q.spans[i].from:q.spans[i].to] }
 
-// filledParts returns the parts that have events.
-func (q *request) filledParts() []part {
+// filled returns the parts that have events.
+func filled(parts *[2]part) []part {
 	switch {
-	case len(q.parts[0].events) == 0:
-		return q.parts[1:]
-	case len(q.parts[1].events) == 0:
-		return q.parts[:1]
+	case len(parts[0].events) == 0:
+		return parts[1:]
+	case len(parts[1].events) == 0:
+		return parts[:1]
 	}
-	return q.parts[:]
+	return parts[:]
 }
 
 // appendID appends a random messageId.

@@ -94,36 +94,36 @@ const maxRetryAfter = 300 * time.Second
 const retrySpread = 5
 
 // retrySeconds is the value of Retry-After: whole seconds, rounded up.
-func (f *refusal) retrySeconds() int {
-	if f.retryAfter <= 0 {
+func (r *refusal) retrySeconds() int {
+	if r.retryAfter <= 0 {
 		return 1 + rand.IntN(retrySpread)
 	}
-	return int((min(f.retryAfter, maxRetryAfter) + time.Second - 1) / time.Second)
+	return int((min(r.retryAfter, maxRetryAfter) + time.Second - 1) / time.Second)
 }
 
 // refuse makes the answer of a refusal. A refused pixel is answered with its image, because a page
 // must not show a broken one, and only counted.
-func refuse(header http.Header, rt route, f *refusal, s *Summary) answer {
-	s.Code = f.code
-	if rt.kind == routePixel && f != refusalMethod {
+func refuse(header http.Header, rt route, r *refusal, s *Summary) answer {
+	s.Code = r.code
+	if rt.kind == routePixel && r != refusalMethod {
 		return pixel(header)
 	}
-	if f.status == http.StatusTooManyRequests {
-		header.Set("Retry-After", strconv.Itoa(f.retrySeconds()))
+	if r.status == http.StatusTooManyRequests {
+		header.Set("Retry-After", strconv.Itoa(r.retrySeconds()))
 	}
 	header["Cache-Control"] = neverCached
-	if f == refusalBodyTooLarge || f == refusalBodyIncomplete || f == refusalChunks {
+	if r == refusalBodyTooLarge || r == refusalBodyIncomplete || r == refusalChunks {
 		// The rest of the body is not worth reading.
 		header.Set("Connection", "close")
 	}
-	return answer{f.status, jsonType, f.body()}
+	return answer{r.status, jsonType, r.body()}
 }
 
 // body is a refusal's JSON. Python's SDK drops what is refused only if there are both code and
 // message; other SDKs look for error.
-func (f *refusal) body() []byte {
-	b := append([]byte(`{"success":false,"code":"`), f.code...)
-	b = rawjson.AppendQuoted(append(b, `","message":`...), f.message)
-	b = rawjson.AppendQuoted(append(b, `,"error":`...), f.code)
+func (r *refusal) body() []byte {
+	b := append([]byte(`{"success":false,"code":"`), r.code...)
+	b = rawjson.AppendQuoted(append(b, `","message":`...), r.message)
+	b = rawjson.AppendQuoted(append(b, `,"error":`...), r.code)
 	return append(b, '}')
 }

@@ -43,12 +43,6 @@ func (q *request) reserve(more int) bool {
 	return true
 }
 
-// release gives back what was reserved.
-func (q *request) release() {
-	q.budget.take(-q.reserved)
-	q.reserved = 0
-}
-
 // size is how many bytes of memory the request holds.
 func (q *request) size() int {
 	n := cap(q.raw) + cap(q.unpacked) + cap(q.enriched) + cap(q.content.events)*int(unsafe.Sizeof(event.Received{})) +

@@ -49,7 +49,8 @@ func settingsBody(key, scheme, host string) []byte {
 	b = rawjson.AppendQuoted(b, scheme)
 	return append(b, `,"unbundledIntegrations":[],"addBundledMetadata":true,"maybeBundledConfigIds":{},`+
 		`"versionSettings":{"version":"4.4.7","componentTypes":["browser"]}}},`+
-		`"plan":{"track":{"__default":{"enabled":true,"integrations":{}}},"identify":{"__default":{"enabled":true}},"group":{"__default":{"enabled":true}}},`+
+		`"plan":{"track":{"__default":{"enabled":true,"integrations":{}}},`+
+		`"identify":{"__default":{"enabled":true}},"group":{"__default":{"enabled":true}}},`+
 		`"edgeFunction":{},"middlewareSettings":{},"enabledMiddleware":{},"remotePlugins":[],"metrics":{"sampleRate":0},`+
 		`"consentSettings":{},"legacyVideoPluginsEnabled":false,"analyticsNextEnabled":true}`...)
 }
