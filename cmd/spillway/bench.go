@@ -20,13 +20,13 @@ func newBench() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure how fast this machine accepts and delivers a backlog",
-		Long: "Measures how fast this machine accepts and delivers a backlog.\n\n" +
-			"It fills the queue while nothing is delivered, stops that process, starts another, and measures the time until\n" +
-			"the Segment emulator, in a process of its own, has received every event. It does so with events packed into\n" +
-			"messages, and with one event per message.\n\n" +
-			"For comparison it then sends events without Spillway: one job per event with an analytics-go client, 100 at a\n" +
-			"time, which is the design that failed in the outage that Spillway was built after; and ready-made batches,\n" +
-			"which is the upper limit of this machine.",
+		Long: usage.Help("Measures how fast this machine accepts and delivers a backlog.",
+			"It fills the queue while nothing is delivered, stops that process, starts another, and measures the time until "+
+				"the Segment emulator, in a process of its own, has received every event. It does so with events packed into "+
+				"messages, and with one event per message.",
+			"For comparison it then sends events without Spillway: one job per event with an analytics-go client, 100 at a "+
+				"time, which is the design that failed in the outage that Spillway was built after; and ready-made batches, "+
+				"which is the upper limit of this machine."),
 		Args: usage.NoArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if b.Events < 0 || b.Single < 0 || b.Baseline < 0 {
@@ -48,12 +48,12 @@ func newBench() *cobra.Command {
 			return nil
 		},
 	}
-	c.Flags().IntVar(&b.Events, "events", 100_000, "number of events to send in packed messages; 0 skips this part")
-	c.Flags().IntVar(&b.Single, "single", 100_000, "number of events to send in one message each; 0 skips this part")
-	c.Flags().IntVar(&b.Baseline, "baseline", 5_000, "number of events to send without Spillway; 0 skips this part")
+	c.Flags().IntVar(&b.Events, "events", 100_000, "`number` of events to send in packed messages; 0 skips this part")
+	c.Flags().IntVar(&b.Single, "single", 100_000, "`number` of events to send in one message each; 0 skips this part")
+	c.Flags().IntVar(&b.Baseline, "baseline", 5_000, "`number` of events to send without Spillway; 0 skips this part")
 	c.Flags().DurationVar(&b.Latency, "latency", 50*time.Millisecond, "how long the Segment emulator takes to answer")
 	c.Flags().StringVar(&b.Dir, "dir", os.TempDir(),
-		"directory for the temporary data directory; it should be on a real disk, not in memory")
+		"`directory` for temporary data; it should be on a real disk, not in memory")
 	c.Flags().BoolVar(&b.Gzip, "gzip", true, "compress requests to Segment")
 	return c
 }

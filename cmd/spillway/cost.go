@@ -31,22 +31,24 @@ func newCost() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "cost",
 		Short: "Estimate the monthly bill of a pipeline on AWS",
-		Long: "Prints what a pipeline without failures costs per month on AWS, line by line, beside the cost of the same\n" +
-			"pipeline with one event per message.\n\n" +
-			"It reads no bill and calls nothing: the prices are part of this program, and so are the numbers of alarms,\n" +
-			"metrics and functions that it would deploy.",
+		Long: usage.Help("Prints what a pipeline without failures costs per month on AWS, line by line, beside the "+
+			"cost of the "+
+			"same pipeline with one event per message.",
+			"It reads no bill and calls nothing: the prices are part of this program, and so are the numbers of alarms, "+
+				"metrics and functions that it would deploy."),
 		Example: "  spillway cost --events-per-day 1000000 --event-bytes 1000\n  spillway cost --events-per-day 50000000 " +
 			"--ingest none --canary=false --events-per-message 250 --regions 2",
 		Args: usage.NoArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return cost(c.OutOrStdout(), f) },
 	}
-	c.Flags().IntVar(&f.eventsPerDay, "events-per-day", 1_000_000, "events per day, evenly distributed over the day")
-	c.Flags().IntVar(&f.eventBytes, "event-bytes", 1000, "size of an average event")
+	c.Flags().IntVar(&f.eventsPerDay, "events-per-day", 1_000_000,
+		"`number` of events per day, evenly distributed over the day")
+	c.Flags().IntVar(&f.eventBytes, "event-bytes", 1000, "size of an average event, in `bytes`")
 	c.Flags().IntVar(&f.eventsPerMessage, "events-per-message", 20,
-		"events per request of an SDK, or per message of a publisher; browsers and phones send 1 event per request")
+		"`number` of events per request of an SDK, or per message of a publisher; browsers and phones send 1")
 	c.Flags().StringVar(&f.ingest, "ingest", "http-api",
-		"ingest endpoint for SDKs: http-api, function-url, or none if all events come from publishers")
-	c.Flags().IntVar(&f.regions, "regions", 1, "number of regions that share the events, each with its own pipeline")
+		"ingest `endpoint` for SDKs: http-api, function-url, or none if all events come from publishers")
+	c.Flags().IntVar(&f.regions, "regions", 1, "`number` of regions that share the events, each with its own pipeline")
 	c.Flags().BoolVar(&f.canary, "canary", true, "include the canary, which needs an ingest endpoint")
 	c.Flags().BoolVar(&f.alarms, "alarms", true, "include the alarms")
 	c.Flags().BoolVar(&f.dashboard, "dashboard", true, "include the dashboard")

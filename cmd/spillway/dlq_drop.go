@@ -29,8 +29,8 @@ func newDLQDrop(f *dlq.Flags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "drop",
 		Short: "Write dead letters to a file and delete them",
-		Long: "Deletes dead letters from the queue. Each is in a file on disk before it is deleted.\n\n" +
-			dlq.FileFormat,
+		Long: usage.Help(append([]string{"Deletes dead letters from the queue. Each is in a file on disk before it is " +
+			"deleted."}, dlq.FileFormat()...)...),
 		Args: usage.NoArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return d.run(c.Context(), c.InOrStdin(), c.OutOrStdout())
@@ -38,7 +38,7 @@ func newDLQDrop(f *dlq.Flags) *cobra.Command {
 	}
 	f.RegisterFilter(c)
 	c.Flags().BoolVar(&d.yes, "yes", false, "do not ask for confirmation")
-	c.Flags().StringVar(&d.file, "file", "", "new file to write to (default: spillway-dropped-TIME.ndjson)")
+	c.Flags().StringVar(&d.file, "file", "", "new `file` to write to (default: spillway-dropped-TIME.ndjson)")
 	return c
 }
 

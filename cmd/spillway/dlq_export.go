@@ -17,9 +17,10 @@ import (
 
 func newDLQExport(f *dlq.Flags) *cobra.Command {
 	c := &cobra.Command{
-		Use:     "export",
-		Short:   "Copy dead letters to standard output, one event per line",
-		Long:    "Copies dead letters to standard output. They remain in the queue.\n\n" + dlq.FileFormat,
+		Use:   "export",
+		Short: "Copy dead letters to standard output, one event per line",
+		Long: usage.Help(append([]string{"Copies dead letters to standard output. They remain in the queue."},
+			dlq.FileFormat()...)...),
 		Example: "  spillway dlq export --reason rejected > rejected.ndjson\n  spillway send < corrected.ndjson",
 		Args:    usage.NoArguments,
 		RunE: func(c *cobra.Command, _ []string) error {

@@ -25,8 +25,8 @@ func newDLQLs(f *dlq.Flags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "ls",
 		Short: "Count dead letters by reason and write key, and list them",
-		Long: "Counts dead letters by reason and write key, and lists them: the one whose events were received last comes\n" +
-			"first.",
+		Long: usage.Help("Counts dead letters by reason and write key, and lists them: the one whose events were received " +
+			"last comes first."),
 		Args: usage.NoArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if l.limit < 0 {
@@ -36,7 +36,7 @@ func newDLQLs(f *dlq.Flags) *cobra.Command {
 		},
 	}
 	f.RegisterFilter(c)
-	c.Flags().IntVar(&l.limit, "limit", 20, "how many dead letters to list below the counts; 0 lists all")
+	c.Flags().IntVar(&l.limit, "limit", 20, "`number` of dead letters to list below the counts; 0 lists all")
 	c.Flags().BoolVar(&l.asJSON, "json", false, "print one JSON object")
 	return c
 }

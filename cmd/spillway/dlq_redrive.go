@@ -34,18 +34,18 @@ func newDLQRedrive(f *dlq.Flags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "redrive",
 		Short: "Send dead letters to the events queue again",
-		Long: "Sends each dead letter to the events queue and then deletes it. An interruption loses none, and may " +
-			"send one\n" +
-			"twice, as the same event with the same messageId.\n\n" +
-			"Dead letters with the reasons " + strings.Join(deadletter.PermanentReasons(), ", ") + " would only become dead\n" +
-			"letters again. They are skipped unless --reason names them. Dead letters that arrive during the run are left\n" +
-			"for the next one.\n\n" +
-			"It sends nothing while Segment fails: in the last minute with deliveries, of the last 15, more than half of the\n" +
-			"calls to Segment failed, or the circuit breaker was open and none was answered. It learns this from the local\n" +
-			"pipeline at /_spillway/status, and on AWS from the CloudWatch metrics SegmentResponses and BreakerOpen, which\n" +
-			"are a minute or two late.\n\n" +
-			"Segment drops an event with a messageId that it has received within 24 h. An older event that it has already\n" +
-			"received is counted twice.",
+		Long: usage.Help("Sends each dead letter to the events queue and then deletes it. An interruption loses "+
+			"none, and may "+
+			"send one twice, as the same event with the same messageId.",
+			"Dead letters with the reasons "+strings.Join(deadletter.PermanentReasons(), ", ")+" would only become dead "+
+				"letters again. They are skipped unless --reason names them. Dead letters that arrive during the run are left "+
+				"for the next run.",
+			"It sends nothing while Segment is failing. Segment is failing if, in the latest minute with deliveries, more than "+
+				"half of the calls to it failed, or the circuit breaker was open and no call was answered; a minute more than 15 "+
+				"minutes ago does not count. The local pipeline tells this at /_spillway/status, and the one on AWS by its "+
+				"CloudWatch metrics SegmentResponses and BreakerOpen, which are a minute or two late.",
+			"Segment drops an event with a messageId that it has received within 24 h. It counts an older event twice if it "+
+				"has already received it."),
 		Example: "  spillway dlq redrive --dry-run\n  spillway dlq redrive --reason rejected --newer-than 24h",
 		Args:    usage.NoArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -58,7 +58,7 @@ func newDLQRedrive(f *dlq.Flags) *cobra.Command {
 	f.RegisterFilter(c)
 	c.Flags().BoolVar(&r.dryRun, "dry-run", false, "say what would be sent, and send nothing")
 	c.Flags().Float64Var(&r.rate, "rate", deadletter.DefaultRate,
-		"events per second; Segment accepts about 1000 for a workspace before it delays them or answers 429")
+		"`number` of events per second; Segment accepts about 1000 for a workspace before it delays them or answers 429")
 	c.Flags().BoolVar(&r.force, "force", false, "send even if Segment fails, or if that can't be found out")
 	return c
 }

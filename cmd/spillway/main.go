@@ -27,8 +27,11 @@ func main() {
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "spillway",
-		Short:         "Deliver analytics events to Segment through SQS and Lambda",
+		Use:   "spillway",
+		Short: "Deliver analytics events to Segment through SQS and Lambda",
+		Long: usage.Help("Spillway delivers analytics events to Segment through SQS and Lambda, so that an API never "+
+			"waits for Segment.", "`spillway up` runs the whole pipeline on this machine. The other verbs work with that "+
+			"pipeline, or with one on AWS."),
 		SilenceUsage:  true, // an error is one line
 		SilenceErrors: true,
 		Args:          usage.Subcommand,

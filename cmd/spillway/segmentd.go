@@ -20,15 +20,15 @@ func newSegmentd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "segmentd",
 		Short: "Run only the Segment emulator",
-		Long: "Runs only the Segment emulator, for a pipeline in another process:\n" +
-			"  spillway up --segment http://localhost:9325\n\n" +
-			"PUT /_segmentd/script makes it fail. GET /_segmentd/stats and /_segmentd/events say what it has received.",
+		Long: usage.Help("Runs only the Segment emulator, for a pipeline in another process: `spillway up --segment "+
+			"http://localhost:9325`.",
+			"PUT /_segmentd/script makes it fail. GET /_segmentd/stats and /_segmentd/events say what it has received."),
 		Args: usage.NoArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return runSegmentd(c.Context(), c.OutOrStdout(), port, latency)
 		},
 	}
-	c.Flags().Uint16Var(&port, "port", 9325, "port to listen on; 0 takes a free one")
+	c.Flags().Uint16Var(&port, "port", 9325, "`port` to listen on; 0 takes a free one")
 	c.Flags().DurationVar(&latency, "latency", 0, "how long the emulator takes to answer")
 	return c
 }

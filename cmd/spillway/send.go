@@ -30,10 +30,10 @@ func newSend() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "send",
 		Short: "Send events to the queue, from standard input or made up",
-		Long: "Sends events to the queue, packed into messages and compressed. It reads one JSON object per line from\n" +
-			"standard input; with --count it makes up track events of about 1 KB instead.\n\n" +
-			"A line that is not a JSON object is reported and skipped; the exit code is 1 then. Lines that\n" +
-			"`spillway dlq export` wrote are sent with the write keys that they contain.",
+		Long: usage.Help("Sends events to the queue, packed into messages and compressed. It reads one JSON object per line "+
+			"from standard input; with --count it makes up track events of about 1 KB instead.",
+			"A line that is not a JSON object is reported and skipped; the exit code is 1 then. Lines that `spillway dlq "+
+				"export` wrote are sent with the write keys that they contain."),
 		Example: "  spillway send --count 100000\n  spillway send < events.ndjson\n" +
 			"  AWS_REGION=eu-west-1 spillway send --name staging < events.ndjson",
 		Args: usage.NoArguments,
@@ -49,9 +49,9 @@ func newSend() *cobra.Command {
 	}
 	f.pipeline.Register(c.Flags())
 	c.Flags().StringVar(&f.queueURL, "queue-url", queues.DefaultURL,
-		"URL of the events queue; a queue on AWS is used with the credentials that the AWS tools are configured with")
-	c.Flags().StringVar(&f.writeKey, "write-key", "", "write key of the events (default: the deliver function's)")
-	c.Flags().IntVar(&f.count, "count", 0, "make up this many events instead of reading them")
+		"`URL` of the events queue; a queue on AWS is used with the credentials of the AWS tools")
+	c.Flags().StringVar(&f.writeKey, "write-key", "", "write `key` of the events (default: the deliver function's)")
+	c.Flags().IntVar(&f.count, "count", 0, "make up this `number` of events instead of reading them")
 	c.Flags().BoolVar(&f.single, "single", false, "send one event per message, to compare with packed messages")
 	return c
 }

@@ -35,14 +35,13 @@ func newTail() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "tail",
 		Short: "Follow what happens to each event",
-		Long: "Follows a running `spillway up` and prints a line for each event: the time, the outcome (" +
-			strings.Join(known, ", ") + "),\n" +
-			"its reason, and the event's type, name, user and messageId. An event that is retried is printed again at its\n" +
-			"next attempt. Delivery never waits for a tail: when it prints too slowly, it skips events and says how many.\n\n" +
-			"On AWS, with --name, --stack or --log-group, it follows the deliver function's log instead, which has a line " +
-			"for each\n" +
-			"invocation, with counts and times but no events. It polls every 2 s, which costs nothing, and is some seconds\n" +
-			"late.",
+		Long: usage.Help("Follows a running `spillway up` and prints a line for each event: the time, the outcome ("+
+			strings.Join(known, ", ")+"), its reason, and the event's type, name, user and messageId. An event that is "+
+			"retried is printed again at its next attempt. Delivery never waits for a tail: when it prints too slowly, it "+
+			"skips events and says how many.",
+			"On AWS, with --name, --stack or --log-group, it follows the deliver function's log instead, which has a line for "+
+				"each invocation, with counts and times but no events. It polls every 2 s, which costs nothing, and is some "+
+				"seconds late."),
 		Example: "  spillway tail\n  spillway tail --outcome dead_lettered --payload\n" +
 			"  spillway tail --event 'Run Started' --json",
 		Args: usage.NoArguments,
@@ -62,12 +61,13 @@ func newTail() *cobra.Command {
 			return err
 		},
 	}
-	c.Flags().StringVar(&f.queueURL, "queue-url", queues.DefaultURL, "URL of the local pipeline's events queue")
+	c.Flags().StringVar(&f.queueURL, "queue-url", queues.DefaultURL, "`URL` of the local pipeline's events queue")
 	f.pipeline.Register(c.Flags())
-	c.Flags().StringVar(&f.logGroup, "log-group", "", "log group of a deliver function on AWS, in place of --name")
-	c.Flags().StringVar(&f.Event, "event", "", "only events with this name")
-	c.Flags().StringVar(&f.User, "user", "", "only events with this userId, or with this anonymousId and no userId")
-	c.Flags().StringVar(&f.Outcome, "outcome", "", "only this outcome: "+strings.Join(known, ", "))
+	c.Flags().StringVar(&f.logGroup, "log-group", "", "log `group` of a deliver function on AWS, in place of --name")
+	c.Flags().StringVar(&f.Event, "event", "", "only events with this `name`")
+	c.Flags().StringVar(&f.User, "user", "",
+		"only events of this `user`: with this userId, or with this anonymousId and no userId")
+	c.Flags().StringVar(&f.Outcome, "outcome", "", "only this `outcome`: "+strings.Join(known, ", "))
 	c.Flags().BoolVar(&f.Payload, "payload", false, "print the events themselves, too")
 	c.Flags().BoolVar(&f.asJSON, "json", false, "print a JSON object per line, with more details")
 	return c

@@ -33,22 +33,21 @@ func newUp() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "up",
 		Short: "Run the whole pipeline on this machine",
-		Long: "Runs the whole pipeline on this machine: the ingest endpoint for Segment's SDKs, an SQS emulator, the " +
-			"deliver\n" +
-			"function as Lambda runs it, and a Segment emulator.\n\n" +
-			"An event is on disk in the data directory before it is acknowledged. Ctrl-C stops the pipeline after the\n" +
-			"deliveries in progress; a second Ctrl-C stops it immediately.",
+		Long: usage.Help("Runs the whole pipeline on this machine: the ingest endpoint for Segment's SDKs, an SQS emulator, "+
+			"the deliver function as Lambda runs it, and a Segment emulator.",
+			"An event is on disk in the data directory before it is acknowledged. Ctrl-C stops the pipeline after the "+
+				"deliveries in progress; a second Ctrl-C stops it immediately."),
 		Args: usage.NoArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return up(c.Context(), c.OutOrStdout(), f) },
 	}
-	c.Flags().StringVar(&f.dataDir, "data-dir", ".spillway", "directory for the queues and the function's log")
-	c.Flags().Uint16Var(&f.sqsPort, "sqs-port", 9324, "port of the SQS emulator; 0 takes a free one")
+	c.Flags().StringVar(&f.dataDir, "data-dir", ".spillway", "`directory` of the queues and of the function's log")
+	c.Flags().Uint16Var(&f.sqsPort, "sqs-port", 9324, "`port` of the SQS emulator; 0 takes a free one")
 	c.Flags().Uint16Var(&f.ingestPort, "ingest-port", 8080,
-		"port of the ingest endpoint for Segment's SDKs; 0 takes a free one")
-	c.Flags().Uint16Var(&f.segmentPort, "segment-port", 9325, "port of the Segment emulator; 0 takes a free one")
+		"`port` of the ingest endpoint for Segment's SDKs; 0 takes a free one")
+	c.Flags().Uint16Var(&f.segmentPort, "segment-port", 9325, "`port` of the Segment emulator; 0 takes a free one")
 	c.Flags().StringVar(&f.segment, "segment", "",
-		"deliver to this URL instead of the Segment emulator: "+segment.EndpointUS+" or "+segment.EndpointEU)
-	c.Flags().StringVar(&f.writeKey, "write-key", "", "write key of messages that have none")
+		"deliver to this `URL` instead of the Segment emulator: "+segment.EndpointUS+" or "+segment.EndpointEU)
+	c.Flags().StringVar(&f.writeKey, "write-key", "", "write `key` of messages that have none")
 	c.Flags().DurationVar(&f.latency, "latency", 0, "how long the Segment emulator takes to answer")
 	c.Flags().BoolVar(&f.gzip, "gzip", true, "compress requests to Segment")
 	c.Flags().BoolVar(&f.deliver, "deliver", true, "deliver events; with --deliver=false they are only accepted")

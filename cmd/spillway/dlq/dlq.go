@@ -25,6 +25,9 @@ import (
 	"github.com/spillwayhq/spillway/shared/ingest/writekeys"
 )
 
+// InvisibleFor is how long dead letters are invisible to others after a command was killed.
+var InvisibleFor = fmt.Sprintf("%.0f min", deadletter.VisibilityTimeout.Minutes())
+
 // Flags are those of every verb.
 type Flags struct {
 	pipeline             stack.Flags
@@ -38,21 +41,21 @@ type Flags struct {
 func (f *Flags) Register(c *cobra.Command) {
 	f.pipeline.Register(c.PersistentFlags())
 	c.PersistentFlags().StringVar(&f.queueURL, "queue-url", "",
-		"URL of the events queue, on AWS or of another `spillway up` (default: the local pipeline's)")
+		"`URL` of the events queue (default: the local pipeline's)")
 	c.PersistentFlags().StringVar(&f.deadURL, "dead-letter-queue-url", "",
-		"URL of the dead-letter queue (default: the events queue's)")
+		"`URL` of the dead-letter queue (default: the events queue's)")
 	c.PersistentFlags().StringVar(&f.writeKeys, "write-keys", "",
-		"file with the write-key document, to show the names of write keys")
+		"`file` with the write-key document, to show the names of write keys")
 }
 
 // RegisterFilter adds the flags that select dead letters to a verb.
 func (f *Flags) RegisterFilter(c *cobra.Command) {
 	c.Flags().StringArrayVar(&f.reasons, "reason", nil,
-		"only dead letters with this reason, as ls shows it; may be given several times")
+		"only dead letters with this `reason`, as ls shows it; may be given several times")
 	c.Flags().DurationVar(&f.olderThan, "older-than", 0,
 		"only dead letters whose events were received longer ago than this, like 2h")
 	c.Flags().DurationVar(&f.newerThan, "newer-than", 0,
-		"only dead letters whose events were received less long ago than this, like 24h")
+		"only dead letters whose events were received within this time, like 24h")
 }
 
 // Filter is what the flags select.
@@ -171,7 +174,7 @@ func (q *Queue) SayNone(ctx context.Context, inQueue deadletter.ReasonCounts, ou
 		fmt.Fprintln(out, "There are no dead letters.")
 	default:
 		fmt.Fprintf(out, "No dead letter is visible. %s are in use by another run, or by one that was killed: these are "+
-			"visible again within %v.\n", terminal.Number(invisible), deadletter.VisibilityTimeout)
+			"visible again within %s.\n", terminal.Number(invisible), InvisibleFor)
 	}
 	return nil
 }
@@ -181,6 +184,6 @@ func (q *Queue) SayNone(ctx context.Context, inQueue deadletter.ReasonCounts, ou
 func (q *Queue) WarnInvisible(ctx context.Context, errOut io.Writer) {
 	if _, invisible, err := q.Size(ctx); err == nil && invisible > 0 {
 		fmt.Fprintf(errOut, "spillway: about %s not seen: another run uses them, or an answer of SQS was lost. They are "+
-			"visible again within %v\n", terminal.Plural(invisible, "dead letter"), deadletter.VisibilityTimeout)
+			"visible again within %s\n", terminal.Plural(invisible, "dead letter"), InvisibleFor)
 	}
 }

@@ -7,11 +7,15 @@ import (
 	"path/filepath"
 )
 
-// FileFormat describes, for help texts, what export and drop write.
-const FileFormat = "Each line is one event: the JSON of a message for the events queue, with the additional field\n" +
-	"\"deadLetter\", which has the ID, reason and detail of the dead letter. `spillway send` sends such lines again.\n\n" +
-	"The lines contain write keys: restrict access to the file. A body that can't be decoded is a line with the field\n" +
-	"\"body\" and no event. `spillway send` skips it: correct the body, and send it with `aws sqs send-message`.\n"
+// FileFormat describes, in paragraphs of a help text, what export and drop write.
+func FileFormat() []string {
+	return []string{
+		"Each exported line is one event: the JSON of a message for the events queue, with the additional field \"deadLetter\", " +
+			"which has the ID, reason and detail of the dead letter. `spillway send` sends such lines again.",
+		"The lines contain write keys: restrict access to the file. A body that can't be decoded is a line with the field " +
+			"\"body\" and no event. `spillway send` skips it: correct the body, and send it with `aws sqs send-message`.",
+	}
+}
 
 // A File is a new file for what drop deletes: its lines are on disk when Append returns.
 type File struct {

@@ -102,7 +102,7 @@ func (v *view) draw(s local.Status, columns int) string {
 	v.lines = 0
 	for _, row := range rows {
 		name := row[0]
-		for _, line := range wrap(row[1], columns-indent) {
+		for _, line := range terminal.Wrap(row[1], columns-indent) {
 			fmt.Fprintf(&b, "\x1b[2K  %-13s %s\n", name, line)
 			name = ""
 			v.lines++
@@ -114,23 +114,3 @@ func (v *view) draw(s local.Status, columns int) string {
 
 // indent is the width of what is before a row's text.
 const indent = 2 + 13 + 1
-
-// wrap breaks a text into lines of at most width characters, between words where possible. A width
-// below 10 counts as 10.
-func wrap(text string, width int) []string {
-	width = max(width, 10)
-	var lines []string
-	rest := []rune(text)
-	for len(rest) > width {
-		end := width
-		for end > 0 && rest[end] != ' ' {
-			end--
-		}
-		if end == 0 {
-			lines, rest = append(lines, string(rest[:width])), rest[width:]
-			continue
-		}
-		lines, rest = append(lines, string(rest[:end])), rest[end+1:]
-	}
-	return append(lines, string(rest))
-}

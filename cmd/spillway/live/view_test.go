@@ -3,7 +3,6 @@ package live
 import (
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -89,17 +88,6 @@ func TestViewWrapsItsLinesSoThatTheNextBlockCoversThem(t *testing.T) {
 		if again, up := v.draw(local.Status{At: time.Now()}, columns),
 			fmt.Sprintf("\x1b[%dA", len(lines)-1); !strings.HasPrefix(again, up) || !strings.HasSuffix(again, "\x1b[J") {
 			t.Errorf("%d columns: it does not cover %d lines: %q", columns, len(lines)-1, again)
-		}
-	}
-	for text, want := range map[string][]string{
-		"":                      {""},
-		"none":                  {"none"},
-		"0123456789 1":          {"0123456789", "1"},
-		"one two three":         {"one two", "three"},
-		"http://localhost:9324": {"http://loc", "alhost:932", "4"},
-	} {
-		if got := wrap(text, 10); !slices.Equal(got, want) {
-			t.Errorf("%q is wrapped into %q, want %q", text, got, want)
 		}
 	}
 }

@@ -21,9 +21,9 @@ type Flags struct {
 // Register adds the flags.
 func (f *Flags) Register(set *pflag.FlagSet) {
 	f.set = set
-	set.StringVar(&f.name, "name", "", "name of a pipeline on AWS, like "+topology.DefaultNames().Pipeline+
-		"; its stack is NAME-REGION, in the region that the AWS tools are configured for")
-	set.StringVar(&f.stack, "stack", "", "CloudFormation stack of a pipeline on AWS, in place of --name")
+	set.StringVar(&f.name, "name", "", "`name` of a pipeline on AWS, like "+topology.DefaultNames().Pipeline+
+		"; its stack is NAME-REGION, in the region of the AWS tools")
+	set.StringVar(&f.stack, "stack", "", "CloudFormation `stack` of a pipeline on AWS, in place of --name")
 }
 
 // Given reports whether a pipeline on AWS is named. An empty name counts, so that a variable that

@@ -30,3 +30,23 @@ func Age(d time.Duration) string {
 	}
 	return fmt.Sprintf("%dd%02dh", int(d.Hours())/24, int(d.Hours())%24)
 }
+
+// Wrap breaks a text into lines of at most width characters, between words where possible. A width
+// below 10 counts as 10.
+func Wrap(text string, width int) []string {
+	width = max(width, 10)
+	var lines []string
+	rest := []rune(text)
+	for len(rest) > width {
+		end := width
+		for end > 0 && rest[end] != ' ' {
+			end--
+		}
+		if end == 0 {
+			lines, rest = append(lines, string(rest[:width])), rest[width:]
+			continue
+		}
+		lines, rest = append(lines, string(rest[:end])), rest[end+1:]
+	}
+	return append(lines, string(rest))
+}

@@ -1,5 +1,5 @@
-// Package usage checks command lines. Each of its errors is one line that says what is wrong and
-// what to write instead.
+// Package usage formats help texts and checks command lines. Each of its errors is one line that
+// says what is wrong and what is right.
 package usage
 
 import (
@@ -10,8 +10,20 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
 	"github.com/spillwayhq/spillway/shared/event"
 )
+
+// helpColumns is the width of help texts.
+const helpColumns = 90
+
+// Help makes a help text of paragraphs.
+func Help(paragraphs ...string) string {
+	for i, p := range paragraphs {
+		paragraphs[i] = strings.Join(terminal.Wrap(p, helpColumns), "\n")
+	}
+	return strings.Join(paragraphs, "\n\n")
+}
 
 // Subcommand refuses an argument that is not a verb of the command, and suggests similar verbs.
 func Subcommand(c *cobra.Command, args []string) error {
