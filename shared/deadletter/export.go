@@ -11,15 +11,14 @@ import (
 	"github.com/spillwayhq/spillway/shared/message"
 )
 
-// Field is the field of an exported line that says which letter it is of, and what was wrong with
-// it.
+// ExportField is the field of an exported line that says from which dead letter it is.
 const ExportField = "deadLetter"
 
-// Body is the field of an exported line that has, in the place of an event, the body of a letter
-// that can't be read, as it came.
+// bodyField is the field of an exported line that holds a body that can't be read, in place of an
+// event.
 const bodyField = "body"
 
-// Provenance is what Field holds.
+// lineInfo is the value of ExportField.
 type lineInfo struct {
 	ID        string    `json:"id"`
 	Reason    string    `json:"reason"`
@@ -29,36 +28,126 @@ type lineInfo struct {
 	Receives  int       `json:"receives"`
 }
 
-// Lines is the letter as NDJSON, an event a line, and how many there are. A line is a message of
-// the events queue, with Field besides: sent there, it is the same event as before, for its
-// identity is in it. The write key is in it as well. Of a body that can't be read there is one
+// ExportResult is the result of a [Queue.Export] or a [Queue.Drop].
+type ExportResult struct {
+	DeadLetters, Events int          // written
+	NotDeleted          int          // of DeadLetters, those that Drop could not delete
+	InQueue             ReasonCounts // all dead letters that were in the queue, also those outside the filter
+}
+
+// Export writes the dead letters that the filter selects as lines, those that were written twice
+// only once, and leaves them in the queue. write gets the lines of whole dead letters, in one call
+// after the other; its error ends the export. After an error the result says what was written.
+func (q *Queue) Export(ctx context.Context, f Filter, write func(lines []byte) error) (ExportResult, error) {
+	e := newExporter(f, write)
+	written := seenBefore{}
+	e.skip = written.add
+	return e.run(ctx, q)
+}
+
+// Drop writes the dead letters that the filter selects as lines and then deletes them. write must
+// not return before what it got is safe, because that is all that is left. Otherwise it is as
+// [Queue.Export].
+func (q *Queue) Drop(ctx context.Context, f Filter, write func(lines []byte) error) (ExportResult, error) {
+	e := newExporter(f, write)
+	e.drop = true
+	return e.run(ctx, q)
+}
+
+// exporter writes the dead letters of a scan.
+type exporter struct {
+	filter Filter
+	write  func(lines []byte) error
+	skip   func(*Received) bool // nil: none
+	drop   bool
+
+	turn   chan struct{} // of one: guards skip, write and result
+	result ExportResult
+}
+
+func newExporter(f Filter, write func([]byte) error) *exporter {
+	return &exporter{filter: f, write: write, turn: make(chan struct{}, 1), result: ExportResult{InQueue: ReasonCounts{}}}
+}
+
+func (e *exporter) run(ctx context.Context, q *Queue) (ExportResult, error) {
+	err := q.scan(ctx, e.handle)
+	return e.result, err
+}
+
+// handle writes the dead letters of one receive, and then drops them if it is to.
+func (e *exporter) handle(ctx context.Context, s *scan, received []*Received) error {
+	r, err := NewReader()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	e.turn <- struct{}{}
+	defer func() { <-e.turn }()
+	if ctx.Err() != nil { // it ended while this waited for its turn
+		return ctx.Err()
+	}
+	var lines []byte
+	var selected []*Received
+	events := 0
+	for _, l := range received {
+		e.result.InQueue[l.Reason]++
+		if !e.filter.match(l, s.began) || e.skip != nil && e.skip(l) {
+			continue
+		}
+		text, n, err := l.lines(r)
+		if err != nil {
+			return err
+		}
+		lines = append(lines, text...)
+		selected = append(selected, l)
+		events += n
+	}
+	if len(selected) == 0 {
+		return nil
+	}
+	if err := e.write(lines); err != nil {
+		return fmt.Errorf("write %d dead letters: %w", len(selected), err)
+	}
+	e.result.DeadLetters += len(selected)
+	e.result.Events += events
+	if !e.drop {
+		return nil
+	}
+	failed, err := s.delete(ctx, slices.Clip(selected))
+	e.result.NotDeleted += len(failed)
+	return err
+}
+
+// lines returns the dead letter as NDJSON, an event a line, and how many lines there are. A line is
+// a message of the events queue with ExportField added: sent there, it is the same event as before,
+// because its identity is in it. The write key is in it too. A body that can't be read gives one
 // line, which is no message.
-func (l *Received) Lines(r *Reader) (lines []byte, events int, err error) {
-	from, err := encode(lineInfo{ID: l.ID, Reason: l.Reason, Detail: l.Detail, FirstSeen: l.FirstSeen.UTC(),
+func (l *Received) lines(r *Reader) (lines []byte, events int, err error) {
+	info, err := encode(lineInfo{ID: l.ID, Reason: l.Reason, Detail: l.Detail, FirstSeen: l.FirstSeen.UTC(),
 		LastSeen: l.LastSeen.UTC(), Receives: l.Receives})
 	if err != nil {
-		return nil, 0, fmt.Errorf("write letter %s as JSON: %w", l.ID, err)
+		return nil, 0, fmt.Errorf("encode dead letter %s as JSON: %w", l.ID, err)
 	}
-	begin := func() { lines = append(append(append(lines, `{"`+ExportField+`":`...), from...), ',') }
+	begin := func() { lines = append(append(append(lines, `{"`+ExportField+`":`...), info...), ',') }
 	m, unreadable := r.Read(l)
 	if unreadable != nil {
 		body, err := encode(string(l.Body))
 		if err != nil {
-			return nil, 0, fmt.Errorf("write the body of letter %s as JSON: %w", l.ID, err)
+			return nil, 0, fmt.Errorf("encode the body of dead letter %s as JSON: %w", l.ID, err)
 		}
 		begin()
 		lines = append(append(append(lines, `"`+bodyField+`":`...), body...), "}\n"...)
 		return lines, 1, nil
 	}
 	header := m.Header
-	header.ReceivedAt = time.Time{} // the line has when it was first seen; sent again it is no backlog
+	header.ReceivedAt = time.Time{} // the line says when it was first seen; sent again, it is not old
 	var event []byte
 	for i := range m.Events {
 		event = m.Events[i].AppendIdentified(event[:0], message.EventID(message.StableID(l.ID), i), l.FirstSeen)
 		begin()
 		start := len(lines)
 		lines = append(lines, message.AppendJSON(nil, header, event)[1:]...)
-		oneLine(lines[start:])
+		replaceLineBreaks(lines[start:])
 		lines = append(lines, '\n')
 	}
 	return lines, len(m.Events), nil
@@ -72,81 +161,11 @@ func encode(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
-// oneLine: in JSON a line's end stands only where white space may.
-func oneLine(text []byte) {
+// replaceLineBreaks puts JSON on one line: its line breaks are only between values.
+func replaceLineBreaks(text []byte) {
 	for i, c := range text {
 		if c == '\n' || c == '\r' {
 			text[i] = ' '
 		}
 	}
-}
-
-// Copied is what became of the letters that the filter is about.
-type ExportResult struct {
-	DeadLetters, Events int
-	NotDeleted          int          // of Letters, those that are still there although they were to be dropped
-	InQueue             ReasonCounts // all letters that were there
-}
-
-// Export writes letters as lines, those that were written twice once, and leaves them where they
-// are. write is called with whole letters, one call after the other; its error ends the export.
-func (q *Queue) Export(ctx context.Context, f Filter, write func(lines []byte) error) (ExportResult, error) {
-	written := seenBefore{}
-	return q.copy(ctx, f, write, written.again, nil)
-}
-
-// Drop writes letters as lines and deletes them. keep must not return before what it is given is
-// safe, because that is what is left of it.
-func (q *Queue) Drop(ctx context.Context, f Filter, keep func(lines []byte) error) (ExportResult, error) {
-	return q.copy(ctx, f, keep, func(*Received) bool { return false }, (*scan).remove)
-}
-
-// copy leaves out what skip says, and hands to then what is written.
-func (q *Queue) copy(ctx context.Context, f Filter, write func([]byte) error, skip func(*Received) bool,
-	then func(*scan, context.Context, []*Received) ([]*Received, error)) (ExportResult, error) {
-	out := ExportResult{InQueue: ReasonCounts{}}
-	turn := make(chan struct{}, 1) // one after the other
-	err := q.scan(ctx, func(ctx context.Context, w *scan, letters []*Received) error {
-		r, err := NewReader()
-		if err != nil {
-			return err
-		}
-		defer r.Close()
-		turn <- struct{}{}
-		defer func() { <-turn }()
-		if ctx.Err() != nil { // while it waited for another
-			return ctx.Err()
-		}
-		var lines []byte
-		var wanted []*Received
-		events := 0
-		for _, l := range letters {
-			out.InQueue[l.Reason]++
-			if !f.Match(l, w.began) || skip(l) {
-				continue
-			}
-			text, n, err := l.Lines(r)
-			if err != nil {
-				return err
-			}
-			lines = append(lines, text...)
-			wanted = append(wanted, l)
-			events += n
-		}
-		if len(wanted) == 0 {
-			return nil
-		}
-		if err := write(lines); err != nil {
-			return fmt.Errorf("write %d letters: %w", len(wanted), err)
-		}
-		out.DeadLetters += len(wanted)
-		out.Events += events
-		if then == nil {
-			return nil
-		}
-		left, err := then(w, ctx, slices.Clip(wanted))
-		out.NotDeleted += len(left)
-		return err
-	})
-	return out, err
 }

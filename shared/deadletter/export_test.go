@@ -24,7 +24,7 @@ func TestAnExportedLineIsAMessageWithOneEventAndItsReason(t *testing.T) {
 		Header:   message.Header{Origin: event.FromClient},
 		Body: []byte("{\"writeKey\":\"WK\",\"context\":{\"a\":\n1},\"receivedAt\":\"2026-11-24T11:00:00.000Z\",\"batch\":[{ " +
 			"\"type\":\"track\",\r\n\"userId\":\"é\" },{\"messageId\":\"own\",\"timestamp\":\"t\"}]}")}}
-	lines, n, err := l.Lines(r)
+	lines, n, err := l.lines(r)
 	want(t, "error", err, error(nil))
 	want(t, "events", n, 2)
 	const from = `{"deadLetter":{"id":"m7/0","reason":"rejected","detail":"400: <no>","firstSeen":"2026-11-24T12:00:00Z","receives":2},"writeKey":"WK","origin":"client","context":{"a": 1},"batch":[`
@@ -33,7 +33,7 @@ func TestAnExportedLineIsAMessageWithOneEventAndItsReason(t *testing.T) {
 			from+`{"messageId":"own","timestamp":"t"}]}`+"\n")
 
 	l.Body = []byte("no JSON \u00e9\n")
-	lines, n, err = l.Lines(r)
+	lines, n, err = l.lines(r)
 	want(t, "error", err, error(nil))
 	want(t, "events", n, 1)
 	if !json.Valid(lines) || !strings.HasSuffix(string(lines), `,"body":"no JSON é\n"}`+"\n") {
@@ -41,7 +41,7 @@ func TestAnExportedLineIsAMessageWithOneEventAndItsReason(t *testing.T) {
 	}
 }
 
-func TestExportLeavesLettersWhereTheyAreAndDropDoesNot(t *testing.T) {
+func TestExportLeavesDeadLettersInTheQueueAndDropDeletesThem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dead := filled(t, 60, func(i int, l *message.DeadLetter) {
 			if i%3 == 0 {
@@ -55,17 +55,17 @@ func TestExportLeavesLettersWhereTheyAreAndDropDoesNot(t *testing.T) {
 		got, err := q.Export(t.Context(), Filter{}, count)
 		want(t, "error", err, error(nil))
 		want(t, "exported", got.Events+got.DeadLetters+lines, 3*60)
-		want(t, "left", len(dead.messages)-dead.hidden(), 61)
+		want(t, "left", len(dead.messages)-dead.invisible(), 61)
 
-		got, err = q.Drop(t.Context(), Filter{Reasons: []string{"expired"}}, func([]byte) error { return errAway })
-		if !errors.Is(err, errAway) || got.DeadLetters != 0 || len(dead.messages)-dead.hidden() != 61 {
-			t.Errorf("dropped what could not be kept: %+v, %v", got, err)
+		got, err = q.Drop(t.Context(), Filter{Reasons: []string{"expired"}}, func([]byte) error { return errReset })
+		if !errors.Is(err, errReset) || got.DeadLetters != 0 || len(dead.messages)-dead.invisible() != 61 {
+			t.Errorf("dropped what could not be written: %+v, %v", got, err)
 		}
 		lines = 0
 		got, err = q.Drop(t.Context(), Filter{Reasons: []string{"expired"}}, count)
 		want(t, "error", err, error(nil))
 		want(t, "dropped", got.DeadLetters+lines, 40)
 		want(t, "seen", got.InQueue, ReasonCounts{"expired": 20, "rejected": 41})
-		want(t, "left", len(dead.messages)-dead.hidden(), 41)
+		want(t, "left", len(dead.messages)-dead.invisible(), 41)
 	})
 }

@@ -30,8 +30,8 @@ type stored struct {
 	source   string // the queue that SQS moved it from
 }
 
-// fakeSQS is one standard queue. With faults, calls fail before or behind what they do, in part, or
-// take their time.
+// fakeSQS is one standard queue. With faults, calls fail before or after their work, in part, or
+// are slow.
 type fakeSQS struct {
 	mu       sync.Mutex
 	name     string
@@ -44,9 +44,10 @@ type fakeSQS struct {
 
 func newFake(name string) *fakeSQS { return &fakeSQS{name: name, calls: map[string]int{}} }
 
-var errAway = errors.New("the connection was reset")
+var errReset = errors.New("the connection was reset")
 
-// fault is drawn for a call: run does it, and the error says whether its answer is lost.
+// fault is drawn for each call: run says whether to do its work, and the error that its answer is
+// lost.
 func (f *fakeSQS) fault(call string) (run bool, err error) {
 	if f.before != nil {
 		f.before(call)
@@ -59,9 +60,9 @@ func (f *fakeSQS) fault(call string) (run bool, err error) {
 	}
 	switch f.rng.IntN(20) {
 	case 0:
-		return false, errAway
+		return false, errReset
 	case 1:
-		return true, errAway
+		return true, errReset
 	case 2:
 		f.mu.Unlock()
 		time.Sleep(20 * time.Second)
@@ -70,7 +71,7 @@ func (f *fakeSQS) fault(call string) (run bool, err error) {
 	return true, nil
 }
 
-// refuses is drawn for an entry of a batch.
+// refuses is drawn for each entry of a batch.
 func (f *fakeSQS) refuses() bool { return f.rng != nil && f.rng.IntN(15) == 0 }
 
 func (f *fakeSQS) put(m message.Message, source string) *stored {
@@ -166,7 +167,7 @@ func (f *fakeSQS) DeleteMessageBatch(_ context.Context, in *sqs.DeleteMessageBat
 
 func (f *fakeSQS) ChangeMessageVisibilityBatch(_ context.Context, in *sqs.ChangeMessageVisibilityBatchInput,
 	_ ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
-	run, err := f.fault("hide")
+	run, err := f.fault("change visibility")
 	if !run {
 		return nil, err
 	}
@@ -186,15 +187,15 @@ func (f *fakeSQS) GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInp
 	...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	hidden := f.hidden()
+	invisible := f.invisible()
 	return &sqs.GetQueueAttributesOutput{Attributes: map[string]string{
-		"ApproximateNumberOfMessages":           strconv.Itoa(len(f.messages) - hidden),
-		"ApproximateNumberOfMessagesNotVisible": strconv.Itoa(hidden),
+		"ApproximateNumberOfMessages":           strconv.Itoa(len(f.messages) - invisible),
+		"ApproximateNumberOfMessagesNotVisible": strconv.Itoa(invisible),
 	}}, nil
 }
 
-// hidden counts under mu.
-func (f *fakeSQS) hidden() (n int) {
+// invisible counts. mu must be held or nobody else use f.
+func (f *fakeSQS) invisible() (n int) {
 	for _, m := range f.messages {
 		if m.visible.After(time.Now()) {
 			n++
@@ -203,7 +204,7 @@ func (f *fakeSQS) hidden() (n int) {
 	return n
 }
 
-// want fails the test when the two are not the same.
+// want fails the test when the two differ.
 func want[T any](t testing.TB, what string, got, want T) {
 	t.Helper()
 	if g, w := fmt.Sprintf("%+v", got), fmt.Sprintf("%+v", want); g != w {

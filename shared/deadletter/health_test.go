@@ -7,7 +7,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
-func TestSegmentFailsWhenMostCallsOfTheLastMinuteDid(t *testing.T) {
+func TestSegmentIsFailingWhenMostCallsOfTheLastMinuteFailed(t *testing.T) {
 	now := time.Date(2026, 11, 24, 12, 0, 30, 0, time.UTC)
 	for name, c := range map[string]struct {
 		minute Minute
@@ -19,8 +19,9 @@ func TestSegmentFailsWhenMostCallsOfTheLastMinuteDid(t *testing.T) {
 			"calls to Segment are failing: it answered 2 of 5 calls in the minute of 11:59"},
 		"the breaker is open": {Minute{Start: now, BreakerOpen: true},
 			"calls to Segment are failing: the circuit breaker is open"},
-		"one environment's is, no more": {Minute{Start: now, BreakerOpen: true, Answered: 4, Failed: 1}, "<nil>"},
-		"that was long ago":             {Minute{Start: now.Add(-16 * time.Minute), BreakerOpen: true, Failed: 9}, "<nil>"},
+		"the breaker of one environment is open": {Minute{Start: now, BreakerOpen: true, Answered: 4, Failed: 1}, "<nil>"},
+		"the minute is too old": {Minute{Start: now.Add(-16 * time.Minute), BreakerOpen: true, Failed: 9},
+			"<nil>"},
 	} {
 		err := c.minute.Failing(now)
 		if got := "<nil>"; err != nil {
@@ -34,5 +35,5 @@ func TestSegmentFailsWhenMostCallsOfTheLastMinuteDid(t *testing.T) {
 	for _, class := range segment.Classes() {
 		m.Add(class, 1)
 	}
-	want(t, "classes that say that Segment is there", m.Answered, 2)
+	want(t, "classes that say that Segment is up", m.Answered, 2)
 }

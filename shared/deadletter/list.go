@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// An Entry is a letter in a listing, without its body.
+// An Entry is a dead letter in a listing, without its body.
 type Entry struct {
 	ID        string    `json:"id"`
 	Reason    string    `json:"reason"`
@@ -23,7 +23,7 @@ type Entry struct {
 	Detail    string    `json:"detail,omitempty"`
 }
 
-// A Group counts the letters with the same reason and write key.
+// A Group counts the dead letters with the same reason and write key.
 type Group struct {
 	Reason      string    `json:"reason"`
 	WriteKey    string    `json:"writeKey"`
@@ -33,69 +33,84 @@ type Group struct {
 	Newest      time.Time `json:"newest"`
 }
 
-// A Listing is what a walk found.
+// A Listing is the result of a [Queue.List].
 type Listing struct {
-	Groups     []Group      // those with most events first
-	Entries    []Entry      // those whose events came in last first
-	Duplicates int          // letters that were written twice, counted once in the others
-	InQueue    ReasonCounts // all letters that were there, also those that the filter is not about
+	Groups     []Group      // by number of events, the largest first
+	Entries    []Entry      // by when their events came in, the latest first
+	Duplicates int          // dead letters that were written twice, and are counted once in Groups and Entries
+	InQueue    ReasonCounts // all dead letters that were in the queue, also those outside the filter
 }
 
-// Seen counts letters by their reasons.
-type ReasonCounts map[string]int
-
-// UnreadableKey is the write key's name of a letter whose body can't be read.
+// UnreadableKey is the name of the write key of a dead letter whose body can't be read.
 const UnreadableKey = "unreadable"
 
-// List looks at every letter that the filter is about. It keeps some hundred bytes of each. name
-// turns a write key into what may be shown of it; an empty one stands for the configured default.
+// List returns the dead letters that the filter selects. It needs some hundred bytes of memory for
+// each. name returns what may be shown of a write key; an empty one is the configured default.
+// After an error the listing holds what was found before it.
 func (q *Queue) List(ctx context.Context, f Filter, name func(writeKey string) string) (Listing, error) {
-	out := Listing{InQueue: ReasonCounts{}}
-	groups := map[[2]string]*Group{}
-	written := seenBefore{}
-	var mu sync.Mutex
-	err := q.scan(ctx, func(_ context.Context, w *scan, letters []*Received) error {
+	list := &lister{name: name, groups: map[groupKey]*Group{}, seen: seenBefore{},
+		result: Listing{InQueue: ReasonCounts{}}}
+	err := q.scan(ctx, func(_ context.Context, s *scan, received []*Received) error {
 		r, err := NewReader()
 		if err != nil {
 			return err
 		}
 		defer r.Close()
-		mu.Lock()
-		defer mu.Unlock()
-		for _, l := range letters {
-			out.InQueue[l.Reason]++
-			if !f.Match(l, w.began) {
-				continue
+		list.mu.Lock()
+		defer list.mu.Unlock()
+		for _, l := range received {
+			list.result.InQueue[l.Reason]++
+			if f.match(l, s.began) {
+				list.add(l, r)
 			}
-			if written.again(l) {
-				out.Duplicates++
-				continue
-			}
-			e := Entry{ID: l.ID, Reason: l.Reason, WriteKey: UnreadableKey, Events: l.Count, FirstSeen: l.FirstSeen,
-				LastSeen: l.LastSeen, Receives: l.Receives, Detail: l.Detail}
-			if m, err := r.Read(l); err == nil {
-				e.WriteKey, e.Events = name(m.WriteKey), len(m.Events)
-			}
-			e.Events = max(1, e.Events)
-			out.Entries = append(out.Entries, e)
-			g := groups[[2]string{e.Reason, e.WriteKey}]
-			if g == nil {
-				g = &Group{Reason: e.Reason, WriteKey: e.WriteKey, Oldest: e.FirstSeen, Newest: e.FirstSeen}
-				groups[[2]string{e.Reason, e.WriteKey}] = g
-			}
-			g.add(&e)
 		}
 		return nil
 	})
-	for _, g := range groups {
-		out.Groups = append(out.Groups, *g)
+	return list.sorted(), err
+}
+
+type groupKey struct{ reason, writeKey string }
+
+// lister makes a listing. mu guards all of it.
+type lister struct {
+	mu     sync.Mutex
+	name   func(writeKey string) string
+	groups map[groupKey]*Group
+	seen   seenBefore
+	result Listing
+}
+
+func (s *lister) add(l *Received, r *Reader) {
+	if s.seen.add(l) {
+		s.result.Duplicates++
+		return
 	}
-	slices.SortFunc(out.Groups, func(a, b Group) int {
+	e := Entry{ID: l.ID, Reason: l.Reason, WriteKey: UnreadableKey, Events: l.Count, FirstSeen: l.FirstSeen,
+		LastSeen: l.LastSeen, Receives: l.Receives, Detail: l.Detail}
+	if m, err := r.Read(l); err == nil {
+		e.WriteKey, e.Events = s.name(m.WriteKey), len(m.Events)
+	}
+	e.Events = max(1, e.Events)
+	s.result.Entries = append(s.result.Entries, e)
+	key := groupKey{e.Reason, e.WriteKey}
+	g := s.groups[key]
+	if g == nil {
+		g = &Group{Reason: e.Reason, WriteKey: e.WriteKey, Oldest: e.FirstSeen, Newest: e.FirstSeen}
+		s.groups[key] = g
+	}
+	g.add(&e)
+}
+
+func (s *lister) sorted() Listing {
+	for _, g := range s.groups {
+		s.result.Groups = append(s.result.Groups, *g)
+	}
+	slices.SortFunc(s.result.Groups, func(a, b Group) int {
 		return cmp.Or(b.Events-a.Events, cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.WriteKey, b.WriteKey))
 	})
-	slices.SortFunc(out.Entries,
+	slices.SortFunc(s.result.Entries,
 		func(a, b Entry) int { return cmp.Or(b.FirstSeen.Compare(a.FirstSeen), cmp.Compare(a.ID, b.ID)) })
-	return out, err
+	return s.result
 }
 
 func (g *Group) add(e *Entry) {
@@ -109,31 +124,32 @@ func (g *Group) add(e *Entry) {
 	}
 }
 
-// copies knows which letters it has been shown: those with the same Letter-Id and the same body are
-// one.
+// seenBefore finds duplicates: dead letters with the same ID and the same body are one.
 type seenBefore map[[16]byte]bool
 
-func (c seenBefore) again(l *Received) bool {
+// add reports whether an equal dead letter was added before.
+func (s seenBefore) add(l *Received) bool {
 	sum := sha256.New()
 	sum.Write([]byte(l.ID))
 	sum.Write([]byte{0})
 	sum.Write(l.Body)
 	key := [16]byte(sum.Sum(nil))
-	if c[key] {
+	if s[key] {
 		return true
 	}
-	c[key] = true
+	s[key] = true
 	return false
 }
 
-// errFound ends a walk that has what it was for.
+// errFound ends a scan that has found what it looks for.
 var errFound = errors.New("found")
 
-// Find returns the letter of that id, its Letter-Id or SQS's; nil when there is none.
+// Find returns the dead letter with the given ID, its own or SQS's message id; nil when no visible
+// one has it.
 func (q *Queue) Find(ctx context.Context, id string) (*Received, error) {
 	var found atomic.Pointer[Received]
-	err := q.scan(ctx, func(_ context.Context, _ *scan, letters []*Received) error {
-		for _, l := range letters {
+	err := q.scan(ctx, func(_ context.Context, _ *scan, received []*Received) error {
+		for _, l := range received {
 			if l.ID == id || l.MessageID == id {
 				found.Store(l)
 				return errFound

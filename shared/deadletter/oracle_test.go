@@ -26,10 +26,11 @@ var seeds = flag.Int("seeds", 150, "how many runs of the oracle")
 
 var oneSeed = flag.Uint64("seed", 0, "the only run of the oracle, as a failure names it")
 
-// The oracle fills a dead-letter queue with every kind of letter, sends them again under faults and
-// interruptions, delivers what is in the events queue with the real handler, and counts: each event
-// is delivered or still a letter, always under the same messageId and with the same bytes.
-func TestNoLetterIsLostAndNoneBecomesAnotherEvent(t *testing.T) {
+// The oracle fills a dead-letter queue with every kind of dead letter, redrives them under faults
+// and interruptions, delivers what is in the events queue with the real handler, and counts: each
+// event is delivered or still a dead letter, always under the same messageId and with the same
+// bytes.
+func TestNoDeadLetterIsLostOrBecomesAnotherEvent(t *testing.T) {
 	first, last := uint64(1), uint64(*seeds)
 	if *oneSeed != 0 {
 		first, last = *oneSeed, *oneSeed
@@ -39,7 +40,7 @@ func TestNoLetterIsLostAndNoneBecomesAnotherEvent(t *testing.T) {
 			o := newOracle(t, seed)
 			o.run()
 			if t.Failed() {
-				t.Fatalf("go test ./shared/deadletter -run NoLetterIsLost -seed %d", seed)
+				t.Fatalf("go test ./shared/deadletter -run NoDeadLetterIsLost -seed %d", seed)
 			}
 		})
 	}
@@ -49,7 +50,7 @@ type oracle struct {
 	*testing.T
 	rng        *rand.Rand
 	dead, live *fakeSQS
-	users      map[string]bool            // one for each event, which is how the oracle knows it
+	users      map[string]bool            // one for each event, which is how the oracle recognises it
 	delivered  map[string]map[string]bool // by user: the bytes that Segment got
 	owners     map[string]string          // of messageIds: users
 	unreadable map[string]int             // bodies
@@ -78,7 +79,7 @@ func newOracle(t *testing.T, seed uint64) *oracle {
 			for range 1 + rng.IntN(30) {
 				l.Events = append(l.Events, event(identified))
 			}
-		case 2: // never taken apart
+		case 2: // the body as it came
 			l.ID, l.Reason, l.Count = "m"+strconv.Itoa(n)+"/expired", "expired", 1
 			l.Body = event("")
 		case 3:
@@ -113,7 +114,7 @@ func (o *oracle) run() {
 	for range 8 {
 		ctx, cancel := context.WithCancelCause(context.Background())
 		stop := time.AfterFunc(time.Duration(o.rng.IntN(60_000))*time.Millisecond, func() { cancel(errStop) })
-		// What it says of faults and interruptions others test.
+		// Other tests look at its errors.
 		_, _ = New(o.dead, "dead").Redrive(ctx, sqsclient.New(o.live, "live"), RedriveOptions{Rate: rate})
 		stop.Stop()
 		cancel(nil)
@@ -141,18 +142,18 @@ func (o *oracle) run() {
 	for _, m := range o.dead.messages {
 		left[m.Body]++
 		if m.visible.After(time.Now()) {
-			o.Errorf("%s is still hidden", m.id)
+			o.Errorf("%s is still invisible", m.id)
 		}
 	}
-	want(o, "letters that are left", left, o.unreadable)
+	want(o, "dead letters that are left", left, o.unreadable)
 }
 
-// drop takes what is left out of the queue, under the same faults and those of a disk: it is in the
-// lines then, with the bytes that Segment got if it got them.
+// drop drops what is left, under the same faults and those of a disk: it is in the lines then, with
+// the bytes that Segment got if it got them.
 func (o *oracle) drop() {
-	kept := map[string]bool{}
+	written := map[string]bool{}
 	bodies := map[string]bool{}
-	keep := func(lines []byte) error {
+	write := func(lines []byte) error {
 		if o.rng.IntN(10) == 0 {
 			return errors.New("the disk is full")
 		}
@@ -172,7 +173,7 @@ func (o *oracle) drop() {
 				continue
 			}
 			u := user(l.Batch[0])
-			kept[u] = true
+			written[u] = true
 			if d := o.delivered[u]; d != nil && !d[string(l.Batch[0])] {
 				o.Errorf("%s was delivered as %v and is exported as %s", u, d, l.Batch[0])
 			}
@@ -182,18 +183,18 @@ func (o *oracle) drop() {
 	for range 5 {
 		ctx, cancel := context.WithCancelCause(context.Background())
 		stop := time.AfterFunc(time.Duration(o.rng.IntN(60_000))*time.Millisecond, func() { cancel(errStop) })
-		_, _ = New(o.dead, "dead").Drop(ctx, Filter{}, keep)
+		_, _ = New(o.dead, "dead").Drop(ctx, Filter{}, write)
 		stop.Stop()
 		cancel(nil)
-		there, unread := o.letters()
+		there, unread := o.inQueue()
 		for user := range o.users {
-			if !there[user] && !kept[user] && o.delivered[user] == nil {
-				o.Errorf("the event of %s is neither delivered nor kept nor a letter", user)
+			if !there[user] && !written[user] && o.delivered[user] == nil {
+				o.Errorf("the event of %s is neither delivered nor written nor a dead letter", user)
 			}
 		}
 		for body := range o.unreadable {
 			if !unread[body] && !bodies[body] {
-				o.Errorf("%q is neither kept nor a letter", body)
+				o.Errorf("%q is neither written nor a dead letter", body)
 			}
 		}
 		time.Sleep(time.Duration(o.rng.IntN(400)) * time.Second)
@@ -202,17 +203,17 @@ func (o *oracle) drop() {
 
 // nothingLost looks at what is there at this moment.
 func (o *oracle) nothingLost() {
-	there, unread := o.letters()
+	there, unread := o.inQueue()
 	for user := range o.users {
 		if !there[user] && o.delivered[user] == nil {
-			o.Errorf("the event of %s is neither delivered nor a letter", user)
+			o.Errorf("the event of %s is neither delivered nor a dead letter", user)
 		}
 	}
-	want(o, "letters that nobody can read", len(unread), len(o.unreadable))
+	want(o, "unreadable dead letters", len(unread), len(o.unreadable))
 }
 
-// letters are the users whose events are in the queue, and the bodies there that can't be read.
-func (o *oracle) letters() (users, unread map[string]bool) {
+// inQueue returns the users whose events are in the queue, and the bodies there that can't be read.
+func (o *oracle) inQueue() (users, unread map[string]bool) {
 	users, unread = map[string]bool{}, map[string]bool{}
 	r, err := NewReader()
 	if err != nil {
@@ -245,7 +246,7 @@ func (o *oracle) Flush(_ context.Context, b *event.Batch) error {
 	for _, e := range b.Events {
 		u, id := who(e)
 		if !o.users[u] {
-			o.Errorf("nobody issued %s", e)
+			o.Errorf("%s was never in the queue", e)
 		}
 		if other := o.owners[id]; other != "" && other != u {
 			o.Errorf("%s is the messageId of two events, Segment would drop one", id)
@@ -259,12 +260,12 @@ func (o *oracle) Flush(_ context.Context, b *event.Batch) error {
 	return nil
 }
 
-// Hide is the events queue's: nothing comes again here.
+// ChangeVisibility is that of the events queue, which receives no message twice here.
 func (o *oracle) ChangeVisibility(context.Context, []sqsclient.VisibilityChange) error { return nil }
 
-// Send takes dead letters: none is to be written.
-func (o *oracle) Send(_ context.Context, letters []message.Message) error {
-	o.Errorf("%d letters came back, the first is %+v", len(letters), letters[0])
+// Send takes dead letters: none must be written.
+func (o *oracle) Send(_ context.Context, written []message.Message) error {
+	o.Errorf("%d dead letters were written, the first is %+v", len(written), written[0])
 	return nil
 }
 

@@ -14,54 +14,76 @@ import (
 )
 
 const (
-	// DefaultRate is how many events a second are sent again: half of what Segment takes of a
-	// workspace before it queues or answers 429, so that a redrive leaves room for what comes in
-	// meanwhile.
+	// DefaultRate is how many events a second a redrive sends: half of what Segment takes of a
+	// workspace before it queues or answers 429, so that fresh events have room.
 	DefaultRate = 500
-	// DedupeWindow is how long Segment remembers a messageId at least (Segment documentation,
-	// "Segment's deduplication"): of an event that is older it may count a second one.
+	// DedupePeriod is how long Segment remembers a messageId at least (Segment documentation,
+	// "Segment's deduplication"). After that it may count an event that it already received.
 	DedupePeriod = 24 * time.Hour
-	// checkEvery is how often it is asked whether Segment still takes events.
+	// checkEvery is how often a redrive checks that Segment takes events.
 	checkEvery = time.Minute
 )
 
-// ComeBack are the reasons whose letters would only come back, because it is their bytes that are
-// wrong and nobody has mended them: they are sent again only when a filter names their reason, say
-// after an upgrade that reads them.
+// PermanentReasons returns the reasons that sending again does not cure, because the bytes of the
+// message are wrong: its dead letters would become dead letters again. A redrive sends them only
+// when its filter names their reason, for example after an upgrade that can read them.
 func PermanentReasons() []string {
 	return []string{message.ReasonUndecodable, message.ReasonTooLarge, message.ReasonInvalid, message.ReasonPanic}
 }
 
-// Sender is the events queue; *sqsclient.Queue is one. The error is nil or, if only some failed, a
-// *sqsclient.SendError.
+// A Sender sends to the events queue; *sqsclient.Queue is one. The error is nil or, if only some
+// messages failed, a *sqsclient.SendError.
 type Sender interface {
 	Send(context.Context, []message.Message) error
 }
 
-// Redrive says which letters are sent again and how.
+// RedriveOptions says which dead letters a redrive sends, and how.
 type RedriveOptions struct {
 	Filter Filter
-	DryRun bool    // nothing is sent, only counted
-	Rate   float64 // events a second; DefaultRate when 0
-	// Check is asked before the first letter and then once a minute; its error ends the redrive.
-	// nil: nobody is asked.
+	DryRun bool    // only count
+	Rate   float64 // events a second, more than 0; DefaultRate when 0
+	// Check is called before the first dead letter and then once a minute; its error ends the
+	// redrive. nil: no check.
 	Check func(context.Context) error
-	// Progress is called after each call to SQS, one call after the other. nil: nobody looks.
+	// Progress is called after each call to SQS, one call after the other. It may be nil.
 	Progress func(RedriveResult)
 }
 
-// Redriven is what became of the letters that the filter is about, and Left and Seen of the others.
+// RedriveResult is the result of a [Queue.Redrive].
 type RedriveResult struct {
-	DeadLetters, Events int            // sent again, and deleted but for NotDeleted
-	NotDeleted          int            // letters that were sent and are still there: sent again they are the same events
-	Failed              int            // letters that could not be sent, and are still there
-	Skipped             map[string]int // letters that would only come back, by reason
-	Old                 int            // of Letters, those with events that came in longer ago than DedupeWindow
-	InQueue             ReasonCounts   // all letters that were there
+	DeadLetters, Events int            // sent, and deleted except for NotDeleted
+	NotDeleted          int            // of DeadLetters, those still in the queue; sent again they are the same events
+	Failed              int            // dead letters that could not be sent, and are still in the queue
+	Skipped             map[string]int // dead letters with a permanent reason that were not sent, by reason
+	Old                 int            // of DeadLetters, those whose events came in longer ago than DedupePeriod
+	InQueue             ReasonCounts   // all dead letters that were in the queue, also those outside the filter
 }
 
-// redriving is one redrive. mu guards result and the pace.
-type redriving struct {
+// Redrive sends dead letters to the events queue again, and deletes each after it was sent. When
+// ctx ends, Redrive finishes the calls it has begun, which takes a minute at most, and leaves the
+// rest in the queue. After an error the result says what was sent.
+func (q *Queue) Redrive(ctx context.Context, to Sender, o RedriveOptions) (RedriveResult, error) {
+	if o.Rate == 0 {
+		o.Rate = DefaultRate
+	}
+	if o.Rate < 0 {
+		return RedriveResult{}, fmt.Errorf("the rate must be more than 0 events a second, is %v", o.Rate)
+	}
+	compressor, err := message.NewCompressor()
+	if err != nil {
+		return RedriveResult{}, err
+	}
+	r := &redrive{RedriveOptions: o, to: to, compressor: compressor,
+		result: RedriveResult{Skipped: map[string]int{}, InQueue: ReasonCounts{}}}
+	if err := r.check(ctx); err != nil {
+		return r.result, err
+	}
+	err = q.scan(ctx, r.handle)
+	return r.result, err
+}
+
+// redrive is one redrive. mu guards result, next and checked.
+type redrive struct {
 	RedriveOptions
 	to         Sender
 	compressor *message.Compressor
@@ -72,145 +94,136 @@ type redriving struct {
 	checked time.Time
 }
 
-// Redrive sends letters to the events queue again, each before it is deleted. When ctx ends, what
-// is under way is finished, which takes a minute at most; the rest is where it was. The result is
-// true also when there is an error.
-func (q *Queue) Redrive(ctx context.Context, to Sender, c RedriveOptions) (RedriveResult, error) {
-	if c.Rate == 0 {
-		c.Rate = DefaultRate
-	}
-	if c.Rate < 0 {
-		return RedriveResult{}, fmt.Errorf("%v events/s can't be sent: write more than 0", c.Rate)
-	}
-	compressor, err := message.NewCompressor()
-	if err != nil {
-		return RedriveResult{}, err
-	}
-	r := &redriving{RedriveOptions: c, to: to, compressor: compressor, result: RedriveResult{Skipped: map[string]int{}, InQueue: ReasonCounts{}}}
-	if err := r.check(ctx); err != nil {
-		return r.result, err
-	}
-	err = q.scan(ctx, r.each)
-	return r.result, err
-}
-
-// each sends the letters of one receive.
-func (r *redriving) each(ctx context.Context, w *scan, letters []*Received) error {
-	reader, err := NewReader()
+// handle sends the dead letters of one receive.
+func (r *redrive) handle(ctx context.Context, s *scan, received []*Received) error {
+	selected, err := r.selectFrom(received, s.began)
 	if err != nil {
 		return err
 	}
-	defer reader.Close()
-	var wanted []*Received
-	for _, l := range letters {
-		switch {
-		case !r.wants(l, w.began, reader):
-		case r.DryRun:
-			r.count([]*Received{l}, l.Count, w.began)
-		default:
-			wanted = append(wanted, l)
-		}
-	}
-	hidden := time.Now()
-	for len(wanted) > 0 {
-		n, events := 1, wanted[0].Count
-		for n < len(wanted) && float64(events+wanted[n].Count) <= r.Rate { // no more than a second's worth together
-			events += wanted[n].Count
+	extended := time.Now()
+	for len(selected) > 0 {
+		n, events := 1, selected[0].Count
+		// No more than a second's worth in one call.
+		for n < len(selected) && float64(events+selected[n].Count) <= r.Rate {
+			events += selected[n].Count
 			n++
 		}
 		err := r.pace(ctx, events, func() {
-			if time.Since(hidden) >= VisibilityTimeout/2 {
-				w.keep(ctx, wanted)
-				hidden = time.Now()
+			if time.Since(extended) >= VisibilityTimeout/2 {
+				s.extend(ctx, selected)
+				extended = time.Now()
 			}
 		})
 		if err == nil {
-			err = r.send(ctx, w, wanted[:n])
+			err = r.send(ctx, s, selected[:n])
 		}
 		if err != nil {
 			return err
 		}
-		wanted = wanted[n:]
+		selected = selected[n:]
 	}
 	return nil
 }
 
-// wants says whether the letter is to be sent, and sets its Count.
-func (r *redriving) wants(l *Received, now time.Time, reader *Reader) bool {
-	match := r.Filter.Match(l, now)
-	comesBack := slices.Contains(PermanentReasons(), l.Reason)
+// selectFrom returns the dead letters to send, with their Count set. In a dry run it only counts
+// them.
+func (r *redrive) selectFrom(received []*Received, now time.Time) ([]*Received, error) {
+	reader, err := NewReader()
+	if err != nil {
+		return nil, err
+	}
+	defer reader.Close()
+	var selected []*Received
+	for _, l := range received {
+		switch {
+		case !r.selects(l, now, reader):
+		case r.DryRun:
+			r.count([]*Received{l}, l.Count, now)
+		default:
+			selected = append(selected, l)
+		}
+	}
+	return selected, nil
+}
+
+// selects reports whether the dead letter is to be sent, and sets its Count.
+func (r *redrive) selects(l *Received, now time.Time, reader *Reader) bool {
+	match := r.Filter.match(l, now)
+	permanent := slices.Contains(PermanentReasons(), l.Reason)
 	if match {
 		m, err := reader.Read(l)
 		if err == nil {
 			l.Count = len(m.Events)
 		}
-		// What SQS moved unread is still to get its reason from the function; what has one, like a
-		// piece of a body that one message could not hold, has been through that.
-		comesBack = comesBack || err != nil && l.Reason != message.ReasonMovedBySQS && l.Reason != message.ReasonNotGiven
+		// An unreadable body without a reason of its own gets one from deliver. One that has a
+		// reason, such as a part of a body that was too large, was with deliver already.
+		hasReason := l.Reason != message.ReasonMovedBySQS && l.Reason != message.ReasonNotGiven
+		permanent = permanent || err != nil && hasReason
 		l.Count = max(1, l.Count)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.result.InQueue[l.Reason]++
-	if match && comesBack && len(r.Filter.Reasons) == 0 {
+	if match && permanent && len(r.Filter.Reasons) == 0 {
 		r.result.Skipped[l.Reason]++
 		return false
 	}
 	return match
 }
 
-// send sends and then deletes.
-func (r *redriving) send(ctx context.Context, w *scan, letters []*Received) error {
+// send sends dead letters and then deletes them.
+func (r *redrive) send(ctx context.Context, s *scan, received []*Received) error {
 	if err := r.check(ctx); err != nil {
 		return err
 	}
-	messages := make([]message.Message, len(letters))
-	for i, l := range letters {
+	messages := make([]message.Message, len(received))
+	for i, l := range received {
 		messages[i] = r.message(l)
 	}
-	// What was begun is finished: a call that is cut off leaves open whether SQS has it.
-	sending, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTime)
+	// A send is not interrupted: nobody would know whether SQS has the messages.
+	sending, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
 	err := r.to.Send(sending, messages)
-	failed := sqsclient.Failures(err, len(letters))
+	failed := sqsclient.Failures(err, len(received))
 	var sent []*Received
-	events, away := 0, false
-	for i, l := range letters {
+	events, queueFails := 0, false
+	for i, l := range received {
 		if failed[i] == nil {
 			sent = append(sent, l)
 			events += l.Count
 		}
-		away = away || failed[i] != nil && !ofItsOwn(failed[i])
+		queueFails = queueFails || failed[i] != nil && !isMessageFault(failed[i])
 	}
-	left, undeleted := w.remove(ctx, sent)
+	notDeleted, deleteErr := s.delete(ctx, sent)
 	r.mu.Lock()
 	r.result.Failed += len(failed)
-	r.result.NotDeleted += len(left)
+	r.result.NotDeleted += len(notDeleted)
 	r.mu.Unlock()
-	r.count(sent, events, w.began)
+	r.count(sent, events, s.began)
 	switch {
-	case len(sent) == 0 && away: // the queue is, and would be for the others
+	case len(sent) == 0 && queueFails: // the others would fail too
 		return err
-	case undeleted != nil:
-		return fmt.Errorf("letters were sent and are still there, sent again they are the same events to Segment for %v: %w",
-			DedupePeriod, undeleted)
+	case deleteErr != nil:
+		return fmt.Errorf("some dead letters were sent but not deleted; sent again within %v, they are the same events "+
+			"to Segment: %w", DedupePeriod, deleteErr)
 	}
 	return nil
 }
 
-// ofItsOwn says whether a letter could not be sent for what it is itself.
-func ofItsOwn(err error) bool {
+// isMessageFault reports whether SQS refused the message for what it is, so that others may
+// succeed.
+func isMessageFault(err error) bool {
 	var refused *sqsclient.RefusedError
 	return errors.Is(err, sqsclient.ErrTooLarge) || errors.As(err, &refused) && refused.SenderFault
 }
 
-func (r *redriving) count(letters []*Received, events int, now time.Time) {
+func (r *redrive) count(received []*Received, events int, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.result.DeadLetters += len(letters)
+	r.result.DeadLetters += len(received)
 	r.result.Events += events
-	for _, l := range letters {
-		if l.Age(now) > DedupePeriod {
+	for _, l := range received {
+		if l.age(now) > DedupePeriod {
 			r.result.Old++
 		}
 	}
@@ -219,8 +232,8 @@ func (r *redriving) count(letters []*Received, events int, now time.Time) {
 	}
 }
 
-// pace waits until so many events may be sent, and keeps the letters that wait hidden meanwhile.
-func (r *redriving) pace(ctx context.Context, events int, keep func()) error {
+// pace waits until so many events may be sent, and calls extend again and again meanwhile.
+func (r *redrive) pace(ctx context.Context, events int, extend func()) error {
 	r.mu.Lock()
 	at := r.next
 	if now := time.Now(); at.Before(now) {
@@ -229,7 +242,7 @@ func (r *redriving) pace(ctx context.Context, events int, keep func()) error {
 	r.next = at.Add(time.Duration(float64(events) / r.Rate * float64(time.Second)))
 	r.mu.Unlock()
 	for {
-		keep()
+		extend()
 		wait := time.Until(at)
 		if wait <= 0 || ctx.Err() != nil {
 			return ctx.Err()
@@ -243,8 +256,8 @@ func (r *redriving) pace(ctx context.Context, events int, keep func()) error {
 	}
 }
 
-// check asks whether Segment takes events, once a minute.
-func (r *redriving) check(ctx context.Context) error {
+// check calls Check, once a minute.
+func (r *redrive) check(ctx context.Context) error {
 	r.mu.Lock()
 	due := r.Check != nil && time.Since(r.checked) >= checkEvery
 	if due {
@@ -257,9 +270,9 @@ func (r *redriving) check(ctx context.Context) error {
 	return r.Check(ctx)
 }
 
-// message is the letter for the events queue: its body, and of its attributes those that say how to
-// read it and who it is.
-func (r *redriving) message(l *Received) message.Message {
+// message returns the dead letter as a message of the events queue: its body, and those attributes
+// that say how to read it and which dead letter it was.
+func (r *redrive) message(l *Received) message.Message {
 	m := message.Message{Body: string(l.Body), Attributes: map[string]message.Attribute{
 		message.AttrDeadLetterID: message.StringAttribute(message.LegalText(l.ID)),
 		message.AttrFirstSeen:    message.StringAttribute(l.FirstSeen.UTC().Format(event.TimeFormat)),
@@ -269,7 +282,7 @@ func (r *redriving) message(l *Received) message.Message {
 			m.Attributes[name] = l.Attributes[name]
 		}
 	}
-	if m.Size() > message.MaxBytes { // one that SQS moved has had fewer attributes
+	if m.Size() > message.MaxBytes { // one that SQS moved had fewer attributes
 		m.Body = r.compressor.Compress(l.Body)
 		m.Attributes[message.AttrContentEncoding] = message.StringAttribute(message.EncodingZstd)
 	}

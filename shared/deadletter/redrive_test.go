@@ -15,33 +15,33 @@ import (
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
-// redrive sends from one fake to another.
-func redrive(t *testing.T, from, to *fakeSQS, c RedriveOptions) (RedriveResult, error) {
+// runRedrive sends from one fake queue to another.
+func runRedrive(t *testing.T, from, to *fakeSQS, c RedriveOptions) (RedriveResult, error) {
 	t.Helper()
 	r, err := New(from, "dead").Redrive(t.Context(), sqsclient.New(to, "live"), c)
-	want(t, "hidden", from.hidden(), 0)
+	want(t, "invisible", from.invisible(), 0)
 	return r, err
 }
 
-func TestRedriveKeepsToItsRate(t *testing.T) {
+func TestRedriveSendsAtItsRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, c := range []struct {
-			letters, events int // in each
-			rate            float64
+			deadLetters, events int // in each
+			rate                float64
 		}{{100, 1, 10}, {12, 40, 100}, {40, 100, 1}} {
-			dead, live := filled(t, c.letters, func(_ int, l *message.DeadLetter) {
+			dead, live := filled(t, c.deadLetters, func(_ int, l *message.DeadLetter) {
 				for range c.events - 1 {
 					l.Events = append(l.Events, l.Events[0])
 				}
 			}), newFake("live")
 			start := time.Now()
-			r, err := redrive(t, dead, live, RedriveOptions{Rate: c.rate})
+			r, err := runRedrive(t, dead, live, RedriveOptions{Rate: c.rate})
 			want(t, "error", err, error(nil))
-			want(t, "events", r.Events, c.letters*c.events)
+			want(t, "events", r.Events, c.deadLetters*c.events)
 			want(t, "left", len(dead.messages), 0)
-			want(t, "sent", len(live.messages), c.letters)
-			// The last ones need not be waited for, nor does a second's worth at the beginning.
-			least := time.Duration(float64(c.letters*c.events)/c.rate*float64(time.Second)) - max(time.Second,
+			want(t, "sent", len(live.messages), c.deadLetters)
+			// There is no wait after the last ones, nor for the first second's worth.
+			least := time.Duration(float64(c.deadLetters*c.events)/c.rate*float64(time.Second)) - max(time.Second,
 				time.Duration(float64(c.events)/c.rate*float64(time.Second)))
 			if took := time.Since(start); took < least || took > least+5*time.Minute {
 				t.Errorf("%d events at %v/s took %v, not %v", r.Events, c.rate, took, least)
@@ -50,14 +50,15 @@ func TestRedriveKeepsToItsRate(t *testing.T) {
 			for _, m := range live.messages {
 				receives += m.receives
 			}
-			if dead.calls["receive"] > c.letters/10+10 {
-				t.Errorf("%d receives of %d letters: some were seen again while they waited", dead.calls["receive"], c.letters)
+			if dead.calls["receive"] > c.deadLetters/10+10 {
+				t.Errorf("%d receives of %d dead letters: some were received again while they waited", dead.calls["receive"],
+					c.deadLetters)
 			}
 		}
 	})
 }
 
-func TestALetterWithImpossibleAttributesHoldsUpNoOther(t *testing.T) {
+func TestADeadLetterWithInvalidAttributesDoesNotDelayOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dead, live := filled(t, 30, func(int, *message.DeadLetter) {}), newFake("live")
 		for _, seen := range []string{"9999-12-31T23:59:59-10:00", "0000-01-01T00:00:00+10:00", "0001-01-01T00:00:00+10:00"} {
@@ -76,7 +77,7 @@ func TestALetterWithImpossibleAttributesHoldsUpNoOther(t *testing.T) {
 		want(t, "error", err, error(nil))
 		want(t, "exported", copied.DeadLetters, 33)
 		start := time.Now()
-		r, err := redrive(t, dead, live, RedriveOptions{})
+		r, err := runRedrive(t, dead, live, RedriveOptions{})
 		want(t, "error", err, error(nil))
 		want(t, "sent", r.DeadLetters, 33)
 		if took := time.Since(start); took > time.Minute {
@@ -85,10 +86,10 @@ func TestALetterWithImpossibleAttributesHoldsUpNoOther(t *testing.T) {
 	})
 }
 
-func TestALetterThatSQSCannotTakeAgainHoldsUpNoOther(t *testing.T) {
+func TestADeadLetterThatSQSRefusesDoesNotDelayOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		// As long as a message may be, so that there is no room for the attributes of a letter; nor
-		// does it become shorter.
+		// As long as a message may be, so that there is no room for the attributes of a dead
+		// letter, and it does not compress.
 		body := make([]byte, message.MaxBytes)
 		for i := range body {
 			body[i] = byte('!' + rand.IntN('~'-'!'))
@@ -98,7 +99,7 @@ func TestALetterThatSQSCannotTakeAgainHoldsUpNoOther(t *testing.T) {
 		for _, m := range filled(t, 30, func(int, *message.DeadLetter) {}).messages {
 			dead.put(m.Message, "")
 		}
-		r, err := redrive(t, dead, live, RedriveOptions{Rate: 1}) // one a call
+		r, err := runRedrive(t, dead, live, RedriveOptions{Rate: 1}) // one a call
 		want(t, "error", err, error(nil))
 		want(t, "sent", r.DeadLetters, 30)
 		want(t, "failed", r.Failed, 1)
@@ -106,26 +107,27 @@ func TestALetterThatSQSCannotTakeAgainHoldsUpNoOther(t *testing.T) {
 	})
 }
 
-func TestRedriveLeavesWhatWouldOnlyComeBackUnlessItIsAskedFor(t *testing.T) {
+func TestRedriveSkipsPermanentReasonsUnlessTheFilterNamesThem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reasons := append(PermanentReasons(), "rejected", "expired")
 		dead, live := filled(t, 60, func(i int, l *message.DeadLetter) { l.Reason = reasons[i%6] }), newFake("live")
-		dead.put(message.Message{Body: "no JSON, and nobody has said so yet"}, "arn:aws:sqs:x:y:live")
+		dead.put(message.Message{Body: "no JSON, and no reason yet"}, "arn:aws:sqs:x:y:live")
 		dead.put(message.Message{Body: "a piece of JSON",
 			Attributes: map[string]message.Attribute{message.AttrReason: message.StringAttribute("expired")}}, "")
-		r, err := redrive(t, dead, live, RedriveOptions{DryRun: true})
+		r, err := runRedrive(t, dead, live, RedriveOptions{DryRun: true})
 		want(t, "error", err, error(nil))
 		want(t, "dry run", r.DeadLetters, 21)
 		want(t, "nothing was sent", len(live.messages)+live.calls["send"]+dead.calls["delete"], 0)
-		r, err = redrive(t, dead, live, RedriveOptions{})
+		r, err = runRedrive(t, dead, live, RedriveOptions{})
 		want(t, "error", err, error(nil))
 		want(t, "sent", r.DeadLetters, 21)
-		want(t, "left", r.Skipped, map[string]int{"undecodable": 10, "too_large": 10, "invalid": 10, "panic": 10, "expired": 1})
+		want(t, "left", r.Skipped,
+			map[string]int{"undecodable": 10, "too_large": 10, "invalid": 10, "panic": 10, "expired": 1})
 		want(t, "seen", r.InQueue["rejected"], 10)
-		r, err = redrive(t, dead, live, RedriveOptions{Filter: Filter{Reasons: []string{"invalid", "expired"}}})
+		r, err = runRedrive(t, dead, live, RedriveOptions{Filter: Filter{Reasons: []string{"invalid", "expired"}}})
 		want(t, "error", err, error(nil))
 		want(t, "asked for", r.DeadLetters, 11)
-		want(t, "of the others nothing is said", r.Skipped, map[string]int{})
+		want(t, "skipped", r.Skipped, map[string]int{})
 	})
 }
 
@@ -139,34 +141,35 @@ func TestRedriveStopsWhenSegmentBeginsToFail(t *testing.T) {
 			}
 			return nil
 		}
-		r, err := redrive(t, dead, live, RedriveOptions{Rate: 1, Check: check})
+		r, err := runRedrive(t, dead, live, RedriveOptions{Rate: 1, Check: check})
 		if !errors.Is(err, ErrFailing) {
-			t.Errorf("it says %v", err)
+			t.Errorf("error %v", err)
 		}
 		if r.DeadLetters < 100 || r.DeadLetters > 200 || len(dead.messages) != 600-r.DeadLetters {
-			t.Errorf("%d letters were sent, %d are left", r.DeadLetters, len(dead.messages))
+			t.Errorf("%d dead letters were sent, %d are left", r.DeadLetters, len(dead.messages))
 		}
 		dead.calls["receive"] = 0
-		if r, err = redrive(t, dead, live, RedriveOptions{Check: check}); !errors.Is(err, ErrFailing) || r.DeadLetters != 0 ||
+		if r, err = runRedrive(t, dead, live, RedriveOptions{Check: check}); !errors.Is(err, ErrFailing) ||
+			r.DeadLetters != 0 ||
 			dead.calls["receive"] != 0 {
 			t.Errorf("once it fails: %+v, %v", r, err)
 		}
 	})
 }
 
-func TestRedriveSaysHowManyAreOlderThanSegmentRemembers(t *testing.T) {
+func TestRedriveCountsWhatIsOlderThanSegmentsDeduplication(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dead := filled(t, 9, func(i int,
 			l *message.DeadLetter) {
 			l.FirstSeen = time.Now().Add(-time.Duration(20+i) * time.Hour)
 		})
-		r, err := redrive(t, dead, newFake("live"), RedriveOptions{})
+		r, err := runRedrive(t, dead, newFake("live"), RedriveOptions{})
 		want(t, "error", err, error(nil))
 		want(t, "old", r.Old, 4)
 	})
 }
 
-func TestALetterThatIsAsLargeAsSQSTakesIsSentAgain(t *testing.T) {
+func TestTheLargestDeadLetterIsSentAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dead, live := newFake("dead"), newFake("live")
 		event := `{"type":"track","event":"Run","userId":"u","properties":{"fill":"` + strings.Repeat("x", 20_000) + `"}}`
@@ -179,11 +182,11 @@ func TestALetterThatIsAsLargeAsSQSTakesIsSentAgain(t *testing.T) {
 			noise[i] = byte('!' + rng.IntN(90))
 		}
 		dead.put(message.Message{Body: string(noise)}, "arn:aws:sqs:x:y:live")
-		r, err := redrive(t, dead, live, RedriveOptions{})
+		r, err := runRedrive(t, dead, live, RedriveOptions{})
 		want(t, "error", err, error(nil))
 		want(t, "sent", r.DeadLetters, 1)
 		want(t, "what does not fit", r.Failed, 1)
-		want(t, "stays", len(dead.messages), 1)
+		want(t, "still there", len(dead.messages), 1)
 		reader, err := NewReader()
 		if err != nil {
 			t.Fatal(err)
@@ -199,7 +202,7 @@ func TestALetterThatIsAsLargeAsSQSTakesIsSentAgain(t *testing.T) {
 	})
 }
 
-func TestAnInterruptedRedriveSaysSoAndGoesOnLater(t *testing.T) {
+func TestAnInterruptedRedriveCanBeContinued(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dead, live := filled(t, 100, nil), newFake("live")
 		ctx, cancel := context.WithCancelCause(t.Context())
@@ -209,23 +212,23 @@ func TestAnInterruptedRedriveSaysSoAndGoesOnLater(t *testing.T) {
 			len(live.messages) != r.DeadLetters {
 			t.Errorf("%+v, %d are left, %d were sent: %v", r, len(dead.messages), len(live.messages), err)
 		}
-		want(t, "hidden", dead.hidden(), 0)
-		if r, err = redrive(t, dead, live, RedriveOptions{}); err != nil || len(live.messages) != 100 {
+		want(t, "invisible", dead.invisible(), 0)
+		if r, err = runRedrive(t, dead, live, RedriveOptions{}); err != nil || len(live.messages) != 100 {
 			t.Errorf("%+v: %v", r, err)
 		}
 	})
 }
 
-func TestAQueueThatIsAwayEndsTheRedrive(t *testing.T) {
+func TestRedriveEndsWhenTheQueueFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dead := filled(t, 100, nil)
 		var sends atomic.Int32
-		r, err := New(dead, "dead").Redrive(t.Context(), sender(func() error { sends.Add(1); return errAway }),
+		r, err := New(dead, "dead").Redrive(t.Context(), sender(func() error { sends.Add(1); return errReset }),
 			RedriveOptions{Rate: 5})
-		if !errors.Is(err, errAway) || sends.Load() > workers || r.Failed == 0 || len(dead.messages) != 100 {
+		if !errors.Is(err, errReset) || sends.Load() > workers || r.Failed == 0 || len(dead.messages) != 100 {
 			t.Errorf("%+v after %d calls: %v", r, sends.Load(), err)
 		}
-		want(t, "hidden", dead.hidden(), 0)
+		want(t, "invisible", dead.invisible(), 0)
 	})
 }
 

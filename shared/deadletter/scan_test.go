@@ -14,7 +14,7 @@ import (
 
 func keys(writeKey string) string { return "<" + writeKey + ">" }
 
-// filled has letters with one event each.
+// filled has dead letters with one event each.
 func filled(t *testing.T, n int, change func(i int, l *message.DeadLetter)) *fakeSQS {
 	t.Helper()
 	compressor, err := message.NewCompressor()
@@ -38,7 +38,7 @@ func filled(t *testing.T, n int, change func(i int, l *message.DeadLetter)) *fak
 	return f
 }
 
-func TestAWalkSeesEachLetterOnceAndHidesNoneBehindIt(t *testing.T) {
+func TestAScanReceivesEachDeadLetterOnceAndLeavesNoneInvisible(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := filled(t, 137, func(i int, l *message.DeadLetter) {
 			if i%2 == 1 {
@@ -59,11 +59,11 @@ func TestAWalkSeesEachLetterOnceAndHidesNoneBehindIt(t *testing.T) {
 		want(t, "groups", got, []string{"rejected <WK> 69", "expired <> 68", "moved by SQS <> 1", "not given unreadable 1"})
 		want(t, "entries", len(list.Entries), 139)
 		want(t, "copies", list.Duplicates, 1)
-		want(t, "hidden", f.hidden(), 0)
+		want(t, "invisible", f.invisible(), 0)
 	})
 }
 
-func TestAWalkThatTakesLongerThanLettersAreHiddenEndsAllTheSame(t *testing.T) {
+func TestAScanLongerThanTheVisibilityTimeoutEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := filled(t, 400, nil)
 		f.before = func(call string) {
@@ -74,13 +74,13 @@ func TestAWalkThatTakesLongerThanLettersAreHiddenEndsAllTheSame(t *testing.T) {
 		list, err := New(f, "dead").List(t.Context(), Filter{}, keys)
 		want(t, "error", err, error(nil))
 		if len(list.Entries) > 400 || len(list.Entries) < 160 {
-			t.Errorf("%d letters of 400 were seen", len(list.Entries))
+			t.Errorf("%d dead letters of 400 were seen", len(list.Entries))
 		}
 		want(t, "copies", list.Duplicates, 0)
 	})
 }
 
-func TestAWalkThatIsInterruptedOrFailsHidesNothing(t *testing.T) {
+func TestAnInterruptedOrFailedScanLeavesNoneInvisible(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := filled(t, 300, nil)
 		ctx, cancel := context.WithCancelCause(t.Context())
@@ -92,22 +92,22 @@ func TestAWalkThatIsInterruptedOrFailsHidesNothing(t *testing.T) {
 		}
 		_, err := New(f, "dead").List(ctx, Filter{}, keys)
 		if !errors.Is(err, errStop) {
-			t.Errorf("it says %v", err)
+			t.Errorf("error %v", err)
 		}
-		want(t, "hidden", f.hidden(), 0)
+		want(t, "invisible", f.invisible(), 0)
 
 		f.before = nil
-		var walked atomic.Int32
+		var handled atomic.Int32
 		err = New(f, "dead").scan(t.Context(),
-			func(context.Context, *scan, []*Received) error { walked.Add(1); return errAway })
-		if !errors.Is(err, errAway) || walked.Load() == 0 {
-			t.Errorf("it says %v", err)
+			func(context.Context, *scan, []*Received) error { handled.Add(1); return errReset })
+		if !errors.Is(err, errReset) || handled.Load() == 0 {
+			t.Errorf("error %v", err)
 		}
-		want(t, "hidden", f.hidden(), 0)
+		want(t, "invisible", f.invisible(), 0)
 	})
 }
 
-func TestAWalkDoesNotFollowWhatComesInMeanwhile(t *testing.T) {
+func TestAScanIgnoresWhatIsSentAfterItBegan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := filled(t, 30, nil)
 		m := f.messages[0].Message
@@ -119,11 +119,11 @@ func TestAWalkDoesNotFollowWhatComesInMeanwhile(t *testing.T) {
 		}
 		list, err := New(f, "dead").List(t.Context(), Filter{}, keys)
 		want(t, "error", err, error(nil))
-		want(t, "letters", len(list.Entries), 30)
+		want(t, "dead letters", len(list.Entries), 30)
 	})
 }
 
-func TestFindEndsWithTheLetter(t *testing.T) {
+func TestFindStopsAtTheDeadLetter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := filled(t, 500, nil)
 		f.before = func(string) { time.Sleep(time.Millisecond) }
@@ -141,11 +141,11 @@ func TestFindEndsWithTheLetter(t *testing.T) {
 		if err != nil || l != nil {
 			t.Errorf("none: %+v, %v", l, err)
 		}
-		want(t, "hidden", f.hidden(), 0)
+		want(t, "invisible", f.invisible(), 0)
 	})
 }
 
-func TestALetterSaysWhatItsAttributesSayAndOtherwiseWhatSQSSays(t *testing.T) {
+func TestWhatADeadLetterDoesNotSayIsTakenFromSQS(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := filled(t, 1, func(_ int, l *message.DeadLetter) {
 			l.FirstSeen, l.Receives, l.Detail = time.Now().Add(-time.Hour), 7, "400: no"
@@ -161,7 +161,7 @@ func TestALetterSaysWhatItsAttributesSayAndOtherwiseWhatSQSSays(t *testing.T) {
 		now := time.Now()
 		want(t, "reason", own.Reason+" "+own.Detail, "rejected 400: no")
 		want(t, "receives", own.Receives, 7)
-		want(t, "age", own.Age(now).Round(time.Minute), time.Hour)
+		want(t, "age", own.age(now).Round(time.Minute), time.Hour)
 		want(t, "count", own.Count, 1)
 		moved, err := q.Find(t.Context(), "m9/1")
 		want(t, "error", err, error(nil))
@@ -171,7 +171,7 @@ func TestALetterSaysWhatItsAttributesSayAndOtherwiseWhatSQSSays(t *testing.T) {
 	})
 }
 
-func TestFiltersAreByReasonAndAge(t *testing.T) {
+func TestAFilterSelectsByReasonAndAge(t *testing.T) {
 	now := time.Now()
 	l := &Received{DeadLetter: message.DeadLetter{Reason: "rejected", FirstSeen: now.Add(-2 * time.Hour)}}
 	for _, c := range []struct {
@@ -186,7 +186,7 @@ func TestFiltersAreByReasonAndAge(t *testing.T) {
 		{Filter{NewerThan: 2 * time.Hour}, false},
 		{Filter{NewerThan: 3 * time.Hour, OlderThan: time.Hour}, true},
 	} {
-		if got := c.filter.Match(l, now); got != c.want {
+		if got := c.filter.match(l, now); got != c.want {
 			t.Errorf("%+v: %v", c.filter, got)
 		}
 	}

@@ -23,8 +23,8 @@ type Received struct {
 	Sent      time.Time // when it was sent to its queue; of one that SQS moved, to the events queue
 }
 
-// read never fails: a person must see whatever the queue holds.
-func read(m *types.Message) *Received {
+// parse never fails: a person must see whatever the queue holds.
+func parse(m *types.Message) *Received {
 	l := &Received{MessageID: aws.ToString(m.MessageId), Attributes: sqsclient.ParseAttributes(m.MessageAttributes)}
 	l.DeadLetter = message.ReadDeadLetter(message.Message{Body: aws.ToString(m.Body), Attributes: l.Attributes})
 	if ms, err := strconv.ParseInt(m.Attributes["SentTimestamp"], 10, 64); err == nil {
@@ -46,30 +46,29 @@ func read(m *types.Message) *Received {
 	return l
 }
 
-// Age is how long ago its events came in.
-func (l *Received) Age(now time.Time) time.Duration { return max(0, now.Sub(l.FirstSeen)) }
+// age returns the time since its events came in.
+func (l *Received) age(now time.Time) time.Duration { return max(0, now.Sub(l.FirstSeen)) }
 
-// A Filter says which letters a work is about. The zero value is all of them.
+// A Filter selects dead letters. The zero value selects all of them.
 type Filter struct {
-	Reasons   []string      // none: all
+	Reasons   []string      // empty: all
 	OlderThan time.Duration // by the time since their events came in; 0: no bound
 	NewerThan time.Duration // 0: no bound
 }
 
-// Match reports whether the letter is meant.
-func (f *Filter) Match(l *Received, now time.Time) bool {
-	age := l.Age(now)
+func (f *Filter) match(l *Received, now time.Time) bool {
+	age := l.age(now)
 	return (len(f.Reasons) == 0 || slices.Contains(f.Reasons, l.Reason)) &&
 		(f.OlderThan == 0 || age > f.OlderThan) && (f.NewerThan == 0 || age < f.NewerThan)
 }
 
-// Reader takes letters' bodies apart. It may not be used by two goroutines at the same time.
+// A Reader reads the bodies of dead letters. It is not safe for concurrent use.
 type Reader struct {
 	decoder *message.Decoder
 	message message.Content
 }
 
-// NewReader makes a Reader. [Reader.Close] gives its memory back.
+// NewReader returns a Reader, which [Reader.Close] must release.
 func NewReader() (*Reader, error) {
 	d, err := message.NewDecoder()
 	if err != nil {
@@ -81,13 +80,13 @@ func NewReader() (*Reader, error) {
 // Close releases the Reader.
 func (r *Reader) Close() { r.decoder.Close() }
 
-// Read returns what the letter holds, which is valid until the next Read; an error for a body that
-// can't be read. A letter with the reason "panic" is one that a program died of: an error, and not
-// the end of this one.
+// Read returns what the dead letter holds, which is valid until the next Read, or an error for a
+// body that can't be read. Reading a dead letter with the reason "panic" made a program panic: here
+// that is an error.
 func (r *Reader) Read(l *Received) (m *message.Content, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			m, err = nil, fmt.Errorf("reading the body of letter %s panicked: %v", l.ID, p)
+			m, err = nil, fmt.Errorf("reading the body of dead letter %s panicked: %v", l.ID, p)
 		}
 	}()
 	if err := r.decoder.Decode(l.Body, &r.message); err != nil {
