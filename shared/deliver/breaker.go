@@ -1,40 +1,29 @@
 package deliver
 
 import (
-	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
 	"sync"
 	"time"
 
 	"github.com/spillwayhq/spillway/shared/breaker"
-	"github.com/spillwayhq/spillway/shared/segment"
 )
 
 const (
-	// breakAfter is how many attempts in a row must fail before Segment is not called any more:
-	// more than the tries of one batch, so that a batch that Segment can't digest does not look
-	// like an outage.
+	// breakAfter is how many failed attempts in a row open the breaker: more than the tries of one
+	// batch, so that a batch that Segment can't digest does not look like an outage.
 	breakAfter = 2*Tries - 1
 	// firstProbe is how long Segment is not called when the breaker opens; each probe that fails
 	// doubles it, up to maxProbe.
 	firstProbe = 15 * time.Second
-	// maxProbe bounds what Segment's return costs: together with the longest pause it is below the
-	// 17 minutes in which everything has been tried again. A probe of a Segment that hangs keeps an
-	// environment busy for 10 s, so it is not less.
+	// maxProbe bounds what Segment's return costs: together with the longest back-off it is below
+	// the 17 minutes in which everything has been tried again. A probe of a Segment that hangs
+	// keeps an environment busy for 10 s, so it is not less.
 	maxProbe = 2 * time.Minute
-	// maxEarly is how long a message is hidden at most in the first quarter of an hour of an
-	// outage.
+	// maxEarly bounds how long a message is invisible in the first quarter of an hour of an outage.
 	maxEarly = 14 * time.Minute
-	// wave is how far apart the moments are at which all that waits for a Segment that has long
-	// been away comes back.
-	wave = maxPause
-)
-
-// The states of the breaker as they stand in the log.
-const (
-	breakerClosed = "closed"
-	breakerOpen   = "open"
+	// wave is the time between two waves: in a long outage all messages are retried together.
+	wave = maxBackoff
 )
 
 // segmentBreaker keeps an environment from calling a Segment that is down. Only what says something
@@ -46,7 +35,7 @@ type segmentBreaker struct {
 
 	mu    sync.Mutex
 	phase time.Duration // of the waves
-	last  *segment.Error
+	last  *failure      // what a refusal quotes
 }
 
 func newBreaker(opened func()) *segmentBreaker {
@@ -55,8 +44,8 @@ func newBreaker(opened func()) *segmentBreaker {
 	return b
 }
 
-// openFor is how long Segment is left alone: until a wave comes at the latest, because what comes
-// back with a wave needs to know whether Segment is there.
+// openFor is how long Segment is not called: until the next wave at the latest, because the
+// messages of a wave need to know whether Segment is back.
 func (b *segmentBreaker) openFor(now time.Time, openings int) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -75,7 +64,7 @@ func probeAfter(n int, jitter float64) time.Duration {
 
 // allow asks whether Segment may be called. If so, the attempt must be reported. Otherwise refused
 // is why events are retried.
-func (b *segmentBreaker) allow(now time.Time) (attempt breaker.Ticket, refused *segment.Error) {
+func (b *segmentBreaker) allow(now time.Time) (attempt breaker.Ticket, refused *failure) {
 	attempt, ok := b.machine.Allow(now)
 	if !ok {
 		return attempt, b.refuse(now)
@@ -83,11 +72,11 @@ func (b *segmentBreaker) allow(now time.Time) (attempt breaker.Ticket, refused *
 	return attempt, nil
 }
 
-// report tells the result of an attempt, with Segment's answer when it failed.
-func (b *segmentBreaker) report(now time.Time, attempt breaker.Ticket, result breaker.Result, answer *segment.Error) {
+// report tells the result of an attempt, and why it failed.
+func (b *segmentBreaker) report(now time.Time, attempt breaker.Ticket, result breaker.Result, f *failure) {
 	if result == breaker.Failure {
 		b.mu.Lock()
-		b.last = answer
+		b.last = f
 		b.mu.Unlock()
 	}
 	if b.machine.Report(now, attempt, result) {
@@ -95,30 +84,28 @@ func (b *segmentBreaker) report(now time.Time, attempt breaker.Ticket, result br
 	}
 }
 
-// refusal is why Segment is not called before the next probe is due; nil when it may be called, or
-// when a probe is under way.
-func (b *segmentBreaker) refusal(now time.Time) *segment.Error {
+// refusal is why Segment is not called until the next probe is due; nil when it may be called, and
+// while a probe is under way.
+func (b *segmentBreaker) refusal(now time.Time) *failure {
 	if _, probe := b.machine.Opened(); now.Before(probe) {
 		return b.refuse(now)
 	}
 	return nil
 }
 
-// refuse carries the answer that was last seen, which is what a person wants to know.
-func (b *segmentBreaker) refuse(now time.Time) *segment.Error {
-	since, _ := b.machine.Opened()
+// refuse carries the failure that was seen last, which is what a person wants to know.
+func (b *segmentBreaker) refuse(now time.Time) *failure {
+	f := newFailure(reasonBreakerOpen, nil)
+	if since, _ := b.machine.Opened(); !since.IsZero() {
+		f.lasted = now.Sub(since)
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	err := &segment.Error{Class: segment.Transient}
-	if b.last != nil {
-		err.Status, err.Detail = b.last.Status, b.last.Detail
-	}
-	err.Err = fmt.Errorf("the circuit breaker is open: it has failed for %v and is not called until a probe succeeds",
-		now.Sub(since).Round(time.Second))
-	return err
+	f.earlier = b.last
+	return f
 }
 
-// open reports whether Segment is taken to be down.
+// open reports whether Segment is considered down.
 func (b *segmentBreaker) open() bool {
 	since, _ := b.machine.Opened()
 	return !since.IsZero()
@@ -139,18 +126,18 @@ func nextWave(now time.Time, phase time.Duration) time.Time {
 	return now.Add(-phase).Truncate(wave).Add(wave + phase)
 }
 
-// pause is how long a message stays hidden while the breaker is open; false when it is not.
+// backoff is how long a message is invisible while the breaker is open; false when it is not.
 //
-// In the first quarter of an hour it is as the receive count says, but not less than the outage has
-// lasted. Later everything waits for the next wave. Were it spread evenly, as other pauses are,
-// invocations would go on all the time, each with a few messages and most of a price, and keep all
-// environments awake, each to send its own probes. Segment does not feel the wave: every
+// In the first quarter of an hour it depends on the receive count, but is not less than the outage
+// has lasted. Later everything is retried with the next wave. Spread evenly, as other back-offs
+// are, invocations would go on all the time, each with a few messages and most of a price, and keep
+// all environments awake, each to send its own probes. A wave does not burden Segment: every
 // environment begins with one batch at a time.
 //
 // Either way it is tried within 17 minutes of Segment's return: early on because maxEarly, its ±5 %
 // and maxProbe are less, later because every environment that gets a part of a wave sends a probe
 // first.
-func (b *segmentBreaker) pause(receives int, now time.Time, jitter float64) (time.Duration, bool) {
+func (b *segmentBreaker) backoff(receives int, now time.Time, jitter float64) (time.Duration, bool) {
 	since, _ := b.machine.Opened()
 	if since.IsZero() {
 		return 0, false

@@ -259,7 +259,7 @@ func TestAnOpenBreakerHidesByTheReceivesButNoShorterThanTheOutage(t *testing.T) 
 			exact := time.Duration(float64(c.want) * factor)
 			now := time.Now()
 			b := openSince(now.Add(-c.lasted))
-			if got, open := b.pause(c.receives, now, jitter); !open || (got-exact).Abs() > time.Microsecond {
+			if got, open := b.backoff(c.receives, now, jitter); !open || (got-exact).Abs() > time.Microsecond {
 				t.Errorf("received %d times after %v, with jitter %v: %v, want %v", c.receives, c.lasted, jitter, got, exact)
 			}
 		}
@@ -273,7 +273,7 @@ func TestInALongOutageEverythingComesBackInWavesOfItsQueue(t *testing.T) {
 	other.follow([]byte("arn:aws:sqs:eu-west-1:000000000000:spillway-events"))
 	waves, last := map[time.Time]bool{}, time.Time{}
 	for at := begin; at.Before(begin.Add(4 * wave)); at = at.Add(7 * time.Second) {
-		pause, _ := b.pause(1+int(at.Unix()%100), at, rand.Float64())
+		pause, _ := b.backoff(1+int(at.Unix()%100), at, rand.Float64())
 		comes := at.Add(pause)
 		if !comes.After(at) || comes.Sub(at) > wave {
 			t.Fatalf("what comes at %v comes again at %v", at, comes)
@@ -313,7 +313,7 @@ func TestEverythingIsTriedWithin17MinutesOfSegmentsReturn(t *testing.T) {
 	// Later than the first quarter of an hour the next wave is tried, by whoever gets it.
 	now := time.Now()
 	b := openSince(now.Add(1 - wave))
-	if pause, _ := b.pause(1000, now, 1); probeAfter(1000, 1)+pause > promised {
+	if pause, _ := b.backoff(1000, now, 1); probeAfter(1000, 1)+pause > promised {
 		t.Errorf("a message that is received just before the last probe comes again %v after Segment is back",
 			probeAfter(1000, 1)+pause)
 	}
@@ -327,7 +327,7 @@ func TestTenDaysWithTheBreakerOpenStayUnderTheReceivesThatSQSAllows(t *testing.T
 	b := openSince(begin)
 	receives := 0
 	for at := begin; at.Sub(begin) <= MaxAge; receives++ {
-		pause, _ := b.pause(receives+1, at, rand.Float64())
+		pause, _ := b.backoff(receives+1, at, rand.Float64())
 		at = at.Add(pause)
 	}
 	if receives < 955 || receives > 975 {

@@ -1,15 +1,22 @@
-// Package deliver takes a batch of queue messages to Segment and says of each whether it is done.
+// Package deliver sends the messages of the events queue to Segment and says of each message
+// whether it is done.
 //
-// It stands between two things that count differently: SQS counts messages, Segment takes events.
-// So it reads the messages, puts their events together into as few Segment batches as the limits
-// allow, sends those, waits for every answer, and turns the answers back into one fate for each
-// message: deleted, because every event in it was delivered or is a dead letter, or left in the
-// queue and hidden for a while. Nothing lingers in memory when an invocation ends, because a Lambda
-// that has answered may be frozen or gone.
+// SQS counts messages and Segment takes events. So an invocation decodes its messages, packs their
+// events into as few Segment batches as the limits allow, sends these, and waits for every answer.
+// A message is deleted when each of its events is delivered or is a dead letter; otherwise it stays
+// in the queue, invisible for a while. Nothing is left in memory when an invocation ends, because a
+// Lambda that has answered may be frozen or gone.
 //
-// What an answer means stands in one table, segment.Outcome; when a message comes again, in
-// [Pause]. The package knows neither Lambda nor the environment: [Handler.Invoke] takes the JSON
-// that Lambda hands over, from whoever has it.
+// An invocation has four parts, and a message goes through each of them once:
+//
+//	intake   decodes, validates, partitions and packs
+//	sending  concurrency limit, circuit breaker, attempts, bisecting
+//	ledger   each event's disposition, each message's completion
+//	report   counts, the response to Lambda, the line in the log
+//
+// What follows from an answer is in one table, [Policy]; when a message is retried, in [Backoff].
+// The package knows neither Lambda nor the environment: [Handler.Invoke] takes the JSON that Lambda
+// passes to a function.
 package deliver
 
 import (
@@ -32,20 +39,21 @@ const (
 	// MaxAge is how long delivery of a message is tried. SQS keeps it for 14 days: the rest is for
 	// a person to act in.
 	MaxAge = 10 * 24 * time.Hour
-	// MaxCulprits is how many events of one batch Segment may refuse before the fault is taken to
-	// be ours and not theirs.
+	// MaxRejected is how many events of one batch Segment may reject. If it rejects more, the fault
+	// is taken to be ours and not the events'.
 	MaxRejected = 8
 	// Tries is how often a batch is sent in one invocation when Segment can't be reached.
 	Tries = 3
 )
 
-// Flusher sends one batch and returns when it is answered; *segment.Client is one. The error is nil
-// or a *segment.Error.
+// Flusher sends one batch and returns when it is answered; *segment.Client is one. The error is
+// nil, a *segment.Error, or one that wraps ErrNoEndpoint.
 type Flusher interface {
 	Flush(context.Context, *event.Batch) error
 }
 
-// Hider hides messages of the events queue; *sqsclient.Queue is one.
+// VisibilityChanger changes the visibility timeout of messages of the events queue;
+// *sqsclient.Queue is one.
 type VisibilityChanger interface {
 	ChangeVisibility(context.Context, []sqsclient.VisibilityChange) error
 }
@@ -56,42 +64,42 @@ type Sender interface {
 	Send(context.Context, []message.Message) error
 }
 
-// Config is what a Handler works with. Segment, Queue and DeadLetters must be given.
+// Config configures a Handler. Segment, Queue and DeadLetters are required.
 type Config struct {
 	Segment     Flusher
 	Queue       VisibilityChanger
 	DeadLetters Sender
-	WriteKey    string       // for messages that carry none; such messages wait when it is empty
-	Flushes     int          // batches under way at a time; DefaultFlushes when 0
+	WriteKey    string       // for messages that carry none; they are retried while it is empty
+	Flushes     int          // the largest concurrency limit; DefaultFlushes when 0
 	Report      func(Report) // called once for each invocation, before it is answered
 	Logger      *slog.Logger // gets no payload, no write key and no address
 
-	// CurrentWriteKey takes the place of WriteKey where that can change. It is asked once for each
-	// invocation. nil: it does not.
+	// CurrentWriteKey replaces WriteKey where that can change. It is called once for each
+	// invocation.
 	CurrentWriteKey func() string
-	// CanaryKey is the write key of events that somebody sends to see whether they arrive;
-	// Summary.Canary has their ages. Empty: none.
+	// CanaryWriteKey is the write key of canaries: events that are sent to see whether they arrive.
+	// Report.CanaryAges has their ages. Empty: none.
 	CanaryWriteKey string
-	// CanaryEndsHere: events of CanaryKey are delivered when they come to where Segment would be
-	// called, and Segment never sees them. So they reach nobody's data, and their silence says that
-	// the pipeline is dead, not that Segment is.
+	// CanaryEndsHere: canaries count as delivered just before Segment would be called, and Segment
+	// never gets them. So they are in nobody's data, and a missing canary says that the pipeline is
+	// down, not that Segment is.
 	CanaryEndsHere bool
-	// Observer is asked at the beginning of each invocation for what to call for each of its events
-	// when its fate is known; nil while nobody looks, which spares an open breaker the reading of
-	// bodies. The calls of an invocation come one after the other, those of several invocations at
-	// the same time. Deliveries wait for them, so they must return soon; they must not panic.
+	// Observer is called at the beginning of each invocation. It returns what to call with each
+	// event's Observation, or nil while nobody watches, so that an open breaker need not decode
+	// messages. The calls of one invocation come one after the other; several invocations call at
+	// the same time. Delivery waits for the calls: they must return soon and must not panic.
 	Observer func() func(Observation)
 }
 
-// A Handler is one function environment's delivery. Invoke may be called by several goroutines at
-// the same time, though Lambda calls it by one.
+// A Handler is the delivery of one function environment. It is safe for concurrent use, though
+// Lambda calls it once at a time.
 type Handler struct {
-	Config
+	config     Config
 	compressor *message.Compressor
-	keys       pauses
-	window     *window
+	keys       pausedKeys
+	limit      *concurrencyLimit
 	breaker    *segmentBreaker
-	messages   sync.Pool // of *delivery
+	deliveries sync.Pool // of *delivery
 	decoders   sync.Pool // of *message.Decoder
 }
 
@@ -104,7 +112,7 @@ func New(c Config) (*Handler, error) {
 		c.Flushes = DefaultFlushes
 	}
 	if c.Flushes < 0 {
-		return nil, fmt.Errorf("%d batches at a time can't be sent: write 1 or more", c.Flushes)
+		return nil, fmt.Errorf("the number of batches at a time must be at least 1, is %d", c.Flushes)
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -122,54 +130,61 @@ func New(c Config) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Handler{Config: c, compressor: compressor, window: newWindow(c.Flushes)}
-	h.breaker = newBreaker(h.window.cut)
+	h := &Handler{config: c, compressor: compressor, limit: newConcurrencyLimit(c.Flushes)}
+	h.breaker = newBreaker(h.limit.cut)
 	return h, nil
 }
 
-// Invoke delivers the messages of an SQS event, given as the JSON that Lambda hands to a function,
-// and answers with the JSON of a partial batch response: which messages are to stay in the queue.
-// It stops before ctx's deadline and reports what is left.
+// Invoke delivers the messages of an SQS event, given as the JSON that Lambda passes to a function,
+// and returns the JSON of a partial batch response: the messages that are retained for retry. It
+// stops before ctx's deadline and reports what is left.
 //
-// It never returns an error for what happened to messages, because Lambda would drop the report
-// with it and deliver again what was delivered. An error means that payload is not an SQS event.
+// It never returns an error for what happened to messages, because Lambda would drop the response
+// and deliver again what was delivered. An error means that payload is not an SQS event.
 func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	start := time.Now()
-	r, cancel := h.newRun(ctx)
+	sendingCtx, cancel := beforeMargin(ctx)
 	defer cancel()
-	err := eachRecord(payload, func(rec *record) { r.take(rec) })
+	l := newLedger(h, start)
+	s := newSending(h, sendingCtx, l)
+	in := newIntake(h, s, l)
+	err := eachRecord(payload, in.take)
 	if err != nil {
-		r.abandon()
+		s.wait()
 		return nil, fmt.Errorf("read the invocation: %w: send the JSON of an SQS event, "+
 			"{\"Records\":[{\"messageId\":…,\"body\":…}]}", err)
 	}
-	r.flushAll()
-	response := r.finish(ctx)
-	r.summary.Duration, r.summary.BreakerOpen = time.Since(start), h.breaker.open()
-	h.Report(r.summary)
-	h.log(&r.summary)
-	return response, nil
+	in.sendRest()
+	s.wait()
+	l.finish(ctx)
+	l.report.Duration, l.report.BreakerOpen = time.Since(start), h.breaker.open()
+	h.config.Report(l.report)
+	l.report.log(h.config.Logger)
+	return response(l.retained), nil
 }
 
-// margin is what is kept of the remaining time for dead letters, visibility and the answer: 5 s,
-// but never more than a quarter.
+// beforeMargin returns a context that ends when it is time for dead letters, visibility and the
+// answer.
+func beforeMargin(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return ctx, func() {}
+	}
+	return context.WithDeadline(ctx, deadline.Add(-margin(time.Until(deadline))))
+}
+
+// margin is how much of the remaining time calls to Segment leave: 5 s, but never more than a
+// quarter.
 func margin(remaining time.Duration) time.Duration {
 	return max(0, min(5*time.Second, remaining/4))
 }
 
-// half bounds a call to half of the time that is left, so that SQS, if it hangs, can't keep the
-// answer from being given in time.
-func half(ctx context.Context) (context.Context, context.CancelFunc) {
+// halfTheTime bounds a call to half of the time that is left, so that an SQS that hangs does not
+// keep the answer from being given in time.
+func halfTheTime(ctx context.Context) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return context.WithCancel(ctx)
 	}
 	return context.WithTimeout(ctx, time.Until(deadline)/2)
-}
-
-func (h *Handler) decoder() (*message.Decoder, error) {
-	if d, ok := h.decoders.Get().(*message.Decoder); ok {
-		return d, nil
-	}
-	return message.NewDecoder()
 }

@@ -1,77 +1,75 @@
 package deliver
 
-import (
-	"time"
-)
+import "time"
 
-// An Observation is what became of one event in one invocation, for somebody who watches. It holds what
-// is somebody's: it is for the terminal of who may see events, and not for a log.
+// An Observation is what became of one event in one invocation, for somebody who watches. It holds
+// the event: it is for the terminal of a person who may see events, and not for a log.
 //
-// The observations of an invocation add up to the counts of its Report. So an event that Segment has
-// taken, but whose message stays because of another event in it, is retried: it will be sent once
-// more. Canaries are not observed.
+// The observations of an invocation add up to the counts of its Report. So an event that Segment
+// has taken, but whose message is retained because of another event, is observed as retried: it is
+// sent once more. Canaries are not observed.
 type Observation struct {
 	MessageID   string // the event's; of a body that could not be read, that of the queue's message
 	Event       []byte // as Segment gets it, or the body that could not be read. Valid during the call
 	WriteKey    string // the one that is used, empty if there is none
 	Disposition Disposition
-	Reason      string // of what was not delivered: the segment.Class for which it stays, or the reason of the dead letter
-	Detail      string // Segment's answer or what is wrong with the event; may quote it
+	Reason      string // empty if delivered; of a retried event a segment.Class, of a dead letter its reason
+	Detail      string // why it is retried, or what is wrong with the event; may quote it
 	Age         time.Duration
 	Receives    int // of the message, this one included
 }
 
-// observe tells who watches what became of a message's events. It is called when the message's fate
-// is final, while its buffers still are its own.
-func (r *run) observe(m *delivery) {
-	if r.watcher == nil || r.isCanary(m) {
+// observe calls watch for each event of a message that is complete, while its buffers are still its
+// own.
+func observe(m *delivery, watch func(Observation)) {
+	if watch == nil || m.canary {
 		return
 	}
-	o := Observation{WriteKey: m.content.WriteKey, Age: m.age(time.Now()), Receives: m.receives}
-	if m.waits != nil {
-		o.Disposition, o.Reason, o.Detail = Retried, m.waits.Class.String(), answer(m.waits)
+	o := Observation{WriteKey: m.content.WriteKey, Age: since(m.seen(), time.Now()), Receives: m.receives}
+	if m.failure != nil {
+		o.Disposition, o.Reason, o.Detail = Retried, m.failure.class.String(), m.failure.text()
 	}
 	tell := func(raw []byte) {
 		o.Event, o.MessageID = raw, messageID(raw)
-		r.watcher(o)
+		watch(o)
 	}
-	body := func() { // of a message that was not taken apart
+	whole := func() { // of a message whose events were not validated
 		for i := range m.content.Events {
 			tell(m.content.Events[i].Raw)
 		}
 		if len(m.content.Events) == 0 {
 			o.Event, o.MessageID = m.text, m.id()
-			r.watcher(o)
+			watch(o)
 		}
 	}
-	if len(m.events) == 0 && len(m.letters) == 0 {
-		body()
+	if len(m.events) == 0 && len(m.deadLetters) == 0 {
+		whole()
 	}
 	for i, raw := range m.events {
-		if m.fates[i] == inLetter {
+		if m.dispositions[i] == DeadLettered {
 			continue
 		}
-		if m.waits == nil {
+		if m.failure == nil {
 			o.Disposition = Delivered
 		}
 		tell(raw)
 	}
-	for i := range m.letters {
-		l := &m.letters[i]
-		if m.waits == nil {
-			o.Disposition, o.Reason, o.Detail = DeadLettered, l.reason, l.detail
+	for i := range m.deadLetters {
+		l := &m.deadLetters[i]
+		if m.failure == nil {
+			o.Disposition, o.Reason, o.Detail = DeadLettered, l.Reason, l.Detail
 		}
-		if l.events == nil {
-			body()
+		if l.Events == nil {
+			whole()
 			continue
 		}
-		for _, raw := range l.events {
+		for _, raw := range l.Events {
 			tell(raw)
 		}
 	}
 }
 
-// messageID is that of an event, empty if it has none that is a text. On duplicate keys the last
+// messageID is that of an event, empty if it has none that is a string. Of duplicate keys the last
 // one counts.
 func messageID(event []byte) (id string) {
 	eachField(event, func(key, value []byte) {

@@ -97,7 +97,8 @@ func TestWhoBeginsToWatchSeesTheNextInvocationWhole(t *testing.T) {
 		r := newRig(t, func(context.Context, *event.Batch) error { return status(503) })
 		var watcher func(Observation)
 		var seen []string
-		r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA, Observer: func() func(Observation) { return watcher }})
+		r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA,
+			Observer: func() func(Observation) { return watcher }})
 		packed := in{id: "m", body: body(keyA, tracks("e", 3, 300)...), sent: time.Now()}
 		for range breakAfter { // opens the breaker
 			r.invoke(t.Context(), packed)

@@ -162,8 +162,10 @@ func TestAThrottledKeyPausesLongerEachTimeAndAtOnceNoMoreWhenSegmentTakesSomethi
 		})
 		a := in{id: "a", body: body(keyA, track("a", 300))}
 		pausedFor := func() time.Duration {
-			_, left := r.keys.paused(keyA, time.Now())
-			return left
+			if f := r.keys.paused(keyA, time.Now()); f != nil {
+				return f.wait
+			}
+			return 0
 		}
 		for times := 1; times <= 8; times++ {
 			r.invoke(t.Context(), a)
@@ -191,8 +193,7 @@ func TestAMessageThatComesWhileItsKeyPausesIsHiddenForTheRestOfThePause(t *testi
 			return err
 		})
 		r.invoke(t.Context(), in{id: "a", body: body(keyA, track("a", 300))})
-		_, left := r.keys.paused(keyA, time.Now())
-		time.Sleep(left - 100*time.Second)
+		time.Sleep(r.keys.paused(keyA, time.Now()).wait - 100*time.Second)
 		r.invoke(t.Context(), in{id: "b", body: body(keyA, track("b", 300))})
 		want(t, "attempts", len(r.segment.attempts), 1)
 		if got := r.queue.hidden["r-b"]; got < 90*time.Second || got > 110*time.Second {
@@ -202,15 +203,14 @@ func TestAMessageThatComesWhileItsKeyPausesIsHiddenForTheRestOfThePause(t *testi
 }
 
 func TestBatchesThatWereUnderWayWhenAPauseBeganDoNotLengthenIt(t *testing.T) {
-	var p pauses
+	var p pausedKeys
 	now := time.Now()
-	p.pause(keyA, status(401), now)
-	_, first := p.paused(keyA, now)
+	p.pause(keyA, failureOf(status(401)), now)
+	first := p.paused(keyA, now).wait
 	for range 5 {
-		p.pause(keyA, status(401), now)
+		p.pause(keyA, failureOf(status(401)), now)
 	}
-	_, later := p.paused(keyA, now)
-	want(t, "pause", later, first)
+	want(t, "pause", p.paused(keyA, now).wait, first)
 	want(t, "times in a row", p.keys[keyA].times, 1)
 }
 
@@ -230,9 +230,8 @@ func TestWhatWasUnderWayWhenAPauseBeganDoesNotEndIt(t *testing.T) {
 			in{id: "slow", body: zipped(t, body(keyA, tracks("slow-", 440, 1060)...))},
 			in{id: "fast", body: zipped(t, body(keyA, tracks("fast-", 440, 1060)...))})
 		want(t, "stay", stay, []string{"fast"})
-		paused, left := r.keys.paused(keyA, time.Now())
-		if paused == nil || left < 50*time.Second {
-			t.Errorf("the key pauses for %v, Segment asked for a minute one second ago", left)
+		if f := r.keys.paused(keyA, time.Now()); f == nil || f.wait < 50*time.Second {
+			t.Errorf("the key is paused because of %+v, Segment asked for a minute one second ago", f)
 		}
 		time.Sleep(2 * time.Minute)
 		r.segment.answer = nil
@@ -272,10 +271,10 @@ func TestAHandlerServesSeveralInvocationsAtATime(t *testing.T) {
 }
 
 func TestPausesForgetRatherThanGrow(t *testing.T) {
-	var p pauses
+	var p pausedKeys
 	now := time.Now()
 	for i := range 3 * maxPausedKeys {
-		p.pause(string(rune('a'+i%26))+strings.Repeat("k", i/26), status(401), now)
+		p.pause(string(rune('a'+i%26))+strings.Repeat("k", i/26), failureOf(status(401)), now)
 	}
 	if len(p.keys) > maxPausedKeys {
 		t.Errorf("%d keys are remembered, at most %d may be", len(p.keys), maxPausedKeys)

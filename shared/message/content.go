@@ -30,6 +30,12 @@ func (h *Header) Key() Key {
 	return Key{h.WriteKey, h.Origin, string(h.Context), string(h.Integrations)}
 }
 
+// HasKey reports whether k is the header's key, without copying anything.
+func (h *Header) HasKey(k *Key) bool {
+	return h.WriteKey == k.WriteKey && h.Origin == k.Origin && string(h.Context) == k.Context &&
+		string(h.Integrations) == k.Integrations
+}
+
 // Room returns how many bytes of events, with a comma for each, one batch to Segment with this
 // header may hold; 0 when the header leaves no room for an event of the largest size.
 func (h *Header) Room() int {

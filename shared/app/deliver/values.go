@@ -56,6 +56,5 @@ func (e *endpoint) Flush(ctx context.Context, b *event.Batch) error {
 	if client, ok := e.Load(); ok {
 		return client.Flush(ctx, b)
 	}
-	return &segment.Error{Class: segment.Misconfigured,
-		Err: fmt.Errorf("the endpoint of Segment has not been read yet from the parameter %s", e.name)}
+	return fmt.Errorf("%w: it has not been read yet from the parameter %s", deliver.ErrNoEndpoint, e.name)
 }

@@ -31,9 +31,8 @@ func packAll(t *testing.T, loads []load) (batches []*batch, messages []*delivery
 			m.events = append(m.events, event[:l.size])
 		}
 		messages = append(messages, m)
-		room := event.Room(event.Overhead(l.h.WriteKey, l.h.Context, l.h.Integrations))
-		split(m, room, func(pt part, size int) {
-			batches = append(batches, p.add(&l.h, pt, size, room)...)
+		for _, pt := range split(nil, m, p.roomFor(&l.h)) {
+			batches = append(batches, p.add(pt)...)
 			held := 0
 			for _, b := range p.open {
 				held += b.size
@@ -42,7 +41,7 @@ func packAll(t *testing.T, loads []load) (batches []*batch, messages []*delivery
 				t.Fatalf("%d batches with %d bytes are open (counted: %d), at most %d with %d may be", len(p.open), held, p.bytes,
 					maxOpen, maxOpenBytes)
 			}
-		})
+		}
 	}
 	return append(batches, p.rest()...), messages
 }

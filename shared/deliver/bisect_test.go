@@ -107,7 +107,7 @@ func TestEightCulpritsAreFoundAndNineAreNotTheEventsFault(t *testing.T) {
 			if r.last.Retried["misconfigured"] < 100 || len(stay) == 0 {
 				t.Errorf("stay: %v, retried: %v", stay, r.last.Retried)
 			}
-			if err, _ := r.keys.paused(keyA, time.Now()); err == nil {
+			if r.keys.paused(keyA, time.Now()) == nil {
 				t.Error("the key does not pause")
 			}
 		})
@@ -123,7 +123,7 @@ func TestMoreCulpritsThanCanBeAreNotCalledRejectedWhenTheyExpire(t *testing.T) {
 	var dead []string
 	for _, l := range r.queue.letters {
 		want(t, "reason", attr(l, message.AttrReason), "expired")
-		if d := attr(l, message.AttrDetail); !strings.Contains(d, "more events of one batch refused") {
+		if d := attr(l, message.AttrDetail); !strings.Contains(d, "rejects more events of one batch than") {
 			t.Errorf("detail %q", d)
 		}
 		dead = append(dead, letterEvents(t, l)...)
@@ -193,7 +193,7 @@ func TestHalvingThatIsInterruptedSettlesEveryEvent(t *testing.T) {
 					found := len(r.queue.letters) == 1
 					want(t, "the poisonous message stays", slices.Contains(stay, "m01"), !found)
 					want(t, "retried", r.last.Retried, map[string]int{c.class: 5 * len(stay)})
-					paused, _ := r.keys.paused(keyA, time.Now())
+					paused := r.keys.paused(keyA, time.Now())
 					want(t, "the key pauses", paused != nil, c.pause)
 				})
 			})

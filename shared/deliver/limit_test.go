@@ -2,7 +2,7 @@ package deliver
 
 import "testing"
 
-func TestTheWindowGrowsWithSuccessAndBeginsAgainAtOne(t *testing.T) {
+func TestTheConcurrencyLimitGrowsWithSuccessAndBeginsAgainAtOne(t *testing.T) {
 	for _, c := range []struct {
 		what  string
 		steps string // g: grow, c: cut
@@ -12,7 +12,7 @@ func TestTheWindowGrowsWithSuccessAndBeginsAgainAtOne(t *testing.T) {
 		{"and does not grow beyond its most", "ggg", 8},
 		{"a cut begins at one", "c", 1},
 		{"each success adds one up to half of what was", "cggg", 4},
-		{"and then a full window of them does", "cgggg", 4.25},
+		{"and then as many as the limit add one", "cgggg", 4.25},
 		{"until it is open again", "cggggggggggggggggggggggggggggg", 8},
 		{"a second cut in a row leaves nothing to be quick about", "cc", 1},
 		{"so two successes are two", "ccg", 2},
@@ -20,26 +20,26 @@ func TestTheWindowGrowsWithSuccessAndBeginsAgainAtOne(t *testing.T) {
 		{"a cut half way", "cgggc", 1},
 		{"is quick up to half of that", "cgggcgg", 2.5},
 	} {
-		w := newWindow(8)
+		l := newConcurrencyLimit(8)
 		for _, s := range c.steps {
 			if s == 'g' {
-				w.grow()
+				l.grow()
 			} else {
-				w.cut()
+				l.cut()
 			}
 		}
-		if w.size != c.want {
-			t.Errorf("%s: after %q the size is %v, want %v", c.what, c.steps, w.size, c.want)
+		if l.limit != c.want {
+			t.Errorf("%s: after %q the limit is %v, want %v", c.what, c.steps, l.limit, c.want)
 		}
 	}
 }
 
-func TestThereIsAlwaysRoomForOne(t *testing.T) {
-	w := newWindow(1)
+func TestTheConcurrencyLimitAlwaysAllowsOne(t *testing.T) {
+	l := newConcurrencyLimit(1)
 	for range 5 {
-		w.cut()
+		l.cut()
 	}
-	if !w.room(0) || w.room(1) {
-		t.Errorf("room for the first: %v, for the second: %v", w.room(0), w.room(1))
+	if !l.allows(0) || l.allows(1) {
+		t.Errorf("room for the first: %v, for the second: %v", l.allows(0), l.allows(1))
 	}
 }

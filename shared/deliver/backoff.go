@@ -1,0 +1,107 @@
+package deliver
+
+import (
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+const (
+	firstBackoff = 30 * time.Second
+	maxBackoff   = 15 * time.Minute
+	// trusted is for how many receives Segment's Retry-After alone decides. Later the schedule of
+	// ten receives before is the least: a Retry-After of 1 s for days would use up the receives
+	// that SQS allows a message before it moves it to the dead-letter queue.
+	trusted = 10
+)
+
+// Backoff is how long a message that was received for the nth time is invisible until it is
+// retried: Segment's Retry-After, at most 15 min, or without one 30 s, doubled with every receive
+// up to 15 min. Ten days of it are about 965 receives, below the 1,000 after which SQS would move
+// the message to the dead-letter queue by itself; and once Segment is back, everything has been
+// tried within 17 min. jitter, between 0 and 1, spreads it over ±10 %, so that messages that failed
+// together are not retried together.
+func Backoff(receives int, retryAfter time.Duration, jitter float64) time.Duration {
+	wait := schedule(receives)
+	if retryAfter > 0 {
+		wait = max(min(retryAfter, maxBackoff), time.Second)
+		if receives > trusted {
+			wait = max(wait, schedule(receives-trusted))
+		}
+	}
+	return time.Duration(float64(wait) * (0.9 + 0.2*jitter))
+}
+
+func schedule(receives int) time.Duration {
+	wait := firstBackoff
+	for ; receives > 1 && wait < maxBackoff; receives-- {
+		wait *= 2
+	}
+	return min(wait, maxBackoff)
+}
+
+// maxPausedKeys bounds what an environment remembers. A key that is forgotten is tried once more
+// often.
+const maxPausedKeys = 1000
+
+// pausedKeys remembers the write keys that nothing is sent with for now, so that a key that Segment
+// throttles or refuses costs the others nothing. The zero value is ready.
+type pausedKeys struct {
+	mu   sync.Mutex
+	keys map[string]*pause
+}
+
+type pause struct {
+	until time.Time
+	times int // in a row
+	cause *failure
+}
+
+// paused returns why a key is paused, and for how long; nil when it is not.
+func (p *pausedKeys) paused(key string, now time.Time) *failure {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	k := p.keys[key]
+	if k == nil || !now.Before(k.until) {
+		return nil
+	}
+	return &failure{reason: reasonKeyPaused, class: k.cause.class, earlier: k.cause, wait: k.until.Sub(now)}
+}
+
+// pause begins a key's pause, longer each time in a row, and reports whether it did. Batches that
+// were already under way when it began do not lengthen it.
+func (p *pausedKeys) pause(key string, cause *failure, now time.Time) (began bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	k := p.keys[key]
+	if k == nil {
+		if len(p.keys) >= maxPausedKeys {
+			for other := range p.keys {
+				delete(p.keys, other)
+				break
+			}
+		}
+		if p.keys == nil {
+			p.keys = map[string]*pause{}
+		}
+		k = &pause{}
+		p.keys[key] = k
+	}
+	if now.Before(k.until) {
+		return false
+	}
+	k.times++
+	k.cause = cause
+	k.until = now.Add(Backoff(k.times, cause.wait, rand.Float64()))
+	return true
+}
+
+// resume forgets a key's pauses after Segment took a batch of it. It does not end a pause: that
+// batch was under way when the pause began, and Segment has asked for the pause since.
+func (p *pausedKeys) resume(key string, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if k := p.keys[key]; k != nil && !now.Before(k.until) {
+		delete(p.keys, key)
+	}
+}

@@ -1,0 +1,188 @@
+package deliver
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/message"
+	"github.com/spillwayhq/spillway/shared/rawjson"
+)
+
+// delivery is a message of the queue while it is delivered: its events, and what is known of them.
+type delivery struct {
+	record
+	text    []byte // the body without the payload's escapes
+	content message.Content
+	ownKey  string // the write key that the body carries; a dead letter carries no other
+	canary  bool
+
+	// The events that may go to Segment, identified, with their places in the message and their
+	// dispositions.
+	events       [][]byte
+	index        []int
+	dispositions []Disposition
+
+	deadLetters []message.DeadLetter // to be written when all other events are final
+	problems    []*event.Problem     // of the events in the first dead letters
+	failure     *failure             // why some of it is retried, nil if nothing is
+	parts       int                  // that are not settled
+
+	unescaped, spliced []byte // buffers
+}
+
+// read decodes a record. Whatever is wrong with it becomes a dead letter; no body can stop the
+// delivery of the others.
+func (m *delivery) read(rec *record, d *message.Decoder, defaultKey string, p *packer) {
+	defer func() {
+		if p := recover(); p != nil {
+			m.content.Events = m.content.Events[:0]
+			m.events, m.index, m.dispositions = m.events[:0], m.index[:0], m.dispositions[:0]
+			m.deadLetters = m.deadLetters[:0]
+			m.putWhole(message.ReasonPanic, fmt.Sprintf("%v\n%s", p, debug.Stack()))
+		}
+	}()
+	*m = delivery{record: *rec, content: m.content, events: m.events[:0], index: m.index[:0],
+		dispositions: m.dispositions[:0], deadLetters: m.deadLetters[:0], problems: m.problems[:0],
+		unescaped: m.unescaped[:0], spliced: m.spliced[:0]}
+	m.text, m.unescaped = bodyText(m.body, m.unescaped)
+	if err := d.Decode(m.text, &m.content); err != nil {
+		var undecodable *message.DecodeError
+		reason := message.ReasonUndecodable
+		if errors.As(err, &undecodable) {
+			reason = undecodable.Reason
+		}
+		m.content.Events = m.content.Events[:0]
+		m.putWhole(reason, err.Error())
+		return
+	}
+	c := &m.content
+	if origin, ok := event.ParseOrigin(m.origin); ok && !c.HasOrigin {
+		c.Origin = origin
+	}
+	m.ownKey = c.WriteKey
+	if c.WriteKey == "" {
+		c.WriteKey = defaultKey
+	}
+	if c.WriteKey == "" {
+		m.failure = newFailure(reasonNoWriteKey, nil)
+		return
+	}
+	if p.roomFor(&c.Header) == 0 {
+		m.putWhole(message.ReasonTooLarge, "the batch's context and integrations leave no room for its events")
+		return
+	}
+	m.identify()
+}
+
+// bodyText returns the text of a body that is a JSON string of the payload, and the buffer, which
+// may have grown.
+func bodyText(body, buffer []byte) (text, newBuffer []byte) {
+	if len(body) == 0 {
+		return nil, buffer
+	}
+	text = body[1 : len(body)-1]
+	if bytes.IndexByte(text, '\\') >= 0 {
+		buffer = rawjson.AppendUnescaped(buffer[:0], text)
+		text = buffer
+	}
+	return text, buffer
+}
+
+// identify gives each event a messageId and a timestamp where it has none, the same at every
+// receive, and separates the events that Segment would not take.
+func (m *delivery) identify() {
+	sent := m.sent
+	if !m.firstSeen.IsZero() {
+		sent = m.firstSeen
+	}
+	if sent.IsZero() {
+		sent = time.Now()
+	}
+	id := m.id()
+	// The buffer must not move once events are slices of it.
+	need := 0
+	for i := range m.content.Events {
+		if e := &m.content.Events[i]; !e.Identified() {
+			need += len(e.Raw) + len(`"messageId":"","timestamp":"",`) + len(id) + 6 + len(event.TimeFormat)
+		}
+	}
+	if cap(m.spliced) < need {
+		m.spliced = make([]byte, 0, need)
+	}
+	for i := range m.content.Events {
+		e := &m.content.Events[i]
+		raw, problem := e.Raw, e.Problem
+		if !e.Identified() {
+			from := len(m.spliced)
+			m.spliced = e.AppendIdentified(m.spliced, message.EventID(id, i), sent)
+			raw = m.spliced[from:len(m.spliced):len(m.spliced)]
+			if problem == nil && len(raw) > event.MaxEventBytes {
+				problem = event.TooLarge
+			}
+		}
+		if problem != nil {
+			m.putInvalid(i, raw, problem)
+			continue
+		}
+		m.events = append(m.events, raw)
+		m.index = append(m.index, i)
+		m.dispositions = append(m.dispositions, Retried)
+	}
+}
+
+// settle notes the disposition of an event.
+func (m *delivery) settle(i int, d Disposition, f *failure) {
+	switch d {
+	case Retried:
+		// An event that was not tried keeps its message from expiring, whatever became of others.
+		if m.failure == nil || m.failure.reason != reasonNoTime {
+			m.failure = f
+		}
+		return
+	case DeadLettered:
+		m.putRejected(i, f)
+	case Delivered:
+	}
+	m.dispositions[i] = d
+}
+
+// id names the message in messageIds and dead letters. A message that was redriven keeps its name,
+// though SQS gives it another: its events are to be the same however often that happens.
+func (m *delivery) id() string { return message.StableID(cmp.Or(m.redriven, m.messageID)) }
+
+// cameIn is when the events came in for the first time, even if they have been a dead letter since.
+func (m *delivery) cameIn() time.Time {
+	switch {
+	case !m.content.ReceivedAt.IsZero():
+		return m.content.ReceivedAt
+	case !m.firstSeen.IsZero():
+		return m.firstSeen
+	}
+	return m.sent
+}
+
+// seen is when the events came in: at the ingest endpoint, or when SQS got them. A redriven message
+// is as old as its redrive: an old dead letter is no backlog.
+func (m *delivery) seen() time.Time {
+	if m.redriven != "" || m.content.ReceivedAt.IsZero() {
+		return m.sent
+	}
+	return m.content.ReceivedAt
+}
+
+// count is the number of events, one for a message that could not be read.
+func (m *delivery) count() int { return max(1, len(m.content.Events)) }
+
+// since is the time from seen to now; 0 when nothing says when that was, or when the clock that
+// said it is ahead of ours.
+func since(seen, now time.Time) time.Duration {
+	if seen.IsZero() {
+		return 0
+	}
+	return max(0, now.Sub(seen))
+}

@@ -1,0 +1,102 @@
+package deliver
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spillwayhq/spillway/shared/segment"
+)
+
+// ErrNoEndpoint is to be wrapped by a [Flusher] that sent nothing because it does not know yet
+// where Segment is. The batch is retried, and its write key paused.
+var ErrNoEndpoint = errors.New("the endpoint of Segment is not known")
+
+// A reason says why events are not delivered.
+type reason uint8
+
+const (
+	reasonAnswer          reason = iota // Segment's answer, or that there was none
+	reasonBreakerOpen                   // Segment was not called
+	reasonKeyPaused                     // Segment was not called with this write key
+	reasonNoTime                        // the invocation ended before the events were sent
+	reasonNoWriteKey                    // neither the message nor the configuration has one
+	reasonNoEndpoint                    // nobody knows where Segment is
+	reasonTooManyRejected               // more events of one batch than can be the events' fault
+	reasonNotWritten                    // the message's dead letter could not be written
+	reasonPanic                         // the attempt panicked
+	reasonNoDecoder                     // the decoder of messages could not be set up
+	reasons
+)
+
+// reasonTable has each reason's text, and the class of answers that it is treated and counted as.
+// That of reasonAnswer and of reasonKeyPaused is the answer's own.
+var reasonTable = [reasons]struct {
+	class segment.Class
+	text  string
+}{
+	reasonBreakerOpen: {segment.Transient,
+		"the circuit breaker is open, Segment is called again when a probe succeeds"},
+	reasonKeyPaused:  {text: "the write key is paused"},
+	reasonNoTime:     {segment.Transient, "the invocation had no time left to send the event"},
+	reasonNoWriteKey: {segment.Misconfigured, "the message has no write key and no default is configured"},
+	reasonNoEndpoint: {segment.Misconfigured, "the event was not sent"},
+	reasonTooManyRejected: {segment.Misconfigured,
+		"Segment rejects more events of one batch than can be the events' fault"},
+	reasonNotWritten: {segment.Transient, "the dead letter could not be written"},
+	reasonPanic:      {segment.Transient, "the attempt to send the event panicked"},
+	reasonNoDecoder:  {segment.Transient, "the message could not be decoded"},
+}
+
+// A failure is why events are not delivered. Segment's answer may be a part of it.
+type failure struct {
+	reason  reason
+	class   segment.Class  // whose policy applies; metrics, log and observers count by it
+	answer  *segment.Error // of reasonAnswer
+	cause   error          // what failed on our side; nil: the reason says all
+	earlier *failure       // what opened the breaker or paused the key, or the last event's rejection
+	wait    time.Duration  // how long to wait: Retry-After, or the rest of a pause; 0: not said
+	lasted  time.Duration  // how long the breaker has been open
+}
+
+func newFailure(r reason, cause error) *failure {
+	return &failure{reason: r, class: reasonTable[r].class, cause: cause}
+}
+
+// failureOf is why a Flusher returned an error; nil for nil.
+func failureOf(err error) *failure {
+	var answer *segment.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &answer):
+	case errors.Is(err, ErrNoEndpoint):
+		return newFailure(reasonNoEndpoint, err)
+	default:
+		answer = &segment.Error{Class: segment.Transient, Err: err}
+	}
+	return &failure{reason: reasonAnswer, class: answer.Class, answer: answer, wait: answer.RetryAfter}
+}
+
+// policy is that of the failure's class.
+func (f *failure) policy() Policy { return policies[f.class] }
+
+// text says it to a person. It may quote an event, as Segment's answer does: it is not for a log.
+func (f *failure) text() string {
+	text := reasonTable[f.reason].text
+	switch {
+	case f.answer != nil && f.answer.Detail != "":
+		text = f.answer.Error() + ": " + f.answer.Detail
+	case f.answer != nil:
+		text = f.answer.Error()
+	case f.cause != nil:
+		text += ": " + f.cause.Error()
+	}
+	if f.lasted > 0 {
+		text += fmt.Sprintf(", it has failed for %v", f.lasted.Round(time.Second))
+	}
+	if f.earlier != nil {
+		text += "; before: " + f.earlier.text()
+	}
+	return text
+}

@@ -1,0 +1,107 @@
+package deliver
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/spillwayhq/spillway/shared/message"
+)
+
+// intake is the first part of an invocation: it decodes messages, separates what Segment would not
+// take, and packs the other events into batches. One goroutine uses it.
+type intake struct {
+	h          *Handler
+	sending    *sending
+	ledger     *ledger
+	packer     packer
+	parts      []part // a buffer
+	defaultKey string // the write key of messages that carry none
+	begun      bool
+}
+
+func newIntake(h *Handler, s *sending, l *ledger) *intake {
+	return &intake{h: h, sending: s, ledger: l, defaultKey: h.config.CurrentWriteKey()}
+}
+
+// take takes one record. It waits while the concurrency limit is reached, which is what bounds
+// memory. The record is valid during the call.
+func (in *intake) take(rec *record) {
+	now := time.Now()
+	if !in.begun {
+		in.h.breaker.follow(rec.queue)
+		in.begun = true
+	}
+	if f := in.h.breaker.refusal(now); f != nil && !in.mustRead(rec) {
+		in.ledger.retainUnread(rec, f, now)
+		return
+	}
+	m := in.decode(rec)
+	in.ledger.receive(m, now)
+	if m.canary && in.h.config.CanaryEndsHere {
+		for i := range m.dispositions {
+			m.dispositions[i] = Delivered
+		}
+		in.ledger.complete(m)
+		return
+	}
+	in.pack(m)
+}
+
+// mustRead says which messages are decoded while the breaker is open, though that is most of the
+// work and none of them is sent: what is about to expire, because its dead letter holds it; what
+// may be the canary, which is not for Segment; and everything while somebody watches.
+func (in *intake) mustRead(rec *record) bool {
+	return in.ledger.watch != nil || tooOld(rec.sent, in.ledger.began) || in.mayBeCanary(rec)
+}
+
+// maxCanary bounds the body of a message that is searched for the canary's write key.
+const maxCanary = 8 << 10
+
+// mayBeCanary reports whether an undecoded record is small and mentions the canary's write key. A
+// mistake costs one decoding and nothing else.
+func (in *intake) mayBeCanary(rec *record) bool {
+	c := &in.h.config
+	return c.CanaryEndsHere && c.CanaryWriteKey != "" && len(rec.body) <= maxCanary &&
+		bytes.Contains(rec.body, []byte(c.CanaryWriteKey))
+}
+
+func (in *intake) decode(rec *record) *delivery {
+	m, _ := in.h.deliveries.Get().(*delivery)
+	if m == nil {
+		m = new(delivery)
+	}
+	d, ok := in.h.decoders.Get().(*message.Decoder)
+	if !ok {
+		var err error
+		if d, err = message.NewDecoder(); err != nil { // can't happen with constant options
+			*m = delivery{record: *rec, failure: newFailure(reasonNoDecoder, err)}
+			return m
+		}
+	}
+	m.read(rec, d, in.defaultKey, &in.packer)
+	in.h.decoders.Put(d)
+	m.canary = in.h.config.CanaryWriteKey != "" && m.content.WriteKey == in.h.config.CanaryWriteKey
+	return m
+}
+
+// pack distributes a message's events over batches, and sends the batches that are full.
+func (in *intake) pack(m *delivery) {
+	if len(m.events) == 0 {
+		in.ledger.complete(m)
+		return
+	}
+	in.parts = split(in.parts[:0], m, in.packer.roomFor(&m.content.Header))
+	m.parts = len(in.parts)
+	for _, pt := range in.parts {
+		for _, b := range in.packer.add(pt) {
+			in.sending.start(b)
+		}
+	}
+}
+
+// sendRest sends the batches that are not full.
+func (in *intake) sendRest() {
+	for _, b := range in.packer.rest() {
+		in.sending.start(b)
+	}
+}

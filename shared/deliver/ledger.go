@@ -1,0 +1,231 @@
+package deliver
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/spillwayhq/spillway/shared/message"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
+)
+
+// ledger is the third part of an invocation: it has each event's disposition and knows when a
+// message is complete. It is safe for concurrent use until finish is called.
+type ledger struct {
+	h     *Handler
+	began time.Time
+	watch func(Observation) // nil: nobody watches
+
+	mu         sync.Mutex
+	deadLetter []*delivery // complete once their dead letters are written
+	retained   []retained
+	report     Report
+}
+
+// retained is what is left of a message that is retained for retry. Its events are released at
+// once: when Segment is down, all messages of an invocation are retained.
+type retained struct {
+	messageID, receipt, writeKey string
+	receives, events             int
+	failure                      *failure
+}
+
+func newLedger(h *Handler, began time.Time) *ledger {
+	return &ledger{h: h, began: began, watch: h.config.Observer(), report: newReport()}
+}
+
+// retainUnread retains a message without decoding it.
+func (l *ledger) retainUnread(rec *record, f *failure, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.report.received(rec.events, rec.sent, now)
+	l.retained = append(l.retained, retained{
+		messageID: rec.messageID, receipt: text(rec.receipt), receives: rec.receives, events: rec.events, failure: f,
+	})
+}
+
+// receive counts a decoded message.
+func (l *ledger) receive(m *delivery, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !m.canary {
+		l.report.received(m.count(), m.seen(), now)
+		return
+	}
+	l.report.received(0, m.seen(), now)
+	l.report.CanaryEvents += m.count()
+	if l.h.config.CanaryEndsHere {
+		l.report.ended++
+	}
+}
+
+// recordAttempt counts a call to Segment.
+func (l *ledger) recordAttempt(events int, latency time.Duration, f *failure) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.report.attempted(events, latency, f)
+}
+
+// settle notes the disposition of some events of a batch: delivered if f is nil.
+func (l *ledger) settle(b *batch, events span, f *failure) {
+	disposition := Delivered
+	if f != nil {
+		disposition = f.policy().Disposition
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	first := 0 // index in b.Events of the part's first event
+	for _, pt := range b.parts {
+		n := pt.to - pt.from
+		for i := max(events.from, first); i < min(events.to, first+n); i++ {
+			pt.m.settle(pt.from+i-first, disposition, f)
+		}
+		first += n
+	}
+}
+
+// done says that all events of a batch are settled.
+func (l *ledger) done(b *batch) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, pt := range b.parts {
+		if pt.m.parts--; pt.m.parts == 0 {
+			l.completed(pt.m)
+		}
+	}
+}
+
+// complete says that all events of a message are settled.
+func (l *ledger) complete(m *delivery) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.completed(m)
+}
+
+// completed is called under mu. A message without dead letters to write is not needed any more: its
+// buffers are used for the next one.
+func (l *ledger) completed(m *delivery) {
+	// An event that was not tried has not been tried for long enough.
+	expired := m.failure != nil && m.failure.reason != reasonNoTime && tooOld(m.sent, l.began)
+	switch {
+	case expired:
+		m.expire()
+		m.failure = nil
+		l.deadLetter = append(l.deadLetter, m)
+		return
+	case m.failure != nil:
+		l.retain(m)
+	case len(m.deadLetters) > 0:
+		l.deadLetter = append(l.deadLetter, m)
+		return
+	default:
+		l.deliver(m, m.count())
+	}
+	m.body, m.text, m.receipt = nil, nil, nil
+	l.h.deliveries.Put(m)
+}
+
+// tooOld reports whether a message has been tried for long enough.
+func tooOld(sent, now time.Time) bool { return !sent.IsZero() && now.Sub(sent) > MaxAge }
+
+// deliver counts n delivered events of a message that is done.
+func (l *ledger) deliver(m *delivery, n int) {
+	if m.canary {
+		age := since(m.seen(), time.Now())
+		for range n {
+			l.report.CanaryAges = append(l.report.CanaryAges, age)
+		}
+		return
+	}
+	l.report.Delivered += n
+	observe(m, l.watch)
+}
+
+func (l *ledger) retain(m *delivery) {
+	observe(m, l.watch)
+	l.retained = append(l.retained, retained{
+		messageID: m.messageID, receipt: text(m.receipt), writeKey: m.content.WriteKey, receives: m.receives,
+		events: m.count(), failure: m.failure,
+	})
+}
+
+// finish writes the dead letters and changes the visibility of the messages that are retained.
+func (l *ledger) finish(ctx context.Context) {
+	l.writeDeadLetters(ctx, time.Now())
+	for _, m := range l.deadLetter {
+		if m.failure != nil {
+			l.retain(m)
+			continue
+		}
+		dead := 0
+		for i := range m.deadLetters {
+			n := eventsOf(&m.deadLetters[i])
+			l.report.DeadLettered[m.deadLetters[i].Reason] += n
+			dead += n
+		}
+		l.deliver(m, m.count()-dead)
+	}
+	for i := range l.retained {
+		l.report.retained(&l.retained[i])
+	}
+	l.changeVisibility(ctx)
+}
+
+// writeDeadLetters writes the dead letters of all messages that are otherwise done. A message whose
+// dead letter can't be written is retained.
+func (l *ledger) writeDeadLetters(ctx context.Context, now time.Time) {
+	var out []message.Message
+	var owners []*delivery
+	for _, m := range l.deadLetter {
+		for i := range m.deadLetters {
+			for _, written := range m.messages(&m.deadLetters[i], l.h.compressor, now) {
+				out = append(out, written)
+				owners = append(owners, m)
+			}
+		}
+	}
+	if len(out) == 0 {
+		return
+	}
+	ctx, cancel := halfTheTime(ctx)
+	defer cancel()
+	err := l.h.config.DeadLetters.Send(ctx, out)
+	if err == nil {
+		return
+	}
+	l.report.DeadLetterErrors++
+	l.h.config.Logger.Error("dead letters could not be written; their messages are retained for retry", "error", err)
+	for i, err := range sqsclient.Failures(err, len(out)) {
+		owners[i].failure = newFailure(reasonNotWritten, err)
+	}
+}
+
+// changeVisibility makes the retained messages invisible until their next attempt.
+func (l *ledger) changeVisibility(ctx context.Context) {
+	if len(l.retained) == 0 {
+		return
+	}
+	changes := make([]sqsclient.VisibilityChange, len(l.retained))
+	for i := range l.retained {
+		m := &l.retained[i]
+		changes[i] = sqsclient.VisibilityChange{ReceiptHandle: m.receipt, Timeout: l.h.backoff(m)}
+	}
+	ctx, cancel := halfTheTime(ctx)
+	defer cancel()
+	if err := l.h.config.Queue.ChangeVisibility(ctx, changes); err != nil {
+		l.report.VisibilityErrors++
+		l.h.config.Logger.Warn("visibility could not be changed; the messages are retried when their visibility timeout ends",
+			"error", err)
+	}
+}
+
+// backoff is how long a retained message stays invisible.
+func (h *Handler) backoff(m *retained) time.Duration {
+	if m.failure.policy().CountsForBreaker && m.failure.wait == 0 {
+		if pause, open := h.breaker.backoff(m.receives, time.Now(), rand.Float64()); open {
+			return pause
+		}
+	}
+	return Backoff(m.receives, m.failure.wait, rand.Float64())
+}

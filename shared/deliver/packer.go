@@ -1,0 +1,136 @@
+package deliver
+
+import (
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/message"
+)
+
+// What an invocation holds open at a time. Within these bounds a part is put where it fits best;
+// beyond them the fullest batch leaves. They bound memory, and the search, whatever mix of headers
+// the messages have.
+const (
+	maxOpen      = 64
+	maxOpenBytes = 2 << 20
+	fullEnough   = event.MaxBatchBytes * 98 / 100 // nothing worth waiting for fits any more
+)
+
+// part is a range of a message's events that are sent together: the whole message, unless it is
+// larger than a batch.
+type part struct {
+	m        *delivery
+	from, to int // of m.events
+	size     int // bytes of the events, with a comma each
+}
+
+// batch is a Segment batch that is packed or sent.
+type batch struct {
+	event.Batch
+	key   message.Key
+	parts []part
+	size  int // bytes of events, with a comma each
+	room  int
+}
+
+// packer packs events into batches, each with the events of one header. It is a policy without
+// clock and I/O.
+type packer struct {
+	open  []*batch
+	bytes int
+
+	// Of the header that roomFor was called with last: most messages of an invocation share theirs.
+	key  message.Key
+	room int
+}
+
+// roomFor is how many bytes of events a batch with this header holds. The parts that are added next
+// have this header.
+func (p *packer) roomFor(h *message.Header) int {
+	if p.room == 0 || !h.HasKey(&p.key) {
+		p.key, p.room = h.Key(), h.Room()
+	}
+	return p.room
+}
+
+func (p *packer) newBatch() *batch {
+	b := &batch{key: p.key, room: p.room, Batch: event.Batch{WriteKey: p.key.WriteKey, Origin: p.key.Origin}}
+	if p.key.Context != "" {
+		b.Context = []byte(p.key.Context)
+	}
+	if p.key.Integrations != "" {
+		b.Integrations = []byte(p.key.Integrations)
+	}
+	return b
+}
+
+// add puts a part into the open batch where it leaves the least room, or into a new one, and
+// returns the batches that are to be sent.
+func (p *packer) add(pt part) (leave []*batch) {
+	best := -1
+	for i, b := range p.open {
+		if b.size+pt.size > b.room || len(b.Events)+pt.to-pt.from > event.MaxBatchEvents || b.key != p.key {
+			continue
+		}
+		if best < 0 || b.size > p.open[best].size {
+			best = i
+		}
+	}
+	if best < 0 {
+		p.open = append(p.open, p.newBatch())
+		best = len(p.open) - 1
+	}
+	b := p.open[best]
+	b.Events = append(b.Events, pt.m.events[pt.from:pt.to]...)
+	b.parts = append(b.parts, pt)
+	b.size += pt.size
+	p.bytes += pt.size
+	if b.size >= min(fullEnough, b.room) || len(b.Events) == event.MaxBatchEvents {
+		leave = append(leave, p.take(best))
+	}
+	for len(p.open) > maxOpen || p.bytes > maxOpenBytes {
+		leave = append(leave, p.take(p.fullest()))
+	}
+	return leave
+}
+
+// rest returns what is still open.
+func (p *packer) rest() []*batch {
+	rest := p.open
+	*p = packer{}
+	return rest
+}
+
+func (p *packer) fullest() int {
+	full := 0
+	for i, b := range p.open {
+		if b.size > p.open[full].size {
+			full = i
+		}
+	}
+	return full
+}
+
+func (p *packer) take(i int) *batch {
+	b := p.open[i]
+	p.open[i] = p.open[len(p.open)-1]
+	p.open = p.open[:len(p.open)-1]
+	p.bytes -= b.size
+	return b
+}
+
+// split appends the parts of a message that each fit a batch: one, unless the message is larger
+// than a batch.
+func split(parts []part, m *delivery, room int) []part {
+	from, size := 0, 0
+	for i, raw := range m.events {
+		n := len(raw) + 1
+		if i > from && (size+n > room || i-from == event.MaxBatchEvents) {
+			parts = append(parts, part{m, from, i, size})
+			from, size = i, 0
+		}
+		size += n
+	}
+	if from < len(m.events) {
+		parts = append(parts, part{m, from, len(m.events), size})
+	}
+	return parts
+}

@@ -1,0 +1,131 @@
+package deliver
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/spillwayhq/spillway/shared/rawjson"
+	"github.com/spillwayhq/spillway/shared/segment"
+)
+
+// A Report is what became of one invocation. Every event is counted once: Events + CanaryEvents =
+// Delivered + len(CanaryAges) + the sum of Retried + the sum of DeadLettered. A body that can't be
+// read counts as one event; one that was not read because the breaker is open counts as many as its
+// message's attribute says, or one.
+type Report struct {
+	Messages, Events int
+	Delivered        int
+	Retried          map[string]int  // by segment.Class: events of messages that are retained for retry
+	DeadLettered     map[string]int  // by reason
+	Ages             []time.Duration // of each message: since its events came in
+	Flushes          []Flush         // attempts, in the order of their ends
+	DeadLetterErrors int             // times that dead letters could not be written
+	VisibilityErrors int             // times that visibility could not be changed
+	AllFailed        bool            // no message is done, except those that Segment was not to get
+	BreakerOpen      bool            // Segment is considered down when the invocation ends
+	Misconfigured    []string        // the write keys, by KeyID, that Segment or the configuration refuses
+	Duration         time.Duration
+
+	// Canaries are not in Events and Delivered, so that they never make a standstill look alive. In
+	// Retried and DeadLettered they are: what stops a canary stops what people send.
+	CanaryEvents int             // that came in
+	CanaryAges   []time.Duration // of each that was delivered: since it came in, 0 when that is unknown
+
+	failures int // messages that are retained
+	ended    int // messages that Segment was not to get
+}
+
+// A Flush is one attempt to send a batch.
+type Flush struct {
+	Events  int
+	Latency time.Duration
+	Class   segment.Class
+}
+
+func newReport() Report {
+	return Report{Retried: map[string]int{}, DeadLettered: map[string]int{}}
+}
+
+func (r *Report) received(events int, seen, now time.Time) {
+	r.Messages++
+	r.Events += events
+	if !seen.IsZero() {
+		r.Ages = append(r.Ages, since(seen, now))
+	}
+}
+
+func (r *Report) attempted(events int, latency time.Duration, f *failure) {
+	class := segment.Delivered
+	if f != nil {
+		class = f.class
+	}
+	r.Flushes = append(r.Flushes, Flush{Events: events, Latency: latency, Class: class})
+}
+
+func (r *Report) retained(m *retained) {
+	r.Retried[m.failure.class.String()] += m.events
+	r.failures++
+	r.AllFailed = r.failures == r.Messages-r.ended
+	if m.failure.class != segment.Misconfigured {
+		return
+	}
+	if id := KeyID(m.writeKey); !slices.Contains(r.Misconfigured, id) {
+		r.Misconfigured = append(r.Misconfigured, id)
+	}
+}
+
+// log writes a line for the invocation: counts and times, nothing of an event.
+func (r *Report) log(to *slog.Logger) {
+	level, oldest, slowest := slog.LevelInfo, time.Duration(0), time.Duration(0)
+	for _, age := range r.Ages {
+		oldest = max(oldest, age)
+	}
+	for _, f := range r.Flushes {
+		slowest = max(slowest, f.Latency)
+	}
+	breaker := "closed"
+	if r.BreakerOpen {
+		breaker = "open"
+	}
+	if len(r.Retried) > 0 || len(r.DeadLettered) > 0 || r.DeadLetterErrors > 0 || r.VisibilityErrors > 0 {
+		level = slog.LevelWarn
+	}
+	to.Log(context.Background(), level, "delivered", "messages", r.Messages, "events", r.Events,
+		"delivered", r.Delivered, "canaries_delivered", len(r.CanaryAges), "retried", r.Retried,
+		"dead_lettered", r.DeadLettered, "flushes", len(r.Flushes), "slowest_flush_ms", slowest.Milliseconds(),
+		"oldest_ms", oldest.Milliseconds(), "duration_ms", r.Duration.Milliseconds(), "breaker", breaker,
+		"misconfigured_keys", r.Misconfigured)
+}
+
+// response is the partial batch response that tells Lambda which messages to leave in the queue.
+func response(messages []retained) []byte {
+	response := []byte(`{"batchItemFailures":[`)
+	for i := range messages {
+		if i > 0 {
+			response = append(response, ',')
+		}
+		response = append(response, `{"itemIdentifier":`...)
+		response = rawjson.AppendQuoted(response, messages[i].messageID)
+		response = append(response, '}')
+	}
+	return append(response, "]}"...)
+}
+
+// KeyID names a write key in logs without giving it away: the beginning of its SHA-256, "none" for
+// no key.
+func KeyID(writeKey string) string {
+	if writeKey == "" {
+		return "none"
+	}
+	return digest(writeKey, 4)
+}
+
+// digest is the first n bytes of the text's SHA-256, in hexadecimal digits.
+func digest(text string, n int) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:n])
+}

@@ -1,0 +1,180 @@
+package deliver
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/spillwayhq/spillway/shared/breaker"
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/segment"
+)
+
+// sending is the second part of an invocation: it sends batches to Segment and tells the ledger
+// what became of their events. One goroutine calls start and wait.
+type sending struct {
+	h      *Handler
+	ctx    context.Context // ends with the time for calling Segment
+	ledger *ledger
+	freed  chan struct{} // a batch has ended: another one may be allowed
+	sends  sync.WaitGroup
+
+	mu       sync.Mutex
+	underWay int
+}
+
+func newSending(h *Handler, ctx context.Context, l *ledger) *sending {
+	return &sending{h: h, ctx: ctx, ledger: l, freed: make(chan struct{}, 1)}
+}
+
+// start sends a batch in the background as soon as the concurrency limit allows it.
+func (s *sending) start(b *batch) {
+	if !s.acquire() {
+		s.ledger.settle(b, span{0, len(b.Events)}, newFailure(reasonNoTime, nil))
+		s.ledger.done(b)
+		return
+	}
+	s.sends.Go(func() {
+		defer s.release()
+		defer s.ledger.done(b)
+		s.send(b)
+	})
+}
+
+// wait waits for all answers.
+func (s *sending) wait() { s.sends.Wait() }
+
+// acquire waits until one more batch is allowed; false when there is no time left. Only one
+// goroutine may wait.
+func (s *sending) acquire() bool {
+	for !s.tryAcquire() {
+		select {
+		case <-s.freed:
+		case <-s.ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+func (s *sending) tryAcquire() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.h.limit.allows(s.underWay) {
+		return false
+	}
+	s.underWay++
+	return true
+}
+
+func (s *sending) release() {
+	s.mu.Lock()
+	s.underWay--
+	s.mu.Unlock()
+	select {
+	case s.freed <- struct{}{}:
+	default:
+	}
+}
+
+// send sends a batch, bisects it if need be, and settles all of its events.
+func (s *sending) send(b *batch) {
+	all := span{0, len(b.Events)}
+	if f := s.h.keys.paused(b.WriteKey, time.Now()); f != nil {
+		s.ledger.settle(b, all, f)
+		return
+	}
+	f := s.sendSpan(b, all)
+	if f != nil && f.policy().Bisect && len(b.Events) > 1 {
+		f = bisect(s, b)
+	} else {
+		s.ledger.settle(b, all, f)
+	}
+	switch {
+	case f == nil:
+		s.h.keys.resume(b.WriteKey, time.Now())
+	case f.policy().PauseWriteKey:
+		if s.h.keys.pause(b.WriteKey, f, time.Now()) && f.class == segment.Throttled {
+			s.h.limit.cut()
+		}
+	}
+}
+
+// sendSpan sends some events of a batch, more than once while Segment can't be reached, does not
+// ask for a pause, and time allows. While the breaker is open Segment is not called, and a probe
+// has one try.
+func (s *sending) sendSpan(b *batch, events span) (f *failure) {
+	piece := b.Batch
+	piece.Events = b.Events[events.from:events.to]
+	for try := 1; ; try++ {
+		if s.ctx.Err() != nil {
+			return newFailure(reasonNoTime, nil)
+		}
+		start := time.Now()
+		ticket, refused := s.h.breaker.allow(start)
+		switch {
+		case refused != nil && f == nil:
+			return refused
+		case refused != nil:
+			return f
+		}
+		f = s.attempt(&piece, ticket)
+		s.ledger.recordAttempt(len(piece.Events), time.Since(start), f)
+		if f == nil {
+			s.h.limit.grow()
+			return nil
+		}
+		again := f.policy().RetryNow && f.wait == 0 && !ticket.Probe && try < Tries
+		if !again || !s.rest(try) || s.ctx.Err() != nil {
+			return f
+		}
+	}
+}
+
+// attempt makes one call and reports it to the breaker. A panic in it is a failed attempt, and not
+// the end of the process and of the other batches.
+func (s *sending) attempt(piece *event.Batch, ticket breaker.Ticket) (f *failure) {
+	result := breaker.Unknown
+	defer func() {
+		if p := recover(); p != nil {
+			f = newFailure(reasonPanic, nil)
+			s.h.config.Logger.Error("attempt panicked", "panic", harmless(p), "stack", string(debug.Stack()))
+		}
+		s.h.breaker.report(time.Now(), ticket, result, f)
+	}()
+	f = failureOf(s.h.config.Segment.Flush(s.ctx, piece))
+	switch {
+	case f == nil || !f.policy().CountsForBreaker:
+		result = breaker.Success
+	case s.ctx.Err() == nil: // otherwise our own deadline cut it short
+		result = breaker.Failure
+	}
+	return f
+}
+
+// harmless says what a panic was about. The text of a panic that is not the runtime's may quote an
+// event: then it is only the type.
+func harmless(p any) string {
+	if e, ok := p.(runtime.Error); ok {
+		return e.Error()
+	}
+	return fmt.Sprintf("%T", p)
+}
+
+// rest waits before another try: 200 ms, then twice as long, a random half of it. False when there
+// is no time for that.
+func (s *sending) rest(try int) bool {
+	delay := 100 * time.Millisecond << try
+	t := time.NewTimer(delay/2 + rand.N(delay/2))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-s.ctx.Done():
+		return false
+	}
+}
