@@ -17,7 +17,7 @@ import (
 	"github.com/segmentio/analytics-go/v3"
 )
 
-// typical is the track that the benchmarks are about: 10 properties and a Context, about 1 KB.
+// typical returns the track that the benchmarks use: 10 properties and a Context, about 1 KB.
 func typical() analytics.Track {
 	return analytics.Track{
 		UserId: "user-4711", AnonymousId: "507f191e-810c-4197-9de8-60ea00000001", Event: "Run Finished",
@@ -39,9 +39,9 @@ func typical() analytics.Track {
 	}
 }
 
-// BenchmarkEnqueue shows what an event costs on its caller's goroutine. encoding/json is what
-// analytics-go spends on the same event too, but behind Enqueue, on its one goroutine: its Enqueue
-// only puts the message into a channel, and waits when that is full.
+// BenchmarkEnqueue measures what an event costs on its caller's goroutine. analytics-go encodes the
+// same event with encoding/json on a single goroutine of its own: its Enqueue only puts the message
+// into a channel, and waits when that is full.
 func BenchmarkEnqueue(b *testing.B) {
 	b.Run("publisher", func(b *testing.B) {
 		c := newClient(b, Config{BufferBytes: 1 << 30}, &fakeQueue{discard: true})
@@ -75,8 +75,8 @@ func BenchmarkEnqueue(b *testing.B) {
 			}
 		}
 	})
-	// 50 at a time with a rest behind them, so that the channel, which holds 100, never fills: what
-	// Enqueue alone costs there.
+	// 50 at a time with a rest after them, so that the channel of 100 never fills: the cost of
+	// Enqueue alone.
 	for _, rest := range []bool{false, true} {
 		b.Run(map[bool]string{false: "analytics-go", true: "analytics-go, 50 and a rest"}[rest],
 			func(b *testing.B) { benchmarkAnalyticsGo(b, rest) })
@@ -109,8 +109,8 @@ func benchmarkAnalyticsGo(b *testing.B, rest bool) {
 	}
 }
 
-// BenchmarkEnqueueParallel shows whether goroutines wait for each other: 1 and 8 of them, and
-// somebody who takes the events and does nothing else.
+// BenchmarkEnqueueParallel shows whether goroutines wait for each other: 1 and 8 of them, and one
+// that only takes the events.
 func BenchmarkEnqueueParallel(b *testing.B) {
 	for _, goroutines := range []int{1, 8} {
 		b.Run(fmt.Sprintf("goroutines=%d", goroutines), func(b *testing.B) {
@@ -146,8 +146,8 @@ func BenchmarkEnqueueParallel(b *testing.B) {
 	}
 }
 
-// BenchmarkDurability is how many events a second are accepted by 64 goroutines while the queue is
-// away: into memory, and in the durable modes onto the disk of the temporary directory.
+// BenchmarkDurability measures how many events a second 64 goroutines enqueue while the queue is
+// down: into memory, and in the durable modes onto the disk of the temporary directory.
 func BenchmarkDurability(b *testing.B) {
 	for _, mode := range []struct {
 		name       string
@@ -184,8 +184,8 @@ func BenchmarkDurability(b *testing.B) {
 	}
 }
 
-// cpu is the processor time that the process has taken: on a machine that others use too, it says
-// more than the clock.
+// cpu returns the processor time of the process, which says more than the clock on a machine that
+// others use too.
 func cpu() time.Duration {
 	var u syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -399,4 +400,41 @@ func TestUnreadableRecordsAreCountedAndTheOthersAreSent(t *testing.T) {
 		}
 		mustClose(t, c)
 	})
+}
+
+// The directory was written by Spillway before its first release: single events of write key
+// "durable", and a compressed message of write key "memory". Every later version must send them.
+func TestDirectoryOfTheFirstVersionIsSent(t *testing.T) {
+	for _, durability := range []Durability{Memory, Process} {
+		synctest.Test(t, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.CopyFS(dir, os.DirFS("testdata/version1")); err != nil {
+				t.Fatal(err)
+			}
+			q := &fakeQueue{}
+			c := newClient(t, Config{Dir: dir, Durability: durability, WriteKey: "new"}, q)
+			time.Sleep(time.Second)
+			mustClose(t, c)
+			q.check(t)
+			for n := range 43 {
+				id := fmt.Sprint("packed-", n)
+				if n >= 40 {
+					id = fmt.Sprint("durable-", n-40)
+				}
+				if q.has(id) != 1 {
+					t.Errorf("SQS has %s %d times", id, q.has(id))
+				}
+			}
+			for _, h := range q.headers {
+				if h.WriteKey != "durable" && h.WriteKey != "memory" ||
+					h.Context != nil && !strings.Contains(string(h.Context), `"app":{"name":"old"}`) {
+					t.Errorf("write key %q, context %s", h.WriteKey, h.Context)
+				}
+			}
+			raw := `{"type":"page","messageId":"durable-raw","timestamp":"2026-11-24T08:00:00Z","userId":"u1","category":"c"}`
+			if q.len() != 44 || !slices.Equal(q.noContext, []string{"durable-raw"}) || !slices.Contains(q.events, raw) {
+				t.Errorf("%d events, without context %v", q.len(), q.noContext)
+			}
+		})
+	}
 }

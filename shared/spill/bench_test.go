@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// BenchmarkAppend: a record of 1 KB from as many goroutines, each waiting for its own, read and
-// done at the same time.
+// BenchmarkAppend appends records of 1 KB from several goroutines, each waiting for its own record,
+// while another one reads them.
 func BenchmarkAppend(b *testing.B) {
 	for _, sync := range []bool{false, true} {
 		for _, writers := range []int{1, 2, 8, 64} {
@@ -19,7 +19,7 @@ func BenchmarkAppend(b *testing.B) {
 	}
 }
 
-// BenchmarkAppendMany: twenty records a call.
+// BenchmarkAppendMany appends twenty records a call.
 func BenchmarkAppendMany(b *testing.B) { benchmarkAppend(b, false, 1, 20) }
 
 func benchmarkAppend(b *testing.B, synced bool, writers, perCall int) {
@@ -67,7 +67,7 @@ func benchmarkAppend(b *testing.B, synced bool, writers, perCall int) {
 	reading.Wait()
 }
 
-// BenchmarkRead: records of 1 KB that are there already.
+// BenchmarkRead reads records of 1 KB that were appended before.
 func BenchmarkRead(b *testing.B) {
 	l, err := Open(Options{Dir: b.TempDir(), MaxBytes: 64 << 30, SegmentBytes: maxSegmentBytes})
 	if err != nil {

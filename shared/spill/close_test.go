@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestAppendsUnderWayWhenTheLogIsClosedAreInItOrAreErrors(t *testing.T) {
+func TestAppendDuringCloseIsInTheLogOrFails(t *testing.T) {
 	for range 100 {
 		dir := t.TempDir()
 		l, err := Open(Options{Dir: dir})
@@ -64,7 +64,7 @@ func TestAppendsUnderWayWhenTheLogIsClosedAreInItOrAreErrors(t *testing.T) {
 	}
 }
 
-func TestCloseRemovesWhatIsReadToItsLastRecordAndDone(t *testing.T) {
+func TestCloseRemovesASegmentThatIsReadToItsLastRecordAndDone(t *testing.T) {
 	dir := t.TempDir()
 	l, err := Open(Options{Dir: dir})
 	if err != nil {
@@ -79,7 +79,7 @@ func TestCloseRemovesWhatIsReadToItsLastRecordAndDone(t *testing.T) {
 	if l, err = Open(Options{Dir: dir}); err != nil {
 		t.Fatal(err)
 	}
-	records := make([]Record, 2) // no more, so that the reader does not find out that nothing follows
+	records := make([]Record, 2) // not one more, so that the reader does not notice that nothing follows
 	if n, err := l.Read(t.Context(), records); n != 2 || err != nil {
 		t.Fatal(n, err)
 	}

@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 )
 
-// written makes a segment file with records of several sizes, and returns it with their places.
+// written returns a segment file with records of several sizes, and their places.
 func written(t testing.TB) ([]byte, []place) {
 	t.Helper()
 	dir := t.TempDir()
@@ -18,7 +18,7 @@ func written(t testing.TB) ([]byte, []place) {
 	for id, n := range []int{8, 100, 9, 40, 17, 8} {
 		record := numbered(uint64(id), n)
 		if id == 3 {
-			record = append(record, marker...) // a record may hold one
+			record = append(record, marker...) // a record may contain one
 		}
 		if err := l.Append(record); err != nil {
 			t.Fatal(err)
@@ -33,9 +33,9 @@ func written(t testing.TB) ([]byte, []place) {
 	return b, places(t, path)
 }
 
-// behind writes a segment file and a whole one behind it, and returns what a Log reads of the two,
-// and its Stats.
-func behind(t *testing.T, dir string, first, second []byte) ([]uint64, Stats) {
+// readBoth writes a segment file and an undamaged one after it, and returns what a Log reads of the
+// two, and its Stats.
+func readBoth(t *testing.T, dir string, first, second []byte) ([]uint64, Stats) {
 	t.Helper()
 	for i, b := range [][]byte{first, second} {
 		if err := os.WriteFile(segmentPath(dir, uint64(i+1)), b, 0o600); err != nil {
@@ -49,7 +49,7 @@ func behind(t *testing.T, dir string, first, second []byte) ([]uint64, Stats) {
 	return ids(got), l.Stats()
 }
 
-func TestTornAtAnyByteASegmentGivesEveryRecordBeforeItAndCostsNoOtherSegment(t *testing.T) {
+func TestSegmentCutAtAnyByteLosesOnlyTheRecordsAfterTheCut(t *testing.T) {
 	b, frames := written(t)
 	synctest.Test(t, func(t *testing.T) {
 		for cut := range len(b) + 1 {
@@ -65,7 +65,7 @@ func TestTornAtAnyByteASegmentGivesEveryRecordBeforeItAndCostsNoOtherSegment(t *
 				}
 				boundary = boundary || f.to == cut
 			}
-			got, s := behind(t, dir, b[:cut], b)
+			got, s := readBoth(t, dir, b[:cut], b)
 			if !slices.Equal(got, append(want, 0, 1, 2, 3, 4, 5)) {
 				t.Fatalf("cut at %d of %d: got %v", cut, len(b), got)
 			}
@@ -83,7 +83,7 @@ func TestTornAtAnyByteASegmentGivesEveryRecordBeforeItAndCostsNoOtherSegment(t *
 	})
 }
 
-func TestAFlippedBitCostsItsOwnRecordAndNoOther(t *testing.T) {
+func TestFlippedBitLosesOnlyItsOwnRecord(t *testing.T) {
 	b, frames := written(t)
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
@@ -96,7 +96,7 @@ func TestAFlippedBitCostsItsOwnRecordAndNoOther(t *testing.T) {
 					want = append(want, f.id)
 				}
 			}
-			got, s := behind(t, dir, flipped, b)
+			got, s := readBoth(t, dir, flipped, b)
 			if !slices.Equal(got, append(slices.Clone(want), 0, 1, 2, 3, 4, 5)) {
 				t.Fatalf("bit %d of byte %d: got %v", i%8, i/8, got)
 			}
@@ -107,7 +107,7 @@ func TestAFlippedBitCostsItsOwnRecordAndNoOther(t *testing.T) {
 	})
 }
 
-func TestAHoleOfZerosOrForeignBytesIsSteppedOver(t *testing.T) {
+func TestStretchOfForeignBytesIsSkipped(t *testing.T) {
 	b, frames := written(t)
 	stale, _ := written(t) // of another process, and so with another salt
 	synctest.Test(t, func(t *testing.T) {
@@ -115,7 +115,7 @@ func TestAHoleOfZerosOrForeignBytesIsSteppedOver(t *testing.T) {
 		for name, hole := range map[string][]byte{"zeros": make([]byte, 4096), "old frames": stale[headersBytes:],
 			"half a marker": marker[:2]} {
 			holed := slices.Concat(b[:frames[2].from], hole, b[frames[2].from:])
-			got, s := behind(t, dir, holed, nil)
+			got, s := readBoth(t, dir, holed, nil)
 			if !slices.Equal(got, []uint64{0, 1, 2, 3, 4, 5}) || s.Corrupt != 1 || s.CorruptBytes != int64(len(hole)) {
 				t.Errorf("%s: got %v, %+v", name, got, s)
 			}
@@ -123,21 +123,21 @@ func TestAHoleOfZerosOrForeignBytesIsSteppedOver(t *testing.T) {
 	})
 }
 
-func TestBothHeadersDamagedCostOnlyTheirSegment(t *testing.T) {
+func TestDamagedHeadersLoseOnlyTheirSegment(t *testing.T) {
 	b, _ := written(t)
 	synctest.Test(t, func(t *testing.T) {
 		broken := bytes.Clone(b)
 		broken[3] ^= 1
 		broken[headerBytes+3] ^= 1
-		got, s := behind(t, t.TempDir(), broken, b)
+		got, s := readBoth(t, t.TempDir(), broken, b)
 		if len(got) != 6 || s.SetAside != 1 || s.Bytes != int64(len(b)) {
 			t.Errorf("got %v, %+v", got, s)
 		}
 	})
 }
 
-// FuzzSegment: whatever a segment file holds, opening and reading it ends, hands out nothing that
-// no frame of it says, and costs the segment behind it no record.
+// FuzzSegment checks that opening and reading a segment file with any content ends, hands out only
+// what is in the file, and loses no record of the segment after it.
 func FuzzSegment(f *testing.F) {
 	b := appendHeaders(nil, 7, 1)
 	for id := range uint64(5) {
@@ -166,13 +166,13 @@ func FuzzSegment(f *testing.F) {
 		var all []Record
 		for {
 			var some [50]Record
-			n := l.take(some[:])
+			n := l.reader.take(some[:])
 			if all = append(all, some[:n]...); n == 0 {
 				break
 			}
 		}
 		if len(all) < 5 || !slices.Equal(ids(all[len(all)-5:]), []uint64{0, 1, 2, 3, 4}) {
-			t.Fatalf("the segment behind it gave %d records", len(all))
+			t.Fatalf("the segment after it gave %d records", len(all))
 		}
 		used := headersBytes
 		for _, r := range all[:len(all)-5] {
@@ -186,7 +186,7 @@ func FuzzSegment(f *testing.F) {
 		}
 		l.Done(all...)
 		if s := l.Stats(); s.Segments != 0 || s.Records != 0 || s.SetAside == 0 && s.Bytes != 0 {
-			t.Fatalf("after all is done: %+v", s)
+			t.Fatalf("with all records done: %+v", s)
 		}
 	})
 }

@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// lockFile locks a file until it is closed, or the process ends. Of two opens in one process the
-// second fails too.
+// lockFile locks a file until it is closed or the process ends. A second lock in the same process
+// fails too.
 func lockFile(path string) (io.Closer, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -29,7 +29,7 @@ func lockFile(path string) (io.Closer, error) {
 	return f, nil
 }
 
-// syncDir makes that a new file is still in its directory after a power cut.
+// syncDir makes a new file in the directory survive a power cut.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// lockFile locks a file until it is closed, or the process ends.
+// lockFile locks a file until it is closed or the process ends.
 func lockFile(path string) (io.Closer, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -26,5 +26,5 @@ func lockFile(path string) (io.Closer, error) {
 	return f, nil
 }
 
-// syncDir does nothing: a directory can't be synced here, and NTFS writes its own journal.
+// syncDir does nothing: Windows can't sync a directory, and NTFS has a journal.
 func syncDir(string) error { return nil }

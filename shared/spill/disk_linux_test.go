@@ -7,8 +7,8 @@ import (
 	"testing/synctest"
 )
 
-// TestARealFullDiskIsAnErrorOfTheCallAndNoRecordIsLost fills a file system of 1 MB several times.
-func TestARealFullDiskIsAnErrorOfTheCallAndNoRecordIsLost(t *testing.T) {
+// TestFullFileSystemFailsAppendAndLosesNoRecord fills a file system of 1 MB several times.
+func TestFullFileSystemFailsAppendAndLosesNoRecord(t *testing.T) {
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
 		t.Skipf("can't mount a small file system here (it takes root): %v", err)
@@ -41,11 +41,11 @@ func TestARealFullDiskIsAnErrorOfTheCallAndNoRecordIsLost(t *testing.T) {
 			got := rest(t, l)
 			for i, id := range ids(got) {
 				if id != first+uint64(i) {
-					t.Fatalf("record %d came, not %d", id, first+uint64(i))
+					t.Fatalf("got record %d, want %d", id, first+uint64(i))
 				}
 			}
 			if uint64(len(got)) != next-first {
-				t.Fatalf("%d of %d records came", len(got), next-first)
+				t.Fatalf("got %d of %d records", len(got), next-first)
 			}
 			l.Done(got...)
 			if s := l.Stats(); s.Records != 0 || s.Bytes > 64<<10 || s.Corrupt != 0 {

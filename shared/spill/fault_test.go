@@ -13,7 +13,7 @@ import (
 
 var errDisk = errors.New("disk says no")
 
-// faultyDisk makes files that fail when it is told to.
+// faultyDisk makes files that fail as its fields say.
 type faultyDisk struct {
 	create, write, half, truncate, sync, read bool
 }
@@ -63,14 +63,14 @@ func (f faultyFile) ReadAt(b []byte, at int64) (int, error) {
 	return f.File.ReadAt(b, at)
 }
 
-func TestAFailedWriteLeavesNoRecordOfItsCallAndTheLogUsable(t *testing.T) {
+func TestFailedAppendLeavesNoRecordAndAUsableLog(t *testing.T) {
 	for name, fail := range map[string]func(*faultyDisk){
-		"no new file":                             func(d *faultyDisk) { d.create = true },
-		"nothing written":                         func(d *faultyDisk) { d.write = true },
-		"half of it written":                      func(d *faultyDisk) { d.half = true },
-		"half of it written and not to take back": func(d *faultyDisk) { d.half, d.truncate = true, true },
-		"no sync":                                 func(d *faultyDisk) { d.sync = true },
-		"no sync and not to take back":            func(d *faultyDisk) { d.sync, d.truncate = true, true },
+		"no new file":                          func(d *faultyDisk) { d.create = true },
+		"nothing written":                      func(d *faultyDisk) { d.write = true },
+		"half of it written":                   func(d *faultyDisk) { d.half = true },
+		"half of it written and not truncated": func(d *faultyDisk) { d.half, d.truncate = true, true },
+		"no sync":                              func(d *faultyDisk) { d.sync = true },
+		"no sync and not truncated":            func(d *faultyDisk) { d.sync, d.truncate = true, true },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -89,7 +89,7 @@ func TestAFailedWriteLeavesNoRecordOfItsCallAndTheLogUsable(t *testing.T) {
 					} else if !errors.Is(err, errDisk) {
 						t.Fatalf("record %d: %v", id, err)
 					}
-					if id == 50 { // the second half is read when all is written, the first as it comes
+					if id == 50 { // the first half is read now, the second when all is written
 						if got := ids(rest(t, l)); !slices.Equal(got, want) {
 							t.Fatalf("got %v, want %v", got, want)
 						}
@@ -97,14 +97,14 @@ func TestAFailedWriteLeavesNoRecordOfItsCallAndTheLogUsable(t *testing.T) {
 				}
 				*disk = faultyDisk{}
 				if len(want) < 120 {
-					t.Errorf("only %d records were taken", len(want))
+					t.Errorf("only %d records were accepted", len(want))
 				}
 				got := rest(t, l)
 				if !slices.Equal(ids(got), want[len(want)-len(got):]) || len(got) < 50 {
 					t.Errorf("got %v, want the end of %v", ids(got), want)
 				}
 				if s := l.Stats(); s.Corrupt != 0 || s.Torn != 0 || s.SetAside != 0 || s.Records != len(want) {
-					t.Errorf("%d records were taken: %+v", len(want), s)
+					t.Errorf("%d records were accepted: %+v", len(want), s)
 				}
 				closeLog(t, l)
 				l = open(t, options)
@@ -115,22 +115,22 @@ func TestAFailedWriteLeavesNoRecordOfItsCallAndTheLogUsable(t *testing.T) {
 					if i < len(want) && id == want[i] {
 						i++
 					} else if id%3 != 1 {
-						t.Errorf("after a restart record %d came twice, or late", id)
+						t.Errorf("after a restart record %d was handed out twice, or late", id)
 					}
 				}
 				if i != len(want) {
-					t.Errorf("after a restart %d of %d records came", i, len(want))
+					t.Errorf("after a restart %d of %d records were handed out", i, len(want))
 				}
 				l.Done(all...)
 				if s := l.Stats(); s.Bytes != 0 || s.Records != 0 {
-					t.Errorf("after all is done: %+v", s)
+					t.Errorf("with all records done: %+v", s)
 				}
 			})
 		})
 	}
 }
 
-func TestASegmentThatCanNotBeReadHoldsNothingUpAndStaysForTheNextStart(t *testing.T) {
+func TestUnreadableSegmentIsSkippedAndReadAfterTheNextStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir, disk := t.TempDir(), &faultyDisk{}
 		l := open(t, Options{Dir: dir, create: disk.make})
@@ -159,7 +159,7 @@ func TestASegmentThatCanNotBeReadHoldsNothingUpAndStaysForTheNextStart(t *testin
 	})
 }
 
-func TestAFileThatVanishesOrShrinksUnderTheLogCostsOnlyItsRecords(t *testing.T) {
+func TestRemovedOrTruncatedFileLosesOnlyItsOwnRecords(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		l := open(t, Options{Dir: dir, MaxBytes: 1 << 20, SegmentBytes: 1000})
@@ -187,7 +187,7 @@ func TestAFileThatVanishesOrShrinksUnderTheLogCostsOnlyItsRecords(t *testing.T) 
 	})
 }
 
-func TestADirectoryThatVanishesIsAnErrorOfTheCall(t *testing.T) {
+func TestAppendFailsWhenTheDirectoryIsRemoved(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "log")
 	l := open(t, Options{Dir: dir})
 	defer closeLog(t, l)
@@ -199,8 +199,7 @@ func TestADirectoryThatVanishesIsAnErrorOfTheCall(t *testing.T) {
 	}
 }
 
-// TestConcurrentAppendsShareAFailedWriteAndGoOn: everybody whose record was in it hears of it.
-func TestConcurrentAppendsShareAFailedWriteAndGoOn(t *testing.T) {
+func TestEveryAppendOfAFailedWriteGetsItsError(t *testing.T) {
 	var mu sync.Mutex
 	failing, writes := false, 0
 	create := func(path string) (file, error) {
@@ -218,12 +217,12 @@ func TestConcurrentAppendsShareAFailedWriteAndGoOn(t *testing.T) {
 	l := open(t, Options{Dir: t.TempDir(), create: create})
 	defer closeLog(t, l)
 	var writing sync.WaitGroup
-	var taken sync.Map
+	var accepted sync.Map
 	for w := range uint64(8) {
 		writing.Go(func() {
 			for i := range uint64(200) {
 				if id := w*200 + i; l.Append(numbered(id, 20)) == nil {
-					taken.Store(id, true)
+					accepted.Store(id, true)
 				}
 			}
 		})
@@ -235,13 +234,13 @@ func TestConcurrentAppendsShareAFailedWriteAndGoOn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, ok := taken.LoadAndDelete(idOf(r.Data)); !ok {
-			t.Fatalf("record %d was not taken, or came twice", idOf(r.Data))
+		if _, ok := accepted.LoadAndDelete(idOf(r.Data)); !ok {
+			t.Fatalf("record %d was not accepted, or was handed out twice", idOf(r.Data))
 		}
 	}
-	taken.Range(func(id, _ any) bool { t.Errorf("record %v was taken and did not come", id); return false })
+	accepted.Range(func(id, _ any) bool { t.Errorf("record %v was accepted and not handed out", id); return false })
 	if n == 0 || n == 1600 {
-		t.Errorf("%d of 1600 records were taken: the faults do not work", n)
+		t.Errorf("%d of 1600 records were accepted: the faults do not work", n)
 	}
 }
 

@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// A segment file is a header, twice, so that one flipped bit in it does not cost all that follows,
-// and then frames until its end:
+// A segment file is a header, written twice so that one flipped bit in it does not cost the file,
+// and frames up to its end:
 //
 //	header  "spillway" · version u32 · salt u32 · created i64 · CRC of these u32
 //	frame   marker u32 · length u32 · appended i64 · CRC of the data u32 · CRC of the frame's header so far u32 · data
 //
 // Numbers are little-endian, times are Unix nanoseconds, and each CRC is a CRC32C that starts from
-// the salt. The salt is drawn by the process that wrote the file: a piece of an old file, or of a
-// record that holds a copy of one, is never taken for a frame. The frame's header has a CRC of its
-// own, so that its length can be trusted: damaged data costs its own record only, and nothing has
-// to be searched.
+// the salt. The process that writes the file draws the salt, so that a piece of an old file, also
+// inside a record, is never taken for a frame. The frame's header has a CRC of its own, so that its
+// length can be trusted: damaged data costs only its own record, and the next frame is found
+// without a search.
 const (
 	version      = 1
 	headerBytes  = 28
@@ -28,8 +28,8 @@ const (
 
 var (
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
-	// marker begins a frame. It is no valid UTF-8, so that no JSON has it and the search for the
-	// next frame seldom stops in vain.
+	// marker begins a frame. It is not valid UTF-8, so that no JSON contains it and the search for
+	// the next frame seldom finds a false one.
 	marker = []byte{0xf5, 0xc0, 0xff, 0x1e}
 )
 
@@ -45,7 +45,7 @@ func appendHeaders(b []byte, salt uint32, created int64) []byte {
 	return append(b, b[start:]...)
 }
 
-// header is what the first whole one of a file's two headers says.
+// header is the first of a file's two headers that is not damaged.
 type header struct {
 	version, salt uint32
 	created       time.Time
@@ -74,23 +74,23 @@ func appendFrame(b []byte, salt uint32, appended int64, dataSum uint32, data []b
 	return append(b, data...)
 }
 
-type verdict int
+type frameState int
 
 const (
-	whole   verdict = iota
-	short           // the bytes end before the frame does
-	damaged         // the frame is all there, and its data are not what was written
-	noFrame         // no frame begins here
+	whole   frameState = iota
+	short              // the bytes end before the frame does
+	damaged            // the frame is complete, but its data are not what was written
+	noFrame            // no frame begins here
 )
 
 type frame struct {
 	data     []byte // aliases what was parsed
 	appended int64
-	bytes    int // of the frame; of a short one 0 if even its header is not all there
+	bytes    int // of the frame; 0 if it is short and even its header is incomplete
 }
 
 // parseFrame reads the frame that b begins with.
-func parseFrame(b []byte, salt uint32) (frame, verdict) {
+func parseFrame(b []byte, salt uint32) (frame, frameState) {
 	if len(b) < frameBytes {
 		if n := min(len(b), len(marker)); !bytes.Equal(b[:n], marker[:n]) {
 			return frame{}, noFrame
@@ -113,7 +113,7 @@ func parseFrame(b []byte, salt uint32) (frame, verdict) {
 	return f, whole
 }
 
-// nextMarker is how many bytes after the first one a frame may begin: at a marker, or at an end
+// nextMarker returns the first offset after 0 at which a frame may begin: at a marker, or at an end
 // that may be the beginning of one.
 func nextMarker(b []byte) int {
 	if len(b) == 0 {

@@ -27,22 +27,21 @@ func closeLog(t testing.TB, l *Log) {
 	}
 }
 
-// crash leaves the directory as kill -9 would: nothing is tidied up, and the lock is free.
+// crash leaves the directory as kill -9 would: nothing is cleaned up, and the lock is released.
 func crash(t testing.TB, l *Log) {
 	t.Helper()
 	if err := l.lock.Close(); err != nil {
 		t.Fatal(err)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	close(l.closed)
-	for _, s := range l.segments {
+	l.store.mu.Lock()
+	defer l.store.mu.Unlock()
+	close(l.store.closed)
+	for _, s := range l.store.segments {
 		_ = s.close() // a killed process leaves no file open either
 	}
 }
 
-// rest reads what can be read without waiting. In a bubble of synctest, time passes only when Read
-// waits.
+// rest reads all records that are there. In a synctest bubble time passes only when Read waits.
 func rest(t testing.TB, l *Log) []Record {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
@@ -61,7 +60,7 @@ func rest(t testing.TB, l *Log) []Record {
 	}
 }
 
-// numbered is a record of n bytes, 8 at least, that says which it is.
+// numbered returns a record of n bytes, at least 8, that begins with its id.
 func numbered(id uint64, n int) []byte {
 	b := bytes.Repeat([]byte{byte(id)}, max(n, 8))
 	binary.BigEndian.PutUint64(b, id)
@@ -87,13 +86,13 @@ func segmentFiles(t testing.TB, dir string) []string {
 	return paths
 }
 
-// place is where a frame lies in a segment file.
+// place is the position of a frame in a segment file.
 type place struct {
 	id       uint64
 	from, to int
 }
 
-// places walks a segment file as long as it is undamaged.
+// places returns the frames of a segment file up to the first damage.
 func places(t testing.TB, path string) []place {
 	t.Helper()
 	b, err := os.ReadFile(path)

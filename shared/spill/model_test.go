@@ -11,18 +11,18 @@ import (
 	"testing/synctest"
 )
 
-// model is what a log must do, record by record, without a disk.
+// A model does what a log must do, record by record, without a disk.
 type model struct {
 	t       *testing.T
 	rnd     *rand.Rand
 	options Options
 	log     *Log
 	content map[uint64][]byte
-	live    []uint64        // appended and not known to be gone, in order
-	unread  []uint64        // of them, those that this incarnation has yet to hand out, in order
+	live    []uint64        // appended and not known to be lost or done, in order
+	unread  []uint64        // of these, those that the open log has yet to hand out, in order
 	read    []Record        // handed out and not done
-	done    map[uint64]bool // may come again after a restart, and need not
-	damaged map[uint64]bool // lies where a file was damaged: may be lost
+	done    map[uint64]bool // may be handed out again after a restart, or not
+	damaged map[uint64]bool // in a damaged part of a file: may be lost
 	headers map[string]bool // files with one damaged header
 	next    uint64
 	counts  map[string]int
@@ -35,7 +35,7 @@ func (m *model) append() {
 	for range 1 + m.rnd.IntN(4) {
 		b := numbered(m.next, 8+m.rnd.IntN(1<<m.rnd.IntN(12)))
 		if m.rnd.IntN(5) == 0 { // a record with the beginning of a frame of another log in it
-			b = append(b, appendFrame(nil, m.log.salt+1, 0, 0, b)[:m.rnd.IntN(frameBytes+8)]...)
+			b = append(b, appendFrame(nil, m.log.store.salt+1, 0, 0, b)[:m.rnd.IntN(frameBytes+8)]...)
 		}
 		m.content[m.next] = b
 		m.next++
@@ -62,20 +62,20 @@ func (m *model) append() {
 	}
 }
 
-// readAll hands out what there is, and checks it against the model.
+// readAll reads all records and checks them against the model.
 func (m *model) readAll() {
 	for _, r := range rest(m.t, m.log) {
 		id := idOf(r.Data)
 		if !bytes.Equal(r.Data, m.content[id]) {
-			m.t.Fatalf("record %d came changed", id)
+			m.t.Fatalf("record %d was changed", id)
 		}
-		// what is passed over must have been damaged, or done before the last restart
+		// a record that was skipped must be damaged, or done before the last restart
 		for len(m.unread) > 0 && m.unread[0] != id {
 			m.mayBeMissing(m.unread[0])
 			m.unread = m.unread[1:]
 		}
 		if len(m.unread) == 0 {
-			m.t.Fatalf("record %d came twice, out of order, or was never appended", id)
+			m.t.Fatalf("record %d was handed out twice, out of order, or was never appended", id)
 		}
 		m.unread = m.unread[1:]
 		m.read = append(m.read, r)
@@ -122,7 +122,7 @@ func (m *model) restart(killed bool) {
 		closeLog(m.t, m.log)
 	}
 	if files := segmentFiles(m.t, m.options.Dir); clean && len(files) != 0 {
-		m.t.Fatalf("all was done before Close, and %v is there", files)
+		m.t.Fatalf("all records were done before Close, and %v remains", files)
 	}
 	if killed && m.rnd.IntN(2) == 0 {
 		m.damage()
@@ -145,12 +145,12 @@ func (m *model) damage() {
 	}
 	frames := places(m.t, path)
 	if len(frames) == 0 || frames[len(frames)-1].to != len(b) {
-		return // it is damaged already: places does not see what is behind that
+		return // it is damaged already: places does not return what follows the damage
 	}
 	at := m.rnd.IntN(len(b))
 	if at < headersBytes {
 		if m.headers[path] {
-			return // one damaged header is promised to cost nothing, two are not
+			return // one damaged header costs no record, two do
 		}
 		m.headers[path] = true
 	}
@@ -176,7 +176,7 @@ func (m *model) damage() {
 	}
 }
 
-func TestWhateverHappensTheLogDoesWhatAModelDoes(t *testing.T) {
+func TestLogBehavesAsAModelUnderRandomCallsCrashesAndDamage(t *testing.T) {
 	seeds := uint64(150)
 	if testing.Short() {
 		seeds = 20
@@ -210,7 +210,7 @@ func TestWhateverHappensTheLogDoesWhatAModelDoes(t *testing.T) {
 				m.log.Done(m.read...)
 				m.read = nil
 				if s := m.log.Stats(); s.Records != 0 || s.SetAside != 0 || s.Bytes > m.options.SegmentBytes {
-					t.Errorf("after all is done: %+v", s)
+					t.Errorf("with all records done: %+v", s)
 				}
 				m.restart(false)
 				closeLog(t, m.log)
@@ -221,7 +221,7 @@ func TestWhateverHappensTheLogDoesWhatAModelDoes(t *testing.T) {
 	t.Logf("%v", counts)
 	for _, what := range []string{"full", "cuts", "flips", "lost to damage"} {
 		if counts[what] == 0 {
-			t.Errorf("nothing of this happened: %s", what)
+			t.Errorf("this never happened: %s", what)
 		}
 	}
 }

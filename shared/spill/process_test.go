@@ -14,7 +14,7 @@ import (
 )
 
 // childDir makes the test's binary another process, which appends to the log in that directory and
-// says which records it has.
+// prints the ids of the records that Append accepted.
 const childDir = "SPILL_TEST_CHILD_DIR"
 
 func child(dir string) {
@@ -22,10 +22,10 @@ func child(dir string) {
 	if err != nil {
 		os.Exit(3)
 	}
-	var writing, saying sync.WaitGroup
-	said := make(chan uint64, 1000)
-	saying.Go(func() {
-		for id := range said {
+	var writing, printing sync.WaitGroup
+	accepted := make(chan uint64, 1000)
+	printing.Go(func() {
+		for id := range accepted {
 			if err := binary.Write(os.Stdout, binary.BigEndian, id); err != nil {
 				os.Exit(4)
 			}
@@ -38,7 +38,7 @@ func child(dir string) {
 				if err := l.Append(numbered(id, int(i%2000))); err != nil {
 					os.Exit(5)
 				}
-				said <- id
+				accepted <- id
 			}
 		})
 	}
@@ -59,26 +59,26 @@ func startChild(t *testing.T, dir string) (*exec.Cmd, io.Reader) {
 	return cmd, bufio.NewReader(out)
 }
 
-func TestKilledAtAnyMomentAProcessLeavesEveryRecordThatAppendTook(t *testing.T) {
+func TestKilledProcessLosesNoRecordThatAppendAccepted(t *testing.T) {
 	for range 5 {
 		dir := t.TempDir()
 		cmd, out := startChild(t, dir)
-		var taken []uint64
+		var accepted []uint64
 		stop := 1 + rand.IntN(20_000)
 		for {
 			var id uint64
 			if err := binary.Read(out, binary.BigEndian, &id); err != nil {
 				break
 			}
-			if taken = append(taken, id); len(taken) == stop {
+			if accepted = append(accepted, id); len(accepted) == stop {
 				if err := cmd.Process.Kill(); err != nil {
 					t.Fatal(err)
 				}
 			}
 		}
-		_ = cmd.Wait() // killed, it says
-		if len(taken) < stop {
-			t.Fatalf("the child ended by itself after %d records: %v", len(taken), cmd.ProcessState)
+		_ = cmd.Wait() // the error says that it was killed
+		if len(accepted) < stop {
+			t.Fatalf("the child ended by itself after %d records: %v", len(accepted), cmd.ProcessState)
 		}
 		synctest.Test(t, func(t *testing.T) {
 			l := open(t, Options{Dir: dir})
@@ -87,20 +87,20 @@ func TestKilledAtAnyMomentAProcessLeavesEveryRecordThatAppendTook(t *testing.T) 
 			for _, r := range rest(t, l) {
 				there[idOf(r.Data)] = true
 			}
-			for _, id := range taken {
+			for _, id := range accepted {
 				if !there[id] {
-					t.Fatalf("record %x was taken and is lost", id)
+					t.Fatalf("record %x was accepted and is lost", id)
 				}
 			}
 			if s := l.Stats(); s.Corrupt != 0 || s.Torn > 1 || s.SetAside != 0 {
 				t.Errorf("%+v", s)
 			}
-			t.Logf("%d records taken, %d there", len(taken), len(there))
+			t.Logf("%d records accepted, %d read", len(accepted), len(there))
 		})
 	}
 }
 
-func TestADirectoryIsOfOneProcessUntilThatEnds(t *testing.T) {
+func TestDirectoryIsLockedUntilItsProcessEnds(t *testing.T) {
 	dir := t.TempDir()
 	cmd, out := startChild(t, dir)
 	var id uint64
@@ -108,7 +108,7 @@ func TestADirectoryIsOfOneProcessUntilThatEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := Open(Options{Dir: dir}); !errors.Is(err, ErrLocked) {
-		t.Errorf("beside a living process: %v", err)
+		t.Errorf("while the process runs: %v", err)
 	}
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)

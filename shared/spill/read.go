@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"time"
 )
 
-// A Record is what one Append wrote. Its Data belong to whoever got it; they share memory with up
-// to readBytes of their neighbours.
+// A Record is what one Append wrote. Its Data belong to the caller; they share memory with up to
+// readBytes of the records around it.
 type Record struct {
 	Data     []byte
 	Appended time.Time
@@ -21,182 +22,170 @@ type Record struct {
 // readBytes is how much is read at once.
 const readBytes = 128 << 10
 
-// reader is where the reading stands.
+// A reader hands out the records of the segments, oldest first. What it does not guard by the
+// store's mu, mu guards.
 type reader struct {
+	*store
+	mu   sync.Mutex // held by the goroutine that reads
+	next position
+}
+
+// position is where the reading of a segment stands.
+type position struct {
 	segment *segment
 	offset  int64  // of the first byte of rest in the file
 	rest    []byte // read and not yet parsed
 	skipped int64  // bytes of the damaged stretch that ends at offset
 }
 
-// Next waits for the next record, oldest first, and hands it out once. It returns the context's
-// error or ErrClosed if that ends first.
-func (l *Log) Next(ctx context.Context) (Record, error) {
-	var one [1]Record
-	_, err := l.Read(ctx, one[:])
-	return one[0], err
+func (p *position) advance(n int) { p.offset, p.rest = p.offset+int64(n), p.rest[n:] }
+
+// damage skips n bytes that can't be used.
+func (p *position) damage(n int) {
+	p.skipped += int64(n)
+	p.advance(n)
 }
 
-// Read is Next for many: it waits for one record and hands out as many more as are there, up to
-// len(into).
-func (l *Log) Read(ctx context.Context, into []Record) (int, error) {
-	if len(into) == 0 {
-		return 0, nil
+// endOfDamage returns what there is to count where a damaged stretch ends.
+func (p *position) endOfDamage() faults {
+	if p.skipped == 0 {
+		return faults{}
 	}
-	l.reading.Lock()
-	defer l.reading.Unlock()
+	f := faults{corrupt: 1, corruptBytes: p.skipped}
+	p.skipped = 0
+	return f
+}
+
+func (r *reader) read(ctx context.Context, into []Record) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for {
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
 		select {
-		case <-l.closed:
+		case <-r.closed:
 			return 0, ErrClosed
 		default:
 		}
-		if n := l.take(into); n > 0 {
+		if n := r.take(into); n > 0 {
 			return n, nil
 		}
 		select {
-		case <-l.more:
-		case <-l.closed:
+		case <-r.more:
+		case <-r.closed:
 		case <-ctx.Done():
 		}
 	}
 }
 
-// take hands out what is there, without waiting. It is called with reading held.
-func (l *Log) take(into []Record) int {
+// take hands out the records that are there, without waiting. It is called with mu held.
+func (r *reader) take(into []Record) int {
 	n := 0
 	for n < len(into) {
-		s, limit, grows := l.position()
+		s, limit, grows := r.seek()
 		if s == nil {
 			break
 		}
-		got := l.parse(into[n:], s, limit)
+		got := r.parse(into[n:], s, limit)
 		n += got
 		if got == 0 && grows {
-			break // all there is so far
+			break // these are all so far
 		}
-		if got == 0 && l.next.offset == limit {
-			l.exhaust(s)
+		if got == 0 && r.next.offset == limit {
+			r.exhaust(s)
 		}
 	}
 	return n
 }
 
-// position is the segment that is to be read, up to where, and whether more may be written to it.
-func (l *Log) position() (s *segment, limit int64, grows bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.current == nil || l.current.exhausted {
-		l.current = nil
-		for _, s := range l.segments {
+// seek returns the segment that is to be read, up to where, and whether more may be written to it.
+func (r *reader) seek() (s *segment, limit int64, grows bool) {
+	r.store.mu.Lock()
+	defer r.store.mu.Unlock()
+	if r.current == nil || r.current.exhausted {
+		r.current = nil
+		for _, s := range r.segments {
 			if !s.exhausted {
-				l.current = s
+				r.current = s
 				break
 			}
 		}
 	}
-	s = l.current
+	s = r.current
 	if s == nil {
 		return nil, 0, false
 	}
-	if l.next.segment != s {
-		l.next = reader{segment: s, offset: headersBytes}
+	if r.next.segment != s {
+		r.next = position{segment: s, offset: headersBytes}
 	}
 	return s, s.size, !s.sealed
 }
 
-// parse hands out records of a segment until into is full or limit, where a frame ends or a dead
-// process stopped, is reached.
-func (l *Log) parse(into []Record, s *segment, limit int64) int {
-	r, n := &l.next, 0
+// parse hands out records of a segment until into is full or limit is reached, where a record ends
+// or a killed process stopped writing.
+func (r *reader) parse(into []Record, s *segment, limit int64) int {
+	at, n := &r.next, 0
 	found := faults{}
-	for n < len(into) && r.offset < limit {
-		f, v := parseFrame(r.rest, s.salt)
-		switch v {
+	for n < len(into) && at.offset < limit {
+		f, state := parseFrame(at.rest, s.salt)
+		switch state {
 		case whole:
-			found.add(r.endOfDamage())
+			found.add(at.endOfDamage())
 			into[n] = Record{Data: f.data, Appended: time.Unix(0, f.appended), segment: s}
 			n++
-			r.advance(f.bytes)
+			at.advance(f.bytes)
 		case damaged:
-			found.add(r.endOfDamage())
-			r.damage(f.bytes)
-			found.add(r.endOfDamage())
+			found.add(at.endOfDamage())
+			at.damage(f.bytes)
+			found.add(at.endOfDamage())
 		case noFrame:
-			r.damage(nextMarker(r.rest))
+			at.damage(nextMarker(at.rest))
 		case short:
-			if r.offset+int64(len(r.rest)) < limit {
-				if err := l.fill(f.bytes, limit); err != nil {
-					l.abandon(s, err)
-					limit = r.offset
+			if at.offset+int64(len(at.rest)) < limit {
+				if err := r.fill(f.bytes, limit); err != nil {
+					r.abandon(s, err)
+					limit = at.offset
 				}
 				continue
 			}
 			if s.own {
-				r.damage(len(r.rest))
+				at.damage(len(at.rest))
 			} else {
 				found.torn++
-				r.advance(len(r.rest))
+				at.advance(len(at.rest))
 			}
 		}
 	}
-	if r.offset == limit {
-		found.add(r.endOfDamage())
+	if at.offset == limit {
+		found.add(at.endOfDamage())
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	r.store.mu.Lock()
+	defer r.store.mu.Unlock()
 	for i := range into[:n] {
 		into[i].index = s.handOut(into[i].Appended.UnixNano())
 	}
-	s.readTo = r.offset
+	s.readTo = at.offset
 	s.faults.add(found)
-	l.faults.add(found)
+	r.faults.add(found)
 	return n
 }
 
-func (f *faults) add(g faults) {
-	f.corrupt += g.corrupt
-	f.torn += g.torn
-	f.setAside += g.setAside
-	f.corruptBytes += g.corruptBytes
-}
-
-func (r *reader) advance(n int) { r.offset, r.rest = r.offset+int64(n), r.rest[n:] }
-
-// damage goes on after n bytes that can't be used.
-func (r *reader) damage(n int) {
-	r.skipped += int64(n)
-	r.advance(n)
-}
-
-// endOfDamage is what there is to count where a damaged stretch ends.
-func (r *reader) endOfDamage() faults {
-	if r.skipped == 0 {
-		return faults{}
-	}
-	f := faults{corrupt: 1, corruptBytes: r.skipped}
-	r.skipped = 0
-	return f
-}
-
-// fill reads more of the segment, so much that rest has the given bytes or all up to limit.
-func (l *Log) fill(need int, limit int64) error {
-	r := &l.next
-	f, err := l.open(r.segment)
+// fill reads more of the segment, so that rest has need bytes or all up to limit.
+func (r *reader) fill(need int, limit int64) error {
+	at := &r.next
+	f, err := r.open(at.segment)
 	if err != nil {
 		return err
 	}
-	have := len(r.rest)
-	from := r.offset + int64(have)
+	have := len(at.rest)
+	from := at.offset + int64(have)
 	b := make([]byte, have+int(min(limit-from, int64(max(readBytes, need-have)))))
-	copy(b, r.rest)
+	copy(b, at.rest)
 	n, err := f.ReadAt(b[have:], from)
-	r.rest = b[:have+n]
+	at.rest = b[:have+n]
 	if n > 0 {
-		return nil // an error comes again
+		return nil // the next read returns the error again
 	}
 	if err == nil {
 		err = io.ErrNoProgress
@@ -204,10 +193,10 @@ func (l *Log) fill(need int, limit int64) error {
 	return err
 }
 
-// open is the file of the segment that is read.
-func (l *Log) open(s *segment) (file, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// open returns the file of the segment that is read.
+func (r *reader) open(s *segment) (file, error) {
+	r.store.mu.Lock()
+	defer r.store.mu.Unlock()
 	if s.file == nil {
 		f, err := os.OpenFile(s.path, os.O_RDWR, 0)
 		if err != nil {
@@ -219,51 +208,43 @@ func (l *Log) open(s *segment) (file, error) {
 }
 
 // exhaust goes past a segment of which all is read.
-func (l *Log) exhaust(s *segment) {
-	l.mu.Lock()
+func (r *reader) exhaust(s *segment) {
+	r.store.mu.Lock()
 	s.exhausted = true
-	if err := s.close(); err != nil {
-		l.log.Warn("close a segment of the spill log", "file", s.path, "error", err)
-	}
-	over := l.over(s, 0) // it is exhausted: its age is nothing
+	r.closeFile(s)
+	over := r.over(s, 0) // the age of an exhausted segment does not matter
 	if over {
-		l.detach(s)
+		r.detach(s)
 	}
 	found := s.faults
-	l.mu.Unlock()
+	r.store.mu.Unlock()
 	if found.corrupt > 0 {
-		l.log.Error("a segment of the spill log had damaged records, which are lost; those around them were handed out: "+
-			"look at the disk",
-			"file", s.path, "stretches", found.corrupt, "bytes", found.corruptBytes)
+		r.log.Error("a segment of the spill log had damaged records, which are lost; those around them were handed out; "+
+			"check the disk", "file", s.path, "stretches", found.corrupt, "bytes", found.corruptBytes)
 	}
 	if found.torn > 0 {
-		l.log.Info("a segment of the spill log ends in the middle of a record: the process was ended while it wrote it",
-			"file", s.path)
+		r.log.Info("a segment of the spill log ends within a record: the process was killed while it wrote it", "file",
+			s.path)
 	}
 	if over {
-		l.remove([]*segment{s})
+		r.remove([]*segment{s})
 	}
 }
 
-// abandon goes past a segment that can't be read on. What follows it is not held up, and the file
-// stays for the next process.
-func (l *Log) abandon(s *segment, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// abandon goes past a segment that can't be read on, so that the next ones need not wait. Its file
+// is left for the next process.
+func (r *reader) abandon(s *segment, err error) {
+	r.store.mu.Lock()
+	defer r.store.mu.Unlock()
 	waiting := s.unread()
-	s.sealed, s.exhausted, s.kept = true, true, true
-	if l.active == s {
-		l.active = nil
+	s.sealed, s.exhausted, s.unreadable = true, true, true
+	if r.active == s {
+		r.active = nil
 	}
-	l.faults.setAside++
-	l.log.Error("a segment of the spill log can't be read on, and is left in place for the next start", "file", s.path,
-		"offset", l.next.offset,
-		"records_known_to_wait", waiting, "error", describe(err))
-}
-
-func describe(err error) error {
+	r.faults.setAside++
 	if errors.Is(err, io.EOF) {
-		return fmt.Errorf("the file is shorter than it was: %w", err)
+		err = fmt.Errorf("the file is shorter than it was: %w", err)
 	}
-	return err
+	r.log.Error("a segment of the spill log can't be read further; it is left in place for the next start", "file", s.path,
+		"offset", r.next.offset, "records_known_to_wait", waiting, "error", err)
 }

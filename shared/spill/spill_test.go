@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -25,7 +26,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-func TestRecordsComeOutInTheOrderInWhichTheyWentInAndWithTheTime(t *testing.T) {
+func TestRecordsAreReadInOrderWithTheirTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := open(t, Options{Dir: t.TempDir()})
 		defer closeLog(t, l)
@@ -44,12 +45,12 @@ func TestRecordsComeOutInTheOrderInWhichTheyWentInAndWithTheTime(t *testing.T) {
 			}
 		}
 		if len(got) != 20 {
-			t.Errorf("%d records came", len(got))
+			t.Errorf("got %d records", len(got))
 		}
 	})
 }
 
-func TestOnlyWhatIsNotDoneComesAgainAfterClose(t *testing.T) {
+func TestOnlyRecordsNotDoneAreReadAgainAfterClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		l := open(t, Options{Dir: dir})
@@ -61,7 +62,7 @@ func TestOnlyWhatIsNotDoneComesAgainAfterClose(t *testing.T) {
 		l.Done(rest(t, l)...)
 		closeLog(t, l)
 		if files := segmentFiles(t, dir); len(files) != 0 {
-			t.Errorf("all is done, and %v is there", files)
+			t.Errorf("all records are done, and %v remains", files)
 		}
 		l = open(t, Options{Dir: dir})
 		if err := l.Append(numbered(7, 10)); err != nil {
@@ -76,7 +77,7 @@ func TestOnlyWhatIsNotDoneComesAgainAfterClose(t *testing.T) {
 	})
 }
 
-func TestASegmentIsDeletedWhenItsRecordsAreDoneInAnyOrderAndTwice(t *testing.T) {
+func TestSegmentIsDeletedWhenItsRecordsAreDone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		l := open(t, Options{Dir: dir, MaxBytes: 1 << 20, SegmentBytes: 1000})
@@ -108,31 +109,31 @@ func TestASegmentIsDeletedWhenItsRecordsAreDoneInAnyOrderAndTwice(t *testing.T) 
 	})
 }
 
-func TestAfterACrashOnlyWhatWasDoneOfLateComesAgain(t *testing.T) {
+func TestOnlyRecordsDoneOfLateAreReadAgainAfterACrash(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		l := open(t, Options{Dir: dir})
-		var under []Record // there are always some that are not done
+		var inFlight []Record // some are always not done
 		for id := range uint64(10_000) {
 			if err := l.Append(numbered(id, 100)); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(time.Millisecond)
-			if under = append(under, rest(t, l)...); len(under) > 100 {
-				l.Done(under[:50]...)
-				under = under[50:]
+			if inFlight = append(inFlight, rest(t, l)...); len(inFlight) > 100 {
+				l.Done(inFlight[:50]...)
+				inFlight = inFlight[50:]
 			}
 		}
 		crash(t, l)
 		l = open(t, Options{Dir: dir})
 		defer closeLog(t, l)
 		if got := len(rest(t, l)); got > 1200 {
-			t.Errorf("%d of 10,000 records of 10 s come again, %d of them were not done", got, len(under))
+			t.Errorf("%d of 10,000 records of 10 s are read again, %d of them were not done", got, len(inFlight))
 		}
 	})
 }
 
-func TestAQuietLogForgetsWhatIsDoneWithoutBeingAsked(t *testing.T) {
+func TestIdleLogRemovesDoneRecords(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		l := open(t, Options{Dir: dir})
@@ -143,9 +144,9 @@ func TestAQuietLogForgetsWhatIsDoneWithoutBeingAsked(t *testing.T) {
 			}
 			l.Done(rest(t, l)...)
 		}
-		time.Sleep(2 * settle)
+		time.Sleep(2 * settleAge)
 		if files := segmentFiles(t, dir); len(files) != 0 || l.Stats() != (Stats{}) {
-			t.Errorf("all is done, and %v is there: %+v", files, l.Stats())
+			t.Errorf("all records are done, and %v remains: %+v", files, l.Stats())
 		}
 		if err := l.Append(numbered(7, 100)); err != nil {
 			t.Fatal(err)
@@ -155,13 +156,13 @@ func TestAQuietLogForgetsWhatIsDoneWithoutBeingAsked(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		if files := segmentFiles(t, dir); len(files) != 1 {
-			t.Errorf("one record is not done, and %v is there", files)
+			t.Errorf("one record is not done, and %v remains", files)
 		}
 		crash(t, l)
 	})
 }
 
-func TestAFullLogSaysSoAndTakesRecordsAgainWhenOthersAreDone(t *testing.T) {
+func TestFullLogTakesRecordsAgainWhenOthersAreDone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const bound = 64 << 10
 		dir := t.TempDir()
@@ -192,14 +193,14 @@ func TestAFullLogSaysSoAndTakesRecordsAgainWhenOthersAreDone(t *testing.T) {
 			}
 			got := rest(t, l)
 			if len(got) != n {
-				t.Errorf("round %d: %d of %d records came", round, len(got), n)
+				t.Errorf("round %d: %d of got %d records", round, len(got), n)
 			}
 			l.Done(got...)
 		}
 	})
 }
 
-func TestOldestIsThatOfTheFirstRecordWhichIsNotDone(t *testing.T) {
+func TestOldestIsTheTimeOfTheFirstRecordNotDone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		l := open(t, Options{Dir: dir})
@@ -235,7 +236,7 @@ func TestOldestIsThatOfTheFirstRecordWhichIsNotDone(t *testing.T) {
 		l.Done(second)
 		expect("both done", time.Time{})
 		add() // at 2
-		expect("one unread behind those", at(2))
+		expect("one unread after those", at(2))
 		third := next()
 		add() // at 3
 		expect("one read, one unread", at(2))
@@ -243,11 +244,11 @@ func TestOldestIsThatOfTheFirstRecordWhichIsNotDone(t *testing.T) {
 		l = open(t, Options{Dir: dir})
 		defer closeLog(t, l)
 		expect("after a crash, all of the segment that was not removed", at(2))
-		l.Done(third) // of the log before: no longer counts
+		l.Done(third) // a record of the earlier log changes nothing
 	})
 }
 
-func TestNextWaitsForARecordAContextOrTheEnd(t *testing.T) {
+func TestNextWaitsForARecordTheContextOrClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := open(t, Options{Dir: t.TempDir()})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
@@ -272,14 +273,14 @@ func TestNextWaitsForARecordAContextOrTheEnd(t *testing.T) {
 		synctest.Wait()
 		closeLog(t, l)
 		waiting.Wait()
-		closeLog(t, l) // once more is no error
+		closeLog(t, l) // a second Close is no error
 		if err := l.Append([]byte("x")); !errors.Is(err, ErrClosed) {
 			t.Errorf("append to a closed log: %v", err)
 		}
 	})
 }
 
-func TestManyGoroutinesLoseNothingAndKeepTheirOwnOrder(t *testing.T) {
+func TestConcurrentAppendsLoseNoRecordAndNoOrder(t *testing.T) {
 	for _, synced := range []bool{false, true} {
 		t.Run(fmt.Sprint("sync ", synced), func(t *testing.T) {
 			const writers, each = 16, 300
@@ -308,7 +309,7 @@ func TestManyGoroutinesLoseNothingAndKeepTheirOwnOrder(t *testing.T) {
 					}
 					for _, id := range ids(some[:got]) {
 						if w := id / each; id%each != last[w] {
-							t.Errorf("of writer %d record %d came, not %d", w, id%each, last[w])
+							t.Errorf("writer %d: got record %d, want %d", w, id%each, last[w])
 						}
 						last[id/each]++
 					}
@@ -328,13 +329,13 @@ func TestManyGoroutinesLoseNothingAndKeepTheirOwnOrder(t *testing.T) {
 			reading.Wait()
 			closeLog(t, l)
 			if files := segmentFiles(t, dir); len(files) != 0 {
-				t.Errorf("left over: %v", files)
+				t.Errorf("these files remain: %v", files)
 			}
 		})
 	}
 }
 
-func TestWhatCanNotBeAppendedOrOpenedSaysWhy(t *testing.T) {
+func TestAppendAndOpenErrors(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, Options{Dir: dir, MaxBytes: 10_000})
 	defer closeLog(t, l)
@@ -361,7 +362,7 @@ func TestWhatCanNotBeAppendedOrOpenedSaysWhy(t *testing.T) {
 	}
 }
 
-func TestFilesOfOthersAndOfLaterVersionsAreLeftAlone(t *testing.T) {
+func TestForeignFilesAndLaterVersionsAreNotTouched(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		later := appendHeaders(nil, 1, 1)
@@ -371,9 +372,9 @@ func TestFilesOfOthersAndOfLaterVersionsAreLeftAlone(t *testing.T) {
 		}
 		files := map[string][]byte{
 			"0000000000000005.spill": later,
-			"0000000000000006.spill": make([]byte, 5000), // what a power cut may leave
-			"notes.txt":              []byte("mine"),
-			"0000000000000007.spill": []byte("spillw"), // killed while it was made
+			"0000000000000006.spill": make([]byte, 5000), // as a power cut may leave it
+			"notes.txt":              []byte("foreign"),
+			"0000000000000007.spill": []byte("spillw"), // its process was killed while making it
 		}
 		for name, content := range files {
 			if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
@@ -398,7 +399,34 @@ func TestFilesOfOthersAndOfLaterVersionsAreLeftAlone(t *testing.T) {
 			}
 		}
 		if _, err := os.Stat(segmentPath(dir, 8)); err != nil {
-			t.Errorf("the new segment does not come behind all others: %v", err)
+			t.Errorf("the new segment is not the last one: %v", err)
+		}
+	})
+}
+
+// The directory was written by Spillway before its first release. Every later version must read it.
+func TestSegmentsOfVersion1AreRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		if err := os.CopyFS(dir, os.DirFS("testdata/version1")); err != nil {
+			t.Fatal(err)
+		}
+		l := open(t, Options{Dir: dir})
+		defer closeLog(t, l)
+		all := rest(t, l)
+		var got []string
+		for _, r := range all {
+			got = append(got, string(r.Data))
+			if r.Appended.UTC().Format("2006-01") != "2026-11" {
+				t.Errorf("%q was appended at %v", r.Data, r.Appended)
+			}
+		}
+		if want := []string{"one", "two", strings.Repeat("three ", 20), "four"}; !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		l.Done(all...)
+		if s := l.Stats(); s != (Stats{}) {
+			t.Errorf("with all records done: %+v", s)
 		}
 	})
 }
