@@ -46,7 +46,7 @@ func withDeadLetters(t *testing.T) *local.Pipeline {
 	for _, id := range []string{"poison-1", "poison-2", "poison-3"} {
 		script.Rules = append(script.Rules, segmentd.Rule{Match: segmentd.Match{MessageID: id}, Status: 400})
 	}
-	if err := p.StandIn().SetScript(script); err != nil {
+	if err := p.Segmentd().SetScript(script); err != nil {
 		t.Fatal(err)
 	}
 	in := ""
@@ -218,7 +218,7 @@ func TestLsOfAnEmptyQueueIsNotAnError(t *testing.T) {
 }
 
 func delivered(p *local.Pipeline) (ids []string) {
-	for _, e := range p.StandIn().Events(segmentd.Query{}) {
+	for _, e := range p.Segmentd().Events(segmentd.Query{}) {
 		ids = append(ids, e.MessageID)
 	}
 	slices.Sort(ids)
@@ -243,7 +243,7 @@ func TestRedriveSendsOnlyWhatSegmentMayNowAccept(t *testing.T) {
 	if out := redrive("--dry-run"); out != "4 dead letters with 4 events would be sent again\n"+skipped {
 		t.Errorf("the dry run said:\n%s", out)
 	}
-	if err := p.StandIn().SetScript(segmentd.Script{}); err != nil {
+	if err := p.Segmentd().SetScript(segmentd.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	if out := redrive(); !strings.HasPrefix(out, "4 dead letters with 4 events sent again in ") ||
@@ -273,7 +273,7 @@ func TestRedriveSendsOnlyWhatSegmentMayNowAccept(t *testing.T) {
 func TestRedriveSendsNothingWhileSegmentFails(t *testing.T) {
 	t.Parallel()
 	p := withDeadLetters(t)
-	if err := p.StandIn().SetScript(segmentd.Script{Rules: []segmentd.Rule{{Status: 503}}}); err != nil {
+	if err := p.Segmentd().SetScript(segmentd.Script{Rules: []segmentd.Rule{{Status: 503}}}); err != nil {
 		t.Fatal(err)
 	}
 	put(t, p, topology.DefaultNames().EventsQueue, `{"type":"track","userId":"u","event":"E"}`)
@@ -310,7 +310,7 @@ func TestExportedLinesCanBeSentAgain(t *testing.T) {
 	if l := ls(t, p); l.DeadLetters != 6 {
 		t.Errorf("%d dead letters are left", l.DeadLetters)
 	}
-	if err := p.StandIn().SetScript(segmentd.Script{}); err != nil {
+	if err := p.Segmentd().SetScript(segmentd.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	before := p.Status().DeadLetters
@@ -323,7 +323,7 @@ func TestExportedLinesCanBeSentAgain(t *testing.T) {
 		t.Errorf("%v, said %q and %q", err, out, said)
 	}
 	await(t, "the events", func() bool { return p.Status().Delivered == 7 })
-	for _, e := range p.StandIn().Events(segmentd.Query{}) {
+	for _, e := range p.Segmentd().Events(segmentd.Query{}) {
 		if want := map[bool]string{true: "other",
 			false: "the-shop-key"}[strings.Contains(string(e.Raw), "By Hand")]; e.WriteKey != want {
 			t.Errorf("%s came with the write key %s", e.Raw, e.WriteKey)

@@ -52,7 +52,7 @@ func tailing(t *testing.T, args ...string) (out *screen, stop func() error) {
 func TestTailShowsTheOutcomeOfEachEvent(t *testing.T) {
 	t.Parallel()
 	p := runs(t, local.Config{})
-	if err := p.StandIn().SetScript(segmentd.Script{Rules: []segmentd.Rule{{Match: segmentd.Match{MessageID: "poison"},
+	if err := p.Segmentd().SetScript(segmentd.Script{Rules: []segmentd.Rule{{Match: segmentd.Match{MessageID: "poison"},
 		Status: 400}}}); err != nil {
 		t.Fatal(err)
 	}

@@ -105,7 +105,7 @@ func greet(out io.Writer, p *local.Pipeline, f upFlags) {
 	fmt.Fprintf(out, "  events queue      %s\n", events)
 	fmt.Fprintf(out, "  dead letters      %s\n", p.QueueURL(topology.DefaultNames().DeadLetterQueue))
 	emulator := ""
-	if p.StandIn() != nil {
+	if p.Segmentd() != nil {
 		emulator = " (emulator)"
 	}
 	fmt.Fprintf(out, "  Segment           %s%s\n", p.SegmentURL, emulator)
@@ -127,7 +127,7 @@ func greet(out io.Writer, p *local.Pipeline, f upFlags) {
 		"  aws sqs send-message --endpoint-url %s --queue-url %s --message-body file://events/track.json\n",
 		local.AccessKey, local.AccessKey, local.Region, p.SQSURL, events)
 	fmt.Fprintf(out, "or many made-up events:\n  go run ./cmd/spillway send --count 100000%s\n", queue)
-	if p.StandIn() != nil {
+	if p.Segmentd() != nil {
 		fmt.Fprintf(out, "See what Segment received:\n  curl '%s/_segmentd/events?limit=3'\n", p.SegmentURL)
 	}
 	fmt.Fprintf(out, "Follow what happens to each event, and list the dead letters:\n"+

@@ -13,7 +13,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/canary"
 )
 
-func TestTheCanaryComesThroughAndDisturbsNoNumber(t *testing.T) {
+func TestTheCanaryArrivesAndIsInNoOtherNumber(t *testing.T) {
 	arrived := make(chan string, 10)
 	p, err := Start(Config{
 		Dir: t.TempDir(), SQSAddr: "127.0.0.1:0", IngestAddr: "127.0.0.1:0", SegmentAddr: "127.0.0.1:0", Canary: true,
@@ -51,42 +51,42 @@ func TestTheCanaryComesThroughAndDisturbsNoNumber(t *testing.T) {
 		select {
 		case <-look.C:
 		case <-patience:
-			t.Fatalf("the canary has not come through: %+v", s)
+			t.Fatalf("the canary has not arrived: %+v", s)
 		}
 	}
 	cancel()
 	running.Wait()
-	if s := p.Status(); s.Accepted != 1 || s.Delivered != 1 || s.Backlog != 0 || s.BacklogEvents != 0 || s.Trouble != "" ||
+	if s := p.Status(); s.Accepted != 1 || s.Delivered != 1 || s.Backlog != 0 || s.BacklogEvents != 0 || s.Degraded != "" ||
 		s.Canary.Failure != "" {
 		t.Errorf("%+v", s)
 	}
-	if got := p.StandIn().Stats().Received; got != 1 || <-arrived != "m1" {
-		t.Errorf("the stand-in has %d events", got)
+	if got := p.Segmentd().Stats().Received; got != 1 || <-arrived != "m1" {
+		t.Errorf("the Segment emulator has %d events", got)
 	}
 }
 
-func TestASilentCanaryIsTrouble(t *testing.T) {
+func TestWithoutACanaryThePipelineIsDegraded(t *testing.T) {
 	busy := Status{Accepted: 10, Backlog: 3, BacklogEvents: 5, InFlight: 3, OldestAge: time.Minute}
 	for _, c := range []struct {
 		name    string
 		status  Status
-		heard   canary.Status
-		want    string // in Trouble
+		canary  canary.Status
+		want    string // in Degraded
 		backlog int64
 	}{
-		{"heard of", busy, canary.Status{Sent: 4, UnderWay: 1}, "", 2},
-		{"silent", busy, canary.Status{Sent: 4, UnderWay: 3, Missing: true}, "over 3m0s", 0},
+		{"arrived", busy, canary.Status{Sent: 4, UnderWay: 1}, "", 2},
+		{"missing", busy, canary.Status{Sent: 4, UnderWay: 3, Missing: true}, "over 3m0s", 0},
 		{"refused", busy, canary.Status{Missing: true, Failure: errors.New("429 queue_unavailable")}, "429 queue_unavailable",
 			3},
 		{"refused for now", busy, canary.Status{Failure: errors.New("429")}, "", 3},
-		{"there is trouble already", Status{Trouble: "Segment is down"}, canary.Status{Missing: true}, "Segment is down", 0},
+		{"degraded already", Status{Degraded: "Segment is down"}, canary.Status{Missing: true}, "Segment is down", 0},
 	} {
 		s := c.status
-		s.withCanary(c.heard, true)
-		if (s.Trouble == "") != (c.want == "") || !strings.Contains(s.Trouble, c.want) {
-			t.Errorf("%s: trouble %q", c.name, s.Trouble)
+		s.withCanary(c.canary, true)
+		if (s.Degraded == "") != (c.want == "") || !strings.Contains(s.Degraded, c.want) {
+			t.Errorf("%s: degraded %q", c.name, s.Degraded)
 		}
-		if s.Backlog != c.backlog || s.InFlight > s.Backlog || s.Accepted != c.status.Accepted-c.heard.Sent ||
+		if s.Backlog != c.backlog || s.InFlight > s.Backlog || s.Accepted != c.status.Accepted-c.canary.Sent ||
 			(s.Backlog == 0) != (s.OldestAge == 0) {
 			t.Errorf("%s: %+v", c.name, s)
 		}
@@ -98,7 +98,7 @@ func TestASilentCanaryIsTrouble(t *testing.T) {
 	}
 	s := busy
 	s.withCanary(canary.Status{Missing: true}, false)
-	if s.Trouble != "" || s.Canary.On {
+	if s.Degraded != "" || s.Canary.On {
 		t.Errorf("without a canary: %+v", s)
 	}
 }

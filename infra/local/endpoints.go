@@ -1,21 +1,27 @@
 package local
 
 import (
+	"context"
 	"encoding/json"
+	"net"
 	"net/http"
+
+	"github.com/spillwayhq/spillway/shared/httpserver"
 )
 
 // StatusPath answers GET, on the port of the SQS endpoint, with the Status as JSON.
 const StatusPath = "/_spillway/status"
 
-// handler is the SQS endpoint with what the command line asks a running pipeline for.
-func (p *Pipeline) handler() http.Handler {
+// serveSQS serves the SQS emulator and what the command line asks a running pipeline for.
+func (p *Pipeline) serveSQS(ctx context.Context, l net.Listener) error {
 	mux := http.NewServeMux()
 	mux.Handle("/", p.sqs)
 	mux.HandleFunc("GET "+StatusPath, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(p.Status()) // the client may be gone
+		_ = json.NewEncoder(w).Encode(p.Status()) // an error is the client's, who has gone
 	})
 	mux.Handle("GET "+OutcomesPath, &p.watchers)
-	return mux
+	server := httpserver.New(mux, p.logger)
+	server.BaseContext = func(net.Listener) context.Context { return ctx } // long polls end with it
+	return httpserver.Serve(ctx, server, l, shutdownGrace, func(context.Context) error { return nil })
 }

@@ -1,16 +1,16 @@
 package local
 
 import (
+	"fmt"
 	"time"
 
-	"github.com/spillwayhq/spillway/infra/local/segmentd"
 	"github.com/spillwayhq/spillway/infra/local/sqs"
+	"github.com/spillwayhq/spillway/shared/canary"
 	"github.com/spillwayhq/spillway/shared/deadletter"
-	"github.com/spillwayhq/spillway/shared/deliver"
-	"github.com/spillwayhq/spillway/shared/segment"
 )
 
-// A Status is what a person wants to know of a running pipeline. Totals count since the start.
+// A Status is what a person wants to know of a running pipeline. Totals count since the start. The
+// canary's events are in no number but its own.
 type Status struct {
 	At            time.Time     `json:"at"`
 	Accepted      int64         `json:"accepted"` // events
@@ -19,26 +19,26 @@ type Status struct {
 	InFlight      int64         `json:"inFlight"`    // messages that are being delivered or wait for their next try
 	OldestAge     time.Duration `json:"oldestAge"`   // in nanoseconds
 	DeadLetters   int64         `json:"deadLetters"` // events in the dead-letter queue, those of earlier runs too
-	Refused       int64         `json:"refused"`     // requests that the door answered 4xx
-	Shed          int64         `json:"shed"`        // and 429
-	// why events of the last invocations stay in the queue, or that the canary is silent; empty
-	// when nothing is wrong
-	Trouble string            `json:"trouble"`
-	Canary  Canary            `json:"canary"`
-	Segment deadletter.Minute `json:"segment"` // the last minute with a delivery
+	Refused       int64         `json:"refused"`     // requests that were answered 4xx, but for 429
+	Shed          int64         `json:"shed"`        // requests that were answered 429
+	// Degraded is why events are retried, or why no canary arrives; empty if delivery goes on.
+	Degraded string            `json:"degraded"`
+	Canary   Canary            `json:"canary"`
+	Segment  deadletter.Minute `json:"segment"` // the last minute with a delivery
 	Totals
 }
 
-// Status asks the queues and the function. After Run it is what it was at the end.
-func (p *Pipeline) Status() Status {
-	p.mu.Lock()
-	final := p.final
-	p.mu.Unlock()
-	if final != nil {
-		return *final
-	}
-	now := time.Now()
-	events, dead := p.events.Stats(), p.dead.Stats()
+// A Canary tells about the events that the pipeline sends itself every minute, through the ingest
+// endpoint to where Segment would be called.
+type Canary struct {
+	On      bool          `json:"on"`
+	At      time.Time     `json:"at,omitzero"` // when the last one arrived; zero: none has
+	Latency time.Duration `json:"latency"`     // of the last one, in nanoseconds
+	Failure string        `json:"failure"`     // why the last one was not accepted; empty: it was
+}
+
+// newStatus is what the queues tell.
+func newStatus(now time.Time, events, dead sqs.Stats) Status {
 	s := Status{
 		At: now, Accepted: events.SentEvents, BacklogEvents: events.Events, InFlight: events.InFlight,
 		Backlog: events.Visible + events.InFlight + events.Delayed, DeadLetters: dead.Events,
@@ -46,61 +46,31 @@ func (p *Pipeline) Status() Status {
 	if !events.OldestSent.IsZero() {
 		s.OldestAge = max(0, now.Sub(events.OldestSent))
 	}
-	door := p.counters.Totals()
-	for _, n := range door.Refused {
-		s.Refused += int64(n)
-	}
-	for _, n := range door.Shed {
-		s.Shed += int64(n)
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	s.Totals, s.Trouble, s.Segment = p.totals, p.trouble, p.minute
-	s.withCanary(p.watch.Status(), p.canary != nil)
 	return s
 }
 
-func (p *Pipeline) count(s *deliver.Report) {
-	p.watch.RecordDelivered(s.CanaryAges)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.totals.Invocations++
-	if len(s.Flushes) > 0 || s.BreakerOpen { // otherwise it says nothing of Segment
-		p.segmentSays(s, time.Now().Truncate(time.Minute))
+// withCanary takes the canary's events and requests out of the numbers. If one runs it tells about it;
+// when it is missing the pipeline is degraded.
+func (s *Status) withCanary(c canary.Status, runs bool) {
+	s.Accepted, s.Refused, s.Shed = max(0, s.Accepted-c.Sent), max(0, s.Refused-c.Refused), max(0, s.Shed-c.Throttled)
+	s.Backlog, s.BacklogEvents = max(0, s.Backlog-c.UnderWay), max(0, s.BacklogEvents-c.UnderWay)
+	s.InFlight = min(s.InFlight, s.Backlog)
+	if s.Backlog == 0 {
+		s.OldestAge = 0
 	}
-	p.totals.Delivered += int64(s.Delivered)
-	for class, n := range s.Retried {
-		p.totals.Retried += int64(n)
-		p.trouble = troubles[class]
+	if !runs {
+		return
 	}
-	if s.Delivered > 0 && len(s.Retried) == 0 {
-		p.trouble = ""
+	s.Canary = Canary{On: true, At: c.At, Latency: c.Latency}
+	if c.Failure != nil {
+		s.Canary.Failure = c.Failure.Error()
 	}
-	for _, n := range s.DeadLettered {
-		p.totals.DeadLettered += int64(n)
+	switch {
+	case !c.Missing || s.Degraded != "":
+	case s.Canary.Failure != "":
+		s.Degraded = "the ingest endpoint does not accept the canary: " + s.Canary.Failure
+	default:
+		s.Degraded = fmt.Sprintf("no canary has arrived for over %v: events do not get from the ingest endpoint to Segment",
+			canary.MissingAfter)
 	}
 }
-
-func (p *Pipeline) segmentSays(s *deliver.Report, minute time.Time) {
-	if !minute.Equal(p.minute.Start) {
-		p.minute = deadletter.Minute{Start: minute}
-	}
-	for _, f := range s.Flushes {
-		p.minute.Add(f.Class, 1)
-	}
-	p.minute.BreakerOpen = s.BreakerOpen
-}
-
-// troubles say for a person what a class of segment.Classes means for events that stay.
-var troubles = map[string]string{
-	segment.Transient.String(): "Segment can't be reached or fails: events wait up to 15 min for their next try",
-	segment.Throttled.String(): "Segment asks for less (429): its write key waits",
-	segment.Misconfigured.String(): "Segment refuses the write key or the address (401, 403, 404, a redirect), or " +
-		"there is no write key: its events wait",
-}
-
-// SQS is the endpoint, for tests that talk to it without a socket.
-func (p *Pipeline) SQS() *sqs.Server { return p.sqs }
-
-// StandIn is the Segment stand-in, nil when another Segment was named.
-func (p *Pipeline) StandIn() *segmentd.Server { return p.segment }

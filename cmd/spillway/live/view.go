@@ -72,8 +72,8 @@ func (v *view) line(s local.Status) string {
 	if s.Canary.Failure != "" {
 		line += fmt.Sprintf(" canary_failure=%q", s.Canary.Failure)
 	}
-	if s.Trouble != "" {
-		line += fmt.Sprintf(" degraded=%q", s.Trouble)
+	if s.Degraded != "" {
+		line += fmt.Sprintf(" degraded=%q", s.Degraded)
 	}
 	return line
 }
@@ -93,7 +93,7 @@ func (v *view) draw(s local.Status, columns int) string {
 		{"ingest", fmt.Sprintf("%s refused, %s told to retry later", terminal.Plural(s.Refused, "request"),
 			terminal.Number(s.Shed))},
 		{"canary", canaryRow(s)},
-		{"degraded", cmp.Or(s.Trouble, "no")},
+		{"degraded", cmp.Or(s.Degraded, "no")},
 	}
 	var b strings.Builder
 	if v.lines > 0 {

@@ -76,7 +76,7 @@ func TestViewDrawsOverItsPreviousBlock(t *testing.T) {
 func TestViewWrapsItsLinesSoThatTheNextBlockCoversThem(t *testing.T) {
 	escapes := regexp.MustCompile("\x1b\\[[0-9]*[A-Z]")
 	long := local.Status{At: time.Now(),
-		Trouble: "Segment can't be reached or fails: events are retried within 15 min"}
+		Degraded: "Segment can't be reached or fails: events are retried within 15 min"}
 	for _, columns := range []int{1, 27, 40, 80, 200} {
 		var v view
 		lines := strings.Split(escapes.ReplaceAllString(v.draw(long, columns), ""), "\n")

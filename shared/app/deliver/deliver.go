@@ -59,7 +59,7 @@ func FromEnvironment(ctx context.Context, environ []string, out io.Writer) (*Han
 	h, err := New(o, Parts{SQS: sqs.NewFromConfig(cloud, sqsclient.AvoidLostResponses), SSM: awsssm.NewFromConfig(cloud),
 		Metrics: out, Logger: logger})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", envEndpoint, err) // the rest has been validated
 	}
 	h.values.Refresh(ctx)
 	return h, nil
@@ -117,7 +117,7 @@ func Configure(o Options, p Parts) (deliver.Config, reload.Group, error) {
 	}
 	client, err := segment.NewClient(sc)
 	if err != nil {
-		return c, nil, fmt.Errorf("%s: %w", envEndpoint, err)
+		return c, nil, err
 	}
 	c.Segment = client
 	return c, values, nil

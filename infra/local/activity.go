@@ -1,0 +1,87 @@
+package local
+
+import (
+	"sync"
+	"time"
+
+	"github.com/spillwayhq/spillway/shared/canary"
+	"github.com/spillwayhq/spillway/shared/deadletter"
+	"github.com/spillwayhq/spillway/shared/deliver"
+	"github.com/spillwayhq/spillway/shared/ingest"
+	"github.com/spillwayhq/spillway/shared/segment"
+)
+
+// Totals count what the deliver function has done since the start.
+type Totals struct {
+	Delivered    int64 `json:"delivered"` // events
+	Retried      int64 `json:"retried"`   // events; one that is retried twice counts twice
+	DeadLettered int64 `json:"deadLettered"`
+	Invocations  int64 `json:"invocations"`
+}
+
+// activity is what the parts have reported since the start. It is safe for concurrent use.
+type activity struct {
+	requests ingest.Counters
+	canaries *canary.Tracker
+
+	mu       sync.Mutex
+	totals   Totals
+	degraded string
+	minute   deadletter.Minute // the last minute with a delivery
+}
+
+func newActivity() *activity { return &activity{canaries: canary.NewTracker()} }
+
+// invoked counts an invocation of the deliver function.
+func (a *activity) invoked(r deliver.Report) {
+	a.canaries.RecordDelivered(r.CanaryAges)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.totals.Invocations++
+	if len(r.Flushes) > 0 || r.BreakerOpen { // otherwise it tells nothing about Segment
+		a.countFlushes(&r, time.Now().Truncate(time.Minute))
+	}
+	a.totals.Delivered += int64(r.Delivered)
+	for reason, n := range r.Retried {
+		a.totals.Retried += int64(n)
+		a.degraded = degradedBy[reason]
+	}
+	if r.Delivered > 0 && len(r.Retried) == 0 {
+		a.degraded = ""
+	}
+	for _, n := range r.DeadLettered {
+		a.totals.DeadLettered += int64(n)
+	}
+}
+
+func (a *activity) countFlushes(r *deliver.Report, minute time.Time) {
+	if !minute.Equal(a.minute.Start) {
+		a.minute = deadletter.Minute{Start: minute}
+	}
+	for _, f := range r.Flushes {
+		a.minute.Add(f.Class, 1)
+	}
+	a.minute.BreakerOpen = r.BreakerOpen
+}
+
+// addTo completes a status.
+func (a *activity) addTo(s *Status) {
+	requests := a.requests.Totals()
+	for _, n := range requests.Refused {
+		s.Refused += int64(n)
+	}
+	for _, n := range requests.Shed {
+		s.Shed += int64(n)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s.Totals, s.Degraded, s.Segment = a.totals, a.degraded, a.minute
+}
+
+// degradedBy tells a person what a reason for retrying events means.
+var degradedBy = map[string]string{
+	segment.Transient.String(): "Segment can't be reached or fails: events wait up to 15 min for their next try",
+	segment.Throttled.String(): "Segment asks for less (429): the events of the write key wait",
+	segment.Misconfigured.String(): "Segment refuses the write key or the address (401, 403, 404, a redirect), or " +
+		"there is no write key: the events wait",
+}

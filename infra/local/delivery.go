@@ -1,0 +1,37 @@
+package local
+
+import (
+	"log/slog"
+
+	"github.com/spillwayhq/spillway/infra/local/lambda"
+	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/app/pipeline"
+)
+
+// PipelineOptions are the options of a pipeline whose queues are at an SQS endpoint, as far as the
+// topology has them.
+func PipelineOptions(t *topology.Topology, sqsEndpoint string) pipeline.Options {
+	return pipeline.Options{
+		Name:     t.Names.Pipeline,
+		QueueURL: QueueURL(sqsEndpoint, t.Names.EventsQueue), DeadLetterQueueURL: QueueURL(sqsEndpoint, t.Names.DeadLetterQueue),
+	}
+}
+
+// NewDelivery runs the topology's deliver function on the Lambda emulator, fed by the topology's
+// event source from a queue.
+func NewDelivery(t *topology.Topology, queue lambda.Queue, environment lambda.EnvironmentFactory,
+	logger *slog.Logger) (*lambda.Function, *lambda.EventSourceMapping, error) {
+	source := t.EventSources[0]
+	f, _ := t.Function(source.Function)
+	function := lambda.NewFunction(lambda.FunctionConfig{
+		Name: f.Name, Timeout: f.Timeout, ReservedConcurrency: f.ReservedConcurrency, MemoryMB: f.MemoryMB, Region: Region,
+		NewEnvironment: environment,
+	})
+	mapping, err := lambda.NewEventSourceMapping(lambda.MappingConfig{
+		Queue: queue, QueueARN: "arn:aws:sqs:" + Region + ":" + AccountID + ":" + source.Queue, Function: function,
+		BatchSize: source.BatchSize, MaximumBatchingWindow: source.BatchingWindow,
+		MaximumConcurrency:      source.MaximumConcurrency,
+		ReportBatchItemFailures: source.ReportBatchItemFailures, Logger: logger,
+	})
+	return function, mapping, err
+}

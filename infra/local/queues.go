@@ -1,0 +1,76 @@
+package local
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/spillwayhq/spillway/infra/local/lambda"
+	"github.com/spillwayhq/spillway/infra/local/sqs"
+	"github.com/spillwayhq/spillway/infra/topology"
+)
+
+// CreateQueues makes the topology's queues, dead-letter queues first, because the others name them.
+func CreateQueues(server *sqs.Server, t *topology.Topology) error {
+	seconds := func(d time.Duration) string { return strconv.Itoa(int(d / time.Second)) }
+	for _, isSource := range []bool{false, true} {
+		for _, q := range t.Queues {
+			if isSource != (q.DeadLetterQueue != "") {
+				continue
+			}
+			attributes := map[string]string{
+				"MessageRetentionPeriod": seconds(q.Retention),
+				"VisibilityTimeout":      seconds(q.VisibilityTimeout),
+			}
+			if isSource {
+				attributes["RedrivePolicy"] = fmt.Sprintf(`{"deadLetterTargetArn":"arn:aws:sqs:%s:%s:%s","maxReceiveCount":%d}`,
+					Region, AccountID, q.DeadLetterQueue, q.MaxReceiveCount)
+			}
+			if _, err := server.CreateQueue(q.Name, attributes); err != nil {
+				return fmt.Errorf("create queue %s: %w", q.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// QueueURL is the URL of a queue of the SQS emulator at an endpoint.
+func QueueURL(endpoint, name string) string { return endpoint + "/" + AccountID + "/" + name }
+
+// newClient is an AWS SDK that calls the SQS emulator without a socket.
+func newClient(server *sqs.Server, endpoint string) *awssqs.Client {
+	return awssqs.New(awssqs.Options{
+		Region: Region, BaseEndpoint: aws.String(endpoint), HTTPClient: server.HTTPClient(),
+		Credentials: credentials.NewStaticCredentialsProvider(AccessKey, AccessKey, ""),
+	})
+}
+
+// Feed connects a queue to the Lambda emulator without HTTP: to receive and delete messages through
+// an SDK would cost most of what a machine has.
+func Feed(q *sqs.Queue) lambda.Queue { return feed{q} }
+
+type feed struct{ *sqs.Queue }
+
+// Receive implements lambda.Queue.
+func (f feed) Receive(ctx context.Context, max int, wait time.Duration) ([]lambda.Message, error) {
+	received, err := f.Queue.Receive(ctx, max, wait)
+	messages := make([]lambda.Message, len(received))
+	for i, m := range received {
+		messages[i] = lambda.Message{
+			MessageID: m.MessageID, ReceiptHandle: m.ReceiptHandle, Body: m.Body, MD5OfBody: m.MD5OfBody,
+			MD5OfMessageAttributes: m.MD5OfMessageAttributes, Attributes: m.Attributes,
+		}
+		if len(m.MessageAttributes) > 0 {
+			messages[i].MessageAttributes = make(map[string]lambda.MessageAttribute, len(m.MessageAttributes))
+			for name, a := range m.MessageAttributes {
+				messages[i].MessageAttributes[name] = lambda.MessageAttribute(a)
+			}
+		}
+	}
+	return messages, err
+}

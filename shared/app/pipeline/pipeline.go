@@ -1,0 +1,94 @@
+// Package pipeline wires the parts of a whole pipeline for one process: ingest endpoint, deliver
+// function and canary, each by the function that builds what is deployed.
+//
+// On AWS the CDK app decides what the parts have in common, such as the queues and the canary's
+// write key, and passes it in the environment. Here it stands in one set of options.
+package pipeline
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+
+	appcanary "github.com/spillwayhq/spillway/shared/app/canary"
+	appdeliver "github.com/spillwayhq/spillway/shared/app/deliver"
+	appingest "github.com/spillwayhq/spillway/shared/app/ingest"
+	"github.com/spillwayhq/spillway/shared/canary"
+	"github.com/spillwayhq/spillway/shared/deliver"
+	"github.com/spillwayhq/spillway/shared/ingest"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
+)
+
+// Options are what a deployment decides about a pipeline.
+type Options struct {
+	Name                         string // a dimension of its metrics
+	QueueURL, DeadLetterQueueURL string
+	IngestURL                    string           // where the canary sends its events
+	WriteKeysFile                string           // the write keys that are accepted; empty: any well-formed one
+	Server                       appingest.Server // of the ingest endpoint
+	SegmentURL                   string
+	Gzip                         bool   // requests to Segment
+	WriteKey                     string // of messages that carry none
+}
+
+// Ingest are the options of the ingest endpoint.
+func (o *Options) Ingest() appingest.Options {
+	return appingest.Options{Name: o.Name, QueueURL: o.QueueURL, DeadLetterQueueURL: o.DeadLetterQueueURL,
+		WriteKeysFile: o.WriteKeysFile, CanaryWriteKey: canary.WriteKey, Server: &o.Server}
+}
+
+// Deliver are the options of the deliver function. It knows the canary's write key even if no
+// canary runs: the queue may hold one of an earlier run.
+func (o *Options) Deliver() appdeliver.Options {
+	return appdeliver.Options{Name: o.Name, QueueURL: o.QueueURL, DeadLetterQueueURL: o.DeadLetterQueueURL,
+		Endpoint: o.SegmentURL, Gzip: o.Gzip, WriteKey: o.WriteKey, CanaryWriteKey: canary.WriteKey}
+}
+
+// Canary are the options of the canary.
+func (o *Options) Canary() appcanary.Options {
+	return appcanary.Options{Name: o.Name, IngestURL: o.IngestURL, WriteKey: canary.WriteKey}
+}
+
+// SQS is what the parts need of an *sqs.Client.
+type SQS interface {
+	sqsclient.API
+	appingest.SQS
+}
+
+// Parts are what a pipeline is connected to.
+type Parts struct {
+	SQS       SQS
+	Transport http.RoundTripper // to Segment; nil: the client's own
+	Metrics   io.Writer         // gets a line of JSON for each group of metrics; safe for concurrent use
+	Logger    *slog.Logger
+
+	// What happens is reported to these, if they are not nil.
+	OnRequest    func(ingest.Summary)
+	OnInvocation func(deliver.Report)
+	OnCanary     func(canary.Result)
+	Observer     func() func(deliver.Observation) // see deliver.Config
+}
+
+// A Pipeline builds the parts.
+type Pipeline struct {
+	Options
+	Parts
+}
+
+// NewIngest builds the ingest endpoint.
+func (p *Pipeline) NewIngest(ctx context.Context) (*appingest.Endpoint, error) {
+	return appingest.New(ctx, p.Options.Ingest(),
+		appingest.Parts{SQS: p.SQS, Metrics: p.Metrics, Logger: p.Logger, Report: p.OnRequest})
+}
+
+// NewDeliver builds the deliver function, as each environment of it does.
+func (p *Pipeline) NewDeliver() (*appdeliver.Handler, error) {
+	return appdeliver.New(p.Options.Deliver(), appdeliver.Parts{SQS: p.SQS, Transport: p.Transport, Metrics: p.Metrics,
+		Logger: p.Logger, Report: p.OnInvocation, Observer: p.Observer})
+}
+
+// NewCanary builds the canary.
+func (p *Pipeline) NewCanary() (*appcanary.Function, error) {
+	return appcanary.New(p.Options.Canary(), appcanary.Parts{Metrics: p.Metrics, Logger: p.Logger, Report: p.OnCanary})
+}
