@@ -31,9 +31,9 @@ func newCost() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "cost",
 		Short: "Estimate the monthly bill of a pipeline on AWS",
-		Long: usage.Help("Prints what a pipeline without failures costs per month on AWS, line by line, beside the "+
-			"cost of the "+
-			"same pipeline with one event per message.",
+		Long: usage.Help(
+			"Prints what a pipeline without failures costs per month on AWS, line by line, beside the cost of the same "+
+				"pipeline with one event per message.",
 			"It reads no bill and calls nothing: the prices are part of this program, and so are the numbers of alarms, "+
 				"metrics and functions that it would deploy."),
 		Example: "  spillway cost --events-per-day 1000000 --event-bytes 1000\n  spillway cost --events-per-day 50000000 " +
@@ -126,8 +126,7 @@ func printCost(out io.Writer, f costFlags, p price.Pipeline) {
 	}
 	w.Flush()
 	fmt.Fprintf(out, "\nPrices of %s, us-east-1, without free tier and taxes; a month of 30 days. Not included: "+
-		"KMS, SNS, "+
-		"log storage, retries during an outage.\nSources: %s\n", price.Checked, strings.Join(sources(bill), ", "))
+		"KMS, SNS, log storage, retries during an outage.\nSources: %s\n", price.Checked, strings.Join(sources(bill), ", "))
 }
 
 // sources are where the prices of a bill come from.

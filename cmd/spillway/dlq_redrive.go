@@ -29,14 +29,17 @@ type redriveFlags struct {
 	rate          float64
 }
 
+// dedupePeriod is for how long Segment drops repeated events.
+var dedupePeriod = fmt.Sprintf("%.0f h", deadletter.DedupePeriod.Hours())
+
 func newDLQRedrive(f *dlq.Flags) *cobra.Command {
 	r := redriveFlags{Flags: f}
 	c := &cobra.Command{
 		Use:   "redrive",
 		Short: "Send dead letters to the events queue again",
-		Long: usage.Help("Sends each dead letter to the events queue and then deletes it. An interruption loses "+
-			"none, and may "+
-			"send one twice, as the same event with the same messageId.",
+		Long: usage.Help(
+			"Sends each dead letter to the events queue and then deletes it. An interruption loses none, and may send one "+
+				"twice, as the same event with the same messageId.",
 			"Dead letters with the reasons "+strings.Join(deadletter.PermanentReasons(), ", ")+" would only become dead "+
 				"letters again. They are skipped unless --reason names them. Dead letters that arrive during the run are left "+
 				"for the next run.",
@@ -44,8 +47,8 @@ func newDLQRedrive(f *dlq.Flags) *cobra.Command {
 				"half of the calls to it failed, or the circuit breaker was open and no call was answered; a minute more than 15 "+
 				"minutes ago does not count. The local pipeline tells this at /_spillway/status, and the one on AWS by its "+
 				"CloudWatch metrics SegmentResponses and BreakerOpen, which are a minute or two late.",
-			"Segment drops an event with a messageId that it has received within 24 h. It counts an older event twice if it "+
-				"has already received it."),
+			"Segment drops an event with a messageId that it has received within "+dedupePeriod+". It counts an older event "+
+				"twice if it has already received it."),
 		Example: "  spillway dlq redrive --dry-run\n  spillway dlq redrive --reason rejected --newer-than 24h",
 		Args:    usage.NoArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -87,8 +90,8 @@ func (f *redriveFlags) run(ctx context.Context, out, errOut io.Writer) error {
 			progress.Set(min(r.DeadLetters, visible))
 			if r.Old > 0 && !warned {
 				warned = true
-				fmt.Fprintf(errOut, "spillway: some events were received more than %v ago: Segment counts those twice that it "+
-					"has already received, for example by an earlier redrive\n", deadletter.DedupePeriod)
+				fmt.Fprintf(errOut, "spillway: some events were received more than %s ago: Segment counts those twice that it "+
+					"has already received, for example by an earlier redrive\n", dedupePeriod)
 			}
 		}}
 	if !f.force && !f.dryRun {
@@ -113,8 +116,8 @@ func (f *redriveFlags) report(out io.Writer, r deadletter.RedriveResult, took ti
 		fmt.Fprintf(out, "sent again in %.1f s", took.Seconds())
 	}
 	if r.Old > 0 {
-		fmt.Fprintf(out, "; %s of them received more than %v ago, so Segment counts their events twice if it has them",
-			terminal.Number(r.Old), deadletter.DedupePeriod)
+		fmt.Fprintf(out, "; %s of them received more than %s ago, so Segment counts their events twice if it has them",
+			terminal.Number(r.Old), dedupePeriod)
 	}
 	fmt.Fprintln(out)
 	for _, reason := range slices.Sorted(maps.Keys(r.Skipped)) {

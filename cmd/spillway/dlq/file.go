@@ -10,8 +10,9 @@ import (
 // FileFormat describes, in paragraphs of a help text, what export and drop write.
 func FileFormat() []string {
 	return []string{
-		"Each exported line is one event: the JSON of a message for the events queue, with the additional field \"deadLetter\", " +
-			"which has the ID, reason and detail of the dead letter. `spillway send` sends such lines again.",
+		"Each exported line is one event: the JSON of a message for the events queue, with the additional field " +
+			"\"deadLetter\", which has the ID, reason and detail of the dead letter. `spillway send` sends such lines " +
+			"again.",
 		"The lines contain write keys: restrict access to the file. A body that can't be decoded is a line with the field " +
 			"\"body\" and no event. `spillway send` skips it: correct the body, and send it with `aws sqs send-message`.",
 	}

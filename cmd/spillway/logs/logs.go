@@ -102,22 +102,28 @@ func follow(ctx context.Context, api cloudwatchlogs.FilterLogEventsAPIClient, gr
 			if err != nil {
 				return explain(ctx, err, group)
 			}
-			for _, e := range page.Events {
-				if _, again := shown[aws.ToString(e.EventId)]; again {
-					continue
-				}
-				shown[aws.ToString(e.EventId)] = time.UnixMilli(aws.ToInt64(e.Timestamp))
-				i := Invocation{Raw: strings.TrimSpace(aws.ToString(e.Message))}
-				if json.Unmarshal([]byte(i.Raw), &i) == nil {
-					show(&i)
-				}
-			}
+			showNew(page.Events, shown, show)
 		}
 		maps.DeleteFunc(shown, func(_ string, at time.Time) bool { return time.Since(at) > 2*maxDelay })
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(pollEvery):
+		}
+	}
+}
+
+// showNew shows the lines that were not shown before.
+func showNew(lines []types.FilteredLogEvent, shown map[string]time.Time, show func(*Invocation)) {
+	for _, line := range lines {
+		id := aws.ToString(line.EventId)
+		if _, again := shown[id]; again {
+			continue
+		}
+		shown[id] = time.UnixMilli(aws.ToInt64(line.Timestamp))
+		i := Invocation{Raw: strings.TrimSpace(aws.ToString(line.Message))}
+		if json.Unmarshal([]byte(i.Raw), &i) == nil {
+			show(&i)
 		}
 	}
 }
