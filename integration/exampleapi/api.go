@@ -13,8 +13,8 @@ import (
 	"github.com/segmentio/analytics-go/v3"
 )
 
-// handler serves the API. Whatever becomes of an event, its request is answered as if nothing had
-// been.
+// handler serves the API. A request is answered the same way whether or not its event could be
+// tracked.
 func handler(tracker analytics.Client, work time.Duration, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /runs", func(w http.ResponseWriter, r *http.Request) {
@@ -24,7 +24,7 @@ func handler(tracker analytics.Client, work time.Duration, log *slog.Logger) htt
 		}
 		note, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxNote))
 		if err != nil {
-			http.Error(w, "a note may have 16 KB", http.StatusRequestEntityTooLarge)
+			http.Error(w, "the note must have at most 16 KB", http.StatusRequestEntityTooLarge)
 			return
 		}
 		time.Sleep(work) // the database
@@ -39,10 +39,10 @@ func handler(tracker analytics.Client, work time.Duration, log *slog.Logger) htt
 	return mux
 }
 
-// maxNote leaves room for the rest in an event, which may have 32 KB.
+// maxNote leaves room for the rest of an event, which may have 32 KB.
 const maxNote = 16 << 10
 
-// runStarted is an event of the usual size, but for its note: about 1 KB at Segment.
+// runStarted returns an event of the usual size, about 1 KB without its note.
 func runStarted(r *http.Request, id, note string) analytics.Track {
 	host, _, _ := net.SplitHostPort(r.RemoteAddr)
 	return analytics.Track{

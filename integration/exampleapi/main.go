@@ -1,10 +1,9 @@
-// Command exampleapi is a small HTTP API: a request waits 5 ms for its database, tracks an event,
-// and is answered. It shows what an API does to publish with Spillway (tracker in track.go), and it
-// is what the tests in the folder above kill, starve and take the time of, with tracking and
-// without, while what is behind it is away.
+// Command exampleapi is a small HTTP API: a request waits 5 ms for its database, tracks an event
+// and is answered. It shows how an API publishes with Spillway (track.go). The integration tests
+// run it with tracking and without: they measure its latency, kill it, and take SQS away from it.
 //
 //	POST /runs?id=ID    starts a run; ID becomes the event's messageId, and the body, a note, one of its properties
-//	GET  /health        says that it serves
+//	GET  /health        answers 200
 //	GET  /debug/vars    statistics of the process, and of the publisher
 package main
 
@@ -29,7 +28,7 @@ func main() {
 	flag.StringVar(&c.queueURL, "queue-url", "http://localhost:9324/000000000000/spillway-events",
 		"URL of the events queue")
 	flag.StringVar(&c.dir, "dir", "",
-		"directory for what SQS does not take, of this process alone; process and disk need one")
+		"directory for events that SQS does not take, for this process alone; required by process and disk")
 	flag.StringVar(&c.writeKey, "write-key", "local", "write key of the Segment source")
 	work := flag.Duration("work", 5*time.Millisecond, "how long a request waits for its database")
 	flag.Parse()
@@ -41,7 +40,7 @@ func main() {
 	}
 }
 
-// run serves until ctx ends, and then answers what is under way and hands over what was tracked.
+// run serves until ctx ends, then finishes the requests it has and sends the events that wait.
 func run(ctx context.Context, listen string, c config, work time.Duration) error {
 	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
 	tracker, err := c.tracker(ctx, log)
@@ -50,7 +49,7 @@ func run(ctx context.Context, listen string, c config, work time.Duration) error
 	}
 	l, err := net.Listen("tcp", listen)
 	if err != nil {
-		return errors.Join(fmt.Errorf("%w: name another with --listen", err), tracker.Close())
+		return errors.Join(fmt.Errorf("%w: choose another address with --listen", err), tracker.Close())
 	}
 	server := &http.Server{Handler: handler(tracker, work, log), ReadHeaderTimeout: 10 * time.Second}
 	served := make(chan error, 1)

@@ -11,25 +11,25 @@ import (
 	"github.com/spillwayhq/spillway/shared/publisher"
 )
 
-// durabilities are the values of --track, but for none.
+// durabilities are the values of --track, except none.
 var durabilities = map[string]publisher.Durability{"memory": publisher.Memory, "process": publisher.Process,
 	"disk": publisher.Disk}
 
 const modes = "none, memory, process or disk"
 
-// config says how to track.
+// config is how to track.
 type config struct {
 	track, queueURL, dir, writeKey string
 }
 
-// tracker makes the client. An API without a choice of modes has the call of publisher.New alone.
+// tracker makes the client. An API that has one mode only needs the call of publisher.New.
 func (c config) tracker(ctx context.Context, log *slog.Logger) (analytics.Client, error) {
 	if c.track == "none" {
 		return untracked{}, nil
 	}
 	durability, ok := durabilities[c.track]
 	if !ok {
-		return nil, fmt.Errorf("--track %s: write %s", c.track, modes)
+		return nil, fmt.Errorf("--track must be %s, is %q", modes, c.track)
 	}
 	client, err := publisher.New(ctx, publisher.Config{
 		QueueURL: c.queueURL, WriteKey: c.writeKey, Durability: durability, Dir: c.dir, Callback: losses{log}, Logger: log,
@@ -41,7 +41,7 @@ func (c config) tracker(ctx context.Context, log *slog.Logger) (analytics.Client
 	return client, nil
 }
 
-// losses writes the events that are lost into the log.
+// losses logs the events that are lost.
 type losses struct{ log *slog.Logger }
 
 func (losses) Success(analytics.Message) {}
@@ -51,7 +51,7 @@ func (l losses) Failure(m analytics.Message, err error) {
 	l.log.Error("event lost", "messageId", track.MessageId, "error", err)
 }
 
-// untracked is how the API does without tracking.
+// untracked is the API without tracking, to compare with.
 type untracked struct{}
 
 func (untracked) Enqueue(analytics.Message) error { return nil }

@@ -1,3 +1,3 @@
-// Package publishing measures the publisher against the local queue: how many events a second it
-// brings there, and how much memory a process takes while the queue is away.
+// Package publishing measures the publisher against the SQS emulator: how many events a second it
+// sends there, and how much memory a process takes while the queue is down.
 package publishing

@@ -18,16 +18,16 @@ import (
 
 var (
 	away = flag.Duration("away", 8*time.Second,
-		"how long the queue is away in the test of memory; 10m for the whole promise")
-	kind = flag.String("away-child", "", "for the test itself: run as the process that is measured")
-	url  = flag.String("away-url", "", "for the test itself: the queue")
-	dir  = flag.String("away-dir", "", "for the test itself: the directory, or none")
+		"how long the queue is down in the memory test; 10m for the documented case")
+	kind = flag.String("away-child", "", "set by the test: run as the measured process")
+	url  = flag.String("away-url", "", "set by the test: the queue")
+	dir  = flag.String("away-dir", "", "set by the test: the directory, or none")
 )
 
-// rate is how many events a second the measured process has.
+// rate is how many events a second the measured process enqueues.
 const rate = 5000
 
-// most is the promise: by how much a process grows while the queue is away.
+// most is how much a process may grow while the queue is down.
 const most = 64 << 20
 
 // measured is what the measured process reports.
@@ -39,29 +39,29 @@ type measured struct {
 	Stats        publisher.Stats
 }
 
-// TestAProcessGrowsByNoMoreThan64MBWhileTheQueueIsAway runs a process that has 5,000 events a
-// second and no queue.
-func TestAProcessGrowsByNoMoreThan64MBWhileTheQueueIsAway(t *testing.T) {
+// TestProcessGrowsByAtMost64MBWhileTheQueueIsDown runs a process that enqueues 5,000
+// events a second and has no queue.
+func TestProcessGrowsByAtMost64MBWhileTheQueueIsDown(t *testing.T) {
 	if *kind != "" {
-		t.Skip("this is the process that is measured")
+		t.Skip("this is the measured process")
 	}
 	if raced {
-		t.Skip("the race detector takes several times the memory: run it without -race, as .ci/run does")
+		t.Skip("the race detector takes several times the memory: run this test without -race, as .ci/run does")
 	}
-	hole, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and never answers
+	blackHole, err := net.Listen("tcp", "127.0.0.1:0") // accepts connections and never answers
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer hole.Close()
-	nobody, err := net.Listen("tcp", "127.0.0.1:0")
+	defer blackHole.Close()
+	refusing, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	nobody.Close()
+	refusing.Close()
 	for _, c := range []struct{ name, address, dir string }{
-		{"refused", nobody.Addr().String(), ""}, {"black hole", hole.Addr().String(), ""},
-		{"refused, with a disk", nobody.Addr().String(), t.TempDir()},
-		{"black hole, with a disk", hole.Addr().String(), t.TempDir()},
+		{"refused", refusing.Addr().String(), ""}, {"black hole", blackHole.Addr().String(), ""},
+		{"refused, with a disk", refusing.Addr().String(), t.TempDir()},
+		{"black hole, with a disk", blackHole.Addr().String(), t.TempDir()},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -80,7 +80,7 @@ func TestAProcessGrowsByNoMoreThan64MBWhileTheQueueIsAway(t *testing.T) {
 			if err := json.NewDecoder(&out).Decode(&m); err != nil {
 				t.Fatalf("%v: %s", err, out.String())
 			}
-			t.Logf("%v away, %d events: %.1f MB before, %.1f MB at most; Enqueue p50 %v, p99.9 %v, max %v; %+v", *away,
+			t.Logf("%v down, %d events: %.1f MB before, %.1f MB at most; Enqueue p50 %v, p99.9 %v, max %v; %+v", *away,
 				m.Enqueued, mb(m.Before), mb(m.Peak), m.P50, m.P999, m.Max, m.Stats)
 			if m.Peak-m.Before > most {
 				t.Errorf("the process grew by %.1f MB, from %.1f to %.1f MB", mb(m.Peak-m.Before), mb(m.Before), mb(m.Peak))
@@ -94,10 +94,10 @@ func TestAProcessGrowsByNoMoreThan64MBWhileTheQueueIsAway(t *testing.T) {
 
 func mb(n int64) float64 { return float64(n) / (1 << 20) }
 
-// TestTheMeasuredProcess is that process.
+// TestTheMeasuredProcess is that process, not a test.
 func TestTheMeasuredProcess(t *testing.T) {
 	if *kind == "" {
-		t.Skip("it is started by TestAProcessGrowsByNoMoreThan64MBWhileTheQueueIsAway")
+		t.Skip("started by TestProcessGrowsByAtMost64MBWhileTheQueueIsDown")
 	}
 	m := measured{Before: resident(t)}
 	client, err := publisher.New(t.Context(),
@@ -120,7 +120,7 @@ func TestTheMeasuredProcess(t *testing.T) {
 		}
 	}
 	m.Stats = client.Stats()
-	_ = client.Close() // what is not on disk is lost here
+	_ = client.Close() // events that are not on disk are lost here
 	m.P50, m.P999, m.Max = took.quantile(0.5), took.quantile(0.999), took.max
 	out, err := json.Marshal(m)
 	if err != nil {
@@ -129,10 +129,10 @@ func TestTheMeasuredProcess(t *testing.T) {
 	fmt.Println(string(out))
 }
 
-// histogram counts durations by the microsecond, in little memory, because that of the process is
-// what is measured.
+// histogram counts durations by the microsecond, in little memory, because the test measures the
+// memory of its process.
 type histogram struct {
-	counts [10_000]int32 // the last is of all that took longer
+	counts [10_000]int32 // the last counts all longer ones
 	n      int
 	max    time.Duration
 }
@@ -143,7 +143,7 @@ func (h *histogram) add(d time.Duration) {
 	h.max = max(h.max, d)
 }
 
-// quantile is the upper end of the microsecond in which it lies.
+// quantile returns the upper end of the microsecond in which it lies.
 func (h *histogram) quantile(q float64) time.Duration {
 	seen := 0
 	for us, n := range h.counts {
@@ -154,7 +154,7 @@ func (h *histogram) quantile(q float64) time.Duration {
 	return h.max
 }
 
-// resident is this process's memory as the system counts it.
+// resident returns the resident memory of this process.
 func resident(t *testing.T) int64 {
 	t.Helper()
 	text, err := os.ReadFile("/proc/self/statm")

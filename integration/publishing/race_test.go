@@ -2,5 +2,5 @@
 
 package publishing
 
-// raced: the race detector takes several times the memory of what it watches.
+// raced says that the race detector is on, which takes several times the memory.
 const raced = true

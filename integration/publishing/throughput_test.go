@@ -14,7 +14,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/publisher"
 )
 
-// typical is a track with 10 properties and a Context, about 1 KB.
+// typical returns a track with 10 properties and a Context, about 1 KB.
 func typical(i int) analytics.Track {
 	return analytics.Track{
 		UserId: fmt.Sprint("user-", i%10_000), Event: "Run Finished",
@@ -34,8 +34,8 @@ func typical(i int) analytics.Track {
 	}
 }
 
-// BenchmarkPublish brings events over HTTP into the local queue, which is in the same process and
-// writes them to disk before it answers. An event counts when the queue has said that it has it.
+// BenchmarkPublish sends events over HTTP to the SQS emulator, which runs in the same process and
+// writes them to disk before it answers. An event counts when the emulator has confirmed it.
 func BenchmarkPublish(b *testing.B) {
 	server, err := sqs.Open(sqs.Options{Dir: b.TempDir(), Region: "us-east-1", AccountID: "000000000000",
 		Logger: slog.New(slog.DiscardHandler)})
@@ -59,7 +59,7 @@ func BenchmarkPublish(b *testing.B) {
 			if !errors.Is(err, publisher.ErrFull) {
 				b.Fatal(err)
 			}
-			time.Sleep(time.Millisecond) // faster than the queue
+			time.Sleep(time.Millisecond) // enqueued faster than the emulator takes events
 		}
 	}
 	if err := client.Close(); err != nil {

@@ -20,58 +20,65 @@ import (
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
-// Config configures a client. QueueURL is required. The zero value of every other field means its
-// default, which the field's comment names last.
+// Config configures a client. Only QueueURL is required. A field with its zero value has the default
+// that its comment names.
 type Config struct {
-	QueueURL string // of the pipeline's events queue
+	// QueueURL is the URL of the pipeline's events queue.
+	QueueURL string
 	// Fallbacks are the events queues of further regions, in the order of preference. Events go to
-	// the first queue that takes them; none.
+	// the first queue that takes them. Default: none.
 	Fallbacks []string
-	// WriteKey is that of the Segment source; the pipeline's own default.
+	// WriteKey is the write key of the Segment source. Default: the one that the pipeline is
+	// deployed with.
 	WriteKey string
 
-	// AWS has the credentials and the HTTP client; those of the AWS SDK's default configuration.
-	// The region is always the one in the queue's URL. A queue that is not at AWS, such as that of
-	// `spillway up`, needs no credentials.
+	// AWS has the credentials and the HTTP client. The region is always the one in the queue's URL.
+	// A queue that is not at AWS, such as that of `spillway up`, needs no credentials. Default: the
+	// AWS SDK's default configuration.
 	AWS *aws.Config
-	// SQS makes the client of a queue. When it is nil, New makes one with the AWS configuration.
+	// SQS makes the client of a queue. Default: a client with the configuration AWS.
 	SQS func(queueURL string) (SQS, error)
 
-	// Interval is the longest time that an event waits for others to share its message; 200 ms.
+	// Interval is the longest time that an event waits for others to share its message. Default:
+	// 200 ms.
 	Interval time.Duration
-	// BufferBytes bounds the memory for events that wait or are being sent; 20 MB, with which a
-	// process grows by less than 64 MB.
+	// BufferBytes bounds the memory for events that wait or are being sent. Default: 20 MB, with
+	// which a process grows by less than 64 MB.
 	BufferBytes int64
-	Senders     int // calls to SQS at the same time; 8
-	// MessageEvents bounds the events in a message; as many as Segment takes in a batch.
+	// Senders is the number of calls to SQS at the same time. Default: 8.
+	Senders int
+	// MessageEvents bounds the events in a message. Default: as many as Segment takes in a batch.
 	MessageEvents int
 
-	// Durability says from when on an event is safe; Memory. Process and Disk need Dir, and write
-	// every event to it.
+	// Durability says when an event is safe. Process and Disk need Dir, and write every event to
+	// it. Default: Memory.
 	Durability Durability
 	// Dir is a directory for events that can't be sent now. It belongs to one process at a time; a
-	// client first sends what an earlier process left there. Without it, events that memory can't
-	// hold are dropped.
-	Dir        string
-	DiskBytes  int64 // bounds the files in Dir; 1 GiB
-	ReplayRate int   // events/s sent from Dir beside fresh ones, with Durability Memory; 10,000
+	// client first sends what an earlier process left there. Default: none; events that memory
+	// can't hold are dropped.
+	Dir string
+	// DiskBytes bounds the files in Dir. Default: 1 GiB.
+	DiskBytes int64
+	// ReplayRate bounds the events/s that are sent from Dir beside fresh ones with Durability
+	// Memory. Default: 10,000.
+	ReplayRate int
 
 	// DefaultContext is Segment's context of all events, sent once a message. As in analytics-go
-	// its Library is overwritten.
+	// its Library is overwritten. Default: the Library alone.
 	DefaultContext *analytics.Context
 	// Callback is told when SQS has an event, or will not get it. It must return quickly and must
-	// not use the client.
+	// not use the client. Default: none.
 	Callback analytics.Callback
-	// CloseTimeout is how long Close waits for SQS; 30 s.
+	// CloseTimeout is how long Close waits for SQS. Default: 30 s.
 	CloseTimeout time.Duration
 	// Metrics receives the client's metrics once a minute, as lines of CloudWatch's embedded metric
-	// format: os.Stdout in a Lambda function, the CloudWatch agent's log elsewhere; none are
-	// written.
+	// format: os.Stdout in a Lambda function, the CloudWatch agent's log elsewhere. Default: none.
 	Metrics io.Writer
 	// Pipeline is the name of the Spillway pipeline that QueueURL belongs to, the value of the
-	// metrics' dimension Pipeline; "spillway".
+	// metrics' dimension Pipeline. Default: "spillway".
 	Pipeline string
-	Logger   *slog.Logger // slog.Default()
+	// Logger is told about losses and about queues that take no events. Default: slog.Default().
+	Logger *slog.Logger
 }
 
 // SQS is what the publisher needs of an *sqs.Client. If a client also has GetQueueAttributes, as

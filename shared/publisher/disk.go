@@ -13,18 +13,18 @@ import (
 	"github.com/spillwayhq/spillway/shared/spill"
 )
 
-// Durability says from when on an event that Enqueue accepted is safe.
+// Durability says when an event that Enqueue accepted is safe.
 type Durability int
 
 const (
-	// Memory: when SQS has it, or when it was written to Config.Dir because SQS took no events.
-	// Enqueue does no I/O.
+	// Memory: an event is safe when SQS has it, or when it was written to Config.Dir because SQS
+	// took no events. Enqueue does no I/O.
 	Memory Durability = iota
-	// Process: when Enqueue returns, against kill -9. Enqueue writes to a file, and does not wait
-	// for the disk.
+	// Process: an event is safe against kill -9 when Enqueue returns. Enqueue writes to a file, and
+	// does not wait for the disk.
 	Process
-	// Disk: when Enqueue returns, also against a power cut. Enqueue waits for the disk; calls at
-	// the same time share one wait.
+	// Disk: an event is safe against kill -9 and a power cut when Enqueue returns. Enqueue waits for
+	// the disk; calls at the same time share one wait.
 	Disk
 )
 

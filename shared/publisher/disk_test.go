@@ -369,7 +369,8 @@ func TestNewFailsOnAnUnusableDirectory(t *testing.T) {
 		c.config.QueueURL, c.config.SQS = atAWS, answering(nil)
 		_, err := New(t.Context(), c.config)
 		var typed *ConfigError
-		if !errors.As(err, &typed) || typed.Field != c.field || !strings.Contains(err.Error(), c.want) {
+		if !errors.As(err, &typed) || typed.Field != c.field || !strings.Contains(err.Error(), c.want) ||
+			errors.Is(err, ErrDirInUse) != (c.want == "another process") {
 			t.Errorf("%+v: %v", c.config, err)
 		}
 	}

@@ -94,7 +94,7 @@ func (e *PublishError) Unwrap() []error {
 // told each of them.
 type ShutdownError struct {
 	Events int
-	Err    error
+	Err    error // why Shutdown's context ended
 }
 
 func (e *ShutdownError) Error() string {

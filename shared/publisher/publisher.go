@@ -26,12 +26,11 @@ import (
 )
 
 // A Client accepts events and sends them to SQS. It is safe for concurrent use.
-//
-// An event passes through these phases, each in a file of its own: it is accepted (accept.go,
-// publish.go) into the buffer in memory (buffer.go), packed into a message with others (pack.go),
-// sent to a region (send.go, region.go) and settled (settle.go). Events that the buffer can't hold
-// wait on disk (disk.go) and are replayed (replay.go).
 type Client struct {
+	// An event is accepted (accept.go, publish.go) into the buffer in memory (buffer.go), packed
+	// into a message with others (pack.go), sent to a region (send.go, region.go) and settled
+	// (settle.go). What the buffer can't hold waits on disk (disk.go) and is replayed (replay.go).
+
 	config   Config
 	encoders encoders
 	buffer   *buffer

@@ -18,8 +18,8 @@ type Stats struct {
 	// Replayed are those of Published that came from disk: with Durability Process or Disk all but
 	// those of Publish.
 	Replayed int64
-	Dropped  map[string]int64 // accepted and lost, by reason; Full: not accepted for lack of room
-	Rejected map[string]int64 // not accepted, by reason; the caller got the error
+	Dropped  map[string]int64 // lost, by reason (Full, Refused, …)
+	Rejected map[string]int64 // not accepted and not Spillway's fault, by reason (Invalid, TooLarge, …)
 
 	Waiting      int64 // accepted, in memory, and not in SQS yet
 	WaitingBytes int64 // memory that they take, at most Config.BufferBytes
