@@ -14,8 +14,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/emf"
 )
 
-// addAlarms makes the topology's alarms, and the topic that all of them notify: when they begin,
-// and when they are over.
+// addAlarms creates the topology's alarms, and the topic that they notify when they fire and when
+// they are over.
 func (p *pipeline) addAlarms() {
 	topic := p.newTopic()
 	actions := &[]any{topic.TopicArn()}
@@ -29,7 +29,7 @@ func (p *pipeline) addAlarms() {
 				AlarmName: jsii.String(c.Name), AlarmDescription: jsii.String(c.Description()), AlarmRule: jsii.String(rule(c)),
 				AlarmActions: actions, OkActions: actions,
 			})
-		for _, condition := range c.Any { // the rule has their names, which CloudFormation does not see
+		for _, condition := range c.Any { // the rule has only their names, of which CloudFormation infers no dependency
 			composite.Node().AddDependency(made[condition.Alarm])
 			if unless, ok := made[condition.Unless]; ok {
 				composite.Node().AddDependency(unless)
@@ -38,7 +38,7 @@ func (p *pipeline) addAlarms() {
 	}
 }
 
-// alarmID is the name in CamelCase.
+// alarmID is the alarm's logical ID: its name without the pipeline's, in CamelCase.
 func (p *pipeline) alarmID(name string) string {
 	var id strings.Builder
 	for part := range strings.SplitSeq(strings.TrimPrefix(name, p.topology.Names.Alarm("")), "-") {
@@ -47,15 +47,15 @@ func (p *pipeline) alarmID(name string) string {
 	return id.String() + "Alarm"
 }
 
-// newTopic makes the topic. It is not encrypted with a key of one's own, which CloudWatch would
-// have to be let use; there is nothing of an event in an alarm.
+// newTopic creates the topic. It has no KMS key, whose policy would have to allow CloudWatch to use
+// it; an alarm has nothing of an event in it.
 func (p *pipeline) newTopic() awssns.Topic {
 	topic := awssns.NewTopic(p.Stack, jsii.String("Alarms"),
 		&awssns.TopicProps{
 			TopicName:   jsii.String(p.topology.Names.AlarmTopic),
 			DisplayName: jsii.String("Spillway " + p.topology.Names.Stack(p.region)), EnforceSSL: jsii.Bool(true),
 		})
-	// A policy takes the place of the one that a topic has by itself, so it must name CloudWatch.
+	// This policy replaces a topic's default policy, so it must allow CloudWatch.
 	topic.AddToResourcePolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
 		Sid:        jsii.String("Alarms"),
 		Principals: &[]awsiam.IPrincipal{awsiam.NewServicePrincipal(jsii.String("cloudwatch.amazonaws.com"), nil)},
@@ -121,7 +121,7 @@ func (p *pipeline) locate(m topology.Metric) (namespace, name string, dimensions
 	case m.Function != "":
 		return "AWS/Lambda", m.Name, []dimension{{"FunctionName", jsii.String(m.Function)}}
 	case m.IngestEndpoint:
-		return p.door.namespace, p.door.names[m.Name], []dimension{{p.door.dimension, p.door.value}}
+		return p.endpoint.namespace, p.endpoint.names[m.Name], []dimension{{p.endpoint.dimension, p.endpoint.value}}
 	}
 	dimensions = []dimension{{emf.PipelineDimension, jsii.String(m.Pipeline)},
 		{emf.FunctionDimension, jsii.String(m.Own)}}
@@ -131,7 +131,7 @@ func (p *pipeline) locate(m topology.Metric) (namespace, name string, dimensions
 	return emf.Namespace, m.Name, dimensions
 }
 
-// rule is the composite's in CloudWatch's language.
+// rule is the rule of a composite alarm in CloudWatch's language.
 func rule(c topology.Composite) string {
 	terms := make([]string, len(c.Any))
 	for i, condition := range c.Any {

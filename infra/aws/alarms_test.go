@@ -11,7 +11,7 @@ import (
 	"github.com/spillwayhq/spillway/infra/topology"
 )
 
-func TestEveryAlarmOfTheTopologyIsThereWithItsNumbersAnActionAndAText(t *testing.T) {
+func TestTheTemplateHasEveryAlarmOfTheTopology(t *testing.T) {
 	tmpl, _ := defaults()
 	d := topology.Default()
 	topic := `[{"Ref":"` + slices.Collect(maps.Keys(tmpl.of("AWS::SNS::Topic")))[0] + `"}]`
@@ -60,7 +60,7 @@ func TestEveryAlarmOfTheTopologyIsThereWithItsNumbersAnActionAndAText(t *testing
 	}
 }
 
-func TestACompositeAlarmWaitsForItsAlarmsAndNamesThem(t *testing.T) {
+func TestACompositeAlarmDependsOnTheAlarmsOfItsRule(t *testing.T) {
 	got := rule(topology.Composite{Any: []topology.Condition{{Alarm: "a"}, {Alarm: "b", Unless: "c"}}})
 	if want := `ALARM("a") OR (ALARM("b") AND NOT ALARM("c"))`; got != want {
 		t.Errorf("%s, want %s", got, want)
@@ -84,9 +84,9 @@ func TestACompositeAlarmWaitsForItsAlarmsAndNamesThem(t *testing.T) {
 	}
 }
 
-// A topic with a policy of its own takes nothing but what the policy says.
-func TestCloudWatchMayNotifyTheTopicAndPeopleGetMail(t *testing.T) {
-	tmpl := with(t, func(s *Settings) { s.Emails = []string{"ops@example.com", "dev@example.com"} })
+// A topic with a policy allows only what the policy says.
+func TestCloudWatchMayPublishToTheTopicAndPeopleGetMail(t *testing.T) {
+	tmpl := with(t, func(s *settings) { s.Emails = []string{"ops@example.com", "dev@example.com"} })
 	allowed, denied := false, false
 	for _, policy := range tmpl.of("AWS::SNS::TopicPolicy") {
 		for _, s := range statements(policy.at("PolicyDocument")) {
@@ -108,7 +108,7 @@ func TestCloudWatchMayNotifyTheTopicAndPeopleGetMail(t *testing.T) {
 	}
 }
 
-// dashboard is the body with what CloudFormation fills in left out.
+// dashboard is the dashboard's body, with X for what CloudFormation fills in.
 func dashboard(t *testing.T, tmpl template) (body struct {
 	Widgets []struct {
 		Type                string
@@ -130,7 +130,7 @@ func dashboard(t *testing.T, tmpl template) (body struct {
 			}
 		}
 		if err := json.Unmarshal([]byte(content), &body); err != nil || !ok {
-			t.Fatalf("the dashboard is no JSON: %v\n%s", err, content)
+			t.Fatalf("the dashboard is not JSON: %v\n%s", err, content)
 		}
 	}
 	return body

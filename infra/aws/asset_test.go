@@ -26,7 +26,7 @@ import (
 
 const module = "../.."
 
-// ownArchitecture is this machine's by Lambda's name.
+// ownArchitecture is Lambda's name for this machine's architecture.
 func ownArchitecture() string {
 	if runtime.GOARCH == "amd64" {
 		return "x86_64"
@@ -44,8 +44,8 @@ func built(t *testing.T, source, architecture string) assets {
 	return code
 }
 
-// A deployment of the same sources must change nothing, wherever they lie and whoever builds them.
-func TestTheSameSourcesMakeTheSameAssetAnywhere(t *testing.T) {
+// A deployment of the same sources must change nothing, whatever folder they are in.
+func TestTheSameSourcesMakeTheSameAssetInAnyFolder(t *testing.T) {
 	elsewhere := t.TempDir()
 	copySources(t, elsewhere)
 	here, there := built(t, module, "arm64"), built(t, elsewhere, "arm64")
@@ -58,7 +58,7 @@ func TestTheSameSourcesMakeTheSameAssetAnywhere(t *testing.T) {
 	if len(here) != 3 {
 		t.Errorf("%d functions are built", len(here))
 	}
-	s := DefaultSettings(topology.DefaultNames(), "eu-west-1")
+	s := defaultSettings(topology.DefaultNames(), "eu-west-1")
 	first, second := t.TempDir(), t.TempDir()
 	one, two := synthesiseWith(t, first, &s, here), synthesiseWith(t, second, &s, there)
 	if a, b := string(one["eu-west-1"].content), string(two["eu-west-1"].content); a != b ||
@@ -76,8 +76,8 @@ func digest(t *testing.T, archive string) string {
 	return fmt.Sprintf("%x", sha256.Sum256(content))
 }
 
-// unpack does what Lambda does with an archive, which takes the files' modes from it, and returns
-// where the binary is.
+// unpack unpacks an archive as Lambda does, with the modes of its files, and returns the path of
+// the binary.
 func unpack(t *testing.T, archive string) string {
 	t.Helper()
 	z, err := zip.OpenReader(archive)
@@ -87,7 +87,7 @@ func unpack(t *testing.T, archive string) string {
 	defer z.Close()
 	if len(z.File) != 1 || z.File[0].Name != "bootstrap" || z.File[0].Mode() != 0o755 ||
 		z.File[0].Modified.Format(time.DateOnly) != "1980-01-01" {
-		t.Fatalf("%s holds %v, want a bootstrap of 1980 that anybody may run", archive, z.File)
+		t.Fatalf("%s holds %v, want an executable bootstrap of 1980", archive, z.File)
 	}
 	content, err := fs.ReadFile(z, "bootstrap")
 	if err != nil {
@@ -100,7 +100,7 @@ func unpack(t *testing.T, archive string) string {
 	return binary
 }
 
-// copySources copies what the functions are made of, without the repository around it.
+// copySources copies the sources of the functions, without the repository around them.
 func copySources(t *testing.T, to string) {
 	t.Helper()
 	for _, part := range []string{"go.mod", "go.sum", "functions", "shared"} {
@@ -124,7 +124,7 @@ func copySources(t *testing.T, to string) {
 	}
 }
 
-func TestAFunctionThatDoesNotCompileStopsTheApp(t *testing.T) {
+func TestAFunctionThatDoesNotCompileIsAnError(t *testing.T) {
 	broken := t.TempDir()
 	copySources(t, broken)
 	if err := os.WriteFile(filepath.Join(broken, "functions", "deliver", "broken.go"),
@@ -139,7 +139,7 @@ func TestAFunctionThatDoesNotCompileStopsTheApp(t *testing.T) {
 	}
 }
 
-// world is what stands around deployed functions: SQS, Segment and a door from the local pipeline,
+// world is what deployed functions call: SQS, Segment and an ingest endpoint of the local pipeline,
 // and SSM.
 type world struct {
 	*local.Pipeline
@@ -172,7 +172,7 @@ func (w *world) text() string {
 	return w.log.String()
 }
 
-// parameters are those that a user has put into SSM, as infra/aws/README.md says.
+// parameters are in SSM, as infra/aws/README.md tells the user.
 var parameters = map[string]string{
 	"/spillway/write-key":  "wk-default",
 	"/spillway/write-keys": `{"writeKeys":[{"name":"demo","writeKey":"wk-demo"}]}`,
@@ -219,14 +219,13 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(ssm.Close)
 	w.ssm = ssm.URL
 
-	s := DefaultSettings(topology.DefaultNames(), "eu-west-1")
+	s := defaultSettings(topology.DefaultNames(), "eu-west-1")
 	s.Architecture = ownArchitecture()
 	w.template = synthesiseWith(t, w.out, &s, built(t, module, s.Architecture))["eu-west-1"]
 	return w
 }
 
-// deployed is the function as the template has it: its asset, its variables, its time-out and its
-// memory.
+// deployed is the function as the template has it: its asset, variables, timeout and memory.
 func (w *world) deployed(t *testing.T, name string) *lambda.Function {
 	t.Helper()
 	f := w.template.named(t, "AWS::Lambda::Function", "FunctionName", name)
@@ -257,7 +256,7 @@ func (w *world) deployed(t *testing.T, name string) *lambda.Function {
 	return made
 }
 
-// resolve does what CloudFormation does with a value.
+// resolve resolves a value as CloudFormation does.
 func (w *world) resolve(t *testing.T, value any) string {
 	t.Helper()
 	if s, ok := value.(string); ok {
@@ -312,8 +311,8 @@ func invoke(t *testing.T, f *lambda.Function, payload []byte, into any) {
 	}
 }
 
-// What was synthesised is what runs here: the asset's binary, with the variables of the template.
-func TestTheSynthesisedFunctionsDoTheirWork(t *testing.T) {
+// This runs the asset's binary with the variables of the template.
+func TestTheSynthesisedFunctionsAcceptAndDeliverEvents(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("the functions are built for Linux: run this test there")
 	}
@@ -336,7 +335,7 @@ func TestTheSynthesisedFunctionsDoTheirWork(t *testing.T) {
 		}
 	}
 	if !slices.ContainsFunc(w.events(), func(e segmentd.Received) bool { return e.WriteKey == "wk-default" }) {
-		t.Errorf("no event went out under the default write key of SSM\n%s", w.text())
+		t.Errorf("no event was sent with the default write key of SSM\n%s", w.text())
 	}
 
 	ingest := w.deployed(t, topology.DefaultNames().IngestFunction)

@@ -10,19 +10,19 @@ import (
 	"github.com/spillwayhq/spillway/shared/canary"
 )
 
-// addCanary makes the function that sends an event through the public door again and again, and
-// what calls it.
+// addCanary creates the function that sends a canary event to the ingest endpoint, and the schedule
+// that invokes it.
 func (p *pipeline) addCanary() {
 	if !p.settings.Canary {
 		return
 	}
-	p.newFunction(p.topology.Names.CanaryFunction, "sends an event through the public door every minute",
+	p.newFunction(p.topology.Names.CanaryFunction, "sends a canary event to the ingest endpoint every minute",
 		map[string]*string{
-			"SPILLWAY_INGEST_URL": p.door.url, "SPILLWAY_CANARY_WRITE_KEY": p.canaryKey(),
+			"SPILLWAY_INGEST_URL": p.endpoint.url, "SPILLWAY_CANARY_WRITE_KEY": p.canaryKey(),
 		})
-	// Not tried again: the next one comes in a minute, and a late one would say that all is well
-	// when it was not. That must be said twice: the rule hands the event to a queue of Lambda's
-	// own, which tries again what failed and keeps what was throttled for 6 hours.
+	// No retries: the next canary comes in a minute, and a late one would report success for a
+	// minute that failed. Rule and function both need this: the rule invokes through a queue of
+	// Lambda's own, which retries errors and holds throttled invocations for 6 hours.
 	retries, age := jsii.Number(0), awscdk.Duration_Minutes(jsii.Number(1))
 	for _, s := range p.topology.Schedules {
 		f := p.functions[s.Function].Function
@@ -30,16 +30,16 @@ func (p *pipeline) addCanary() {
 		target := awseventstargets.NewLambdaFunction(f,
 			&awseventstargets.LambdaFunctionProps{RetryAttempts: retries, MaxEventAge: age})
 		awsevents.NewRule(p.Stack, jsii.String("CanarySchedule"), &awsevents.RuleProps{
-			RuleName: jsii.String(s.Function), Description: jsii.String("sends a canary event"),
+			RuleName: jsii.String(s.Function), Description: jsii.String("invokes the canary function"),
 			Schedule: awsevents.Schedule_Rate(seconds(s.Every)),
 			Targets:  &[]awsevents.IRuleTarget{target},
 		})
 	}
 }
 
-// canaryKey is the write key of canary events: that of a Segment source which is there for them, or
-// one that is nobody's. Whoever knew the latter could send events that are never delivered, so it
-// must not be guessed: it ends in the random part of the stack's ID.
+// canaryKey is the write key of canary events: that of a Segment source for them, or one of no
+// source. Events with the latter are never delivered, so nobody must be able to guess it: it ends
+// with the random part of the stack's ID.
 func (p *pipeline) canaryKey() *string {
 	if key := p.settings.CanaryWriteKey; key != "" {
 		return jsii.String(key)

@@ -16,8 +16,8 @@ const (
 	graphHeight    = 6
 )
 
-// addDashboard draws the topology's dashboard. Its name has the region, because dashboards are the
-// whole account's.
+// addDashboard creates the topology's dashboard. Its name contains the region, because the
+// dashboards of all regions share their names.
 func (p *pipeline) addDashboard() {
 	var names []*string
 	for _, c := range p.topology.Composites {

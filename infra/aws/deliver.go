@@ -5,7 +5,7 @@ import (
 	"github.com/aws/jsii-runtime-go"
 )
 
-// addDeliver makes the function that takes events to Segment, and feeds it.
+// addDeliver creates the function that delivers events to Segment, and its event source.
 func (p *pipeline) addDeliver() {
 	events, dead := p.queues[p.topology.Names.EventsQueue], p.queues[p.topology.Names.DeadLetterQueue]
 	variables := map[string]*string{
@@ -23,11 +23,11 @@ func (p *pipeline) addDeliver() {
 		variables["SPILLWAY_CANARY_WRITE_KEY"] = p.canaryKey()
 	}
 	deliver := p.newFunction(p.topology.Names.DeliverFunction, "delivers the events of the queue to Segment", variables)
-	events.mayReceive(deliver.role)
-	dead.maySend(deliver.role)
+	events.grantReceive(deliver.role)
+	dead.grantSend(deliver.role)
 	for _, name := range []string{p.settings.WriteKeyParameter, p.settings.EndpointParameter} {
 		if name != "" {
-			p.mayRead(deliver.role, name)
+			p.grantRead(deliver.role, name)
 		}
 	}
 	for _, s := range p.topology.EventSources {
@@ -36,8 +36,8 @@ func (p *pipeline) addDeliver() {
 			BatchSize:         jsii.Number(s.BatchSize),
 			MaxBatchingWindow: seconds(s.BatchingWindow), MaxConcurrency: jsii.Number(s.MaximumConcurrency),
 			ReportBatchItemFailures: jsii.Bool(s.ReportBatchItemFailures),
-			// How many messages come in, fail and are deleted, which Lambda's own metrics of the
-			// function can't say.
+			// How many messages are polled, fail and are deleted: Lambda's metrics of the function
+			// lack it.
 			MetricsConfig: &awslambda.MetricsConfig{Metrics: &[]awslambda.MetricType{awslambda.MetricType_EVENT_COUNT}},
 		})
 	}

@@ -22,9 +22,9 @@ import (
 // assets are the archives with the built functions, by the function's name.
 type assets map[string]string
 
-// build builds the topology's functions below folder. The flags make the same bytes of the same
-// sources everywhere, and so the same asset: a deployment without a change changes nothing. It runs
-// Go and no Docker. source is the folder of the module.
+// build builds the topology's functions below folder; source is the folder of the module. Its flags
+// make the same bytes of the same sources everywhere, and so the same asset: a deployment of
+// unchanged sources changes nothing. It needs Go, but no Docker.
 func build(t *topology.Topology, source, folder, architecture string) (assets, error) {
 	goarch := map[string]string{"arm64": "arm64", "x86_64": "amd64"}[architecture]
 	built := assets{}
@@ -39,7 +39,7 @@ func build(t *topology.Topology, source, folder, architecture string) (assets, e
 			"-o", binary, "./functions/"+f.Metrics)
 		command.Dir = source
 		command.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+goarch, "CGO_ENABLED=0", "GOFLAGS=-mod=readonly",
-			"GOARM64=v8.0", "GOAMD64=v1", "GOEXPERIMENT=") // whatever the environment of whoever builds says
+			"GOARM64=v8.0", "GOAMD64=v1", "GOEXPERIMENT=") // whatever the caller's environment says
 		if output, err := command.CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("build the function %s: %w\n%s", f.Name, err, strings.TrimSpace(string(output)))
 		}
@@ -55,20 +55,20 @@ func build(t *topology.Topology, source, folder, architecture string) (assets, e
 	return built, nil
 }
 
-// bootstrap is what Lambda starts in an archive of a function without a runtime of AWS's.
+// bootstrap is the file that Lambda starts in a function with an OS-only runtime.
 const bootstrap = "bootstrap"
 
-// pack makes the archive that Lambda gets. The CDK's command line could, but it writes down the
-// mode that the file has on the disk: on Windows that is not executable, and every invocation would
-// fail with Runtime.InvalidEntrypoint.
+// pack writes the archive for Lambda. The CDK's command line could do that, but takes the file's
+// mode from the disk: on Windows the file is not executable, and every invocation would fail with
+// Runtime.InvalidEntrypoint.
 func pack(binary []byte, archive string) (err error) {
 	f, err := os.Create(archive)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	// Always the same time, so that the same binary makes the same archive: the first that the
-	// format has, because without one it says the 0th of month 0, which not everybody can read.
+	// A fixed time, so that the same binary makes the same archive. It is the first that the format
+	// has: without one the archive says day 0 of month 0, which some programs can't read.
 	header := &zip.FileHeader{Name: bootstrap, Method: zip.Deflate,
 		Modified: time.Date(1980, time.January, 1, 0, 0, 0, 0, time.UTC)}
 	header.SetMode(0o755)
@@ -89,17 +89,19 @@ type function struct {
 	logs awslogs.LogGroup
 }
 
-// newFunction makes a function with a role and a log of its own. The role may write the log and
-// nothing else; not even make it, so that none is left behind without an end to its retention.
+// newFunction creates a function with its own role and log group. The role may only write the log.
+// It may not create the log group, so that none is left whose lines never expire.
 func (p *pipeline) newFunction(name, description string, variables map[string]*string) function {
 	f, _ := p.topology.Function(name)
 	id := strings.ToUpper(f.Metrics[:1]) + f.Metrics[1:]
 	logs := p.newLogGroup(id+"Log", p.topology.Names.FunctionLog(f.Name), f.LogRetention)
 	role := awsiam.NewRole(p.Stack, jsii.String(id+"Role"), &awsiam.RoleProps{
 		AssumedBy:   awsiam.NewServicePrincipal(jsii.String("lambda.amazonaws.com"), nil),
-		Description: jsii.String("of " + f.Name),
+		Description: jsii.String("role of " + f.Name),
 	})
 	allow(role, []*string{logs.LogGroupArn()}, "logs:CreateLogStream", "logs:PutLogEvents")
+	policy := role.Node().FindChild(jsii.String("DefaultPolicy")).Node().DefaultChild()
+	policy.(awsiam.CfnPolicy).SetPolicyName(jsii.String(f.Name))
 	variables["SPILLWAY_NAME"] = jsii.String(p.topology.Names.Pipeline)
 	variables["SPILLWAY_LOG_LEVEL"] = jsii.String(p.settings.LogLevel)
 	props := &awslambda.FunctionProps{
@@ -119,7 +121,7 @@ func (p *pipeline) newFunction(name, description string, variables map[string]*s
 	return made
 }
 
-// newLogGroup makes a log that goes with the stack: there is nothing of an event in it.
+// newLogGroup creates a log group that is deleted with the stack: it has nothing of an event in it.
 func (p *pipeline) newLogGroup(id, name string, retention time.Duration) awslogs.LogGroup {
 	group := awslogs.NewLogGroup(p.Stack, jsii.String(id), &awslogs.LogGroupProps{
 		LogGroupName: jsii.String(name), RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
@@ -129,8 +131,9 @@ func (p *pipeline) newLogGroup(id, name string, retention time.Duration) awslogs
 	return group
 }
 
-// mayRead lets the function read a parameter of SSM, a SecureString of one's own KMS key included.
-func (p *pipeline) mayRead(role awsiam.Role, parameter string) {
+// grantRead allows the role to read a parameter in SSM, also a SecureString of the setting's KMS
+// key.
+func (p *pipeline) grantRead(role awsiam.Role, parameter string) {
 	allow(role, []*string{p.arn("ssm", "parameter/"+strings.TrimPrefix(parameter, "/"))}, "ssm:GetParameter")
 	if key := p.settings.kmsKey(p.region); key != "" {
 		allow(role, []*string{jsii.String(key)}, "kms:Decrypt")

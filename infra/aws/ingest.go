@@ -9,8 +9,8 @@ import (
 	"github.com/aws/jsii-runtime-go"
 )
 
-// A door is where events come in from outside: its URL, and where CloudWatch has its metrics.
-type door struct {
+// An endpoint is where SDKs send events: its URL, and where CloudWatch has its metrics.
+type endpoint struct {
 	url       *string
 	namespace string
 	dimension string
@@ -18,15 +18,16 @@ type door struct {
 	names     map[string]string // by the topology's names
 }
 
-// addIngest makes the door for SDKs.
+// addIngest creates the ingest function and the endpoint in front of it.
 //
-// In front of it stands an HTTP API: it throttles, so that a flood costs a bounded amount; it
-// writes an access log; and it takes a domain of one's own. It costs $1.00 a million requests. A
-// function URL costs nothing and does none of these: it is for a door that few know, or that has a
-// CDN in front. To the function both are one: the same payload, and the same rule by which bodies
-// come in base64. Neither answers CORS: the function does, because it knows what SDKs send.
+// By default that is an HTTP API: it throttles, so that a flood costs a bounded amount; it writes
+// an access log; and it can have a domain of one's own. It costs $1.00 a million requests. A
+// function URL is free and does none of these: it is for an endpoint that few know, or behind a
+// CDN. The function sees no difference: the payload is the same, and so is the rule by which bodies
+// are in base64. Neither handles CORS: the function does, because it knows what SDKs send.
 func (p *pipeline) addIngest() {
-	events, dead := p.queues[p.topology.Names.EventsQueue], p.queues[p.topology.Names.DeadLetterQueue]
+	n := p.topology.Names
+	events, dead := p.queues[n.EventsQueue], p.queues[n.DeadLetterQueue]
 	variables := map[string]*string{"SPILLWAY_QUEUE_URL": events.QueueUrl(),
 		"SPILLWAY_DEAD_LETTER_QUEUE_URL": dead.QueueUrl()}
 	if name := p.settings.WriteKeysParameter; name != "" {
@@ -38,24 +39,24 @@ func (p *pipeline) addIngest() {
 	if p.settings.Canary {
 		variables["SPILLWAY_CANARY_WRITE_KEY"] = p.canaryKey()
 	}
-	ingest := p.newFunction(p.topology.Names.IngestFunction, "takes events from SDKs into the queue", variables)
-	events.maySend(ingest.role)
-	dead.maySend(ingest.role)
-	allow(ingest.role, []*string{events.QueueArn()}, "sqs:GetQueueAttributes") // /health
+	ingest := p.newFunction(n.IngestFunction, "sends events from SDKs to the queue", variables)
+	events.grantSend(ingest.role)
+	dead.grantSend(ingest.role)
+	allow(ingest.role, []*string{events.QueueArn()}, "sqs:GetQueueAttributes") // for /health
 	if name := p.settings.WriteKeysParameter; name != "" {
-		p.mayRead(ingest.role, name)
+		p.grantRead(ingest.role, name)
 	}
-	if p.settings.Door == doorFunctionURL {
-		p.door = p.newFunctionURL(ingest)
+	if p.settings.IngestEndpoint == endpointFunctionURL {
+		p.endpoint = p.newFunctionURL(ingest)
 	} else {
-		p.door = p.newHTTPAPI(ingest)
+		p.endpoint = p.newHTTPAPI(ingest)
 	}
 }
 
-func (p *pipeline) newFunctionURL(ingest function) door {
+func (p *pipeline) newFunctionURL(ingest function) endpoint {
 	url := ingest.AddFunctionUrl(&awslambda.FunctionUrlOptions{AuthType: awslambda.FunctionUrlAuthType_NONE,
 		InvokeMode: awslambda.InvokeMode_BUFFERED})
-	return door{
+	return endpoint{
 		url: url.Url(), namespace: "AWS/Lambda", dimension: "FunctionName",
 		value: jsii.String(p.topology.Names.IngestFunction),
 		names: map[string]string{"Requests": "UrlRequestCount", "ClientErrors": "Url4xxCount", "ServerErrors": "Url5xxCount",
@@ -63,10 +64,10 @@ func (p *pipeline) newFunctionURL(ingest function) door {
 	}
 }
 
-// accessLog is a line of the access log. Neither the path, which may hold a write key, nor the
-// query, which may hold an event, nor an address is in it. The function's status is the one that it
-// answered with: context.integrationStatus is the one of the call to Lambda, 200 as long as it ran.
-// context.error.messageString comes with quotes of its own and would break the line.
+// accessLog is a line of the access log. It has no path, which may contain a write key, no query,
+// which may contain an event, and no address. functionStatus is the status of the function's
+// answer: context.integrationStatus would be that of the call to Lambda, 200 whenever it ran.
+// context.error.messageString has quotes of its own and would break the line.
 var accessLog = map[string]string{
 	"time": "$context.requestTime", "requestId": "$context.requestId", "method": "$context.httpMethod",
 	"protocol": "$context.protocol",
@@ -75,27 +76,28 @@ var accessLog = map[string]string{
 	"gatewayError": "$context.error.message",
 }
 
-func (p *pipeline) newHTTPAPI(ingest function) door {
+func (p *pipeline) newHTTPAPI(ingest function) endpoint {
+	limits := p.topology.IngestEndpoint
 	integration := awsapigatewayv2integrations.NewHttpLambdaIntegration(jsii.String("IngestIntegration"), ingest.Function,
 		&awsapigatewayv2integrations.HttpLambdaIntegrationProps{
 			PayloadFormatVersion: awsapigatewayv2.PayloadFormatVersion_VERSION_2_0(), ScopePermissionToRoute: jsii.Bool(true),
 		})
-	api := awsapigatewayv2.NewHttpApi(p.Stack, jsii.String("Door"), &awsapigatewayv2.HttpApiProps{
-		ApiName: jsii.String(p.topology.Names.IngestFunction), Description: jsii.String("the door for Segment's SDKs"),
-		CreateDefaultStage: jsii.Bool(false), DefaultIntegration: integration,
+	api := awsapigatewayv2.NewHttpApi(p.Stack, jsii.String("IngestApi"), &awsapigatewayv2.HttpApiProps{
+		ApiName:     jsii.String(p.topology.Names.IngestFunction),
+		Description: jsii.String("ingest endpoint for Segment's SDKs"), CreateDefaultStage: jsii.Bool(false),
+		DefaultIntegration: integration,
 	})
-	log := p.newLogGroup("DoorLog", p.topology.Names.AccessLog(), p.topology.IngestEndpoint.LogRetention)
-	format, _ := json.Marshal(accessLog) // of strings: it can't fail, and its keys are in order
-	awsapigatewayv2.NewCfnStage(p.Stack, jsii.String("DoorStage"), &awsapigatewayv2.CfnStageProps{
+	log := p.newLogGroup("IngestApiLog", p.topology.Names.AccessLog(), limits.LogRetention)
+	format, _ := json.Marshal(accessLog) // a map of strings: it can't fail, and its keys are in order
+	awsapigatewayv2.NewCfnStage(p.Stack, jsii.String("IngestApiStage"), &awsapigatewayv2.CfnStageProps{
 		ApiId: api.ApiId(), StageName: jsii.String("$default"), AutoDeploy: jsii.Bool(true),
 		DefaultRouteSettings: &awsapigatewayv2.CfnStage_RouteSettingsProperty{
-			ThrottlingRateLimit:  jsii.Number(p.topology.IngestEndpoint.RequestsPerSecond),
-			ThrottlingBurstLimit: jsii.Number(p.topology.IngestEndpoint.Burst),
+			ThrottlingRateLimit: jsii.Number(limits.RequestsPerSecond), ThrottlingBurstLimit: jsii.Number(limits.Burst),
 		},
 		AccessLogSettings: &awsapigatewayv2.CfnStage_AccessLogSettingsProperty{DestinationArn: log.LogGroupArn(),
 			Format: jsii.String(string(format))},
 	})
-	return door{
+	return endpoint{
 		url: api.ApiEndpoint(), namespace: "AWS/ApiGateway", dimension: "ApiId", value: api.ApiId(),
 		names: map[string]string{"Requests": "Count", "ClientErrors": "4xx", "ServerErrors": "5xx", "Latency": "Latency"},
 	}

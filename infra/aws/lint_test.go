@@ -22,11 +22,11 @@ func TestCfnLintFindsNothing(t *testing.T) {
 	args := []string{"--ignore-checks", "W3005", "--regions", "eu-west-1", "--"}
 	for name, tmpl := range map[string]template{
 		"defaults": defaults,
-		"others": with(t, func(s *Settings) {
-			s.Door, s.KMSKeys, s.Emails, s.PublicURL = doorFunctionURL, []string{key}, []string{"ops@example.com"},
+		"others": with(t, func(s *settings) {
+			s.IngestEndpoint, s.KMSKeys, s.Emails, s.PublicURL = endpointFunctionURL, []string{key}, []string{"ops@example.com"},
 				"https://events.example.com"
 		}),
-		"adopted": with(t, func(s *Settings) { s.AdoptQueues, s.Canary, s.ReservedConcurrency = true, false, 0 }),
+		"adopted": with(t, func(s *settings) { s.AdoptQueues, s.Canary, s.ReservedConcurrency = true, false, 0 }),
 	} {
 		file := filepath.Join(folder, name+".json")
 		if err := os.WriteFile(file, tmpl.content, 0o644); err != nil {

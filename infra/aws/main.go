@@ -1,7 +1,7 @@
 // Command aws is the CDK app that deploys the pipeline of infra/topology to AWS: queues, functions,
-// door, alarms and dashboard, a stack a region. `npx cdk` runs it (see cdk.json at the top);
-// README.md and infra/aws/README.md say how to deploy, change and take it down. It only wires: a
-// file a resource, settings.go for what can be chosen.
+// ingest endpoint, alarms and dashboard, a stack a region. `npx cdk` runs it (see cdk.json at the
+// top); README.md and infra/aws/README.md say how to deploy, change and delete it. It only wires:
+// each resource has a file, and settings.go has what a deployment may choose.
 package main
 
 import (
@@ -15,7 +15,7 @@ import (
 	"github.com/aws/jsii-runtime-go"
 )
 
-// fromCLI are keys that the CDK's command line puts into the context beside the user's.
+// fromCLI are keys that the CDK's command line adds to the user's context.
 var fromCLI = []string{"cli-telemetry"}
 
 func main() {
@@ -33,14 +33,14 @@ func run() error {
 	if region == "" {
 		region = "us-east-1"
 	}
-	s, err := ReadSettings(region, context, fromCLI, os.ReadFile)
-	if err := errors.Join(err, s.Validate(knownRegions())); err != nil {
+	s, err := readSettings(region, context, fromCLI, os.ReadFile)
+	if err := errors.Join(err, s.validate(knownRegions())); err != nil {
 		return err
 	}
-	// To stderr: stdout is the template's when the command line is asked to print it.
+	// To stderr: when the command line prints the template, it is on stdout.
 	fmt.Fprintln(os.Stderr, "Spillway's settings:")
-	s.Print(os.Stderr)
-	t := s.Topology()
+	s.print(os.Stderr)
+	t := s.topology()
 	built, err := build(&t, ".", filepath.Join("dist", "aws"), s.Architecture)
 	if err != nil {
 		return err
@@ -52,7 +52,7 @@ func run() error {
 	return nil
 }
 
-// knownRegions are all that this version of the CDK knows.
+// knownRegions are all regions that this version of the CDK knows.
 func knownRegions() []string {
 	var regions []string
 	for _, info := range *regioninfo.RegionInfo_Regions() {

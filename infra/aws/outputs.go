@@ -5,23 +5,25 @@ import (
 	"github.com/aws/jsii-runtime-go"
 )
 
-// addOutputs says what a user needs next. cmd/spillway reads them by their names.
+// addOutputs adds what a user needs next. cmd/spillway reads the outputs by their names.
 func (p *pipeline) addOutputs() {
-	p.output("IngestUrl", "what SDKs take for their host", p.door.url)
-	p.output("EventsQueueUrl", "where messages are sent", p.queues[p.topology.Names.EventsQueue].QueueUrl())
-	p.output("DeadLetterQueueUrl", "where the dead letters are", p.queues[p.topology.Names.DeadLetterQueue].QueueUrl())
-	p.output("PublisherQueueUrls", "the queues of all regions for a publisher in this one, in order of preference",
+	p.output("IngestUrl", "the host for SDKs", p.endpoint.url)
+	p.output("EventsQueueUrl", "the events queue", p.queues[p.topology.Names.EventsQueue].QueueUrl())
+	p.output("DeadLetterQueueUrl", "the dead-letter queue", p.queues[p.topology.Names.DeadLetterQueue].QueueUrl())
+	p.output("PublisherQueueUrls",
+		"the events queues of all regions, in order of preference for a publisher in this region",
 		p.publisherQueues())
 	p.output("DeliverLogGroup", "the log of the deliver function",
 		p.functions[p.topology.Names.DeliverFunction].logs.LogGroupName())
-	p.output("DashboardUrl", "is everything all right?",
-		jsii.String("https://"+p.region+".console.aws.amazon.com/cloudwatch/home?region="+p.region+"#dashboards/dashboard/"+p.topology.Names.Stack(p.region)))
-	p.output("SpillwayCommand", "lists the dead letters",
+	p.output("DashboardUrl", "the dashboard",
+		jsii.String("https://"+p.region+".console.aws.amazon.com/cloudwatch/home?region="+p.region+
+			"#dashboards/dashboard/"+p.topology.Names.Stack(p.region)))
+	p.output("SpillwayCommand", "a command that lists the dead letters",
 		jsii.String("AWS_REGION="+p.region+" go run ./cmd/spillway dlq ls --stack "+p.topology.Names.Stack(p.region)))
 }
 
-// publisherQueues are the events queues of all regions, this one's first: their names are fixed, so
-// that no stack has to wait for another one.
+// publisherQueues are the events queues of all regions, this region's first. Their names are fixed,
+// so no stack depends on another.
 func (p *pipeline) publisherQueues() *string {
 	var urls []*string
 	add := func(region string) {

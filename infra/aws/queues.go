@@ -12,22 +12,23 @@ import (
 
 type queue struct {
 	awssqs.IQueue
-	key awskms.IKey // nil: SQS's own
+	key awskms.IKey // nil: SQS's own key
 }
 
-// addQueues makes the topology's queues, or takes up those that an earlier stack left. Their names
-// are fixed: an API finds its queue without asking, and a retained one is found again.
+// addQueues creates the topology's queues, or adopts those that an earlier stack retained. Their
+// names are fixed, so that an API knows its queue without asking, and a retained queue is found
+// again.
 //
-// They stay when the stack is deleted, with their policies: a queue holds events that were
-// accepted. A second stack would then fail on the name that is taken, which is what the setting
-// adoptQueues is for. They go when the deployment that makes them fails: nothing was accepted yet,
-// and the second try would fail on their names.
+// Deleting the stack retains the queues and their policies: a queue has events that were accepted.
+// A second stack could not create queues with the same names, so it adopts them (adoptQueues). If
+// the deployment that creates the queues fails, it deletes them: they have no events yet, and the
+// next deployment would fail on their names.
 func (p *pipeline) addQueues() {
 	var key awskms.IKey
 	if arn := p.settings.kmsKey(p.region); arn != "" {
 		key = awskms.Key_FromKeyArn(p.Stack, jsii.String("Key"), jsii.String(arn))
 	}
-	// Those without a dead-letter queue first, because the others name them.
+	// Dead-letter queues first, because the others refer to them.
 	for _, dead := range [...]bool{true, false} {
 		for _, q := range p.topology.Queues {
 			if (q.DeadLetterQueue == "") == dead {
@@ -60,14 +61,13 @@ func (p *pipeline) newQueue(q topology.Queue, key awskms.IKey) awssqs.IQueue {
 	}
 	if key != nil {
 		props.Encryption, props.EncryptionMasterKey = awssqs.QueueEncryption_KMS, key
-		props.DataKeyReuse = awscdk.Duration_Hours(jsii.Number(1)) // KMS is paid by the call
+		props.DataKeyReuse = awscdk.Duration_Hours(jsii.Number(1)) // KMS charges for each call
 	}
 	if q.DeadLetterQueue != "" {
 		props.DeadLetterQueue = &awssqs.DeadLetterQueue{Queue: p.queues[q.DeadLetterQueue].IQueue,
 			MaxReceiveCount: jsii.Number(q.MaxReceiveCount)}
 	} else {
-		// By name: the queues whose dead letters it takes refer to it already, and a template's
-		// references must not go round.
+		// By name: its source queues refer to it already, and references must not form a circle.
 		var sources []awssqs.IQueue
 		for _, source := range p.topology.Queues {
 			if source.DeadLetterQueue == q.Name {
@@ -81,7 +81,7 @@ func (p *pipeline) newQueue(q topology.Queue, key awskms.IKey) awssqs.IQueue {
 	return awssqs.NewQueue(p.Stack, jsii.String(p.queueID(q.Name)), props)
 }
 
-// tlsOnly refuses whoever does not use TLS. What may be done at all, the roles say.
+// tlsOnly denies every action without TLS. Roles say which actions are allowed.
 func (p *pipeline) tlsOnly(q topology.Queue) {
 	target := p.queues[q.Name].IQueue
 	policy := awssqs.NewQueuePolicy(p.Stack, jsii.String(p.queueID(q.Name)+"Policy"),
@@ -91,13 +91,13 @@ func (p *pipeline) tlsOnly(q topology.Queue) {
 		Actions: jsii.Strings("sqs:*"), Resources: &[]*string{target.QueueArn()},
 		Conditions: &map[string]any{"Bool": map[string]string{"aws:SecureTransport": "false"}},
 	}))
-	// Also when the first deployment fails: with a queue that is new it goes, and from one that was
-	// taken up it must not be taken off.
+	// Also when the first deployment fails: a new queue is deleted with its policy, and an adopted
+	// queue must not lose it.
 	policy.ApplyRemovalPolicy(awscdk.RemovalPolicy_RETAIN)
 }
 
-// mayReceive lets the role be an event source's.
-func (q queue) mayReceive(role awsiam.Role) {
+// grantReceive allows the role what an event source needs.
+func (q queue) grantReceive(role awsiam.Role) {
 	allow(role, []*string{q.QueueArn()}, "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility",
 		"sqs:GetQueueAttributes")
 	if q.key != nil {
@@ -105,8 +105,8 @@ func (q queue) mayReceive(role awsiam.Role) {
 	}
 }
 
-// maySend lets the role send. SQS asks for kms:Decrypt as well, to check the key that it was given.
-func (q queue) maySend(role awsiam.Role) {
+// grantSend allows the role to send. SQS also needs kms:Decrypt, to verify the data key.
+func (q queue) grantSend(role awsiam.Role) {
 	allow(role, []*string{q.QueueArn()}, "sqs:SendMessage")
 	if q.key != nil {
 		allow(role, []*string{q.key.KeyArn()}, "kms:GenerateDataKey", "kms:Decrypt")

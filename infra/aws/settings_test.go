@@ -13,28 +13,28 @@ import (
 
 var someRegions = []string{"us-east-1", "eu-west-1"}
 
-// read is what a user gets who writes this context.
-func read(t *testing.T, context string, files map[string]string) (Settings, error) {
+// read is what a user with this context gets.
+func read(t *testing.T, context string, files map[string]string) (settings, error) {
 	t.Helper()
 	var values map[string]any
 	if err := json.Unmarshal([]byte(context), &values); err != nil {
 		t.Fatal(err)
 	}
-	s, err := ReadSettings("eu-west-1", values, []string{"known"}, func(name string) ([]byte, error) {
+	s, err := readSettings("eu-west-1", values, []string{"known"}, func(name string) ([]byte, error) {
 		if content, ok := files[name]; ok {
 			return []byte(content), nil
 		}
 		return nil, fs.ErrNotExist
 	})
-	return s, errors.Join(err, s.Validate(someRegions))
+	return s, errors.Join(err, s.validate(someRegions))
 }
 
-func TestWithoutSettingsTheTopologyIsTheDefaultOne(t *testing.T) {
+func TestWithoutSettingsTheTopologyIsTheDefault(t *testing.T) {
 	s, err := read(t, `{"@aws-cdk/core:flag": true, "aws:cdk:x": ["y"], "known": 1}`, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, want := s.Topology(), topology.Default()
+	got, want := s.topology(), topology.Default()
 	if text(got) != text(want) {
 		t.Errorf("%s, want %s", text(got), text(want))
 	}
@@ -42,14 +42,14 @@ func TestWithoutSettingsTheTopologyIsTheDefaultOne(t *testing.T) {
 
 func TestSettingsAreReadFromContextAndFile(t *testing.T) {
 	files := map[string]string{"prod.json": `{"regions": ["us-east-1", "eu-west-1"], "reservedConcurrency": 20, "canary": false, "emails": ["ops@example.com"]}`}
-	s, err := read(t, `{"settings": "prod.json", "reservedConcurrency": "30", "windowSeconds": "5", "segmentEndpoint": "eu", "writeKeyParameter": "none", "canaryWriteKey": "secret"}`, files)
+	s, err := read(t, `{"settings": "prod.json", "reservedConcurrency": "30", "batchingWindowSeconds": "5", "segmentEndpoint": "eu", "writeKeyParameter": "none", "canaryWriteKey": "secret"}`, files)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var shown bytes.Buffer
-	s.Print(&shown)
+	s.print(&shown)
 	for _, want := range []string{
-		"regions                  us-east-1,eu-west-1\n", "reservedConcurrency      30\n", "windowSeconds            5\n",
+		"regions                  us-east-1,eu-west-1\n", "reservedConcurrency      30\n", "batchingWindowSeconds    5\n",
 		"canary                   false\n",
 		"emails                   ops@example.com\n", "segmentEndpoint          https://events.eu1.segmentapis.com\n",
 		"writeKeyParameter        none\n",
@@ -59,43 +59,87 @@ func TestSettingsAreReadFromContextAndFile(t *testing.T) {
 			t.Errorf("shown:\n%s\nwant %q", &shown, want)
 		}
 	}
-	if top := s.Topology(); top.EventSources[0].MaximumConcurrency != 30 {
+	if top := s.topology(); top.EventSources[0].MaximumConcurrency != 30 {
 		t.Errorf("maximum concurrency is %d", top.EventSources[0].MaximumConcurrency)
 	}
 }
 
-func TestABadSettingIsRefusedWithALineThatSaysWhatToWrite(t *testing.T) {
+func TestOtherDefaultsDependOnTheName(t *testing.T) {
+	for _, c := range []struct {
+		context, file, key, keys string
+		protected                bool
+	}{
+		{`{}`, "", "/spillway/write-key", "/spillway/write-keys", true},
+		{`{"name": "staging"}`, "", "/staging/write-key", "/staging/write-keys", false},
+		{`{"name": "shop-dev2", "writeKeyParameter": "/mine"}`, "", "/mine", "/shop-dev2/write-keys", false},
+		{`{"name": "device-events"}`, "", "/device-events/write-key", "/device-events/write-keys", true},
+		{`{"settings": "f"}`, `{"name": "shop"}`, "/shop/write-key", "/shop/write-keys", true},
+		{`{"name": "test", "terminationProtection": "true"}`, "", "/test/write-key", "/test/write-keys", true},
+		{`{"terminationProtection": "false"}`, "", "/spillway/write-key", "/spillway/write-keys", false},
+	} {
+		s, err := read(t, c.context, map[string]string{"f": c.file})
+		if err != nil || s.WriteKeyParameter != c.key || s.WriteKeysParameter != c.keys ||
+			s.TerminationProtection != c.protected {
+			t.Errorf("%s: %q, %q, protected %v, %v", c.context, s.WriteKeyParameter, s.WriteKeysParameter,
+				s.TerminationProtection, err)
+		}
+	}
+}
+
+func TestTagsAreReadFromTextAndFromAnObject(t *testing.T) {
+	for _, context := range []string{`{"tags": "team=data, env=prod=1"}`, `{"tags": {"env": "prod=1", "team": "data"}}`} {
+		s, err := read(t, context, nil)
+		if err != nil || text(s.Tags) != `{"env":"prod=1","team":"data"}` {
+			t.Errorf("%s: %v, %v", context, s.Tags, err)
+		}
+	}
+}
+
+func TestAWrongSettingHasALineThatSaysWhatItMustBe(t *testing.T) {
 	for _, c := range []struct{ context, want string }{
-		{`{"regions": "mars-north-1"}`, `regions has "mars-north-1", and there is no such region: write one like us-east-1`},
-		{`{"regions": "eu-west-1,eu-west-1"}`, `regions has "eu-west-1" twice`},
-		{`{"regions": ""}`, `regions is empty: write at least one`},
+		{`{"regions": "mars-north-1"}`, `regions: unknown region "mars-north-1", must be one like us-east-1`},
+		{`{"regions": "eu-west-1,eu-west-1"}`, `regions must name each region once, has "eu-west-1" twice`},
+		{`{"regions": ""}`, `regions must name at least one region`},
 		{`{"reservedConcurrency": "1"}`,
-			`reservedConcurrency is "1", and an event source needs at least 2: write a number from 2, or none`},
+			`reservedConcurrency must be at least 2, which an event source needs, or none, is "1"`},
 		{`{"reservedConcurrency": "many"}`,
-			`reservedConcurrency is "many", and it can't be read: write a number from 2, or none`},
-		{`{"reservedConcurrency": 5, "maximumConcurrency": 6}`, `write at most the function's reserved 5`},
-		{`{"maximumConcurrency": 1, "reservedConcurrency": "none"}`, `maximum concurrency is 1, write 2 to 1000`},
-		{`{"batchSize": 11, "windowSeconds": 0}`, `a batch size of 11 needs a window of at least 1s, it is 0s`},
-		{`{"batchSize": 10001}`, `batch size is 10001, write 1 to 10000`},
-		{`{"windowSeconds": 301}`, `window is 5m1s, write up to 5m0s`},
-		{`{"logRetentionDays": 31}`, `write one of [1 3 5 7 14 30 60 90 120 150 180 365] days`},
-		{`{"logLevel": "loud"}`, `write debug or info or warn or error`},
-		{`{"architecture": "mips"}`, `write arm64 or x86_64`},
-		{`{"door": "window"}`, `write http-api or function-url`},
-		{`{"requestsPerSecond": 0}`, `requestsPerSecond is 0: write 1 to 10000`},
-		{`{"publicURL": "events.example.com"}`, `write scheme and host, like https://events.example.com`},
-		{`{"segmentEndpoint": "api.segment.io"}`, `write us, eu or a URL`},
-		{`{"writeKeyParameter": "a key"}`, `write the name of an SSM parameter`},
+			`reservedConcurrency must be at least 2, which an event source needs, or none, is "many"`},
+		{`{"reservedConcurrency": 5, "maximumConcurrency": 6}`,
+			`maximum concurrency must be at most the function's reserved 5, is 6`},
+		{`{"maximumConcurrency": 1, "reservedConcurrency": "none"}`, `maximum concurrency must be 2 to 1000, is 1`},
+		{`{"batchSize": 11, "batchingWindowSeconds": 0}`,
+			`batching window must be at least 1s for a batch size of 11, is 0s`},
+		{`{"batchSize": 10001}`, `batch size must be 1 to 10000, is 10001`},
+		{`{"batchingWindowSeconds": 301}`, `batching window must be at most 5m0s, is 5m1s`},
+		{`{"logRetentionDays": 31}`, `must be one of [1 3 5 7 14 30 60 90 120 150 180 365] days`},
+		{`{"logLevel": "loud"}`, `logLevel must be debug or info or warn or error, is "loud"`},
+		{`{"architecture": "mips"}`, `architecture must be arm64 or x86_64, is "mips"`},
+		{`{"ingestEndpoint": "carrier-pigeon"}`, `ingestEndpoint must be http-api or function-url, is "carrier-pigeon"`},
+		{`{"requestsPerSecond": 0}`, `requestsPerSecond must be 1 to 10000, is 0`},
+		{`{"publicURL": "events.example.com"}`, `publicURL must be a scheme and host, like https://events.example.com`},
+		{`{"segmentEndpoint": "api.segment.io"}`, `segmentEndpoint must be us, eu or a URL, is "api.segment.io": `},
+		{`{"writeKeyParameter": "a key"}`, `writeKeyParameter must be the name of an SSM parameter`},
 		{`{"canaryWriteKey": "a key"}`, `the canary's write key can't be one`},
-		{`{"canary": "perhaps"}`, `canary is "perhaps", and it can't be read: write true or false`},
+		{`{"canary": "perhaps"}`, `canary must be true or false, is "perhaps"`},
 		{`{"emails": "ops@example.com,nobody"}`,
-			`emails has "nobody", and that is no e-mail address: write one like ops@example.com`},
-		{`{"kmsKeys": "alias/mine"}`, `write one like arn:aws:kms:`},
-		{`{"kmsKeys": "arn:aws:kms:us-east-1:123456789012:key/a"}`, `kmsKeys has no key of eu-west-1`},
-		{`{"batchsize": 5}`, `batchsize: there is no such setting: write one of settings, name, regions, reservedConcurrency`},
-		{`{"settings": "none.json"}`, `settings=none.json: file does not exist: write the name of a JSON file`},
-		{`{"settings": "list.json"}`, `write a JSON object like`},
-		{`{"settings": "typo.json"}`, `regoins: there is no such setting`},
+			`emails must be e-mail addresses like ops@example.com, has "nobody"`},
+		{`{"kmsKeys": "alias/mine"}`, `kmsKeys must be ARNs like arn:aws:kms:`},
+		{`{"kmsKeys": "arn:aws:kms:us-east-1:123456789012:key/a"}`,
+			`kmsKeys must have a key of each region, has none of eu-west-1`},
+		{`{"batchsize": 5}`, `unknown setting "batchsize" (known: settings, name, regions, reservedConcurrency`},
+		{`{"door": "http-api"}`, `unknown setting "door"`},
+		{`{"name": "Staging"}`, `name must be a name like spillway or staging, is "Staging": the pipeline's name must begin`},
+		{`{"permissionsBoundary": "boundary"}`, `permissionsBoundary must be the ARN of an IAM policy, like arn:aws:iam::`},
+		{`{"tags": "team"}`, `tags must be key=value pairs, like team=data,env=prod, is "team"`},
+		{`{"tags": "team=a,team=b"}`, `the key team is there twice`},
+		{`{"tags": "=a"}`, `tags must have keys of 1 to 128 characters and values of at most 256, has "=a"`},
+		{`{"tags": {"team": "<data>"}}`, `tags must have letters, digits, spaces and _.:/=+-@ only, has "team=<data>"`},
+		{`{"tags": "AWS:team=data"}`, `tags must not have keys that begin with aws:, has "AWS:team=data"`},
+		{`{"tags": "pipeline=mine"}`, `tags must not have the key pipeline`},
+		{`{"terminationProtection": "off"}`, `terminationProtection must be true or false, is "off"`},
+		{`{"settings": "none.json"}`, `read the settings file none.json: file does not exist`},
+		{`{"settings": "list.json"}`, `read the settings file list.json: must be a JSON object like`},
+		{`{"settings": "typo.json"}`, `unknown setting "regoins"`},
 	} {
 		_, err := read(t, c.context, map[string]string{"list.json": "[]", "typo.json": `{"regoins": "us-east-1"}`})
 		if err == nil || !strings.Contains(err.Error(), c.want) {
@@ -104,14 +148,14 @@ func TestABadSettingIsRefusedWithALineThatSaysWhatToWrite(t *testing.T) {
 	}
 }
 
-func TestEverySettingThatIsWrongHasItsLine(t *testing.T) {
+func TestEveryWrongSettingHasALine(t *testing.T) {
 	_, err := read(t, `{"regions": "mars-north-1", "emails": "nobody", "batchSize": "x"}`, nil)
 	if err == nil || strings.Count(err.Error(), "\n") != 2 {
 		t.Errorf("%v, want three lines", err)
 	}
 }
 
-func TestAFileThatCanNotBeReadIsTheOnlyThingThatIsWrong(t *testing.T) {
+func TestASettingsFileThatCannotBeReadIsTheOnlyError(t *testing.T) {
 	for _, context := range []string{`{"settings": "none.json"}`, `{"settings": "list.json"}`} {
 		_, err := read(t, context, map[string]string{"list.json": "[]"})
 		if err == nil || strings.Contains(err.Error(), "\n") {

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/constructs-go/constructs/v10"
@@ -9,42 +12,51 @@ import (
 	"github.com/spillwayhq/spillway/infra/topology"
 )
 
-// An environment is where stacks are deployed to: the account, empty for that of whoever deploys,
-// and the built functions.
+// An environment is what stacks are deployed to and with: the account, empty for that of the
+// caller, and the built functions.
 type environment struct {
 	account string
 	assets  assets
 }
 
-// A pipeline is the stack of one region while it is put together.
+// A pipeline is the stack of one region while it is built.
 type pipeline struct {
 	awscdk.Stack
 	region   string
-	settings *Settings
+	settings *settings
 	topology topology.Topology
 	assets   assets
 
 	queues    map[string]queue
 	functions map[string]function
-	door      door
+	endpoint  endpoint
 }
 
-// newStack puts the pipeline of one region together. Stacks of several regions share nothing.
-func newStack(app constructs.Construct, region string, settings *Settings, env environment) awscdk.Stack {
-	t := settings.Topology()
+// newStack builds the pipeline of one region. Stacks share nothing: neither those of several
+// regions, nor those of several pipelines in one region.
+func newStack(app constructs.Construct, region string, settings *settings, env environment) awscdk.Stack {
+	t := settings.topology()
 	p := &pipeline{
 		Stack: awscdk.NewStack(app, jsii.String(t.Names.Stack(region)), &awscdk.StackProps{
-			Description:        jsii.String("Spillway: events queue, delivery to Segment, door for SDKs, alarms"),
-			Env:                &awscdk.Environment{Account: optional(env.account), Region: jsii.String(region)},
-			AnalyticsReporting: jsii.Bool(false),
+			Description:           jsii.String("Spillway: events queue, delivery to Segment, ingest endpoint for SDKs, alarms"),
+			Env:                   &awscdk.Environment{Account: optional(env.account), Region: jsii.String(region)},
+			AnalyticsReporting:    jsii.Bool(false),
+			TerminationProtection: jsii.Bool(settings.TerminationProtection),
 		}),
 		region: region, settings: settings, topology: t, assets: env.assets,
 		queues: map[string]queue{}, functions: map[string]function{},
 	}
-	awscdk.Tags_Of(p.Stack).Add(jsii.String("application"), jsii.String("spillway"), &awscdk.TagProps{
-		// which CloudFormation takes no tags for in every region
-		ExcludeResourceTypes: jsii.Strings("AWS::CloudWatch::Dashboard"),
-	})
+	tags := settings.tags()
+	for _, key := range slices.Sorted(maps.Keys(tags)) {
+		awscdk.Tags_Of(p.Stack).Add(jsii.String(key), jsii.String(tags[key]), &awscdk.TagProps{
+			// CloudFormation does not accept tags for dashboards in every region.
+			ExcludeResourceTypes: jsii.Strings("AWS::CloudWatch::Dashboard"),
+		})
+	}
+	if arn := settings.PermissionsBoundary; arn != "" {
+		awsiam.PermissionsBoundary_Of(p.Stack).Apply(
+			awsiam.ManagedPolicy_FromManagedPolicyArn(p.Stack, jsii.String("Boundary"), jsii.String(arn)))
+	}
 	p.addQueues()
 	p.addDeliver()
 	p.addIngest()
@@ -55,7 +67,7 @@ func newStack(app constructs.Construct, region string, settings *Settings, env e
 	return p.Stack
 }
 
-// optional is nil for no text.
+// optional is nil for an empty text.
 func optional(text string) *string {
 	if text == "" {
 		return nil
@@ -63,13 +75,13 @@ func optional(text string) *string {
 	return jsii.String(text)
 }
 
-// arn is that of a resource of this stack's account and region, which AWS names so: it needs no
-// reference to it.
+// arn is the ARN of a resource in this stack's account and region. AWS makes it of the name, so it
+// needs no reference to the resource.
 func (p *pipeline) arn(service, resource string) *string {
 	return p.FormatArn(&awscdk.ArnComponents{Service: jsii.String(service), Resource: jsii.String(resource)})
 }
 
-// allow lets the role do these things, and only with these resources.
+// allow allows the role these actions on these resources.
 func allow(role awsiam.Role, resources []*string, actions ...string) {
 	role.AddToPolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{Actions: jsii.Strings(actions...),
 		Resources: &resources}))

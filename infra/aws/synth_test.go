@@ -15,14 +15,14 @@ import (
 	"github.com/spillwayhq/spillway/infra/topology"
 )
 
-var update = flag.Bool("update", false, "write the golden template anew")
+var update = flag.Bool("update", false, "update the golden template")
 
-// The CDK's own assertions panic, which would end all tests with the first that fails. So the
-// template is read as what it is, JSON.
+// The CDK's own assertions panic, so the first failure would end all tests. These tests read the
+// template as JSON.
 type (
 	template struct {
 		Resources map[string]resource
-		Outputs   map[string]struct{ Description, Value any }
+		Outputs   map[string]struct{ Description, Value, Export any }
 
 		content []byte // as it was written
 	}
@@ -33,7 +33,7 @@ type (
 	}
 )
 
-// of are the resources of that type, by their names in the template.
+// of returns the resources of that type, by their logical IDs.
 func (t template) of(kind string) map[string]resource {
 	found := map[string]resource{}
 	for name, r := range t.Resources {
@@ -44,7 +44,7 @@ func (t template) of(kind string) map[string]resource {
 	return found
 }
 
-// named is the only resource of that type with that property.
+// named returns the resource of that type with that property.
 func (t template) named(tb testing.TB, kind, property, value string) resource {
 	tb.Helper()
 	for _, r := range t.of(kind) {
@@ -52,11 +52,11 @@ func (t template) named(tb testing.TB, kind, property, value string) resource {
 			return r
 		}
 	}
-	tb.Fatalf("there is no %s with %s %s", kind, property, value)
+	tb.Fatalf("the template has no %s with %s %s", kind, property, value)
 	return resource{}
 }
 
-// at goes down objects by their names.
+// at returns the value at that path of the properties.
 func (r resource) at(names ...string) any {
 	var value any = r.Properties
 	for _, name := range names {
@@ -66,12 +66,12 @@ func (r resource) at(names ...string) any {
 	return value
 }
 
-// synthesise returns the templates of the regions. The functions are not built: each has a file for
-// its code.
-func synthesise(tb testing.TB, folder string, s *Settings) map[string]template {
+// synthesise returns the templates of the regions. It does not build the functions: the code of
+// each is a small file.
+func synthesise(tb testing.TB, folder string, s *settings) map[string]template {
 	tb.Helper()
 	code := assets{}
-	for _, f := range s.Topology().Functions {
+	for _, f := range s.topology().Functions {
 		code[f.Name] = filepath.Join(folder, f.Name+".zip")
 		if err := pack([]byte(f.Name), code[f.Name]); err != nil {
 			tb.Fatal(err)
@@ -80,10 +80,10 @@ func synthesise(tb testing.TB, folder string, s *Settings) map[string]template {
 	return synthesiseWith(tb, folder, s, code)
 }
 
-// synthesiseWith has built functions.
-func synthesiseWith(tb testing.TB, folder string, s *Settings, code assets) map[string]template {
+// synthesiseWith is synthesise with built functions.
+func synthesiseWith(tb testing.TB, folder string, s *settings, code assets) map[string]template {
 	tb.Helper()
-	if err := s.Validate(knownRegions()); err != nil {
+	if err := s.validate(knownRegions()); err != nil {
 		tb.Fatal(err)
 	}
 	out := filepath.Join(folder, "cdk.out")
@@ -95,7 +95,7 @@ func synthesiseWith(tb testing.TB, folder string, s *Settings, code assets) map[
 	app.Synth(nil)
 	templates := map[string]template{}
 	for _, region := range s.Regions {
-		content, err := os.ReadFile(filepath.Join(out, s.Topology().Names.Stack(region)+".template.json"))
+		content, err := os.ReadFile(filepath.Join(out, s.topology().Names.Stack(region)+".template.json"))
 		if err != nil {
 			tb.Fatal(err)
 		}
@@ -108,29 +108,29 @@ func synthesiseWith(tb testing.TB, folder string, s *Settings, code assets) map[
 	return templates
 }
 
-// with synthesises one region with other settings than the defaults.
-func with(tb testing.TB, change func(*Settings)) template {
+// with synthesises one region with changed default settings.
+func with(tb testing.TB, change func(*settings)) template {
 	tb.Helper()
-	s := DefaultSettings(topology.DefaultNames(), "eu-west-1")
+	s := defaultSettings(topology.DefaultNames(), "eu-west-1")
 	change(&s)
 	return synthesise(tb, tb.TempDir(), &s)["eu-west-1"]
 }
 
-// defaults is the template of a deployment without settings, and its text with the hashes of the
-// functions masked. Most tests read it, so it is made once.
+// defaults is the template of a deployment without settings, and its text with masked hashes of the
+// functions. Most tests read it, so it is synthesised once.
 var defaults = sync.OnceValues(func() (template, []byte) {
 	folder, err := os.MkdirTemp("", "spillway-aws-")
 	if err != nil {
 		panic(err)
 	}
 	defer os.RemoveAll(folder)
-	s := DefaultSettings(topology.DefaultNames(), "eu-west-1")
+	s := defaultSettings(topology.DefaultNames(), "eu-west-1")
 	var tb panicking
 	t := synthesise(&tb, folder, &s)["eu-west-1"]
 	return t, regexp.MustCompile(`[0-9a-f]{64}`).ReplaceAll(t.content, []byte("HASH"))
 })
 
-// panicking is for what belongs to no single test.
+// panicking is a testing.TB for what several tests share.
 type panicking struct{ testing.TB }
 
 func (panicking) Helper()           {}

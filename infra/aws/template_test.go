@@ -14,7 +14,7 @@ import (
 	"github.com/spillwayhq/spillway/infra/topology"
 )
 
-func TestTheTemplateIsTheGoldenOne(t *testing.T) {
+func TestTheDefaultTemplateIsTheGoldenOne(t *testing.T) {
 	_, got := defaults()
 	golden := filepath.Join("testdata", "template.json")
 	if *update {
@@ -30,11 +30,11 @@ func TestTheTemplateIsTheGoldenOne(t *testing.T) {
 		gotLines, wantLines := strings.Split(string(got), "\n"), strings.Split(string(want), "\n")
 		for i := range min(len(gotLines), len(wantLines)) {
 			if gotLines[i] != wantLines[i] {
-				t.Fatalf("line %d is %q, want %q: if that is meant, run go test ./infra/aws -update and read the difference", i+1,
+				t.Fatalf("line %d is %q, want %q: if this is intended, run go test ./infra/aws -update and review the diff", i+1,
 					gotLines[i], wantLines[i])
 			}
 		}
-		t.Fatalf("%d lines, want %d: if that is meant, run go test ./infra/aws -update", len(gotLines), len(wantLines))
+		t.Fatalf("%d lines, want %d: if this is intended, run go test ./infra/aws -update", len(gotLines), len(wantLines))
 	}
 }
 
@@ -42,12 +42,12 @@ func number(t *testing.T, value any) float64 {
 	t.Helper()
 	n, ok := value.(float64)
 	if !ok {
-		t.Fatalf("%v is no number", value)
+		t.Fatalf("%v is not a number", value)
 	}
 	return n
 }
 
-func TestTheNumbersAreTheTopologys(t *testing.T) {
+func TestTheNumbersAreThoseOfTheTopology(t *testing.T) {
 	tmpl, _ := defaults()
 	d := topology.Default()
 	equal := func(what string, got any, want float64) {
@@ -66,7 +66,7 @@ func TestTheNumbersAreTheTopologys(t *testing.T) {
 	}
 	for _, f := range d.Functions {
 		r := tmpl.named(t, "AWS::Lambda::Function", "FunctionName", f.Name)
-		equal(f.Name+": time-out", r.at("Timeout"), f.Timeout.Seconds())
+		equal(f.Name+": timeout", r.at("Timeout"), f.Timeout.Seconds())
 		equal(f.Name+": memory", r.at("MemorySize"), float64(f.MemoryMB))
 		if reserved := r.at("ReservedConcurrentExecutions"); f.ReservedConcurrency > 0 {
 			equal(f.Name+": reserved concurrency", reserved, float64(f.ReservedConcurrency))
@@ -84,7 +84,7 @@ func TestTheNumbersAreTheTopologys(t *testing.T) {
 	for _, r := range sources {
 		s := d.EventSources[0]
 		equal("batch size", r.at("BatchSize"), float64(s.BatchSize))
-		equal("window", r.at("MaximumBatchingWindowInSeconds"), s.BatchingWindow.Seconds())
+		equal("batching window", r.at("MaximumBatchingWindowInSeconds"), s.BatchingWindow.Seconds())
 		equal("maximum concurrency", r.at("ScalingConfig", "MaximumConcurrency"), float64(s.MaximumConcurrency))
 		if fmt.Sprint(r.at("FunctionResponseTypes")) != "[ReportBatchItemFailures]" ||
 			fmt.Sprint(r.at("MetricsConfig", "Metrics")) != "[EventCount]" {
@@ -92,18 +92,20 @@ func TestTheNumbersAreTheTopologys(t *testing.T) {
 		}
 	}
 	for _, r := range tmpl.of("AWS::ApiGatewayV2::Stage") {
-		equal("the door's rate", r.at("DefaultRouteSettings", "ThrottlingRateLimit"), d.IngestEndpoint.RequestsPerSecond)
-		equal("the door's burst", r.at("DefaultRouteSettings", "ThrottlingBurstLimit"), float64(d.IngestEndpoint.Burst))
+		equal("the ingest endpoint's rate", r.at("DefaultRouteSettings", "ThrottlingRateLimit"),
+			d.IngestEndpoint.RequestsPerSecond)
+		equal("the ingest endpoint's burst", r.at("DefaultRouteSettings", "ThrottlingBurstLimit"),
+			float64(d.IngestEndpoint.Burst))
 	}
-	// else Lambda calls with what failed or was throttled for 6 hours
+	// Otherwise Lambda would retry failed and throttled canaries for 6 hours.
 	for _, r := range tmpl.of("AWS::Lambda::EventInvokeConfig") {
 		if !strings.Contains(text(r.at("FunctionName")), "Canary") || number(t, r.at("MaximumRetryAttempts")) != 0 ||
 			number(t, r.at("MaximumEventAgeInSeconds")) != 60 {
-			t.Errorf("late canaries fly: %v", r.Properties)
+			t.Errorf("the canary function has retries: %v", r.Properties)
 		}
 	}
 	if n := len(tmpl.of("AWS::Lambda::EventInvokeConfig")); n != len(d.Schedules) {
-		t.Errorf("%d functions are called late or not, want %d", n, len(d.Schedules))
+		t.Errorf("%d functions have retry settings, want %d", n, len(d.Schedules))
 	}
 	for _, r := range tmpl.of("AWS::Events::Rule") {
 		if r.at("ScheduleExpression") != "rate(1 minute)" || d.Schedules[0].Every != time.Minute {
@@ -112,11 +114,11 @@ func TestTheNumbersAreTheTopologys(t *testing.T) {
 	}
 }
 
-// What AWS itself demands, whatever the topology says.
-func TestGoodMessagesAreKeptOutOfTheDeadLetters(t *testing.T) {
+// These are AWS's own rules, whatever the topology says.
+func TestGoodMessagesDoNotBecomeDeadLetters(t *testing.T) {
 	for name, tmpl := range map[string]template{
 		"defaults": func() template { d, _ := defaults(); return d }(),
-		"others":   with(t, func(s *Settings) { s.ReservedConcurrency, s.BatchSize, s.WindowSeconds = 50, 500, 30 }),
+		"others":   with(t, func(s *settings) { s.ReservedConcurrency, s.BatchSize, s.BatchingWindowSeconds = 50, 500, 30 }),
 	} {
 		events := tmpl.named(t, "AWS::SQS::Queue", "QueueName", topology.DefaultNames().EventsQueue)
 		dead := tmpl.named(t, "AWS::SQS::Queue", "QueueName", topology.DefaultNames().DeadLetterQueue)
@@ -124,7 +126,7 @@ func TestGoodMessagesAreKeptOutOfTheDeadLetters(t *testing.T) {
 		for _, source := range tmpl.of("AWS::Lambda::EventSourceMapping") {
 			least := 6*number(t, deliver.at("Timeout")) + number(t, source.at("MaximumBatchingWindowInSeconds"))
 			if visibility := number(t, events.at("VisibilityTimeout")); visibility < least {
-				t.Errorf("%s: visibility timeout is %v s, AWS wants at least %v", name, visibility, least)
+				t.Errorf("%s: visibility timeout is %v s, must be at least %v", name, visibility, least)
 			}
 			if most, reserved := number(t, source.at("ScalingConfig", "MaximumConcurrency")),
 				number(t, deliver.at("ReservedConcurrentExecutions")); most > reserved {
@@ -132,18 +134,19 @@ func TestGoodMessagesAreKeptOutOfTheDeadLetters(t *testing.T) {
 			}
 		}
 		if number(t, dead.at("MessageRetentionPeriod")) < number(t, events.at("MessageRetentionPeriod")) {
-			t.Errorf("%s: dead letters are kept shorter than events", name)
+			t.Errorf("%s: dead letters are retained for a shorter time than events", name)
 		}
 	}
 }
 
-func TestQueuesAreEncryptedTakeTLSOnlyAndOutliveTheStack(t *testing.T) {
+func TestQueuesAreEncryptedRequireTLSAndOutliveTheStack(t *testing.T) {
 	tmpl, _ := defaults()
 	queues := tmpl.of("AWS::SQS::Queue")
 	if len(queues) != 2 {
 		t.Fatalf("%d queues", len(queues))
 	}
-	// "Retain" would keep it after a first deployment that failed, and the next fail on its name
+	// With "Retain" a queue would outlive a failed first deployment, and the next would fail on its
+	// name.
 	const outlives = "RetainExceptOnCreate"
 	for id, q := range queues {
 		if q.at("SqsManagedSseEnabled") != true || q.DeletionPolicy != outlives {
@@ -169,7 +172,7 @@ func TestQueuesAreEncryptedTakeTLSOnlyAndOutliveTheStack(t *testing.T) {
 	if dead.at("RedriveAllowPolicy", "redrivePermission") != "byQueue" ||
 		!strings.Contains(text(dead.at("RedriveAllowPolicy", "sourceQueueArns")),
 			":"+topology.DefaultNames().EventsQueue+`"`) {
-		t.Errorf("any queue may send its dead letters here: %v", dead.at("RedriveAllowPolicy"))
+		t.Errorf("any queue may move dead letters to this one: %v", dead.at("RedriveAllowPolicy"))
 	}
 }
 
@@ -188,7 +191,7 @@ func statements(document any) []map[string]any {
 	return all
 }
 
-func TestEveryFunctionHasARoleAndALogOfItsOwn(t *testing.T) {
+func TestEveryFunctionHasItsOwnRoleAndLogGroup(t *testing.T) {
 	tmpl, _ := defaults()
 	roles, logs := map[string]bool{}, map[string]bool{}
 	for id, f := range tmpl.of("AWS::Lambda::Function") {
@@ -206,12 +209,12 @@ func TestEveryFunctionHasARoleAndALogOfItsOwn(t *testing.T) {
 	}
 	for id, r := range tmpl.of("AWS::Logs::LogGroup") {
 		if number(t, r.at("RetentionInDays")) < 1 {
-			t.Errorf("%s is kept for ever", id)
+			t.Errorf("%s never expires", id)
 		}
 	}
 }
 
-// actions are what each function may do: no more is needed, and no more is allowed.
+// actions are all that each function needs.
 var actions = map[string][]string{
 	"DeliverRole": {
 		"logs:CreateLogStream", "logs:PutLogEvents", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage",
@@ -223,7 +226,7 @@ var actions = map[string][]string{
 	"CanaryRole": {"logs:CreateLogStream", "logs:PutLogEvents"},
 }
 
-func TestRolesAllowWhatIsNeededAndNothingElse(t *testing.T) {
+func TestRolesAllowOnlyWhatTheirFunctionNeeds(t *testing.T) {
 	tmpl, _ := defaults()
 	seen := 0
 	for id, policy := range tmpl.of("AWS::IAM::Policy") {
@@ -260,8 +263,7 @@ func texts(value any) []string {
 	return all
 }
 
-// allowing walks any value of the template and calls visit for each statement that allows
-// something.
+// allowing calls visit for each statement with the effect Allow in a value of the template.
 func allowing(value any, visit func(map[string]any)) {
 	switch v := value.(type) {
 	case map[string]any:
@@ -282,8 +284,8 @@ func TestNoStatementAllowsAWildcard(t *testing.T) {
 	key := "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 	for name, tmpl := range map[string]template{
 		"defaults":     func() template { d, _ := defaults(); return d }(),
-		"own key":      with(t, func(s *Settings) { s.KMSKeys = []string{key} }),
-		"function URL": with(t, func(s *Settings) { s.Door, s.AdoptQueues = doorFunctionURL, true }),
+		"own key":      with(t, func(s *settings) { s.KMSKeys = []string{key} }),
+		"function URL": with(t, func(s *settings) { s.IngestEndpoint, s.AdoptQueues = endpointFunctionURL, true }),
 	} {
 		found := 0
 		for id, r := range tmpl.Resources {
@@ -297,7 +299,7 @@ func TestNoStatementAllowsAWildcard(t *testing.T) {
 				if s["Resource"] == nil && s["Principal"] != nil && text(s["Action"]) == `"sts:AssumeRole"` {
 					return
 				}
-				// GetAtt of a log group ends in :*, its streams, whose names Lambda makes up.
+				// The ARN of a log group ends in :*, which stands for its streams.
 				if resource := text(s["Resource"]); resource == "null" || strings.Contains(resource, "*") {
 					t.Errorf("%s: %s allows %v with %s", name, id, s["Action"], resource)
 				}
@@ -307,12 +309,12 @@ func TestNoStatementAllowsAWildcard(t *testing.T) {
 			})
 		}
 		if found < 10 {
-			t.Errorf("%s: only %d statements were looked at", name, found)
+			t.Errorf("%s: only %d statements were checked", name, found)
 		}
 	}
 }
 
-func TestNothingIsPublicButTheDoor(t *testing.T) {
+func TestOnlyTheIngestEndpointIsPublic(t *testing.T) {
 	tmpl, _ := defaults()
 	for id, r := range tmpl.of("AWS::Lambda::Permission") {
 		principal := text(r.at("Principal"))
@@ -323,7 +325,7 @@ func TestNothingIsPublicButTheDoor(t *testing.T) {
 	if n := len(tmpl.of("AWS::Lambda::Url")); n > 0 {
 		t.Errorf("%d function URLs beside the HTTP API", n)
 	}
-	url := with(t, func(s *Settings) { s.Door = doorFunctionURL })
+	url := with(t, func(s *settings) { s.IngestEndpoint = endpointFunctionURL })
 	var public []string
 	for id, r := range url.of("AWS::Lambda::Permission") {
 		if text(r.at("Principal")) != `"*"` {
@@ -335,8 +337,8 @@ func TestNothingIsPublicButTheDoor(t *testing.T) {
 			t.Errorf("%s lets anybody call %s otherwise than by its URL: %v", id, function, r.Properties)
 		}
 	}
-	// Since October 2025 AWS wants both (Lambda developer guide, "Control access to Lambda function
-	// URLs").
+	// AWS requires both since October 2025 (Lambda developer guide, "Control access to Lambda
+	// function URLs").
 	if unique(public) != "lambda:InvokeFunction lambda:InvokeFunctionUrl" || len(url.of("AWS::Lambda::Url")) != 1 ||
 		len(url.of("AWS::ApiGatewayV2::Api")) != 0 {
 		t.Errorf("with a function URL anybody may %v, by %d URLs and %d APIs", public, len(url.of("AWS::Lambda::Url")),
@@ -349,7 +351,7 @@ func TestNothingIsPublicButTheDoor(t *testing.T) {
 	}
 }
 
-func TestTheDoorsOwnLogHoldsNothingOfARequest(t *testing.T) {
+func TestTheAccessLogHasNothingOfARequest(t *testing.T) {
 	tmpl, _ := defaults()
 	stages := tmpl.of("AWS::ApiGatewayV2::Stage")
 	for id, r := range stages {
@@ -358,7 +360,7 @@ func TestTheDoorsOwnLogHoldsNothingOfARequest(t *testing.T) {
 			t.Errorf("%s has no access log: %q", id, format)
 		}
 		if line := map[string]string{}; json.Unmarshal([]byte(format), &line) != nil || strings.Contains(format, "String") {
-			t.Errorf("%s writes what is no JSON, or a variable that has quotes already: %q", id, format)
+			t.Errorf("%s writes invalid JSON, or a variable that has quotes already: %q", id, format)
 		}
 		for _, secret := range []string{"sourceIp", "path", "Path", "query", "userAgent", "authorizer", "identity"} {
 			if strings.Contains(format, "$context."+secret) {
@@ -371,7 +373,7 @@ func TestTheDoorsOwnLogHoldsNothingOfARequest(t *testing.T) {
 	}
 	for id, r := range tmpl.of("AWS::ApiGatewayV2::Api") {
 		if r.at("CorsConfiguration") != nil {
-			t.Errorf("%s answers CORS itself, and not as the function does", id)
+			t.Errorf("%s answers CORS requests itself, instead of the function", id)
 		}
 	}
 }

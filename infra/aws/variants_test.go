@@ -8,10 +8,10 @@ import (
 	"github.com/spillwayhq/spillway/infra/topology"
 )
 
-func TestQueuesThatAnEarlierStackLeftAreTakenUp(t *testing.T) {
-	tmpl := with(t, func(s *Settings) { s.AdoptQueues = true })
+func TestQueuesThatAnEarlierStackRetainedAreAdopted(t *testing.T) {
+	tmpl := with(t, func(s *settings) { s.AdoptQueues = true })
 	if n := len(tmpl.of("AWS::SQS::Queue")); n != 0 {
-		t.Errorf("%d queues are made whose names are taken", n)
+		t.Errorf("%d queues are created although they exist", n)
 	}
 	policies := 0
 	for _, p := range tmpl.of("AWS::SQS::QueuePolicy") {
@@ -21,7 +21,7 @@ func TestQueuesThatAnEarlierStackLeftAreTakenUp(t *testing.T) {
 		}
 	}
 	if policies != 2 {
-		t.Errorf("%d queues are for TLS only, want 2", policies)
+		t.Errorf("%d queues require TLS, want 2", policies)
 	}
 	for _, source := range tmpl.of("AWS::Lambda::EventSourceMapping") {
 		if arn := text(source.at("EventSourceArn")); !strings.Contains(arn, ":sqs:eu-west-1:") ||
@@ -36,9 +36,9 @@ func TestQueuesThatAnEarlierStackLeftAreTakenUp(t *testing.T) {
 	}
 }
 
-func TestQueuesCanBeEncryptedWithAnOwnKey(t *testing.T) {
+func TestQueuesCanBeEncryptedWithAKMSKey(t *testing.T) {
 	key := "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
-	tmpl := with(t, func(s *Settings) { s.KMSKeys = []string{key} })
+	tmpl := with(t, func(s *settings) { s.KMSKeys = []string{key} })
 	for id, q := range tmpl.of("AWS::SQS::Queue") {
 		if q.at("KmsMasterKeyId") != key {
 			t.Errorf("%s is encrypted with %v", id, q.at("KmsMasterKeyId"))
@@ -66,8 +66,8 @@ func TestQueuesCanBeEncryptedWithAnOwnKey(t *testing.T) {
 	}
 }
 
-func TestRegionsShareNothingAndPublishersKnowThemAll(t *testing.T) {
-	s := DefaultSettings(topology.DefaultNames(), "eu-west-1")
+func TestRegionsShareNothingAndPublishersGetTheQueuesOfAll(t *testing.T) {
+	s := defaultSettings(topology.DefaultNames(), "eu-west-1")
 	s.Regions = []string{"us-east-1", "eu-west-1"}
 	templates := synthesise(t, t.TempDir(), &s)
 	for region, tmpl := range templates {
@@ -86,7 +86,7 @@ func TestRegionsShareNothingAndPublishersKnowThemAll(t *testing.T) {
 	}
 }
 
-func TestOutputsAreThoseThatTheCommandLineReads(t *testing.T) {
+func TestTheTemplateHasTheOutputsThatTheCommandLineReads(t *testing.T) {
 	tmpl, _ := defaults()
 	for _, name := range []string{"IngestUrl", "EventsQueueUrl", "DeadLetterQueueUrl", "PublisherQueueUrls",
 		"DeliverLogGroup", "DashboardUrl", "SpillwayCommand"} {
@@ -99,8 +99,8 @@ func TestOutputsAreThoseThatTheCommandLineReads(t *testing.T) {
 	}
 }
 
-func TestConcurrencyNeedNotBeReservedAndCanariesNeedNotFly(t *testing.T) {
-	tmpl := with(t, func(s *Settings) { s.ReservedConcurrency, s.Canary = 0, false })
+func TestReservedConcurrencyAndCanaryCanBeSwitchedOff(t *testing.T) {
+	tmpl := with(t, func(s *settings) { s.ReservedConcurrency, s.Canary = 0, false })
 	for id, f := range tmpl.of("AWS::Lambda::Function") {
 		if f.at("ReservedConcurrentExecutions") != nil {
 			t.Errorf("%s reserves concurrency", id)
@@ -108,16 +108,16 @@ func TestConcurrencyNeedNotBeReservedAndCanariesNeedNotFly(t *testing.T) {
 	}
 	for _, source := range tmpl.of("AWS::Lambda::EventSourceMapping") {
 		if n := number(t, source.at("ScalingConfig", "MaximumConcurrency")); n != 10 {
-			t.Errorf("maximum concurrency is %v, which is all that holds the function back", n)
+			t.Errorf("maximum concurrency is %v, want 10, the only limit of the function", n)
 		}
 	}
 	if n := len(tmpl.of("AWS::Events::Rule")) + strings.Count(strings.ToLower(text(tmpl.Resources)), "canary"); n != 0 {
-		t.Errorf("there are %d traces of a canary", n)
+		t.Errorf("%d resources or texts mention a canary", n)
 	}
 }
 
-func TestTheEndpointCanComeFromSSM(t *testing.T) {
-	tmpl := with(t, func(s *Settings) { s.EndpointParameter = "/spillway/segment-endpoint" })
+func TestTheSegmentEndpointCanComeFromSSM(t *testing.T) {
+	tmpl := with(t, func(s *settings) { s.EndpointParameter = "/spillway/segment-endpoint" })
 	variables := text(tmpl.named(t, "AWS::Lambda::Function", "FunctionName",
 		topology.DefaultNames().DeliverFunction).at("Environment",
 		"Variables"))

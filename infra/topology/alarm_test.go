@@ -48,22 +48,22 @@ func TestEveryAlarmSaysWhatItMeansAndWhatToDoFirst(t *testing.T) {
 	}
 }
 
-// An alarm about a metric that nobody writes would be quiet for ever.
-func TestAlarmsWatchWhatTheFunctionsWrite(t *testing.T) {
+// An alarm about a metric that no function writes would never fire.
+func TestAlarmsWatchMetricsThatTheFunctionsWrite(t *testing.T) {
 	delivered := deliver.Report{CanaryEvents: 1, CanaryAges: []time.Duration{0}, Retried: map[string]int{},
 		DeadLettered: map[string]int{}}
 	for _, c := range segment.Classes() {
 		delivered.Retried[c.String()] = 1
 		delivered.Flushes = append(delivered.Flushes, deliver.Flush{Class: c})
 	}
-	for _, reason := range Reasons() {
+	for _, reason := range deadLetterReasons() {
 		delivered.DeadLettered[reason] = 1
 	}
 	totals := ingest.Totals{Requests: map[int]int{429: 1}}
-	sung := canary.Result{}
+	accepted := canary.Result{}
 	written := map[string][]emf.Metric{
 		"deliver": delivered.Metrics(), "ingest": totals.Metrics(), "publisher": publisherMetrics(t),
-		"canary": sung.Metrics(),
+		"canary": accepted.Metrics(),
 	}
 	d := Default()
 	watched := 0
@@ -118,7 +118,7 @@ func publisherMetrics(t *testing.T) (metrics []emf.Metric) {
 	return metrics
 }
 
-func TestEveryMetricOfAnExpressionIsUsedAndDefined(t *testing.T) {
+func TestExpressionsUseExactlyTheMetricsOfTheirAlarm(t *testing.T) {
 	d := Default()
 	word := regexp.MustCompile(`\b[a-z][a-z_0-9]*\b`)
 	for _, a := range d.Alarms {
@@ -137,21 +137,21 @@ func TestEveryMetricOfAnExpressionIsUsedAndDefined(t *testing.T) {
 	}
 }
 
-// Messages that come again are seen once a pause. An alarm about them that looked back for less
-// would end and begin with each try.
-func TestAlarmsAboutMessagesThatComeAgainOutlastAPause(t *testing.T) {
+// Deliver sees a retried message once in each visibility timeout. An alarm that looked back for
+// less would end and fire again with each attempt.
+func TestAlarmsAboutRetriedMessagesLookBackLongerThanTheLongestPause(t *testing.T) {
 	longest := deliver.Backoff(1000, 0, 1)
 	for _, name := range []string{"spillway-backlog-age-warning", "spillway-backlog-age-critical",
 		"spillway-wrong-credentials"} {
 		a := alarm(t, name)
-		if window := a.Period * time.Duration(a.Periods); window <= longest || a.Breaching != 1 {
-			t.Errorf("%s looks back for %v and wants %d values; a message may be away for %v", name, window, a.Breaching,
+		if lookback := a.Period * time.Duration(a.Periods); lookback <= longest || a.Breaching != 1 {
+			t.Errorf("%s looks back for %v and wants %d values; a message may be invisible for %v", name, lookback, a.Breaching,
 				longest)
 		}
 	}
 }
 
-func TestSilenceIsBadAndNoErrorIsGood(t *testing.T) {
+func TestMissingDataIsBadForCanariesAndGoodForErrors(t *testing.T) {
 	for name, want := range map[string]Missing{
 		"spillway-canary-silent": MissingIsBad, "spillway-ingest-silent": MissingIsBad,
 		"spillway-deliver-errors": MissingIsGood,
@@ -163,7 +163,7 @@ func TestSilenceIsBadAndNoErrorIsGood(t *testing.T) {
 	}
 }
 
-func TestTheAlarmsAndTheLocalPipelineCallTheSameASilence(t *testing.T) {
+func TestTheAlarmsFireWhenTheLocalPipelineCallsTheCanaryMissing(t *testing.T) {
 	for _, name := range []string{"spillway-canary-silent", "spillway-ingest-silent"} {
 		if a := alarm(t, name); a.Period != canary.Interval || a.Period*time.Duration(a.Periods) != canary.MissingAfter ||
 			a.Breaching != a.Periods {
@@ -172,7 +172,7 @@ func TestTheAlarmsAndTheLocalPipelineCallTheSameASilence(t *testing.T) {
 	}
 }
 
-func TestWithoutACanaryNothingWaitsForOne(t *testing.T) {
+func TestWithoutACanaryNoAlarmExpectsOne(t *testing.T) {
 	s := DefaultOptions()
 	s.NoCanary = true
 	d := New(s)
@@ -191,32 +191,38 @@ func TestWithoutACanaryNothingWaitsForOne(t *testing.T) {
 	}
 }
 
-func TestAWrongAlarmIsNamedWithWhatToWrite(t *testing.T) {
+func TestValidateNamesTheAlarmAndWhatItsValueMustBe(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		breach func(*Topology)
 		want   string
 	}{
-		{"same name", func(t *Topology) { t.Alarms[1].Name = t.Alarms[0].Name }, "the name is taken"},
-		{"too long", func(t *Topology) { t.Alarms[0].Meaning = strings.Repeat("a", 1024) }, "write at most 1024"},
-		{"no text", func(t *Topology) { t.Alarms[0].First = "" }, "what to do first"},
-		{"severity", func(t *Topology) { t.Alarms[0].Severity = "" }, "write critical or warning"},
-		{"seconds", func(t *Topology) { t.Alarms[0].Period = time.Second }, "write whole minutes"},
-		{"two days of minutes", func(t *Topology) { t.Alarms[0].Periods = 2880 }, "no more than 24h0m0s in all"},
+		{"same name", func(t *Topology) { t.Alarms[1].Name = t.Alarms[0].Name }, "another alarm has this name"},
+		{"too long", func(t *Topology) { t.Alarms[0].Meaning = strings.Repeat("a", 1024) }, "must have at most 1024"},
+		{"no text", func(t *Topology) { t.Alarms[0].First = "" },
+			"what to do first or the section of infra/RUNBOOK.md is missing"},
+		{"severity", func(t *Topology) { t.Alarms[0].Severity = "" }, "must be critical or warning"},
+		{"seconds", func(t *Topology) { t.Alarms[0].Period = time.Second }, "must be whole minutes"},
+		{"two days of minutes", func(t *Topology) { t.Alarms[0].Periods = 2880 }, "at most 24h0m0s in all"},
 		{"eight days of hours", func(t *Topology) { t.Alarms[0].Period, t.Alarms[0].Periods = time.Hour, 192 },
-			"no more than 168h0m0s in all"},
-		{"never", func(t *Topology) { t.Alarms[0].Breaching = 0 }, "write 1 to 20"},
-		{"missing", func(t *Topology) { t.Alarms[0].Missing = "perhaps" }, "write notBreaching, breaching or ignore"},
-		{"no expression", func(t *Topology) { t.Alarms[0].Expression = "" }, "no expression"},
-		{"eleven metrics", func(t *Topology) { t.Alarms[0].Metrics = make([]Metric, 11) }, "write 1 to 10"},
-		{"nobody's metric", func(t *Topology) { t.Alarms[0].Metrics[0].Queue = "" }, "one of Queue, Function, Own and Door"},
-		{"an ID twice", func(t *Topology) { t.Alarms[0].Metrics[1].ID = t.Alarms[0].Metrics[0].ID }, "is taken or none"},
-		{"an ID in capitals", func(t *Topology) { t.Alarms[0].Metrics[0].ID = "Q" }, "a lower-case letter"},
+			"at most 168h0m0s in all"},
+		{"never", func(t *Topology) { t.Alarms[0].Breaching = 0 }, "must be 1 to 20"},
+		{"missing", func(t *Topology) { t.Alarms[0].Missing = "perhaps" }, "must be notBreaching, breaching or ignore"},
+		{"no expression", func(t *Topology) { t.Alarms[0].Expression = "" }, "an expression is missing"},
+		{"eleven metrics", func(t *Topology) { t.Alarms[0].Metrics = make([]Metric, 11) }, "must have 1 to 10 metrics"},
+		{"metric of nothing", func(t *Topology) { t.Alarms[0].Metrics[0].Queue = "" },
+			"one of Queue, Function, IngestEndpoint and Own"},
+		{"another pipeline's metric", func(t *Topology) { t.Alarms[0].Metrics[1].Pipeline = "staging" },
+			`the pipeline must be spillway, is "staging"`},
+		{"an ID twice", func(t *Topology) { t.Alarms[0].Metrics[1].ID = t.Alarms[0].Metrics[0].ID },
+			`another metric has the ID "q"`},
+		{"an ID in capitals", func(t *Topology) { t.Alarms[0].Metrics[0].ID = "Q" }, "must be a lower-case letter"},
 		{"unknown queue", func(t *Topology) { t.Alarms[0].Metrics[0].Queue = "x" }, "the queue x does not exist"},
 		{"unknown function", func(t *Topology) { t.Alarms[0].Metrics[0] = ofFunction("q", "x", "Errors", "Sum") },
 			"the function x does not exist"},
-		{"composite of nothing", func(t *Topology) { t.Composites[0].Any = nil }, "write the alarms that it is about"},
-		{"composite of an unknown one", func(t *Topology) { t.Composites[0].Any[0].Alarm = "x" }, "there is no alarm x"},
+		{"composite of nothing", func(t *Topology) { t.Composites[0].Any = nil }, "must have at least one condition"},
+		{"composite of an unknown one", func(t *Topology) { t.Composites[0].Any[0].Alarm = "x" },
+			"the alarm x does not exist"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := Default()
@@ -228,16 +234,16 @@ func TestAWrongAlarmIsNamedWithWhatToWrite(t *testing.T) {
 	}
 }
 
-// A function that has not run for hours leaves a metric without a single value, and AWS says
-// nothing of what FILL makes of that.
-func TestAStandstillIsSeenWithoutAnyValueOfTheFunctionWhateverFILLMakesOfIt(t *testing.T) {
+// A function that has not run for hours leaves a metric without a single value, and AWS does not
+// document what FILL makes of that.
+func TestDeliveryStalledFiresWithoutAnyValueOfTheFunction(t *testing.T) {
 	d := Default()
 	a, _ := d.Alarm("spillway-delivery-stalled")
 	without := New(Options{NoCanary: true})
-	quiet, _ := without.Alarm("spillway-delivery-stalled")
+	noCanary, _ := without.Alarm("spillway-delivery-stalled")
 	if values := map[string]float64{"v": 1, "f": 0, "d": 0}; evaluate(t, parse(t, a.Expression), values) != 0 ||
-		evaluate(t, parse(t, quiet.Expression), values) != 1 {
-		t.Errorf("a single message is a canary where there are any: %q, %q", a.Expression, quiet.Expression)
+		evaluate(t, parse(t, noCanary.Expression), values) != 1 {
+		t.Errorf("a single message is a canary where there are any: %q, %q", a.Expression, noCanary.Expression)
 	}
 	for _, expression := range []string{a.Expression, strings.ReplaceAll(a.Expression, "FILL(d, 0)", "d")} {
 		for _, c := range []struct{ waiting, delivered, want float64 }{{7, missing, 1}, {7, 0, 1}, {7, 3, 0}, {0, missing, 0},

@@ -7,12 +7,14 @@ import (
 	"testing"
 )
 
-func TestANameThatAWSWouldRefuseIsRefused(t *testing.T) {
-	const letters = "the pipeline's name must begin with a lower-case letter and have only lower-case letters, digits and hyphens"
+func TestNewNamesRefusesNamesThatAWSWouldRefuse(t *testing.T) {
+	const letters = "the pipeline's name must begin with a lower-case letter and have only lower-case letters, digits " +
+		"and hyphens"
 	for name, want := range map[string]string{
 		"spillway": "", "a": "", "staging-2": "", "abcdefghijklmnopqrst": "",
-		"": letters, "Staging": letters, "2nd": letters, "-a": letters, "my_pipeline": letters, "a.b": letters, "a b": letters,
-		"é": letters, "a\n": letters,
+		"": letters, "Staging": letters, "2nd": letters, "-a": letters, "my_pipeline": letters, "a.b": letters,
+		"a b": letters,
+		"é":   letters, "a\n": letters,
 		"abcdefghijklmnopqrstu": `must have at most 20 characters, "abcdefghijklmnopqrstu" has 21`,
 		"aws-events":            "must not begin with aws or ssm", "ssm": "must not begin with aws or ssm",
 	} {
@@ -23,7 +25,7 @@ func TestANameThatAWSWouldRefuseIsRefused(t *testing.T) {
 	}
 }
 
-func TestTheDefaultPipelinesNamesStay(t *testing.T) {
+func TestTheDefaultPipelineKeepsItsNames(t *testing.T) {
 	want := Names{
 		Pipeline: "spillway", EventsQueue: "spillway-events", DeadLetterQueue: "spillway-dead-letters",
 		DeliverFunction: "spillway-deliver", IngestFunction: "spillway-ingest", CanaryFunction: "spillway-canary",
@@ -52,7 +54,7 @@ func named(d *Topology) map[string][]string {
 	return names
 }
 
-func TestEveryNameBeginsWithThePipelines(t *testing.T) {
+func TestEveryNameBeginsWithTheNameOfThePipeline(t *testing.T) {
 	names, err := NewNames("staging")
 	if err != nil {
 		t.Fatal(err)
@@ -94,14 +96,14 @@ func fields(n Names) map[string]string {
 
 // If there were alarms "errors" and "ingest-errors", the pipeline "a" and the pipeline "a-ingest"
 // would share the name a-ingest-errors.
-func TestNoPipelinesNameMakesANameOfAnothers(t *testing.T) {
+func TestPipelinesWithSimilarNamesShareNoName(t *testing.T) {
 	d := Default()
 	for kind, all := range named(&d) {
 		for _, name := range all {
 			if i := slices.IndexFunc(all, func(other string) bool {
 				return strings.HasSuffix(other, strings.TrimPrefix(name, d.Names.Pipeline)) && other != name
 			}); i >= 0 {
-				t.Errorf("the %s %s ends in what %s has after the pipeline's name", kind, all[i], name)
+				t.Errorf("the %s %s ends like %s without its prefix", kind, all[i], name)
 			}
 		}
 	}

@@ -15,12 +15,12 @@ var (
 	unlinked = regexp.MustCompile(`[^a-z0-9 -]`)
 )
 
-// anchorOf is what a heading is linked by, as GitHub makes it.
+// anchorOf is the anchor that GitHub gives a heading.
 func anchorOf(heading string) string {
 	return strings.ReplaceAll(unlinked.ReplaceAllString(strings.ToLower(heading), ""), " ", "-")
 }
 
-func TestEveryAlarmHasASectionOfTheRunbookAndEverySectionAnAlarm(t *testing.T) {
+func TestEveryAlarmHasItsSectionInTheRunbookAndNoSectionIsLeft(t *testing.T) {
 	data, err := os.ReadFile(filepath.Join("..", "..", Runbook))
 	if err != nil {
 		t.Fatal(err)
@@ -59,7 +59,7 @@ func TestEveryAlarmHasASectionOfTheRunbookAndEverySectionAnAlarm(t *testing.T) {
 	}
 	for section := range sections {
 		if !used[section] {
-			t.Errorf("the section %q is of no alarm", section)
+			t.Errorf("no alarm has the section %q", section)
 		}
 	}
 
@@ -69,14 +69,14 @@ func TestEveryAlarmHasASectionOfTheRunbookAndEverySectionAnAlarm(t *testing.T) {
 	}
 	for _, l := range link.FindAllStringSubmatch(text, -1) {
 		if !slices.Contains(anchors, l[1]) {
-			t.Errorf("a link leads to #%s, which is no section", l[1])
+			t.Errorf("a link leads to the section #%s, which does not exist", l[1])
 		}
 	}
 	for _, name := range regexp.MustCompile("`(spillway-[a-z-]+)`").FindAllStringSubmatch(about, -1) {
 		_, alarm := d.Alarm(name[1])
 		composite := slices.ContainsFunc(d.Composites, func(c Composite) bool { return c.Name == name[1] })
 		if !alarm && !composite {
-			t.Errorf("the runbook names %s, which is no alarm", name[1])
+			t.Errorf("the runbook names the alarm %s, which does not exist", name[1])
 		}
 	}
 }

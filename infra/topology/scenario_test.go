@@ -14,10 +14,10 @@ import (
 	"testing"
 )
 
-// missing is a minute without data.
+// missing is the value of a minute without data.
 var missing = math.NaN()
 
-// parse reads an expression of CloudWatch's metric math, whose syntax is almost that of Go.
+// parse parses an expression of CloudWatch's metric math, whose syntax is almost that of Go.
 func parse(t *testing.T, expression string) ast.Expr {
 	t.Helper()
 	e, err := parser.ParseExpr(strings.NewReplacer(" AND ", " && ", " OR ", " || ", "MAX([", "MAX(", "])",
@@ -29,8 +29,8 @@ func parse(t *testing.T, expression string) ast.Expr {
 }
 
 // evaluate is metric math for one minute, as far as the alarms use it (CloudWatch user guide,
-// "Metric math syntax and functions"). What is calculated from missing data is missing; only FILL
-// makes something of it, and a sum in which something else is there.
+// "Metric math syntax and functions"). The result is missing when an operand is, except that FILL
+// replaces missing data and a sum takes it for 0 if the other operand is there.
 func evaluate(t *testing.T, e ast.Expr, values map[string]float64) float64 {
 	t.Helper()
 	switch e := e.(type) {
@@ -72,7 +72,7 @@ func evaluate(t *testing.T, e ast.Expr, values map[string]float64) float64 {
 		case token.MUL:
 			return x * y
 		case token.QUO:
-			return x / y // by 0: missing, or infinite, which nothing here must come to
+			return x / y // by 0: missing or infinite; the caller fails the test for the latter
 		case token.GTR:
 			return truth(x > y)
 		case token.LSS:
@@ -102,23 +102,23 @@ func evaluate(t *testing.T, e ast.Expr, values map[string]float64) float64 {
 			return args[2]
 		}
 	}
-	t.Fatalf("%T is nothing that the alarms use", e)
+	t.Fatalf("metric math of the alarms has no %T", e)
 	return missing
 }
 
-// A minute is what CloudWatch has for one: values by "whose name" or "whose name value", like
-// "deliver EventsRetried transient". What is not there is missing.
+// A minute is what CloudWatch has for one: values by "subject name" or "subject name value", like
+// "deliver EventsRetried transient". A metric that is not there is missing.
 type minute map[string]float64
 
 func key(m Metric) string {
-	whose := m.Queue + m.Function + m.Own
+	subject := m.Queue + m.Function + m.Own
 	if m.IngestEndpoint {
-		whose = "door"
+		subject = "endpoint"
 	}
-	return strings.TrimSpace(strings.TrimPrefix(whose, "spillway-") + " " + m.Name + " " + m.Value)
+	return strings.TrimSpace(strings.TrimPrefix(subject, "spillway-") + " " + m.Name + " " + m.Value)
 }
 
-// firing returns the alarms that fire at the end of the minutes, the composites among them.
+// firing returns the alarms, composites included, that fire at the end of the minutes.
 func firing(t *testing.T, d Topology, minutes []minute) []string {
 	t.Helper()
 	state := map[string]bool{}
@@ -143,9 +143,9 @@ func firing(t *testing.T, d Topology, minutes []minute) []string {
 				t.Errorf("%s: %s divides by 0", a.Name, a.Expression)
 			}
 			data = append(data, v)
-			window := data[max(0, len(data)-a.Periods):]
+			latest := data[max(0, len(data)-a.Periods):]
 			breaching, present := 0, 0
-			for _, v := range window {
+			for _, v := range latest {
 				switch {
 				case !math.IsNaN(v):
 					present++
@@ -175,7 +175,7 @@ func firing(t *testing.T, d Topology, minutes []minute) []string {
 	return names
 }
 
-// healthy is a minute in which all is well and little happens.
+// healthy is a minute without failures and with little load.
 func healthy() minute {
 	return minute{
 		"events ApproximateNumberOfMessagesVisible": 0, "events ApproximateNumberOfMessagesNotVisible": 0,
@@ -185,11 +185,11 @@ func healthy() minute {
 		"deliver ConcurrentExecutions": 1,
 		"deliver Errors":               0, "deliver Throttles": 0, "ingest Throttles": 0, "canary CanaryAccepted": 1,
 		"ingest EventsAccepted": 1, "ingest AcceptLatency": 20, "ingest DeadLetterErrors": 0,
-		"door Requests": 1, "door ServerErrors": 0,
+		"endpoint Requests": 1, "endpoint ServerErrors": 0,
 	}
 }
 
-// with is a minute of which some is otherwise; a missing value takes one out.
+// with returns the minute with changes; a missing value removes a metric.
 func (m minute) with(changes minute) minute {
 	changed := maps.Clone(m)
 	for name, v := range changes {
@@ -202,18 +202,18 @@ func (m minute) with(changes minute) minute {
 	return changed
 }
 
-// An alarm is to fire for its cause and not for ten others.
+// An alarm must fire for its own cause and for no other.
 func TestAlarmsFireForTheirCauseAndForNothingElse(t *testing.T) {
 	d := Default()
 	busy := healthy().with(minute{
 		"deliver EventsDelivered": 40_000, "deliver SegmentResponses delivered": 800, "events NumberOfMessagesSent": 4000,
 		"events NumberOfMessagesDeleted":               4000,
 		"events ApproximateNumberOfMessagesNotVisible": 300, "ingest EventsAccepted": 20_000,
-		"publisher EventsPublished": 20_000, "door Requests": 20_000,
+		"publisher EventsPublished": 20_000, "endpoint Requests": 20_000,
 		"publisher EventsDropped": 0, "publisher EventsSpilled": 0, "ingest Requests 429": 3,
 	})
-	// Of Segment only the breaker's probes hear, and not in every minute. The queue's age stays
-	// low: three receives, and it is blind.
+	// Only the circuit breaker's probes reach Segment, and not in every minute. The queue's age
+	// stays low, because it leaves out messages that were received three times.
 	outage := func(n int) minute {
 		m := busy.with(minute{
 			"deliver EventsDelivered": 0, "deliver SegmentResponses delivered": missing, "deliver EventAge": float64(60 * n),
@@ -233,13 +233,13 @@ func TestAlarmsFireForTheirCauseAndForNothingElse(t *testing.T) {
 		at      func(n int) minute // from 1
 		want    string
 	}{
-		{"all is well, and quiet", 60, constant(healthy()), ""},
-		{"all is well, and busy", 60, constant(busy), ""},
-		{"all is well, and SQS counts whenever a canary is under way", 60,
+		{"healthy, with little load", 60, constant(healthy()), ""},
+		{"healthy, under load", 60, constant(busy), ""},
+		{"healthy, and a canary is in flight whenever SQS counts", 60,
 			constant(healthy().with(minute{"events ApproximateNumberOfMessagesNotVisible": 1})), ""},
-		{"no event ever came, not even metrics of most", 60,
+		{"no event ever came, and most metrics never existed", 60,
 			constant(minute{"canary CanaryAccepted": 1, "deliver CanaryDelivered": 1}), ""},
-		{"a single blip of Segment", 60, func(n int) minute {
+		{"Segment fails for one minute", 60, func(n int) minute {
 			if n == 55 {
 				return busy.with(minute{"deliver SegmentResponses transient": 700, "deliver SegmentResponses delivered": 100,
 					"deliver EventsRetried transient": 30_000})
@@ -250,45 +250,45 @@ func TestAlarmsFireForTheirCauseAndForNothingElse(t *testing.T) {
 			"backlog-age-warning backlog-growing delivery-down delivery-stalled segment-failing"},
 		{"Segment is down for two hours", 120, outage,
 			"backlog-age-critical backlog-age-warning backlog-growing delivery-down delivery-stalled segment-failing"},
-		{"Segment is back, and all is delivered", 180, func(n int) minute {
+		{"Segment is back, and everything is delivered", 180, func(n int) minute {
 			if n <= 120 {
 				return outage(n)
 			}
 			return busy
 		}, ""},
-		{"the function can't start", 15, constant(busy.with(minute{
+		{"deliver can't start", 15, constant(busy.with(minute{
 			"deliver EventsDelivered": missing, "deliver EventAge": missing, "deliver CanaryDelivered": missing,
 			"deliver SegmentResponses delivered": missing,
 			"deliver DeadLetterErrors":           missing, "deliver Errors": 10, "events NumberOfMessagesDeleted": 0,
 			"events ApproximateNumberOfMessagesVisible": 30_000,
 		})), "backlog-growing canary-silent deliver-errors delivery-down delivery-stalled"},
-		{"the function can't start, and nothing comes but canaries", 15, func(n int) minute {
+		{"deliver can't start, and only canaries come in", 15, func(n int) minute {
 			return minute{"canary CanaryAccepted": 1, "deliver Errors": 1, "events ApproximateNumberOfMessagesVisible": 0,
 				"events ApproximateNumberOfMessagesNotVisible": float64(n)}
 		}, "canary-silent deliver-errors delivery-down delivery-stalled"},
-		{"one write key is wrong, seen every quarter of an hour", 64, func(n int) minute {
+		{"one write key is wrong, and tried every quarter of an hour", 64, func(n int) minute {
 			if n%16 == 0 {
 				return busy.with(minute{"deliver EventsRetried misconfigured": 1, "deliver EventAge": 300})
 			}
 			return busy
 		}, "wrong-credentials"},
-		{"one old event, seen every quarter of an hour", 64, func(n int) minute {
+		{"one old event, tried every quarter of an hour", 64, func(n int) minute {
 			if n%16 == 1 {
 				return busy.with(minute{"deliver EventAge": 4000})
 			}
 			return busy
 		}, "backlog-age-critical backlog-age-warning"},
-		{"the door is shut", 10, constant(busy.with(minute{
-			"canary CanaryAccepted": 0, "deliver CanaryDelivered": missing, "door ServerErrors": 20_000,
+		{"ingest fails every request", 10, constant(busy.with(minute{
+			"canary CanaryAccepted": 0, "deliver CanaryDelivered": missing, "endpoint ServerErrors": 20_000,
 			"ingest EventsAccepted": missing, "ingest AcceptLatency": missing,
 		})), "canary-silent ingest-down ingest-errors ingest-silent"},
-		{"the monitoring is dead", 10, constant(minute{}), "canary-silent ingest-down ingest-silent"},
+		{"there is no monitoring data at all", 10, constant(minute{}), "canary-silent ingest-down ingest-silent"},
 		{"SQS can't be reached", 10,
 			constant(busy.with(minute{"ingest Requests 429": 20_000, "canary CanaryAccepted": 0,
 				"deliver CanaryDelivered": missing, "publisher EventsSpilled": 20_000})),
 			"canary-silent ingest-down ingest-refusing ingest-silent publisher-spilling"},
 		{"one source is over its quota", 10, constant(busy.with(minute{"ingest Requests 429": 500})), ""},
-		{"a dead letter of a minute ago, of which the queue's metrics know nothing", 10, func(n int) minute {
+		{"a dead letter of a minute ago, not yet in the metrics of SQS", 10, func(n int) minute {
 			if n == 9 {
 				return busy.with(minute{"deliver EventsDeadLettered too_large": 1})
 			}
@@ -298,7 +298,7 @@ func TestAlarmsFireForTheirCauseAndForNothingElse(t *testing.T) {
 			constant(healthy().with(minute{"dead-letters ApproximateNumberOfMessagesVisible": 1,
 				"dead-letters ApproximateNumberOfMessagesNotVisible": 0})),
 			"dead-letters dead-letters-old"},
-		{"a dead letter each day, and looked after each day", 8 * 24 * 60, func(n int) minute {
+		{"a dead letter each day, and redriven each day", 8 * 24 * 60, func(n int) minute {
 			return healthy().with(minute{"dead-letters ApproximateNumberOfMessagesVisible": float64(n / 720 % 2),
 				"dead-letters ApproximateNumberOfMessagesNotVisible": 0})
 		}, "dead-letters"},
@@ -313,19 +313,19 @@ func TestAlarmsFireForTheirCauseAndForNothingElse(t *testing.T) {
 				"deliver ConcurrentExecutions":                 10, "deliver EventAge": float64(60 * min(n, 9)),
 			})
 		}, "backlog-growing deliver-saturated segment-throttling sudden-volume"},
-		{"a backlog that is drained in ten minutes", 9, func(n int) minute {
+		{"a backlog that drains in ten minutes", 9, func(n int) minute {
 			return busy.with(minute{
 				"events ApproximateNumberOfMessagesVisible": float64(100_000 - 10_000*n), "events NumberOfMessagesSent": 100,
 				"events NumberOfMessagesDeleted": 10_100,
 				"deliver ConcurrentExecutions":   10, "deliver EventAge": 500,
 			})
 		}, ""},
-		{"110,000 messages are hidden", 6,
+		{"110,000 messages wait for their next attempt", 6,
 			constant(busy.with(minute{"events ApproximateNumberOfMessagesNotVisible": 110_000})), "in-flight"},
 		{"Lambda throttles", 6, constant(busy.with(minute{"deliver Throttles": 5, "ingest Throttles": 5,
-			"door ServerErrors": 5})),
+			"endpoint ServerErrors": 5})),
 			"deliver-throttled ingest-down ingest-errors ingest-throttled"},
-		{"the door is slow", 10, constant(busy.with(minute{"ingest AcceptLatency": 3000})), "ingest-slow"},
+		{"ingest is slow", 10, constant(busy.with(minute{"ingest AcceptLatency": 3000})), "ingest-slow"},
 		{"a publisher drops one event", 10, func(n int) minute {
 			if n == 8 {
 				return busy.with(minute{"publisher EventsDropped": 1})
@@ -339,13 +339,13 @@ func TestAlarmsFireForTheirCauseAndForNothingElse(t *testing.T) {
 				minutes[i] = c.at(i + 1)
 			}
 			if got := strings.Join(firing(t, d, minutes), " "); got != c.want {
-				t.Errorf("after %d minutes these fire:\n%s\nwant\n%s", c.minutes, got, c.want)
+				t.Errorf("after %d minutes these alarms fire:\n%s\nwant\n%s", c.minutes, got, c.want)
 			}
 		})
 	}
 }
 
-func TestEveryMetricOfTheScenariosIsOneThatAnAlarmWatches(t *testing.T) {
+func TestAlarmsWatchEveryMetricOfTheScenarios(t *testing.T) {
 	watched := map[string]bool{}
 	d := Default()
 	for _, a := range d.Alarms {
@@ -355,7 +355,7 @@ func TestEveryMetricOfTheScenariosIsOneThatAnAlarmWatches(t *testing.T) {
 	}
 	for name := range healthy() {
 		if !watched[name] {
-			t.Errorf("no alarm watches %q; there are %v", name, fmt.Sprint(slices.Sorted(maps.Keys(watched))))
+			t.Errorf("no alarm watches %q; they watch %v", name, fmt.Sprint(slices.Sorted(maps.Keys(watched))))
 		}
 	}
 }

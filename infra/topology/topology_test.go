@@ -8,7 +8,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/deliver"
 )
 
-func TestTheDefaultKeepsItsOwnRules(t *testing.T) {
+func TestTheDefaultTopologyIsValid(t *testing.T) {
 	d := Default()
 	if err := d.Validate(); err != nil {
 		t.Fatal(err)
@@ -18,11 +18,11 @@ func TestTheDefaultKeepsItsOwnRules(t *testing.T) {
 		t.Errorf("visibility timeout is %v, want 361 s: 6 x 60 s + 1 s", events.VisibilityTimeout)
 	}
 	if left := events.Retention - deliver.MaxAge; left < 3*24*time.Hour {
-		t.Errorf("a message is kept for only %v after delivery gave it up", left)
+		t.Errorf("dead letters are retained for only %v after deliver has given up", left)
 	}
 }
 
-func TestTenDaysOfPausesStayBelowTheMaximumReceiveCount(t *testing.T) {
+func TestTenDaysOfRetriesNeedFewerReceivesThanTheMaximum(t *testing.T) {
 	d := Default()
 	events, _ := d.Queue(d.Names.EventsQueue)
 	for _, retryAfter := range []time.Duration{0, time.Second, time.Minute} {
@@ -37,31 +37,35 @@ func TestTenDaysOfPausesStayBelowTheMaximumReceiveCount(t *testing.T) {
 	}
 }
 
-func TestABreachIsNamedWithWhatToWrite(t *testing.T) {
+func TestValidateNamesThePartAndWhatItsValueMustBe(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		breach func(*Topology)
 		want   string
 	}{
-		{"visibility", func(t *Topology) { t.Queues[0].VisibilityTimeout = 6 * time.Minute }, "write at least 6m1s"},
+		{"visibility", func(t *Topology) { t.Queues[0].VisibilityTimeout = 6 * time.Minute }, "must be at least 6m1s"},
 		{"concurrency above the reserved", func(t *Topology) { t.EventSources[0].MaximumConcurrency = 11 },
-			"write at most the function's reserved 10"},
-		{"concurrency below 2", func(t *Topology) { t.EventSources[0].MaximumConcurrency = 1 }, "write 2 to 1000"},
-		{"no window", func(t *Topology) { t.EventSources[0].BatchingWindow = 0 }, "needs a window of at least 1s"},
-		{"batch size", func(t *Topology) { t.EventSources[0].BatchSize = 10_001 }, "write 1 to 10000"},
-		{"dead letters kept shorter", func(t *Topology) { t.Queues[1].Retention = time.Hour }, "write at least 336h0m0s"},
+			"must be at most the function's reserved 10, is 11"},
+		{"concurrency below 2", func(t *Topology) { t.EventSources[0].MaximumConcurrency = 1 }, "must be 2 to 1000"},
+		{"no batching window", func(t *Topology) { t.EventSources[0].BatchingWindow = 0 },
+			"batching window must be at least 1s for a batch size of 100, is 0s"},
+		{"batch size", func(t *Topology) { t.EventSources[0].BatchSize = 10_001 }, "must be 1 to 10000"},
+		{"dead letters retained for a shorter time", func(t *Topology) { t.Queues[1].Retention = time.Hour },
+			"must be at least 336h0m0s"},
 		{"unknown queue", func(t *Topology) { t.EventSources[0].Queue = "x" }, "the queue does not exist"},
 		{"unknown function", func(t *Topology) { t.EventSources[0].Function = "x" }, "the function does not exist"},
 		{"unknown dead-letter queue", func(t *Topology) { t.Queues[0].DeadLetterQueue = "x" },
 			"dead-letter queue x does not exist"},
-		{"time-out", func(t *Topology) { t.Functions[0].Timeout = time.Hour }, "write 1s to 15m0s"},
-		{"log retention", func(t *Topology) { t.Functions[0].LogRetention = 2 * day }, "write one of [1 3 5 7"},
+		{"timeout", func(t *Topology) { t.Functions[0].Timeout = time.Hour }, "must be 1s to 15m0s"},
+		{"log retention", func(t *Topology) { t.Functions[0].LogRetention = 2 * day },
+			"log retention must be one of [1 3 5 7"},
 		{"schedule of nothing", func(t *Topology) { t.Schedules[0].Function = "x" },
 			"schedule of x: the function does not exist"},
-		{"schedule in seconds", func(t *Topology) { t.Schedules[0].Every = time.Second }, "write whole minutes"},
-		{"door to nothing", func(t *Topology) { t.IngestEndpoint.Function = "x" }, "door: the function x does not exist"},
-		{"closed door", func(t *Topology) { t.IngestEndpoint.Burst = 0 }, "write at least 1"},
-		{"receive count", func(t *Topology) { t.Queues[0].MaxReceiveCount = 1001 }, "write 1 to 1000"},
+		{"schedule in seconds", func(t *Topology) { t.Schedules[0].Every = time.Second }, "must be whole minutes"},
+		{"ingest endpoint of nothing", func(t *Topology) { t.IngestEndpoint.Function = "x" },
+			"ingest endpoint: the function x does not exist"},
+		{"no burst", func(t *Topology) { t.IngestEndpoint.Burst = 0 }, "requests a second and burst must be at least 1"},
+		{"receive count", func(t *Topology) { t.Queues[0].MaxReceiveCount = 1001 }, "must be 1 to 1000"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := Default()
@@ -73,7 +77,7 @@ func TestABreachIsNamedWithWhatToWrite(t *testing.T) {
 	}
 }
 
-func TestUnreservedConcurrencyIsAllowed(t *testing.T) {
+func TestConcurrencyNeedNotBeReserved(t *testing.T) {
 	d := Default()
 	d.Functions[0].ReservedConcurrency = 0
 	if err := d.Validate(); err != nil {

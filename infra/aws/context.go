@@ -1,0 +1,296 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/segment"
+)
+
+// A setting is one field of settings by its name: how it is read and shown.
+type setting struct {
+	name string
+	must string // what the value must be, as an error says it
+	read func(*settings, string) error
+	show func(*settings) string
+}
+
+// errInvalid is an error of a setting's read that has nothing to add to what the value must be.
+var errInvalid = errors.New("invalid")
+
+// allSettings are shown in this order.
+var allSettings = [...]setting{
+	nameSetting,
+	listOf("regions", "be AWS regions, like us-east-1,eu-west-1", func(s *settings) *[]string { return &s.Regions }),
+	reservedConcurrency,
+	maximumConcurrency,
+	numberOf("batchSize", "be 1 to 10000 messages", func(s *settings) *int { return &s.BatchSize }),
+	numberOf("batchingWindowSeconds", "be 0 to 300", func(s *settings) *int { return &s.BatchingWindowSeconds }),
+	numberOf("logRetentionDays", "be 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180 or 365",
+		func(s *settings) *int { return &s.LogRetentionDays }),
+	choiceOf("logLevel", func(s *settings) *string { return &s.LogLevel }, "debug", "info", "warn", "error"),
+	choiceOf("architecture", func(s *settings) *string { return &s.Architecture }, "arm64", "x86_64"),
+	choiceOf("ingestEndpoint", func(s *settings) *string { return &s.IngestEndpoint }, endpointHTTPAPI,
+		endpointFunctionURL),
+	numberOf("requestsPerSecond", "be 1 to 10000", func(s *settings) *int { return &s.RequestsPerSecond }),
+	textOf("publicURL", "be a scheme and host, like https://events.example.com, or none", isHTTPS,
+		func(s *settings) *string { return &s.PublicURL }),
+	segmentEndpoint,
+	textOf("segmentEndpointParameter", "be the name of an SSM parameter, like /spillway/segment-endpoint, or none",
+		isParameter, func(s *settings) *string { return &s.EndpointParameter }),
+	textOf("writeKeyParameter", "be the name of an SSM parameter, like /spillway/write-key, or none", isParameter,
+		func(s *settings) *string { return &s.WriteKeyParameter }),
+	textOf("writeKeysParameter", "be the name of an SSM parameter, like /spillway/write-keys, or none", isParameter,
+		func(s *settings) *string { return &s.WriteKeysParameter }),
+	switchOf("canary", func(s *settings) *bool { return &s.Canary }),
+	textOf("canaryWriteKey", "be the write key of a Segment source for the canary, or none", isWriteKey,
+		func(s *settings) *string { return &s.CanaryWriteKey }),
+	listOf("emails", "be e-mail addresses, like ops@example.com", func(s *settings) *[]string { return &s.Emails }),
+	listOf("kmsKeys", "be the ARN of a KMS key for each region", func(s *settings) *[]string { return &s.KMSKeys }),
+	textOf("permissionsBoundary", "be the ARN of an IAM policy, like arn:aws:iam::123456789012:policy/boundary, or none",
+		isPolicyARN, func(s *settings) *string { return &s.PermissionsBoundary }),
+	tagsSetting,
+	switchOf("terminationProtection", func(s *settings) *bool { return &s.TerminationProtection }),
+	switchOf("adoptQueues", func(s *settings) *bool { return &s.AdoptQueues }),
+}
+
+var nameSetting = setting{
+	"name", "be a name like spillway or staging",
+	func(s *settings, text string) error {
+		names, err := topology.NewNames(text)
+		if err == nil {
+			s.Name = names.Pipeline
+		}
+		return err
+	},
+	func(s *settings) string { return s.Name },
+}
+
+var reservedConcurrency = setting{
+	"reservedConcurrency", "be at least 2, which an event source needs, or none",
+	func(s *settings, text string) error {
+		if text == none {
+			s.ReservedConcurrency = 0
+			return nil
+		}
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 2 {
+			return errInvalid
+		}
+		s.ReservedConcurrency = n
+		return nil
+	},
+	func(s *settings) string {
+		if s.ReservedConcurrency == 0 {
+			return none
+		}
+		return strconv.Itoa(s.ReservedConcurrency)
+	},
+}
+
+var maximumConcurrency = setting{
+	"maximumConcurrency", "be 2 to 1000, at most the reserved concurrency",
+	numberOf("", "", func(s *settings) *int { return &s.MaximumConcurrency }).read,
+	func(s *settings) string {
+		t := s.topology()
+		return strconv.Itoa(t.EventSources[0].MaximumConcurrency)
+	},
+}
+
+var segmentEndpoint = setting{
+	"segmentEndpoint", "be us, eu or a URL",
+	func(s *settings, text string) error {
+		switch text {
+		case "us":
+			text = segment.EndpointUS
+		case "eu":
+			text = segment.EndpointEU
+		}
+		s.SegmentEndpoint = text
+		_, err := segment.NewClient(segment.Config{Endpoint: text})
+		return err
+	},
+	func(s *settings) string { return s.SegmentEndpoint },
+}
+
+var tagsSetting = setting{
+	"tags", "be key=value pairs, like team=data,env=prod",
+	func(s *settings, text string) error {
+		s.Tags = nil
+		for _, pair := range split(text) {
+			key, value, ok := strings.Cut(pair, "=")
+			if !ok {
+				return errInvalid
+			}
+			if _, twice := s.Tags[key]; twice {
+				return fmt.Errorf("the key %s is there twice", key)
+			}
+			if s.Tags == nil {
+				s.Tags = map[string]string{}
+			}
+			s.Tags[key] = value
+		}
+		return nil
+	},
+	func(s *settings) string { return joined(pairs(s.Tags)) },
+}
+
+// pairs are key=value, in the order of the keys.
+func pairs[V any](values map[string]V) []string {
+	var all []string
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		all = append(all, fmt.Sprint(key, "=", values[key]))
+	}
+	return all
+}
+
+// split returns the parts of a list that is separated by commas, without empty ones.
+func split(text string) []string {
+	var parts []string
+	for part := range strings.SplitSeq(text, ",") {
+		if part = strings.TrimSpace(part); part != "" && part != none {
+			parts = append(parts, part)
+		}
+	}
+	return parts
+}
+
+func joined(parts []string) string {
+	if len(parts) == 0 {
+		return none
+	}
+	return strings.Join(parts, ",")
+}
+
+func textOf(name, must string, valid func(string) error, field func(*settings) *string) setting {
+	return setting{name, must, func(s *settings, text string) error {
+		if text == none {
+			text = ""
+		}
+		*field(s) = text
+		if text == "" {
+			return nil
+		}
+		return valid(text)
+	}, func(s *settings) string {
+		if *field(s) == "" {
+			return none
+		}
+		return *field(s)
+	}}
+}
+
+func listOf(name, must string, field func(*settings) *[]string) setting {
+	return setting{name, must, func(s *settings, text string) error {
+		*field(s) = split(text)
+		return nil
+	}, func(s *settings) string { return joined(*field(s)) }}
+}
+
+func numberOf(name, must string, field func(*settings) *int) setting {
+	return setting{name, must, func(s *settings, text string) error {
+		n, err := strconv.Atoi(text)
+		if err != nil { // the default remains, so that validate does not report the same mistake again
+			return errInvalid
+		}
+		*field(s) = n
+		return nil
+	}, func(s *settings) string { return strconv.Itoa(*field(s)) }}
+}
+
+func choiceOf(name string, field func(*settings) *string, choices ...string) setting {
+	return setting{name, "be " + strings.Join(choices, " or "), func(s *settings, text string) error {
+		*field(s) = text
+		if !slices.Contains(choices, text) {
+			return errInvalid
+		}
+		return nil
+	}, func(s *settings) string { return *field(s) }}
+}
+
+func switchOf(name string, field func(*settings) *bool) setting {
+	return setting{name, "be true or false", func(s *settings, text string) error {
+		value, err := strconv.ParseBool(text)
+		if err != nil {
+			return errInvalid
+		}
+		*field(s) = value
+		return nil
+	}, func(s *settings) string { return strconv.FormatBool(*field(s)) }}
+}
+
+// readSettings reads the context of a CDK app over the defaults of a deployment to region. Keys
+// with a colon, a slash or an @ are CDK's own, and so are those of known. The error has a line for
+// each wrong value, which says what it must be.
+func readSettings(region string, context map[string]any, known []string,
+	readFile func(string) ([]byte, error)) (settings, error) {
+	s := defaultSettings(topology.DefaultNames(), region)
+	values := map[string]any{}
+	if file, ok := context["settings"]; ok {
+		content, err := readFile(fmt.Sprint(file))
+		if err != nil {
+			return s, fmt.Errorf("read the settings file %v: %w", file, err)
+		}
+		if err := json.Unmarshal(content, &values); err != nil {
+			return s, fmt.Errorf("read the settings file %v: must be a JSON object like {\"reservedConcurrency\": 20}: %w",
+				file, err)
+		}
+	}
+	for key, value := range context {
+		if key != "settings" && !strings.ContainsAny(key, ":/@") && !slices.Contains(known, key) {
+			values[key] = value
+		}
+	}
+	if names, err := topology.NewNames(flat(values["name"])); err == nil {
+		s = defaultSettings(names, region) // other defaults depend on the name
+	}
+	var errs []error
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		errs = append(errs, s.set(key, flat(values[key])))
+	}
+	return s, errors.Join(errs...)
+}
+
+// set changes the setting with that name.
+func (s *settings) set(name, value string) error {
+	i := slices.IndexFunc(allSettings[:], func(s setting) bool { return s.name == name })
+	if i < 0 {
+		return fmt.Errorf("unknown setting %q (known: %s)", name, strings.Join(settingNames(), ", "))
+	}
+	switch err := allSettings[i].read(s, value); {
+	case errors.Is(err, errInvalid):
+		return fmt.Errorf("%s must %s, is %q", name, allSettings[i].must, value)
+	case err != nil:
+		return fmt.Errorf("%s must %s, is %q: %w", name, allSettings[i].must, value, err)
+	}
+	return nil
+}
+
+// flat is a value of a JSON file as -c would give it.
+func flat(value any) string {
+	switch value := value.(type) {
+	case []any:
+		texts := make([]string, len(value))
+		for i, part := range value {
+			texts[i] = fmt.Sprint(part)
+		}
+		return strings.Join(texts, ",")
+	case map[string]any:
+		return strings.Join(pairs(value), ",")
+	}
+	return fmt.Sprint(value)
+}
+
+func settingNames() []string {
+	all := []string{"settings"}
+	for _, s := range allSettings {
+		all = append(all, s.name)
+	}
+	return all
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spillwayhq/spillway/infra/topology"
+)
+
+// staging synthesises a second pipeline for the account and region of the default one.
+func staging(t *testing.T, folder string, change func(*settings)) template {
+	t.Helper()
+	names, err := topology.NewNames("staging")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := defaultSettings(names, "eu-west-1")
+	change(&s)
+	return synthesise(t, folder, &s)["eu-west-1"]
+}
+
+// physicalNames are all names that a template gives to resources, by type, and the names of its
+// exports.
+func physicalNames(t template) map[string][]string {
+	names := map[string][]string{}
+	for _, r := range t.Resources {
+		for property, value := range r.Properties {
+			name, ok := value.(string)
+			if !ok || !strings.HasSuffix(property, "Name") || property == "StageName" { // which is inside its API
+				continue
+			}
+			names[r.Type+" "+property] = append(names[r.Type+" "+property], name)
+		}
+	}
+	for _, o := range t.Outputs {
+		if o.Export != nil {
+			names["export"] = append(names["export"], text(o.Export))
+		}
+	}
+	return names
+}
+
+func TestTwoPipelinesInOneAccountAndRegionShareNoName(t *testing.T) {
+	first, _ := defaults()
+	second := staging(t, t.TempDir(), func(*settings) {})
+	theirs := physicalNames(second)
+	kinds := 0
+	for kind, names := range physicalNames(first) {
+		kinds++
+		if len(theirs[kind]) != len(names) {
+			t.Errorf("%s: %d names, want %d as in the other pipeline", kind, len(theirs[kind]), len(names))
+		}
+		for _, name := range names {
+			if slices.Contains(theirs[kind], name) {
+				t.Errorf("%s: both pipelines have %s", kind, name)
+			}
+		}
+	}
+	if kinds < 10 {
+		t.Errorf("only %d kinds of names were compared", kinds)
+	}
+}
+
+// Names also occur in ARNs, variables, policies, rules of alarms and the dashboard.
+func TestASecondPipelineMentionsNothingOfTheDefaultOne(t *testing.T) {
+	second := staging(t, t.TempDir(), func(s *settings) { s.AdoptQueues = true })
+	own := staging(t, t.TempDir(), func(*settings) {})
+	allowed := map[string]bool{
+		"spillway":        true, // the tag application
+		"spillway-canary": true, // the write key's prefix, before the random part of the stack's ID
+	}
+	word := regexp.MustCompile(`/?spillway[a-z0-9/-]*`)
+	for _, tmpl := range []template{second, own} {
+		content := strings.ReplaceAll(string(tmpl.content), "./cmd/spillway", "")
+		for _, found := range word.FindAllString(content, -1) {
+			if !allowed[found] {
+				t.Errorf("the template of staging mentions %s", found)
+			}
+		}
+	}
+}
+
+func TestTheStackIsCalledAfterThePipelineAndProtected(t *testing.T) {
+	for _, protect := range []bool{true, false} {
+		folder := t.TempDir()
+		staging(t, folder, func(s *settings) { s.TerminationProtection = protect })
+		content, err := os.ReadFile(filepath.Join(folder, "cdk.out", "manifest.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var manifest struct {
+			Artifacts map[string]struct {
+				Type       string
+				Properties struct{ TerminationProtection bool }
+			}
+		}
+		if err := json.Unmarshal(content, &manifest); err != nil {
+			t.Fatal(err)
+		}
+		stack := manifest.Artifacts["staging-eu-west-1"]
+		if stack.Type != "aws:cloudformation:stack" || stack.Properties.TerminationProtection != protect {
+			t.Errorf("the stack staging-eu-west-1 is %+v, want protection %v", stack, protect)
+		}
+	}
+}
+
+func TestTagsAndPermissionsBoundaryAreOnTheWholeStack(t *testing.T) {
+	const boundary = "arn:aws:iam::123456789012:policy/boundary"
+	tmpl := staging(t, t.TempDir(), func(s *settings) {
+		s.PermissionsBoundary, s.Tags = boundary, map[string]string{"team": "data"}
+	})
+	roles := tmpl.of("AWS::IAM::Role")
+	for id, role := range roles {
+		if role.at("PermissionsBoundary") != boundary {
+			t.Errorf("%s has the boundary %v", id, role.at("PermissionsBoundary"))
+		}
+	}
+	tagged := 0
+	for id, r := range tmpl.Resources {
+		tags, ok := r.Properties["Tags"]
+		if !ok {
+			continue
+		}
+		tagged++
+		for key, value := range map[string]string{"application": "spillway", "pipeline": "staging", "team": "data"} {
+			if all := text(tags); !strings.Contains(all, `{"Key":"`+key+`","Value":"`+value+`"}`) &&
+				!strings.Contains(all, `"`+key+`":"`+value+`"`) {
+				t.Errorf("%s has the tags %s, want %s=%s", id, all, key, value)
+			}
+		}
+	}
+	if len(roles) == 0 || tagged < 20 {
+		t.Errorf("%d roles and %d resources with tags", len(roles), tagged)
+	}
+}

@@ -1,0 +1,109 @@
+package topology
+
+import (
+	"time"
+
+	"github.com/spillwayhq/spillway/shared/segment"
+)
+
+// deliverTimeout: an invocation flushes some dozens of batches, each answered well within a second;
+// the rest is for slow answers and retries.
+const deliverTimeout = 60 * time.Second
+
+func deliverFunction(o Options) Function {
+	return Function{
+		// 512 MB is about a third of a core, and several times what an invocation of 6 MB needs.
+		Name: o.Names.DeliverFunction, Metrics: "deliver", Timeout: deliverTimeout, MemoryMB: 512,
+		ReservedConcurrency: o.ReservedConcurrency, LogRetention: o.LogRetention,
+	}
+}
+
+func deliverSource(o Options) EventSource {
+	return EventSource{
+		Queue: o.Names.EventsQueue, Function: o.Names.DeliverFunction, BatchSize: o.BatchSize,
+		BatchingWindow: o.BatchingWindow,
+		// Never above the reserved concurrency: a throttled receive counts against MaxReceiveCount.
+		MaximumConcurrency: o.MaximumConcurrency, ReportBatchItemFailures: true,
+	}
+}
+
+func deliverAlarms(o Options) []Alarm {
+	n := o.Names
+	return []Alarm{
+		{
+			Name: n.Alarm("deliver-errors"), Severity: Critical, Section: "deliver-errors",
+			Metrics:   []Metric{ofFunction("e", n.DeliverFunction, "Errors", "Sum")},
+			Threshold: 0, Unit: "errors", Period: time.Minute, Periods: 5, Breaching: 3, Missing: MissingIsGood,
+			Meaning: "the deliver function crashes, times out or can't start. Failures of Segment do not count here.",
+			First:   "read the last lines of its log; after a deployment or a changed setting, roll back.",
+		},
+		{
+			Name: n.Alarm("deliver-throttled"), Severity: Warning, Section: "deliver-throttled",
+			Metrics:   []Metric{ofFunction("t", n.DeliverFunction, "Throttles", "Sum")},
+			Threshold: 0, Unit: "throttles", Period: time.Minute, Periods: 5, Breaching: 3, Missing: MissingIsGood,
+			Meaning: "Lambda throttles the deliver function. Each throttle counts as a receive of the messages, and SQS makes " +
+				"a message a dead letter after 1,000 receives.",
+			First: "compare the account's concurrency with its quota; reserve concurrency for the function, or raise " +
+				"the quota.",
+		},
+		{
+			Name: n.Alarm("deliver-saturated"), Severity: Warning, Section: "deliver-saturated",
+			Metrics:   []Metric{ofFunction("c", n.DeliverFunction, "ConcurrentExecutions", "Maximum")},
+			Threshold: float64(o.MaximumConcurrency - 1), Unit: "invocations", Period: time.Minute, Periods: 15, Breaching: 15,
+			Missing: MissingIsGood,
+			Meaning: "for 15 minutes the deliver function has run at its maximum concurrency: delivery can't become faster.",
+			First:   "if Segment answers 429, do nothing; otherwise raise the reserved concurrency.",
+		},
+	}
+}
+
+// segmentAlarms are about what Segment answers the deliver function.
+func segmentAlarms(n Names) []Alarm {
+	all := sumOf(n.responses())
+	return []Alarm{
+		{
+			Name: n.Alarm("segment-failing"), Severity: Critical, Section: "segment-failing",
+			Metrics: n.responses(),
+			// While the circuit breaker is open there are minutes without a request. They do not
+			// count, so half of the values are enough.
+			Expression: "IF(" + all + " > 0, 100 * FILL(" + segment.Transient.String() + ", 0) / (" + all + "), 0)",
+			Unit:       "%",
+			Threshold:  50, Period: time.Minute, Periods: 10, Breaching: 5, Missing: MissingIsGood,
+			Meaning: "more than half of the requests to Segment fail with 5xx, a timeout or no connection. Nothing is lost " +
+				"for 10 days.",
+			First: "look at status.segment.com and wait; if Segment is up, check the endpoint's setting and the function's " +
+				"network.",
+		},
+		{
+			Name: n.Alarm("segment-throttling"), Severity: Warning, Section: "segment-throttling",
+			Metrics:   []Metric{n.retried("r", segment.Throttled)},
+			Threshold: 0, Unit: "events", Period: time.Minute, Periods: retryLookback, Breaching: 10, Missing: MissingIsGood,
+			Meaning: "Segment has answered 429 for most of the last minutes: it is sent more than it takes of a workspace, " +
+				"about 1,000 events/s.",
+			First: "find out which source sends so much; if it goes on, ask Segment to raise the limit.",
+		},
+		{
+			Name: n.Alarm("wrong-credentials"), Severity: Critical, Section: "wrong-credentials",
+			Metrics:   []Metric{n.retried("r", segment.Misconfigured)},
+			Threshold: 0, Unit: "events", Period: time.Minute, Periods: retryLookback, Breaching: 1, Missing: MissingIsGood,
+			Meaning: "Segment refuses a write key, or the endpoint is wrong (401, 403, 404, a redirect), or there is no " +
+				"default write key. These events are retried for up to 10 days.",
+			First: "the deliver function's log has the key's fingerprint in misconfigured_keys; correct the key, or the " +
+				"endpoint's setting.",
+		},
+	}
+}
+
+// responses are the requests to Segment by the class of the answer, in one minute.
+func (n Names) responses() []Metric {
+	var metrics []Metric
+	for _, c := range segment.Classes() {
+		metrics = append(metrics, n.own(c.String(), "deliver", "SegmentResponses", "Sum", "Class", c.String()))
+	}
+	return metrics
+}
+
+// retried are the events that are retried because of answers of this class, in one minute.
+func (n Names) retried(id string, c segment.Class) Metric {
+	return n.own(id, "deliver", "EventsRetried", "Sum", "Class", c.String())
+}

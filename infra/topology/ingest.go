@@ -1,0 +1,58 @@
+package topology
+
+import "time"
+
+func ingestFunction(o Options) Function {
+	return Function{
+		// It reads, validates and calls SQS twice, each for at most 5 s; the HTTP API waits for at
+		// most 30 s. No concurrency is reserved, because that would also be its limit.
+		Name: o.Names.IngestFunction, Metrics: "ingest", Timeout: 15 * time.Second, MemoryMB: 512,
+		LogRetention: o.LogRetention,
+	}
+}
+
+func ingestEndpoint(o Options) IngestEndpoint {
+	return IngestEndpoint{
+		// Five times what Segment takes of a workspace when every request carries one event, and
+		// half of an account's default quota (10,000 a second, API Gateway quotas). It bounds what
+		// a flood can cost, and normal use stays below it.
+		Function: o.Names.IngestFunction, RequestsPerSecond: 5000, Burst: 5000, LogRetention: o.LogRetention,
+	}
+}
+
+func ingestAlarms(n Names) []Alarm {
+	return []Alarm{
+		{
+			Name: n.Alarm("ingest-errors"), Severity: Critical, Section: "ingest-errors",
+			Metrics:   []Metric{ofEndpoint("e", "ServerErrors")},
+			Threshold: 0, Unit: "requests", Period: time.Minute, Periods: 5, Breaching: 3, Missing: MissingIsGood,
+			Meaning: "the ingest endpoint answers 5xx. SDKs retry, some only for a short time.",
+			First:   "read the ingest function's log; after a deployment or a changed setting, roll back.",
+		},
+		{
+			Name: n.Alarm("ingest-refusing"), Severity: Critical, Section: "ingest-refusing",
+			Metrics: []Metric{n.own("r", "ingest", "Requests", "Sum", "Status", "429"), ofEndpoint("n", "Requests")},
+			// One source over its quota does not matter; one refused request in twenty does.
+			Expression: "IF(n > 0, 100 * FILL(r, 0) / n, 0)", Unit: "%",
+			Threshold: 5, Period: time.Minute, Periods: 5, Breaching: 3, Missing: MissingIsGood,
+			Meaning: "the ingest endpoint refuses more than one request in twenty with 429: it can't reach the queue, is " +
+				"overloaded, or a write key is over its quota.",
+			First: "see RequestsShed by code on the dashboard; for queue_unavailable check SQS and the function's role.",
+		},
+		{
+			Name: n.Alarm("ingest-slow"), Severity: Warning, Section: "ingest-slow",
+			Metrics:   []Metric{n.own("l", "ingest", "AcceptLatency", "p99")},
+			Threshold: 2000, Unit: "ms", Period: time.Minute, Periods: 10, Breaching: 5, Missing: MissingIsGood,
+			Meaning: "one request in a hundred takes the ingest function over 2 s. SDKs time out after about 10 s and send " +
+				"again.",
+			First: "check the latency of SQS, and the function's duration and cold starts.",
+		},
+		{
+			Name: n.Alarm("ingest-throttled"), Severity: Critical, Section: "ingest-throttled",
+			Metrics:   []Metric{ofFunction("t", n.IngestFunction, "Throttles", "Sum")},
+			Threshold: 0, Unit: "throttles", Period: time.Minute, Periods: 5, Breaching: 3, Missing: MissingIsGood,
+			Meaning: "Lambda throttles the ingest function: the account's concurrency is used up, and requests are refused.",
+			First:   "find out which function uses the concurrency up, and raise the account's quota.",
+		},
+	}
+}
