@@ -10,7 +10,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/event"
 )
 
-func TestPauseIsRetryAfterOrDoublesUpTo15Minutes(t *testing.T) {
+func TestBackoffIsRetryAfterOrDoublesUpTo15Minutes(t *testing.T) {
 	const s, m = time.Second, time.Minute
 	for _, c := range []struct {
 		receives   int
@@ -25,13 +25,13 @@ func TestPauseIsRetryAfterOrDoublesUpTo15Minutes(t *testing.T) {
 		for jitter, factor := range map[float64]float64{0: 0.9, 0.5: 1, 1: 1.1} {
 			exact := time.Duration(float64(c.want) * factor)
 			if got := Backoff(c.receives, c.retryAfter, jitter); (got - exact).Abs() > time.Microsecond {
-				t.Errorf("Pause(%d, %v, %v) = %v, want %v", c.receives, c.retryAfter, jitter, got, exact)
+				t.Errorf("Backoff(%d, %v, %v) = %v, want %v", c.receives, c.retryAfter, jitter, got, exact)
 			}
 		}
 	}
 }
 
-func TestTenDaysOfOutageStayUnderTheReceivesThatSQSAllows(t *testing.T) {
+func TestTenDaysOfBackoffTakeFewerReceivesThanSQSAllows(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for _, c := range []struct {
 		retryAfter  time.Duration
@@ -50,7 +50,7 @@ func TestTenDaysOfOutageStayUnderTheReceivesThatSQSAllows(t *testing.T) {
 	}
 }
 
-func TestAnOutageOfTenDaysThroughTheHandlerEndsInALetterUnder1000Receives(t *testing.T) {
+func TestAfterTenDaysOfOutageAMessageIsADeadLetterUnder1000Receives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(context.Context, *event.Batch) error {
 			err := status(429)
@@ -59,12 +59,12 @@ func TestAnOutageOfTenDaysThroughTheHandlerEndsInALetterUnder1000Receives(t *tes
 		})
 		m := in{id: "m", body: body(keyA, track("e", 300)), sent: time.Now()}
 		begin := time.Now()
-		for m.receives = 1; len(r.queue.letters) == 0; m.receives++ {
+		for m.receives = 1; len(r.queue.deadLetters) == 0; m.receives++ {
 			if m.receives >= 1000 {
-				t.Fatal("SQS would have moved the message to the dead letters")
+				t.Fatal("SQS would have moved the message to the dead-letter queue")
 			}
 			if len(r.invoke(t.Context(), m)) == 1 {
-				time.Sleep(r.queue.hidden["r-m"])
+				time.Sleep(r.queue.timeouts["r-m"])
 			}
 		}
 		if lasted := time.Since(begin); lasted < MaxAge || lasted > MaxAge+20*time.Minute {

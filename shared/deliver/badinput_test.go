@@ -73,7 +73,7 @@ func TestBadInputBecomesDeadLettersAndGoodInputIsDelivered(t *testing.T) {
 				{id: "bad", body: c.body, sent: time.Now(), receives: 2, count: "9999"},
 				{id: "after", body: body(keyB, track("after", 300)), sent: time.Now()},
 			}
-			want(t, "stay", r.invoke(t.Context(), messages...), []string{})
+			want(t, "retained", r.invoke(t.Context(), messages...), []string{})
 			want(t, "delivered", r.last.Delivered, c.delivered+2)
 			want(t, "delivered events", len(r.segment.delivered()), c.delivered+2)
 			dead := map[string]int{}
@@ -81,41 +81,41 @@ func TestBadInputBecomesDeadLettersAndGoodInputIsDelivered(t *testing.T) {
 				dead[c.reason] = 1
 			}
 			want(t, "dead letters", r.last.DeadLettered, dead)
-			want(t, "letters", len(r.queue.letters), len(dead))
-			for _, l := range r.queue.letters {
+			want(t, "dead letters", len(r.queue.deadLetters), len(dead))
+			for _, l := range r.queue.deadLetters {
 				want(t, "reason", attr(l, message.AttrReason), c.reason)
 				if d := attr(l, message.AttrDetail); !strings.Contains(d, c.detail) {
 					t.Errorf("the detail %q does not say %q", d, c.detail)
 				}
 				if c.delivered > 0 {
-					want(t, "events of the letter", len(letterEvents(t, l)), 1)
+					want(t, "events of the dead letter", len(deadLetterEvents(t, l)), 1)
 				}
 			}
 		})
 	}
 }
 
-func TestBytesThatAreNotUTF8InThePayloadStopNobodyElse(t *testing.T) {
+func TestBytesThatAreNotUTF8MakeOnlyTheirEventADeadLetter(t *testing.T) {
 	r := newRig(t, nil)
 	doc := payload(t, in{id: "a", body: body(keyA, track("bad", 300), track("x", 300))},
 		in{id: "b", body: body(keyA, track("y", 300))})
 	doc = bytes.Replace(doc, []byte(`Run`), []byte("\xff\xfe"), 1)
-	want(t, "stay", r.invokeJSON(t.Context(), doc), []string{})
+	want(t, "retained", r.invokeJSON(t.Context(), doc), []string{})
 	want(t, "delivered", r.last.Delivered, 2)
 	want(t, "dead letters", r.last.DeadLettered, map[string]int{"invalid": 1})
 }
 
-func TestManyWrongEventsOfAMessageShareALetterForEachReason(t *testing.T) {
+func TestInvalidEventsOfAMessageShareADeadLetterForEachReason(t *testing.T) {
 	var events []string
 	for i := range 1000 {
 		events = append(events, `{"messageId":"`+strconv.Itoa(i)+`","timestamp":"2026-11-01T00:00:00Z","userId":"u","type":"`+[]string{"tick", "track"}[i%2]+`"}`)
 	}
 	r := newRig(t, nil)
-	want(t, "stay", r.invoke(t.Context(), in{id: "m", body: body("", events...)}), []string{})
+	want(t, "retained", r.invoke(t.Context(), in{id: "m", body: body("", events...)}), []string{})
 	want(t, "dead letters", r.last.DeadLettered, map[string]int{"invalid": 1000})
-	want(t, "letters", len(r.queue.letters), 2)
-	for n, l := range r.queue.letters {
-		got := letterEvents(t, l)
+	want(t, "dead letters", len(r.queue.deadLetters), 2)
+	for n, l := range r.queue.deadLetters {
+		got := deadLetterEvents(t, l)
 		want(t, "events", len(got), 500)
 		for i, e := range got {
 			want(t, "event", e, events[2*i+n])
@@ -124,7 +124,7 @@ func TestManyWrongEventsOfAMessageShareALetterForEachReason(t *testing.T) {
 	}
 }
 
-func TestAPanicWhileReadingAMessageIsThatMessagesDeadLetter(t *testing.T) {
+func TestAMessageWhoseDecodingPanicsIsADeadLetter(t *testing.T) {
 	r := newRig(t, nil)
 	broken := true
 	r.decoders.New = func() any {
@@ -134,12 +134,12 @@ func TestAPanicWhileReadingAMessageIsThatMessagesDeadLetter(t *testing.T) {
 		return nil
 	}
 	text := zipped(t, body(keyA, track("a", 300)))
-	stay := r.invoke(t.Context(), in{id: "plain", body: body(keyA, track("b", 300))},
+	retained := r.invoke(t.Context(), in{id: "plain", body: body(keyA, track("b", 300))},
 		in{id: "packed", body: text, sent: time.Now()}, in{id: "plain-2", body: body(keyA, track("c", 300))})
-	want(t, "stay", stay, []string{})
+	want(t, "retained", retained, []string{})
 	want(t, "delivered", r.last.Delivered, 2)
 	want(t, "dead letters", r.last.DeadLettered, map[string]int{message.ReasonPanic: 1})
-	l := r.queue.letters[0]
+	l := r.queue.deadLetters[0]
 	want(t, "body", l.Body, text)
 	want(t, "id", attr(l, message.AttrDeadLetterID), "packed")
 	if d := attr(l, message.AttrDetail); !strings.Contains(d, "nil pointer") || !strings.Contains(d, "goroutine") {
@@ -147,11 +147,11 @@ func TestAPanicWhileReadingAMessageIsThatMessagesDeadLetter(t *testing.T) {
 	}
 	broken = false
 	r.Handler = r.handler(Config{Segment: r.segment})
-	want(t, "stay", r.invoke(t.Context(), in{id: "packed", body: l.Body}), []string{})
+	want(t, "retained", r.invoke(t.Context(), in{id: "packed", body: l.Body}), []string{})
 	want(t, "redriven", r.last.Delivered, 1)
 }
 
-func TestWhatIsNoSQSEventIsAnErrorThatSaysWhatToSend(t *testing.T) {
+func TestInvokeReturnsAnErrorForAPayloadThatIsNotAnSQSEvent(t *testing.T) {
 	for name, doc := range map[string]string{
 		"nothing":                 ``,
 		"no JSON":                 `Records`,
@@ -166,7 +166,7 @@ func TestWhatIsNoSQSEventIsAnErrorThatSaysWhatToSend(t *testing.T) {
 		"a messageId of a number": `{"Records":[{"messageId":1,"body":"{}"}]}`,
 		"a body that is an event": `{"Records":[{"messageId":"m","body":{"type":"track"}}]}`,
 		"cut":                     `{"Records":[{"messageId":"m","body":"{}"}`,
-		"more behind":             `{"Records":[]}{}`,
+		"more after it":           `{"Records":[]}{}`,
 	} {
 		r := newRig(t, nil)
 		if out, err := r.Invoke(t.Context(), []byte(doc)); err == nil || out != nil ||
@@ -176,7 +176,7 @@ func TestWhatIsNoSQSEventIsAnErrorThatSaysWhatToSend(t *testing.T) {
 	}
 }
 
-func TestAnInvocationThatBreaksOffWaitsForWhatIsUnderWay(t *testing.T) {
+func TestInvokeWaitsForItsBatchesWhenALaterRecordIsInvalid(t *testing.T) {
 	r := newRig(t, nil)
 	full := payload(t, in{id: "a", body: body(keyA, tracks("e", 2500, 155)...)})
 	doc := append(full[:bytes.LastIndexByte(full, ']')], `,{"body":"no messageId"}]}`...)
@@ -186,11 +186,11 @@ func TestAnInvocationThatBreaksOffWaitsForWhatIsUnderWay(t *testing.T) {
 	want(t, "attempts when it has answered", len(r.segment.attempts), 1)
 }
 
-func TestARecordNeedsNoMoreThanAnIDAndABody(t *testing.T) {
+func TestARecordNeedsOnlyAnIDAndABody(t *testing.T) {
 	r := newRig(t, nil)
 	doc := `{"x":[1,{"Records":[]}],"Records":[{"messageId":"a","body":` + quote(track("a", 300)) + `},{"attributes":null,"messageAttributes":[],"body":null,"messageId":"b"},
 		{"messageId":"c","attributes":{"SentTimestamp":5},"messageAttributes":{"Origin":"client"},"body":` + quote(body(keyA, track("c", 300))) + `}]}`
-	want(t, "stay", r.invokeJSON(t.Context(), []byte(doc)), []string{})
+	want(t, "retained", r.invokeJSON(t.Context(), []byte(doc)), []string{})
 	want(t, "delivered", r.last.Delivered, 2)
 	want(t, "dead letters", r.last.DeadLettered, map[string]int{"undecodable": 1})
 	want(t, "ages", len(r.last.Ages), 0)
@@ -201,7 +201,7 @@ func quote(text string) string {
 	return string(out)
 }
 
-func TestAnAttributeThatIsWrongAboutTheOriginIsIgnored(t *testing.T) {
+func TestAnUnknownOriginAttributeIsIgnored(t *testing.T) {
 	for _, c := range []struct {
 		attribute string
 		want      event.Origin

@@ -19,7 +19,7 @@ type bisection struct {
 }
 
 // bisect settles all events of a batch that was rejected. If it had to end early, the rest is
-// retried, and the failure says why: more than MaxRejected rejections are not the events' fault.
+// retried, and the failure says why: more than maxRejected rejections are not the events' fault.
 func bisect(s *sending, b *batch) *failure {
 	x := &bisection{s: s, b: b, rejected: map[int]*failure{}}
 	x.split(span{0, len(b.Events)})
@@ -91,7 +91,7 @@ func (x *bisection) isolate(one span, f *failure) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	tooMany := x.stopped != nil && x.stopped.reason == reasonTooManyRejected
-	if len(x.rejected) < MaxRejected && !tooMany {
+	if len(x.rejected) < maxRejected && !tooMany {
 		x.rejected[one.from] = f
 		return
 	}

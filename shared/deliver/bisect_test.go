@@ -43,10 +43,10 @@ func (m *meter) Flush(context.Context, *event.Batch) error {
 }
 
 // refusing makes Segment answer 400 to a batch that holds one of these events.
-func refusing(poison ...string) func(context.Context, *event.Batch) error {
+func refusing(rejected ...string) func(context.Context, *event.Batch) error {
 	return func(_ context.Context, b *event.Batch) error {
 		for _, e := range b.Events {
-			if slices.Contains(poison, string(e)) {
+			if slices.Contains(rejected, string(e)) {
 				return status(400)
 			}
 		}
@@ -54,18 +54,18 @@ func refusing(poison ...string) func(context.Context, *event.Batch) error {
 	}
 }
 
-func TestOnePoisonousEventCostsItsNeighboursNothing(t *testing.T) {
+func TestOneRejectedEventDoesNotKeepItsBatchFromDelivery(t *testing.T) {
 	events := tracks("e", 250, 1000)
 	r := newRig(t, refusing(events[137]))
-	want(t, "stay", r.invoke(t.Context(), in{id: "m", body: body(keyA, events...), sent: time.Now()}), []string{})
+	want(t, "retained", r.invoke(t.Context(), in{id: "m", body: body(keyA, events...), sent: time.Now()}), []string{})
 	want(t, "delivered", r.last.Delivered, 249)
 	want(t, "dead letters", r.last.DeadLettered, map[string]int{"rejected": 1})
-	want(t, "letter", letterEvents(t, r.queue.letters[0]), []string{events[137]})
-	want(t, "id", attr(r.queue.letters[0], message.AttrDeadLetterID), "m/137")
-	if d := attr(r.queue.letters[0], message.AttrDetail); !strings.Contains(d, "400") || !strings.Contains(d, marker) {
-		t.Errorf("the letter does not tell Segment's answer: %q", d)
+	want(t, "dead letter", deadLetterEvents(t, r.queue.deadLetters[0]), []string{events[137]})
+	want(t, "id", attr(r.queue.deadLetters[0], message.AttrDeadLetterID), "m/137")
+	if d := attr(r.queue.deadLetters[0], message.AttrDetail); !strings.Contains(d, "400") || !strings.Contains(d, marker) {
+		t.Errorf("the dead letter does not quote Segment's answer: %q", d)
 	}
-	if n := len(r.segment.attempts); n > 17 { // once, and twice for each of 8 halvings
+	if n := len(r.segment.attempts); n > 17 { // once, and twice for each of 8 splits
 		t.Errorf("%d requests to find one of 250", n)
 	}
 	got := r.segment.delivered()
@@ -75,58 +75,58 @@ func TestOnePoisonousEventCostsItsNeighboursNothing(t *testing.T) {
 	want(t, "delivered events", got, rest)
 }
 
-func TestEightCulpritsAreFoundAndNineAreNotTheEventsFault(t *testing.T) {
+func TestEightRejectedEventsAreIsolatedAndWithNineAllAreRetried(t *testing.T) {
 	for _, n := range []int{1, 8, 9, 250} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			events := tracks("e", 250, 1000)
-			var poison []string
+			var rejected []string
 			for i := range n {
-				poison = append(poison, events[i*250/n])
+				rejected = append(rejected, events[i*250/n])
 			}
-			r := newRig(t, refusing(poison...))
-			// The poison is spread over messages, two of which stand aside.
+			r := newRig(t, refusing(rejected...))
+			// The rejected events are spread over messages, two of which have none.
 			messages := []in{{id: "m1", body: body(keyA, events[:100]...)}, {id: "m2", body: body(keyA, events[100:]...)},
 				{id: "b", body: body(keyB, track("b", 300))}}
-			stay := r.invoke(t.Context(), messages...)
+			retained := r.invoke(t.Context(), messages...)
 			if n <= 8 {
-				want(t, "stay", stay, []string{})
+				want(t, "retained", retained, []string{})
 				want(t, "dead letters", r.last.DeadLettered, map[string]int{"rejected": n})
 				want(t, "delivered", r.last.Delivered, 251-n)
 				var dead []string
-				for _, l := range r.queue.letters {
-					dead = append(dead, letterEvents(t, l)...)
+				for _, l := range r.queue.deadLetters {
+					dead = append(dead, deadLetterEvents(t, l)...)
 				}
 				slices.Sort(dead)
-				slices.Sort(poison)
-				want(t, "letters", dead, poison)
+				slices.Sort(rejected)
+				want(t, "dead letters", dead, rejected)
 				return
 			}
-			want(t, "letters", len(r.queue.letters), 0)
+			want(t, "dead letters", len(r.queue.deadLetters), 0)
 			want(t, "misconfigured", len(r.last.Misconfigured), 1)
-			want(t, "key b", slices.Contains(stay, "b"), false)
-			if r.last.Retried["misconfigured"] < 100 || len(stay) == 0 {
-				t.Errorf("stay: %v, retried: %v", stay, r.last.Retried)
+			want(t, "key b", slices.Contains(retained, "b"), false)
+			if r.last.Retried["misconfigured"] < 100 || len(retained) == 0 {
+				t.Errorf("retained: %v, retried: %v", retained, r.last.Retried)
 			}
 			if r.keys.paused(keyA, time.Now()) == nil {
-				t.Error("the key does not pause")
+				t.Error("the key is not paused")
 			}
 		})
 	}
 }
 
-func TestMoreCulpritsThanCanBeAreNotCalledRejectedWhenTheyExpire(t *testing.T) {
+func TestTooManyRejectedEventsEndAsExpiredAndNotAsRejected(t *testing.T) {
 	events := tracks("e", 20, 300)
 	r := newRig(t, refusing(events[:9]...))
-	want(t, "stay", r.invoke(t.Context(),
+	want(t, "retained", r.invoke(t.Context(),
 		in{id: "m", body: body(keyA, events...), sent: time.Now().Add(-MaxAge - time.Hour)}), []string{})
 	want(t, "dead letters by reason", len(r.last.DeadLettered), 1)
 	var dead []string
-	for _, l := range r.queue.letters {
+	for _, l := range r.queue.deadLetters {
 		want(t, "reason", attr(l, message.AttrReason), "expired")
 		if d := attr(l, message.AttrDetail); !strings.Contains(d, "rejects more events of one batch than") {
 			t.Errorf("detail %q", d)
 		}
-		dead = append(dead, letterEvents(t, l)...)
+		dead = append(dead, deadLetterEvents(t, l)...)
 	}
 	for _, e := range events {
 		if slices.Contains(dead, e) == slices.Contains(r.segment.delivered(), e) {
@@ -135,7 +135,7 @@ func TestMoreCulpritsThanCanBeAreNotCalledRejectedWhenTheyExpire(t *testing.T) {
 	}
 }
 
-func TestABatchThatIsTooLargeOnlyAsAWholeIsDeliveredInHalves(t *testing.T) {
+func TestABatchThatSegmentFindsTooLargeIsDeliveredInHalves(t *testing.T) {
 	r := newRig(t, func(_ context.Context, b *event.Batch) error {
 		if len(b.Events) > 60 {
 			return status(413)
@@ -143,20 +143,20 @@ func TestABatchThatIsTooLargeOnlyAsAWholeIsDeliveredInHalves(t *testing.T) {
 		return nil
 	})
 	events := tracks("e", 250, 1000)
-	want(t, "stay", r.invoke(t.Context(), in{id: "m", body: body(keyA, events...)}), []string{})
+	want(t, "retained", r.invoke(t.Context(), in{id: "m", body: body(keyA, events...)}), []string{})
 	want(t, "delivered", r.last.Delivered, 250)
-	want(t, "letters", len(r.queue.letters), 0)
+	want(t, "dead letters", len(r.queue.deadLetters), 0)
 }
 
-func TestASingleEventThatIsRefusedIsADeadLetterAtOnce(t *testing.T) {
+func TestASingleEventThatSegmentRejectsIsADeadLetterWithoutBisecting(t *testing.T) {
 	r := newRig(t, refusing(track("p", 300)))
-	want(t, "stay", r.invoke(t.Context(), in{id: "m", body: track("p", 300)}), []string{})
+	want(t, "retained", r.invoke(t.Context(), in{id: "m", body: track("p", 300)}), []string{})
 	want(t, "attempts", len(r.segment.attempts), 1)
 	want(t, "dead", r.last.DeadLettered, map[string]int{"rejected": 1})
 	want(t, "all failed", r.last.AllFailed, false)
 }
 
-func TestHalvingThatIsInterruptedSettlesEveryEvent(t *testing.T) {
+func TestABisectionThatIsInterruptedSettlesEveryEvent(t *testing.T) {
 	for _, c := range []struct {
 		code  int
 		class string
@@ -165,7 +165,7 @@ func TestHalvingThatIsInterruptedSettlesEveryEvent(t *testing.T) {
 		for after := 2; after < 16; after += 3 {
 			t.Run(fmt.Sprintf("%d at request %d", c.code, after), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					// 50 messages of 5, one event of the second poisonous.
+					// 50 messages of 5, one event of the second is rejected.
 					events := tracks("e", 250, 1000)
 					var n atomic.Int32
 					refuse := refusing(events[7])
@@ -179,31 +179,32 @@ func TestHalvingThatIsInterruptedSettlesEveryEvent(t *testing.T) {
 					for i := range 50 {
 						messages = append(messages, in{id: fmt.Sprintf("m%02d", i), body: body(keyA, events[5*i:5*i+5]...)})
 					}
-					stay := r.invoke(t.Context(), messages...)
+					retained := r.invoke(t.Context(), messages...)
 					took := r.segment.delivered()
 					for i := range 50 {
 						id, all := fmt.Sprintf("m%02d", i), true
 						for _, e := range events[5*i : 5*i+5] {
 							all = all && slices.Contains(took, e)
 						}
-						if i != 1 && all == slices.Contains(stay, id) {
-							t.Errorf("%s stays: %v, though all of it is delivered: %v", id, slices.Contains(stay, id), all)
+						if i != 1 && all == slices.Contains(retained, id) {
+							t.Errorf("%s is retained: %v, though all of it is delivered: %v", id, slices.Contains(retained, id), all)
 						}
 					}
-					found := len(r.queue.letters) == 1
-					want(t, "the poisonous message stays", slices.Contains(stay, "m01"), !found)
-					want(t, "retried", r.last.Retried, map[string]int{c.class: 5 * len(stay)})
+					found := len(r.queue.deadLetters) == 1
+					want(t, "the message with the rejected event is retained", slices.Contains(retained, "m01"), !found)
+					want(t, "retried", r.last.Retried, map[string]int{c.class: 5 * len(retained)})
 					paused := r.keys.paused(keyA, time.Now())
-					want(t, "the key pauses", paused != nil, c.pause)
+					want(t, "the key is paused", paused != nil, c.pause)
 				})
 			})
 		}
 	}
 }
 
-func TestLettersAreWrittenOnlyOnceTheSiblingsAreFinal(t *testing.T) {
+func TestDeadLettersAreWrittenWhenAllEventsOfTheMessageAreFinal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		// One message over two batches: the poison is in the first, Segment is away for the second.
+		// One message over two batches: the rejected event is in the first, Segment fails for the
+		// second.
 		events := tracks("e", 700, 1000)
 		away := true
 		refuse := refusing(events[3])
@@ -217,17 +218,17 @@ func TestLettersAreWrittenOnlyOnceTheSiblingsAreFinal(t *testing.T) {
 		m := in{id: "m", body: body(keyA, append(slices.Clone(events), invalid)...)}
 		m.body = zipped(t, m.body)
 		for range 2 {
-			want(t, "stay", r.invoke(t.Context(), m), []string{"m"})
-			want(t, "letters", len(r.queue.letters), 0)
+			want(t, "retained", r.invoke(t.Context(), m), []string{"m"})
+			want(t, "dead letters", len(r.queue.deadLetters), 0)
 			want(t, "retried", r.last.Retried, map[string]int{"transient": 701})
 			want(t, "delivered", r.last.Delivered, 0)
 		}
 		away = false
-		want(t, "stay", r.invoke(t.Context(), m), []string{})
+		want(t, "retained", r.invoke(t.Context(), m), []string{})
 		want(t, "dead letters", r.last.DeadLettered, map[string]int{"rejected": 1, "invalid": 1})
 		want(t, "delivered", r.last.Delivered, 699)
 		ids := []string{}
-		for _, l := range r.queue.letters {
+		for _, l := range r.queue.deadLetters {
 			ids = append(ids, attr(l, message.AttrDeadLetterID))
 		}
 		slices.Sort(ids)
@@ -235,19 +236,19 @@ func TestLettersAreWrittenOnlyOnceTheSiblingsAreFinal(t *testing.T) {
 	})
 }
 
-func TestCulpritsOfOneMessageInSeveralBatchesAreAllFound(t *testing.T) {
+func TestRejectedEventsOfOneMessageInSeveralBatchesAreAllIsolated(t *testing.T) {
 	events := tracks("e", 1200, 1000) // three batches
-	var poison []string
-	for i := range 12 { // more than MaxCulprits in all, but not of one batch
-		poison = append(poison, events[i*100+50])
+	var rejected []string
+	for i := range 12 { // more than maxRejected in all, but not of one batch
+		rejected = append(rejected, events[i*100+50])
 	}
-	r := newRig(t, refusing(poison...))
-	stay := r.invoke(t.Context(), in{id: "m", body: body(keyA, events[:600]...)},
+	r := newRig(t, refusing(rejected...))
+	retained := r.invoke(t.Context(), in{id: "m", body: body(keyA, events[:600]...)},
 		in{id: "n", body: body(keyA, events[600:]...)})
-	want(t, "stay", stay, []string{})
+	want(t, "retained", retained, []string{})
 	want(t, "dead letters", r.last.DeadLettered, map[string]int{"rejected": 12})
 	seen := map[string]bool{}
-	for _, l := range r.queue.letters {
+	for _, l := range r.queue.deadLetters {
 		seen[attr(l, message.AttrDeadLetterID)] = true
 	}
 	for i := range 12 {
@@ -256,7 +257,7 @@ func TestCulpritsOfOneMessageInSeveralBatchesAreAllFound(t *testing.T) {
 			id = "n/" + strconv.Itoa(i*100+50-600)
 		}
 		if !seen[id] {
-			t.Errorf("no letter %s among %v", id, seen)
+			t.Errorf("no dead letter %s among %v", id, seen)
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 const (
 	// breakAfter is how many failed attempts in a row open the breaker: more than the tries of one
 	// batch, so that a batch that Segment can't digest does not look like an outage.
-	breakAfter = 2*Tries - 1
+	breakAfter = 2*maxTries - 1
 	// firstProbe is how long Segment is not called when the breaker opens; each probe that fails
 	// doubles it, up to maxProbe.
 	firstProbe = 15 * time.Second

@@ -32,8 +32,8 @@ func (r *rig) calls(f func()) int {
 	return len(r.segment.attempts) - before
 }
 
-// breaks lets the rig's Segment fail until the breaker is open.
-func (r *rig) breaks(t *testing.T) {
+// openBreaker makes the rig's Segment fail until the breaker is open.
+func (r *rig) openBreaker(t *testing.T) {
 	t.Helper()
 	r.segment.answer = always(status(503))
 	for range 2 {
@@ -60,10 +60,10 @@ func TestSegmentIsNotCalledOnceFiveAttemptsInARowHaveFailed(t *testing.T) {
 		want(t, "calls of the second", r.calls(func() { r.invoke(t.Context(), one("m")) }), 2)
 		want(t, "open", r.last.BreakerOpen, true)
 		want(t, "calls of the third",
-			r.calls(func() { want(t, "stay", r.invoke(t.Context(), one("m"), one("n")), []string{"m", "n"}) }), 0)
+			r.calls(func() { want(t, "retained", r.invoke(t.Context(), one("m"), one("n")), []string{"m", "n"}) }), 0)
 		want(t, "retried", r.last.Retried, map[string]int{"transient": 2})
 		if log := r.log.String(); !strings.Contains(log, `"breaker":"closed"`) || !strings.Contains(log, `"breaker":"open"`) {
-			t.Errorf("the log does not say it:\n%s", log)
+			t.Errorf("the log does not say whether the breaker is open:\n%s", log)
 		}
 		for _, m := range r.last.Metrics() {
 			if m.Name == "BreakerOpen" {
@@ -75,7 +75,7 @@ func TestSegmentIsNotCalledOnceFiveAttemptsInARowHaveFailed(t *testing.T) {
 	})
 }
 
-func TestOnlyWhatSaysThatSegmentIsDownOpensTheBreaker(t *testing.T) {
+func TestOnlyTransientAnswersOpenTheBreaker(t *testing.T) {
 	panics := func(context.Context, *event.Batch) error { panic("a bug") }
 	for name, c := range map[string]struct {
 		answer func(context.Context, *event.Batch) error
@@ -117,7 +117,7 @@ func TestASuccessBetweenFailuresKeepsTheBreakerClosed(t *testing.T) {
 	})
 }
 
-func TestWhatOurOwnDeadlineCutsShortDoesNotOpenTheBreaker(t *testing.T) {
+func TestAnAttemptThatOurDeadlineCutsShortDoesNotOpenTheBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(ctx context.Context, _ *event.Batch) error { return hang(ctx) })
 		for range 20 {
@@ -129,10 +129,10 @@ func TestWhatOurOwnDeadlineCutsShortDoesNotOpenTheBreaker(t *testing.T) {
 	})
 }
 
-func TestOneProbeAtATimeGoesThroughAndEachThatFailsDoublesTheWait(t *testing.T) {
+func TestOneProbeAtATimeIsSentAndEachFailureDoublesTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
-		r.breaks(t)
+		r.openBreaker(t)
 		opened := time.Now()
 		var probes []time.Duration
 		for time.Since(opened) < time.Hour {
@@ -141,7 +141,7 @@ func TestOneProbeAtATimeGoesThroughAndEachThatFailsDoublesTheWait(t *testing.T) 
 				messages = append(messages,
 					in{id: fmt.Sprintf("m%d", i), body: body(fmt.Sprintf("%s%d", keyA, i), track("e", 300)), sent: time.Now()})
 			}
-			n := r.calls(func() { want(t, "stay", len(r.invoke(t.Context(), messages...)), 10) })
+			n := r.calls(func() { want(t, "retained", len(r.invoke(t.Context(), messages...)), 10) })
 			if n > 1 {
 				t.Fatalf("%d calls in one invocation", n)
 			}
@@ -161,15 +161,15 @@ func TestOneProbeAtATimeGoesThroughAndEachThatFailsDoublesTheWait(t *testing.T) 
 			}
 		}
 		if n := len(probes); n < 28 || n > 40 {
-			t.Errorf("%d probes in an hour, want about 32, and one more a wave", n)
+			t.Errorf("%d probes in an hour, want about 32, and one more for each wave", n)
 		}
 	})
 }
 
-func TestAProbeThatSucceedsOpensTheRestBeginningWithOneBatchAtATime(t *testing.T) {
+func TestAfterASuccessfulProbeSendingBeginsWithOneBatchAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
-		r.breaks(t)
+		r.openBreaker(t)
 		var mu sync.Mutex
 		now, order := 0, []int(nil) // how many were under way when each began
 		r.segment.answer = func(context.Context, *event.Batch) error {
@@ -189,7 +189,7 @@ func TestAProbeThatSucceedsOpensTheRestBeginningWithOneBatchAtATime(t *testing.T
 			messages = append(messages,
 				in{id: fmt.Sprintf("m%02d", i), body: body(fmt.Sprintf("%s%d", keyA, i), track("e", 300)), sent: time.Now()})
 		}
-		want(t, "stay", r.invoke(t.Context(), messages...), []string{})
+		want(t, "retained", r.invoke(t.Context(), messages...), []string{})
 		want(t, "open", r.last.BreakerOpen, false)
 		want(t, "under way when the second begins", order[1], 1)
 		want(t, "at most among the first three", slices.Max(order[:3]), 2)
@@ -225,7 +225,7 @@ func TestAfterA429TheKeyBeginsAgainWithOneBatchAtATime(t *testing.T) {
 				messages = append(messages,
 					in{id: fmt.Sprintf("m%02d", i), body: body(keyA, tracks(fmt.Sprintf("e%d", i), 440, 1060)...), sent: time.Now()})
 			}
-			want(t, "stay", r.invoke(t.Context(), messages...), []string{})
+			want(t, "retained", r.invoke(t.Context(), messages...), []string{})
 			return most
 		}
 		want(t, "one batch", invoke(1), 1)
@@ -235,20 +235,20 @@ func TestAfterA429TheKeyBeginsAgainWithOneBatchAtATime(t *testing.T) {
 	})
 }
 
-func TestWhatComesInTheFourthHourOfAnOutageIsHiddenUntilTheNextWave(t *testing.T) {
+func TestInTheFourthHourOfAnOutageMessagesAreRetriedWithTheNextWave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
-		r.breaks(t)
+		r.openBreaker(t)
 		for range 4 * 60 {
 			time.Sleep(time.Minute)
 			r.invoke(t.Context(), one("x")) // probes, and keeps it open
 		}
 		r.invoke(t.Context(), one("m"))
-		want(t, "hidden until the next wave", r.queue.hidden["r-m"], time.Until(nextWave(time.Now(), r.breaker.phase)))
+		want(t, "invisible until the next wave", r.queue.timeouts["r-m"], time.Until(nextWave(time.Now(), r.breaker.phase)))
 	})
 }
 
-func TestAnOpenBreakerHidesByTheReceivesButNoShorterThanTheOutage(t *testing.T) {
+func TestBackoffWithAnOpenBreakerIsAtLeastAsLongAsTheOutage(t *testing.T) {
 	const s, m = time.Second, time.Minute
 	for _, c := range []struct {
 		receives     int
@@ -266,7 +266,7 @@ func TestAnOpenBreakerHidesByTheReceivesButNoShorterThanTheOutage(t *testing.T) 
 	}
 }
 
-func TestInALongOutageEverythingComesBackInWavesOfItsQueue(t *testing.T) {
+func TestInALongOutageTheMessagesOfAQueueAreRetriedInWaves(t *testing.T) {
 	begin := time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)
 	b, other := openSince(begin.Add(-wave)), newBreaker(nil)
 	b.follow([]byte("arn:aws:sqs:us-east-1:000000000000:spillway-events"))
@@ -276,7 +276,7 @@ func TestInALongOutageEverythingComesBackInWavesOfItsQueue(t *testing.T) {
 		pause, _ := b.backoff(1+int(at.Unix()%100), at, rand.Float64())
 		comes := at.Add(pause)
 		if !comes.After(at) || comes.Sub(at) > wave {
-			t.Fatalf("what comes at %v comes again at %v", at, comes)
+			t.Fatalf("a message received at %v is retried at %v", at, comes)
 		}
 		waves[comes], last = true, comes
 	}
@@ -284,45 +284,46 @@ func TestInALongOutageEverythingComesBackInWavesOfItsQueue(t *testing.T) {
 		t.Errorf("%d waves in an hour: %v", n, waves)
 	}
 	if b.phase == other.phase {
-		t.Errorf("two deployments come back together, at %v", last)
+		t.Errorf("two deployments have their waves together, at %v", last)
 	}
 }
 
 func TestEveryEnvironmentProbesWhenAWaveComes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
-		r.breaks(t)
+		r.openBreaker(t)
 		r.segment.answer = nil
 		time.Sleep(time.Until(nextWave(time.Now(), r.breaker.phase)))
-		want(t, "stay", r.invoke(t.Context(), one("m")), []string{})
+		want(t, "retained", r.invoke(t.Context(), one("m")), []string{})
 	})
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
-		r.breaks(t)
+		r.openBreaker(t)
 		// A probe fails just before the wave, so that the next one would be due after it.
 		time.Sleep(time.Until(nextWave(time.Now(), r.breaker.phase)) - time.Second)
 		want(t, "probes", r.calls(func() { r.invoke(t.Context(), one("m")) }), 1)
 		r.segment.answer = nil
 		time.Sleep(time.Second)
-		want(t, "stay", r.invoke(t.Context(), one("m")), []string{})
+		want(t, "retained", r.invoke(t.Context(), one("m")), []string{})
 	})
 }
 
 func TestEverythingIsTriedWithin17MinutesOfSegmentsReturn(t *testing.T) {
 	const promised = 17 * time.Minute
-	// Later than the first quarter of an hour the next wave is tried, by whoever gets it.
+	// Later than the first quarter of an hour the next wave is tried, by the environment that gets
+	// it.
 	now := time.Now()
 	b := openSince(now.Add(1 - wave))
 	if pause, _ := b.backoff(1000, now, 1); probeAfter(1000, 1)+pause > promised {
-		t.Errorf("a message that is received just before the last probe comes again %v after Segment is back",
+		t.Errorf("a message that is received just before the last probe is retried %v after Segment is back",
 			probeAfter(1000, 1)+pause)
 	}
 	if latest := Backoff(1000, time.Hour, 1); latest > promised {
-		t.Errorf("a message that was throttled comes again after %v", latest)
+		t.Errorf("a message that was throttled is retried after %v", latest)
 	}
 }
 
-func TestTenDaysWithTheBreakerOpenStayUnderTheReceivesThatSQSAllows(t *testing.T) {
+func TestTenDaysWithTheBreakerOpenTakeFewerReceivesThanSQSAllows(t *testing.T) {
 	begin := time.Now()
 	b := openSince(begin)
 	receives := 0
@@ -335,33 +336,33 @@ func TestTenDaysWithTheBreakerOpenStayUnderTheReceivesThatSQSAllows(t *testing.T
 	}
 }
 
-func TestAMessageIsNotReadWhileTheBreakerIsOpenAndIsAfterwards(t *testing.T) {
+func TestMessagesAreNotDecodedWhileTheBreakerIsOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
-		r.breaks(t)
+		r.openBreaker(t)
 		bad := in{id: "bad", body: "no JSON", sent: time.Now(), count: "440"}
-		want(t, "stay", r.invoke(t.Context(), bad, one("m")), []string{"bad", "m"})
-		want(t, "events, by the attribute's word", r.last.Events, 441)
+		want(t, "retained", r.invoke(t.Context(), bad, one("m")), []string{"bad", "m"})
+		want(t, "events, as the attribute says", r.last.Events, 441)
 		want(t, "ages", len(r.last.Ages), 2)
 		r.segment.answer = nil
 		time.Sleep(maxProbe)
-		want(t, "stay", r.invoke(t.Context(), bad, one("m")), []string{})
+		want(t, "retained", r.invoke(t.Context(), bad, one("m")), []string{})
 		want(t, "dead letters", r.last.DeadLettered, map[string]int{"undecodable": 1})
 		want(t, "delivered", r.last.Delivered, 1)
 	})
 }
 
-func TestWhatExpiresWhileTheBreakerIsOpenIsALetterWithSegmentsLastAnswer(t *testing.T) {
+func TestAMessageThatExpiresWhileTheBreakerIsOpenQuotesSegmentsLastAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
-		r.breaks(t)
+		r.openBreaker(t)
 		old := one("old")
 		old.sent = time.Now().Add(-MaxAge - time.Hour)
-		want(t, "stay", r.invoke(t.Context(), old), []string{})
+		want(t, "retained", r.invoke(t.Context(), old), []string{})
 		want(t, "dead letters", r.last.DeadLettered, map[string]int{"expired": 1})
-		if detail := attr(r.queue.letters[0], "Detail"); !strings.Contains(detail, "503") ||
+		if detail := attr(r.queue.deadLetters[0], "Detail"); !strings.Contains(detail, "503") ||
 			!strings.Contains(detail, "circuit breaker is open") || !strings.Contains(detail, marker) {
-			t.Errorf("the letter says %q", detail)
+			t.Errorf("the dead letter says %q", detail)
 		}
 	})
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/message"
 )
 
-// letterText is a letter's body as text.
-func letterText(t *testing.T, l message.Message) string {
+// deadLetterText is a dead letter's body as text.
+func deadLetterText(t *testing.T, l message.Message) string {
 	t.Helper()
 	if attr(l, message.AttrContentEncoding) != message.EncodingZstd {
 		return l.Body
@@ -39,7 +39,7 @@ func letterText(t *testing.T, l message.Message) string {
 	return string(text)
 }
 
-// noise is text of n bytes that does not compress.
+// noise is incompressible text of n bytes.
 func noise(n int) string {
 	rng := rand.New(rand.NewPCG(7, 7))
 	raw := make([]byte, n)
@@ -49,15 +49,16 @@ func noise(n int) string {
 	return base64.RawStdEncoding.EncodeToString(raw)[:n]
 }
 
-func TestALetterHoldsTheEventAsItCameWithWhatItsMessageSaid(t *testing.T) {
+func TestADeadLetterHoldsTheEventAsItCameAndItsMessagesHeader(t *testing.T) {
 	bad := `{ "type":"track", "userId":"u", "n":9007199254740993, "messageId":"own", "timestamp":"2026-01-01T00:00:00Z" }`
 	text := `{"context":{"a": 1},"integrations":{"All":true},"origin":"client","receivedAt":"2026-11-01T00:00:00.000Z","batch":[` + track("good", 300) + `,` + bad + `]}`
 	r := newRig(t, nil)
-	want(t, "stay", r.invoke(t.Context(), in{id: "m", body: text, sent: time.UnixMilli(1_793_000_000_000), receives: 3}),
+	want(t, "retained", r.invoke(t.Context(),
+		in{id: "m", body: text, sent: time.UnixMilli(1_793_000_000_000), receives: 3}),
 		[]string{})
-	l := r.queue.letters[0]
-	want(t, "events", letterEvents(t, l), []string{bad})
-	// The default write key is ours and not the message's: it must not stick to a letter.
+	l := r.queue.deadLetters[0]
+	want(t, "events", deadLetterEvents(t, l), []string{bad})
+	// The default write key is ours and not the message's: it must not be in a dead letter.
 	want(t, "body", l.Body, `{"origin":"client","receivedAt":"2026-11-01T00:00:00.000Z","context":{"a": 1},"integrations":{"All":true},"batch":[`+bad+`]}`)
 	got := map[string]string{}
 	for name := range l.Attributes {
@@ -74,29 +75,29 @@ func TestALetterHoldsTheEventAsItCameWithWhatItsMessageSaid(t *testing.T) {
 	})
 }
 
-func TestALetterKeepsTheWriteKeyThatItsMessageCarried(t *testing.T) {
+func TestADeadLetterHasTheWriteKeyThatItsMessageCarried(t *testing.T) {
 	r := newRig(t, refusing(track("p", 300)))
 	r.invoke(t.Context(), in{id: "m", body: body(keyB, track("p", 300))})
-	want(t, "body", r.queue.letters[0].Body, `{"writeKey":"`+keyB+`","origin":"server","batch":[`+track("p", 300)+`]}`)
+	want(t, "body", r.queue.deadLetters[0].Body, `{"writeKey":"`+keyB+`","origin":"server","batch":[`+track("p", 300)+`]}`)
 }
 
-func TestASecondReceiveWritesTheSameLetterAgain(t *testing.T) {
+func TestASecondReceiveWritesTheSameDeadLetterAgain(t *testing.T) {
 	r := newRig(t, nil)
 	m := in{id: "m", sent: time.UnixMilli(1_793_000_000_000),
 		body: body(keyA, `{"type":"tick"}`, `{"type":"track","userId":"u"}`, `{"type":"tock"}`)}
 	for n := range 2 {
 		m.receives = n + 1
-		want(t, "stay", r.invoke(t.Context(), m), []string{})
+		want(t, "retained", r.invoke(t.Context(), m), []string{})
 	}
-	want(t, "letters", len(r.queue.letters), 4)
+	want(t, "dead letters", len(r.queue.deadLetters), 4)
 	for i := range 2 {
-		first, second := r.queue.letters[i], r.queue.letters[i+2]
+		first, second := r.queue.deadLetters[i], r.queue.deadLetters[i+2]
 		want(t, "id", attr(second, message.AttrDeadLetterID), attr(first, message.AttrDeadLetterID))
 		want(t, "body", second.Body, first.Body)
 	}
 }
 
-func TestARedrivenLetterIsTheSameEventToSegment(t *testing.T) {
+func TestARedrivenDeadLetterIsTheSameEventToSegment(t *testing.T) {
 	raw := `{"type":"track","userId":"u","event":"E"}`
 	reject := true
 	r := newRig(t, func(context.Context, *event.Batch) error {
@@ -107,11 +108,12 @@ func TestARedrivenLetterIsTheSameEventToSegment(t *testing.T) {
 	})
 	r.invoke(t.Context(), in{id: "m", sent: time.UnixMilli(1_793_000_000_000), body: raw})
 	reject = false
-	want(t, "stay", r.invoke(t.Context(), in{id: "another", sent: time.Now(), body: r.queue.letters[0].Body}), []string{})
+	want(t, "retained", r.invoke(t.Context(), in{id: "another", sent: time.Now(), body: r.queue.deadLetters[0].Body}),
+		[]string{})
 	want(t, "event", r.segment.attempts[1].events, r.segment.attempts[0].events)
 }
 
-func TestBodiesThatSQSDoesNotTakeAsTheyAreAreCompressed(t *testing.T) {
+func TestBodiesThatSQSWouldRefuseAreCompressed(t *testing.T) {
 	for name, text := range map[string]string{
 		"control characters": "a\x00b\x01c" + marker,
 		"not a character":    "\uFFFE\uFFFF",
@@ -119,12 +121,12 @@ func TestBodiesThatSQSDoesNotTakeAsTheyAreAreCompressed(t *testing.T) {
 	} {
 		r := newRig(t, nil)
 		want(t, name, r.invoke(t.Context(), in{id: "m", body: text}), []string{})
-		want(t, name, letterText(t, r.queue.letters[0]), text)
-		want(t, name, attr(r.queue.letters[0], message.AttrContentEncoding), "zstd")
+		want(t, name, deadLetterText(t, r.queue.deadLetters[0]), text)
+		want(t, name, attr(r.queue.deadLetters[0], message.AttrContentEncoding), "zstd")
 	}
 }
 
-func TestLettersOfUpToAMegabyteAreWrittenWhole(t *testing.T) {
+func TestDeadLettersOfUpToAMegabyteAreWrittenWhole(t *testing.T) {
 	most := 1 << 20
 	for name, text := range map[string]string{
 		"not JSON":                         "!" + noise(most-1),
@@ -139,51 +141,51 @@ func TestLettersOfUpToAMegabyteAreWrittenWhole(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, nil)
-			want(t, "stay", r.invoke(t.Context(), in{id: "m", body: text, sent: time.Now()}), []string{})
+			want(t, "retained", r.invoke(t.Context(), in{id: "m", body: text, sent: time.Now()}), []string{})
 			var whole strings.Builder
 			ids := map[string]bool{}
 			counted := 0
-			for _, l := range r.queue.letters {
-				whole.WriteString(letterText(t, l))
+			for _, l := range r.queue.deadLetters {
+				whole.WriteString(deadLetterText(t, l))
 				ids[attr(l, message.AttrDeadLetterID)] = true
 				n, err := strconv.Atoi(attr(l, message.AttrEventCount))
 				if err != nil {
 					t.Fatal(err)
 				}
 				counted += n
-				if d := attr(l, message.AttrDetail); len(r.queue.letters) > 1 && !strings.Contains(d, "part ") {
-					t.Errorf("the detail of a part does not say so: %q", d)
+				if d := attr(l, message.AttrDetail); len(r.queue.deadLetters) > 1 && !strings.Contains(d, "part ") {
+					t.Errorf("the detail does not say that it is a part: %q", d)
 				}
 			}
 			if !strings.Contains(whole.String(), text) {
-				t.Errorf("%d letters hold not what came", len(r.queue.letters))
+				t.Errorf("%d dead letters do not hold the body that came", len(r.queue.deadLetters))
 			}
-			want(t, "different ids", len(ids), len(r.queue.letters))
+			want(t, "different ids", len(ids), len(r.queue.deadLetters))
 			want(t, "events", counted, 1)
 		})
 	}
 }
 
-func TestManyLargeEventsThatDoNotCompressAreSeveralReadableLetters(t *testing.T) {
+func TestManyLargeEventsThatDoNotCompressAreSeveralReadableDeadLetters(t *testing.T) {
 	var events []string
 	for i := range 30 {
 		events = append(events, strings.Replace(track("large-"+strconv.Itoa(i), 0), `"fill":"`, `"fill":"`+noise(34_000), 1))
 	}
 	r := newRig(t, nil)
-	want(t, "stay", r.invoke(t.Context(), in{id: "m", body: body(keyA, events...)}), []string{})
+	want(t, "retained", r.invoke(t.Context(), in{id: "m", body: body(keyA, events...)}), []string{})
 	want(t, "dead letters", r.last.DeadLettered, map[string]int{"too_large": 30})
 	var got []string
-	for _, l := range r.queue.letters {
-		got = append(got, letterEvents(t, l)...)
+	for _, l := range r.queue.deadLetters {
+		got = append(got, deadLetterEvents(t, l)...)
 	}
 	if !slices.Equal(got, events) {
-		t.Errorf("the letters hold %d events, or others than came", len(got))
+		t.Errorf("the dead letters hold %d events, or other events than came", len(got))
 	}
-	want(t, "ids", []string{attr(r.queue.letters[0], message.AttrDeadLetterID),
-		attr(r.queue.letters[1], message.AttrDeadLetterID)}, []string{"m/0", "m/0.1"})
+	want(t, "ids", []string{attr(r.queue.deadLetters[0], message.AttrDeadLetterID),
+		attr(r.queue.deadLetters[1], message.AttrDeadLetterID)}, []string{"m/0", "m/0.1"})
 }
 
-func TestKeyIDGivesNothingAway(t *testing.T) {
+func TestKeyIDDoesNotRevealTheKey(t *testing.T) {
 	want(t, "no key", KeyID(""), "none")
 	id := KeyID(keyA)
 	if raw, err := hex.DecodeString(id); err != nil || len(raw) != 4 || id == KeyID(keyB) || id != KeyID(keyA) {
@@ -191,7 +193,7 @@ func TestKeyIDGivesNothingAway(t *testing.T) {
 	}
 }
 
-func TestMetricsSayTheSummary(t *testing.T) {
+func TestMetricsHaveTheReportsNumbers(t *testing.T) {
 	r := newRig(t, refusing(track("p", 300)))
 	r.invoke(t.Context(), in{id: "a", body: body(keyA, track("p", 300), track("g", 300)),
 		sent: time.Now().Add(-time.Minute)})

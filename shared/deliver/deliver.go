@@ -14,7 +14,7 @@
 //	ledger   each event's disposition, each message's completion
 //	report   counts, the response to Lambda, the line in the log
 //
-// What follows from an answer is in one table, [Policy]; when a message is retried, in [Backoff].
+// What follows from an answer is in one table, [policy]; when a message is retried, in [Backoff].
 // The package knows neither Lambda nor the environment: [Handler.Invoke] takes the JSON that Lambda
 // passes to a function.
 package deliver
@@ -39,11 +39,11 @@ const (
 	// MaxAge is how long delivery of a message is tried. SQS keeps it for 14 days: the rest is for
 	// a person to act in.
 	MaxAge = 10 * 24 * time.Hour
-	// MaxRejected is how many events of one batch Segment may reject. If it rejects more, the fault
+	// maxRejected is how many events of one batch Segment may reject. If it rejects more, the fault
 	// is taken to be ours and not the events'.
-	MaxRejected = 8
-	// Tries is how often a batch is sent in one invocation when Segment can't be reached.
-	Tries = 3
+	maxRejected = 8
+	// maxTries is how often a batch is sent in one invocation when Segment can't be reached.
+	maxTries = 3
 )
 
 // Flusher sends one batch and returns when it is answered; *segment.Client is one. The error is

@@ -79,7 +79,7 @@ func failureOf(err error) *failure {
 }
 
 // policy is that of the failure's class.
-func (f *failure) policy() Policy { return policies[f.class] }
+func (f *failure) policy() policy { return policies[f.class] }
 
 // text says it to a person. It may quote an event, as Segment's answer does: it is not for a log.
 func (f *failure) text() string {

@@ -23,8 +23,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
-// marker stands in all that is somebody's: write keys, events, answers. It may never stand in a log
-// line.
+// marker is part of all private data: write keys, events, answers. It must never be in a log line.
 const marker = "SECRET"
 
 const (
@@ -40,7 +39,7 @@ type sent struct {
 	answer error
 }
 
-// fakeSegment is a Flusher that answers as a test says and remembers what it was sent.
+// fakeSegment is a Flusher that answers as a test says and records what it was sent.
 type fakeSegment struct {
 	mu       sync.Mutex
 	answer   func(context.Context, *event.Batch) error // nil: it takes everything
@@ -79,13 +78,13 @@ func (f *fakeSegment) delivered() []string {
 	return all
 }
 
-// fakeQueue takes dead letters and hides messages.
+// fakeQueue takes dead letters and visibility changes.
 type fakeQueue struct {
-	mu      sync.Mutex
-	send    func(context.Context, []message.Message) error // nil: it takes everything
-	hide    func(context.Context, []sqsclient.VisibilityChange) error
-	letters []message.Message
-	hidden  map[string]time.Duration // by receipt handle
+	mu               sync.Mutex
+	send             func(context.Context, []message.Message) error // nil: it takes everything
+	changeVisibility func(context.Context, []sqsclient.VisibilityChange) error
+	deadLetters      []message.Message
+	timeouts         map[string]time.Duration // by receipt handle
 }
 
 func (q *fakeQueue) Send(ctx context.Context, messages []message.Message) error {
@@ -112,7 +111,7 @@ func (q *fakeQueue) Send(ctx context.Context, messages []message.Message) error 
 	defer q.mu.Unlock()
 	for i, m := range messages {
 		if failed[i] == nil {
-			q.letters = append(q.letters, m)
+			q.deadLetters = append(q.deadLetters, m)
 		}
 	}
 	if len(failed) > 0 {
@@ -139,14 +138,14 @@ func refused(m *message.Message) error {
 	return nil
 }
 
-func (q *fakeQueue) ChangeVisibility(ctx context.Context, hidden []sqsclient.VisibilityChange) error {
-	if q.hide != nil {
-		return q.hide(ctx, hidden)
+func (q *fakeQueue) ChangeVisibility(ctx context.Context, changes []sqsclient.VisibilityChange) error {
+	if q.changeVisibility != nil {
+		return q.changeVisibility(ctx, changes)
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, h := range hidden {
-		q.hidden[h.ReceiptHandle] = h.Timeout
+	for _, c := range changes {
+		q.timeouts[c.ReceiptHandle] = c.Timeout
 	}
 	return nil
 }
@@ -157,9 +156,9 @@ type in struct {
 	sent     time.Time
 	receives int
 	origin   string
-	count    string // the attribute's word on how many events there are
+	count    string // the attribute that says how many events there are
 
-	letterID, firstSeen string // attributes of a message that has been a dead letter
+	deadLetterID, firstSeen string // attributes of a message that has been a dead letter
 }
 
 func payload(t testing.TB, messages ...in) []byte {
@@ -177,7 +176,8 @@ func payload(t testing.TB, messages ...in) []byte {
 			msg.MessageAttributes[message.AttrOrigin] = events.SQSMessageAttribute{DataType: "String",
 				StringValue: aws.String(m.origin)}
 		}
-		for name, value := range map[string]string{message.AttrDeadLetterID: m.letterID, message.AttrFirstSeen: m.firstSeen} {
+		for name, value := range map[string]string{message.AttrDeadLetterID: m.deadLetterID,
+			message.AttrFirstSeen: m.firstSeen} {
 			if value != "" {
 				msg.MessageAttributes[name] = events.SQSMessageAttribute{DataType: "String", StringValue: aws.String(value)}
 			}
@@ -210,12 +210,12 @@ type rig struct {
 
 func newRig(t testing.TB, answer func(context.Context, *event.Batch) error) *rig {
 	t.Helper()
-	r := &rig{TB: t, segment: &fakeSegment{answer: answer}, queue: &fakeQueue{hidden: map[string]time.Duration{}}}
+	r := &rig{TB: t, segment: &fakeSegment{answer: answer}, queue: &fakeQueue{timeouts: map[string]time.Duration{}}}
 	r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA})
 	return r
 }
 
-// handler makes a Handler of the configuration, with the rig's fakes where it is silent.
+// handler makes a Handler of the configuration, with the rig's fakes for what it lacks.
 func (r *rig) handler(c Config) *Handler {
 	r.Helper()
 	if c.Queue == nil {
@@ -234,7 +234,7 @@ func (r *rig) handler(c Config) *Handler {
 }
 
 // invoke delivers the messages, checks what holds in every case, and returns the ids of those that
-// stay.
+// are retained.
 func (r *rig) invoke(ctx context.Context, messages ...in) []string {
 	r.Helper()
 	return r.invokeJSON(ctx, payload(r.TB, messages...))
@@ -254,23 +254,23 @@ func (r *rig) invokeJSON(ctx context.Context, payload []byte) []string {
 		r.Fatal(err)
 	}
 	if strings.Contains(r.log.String(), marker) {
-		r.Fatalf("the log tells what it must not:\n%s", r.log.String())
+		r.Fatalf("private data is in the log:\n%s", r.log.String())
 	}
 	var response events.SQSEventResponse
 	dec := json.NewDecoder(bytes.NewReader(out))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&response); err != nil {
-		r.Fatalf("the answer %s is no partial batch response: %v", out, err)
+		r.Fatalf("the answer %s is not a partial batch response: %v", out, err)
 	}
 	if response.BatchItemFailures == nil {
 		r.Fatalf("the answer %s has no list of failures", out)
 	}
-	stay := []string{}
+	retained := []string{}
 	for _, f := range response.BatchItemFailures {
-		stay = append(stay, f.ItemIdentifier)
+		retained = append(retained, f.ItemIdentifier)
 	}
-	slices.Sort(stay)
-	return stay
+	slices.Sort(retained)
+	return retained
 }
 
 // balanced checks what must hold of every invocation: every event is counted once.
@@ -328,9 +328,9 @@ func zipped(t testing.TB, body string) string {
 
 func attr(m message.Message, name string) string { return m.Attributes[name].Text }
 
-// letterEvents are the events that a dead letter holds, read as the deliver function would read it
-// after a redrive.
-func letterEvents(t testing.TB, m message.Message) []string {
+// deadLetterEvents are the events that a dead letter holds, read as the deliver function would read
+// it after a redrive.
+func deadLetterEvents(t testing.TB, m message.Message) []string {
 	t.Helper()
 	d, err := message.NewDecoder()
 	if err != nil {
@@ -339,14 +339,14 @@ func letterEvents(t testing.TB, m message.Message) []string {
 	defer d.Close()
 	var msg message.Content
 	if err := d.Decode([]byte(m.Body), &msg); err != nil {
-		t.Fatalf("the letter %s can't be read: %v", attr(m, message.AttrDeadLetterID), err)
+		t.Fatalf("the dead letter %s can't be read: %v", attr(m, message.AttrDeadLetterID), err)
 	}
 	var all []string
 	for _, e := range msg.Events {
 		all = append(all, string(e.Raw))
 	}
 	if n := strconv.Itoa(len(all)); n != attr(m, message.AttrEventCount) {
-		t.Errorf("the letter %s has %s events and says %s", attr(m, message.AttrDeadLetterID), n,
+		t.Errorf("the dead letter %s has %s events and says %s", attr(m, message.AttrDeadLetterID), n,
 			attr(m, message.AttrEventCount))
 	}
 	return all

@@ -24,7 +24,7 @@ func TestAnEventWithoutIdentityIsTheSameAtEveryReceive(t *testing.T) {
 			m := in{id: "3f1c-uuid", sent: at, receives: n, body: body(keyA, bare, null, timed, own)}
 			single := in{id: "single-uuid", sent: at, receives: n, body: bare}
 			r.segment.attempts = nil
-			want(t, "stay", r.invoke(t.Context(), m, single), []string{})
+			want(t, "retained", r.invoke(t.Context(), m, single), []string{})
 			got := r.segment.delivered()
 			slices.Sort(got)
 			return got
@@ -45,47 +45,48 @@ func TestAnEventWithoutIdentityIsTheSameAtEveryReceive(t *testing.T) {
 	})
 }
 
-func TestADeadLetterThatIsSentAgainIsTheSameEventsHoweverOften(t *testing.T) {
+func TestARedrivenDeadLetterHasTheSameEventsHoweverOften(t *testing.T) {
 	bare := `{"type":"track","userId":"u","event":"Run"}`
 	at := time.Date(2026, 11, 20, 1, 2, 3, 0, time.UTC)
 	text := body(keyA, bare, bare)
 	first := in{id: "original-uuid", sent: at, body: text}
-	again := func(id, letterID string) in {
-		return in{id: id, sent: at.Add(50 * time.Hour), body: text, letterID: letterID,
+	again := func(id, deadLetterID string) in {
+		return in{id: id, sent: at.Add(50 * time.Hour), body: text, deadLetterID: deadLetterID,
 			firstSeen: at.Format(event.TimeFormat)}
 	}
 	r := newRig(t, nil)
 	deliver := func(m in) []string {
 		r.segment.attempts = nil
-		want(t, "stay", r.invoke(t.Context(), m), []string{})
+		want(t, "retained", r.invoke(t.Context(), m), []string{})
 		return r.segment.delivered()
 	}
 	events := deliver(first)
 	want(t, "sent again", deliver(again("another-uuid", "original-uuid")), events)
 	want(t, "and again", deliver(again("third-uuid", "original-uuid")), events)
-	odd := deliver(again("x", "a \"name\" that nobody should write"))
-	want(t, "an odd name, twice", deliver(again("y", "a \"name\" that nobody should write")), odd)
+	odd := deliver(again("x", "a \"name\" with quotes"))
+	want(t, "an odd name, twice", deliver(again("y", "a \"name\" with quotes")), odd)
 	want(t, "its first event is JSON", json.Valid([]byte(odd[0])), true)
 
-	door := `{"receivedAt":"2026-11-20T00:00:00.000Z","batch":[` + track("e", 300) + `]}`
+	received := `{"receivedAt":"2026-11-20T00:00:00.000Z","batch":[` + track("e", 300) + `]}`
 	now := time.Now()
-	r.invoke(t.Context(), in{id: "m0", body: door, sent: now.Add(-time.Minute)})
+	r.invoke(t.Context(), in{id: "m0", body: received, sent: now.Add(-time.Minute)})
 	want(t, "old in the queue", r.last.Ages[0] > time.Hour, true)
-	r.invoke(t.Context(), in{id: "m0", body: door, letterID: "was/6", sent: now.Add(-time.Minute)})
+	r.invoke(t.Context(), in{id: "m0", body: received, deadLetterID: "was/6", sent: now.Add(-time.Minute)})
 	want(t, "sent again, no backlog", r.last.Ages[0] < time.Hour, true)
 
-	r.invoke(t.Context(), in{id: "m1", body: "no JSON", letterID: "was/7", firstSeen: "2026-11-20T01:02:03.000Z",
+	r.invoke(t.Context(), in{id: "m1", body: "no JSON", deadLetterID: "was/7", firstSeen: "2026-11-20T01:02:03.000Z",
 		sent: at.Add(time.Hour)})
-	r.invoke(t.Context(), in{id: "m2", body: "no JSON", letterID: "was/7", firstSeen: "no time", sent: at.Add(time.Hour)})
+	r.invoke(t.Context(), in{id: "m2", body: "no JSON", deadLetterID: "was/7", firstSeen: "no time",
+		sent: at.Add(time.Hour)})
 	var names []string
-	for _, l := range r.queue.letters {
+	for _, l := range r.queue.deadLetters {
 		names = append(names, attr(l, message.AttrDeadLetterID)+" "+attr(l, message.AttrFirstSeen))
 	}
-	want(t, "a letter that comes back", names,
+	want(t, "redriven dead letters", names,
 		[]string{"was/7 2026-11-20T01:02:03.000Z", "was/7 2026-11-20T02:02:03.000Z"})
 }
 
-func TestTheBufferOfIdentifiedEventsServesSeveralMessagesWithoutMixingThem(t *testing.T) {
+func TestPooledBuffersDoNotMixTheEventsOfMessages(t *testing.T) {
 	r := newRig(t, nil)
 	for round := range 3 { // messages are pooled from the second round on
 		var messages []in
@@ -100,7 +101,7 @@ func TestTheBufferOfIdentifiedEventsServesSeveralMessagesWithoutMixingThem(t *te
 					1+i*7)+`","event":"\u0041"}`)
 		}
 		r.segment.attempts = nil
-		want(t, "stay", r.invoke(t.Context(), messages...), []string{})
+		want(t, "retained", r.invoke(t.Context(), messages...), []string{})
 		got := r.segment.delivered()
 		slices.Sort(got)
 		slices.Sort(expected)
@@ -117,19 +118,19 @@ func TestAnEventThatItsIdentityPushesOver32KBIsADeadLetter(t *testing.T) {
 		t.Fatal("the event is too large by itself")
 	}
 	r := newRig(t, nil)
-	want(t, "stay", r.invoke(t.Context(), in{id: "m", body: body(keyA, raw, track("good", 300)), sent: time.Now()}),
+	want(t, "retained", r.invoke(t.Context(), in{id: "m", body: body(keyA, raw, track("good", 300)), sent: time.Now()}),
 		[]string{})
 	want(t, "dead letters", r.last.DeadLettered, map[string]int{"too_large": 1})
 	want(t, "delivered", r.last.Delivered, 1)
 }
 
-func TestAMessageIDThatIsNoUUIDStillMakesValidEvents(t *testing.T) {
+func TestAnUnusualMessageIDMakesValidEvents(t *testing.T) {
 	for _, id := range []string{`with "quotes"`, `back\slash`, "ünïcode", "tab\t", strings.Repeat("long", 100), "\u0001"} {
 		r := newRig(t, refusing(track("p", 300)))
-		stay := r.invoke(t.Context(),
+		retained := r.invoke(t.Context(),
 			in{id: id, body: body(keyA, `{"type":"track","userId":"u","event":"E"}`, track("p", 300)), sent: time.Now()})
-		want(t, "stay", stay, []string{})
-		want(t, "letters", len(r.queue.letters), 1)
+		want(t, "retained", retained, []string{})
+		want(t, "dead letters", len(r.queue.deadLetters), 1)
 		var got struct{ MessageID string }
 		if err := json.Unmarshal([]byte(r.segment.delivered()[0]), &got); err != nil || got.MessageID == "" ||
 			len(got.MessageID) > event.MaxMessageIDBytes {
@@ -138,7 +139,7 @@ func TestAMessageIDThatIsNoUUIDStillMakesValidEvents(t *testing.T) {
 	}
 }
 
-func TestASentTimestampOutsideOfTheCalendarIsNone(t *testing.T) {
+func TestAnImpossibleSentTimestampIsIgnored(t *testing.T) {
 	for _, ms := range []string{"-1", "0", "253402300800000", "9223372036854775807", "tomorrow", ""} {
 		var got *record
 		doc := `{"Records":[{"messageId":"m","body":"","attributes":{"SentTimestamp":"` + ms +

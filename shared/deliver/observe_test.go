@@ -14,12 +14,12 @@ import (
 	"github.com/spillwayhq/spillway/shared/message"
 )
 
-// watching is an Observer that is there all the time.
+// watching is an Observer that always watches with f.
 func watching(f func(Observation)) func() func(Observation) {
 	return func() func(Observation) { return f }
 }
 
-// watched makes the rig's handler one with a watcher, and returns where each outcome is noted.
+// watched gives the rig's handler an observer, and returns where it notes each observation.
 func (r *rig) watched() *[]string {
 	var seen []string
 	r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA, Observer: watching(func(o Observation) {
@@ -42,22 +42,22 @@ func TestEachEventOfAnInvocationIsObservedOnce(t *testing.T) {
 		messages []in
 		age      time.Duration
 		answer   func(context.Context, *event.Batch) error
-		letters  error
+		sending  error // of dead letters
 		want     []string
 	}{
 		"delivered": {messages: []in{{id: "m", body: body(keyA, tracks("e", 2, 300)...)}},
 			want: []string{"e-0 delivered", "e-1 delivered"}},
 		"an identity that it had not": {messages: []in{{id: "m", body: `{"type":"track","userId":"u","event":"Run"}`}},
 			want: []string{"m-0 delivered"}},
-		"refused one by one": {messages: []in{{id: "m", body: body(keyA, track("good", 300), poison, invalid)}},
+		"rejected one by one": {messages: []in{{id: "m", body: body(keyA, track("good", 300), poison, invalid)}},
 			answer: refusing(poison),
 			want:   []string{"good delivered", "invalid dead_lettered invalid", "poison dead_lettered rejected"}},
 		"unreadable": {messages: []in{{id: "m", body: "no JSON"}}, want: []string{"m dead_lettered undecodable"}},
 		"away": {messages: []in{{id: "m", body: body(keyA, track("e", 300), invalid)}},
 			answer: func(context.Context, *event.Batch) error { return status(503) },
 			want:   []string{"e retried transient", "invalid retried transient"}},
-		"no letter can be written": {messages: []in{{id: "m", body: body(keyA, track("good", 300), poison)}},
-			answer: refusing(poison), letters: errors.New("away"),
+		"no dead letter can be written": {messages: []in{{id: "m", body: body(keyA, track("good", 300), poison)}},
+			answer: refusing(poison), sending: errors.New("away"),
 			want: []string{"good retried transient", "poison retried transient"}},
 		"expired": {messages: []in{{id: "m", body: body(keyA, tracks("e", 2, 300)...)}}, age: MaxAge + time.Hour,
 			answer: func(context.Context, *event.Batch) error { return status(429) },
@@ -66,8 +66,8 @@ func TestEachEventOfAnInvocationIsObservedOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t, c.answer)
-				if c.letters != nil {
-					r.queue.send = func(context.Context, []message.Message) error { return c.letters }
+				if c.sending != nil {
+					r.queue.send = func(context.Context, []message.Message) error { return c.sending }
 				}
 				seen := r.watched()
 				for i := range c.messages {
@@ -75,24 +75,24 @@ func TestEachEventOfAnInvocationIsObservedOnce(t *testing.T) {
 				}
 				r.invoke(t.Context(), c.messages...)
 				slices.Sort(*seen)
-				want(t, "outcomes", *seen, c.want)
+				want(t, "observations", *seen, c.want)
 				want(t, "as many as counted", len(*seen), r.last.Events)
 			})
 		})
 	}
 }
 
-func TestAnEventWithoutAnyWriteKeyIsObservedWaiting(t *testing.T) {
+func TestAnEventWithoutAnyWriteKeyIsObservedAsRetried(t *testing.T) {
 	r := newRig(t, nil)
 	var seen []string
 	r.Handler = r.handler(Config{Segment: r.segment, Observer: watching(func(o Observation) {
 		seen = append(seen, fmt.Sprint(o.MessageID, o.WriteKey, " ", o.Disposition, " ", o.Reason))
 	})})
 	r.invoke(t.Context(), in{id: "m", body: track("e", 300)})
-	want(t, "outcomes", seen, []string{"e retried misconfigured"})
+	want(t, "observations", seen, []string{"e retried misconfigured"})
 }
 
-func TestWhoBeginsToWatchSeesTheNextInvocationWhole(t *testing.T) {
+func TestAnObserverSeesTheNextInvocationWhole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(context.Context, *event.Batch) error { return status(503) })
 		var watcher func(Observation)
@@ -104,14 +104,14 @@ func TestWhoBeginsToWatchSeesTheNextInvocationWhole(t *testing.T) {
 			r.invoke(t.Context(), packed)
 		}
 		r.invoke(t.Context(), packed)
-		want(t, "events of a message that was not read and does not say", r.last.Events, 1)
+		want(t, "events of an undecoded message without the attribute", r.last.Events, 1)
 		watcher = func(o Observation) { seen = append(seen, o.MessageID) }
 		r.invoke(t.Context(), packed)
 		want(t, "events that were observed", seen, []string{"e-0", "e-1", "e-2"})
 		watcher = nil
 		r.invoke(t.Context(), packed)
-		want(t, "and no more once nobody looks", len(seen), 3)
-		want(t, "bodies are not read then", r.last.Events, 1)
+		want(t, "and no more when nobody watches", len(seen), 3)
+		want(t, "messages are not decoded then", r.last.Events, 1)
 	})
 }
 
@@ -140,7 +140,7 @@ func TestCanariesAreCountedAndTimedByTheirWriteKey(t *testing.T) {
 	})
 }
 
-// canary is a message of one event of keyB, as the door writes it.
+// canary is a message of one event of keyB, as the ingest endpoint writes it.
 func canary(id string) in { return in{id: id, body: body(keyB, track(id, 300)), sent: time.Now()} }
 
 func TestACanaryThatEndsHereNeverReachesSegment(t *testing.T) {
@@ -150,9 +150,9 @@ func TestACanaryThatEndsHereNeverReachesSegment(t *testing.T) {
 		invalid := strings.Replace(track("invalid", 300), `"userId":"`+marker+`",`, "", 1)
 		c := canary("c")
 		time.Sleep(2 * time.Second)
-		stay := r.invoke(t.Context(), one("e"), c, in{id: "bad", body: body(keyB, invalid, track("good", 300))},
+		retained := r.invoke(t.Context(), one("e"), c, in{id: "bad", body: body(keyB, invalid, track("good", 300))},
 			in{id: "unreadable", body: "no JSON"})
-		want(t, "stay", len(stay), 0)
+		want(t, "retained", len(retained), 0)
 		want(t, "what Segment got", r.segment.delivered(), []string{track("e", 300)})
 		want(t, "canaries", r.last.CanaryAges, []time.Duration{2 * time.Second, 0})
 		want(t, "canaries that came in", r.last.CanaryEvents, 3)
@@ -166,47 +166,49 @@ func TestACanaryThatEndsHereNeverReachesSegment(t *testing.T) {
 	})
 }
 
-func TestACanaryThatEndsHereIsHeardWhileSegmentIsDown(t *testing.T) {
+func TestACanaryThatEndsHereIsReportedWhileSegmentIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA, CanaryWriteKey: keyB, CanaryEndsHere: true})
-		r.breaks(t)
-		// One that only mentions the key stays like all others, and one that is packed is not
-		// looked at.
+		r.openBreaker(t)
+		// One that only mentions the key is retained like all others, and one that is compressed is
+		// not searched.
 		mention := in{id: "mention", body: body(keyA, strings.Replace(track("m", 300), marker, keyB, 1)), sent: time.Now()}
 		packed := in{id: "packed", body: zipped(t, body(keyB, track("p", 300))), sent: time.Now()}
-		var stay []string
-		want(t, "calls of Segment", r.calls(func() { stay = r.invoke(t.Context(), one("e"), canary("c"), mention, packed) }),
+		var retained []string
+		want(t, "calls of Segment",
+			r.calls(func() { retained = r.invoke(t.Context(), one("e"), canary("c"), mention, packed) }),
 			0)
-		slices.Sort(stay)
-		want(t, "stay", stay, []string{"e", "mention", "packed"})
+		slices.Sort(retained)
+		want(t, "retained", retained, []string{"e", "mention", "packed"})
 		want(t, "canaries", len(r.last.CanaryAges), 1)
-		want(t, "that all else failed is still said", r.last.AllFailed, true)
-		want(t, "what is too large for a canary stays unread",
+		want(t, "all failed, but for the canary", r.last.AllFailed, true)
+		want(t, "a message that is too large for a canary is not decoded",
 			r.invoke(t.Context(), in{id: "large", body: body(keyB, tracks("l", 60, 300)...), sent: time.Now()}),
 			[]string{"large"})
-		want(t, "and so is one event, as no attribute says more", r.last.Events, 1)
-		want(t, "a canary alone is no failure", func() bool { r.invoke(t.Context(), canary("d")); return r.last.AllFailed }(),
+		want(t, "and counts as one event without the attribute", r.last.Events, 1)
+		want(t, "all failed, with a canary alone",
+			func() bool { r.invoke(t.Context(), canary("d")); return r.last.AllFailed }(),
 			false)
 	})
 }
 
-func TestACanaryOfASourceOfItsOwnIsSilentWhileSegmentIsDown(t *testing.T) {
+func TestACanaryForSegmentIsNotReportedWhileSegmentIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA, CanaryWriteKey: keyB})
-		r.breaks(t)
-		want(t, "stay", r.invoke(t.Context(), canary("c")), []string{"c"})
+		r.openBreaker(t)
+		want(t, "retained", r.invoke(t.Context(), canary("c")), []string{"c"})
 		want(t, "canaries", len(r.last.CanaryAges), 0)
 	})
 }
 
-func TestWithoutACanaryThereAreNoMetricsOfIt(t *testing.T) {
+func TestWithoutCanariesThereAreNoCanaryMetrics(t *testing.T) {
 	r := newRig(t, nil)
 	r.invoke(t.Context(), in{id: "m", body: track("e", 300)})
 	for _, m := range r.last.Metrics() {
 		if strings.HasPrefix(m.Name, "Canary") {
-			t.Errorf("%s is there: its absence is what an alarm looks for", m.Name)
+			t.Errorf("%s is written, but an alarm looks for its absence", m.Name)
 		}
 	}
 }

@@ -67,7 +67,7 @@ func TestPackingTakesAsFewBatchesAsTheLimitsAllow(t *testing.T) {
 		{"a message that is full to the byte is one batch", []load{{475, 999, a}}, []int{475}},
 		{"one byte more an event and it is two", []load{{475, 1000, a}}, []int{1, 474}},
 		{"halves go together", []load{{2, full/4 - 1, a}, {2, full/4 - 1, a}}, []int{4}},
-		{"whole messages that do not fit together stay whole", []load{{3, full / 5, a}, {3, full / 5, a}}, []int{3, 3}},
+		{"whole messages that do not fit together are not split", []load{{3, full / 5, a}, {3, full / 5, a}}, []int{3, 3}},
 		{"the small one goes where the least room is left",
 			[]load{{3, full / 5, a}, {4, full / 5, a}, {1, full/5 - 10, a}, {2, full/5 - 10, a}}, []int{5, 5}},
 		{"the tail of a large message takes others along", []load{{600, 999, a}, {100, 999, a}}, []int{225, 475}},
@@ -83,7 +83,7 @@ func TestPackingTakesAsFewBatchesAsTheLimitsAllow(t *testing.T) {
 	}
 }
 
-func TestOnlyWhatSharesItsHeaderToTheByteSharesABatch(t *testing.T) {
+func TestOnlyEventsWithTheSameHeaderShareABatch(t *testing.T) {
 	base := message.Header{WriteKey: "A", Context: []byte(`{"ip":"1"}`), Integrations: []byte(`{"All":true}`)}
 	others := map[string]func(*message.Header){
 		"write key":               func(h *message.Header) { h.WriteKey = "a" },
@@ -106,7 +106,7 @@ func TestOnlyWhatSharesItsHeaderToTheByteSharesABatch(t *testing.T) {
 	want(t, "equal bytes in other places", len(batches), 1)
 }
 
-func TestPackingLosesNothingDoublesNothingAndKeepsTheLimits(t *testing.T) {
+func TestPackedBatchesHoldEachEventOnceWithinTheLimits(t *testing.T) {
 	for seed := range uint64(40) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		headers := make([]message.Header, 1+rng.IntN(100))
@@ -149,7 +149,7 @@ func TestPackingLosesNothingDoublesNothingAndKeepsTheLimits(t *testing.T) {
 			}
 			for i := range events {
 				if &events[i][0] != &b.Events[i][0] {
-					t.Fatalf("seed %d: event %d of a batch is not that of its part", seed, i)
+					t.Fatalf("seed %d: event %d of a batch is not the event of its part", seed, i)
 				}
 			}
 		}
@@ -169,7 +169,7 @@ func TestPackingLosesNothingDoublesNothingAndKeepsTheLimits(t *testing.T) {
 	}
 }
 
-func TestManyKeysThatGrowStayWithinTheBytesThatMayBeOpen(t *testing.T) {
+func TestOpenBatchesOfManyGrowingKeysAreBoundedInBytes(t *testing.T) {
 	var loads []load
 	for round := range 40 {
 		for key := range maxOpen {
@@ -179,7 +179,7 @@ func TestManyKeysThatGrowStayWithinTheBytesThatMayBeOpen(t *testing.T) {
 	packAll(t, loads) // checks the bounds at each step
 }
 
-func TestManyKeysWithLittleEachStayWithinTheBatchesThatMayBeOpen(t *testing.T) {
+func TestOpenBatchesOfManyKeysAreBoundedInNumber(t *testing.T) {
 	var loads []load
 	for key := range 5 * maxOpen {
 		loads = append(loads, load{1, 100, message.Header{WriteKey: strconv.Itoa(key)}})
@@ -193,7 +193,7 @@ func TestEventsAreGroupedByWhatSegmentMergesIntoThem(t *testing.T) {
 	with := func(fields string, id string) string {
 		return `{"writeKey":"` + keyA + `",` + fields + `"batch":[` + track(id, 300) + `]}`
 	}
-	stay := r.invoke(t.Context(),
+	retained := r.invoke(t.Context(),
 		in{id: "1", body: with(`"context":{"a":1},`, "1")},
 		in{id: "2", body: with(`"context":{"a":1},"integrations":{"All":false},`, "2")},
 		in{id: "3", body: with(`"context":{"a":1},`, "3")},
@@ -201,7 +201,7 @@ func TestEventsAreGroupedByWhatSegmentMergesIntoThem(t *testing.T) {
 		in{id: "5", body: with(`"context":{"a":1},`, "5"), origin: "client"},
 		in{id: "6", body: zipped(t, with(`"context":{"a":1},`, "6"))},
 	)
-	want(t, "stay", stay, []string{})
+	want(t, "retained", retained, []string{})
 	want(t, "delivered", r.last.Delivered, 6)
 	groups := []string{}
 	for _, s := range r.segment.attempts {
@@ -226,6 +226,6 @@ func TestNoMoreBatchesThanAllowedAreUnderWay(t *testing.T) {
 	for i := range 20 {
 		messages = append(messages, in{id: strconv.Itoa(i), body: body("key-"+strconv.Itoa(i), track("e", 300))})
 	}
-	want(t, "stay", r.invoke(t.Context(), messages...), []string{})
+	want(t, "retained", r.invoke(t.Context(), messages...), []string{})
 	want(t, "most at a time", meter.most, 3)
 }

@@ -19,8 +19,8 @@ func (d Disposition) String() string {
 	return [dispositions]string{Retried: "retried", Delivered: "delivered", DeadLettered: "dead_lettered"}[d]
 }
 
-// A Policy is one row of the table that says what follows from a class of Segment's answers.
-type Policy struct {
+// A policy is one row of the table that says what follows from a class of Segment's answers.
+type policy struct {
 	// Disposition is that of an event that stands alone in its batch.
 	Disposition Disposition
 	// Bisect: a batch of several events is split and sent again, to isolate the events that the
@@ -36,7 +36,7 @@ type Policy struct {
 
 // policies is the only place that knows what follows from an answer. A test holds that it has a row
 // for each class.
-var policies = map[segment.Class]Policy{
+var policies = map[segment.Class]policy{
 	segment.Delivered:     {Disposition: Delivered},
 	segment.Rejected:      {Disposition: DeadLettered, Bisect: true},
 	segment.Misconfigured: {Disposition: Retried, PauseWriteKey: true},

@@ -10,13 +10,13 @@ import (
 func TestEveryClassOfAnswerHasAPolicy(t *testing.T) {
 	for _, c := range []struct {
 		class segment.Class
-		want  Policy
+		want  policy
 	}{
-		{segment.Delivered, Policy{Disposition: Delivered}},
-		{segment.Rejected, Policy{Disposition: DeadLettered, Bisect: true}},
-		{segment.Misconfigured, Policy{Disposition: Retried, PauseWriteKey: true}},
-		{segment.Throttled, Policy{Disposition: Retried, PauseWriteKey: true}},
-		{segment.Transient, Policy{Disposition: Retried, RetryNow: true, CountsForBreaker: true}},
+		{segment.Delivered, policy{Disposition: Delivered}},
+		{segment.Rejected, policy{Disposition: DeadLettered, Bisect: true}},
+		{segment.Misconfigured, policy{Disposition: Retried, PauseWriteKey: true}},
+		{segment.Throttled, policy{Disposition: Retried, PauseWriteKey: true}},
+		{segment.Transient, policy{Disposition: Retried, RetryNow: true, CountsForBreaker: true}},
 	} {
 		want(t, c.class.String(), policies[c.class], c.want)
 	}

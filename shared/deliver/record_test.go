@@ -60,8 +60,8 @@ func byLibrary(event *events.SQSEvent) (all []plainRecord, err error) {
 	return all, nil
 }
 
-// ambiguous tells documents on which encoding/json and we differ knowingly: it takes keys in any
-// case, and merges duplicate ones.
+// ambiguous recognises documents that encoding/json reads differently, as we know: it takes keys in
+// any case, and merges duplicate ones.
 func ambiguous(doc []byte) bool {
 	type level struct {
 		keys   []string
@@ -126,7 +126,7 @@ func FuzzEachRecordReadsWhatEncodingJSONReads(f *testing.F) {
 		got, err := byHand(doc)
 		if !json.Valid(doc) {
 			if err == nil {
-				t.Fatalf("%q is no JSON and was read", doc)
+				t.Fatalf("%q is not JSON and was read", doc)
 			}
 			return
 		}
@@ -140,7 +140,7 @@ func FuzzEachRecordReadsWhatEncodingJSONReads(f *testing.F) {
 				t.Fatalf("%q: read as %+v, %v; encoding/json reads %+v, %v", doc, got, err, expected, broken)
 			}
 		}
-		// As Lambda writes it, there is nothing to be ambiguous about.
+		// A payload of Lambda is not ambiguous.
 		again, err2 := json.Marshal(event)
 		if err2 != nil {
 			t.Fatal(err2)
@@ -157,7 +157,7 @@ func FuzzEachRecordReadsWhatEncodingJSONReads(f *testing.F) {
 
 // FuzzInvoke gives the handler a payload as it is, and two messages with these bodies: it may never
 // panic, every event must be counted once, all that Segment gets must be JSON with an identity, and
-// every letter must be one that SQS takes.
+// every dead letter must be one that SQS takes.
 func FuzzInvoke(f *testing.F) {
 	f.Add(payload(f, in{id: "a", body: track("a", 300)}), "a", track("a", 300),
 		body(keyA, track("a", 300), `{"type":"tick"}`), uint64(0))
@@ -212,7 +212,7 @@ func FuzzInvoke(f *testing.F) {
 			t.Fatal(err)
 		}
 		if r.last.DeadLetterErrors > 0 {
-			t.Fatalf("letters that SQS does not take: %s", r.log.String())
+			t.Fatalf("dead letters that SQS does not take: %s", r.log.String())
 		}
 		var response events.SQSEventResponse
 		if err := json.Unmarshal(out, &response); err != nil {
@@ -226,7 +226,7 @@ func FuzzInvoke(f *testing.F) {
 	})
 }
 
-func TestTheReportIsWhatLambdaReads(t *testing.T) {
+func TestTheResponseIsWhatLambdaReads(t *testing.T) {
 	r := newRig(t, func(context.Context, *event.Batch) error { return status(401) })
 	ids := []string{"059f36b4-87a3-44ab-83d2-661975830a7d", `with "quotes" \ and é`, "tab\t"}
 	var messages []in
@@ -249,5 +249,5 @@ func TestTheReportIsWhatLambdaReads(t *testing.T) {
 	}
 	slices.SortFunc(got.BatchItemFailures,
 		func(a, b events.SQSBatchItemFailure) int { return strings.Compare(a.ItemIdentifier, b.ItemIdentifier) })
-	want(t, "report", got, response)
+	want(t, "response", got, response)
 }

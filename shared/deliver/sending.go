@@ -128,7 +128,7 @@ func (s *sending) sendSpan(b *batch, events span) (f *failure) {
 			s.h.limit.grow()
 			return nil
 		}
-		again := f.policy().RetryNow && f.wait == 0 && !ticket.Probe && try < Tries
+		again := f.policy().RetryNow && f.wait == 0 && !ticket.Probe && try < maxTries
 		if !again || !s.rest(try) || s.ctx.Err() != nil {
 			return f
 		}

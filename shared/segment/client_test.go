@@ -111,7 +111,7 @@ func TestARequestIsWhatSegmentExpects(t *testing.T) {
 	}
 }
 
-func TestEachAttemptStampsTheTimeAtWhichItIsMade(t *testing.T) {
+func TestSentAtIsTheTimeOfTheAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, zipped := range []bool{false, true} {
 			client := newTestClient(t,
@@ -260,7 +260,7 @@ func FuzzRetryAfter(f *testing.F) {
 	})
 }
 
-func TestAnEndpointThatIsNoneIsRefusedWithWhatToWrite(t *testing.T) {
+func TestNewClientRefusesAnInvalidEndpoint(t *testing.T) {
 	for endpoint, want := range map[string]string{
 		"api.segment.io":       `"api.segment.io" of Segment is not a URL: write one like https://api.segment.io (US) or https://events.eu1.segmentapis.com (EU)`,
 		"localhost:8080":       "is not a URL: write one like https://api.segment.io",

@@ -158,7 +158,7 @@ func TestNoAnswerOrHalfOfOneIsTransient(t *testing.T) {
 	}
 }
 
-func TestHalfAnAnswerThatIsARefusalIsStillOne(t *testing.T) {
+func TestARejectionThatIsCutShortIsStillARejection(t *testing.T) {
 	client := newTestClient(t, Config{Endpoint: rawServer(t, func(c net.Conn, _ <-chan struct{}) {
 		readHead(c)
 		io.WriteString(c, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 100\r\n\r\nno such key")

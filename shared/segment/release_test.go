@@ -31,7 +31,7 @@ func bigBatch() *event.Batch {
 	return b
 }
 
-func TestFlushLetsGoOfTheEventsWhenItReturns(t *testing.T) {
+func TestNothingReadsTheEventsAfterFlush(t *testing.T) {
 	early := rawServer(t, func(c net.Conn, stop <-chan struct{}) {
 		readHead(c)
 		io.WriteString(c, "HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\n{}")

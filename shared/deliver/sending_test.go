@@ -33,40 +33,40 @@ func answerWith(code int, header http.Header, text string) *http.Response {
 	return &http.Response{StatusCode: code, Header: header, Body: io.NopCloser(strings.NewReader(text))}
 }
 
-func TestEveryAnswerHasOneOutcome(t *testing.T) {
+func TestEachAnswerLeadsToItsDisposition(t *testing.T) {
 	type row struct {
 		name    string
 		code    int // 0: no answer but err
 		err     error
 		header  http.Header
-		retried string // class, empty: it does not stay
-		letter  string // reason
+		retried string // class, empty: it is not retained
+		dead    string // reason of the dead letter
 		tries   int
 		pauses  bool
-		hidden  time.Duration // without jitter, at the first receive
+		backoff time.Duration // without jitter, at the first receive
 	}
 	rows := []row{
 		{name: "200", code: 200, tries: 1},
 		{name: "204", code: 204, tries: 1},
 		{name: "302 is not followed", code: 302, header: http.Header{"Location": {"https://login.example/"}},
-			retried: "misconfigured", tries: 1, pauses: true, hidden: 30 * time.Second},
-		{name: "400", code: 400, letter: "rejected", tries: 1},
-		{name: "413", code: 413, letter: "rejected", tries: 1},
-		{name: "401", code: 401, retried: "misconfigured", tries: 1, pauses: true, hidden: 30 * time.Second},
-		{name: "403", code: 403, retried: "misconfigured", tries: 1, pauses: true, hidden: 30 * time.Second},
-		{name: "404", code: 404, retried: "misconfigured", tries: 1, pauses: true, hidden: 30 * time.Second},
-		{name: "418", code: 418, retried: "misconfigured", tries: 1, pauses: true, hidden: 30 * time.Second},
-		{name: "429 without Retry-After", code: 429, retried: "throttled", tries: 1, pauses: true, hidden: 30 * time.Second},
+			retried: "misconfigured", tries: 1, pauses: true, backoff: 30 * time.Second},
+		{name: "400", code: 400, dead: "rejected", tries: 1},
+		{name: "413", code: 413, dead: "rejected", tries: 1},
+		{name: "401", code: 401, retried: "misconfigured", tries: 1, pauses: true, backoff: 30 * time.Second},
+		{name: "403", code: 403, retried: "misconfigured", tries: 1, pauses: true, backoff: 30 * time.Second},
+		{name: "404", code: 404, retried: "misconfigured", tries: 1, pauses: true, backoff: 30 * time.Second},
+		{name: "418", code: 418, retried: "misconfigured", tries: 1, pauses: true, backoff: 30 * time.Second},
+		{name: "429 without Retry-After", code: 429, retried: "throttled", tries: 1, pauses: true, backoff: 30 * time.Second},
 		{name: "429 with Retry-After", code: 429, header: http.Header{"Retry-After": {"120"}}, retried: "throttled", tries: 1,
-			pauses: true, hidden: 2 * time.Minute},
-		{name: "408", code: 408, retried: "transient", tries: Tries, hidden: 30 * time.Second},
-		{name: "500", code: 500, retried: "transient", tries: Tries, hidden: 30 * time.Second},
+			pauses: true, backoff: 2 * time.Minute},
+		{name: "408", code: 408, retried: "transient", tries: maxTries, backoff: 30 * time.Second},
+		{name: "500", code: 500, retried: "transient", tries: maxTries, backoff: 30 * time.Second},
 		{name: "503 with Retry-After", code: 503, header: http.Header{"Retry-After": {"7"}}, retried: "transient", tries: 1,
-			hidden: 7 * time.Second},
-		{name: "599", code: 599, retried: "transient", tries: Tries, hidden: 30 * time.Second},
-		{name: "no status of HTTP", code: 700, retried: "misconfigured", tries: 1, pauses: true, hidden: 30 * time.Second},
-		{name: "reset", err: errors.New("connection reset by peer"), retried: "transient", tries: Tries,
-			hidden: 30 * time.Second},
+			backoff: 7 * time.Second},
+		{name: "599", code: 599, retried: "transient", tries: maxTries, backoff: 30 * time.Second},
+		{name: "no status of HTTP", code: 700, retried: "misconfigured", tries: 1, pauses: true, backoff: 30 * time.Second},
+		{name: "reset", err: errors.New("connection reset by peer"), retried: "transient", tries: maxTries,
+			backoff: 30 * time.Second},
 	}
 	for _, c := range rows {
 		t.Run(c.name, func(t *testing.T) {
@@ -93,30 +93,30 @@ func TestEveryAnswerHasOneOutcome(t *testing.T) {
 				a := in{id: "a", body: body(keyA, track("a", 300)), sent: time.Now()}
 				b := in{id: "b", body: body(keyB, track("b", 300)), sent: time.Now()}
 
-				stay := r.invoke(t.Context(), a, b)
+				retained := r.invoke(t.Context(), a, b)
 				want(t, "tries", calls[keyA], c.tries)
 				want(t, "flushes", len(r.last.Flushes), c.tries+1)
 				delivered, retried, dead := 2, map[string]int{}, map[string]int{}
-				wantStay := []string{}
+				wantRetained := []string{}
 				switch {
 				case c.retried != "":
-					delivered, retried[c.retried], wantStay = 1, 1, []string{"a"}
-				case c.letter != "":
-					delivered, dead[c.letter] = 1, 1
+					delivered, retried[c.retried], wantRetained = 1, 1, []string{"a"}
+				case c.dead != "":
+					delivered, dead[c.dead] = 1, 1
 				}
-				want(t, "messages that stay", stay, wantStay)
+				want(t, "messages retained", retained, wantRetained)
 				want(t, "delivered", r.last.Delivered, delivered)
 				want(t, "retried", r.last.Retried, retried)
 				want(t, "dead letters", r.last.DeadLettered, dead)
-				want(t, "letters written", len(r.queue.letters), len(dead))
-				want(t, "hidden", len(r.queue.hidden), len(retried))
-				if got := r.queue.hidden["r-a"]; got < c.hidden*9/10 || got > c.hidden*11/10 {
-					t.Errorf("hidden for %v, want %v ±10 %%", got, c.hidden)
+				want(t, "dead letters written", len(r.queue.deadLetters), len(dead))
+				want(t, "visibility changes", len(r.queue.timeouts), len(retried))
+				if got := r.queue.timeouts["r-a"]; got < c.backoff*9/10 || got > c.backoff*11/10 {
+					t.Errorf("invisible for %v, want %v ±10 %%", got, c.backoff)
 				}
 				want(t, "misconfigured keys", len(r.last.Misconfigured) == 1, c.retried == "misconfigured")
 				want(t, "all failed", r.last.AllFailed, false)
 
-				// At once again: a paused key costs no call, the other key none the less works.
+				// Again at once: a paused key costs no call, and the other key works all the same.
 				calls = map[string]int{}
 				r.invoke(t.Context(), a, b)
 				if c.pauses {
@@ -127,7 +127,7 @@ func TestEveryAnswerHasOneOutcome(t *testing.T) {
 				}
 				want(t, "calls for the other key", calls[keyB], 1)
 
-				time.Sleep(c.hidden*11/10 + time.Second)
+				time.Sleep(c.backoff*11/10 + time.Second)
 				calls = map[string]int{}
 				r.invoke(t.Context(), a, b)
 				want(t, "calls when the pause is over", calls[keyA], c.tries)
@@ -140,18 +140,18 @@ func TestABlipIsTriedAgainInTheSameInvocation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := 0
 		r := newRig(t, func(context.Context, *event.Batch) error {
-			if n++; n < Tries {
+			if n++; n < maxTries {
 				return status(503)
 			}
 			return nil
 		})
-		want(t, "stay", r.invoke(t.Context(), in{id: "a", body: body(keyA, track("a", 300))}), []string{})
-		want(t, "tries", len(r.segment.attempts), Tries)
+		want(t, "retained", r.invoke(t.Context(), in{id: "a", body: body(keyA, track("a", 300))}), []string{})
+		want(t, "tries", len(r.segment.attempts), maxTries)
 		want(t, "delivered", r.last.Delivered, 1)
 	})
 }
 
-func TestAThrottledKeyPausesLongerEachTimeAndAtOnceNoMoreWhenSegmentTakesSomething(t *testing.T) {
+func TestAThrottledKeyPausesLongerEachTimeUntilSegmentTakesABatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		code := 429
 		r := newRig(t, func(context.Context, *event.Batch) error {
@@ -176,16 +176,16 @@ func TestAThrottledKeyPausesLongerEachTimeAndAtOnceNoMoreWhenSegmentTakesSomethi
 			time.Sleep(pausedFor())
 		}
 		code = 200
-		want(t, "stay", r.invoke(t.Context(), a), []string{})
+		want(t, "retained", r.invoke(t.Context(), a), []string{})
 		code = 429
 		r.invoke(t.Context(), a)
 		if p := pausedFor(); p > Backoff(1, 0, 1) {
-			t.Errorf("after a success the pause begins at %v", p)
+			t.Errorf("after a success the first pause lasts %v", p)
 		}
 	})
 }
 
-func TestAMessageThatComesWhileItsKeyPausesIsHiddenForTheRestOfThePause(t *testing.T) {
+func TestAMessageOfAPausedKeyIsRetriedWhenThePauseEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(context.Context, *event.Batch) error {
 			err := status(429)
@@ -196,8 +196,8 @@ func TestAMessageThatComesWhileItsKeyPausesIsHiddenForTheRestOfThePause(t *testi
 		time.Sleep(r.keys.paused(keyA, time.Now()).wait - 100*time.Second)
 		r.invoke(t.Context(), in{id: "b", body: body(keyA, track("b", 300))})
 		want(t, "attempts", len(r.segment.attempts), 1)
-		if got := r.queue.hidden["r-b"]; got < 90*time.Second || got > 110*time.Second {
-			t.Errorf("hidden for %v, the pause lasts 100 s more", got)
+		if got := r.queue.timeouts["r-b"]; got < 90*time.Second || got > 110*time.Second {
+			t.Errorf("invisible for %v, the pause lasts 100 s more", got)
 		}
 	})
 }
@@ -214,7 +214,7 @@ func TestBatchesThatWereUnderWayWhenAPauseBeganDoNotLengthenIt(t *testing.T) {
 	want(t, "times in a row", p.keys[keyA].times, 1)
 }
 
-func TestWhatWasUnderWayWhenAPauseBeganDoesNotEndIt(t *testing.T) {
+func TestABatchThatWasUnderWayWhenAPauseBeganDoesNotEndIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		throttled := status(429)
 		throttled.RetryAfter = time.Minute
@@ -226,26 +226,26 @@ func TestWhatWasUnderWayWhenAPauseBeganDoesNotEndIt(t *testing.T) {
 			time.Sleep(time.Millisecond) // both are under way
 			return throttled
 		})
-		stay := r.invoke(t.Context(),
+		retained := r.invoke(t.Context(),
 			in{id: "slow", body: zipped(t, body(keyA, tracks("slow-", 440, 1060)...))},
 			in{id: "fast", body: zipped(t, body(keyA, tracks("fast-", 440, 1060)...))})
-		want(t, "stay", stay, []string{"fast"})
+		want(t, "retained", retained, []string{"fast"})
 		if f := r.keys.paused(keyA, time.Now()); f == nil || f.wait < 50*time.Second {
 			t.Errorf("the key is paused because of %+v, Segment asked for a minute one second ago", f)
 		}
 		time.Sleep(2 * time.Minute)
 		r.segment.answer = nil
-		want(t, "stay", r.invoke(t.Context(), in{id: "fast", body: body(keyA, track("f", 300))}), []string{})
-		want(t, "keys that are remembered", len(r.keys.keys), 0)
+		want(t, "retained", r.invoke(t.Context(), in{id: "fast", body: body(keyA, track("f", 300))}), []string{})
+		want(t, "remembered keys", len(r.keys.keys), 0)
 	})
 }
 
-func TestAHandlerServesSeveralInvocationsAtATime(t *testing.T) {
+func TestInvokeIsSafeForConcurrentUse(t *testing.T) {
 	s := &fakeSegment{answer: refusing(track("p", 300))}
-	letters := &fakeQueue{}
+	queue := &fakeQueue{}
 	var mu sync.Mutex
 	events, dead := 0, 0
-	h, err := New(Config{Segment: s, Queue: &fakeQueue{}, DeadLetters: letters, Report: func(s Report) {
+	h, err := New(Config{Segment: s, Queue: &fakeQueue{}, DeadLetters: queue, Report: func(s Report) {
 		mu.Lock()
 		defer mu.Unlock()
 		events += s.Delivered
@@ -267,10 +267,10 @@ func TestAHandlerServesSeveralInvocationsAtATime(t *testing.T) {
 		})
 	}
 	all.Wait()
-	want(t, "events delivered and refused", []int{events, dead, len(letters.letters)}, []int{160 * 21, 160, 160})
+	want(t, "events delivered and rejected", []int{events, dead, len(queue.deadLetters)}, []int{160 * 21, 160, 160})
 }
 
-func TestPausesForgetRatherThanGrow(t *testing.T) {
+func TestPausedKeysAreBounded(t *testing.T) {
 	var p pausedKeys
 	now := time.Now()
 	for i := range 3 * maxPausedKeys {
@@ -281,23 +281,23 @@ func TestPausesForgetRatherThanGrow(t *testing.T) {
 	}
 }
 
-func TestMessagesWithoutAWriteKeyWaitWhileNoneIsConfigured(t *testing.T) {
+func TestMessagesWithoutAWriteKeyAreRetriedWhileNoneIsConfigured(t *testing.T) {
 	r := newRig(t, nil)
 	r.Handler = r.handler(Config{Segment: r.segment})
 	noKey := in{id: "a", body: `{"batch":[` + track("a", 300) + `,` + track("b", 300) + `]}`, sent: time.Now()}
-	want(t, "stay", r.invoke(t.Context(), noKey), []string{"a"})
+	want(t, "retained", r.invoke(t.Context(), noKey), []string{"a"})
 	want(t, "retried", r.last.Retried, map[string]int{"misconfigured": 2})
 	want(t, "keys", r.last.Misconfigured, []string{"none"})
 	want(t, "all failed", r.last.AllFailed, true)
 	want(t, "attempts", len(r.segment.attempts), 0)
 
 	r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyB})
-	want(t, "stay", r.invoke(t.Context(), noKey), []string{})
+	want(t, "retained", r.invoke(t.Context(), noKey), []string{})
 	want(t, "key", r.segment.attempts[0].WriteKey, keyB)
 }
 
 func TestThroughARealClientAndServer(t *testing.T) {
-	var mu sync.Mutex // the halves of a refused batch come at the same time
+	var mu sync.Mutex // the halves of a rejected batch come at the same time
 	var got []string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		text, _ := io.ReadAll(req.Body)
@@ -318,18 +318,18 @@ func TestThroughARealClientAndServer(t *testing.T) {
 	}
 	r := newRig(t, nil)
 	r.Handler = r.handler(Config{Segment: client})
-	want(t, "stay", r.invoke(t.Context(),
+	want(t, "retained", r.invoke(t.Context(),
 		in{id: "a", body: body(keyA, track("good-1", 300), track("poison", 300), track("good-2", 300)), origin: "client"}),
 		[]string{})
 	want(t, "delivered", r.last.Delivered, 2)
-	want(t, "letter", letterEvents(t, r.queue.letters[0]), []string{track("poison", 300)})
+	want(t, "dead letter", deadLetterEvents(t, r.queue.deadLetters[0]), []string{track("poison", 300)})
 	want(t, "path", got[0], "/v1/b")
 	if !strings.Contains(got[1], `"batch":[`+track("good-1", 300)+","+track("poison", 300)) {
 		t.Errorf("Segment got %s", got[1])
 	}
 }
 
-func TestAnAttemptThatPanicsFailsAloneAndTellsNothingOfAnEvent(t *testing.T) {
+func TestAnAttemptThatPanicsFailsAloneAndLogsNothingOfAnEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(_ context.Context, b *event.Batch) error {
 			if b.WriteKey == keyA {
@@ -337,11 +337,11 @@ func TestAnAttemptThatPanicsFailsAloneAndTellsNothingOfAnEvent(t *testing.T) {
 			}
 			return nil
 		})
-		stay := r.invoke(t.Context(), in{id: "a", body: body(keyA, track("a", 300))},
+		retained := r.invoke(t.Context(), in{id: "a", body: body(keyA, track("a", 300))},
 			in{id: "b", body: body(keyB, track("b", 300))})
-		want(t, "stay", stay, []string{"a"})
+		want(t, "retained", retained, []string{"a"})
 		want(t, "retried", r.last.Retried, map[string]int{"transient": 1})
-		if !strings.Contains(r.log.String(), `"panic":"string"`) || !strings.Contains(r.log.String(), "outcome_test.go") {
+		if !strings.Contains(r.log.String(), `"panic":"string"`) || !strings.Contains(r.log.String(), "sending_test.go") {
 			t.Errorf("the log does not say where it panicked:\n%s", r.log.String())
 		}
 	})
@@ -350,21 +350,24 @@ func TestAnAttemptThatPanicsFailsAloneAndTellsNothingOfAnEvent(t *testing.T) {
 func TestAnErrorThatIsNotSegmentsIsTransient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(context.Context, *event.Batch) error { return errors.New(marker) })
-		want(t, "stay", r.invoke(t.Context(), in{id: "a", body: body(keyA, track("a", 300))}), []string{"a"})
+		want(t, "retained", r.invoke(t.Context(), in{id: "a", body: body(keyA, track("a", 300))}), []string{"a"})
 		want(t, "retried", r.last.Retried, map[string]int{"transient": 1})
 	})
 }
 
-func TestAFailureToHideIsCountedAndChangesNoReport(t *testing.T) {
+func TestAFailedVisibilityChangeIsCountedAndChangesNoResponse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(context.Context, *event.Batch) error { return status(401) })
-		r.queue.hide = func(context.Context, []sqsclient.VisibilityChange) error { return errors.New("SQS is away") }
-		want(t, "stay", r.invoke(t.Context(), in{id: "a", body: body(keyA, track("a", 300))}), []string{"a"})
-		want(t, "hide errors", r.last.VisibilityErrors, 1)
+		r.queue.changeVisibility = func(context.Context,
+			[]sqsclient.VisibilityChange) error {
+			return errors.New("SQS is away")
+		}
+		want(t, "retained", r.invoke(t.Context(), in{id: "a", body: body(keyA, track("a", 300))}), []string{"a"})
+		want(t, "visibility errors", r.last.VisibilityErrors, 1)
 	})
 }
 
-func TestNewSaysWhatIsMissing(t *testing.T) {
+func TestNewSaysWhatTheConfigurationLacks(t *testing.T) {
 	full := Config{Segment: &fakeSegment{}, Queue: &fakeQueue{}, DeadLetters: &fakeQueue{}}
 	for name, change := range map[string]func(*Config){
 		"Segment":     func(c *Config) { c.Segment = nil },
