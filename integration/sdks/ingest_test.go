@@ -141,13 +141,13 @@ func (d *deployment) record(handler http.Handler) http.Handler {
 		}
 		seen := request{Method: r.Method, Path: r.URL.Path, Header: r.Header.Clone(), Body: unzip(wire), At: time.Now()}
 		r.Body = io.NopCloser(bytes.NewReader(wire))
-		accepted := &status{ResponseWriter: w, code: http.StatusOK}
+		recorder := &status{ResponseWriter: w, code: http.StatusOK}
 		if s, ok := d.nextAnswer(r); ok {
-			s.answer(accepted, r)
+			s.answer(recorder, r)
 		} else {
-			handler.ServeHTTP(accepted, r)
+			handler.ServeHTTP(recorder, r)
 		}
-		seen.Answered, seen.Status = time.Now(), accepted.code
+		seen.Answered, seen.Status = time.Now(), recorder.code
 		seconds, _ := strconv.Atoi(w.Header().Get("Retry-After"))
 		seen.RetryAfter = time.Duration(seconds) * time.Second
 		d.note(func() { d.requests = append(d.requests, seen) })

@@ -4,36 +4,34 @@ import (
 	"encoding/base64"
 	"maps"
 	"slices"
-	"strconv"
-	"time"
 )
 
-// actionTable is every action that this endpoint knows.
-func (s *Server) actionTable() map[string]action {
+// actionTable is every action of the emulator.
+func actionTable() map[string]action {
 	return map[string]action{
-		"CreateQueue":                decoded(s.createQueueAction),
-		"DeleteQueue":                onQueue(s, s.deleteQueueAction),
-		"GetQueueAttributes":         onQueue(s, getQueueAttributes),
-		"GetQueueUrl":                decoded(s.getQueueURL),
-		"ListDeadLetterSourceQueues": onQueue(s, s.listSources),
-		"ListQueueTags":              onQueue(s, listQueueTags),
-		"ListQueues":                 decoded(s.listQueues),
-		"PurgeQueue":                 onQueue(s, purgeQueue),
-		"SetQueueAttributes":         onQueue(s, setQueueAttributes),
-		"TagQueue":                   onQueue(s, tagQueue),
-		"UntagQueue":                 onQueue(s, untagQueue),
+		"CreateQueue":                decoded(createQueue),
+		"DeleteQueue":                onQueue(deleteQueue),
+		"GetQueueAttributes":         onQueue(getQueueAttributes),
+		"GetQueueUrl":                decoded(getQueueURL),
+		"ListDeadLetterSourceQueues": onQueue(listSources),
+		"ListQueueTags":              onQueue(listQueueTags),
+		"ListQueues":                 decoded(listQueues),
+		"PurgeQueue":                 onQueue(purgeQueue),
+		"SetQueueAttributes":         onQueue(setQueueAttributes),
+		"TagQueue":                   onQueue(tagQueue),
+		"UntagQueue":                 onQueue(untagQueue),
 
-		"ChangeMessageVisibility":      onQueue(s, changeMessageVisibility),
-		"ChangeMessageVisibilityBatch": onQueue(s, changeMessageVisibilityBatch),
-		"DeleteMessage":                onQueue(s, deleteMessage),
-		"DeleteMessageBatch":           onQueue(s, deleteMessageBatch),
-		"ReceiveMessage":               s.receiveMessage,
-		"SendMessage":                  onQueue(s, sendMessage),
-		"SendMessageBatch":             onQueue(s, sendMessageBatch),
+		"ChangeMessageVisibility":      onQueue(changeMessageVisibility),
+		"ChangeMessageVisibilityBatch": onQueue(changeMessageVisibilityBatch),
+		"DeleteMessage":                onQueue(deleteMessage),
+		"DeleteMessageBatch":           onQueue(deleteMessageBatch),
+		"ReceiveMessage":               receiveMessage,
+		"SendMessage":                  onQueue(sendMessage),
+		"SendMessageBatch":             onQueue(sendMessageBatch),
 
-		"CancelMessageMoveTask": decoded(s.cancelMessageMoveTask),
-		"ListMessageMoveTasks":  decoded(s.listMessageMoveTasks),
-		"StartMessageMoveTask":  decoded(s.startMessageMoveTask),
+		"CancelMessageMoveTask": decoded(cancelMessageMoveTask),
+		"ListMessageMoveTasks":  decoded(listMessageMoveTasks),
+		"StartMessageMoveTask":  decoded(startMessageMoveTask),
 
 		"AddPermission":    unsupported("AddPermission"),
 		"RemovePermission": unsupported("RemovePermission"),
@@ -42,11 +40,11 @@ func (s *Server) actionTable() map[string]action {
 
 func unsupported(name string) action {
 	return func(call, []byte) (any, func(), error) {
-		return nil, nil, errUnsupported("%s is not supported by this endpoint: it has no permissions.", name)
+		return nil, nil, errUnsupported("%s is not supported by the SQS emulator: it has no permissions.", name)
 	}
 }
 
-// decoded makes an action of a function of the decoded request.
+// decoded makes an action of a function that gets the decoded request.
 func decoded[T any](f func(call, *T) (any, error)) action {
 	return func(c call, body []byte) (any, func(), error) {
 		var in T
@@ -63,10 +61,10 @@ type queueURL struct{ QueueUrl string }
 
 func (u queueURL) url() string { return u.QueueUrl }
 
-// onQueue does the same for a request that names a queue.
-func onQueue[T interface{ url() string }](s *Server, f func(call, *Queue, *T) (any, error)) action {
+// onQueue makes an action of a function that gets the decoded request and its queue.
+func onQueue[T interface{ url() string }](f func(call, *Queue, *T) (any, error)) action {
 	return decoded(func(c call, in *T) (any, error) {
-		q, err := s.byURL((*in).url())
+		q, err := c.queue((*in).url())
 		if err != nil {
 			return nil, err
 		}
@@ -82,14 +80,14 @@ type createQueueInput struct {
 
 type queueURLOutput struct{ QueueUrl string }
 
-func (s *Server) createQueueAction(c call, in *createQueueInput) (any, error) {
+func createQueue(c call, in *createQueueInput) (any, error) {
 	if in.QueueName == "" {
 		return nil, errMissingParameter("QueueName")
 	}
 	if err := checkTags(in.Tags); err != nil {
 		return nil, err
 	}
-	q, created, err := s.createQueue(in.QueueName, in.Attributes, in.Tags)
+	q, created, err := c.s.queues.createQueue(in.QueueName, in.Attributes, in.Tags)
 	if err != nil {
 		return nil, err
 	}
@@ -102,13 +100,13 @@ func (s *Server) createQueueAction(c call, in *createQueueInput) (any, error) {
 			return nil, errQueueExists(name)
 		}
 	}
-	return queueURLOutput{s.urlOf(c.host, q.name)}, nil
+	return queueURLOutput{c.urlOf(q.name)}, nil
 }
 
 type deleteQueueInput struct{ queueURL }
 
-func (s *Server) deleteQueueAction(_ call, q *Queue, _ *deleteQueueInput) (any, error) {
-	return nil, s.deleteQueue(q)
+func deleteQueue(c call, q *Queue, _ *deleteQueueInput) (any, error) {
+	return nil, c.s.queues.remove(q)
 }
 
 type purgeQueueInput struct{ queueURL }
@@ -117,15 +115,15 @@ func purgeQueue(_ call, q *Queue, _ *purgeQueueInput) (any, error) { return nil,
 
 type getQueueURLInput struct{ QueueName string }
 
-func (s *Server) getQueueURL(c call, in *getQueueURLInput) (any, error) {
+func getQueueURL(c call, in *getQueueURLInput) (any, error) {
 	if in.QueueName == "" {
 		return nil, errMissingParameter("QueueName")
 	}
-	q, ok := s.Queue(in.QueueName)
+	q, ok := c.s.Queue(in.QueueName)
 	if !ok {
 		return nil, errNoSuchQueue()
 	}
-	return queueURLOutput{s.urlOf(c.host, q.name)}, nil
+	return queueURLOutput{c.urlOf(q.name)}, nil
 }
 
 type getQueueAttributesInput struct {
@@ -156,29 +154,10 @@ func getQueueAttributes(_ call, q *Queue, in *getQueueAttributesInput) (any, err
 	return attributesOutput{out}, nil
 }
 
-// optionalAttribute names attributes that SQS knows and a queue may not have.
+// optionalAttribute reports whether SQS has an attribute that a queue may lack.
 func optionalAttribute(name string) bool {
 	return name == "RedrivePolicy" || name == "RedriveAllowPolicy" || name == "KmsDataKeyReusePeriodSeconds" ||
 		textAttribute(name) || fifoAttribute(name)
-}
-
-// attributes are all that GetQueueAttributes answers.
-func (q *Queue) attributes() map[string]string {
-	vs := q.settings.Load().values()
-	q.mu.Lock()
-	now := time.Now().UnixMilli()
-	// What could not be returned stays in flight; the store says why.
-	_ = q.returnExpired(now)
-	visible, inFlight, delayed := q.counts(now)
-	modified := q.modified
-	q.mu.Unlock()
-	vs["QueueArn"] = q.ARN()
-	vs["CreatedTimestamp"] = strconv.FormatInt(q.created, 10)
-	vs["LastModifiedTimestamp"] = strconv.FormatInt(modified, 10)
-	vs["ApproximateNumberOfMessages"] = strconv.FormatInt(visible, 10)
-	vs["ApproximateNumberOfMessagesNotVisible"] = strconv.FormatInt(inFlight, 10)
-	vs["ApproximateNumberOfMessagesDelayed"] = strconv.FormatInt(delayed, 10)
-	return vs
 }
 
 type setQueueAttributesInput struct {
@@ -198,8 +177,8 @@ type page struct {
 	NextToken  string
 }
 
-// cut returns the part of the names that p asks for, and the token for the
-// next. Without MaxResults it is at most 1,000 names and no token, as in SQS.
+// cut returns the names of the requested page and the token of the next page. Without MaxResults it
+// returns up to 1,000 names and no token, as in SQS.
 func (p page) cut(names []string) ([]string, string, error) {
 	limit := 1000
 	if p.MaxResults != nil {
@@ -240,21 +219,13 @@ type listQueuesOutput struct {
 	NextToken string   `json:",omitempty"`
 }
 
-func (s *Server) listQueues(c call, in *listQueuesInput) (any, error) {
+func listQueues(c call, in *listQueuesInput) (any, error) {
 	var names []string
-	for _, q := range s.queueList(in.QueueNamePrefix) {
+	for _, q := range c.s.queues.list(in.QueueNamePrefix) {
 		names = append(names, q.name)
 	}
 	names, token, err := in.cut(names)
-	return listQueuesOutput{s.urls(c, names), token}, err
-}
-
-func (s *Server) urls(c call, names []string) []string {
-	urls := make([]string, len(names))
-	for i, n := range names {
-		urls[i] = s.urlOf(c.host, n)
-	}
-	return urls
+	return listQueuesOutput{c.urlsOf(names), token}, err
 }
 
 type listSourcesInput struct {
@@ -263,25 +234,17 @@ type listSourcesInput struct {
 }
 
 type listSourcesOutput struct {
-	QueueUrls []string `json:"queueUrls"` // in lower case, alone among the actions
+	QueueUrls []string `json:"queueUrls"` // lower case, as in no other action
 	NextToken string   `json:",omitempty"`
 }
 
-func (s *Server) listSources(c call, q *Queue, in *listSourcesInput) (any, error) {
+func listSources(c call, q *Queue, in *listSourcesInput) (any, error) {
 	var names []string
-	for _, source := range s.sourcesOf(q) {
+	for _, source := range c.s.queues.sourcesOf(q) {
 		names = append(names, source.name)
 	}
 	names, token, err := in.cut(names)
-	return listSourcesOutput{s.urls(c, names), token}, err
-}
-
-// sourcesOf returns the queues that have q as their dead-letter queue.
-func (s *Server) sourcesOf(q *Queue) []*Queue {
-	return slices.DeleteFunc(s.queueList(""), func(o *Queue) bool {
-		d, _ := o.deadLetterQueue()
-		return d != q
-	})
+	return listSourcesOutput{c.urlsOf(names), token}, err
 }
 
 type tagQueueInput struct {

@@ -11,14 +11,14 @@ func deleteMessage(_ call, q *Queue, in *deleteMessageInput) (any, error) {
 	if in.ReceiptHandle == "" {
 		return nil, errMissingParameter("ReceiptHandle")
 	}
-	h, err := q.parseHandle(in.ReceiptHandle)
+	h, err := parseHandle(in.ReceiptHandle, q.keys.id)
 	if err != nil {
 		return nil, err
 	}
 	return nil, q.remove([]handle{h})
 }
 
-// batchID is the answer to an entry of which there is no more to say.
+// batchID is the answer to an entry that has only an id.
 type batchID struct{ Id string }
 
 type deleteMessageBatchInput struct {
@@ -37,7 +37,7 @@ func deleteMessageBatch(_ call, q *Queue, in *deleteMessageBatchInput) (any, err
 	var out batchOutput[batchID]
 	hs := make([]handle, 0, len(in.Entries))
 	for _, e := range in.Entries {
-		h, err := q.parseHandle(e.ReceiptHandle)
+		h, err := parseHandle(e.ReceiptHandle, q.keys.id)
 		if err != nil {
 			out.fail(e.Id, err)
 			continue
@@ -64,14 +64,14 @@ func changeMessageVisibility(_ call, q *Queue, in *changeMessageVisibilityInput)
 	if in.VisibilityTimeout == nil {
 		return nil, errMissingParameter("VisibilityTimeout")
 	}
-	return nil, q.changeVisibilityOf(in.ReceiptHandle, *in.VisibilityTimeout)
+	return nil, changeVisibilityOf(q, in.ReceiptHandle, *in.VisibilityTimeout)
 }
 
-func (q *Queue) changeVisibilityOf(receiptHandle string, seconds int) error {
+func changeVisibilityOf(q *Queue, receiptHandle string, seconds int) error {
 	if err := checkVisibility(seconds); err != nil {
 		return err
 	}
-	h, err := q.parseHandle(receiptHandle)
+	h, err := parseHandle(receiptHandle, q.keys.id)
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func changeMessageVisibilityBatch(_ call, q *Queue, in *changeMessageVisibilityB
 	}
 	var out batchOutput[batchID]
 	for _, e := range in.Entries {
-		if err := q.changeVisibilityOf(e.ReceiptHandle, e.VisibilityTimeout); err != nil {
+		if err := changeVisibilityOf(q, e.ReceiptHandle, e.VisibilityTimeout); err != nil {
 			out.fail(e.Id, err)
 			continue
 		}

@@ -31,12 +31,12 @@ type receiveMessageOutput struct {
 	Messages []receivedMessage `json:",omitempty"`
 }
 
-func (s *Server) receiveMessage(c call, body []byte) (any, func(), error) {
+func receiveMessage(c call, body []byte) (any, func(), error) {
 	var in receiveMessageInput
 	if err := decode(body, &in); err != nil {
 		return nil, nil, err
 	}
-	q, err := s.byURL(in.QueueUrl)
+	q, err := c.queue(in.QueueUrl)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -55,13 +55,13 @@ func (s *Server) receiveMessage(c call, body []byte) (any, func(), error) {
 	out := receiveMessageOutput{Messages: make([]receivedMessage, len(got))}
 	fs := make([]*flight, len(got))
 	for i := range got {
-		out.Messages[i] = q.answer(&got[i], system, in.MessageAttributeNames)
+		out.Messages[i] = got[i].answer(q, system, in.MessageAttributeNames)
 		fs[i] = got[i].flight
 	}
 	return out, func() { q.release(fs) }, nil
 }
 
-// limits checks the numbers and fills in the queue's own.
+// limits checks the numbers; the defaults are the queue's.
 func (in *receiveMessageInput) limits(st *settings) (limit int, wait, visibility time.Duration, err error) {
 	limit, wait, visibility = 1, st.wait, st.visibility
 	if n := in.MaxNumberOfMessages; n != nil {
@@ -95,8 +95,8 @@ func checkVisibility(seconds int) error {
 	return nil
 }
 
-// systemFilter says which system attributes are wanted. The two lists of names
-// are an older and a newer parameter for the same.
+// systemFilter returns which system attributes are requested. The two lists are an older and a newer
+// parameter with the same meaning.
 func (in *receiveMessageInput) systemFilter() (func(name string) bool, error) {
 	names := append(slices.Clip(in.AttributeNames), in.MessageSystemAttributeNames...)
 	for _, n := range names {
@@ -111,15 +111,15 @@ func (in *receiveMessageInput) systemFilter() (func(name string) bool, error) {
 	return func(name string) bool { return all || slices.Contains(names, name) }, nil
 }
 
-// answer is the message as far as it was asked for.
-func (q *Queue) answer(r *received, system func(string) bool, names []string) receivedMessage {
+// answer returns the message with the requested attributes.
+func (r *received) answer(q *Queue, system func(string) bool, names []string) receivedMessage {
 	m := receivedMessage{
-		MessageId:     r.message.id.String(),
-		ReceiptHandle: r.flight.handle(q.id).String(),
-		MD5OfBody:     hex.EncodeToString(r.message.bodyMD5[:]),
-		Body:          r.message.body,
+		MessageId:     r.stored.id.String(),
+		ReceiptHandle: r.flight.handle(q.keys.id).String(),
+		MD5OfBody:     hex.EncodeToString(r.stored.bodyMD5[:]),
+		Body:          r.stored.body,
 	}
-	q.systemAttributes(r, func(name, value string) {
+	r.systemAttributes(q.s.account, func(name, value string) {
 		if !system(name) {
 			return
 		}
@@ -129,7 +129,7 @@ func (q *Queue) answer(r *received, system func(string) bool, names []string) re
 		m.Attributes[name] = value
 	})
 	var wanted []named
-	for _, a := range r.message.attributes {
+	for _, a := range r.stored.attributes {
 		if !wantsAttribute(names, a.name) {
 			continue
 		}
@@ -141,17 +141,17 @@ func (q *Queue) answer(r *received, system func(string) bool, names []string) re
 			v.StringValue = &a.StringValue
 		}
 		if m.MessageAttributes == nil {
-			m.MessageAttributes = make(map[string]attributeValue, len(r.message.attributes))
+			m.MessageAttributes = make(map[string]attributeValue, len(r.stored.attributes))
 		}
 		m.MessageAttributes[a.name] = v
 	}
-	// As in SQS it covers what is returned: that is what clients verify.
+	// As in SQS it covers the returned attributes, because that is what clients verify.
 	m.MD5OfMessageAttributes = attributesMD5(wanted)
 	return m
 }
 
-// wantsAttribute matches a name with MessageAttributeNames: All, .*, a name,
-// or a prefix with .* behind it.
+// wantsAttribute reports whether MessageAttributeNames includes a name: All, .*, the name, or a prefix
+// followed by .*.
 func wantsAttribute(names []string, name string) bool {
 	for _, n := range names {
 		if n == "All" || n == ".*" || n == name {

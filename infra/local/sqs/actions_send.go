@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/google/uuid"
 )
 
@@ -32,7 +31,7 @@ type sendMessageInput struct {
 	messageInput
 }
 
-// sentMessage is what the answers of both have in common.
+// sentMessage is what the answers of both share.
 type sentMessage struct {
 	MD5OfMessageBody             string
 	MD5OfMessageAttributes       string `json:",omitempty"`
@@ -41,10 +40,10 @@ type sentMessage struct {
 }
 
 func sendMessage(_ call, q *Queue, in *sendMessageInput) (any, error) {
-	if err := q.s.store.disk.room(); err != nil {
+	if err := q.keys.store.disk.room(); err != nil {
 		return nil, err
 	}
-	e, _, err := q.entry(&in.messageInput)
+	e, _, err := in.entry(q)
 	if err != nil {
 		return nil, err
 	}
@@ -54,27 +53,9 @@ func sendMessage(_ call, q *Queue, in *sendMessageInput) (any, error) {
 	return e.answer(), nil
 }
 
-// send adds new messages, durably.
-func (q *Queue) send(es []*entry) error {
-	if err := q.add(es, nil, pebble.Sync); err != nil {
-		return err
-	}
-	q.countSent(es)
-	return nil
-}
-
-func (q *Queue) countSent(es []*entry) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for _, e := range es {
-		q.sent++
-		q.sentEvents += e.events
-	}
-}
-
-// entry checks a message and makes it ready to be added. It returns its size
-// too, which an error leaves at that of the body.
-func (q *Queue) entry(in *messageInput) (*entry, int, error) {
+// entry checks a message for a queue and makes an entry of it. It also returns the message's size;
+// after an error that is at least the size of the body.
+func (in *messageInput) entry(q *Queue) (*entry, int, error) {
 	size := len(in.MessageBody)
 	if in.MessageBody == "" {
 		return nil, size, errMissingParameter("MessageBody")
@@ -141,8 +122,8 @@ func (v attributeValue) attribute() MessageAttribute {
 	return a
 }
 
-// maxEventCount bounds what one message can add to the count of events, so
-// that an attribute that lies can't make the sum overflow.
+// maxEventCount is how many events a message can count, so that a wrong attribute can't make the sum
+// overflow.
 const maxEventCount = 1_000_000
 
 func eventCount(a MessageAttribute) int64 {
@@ -180,7 +161,7 @@ type sentEntry struct {
 }
 
 func sendMessageBatch(_ call, q *Queue, in *sendMessageBatchInput) (any, error) {
-	if err := q.s.store.disk.room(); err != nil {
+	if err := q.keys.store.disk.room(); err != nil {
 		return nil, err
 	}
 	ids := make([]string, len(in.Entries))
@@ -195,7 +176,7 @@ func sendMessageBatch(_ call, q *Queue, in *sendMessageBatchInput) (any, error) 
 	var esIDs []string
 	total := 0
 	for i := range in.Entries {
-		e, size, err := q.entry(&in.Entries[i].messageInput)
+		e, size, err := in.Entries[i].entry(q)
 		total += size
 		if err != nil {
 			out.fail(ids[i], err)

@@ -21,19 +21,19 @@ func (t *taskRecord) handle() string {
 	return base64.StdEncoding.EncodeToString(b)
 }
 
-func (s *Server) startMessageMoveTask(_ call, in *startTaskInput) (any, error) {
+func startMessageMoveTask(c call, in *startTaskInput) (any, error) {
 	if in.SourceArn == "" {
 		return nil, errMissingParameter("SourceArn")
 	}
-	source, err := s.byARN(in.SourceArn, "SourceArn")
+	source, err := c.queueByARN(in.SourceArn, "SourceArn")
 	if err != nil {
 		return nil, err
 	}
-	if len(s.sourcesOf(source)) == 0 {
+	if len(c.s.queues.sourcesOf(source)) == 0 {
 		return nil, errInvalidParameter("Source queue must be configured as a Dead Letter Queue.")
 	}
 	if in.DestinationArn != "" {
-		if _, err := s.byARN(in.DestinationArn, "DestinationArn"); err != nil {
+		if _, err := c.queueByARN(in.DestinationArn, "DestinationArn"); err != nil {
 			return nil, err
 		}
 		if in.DestinationArn == in.SourceArn {
@@ -48,24 +48,16 @@ func (s *Server) startMessageMoveTask(_ call, in *startTaskInput) (any, error) {
 		}
 		rate = *n
 	}
-	t, err := s.startTask(source, in.DestinationArn, rate)
+	t, err := c.s.tasks.start(source, in.DestinationArn, rate)
 	if err != nil {
 		return nil, err
 	}
 	return struct{ TaskHandle string }{t.handle()}, nil
 }
 
-func (s *Server) byARN(arn, parameter string) (*Queue, error) {
-	q, ok := s.Queue(arnName(arn))
-	if !ok || q.ARN() != arn {
-		return nil, errResourceNotFound(parameter)
-	}
-	return q, nil
-}
-
 type cancelTaskInput struct{ TaskHandle string }
 
-func (s *Server) cancelMessageMoveTask(_ call, in *cancelTaskInput) (any, error) {
+func cancelMessageMoveTask(c call, in *cancelTaskInput) (any, error) {
 	if in.TaskHandle == "" {
 		return nil, errMissingParameter("TaskHandle")
 	}
@@ -74,7 +66,7 @@ func (s *Server) cancelMessageMoveTask(_ call, in *cancelTaskInput) (any, error)
 	if err != nil || json.Unmarshal(b, &h) != nil || h.TaskID == "" {
 		return nil, errInvalidParameter("Value for parameter TaskHandle is invalid.")
 	}
-	moved, err := s.cancelTask(h.TaskID)
+	moved, err := c.s.tasks.cancel(h.TaskID)
 	if err != nil {
 		return nil, err
 	}
@@ -98,24 +90,24 @@ type listedTask struct {
 	StartedTimestamp                  int64
 }
 
-func (s *Server) listMessageMoveTasks(_ call, in *listTasksInput) (any, error) {
+func listMessageMoveTasks(c call, in *listTasksInput) (any, error) {
 	if in.SourceArn == "" {
 		return nil, errMissingParameter("SourceArn")
 	}
-	if _, err := s.byARN(in.SourceArn, "SourceArn"); err != nil {
+	if _, err := c.queueByARN(in.SourceArn, "SourceArn"); err != nil {
 		return nil, err
 	}
 	limit := 1
 	if n := in.MaxResults; n != nil {
-		if *n < 1 || *n > keptTasks {
+		if *n < 1 || *n > maxListedTasks {
 			return nil, errInvalidParameter("Value for parameter MaxResults is invalid. You must enter a value between "+
-				"1 and %d.", keptTasks)
+				"1 and %d.", maxListedTasks)
 		}
 		limit = *n
 	}
-	s.tasks.mu.Lock()
-	defer s.tasks.mu.Unlock()
-	ts := s.tasksOf(in.SourceArn)
+	c.s.tasks.mu.Lock()
+	defer c.s.tasks.mu.Unlock()
+	ts := c.s.tasks.of(in.SourceArn)
 	out := struct{ Results []listedTask }{[]listedTask{}}
 	for _, t := range ts[:min(limit, len(ts))] {
 		l := listedTask{

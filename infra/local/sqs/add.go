@@ -7,12 +7,13 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// entry is a message on its way into a queue.
+// entry is a message that is being added to a queue.
 type entry struct {
 	storedMessage
-	events int64
-	delay  time.Duration
-	// A message that moves in brings these along; 0: it is sent now.
+	events     int64
+	delay      time.Duration
+	deadLetter bool // SQS moved it here by itself; it does not count as sent
+	// The message has these already if it moves here from another queue; 0: it is sent now.
 	sent  int64
 	tally tally
 	place place // set by reserve
@@ -20,35 +21,38 @@ type entry struct {
 
 // addition is a set of entries that is being written.
 type addition struct {
+	q       *backlog
 	entries []*entry
 	low     place // the first of their places
 }
 
-// add writes entries, and what more puts into the same batch, and then counts
-// them and lets them be received.
-func (q *Queue) add(entries []*entry, more func(*pebble.Batch) error, o *pebble.WriteOptions) error {
+// add writes entries, and more in the same batch. Then it counts them, and they can be received.
+func (q *backlog) add(entries []*entry, more func(*pebble.Batch) error, o *pebble.WriteOptions) error {
 	q.adding.RLock()
 	defer q.adding.RUnlock()
-	a, err := q.reserve(entries)
-	if err != nil {
+	a := &addition{q: q, entries: entries, low: place{at: never}}
+	if err := a.reserve(); err != nil {
 		return err
 	}
-	err = q.write(a, more, o)
-	q.settle(a, err == nil)
+	err := a.write(more, o)
+	a.finish(err == nil)
 	return err
 }
 
-// reserve gives entries their places. Until settle nothing from the first of
-// them on is handed out.
-func (q *Queue) reserve(entries []*entry) (*addition, error) {
+// send adds new messages and returns when they are on disk.
+func (q *backlog) send(es []*entry) error { return q.add(es, nil, pebble.Sync) }
+
+// reserve gives the entries their places. Until finish no message from the first of them on can be
+// received.
+func (a *addition) reserve() error {
+	q := a.q
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.gone {
-		return nil, errNoSuchQueue()
+		return errNoSuchQueue()
 	}
 	now := time.Now().UnixMilli()
-	a := &addition{entries: entries, low: place{at: never}}
-	for _, e := range entries {
+	for _, e := range a.entries {
 		if e.sent == 0 {
 			e.sent = now
 		}
@@ -67,29 +71,22 @@ func (q *Queue) reserve(entries []*entry) (*addition, error) {
 		q.pending = map[*addition]struct{}{}
 	}
 	q.pending[a] = struct{}{}
-	return a, nil
+	return nil
 }
 
 func roundUp(n, step int64) int64 { return (n + step - 1) / step * step }
 
-func (q *Queue) write(a *addition, more func(*pebble.Batch) error, o *pebble.WriteOptions) error {
+func (a *addition) write(more func(*pebble.Batch) error, o *pebble.WriteOptions) error {
+	store := a.q.keys.store
 	size := 0
 	for _, e := range a.entries {
 		size += len(e.body) + 512
 	}
-	q.s.store.disk.wrote(size)
-	b := q.s.store.db.NewBatchWithSize(size)
+	store.disk.wrote(size)
+	b := store.db.NewBatchWithSize(size)
 	for _, e := range a.entries {
-		if err := b.Set(messageKey(q.id, e.sent, e.place.seq), e.encode(), nil); err != nil {
+		if err := a.q.keys.set(b, e); err != nil {
 			return err
-		}
-		if err := b.Set(visibleKey(q.id, e.place), e.tally.encode(), nil); err != nil {
-			return err
-		}
-		if e.tally.count > 0 {
-			if err := b.Set(returnedKey(q.id, e.place.seq), encodeReturned(e.place.at, e.tally.count), nil); err != nil {
-				return err
-			}
 		}
 	}
 	if more != nil {
@@ -97,51 +94,29 @@ func (q *Queue) write(a *addition, more func(*pebble.Batch) error, o *pebble.Wri
 			return err
 		}
 	}
-	if err := q.s.store.commit(b, o); err != nil {
-		return fmt.Errorf("add %d messages to %s: %w", len(a.entries), q.name, err)
+	if err := store.commit(b, o); err != nil {
+		return fmt.Errorf("add %d messages to %s: %w", len(a.entries), a.q.name, err)
 	}
 	return nil
 }
 
-func (q *Queue) settle(a *addition, written bool) {
+// finish counts the entries if they were written, and wakes the polls that can receive them.
+func (a *addition) finish(written bool) {
+	q := a.q
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	delete(q.pending, a)
 	if !written {
-		q.wake(1) // others may have waited for this addition
+		q.waiters.wake(1) // messages behind this addition can be received now
 		return
 	}
 	now := time.Now().UnixMilli()
 	for _, e := range a.entries {
-		q.total++
-		q.events += e.events
-		if e.place.at > now {
-			q.delayed.add(e.place.at, 1)
-		}
+		q.added(e, now)
 		if q.oldest.after(e.sent, e.place.seq) {
 			q.oldest = oldestHint{e.sent, e.place.seq}
 		}
 	}
 	q.visibleFrom(a.low)
-	q.wake(len(a.entries))
-}
-
-// visibleFrom makes the walk look at p again. It needs mu.
-func (q *Queue) visibleFrom(p place) {
-	if p.compare(q.cursor) < 0 {
-		q.cursor = p
-	}
-	q.due = min(q.due, p.at)
-}
-
-// horizon is the first place that is being written; nothing from there on may
-// be handed out yet. It needs mu.
-func (q *Queue) horizon() place {
-	h := place{at: never}
-	for a := range q.pending {
-		if a.low.compare(h) < 0 {
-			h = a.low
-		}
-	}
-	return h
+	q.waiters.wake(len(a.entries))
 }

@@ -18,7 +18,7 @@ func (o *batchOutput[T]) fail(id string, err error) {
 	o.Failed = append(o.Failed, failedEntry{id, e.senderFault(), e.code, e.message})
 }
 
-// checkBatch applies the rules that a batch keeps as a whole.
+// checkBatch applies the rules for a batch as a whole.
 func checkBatch(entryName string, ids []string) error {
 	if len(ids) == 0 {
 		return errBatch("EmptyBatchRequest", "There should be at least one %s in the request.", entryName)

@@ -7,10 +7,10 @@ import (
 	"strconv"
 )
 
-// HTTPClient returns a client whose requests go straight to ServeHTTP, for an
-// aws-sdk-go-v2 client in the same process: whatever endpoint it is given,
-// there is no socket. A request runs in its caller's goroutine, so that it
-// works in a testing/synctest bubble, and ends when its context does.
+// HTTPClient returns a client whose requests go straight to ServeHTTP, without a socket and whatever
+// their host, for an aws-sdk-go-v2 client in the same process. A request runs in its caller's
+// goroutine, so that it works in a testing/synctest bubble, and ends when its context does. The
+// client is safe for concurrent use.
 func (s *Server) HTTPClient() *http.Client {
 	return &http.Client{Transport: transport{s}}
 }
@@ -26,7 +26,7 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if in.Body == nil {
 		in.Body = http.NoBody
 	}
-	defer in.Body.Close() // a RoundTripper's duty
+	defer in.Body.Close() // a RoundTripper must
 	w := &recorder{header: http.Header{}, status: http.StatusOK}
 	t.s.ServeHTTP(w, in)
 	if err := r.Context().Err(); err != nil {

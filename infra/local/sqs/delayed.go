@@ -2,12 +2,11 @@ package sqs
 
 import "container/heap"
 
-// delayStep is what the end of a delay is rounded up to, in milliseconds, so
-// that counting delayed messages takes at most 9,000 counters however many
-// there are.
+// delayStep is the resolution of delays in milliseconds, rounded up, so that counting delayed messages
+// takes at most 9,000 counters, however many messages there are.
 const delayStep = 100
 
-// delayed counts the messages that are not visible yet, by when they are.
+// delayed counts the delayed messages by the end of their delay.
 type delayed struct {
 	total  int64
 	counts map[int64]int64
@@ -25,7 +24,7 @@ func (d *delayed) add(at, n int64) {
 	d.total += n
 }
 
-// remove takes back one message that was deleted while it was delayed.
+// remove subtracts a message that was deleted while it was delayed.
 func (d *delayed) remove(at int64) {
 	if d.counts[at] > 0 {
 		d.counts[at]--
@@ -33,7 +32,7 @@ func (d *delayed) remove(at int64) {
 	}
 }
 
-// advance forgets those that are visible at now, and returns how many are not.
+// advance drops the messages whose delay has ended at now, and returns how many are still delayed.
 func (d *delayed) advance(now int64) int64 {
 	for len(d.times) > 0 && d.times[0] <= now {
 		at := heap.Pop(&d.times).(int64)

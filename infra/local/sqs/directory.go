@@ -7,25 +7,24 @@ import (
 	"syscall"
 )
 
-// errLock says why the data directory could not be locked.
+// errLock is the error of a data directory that could not be locked.
 func errLock(dir string, err error) error {
-	// Without a number of the system's it is a lock of this very process's.
+	// Without a system error the lock is one of this process.
 	var number syscall.Errno
 	if !errors.As(err, &number) || number == syscall.EAGAIN || number == syscall.EWOULDBLOCK {
-		return fmt.Errorf("another process holds the data directory %s: end it", dir)
+		return fmt.Errorf("the data directory %s is in use by another process", dir)
 	}
 	return errDirectory("lock the data directory", dir, err)
 }
 
-// errDirectory tells a directory that can't be written from one that can't be
-// used for another reason; doing is what failed.
+// errDirectory distinguishes a directory that is not writable from other errors; doing is what failed.
 func errDirectory(doing, dir string, err error) error {
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
 		var number syscall.Errno
 		if errors.As(err, &number) {
-			err = number // without the file that was tried
+			err = number // without the name of the file
 		}
-		return fmt.Errorf("the data directory %s can't be written: %w: make it writable", dir, err)
+		return fmt.Errorf("the data directory %s must be writable: %w", dir, err)
 	}
 	return fmt.Errorf("%s %s: %w", doing, dir, err)
 }

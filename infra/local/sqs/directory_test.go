@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestWhyADirectoryCantBeUsedIsSaid(t *testing.T) {
+func TestErrorsSayWhyADirectoryCantBeUsed(t *testing.T) {
 	tried := func(err error) error {
 		return fmt.Errorf("lock: %w", &os.PathError{Op: "open", Path: "/d/LOCK", Err: err})
 	}
@@ -19,17 +19,17 @@ func TestWhyADirectoryCantBeUsedIsSaid(t *testing.T) {
 		is   error
 		want string
 	}{
-		{"another process", errLock("/d", syscall.EAGAIN), nil, "another process holds the data directory /d: end it"},
+		{"another process", errLock("/d", syscall.EAGAIN), nil, "the data directory /d is in use by another process"},
 		{"another server in this process", errLock("/d", errors.New("lock held by current process")), nil,
-			"another process holds the data directory /d: end it"},
+			"the data directory /d is in use by another process"},
 		{"not ours", errLock("/d", tried(syscall.EACCES)), fs.ErrPermission,
-			"the data directory /d can't be written: permission denied: make it writable"},
+			"the data directory /d must be writable: permission denied"},
 		{"read-only", errLock("/d", tried(syscall.EROFS)), syscall.EROFS,
-			"the data directory /d can't be written: read-only file system: make it writable"},
+			"the data directory /d must be writable: read-only file system"},
 		{"a broken disk", errLock("/d", tried(syscall.EIO)), syscall.EIO,
 			"lock the data directory /d: lock: open /d/LOCK: input/output error"},
 		{"not to be made", errDirectory("make the data directory", "/d", tried(syscall.EPERM)), fs.ErrPermission,
-			"the data directory /d can't be written: operation not permitted: make it writable"},
+			"the data directory /d must be writable: operation not permitted"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -37,7 +37,7 @@ func TestWhyADirectoryCantBeUsedIsSaid(t *testing.T) {
 				t.Errorf("error %q, want %q", test.got, test.want)
 			}
 			if test.is != nil && !errors.Is(test.got, test.is) {
-				t.Errorf("%v is no %v", test.got, test.is)
+				t.Errorf("%v does not wrap %v", test.got, test.is)
 			}
 		})
 	}

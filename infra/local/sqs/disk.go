@@ -13,22 +13,21 @@ import (
 
 const (
 	ballastName = "BALLAST"
-	// ballastBytes is kept back for deletes: tombstones and the compactions
-	// that free space need space themselves.
+	// ballastBytes is reserved for deletes: tombstones and the compactions that free space need space
+	// themselves.
 	ballastBytes = 64 << 20
-	// minFreeBytes is left over for flushes and compactions of what was
-	// accepted already: some memtables and one compaction.
+	// minFreeBytes is reserved for flushes and compactions of what was accepted before: some memtables
+	// and one compaction.
 	minFreeBytes = 64 << 20
-	// The file system is asked again after this time, or this much of sends,
-	// whatever is first: minFreeBytes covers what may happen in between.
+	// The free space is read again after this time, or after sends of this size, whichever is first:
+	// minFreeBytes is enough for the time in between.
 	probeEvery      = 100 * time.Millisecond
 	probeEveryBytes = 8 << 20
 )
 
-// disk decides whether there is room for another message. While there is, it
-// holds a ballast file; on a disk that is full all the same the file is
-// removed, so that deletes can be written and make room. Sends are taken again
-// when the ballast could be put back.
+// disk decides whether there is room for another message. While there is, a ballast file takes up
+// space. When the disk is full all the same, the file is removed, so that deletes can be written and
+// make room. Sends are accepted again when the ballast file is back. It is safe for concurrent use.
 type disk struct {
 	fs       vfs.FS
 	dir      string
@@ -37,16 +36,27 @@ type disk struct {
 	minFree  uint64
 	ballast  uint64
 	log      *slog.Logger
-	deadline atomic.Int64 // of the last answer, Unix nanoseconds
-	written  atomic.Int64 // since then
+	deadline atomic.Int64 // when to read the free space again, Unix nanoseconds
+	written  atomic.Int64 // bytes of sends since it was read
 	full     atomic.Bool
-	left     atomic.Uint64 // bytes that were free when it was last asked
-	need     atomic.Uint64 // bytes that had to be
+	left     atomic.Uint64 // free bytes when last read
+	need     atomic.Uint64 // bytes that have to be free
 	mu       sync.Mutex
-	held     bool // the ballast file is there
+	held     bool // the ballast file exists
 }
 
-// room returns nil or the error that a send is refused with.
+// newDisk needs the defaults of Options.
+func newDisk(o Options) *disk {
+	d := &disk{
+		fs: o.FS, dir: o.Dir, path: o.FS.PathJoin(o.Dir, ballastName), free: o.freeSpace,
+		minFree: o.minFree, ballast: o.ballast, log: o.Logger,
+	}
+	_, err := o.FS.Stat(d.path)
+	d.held = err == nil
+	return d
+}
+
+// room returns nil, or the error of a send for which there is no room.
 func (d *disk) room() error {
 	if now := time.Now().UnixNano(); now >= d.deadline.Load() && d.mu.TryLock() {
 		d.probe()
@@ -55,7 +65,7 @@ func (d *disk) room() error {
 		d.mu.Unlock()
 	}
 	if d.full.Load() {
-		return errUnavailable("disk full: %d MB are free for %s and %d MB are needed; messages can be received and "+
+		return errUnavailable("disk full: %d MB are free for %s, %d MB are needed; messages can be received and "+
 			"deleted, sends are refused until there is room",
 			d.left.Load()>>20, d.dir, (d.need.Load()+1<<20-1)>>20)
 	}
@@ -73,8 +83,8 @@ func (d *disk) wrote(bytes int) {
 func (d *disk) probe() {
 	free, err := d.free()
 	if err != nil {
-		// A probe that fails is no reason to refuse: the write itself will tell.
-		d.log.Warn("can't find out the free disk space", "error", err)
+		// Not a reason to refuse sends: the write itself fails if the disk is full.
+		d.log.Warn("can't read the free disk space", "error", err)
 		return
 	}
 	d.left.Store(free)
@@ -109,20 +119,20 @@ func (d *disk) setFull(full bool) {
 		return
 	}
 	if full {
-		d.log.Error("disk full: sends are refused until messages are deleted or space is made", "directory", d.dir)
+		d.log.Error("disk full: sends are refused until there is room", "directory", d.dir)
 	} else {
 		d.log.Info("there is room on the disk again: sends are accepted")
 	}
 }
 
-// onFull is called when a write met a full disk, which is then tried once more.
+// onFull is called when a write failed on a full disk. The write is then retried once.
 func (d *disk) onFull() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.release()
 	d.need.Store(d.minFree + d.ballast)
 	d.setFull(true)
-	d.deadline.Store(0) // ask at the next send how much there is
+	d.deadline.Store(0) // read the free space at the next send
 }
 
 // release needs mu.
@@ -145,7 +155,7 @@ func (d *disk) create() (err error) {
 	defer func() {
 		err = errors.Join(err, f.Close())
 		if err != nil {
-			_ = d.fs.Remove(d.path) // half a ballast is none
+			_ = d.fs.Remove(d.path) // an incomplete file is no use
 		} else {
 			d.held = true
 		}
@@ -156,8 +166,8 @@ func (d *disk) create() (err error) {
 	return nil
 }
 
-// freeSpace asks fs for the space that is free to us in dir. A file system
-// that can't say, like one in memory, has room.
+// freeSpace returns a function that reads the free space in dir. A file system that does not know it,
+// like one in memory, has room.
 func freeSpace(fs vfs.FS, dir string) func() (uint64, error) {
 	return func() (uint64, error) {
 		u, err := fs.GetDiskUsage(dir)

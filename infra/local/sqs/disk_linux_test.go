@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// TestARealFullDiskIsSurvived fills a file system of 160 MB, drains it, and
+// TestTheServerSurvivesARealFullDisk fills a file system of 160 MB, drains it, and
 // fills it again.
-func TestARealFullDiskIsSurvived(t *testing.T) {
+func TestTheServerSurvivesARealFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=160m"); err != nil {
 		t.Skipf("can't mount a small file system here (it takes root): %v", err)
@@ -29,7 +29,7 @@ func TestARealFullDiskIsSurvived(t *testing.T) {
 			body := noise(100_000)
 			err := s.store.disk.room()
 			if err == nil {
-				e, _, invalid := q.entry(&messageInput{MessageBody: body})
+				e, _, invalid := newEntry(q, messageInput{MessageBody: body})
 				if invalid != nil {
 					t.Fatal(invalid)
 				}

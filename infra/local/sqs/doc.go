@@ -1,44 +1,43 @@
-// Package sqs is an Amazon SQS endpoint for one machine: standard queues over
-// HTTP in the AWS JSON 1.0 protocol, close enough to the service that the AWS
-// SDKs and the aws command line can't tell, and the same queues as Go values
-// for pollers in the same process.
+// Package sqs is the SQS emulator: standard queues on one machine, over HTTP in the AWS JSON 1.0
+// protocol for the AWS SDKs and the aws command line, and as Go values for pollers in the same
+// process.
 //
-// It exists so that the pipeline can run whole, with production's numbers,
-// where there is no AWS. Two things set it apart from an emulator in memory:
+// It exists so that the whole pipeline can run with production's numbers where there is no AWS. Two
+// things distinguish it from an emulator in memory:
 //
-//   - What is accepted is on disk before the answer. A send, a queue and its
-//     attributes, and a move task are answered after the fsync; concurrent
-//     sends share one. Deletes and changes of visibility are written without
-//     waiting for the disk: they are synced within a second. A process that is
-//     killed, or a machine without power, may lose those of its last second,
-//     which only delivers messages again, as a standard queue may at any time.
-//   - The backlog is bounded by the disk and not by memory. In memory are the
-//     counters, and the messages in flight without their bodies: at most
-//     120,000 a queue, as in SQS. The space of deleted messages is given back
-//     within seconds, so that a disk that was full takes sends again. What an
-//     empty server keeps is 64 MB of ballast and 45 MB of log, used again.
+//   - What is accepted is on disk before the answer. A send, a change of a queue or its attributes,
+//     and a move task are answered after the fsync; concurrent sends share one. Deletes and
+//     visibility changes do not wait for the disk: they are synced within a second. If the process
+//     is killed or the machine loses power, those of the last second may be lost, and messages are
+//     delivered again, as a standard queue may do at any time.
+//   - The backlog is bounded by the disk and not by memory. Memory has the counters, and the messages
+//     in flight without their bodies: at most 120,000 a queue, as in SQS. The space of deleted
+//     messages is reclaimed within seconds, so that a disk that was full accepts sends again. An
+//     empty server takes up 64 MB of ballast and 45 MB of log.
 //
-// A restart hands out at once every message that was in flight, since the
-// consumers of an ended process are taken for dead.
+// After a restart every message that was in flight is visible at once, because its consumer is
+// assumed to have ended.
 //
 // # Storage
 //
-// A Pebble store holds for every message
+// A Pebble store has for every message
 //
 //	m <queue> <sent> <seq>              the message: written once, deleted once
 //	v <queue> <visible at> <sent> <seq> receive count, first receive, events
-//	s <queue> <seq>                     where v is, once a message came back
+//	s <queue> <seq>                     where v is, after the first return to the queue
 //
-// so that "which message is next" is a walk over v in the order of time, up to
-// now; what lies after now is delayed. To receive a message writes nothing: it
-// goes into the table in memory, which the walk skips. A cursor remembers how
-// far the walk has come, so that the tombstones of deleted messages are passed
-// once. Only when a message comes back is its v written anew, with its count.
-// A message is handed out after its sender's fsync, never before.
+// so that the next message is found by a walk over v in the order of time, up to now; what is after
+// now is delayed. A receive writes nothing: it puts the message into the table of messages in
+// flight, which the walk skips. A cursor remembers how far the walk has come, so that it passes the
+// tombstones of deleted messages only once. Only when a message becomes visible again is its v
+// written anew, with its count. A message is never received before its sender's fsync.
 //
-// # Differences from SQS
+// Besides, q <name> is a queue and t <id> a move task, both as JSON. Integers in keys are big endian,
+// times are Unix milliseconds. Every version reads the directories of earlier versions.
 //
-// FIFO queues, permissions and server-side encryption are not there. A deleted
-// queue can be created again at once (SQS: after 60 s), counts are exact, and a
-// short poll sees every message. Signatures are not checked: bind to loopback.
+// # Not emulated
+//
+// FIFO queues, permissions and server-side encryption. A deleted queue can be created again at once
+// (SQS: after 60 s), counts are exact, and a short poll sees every message. Signatures are not
+// checked: listen on loopback only.
 package sqs

@@ -22,7 +22,7 @@ import (
 func sendBodies(t testing.TB, q *Queue, bodies ...string) {
 	t.Helper()
 	for _, b := range bodies {
-		e, _, err := q.entry(&messageInput{MessageBody: b})
+		e, _, err := newEntry(q, messageInput{MessageBody: b})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -55,7 +55,7 @@ func drain(t testing.TB, q *Queue) map[string]int {
 	}
 }
 
-func TestAPowerCutLosesNothingThatWasAcknowledged(t *testing.T) {
+func TestAPowerLossLosesNoAcknowledgedMessage(t *testing.T) {
 	fs := vfs.NewCrashableMem()
 	s := open(t, Options{Dir: "data", FS: fs})
 	queue(t, s, "events", map[string]string{"VisibilityTimeout": "77"})
@@ -70,7 +70,7 @@ func TestAPowerCutLosesNothingThatWasAcknowledged(t *testing.T) {
 		wg.Go(func() {
 			for i := 0; !stop.Load(); i++ {
 				body := fmt.Sprintf("%d-%d %s", w, i, strings.Repeat("x", 300))
-				e, _, err := q.entry(&messageInput{MessageBody: body})
+				e, _, err := newEntry(q, messageInput{MessageBody: body})
 				if err == nil {
 					err = q.send([]*entry{e})
 				}
@@ -116,7 +116,7 @@ func TestAPowerCutLosesNothingThatWasAcknowledged(t *testing.T) {
 	}
 }
 
-func TestAfterARestartMessagesInFlightAreHandedOutAtOnce(t *testing.T) {
+func TestAfterARestartMessagesInFlightAreVisibleAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs := vfs.NewCrashableMem()
 		s := open(t, Options{Dir: "data", FS: fs})
@@ -141,7 +141,7 @@ func TestAfterARestartMessagesInFlightAreHandedOutAtOnce(t *testing.T) {
 	})
 }
 
-func TestAnOrderlyRestartKeepsReceiveCounts(t *testing.T) {
+func TestReceiveCountsSurviveAnOrderlyRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs := vfs.NewMem()
 		s := open(t, Options{Dir: "data", FS: fs})
@@ -161,7 +161,7 @@ func TestAnOrderlyRestartKeepsReceiveCounts(t *testing.T) {
 	})
 }
 
-func TestAMoveTaskGoesOnAfterARestart(t *testing.T) {
+func TestAMoveTaskContinuesAfterARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs := vfs.NewMem()
 		s := open(t, Options{Dir: "data", FS: fs})
@@ -171,7 +171,7 @@ func TestAMoveTaskGoesOnAfterARestart(t *testing.T) {
 		for i := range 20 {
 			sendBodies(t, dlq, fmt.Sprint(i))
 		}
-		if _, err := s.startTask(dlq, q.ARN(), 2); err != nil {
+		if _, err := s.tasks.start(dlq, q.ARN(), 2); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(2 * time.Second)
@@ -191,16 +191,16 @@ func TestAMoveTaskGoesOnAfterARestart(t *testing.T) {
 	})
 }
 
-func TestASecondProcessIsRefusedTheDirectory(t *testing.T) {
+func TestASecondProcessCanNotOpenTheDirectory(t *testing.T) {
 	dir := t.TempDir()
 	open(t, Options{Dir: dir})
 	_, err := Open(Options{Dir: dir, Logger: quiet()})
-	if err == nil || !strings.Contains(err.Error(), "another process holds the data directory "+dir+": end it") {
+	if err == nil || !strings.Contains(err.Error(), "the data directory "+dir+" is in use by another process") {
 		t.Fatalf("error %v", err)
 	}
 }
 
-func TestADirectoryThatCantBeMadeIsRefused(t *testing.T) {
+func TestADirectoryThatCantBeCreatedIsAnError(t *testing.T) {
 	file := t.TempDir() + "/file"
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -213,7 +213,7 @@ func TestADirectoryThatCantBeMadeIsRefused(t *testing.T) {
 	}
 }
 
-func TestAFullDiskRefusesSendsAndTakesDeletes(t *testing.T) {
+func TestAFullDiskRefusesSendsAndAcceptsDeletes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs := vfs.NewMem()
 		var free atomic.Uint64
@@ -241,12 +241,12 @@ func TestAFullDiskRefusesSendsAndTakesDeletes(t *testing.T) {
 			}
 		}
 		free.Store(minFreeBytes - 1)
-		refused("little space", "63 MB are free for data and 64 MB are needed")
+		refused("little space", "63 MB are free for data, 64 MB are needed")
 		if !there() {
 			t.Fatal("the ballast went before it was needed")
 		}
 		free.Store(1 << 20)
-		refused("no space", "65 MB are free for data and 128 MB are needed")
+		refused("no space", "65 MB are free for data, 128 MB are needed")
 		if there() {
 			t.Fatal("the ballast is still there")
 		}
@@ -254,7 +254,7 @@ func TestAFullDiskRefusesSendsAndTakesDeletes(t *testing.T) {
 			t.Fatalf("received %v", got)
 		}
 		free.Store(minFreeBytes + 1) // what the ballast freed is not for sends
-		refused("the ballast's space", "64 MB are free for data and 128 MB are needed")
+		refused("the ballast's space", "64 MB are free for data, 128 MB are needed")
 		free.Store(1 << 30)
 		if err := send(); err != nil || !there() {
 			t.Fatalf("with room again: %v, ballast %v", err, there())
@@ -302,7 +302,7 @@ func (f failingFile) or(sync func() error) error {
 	return sync()
 }
 
-func TestAFailedSyncIsNeverAcknowledgedAndDoesNotEndTheProcess(t *testing.T) {
+func TestAFailedSyncIsNotAcknowledgedAndDoesNotEndTheProcess(t *testing.T) {
 	var broken atomic.Bool
 	s := open(t, Options{Dir: "data", FS: failingFS{vfs.NewMem(), &broken}})
 	q := queue(t, s, "events", nil)
@@ -311,7 +311,7 @@ func TestAFailedSyncIsNeverAcknowledgedAndDoesNotEndTheProcess(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			e, _, err := q.entry(&messageInput{MessageBody: "b"})
+			e, _, err := newEntry(q, messageInput{MessageBody: "b"})
 			if err != nil {
 				t.Error(err)
 				return
@@ -323,7 +323,7 @@ func TestAFailedSyncIsNeverAcknowledgedAndDoesNotEndTheProcess(t *testing.T) {
 	}
 	wg.Wait()
 	broken.Store(false) // what failed once is not trusted again
-	if _, err := s.CreateQueue("other", nil); err == nil || !strings.Contains(err.Error(), "start the process again") {
+	if _, err := s.CreateQueue("other", nil); err == nil || !strings.Contains(err.Error(), "restart the process") {
 		t.Errorf("create queue: %v", err)
 	}
 	if st := q.Stats(); st.Visible != 1 || st.Sent != 1 {
@@ -331,9 +331,9 @@ func TestAFailedSyncIsNeverAcknowledgedAndDoesNotEndTheProcess(t *testing.T) {
 	}
 }
 
-// TestEveryMessageIsHandedOutExactlyOnce counts with senders, receivers and
+// TestEveryMessageIsReceivedExactlyOnce counts with senders, receivers and
 // deleters at work at the same time, while no visibility timeout ends.
-func TestEveryMessageIsHandedOutExactlyOnce(t *testing.T) {
+func TestEveryMessageIsReceivedExactlyOnce(t *testing.T) {
 	const senders, receivers, batches = 4, 6, 60
 	s := open(t, Options{})
 	q := queue(t, s, "events", map[string]string{"VisibilityTimeout": "3600"})
@@ -393,7 +393,7 @@ func TestEveryMessageIsHandedOutExactlyOnce(t *testing.T) {
 	}
 	for b, n := range got {
 		if n != 1 {
-			t.Fatalf("%s was handed out %d times", b, n)
+			t.Fatalf("%s was received %d times", b, n)
 		}
 	}
 	st := q.Stats()

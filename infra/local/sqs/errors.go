@@ -6,9 +6,8 @@ import (
 	"net/http"
 )
 
-// apiError is an answer that is not success. Clients of two generations read
-// it: shape is what those of the JSON protocol match, code what those of the
-// older Query protocol know it by, and what the SDKs report.
+// apiError is an error answer. Clients of the JSON protocol match its shape; code is its name in the
+// older Query protocol, which the SDKs report.
 type apiError struct {
 	status  int
 	shape   string
@@ -102,14 +101,13 @@ func errBatch(name, format string, args ...any) *apiError {
 	return clientError(sqsShape+name, sqsCode+name, format, args...)
 }
 
-// errUnavailable is retried by the SDKs, with backoff.
+// errUnavailable is an error that the SDKs retry with backoff.
 func errUnavailable(format string, args ...any) *apiError {
 	return &apiError{http.StatusServiceUnavailable, sqsShape + "ServiceUnavailable", "ServiceUnavailable",
 		fmt.Sprintf(format, args...)}
 }
 
-// asAPIError makes an answer of any error. What is not an answer already is
-// the server's fault.
+// asAPIError makes an answer of any error. An error that is not an apiError is an InternalFailure.
 func asAPIError(err error) *apiError {
 	var e *apiError
 	if errors.As(err, &e) {

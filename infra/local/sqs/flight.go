@@ -5,21 +5,21 @@ import (
 	"sync/atomic"
 )
 
-// flight is a message that was handed out and neither deleted nor returned.
+// flight is a message in flight: received, and neither deleted nor visible again.
 type flight struct {
-	place    place  // of its v key, which stays where it is
-	stored   uint64 // the receive count that the v key has
-	count    uint64 // with this receive
-	first    int64  // when it was received first, Unix milliseconds
-	events   int64
-	nonce    uint64       // which receive this is
-	received int64        // when, Unix milliseconds
-	deadline int64        // when it comes back, Unix milliseconds
-	index    int          // in the heap
-	size     atomic.Int64 // bytes of the message; 0: it was not read
+	place       place  // of its v key, which does not change
+	storedCount uint64 // the receive count in the v key
+	count       uint64 // with this receive
+	first       int64  // when it was received first, Unix milliseconds
+	events      int64
+	nonce       uint64       // which receive this is
+	received    int64        // when, Unix milliseconds
+	deadline    int64        // when its visibility timeout ends, Unix milliseconds
+	index       int          // in the heap
+	size        atomic.Int64 // bytes of the message; 0: not read
 }
 
-// bytes is what the message takes on disk, more or less.
+// bytes is about what the message takes on disk.
 func (f *flight) bytes() int64 {
 	if f == nil {
 		return unknownBytes
@@ -31,7 +31,7 @@ func (f *flight) handle(queue uint32) handle {
 	return handle{queue: queue, place: f.place, count: f.count, nonce: f.nonce}
 }
 
-// flights is the table of messages in flight, and which comes back next.
+// flights are the messages in flight, by seq and by the end of their visibility timeout.
 type flights struct {
 	bySeq  map[uint64]*flight
 	byTime deadlines
@@ -60,7 +60,7 @@ func (fs *flights) postpone(f *flight, deadline int64) {
 	heap.Fix(&fs.byTime, f.index)
 }
 
-// due is when the next message comes back.
+// due is when the next visibility timeout ends.
 func (fs *flights) due() int64 {
 	if len(fs.byTime) == 0 {
 		return never

@@ -6,9 +6,8 @@ import (
 	"hash/crc32"
 )
 
-// handle is what a receipt handle says: which message of which queue, where it
-// stood, and which receive this was. It carries all that a delete needs, so
-// that a handle works after its visibility timeout and after a restart.
+// handle is the content of a receipt handle: the queue, the message, its place, and the receive. It
+// has all that a delete needs, so that it works after its visibility timeout and after a restart.
 type handle struct {
 	queue uint32
 	place place
@@ -28,8 +27,17 @@ func (h handle) String() string {
 	return base64.StdEncoding.EncodeToString(b)
 }
 
-// parseHandle reports false for anything that String did not write.
-func parseHandle(s string) (handle, bool) {
+// parseHandle reads a handle of the queue with this id.
+func parseHandle(s string, queue uint32) (handle, error) {
+	h, ok := decodeHandle(s)
+	if !ok || h.queue != queue {
+		return handle{}, errReceiptHandle(s)
+	}
+	return h, nil
+}
+
+// decodeHandle returns false for anything that String did not write.
+func decodeHandle(s string) (handle, bool) {
 	if len(s) != base64.StdEncoding.EncodedLen(49) {
 		return handle{}, false
 	}

@@ -55,3 +55,5 @@ func queue(t testing.TB, s *Server, name string, attributes map[string]string) *
 	}
 	return q
 }
+
+func newEntry(q *Queue, in messageInput) (*entry, int, error) { return in.entry(q) }

@@ -19,21 +19,54 @@ import (
 const (
 	targetPrefix = "AmazonSQS."
 	contentType  = "application/x-amz-json-1.0"
-	// maxRequestBytes is a batch of 1 MiB in which JSON needs six bytes for
-	// every character, with as much room again for what is around it.
+	// maxRequestBytes is a batch of 1 MiB in which JSON takes six bytes for every character, with
+	// some room for the rest of the request.
 	maxRequestBytes = 8 << 20
-	// QueuesPath answers GET with what each queue holds, as JSON.
+	// QueuesPath is the path of the state of all queues: GET answers
+	// {"queues":[{"name","visible","inFlight","delayed","events","sent","received","deleted",
+	// "oldestAgeSeconds"}]}.
 	QueuesPath = "/_spillway/queues"
 )
 
 // call is one request to an action.
 type call struct {
+	s    *Server
 	ctx  context.Context
 	host string // for the URLs in the answer
 }
 
-// action decodes a request, runs it, and returns what to encode. undo, where
-// it is not nil, is called when the client was gone before it got the answer.
+// queue finds the queue of a QueueUrl by its last element: the rest may differ from client to client.
+func (c call) queue(url string) (*Queue, error) {
+	if url == "" {
+		return nil, errMissingParameter("QueueUrl")
+	}
+	q, ok := c.s.Queue(path.Base(url))
+	if !ok {
+		return nil, errNoSuchQueue()
+	}
+	return q, nil
+}
+
+func (c call) queueByARN(arn, parameter string) (*Queue, error) {
+	q, ok := c.s.Queue(arnName(arn))
+	if !ok || q.ARN() != arn {
+		return nil, errResourceNotFound(parameter)
+	}
+	return q, nil
+}
+
+func (c call) urlOf(name string) string { return "http://" + c.host + "/" + c.s.account + "/" + name }
+
+func (c call) urlsOf(names []string) []string {
+	urls := make([]string, len(names))
+	for i, n := range names {
+		urls[i] = c.urlOf(n)
+	}
+	return urls
+}
+
+// action decodes a request, runs it, and returns what to encode. If undo is not nil, it is called
+// when the client is gone before it has the answer.
 type action func(c call, body []byte) (answer any, undo func(), err error)
 
 // ServeHTTP answers one request of an SQS client, or the GET of QueuesPath.
@@ -69,10 +102,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) serve(r *http.Request) (any, func(), error) {
 	name, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), targetPrefix)
 	if r.Method != http.MethodPost || !ok {
-		return nil, nil, errUnsupported("This is an SQS endpoint for the AWS JSON protocol: POST with the header " +
+		return nil, nil, errUnsupported("The SQS emulator speaks the AWS JSON protocol: a request must be a POST with the header " +
 			"X-Amz-Target: AmazonSQS.SendMessage (or another action). " +
-			"A client of the older Query protocol must be brought up to date. GET " + QueuesPath +
-			" shows what the queues hold.")
+			"Upgrade a client that uses the older Query protocol. GET " + QueuesPath +
+			" shows the queues.")
 	}
 	act, ok := s.actions[name]
 	if !ok {
@@ -82,7 +115,7 @@ func (s *Server) serve(r *http.Request) (any, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return act(call{r.Context(), r.Host}, body)
+	return act(call{s, r.Context(), r.Host}, body)
 }
 
 func readBody(r *http.Request) ([]byte, error) {
@@ -92,7 +125,7 @@ func readBody(r *http.Request) ([]byte, error) {
 	b := bytes.NewBuffer(make([]byte, 0, max(r.ContentLength, 0)+bytes.MinRead))
 	n, err := b.ReadFrom(io.LimitReader(r.Body, maxRequestBytes+1))
 	if err != nil {
-		return nil, errSerialization("the request could not be read to its end: %v", err)
+		return nil, errSerialization("the request could not be read: %v", err)
 	}
 	if n > maxRequestBytes {
 		return nil, errTooLarge()
@@ -105,26 +138,25 @@ func errTooLarge() error {
 		"The request is larger than " + strconv.Itoa(maxRequestBytes) + " bytes."}
 }
 
-// decode reads a request. Text that is not UTF-8 is refused, because it would
-// come out altered; so is half of a surrogate pair.
+// decode reads a request. It refuses invalid UTF-8 and half of a surrogate pair, which encoding/json
+// would replace.
 func decode(body []byte, into any) error {
 	if !utf8.Valid(body) {
 		return errSerialization("the request is not valid UTF-8")
 	}
 	if loneSurrogate(body) {
-		return errSerialization("the request has an escape of half a surrogate pair")
+		return errSerialization("the request has half of a surrogate pair")
 	}
 	if len(bytes.TrimSpace(body)) == 0 {
 		body = []byte("{}")
 	}
 	if err := json.Unmarshal(body, into); err != nil {
-		return errSerialization("the request is not the JSON that this action takes: %v", err)
+		return errSerialization("the request is not valid JSON of this action: %v", err)
 	}
 	return nil
 }
 
-// loneSurrogate reports an escape \ud800 to \udfff without its other half,
-// which encoding/json would replace.
+// loneSurrogate reports whether b has an escape \ud800 to \udfff without its other half.
 func loneSurrogate(b []byte) bool {
 	for {
 		i := bytes.IndexByte(b, '\\')
@@ -186,37 +218,20 @@ func writeError(w http.ResponseWriter, err error) {
 		fault = "Receiver"
 	}
 	w.Header().Set("X-Amzn-Query-Error", e.code+";"+fault)
-	// A client that is gone needs no error.
+	// If the write fails, the client is gone.
 	_ = writeJSON(w, e.status, contentType, struct {
 		Type    string `json:"__type"`
 		Message string `json:"message"`
 	}{e.shape, e.message})
 }
 
-// logFault logs what is our own fault.
+// logFault logs errors of the server, not those of the client.
 func (s *Server) logFault(r *http.Request, err error) {
 	var e *apiError
 	if errors.As(err, &e) {
-		return // said to the client, and not ours or logged where it arose
+		return // the client's error, or logged where it occurred
 	}
 	s.log.Error("an SQS request failed", "action", r.Header.Get("X-Amz-Target"), "error", err)
-}
-
-// byURL finds the queue of a QueueUrl by its last element, because the host
-// may be another to each client.
-func (s *Server) byURL(url string) (*Queue, error) {
-	if url == "" {
-		return nil, errMissingParameter("QueueUrl")
-	}
-	q, ok := s.Queue(path.Base(url))
-	if !ok {
-		return nil, errNoSuchQueue()
-	}
-	return q, nil
-}
-
-func (s *Server) urlOf(host, name string) string {
-	return "http://" + host + "/" + s.account + "/" + name
 }
 
 // queueState is one queue in the answer to GET QueuesPath.
@@ -229,7 +244,7 @@ type queueState struct {
 	Sent     int64  `json:"sent"`
 	Received int64  `json:"received"`
 	Deleted  int64  `json:"deleted"`
-	// Seconds since the oldest message was sent; 0 where there is none.
+	// Seconds since the oldest message was sent; 0 if there is none.
 	OldestAge float64 `json:"oldestAgeSeconds"`
 }
 
@@ -237,7 +252,7 @@ func (s *Server) writeQueues(w http.ResponseWriter) {
 	answer := struct {
 		Queues []queueState `json:"queues"`
 	}{[]queueState{}}
-	for _, q := range s.queueList("") {
+	for _, q := range s.queues.list("") {
 		st := q.Stats()
 		state := queueState{
 			Name: q.name, Visible: st.Visible, InFlight: st.InFlight, Delayed: st.Delayed, Events: st.Events,
@@ -248,6 +263,6 @@ func (s *Server) writeQueues(w http.ResponseWriter) {
 		}
 		answer.Queues = append(answer.Queues, state)
 	}
-	// The client may be gone.
+	// If the write fails, the client is gone.
 	_ = writeJSON(w, http.StatusOK, "application/json", answer)
 }

@@ -6,7 +6,7 @@ import (
 	"math"
 )
 
-// The first byte of a key says what it is.
+// The first byte of a key is its kind.
 const (
 	kindMessage  = 'm'
 	kindVisible  = 'v'
@@ -18,8 +18,8 @@ const (
 // never is a time after every other, in milliseconds.
 const never = math.MaxInt64
 
-// place is where a message stands in the order in which its queue hands
-// messages out. Times are Unix milliseconds.
+// place is a message's place in the order in which a queue's messages are received. Times are Unix
+// milliseconds.
 type place struct {
 	at   int64  // visible from then on
 	sent int64  // when it was sent
@@ -32,7 +32,7 @@ func (p place) compare(o place) int {
 
 // next is the smallest place after p.
 func (p place) next() place {
-	p.seq++ // seq starts far from its end
+	p.seq++ // can't overflow: seq starts with the time in nanoseconds
 	return p
 }
 
@@ -58,7 +58,7 @@ func returnedKey(queue uint32, seq uint64) []byte {
 	return binary.BigEndian.AppendUint64(b, seq)
 }
 
-// keyRange holds every key of one kind in one queue.
+// keyRange returns the bounds of the keys of one kind in one queue.
 func keyRange(kind byte, queue uint32) (low, high []byte) {
 	return appendPrefix(nil, kind, queue), appendPrefix(nil, kind, queue+1)
 }
@@ -83,8 +83,7 @@ func parseMessageKey(k []byte) (sent int64, seq uint64, ok bool) {
 	return int64(binary.BigEndian.Uint64(k[5:])), binary.BigEndian.Uint64(k[13:]), true
 }
 
-// tally is the value of a v key: what must be known of a message without
-// reading it.
+// tally is the value of a v key: what the counters and the walk need to know of a message.
 type tally struct {
 	count  uint64 // how often it was received
 	first  int64  // when first, Unix milliseconds; 0: never
@@ -109,8 +108,8 @@ func parseTally(b []byte) (t tally, ok bool) {
 	return tally{count: vs[0], first: int64(vs[1]), events: int64(vs[2])}, true
 }
 
-// The value of an s key: where the v key of a message that came back is, and
-// the receive count it came back with.
+// encodeReturned returns the value of an s key: the time in the v key of a message that was received
+// before, and its receive count.
 func encodeReturned(at int64, count uint64) []byte {
 	return binary.AppendUvarint(binary.BigEndian.AppendUint64(make([]byte, 0, 12), uint64(at)), count)
 }

@@ -12,21 +12,21 @@ import (
 	"github.com/google/uuid"
 )
 
-// Message is a received message, with all its attributes.
+// Message is a received message with all its attributes. The caller owns it.
 type Message struct {
 	MessageID              string
 	ReceiptHandle          string
 	Body                   string
 	MD5OfBody              string // hex
-	MD5OfMessageAttributes string // hex; empty where there are none
+	MD5OfMessageAttributes string // hex; empty if there are none
 	// Attributes are the system's: SentTimestamp, ApproximateReceiveCount, ….
 	// Times are Unix milliseconds, in decimal.
 	Attributes        map[string]string
 	MessageAttributes map[string]MessageAttribute
 }
 
-// MessageAttribute is an attribute that the sender gave. DataType is String,
-// Number or Binary, with or without a custom label ("Number.int").
+// MessageAttribute is an attribute that the sender set. DataType is String, Number or Binary, with or
+// without a custom label ("Number.int").
 type MessageAttribute struct {
 	DataType    string
 	StringValue string // String and Number
@@ -35,7 +35,7 @@ type MessageAttribute struct {
 
 func (a MessageAttribute) binary() bool { return strings.HasPrefix(a.DataType, "Binary") }
 
-// named is a message attribute with its name. A message's are sorted by it.
+// named is a message attribute with its name. Those of a message are sorted by name.
 type named struct {
 	name string
 	MessageAttribute
@@ -45,14 +45,14 @@ func sortAttributes(as []named) {
 	slices.SortFunc(as, func(a, b named) int { return strings.Compare(a.name, b.name) })
 }
 
-// letter is a message as it is stored.
+// storedMessage is a message as it is stored: the value of an m key.
 type storedMessage struct {
 	id         uuid.UUID
 	visibleAt  int64 // where its v key was written first
 	bodyMD5    [md5.Size]byte
 	group      string // MessageGroupId
 	trace      string // AWSTraceHeader
-	source     string // ARN of the queue that it is a dead letter of
+	source     string // of a dead letter: ARN of the queue it came from
 	attributes []named
 	body       string
 }
@@ -60,20 +60,20 @@ type storedMessage struct {
 const storedMessageVersion = 1
 
 // encode returns the value of an m key.
-func (l *storedMessage) encode() []byte {
-	size := 64 + len(l.body) + len(l.group) + len(l.trace) + len(l.source)
-	for _, a := range l.attributes {
+func (m *storedMessage) encode() []byte {
+	size := 64 + len(m.body) + len(m.group) + len(m.trace) + len(m.source)
+	for _, a := range m.attributes {
 		size += 16 + len(a.name) + len(a.DataType) + len(a.StringValue) + len(a.BinaryValue)
 	}
 	b := append(make([]byte, 0, size), storedMessageVersion)
-	b = append(b, l.id[:]...)
-	b = append(b, l.bodyMD5[:]...)
-	b = binary.BigEndian.AppendUint64(b, uint64(l.visibleAt))
-	for _, s := range [...]string{l.group, l.trace, l.source} {
+	b = append(b, m.id[:]...)
+	b = append(b, m.bodyMD5[:]...)
+	b = binary.BigEndian.AppendUint64(b, uint64(m.visibleAt))
+	for _, s := range [...]string{m.group, m.trace, m.source} {
 		b = appendString(b, s)
 	}
-	b = binary.AppendUvarint(b, uint64(len(l.attributes)))
-	for _, a := range l.attributes {
+	b = binary.AppendUvarint(b, uint64(len(m.attributes)))
+	for _, a := range m.attributes {
 		b = appendString(b, a.name)
 		b = appendString(b, a.DataType)
 		if a.binary() {
@@ -82,26 +82,25 @@ func (l *storedMessage) encode() []byte {
 			b = appendString(b, a.StringValue)
 		}
 	}
-	return append(b, l.body...)
+	return append(b, m.body...)
 }
 
 func appendString(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
-var errCorrupt = errors.New("a stored message can't be read: the data directory is damaged or was written by " +
-	"another version")
+var errCorrupt = errors.New("a stored message is invalid: the data directory is damaged or of another version")
 
-// decodeLetter keeps nothing of b.
+// decodeStoredMessage reads what encode wrote. The result shares no memory with b.
 func decodeStoredMessage(b []byte) (storedMessage, error) {
-	var l storedMessage
+	var m storedMessage
 	if len(b) < 41 || b[0] != storedMessageVersion {
-		return l, errCorrupt
+		return m, errCorrupt
 	}
-	copy(l.id[:], b[1:])
-	copy(l.bodyMD5[:], b[17:])
-	l.visibleAt = int64(binary.BigEndian.Uint64(b[33:]))
-	// One copy for all the strings: they are read together.
+	copy(m.id[:], b[1:])
+	copy(m.bodyMD5[:], b[17:])
+	m.visibleAt = int64(binary.BigEndian.Uint64(b[33:]))
+	// One copy for all strings: they are used together.
 	rest := string(b[41:])
 	bad := false
 	uvarint := func() uint64 {
@@ -127,16 +126,16 @@ func decodeStoredMessage(b []byte) (storedMessage, error) {
 		rest = rest[n:]
 		return s
 	}
-	l.group, l.trace, l.source = str(), str(), str()
+	m.group, m.trace, m.source = str(), str(), str()
 	n := uvarint()
 	if bad || n > maxAttributes {
 		return storedMessage{}, errCorrupt
 	}
 	if n > 0 {
-		l.attributes = make([]named, n)
+		m.attributes = make([]named, n)
 	}
-	for i := range l.attributes {
-		a := &l.attributes[i]
+	for i := range m.attributes {
+		a := &m.attributes[i]
 		a.name, a.DataType = str(), str()
 		if a.binary() {
 			a.BinaryValue = []byte(str())
@@ -147,14 +146,13 @@ func decodeStoredMessage(b []byte) (storedMessage, error) {
 	if bad {
 		return storedMessage{}, errCorrupt
 	}
-	l.body = rest
-	return l, nil
+	m.body = rest
+	return m, nil
 }
 
-// attributesMD5 is the checksum that the SDKs verify (SQS developer guide,
-// "Calculating the MD5 message digest for message attributes"): for each
-// attribute in the order of names its name, type, kind of value, and value,
-// each after its length in four bytes. It is empty for no attributes.
+// attributesMD5 is the checksum that the SDKs verify (SQS developer guide, "Calculating the MD5 message
+// digest for message attributes"): for each attribute, by name, its name, type, kind of value and
+// value, each after its length in four bytes. It is empty for no attributes.
 func attributesMD5(as []named) string {
 	if len(as) == 0 {
 		return ""

@@ -7,9 +7,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// bury moves messages that were received too often to the dead-letter queue.
-// They keep their id, the time they were sent and their counts.
-func (q *Queue) moveDeadLetters(dead []*flight, dlq *Queue) error {
+// moveDeadLetters moves messages that were received too often from q to its dead-letter queue. They
+// retain their id, the time they were sent, and their receive count.
+func moveDeadLetters(q, dlq *Queue, dead []*flight) error {
 	got, err := q.load(dead)
 	if err != nil {
 		return err
@@ -21,26 +21,25 @@ func (q *Queue) moveDeadLetters(dead []*flight, dlq *Queue) error {
 	for i := range got {
 		f := got[i].flight
 		es[i] = &entry{
-			storedMessage: got[i].message, events: f.events, sent: f.place.sent,
-			tally: tally{count: f.stored, first: f.first},
+			storedMessage: got[i].stored, events: f.events, sent: f.place.sent, deadLetter: true,
+			tally: tally{count: f.storedCount, first: f.first},
 		}
 		es[i].source = q.ARN()
 	}
-	// Not synced: one batch moves them, so that a process that is killed at
-	// worst undoes the moves of its last second.
-	if err := q.moveTo(dlq, got, es, pebble.NoSync); err != nil {
+	// Not synced: one batch moves them, so that the end of the process at worst undoes the moves of
+	// the last second.
+	if err := move(q, dlq, got, es, pebble.NoSync); err != nil {
 		q.release(dead)
 		return fmt.Errorf("move dead letters: %w", err)
 	}
 	return nil
 }
 
-// moveTo writes es, made of got, to another queue and removes got from q, in
-// one batch.
-func (q *Queue) moveTo(to *Queue, got []received, es []*entry, o *pebble.WriteOptions) error {
+// move adds es, made of got, to another queue and deletes got from its own, in one batch.
+func move(from, to *Queue, got []received, es []*entry, o *pebble.WriteOptions) error {
 	err := to.add(es, func(b *pebble.Batch) error {
 		for _, r := range got {
-			if err := q.deleteKeys(b, r.flight.place, r.flight.stored > 0); err != nil {
+			if err := from.keys.delete(b, r.flight.place, r.flight.storedCount > 0); err != nil {
 				return err
 			}
 		}
@@ -49,28 +48,28 @@ func (q *Queue) moveTo(to *Queue, got []received, es []*entry, o *pebble.WriteOp
 	if err != nil {
 		return err
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
+	from.mu.Lock()
+	defer from.mu.Unlock()
 	var bytes int64
 	for _, r := range got {
 		bytes += r.flight.bytes()
-		// A purge may have forgotten it before.
-		if q.flights.has(r.flight) {
-			q.flights.remove(r.flight)
-			q.total--
-			q.events -= r.flight.events
+		// After a purge it is not there any more.
+		if from.flights.has(r.flight) {
+			from.flights.remove(r.flight)
+			from.total--
+			from.events -= r.flight.events
 		}
 	}
-	q.s.store.garbage.add(q.id, bytes)
+	from.keys.store.deleted.add(from.keys.id, bytes)
 	return nil
 }
 
-// redriven makes new messages of dead letters, as SQS does on redrive: with a
-// new id, send time and retention, and never received.
+// redriven makes new messages of dead letters, as SQS does on redrive: with a new id, send time and
+// retention, and a receive count of 0.
 func redriven(got []received) []*entry {
 	es := make([]*entry, len(got))
 	for i := range got {
-		es[i] = &entry{storedMessage: got[i].message, events: got[i].flight.events}
+		es[i] = &entry{storedMessage: got[i].stored, events: got[i].flight.events}
 		es[i].id = uuid.New()
 		es[i].source = ""
 	}

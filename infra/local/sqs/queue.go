@@ -1,83 +1,43 @@
 package sqs
 
 import (
+	"context"
 	"fmt"
 	"maps"
-	"sync"
-	"sync/atomic"
+	"strconv"
 	"time"
-
-	"github.com/cockroachdb/pebble/v2"
 )
 
-// Queue is one queue of a Server. It may be used by many goroutines at once.
-// After the queue was deleted its methods fail with QueueDoesNotExist.
+// Queue is one queue of a Server. It is safe for concurrent use. After the queue was deleted, its
+// methods fail with QueueDoesNotExist.
 type Queue struct {
-	s        *Server
-	id       uint32
-	name     string
-	created  int64 // Unix seconds
-	settings atomic.Pointer[settings]
+	backlog
+	created int64 // Unix seconds
 
-	// adding is held for reading while messages are being added, so that a
-	// purge, which holds it for writing, knows what it removes.
-	adding sync.RWMutex
-
-	mu       sync.Mutex
-	gone     bool
+	// What mu of the backlog guards too:
 	modified int64 // Unix seconds
 	tags     map[string]string
 	purged   time.Time // the last purge
-
-	// What is on disk.
-	total  int64
-	events int64
-	oldest oldestHint
-	// The walk over the v keys: below cursor there is nothing to hand out;
-	// nothing will be before due.
-	cursor  place
-	due     int64
-	pending map[*addition]struct{} // being written, not to be handed out
-
-	flights flights
-	delayed delayed
-	waiters []*waiter
-
-	sent, received, deleted   int64
-	sentEvents, deletedEvents int64
 }
 
-// oldestHint is a message key's order below which there are no messages.
-type oldestHint struct {
-	sent int64
-	seq  uint64
-}
-
-func (h oldestHint) after(sent int64, seq uint64) bool {
-	return h.sent > sent || h.sent == sent && h.seq > seq
-}
-
-// Stats says what a queue holds and what it did since the server was opened.
+// Stats is what a queue contains, and what it has done since the server was opened.
 type Stats struct {
 	Visible, InFlight, Delayed int64 // messages; their sum is the backlog
-	// Events in the backlog: the sum of Options.CountAttribute.
+	// Events is how many events the backlog's messages have: the sum of Options.CountAttribute.
 	Events int64
-	// Messages since Open. Sent counts neither what Open found nor automatic
-	// moves of dead letters, as SQS's NumberOfMessagesSent; Received counts
-	// every receive; Deleted leaves out purges, expiry and moves.
+	// Sent, Received and Deleted count messages since Open. Sent does not include what Open found or
+	// automatic moves of dead letters, as in SQS's NumberOfMessagesSent. Received counts every
+	// receive. Deleted does not include purges, expiry and moves.
 	Sent, Received, Deleted   int64
 	SentEvents, DeletedEvents int64
-	OldestSent                time.Time // zero where the queue is empty
+	OldestSent                time.Time // zero if the queue is empty
 }
-
-// Name is the queue's name, the last part of its URL.
-func (q *Queue) Name() string { return q.name }
 
 // ARN is the queue's Amazon Resource Name.
 func (q *Queue) ARN() string { return q.s.arnPrefix + q.name }
 
-// Stats reads the counters, which are exact. It costs one seek in the
-// store. After Close it is what was counted last, without OldestSent.
+// Stats returns the counters, which are exact. It costs one seek in the store. After Close it
+// returns the last counts, without OldestSent.
 func (q *Queue) Stats() Stats {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -85,10 +45,10 @@ func (q *Queue) Stats() Stats {
 	open := q.s.enter() == nil
 	if open {
 		defer q.s.exit()
-		// What could not be returned stays in flight; the store says why.
+		// If this fails, the messages remain in flight, and the store reports the error.
 		_ = q.returnExpired(now)
 	}
-	visible, inFlight, delayed := q.counts(now)
+	visible, inFlight, delayed := q.counts(now, q.flights.len())
 	st := Stats{
 		Visible: visible, InFlight: inFlight, Delayed: delayed, Events: q.events,
 		Sent: q.sent, Received: q.received, Deleted: q.deleted,
@@ -102,38 +62,71 @@ func (q *Queue) Stats() Stats {
 	return st
 }
 
-// counts needs mu.
-func (q *Queue) counts(now int64) (visible, inFlight, delayed int64) {
-	inFlight = int64(q.flights.len())
-	delayed = q.delayed.advance(now)
-	return max(0, q.total-inFlight-delayed), inFlight, delayed
-}
-
-// oldestSent needs mu.
+// oldestSent returns when the oldest message was sent. The caller holds mu.
 func (q *Queue) oldestSent() (int64, bool) {
 	if q.total == 0 || q.gone {
 		return 0, false
 	}
-	_, high := keyRange(kindMessage, q.id)
-	it, err := q.s.store.db.NewIter(&pebble.IterOptions{
-		LowerBound: messageKey(q.id, q.oldest.sent, q.oldest.seq), UpperBound: high,
-	})
-	if err != nil {
-		return 0, false
-	}
-	defer it.Close()
-	if !it.First() {
-		return 0, false
-	}
-	sent, seq, ok := parseMessageKey(it.Key())
+	oldest, ok := q.keys.oldest(q.oldest)
 	if ok && len(q.pending) == 0 {
-		q.oldest = oldestHint{sent, seq}
+		q.oldest = oldest
 	}
-	return sent, ok
+	return oldest.sent, ok
 }
 
-// deadLetters is the queue that dead letters go to, nil where there is none:
-// then a message stays, however often it is received.
+// Receive waits up to wait for messages and returns 1 to max (1 to 10) of them, for the queue's
+// visibility timeout. It returns none and no error when none came, and ctx's error when ctx ends
+// first, which loses no message. With about 120,000 messages in flight it returns none, and OverLimit
+// if wait is 0.
+func (q *Queue) Receive(ctx context.Context, max int, wait time.Duration) ([]Message, error) {
+	if max < 1 || max > 10 {
+		return nil, fmt.Errorf("receive from %s: max must be 1 to 10, is %d", q.name, max)
+	}
+	if err := q.s.enter(); err != nil {
+		return nil, fmt.Errorf("receive from %s: %w", q.name, err)
+	}
+	defer q.s.exit()
+	got, err := q.receive(ctx, max, wait, -1)
+	if err != nil {
+		return nil, fmt.Errorf("receive from %s: %w", q.name, err)
+	}
+	ms := make([]Message, len(got))
+	for i := range got {
+		ms[i] = got[i].message(q)
+	}
+	return ms, nil
+}
+
+// Delete deletes the messages of these receipt handles; any number is allowed. An expired handle
+// still deletes its message unless the message was received again; then it does nothing and is no
+// error. A string that is not a handle of this queue is an error, and the others are deleted all the
+// same.
+func (q *Queue) Delete(ctx context.Context, receiptHandles []string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := q.s.enter(); err != nil {
+		return fmt.Errorf("delete from %s: %w", q.name, err)
+	}
+	defer q.s.exit()
+	hs := make([]handle, 0, len(receiptHandles))
+	var bad error
+	for _, s := range receiptHandles {
+		h, err := parseHandle(s, q.keys.id)
+		if err != nil {
+			bad = err
+			continue
+		}
+		hs = append(hs, h)
+	}
+	if err := q.remove(hs); err != nil {
+		return fmt.Errorf("delete from %s: %w", q.name, err)
+	}
+	return bad
+}
+
+// deadLetterQueue returns the queue for dead letters and after how many receives a message is one.
+// It returns nil and 0 if there is none: then messages are retained, however often they are received.
 func (q *Queue) deadLetterQueue() (*Queue, uint64) {
 	r := q.settings.Load().redrive
 	if r == nil {
@@ -146,7 +139,7 @@ func (q *Queue) deadLetterQueue() (*Queue, uint64) {
 	return d, r.max
 }
 
-// queueRecord is how a queue itself is stored.
+// queueRecord is a queue as it is stored.
 type queueRecord struct {
 	ID         uint32            `json:"id"`
 	Name       string            `json:"name"`
@@ -159,12 +152,12 @@ type queueRecord struct {
 // record needs mu.
 func (q *Queue) record() queueRecord {
 	return queueRecord{
-		ID: q.id, Name: q.name, Created: q.created, Modified: q.modified,
+		ID: q.keys.id, Name: q.name, Created: q.created, Modified: q.modified,
 		Attributes: q.settings.Load().raw, Tags: q.tags,
 	}
 }
 
-// setAttributes answers after they are on disk.
+// setAttributes returns when the attributes are on disk.
 func (q *Queue) setAttributes(attributes map[string]string) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -175,21 +168,21 @@ func (q *Queue) setAttributes(attributes map[string]string) error {
 	if err != nil {
 		return err
 	}
-	if err := q.s.checkRedriveTarget(q.name, next); err != nil {
+	if err := q.s.queues.checkRedriveTarget(q.name, next); err != nil {
 		return err
 	}
 	r := q.record()
 	r.Attributes, r.Modified = next.raw, time.Now().Unix()
-	if err := q.s.saveQueue(r); err != nil {
+	if err := q.s.queues.save(r); err != nil {
 		return fmt.Errorf("set attributes of %s: %w", q.name, err)
 	}
 	q.modified = r.Modified
 	q.settings.Store(next)
-	q.wake(len(q.waiters)) // the retention or the dead-letter queue may be another
+	q.waiters.wake(len(q.waiters)) // the retention or the dead-letter queue may have changed
 	return nil
 }
 
-// setTags replaces all tags with what change makes of a copy of them.
+// setTags changes a copy of the tags and returns when it is on disk.
 func (q *Queue) setTags(change func(map[string]string) error) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -203,42 +196,35 @@ func (q *Queue) setTags(change func(map[string]string) error) error {
 	}
 	r := q.record()
 	r.Tags = tags
-	if err := q.s.saveQueue(r); err != nil {
+	if err := q.s.queues.save(r); err != nil {
 		return fmt.Errorf("set tags of %s: %w", q.name, err)
 	}
 	q.tags = tags
 	return nil
 }
 
-// clear removes every message from the store and forgets them. It holds adding
-// and mu. more is written with it.
-func (q *Queue) clear(more func(*pebble.Batch) error) error {
-	b := q.s.store.db.NewBatch()
-	for _, kind := range [...]byte{kindMessage, kindVisible, kindReturned} {
-		low, high := keyRange(kind, q.id)
-		if err := b.DeleteRange(low, high, nil); err != nil {
-			return err
-		}
-	}
-	if more != nil {
-		if err := more(b); err != nil {
-			return err
-		}
-	}
-	if err := q.s.store.commit(b, pebble.Sync); err != nil {
-		return err
-	}
-	q.s.store.garbage.add(q.id, reclaimBytes) // how much it was is not known
-	q.total, q.events = 0, 0
-	q.flights.clear()
-	q.delayed.clear()
-	q.due = never
-	return nil
+// attributes returns all attributes of GetQueueAttributes.
+func (q *Queue) attributes() map[string]string {
+	vs := q.settings.Load().values()
+	q.mu.Lock()
+	now := time.Now().UnixMilli()
+	// If this fails, the messages remain in flight, and the store reports the error.
+	_ = q.returnExpired(now)
+	visible, inFlight, delayed := q.counts(now, q.flights.len())
+	modified := q.modified
+	q.mu.Unlock()
+	vs["QueueArn"] = q.ARN()
+	vs["CreatedTimestamp"] = strconv.FormatInt(q.created, 10)
+	vs["LastModifiedTimestamp"] = strconv.FormatInt(modified, 10)
+	vs["ApproximateNumberOfMessages"] = strconv.FormatInt(visible, 10)
+	vs["ApproximateNumberOfMessagesNotVisible"] = strconv.FormatInt(inFlight, 10)
+	vs["ApproximateNumberOfMessagesDelayed"] = strconv.FormatInt(delayed, 10)
+	return vs
 }
 
 const purgeEvery = 60 * time.Second
 
-// purge removes every message that was sent before.
+// purge deletes every message that was sent before.
 func (q *Queue) purge() error {
 	q.adding.Lock()
 	defer q.adding.Unlock()

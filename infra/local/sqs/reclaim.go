@@ -9,33 +9,32 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// Pebble compacts by the number and the size of what it writes. Deletes are
-// small: those of 10 GB of large messages fit into one memtable, and without
-// more writes the space would never come back. So what messages take is counted
-// when they are deleted, and their keys are compacted after reclaimBytes, or
-// reclaimQuietBytes once no more are deleted. On a full disk, where sends wait
-// for it, reclaimFullBytes are worth it.
+// Pebble compacts by the number and size of its writes. Deletes are small: those of 10 GB of large
+// messages fit into one memtable, and without more writes the space would never be free again. So the
+// sizes of deleted messages are counted, and their keys are compacted after reclaimBytes, or after
+// reclaimQuietBytes when there are no more deletes, or after reclaimFullBytes on a full disk, where
+// sends wait for the space.
 const (
 	reclaimEvery      = 3 * time.Second
 	reclaimBytes      = 64 << 20
 	reclaimQuietBytes = 4 << 20
 	reclaimFullBytes  = 1 << 20
-	// unknownBytes is what a message counts that was not read before it was
-	// deleted: about what an event takes.
+	// unknownBytes is the assumed size of a message that was not read before its deletion: about that
+	// of an event.
 	unknownBytes = 1 << 10
 )
 
-// garbage counts the bytes of deleted messages whose space was not given back,
-// by queue. It may be used by many goroutines at once.
+// deletedBytes counts the bytes of deleted messages whose space was not reclaimed, by queue. It is
+// safe for concurrent use.
 type deletedBytes struct {
 	mu     sync.Mutex
-	queues map[uint32]*garbageCount
+	queues map[uint32]*deletedCount
 }
 
-type garbageCount struct {
+type deletedCount struct {
 	bytes     int64 // since the last reclaim
 	scattered int64 // since the last reclaim of the whole queue
-	busy      bool  // some came since the last look
+	busy      bool  // there were deletes since the last call of due
 }
 
 func (g *deletedBytes) add(queue uint32, bytes int64) {
@@ -47,9 +46,9 @@ func (g *deletedBytes) add(queue uint32, bytes int64) {
 	c := g.queues[queue]
 	if c == nil {
 		if g.queues == nil {
-			g.queues = map[uint32]*garbageCount{}
+			g.queues = map[uint32]*deletedCount{}
 		}
-		c = &garbageCount{}
+		c = &deletedCount{}
 		g.queues[queue] = c
 	}
 	c.bytes += bytes
@@ -57,20 +56,19 @@ func (g *deletedBytes) add(queue uint32, bytes int64) {
 	c.busy = true
 }
 
-// reclaimable is a queue with space to give back: below its oldest message, or
-// wherever it is.
+// reclaimable is a queue with space to reclaim: before its oldest message, or anywhere (whole).
 type reclaimable struct {
 	queue uint32
 	bytes int64
 	whole bool
 }
 
-// due returns the queues whose turn it is, and begins to count them anew. used
-// returns what the store takes on disk.
+// due returns the queues to reclaim now and resets their counts. used returns the size of the store on
+// disk.
 //
-// A whole queue is compacted only where that writes less than it frees, in
-// times without deletes, and never on a full disk, which may not have the room
-// for it. Mostly it is not needed, as messages leave in the order they came in.
+// A whole queue is compacted only if that writes less than it frees, when there are no deletes, and
+// never on a full disk, which may not have room for it. It is rarely needed, because most messages
+// are deleted in the order in which they were sent.
 func (g *deletedBytes) due(full bool, used func() int64) []reclaimable {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -92,7 +90,7 @@ func (g *deletedBytes) due(full bool, used func() int64) []reclaimable {
 	return rs
 }
 
-// reclaimer gives the space of deleted messages back until ctx ends.
+// reclaimer reclaims the space of deleted messages until ctx ends.
 func (s *store) reclaimer(ctx context.Context) {
 	tick := time.NewTicker(reclaimEvery)
 	defer tick.Stop()
@@ -105,21 +103,20 @@ func (s *store) reclaimer(ctx context.Context) {
 		if s.failure() != nil {
 			return
 		}
-		for _, r := range s.garbage.due(s.disk.full.Load(), s.used) {
+		for _, r := range s.deleted.due(s.disk.full.Load(), s.used) {
 			err := s.reclaim(ctx, r)
 			if ctx.Err() != nil {
 				return
 			}
 			if err != nil {
-				s.log.Warn("can't give back the space of deleted messages; trying again", "error", err)
-				s.garbage.add(r.queue, r.bytes)
+				s.log.Warn("can't reclaim the space of deleted messages, retrying", "error", err)
+				s.deleted.add(r.queue, r.bytes)
 			}
 		}
 	}
 }
 
-// reclaim flushes and compacts the keys of deleted messages. Sends and
-// receives go on meanwhile.
+// reclaim flushes and compacts the keys of deleted messages. It does not block sends and receives.
 func (s *store) reclaim(ctx context.Context, r reclaimable) (err error) {
 	defer s.survive(&err)
 	for _, kind := range [...]byte{kindMessage, kindReturned, kindVisible} {
@@ -139,7 +136,7 @@ func (s *store) reclaim(ctx context.Context, r reclaimable) (err error) {
 	return nil
 }
 
-// first returns the first key from low on, high if there is none below it.
+// first returns the first key between low and high, or high if there is none.
 func (s *store) first(low, high []byte) ([]byte, error) {
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: low, UpperBound: high})
 	if err != nil {
@@ -155,5 +152,5 @@ func (s *store) first(low, high []byte) ([]byte, error) {
 	return high, nil
 }
 
-// used is what the store takes on disk, in bytes.
+// used is the size of the store on disk, in bytes.
 func (s *store) used() int64 { return int64(s.db.Metrics().DiskSpaceUsage()) }

@@ -34,8 +34,8 @@ func sendNoise(t *testing.T, q *Queue, messages int) {
 	}
 }
 
-func TestTheSpaceOfDeletedMessagesIsGivenBack(t *testing.T) {
-	const messages = 100 // of 100 KB; their tombstones are no reason for Pebble to do anything
+func TestTheSpaceOfDeletedMessagesIsReclaimed(t *testing.T) {
+	const messages = 100 // of 100 KB; their tombstones alone make Pebble do nothing
 	tests := map[string]struct {
 		messages int
 		empty    func(t *testing.T, s *Server, q *Queue) (reopen bool)
@@ -57,7 +57,7 @@ func TestTheSpaceOfDeletedMessagesIsGivenBack(t *testing.T) {
 			return false
 		}},
 		"of a deleted queue": {messages, func(t *testing.T, s *Server, q *Queue) bool {
-			if err := s.deleteQueue(q); err != nil {
+			if err := s.queues.remove(q); err != nil {
 				t.Fatal(err)
 			}
 			return false
@@ -77,7 +77,7 @@ func TestTheSpaceOfDeletedMessagesIsGivenBack(t *testing.T) {
 			if got := drain(t, q); len(got) != 3*messages-1 {
 				t.Fatalf("received %d", len(got))
 			}
-			s.store.garbage.add(q.id, reclaimBytes) // as of more messages than a test should send
+			s.store.deleted.add(q.keys.id, reclaimBytes) // as of more messages than a test should send
 			return false
 		}},
 		"while there are others behind": {2 * messages, func(t *testing.T, _ *Server, q *Queue) bool {
@@ -113,7 +113,7 @@ func TestTheSpaceOfDeletedMessagesIsGivenBack(t *testing.T) {
 				left := q.Stats().Visible + q.Stats().InFlight
 				time.Sleep(3 * reclaimEvery)
 				synctest.Wait()
-				// What stays shares its file, of a memtable's size, with others.
+				// The remaining message shares its file, of a memtable's size, with others.
 				limit := int64(64 << 10)
 				if left > 0 {
 					limit = 9 << 20
@@ -130,31 +130,31 @@ func TestTheSpaceOfDeletedMessagesIsGivenBack(t *testing.T) {
 	}
 }
 
-func TestSpaceIsGivenBackWhenThereIsEnoughOfIt(t *testing.T) {
+func TestSpaceIsReclaimedWhenThereIsEnoughOfIt(t *testing.T) {
 	const mb = 1 << 20
 	tests := []struct {
 		name  string
-		count garbageCount
+		count deletedCount
 		full  bool
 		used  int64
 		want  []reclaimable
 	}{
-		{"nothing was deleted", garbageCount{}, true, mb, nil},
-		{"little, and more may come", garbageCount{bytes: 63 * mb, scattered: 63 * mb, busy: true}, false, 0, nil},
-		{"much", garbageCount{bytes: 64 * mb, scattered: 64 * mb, busy: true}, false, 0, []reclaimable{{7, 64 * mb, false}}},
-		{"some, and no more came", garbageCount{bytes: 4 * mb, scattered: 4 * mb}, false, 0,
+		{"nothing was deleted", deletedCount{}, true, mb, nil},
+		{"little, and more may come", deletedCount{bytes: 63 * mb, scattered: 63 * mb, busy: true}, false, 0, nil},
+		{"much", deletedCount{bytes: 64 * mb, scattered: 64 * mb, busy: true}, false, 0, []reclaimable{{7, 64 * mb, false}}},
+		{"some, and no more came", deletedCount{bytes: 4 * mb, scattered: 4 * mb}, false, 0,
 			[]reclaimable{{7, 4 * mb, false}}},
-		{"too little, and no more came", garbageCount{bytes: 3 * mb, scattered: 3 * mb}, false, 0, nil},
-		{"little on a full disk", garbageCount{bytes: mb, scattered: mb, busy: true}, true, 0, []reclaimable{{7, mb, false}}},
-		{"half of the store", garbageCount{bytes: mb, scattered: 64 * mb}, false, 128 * mb, []reclaimable{{7, mb, true}}},
-		{"less than half of the store", garbageCount{bytes: mb, scattered: 64 * mb}, false, 130 * mb, nil},
-		{"half of the store on a full disk", garbageCount{bytes: mb, scattered: 64 * mb}, true, 0,
+		{"too little, and no more came", deletedCount{bytes: 3 * mb, scattered: 3 * mb}, false, 0, nil},
+		{"little on a full disk", deletedCount{bytes: mb, scattered: mb, busy: true}, true, 0, []reclaimable{{7, mb, false}}},
+		{"half of the store", deletedCount{bytes: mb, scattered: 64 * mb}, false, 128 * mb, []reclaimable{{7, mb, true}}},
+		{"less than half of the store", deletedCount{bytes: mb, scattered: 64 * mb}, false, 130 * mb, nil},
+		{"half of the store on a full disk", deletedCount{bytes: mb, scattered: 64 * mb}, true, 0,
 			[]reclaimable{{7, mb, false}}},
-		{"half of the store, and more may come", garbageCount{bytes: mb, scattered: 64 * mb, busy: true}, false, 0, nil},
+		{"half of the store, and more may come", deletedCount{bytes: mb, scattered: 64 * mb, busy: true}, false, 0, nil},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			g := deletedBytes{queues: map[uint32]*garbageCount{7: &test.count}}
+			g := deletedBytes{queues: map[uint32]*deletedCount{7: &test.count}}
 			used := func() int64 { return test.used }
 			if got := g.due(test.full, used); !slices.Equal(got, test.want) {
 				t.Errorf("due: %v, want %v", got, test.want)

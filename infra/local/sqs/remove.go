@@ -1,51 +1,27 @@
 package sqs
 
 import (
-	"context"
-	"fmt"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// Delete deletes the messages of these handles, any number of them. A handle
-// that has expired still deletes its message if that was not received again;
-// otherwise it is passed over, and that is no error. A string that is no
-// handle of this queue is one, but the others are deleted all the same.
-func (q *Queue) Delete(ctx context.Context, receiptHandles []string) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if err := q.s.enter(); err != nil {
-		return fmt.Errorf("delete from %s: %w", q.name, err)
-	}
-	defer q.s.exit()
-	hs := make([]handle, 0, len(receiptHandles))
-	var bad error
-	for _, s := range receiptHandles {
-		h, err := q.parseHandle(s)
-		if err != nil {
-			bad = err
-			continue
-		}
-		hs = append(hs, h)
-	}
-	if err := q.remove(hs); err != nil {
-		return fmt.Errorf("delete from %s: %w", q.name, err)
-	}
-	return bad
+// removal deletes messages by their handles, in one batch.
+type removal struct {
+	q     *backlog
+	batch *pebble.Batch
+	gone  map[uint64]deletion // by seq: a request may have a handle twice
 }
 
-func (q *Queue) parseHandle(s string) (handle, error) {
-	h, ok := parseHandle(s)
-	if !ok || h.queue != q.id {
-		return handle{}, errReceiptHandle(s)
-	}
-	return h, nil
+type deletion struct {
+	place  place
+	events int64
+	flight *flight // nil: it was not in flight
 }
 
-// remove deletes messages in one batch.
-func (q *Queue) remove(hs []handle) error {
+// remove deletes the messages of handles. It ignores a handle whose message was deleted or received
+// again. The deletion is not synced (see syncWithin).
+func (q *backlog) remove(hs []handle) error {
 	if len(hs) == 0 {
 		return nil
 	}
@@ -55,107 +31,56 @@ func (q *Queue) remove(hs []handle) error {
 		return errNoSuchQueue()
 	}
 	now := time.Now().UnixMilli()
-	b := q.s.store.db.NewBatch()
-	type deletion struct {
-		place  place
-		events int64
-		flight *flight
-	}
-	gone := make(map[uint64]deletion, len(hs)) // a batch may hold a handle twice
+	r := &removal{q: q, batch: q.keys.store.db.NewBatch(), gone: make(map[uint64]deletion, len(hs))}
 	for _, h := range hs {
-		if _, twice := gone[h.place.seq]; twice {
-			continue
-		}
-		d := deletion{place: h.place}
-		returned := false
-		if f := q.flights.bySeq[h.place.seq]; f != nil {
-			if f.nonce != h.nonce {
-				continue // received again: that consumer's handle counts
-			}
-			d.place, d.events, d.flight = f.place, f.events, f
-			returned = f.stored > 0
-		} else {
-			p, t, r, err := q.find(h)
-			if err != nil {
-				return err
-			}
-			if !r.ok {
-				continue
-			}
-			d.place, d.events, returned = p, t.events, r.returned
-		}
-		if err := q.deleteKeys(b, d.place, returned); err != nil {
+		if err := r.add(h); err != nil {
 			return err
 		}
-		gone[h.place.seq] = d
 	}
-	if err := q.s.store.commit(b, pebble.NoSync); err != nil {
+	if err := q.keys.store.commit(r.batch, pebble.NoSync); err != nil {
 		return err
 	}
+	r.count(now)
+	return nil
+}
+
+func (r *removal) add(h handle) error {
+	if _, twice := r.gone[h.place.seq]; twice {
+		return nil
+	}
+	d := deletion{place: h.place}
+	returned := false
+	if f := r.q.flights.bySeq[h.place.seq]; f != nil {
+		if f.nonce != h.nonce {
+			return nil // received again: only the newer handle counts
+		}
+		d.place, d.events, d.flight = f.place, f.events, f
+		returned = f.storedCount > 0
+	} else {
+		p, t, found, err := r.q.keys.find(h)
+		if err != nil || !found.ok {
+			return err
+		}
+		d.place, d.events, returned = p, t.events, found.returned
+	}
+	if err := r.q.keys.delete(r.batch, d.place, returned); err != nil {
+		return err
+	}
+	r.gone[h.place.seq] = d
+	return nil
+}
+
+func (r *removal) count(now int64) {
+	q := r.q
 	var bytes int64
-	for _, d := range gone {
+	for _, d := range r.gone {
 		bytes += d.flight.bytes()
 		if d.flight != nil {
 			q.flights.remove(d.flight)
 		}
-		q.forget(d.place, d.events, now)
+		q.removed(d.place, d.events, now)
 		q.deleted++
 		q.deletedEvents += d.events
 	}
-	q.s.store.garbage.add(q.id, bytes)
-	return nil
-}
-
-type found struct{ ok, returned bool }
-
-// find looks for the message of a handle that is not in flight. It needs mu.
-func (q *Queue) find(h handle) (place, tally, found, error) {
-	p := h.place
-	v, err := q.s.store.get(returnedKey(q.id, p.seq))
-	if err != nil {
-		return p, tally{}, found{}, err
-	}
-	returned := v != nil
-	if returned {
-		at, count, ok := parseReturned(v)
-		if !ok {
-			return p, tally{}, found{}, errCorrupt
-		}
-		// After a restart the last receive is not in the count.
-		if count != h.count && count+1 != h.count {
-			return p, tally{}, found{}, nil
-		}
-		p.at = at
-	}
-	v, err = q.s.store.get(visibleKey(q.id, p))
-	if err != nil || v == nil {
-		return p, tally{}, found{}, err
-	}
-	t, ok := parseTally(v)
-	if !ok {
-		return p, tally{}, found{}, errCorrupt
-	}
-	return p, t, found{true, returned}, nil
-}
-
-// deleteKeys adds the removal of a message to b.
-func (q *Queue) deleteKeys(b *pebble.Batch, p place, returned bool) error {
-	if err := b.Delete(messageKey(q.id, p.sent, p.seq), nil); err != nil {
-		return err
-	}
-	if returned {
-		if err := b.Delete(returnedKey(q.id, p.seq), nil); err != nil {
-			return err
-		}
-	}
-	return b.Delete(visibleKey(q.id, p), nil)
-}
-
-// forget takes a message out of the counters. It needs mu.
-func (q *Queue) forget(p place, events, now int64) {
-	q.total--
-	q.events -= events
-	if p.at > now {
-		q.delayed.remove(p.at)
-	}
+	q.keys.store.deleted.add(q.keys.id, bytes)
 }

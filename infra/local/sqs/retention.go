@@ -8,29 +8,29 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// sweepEvery is how often messages past their retention are looked for. In
-// between, a receive deletes those that it comes by.
+// sweepEvery is how often every queue is searched for messages past their retention. In between, a
+// receive deletes those that it finds.
 const sweepEvery = 30 * time.Second
 
-// sweepChunk bounds what one hold of a queue's lock deletes.
+// sweepChunk limits the deletes while a queue's lock is held.
 const sweepChunk = 1000
 
-// dueMessage is a message that is to be removed.
+// dueMessage is a message past its retention.
 type dueMessage struct {
 	place place
 	tally tally
 	size  int64 // bytes of the message; 0: not known
 }
 
-// expire removes messages that are past their retention. It needs mu.
-func (q *Queue) expire(ms []dueMessage) error {
-	b := q.s.store.db.NewBatch()
+// expire deletes messages past their retention. The caller holds mu.
+func (q *backlog) expire(ms []dueMessage) error {
+	b := q.keys.store.db.NewBatch()
 	for _, m := range ms {
-		if err := q.deleteKeys(b, m.place, m.tally.count > 0); err != nil {
+		if err := q.keys.delete(b, m.place, m.tally.count > 0); err != nil {
 			return err
 		}
 	}
-	if err := q.s.store.commit(b, pebble.NoSync); err != nil {
+	if err := q.keys.store.commit(b, pebble.NoSync); err != nil {
 		return fmt.Errorf("remove expired messages from %s: %w", q.name, err)
 	}
 	now := time.Now().UnixMilli()
@@ -40,44 +40,25 @@ func (q *Queue) expire(ms []dueMessage) error {
 		if f := q.flights.bySeq[m.place.seq]; f != nil {
 			q.flights.remove(f)
 		}
-		q.forget(m.place, m.tally.events, now)
+		q.removed(m.place, m.tally.events, now)
 	}
-	q.s.store.garbage.add(q.id, bytes)
+	q.keys.store.deleted.add(q.keys.id, bytes)
 	return nil
 }
 
-// sweep removes up to sweepChunk of the messages whose retention is over,
-// in flight or not, and reports whether there may be more.
-func (q *Queue) sweep(now int64) (bool, error) {
+// sweep looks for the messages of a queue whose retention has ended, in flight or not.
+type sweep struct{ q *backlog }
+
+// run deletes up to sweepChunk messages and reports whether there may be more.
+func (s sweep) run(now int64) (more bool, err error) {
+	q := s.q
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.gone || q.total == 0 {
 		return false, nil
 	}
-	before := now - q.settings.Load().retention.Milliseconds()
-	it, err := q.s.store.db.NewIter(&pebble.IterOptions{
-		LowerBound: messageKey(q.id, q.oldest.sent, q.oldest.seq),
-		UpperBound: messageKey(q.id, max(before, 0)+1, 0),
-	})
+	expired, err := s.find(now - q.settings.Load().retention.Milliseconds())
 	if err != nil {
-		return false, fmt.Errorf("look for expired messages in %s: %w", q.name, err)
-	}
-	defer it.Close()
-	var expired []dueMessage
-	for ok := it.First(); ok && len(expired) < sweepChunk; ok = it.Next() {
-		sent, seq, ok := parseMessageKey(it.Key())
-		if !ok {
-			return false, errCorrupt
-		}
-		m, ok, err := q.locate(sent, seq, it.Value())
-		if err != nil {
-			return false, err
-		}
-		if ok {
-			expired = append(expired, m)
-		}
-	}
-	if err := it.Error(); err != nil {
 		return false, fmt.Errorf("look for expired messages in %s: %w", q.name, err)
 	}
 	if len(expired) == 0 {
@@ -86,41 +67,54 @@ func (q *Queue) sweep(now int64) (bool, error) {
 	return len(expired) == sweepChunk, q.expire(expired)
 }
 
-// locate finds the v key of a stored message. It needs mu.
-func (q *Queue) locate(sent int64, seq uint64, value []byte) (dueMessage, bool, error) {
-	if f := q.flights.bySeq[seq]; f != nil {
-		return dueMessage{f.place, tally{count: f.stored, events: f.events}, int64(len(value))}, true, nil
+// find returns up to sweepChunk messages that were sent at before or earlier. The caller holds mu.
+func (s sweep) find(before int64) ([]dueMessage, error) {
+	q, id := s.q, s.q.keys.id
+	it, err := q.keys.iterate(messageKey(id, q.oldest.sent, q.oldest.seq), messageKey(id, max(before, 0)+1, 0))
+	if err != nil {
+		return nil, err
 	}
-	h := handle{place: place{sent: sent, seq: seq}}
-	v, err := q.s.store.get(returnedKey(q.id, seq))
+	defer it.Close()
+	var expired []dueMessage
+	for ok := it.First(); ok && len(expired) < sweepChunk; ok = it.Next() {
+		sent, seq, ok := parseMessageKey(it.Key())
+		if !ok {
+			return nil, errCorrupt
+		}
+		m, ok, err := s.locate(sent, seq, it.Value())
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			expired = append(expired, m)
+		}
+	}
+	return expired, it.Error()
+}
+
+// locate finds the v key of a stored message; value is that of its m key. It returns false for a
+// message that is being added. The caller holds mu.
+func (s sweep) locate(sent int64, seq uint64, value []byte) (dueMessage, bool, error) {
+	q := s.q
+	if f := q.flights.bySeq[seq]; f != nil {
+		return dueMessage{f.place, tally{count: f.storedCount, events: f.events}, int64(len(value))}, true, nil
+	}
+	p, err := q.keys.placeOf(sent, seq, value)
 	if err != nil {
 		return dueMessage{}, false, err
 	}
-	if v != nil {
-		at, _, ok := parseReturned(v)
-		if !ok {
-			return dueMessage{}, false, errCorrupt
-		}
-		h.place.at = at
-	} else {
-		l, err := decodeStoredMessage(value)
-		if err != nil {
-			return dueMessage{}, false, err
-		}
-		h.place.at = l.visibleAt
-	}
-	v, err = q.s.store.get(visibleKey(q.id, h.place))
+	v, err := q.keys.store.get(visibleKey(q.keys.id, p))
 	if err != nil || v == nil {
 		return dueMessage{}, false, err // it is being added
 	}
 	t, ok := parseTally(v)
-	if !ok || h.place.compare(q.horizon()) >= 0 {
+	if !ok || p.compare(q.horizon()) >= 0 {
 		return dueMessage{}, false, nil
 	}
-	return dueMessage{h.place, t, int64(len(value))}, true, nil
+	return dueMessage{p, t, int64(len(value))}, true, nil
 }
 
-// sweeper removes expired messages until ctx ends.
+// sweeper deletes expired messages until ctx ends.
 func (s *Server) sweeper(ctx context.Context) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
@@ -130,11 +124,11 @@ func (s *Server) sweeper(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		for _, q := range s.queueList("") {
+		for _, q := range s.queues.list("") {
 			for more := true; more && ctx.Err() == nil; {
 				var err error
-				if more, err = q.sweep(time.Now().UnixMilli()); err != nil {
-					s.log.Error("can't remove expired messages", "queue", q.name, "error", err)
+				if more, err = (sweep{&q.backlog}).run(time.Now().UnixMilli()); err != nil {
+					s.log.Error("can't delete expired messages", "queue", q.name, "error", err)
 					break
 				}
 			}

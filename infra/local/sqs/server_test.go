@@ -23,7 +23,7 @@ func entryOf(i int, body string) types.SendMessageBatchRequestEntry {
 	return types.SendMessageBatchRequestEntry{Id: aws.String(fmt.Sprint(i)), MessageBody: &body}
 }
 
-func TestCloseLeavesNoGoroutineAndEndsLongPolls(t *testing.T) {
+func TestCloseEndsLongPollsAndLeavesNoGoroutine(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	s, err := Open(Options{Dir: "data", FS: vfs.NewMem(), Logger: quiet()})
 	if err != nil {
@@ -45,12 +45,12 @@ func TestCloseLeavesNoGoroutineAndEndsLongPolls(t *testing.T) {
 		t.Errorf("second close: %v", err)
 	}
 	if _, err := s.CreateQueue("late", nil); err == nil {
-		t.Error("a closed server made a queue")
+		t.Error("a closed server created a queue")
 	}
 	q.Stats() // does not panic
 }
 
-func TestAPollThatIsCancelledLosesNoMessage(t *testing.T) {
+func TestACancelledPollLosesNoMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, Options{})
 		q := queue(t, s, "events", nil)
@@ -73,7 +73,7 @@ func TestAPollThatIsCancelledLosesNoMessage(t *testing.T) {
 }
 
 // A busy loop would keep the bubble's clock from moving, and this test from ending.
-func TestALongPollThatEndsLeavesTheOthersAsleep(t *testing.T) {
+func TestALongPollThatEndsDoesNotEndTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, Options{})
 		q := queue(t, s, "events", nil)
@@ -95,7 +95,7 @@ func TestALongPollThatEndsLeavesTheOthersAsleep(t *testing.T) {
 	})
 }
 
-func TestAPollThatWaitsHearsOfAMessageThatAnotherOneLetGo(t *testing.T) {
+func TestAWaitingPollGetsAMessageWhoseVisibilityTimeoutEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, Options{})
 		q := queue(t, s, "events", map[string]string{"VisibilityTimeout": "5"})
@@ -127,7 +127,7 @@ func (b brokenPipe) Header() http.Header       { return b.header }
 func (brokenPipe) WriteHeader(int)             {}
 func (brokenPipe) Write(p []byte) (int, error) { return 0, errors.New("broken pipe") }
 
-func TestAnAnswerThatCantBeWrittenPutsItsMessagesBack(t *testing.T) {
+func TestMessagesOfAnAnswerThatCantBeWrittenAreVisibleAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, Options{})
 		q := queue(t, s, "events", nil)
@@ -143,7 +143,7 @@ func TestAnAnswerThatCantBeWrittenPutsItsMessagesBack(t *testing.T) {
 	})
 }
 
-func TestAtTheInFlightLimitAShortPollIsOverLimitAndALongOneEmpty(t *testing.T) {
+func TestAtTheInFlightLimitAShortPollFailsAndALongPollIsEmpty(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, Options{inFlightLimit: 2})
 		q := queue(t, s, "events", map[string]string{"VisibilityTimeout": "60"})
@@ -167,15 +167,15 @@ func TestAtTheInFlightLimitAShortPollIsOverLimitAndALongOneEmpty(t *testing.T) {
 	})
 }
 
-func TestStatsSumTheCountAttributeAndSurviveARestart(t *testing.T) {
+func TestStatsAddUpTheCountAttributeAndSurviveARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs := vfs.NewMem()
 		o := Options{Dir: "data", FS: fs, CountAttribute: "Event-Count", Logger: quiet()}
 		s := open(t, o)
 		q := queue(t, s, "events", nil)
 		start := time.Now()
-		for _, n := range []string{"250", "-3", "1e3", "99999999"} { // the last three are no counts
-			e, _, err := q.entry(&messageInput{MessageBody: "x",
+		for _, n := range []string{"250", "-3", "1e3", "99999999"} { // the last three are not counts
+			e, _, err := newEntry(q, messageInput{MessageBody: "x",
 				MessageAttributes: map[string]attributeValue{"Event-Count": {DataType: "Number", StringValue: &n}}})
 			if err != nil {
 				t.Fatal(err)
@@ -204,7 +204,7 @@ func TestStatsSumTheCountAttributeAndSurviveARestart(t *testing.T) {
 	})
 }
 
-func TestCreateQueueGivesAnExistingQueueTheAttributes(t *testing.T) {
+func TestCreateQueueSetsTheAttributesOfAnExistingQueue(t *testing.T) {
 	s := open(t, Options{})
 	first := queue(t, s, "events", map[string]string{"VisibilityTimeout": "30"})
 	second := queue(t, s, "events", map[string]string{"VisibilityTimeout": "361"})
@@ -214,7 +214,7 @@ func TestCreateQueueGivesAnExistingQueueTheAttributes(t *testing.T) {
 	}
 }
 
-func TestFIFOAndUnknownActionsAreRefusedWithWhatToDo(t *testing.T) {
+func TestFIFOQueuesAndUnknownActionsAreRefused(t *testing.T) {
 	s := open(t, Options{})
 	for name, attributes := range map[string]map[string]string{"a.fifo": nil, "a": {"FifoQueue": "true"}} {
 		_, err := sdk(s).CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: &name, Attributes: attributes})
@@ -243,7 +243,7 @@ func TestErrorsHaveTheHeaderAndTypeThatSDKsRead(t *testing.T) {
 	}
 }
 
-func TestQueuesPathShowsWhatEachQueueHolds(t *testing.T) {
+func TestQueuesPathAnswersTheStateOfEachQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, Options{})
 		q := queue(t, s, "events", nil)
@@ -265,7 +265,7 @@ func TestQueuesPathShowsWhatEachQueueHolds(t *testing.T) {
 	})
 }
 
-func TestALargeBacklogIsCountedAndDrainedWhole(t *testing.T) {
+func TestALargeBacklogIsCountedAndReceivedCompletely(t *testing.T) {
 	const batches = 2000
 	s := open(t, Options{})
 	q := queue(t, s, "events", nil)
@@ -273,7 +273,7 @@ func TestALargeBacklogIsCountedAndDrainedWhole(t *testing.T) {
 		es := make([]*entry, 10)
 		for j := range es {
 			var err error
-			if es[j], _, err = q.entry(&messageInput{MessageBody: fmt.Sprint(i*10 + j)}); err != nil {
+			if es[j], _, err = newEntry(q, messageInput{MessageBody: fmt.Sprint(i*10 + j)}); err != nil {
 				t.Fatal(err)
 			}
 		}

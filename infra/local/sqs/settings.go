@@ -9,8 +9,7 @@ import (
 	"time"
 )
 
-// settings are a queue's attributes, parsed. They are never changed: a queue
-// gets new ones.
+// settings are a queue's attributes, parsed. They are immutable: a queue gets new ones.
 type settings struct {
 	visibility time.Duration
 	delay      time.Duration
@@ -18,19 +17,18 @@ type settings struct {
 	wait       time.Duration
 	maxBytes   int
 	redrive    *redrive
-	raw        map[string]string // as given, for those that are not the default
+	raw        map[string]string // as set, without defaults
 }
 
 // redrive is the RedrivePolicy.
 type redrive struct {
 	target string // ARN
-	max    uint64 // a message received this often goes to target instead
+	max    uint64 // a message that was received this often is a dead letter
 }
 
 type integerRule struct{ min, max, value int } // value: the default
 
-// integerRules are the settable attributes that are numbers (SQS API
-// reference, SetQueueAttributes).
+// integerRules are the settable attributes that are numbers (SQS API reference, SetQueueAttributes).
 func integerRules() map[string]integerRule {
 	return map[string]integerRule{
 		"DelaySeconds":                  {0, maxDelay, 0},
@@ -42,7 +40,7 @@ func integerRules() map[string]integerRule {
 	}
 }
 
-// textAttributes are stored and returned; they change nothing here.
+// textAttribute reports whether an attribute is only stored and returned.
 func textAttribute(name string) bool {
 	switch name {
 	case "Policy", "KmsMasterKeyId", "SqsManagedSseEnabled":
@@ -51,47 +49,58 @@ func textAttribute(name string) bool {
 	return false
 }
 
-// apply returns s with attributes set. An empty policy removes it, as in SQS.
+// apply returns s with attributes set. As in SQS, an empty policy removes it.
 func (s *settings) apply(attributes map[string]string) (*settings, error) {
 	raw := map[string]string{}
 	if s != nil {
 		raw = maps.Clone(s.raw)
 	}
-	rules := integerRules()
 	for _, name := range slices.Sorted(maps.Keys(attributes)) {
-		value := attributes[name]
-		rule, isInteger := rules[name]
-		switch {
-		case isInteger:
-			n, err := strconv.Atoi(value)
-			if err != nil || n < rule.min || n > rule.max {
-				return nil, errInvalidAttributeValue("Invalid value for the parameter %s. Reason: Must be an integer from "+
-					"%d to %d.", name, rule.min, rule.max)
-			}
-			raw[name] = strconv.Itoa(n)
-		case name == "RedrivePolicy" || name == "RedriveAllowPolicy" || textAttribute(name):
-			if value == "" {
-				delete(raw, name)
-				continue
-			}
-			raw[name] = value
-		case fifoAttribute(name):
-			if name == "FifoQueue" && value == "false" {
-				continue
-			}
-			return nil, errFIFO()
-		default:
-			return nil, errInvalidAttributeName(name)
+		if err := setAttribute(raw, name, attributes[name]); err != nil {
+			return nil, err
 		}
 	}
+	return parseSettings(raw)
+}
+
+// setAttribute checks one attribute, but not the content of a policy, and sets it in raw.
+func setAttribute(raw map[string]string, name, value string) error {
+	rule, isInteger := integerRules()[name]
+	switch {
+	case isInteger:
+		n, err := strconv.Atoi(value)
+		if err != nil || n < rule.min || n > rule.max {
+			return errInvalidAttributeValue("Invalid value for the parameter %s. Reason: Must be an integer from "+
+				"%d to %d.", name, rule.min, rule.max)
+		}
+		raw[name] = strconv.Itoa(n)
+	case name == "RedrivePolicy" || name == "RedriveAllowPolicy" || textAttribute(name):
+		if value == "" {
+			delete(raw, name)
+		} else {
+			raw[name] = value
+		}
+	case fifoAttribute(name):
+		if name != "FifoQueue" || value != "false" {
+			return errFIFO()
+		}
+	default:
+		return errInvalidAttributeName(name)
+	}
+	return nil
+}
+
+// parseSettings parses attributes that setAttribute has checked.
+func parseSettings(raw map[string]string) (*settings, error) {
+	rules := integerRules()
 	integer := func(name string) int {
 		if v, ok := raw[name]; ok {
-			n, _ := strconv.Atoi(v) // checked above
+			n, _ := strconv.Atoi(v) // checked by setAttribute
 			return n
 		}
 		return rules[name].value
 	}
-	next := &settings{
+	s := &settings{
 		visibility: time.Duration(integer("VisibilityTimeout")) * time.Second,
 		delay:      time.Duration(integer("DelaySeconds")) * time.Second,
 		retention:  time.Duration(integer("MessageRetentionPeriod")) * time.Second,
@@ -104,14 +113,14 @@ func (s *settings) apply(attributes map[string]string) (*settings, error) {
 		if err != nil {
 			return nil, err
 		}
-		next.redrive = r
+		s.redrive = r
 	}
 	if p, ok := raw["RedriveAllowPolicy"]; ok {
 		if err := checkRedriveAllow(p); err != nil {
 			return nil, err
 		}
 	}
-	return next, nil
+	return s, nil
 }
 
 func fifoAttribute(name string) bool {
@@ -123,7 +132,7 @@ func fifoAttribute(name string) bool {
 }
 
 func errFIFO() error {
-	return errUnsupported("FIFO queues are not supported by this endpoint: create a standard queue, without FIFO " +
+	return errUnsupported("FIFO queues are not supported by the SQS emulator: create a standard queue, without FIFO " +
 		"attributes and with a name that does not end in .fifo.")
 }
 
@@ -174,7 +183,7 @@ func checkRedriveAllow(policy string) error {
 		"must be allowAll, denyAll, or byQueue with 1 to 10 sourceQueueArns.")
 }
 
-// arnName is the name of the queue that an ARN names, or empty.
+// arnName returns the queue's name in an ARN, or "" if it is not the ARN of a queue.
 func arnName(arn string) string {
 	parts := strings.Split(arn, ":")
 	if len(parts) != 6 || parts[0] != "arn" || parts[2] != "sqs" || !legalQueueName(parts[5]) {
@@ -183,7 +192,7 @@ func arnName(arn string) string {
 	return parts[5]
 }
 
-// values are the attributes that GetQueueAttributes knows from the settings.
+// values returns the attributes of GetQueueAttributes that come from the settings.
 func (s *settings) values() map[string]string {
 	vs := map[string]string{"SqsManagedSseEnabled": "true"}
 	for name, rule := range integerRules() {
@@ -195,7 +204,7 @@ func (s *settings) values() map[string]string {
 	return vs
 }
 
-// differs names an attribute of want that s has not.
+// differs returns the first of names whose value differs in s and want.
 func (s *settings) differs(want *settings, names []string) (string, bool) {
 	have, wanted := s.values(), want.values()
 	slices.Sort(names)

@@ -11,8 +11,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// Memory of the store, kept small because the backlog is to cost none:
-// BenchmarkBacklog reports what it does cost.
+// The memory of the store is small, because a backlog should cost no memory: BenchmarkBacklog reports
+// what it costs.
 const (
 	blockCacheBytes  = 8 << 20
 	memTableBytes    = 8 << 20
@@ -21,9 +21,8 @@ const (
 	targetTableBytes = 16 << 20
 )
 
-// store is Pebble with errors that can be survived: after the first write that
-// failed nothing more is written or acknowledged, and the process lives on to
-// say so. It may be used by many goroutines at once.
+// store is Pebble without its fatal errors: after the first failed write nothing more is written or
+// acknowledged, but the process continues and reports the error. It is safe for concurrent use.
 type store struct {
 	db       *pebble.DB
 	lock     *pebble.Lock
@@ -31,7 +30,7 @@ type store struct {
 	log      *slog.Logger
 	broken   atomic.Pointer[error]
 	unsynced unsynced
-	garbage  deletedBytes
+	deleted  deletedBytes
 }
 
 func openStore(dir string, fs vfs.FS, d *disk, log *slog.Logger) (*store, error) {
@@ -54,15 +53,15 @@ func openStore(dir string, fs vfs.FS, d *disk, log *slog.Logger) (*store, error)
 		Logger:                      storeLogger{s},
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) {
-				log.Warn("the queues' store could not flush or compact; it tries again", "error", err)
+				log.Warn("the queues' store could not flush or compact and retries", "error", err)
 			},
 			DataCorruption: func(i pebble.DataCorruptionInfo) {
 				s.fail(fmt.Errorf("the queues' store is damaged: %s: %w", i.Path, i.Details))
 			},
 		},
 	}
-	// Messages stand in files of their own, so that a compaction of the keys
-	// does not rewrite them: it takes over a quarter off the CPU of a send.
+	// Messages are in files of their own, so that a compaction of the keys does not rewrite them: a
+	// send takes over a quarter less CPU.
 	o.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy {
 		return pebble.ValueSeparationPolicy{
 			Enabled: true, MinimumSize: 256, MaxBlobReferenceDepth: 10,
@@ -82,8 +81,7 @@ func openStore(dir string, fs vfs.FS, d *disk, log *slog.Logger) (*store, error)
 
 func (s *store) close() error {
 	if err := s.failure(); err != nil {
-		// Pebble's own Close can wait forever for what failed. What was
-		// acknowledged is on disk, and the process is about to end.
+		// Pebble's own Close can wait forever for what failed. What was acknowledged is on disk.
 		return err
 	}
 	if err := errors.Join(s.db.Close(), s.lock.Close()); err != nil {
@@ -92,11 +90,9 @@ func (s *store) close() error {
 	return nil
 }
 
-// commit writes b and closes it: durably, or else synced by whatever is synced
-// next, at the latest by the syncer after syncWithin. Until then the end of the
-// process may undo it.
-// An error means that b may not be there after a restart, and that nothing can
-// be written until then.
+// commit writes b and closes it. With o.Sync it returns when b is on disk. Without, the next sync
+// includes b, at the latest the syncer's after syncWithin; until then the end of the process may undo
+// it. After an error b may be missing after a restart, and nothing can be written before it.
 func (s *store) commit(b *pebble.Batch, o *pebble.WriteOptions) (err error) {
 	if err := s.failure(); err != nil {
 		return err
@@ -106,7 +102,7 @@ func (s *store) commit(b *pebble.Batch, o *pebble.WriteOptions) (err error) {
 	if err := s.db.Apply(b, o); err != nil {
 		return fmt.Errorf("write to the queues' store: %w", err)
 	}
-	// A failed sync comes through the logger, not as an error.
+	// Pebble reports a failed sync to the logger, not as an error.
 	if err := s.failure(); err != nil {
 		return err
 	}
@@ -118,8 +114,8 @@ func (s *store) commit(b *pebble.Batch, o *pebble.WriteOptions) (err error) {
 	return b.Close()
 }
 
-// survive is deferred where Pebble may panic, which it does where the
-// write-ahead log has failed before or can't be made.
+// survive is deferred where Pebble may panic, which it does if the write-ahead log failed before or
+// can't be created.
 func (s *store) survive(err *error) {
 	if p := recover(); p != nil {
 		s.fail(fmt.Errorf("write to the queues' store: %v", p))
@@ -127,7 +123,7 @@ func (s *store) survive(err *error) {
 	}
 }
 
-// get reads the value of key; nil: there is none.
+// get returns a copy of the value of key, nil if there is none.
 func (s *store) get(key []byte) ([]byte, error) {
 	v, closer, err := s.db.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
@@ -142,18 +138,18 @@ func (s *store) get(key []byte) ([]byte, error) {
 
 func (s *store) fail(err error) {
 	if s.broken.CompareAndSwap(nil, &err) {
-		s.log.Error("the queues' store has failed and takes no more writes; end the process and start it again", "error", err)
+		s.log.Error("the queues' store has failed and accepts no more writes: restart the process", "error", err)
 	}
 }
 
 func (s *store) failure() error {
 	if p := s.broken.Load(); p != nil {
-		return fmt.Errorf("the queues' store has failed, start the process again: %w", *p)
+		return fmt.Errorf("the queues' store has failed, restart the process: %w", *p)
 	}
 	return nil
 }
 
-// storeLogger keeps Pebble from ending the process.
+// storeLogger prevents Pebble from ending the process.
 type storeLogger struct{ s *store }
 
 func (storeLogger) Infof(string, ...any) {}
@@ -162,13 +158,13 @@ func (l storeLogger) Errorf(format string, args ...any) {
 	l.s.log.Warn("queues' store: " + fmt.Sprintf(format, args...))
 }
 
-// Fatalf is called where Pebble can't go on.
+// Fatalf is called where Pebble can't continue.
 func (l storeLogger) Fatalf(format string, args ...any) {
 	l.s.fail(fmt.Errorf(format, args...))
 	if format == "pebble: fatal commit error: %v" {
 		return // in the goroutine of commit, which sees that the store has failed
 	}
-	// Whoever called counts on never coming back, and to let it go on could
-	// damage what is there. It is a goroutine of Pebble's own.
+	// The caller is a goroutine of Pebble's that expects no return. If it continued it could damage
+	// the store.
 	select {}
 }

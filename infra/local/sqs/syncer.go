@@ -8,15 +8,14 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// syncWithin is how long a write that nobody waits for may stay unsynced. Until
-// then it is lost with the process and not only with the machine, because
-// Pebble keeps the end of its log in memory of its own.
+// syncWithin is how long a write without a sync may be unsynced. Until then the end of the process
+// loses it too, not only that of the machine, because Pebble buffers the end of its log in memory.
 const syncWithin = time.Second
 
-// unsynced says whether something was written that no later sync has covered.
+// unsynced knows whether there are writes that no later sync includes. It is safe for concurrent use.
 type unsynced struct {
-	writes  atomic.Int64  // of those that were not synced themselves
-	covered atomic.Int64  // how many of them are on disk for certain
+	writes  atomic.Int64  // how many writes were without a sync
+	covered atomic.Int64  // how many of them a sync has included
 	some    chan struct{} // holds an item after such a write
 }
 
@@ -38,9 +37,8 @@ func (u *unsynced) cover(n int64) {
 	}
 }
 
-// syncer syncs what was written without a sync within syncWithin, unless
-// somebody else's sync did, until ctx ends. What is left then is synced by
-// close.
+// syncer syncs within syncWithin what was written without a sync, unless another sync has included
+// it, until ctx ends. Then close syncs the rest.
 func (s *store) syncer(ctx context.Context) {
 	wait := time.NewTimer(syncWithin)
 	defer wait.Stop()
@@ -60,12 +58,12 @@ func (s *store) syncer(ctx context.Context) {
 			continue
 		}
 		if err := s.sync(); err != nil {
-			s.log.Error("can't sync what was deleted", "error", err)
+			s.log.Error("can't sync deletes and visibility changes", "error", err)
 		}
 	}
 }
 
-// sync puts everything that was committed on disk.
+// sync returns when everything committed before is on disk.
 func (s *store) sync() error {
 	b := s.db.NewBatch()
 	if err := b.LogData(nil, nil); err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-func TestADeleteOutlivesACrashTwoSecondsLater(t *testing.T) {
+func TestADeleteSurvivesACrashTwoSecondsLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs := vfs.NewCrashableMem()
 		s := open(t, Options{Dir: "data", FS: fs})
@@ -29,7 +29,7 @@ func TestADeleteOutlivesACrashTwoSecondsLater(t *testing.T) {
 	})
 }
 
-func TestAReceiveCountOutlivesACrashTwoSecondsLater(t *testing.T) {
+func TestAReceiveCountSurvivesACrashTwoSecondsLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs := vfs.NewCrashableMem()
 		q := queue(t, open(t, Options{Dir: "data", FS: fs}), "events", nil)
@@ -38,7 +38,7 @@ func TestAReceiveCountOutlivesACrashTwoSecondsLater(t *testing.T) {
 		if err != nil || len(ms) != 1 {
 			t.Fatalf("%d messages, %v", len(ms), err)
 		}
-		h, err := q.parseHandle(ms[0].ReceiptHandle)
+		h, err := parseHandle(ms[0].ReceiptHandle, q.keys.id)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,7 +71,7 @@ func TestCloseSyncsADelete(t *testing.T) {
 	})
 }
 
-func TestASyncThatSomebodyWaitedForIsNotDoneAgain(t *testing.T) {
+func TestTheSyncerSkipsWritesThatAnotherSyncIncluded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, Options{})
 		q := queue(t, s, "events", nil)

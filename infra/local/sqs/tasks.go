@@ -13,14 +13,12 @@ import (
 )
 
 const (
-	// maxMoveRate is SQS's limit in messages a second, and the rate of a task
-	// that names none.
+	// maxMoveRate is SQS's limit in messages a second, and the rate of a task that names none.
 	maxMoveRate = 500
-	// moveEvery is how often a task moves its share of a second.
+	// moveEvery is how often a task moves messages.
 	moveEvery = 100 * time.Millisecond
-	// keptTasks is how many finished tasks of a queue are remembered: SQS
-	// lists up to ten.
-	keptTasks = 10
+	// maxListedTasks is how many tasks of a queue are stored: SQS lists up to ten.
+	maxListedTasks = 10
 )
 
 // Statuses of a task.
@@ -35,8 +33,8 @@ const (
 type taskRecord struct {
 	ID          string `json:"id"`
 	Source      string `json:"source"`      // ARN
-	Destination string `json:"destination"` // ARN; empty: where each message came from
-	Rate        int    `json:"rate"`        // messages a second; 0: none was named
+	Destination string `json:"destination"` // ARN; empty: the source queue of each message
+	Rate        int    `json:"rate"`        // messages a second; 0: maxMoveRate
 	Started     int64  `json:"started"`     // Unix milliseconds
 	Status      string `json:"status"`
 	Moved       int64  `json:"moved"`
@@ -46,68 +44,67 @@ type taskRecord struct {
 
 func taskKey(id string) []byte { return append([]byte{kindTask}, id...) }
 
-// tasks are the move tasks, running and finished.
-type tasks struct {
+// moveTasks are the running and finished move tasks of a server. They are safe for concurrent use.
+type moveTasks struct {
+	s       *Server
 	mu      sync.Mutex
 	records map[string]*taskRecord
-	cancel  map[string]context.CancelFunc // of the running ones
+	cancels map[string]context.CancelFunc // of the running ones
 }
 
-// saveTask needs tasks.mu.
-func (s *Server) saveTask(t *taskRecord, o *pebble.WriteOptions) error {
+// save needs mu.
+func (ts *moveTasks) save(t *taskRecord, o *pebble.WriteOptions) error {
 	v, err := json.Marshal(t)
 	if err != nil {
 		return err
 	}
-	b := s.store.db.NewBatch()
+	b := ts.s.store.db.NewBatch()
 	if err := b.Set(taskKey(t.ID), v, nil); err != nil {
 		return err
 	}
-	if err := s.store.commit(b, o); err != nil {
+	if err := ts.s.store.commit(b, o); err != nil {
 		return fmt.Errorf("save move task: %w", err)
 	}
 	return nil
 }
 
-// resumeTasks reads the tasks and goes on with those that were running.
-func (s *Server) resumeTasks() error {
-	s.tasks.records = map[string]*taskRecord{}
-	s.tasks.cancel = map[string]context.CancelFunc{}
-	it, err := s.store.db.NewIter(&pebble.IterOptions{LowerBound: []byte{kindTask}, UpperBound: []byte{kindTask + 1}})
+// resume reads the tasks and continues those that were running.
+func (ts *moveTasks) resume() error {
+	it, err := ts.s.store.db.NewIter(&pebble.IterOptions{LowerBound: []byte{kindTask}, UpperBound: []byte{kindTask + 1}})
 	if err != nil {
 		return fmt.Errorf("read move tasks: %w", err)
 	}
 	defer it.Close()
-	s.tasks.mu.Lock()
-	defer s.tasks.mu.Unlock()
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
 	for ok := it.First(); ok; ok = it.Next() {
 		t := new(taskRecord)
 		if err := json.Unmarshal(it.Value(), t); err != nil {
 			return fmt.Errorf("read move task %q: %w", it.Key()[1:], err)
 		}
-		s.tasks.records[t.ID] = t
+		ts.records[t.ID] = t
 		if t.Status == statusRunning {
-			s.launch(t)
+			ts.launch(t)
 		}
 	}
 	return it.Error()
 }
 
-// launch needs tasks.mu.
-func (s *Server) launch(t *taskRecord) {
-	ctx, cancel := context.WithCancel(s.ctx)
-	s.tasks.cancel[t.ID] = cancel
-	s.work.Go(func() {
+// launch needs mu.
+func (ts *moveTasks) launch(t *taskRecord) {
+	ctx, cancel := context.WithCancel(ts.s.ctx)
+	ts.cancels[t.ID] = cancel
+	ts.s.work.Go(func() {
 		defer cancel()
-		s.run(ctx, t)
+		ts.run(ctx, t)
 	})
 }
 
-// startTask begins to move the messages of source.
-func (s *Server) startTask(source *Queue, destination string, rate int) (*taskRecord, error) {
-	s.tasks.mu.Lock()
-	defer s.tasks.mu.Unlock()
-	for _, t := range s.tasks.records {
+// start begins to move the messages of source.
+func (ts *moveTasks) start(source *Queue, destination string, rate int) (*taskRecord, error) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	for _, t := range ts.records {
 		if t.Source == source.ARN() && t.Status == statusRunning {
 			return nil, errUnsupported("There is already a task running. Only one active task is allowed for a source queue " +
 				"arn at a given time.")
@@ -118,51 +115,51 @@ func (s *Server) startTask(source *Queue, destination string, rate int) (*taskRe
 		ID: uuid.NewString(), Source: source.ARN(), Destination: destination, Rate: rate,
 		Started: time.Now().UnixMilli(), Status: statusRunning, ToMove: st.Visible,
 	}
-	if err := s.saveTask(t, pebble.Sync); err != nil {
+	if err := ts.save(t, pebble.Sync); err != nil {
 		return nil, err
 	}
-	s.tasks.records[t.ID] = t
-	s.forgetOldTasks(t.Source)
-	s.launch(t)
+	ts.records[t.ID] = t
+	ts.deleteOld(t.Source)
+	ts.launch(t)
 	return t, nil
 }
 
-// forgetOldTasks needs tasks.mu.
-func (s *Server) forgetOldTasks(source string) {
-	ts := s.tasksOf(source)
-	if len(ts) <= keptTasks {
+// deleteOld deletes the tasks of a source beyond maxListedTasks. The caller holds mu.
+func (ts *moveTasks) deleteOld(source string) {
+	all := ts.of(source)
+	if len(all) <= maxListedTasks {
 		return
 	}
-	for _, t := range ts[keptTasks:] {
-		b := s.store.db.NewBatch()
-		if b.Delete(taskKey(t.ID), nil) == nil && s.store.commit(b, pebble.NoSync) == nil {
-			delete(s.tasks.records, t.ID)
+	for _, t := range all[maxListedTasks:] {
+		b := ts.s.store.db.NewBatch()
+		if b.Delete(taskKey(t.ID), nil) == nil && ts.s.store.commit(b, pebble.NoSync) == nil {
+			delete(ts.records, t.ID)
 		}
 	}
 }
 
-// tasksOf returns the tasks of a source, the newest first. It needs tasks.mu.
-func (s *Server) tasksOf(source string) []*taskRecord {
-	var ts []*taskRecord
-	for _, t := range s.tasks.records {
+// of returns the tasks of a source, the newest first. The caller holds mu.
+func (ts *moveTasks) of(source string) []*taskRecord {
+	var all []*taskRecord
+	for _, t := range ts.records {
 		if t.Source == source {
-			ts = append(ts, t)
+			all = append(all, t)
 		}
 	}
-	slices.SortFunc(ts, func(a, b *taskRecord) int { return int(b.Started - a.Started) })
-	return ts
+	slices.SortFunc(all, func(a, b *taskRecord) int { return int(b.Started - a.Started) })
+	return all
 }
 
-// run moves messages until there are none, the task is cancelled, or the
-// server closes: then it goes on at the next start.
-func (s *Server) run(ctx context.Context, t *taskRecord) {
+// run moves messages until there are none left or the task is cancelled. If the server closes, the
+// task continues when the server is opened again.
+func (ts *moveTasks) run(ctx context.Context, t *taskRecord) {
 	share := max(1, orDefault(t.Rate, maxMoveRate)*int(moveEvery)/int(time.Second))
 	every := time.Second * time.Duration(share) / time.Duration(orDefault(t.Rate, maxMoveRate))
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for ctx.Err() == nil {
-		n, reason := s.moveSome(t, share)
-		s.tasks.mu.Lock()
+		n, reason := ts.moveSome(t, share)
+		ts.mu.Lock()
 		t.Moved += int64(n)
 		switch {
 		case t.Status != statusRunning: // cancelled
@@ -172,95 +169,107 @@ func (s *Server) run(ctx context.Context, t *taskRecord) {
 			t.Status = statusCompleted
 		}
 		done := t.Status != statusRunning
-		if err := s.saveTask(t, pebble.NoSync); err != nil {
-			s.log.Error("can't save the state of a move task", "task", t.ID, "error", err)
+		if err := ts.save(t, pebble.NoSync); err != nil {
+			ts.s.log.Error("can't save the state of a move task", "task", t.ID, "error", err)
 		}
-		s.tasks.mu.Unlock()
+		ts.mu.Unlock()
 		if done {
 			return
 		}
 		select {
 		case <-ctx.Done():
-			return // the status stands: cancelled, or running until the next start
+			return // cancelled, or still running at the next start
 		case <-tick.C:
 		}
 	}
 }
 
-// moveSome moves up to n messages and returns how many, and why it can't go on.
-func (s *Server) moveSome(t *taskRecord, n int) (moved int, reason string) {
-	q, ok := s.Queue(arnName(t.Source))
+// moveSome moves up to n messages. It returns how many, and why the task has to fail.
+func (ts *moveTasks) moveSome(t *taskRecord, n int) (moved int, reason string) {
+	q, ok := ts.s.Queue(arnName(t.Source))
 	if !ok {
 		return 0, "AWS.SimpleQueueService.NonExistentQueue"
 	}
-	if s.store.disk.room() != nil {
+	if ts.s.store.disk.room() != nil {
 		return 0, "ServiceUnavailable"
 	}
-	q.mu.Lock()
-	got := taken{}
-	var err error
-	// A walk may come by expired messages only; then there can be more.
-	for again := !q.gone; again; {
-		now := time.Now().UnixMilli()
-		got, err = q.take(now, n, never/2, false, 0)
-		again = err == nil && len(got.flights) == 0 && !got.full && got.due <= now
-		q.received -= int64(len(got.flights)) // a move is no receive
-	}
-	q.mu.Unlock()
+	flights, err := takeForMove(q, n)
 	if err != nil {
-		return 0, s.moveFailed(t, err)
+		return 0, ts.failed(t, err)
 	}
-	rs, err := q.load(got.flights)
+	got, err := q.load(flights)
 	if err != nil {
-		return 0, s.moveFailed(t, err)
+		return 0, ts.failed(t, err)
 	}
-	// Where there are several destinations, each gets a batch.
-	groups := map[*Queue][]received{}
-	var stay []*flight
-	for _, r := range rs {
-		arn := orDefault(t.Destination, r.message.source)
-		d, ok := s.Queue(arnName(arn))
-		if !ok {
-			stay = append(stay, r.flight)
-			reason = "CouldNotDetermineMessageSource"
-			if arn != "" {
-				reason = "AWS.SimpleQueueService.NonExistentQueue"
-			}
-			continue
-		}
-		groups[d] = append(groups[d], r)
-	}
-	for d, rs := range groups {
-		es := redriven(rs)
-		if err := q.moveTo(d, rs, es, pebble.Sync); err != nil {
+	byDestination, unmoved, reason := ts.destinations(t, got)
+	for d, rs := range byDestination {
+		if err := move(q, d, rs, redriven(rs), pebble.Sync); err != nil {
 			for _, r := range rs {
-				stay = append(stay, r.flight)
+				unmoved = append(unmoved, r.flight)
 			}
-			reason = s.moveFailed(t, err)
+			reason = ts.failed(t, err)
 			continue
 		}
 		moved += len(rs)
-		d.countSent(es)
 	}
-	if len(stay) > 0 {
+	if len(unmoved) > 0 {
 		q.mu.Lock()
-		q.received += int64(len(stay)) // release takes them off
+		q.received += int64(len(unmoved)) // release subtracts them
 		q.mu.Unlock()
-		q.release(stay)
+		q.release(unmoved)
 	}
 	return moved, reason
 }
 
-func (s *Server) moveFailed(t *taskRecord, err error) string {
-	s.log.Error("a move task has failed", "task", t.ID, "source", t.Source, "error", err)
+// takeForMove takes up to n messages without counting them as received.
+func takeForMove(q *Queue, n int) ([]*flight, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	// A walk may find expired messages only; then there can be more.
+	for again := !q.gone; again; {
+		now := time.Now().UnixMilli()
+		t, err := q.take(now, n, never/2, 0)
+		q.received -= int64(len(t.flights))
+		if err != nil || len(t.flights) > 0 {
+			return t.flights, err
+		}
+		again = !t.full && t.due <= now
+	}
+	return nil, nil
+}
+
+// destinations groups messages by the queue they go to: one batch moves each group. It returns the
+// messages without a queue, and why.
+func (ts *moveTasks) destinations(t *taskRecord, got []received) (
+	groups map[*Queue][]received, unmoved []*flight, reason string) {
+	groups = map[*Queue][]received{}
+	for _, r := range got {
+		arn := orDefault(t.Destination, r.stored.source)
+		d, ok := ts.s.Queue(arnName(arn))
+		if ok {
+			groups[d] = append(groups[d], r)
+			continue
+		}
+		unmoved = append(unmoved, r.flight)
+		reason = "CouldNotDetermineMessageSource"
+		if arn != "" {
+			reason = "AWS.SimpleQueueService.NonExistentQueue"
+		}
+	}
+	return groups, unmoved, reason
+}
+
+// failed logs an error and returns its code.
+func (ts *moveTasks) failed(t *taskRecord, err error) string {
+	ts.s.log.Error("a move task has failed", "task", t.ID, "source", t.Source, "error", err)
 	return asAPIError(err).code
 }
 
-// cancelTask stops a running task and returns how many it has moved.
-func (s *Server) cancelTask(id string) (int64, error) {
-	s.tasks.mu.Lock()
-	defer s.tasks.mu.Unlock()
-	t, ok := s.tasks.records[id]
+// cancel stops a running task and returns how many messages it has moved.
+func (ts *moveTasks) cancel(id string) (int64, error) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	t, ok := ts.records[id]
 	if !ok {
 		return 0, errResourceNotFound("TaskHandle")
 	}
@@ -268,11 +277,11 @@ func (s *Server) cancelTask(id string) (int64, error) {
 		return 0, errUnsupported("Only active tasks can be cancelled. This task is %s.", t.Status)
 	}
 	t.Status = statusCancelled
-	if err := s.saveTask(t, pebble.Sync); err != nil {
+	if err := ts.save(t, pebble.Sync); err != nil {
 		t.Status = statusRunning
 		return 0, err
 	}
-	s.tasks.cancel[id]()
-	delete(s.tasks.cancel, id)
+	ts.cancels[id]()
+	delete(ts.cancels, id)
 	return t.Moved, nil
 }

@@ -7,22 +7,22 @@ import (
 	"github.com/google/uuid"
 )
 
-func TestAHandleReadsBackAndAnyChangeToItIsRefused(t *testing.T) {
+func TestAReceiptHandleIsDecodedAndAnyChangeToItIsRefused(t *testing.T) {
 	h := handle{queue: 7, place: place{at: 1, sent: 2, seq: 3}, count: 4, nonce: 5}
 	s := h.String()
-	if got, ok := parseHandle(s); !ok || got != h {
+	if got, ok := decodeHandle(s); !ok || got != h {
 		t.Fatalf("%+v, %v", got, ok)
 	}
 	for i := range s {
 		b := []byte(s)
 		b[i] ^= 1
-		if got, ok := parseHandle(string(b)); ok && got != h {
+		if got, ok := decodeHandle(string(b)); ok && got != h {
 			t.Fatalf("changed at %d: accepted as %+v", i, got)
 		}
 	}
 }
 
-func TestAStoredMessageReadsBack(t *testing.T) {
+func TestAStoredMessageIsDecodedAsItWasEncoded(t *testing.T) {
 	l := storedMessage{id: uuid.New(), visibleAt: 42, group: "g", trace: "t", source: "s", body: strings.Repeat("ü", 300),
 		attributes: []named{{"a", MessageAttribute{DataType: "String", StringValue: "v"}},
 			{"b", MessageAttribute{DataType: "Binary.x", BinaryValue: []byte{0, 1}}}}}
@@ -39,7 +39,7 @@ func TestAStoredMessageReadsBack(t *testing.T) {
 	}
 }
 
-func TestContentsFollowXML(t *testing.T) {
+func TestMessageBodiesMustBeXMLCharacters(t *testing.T) {
 	for body, want := range map[string]bool{
 		"plain": true, "\t\n\r": true, "\x00": false, "\x1f": false, "ü\U0001F680": true, "\uFFFD": true,
 		"\uFFFE": false, "\uFFFF": false, "\x7f": true, "\xff": false,
@@ -70,7 +70,7 @@ func TestNumbersAreDecimal(t *testing.T) {
 	}
 }
 
-func TestRedrivePoliciesAreRead(t *testing.T) {
+func TestRedrivePoliciesAreParsed(t *testing.T) {
 	const arn = "arn:aws:sqs:us-east-1:000000000000:dead"
 	for policy, want := range map[string]uint64{
 		`{"deadLetterTargetArn":"` + arn + `","maxReceiveCount":5}`:      5,
@@ -102,7 +102,7 @@ func TestDelayedMessagesAreCountedUntilTheyAreDue(t *testing.T) {
 	}
 }
 
-func TestPlacesSortByTimeThenBySending(t *testing.T) {
+func TestPlacesAreOrderedByVisibleTimeThenSendTime(t *testing.T) {
 	ps := []place{{at: 1, sent: 9, seq: 9}, {at: 2, sent: 1, seq: 5}, {at: 2, sent: 1, seq: 6}, {at: 2, sent: 3, seq: 1}}
 	for i := 1; i < len(ps); i++ {
 		a, b := visibleKey(1, ps[i-1]), visibleKey(1, ps[i])

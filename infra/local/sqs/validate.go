@@ -6,11 +6,10 @@ import (
 	"unicode/utf8"
 )
 
-// Limits of SQS (developer guide, "Amazon SQS message quotas" and "Standard
-// queue quotas").
+// Limits of SQS (developer guide, "Amazon SQS message quotas" and "Standard queue quotas").
 const (
 	maxMessageBytes  = 1 << 20 // a message with its attributes, and all messages of a batch together
-	minMessageLimit  = 1 << 10 // the least that MaximumMessageSize can be set to
+	minMessageLimit  = 1 << 10 // the smallest MaximumMessageSize
 	maxAttributes    = 10
 	maxAttributeName = 256
 	maxBatchEntries  = 10
@@ -35,7 +34,7 @@ func checkContents(body string) error {
 			continue
 		}
 		r, n := utf8.DecodeRuneInString(body[i:])
-		// A surrogate never gets here: the request's text is checked before.
+		// A surrogate never gets here: decode refuses it.
 		if r == utf8.RuneError && n == 1 || r == 0xFFFE || r == 0xFFFF {
 			return errInvalidContents(r)
 		}
@@ -44,8 +43,7 @@ func checkContents(body string) error {
 	return nil
 }
 
-// checkAttribute applies SQS's rules for the name, type and value of one
-// message attribute.
+// checkAttribute applies SQS's rules for the name, type and value of a message attribute.
 func checkAttribute(name string, a MessageAttribute) error {
 	switch {
 	case name == "" || len(name) > maxAttributeName:
@@ -95,8 +93,8 @@ func hasPrefixFold(s, prefix string) bool {
 	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }
 
-// legalNumber is a decimal number; Go's hexadecimal, infinite and underscored
-// ones are none to SQS.
+// legalNumber reports whether s is a decimal number. SQS refuses hexadecimal numbers, infinity and
+// underscores, which Go accepts.
 func legalNumber(s string) bool {
 	if strings.Trim(s, "0123456789+-.eE") != "" {
 		return false
@@ -105,7 +103,7 @@ func legalNumber(s string) bool {
 	return err == nil
 }
 
-// attributeBytes is what an attribute adds to the size of its message.
+// attributeBytes is how much an attribute adds to the size of its message.
 func attributeBytes(a named) int {
 	return len(a.name) + len(a.DataType) + len(a.StringValue) + len(a.BinaryValue)
 }

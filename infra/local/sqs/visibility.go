@@ -7,9 +7,9 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// changeVisibility makes the message of h visible in timeout from now: 0 is at
-// once. The 12 hours that SQS allows are counted from the receive.
-func (q *Queue) changeVisibility(h handle, timeout time.Duration) error {
+// changeVisibility makes the message of h visible in timeout from now; 0 is at once. As in SQS, the
+// limit is 12 hours from the receive.
+func (q *backlog) changeVisibility(h handle, timeout time.Duration) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.gone {
@@ -21,7 +21,7 @@ func (q *Queue) changeVisibility(h handle, timeout time.Duration) error {
 	}
 	f := q.flights.bySeq[h.place.seq]
 	if f == nil || f.nonce != h.nonce {
-		v, err := q.s.store.get(messageKey(q.id, h.place.sent, h.place.seq))
+		v, err := q.keys.store.get(messageKey(q.keys.id, h.place.sent, h.place.seq))
 		if err != nil {
 			return err
 		}
@@ -43,17 +43,16 @@ func (q *Queue) changeVisibility(h handle, timeout time.Duration) error {
 		return err
 	}
 	if q.flights.due() < soonest {
-		q.wake(1)
+		q.waiters.wake(1)
 	}
 	return nil
 }
 
-// returnChunk bounds a batch of messages that come back.
+// returnChunk limits the messages that one batch makes visible.
 const returnChunk = 1000
 
-// returnExpired makes every message visible again whose timeout is over. It
-// needs mu.
-func (q *Queue) returnExpired(now int64) error {
+// returnExpired makes every message visible whose visibility timeout has ended. The caller holds mu.
+func (q *backlog) returnExpired(now int64) error {
 	for q.flights.due() <= now {
 		n := 0
 		for _, f := range q.flights.byTime {
@@ -71,48 +70,35 @@ func (q *Queue) returnExpired(now int64) error {
 	return nil
 }
 
-// returnFirst makes the n messages visible that would be next. It needs mu.
-func (q *Queue) returnFirst(n int, now int64) error {
+// returnFirst makes the n messages visible whose timeouts end first, with their receive counts. It is
+// not synced: if the process ends, messages of the last second are where they were before. The
+// caller holds mu.
+func (q *backlog) returnFirst(n int, now int64) (err error) {
 	fs := make([]*flight, n)
 	for i := range fs {
 		fs[i] = q.flights.byTime[0]
 		q.flights.remove(fs[i])
 	}
-	if err := q.putBack(fs, now); err != nil {
-		for _, f := range fs {
-			q.flights.add(f)
-		}
-		return fmt.Errorf("return messages to %s: %w", q.name, err)
-	}
-	q.wake(n)
-	return nil
-}
-
-// putBack writes the v keys of flights anew, at now, with their counts. It is
-// not synced: what is lost, at most the last second, is where it was before. It
-// needs mu.
-func (q *Queue) putBack(fs []*flight, now int64) error {
-	b := q.s.store.db.NewBatch()
-	for _, f := range fs {
-		p := place{at: now, sent: f.place.sent, seq: f.place.seq}
-		if p != f.place {
-			if err := b.Delete(visibleKey(q.id, f.place), nil); err != nil {
-				return err
+	defer func() {
+		if err != nil {
+			for _, f := range fs {
+				q.flights.add(f)
 			}
+			err = fmt.Errorf("return messages to %s: %w", q.name, err)
 		}
-		t := tally{count: f.count, first: f.first, events: f.events}
-		if err := b.Set(visibleKey(q.id, p), t.encode(), nil); err != nil {
-			return err
-		}
-		if err := b.Set(returnedKey(q.id, p.seq), encodeReturned(now, f.count), nil); err != nil {
+	}()
+	b := q.keys.store.db.NewBatch()
+	for _, f := range fs {
+		if err := q.keys.putBack(b, f, now); err != nil {
 			return err
 		}
 	}
-	if err := q.s.store.commit(b, pebble.NoSync); err != nil {
+	if err := q.keys.store.commit(b, pebble.NoSync); err != nil {
 		return err
 	}
 	for _, f := range fs {
 		q.visibleFrom(place{at: now, sent: f.place.sent, seq: f.place.seq})
 	}
+	q.waiters.wake(n)
 	return nil
 }

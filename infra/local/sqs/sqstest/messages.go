@@ -32,13 +32,13 @@ func messageTests() []test {
 				e.Fatalf("got %q (%s), sent %q (%s)", *m.Body, *m.MessageId, body, id)
 			}
 		}},
-		{"a deleted message does not come back", func(e *env) {
+		{"a deleted message is not received again", func(e *env) {
 			url := e.queue(map[string]string{"VisibilityTimeout": "0"})
 			e.send(url, "x")
 			e.delete(url, e.one(url))
 			e.none(url)
 		}},
-		{"a received message is hidden and counted as not visible", func(e *env) {
+		{"a received message is not visible and counted so", func(e *env) {
 			url := e.queue(nil)
 			e.send(url, "x")
 			e.one(url)
@@ -48,7 +48,7 @@ func messageTests() []test {
 				e.Fatalf("attributes %v", a)
 			}
 		}},
-		{"system attributes are given as asked for", func(e *env) {
+		{"requested system attributes are returned", func(e *env) {
 			url := e.queue(nil)
 			e.sendInput(&sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("x"),
 				MessageSystemAttributes: map[string]types.MessageSystemAttributeValue{
@@ -73,7 +73,7 @@ func messageTests() []test {
 				e.Errorf("asked for SentTimestamp: %+v", ms)
 			}
 		}},
-		{"a group id on a standard queue comes back as an attribute", func(e *env) {
+		{"a group id on a standard queue is returned as an attribute", func(e *env) {
 			url := e.queue(nil)
 			e.sendInput(&sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("x"),
 				MessageGroupId: aws.String("tenant-7")})
@@ -81,7 +81,7 @@ func messageTests() []test {
 				e.Fatalf("MessageGroupId %q", got)
 			}
 		}},
-		{"message attributes of every type come back", func(e *env) {
+		{"message attributes of every type are returned", func(e *env) {
 			url := e.queue(nil)
 			blob := []byte{0, 1, 255, 254, '"'}
 			sent := map[string]types.MessageAttributeValue{
@@ -191,7 +191,7 @@ func messageTests() []test {
 				&sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("x"), DelaySeconds: 901})
 			e.fails(err, "InvalidParameterValue")
 		}},
-		{"a receipt handle that is none is ReceiptHandleIsInvalid", func(e *env) {
+		{"an invalid receipt handle is ReceiptHandleIsInvalid", func(e *env) {
 			url := e.queue(nil)
 			_, err := e.client.DeleteMessage(e.ctx(),
 				&sqs.DeleteMessageInput{QueueUrl: &url, ReceiptHandle: aws.String("garbage")})
@@ -323,7 +323,7 @@ func batchTests() []test {
 			}
 			e.none(url)
 		}},
-		{"a batch of deletes and visibility changes reports each bad handle", func(e *env) {
+		{"a batch of deletes and visibility changes reports each invalid handle", func(e *env) {
 			url := e.queue(nil)
 			e.send(url, "x")
 			m := e.one(url)

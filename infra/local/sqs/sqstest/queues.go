@@ -31,7 +31,7 @@ func queueTests() []test {
 			}
 			e.fails(err, "QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue")
 		}},
-		{"creating a queue again with the same attributes is no error", func(e *env) {
+		{"creating a queue again with the same attributes succeeds", func(e *env) {
 			name := "spillway-test-" + rand.Text()
 			a := map[string]string{"VisibilityTimeout": "45", "DelaySeconds": "0"}
 			if first, second := e.named(name, a), e.named(name, a); first != second {
@@ -152,7 +152,7 @@ func queueTests() []test {
 			}
 			e.none(url)
 		}},
-		{"a dead-letter queue knows its sources", func(e *env) {
+		{"a dead-letter queue lists its sources", func(e *env) {
 			dlq := e.queue(nil)
 			url := e.queue(map[string]string{"RedrivePolicy": redrivePolicy(e.arn(dlq), "3")})
 			out, err := e.client.ListDeadLetterSourceQueues(e.ctx(), &sqs.ListDeadLetterSourceQueuesInput{QueueUrl: &dlq})

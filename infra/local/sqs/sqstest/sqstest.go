@@ -1,7 +1,7 @@
-// Package sqstest is a conformance suite for SQS endpoints: what a standard
-// queue must do, seen through aws-sdk-go-v2 alone. The same tests run against
-// the endpoint of this project and against any other, real SQS among them, so
-// that the local one can be held to what the real one does.
+// Package sqstest is a conformance suite for SQS endpoints: it tests what a standard queue must do,
+// through aws-sdk-go-v2 alone. The same tests run against the SQS emulator and against any other
+// endpoint, real SQS included, so that the emulator is compared with what SQS does. It does not test
+// FIFO queues, permissions and encryption.
 package sqstest
 
 import (
@@ -18,22 +18,20 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// NewClient returns a client of the endpoint under test. It is called once for
-// every test, which makes queues of its own, with random names, and deletes
-// them.
+// NewClient returns a client of the endpoint under test. It is called once for every test. The test
+// creates its own queues, with random names, and deletes them.
 type NewClient func(t *testing.T) *sqs.Client
 
-// Run runs the tests in real time, with waits of seconds: about two minutes in
-// all. Retention is left out, because the least that can be set is 60 s.
+// Run runs the tests in real time, with waits of seconds: about two minutes in total. It does not
+// test retention, because the minimum is 60 s.
 func Run(t *testing.T, newClient NewClient) {
 	for _, group := range [][]test{queueTests(), messageTests(), batchTests(), taskTests(), timedTests()} {
 		runAll(t, newClient, group, func(t *testing.T, f func(*testing.T)) { f(t) })
 	}
 }
 
-// RunIn runs all tests, those of retention and other long times too, each
-// within wrap: the caller gives it a testing/synctest bubble, where no time is
-// spent.
+// RunIn runs all tests, those of retention and other long times too, each in wrap: the caller passes a
+// function that runs it in a testing/synctest bubble, where long times take none.
 func RunIn(t *testing.T, newClient NewClient, wrap func(*testing.T, func(*testing.T))) {
 	for _, group := range [][]test{queueTests(), messageTests(), batchTests(), taskTests(), timedTests(), slowTests()} {
 		runAll(t, newClient, group, wrap)
@@ -53,7 +51,7 @@ func runAll(t *testing.T, newClient NewClient, tests []test, wrap func(*testing.
 	}
 }
 
-// env is what a test works with.
+// env has what the tests need.
 type env struct {
 	*testing.T
 	client *sqs.Client
@@ -61,7 +59,7 @@ type env struct {
 
 func (e *env) ctx() context.Context { return e.T.Context() }
 
-// queue makes a queue that is deleted after the test and returns its URL.
+// queue creates a queue, which is deleted after the test, and returns its URL.
 func (e *env) queue(attributes map[string]string) string {
 	e.Helper()
 	return e.named("spillway-test-"+strings.ToLower(rand.Text()), attributes)
@@ -97,7 +95,7 @@ func (e *env) sendInput(in *sqs.SendMessageInput) string {
 	return *out.MessageId
 }
 
-// receive asks once, with everything, and a wait in seconds.
+// receive makes one receive with all attributes and a wait in seconds.
 func (e *env) receive(url string, max, wait int32) []types.Message {
 	e.Helper()
 	return e.receiveInput(&sqs.ReceiveMessageInput{
@@ -174,7 +172,7 @@ func (e *env) fails(err error, codes ...string) {
 	e.Fatalf("error code %q (%s), want %v", api.ErrorCode(), api.ErrorMessage(), codes)
 }
 
-// pass lets time pass: virtual in a bubble, real elsewhere.
+// pass sleeps: in virtual time in a bubble, otherwise in real time.
 func (e *env) pass(d time.Duration) {
 	e.Helper()
 	select {

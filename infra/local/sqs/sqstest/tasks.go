@@ -11,7 +11,7 @@ import (
 
 func taskTests() []test {
 	return []test{
-		{"a move task brings dead letters back to where they came from, as new messages", func(e *env) {
+		{"a move task moves dead letters to their source queues, as new messages", func(e *env) {
 			dlq := e.queue(nil)
 			url := e.queue(map[string]string{"VisibilityTimeout": "0", "RedrivePolicy": redrivePolicy(e.arn(dlq), "1")})
 			id := e.send(url, "again")
@@ -55,7 +55,7 @@ func taskTests() []test {
 				e.Fatalf("task %+v", task)
 			}
 		}},
-		{"a move task wants a dead-letter queue as its source", func(e *env) {
+		{"the source of a move task must be a dead-letter queue", func(e *env) {
 			arn := e.arn(e.queue(nil))
 			_, err := e.client.StartMessageMoveTask(e.ctx(), &sqs.StartMessageMoveTaskInput{SourceArn: &arn})
 			e.fails(err, "InvalidParameterValue")

@@ -36,7 +36,7 @@ func timedTests() []test {
 				e.Fatalf("%d messages after %v", len(ms), took)
 			}
 		}},
-		{"a message comes back when its visibility timeout is over", func(e *env) {
+		{"a message is visible again when its visibility timeout ends", func(e *env) {
 			url := e.queue(map[string]string{"VisibilityTimeout": "3"})
 			id := e.send(url, "x")
 			first := e.one(url)
@@ -56,7 +56,7 @@ func timedTests() []test {
 			}
 			e.one(url)
 		}},
-		{"a longer visibility keeps a message hidden", func(e *env) {
+		{"a longer visibility timeout applies", func(e *env) {
 			url := e.queue(map[string]string{"VisibilityTimeout": "2"})
 			e.send(url, "x")
 			m := e.one(url)
@@ -82,7 +82,7 @@ func timedTests() []test {
 			e.none(plain)
 			e.one(plain)
 		}},
-		{"an expired handle still deletes a message that nobody received again", func(e *env) {
+		{"an expired handle still deletes a message that was not received again", func(e *env) {
 			url := e.queue(map[string]string{"VisibilityTimeout": "2"})
 			e.send(url, "x")
 			m := e.one(url)
@@ -91,7 +91,7 @@ func timedTests() []test {
 			e.delete(url, m)
 			e.none(url)
 		}},
-		{"a handle that was superseded succeeds", func(e *env) {
+		{"a delete with a superseded handle succeeds", func(e *env) {
 			url := e.queue(map[string]string{"VisibilityTimeout": "2"})
 			e.send(url, "x")
 			old := e.one(url)
@@ -101,7 +101,7 @@ func timedTests() []test {
 			e.pass(3 * time.Second)
 			e.none(url)
 		}},
-		{"a message back from its timeout past the limit is a dead letter", func(e *env) {
+		{"a message whose timeout ends at the receive limit is a dead letter", func(e *env) {
 			dlq := e.queue(nil)
 			url := e.queue(map[string]string{"VisibilityTimeout": "1", "RedrivePolicy": redrivePolicy(e.arn(dlq), "1")})
 			e.send(url, "x")
