@@ -3,7 +3,6 @@ package oracle
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"math"
 	"net/http"
 	"strings"
@@ -20,7 +19,6 @@ import (
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/deliver"
-	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/price"
@@ -175,14 +173,9 @@ func suffer(t *testing.T, kind failure, handler func(deliver.Config) (awslambda.
 	f, _ := production.Function(topology.DefaultNames().DeliverFunction)
 	u = &usage{memory: f.MemoryMB}
 	segmentAway := &away{usage: u, until: time.Now().Add(outage), kind: kind}
-	metrics := emf.NewWriter(u, emf.DefaultPipeline, "deliver")
 	w := start(t, parts{
-		arrive: func(segmentd.Received) {},
-		report: func(s deliver.Report) {
-			if err := metrics.Write(time.Now(), s.Metrics()...); err != nil {
-				t.Error(err)
-			}
-		},
+		arrive:    func(segmentd.Received) {},
+		out:       u,
 		queue:     func(_ *world, q lambda.Queue) lambda.Queue { return countingQueue{q, u} },
 		transport: func(inner http.RoundTripper) http.RoundTripper { return countingTransport{inner, u} },
 		environments: func(inner lambda.EnvironmentFactory) lambda.EnvironmentFactory {
@@ -192,7 +185,7 @@ func suffer(t *testing.T, kind failure, handler func(deliver.Config) (awslambda.
 			}
 		},
 		handler: func(c deliver.Config) (awslambda.Handler, error) {
-			c.Segment, c.Logger = segmentAway, slog.New(slog.NewJSONHandler(u, nil))
+			c.Segment = segmentAway
 			return handler(c)
 		},
 	})

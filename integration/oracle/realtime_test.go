@@ -56,6 +56,7 @@ type machine struct {
 	up, segment *exec.Cmd
 	client      *awssqs.Client
 	function    *lambda.Function
+	mapping     *lambda.EventSourceMapping
 	poison      []segmentd.Rule
 
 	mu    sync.Mutex
@@ -165,25 +166,25 @@ func newMachine(t *testing.T, seed uint64, l *ledger) *machine {
 	t.Cleanup(func() { kill(m.up); kill(m.segment) })
 
 	production := topology.Default()
-	f, _ := production.Function(topology.DefaultNames().DeliverFunction)
-	m.function = lambda.NewFunction(lambda.FunctionConfig{
-		Name: f.Name, Timeout: f.Timeout, ReservedConcurrency: f.ReservedConcurrency, MemoryMB: f.MemoryMB,
-		NewEnvironment: lambda.Process(lambda.ProcessConfig{
-			Path: deliver,
-			Env: []string{
-				"AWS_ACCESS_KEY_ID=" + local.AccessKey, "AWS_SECRET_ACCESS_KEY=" + local.AccessKey,
-				"AWS_ENDPOINT_URL_SQS=" + endpoint,
-				"SPILLWAY_QUEUE_URL=" + m.queueURL(topology.DefaultNames().EventsQueue),
-				"SPILLWAY_DEAD_LETTER_QUEUE_URL=" + m.queueURL(topology.DefaultNames().DeadLetterQueue),
-				"SPILLWAY_SEGMENT_ENDPOINT=" + web.URL, "SPILLWAY_WRITE_KEY=" + local.WriteKey,
-			},
-			OnStart: func(pid int) {
-				m.mu.Lock()
-				defer m.mu.Unlock()
-				m.pids = append(m.pids, pid)
-			},
-		}),
-	})
+	var err error
+	m.function, m.mapping, err = local.NewDelivery(&production, remoteQueue{m}, lambda.Process(lambda.ProcessConfig{
+		Path: deliver,
+		Env: []string{
+			"AWS_ACCESS_KEY_ID=" + local.AccessKey, "AWS_SECRET_ACCESS_KEY=" + local.AccessKey,
+			"AWS_ENDPOINT_URL_SQS=" + endpoint,
+			"SPILLWAY_QUEUE_URL=" + m.queueURL(topology.DefaultNames().EventsQueue),
+			"SPILLWAY_DEAD_LETTER_QUEUE_URL=" + m.queueURL(topology.DefaultNames().DeadLetterQueue),
+			"SPILLWAY_SEGMENT_ENDPOINT=" + web.URL, "SPILLWAY_WRITE_KEY=" + local.WriteKey,
+		},
+		OnStart: func(pid int) {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.pids = append(m.pids, pid)
+		},
+	}), quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(m.function.Close)
 	return m
 }
@@ -352,22 +353,10 @@ func TestTheBuiltBinariesLoseNothingHoweverTheyAreKilled(t *testing.T) {
 	m := newMachine(t, s, l)
 	m.poison = poisonRules(30)
 	m.await("the Segment emulator takes no script", func() error { return m.script(nil) })
-	source := topology.Default().EventSources[0]
-	mapping, err := lambda.NewEventSourceMapping(lambda.MappingConfig{
-		Queue: remoteQueue{m}, QueueARN: "arn:aws:sqs:" + local.Region + ":" + local.AccountID + ":" +
-			topology.DefaultNames().EventsQueue,
-		Function:  m.function,
-		BatchSize: source.BatchSize, MaximumBatchingWindow: source.BatchingWindow,
-		MaximumConcurrency:      source.MaximumConcurrency,
-		ReportBatchItemFailures: source.ReportBatchItemFailures, Logger: quiet,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var polling sync.WaitGroup
 	polling.Go(func() {
-		if err := mapping.Run(ctx); err != nil {
+		if err := m.mapping.Run(ctx); err != nil {
 			t.Error(err)
 		}
 	})
@@ -435,5 +424,5 @@ func TestTheBuiltBinariesLoseNothingHoweverTheyAreKilled(t *testing.T) {
 	}
 	t.Logf("seed %d, %v: %d events accepted = %d delivered + %d dead letters; %d came again with the same messageId; "+
 		"killed: %v; of the function's: %+v",
-		s, *realTime, c.accepted, c.delivered, c.dead, c.duplicates, m.kills, mapping.Stats())
+		s, *realTime, c.accepted, c.delivered, c.dead, c.duplicates, m.kills, m.mapping.Stats())
 }

@@ -2,6 +2,7 @@ package oracle
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -21,9 +22,9 @@ import (
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
 	"github.com/spillwayhq/spillway/infra/local/sqs"
 	"github.com/spillwayhq/spillway/infra/topology"
+	appdeliver "github.com/spillwayhq/spillway/shared/app/deliver"
 	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/message"
-	"github.com/spillwayhq/spillway/shared/segment"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
@@ -44,7 +45,8 @@ type world struct {
 type parts struct {
 	gzip         bool
 	arrive       func(segmentd.Received)
-	report       func(deliver.Report)
+	report       func(deliver.Report) // nil: to nobody
+	out          io.Writer            // gets the function's log and metrics; nil: nothing does
 	queue        func(w *world, q lambda.Queue) lambda.Queue
 	transport    func(http.RoundTripper) http.RoundTripper // of the function's calls to SQS
 	environments func(lambda.EnvironmentFactory) lambda.EnvironmentFactory
@@ -82,33 +84,24 @@ func start(t *testing.T, p parts) *world {
 	w.dead, _ = server.Queue(topology.DefaultNames().DeadLetterQueue)
 	w.client = sdk(endpoint, server.HTTPClient())
 
-	api := sdk(endpoint, &http.Client{Transport: p.transport(server.HTTPClient().Transport)})
+	options := local.PipelineOptions(&production, endpoint)
+	options.SegmentURL, options.Gzip, options.WriteKey = "http://segment.test", p.gzip, local.WriteKey
+	connected := appdeliver.Parts{
+		SQS:       sdk(endpoint, &http.Client{Transport: p.transport(server.HTTPClient().Transport)}),
+		Transport: w.segment.HTTPClient().Transport, Metrics: io.Discard, Logger: quiet, Report: p.report,
+	}
+	if p.out != nil {
+		connected.Metrics, connected.Logger = p.out, slog.New(slog.NewJSONHandler(p.out, nil))
+	}
 	newHandler := func() (awslambda.Handler, error) {
-		// Each environment has its own connections, as it has its own breaker.
-		client, err := segment.NewClient(segment.Config{Endpoint: "http://segment.test", Gzip: p.gzip,
-			Transport: w.segment.HTTPClient().Transport})
+		c, _, err := appdeliver.Configure(options.Deliver(), connected)
 		if err != nil {
 			return nil, err
 		}
-		return p.handler(deliver.Config{
-			Segment: client, WriteKey: local.WriteKey, Report: p.report,
-			Queue:       sqsclient.New(api, queueURL(topology.DefaultNames().EventsQueue)),
-			DeadLetters: sqsclient.New(api, queueURL(topology.DefaultNames().DeadLetterQueue)),
-		})
+		return p.handler(c)
 	}
-	source := production.EventSources[0]
-	f, _ := production.Function(source.Function)
-	w.function = lambda.NewFunction(lambda.FunctionConfig{
-		Name: f.Name, Timeout: f.Timeout, ReservedConcurrency: f.ReservedConcurrency, MemoryMB: f.MemoryMB,
-		Region:         local.Region,
-		NewEnvironment: p.environments(lambda.InProcess(newHandler)),
-	})
-	w.mapping, err = lambda.NewEventSourceMapping(lambda.MappingConfig{
-		Queue: p.queue(w, local.Feed(w.events)), QueueARN: w.events.ARN(), Function: w.function,
-		BatchSize: source.BatchSize, MaximumBatchingWindow: source.BatchingWindow,
-		MaximumConcurrency:      source.MaximumConcurrency,
-		ReportBatchItemFailures: source.ReportBatchItemFailures, Logger: quiet,
-	})
+	w.function, w.mapping, err = local.NewDelivery(&production, p.queue(w, local.Feed(w.events)),
+		p.environments(lambda.InProcess(newHandler)), quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
