@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -29,6 +31,11 @@ func spillway(ctx context.Context, stdin string, args ...string) (stdout, stderr
 func TestErrorsAreOneLineThatSaysWhatToDo(t *testing.T) {
 	notADirectory := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(notADirectory, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	noKeys := filepath.Join(t.TempDir(), "keys.json")
+	if err := os.WriteFile(noKeys, []byte(`{"writeKeys":[{"name":"","writeKey":"a b"},{"name":"","writeKey":""}]}`),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -75,11 +82,15 @@ func TestErrorsAreOneLineThatSaysWhatToDo(t *testing.T) {
 			"remove one of them"},
 		{"a negative latency", up("--data-dir="+t.TempDir(), "--latency=-1s"), "--latency must be at least 0"},
 		{"nothing to make up", []string{"send", "--count=0"}, "must be at least 1, is 0"},
-		{"a queue that is not a URL", []string{"send", "--count=1", "--queue-url=events"}, "must be the URL of an SQS queue"},
+		{"a queue that is not a URL", []string{"send", "--count=1", "--queue-url=events"},
+			"must be that of a standard SQS queue"},
 		{"a queue of another protocol", []string{"send", "--count=1", "--queue-url=ftp://localhost/x"},
-			"must be the URL of an SQS queue"},
+			"must be that of a standard SQS queue"},
 		{"an impossible write key", []string{"send", "--count=1", "--write-key=a b"}, "as Segment shows the key"},
 		{"an impossible write key for up", up("--data-dir="+t.TempDir(), "--write-key=a\nb"), "as Segment shows the key"},
+		{"an impossible name", up("--name=Staging"), "--name: the pipeline's name must begin with a lower-case letter"},
+		{"a missing write-key document", up("--write-keys=/does/not/exist"), "--write-keys: open /does/not/exist"},
+		{"a write-key document without keys", up("--write-keys=" + noKeys), "--write-keys: " + noKeys},
 		{"a port that is not a number", up("--sqs-port=abc"), "must be a number from 0 to 65535"},
 		{"a switch that is neither on nor off", up("--gzip=maybe"), "must be true or false"},
 		{"a duration without a unit", up("--latency=5"), "must be a duration like 50ms or 2s"},
@@ -231,6 +242,46 @@ func TestSendCanBeInterruptedWhileItsInputHasNotEnded(t *testing.T) {
 	err := send(ctx, in, &out, &errOut, sendFlags{queueURL: p.QueueURL(topology.DefaultNames().EventsQueue)})
 	if err == nil || !strings.Contains(err.Error(), "interrupted") {
 		t.Errorf("error %v, said %q", err, out.String())
+	}
+}
+
+func TestUpRunsUnderAnotherNameAndAcceptsTheWriteKeysOfAFile(t *testing.T) {
+	t.Parallel()
+	keys := filepath.Join(t.TempDir(), "keys.json")
+	if err := os.WriteFile(keys, []byte(`{"writeKeys":[{"name":"shop","writeKey":"theshopkey"}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, stop := inBackground(t, "up", "--name=staging", "--write-keys="+keys, "--sqs-port=0", "--segment-port=0",
+		"--ingest-port=0", "--data-dir="+t.TempDir())
+	await(t, "its addresses", func() bool { return strings.Contains(out.String(), "spillway dlq ls") })
+	found := regexp.MustCompile(`events queue +(http\S+/staging-events)`).FindStringSubmatch(out.String())
+	ingest := regexp.MustCompile(`ingest endpoint +(http\S+)`).FindStringSubmatch(out.String())
+	if found == nil || ingest == nil || !strings.Contains(out.String(), "/staging-dead-letters\n") ||
+		!strings.Contains(out.String(), "dlq ls --queue-url "+found[1]) {
+		t.Fatalf("it printed\n%s", out)
+	}
+	if out, _, err := spillway(t.Context(), "", "dlq", "ls", "--queue-url="+found[1]); err != nil ||
+		!strings.Contains(out, "There are no dead letters.") {
+		t.Errorf("dlq ls: %v, printed %q", err, out)
+	}
+	for key, want := range map[string]int{"theshopkey": http.StatusOK, "other": http.StatusBadRequest} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, ingest[1]+"/v1/track",
+			strings.NewReader(`{"userId":"u","event":"E"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.SetBasicAuth(key, "")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("write key %s: status %d, want %d", key, resp.StatusCode, want)
+		}
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -35,13 +35,13 @@ func (s *screen) String() string {
 	return s.text.String()
 }
 
-// tailing runs the verb until stop is called, which returns its error.
-func tailing(t *testing.T, args ...string) (out *screen, stop func() error) {
+// inBackground runs a command line until stop is called, which returns its error.
+func inBackground(t *testing.T, args ...string) (out *screen, stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	out = &screen{}
 	root := newRoot()
-	root.SetArgs(append([]string{"tail"}, args...))
+	root.SetArgs(args)
 	root.SetOut(out)
 	root.SetErr(out)
 	ended := make(chan error, 1)
@@ -56,8 +56,8 @@ func TestTailShowsTheOutcomeOfEachEvent(t *testing.T) {
 		Status: 400}}}); err != nil {
 		t.Fatal(err)
 	}
-	all, stopAll := tailing(t, queueFlag(p))
-	bad, stopBad := tailing(t, queueFlag(p), "--outcome=dead_lettered", "--payload", "--json")
+	all, stopAll := inBackground(t, "tail", queueFlag(p))
+	bad, stopBad := inBackground(t, "tail", queueFlag(p), "--outcome=dead_lettered", "--payload", "--json")
 	// The pipeline does not say who watches, so bodies are sent until both tails see them.
 	await(t, "the watchers", func() bool {
 		put(t, p, topology.DefaultNames().EventsQueue, "no JSON")
@@ -167,7 +167,7 @@ func TestErrorsOfTailAreOneLine(t *testing.T) {
 		want string
 	}{
 		"an unknown outcome":        {[]string{"--outcome=lost"}, "must be one of delivered, retried, dead_lettered"},
-		"a queue that is not a URL": {[]string{"--queue-url=events"}, "must be the URL of an SQS queue"},
+		"a queue that is not a URL": {[]string{"--queue-url=events"}, "must be that of a standard SQS queue"},
 		"nothing listens":           {[]string{"--queue-url=http://127.0.0.1:1/x/y"}, "is `spillway up` running?"},
 		"another program listens": {[]string{"--queue-url=" + p.SegmentURL + "/x/y"},
 			"is it a `spillway up` of this version?"},

@@ -13,16 +13,19 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/spillwayhq/spillway/cmd/spillway/keyfile"
 	"github.com/spillwayhq/spillway/cmd/spillway/live"
 	"github.com/spillwayhq/spillway/cmd/spillway/queues"
 	"github.com/spillwayhq/spillway/cmd/spillway/usage"
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/app/ingest"
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
 type upFlags struct {
-	dataDir, segment, writeKey       string
+	name, dataDir                    string
+	segment, writeKey, writeKeys     string
 	sqsPort, segmentPort, ingestPort uint16
 	latency                          time.Duration
 	gzip, deliver, canary            bool
@@ -40,6 +43,8 @@ func newUp() *cobra.Command {
 		Args: usage.NoArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return up(c.Context(), c.OutOrStdout(), f) },
 	}
+	c.Flags().StringVar(&f.name, "name", topology.DefaultNames().Pipeline,
+		"`name` of the pipeline, which its queues begin with")
 	c.Flags().StringVar(&f.dataDir, "data-dir", ".spillway", "`directory` of the queues and of the function's log")
 	c.Flags().Uint16Var(&f.sqsPort, "sqs-port", 9324, "`port` of the SQS emulator; 0 takes a free one")
 	c.Flags().Uint16Var(&f.ingestPort, "ingest-port", 8080,
@@ -48,6 +53,9 @@ func newUp() *cobra.Command {
 	c.Flags().StringVar(&f.segment, "segment", "",
 		"deliver to this `URL` instead of the Segment emulator: "+segment.EndpointUS+" or "+segment.EndpointEU)
 	c.Flags().StringVar(&f.writeKey, "write-key", "", "write `key` of messages that have none")
+	c.Flags().StringVar(&f.writeKeys, "write-keys", "",
+		"`file` with the write-key document: the write keys that the ingest endpoint accepts, with their quotas; it is read "+
+			"again when it changes (default: any write key is accepted)")
 	c.Flags().DurationVar(&f.latency, "latency", 0, "how long the Segment emulator takes to answer")
 	c.Flags().BoolVar(&f.gzip, "gzip", true, "compress requests to Segment")
 	c.Flags().BoolVar(&f.deliver, "deliver", true, "deliver events; with --deliver=false they are only accepted")
@@ -56,32 +64,23 @@ func newUp() *cobra.Command {
 	return c
 }
 
-// memoryLimit bounds the process under any load: without it the garbage collector lets short-lived
-// buffers grow to twice what is in use.
-const memoryLimit = 110 << 20
-
 func up(ctx context.Context, out io.Writer, f upFlags) error {
+	names, err := f.check()
+	if err != nil {
+		return err
+	}
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryLimit)
-	}
-	if f.segment != "" && f.latency != 0 {
-		return errors.New("--latency is for the Segment emulator, which --segment replaces: remove one of them")
-	}
-	if err := usage.Latency(f.latency); err != nil {
-		return err
-	}
-	if err := usage.WriteKey(f.writeKey); err != nil {
-		return err
+		debug.SetMemoryLimit(ingest.ServerMemory) // the rest of the pipeline needs little more
 	}
 	p, err := local.Start(local.Config{
-		Dir: f.dataDir, Segment: f.segment, WriteKey: f.writeKey, Plain: !f.gzip, Hold: !f.deliver, Canary: f.canary,
-		Latency: f.latency, SQSAddr: loopback(f.sqsPort), IngestAddr: loopback(f.ingestPort),
-		SegmentAddr: loopback(f.segmentPort),
+		Name: f.name, Dir: f.dataDir, SQSAddr: loopback(f.sqsPort), IngestAddr: loopback(f.ingestPort),
+		SegmentAddr: loopback(f.segmentPort), Segment: f.segment, WriteKey: f.writeKey, WriteKeysFile: f.writeKeys,
+		Plain: !f.gzip, Hold: !f.deliver, Canary: f.canary, Latency: f.latency,
 	})
 	if err != nil {
 		return err
 	}
-	greet(out, p, f)
+	greet(out, p, names, f)
 	watching, unwatch := context.WithCancel(context.WithoutCancel(ctx))
 	watched := make(chan struct{})
 	go func() {
@@ -94,16 +93,38 @@ func up(ctx context.Context, out io.Writer, f upFlags) error {
 	return err
 }
 
+// check refuses what would otherwise be noticed late, or only in the log.
+func (f *upFlags) check() (names topology.Names, err error) {
+	if f.segment != "" && f.latency != 0 {
+		return names, errors.New("--latency is for the Segment emulator, which --segment replaces: remove one of them")
+	}
+	if err := usage.Latency(f.latency); err != nil {
+		return names, err
+	}
+	if err := usage.WriteKey(f.writeKey); err != nil {
+		return names, err
+	}
+	if f.writeKeys != "" {
+		if _, err := keyfile.Names(f.writeKeys); err != nil {
+			return names, err
+		}
+	}
+	if names, err = topology.NewNames(f.name); err != nil {
+		return names, fmt.Errorf("--name: %w", err)
+	}
+	return names, nil
+}
+
 func loopback(port uint16) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port))) }
 
 // greet says where everything is, and what to try first.
-func greet(out io.Writer, p *local.Pipeline, f upFlags) {
-	events := p.QueueURL(topology.DefaultNames().EventsQueue)
+func greet(out io.Writer, p *local.Pipeline, names topology.Names, f upFlags) {
+	events := p.QueueURL(names.EventsQueue)
 	fmt.Fprintf(out, "Spillway is running. Press Ctrl-C to stop it. Accepted events are on disk in %s.\n\n", f.dataDir)
 	fmt.Fprintf(out, "  ingest endpoint   %s\n", p.IngestURL)
 	fmt.Fprintf(out, "  SQS emulator      %s\n", p.SQSURL)
 	fmt.Fprintf(out, "  events queue      %s\n", events)
-	fmt.Fprintf(out, "  dead letters      %s\n", p.QueueURL(topology.DefaultNames().DeadLetterQueue))
+	fmt.Fprintf(out, "  dead letters      %s\n", p.QueueURL(names.DeadLetterQueue))
 	emulator := ""
 	if p.Segmentd() != nil {
 		emulator = " (emulator)"
@@ -120,8 +141,12 @@ func greet(out io.Writer, p *local.Pipeline, f upFlags) {
 	if events != queues.DefaultURL {
 		queue = " --queue-url " + events
 	}
+	writeKey := "any-key"
+	if f.writeKeys != "" {
+		writeKey = "WRITE_KEY"
+	}
 	fmt.Fprintf(out, "Send an event from another terminal, as an SDK does:\n"+
-		"  curl -u any-key: %s/v1/track -d '{\"userId\":\"u1\",\"event\":\"Run Started\"}'\n", p.IngestURL)
+		"  curl -u %s: %s/v1/track -d '{\"userId\":\"u1\",\"event\":\"Run Started\"}'\n", writeKey, p.IngestURL)
 	fmt.Fprintf(out, "or as a program with an AWS SDK does (any credentials work):\n"+
 		"  export AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s AWS_DEFAULT_REGION=%s\n"+
 		"  aws sqs send-message --endpoint-url %s --queue-url %s --message-body file://events/track.json\n",

@@ -1,5 +1,5 @@
-// Package dlq is what the verbs of `spillway dlq` share: the flags that name the dead-letter queue
-// and select dead letters, and explanations of why none was found.
+// Package dlq has the parts of `spillway dlq`: it finds the dead-letter queue and the dead letters
+// that the flags name, explains why there are none, and prints and saves dead letters.
 package dlq
 
 import (
@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -17,12 +16,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/spillwayhq/spillway/cmd/spillway/interrupt"
+	"github.com/spillwayhq/spillway/cmd/spillway/keyfile"
 	"github.com/spillwayhq/spillway/cmd/spillway/queues"
 	"github.com/spillwayhq/spillway/cmd/spillway/stack"
 	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
 	"github.com/spillwayhq/spillway/shared/deadletter"
 	"github.com/spillwayhq/spillway/shared/deliver"
-	"github.com/spillwayhq/spillway/shared/ingest/writekeys"
 )
 
 // InvisibleFor is how long dead letters are invisible to others after a command was killed.
@@ -118,18 +117,11 @@ func (q *Queue) Explain(err error) error {
 // KeyNames returns a function that says what may be shown of a write key: its name in the write-key
 // document, otherwise the beginning of its SHA-256, as in the function's log.
 func (f *Flags) KeyNames() (func(writeKey string) string, error) {
-	names := map[string]string{}
+	var names map[string]string
 	if f.writeKeys != "" {
-		data, err := os.ReadFile(f.writeKeys)
-		if err != nil {
-			return nil, fmt.Errorf("--write-keys: read the write-key document: %w", err)
-		}
-		set, err := writekeys.Parse(data)
-		if err != nil {
-			return nil, fmt.Errorf("--write-keys: parse the write-key document %s: %w", f.writeKeys, err)
-		}
-		for key, k := range set {
-			names[key] = k.Name
+		var err error
+		if names, err = keyfile.Names(f.writeKeys); err != nil {
+			return nil, err
 		}
 	}
 	return func(writeKey string) string {

@@ -65,7 +65,7 @@ func Explain(err error, queueURL string) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, sqsclient.ErrInvalidQueueURL):
-		return fmt.Errorf("--queue-url must be the URL of an SQS queue, like %s, is %q", DefaultURL, queueURL)
+		return fmt.Errorf("the queue URL must be that of a standard SQS queue, like %s, is %q", DefaultURL, queueURL)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("nothing listens at %s: is `spillway up` running?", queueURL)
 	case errors.As(err, &missing):
