@@ -62,9 +62,9 @@ type committer struct {
 }
 
 // submit sends the parts of a request. It returns nil when the queue has all of them, and an error
-// when it has not or may not have. It returns within the time-out and ctx's deadline; that ctx is
-// cancelled makes no difference, because others may be in the same message. The parts must not
-// change until then.
+// when it has not or may not have. It returns within the time-out and ctx's deadline. It ignores
+// that ctx is cancelled, because others may be in the same message. The parts must not change until
+// then.
 func (c *committer) submit(ctx context.Context, parts []part) error {
 	m := &member{parts: parts}
 	g, leads := c.join(m)

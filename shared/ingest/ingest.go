@@ -35,7 +35,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
-// Sender sends messages; *sqsclient.Queue is one. The error is nil or, if only some messages
+// Sender sends messages; *sqsclient.Sender is one. The error is nil or, if only some messages
 // failed, a *sqsclient.SendError. Send must return when ctx ends, and be safe for concurrent use.
 type Sender interface {
 	Send(context.Context, []message.Message) error

@@ -78,7 +78,8 @@ func filled(parts *[2]part) []part {
 	return parts[:]
 }
 
-// appendID appends a random messageId.
+// appendID appends a random messageId. It reads the system's generator, which costs up to 0.4 µs,
+// but the SDKs give their events a messageId themselves.
 func appendID(dst []byte) []byte {
 	text, _ := uuid.New().MarshalText() // never fails
 	return append(dst, text...)
