@@ -119,7 +119,7 @@ func TestAWrongSettingHasALineThatSaysWhatItMustBe(t *testing.T) {
 		{`{"publicURL": "events.example.com"}`, `publicURL must be a scheme and host, like https://events.example.com`},
 		{`{"segmentEndpoint": "api.segment.io"}`, `segmentEndpoint must be us, eu or a URL, is "api.segment.io": `},
 		{`{"writeKeyParameter": "a key"}`, `writeKeyParameter must be the name of an SSM parameter`},
-		{`{"canaryWriteKey": "a key"}`, `the canary's write key can't be one`},
+		{`{"canaryWriteKey": "a key"}`, `the canary's write key must be spillway-canary`},
 		{`{"canary": "perhaps"}`, `canary must be true or false, is "perhaps"`},
 		{`{"emails": "ops@example.com,nobody"}`,
 			`emails must be e-mail addresses like ops@example.com, has "nobody"`},

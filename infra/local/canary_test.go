@@ -74,8 +74,8 @@ func TestWithoutACanaryThePipelineIsDegraded(t *testing.T) {
 		want    string // in Degraded
 		backlog int64
 	}{
-		{"arrived", busy, canary.Status{Sent: 4, UnderWay: 1}, "", 2},
-		{"missing", busy, canary.Status{Sent: 4, UnderWay: 3, Missing: true}, "over 3m0s", 0},
+		{"arrived", busy, canary.Status{Sent: 4, Pending: 1}, "", 2},
+		{"missing", busy, canary.Status{Sent: 4, Pending: 3, Missing: true}, "over 3m0s", 0},
 		{"refused", busy, canary.Status{Missing: true, Failure: errors.New("429 queue_unavailable")}, "429 queue_unavailable",
 			3},
 		{"refused for now", busy, canary.Status{Failure: errors.New("429")}, "", 3},

@@ -53,7 +53,7 @@ func newStatus(now time.Time, events, dead sqs.Stats) Status {
 // when it is missing the pipeline is degraded.
 func (s *Status) withCanary(c canary.Status, runs bool) {
 	s.Accepted, s.Refused, s.Shed = max(0, s.Accepted-c.Sent), max(0, s.Refused-c.Refused), max(0, s.Shed-c.Throttled)
-	s.Backlog, s.BacklogEvents = max(0, s.Backlog-c.UnderWay), max(0, s.BacklogEvents-c.UnderWay)
+	s.Backlog, s.BacklogEvents = max(0, s.Backlog-c.Pending), max(0, s.BacklogEvents-c.Pending)
 	s.InFlight = min(s.InFlight, s.Backlog)
 	if s.Backlog == 0 {
 		s.OldestAge = 0

@@ -1,21 +1,22 @@
-// Package canary sends an event through the pipeline to see whether events get through, and knows
-// when none has.
+// Package canary sends a synthetic event through the pipeline every minute, to see whether events
+// get through, and tracks when none has.
 //
-// Everything else that watches the pipeline watches what passes, and says nothing when nothing
-// does: no traffic, a closed door, a function that can't start and dead monitoring look the same.
-// So every minute an event takes the way of a customer's, from the public door, posted as a Segment
-// SDK does, to Segment's; the deliver function counts it there, by its write key
-// (deliver.Config.CanaryKey). That this count is missing is the alarm.
+// All other monitoring watches the events that pass, and says nothing when none do: no traffic, an
+// ingest endpoint that is down, a function that can't start and broken monitoring look the same. So
+// every minute an event takes the path of a customer's: posted as a Segment SDK does to the public
+// ingest endpoint, through the queue, to the deliver function, which counts it by its write key.
+// The alarm is on a missing count.
 //
-// The write key says what the canary proves:
+// The write key decides how far the canary goes:
 //
-//   - One that begins with [WriteKey] is nobody's. The event ends where Segment would be called and never reaches it: the canary
-//     proves the pipeline, reaches nobody's data, needs no source, and sings on while Segment is down, which has alarms of its own.
-//   - Any other is that of a Segment source made for it, and the event really goes there: the canary proves Segment too, and is
-//     silent while Segment is down.
+//   - One that begins with [WriteKey] belongs to no Segment source. The event ends where Segment
+//     would be called and never reaches it: the canary checks the pipeline alone, needs no source,
+//     and continues while Segment is down, for which there are other alarms.
+//   - Any other is that of a Segment source made for the canary, and the event is sent there: the
+//     canary checks Segment too, and is missing while Segment is down.
 //
-// Where the first one is to be a secret, so that nobody else can send what ends there, write more
-// behind it: spillway-canary-4f1c….
+// To make a key of the first kind secret, so that nobody else can send such events, append
+// something to it: spillway-canary-4f1c….
 package canary
 
 import (
@@ -37,65 +38,65 @@ import (
 )
 
 const (
-	// WriteKey is the one to take where there is no reason for another. Segment's keys have no
-	// hyphen, so it is nobody's.
+	// WriteKey is the default write key. Segment's keys have no hyphen, so no source has it.
 	WriteKey = "spillway-canary"
 	// Interval is how often an event is sent.
 	Interval = time.Minute
-	// Silence is how long none may be heard of: three of them, since one may be lost to a
-	// deployment or come late.
+	// MissingAfter is the time without a delivered canary after which it is missing: three
+	// intervals, because a deployment may lose or delay one.
 	MissingAfter = 3 * Interval
-	// Timeout is how long the door has, as long as Segment's SDKs wait.
+	// Timeout bounds the request to the ingest endpoint: Segment's SDKs wait as long.
 	Timeout = 10 * time.Second
 )
 
-// EndsHere reports whether the events of a canary's write key are not for Segment.
+// EndsBeforeSegment reports whether the events of a canary with this write key are not sent to
+// Segment.
 func EndsBeforeSegment(writeKey string) bool { return strings.HasPrefix(writeKey, WriteKey) }
 
-// Config is what a Canary works with. URL and WriteKey must be given.
+// Config is the configuration of a Canary. URL and WriteKey are required.
 type Config struct {
-	URL       string            // of the door: scheme and host, and perhaps a path in front of /v1
+	URL       string            // of the ingest endpoint: scheme and host, and optionally a path before /v1
 	WriteKey  string            // see the package comment
 	Transport http.RoundTripper // nil: http.DefaultTransport
 }
 
-// A Canary sends events. It may be used by several goroutines at the same time.
+// A Canary sends events. It is safe for concurrent use.
 type Canary struct {
 	url, writeKey string
 	client        *http.Client
 }
 
-// New checks the configuration.
+// New returns a Canary, or an error that says what is wrong with the configuration. The error does
+// not quote the write key.
 func New(c Config) (*Canary, error) {
 	u, err := url.Parse(c.URL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" ||
 		u.Fragment != "" {
-		return nil, fmt.Errorf("the door's URL is %q: write the one that SDKs use, like https://events.example.com", c.URL)
+		return nil, fmt.Errorf("the canary's URL must be the one that SDKs use, like https://events.example.com, is %q",
+			c.URL)
 	}
-	if c.WriteKey == "" || strings.ContainsFunc(c.WriteKey,
-		func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`":\<>`, r) }) {
-		return nil, fmt.Errorf("the canary's write key can't be one: write %s, or the key of a Segment source that is "+
-			"there for it", WriteKey)
+	if !event.ValidWriteKey(c.WriteKey) {
+		return nil, fmt.Errorf("the canary's write key must be %s, or that of a Segment source for the canary", WriteKey)
 	}
 	return &Canary{
 		url: strings.TrimRight(c.URL, "/") + "/v1/batch", writeKey: c.WriteKey,
 		client: &http.Client{
 			Transport: c.Transport, Timeout: Timeout,
-			// What a redirect leads to is not the door: a login page's 200 is no acceptance.
+			// A redirect leads elsewhere: the 200 of a login page would not mean that the event was
+			// accepted.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}, nil
 }
 
-// A Result is what became of one event at the door.
+// A Result is what the ingest endpoint answered to one event.
 type Result struct {
-	Latency time.Duration // until the answer, or until none was to be expected
-	Status  int           // of the answer, 0 without one
-	Err     error         // why it was not accepted; nil: it was
+	Latency time.Duration // until the answer, or until the timeout
+	Status  int           // of the answer; 0: there was none
+	Err     error         // why the event was not accepted; nil: it was
 }
 
-// Metrics are the names under which CloudWatch shows a Result. An event that was not accepted has
-// no latency.
+// Metrics returns the Result as metrics. An event that was not accepted has no latency.
 func (r *Result) Metrics() []emf.Metric {
 	accepted := emf.Metric{Name: "CanaryAccepted", Unit: emf.Count, Values: []float64{1}}
 	if r.Err != nil {
@@ -106,8 +107,8 @@ func (r *Result) Metrics() []emf.Metric {
 	return []emf.Metric{accepted, {Name: "CanaryAcceptLatency", Unit: emf.Milliseconds, Values: []float64{latency}}}
 }
 
-// Send posts one event and waits for the answer. It does not try again: how often the door fails is
-// what is to be seen. The error of a Result quotes no write key.
+// Send posts one event and waits for the answer. It does not retry, because a retry would conceal
+// that the ingest endpoint fails. The Result's error does not quote the write key.
 func (c *Canary) Send(ctx context.Context) Result {
 	start := time.Now()
 	status, err := c.post(ctx, start)
@@ -129,29 +130,30 @@ func (c *Canary) post(ctx context.Context, now time.Time) (status int, err error
 	defer response.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(response.Body, 4<<10))
 	if err != nil {
-		return response.StatusCode, fmt.Errorf("read the door's answer to the canary: %w", err)
+		return response.StatusCode, fmt.Errorf("read the ingest endpoint's answer to the canary: %w", err)
 	}
 	var said struct {
 		Success bool
 		Code    string
 	}
-	_ = json.Unmarshal(answer, &said) // what is no JSON says nothing
+	_ = json.Unmarshal(answer, &said) // other servers do not answer JSON
 	switch {
 	case response.StatusCode == http.StatusOK && said.Success:
 		return response.StatusCode, nil
 	case response.StatusCode == http.StatusOK:
 		return response.StatusCode,
-			errors.New("something answered the canary 200 that is not the door: see where its URL leads")
+			errors.New("something that is not the ingest endpoint answered the canary 200: check its URL")
 	case said.Code == "invalid_write_key":
 		return response.StatusCode,
-			fmt.Errorf("the door refused the canary (%d %s): give it the same write key as the canary", response.StatusCode,
-				said.Code)
+			fmt.Errorf("the ingest endpoint refused the canary (%d %s): both must have the same canary write key",
+				response.StatusCode, said.Code)
 	}
 	return response.StatusCode,
-		fmt.Errorf("the door refused the canary: %s", strings.TrimSpace(fmt.Sprint(response.StatusCode, " ", said.Code)))
+		fmt.Errorf("the ingest endpoint refused the canary: %s",
+			strings.TrimSpace(fmt.Sprint(response.StatusCode, " ", said.Code)))
 }
 
-// body is what analytics-go would post.
+// body returns a request as analytics-go would write it.
 func body(now time.Time) []byte {
 	at := now.UTC().Format(event.TimeFormat)
 	type object = map[string]any

@@ -14,7 +14,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/emf"
 )
 
-// answering is a door that answers after a while.
+// answering is an ingest endpoint that answers after a while.
 func answering(after time.Duration, status int, body string) roundTrip {
 	return func(r *http.Request) (*http.Response, error) {
 		select {
@@ -33,37 +33,37 @@ func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f
 
 const success = `{"success":true}`
 
-func at(t *testing.T, door http.RoundTripper) *Canary {
+func at(t *testing.T, endpoint http.RoundTripper) *Canary {
 	t.Helper()
-	c, err := New(Config{URL: "https://events.example.com/", WriteKey: "SECRET", Transport: door})
+	c, err := New(Config{URL: "https://events.example.com/", WriteKey: "SECRET", Transport: endpoint})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
-func TestWhatTheDoorSaysBecomesAMetric(t *testing.T) {
+func TestTheEndpointsAnswerBecomesMetrics(t *testing.T) {
 	refusal := `{"success":false,"code":"invalid_write_key","message":"m","error":"e"}`
 	for _, c := range []struct {
-		name    string
-		door    roundTrip
-		latency time.Duration // of an accepted one
-		why     string        // of one that was not
+		name     string
+		endpoint roundTrip
+		latency  time.Duration // of an accepted one
+		why      string        // of one that was not
 	}{
 		{"accepted", answering(35*time.Millisecond, 200, success), 35 * time.Millisecond, ""},
 		{"slow", answering(9*time.Second, 200, success), 9 * time.Second, ""},
 		{"too slow", answering(11*time.Second, 200, success), 0, "deadline exceeded"},
-		{"the queue is away", answering(0, 429, `{"success":false,"code":"queue_unavailable"}`), 0, "429 queue_unavailable"},
-		{"a refused key", answering(0, 400, refusal), 0, "give it the same write key"},
+		{"the queue is down", answering(0, 429, `{"success":false,"code":"queue_unavailable"}`), 0, "429 queue_unavailable"},
+		{"a refused key", answering(0, 400, refusal), 0, "must have the same canary write key"},
 		{"a gateway's own answer", answering(0, 503, "<html>"), 0, "refused the canary: 503"},
-		{"somebody else's 200", answering(0, 200, "<html>please log in"), 0, "not the door"},
+		{"somebody else's 200", answering(0, 200, "<html>please log in"), 0, "not the ingest endpoint"},
 		{"a redirect", answering(0, 302, ""), 0, "refused the canary: 302"},
-		{"away", func(*http.Request) (*http.Response, error) { return nil, errors.New("connection refused") }, 0,
+		{"down", func(*http.Request) (*http.Response, error) { return nil, errors.New("connection refused") }, 0,
 			"connection refused"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := at(t, c.door).Send(t.Context())
+				r := at(t, c.endpoint).Send(t.Context())
 				got := map[string]float64{}
 				for _, m := range r.Metrics() {
 					got[m.Name] = m.Values[0]
@@ -85,7 +85,7 @@ func TestWhatTheDoorSaysBecomesAMetric(t *testing.T) {
 	}
 }
 
-func TestItEndsWithItsContext(t *testing.T) {
+func TestSendEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -95,9 +95,9 @@ func TestItEndsWithItsContext(t *testing.T) {
 	})
 }
 
-func TestItComesAsAnSDKsRequestAndIsAnotherEventEachTime(t *testing.T) {
+func TestEachCanaryIsANewEventInAnSDKsRequest(t *testing.T) {
 	seen := map[string]bool{}
-	door := roundTrip(func(r *http.Request) (*http.Response, error) {
+	endpoint := roundTrip(func(r *http.Request) (*http.Response, error) {
 		key, _, _ := r.BasicAuth()
 		if r.Method != http.MethodPost || r.URL.String() != "https://events.example.com/v1/batch" || key != "SECRET" {
 			t.Errorf("%s %s by %q", r.Method, r.URL, key)
@@ -113,7 +113,7 @@ func TestItComesAsAnSDKsRequestAndIsAnotherEventEachTime(t *testing.T) {
 		seen[b.Batch[0].MessageID] = true
 		return answering(0, 200, success)(r)
 	})
-	c := at(t, door)
+	c := at(t, endpoint)
 	for range 3 {
 		c.Send(t.Context())
 	}
@@ -122,42 +122,43 @@ func TestItComesAsAnSDKsRequestAndIsAnotherEventEachTime(t *testing.T) {
 	}
 }
 
-func TestTheWatchSaysSilenceAndForgetsItWithTheNext(t *testing.T) {
+func TestACanaryIsMissingUntilTheNextIsDelivered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := NewTracker()
-		silent := func(want bool, when string) {
+		tracker := NewTracker()
+		missing := func(want bool, when string) {
 			t.Helper()
-			if h := w.Status(); h.Missing != want {
+			if h := tracker.Status(); h.Missing != want {
 				t.Errorf("%s: %+v", when, h)
 			}
 		}
-		silent(false, "at the start")
-		w.RecordSent(Result{})
+		missing(false, "at the start")
+		tracker.RecordSent(Result{})
 		time.Sleep(MissingAfter)
-		silent(false, "after three minutes")
+		missing(false, "after three minutes")
 		time.Sleep(time.Second)
-		silent(true, "after more")
-		if h := w.Status(); h.Sent != 1 || h.UnderWay != 1 || !h.At.IsZero() {
+		missing(true, "after more")
+		if h := tracker.Status(); h.Sent != 1 || h.Pending != 1 || !h.At.IsZero() {
 			t.Errorf("%+v", h)
 		}
-		w.RecordDelivered([]time.Duration{40 * time.Millisecond, 35 * time.Millisecond}) // one of them from before the start
-		silent(false, "heard of")
-		if h := w.Status(); h.Latency != 35*time.Millisecond || h.UnderWay != 0 || !h.At.Equal(time.Now()) {
+		// one of them from before the start
+		tracker.RecordDelivered([]time.Duration{40 * time.Millisecond, 35 * time.Millisecond})
+		missing(false, "delivered")
+		if h := tracker.Status(); h.Latency != 35*time.Millisecond || h.Pending != 0 || !h.At.Equal(time.Now()) {
 			t.Errorf("%+v", h)
 		}
-		w.RecordDelivered(nil)
-		w.RecordSent(Result{Err: errors.New("refused"), Status: 400})
-		w.RecordSent(Result{Err: errors.New("shed"), Status: 429})
-		w.RecordSent(Result{Err: errors.New("away")})
+		tracker.RecordDelivered(nil)
+		tracker.RecordSent(Result{Err: errors.New("refused"), Status: 400})
+		tracker.RecordSent(Result{Err: errors.New("throttled"), Status: 429})
+		tracker.RecordSent(Result{Err: errors.New("no answer")})
 		time.Sleep(MissingAfter + time.Second)
-		silent(true, "again")
-		if h := w.Status(); h.Failure == nil || h.Sent != 1 || h.Refused != 1 || h.Throttled != 1 {
+		missing(true, "again")
+		if h := tracker.Status(); h.Failure == nil || h.Sent != 1 || h.Refused != 1 || h.Throttled != 1 {
 			t.Errorf("%+v", h)
 		}
 	})
 }
 
-func TestAKeyThatIsNobodysEndsHere(t *testing.T) {
+func TestTheDefaultWriteKeyEndsBeforeSegment(t *testing.T) {
 	for key, want := range map[string]bool{WriteKey: true, WriteKey + "-4f1c": true, "": false, "canary": false,
 		"x" + WriteKey: false} {
 		if EndsBeforeSegment(key) != want {
@@ -166,7 +167,7 @@ func TestAKeyThatIsNobodysEndsHere(t *testing.T) {
 	}
 }
 
-func TestAWrongConfigurationSaysWhatToWrite(t *testing.T) {
+func TestAWrongConfigurationSaysWhatItMustBe(t *testing.T) {
 	for _, c := range []struct {
 		config Config
 		want   string
@@ -175,9 +176,9 @@ func TestAWrongConfigurationSaysWhatToWrite(t *testing.T) {
 		{Config{URL: "events.example.com", WriteKey: WriteKey}, "https://events.example.com"},
 		{Config{URL: "ftp://events.example.com", WriteKey: WriteKey}, "https://events.example.com"},
 		{Config{URL: "https://events.example.com?x", WriteKey: WriteKey}, "https://events.example.com"},
-		{Config{URL: "https://events.example.com"}, "write spillway-canary"},
-		{Config{URL: "https://events.example.com", WriteKey: "SEC RET"}, "write spillway-canary"},
-		{Config{URL: "https://events.example.com", WriteKey: "SEC:RET"}, "write spillway-canary"},
+		{Config{URL: "https://events.example.com"}, "must be spillway-canary"},
+		{Config{URL: "https://events.example.com", WriteKey: "SEC RET"}, "must be spillway-canary"},
+		{Config{URL: "https://events.example.com", WriteKey: "SEC:RET"}, "must be spillway-canary"},
 	} {
 		if _, err := New(c.config); err == nil || !strings.Contains(err.Error(), c.want) ||
 			strings.Contains(err.Error(), "SEC") {
@@ -186,7 +187,7 @@ func TestAWrongConfigurationSaysWhatToWrite(t *testing.T) {
 	}
 }
 
-func TestItsMetricsCanBeWritten(t *testing.T) {
+func TestTheMetricsCanBeWritten(t *testing.T) {
 	var out strings.Builder
 	r := Result{Latency: 35 * time.Millisecond}
 	if err := emf.NewWriter(&out, emf.DefaultPipeline, "canary").Write(time.Now(), r.Metrics()...); err != nil ||

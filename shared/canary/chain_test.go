@@ -20,26 +20,26 @@ import (
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
-// chain is the door, a queue in memory, and the delivery: what a canary passes.
+// chain is what a canary passes: the ingest endpoint, a queue in memory, and the deliver function.
 type chain struct {
-	t     *testing.T
-	door  *ingest.Handler
-	run   *deliver.Handler
-	watch *Tracker
+	t               *testing.T
+	ingest          *ingest.Handler
+	deliverFunction *deliver.Handler
+	tracker         *Tracker
 
-	mu       sync.Mutex
-	waiting  []message.Message
-	away     bool // the queue
-	down     bool // Segment
-	received int  // events that Segment has
-	n        int
+	mu          sync.Mutex
+	waiting     []message.Message
+	queueDown   bool
+	segmentDown bool
+	received    int // events that Segment has
+	n           int
 }
 
 func (c *chain) Send(_ context.Context, messages []message.Message) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.away {
-		return errors.New("the queue is away")
+	if c.queueDown {
+		return errors.New("the queue is down")
 	}
 	c.waiting = append(c.waiting, messages...)
 	return nil
@@ -50,7 +50,7 @@ func (c *chain) ChangeVisibility(context.Context, []sqsclient.VisibilityChange) 
 func (c *chain) Flush(_ context.Context, b *event.Batch) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.down {
+	if c.segmentDown {
 		return &segment.Error{Class: segment.Transient, Status: 503, Err: errors.New("503")}
 	}
 	c.received += len(b.Events)
@@ -59,13 +59,13 @@ func (c *chain) Flush(_ context.Context, b *event.Batch) error {
 
 func (c *chain) RoundTrip(r *http.Request) (*http.Response, error) {
 	w := httptest.NewRecorder()
-	c.door.ServeHTTP(w, r)
+	c.ingest.ServeHTTP(w, r)
 	return w.Result(), nil
 }
 
 func newChain(t *testing.T, writeKey string) (*chain, *Canary) {
 	t.Helper()
-	c := &chain{t: t, watch: NewTracker()}
+	c := &chain{t: t, tracker: NewTracker()}
 	keys, err := ingest.NewKeys(map[string]ingest.Key{"web": {Name: "web"}})
 	if err != nil {
 		t.Fatal(err)
@@ -79,24 +79,24 @@ func newChain(t *testing.T, writeKey string) (*chain, *Canary) {
 			t.Fatal(err)
 		}
 	}
-	if c.door, err = ingest.New(ingest.Config{Queue: c, DeadLetters: c, Keys: set}); err != nil {
+	if c.ingest, err = ingest.New(ingest.Config{Queue: c, DeadLetters: c, Keys: set}); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = c.door.Close() })
-	if c.run, err = deliver.New(deliver.Config{
+	t.Cleanup(func() { _ = c.ingest.Close() })
+	if c.deliverFunction, err = deliver.New(deliver.Config{
 		Segment: c, Queue: c, DeadLetters: c, CanaryWriteKey: writeKey, CanaryEndsHere: EndsBeforeSegment(writeKey),
-		Report: func(s deliver.Report) { c.watch.RecordDelivered(s.CanaryAges) },
+		Report: func(s deliver.Report) { c.tracker.RecordDelivered(s.CanaryAges) },
 	}); err != nil {
 		t.Fatal(err)
 	}
-	k, err := New(Config{URL: "http://door", WriteKey: writeKey, Transport: c})
+	k, err := New(Config{URL: "http://ingest", WriteKey: writeKey, Transport: c})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c, k
 }
 
-// deliver hands everything that waits to the function, and puts back what stays.
+// deliver invokes the function with everything that waits, and puts back what is to be retried.
 func (c *chain) deliver() {
 	c.t.Helper()
 	c.mu.Lock()
@@ -123,7 +123,7 @@ func (c *chain) deliver() {
 	if len(messages) == 0 {
 		return
 	}
-	answer, err := c.run.Invoke(c.t.Context(), payload)
+	answer, err := c.deliverFunction.Invoke(c.t.Context(), payload)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -140,12 +140,12 @@ func (c *chain) deliver() {
 	}
 }
 
-// minutes is what a schedule does: each minute a canary, and what waits is delivered a second
-// later, unless the function is dead.
+// minutes runs the schedule: each minute a canary is sent, and a second later the function is
+// invoked, unless it is dead.
 func (c *chain) minutes(k *Canary, n int, dead bool) (accepted int) {
 	for range n {
 		r := k.Send(c.t.Context())
-		c.watch.RecordSent(r)
+		c.tracker.RecordSent(r)
 		if r.Err == nil {
 			accepted++
 		}
@@ -158,23 +158,24 @@ func (c *chain) minutes(k *Canary, n int, dead bool) (accepted int) {
 	return accepted
 }
 
-func TestWhatSilencesACanary(t *testing.T) {
+func TestWhenACanaryIsMissing(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		key      string
 		break_   func(*chain)
 		dead     bool
 		accepted int // of five
-		silent   bool
+		missing  bool
 		received bool // by Segment, before it broke
 	}{
 		{name: "nothing", key: WriteKey, break_: func(*chain) {}, accepted: 5},
-		{name: "Segment being down is none of its business", key: WriteKey, break_: func(c *chain) { c.down = true },
+		{name: "Segment is down", key: WriteKey, break_: func(c *chain) { c.segmentDown = true },
 			accepted: 5},
-		{name: "but of one with a source of its own", key: "own", break_: func(c *chain) { c.down = true }, accepted: 5,
-			silent: true, received: true},
-		{name: "a dead function", key: WriteKey, break_: func(*chain) {}, dead: true, accepted: 5, silent: true},
-		{name: "a queue that is away", key: WriteKey, break_: func(c *chain) { c.away = true }, silent: true},
+		{name: "Segment is down, and the canary has a source", key: "own", break_: func(c *chain) { c.segmentDown = true },
+			accepted: 5,
+			missing:  true, received: true},
+		{name: "a dead function", key: WriteKey, break_: func(*chain) {}, dead: true, accepted: 5, missing: true},
+		{name: "the queue is down", key: WriteKey, break_: func(c *chain) { c.queueDown = true }, missing: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -182,7 +183,7 @@ func TestWhatSilencesACanary(t *testing.T) {
 				if n := chain.minutes(canary, 2, false); n != 2 {
 					t.Errorf("%d of 2 were accepted when all was well", n)
 				}
-				if h := chain.watch.Status(); h.Missing || h.Latency != time.Second || h.UnderWay != 0 {
+				if h := chain.tracker.Status(); h.Missing || h.Latency != time.Second || h.Pending != 0 {
 					t.Errorf("when all is well: %+v", h)
 				}
 				if received := chain.received > 0; received != c.received {
@@ -192,14 +193,14 @@ func TestWhatSilencesACanary(t *testing.T) {
 				if n := chain.minutes(canary, 5, c.dead); n != c.accepted {
 					t.Errorf("%d of 5 were accepted, want %d", n, c.accepted)
 				}
-				if h := chain.watch.Status(); h.Missing != c.silent {
-					t.Errorf("silent: %v", h.Missing)
+				if h := chain.tracker.Status(); h.Missing != c.missing {
+					t.Errorf("missing: %v", h.Missing)
 				}
 				chain.mu.Lock()
-				chain.down, chain.away = false, false
+				chain.segmentDown, chain.queueDown = false, false
 				chain.mu.Unlock()
 				chain.minutes(canary, 4, false) // the breakers close again within that
-				if h := chain.watch.Status(); h.Missing || h.UnderWay != 0 {
+				if h := chain.tracker.Status(); h.Missing || h.Pending != 0 {
 					t.Errorf("when all is well again: %+v", h)
 				}
 			})
@@ -207,15 +208,15 @@ func TestWhatSilencesACanary(t *testing.T) {
 	}
 }
 
-func TestADoorThatDoesNotKnowTheKeySaysSo(t *testing.T) {
+func TestAnUnknownCanaryWriteKeyIsTheFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		chain, canary := newChain(t, "unknown")
 		if n := chain.minutes(canary, 4, false); n != 0 {
 			t.Errorf("%d were accepted", n)
 		}
-		if h := chain.watch.Status(); !h.Missing || h.Failure == nil ||
-			h.Failure.Error() != "the door refused the canary (400 invalid_write_key): give it the same write key as "+
-				"the canary" {
+		if h := chain.tracker.Status(); !h.Missing || h.Failure == nil ||
+			h.Failure.Error() != "the ingest endpoint refused the canary (400 invalid_write_key): both must have the same "+
+				"canary write key" {
 			t.Errorf("%+v", h)
 		}
 	})

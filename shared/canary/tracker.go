@@ -6,70 +6,66 @@ import (
 	"time"
 )
 
-// A Watch knows when the canary was last heard of. It may be used by several goroutines at the same
-// time.
+// A Tracker knows when the last canary was delivered. It is safe for concurrent use.
 type Tracker struct {
 	mu        sync.Mutex
 	began     time.Time
-	sent      int64 // accepted by the door
-	shed      int64 // answered 429
-	refused   int64 // answered otherwise
 	delivered int64
-	last      Status
-	failure   error
+	status    Status
 }
 
-// Heard is what is known of the canary.
+// Status is what is known of the canary since the Tracker was made.
 type Status struct {
-	At      time.Time     // when the last one came through; zero: none has
-	Latency time.Duration // of that one, from the door to the end
-	Missing bool          // none for longer than Silence
+	At      time.Time     // when the last one was delivered; zero: none was
+	Latency time.Duration // of that one, from the ingest endpoint to its delivery
+	Missing bool          // none was delivered for longer than MissingAfter
 	Failure error         // why the last one was not accepted; nil: it was
-	// Sent were accepted by the door, and UnderWay are those of them that have not come through;
-	// Shed were answered 429, and Refused with another status. Who counts what people do subtracts
-	// them.
-	Sent, UnderWay, Throttled, Refused int64
+	// Sent were accepted by the ingest endpoint, and Pending are those of them that were not
+	// delivered yet. Throttled were answered 429, and Refused another error status. A count of what
+	// users send must leave them out.
+	Sent, Pending, Throttled, Refused int64
 }
 
-// NewWatch begins to watch.
+// NewTracker returns a Tracker that begins now.
 func NewTracker() *Tracker { return &Tracker{began: time.Now()} }
 
-// Sent notes what the door said.
-func (w *Tracker) RecordSent(r Result) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.failure = r.Err
+// RecordSent records the answer of the ingest endpoint.
+func (t *Tracker) RecordSent(r Result) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.status.Failure = r.Err
 	switch {
 	case r.Err == nil:
-		w.sent++
+		t.status.Sent++
 	case r.Status == http.StatusTooManyRequests:
-		w.shed++
+		t.status.Throttled++
 	case r.Status >= http.StatusBadRequest:
-		w.refused++
+		t.status.Refused++
 	}
 }
 
-// Delivered notes canaries that came through, by how long each took: deliver.Summary.Canary.
-func (w *Tracker) RecordDelivered(latencies []time.Duration) {
+// RecordDelivered records canaries that were delivered, by their latencies: deliver's
+// Report.CanaryAges.
+func (t *Tracker) RecordDelivered(latencies []time.Duration) {
 	if len(latencies) == 0 {
 		return
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.delivered += int64(len(latencies))
-	w.last.At, w.last.Latency = time.Now(), latencies[len(latencies)-1]
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.delivered += int64(len(latencies))
+	t.status.At, t.status.Latency = time.Now(), latencies[len(latencies)-1]
 }
 
-// Heard is how it stands.
-func (w *Tracker) Status() Status {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	h := w.last
-	h.Failure, h.Sent, h.UnderWay, h.Throttled, h.Refused = w.failure, w.sent, max(0, w.sent-w.delivered), w.shed, w.refused
-	since := w.began
-	if h.At.After(since) {
-		since = h.At
+// Status returns the status now.
+func (t *Tracker) Status() Status {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.status
+	s.Pending = max(0, s.Sent-t.delivered)
+	since := t.began
+	if s.At.After(since) {
+		since = s.At
 	}
-	h.Missing = time.Since(since) > MissingAfter
-	return h
+	s.Missing = time.Since(since) > MissingAfter
+	return s
 }

@@ -23,10 +23,10 @@ func TestAWrongVariableIsNamedWithWhatItMustBe(t *testing.T) {
 	const endpoint = "SPILLWAY_INGEST_URL=https://events.example.com"
 	for _, c := range []struct{ variables, want string }{
 		{"", "SPILLWAY_INGEST_URL must be the URL of the ingest endpoint"},
-		{"SPILLWAY_INGEST_URL=events.example.com", `is "events.example.com": write the one that SDKs use`},
+		{"SPILLWAY_INGEST_URL=events.example.com", "the canary's URL must be the one that SDKs use"},
 		{endpoint + ",SPILLWAY_LOG_LEVEL=loud", "must be debug, info, warn or error"},
 		{endpoint + ",SPILLWAY_WRITE_KEY=x", "unknown variable SPILLWAY_WRITE_KEY (known: SPILLWAY_NAME, SPILLWAY_INGEST_URL,"},
-		{endpoint + ",SPILLWAY_CANARY_WRITE_KEY=a b", "SPILLWAY_CANARY_WRITE_KEY: the canary's write key can't be one"},
+		{endpoint + ",SPILLWAY_CANARY_WRITE_KEY=a b", "SPILLWAY_CANARY_WRITE_KEY: the canary's write key must be spillway-canary"},
 	} {
 		if _, err := FromEnvironment(strings.Split(c.variables, ","), io.Discard); err == nil ||
 			!strings.Contains(err.Error(), c.want) {
