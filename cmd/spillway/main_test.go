@@ -77,7 +77,7 @@ func TestErrorsAreOneLineThatSaysWhatToDo(t *testing.T) {
 		{"a data directory below a file", up("--data-dir=" + notADirectory + "/x"), "--data-dir"},
 		{"a data directory that another process holds", up("--data-dir=" + held), "another process"},
 		{"a Segment that is not a URL", up("--data-dir="+t.TempDir(), "--segment=api.segment.io"),
-			"write one like https://api.segment.io"},
+			"must be a URL such as https://api.segment.io"},
 		{"latency of another Segment", up("--data-dir="+t.TempDir(), "--segment=http://localhost:1", "--latency=1s"),
 			"remove one of them"},
 		{"a negative latency", up("--data-dir="+t.TempDir(), "--latency=-1s"), "--latency must be at least 0"},

@@ -11,31 +11,31 @@ import (
 	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
-// record is one message as Lambda hands it over.
+// record is one message as Lambda passes it.
 type record struct {
 	messageID string
-	receipt   []byte // as it stands in the payload: only messages that stay need it
-	body      []byte // the JSON string as it stands in the payload, nil when there is none
+	receipt   []byte // JSON, a part of the payload: only retained messages need it
+	body      []byte // a JSON string, a part of the payload; nil when there is none
 	sent      time.Time
 	receives  int
-	queue     []byte // its ARN, as it stands in the payload
-	origin    string // the attribute's word
-	events    int    // how many, by the attribute's word; 1 without one
+	queue     []byte // its ARN as JSON, a part of the payload
+	origin    string // as the attribute says
+	events    int    // how many, as the attribute says; 1 without one
 
-	// Of a message that has been a dead letter, by its attributes: what it was called and when its
-	// events came in.
+	// Of a redriven message, as its attributes say: the dead letter's ID, and when its events came
+	// in.
 	redriven  string
 	firstSeen time.Time
 }
 
-// maxSent is the end of the year 9999 in milliseconds: the last time that RFC 3339 can write.
+// maxSent is the end of the year 9999 in milliseconds: RFC 3339 can't express a later time.
 const maxSent = 253402300800000
 
 // eachRecord calls f for every record of an SQS event, in order. The record is valid during the
 // call; its body and receipt as long as the payload.
 //
-// It reads the payload by hand because that is where a delivery's CPU would go: encoding/json
-// passes over a payload of 6 MB twice and copies every body of it. BenchmarkPayload shows both.
+// It has a parser of its own because reading the payload would take most of an invocation's CPU:
+// encoding/json passes over its 6 MB twice and copies every body. BenchmarkPayload compares both.
 func eachRecord(payload []byte, f func(*record)) error {
 	var s rawjson.Scanner
 	var rec record
@@ -52,7 +52,7 @@ func eachRecord(payload []byte, f func(*record)) error {
 			continue
 		}
 		if s.Peek() != '[' {
-			return errors.New("its Records are no array")
+			return errors.New("Records must be an array")
 		}
 		found = true
 		s.Enter('[')
@@ -67,7 +67,7 @@ func eachRecord(payload []byte, f func(*record)) error {
 		return err
 	}
 	if !found {
-		return errors.New("it has no Records")
+		return errors.New("there are no Records")
 	}
 	return nil
 }
@@ -101,46 +101,54 @@ func readRecord(s *rawjson.Scanner, rec *record) error {
 		return s.Err()
 	}
 	if rec.messageID == "" {
-		return errors.New("it has no messageId")
+		return errors.New("there is no messageId")
 	}
 	switch {
 	case rawjson.IsString(body):
 		rec.body = body
 	case !rawjson.IsNull(body):
-		return errors.New("its body is not a string: a message's JSON stands in the body as text")
+		return errors.New("the body must be a string, which holds the message's JSON")
 	}
-	eachField(attributes, func(key, value []byte) {
-		switch string(key) {
-		case "SentTimestamp":
-			if ms, err := strconv.ParseInt(string(inside(value)), 10, 64); err == nil && ms > 0 && ms < maxSent {
-				rec.sent = time.UnixMilli(ms)
-			}
-		case "ApproximateReceiveCount":
-			if n, err := strconv.Atoi(string(inside(value))); err == nil && n > 0 {
-				rec.receives = n
-			}
-		}
-	})
-	eachField(messageAttributes, func(key, value []byte) {
-		switch string(key) {
-		case message.AttrOrigin:
-			rec.origin = text(stringValue(value))
-		case message.AttrEventCount:
-			if n, err := strconv.Atoi(text(stringValue(value))); err == nil && 0 < n && n <= message.MaxRawBytes {
-				rec.events = n
-			}
-		case message.AttrDeadLetterID:
-			rec.redriven = text(stringValue(value))
-		case message.AttrFirstSeen:
-			if t, ok := event.ParseTime(stringValue(value)); ok {
-				rec.firstSeen = t
-			}
-		}
-	})
+	eachField(attributes, rec.setAttribute)
+	eachField(messageAttributes, rec.setMessageAttribute)
 	return nil
 }
 
-// eachField walks an object that has been scanned before; anything else has no fields.
+// setAttribute reads one of the attributes that SQS sets. An invalid value counts as none.
+func (rec *record) setAttribute(key, value []byte) {
+	switch string(key) {
+	case "SentTimestamp":
+		if ms, err := strconv.ParseInt(string(inside(value)), 10, 64); err == nil && ms > 0 && ms < maxSent {
+			rec.sent = time.UnixMilli(ms)
+		}
+	case "ApproximateReceiveCount":
+		if n, err := strconv.Atoi(string(inside(value))); err == nil && n > 0 {
+			rec.receives = n
+		}
+	}
+}
+
+// setMessageAttribute reads one of the attributes that the sender set. An invalid value counts as
+// none.
+func (rec *record) setMessageAttribute(key, value []byte) {
+	switch string(key) {
+	case message.AttrOrigin:
+		rec.origin = text(stringValue(value))
+	case message.AttrEventCount:
+		if n, err := strconv.Atoi(text(stringValue(value))); err == nil && 0 < n && n <= message.MaxRawBytes {
+			rec.events = n
+		}
+	case message.AttrDeadLetterID:
+		rec.redriven = text(stringValue(value))
+	case message.AttrFirstSeen:
+		if t, ok := event.ParseTime(stringValue(value)); ok {
+			rec.firstSeen = t
+		}
+	}
+}
+
+// eachField calls f for each field of an object that has been scanned before. Other values have no
+// fields.
 func eachField(object []byte, f func(key, value []byte)) {
 	if !rawjson.IsObject(object) {
 		return
@@ -156,7 +164,7 @@ func eachField(object []byte, f func(key, value []byte)) {
 	}
 }
 
-// stringValue is that of a message attribute.
+// stringValue is the value of a message attribute.
 func stringValue(attribute []byte) (value []byte) {
 	eachField(attribute, func(key, v []byte) {
 		if string(key) == "stringValue" {
@@ -166,7 +174,7 @@ func stringValue(attribute []byte) (value []byte) {
 	return value
 }
 
-// inside is the text of a JSON string, and nothing of any other value.
+// inside is the text of a JSON string, nil for any other value.
 func inside(value []byte) []byte {
 	if !rawjson.IsString(value) {
 		return nil

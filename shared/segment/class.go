@@ -1,13 +1,13 @@
 package segment
 
-// A Class is what an answer of Segment, or the lack of one, means.
+// A Class is the kind of an answer of Segment, or of the lack of one.
 type Class uint8
 
 // The classes.
 const (
 	Delivered     Class = iota // Segment has the events
 	Rejected                   // Segment says that these bytes are wrong
-	Misconfigured              // not the events are wrong but the write key, the endpoint, or what is between
+	Misconfigured              // the write key, the endpoint or something between is wrong, not the events
 	Throttled                  // Segment asks to be called later
 	Transient                  // Segment is down, or can't be reached
 	classes
@@ -36,7 +36,7 @@ var answers = [...]struct {
 	class    Class
 }{
 	{200, 299, Delivered},
-	{300, 399, Misconfigured}, // never followed: the 200 of a login page behind a redirect is no delivery
+	{300, 399, Misconfigured}, // not followed: the 200 of a login page after a redirect is not a delivery
 	{400, 400, Rejected},
 	{413, 413, Rejected},
 	{408, 408, Transient},
@@ -45,8 +45,8 @@ var answers = [...]struct {
 	{500, 599, Transient},
 }
 
-// Classify tells what an HTTP status of Segment means. It is total: a status that HTTP does not
-// know comes from something that is not Segment's API, and is Misconfigured.
+// Classify returns the class of an HTTP status. Every status has one: a status that HTTP does not
+// define is not from Segment's API, and is Misconfigured.
 func Classify(status int) Class {
 	for _, a := range answers {
 		if a.from <= status && status <= a.to {

@@ -22,65 +22,63 @@ import (
 )
 
 const (
-	// DefaultAttemptTimeout is how long one request may take. Segment answers in well under a
-	// second; analytics-go waits 10 s.
+	// DefaultAttemptTimeout bounds one request. Segment answers in well under a second;
+	// analytics-go waits 10 s.
 	DefaultAttemptTimeout = 10 * time.Second
-	// maxDetail is how much of Segment's answer is kept for a person to read, in bytes.
+	// maxDetail bounds the part of Segment's answer that an Error has, in bytes.
 	maxDetail = 1000
-	// maxDrain is how much of an answer is read so that its connection can be used again; a longer
-	// one costs the connection.
+	// maxDrain bounds how much of an answer is read so that its connection can be reused; a longer
+	// answer costs the connection.
 	maxDrain = 256 << 10
-	// writeBuffer makes a batch a handful of writes to the socket; net/http's 4 KB would make it a
-	// hundred.
+	// writeBuffer makes a batch take a handful of writes to the socket; net/http's 4 KB would make
+	// it a hundred.
 	writeBuffer = 64 << 10
 )
 
-// Config says how a [Client] reaches Segment.
+// Config configures a [Client].
 type Config struct {
-	// Endpoint is a URL without the path of the API: EndpointUS when empty, EndpointEU, or any
-	// other.
+	// Endpoint is a URL without a path: EndpointUS when empty, EndpointEU, or any other.
 	Endpoint string
 	// Gzip compresses requests: about a fifth of the bytes (which cost money on AWS) for about 4 µs
 	// of CPU an event.
 	Gzip bool
-	// AttemptTimeout bounds one Flush, inside of its context's deadline. DefaultAttemptTimeout when
+	// AttemptTimeout bounds one Flush, as its context's deadline does. DefaultAttemptTimeout when
 	// 0.
 	AttemptTimeout time.Duration
-	// Transport sends the requests; one with connections for 128 batches at a time when nil.
+	// Transport sends the requests. When nil, one that reuses up to 128 connections.
 	Transport http.RoundTripper
 }
 
-// A Client sends batches to Segment. It may be used by several goroutines at the same time.
+// A Client sends batches to Segment. It is safe for concurrent use.
 type Client struct {
 	endpoint string
 	gzip     bool
 	timeout  time.Duration
-	// Not an http.Client: that prepares to follow a redirect before it asks whether it may, which
-	// opens the body again without ever closing it, and makes an error of a Location that it can't
-	// read. To us a redirect is an answer: whoever it leads to is not the one that we were told to
-	// give the events to.
+	// Not an http.Client: before it asks whether to follow a redirect it opens the body again
+	// without ever closing it, and it returns an error for a Location that it can't parse. Here a
+	// redirect is an answer: events go nowhere but to the configured endpoint.
 	transport http.RoundTripper
 	zippers   sync.Pool // of *gzip.Writer
 	buffers   sync.Pool // of *bytes.Buffer
 }
 
-// NewClient checks the configuration. The error says what to write instead.
+// NewClient checks the configuration.
 func NewClient(c Config) (*Client, error) {
 	if c.Endpoint == "" {
 		c.Endpoint = EndpointUS
 	}
 	u, err := url.Parse(c.Endpoint)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" {
-		return nil, fmt.Errorf("the endpoint %q of Segment is not a URL: write one like %s (US) or %s (EU)", c.Endpoint,
-			EndpointUS, EndpointEU)
+		return nil, fmt.Errorf("the endpoint of Segment must be a URL such as %s (US) or %s (EU), is %q", EndpointUS,
+			EndpointEU, c.Endpoint)
 	}
 	if strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		return nil, fmt.Errorf("the endpoint %q of Segment has more than a scheme and a host: write %s://%s, the paths of "+
-			"the API are added to it", u.Redacted(), u.Scheme, u.Host)
+		return nil, fmt.Errorf("the endpoint of Segment must have no more than a scheme and a host, such as %s://%s, "+
+			"is %q", u.Scheme, u.Host, u.Redacted())
 	}
 	if c.AttemptTimeout < 0 {
-		return nil, fmt.Errorf("the time-out %v of an attempt is negative: write 0 for the default of %v", c.AttemptTimeout,
-			DefaultAttemptTimeout)
+		return nil, fmt.Errorf("the time-out of an attempt must be positive, or 0 for the default of %v, is %v",
+			DefaultAttemptTimeout, c.AttemptTimeout)
 	}
 	if c.AttemptTimeout == 0 {
 		c.AttemptTimeout = DefaultAttemptTimeout
@@ -91,7 +89,7 @@ func NewClient(c Config) (*Client, error) {
 			DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 			ForceAttemptHTTP2:     true,
 			MaxIdleConnsPerHost:   128,
-			IdleConnTimeout:       50 * time.Second, // below the 60 s after which load balancers close
+			IdleConnTimeout:       50 * time.Second, // load balancers close after 60 s
 			TLSHandshakeTimeout:   5 * time.Second,
 			ExpectContinueTimeout: time.Second,
 			DisableCompression:    true, // answers are a line
@@ -107,7 +105,7 @@ type Error struct {
 	Class      Class         // never Delivered
 	Status     int           // Segment's HTTP status, 0 without an answer
 	RetryAfter time.Duration // as Segment asked for, 0 if it did not
-	Detail     string        // the beginning of Segment's answer, up to 1,000 bytes. It may quote an event: not for a log
+	Detail     string        // the beginning of Segment's answer; may quote an event: not for a log
 	Err        error         // the cause when there was no answer
 }
 
@@ -124,8 +122,8 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 // Flush sends b in one attempt and returns when Segment has answered: nil when Segment has every
-// event, otherwise an [*Error]. Each call stamps a fresh sentAt. It lasts at most the client's
-// attempt time-out and never longer than ctx. When it returns, nothing reads b any more.
+// event, otherwise an [*Error]. Each call has its own sentAt. It takes at most the attempt
+// time-out, and never longer than ctx. When it returns, nothing reads b any more.
 func (c *Client) Flush(ctx context.Context, b *event.Batch) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	req, release, err := c.request(ctx, b)
@@ -133,8 +131,8 @@ func (c *Client) Flush(ctx context.Context, b *event.Batch) error {
 		cancel()
 		return &Error{Class: Misconfigured, Err: err}
 	}
-	// The transport may go on writing a request that was answered early; cancelled, it lets go of
-	// the events.
+	// The transport may go on writing a request that was answered early. When it is cancelled, it
+	// closes the body, which is what release waits for.
 	defer release()
 	defer cancel()
 	resp, err := c.transport.RoundTrip(req)
@@ -153,12 +151,12 @@ func (c *Client) Flush(ctx context.Context, b *event.Batch) error {
 	if class != Delivered {
 		return &Error{
 			Class: class, Status: resp.StatusCode, Detail: strings.ToValidUTF8(string(detail), "?"),
-			RetryAfter: RetryAfter(resp.Header.Get("Retry-After"), time.Now()),
+			RetryAfter: retryAfter(resp.Header.Get("Retry-After"), time.Now()),
 		}
 	}
 	if err != nil {
-		// Half an answer may come from something between us and Segment. Sent twice, the event is
-		// still one, by its messageId.
+		// Half an answer may come from something between us and Segment. An event that is sent
+		// twice is still one event, by its messageId.
 		return &Error{Class: Transient, Status: resp.StatusCode, Err: fmt.Errorf("the answer was cut short: %w", err)}
 	}
 	return nil
@@ -204,9 +202,9 @@ func (c *Client) request(ctx context.Context, b *event.Batch) (req *http.Request
 	return req, release, nil
 }
 
-// compress returns the batch in a buffer of c.buffers. The writer, about 0.7 MB of tables, goes
-// back at once: as many are needed as there are cores, and not as there are requests that wait for
-// an answer.
+// compress returns the batch in a buffer of c.buffers. The writer, about 0.7 MB of tables, is
+// returned to its pool at once: as many are needed as there are cores, not as there are requests
+// that wait for an answer.
 func (c *Client) compress(plain io.Reader) (*bytes.Buffer, error) {
 	buf, _ := c.buffers.Get().(*bytes.Buffer)
 	if buf == nil {
@@ -232,16 +230,16 @@ func (c *Client) compress(plain io.Reader) (*bytes.Buffer, error) {
 	return buf, nil
 }
 
-// countedReader is a request body that says when its transport is done with it: an
-// http.RoundTripper always closes the body. HTTP/2 closes it while another goroutine may still be
-// reading, so closing waits for that read, and none follows.
+// countedReader is a request body that calls done when its transport has closed it, which every
+// http.RoundTripper does. HTTP/2 closes it while another goroutine may still be reading: Close
+// waits for that read, and no other follows.
 type countedReader struct {
 	mu   sync.Mutex
 	from io.Reader // nil when closed
 	done func()
 }
 
-var errBodyClosed = errors.New("read of a request body that is closed")
+var errBodyClosed = errors.New("read from a closed request body")
 
 func (r *countedReader) Read(p []byte) (int, error) {
 	r.mu.Lock()
@@ -262,9 +260,9 @@ func (r *countedReader) Close() error {
 	return nil
 }
 
-// RetryAfter reads the header of that name, in seconds or as an HTTP date (RFC 9110, 10.2.3): how
-// long after now. 0 when it is absent, unreadable or past.
-func RetryAfter(header string, now time.Time) time.Duration {
+// retryAfter reads the header of that name, in seconds or as an HTTP date (RFC 9110, 10.2.3): how
+// long after now. 0 when it is absent, invalid or past.
+func retryAfter(header string, now time.Time) time.Duration {
 	header = strings.TrimSpace(header)
 	if header == "" {
 		return 0

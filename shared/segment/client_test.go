@@ -240,11 +240,11 @@ func TestRetryAfterIsReadAsSecondsOrAsADate(t *testing.T) {
 		"2026-11-23T12:00:30Z":             0,
 		"Fri, 31 Dec 9999 23:59:59 GMT xx": 0,
 	} {
-		if got := RetryAfter(header, now); got != want {
-			t.Errorf("RetryAfter(%q) is %v, want %v", header, got, want)
+		if got := retryAfter(header, now); got != want {
+			t.Errorf("retryAfter(%q) is %v, want %v", header, got, want)
 		}
 	}
-	if got := RetryAfter("Fri, 31 Dec 9999 23:59:59 GMT", now); got < year {
+	if got := retryAfter("Fri, 31 Dec 9999 23:59:59 GMT", now); got < year {
 		t.Errorf("a date far away gives %v", got)
 	}
 }
@@ -254,26 +254,26 @@ func FuzzRetryAfter(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, header string) {
-		if got := RetryAfter(header, time.Unix(0, 0)); got < 0 {
-			t.Fatalf("RetryAfter(%q) is %v", header, got)
+		if got := retryAfter(header, time.Unix(0, 0)); got < 0 {
+			t.Fatalf("retryAfter(%q) is %v", header, got)
 		}
 	})
 }
 
 func TestNewClientRefusesAnInvalidEndpoint(t *testing.T) {
 	for endpoint, want := range map[string]string{
-		"api.segment.io":       `"api.segment.io" of Segment is not a URL: write one like https://api.segment.io (US) or https://events.eu1.segmentapis.com (EU)`,
-		"localhost:8080":       "is not a URL: write one like https://api.segment.io",
-		"ftp://api.segment.io": "is not a URL: write one like",
-		"https://":             "is not a URL: write one like",
-		"https://:443":         "is not a URL: write one like",
-		"http://[::1":          "is not a URL: write one like",
-		"https://api.segment.io/v1": "has more than a scheme and a host: write https://api.segment.io, the paths of " +
-			"the API are added to it",
-		"https://api.segment.io/v1/b/":   "write https://api.segment.io, the paths",
-		"https://api.segment.io?a=b":     "write https://api.segment.io, the paths",
-		"https://api.segment.io#f":       "write https://api.segment.io, the paths",
-		"https://user:secret@segment.io": "write https://segment.io, the paths",
+		"api.segment.io":       `must be a URL such as https://api.segment.io (US) or https://events.eu1.segmentapis.com (EU), is "api.segment.io"`,
+		"localhost:8080":       "must be a URL such as https://api.segment.io",
+		"ftp://api.segment.io": "must be a URL such as",
+		"https://":             "must be a URL such as",
+		"https://:443":         "must be a URL such as",
+		"http://[::1":          "must be a URL such as",
+		"https://api.segment.io/v1": "must have no more than a scheme and a host, such as " +
+			`https://api.segment.io, is "https://api.segment.io/v1"`,
+		"https://api.segment.io/v1/b/":   "such as https://api.segment.io, is",
+		"https://api.segment.io?a=b":     "such as https://api.segment.io, is",
+		"https://api.segment.io#f":       "such as https://api.segment.io, is",
+		"https://user:secret@segment.io": "such as https://segment.io, is",
 	} {
 		_, err := NewClient(Config{Endpoint: endpoint})
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -283,7 +283,7 @@ func TestNewClientRefusesAnInvalidEndpoint(t *testing.T) {
 		}
 	}
 	if _, err := NewClient(Config{AttemptTimeout: -1}); err == nil ||
-		!strings.Contains(err.Error(), "write 0 for the default of 10s") {
+		!strings.Contains(err.Error(), "must be positive, or 0 for the default of 10s, is -1ns") {
 		t.Errorf("a negative time-out: %v", err)
 	}
 	for given, want := range map[string]string{"": EndpointUS, EndpointEU: EndpointEU,

@@ -2,8 +2,10 @@
 //
 // It exists beside analytics-go because that library is made for producers: it decodes events into
 // its own types, which loses fields it does not know, sends in the background, and drops a batch
-// whose first answer at Close is 429. Spillway carries events that somebody else made, so it keeps
-// their bytes, and a Lambda must know the answer before it returns, so its flush is synchronous.
+// whose first answer at Close is 429. Spillway carries other people's events, so it sends their
+// bytes unchanged; and a Lambda must know the answer before it returns, so Flush is synchronous.
+//
+// The package classifies answers. What follows from a class is the policy of package deliver.
 package segment
 
 import (
@@ -11,7 +13,7 @@ import (
 )
 
 // Endpoints of Segment's Tracking API (Segment documentation, "Regional Segment"). A workspace
-// takes events at its own region's only: the other one rejects them without a visible error.
+// takes events at its own region's endpoint only: the other one drops them without an error.
 const (
 	EndpointUS = "https://api.segment.io"
 	EndpointEU = "https://events.eu1.segmentapis.com"
