@@ -9,6 +9,7 @@ import (
 
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 )
 
 func TestErrorsOfVerbsOnAWSAreOneLine(t *testing.T) {
@@ -42,7 +43,7 @@ func TestErrorsOfVerbsOnAWSAreOneLine(t *testing.T) {
 }
 
 func TestNameFindsTheStackOfAPipelineInTheRegion(t *testing.T) {
-	p := running(t)
+	p := localtest.Start(t, local.Config{Hold: true})
 	put(t, p, topology.DefaultNames().DeadLetterQueue, `{"type":"track","userId":"u","event":"E"}`)
 	// CloudFormation knows one stack. Its queues are those of the local pipeline.
 	cloudFormation := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

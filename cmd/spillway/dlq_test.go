@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"net"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -12,36 +11,22 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/spf13/cobra"
 
 	"github.com/spillwayhq/spillway/cmd/spillway/dlq"
-	"github.com/spillwayhq/spillway/cmd/spillway/queues"
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 	"github.com/spillwayhq/spillway/shared/deadletter"
 	"github.com/spillwayhq/spillway/shared/deliver"
 )
-
-// patience ends a test that would hang. It asserts no speed.
-const patience = time.Minute
-
-func await(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("gave up waiting for %s", what)
-		}
-	}
-}
 
 // withDeadLetters starts a pipeline that has dead letters: three events that Segment rejects, one
 // that breaks its rules, a body that is not JSON, and one that was made by hand.
 func withDeadLetters(t *testing.T) *local.Pipeline {
 	t.Helper()
-	p := runs(t, local.Config{WriteKey: "the-default-key"})
+	p := localtest.Start(t, local.Config{WriteKey: "the-default-key"})
 	script := segmentd.Script{}
 	for _, id := range []string{"poison-1", "poison-2", "poison-3"} {
 		script.Rules = append(script.Rules, segmentd.Rule{Match: segmentd.Match{MessageID: id}, Status: 400})
@@ -62,22 +47,6 @@ func withDeadLetters(t *testing.T) *local.Pipeline {
 	put(t, p, topology.DefaultNames().DeadLetterQueue, `{"type":"track","userId":"u","event":"By Hand"}`)
 	await(t, "the dead letters", func() bool { return p.Status().DeadLetters == 6 && p.Status().Delivered == 2 })
 	return p
-}
-
-func queueFlag(p *local.Pipeline) string {
-	return "--queue-url=" + p.QueueURL(topology.DefaultNames().EventsQueue)
-}
-
-func put(t *testing.T, p *local.Pipeline, queue, body string) {
-	t.Helper()
-	api, err := queues.NewClient(t.Context(), p.QueueURL(queue))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := api.SendMessage(t.Context(),
-		&sqs.SendMessageInput{QueueUrl: aws.String(p.QueueURL(queue)), MessageBody: aws.String(body)}); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // keyNames returns a write-key document with the name of the key that withDeadLetters uses.
@@ -139,7 +108,7 @@ func TestLsCountsDeadLettersByReasonAndWriteKey(t *testing.T) {
 	}
 	table, _, err := spillway(t.Context(), "", "dlq", "ls", queueFlag(p), "--limit=1")
 	if err != nil || !strings.Contains(table, "… and 5 more: --limit 0 lists all.") {
-		t.Errorf("%v, said:\n%s", err, table)
+		t.Errorf("%v, printed:\n%s", err, table)
 	}
 }
 
@@ -163,18 +132,12 @@ func TestShowPrintsTheEventWithoutTheWriteKey(t *testing.T) {
 func TestErrorsOfDLQAreOneLineThatSaysWhatToDo(t *testing.T) {
 	t.Parallel()
 	p := withDeadLetters(t)
-	nobody, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	away := "--queue-url=http://" + nobody.Addr().String() + "/000000000000/" + topology.DefaultNames().EventsQueue
-	nobody.Close()
 	for _, c := range []struct {
 		name string
 		args []string
 		want string
 	}{
-		{"nothing listens", []string{"ls", away}, "is `spillway up` running?"},
+		{"nothing listens", []string{"ls", "--queue-url=" + unreachableQueue(t)}, "is `spillway up` running?"},
 		{"no such queue", []string{"ls", queueFlag(p) + "x"}, "does not exist"},
 		{"a queue without dead letters", []string{"ls", "--queue-url=" + p.QueueURL(topology.DefaultNames().DeadLetterQueue)},
 			"has no dead-letter queue"},
@@ -210,10 +173,10 @@ func TestErrorsOfDLQAreOneLineThatSaysWhatToDo(t *testing.T) {
 
 func TestLsOfAnEmptyQueueIsNotAnError(t *testing.T) {
 	t.Parallel()
-	p := running(t)
+	p := localtest.Start(t, local.Config{Hold: true})
 	if out, _, err := spillway(t.Context(), "", "dlq", "ls", queueFlag(p)); err != nil ||
 		!strings.Contains(out, "There are no dead letters.") {
-		t.Errorf("said %q: %v", out, err)
+		t.Errorf("printed %q: %v", out, err)
 	}
 }
 
@@ -241,14 +204,14 @@ func TestRedriveSendsOnlyWhatSegmentMayNowAccept(t *testing.T) {
 		"skipped 1 dead letter with the reason undecodable, which would become dead letters again; " +
 		"to send them: --reason undecodable\n"
 	if out := redrive("--dry-run"); out != "4 dead letters with 4 events would be sent again\n"+skipped {
-		t.Errorf("the dry run said:\n%s", out)
+		t.Errorf("the dry run printed:\n%s", out)
 	}
 	if err := p.Segmentd().SetScript(segmentd.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	if out := redrive(); !strings.HasPrefix(out, "4 dead letters with 4 events sent again in ") ||
 		!strings.HasSuffix(out, skipped) {
-		t.Errorf("it said:\n%s", out)
+		t.Errorf("it printed:\n%s", out)
 	}
 	await(t, "the events", func() bool { return p.Status().Delivered == 6 })
 	ids := delivered(p)
@@ -258,7 +221,7 @@ func TestRedriveSendsOnlyWhatSegmentMayNowAccept(t *testing.T) {
 	}
 	before := ls(t, p)
 	if out := redrive("--reason=undecodable"); !strings.HasPrefix(out, "1 dead letter with 1 event sent again") {
-		t.Errorf("it said:\n%s", out)
+		t.Errorf("it printed:\n%s", out)
 	}
 	await(t, "it comes back", func() bool { s := p.Status(); return s.DeadLetters == 2 && s.Backlog == 0 })
 	after := ls(t, p)
@@ -289,23 +252,23 @@ func TestRedriveSendsNothingWhileSegmentFails(t *testing.T) {
 	out, _, err := spillway(t.Context(), "", "dlq", "redrive", queueFlag(p))
 	if err == nil || !strings.Contains(err.Error(), "calls to Segment are failing") ||
 		!strings.Contains(err.Error(), "--force") || out != "" {
-		t.Errorf("%v, said %q", err, out)
+		t.Errorf("%v, printed %q", err, out)
 	}
 	if l := ls(t, p, "--reason=rejected"); l.DeadLetters != 3 {
 		t.Errorf("%d dead letters are left", l.DeadLetters)
 	}
 	if out, _, err = spillway(t.Context(), "", "dlq", "redrive", "--force", "--reason=rejected",
 		queueFlag(p)); err != nil || !strings.HasPrefix(out, "3 dead letters") {
-		t.Errorf("%v, said %q", err, out)
+		t.Errorf("%v, printed %q", err, out)
 	}
 }
 
 func TestExportedLinesCanBeSentAgain(t *testing.T) {
 	t.Parallel()
 	p := withDeadLetters(t)
-	lines, said, err := spillway(t.Context(), "", "dlq", "export", queueFlag(p))
-	if err != nil || said != "spillway: exported 6 events of 6 dead letters\n" || strings.Count(lines, "\n") != 6 {
-		t.Fatalf("%v, said %q:\n%s", err, said, lines)
+	lines, errOut, err := spillway(t.Context(), "", "dlq", "export", queueFlag(p))
+	if err != nil || errOut != "spillway: exported 6 events of 6 dead letters\n" || strings.Count(lines, "\n") != 6 {
+		t.Fatalf("%v, printed %q:\n%s", err, errOut, lines)
 	}
 	if l := ls(t, p); l.DeadLetters != 6 {
 		t.Errorf("%d dead letters are left", l.DeadLetters)
@@ -314,13 +277,13 @@ func TestExportedLinesCanBeSentAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := p.Status().DeadLetters
-	out, said, err := spillway(t.Context(),
+	out, errOut, err := spillway(t.Context(),
 		strings.ReplaceAll(lines, `"userId":"u"}`, `"userId":"u","event":"Corrected"}`),
 		"send", "--write-key=other", queueFlag(p))
 	if err == nil || err.Error() != "1 line skipped" ||
-		!strings.Contains(said, "is skipped: it is a dead letter whose body can't be read") ||
+		!strings.Contains(errOut, "is skipped: it is a dead letter whose body can't be read") ||
 		!strings.HasPrefix(out, "sent 5 events") {
-		t.Errorf("%v, said %q and %q", err, out, said)
+		t.Errorf("%v, printed %q and %q", err, out, errOut)
 	}
 	await(t, "the events", func() bool { return p.Status().Delivered == 7 })
 	for _, e := range p.Segmentd().Events(segmentd.Query{}) {
@@ -344,7 +307,7 @@ func TestDropWritesDeadLettersToAFileBeforeItDeletesThem(t *testing.T) {
 	}
 	out, _, err := spillway(t.Context(), "", "dlq", "drop", "--yes", "--reason=rejected", "--file="+path, queueFlag(p))
 	if err != nil || out != "deleted 3 dead letters with 3 events; all are in "+path+"\n" {
-		t.Errorf("%v, said %q", err, out)
+		t.Errorf("%v, printed %q", err, out)
 	}
 	text, err := os.ReadFile(path)
 	if err != nil || strings.Count(string(text), `"messageId":"poison-`) != 3 || strings.Count(string(text), "\n") != 3 {
@@ -359,7 +322,7 @@ func TestDropWritesDeadLettersToAFileBeforeItDeletesThem(t *testing.T) {
 	}
 	if out, _, err := spillway(t.Context(), "", "dlq", "drop", "--yes", "--older-than=1h", "--file="+path+"2",
 		queueFlag(p)); err != nil || !strings.Contains(out, "none that the flags select") {
-		t.Errorf("%v, said %q", err, out)
+		t.Errorf("%v, printed %q", err, out)
 	}
 	if _, err := os.Stat(path + "2"); err == nil {
 		t.Error("an empty file remains")
@@ -383,7 +346,7 @@ func TestDropDeletesOnlyAfterYes(t *testing.T) {
 		var out bytes.Buffer
 		if confirmed, err := f.confirm(t.Context(), q, deadletter.Filter{}, strings.NewReader(answer), &out); err != nil ||
 			confirmed != want || !strings.Contains(out.String(), "Delete 6 dead letters?") {
-			t.Errorf("%q: %v, %v, said %q", answer, confirmed, err, out.String())
+			t.Errorf("%q: %v, %v, printed %q", answer, confirmed, err, out.String())
 		}
 	}
 }

@@ -1,57 +1,24 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 )
-
-// screen is an output that is safe for concurrent use.
-type screen struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (s *screen) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(p)
-}
-
-func (s *screen) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.String()
-}
-
-// inBackground runs a command line until stop is called, which returns its error.
-func inBackground(t *testing.T, args ...string) (out *screen, stop func() error) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	out = &screen{}
-	root := newRoot()
-	root.SetArgs(args)
-	root.SetOut(out)
-	root.SetErr(out)
-	ended := make(chan error, 1)
-	go func() { ended <- root.ExecuteContext(ctx) }()
-	return out, func() error { cancel(); return <-ended }
-}
 
 func TestTailShowsTheOutcomeOfEachEvent(t *testing.T) {
 	t.Parallel()
-	p := runs(t, local.Config{})
+	p := localtest.Start(t, local.Config{})
 	if err := p.Segmentd().SetScript(segmentd.Script{Rules: []segmentd.Rule{{Match: segmentd.Match{MessageID: "poison"},
 		Status: 400}}}); err != nil {
 		t.Fatal(err)
@@ -64,7 +31,8 @@ func TestTailShowsTheOutcomeOfEachEvent(t *testing.T) {
 		time.Sleep(20 * time.Millisecond)
 		return strings.Contains(all.String(), "undecodable") && strings.Contains(bad.String(), "undecodable")
 	})
-	in := `{"type":"track","userId":"u1","event":"Run\u001b[31m Started","messageId":"good","timestamp":"2026-01-01T00:00:00Z"}` + "\n" +
+	in := `{"type":"track","userId":"u1","event":"Run\u001b[31m Started",` +
+		`"messageId":"good","timestamp":"2026-01-01T00:00:00Z"}` + "\n" +
 		`{"type":"track","userId":"u2","event":"E","messageId":"poison","timestamp":"2026-01-01T00:00:00Z"}` + "\n"
 	if _, _, err := spillway(t.Context(), in, "send", queueFlag(p)); err != nil {
 		t.Fatal(err)
@@ -149,7 +117,7 @@ func TestTailSaysThatThePipelineHasEnded(t *testing.T) {
 
 func TestTailSaysThatTooManyAreOpen(t *testing.T) {
 	t.Parallel()
-	p := runs(t, local.Config{Hold: true})
+	p := localtest.Start(t, local.Config{Hold: true})
 	for range 16 {
 		watcher(t, p.SQSURL)
 	}
@@ -161,7 +129,7 @@ func TestTailSaysThatTooManyAreOpen(t *testing.T) {
 
 func TestErrorsOfTailAreOneLine(t *testing.T) {
 	t.Parallel()
-	p := runs(t, local.Config{Hold: true})
+	p := localtest.Start(t, local.Config{Hold: true})
 	for name, c := range map[string]struct {
 		args []string
 		want string

@@ -42,8 +42,12 @@ func (f *fakeLogs) FilterLogEvents(_ context.Context, in *cloudwatchlogs.FilterL
 }
 
 func TestFollowShowsEachInvocationOnce(t *testing.T) {
-	const fine = `{"time":"2026-11-24T12:00:00Z","level":"INFO","msg":"delivered","messages":2,"events":1234,"delivered":1234,"retried":{},"dead_lettered":{},"flushes":3,"slowest_flush_ms":81,"oldest_ms":1500,"duration_ms":90,"breaker":"closed"}` + "\n"
-	const bad = `{"time":"2026-11-24T12:00:01Z","level":"WARN","msg":"delivered","messages":2,"events":9,"delivered":1,"retried":{"transient":5},"dead_lettered":{"rejected":1,"invalid":2},"flushes":1,"slowest_flush_ms":10000,"oldest_ms":7200000,"breaker":"open"}`
+	const fine = `{"time":"2026-11-24T12:00:00Z","level":"INFO","msg":"delivered","messages":2,"events":1234,` +
+		`"delivered":1234,"retried":{},"dead_lettered":{},` +
+		`"flushes":3,"slowest_flush_ms":81,"oldest_ms":1500,"duration_ms":90,"breaker":"closed"}` + "\n"
+	const bad = `{"time":"2026-11-24T12:00:01Z","level":"WARN","msg":"delivered","messages":2,"events":9,` +
+		`"delivered":1,"retried":{"transient":5},"dead_lettered":{"rejected":1,"invalid":2},` +
+		`"flushes":1,"slowest_flush_ms":10000,"oldest_ms":7200000,"breaker":"open"}`
 	for outcome, want := range map[string]string{
 		"": "1,234 events: 1,234 delivered, slowest of 3 calls 81 ms, oldest 1s, breaker closed|" +
 			"9 events: 1 delivered, retried 5 transient, dead letters 2 invalid, 1 rejected, slowest of 1 call 10000 ms, " +

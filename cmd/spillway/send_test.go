@@ -1,0 +1,109 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/spillwayhq/spillway/cmd/spillway/interrupt"
+	"github.com/spillwayhq/spillway/infra/local"
+	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/integration/testutil/localtest"
+)
+
+func TestSendPacksMadeUpEvents(t *testing.T) {
+	p := localtest.Start(t, local.Config{Hold: true})
+	out, _, err := spillway(t.Context(), "", "send", "--count=1200", queueFlag(p))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(out, "sent 1,200 events in 3 messages") {
+		t.Errorf("printed %q", out)
+	}
+	if s := p.Status(); s.Accepted != 1200 || s.BacklogEvents != 1200 || s.Backlog != 3 {
+		t.Errorf("accepted %d events, backlog %d in %d messages", s.Accepted, s.BacklogEvents, s.Backlog)
+	}
+}
+
+func TestSendSingleSendsOneEventPerMessage(t *testing.T) {
+	p := localtest.Start(t, local.Config{Hold: true})
+	if _, _, err := spillway(t.Context(), "", "send", "--count=25", "--single", queueFlag(p)); err != nil {
+		t.Fatal(err)
+	}
+	if s := p.Status(); s.Accepted != 25 || s.Backlog != 25 {
+		t.Errorf("accepted %d events in %d messages", s.Accepted, s.Backlog)
+	}
+}
+
+func TestSendReportsLinesThatAreNotEventsAndSendsTheOthers(t *testing.T) {
+	p := localtest.Start(t, local.Config{Hold: true})
+	const good = `{"type":"track","userId":"u","event":"E"}`
+	in := "\xef\xbb\xbf" + good + "\r\n\nnot JSON\n[1]\n{\"type\":\"track\"}\n{\"batch\":[" + good + "]}\n{\"x\":\"" +
+		strings.Repeat("x", 3<<20) + "\"}\n" +
+		"{\"x\":\"" + strings.Repeat("x", 33<<10) + "\"}\n" + good
+	out, errOut, err := spillway(t.Context(), in, "send", queueFlag(p))
+	if err == nil || !strings.Contains(err.Error(), "5 lines skipped") {
+		t.Errorf("error %v", err)
+	}
+	for _, want := range []string{"line 3 is skipped: it is not JSON", "line 4 is skipped: it is not a JSON object",
+		"line 6 is skipped: it is a batch",
+		"line 7 is skipped: it is larger", "line 8 is skipped: it is larger"} {
+		if !strings.Contains(errOut, want) {
+			t.Errorf("%q is missing in %q", want, errOut)
+		}
+	}
+	if !strings.HasPrefix(out, "sent 3 events in 1 message,") || p.Status().Accepted != 3 {
+		t.Errorf("printed %q, accepted %d", out, p.Status().Accepted)
+	}
+}
+
+func TestSendSendsTheSampleEvents(t *testing.T) {
+	p := localtest.Start(t, local.Config{Hold: true})
+	sample, err := os.ReadFile("../../events/events.ndjson")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, _, err := spillway(t.Context(), string(sample), "send", queueFlag(p))
+	if err != nil || !strings.HasPrefix(out, "sent 3 events") {
+		t.Errorf("printed %q: %v", out, err)
+	}
+}
+
+func TestSendSaysWhereToContinueWhenTheQueueIsUnreachable(t *testing.T) {
+	queueURL := "--queue-url=" + unreachableQueue(t)
+	_, _, err := spillway(t.Context(), "", "send", "--count=10", queueURL)
+	if err == nil || !strings.Contains(err.Error(), "10 of 10 events were not sent: nothing listens at") {
+		t.Errorf("made up: error %v", err)
+	}
+	_, _, err = spillway(t.Context(), "nothing\n"+strings.Repeat("{\"type\":\"track\"}\n", 10), "send", queueURL)
+	if err == nil || !strings.Contains(err.Error(), "continue from line 2 (tail -n +2): nothing listens at") {
+		t.Errorf("from standard input: error %v", err)
+	}
+}
+
+// endless never ends, like a pipe whose writer waits.
+type endless struct{ begun chan struct{} }
+
+func (e *endless) Read(p []byte) (int, error) {
+	select {
+	case <-e.begun:
+		select {}
+	default:
+		close(e.begun)
+		return copy(p, "{\"type\":\"track\"}\n"), nil
+	}
+}
+
+func TestSendCanBeInterruptedWhileItsInputHasNotEnded(t *testing.T) {
+	p := localtest.Start(t, local.Config{Hold: true})
+	ctx, cancel := context.WithCancelCause(t.Context())
+	in := &endless{make(chan struct{})}
+	go func() { <-in.begun; cancel(interrupt.Err) }()
+	var out, errOut bytes.Buffer
+	err := send(ctx, in, &out, &errOut, sendFlags{queueURL: p.QueueURL(topology.DefaultNames().EventsQueue)})
+	if err == nil || !strings.Contains(err.Error(), "interrupted") {
+		t.Errorf("error %v, printed %q", err, out.String())
+	}
+}
