@@ -13,8 +13,8 @@ type Limits struct {
 	MaxMemory   int
 	MaxInFlight int // requests whose body has arrived; more are answered 429; default: 4096
 	MaxSends    int // concurrent calls to the queue; default: DefaultMaxSends
-	// QueueTimeout is how long a request waits for the queue before it is answered 429; dead
-	// letters get half of it. Default: 5 s.
+	// QueueTimeout is how long a request waits for the queue before it is answered 429, and half of
+	// it for the dead-letter queue. Default: 5 s.
 	QueueTimeout time.Duration
 }
 
