@@ -1,5 +1,5 @@
-// Command canary is the Lambda function that a schedule invokes every minute to send an event through
-// the public ingest endpoint.
+// Command canary is the Lambda function that a schedule invokes every minute to send an event
+// through the public ingest endpoint.
 package main
 
 import (

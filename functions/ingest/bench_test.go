@@ -52,8 +52,8 @@ func requestsOf(path string, events int) []string {
 }
 
 // BenchmarkServer measures the whole way into the queue: the built binary in a process of its own,
-// and this process with the generator and the queue, which answers when a message is on disk. Events
-// are not delivered.
+// and this process with the generator and the queue, which answers when a message is on disk.
+// Events are not delivered.
 func BenchmarkServer(b *testing.B) {
 	for _, c := range []struct {
 		name, path          string

@@ -1,11 +1,11 @@
-// Package local runs the whole pipeline on one machine, in one process, with nothing to install: the
-// ingest endpoint, an SQS emulator, the deliver function on a Lambda emulator, and a Segment
+// Package local runs the whole pipeline on one machine, in one process, with nothing to install:
+// the ingest endpoint, an SQS emulator, the deliver function on a Lambda emulator, and a Segment
 // emulator.
 //
 // It is the second deployment of infra/topology, beside the one on AWS: the same wiring with the
 // same numbers, behind endpoints that SDKs and the aws CLI can talk to. What the SQS emulator has
-// accepted is on disk before it answers, so the process may be killed at any moment, and the backlog
-// is bounded by the disk and not by memory.
+// accepted is on disk before it answers, so the process may be killed at any moment, and the
+// backlog is bounded by the disk and not by memory.
 package local
 
 import (

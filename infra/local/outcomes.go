@@ -1,6 +1,7 @@
 package local
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -16,9 +17,9 @@ import (
 	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
-// OutcomesPath answers GET, on the port of the SQS endpoint, with what becomes of each event while
-// it happens: an Outcome a line, as JSON, until one of the two ends. The query may have event, user
-// and outcome, to see fewer, and payload=true, to see the events.
+// OutcomesPath answers GET, on the port of the SQS emulator, with the outcome of each event as it
+// happens: an Outcome a line, as JSON, until the client or the pipeline ends. The query may filter
+// by event, user and outcome, and ask for the events by payload=true.
 const OutcomesPath = "/_spillway/outcomes"
 
 // An Outcome is a line of OutcomesPath.
@@ -32,27 +33,27 @@ type Outcome struct {
 	User      string          `json:"user,omitempty"`  // its userId, otherwise its anonymousId
 	MessageID string          `json:"messageId,omitempty"`
 	WriteKey  string          `json:"writeKey,omitempty"` // by deliver.KeyID
-	Age       time.Duration   `json:"age,omitempty"`      // since it came in, in nanoseconds
+	Age       time.Duration   `json:"age,omitempty"`      // since it was accepted, in nanoseconds
 	Receives  int             `json:"receives,omitempty"`
-	Payload   json.RawMessage `json:"payload,omitempty"` // a string where it is no JSON
+	Payload   json.RawMessage `json:"payload,omitempty"` // a string if it is not JSON
 
-	// Lost alone is on a line that stands for so many others: the watcher was slower than delivery,
-	// which waits for nobody.
+	// Lost is how many outcomes were left out here, on a line without other fields: delivery does
+	// not wait for a client that reads too slowly.
 	Lost int64 `json:"lost,omitempty"`
 }
 
 const (
-	// watchAhead is how many outcomes a watcher may be behind; what comes then is lost to it.
+	// watchAhead is how many outcomes a watcher may be behind before some are lost to it.
 	watchAhead = 1024
-	// watchPatience is how long a watcher may take nothing at all before it is taken to be gone.
+	// watchPatience is how long a watcher may read nothing before its connection is closed.
 	watchPatience = 30 * time.Second
-	// maxWatchers is how many may watch at the same time: each holds up to watchAhead outcomes. A
-	// thousand that read nothing took 230 MB and, for the work of telling each, two thirds of the
-	// speed of sending.
+	// maxWatchers is how many may watch at the same time, since each holds up to watchAhead
+	// outcomes and slows delivery down: a thousand that read nothing took 230 MB, and two thirds of
+	// the speed.
 	maxWatchers = 16
 )
 
-// watchers are those who look at the outcomes at the moment. The zero value has none.
+// watchers are the clients that follow the outcomes. The zero value has none.
 type watchers struct {
 	mu  sync.RWMutex
 	all []*watcher
@@ -75,7 +76,7 @@ func (w *watchers) observer() func(deliver.Observation) {
 	return w.tell
 }
 
-// tell waits for nobody.
+// tell passes an outcome to all watchers, without waiting for any.
 func (w *watchers) tell(o deliver.Observation) {
 	line := Outcome{
 		At: time.Now(), Outcome: o.Disposition.String(), Reason: o.Reason, Detail: o.Detail, MessageID: o.MessageID,
@@ -109,8 +110,7 @@ func (w *watcher) wants(o *Outcome) bool {
 		(w.outcome == "" || w.outcome == o.Outcome)
 }
 
-// describe takes from an event what names it. On duplicate keys the last one counts, as it does for
-// Segment.
+// describe reads an event's fields. Of duplicate keys the last one counts, as it does for Segment.
 func (o *Outcome) describe(event []byte) {
 	if !rawjson.IsObject(event) {
 		return
@@ -151,7 +151,7 @@ func (o *Outcome) describe(event []byte) {
 	}
 }
 
-// asJSON copies a payload, as a string where it is no JSON.
+// asJSON copies a payload, as a string if it is not JSON.
 func asJSON(payload []byte) json.RawMessage {
 	if rawjson.Valid(payload) {
 		return slices.Clone(payload)
@@ -159,7 +159,7 @@ func asJSON(payload []byte) json.RawMessage {
 	return rawjson.AppendQuoted(nil, strings.ToValidUTF8(string(payload), "\uFFFD"))
 }
 
-// newWatcher reads what is to be seen.
+// newWatcher makes a watcher of a query.
 func newWatcher(q url.Values) (*watcher, error) {
 	w := &watcher{event: q.Get("event"), user: q.Get("user"), outcome: q.Get("outcome"),
 		lines: make(chan Outcome, watchAhead)}
@@ -170,13 +170,13 @@ func newWatcher(q url.Values) (*watcher, error) {
 	if text := q.Get("payload"); text != "" {
 		var err error
 		if w.payload, err = strconv.ParseBool(text); err != nil {
-			return nil, fmt.Errorf("payload is %q: write true or false", text)
+			return nil, fmt.Errorf("payload must be true or false, is %q", text)
 		}
 	}
 	return w, nil
 }
 
-// add is false when there are as many as may be.
+// add returns false if there are too many already.
 func (w *watchers) add(one *watcher) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -193,6 +193,7 @@ func (w *watchers) remove(one *watcher) {
 	w.all = slices.DeleteFunc(w.all, func(o *watcher) bool { return o == one })
 }
 
+// ServeHTTP answers with the outcomes as they happen.
 func (w *watchers) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	one, err := newWatcher(r.URL.Query())
 	if err != nil {
@@ -200,17 +201,27 @@ func (w *watchers) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !w.add(one) {
-		http.Error(rw, fmt.Sprintf("%d watch already: end one of them", maxWatchers), http.StatusServiceUnavailable)
+		http.Error(rw, fmt.Sprintf("%d clients follow the outcomes already: end one of them", maxWatchers),
+			http.StatusServiceUnavailable)
 		return
 	}
 	defer w.remove(one)
-	c := http.NewResponseController(rw)
-	// The server's time-outs are for answers that end. Without them a client that has gone is seen
-	// by the failed write.
-	_ = c.SetReadDeadline(time.Time{})
 	rw.Header().Set("Content-Type", "application/x-ndjson")
+	one.follow(r.Context(), rw)
+}
+
+// follow writes the outcomes until ctx ends or the client has gone.
+func (w *watcher) follow(ctx context.Context, rw http.ResponseWriter) {
+	c := http.NewResponseController(rw)
+	// The server's time-outs are for answers that end. Without them a failed write tells that the
+	// client has gone.
+	_ = c.SetReadDeadline(time.Time{})
 	e := json.NewEncoder(rw)
 	e.SetEscapeHTML(false)
+	write := func(line Outcome) error {
+		_ = c.SetWriteDeadline(time.Now().Add(watchPatience))
+		return e.Encode(line)
+	}
 	lost := time.NewTicker(time.Second)
 	defer lost.Stop()
 	for {
@@ -218,25 +229,22 @@ func (w *watchers) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		if c.Flush() != nil {
 			return
 		}
+		var err error
 		select {
-		case <-r.Context().Done():
+		case <-ctx.Done():
 			return
 		case <-lost.C:
-			if n := one.lost.Swap(0); n > 0 && e.Encode(Outcome{Lost: n}) != nil {
-				return
+			if n := w.lost.Swap(0); n > 0 {
+				err = write(Outcome{Lost: n})
 			}
-		case line := <-one.lines:
-			for more := true; more; {
-				_ = c.SetWriteDeadline(time.Now().Add(watchPatience))
-				if e.Encode(line) != nil {
-					return
-				}
-				select {
-				case line = <-one.lines:
-				default:
-					more = false
-				}
+		case line := <-w.lines:
+			err = write(line)
+			for n := len(w.lines); n > 0 && err == nil; n-- { // what waits, before the next flush
+				err = write(<-w.lines)
 			}
+		}
+		if err != nil {
+			return
 		}
 	}
 }

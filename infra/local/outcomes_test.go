@@ -28,18 +28,18 @@ func watching(t *testing.T, w *watchers, query string) *watcher {
 	return one
 }
 
-func TestNobodyIsToldWhenNobodyWatches(t *testing.T) {
+func TestWithoutWatchersNothingIsObserved(t *testing.T) {
 	var w watchers
 	if w.observer() != nil {
-		t.Error("somebody is told")
+		t.Error("outcomes are observed")
 	}
 	one := watching(t, &w, "")
 	if w.observer() == nil {
-		t.Error("nobody is told")
+		t.Error("no outcome is observed")
 	}
 	w.remove(one)
 	if w.observer() != nil {
-		t.Error("somebody is told who is gone")
+		t.Error("outcomes are observed for a watcher that has gone")
 	}
 }
 
@@ -81,11 +81,11 @@ func TestAWatcherSeesWhatItAskedFor(t *testing.T) {
 		}
 	}
 	if got := string(asJSON([]byte("no \xff JSON"))); got != `"no `+"\uFFFD"+` JSON"` {
-		t.Errorf("a payload that is no JSON: %s", got)
+		t.Errorf("a payload that is not JSON: %s", got)
 	}
 }
 
-func TestASlowWatcherLosesOutcomesAndNobodyWaitsForIt(t *testing.T) {
+func TestASlowWatcherLosesOutcomesWithoutDelayingDelivery(t *testing.T) {
 	var w watchers
 	slow := watching(t, &w, "")
 	for range watchAhead + 500 {
@@ -96,7 +96,7 @@ func TestASlowWatcherLosesOutcomesAndNobodyWaitsForIt(t *testing.T) {
 	}
 }
 
-func TestOutcomesAreALineEachAndLossesAreCounted(t *testing.T) {
+func TestOutcomesAreLinesAndLostOnesAreCounted(t *testing.T) {
 	var w watchers
 	server := httptest.NewServer(&w)
 	defer server.Close()
@@ -111,7 +111,7 @@ func TestOutcomesAreALineEachAndLossesAreCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	// The header is there: it watches.
+	// The header has come, so the watcher is there.
 	w.all[0].lost.Store(3)
 	w.observer()(deliver.Observation{Event: []byte(`{"type":"track","event":"<Run>"}`), Disposition: deliver.Delivered})
 	lines := bufio.NewScanner(resp.Body)
@@ -128,10 +128,10 @@ func TestOutcomesAreALineEachAndLossesAreCounted(t *testing.T) {
 	}
 }
 
-func TestWhatCanNotBeWatchedIsRefused(t *testing.T) {
+func TestAWrongQueryIsRefused(t *testing.T) {
 	var w watchers
 	for query, want := range map[string]string{"outcome=lost": "known: delivered, retried, dead_lettered",
-		"payload=maybe": "write true or false"} {
+		"payload=maybe": "must be true or false"} {
 		rec := httptest.NewRecorder()
 		w.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, OutcomesPath+"?"+query, nil))
 		if rec.Code != http.StatusBadRequest || !strings.Contains(rec.Body.String(), want) {
@@ -140,7 +140,7 @@ func TestWhatCanNotBeWatchedIsRefused(t *testing.T) {
 	}
 }
 
-func TestNoMoreMayWatchThanDoNoHarm(t *testing.T) {
+func TestTheNumberOfWatchersIsBounded(t *testing.T) {
 	var w watchers
 	for range maxWatchers {
 		watching(t, &w, "")

@@ -49,8 +49,8 @@ func newStatus(now time.Time, events, dead sqs.Stats) Status {
 	return s
 }
 
-// withCanary takes the canary's events and requests out of the numbers. If one runs it tells about it;
-// when it is missing the pipeline is degraded.
+// withCanary takes the canary's events and requests out of the numbers. If one runs it tells about
+// it; when it is missing the pipeline is degraded.
 func (s *Status) withCanary(c canary.Status, runs bool) {
 	s.Accepted, s.Refused, s.Shed = max(0, s.Accepted-c.Sent), max(0, s.Refused-c.Refused), max(0, s.Shed-c.Throttled)
 	s.Backlog, s.BacklogEvents = max(0, s.Backlog-c.Pending), max(0, s.BacklogEvents-c.Pending)

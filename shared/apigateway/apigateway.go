@@ -1,5 +1,5 @@
-// Package apigateway lets an http.Handler answer the invocations of a Lambda function behind an HTTP
-// API or a function URL, which both use payload format 2.0.
+// Package apigateway lets an http.Handler answer the invocations of a Lambda function behind an
+// HTTP API or a function URL, which both use payload format 2.0.
 //
 // It exists because aws-lambda-go's lambdaurl streams its answers, which neither an HTTP API nor a
 // buffered function URL takes.

@@ -58,8 +58,8 @@ type Endpoint struct {
 	logger   *slog.Logger
 }
 
-// FromEnvironment builds the endpoint of the Lambda function or the server. out gets its log and its
-// metrics, and must be safe for concurrent use.
+// FromEnvironment builds the endpoint of the Lambda function or the server. out gets its log and
+// its metrics, and must be safe for concurrent use.
 func FromEnvironment(ctx context.Context, environ []string, out io.Writer) (*Endpoint, error) {
 	o, err := ReadOptions(environ)
 	if err != nil {

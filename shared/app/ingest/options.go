@@ -58,12 +58,13 @@ type Options struct {
 	WriteKeysFile, WriteKeysParameter string
 	// CanaryWriteKey is accepted besides, and without a quota. Empty: there is no canary.
 	CanaryWriteKey string
-	// PublicURL is the scheme and host for the settings that SDKs load. Empty: those of the request.
+	// PublicURL is the scheme and host for the settings that SDKs load. Empty: those of the
+	// request.
 	PublicURL string
 	LogLevel  slog.Level
-	// MemoryLimit is where the garbage collector begins to work harder, in bytes; negative: Go's own
-	// setting counts. Without a limit the heap may double before it does, which is more than a small
-	// container has, and more than overload needs.
+	// MemoryLimit is where the garbage collector begins to work harder, in bytes; negative: Go's
+	// own setting counts. Without a limit the heap may double before it does, which is more than a
+	// small container has, and more than overload needs.
 	MemoryLimit int64
 	Server      *Server // nil in a Lambda function
 }
