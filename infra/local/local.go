@@ -178,11 +178,12 @@ func (p *Pipeline) openIngest(c *Config, parts *pipeline.Pipeline) error {
 
 // openDelivery connects the queue to Segment by the deliver function.
 func (p *Pipeline) openDelivery(t *topology.Topology, parts *pipeline.Pipeline) (err error) {
-	newHandler := func() (awslambda.Handler, error) { return parts.NewDeliver() }
-	if _, err := newHandler(); err != nil { // now, and not in the first invocation
+	newHandler, err := parts.NewDeliver()
+	if err != nil {
 		return err
 	}
-	p.function, p.mapping, err = NewDelivery(t, Feed(p.events), lambda.InProcess(newHandler), p.logger)
+	environment := lambda.InProcess(func() (awslambda.Handler, error) { return newHandler() })
+	p.function, p.mapping, err = NewDelivery(t, Feed(p.events), environment, p.logger)
 	return err
 }
 

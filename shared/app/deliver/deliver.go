@@ -67,15 +67,27 @@ func FromEnvironment(ctx context.Context, environ []string, out io.Writer) (*Han
 
 // New builds the function. It reads no parameter before the first invocation.
 func New(o Options, p Parts) (*Handler, error) {
+	factory, err := NewFactory(o, p)
+	if err != nil {
+		return nil, err
+	}
+	return factory()
+}
+
+// NewFactory builds the function once for each environment, where several run in one process. They
+// share the adapters, but not what a Handler remembers.
+func NewFactory(o Options, p Parts) (factory func() (*Handler, error), err error) {
 	c, values, err := Configure(o, p)
 	if err != nil {
 		return nil, err
 	}
-	handler, err := deliver.New(c)
-	if err != nil {
-		return nil, err
-	}
-	return &Handler{handler, values}, nil
+	return func() (*Handler, error) {
+		handler, err := deliver.New(c)
+		if err != nil {
+			return nil, err
+		}
+		return &Handler{handler, values}, nil
+	}, nil
 }
 
 // Invoke implements lambda.Handler. It refreshes the parameters that are due at the same time.

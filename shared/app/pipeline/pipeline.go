@@ -82,10 +82,10 @@ func (p *Pipeline) NewIngest(ctx context.Context) (*appingest.Endpoint, error) {
 		appingest.Parts{SQS: p.SQS, Metrics: p.Metrics, Logger: p.Logger, Report: p.OnRequest})
 }
 
-// NewDeliver builds the deliver function, as each environment of it does.
-func (p *Pipeline) NewDeliver() (*appdeliver.Handler, error) {
-	return appdeliver.New(p.Options.Deliver(), appdeliver.Parts{SQS: p.SQS, Transport: p.Transport, Metrics: p.Metrics,
-		Logger: p.Logger, Report: p.OnInvocation, Observer: p.Observer})
+// NewDeliver returns what builds the deliver function for each of its environments.
+func (p *Pipeline) NewDeliver() (factory func() (*appdeliver.Handler, error), err error) {
+	return appdeliver.NewFactory(p.Options.Deliver(), appdeliver.Parts{SQS: p.SQS, Transport: p.Transport,
+		Metrics: p.Metrics, Logger: p.Logger, Report: p.OnInvocation, Observer: p.Observer})
 }
 
 // NewCanary builds the canary.
