@@ -43,7 +43,7 @@ func (c *Client) Enqueue(message analytics.Message) error {
 	switch {
 	case c.config.Durability == Memory:
 		err = c.buffer.add(e.shard, e.buf, p)
-	case c.closed.Load(): // Shutdown waits until all that is on disk is sent: no more may come
+	case c.closed.Load(): // Shutdown waits until the disk is empty: nothing may be added
 		err = ErrClosed
 	default:
 		err = c.disk.write(e, p.raw)

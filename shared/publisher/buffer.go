@@ -41,7 +41,7 @@ type chunk struct {
 	data  []byte // never grown: items are slices of it
 	items []item
 	bytes int64
-	since time.Time // when the first event came
+	since time.Time // when the first event was added
 }
 
 // published reports whether a caller of Publish waits for the events of a chunk. They are then all
@@ -245,7 +245,7 @@ func (b *buffer) release(c *chunk) {
 	b.chunks.Put(c)
 }
 
-// oldest returns when the event that has waited longest came; zero: none waits.
+// oldest returns when the oldest waiting event was added; zero: none waits.
 func (b *buffer) oldest() (at time.Time) {
 	look := func(c *chunk) {
 		if c != nil && (at.IsZero() || c.since.Before(at)) {

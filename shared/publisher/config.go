@@ -20,8 +20,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
-// Config configures a client. Only QueueURL is required. A field with its zero value has the default
-// that its comment names.
+// Config configures a client. Only QueueURL is required. A field with its zero value has the
+// default that its comment names.
 type Config struct {
 	// QueueURL is the URL of the pipeline's events queue.
 	QueueURL string

@@ -23,8 +23,8 @@ const (
 	// Process: an event is safe against kill -9 when Enqueue returns. Enqueue writes to a file, and
 	// does not wait for the disk.
 	Process
-	// Disk: an event is safe against kill -9 and a power cut when Enqueue returns. Enqueue waits for
-	// the disk; calls at the same time share one wait.
+	// Disk: an event is safe against kill -9 and a power cut when Enqueue returns. Enqueue waits
+	// for the disk; calls at the same time share one wait.
 	Disk
 )
 

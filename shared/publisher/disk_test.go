@@ -129,7 +129,7 @@ func TestNextProcessSendsWhatCloseLeftOnDisk(t *testing.T) {
 						t.Errorf("close took %v", took)
 					}
 					if q.len() != 0 {
-						t.Errorf("%d events came", q.len())
+						t.Errorf("SQS has %d events", q.len())
 					}
 					q.set(nil)
 					told := &outcomes{}
@@ -169,7 +169,7 @@ func TestCloseSendsTheEventsOnDisk(t *testing.T) {
 			}
 			mustClose(t, c)
 			if q.len() != 100 {
-				t.Errorf("%d of 100 events came", q.len())
+				t.Errorf("SQS has %d of 100 events", q.len())
 			}
 			if left, _ := filepath.Glob(filepath.Join(dir, "*.spill")); len(left) > 0 {
 				t.Errorf("%v are left", left)
@@ -259,7 +259,7 @@ func TestFullDiskDropsTheNewestEventsWithErrFull(t *testing.T) {
 			q.set(nil)
 			time.Sleep(15 * time.Second)
 			if q.len() != accepted {
-				t.Errorf("%d of %d accepted events came: %+v", q.len(), accepted, c.Stats())
+				t.Errorf("SQS has %d of %d accepted events: %+v", q.len(), accepted, c.Stats())
 			}
 			if err := c.Enqueue(testEvent("again")); err != nil {
 				t.Errorf("with room again: %v", err)

@@ -327,6 +327,6 @@ func ExampleClient_Stats() {
 		log.Print(err)
 	}
 	stats := client.Stats()
-	fmt.Println(stats.Published, stats.Messages, stats.Waiting, stats.Queue == local.queueURL)
-	// Output: 1 1 0 true
+	fmt.Println(stats.Published, stats.Messages, stats.Queue == local.queueURL)
+	// Output: 1 1 true
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/spill"
 )
 
-// An outgoing is one message to SQS, the events in it, and what the calls that held it came to.
+// An outgoing is one message to SQS, the events in it, and the results of the calls that held it.
 type outgoing struct {
 	message.Message
 	events  int

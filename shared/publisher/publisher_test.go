@@ -179,7 +179,7 @@ func TestPublishErrorNamesTheEventsThatSQSMayNotHave(t *testing.T) {
 				q.set(nil)
 				time.Sleep(time.Minute)
 				if n := q.has("a"); n > 0 && !c.unknown {
-					t.Errorf("it came %d times although its caller was told that it did not", n)
+					t.Errorf("it was sent %d times although its caller was told that it did not", n)
 				}
 				mustClose(t, client)
 			})
@@ -287,7 +287,7 @@ func TestEventsWaitWhileTheQueueIsDown(t *testing.T) {
 				// wait takes up to 3.2 s
 				time.Sleep(16 * time.Second)
 				if q.len() != 1000 {
-					t.Errorf("%d of 1000 events 16 s after the queue came back", q.len())
+					t.Errorf("%d of 1000 events 16 s after the queue recovered", q.len())
 				}
 				if m.latency != 5*time.Second && (!log.has("takes no events") || !log.has("takes events again")) {
 					t.Errorf("the log is:\n%s", log.String())
@@ -327,7 +327,7 @@ func TestFullBufferDropsTheNewestEventsWithErrFull(t *testing.T) {
 		q.set(nil)
 		mustClose(t, c)
 		if q.len() != accepted {
-			t.Errorf("%d of %d accepted events came", q.len(), accepted)
+			t.Errorf("SQS has %d of %d accepted events", q.len(), accepted)
 		}
 		if err := c.buffer.held.Load(); err != 0 {
 			t.Errorf("%d bytes are still held", err)
@@ -421,7 +421,7 @@ func TestMessageRefusedBySQSIsDroppedAndTheOthersAreSent(t *testing.T) {
 		time.Sleep(time.Minute)
 		if q.len()+len(told.all(false)) != 25 || len(told.all(false)) == 0 ||
 			c.Stats().Dropped[Refused] != int64(len(told.all(false))) {
-			t.Errorf("SQS has %d, %d were told to be refused, %v counted", q.len(), len(told.all(false)), c.Stats().Dropped)
+			t.Errorf("SQS has %d, the callback was told of %d, %v counted", q.len(), len(told.all(false)), c.Stats().Dropped)
 		}
 		mustClose(t, c)
 	})
@@ -451,7 +451,7 @@ func TestUnencodableEventIsRejectedAndTheOthersAreSent(t *testing.T) {
 		}
 		mustClose(t, c)
 		if q.len() != 100 || c.Stats().Rejected[TooLarge] != 51 || c.Stats().Rejected[Unencodable] != 50 {
-			t.Errorf("%d of 100 good events came; dropped %v", q.len(), c.Stats().Dropped)
+			t.Errorf("SQS has %d of 100 good events; dropped %v", q.len(), c.Stats().Dropped)
 		}
 		q.check(t)
 	})
@@ -473,7 +473,7 @@ func TestPanicOfTheCallbackIsRecovered(t *testing.T) {
 		}
 		mustClose(t, c)
 		if q.len() != 10 {
-			t.Errorf("%d of 10 events came", q.len())
+			t.Errorf("SQS has %d of 10 events", q.len())
 		}
 	})
 }
@@ -501,7 +501,7 @@ func TestConcurrentUseLosesNoEvent(t *testing.T) {
 	all.Wait()
 	mustClose(t, c)
 	if q.len() != 16_000 {
-		t.Errorf("%d of 16000 events came", q.len())
+		t.Errorf("SQS has %d of 16000 events", q.len())
 	}
 	q.check(t)
 }
@@ -575,7 +575,7 @@ func TestPublishDoesNotDelayWritesToDisk(t *testing.T) {
 		time.Sleep(20 * time.Second) // until a call has ended and the breaker allows a probe
 		mustClose(t, c)
 		if q.len() < 2000 {
-			t.Errorf("%d events came", q.len())
+			t.Errorf("SQS has %d events", q.len())
 		}
 	})
 }
