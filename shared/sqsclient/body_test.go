@@ -12,7 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
-// late answers at once, and keeps the body as net/http does that has not yet seen its end.
+// late answers at once and still holds the body, as net/http does before it has seen its end.
 type late struct{ body io.ReadCloser }
 
 func (l *late) Do(r *http.Request) (*http.Response, error) {
@@ -20,7 +20,7 @@ func (l *late) Do(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader("{}")), Header: http.Header{}}, nil
 }
 
-// bodyAfterAnswer is what io.Copy says of a request's body when the SDK has the answer.
+// bodyAfterAnswer returns the error of copying a request's body after the SDK has the answer.
 func bodyAfterAnswer(t *testing.T, options ...func(*sqs.Options)) error {
 	t.Helper()
 	l := &late{}
@@ -34,14 +34,14 @@ func bodyAfterAnswer(t *testing.T, options ...func(*sqs.Options)) error {
 	return err
 }
 
-func TestABodyThatTheSDKHasClosedIsNoFailureToNetHTTP(t *testing.T) {
+func TestReadingABodyThatTheSDKHasClosedIsNoError(t *testing.T) {
 	if err := bodyAfterAnswer(t, AvoidLostResponses); err != nil {
 		t.Errorf("copying the rest of the body: %v: net/http would close the connection while the answer is read", err)
 	}
 }
 
-func TestTheSDKStillNeedsKeepAnswers(t *testing.T) {
+func TestTheSDKStillNeedsAvoidLostResponses(t *testing.T) {
 	if err := bodyAfterAnswer(t); !errors.Is(err, io.EOF) {
-		t.Errorf("copying the rest of the body: %v: the SDK is mended, so delete KeepAnswers", err)
+		t.Errorf("copying the rest of the body: %v: the SDK is fixed: delete AvoidLostResponses", err)
 	}
 }

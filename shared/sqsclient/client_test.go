@@ -12,11 +12,13 @@ import (
 
 const atAWS = "https://sqs.eu-west-1.amazonaws.com/123456789012/spillway-events"
 
-func TestAQueuesURLSaysWhereItIs(t *testing.T) {
+func TestAQueuesURLNamesItsEndpointAndRegion(t *testing.T) {
 	for in, want := range map[string]Location{
 		atAWS: {"https://sqs.eu-west-1.amazonaws.com", "eu-west-1", true},
-		"https://sqs.cn-north-1.amazonaws.com.cn/123456789012/e":  {"https://sqs.cn-north-1.amazonaws.com.cn", "cn-north-1", true},
-		"https://sqs-fips.us-east-1.amazonaws.com/123456789012/e": {"https://sqs-fips.us-east-1.amazonaws.com", "us-east-1", false},
+		"https://sqs.cn-north-1.amazonaws.com.cn/123456789012/e": {"https://sqs.cn-north-1.amazonaws.com.cn", "cn-north-1",
+			true},
+		"https://sqs-fips.us-east-1.amazonaws.com/123456789012/e": {"https://sqs-fips.us-east-1.amazonaws.com", "us-east-1",
+			false},
 		"https://sqs.us-east-1.api.aws/123456789012/e": {"https://sqs.us-east-1.api.aws",
 			"us-east-1", false},
 		"https://vpce-1a-2b.sqs.eu-central-1.vpce.amazonaws.com/123456789012/e":         {"https://vpce-1a-2b.sqs.eu-central-1.vpce.amazonaws.com", "eu-central-1", false},
@@ -29,11 +31,11 @@ func TestAQueuesURLSaysWhereItIs(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoQueuesURLSaysWhatToWrite(t *testing.T) {
+func TestAnInvalidQueueURLIsRefused(t *testing.T) {
 	for in, want := range map[string]string{
-		"": "write one like", "spillway-events": "write one like", "ftp://localhost/x": "write one like",
-		"https://sqs.eu-west-1.amazonaws.com/":               "write one like",
-		"arn:aws:sqs:eu-west-1:123456789012:spillway-events": "write one like", atAWS + ".fifo": "standard",
+		"": "like https://sqs", "spillway-events": "like https://sqs", "ftp://localhost/x": "like https://sqs",
+		"https://sqs.eu-west-1.amazonaws.com/":               "like https://sqs",
+		"arn:aws:sqs:eu-west-1:123456789012:spillway-events": "like https://sqs", atAWS + ".fifo": "FIFO",
 		"https://queue.amazonaws.com/123456789012/e": "names no region",
 	} {
 		if _, err := NewClient(t.Context(), in, nil); !errors.Is(err, ErrInvalidQueueURL) ||
@@ -43,7 +45,7 @@ func TestWhatIsNoQueuesURLSaysWhatToWrite(t *testing.T) {
 	}
 }
 
-func TestAClientIsForTheRegionOfItsQueue(t *testing.T) {
+func TestAClientUsesTheRegionOfItsQueue(t *testing.T) {
 	static := credentials.NewStaticCredentialsProvider("a", "b", "")
 	c, err := NewClient(t.Context(), atAWS, &aws.Config{Region: "us-east-1", Credentials: static})
 	if err != nil || c.Options().Region != "eu-west-1" || c.Options().BaseEndpoint != nil {
@@ -54,11 +56,11 @@ func TestAClientIsForTheRegionOfItsQueue(t *testing.T) {
 		t.Errorf("%+v: %v", c.Options(), err)
 	}
 	if used, err := c.Options().Credentials.Retrieve(t.Context()); err != nil || used.AccessKeyID == "" {
-		t.Errorf("in front of a local queue: %v", err)
+		t.Errorf("for a local queue: %v", err)
 	}
 }
 
-func TestWithoutCredentialsThereIsNoClientAtAWS(t *testing.T) {
+func TestAClientForAWSNeedsCredentials(t *testing.T) {
 	none := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{}, errors.New("no EC2 IMDS role found")
 	})

@@ -1,9 +1,8 @@
-// Package sqsclient sends messages to SQS, and changes the visibility timeout of messages that are
-// to be received again later.
+// Package sqsclient sends messages to SQS, and changes the visibility timeout of received messages.
 //
-// It exists because an HTTP 200 of SendMessageBatch can carry entries that failed, a call holds at
-// most ten entries and 1 MiB in total, and forgetting either of it loses events. What SQS did not
-// take is named in the error, message by message.
+// It exists because an HTTP 200 of SendMessageBatch can contain entries that failed, and a call can
+// have at most ten entries and 1 MiB in all: ignoring either loses events. The error names each
+// message that SQS did not take.
 package sqsclient
 
 import (
@@ -24,8 +23,9 @@ import (
 
 // Limits of one call (SQS developer guide, "Quotas related to messages").
 const (
+	// MaxEntries is the number of messages in one call.
 	MaxEntries = 10
-	// MaxVisibility is counted from the receive.
+	// MaxVisibility is the longest visibility timeout, counted from the receive.
 	MaxVisibility = 12 * time.Hour
 )
 
@@ -48,25 +48,26 @@ type Sender struct {
 	url string
 }
 
-// NewSender makes a Sender of the client and the queue's URL.
+// NewSender returns a Sender for the queue with the given URL.
 func NewSender(api SendAPI, url string) *Sender { return &Sender{api: api, url: url} }
 
-// A Queue is one SQS queue. It is safe for concurrent use.
+// A Queue is a Sender that changes the visibility of received messages too. It is safe for
+// concurrent use.
 type Queue struct {
 	Sender
 	api API
 }
 
-// New makes a Queue of the client and the queue's URL.
+// New returns the queue with the given URL.
 func New(api API, url string) *Queue { return &Queue{Sender: Sender{api: api, url: url}, api: api} }
 
-// ErrTooLarge is why a message that SQS could never take was not sent.
+// ErrTooLarge is the error of a message that was not sent because SQS would never take it.
 var ErrTooLarge = fmt.Errorf("the message is larger than the %d bytes that SQS takes", message.MaxBytes)
 
 // A SendError names the messages that SQS did not take. All others are in the queue.
 type SendError struct {
 	URL    string
-	Failed map[int]error // by index in what was to be sent
+	Failed map[int]error // by index in the messages; not empty
 }
 
 func (e *SendError) Error() string {
@@ -88,8 +89,8 @@ func (e *SendError) Unwrap() []error {
 	return errs
 }
 
-// Failures sorts what a sender of n messages returned, by the index of the message: those that a
-// *SendError names, all of them for any other error, none for nil.
+// Failures returns the error of each message that failed, by its index, after sending n messages
+// returned err: those that a *[SendError] names, all n for any other error, none for nil.
 func Failures(err error, n int) map[int]error {
 	var partial *SendError
 	if err == nil || errors.As(err, &partial) {
@@ -108,30 +109,30 @@ func Failures(err error, n int) map[int]error {
 // A RefusedError is why SQS did not take one message of a call that it answered.
 type RefusedError struct {
 	Code, Message string
-	SenderFault   bool // no second try will mend it
+	SenderFault   bool // SQS would refuse it again
 }
 
 func (e *RefusedError) Error() string {
 	return fmt.Sprintf("SQS refused it: %s: %s", e.Code, e.Message)
 }
 
-// Tries of an entry that SQS refused for a reason of its own. (A call that fails as a whole is
-// tried again by the SDK.)
+// An entry that SQS refused for a reason of its own is tried again. (The SDK retries a call that
+// fails as a whole.)
 const (
 	entryTries = 3
 	firstDelay = 100 * time.Millisecond
 )
 
-// Send sends the messages in as few calls as the limits allow, and returns when SQS has answered
-// for each. The error is nil or a *SendError. A message whose call got no answer counts as failed,
-// but may be in the queue all the same.
-func (q *Sender) Send(ctx context.Context, messages []message.Message) error {
+// Send sends the messages in as few calls as the limits allow, and returns after SQS has answered
+// for each. The error is nil or a *[SendError]. A message whose call got no answer counts as
+// failed, but may be in the queue.
+func (s *Sender) Send(ctx context.Context, messages []message.Message) error {
 	failed := map[int]error{}
 	var call []int
 	size := 0
 	flush := func() {
 		if len(call) > 0 {
-			q.send(ctx, messages, call, failed)
+			s.send(ctx, messages, call, failed)
 		}
 		call, size = call[:0], 0
 	}
@@ -149,52 +150,34 @@ func (q *Sender) Send(ctx context.Context, messages []message.Message) error {
 	}
 	flush()
 	if len(failed) > 0 {
-		return &SendError{URL: q.url, Failed: failed}
+		return &SendError{URL: s.url, Failed: failed}
 	}
 	return nil
 }
 
-// send makes one call, and further ones for the entries that SQS may take at a second try.
-func (q *Sender) send(ctx context.Context, messages []message.Message, call []int, failed map[int]error) {
+// send makes one call, and further ones for the entries that SQS may take at the next try.
+func (s *Sender) send(ctx context.Context, messages []message.Message, call []int, failed map[int]error) {
 	call = slices.Clone(call)
 	for try := 1; ; try++ {
-		entries := make([]types.SendMessageBatchRequestEntry, len(call))
-		for n, i := range call {
-			entries[n] = types.SendMessageBatchRequestEntry{
-				Id: aws.String(strconv.Itoa(i)), MessageBody: aws.String(messages[i].Body),
-				MessageAttributes: Attributes(messages[i].Attributes),
-			}
-		}
-		out, err := q.api.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: aws.String(q.url), Entries: entries})
+		answers, err := s.sendBatch(ctx, messages, call)
 		if err != nil {
 			for _, i := range call {
 				failed[i] = err
 			}
 			return
 		}
-		answered := make(map[string]error, len(call))
-		again := map[string]bool{}
-		for _, e := range out.Successful {
-			answered[aws.ToString(e.Id)] = nil
-		}
-		for _, e := range out.Failed {
-			id := aws.ToString(e.Id)
-			answered[id] = &RefusedError{Code: aws.ToString(e.Code), Message: aws.ToString(e.Message),
-				SenderFault: e.SenderFault}
-			again[id] = !e.SenderFault
-		}
 		retry := call[:0]
 		for _, i := range call {
-			id := strconv.Itoa(i)
-			err, ok := answered[id]
+			err, answered := answers[strconv.Itoa(i)]
+			var refused *RefusedError
 			switch {
-			case !ok:
+			case !answered:
 				failed[i] = errors.New("SQS's answer does not name it")
 			case err == nil:
 				delete(failed, i)
 			default:
 				failed[i] = err
-				if again[id] {
+				if errors.As(err, &refused) && !refused.SenderFault {
 					retry = append(retry, i)
 				}
 			}
@@ -205,11 +188,36 @@ func (q *Sender) send(ctx context.Context, messages []message.Message, call []in
 	}
 }
 
-// maxDoublings bounds the delay behind a try: 3.2 s.
+// sendBatch makes one call. It returns SQS's answer for each entry, nil or a *[RefusedError], by
+// the message's index as text.
+func (s *Sender) sendBatch(ctx context.Context, messages []message.Message, call []int) (map[string]error, error) {
+	entries := make([]types.SendMessageBatchRequestEntry, len(call))
+	for n, i := range call {
+		entries[n] = types.SendMessageBatchRequestEntry{
+			Id: aws.String(strconv.Itoa(i)), MessageBody: aws.String(messages[i].Body),
+			MessageAttributes: Attributes(messages[i].Attributes),
+		}
+	}
+	out, err := s.api.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: aws.String(s.url), Entries: entries})
+	if err != nil {
+		return nil, err
+	}
+	answers := make(map[string]error, len(call))
+	for _, e := range out.Successful {
+		answers[aws.ToString(e.Id)] = nil
+	}
+	for _, e := range out.Failed {
+		answers[aws.ToString(e.Id)] = &RefusedError{Code: aws.ToString(e.Code), Message: aws.ToString(e.Message),
+			SenderFault: e.SenderFault}
+	}
+	return answers, nil
+}
+
+// maxDoublings bounds the delay after a try: 3.2 s.
 const maxDoublings = 5
 
-// Wait sleeps behind the nth try, from 1, by a random part of a delay that begins at 100 ms and
-// doubles up to 3.2 s; false when ctx ends first.
+// Backoff sleeps after the nth try, from 1, for a random part of a delay that begins at 100 ms and
+// doubles up to 3.2 s. It returns false when ctx ends first.
 func Backoff(ctx context.Context, try int) bool {
 	t := time.NewTimer(rand.N(firstDelay << min(try-1, maxDoublings)))
 	defer t.Stop()
@@ -221,16 +229,16 @@ func Backoff(ctx context.Context, try int) bool {
 	}
 }
 
-// VisibilityChange says how long a received message is to stay hidden.
+// A VisibilityChange sets the visibility timeout of a received message.
 type VisibilityChange struct {
 	ReceiptHandle string
 	Timeout       time.Duration // whole seconds, rounded up; 0 to MaxVisibility
 }
 
-// ChangeVisibility changes how long messages stay invisible. The error counts those that SQS
-// refused: they come again when their present visibility timeout ends, which is late but loses
-// nothing.
-func (q *Queue) ChangeVisibility(ctx context.Context, hidden []VisibilityChange) error {
+// ChangeVisibility changes the visibility timeouts of messages. The error counts those that SQS
+// refused: they are received again when their present visibility timeout ends, which may be late
+// but loses nothing.
+func (q *Queue) ChangeVisibility(ctx context.Context, changes []VisibilityChange) error {
 	var failures int
 	var first error
 	fail := func(n int, err error) {
@@ -239,12 +247,12 @@ func (q *Queue) ChangeVisibility(ctx context.Context, hidden []VisibilityChange)
 			first = err
 		}
 	}
-	for part := range slices.Chunk(hidden, MaxEntries) {
+	for part := range slices.Chunk(changes, MaxEntries) {
 		entries := make([]types.ChangeMessageVisibilityBatchRequestEntry, len(part))
-		for i, h := range part {
-			seconds := int32((min(max(h.Timeout, 0), MaxVisibility) + time.Second - 1) / time.Second)
+		for i, c := range part {
+			seconds := int32((min(max(c.Timeout, 0), MaxVisibility) + time.Second - 1) / time.Second)
 			entries[i] = types.ChangeMessageVisibilityBatchRequestEntry{
-				Id: aws.String(strconv.Itoa(i)), ReceiptHandle: aws.String(h.ReceiptHandle), VisibilityTimeout: seconds,
+				Id: aws.String(strconv.Itoa(i)), ReceiptHandle: aws.String(c.ReceiptHandle), VisibilityTimeout: seconds,
 			}
 		}
 		out, err := q.api.ChangeMessageVisibilityBatch(ctx,
@@ -259,12 +267,12 @@ func (q *Queue) ChangeVisibility(ctx context.Context, hidden []VisibilityChange)
 		}
 	}
 	if failures > 0 {
-		return fmt.Errorf("hide %d of %d messages of %s: %w", failures, len(hidden), q.url, first)
+		return fmt.Errorf("change the visibility of %d of %d messages of %s: %w", failures, len(changes), q.url, first)
 	}
 	return nil
 }
 
-// Attributes are a message's attributes in the SDK's form.
+// Attributes returns a message's attributes in the SDK's form; nil for none.
 func Attributes(attributes map[string]message.Attribute) map[string]types.MessageAttributeValue {
 	if len(attributes) == 0 {
 		return nil
@@ -276,8 +284,8 @@ func Attributes(attributes map[string]message.Attribute) map[string]types.Messag
 	return values
 }
 
-// ParseAttributes reads attributes in the SDK's form. Binary ones, which Spillway never writes, are
-// left out.
+// ParseAttributes reads attributes in the SDK's form. It leaves out binary ones, which Spillway
+// never writes.
 func ParseAttributes(values map[string]types.MessageAttributeValue) map[string]message.Attribute {
 	attributes := make(map[string]message.Attribute, len(values))
 	for name, v := range values {

@@ -24,17 +24,17 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const url = "https://sqs.example/events"
 
-// fakeSQS holds a call against SQS's limits and answers as it is told.
+// fakeSQS checks calls against SQS's limits and answers as a test says.
 type fakeSQS struct {
 	t     *testing.T
 	calls [][]string // bodies, call by call
 	at    []time.Time
-	// answer says what becomes of an entry in its nth call, from 1; nil: it is taken.
+	// answer is the answer to an entry in the nth call, from 1; nil: it is accepted.
 	answer func(call int, body string) (code string, senderFault, silent bool)
 	err    func(call int) error
 
-	hides [][]types.ChangeMessageVisibilityBatchRequestEntry
-	hide  func(call int, e types.ChangeMessageVisibilityBatchRequestEntry) (code string)
+	changes [][]types.ChangeMessageVisibilityBatchRequestEntry
+	change  func(call int, e types.ChangeMessageVisibilityBatchRequestEntry) (code string)
 }
 
 func (f *fakeSQS) SendMessageBatch(_ context.Context, in *sqs.SendMessageBatchInput,
@@ -81,19 +81,19 @@ func (f *fakeSQS) SendMessageBatch(_ context.Context, in *sqs.SendMessageBatchIn
 
 func (f *fakeSQS) ChangeMessageVisibilityBatch(_ context.Context, in *sqs.ChangeMessageVisibilityBatchInput,
 	_ ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
-	f.hides = append(f.hides, in.Entries)
+	f.changes = append(f.changes, in.Entries)
 	if n := len(in.Entries); n < 1 || n > 10 || *in.QueueUrl != url {
 		f.t.Errorf("%d entries to %s", n, *in.QueueUrl)
 	}
 	if f.err != nil {
-		if err := f.err(len(f.hides)); err != nil {
+		if err := f.err(len(f.changes)); err != nil {
 			return nil, err
 		}
 	}
 	out := &sqs.ChangeMessageVisibilityBatchOutput{}
 	for _, e := range in.Entries {
-		if f.hide != nil {
-			if code := f.hide(len(f.hides), e); code != "" {
+		if f.change != nil {
+			if code := f.change(len(f.changes), e); code != "" {
 				out.Failed = append(out.Failed,
 					types.BatchResultErrorEntry{Id: e.Id, Code: aws.String(code), Message: aws.String("because")})
 			}
@@ -133,7 +133,7 @@ func failures(t *testing.T, err error) map[int]error {
 	return e.Failed
 }
 
-func TestCallsAreFilledByEntriesAndByBytes(t *testing.T) {
+func TestCallsAreFilledUpToTheLimitsOfSQS(t *testing.T) {
 	const full = 1 << 20
 	withAttributes := message.Message{Body: strings.Repeat("x", full/2),
 		Attributes: map[string]message.Attribute{"N": message.NumberAttribute(12345), "S": message.StringAttribute("text")}}
@@ -167,7 +167,7 @@ func TestCallsAreFilledByEntriesAndByBytes(t *testing.T) {
 	}
 }
 
-func TestAMessageThatSQSCanNotTakeFailsAloneAndIsNotSent(t *testing.T) {
+func TestAMessageThatIsTooLargeFailsAloneAndIsNotSent(t *testing.T) {
 	f := &fakeSQS{t: t}
 	messages := texts(4)
 	messages[1] = sized(message.MaxBytes + 1)
@@ -198,12 +198,12 @@ func TestRefusedEntriesAreNamedByTheirIndex(t *testing.T) {
 			t.Errorf("failed %v", failed)
 		}
 		if got := f.sizes(); got != "10 10 5" {
-			t.Errorf("calls of %s messages: what is the sender's fault is not tried again", got)
+			t.Errorf("calls of %s messages: what is the sender's fault must not be tried again", got)
 		}
 	})
 }
 
-func TestEntriesThatSQSFailedAreSentAgainAlone(t *testing.T) {
+func TestOnlyFailedEntriesAreSentAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeSQS{t: t, answer: func(call int, body string) (string, bool, bool) {
 			switch {
@@ -230,7 +230,7 @@ func TestEntriesThatSQSFailedAreSentAgainAlone(t *testing.T) {
 	})
 }
 
-func TestNoFurtherTryOnceTheContextHasEnded(t *testing.T) {
+func TestNoRetryAfterTheContextHasEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		f := &fakeSQS{t: t, answer: func(int, string) (string, bool, bool) {
@@ -243,7 +243,7 @@ func TestNoFurtherTryOnceTheContextHasEnded(t *testing.T) {
 	})
 }
 
-func TestAFailedCallFailsItsOwnMessagesOnly(t *testing.T) {
+func TestAFailedCallFailsOnlyItsOwnMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cause := errors.New("no route to host")
 		f := &fakeSQS{t: t, err: func(call int) error {
@@ -275,7 +275,7 @@ func TestAFailedCallFailsItsOwnMessagesOnly(t *testing.T) {
 	})
 }
 
-func TestAnEntryThatTheAnswerLeavesOutHasFailed(t *testing.T) {
+func TestAnEntryMissingInTheAnswerHasFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeSQS{t: t, answer: func(_ int, body string) (string, bool, bool) { return "", false, body == "m6" }}
 		if failed := failures(t, New(f, url).Send(t.Context(), texts(12))); len(failed) != 1 || failed[6] == nil ||
@@ -285,39 +285,39 @@ func TestAnEntryThatTheAnswerLeavesOutHasFailed(t *testing.T) {
 	})
 }
 
-func TestHidingRoundsUpWithinTheBoundsOfSQS(t *testing.T) {
+func TestVisibilityTimeoutsAreRoundedUpWithinTheLimitsOfSQS(t *testing.T) {
 	f := &fakeSQS{t: t}
 	for given, want := range map[time.Duration]int32{
 		-time.Second: 0, 0: 0, 1: 1, time.Second: 1, time.Second + 1: 2, 90 * time.Second: 90, 12 * time.Hour: 43200,
 		12*time.Hour - 1: 43200, 100 * time.Hour: 43200, 1<<63 - 1: 43200,
 	} {
-		f.hides = nil
+		f.changes = nil
 		if err := New(f, url).ChangeVisibility(t.Context(),
 			[]VisibilityChange{{ReceiptHandle: "r", Timeout: given}}); err != nil {
 			t.Fatal(err)
 		}
-		if e := f.hides[0][0]; e.VisibilityTimeout != want || *e.ReceiptHandle != "r" {
+		if e := f.changes[0][0]; e.VisibilityTimeout != want || *e.ReceiptHandle != "r" {
 			t.Errorf("%v becomes %d s of %s, want %d", given, e.VisibilityTimeout, *e.ReceiptHandle, want)
 		}
 	}
 }
 
-func TestHidingGoesByTensAndCountsWhatFailed(t *testing.T) {
-	hidden := make([]VisibilityChange, 35)
-	for i := range hidden {
-		hidden[i] = VisibilityChange{ReceiptHandle: "r" + strconv.Itoa(i), Timeout: time.Duration(i) * time.Second}
+func TestVisibilityIsChangedTenMessagesACall(t *testing.T) {
+	requested := make([]VisibilityChange, 35)
+	for i := range requested {
+		requested[i] = VisibilityChange{ReceiptHandle: "r" + strconv.Itoa(i), Timeout: time.Duration(i) * time.Second}
 	}
 	cause := errors.New("throttled")
 	f := &fakeSQS{t: t}
 	q := New(f, url)
-	if err := q.ChangeVisibility(t.Context(), nil); err != nil || len(f.hides) != 0 {
-		t.Errorf("nothing to hide: %v, %d calls", err, len(f.hides))
+	if err := q.ChangeVisibility(t.Context(), nil); err != nil || len(f.changes) != 0 {
+		t.Errorf("no change: %v, %d calls", err, len(f.changes))
 	}
-	if err := q.ChangeVisibility(t.Context(), hidden); err != nil {
+	if err := q.ChangeVisibility(t.Context(), requested); err != nil {
 		t.Error(err)
 	}
 	var got []string
-	for _, call := range f.hides {
+	for _, call := range f.changes {
 		ids := map[string]bool{}
 		for _, e := range call {
 			got = append(got, fmt.Sprintf("%s/%d", *e.ReceiptHandle, e.VisibilityTimeout))
@@ -327,48 +327,49 @@ func TestHidingGoesByTensAndCountsWhatFailed(t *testing.T) {
 			t.Errorf("%d ids for %d entries", len(ids), len(call))
 		}
 	}
-	for i := range hidden {
+	for i := range requested {
 		if want := fmt.Sprintf("r%d/%d", i, i); i >= len(got) || got[i] != want {
-			t.Fatalf("hidden %v", got)
+			t.Fatalf("changed %v", got)
 		}
 	}
-	if len(f.hides) != 4 {
-		t.Errorf("%d calls, want 4", len(f.hides))
+	if len(f.changes) != 4 {
+		t.Errorf("%d calls, want 4", len(f.changes))
 	}
 	// The second call fails; of the others two entries do.
-	f.hides, f.err = nil, func(call int) error {
+	f.changes, f.err = nil, func(call int) error {
 		if call == 2 {
 			return cause
 		}
 		return nil
 	}
-	f.hide = func(call int, e types.ChangeMessageVisibilityBatchRequestEntry) string {
+	f.change = func(call int, e types.ChangeMessageVisibilityBatchRequestEntry) string {
 		if *e.ReceiptHandle == "r3" || *e.ReceiptHandle == "r34" {
 			return "ReceiptHandleIsInvalid"
 		}
 		return ""
 	}
-	err := q.ChangeVisibility(t.Context(), hidden)
-	if want := "hide 12 of 35 messages of https://sqs.example/events: ReceiptHandleIsInvalid: because"; err == nil ||
-		err.Error() != want || len(f.hides) != 4 {
-		t.Errorf("error %v after %d calls, want %s", err, len(f.hides), want)
+	err := q.ChangeVisibility(t.Context(), requested)
+	if want := "change the visibility of 12 of 35 messages of https://sqs.example/events: " +
+		"ReceiptHandleIsInvalid: because"; err == nil ||
+		err.Error() != want || len(f.changes) != 4 {
+		t.Errorf("error %v after %d calls, want %s", err, len(f.changes), want)
 	}
-	f.hides, f.hide = nil, nil
-	if err := q.ChangeVisibility(t.Context(), hidden); !errors.Is(err, cause) ||
-		!strings.Contains(err.Error(), "hide 10 of 35") {
+	f.changes, f.change = nil, nil
+	if err := q.ChangeVisibility(t.Context(), requested); !errors.Is(err, cause) ||
+		!strings.Contains(err.Error(), "change the visibility of 10 of 35") {
 		t.Errorf("error %v", err)
 	}
 }
 
-func TestWhatFailedIsSortedByMessageWhateverTheErrorIs(t *testing.T) {
-	refused, away := errors.New("refused"), errors.New("away")
+func TestFailuresNamesTheErrorOfEachMessage(t *testing.T) {
+	refused, noAnswer := errors.New("refused"), errors.New("no answer")
 	for name, c := range map[string]struct {
 		err  error
 		want map[int]error
 	}{
-		"nothing failed": {nil, nil},
-		"some did":       {fmt.Errorf("send: %w", &SendError{Failed: map[int]error{1: refused}}), map[int]error{1: refused}},
-		"nobody knows":   {away, map[int]error{0: away, 1: away, 2: away}},
+		"nothing failed":  {nil, nil},
+		"some did":        {fmt.Errorf("send: %w", &SendError{Failed: map[int]error{1: refused}}), map[int]error{1: refused}},
+		"any other error": {noAnswer, map[int]error{0: noAnswer, 1: noAnswer, 2: noAnswer}},
 	} {
 		if got := Failures(c.err, 3); !maps.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
