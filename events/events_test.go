@@ -18,7 +18,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/message"
 )
 
-var update = flag.Bool("update", false, "write the SQS events anew")
+var update = flag.Bool("update", false, "write the files of the SQS events")
 
 func file(t *testing.T, name string) []byte {
 	t.Helper()
@@ -59,7 +59,7 @@ func kind(t *testing.T, e *event.Event) string {
 	return fields.Type
 }
 
-func TestSingleEventsAreReadAndGetTheirIdentityLater(t *testing.T) {
+func TestTheSingleEventsAreValidAndHaveNoIdentity(t *testing.T) {
 	for name, want := range map[string]string{"track.json": "track", "identify.json": "identify"} {
 		m := read(t, string(file(t, name)))
 		if len(m.Events) != 1 || kind(t, &m.Events[0]) != want || m.WriteKey != "" {
@@ -71,7 +71,7 @@ func TestSingleEventsAreReadAndGetTheirIdentityLater(t *testing.T) {
 	}
 }
 
-func TestTheBatchIsReadWithItsHeader(t *testing.T) {
+func TestTheBatchIsValidAndHasAHeader(t *testing.T) {
 	m := read(t, string(file(t, "batch.json")))
 	var kinds []string
 	for i := range m.Events {
@@ -130,7 +130,7 @@ func sqsEvent(t *testing.T, records ...map[string]any) []byte {
 	return out.Bytes()
 }
 
-// checkFile holds a file against what it must be; with -update it becomes that.
+// checkFile compares a file with what it must be; -update writes it.
 func checkFile(t *testing.T, name string, want []byte) {
 	t.Helper()
 	if *update {

@@ -17,79 +17,79 @@ const (
 	longPoll      = 20 * time.Second
 )
 
-// Month is the month of every estimate here.
+// Month is the length of a month in every estimate.
 const Month = 30 * 24 * time.Hour
 
-// What was measured, or is so on the safe side. Each is of one invocation, request or event.
+// Measured values, or estimates on the safe side, each for one invocation, request or event.
 const (
 	// flushTime is how long Segment takes to answer a batch.
 	flushTime = 100 * time.Millisecond
-	// packedRatio is what is left of events after zstd and base64 (64 of a real kind, 58,022 bytes:
-	// 15,148). Made-up ones pack better.
+	// packedRatio is the size of events after zstd and base64 (64 realistic ones: 15,148 of 58,022
+	// bytes). Synthetic ones compress better.
 	packedRatio = 0.26
-	// gzipRatio is what is left of a batch on its way to Segment (the same 64: 11,361 bytes).
+	// gzipRatio is the size of a batch to Segment after gzip (the same 64: 11,361 bytes).
 	gzipRatio = 0.2
-	// plainUpTo is up to which size a message is not compressed, as in package message.
+	// plainUpTo is the size up to which a message is not compressed, as in package message.
 	plainUpTo = 4 << 10
-	// recordBytes is what Lambda writes around each message of a payload.
+	// recordBytes is what Lambda adds to each message of a payload.
 	recordBytes = 800
-	// ingestTime is of a request at the door as a Lambda: a call to SQS. canaryTime is of a request
-	// to the door from outside.
+	// ingestTime is that of a request to the ingest function: a call to SQS. canaryTime is that of
+	// a request to the ingest endpoint from outside.
 	ingestTime = 15 * time.Millisecond
 	canaryTime = 100 * time.Millisecond
 )
 
-// A Door is what SDKs post to.
+// An IngestEndpoint is what SDKs post to.
 type IngestEndpoint int
 
-// The doors.
+// The ingest endpoints.
 const (
-	NoIngestEndpoint IngestEndpoint = iota // events come from a publisher straight into the queue
+	NoIngestEndpoint IngestEndpoint = iota // publishers send events directly to the queue
 	FunctionURL                            // costs nothing of its own
 	HTTPAPI
 )
 
-// A Load is what comes in, evenly over the day.
+// A Load is the events that come in, evenly over the day.
 type Load struct {
 	EventsPerDay     float64
 	EventBytes       float64 // of an average one
-	EventsPerMessage float64 // packed into one message of the queue
-	EventsPerRequest float64 // at the door
+	EventsPerMessage float64 // in one message of the queue
+	EventsPerRequest float64 // to the ingest endpoint
 	MessagesPerSend  float64 // in one call to SQS; 1 when 0
 	Plain            bool    // sent to Segment without gzip
 }
 
-// A Function is what a Lambda costs each time.
+// A Function is what decides the cost of a Lambda invocation.
 type Function struct {
 	MemoryMB int
-	LogBytes float64 // an invocation, with the lines of Lambda itself
+	LogBytes float64 // an invocation, with Lambda's own lines
 }
 
-// A Pipeline is what there is in each region. Numbers of alarms and metrics are the topology's, and
-// not known here.
+// A Pipeline is what is deployed in each region. This package does not know the numbers of alarms
+// and metrics: topology does.
 type Pipeline struct {
 	Endpoint                IngestEndpoint
 	Ingest, Deliver, Canary Function
-	BatchSize               int           // messages that an invocation takes at most
-	BatchingWindow          time.Duration // for which a batch waits for more
-	ConcurrentFlushes       int           // batches to Segment under way in an invocation
+	BatchSize               int           // messages of an invocation at most
+	BatchingWindow          time.Duration // how long a batch waits for more messages
+	ConcurrentFlushes       int           // batches to Segment at the same time in an invocation
 	CanaryEvery             time.Duration // 0: there is none
 	Metrics, AlarmMetrics   int
 	CompositeAlarms         int
 	Dashboards              int
-	Regions                 int // 1 when 0; the load is shared out evenly
+	Regions                 int // 1 when 0; they share the load evenly
 }
 
-// OneEventAMessage is the same load without Spillway's packing: each event is a message and a call
-// of the function, and goes to Segment uncompressed, as a job queue's worker sends it. What is not
-// by the event stays as it is.
+// OneEventAMessage returns the same pipeline and load without Spillway's packing: each event is a
+// message and an invocation, and is sent to Segment uncompressed, as the worker of a job queue
+// does.
 func (p Pipeline) OneEventAMessage(l Load) (Pipeline, Load) {
 	p.BatchSize = 1
 	l.EventsPerMessage, l.MessagesPerSend, l.Plain = 1, 1, true
 	return p, l
 }
 
-// Month is what a healthy pipeline uses in 30 days under a load, in all regions together.
+// Month returns what a healthy pipeline uses in a [Month] under a load, in all regions together.
 func (p Pipeline) Month(l Load) Usage {
 	regions := math.Max(1, float64(p.Regions))
 	l.EventsPerDay /= regions
@@ -100,7 +100,7 @@ func (p Pipeline) Month(l Load) Usage {
 	return u.Times(regions)
 }
 
-// fixed is what is used though nothing comes.
+// fixed is the usage without any event.
 func (p Pipeline) fixed() Usage {
 	return Usage{
 		IdlePolls: pollers * float64(Month/longPoll),
@@ -109,8 +109,8 @@ func (p Pipeline) fixed() Usage {
 	}
 }
 
-// canary is what the canary and the events that it sends use: each goes through everything by
-// itself.
+// canary is the usage of the canary and the events that it sends: each takes the whole path
+// alone.
 func (p Pipeline) canary() Usage {
 	runs := float64(Month / p.CanaryEvery)
 	own := Usage{Invocations: runs, GBSeconds: runs * gbSeconds(p.Canary.MemoryMB, canaryTime),
@@ -125,7 +125,7 @@ const (
 	canaryBytes = 300
 )
 
-// events is what the events of a load use on their way from the door to Segment.
+// events is the usage of a load from the ingest endpoint to Segment.
 func (p Pipeline) events(l Load) Usage {
 	if l.EventsPerDay <= 0 {
 		return Usage{}
@@ -173,14 +173,14 @@ func (p Pipeline) ingest(l Load, events float64) Usage {
 }
 
 // messagesPerInvocation is how many messages of an average size share an invocation, at so many a
-// second: the first one, and what the same poller gets while the window is open; no more than the
-// batch size, and than Lambda's payload holds.
+// second: the first one, and what the same poller receives in the batching window; at most the
+// batch size and what Lambda's payload holds.
 func (p Pipeline) messagesPerInvocation(perSecond, body float64) float64 {
 	together := 1 + perSecond/pollers*p.BatchingWindow.Seconds()
 	return math.Max(1, math.Min(together, math.Min(float64(p.BatchSize), math.Floor(lambdaPayload/(body+recordBytes)))))
 }
 
-// BodyBytes is about how large the message of so many bytes of events is.
+// MessageBytes returns about the size of a message with so many bytes of events.
 func MessageBytes(events float64) float64 {
 	if events <= plainUpTo {
 		return events

@@ -1,19 +1,18 @@
-// Package price knows what AWS asks for what a pipeline uses of it.
+// Package price estimates what AWS charges for a pipeline.
 //
-// It has two halves. [Usage] is what was used, counted or estimated, in the units in which AWS
-// counts it, and [Usage.Bill] is what that costs. [Pipeline] and [Load] estimate a month's usage
-// from what comes in, for a pipeline that is healthy.
+// It has two halves. [Usage] is what was used, counted or estimated, in AWS's units, and
+// [Usage.Bill] is what that costs. [Pipeline] and [Load] estimate a month's usage by the events
+// that come in, for a healthy pipeline.
 //
-// The prices stand here once, with their date and source. They are list prices of us-east-1 in US
-// dollars, of the first tier, without the free tier, discounts and taxes: an upper bound for most,
-// and what is needed to compare one design with another.
+// The prices are list prices of us-east-1 in US dollars, of the first tier, without the free tier,
+// discounts and taxes: an upper bound for most users, and enough to compare designs.
 package price
 
-// Checked is when the prices were last held against their sources. Those of HTTP API, egress and
+// Checked is when the prices were last compared with their sources. Those of HTTP API, egress and
 // EventBridge were confirmed by pages that quote AWS's, and not by AWS's own.
 const Checked = "November 2026"
 
-// A Rate is what AWS asks for a quantity.
+// A Rate is the price of a quantity.
 type Rate struct {
 	Dollars float64 // for Per of the unit
 	Per     float64
@@ -21,19 +20,19 @@ type Rate struct {
 	Source  string
 }
 
-// For is what n of the unit cost, in dollars.
+// For returns what n of the unit cost, in dollars.
 func (r Rate) For(n float64) float64 { return n / r.Per * r.Dollars }
 
-// The price list. A GB is 10^9 bytes here, where AWS means 2^30 in places: 7 % on the safe side.
+// The price list. A GB is 10^9 bytes here, where AWS sometimes means 2^30: 7 % on the safe side.
 var (
 	SQSRequests     = Rate{0.40, 1e6, "requests", "https://aws.amazon.com/sqs/pricing/"} // each 64 KiB of payload is one
 	Invocations     = Rate{0.20, 1e6, "invocations", "https://aws.amazon.com/lambda/pricing/"}
 	Compute         = Rate{0.0000133334, 1, "GB-s", "https://aws.amazon.com/lambda/pricing/"} // arm64
 	HTTPRequests    = Rate{1.00, 1e6, "requests", "https://aws.amazon.com/api-gateway/pricing/"}
 	ScheduledEvents = Rate{1.00, 1e6, "events", "https://aws.amazon.com/eventbridge/pricing/"}
-	// taken in; keeping them costs a twentieth of that
+	// ingested; storing them costs a twentieth of that
 	Logs = Rate{0.50, 1e9, "bytes", "https://aws.amazon.com/cloudwatch/pricing/"}
-	// a name with one set of dimensions, by the month
+	// a name with one set of dimensions, a month
 	Metrics         = Rate{0.30, 1, "metrics", "https://aws.amazon.com/cloudwatch/pricing/"}
 	AlarmMetrics    = Rate{0.10, 1, "metrics in alarms", "https://aws.amazon.com/cloudwatch/pricing/"}
 	CompositeAlarms = Rate{0.50, 1, "composite alarms", "https://aws.amazon.com/cloudwatch/pricing/"}
@@ -42,9 +41,9 @@ var (
 	Egress = Rate{0.09, 1e9, "bytes", "https://aws.amazon.com/ec2/pricing/on-demand/"}
 )
 
-// Usage is what was used. It adds up, so a month is the sum of its parts; a zero costs nothing.
+// Usage is what was used of each service. Usages can be added; a zero costs nothing.
 type Usage struct {
-	SQSRequests, IdlePolls float64 // both are requests; idle ones are those that Lambda makes though nothing comes
+	SQSRequests, IdlePolls float64 // both are requests; Lambda makes the idle ones while the queue is empty
 	Invocations, GBSeconds float64
 	HTTPRequests           float64 // of an HTTP API; a function URL costs nothing of its own
 	ScheduledEvents        float64
@@ -54,7 +53,7 @@ type Usage struct {
 	Dashboards             float64
 }
 
-// Plus is both.
+// Plus returns the sum of both.
 func (u Usage) Plus(v Usage) Usage {
 	return Usage{
 		SQSRequests: u.SQSRequests + v.SQSRequests, IdlePolls: u.IdlePolls + v.IdlePolls,
@@ -66,7 +65,7 @@ func (u Usage) Plus(v Usage) Usage {
 	}
 }
 
-// Times is the same n times.
+// Times returns the usage n times.
 func (u Usage) Times(n float64) Usage {
 	return Usage{
 		SQSRequests: n * u.SQSRequests, IdlePolls: n * u.IdlePolls, Invocations: n * u.Invocations,
@@ -78,20 +77,20 @@ func (u Usage) Times(n float64) Usage {
 	}
 }
 
-// A Line is one of a bill.
+// A Line is one line of a bill.
 type Line struct {
 	Name     string
 	Quantity float64
 	Rate     Rate
 }
 
-// Dollars is what the line costs.
+// Dollars returns what the line costs.
 func (l Line) Dollars() float64 { return l.Rate.For(l.Quantity) }
 
-// A Bill is all that something costs.
+// A Bill is the cost of a usage, by service.
 type Bill []Line
 
-// Total is the bill's sum in dollars.
+// Total returns the bill's sum in dollars.
 func (b Bill) Total() (dollars float64) {
 	for _, l := range b {
 		dollars += l.Dollars()
@@ -99,8 +98,8 @@ func (b Bill) Total() (dollars float64) {
 	return dollars
 }
 
-// Bill prices a usage, always with the same lines in the same order, so that two bills can be laid
-// side by side.
+// Bill returns what the usage costs, always with the same lines in the same order, so that two
+// bills can be compared line by line.
 func (u Usage) Bill() Bill {
 	return Bill{
 		{"SQS requests", u.SQSRequests, SQSRequests},

@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// aMillion is a million events of 1 KB in a month, with nothing around them.
+// aMillion is a million events of 1 KB in a month.
 func aMillion(l Load) Load {
 	l.EventsPerDay, l.EventBytes = 1e6/30, 1000
 	return l
 }
 
-// small is the function with which the rows below were first computed.
+// small is the function for which the rows below were computed by hand.
 var small = Function{MemoryMB: 256, LogBytes: 600}
 
-func TestAMillionEventsCostWhatTheyDoByHand(t *testing.T) {
+func TestAMillionEventsCostWhatAManualCalculationSays(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		pipeline Pipeline
@@ -32,7 +32,8 @@ func TestAMillionEventsCostWhatTheyDoByHand(t *testing.T) {
 		},
 		{
 			"SendMessageBatch of 10, batches of 10",
-			Pipeline{Deliver: small, BatchSize: 10, BatchingWindow: Month}, aMillion(Load{EventsPerMessage: 1, MessagesPerSend: 10}),
+			Pipeline{Deliver: small, BatchSize: 10, BatchingWindow: Month},
+			aMillion(Load{EventsPerMessage: 1, MessagesPerSend: 10}),
 			map[string]float64{"SQS requests": 0.12, "Lambda invocations": 0.02, "Lambda compute": 0.0333, "logs": 0.03}, 0.203,
 			0.0005,
 		},
@@ -77,19 +78,19 @@ func TestIdlePollingOfFivePollersCostsAQuarterDollar(t *testing.T) {
 	}
 }
 
-func TestTheDoorCostsByTheRequest(t *testing.T) {
+func TestAnIngestEndpointCostsByTheRequest(t *testing.T) {
 	ingest := Function{MemoryMB: 256, LogBytes: 600}
 	for _, c := range []struct {
-		door       IngestEndpoint
+		endpoint   IngestEndpoint
 		perRequest float64
 		want       float64
 	}{
 		// $0.20 for invocations, $0.30 for logs, and 15 ms of 256 MB for $0.05.
 		{FunctionURL, 1, 0.55}, {FunctionURL, 20, 0.0275}, {HTTPAPI, 1, 1.55}, {NoIngestEndpoint, 1, 0},
 	} {
-		u := Pipeline{Endpoint: c.door, Ingest: ingest}.ingest(Load{EventsPerRequest: c.perRequest}, 1e6)
+		u := Pipeline{Endpoint: c.endpoint, Ingest: ingest}.ingest(Load{EventsPerRequest: c.perRequest}, 1e6)
 		if got := u.Bill().Total(); math.Abs(got-c.want) > 0.001 {
-			t.Errorf("door %d, %v a request: $%.4f, want $%.4f", c.door, c.perRequest, got, c.want)
+			t.Errorf("endpoint %d, %v events a request: $%.4f, want $%.4f", c.endpoint, c.perRequest, got, c.want)
 		}
 	}
 }
@@ -112,7 +113,7 @@ func TestMessagesShareAnInvocationWithinItsLimits(t *testing.T) {
 	}
 }
 
-func TestRegionsShareTheLoadAndNotWhatIsFixed(t *testing.T) {
+func TestRegionsShareTheLoadButNotTheFixedCosts(t *testing.T) {
 	p := Pipeline{Deliver: small, BatchSize: 1, Metrics: 10, AlarmMetrics: 20, Dashboards: 1, CanaryEvery: time.Minute}
 	one := p.Month(aMillion(Load{}))
 	p.Regions = 3
@@ -129,18 +130,19 @@ func TestRegionsShareTheLoadAndNotWhatIsFixed(t *testing.T) {
 	}
 }
 
-func TestACanaryEndsBeforeTheWayToSegment(t *testing.T) {
+func TestACanaryCostsNoEgressToSegment(t *testing.T) {
 	u := Pipeline{Endpoint: HTTPAPI, Deliver: small, BatchSize: 1, CanaryEvery: time.Minute}.Month(Load{})
 	if u.EgressBytes != 0 || u.HTTPRequests != 43_200 || u.Invocations != 3*43_200 {
 		t.Errorf("%+v", u)
 	}
 }
 
-func TestNothingThatIsImpossibleComesOfAnyLoad(t *testing.T) {
+func TestNoLoadHasANegativeOrInfiniteCost(t *testing.T) {
 	for _, l := range []Load{{}, {EventsPerDay: 1}, {EventsPerDay: 1e12, EventBytes: 32 << 10, EventsPerMessage: 2500},
 		{EventsPerDay: 1e6, EventBytes: 1, EventsPerRequest: 1e9, EventsPerMessage: 1e9}} {
 		for _, p := range []Pipeline{{},
-			{Endpoint: HTTPAPI, BatchSize: 100, BatchingWindow: time.Second, ConcurrentFlushes: 8, CanaryEvery: time.Minute, Regions: 2}} {
+			{Endpoint: HTTPAPI, BatchSize: 100, BatchingWindow: time.Second, ConcurrentFlushes: 8, CanaryEvery: time.Minute,
+				Regions: 2}} {
 			for _, line := range p.Month(l).Bill() {
 				if d := line.Dollars(); math.IsNaN(d) || math.IsInf(d, 0) || d < 0 {
 					t.Errorf("%+v: %s costs %v", l, line.Name, d)
@@ -150,7 +152,7 @@ func TestNothingThatIsImpossibleComesOfAnyLoad(t *testing.T) {
 	}
 }
 
-func TestABillsSumIsThatOfItsLines(t *testing.T) {
+func TestABillsTotalIsTheSumOfItsLines(t *testing.T) {
 	u := Usage{
 		SQSRequests: 1e6, IdlePolls: 1e6, Invocations: 1e6, GBSeconds: 1e5, HTTPRequests: 1e6, ScheduledEvents: 1e6,
 		LogBytes: 1e9, EgressBytes: 1e9,

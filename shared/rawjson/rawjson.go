@@ -2,13 +2,13 @@
 //
 // Events travel through Spillway as the bytes they came in: decoding them into typed structs and
 // encoding them again loses data (integers above 2^53, unknown fields, empty objects). So what the
-// pipeline needs of a JSON document is where its values begin and end, and whether it is JSON at
-// all. A [Scanner] tells both in one pass, without an allocation, without recursion (a document of
-// 100,000 nested arrays costs it 12 KB and no stack), and walks exactly as deep as its caller asks.
+// pipeline needs to know of a JSON document is where its values begin and end, and whether it is
+// valid. A [Scanner] finds both in one pass, without an allocation, without recursion (a document
+// of 100,000 nested arrays needs 12 KB and no stack), and only as deep as its caller asks.
 //
-// It accepts what encoding/json accepts, which a fuzz test holds it to, with one difference that is
-// meant: invalid UTF-8 inside of a string and deep nesting are noted ([Scanner.TakeFlaws]) and not
-// refused, so that one such event in a batch does not make its neighbours unreadable.
+// It accepts what encoding/json accepts, which a fuzz test checks, with one intended difference:
+// invalid UTF-8 in a string and deep nesting are reported ([Scanner.TakeFlaws]) and not refused, so
+// that one such event does not make the others of its batch unreadable.
 package rawjson
 
 import (
@@ -19,40 +19,39 @@ import (
 	"unicode/utf8"
 )
 
-// ErrEnd is wrapped by errors that say the document stops before it is complete.
+// ErrEnd is wrapped by the error for a document that ends before it is complete.
 var ErrEnd = errors.New("unexpected end of JSON")
 
-// A Scanner walks one JSON document. The zero value is ready for [Scanner.Reset].
+// A Scanner reads one JSON document. The zero value is ready for [Scanner.Reset].
 //
-// The first error sticks: every later call returns nothing, and [Scanner.Err] returns that error.
-// What a Scanner returns are slices of the document, valid as long as the document is. It may not
-// be used by two goroutines at the same time.
+// After the first error every call returns nothing, and [Scanner.Err] returns that error. What a
+// Scanner returns are slices of the document. It is not safe for concurrent use.
 type Scanner struct {
 	data  []byte
 	pos   int
-	first bool // the innermost open container has yielded nothing yet
+	first bool // nothing of the innermost open container was read yet
 	err   error
 
-	stack []uint64 // for each level that skip is inside of, a bit: 1 is an object, 0 an array
+	stack []uint64 // a bit for each level in which skip is: 1 is an object, 0 an array
 	level int      // how many containers are open, entered or skipped
 	flaws Flaws
 }
 
-// Flaws are what is legal JSON for the Scanner and still a reason to refuse a value.
+// Flaws are valid JSON for the Scanner, but may be a reason to refuse a value.
 type Flaws struct {
 	NotUTF8 bool // a string held bytes that are not UTF-8
 	Depth   int  // the deepest nesting, counted from the document's outermost container = 1
 }
 
-// Reset starts at the beginning of data, which the Scanner never changes.
+// Reset begins to read data, which the Scanner never changes.
 func (s *Scanner) Reset(data []byte) {
 	*s = Scanner{data: data, stack: s.stack[:0]}
 }
 
-// Err is the first error: a description with the byte offset, or nil.
+// Err returns the first error, with the byte offset in its text, or nil.
 func (s *Scanner) Err() error { return s.err }
 
-// TakeFlaws returns the flaws seen since the last call, and forgets them.
+// TakeFlaws returns the flaws that were found since the last call or Reset.
 func (s *Scanner) TakeFlaws() Flaws {
 	f := s.flaws
 	s.flaws = Flaws{}
@@ -82,8 +81,8 @@ func (s *Scanner) space() byte {
 	return 0
 }
 
-// Peek returns the first byte of the next value ('{', '[', '"', 't', 'f', 'n', '-' or a digit when
-// it is one), 0 at the end.
+// Peek returns the first byte of the next value ('{', '[', '"', 't', 'f', 'n', '-' or a digit if it
+// is valid), 0 at the end and after an error.
 func (s *Scanner) Peek() byte {
 	if s.err != nil {
 		return 0
@@ -91,8 +90,8 @@ func (s *Scanner) Peek() byte {
 	return s.space()
 }
 
-// Enter goes into the container that comes next: open is '{' or '['. It is an error when something
-// else comes.
+// Enter enters the next value, which must be an object if open is '{' and an array if it is '['. It
+// returns false if it is not, which is an error.
 func (s *Scanner) Enter(open byte) bool {
 	if s.err != nil {
 		return false
@@ -116,8 +115,8 @@ func (s *Scanner) deeper() {
 	s.flaws.Depth = max(s.flaws.Depth, s.level)
 }
 
-// Field goes to the next field of the object that was entered last and returns its key, unescaped.
-// ok is false behind the last one: the object is closed then. The caller must consume the value, by
+// Field moves to the next field of the object that was entered last and returns its key, unescaped.
+// After the last one ok is false and the object is left. The caller must read the value, by
 // [Scanner.Value] or [Scanner.Enter], before the next call.
 func (s *Scanner) Field() (key []byte, ok bool) {
 	if !s.next('}') {
@@ -137,15 +136,15 @@ func (s *Scanner) Field() (key []byte, ok bool) {
 		key = AppendUnescaped(nil, key)
 	}
 	if s.space() != ':' {
-		s.fail("expected ':' behind a key")
+		s.fail("expected ':' after a key")
 		return nil, false
 	}
 	s.pos++
 	return key, true
 }
 
-// Elem goes to the next element of the array that was entered last; false behind the last one. As
-// with [Scanner.Field], the caller consumes the value.
+// Elem moves to the next element of the array that was entered last. After the last one it returns
+// false and the array is left. As with [Scanner.Field], the caller must read the value.
 func (s *Scanner) Elem() bool { return s.next(']') }
 
 func (s *Scanner) next(end byte) bool {
@@ -175,8 +174,8 @@ func (s *Scanner) next(end byte) bool {
 	return true
 }
 
-// Value passes over the next value, checking it, and returns its bytes without the white space
-// around them; nil on an error.
+// Value validates the next value and returns its bytes, without the white space around them; nil
+// after an error.
 func (s *Scanner) Value() []byte {
 	if s.err != nil {
 		return nil
@@ -191,13 +190,13 @@ func (s *Scanner) Value() []byte {
 	return s.data[start:s.pos]
 }
 
-// Depth is how many containers have been entered and not left.
+// Depth returns how many objects and arrays have been entered and not left.
 func (s *Scanner) Depth() int { return s.level }
 
-// Offset is where the Scanner stands, in bytes from the beginning of the document.
+// Offset returns the position of the Scanner, in bytes from the beginning of the document.
 func (s *Scanner) Offset() int { return s.pos }
 
-// End checks that nothing but white space is left, and returns the first error of the whole walk.
+// End checks that only white space is left, and returns the first error of the whole document.
 func (s *Scanner) End() error {
 	if s.err == nil && s.space() != 0 {
 		s.fail("expected the end of the document")
@@ -215,7 +214,8 @@ func Valid(data []byte) bool {
 	return s.End() == nil
 }
 
-// skip passes over one value by a loop and a stack of bits.
+// skip reads one value. It is one loop with gotos and a stack of bits, and long, because the hot
+// path of every event is here: a function for each kind of value would make it recursive or slower.
 func (s *Scanner) skip() {
 	base := s.level
 value:
@@ -289,7 +289,7 @@ key:
 		return
 	}
 	if s.space() != ':' {
-		s.fail("expected ':' behind a key")
+		s.fail("expected ':' after a key")
 		return
 	}
 	s.pos++
@@ -364,9 +364,9 @@ const (
 	highs = 0x8080808080808080
 )
 
-// plain returns how many of the first bytes of data need no look: neither a quote, nor a backslash,
-// nor a control character, nor outside of ASCII. It looks at eight bytes at a time: most of an
-// event is text.
+// plain returns how many of the first bytes of data are neither a quote, nor a backslash, nor a
+// control character, nor outside of ASCII. It reads eight bytes at a time: most of an event is
+// text.
 func plain(data []byte) int {
 	n := 0
 	for ; len(data)-n >= 8; n += 8 {
@@ -387,7 +387,7 @@ func plain(data []byte) int {
 	return n
 }
 
-// string passes over the string at pos and tells whether it has escapes.
+// string reads the string at pos and reports whether it has escapes.
 func (s *Scanner) string() (escaped bool) {
 	s.pos++
 	for {

@@ -27,8 +27,7 @@ func TestAcceptsExactlyWhatEncodingJSONAccepts(t *testing.T) {
 	}
 }
 
-// walk reads a document through Enter, Field and Elem down to the given depth and by Value below
-// it.
+// walk reads a document by Enter, Field and Elem down to the given depth, and by Value below it.
 func walk(s *Scanner, depth int) (values int) {
 	switch {
 	case depth > 0 && s.Peek() == '{':
@@ -96,7 +95,7 @@ func FuzzQuoted(f *testing.F) {
 	})
 }
 
-func TestFieldsComeUnescapedAndInOrder(t *testing.T) {
+func TestFieldsAreUnescapedAndInOrder(t *testing.T) {
 	var s Scanner
 	s.Reset([]byte(` {"a": 1, "\u0062":[2, {"x":3}] , "c" : "d"} `))
 	var got []string
@@ -115,7 +114,7 @@ func TestFieldsComeUnescapedAndInOrder(t *testing.T) {
 	}
 }
 
-func TestAHundredThousandLevelsAreCountedAndCostNoStack(t *testing.T) {
+func TestAHundredThousandLevelsAreCountedWithoutRecursion(t *testing.T) {
 	const depth = 100_000
 	var s Scanner
 	s.Reset([]byte(strings.Repeat("[", depth) + strings.Repeat("]", depth)))
@@ -128,7 +127,7 @@ func TestAHundredThousandLevelsAreCountedAndCostNoStack(t *testing.T) {
 	}
 }
 
-func TestACutDocumentIsErrEnd(t *testing.T) {
+func TestATruncatedDocumentIsErrEnd(t *testing.T) {
 	doc := `{"a":[1,"text",true,{"b":-1.5e3}]}`
 	for n := 1; n < len(doc); n++ {
 		var s Scanner

@@ -7,8 +7,8 @@ import (
 	"unsafe"
 )
 
-// IsNull reports whether a value is absent or null. Segment treats the two alike, and the browser
-// SDK sends null.
+// IsNull reports whether a value that a [Scanner] returned is null, or absent, which is an empty
+// one. Segment treats the two alike, and the browser SDK sends null.
 func IsNull(value []byte) bool { return len(value) == 0 || value[0] == 'n' }
 
 // IsString reports whether a value that a [Scanner] returned is a string.
@@ -17,8 +17,9 @@ func IsString(value []byte) bool { return len(value) > 0 && value[0] == '"' }
 // IsObject reports whether a value that a [Scanner] returned is an object.
 func IsObject(value []byte) bool { return len(value) > 0 && value[0] == '{' }
 
-// Unquote returns the text of a string value as encoding/json decodes it. Without an escape in it,
-// the result is a slice of value; otherwise it is appended to dst.
+// Unquote returns the text of a string value, as encoding/json decodes it. Without escapes the
+// result is a slice of value; otherwise the text is appended to dst and the extended dst is
+// returned.
 func Unquote(dst, value []byte) []byte {
 	text := value[1 : len(value)-1]
 	if bytes.IndexByte(text, '\\') < 0 {
@@ -27,8 +28,8 @@ func Unquote(dst, value []byte) []byte {
 	return AppendUnescaped(dst, text)
 }
 
-// AppendUnescaped appends text, the inside of a valid JSON string, without its escapes. A surrogate
-// without its pair becomes U+FFFD, as in encoding/json.
+// AppendUnescaped decodes the escapes of text, a valid JSON string without its quotes, and appends
+// the result to dst. A surrogate without its pair becomes U+FFFD, as in encoding/json.
 func AppendUnescaped(dst, text []byte) []byte {
 	for {
 		i := bytes.IndexByte(text, '\\')
