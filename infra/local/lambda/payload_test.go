@@ -55,8 +55,8 @@ func TestAPayloadIsWhatLambdaSends(t *testing.T) {
 	}
 }
 
-// sameAsMessage compares a record with the message that it was made of. Bytes that are no UTF-8
-// become U+FFFD, one by one.
+// sameAsMessage compares a record with the message that it was made of. Invalid UTF-8
+// becomes U+FFFD, byte by byte.
 func sameAsMessage(t *testing.T, got events.SQSMessage, m Message) {
 	t.Helper()
 	text := func(s string) string { return string([]rune(s)) }
@@ -128,7 +128,7 @@ func FuzzPayload(f *testing.F) {
 		}
 		payload := encode(t, m, m)
 		if !utf8.Valid(payload) {
-			t.Error("the payload is no UTF-8")
+			t.Error("the payload is not valid UTF-8")
 		}
 		event := decode(t, payload)
 		if len(event.Records) != 2 {

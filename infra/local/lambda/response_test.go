@@ -90,7 +90,7 @@ func FuzzFailedMessages(f *testing.F) {
 			}
 		}
 		if len(strings.TrimSpace(string(response))) > 0 && !json.Valid(response) && !all {
-			t.Error("what is no JSON counts as success")
+			t.Error("invalid JSON counts as success")
 		}
 		var typed struct {
 			BatchItemFailures []struct {

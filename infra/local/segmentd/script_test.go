@@ -75,7 +75,7 @@ func TestAnInvalidScriptIsRefusedWithWhatIsAllowed(t *testing.T) {
 		}
 	}
 	if err := New(Options{}).SetScript(Script{Rules: []Rule{{Status: 500, Percent: math.NaN()}}}); err == nil {
-		t.Error("a share that is no number was taken")
+		t.Error("an invalid percentage was accepted")
 	}
 }
 

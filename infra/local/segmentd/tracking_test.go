@@ -56,7 +56,7 @@ func TestTheWriteKeyIsFoundWhereverAnSDKPutsIt(t *testing.T) {
 		"basic with a colon":        {"Basic " + b64("k1:"), eventKey, "k1"},
 		"basic without a colon":     {"Basic " + b64("k1"), eventKey, "k1"},
 		"basic without padding":     {"Basic " + strings.TrimRight(b64("k1:"), "="), eventKey, "k1"},
-		"basic in small letters":    {"basic " + b64("k1:"), eventKey, "k1"},
+		"basic in lower case":       {"basic " + b64("k1:"), eventKey, "k1"},
 		"bearer":                    {"Bearer k1", eventKey, "k1"},
 		"the header beats the body": {"Bearer k1", bodyKey, "k1"},
 		"the batch beats the event": {"", bodyKey, "k2"},

@@ -107,7 +107,7 @@ func (a *addition) finish(written bool) {
 	defer q.mu.Unlock()
 	delete(q.pending, a)
 	if !written {
-		q.waiters.wake(1) // messages behind this addition can be received now
+		q.waiters.wake(1) // messages after this addition can be received now
 		return
 	}
 	now := time.Now().UnixMilli()

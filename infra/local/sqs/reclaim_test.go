@@ -80,7 +80,7 @@ func TestTheSpaceOfDeletedMessagesIsReclaimed(t *testing.T) {
 			s.store.deleted.add(q.keys.id, reclaimBytes) // as of more messages than a test should send
 			return false
 		}},
-		"while there are others behind": {2 * messages, func(t *testing.T, _ *Server, q *Queue) bool {
+		"while there are later messages": {2 * messages, func(t *testing.T, _ *Server, q *Queue) bool {
 			for range messages / 5 * 9 {
 				ms, err := q.Receive(t.Context(), 1, 0)
 				if err != nil || len(ms) != 1 {

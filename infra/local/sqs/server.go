@@ -14,7 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// Options configure a Server. The zero value lacks only Dir.
+// Options configure a Server. Only Dir is required.
 type Options struct {
 	// Dir is the data directory. Open makes it if it does not exist, and locks it: one process at a
 	// time can use it.
