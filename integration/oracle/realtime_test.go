@@ -65,7 +65,7 @@ type machine struct {
 }
 
 func (m *machine) queueURL(name string) string {
-	return "http://localhost:" + m.sqsPort + "/" + local.AccountID + "/" + name
+	return local.QueueURL("http://localhost:"+m.sqsPort, name)
 }
 
 // front stands between the pipeline and the Segment emulator and writes down what the Segment emulator took,

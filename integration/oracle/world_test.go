@@ -55,7 +55,7 @@ type parts struct {
 
 const endpoint = "http://sqs.test"
 
-func queueURL(name string) string { return endpoint + "/" + local.AccountID + "/" + name }
+func queueURL(name string) string { return local.QueueURL(endpoint, name) }
 
 func sdk(endpoint string, client *http.Client) *awssqs.Client {
 	return awssqs.New(awssqs.Options{

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// Prefix is how the names of Spillway's own variables begin.
-const Prefix = "SPILLWAY_"
+// prefix is how the names of Spillway's own variables begin.
+const prefix = "SPILLWAY_"
 
 // A Variable is one environment variable.
 type Variable struct {
@@ -35,7 +35,7 @@ func Read(environ []string, variables ...Variable) error {
 	var known []string
 	for _, v := range variables {
 		byName[v.Name] = v
-		if strings.HasPrefix(v.Name, Prefix) {
+		if strings.HasPrefix(v.Name, prefix) {
 			known = append(known, v.Name)
 		}
 	}
@@ -49,7 +49,7 @@ func Read(environ []string, variables ...Variable) error {
 		name, value, _ := strings.Cut(variable, "=")
 		if v, ok := byName[name]; ok {
 			set(v, value)
-		} else if strings.HasPrefix(name, Prefix) {
+		} else if strings.HasPrefix(name, prefix) {
 			errs = append(errs, fmt.Errorf("unknown variable %s (known: %s)", name, strings.Join(known, ", ")))
 		}
 	}

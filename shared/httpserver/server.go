@@ -17,20 +17,20 @@ import (
 
 // Limits of a server: what a client can hold that sends slowly or never ends its headers.
 const (
-	ReadHeaderTimeout = 5 * time.Second
-	ReadTimeout       = 30 * time.Second // header and body: 500 KB from a phone at 17 KB/s
-	WriteTimeout      = 60 * time.Second // from the end of the header: the body, the queue, and the answer
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 30 * time.Second // header and body: 500 KB from a phone at 17 KB/s
+	writeTimeout      = 60 * time.Second // from the end of the header: the body, the queue, and the answer
 	// above the 60 s of AWS's load balancers, so that they and not we close a connection
-	IdleTimeout    = 75 * time.Second
-	MaxHeaderBytes = 16 << 10 // net/http adds 4 KB; the SDKs send less than 1 KB
+	idleTimeout    = 75 * time.Second
+	maxHeaderBytes = 16 << 10 // net/http adds 4 KB; the SDKs send less than 1 KB
 )
 
 // New makes a server for a handler. The logger gets what is wrong on this machine.
 func New(handler http.Handler, logger *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           handler,
-		ReadHeaderTimeout: ReadHeaderTimeout, ReadTimeout: ReadTimeout, WriteTimeout: WriteTimeout, IdleTimeout: IdleTimeout,
-		MaxHeaderBytes: MaxHeaderBytes,
+		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: maxHeaderBytes,
 		ErrorLog:       slog.NewLogLogger(ownErrors{logger.Handler()}, slog.LevelWarn),
 	}
 }

@@ -86,10 +86,10 @@ func TestAClientThatSendsSlowlyIsCutOff(t *testing.T) {
 		name, atOnce, slowly string
 		after                time.Duration
 	}{
-		{"in its header", "", "POST /v1/t HTTP/1.1\r\nHost: x\r\nX-A: " + strings.Repeat("a", 100), ReadHeaderTimeout},
-		{"in its body", header, strings.Repeat("a", 1000), ReadTimeout},
-		{"after its request", "POST /v1/t HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "", IdleTimeout},
-		{"before its request", "", "", ReadHeaderTimeout},
+		{"in its header", "", "POST /v1/t HTTP/1.1\r\nHost: x\r\nX-A: " + strings.Repeat("a", 100), readHeaderTimeout},
+		{"in its body", header, strings.Repeat("a", 1000), readTimeout},
+		{"after its request", "POST /v1/t HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "", idleTimeout},
+		{"before its request", "", "", readHeaderTimeout},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

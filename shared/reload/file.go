@@ -7,13 +7,13 @@ import (
 	"os"
 )
 
-// MaxFileBytes bounds what is read of a file.
-const MaxFileBytes = 1 << 20
+// maxFileBytes bounds what is read of a file.
+const maxFileBytes = 1 << 20
 
 // File is a regular file. It is opened anew each time, so that it may be replaced by renaming, as
 // Kubernetes does.
 func File(path string) Source {
-	return Source{Name: path, Interval: FileInterval, Read: abandonable(func() ([]byte, error) {
+	return Source{Name: path, Interval: fileInterval, Read: abandonable(func() ([]byte, error) {
 		data, err := readFile(path)
 		if err != nil {
 			return nil, fmt.Errorf("read the file: %w", err)
@@ -34,9 +34,9 @@ func readFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, MaxFileBytes+1))
-	if err == nil && len(data) > MaxFileBytes {
-		err = fmt.Errorf("%s is larger than %d bytes", path, MaxFileBytes)
+	data, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
+	if err == nil && len(data) > maxFileBytes {
+		err = fmt.Errorf("%s is larger than %d bytes", path, maxFileBytes)
 	}
 	return data, err
 }

@@ -28,7 +28,7 @@ func TestAFileIsReadAnewWhenItWasReplaced(t *testing.T) {
 			t.Errorf("%q, %v", got, err)
 		}
 	}
-	if err := os.WriteFile(path, make([]byte, MaxFileBytes+1), 0o600); err != nil {
+	if err := os.WriteFile(path, make([]byte, maxFileBytes+1), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := source.Read(t.Context()); err == nil || !strings.Contains(err.Error(), "larger than") {

@@ -28,8 +28,8 @@ const (
 	// must not read together, because SSM's default rate is low (40 a second: AWS general
 	// reference, Systems Manager quotas).
 	Interval = time.Minute
-	// FileInterval is the same for a file, which costs next to nothing to read.
-	FileInterval = 5 * time.Second
+	// fileInterval is the same for a file, which costs next to nothing to read.
+	fileInterval = 5 * time.Second
 	// FirstInterval is how soon a value is read again as long as there is none.
 	FirstInterval = 5 * time.Second
 	// Timeout bounds one reading, and with it what a source that hangs costs the start or an

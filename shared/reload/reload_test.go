@@ -156,7 +156,7 @@ func TestAServerReadsItsValuesAgainUntilItEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		minutely, often := &changing{text: "one"}, &changing{text: "two"}
 		file := often.source()
-		file.Interval = FileInterval
+		file.Interval = fileInterval
 		v, f := newValue(minutely.source(), new(bytes.Buffer)), newValue(file, new(bytes.Buffer))
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
@@ -167,7 +167,7 @@ func TestAServerReadsItsValuesAgainUntilItEnds(t *testing.T) {
 		}
 		minutely.set("three", nil)
 		often.set("four", nil)
-		time.Sleep(FileInterval * 11 / 10)
+		time.Sleep(fileInterval * 11 / 10)
 		synctest.Wait()
 		now, _ := f.Load()
 		expect(t, "the file after seconds", now, "four")
