@@ -108,7 +108,7 @@ func deploy(t *testing.T, region string) *cloud {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cloud{region: region, stack: "Spillway-" + region, sqs: sqs.NewFromConfig(aws),
+	c := &cloud{region: region, stack: topology.DefaultNames().Stack(region), sqs: sqs.NewFromConfig(aws),
 		watch: cloudwatch.NewFromConfig(aws), began: time.Now()}
 	for _, name := range []string{topology.DefaultNames().EventsQueue, topology.DefaultNames().DeadLetterQueue} {
 		if _, err := c.sqs.GetQueueUrl(t.Context(), &sqs.GetQueueUrlInput{QueueName: &name}); err == nil {
@@ -148,7 +148,7 @@ func deploy(t *testing.T, region string) *cloud {
 func (c *cloud) cdk(t *testing.T, args ...string) {
 	t.Helper()
 	settings := []string{"cdk", "-c", "regions=" + c.region, "-c", "reservedConcurrency=none", "-c",
-		"writeKeyParameter=none", "-c", "writeKeysParameter=none"}
+		"writeKeyParameter=none", "-c", "writeKeysParameter=none", "-c", "terminationProtection=false"}
 	command := exec.Command("npx", append(settings, args...)...)
 	command.Dir = ".."
 	command.Stdout, command.Stderr = os.Stderr, os.Stderr

@@ -19,7 +19,7 @@ func (p *pipeline) addOutputs() {
 		jsii.String("https://"+p.region+".console.aws.amazon.com/cloudwatch/home?region="+p.region+
 			"#dashboards/dashboard/"+p.topology.Names.Stack(p.region)))
 	p.output("SpillwayCommand", "a command that lists the dead letters",
-		jsii.String("AWS_REGION="+p.region+" go run ./cmd/spillway dlq ls --stack "+p.topology.Names.Stack(p.region)))
+		jsii.String("AWS_REGION="+p.region+" go run ./cmd/spillway dlq ls --name "+p.topology.Names.Pipeline))
 }
 
 // publisherQueues are the events queues of all regions, this region's first. Their names are fixed,

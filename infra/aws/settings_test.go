@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"os"
 	"strings"
 	"testing"
 
@@ -160,6 +161,20 @@ func TestASettingsFileThatCannotBeReadIsTheOnlyError(t *testing.T) {
 		_, err := read(t, context, map[string]string{"list.json": "[]"})
 		if err == nil || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want one line", context, err)
+		}
+	}
+}
+
+func TestTheReadmeListsEverySetting(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(readme), "| setting | default | |\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	for _, s := range allSettings {
+		if !strings.Contains(table, "`"+s.name+"`") {
+			t.Errorf("the table of settings in README.md lacks %s", s.name)
 		}
 	}
 }

@@ -35,8 +35,12 @@ func TestEveryAlarmHasItsSectionInTheRunbookAndNoSectionIsLeft(t *testing.T) {
 	}
 	d := Default()
 	used := map[string]bool{}
-	check := func(name, section string) {
+	check := func(name string, severity Severity, section string) {
 		used[section] = true
+		short := strings.TrimPrefix(name, d.Names.Alarm(""))
+		if section != short && section != strings.TrimSuffix(short, "-"+string(severity)) {
+			t.Errorf("%s has the section %q, want that of its name", name, section)
+		}
 		content, ok := sections[section]
 		if !ok {
 			t.Errorf("%s: %s has no section %q", name, Runbook, section)
@@ -52,10 +56,10 @@ func TestEveryAlarmHasItsSectionInTheRunbookAndNoSectionIsLeft(t *testing.T) {
 		}
 	}
 	for _, a := range d.Alarms {
-		check(a.Name, a.Section)
+		check(a.Name, a.Severity, a.Section)
 	}
 	for _, c := range d.Composites {
-		check(c.Name, c.Section)
+		check(c.Name, c.Severity, c.Section)
 	}
 	for section := range sections {
 		if !used[section] {
