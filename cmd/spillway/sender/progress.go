@@ -1,20 +1,22 @@
 package sender
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // progress knows which lines were sent, to say from where to continue. It is safe for concurrent
 // use.
 type progress struct {
+	last atomic.Int64 // the last line that was read
+
 	mu       sync.Mutex
-	last     int // the last line that was read
 	failed   int // the first line that was not sent; 0: none
 	exported int // the first exported line that is still to be sent; 0: none
 }
 
 func (p *progress) read(line int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.last = line
+	p.last.Store(int64(line))
 }
 
 // fail notes that a line was not sent.
@@ -47,7 +49,7 @@ func (p *progress) sentExported() {
 func (p *progress) next() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	next := p.last + 1
+	next := int(p.last.Load()) + 1
 	for _, line := range []int{p.failed, p.exported} {
 		if line > 0 {
 			next = min(next, line)

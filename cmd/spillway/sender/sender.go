@@ -90,7 +90,7 @@ func (s *Sender) Send(ctx context.Context, events iter.Seq2[feed.Line, error]) (
 	defer cancel(nil)
 	r := &run{Sender: s, lines: make(chan feed.Line, 1024), stop: cancel}
 	go r.feed(ctx, events) // not waited for, because a read of standard input can't be interrupted
-	loads := make(chan []feed.Line)
+	loads := make(chan []loaded)
 	var publishing sync.WaitGroup
 	for range workers {
 		publishing.Go(func() {
@@ -117,23 +117,23 @@ func (s *Sender) Send(ctx context.Context, events iter.Seq2[feed.Line, error]) (
 func (r *run) feed(ctx context.Context, events iter.Seq2[feed.Line, error]) {
 	defer close(r.lines)
 	for line, err := range events {
-		var wrong *feed.LineError
-		switch {
-		case errors.As(err, &wrong):
-			r.skip(wrong.Number, wrong.Err)
-			line.Number = wrong.Number
-		case err != nil:
-			r.stop(err)
-			return
-		default:
-			select {
-			case r.lines <- line:
-			case <-ctx.Done():
-			}
-			if ctx.Err() != nil { // the collector may have ended
-				r.progress.fail(line.Number)
+		if err != nil {
+			var wrong *feed.LineError
+			if !errors.As(err, &wrong) {
+				r.stop(err)
 				return
 			}
+			r.skip(wrong.Number, wrong.Err)
+			r.progress.read(wrong.Number)
+			continue
+		}
+		select {
+		case r.lines <- line:
+		case <-ctx.Done():
+		}
+		if ctx.Err() != nil { // the collector may have ended
+			r.progress.fail(line.Number)
+			return
 		}
 		r.progress.read(line.Number)
 	}
@@ -162,11 +162,17 @@ func (r *run) drain() {
 	}
 }
 
+// loaded is an event in a load.
+type loaded struct {
+	event publisher.Raw
+	line  int
+}
+
 // collect puts events together into loads, and sends exported lines itself.
-func (r *run) collect(ctx context.Context, loads chan<- []feed.Line) {
+func (r *run) collect(ctx context.Context, loads chan<- []loaded) {
 	exported := exported{run: r}
 	defer exported.close()
-	var load []feed.Line
+	var load []loaded
 	size := 0
 	flush := func() {
 		if len(load) == 0 {
@@ -175,7 +181,7 @@ func (r *run) collect(ctx context.Context, loads chan<- []feed.Line) {
 		select {
 		case loads <- load:
 		case <-ctx.Done():
-			r.progress.fail(load[0].Number)
+			r.progress.fail(load[0].line)
 		}
 		load, size = nil, 0
 	}
@@ -196,7 +202,7 @@ func (r *run) collect(ctx context.Context, loads chan<- []feed.Line) {
 				if size+n > loadBytes {
 					flush()
 				}
-				load = append(load, line)
+				load = append(load, loaded{line.Event, line.Number})
 				size += n
 			}
 			idle.Reset(flushIdle)
@@ -205,7 +211,7 @@ func (r *run) collect(ctx context.Context, loads chan<- []feed.Line) {
 			exported.flush(ctx)
 		case <-ctx.Done():
 			if len(load) > 0 {
-				r.progress.fail(load[0].Number)
+				r.progress.fail(load[0].line)
 			}
 			return
 		}
@@ -213,14 +219,14 @@ func (r *run) collect(ctx context.Context, loads chan<- []feed.Line) {
 }
 
 // publish sends a load and counts it. A failure ends the run: the queue is unreachable or full.
-func (r *run) publish(ctx context.Context, load []feed.Line) {
+func (r *run) publish(ctx context.Context, load []loaded) {
 	if ctx.Err() != nil {
-		r.progress.fail(load[0].Number)
+		r.progress.fail(load[0].line)
 		return
 	}
 	messages := make([]analytics.Message, len(load))
 	for i := range load {
-		messages[i] = load[i].Event
+		messages[i] = load[i].event
 	}
 	// A call that has begun is finished: one that is cut off leaves open whether SQS has the
 	// events.
@@ -230,7 +236,7 @@ func (r *run) publish(ctx context.Context, load []feed.Line) {
 	if errors.As(err, &failures) {
 		failed = len(failures.Failed)
 		for i := range failures.Failed {
-			r.progress.fail(load[i].Number)
+			r.progress.fail(load[i].line)
 		}
 	}
 	r.count(len(load) - failed)
