@@ -65,8 +65,7 @@ func (c *Client) Enqueue(message analytics.Message) error {
 // reject counts an event that could not be encoded, and returns why.
 func (c *Client) reject(err error) error {
 	reason := Invalid
-	var event *EventError
-	if errors.As(err, &event) {
+	if event, ok := errors.AsType[*EventError](err); ok {
 		reason = event.Reason
 	}
 	c.settler.counts.drop(reason, 1)

@@ -17,13 +17,13 @@ import (
 type Durability int
 
 const (
-	// Memory: an event is safe when SQS has it, or when it was written to Config.Dir because SQS
+	// Memory makes an event safe when SQS has it, or when it was written to Config.Dir because SQS
 	// took no events. Enqueue does no I/O.
 	Memory Durability = iota
-	// Process: an event is safe against kill -9 when Enqueue returns. Enqueue writes to a file, and
-	// does not wait for the disk.
+	// Process makes an event safe against kill -9 when Enqueue returns. Enqueue writes to a file,
+	// and does not wait for the disk.
 	Process
-	// Disk: an event is safe against kill -9 and a power cut when Enqueue returns. Enqueue waits
+	// Disk makes an event safe against kill -9 and a power cut when Enqueue returns. Enqueue waits
 	// for the disk; calls at the same time share one wait.
 	Disk
 )

@@ -311,11 +311,13 @@ func TestCallbackGetsEventsFromDiskAsTheyWereEnqueued(t *testing.T) {
 		q := &fakeQueue{}
 		told := &outcomes{}
 		c := newClient(t, Config{Dir: t.TempDir(), Durability: Process, Callback: told}, q)
-		odd, err := NewRaw([]byte(`{"type":"track","messageId":"odd","timestamp":"2026-01-01T00:00:00Z","userId":4711,"event":"E"}`))
+		odd, err := NewRaw([]byte(
+			`{"type":"track","messageId":"odd","timestamp":"2026-01-01T00:00:00Z","userId":4711,"event":"E"}`))
 		if err != nil {
 			t.Fatal(err)
 		}
-		unknown, err := NewRaw([]byte(`{"type":"page","messageId":"p","timestamp":"2026-01-01T00:00:00Z","anonymousId":"a","category":"c"}`))
+		unknown, err := NewRaw([]byte(
+			`{"type":"page","messageId":"p","timestamp":"2026-01-01T00:00:00Z","anonymousId":"a","category":"c"}`))
 		if err != nil {
 			t.Fatal(err)
 		}

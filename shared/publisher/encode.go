@@ -132,7 +132,7 @@ func identity(id *string, timestamp *time.Time, at time.Time) {
 	if *id == "" {
 		*id = uuid.NewString()
 	}
-	if *timestamp == (time.Time{}) {
+	if timestamp.IsZero() {
 		*timestamp = at
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"log"
 	"math"
@@ -302,7 +301,8 @@ func TestMessageWithoutIDAndTimestampGetsBoth(t *testing.T) {
 		t.Fatal(err)
 	}
 	kept := p.message.(analytics.Track)
-	want := fmt.Sprintf(`{"type":"track","messageId":"%s","userId":"u","event":"E","timestamp":"2026-11-24T01:02:03.004Z"}`, kept.MessageId)
+	want := `{"type":"track","messageId":"` + kept.MessageId +
+		`","userId":"u","event":"E","timestamp":"2026-11-24T01:02:03.004Z"}`
 	if string(e.buf) != want || len(kept.MessageId) != 36 || !kept.Timestamp.Equal(now) || kept.Type != "track" {
 		t.Errorf("wrote %s, kept %#v", e.buf, kept)
 	}

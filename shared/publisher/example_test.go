@@ -62,8 +62,7 @@ func ExampleNew_wrongConfig() {
 	_, err := publisher.New(context.Background(), publisher.Config{
 		QueueURL: "https://sqs.eu-west-1.amazonaws.com/123456789012/spillway-events", Durability: publisher.Disk,
 	})
-	var wrong *publisher.ConfigError
-	if errors.As(err, &wrong) {
+	if wrong, ok := errors.AsType[*publisher.ConfigError](err); ok {
 		fmt.Println(wrong.Field)
 	}
 	_, err = publisher.New(context.Background(), publisher.Config{QueueURL: "spillway-events"})
@@ -114,8 +113,7 @@ func ExampleClient_Publish() {
 		analytics.Track{UserId: "u1", Event: "Invoice Paid"},
 		analytics.Track{UserId: "u2"}, // invalid: it has no Event
 	)
-	var failures *publisher.PublishError
-	if errors.As(err, &failures) {
+	if failures, ok := errors.AsType[*publisher.PublishError](err); ok {
 		for i, err := range failures.Failed {
 			fmt.Printf("message %d: %v\n", i, err)
 		}

@@ -118,7 +118,7 @@ func (q *fakeQueue) take(body string) {
 		q.bad = append(q.bad, err)
 		return
 	}
-	m.Header.Context = bytes.Clone(m.Header.Context)
+	m.Context = bytes.Clone(m.Context)
 	q.headers = append(q.headers, m.Header)
 	for i := range m.Events {
 		if p := m.Events[i].Problem; p != nil {

@@ -46,7 +46,7 @@ func (q *queue) SendMessageBatch(_ context.Context, in *sqs.SendMessageBatchInpu
 }
 
 // client is what a program uses of both clients.
-type client interface {
+type publishing interface {
 	analytics.Client
 	Publish(context.Context, ...analytics.Message) error
 	Shutdown(context.Context) error
@@ -54,7 +54,7 @@ type client interface {
 
 func TestDoubleAcceptsAndRejectsAsThePublisherDoes(t *testing.T) {
 	q := &queue{}
-	real, err := publisher.New(t.Context(), publisher.Config{
+	client, err := publisher.New(t.Context(), publisher.Config{
 		QueueURL: "http://localhost/000000000000/events", Logger: slog.New(slog.DiscardHandler),
 		SQS: func(string) (publisher.SQS, error) { return q, nil },
 	})
@@ -69,35 +69,35 @@ func TestDoubleAcceptsAndRejectsAsThePublisherDoes(t *testing.T) {
 	at := time.Unix(1, 0).UTC()
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
-	calls := []func(client) error{
-		func(c client) error {
+	calls := []func(publishing) error{
+		func(c publishing) error {
 			return c.Enqueue(analytics.Track{MessageId: "1", Timestamp: at, UserId: "u", Event: "E"})
 		},
-		func(c client) error {
+		func(c publishing) error {
 			return c.Publish(t.Context(), &analytics.Alias{MessageId: "2", Timestamp: at, UserId: "u", PreviousId: "p"}, raw)
 		},
-		func(c client) error { return c.Publish(t.Context()) },
-		func(c client) error { return c.Enqueue(analytics.Track{UserId: "u"}) },
-		func(c client) error { return c.Enqueue(nil) },
-		func(c client) error { return c.Enqueue(publisher.Raw{}) },
-		func(c client) error {
+		func(c publishing) error { return c.Publish(t.Context()) },
+		func(c publishing) error { return c.Enqueue(analytics.Track{UserId: "u"}) },
+		func(c publishing) error { return c.Enqueue(nil) },
+		func(c publishing) error { return c.Enqueue(publisher.Raw{}) },
+		func(c publishing) error {
 			return c.Enqueue(analytics.Identify{UserId: "u", Traits: analytics.Traits{"x": math.NaN()}})
 		},
-		func(c client) error {
+		func(c publishing) error {
 			return c.Enqueue(analytics.Track{UserId: "u", Event: strings.Repeat("x", 33<<10)})
 		},
-		func(c client) error {
+		func(c publishing) error {
 			return c.Publish(t.Context(), analytics.Track{},
 				analytics.Track{MessageId: "3", Timestamp: at, UserId: "u", Event: "E"})
 		},
-		func(c client) error { return c.Publish(over, analytics.Track{UserId: "u", Event: "E"}) },
-		func(c client) error { return c.Close() },
-		func(c client) error { return c.Enqueue(analytics.Track{UserId: "u", Event: "E"}) },
-		func(c client) error { return c.Publish(t.Context(), analytics.Track{UserId: "u", Event: "E"}) },
-		func(c client) error { return c.Shutdown(t.Context()) },
+		func(c publishing) error { return c.Publish(over, analytics.Track{UserId: "u", Event: "E"}) },
+		func(c publishing) error { return c.Close() },
+		func(c publishing) error { return c.Enqueue(analytics.Track{UserId: "u", Event: "E"}) },
+		func(c publishing) error { return c.Publish(t.Context(), analytics.Track{UserId: "u", Event: "E"}) },
+		func(c publishing) error { return c.Shutdown(t.Context()) },
 	}
 	for i, call := range calls {
-		want, got := call(real), call(double)
+		want, got := call(client), call(double)
 		if fmt.Sprintf("%T %[1]v", got) != fmt.Sprintf("%T %[1]v", want) {
 			t.Errorf("call %d returned %T %[2]v, the publisher's %T %[3]v", i, got, want)
 		}
