@@ -21,7 +21,7 @@ const (
 	reasonKeyPaused                     // Segment was not called with this write key
 	reasonNoTime                        // the invocation ended before the events were sent
 	reasonNoWriteKey                    // neither the message nor the configuration has one
-	reasonNoEndpoint                    // nobody knows where Segment is
+	reasonNoEndpoint                    // the Flusher does not know where Segment is
 	reasonTooManyRejected               // more events of one batch than can be the events' fault
 	reasonNotWritten                    // the message's dead letter could not be written
 	reasonPanic                         // the attempt panicked
