@@ -271,7 +271,7 @@ func (o *oracle) Send(_ context.Context, written []message.Message) error {
 
 // deliver empties the events queue into the real handler.
 func (o *oracle) deliver() {
-	h, err := deliver.New(deliver.Config{Segment: o, Queue: o, DeadLetters: o, WriteKey: "default", Flushes: 1})
+	h, err := deliver.New(deliver.Config{Segment: o, Queue: o, DeadLetters: o, WriteKey: "default", ConcurrencyLimit: 1})
 	if err != nil {
 		o.Fatal(err)
 	}

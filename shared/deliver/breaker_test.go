@@ -194,7 +194,7 @@ func TestAfterASuccessfulProbeSendingBeginsWithOneBatchAtATime(t *testing.T) {
 		want(t, "under way when the second begins", order[1], 1)
 		want(t, "at most among the first three", slices.Max(order[:3]), 2)
 		want(t, "at most among the first seven", slices.Max(order[:7]), 4)
-		want(t, "at most at a time", slices.Max(order), DefaultFlushes)
+		want(t, "at most at a time", slices.Max(order), DefaultConcurrencyLimit)
 	})
 }
 
@@ -229,9 +229,9 @@ func TestAfterA429TheKeyBeginsAgainWithOneBatchAtATime(t *testing.T) {
 			return most
 		}
 		want(t, "one batch", invoke(1), 1)
-		want(t, "then at most half of what was", invoke(8), DefaultFlushes/2)
+		want(t, "then at most half of what was", invoke(8), DefaultConcurrencyLimit/2)
 		invoke(60)
-		want(t, "in the end", invoke(10), DefaultFlushes)
+		want(t, "in the end", invoke(10), DefaultConcurrencyLimit)
 	})
 }
 

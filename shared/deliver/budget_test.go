@@ -36,7 +36,7 @@ func TestWhenSegmentHangsTheHandlerAnswersInTimeAndReportsEverythingElse(t *test
 				ctx, cancel := context.WithTimeout(t.Context(), limit)
 				defer cancel()
 				var messages []in
-				for i := range 3 * DefaultFlushes { // more batches than may be under way
+				for i := range 3 * DefaultConcurrencyLimit { // more batches than may be under way
 					messages = append(messages, in{id: strconv.Itoa(i), body: body(keyA+strconv.Itoa(i), track("e", 300))})
 				}
 				messages = slices.Insert(messages, 0, in{id: "good", body: body(keyB, tracks("g", 3000, 155)...)})
@@ -220,7 +220,7 @@ func TestAMessageThatWasNotTriedForLackOfTimeDoesNotExpire(t *testing.T) {
 func TestAMessageOfWhichAPartWasNotTriedDoesNotExpire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(ctx context.Context, b *event.Batch) error { return hang(ctx) })
-		r.Handler = r.handler(Config{Segment: r.segment, Flushes: 1})
+		r.Handler = r.handler(Config{Segment: r.segment, ConcurrencyLimit: 1})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		m := in{id: "m", body: zipped(t, body(keyA, tracks("e", 900, 1000)...)), sent: time.Now().Add(-2 * MaxAge)}

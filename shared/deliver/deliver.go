@@ -33,11 +33,11 @@ import (
 )
 
 const (
-	// DefaultFlushes is how many batches of one invocation are sent at the same time: each takes
-	// about 1 MB while it is under way.
-	DefaultFlushes = 8
-	// MaxAge is how long delivery of a message is tried. SQS keeps it for 14 days: the rest is for
-	// a person to act in.
+	// DefaultConcurrencyLimit bounds the batches that are sent at the same time: each takes about
+	// 1 MB while it is under way.
+	DefaultConcurrencyLimit = 8
+	// MaxAge is how long delivery of a message is tried before it becomes a dead letter. SQS
+	// deletes it after 14 days: the days between are a reserve.
 	MaxAge = 10 * 24 * time.Hour
 	// maxRejected is how many events of one batch Segment may reject. If it rejects more, the fault
 	// is taken to be ours and not the events'.
@@ -66,13 +66,13 @@ type Sender interface {
 
 // Config configures a Handler. Segment, Queue and DeadLetters are required.
 type Config struct {
-	Segment     Flusher
-	Queue       VisibilityChanger
-	DeadLetters Sender
-	WriteKey    string       // for messages that carry none; they are retried while it is empty
-	Flushes     int          // the largest concurrency limit; DefaultFlushes when 0
-	Report      func(Report) // called once for each invocation, before it is answered
-	Logger      *slog.Logger // gets no payload, no write key and no address
+	Segment          Flusher
+	Queue            VisibilityChanger
+	DeadLetters      Sender
+	WriteKey         string       // for messages that carry none; they are retried while it is empty
+	ConcurrencyLimit int          // the largest; DefaultConcurrencyLimit when 0
+	Report           func(Report) // called once for each invocation, before it is answered
+	Logger           *slog.Logger // gets no payload, no write key and no address
 
 	// CurrentWriteKey replaces WriteKey where that can change. It is called once for each
 	// invocation.
@@ -81,7 +81,7 @@ type Config struct {
 	// Report.CanaryAges has their ages. Empty: none.
 	CanaryWriteKey string
 	// CanaryEndsHere: canaries count as delivered just before Segment would be called, and Segment
-	// never gets them. So they are in nobody's data, and a missing canary says that the pipeline is
+	// never gets them. So no data contains them, and a missing canary means that the pipeline is
 	// down, not that Segment is.
 	CanaryEndsHere bool
 	// Observer is called at the beginning of each invocation. It returns what to call with each
@@ -108,11 +108,11 @@ func New(c Config) (*Handler, error) {
 	if c.Segment == nil || c.Queue == nil || c.DeadLetters == nil {
 		return nil, errors.New("a deliver handler needs Segment, Queue and DeadLetters")
 	}
-	if c.Flushes == 0 {
-		c.Flushes = DefaultFlushes
+	if c.ConcurrencyLimit == 0 {
+		c.ConcurrencyLimit = DefaultConcurrencyLimit
 	}
-	if c.Flushes < 0 {
-		return nil, fmt.Errorf("the number of batches at a time must be at least 1, is %d", c.Flushes)
+	if c.ConcurrencyLimit < 0 {
+		return nil, fmt.Errorf("the concurrency limit must be at least 1, is %d", c.ConcurrencyLimit)
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -130,7 +130,7 @@ func New(c Config) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Handler{config: c, compressor: compressor, limit: newConcurrencyLimit(c.Flushes)}
+	h := &Handler{config: c, compressor: compressor, limit: newConcurrencyLimit(c.ConcurrencyLimit)}
 	h.breaker = newBreaker(h.limit.cut)
 	return h, nil
 }

@@ -17,10 +17,10 @@ type ledger struct {
 	began time.Time
 	watch func(Observation) // nil: nobody watches
 
-	mu         sync.Mutex
-	deadLetter []*delivery // complete once their dead letters are written
-	retained   []retained
-	report     Report
+	mu              sync.Mutex
+	withDeadLetters []*delivery // complete once their dead letters are written
+	retained        []retained
+	report          Report
 }
 
 // retained is what is left of a message that is retained for retry. Its events are released at
@@ -56,7 +56,7 @@ func (l *ledger) receive(m *delivery, now time.Time) {
 	l.report.received(0, m.seen(), now)
 	l.report.CanaryEvents += m.count()
 	if l.h.config.CanaryEndsHere {
-		l.report.ended++
+		l.report.withoutSegment++
 	}
 }
 
@@ -112,12 +112,12 @@ func (l *ledger) completed(m *delivery) {
 	case expired:
 		m.expire()
 		m.failure = nil
-		l.deadLetter = append(l.deadLetter, m)
+		l.withDeadLetters = append(l.withDeadLetters, m)
 		return
 	case m.failure != nil:
 		l.retain(m)
 	case len(m.deadLetters) > 0:
-		l.deadLetter = append(l.deadLetter, m)
+		l.withDeadLetters = append(l.withDeadLetters, m)
 		return
 	default:
 		l.deliver(m, m.count())
@@ -153,7 +153,7 @@ func (l *ledger) retain(m *delivery) {
 // finish writes the dead letters and changes the visibility of the messages that are retained.
 func (l *ledger) finish(ctx context.Context) {
 	l.writeDeadLetters(ctx, time.Now())
-	for _, m := range l.deadLetter {
+	for _, m := range l.withDeadLetters {
 		if m.failure != nil {
 			l.retain(m)
 			continue
@@ -177,7 +177,7 @@ func (l *ledger) finish(ctx context.Context) {
 func (l *ledger) writeDeadLetters(ctx context.Context, now time.Time) {
 	var out []message.Message
 	var owners []*delivery
-	for _, m := range l.deadLetter {
+	for _, m := range l.withDeadLetters {
 		for i := range m.deadLetters {
 			for _, written := range m.messages(&m.deadLetters[i], l.h.compressor, now) {
 				out = append(out, written)

@@ -221,7 +221,7 @@ func TestEventsAreGroupedByWhatSegmentMergesIntoThem(t *testing.T) {
 func TestNoMoreBatchesThanAllowedAreUnderWay(t *testing.T) {
 	r := newRig(t, nil)
 	meter := &meter{release: make(chan struct{})}
-	r.Handler = r.handler(Config{Segment: meter, Flushes: 3})
+	r.Handler = r.handler(Config{Segment: meter, ConcurrencyLimit: 3})
 	var messages []in
 	for i := range 20 {
 		messages = append(messages, in{id: strconv.Itoa(i), body: body("key-"+strconv.Itoa(i), track("e", 300))})

@@ -35,8 +35,8 @@ type Report struct {
 	CanaryEvents int             // that came in
 	CanaryAges   []time.Duration // of each that was delivered: since it came in, 0 when that is unknown
 
-	failures int // messages that are retained
-	ended    int // messages that Segment was not to get
+	failures       int // messages that are retained
+	withoutSegment int // messages that Segment was not to get
 }
 
 // A Flush is one attempt to send a batch.
@@ -69,7 +69,7 @@ func (r *Report) attempted(events int, latency time.Duration, f *failure) {
 func (r *Report) retained(m *retained) {
 	r.Retried[m.failure.class.String()] += m.events
 	r.failures++
-	r.AllFailed = r.failures == r.Messages-r.ended
+	r.AllFailed = r.failures == r.Messages-r.withoutSegment
 	if m.failure.class != segment.Misconfigured {
 		return
 	}

@@ -373,7 +373,7 @@ func TestNewSaysWhatTheConfigurationLacks(t *testing.T) {
 		"Segment":     func(c *Config) { c.Segment = nil },
 		"Queue":       func(c *Config) { c.Queue = nil },
 		"DeadLetters": func(c *Config) { c.DeadLetters = nil },
-		"-1":          func(c *Config) { c.Flushes = -1 },
+		"-1":          func(c *Config) { c.ConcurrencyLimit = -1 },
 	} {
 		c := full
 		change(&c)

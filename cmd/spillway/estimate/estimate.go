@@ -28,7 +28,7 @@ func Pipeline(s Settings) price.Pipeline {
 	options := topology.DefaultOptions()
 	options.NoCanary = !s.Canary
 	t := topology.New(options)
-	p := price.Pipeline{Endpoint: s.Ingest, ConcurrentFlushes: deliver.DefaultFlushes, Regions: s.Regions}
+	p := price.Pipeline{Endpoint: s.Ingest, ConcurrentFlushes: deliver.DefaultConcurrencyLimit, Regions: s.Regions}
 	for _, source := range t.EventSources {
 		p.BatchSize, p.BatchingWindow = source.BatchSize, source.BatchingWindow
 	}
