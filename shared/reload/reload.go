@@ -92,15 +92,14 @@ func (v *Value[T]) Refresh(ctx context.Context) {
 	defer cancel()
 	err := v.read(reading)
 	v.next = time.Now().Add(v.interval())
-	logger := v.config.Logger.With("source", v.config.Source.Name)
-	switch {
-	case err == nil:
-	case errors.Is(ctx.Err(), context.Canceled): // the program ends
-	case v.Loaded():
-		logger.Error("the "+v.config.What+" could not be read again: the last good value is used", "error", err)
-	default:
-		logger.Error("the "+v.config.What+" could not be read: "+v.config.Without, "error", err)
+	if err == nil || errors.Is(ctx.Err(), context.Canceled) { // canceled: the program ends
+		return
 	}
+	failure := " could not be read: " + v.config.Without
+	if v.Loaded() {
+		failure = " could not be read again: the last good value is used"
+	}
+	v.config.Logger.Error("the "+v.config.What+failure, "source", v.config.Source.Name, "error", err)
 }
 
 func (v *Value[T]) read(ctx context.Context) error {
