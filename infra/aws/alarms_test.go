@@ -96,7 +96,7 @@ func TestCloudWatchMayPublishToTheTopicAndPeopleGetMail(t *testing.T) {
 		}
 	}
 	if !allowed || !denied {
-		t.Errorf("CloudWatch may publish: %v; without TLS nobody may: %v", allowed, denied)
+		t.Errorf("CloudWatch may publish: %v; publishing without TLS is denied: %v", allowed, denied)
 	}
 	var mails []string
 	for _, s := range tmpl.of("AWS::SNS::Subscription") {

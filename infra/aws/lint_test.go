@@ -18,13 +18,15 @@ func TestCfnLintFindsNothing(t *testing.T) {
 	key := "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 	folder := t.TempDir()
 	defaults, _ := defaults()
-	// W3005: the CDK lets functions wait for their roles although a reference to one makes them.
+	// W3005: the CDK makes functions depend on their roles, to which they refer anyway.
 	args := []string{"--ignore-checks", "W3005", "--regions", "eu-west-1", "--"}
 	for name, tmpl := range map[string]template{
 		"defaults": defaults,
 		"others": with(t, func(s *settings) {
 			s.IngestEndpoint, s.KMSKeys, s.Emails, s.PublicURL = endpointFunctionURL, []string{key}, []string{"ops@example.com"},
 				"https://events.example.com"
+			s.PermissionsBoundary = "arn:aws:iam::123456789012:policy/boundary"
+			s.Tags = map[string]string{"team": "data"}
 		}),
 		"adopted": with(t, func(s *settings) { s.AdoptQueues, s.Canary, s.ReservedConcurrency = true, false, 0 }),
 	} {

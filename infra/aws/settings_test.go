@@ -128,7 +128,6 @@ func TestAWrongSettingHasALineThatSaysWhatItMustBe(t *testing.T) {
 		{`{"kmsKeys": "arn:aws:kms:us-east-1:123456789012:key/a"}`,
 			`kmsKeys must have a key of each region, has none of eu-west-1`},
 		{`{"batchsize": 5}`, `unknown setting "batchsize" (known: settings, name, regions, reservedConcurrency`},
-		{`{"door": "http-api"}`, `unknown setting "door"`},
 		{`{"name": "Staging"}`, `name must be a name like spillway or staging, is "Staging": the pipeline's name must begin`},
 		{`{"permissionsBoundary": "boundary"}`, `permissionsBoundary must be the ARN of an IAM policy, like arn:aws:iam::`},
 		{`{"tags": "team"}`, `tags must be key=value pairs, like team=data,env=prod, is "team"`},

@@ -91,7 +91,7 @@ func TestTheTemplateHasTheOutputsThatTheCommandLineReads(t *testing.T) {
 	for _, name := range []string{"IngestUrl", "EventsQueueUrl", "DeadLetterQueueUrl", "PublisherQueueUrls",
 		"DeliverLogGroup", "DashboardUrl", "SpillwayCommand"} {
 		if tmpl.Outputs[name].Value == nil || tmpl.Outputs[name].Description == nil {
-			t.Errorf("there is no output %s", name)
+			t.Errorf("the output %s does not exist", name)
 		}
 	}
 	if len(tmpl.Outputs) != 7 {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Runbook is the file whose sections the alarms name.
-const Runbook = "infra/RUNBOOK.md"
+// runbookFile is the file whose sections the alarms name.
+const runbookFile = "infra/RUNBOOK.md"
 
 // A Metric is one that CloudWatch has. Exactly one of Queue, Function, IngestEndpoint and Own says
 // what it is about.
@@ -62,7 +62,7 @@ type Alarm struct {
 
 	Meaning string // what it means that the alarm fires
 	First   string // what to do first
-	Section string // the anchor of its section in Runbook
+	Section string // the anchor of its section in the runbook
 }
 
 // Description is the text that comes with the notification.
@@ -84,5 +84,5 @@ type Condition struct{ Alarm, Unless string }
 func (c *Composite) Description() string { return describe(c.Severity, c.Meaning, c.First, c.Section) }
 
 func describe(severity Severity, meaning, first, section string) string {
-	return fmt.Sprintf("%s: %s First: %s More: %s#%s", strings.ToUpper(string(severity)), meaning, first, Runbook, section)
+	return fmt.Sprintf("%s: %s First: %s More: %s#%s", strings.ToUpper(string(severity)), meaning, first, runbookFile, section)
 }

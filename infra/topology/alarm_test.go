@@ -23,7 +23,7 @@ func alarm(t *testing.T, name string) Alarm {
 	d := Default()
 	a, ok := d.Alarm(name)
 	if !ok {
-		t.Fatalf("there is no alarm %s", name)
+		t.Fatalf("the alarm %s does not exist", name)
 	}
 	return a
 }

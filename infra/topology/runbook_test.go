@@ -21,7 +21,7 @@ func anchorOf(heading string) string {
 }
 
 func TestEveryAlarmHasItsSectionInTheRunbookAndNoSectionIsLeft(t *testing.T) {
-	data, err := os.ReadFile(filepath.Join("..", "..", Runbook))
+	data, err := os.ReadFile(filepath.Join("..", "..", runbookFile))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func TestEveryAlarmHasItsSectionInTheRunbookAndNoSectionIsLeft(t *testing.T) {
 		}
 		content, ok := sections[section]
 		if !ok {
-			t.Errorf("%s: %s has no section %q", name, Runbook, section)
+			t.Errorf("%s: %s has no section %q", name, runbookFile, section)
 			return
 		}
 		if !strings.Contains(content, "`"+name+"`") {

@@ -43,7 +43,7 @@ func evaluate(t *testing.T, e ast.Expr, values map[string]float64) float64 {
 	case *ast.Ident:
 		value, ok := values[e.Name]
 		if !ok {
-			t.Fatalf("there is no metric %s", e.Name)
+			t.Fatalf("the metric %s does not exist", e.Name)
 		}
 		return value
 	case *ast.ParenExpr:

@@ -148,7 +148,7 @@ func (t *Topology) validateAlarms(p *problems) {
 		p.check(len(description) <= maxAlarmDescription, "alarm %s: the description must have at most %d characters, has %d",
 			name, maxAlarmDescription, len(description))
 		p.check(!slices.Contains(parts, ""), "alarm %s: meaning, what to do first or the section of %s is missing", name,
-			Runbook)
+			runbookFile)
 	}
 	for _, a := range t.Alarms {
 		text(a.Name, a.Description(), a.Severity, a.Meaning, a.First, a.Section)
