@@ -81,6 +81,11 @@ func TestSendSaysWhereToContinueWhenTheQueueIsUnreachable(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "continue from line 2 (tail -n +2): nothing listens at") {
 		t.Errorf("from standard input: error %v", err)
 	}
+	exported := `{"deadLetter":{"id":"x"},"writeKey":"k","batch":[{"type":"track","userId":"u","event":"E"}]}` + "\n"
+	_, _, err = spillway(t.Context(), "nothing\n"+strings.Repeat(exported, 10), "send", queueURL)
+	if err == nil || !strings.Contains(err.Error(), "continue from line 2 (tail -n +2): nothing listens at") {
+		t.Errorf("exported lines: error %v", err)
+	}
 }
 
 // endless never ends, like a pipe whose writer waits.

@@ -27,7 +27,7 @@ type Entry struct {
 type Group struct {
 	Reason      string    `json:"reason"`
 	WriteKey    string    `json:"writeKey"`
-	DeadLetters int       `json:"letters"`
+	DeadLetters int       `json:"deadLetters"`
 	Events      int       `json:"events"`
 	Oldest      time.Time `json:"oldest"` // when the first of its events came in
 	Newest      time.Time `json:"newest"`

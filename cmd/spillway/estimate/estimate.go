@@ -35,16 +35,21 @@ func Pipeline(s Settings) price.Pipeline {
 	for _, schedule := range t.Schedules {
 		p.CanaryEvery = schedule.Every
 	}
-	for name, function := range map[string]*price.Function{
-		t.Names.DeliverFunction: &p.Deliver, t.Names.IngestFunction: &p.Ingest, t.Names.CanaryFunction: &p.Canary,
+	for _, f := range []struct {
+		name    string
+		price   *price.Function
+		metrics []emf.Metric
+	}{
+		{t.Names.DeliverFunction, &p.Deliver, deliverMetrics(s.Canary)},
+		{t.Names.IngestFunction, &p.Ingest, ingestMetrics()},
+		{t.Names.CanaryFunction, &p.Canary, new(canary.Result).Metrics()},
 	} {
-		deployed, exists := t.Function(name)
-		if !exists || name == t.Names.IngestFunction && p.Endpoint == price.NoIngestEndpoint {
+		deployed, exists := t.Function(f.name)
+		if !exists || f.price == &p.Ingest && p.Endpoint == price.NoIngestEndpoint {
 			continue
 		}
-		metrics := healthyMetrics(deployed.Metrics, s.Canary)
-		function.MemoryMB, function.LogBytes = deployed.MemoryMB, logBytes(deployed.Metrics, metrics)
-		p.Metrics += len(metrics)
+		f.price.MemoryMB, f.price.LogBytes = deployed.MemoryMB, logBytes(deployed.Metrics, f.metrics)
+		p.Metrics += len(f.metrics)
 	}
 	if p.Endpoint == price.HTTPAPI {
 		p.Ingest.LogBytes += accessLogBytes
@@ -61,24 +66,21 @@ func Pipeline(s Settings) price.Pipeline {
 	return p
 }
 
-// healthyMetrics are the metrics that a function writes while nothing fails. Metrics of failures
-// cost little, because they are paid by the hour in which they are written.
-func healthyMetrics(function string, withCanary bool) []emf.Metric {
-	switch function {
-	case "deliver":
-		s := deliver.Report{Messages: 1, Events: 1, Delivered: 1, Ages: []time.Duration{time.Second},
-			Flushes: []deliver.Flush{{Events: 1, Class: segment.Delivered}}}
-		if withCanary {
-			s.CanaryEvents, s.CanaryAges = 1, []time.Duration{time.Second}
-		}
-		return s.Metrics()
-	case "ingest":
-		t := ingest.Totals{Requests: map[int]int{200: 1}, Accepted: 1, Latencies: []time.Duration{time.Second}}
-		return t.Metrics()
-	case "canary":
-		return new(canary.Result).Metrics()
+// deliverMetrics are the metrics that deliver writes while nothing fails. Metrics of failures cost
+// little, because they are paid by the hour in which they are written.
+func deliverMetrics(withCanary bool) []emf.Metric {
+	r := deliver.Report{Messages: 1, Events: 1, Delivered: 1, Ages: []time.Duration{time.Second},
+		Flushes: []deliver.Flush{{Events: 1, Class: segment.Delivered}}}
+	if withCanary {
+		r.CanaryEvents, r.CanaryAges = 1, []time.Duration{time.Second}
 	}
-	return nil
+	return r.Metrics()
+}
+
+// ingestMetrics are those that ingest writes while nothing fails.
+func ingestMetrics() []emf.Metric {
+	t := ingest.Totals{Requests: map[int]int{200: 1}, Accepted: 1, Latencies: []time.Duration{time.Second}}
+	return t.Metrics()
 }
 
 // What else an invocation logs, in bytes, about: Lambda's three lines and the function's own line,
