@@ -214,86 +214,80 @@ func Valid(data []byte) bool {
 	return s.End() == nil
 }
 
-// skip reads one value. It is one loop with gotos and a stack of bits, and long, because the hot
-// path of every event is here: a function for each kind of value would make it recursive or slower.
+// skip reads one value: by a loop and a stack of bits, and not by recursion.
 func (s *Scanner) skip() {
 	base := s.level
 value:
-	switch c := s.space(); {
-	case c == '"':
+	switch c := s.space(); c {
+	case '"':
 		s.string()
-	case c == '{':
+	case '{':
 		s.pos++
 		s.push(base, true)
-		if s.space() == '}' {
-			s.pos++
-			s.level--
-			goto after
-		}
-		goto key
-	case c == '[':
-		s.pos++
-		s.push(base, false)
-		if s.space() == ']' {
-			s.pos++
-			s.level--
-			goto after
-		}
-		goto value
-	case c == 't':
-		s.literal("true")
-	case c == 'f':
-		s.literal("false")
-	case c == 'n':
-		s.literal("null")
-	case c == '-' || c >= '0' && c <= '9':
-		s.number()
-	default:
-		s.fail("expected a value")
-	}
-after:
-	for {
-		if s.err != nil || s.level == base {
-			return
-		}
-		c := s.space()
-		if s.inObject(base) {
-			if c == ',' {
-				s.pos++
-				goto key
-			}
-			if c != '}' {
-				s.fail("expected ',' or '}'")
-				return
-			}
-		} else {
-			if c == ',' {
-				s.pos++
-				goto value
-			}
-			if c != ']' {
-				s.fail("expected ',' or ']'")
-				return
-			}
+		if s.space() != '}' {
+			goto key
 		}
 		s.pos++
 		s.level--
+	case '[':
+		s.pos++
+		s.push(base, false)
+		if s.space() != ']' {
+			goto value
+		}
+		s.pos++
+		s.level--
+	default:
+		s.literalOrNumber(c)
 	}
+	for s.err == nil && s.level != base {
+		object := s.inObject(base)
+		switch c := s.space(); {
+		case c == ',' && object:
+			s.pos++
+			goto key
+		case c == ',':
+			s.pos++
+			goto value
+		case c == '}' && object, c == ']' && !object:
+			s.pos++
+			s.level--
+		case object:
+			s.fail("expected ',' or '}'")
+		default:
+			s.fail("expected ',' or ']'")
+		}
+	}
+	return
 key:
 	if s.space() != '"' {
 		s.fail("expected a key in quotes")
 		return
 	}
 	s.string()
-	if s.err != nil {
-		return
-	}
-	if s.space() != ':' {
+	if s.err == nil && s.space() != ':' {
 		s.fail("expected ':' after a key")
+	}
+	if s.err != nil {
 		return
 	}
 	s.pos++
 	goto value
+}
+
+func (s *Scanner) literalOrNumber(c byte) {
+	switch {
+	case c == '-' || c >= '0' && c <= '9':
+		s.number()
+	case c == 't':
+		s.literal("true")
+	case c == 'f':
+		s.literal("false")
+	case c == 'n':
+		s.literal("null")
+	default:
+		s.fail("expected a value")
+	}
 }
 
 func (s *Scanner) push(base int, object bool) {
