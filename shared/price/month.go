@@ -93,11 +93,11 @@ func (p Pipeline) OneEventAMessage(l Load) (Pipeline, Load) {
 func (p Pipeline) Month(l Load) Usage {
 	regions := math.Max(1, float64(p.Regions))
 	l.EventsPerDay /= regions
-	u := p.fixed().Plus(p.events(l))
+	u := p.fixed().plus(p.events(l))
 	if p.CanaryEvery > 0 {
-		u = u.Plus(p.canary())
+		u = u.plus(p.canary())
 	}
-	return u.Times(regions)
+	return u.times(regions)
 }
 
 // fixed is the usage without any event.
@@ -117,7 +117,7 @@ func (p Pipeline) canary() Usage {
 		LogBytes: runs * p.Canary.LogBytes, ScheduledEvents: runs}
 	sent := p.events(Load{EventsPerDay: runs / days, EventBytes: canaryBytes, EventsPerMessage: 1, EventsPerRequest: 1})
 	sent.EgressBytes = 0 // it ends before Segment
-	return own.Plus(sent)
+	return own.plus(sent)
 }
 
 const (

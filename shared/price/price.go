@@ -25,20 +25,20 @@ func (r Rate) For(n float64) float64 { return n / r.Per * r.Dollars }
 
 // The price list. A GB is 10^9 bytes here, where AWS sometimes means 2^30: 7 % on the safe side.
 var (
-	SQSRequests     = Rate{0.40, 1e6, "requests", "https://aws.amazon.com/sqs/pricing/"} // each 64 KiB of payload is one
-	Invocations     = Rate{0.20, 1e6, "invocations", "https://aws.amazon.com/lambda/pricing/"}
-	Compute         = Rate{0.0000133334, 1, "GB-s", "https://aws.amazon.com/lambda/pricing/"} // arm64
-	HTTPRequests    = Rate{1.00, 1e6, "requests", "https://aws.amazon.com/api-gateway/pricing/"}
-	ScheduledEvents = Rate{1.00, 1e6, "events", "https://aws.amazon.com/eventbridge/pricing/"}
+	sqsRequests     = Rate{0.40, 1e6, "requests", "https://aws.amazon.com/sqs/pricing/"} // each 64 KiB of payload is one
+	invocations     = Rate{0.20, 1e6, "invocations", "https://aws.amazon.com/lambda/pricing/"}
+	compute         = Rate{0.0000133334, 1, "GB-s", "https://aws.amazon.com/lambda/pricing/"} // arm64
+	httpRequests    = Rate{1.00, 1e6, "requests", "https://aws.amazon.com/api-gateway/pricing/"}
+	scheduledEvents = Rate{1.00, 1e6, "events", "https://aws.amazon.com/eventbridge/pricing/"}
 	// ingested; storing them costs a twentieth of that
-	Logs = Rate{0.50, 1e9, "bytes", "https://aws.amazon.com/cloudwatch/pricing/"}
+	logs = Rate{0.50, 1e9, "bytes", "https://aws.amazon.com/cloudwatch/pricing/"}
 	// a name with one set of dimensions, a month
-	Metrics         = Rate{0.30, 1, "metrics", "https://aws.amazon.com/cloudwatch/pricing/"}
-	AlarmMetrics    = Rate{0.10, 1, "metrics in alarms", "https://aws.amazon.com/cloudwatch/pricing/"}
-	CompositeAlarms = Rate{0.50, 1, "composite alarms", "https://aws.amazon.com/cloudwatch/pricing/"}
-	Dashboards      = Rate{3.00, 1, "dashboards", "https://aws.amazon.com/cloudwatch/pricing/"}
+	metrics         = Rate{0.30, 1, "metrics", "https://aws.amazon.com/cloudwatch/pricing/"}
+	alarmMetrics    = Rate{0.10, 1, "metrics in alarms", "https://aws.amazon.com/cloudwatch/pricing/"}
+	compositeAlarms = Rate{0.50, 1, "composite alarms", "https://aws.amazon.com/cloudwatch/pricing/"}
+	dashboards      = Rate{3.00, 1, "dashboards", "https://aws.amazon.com/cloudwatch/pricing/"}
 	// to the internet, which is where Segment is
-	Egress = Rate{0.09, 1e9, "bytes", "https://aws.amazon.com/ec2/pricing/on-demand/"}
+	egress = Rate{0.09, 1e9, "bytes", "https://aws.amazon.com/ec2/pricing/on-demand/"}
 )
 
 // Usage is what was used of each service. Usages can be added; a zero costs nothing.
@@ -53,8 +53,8 @@ type Usage struct {
 	Dashboards             float64
 }
 
-// Plus returns the sum of both.
-func (u Usage) Plus(v Usage) Usage {
+// plus returns the sum of both.
+func (u Usage) plus(v Usage) Usage {
 	return Usage{
 		SQSRequests: u.SQSRequests + v.SQSRequests, IdlePolls: u.IdlePolls + v.IdlePolls,
 		Invocations: u.Invocations + v.Invocations, GBSeconds: u.GBSeconds + v.GBSeconds,
@@ -65,8 +65,8 @@ func (u Usage) Plus(v Usage) Usage {
 	}
 }
 
-// Times returns the usage n times.
-func (u Usage) Times(n float64) Usage {
+// times returns the usage n times.
+func (u Usage) times(n float64) Usage {
 	return Usage{
 		SQSRequests: n * u.SQSRequests, IdlePolls: n * u.IdlePolls, Invocations: n * u.Invocations,
 		GBSeconds:    n * u.GBSeconds,
@@ -102,17 +102,17 @@ func (b Bill) Total() (dollars float64) {
 // bills can be compared line by line.
 func (u Usage) Bill() Bill {
 	return Bill{
-		{"SQS requests", u.SQSRequests, SQSRequests},
-		{"SQS polling while idle", u.IdlePolls, SQSRequests},
-		{"Lambda invocations", u.Invocations, Invocations},
-		{"Lambda compute", u.GBSeconds, Compute},
-		{"HTTP API", u.HTTPRequests, HTTPRequests},
-		{"schedule", u.ScheduledEvents, ScheduledEvents},
-		{"logs", u.LogBytes, Logs},
-		{"egress to Segment", u.EgressBytes, Egress},
-		{"metrics", u.Metrics, Metrics},
-		{"alarms", u.AlarmMetrics, AlarmMetrics},
-		{"composite alarms", u.CompositeAlarms, CompositeAlarms},
-		{"dashboard", u.Dashboards, Dashboards},
+		{"SQS requests", u.SQSRequests, sqsRequests},
+		{"SQS polling while idle", u.IdlePolls, sqsRequests},
+		{"Lambda invocations", u.Invocations, invocations},
+		{"Lambda compute", u.GBSeconds, compute},
+		{"HTTP API", u.HTTPRequests, httpRequests},
+		{"schedule", u.ScheduledEvents, scheduledEvents},
+		{"logs", u.LogBytes, logs},
+		{"egress to Segment", u.EgressBytes, egress},
+		{"metrics", u.Metrics, metrics},
+		{"alarms", u.AlarmMetrics, alarmMetrics},
+		{"composite alarms", u.CompositeAlarms, compositeAlarms},
+		{"dashboard", u.Dashboards, dashboards},
 	}
 }

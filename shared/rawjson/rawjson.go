@@ -19,8 +19,8 @@ import (
 	"unicode/utf8"
 )
 
-// ErrEnd is wrapped by the error for a document that ends before it is complete.
-var ErrEnd = errors.New("unexpected end of JSON")
+// errEnd is wrapped by the error for a document that ends before it is complete.
+var errEnd = errors.New("unexpected end of JSON")
 
 // A Scanner reads one JSON document. The zero value is ready for [Scanner.Reset].
 //
@@ -63,7 +63,7 @@ func (s *Scanner) fail(what string) {
 		return
 	}
 	if s.pos >= len(s.data) {
-		s.err = fmt.Errorf("%w: %s at byte %d", ErrEnd, what, len(s.data))
+		s.err = fmt.Errorf("%w: %s at byte %d", errEnd, what, len(s.data))
 		return
 	}
 	s.err = fmt.Errorf("%s at byte %d, found %q", what, s.pos, s.data[s.pos])

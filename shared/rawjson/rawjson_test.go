@@ -127,13 +127,13 @@ func TestAHundredThousandLevelsAreCountedWithoutRecursion(t *testing.T) {
 	}
 }
 
-func TestATruncatedDocumentIsErrEnd(t *testing.T) {
+func TestATruncatedDocumentIsAnUnexpectedEnd(t *testing.T) {
 	doc := `{"a":[1,"text",true,{"b":-1.5e3}]}`
 	for n := 1; n < len(doc); n++ {
 		var s Scanner
 		s.Reset([]byte(doc[:n]))
 		s.Value()
-		if err := s.End(); !errors.Is(err, ErrEnd) {
+		if err := s.End(); !errors.Is(err, errEnd) {
 			t.Errorf("%q: error %v, want ErrEnd", doc[:n], err)
 		}
 	}
