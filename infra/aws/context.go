@@ -16,7 +16,7 @@ import (
 // A setting is one field of settings by its name: how it is read and shown.
 type setting struct {
 	name string
-	must string // what the value must be, as an error says it
+	must string // what the value must be, as an error says it; empty: the error of read says it
 	read func(*settings, string) error
 	show func(*settings) string
 }
@@ -61,7 +61,7 @@ var allSettings = [...]setting{
 }
 
 var nameSetting = setting{
-	"name", "be a name like spillway or staging",
+	"name", "", // its error says all
 	func(s *settings, text string) error {
 		names, err := topology.NewNames(text)
 		if err == nil {
@@ -264,6 +264,8 @@ func (s *settings) set(name, value string) error {
 		return fmt.Errorf("unknown setting %q (known: %s)", name, strings.Join(settingNames(), ", "))
 	}
 	switch err := allSettings[i].read(s, value); {
+	case err != nil && allSettings[i].must == "":
+		return fmt.Errorf("%s: %w", name, err)
 	case errors.Is(err, errInvalid):
 		return fmt.Errorf("%s must %s, is %q", name, allSettings[i].must, value)
 	case err != nil:

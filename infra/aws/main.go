@@ -1,7 +1,7 @@
 // Command aws is the CDK app that deploys the pipeline of infra/topology to AWS: queues, functions,
-// ingest endpoint, alarms and dashboard, a stack a region. `npx cdk` runs it (see cdk.json at the
-// top); README.md and infra/aws/README.md say how to deploy, change and delete it. It only wires:
-// each resource has a file, and settings.go has what a deployment may choose.
+// ingest endpoint, alarms and dashboard, one stack for each region. `npx cdk` runs it (see cdk.json
+// at the top); README.md and infra/aws/README.md say how to deploy, change and delete it. It only
+// wires: each resource has a file, and settings.go has what a deployment may choose.
 package main
 
 import (

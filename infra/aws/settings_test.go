@@ -128,7 +128,7 @@ func TestAWrongSettingHasALineThatSaysWhatItMustBe(t *testing.T) {
 		{`{"kmsKeys": "arn:aws:kms:us-east-1:123456789012:key/a"}`,
 			`kmsKeys must have a key of each region, has none of eu-west-1`},
 		{`{"batchsize": 5}`, `unknown setting "batchsize" (known: settings, name, regions, reservedConcurrency`},
-		{`{"name": "Staging"}`, `name must be a name like spillway or staging, is "Staging": the pipeline's name must begin`},
+		{`{"name": "Staging"}`, `name: the pipeline's name must begin with a lower-case letter`},
 		{`{"permissionsBoundary": "boundary"}`, `permissionsBoundary must be the ARN of an IAM policy, like arn:aws:iam::`},
 		{`{"tags": "team"}`, `tags must be key=value pairs, like team=data,env=prod, is "team"`},
 		{`{"tags": "team=a,team=b"}`, `the key team is there twice`},
