@@ -12,8 +12,9 @@ import (
 // topology has them.
 func PipelineOptions(t *topology.Topology, sqsEndpoint string) pipeline.Options {
 	return pipeline.Options{
-		Name:     t.Names.Pipeline,
-		QueueURL: QueueURL(sqsEndpoint, t.Names.EventsQueue), DeadLetterQueueURL: QueueURL(sqsEndpoint, t.Names.DeadLetterQueue),
+		Name:               t.Names.Pipeline,
+		QueueURL:           QueueURL(sqsEndpoint, t.Names.EventsQueue),
+		DeadLetterQueueURL: QueueURL(sqsEndpoint, t.Names.DeadLetterQueue),
 	}
 }
 

@@ -48,7 +48,7 @@ func (losses) Success(analytics.Message) {}
 
 func (l losses) Failure(m analytics.Message, err error) {
 	track, _ := m.(analytics.Track)
-	l.log.Error("event lost", "messageId", track.MessageId, "error", err)
+	l.log.Error("event lost", "message_id", track.MessageId, "error", err)
 }
 
 // untracked is the API without tracking, to compare with.

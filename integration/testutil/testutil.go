@@ -81,7 +81,8 @@ func Build(t testing.TB, command string) string {
 	if filepath.Dir(command) == "functions" {
 		args = append(args, "-tags", "lambda.norpc", "-ldflags", "-s -w -buildid=")
 	}
-	if out, err := exec.Command("go", append(args, "github.com/spillwayhq/spillway/"+command)...).CombinedOutput(); err != nil {
+	args = append(args, "github.com/spillwayhq/spillway/"+command)
+	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
 		t.Fatalf("build %s: %v\n%s", command, err, out)
 	}
 	built.paths[command] = path

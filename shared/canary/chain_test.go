@@ -162,20 +162,20 @@ func TestWhenACanaryIsMissing(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		key      string
-		break_   func(*chain)
+		damage   func(*chain)
 		dead     bool
 		accepted int // of five
 		missing  bool
 		received bool // by Segment, before it broke
 	}{
-		{name: "nothing", key: WriteKey, break_: func(*chain) {}, accepted: 5},
-		{name: "Segment is down", key: WriteKey, break_: func(c *chain) { c.segmentDown = true },
+		{name: "nothing", key: WriteKey, damage: func(*chain) {}, accepted: 5},
+		{name: "Segment is down", key: WriteKey, damage: func(c *chain) { c.segmentDown = true },
 			accepted: 5},
-		{name: "Segment is down, and the canary has a source", key: "own", break_: func(c *chain) { c.segmentDown = true },
+		{name: "Segment is down, and the canary has a source", key: "own", damage: func(c *chain) { c.segmentDown = true },
 			accepted: 5,
 			missing:  true, received: true},
-		{name: "a dead function", key: WriteKey, break_: func(*chain) {}, dead: true, accepted: 5, missing: true},
-		{name: "the queue is down", key: WriteKey, break_: func(c *chain) { c.queueDown = true }, missing: true},
+		{name: "a dead function", key: WriteKey, damage: func(*chain) {}, dead: true, accepted: 5, missing: true},
+		{name: "the queue is down", key: WriteKey, damage: func(c *chain) { c.queueDown = true }, missing: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -189,7 +189,7 @@ func TestWhenACanaryIsMissing(t *testing.T) {
 				if received := chain.received > 0; received != c.received {
 					t.Errorf("Segment has %d canaries", chain.received)
 				}
-				c.break_(chain)
+				c.damage(chain)
 				if n := chain.minutes(canary, 5, c.dead); n != c.accepted {
 					t.Errorf("%d of 5 were accepted, want %d", n, c.accepted)
 				}

@@ -146,7 +146,7 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	sendingCtx, cancel := beforeMargin(ctx)
 	defer cancel()
 	l := newLedger(h, start)
-	s := newSending(h, sendingCtx, l)
+	s := newSending(sendingCtx, h, l)
 	in := newIntake(h, s, l)
 	err := eachRecord(payload, in.take)
 	if err != nil {

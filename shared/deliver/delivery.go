@@ -51,9 +51,8 @@ func (m *delivery) read(rec *record, d *message.Decoder, defaultKey string, p *p
 		unescaped: m.unescaped[:0], spliced: m.spliced[:0]}
 	m.text, m.unescaped = bodyText(m.body, m.unescaped)
 	if err := d.Decode(m.text, &m.content); err != nil {
-		var undecodable *message.DecodeError
 		reason := message.ReasonUndecodable
-		if errors.As(err, &undecodable) {
+		if undecodable, ok := errors.AsType[*message.DecodeError](err); ok {
 			reason = undecodable.Reason
 		}
 		m.content.Events = m.content.Events[:0]

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -101,9 +102,7 @@ func (q *fakeQueue) Send(ctx context.Context, messages []message.Message) error 
 	var partial *sqsclient.SendError
 	switch {
 	case errors.As(err, &partial):
-		for i, why := range partial.Failed {
-			failed[i] = why
-		}
+		maps.Copy(failed, partial.Failed)
 	case err != nil:
 		return err
 	}

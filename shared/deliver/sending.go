@@ -27,7 +27,7 @@ type sending struct {
 	underWay int
 }
 
-func newSending(h *Handler, ctx context.Context, l *ledger) *sending {
+func newSending(ctx context.Context, h *Handler, l *ledger) *sending {
 	return &sending{h: h, ctx: ctx, ledger: l, freed: make(chan struct{}, 1)}
 }
 

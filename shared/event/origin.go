@@ -4,7 +4,7 @@ package event
 type Origin uint8
 
 const (
-	// FromServer, the zero value, is an SDK that runs on a server: Segment reserves /v1/batch for
+	// FromServer is the zero value: an SDK that runs on a server: Segment reserves /v1/batch for
 	// them.
 	FromServer Origin = iota
 	// FromClient is a browser or a phone: its events are sent to /v1/b, as its own SDK does.

@@ -117,7 +117,7 @@ func (v *Value[T]) read(ctx context.Context) error {
 	}
 	v.seen = digest
 	v.current.Store(&value)
-	v.config.Logger.Info("the "+v.config.What+" was read", "source", v.config.Source.Name, shown)
+	v.config.Logger.Info("the "+v.config.What+" was read", slog.String("source", v.config.Source.Name), shown)
 	return nil
 }
 

@@ -231,9 +231,8 @@ func (r *run) publish(ctx context.Context, load []loaded) {
 	// A call that has begun is finished: one that is cut off leaves open whether SQS has the
 	// events.
 	err := r.client.Publish(context.WithoutCancel(ctx), messages...)
-	var failures *publisher.PublishError
 	failed := 0
-	if errors.As(err, &failures) {
+	if failures, ok := errors.AsType[*publisher.PublishError](err); ok {
 		failed = len(failures.Failed)
 		for i := range failures.Failed {
 			r.progress.fail(load[i].line)

@@ -77,8 +77,7 @@ func call(ctx context.Context, handler lambda.Handler, payload []byte) (a answer
 	if err == nil {
 		return answer{response: response}
 	}
-	var told messages.InvokeResponse_Error
-	if errors.As(err, &told) {
+	if told, ok := errors.AsType[messages.InvokeResponse_Error](err); ok {
 		return answer{err: newFunctionError(told.Type, told.Message, told.ShouldExit)}
 	}
 	return answer{err: newFunctionError(typeName(err), err.Error(), false)}

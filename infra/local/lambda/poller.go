@@ -139,7 +139,7 @@ func (p *poller) add(b *batch, messages []Message) []Message {
 func (p *poller) skipOversized() {
 	p.m.counts.messagesFailed.Add(1)
 	p.m.log.Error("a message is larger than an invocation's payload and is left in the queue",
-		"messageId", p.carry[0].MessageID, "bytes", len(p.carry[0].Body))
+		"message_id", p.carry[0].MessageID, "bytes", len(p.carry[0].Body))
 	p.carry = p.carry[1:]
 }
 

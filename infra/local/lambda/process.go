@@ -164,8 +164,7 @@ func (p *process) Invoke(ctx context.Context, invocation Invocation) ([]byte, er
 func (p *process) exit(d *delivery) error {
 	select {
 	case a := <-d.result:
-		var failed *FunctionError
-		if errors.As(a.err, &failed) {
+		if failed, ok := errors.AsType[*FunctionError](a.err); ok {
 			failed.Fatal = true
 			return failed
 		}

@@ -56,7 +56,8 @@ func (a admin) serve(w http.ResponseWriter, r *http.Request) {
 		case "script", "stats", "events", "reset", "login":
 			status = http.StatusMethodNotAllowed
 		}
-		answerError(w, status, "not_found", what+" is unknown (known: GET, PUT, DELETE script; GET stats; GET events; POST reset)")
+		answerError(w, status, "not_found",
+			what+" is unknown (known: GET, PUT, DELETE script; GET stats; GET events; POST reset)")
 	}
 }
 

@@ -20,8 +20,7 @@ func errLock(dir string, err error) error {
 // errDirectory distinguishes a directory that is not writable from other errors; doing is what failed.
 func errDirectory(doing, dir string, err error) error {
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
-		var number syscall.Errno
-		if errors.As(err, &number) {
+		if number, ok := errors.AsType[syscall.Errno](err); ok {
 			err = number // without the name of the file
 		}
 		return fmt.Errorf("the data directory %s must be writable: %w", dir, err)

@@ -109,8 +109,7 @@ func errUnavailable(format string, args ...any) *apiError {
 
 // asAPIError makes an answer of any error. An error that is not an apiError is an InternalFailure.
 func asAPIError(err error) *apiError {
-	var e *apiError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*apiError](err); ok {
 		return e
 	}
 	return &apiError{http.StatusInternalServerError, sqsShape + "InternalFailure", "InternalFailure", err.Error()}

@@ -102,8 +102,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) serve(r *http.Request) (any, func(), error) {
 	name, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), targetPrefix)
 	if r.Method != http.MethodPost || !ok {
-		return nil, nil, errUnsupported("The SQS emulator speaks the AWS JSON protocol: a request must be a POST with the header " +
-			"X-Amz-Target: AmazonSQS.SendMessage (or another action). " +
+		return nil, nil, errUnsupported("The SQS emulator speaks the AWS JSON protocol: a request must be a POST with " +
+			"the header X-Amz-Target: AmazonSQS.SendMessage (or another action). " +
 			"Upgrade a client that uses the older Query protocol. GET " + QueuesPath +
 			" shows the queues.")
 	}
@@ -227,8 +227,7 @@ func writeError(w http.ResponseWriter, err error) {
 
 // logFault logs errors of the server, not those of the client.
 func (s *Server) logFault(r *http.Request, err error) {
-	var e *apiError
-	if errors.As(err, &e) {
+	if _, ok := errors.AsType[*apiError](err); ok {
 		return // the client's error, or logged where it occurred
 	}
 	s.log.Error("an SQS request failed", "action", r.Header.Get("X-Amz-Target"), "error", err)

@@ -153,8 +153,7 @@ func TestAtTheInFlightLimitAShortPollFailsAndALongPollIsEmpty(t *testing.T) {
 		}
 		_, err := sdk(s).ReceiveMessage(t.Context(),
 			&sqs.ReceiveMessageInput{QueueUrl: aws.String("http://localhost/0/events")})
-		var over *types.OverLimit
-		if !errors.As(err, &over) {
+		if _, ok := errors.AsType[*types.OverLimit](err); !ok {
 			t.Fatalf("short poll: %v, want OverLimit", err)
 		}
 		if ms, err := q.Receive(t.Context(), 10, 20*time.Second); err != nil || len(ms) != 0 {

@@ -43,8 +43,8 @@ var errNoURL = errors.New("must be the URL of the ingest endpoint that SDKs use,
 // every wrong variable.
 func ReadOptions(environ []string) (Options, error) {
 	var o Options
-	err := env.Read(environ, env.String(envName, &o.Name), env.String(envIngestURL, &o.IngestURL), env.String(envWriteKey, &o.WriteKey),
-		env.LogLevel(envLogLevel, &o.LogLevel))
+	err := env.Read(environ, env.String(envName, &o.Name), env.String(envIngestURL, &o.IngestURL),
+		env.String(envWriteKey, &o.WriteKey), env.LogLevel(envLogLevel, &o.LogLevel))
 	if o.IngestURL == "" {
 		err = errors.Join(err, fmt.Errorf("%s %w", envIngestURL, errNoURL))
 	}

@@ -81,7 +81,8 @@ func FromEnvironment(ctx context.Context, environ []string, out io.Writer) (*End
 
 // New builds the endpoint and reads its write keys for the first time.
 func New(ctx context.Context, o Options, p Parts) (*Endpoint, error) {
-	e := &Endpoint{Options: o, counters: new(ingest.Counters), metrics: emf.NewWriter(p.Metrics, o.Name, "ingest"), logger: p.Logger}
+	e := &Endpoint{Options: o, counters: new(ingest.Counters), metrics: emf.NewWriter(p.Metrics, o.Name, "ingest"),
+		logger: p.Logger}
 	c := ingest.Config{
 		Queue: sqsclient.NewSender(p.SQS, o.QueueURL), DeadLetters: sqsclient.NewSender(p.SQS, o.DeadLetterQueueURL),
 		Health:    reachable(p.SQS, o.QueueURL),

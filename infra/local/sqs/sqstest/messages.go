@@ -195,8 +195,7 @@ func messageTests() []test {
 			url := e.queue(nil)
 			_, err := e.client.DeleteMessage(e.ctx(),
 				&sqs.DeleteMessageInput{QueueUrl: &url, ReceiptHandle: aws.String("garbage")})
-			var invalid *types.ReceiptHandleIsInvalid
-			if !errors.As(err, &invalid) {
+			if _, ok := errors.AsType[*types.ReceiptHandleIsInvalid](err); !ok {
 				e.Fatalf("error %v, want ReceiptHandleIsInvalid", err)
 			}
 			_, err = e.client.ChangeMessageVisibility(e.ctx(),

@@ -25,8 +25,7 @@ func queueTests() []test {
 		}},
 		{"a queue that is not there is QueueDoesNotExist", func(e *env) {
 			_, err := e.client.GetQueueUrl(e.ctx(), &sqs.GetQueueUrlInput{QueueName: aws.String("spillway-test-" + rand.Text())})
-			var missing *types.QueueDoesNotExist
-			if !errors.As(err, &missing) {
+			if _, ok := errors.AsType[*types.QueueDoesNotExist](err); !ok {
 				e.Fatalf("error %v, want QueueDoesNotExist", err)
 			}
 			e.fails(err, "QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue")
@@ -43,8 +42,7 @@ func queueTests() []test {
 			e.named(name, map[string]string{"VisibilityTimeout": "45"})
 			_, err := e.client.CreateQueue(e.ctx(),
 				&sqs.CreateQueueInput{QueueName: &name, Attributes: map[string]string{"VisibilityTimeout": "46"}})
-			var exists *types.QueueNameExists
-			if !errors.As(err, &exists) {
+			if _, ok := errors.AsType[*types.QueueNameExists](err); !ok {
 				e.Fatalf("error %v, want QueueNameExists", err)
 			}
 		}},
@@ -146,8 +144,7 @@ func queueTests() []test {
 			_, err := e.client.PurgeQueue(e.ctx(), &sqs.PurgeQueueInput{QueueUrl: &url})
 			e.must(err)
 			_, err = e.client.PurgeQueue(e.ctx(), &sqs.PurgeQueueInput{QueueUrl: &url})
-			var busy *types.PurgeQueueInProgress
-			if !errors.As(err, &busy) {
+			if _, ok := errors.AsType[*types.PurgeQueueInProgress](err); !ok {
 				e.Fatalf("second purge: %v, want PurgeQueueInProgress", err)
 			}
 			e.none(url)

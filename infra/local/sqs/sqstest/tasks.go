@@ -61,8 +61,7 @@ func taskTests() []test {
 			e.fails(err, "InvalidParameterValue")
 			_, err = e.client.StartMessageMoveTask(e.ctx(),
 				&sqs.StartMessageMoveTaskInput{SourceArn: aws.String(arn + "-nowhere")})
-			var missing *types.ResourceNotFoundException
-			if !errors.As(err, &missing) {
+			if _, ok := errors.AsType[*types.ResourceNotFoundException](err); !ok {
 				e.Fatalf("error %v, want ResourceNotFoundException", err)
 			}
 		}},
