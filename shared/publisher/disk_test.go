@@ -1,6 +1,7 @@
 package publisher
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/segmentio/analytics-go/v3"
 
 	"github.com/spillwayhq/spillway/shared/spill"
@@ -440,4 +442,50 @@ func TestDirectoryOfTheFirstVersionIsSent(t *testing.T) {
 			}
 		})
 	}
+}
+
+// slowToFail holds the calls with fresh events 5 s longer than their context, and the others as long
+// as theirs.
+type slowToFail struct{}
+
+func (slowToFail) SendMessageBatch(ctx context.Context, in *sqs.SendMessageBatchInput,
+	_ ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error) {
+	<-ctx.Done()
+	if strings.Contains(*in.Entries[0].MessageBody, "fresh") {
+		time.Sleep(5 * time.Second)
+	}
+	return nil, errReset
+}
+
+func TestShutdownLeavesOnDiskWhatIsReplayedWhileMemoryIsStillSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		q := &fakeQueue{answer: always(answer{err: errRefused})}
+		c := newClient(t, Config{Dir: dir}, q)
+		if err := c.Enqueue(testEvent("old")); err != nil {
+			t.Fatal(err)
+		}
+		mustClose(t, c)
+		c, err := New(t.Context(), Config{QueueURL: "http://localhost/0/e", Dir: dir, Logger: slog.New(slog.DiscardHandler),
+			SQS: func(string) (SQS, error) { return slowToFail{}, nil }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Enqueue(testEvent("fresh")); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := c.Shutdown(ctx); err != nil {
+			t.Errorf("shutdown: %v", err)
+		}
+		q.set(nil)
+		c = newClient(t, Config{Dir: dir}, q)
+		time.Sleep(time.Second)
+		mustClose(t, c)
+		if q.has("old") != 1 || q.has("fresh") != 1 {
+			t.Errorf("SQS has %v", q.got)
+		}
+	})
 }

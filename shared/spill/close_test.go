@@ -91,3 +91,28 @@ func TestCloseRemovesASegmentThatIsReadToItsLastRecordAndDone(t *testing.T) {
 		t.Errorf("%+v is left", s)
 	}
 }
+
+func TestCloseLeavesASegmentOfWhichOnlyAPartIsRead(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, Options{Dir: dir})
+	if err := l.Append([]byte("a"), []byte("b"), []byte("c")); err != nil {
+		t.Fatal(err)
+	}
+	closeLog(t, l)
+	l = open(t, Options{Dir: dir})
+	records := make([]Record, 2)
+	if n, err := l.Read(t.Context(), records); n != 2 || err != nil {
+		t.Fatal(n, err)
+	}
+	l.Done(records...)
+	if s := l.Stats(); s.Unread != frameBytes+1 {
+		t.Errorf("with one record unread: %+v", s)
+	}
+	closeLog(t, l)
+	l = open(t, Options{Dir: dir})
+	defer closeLog(t, l)
+	records = make([]Record, 3)
+	if n, err := l.Read(t.Context(), records); n != 3 || err != nil || string(records[2].Data) != "c" {
+		t.Errorf("after a restart: %d records, %v", n, err)
+	}
+}
