@@ -3,22 +3,25 @@ package main
 import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/jsii-runtime-go"
+
+	"github.com/spillwayhq/spillway/infra/topology"
 )
 
-// addOutputs adds what a user needs next. cmd/spillway reads the outputs by their names.
+// addOutputs adds what a user needs next. cmd/spillway reads some of the outputs.
 func (p *pipeline) addOutputs() {
-	p.output("IngestUrl", "the host for SDKs", p.endpoint.url)
-	p.output("EventsQueueUrl", "the events queue", p.queues[p.topology.Names.EventsQueue].QueueUrl())
-	p.output("DeadLetterQueueUrl", "the dead-letter queue", p.queues[p.topology.Names.DeadLetterQueue].QueueUrl())
-	p.output("PublisherQueueUrls",
+	p.output(topology.OutputIngestURL, "the host for SDKs", p.endpoint.url)
+	p.output(topology.OutputEventsQueueURL, "the events queue", p.queues[p.topology.Names.EventsQueue].QueueUrl())
+	p.output(topology.OutputDeadLetterQueueURL, "the dead-letter queue",
+		p.queues[p.topology.Names.DeadLetterQueue].QueueUrl())
+	p.output(topology.OutputPublisherQueueURLs,
 		"the events queues of all regions, in order of preference for a publisher in this region",
 		p.publisherQueues())
-	p.output("DeliverLogGroup", "the log of the deliver function",
+	p.output(topology.OutputDeliverLogGroup, "the log of the deliver function",
 		p.functions[p.topology.Names.DeliverFunction].logs.LogGroupName())
-	p.output("DashboardUrl", "the dashboard",
+	p.output(topology.OutputDashboardURL, "the dashboard",
 		jsii.String("https://"+p.region+".console.aws.amazon.com/cloudwatch/home?region="+p.region+
 			"#dashboards/dashboard/"+p.topology.Names.Stack(p.region)))
-	p.output("SpillwayCommand", "a command that lists the dead letters",
+	p.output(topology.OutputCommand, "a command that lists the dead letters",
 		jsii.String("AWS_REGION="+p.region+" go run ./cmd/spillway dlq ls --name "+p.topology.Names.Pipeline))
 }
 

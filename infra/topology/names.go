@@ -77,3 +77,14 @@ func (n Names) FunctionLog(function string) string { return "/aws/lambda/" + fun
 // write does not grow with each log group (CloudWatch Logs user guide, "Enabling logging from AWS
 // services").
 func (n Names) AccessLog() string { return "/aws/vendedlogs/" + n.IngestFunction }
+
+// Names of the stack's outputs. The CDK app writes them, and the command line reads them.
+const (
+	OutputIngestURL          = "IngestUrl"          // for SDKs
+	OutputEventsQueueURL     = "EventsQueueUrl"     //
+	OutputDeadLetterQueueURL = "DeadLetterQueueUrl" //
+	OutputPublisherQueueURLs = "PublisherQueueUrls" // for publishers: one URL per region, separated by commas
+	OutputDeliverLogGroup    = "DeliverLogGroup"    // the name of the deliver function's log group
+	OutputDashboardURL       = "DashboardUrl"       //
+	OutputCommand            = "SpillwayCommand"    // a command to copy
+)

@@ -10,13 +10,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
-)
 
-// Names of the outputs, which infra/aws writes.
-const (
-	eventsQueueURL     = "EventsQueueUrl"
-	deadLetterQueueURL = "DeadLetterQueueUrl"
-	deliverLogGroup    = "DeliverLogGroup"
+	"github.com/spillwayhq/spillway/infra/topology"
 )
 
 // A Stack has the outputs that the verbs need.
@@ -52,13 +47,16 @@ func find(ctx context.Context, api cloudformation.DescribeStacksAPIClient, name 
 			outputs[aws.ToString(o.OutputKey)] = aws.ToString(o.OutputValue)
 		}
 	}
-	for _, output := range []string{eventsQueueURL, deadLetterQueueURL, deliverLogGroup} {
+	for _, output := range []string{
+		topology.OutputEventsQueueURL, topology.OutputDeadLetterQueueURL, topology.OutputDeliverLogGroup,
+	} {
 		if outputs[output] == "" {
 			return Stack{}, fmt.Errorf("stack %s has no output %s: is it a stack of Spillway's?", name, output)
 		}
 	}
 	return Stack{
-		EventsQueueURL: outputs[eventsQueueURL], DeadLetterQueueURL: outputs[deadLetterQueueURL],
-		DeliverLogGroup: outputs[deliverLogGroup],
+		EventsQueueURL:     outputs[topology.OutputEventsQueueURL],
+		DeadLetterQueueURL: outputs[topology.OutputDeadLetterQueueURL],
+		DeliverLogGroup:    outputs[topology.OutputDeliverLogGroup],
 	}, nil
 }

@@ -28,7 +28,7 @@ func (f fakeStacks) DescribeStacks(_ context.Context, in *cloudformation.Describ
 
 func TestFindReadsQueuesAndLogFromTheOutputs(t *testing.T) {
 	api := fakeStacks{
-		"spillway-eu": {eventsQueueURL: "https://e", deadLetterQueueURL: "https://d", deliverLogGroup: "log"},
+		"spillway-eu": {"EventsQueueUrl": "https://e", "DeadLetterQueueUrl": "https://d", "DeliverLogGroup": "log"},
 		"other":       {"Bucket": "b"},
 	}
 	want := Stack{EventsQueueURL: "https://e", DeadLetterQueueURL: "https://d", DeliverLogGroup: "log"}
