@@ -40,8 +40,8 @@ func newDLQRedrive(f *dlq.Flags) *cobra.Command {
 		Long: usage.Help(
 			"Sends each dead letter to the events queue and then deletes it. An interruption loses none, and may send one "+
 				"twice, as the same event with the same messageId.",
-			"Dead letters with the reasons "+strings.Join(deadletter.PermanentReasons(), ", ")+" would only become dead "+
-				"letters again. They are skipped unless --reason names them. Dead letters that arrive during the run are left "+
+			"Dead letters with the reasons "+strings.Join(deadletter.PermanentReasons(), ", ")+" would only fail "+
+				"again. They are skipped unless --reason names them. Dead letters that arrive during the run are left "+
 				"for the next run.",
 			"It sends nothing while Segment is failing. Segment is failing if, in the latest minute with deliveries, more than "+
 				"half of the calls to it failed, or the circuit breaker was open and no call was answered; a minute more than 15 "+

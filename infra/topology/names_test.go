@@ -8,13 +8,13 @@ import (
 )
 
 func TestNewNamesRefusesNamesThatAWSWouldRefuse(t *testing.T) {
-	const letters = "the pipeline's name must begin with a lower-case letter and have only lower-case letters, digits " +
+	const characters = "the pipeline's name must begin with a lower-case letter and have only lower-case letters, digits " +
 		"and hyphens"
 	for name, want := range map[string]string{
 		"spillway": "", "a": "", "staging-2": "", "abcdefghijklmnopqrst": "",
-		"": letters, "Staging": letters, "2nd": letters, "-a": letters, "my_pipeline": letters, "a.b": letters,
-		"a b": letters,
-		"é":   letters, "a\n": letters,
+		"": characters, "Staging": characters, "2nd": characters, "-a": characters, "my_pipeline": characters, "a.b": characters,
+		"a b": characters,
+		"é":   characters, "a\n": characters,
 		"abcdefghijklmnopqrstu": `must have at most 20 characters, "abcdefghijklmnopqrstu" has 21`,
 		"aws-events":            "must not begin with aws or ssm", "ssm": "must not begin with aws or ssm",
 	} {

@@ -132,7 +132,7 @@ got = sqs.delete_message_batch(QueueUrl=url, Entries=entries + [{"Id": "bad", "R
 check("deleted of the batch", sorted(e["Id"] for e in got["Successful"]), ["0", "1"])
 check("not deleted of the batch", [(e["Id"], e["Code"]) for e in got["Failed"]], [("bad", "ReceiptHandleIsInvalid")])
 
-# Dead letters and redrive.
+# Dead moved and redrive.
 dlq = sqs.create_queue(QueueName="boto3-dead")["QueueUrl"]
 arns = {u: sqs.get_queue_attributes(QueueUrl=u, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"] for u in (url, dlq)}
 sqs.set_queue_attributes(QueueUrl=url, Attributes={
@@ -141,8 +141,8 @@ check("sources of the dead letters", sqs.list_dead_letter_source_queues(QueueUrl
 sent = sqs.send_message(QueueUrl=url, MessageBody="poison")
 check("received once", [m["Body"] for m in receive(url)], ["poison"])
 check("not received twice", sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1).get("Messages", []), [])
-letters = receive(dlq, AttributeNames=["DeadLetterQueueSourceArn"], VisibilityTimeout=0)
-check("dead letter", [(m["MessageId"], m["Attributes"]["DeadLetterQueueSourceArn"]) for m in letters], [(sent["MessageId"], arns[url])])
+moved = receive(dlq, AttributeNames=["DeadLetterQueueSourceArn"], VisibilityTimeout=0)
+check("dead letter", [(m["MessageId"], m["Attributes"]["DeadLetterQueueSourceArn"]) for m in moved], [(sent["MessageId"], arns[url])])
 sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "30"})
 check("task handle is there", bool(sqs.start_message_move_task(SourceArn=arns[dlq])["TaskHandle"]), True)
 check("redriven", [m["Body"] for m in receive(url)], ["poison"])

@@ -130,7 +130,7 @@ batch = await sqs.deleteMessageBatch({ QueueUrl, Entries: [...entries, { Id: 'ba
 check('deleted of the batch', batch.Successful.map((e) => e.Id).sort(), ['0', '1'])
 check('not deleted of the batch', batch.Failed.map((e) => [e.Id, e.Code]), [['bad', 'ReceiptHandleIsInvalid']])
 
-// Dead letters and redrive.
+// Dead moved and redrive.
 const dlq = (await sqs.createQueue({ QueueName: 'js-dead' })).QueueUrl
 const arnOf = async (url) => (await sqs.getQueueAttributes({ QueueUrl: url, AttributeNames: ['QueueArn'] })).Attributes.QueueArn
 const [arn, dlqArn] = [await arnOf(QueueUrl), await arnOf(dlq)]
@@ -140,8 +140,8 @@ check('sources of the dead letters', (await sqs.listDeadLetterSourceQueues({ Que
 const poison = await sqs.sendMessage({ QueueUrl, MessageBody: 'poison' })
 check('received once', (await receive(QueueUrl)).map((x) => x.Body), ['poison'])
 check('not received twice', await receive(QueueUrl, { WaitTimeSeconds: 1 }), [])
-const letters = await receive(dlq, { MessageSystemAttributeNames: ['DeadLetterQueueSourceArn'], VisibilityTimeout: 0 })
-check('dead letter', letters.map((x) => [x.MessageId, x.Attributes.DeadLetterQueueSourceArn]), [[poison.MessageId, arn]])
+const moved = await receive(dlq, { MessageSystemAttributeNames: ['DeadLetterQueueSourceArn'], VisibilityTimeout: 0 })
+check('dead letter', moved.map((x) => [x.MessageId, x.Attributes.DeadLetterQueueSourceArn]), [[poison.MessageId, arn]])
 await sqs.setQueueAttributes({ QueueUrl, Attributes: { VisibilityTimeout: '30' } })
 check('task handle is there', Boolean((await sqs.startMessageMoveTask({ SourceArn: dlqArn })).TaskHandle), true)
 check('redriven', (await receive(QueueUrl)).map((x) => x.Body), ['poison'])

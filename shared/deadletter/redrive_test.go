@@ -88,8 +88,8 @@ func TestADeadLetterWithInvalidAttributesDoesNotDelayOthers(t *testing.T) {
 
 func TestADeadLetterThatSQSRefusesDoesNotDelayOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		// As long as a message may be, so that there is no room for the attributes of a dead
-		// letter, and it does not compress.
+		// As long as a message may be, so that there is no room for the attributes of a
+		// dead letter, and it does not compress.
 		body := make([]byte, message.MaxBytes)
 		for i := range body {
 			body[i] = byte('!' + rand.IntN('~'-'!'))

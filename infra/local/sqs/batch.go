@@ -31,8 +31,8 @@ func checkBatch(entryName string, ids []string) error {
 	for _, id := range ids {
 		if !legalEntryID(id) {
 			return errBatch("InvalidBatchEntryId",
-				"A batch entry id can only contain alphanumeric characters, hyphens and underscores. It can be at most %d "+
-					"letters long.", maxQueueName)
+				"A batch entry id can only contain alphanumeric characters, hyphens and underscores. "+
+					"It can be at most %d letters long.", maxQueueName)
 		}
 		if seen[id] {
 			return errBatch("BatchEntryIdsNotDistinct", "Id %s repeated.", id)
