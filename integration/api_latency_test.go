@@ -61,7 +61,7 @@ var faults = []fault{
 type side struct {
 	mode   string
 	args   []string
-	api    *api
+	api    api
 	result           // of all turns
 	turns  []*result // one by one
 	lost   map[string]string
@@ -142,16 +142,16 @@ func measureUnder(t *testing.T, away fault) []*side {
 		one := &side{mode: mode, args: []string{"--track=" + mode, "--queue-url=" + s.queue.url,
 			"--dir=" + filepath.Join(s.dir, mode)}}
 		one.api = startAPI(t, one.args...)
-		g.run(t.Context(), one.api.url, mode+"-warm", *latencyTime/5, &one.result)
+		g.run(t.Context(), one.api.Address, mode+"-warm", *latencyTime/5, &one.result)
 		one.latencies = nil
-		one.grown = -one.api.memory(t, "VmRSS")
+		one.grown = -one.api.Memory(t, "VmRSS")
 		sides = append(sides, one)
 	}
 	away.begin(t, s)
 	for i := range int(*latencyTime / turnTime()) {
 		for j := range sides {
 			one, turn := sides[(i+j)%len(sides)], &result{}
-			g.run(t.Context(), one.api.url, fmt.Sprint(one.mode, "-", i), turnTime(), turn)
+			g.run(t.Context(), one.api.Address, fmt.Sprint(one.mode, "-", i), turnTime(), turn)
 			one.turns = append(one.turns, turn)
 			one.add(turn)
 		}
@@ -164,11 +164,11 @@ func measureUnder(t *testing.T, away fault) []*side {
 		if len(one.failed) > 0 {
 			t.Errorf("%s: %d requests were not answered 200, the first: %v", one.mode, len(one.failed), one.failed[0])
 		}
-		if one.grown += one.api.memory(t, "VmHWM"); one.grown > mostGrown {
+		if one.grown += one.api.Memory(t, "VmHWM"); one.grown > mostGrown {
 			t.Errorf("%s: it grew by %d MB, more than %d MB", one.mode, one.grown>>20, mostGrown>>20)
 		}
 		one.api.stop(t) // what SQS does not take at once stays on disk, and the next process sends it
-		one.lost = one.api.lost(t)
+		one.lost = one.api.lost()
 		if mayLose := slices.Contains(away.loses, one.mode); mayLose != (len(one.lost) > 0) {
 			t.Errorf("%s: %d of %d events were named as lost: %v", one.mode, len(one.lost), len(one.issued), one.lost)
 		}

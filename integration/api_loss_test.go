@@ -38,13 +38,13 @@ func TestAnAPIThatIsKilledLosesNoEventThatItAccepted(t *testing.T) {
 		a := startAPI(t, args...)
 		ctx, cancel := context.WithCancel(t.Context())
 		var loading sync.WaitGroup
-		loading.Go(func() { g.run(ctx, a.url, fmt.Sprint("life", round), patience, &r) })
+		loading.Go(func() { g.run(ctx, a.Address, fmt.Sprint("life", round), patience, &r) })
 		time.Sleep(time.Duration(rand.IntN(500)) * time.Millisecond)
 		if rand.IntN(2) == 0 { // SQS comes back before the kill, or after it
 			q.heal(t)
 		}
 		time.Sleep(time.Duration(rand.IntN(500)) * time.Millisecond)
-		a.kill()
+		a.Kill()
 		cancel()
 		loading.Wait()
 		q.heal(t)
@@ -54,7 +54,7 @@ func TestAnAPIThatIsKilledLosesNoEventThatItAccepted(t *testing.T) {
 	a.stop(t)
 	t.Logf("%d kills, %d requests answered, %d cut off", *apiKills, len(r.accepted), len(r.failed))
 	noneElse(t, o, r.issued)
-	if lost := a.lost(t); len(lost) > 0 {
+	if lost := a.lost(); len(lost) > 0 {
 		t.Errorf("lost: %v", lost)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -14,7 +15,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
+	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
@@ -45,7 +48,8 @@ func accepted(t *testing.T, c *sqs.Client, queueURL, prefix string, n int) []str
 	return ids
 }
 
-// allArrived checks that every accepted event has arrived, unchanged, and no event that nobody sent.
+// allArrived checks that every accepted event has arrived, unchanged, and no event that nobody
+// sent.
 func allArrived(t *testing.T, o *localtest.Arrivals, ids []string) {
 	t.Helper()
 	for _, id := range ids {
@@ -89,10 +93,11 @@ func TestUpDeliversEveryAcceptedEventAlthoughItIsKilled(t *testing.T) {
 	for round := range rounds {
 		p := spillwayUp(t, args...)
 		before := o.Distinct()
-		ids = append(ids, accepted(t, localtest.Client(p.endpoint()), p.url, fmt.Sprint("round", round), perRound)...)
+		endpoint := strings.TrimSuffix(p.Address, local.QueueURL("", topology.DefaultNames().EventsQueue))
+		ids = append(ids, accepted(t, localtest.Client(endpoint), p.Address, fmt.Sprint("round", round), perRound)...)
 		// In the middle of it: some of the backlog has arrived, some is under way, some waits.
 		o.Await(t, "the first arrivals", func() bool { return o.Distinct() > before+perRound/10*round })
-		p.kill()
+		p.Kill()
 	}
 	spillwayUp(t, args...)
 	o.Await(t, "everything", func() bool { return o.Distinct() >= len(ids) })

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -63,12 +62,7 @@ func queueFlag(p *local.Pipeline) string {
 // unreachableQueue returns the URL of a queue where nothing listens.
 func unreachableQueue(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-	return "http://" + l.Addr().String() + "/000000000000/" + topology.DefaultNames().EventsQueue
+	return local.QueueURL("http://127.0.0.1:"+testutil.FreePort(t), topology.DefaultNames().EventsQueue)
 }
 
 // put sends a body to a queue of the pipeline, as any SQS client does.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"net"
 	"os"
 	"path/filepath"
@@ -9,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/spillwayhq/spillway/infra/local"
+	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 )
 
 func TestErrorsAreOneLineThatSaysWhatToDo(t *testing.T) {
@@ -28,13 +28,7 @@ func TestErrorsAreOneLineThatSaysWhatToDo(t *testing.T) {
 	defer taken.Close()
 	_, takenPort, _ := net.SplitHostPort(taken.Addr().String())
 	held := t.TempDir()
-	p, err := local.Start(local.Config{Dir: held, SQSAddr: "127.0.0.1:0", SegmentAddr: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	stopped, cancel := context.WithCancel(t.Context())
-	cancel()
-	defer func() { _ = p.Run(stopped) }()
+	localtest.Start(t, local.Config{Dir: held})
 
 	up := func(args ...string) []string {
 		return append([]string{"up", "--sqs-port=0", "--segment-port=0", "--ingest-port=0"}, args...)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -85,18 +84,10 @@ func watcher(t *testing.T, url string) io.Reader {
 
 func TestPipelineStopsCleanlyDuringATail(t *testing.T) {
 	t.Parallel()
-	p, err := local.Start(local.Config{Dir: t.TempDir(), SQSAddr: "127.0.0.1:0", SegmentAddr: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- p.Run(ctx) }()
-	lines := watcher(t, p.SQSURL)
-	cancel()
-	if err := <-ended; err != nil {
-		t.Errorf("the pipeline did not stop cleanly: %v", err)
-	}
+	var lines io.Reader
+	t.Run("pipeline", func(inner *testing.T) { // it stops at the end of inner, and reports there how
+		lines = watcher(t, localtest.Start(inner, local.Config{}).SQSURL)
+	})
 	if rest, err := io.ReadAll(lines); err != nil || len(rest) > 0 {
 		t.Errorf("the watcher got %q and %v", rest, err)
 	}

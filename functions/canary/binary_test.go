@@ -1,16 +1,14 @@
 package main
 
 import (
-	"context"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/local/lambda"
-	"github.com/spillwayhq/spillway/infra/local/segmentd"
 	"github.com/spillwayhq/spillway/integration/testutil"
+	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 )
 
 // scheduled is what EventBridge hands over.
@@ -20,31 +18,13 @@ const scheduled = `{"version":"0","id":"53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa","d
 func TestMain(m *testing.M) { testutil.Main(m) }
 
 func TestTheDeployedFunctionSendsThroughTheIngestEndpointToSegment(t *testing.T) {
-	arrived := make(chan segmentd.Received, 10)
-	p, err := local.Start(local.Config{
-		Dir: t.TempDir(), SQSAddr: "127.0.0.1:0", IngestAddr: "127.0.0.1:0", SegmentAddr: "127.0.0.1:0",
-		OnEvent: func(e segmentd.Received) { arrived <- e },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() {
-		if err := p.Run(ctx); err != nil {
-			t.Errorf("run the pipeline: %v", err)
-		}
-	})
-	stop := sync.OnceFunc(func() { cancel(); running.Wait() })
-	t.Cleanup(stop)
-
 	var log testutil.Buffer
-	invoke := func(t *testing.T, variables ...string) {
+	invoke := func(t *testing.T, ingestURL string, variables ...string) {
 		t.Helper()
 		f := lambda.NewFunction(lambda.FunctionConfig{
 			Name: "spillway-canary", Timeout: 15 * time.Second,
 			NewEnvironment: lambda.Process(lambda.ProcessConfig{Path: testutil.Build(t, "functions/canary"),
-				Env: append(variables, "SPILLWAY_INGEST_URL="+p.IngestURL), Output: &log}),
+				Env: append(variables, "SPILLWAY_INGEST_URL="+ingestURL), Output: &log}),
 		})
 		defer f.Close()
 		if out, err := f.Invoke(t.Context(), []byte(scheduled)); err != nil || string(out) != "null" {
@@ -57,22 +37,21 @@ func TestTheDeployedFunctionSendsThroughTheIngestEndpointToSegment(t *testing.T)
 			t.Errorf("%d lines with %s, want %d:\n%s", got, value, times, &log)
 		}
 	}
-	invoke(t) // ends before Segment
-	invoke(t, "SPILLWAY_CANARY_WRITE_KEY=a-source-of-its-own")
-	accepted("1", 2)
-	select {
-	case e := <-arrived:
-		if e.WriteKey != "a-source-of-its-own" || !strings.Contains(string(e.Raw), "Spillway Canary") {
-			t.Errorf("%s under %q", e.Raw, e.WriteKey)
-		}
-	case <-time.After(2 * time.Minute):
-		t.Fatal("the canary has not arrived")
+	arrivals := localtest.NewArrivals()
+	var ingestURL string
+	t.Run("while the pipeline runs", func(t *testing.T) {
+		ingestURL = localtest.Start(t, local.Config{IngestAddr: "127.0.0.1:0", OnEvent: arrivals.Add}).IngestURL
+		invoke(t, ingestURL) // this canary ends before Segment
+		invoke(t, ingestURL, "SPILLWAY_CANARY_WRITE_KEY=a-source-of-its-own")
+		accepted("1", 2)
+		arrivals.Await(t, "the canary", func() bool { return arrivals.Distinct() > 0 })
+	})
+	all := arrivals.All() // the pipeline has stopped
+	if len(all) != 1 || all[0].WriteKey != "a-source-of-its-own" ||
+		!strings.Contains(string(all[0].Raw), "Spillway Canary") {
+		t.Errorf("%d events arrived, want the canary with a source of its own alone: %+v", len(all), all)
 	}
-	stop()
-	if len(arrived) > 0 {
-		t.Errorf("one that was to end before Segment arrived there: %s", (<-arrived).Raw)
-	}
-	invoke(t)
+	invoke(t, ingestURL)
 	accepted("0", 1)
 	if !strings.Contains(log.String(), "connection refused") || strings.Contains(log.String(), "a-source-of-its-own") {
 		t.Errorf("log:\n%s", &log)

@@ -7,9 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -66,7 +64,7 @@ func BenchmarkServer(b *testing.B) {
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			p := localtest.Start(b, local.Config{Hold: true})
-			s := start(b, environ(p))
+			s := start(b, localtest.Environment(p.SQSURL))
 
 			requests := requestsOf(c.path, c.events)
 			latencies := make([][]time.Duration, c.connections)
@@ -76,7 +74,7 @@ func BenchmarkServer(b *testing.B) {
 			begin := time.Now()
 			var load sync.WaitGroup
 			for n := range c.connections {
-				load.Go(func() { latencies[n], refused[n] = sendAll(b, s.address, requests[n%len(requests):], share, c.pace) })
+				load.Go(func() { latencies[n], refused[n] = sendAll(b, s.Address, requests[n%len(requests):], share, c.pace) })
 			}
 			load.Wait()
 			took := time.Since(begin)
@@ -99,15 +97,11 @@ func BenchmarkServer(b *testing.B) {
 			b.ReportMetric(float64(done*c.events)/took.Seconds(), "events/s")
 			b.ReportMetric(float64(all[done*99/100].Microseconds())/1000, "p99-ms")
 			b.ReportMetric(float64(shed), "refused")
-			b.ReportMetric(residentMB(s.cmd.Process.Pid), "RSS-MB")
-			if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-				b.Fatal(err)
+			b.ReportMetric(float64(s.Memory(b, "VmHWM"))/(1<<20), "RSS-MB")
+			if err := s.Stop(b); err != nil {
+				b.Errorf("%v\n%s", err, &s.Log)
 			}
-			<-s.read
-			if err := s.cmd.Wait(); err != nil {
-				b.Errorf("%v\n%s", err, &s.log)
-			}
-			if u, ok := s.cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+			if u, ok := s.Cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
 				cpu := time.Duration(u.Utime.Nano() + u.Stime.Nano())
 				b.ReportMetric(float64(cpu.Microseconds())/float64((done+shed)*c.events), "CPU-us/event")
 			}
@@ -150,19 +144,4 @@ func sendAll(b *testing.B, address string, requests []string, times int, pace ti
 		}
 	}
 	return accepted, refused
-}
-
-// residentMB is the most memory that the process has had.
-func residentMB(pid int) float64 {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(status)) {
-		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "VmHWM:" {
-			kb, _ := strconv.ParseFloat(fields[1], 64)
-			return kb / 1024
-		}
-	}
-	return 0
 }

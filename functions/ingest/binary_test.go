@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -9,17 +8,16 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/spillwayhq/spillway/infra/local/lambda"
 	"github.com/spillwayhq/spillway/integration/testutil"
+	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 )
 
 func TestTheDeployedFunctionAnswersAGateway(t *testing.T) {
@@ -32,7 +30,8 @@ func TestTheDeployedFunctionAnswersAGateway(t *testing.T) {
 	var log testutil.Buffer
 	f := lambda.NewFunction(lambda.FunctionConfig{
 		Name: "spillway-ingest", Timeout: 10 * time.Second,
-		NewEnvironment: lambda.Process(lambda.ProcessConfig{Path: binary(t), Env: environ(p, "SPILLWAY_WRITE_KEYS_FILE="+keys),
+		NewEnvironment: lambda.Process(lambda.ProcessConfig{Path: binary(t),
+			Env:    localtest.Environment(p.SQSURL, "SPILLWAY_WRITE_KEYS_FILE="+keys),
 			Output: &log}),
 	})
 	t.Cleanup(f.Close)
@@ -115,58 +114,6 @@ func TestTheDeployedFunctionAnswersAGateway(t *testing.T) {
 	}
 }
 
-// server is the built binary as a plain server.
-type server struct {
-	cmd     *exec.Cmd
-	address string
-	log     testutil.Buffer
-	read    chan struct{} // closed when it has said everything
-}
-
-func start(t testing.TB, env []string) *server {
-	t.Helper()
-	s := &server{cmd: exec.Command(binary(t)), read: make(chan struct{})}
-	s.cmd.Env = append(env, "SPILLWAY_LISTEN=127.0.0.1:0", "PATH="+os.Getenv("PATH"))
-	s.cmd.Stderr = &s.log
-	out, err := s.cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	address := make(chan string, 1)
-	go func() {
-		defer close(s.read)
-		defer close(address)
-		for lines := bufio.NewScanner(out); lines.Scan(); {
-			var line struct{ Msg, Address string }
-			if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "listening" {
-				address <- line.Address
-			}
-			fmt.Fprintln(&s.log, lines.Text())
-		}
-	}()
-	t.Cleanup(func() {
-		_ = s.cmd.Process.Kill() // no harm to one that has ended
-		<-s.read
-	})
-	if s.address = <-address; s.address == "" {
-		t.Fatalf("it did not say where it listens: %s", &s.log)
-	}
-	return s
-}
-
-// end is SIGTERM.
-func (s *server) end(t *testing.T) error {
-	t.Helper()
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	<-s.read
-	return s.cmd.Wait()
-}
-
 // post sends one event; accepted is true for a 200 that was read whole.
 func post(client *http.Client, address, id string) (accepted bool, err error) {
 	body := fmt.Sprintf(`{"userId":"u-1","event":"Run Started","messageId":"%s"}`, id)
@@ -187,7 +134,7 @@ func post(client *http.Client, address, id string) (accepted bool, err error) {
 func TestEveryAcceptedEventArrivesWhenTheServerEndsUnderLoad(t *testing.T) {
 	t.Parallel()
 	p, arrivals := pipeline(t)
-	s := start(t, environ(p))
+	s := start(t, localtest.Environment(p.SQSURL))
 	transport := &http.Transport{MaxIdleConnsPerHost: 100}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport}
@@ -201,7 +148,7 @@ func TestEveryAcceptedEventArrivesWhenTheServerEndsUnderLoad(t *testing.T) {
 		workers.Go(func() {
 			for i := 0; ; i++ {
 				id := fmt.Sprintf("load-%d-%d", w, i)
-				ok, err := post(client, s.address, id)
+				ok, err := post(client, s.Address, id)
 				if err != nil {
 					return // the server takes no more
 				}
@@ -220,17 +167,17 @@ func TestEveryAcceptedEventArrivesWhenTheServerEndsUnderLoad(t *testing.T) {
 	select {
 	case <-enough:
 	case <-time.After(2 * time.Minute):
-		t.Fatalf("only %d requests were accepted:\n%s", count.Load(), &s.log)
+		t.Fatalf("only %d requests were accepted:\n%s", count.Load(), &s.Log)
 	}
-	if err := s.end(t); err != nil {
-		t.Errorf("it did not end in good order: %v\n%s", err, &s.log)
+	if err := s.Stop(t); err != nil {
+		t.Errorf("it did not end in good order: %v\n%s", err, &s.Log)
 	}
 	workers.Wait()
 	for _, id := range accepted {
 		arrivals.AwaitEvent(t, id)
 	}
-	if !strings.Contains(s.log.String(), `"EventsAccepted"`) || !strings.Contains(s.log.String(), `"msg":"ended"`) {
-		t.Errorf("log:\n%s", &s.log)
+	if !strings.Contains(s.Log.String(), `"EventsAccepted"`) || !strings.Contains(s.Log.String(), `"msg":"ended"`) {
+		t.Errorf("log:\n%s", &s.Log)
 	}
 	t.Logf("%d requests were answered 200", len(accepted))
 }
@@ -238,9 +185,9 @@ func TestEveryAcceptedEventArrivesWhenTheServerEndsUnderLoad(t *testing.T) {
 func TestIdleConnectionsDoNotKeepRequestsOut(t *testing.T) {
 	t.Parallel()
 	p, arrivals := pipeline(t)
-	s := start(t, environ(p))
+	s := start(t, localtest.Environment(p.SQSURL))
 	for range 300 {
-		conn, err := net.Dial("tcp", s.address)
+		conn, err := net.Dial("tcp", s.Address)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -251,11 +198,11 @@ func TestIdleConnectionsDoNotKeepRequestsOut(t *testing.T) {
 	}
 	transport := new(http.Transport)
 	defer transport.CloseIdleConnections()
-	if ok, err := post(&http.Client{Transport: transport}, s.address, "among-slow-ones"); !ok {
-		t.Errorf("%v\n%s", err, &s.log)
+	if ok, err := post(&http.Client{Transport: transport}, s.Address, "among-slow-ones"); !ok {
+		t.Errorf("%v\n%s", err, &s.Log)
 	}
 	arrivals.AwaitEvent(t, "among-slow-ones")
-	response, err := (&http.Client{Transport: transport}).Get("http://" + s.address + "/health")
+	response, err := (&http.Client{Transport: transport}).Get("http://" + s.Address + "/health")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,9 +216,9 @@ func TestForwardedHeadersCountOnlyBehindTrustedProxies(t *testing.T) {
 	t.Parallel()
 	p, arrivals := pipeline(t)
 	for _, c := range []struct{ proxies, want string }{{"0", "127.0.0.1"}, {"1", "203.0.113.9"}, {"2", "198.51.100.66"}} {
-		s := start(t, environ(p, "SPILLWAY_TRUSTED_PROXIES="+c.proxies))
+		s := start(t, localtest.Environment(p.SQSURL, "SPILLWAY_TRUSTED_PROXIES="+c.proxies))
 		body := `{"userId":"u-1","event":"Run Started","messageId":"proxies-` + c.proxies + `","writeKey":"wk-demo"}`
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.address+"/v1/t",
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.Address+"/v1/t",
 			strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
@@ -286,8 +233,8 @@ func TestForwardedHeadersCountOnlyBehindTrustedProxies(t *testing.T) {
 		if raw := string(arrivals.AwaitEvent(t, "proxies-"+c.proxies).Raw); !strings.Contains(raw, `"ip":"`+c.want+`"`) {
 			t.Errorf("with %s proxies: %s", c.proxies, raw)
 		}
-		if err := s.end(t); err != nil {
-			t.Errorf("%v\n%s", err, &s.log)
+		if err := s.Stop(t); err != nil {
+			t.Errorf("%v\n%s", err, &s.Log)
 		}
 	}
 }

@@ -2,12 +2,14 @@ package main
 
 import (
 	"encoding/json"
+	"os"
+	"os/exec"
+	"regexp"
 	"testing"
 
 	"github.com/aws/aws-lambda-go/events"
 
 	"github.com/spillwayhq/spillway/infra/local"
-	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/integration/testutil"
 	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 )
@@ -24,14 +26,14 @@ func pipeline(t *testing.T) (*local.Pipeline, *localtest.Arrivals) {
 	return localtest.Start(t, local.Config{OnEvent: arrivals.Add}), arrivals
 }
 
-// environ is the environment of an endpoint in front of a pipeline's queues.
-func environ(p *local.Pipeline, more ...string) []string {
-	names := topology.DefaultNames()
-	return append([]string{
-		"AWS_ACCESS_KEY_ID=" + local.AccessKey, "AWS_SECRET_ACCESS_KEY=" + local.AccessKey, "AWS_REGION=" + local.Region,
-		"AWS_ENDPOINT_URL_SQS=" + p.SQSURL, "SPILLWAY_QUEUE_URL=" + p.QueueURL(names.EventsQueue),
-		"SPILLWAY_DEAD_LETTER_QUEUE_URL=" + p.QueueURL(names.DeadLetterQueue),
-	}, more...)
+var listening = regexp.MustCompile(`"msg":"listening","address":"([^"]+)"`)
+
+// start starts the built binary as a plain server.
+func start(t testing.TB, env []string) *testutil.Process {
+	t.Helper()
+	cmd := exec.Command(binary(t))
+	cmd.Env = append(env, "SPILLWAY_LISTEN=127.0.0.1:0", "PATH="+os.Getenv("PATH"))
+	return testutil.Serve(t, cmd, listening)
 }
 
 type (

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spillwayhq/spillway/infra/local/lambda"
 	"github.com/spillwayhq/spillway/integration/testutil"
+	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 )
 
 // asFunction is the built binary as a Lambda function, with Lambda's default time-out of 3 s, which
@@ -21,7 +22,8 @@ func asFunction(t *testing.T, env []string) (invoke func(*testing.T, func(*paylo
 	t.Helper()
 	log = new(testutil.Buffer)
 	f := lambda.NewFunction(lambda.FunctionConfig{
-		Timeout: 3 * time.Second, NewEnvironment: lambda.Process(lambda.ProcessConfig{Path: binary(t), Env: env, Output: log}),
+		Timeout:        3 * time.Second,
+		NewEnvironment: lambda.Process(lambda.ProcessConfig{Path: binary(t), Env: env, Output: log}),
 	})
 	t.Cleanup(f.Close)
 	return func(t *testing.T, change func(*payload)) (r reply) {
@@ -79,7 +81,8 @@ func TestWriteKeysComeFromAParameter(t *testing.T) {
 	}))
 	defer store.Close()
 	p, arrivals := pipeline(t)
-	invoke, log := asFunction(t, environ(p, "SPILLWAY_WRITE_KEYS_PARAMETER=/spillway/keys", "AWS_ENDPOINT_URL_SSM="+store.URL))
+	invoke, log := asFunction(t,
+		localtest.Environment(p.SQSURL, "SPILLWAY_WRITE_KEYS_PARAMETER=/spillway/keys", "AWS_ENDPOINT_URL_SSM="+store.URL))
 	for key, want := range map[string]string{"wk-a": `{"success":true}`, "wk-b": "source_disabled",
 		"wk-c": "invalid_write_key"} {
 		if r := invoke(t, tracking(key, "parameter-"+key)); !strings.Contains(r.Body, want) {
@@ -101,7 +104,8 @@ func TestWithoutAReadableParameterAnyWriteKeyIsAccepted(t *testing.T) {
 	}))
 	defer store.Close()
 	p, arrivals := pipeline(t)
-	invoke, log := asFunction(t, environ(p, "SPILLWAY_WRITE_KEYS_PARAMETER=/spillway/keys", "AWS_ENDPOINT_URL_SSM="+store.URL))
+	invoke, log := asFunction(t,
+		localtest.Environment(p.SQSURL, "SPILLWAY_WRITE_KEYS_PARAMETER=/spillway/keys", "AWS_ENDPOINT_URL_SSM="+store.URL))
 	if r := invoke(t, tracking("wk-demo", "open-1")); r.StatusCode != http.StatusOK {
 		t.Errorf("%+v\n%s", r, log)
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"archive/zip"
-	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -14,7 +13,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -22,6 +20,8 @@ import (
 	"github.com/spillwayhq/spillway/infra/local/lambda"
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/integration/testutil"
+	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 )
 
 const module = "../.."
@@ -146,30 +146,8 @@ type world struct {
 	ssm      string
 	template template
 	out      string // the cloud assembly
-
-	mu      sync.Mutex
-	arrived []segmentd.Received
-	log     strings.Builder
-}
-
-func (w *world) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.log.Write(p)
-}
-
-// events are those that have arrived at Segment.
-func (w *world) events() []segmentd.Received {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return slices.Clone(w.arrived)
-}
-
-// text is what the functions have written.
-func (w *world) text() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.log.String()
+	arrivals *localtest.Arrivals
+	log      testutil.Buffer // of the functions
 }
 
 // parameters are in SSM, as infra/aws/README.md tells the user.
@@ -180,28 +158,8 @@ var parameters = map[string]string{
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{out: t.TempDir()}
-	var err error
-	w.Pipeline, err = local.Start(local.Config{
-		Dir: t.TempDir(), SQSAddr: "127.0.0.1:0", SegmentAddr: "127.0.0.1:0", IngestAddr: "127.0.0.1:0", Hold: true,
-		OnEvent: func(e segmentd.Received) {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			w.arrived = append(w.arrived, e)
-		},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- w.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
+	w := &world{out: t.TempDir(), arrivals: localtest.NewArrivals()}
+	w.Pipeline = localtest.Start(t, local.Config{IngestAddr: "127.0.0.1:0", Hold: true, OnEvent: w.arrivals.Add})
 	ssm := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		var in struct {
 			Name           string
@@ -249,7 +207,7 @@ func (w *world) deployed(t *testing.T, name string) *lambda.Function {
 		Name: name, Timeout: time.Duration(number(t, f.at("Timeout"))) * time.Second,
 		MemoryMB: int(number(t, f.at("MemorySize"))),
 		NewEnvironment: lambda.Process(lambda.ProcessConfig{
-			Path: unpack(t, filepath.Join(w.out, "cdk.out", "asset."+key)), Env: env, Output: w,
+			Path: unpack(t, filepath.Join(w.out, "cdk.out", "asset."+key)), Env: env, Output: &w.log,
 		}),
 	})
 	t.Cleanup(made.Close)
@@ -325,17 +283,18 @@ func TestTheSynthesisedFunctionsAcceptAndDeliverEvents(t *testing.T) {
 		payloads[name] = fmt.Appendf(nil, `{"Records":[{"messageId":%q,"receiptHandle":"r","body":%s}]}`, name, body)
 	}
 	for name, payload := range payloads {
-		before := len(w.events())
+		before := len(w.arrivals.All())
 		var report struct {
 			BatchItemFailures []struct{ ItemIdentifier string }
 		}
 		invoke(t, deliver, payload, &report)
-		if len(report.BatchItemFailures) != 0 || len(w.events()) == before {
-			t.Errorf("%s: %d events arrived, and the report is %v\n%s", name, len(w.events())-before, report, w.text())
+		if len(report.BatchItemFailures) != 0 || len(w.arrivals.All()) == before {
+			t.Errorf("%s: %d events arrived, and the report is %v\n%s", name, len(w.arrivals.All())-before, report,
+				w.log.String())
 		}
 	}
-	if !slices.ContainsFunc(w.events(), func(e segmentd.Received) bool { return e.WriteKey == "wk-default" }) {
-		t.Errorf("no event was sent with the default write key of SSM\n%s", w.text())
+	if !slices.ContainsFunc(w.arrivals.All(), func(e segmentd.Received) bool { return e.WriteKey == "wk-default" }) {
+		t.Errorf("no event was sent with the default write key of SSM\n%s", w.log.String())
 	}
 
 	ingest := w.deployed(t, topology.DefaultNames().IngestFunction)
@@ -350,7 +309,7 @@ func TestTheSynthesisedFunctionsAcceptAndDeliverEvents(t *testing.T) {
 		}
 		invoke(t, ingest, sample(t, "http/"+name+".json"), &answer)
 		if answer.StatusCode != status {
-			t.Errorf("%s: %d %s, want %d\n%s", name, answer.StatusCode, answer.Body, status, w.text())
+			t.Errorf("%s: %d %s, want %d\n%s", name, answer.StatusCode, answer.Body, status, w.log.String())
 		}
 	}
 	var stranger struct{ StatusCode int }
@@ -362,15 +321,16 @@ func TestTheSynthesisedFunctionsAcceptAndDeliverEvents(t *testing.T) {
 
 	var nothing any
 	invoke(t, w.deployed(t, topology.DefaultNames().CanaryFunction), []byte(`{}`), &nothing)
-	if !strings.Contains(w.text(), `"CanaryAccepted":1`) {
-		t.Errorf("no canary was accepted\n%s", w.text())
+	if !strings.Contains(w.log.String(), `"CanaryAccepted":1`) {
+		t.Errorf("no canary was accepted\n%s", w.log.String())
 	}
-	arrived := len(w.events())
+	arrived := len(w.arrivals.All())
 	canary := w.resolve(t, w.template.named(t, "AWS::Lambda::Function", "FunctionName",
 		topology.DefaultNames().DeliverFunction).at("Environment", "Variables", "SPILLWAY_CANARY_WRITE_KEY"))
 	body, _ := json.Marshal(fmt.Sprintf(`{"writeKey":%q,"batch":[{"type":"track","userId":"canary","event":"Canary","messageId":"c"}]}`, canary))
 	invoke(t, deliver, fmt.Appendf(nil, `{"Records":[{"messageId":"c","receiptHandle":"c","body":%s}]}`, body), &nothing)
-	if !strings.Contains(w.text(), `"CanaryDelivered":1`) || len(w.events()) != arrived {
-		t.Errorf("the canary did not end before Segment: %d events more arrived\n%s", len(w.events())-arrived, w.text())
+	if !strings.Contains(w.log.String(), `"CanaryDelivered":1`) || len(w.arrivals.All()) != arrived {
+		t.Errorf("the canary did not end before Segment: %d events more arrived\n%s", len(w.arrivals.All())-arrived,
+			w.log.String())
 	}
 }

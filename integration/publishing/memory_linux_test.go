@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spillwayhq/spillway/integration/testutil"
 	"github.com/spillwayhq/spillway/shared/publisher"
 )
 
@@ -53,14 +54,10 @@ func TestProcessGrowsByAtMost64MBWhileTheQueueIsDown(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer blackHole.Close()
-	refusing, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	refusing.Close()
+	refusing := "127.0.0.1:" + testutil.FreePort(t)
 	for _, c := range []struct{ name, address, dir string }{
-		{"refused", refusing.Addr().String(), ""}, {"black hole", blackHole.Addr().String(), ""},
-		{"refused, with a disk", refusing.Addr().String(), t.TempDir()},
+		{"refused", refusing, ""}, {"black hole", blackHole.Addr().String(), ""},
+		{"refused, with a disk", refusing, t.TempDir()},
 		{"black hole, with a disk", blackHole.Addr().String(), t.TempDir()},
 	} {
 		t.Run(c.name, func(t *testing.T) {

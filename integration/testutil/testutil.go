@@ -1,19 +1,26 @@
-// Package testutil is what the tests of several packages need: an output that may be read while it
-// is written, a command that is built once, a port that is free.
+// Package testutil is what the tests of several packages need: an output that is read while it is
+// written, a command that is built once, a process that serves, a free port.
 //
 // It knows the standard library only, so that every package's tests can use it. What starts a
 // pipeline is in localtest.
 package testutil
 
 import (
+	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -87,6 +94,90 @@ func Build(t testing.TB, command string) string {
 	}
 	built.paths[command] = path
 	return path
+}
+
+// A Process is a command that runs beside the test and has said where it serves.
+type Process struct {
+	Cmd     *exec.Cmd
+	Address string // what it has said
+	Log     Buffer // its stdout and stderr
+
+	exited chan struct{}
+	err    error // of its end; read it after exited is closed
+}
+
+// Serve starts a command and waits until a line of its stdout matches address, whose first group is
+// where it serves. The process is killed at the end of the test at the latest.
+func Serve(t testing.TB, cmd *exec.Cmd, address *regexp.Regexp) *Process {
+	t.Helper()
+	p := &Process{Cmd: cmd, exited: make(chan struct{})}
+	cmd.Stderr = &p.Log
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Kill)
+	found := make(chan string, 1)
+	go func() {
+		defer close(p.exited)
+		defer close(found)
+		lines := bufio.NewScanner(io.TeeReader(stdout, &p.Log))
+		for said := false; lines.Scan(); {
+			if match := address.FindStringSubmatch(lines.Text()); match != nil && !said {
+				said = true
+				found <- match[1]
+			}
+		}
+		p.err = cmd.Wait()
+	}()
+	if p.Address = <-found; p.Address == "" {
+		t.Fatalf("%s did not say where it serves: %s", cmd.Path, &p.Log)
+	}
+	return p
+}
+
+// Kill kills the process with SIGKILL, if it still runs, and waits for its end.
+func (p *Process) Kill() {
+	_ = p.Cmd.Process.Kill()
+	<-p.exited
+}
+
+// Stop asks the process to end with SIGTERM and waits until it has. The error is that of its exit
+// code.
+func (p *Process) Stop(t testing.TB) error {
+	t.Helper()
+	if err := p.Cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	<-p.exited
+	return p.err
+}
+
+// Memory is how many bytes the process has in memory: now (VmRSS) or at the most so far (VmHWM). It
+// is 0 where there is no /proc.
+func (p *Process) Memory(t testing.TB, field string) int64 {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Cmd.Process.Pid))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if name, value, _ := strings.Cut(line, ":"); name == field {
+			kb, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return kb << 10
+		}
+	}
+	t.Fatalf("no %s in %s", field, b)
+	return 0
 }
 
 // FreePort is a port of the loopback interface that nobody listened on a moment ago.

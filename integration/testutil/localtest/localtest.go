@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"context"
 	"net"
+	"net/http"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -16,6 +18,7 @@ import (
 
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
+	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
@@ -62,18 +65,34 @@ func Segment(t testing.TB, o segmentd.Options) (*segmentd.Server, string) {
 	return s, "http://" + l.Addr().String()
 }
 
-// Client is the AWS SDK in front of an SQS emulator, over HTTP.
-func Client(endpoint string) *sqs.Client {
+// Client is the AWS SDK in front of an SQS emulator, by default over HTTP.
+func Client(endpoint string, options ...func(*sqs.Options)) *sqs.Client {
 	return sqs.New(sqs.Options{
 		Region: local.Region, BaseEndpoint: aws.String(endpoint),
 		Credentials: credentials.NewStaticCredentialsProvider(local.AccessKey, local.AccessKey, ""),
-	}, sqsclient.AvoidLostResponses)
+	}, append(options, sqsclient.AvoidLostResponses)...)
+}
+
+// Via makes a [Client] send its requests through a transport, in which a test makes them fail.
+func Via(transport http.RoundTripper) func(*sqs.Options) {
+	return func(o *sqs.Options) { o.HTTPClient = &http.Client{Transport: transport} }
+}
+
+// Environment is the environment of a built function whose queues are in an SQS emulator.
+func Environment(sqsURL string, more ...string) []string {
+	names := topology.DefaultNames()
+	return append([]string{
+		"AWS_ACCESS_KEY_ID=" + local.AccessKey, "AWS_SECRET_ACCESS_KEY=" + local.AccessKey, "AWS_REGION=" + local.Region,
+		"AWS_ENDPOINT_URL_SQS=" + sqsURL, "SPILLWAY_QUEUE_URL=" + local.QueueURL(sqsURL, names.EventsQueue),
+		"SPILLWAY_DEAD_LETTER_QUEUE_URL=" + local.QueueURL(sqsURL, names.DeadLetterQueue),
+	}, more...)
 }
 
 // Arrivals are the events that have come to a Segment emulator. It is safe for concurrent use.
 type Arrivals struct {
 	mu     sync.Mutex
 	events map[string][]segmentd.Received
+	all    []segmentd.Received
 	change chan struct{} // closed and renewed at each arrival
 }
 
@@ -89,6 +108,7 @@ func (a *Arrivals) Add(e segmentd.Received) {
 	defer a.mu.Unlock()
 	e.Raw = bytes.Clone(e.Raw)
 	a.events[e.MessageID] = append(a.events[e.MessageID], e)
+	a.all = append(a.all, e)
 	close(a.change)
 	a.change = make(chan struct{})
 }
@@ -98,6 +118,13 @@ func (a *Arrivals) Distinct() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return len(a.events)
+}
+
+// All are the events in the order in which they arrived, duplicates included.
+func (a *Arrivals) All() []segmentd.Received {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.all)
 }
 
 // Get is every form in which a messageId has arrived.
