@@ -2,7 +2,6 @@ package integration
 
 import (
 	"net/http/httptest"
-	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -45,55 +44,39 @@ func deployed(t *testing.T, o *localtest.Arrivals, latency time.Duration) *deplo
 	var segmentURL string
 	d.segment, segmentURL = localtest.Segment(t, segmentd.Options{Latency: latency, OnEvent: o.Add, EventLimit: -1})
 
-	server, err := localsqs.Open(localsqs.Options{Dir: t.TempDir(), CountAttribute: message.AttrEventCount, Logger: quiet})
+	server, err := localsqs.Open(localsqs.Options{Dir: t.TempDir(), Region: local.Region, AccountID: local.AccountID,
+		CountAttribute: message.AttrEventCount, Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
 	web := httptest.NewServer(server)
 	t.Cleanup(func() { web.Close(); server.Close() })
-	production := topology.Default()
-	q, _ := production.Queue(production.Names.EventsQueue)
-	shortened := strconv.Itoa(int((q.VisibilityTimeout / timeFactor).Seconds()))
-	if _, err := server.CreateQueue(production.Names.DeadLetterQueue, nil); err != nil {
+	quick := topology.Default()
+	for i := range quick.Queues {
+		quick.Queues[i].VisibilityTimeout /= timeFactor
+	}
+	// Small batches at once, so that there are many to be killed in.
+	quick.EventSources[0].BatchSize, quick.EventSources[0].BatchingWindow = 10, 0
+	if err := local.CreateQueues(server, &quick); err != nil {
 		t.Fatal(err)
 	}
-	if d.events, err = server.CreateQueue(production.Names.EventsQueue,
-		map[string]string{"VisibilityTimeout": shortened}); err != nil {
-		t.Fatal(err)
-	}
+	d.events, _ = server.Queue(quick.Names.EventsQueue)
 	d.client = localtest.Client(web.URL)
-	d.queueURL = web.URL + "/" + local.AccountID + "/" + topology.DefaultNames().EventsQueue
+	d.queueURL = local.QueueURL(web.URL, quick.Names.EventsQueue)
 
-	f, _ := production.Function(production.Names.DeliverFunction)
-	d.function = lambda.NewFunction(lambda.FunctionConfig{
-		Name: f.Name, Timeout: f.Timeout, ReservedConcurrency: f.ReservedConcurrency, MemoryMB: f.MemoryMB,
-		NewEnvironment: lambda.Process(lambda.ProcessConfig{
-			Path: binary,
-			Env: []string{
-				"AWS_ACCESS_KEY_ID=" + local.AccessKey, "AWS_SECRET_ACCESS_KEY=" + local.AccessKey,
-				"AWS_ENDPOINT_URL_SQS=" + web.URL,
-				"SPILLWAY_QUEUE_URL=" + d.queueURL,
-				"SPILLWAY_DEAD_LETTER_QUEUE_URL=" + web.URL + "/" + local.AccountID + "/" + production.Names.DeadLetterQueue,
-				"SPILLWAY_SEGMENT_ENDPOINT=" + segmentURL, "SPILLWAY_WRITE_KEY=test",
-			},
-			OnStart: func(pid int) {
-				d.mu.Lock()
-				defer d.mu.Unlock()
-				d.pids = append(d.pids, pid)
-			},
-		}),
-	})
-	t.Cleanup(d.function.Close)
-	source := production.EventSources[0]
-	d.mapping, err = lambda.NewEventSourceMapping(lambda.MappingConfig{
-		Queue: local.Feed(d.events), QueueARN: d.events.ARN(), Function: d.function,
-		// Small batches, so that there are many to be killed in.
-		BatchSize: 10, MaximumConcurrency: source.MaximumConcurrency, ReportBatchItemFailures: source.ReportBatchItemFailures,
-		Logger: quiet,
-	})
+	d.function, d.mapping, err = local.NewDelivery(&quick, local.Feed(d.events), lambda.Process(lambda.ProcessConfig{
+		Path: binary,
+		Env:  localtest.Environment(web.URL, "SPILLWAY_SEGMENT_ENDPOINT="+segmentURL, "SPILLWAY_WRITE_KEY=test"),
+		OnStart: func(pid int) {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			d.pids = append(d.pids, pid)
+		},
+	}), quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(d.function.Close)
 	return d
 }
 

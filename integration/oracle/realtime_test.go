@@ -30,6 +30,7 @@ import (
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/integration/testutil"
+	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 	"github.com/spillwayhq/spillway/shared/message"
 )
 
@@ -68,8 +69,8 @@ func (m *machine) queueURL(name string) string {
 	return local.QueueURL("http://localhost:"+m.sqsPort, name)
 }
 
-// front stands between the pipeline and the Segment emulator and writes down what the Segment emulator took,
-// because that forgets it when it is killed.
+// front stands between the pipeline and the Segment emulator and writes down what the Segment
+// emulator took, because that forgets it when it is killed.
 type front struct {
 	target string
 	ledger *ledger
@@ -159,7 +160,9 @@ func newMachine(t *testing.T, seed uint64, l *ledger) *machine {
 	web := httptest.NewServer(m.front)
 	t.Cleanup(web.Close)
 	endpoint := "http://localhost:" + m.sqsPort
-	m.client = sdk(endpoint, &http.Client{Transport: &http.Transport{}, Timeout: 30 * time.Second})
+	m.client = localtest.Client(endpoint, func(o *awssqs.Options) {
+		o.HTTPClient = &http.Client{Transport: &http.Transport{}, Timeout: 30 * time.Second}
+	})
 	m.segmentURL = web.URL
 	m.startSegment()
 	m.startUp(false)
@@ -169,13 +172,7 @@ func newMachine(t *testing.T, seed uint64, l *ledger) *machine {
 	var err error
 	m.function, m.mapping, err = local.NewDelivery(&production, remoteQueue{m}, lambda.Process(lambda.ProcessConfig{
 		Path: deliver,
-		Env: []string{
-			"AWS_ACCESS_KEY_ID=" + local.AccessKey, "AWS_SECRET_ACCESS_KEY=" + local.AccessKey,
-			"AWS_ENDPOINT_URL_SQS=" + endpoint,
-			"SPILLWAY_QUEUE_URL=" + m.queueURL(topology.DefaultNames().EventsQueue),
-			"SPILLWAY_DEAD_LETTER_QUEUE_URL=" + m.queueURL(topology.DefaultNames().DeadLetterQueue),
-			"SPILLWAY_SEGMENT_ENDPOINT=" + web.URL, "SPILLWAY_WRITE_KEY=" + local.WriteKey,
-		},
+		Env:  localtest.Environment(endpoint, "SPILLWAY_SEGMENT_ENDPOINT="+web.URL, "SPILLWAY_WRITE_KEY="+local.WriteKey),
 		OnStart: func(pid int) {
 			m.mu.Lock()
 			defer m.mu.Unlock()

@@ -16,6 +16,7 @@ import (
 	"github.com/spillwayhq/spillway/infra/local/lambda"
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 	"github.com/spillwayhq/spillway/shared/deadletter"
 	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
@@ -141,7 +142,7 @@ func redrive(t *testing.T, p *plan, w *world, l *ledger) {
 		t.Fatal(err)
 	}
 	f := newFaults(&plan{seed: p.seed, callFails: 15, callLost: 15, entryFails: 15})
-	api := sdk(endpoint, &http.Client{Transport: faultyTransport{w.sqs.HTTPClient().Transport, f}})
+	api := localtest.Client(endpoint, localtest.Via(faultyTransport{w.sqs.HTTPClient().Transport, f}))
 	dead := deadletter.New(api, queueURL(topology.DefaultNames().DeadLetterQueue))
 	to := sqsclient.New(api, queueURL(topology.DefaultNames().EventsQueue))
 	for range 2 {

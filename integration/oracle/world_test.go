@@ -12,7 +12,6 @@ import (
 
 	awslambda "github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -22,14 +21,14 @@ import (
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
 	"github.com/spillwayhq/spillway/infra/local/sqs"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 	appdeliver "github.com/spillwayhq/spillway/shared/app/deliver"
 	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/message"
-	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
-// world is the deployed pipeline in one process without a socket: the SQS emulator, the Lambda emulator,
-// the handler, the Segment emulator, with the topology's numbers.
+// world is the deployed pipeline in one process without a socket: the SQS emulator, the Lambda
+// emulator, the handler, the Segment emulator, with the topology's numbers.
 type world struct {
 	sqs          *sqs.Server
 	events, dead *sqs.Queue
@@ -57,13 +56,6 @@ const endpoint = "http://sqs.test"
 
 func queueURL(name string) string { return local.QueueURL(endpoint, name) }
 
-func sdk(endpoint string, client *http.Client) *awssqs.Client {
-	return awssqs.New(awssqs.Options{
-		Region: local.Region, BaseEndpoint: &endpoint, HTTPClient: client,
-		Credentials: credentials.NewStaticCredentialsProvider(local.AccessKey, local.AccessKey, ""),
-	}, sqsclient.AvoidLostResponses)
-}
-
 // start builds a world and lets it run. It must be called in a bubble, and ended there.
 func start(t *testing.T, p parts) *world {
 	t.Helper()
@@ -82,12 +74,12 @@ func start(t *testing.T, p parts) *world {
 	}
 	w.events, _ = server.Queue(topology.DefaultNames().EventsQueue)
 	w.dead, _ = server.Queue(topology.DefaultNames().DeadLetterQueue)
-	w.client = sdk(endpoint, server.HTTPClient())
+	w.client = localtest.Client(endpoint, localtest.Via(server.HTTPClient().Transport))
 
 	options := local.PipelineOptions(&production, endpoint)
 	options.SegmentURL, options.Gzip, options.WriteKey = "http://segment.test", p.gzip, local.WriteKey
 	connected := appdeliver.Parts{
-		SQS:       sdk(endpoint, &http.Client{Transport: p.transport(server.HTTPClient().Transport)}),
+		SQS:       localtest.Client(endpoint, localtest.Via(p.transport(server.HTTPClient().Transport))),
 		Transport: w.segment.HTTPClient().Transport, Metrics: io.Discard, Logger: quiet, Report: p.report,
 	}
 	if p.out != nil {
@@ -138,8 +130,8 @@ func (w *world) drained(within time.Duration) bool {
 	return false
 }
 
-// readDeadLetters reads a dead-letter queue, until it has seen as many messages as there are: an answer of
-// SQS may be lost, and its messages come again.
+// readDeadLetters reads a dead-letter queue, until it has seen as many messages as there are: an
+// answer of SQS may be lost, and its messages come again.
 func readDeadLetters(t *testing.T, client *awssqs.Client, url string) (all []deadLetter) {
 	t.Helper()
 	const hidden = 10 * time.Second
