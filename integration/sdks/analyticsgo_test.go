@@ -11,14 +11,16 @@ import (
 	"github.com/segmentio/analytics-go/v3"
 )
 
-// callback is an analytics.Callback: it gets true for each delivered event, false for each failed one.
+// callback is an analytics.Callback: it gets true for each delivered event, false for each failed
+// one.
 type callback chan bool
 
 func (h callback) Success(analytics.Message) { h <- true }
 
 func (h callback) Failure(analytics.Message, error) { h <- false }
 
-// goClient returns analytics-go with its Endpoint set; the other settings do not change what it sends.
+// goClient returns analytics-go with its Endpoint set; the other settings do not change what it
+// sends.
 func goClient(t *testing.T, d *deployment, h callback) analytics.Client {
 	t.Helper()
 	transport := &http.Transport{}
@@ -78,7 +80,7 @@ func TestAnalyticsGoEventsOfEveryTypeArriveWithAllFields(t *testing.T) {
 	for _, r := range d.sent() {
 		context := decode(t, r.Body)["context"].(object)
 		for _, id := range ids(t, r) {
-			assertHas(t, decode(t, d.arrivals()[id][0].Merged())["context"].(object), context)
+			assertHas(t, decode(t, d.Get(id)[0].Merged())["context"].(object), context)
 		}
 	}
 }
@@ -122,7 +124,7 @@ func TestAnalyticsGoRetriesWhateverTheStatus(t *testing.T) {
 			if accepted {
 				d.awaitEvents(t, ids(t, sent[0])...)
 			}
-			if n := len(d.arrivals()[ids(t, sent[0])[0]]); (n == 1) != accepted {
+			if n := len(d.Get(ids(t, sent[0])[0])); (n == 1) != accepted {
 				t.Errorf("it arrived %d times", n)
 			}
 		})

@@ -141,7 +141,7 @@ func TestBrowserRetriesByStatusAndRetryAfter(t *testing.T) {
 				case mode == "standard":
 					b.until(t, "the drop", func(map[string]any) bool { return b.dropped[first] == "delivery_failure" })
 				default: // it drops a batch without reporting it
-					d.await(t, "the refusal", func() bool { return len(d.sent()) == 1 })
+					d.Await(t, "the refusal", func() bool { return len(d.sent()) == 1 })
 				}
 				// The SDK still works: it sends the next event, without the dropped one.
 				second := b.track(t, "second")
@@ -156,7 +156,7 @@ func TestBrowserRetriesByStatusAndRetryAfter(t *testing.T) {
 					t.Errorf("it was answered %v, want %v", got, c.want)
 				}
 				assertWaited(t, tries)
-				if n := len(d.arrivals()[first]); (n == 1) != accepted {
+				if n := len(d.Get(first)); (n == 1) != accepted {
 					t.Errorf("it arrived %d times", n)
 				}
 			})

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spillwayhq/spillway/infra/local/segmentd"
 	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/segment"
 )
@@ -156,8 +157,8 @@ func TestCapturedRequestsOfEachSDKArriveWithAllFields(t *testing.T) {
 				add.userAgent = c.Headers["User-Agent"]
 			}
 			for _, e := range sent {
-				d.await(t, "the event of "+name, func() bool { return d.find(t, e) >= 0 })
-				got := d.arrivedAt(d.find(t, e))
+				var got segmentd.Received
+				d.Await(t, "the event of "+name, func() (ok bool) { got, ok = d.find(t, e); return ok })
 				assertIntact(t, request, e, sentAt, got, add)
 				origin, ok := event.ParseOrigin(c.Expect.Origin)
 				if !ok || got.WriteKey != c.Expect.WriteKey || got.Path != segment.Path(origin) {
@@ -170,11 +171,7 @@ func TestCapturedRequestsOfEachSDKArriveWithAllFields(t *testing.T) {
 			}
 		})
 	}
-	arrived := 0
-	for _, events := range d.arrivals() {
-		arrived += len(events)
-	}
-	if arrived != total {
+	if arrived := len(d.All()); arrived != total {
 		t.Errorf("%d events arrived, %d were sent", arrived, total)
 	}
 }
@@ -189,21 +186,19 @@ func assertHas(t *testing.T, context, want object) {
 	}
 }
 
-// find returns the index of a sent event among the arrived ones, -1 if it has not arrived. It
-// compares the messageId, or the event's name if it was sent without one.
-func (d *deployment) find(t *testing.T, sent object) int {
+// find returns a sent event as it arrived. It compares the messageId, or the event's name if it was
+// sent without one.
+func (d *deployment) find(t *testing.T, sent object) (arrived segmentd.Received, ok bool) {
 	t.Helper()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for i, e := range d.arrived {
+	for _, e := range d.All() {
 		if id(sent) != "" && e.MessageID == id(sent) {
-			return i
+			return e, true
 		}
 		if id(sent) == "" && decode(t, e.Raw)["event"] == sent["event"] && len(e.MessageID) > 30 {
-			return i
+			return e, true
 		}
 	}
-	return -1
+	return segmentd.Received{}, false
 }
 
 func TestPixelCapturesContainTheExpectedEvent(t *testing.T) {

@@ -7,27 +7,25 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/spillwayhq/spillway/infra/local"
-	"github.com/spillwayhq/spillway/infra/local/segmentd"
 	"github.com/spillwayhq/spillway/infra/topology"
-	"github.com/spillwayhq/spillway/shared/ingest"
-	"github.com/spillwayhq/spillway/shared/message"
-	"github.com/spillwayhq/spillway/shared/sqsclient"
+	"github.com/spillwayhq/spillway/integration/testutil/localtest"
+	"github.com/spillwayhq/spillway/shared/app/ingest"
 )
 
 // testTimeout ends a test that hangs. It asserts no speed.
@@ -35,17 +33,16 @@ const testTimeout = 90 * time.Second
 
 const writeKey = "wk-demo"
 
-// A deployment is the ingest API and a whole local pipeline. It records the requests to the ingest
-// API and the events that reach the Segment emulator.
+// A deployment is the ingest endpoint and a whole local pipeline behind it. It records the requests
+// to the endpoint and the events that reach the Segment emulator.
 type deployment struct {
-	URL      string
-	pipeline *local.Pipeline
+	*localtest.Arrivals
+	URL string
 
-	mu       sync.Mutex
-	change   chan struct{} // closed and replaced after each request and each arrival
-	requests []request
-	arrived  []segmentd.Received
-	answers  []scripted
+	mu        sync.Mutex
+	requests  []request
+	answers   []scripted
+	queueDown bool
 }
 
 // request is one with events, or for settings, and its answer.
@@ -66,73 +63,83 @@ type scripted struct {
 
 // setup says how a deployment fails. The zero value works.
 type setup struct {
-	answers    []scripted // to the first requests with events, in this order; the ingest API does not see those requests
-	queueFails int32      // how many sends to the queue fail
-	keys       ingest.KeySet
-}
-
-// unreliable is a queue whose first sends fail.
-type unreliable struct {
-	ingest.Sender
-	fails atomic.Int32
-}
-
-func (u *unreliable) Send(ctx context.Context, messages []message.Message) error {
-	if u.fails.Add(-1) >= 0 {
-		return errors.New("the queue fails as the test asked")
-	}
-	return u.Sender.Send(ctx, messages)
+	answers   []scripted // to the first requests with events, in this order; the endpoint does not see those requests
+	queueDown bool       // no message can be sent until the endpoint has refused a request
+	writeKeys string     // the document with the write keys that are accepted; empty: any well-formed one
 }
 
 // deploy starts a deployment, which ends with the test.
 func deploy(t *testing.T, s setup) *deployment {
 	t.Helper()
-	d := &deployment{change: make(chan struct{}), answers: s.answers}
-	p, err := local.Start(local.Config{Dir: t.TempDir(), SQSAddr: "127.0.0.1:0", SegmentAddr: "127.0.0.1:0",
-		OnEvent: d.arrive})
+	d := &deployment{Arrivals: localtest.NewArrivals(), answers: s.answers, queueDown: s.queueDown}
+	p := localtest.Start(t, local.Config{OnEvent: d.Add})
+	production := topology.Default()
+	options := local.PipelineOptions(&production, p.SQSURL)
+	options.Server = ingest.Server{ShutdownGrace: time.Second, Linger: ingest.Linger}
+	if s.writeKeys != "" {
+		options.WriteKeysFile = filepath.Join(t.TempDir(), "write-keys.json")
+		if err := os.WriteFile(options.WriteKeysFile, []byte(s.writeKeys), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	endpoint, err := ingest.New(t.Context(), options.Ingest(), ingest.Parts{
+		SQS: localtest.Client(p.SQSURL, localtest.Via(&queueTransport{p.SQS().HTTPClient().Transport, d}),
+			// The AWS SDK's own retries would only make the endpoint's first refusal come later.
+			func(o *sqs.Options) { o.RetryMaxAttempts = 1 }),
+		Metrics: io.Discard, Logger: slog.New(slog.DiscardHandler),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.pipeline = p
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() {
-		if err := p.Run(ctx); err != nil {
-			t.Errorf("run the pipeline: %v", err)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		if err := endpoint.Serve(ctx, listener); err != nil {
+			t.Errorf("serve the ingest endpoint: %v", err)
 		}
 	})
-	t.Cleanup(func() { cancel(); running.Wait() })
-
-	api := sqs.New(sqs.Options{
-		Region: local.Region, BaseEndpoint: aws.String(p.SQSURL), HTTPClient: p.SQS().HTTPClient(),
-		Credentials: credentials.NewStaticCredentialsProvider(local.AccessKey, local.AccessKey, ""),
-	})
-	events := &unreliable{Sender: sqsclient.New(api, p.QueueURL(topology.DefaultNames().EventsQueue))}
-	events.fails.Store(s.queueFails)
-	handler, err := ingest.New(ingest.Config{
-		Queue: events, DeadLetters: sqsclient.New(api, p.QueueURL(topology.DefaultNames().DeadLetterQueue)), Keys: s.keys,
-		Logger: slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewServer(d.record(handler))
+	t.Cleanup(func() { stop(); serving.Wait() })
+	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: listener.Addr().String()})
+	transport := new(http.Transport)
+	proxy.Transport = transport
+	recorder := httptest.NewServer(d.record(proxy))
 	t.Cleanup(func() {
-		server.Close()
-		if err := handler.Shutdown(context.Background()); err != nil {
-			t.Errorf("shut the handler down: %v", err)
+		recorder.Close()
+		transport.CloseIdleConnections()
+		if t.Failed() {
+			t.Logf("the requests were answered %v", statuses(d.sent()))
 		}
 	})
-	d.URL = server.URL
+	d.URL = recorder.URL
 	return d
 }
 
-// record wraps the handler: it records what an SDK sends, and answers with the scripted answers
-// first.
-func (d *deployment) record(handler http.Handler) http.Handler {
+// queueTransport is the endpoint's way to SQS.
+type queueTransport struct {
+	http.RoundTripper
+	*deployment
+}
+
+func (q *queueTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	q.mu.Lock()
+	down := q.queueDown
+	q.mu.Unlock()
+	if down {
+		return nil, errors.New("the queue is down, as the test asked")
+	}
+	return q.RoundTripper.RoundTrip(r)
+}
+
+// record wraps the way to the endpoint: it records what an SDK sends, and answers with the scripted
+// answers first.
+func (d *deployment) record(endpoint http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodOptions || r.URL.Path == "/v1/m" {
-			handler.ServeHTTP(w, r)
+			endpoint.ServeHTTP(w, r)
 			return
 		}
 		wire, err := io.ReadAll(r.Body)
@@ -145,12 +152,15 @@ func (d *deployment) record(handler http.Handler) http.Handler {
 		if s, ok := d.nextAnswer(r); ok {
 			s.answer(recorder, r)
 		} else {
-			handler.ServeHTTP(recorder, r)
+			endpoint.ServeHTTP(recorder, r)
 		}
 		seen.Answered, seen.Status = time.Now(), recorder.code
 		seconds, _ := strconv.Atoi(w.Header().Get("Retry-After"))
 		seen.RetryAfter = time.Duration(seconds) * time.Second
-		d.note(func() { d.requests = append(d.requests, seen) })
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.requests = append(d.requests, seen)
+		d.queueDown = d.queueDown && seen.Status == http.StatusOK
 	})
 }
 
@@ -165,8 +175,8 @@ func (d *deployment) nextAnswer(r *http.Request) (scripted, bool) {
 	return s, true
 }
 
-// answer writes the scripted answer. Like the ingest API's, it lets a browser of another origin read
-// the status and Retry-After.
+// answer writes the scripted answer. Like the ingest API's, it lets a browser of another origin
+// read the status and Retry-After.
 func (s scripted) answer(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	if origin := r.Header.Get("Origin"); origin != "" {
@@ -203,16 +213,6 @@ func unzip(wire []byte) []byte {
 	return body
 }
 
-func (d *deployment) arrive(e segmentd.Received) { d.note(func() { d.arrived = append(d.arrived, e) }) }
-
-func (d *deployment) note(what func()) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	what()
-	close(d.change)
-	d.change = make(chan struct{})
-}
-
 // sent returns the requests with events so far, in the order of their answers.
 func (d *deployment) sent() []request {
 	d.mu.Lock()
@@ -227,45 +227,12 @@ func (d *deployment) loaded(path string) bool {
 	return slices.ContainsFunc(d.requests, func(r request) bool { return r.Path == path && r.Status == http.StatusOK })
 }
 
-// arrivals returns the events at the Segment emulator by messageId.
-func (d *deployment) arrivals() map[string][]segmentd.Received {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	by := map[string][]segmentd.Received{}
-	for _, e := range d.arrived {
-		by[e.MessageID] = append(by[e.MessageID], e)
-	}
-	return by
-}
-
-// await waits until done reports true. It calls done after each request and each arrival.
-func (d *deployment) await(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	timeout := time.NewTimer(testTimeout)
-	defer timeout.Stop()
-	for {
-		d.mu.Lock()
-		change := d.change
-		d.mu.Unlock()
-		if done() {
-			return
-		}
-		select {
-		case <-change:
-		case <-timeout.C:
-			t.Fatalf("timed out waiting for %s; requests: %v; arrived: %v", what, statuses(d.sent()),
-				slices.Sorted(maps.Keys(d.arrivals())))
-		}
-	}
-}
-
 // awaitEvents waits until all of these events have reached the Segment emulator.
 func (d *deployment) awaitEvents(t *testing.T, ids ...string) {
 	t.Helper()
-	d.await(t, strings.Join(ids, ", "), func() bool {
-		by := d.arrivals()
-		return !slices.ContainsFunc(ids, func(id string) bool { return len(by[id]) == 0 })
-	})
+	for _, id := range ids {
+		d.AwaitEvent(t, id)
+	}
 }
 
 func statuses(requests []request) []int {
@@ -280,10 +247,4 @@ func (d *deployment) requestsSoFar() []request {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return slices.Clone(d.requests)
-}
-
-func (d *deployment) arrivedAt(i int) segmentd.Received {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.arrived[i]
 }

@@ -66,7 +66,7 @@ func TestNodeRetriesByStatusAndRetryAfter(t *testing.T) {
 			if c.accepted {
 				d.awaitEvents(t, event)
 			}
-			if n := len(d.arrivals()[event]); (n == 1) != c.accepted {
+			if n := len(d.Get(event)); (n == 1) != c.accepted {
 				t.Errorf("it arrived %d times", n)
 			}
 		})
@@ -113,7 +113,7 @@ func assertAllArrived(t *testing.T, d *deployment, path string, add enriched, ki
 		for _, e := range sent {
 			all = append(all, id(e))
 			d.awaitEvents(t, id(e))
-			got := d.arrivals()[id(e)]
+			got := d.Get(id(e))
 			if len(got) != 1 || got[0].WriteKey != writeKey || got[0].Path != path {
 				t.Errorf("%s arrived %d times, under %q at %s", e["type"], len(got), got[0].WriteKey, got[0].Path)
 			}

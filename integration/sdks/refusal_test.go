@@ -6,13 +6,12 @@ import (
 	"testing"
 
 	"github.com/segmentio/analytics-go/v3"
-
-	"github.com/spillwayhq/spillway/shared/ingest"
 )
 
-// The tests of the single SDKs script the answers; here the ingest API itself refuses the requests.
+// The tests of the single SDKs script the answers; here the ingest endpoint itself refuses the
+// requests.
 
-func TestNoSDKLosesAnEventWhileTheQueueFails(t *testing.T) {
+func TestNoSDKLosesAnEventWhileTheQueueIsDown(t *testing.T) {
 	t.Parallel()
 	for name, send := range map[string]func(*testing.T, *deployment){
 		"node":              func(t *testing.T, d *deployment) { runNode(t, d, "ONLY=track", "MAX_RETRIES=0") },
@@ -34,9 +33,9 @@ func TestNoSDKLosesAnEventWhileTheQueueFails(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := deploy(t, setup{queueFails: 1})
+			d := deploy(t, setup{queueDown: true})
 			send(t, d)
-			d.await(t, "a request that is accepted", func() bool { return slices.Contains(statuses(d.sent()), http.StatusOK) })
+			d.Await(t, "a request that is accepted", func() bool { return slices.Contains(statuses(d.sent()), http.StatusOK) })
 			sent := d.sent()
 			if got := statuses(sent); !slices.Equal(got, []int{429, 200}) || sent[0].RetryAfter == 0 {
 				t.Errorf("answers %v, with Retry-After %v", got, sent[0].RetryAfter)
@@ -46,7 +45,7 @@ func TestNoSDKLosesAnEventWhileTheQueueFails(t *testing.T) {
 				assertWaited(t, sent)
 			}
 			for _, id := range ids(t, sent[0]) {
-				if n := len(d.arrivals()[id]); n != 1 {
+				if n := len(d.Get(id)); n != 1 {
 					t.Errorf("%s arrived %d times", id, n)
 				}
 			}
@@ -56,11 +55,7 @@ func TestNoSDKLosesAnEventWhileTheQueueFails(t *testing.T) {
 
 func TestNodeDropsEventsOfAnUnknownWriteKeyWithoutRetrying(t *testing.T) {
 	t.Parallel()
-	keys, err := ingest.NewKeys(map[string]ingest.Key{"another": {Name: "another"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := deploy(t, setup{keys: keys})
+	d := deploy(t, setup{writeKeys: `{"writeKeys":[{"name":"another","writeKey":"another"}]}`})
 	for id, delivered := range runNode(t, d) {
 		if delivered {
 			t.Errorf("the SDK was told that %s is accepted", id)
