@@ -1,8 +1,8 @@
 // Package apigateway lets an http.Handler answer the invocations of a Lambda function behind an
 // HTTP API or a function URL, which both use payload format 2.0.
 //
-// It exists because aws-lambda-go's lambdaurl streams its answers, which neither an HTTP API nor a
-// buffered function URL takes.
+// It exists because aws-lambda-go's lambdaurl streams its answers, which an HTTP API and a buffered
+// function URL do not support.
 package apigateway
 
 import (

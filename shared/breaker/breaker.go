@@ -2,8 +2,8 @@
 // callers neither wait for a time-out nor add to its load.
 //
 // Closed, it allows every call. Failures in a row open it; while it is open it refuses calls. When
-// its time is over it is half-open: one call, the probe, is allowed. The probe's success closes it,
-// its failure opens it again.
+// the open time is over it is half-open: it allows one call, the probe. The probe's success closes
+// it, its failure opens it again.
 //
 // It exists beside gobreaker because the delivery to Segment needs what that lacks: an open time
 // that grows, a call that says nothing about the destination, and time that is passed in. It does
@@ -15,14 +15,14 @@ import (
 	"time"
 )
 
-// Settings are what a Breaker goes by. All but IgnoreLate must be given.
+// Settings configure a Breaker. All but IgnoreLate are required.
 type Settings struct {
 	// Failures in a row open the breaker.
 	Failures int
 	// OpenFor is how long calls are refused after the given number of openings in a row. It must
 	// not call the Breaker.
 	OpenFor func(now time.Time, openings int) time.Duration
-	// IgnoreLate leaves out the reports of calls that were allowed before the breaker last opened,
+	// IgnoreLate ignores the reports of calls that were allowed before the breaker last opened,
 	// became half-open or closed. Without it they count as the probe's: their success closes the
 	// breaker, their failure opens it again.
 	IgnoreLate bool
@@ -62,7 +62,7 @@ type Ticket struct {
 	generation int
 }
 
-// Allow asks to make a call. Each allowed call must be reported.
+// Allow asks whether a call may be made. The caller must Report each call that was allowed.
 func (b *Breaker) Allow(now time.Time) (t Ticket, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -76,8 +76,8 @@ func (b *Breaker) Allow(now time.Time) (t Ticket, ok bool) {
 	return Ticket{Probe: b.openings > 0, generation: b.generation}, true
 }
 
-// Report tells the result of an allowed call. opened says that it opened the breaker, for the first
-// time or again.
+// Report records the result of an allowed call. opened is true when it opened the breaker, for the
+// first time or again.
 func (b *Breaker) Report(now time.Time, t Ticket, r Result) (opened bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -121,7 +121,7 @@ func (b *Breaker) open(now time.Time) {
 	b.generation++
 }
 
-// Refusing reports whether a call would be refused now.
+// Refusing reports whether Allow would refuse a call now. It changes nothing.
 func (b *Breaker) Refusing(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

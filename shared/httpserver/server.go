@@ -1,6 +1,6 @@
 // Package httpserver is an http.Server that any client may reach: it bounds what a client can hold
-// that sends slowly or never ends its headers, it shuts down in good order, and its log names no
-// client. Everything of ours that listens on a port uses it.
+// that sends slowly or never ends its headers, it shuts down gracefully, and its log names no
+// client. Every server of Spillway uses it.
 package httpserver
 
 import (
@@ -25,7 +25,8 @@ const (
 	maxHeaderBytes = 16 << 10 // net/http adds 4 KB; the SDKs send less than 1 KB
 )
 
-// New makes a server for a handler. The logger gets what is wrong on this machine.
+// New returns a server with the package's limits. The logger gets errors of this machine only, not
+// those that a client can cause.
 func New(handler http.Handler, logger *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           handler,
@@ -36,8 +37,7 @@ func New(handler http.Handler, logger *slog.Logger) *http.Server {
 }
 
 // Serve takes requests from l until ctx ends. Then it takes no new connection, lets the requests
-// under way finish, and calls flush, all within grace. The error tells what did not end in good
-// order.
+// under way finish, and calls flush, all within grace. The error says what did not end within it.
 func Serve(ctx context.Context, server *http.Server, l net.Listener, grace time.Duration,
 	flush func(context.Context) error) error {
 	served := make(chan error, 1)
@@ -66,7 +66,7 @@ func Serve(ctx context.Context, server *http.Server, l net.Listener, grace time.
 
 // Guard answers 500 if the handler panics. net/http would cut the connection off and log the
 // client's address; in a Lambda function the process would end, and one event that makes it panic
-// could keep every environment down.
+// could end every environment again and again.
 func Guard(handler http.Handler, logger *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {

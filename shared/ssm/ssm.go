@@ -18,9 +18,9 @@ type API interface {
 	GetParameter(context.Context, *ssm.GetParameterInput, ...func(*ssm.Options)) (*ssm.GetParameterOutput, error)
 }
 
-// Parameter is a String or a SecureString, without the white space around it, which an editor or a
-// pipe leaves behind. It is never empty. Reading it needs ssm:GetParameter, and kms:Decrypt if it
-// is encrypted with a key of one's own.
+// Parameter returns a source that reads a String or a SecureString. It trims white space, which an
+// editor or a pipe may add, and an empty value is an error. Reading needs the permission
+// ssm:GetParameter, and kms:Decrypt for a customer managed key.
 func Parameter(api API, name string) reload.Source {
 	return reload.Source{Name: name, Read: func(ctx context.Context) ([]byte, error) {
 		out, err := api.GetParameter(ctx, &ssm.GetParameterInput{Name: aws.String(name), WithDecryption: aws.Bool(true)})

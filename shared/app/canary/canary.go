@@ -56,7 +56,7 @@ func ReadOptions(environ []string) (Options, error) {
 type Parts struct {
 	Metrics io.Writer // gets a line of JSON for each group of metrics
 	Logger  *slog.Logger
-	Report  func(canary.Result) // called for each event; nil: nothing is
+	Report  func(canary.Result) // called for each event; may be nil
 }
 
 // A Function sends a canary event for each invocation. It implements lambda.Handler.
@@ -90,16 +90,16 @@ func New(o Options, p Parts) (*Function, error) {
 	return &Function{c, emf.NewWriter(p.Metrics, o.Name, "canary"), p}, nil
 }
 
-// Invoke implements lambda.Handler; the payload, the schedule's, does not matter. It returns no
-// error: Lambda would then invoke it again, and a canary that is sent twice a minute hides that
-// every other one fails. The metric tells the failure.
+// Invoke implements lambda.Handler; it ignores the schedule's payload. It returns no error, because
+// Lambda would then invoke it again: a canary that is sent twice a minute conceals that every other
+// one fails. A metric reports the failure.
 func (f *Function) Invoke(ctx context.Context, _ []byte) ([]byte, error) {
 	f.send(ctx)
 	return []byte("null"), nil
 }
 
-// Run sends an event now and then every minute until ctx ends, where no schedule does. It waits for
-// the one that is under way then, so that it is counted.
+// Run replaces the schedule where there is none: it sends an event at once and then every minute
+// until ctx ends. It returns after the event under way has been answered, so that it is counted.
 func (f *Function) Run(ctx context.Context) {
 	every := time.NewTicker(canary.Interval)
 	defer every.Stop()

@@ -32,7 +32,7 @@ type Parts struct {
 	Transport http.RoundTripper // to Segment; nil: the client's own
 	Metrics   io.Writer         // gets a line of JSON for each group of metrics; safe for concurrent use
 	Logger    *slog.Logger
-	// Report is called for each invocation, after its metrics have been written; nil: nothing is.
+	// Report is called for each invocation, after its metrics have been written; may be nil.
 	Report func(deliver.Report)
 	// Observer is deliver.Config.Observer.
 	Observer func() func(deliver.Observation)
@@ -74,8 +74,8 @@ func New(o Options, p Parts) (*Handler, error) {
 	return factory()
 }
 
-// NewFactory builds the function once for each environment, where several run in one process. They
-// share the adapters, but not what a Handler remembers.
+// NewFactory returns a function that makes a Handler for each of several environments in one
+// process. They share the adapters; each has its own breaker and limits.
 func NewFactory(o Options, p Parts) (factory func() (*Handler, error), err error) {
 	c, values, err := Configure(o, p)
 	if err != nil {
@@ -90,14 +90,14 @@ func NewFactory(o Options, p Parts) (factory func() (*Handler, error), err error
 	}, nil
 }
 
-// Invoke implements lambda.Handler. It refreshes the parameters that are due at the same time.
+// Invoke implements lambda.Handler. While it delivers, it refreshes the parameters that are due.
 func (h *Handler) Invoke(ctx context.Context, payload []byte) (response []byte, err error) {
 	h.values.During(ctx, func() { response, err = h.handler.Invoke(ctx, payload) })
 	return response, err
 }
 
-// Configure puts the service's configuration together. The values are those that it reads from
-// parameters, which its user has to refresh.
+// Configure returns the service's configuration, and the values in it that come from SSM
+// parameters: the caller must refresh them.
 func Configure(o Options, p Parts) (deliver.Config, reload.Group, error) {
 	metrics := emf.NewWriter(p.Metrics, o.Name, "deliver")
 	c := deliver.Config{

@@ -31,15 +31,14 @@ type Options struct {
 	QueueURL, DeadLetterQueueURL string
 
 	// Messages that carry no write key are sent with WriteKey, or with the one in the SSM parameter
-	// WriteKeyParameter. Without both they wait in the queue.
+	// WriteKeyParameter. Without both they are retained for retry.
 	WriteKey, WriteKeyParameter string
 	// Where Segment is: the URL, or the SSM parameter that holds it. Without a value in the
-	// parameter all messages wait in the queue.
+	// parameter all messages are retained for retry.
 	Endpoint, EndpointParameter string
-	// Gzip compresses requests to Segment: about a fifth of the bytes that leave AWS and are paid
-	// for.
+	// Gzip compresses requests to Segment: to about a fifth of the bytes, which AWS charges for.
 	Gzip bool
-	// CanaryWriteKey is that of the canary's events. Empty: there is no canary.
+	// CanaryWriteKey is the write key of the canary's events. Empty: there is no canary.
 	CanaryWriteKey string
 	LogLevel       slog.Level
 }

@@ -43,7 +43,7 @@ type Parts struct {
 	SSM     ssm.API   // needed if the options name a parameter
 	Metrics io.Writer // gets a line of JSON for each group of metrics; safe for concurrent use
 	Logger  *slog.Logger
-	Report  func(ingest.Summary) // called for each request besides; nil: nothing is
+	Report  func(ingest.Summary) // also called for each request; may be nil
 }
 
 // An Endpoint is the ingest endpoint, ready to take requests.

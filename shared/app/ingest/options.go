@@ -56,24 +56,24 @@ type Options struct {
 	// The document with the write keys that are accepted, see package writekeys: a file, or an SSM
 	// parameter. Without both any well-formed write key is accepted.
 	WriteKeysFile, WriteKeysParameter string
-	// CanaryWriteKey is accepted besides, and without a quota. Empty: there is no canary.
+	// CanaryWriteKey is accepted too, without a quota. Empty: there is no canary.
 	CanaryWriteKey string
 	// PublicURL is the scheme and host for the settings that SDKs load. Empty: those of the
 	// request.
 	PublicURL string
 	LogLevel  slog.Level
-	// MemoryLimit is where the garbage collector begins to work harder, in bytes; negative: Go's
-	// own setting counts. Without a limit the heap may double before it does, which is more than a
-	// small container has, and more than overload needs.
+	// MemoryLimit is Go's soft memory limit in bytes (debug.SetMemoryLimit); negative: GOMEMLIMIT
+	// counts. Without a limit the heap may grow to twice its live size before a collection, which
+	// is more than a small container has.
 	MemoryLimit int64
 	Server      *Server // nil in a Lambda function
 }
 
-// Server is what a deployment decides besides about a server of its own.
+// Server has the further options of an endpoint that runs as a server.
 type Server struct {
 	Listen         string        // host:port
 	TrustedProxies int           // how many proxies in front add to X-Forwarded-For and -Proto
-	ShutdownGrace  time.Duration // how long requests under way may take after the end was asked for
+	ShutdownGrace  time.Duration // how long a shutdown waits for the requests under way
 	Linger         time.Duration // see the constant
 }
 

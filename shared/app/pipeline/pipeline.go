@@ -2,7 +2,7 @@
 // function and canary, each by the function that builds what is deployed.
 //
 // On AWS the CDK app decides what the parts have in common, such as the queues and the canary's
-// write key, and passes it in the environment. Here it stands in one set of options.
+// write key, and passes it in the environment. Here one set of options has it.
 package pipeline
 
 import (
@@ -38,8 +38,8 @@ func (o *Options) Ingest() appingest.Options {
 		WriteKeysFile: o.WriteKeysFile, CanaryWriteKey: canary.WriteKey, Server: &o.Server}
 }
 
-// Deliver are the options of the deliver function. It knows the canary's write key even if no
-// canary runs: the queue may hold one of an earlier run.
+// Deliver are the options of the deliver function. They have the canary's write key even if no
+// canary runs, because the queue may hold canaries of an earlier run.
 func (o *Options) Deliver() appdeliver.Options {
 	return appdeliver.Options{Name: o.Name, QueueURL: o.QueueURL, DeadLetterQueueURL: o.DeadLetterQueueURL,
 		Endpoint: o.SegmentURL, Gzip: o.Gzip, WriteKey: o.WriteKey, CanaryWriteKey: canary.WriteKey}
@@ -63,7 +63,7 @@ type Parts struct {
 	Metrics   io.Writer         // gets a line of JSON for each group of metrics; safe for concurrent use
 	Logger    *slog.Logger
 
-	// What happens is reported to these, if they are not nil.
+	// These are called with what happened. Each may be nil.
 	OnRequest    func(ingest.Summary)
 	OnInvocation func(deliver.Report)
 	OnCanary     func(canary.Result)
@@ -82,7 +82,7 @@ func (p *Pipeline) NewIngest(ctx context.Context) (*appingest.Endpoint, error) {
 		appingest.Parts{SQS: p.SQS, Metrics: p.Metrics, Logger: p.Logger, Report: p.OnRequest})
 }
 
-// NewDeliver returns what builds the deliver function for each of its environments.
+// NewDeliver returns a function that makes a Handler for each environment of the deliver function.
 func (p *Pipeline) NewDeliver() (factory func() (*appdeliver.Handler, error), err error) {
 	return appdeliver.NewFactory(p.Options.Deliver(), appdeliver.Parts{SQS: p.SQS, Transport: p.Transport,
 		Metrics: p.Metrics, Logger: p.Logger, Report: p.OnInvocation, Observer: p.Observer})
