@@ -102,7 +102,7 @@ func printCost(out io.Writer, f costFlags, p price.Pipeline) {
 		EventsPerDay: float64(f.eventsPerDay), EventBytes: float64(f.eventBytes),
 		EventsPerMessage: float64(f.eventsPerMessage), EventsPerRequest: float64(f.eventsPerMessage),
 	}
-	single, singleLoad := p.OneEventAMessage(load)
+	single, singleLoad := p.OneEventPerMessage(load)
 	bill, singleBill := p.Month(load).Bill(), single.Month(singleLoad).Bill()
 	fixed := p.Month(price.Load{}).Bill().Total()
 	fmt.Fprintf(out, "%s events per day of %s bytes, %s per message, %s, ingest endpoint: %s\n\n",

@@ -41,8 +41,8 @@ type Listing struct {
 	InQueue    ReasonCounts // all dead letters that were in the queue, also those outside the filter
 }
 
-// UnreadableKey is the name of the write key of a dead letter whose body can't be read.
-const UnreadableKey = "unreadable"
+// unreadableKey is the name of the write key of a dead letter whose body can't be read.
+const unreadableKey = "unreadable"
 
 // List returns the dead letters that the filter selects. It needs some hundred bytes of memory for
 // each. name returns what may be shown of a write key; an empty one is the configured default.
@@ -85,12 +85,7 @@ func (s *lister) add(l *Received, r *Reader) {
 		s.result.Duplicates++
 		return
 	}
-	e := Entry{ID: l.ID, Reason: l.Reason, WriteKey: UnreadableKey, Events: l.Count, FirstSeen: l.FirstSeen,
-		LastSeen: l.LastSeen, Receives: l.Receives, Detail: l.Detail}
-	if m, err := r.Read(l); err == nil {
-		e.WriteKey, e.Events = s.name(m.WriteKey), len(m.Events)
-	}
-	e.Events = max(1, e.Events)
+	e, _, _ := r.Entry(l, s.name) // a body that can't be read has an entry, too
 	s.result.Entries = append(s.result.Entries, e)
 	key := groupKey{e.Reason, e.WriteKey}
 	g := s.groups[key]

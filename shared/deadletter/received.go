@@ -97,3 +97,16 @@ func (r *Reader) Read(l *Received) (m *message.Content, err error) {
 	}
 	return &r.message, nil
 }
+
+// Entry returns the dead letter's entry in a listing, and what [Reader.Read] returns. name returns
+// what may be shown of a write key. A body that can't be read counts as the number of events that
+// the dead letter's attribute says, or one.
+func (r *Reader) Entry(l *Received, name func(writeKey string) string) (Entry, *message.Content, error) {
+	e := Entry{ID: l.ID, Reason: l.Reason, WriteKey: unreadableKey, Events: max(1, l.Count), FirstSeen: l.FirstSeen,
+		LastSeen: l.LastSeen, Receives: l.Receives, Detail: l.Detail}
+	m, err := r.Read(l)
+	if err == nil {
+		e.WriteKey, e.Events = name(m.WriteKey), len(m.Events)
+	}
+	return e, m, err
+}

@@ -6,10 +6,8 @@ import (
 	"strings"
 )
 
-// PeerAddr is the address of the connection's other end: the client's, or what a platform says that
-// sets RemoteAddr itself. It ignores headers, because any client can write them. The zero Addr
-// means unknown.
-func PeerAddr(r *http.Request) netip.Addr { return parseAddr(r.RemoteAddr) }
+// peerAddr returns the address of the connection's other end; the zero Addr if it is unknown.
+func peerAddr(r *http.Request) netip.Addr { return parseAddr(r.RemoteAddr) }
 
 // ForwardedAddr finds the client behind so many trusted proxies, at least 1, each of which appends
 // to X-Forwarded-For the address that connected to it. So the client is the entry of that number

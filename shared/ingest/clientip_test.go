@@ -33,7 +33,7 @@ func TestTheClientAddressComesFromTheConnectionOrTrustedProxies(t *testing.T) {
 		for _, line := range strings.SplitAfterN(c.forwarded, ", ", 2) { // on two lines, which is allowed
 			r.Header.Add("X-Forwarded-For", strings.TrimSuffix(line, ", "))
 		}
-		from := PeerAddr
+		from := peerAddr
 		if c.proxies > 0 {
 			from = ForwardedAddr(c.proxies)
 		}

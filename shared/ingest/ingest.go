@@ -51,8 +51,9 @@ type Config struct {
 	Health func(context.Context) error
 	// Keys are the accepted write keys. nil: any well-formed one.
 	Keys KeySet
-	// ClientIP is the address that client events are enriched with: [PeerAddr] when nil, or
-	// [ForwardedAddr].
+	// ClientIP returns the address that client events are enriched with, like [ForwardedAddr]. nil:
+	// the address of the connection's other end, or what a platform sets as RemoteAddr; headers are
+	// ignored, because any client can write them.
 	ClientIP func(*http.Request) netip.Addr
 
 	// PublicURL is scheme and host under which clients reach the endpoint, like
@@ -129,7 +130,7 @@ func (c *Config) complete() error {
 		c.Report = func(Summary) {}
 	}
 	if c.ClientIP == nil {
-		c.ClientIP = PeerAddr
+		c.ClientIP = peerAddr
 	}
 	if c.Keys == nil {
 		c.Logger.Warn("no set of write keys is configured: any well-formed write key is accepted")

@@ -80,10 +80,10 @@ type Pipeline struct {
 	Regions                 int // 1 when 0; they share the load evenly
 }
 
-// OneEventAMessage returns the same pipeline and load without Spillway's packing: each event is a
+// OneEventPerMessage returns the same pipeline and load without Spillway's packing: each event is a
 // message and an invocation, and is sent to Segment uncompressed, as the worker of a job queue
 // does.
-func (p Pipeline) OneEventAMessage(l Load) (Pipeline, Load) {
+func (p Pipeline) OneEventPerMessage(l Load) (Pipeline, Load) {
 	p.BatchSize = 1
 	l.EventsPerMessage, l.MessagesPerSend, l.Plain = 1, 1, true
 	return p, l

@@ -20,8 +20,8 @@ type Rate struct {
 	Source  string
 }
 
-// For returns what n of the unit cost, in dollars.
-func (r Rate) For(n float64) float64 { return n / r.Per * r.Dollars }
+// dollars returns what n of the unit cost.
+func (r Rate) dollars(n float64) float64 { return n / r.Per * r.Dollars }
 
 // The price list. A GB is 10^9 bytes here, where AWS sometimes means 2^30: 7 % on the safe side.
 var (
@@ -85,7 +85,7 @@ type Line struct {
 }
 
 // Dollars returns what the line costs.
-func (l Line) Dollars() float64 { return l.Rate.For(l.Quantity) }
+func (l Line) Dollars() float64 { return l.Rate.dollars(l.Quantity) }
 
 // A Bill is the cost of a usage, by service.
 type Bill []Line

@@ -66,14 +66,14 @@ func TestAMillionEventsCostWhatAManualCalculationSays(t *testing.T) {
 func TestEgressIsAFifthWhenCompressed(t *testing.T) {
 	for plain, want := range map[bool]float64{true: 0.09, false: 0.018} {
 		u := Pipeline{Deliver: small, BatchSize: 1}.events(aMillion(Load{Plain: plain}))
-		if got := egress.For(u.EgressBytes); math.Abs(got-want) > 1e-9 {
+		if got := egress.dollars(u.EgressBytes); math.Abs(got-want) > 1e-9 {
 			t.Errorf("plain %v: $%.4f, want $%.3f", plain, got, want)
 		}
 	}
 }
 
 func TestIdlePollingOfFivePollersCostsAQuarterDollar(t *testing.T) {
-	if got := sqsRequests.For(Pipeline{}.Month(Load{}).IdlePolls); math.Abs(got-0.2592) > 1e-9 {
+	if got := sqsRequests.dollars(Pipeline{}.Month(Load{}).IdlePolls); math.Abs(got-0.2592) > 1e-9 {
 		t.Errorf("$%.4f", got)
 	}
 }

@@ -71,7 +71,7 @@ func TestReadingsOfAFileSystemThatHangsDoNotPileUp(t *testing.T) {
 		close(release)
 		synctest.Wait()
 		time.Sleep(FirstInterval * 11 / 10)
-		if v.Refresh(t.Context()); !v.Loaded() {
+		if v.Refresh(t.Context()); !v.loaded() {
 			t.Error("the value was not read after the file system had come back")
 		}
 	})

@@ -78,8 +78,8 @@ func (v *Value[T]) Load() (value T, ok bool) {
 	return value, false
 }
 
-// Loaded reports whether there is a value.
-func (v *Value[T]) Loaded() bool { return v.current.Load() != nil }
+// loaded reports whether there is a value.
+func (v *Value[T]) loaded() bool { return v.current.Load() != nil }
 
 // Refresh reads the source if it is due, for [Timeout] at most, and logs what is wrong with it.
 func (v *Value[T]) Refresh(ctx context.Context) {
@@ -96,7 +96,7 @@ func (v *Value[T]) Refresh(ctx context.Context) {
 		return
 	}
 	failure := " could not be read: " + v.config.Without
-	if v.Loaded() {
+	if v.loaded() {
 		failure = " could not be read again: the last good value is used"
 	}
 	v.config.Logger.Error("the "+v.config.What+failure, "source", v.config.Source.Name, "error", err)
@@ -108,7 +108,7 @@ func (v *Value[T]) read(ctx context.Context) error {
 		return err
 	}
 	digest := sha256.Sum256(data)
-	if v.Loaded() && digest == v.seen {
+	if v.loaded() && digest == v.seen {
 		return nil
 	}
 	value, shown, err := v.config.Parse(data)
@@ -123,7 +123,7 @@ func (v *Value[T]) read(ctx context.Context) error {
 
 func (v *Value[T]) interval() time.Duration {
 	interval := FirstInterval
-	if v.Loaded() {
+	if v.loaded() {
 		interval = cmp.Or(v.config.Source.Interval, Interval)
 	}
 	return interval*9/10 + rand.N(interval/5)
@@ -139,7 +139,7 @@ func (v *Value[T]) due() time.Duration {
 // A Group is the values of one program, of any types. An empty one is valid.
 type Group []interface {
 	Refresh(context.Context)
-	Loaded() bool
+	loaded() bool
 	due() time.Duration
 }
 
@@ -177,7 +177,7 @@ func (g Group) Run(ctx context.Context) {
 func (g Group) During(ctx context.Context, f func()) {
 	var first Group
 	for _, v := range g {
-		if !v.Loaded() {
+		if !v.loaded() {
 			first = append(first, v)
 		}
 	}

@@ -162,7 +162,7 @@ func TestAServerReadsItsValuesAgainUntilItEnds(t *testing.T) {
 		var running sync.WaitGroup
 		running.Go(func() { Group{v, f}.Run(ctx) })
 		synctest.Wait()
-		if !v.Loaded() || !f.Loaded() {
+		if !v.loaded() || !f.loaded() {
 			t.Error("the first reading has not happened")
 		}
 		minutely.set("three", nil)

@@ -31,16 +31,13 @@ func Describe(l *deadletter.Received, name func(writeKey string) string) (*Descr
 		return nil, err
 	}
 	defer r.Close()
-	d := &Description{Entry: deadletter.Entry{
-		ID: l.ID, Reason: l.Reason, WriteKey: deadletter.UnreadableKey, Events: max(1, l.Count), FirstSeen: l.FirstSeen,
-		LastSeen: l.LastSeen, Receives: l.Receives, Detail: l.Detail,
-	}}
-	m, err := r.Read(l)
+	e, m, err := r.Entry(l, name)
+	d := &Description{Entry: e}
 	if err != nil {
 		d.Body, d.Unreadable = string(l.Body), err.Error()
 		return d, nil
 	}
-	d.WriteKey, d.Events, d.Origin = name(m.WriteKey), len(m.Events), m.Origin.String()
+	d.Origin = m.Origin.String()
 	masked := func(raw []byte) json.RawMessage {
 		if m.WriteKey == "" {
 			return bytes.Clone(raw)

@@ -39,9 +39,9 @@ func (o Options) LogValue() slog.Value {
 
 var errNoURL = errors.New("must be the URL of the ingest endpoint that SDKs use, like https://events.example.com")
 
-// ReadOptions reads the options from environ, which has the form of os.Environ. The error names
+// readOptions reads the options from environ, which has the form of os.Environ. The error names
 // every wrong variable.
-func ReadOptions(environ []string) (Options, error) {
+func readOptions(environ []string) (Options, error) {
 	var o Options
 	err := env.Read(environ, env.String(envName, &o.Name), env.String(envIngestURL, &o.IngestURL),
 		env.String(envWriteKey, &o.WriteKey), env.LogLevel(envLogLevel, &o.LogLevel))
@@ -68,7 +68,7 @@ type Function struct {
 
 // FromEnvironment builds the Lambda function. out gets its log and its metrics.
 func FromEnvironment(environ []string, out io.Writer) (*Function, error) {
-	o, err := ReadOptions(environ)
+	o, err := readOptions(environ)
 	if err != nil {
 		return nil, err
 	}

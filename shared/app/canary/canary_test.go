@@ -12,7 +12,7 @@ import (
 var _ lambda.Handler = (*Function)(nil)
 
 func TestTheURLOfTheIngestEndpointIsEnough(t *testing.T) {
-	o, err := ReadOptions([]string{"PATH=/bin", "SPILLWAY_INGEST_URL=https://events.example.com",
+	o, err := readOptions([]string{"PATH=/bin", "SPILLWAY_INGEST_URL=https://events.example.com",
 		"SPILLWAY_CANARY_WRITE_KEY="})
 	if err != nil || o.WriteKey != "spillway-canary" {
 		t.Errorf("%+v, %v", o, err)
@@ -38,7 +38,7 @@ func TestAWrongVariableIsNamedWithWhatItMustBe(t *testing.T) {
 func TestTheOptionsAreShownWithoutTheWriteKey(t *testing.T) {
 	for key, want := range map[string]string{"very-secret": "ends_before_segment=false",
 		"spillway-canary-secret": "ends_before_segment=true"} {
-		o, err := ReadOptions([]string{"SPILLWAY_INGEST_URL=https://events.example.com", "SPILLWAY_CANARY_WRITE_KEY=" + key})
+		o, err := readOptions([]string{"SPILLWAY_INGEST_URL=https://events.example.com", "SPILLWAY_CANARY_WRITE_KEY=" + key})
 		if shown := fmt.Sprint(o.LogValue()); err != nil || strings.Contains(shown, "secret") ||
 			!strings.Contains(shown, want) {
 			t.Errorf("shown: %s, %v", shown, err)

@@ -46,7 +46,7 @@ type Handler struct {
 
 // FromEnvironment builds the Lambda function. out gets its log and its metrics.
 func FromEnvironment(ctx context.Context, environ []string, out io.Writer) (*Handler, error) {
-	o, err := ReadOptions(environ)
+	o, err := readOptions(environ)
 	if err != nil {
 		return nil, err
 	}

@@ -53,9 +53,9 @@ func (o Options) LogValue() slog.Value {
 		slog.String("canary_write_key", deliver.KeyID(o.CanaryWriteKey)))
 }
 
-// ReadOptions reads the options from environ, which has the form of os.Environ. The error names
+// readOptions reads the options from environ, which has the form of os.Environ. The error names
 // every wrong variable.
-func ReadOptions(environ []string) (Options, error) {
+func readOptions(environ []string) (Options, error) {
 	o := Options{Gzip: true}
 	err := env.Read(environ,
 		env.String(envName, &o.Name),

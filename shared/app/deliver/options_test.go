@@ -17,7 +17,7 @@ func complete(more ...string) []string {
 }
 
 func TestTheTwoQueuesAreEnough(t *testing.T) {
-	o, err := ReadOptions(complete())
+	o, err := readOptions(complete())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func TestAWrongVariableIsNamedWithWhatItMustBe(t *testing.T) {
 }
 
 func TestTheOptionsAreShownWithoutTheWriteKeys(t *testing.T) {
-	o, err := ReadOptions(complete("SPILLWAY_WRITE_KEY=very-secret", "SPILLWAY_CANARY_WRITE_KEY=secret-too"))
+	o, err := readOptions(complete("SPILLWAY_WRITE_KEY=very-secret", "SPILLWAY_CANARY_WRITE_KEY=secret-too"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -61,7 +61,7 @@ type Endpoint struct {
 // FromEnvironment builds the endpoint of the Lambda function or the server. out gets its log and
 // its metrics, and must be safe for concurrent use.
 func FromEnvironment(ctx context.Context, environ []string, out io.Writer) (*Endpoint, error) {
-	o, err := ReadOptions(environ)
+	o, err := readOptions(environ)
 	if err != nil {
 		return nil, err
 	}

@@ -92,9 +92,9 @@ func (o Options) LogValue() slog.Value {
 	return slog.GroupValue(attrs...)
 }
 
-// ReadOptions reads the options from environ, which has the form of os.Environ. The error names
+// readOptions reads the options from environ, which has the form of os.Environ. The error names
 // every wrong variable.
-func ReadOptions(environ []string) (Options, error) {
+func readOptions(environ []string) (Options, error) {
 	o := Options{MemoryLimit: memoryLimit(environ)}
 	variables := []env.Variable{
 		env.String(envName, &o.Name),

@@ -13,7 +13,7 @@ func complete(more ...string) []string {
 }
 
 func TestTheTwoQueuesAreEnough(t *testing.T) {
-	o, err := ReadOptions(complete())
+	o, err := readOptions(complete())
 	if want := (Server{Listen: ":8080", ShutdownGrace: 25 * time.Second, Linger: 5 * time.Millisecond}); err != nil ||
 		o.Server == nil || *o.Server != want || o.Name != "spillway" {
 		t.Errorf("%+v, %v", o, err)
@@ -31,7 +31,7 @@ func TestListenCountsMoreThanPort(t *testing.T) {
 		{[]string{"SPILLWAY_LISTEN=[::1]:9000", "PORT=3000"}, "[::1]:9000"},
 		{[]string{"SPILLWAY_LISTEN="}, ":8080"},
 	} {
-		o, err := ReadOptions(complete(c.variables...))
+		o, err := readOptions(complete(c.variables...))
 		if err != nil || o.Server.Listen != c.want {
 			t.Errorf("%v: %+v, %v", c.variables, o.Server, err)
 		}
@@ -57,14 +57,14 @@ func TestAWrongVariableIsNamedWithWhatItMustBe(t *testing.T) {
 		{[]string{"AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001", "SPILLWAY_LISTEN=:80"}, "SPILLWAY_LISTEN must not be set in a Lambda function"},
 		{[]string{"AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001", "SPILLWAY_TRUSTED_PROXIES=1"}, "SPILLWAY_TRUSTED_PROXIES must not be set in a Lambda function"},
 	} {
-		if _, err := ReadOptions(complete(c.variables...)); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := readOptions(complete(c.variables...)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v: got %v, want an error with %q", c.variables, err, c.want)
 		}
 	}
 }
 
 func TestAllWrongVariablesAreNamedAtOnce(t *testing.T) {
-	_, err := ReadOptions([]string{"SPILLWAY_LISTEN=x", "SPILLWAY_LOG_LEVEL=loud"})
+	_, err := readOptions([]string{"SPILLWAY_LISTEN=x", "SPILLWAY_LOG_LEVEL=loud"})
 	for _, name := range []string{envQueueURL, envDeadLetterQueueURL, envListen, envLogLevel} {
 		if err == nil || !strings.Contains(err.Error(), name+" must be") {
 			t.Errorf("%s is not named: %v", name, err)
@@ -73,7 +73,7 @@ func TestAllWrongVariablesAreNamedAtOnce(t *testing.T) {
 }
 
 func TestALambdaFunctionIsRecognisedAndNeedsNoAddress(t *testing.T) {
-	o, err := ReadOptions(complete("AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001", "PORT=rubbish"))
+	o, err := readOptions(complete("AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001", "PORT=rubbish"))
 	if err != nil || o.Server != nil {
 		t.Errorf("%+v, %v", o, err)
 	}
@@ -83,7 +83,7 @@ func TestALambdaFunctionIsRecognisedAndNeedsNoAddress(t *testing.T) {
 }
 
 func TestTheCanarysWriteKeyIsNotShown(t *testing.T) {
-	o, err := ReadOptions(complete("SPILLWAY_CANARY_WRITE_KEY=very-secret"))
+	o, err := readOptions(complete("SPILLWAY_CANARY_WRITE_KEY=very-secret"))
 	if err != nil || o.CanaryWriteKey != "very-secret" {
 		t.Errorf("%+v, %v", o, err)
 	}
@@ -102,7 +102,7 @@ func TestTheMemoryLimitFitsWhereItRuns(t *testing.T) {
 		"a Lambda function": {[]string{"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1000"}, 800 << 20},
 		"nonsense":          {[]string{"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=much"}, 110 << 20},
 	} {
-		if o, err := ReadOptions(complete(c.environ...)); err != nil || o.MemoryLimit != c.want {
+		if o, err := readOptions(complete(c.environ...)); err != nil || o.MemoryLimit != c.want {
 			t.Errorf("%s: %d, want %d (%v)", name, o.MemoryLimit, c.want, err)
 		}
 	}
