@@ -132,7 +132,7 @@ got = sqs.delete_message_batch(QueueUrl=url, Entries=entries + [{"Id": "bad", "R
 check("deleted of the batch", sorted(e["Id"] for e in got["Successful"]), ["0", "1"])
 check("not deleted of the batch", [(e["Id"], e["Code"]) for e in got["Failed"]], [("bad", "ReceiptHandleIsInvalid")])
 
-# Dead moved and redrive.
+# Dead letters and redrive.
 dlq = sqs.create_queue(QueueName="boto3-dead")["QueueUrl"]
 arns = {u: sqs.get_queue_attributes(QueueUrl=u, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"] for u in (url, dlq)}
 sqs.set_queue_attributes(QueueUrl=url, Attributes={

@@ -130,7 +130,7 @@ batch = await sqs.deleteMessageBatch({ QueueUrl, Entries: [...entries, { Id: 'ba
 check('deleted of the batch', batch.Successful.map((e) => e.Id).sort(), ['0', '1'])
 check('not deleted of the batch', batch.Failed.map((e) => [e.Id, e.Code]), [['bad', 'ReceiptHandleIsInvalid']])
 
-// Dead moved and redrive.
+// Dead letters and redrive.
 const dlq = (await sqs.createQueue({ QueueName: 'js-dead' })).QueueUrl
 const arnOf = async (url) => (await sqs.getQueueAttributes({ QueueUrl: url, AttributeNames: ['QueueArn'] })).Attributes.QueueArn
 const [arn, dlqArn] = [await arnOf(QueueUrl), await arnOf(dlq)]
