@@ -52,7 +52,7 @@ func eachRecord(payload []byte, f func(*record)) error {
 			continue
 		}
 		if s.Peek() != '[' {
-			return errors.New("Records must be an array")
+			return errors.New("its Records must be an array")
 		}
 		found = true
 		s.Enter('[')

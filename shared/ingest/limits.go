@@ -48,7 +48,7 @@ func (l *Limits) complete() error {
 			*v.value = v.standard
 		}
 		if *v.value < 0 {
-			return fmt.Errorf("Limits.%s must be positive, is %d", v.name, *v.value)
+			return fmt.Errorf("the limit %s must be positive, is %d", v.name, *v.value)
 		}
 	}
 	if l.QueueTimeout == 0 {
