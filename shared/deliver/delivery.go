@@ -2,7 +2,6 @@ package deliver
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -149,10 +148,6 @@ func (m *delivery) settle(i int, d Disposition, f *failure) {
 	}
 	m.dispositions[i] = d
 }
-
-// id names the message in messageIds and dead letters. A message that was redriven keeps its name,
-// though SQS gives it another: its events are to be the same however often that happens.
-func (m *delivery) id() string { return message.StableID(cmp.Or(m.redriven, m.messageID)) }
 
 // cameIn is when the events came in for the first time, even if they have been a dead letter since.
 func (m *delivery) cameIn() time.Time {

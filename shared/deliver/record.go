@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -27,6 +28,10 @@ type record struct {
 	redriven  string
 	firstSeen time.Time
 }
+
+// id names the message in messageIds and dead letters. A message that was redriven keeps its name,
+// though SQS gives it another: its events are to be the same however often that happens.
+func (rec *record) id() string { return message.StableID(cmp.Or(rec.redriven, rec.messageID)) }
 
 // maxSent is the end of the year 9999 in milliseconds: RFC 3339 can't express a later time.
 const maxSent = 253402300800000
