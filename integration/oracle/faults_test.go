@@ -21,7 +21,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/deliver"
 )
 
-// faults lets a plan's faults happen until they are switched off, and counts them.
+// faults injects the faults of a plan until stop is called, and counts them.
 type faults struct {
 	*plan
 	began time.Time
@@ -30,13 +30,14 @@ type faults struct {
 	rng      *rand.Rand
 	off      bool
 	happened map[string]int
-	copies   []lambda.Message // to be handed out once more
+	copies   []lambda.Message // to be received once more
 }
 
 func newFaults(p *plan) *faults {
 	return &faults{plan: p, began: time.Now(), rng: rand.New(rand.NewPCG(p.seed, 0xfa17)), happened: map[string]int{}}
 }
 
+// happens draws whether a fault happens now.
 func (f *faults) happens(name string, percent float64) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -47,6 +48,7 @@ func (f *faults) happens(name string, percent float64) bool {
 	return true
 }
 
+// upTo draws a duration below d.
 func (f *faults) upTo(d time.Duration) time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -59,7 +61,7 @@ func (f *faults) stop() {
 	f.off = true
 }
 
-// pass lets time pass, or less if ctx ends.
+// sleep waits for d, or until ctx ends.
 func sleep(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -69,7 +71,7 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-var errAway = errors.New("SQS is away")
+var errDown = errors.New("SQS is down")
 
 // faultyQueue is the events queue as the event source mapping sees it.
 type faultyQueue struct {
@@ -79,7 +81,7 @@ type faultyQueue struct {
 	url    string
 }
 
-// tooOld is by how much an aged message's SentTimestamp lies back.
+// tooOld is how far the SentTimestamp of an aged message is set back.
 const tooOld = deliver.MaxAge + time.Hour
 
 func (q *faultyQueue) Receive(ctx context.Context, most int, wait time.Duration) ([]lambda.Message, error) {
@@ -87,19 +89,20 @@ func (q *faultyQueue) Receive(ctx context.Context, most int, wait time.Duration)
 		sleep(ctx, q.upTo(10*time.Second))
 	}
 	if q.happens("receive fails", q.receiveFails) {
-		return nil, errAway
+		return nil, errDown
 	}
 	got, err := q.Queue.Receive(ctx, most, wait)
 	if err != nil || len(got) == 0 {
 		return got, err
 	}
 	if q.happens("receive lost", q.receiveLost) {
-		return nil, errAway
+		return nil, errDown
 	}
 	for i := range got {
 		m := &got[i]
 		if q.happens("visibility runs out", q.visibilityEnds) {
-			// As if the queue's timeout were this short: it comes again while it is on its way.
+			// As if the queue's timeout were this short: SQS hands the message out again while it
+			// is being delivered.
 			_, err := q.client.ChangeMessageVisibility(ctx, &awssqs.ChangeMessageVisibilityInput{
 				QueueUrl: &q.url, ReceiptHandle: &m.ReceiptHandle, VisibilityTimeout: int32(q.upTo(3 * time.Second).Seconds()),
 			})
@@ -127,7 +130,7 @@ func (q *faultyQueue) Receive(ctx context.Context, most int, wait time.Duration)
 	return got, nil
 }
 
-// setSent makes the message's SentTimestamp one of SQS's own clock, which is not ours.
+// setSent sets the message's SentTimestamp by the clock of SQS, which differs from ours.
 func (q *faultyQueue) setSent(m *lambda.Message) {
 	sent, err := strconv.ParseInt(m.Attributes["SentTimestamp"], 10, 64)
 	if err != nil {
@@ -142,18 +145,18 @@ func (q *faultyQueue) setSent(m *lambda.Message) {
 
 func (q *faultyQueue) Delete(ctx context.Context, handles []string) error {
 	if q.happens("delete fails", q.deleteFails) {
-		return errAway
+		return errDown
 	}
 	if err := q.Queue.Delete(ctx, handles); err != nil {
 		return err
 	}
 	if q.happens("delete lost", q.deleteLost) {
-		return errAway
+		return errDown
 	}
 	return nil
 }
 
-// faultyTransport carries the function's own calls to SQS: visibility changes and dead letters.
+// faultyTransport makes the function's own calls to SQS fail: visibility changes and dead letters.
 type faultyTransport struct {
 	http.RoundTripper
 	*faults
@@ -171,17 +174,17 @@ func (t faultyTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		sleep(r.Context(), t.upTo(4*time.Second))
 	}
 	if t.happens("call fails", t.callFails) {
-		return nil, errAway
+		return nil, errDown
 	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return nil, err
 	}
 	third := t.lasts / 3
-	if since := time.Since(t.began); t.deadLettersAway && since > third && since < 2*third &&
+	if since := time.Since(t.began); t.deadLettersDown && since > third && since < 2*third &&
 		strings.Contains(string(body), topology.DefaultNames().DeadLetterQueue) {
-		t.happens("dead-letter queue away", 100)
-		return nil, errAway
+		t.happens("dead-letter queue down", 100)
+		return nil, errDown
 	}
 	var failed string
 	if t.happens("entry fails", t.entryFails) {
@@ -194,7 +197,7 @@ func (t faultyTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if t.happens("call lost", t.callLost) {
-		return nil, errAway
+		return nil, errDown
 	}
 	if failed != "" {
 		resp = withFailure(resp, failed)
@@ -202,7 +205,7 @@ func (t faultyTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// withoutEntry takes one entry out of a call, unless it is its only one.
+// withoutEntry removes one entry from a batch call, unless it is the only one.
 func (t faultyTransport) withoutEntry(body []byte) (rest []byte, id string) {
 	var call map[string]any
 	if err := json.Unmarshal(body, &call); err != nil {
@@ -222,7 +225,7 @@ func (t faultyTransport) withoutEntry(body []byte) (rest []byte, id string) {
 	return rest, id
 }
 
-// withFailure adds an entry that failed to an answer.
+// withFailure adds a failed entry to an answer.
 func withFailure(resp *http.Response, id string) *http.Response {
 	var answer map[string]any
 	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
@@ -239,11 +242,11 @@ func withFailure(resp *http.Response, id string) *http.Response {
 	return resp
 }
 
-// environments are those of the function, which die and time out.
+// environments makes execution environments of the function that die and time out.
 func (f *faults) environments(inner lambda.EnvironmentFactory) lambda.EnvironmentFactory {
 	return func(ctx context.Context, info lambda.FunctionInfo) (lambda.Environment, error) {
 		if f.happens("init fails", f.initFails) {
-			return nil, errors.New("the init failed")
+			return nil, errors.New("the function failed to start")
 		}
 		e, err := inner(ctx, info)
 		return &faultyEnvironment{e, f}, err
@@ -260,7 +263,7 @@ var errKilled = errors.New("the environment was killed")
 func (e *faultyEnvironment) Invoke(ctx context.Context, i lambda.Invocation) ([]byte, error) {
 	switch {
 	case e.happens("killed", e.killed):
-		// A process whose calls all fail does as little as a dead one.
+		// A process whose calls all fail has no more effect than a dead one.
 		alive, kill := context.WithCancelCause(ctx)
 		defer time.AfterFunc(e.upTo(3*time.Second), func() { kill(errKilled) }).Stop()
 		answer, err := e.Environment.Invoke(alive, i)
@@ -286,5 +289,5 @@ func (e *faultyEnvironment) Invoke(ctx context.Context, i lambda.Invocation) ([]
 	return e.Environment.Invoke(ctx, i)
 }
 
-// sqsLatency is about what a call to SQS takes in a region.
+// sqsLatency is about how long a call to SQS takes within a region.
 const sqsLatency = 10 * time.Millisecond

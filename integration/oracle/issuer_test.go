@@ -15,24 +15,24 @@ import (
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
-// writeKeys are those that events are issued with; the last one stands in no message, because it is
-// the configured default.
+// writeKeys are the write keys of the issued events. No message contains the last one, because it
+// is the configured default.
 var writeKeys = []string{"key-a", "key-b", local.WriteKey}
 
 // attrAged marks messages whose SentTimestamp is set back; the handler does not know it.
 const attrAged = "Oracle-Aged"
 
-// issued is an event as it is to come out.
+// issued says how an event must come out.
 type issued struct {
-	want   string // its bytes at Segment, or in its dead letter
+	want   string // its bytes, at Segment or in its dead letter
 	key    string
 	path   string
-	reason string // of the dead letter that it must become; empty: it must be delivered
+	reason string // why it must become a dead letter; empty: it must be delivered
 	aged   bool   // it may become a dead letter for its age instead
-	maybe  bool   // SQS may have it or not
+	maybe  bool   // SQS did not answer, so that it may come out or not
 }
 
-// issuer sends messages and writes down what they hold, in the ledger.
+// issuer sends messages and records their events in the ledger.
 type issuer struct {
 	client     *awssqs.Client
 	queueURL   string
@@ -41,12 +41,13 @@ type issuer struct {
 	rng        *rand.Rand
 	compressor *message.Compressor
 	serial     int
-	// apart: SQS is another process, whose clock and answers may be missed. Events then say their
-	// identity themselves, and those of a message that SQS did not answer for may come out or not.
+	// separate says that SQS is another process: its clock is not known, and its answers may be
+	// lost. All events then have a messageId and a timestamp, and those of a message for which SQS
+	// gave no answer may come out or not.
 	separate bool
 }
 
-// run issues the plan's messages, some at once and the rest over the time of the faults.
+// run issues the plan's messages: a third at once, the rest while the faults happen.
 func (i *issuer) run(ctx context.Context) error {
 	for n := range i.plan.burst {
 		if err := i.message(ctx, fmt.Sprintf(`{"app":{"build":"%d"}}`, n)); err != nil {
@@ -67,17 +68,19 @@ func (i *issuer) run(ctx context.Context) error {
 	return nil
 }
 
-// draft is an event in the making: what its bytes are when its identity is known.
+// draft is an event whose messageId and timestamp may be added later.
 type draft struct {
-	head, tail  string // around the identity
-	id          string // empty: it gets one
+	head, tail  string // of its JSON, around messageId and timestamp
+	id          string // empty: the pipeline adds one
 	timestamped bool   // it has a timestamp
-	null        bool   // what is missing is there as null, and so replaced where it stands
+	null        bool   // what is missing is written as null, which the pipeline replaces in place
 	reason      string
 }
 
+// bytes is the event with this messageId and timestamp, as Segment must receive it. Those that the
+// event does not have itself are added as the pipeline does.
 func (e *draft) bytes(id, timestamp string) string {
-	var own, spliced strings.Builder
+	var own, added strings.Builder
 	for _, f := range []struct {
 		name, value string
 		own         bool
@@ -88,13 +91,13 @@ func (e *draft) bytes(id, timestamp string) string {
 		case e.null:
 			fmt.Fprintf(&own, `,"%s":null`, f.name)
 		case f.value != "":
-			fmt.Fprintf(&spliced, `"%s":"%s",`, f.name, f.value)
+			fmt.Fprintf(&added, `"%s":"%s",`, f.name, f.value)
 		}
 	}
-	return "{" + spliced.String() + e.head + own.String() + e.tail + "}"
+	return "{" + added.String() + e.head + own.String() + e.tail + "}"
 }
 
-// properties that a decoder into Go's types and back would change.
+// properties are values that decoding into Go types and encoding again would change.
 var properties = []string{
 	`{"n":9007199254740993,"f":1.0,"e":1E+400,"neg":-0}`,
 	`{"text":"é\u00e9\ud83d\ude00😀\/\"\\","empty":"","nul":"\u0000"}`,
@@ -102,6 +105,7 @@ var properties = []string{
 	`{"revenue":0.10000000000000000000001,"<&>":"<&>"}`,
 }
 
+// event draws an event.
 func (i *issuer) event() draft {
 	i.serial++
 	e := draft{timestamped: i.rng.IntN(3) > 0, null: i.rng.IntN(6) == 0}
@@ -117,7 +121,7 @@ func (i *issuer) event() draft {
 	e.tail = `,"properties":` + properties[i.rng.IntN(len(properties))]
 	switch k := i.rng.IntN(60); {
 	case k == 0:
-		e.head, e.reason = fmt.Sprintf(`"type":"track","event":"nobody's %d"`, i.serial), "invalid"
+		e.head, e.reason = fmt.Sprintf(`"type":"track","event":"without a user %d"`, i.serial), "invalid"
 	case k == 1:
 		e.tail, e.reason = `,"x":"`+strings.Repeat("x", 33<<10)+`"`, "too_large"
 	case k < 10:
@@ -126,15 +130,15 @@ func (i *issuer) event() draft {
 	return e
 }
 
-// message issues one: a single event, a batch of some, a batch larger than Segment takes, or what
-// nobody can read. With a context of its own it is sent with no other one.
+// message issues a message: a single event, a batch, a batch larger than Segment's limit, or a body
+// that can't be decoded. A message with a context of its own shares no batch with another.
 func (i *issuer) message(ctx context.Context, context string) error {
 	n := 1
 	switch k := i.rng.IntN(40); {
 	case k == 0:
-		return i.unreadable(ctx)
+		return i.undecodable(ctx)
 	case k == 1 && i.rng.IntN(8) == 0:
-		n = 3000 // over Segment's 2,500 of a batch
+		n = 3000 // above Segment's 2,500 events of a batch
 	case k > 8:
 		n = 2 + i.rng.IntN(30)
 	}
@@ -144,7 +148,7 @@ func (i *issuer) message(ctx context.Context, context string) error {
 	switch i.rng.IntN(6) {
 	case 0:
 		path, origin = "/v1/b", "client"
-	case 1: // only the attribute says it
+	case 1: // only in the attribute
 		path, attributes[message.AttrOrigin] = "/v1/b", message.StringAttribute("client")
 	}
 	if i.rng.IntN(2) == 0 {
@@ -160,14 +164,14 @@ func (i *issuer) message(ctx context.Context, context string) error {
 	texts := make([]string, n)
 	for at := range events {
 		e := i.event()
-		if n > 100 { // small ones
+		if n > 100 { // small events
 			e = draft{head: fmt.Sprintf(`"type":"track","event":"E","userId":"u1","n":%d`, i.serial), id: e.id,
 				timestamped: e.timestamped}
 		}
 		if i.separate {
 			e.timestamped = true
 		}
-		if (resent || i.separate) && e.id == "" { // without one, what is sent twice is two events
+		if (resent || i.separate) && e.id == "" { // an event without a messageId that is sent twice is two events
 			e.id = fmt.Sprintf("s%d-%d", i.plan.seed, i.serial)
 		}
 		if at == 0 && i.plan.poison > 0 && e.reason == "" && i.rng.IntN(2) == 0 {
@@ -211,11 +215,11 @@ func (i *issuer) message(ctx context.Context, context string) error {
 		if aged {
 			sent = sent.Add(-tooOld)
 		}
-		stamp := sent.Add(i.plan.skew).UTC().Format("2006-01-02T15:04:05.000Z")
+		added := sent.Add(i.plan.skew).UTC().Format("2006-01-02T15:04:05.000Z")
 		for at := range events {
 			e := &events[at]
 			out := issued{key: key, path: path, reason: e.reason, aged: aged, maybe: err != nil}
-			name, timestamp := e.id, stamp
+			name, timestamp := e.id, added
 			if name == "" {
 				name = fmt.Sprintf("%s-%d", id, at)
 			}
@@ -229,6 +233,7 @@ func (i *issuer) message(ctx context.Context, context string) error {
 	return nil
 }
 
+// ownTimestamp is the timestamp that an event has itself, empty if it has none.
 func ownTimestamp(e *draft) string {
 	if e.timestamped {
 		return "2026-11-01T12:00:00.000Z"
@@ -236,9 +241,8 @@ func ownTimestamp(e *draft) string {
 	return ""
 }
 
-// unreadable issues a body that can't become events: it is to be found in the dead-letter queue as
-// it was sent.
-func (i *issuer) unreadable(ctx context.Context) error {
+// undecodable issues a body that can't be decoded: it must become a dead letter as it was sent.
+func (i *issuer) undecodable(ctx context.Context) error {
 	i.serial++
 	body := fmt.Sprintf("%s %d", []string{"not JSON", `{"batch":[`, "KLUv/AAAA", `{"type":"track"`, "[]"}[i.rng.IntN(5)],
 		i.serial)
@@ -250,6 +254,7 @@ func (i *issuer) unreadable(ctx context.Context) error {
 	return nil
 }
 
+// send sends a body. It returns the id of the message and when it was sent.
 func (i *issuer) send(ctx context.Context, body string, attributes map[string]message.Attribute) (id string,
 	sent time.Time, err error) {
 	sent = time.Now().Truncate(time.Millisecond)
@@ -257,7 +262,7 @@ func (i *issuer) send(ctx context.Context, body string, attributes map[string]me
 		&awssqs.SendMessageInput{QueueUrl: &i.queueURL, MessageBody: &body,
 			MessageAttributes: sqsclient.Attributes(attributes)})
 	if err != nil {
-		return "", sent, fmt.Errorf("issue: %w", err)
+		return "", sent, fmt.Errorf("issue a message: %w", err)
 	}
 	return aws.ToString(out.MessageId), sent, nil
 }

@@ -16,16 +16,16 @@ import (
 	"github.com/spillwayhq/spillway/shared/deliver"
 )
 
-// ledger holds what was accepted against what came out.
+// ledger records what was accepted and what came out, and compares them.
 type ledger struct {
 	mu     sync.Mutex
 	issued map[string]issued // by messageId
-	bodies map[string]bool   // that nobody can read; false: SQS may have it or not
+	bodies map[string]bool   // bodies that can't be decoded; false: SQS may have it or not
 
 	arrived     map[string][]segmentd.Received
 	deadLetters []deadLetter
 	totals      totals
-	wrong       []error
+	wrong       []error // what was seen to be wrong before the check
 }
 
 // deadLetter is a message of the dead-letter queue.
@@ -79,7 +79,8 @@ func (l *ledger) report(s deliver.Report) {
 	}
 	if sum != s.Events {
 		l.wrong = append(l.wrong,
-			fmt.Errorf("an invocation's counts do not add up: %d events, but %d delivered, dead %v, retried %v", s.Events,
+			fmt.Errorf("an invocation's counts do not add up: %d events, but %d delivered, dead letters %v, retried %v",
+				s.Events,
 				s.Delivered, s.DeadLettered, s.Retried))
 	}
 }
@@ -103,93 +104,126 @@ func (l *ledger) expectAllDelivered() (any bool) {
 // counted is the result of a check.
 type counted struct{ accepted, delivered, dead, duplicates int }
 
-// check compares what was issued with what came out. With exact, the handler's own counts must agree.
-func (l *ledger) check(exact bool) (c counted, err error) {
+// check compares what was issued with what came out. With exact, the handler's own counts must
+// agree.
+func (l *ledger) check(exact bool) (counted, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	errs := l.wrong
-	bad := func(format string, args ...any) {
-		if len(errs) < 20 {
-			errs = append(errs, fmt.Errorf(format, args...))
-		}
-	}
+	c := &comparison{ledger: l, errs: slices.Clone(l.wrong)}
 	dead, deadBodies, err := l.parse()
 	if err != nil {
-		bad("%w", err)
+		c.bad("%w", err)
 	}
 	c.accepted = len(l.issued) + len(l.bodies)
-	expired := 0
 	for _, id := range slices.Sorted(maps.Keys(l.issued)) {
-		e, at, ended := l.issued[id], l.arrived[id], dead[id]
-		for _, a := range at {
-			if string(a.Raw) != e.want || a.WriteKey != e.key || a.Path != e.path {
-				bad("event %s came to %s with key %s as %.300s, want %s with %s: %.300s", id, a.Path, a.WriteKey, a.Raw, e.path,
-					e.key, e.want)
-			}
-		}
-		for _, d := range ended {
-			if d.body != e.want {
-				bad("the dead letter of event %s holds %.300s, want %.300s", id, d.body, e.want)
-			}
-			if d.reason != e.reason && !(e.aged && d.reason == "expired") {
-				bad("event %s is a dead letter for the reason %q (%s), want %q", id, d.reason, d.detail, e.reason)
-			}
-		}
-		switch {
-		case len(at) == 0 && len(ended) == 0 && e.maybe:
-			c.accepted--
-			continue
-		case len(at) == 0 && len(ended) == 0:
-			bad("event %s was accepted and is lost (aged %v, reason %q): %.200s", id, e.aged, e.reason, e.want)
-		case e.reason != "" && len(at) > 0:
-			bad("event %s is to be a dead letter (%s) and was delivered", id, e.reason)
-		case e.reason == "" && len(ended) > 0 && len(at) > 0:
-			expired++ // delivered, but the answer was lost; then it expired: both are true
-		}
-		if len(at) > 0 {
-			c.delivered++
-			c.duplicates += len(at) - 1
-		} else {
-			c.dead++
+		c.event(id, l.issued[id], l.arrived[id], dead[id])
+	}
+	c.unknownEvents(dead)
+	c.undecodable(deadBodies)
+	c.totals(exact)
+	return c.counted, errors.Join(c.errs...)
+}
+
+// comparison is a check under way.
+type comparison struct {
+	counted
+	ledger *ledger
+	// both counts the events that were delivered and are dead letters too: the answer of Segment
+	// was lost, and the event expired before it was sent again.
+	both int
+	errs []error
+}
+
+// bad records what is wrong, the first twenty times: one mistake may show in thousands of events.
+func (c *comparison) bad(format string, args ...any) {
+	if len(c.errs) < 20 {
+		c.errs = append(c.errs, fmt.Errorf(format, args...))
+	}
+}
+
+// event checks where an issued event has come out, and how.
+func (c *comparison) event(id string, e issued, arrived []segmentd.Received, dead []deadLetter) {
+	for _, a := range arrived {
+		if string(a.Raw) != e.want || a.WriteKey != e.key || a.Path != e.path {
+			c.bad("event %s arrived at %s with write key %s as %.300s, want %s with %s: %.300s", id, a.Path, a.WriteKey, a.Raw,
+				e.path, e.key, e.want)
 		}
 	}
-	for id, at := range l.arrived {
-		if _, ok := l.issued[id]; !ok {
-			bad("event %q was delivered and nobody issued it: %.200s", id, at[0].Raw)
+	for _, d := range dead {
+		if d.body != e.want {
+			c.bad("the dead letter of event %s holds %.300s, want %.300s", id, d.body, e.want)
+		}
+		if d.reason != e.reason && !(e.aged && d.reason == "expired") {
+			c.bad("event %s is a dead letter for the reason %q (%s), want %q", id, d.reason, d.detail, e.reason)
+		}
+	}
+	switch {
+	case len(arrived) == 0 && len(dead) == 0 && e.maybe:
+		c.accepted--
+		return
+	case len(arrived) == 0 && len(dead) == 0:
+		c.bad("event %s was accepted and is lost (aged %v, reason %q): %.200s", id, e.aged, e.reason, e.want)
+	case e.reason != "" && len(arrived) > 0:
+		c.bad("event %s was delivered, want a dead letter with the reason %s", id, e.reason)
+	case e.reason == "" && len(dead) > 0 && len(arrived) > 0:
+		c.both++
+	}
+	if len(arrived) > 0 {
+		c.delivered++
+		c.duplicates += len(arrived) - 1
+	} else {
+		c.dead++
+	}
+}
+
+// unknownEvents checks that nothing came out that was not issued.
+func (c *comparison) unknownEvents(dead map[string][]deadLetter) {
+	for id, arrived := range c.ledger.arrived {
+		if _, ok := c.ledger.issued[id]; !ok {
+			c.bad("event %q was delivered but never issued: %.200s", id, arrived[0].Raw)
 		}
 	}
 	for id := range dead {
-		if _, ok := l.issued[id]; !ok {
-			bad("event %q is a dead letter and nobody issued it: %.200s", id, dead[id][0].body)
+		if _, ok := c.ledger.issued[id]; !ok {
+			c.bad("event %q is a dead letter but was never issued: %.200s", id, dead[id][0].body)
 		}
 	}
-	for body, accepted := range l.bodies {
-		if deadBodies[body] == 0 && !accepted {
+}
+
+// undecodable checks that each body that can't be decoded is a dead letter, and no other is.
+func (c *comparison) undecodable(dead map[string]int) {
+	for body, accepted := range c.ledger.bodies {
+		if dead[body] == 0 && !accepted {
 			c.accepted--
 			continue
 		}
-		if deadBodies[body] == 0 {
-			bad("the body %q was accepted and is lost", body)
+		if dead[body] == 0 {
+			c.bad("the body %q was accepted and is lost", body)
 		}
 		c.dead++
 	}
-	for body := range deadBodies {
-		if _, ok := l.bodies[body]; !ok {
-			bad("the body %q is a dead letter and nobody issued it", body)
+	for body := range dead {
+		if _, ok := c.ledger.bodies[body]; !ok {
+			c.bad("the body %q is a dead letter but was never issued", body)
 		}
 	}
-	if t := l.totals; t.invocations > 0 &&
-		(exact && (t.delivered != c.delivered-expired || t.deadLettered != c.dead+expired) ||
-			t.delivered+t.deadLettered < c.accepted) {
-		bad("the handler counted %d delivered and %d dead letters, want %d and %d", t.delivered, t.deadLettered,
-			c.delivered-expired, c.dead+expired)
+}
+
+// totals checks the handler's own counts. Without exact it may have counted events more than once.
+func (c *comparison) totals(exact bool) {
+	t, delivered, dead := c.ledger.totals, c.delivered-c.both, c.dead+c.both
+	if t.invocations == 0 {
+		return
 	}
-	return c, errors.Join(errs...)
+	if exact && (t.delivered != delivered || t.deadLettered != dead) || t.delivered+t.deadLettered < c.accepted {
+		c.bad("the handler counted %d delivered and %d dead letters, want %d and %d", t.delivered, t.deadLettered, delivered,
+			dead)
+	}
 }
 
 // parse reads the dead letters: the events by messageId, each with its own bytes as the body, and
-// the bodies that hold no events. A dead letter that was written twice counts once: its id and its
-// body must be the same.
+// the bodies that hold no events. A dead letter that was written twice counts once, and its copies
+// must be equal.
 func (l *ledger) parse() (byEvent map[string][]deadLetter, bodies map[string]int, err error) {
 	unzip, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
 	if err != nil {
@@ -200,11 +234,11 @@ func (l *ledger) parse() (byEvent map[string][]deadLetter, bodies map[string]int
 	byID := map[string]deadLetter{}
 	for _, d := range l.deadLetters {
 		if d.id == "" || d.reason == "" || d.detail == "" {
-			return nil, nil, fmt.Errorf("a dead letter without id, reason or detail: %+v", d)
+			return nil, nil, fmt.Errorf("a dead letter must have an id, a reason and a detail, is %+v", d)
 		}
 		if before, ok := byID[d.id]; ok {
 			if before.body != d.body || before.reason != d.reason {
-				return nil, nil, fmt.Errorf("the dead letter %s was written twice and differs: %.200s and %.200s", d.id,
+				return nil, nil, fmt.Errorf("the dead letter %s was written twice with different content: %.200s and %.200s", d.id,
 					before.body, d.body)
 			}
 			continue

@@ -26,24 +26,24 @@ import (
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
-// The outage that is priced: 100 events of 1,000 bytes come in a second, packed into a message. In
-// the simulation a message holds one event and says that it holds 100: what is counted are calls,
-// and nobody is to parse 30 GB for that. (It spares the blind way calls: it would need more than
-// one batch for what an invocation has.)
+// The outage that is priced: 100 events of 1,000 bytes arrive in a second and are packed into one
+// message. In the simulation a message holds one event and says that it holds 100, because only
+// calls are counted, and to parse 30 GB for that would take too long. (This saves blind retries
+// some calls: the events of an invocation would need more than one batch.)
 const (
 	outage          = 4 * time.Hour
 	eventsPerSecond = 100
 	messageEvery    = time.Second
 	eventBytes      = 1000
 
-	// What an invocation takes of a processor, and the lines that Lambda itself logs of it, besides
-	// what is simulated.
+	// What an invocation takes besides what is simulated: time, and bytes of Lambda's own log
+	// lines.
 	invocationCPU = 2 * time.Millisecond
 	lambdaLog     = 300
 	sqsChunk      = 64 << 10
 )
 
-// usage counts what an outage takes, as AWS counts it.
+// usage counts what an outage uses, as AWS counts it.
 type usage struct {
 	calls                            atomic.Int64 // to Segment
 	sqs, invocations, duration, logs atomic.Int64 // requests by 64 KiB; nanoseconds; bytes
@@ -109,23 +109,23 @@ func (e countingEnvironment) Invoke(ctx context.Context, i lambda.Invocation) ([
 	return e.Environment.Invoke(ctx, i)
 }
 
-// failure is how a Segment is away.
+// failure is how Segment fails.
 type failure int
 
 const (
-	answers failure = iota // it is not
+	answers failure = iota // it does not
 	refuses
 	hangs
 )
 
-// away is a Segment that fails until a time.
-type away struct {
+// failingSegment fails until a time.
+type failingSegment struct {
 	*usage
 	until time.Time
 	kind  failure
 }
 
-func (a *away) Flush(ctx context.Context, _ *event.Batch) error {
+func (a *failingSegment) Flush(ctx context.Context, _ *event.Batch) error {
 	a.calls.Add(1)
 	kind := a.kind
 	if time.Now().After(a.until) {
@@ -144,13 +144,15 @@ func (a *away) Flush(ctx context.Context, _ *event.Batch) error {
 	return nil
 }
 
-// blind forgets everything between two invocations and hides nothing, as a function without breaker
-// and pauses does: what failed comes again when its visibility timeout ends.
+// blind forgets everything between two invocations and changes no visibility timeout, as a function
+// without circuit breaker and pauses does: what failed is retried when its visibility timeout ends.
 type blind struct{ deliver.Config }
 
-type hidesNothing struct{}
+type noVisibilityChanges struct{}
 
-func (hidesNothing) ChangeVisibility(context.Context, []sqsclient.VisibilityChange) error { return nil }
+func (noVisibilityChanges) ChangeVisibility(context.Context, []sqsclient.VisibilityChange) error {
+	return nil
+}
 
 func (b *blind) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	h, err := deliver.New(b.Config)
@@ -161,18 +163,18 @@ func (b *blind) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 }
 
 func blindHandler(c deliver.Config) (awslambda.Handler, error) {
-	c.Queue = hidesNothing{}
+	c.Queue = noVisibilityChanges{}
 	return &blind{c}, nil
 }
 
-// suffer lets an outage pass and waits until all that came in meanwhile is through. It returns what
-// that took.
-func suffer(t *testing.T, kind failure, handler func(deliver.Config) (awslambda.Handler, error)) (u *usage,
+// simulate simulates an outage and waits until all events that arrived meanwhile have been
+// delivered. It returns what that used, and how long after the outage it took.
+func simulate(t *testing.T, kind failure, handler func(deliver.Config) (awslambda.Handler, error)) (u *usage,
 	drained time.Duration) {
 	production := topology.Default()
 	f, _ := production.Function(topology.DefaultNames().DeliverFunction)
 	u = &usage{memory: f.MemoryMB}
-	segmentAway := &away{usage: u, until: time.Now().Add(outage), kind: kind}
+	failing := &failingSegment{usage: u, until: time.Now().Add(outage), kind: kind}
 	w := start(t, parts{
 		arrive:    func(segmentd.Received) {},
 		out:       u,
@@ -185,13 +187,13 @@ func suffer(t *testing.T, kind failure, handler func(deliver.Config) (awslambda.
 			}
 		},
 		handler: func(c deliver.Config) (awslambda.Handler, error) {
-			c.Segment = segmentAway
+			c.Segment = failing
 			return handler(c)
 		},
 	})
 	defer w.end(t)
 	url := queueURL(topology.DefaultNames().EventsQueue)
-	for n := 0; time.Now().Before(segmentAway.until); n++ {
+	for n := 0; time.Now().Before(failing.until); n++ {
 		body := fmt.Sprintf(`{"type":"track","event":"E","userId":"u1","messageId":"m%d","timestamp":"2026-11-01T00:00:00.000Z"}`, n)
 		_, err := w.client.SendMessage(t.Context(),
 			&awssqs.SendMessageInput{QueueUrl: &url, MessageBody: &body,
@@ -206,40 +208,43 @@ func suffer(t *testing.T, kind failure, handler func(deliver.Config) (awslambda.
 	if !w.drained(patience) {
 		t.Errorf("%v after the outage the queue still holds %+v", patience, w.events.Stats())
 	}
-	return u, time.Since(segmentAway.until)
+	return u, time.Since(failing.until)
 }
 
 func TestWhatAnOutageCosts(t *testing.T) {
 	if raceEnabled || testing.Short() {
-		t.Skip("it counts half a million receives, which the race detector makes a matter of minutes: run it without " +
+		t.Skip("it counts half a million receives, which takes minutes with the race detector: run it without " +
 			"-race and -short")
 	}
-	type way struct {
+	type scenario struct {
 		name    string
 		kind    failure
 		handler func(deliver.Config) (awslambda.Handler, error)
 		usage   *usage
 		drained time.Duration
 	}
-	ways := []way{
+	scenarios := []scenario{
 		{name: "Segment answers: Spillway", kind: answers, handler: realHandler},
 		{name: "Segment answers 503: Spillway", kind: refuses, handler: realHandler},
 		{name: "blind retries", kind: refuses, handler: blindHandler},
 		{name: "Segment hangs: Spillway", kind: hangs, handler: realHandler},
 		{name: "blind retries", kind: hangs, handler: blindHandler},
 	}
-	t.Run("ways", func(t *testing.T) {
-		for i := range ways {
-			t.Run(ways[i].name, func(t *testing.T) {
+	t.Run("scenarios", func(t *testing.T) {
+		for i := range scenarios {
+			t.Run(scenarios[i].name, func(t *testing.T) {
 				t.Parallel()
-				synctest.Test(t, func(t *testing.T) { ways[i].usage, ways[i].drained = suffer(t, ways[i].kind, ways[i].handler) })
+				synctest.Test(t, func(t *testing.T) {
+					scenarios[i].usage,
+						scenarios[i].drained = simulate(t, scenarios[i].kind, scenarios[i].handler)
+				})
 			})
 		}
 	})
 	var table strings.Builder
 	rows := tabwriter.NewWriter(&table, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(rows, "4 h, 100 events/s\tinvocations\tcalls to Segment\tSQS requests\tGB-s\tdollars\tthrough after\t")
-	for _, w := range ways {
+	fmt.Fprintln(rows, "4 h, 100 events/s\tinvocations\tcalls to Segment\tSQS requests\tGB-s\tdollars\tdelivered after\t")
+	for _, w := range scenarios {
 		u := w.usage
 		fmt.Fprintf(rows, "%s\t%d\t%d\t%d\t%.0f\t%.3f\t%v\t\n", w.name, u.invocations.Load(), u.calls.Load(), u.sqs.Load(),
 			u.aws().GBSeconds, u.dollars(), w.drained.Round(time.Minute))
@@ -251,21 +256,21 @@ func TestWhatAnOutageCosts(t *testing.T) {
 	for _, c := range []struct {
 		name           string
 		ours, blind    *usage
-		calls, dollars float64 // at most, of the blind way's
+		calls, dollars float64 // at most, as a part of those of blind retries
 	}{
-		// Below this no way of waiting in SQS can get: half of it is what the same messages cost
-		// while Segment answers.
-		{"503", ways[1].usage, ways[2].usage, 0.01, 0.50},
-		// Blind, ten environments do nothing but hang, so that they call less; ours hang for each
-		// of their probes.
-		{"hangs", ways[3].usage, ways[4].usage, 0.08, 0.15},
+		// No way of waiting in SQS costs less: half of it is what the same messages cost while
+		// Segment answers.
+		{"503", scenarios[1].usage, scenarios[2].usage, 0.01, 0.50},
+		// With blind retries all ten environments hang all the time and so call less; ours hang
+		// only when they probe.
+		{"hangs", scenarios[3].usage, scenarios[4].usage, 0.08, 0.15},
 	} {
 		if got := float64(c.ours.calls.Load()) / float64(c.blind.calls.Load()); got > c.calls {
-			t.Errorf("Segment %s: %.1f %% of the blind way's calls to Segment, want at most %.1f %%", c.name, 100*got,
+			t.Errorf("Segment %s: %.1f %% of the calls of blind retries, want at most %.1f %%", c.name, 100*got,
 				100*c.calls)
 		}
 		if got := c.ours.dollars() / c.blind.dollars(); got > c.dollars {
-			t.Errorf("Segment %s: %.0f %% of the blind way's dollars, want at most %.0f %%", c.name, 100*got, 100*c.dollars)
+			t.Errorf("Segment %s: %.0f %% of the dollars of blind retries, want at most %.0f %%", c.name, 100*got, 100*c.dollars)
 		}
 	}
 }

@@ -9,37 +9,38 @@ import (
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
 )
 
-// plan is what goes wrong in one run, drawn by its seed. A field that is zero does not happen;
-// percentages are of calls.
+// plan says what goes wrong in one run, drawn by its seed. A fault whose field is zero does not
+// happen. Numbers of type float64 are percentages of calls.
 type plan struct {
 	seed  uint64
 	lasts time.Duration // then the faults stop
 	gzip  bool
 
 	script   segmentd.Script // of the Segment emulator
-	poison   int             // events that Segment answers 400
+	poison   int             // how many events Segment rejects with 400
 	messages int
-	burst    int // messages besides, at once, each of which needs a batch of its own
+	burst    int // further messages, all at once, each of which needs a batch of its own
 
-	// SQS fails; has handed out messages and nobody gets them; takes seconds
+	// SQS fails; its answer with messages is lost; it takes seconds
 	receiveFails, receiveLost, receiveSlow float64
-	// out of order; handed out once more; its visibility runs out while it is flushed
+	// messages come out of order; are received twice; their visibility timeout ends during delivery
 	shuffled, duplicated, visibilityEnds float64
 	deleteFails, deleteLost              float64 // before and after the messages are deleted
-	callFails, callLost, callSlow        float64 // the function's own calls to SQS: dead letters, visibility
+	callFails, callLost, callSlow        float64 // the function's own calls to SQS: dead letters, visibility changes
 	entryFails                           float64 // an entry of such a call fails in an answer of 200
-	deadLettersAway                      bool    // the dead-letter queue can't be reached in the middle third
-	initFails, killed, answerLost        float64 // the function can't start; dies in mid-flush; dies with its answer
-	frozen, late                         float64 // times out before it does anything; and after it has done everything
-	skew                                 time.Duration
-	aged                                 float64 // messages that were sent more than ten days ago
-	resent                               float64 // messages that their sender sends twice, for it got no answer
+	deadLettersDown                      bool    // the dead-letter queue can't be reached in the middle third of the run
+	// the function does not start; dies during a flush; dies before it answers
+	initFails, killed, answerLost float64
+	frozen, late                  float64 // it times out before it has done anything; after it has done everything
+	skew                          time.Duration
+	aged                          float64 // messages that were sent more than ten days ago
+	resent                        float64 // messages that are sent twice, as by a sender that got no answer
 
 	drawn []string
 }
 
-// exact: nothing makes an invocation's work count twice, so that the handler's own counts must be
-// those of the oracle.
+// exact reports whether the handler's own counts must be those of the oracle: none of the faults
+// makes it do the same work twice.
 func (p *plan) exact() bool {
 	return p.killed+p.answerLost+p.late+p.duplicated+p.visibilityEnds+p.deleteFails+p.deleteLost+p.resent == 0
 }
@@ -63,8 +64,8 @@ func draw(seed uint64) *plan {
 	default:
 		p.lasts = time.Minute + upTo(20*time.Minute)
 	}
-	// Each fault of the platform is there in every fifth run or so: some runs have none, most have
-	// several at once.
+	// Each fault of the platform occurs in about every fifth run: some runs have none, most have
+	// several.
 	percent := func(name string, field *float64, most float64) {
 		if rng.IntN(5) == 0 {
 			*field = 1 + rng.Float64()*most
@@ -91,8 +92,8 @@ func draw(seed uint64) *plan {
 	percent("aged", &p.aged, 40)
 	percent("resent", &p.resent, 40)
 	if rng.IntN(4) == 0 {
-		p.deadLettersAway = true
-		p.drawn = append(p.drawn, "dead-letter queue away")
+		p.deadLettersDown = true
+		p.drawn = append(p.drawn, "dead-letter queue down")
 	}
 	if rng.IntN(4) == 0 {
 		p.skew = upTo(10*time.Minute) - 5*time.Minute
@@ -101,8 +102,8 @@ func draw(seed uint64) *plan {
 	p.poison = max(0, rng.IntN(6)-2)
 	p.script = segmentd.Script{Seed: seed, Rules: p.segmentFaults(rng, upTo)}
 	if rng.IntN(60) == 0 {
-		// More batches than the invocations of five pollers have time for: each has 55 s, and sends
-		// eight at a time.
+		// More batches than the invocations of five pollers have time for: each invocation has 55 s
+		// and sends eight batches at a time.
 		p.burst = 250 + rng.IntN(100)
 		p.script.Rules = append([]segmentd.Rule{{Latency: segmentd.Duration(8 * time.Second),
 			Jitter: segmentd.Duration(1900 * time.Millisecond)}}, p.script.Rules...)
@@ -111,8 +112,8 @@ func draw(seed uint64) *plan {
 	return p
 }
 
-// segmentFaults draws up to four ways in which Segment misbehaves, each all the time or for a part
-// of it, and whether it is quick.
+// segmentFaults draws up to four faults of Segment, each for all or a part of the time, and whether
+// Segment is slow.
 func (p *plan) segmentFaults(rng *rand.Rand, upTo func(time.Duration) time.Duration) []segmentd.Rule {
 	var rules []segmentd.Rule
 	for range rng.IntN(5) {
@@ -156,7 +157,7 @@ func (p *plan) segmentFaults(rng *rand.Rand, upTo func(time.Duration) time.Durat
 		case 13:
 			name, r.Fault = "redirect", segmentd.FaultRedirect
 		case 14:
-			name, r.Status, r.Accept = "500 though it has them", 500, true
+			name, r.Status, r.Accept = "500 after accepting", 500, true
 		}
 		rules = append(rules, r)
 		p.drawn = append(p.drawn,

@@ -34,15 +34,15 @@ import (
 	"github.com/spillwayhq/spillway/shared/message"
 )
 
-var realTime = flag.Duration("real", 10*time.Second, "for how long the built binaries are killed in real time")
+var realTime = flag.Duration("real", 10*time.Second, "how long the built binaries are killed in real time")
 
-// timeFactor is by how much the events queue's visibility timeout is shortened in real time.
-// Everything else has production's numbers.
+// timeFactor is by how much the visibility timeout of the events queue is shortened in real time.
+// All other numbers are those of production.
 const timeFactor = 60
 
-// machine is the pipeline as processes: `spillway up`, which holds the queues and delivers, the
-// function's binary as Lambda runs it beside that, and the Segment emulator, each killed and
-// started again.
+// machine is the pipeline as processes that are killed and started again: `spillway up`, which has
+// the queues and delivers; besides it the function's binary as Lambda runs it; and the Segment
+// emulator.
 type machine struct {
 	t       *testing.T
 	rng     *rand.Rand
@@ -69,13 +69,13 @@ func (m *machine) queueURL(name string) string {
 	return local.QueueURL("http://localhost:"+m.sqsPort, name)
 }
 
-// front stands between the pipeline and the Segment emulator and writes down what the Segment
-// emulator took, because that forgets it when it is killed.
+// front is a proxy in front of the Segment emulator. It records what the emulator accepted, because
+// the emulator forgets it when it is killed.
 type front struct {
 	target string
 	ledger *ledger
 	mu     sync.RWMutex
-	ready  bool // the Segment emulator has its script
+	ready  bool // the emulator runs and has its script
 }
 
 func (f *front) setReady(is bool) {
@@ -107,8 +107,8 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	if resp.StatusCode/100 == 2 {
-		if err := f.note(r, body); err != nil {
-			panic(fmt.Sprintf("what Segment got: %v", err))
+		if err := f.record(r, body); err != nil {
+			panic(fmt.Sprintf("record what Segment accepted: %v", err))
 		}
 	}
 	if after := resp.Header.Get("Retry-After"); after != "" {
@@ -118,7 +118,8 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(answer)
 }
 
-func (f *front) note(r *http.Request, body []byte) error {
+// record records the events of a request.
+func (f *front) record(r *http.Request, body []byte) error {
 	if r.Header.Get("Content-Encoding") == "gzip" {
 		z, err := gzip.NewReader(bytes.NewReader(body))
 		if err != nil {
@@ -200,7 +201,7 @@ func (m *machine) spawn(args ...string) *exec.Cmd {
 	return c
 }
 
-// await waits until f has no error, a minute at most.
+// await calls f until it returns no error, for at most a minute.
 func (m *machine) await(what string, f func() error) {
 	m.t.Helper()
 	var err error
@@ -215,10 +216,10 @@ func (m *machine) await(what string, f func() error) {
 func (m *machine) startSegment() {
 	m.t.Helper()
 	m.segment = m.spawn("segmentd", "--port="+m.segmentPort)
-	m.await("the Segment emulator does not start", func() error { return m.script(nil) })
+	m.await("start the Segment emulator", func() error { return m.script(nil) })
 }
 
-// script lets the Segment emulator fail so, and always refuse what is poisonous.
+// script sets the faults of the Segment emulator. It rejects the poison events with any script.
 func (m *machine) script(rules []segmentd.Rule) error {
 	body, err := json.Marshal(segmentd.Script{Rules: append(slices.Clone(m.poison), rules...), Seed: m.rng.Uint64()})
 	if err != nil {
@@ -241,7 +242,7 @@ func (m *machine) script(rules []segmentd.Rule) error {
 	return nil
 }
 
-// startUp starts the process that holds the queues. It delivers too, or leaves that to the
+// startUp starts the process that has the queues. Without deliver it leaves delivery to the
 // function's binary.
 func (m *machine) startUp(deliver bool) {
 	m.t.Helper()
@@ -250,7 +251,7 @@ func (m *machine) startUp(deliver bool) {
 		"--write-key="+local.WriteKey, "--canary=false", "--deliver="+strconv.FormatBool(deliver))
 	production := topology.Default()
 	q, _ := production.Queue(topology.DefaultNames().EventsQueue)
-	m.await("the pipeline does not start", func() error {
+	m.await("start the pipeline", func() error {
 		_, err := m.client.SetQueueAttributes(m.t.Context(), &awssqs.SetQueueAttributesInput{
 			QueueUrl:   aws.String(m.queueURL(topology.DefaultNames().EventsQueue)),
 			Attributes: map[string]string{"VisibilityTimeout": strconv.Itoa(int((q.VisibilityTimeout / timeFactor).Seconds()))},
@@ -259,8 +260,8 @@ func (m *machine) startUp(deliver bool) {
 	})
 }
 
-// restartUp kills the process that holds the queues. Started again, it hands out at once what was
-// hidden.
+// restartUp kills the process that has the queues and starts it again. All messages are visible
+// then.
 func (m *machine) restartUp(deliver bool) {
 	m.t.Helper()
 	kill(m.up)
@@ -272,7 +273,7 @@ func (m *machine) killFunctions(all bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for len(m.pids) > 0 {
-		// It may have ended by itself, of an error that it can't live with.
+		// It may have ended by itself, after an error.
 		if err := syscall.Kill(m.pids[0], syscall.SIGKILL); err == nil {
 			m.kills["function"]++
 		}
@@ -330,15 +331,15 @@ func (q remoteQueue) Delete(ctx context.Context, handles []string) error {
 // drained waits until the events queue is empty.
 func (m *machine) drained() {
 	m.t.Helper()
-	m.await("the queue does not become empty", func() error {
-		if visible, hidden := size(m.t, m.client, m.queueURL(topology.DefaultNames().EventsQueue)); visible+hidden > 0 {
-			return fmt.Errorf("it holds %d messages, and %d that are hidden", visible, hidden)
+	m.await("empty the queue", func() error {
+		if n := size(m.t, m.client, m.queueURL(topology.DefaultNames().EventsQueue)); n > 0 {
+			return fmt.Errorf("it holds %d messages", n)
 		}
 		return nil
 	})
 }
 
-func TestTheBuiltBinariesLoseNothingHoweverTheyAreKilled(t *testing.T) {
+func TestTheBuiltBinariesLoseNoEventWhenKilled(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes a quarter of a minute: run it without -short")
 	}
@@ -349,7 +350,7 @@ func TestTheBuiltBinariesLoseNothingHoweverTheyAreKilled(t *testing.T) {
 	l := newLedger()
 	m := newMachine(t, s, l)
 	m.poison = poisonRules(30)
-	m.await("the Segment emulator takes no script", func() error { return m.script(nil) })
+	m.await("set the script of the Segment emulator", func() error { return m.script(nil) })
 	ctx, cancel := context.WithCancel(context.Background())
 	var polling sync.WaitGroup
 	polling.Go(func() {
@@ -390,16 +391,16 @@ func TestTheBuiltBinariesLoseNothingHoweverTheyAreKilled(t *testing.T) {
 			upTo := func(d time.Duration) time.Duration {
 				return time.Second + time.Duration(m.rng.Int64N(int64(d))).Truncate(time.Second)
 			}
-			m.await("the Segment emulator takes no script", func() error { return m.script(p.segmentFaults(m.rng, upTo)) })
+			m.await("set the script of the Segment emulator", func() error { return m.script(p.segmentFaults(m.rng, upTo)) })
 		case 4:
-			m.await("the Segment emulator takes no script", func() error { return m.script(nil) })
+			m.await("set the script of the Segment emulator", func() error { return m.script(nil) })
 		}
 		time.Sleep(time.Duration(m.rng.IntN(700)) * time.Millisecond)
 	}
 
-	// The faults stop; what they left hidden is handed out at once by a queue that starts again, to
-	// functions that know nothing of them.
-	m.await("the Segment emulator takes no script", func() error { return m.script(nil) })
+	// The faults stop. The queue starts again, so that all messages are visible at once, and so do
+	// the functions, so that their breakers are closed.
+	m.await("set the script of the Segment emulator", func() error { return m.script(nil) })
 	m.killFunctions(true)
 	m.restartUp(true)
 	m.drained()
@@ -419,7 +420,7 @@ func TestTheBuiltBinariesLoseNothingHoweverTheyAreKilled(t *testing.T) {
 	if err != nil {
 		t.Errorf("seed %d: %v", s, err)
 	}
-	t.Logf("seed %d, %v: %d events accepted = %d delivered + %d dead letters; %d came again with the same messageId; "+
-		"killed: %v; of the function's: %+v",
+	t.Logf("seed %d, %v: %d events accepted = %d delivered + %d dead letters; %d duplicates; "+
+		"killed: %v; invocations: %+v",
 		s, *realTime, c.accepted, c.delivered, c.dead, c.duplicates, m.kills, m.mapping.Stats())
 }

@@ -24,15 +24,15 @@ import (
 
 var (
 	seeds = flag.Int("seeds", 100, "how many seeds the oracle runs in virtual time")
-	seed  = flag.Int("seed", -1, "replay this one of the oracle's seeds in virtual time, and say what was counted")
+	seed  = flag.Int("seed", -1, "replay only this seed, and print what was counted")
 )
 
-// patience is how long after the end of the faults everything must be through. After an outage that
-// is 17 minutes; a write key that was refused or a message whose function died may take a second
-// pause.
+// patience is how long after the end of the faults everything must have been delivered. After an
+// outage that takes 17 minutes; an event whose write key was refused, or a message whose function
+// died, may have to wait twice.
 const patience = 45 * time.Minute
 
-func TestWhateverFailsWhatWasAcceptedIsDeliveredOrADeadLetter(t *testing.T) {
+func TestWhateverFailsEveryAcceptedEventIsDeliveredOrADeadLetter(t *testing.T) {
 	first, n := 0, *seeds
 	if testing.Short() {
 		n = min(n, 20)
@@ -58,7 +58,7 @@ func TestWhateverFailsWhatWasAcceptedIsDeliveredOrADeadLetter(t *testing.T) {
 			})
 		}
 	})
-	t.Logf("%d seeds: %d events accepted = %d delivered + %d dead letters; %d came again with the same messageId; "+
+	t.Logf("%d seeds: %d events accepted = %d delivered + %d dead letters; %d duplicates; "+
 		"faults of the platform: %v",
 		n, sum.accepted, sum.delivered, sum.dead, sum.duplicates, happened)
 	if n < 100 {
@@ -67,12 +67,12 @@ func TestWhateverFailsWhatWasAcceptedIsDeliveredOrADeadLetter(t *testing.T) {
 	for _, name := range []string{
 		"receive fails", "receive lost", "receive slow", "out of order", "duplicated", "visibility runs out", "delete fails",
 		"delete lost",
-		"call fails", "call lost", "call slow", "entry fails", "dead-letter queue away", "init fails", "killed",
+		"call fails", "call lost", "call slow", "entry fails", "dead-letter queue down", "init fails", "killed",
 		"answer lost",
 		"frozen", "late",
 	} {
 		if happened[name] == 0 {
-			t.Errorf("in %d seeds the fault %q never happened: the test proves less than it says", n, name)
+			t.Errorf("in %d seeds the fault %q never happened: the test proves less than it should", n, name)
 		}
 	}
 }
@@ -84,7 +84,8 @@ func (c *counted) add(o counted) {
 	c.duplicates += o.duplicates
 }
 
-// run lets a plan happen from the first message to the last.
+// run runs a plan and checks what came out. It returns what was counted, and how often each fault
+// happened.
 func run(t *testing.T, p *plan) (counted, map[string]int) {
 	f, l := newFaults(p), newLedger()
 	w := start(t, parts{
@@ -116,7 +117,7 @@ func run(t *testing.T, p *plan) (counted, map[string]int) {
 		t.Fatal(err)
 	}
 	if !w.drained(patience) {
-		t.Errorf("%v: %v after the faults have stopped the queue still holds %+v", p, patience, w.events.Stats())
+		t.Errorf("%v: %v after the end of the faults the queue still holds %+v", p, patience, w.events.Stats())
 	}
 	fresh(t, p, w, i)
 	l.deadLetters = readDeadLetters(t, w.client, queueURL(topology.DefaultNames().DeadLetterQueue))
@@ -131,9 +132,9 @@ func run(t *testing.T, p *plan) (counted, map[string]int) {
 	return c, maps.Clone(f.happened)
 }
 
-// redrive lets Segment take what it refused, and sends the dead letters again that can be delivered
-// now, through an SQS that fails and with somebody who interrupts it. Each must then be delivered,
-// and gone from the dead letters.
+// redrive makes Segment accept what it rejected and redrives the dead letters, with faults of SQS
+// and interruptions. Then each event that can be delivered must have been, and not be a dead letter
+// any more.
 func redrive(t *testing.T, p *plan, w *world, l *ledger) {
 	if !l.expectAllDelivered() {
 		return
@@ -147,16 +148,16 @@ func redrive(t *testing.T, p *plan, w *world, l *ledger) {
 	to := sqsclient.New(api, queueURL(topology.DefaultNames().EventsQueue))
 	for range 2 {
 		ctx, cancel := context.WithTimeout(t.Context(), f.upTo(5*time.Second))
-		_, _ = dead.Redrive(ctx, to, deadletter.RedriveOptions{}) // may fail as it likes
+		_, _ = dead.Redrive(ctx, to, deadletter.RedriveOptions{}) // it may fail
 		cancel()
-		time.Sleep(deadletter.VisibilityTimeout + time.Minute) // what it hid is visible again
+		time.Sleep(deadletter.VisibilityTimeout + time.Minute) // what it received is visible again
 	}
 	f.stop()
 	if _, err := dead.Redrive(t.Context(), to, deadletter.RedriveOptions{}); err != nil {
 		t.Errorf("%v: redrive: %v", p, err)
 	}
 	if !w.drained(patience) {
-		t.Errorf("%v: what was sent again does not flow: the queue holds %+v", p, w.events.Stats())
+		t.Errorf("%v: what was redriven is not delivered: the queue holds %+v", p, w.events.Stats())
 	}
 	l.deadLetters = readDeadLetters(t, w.client, queueURL(topology.DefaultNames().DeadLetterQueue))
 	if _, err := l.check(false); err != nil {
@@ -164,7 +165,7 @@ func redrive(t *testing.T, p *plan, w *world, l *ledger) {
 	}
 }
 
-// poisonRules make Segment refuse events by their messageId.
+// poisonRules makes Segment reject events by their messageId.
 func poisonRules(n int) (rules []segmentd.Rule) {
 	for i := range n {
 		rules = append(rules, segmentd.Rule{Match: segmentd.Match{MessageID: fmt.Sprintf("poison-%d", i)}, Status: 400})
@@ -172,7 +173,7 @@ func poisonRules(n int) (rules []segmentd.Rule) {
 	return rules
 }
 
-// fresh lets an event of each write key through the pipeline that has seen all that.
+// fresh checks that the pipeline still delivers: it issues an event with each write key.
 func fresh(t *testing.T, p *plan, w *world, i *issuer) {
 	for n, key := range writeKeys {
 		id := fmt.Sprintf("fresh-%d", n)
@@ -184,6 +185,6 @@ func fresh(t *testing.T, p *plan, w *world, i *issuer) {
 		i.ledger.issue(id, issued{want: text, key: key, path: "/v1/batch"})
 	}
 	if !w.drained(patience) {
-		t.Errorf("%v: fresh events do not flow: the queue holds %+v", p, w.events.Stats())
+		t.Errorf("%v: fresh events are not delivered: the queue holds %+v", p, w.events.Stats())
 	}
 }

@@ -28,24 +28,24 @@ import (
 )
 
 // world is the deployed pipeline in one process without a socket: the SQS emulator, the Lambda
-// emulator, the handler, the Segment emulator, with the topology's numbers.
+// emulator, the handler and the Segment emulator, with the topology's numbers.
 type world struct {
 	sqs          *sqs.Server
 	events, dead *sqs.Queue
 	segment      *segmentd.Server
 	function     *lambda.Function
 	mapping      *lambda.EventSourceMapping
-	client       *awssqs.Client // with no faults between
+	client       *awssqs.Client // without faults
 	running      sync.WaitGroup
 	stop         context.CancelFunc
 }
 
-// parts are what a test puts between the world's own.
+// parts are what a test puts between the parts of a world.
 type parts struct {
 	gzip         bool
 	arrive       func(segmentd.Received)
-	report       func(deliver.Report) // nil: to nobody
-	out          io.Writer            // gets the function's log and metrics; nil: nothing does
+	report       func(deliver.Report) // may be nil
+	out          io.Writer            // gets the function's log and metrics; nil: they are discarded
 	queue        func(w *world, q lambda.Queue) lambda.Queue
 	transport    func(http.RoundTripper) http.RoundTripper // of the function's calls to SQS
 	environments func(lambda.EnvironmentFactory) lambda.EnvironmentFactory
@@ -56,7 +56,7 @@ const endpoint = "http://sqs.test"
 
 func queueURL(name string) string { return local.QueueURL(endpoint, name) }
 
-// start builds a world and lets it run. It must be called in a bubble, and ended there.
+// start builds a world and runs it. Start and end must be called in the same synctest bubble.
 func start(t *testing.T, p parts) *world {
 	t.Helper()
 	production := topology.Default()
@@ -120,7 +120,7 @@ func (w *world) end(t *testing.T) {
 	}
 }
 
-// drained waits until the events queue is empty, and says whether it was in time.
+// drained waits until the events queue is empty and reports whether that was within the time.
 func (w *world) drained(within time.Duration) bool {
 	for deadline := time.Now().Add(within); time.Now().Before(deadline); time.Sleep(10 * time.Second) {
 		if s := w.events.Stats(); s.Visible+s.InFlight+s.Delayed == 0 {
@@ -130,16 +130,16 @@ func (w *world) drained(within time.Duration) bool {
 	return false
 }
 
-// readDeadLetters reads a dead-letter queue, until it has seen as many messages as there are: an
-// answer of SQS may be lost, and its messages come again.
+// readDeadLetters reads a dead-letter queue until it has seen all messages in it. When an answer of
+// SQS is lost, its messages can be received again after their visibility timeout.
 func readDeadLetters(t *testing.T, client *awssqs.Client, url string) (all []deadLetter) {
 	t.Helper()
-	const hidden = 10 * time.Second
+	const invisible = 10 * time.Second
 	seen := map[string]bool{}
 	for {
 		out, err := client.ReceiveMessage(t.Context(), &awssqs.ReceiveMessageInput{
 			QueueUrl: &url, MaxNumberOfMessages: 10, MessageAttributeNames: []string{"All"},
-			VisibilityTimeout: int32(hidden.Seconds()),
+			VisibilityTimeout: int32(invisible.Seconds()),
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -155,30 +155,30 @@ func readDeadLetters(t *testing.T, client *awssqs.Client, url string) (all []dea
 		if len(out.Messages) > 0 {
 			continue
 		}
-		visible, hiddenNow := size(t, client, url)
-		if visible+hiddenNow == len(all) {
+		if size(t, client, url) == len(all) {
 			return all
 		}
-		time.Sleep(hidden / 10)
+		time.Sleep(invisible / 10)
 	}
 }
 
 // size is how many messages a queue holds.
-func size(t *testing.T, client *awssqs.Client, url string) (visible, hidden int) {
+func size(t *testing.T, client *awssqs.Client, url string) (n int) {
 	t.Helper()
-	const v, h = "ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"
+	const visible, inFlight = "ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"
 	out, err := client.GetQueueAttributes(t.Context(),
-		&awssqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []types.QueueAttributeName{v, h}})
+		&awssqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []types.QueueAttributeName{visible, inFlight}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	numbers := [2]int{}
-	for i, name := range []string{v, h} {
-		if numbers[i], err = strconv.Atoi(out.Attributes[name]); err != nil {
+	for _, name := range []string{visible, inFlight} {
+		some, err := strconv.Atoi(out.Attributes[name])
+		if err != nil {
 			t.Fatal(err)
 		}
+		n += some
 	}
-	return numbers[0], numbers[1]
+	return n
 }
 
 var quiet = slog.New(slog.DiscardHandler)
