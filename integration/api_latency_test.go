@@ -18,42 +18,42 @@ import (
 
 var (
 	latencyTime = flag.Duration("api-time", shortTime,
-		"how long the API is under load for each row of the table that -v prints")
-	latencyRate = flag.Int("api-rate", 200, "requests a second to it")
+		"how long the API is under load for each row of the table, which -v prints")
+	latencyRate = flag.Int("api-rate", 200, "requests a second to the API")
 )
 
-// shortTime is for `go test`, which asks what arrives and not how fast: the rows are made at the
-// same time.
+// shortTime is for a plain `go test`, which checks what arrives and not how fast: the rows are then
+// measured in parallel.
 const shortTime = time.Second
 
-// scene is where an API serves.
-type scene struct {
+// surroundings are what an API depends on.
+type surroundings struct {
 	queue   *faultyQueue
 	segment *segmentd.Server
-	dir     string // where the API keeps what SQS does not take
+	dir     string // for the events that SQS does not take
 }
 
 // fault is what fails while the API serves.
 type fault struct {
 	name  string
-	begin func(*testing.T, *scene)
-	loses []string // the modes that have to give events up, and say which
+	begin func(*testing.T, *surroundings)
+	loses []string // the modes that must lose events, and report which
 }
 
 var faults = []fault{
-	{"nothing", func(*testing.T, *scene) {}, nil},
-	{"Segment: 503", func(t *testing.T, s *scene) {
+	{"nothing", func(*testing.T, *surroundings) {}, nil},
+	{"Segment: 503", func(t *testing.T, s *surroundings) {
 		if err := s.segment.SetScript(segmentd.Script{Rules: []segmentd.Rule{{Status: 503}}}); err != nil {
 			t.Fatal(err)
 		}
 	}, nil},
-	{"SQS: connection refused", func(_ *testing.T, s *scene) { s.queue.refuse() }, nil},
-	{"SQS: no answer", func(_ *testing.T, s *scene) { s.queue.fail(s.queue.hang) }, nil},
-	{"SQS: answers after 5 s", func(_ *testing.T, s *scene) { s.queue.fail(s.queue.slow(5 * time.Second)) }, nil},
-	{"SQS: 503", func(_ *testing.T, s *scene) { s.queue.fail(unavailable) }, nil},
-	{"SQS: throttled", func(_ *testing.T, s *scene) { s.queue.fail(throttled) }, nil},
-	// What is to be on disk when it is accepted can't be accepted; otherwise it stays in memory.
-	{"SQS: refused, disk full", func(t *testing.T, s *scene) { s.queue.refuse(); fullDisk(t, s.dir) },
+	{"SQS: connection refused", func(_ *testing.T, s *surroundings) { s.queue.refuse() }, nil},
+	{"SQS: no answer", func(_ *testing.T, s *surroundings) { s.queue.fail(s.queue.hang) }, nil},
+	{"SQS: answers after 5 s", func(_ *testing.T, s *surroundings) { s.queue.fail(s.queue.slow(5 * time.Second)) }, nil},
+	{"SQS: 503", func(_ *testing.T, s *surroundings) { s.queue.fail(unavailable) }, nil},
+	{"SQS: throttled", func(_ *testing.T, s *surroundings) { s.queue.fail(throttled) }, nil},
+	// These modes write events to disk before they accept them. The others have them in memory.
+	{"SQS: refused, disk full", func(t *testing.T, s *surroundings) { s.queue.refuse(); fullDisk(t, s.dir) },
 		[]string{"process", "disk"}},
 }
 
@@ -62,31 +62,31 @@ type side struct {
 	mode   string
 	args   []string
 	api    api
-	result           // of all turns
-	turns  []*result // one by one
+	result // of all turns
+	turns  []*result
 	lost   map[string]string
-	grown  int64 // bytes of memory, at most, while something was away
+	grown  int64 // by how many bytes its memory grew at most during the fault
 }
 
-// mostGrown is what the publisher's default buffer is chosen for.
+// mostGrown is the memory for which the publisher's default buffer is chosen.
 const mostGrown = 64 << 20
 
 // modes are the values of the API's --track. The first one is what the others are compared with.
 var modes = []string{"none", "memory", "process", "disk"}
 
-// TestTheAPIAnswersWhateverIsAway: whatever is away, every request is answered, memory is
-// bounded, and every event arrives once that is back. How long the requests took is in the table;
-// the test does not assert it, for that is the machine's.
-func TestTheAPIAnswersWhateverIsAway(t *testing.T) {
+// TestTheAPIAnswersWhateverFails checks that during any fault every request is answered and memory
+// is bounded, and that every event arrives afterwards. The table shows how long the requests took.
+// The test does not assert it, because it depends on the machine.
+func TestTheAPIAnswersWhateverFails(t *testing.T) {
 	tables := make([]strings.Builder, len(faults))
-	for i, away := range faults {
-		t.Run(away.name, func(t *testing.T) {
+	for i, f := range faults {
+		t.Run(f.name, func(t *testing.T) {
 			if *latencyTime == shortTime {
 				t.Parallel()
 			}
-			sides := measureUnder(t, away)
+			sides := measure(t, f)
 			for _, s := range sides {
-				fmt.Fprintf(&tables[i], "%s\t%s\t%d\t", away.name, s.mode, len(s.latencies))
+				fmt.Fprintf(&tables[i], "%s\t%s\t%d\t", f.name, s.mode, len(s.latencies))
 				for _, q := range []float64{0.5, 0.99, 0.999, 1} {
 					fmt.Fprintf(&tables[i], "%.2f ms\t", s.quantile(q).Seconds()*1000)
 				}
@@ -97,25 +97,25 @@ func TestTheAPIAnswersWhateverIsAway(t *testing.T) {
 			}
 		})
 	}
-	t.Cleanup(func() { // when those that run at the same time have ended, too
+	t.Cleanup(func() { // after the parallel subtests
 		var table strings.Builder
 		w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', tabwriter.AlignRight)
-		fmt.Fprintln(w, "away\ttracking\trequests\tp50\tp99\tp99.9\tmax\tp50 more\tp99 more\tlost\tgrew\t")
+		fmt.Fprintln(w, "fault\ttracking\trequests\tp50\tp99\tp99.9\tmax\tp50 more\tp99 more\tlost\tgrew\t")
 		for i := range tables {
 			fmt.Fprint(w, tables[i].String())
 		}
 		w.Flush()
-		t.Logf("latency of the API's own requests, from when each was due, at %d requests/s; \"more\" than without "+
+		t.Logf("latency of the API's requests, from when each was due, at %d requests/s; \"more\" than without "+
 			"tracking in the median turn of %v:\n%s",
 			*latencyRate, turnTime(), table.String())
 	})
 }
 
-// turnTime is how long one of them is under load before it is another one's turn.
+// turnTime is how long an API is under load before the next one's turn.
 func turnTime() time.Duration { return min(*latencyTime, 500*time.Millisecond) }
 
-// more is by how much a quantile is higher than the base's: the median over the turns, because what
-// else the machine does in some of them would otherwise be all that a high quantile shows.
+// more is by how much a quantile is higher than the base's. It is the median over the turns,
+// because a high quantile of all would only show what else the machine did in some of them.
 func (s *side) more(base *side, q float64) time.Duration {
 	var by []time.Duration
 	for i, turn := range s.turns {
@@ -124,16 +124,16 @@ func (s *side) more(base *side, q float64) time.Duration {
 	return quantile(by, 0.5)
 }
 
-// measureUnder puts APIs that track, and one that does not, under load in turns, so that whatever
-// else the machine does meets all.
-func measureUnder(t *testing.T, away fault) []*side {
+// measure puts the APIs of all modes under load during a fault. They take turns, so that what else
+// the machine does slows all of them.
+func measure(t *testing.T, f fault) []*side {
 	o := localtest.NewArrivals()
-	s := &scene{dir: t.TempDir()}
+	s := &surroundings{dir: t.TempDir()}
 	var segmentURL string
-	s.segment, segmentURL = localtest.Segment(t, segmentd.Options{Latency: 0, OnEvent: o.Add, EventLimit: -1})
+	s.segment, segmentURL = localtest.Segment(t, segmentd.Options{OnEvent: o.Add, EventLimit: -1})
 	p := localtest.Start(t, local.Config{Segment: segmentURL, WriteKey: local.WriteKey})
 	s.queue = newFaultyQueue(t, p.QueueURL(topology.DefaultNames().EventsQueue))
-	if away.loses != nil {
+	if f.loses != nil {
 		smallDisk(t, s.dir)
 	}
 	g := newGenerator(t, *latencyRate)
@@ -147,7 +147,7 @@ func measureUnder(t *testing.T, away fault) []*side {
 		one.grown = -one.api.Memory(t, "VmRSS")
 		sides = append(sides, one)
 	}
-	away.begin(t, s)
+	f.begin(t, s)
 	for i := range int(*latencyTime / turnTime()) {
 		for j := range sides {
 			one, turn := sides[(i+j)%len(sides)], &result{}
@@ -167,10 +167,10 @@ func measureUnder(t *testing.T, away fault) []*side {
 		if one.grown += one.api.Memory(t, "VmHWM"); one.grown > mostGrown {
 			t.Errorf("%s: it grew by %d MB, more than %d MB", one.mode, one.grown>>20, mostGrown>>20)
 		}
-		one.api.stop(t) // what SQS does not take at once stays on disk, and the next process sends it
+		one.api.stop(t) // the next process sends what is on disk
 		one.lost = one.api.lost()
-		if mayLose := slices.Contains(away.loses, one.mode); mayLose != (len(one.lost) > 0) {
-			t.Errorf("%s: %d of %d events were named as lost: %v", one.mode, len(one.lost), len(one.issued), one.lost)
+		if mayLose := slices.Contains(f.loses, one.mode); mayLose != (len(one.lost) > 0) {
+			t.Errorf("%s: %d of %d events were reported as lost: %v", one.mode, len(one.lost), len(one.issued), one.lost)
 		}
 		one.api = startAPI(t, one.args...)
 	}

@@ -14,12 +14,12 @@ import (
 )
 
 // generator sends requests to the example API at a constant rate, whether or not earlier ones have
-// been answered, and takes the time of each from when it was due: a stall costs every request that
-// falls into it, as it costs users. (A generator that waits for answers measures a stall once.)
+// been answered, and measures each from when it was due. So a stall counts for every request that
+// falls into it, as it does for users; a generator that waits for answers would count it once.
 type generator struct {
 	client *http.Client
 	rate   int    // requests a second
-	note   string // body of each
+	note   string // body of each request
 }
 
 func newGenerator(t *testing.T, rate int) *generator {
@@ -28,16 +28,16 @@ func newGenerator(t *testing.T, rate int) *generator {
 	return &generator{client: &http.Client{Transport: transport, Timeout: patience}, rate: rate}
 }
 
-// result is what became of the requests of one or several runs.
+// result holds the outcomes of the requests of one or several runs.
 type result struct {
 	mu        sync.Mutex
 	latencies []time.Duration // of those that were answered 200
 	issued    []string        // ids
 	accepted  []string        // ids of those that were answered 200
-	failed    []error         // what became of the others
+	failed    []error         // of the others
 }
 
-// run sends requests for a time and waits for their answers. Their ids begin with the prefix.
+// run sends requests for the duration and waits for their answers. Their ids begin with the prefix.
 func (g *generator) run(ctx context.Context, url, prefix string, duration time.Duration, r *result) {
 	var under sync.WaitGroup
 	start := time.Now()
@@ -88,10 +88,10 @@ func (g *generator) request(ctx context.Context, url, id string) error {
 	return nil
 }
 
-// quantile is the latency that a part q of the requests did not exceed.
+// quantile is the latency that the fraction q of the requests did not exceed.
 func (r *result) quantile(q float64) time.Duration { return quantile(r.latencies, q) }
 
-// add takes over what became of the requests of another run.
+// add adds the outcomes of another run.
 func (r *result) add(other *result) {
 	r.latencies = append(r.latencies, other.latencies...)
 	r.issued = append(r.issued, other.issued...)

@@ -17,8 +17,8 @@ import (
 
 var apiKills = flag.Int("api-kills", 10, "how many times the API is killed")
 
-// TestAnAPIThatIsKilledLosesNoEventThatItAccepted, with Durability Process: an answer of 200
-// means that Enqueue has returned.
+// TestAnAPIThatIsKilledLosesNoEventThatItAccepted runs with the durability Process. An answer of
+// 200 means that Enqueue has returned.
 func TestAnAPIThatIsKilledLosesNoEventThatItAccepted(t *testing.T) {
 	o := localtest.NewArrivals()
 	p := localtest.Start(t, local.Config{OnEvent: o.Add})

@@ -31,7 +31,7 @@ func (a api) stop(t *testing.T) {
 	}
 }
 
-// lost are the ids of the events that its log names as lost.
+// lost returns the errors of the events that the API has logged as lost, by messageId.
 func (a api) lost() map[string]string {
 	lost := map[string]string{}
 	for line := range strings.Lines(a.Log.String()) {

@@ -28,7 +28,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/message"
 )
 
-// How long AWS may take: metrics are there after a minute or three, SQS's of a queue that was idle
+// How long AWS may take: metrics appear after one to three minutes, those of a queue that was idle
 // after up to 15.
 const (
 	awsPatience = 20 * time.Minute
@@ -48,19 +48,19 @@ type cloud struct {
 	began         time.Time
 }
 
-// TestDeployed deploys the pipeline into an account, sends events in every way, and looks at what
-// becomes of them; then it takes all of it down, queues included. It costs some cents and takes
-// about half an hour. Run it with
+// TestDeployed deploys the pipeline into an account, sends events in every way and checks what
+// becomes of them. At the end it destroys everything, the queues included. It costs some cents and
+// takes about half an hour. Run it with
 //
 //	SPILLWAY_AWS_TEST_REGION=eu-west-1 go test -tags aws -run TestDeployed -timeout 90m -v ./integration
 //
-// with the AWS credentials of an account and a region that is bootstrapped for the CDK (npx cdk
-// bootstrap) and has no Spillway: it refuses to touch one that is there. npm ci must have been run.
+// with the AWS credentials of an account, in a region that is bootstrapped for the CDK (npx cdk
+// bootstrap) and has no Spillway: the test refuses to touch an existing one. Run npm ci first.
 func TestDeployed(t *testing.T) {
 	region := os.Getenv("SPILLWAY_AWS_TEST_REGION")
 	if region == "" {
 		t.Skip("needs an AWS account: set SPILLWAY_AWS_TEST_REGION to a region that has no Spillway and is bootstrapped " +
-			"for the CDK; the pipeline is deployed there and taken down again")
+			"for the CDK; the test deploys the pipeline there and destroys it again")
 	}
 	c := deploy(t, region)
 
@@ -91,8 +91,8 @@ func TestDeployed(t *testing.T) {
 			return string(state), state == want
 		})
 	}
-	// What metric math makes of data that is not there can't be tried elsewhere: no alarm but those
-	// that have a cause.
+	// What metric math makes of missing data can't be tested elsewhere: no alarm without a cause
+	// fires.
 	for _, a := range topology.Default().Alarms {
 		if state := c.alarm(t.Context(), t, a.Name); state == cwtypes.StateValueAlarm &&
 			!strings.HasPrefix(a.Name, "spillway-dead-letters") {
@@ -101,7 +101,7 @@ func TestDeployed(t *testing.T) {
 	}
 }
 
-// deploy deploys to a region without Spillway, and takes it down at the end.
+// deploy deploys to a region without Spillway, and destroys the deployment at the end of the test.
 func deploy(t *testing.T, region string) *cloud {
 	t.Helper()
 	aws, err := config.LoadDefaultConfig(t.Context(), config.WithRegion(region))
@@ -112,7 +112,7 @@ func deploy(t *testing.T, region string) *cloud {
 		watch: cloudwatch.NewFromConfig(aws), began: time.Now()}
 	for _, name := range []string{topology.DefaultNames().EventsQueue, topology.DefaultNames().DeadLetterQueue} {
 		if _, err := c.sqs.GetQueueUrl(t.Context(), &sqs.GetQueueUrlInput{QueueName: &name}); err == nil {
-			t.Fatalf("%s has a queue %s: this test does not touch a Spillway that is there; name another region", region, name)
+			t.Fatalf("%s has a queue %s: this test does not touch an existing Spillway: name another region", region, name)
 		} else if !strings.Contains(err.Error(), "NonExistentQueue") && !strings.Contains(err.Error(), "QueueDoesNotExist") {
 			t.Fatalf("look for a Spillway in %s: %v", region, err)
 		}
@@ -120,7 +120,7 @@ func deploy(t *testing.T, region string) *cloud {
 	outputs := filepath.Join(t.TempDir(), "outputs.json")
 	t.Cleanup(func() {
 		c.cdk(t, "destroy", c.stack, "--force")
-		// which outlive the stack
+		// The queues outlive the stack.
 		for _, name := range []string{topology.DefaultNames().EventsQueue, topology.DefaultNames().DeadLetterQueue} {
 			ctx := context.Background()
 			if found, err := c.sqs.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &name}); err == nil {
@@ -130,8 +130,7 @@ func deploy(t *testing.T, region string) *cloud {
 			}
 		}
 	})
-	// Nothing is reserved, so that it works in a new account too; and no parameters are read that
-	// would have to be there.
+	// A new account has no concurrency to reserve and no parameters to read.
 	c.cdk(t, "deploy", c.stack, "--require-approval", "never", "--outputs-file", outputs)
 	content, err := os.ReadFile(outputs)
 	if err != nil {
@@ -157,7 +156,7 @@ func (c *cloud) cdk(t *testing.T, args ...string) {
 	}
 }
 
-// await looks again and again until done says so.
+// await calls done until it reports true.
 func (c *cloud) await(t *testing.T, what string, done func(context.Context) (string, bool)) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), awsPatience)
@@ -176,7 +175,7 @@ func (c *cloud) await(t *testing.T, what string, done func(context.Context) (str
 	}
 }
 
-// send sends events to the queue as a script would, ten messages a call.
+// send sends events to the queue, ten messages in a call.
 func (c *cloud) send(t *testing.T, count int) {
 	t.Helper()
 	for first := 0; first < count; first += 10 {
@@ -194,7 +193,7 @@ func (c *cloud) send(t *testing.T, count int) {
 	}
 }
 
-// sendInvalid sends an event that Segment would answer 200 and drop: a track without a name.
+// sendInvalid sends a track without a name, which Segment would answer with 200 and drop.
 func (c *cloud) sendInvalid(t *testing.T) {
 	t.Helper()
 	body := fmt.Sprintf(`{"writeKey":%q,"batch":[{"type":"track","userId":"u"}]}`, awsKey)
@@ -227,7 +226,7 @@ func (c *cloud) post(t *testing.T, count int) {
 	}
 }
 
-// sum is that of one of our own metrics since the test began.
+// sum is the sum of one of our metrics since the test began.
 func (c *cloud) sum(ctx context.Context, t *testing.T, function, name string) float64 {
 	t.Helper()
 	out, err := c.watch.GetMetricStatistics(ctx, &cloudwatch.GetMetricStatisticsInput{
@@ -276,7 +275,7 @@ func (c *cloud) waiting(ctx context.Context, t *testing.T) int {
 	return sum
 }
 
-// reasons are those of the dead letters, which stay where they are.
+// reasons are those of the dead letters, which are not deleted.
 func (c *cloud) reasons(ctx context.Context, t *testing.T) []string {
 	t.Helper()
 	out, err := c.sqs.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{

@@ -19,8 +19,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/message"
 )
 
-// timeFactor is by how much the tests in this folder shorten production's times: what is 361 s
-// there is 6 s here.
+// timeFactor is by how much the tests in this folder shorten production's times: 361 s become 6 s.
 const timeFactor = 60
 
 // deployment is the function as it is deployed: the built binary, a process for each environment,
@@ -37,6 +36,7 @@ type deployment struct {
 	pids []int
 }
 
+// deployed starts the function. A test runs its mapping.
 func deployed(t *testing.T, o *localtest.Arrivals, latency time.Duration) *deployment {
 	t.Helper()
 	binary := testutil.Build(t, "functions/deliver")
@@ -80,14 +80,14 @@ func deployed(t *testing.T, o *localtest.Arrivals, latency time.Duration) *deplo
 	return d
 }
 
-// processes is how many were started and not killed.
+// processes is how many processes were started and not killed.
 func (d *deployment) processes() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return len(d.pids)
 }
 
-// killOne kills (-9) the process of the oldest environment that is left.
+// killOne kills the oldest process with SIGKILL.
 func (d *deployment) killOne(t *testing.T) {
 	t.Helper()
 	d.mu.Lock()

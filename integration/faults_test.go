@@ -12,8 +12,7 @@ import (
 	"time"
 )
 
-// faultyQueue is a proxy in front of a queue that can fail as an SQS does that is away. Its port stays
-// the same while its faults change.
+// faultyQueue is a proxy in front of a queue that fails as SQS can. Its port does not change.
 type faultyQueue struct {
 	url     string // of the events queue, through it
 	addr    string
@@ -22,7 +21,7 @@ type faultyQueue struct {
 	mu      sync.Mutex
 	server  *http.Server // nil: nobody listens
 	serving sync.WaitGroup
-	answer  http.HandlerFunc // nil: the queue's own
+	answer  http.HandlerFunc // nil: that of the queue
 	healed  chan struct{}    // closed when the fault ends
 }
 
@@ -37,7 +36,7 @@ func newFaultyQueue(t *testing.T, queueURL string) *faultyQueue {
 		t.Fatal(err)
 	}
 	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: target.Scheme, Host: target.Host})
-	// without a line in the log
+	// The default writes to the log as well.
 	proxy.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) }
 	q := &faultyQueue{addr: l.Addr().String(), url: "http://" + l.Addr().String() + target.Path, forward: proxy,
 		healed: make(chan struct{})}
@@ -62,7 +61,7 @@ func (q *faultyQueue) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer(w, r)
 }
 
-// fail makes it answer with a handler of its own.
+// fail makes the proxy answer all calls with a handler.
 func (q *faultyQueue) fail(answer http.HandlerFunc) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -81,7 +80,7 @@ func (q *faultyQueue) refuse() {
 	}
 }
 
-// heal ends every fault. Calls that hang are cut off.
+// heal ends all faults. The connections of calls that hang are closed.
 func (q *faultyQueue) heal(t *testing.T) {
 	t.Helper()
 	q.mu.Lock()
@@ -99,13 +98,14 @@ func (q *faultyQueue) heal(t *testing.T) {
 	q.serve(l)
 }
 
+// end returns the channel that is closed when the current fault ends.
 func (q *faultyQueue) end() <-chan struct{} {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.healed
 }
 
-// hang takes a call and never answers it.
+// hang reads a call and never answers it.
 func (q *faultyQueue) hang(_ http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)
 	select {
@@ -115,7 +115,7 @@ func (q *faultyQueue) hang(_ http.ResponseWriter, r *http.Request) {
 	panic(http.ErrAbortHandler)
 }
 
-// slow answers after a time.
+// slow makes the queue answer late.
 func (q *faultyQueue) slow(latency time.Duration) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -131,12 +131,13 @@ func (q *faultyQueue) slow(latency time.Duration) http.HandlerFunc {
 	}
 }
 
-// unavailable is SQS that fails, throttled SQS over this account's limit.
+// unavailable answers as SQS does when it fails.
 func unavailable(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)
 	w.WriteHeader(http.StatusServiceUnavailable)
 }
 
+// throttled answers as SQS does above the account's limit.
 func throttled(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)
 	w.Header().Set("Content-Type", "application/x-amz-json-1.0")

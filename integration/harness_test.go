@@ -10,13 +10,12 @@ import (
 	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 )
 
-// patience is how long a test waits for what must come. It ends a test that would hang, and asserts
-// no speed.
+// patience ends a test that would hang. It asserts no speed.
 const patience = 2 * time.Minute
 
 func TestMain(m *testing.M) { testutil.Main(m) }
 
-// awaitAll waits until all ids have arrived but for those that were named as lost.
+// awaitAll waits until all events have arrived, except those that were reported as lost.
 func awaitAll(t *testing.T, o *localtest.Arrivals, ids []string, lost map[string]string) {
 	t.Helper()
 	o.Await(t, "every event that was accepted", func() bool {

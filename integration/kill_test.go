@@ -23,7 +23,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
-// accepted sends n events, packed by 20, and returns their ids once SQS has said that it has them.
+// accepted sends n events, 20 in a message, and returns their ids when SQS has accepted them.
 func accepted(t *testing.T, c *sqs.Client, queueURL, prefix string, n int) []string {
 	t.Helper()
 	compressor, err := message.NewCompressor()
@@ -48,8 +48,7 @@ func accepted(t *testing.T, c *sqs.Client, queueURL, prefix string, n int) []str
 	return ids
 }
 
-// allArrived checks that every accepted event has arrived, unchanged, and no event that nobody
-// sent.
+// allArrived checks that all accepted events have arrived, unchanged, and no others.
 func allArrived(t *testing.T, o *localtest.Arrivals, ids []string) {
 	t.Helper()
 	for _, id := range ids {
@@ -60,7 +59,7 @@ func allArrived(t *testing.T, o *localtest.Arrivals, ids []string) {
 	noneElse(t, o, ids)
 }
 
-// noneElse checks that what arrived is of these ids, and that what came again is the same event.
+// noneElse checks that only events with these ids have arrived, and that duplicates are equal.
 func noneElse(t *testing.T, o *localtest.Arrivals, ids []string) {
 	t.Helper()
 	arrived, duplicates := 0, 0
@@ -73,17 +72,17 @@ func noneElse(t *testing.T, o *localtest.Arrivals, ids []string) {
 		duplicates += len(forms) - 1
 		for _, form := range forms {
 			if !bytes.Equal(form.Raw, forms[0].Raw) || !json.Valid(form.Raw) {
-				t.Fatalf("event %s arrived in two forms: %s and %s", id, forms[0].Raw, form.Raw)
+				t.Fatalf("event %s arrived twice with different content: %s and %s", id, forms[0].Raw, form.Raw)
 			}
 		}
 	}
 	if o.Distinct() != arrived {
 		t.Errorf("%d distinct events arrived, %d of them were sent", o.Distinct(), arrived)
 	}
-	t.Logf("%d events sent, %d arrived, %d came a second time with the same messageId", len(ids), arrived, duplicates)
+	t.Logf("%d events sent, %d arrived, %d duplicates", len(ids), arrived, duplicates)
 }
 
-func TestUpDeliversEveryAcceptedEventAlthoughItIsKilled(t *testing.T) {
+func TestUpDeliversEveryAcceptedEventWhenKilled(t *testing.T) {
 	o := localtest.NewArrivals()
 	_, segmentURL := localtest.Segment(t, segmentd.Options{Latency: 30 * time.Millisecond, OnEvent: o.Add, EventLimit: -1})
 	dir := t.TempDir()
@@ -95,12 +94,12 @@ func TestUpDeliversEveryAcceptedEventAlthoughItIsKilled(t *testing.T) {
 		before := o.Distinct()
 		endpoint := strings.TrimSuffix(p.Address, local.QueueURL("", topology.DefaultNames().EventsQueue))
 		ids = append(ids, accepted(t, localtest.Client(endpoint), p.Address, fmt.Sprint("round", round), perRound)...)
-		// In the middle of it: some of the backlog has arrived, some is under way, some waits.
+		// Kill it while some events have arrived, some are under way and some wait in the queue.
 		o.Await(t, "the first arrivals", func() bool { return o.Distinct() > before+perRound/10*round })
 		p.Kill()
 	}
 	spillwayUp(t, args...)
-	o.Await(t, "everything", func() bool { return o.Distinct() >= len(ids) })
+	o.Await(t, "all events", func() bool { return o.Distinct() >= len(ids) })
 	allArrived(t, o, ids)
 }
 
@@ -123,7 +122,7 @@ func TestAFunctionKilledInMidFlushLosesNoEvent(t *testing.T) {
 			f.killOne(t)
 		}
 	}
-	o.Await(t, "everything", func() bool { return o.Distinct() >= len(ids) })
+	o.Await(t, "all events", func() bool { return o.Distinct() >= len(ids) })
 	allArrived(t, o, ids)
 	o.Await(t, "an empty queue", func() bool {
 		s := f.events.Stats()
@@ -136,7 +135,7 @@ func TestAFunctionKilledInMidFlushLosesNoEvent(t *testing.T) {
 	}
 }
 
-func TestTheBuiltBinaryReadsTheSampleEventsOfLambda(t *testing.T) {
+func TestTheBuiltFunctionDeliversTheSampleEvents(t *testing.T) {
 	o := localtest.NewArrivals()
 	f := deployed(t, o, 0)
 	for _, name := range []string{"sqs-event.json", "sqs-event-packed.json"} {
@@ -185,8 +184,8 @@ func TestAFailedMessageIsReportedAndItsVisibilityTimeoutChanged(t *testing.T) {
 	if want := fmt.Sprintf(`{"batchItemFailures":[{"itemIdentifier":%q}]}`, *m.MessageId); string(answer) != want {
 		t.Errorf("answered %s, want %s", answer, want)
 	}
-	// Without the pause of 27 s to 33 s the message would be back after the shortened visibility
-	// timeout.
+	// The function has set a visibility timeout of 27 s to 33 s. Otherwise the message would be
+	// visible after the queue's timeout of 6 s.
 	back, err := f.client.ReceiveMessage(t.Context(),
 		&sqs.ReceiveMessageInput{QueueUrl: aws.String(f.queueURL), WaitTimeSeconds: 8})
 	if err != nil || len(back.Messages) != 0 {

@@ -64,7 +64,7 @@ func TestAnEventFromTheSDKArrivesAtSegmentWithEveryFieldIntact(t *testing.T) {
 	}
 }
 
-// deadLetters reads all dead letters, by the reason and the beginning of the detail.
+// deadLetters reads all dead letters, by their reason.
 func deadLetters(t *testing.T, p *local.Pipeline) map[string][]types.Message {
 	t.Helper()
 	found := map[string][]types.Message{}
@@ -115,11 +115,11 @@ func TestBadEventsBecomeDeadLettersAndTheOthersAreDelivered(t *testing.T) {
 		big = append(big, event(id, large(25_000)))
 	}
 	packed := compressor.Compress([]byte(batch("packed", 1)))
-	good = append(good, "null-user", "lies", "dup")
+	good = append(good, "null-user", "wrong-attributes", "dup")
 	expected, sum := map[string]int{}, 0
 	for _, body := range []struct {
 		text   string
-		reason string // of the one dead letter it makes, "" for none
+		reason string // of the one dead letter that it becomes; empty: none
 	}{
 		{"not JSON", "undecodable"},
 		{"   ", "undecodable"},
@@ -151,7 +151,8 @@ func TestBadEventsBecomeDeadLettersAndTheOthersAreDelivered(t *testing.T) {
 		}
 	}
 	_, err = localtest.Client(p.SQSURL).SendMessage(t.Context(), &sqs.SendMessageInput{
-		QueueUrl: aws.String(p.QueueURL(topology.DefaultNames().EventsQueue)), MessageBody: aws.String(event("lies", "")),
+		QueueUrl:    aws.String(p.QueueURL(topology.DefaultNames().EventsQueue)),
+		MessageBody: aws.String(event("wrong-attributes", "")),
 		MessageAttributes: map[string]types.MessageAttributeValue{
 			message.AttrEventCount:      {DataType: aws.String("Number"), StringValue: aws.String("2000")},
 			message.AttrContentEncoding: {DataType: aws.String("String"), StringValue: aws.String("zstd")},
@@ -177,7 +178,7 @@ func TestBadEventsBecomeDeadLettersAndTheOthersAreDelivered(t *testing.T) {
 		}
 		for _, m := range found[reason] {
 			if detail := aws.ToString(m.MessageAttributes[message.AttrDetail].StringValue); len(detail) < 10 {
-				t.Errorf("a person can't understand the detail %q of %.50q", detail, aws.ToString(m.Body))
+				t.Errorf("the detail %q of %.50q is too short to explain anything", detail, aws.ToString(m.Body))
 			}
 		}
 	}

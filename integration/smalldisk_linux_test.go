@@ -8,11 +8,11 @@ import (
 	"testing"
 )
 
-// smallDisk puts a file system of a few MB on a directory.
+// smallDisk mounts a file system of 4 MB on a directory.
 func smallDisk(t *testing.T, dir string) {
 	t.Helper()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=4m"); err != nil {
-		t.Skipf("can't mount a small file system here (it takes root): %v", err)
+		t.Skipf("mount a small file system, which needs root: %v", err)
 	}
 	t.Cleanup(func() {
 		if err := syscall.Unmount(dir, 0); err != nil {
@@ -21,7 +21,7 @@ func smallDisk(t *testing.T, dir string) {
 	})
 }
 
-// fullDisk fills it.
+// fullDisk fills the file system of a directory.
 func fullDisk(t *testing.T, dir string) {
 	t.Helper()
 	f, err := os.Create(filepath.Join(dir, "ballast"))
