@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"net/http/httptest"
 	"sync"
 	"syscall"
 	"testing"
@@ -16,7 +15,6 @@ import (
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/integration/testutil"
 	"github.com/spillwayhq/spillway/integration/testutil/localtest"
-	"github.com/spillwayhq/spillway/shared/message"
 )
 
 // timeFactor is by how much the tests in this folder shorten production's times: 361 s become 6 s.
@@ -44,13 +42,7 @@ func deployed(t *testing.T, o *localtest.Arrivals, latency time.Duration) *deplo
 	var segmentURL string
 	d.segment, segmentURL = localtest.Segment(t, segmentd.Options{Latency: latency, OnEvent: o.Add, EventLimit: -1})
 
-	server, err := localsqs.Open(localsqs.Options{Dir: t.TempDir(), Region: local.Region, AccountID: local.AccountID,
-		CountAttribute: message.AttrEventCount, Logger: quiet})
-	if err != nil {
-		t.Fatal(err)
-	}
-	web := httptest.NewServer(server)
-	t.Cleanup(func() { web.Close(); server.Close() })
+	server, endpoint := localtest.SQS(t)
 	quick := topology.Default()
 	for i := range quick.Queues {
 		quick.Queues[i].VisibilityTimeout /= timeFactor
@@ -61,12 +53,13 @@ func deployed(t *testing.T, o *localtest.Arrivals, latency time.Duration) *deplo
 		t.Fatal(err)
 	}
 	d.events, _ = server.Queue(quick.Names.EventsQueue)
-	d.client = localtest.Client(web.URL)
-	d.queueURL = local.QueueURL(web.URL, quick.Names.EventsQueue)
+	d.client = localtest.Client(endpoint)
+	d.queueURL = local.QueueURL(endpoint, quick.Names.EventsQueue)
 
+	var err error
 	d.function, d.mapping, err = local.NewDelivery(&quick, local.Feed(d.events), lambda.Process(lambda.ProcessConfig{
 		Path: binary,
-		Env:  localtest.Environment(web.URL, "SPILLWAY_SEGMENT_ENDPOINT="+segmentURL, "SPILLWAY_WRITE_KEY=test"),
+		Env:  localtest.Environment(endpoint, "SPILLWAY_SEGMENT_ENDPOINT="+segmentURL, "SPILLWAY_WRITE_KEY=test"),
 		OnStart: func(pid int) {
 			d.mu.Lock()
 			defer d.mu.Unlock()

@@ -3,14 +3,13 @@ package clients
 import (
 	"context"
 	"fmt"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/spillwayhq/spillway/infra/local/sqs"
+	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 )
 
 // scriptTimeout is far more than the slowest script needs (the CLI: some 30 processes of about a
@@ -75,28 +74,17 @@ func run(t *testing.T, c client) {
 		}
 		t.Skip(message)
 	}
-	server, err := sqs.Open(sqs.Options{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	endpoint := httptest.NewServer(server)
-	t.Cleanup(func() {
-		err := server.Close() // first: it ends the long polls that endpoint.Close waits for
-		endpoint.Close()
-		if err != nil {
-			t.Errorf("close the endpoint: %v", err)
-		}
-	})
+	_, endpoint := localtest.SQS(t)
 	cmd := command(ctx, c.script)
-	cmd.Env = append(cmd.Env, "AWS_ENDPOINT_URL_SQS="+endpoint.URL)
+	cmd.Env = append(cmd.Env, "AWS_ENDPOINT_URL_SQS="+endpoint)
 	out, err := cmd.CombinedOutput()
 	if err != nil || strings.TrimSpace(string(out)) != "OK" {
 		t.Errorf("%s: %v\n%s", strings.Join(c.script, " "), err, out)
 	}
 }
 
-// command runs in this folder with dummy credentials and a dummy region. It removes whatever the user
-// has configured for the real AWS, because a test must never reach it.
+// command runs in this folder with dummy credentials and a dummy region. It removes whatever the
+// user has configured for the real AWS, because a test must never reach it.
 func command(ctx context.Context, args []string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	for _, v := range os.Environ() {

@@ -4,13 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http/httptest"
 	"testing"
 	"time"
 
 	"github.com/segmentio/analytics-go/v3"
 
-	"github.com/spillwayhq/spillway/infra/local/sqs"
+	"github.com/spillwayhq/spillway/infra/local"
+	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 	"github.com/spillwayhq/spillway/shared/publisher"
 )
 
@@ -37,19 +37,12 @@ func typical(i int) analytics.Track {
 // BenchmarkPublish sends events over HTTP to the SQS emulator, which runs in the same process and
 // writes them to disk before it answers. An event counts when the emulator has confirmed it.
 func BenchmarkPublish(b *testing.B) {
-	server, err := sqs.Open(sqs.Options{Dir: b.TempDir(), Region: "us-east-1", AccountID: "000000000000",
-		Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer server.Close()
+	server, endpoint := localtest.SQS(b)
 	if _, err := server.CreateQueue("events", nil); err != nil {
 		b.Fatal(err)
 	}
-	endpoint := httptest.NewServer(server)
-	defer endpoint.Close()
 	client, err := publisher.New(b.Context(),
-		publisher.Config{QueueURL: endpoint.URL + "/000000000000/events", Logger: slog.New(slog.DiscardHandler)})
+		publisher.Config{QueueURL: local.QueueURL(endpoint, "events"), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.Fatal(err)
 	}

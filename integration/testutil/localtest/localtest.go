@@ -1,12 +1,14 @@
-// Package localtest starts the local pipeline, or its Segment emulator alone, for a test, and waits
+// Package localtest starts the local pipeline, or one of its emulators alone, for a test, and waits
 // for the events that arrive.
 package localtest
 
 import (
 	"bytes"
 	"context"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"sync"
 	"testing"
@@ -18,7 +20,9 @@ import (
 
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
+	localsqs "github.com/spillwayhq/spillway/infra/local/sqs"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
@@ -63,6 +67,25 @@ func Segment(t testing.TB, o segmentd.Options) (*segmentd.Server, string) {
 	serving.Go(func() { _ = s.Serve(ctx, l) })
 	t.Cleanup(func() { cancel(); serving.Wait() })
 	return s, "http://" + l.Addr().String()
+}
+
+// SQS starts an SQS emulator alone, without queues, and returns its URL.
+func SQS(t testing.TB) (*localsqs.Server, string) {
+	t.Helper()
+	server, err := localsqs.Open(localsqs.Options{Dir: t.TempDir(), Region: local.Region, AccountID: local.AccountID,
+		CountAttribute: message.AttrEventCount, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	endpoint := httptest.NewServer(server)
+	t.Cleanup(func() {
+		err := server.Close() // first: it ends the long polls that endpoint.Close waits for
+		endpoint.Close()
+		if err != nil {
+			t.Errorf("close the SQS emulator: %v", err)
+		}
+	})
+	return server, endpoint.URL
 }
 
 // Client is the AWS SDK in front of an SQS emulator, by default over HTTP.
