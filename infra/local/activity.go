@@ -8,7 +8,6 @@ import (
 	"github.com/spillwayhq/spillway/shared/deadletter"
 	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/ingest"
-	"github.com/spillwayhq/spillway/shared/segment"
 )
 
 // Totals count what the deliver function has done since the start.
@@ -42,11 +41,14 @@ func (a *activity) invoked(r deliver.Report) {
 		a.countFlushes(&r, time.Now().Truncate(time.Minute))
 	}
 	a.totals.Delivered += int64(r.Delivered)
-	for reason, n := range r.Retried {
+	most := 0
+	for cause, n := range r.Causes {
 		a.totals.Retried += int64(n)
-		a.degraded = degradedBy[reason]
+		if n > most {
+			most, a.degraded = n, cause
+		}
 	}
-	if r.Delivered > 0 && len(r.Retried) == 0 {
+	if r.Delivered > 0 && most == 0 {
 		a.degraded = ""
 	}
 	for _, n := range r.DeadLettered {
@@ -76,12 +78,4 @@ func (a *activity) addTo(s *Status) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s.Totals, s.Degraded, s.Segment = a.totals, a.degraded, a.minute
-}
-
-// degradedBy tells a person what a reason for retrying events means.
-var degradedBy = map[string]string{
-	segment.Transient.String(): "Segment can't be reached or fails: events wait up to 15 min for their next try",
-	segment.Throttled.String(): "Segment asks for less (429): the events of the write key wait",
-	segment.Misconfigured.String(): "Segment refuses the write key or the address (401, 403, 404, a redirect), or " +
-		"there is no write key: the events wait",
 }

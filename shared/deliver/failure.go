@@ -81,6 +81,29 @@ func failureOf(err error) *failure {
 // policy is that of the failure's class.
 func (f *failure) policy() policy { return policies[f.class] }
 
+// summary says why in words that quote neither an event nor an answer. Of an open breaker and a
+// paused write key it is what opened or paused it.
+func (f *failure) summary() string {
+	switch f.reason {
+	case reasonAnswer:
+		return answerSummaries[f.class]
+	case reasonNoEndpoint:
+		return ErrNoEndpoint.Error()
+	case reasonBreakerOpen, reasonKeyPaused:
+		if f.earlier != nil {
+			return f.earlier.summary()
+		}
+	}
+	return reasonTable[f.reason].text
+}
+
+// answerSummaries are the summaries of answers whose events are retried.
+var answerSummaries = map[segment.Class]string{
+	segment.Transient:     "Segment can't be reached or fails: events are retried within 15 min",
+	segment.Throttled:     "Segment throttles the write key (429): its events are retried later",
+	segment.Misconfigured: "Segment refuses the write key or the endpoint's URL (401, 403, 404, a redirect)",
+}
+
 // text says it to a person. It may quote an event, as Segment's answer does: it is not for a log.
 func (f *failure) text() string {
 	text := reasonTable[f.reason].text

@@ -26,6 +26,27 @@ func TestEveryReasonHasATextOfItsOwn(t *testing.T) {
 	}
 }
 
+func TestASummaryNamesTheCauseAndQuotesNothing(t *testing.T) {
+	paused := &failure{reason: reasonKeyPaused, class: segment.Misconfigured, earlier: failureOf(status(401))}
+	for _, c := range []struct {
+		f    *failure
+		want string
+	}{
+		{newFailure(reasonNoTime, nil), "the invocation had no time left to send the event"},
+		{newFailure(reasonNotWritten, errors.New("AccessDenied")), "the dead letter could not be written"},
+		{newFailure(reasonNoEndpoint, errors.New("no parameter")), "the endpoint of Segment is not known"},
+		{failureOf(status(503)), answerSummaries[segment.Transient]},
+		{paused, answerSummaries[segment.Misconfigured]},
+	} {
+		want(t, "summary", c.f.summary(), c.want)
+	}
+	for class, p := range policies {
+		if (p.Disposition == Retried) != (answerSummaries[class] != "") {
+			t.Errorf("%v has the summary %q", class, answerSummaries[class])
+		}
+	}
+}
+
 func TestAFailureQuotesWhatWasBefore(t *testing.T) {
 	away := failureOf(errors.New("connection refused"))
 	open := newFailure(reasonBreakerOpen, nil)

@@ -20,6 +20,7 @@ type Report struct {
 	Messages, Events int
 	Delivered        int
 	Retried          map[string]int  // by segment.Class: events of messages that are retained for retry
+	Causes           map[string]int  // the same events by why they are retried, in words that quote nothing
 	DeadLettered     map[string]int  // by reason
 	Ages             []time.Duration // of each message: since its events came in
 	Flushes          []Flush         // attempts, in the order of their ends
@@ -47,7 +48,7 @@ type Flush struct {
 }
 
 func newReport() Report {
-	return Report{Retried: map[string]int{}, DeadLettered: map[string]int{}}
+	return Report{Retried: map[string]int{}, Causes: map[string]int{}, DeadLettered: map[string]int{}}
 }
 
 func (r *Report) received(events int, seen, now time.Time) {
@@ -68,6 +69,7 @@ func (r *Report) attempted(events int, latency time.Duration, f *failure) {
 
 func (r *Report) retained(m *retained) {
 	r.Retried[m.failure.class.String()] += m.events
+	r.Causes[m.failure.summary()] += m.events
 	r.failures++
 	r.AllFailed = r.failures == r.Messages-r.withoutSegment
 	if m.failure.class != segment.Misconfigured {

@@ -1,0 +1,25 @@
+package local
+
+import (
+	"testing"
+
+	"github.com/spillwayhq/spillway/shared/deliver"
+)
+
+func TestDegradedNamesTheCauseOfMostRetriesUntilEventsAreDelivered(t *testing.T) {
+	a := newActivity()
+	for _, c := range []struct {
+		report deliver.Report
+		want   string
+	}{
+		{deliver.Report{Delivered: 1, Causes: map[string]int{"no time": 3, "throttled": 2}}, "no time"},
+		{deliver.Report{}, "no time"},
+		{deliver.Report{Delivered: 1}, ""},
+	} {
+		a.invoked(c.report)
+		var s Status
+		if a.addTo(&s); s.Degraded != c.want {
+			t.Errorf("degraded %q after %+v, want %q", s.Degraded, c.report, c.want)
+		}
+	}
+}
