@@ -1,11 +1,11 @@
-// Package canary sends a synthetic event through the pipeline every minute, to see whether events
-// get through, and tracks when none has.
+// Package canary sends a synthetic event through the pipeline every minute, and tracks whether the
+// events are delivered.
 //
-// All other monitoring watches the events that pass, and says nothing when none do: no traffic, an
-// ingest endpoint that is down, a function that can't start and broken monitoring look the same. So
-// every minute an event takes the path of a customer's: posted as a Segment SDK does to the public
-// ingest endpoint, through the queue, to the deliver function, which counts it by its write key.
-// The alarm is on a missing count.
+// Other metrics count the events that pass. When none pass, it is unclear whether there is no
+// traffic, the ingest endpoint is down, a function can't start, or monitoring is broken. So every
+// minute an event takes the path of a customer's: it is posted to the public ingest endpoint as a
+// Segment SDK does, and goes through the queue to the deliver function, which counts it by its
+// write key. An alarm watches that count.
 //
 // The write key decides how far the canary goes:
 //
@@ -49,8 +49,8 @@ const (
 	Timeout = 10 * time.Second
 )
 
-// EndsBeforeSegment reports whether the events of a canary with this write key are not sent to
-// Segment.
+// EndsBeforeSegment reports whether canaries with this write key end in the deliver function and
+// are not sent to Segment.
 func EndsBeforeSegment(writeKey string) bool { return strings.HasPrefix(writeKey, WriteKey) }
 
 // Config is the configuration of a Canary. URL and WriteKey are required.
@@ -60,14 +60,13 @@ type Config struct {
 	Transport http.RoundTripper // nil: http.DefaultTransport
 }
 
-// A Canary sends events. It is safe for concurrent use.
+// A Canary sends canary events. It is safe for concurrent use.
 type Canary struct {
 	url, writeKey string
 	client        *http.Client
 }
 
-// New returns a Canary, or an error that says what is wrong with the configuration. The error does
-// not quote the write key.
+// New validates the configuration and returns a Canary. Its error does not quote the write key.
 func New(c Config) (*Canary, error) {
 	u, err := url.Parse(c.URL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" ||
@@ -89,7 +88,7 @@ func New(c Config) (*Canary, error) {
 	}, nil
 }
 
-// A Result is what the ingest endpoint answered to one event.
+// A Result is the ingest endpoint's answer to one event.
 type Result struct {
 	Latency time.Duration // until the answer, or until the timeout
 	Status  int           // of the answer; 0: there was none

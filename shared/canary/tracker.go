@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A Tracker knows when the last canary was delivered. It is safe for concurrent use.
+// A Tracker records which canaries were accepted and delivered. It is safe for concurrent use.
 type Tracker struct {
 	mu        sync.Mutex
 	began     time.Time
@@ -14,7 +14,7 @@ type Tracker struct {
 	status    Status
 }
 
-// Status is what is known of the canary since the Tracker was made.
+// Status describes the canaries since the Tracker was made.
 type Status struct {
 	At      time.Time     // when the last one was delivered; zero: none was
 	Latency time.Duration // of that one, from the ingest endpoint to its delivery
@@ -26,7 +26,7 @@ type Status struct {
 	Sent, Pending, Throttled, Refused int64
 }
 
-// NewTracker returns a Tracker that begins now.
+// NewTracker returns a Tracker. The time without a canary counts from now.
 func NewTracker() *Tracker { return &Tracker{began: time.Now()} }
 
 // RecordSent records the answer of the ingest endpoint.
@@ -44,8 +44,7 @@ func (t *Tracker) RecordSent(r Result) {
 	}
 }
 
-// RecordDelivered records canaries that were delivered, by their latencies: deliver's
-// Report.CanaryAges.
+// RecordDelivered records delivered canaries by their latencies (deliver's Report.CanaryAges).
 func (t *Tracker) RecordDelivered(latencies []time.Duration) {
 	if len(latencies) == 0 {
 		return

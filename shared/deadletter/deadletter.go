@@ -1,16 +1,16 @@
-// Package deadletter is what a person can do with dead letters: list them, redrive them (send them
-// to the events queue again), export them, and drop them.
+// Package deadletter lists dead letters, redrives them (sends them to the events queue again),
+// exports them, and drops them.
 //
-// SQS has no way to look at a queue but to receive its messages, which hides them from others
-// meanwhile. So everything here is a scan of the queue: it receives each dead letter once, hides it
-// for as long as the scan takes, and makes it visible again at the end unless it was deleted. A
-// scan that is killed leaves its dead letters invisible for [VisibilityTimeout] and no longer.
-// Receiving increases their receive count, which does no harm, because the dead-letter queue has no
-// dead-letter queue of its own.
+// SQS can show the messages of a queue only by receiving them, which makes them invisible to other
+// consumers. So each operation is a scan of the queue: it receives every dead letter once, extends
+// the visibility timeout for as long as the scan takes, and at the end makes visible again what was
+// not deleted. After a scan was killed its dead letters stay invisible for at most
+// [VisibilityTimeout]. Receiving increases their receive count, which does no harm, because the
+// dead-letter queue has no redrive policy.
 //
-// A dead letter is deleted only after it was sent or written. So an interruption at any point loses
-// none, and may leave one in both places. Package deliver derives from its ID what its events do
-// not say themselves; so they are the same events to Segment when they are sent twice.
+// A dead letter is deleted only after it was sent or written. So an interruption loses none, and
+// may leave one in both places. Package deliver derives the messageIds that its events lack from
+// the dead letter's ID, so that Segment recognises events that are sent twice.
 package deadletter
 
 import (
@@ -49,8 +49,8 @@ type API interface {
 		...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
 }
 
-// A Queue is a dead-letter queue. It is safe for concurrent use, also with others that scan the
-// same queue; but a scan does not see the dead letters that another one holds.
+// A Queue is a dead-letter queue. It is safe for concurrent use, also by several processes; but a
+// scan does not see the dead letters that another one has received.
 type Queue struct {
 	api API
 	url string
@@ -60,8 +60,8 @@ type Queue struct {
 // New returns the dead-letter queue with the given URL.
 func New(api API, url string) *Queue { return &Queue{api: api, url: url, own: sqsclient.New(api, url)} }
 
-// Size returns about how many dead letters are visible, and how many are invisible: somebody works
-// on them, or did and was killed.
+// Size returns approximately how many dead letters are visible, and how many are invisible: another
+// scan has received them, or one that was killed.
 func (q *Queue) Size(ctx context.Context) (visible, invisible int, err error) {
 	out, err := q.api.GetQueueAttributes(ctx,
 		&sqs.GetQueueAttributesInput{QueueUrl: aws.String(q.url), AttributeNames: []types.QueueAttributeName{

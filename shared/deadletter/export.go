@@ -36,8 +36,8 @@ type ExportResult struct {
 }
 
 // Export writes the dead letters that the filter selects as lines, those that were written twice
-// only once, and leaves them in the queue. write gets the lines of whole dead letters, in one call
-// after the other; its error ends the export. After an error the result says what was written.
+// only once, and leaves them in the queue. write gets the lines of whole dead letters; calls are
+// sequential, and an error ends the export. After an error the result says what was written.
 func (q *Queue) Export(ctx context.Context, f Filter, write func(lines []byte) error) (ExportResult, error) {
 	e := newExporter(f, write)
 	written := seenBefore{}
@@ -46,8 +46,8 @@ func (q *Queue) Export(ctx context.Context, f Filter, write func(lines []byte) e
 }
 
 // Drop writes the dead letters that the filter selects as lines and then deletes them. write must
-// not return before what it got is safe, because that is all that is left. Otherwise it is as
-// [Queue.Export].
+// not return before the lines are safely stored, because they are then the only copy. Otherwise
+// Drop is as [Queue.Export].
 func (q *Queue) Drop(ctx context.Context, f Filter, write func(lines []byte) error) (ExportResult, error) {
 	e := newExporter(f, write)
 	e.drop = true
@@ -74,7 +74,7 @@ func (e *exporter) run(ctx context.Context, q *Queue) (ExportResult, error) {
 	return e.result, err
 }
 
-// handle writes the dead letters of one receive, and then drops them if it is to.
+// handle writes the dead letters of one receive, and deletes them if the scan is a Drop.
 func (e *exporter) handle(ctx context.Context, s *scan, received []*Received) error {
 	r, err := NewReader()
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
-// A Minute is what the deliveries of one minute say about Segment.
+// A Minute counts what Segment answered in one minute.
 type Minute struct {
 	Start    time.Time `json:"start"`
 	Answered int       `json:"answered"` // calls that Segment accepted or refused for their content: it is up
@@ -30,13 +30,12 @@ func (m *Minute) Add(class segment.Class, calls int) {
 // retried has been tried again.
 const maxHealthAge = 15 * time.Minute
 
-// ErrFailing is why a redrive does not send dead letters: they would wait with the other messages,
-// or become dead letters again.
+// ErrFailing says that a redrive would not help now: the dead letters would be retried with the
+// other messages, or become dead letters again.
 var ErrFailing = errors.New("calls to Segment are failing")
 
-// Failing returns why Segment seems to fail, by the last minute in which deliver called it or would
-// have; nil when it takes events, or when that minute is too long ago to tell. The error wraps
-// [ErrFailing].
+// Failing returns an error that wraps [ErrFailing] if most calls of the minute failed, or the
+// breaker is open and none succeeded. It returns nil if m is too old to say anything about now.
 func (m Minute) Failing(now time.Time) error {
 	switch {
 	case now.Sub(m.Start) > maxHealthAge:

@@ -44,8 +44,8 @@ type Listing struct {
 // unreadableKey is the name of the write key of a dead letter whose body can't be read.
 const unreadableKey = "unreadable"
 
-// List returns the dead letters that the filter selects. It needs some hundred bytes of memory for
-// each. name returns what may be shown of a write key; an empty one is the configured default.
+// List returns the dead letters that f selects. It needs a few hundred bytes of memory for each.
+// name returns what may be shown of a write key; an empty key means the deliver function's default.
 // After an error the listing holds what was found before it.
 func (q *Queue) List(ctx context.Context, f Filter, name func(writeKey string) string) (Listing, error) {
 	list := &lister{name: name, groups: map[groupKey]*Group{}, seen: seenBefore{},
@@ -136,11 +136,10 @@ func (s seenBefore) add(l *Received) bool {
 	return false
 }
 
-// errFound ends a scan that has found what it looks for.
+// errFound ends Find's scan early.
 var errFound = errors.New("found")
 
-// Find returns the dead letter with the given ID, its own or SQS's message id; nil when no visible
-// one has it.
+// Find returns the dead letter whose ID or SQS message id is id, or nil if no visible one has it.
 func (q *Queue) Find(ctx context.Context, id string) (*Received, error) {
 	var found atomic.Pointer[Received]
 	err := q.scan(ctx, func(_ context.Context, _ *scan, received []*Received) error {

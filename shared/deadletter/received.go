@@ -13,8 +13,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
-// Received is a dead letter as SQS returned it. What the dead letter does not say itself is taken
-// from what SQS says of it.
+// Received is a dead letter as SQS returned it. Fields that its own attributes lack are taken from
+// SQS's attributes.
 type Received struct {
 	message.DeadLetter
 	Attributes map[string]message.Attribute
@@ -23,7 +23,7 @@ type Received struct {
 	Sent      time.Time // when it was sent to its queue; of one that SQS moved, to the events queue
 }
 
-// parse never fails: a person must see whatever the queue holds.
+// parse never fails: a listing must show whatever the queue holds.
 func parse(m *types.Message) *Received {
 	l := &Received{MessageID: aws.ToString(m.MessageId), Attributes: sqsclient.ParseAttributes(m.MessageAttributes)}
 	l.DeadLetter = message.ReadDeadLetter(message.Message{Body: aws.ToString(m.Body), Attributes: l.Attributes})
@@ -81,8 +81,8 @@ func NewReader() (*Reader, error) {
 func (r *Reader) Close() { r.decoder.Close() }
 
 // Read returns what the dead letter holds, which is valid until the next Read, or an error for a
-// body that can't be read. Reading a dead letter with the reason "panic" made a program panic: here
-// that is an error.
+// body that can't be read. A panic while reading is an error too: a dead letter with the reason
+// "panic" made the deliver function panic.
 func (r *Reader) Read(l *Received) (m *message.Content, err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -24,9 +24,9 @@ const (
 	checkEvery = time.Minute
 )
 
-// PermanentReasons returns the reasons that sending again does not cure, because the bytes of the
-// message are wrong: its dead letters would become dead letters again. A redrive sends them only
-// when its filter names their reason, for example after an upgrade that can read them.
+// PermanentReasons returns the reasons that mean that the message's bytes are wrong: sent again, it
+// would become a dead letter again. A redrive sends such dead letters only when its filter names
+// the reason, for example after an upgrade that can read them.
 func PermanentReasons() []string {
 	return []string{message.ReasonUndecodable, message.ReasonTooLarge, message.ReasonInvalid, message.ReasonPanic}
 }
@@ -37,7 +37,8 @@ type Sender interface {
 	Send(context.Context, []message.Message) error
 }
 
-// RedriveOptions says which dead letters a redrive sends, and how.
+// RedriveOptions configure a redrive. The zero value sends every dead letter without a permanent
+// reason.
 type RedriveOptions struct {
 	Filter Filter
 	DryRun bool    // only count
@@ -45,7 +46,7 @@ type RedriveOptions struct {
 	// Check is called before the first dead letter and then once a minute; its error ends the
 	// redrive. nil: no check.
 	Check func(context.Context) error
-	// Progress is called after each call to SQS, one call after the other. It may be nil.
+	// Progress is called after each call to SQS, never concurrently. It may be nil.
 	Progress func(RedriveResult)
 }
 
@@ -60,8 +61,8 @@ type RedriveResult struct {
 }
 
 // Redrive sends dead letters to the events queue again, and deletes each after it was sent. When
-// ctx ends, Redrive finishes the calls it has begun, which takes a minute at most, and leaves the
-// rest in the queue. After an error the result says what was sent.
+// ctx ends, Redrive finishes the calls under way, which takes at most a minute, and leaves the rest
+// in the queue. After an error the result says what was sent.
 func (q *Queue) Redrive(ctx context.Context, to Sender, o RedriveOptions) (RedriveResult, error) {
 	if o.Rate == 0 {
 		o.Rate = DefaultRate
@@ -180,7 +181,7 @@ func (r *redrive) send(ctx context.Context, s *scan, received []*Received) error
 	for i, l := range received {
 		messages[i] = r.message(l)
 	}
-	// A send is not interrupted: nobody would know whether SQS has the messages.
+	// A send is not interrupted: otherwise it is unknown whether SQS has the messages.
 	sending, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
 	err := r.to.Send(sending, messages)
@@ -232,7 +233,7 @@ func (r *redrive) count(received []*Received, events int, now time.Time) {
 	}
 }
 
-// pace waits until so many events may be sent, and calls extend again and again meanwhile.
+// pace waits until so many events may be sent. It calls extend while it waits.
 func (r *redrive) pace(ctx context.Context, events int, extend func()) error {
 	r.mu.Lock()
 	at := r.next
@@ -256,7 +257,7 @@ func (r *redrive) pace(ctx context.Context, events int, extend func()) error {
 	}
 }
 
-// check calls Check, once a minute.
+// check calls Check if the last call was over a minute ago.
 func (r *redrive) check(ctx context.Context) error {
 	r.mu.Lock()
 	due := r.Check != nil && time.Since(r.checked) >= checkEvery

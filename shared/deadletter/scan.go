@@ -28,9 +28,9 @@ type scan struct {
 }
 
 // scan calls handle with the dead letters of each receive, from several goroutines at the same
-// time, until it has had every dead letter that was there when the scan began. What handle did not
-// delete is visible again when scan returns, also when ctx ends or handle fails, which ends the
-// scan.
+// time, until every dead letter that was visible when the scan began was received. The scan ends
+// early when ctx ends or handle fails. When it returns, what handle did not delete is visible
+// again.
 func (q *Queue) scan(ctx context.Context, handle func(context.Context, *scan, []*Received) error) error {
 	s := &scan{q: q, began: time.Now(), handles: map[string]string{}}
 	group, scanning := errgroup.WithContext(ctx)
@@ -62,8 +62,8 @@ func (q *Queue) scan(ctx context.Context, handle func(context.Context, *scan, []
 // invisible for less time than the scan takes. The scan ends when nothing is received, or nothing
 // new in as many receives as it takes to receive all of them again.
 func (s *scan) receive(ctx context.Context) (received []*Received, end bool, err error) {
-	// A receive is not interrupted: SQS may have hidden dead letters whose answer nobody would
-	// read. It takes a second at most.
+	// A receive is not interrupted: SQS may already have made dead letters invisible, and the
+	// answer would be lost. It takes at most a second.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
 	out, err := s.q.api.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
@@ -103,8 +103,8 @@ func (s *scan) receive(ctx context.Context) (received []*Received, end bool, err
 	return nil, s.repeated*sqsclient.MaxEntries > s.held+10*sqsclient.MaxEntries, nil
 }
 
-// extend makes dead letters invisible for another [VisibilityTimeout]. If it fails, somebody else
-// may receive them too, and nothing is lost.
+// extend makes dead letters invisible for another [VisibilityTimeout]. If it fails, another
+// consumer may receive them too, and nothing is lost.
 func (s *scan) extend(ctx context.Context, received []*Received) {
 	changes := make([]sqsclient.VisibilityChange, len(received))
 	s.mu.Lock()
@@ -115,8 +115,8 @@ func (s *scan) extend(ctx context.Context, received []*Received) {
 	_ = s.q.own.ChangeVisibility(ctx, changes)
 }
 
-// delete deletes dead letters from the queue. The error says why it could not delete those that it
-// returns.
+// delete deletes dead letters from the queue. It returns those that it could not delete, and an
+// error that says why.
 func (s *scan) delete(ctx context.Context, received []*Received) (failed []*Received, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()

@@ -9,18 +9,18 @@ import (
 const (
 	firstBackoff = 30 * time.Second
 	maxBackoff   = 15 * time.Minute
-	// trusted is for how many receives Segment's Retry-After alone decides. Later the schedule of
-	// ten receives before is the least: a Retry-After of 1 s for days would use up the receives
-	// that SQS allows a message before it moves it to the dead-letter queue.
+	// trusted is the number of receives up to which Segment's Retry-After alone decides. After that
+	// the delay is at least the schedule's of ten receives earlier: with a Retry-After of 1 s for
+	// days, a message would be received so often that SQS moves it to the dead-letter queue.
 	trusted = 10
 )
 
-// Backoff is how long a message that was received for the nth time is invisible until it is
-// retried: Segment's Retry-After, at most 15 min, or without one 30 s, doubled with every receive
-// up to 15 min. Ten days of it are about 965 receives, below the 1,000 after which SQS would move
-// the message to the dead-letter queue by itself; and once Segment is back, everything has been
-// tried within 17 min. jitter, between 0 and 1, spreads it over ±10 %, so that messages that failed
-// together are not retried together.
+// Backoff returns the visibility timeout of a message that is retained for retry: Segment's
+// Retry-After, at most 15 min, or without one 30 s, doubled with every receive up to 15 min. Ten
+// days of it are about 965 receives, fewer than the 1,000 after which SQS would move the message to
+// the dead-letter queue; and after an outage every message is retried within 17 min. jitter,
+// between 0 and 1, spreads it over ±10 %, so that messages that failed together are not retried
+// together.
 func Backoff(receives int, retryAfter time.Duration, jitter float64) time.Duration {
 	wait := schedule(receives)
 	if retryAfter > 0 {
@@ -40,12 +40,12 @@ func schedule(receives int) time.Duration {
 	return min(wait, maxBackoff)
 }
 
-// maxPausedKeys bounds what an environment remembers. A key that is forgotten is tried once more
-// often.
+// maxPausedKeys bounds memory. A key that is dropped is only tried once too often.
 const maxPausedKeys = 1000
 
-// pausedKeys remembers the write keys that nothing is sent with for now, so that a key that Segment
-// throttles or refuses costs the others nothing. The zero value is ready.
+// pausedKeys holds the write keys that are not used for a while, so that a key that Segment
+// throttles or refuses does not delay the others. The zero value is ready. It is safe for
+// concurrent use.
 type pausedKeys struct {
 	mu   sync.Mutex
 	keys map[string]*pause
@@ -68,8 +68,8 @@ func (p *pausedKeys) paused(key string, now time.Time) *failure {
 	return &failure{reason: reasonKeyPaused, class: k.cause.class, earlier: k.cause, wait: k.until.Sub(now)}
 }
 
-// pause begins a key's pause, longer each time in a row, and reports whether it did. Batches that
-// were already under way when it began do not lengthen it.
+// pause begins a key's pause and reports whether it did: a key that is paused already stays as it
+// is, because the batch was under way when its pause began. Each pause in a row is longer.
 func (p *pausedKeys) pause(key string, cause *failure, now time.Time) (began bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

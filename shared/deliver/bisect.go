@@ -5,8 +5,8 @@ import "sync"
 // span is a range of a batch's events.
 type span struct{ from, to int }
 
-// bisection isolates the events of a batch that Segment rejects. Both halves of what was rejected
-// are sent at the same time where the concurrency limit allows it, otherwise one after the other.
+// bisection isolates the events of a batch that Segment rejects. It sends both halves of a rejected
+// span at the same time if the concurrency limit allows it, otherwise one after the other.
 type bisection struct {
 	s         *sending
 	b         *batch
@@ -18,8 +18,9 @@ type bisection struct {
 	left     []span           // what it did not get to
 }
 
-// bisect settles all events of a batch that was rejected. If it had to end early, the rest is
-// retried, and the failure says why: more than maxRejected rejections are not the events' fault.
+// bisect settles all events of a rejected batch. If it ends early, the rest is retried and the
+// failure says why: Segment failed, or rejected more than maxRejected events, which is not the
+// events' fault.
 func bisect(s *sending, b *batch) *failure {
 	x := &bisection{s: s, b: b, rejected: map[int]*failure{}}
 	x.split(span{0, len(b.Events)})
@@ -64,7 +65,7 @@ func (x *bisection) send(events span) {
 	}
 }
 
-// skip leaves events unsent when the bisection has ended.
+// skip leaves events unsent if the bisection was stopped.
 func (x *bisection) skip(events span) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -85,8 +86,8 @@ func (x *bisection) stop(events span, f *failure) {
 	}
 }
 
-// isolate notes that Segment rejects an event on its own. With one too many, all of them are
-// retried instead.
+// isolate records that Segment rejected an event that was sent alone. After more than maxRejected
+// all of them are retried instead.
 func (x *bisection) isolate(one span, f *failure) {
 	x.mu.Lock()
 	defer x.mu.Unlock()

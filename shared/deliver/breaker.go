@@ -11,14 +11,14 @@ import (
 
 const (
 	// breakAfter is how many failed attempts in a row open the breaker: more than the tries of one
-	// batch, so that a batch that Segment can't digest does not look like an outage.
+	// batch, so that one batch on which Segment fails does not look like an outage.
 	breakAfter = 2*maxTries - 1
 	// firstProbe is how long Segment is not called when the breaker opens; each probe that fails
 	// doubles it, up to maxProbe.
 	firstProbe = 15 * time.Second
-	// maxProbe bounds what Segment's return costs: together with the longest back-off it is below
-	// the 17 minutes in which everything has been tried again. A probe of a Segment that hangs
-	// keeps an environment busy for 10 s, so it is not less.
+	// maxProbe is the longest time between probes. With the longest back-off it is below the 17
+	// minutes in which every message is retried after an outage. It is not shorter because a probe
+	// of a Segment that hangs occupies an environment for 10 s.
 	maxProbe = 2 * time.Minute
 	// maxEarly bounds how long a message is invisible in the first quarter of an hour of an outage.
 	maxEarly = 14 * time.Minute
@@ -26,9 +26,8 @@ const (
 	wave = maxBackoff
 )
 
-// segmentBreaker keeps an environment from calling a Segment that is down. Only what says something
-// about Segment itself counts: attempts without an answer and answers of the class Transient; every
-// other answer shows that Segment is there.
+// segmentBreaker is an environment's circuit breaker for Segment. Attempts without an answer and
+// answers of the class Transient are failures; every other answer shows that Segment is up.
 type segmentBreaker struct {
 	machine *breaker.Breaker
 	opened  func() // called each time it opens, also after a probe that failed
@@ -44,16 +43,17 @@ func newBreaker(opened func()) *segmentBreaker {
 	return b
 }
 
-// openFor is how long Segment is not called: until the next wave at the latest, because the
-// messages of a wave need to know whether Segment is back.
+// openFor returns how long Segment is not called: at most until the next wave, which must find out
+// whether Segment is back.
 func (b *segmentBreaker) openFor(now time.Time, openings int) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return min(probeAfter(openings, rand.Float64()), nextWave(now, b.phase).Sub(now))
 }
 
-// probeAfter is how long Segment is left alone after n openings in a row. jitter, between 0 and 1,
-// spreads it over ±10 %, so that environments that saw the same outage begin do not probe together.
+// probeAfter returns how long Segment is not called after n openings in a row. jitter, between 0
+// and 1, spreads it over ±10 %, so that environments that saw the same outage begin do not probe
+// together.
 func probeAfter(n int, jitter float64) time.Duration {
 	wait := firstProbe
 	for ; n > 1 && wait < maxProbe; n-- {
@@ -62,8 +62,7 @@ func probeAfter(n int, jitter float64) time.Duration {
 	return time.Duration(float64(min(wait, maxProbe)) * (0.9 + 0.2*jitter))
 }
 
-// allow asks whether Segment may be called. If so, the attempt must be reported. Otherwise refused
-// is why events are retried.
+// allow asks whether Segment may be called. If so, refused is nil and the attempt must be reported.
 func (b *segmentBreaker) allow(now time.Time) (attempt breaker.Ticket, refused *failure) {
 	attempt, ok := b.machine.Allow(now)
 	if !ok {
@@ -72,7 +71,7 @@ func (b *segmentBreaker) allow(now time.Time) (attempt breaker.Ticket, refused *
 	return attempt, nil
 }
 
-// report tells the result of an attempt, and why it failed.
+// report records the result of an attempt. f is why it failed.
 func (b *segmentBreaker) report(now time.Time, attempt breaker.Ticket, result breaker.Result, f *failure) {
 	if result == breaker.Failure {
 		b.mu.Lock()
@@ -93,7 +92,7 @@ func (b *segmentBreaker) refusal(now time.Time) *failure {
 	return nil
 }
 
-// refuse carries the failure that was seen last, which is what a person wants to know.
+// refuse returns a failure that names the last one before it, because a person needs that cause.
 func (b *segmentBreaker) refuse(now time.Time) *failure {
 	f := newFailure(reasonBreakerOpen, nil)
 	if since, _ := b.machine.Opened(); !since.IsZero() {
@@ -111,8 +110,8 @@ func (b *segmentBreaker) open() bool {
 	return !since.IsZero()
 }
 
-// follow sets the phase of the waves by the name of the queue: all environments of a deployment
-// have the same one, and deployments that share nothing but Segment have different ones.
+// follow derives the phase of the waves from the queue's name, so that all environments of a
+// deployment have the same phase, and different deployments have different ones.
 func (b *segmentBreaker) follow(queue []byte) {
 	h := fnv.New32a()
 	_, _ = h.Write(queue)
@@ -126,17 +125,18 @@ func nextWave(now time.Time, phase time.Duration) time.Time {
 	return now.Add(-phase).Truncate(wave).Add(wave + phase)
 }
 
-// backoff is how long a message is invisible while the breaker is open; false when it is not.
+// backoff returns a message's visibility timeout while the breaker is open; false when it is not
+// open.
 //
-// In the first quarter of an hour it depends on the receive count, but is not less than the outage
-// has lasted. Later everything is retried with the next wave. Spread evenly, as other back-offs
-// are, invocations would go on all the time, each with a few messages and most of a price, and keep
-// all environments awake, each to send its own probes. A wave does not burden Segment: every
+// In the first 15 minutes it depends on the receive count, but is at least as long as the outage
+// has lasted. Later all messages are retried together, in the next wave. If they were spread
+// evenly, there would be invocations all the time, each with few messages at nearly the full price,
+// and every environment would send probes. A wave does not overload Segment, because every
 // environment begins with one batch at a time.
 //
-// Either way it is tried within 17 minutes of Segment's return: early on because maxEarly, its ±5 %
-// and maxProbe are less, later because every environment that gets a part of a wave sends a probe
-// first.
+// Either way the message is retried within 17 minutes after Segment is back: early because
+// maxEarly, its ±5 % and maxProbe add up to less, later because every environment that gets a part
+// of a wave sends a probe first.
 func (b *segmentBreaker) backoff(receives int, now time.Time, jitter float64) (time.Duration, bool) {
 	since, _ := b.machine.Opened()
 	if since.IsZero() {

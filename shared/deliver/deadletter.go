@@ -15,8 +15,8 @@ func (m *delivery) putWhole(reason, detail string) {
 		message.DeadLetter{ID: m.id(), Reason: reason, Detail: detail, Body: m.text, Count: m.count()})
 }
 
-// putInvalid puts an event into the dead letter of its problem. Events with the same problem share
-// one.
+// putInvalid adds an invalid event to the dead letter for its problem. Events with the same problem
+// share one.
 func (m *delivery) putInvalid(index int, raw []byte, problem *event.Problem) {
 	same := func(p *event.Problem) bool { return p.Code == problem.Code }
 	if i := slices.IndexFunc(m.problems, same); i >= 0 {
@@ -38,8 +38,8 @@ func (m *delivery) put(index int, raw []byte, reason, detail string) {
 		message.DeadLetter{ID: id, Reason: reason, Detail: detail, Events: [][]byte{raw}})
 }
 
-// expire makes a dead letter of the events that were never delivered. Which these are differs from
-// one receive to the next, so the dead letter's ID says it: two with the same ID hold the same.
+// expire makes a dead letter of the events that were never delivered. These differ from one receive
+// to the next, so the ID depends on them: dead letters with the same ID hold the same events.
 func (m *delivery) expire() {
 	l := message.DeadLetter{ID: m.id() + "/expired", Reason: message.ReasonExpired, Detail: m.failure.text()}
 	var which []byte

@@ -1,11 +1,12 @@
-// Package deliver sends the messages of the events queue to Segment and says of each message
-// whether it is done.
+// Package deliver sends the messages of the events queue to Segment and reports which messages are
+// done.
 //
-// SQS counts messages and Segment takes events. So an invocation decodes its messages, packs their
-// events into as few Segment batches as the limits allow, sends these, and waits for every answer.
-// A message is deleted when each of its events is delivered or is a dead letter; otherwise it stays
-// in the queue, invisible for a while. Nothing is left in memory when an invocation ends, because a
-// Lambda that has answered may be frozen or gone.
+// An SQS message holds several events, and a Segment batch holds events of several messages. So an
+// invocation decodes its messages, packs their events into as few Segment batches as the limits
+// allow, sends these, and waits for every answer. A message is deleted when each of its events is
+// delivered or is a dead letter; otherwise it is retained for retry, and its visibility timeout is
+// changed. No event is left in memory when an invocation ends, because Lambda may then freeze or
+// end the environment.
 //
 // An invocation has four parts, and a message goes through each of them once:
 //
@@ -14,9 +15,9 @@
 //	ledger   each event's disposition, each message's completion
 //	report   counts, the response to Lambda, the line in the log
 //
-// What follows from an answer is in one table, [policy]; when a message is retried, in [Backoff].
-// The package knows neither Lambda nor the environment: [Handler.Invoke] takes the JSON that Lambda
-// passes to a function.
+// One table, [policies], says what follows from an answer. [Backoff] says when a message is
+// retried. The package knows neither Lambda nor the environment: [Handler.Invoke] takes the JSON
+// that Lambda passes to a function.
 package deliver
 
 import (
@@ -36,11 +37,11 @@ const (
 	// DefaultConcurrencyLimit bounds the batches that are sent at the same time: each takes about
 	// 1 MB while it is under way.
 	DefaultConcurrencyLimit = 8
-	// MaxAge is how long delivery of a message is tried before it becomes a dead letter. SQS
-	// deletes it after 14 days: the days between are a reserve.
+	// MaxAge is the age after which a message that can't be delivered becomes a dead letter,
+	// counted from when it was sent to the queue. SQS deletes it after 14 days.
 	MaxAge = 10 * 24 * time.Hour
-	// maxRejected is how many events of one batch Segment may reject. If it rejects more, the fault
-	// is taken to be ours and not the events'.
+	// maxRejected is how many events of one batch Segment may reject. If it rejects more, the batch
+	// is assumed to be wrong, not the events.
 	maxRejected = 8
 	// maxTries is how often a batch is sent in one invocation when Segment can't be reached.
 	maxTries = 3
@@ -77,22 +78,22 @@ type Config struct {
 	// CurrentWriteKey replaces WriteKey where that can change. It is called once for each
 	// invocation.
 	CurrentWriteKey func() string
-	// CanaryWriteKey is the write key of canaries: events that are sent to see whether they arrive.
+	// CanaryWriteKey is the write key of canaries: synthetic events of package canary.
 	// Report.CanaryAges has their ages. Empty: none.
 	CanaryWriteKey string
 	// CanaryEndsHere: canaries count as delivered just before Segment would be called, and Segment
 	// never gets them. So no data contains them, and a missing canary means that the pipeline is
 	// down, not that Segment is.
 	CanaryEndsHere bool
-	// Observer is called at the beginning of each invocation. It returns what to call with each
-	// event's Observation, or nil while nobody watches, so that an open breaker need not decode
-	// messages. The calls of one invocation come one after the other; several invocations call at
-	// the same time. Delivery waits for the calls: they must return soon and must not panic.
+	// Observer is called at the beginning of each invocation. It returns a function for each
+	// event's Observation, or nil if no client follows, so that messages need not be decoded while
+	// the breaker is open. Calls of one invocation are sequential, those of several are concurrent.
+	// Delivery waits for the calls, which must be fast and must not panic.
 	Observer func() func(Observation)
 }
 
-// A Handler is the delivery of one function environment. It is safe for concurrent use, though
-// Lambda calls it once at a time.
+// A Handler delivers the messages of one function environment. It is safe for concurrent use,
+// though Lambda calls it once at a time.
 type Handler struct {
 	config     Config
 	compressor *message.Compressor
@@ -103,7 +104,7 @@ type Handler struct {
 	decoders   sync.Pool // of *message.Decoder
 }
 
-// New checks the configuration.
+// New validates the configuration and returns a Handler.
 func New(c Config) (*Handler, error) {
 	if c.Segment == nil || c.Queue == nil || c.DeadLetters == nil {
 		return nil, errors.New("a deliver handler needs Segment, Queue and DeadLetters")
@@ -137,10 +138,10 @@ func New(c Config) (*Handler, error) {
 
 // Invoke delivers the messages of an SQS event, given as the JSON that Lambda passes to a function,
 // and returns the JSON of a partial batch response: the messages that are retained for retry. It
-// stops before ctx's deadline and reports what is left.
+// stops early enough before ctx's deadline to report what is left.
 //
-// It never returns an error for what happened to messages, because Lambda would drop the response
-// and deliver again what was delivered. An error means that payload is not an SQS event.
+// An error means that payload is not an SQS event. No failure of a message or of Segment is an
+// error, because Lambda would then ignore the response and deliver all messages again.
 func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	start := time.Now()
 	sendingCtx, cancel := beforeMargin(ctx)
@@ -179,8 +180,8 @@ func margin(remaining time.Duration) time.Duration {
 	return max(0, min(5*time.Second, remaining/4))
 }
 
-// halfTheTime bounds a call to half of the time that is left, so that an SQS that hangs does not
-// keep the answer from being given in time.
+// halfTheTime bounds a call to half of the time that is left, so that the invocation answers in
+// time even if SQS hangs.
 func halfTheTime(ctx context.Context) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {

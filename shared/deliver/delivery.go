@@ -12,7 +12,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
-// delivery is a message of the queue while it is delivered: its events, and what is known of them.
+// delivery is the state of one message while it is delivered.
 type delivery struct {
 	record
 	text    []byte // the body without the payload's escapes
@@ -137,7 +137,7 @@ func (m *delivery) identify() {
 func (m *delivery) settle(i int, d Disposition, f *failure) {
 	switch d {
 	case Retried:
-		// An event that was not tried keeps its message from expiring, whatever became of others.
+		// A message with an event that was not tried does not expire.
 		if m.failure == nil || m.failure.reason != reasonNoTime {
 			m.failure = f
 		}
@@ -161,7 +161,7 @@ func (m *delivery) cameIn() time.Time {
 }
 
 // seen is when the events came in: at the ingest endpoint, or when SQS got them. A redriven message
-// is as old as its redrive: an old dead letter is no backlog.
+// counts from its redrive, because the age metric is about the backlog.
 func (m *delivery) seen() time.Time {
 	if m.redriven != "" || m.content.ReceivedAt.IsZero() {
 		return m.sent
@@ -172,8 +172,7 @@ func (m *delivery) seen() time.Time {
 // count is the number of events, one for a message that could not be read.
 func (m *delivery) count() int { return max(1, len(m.content.Events)) }
 
-// since is the time from seen to now; 0 when nothing says when that was, or when the clock that
-// said it is ahead of ours.
+// since is the time from seen to now; 0 when seen is unknown or, by another clock, later than now.
 func since(seen, now time.Time) time.Duration {
 	if seen.IsZero() {
 		return 0

@@ -8,8 +8,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
-// ErrNoEndpoint is to be wrapped by a [Flusher] that sent nothing because it does not know yet
-// where Segment is. The batch is retried, and its write key paused.
+// ErrNoEndpoint is the error, possibly wrapped, of a [Flusher] that sent nothing because it does
+// not know Segment's endpoint yet. The batch is retried, and its write key paused.
 var ErrNoEndpoint = errors.New("the endpoint of Segment is not known")
 
 // A reason says why events are not delivered.
@@ -29,8 +29,8 @@ const (
 	reasons
 )
 
-// reasonTable has each reason's text, and the class of answers that it is treated and counted as.
-// That of reasonAnswer and of reasonKeyPaused is the answer's own.
+// reasonTable has each reason's text, and the class of answers whose policy it gets and as which it
+// is counted. reasonAnswer and reasonKeyPaused have the answer's own class.
 var reasonTable = [reasons]struct {
 	class segment.Class
 	text  string
@@ -63,7 +63,7 @@ func newFailure(r reason, cause error) *failure {
 	return &failure{reason: r, class: reasonTable[r].class, cause: cause}
 }
 
-// failureOf is why a Flusher returned an error; nil for nil.
+// failureOf turns a Flusher's error into a failure; nil into nil.
 func failureOf(err error) *failure {
 	var answer *segment.Error
 	switch {
@@ -104,7 +104,8 @@ var answerSummaries = map[segment.Class]string{
 	segment.Misconfigured: "Segment refuses the write key or the endpoint's URL (401, 403, 404, a redirect)",
 }
 
-// text says it to a person. It may quote an event, as Segment's answer does: it is not for a log.
+// text describes the failure for a person. It may quote an event, as Segment's answer does, so it
+// must not be logged.
 func (f *failure) text() string {
 	text := reasonTable[f.reason].text
 	switch {

@@ -23,8 +23,8 @@ func newIntake(h *Handler, s *sending, l *ledger) *intake {
 	return &intake{h: h, sending: s, ledger: l, defaultKey: h.config.CurrentWriteKey()}
 }
 
-// take takes one record. It waits while the concurrency limit is reached, which is what bounds
-// memory. The record is valid during the call.
+// take takes one record. It waits while the concurrency limit is reached, which bounds memory. The
+// record is valid during the call.
 func (in *intake) take(rec *record) {
 	now := time.Now()
 	if !in.begun {
@@ -47,18 +47,18 @@ func (in *intake) take(rec *record) {
 	in.pack(m)
 }
 
-// mustRead says which messages are decoded while the breaker is open, though that is most of the
-// work and none of them is sent: what is about to expire, because its dead letter holds it; what
-// may be the canary, which is not for Segment; and everything while somebody watches.
+// mustRead reports whether a message is decoded although the breaker is open. Decoding is most of
+// the work, so only three kinds are: a message that expires, whose dead letter holds its events;
+// one that may be a canary, which does not go to Segment; and all of them while a client follows.
 func (in *intake) mustRead(rec *record) bool {
 	return in.ledger.watch != nil || tooOld(rec.sent, in.ledger.began) || in.mayBeCanary(rec)
 }
 
-// maxCanary bounds the body of a message that is searched for the canary's write key.
+// maxCanary is the largest body in bytes that is searched for the canary's write key.
 const maxCanary = 8 << 10
 
 // mayBeCanary reports whether an undecoded record is small and mentions the canary's write key. A
-// mistake costs one decoding and nothing else.
+// false positive only costs the decoding.
 func (in *intake) mayBeCanary(rec *record) bool {
 	c := &in.h.config
 	return c.CanaryEndsHere && c.CanaryWriteKey != "" && len(rec.body) <= maxCanary &&

@@ -10,12 +10,12 @@ import (
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
-// ledger is the third part of an invocation: it has each event's disposition and knows when a
+// ledger is the third part of an invocation: it records each event's disposition and whether a
 // message is complete. It is safe for concurrent use until finish is called.
 type ledger struct {
 	h     *Handler
 	began time.Time
-	watch func(Observation) // nil: nobody watches
+	watch func(Observation) // nil: no client follows
 
 	mu              sync.Mutex
 	withDeadLetters []*delivery // complete once their dead letters are written
@@ -23,8 +23,8 @@ type ledger struct {
 	report          Report
 }
 
-// retained is what is left of a message that is retained for retry. Its events are released at
-// once: when Segment is down, all messages of an invocation are retained.
+// retained is what is still needed of a message that is retained for retry. Its events are released
+// at once, because all messages of an invocation are retained when Segment is down.
 type retained struct {
 	messageID, receipt, writeKey string
 	receives, events             int
@@ -67,7 +67,7 @@ func (l *ledger) recordAttempt(events int, latency time.Duration, f *failure) {
 	l.report.attempted(events, latency, f)
 }
 
-// settle notes the disposition of some events of a batch: delivered if f is nil.
+// settle records the disposition of some events of a batch: delivered if f is nil.
 func (l *ledger) settle(b *batch, events span, f *failure) {
 	disposition := Delivered
 	if f != nil {
@@ -85,7 +85,7 @@ func (l *ledger) settle(b *batch, events span, f *failure) {
 	}
 }
 
-// done says that all events of a batch are settled.
+// done is called when all events of a batch are settled.
 func (l *ledger) done(b *batch) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -96,17 +96,17 @@ func (l *ledger) done(b *batch) {
 	}
 }
 
-// complete says that all events of a message are settled.
+// complete is called when all events of a message are settled.
 func (l *ledger) complete(m *delivery) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.completed(m)
 }
 
-// completed is called under mu. A message without dead letters to write is not needed any more: its
-// buffers are used for the next one.
+// completed is called under mu. A message without dead letters is not needed any more, and its
+// buffers are reused.
 func (l *ledger) completed(m *delivery) {
-	// An event that was not tried has not been tried for long enough.
+	// A message expires only if all of its events were tried.
 	expired := m.failure != nil && m.failure.reason != reasonNoTime && tooOld(m.sent, l.began)
 	switch {
 	case expired:
@@ -126,7 +126,7 @@ func (l *ledger) completed(m *delivery) {
 	l.h.deliveries.Put(m)
 }
 
-// tooOld reports whether a message has been tried for long enough.
+// tooOld reports whether a message is older than MaxAge.
 func tooOld(sent, now time.Time) bool { return !sent.IsZero() && now.Sub(sent) > MaxAge }
 
 // deliver counts n delivered events of a message that is done.
@@ -172,8 +172,8 @@ func (l *ledger) finish(ctx context.Context) {
 	l.changeVisibility(ctx)
 }
 
-// writeDeadLetters writes the dead letters of all messages that are otherwise done. A message whose
-// dead letter can't be written is retained.
+// writeDeadLetters writes the dead letters of all complete messages in as few calls as possible. A
+// message whose dead letter can't be written is retained.
 func (l *ledger) writeDeadLetters(ctx context.Context, now time.Time) {
 	var out []message.Message
 	var owners []*delivery

@@ -2,14 +2,14 @@ package deliver
 
 import "sync"
 
-// concurrencyLimit is how many batches an environment may have under way. It behaves as TCP's
-// congestion window does (RFC 5681): each success raises it, and when Segment throttles or is down
-// it begins again at one. So a Segment that is back gets one batch of each environment, and then as
-// many as it can take. It is a policy without clock and I/O.
+// concurrencyLimit is how many batches an environment may have under way. Like TCP's congestion
+// window (RFC 5681) it grows with each success, and begins again at one when Segment throttles or
+// is down. So after an outage Segment gets one batch from each environment, and then as many as it
+// accepts. It is a policy without clock and I/O.
 type concurrencyLimit struct {
 	mu        sync.Mutex
 	limit     float64
-	threshold float64 // up to here every success adds one; above, as many successes as the limit do
+	threshold float64 // below it every success adds one; above it, as many successes as the limit add one
 	most      float64
 }
 
@@ -17,7 +17,7 @@ func newConcurrencyLimit(most int) *concurrencyLimit {
 	return &concurrencyLimit{limit: float64(most), threshold: float64(most), most: float64(most)}
 }
 
-// grow notes a batch that Segment took.
+// grow is called after a batch that Segment accepted.
 func (l *concurrencyLimit) grow() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -29,7 +29,7 @@ func (l *concurrencyLimit) grow() {
 	l.limit = min(l.limit, l.most)
 }
 
-// cut begins again at one, and remembers half of what was too much.
+// cut sets the limit to one, and the threshold to half of the limit that was too high.
 func (l *concurrencyLimit) cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -6,8 +6,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/emf"
 )
 
-// Metrics is the report as CloudWatch shows it. BatchesAllFailed is there because Lambda's own
-// metric Errors does not count a batch whose failures the function reports.
+// Metrics returns the report as CloudWatch metrics. It has BatchesAllFailed because Lambda's metric
+// Errors does not count a batch whose failures the function reports.
 func (r *Report) Metrics() []emf.Metric {
 	one := func(name string, n int) emf.Metric {
 		return emf.Metric{Name: name, Unit: emf.Count, Values: []float64{float64(n)}}

@@ -2,12 +2,12 @@ package deliver
 
 import "time"
 
-// An Observation is what became of one event in one invocation, for somebody who watches. It holds
-// the event: it is for the terminal of a person who may see events, and not for a log.
+// An Observation is the outcome of one event in one invocation, for clients that follow the
+// pipeline. It contains the event, so it must not be logged.
 //
 // The observations of an invocation add up to the counts of its Report. So an event that Segment
-// has taken, but whose message is retained because of another event, is observed as retried: it is
-// sent once more. Canaries are not observed.
+// has, but whose message is retained because of another event, is observed as retried: it will be
+// sent again. Canaries are not observed.
 type Observation struct {
 	MessageID   string // the event's; of a body that could not be read, that of the queue's message
 	Event       []byte // as Segment gets it, or the body that could not be read. Valid during the call

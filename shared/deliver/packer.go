@@ -5,9 +5,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/message"
 )
 
-// What an invocation holds open at a time. Within these bounds a part is put where it fits best;
-// beyond them the fullest batch leaves. They bound memory, and the search, whatever mix of headers
-// the messages have.
+// Bounds of the batches that are open at a time. Within them a part goes where it fits best; beyond
+// them the fullest batch is sent. So any mix of headers takes bounded memory and time.
 const (
 	maxOpen      = 64
 	maxOpenBytes = 2 << 20
@@ -62,8 +61,8 @@ func (p *packer) newBatch() *batch {
 	return b
 }
 
-// add puts a part into the open batch where it leaves the least room, or into a new one, and
-// returns the batches that are to be sent.
+// add puts a part into the open batch where it leaves the least room, or into a new one. It returns
+// the batches to send.
 func (p *packer) add(pt part) (leave []*batch) {
 	best := -1
 	for i, b := range p.open {
@@ -92,7 +91,7 @@ func (p *packer) add(pt part) (leave []*batch) {
 	return leave
 }
 
-// rest returns what is still open.
+// rest returns the batches that are still open.
 func (p *packer) rest() []*batch {
 	rest := p.open
 	*p = packer{}
@@ -117,7 +116,7 @@ func (p *packer) take(i int) *batch {
 	return b
 }
 
-// split appends the parts of a message that each fit a batch: one, unless the message is larger
+// split appends parts of a message that each fit into a batch: one, unless the message is larger
 // than a batch.
 func split(parts []part, m *delivery, room int) []part {
 	from, size := 0, 0

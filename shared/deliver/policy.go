@@ -2,13 +2,12 @@ package deliver
 
 import "github.com/spillwayhq/spillway/shared/segment"
 
-// A Disposition is what became of an event in one invocation. An event that is neither delivered
-// nor a dead letter is still in the queue: it is retried.
+// A Disposition is the result of one invocation for an event.
 type Disposition uint8
 
 // The dispositions. CLI and JSON call them outcomes.
 const (
-	Retried      Disposition = iota // its message stays in the queue until a later attempt
+	Retried      Disposition = iota // its message is retained in the queue for a later attempt
 	Delivered                       // Segment has it
 	DeadLettered                    // it is in the dead-letter queue, with a reason
 	dispositions
@@ -29,9 +28,9 @@ type policy struct {
 	// PauseWriteKey: nothing is sent with the batch's write key for a while. Other keys are not
 	// affected.
 	PauseWriteKey bool
-	// RetryNow: a second attempt in the same invocation is worth it.
+	// RetryNow: the batch is sent again in the same invocation.
 	RetryNow bool
-	// CountsForBreaker: it means that Segment itself fails, not one batch or key.
+	// CountsForBreaker: Segment itself fails, not one batch or key.
 	CountsForBreaker bool
 }
 

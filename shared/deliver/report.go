@@ -12,10 +12,10 @@ import (
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
-// A Report is what became of one invocation. Every event is counted once: Events + CanaryEvents =
+// A Report is the result of one invocation. Every event is counted once: Events + CanaryEvents =
 // Delivered + len(CanaryAges) + the sum of Retried + the sum of DeadLettered. A body that can't be
 // read counts as one event; one that was not read because the breaker is open counts as many as its
-// message's attribute says, or one.
+// attribute Event-Count says, or one.
 type Report struct {
 	Messages, Events int
 	Delivered        int
@@ -26,18 +26,19 @@ type Report struct {
 	Flushes          []Flush         // attempts, in the order of their ends
 	DeadLetterErrors int             // times that dead letters could not be written
 	VisibilityErrors int             // times that visibility could not be changed
-	AllFailed        bool            // no message is done, except those that Segment was not to get
+	AllFailed        bool            // no message is done, except canaries that end before Segment
 	BreakerOpen      bool            // Segment is considered down when the invocation ends
 	Misconfigured    []string        // the write keys, by KeyID, that Segment or the configuration refuses
 	Duration         time.Duration
 
-	// Canaries are not in Events and Delivered, so that they never make a standstill look alive. In
-	// Retried and DeadLettered they are: what stops a canary stops what people send.
+	// Events and Delivered do not include canaries, because canaries alone must not look like
+	// traffic. Retried and DeadLettered include them, because what stops a canary stops other
+	// events too.
 	CanaryEvents int             // that came in
 	CanaryAges   []time.Duration // of each that was delivered: since it came in, 0 when that is unknown
 
 	failures       int // messages that are retained
-	withoutSegment int // messages that Segment was not to get
+	withoutSegment int // messages of canaries that end before Segment
 }
 
 // A Flush is one attempt to send a batch.
@@ -80,7 +81,7 @@ func (r *Report) retained(m *retained) {
 	}
 }
 
-// log writes a line for the invocation: counts and times, nothing of an event.
+// log writes a line for the invocation, with counts and times only.
 func (r *Report) log(to *slog.Logger) {
 	level, oldest, slowest := slog.LevelInfo, time.Duration(0), time.Duration(0)
 	for _, age := range r.Ages {
@@ -117,8 +118,8 @@ func response(messages []retained) []byte {
 	return append(response, "]}"...)
 }
 
-// KeyID names a write key in logs without giving it away: the beginning of its SHA-256, "none" for
-// no key.
+// KeyID identifies a write key in logs without revealing it: the first 4 bytes of its SHA-256 in
+// hexadecimal, or "none" without a key.
 func KeyID(writeKey string) string {
 	if writeKey == "" {
 		return "none"

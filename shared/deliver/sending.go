@@ -14,8 +14,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
-// sending is the second part of an invocation: it sends batches to Segment and tells the ledger
-// what became of their events. One goroutine calls start and wait.
+// sending is the second part of an invocation: it sends batches to Segment and settles their events
+// in the ledger. One goroutine calls start and wait.
 type sending struct {
 	h      *Handler
 	ctx    context.Context // ends with the time for calling Segment
@@ -49,7 +49,7 @@ func (s *sending) start(b *batch) {
 func (s *sending) wait() { s.sends.Wait() }
 
 // acquire waits until one more batch is allowed; false when there is no time left. Only one
-// goroutine may wait.
+// goroutine may call it.
 func (s *sending) acquire() bool {
 	for !s.tryAcquire() {
 		select {
@@ -104,9 +104,9 @@ func (s *sending) send(b *batch) {
 	}
 }
 
-// sendSpan sends some events of a batch, more than once while Segment can't be reached, does not
-// ask for a pause, and time allows. While the breaker is open Segment is not called, and a probe
-// has one try.
+// sendSpan sends some events of a batch. It tries up to maxTries times while Segment can't be
+// reached, gave no Retry-After, and there is time. A probe is tried once; while the breaker is open
+// Segment is not called.
 func (s *sending) sendSpan(b *batch, events span) (f *failure) {
 	piece := b.Batch
 	piece.Events = b.Events[events.from:events.to]
@@ -135,8 +135,8 @@ func (s *sending) sendSpan(b *batch, events span) (f *failure) {
 	}
 }
 
-// attempt makes one call and reports it to the breaker. A panic in it is a failed attempt, and not
-// the end of the process and of the other batches.
+// attempt makes one call and reports it to the breaker. A panic is a failed attempt, so that it
+// does not end the process and the other batches.
 func (s *sending) attempt(piece *event.Batch, ticket breaker.Ticket) (f *failure) {
 	result := breaker.Unknown
 	defer func() {
@@ -156,8 +156,8 @@ func (s *sending) attempt(piece *event.Batch, ticket breaker.Ticket) (f *failure
 	return f
 }
 
-// harmless says what a panic was about. The text of a panic that is not the runtime's may quote an
-// event: then it is only the type.
+// harmless describes a panic for the log: a runtime error's text, or the type of any other value,
+// whose text may quote an event.
 func harmless(p any) string {
 	if e, ok := p.(runtime.Error); ok {
 		return e.Error()

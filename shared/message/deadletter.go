@@ -9,9 +9,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/event"
 )
 
-// Message attributes of a dead letter. "Letter-Id" would be "Dead-Letter-Id" in a format begun
-// today; it keeps its name because queues hold dead letters for 14 days, and the versions before
-// and after this one must read them.
+// Message attributes of a dead letter. "Letter-Id" should be "Dead-Letter-Id", but keeps its name:
+// queues retain dead letters for 14 days, and older and newer versions must read them.
 const (
 	AttrDeadLetterID = "Letter-Id"  // String: [DeadLetter.ID]
 	AttrReason       = "Reason"     // String: one of the reasons
@@ -24,7 +23,7 @@ const (
 const (
 	// MaxDetail bounds the Detail that is written, in bytes.
 	MaxDetail = 1000
-	// maxPlainDeadLetter is the largest body in bytes that stays plain JSON, which a person can
+	// maxPlainDeadLetter is the largest body in bytes that is not compressed, so that a person can
 	// read in the SQS console; larger ones are compressed.
 	maxPlainDeadLetter = 256 << 10
 	// maxPart bounds the bytes of one message's body before compression: base64 adds a third, so
@@ -32,9 +31,9 @@ const (
 	maxPart = 740_000
 )
 
-// A DeadLetter is a message that could not be delivered, or events that could not be, and the
-// reason. Events that are refused for the same reason share one, so that 2,500 wrong events are
-// not 2,500 messages. [DeadLetter.Messages] writes it, [ReadDeadLetter] reads it.
+// A DeadLetter is a message, or some events of one, that could not be delivered, and the reason.
+// Events that failed for the same reason share a dead letter, so that 2,500 wrong events are not
+// 2,500 messages. [DeadLetter.Messages] writes it, [ReadDeadLetter] reads it.
 type DeadLetter struct {
 	// ID is deterministic, so that a dead letter that was written twice is recognised: two with
 	// the same ID and the same body are one.
@@ -55,7 +54,7 @@ type DeadLetter struct {
 }
 
 // Messages returns the queue messages of the dead letter: one, unless it is larger than SQS takes.
-// The IDs of further ones end in their number, from 1.
+// Further ones have their number, from 1, at the end of the ID.
 func (l *DeadLetter) Messages(c *Compressor) []Message {
 	if l.Events == nil {
 		return l.appendMessages(nil, c, l.Body, l.Count)
@@ -120,9 +119,9 @@ func (l *DeadLetter) message(n int, c *Compressor, body []byte, count int, detai
 	return m
 }
 
-// ReadDeadLetter reads a message of the dead-letter queue. It never fails: a person must see
-// whatever the queue holds. An attribute that is absent or can't be read leaves its field zero,
-// and Reason is then [ReasonNotGiven]. Count is at most [event.MaxBatchEvents]. Times are in UTC.
+// ReadDeadLetter reads a message of the dead-letter queue. It never fails: a listing must show
+// whatever the queue holds. An attribute that is absent or can't be read leaves its field zero, and
+// Reason is then [ReasonNotGiven]. Count is at most [event.MaxBatchEvents]. Times are in UTC.
 func ReadDeadLetter(m Message) DeadLetter {
 	text := func(name string) string { return m.Attributes[name].Text }
 	number := func(name string) int {

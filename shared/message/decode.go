@@ -170,7 +170,7 @@ func (d *Decoder) parseSingle(text, writeKey []byte, m *Content) error {
 	return event.Scan(&d.scanner, text, &m.Events[0])
 }
 
-// headerFields are a batch's fields as they stand in the body. Of duplicate keys the last counts.
+// headerFields are the JSON values of a batch's fields. Of duplicate keys the last counts.
 type headerFields struct{ writeKey, origin, receivedAt, context, integrations headerField }
 
 type headerField struct {

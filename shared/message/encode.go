@@ -62,14 +62,13 @@ func NewCompressor() (*Compressor, error) {
 	return &Compressor{zstd: z}, nil
 }
 
-// Compress returns plain, compressed with zstd, in base64: a body that SQS takes whatever plain
-// holds.
+// Compress compresses plain with zstd and encodes it in base64, so that SQS accepts any bytes.
 func (c *Compressor) Compress(plain []byte) string {
 	return base64.StdEncoding.EncodeToString(c.zstd.EncodeAll(plain, nil))
 }
 
-// body makes a body that SQS takes of plain: plain itself where it is legal, and either has at most
-// maxPlain bytes or would not become shorter, otherwise compressed.
+// body returns plain as a body that SQS accepts: unchanged if SQS accepts its characters and it has
+// at most maxPlain bytes or does not become shorter, otherwise compressed.
 func (c *Compressor) body(plain []byte, maxPlain int, legal bool) (body string, compressed bool) {
 	if legal && len(plain) <= maxPlain {
 		return string(plain), false

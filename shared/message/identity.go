@@ -12,8 +12,8 @@ import (
 const maxStableID = event.MaxMessageIDBytes - 10
 
 // StableID returns the name of a message in messageIds and dead letters. id is SQS's message id, a
-// UUID, or the ID of the dead letter that the message once was. An id that somebody made up by hand
-// and that is too long or needs escaping in JSON is replaced by a digest of it.
+// UUID, or the ID of the dead letter that the message once was. Another id that is too long or
+// needs escaping in JSON, such as one written by hand, is replaced by its digest.
 func StableID(id string) string {
 	valid := len(id) <= maxStableID
 	for _, c := range []byte(id) {

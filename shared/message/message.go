@@ -13,8 +13,8 @@
 // attribute.
 //
 // A dead letter's body has the same format, so a redrive only sends it to the events queue again.
-// Its attributes say why it is a dead letter. Ingest and deliver both write dead letters, and a
-// reader sees no difference: hence one package for all of it.
+// Its attributes say why it is a dead letter. Ingest and deliver both write dead letters in this
+// format, so it has a package of its own.
 //
 // The package does not know SQS's API. Package sqsclient sends its messages.
 package message
@@ -36,16 +36,16 @@ const (
 // EncodingZstd is the value of AttrContentEncoding for zstd in base64.
 const EncodingZstd = "zstd"
 
-// MaxBytes is the most that a message may have, its body and its attributes together (SQS developer
-// guide, "Quotas related to messages"). The messages of one SendMessageBatch may have as much in
-// all.
+// MaxBytes is the largest message in bytes, body and attributes together, and also the most that
+// all messages of one SendMessageBatch may have (SQS developer guide, "Quotas related to
+// messages").
 const MaxBytes = 1 << 20
 
-// MaxRawBytes bounds a body after decompression: as large as SQS lets an uncompressed one be. So
-// compression can't make a message cost more memory than one that anybody can send.
+// MaxRawBytes bounds a body after decompression: as large as SQS lets an uncompressed one be. So a
+// compressed message can't cost more memory than a plain one.
 const MaxRawBytes = MaxBytes
 
-// A Message is what a queue carries: a body and its attributes.
+// A Message is an SQS message: a body and its attributes.
 type Message struct {
 	Body       string
 	Attributes map[string]Attribute

@@ -34,7 +34,7 @@ func (p *Packer) Fits(n int) bool {
 	return len(p.events) == 0 || len(p.events) < event.MaxBatchEvents && p.size+n+1 <= p.room
 }
 
-// Add adds an event, which must stay unchanged until Pack. Call Fits first.
+// Add adds an event. Call Fits first, and do not change the event before Pack.
 func (p *Packer) Add(event []byte) {
 	p.events = append(p.events, event)
 	p.size += len(event) + 1
@@ -43,12 +43,12 @@ func (p *Packer) Add(event []byte) {
 // Len returns the number of events that were added since the last Pack or Reset.
 func (p *Packer) Len() int { return len(p.events) }
 
-// maxPlain is the largest body in bytes that stays plain JSON: a person can read it, and
+// maxPlain is the largest body in bytes that is not compressed: a person can read it, and
 // compressing it would cost time and save nothing, because SQS counts by 64 KB.
 const maxPlain = 4 << 10
 
-// Pack returns the events that were added as one message and empties the Packer. A body of up to 4
-// KiB stays plain JSON if SQS takes it so, and so does one that compression does not make shorter.
+// Pack returns the events that were added as one message and empties the Packer. It compresses a
+// body over 4 KiB if that makes it shorter, and always one with characters that SQS refuses.
 func (p *Packer) Pack() Message {
 	p.plain = AppendJSON(p.plain[:0], p.header, p.events...)
 	body, _ := p.compressor.body(p.plain, maxPlain, isLegalJSON(p.plain))

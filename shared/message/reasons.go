@@ -2,7 +2,7 @@ package message
 
 import "github.com/spillwayhq/spillway/shared/event"
 
-// Reasons of dead letters, as they stand in the attribute "Reason", in metrics and in the CLI.
+// Reasons of dead letters, as the attribute "Reason", metrics and the CLI show them.
 const (
 	ReasonUndecodable = "undecodable" // the body can't be read
 	ReasonTooLarge    = "too_large"   // a body or an event is larger than a limit
@@ -12,7 +12,7 @@ const (
 	ReasonExpired     = "expired"     // it was retried for as long as a message may be
 )
 
-// Reasons of dead letters that carry no reason of their own.
+// Reasons of dead letters without the attribute "Reason".
 const (
 	// ReasonMovedBySQS is that of a message that SQS moved by its redrive policy: a function
 	// received it again and again and never finished, because it could not start or was killed.

@@ -39,7 +39,7 @@ const (
 	canaryTime = 100 * time.Millisecond
 )
 
-// An IngestEndpoint is what SDKs post to.
+// An IngestEndpoint is the kind of endpoint that SDKs post to.
 type IngestEndpoint int
 
 // The ingest endpoints.
@@ -49,7 +49,7 @@ const (
 	HTTPAPI
 )
 
-// A Load is the events that come in, evenly over the day.
+// A Load describes the events that come in, evenly over the day.
 type Load struct {
 	EventsPerDay     float64
 	EventBytes       float64 // of an average one
@@ -59,14 +59,14 @@ type Load struct {
 	Plain            bool    // sent to Segment without gzip
 }
 
-// A Function is what decides the cost of a Lambda invocation.
+// A Function has what the cost of a Lambda invocation depends on, besides its duration.
 type Function struct {
 	MemoryMB int
 	LogBytes float64 // an invocation, with Lambda's own lines
 }
 
-// A Pipeline is what is deployed in each region. This package does not know the numbers of alarms
-// and metrics: topology does.
+// A Pipeline describes what is deployed in each region. The caller gives the numbers of alarms and
+// metrics, which package topology knows.
 type Pipeline struct {
 	Endpoint                IngestEndpoint
 	Ingest, Deliver, Canary Function
@@ -180,7 +180,7 @@ func (p Pipeline) messagesPerInvocation(perSecond, body float64) float64 {
 	return math.Max(1, math.Min(together, math.Min(float64(p.BatchSize), math.Floor(lambdaPayload/(body+recordBytes)))))
 }
 
-// MessageBytes returns about the size of a message with so many bytes of events.
+// MessageBytes estimates the size in bytes of a message with so many bytes of events.
 func MessageBytes(events float64) float64 {
 	if events <= plainUpTo {
 		return events

@@ -1,15 +1,15 @@
 // Package price estimates what AWS charges for a pipeline.
 //
-// It has two halves. [Usage] is what was used, counted or estimated, in AWS's units, and
-// [Usage.Bill] is what that costs. [Pipeline] and [Load] estimate a month's usage by the events
-// that come in, for a healthy pipeline.
+// It has two halves. [Usage] is an amount of use in AWS's units, counted or estimated, and
+// [Usage.Bill] computes its cost. [Pipeline.Month] estimates a month's usage of a healthy pipeline
+// from a [Load] of events.
 //
 // The prices are list prices of us-east-1 in US dollars, of the first tier, without the free tier,
 // discounts and taxes: an upper bound for most users, and enough to compare designs.
 package price
 
-// Checked is when the prices were last compared with their sources. Those of HTTP API, egress and
-// EventBridge were confirmed by pages that quote AWS's, and not by AWS's own.
+// Checked is when the prices were last compared with their sources. The prices of HTTP API, egress
+// and EventBridge were checked against pages that quote AWS, not against AWS's own.
 const Checked = "November 2026"
 
 // A Rate is the price of a quantity.
@@ -41,7 +41,7 @@ var (
 	egress = Rate{0.09, 1e9, "bytes", "https://aws.amazon.com/ec2/pricing/on-demand/"}
 )
 
-// Usage is what was used of each service. Usages can be added; a zero costs nothing.
+// Usage is the amount of use of each service. A zero field costs nothing.
 type Usage struct {
 	SQSRequests, IdlePolls float64 // both are requests; Lambda makes the idle ones while the queue is empty
 	Invocations, GBSeconds float64
