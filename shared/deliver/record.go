@@ -29,8 +29,8 @@ type record struct {
 	firstSeen time.Time
 }
 
-// id names the message in messageIds and dead letters. A message that was redriven keeps its name,
-// though SQS gives it another: its events are to be the same however often that happens.
+// id names the message in messageIds and dead letters. A redriven message has the name that it had
+// before, not SQS's new message id, so that its events have the same messageIds.
 func (rec *record) id() string { return message.StableID(cmp.Or(rec.redriven, rec.messageID)) }
 
 // maxSent is the end of the year 9999 in milliseconds: RFC 3339 can't express a later time.
