@@ -1,7 +1,8 @@
 // Package emf writes metrics for CloudWatch as log lines in the embedded metric format (CloudWatch
-// user guide, "Embedded metric format"): a Lambda prints them, CloudWatch makes metrics of them,
-// and no call can fail or slow the function down. CloudWatch charges for each combination of a name
-// and dimensions, so a dimension is never a user, an event's name or a write key.
+// user guide, "Embedded metric format"): a Lambda prints them and CloudWatch extracts the metrics,
+// so no call to CloudWatch can fail or slow the function down. CloudWatch charges for each
+// combination of a name and dimensions, so a dimension is never a user, an event's name or a write
+// key.
 package emf
 
 import (
@@ -14,7 +15,7 @@ import (
 	"time"
 )
 
-// Namespace is where CloudWatch shows the metrics of every pipeline.
+// Namespace is the CloudWatch namespace of the metrics of every pipeline.
 const Namespace = "Spillway"
 
 // The dimensions of every metric, by their names.
@@ -70,8 +71,8 @@ type directive struct {
 type definition struct{ Name, Unit string }
 
 // Write writes the metrics that have values. Those with the same dimension share a line, and a
-// metric with more values than a line may have takes further lines. Write goes on after a line that
-// it could not write; the error joins all failures.
+// metric with more values than a line may have takes further lines. If a line can't be written,
+// Write continues with the next; the error joins all failures.
 func (w *Writer) Write(now time.Time, metrics ...Metric) error {
 	var errs []error
 	type group struct{ dimension, value string }
@@ -98,8 +99,8 @@ func (w *Writer) Write(now time.Time, metrics ...Metric) error {
 	return errors.Join(errs...)
 }
 
-// line writes one line: of each name one metric, of each metric up to MaxValues. It returns the
-// metrics and values that are left.
+// line writes one line, with one metric of each name and up to MaxValues values of each metric. It
+// returns the metrics and values that are left.
 func (w *Writer) line(now time.Time, dimension, value string, metrics []Metric) (rest []Metric, err error) {
 	names := []string{PipelineDimension, FunctionDimension}
 	doc := map[string]any{PipelineDimension: w.pipeline, FunctionDimension: w.function}

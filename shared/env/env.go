@@ -1,8 +1,8 @@
 // Package env reads environment variables into a program's configuration.
 //
-// A program names its variables, each with where its value goes. All problems are reported at once,
-// and a further variable with Spillway's prefix is one of them: it is a typing error, and ignoring
-// it would run the program with a default that nobody wanted.
+// A program declares its variables, each with the place for its value. Read reports all problems at
+// once. An unknown variable with Spillway's prefix is a problem too: it is probably a typing error,
+// and the program would silently run with a default.
 package env
 
 import (
@@ -15,14 +15,14 @@ import (
 	"time"
 )
 
-// prefix is how the names of Spillway's own variables begin.
+// prefix begins the names of Spillway's variables.
 const prefix = "SPILLWAY_"
 
 // A Variable is one environment variable.
 type Variable struct {
 	Name string
-	// Set takes the value over. Its error follows the variable's name, like "must be true or false,
-	// is …": see [MustBe].
+	// Set parses and stores the value. Its error follows the variable's name, like "must be true or
+	// false, is …": see [MustBe].
 	Set      func(value string) error
 	Required bool // a variable that is absent is set to ""
 }
@@ -71,7 +71,7 @@ func Lookup(environ []string, name string) (value string, ok bool) {
 	return "", false
 }
 
-// MustBe is the error of a wrong value.
+// MustBe returns the error for a wrong value: "must be WHAT, is VALUE".
 func MustBe(what, value string) error { return fmt.Errorf("must be %s, is %q", what, value) }
 
 // String takes any text.
@@ -134,7 +134,7 @@ func QueueURL(name string, into *string) Variable {
 	}}
 }
 
-// Exclusive is an error when both of two variables have a value.
+// Exclusive returns an error if two variables that exclude each other both have a value.
 func Exclusive(name, value, otherName, otherValue string) error {
 	if value != "" && otherValue != "" {
 		return fmt.Errorf("%s and %s are both set: set one of them", name, otherName)

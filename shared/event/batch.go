@@ -7,8 +7,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
-// A Batch is what one request to Segment holds. The bytes of Events, Context and Integrations are
-// sent as they are; each must be valid JSON.
+// A Batch is the content of one request to Segment. The bytes of Events, Context and Integrations
+// are sent as they are; each must be valid JSON.
 type Batch struct {
 	WriteKey     string
 	Origin       Origin
@@ -25,7 +25,7 @@ func Overhead(writeKey string, context, integrations []byte) int {
 }
 
 // Room returns how many bytes of events, with a comma for each, a batch with this overhead may
-// hold; 0 when not even one event of [MaxEventBytes] fits.
+// hold; 0 when it could not hold an event of [MaxEventBytes].
 func Room(overhead int) int {
 	room := min(MaxBatchBytes, MaxBodyBytes-overhead)
 	if room < MaxEventBytes+1 {
@@ -36,9 +36,9 @@ func Room(overhead int) int {
 
 const tail = "]}"
 
-// appendHead appends all that stands before the first event. sentAt must be the time of this
-// attempt: Segment computes an event's time from it, so an old one would shift the event by the
-// time it waited in the queue.
+// appendHead appends everything before the first event. sentAt must be the time of this attempt:
+// Segment computes an event's time from it, so an old one would shift the event by the time it
+// waited in the queue.
 func (b *Batch) appendHead(dst []byte, sentAt time.Time) []byte {
 	dst = append(dst, `{"sentAt":"`...)
 	dst = sentAt.UTC().AppendFormat(dst, TimeFormat)
@@ -66,9 +66,9 @@ type body struct {
 }
 
 // NewReader returns a reader of the batch as the JSON of a request to Segment, and its size in
-// bytes. sentAt is the time of the attempt. The events are not copied: they must stay unchanged
-// while the reader is read. Several readers of one batch can be used at the same time, each by one
-// goroutine. It never returns an error but io.EOF.
+// bytes. sentAt is the time of the attempt. The reader does not copy the events, so they must not
+// change while it is read. Readers of one batch may be used concurrently, each by one goroutine. A
+// reader returns no error but io.EOF.
 func (b *Batch) NewReader(sentAt time.Time) (r io.Reader, size int64) {
 	whole := &body{batch: b, head: b.appendHead(nil, sentAt)}
 	size = int64(len(whole.head) + len(tail) + max(0, len(b.Events)-1))

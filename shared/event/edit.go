@@ -2,7 +2,7 @@ package event
 
 // An editor copies an object's bytes and edits them on the way. It cuts only where a field ends:
 // after an opening brace or a value. So what it copies next begins, after white space, with a
-// comma, a key or a closing brace, and it can tell where a comma is needed.
+// comma, a key or a closing brace, and it knows where a comma is needed.
 type editor struct {
 	raw, dst []byte
 	start    int    // in dst: where the fields of the object begin into which it inserts
@@ -27,8 +27,7 @@ func (ed *editor) finish() []byte {
 	return ed.dst
 }
 
-// copyTo copies up to an offset, with the comma that is needed between what was written and what
-// comes, and no other.
+// copyTo copies up to an offset, and writes or drops the comma before it as needed.
 func (ed *editor) copyTo(end uint32) {
 	piece := ed.raw[ed.from:end]
 	ed.from = end
@@ -64,9 +63,8 @@ func (ed *editor) insert(key string) {
 	ed.dst = append(ed.dst, key...)
 }
 
-// set sets up to two fields of the object whose brace stands at the offset object. What is absent
-// is inserted first, so that no later duplicate of its key follows; what is there is replaced where
-// it stands.
+// set sets up to two fields of the object whose brace is at the offset object. An absent field is
+// inserted first in the object; a present one is replaced in its place.
 func (ed *editor) set(object uint32, settings []setting, appendValue func(dst []byte, key string) []byte) {
 	for _, s := range settings {
 		if s.at.to == 0 {
@@ -85,8 +83,8 @@ func (ed *editor) set(object uint32, settings []setting, appendValue func(dst []
 	}
 }
 
-// enter copies up to the first field of the object whose brace stands at the offset object.
-// Insertions go there from now on.
+// enter copies up to the first field of the object whose brace is at the offset object. Insertions
+// go there from now on.
 func (ed *editor) enter(object uint32) {
 	ed.copyTo(object + 1)
 	ed.start = len(ed.dst)

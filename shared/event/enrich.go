@@ -20,12 +20,12 @@ const (
 )
 
 // AppendIdentified appends the event to dst with messageId and timestamp set where they are
-// missing, and returns the extended dst. A messageId that is no string or is empty counts as
-// missing, as does null. All other bytes stay as they came; what is not an object is appended as it
-// is. messageID must need no escaping in JSON.
+// missing, and returns the extended dst. A messageId that is null, empty or not a string counts as
+// missing. All other bytes are copied unchanged, and so is an event that is not an object.
+// messageID must need no escaping in JSON.
 //
-// The identity is set before the first attempt, so that a second one is the same event to Segment,
-// which deduplicates by messageId.
+// The identity is set before the first attempt, so that Segment, which deduplicates by messageId,
+// recognises the event in a second one.
 func (e *Event) AppendIdentified(dst []byte, messageID string, timestamp time.Time) []byte {
 	if !rawjson.IsObject(e.Raw) {
 		return append(dst, e.Raw...)
@@ -48,8 +48,8 @@ func (e *Event) AppendIdentified(dst []byte, messageID string, timestamp time.Ti
 	return ed.finish()
 }
 
-// An Enrichment is what the ingest endpoint knows about the events of a request that they do not
-// say themselves. It is safe for concurrent use if AppendID is.
+// An Enrichment is what the ingest endpoint knows about the events of a request and may add to
+// them. It is safe for concurrent use if AppendID is.
 type Enrichment struct {
 	DefaultType string    // the type of an event that has none; empty: it gets none
 	ReceivedAt  time.Time // when the request came
@@ -67,9 +67,9 @@ type Enrichment struct {
 	AppendID func(dst []byte) []byte
 }
 
-// AppendEnriched appends the event to dst as Spillway sends it on, and returns the extended dst.
-// What is not an object is appended as it is. All other bytes stay as they came. The fields that
-// change, of which null counts as absent:
+// AppendEnriched appends the event to dst as Spillway sends it on, and returns the extended dst. An
+// event that is not an object is copied unchanged. These fields change, where null counts as
+// absent; all other bytes are copied unchanged:
 //   - type, where it is missing;
 //   - messageId, where it is missing, empty or no string;
 //   - timestamp: Segment computes receivedAt − (sentAt − timestamp), which would add the time in
@@ -118,8 +118,7 @@ func (e *Received) AppendEnriched(dst []byte, en *Enrichment) []byte {
 	return ed.finish()
 }
 
-// insertAbsent inserts what the event does not have, before its first field: no later duplicate of
-// a key follows there.
+// insertAbsent inserts the fields that the event lacks before its first field.
 func (e *Received) insertAbsent(ed *editor, en *Enrichment, client bool) {
 	if !e.has(fieldType) && en.DefaultType != "" {
 		ed.insert(`"type":`)
@@ -141,7 +140,7 @@ func (e *Received) insertAbsent(ed *editor, en *Enrichment, client bool) {
 	}
 }
 
-// editContext changes a context that is there. What is neither an object nor null is left alone.
+// editContext changes a context that is an object or null, and no other.
 func (e *Received) editContext(ed *editor, en *Enrichment, at span) {
 	value := e.at(at)
 	isObject := rawjson.IsObject(value)
@@ -173,7 +172,7 @@ func (e *Received) editContext(ed *editor, en *Enrichment, at span) {
 	}
 }
 
-// missing reports which fields the event's context is to get.
+// missing reports which fields the event's context will get.
 func (e *Received) missing(en *Enrichment) (ip, agent bool) {
 	own, shared := &e.context, &en.Shared
 	ip = en.IP != "" && !own.ip.present && !shared.ip
@@ -206,7 +205,7 @@ func rebase(timestamp []byte, sentAt, receivedAt time.Time) (t time.Time, ok boo
 }
 
 // ParseTime reads a JSON value as a time in RFC 3339, or with an offset without a colon, as older
-// SDKs write it. A time without a zone is not read: nobody knows which zone it is in.
+// SDKs write it. A time without a zone is refused, because its zone is unknown.
 func ParseTime(value []byte) (t time.Time, ok bool) {
 	if !rawjson.IsString(value) || len(value) > 64 {
 		return time.Time{}, false

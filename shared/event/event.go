@@ -1,11 +1,12 @@
 // Package event is the model of a Segment event: its rules, its limits, its identity, and what
 // Spillway adds to it.
 //
-// Segment answers 200 to nearly everything and drops what breaks its rules without a word. So the
-// rules stand here, with Segment's own codes, and every entry applies the same ones.
+// Segment answers 200 to nearly everything and silently drops events that break its rules. So this
+// package has the rules, with Segment's own codes, and ingest, deliver and the publisher apply the
+// same ones.
 //
-// An event stays the bytes that came: decoding it into a type and encoding it again would lose
-// fields and digits. [Scan] and [ScanReceived] read it in one pass without an allocation, and
+// An event is passed on as the bytes that came: decoding it into a type and encoding it again would
+// lose fields and digits. [Scan] and [ScanReceived] read it in one pass without an allocation, and
 // enrichment edits its bytes only where a field is missing.
 package event
 
@@ -20,12 +21,12 @@ type Event struct {
 	id, timestamp span // of the values in Raw; empty: the field is absent
 }
 
-// span is a piece of Raw. An event that is larger than 4 GB has been refused long before.
+// span is a piece of Raw. No event is larger than 4 GB: MaxEventBytes is far less.
 type span struct{ from, to uint32 }
 
-// Scan reads the value at which s stands as one event, and overwrites e. document is what s reads.
-// It makes no allocation. The error is that of s, when the value is not JSON: nothing after it can
-// be read then. Everything else that is wrong with the event is its Problem.
+// Scan reads the next value of s as one event and overwrites e. document is what s was Reset to. It
+// does not allocate. It returns s's error if the value is not JSON, and then nothing after it can
+// be read. Everything else that is wrong with the event is its Problem.
 func Scan(s *rawjson.Scanner, document []byte, e *Event) error {
 	*e = Event{}
 	var v values

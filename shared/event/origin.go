@@ -1,6 +1,6 @@
 package event
 
-// Origin says who made an event, which decides the path on which it is sent to Segment.
+// Origin says who sent an event, which decides the path on which it is sent to Segment.
 type Origin uint8
 
 const (

@@ -7,9 +7,9 @@ import (
 	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
-// A Problem is why an event can't be delivered. It is an error that is safe to show: it holds
-// nothing of the event. Compare Problems by their address; there are no others than the variables
-// of this package.
+// A Problem is why an event can't be delivered. It is an error that is safe to show, because it
+// quotes nothing of the event. Every Problem is one of the variables of this package, so compare
+// pointers.
 type Problem struct {
 	Code    string // for metrics and programs
 	Message string // for people
@@ -42,13 +42,13 @@ var (
 		fmt.Sprintf("the event is larger than the %d bytes that Segment takes", MaxEventBytes)}
 	MessageIDTooLong = &Problem{"message_id_too_long",
 		fmt.Sprintf("the messageId is longer than %d characters", MaxMessageIDBytes)}
-	// TooManyDuplicates is found only by [ScanReceived], which must know where all of them stand.
-	// No SDK repeats a field.
+	// TooManyDuplicates is found only by [ScanReceived], which must record the place of each. No
+	// SDK repeats a field.
 	TooManyDuplicates = &Problem{"too_many_duplicates", "the event has its sentAt or its writeKey many times"}
 )
 
-// validate returns the problem of an event, nil if it has none. Every entry finds problems by this
-// function. levels is how deep the event is nested.
+// validate returns the problem of an event, nil if it has none. levels is how deep the event is
+// nested.
 func validate(raw []byte, flaws rawjson.Flaws, levels int, v *values) *Problem {
 	switch {
 	case len(raw) > MaxEventBytes:

@@ -6,9 +6,9 @@ import (
 	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
-// Received is an event as an SDK sent it: what [Scan] finds, and where the fields stand that
-// [Received.AppendEnriched] may change. It has the same size whatever the event holds, so that the
-// memory for many of them is known. The zero value is ready for [ScanReceived].
+// Received is an event as an SDK sent it: what [Scan] finds, and the places of the fields that
+// [Received.AppendEnriched] may change. Its size does not depend on the event, so that the memory
+// for many of them is known. The zero value is ready for [ScanReceived].
 type Received struct {
 	Event
 	WriteKey []byte // the event's own writeKey as a JSON value; nil: none
@@ -46,14 +46,14 @@ func (e *Received) SentByClient(en *Enrichment) bool {
 	return en.Client || e.Direct || en.Shared.Direct
 }
 
-// maxPlaces is one for each field and some for duplicates of sentAt and writeKey, all of which have
-// to go. Of the other fields the last one is enough.
+// maxPlaces is one for each field and some for duplicates of sentAt and writeKey, all of which must
+// be removed. Of the other fields the last one is enough.
 const maxPlaces = int(numEditable) + 6
 
 // none is the index of a field that the event does not have.
 const none = -1
 
-// places are the fields of an event that enrichment may change, in the order in which they stand.
+// places are the fields of an event that enrichment may change, in the order of the event.
 type places struct {
 	list     [maxPlaces]place
 	n        int8
@@ -61,14 +61,14 @@ type places struct {
 	overflow bool              // there were more
 }
 
-// place is where a field stands in Raw.
+// place is where a field is in Raw.
 type place struct {
 	field  field
 	before uint32 // the end of what stands before it: the opening brace or another field's value
 	span          // the value
 }
 
-// add notes a place. Of a field that may stay, an earlier duplicate is forgotten: the last counts.
+// add records a place. Only the last duplicate counts, except for fields that are removed.
 func (p *places) add(at place) {
 	if earlier := p.last[at.field]; earlier != none && at.field != fieldSentAt && at.field != fieldWriteKey {
 		copy(p.list[earlier:], p.list[earlier+1:p.n])
@@ -140,15 +140,15 @@ func scanContext(value []byte) contextFields {
 	}
 }
 
-// A SharedContext is what a batch's context says for all of its events: Segment merges it into
-// each.
+// A SharedContext says which fields a batch's context sets for all of its events: Segment merges it
+// into each.
 type SharedContext struct {
 	Direct                 bool // its direct is true
 	ip, userAgent, library bool // it has the field
 }
 
-// ScanContext reads a batch's context: valid JSON, or nil for none. A context that is no object
-// says nothing.
+// ScanContext reads a batch's context: valid JSON, or nil for none. A context that is not an object
+// sets nothing.
 func ScanContext(context []byte) SharedContext {
 	if !rawjson.IsObject(context) {
 		return SharedContext{}

@@ -2,7 +2,7 @@ package event
 
 import "github.com/spillwayhq/spillway/shared/rawjson"
 
-// field is a field of an event that Spillway looks at.
+// field is a field of an event that Spillway reads.
 type field uint8
 
 const (

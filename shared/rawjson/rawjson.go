@@ -1,14 +1,14 @@
 // Package rawjson reads JSON without decoding it.
 //
 // Events travel through Spillway as the bytes they came in: decoding them into typed structs and
-// encoding them again loses data (integers above 2^53, unknown fields, empty objects). So what the
-// pipeline needs to know of a JSON document is where its values begin and end, and whether it is
-// valid. A [Scanner] finds both in one pass, without an allocation, without recursion (a document
-// of 100,000 nested arrays needs 12 KB and no stack), and only as deep as its caller asks.
+// encoding them again loses data (integers above 2^53, unknown fields, empty objects). So the
+// pipeline only needs to know where a document's values begin and end, and whether it is valid. A
+// [Scanner] finds both in one pass, without an allocation, without recursion (a document of 100,000
+// nested arrays needs 12 KB and no stack), and only as deep as its caller asks.
 //
-// It accepts what encoding/json accepts, which a fuzz test checks, with one intended difference:
-// invalid UTF-8 in a string and deep nesting are reported ([Scanner.TakeFlaws]) and not refused, so
-// that one such event does not make the others of its batch unreadable.
+// It accepts what encoding/json accepts, which a fuzz test checks. It also accepts deep nesting and
+// invalid UTF-8 in a string, and reports them ([Scanner.TakeFlaws]), so that one such event does
+// not make the others of its batch unreadable.
 package rawjson
 
 import (
@@ -24,8 +24,8 @@ var errEnd = errors.New("unexpected end of JSON")
 
 // A Scanner reads one JSON document. The zero value is ready for [Scanner.Reset].
 //
-// After the first error every call returns nothing, and [Scanner.Err] returns that error. What a
-// Scanner returns are slices of the document. It is not safe for concurrent use.
+// After the first error every call returns a zero value, and [Scanner.Err] returns that error.
+// Returned slices are parts of the document. It is not safe for concurrent use.
 type Scanner struct {
 	data  []byte
 	pos   int
@@ -37,7 +37,7 @@ type Scanner struct {
 	flaws Flaws
 }
 
-// Flaws are valid JSON for the Scanner, but may be a reason to refuse a value.
+// Flaws are accepted by the Scanner, but may be a reason to refuse a value.
 type Flaws struct {
 	NotUTF8 bool // a string held bytes that are not UTF-8
 	Depth   int  // the deepest nesting, counted from the document's outermost container = 1
@@ -214,7 +214,7 @@ func Valid(data []byte) bool {
 	return s.End() == nil
 }
 
-// skip reads one value: by a loop and a stack of bits, and not by recursion.
+// skip reads one value, by a loop with a stack of bits instead of recursion.
 func (s *Scanner) skip() {
 	base := s.level
 value:

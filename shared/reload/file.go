@@ -10,8 +10,8 @@ import (
 // maxFileBytes bounds what is read of a file.
 const maxFileBytes = 1 << 20
 
-// File is a regular file. It is opened anew each time, so that it may be replaced by renaming, as
-// Kubernetes does.
+// File returns a source that reads a regular file. It opens the file for each reading, so that the
+// file may be replaced by renaming, as Kubernetes does.
 func File(path string) Source {
 	return Source{Name: path, Interval: fileInterval, Read: abandonable(func() ([]byte, error) {
 		data, err := readFile(path)
@@ -41,8 +41,9 @@ func readFile(path string) ([]byte, error) {
 	return data, err
 }
 
-// abandonable makes a reading that can't be cancelled, as of a file system that hangs, return when
-// its context ends. No other reading begins before it has ended, so that they do not pile up.
+// abandonable wraps a reading that can't be cancelled, such as that of a file system that hangs, so
+// that it returns when its context ends. No other reading begins before the abandoned one has
+// ended, so that they do not pile up.
 func abandonable(read func() ([]byte, error)) func(context.Context) ([]byte, error) {
 	type result struct {
 		data []byte

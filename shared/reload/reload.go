@@ -1,14 +1,12 @@
-// Package reload keeps a value up to date that is read from outside while the program runs: an SSM
-// parameter, a file.
+// Package reload rereads values, such as an SSM parameter or a file, while the program runs.
 //
-// A value never fails the start and never gets worse: the last good one is used until another good
-// one has been read, and without any the program runs on and tries again soon. All cold starts of a
-// region read at the same time, so a source that is unavailable for a moment, or a typing error in
-// it, must not stop what works.
+// A failed reading never stops the program: it uses the last good value, and without one it starts
+// all the same and tries again soon. So a source that is unavailable for a moment, or a typing
+// error in it, can't break all cold starts of a region.
 //
-// A server refreshes its values by [Group.Run]. A Lambda function is frozen between two
-// invocations, and a request under way would time out there: it refreshes by [Group.During], within
-// its invocations.
+// A server refreshes its values in the background, by [Group.Run]. A Lambda function is frozen
+// between invocations, where a request would time out, so it refreshes within them, by
+// [Group.During].
 package reload
 
 import (
@@ -24,16 +22,16 @@ import (
 )
 
 const (
-	// Interval is how soon a change counts, give or take a tenth: environments that start together
-	// must not read together, because SSM's default rate is low (40 a second: AWS general
-	// reference, Systems Manager quotas).
+	// Interval is the time between two readings, ±10 %, so that environments that start together do
+	// not read together: SSM's default rate is low (40 a second: AWS general reference, Systems
+	// Manager quotas).
 	Interval = time.Minute
 	// fileInterval is the same for a file, which costs next to nothing to read.
 	fileInterval = 5 * time.Second
-	// FirstInterval is how soon a value is read again as long as there is none.
+	// FirstInterval is the time between two readings while there is no good value.
 	FirstInterval = 5 * time.Second
-	// Timeout bounds one reading, and with it what a source that hangs costs the start or an
-	// invocation.
+	// Timeout bounds one reading, so that a source that hangs delays the start or an invocation by
+	// no more.
 	Timeout = 2 * time.Second
 )
 
@@ -46,7 +44,7 @@ type Source struct {
 	Interval time.Duration // how often a value is read again; 0: [Interval]
 }
 
-// Config says what to read and what to make of it.
+// Config says what to read and how to parse it.
 type Config[T any] struct {
 	What    string // the value's name in the log, like "default write key"
 	Without string // what happens as long as there is no value, for the log
@@ -57,7 +55,7 @@ type Config[T any] struct {
 	Logger *slog.Logger
 }
 
-// A Value is read again and again. It is safe for concurrent use.
+// A Value is the last good value of a source. It is safe for concurrent use.
 type Value[T any] struct {
 	config  Config[T]
 	current atomic.Pointer[T]
@@ -67,10 +65,10 @@ type Value[T any] struct {
 	next time.Time         // when it is due
 }
 
-// New makes a Value that has not been read yet.
+// New returns a Value that has not been read yet.
 func New[T any](c Config[T]) *Value[T] { return &Value[T]{config: c} }
 
-// Load returns the last good value; ok is false as long as there is none.
+// Load returns the last good value; ok is false if there is none yet.
 func (v *Value[T]) Load() (value T, ok bool) {
 	if p := v.current.Load(); p != nil {
 		return *p, true
@@ -143,7 +141,7 @@ type Group []interface {
 	due() time.Duration
 }
 
-// Refresh reads all values that are due, at the same time.
+// Refresh reads all values that are due, concurrently.
 func (g Group) Refresh(ctx context.Context) {
 	var reading sync.WaitGroup
 	for _, v := range g {
@@ -172,8 +170,8 @@ func (g Group) Run(ctx context.Context) {
 	running.Wait()
 }
 
-// During calls f and refreshes the values that are due at the same time. A value that has never
-// been read is refreshed before, since f may need it. It returns when both have ended.
+// During calls f, and refreshes the values that are due concurrently. It refreshes a value that has
+// never been read before it calls f, which may need it. It returns when both have ended.
 func (g Group) During(ctx context.Context, f func()) {
 	var first Group
 	for _, v := range g {

@@ -1,6 +1,6 @@
 package segment
 
-// A Class is the kind of an answer of Segment, or of the lack of one.
+// A Class is the kind of Segment's answer, or of a failure to get one.
 type Class uint8
 
 // The classes.
@@ -45,8 +45,8 @@ var answers = [...]struct {
 	{500, 599, Transient},
 }
 
-// Classify returns the class of an HTTP status. Every status has one: a status that HTTP does not
-// define is not from Segment's API, and is Misconfigured.
+// Classify returns the class of an HTTP status. A status that HTTP does not define is
+// Misconfigured, because it is not from Segment's API.
 func Classify(status int) Class {
 	for _, a := range answers {
 		if a.from <= status && status <= a.to {

@@ -39,8 +39,8 @@ const (
 type Config struct {
 	// Endpoint is a URL without a path: EndpointUS when empty, EndpointEU, or any other.
 	Endpoint string
-	// Gzip compresses requests: about a fifth of the bytes (which cost money on AWS) for about 4 µs
-	// of CPU an event.
+	// Gzip compresses requests: to about a fifth of the bytes (which AWS charges for), at about 4
+	// µs of CPU time per event.
 	Gzip bool
 	// AttemptTimeout bounds one Flush, as its context's deadline does. DefaultAttemptTimeout when
 	// 0.
@@ -62,7 +62,7 @@ type Client struct {
 	buffers   sync.Pool // of *bytes.Buffer
 }
 
-// NewClient checks the configuration.
+// NewClient validates the configuration and returns a Client.
 func NewClient(c Config) (*Client, error) {
 	if c.Endpoint == "" {
 		c.Endpoint = EndpointUS
@@ -202,9 +202,9 @@ func (c *Client) request(ctx context.Context, b *event.Batch) (req *http.Request
 	return req, release, nil
 }
 
-// compress returns the batch in a buffer of c.buffers. The writer, about 0.7 MB of tables, is
-// returned to its pool at once: as many are needed as there are cores, not as there are requests
-// that wait for an answer.
+// compress returns the batch in a buffer of c.buffers. It returns the gzip writer, about 0.7 MB of
+// tables, to its pool at once, so that there are as many as cores and not as many as requests under
+// way.
 func (c *Client) compress(plain io.Reader) (*bytes.Buffer, error) {
 	buf, _ := c.buffers.Get().(*bytes.Buffer)
 	if buf == nil {
@@ -260,8 +260,8 @@ func (r *countedReader) Close() error {
 	return nil
 }
 
-// retryAfter reads the header of that name, in seconds or as an HTTP date (RFC 9110, 10.2.3): how
-// long after now. 0 when it is absent, invalid or past.
+// retryAfter reads the header of that name, in seconds or as an HTTP date (RFC 9110, 10.2.3): the
+// time from now. It is 0 when the header is absent, invalid or past.
 func retryAfter(header string, now time.Time) time.Duration {
 	header = strings.TrimSpace(header)
 	if header == "" {

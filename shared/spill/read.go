@@ -22,15 +22,15 @@ type Record struct {
 // readBytes is how much is read at once.
 const readBytes = 128 << 10
 
-// A reader hands out the records of the segments, oldest first. What it does not guard by the
-// store's mu, mu guards.
+// A reader hands out the records of the segments, oldest first. Fields that the store's mu does not
+// guard are guarded by its own mu.
 type reader struct {
 	*store
 	mu   sync.Mutex // held by the goroutine that reads
 	next position
 }
 
-// position is where the reading of a segment stands.
+// position is how far a segment has been read.
 type position struct {
 	segment *segment
 	offset  int64  // of the first byte of rest in the file
@@ -46,7 +46,7 @@ func (p *position) damage(n int) {
 	p.advance(n)
 }
 
-// endOfDamage returns what there is to count where a damaged stretch ends.
+// endOfDamage returns what to count where a damaged stretch ends.
 func (p *position) endOfDamage() faults {
 	if p.skipped == 0 {
 		return faults{}
@@ -79,7 +79,7 @@ func (r *reader) read(ctx context.Context, into []Record) (int, error) {
 	}
 }
 
-// take hands out the records that are there, without waiting. It is called with mu held.
+// take hands out the available records without waiting. It is called with mu held.
 func (r *reader) take(into []Record) int {
 	n := 0
 	for n < len(into) {
@@ -207,7 +207,7 @@ func (r *reader) open(s *segment) (file, error) {
 	return s.file, nil
 }
 
-// exhaust goes past a segment of which all is read.
+// exhaust moves on from a segment that has been read to its end.
 func (r *reader) exhaust(s *segment) {
 	r.store.mu.Lock()
 	s.exhausted = true
@@ -231,8 +231,8 @@ func (r *reader) exhaust(s *segment) {
 	}
 }
 
-// abandon goes past a segment that can't be read on, so that the next ones need not wait. Its file
-// is left for the next process.
+// abandon moves on from a segment that can't be read further. Its file is left for the next
+// process.
 func (r *reader) abandon(s *segment, err error) {
 	r.store.mu.Lock()
 	defer r.store.mu.Unlock()

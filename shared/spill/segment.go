@@ -24,7 +24,7 @@ type segment struct {
 	low   int      // all before this one are done
 }
 
-// handOut notes a record and returns its index.
+// handOut adds a record and returns its index.
 func (s *segment) handOut(appended int64) int {
 	i := len(s.times)
 	s.times = append(s.times, appended)
@@ -35,7 +35,7 @@ func (s *segment) handOut(appended int64) int {
 	return i
 }
 
-// finish notes that a record is done. A second time changes nothing.
+// finish marks a record as done. A second call changes nothing.
 func (s *segment) finish(i int) {
 	word, bit := i/64, uint64(1)<<(i%64)
 	if s.done[word]&bit != 0 {

@@ -1,17 +1,18 @@
-// Package spill is a bounded log of records on disk: a program appends what it can't send now,
-// reads it again in order, and the log deletes it when it has been sent.
+// Package spill is a bounded log of records on disk: a program appends what it can't send now and
+// reads it again in order, and the log deletes the records that are done.
 //
 // It exists because an API must neither wait for a queue that is down nor lose what it wanted to
-// send. A write(2) that has returned survives kill -9, a sync survives a power cut, and callers at
-// the same time share both. A database would index and compact records that are read only once, in
-// order. So the log consists of files, the segments: records are written at the end, read from the
-// front, and a segment is removed as a whole when all of its records are done.
+// send. What write(2) has written survives kill -9, what was synced survives a power cut, and
+// concurrent callers share both calls. It does not use a database, which would index and compact
+// records that are read only once, in order. The log consists of files, the segments: records are
+// appended to the last one and read from the first, and a segment is removed as a whole when all of
+// its records are done.
 //
 // The next process takes over what a process left: after Close the records that were not done and
 // the rest of their segments; after kill -9 also records that were done in the last second or so,
-// or that share a segment with others that were not, usually 4 MiB. A record should therefore have
-// an identity that tells a repetition. A record cut short by a crash, or changed by a faulty disk,
-// is counted, logged and skipped; the records around it are not lost.
+// or that share a segment with others that were not, usually 4 MiB. So a record should have an
+// identity by which its receiver recognises a repetition. A record cut short by a crash, or changed
+// by a faulty disk, is counted, logged and skipped; the records around it are not lost.
 package spill
 
 import (
@@ -72,8 +73,8 @@ type file interface {
 	Sync() error
 }
 
-// A Log is safe for concurrent use; of several calls of Read and Next, one reads and the others
-// wait. It has no goroutine, except for a moment at times when it is idle.
+// A Log is safe for concurrent use. Concurrent calls of Read and Next wait for each other. It has
+// no goroutine, except for a moment at times when it is idle.
 type Log struct {
 	dir    string
 	store  *store
@@ -82,7 +83,7 @@ type Log struct {
 	lock   io.Closer
 }
 
-// Stats is what the log holds now, and what it could not use since Open.
+// Stats describes what the log holds now, and what it could not read since Open.
 type Stats struct {
 	Bytes    int64     // on disk, including done records in segments that have others
 	Records  int       // appended and not done; of those of an earlier process, only the ones read
@@ -99,7 +100,7 @@ type Stats struct {
 }
 
 // Open opens the log in a directory, with the records that an earlier process left, and locks it.
-// It reads only the header of each file, and so takes a moment however large the log is.
+// It reads only the header of each file, so the log's size does not matter.
 func Open(o Options) (*Log, error) {
 	if o.MaxBytes == 0 {
 		o.MaxBytes = DefaultMaxBytes
@@ -145,7 +146,7 @@ func Open(o Options) (*Log, error) {
 // before. The error is ErrFull, ErrTooLarge, ErrClosed, or that of a write, such as a full disk.
 // (When the process is killed during a call, the first of its records may be in the log; so may
 // those of a failed write that could not be undone.) Append copies the records. Calls at the same
-// time share writes and syncs. Append waits for nothing but the disk.
+// time share writes and syncs. Append waits only for the disk.
 func (l *Log) Append(records ...[]byte) error {
 	if len(records) == 0 {
 		return nil
@@ -164,8 +165,8 @@ func (l *Log) Next(ctx context.Context) (Record, error) {
 	return one[0], err
 }
 
-// Read is Next for many: it waits for one record and returns as many more as there are, up to
-// len(into).
+// Read waits for one record like Next, and then reads as many more as there are, up to len(into).
+// It returns how many it put into into.
 func (l *Log) Read(ctx context.Context, into []Record) (int, error) {
 	if len(into) == 0 {
 		return 0, nil
@@ -173,12 +174,12 @@ func (l *Log) Read(ctx context.Context, into []Record) (int, error) {
 	return l.reader.read(ctx, into)
 }
 
-// Done says that records need not be handed out again. It may be called in any order, and more than
-// once for a record. When all records of a segment are done, its file is deleted. After Close it
-// does nothing.
+// Done marks records that need not be handed out again. It may be called in any order, and more
+// than once for a record. When all records of a segment are done, its file is deleted. After Close
+// it does nothing.
 func (l *Log) Done(records ...Record) { l.store.done(records) }
 
-// Stats may be called at any time.
+// Stats returns the current counts, also after Close.
 func (l *Log) Stats() Stats { return l.store.stats() }
 
 // Close waits for calls of Append and unlocks the directory. The next Open hands out the records

@@ -36,7 +36,7 @@ type store struct {
 	faults   faults
 }
 
-// faults are counts of what could not be used.
+// faults count what could not be read.
 type faults struct {
 	corrupt, torn, setAside int
 	corruptBytes            int64
@@ -155,9 +155,9 @@ func (st *store) done(records []Record) {
 	st.remove(over)
 }
 
-// over says whether a segment can be removed: all of its records are handed out and done, and it is
-// neither written to nor read. The active segment must have some size or age, so that a log whose
-// records are done at once does not make and remove a file for each.
+// over reports whether a segment can be removed: all of its records are handed out and done, and it
+// is neither written to nor read. The active segment must have some size or age, so that a log
+// whose records are done at once does not make and remove a file for each.
 func (st *store) over(s *segment, now int64) bool {
 	switch {
 	case s.left > 0 || s.unreadable:
@@ -168,7 +168,7 @@ func (st *store) over(s *segment, now int64) bool {
 	return st.idle(s) && (s.size >= st.dropAt || now-s.created >= int64(settleAge))
 }
 
-// idle says whether a segment is the active one and all of its records are done.
+// idle reports whether a segment is the active one and all of its records are done.
 func (st *store) idle(s *segment) bool { return s == st.active && !st.inWrite && s.waiting() == 0 }
 
 // detach takes a segment out of the log. Its file must be removed then.

@@ -173,7 +173,7 @@ func (w *writer) write(s *segment, b *batch) (*segment, error) {
 	return s, err
 }
 
-// mostlyDone says whether to end a segment rather than to write to it: it has some age, and at
+// mostlyDone reports whether to end a segment rather than to write to it: it has some age, and at
 // least half of its records are done, which a crash would bring back as long as others in it are
 // not.
 func (w *writer) mostlyDone(s *segment, now int64) bool {

@@ -14,9 +14,9 @@ import (
 // transport/http/client.go). net/http may still be reading the body to find its end. Read then
 // returns io.EOF, which is right; but net/http prefers WriteTo, the SDK's WriteTo returns io.EOF as
 // well, and from WriteTo that is a failure: net/http closes the connection while the answer is
-// being read, "use of closed network connection". The messages of a ReceiveMessage that is lost
-// stay invisible until their visibility timeout ends, and a send that is lost is sent twice. With a
-// local queue that was one call in some thousands.
+// being read, "use of closed network connection". After a lost answer to ReceiveMessage the
+// messages stay invisible until their visibility timeout ends; after a lost answer to a send the
+// messages are sent twice. With a local queue this happened in one of some thousand calls.
 func AvoidLostResponses(o *sqs.Options) { o.HTTPClient = bodyWithoutWriteTo{o.HTTPClient} }
 
 type bodyWithoutWriteTo struct{ sqs.HTTPClient }

@@ -10,13 +10,13 @@ const (
 	// breakAfter is how many calls to the queue in a row must fail before callers are refused
 	// without a call: one may be an accident.
 	breakAfter = 3
-	// OpenFor is how long the breaker of a queue refuses calls before one finds out whether the
-	// queue is back. Ingest asks SDKs whose requests it refused to wait at least as long.
+	// OpenFor is how long a queue's breaker refuses calls before it allows a probe. Ingest tells
+	// the SDKs whose requests it refused to wait at least as long.
 	OpenFor = time.Second
 )
 
-// NewBreaker returns the circuit breaker for one queue, so that callers do not wait for the whole
-// time-out of a queue that is down. A call that got no answer is to be reported as [breaker.Hang].
+// NewBreaker returns the circuit breaker for one queue, so that callers do not wait for the
+// time-out while a queue is down. Report a call that got no answer as [breaker.Hang].
 func NewBreaker() *breaker.Breaker {
 	return breaker.New(breaker.Settings{
 		Failures: breakAfter,
@@ -24,8 +24,8 @@ func NewBreaker() *breaker.Breaker {
 	})
 }
 
-// CallResult is what a call says about the queue: whether it failed for every message, and whether
-// it got no answer in time.
+// CallResult returns what to report to the breaker: failed if a call failed for every message, hung
+// if it got no answer in time.
 func CallResult(failed, hung bool) breaker.Result {
 	switch {
 	case !failed:

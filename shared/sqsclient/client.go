@@ -14,13 +14,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
-// Why [NewClient] returns no client.
+// Errors of [NewClient].
 var (
 	ErrInvalidQueueURL = errors.New("the queue's URL must be that of an SQS standard queue")
 	ErrNoCredentials   = errors.New("there are no AWS credentials")
 )
 
-// A Location is where a queue is, by its URL.
+// A Location is what a queue's URL says about where the queue is.
 type Location struct {
 	Endpoint string // scheme and host
 	Region   string // empty: not at AWS

@@ -2,7 +2,7 @@
 //
 // It exists because an HTTP 200 of SendMessageBatch can contain entries that failed, and a call can
 // have at most ten entries and 1 MiB in all: ignoring either loses events. The error names each
-// message that SQS did not take.
+// message that SQS did not accept.
 package sqsclient
 
 import (
@@ -51,7 +51,7 @@ type Sender struct {
 // NewSender returns a Sender for the queue with the given URL.
 func NewSender(api SendAPI, url string) *Sender { return &Sender{api: api, url: url} }
 
-// A Queue is a Sender that changes the visibility of received messages too. It is safe for
+// A Queue is a Sender that also changes the visibility timeout of received messages. It is safe for
 // concurrent use.
 type Queue struct {
 	Sender
@@ -61,10 +61,10 @@ type Queue struct {
 // New returns the queue with the given URL.
 func New(api API, url string) *Queue { return &Queue{Sender: Sender{api: api, url: url}, api: api} }
 
-// ErrTooLarge is the error of a message that was not sent because SQS would never take it.
+// ErrTooLarge is the error of a message that was not sent because SQS would refuse it.
 var ErrTooLarge = fmt.Errorf("the message is larger than the %d bytes that SQS takes", message.MaxBytes)
 
-// A SendError names the messages that SQS did not take. All others are in the queue.
+// A SendError names the messages that SQS did not accept. All others are in the queue.
 type SendError struct {
 	URL    string
 	Failed map[int]error // by index in the messages; not empty
@@ -106,7 +106,8 @@ func Failures(err error, n int) map[int]error {
 	return failed
 }
 
-// A RefusedError is why SQS did not take one message of a call that it answered.
+// A RefusedError is why SQS refused one message of a call whose other messages it may have
+// accepted.
 type RefusedError struct {
 	Code, Message string
 	SenderFault   bool // SQS would refuse it again
@@ -116,7 +117,7 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("SQS refused it: %s: %s", e.Code, e.Message)
 }
 
-// An entry that SQS refused for a reason of its own is tried again. (The SDK retries a call that
+// An entry that SQS refused by a fault of its own is tried again. (The SDK retries a call that
 // fails as a whole.)
 const (
 	entryTries = 3
@@ -155,7 +156,8 @@ func (s *Sender) Send(ctx context.Context, messages []message.Message) error {
 	return nil
 }
 
-// send makes one call, and further ones for the entries that SQS may take at the next try.
+// send makes one call, and further ones for the entries that SQS may accept when they are tried
+// again.
 func (s *Sender) send(ctx context.Context, messages []message.Message, call []int, failed map[int]error) {
 	call = slices.Clone(call)
 	for try := 1; ; try++ {
@@ -236,8 +238,7 @@ type VisibilityChange struct {
 }
 
 // ChangeVisibility changes the visibility timeouts of messages. The error counts those that SQS
-// refused: they are received again when their present visibility timeout ends, which may be late
-// but loses nothing.
+// refused: they are received again when their current visibility timeout ends, so nothing is lost.
 func (q *Queue) ChangeVisibility(ctx context.Context, changes []VisibilityChange) error {
 	var failures int
 	var first error
