@@ -5,7 +5,7 @@ import (
 	"strconv"
 )
 
-// An answer is what a request gets. Without a body it has no content type.
+// An answer is the HTTP response to a request. Without a body it has no content type.
 type answer struct {
 	status      int
 	contentType []string
@@ -49,8 +49,8 @@ func pixel(header http.Header) answer {
 }
 
 // allowOrigin lets pages of any origin read the answer. It echoes the origin, because browsers
-// accept no * for requests with credentials, which the browser SDK may be told to send. Nothing
-// here is authorised by cookies, so that exposes nothing.
+// accept no * for requests with credentials, which the browser SDK can be configured to send. That
+// is safe, because cookies authorise nothing here.
 func allowOrigin(header http.Header, r *http.Request) {
 	origin := r.Header["Origin"]
 	if len(origin) == 0 {
@@ -63,7 +63,7 @@ func allowOrigin(header http.Header, r *http.Request) {
 }
 
 // setOptions sets the headers that answer an OPTIONS request. The browser SDK sends Authorization,
-// so every event of a page has its preflight.
+// so the browser sends a preflight request before every event.
 func setOptions(header http.Header, rt route) {
 	header.Set("Allow", rt.methods())
 	header.Set("Access-Control-Allow-Methods", rt.methods())

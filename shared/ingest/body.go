@@ -15,19 +15,20 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// firstRead is how much room a body gets before any of it has arrived: a client that announces much
+// firstRead is the buffer's size before any of the body has arrived: a client that announces much
 // and sends little costs no more.
 const firstRead = 4 << 10
 
 // gzipMagic is how a gzip member begins (RFC 1952, 2.3.1), with deflate, the only method there is.
 var gzipMagic = []byte{0x1f, 0x8b, 0x08}
 
-// byteOrderMark is what some writers put in front of UTF-8, and what JSON does not allow.
+// byteOrderMark begins the UTF-8 of some writers, but JSON does not allow it.
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
-// readBody reads and decompresses a request's body. Its first bytes say whether it is compressed,
-// and not its header: some gateways decide by the content type whether they carry a body as text,
-// which damages it, and some proxies decompress it and leave the header.
+// readBody reads and decompresses a request's body. It tells by the first bytes whether the body is
+// compressed, because the header may be wrong: some proxies decompress a body and leave the header,
+// others remove only the header. A gateway that carried a gzip body as text has damaged it: it is
+// refused.
 func (q *request) readBody(r *http.Request, limit int) ([]byte, *refusal) {
 	if r.ContentLength > int64(limit) {
 		return nil, refusalBodyTooLarge
@@ -73,8 +74,8 @@ func (q *request) unpack(limit int) ([]byte, *refusal) {
 	return bytes.TrimPrefix(q.unpacked, byteOrderMark), nil
 }
 
-// readAll fills buf, one of q's buffers, with what r yields. refused says that this is more than
-// limit bytes or than the memory allows; err is r's.
+// readAll reads r into buf, one of q's buffers. refused is set if that is more than limit bytes or
+// than the memory budget allows; err is r's error.
 func (q *request) readAll(buf *[]byte, r io.Reader, limit int) (refused *refusal, err error) {
 	for b := (*buf)[:0]; ; {
 		if len(b) == cap(b) {
@@ -98,8 +99,8 @@ func (q *request) readAll(buf *[]byte, r io.Reader, limit int) (refused *refusal
 	}
 }
 
-// bodyRefusal says what an error of a request's body means. Most are the network's, and a retry may
-// succeed. Malformed chunks will not be better then; net/http has no names for those errors.
+// bodyRefusal returns the refusal for an error while a body is read. Most are network errors, and a
+// retry may succeed. Malformed chunks are not, but net/http does not export those errors.
 func bodyRefusal(r *http.Request, err error) *refusal {
 	var tooLarge *http.MaxBytesError // of a handler in front of us
 	var network net.Error

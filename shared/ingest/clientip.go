@@ -9,10 +9,10 @@ import (
 // peerAddr returns the address of the connection's other end; the zero Addr if it is unknown.
 func peerAddr(r *http.Request) netip.Addr { return parseAddr(r.RemoteAddr) }
 
-// ForwardedAddr finds the client behind so many trusted proxies, at least 1, each of which appends
-// to X-Forwarded-For the address that connected to it. So the client is the entry of that number
-// from the end; the client itself may have written the entries before it. A request with fewer
-// entries than proxies did not come through them, and its address is unknown.
+// ForwardedAddr returns a function that finds the client's address in X-Forwarded-For, for requests
+// that pass so many trusted proxies (at least 1). Each appends the address that connected to it, so
+// the client's is the entry of that number from the end; the client may have written the ones
+// before. A request with fewer entries did not pass all proxies, and its address is unknown.
 func ForwardedAddr(proxies int) func(*http.Request) netip.Addr {
 	return func(r *http.Request) netip.Addr {
 		entries := strings.Join(r.Header["X-Forwarded-For"], ",")

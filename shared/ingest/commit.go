@@ -13,9 +13,9 @@ import (
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
-// A group is the requests whose events share messages and calls. The first request leads it: it
-// waits for others, packs, sends and tells them the result. So no goroutine runs that is not a
-// request's own, and none is left when the last request has been answered.
+// A group is a number of requests whose events share messages and calls. The first request leads
+// it: it waits for others, packs, sends, and passes them the result. So there are no goroutines but
+// those of requests, and none is left after the last answer.
 type group struct {
 	members []*member
 	bytes   int
@@ -62,9 +62,9 @@ type committer struct {
 }
 
 // submit sends the parts of a request. It returns nil when the queue has all of them, and an error
-// when it has not or may not have. It returns within the time-out and ctx's deadline. It ignores
-// that ctx is cancelled, because others may be in the same message. The parts must not change until
-// then.
+// when it does not or may not. It returns within the time-out and ctx's deadline, but not when ctx
+// is cancelled, because a message may have parts of other requests. The parts must not change
+// before it returns.
 func (c *committer) submit(ctx context.Context, parts []part) error {
 	m := &member{parts: parts}
 	g, leads := c.join(m)
@@ -97,7 +97,7 @@ func (c *committer) join(m *member) (g *group, leads bool) {
 	return g, leads
 }
 
-// lead takes a group from its first member to its result.
+// lead waits for members, sends the group, and passes on the result.
 func (c *committer) lead(ctx context.Context, g *group) {
 	err := errPanic // every member's, unless it becomes nil below
 	defer func() {
@@ -183,13 +183,14 @@ func (c *committer) send(ctx context.Context, g *group) (allFailed bool) {
 	return len(failed) == len(messages)
 }
 
-// logFailure logs once for a group what would be the same line for each of its requests.
+// logFailure logs a failure once per group, not once per request.
 func (c *committer) logFailure(g *group, err error) {
 	c.logger.Error("events could not be sent to the queue: their requests are answered 429", "requests", len(g.members),
 		"error", err)
 }
 
-// failure is why the queue did not take a message with events of the member; nil if it took all.
+// failure returns why the queue did not accept a message with events of the member; nil if it
+// accepted all.
 func (m *member) failure(failed map[int]error) error {
 	for i := range m.parts {
 		for n := m.parts[i].first; n <= m.parts[i].last; n++ {

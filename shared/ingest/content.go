@@ -7,12 +7,12 @@ import (
 	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
-// maxEvents is how many events a request may have. Segment takes 2,500 and silently drops larger
-// batches; we can make two batches of one. There must be some bound, because half a megabyte can be
-// 250,000 events, and each costs memory.
+// maxEvents is how many events a request may have. Segment accepts 2,500 and silently drops larger
+// batches; Spillway splits them. A bound is needed because 500 KB can hold 250,000 events, each of
+// which takes memory.
 const maxEvents = 2 * event.MaxBatchEvents
 
-// content is what a body says. All slices are of the body.
+// content is a parsed body. All slices are parts of the body.
 type content struct {
 	scanner               rawjson.Scanner
 	events                []event.Received

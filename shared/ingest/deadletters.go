@@ -43,8 +43,8 @@ func (q *request) rejected() map[string]int {
 }
 
 // deadLetters returns the invalid events, one dead letter for those with the same problem and
-// origin. They are enriched like valid ones, so that a corrected event has its identity and its
-// time.
+// origin. They are enriched like valid ones, so that an event that is corrected and sent later has
+// its messageId and time.
 func (q *request) deadLetters() []message.DeadLetter {
 	type group struct {
 		problem *event.Problem

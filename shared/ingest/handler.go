@@ -12,7 +12,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/event"
 )
 
-// maxUserAgent is how many bytes of a User-Agent are put into events. Browsers' have up to 400.
+// maxUserAgent is how many bytes of a User-Agent are added to events. Browsers send up to 400.
 const maxUserAgent = 512
 
 // ServeHTTP implements http.Handler. The server bounds how long a client may take for its body
@@ -28,7 +28,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.write(w)
 }
 
-// handle does what a request asks for. It sets all headers of the answer but those of its body.
+// handle processes a request. It sets all headers of the answer except those of its body.
 func (h *Handler) handle(header http.Header, r *http.Request, rt route, start time.Time, s *Summary) (a answer) {
 	defer func() {
 		// A bug that one request meets must not end the others.
@@ -75,8 +75,8 @@ func (h *Handler) handle(header http.Header, r *http.Request, rt route, start ti
 	return a
 }
 
-// accept brings the events of a request into the queue. It returns nil exactly when the queue has
-// every valid event, and the dead-letter queue every other one.
+// accept sends the events of a request. It returns nil only if the queue has every valid event and
+// the dead-letter queue every invalid one.
 func (h *Handler) accept(r *http.Request, rt route, start time.Time, s *Summary) *refusal {
 	if refused := h.inFlight.refuse(); refused != nil {
 		return refused
@@ -151,7 +151,7 @@ func (h *Handler) read(q *request, r *http.Request, rt route, start time.Time) (
 	return body, refused
 }
 
-// lookup finds a write key among the accepted ones.
+// lookup returns what is known of the request's write key, or a refusal if the key is not accepted.
 func lookup(keys KeySet, writeKey string) (Key, *refusal) {
 	if !event.ValidWriteKey(writeKey) {
 		return Key{}, refusalWriteKey
@@ -169,7 +169,7 @@ func lookup(keys KeySet, writeKey string) (Key, *refusal) {
 	return key, nil
 }
 
-// enrichment is what the request says of its events.
+// enrichment returns what the request adds to its events.
 func (h *Handler) enrichment(c *content, r *http.Request, rt route, start time.Time, writeKey string) event.Enrichment {
 	e := event.Enrichment{
 		DefaultType: rt.event, ReceivedAt: start, SentAt: c.sentAt, WriteKey: writeKey, Client: rt.client,
@@ -198,10 +198,9 @@ func (h *Handler) commit(ctx context.Context, q *request, key *Key) *refusal {
 	return refused
 }
 
-// send writes the dead letters and then the valid events. The order matters: a request of which the
-// queue has events must not be answered 429, for the SDK would retry it, and its events would be in
-// the queue twice, with different messageIds where we gave them theirs. Dead letters that are
-// written twice have the same id.
+// send writes the dead letters and then the valid events. The order matters: after a 429 the SDK
+// retries. If the queue already had the valid events, it would have them twice, with different
+// messageIds where ingest made these up. Dead letters that are written twice have the same id.
 func (h *Handler) send(ctx context.Context, q *request) *refusal {
 	if len(q.invalid) > 0 {
 		if err := h.writeDeadLetters(ctx, q); err != nil {

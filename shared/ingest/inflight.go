@@ -16,8 +16,7 @@ func newInFlight(limit int) inFlight {
 	return inFlight{limit: limit, draining: make(chan struct{}), idle: make(chan struct{})}
 }
 
-// refuse returns why a request is refused now, or nil. A client that is refused need not send its
-// body.
+// refuse returns why a request is refused now, or nil. It is called before the body is read.
 func (f *inFlight) refuse() *refusal {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -1,21 +1,21 @@
 // Package ingest is the ingest endpoint: an http.Handler that takes the requests of Segment's SDKs
 // and answers when the queue has their events.
 //
-// It speaks the Tracking API as the SDKs really use it, which is more than its documentation says
-// (see routeOf), and it answers as their retry rules demand: 200 and {"success":true} only when SQS
-// has every event; 400 for what no retry would mend; 429 with Retry-After while the queue is
-// unavailable or the endpoint is overloaded, because the SDKs honour that. Any other answer makes
-// one SDK or another drop events or send them for ever.
+// It implements the Tracking API as the SDKs use it, which is more than Segment documents (see
+// routeOf), and answers as their retry rules require: 200 and {"success":true} only when SQS has
+// every event; 400 when no retry would succeed; 429 with Retry-After while the queue is unavailable
+// or the endpoint is overloaded. Any other answer makes some SDK drop events or send them
+// endlessly.
 //
 // Segment itself answers 200 to nearly everything and silently drops events that break its rules.
-// So the rules are applied here: a request without one valid event is refused; the invalid events
-// among valid ones become dead letters.
+// So this package applies the rules: it refuses a request without any valid event, and otherwise
+// makes dead letters of the invalid events.
 //
-// An event's bytes are sent on as they came. Only what the event lacks is spliced in: identity,
-// time, the client's address (see event.Received).
+// An event's bytes are sent on unchanged, except that messageId, timestamp and the client's address
+// are inserted where they are missing (see event.Received).
 //
-// Concurrent requests share messages and calls, because SQS and Lambda cost money and time for each
-// message and not for each event: see [Config].Linger.
+// Concurrent requests share messages and calls, because SQS and Lambda take money and time for each
+// message, not for each event: see [Config].Linger.
 //
 // The package knows neither Lambda nor the environment.
 package ingest
@@ -41,7 +41,7 @@ type Sender interface {
 	Send(context.Context, []message.Message) error
 }
 
-// Config is the configuration of a Handler. Queue and DeadLetters must be given.
+// Config is the configuration of a Handler. Queue and DeadLetters are required.
 type Config struct {
 	Queue       Sender
 	DeadLetters Sender // gets the invalid events of requests that also have valid ones
@@ -64,8 +64,8 @@ type Config struct {
 	TrustForwardedProto bool
 
 	// Linger is how long the first of the requests that share messages waits for others: a few
-	// milliseconds in a server. A Lambda, which has one request at a time, uses 0: then others join
-	// only while every call to the queue is in use.
+	// milliseconds in a server. A Lambda, which has one request at a time, uses 0: then requests
+	// share messages only while all MaxSends calls are under way.
 	Linger time.Duration
 	Limits Limits
 
@@ -85,7 +85,7 @@ type Handler struct {
 	committer  committer
 }
 
-// New makes a Handler, unless the configuration is invalid.
+// New validates the configuration and returns a Handler.
 func New(c Config) (*Handler, error) {
 	if err := c.complete(); err != nil {
 		return nil, err
@@ -138,9 +138,9 @@ func (c *Config) complete() error {
 	return nil
 }
 
-// Shutdown refuses new requests with 429, also those whose body is still coming, and returns when
-// all requests in flight have been answered, which QueueTimeout bounds. If ctx ends first, Shutdown
-// returns its error, and the requests in flight go on. It may be called more than once.
+// Shutdown answers 429 to new requests and to those whose body is still arriving, and returns when
+// all requests in flight have been answered, which takes at most QueueTimeout. If ctx ends first,
+// Shutdown returns its error, and the requests in flight go on. It may be called more than once.
 func (h *Handler) Shutdown(ctx context.Context) error {
 	h.inFlight.drain()
 	select {

@@ -10,7 +10,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/event"
 )
 
-// A Key is what is known of a write key.
+// A Key has the settings of a write key.
 type Key struct {
 	Name     string  // for people and for quotas; may be logged, which the write key itself never is
 	Disabled bool    // requests with this key are refused
@@ -20,19 +20,20 @@ type Key struct {
 	Burst float64
 }
 
-// KeySet knows write keys. It must be safe for concurrent use, and Lookup must take no longer for a
-// key that is nearly right.
+// KeySet is the set of accepted write keys. It must be safe for concurrent use, and the time of
+// Lookup must not reveal how much of a key is right.
 type KeySet interface {
 	Lookup(writeKey string) (Key, bool)
 }
 
-// Keys is a KeySet that does not change. The zero value knows no key.
+// Keys is a KeySet that does not change. The zero value has no keys.
 type Keys struct {
 	salt     [32]byte
 	byDigest map[[sha256.Size]byte]Key
 }
 
-// NewKeys makes a set of keys by write key. The error describes every invalid key, by its name.
+// NewKeys returns the set of keys, given by write key. The error names every invalid key by its
+// Name.
 func NewKeys(keys map[string]Key) (*Keys, error) {
 	k := &Keys{byDigest: make(map[[sha256.Size]byte]Key, len(keys))}
 	rand.Read(k.salt[:]) // never fails (crypto/rand)
@@ -75,8 +76,7 @@ func (k *Keys) digest(writeKey string) [sha256.Size]byte {
 	return sha256.Sum256(buf[:n])
 }
 
-// WithKey returns a KeySet that knows one more write key than set. For that key it ignores what set
-// says.
+// WithKey returns a KeySet with one more write key than set. For that key it overrides set.
 func WithKey(set KeySet, writeKey string, key Key) (KeySet, error) {
 	one, err := NewKeys(map[string]Key{writeKey: key})
 	if err != nil {

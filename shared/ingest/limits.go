@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Limits bound what requests may cost. Zero stands for the default.
+// Limits bound the memory, calls and time that requests take. Zero means the default.
 type Limits struct {
 	MaxBody int // bytes of a request's body, compressed and decompressed; default: 500 KiB
 	// MaxMemory is how many bytes all requests together may hold, from the body to the call to the
@@ -26,7 +26,7 @@ const (
 	// call. So some 20 of the largest requests fit defaultMaxMemory, and with garbage and all else
 	// a process stays below 150 MB.
 	defaultMaxMemory = 48 << 20
-	// defaultMaxInFlight bounds goroutines and what they hold besides bodies.
+	// defaultMaxInFlight bounds the goroutines, and the memory that they use in addition to bodies.
 	defaultMaxInFlight = 4096
 	// DefaultMaxSends bounds how many calls a hanging queue gets; 16 calls of 20 ms carry 800
 	// groups of requests a second.

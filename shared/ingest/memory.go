@@ -36,9 +36,9 @@ const (
 	sendCost = 2
 )
 
-// maxRequestMemory is how much a request with a body of so many bytes may need. Buffers that are
-// read into double when they are full; the others grow by a quarter once they are large (package
-// append).
+// maxRequestMemory is the most memory that a request with a body of so many bytes may need. Buffers
+// that are read into double when they are full; the others grow by a quarter once they are large,
+// as append does.
 func maxRequestMemory(body int) int {
 	enriched := body + maxEvents*(insertCost+2*maxUserAgent) // escaped
 	return 2*2*body + gzipCost + (maxEvents*eventCost+enriched)*3/2 + sendCost*enriched

@@ -9,7 +9,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/emf"
 )
 
-// A Summary is the result of one request. It quotes nothing of the request.
+// A Summary is the result of one request. It contains no text from the request.
 type Summary struct {
 	Status  int
 	Code    string        // of a refusal; also of a pixel's, which is answered 200

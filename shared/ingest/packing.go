@@ -5,7 +5,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/message"
 )
 
-// packing makes messages of parts. It is reusable memory, for one group at a time.
+// packing holds the reusable buffers in which a group's parts become messages. It serves one group
+// at a time.
 type packing struct {
 	packer *message.Packer
 	index  map[message.Key]int // of equal
@@ -16,7 +17,7 @@ func newPacking(c *message.Compressor) *packing {
 	return &packing{packer: message.NewPacker(message.Header{}, c), index: map[message.Key]int{}}
 }
 
-// pack makes messages of the members' parts, those with equal headers together, and notes in each
+// pack makes messages of the members' parts, those with equal headers together, and records in each
 // part which messages hold it. A part that fits one message is never split over two, so that the
 // queue has all of it or nothing.
 func (p *packing) pack(members []*member) []message.Message {

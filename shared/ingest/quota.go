@@ -5,13 +5,14 @@ import (
 	"time"
 )
 
-// burstSeconds is the default burst, in seconds of the quota: SDKs send what they have collected at
+// burstSeconds is the default burst, in seconds of the quota. SDKs send many collected events at
 // once.
 const burstSeconds = 10
 
 // bucket is a token bucket, a token for each event, that admits by debt: a request is admitted as
 // long as the balance is above zero, however many events it has, and the next one must wait until
-// the debt is paid. So a batch larger than the burst passes, and the rate holds all the same.
+// the debt is paid. So a batch larger than the burst is admitted, and the average rate is still the
+// quota.
 type bucket struct {
 	tokens float64
 	at     time.Time

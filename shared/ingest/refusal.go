@@ -10,7 +10,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
-// A refusal is why a request is not answered 200: status and code are for programs, the message is
+// A refusal is why a request is not answered 200. Status and code are for programs; the message is
 // for people and quotes nothing of the request.
 type refusal struct {
 	status     int
@@ -19,7 +19,7 @@ type refusal struct {
 	retryAfter time.Duration // of a 429; 0: a random few seconds
 }
 
-// Of all 4xx only 400 makes every SDK give up: it is for requests that no retry would mend.
+// 400 is the only 4xx after which no SDK retries, so it is for requests that no retry can help.
 var (
 	refusalNotFound = &refusal{status: http.StatusNotFound, code: "not_found",
 		message: "no such path: send events to /v1/batch, /v1/track and so on"}
@@ -101,8 +101,8 @@ func (r *refusal) retrySeconds() int {
 	return int((min(r.retryAfter, maxRetryAfter) + time.Second - 1) / time.Second)
 }
 
-// refuse makes the answer of a refusal. A refused pixel is answered with its image, because a page
-// must not show a broken one, and only counted.
+// refuse makes the answer of a refusal. A refused pixel request is counted, but answered with the
+// image, because a page must not show a broken one.
 func refuse(header http.Header, rt route, r *refusal, s *Summary) answer {
 	s.Code = r.code
 	if rt.kind == routePixel && r != refusalMethod {

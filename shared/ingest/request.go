@@ -10,7 +10,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/event"
 )
 
-// request is the work on one request, with buffers that the next request reuses.
+// request is the state of one request, with buffers that the next request reuses.
 type request struct {
 	budget   *memoryBudget
 	reserved int // bytes of the budget
@@ -32,8 +32,8 @@ type request struct {
 // span is where an event is in request.enriched.
 type span struct{ from, to int }
 
-// reserve takes what the request holds, and more bytes that it is about to need, out of the budget.
-// It returns false, and takes nothing, when the budget does not have it.
+// reserve takes from the budget what the request holds, plus more bytes that it will need. If the
+// budget is too small it takes nothing and returns false.
 func (q *request) reserve(more int) bool {
 	n := q.size() + more - q.reserved
 	if !q.budget.take(n) {
@@ -83,7 +83,7 @@ func reuseCleared[T any](s []T, most int) []T {
 }
 
 // requestPool holds the buffers of answered requests for reuse. A sync.Pool would hold as many as
-// there ever were at a time, so one burst of large requests could fill the memory. It is safe for
+// were ever in use at a time, so one burst of large requests could fill the memory. It is safe for
 // concurrent use.
 type requestPool struct {
 	mu    sync.Mutex

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// routeKind is what a path is for.
+// routeKind is what a request to a path does.
 type routeKind uint8
 
 const (
@@ -18,7 +18,7 @@ const (
 	routeHealth
 )
 
-// A route is what a path says.
+// A route is a parsed path.
 type route struct {
 	kind   routeKind
 	event  string // the type of routeEvent's and routePixel's event

@@ -18,7 +18,7 @@ func settings(header http.Header, r *http.Request, rt route, c *Config) answer {
 
 var settingsCached = []string{"private, max-age=300"}
 
-// publicURL is scheme and host under which the client reaches the endpoint.
+// publicURL returns scheme and host under which the client reaches the endpoint.
 func (c *Config) publicURL(r *http.Request) (scheme, host string) {
 	if c.PublicURL != "" {
 		scheme, host, _ = strings.Cut(strings.TrimRight(c.PublicURL, "/"), "://")
@@ -36,10 +36,10 @@ func (c *Config) publicURL(r *http.Request) (scheme, host string) {
 	return scheme, r.Host
 }
 
-// settingsBody is what SDKs load at start; the browser SDK does not start without. It enables
-// everything and names one destination, Segment.io, at our own host: in the Kotlin and Swift SDKs
-// apiHost overrides the configured host, so Segment's own settings would lead them past us. The
-// browser SDK takes the scheme from protocol.
+// settingsBody returns the settings that SDKs load at start; the browser SDK does not start without
+// them. They enable everything and name one destination, Segment.io, at this endpoint: in the
+// Kotlin and Swift SDKs apiHost overrides the configured host, so Segment's own settings would
+// bypass Spillway. The browser SDK takes the scheme from protocol.
 func settingsBody(key, scheme, host string) []byte {
 	b := append([]byte(nil), `{"integrations":{"Segment.io":{"apiKey":`...)
 	b = rawjson.AppendQuoted(b, key)

@@ -11,13 +11,12 @@
 //
 // enabled is true by default. quota is in events a second, unlimited by default, and burst is how
 // many events may come at once before the quota counts. Each environment of a function and each
-// server counts for itself: n of them admit n times the quota.
+// server counts separately: n of them admit n times the quota.
 //
-// Package reload reads the document again and again, so no restart is needed. A document that can't
-// be read changes nothing: a typing error must not make the endpoint refuse all events. Until a
-// first set has been read, any well-formed key is accepted, as without a set: Segment drops events
-// with an unknown key anyway, while events that we refuse are lost, because every SDK believes us
-// that the key is wrong.
+// Package reload rereads the document regularly, so no restart is needed. A document that can't be
+// read changes nothing, because a typing error must not make the endpoint refuse all events. Until
+// a first set has been read, any well-formed key is accepted: Segment drops events with an unknown
+// key anyway, while SDKs give up events that ingest refuses.
 package writekeys
 
 import (
@@ -62,8 +61,8 @@ type entry struct {
 	Burst    float64 `json:"burst"`
 }
 
-// Parse reads a document. An unknown field is an error, because it is a setting without effect; so
-// is a document without keys, because with it every request would be refused. No error quotes a
+// Parse reads a document. An unknown field is an error, because it would be a setting without
+// effect; so is a document without keys, because every request would be refused. No error quotes a
 // key. [ingest.NewKeys] validates the keys themselves.
 func Parse(data []byte) (map[string]ingest.Key, error) {
 	var d document

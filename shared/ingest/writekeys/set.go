@@ -10,7 +10,8 @@ import (
 // A Set is an ingest.KeySet that follows a document. It is safe for concurrent use.
 type Set struct{ *reload.Value[*ingest.Keys] }
 
-// New makes a Set that has not been read yet: put it into a reload.Group.
+// New returns a Set that accepts any well-formed key until a reload.Group has read it: add it to
+// one.
 func New(source reload.Source, logger *slog.Logger) Set {
 	return Set{reload.New(reload.Config[*ingest.Keys]{
 		What: "set of write keys", Without: "any well-formed write key is accepted",
