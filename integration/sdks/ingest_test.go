@@ -84,7 +84,8 @@ func deploy(t *testing.T, s setup) *deployment {
 	}
 	endpoint, err := ingest.New(t.Context(), options.Ingest(), ingest.Parts{
 		SQS: localtest.Client(p.SQSURL, localtest.Via(&queueTransport{p.SQS().HTTPClient().Transport, d}),
-			// The AWS SDK's own retries would only make the endpoint's first refusal come later.
+			// With the AWS SDK's own retries a call may time out, which opens the endpoint's circuit breaker
+			// at once: more than one request would be refused.
 			func(o *sqs.Options) { o.RetryMaxAttempts = 1 }),
 		Metrics: io.Discard, Logger: slog.New(slog.DiscardHandler),
 	})
