@@ -254,6 +254,20 @@ func (i *issuer) undecodable(ctx context.Context) error {
 	return nil
 }
 
+// fresh issues an event with each write key, which must be delivered whatever has happened before.
+func (i *issuer) fresh(ctx context.Context) error {
+	for n, key := range writeKeys {
+		id := fmt.Sprintf("fresh-%d", n)
+		e := draft{head: `"type":"track","event":"fresh","userId":"u1"`, id: id, timestamped: true}
+		text := e.bytes(id, ownTimestamp(&e))
+		if _, _, err := i.send(ctx, fmt.Sprintf(`{"writeKey":%q,"batch":[%s]}`, key, text), nil); err != nil {
+			return err
+		}
+		i.ledger.issue(id, issued{want: text, key: key, path: "/v1/batch"})
+	}
+	return nil
+}
+
 // send sends a body. It returns the id of the message and when it was sent.
 func (i *issuer) send(ctx context.Context, body string, attributes map[string]message.Attribute) (id string,
 	sent time.Time, err error) {

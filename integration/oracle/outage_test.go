@@ -232,22 +232,20 @@ func TestWhatAnOutageCosts(t *testing.T) {
 	}
 	t.Run("scenarios", func(t *testing.T) {
 		for i := range scenarios {
-			t.Run(scenarios[i].name, func(t *testing.T) {
+			s := &scenarios[i]
+			t.Run(s.name, func(t *testing.T) {
 				t.Parallel()
-				synctest.Test(t, func(t *testing.T) {
-					scenarios[i].usage,
-						scenarios[i].drained = simulate(t, scenarios[i].kind, scenarios[i].handler)
-				})
+				synctest.Test(t, func(t *testing.T) { s.usage, s.drained = simulate(t, s.kind, s.handler) })
 			})
 		}
 	})
 	var table strings.Builder
 	rows := tabwriter.NewWriter(&table, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(rows, "4 h, 100 events/s\tinvocations\tcalls to Segment\tSQS requests\tGB-s\tdollars\tdelivered after\t")
-	for _, w := range scenarios {
-		u := w.usage
-		fmt.Fprintf(rows, "%s\t%d\t%d\t%d\t%.0f\t%.3f\t%v\t\n", w.name, u.invocations.Load(), u.calls.Load(), u.sqs.Load(),
-			u.aws().GBSeconds, u.dollars(), w.drained.Round(time.Minute))
+	for _, s := range scenarios {
+		u := s.usage
+		fmt.Fprintf(rows, "%s\t%d\t%d\t%d\t%.0f\t%.3f\t%v\t\n", s.name, u.invocations.Load(), u.calls.Load(), u.sqs.Load(),
+			u.aws().GBSeconds, u.dollars(), s.drained.Round(time.Minute))
 	}
 	if err := rows.Flush(); err != nil {
 		t.Fatal(err)

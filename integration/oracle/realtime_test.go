@@ -404,14 +404,8 @@ func TestTheBuiltBinariesLoseNoEventWhenKilled(t *testing.T) {
 	m.killFunctions(true)
 	m.restartUp(true)
 	m.drained()
-	for n, key := range writeKeys {
-		id := fmt.Sprintf("fresh-%d", n)
-		e := draft{head: `"type":"track","event":"fresh","userId":"u1"`, id: id, timestamped: true}
-		text := e.bytes(id, ownTimestamp(&e))
-		if _, _, err := i.send(ctx, fmt.Sprintf(`{"writeKey":%q,"batch":[%s]}`, key, text), nil); err != nil {
-			t.Fatal(err)
-		}
-		l.issue(id, issued{want: text, key: key, path: "/v1/batch"})
+	if err := i.fresh(ctx); err != nil {
+		t.Fatal(err)
 	}
 	m.drained()
 	stop()

@@ -119,7 +119,12 @@ func run(t *testing.T, p *plan) (counted, map[string]int) {
 	if !w.drained(patience) {
 		t.Errorf("%v: %v after the end of the faults the queue still holds %+v", p, patience, w.events.Stats())
 	}
-	fresh(t, p, w, i)
+	if err := i.fresh(t.Context()); err != nil {
+		t.Fatal(p, err)
+	}
+	if !w.drained(patience) {
+		t.Errorf("%v: fresh events are not delivered: the queue holds %+v", p, w.events.Stats())
+	}
 	l.deadLetters = readDeadLetters(t, w.client, queueURL(topology.DefaultNames().DeadLetterQueue))
 	c, err := l.check(p.exact())
 	if err != nil {
@@ -171,20 +176,4 @@ func poisonRules(n int) (rules []segmentd.Rule) {
 		rules = append(rules, segmentd.Rule{Match: segmentd.Match{MessageID: fmt.Sprintf("poison-%d", i)}, Status: 400})
 	}
 	return rules
-}
-
-// fresh checks that the pipeline still delivers: it issues an event with each write key.
-func fresh(t *testing.T, p *plan, w *world, i *issuer) {
-	for n, key := range writeKeys {
-		id := fmt.Sprintf("fresh-%d", n)
-		e := draft{head: `"type":"track","event":"fresh","userId":"u1"`, id: id, timestamped: true}
-		text := e.bytes(id, ownTimestamp(&e))
-		if _, _, err := i.send(t.Context(), fmt.Sprintf(`{"writeKey":%q,"batch":[%s]}`, key, text), nil); err != nil {
-			t.Fatal(err)
-		}
-		i.ledger.issue(id, issued{want: text, key: key, path: "/v1/batch"})
-	}
-	if !w.drained(patience) {
-		t.Errorf("%v: fresh events are not delivered: the queue holds %+v", p, w.events.Stats())
-	}
 }
