@@ -29,7 +29,7 @@ type redriveFlags struct {
 	rate          float64
 }
 
-// dedupePeriod is for how long Segment drops repeated events.
+// dedupePeriod is how long Segment drops repeated events.
 var dedupePeriod = fmt.Sprintf("%.0f h", deadletter.DedupePeriod.Hours())
 
 func newDLQRedrive(f *dlq.Flags) *cobra.Command {
@@ -107,7 +107,7 @@ func (f *redriveFlags) run(ctx context.Context, out, errOut io.Writer) error {
 	return f.unsent(result, err, q)
 }
 
-// report is the summary.
+// report prints the summary.
 func (f *redriveFlags) report(out io.Writer, r deadletter.RedriveResult, took time.Duration) {
 	fmt.Fprintf(out, "%s with %s ", terminal.Plural(r.DeadLetters, "dead letter"), terminal.Plural(r.Events, "event"))
 	if f.dryRun {
@@ -126,7 +126,7 @@ func (f *redriveFlags) report(out io.Writer, r deadletter.RedriveResult, took ti
 	}
 }
 
-// unsent is the error that says what was not sent.
+// unsent returns an error that says what was not sent; nil if everything was.
 func (f *redriveFlags) unsent(r deadletter.RedriveResult, err error, q *dlq.Queue) error {
 	switch {
 	case errors.Is(err, deadletter.ErrFailing):

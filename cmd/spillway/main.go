@@ -1,8 +1,8 @@
 // Command spillway runs the pipeline on this machine and works with pipelines on this machine and
 // on AWS.
 //
-// Each verb is a file here: its flags, one call and what it prints. What verbs share is in the
-// packages below.
+// Each verb is a file: its flags, one call, and its output. The packages below have what verbs
+// share.
 package main
 
 import (

@@ -99,7 +99,8 @@ func send(ctx context.Context, in io.Reader, out, errOut io.Writer, f sendFlags)
 	return f.unsent(result, err)
 }
 
-// unsent is the error that says what was not sent, and where to continue.
+// unsent returns an error that says what was not sent, and from which line to continue; nil if
+// everything was.
 func (f *sendFlags) unsent(r sender.Result, err error) error {
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		err = queues.Explain(err, f.queueURL)

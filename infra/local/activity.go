@@ -18,7 +18,8 @@ type Totals struct {
 	Invocations  int64 `json:"invocations"`
 }
 
-// activity is what the parts have reported since the start. It is safe for concurrent use.
+// activity collects what the parts of the pipeline have reported since the start. It is safe for
+// concurrent use.
 type activity struct {
 	requests ingest.Counters
 	canaries *canary.Tracker
@@ -37,7 +38,7 @@ func (a *activity) invoked(r deliver.Report) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.totals.Invocations++
-	if len(r.Flushes) > 0 || r.BreakerOpen { // otherwise it tells nothing about Segment
+	if len(r.Flushes) > 0 || r.BreakerOpen { // otherwise it says nothing about Segment
 		a.countFlushes(&r, time.Now().Truncate(time.Minute))
 	}
 	a.totals.Delivered += int64(r.Delivered)
@@ -66,7 +67,7 @@ func (a *activity) countFlushes(r *deliver.Report, minute time.Time) {
 	a.minute.BreakerOpen = r.BreakerOpen
 }
 
-// addTo completes a status.
+// addTo adds the activity to a status.
 func (a *activity) addTo(s *Status) {
 	requests := a.requests.Totals()
 	for _, n := range requests.Refused {

@@ -8,8 +8,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/app/pipeline"
 )
 
-// PipelineOptions are the options of a pipeline whose queues are at an SQS endpoint, as far as the
-// topology has them.
+// PipelineOptions returns the options that follow from the topology, for queues at the given SQS
+// endpoint.
 func PipelineOptions(t *topology.Topology, sqsEndpoint string) pipeline.Options {
 	return pipeline.Options{
 		Name:               t.Names.Pipeline,

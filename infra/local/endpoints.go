@@ -9,10 +9,10 @@ import (
 	"github.com/spillwayhq/spillway/shared/httpserver"
 )
 
-// StatusPath answers GET, on the port of the SQS endpoint, with the Status as JSON.
+// StatusPath answers GET, on the port of the SQS emulator, with the Status as JSON.
 const StatusPath = "/_spillway/status"
 
-// serveSQS serves the SQS emulator and what the command line asks a running pipeline for.
+// serveSQS serves the SQS emulator, and the status and outcomes of the pipeline.
 func (p *Pipeline) serveSQS(ctx context.Context, l net.Listener) error {
 	mux := http.NewServeMux()
 	mux.Handle("/", p.sqs)

@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// A listener is an open port and what serves it.
+// A listener is an open port and the function that serves it.
 type listener struct {
 	net.Listener
 	serve func(context.Context, net.Listener) error
@@ -17,7 +17,8 @@ type listener struct {
 // listeners are the open ports of a pipeline.
 type listeners []listener
 
-// open opens a port, which run will serve, and returns its URL. flag is where a user names another.
+// open opens a port, which run will serve, and returns its URL. flag is the command line's flag for
+// another port, for the error text.
 func (ls *listeners) open(addr, flag string, serve func(context.Context, net.Listener) error) (url string, err error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {

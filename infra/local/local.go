@@ -3,9 +3,9 @@
 // emulator.
 //
 // It is the second deployment of infra/topology, beside the one on AWS: the same wiring with the
-// same numbers, behind endpoints that SDKs and the aws CLI can talk to. What the SQS emulator has
-// accepted is on disk before it answers, so the process may be killed at any moment, and the
-// backlog is bounded by the disk and not by memory.
+// same numbers, with endpoints for SDKs and the aws CLI. The SQS emulator answers when a message is
+// on disk, so the process may be killed at any moment, and the backlog is bounded by the disk and
+// not by memory.
 package local
 
 import (
@@ -32,8 +32,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/message"
 )
 
-// What clients must say to the SQS emulator. The credentials are not checked, but the AWS SDKs
-// refuse to call without any.
+// Settings of clients of the SQS emulator. It does not check credentials, but the AWS SDKs need
+// some.
 const (
 	Region    = "us-east-1"
 	AccountID = "000000000000"
@@ -44,7 +44,7 @@ const (
 // shutdownGrace is how long requests under way may take when the pipeline ends.
 const shutdownGrace = 5 * time.Second
 
-// Config says what to run. Dir must be given; the rest has its defaults.
+// Config configures a Pipeline. Only Dir is required.
 type Config struct {
 	Name          string        // the pipeline's; default: spillway
 	Dir           string        // of what is accepted
@@ -162,7 +162,7 @@ func (p *Pipeline) openSegment(c *Config) (err error) {
 	return err
 }
 
-// openIngest opens the ingest endpoint, and the canary in front of it.
+// openIngest opens the ingest endpoint, and makes the canary that sends to it.
 func (p *Pipeline) openIngest(c *Config, parts *pipeline.Pipeline) error {
 	endpoint, err := parts.NewIngest(context.Background())
 	if err != nil {
@@ -187,16 +187,16 @@ func (p *Pipeline) openDelivery(t *topology.Topology, parts *pipeline.Pipeline) 
 	return err
 }
 
-// QueueURL is the URL of a queue of that name.
+// QueueURL returns the URL of the queue with that name.
 func (p *Pipeline) QueueURL(name string) string { return QueueURL(p.SQSURL, name) }
 
-// SQS is the SQS emulator, for tests that talk to it without a socket.
+// SQS returns the SQS emulator, for tests that call it without a socket.
 func (p *Pipeline) SQS() *sqs.Server { return p.sqs }
 
-// Segmentd is the Segment emulator, nil when another Segment was named.
+// Segmentd returns the Segment emulator, or nil if Config.Segment names another Segment.
 func (p *Pipeline) Segmentd() *segmentd.Server { return p.segment }
 
-// Status asks the queues and the parts. After Run it is what it was at the end.
+// Status returns the current status. After Run it returns the last one.
 func (p *Pipeline) Status() Status {
 	p.mu.Lock()
 	final := p.final
@@ -210,8 +210,9 @@ func (p *Pipeline) Status() Status {
 	return s
 }
 
-// Run serves and delivers until ctx ends. Then it finishes what is under way, which takes as long
-// as Segment takes to answer, and closes everything. Events that are not delivered are on disk.
+// Run serves and delivers until ctx ends. Then it finishes the invocations under way, for which it
+// waits for Segment's answers, and closes everything. Events that were not delivered remain on
+// disk.
 func (p *Pipeline) Run(ctx context.Context) error {
 	defer p.close()
 	failed := make(chan error, len(p.listeners)+1)
@@ -243,7 +244,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	return err
 }
 
-// background runs f until stop is called, which waits for its end.
+// background runs f in a goroutine. stop cancels its context and waits until it has ended.
 func background(ctx context.Context, f func(context.Context)) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
@@ -257,7 +258,7 @@ func background(ctx context.Context, f func(context.Context)) (stop func()) {
 	}
 }
 
-// close gives back what Start took; a second call does no harm.
+// close releases what Start opened. A second call does nothing.
 func (p *Pipeline) close() {
 	p.listeners.close()
 	if p.function != nil {

@@ -18,8 +18,8 @@ import (
 )
 
 // OutcomesPath answers GET, on the port of the SQS emulator, with the outcome of each event as it
-// happens: an Outcome a line, as JSON, until the client or the pipeline ends. The query may filter
-// by event, user and outcome, and ask for the events by payload=true.
+// happens: one Outcome as JSON per line, until the client or the pipeline ends. The query
+// parameters event, user and outcome filter; payload=true adds the events.
 const OutcomesPath = "/_spillway/outcomes"
 
 // An Outcome is a line of OutcomesPath.
@@ -33,7 +33,7 @@ type Outcome struct {
 	User      string          `json:"user,omitempty"`  // its userId, otherwise its anonymousId
 	MessageID string          `json:"messageId,omitempty"`
 	WriteKey  string          `json:"writeKey,omitempty"` // by deliver.KeyID
-	Age       time.Duration   `json:"age,omitempty"`      // since it was accepted, in nanoseconds
+	Age       time.Duration   `json:"age,omitempty"`      // since ingest or SQS accepted it, in nanoseconds
 	Receives  int             `json:"receives,omitempty"`
 	Payload   json.RawMessage `json:"payload,omitempty"` // a string if it is not JSON
 
@@ -43,7 +43,7 @@ type Outcome struct {
 }
 
 const (
-	// watchAhead is how many outcomes a watcher may be behind before some are lost to it.
+	// watchAhead is how many outcomes wait for a slow watcher before it misses some.
 	watchAhead = 1024
 	// watchPatience is how long a watcher may read nothing before its connection is closed.
 	watchPatience = 30 * time.Second
@@ -76,7 +76,7 @@ func (w *watchers) observer() func(deliver.Observation) {
 	return w.tell
 }
 
-// tell passes an outcome to all watchers, without waiting for any.
+// tell sends an outcome to all watchers. It drops it for those that are too slow.
 func (w *watchers) tell(o deliver.Observation) {
 	line := Outcome{
 		At: time.Now(), Outcome: o.Disposition.String(), Reason: o.Reason, Detail: o.Detail, MessageID: o.MessageID,
@@ -151,7 +151,7 @@ func (o *Outcome) describe(event []byte) {
 	}
 }
 
-// asJSON copies a payload, as a string if it is not JSON.
+// asJSON returns a copy of a payload as JSON: a string if it is not JSON itself.
 func asJSON(payload []byte) json.RawMessage {
 	if rawjson.Valid(payload) {
 		return slices.Clone(payload)
@@ -159,7 +159,7 @@ func asJSON(payload []byte) json.RawMessage {
 	return rawjson.AppendQuoted(nil, strings.ToValidUTF8(string(payload), "\uFFFD"))
 }
 
-// newWatcher makes a watcher of a query.
+// newWatcher returns the watcher that a query describes.
 func newWatcher(q url.Values) (*watcher, error) {
 	w := &watcher{event: q.Get("event"), user: q.Get("user"), outcome: q.Get("outcome"),
 		lines: make(chan Outcome, watchAhead)}
@@ -176,7 +176,7 @@ func newWatcher(q url.Values) (*watcher, error) {
 	return w, nil
 }
 
-// add returns false if there are too many already.
+// add adds a watcher. It returns false if there are maxWatchers already.
 func (w *watchers) add(one *watcher) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -213,7 +213,7 @@ func (w *watchers) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 // follow writes the outcomes until ctx ends or the client has gone.
 func (w *watcher) follow(ctx context.Context, rw http.ResponseWriter) {
 	c := http.NewResponseController(rw)
-	// The server's time-outs are for answers that end. Without them a failed write tells that the
+	// The server's time-outs are for answers that end. Without them a failed write shows that the
 	// client has gone.
 	_ = c.SetReadDeadline(time.Time{})
 	e := json.NewEncoder(rw)

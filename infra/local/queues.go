@@ -15,7 +15,8 @@ import (
 	"github.com/spillwayhq/spillway/infra/topology"
 )
 
-// CreateQueues makes the topology's queues, dead-letter queues first, because the others name them.
+// CreateQueues creates the topology's queues: dead-letter queues first, because the others refer to
+// them.
 func CreateQueues(server *sqs.Server, t *topology.Topology) error {
 	seconds := func(d time.Duration) string { return strconv.Itoa(int(d / time.Second)) }
 	for _, isSource := range []bool{false, true} {
@@ -39,10 +40,10 @@ func CreateQueues(server *sqs.Server, t *topology.Topology) error {
 	return nil
 }
 
-// QueueURL is the URL of a queue of the SQS emulator at an endpoint.
+// QueueURL returns the URL of a queue of the SQS emulator at an endpoint.
 func QueueURL(endpoint, name string) string { return endpoint + "/" + AccountID + "/" + name }
 
-// newClient is an AWS SDK that calls the SQS emulator without a socket.
+// newClient returns an AWS SDK client that calls the SQS emulator without a socket.
 func newClient(server *sqs.Server, endpoint string) *awssqs.Client {
 	return awssqs.New(awssqs.Options{
 		Region: Region, BaseEndpoint: aws.String(endpoint), HTTPClient: server.HTTPClient(),
@@ -50,8 +51,8 @@ func newClient(server *sqs.Server, endpoint string) *awssqs.Client {
 	})
 }
 
-// Feed connects a queue to the Lambda emulator without HTTP: to receive and delete messages through
-// an SDK would cost most of what a machine has.
+// Feed connects a queue to the Lambda emulator without HTTP: receiving and deleting messages
+// through an SDK would take most of the machine's CPU time.
 func Feed(q *sqs.Queue) lambda.Queue { return feed{q} }
 
 type feed struct{ *sqs.Queue }

@@ -9,17 +9,17 @@ import (
 	"github.com/spillwayhq/spillway/shared/deadletter"
 )
 
-// A Status is what a person wants to know of a running pipeline. Totals count since the start. The
-// canary's events are in no number but its own.
+// A Status describes a running pipeline. Totals count since the start. Only the field Canary
+// includes the canary's events.
 type Status struct {
 	At            time.Time     `json:"at"`
 	Accepted      int64         `json:"accepted"` // events
 	BacklogEvents int64         `json:"backlogEvents"`
 	Backlog       int64         `json:"backlog"`     // messages: visible, in flight and delayed
-	InFlight      int64         `json:"inFlight"`    // messages that are being delivered or wait for their next try
+	InFlight      int64         `json:"inFlight"`    // messages that are being delivered or wait for their retry
 	OldestAge     time.Duration `json:"oldestAge"`   // in nanoseconds
 	DeadLetters   int64         `json:"deadLetters"` // events in the dead-letter queue, those of earlier runs too
-	Refused       int64         `json:"refused"`     // requests that were answered 4xx, but for 429
+	Refused       int64         `json:"refused"`     // requests that were answered 4xx or 5xx, but not 429
 	Shed          int64         `json:"shed"`        // requests that were answered 429
 	// Degraded is why events are retried, or why no canary arrives; empty if delivery goes on.
 	Degraded string            `json:"degraded"`
@@ -28,8 +28,8 @@ type Status struct {
 	Totals
 }
 
-// A Canary tells about the events that the pipeline sends itself every minute, through the ingest
-// endpoint to where Segment would be called.
+// A Canary describes the synthetic events that the pipeline sends itself every minute. They take
+// the path of other events, but are not sent to Segment.
 type Canary struct {
 	On      bool          `json:"on"`
 	At      time.Time     `json:"at,omitzero"` // when the last one arrived; zero: none has
@@ -37,7 +37,7 @@ type Canary struct {
 	Failure string        `json:"failure"`     // why the last one was not accepted; empty: it was
 }
 
-// newStatus is what the queues tell.
+// newStatus returns the part of the status that comes from the queues.
 func newStatus(now time.Time, events, dead sqs.Stats) Status {
 	s := Status{
 		At: now, Accepted: events.SentEvents, BacklogEvents: events.Events, InFlight: events.InFlight,
@@ -49,8 +49,8 @@ func newStatus(now time.Time, events, dead sqs.Stats) Status {
 	return s
 }
 
-// withCanary takes the canary's events and requests out of the numbers. If one runs it tells about
-// it; when it is missing the pipeline is degraded.
+// withCanary subtracts the canary's events and requests from the numbers. If a canary runs it adds
+// its state, and a missing canary makes the pipeline degraded.
 func (s *Status) withCanary(c canary.Status, runs bool) {
 	s.Accepted, s.Refused, s.Shed = max(0, s.Accepted-c.Sent), max(0, s.Refused-c.Refused), max(0, s.Shed-c.Throttled)
 	s.Backlog, s.BacklogEvents = max(0, s.Backlog-c.Pending), max(0, s.BacklogEvents-c.Pending)

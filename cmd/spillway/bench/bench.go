@@ -1,9 +1,9 @@
-// Package bench measures on one machine how fast a backlog is accepted and delivered, beside two
-// ways without Spillway.
+// Package bench measures on one machine how fast a backlog is accepted and delivered, and compares
+// it with two ways without Spillway.
 //
-// It runs spillway's own verbs as processes, because it measures what a restart and a whole process
-// cost: the Segment emulator has a process of its own, so that it does not use the CPU time and
-// memory that are counted.
+// It runs spillway's own verbs as processes, to measure a restart and the CPU time and memory of a
+// whole process. The Segment emulator has its own process, whose CPU time and memory are not
+// counted.
 package bench
 
 import (
@@ -19,7 +19,7 @@ import (
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
 )
 
-// Config says what to measure. A count of 0 leaves a part out.
+// Config says what to measure. A part with a count of 0 is skipped.
 type Config struct {
 	Events   int // delivered in packed messages
 	Single   int // delivered in messages of one event
@@ -30,7 +30,7 @@ type Config struct {
 	Begin    func(part string)
 }
 
-// A Result is one row. What does not apply is 0.
+// A Result is one row of the table. Fields that do not apply are 0.
 type Result struct {
 	What                string
 	Events              int

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// process is a verb of this program that runs in a process of its own.
+// process is a verb of this program that runs as a separate process.
 type process struct {
 	cmd *exec.Cmd
 	url string // of its queue or of the Segment emulator

@@ -24,7 +24,7 @@ type Description struct {
 	Unreadable string            `json:"unreadable,omitempty"` // why it can't be decoded
 }
 
-// Describe decodes a dead letter. name says what to show of a write key.
+// Describe decodes a dead letter. name returns what to show of a write key.
 func Describe(l *deadletter.Received, name func(writeKey string) string) (*Description, error) {
 	r, err := deadletter.NewReader()
 	if err != nil {

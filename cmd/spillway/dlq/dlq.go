@@ -27,7 +27,7 @@ import (
 // InvisibleFor is how long dead letters are invisible to others after a command was killed.
 var InvisibleFor = fmt.Sprintf("%.0f min", deadletter.VisibilityTimeout.Minutes())
 
-// Flags are those of every verb.
+// Flags are the flags that every verb has.
 type Flags struct {
 	pipeline             stack.Flags
 	queueURL, deadURL    string
@@ -57,7 +57,7 @@ func (f *Flags) RegisterFilter(c *cobra.Command) {
 		"only dead letters whose events were received within this time, like 24h")
 }
 
-// Filter is what the flags select.
+// Filter returns the filter that the flags describe.
 func (f *Flags) Filter() (deadletter.Filter, error) {
 	if f.olderThan < 0 || f.newerThan < 0 {
 		return deadletter.Filter{}, errors.New("--older-than and --newer-than must not be negative")
@@ -106,7 +106,7 @@ func (f *Flags) Open(ctx context.Context) (*Queue, error) {
 	return q, nil
 }
 
-// Explain says of an error what to do about it.
+// Explain adds to an error what to do about it.
 func (q *Queue) Explain(err error) error {
 	if errors.Is(err, interrupt.Err) {
 		return err
@@ -114,8 +114,8 @@ func (q *Queue) Explain(err error) error {
 	return queues.Explain(err, q.url)
 }
 
-// KeyNames returns a function that says what may be shown of a write key: its name in the write-key
-// document, otherwise the beginning of its SHA-256, as in the function's log.
+// KeyNames returns a function that returns what may be shown of a write key: its name in the
+// write-key document, otherwise the beginning of its SHA-256, as in the function's log.
 func (f *Flags) KeyNames() (func(writeKey string) string, error) {
 	var names map[string]string
 	if f.writeKeys != "" {
@@ -135,7 +135,8 @@ func (f *Flags) KeyNames() (func(writeKey string) string, error) {
 	}, nil
 }
 
-// CheckReasons refuses reasons that no dead letter has, and names those that there are.
+// CheckReasons returns an error for a reason that no dead letter in the queue has. It names the
+// known reasons.
 func (f *Flags) CheckReasons(seen deadletter.ReasonCounts) error {
 	for _, reason := range f.reasons {
 		if seen[reason] > 0 || len(seen) == 0 {
@@ -151,7 +152,7 @@ func (f *Flags) CheckReasons(seen deadletter.ReasonCounts) error {
 	return nil
 }
 
-// SayNone says why a command found nothing to do: there are no dead letters, none is visible, or
+// SayNone prints why a command found nothing to do: there are no dead letters, none is visible, or
 // the flags select none of them.
 func (q *Queue) SayNone(ctx context.Context, inQueue deadletter.ReasonCounts, out io.Writer) error {
 	if len(inQueue) > 0 {
@@ -171,7 +172,7 @@ func (q *Queue) SayNone(ctx context.Context, inQueue deadletter.ReasonCounts, ou
 	return nil
 }
 
-// WarnInvisible says how many dead letters the run may have missed. SQS makes a message invisible
+// WarnInvisible prints how many dead letters the run may have missed. SQS makes a message invisible
 // even if its answer is lost on the way.
 func (q *Queue) WarnInvisible(ctx context.Context, errOut io.Writer) {
 	if _, invisible, err := q.Size(ctx); err == nil && invisible > 0 {

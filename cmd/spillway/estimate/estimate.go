@@ -1,7 +1,7 @@
 // Package estimate describes the deployed pipeline in the terms of a bill: how large its functions
 // are, how much each invocation logs, how many metrics and alarms it has.
 //
-// It asks the code that is deployed, so that an estimate changes when the pipeline does.
+// It computes them with the code that is deployed, so that the estimate changes with the pipeline.
 package estimate
 
 import (
@@ -23,7 +23,7 @@ type Settings struct {
 	Canary, Alarms, Dashboard bool
 }
 
-// Pipeline is the deployed topology with these settings.
+// Pipeline describes the deployed topology with these settings.
 func Pipeline(s Settings) price.Pipeline {
 	options := topology.DefaultOptions()
 	options.NoCanary = !s.Canary
@@ -67,7 +67,7 @@ func Pipeline(s Settings) price.Pipeline {
 }
 
 // deliverMetrics are the metrics that deliver writes while nothing fails. Metrics of failures cost
-// little, because they are paid by the hour in which they are written.
+// little, because AWS charges by the hour in which they are written.
 func deliverMetrics(withCanary bool) []emf.Metric {
 	r := deliver.Report{Messages: 1, Events: 1, Delivered: 1, Ages: []time.Duration{time.Second},
 		Flushes: []deliver.Flush{{Events: 1, Class: segment.Delivered}}}

@@ -1,4 +1,4 @@
-// Package feed is where the events that a verb sends come from: lines of a file, or made-up events.
+// Package feed supplies the events that a verb sends: lines of a file, or made-up events.
 package feed
 
 import (
@@ -35,8 +35,8 @@ func (e *LineError) Error() string { return fmt.Sprintf("line %d: %v", e.Number,
 // Unwrap returns why.
 func (e *LineError) Unwrap() error { return e.Err }
 
-// Read yields the events of NDJSON. Where a line can't be sent it yields a *LineError; any other
-// error ends the feed.
+// Read yields the events of NDJSON. For a line that can't be sent it yields a *LineError and
+// continues; any other error ends the feed.
 func Read(in io.Reader) iter.Seq2[Line, error] {
 	return func(yield func(Line, error) bool) {
 		reader := bufio.NewReaderSize(in, 64<<10)

@@ -1,6 +1,5 @@
-// Package health says whether Segment takes events, before a redrive sends it more of them. It asks
-// the pipeline that the queue belongs to: the local one for its status, the one on AWS by its
-// metrics.
+// Package health checks whether Segment accepts events, before a redrive sends more. It asks the
+// pipeline that the queue belongs to: the local one by its status, one on AWS by its metrics.
 package health
 
 import (
@@ -26,8 +25,8 @@ import (
 // timeout bounds one check.
 const timeout = 10 * time.Second
 
-// Check asks the pipeline of an events queue whether Segment takes events. The error says why it
-// does not, or why that is unknown.
+// Check returns an error if Segment does not accept events of the pipeline with this events queue,
+// or if that is unknown.
 func Check(ctx context.Context, queueURL string) error {
 	place, err := sqsclient.ParseURL(queueURL)
 	if err != nil {
@@ -50,8 +49,8 @@ func Check(ctx context.Context, queueURL string) error {
 	return minute.Failing(now)
 }
 
-// pipelineOf returns the name of the pipeline that an events queue belongs to. A queue with a name
-// of its own is taken for one of the default pipeline.
+// pipelineOf returns the name of the pipeline that an events queue belongs to. A queue whose name
+// does not follow from a pipeline's is assumed to belong to the default pipeline.
 func pipelineOf(queueURL string) string {
 	queue := path.Base(queueURL)
 	name := queue[:max(0, strings.LastIndex(queue, "-"))]

@@ -1,5 +1,5 @@
 // Package interrupt turns Ctrl-C into the end of a context, so that a verb can finish the calls
-// that it has begun and say what is left.
+// under way and report what is left.
 package interrupt
 
 import (

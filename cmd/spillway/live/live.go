@@ -1,5 +1,5 @@
-// Package live shows the status of a running pipeline while it changes: as a block of lines that is
-// redrawn on a terminal, as a line now and then in a log.
+// Package live shows the status of a running pipeline while it changes: on a terminal as a block of
+// lines that is redrawn, in a log as a line from time to time.
 package live
 
 import (

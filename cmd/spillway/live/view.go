@@ -10,8 +10,8 @@ import (
 	"github.com/spillwayhq/spillway/infra/local"
 )
 
-// view turns statuses into text. It remembers recent ones to compute a rate, and how many lines it
-// has drawn, to draw over them.
+// view turns statuses into text. It holds recent ones to compute a rate, and the number of lines
+// that it has drawn, to draw over them.
 type view struct {
 	recent []local.Status // of the last few seconds, oldest first
 	lines  int            // drawn last
@@ -58,7 +58,7 @@ func canaryRow(s local.Status) string {
 	return row
 }
 
-// line is a status as one line, for logs.
+// line returns a status as one line, for logs.
 func (v *view) line(s local.Status) string {
 	line := fmt.Sprintf("%s accepted=%d backlog_events=%d backlog_messages=%d in_flight=%d oldest=%s delivered=%d "+
 		"rate=%.0f/s retried=%d dead_letters=%d refused_requests=%d shed_requests=%d",
@@ -78,9 +78,8 @@ func (v *view) line(s local.Status) string {
 	return line
 }
 
-// draw is a status as a block of lines for a terminal, drawn over the previous block. It breaks
-// long lines itself: one that the terminal breaks takes two lines, and the next block would not
-// cover them.
+// draw returns a status as a block of lines that covers the previous one on a terminal. It breaks
+// long lines itself, because the next block would not cover a line that the terminal has broken.
 func (v *view) draw(s local.Status, columns int) string {
 	rows := [][2]string{
 		{"accepted", terminal.Plural(s.Accepted, "event")},

@@ -63,7 +63,7 @@ func (i *Invocation) Has(outcome string) bool {
 	return false
 }
 
-// String is the invocation as one line for a person.
+// String returns the invocation as one line for a person.
 func (i *Invocation) String() string {
 	return fmt.Sprintf("%s  %s: %s delivered%s%s, slowest of %s %d ms, oldest %s, breaker %s",
 		i.Time.Local().Format("15:04:05.000"), terminal.Plural(i.Events, "event"), terminal.Number(i.Delivered),

@@ -57,8 +57,8 @@ func DeadLetterURL(ctx context.Context, api *sqs.Client, eventsURL string) (stri
 	return eventsURL[:strings.LastIndex(eventsURL, "/")+1] + name, nil
 }
 
-// Explain says of an error of SQS, or of its client, what to do about it. Other errors are returned
-// as they are.
+// Explain adds to an error of SQS or its client what to do about it, and returns other errors
+// unchanged.
 func Explain(err error, queueURL string) error {
 	var missing *types.QueueDoesNotExist
 	switch {

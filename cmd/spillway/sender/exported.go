@@ -29,7 +29,7 @@ type exported struct {
 	events  int // in packed
 }
 
-// errUnreadable is why a line is skipped that has a body in the place of an event.
+// errUnreadable is why a line with an unreadable body instead of an event is skipped.
 var errUnreadable = errors.New("it is a dead letter whose body can't be read: correct the body, and send it with " +
 	"`aws sqs send-message`")
 

@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// progress knows which lines were sent, to say from where to continue. It is safe for concurrent
-// use.
+// progress records which lines were sent, to say from which line to continue. It is safe for
+// concurrent use.
 type progress struct {
 	last atomic.Int64 // the last line that was read
 
@@ -19,7 +19,7 @@ func (p *progress) read(line int) {
 	p.last.Store(int64(line))
 }
 
-// fail notes that a line was not sent.
+// fail records that a line was not sent.
 func (p *progress) fail(line int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -28,7 +28,7 @@ func (p *progress) fail(line int) {
 	}
 }
 
-// packExported notes that an exported line is still to be sent.
+// packExported records that an exported line is packed and not yet sent.
 func (p *progress) packExported(line int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -37,7 +37,7 @@ func (p *progress) packExported(line int) {
 	}
 }
 
-// sentExported notes that all exported lines so far were sent.
+// sentExported records that all exported lines so far were sent.
 func (p *progress) sentExported() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -1,5 +1,5 @@
-// Package sender sends a feed of events to a queue as fast as the queue takes them, and knows from
-// which line to continue when it could not send all.
+// Package sender sends a feed of events to a queue as fast as the queue accepts them, and reports
+// from which line to continue if it could not send all.
 //
 // Events go through the publisher in large loads. Lines that were exported from the dead-letter
 // queue are messages already and bypass it: each has its own write key.
@@ -52,7 +52,7 @@ type Sender struct {
 	client *publisher.Client
 }
 
-// New makes a Sender, which is for one Send.
+// New returns a Sender for one Send.
 func New(ctx context.Context, c Config) (*Sender, error) {
 	// The publisher logs nothing: what fails is the verb's error.
 	config := publisher.Config{QueueURL: c.QueueURL, WriteKey: c.WriteKey, Logger: slog.New(slog.DiscardHandler)}
@@ -69,8 +69,8 @@ func New(ctx context.Context, c Config) (*Sender, error) {
 // Close releases the connections.
 func (s *Sender) Close() { _ = s.client.Close() }
 
-// run is one feed on its way to the queue: a feeder reads the lines, a collector puts them together
-// into loads, workers publish these.
+// run sends one feed: a feeder reads the lines, a collector groups them into loads, and workers
+// publish the loads.
 type run struct {
 	*Sender
 	lines    chan feed.Line
@@ -147,7 +147,7 @@ func (r *run) skip(line int, cause error) {
 	r.Skipped(line, cause)
 }
 
-// drain notes the lines that were read and not collected.
+// drain records the lines that were read and not collected as not sent.
 func (r *run) drain() {
 	for {
 		select {

@@ -1,8 +1,8 @@
-// Package terminal writes for a person who reads a terminal: text that can't control it, numbers
-// and ages that are read at a glance, and progress bars.
+// Package terminal formats output for a terminal: text without control characters, readable numbers
+// and ages, and progress bars.
 //
-// Events and dead letters come from anybody. Their text is printed through this package only,
-// because a control character in it could rewrite what the reader sees.
+// Anybody can send events. So the text of events and dead letters is printed only through this
+// package: a control character could change what the reader sees.
 package terminal
 
 import (

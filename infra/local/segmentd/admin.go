@@ -18,7 +18,7 @@ const adminPrefix = "/_segmentd/"
 // maxScriptBytes is the maximum size of the body of a PUT script.
 const maxScriptBytes = 1 << 20
 
-// admin answers the requests under adminPrefix, which are no part of Segment's API.
+// admin answers the requests under adminPrefix, which Segment's API does not have.
 type admin struct{ s *Server }
 
 // serve answers

@@ -40,7 +40,7 @@ type Stats struct {
 	PeakInFlight int64 `json:"peakInFlight"`
 }
 
-// recorder keeps the received events and the counts. It is safe for concurrent use.
+// recorder stores the received events and the counts. It is safe for concurrent use.
 type recorder struct {
 	onEvent   func(Received)
 	onEventMu sync.Mutex // one call at a time; never taken while mu is held
@@ -115,7 +115,7 @@ func (r *recorder) record(b *batch, shared *origin, now time.Time) {
 	}
 }
 
-// tell calls the callback with copies of the events, which it may keep.
+// tell calls the callback with copies of the events, which it may retain.
 func (r *recorder) tell(b *batch, shared *origin, now time.Time) {
 	r.onEventMu.Lock()
 	defer r.onEventMu.Unlock()

@@ -52,7 +52,7 @@ type Rule struct {
 	// X-RateLimit-Reset. The events of one second may arrive at once; a larger batch is accepted
 	// when the rate of a whole second is free.
 	EventsPerSecond float64 `json:"eventsPerSecond,omitempty"`
-	// Fault is what is wrong with the answer besides its status.
+	// Fault is how the answer fails, in addition to its status.
 	Fault Fault `json:"fault,omitempty"`
 	// Over is how long the body of a FaultSlowBody takes.
 	Over Duration `json:"over,omitzero"`

@@ -7,13 +7,13 @@
 // later without saying so, and runs a script of faults: slow, failing, resetting, hanging. Events
 // and counts are read over HTTP under /_segmentd/, or in Go.
 //
-// It shares no code with the client that it tests: a rule misread once would otherwise be misread in
-// both, and the tests would pass.
+// It shares no code with the client that it tests: otherwise a rule that is misread once would be
+// wrong in both, and the tests would pass.
 //
-// Memory is bounded however long it runs: the last events are kept in a ring, and duplicates are
-// recognised by hashes in two generations. A test that needs every event sets Options.OnEvent.
-// Bodies are read into pooled buffers and scanned in place, because the emulator shares its
-// processor with the system that it measures.
+// Memory is bounded however long it runs: a ring holds the last events, and hashes in two
+// generations recognise duplicates. A test that needs every event sets Options.OnEvent. Bodies are
+// read into pooled buffers and scanned in place, because the emulator shares its processor with the
+// system that it measures.
 //
 // # Not emulated
 //
@@ -44,7 +44,7 @@ type Options struct {
 	Latency time.Duration
 	// OnEvent is called with every event received, duplicates too, before the answer is sent. The
 	// calls come one at a time, in the order of arrival; a call that blocks delays every other
-	// request. It may call the Server's methods and may keep its argument.
+	// request. It may call the Server's methods and may retain its argument.
 	OnEvent func(Received)
 	// EventLimit is how many of the last events Events can return: 0 means 1,000, below 0 none.
 	EventLimit int
@@ -115,8 +115,9 @@ type route struct {
 	typ   string
 }
 
-// routeOf knows the paths that Segment's SDKs call: full names, the browser's abbreviations, import
-// (Ruby and Java), and /b, which the mobile SDKs call when their configured host has no /v1.
+// routeOf returns the route of a path that Segment's SDKs call: full names, the browser's
+// abbreviations, import (Ruby and Java), and /b, which the mobile SDKs call when their configured
+// host has no /v1.
 func routeOf(path string) (route, bool) {
 	switch path {
 	case "/v1/batch", "/v1/b", "/v1/import", "/b":

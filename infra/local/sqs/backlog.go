@@ -9,10 +9,10 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// backlog is the messages of a queue: which there are, which are in flight, and who waits for one.
-// It is safe for concurrent use.
+// backlog holds the messages of a queue, those in flight, and the long polls that wait for
+// messages. It is safe for concurrent use.
 //
-// Its operations of several phases are types of their own: addition (add.go), poll and walk
+// Operations with several phases have types of their own: addition (add.go), poll and walk
 // (receive.go), removal (remove.go), sweep (retention.go), move (move.go).
 type backlog struct {
 	s        *Server

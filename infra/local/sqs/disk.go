@@ -25,9 +25,9 @@ const (
 	probeEveryBytes = 8 << 20
 )
 
-// disk decides whether there is room for another message. While there is, a ballast file takes up
-// space. When the disk is full all the same, the file is removed, so that deletes can be written and
-// make room. Sends are accepted again when the ballast file is back. It is safe for concurrent use.
+// disk decides whether there is room for another message. A ballast file reserves space; when the
+// disk is full, disk removes the file, so that deletes can still be written and make room. Sends
+// are accepted again when the ballast file could be created again. It is safe for concurrent use.
 type disk struct {
 	fs       vfs.FS
 	dir      string

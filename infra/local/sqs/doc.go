@@ -26,13 +26,13 @@
 //	v <queue> <visible at> <sent> <seq> receive count, first receive, events
 //	s <queue> <seq>                     where v is, after the first return to the queue
 //
-// so that the next message is found by a walk over v in the order of time, up to now; what is after
-// now is delayed. A receive writes nothing: it puts the message into the table of messages in
-// flight, which the walk skips. A cursor remembers how far the walk has come, so that it passes the
-// tombstones of deleted messages only once. Only when a message becomes visible again is its v
-// written anew, with its count. A message is never received before its sender's fsync.
+// so that a walk over v in the order of time, up to now, finds the next message; later ones are
+// delayed. A receive writes nothing: it puts the message into the table of messages in flight,
+// which the walk skips. A cursor marks how far the walk has come, so that it passes the tombstones
+// of deleted messages only once. When a message becomes visible again, its v is rewritten with its
+// receive count. A message is never received before its sender's fsync.
 //
-// Besides, q <name> is a queue and t <id> a move task, both as JSON. Integers in keys are big endian,
+// A key q <name> is a queue and t <id> a move task, both as JSON. Integers in keys are big endian,
 // times are Unix milliseconds. Every version reads the directories of earlier versions.
 //
 // # Not emulated

@@ -20,7 +20,7 @@ type Queue struct {
 	purged   time.Time // the last purge
 }
 
-// Stats is what a queue contains, and what it has done since the server was opened.
+// Stats counts what a queue contains, and what happened to it since the server was opened.
 type Stats struct {
 	Visible, InFlight, Delayed int64 // messages; their sum is the backlog
 	// Events is how many events the backlog's messages have: the sum of Options.CountAttribute.
@@ -98,9 +98,8 @@ func (q *Queue) Receive(ctx context.Context, max int, wait time.Duration) ([]Mes
 }
 
 // Delete deletes the messages of these receipt handles; any number is allowed. An expired handle
-// still deletes its message unless the message was received again; then it does nothing and is no
-// error. A string that is not a handle of this queue is an error, and the others are deleted all the
-// same.
+// still deletes its message unless the message was received again; then Delete ignores it. A string
+// that is not a handle of this queue is an error, and the others are deleted all the same.
 func (q *Queue) Delete(ctx context.Context, receiptHandles []string) error {
 	if err := ctx.Err(); err != nil {
 		return err

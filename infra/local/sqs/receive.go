@@ -125,7 +125,7 @@ type taken struct {
 }
 
 // take walks from the cursor to now and puts what it finds in flight: up to limit messages, and
-// those that were received maxReceives times already, which are dead letters (0: none is). The
+// those that were received maxReceives times already, which are dead letters (0: no limit). The
 // caller holds mu.
 func (q *backlog) take(now int64, limit int, visibility int64, maxReceives uint64) (taken, error) {
 	if err := q.returnExpired(now); err != nil {
