@@ -113,7 +113,7 @@ func TestTailSaysThatTooManyAreOpen(t *testing.T) {
 		watcher(t, p.SQSURL)
 	}
 	_, _, err := spillway(t.Context(), "", "tail", queueFlag(p))
-	if err == nil || !strings.Contains(err.Error(), "16 clients follow the outcomes already: end one of them") {
+	if err == nil || !strings.Contains(err.Error(), "16 clients follow the outcomes already: stop one of them") {
 		t.Errorf("it says %v", err)
 	}
 }

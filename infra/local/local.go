@@ -98,7 +98,7 @@ func Start(c Config) (*Pipeline, error) {
 		c.WriteKey = WriteKey
 	}
 	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
-		return nil, fmt.Errorf("the data directory can't be made: %w: name another with --data-dir", err)
+		return nil, fmt.Errorf("%w: name another data directory with --data-dir", err)
 	}
 	p := &Pipeline{LogPath: filepath.Join(c.Dir, "deliver.log"), hold: c.Hold, activity: newActivity()}
 	p.log = &lumberjack.Logger{Filename: p.LogPath, MaxSize: 10, MaxBackups: 1}

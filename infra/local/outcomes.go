@@ -201,7 +201,7 @@ func (w *watchers) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !w.add(one) {
-		http.Error(rw, fmt.Sprintf("%d clients follow the outcomes already: end one of them", maxWatchers),
+		http.Error(rw, fmt.Sprintf("%d clients follow the outcomes already: stop one of them", maxWatchers),
 			http.StatusServiceUnavailable)
 		return
 	}

@@ -147,7 +147,7 @@ func TestTheNumberOfWatchersIsBounded(t *testing.T) {
 	}
 	rec := httptest.NewRecorder()
 	w.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, OutcomesPath, nil))
-	if rec.Code != http.StatusServiceUnavailable || !strings.Contains(rec.Body.String(), "end one of them") {
+	if rec.Code != http.StatusServiceUnavailable || !strings.Contains(rec.Body.String(), "stop one of them") {
 		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
 }

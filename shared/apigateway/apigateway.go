@@ -97,7 +97,7 @@ func readRequest(ctx context.Context, event []byte) (*http.Request, error) {
 	if p.IsBase64Encoded {
 		decoded, err := base64.StdEncoding.DecodeString(p.Body)
 		if err != nil {
-			return nil, fmt.Errorf("%w (its body is not base64, as it claims: %w)", errPayload, err)
+			return nil, fmt.Errorf("%w (isBase64Encoded is true, but the body is not base64: %w)", errPayload, err)
 		}
 		body = decoded
 	}

@@ -144,7 +144,7 @@ func (c *Canary) post(ctx context.Context, now time.Time) (status int, err error
 			errors.New("something that is not the ingest endpoint answered the canary 200: check its URL")
 	case said.Code == "invalid_write_key":
 		return response.StatusCode,
-			fmt.Errorf("the ingest endpoint refused the canary (%d %s): both must have the same canary write key",
+			fmt.Errorf("the ingest endpoint refused the canary (%d %s): give both the same canary write key",
 				response.StatusCode, said.Code)
 	}
 	return response.StatusCode,

@@ -54,7 +54,7 @@ func TestTheEndpointsAnswerBecomesMetrics(t *testing.T) {
 		{"slow", answering(9*time.Second, 200, success), 9 * time.Second, ""},
 		{"too slow", answering(11*time.Second, 200, success), 0, "deadline exceeded"},
 		{"the queue is down", answering(0, 429, `{"success":false,"code":"queue_unavailable"}`), 0, "429 queue_unavailable"},
-		{"a refused key", answering(0, 400, refusal), 0, "must have the same canary write key"},
+		{"a refused key", answering(0, 400, refusal), 0, "give both the same canary write key"},
 		{"a gateway's own answer", answering(0, 503, "<html>"), 0, "refused the canary: 503"},
 		{"somebody else's 200", answering(0, 200, "<html>please log in"), 0, "not the ingest endpoint"},
 		{"a redirect", answering(0, 302, ""), 0, "refused the canary: 302"},

@@ -215,7 +215,7 @@ func TestAnUnknownCanaryWriteKeyIsTheFailure(t *testing.T) {
 			t.Errorf("%d were accepted", n)
 		}
 		if h := chain.tracker.Status(); !h.Missing || h.Failure == nil ||
-			h.Failure.Error() != "the ingest endpoint refused the canary (400 invalid_write_key): both must have the same "+
+			h.Failure.Error() != "the ingest endpoint refused the canary (400 invalid_write_key): give both the same "+
 				"canary write key" {
 			t.Errorf("%+v", h)
 		}

@@ -205,8 +205,8 @@ func (r *redrive) send(ctx context.Context, s *scan, received []*Received) error
 	case len(sent) == 0 && queueFails: // the others would fail too
 		return err
 	case deleteErr != nil:
-		return fmt.Errorf("some dead letters were sent but not deleted; sent again within %v, they are the same events "+
-			"to Segment: %w", DedupePeriod, deleteErr)
+		return fmt.Errorf("some dead letters were sent but not deleted; if they are sent again within %v, Segment "+
+			"drops the duplicates: %w", DedupePeriod, deleteErr)
 	}
 	return nil
 }

@@ -196,7 +196,7 @@ func (s *scan) release(ctx context.Context) error {
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return fmt.Errorf("some dead letters stay invisible for up to %v: %w", VisibilityTimeout, err)
+		return fmt.Errorf("some dead letters remain invisible for up to %v: %w", VisibilityTimeout, err)
 	}
 	return nil
 }

@@ -123,7 +123,7 @@ func TestTooManyRejectedEventsEndAsExpiredAndNotAsRejected(t *testing.T) {
 	var dead []string
 	for _, l := range r.queue.deadLetters {
 		want(t, "reason", attr(l, message.AttrReason), "expired")
-		if d := attr(l, message.AttrDetail); !strings.Contains(d, "rejects more events of one batch than") {
+		if d := attr(l, message.AttrDetail); !strings.Contains(d, "rejects too many events of one batch") {
 			t.Errorf("detail %q", d)
 		}
 		dead = append(dead, deadLetterEvents(t, l)...)

@@ -70,7 +70,7 @@ func TestADeadLetterHoldsTheEventAsItCameAndItsMessagesHeader(t *testing.T) {
 	delete(got, message.AttrLastSeen)
 	want(t, "attributes", got, map[string]string{
 		message.AttrDeadLetterID: "m/1", message.AttrReason: "invalid",
-		message.AttrDetail: "event_not_defined: a track needs the name of its event", message.AttrReceives: "3",
+		message.AttrDetail: "event_not_defined: a track needs an event name", message.AttrReceives: "3",
 		message.AttrFirstSeen: "2026-11-01T00:00:00.000Z", message.AttrEventCount: "1", message.AttrOrigin: "client",
 	})
 }

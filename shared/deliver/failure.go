@@ -22,7 +22,7 @@ const (
 	reasonNoTime                        // the invocation ended before the events were sent
 	reasonNoWriteKey                    // neither the message nor the configuration has one
 	reasonNoEndpoint                    // the Flusher does not know where Segment is
-	reasonTooManyRejected               // more events of one batch than can be the events' fault
+	reasonTooManyRejected               // more than maxRejected events of one batch
 	reasonNotWritten                    // the message's dead letter could not be written
 	reasonPanic                         // the attempt panicked
 	reasonNoDecoder                     // the decoder of messages could not be set up
@@ -36,13 +36,13 @@ var reasonTable = [reasons]struct {
 	text  string
 }{
 	reasonBreakerOpen: {segment.Transient,
-		"the circuit breaker is open, Segment is called again when a probe succeeds"},
+		"the circuit breaker is open until a probe succeeds"},
 	reasonKeyPaused:  {text: "the write key is paused"},
 	reasonNoTime:     {segment.Transient, "the invocation had no time left to send the event"},
 	reasonNoWriteKey: {segment.Misconfigured, "the message has no write key and no default is configured"},
 	reasonNoEndpoint: {segment.Misconfigured, "the event was not sent"},
 	reasonTooManyRejected: {segment.Misconfigured,
-		"Segment rejects more events of one batch than can be the events' fault"},
+		"Segment rejects too many events of one batch: the batch is probably wrong, not the events"},
 	reasonNotWritten: {segment.Transient, "the dead letter could not be written"},
 	reasonPanic:      {segment.Transient, "the attempt to send the event panicked"},
 	reasonNoDecoder:  {segment.Transient, "the message could not be decoded"},
@@ -117,7 +117,7 @@ func (f *failure) text() string {
 		text += ": " + f.cause.Error()
 	}
 	if f.lasted > 0 {
-		text += fmt.Sprintf(", it has failed for %v", f.lasted.Round(time.Second))
+		text += fmt.Sprintf(", Segment has failed for %v", f.lasted.Round(time.Second))
 	}
 	if f.earlier != nil {
 		text += "; before: " + f.earlier.text()

@@ -57,7 +57,7 @@ func TestAFailureQuotesWhatWasBefore(t *testing.T) {
 		want string
 	}{
 		{away, "transient: no answer from Segment: connection refused"},
-		{open, "the circuit breaker is open, Segment is called again when a probe succeeds, it has failed for 1m30s; " +
+		{open, "the circuit breaker is open until a probe succeeds, Segment has failed for 1m30s; " +
 			"before: transient: Segment answered 503: " + marker + " in an answer"},
 		{paused, "the write key is paused; before: misconfigured: Segment answered 401: " + marker + " in an answer"},
 		{newFailure(reasonNotWritten, errors.New("AccessDenied")), "the dead letter could not be written: AccessDenied"},

@@ -57,7 +57,7 @@ func eachRecord(payload []byte, f func(*record)) error {
 			continue
 		}
 		if s.Peek() != '[' {
-			return errors.New("its Records must be an array")
+			return errors.New("Records must be an array")
 		}
 		found = true
 		s.Enter('[')
@@ -72,7 +72,7 @@ func eachRecord(payload []byte, f func(*record)) error {
 		return err
 	}
 	if !found {
-		return errors.New("there are no Records")
+		return errors.New("the field Records is missing")
 	}
 	return nil
 }
@@ -106,13 +106,13 @@ func readRecord(s *rawjson.Scanner, rec *record) error {
 		return s.Err()
 	}
 	if rec.messageID == "" {
-		return errors.New("there is no messageId")
+		return errors.New("messageId is missing")
 	}
 	switch {
 	case rawjson.IsString(body):
 		rec.body = body
 	case !rawjson.IsNull(body):
-		return errors.New("the body must be a string, which holds the message's JSON")
+		return errors.New("body must be a string that holds the message's JSON")
 	}
 	eachField(attributes, rec.setAttribute)
 	eachField(messageAttributes, rec.setMessageAttribute)

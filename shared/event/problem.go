@@ -21,7 +21,7 @@ func (p *Problem) Error() string { return p.Code + ": " + p.Message }
 // event and drops it, so it must be found before the event is sent.
 var (
 	NoUserOrAnonymousID = &Problem{"no_user_anon_id", "an event needs a userId or an anonymousId"}
-	EventNotDefined     = &Problem{"event_not_defined", "a track needs the name of its event"}
+	EventNotDefined     = &Problem{"event_not_defined", "a track needs an event name"}
 	EventNotString      = &Problem{"event_not_string", "the event's name must be a string"}
 	PropertiesNotObject = &Problem{"properties_not_object", "properties must be an object"}
 	TraitsNotObject     = &Problem{"traits_not_object", "traits must be an object"}
@@ -44,7 +44,7 @@ var (
 		fmt.Sprintf("the messageId is longer than %d characters", MaxMessageIDBytes)}
 	// TooManyDuplicates is found only by [ScanReceived], which must record the place of each. No
 	// SDK repeats a field.
-	TooManyDuplicates = &Problem{"too_many_duplicates", "the event has its sentAt or its writeKey many times"}
+	TooManyDuplicates = &Problem{"too_many_duplicates", "the event repeats sentAt or writeKey too often"}
 )
 
 // validate returns the problem of an event, nil if it has none. levels is how deep the event is

@@ -53,13 +53,13 @@ func Serve(ctx context.Context, server *http.Server, l net.Listener, grace time.
 	defer cancel()
 	if err := server.Shutdown(ending); err != nil {
 		failed = errors.Join(failed,
-			fmt.Errorf("requests were cut off that were still under way after %v, their clients will retry them: %w",
+			fmt.Errorf("requests still under way after %v were cut off, their clients will retry them: %w",
 				grace, err))
 		_ = server.Close()
 	}
 	<-served
 	if err := flush(ending); err != nil {
-		failed = errors.Join(failed, fmt.Errorf("finish what was accepted: %w", err))
+		failed = errors.Join(failed, fmt.Errorf("finish accepted requests: %w", err))
 	}
 	return failed
 }

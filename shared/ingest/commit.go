@@ -41,8 +41,8 @@ const (
 // Why a group was not sent.
 var (
 	errBreakerOpen = errors.New("the queue was unavailable a moment ago")
-	errNoSlot      = errors.New("all calls to the queue are in use")
-	errPanic       = errors.New("the request that sent it panicked")
+	errNoSlot      = errors.New("the limit of concurrent calls to the queue is reached")
+	errPanic       = errors.New("the request that sent the message panicked")
 )
 
 // committer sends the events of requests to the queue, in groups. It is safe for concurrent use.

@@ -27,7 +27,7 @@ func TestInvalidEventsBecomeDeadLettersAndValidOnesReachTheQueue(t *testing.T) {
 	l := r.deadLetters.messages[0]
 	want(t, "dead letter", []string{attr(l, message.AttrReason), attr(l, message.AttrDetail),
 		attr(l, message.AttrReceives)},
-		[]string{"invalid", "event_not_defined: a track needs the name of its event", "0"})
+		[]string{"invalid", "event_not_defined: a track needs an event name", "0"})
 	want(t, "header", sent(t, &r.deadLetters)[0].WriteKey+string(sent(t, &r.deadLetters)[0].Context), keyA+`{"a":1}`)
 	totals := r.counters.Totals()
 	want(t, "accepted", totals.Accepted, 249)

@@ -24,7 +24,7 @@ var (
 	refusalNotFound = &refusal{status: http.StatusNotFound, code: "not_found",
 		message: "no such path: send events to /v1/batch, /v1/track and so on"}
 	refusalMethod = &refusal{status: http.StatusMethodNotAllowed, code: "method_not_allowed",
-		message: "the path does not allow this method: the header Allow lists those that it does"}
+		message: "the path does not allow this method: the header Allow lists the allowed ones"}
 	refusalWriteKey = &refusal{status: http.StatusBadRequest, code: "invalid_write_key",
 		message: "the write key is missing or unknown: send it by Basic authentication, as a bearer token or as " +
 			"writeKey in the body"}
@@ -35,7 +35,7 @@ var (
 	refusalChunks = &refusal{status: http.StatusBadRequest, code: "malformed_body",
 		message: "the body's chunked encoding is malformed"}
 	refusalGzip = &refusal{status: http.StatusBadRequest, code: "invalid_gzip",
-		message: "the body is announced as gzip and is not, or it is damaged gzip"}
+		message: "Content-Encoding is gzip, but the body is not gzip or is damaged"}
 	refusalJSON = &refusal{status: http.StatusBadRequest, code: "invalid_json",
 		message: "the body is not valid JSON"}
 	refusalNotObject = &refusal{status: http.StatusBadRequest, code: "invalid_body",
@@ -56,7 +56,7 @@ var (
 // Every SDK retries after a 429, and some honour Retry-After only then.
 var (
 	refusalBodyIncomplete = &refusal{status: http.StatusTooManyRequests, code: "body_incomplete",
-		message: "the body did not arrive whole and in time, retry"}
+		message: "the body did not arrive completely in time, retry"}
 	refusalOverloaded = &refusal{status: http.StatusTooManyRequests, code: "overloaded",
 		message: "overloaded, retry later"}
 	refusalShutdown = &refusal{status: http.StatusTooManyRequests, code: "shutting_down",

@@ -54,7 +54,7 @@ func abandonable(read func() ([]byte, error)) func(context.Context) ([]byte, err
 		select {
 		case busy <- struct{}{}:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("the last reading still hangs: %w", ctx.Err())
+			return nil, fmt.Errorf("the previous reading still hangs: %w", ctx.Err())
 		}
 		done := make(chan result, 1)
 		go func() {

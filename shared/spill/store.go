@@ -185,7 +185,7 @@ func (st *store) detach(s *segment) {
 
 func (st *store) closeFile(s *segment) {
 	if err := s.close(); err != nil {
-		st.log.Warn("close a segment of the spill log", "file", s.path, "error", err)
+		st.log.Warn("a segment of the spill log could not be closed", "file", s.path, "error", err)
 	}
 }
 

@@ -214,7 +214,7 @@ func (w *writer) newSegment(now int64) (*segment, error) {
 	if err != nil {
 		f.Close()
 		if left := removeFile(s.path); left != nil {
-			w.log.Warn("remove a segment that could not be made", "file", s.path, "error", left)
+			w.log.Warn("a segment that could not be made could not be removed", "file", s.path, "error", left)
 		}
 		return nil, fmt.Errorf("make a segment: %w", err)
 	}

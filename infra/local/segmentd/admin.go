@@ -85,7 +85,7 @@ func readScript(r io.Reader) (Script, error) {
 		return Script{}, fmt.Errorf("read script: %w", err)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return Script{}, errors.New("read script: there is more after the JSON value")
+		return Script{}, errors.New("read script: unexpected data after the JSON value")
 	}
 	return script, nil
 }

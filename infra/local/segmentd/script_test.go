@@ -62,7 +62,7 @@ func TestAnInvalidScriptIsRefusedWithWhatIsAllowed(t *testing.T) {
 		{`{"rules":[{"latency":50}]}`, "latency"},
 		{`{"rules":[{"status":500,"until":"tomorrow"}]}`, `"tomorrow" must be a duration from now`},
 		{`{"rules":[{"statos":500}]}`, "statos"},
-		{`{"rules":[]} {}`, "more after"},
+		{`{"rules":[]} {}`, "unexpected data"},
 		{`[]`, "read script"},
 		{``, "it is empty; an example:"},
 	} {

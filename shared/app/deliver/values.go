@@ -56,5 +56,5 @@ func (e *endpoint) Flush(ctx context.Context, b *event.Batch) error {
 	if client, ok := e.Load(); ok {
 		return client.Flush(ctx, b)
 	}
-	return fmt.Errorf("%w: it has not been read yet from the parameter %s", deliver.ErrNoEndpoint, e.name)
+	return fmt.Errorf("%w: the parameter %s has not been read yet", deliver.ErrNoEndpoint, e.name)
 }
