@@ -28,7 +28,7 @@ type Settings struct {
 	IgnoreLate bool
 }
 
-// A Result is what a call says about its destination.
+// A Result is the result of a call, as far as it concerns the destination.
 type Result uint8
 
 // The results.
@@ -36,7 +36,7 @@ const (
 	Success Result = iota
 	Failure
 	Hang    // a failure that opens the breaker at once: each further one would cost a whole time-out
-	Unknown // the call says nothing; if it was the probe, the next call is the probe
+	Unknown // the call proves nothing; if it was the probe, the next call becomes the probe
 )
 
 // A Breaker is safe for concurrent use.

@@ -23,7 +23,7 @@ type Received struct {
 	Sent      time.Time // when it was sent to its queue; of one that SQS moved, to the events queue
 }
 
-// parse never fails: a listing must show whatever the queue holds.
+// parse never fails: a listing must show everything in the queue.
 func parse(m *types.Message) *Received {
 	l := &Received{MessageID: aws.ToString(m.MessageId), Attributes: sqsclient.ParseAttributes(m.MessageAttributes)}
 	l.DeadLetter = message.ReadDeadLetter(message.Message{Body: aws.ToString(m.Body), Attributes: l.Attributes})

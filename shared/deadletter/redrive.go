@@ -147,7 +147,7 @@ func (r *redrive) selectFrom(received []*Received, now time.Time) ([]*Received, 
 	return selected, nil
 }
 
-// selects reports whether the dead letter is to be sent, and sets its Count.
+// selects reports whether to send the dead letter, and sets its Count.
 func (r *redrive) selects(l *Received, now time.Time, reader *Reader) bool {
 	match := r.Filter.match(l, now)
 	permanent := slices.Contains(PermanentReasons(), l.Reason)

@@ -145,7 +145,7 @@ func TestFindStopsAtTheDeadLetter(t *testing.T) {
 	})
 }
 
-func TestWhatADeadLetterDoesNotSayIsTakenFromSQS(t *testing.T) {
+func TestMissingAttributesOfADeadLetterAreTakenFromSQS(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := filled(t, 1, func(_ int, l *message.DeadLetter) {
 			l.FirstSeen, l.Receives, l.Detail = time.Now().Add(-time.Hour), 7, "400: no"

@@ -308,7 +308,7 @@ func TestEveryEnvironmentProbesWhenAWaveComes(t *testing.T) {
 	})
 }
 
-func TestEverythingIsTriedWithin17MinutesOfSegmentsReturn(t *testing.T) {
+func TestEveryMessageIsRetriedWithin17MinutesAfterAnOutage(t *testing.T) {
 	const promised = 17 * time.Minute
 	// Later than the first quarter of an hour the next wave is tried, by the environment that gets
 	// it.

@@ -229,7 +229,7 @@ func TestAMessageOfWhichAPartWasNotTriedDoesNotExpire(t *testing.T) {
 	})
 }
 
-func TestAnErrorThatWasSeenIsNotForgottenWhenTheTimeEndsBeforeTheNextTry(t *testing.T) {
+func TestTheLastErrorIsReportedWhenTimeEndsBeforeTheNextTry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		ctx, cancel := context.WithCancel(t.Context())

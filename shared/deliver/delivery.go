@@ -28,7 +28,7 @@ type delivery struct {
 
 	deadLetters []message.DeadLetter // to be written when all other events are final
 	problems    []*event.Problem     // of the events in the first dead letters
-	failure     *failure             // why some of it is retried, nil if nothing is
+	failure     *failure             // why the message is retained, nil if it is not
 	parts       int                  // that are not settled
 
 	unescaped, spliced []byte // buffers
@@ -133,7 +133,7 @@ func (m *delivery) identify() {
 	}
 }
 
-// settle notes the disposition of an event.
+// settle records the disposition of an event.
 func (m *delivery) settle(i int, d Disposition, f *failure) {
 	switch d {
 	case Retried:

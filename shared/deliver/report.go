@@ -20,7 +20,7 @@ type Report struct {
 	Messages, Events int
 	Delivered        int
 	Retried          map[string]int  // by segment.Class: events of messages that are retained for retry
-	Causes           map[string]int  // the same events by why they are retried, in words that quote nothing
+	Causes           map[string]int  // the same events by the cause, for people; quotes no event
 	DeadLettered     map[string]int  // by reason
 	Ages             []time.Duration // of each message: since its events came in
 	Flushes          []Flush         // attempts, in the order of their ends

@@ -136,7 +136,7 @@ func TestEachAnswerLeadsToItsDisposition(t *testing.T) {
 	}
 }
 
-func TestABlipIsTriedAgainInTheSameInvocation(t *testing.T) {
+func TestAShortFailureIsRetriedInTheSameInvocation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := 0
 		r := newRig(t, func(context.Context, *event.Batch) error {

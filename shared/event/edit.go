@@ -9,7 +9,7 @@ type editor struct {
 	from     uint32 // in raw: what stands before it is done
 }
 
-// A setting is a field that is to get a value.
+// A setting is a field and its new value.
 type setting struct {
 	key string // with quotes and colon
 	at  span   // in the object: the value to replace; empty: the field is absent

@@ -16,7 +16,7 @@ import "github.com/spillwayhq/spillway/shared/rawjson"
 // scanned, not a copy.
 type Event struct {
 	Raw     []byte
-	Problem *Problem // why Segment would not take it, nil if it would
+	Problem *Problem // why Segment would reject it, nil if it would not
 
 	id, timestamp span // of the values in Raw; empty: the field is absent
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/event"
 )
 
-func TestAHeaderHasNoKeyButItsOwn(t *testing.T) {
+func TestHasKeyIsTrueOnlyForTheHeadersOwnKey(t *testing.T) {
 	headers := []Header{
 		{},
 		{WriteKey: "a"},

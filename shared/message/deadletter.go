@@ -120,7 +120,7 @@ func (l *DeadLetter) message(n int, c *Compressor, body []byte, count int, detai
 }
 
 // ReadDeadLetter reads a message of the dead-letter queue. It never fails: a listing must show
-// whatever the queue holds. An attribute that is absent or can't be read leaves its field zero, and
+// everything in the queue. An attribute that is absent or can't be read leaves its field zero, and
 // Reason is then [ReasonNotGiven]. Count is at most [event.MaxBatchEvents]. Times are in UTC.
 func ReadDeadLetter(m Message) DeadLetter {
 	text := func(name string) string { return m.Attributes[name].Text }

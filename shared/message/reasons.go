@@ -17,7 +17,7 @@ const (
 	// ReasonMovedBySQS is that of a message that SQS moved by its redrive policy: a function
 	// received it again and again and never finished, because it could not start or was killed.
 	ReasonMovedBySQS = "moved by SQS"
-	// ReasonNotGiven is that of a message that somebody put there by hand.
+	// ReasonNotGiven is the reason of a message that was sent to the dead-letter queue by hand.
 	ReasonNotGiven = "not given"
 )
 

@@ -99,7 +99,7 @@ func (r *reader) take(into []Record) int {
 	return n
 }
 
-// seek returns the segment that is to be read, up to where, and whether more may be written to it.
+// seek returns the segment to read next, up to which offset, and whether more may be written to it.
 func (r *reader) seek() (s *segment, limit int64, grows bool) {
 	r.store.mu.Lock()
 	defer r.store.mu.Unlock()

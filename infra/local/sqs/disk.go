@@ -155,7 +155,7 @@ func (d *disk) create() (err error) {
 	defer func() {
 		err = errors.Join(err, f.Close())
 		if err != nil {
-			_ = d.fs.Remove(d.path) // an incomplete file is no use
+			_ = d.fs.Remove(d.path) // an incomplete file reserves too little
 		} else {
 			d.held = true
 		}

@@ -121,7 +121,7 @@ type taken struct {
 	flights []*flight // for the client
 	dead    []*flight // received too often: to be moved to the dead-letter queue
 	full    bool      // the limit of messages in flight is reached
-	due     int64     // there is nothing more before then
+	due     int64     // no more messages become visible before then
 }
 
 // take walks from the cursor to now and puts what it finds in flight: up to limit messages, and

@@ -27,7 +27,7 @@ func (u *unsynced) add() {
 	}
 }
 
-// cover notes a sync that began after n writes.
+// cover records a sync that began after n writes.
 func (u *unsynced) cover(n int64) {
 	for {
 		c := u.covered.Load()

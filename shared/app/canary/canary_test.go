@@ -11,7 +11,7 @@ import (
 
 var _ lambda.Handler = (*Function)(nil)
 
-func TestTheURLOfTheIngestEndpointIsEnough(t *testing.T) {
+func TestTheIngestURLIsTheOnlyRequiredVariable(t *testing.T) {
 	o, err := readOptions([]string{"PATH=/bin", "SPILLWAY_INGEST_URL=https://events.example.com",
 		"SPILLWAY_CANARY_WRITE_KEY="})
 	if err != nil || o.WriteKey != "spillway-canary" {

@@ -16,7 +16,7 @@ func complete(more ...string) []string {
 		"SPILLWAY_DEAD_LETTER_QUEUE_URL=https://sqs.eu-west-1.amazonaws.com/1/dead"}, more...)
 }
 
-func TestTheTwoQueuesAreEnough(t *testing.T) {
+func TestTheQueuesAreTheOnlyRequiredVariables(t *testing.T) {
 	o, err := readOptions(complete())
 	if err != nil {
 		t.Fatal(err)

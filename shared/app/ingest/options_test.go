@@ -12,7 +12,7 @@ func complete(more ...string) []string {
 		"SPILLWAY_DEAD_LETTER_QUEUE_URL=https://sqs.eu-west-1.amazonaws.com/1/dead"}, more...)
 }
 
-func TestTheTwoQueuesAreEnough(t *testing.T) {
+func TestTheQueuesAreTheOnlyRequiredVariables(t *testing.T) {
 	o, err := readOptions(complete())
 	if want := (Server{Listen: ":8080", ShutdownGrace: 25 * time.Second, Linger: 5 * time.Millisecond}); err != nil ||
 		o.Server == nil || *o.Server != want || o.Name != "spillway" {
