@@ -49,7 +49,7 @@ type Flush struct {
 }
 
 func newReport() Report {
-	return Report{Retried: map[string]int{}, Causes: map[string]int{}, DeadLettered: map[string]int{}}
+	return Report{Retried: map[string]int{}, DeadLettered: map[string]int{}}
 }
 
 func (r *Report) received(events int, seen, now time.Time) {
@@ -70,6 +70,9 @@ func (r *Report) attempted(events int, latency time.Duration, f *failure) {
 
 func (r *Report) retained(m *retained) {
 	r.Retried[m.failure.class.String()] += m.events
+	if r.Causes == nil {
+		r.Causes = map[string]int{}
+	}
 	r.Causes[m.failure.summary()] += m.events
 	r.failures++
 	r.AllFailed = r.failures == r.Messages-r.withoutSegment
