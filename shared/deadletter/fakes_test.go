@@ -194,7 +194,7 @@ func (f *fakeSQS) GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInp
 	}}, nil
 }
 
-// invisible counts. mu must be held or nobody else use f.
+// invisible counts. The caller must hold mu or be the only user of f.
 func (f *fakeSQS) invisible() (n int) {
 	for _, m := range f.messages {
 		if m.visible.After(time.Now()) {

@@ -19,7 +19,8 @@ func watching(f func(Observation)) func() func(Observation) {
 	return func() func(Observation) { return f }
 }
 
-// watched gives the rig's handler an observer, and returns where it notes each observation.
+// watched gives the rig's handler an observer, and returns the list to which it appends each
+// observation.
 func (r *rig) watched() *[]string {
 	var seen []string
 	r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA, Observer: watching(func(o Observation) {

@@ -100,7 +100,7 @@ func FuzzAppendIdentified(f *testing.F) {
 			t.Fatalf("%q became %q: %v", e.Raw, got, err)
 		}
 		want := map[string]string{"messageId": identity, "timestamp": sentText}
-		// What the event had stays, unless it counts as missing.
+		// The event's own values are unchanged, unless they count as missing.
 		if id := ""; json.Unmarshal(old["messageId"], &id) == nil && id != "" {
 			delete(want, "messageId")
 		}

@@ -15,7 +15,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/event"
 )
 
-// scribble writes over the events: whoever still reads them is found by the race detector.
+// scribble overwrites the events, so that the race detector finds code that still reads them.
 func scribble(b *event.Batch) {
 	for _, e := range b.Events {
 		clear(e)

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// benchQueue never runs empty, and tells when total messages are deleted. It costs next to nothing,
-// so that what is measured is the mapping; and it has no end at which open batches would wait for
-// their batching window.
+// benchQueue never runs empty, and signals when total messages are deleted. It costs next to
+// nothing, so that what is measured is the mapping; and it has no end at which open batches would
+// wait for their batching window.
 type benchQueue struct {
 	template Message
 	total    int

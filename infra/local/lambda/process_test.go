@@ -47,7 +47,7 @@ func TestTheBuiltBinaryRunsAsOnLambda(t *testing.T) {
 	t.Run("an event source mapping drives it", func(t *testing.T) { testMappingOfProcess(t, path) })
 }
 
-// processes notes the PIDs and the output of a function's processes.
+// processes records the PIDs and the output of a function's processes.
 type processes struct {
 	mu     sync.Mutex
 	pids   []int

@@ -10,8 +10,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// diskUsage is what the messages take on disk: the store's files without its
-// log, of which it keeps up to five files to write them again.
+// diskUsage is what the messages take on disk: the store's files without its log, of which it
+// retains up to five files for reuse.
 func diskUsage(t *testing.T, fs vfs.FS, dir string) (bytes int64) {
 	t.Helper()
 	names, err := fs.List(dir)
