@@ -35,7 +35,10 @@ func (a api) stop(t *testing.T) {
 func (a api) lost() map[string]string {
 	lost := map[string]string{}
 	for line := range strings.Lines(a.Log.String()) {
-		var entry struct{ Msg, MessageID, Error string }
+		var entry struct {
+			Msg, Error string
+			MessageID  string `json:"message_id"`
+		}
 		if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == "event lost" {
 			lost[entry.MessageID] = entry.Error
 		}
