@@ -21,7 +21,7 @@ func newSegmentd() *cobra.Command {
 		Use:   "segmentd",
 		Short: "Run only the Segment emulator",
 		Long: usage.Help("Runs only the Segment emulator, for a pipeline in another process: `spillway up --segment "+
-			"http://localhost:9325`.",
+			"http://localhost:9325 --write-key any-key`.",
 			"PUT /_segmentd/script makes it fail. GET /_segmentd/stats and /_segmentd/events say what it has received."),
 		Args: usage.NoArguments,
 		RunE: func(c *cobra.Command, _ []string) error {

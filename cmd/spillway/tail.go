@@ -50,9 +50,13 @@ func newTail() *cobra.Command {
 				return fmt.Errorf("--outcome must be one of %s, is %q", strings.Join(known, ", "), f.Outcome)
 			}
 			var err error
-			if f.pipeline.Given() || f.logGroup != "" {
+			onAWS := f.pipeline.Given() || f.logGroup != ""
+			switch {
+			case onAWS && c.Flags().Changed("queue-url"):
+				return errors.New("--queue-url is for the local pipeline: remove it, or --name, --stack and --log-group")
+			case onAWS:
 				err = f.aws(c.Context(), c.OutOrStdout())
-			} else {
+			default:
 				err = f.local(c.Context(), c.OutOrStdout(), c.ErrOrStderr())
 			}
 			if c.Context().Err() != nil { // Ctrl-C is how a tail ends

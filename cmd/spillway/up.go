@@ -16,6 +16,7 @@ import (
 	"github.com/spillwayhq/spillway/cmd/spillway/keyfile"
 	"github.com/spillwayhq/spillway/cmd/spillway/live"
 	"github.com/spillwayhq/spillway/cmd/spillway/queues"
+	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
 	"github.com/spillwayhq/spillway/cmd/spillway/usage"
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/topology"
@@ -41,7 +42,12 @@ func newUp() *cobra.Command {
 			"An event is on disk in the data directory before it is acknowledged. Ctrl-C stops the pipeline after the "+
 				"deliveries in progress; a second Ctrl-C stops it immediately."),
 		Args: usage.NoArguments,
-		RunE: func(c *cobra.Command, _ []string) error { return up(c.Context(), c.OutOrStdout(), f) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if c.Flags().Changed("write-keys") && f.writeKeys == "" { // a variable that is not set in a shell
+				return errors.New("--write-keys must name a file, is empty")
+			}
+			return up(c.Context(), c.OutOrStdout(), f)
+		},
 	}
 	c.Flags().StringVar(&f.name, "name", topology.DefaultNames().Pipeline,
 		"`name` of the pipeline, which its queues begin with")
@@ -133,6 +139,10 @@ func greet(out io.Writer, p *local.Pipeline, names topology.Names, f upFlags) {
 	fmt.Fprintf(out, "  function's log    %s\n\n", p.LogPath)
 	if f.segment != "" && f.writeKey == "" {
 		fmt.Fprint(out, "Messages without a write key are retried until there is one: set it with --write-key.\n\n")
+	}
+	for _, q := range p.OtherQueues {
+		fmt.Fprintf(out, "The data directory also holds %s in the queue %s: start with --name %s to deliver them.\n\n",
+			terminal.Plural(q.Messages, "message"), q.Name, q.Pipeline)
 	}
 	if !f.deliver {
 		fmt.Fprint(out, "Events are only accepted: start again without --deliver=false to deliver them.\n\n")

@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -67,6 +68,9 @@ type Pipeline struct {
 	IngestURL  string // of the ingest endpoint; empty: there is none
 	SegmentURL string // where events are delivered to
 	LogPath    string // of the log of all parts
+	// OtherQueues are the events queues of other names in the data directory that hold messages. This
+	// pipeline does not deliver them.
+	OtherQueues []OtherQueue
 
 	sqs          *sqs.Server
 	events, dead *sqs.Queue
@@ -141,15 +145,38 @@ func (p *Pipeline) openQueues(c *Config, t *topology.Topology) (err error) {
 		Logger: p.logger,
 	})
 	if err != nil {
-		return fmt.Errorf("%w, or name another with --data-dir", err)
+		return fmt.Errorf("%w; --data-dir names another directory", err)
 	}
 	if err := CreateQueues(p.sqs, t); err != nil {
 		return err
 	}
 	p.events, _ = p.sqs.Queue(t.Names.EventsQueue)
 	p.dead, _ = p.sqs.Queue(t.Names.DeadLetterQueue)
+	p.OtherQueues = otherQueues(p.sqs, p.events)
 	p.SQSURL, err = p.listeners.open(c.SQSAddr, "--sqs-port", p.serveSQS)
 	return err
+}
+
+// An OtherQueue is an events queue that a pipeline of another name has left in the data directory.
+type OtherQueue struct {
+	Name, Pipeline string
+	Messages       int64
+}
+
+// otherQueues finds the events queues of other pipelines that hold messages.
+func otherQueues(server *sqs.Server, own *sqs.Queue) []OtherQueue {
+	var others []OtherQueue
+	for _, q := range server.Queues() {
+		pipeline, ok := strings.CutSuffix(q.Name(), "-events")
+		names, err := topology.NewNames(pipeline)
+		if !ok || err != nil || names.EventsQueue != q.Name() || q == own {
+			continue
+		}
+		if s := q.Stats(); s.Visible+s.InFlight+s.Delayed > 0 {
+			others = append(others, OtherQueue{q.Name(), pipeline, s.Visible + s.InFlight + s.Delayed})
+		}
+	}
+	return others
 }
 
 // openSegment opens the Segment emulator, unless another Segment was named.

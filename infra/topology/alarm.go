@@ -84,5 +84,6 @@ type Condition struct{ Alarm, Unless string }
 func (c *Composite) Description() string { return describe(c.Severity, c.Meaning, c.First, c.Section) }
 
 func describe(severity Severity, meaning, first, section string) string {
-	return fmt.Sprintf("%s: %s First: %s More: %s#%s", strings.ToUpper(string(severity)), meaning, first, runbookFile, section)
+	return fmt.Sprintf("%s: %s First: %s More: %s#%s",
+		strings.ToUpper(string(severity)), meaning, first, runbookFile, section)
 }

@@ -81,7 +81,7 @@ func TestTheOldWordsDoNotReturn(t *testing.T) {
 		t.Skipf("this is no git checkout, so the project's own files can't be told from others: %v", err)
 	}
 	files := 0
-	for _, name := range strings.Split(strings.TrimRight(string(out), "\x00"), "\x00") {
+	for name := range strings.SplitSeq(strings.TrimRight(string(out), "\x00"), "\x00") {
 		data, err := os.ReadFile(filepath.Join(root, name))
 		if err != nil || slices.Contains(skipped, name) || bytes.IndexByte(data, 0) >= 0 {
 			continue // deleted but not committed, or binary

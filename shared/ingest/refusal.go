@@ -26,7 +26,7 @@ var (
 	refusalMethod = &refusal{status: http.StatusMethodNotAllowed, code: "method_not_allowed",
 		message: "the path does not allow this method: the header Allow lists the allowed ones"}
 	refusalWriteKey = &refusal{status: http.StatusBadRequest, code: "invalid_write_key",
-		message: "the write key is missing or unknown: send it by Basic authentication, as a bearer token or as " +
+		message: "the write key is missing, malformed or unknown: send it by Basic authentication, as a bearer token or as " +
 			"writeKey in the body"}
 	refusalDisabled = &refusal{status: http.StatusBadRequest, code: "source_disabled",
 		message: "the write key is disabled"}

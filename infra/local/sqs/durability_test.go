@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -260,6 +261,28 @@ func TestAFullDiskRefusesSendsAndAcceptsDeletes(t *testing.T) {
 			t.Fatalf("with room again: %v, ballast %v", err, there())
 		}
 	})
+}
+
+// fullFS is a disk that has no room for the store's manifest.
+type fullFS struct{ vfs.FS }
+
+func (f fullFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	file, err := f.FS.Create(name, category)
+	if strings.Contains(name, "MANIFEST") {
+		return fullFile{file}, err
+	}
+	return file, err
+}
+
+type fullFile struct{ vfs.File }
+
+func (fullFile) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+func TestOpenReportsADiskThatIsFull(t *testing.T) {
+	_, err := Open(Options{Dir: "data", FS: fullFS{vfs.NewMem()}})
+	if !errors.Is(err, syscall.ENOSPC) && (err == nil || !strings.Contains(err.Error(), "no space left on device")) {
+		t.Errorf("Open returned %v", err)
+	}
 }
 
 // failingFS is a disk on which writes to the log fail once it is broken.

@@ -33,6 +33,9 @@ type Stats struct {
 	OldestSent                time.Time // zero if the queue is empty
 }
 
+// Name is the queue's name, the last part of its URL.
+func (q *Queue) Name() string { return q.name }
+
 // ARN is the queue's Amazon Resource Name.
 func (q *Queue) ARN() string { return q.s.arnPrefix + q.name }
 

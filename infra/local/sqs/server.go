@@ -166,6 +166,9 @@ func (s *Server) enter() error {
 
 func (s *Server) exit() { s.requests.Done() }
 
+// Queues returns all queues, by name.
+func (s *Server) Queues() []*Queue { return s.queues.list("") }
+
 // Queue returns the queue of that name.
 func (s *Server) Queue(name string) (*Queue, bool) { return s.queues.get(name) }
 

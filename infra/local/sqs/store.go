@@ -29,12 +29,13 @@ type store struct {
 	disk     *disk
 	log      *slog.Logger
 	broken   atomic.Pointer[error]
+	failed   chan struct{} // closed when broken is set
 	unsynced unsynced
 	deleted  deletedBytes
 }
 
 func openStore(dir string, fs vfs.FS, d *disk, log *slog.Logger) (*store, error) {
-	s := &store{disk: d, log: log, unsynced: unsynced{some: make(chan struct{}, 1)}}
+	s := &store{disk: d, log: log, failed: make(chan struct{}), unsynced: unsynced{some: make(chan struct{}, 1)}}
 	lock, err := pebble.LockDirectory(dir, fs)
 	if err != nil {
 		return nil, errLock(dir, err)
@@ -73,10 +74,27 @@ func openStore(dir string, fs vfs.FS, d *disk, log *slog.Logger) (*store, error)
 		o.TargetFileSizes[i] = targetTableBytes
 	}
 	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionFastest })
-	if s.db, err = pebble.Open(dir, o); err != nil {
+	if err := s.open(dir, o); err != nil {
 		return nil, errors.Join(errDirectory("open the queues' store in", dir, err), lock.Close())
 	}
 	return s, nil
+}
+
+// open opens Pebble. Where Pebble can't continue, for example on a full disk, its goroutine does not
+// return (see storeLogger), and the failure is the error.
+func (s *store) open(dir string, o *pebble.Options) (err error) {
+	opened := make(chan error, 1)
+	go func() {
+		db, err := pebble.Open(dir, o)
+		s.db = db
+		opened <- err
+	}()
+	select {
+	case err := <-opened:
+		return err
+	case <-s.failed:
+		return *s.broken.Load()
+	}
 }
 
 func (s *store) close() error {
@@ -138,6 +156,7 @@ func (s *store) get(key []byte) ([]byte, error) {
 
 func (s *store) fail(err error) {
 	if s.broken.CompareAndSwap(nil, &err) {
+		close(s.failed)
 		s.log.Error("the queues' store has failed and accepts no more writes: restart the process", "error", err)
 	}
 }

@@ -1,15 +1,42 @@
 package local_test
 
 import (
+	"slices"
+
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 )
+
+func TestStartFindsMessagesOfAPipelineOfAnotherName(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	t.Run("staging", func(t *testing.T) {
+		p := localtest.Start(t, local.Config{Dir: dir, Name: "staging", Hold: true})
+		if len(p.OtherQueues) != 0 {
+			t.Errorf("a new data directory has %v", p.OtherQueues)
+		}
+		_, err := localtest.Client(p.SQSURL).SendMessage(t.Context(), &sqs.SendMessageInput{
+			QueueUrl: aws.String(p.QueueURL("staging-events")), MessageBody: aws.String(`{"userId":"u1"}`),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+	p := localtest.Start(t, local.Config{Dir: dir, Hold: true})
+	want := []local.OtherQueue{{Name: "staging-events", Pipeline: "staging", Messages: 1}}
+	if !slices.Equal(p.OtherQueues, want) {
+		t.Errorf("found %v, want %v", p.OtherQueues, want)
+	}
+}
 
 func TestAWriteKeysFileHasKeysAndQuotasAndIsReadAgain(t *testing.T) {
 	t.Parallel()
