@@ -57,7 +57,7 @@ func eachRecord(payload []byte, f func(*record)) error {
 			continue
 		}
 		if s.Peek() != '[' {
-			return errors.New("Records must be an array")
+			return errors.New("the field Records must be an array")
 		}
 		found = true
 		s.Enter('[')
