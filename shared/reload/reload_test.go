@@ -173,7 +173,7 @@ func TestAServerReadsItsValuesAgainUntilItEnds(t *testing.T) {
 		expect(t, "the file after seconds", now, "four")
 		now, _ = v.Load()
 		expect(t, "the parameter after seconds", now, "one")
-		time.Sleep(Interval)
+		time.Sleep(Interval * 11 / 10)
 		synctest.Wait()
 		now, _ = v.Load()
 		expect(t, "the parameter after a minute", now, "three")
