@@ -15,7 +15,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -167,13 +166,13 @@ type OtherQueue struct {
 func otherQueues(server *sqs.Server, own *sqs.Queue) []OtherQueue {
 	var others []OtherQueue
 	for _, q := range server.Queues() {
-		pipeline, ok := strings.CutSuffix(q.Name(), "-events")
-		names, err := topology.NewNames(pipeline)
-		if !ok || err != nil || names.EventsQueue != q.Name() || q == own {
+		names, ok := topology.NamesOfEventsQueue(q.Name())
+		if !ok || q == own {
 			continue
 		}
-		if s := q.Stats(); s.Visible+s.InFlight+s.Delayed > 0 {
-			others = append(others, OtherQueue{q.Name(), pipeline, s.Visible + s.InFlight + s.Delayed})
+		s := q.Stats()
+		if messages := s.Visible + s.InFlight + s.Delayed; messages > 0 {
+			others = append(others, OtherQueue{q.Name(), names.Pipeline, messages})
 		}
 	}
 	return others

@@ -3,6 +3,7 @@ package topology
 import (
 	"fmt"
 	"regexp"
+	"strings"
 
 	"github.com/spillwayhq/spillway/shared/emf"
 )
@@ -45,13 +46,27 @@ func NewNames(name string) (Names, error) {
 	return newNames(name), nil
 }
 
+// eventsSuffix ends the name of an events queue.
+const eventsSuffix = "-events"
+
+// NamesOfEventsQueue returns the names of the pipeline that an events queue belongs to; ok is false
+// if no pipeline has an events queue of this name.
+func NamesOfEventsQueue(queue string) (names Names, ok bool) {
+	name, ok := strings.CutSuffix(queue, eventsSuffix)
+	if !ok {
+		return Names{}, false
+	}
+	names, err := NewNames(name)
+	return names, err == nil
+}
+
 // DefaultNames are those of a pipeline that was not given a name.
 func DefaultNames() Names { return newNames(emf.DefaultPipeline) }
 
 func newNames(name string) Names {
 	return Names{
 		Pipeline:        name,
-		EventsQueue:     name + "-events",
+		EventsQueue:     name + eventsSuffix,
 		DeadLetterQueue: name + "-dead-letters",
 		DeliverFunction: name + "-deliver",
 		IngestFunction:  name + "-ingest",

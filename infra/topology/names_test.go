@@ -7,6 +7,18 @@ import (
 	"testing"
 )
 
+func TestAnEventsQueueNamesItsPipeline(t *testing.T) {
+	for queue, want := range map[string]string{
+		"spillway-events": "spillway", "my-events-events": "my-events", "spillway": "", "-events": "", "Shop-events": "",
+		"spillway-dead-letters": "", "a-name-that-is-far-too-long-events": "",
+	} {
+		names, ok := NamesOfEventsQueue(queue)
+		if names.Pipeline != want || ok != (want != "") || ok && names.EventsQueue != queue {
+			t.Errorf("the queue %q belongs to %q, %v; want %q", queue, names.Pipeline, ok, want)
+		}
+	}
+}
+
 func TestNewNamesRefusesNamesThatAWSWouldRefuse(t *testing.T) {
 	const characters = "the pipeline's name must begin with a lower-case letter and have only lower-case letters, digits " +
 		"and hyphens"

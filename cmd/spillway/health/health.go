@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net/http"
 	"path"
-	"strings"
 	"syscall"
 	"time"
 
@@ -52,10 +51,8 @@ func Check(ctx context.Context, queueURL string) error {
 // pipelineOf returns the name of the pipeline that an events queue belongs to. A queue whose name
 // does not follow from a pipeline's is assumed to belong to the default pipeline.
 func pipelineOf(queueURL string) string {
-	queue := path.Base(queueURL)
-	name := queue[:max(0, strings.LastIndex(queue, "-"))]
-	if n, err := topology.NewNames(name); err == nil && n.EventsQueue == queue {
-		return n.Pipeline
+	if names, ok := topology.NamesOfEventsQueue(path.Base(queueURL)); ok {
+		return names.Pipeline
 	}
 	return emf.DefaultPipeline
 }
