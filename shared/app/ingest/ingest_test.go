@@ -99,10 +99,14 @@ func TestALambdaFunctionReadsTheWriteKeysWithinItsInvocations(t *testing.T) {
 		expect(t, function, "canary", 200)
 		api.document = document("second")
 		time.Sleep(reload.Interval * 11 / 10)
-		track(t, function, "first") // reads while it answers
+		accepted := 4 // those above and below that are answered 200
+		// This invocation reads the keys while it answers, so either set may decide.
+		if track(t, function, "first") == 200 {
+			accepted++
+		}
 		expect(t, function, "first", 400)
 		expect(t, function, "second", 200)
-		if got := strings.Count(metrics.String(), `"EventsAccepted":1`); got != 4+1 ||
+		if got := strings.Count(metrics.String(), `"EventsAccepted":1`); got != accepted ||
 			!strings.Contains(metrics.String(), `"Pipeline":"staging"`) {
 			t.Errorf("%d invocations with an accepted event have metrics:\n%s", got, &metrics)
 		}
