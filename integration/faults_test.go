@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/spillwayhq/spillway/integration/testutil"
 )
 
 // faultyQueue is a proxy in front of a queue that fails as SQS can. Its port does not change.
@@ -31,7 +33,7 @@ func newFaultyQueue(t *testing.T, queueURL string) *faultyQueue {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", "127.0.0.1:"+testutil.FreePort(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -180,13 +181,19 @@ func (p *Process) Memory(t testing.TB, field string) int64 {
 	return 0
 }
 
-// FreePort is a port of the loopback interface that nobody listened on a moment ago.
+// FreePort is a port of the loopback interface that nobody listened on a moment ago, and that the system hands to
+// nobody who asks for any port: it lies below the ranges for that (from 32768 on Linux, from 49152 elsewhere). A
+// process that is killed and started again on it would otherwise find another test's server there.
 func FreePort(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	const lowest, highest, tries = 20000, 32767, 100
+	for range tries {
+		port := strconv.Itoa(lowest + rand.IntN(highest-lowest+1))
+		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			_ = l.Close()
+			return port
+		}
 	}
-	defer func() { _ = l.Close() }()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+	t.Fatalf("none of %d ports between %d and %d is free", tries, lowest, highest)
+	return ""
 }
