@@ -1,10 +1,12 @@
 package oracle
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -216,12 +218,15 @@ func TestWhatAnOutageCosts(t *testing.T) {
 		t.Skip("it counts half a million receives, which takes minutes with the race detector: run it without " +
 			"-race and -short")
 	}
+	type run struct {
+		usage   *usage
+		drained time.Duration
+	}
 	type scenario struct {
 		name    string
 		kind    failure
 		handler func(deliver.Config) (awslambda.Handler, error)
-		usage   *usage
-		drained time.Duration
+		run
 	}
 	scenarios := []scenario{
 		{name: "Segment answers: Spillway", kind: answers, handler: realHandler},
@@ -235,7 +240,13 @@ func TestWhatAnOutageCosts(t *testing.T) {
 			s := &scenarios[i]
 			t.Run(s.name, func(t *testing.T) {
 				t.Parallel()
-				synctest.Test(t, func(t *testing.T) { s.usage, s.drained = simulate(t, s.kind, s.handler) })
+				// The pauses are random: one run in fifty costs a sixth more. The median of three is the result.
+				var runs [3]run
+				for i := range runs {
+					synctest.Test(t, func(t *testing.T) { runs[i].usage, runs[i].drained = simulate(t, s.kind, s.handler) })
+				}
+				slices.SortFunc(runs[:], func(a, b run) int { return cmp.Compare(a.usage.dollars(), b.usage.dollars()) })
+				s.run = runs[1]
 			})
 		}
 	})
