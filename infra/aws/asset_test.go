@@ -321,16 +321,22 @@ func TestTheSynthesisedFunctionsAcceptAndDeliverEvents(t *testing.T) {
 
 	var nothing any
 	invoke(t, w.deployed(t, topology.DefaultNames().CanaryFunction), []byte(`{}`), &nothing)
-	if !strings.Contains(w.log.String(), `"CanaryAccepted":1`) {
-		t.Errorf("no canary was accepted\n%s", w.log.String())
-	}
+	w.awaitLog(t, `"CanaryAccepted":1`)
 	arrived := len(w.arrivals.All())
 	canary := w.resolve(t, w.template.named(t, "AWS::Lambda::Function", "FunctionName",
 		topology.DefaultNames().DeliverFunction).at("Environment", "Variables", "SPILLWAY_CANARY_WRITE_KEY"))
 	body, _ := json.Marshal(fmt.Sprintf(`{"writeKey":%q,"batch":[{"type":"track","userId":"canary","event":"Canary","messageId":"c"}]}`, canary))
 	invoke(t, deliver, fmt.Appendf(nil, `{"Records":[{"messageId":"c","receiptHandle":"c","body":%s}]}`, body), &nothing)
-	if !strings.Contains(w.log.String(), `"CanaryDelivered":1`) || len(w.arrivals.All()) != arrived {
+	w.awaitLog(t, `"CanaryDelivered":1`)
+	if len(w.arrivals.All()) != arrived {
 		t.Errorf("the canary did not end before Segment: %d events more arrived\n%s", len(w.arrivals.All())-arrived,
 			w.log.String())
 	}
+}
+
+// awaitLog waits for a text in the functions' log, which comes through a pipe and may be later than
+// the answer.
+func (w *world) awaitLog(t *testing.T, text string) {
+	t.Helper()
+	w.arrivals.Await(t, text+" in the log", func() bool { return strings.Contains(w.log.String(), text) })
 }

@@ -21,7 +21,7 @@ try {
   })
   page.on('pageerror', (error) => say({ kind: 'failed', message: String(error) }))
   await page.exposeFunction('report', say)
-  await page.goto(process.argv[2])
+  await page.goto(process.argv[2], { timeout: 0 }) // the test has a limit of its own
   for await (const name of readline.createInterface({ input: process.stdin })) {
     await page.evaluate((n) => window.track(n), name)
   }

@@ -132,6 +132,7 @@ func testDescribe(t *testing.T, path string) {
 	if d := time.UnixMilli(got.Deadline); d.Before(before.Add(59*time.Second)) || d.After(time.Now().Add(time.Minute)) {
 		t.Errorf("the deadline is %v, a minute after %v", d, before)
 	}
+	f.Close() // waits until the output has been copied
 	if out := p.text(); !strings.Contains(out, "init on stdout\n") || !strings.Contains(out, "init on stderr\n") {
 		t.Errorf("the output is %q", out)
 	}
@@ -226,6 +227,7 @@ func testTimeout(t *testing.T, path string) {
 	if err := syscall.Kill(p.last(), 0); !errors.Is(err, syscall.ESRCH) {
 		t.Errorf("the process is still there (%v)", err)
 	}
+	f.timeout = time.Minute // the next must not time out on a busy machine
 	if response, err := f.Invoke(t.Context(), []byte(`{"Size":7}`)); string(response) != "7" || err != nil {
 		t.Errorf("afterwards: %q, %v", response, err)
 	}
