@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 
@@ -12,14 +13,21 @@ import (
 	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 )
 
-func TestErrorsOfVerbsOnAWSAreOneLine(t *testing.T) {
-	t.Setenv("AWS_REGION", "")
-	t.Setenv("AWS_DEFAULT_REGION", "")
+// withoutAWS hides the AWS configuration of the machine.
+func withoutAWS(t *testing.T) {
+	t.Helper()
+	for _, v := range os.Environ() {
+		if name, _, _ := strings.Cut(v, "="); strings.HasPrefix(name, "AWS_") && name != "AWS_CA_BUNDLE" {
+			t.Setenv(name, "")
+		}
+	}
 	t.Setenv("AWS_CONFIG_FILE", "/does/not/exist")
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", "/does/not/exist")
 	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
-	t.Setenv("AWS_ACCESS_KEY_ID", "")
-	t.Setenv("AWS_SECRET_ACCESS_KEY", "")
+}
+
+func TestErrorsOfVerbsOnAWSAreOneLine(t *testing.T) {
+	withoutAWS(t)
 	check := func(want string, args ...string) {
 		t.Helper()
 		_, _, err := spillway(t.Context(), "", args...)
@@ -43,6 +51,7 @@ func TestErrorsOfVerbsOnAWSAreOneLine(t *testing.T) {
 }
 
 func TestNameFindsTheStackOfAPipelineInTheRegion(t *testing.T) {
+	withoutAWS(t)
 	p := localtest.Start(t, local.Config{Hold: true})
 	put(t, p, topology.DefaultNames().DeadLetterQueue, `{"type":"track","userId":"u","event":"E"}`)
 	// CloudFormation knows one stack. Its queues are those of the local pipeline.

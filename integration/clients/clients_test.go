@@ -95,6 +95,7 @@ func command(ctx context.Context, args []string) *exec.Cmd {
 	cmd.Env = append(cmd.Env,
 		"AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_REGION=us-east-1", "AWS_DEFAULT_REGION=us-east-1",
 		"AWS_CONFIG_FILE="+os.DevNull, "AWS_SHARED_CREDENTIALS_FILE="+os.DevNull, "AWS_EC2_METADATA_DISABLED=true",
+		"NO_PROXY=127.0.0.1,localhost", "no_proxy=127.0.0.1,localhost",
 		"NODE_NO_WARNINGS=1", "PYTHONWARNINGS=ignore",
 	)
 	return cmd
