@@ -181,9 +181,10 @@ func (p *Process) Memory(t testing.TB, field string) int64 {
 	return 0
 }
 
-// FreePort is a port of the loopback interface that nobody listened on a moment ago, and that the system hands to
-// nobody who asks for any port: it lies below the ranges for that (from 32768 on Linux, from 49152 elsewhere). A
-// process that is killed and started again on it would otherwise find another test's server there.
+// FreePort is a port of the loopback interface that nobody listened on a moment ago, and that the
+// system hands to nobody who asks for any port: it lies below the ranges for that (from 32768 on
+// Linux, from 49152 elsewhere). A process that is killed and started again on it would otherwise
+// find another test's server there.
 func FreePort(t testing.TB) string {
 	t.Helper()
 	const lowest, highest, tries = 20000, 32767, 100
