@@ -3,18 +3,19 @@
 package main
 
 import (
-	"fmt"
 	"os"
 
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"github.com/spillwayhq/spillway/shared/app/canary"
+	"github.com/spillwayhq/spillway/shared/jsonlog"
 )
 
 func main() {
+	logger := jsonlog.Redirect(os.Stdout)
 	function, err := canary.FromEnvironment(os.Environ(), os.Stdout)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "canary:", err)
+		logger.Error("canary can't start", "error", err)
 		os.Exit(1)
 	}
 	lambda.Start(function)

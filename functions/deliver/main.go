@@ -3,18 +3,19 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"github.com/spillwayhq/spillway/shared/app/deliver"
+	"github.com/spillwayhq/spillway/shared/jsonlog"
 )
 
 func main() {
+	logger := jsonlog.Redirect(os.Stdout)
 	handler, err := deliver.FromEnvironment(context.Background(), os.Environ(), os.Stdout)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "deliver:", err)
+		logger.Error("deliver can't start", "error", err)
 		os.Exit(1)
 	}
 	lambda.Start(handler)

@@ -13,13 +13,21 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"github.com/spillwayhq/spillway/shared/app/ingest"
+	"github.com/spillwayhq/spillway/shared/jsonlog"
 )
 
 func main() {
-	if err := run(context.Background()); err != nil {
+	logger := jsonlog.Redirect(os.Stdout)
+	err := run(context.Background())
+	switch {
+	case err == nil:
+		return
+	case os.Getenv("AWS_LAMBDA_RUNTIME_API") != "":
+		logger.Error("ingest can't start", "error", err)
+	default: // whoever starts a server reads the terminal
 		fmt.Fprintln(os.Stderr, "ingest:", err)
-		os.Exit(1)
 	}
+	os.Exit(1)
 }
 
 func run(ctx context.Context) error {

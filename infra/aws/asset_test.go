@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -269,11 +270,16 @@ func invoke(t *testing.T, f *lambda.Function, payload []byte, into any) {
 	}
 }
 
-// This runs the asset's binary with the variables of the template.
-func TestTheSynthesisedFunctionsAcceptAndDeliverEvents(t *testing.T) {
+func needsLinux(t *testing.T) {
+	t.Helper()
 	if runtime.GOOS != "linux" {
 		t.Skip("the functions are built for Linux: run this test there")
 	}
+}
+
+// This runs the asset's binary with the variables of the template.
+func TestTheSynthesisedFunctionsAcceptAndDeliverEvents(t *testing.T) {
+	needsLinux(t)
 	w := newWorld(t)
 	deliver := w.deployed(t, topology.DefaultNames().DeliverFunction)
 	payloads := map[string][]byte{"sqs-event.json": sample(t, "sqs-event.json"),
@@ -331,6 +337,33 @@ func TestTheSynthesisedFunctionsAcceptAndDeliverEvents(t *testing.T) {
 	if len(w.arrivals.All()) != arrived {
 		t.Errorf("the canary did not end before Segment: %d events more arrived\n%s", len(w.arrivals.All())-arrived,
 			w.log.String())
+	}
+
+	if _, err := deliver.Invoke(t.Context(), []byte(`"not an event of SQS"`)); err == nil {
+		t.Error("deliver takes a payload that is not an event of SQS")
+	}
+	w.awaitLog(t, `"msg":"the invocation failed"`)
+	for line := range strings.Lines(w.log.String()) {
+		if strings.HasSuffix(line, "\n") && (!json.Valid([]byte(line)) || line[0] != '{') { // the last may be half read
+			t.Errorf("the log has a line that is not a JSON object: %q", line)
+		}
+	}
+}
+
+// A wrong variable is what a deployment gets wrong first, and it must be found by a query too.
+func TestAFunctionThatCannotStartSaysSoInALineOfJSON(t *testing.T) {
+	needsLinux(t)
+	for name, archive := range built(t, module, ownArchitecture()) {
+		command := exec.Command(unpack(t, archive))
+		command.Env = []string{"AWS_LAMBDA_RUNTIME_API=127.0.0.1:1", "SPILLWAY_TYPO=x"}
+		var stderr strings.Builder
+		command.Stderr = &stderr
+		out, err := command.Output()
+		var line struct{ Level, Msg, Error string }
+		if err == nil || stderr.Len() > 0 || json.Unmarshal(out, &line) != nil || line.Level != "ERROR" ||
+			!strings.HasSuffix(line.Msg, "can't start") || !strings.Contains(line.Error, "unknown variable SPILLWAY_TYPO") {
+			t.Errorf("%s: %v, stdout %s, stderr %s", name, err, out, &stderr)
+		}
 	}
 }
 

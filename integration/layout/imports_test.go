@@ -21,7 +21,8 @@ type layer struct {
 
 // layers is the order of imports. Data comes in at the top and goes down; nothing imports upward.
 var layers = []layer{
-	{"library", []string{"shared/rawjson", "shared/spill", "shared/breaker", "shared/reload", "shared/env"}, nil},
+	{"library", []string{"shared/rawjson", "shared/spill", "shared/breaker", "shared/reload", "shared/env",
+		"shared/jsonlog"}, nil},
 	{"model", []string{"shared/event", "shared/message"}, []string{"library"}},
 	{"adapter", []string{
 		"shared/segment", "shared/sqsclient", "shared/ssm", "shared/emf", "shared/httpserver", "shared/apigateway",
