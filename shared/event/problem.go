@@ -17,8 +17,9 @@ type Problem struct {
 
 func (p *Problem) Error() string { return p.Code + ": " + p.Message }
 
-// Problems with Segment's own codes, of its asynchronous rejections: Segment answers 200 to such an
-// event and drops it, so it must be found before the event is sent.
+// Problems with Segment's own codes, of its table of discards ("Failed on ingest" in its
+// documentation of Delivery Overview): Segment answers 200 to such an event and drops it, so it must
+// be found before the event is sent.
 var (
 	NoUserOrAnonymousID = &Problem{"no_user_anon_id", "an event needs a userId or an anonymousId"}
 	EventNotDefined     = &Problem{"event_not_defined", "a track needs an event name"}
@@ -29,7 +30,7 @@ var (
 	CategoryNotString   = &Problem{"category_not_string", "the category of a page or screen must be a string"}
 	IDRequired          = &Problem{"id_required", "a group needs a groupId, an alias needs a userId and a previousId"}
 	IDNotString         = &Problem{"id_not_string",
-		"a group's groupId and an alias's userId and previousId must be strings, other ids strings or numbers"}
+		"userId, anonymousId, groupId and previousId must be strings or numbers"}
 )
 
 // Problems with codes of Spillway's own.
@@ -61,85 +62,98 @@ func validate(raw []byte, flaws rawjson.Flaws, levels int, v *values) *Problem {
 	return v.validate()
 }
 
-// validate applies Segment's rules.
+// validate applies Segment's rules. They look only at the fields that the event's type uses.
 func (v *values) validate() *Problem {
-	if p := v.validateIDs(); p != nil {
-		return p
+	// There are never fewer bytes than characters, so only a long id is counted.
+	if id := v[fieldMessageID]; rawjson.IsString(id) && len(id)-2 > MaxMessageIDBytes &&
+		utf8.RuneCount(rawjson.Unquote(nil, id)) > MaxMessageIDBytes {
+		return MessageIDTooLong
 	}
 	if !rawjson.IsString(v[fieldType]) {
 		return TypeUnknown
 	}
-	anyone := isPresent(v[fieldUserID]) || isPresent(v[fieldAnonymousID])
 	switch string(rawjson.Unquote(nil, v[fieldType])) {
 	case "track":
-		name := v[fieldEvent]
-		switch {
-		case !anyone:
-			return NoUserOrAnonymousID
-		case rawjson.IsNull(name) || len(name) == 2 && rawjson.IsString(name):
-			return EventNotDefined
-		case !rawjson.IsString(name):
-			return EventNotString
-		}
-		return mustBeObject(v[fieldProperties], PropertiesNotObject)
+		return v.validateTrack()
 	case "page", "screen":
-		switch {
-		case !anyone:
-			return NoUserOrAnonymousID
-		case !isStringOrNull(v[fieldName]):
-			return NameNotString
-		case !isStringOrNull(v[fieldCategory]):
-			return CategoryNotString
-		}
-		return mustBeObject(v[fieldProperties], PropertiesNotObject)
+		return v.validatePage()
 	case "identify":
-		if !anyone {
-			return NoUserOrAnonymousID
+		if p := v.validateUser(); p != nil {
+			return p
 		}
 		return mustBeObject(v[fieldTraits], TraitsNotObject)
 	case "group":
 		switch {
+		case !isID(v[fieldGroupID]):
+			return IDNotString
 		case !isPresent(v[fieldGroupID]):
 			return IDRequired
-		case !anyone:
-			return NoUserOrAnonymousID
+		}
+		if p := v.validateUser(); p != nil {
+			return p
 		}
 		return mustBeObject(v[fieldTraits], TraitsNotObject)
 	case "alias":
 		switch {
+		case !isID(v[fieldUserID]) || !isID(v[fieldPreviousID]):
+			return IDNotString
 		case !isPresent(v[fieldUserID]) || !isPresent(v[fieldPreviousID]):
 			return IDRequired
-		case !rawjson.IsString(v[fieldUserID]):
-			return IDNotString
 		}
 		return nil
 	}
 	return TypeUnknown
 }
 
-// validateIDs applies the rules for ids, which are the same for every type.
-func (v *values) validateIDs() *Problem {
-	// There are never fewer bytes than characters, so only a long id is counted.
-	if id := v[fieldMessageID]; rawjson.IsString(id) && len(id)-2 > MaxMessageIDBytes &&
-		utf8.RuneCount(rawjson.Unquote(nil, id)) > MaxMessageIDBytes {
-		return MessageIDTooLong
-	}
-	if !isUserID(v[fieldUserID]) || !isUserID(v[fieldAnonymousID]) ||
-		!isStringOrNull(v[fieldGroupID]) || !isStringOrNull(v[fieldPreviousID]) {
+// validateUser requires a userId or an anonymousId.
+func (v *values) validateUser() *Problem {
+	switch {
+	case !isID(v[fieldUserID]) || !isID(v[fieldAnonymousID]):
 		return IDNotString
+	case !isPresent(v[fieldUserID]) && !isPresent(v[fieldAnonymousID]):
+		return NoUserOrAnonymousID
 	}
 	return nil
 }
 
-// isUserID takes a number too, because older SDKs send the key of a database row as it is.
-func isUserID(v []byte) bool {
+func (v *values) validateTrack() *Problem {
+	if p := v.validateUser(); p != nil {
+		return p
+	}
+	switch name := v[fieldEvent]; {
+	case !isPresent(name):
+		return EventNotDefined
+	case !rawjson.IsString(name):
+		return EventNotString
+	}
+	return mustBeObject(v[fieldProperties], PropertiesNotObject)
+}
+
+func (v *values) validatePage() *Problem {
+	if p := v.validateUser(); p != nil {
+		return p
+	}
+	switch {
+	case !isStringOrNull(v[fieldName]):
+		return NameNotString
+	case !isStringOrNull(v[fieldCategory]):
+		return CategoryNotString
+	}
+	return mustBeObject(v[fieldProperties], PropertiesNotObject)
+}
+
+// isID takes numbers too: the official SDKs' validators let them through, because an id is often
+// the key of a database row. Segment makes strings of them.
+func isID(v []byte) bool {
 	return isStringOrNull(v) || v[0] == '-' || v[0] >= '0' && v[0] <= '9'
 }
 
 func isStringOrNull(v []byte) bool { return rawjson.IsNull(v) || rawjson.IsString(v) }
 
 // isPresent reports whether the value is neither absent, null nor an empty string.
-func isPresent(v []byte) bool { return !rawjson.IsNull(v) && !(rawjson.IsString(v) && len(v) == 2) }
+func isPresent(v []byte) bool { return !rawjson.IsNull(v) && !isEmptyString(v) }
+
+func isEmptyString(v []byte) bool { return len(v) == 2 && v[0] == '"' }
 
 func mustBeObject(v []byte, otherwise *Problem) *Problem {
 	if rawjson.IsNull(v) || rawjson.IsObject(v) {

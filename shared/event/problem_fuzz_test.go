@@ -49,26 +49,25 @@ func reference(t *testing.T, raw []byte) *Problem {
 	filled := func(key string) bool { return m[key] != nil && m[key] != "" }
 	isString := func(key string) bool { _, ok := m[key].(string); return ok || m[key] == nil }
 	isObject := func(key string) bool { _, ok := m[key].(map[string]any); return ok || m[key] == nil }
-	for _, key := range []string{"userId", "anonymousId"} {
-		if _, number := m[key].(json.Number); !number && !isString(key) {
-			return IDNotString
-		}
-	}
-	if !isString("groupId") || !isString("previousId") {
-		return IDNotString
-	}
+	isID := func(key string) bool { _, number := m[key].(json.Number); return number || isString(key) }
 	anyone := filled("userId") || filled("anonymousId")
-	rules := map[any][]struct {
+	type rule struct {
 		ok      bool
 		problem *Problem
-	}{
-		"track": {{anyone, NoUserOrAnonymousID}, {filled("event"), EventNotDefined}, {isString("event"), EventNotString},
-			{isObject("properties"), PropertiesNotObject}},
-		"page": {{anyone, NoUserOrAnonymousID}, {isString("name"), NameNotString},
-			{isString("category"), CategoryNotString}, {isObject("properties"), PropertiesNotObject}},
-		"identify": {{anyone, NoUserOrAnonymousID}, {isObject("traits"), TraitsNotObject}},
-		"group":    {{filled("groupId"), IDRequired}, {anyone, NoUserOrAnonymousID}, {isObject("traits"), TraitsNotObject}},
-		"alias":    {{filled("userId") && filled("previousId"), IDRequired}, {isString("userId"), IDNotString}},
+	}
+	user := []rule{{isID("userId") && isID("anonymousId"), IDNotString}, {anyone, NoUserOrAnonymousID}}
+	properties := rule{isObject("properties"), PropertiesNotObject}
+	traits := rule{isObject("traits"), TraitsNotObject}
+	rules := map[any][]rule{
+		"track": append(user[:2:2], rule{filled("event"), EventNotDefined}, rule{isString("event"), EventNotString},
+			properties),
+		"page": append(user[:2:2], rule{isString("name"), NameNotString}, rule{isString("category"), CategoryNotString},
+			properties),
+		"identify": append(user[:2:2], traits),
+		"group": append([]rule{{isID("groupId"), IDNotString}, {filled("groupId"), IDRequired}},
+			append(user[:2:2], traits)...),
+		"alias": {{isID("userId") && isID("previousId"), IDNotString},
+			{filled("userId") && filled("previousId"), IDRequired}},
 	}
 	rules["screen"] = rules["page"]
 	kind, _ := m["type"].(string)

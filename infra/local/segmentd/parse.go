@@ -164,6 +164,10 @@ func (v value) isObject() bool { return v.first() == '{' }
 func (v value) isNumber() bool { return v.first() == '-' || '0' <= v.first() && v.first() <= '9' }
 func (v value) isEmpty() bool  { return v.null() || v == `""` }
 
+// isID reports whether v may be an id, or is absent. Numbers may: SDKs of untyped languages send
+// them, and Segment makes strings of them.
+func (v value) isID() bool { return v.null() || v.isString() || v.isNumber() }
+
 // text returns a string's value, and "" for anything else.
 func (v value) text() string {
 	if !v.isString() {

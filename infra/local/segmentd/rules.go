@@ -62,34 +62,35 @@ func (f *fields) set(key string, v value) {
 	}
 }
 
-// check returns the code of the first rule that an event of that type breaks, or "".
+// check returns the code of the first rule that an event of that type breaks, or "". It looks only at
+// the fields that the type uses.
 func (f *fields) check(typ string) string {
 	switch typ {
 	case "track":
-		return first(f.identity(), f.eventName(), notObject(f.properties, codePropertiesNotObject))
+		return first(f.user(), f.eventName(), notObject(f.properties, codePropertiesNotObject))
 	case "identify":
-		return first(f.identity(), notObject(f.traits, codeTraitsNotObject))
+		return first(f.user(), notObject(f.traits, codeTraitsNotObject))
 	case "page", "screen":
-		return first(f.identity(), notString(f.name, codeNameNotString),
+		return first(f.user(), notString(f.name, codeNameNotString),
 			notString(f.category, codeCategoryNotString), notObject(f.properties, codePropertiesNotObject))
 	case "group":
-		return first(f.identity(), requiredID(f.groupID), notObject(f.traits, codeTraitsNotObject))
+		return first(requiredIDs(f.groupID), f.user(), notObject(f.traits, codeTraitsNotObject))
 	case "alias":
-		return first(requiredID(f.previousID), requiredID(f.userID))
+		return first(requiredIDs(f.userID, f.previousID))
 	}
 	return codeTypeNotKnown
 }
 
-// identity requires a userId or an anonymousId. A number is accepted: SDKs of untyped languages send
-// them, and Segment makes strings of them.
-func (f *fields) identity() string {
-	if identifies(f.userID) || identifies(f.anonymousID) {
-		return ""
+// user requires a userId or an anonymousId, and that both are ids.
+func (f *fields) user() string {
+	switch {
+	case !f.userID.isID() || !f.anonymousID.isID():
+		return codeIDNotString
+	case f.userID.isEmpty() && f.anonymousID.isEmpty():
+		return codeNoUserAnonID
 	}
-	return codeNoUserAnonID
+	return ""
 }
-
-func identifies(v value) bool { return v.isNumber() || v.isString() && !v.isEmpty() }
 
 func (f *fields) eventName() string {
 	switch {
@@ -101,12 +102,16 @@ func (f *fields) eventName() string {
 	return ""
 }
 
-func requiredID(v value) string {
-	switch {
-	case v.isEmpty():
-		return codeIDRequired
-	case !v.isString():
-		return codeIDNotString
+func requiredIDs(ids ...value) string {
+	for _, id := range ids {
+		if !id.isID() {
+			return codeIDNotString
+		}
+	}
+	for _, id := range ids {
+		if id.isEmpty() {
+			return codeIDRequired
+		}
 	}
 	return ""
 }
