@@ -1,6 +1,7 @@
 package event
 
 import (
+	"bytes"
 	"math"
 	"time"
 
@@ -51,10 +52,10 @@ func (e *Event) AppendIdentified(dst []byte, messageID string, timestamp time.Ti
 // An Enrichment is what the ingest endpoint knows about the events of a request and may add to
 // them. It is safe for concurrent use if AppendID is.
 type Enrichment struct {
-	DefaultType string    // the type of an event that has none; empty: it gets none
-	ReceivedAt  time.Time // when the request came
-	SentAt      time.Time // the batch's, by the client's clock; zero: unknown
-	WriteKey    string    // the request's; an event's own is removed when it is equal, because the message carries it
+	PathType   string    // the type that the request's path names: every event gets it; empty: it keeps its own
+	ReceivedAt time.Time // when the request came
+	SentAt     time.Time // the batch's, by the client's clock; zero: unknown
+	WriteKey   string    // the request's; an event's own is removed when it is equal, because the message carries it
 
 	// Client, IP and UserAgent are for events that a client sent itself: SDKs for servers send
 	// their users' addresses or none, and never their own.
@@ -70,7 +71,7 @@ type Enrichment struct {
 // AppendEnriched appends the event to dst as Spillway sends it on, and returns the extended dst. An
 // event that is not an object is copied unchanged. These fields change, where null counts as
 // absent; all other bytes are copied unchanged:
-//   - type, where it is missing;
+//   - type, where it is not the one that the path names;
 //   - messageId, where it is missing, empty or no string;
 //   - timestamp: Segment computes receivedAt − (sentAt − timestamp), which would add the time in
 //     the queue. So it is computed here, and the event's own sentAt is removed. A missing timestamp
@@ -89,9 +90,9 @@ func (e *Received) AppendEnriched(dst []byte, en *Enrichment) []byte {
 		p := &e.places.list[i]
 		switch p.field {
 		case fieldType:
-			if en.DefaultType != "" && rawjson.IsNull(e.at(p.span)) {
+			if kind := typeValue(en.PathType); kind != nil && !bytes.Equal(e.at(p.span), kind) {
 				ed.replace(p.span)
-				ed.dst = append(ed.dst, typeValue(en.DefaultType)...)
+				ed.dst = append(ed.dst, kind...)
 			}
 		case fieldMessageID:
 			if !e.hasID() {
@@ -120,9 +121,9 @@ func (e *Received) AppendEnriched(dst []byte, en *Enrichment) []byte {
 
 // insertAbsent inserts the fields that the event lacks before its first field.
 func (e *Received) insertAbsent(ed *editor, en *Enrichment, client bool) {
-	if !e.has(fieldType) && en.DefaultType != "" {
+	if !e.has(fieldType) && en.PathType != "" {
 		ed.insert(`"type":`)
-		ed.dst = append(ed.dst, typeValue(en.DefaultType)...)
+		ed.dst = append(ed.dst, typeValue(en.PathType)...)
 	}
 	if !e.has(fieldMessageID) {
 		ed.insert(keyMessageID)

@@ -18,12 +18,13 @@ type Received struct {
 	context contextFields
 }
 
-// ScanReceived is [Scan] for an event at the ingest endpoint. defaultType is the type of an event
-// that does not say one, which follows from the request's path; empty: none.
-func ScanReceived(s *rawjson.Scanner, document []byte, defaultType string, e *Received) error {
+// ScanReceived is [Scan] for an event at the ingest endpoint. pathType is the type that the
+// request's path names: it counts whatever the event says, as Segment does it. Empty: the event's
+// own counts.
+func ScanReceived(s *rawjson.Scanner, document []byte, pathType string, e *Received) error {
 	*e = Received{places: places{last: [numEditable]int8{none, none, none, none, none, none}}}
 	var v values
-	if err := e.scan(s, document, defaultType, &v, &e.places); err != nil {
+	if err := e.scan(s, document, pathType, &v, &e.places); err != nil {
 		return err
 	}
 	if e.Problem == nil && e.places.overflow {

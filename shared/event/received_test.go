@@ -18,15 +18,15 @@ var receivedAt = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 func newID(dst []byte) []byte { return append(dst, "new-id"...) }
 
 // enriched is an event after its enrichment, and the problem that was found in it.
-func enriched(t testing.TB, raw, defaultType string, en Enrichment) (string, *Problem) {
+func enriched(t testing.TB, raw, pathType string, en Enrichment) (string, *Problem) {
 	t.Helper()
 	var s rawjson.Scanner
 	s.Reset([]byte(raw))
 	var e Received
-	if err := ScanReceived(&s, []byte(raw), defaultType, &e); err != nil {
+	if err := ScanReceived(&s, []byte(raw), pathType, &e); err != nil {
 		t.Fatalf("%s: %v", raw, err)
 	}
-	en.DefaultType, en.ReceivedAt, en.AppendID = defaultType, receivedAt, newID
+	en.PathType, en.ReceivedAt, en.AppendID = pathType, receivedAt, newID
 	return string(e.AppendEnriched(nil, &en)), e.Problem
 }
 
@@ -40,18 +40,23 @@ func TestReceivedEventsAreEnriched(t *testing.T) {
 		return Enrichment{SentAt: at}
 	}
 	for name, c := range map[string]struct {
-		raw, defaultType string
-		en               Enrichment
-		want             string
+		raw, pathType string
+		en            Enrichment
+		want          string
 	}{
 		"nothing to do":          {raw: "{ " + full + " , \"a\" : 1 }", want: "{ " + full + " , \"a\" : 1 }"},
-		"empty":                  {raw: `{}`, defaultType: "page", want: `{"type":"page",` + front + `}`},
+		"empty":                  {raw: `{}`, pathType: "page", want: `{"type":"page",` + front + `}`},
 		"empty with white space": {raw: "{ \n}", want: `{` + front + " \n}"},
-		"type": {raw: `{"messageId":"m","timestamp":"x"}`, defaultType: "track",
+		"type": {raw: `{"messageId":"m","timestamp":"x"}`, pathType: "track",
 			want: `{"type":"track","messageId":"m","timestamp":"x"}`},
-		"type null": {raw: `{"messageId":"m","type":null,"timestamp":"x"}`, defaultType: "track",
+		"type null": {raw: `{"messageId":"m","type":null,"timestamp":"x"}`, pathType: "track",
 			want: `{"messageId":"m","type":"track","timestamp":"x"}`},
-		"another type is kept": {raw: `{` + full + `}`, defaultType: "page", want: `{` + full + `}`},
+		"another type than the path's": {raw: `{` + full + `}`, pathType: "page",
+			want: `{` + strings.Replace(full, "track", "page", 1) + `}`},
+		"the path's type in capitals": {raw: `{"messageId":"m","type": "Track","timestamp":"x"}`, pathType: "track",
+			want: `{"messageId":"m","type": "track","timestamp":"x"}`},
+		"a type that is no string": {raw: `{"type":{"a":1},"type":[1],"messageId":"m","timestamp":"x"}`, pathType: "group",
+			want: `{"type":{"a":1},"type":"group","messageId":"m","timestamp":"x"}`},
 		"no type by the path": {raw: `{"messageId":"m","timestamp":"x"}`,
 			want: `{"messageId":"m","timestamp":"x"}`},
 		"invalid ids": {raw: `{"messageId":7,"timestamp":null}`,
@@ -137,12 +142,12 @@ func TestReceivedEventsAreEnriched(t *testing.T) {
 			want: `{"writeKey":"other",` + full + `}`},
 		"only what is inserted is left": {raw: `{"writeKey":"WK","sentAt":"x","writeKey":"WK"}`,
 			en: Enrichment{WriteKey: "WK"}, want: `{` + front + `}`},
-		"not an object": {raw: `[1]`, defaultType: "track", en: client, want: `[1]`},
+		"not an object": {raw: `[1]`, pathType: "track", en: client, want: `[1]`},
 		"large numbers and unknown fields": {raw: `{` + full + `,"n":9007199254740993,"x":1e400,"é":"\u00e9"}`,
 			want: `{` + full + `,"n":9007199254740993,"x":1e400,"é":"\u00e9"}`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, _ := enriched(t, c.raw, c.defaultType, c.en)
+			got, _ := enriched(t, c.raw, c.pathType, c.en)
 			if got != c.want {
 				t.Errorf("%s\nbecame %s\nwant   %s", c.raw, got, c.want)
 			}
@@ -150,7 +155,7 @@ func TestReceivedEventsAreEnriched(t *testing.T) {
 				t.Errorf("the result is not JSON")
 			}
 			// A second time changes nothing: what was set is not set again.
-			if again, _ := enriched(t, got, c.defaultType,
+			if again, _ := enriched(t, got, c.pathType,
 				Enrichment{Client: c.en.Client, IP: c.en.IP, UserAgent: c.en.UserAgent, WriteKey: c.en.WriteKey,
 					Shared: c.en.Shared}); again != got {
 				t.Errorf("the second time it became %s", again)
@@ -161,35 +166,38 @@ func TestReceivedEventsAreEnriched(t *testing.T) {
 
 func TestTheRulesApplyToTheTypeOfThePath(t *testing.T) {
 	for _, c := range []struct {
-		raw, defaultType string
-		problem          *Problem
+		raw, pathType string
+		problem       *Problem
 	}{
 		{`{"userId":"u","event":"e"}`, "track", nil},
 		{`{"userId":"u","event":"e","type":null}`, "track", nil},
 		{`{"userId":"u","event":"e"}`, "", TypeUnknown},
 		{`{"userId":"u"}`, "track", EventNotDefined},
-		{`{"userId":"u","type":"page"}`, "track", nil},
+		{`{"userId":"u","type":"page"}`, "track", EventNotDefined},
+		{`{"userId":"u","event":"e","type":"Track"}`, "track", nil},
+		{`{"userId":"u","event":"e","type":7}`, "track", nil},
 		{`{"userId":"u"}`, "identify", nil},
 		{`{"userId":"u"}`, "screen", nil},
 		{`{"userId":"u"}`, "group", IDRequired},
 		{`{"userId":"u","previousId":"p"}`, "alias", nil},
-		{`{"userId":"u","type":"foo"}`, "page", TypeUnknown},
+		{`{"userId":"u","type":"foo"}`, "page", nil},
+		{`{"userId":"u","type":"foo"}`, "", TypeUnknown},
 		{`[]`, "page", NotAnObject},
 	} {
-		if _, problem := enriched(t, c.raw, c.defaultType, Enrichment{}); problem != c.problem {
-			t.Errorf("%s as a %s: %v, want %v", c.raw, c.defaultType, problem, c.problem)
+		if _, problem := enriched(t, c.raw, c.pathType, Enrichment{}); problem != c.problem {
+			t.Errorf("%s as a %s: %v, want %v", c.raw, c.pathType, problem, c.problem)
 		}
 	}
 }
 
 // checkEnrichment compares the result with what encoding/json makes of the event: the same value
 // but for the fields that are set.
-func checkEnrichment(t testing.TB, raw []byte, defaultType string, en Enrichment) {
+func checkEnrichment(t testing.TB, raw []byte, pathType string, en Enrichment) {
 	t.Helper()
 	var s rawjson.Scanner
 	s.Reset(raw)
 	var e Received
-	if ScanReceived(&s, raw, defaultType, &e) != nil || s.End() != nil {
+	if ScanReceived(&s, raw, pathType, &e) != nil || s.End() != nil {
 		return
 	}
 	var plain Event
@@ -197,10 +205,10 @@ func checkEnrichment(t testing.TB, raw []byte, defaultType string, en Enrichment
 	if e.Problem == TooManyDuplicates {
 		return
 	}
-	if Scan(&s, raw, &plain) != nil || !bytes.Equal(plain.Raw, e.Raw) || defaultType == "" && plain.Problem != e.Problem {
+	if Scan(&s, raw, &plain) != nil || !bytes.Equal(plain.Raw, e.Raw) || pathType == "" && plain.Problem != e.Problem {
 		t.Fatalf("Scan and ScanReceived differ for %q: %v, %v", raw, plain.Problem, e.Problem)
 	}
-	en.DefaultType, en.ReceivedAt, en.AppendID = defaultType, receivedAt, newID
+	en.PathType, en.ReceivedAt, en.AppendID = pathType, receivedAt, newID
 	out := e.AppendEnriched([]byte("x"), &en)[1:]
 	if !rawjson.IsObject(e.Raw) {
 		if !bytes.Equal(out, e.Raw) {
@@ -229,8 +237,8 @@ func checkEnrichment(t testing.TB, raw []byte, defaultType string, en Enrichment
 		own = c
 		client = client || c["direct"] == true
 	}
-	if want["type"] == nil && defaultType != "" {
-		want["type"] = defaultType
+	if pathType != "" {
+		want["type"] = pathType
 	}
 	if text(want["messageId"]) == "" {
 		want["messageId"] = "new-id"
@@ -320,7 +328,7 @@ func randomEvent(rng *rand.Rand) []byte {
 	return []byte(object(outer, rng.IntN(9)))
 }
 
-func randomEnrichment(rng *rand.Rand) (defaultType string, en Enrichment) {
+func randomEnrichment(rng *rand.Rand) (pathType string, en Enrichment) {
 	if rng.IntN(2) == 0 {
 		en.SentAt = receivedAt.Add(-30 * time.Minute)
 	}
@@ -341,8 +349,8 @@ func TestEnrichmentChangesOnlyItsOwnFields(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 30_000 {
 		raw := randomEvent(rng)
-		defaultType, en := randomEnrichment(rng)
-		checkEnrichment(t, raw, defaultType, en)
+		pathType, en := randomEnrichment(rng)
+		checkEnrichment(t, raw, pathType, en)
 	}
 }
 
@@ -360,8 +368,8 @@ func FuzzAppendEnriched(f *testing.F) {
 		if !bytes.Equal(bytes.ToValidUTF8(raw, nil), raw) {
 			return
 		}
-		defaultType, en := randomEnrichment(rand.New(rand.NewPCG(seed, 0)))
-		checkEnrichment(t, raw, defaultType, en)
+		pathType, en := randomEnrichment(rand.New(rand.NewPCG(seed, 0)))
+		checkEnrichment(t, raw, pathType, en)
 	})
 }
 

@@ -71,10 +71,10 @@ func fieldOf(key []byte) field {
 	return otherField
 }
 
-// scan reads one event into e and v, which must be empty. defaultType is the type that the event
-// has if it does not say one. p, unless nil, gets the places of the fields that enrichment may
-// change.
-func (e *Event) scan(s *rawjson.Scanner, document []byte, defaultType string, v *values, p *places) error {
+// scan reads one event into e and v, which must be empty. pathType is the type that the
+// request's path names, which counts whatever the event says; empty: the event's own counts. p,
+// unless nil, gets the places of the fields that enrichment may change.
+func (e *Event) scan(s *rawjson.Scanner, document []byte, pathType string, v *values, p *places) error {
 	s.TakeFlaws()
 	if s.Peek() != '{' {
 		e.Raw, e.Problem = s.Value(), NotAnObject
@@ -113,8 +113,8 @@ func (e *Event) scan(s *rawjson.Scanner, document []byte, defaultType string, v 
 		return s.Err()
 	}
 	e.Raw = document[start:s.Offset()]
-	if rawjson.IsNull(v[fieldType]) && defaultType != "" {
-		v[fieldType] = typeValue(defaultType)
+	if pathType != "" {
+		v[fieldType] = typeValue(pathType)
 	}
 	flaws := s.TakeFlaws()
 	e.Problem = validate(e.Raw, flaws, flaws.Depth-outer, v)
