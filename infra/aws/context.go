@@ -41,6 +41,8 @@ var allSettings = [...]setting{
 	numberOf("requestsPerSecond", "be 1 to 10000", func(s *settings) *int { return &s.RequestsPerSecond }),
 	textOf("publicURL", "be a scheme and host, like https://events.example.com, or none", isHTTPS,
 		func(s *settings) *string { return &s.PublicURL }),
+	textOf("pathPrefix", "be a path like /events, or none", isPathPrefix,
+		func(s *settings) *string { return &s.PathPrefix }),
 	segmentEndpoint,
 	textOf("segmentEndpointParameter", "be the name of an SSM parameter, like /spillway/segment-endpoint, or none",
 		isParameter, func(s *settings) *string { return &s.EndpointParameter }),

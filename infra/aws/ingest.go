@@ -36,6 +36,9 @@ func (p *pipeline) addIngest() {
 	if p.settings.PublicURL != "" {
 		variables["SPILLWAY_PUBLIC_URL"] = jsii.String(p.settings.PublicURL)
 	}
+	if p.settings.PathPrefix != "" {
+		variables["SPILLWAY_PATH_PREFIX"] = jsii.String(p.settings.PathPrefix)
+	}
 	if p.settings.Canary {
 		variables["SPILLWAY_CANARY_WRITE_KEY"] = p.canaryKey()
 	}

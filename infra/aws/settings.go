@@ -37,6 +37,7 @@ type settings struct {
 	IngestEndpoint    string
 	RequestsPerSecond int
 	PublicURL         string // that SDKs shall use; empty: that of the request
+	PathPrefix        string // of a proxy or a domain's mapping in front; empty: none
 
 	SegmentEndpoint   string
 	EndpointParameter string // SSM parameter with the endpoint, used instead of SegmentEndpoint; empty: none

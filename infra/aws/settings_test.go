@@ -117,6 +117,7 @@ func TestAWrongSettingHasALineThatSaysWhatItMustBe(t *testing.T) {
 		{`{"architecture": "mips"}`, `architecture must be arm64 or x86_64, is "mips"`},
 		{`{"ingestEndpoint": "carrier-pigeon"}`, `ingestEndpoint must be http-api or function-url, is "carrier-pigeon"`},
 		{`{"requestsPerSecond": 0}`, `requestsPerSecond must be 1 to 10000, is 0`},
+		{`{"pathPrefix": "/a?b"}`, `pathPrefix must be a path like /events`},
 		{`{"publicURL": "events.example.com"}`, `publicURL must be a scheme and host, like https://events.example.com`},
 		{`{"segmentEndpoint": "api.segment.io"}`, `segmentEndpoint must be us, eu or a URL, is "api.segment.io": `},
 		{`{"writeKeyParameter": "a key"}`, `writeKeyParameter must be the name of an SSM parameter`},

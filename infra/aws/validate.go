@@ -12,6 +12,7 @@ import (
 
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/canary"
+	"github.com/spillwayhq/spillway/shared/ingest"
 )
 
 // validate checks what the settings say together, and each value that no single one can know:
@@ -123,6 +124,13 @@ func isParameter(name string) error {
 func isWriteKey(key string) error {
 	_, err := canary.New(canary.Config{URL: "https://events.example.com", WriteKey: key})
 	return err
+}
+
+func isPathPrefix(text string) error {
+	if prefix, err := ingest.ParsePathPrefix(text); err != nil || prefix == "" {
+		return errInvalid
+	}
+	return nil
 }
 
 func isHTTPS(text string) error {

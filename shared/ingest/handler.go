@@ -19,7 +19,7 @@ const maxUserAgent = 512
 // (http.Server's ReadTimeout); everything else is bounded here.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	rt := routeOf(r.URL.Path)
+	rt := routeOf(r.URL.Path, h.config.PathPrefix)
 	allowOrigin(w.Header(), r)
 	var s Summary
 	a := h.handle(w.Header(), r, rt, start, &s)
@@ -172,7 +172,7 @@ func lookup(keys KeySet, writeKey string) (Key, *refusal) {
 // enrichment returns what the request adds to its events.
 func (h *Handler) enrichment(c *content, r *http.Request, rt route, start time.Time, writeKey string) event.Enrichment {
 	e := event.Enrichment{
-		DefaultType: rt.event, ReceivedAt: start, SentAt: c.sentAt, WriteKey: writeKey, Client: rt.client,
+		PathType: rt.event, ReceivedAt: start, SentAt: c.sentAt, WriteKey: writeKey, Client: rt.client,
 		Shared: event.ScanContext(c.context), AppendID: appendID,
 	}
 	if addr := h.config.ClientIP(r); addr.IsValid() {

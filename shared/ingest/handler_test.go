@@ -34,7 +34,9 @@ func TestEveryPathOfTheSDKsIsServed(t *testing.T) {
 		{path: "/v1/batch", batch: true}, {path: "/v1/import", batch: true}, {path: "/v1/b", batch: true, client: true},
 		{path: "/b", batch: true, client: true},
 	} {
-		for _, path := range []string{c.path, c.path + "/"} {
+		unversioned := strings.TrimPrefix(c.path, "/v1")
+		for _, path := range []string{c.path, c.path + "/", "/" + c.path, c.path + "//", strings.Replace(c.path, "/v1/", "/v1//", 1),
+			unversioned, unversioned + "/", "//" + unversioned, "/v1/v1" + unversioned, "/v1//v1" + unversioned} {
 			t.Run(path, func(t *testing.T) {
 				r := newRig(t, nil)
 				body := `{"userId":"u","event":"e","groupId":"g","previousId":"p","messageId":"m","timestamp":"x"}`
@@ -72,8 +74,8 @@ func TestEveryPathOfTheSDKsIsServed(t *testing.T) {
 
 func TestUnknownPathsAreNotFound(t *testing.T) {
 	r := newRig(t, nil)
-	for _, path := range []string{"/", "/v1", "/v1/", "/v2/batch", "/v1/batch/x", "/v1/batch//", "/batch", "/track",
-		"/v1/pixel/", "/v1/pixel/batch", "/v1/projects/settings", "/v1/projects/a/b/settings", "/v1/projects//settings",
+	for _, path := range []string{"/", "/v1", "/v1/", "/v2/batch", "/v1/batch/x", "/v1/batch/v1", "/v3/track", "//", "/v1v1/track", "/events/track",
+		"/v1/pixel/", "/v1/pixel", "/pixel//", "/v1/pixel/batch", "/v1/projects/settings", "/v1/projects/a/b/settings", "/v1/projects//settings",
 		"/favicon.ico"} {
 		w := r.do("POST", path, "{}")
 		if status, code := r.understood(w); status != 404 || code != "not_found" {
@@ -221,6 +223,67 @@ func TestAPanicIsLoggedWithoutItsValue(t *testing.T) {
 	for _, text := range []string{"type=string", "index out of range", "handler_test.go"} {
 		if !strings.Contains(r.log.String(), text) {
 			t.Errorf("%q is not in the log: %s", text, r.log.String())
+		}
+	}
+}
+
+func TestAPathPrefixOfAProxyIsReadAndMayBeMissing(t *testing.T) {
+	for _, prefix := range []string{"/events", "events/", "//events//"} {
+		r := newRig(t, func(c *Config) { c.PathPrefix = prefix })
+		for path, status := range map[string]int{
+			"/events/v1/track": 200, "/events/track": 200, "//events//v1//track/": 200, "/v1/track": 200, "/track": 200,
+			"/events/events/v1/track": 404, "/eventsv1/track": 404, "/v1/events/track": 404, "/events": 404,
+		} {
+			if got, code := r.post(path, track("1")); got != status {
+				t.Errorf("%s under %s: %d %s, want %d", path, prefix, got, code, status)
+			}
+		}
+		want(t, "health", r.do("GET", "/events/health", "").Code, 200)
+		want(t, "health at the load balancer's path", r.do("GET", "/health", "").Code, 200)
+		for _, path := range []string{"/events/v1/projects/WK/settings", "/v1/projects/WK/settings"} {
+			if w := r.do("GET", "http://a.example"+path, ""); !strings.Contains(w.Body.String(), `"a.example/events/v1"`) {
+				t.Errorf("%s: %d %s", path, w.Code, w.Body)
+			}
+		}
+	}
+}
+
+func TestAPrefixThatIsAPathOfItsOwnHidesNothing(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.PathPrefix = "/t" })
+	for _, path := range []string{"/t", "/t/", "/t/t", "/t/v1/t", "/v1/t"} {
+		if status, code := r.post(path, track("1")); status != 200 {
+			t.Errorf("%s: %d %s", path, status, code)
+		}
+	}
+}
+
+func TestWhatIsNoPathIsNoPrefix(t *testing.T) {
+	for _, text := range []string{"/a b", "/a?b", "/a#b", "/a%20b", "/ä", "/a\n", `/a\b`} {
+		if prefix, err := ParsePathPrefix(text); err == nil {
+			t.Errorf("%q is taken for %q", text, prefix)
+		}
+	}
+	for _, text := range []string{"", "/", "//"} {
+		if prefix, err := ParsePathPrefix(text); err != nil || prefix != "" {
+			t.Errorf("%q is taken for %q, %v", text, prefix, err)
+		}
+	}
+}
+
+func TestThePathSaysTheTypeWhateverTheEventSays(t *testing.T) {
+	for _, c := range []struct{ path, kind, want string }{
+		{"/v1/track", `"Track"`, "track"}, {"/v1/t", `"page"`, "track"}, {"/v1/page", `"TRACK"`, "page"},
+		{"/v1/identify", `7`, "identify"}, {"/v1/s", `""`, "screen"}, {"/v1/group", `null`, "group"},
+		{"/alias", `{"a":[]}`, "alias"},
+	} {
+		r := newRig(t, nil)
+		status, code := r.post(c.path, `{"type":`+c.kind+`,"userId":"u","event":"e","groupId":"g","previousId":"p"}`)
+		if status != 200 {
+			t.Errorf("%s with the type %s: %d %s", c.path, c.kind, status, code)
+			continue
+		}
+		if got := events(t, &r.queue)[0]; !strings.Contains(got, `"type":"`+c.want+`"`) || strings.Count(got, `"type"`) != 1 {
+			t.Errorf("%s with the type %s: %s", c.path, c.kind, got)
 		}
 	}
 }

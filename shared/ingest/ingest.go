@@ -59,6 +59,9 @@ type Config struct {
 	// PublicURL is scheme and host under which clients reach the endpoint, like
 	// https://events.example.com, for the settings that SDKs load. Empty: those of the request.
 	PublicURL string
+	// PathPrefix is what precedes the endpoint's paths at a proxy in front, like /events, whether
+	// or not the proxy passes it on. The settings that SDKs load name it too.
+	PathPrefix string
 	// TrustForwardedProto says that X-Forwarded-Proto comes from a proxy and names the clients'
 	// scheme.
 	TrustForwardedProto bool
@@ -116,6 +119,10 @@ func (c *Config) complete() error {
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" {
 			return fmt.Errorf("the public URL must be scheme and host, like https://events.example.com, is %q", c.PublicURL)
 		}
+	}
+	var err error
+	if c.PathPrefix, err = ParsePathPrefix(c.PathPrefix); err != nil {
+		return err
 	}
 	if c.Linger < 0 || c.Linger > time.Second {
 		return fmt.Errorf("the linger must be between 0 and %v, is %v", time.Second, c.Linger)

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 )
@@ -55,20 +56,54 @@ func eventRoute(name string) route {
 	return route{}
 }
 
-// routeOf reads a path; a slash at its end makes no difference. Mobile SDKs append their paths to
-// the configured address, with or without /v1 at its end: so b, m and the settings work without it
-// as well.
-func routeOf(path string) route {
-	path = strings.TrimSuffix(path, "/")
-	if path == "/health" {
-		return route{kind: routeHealth}
+// ParsePathPrefix returns a path prefix as [Config].PathPrefix needs it: with a slash at its start
+// and none at its end. Empty: there is none.
+func ParsePathPrefix(text string) (string, error) {
+	prefix := tidyPath(text)
+	if prefix != "" && prefix[0] != '/' {
+		prefix = "/" + prefix
 	}
-	name, versioned := strings.CutPrefix(path, "/v1/")
-	if !versioned {
-		name = strings.TrimPrefix(path, "/")
-		if name != "b" && name != "m" && !strings.HasPrefix(name, "projects/") {
-			return route{}
+	for i := range len(prefix) {
+		if c := prefix[i]; c <= ' ' || c > '~' || strings.IndexByte(`":%?#<>\`, c) >= 0 {
+			return "", fmt.Errorf("the path prefix must be a path like /events, without a query, spaces and escapes, is %q", text)
 		}
+	}
+	return prefix, nil
+}
+
+// tidyPath removes what a configured host with a slash at its end adds: double slashes, and those
+// at the end.
+func tidyPath(path string) string {
+	for strings.Contains(path, "//") {
+		path = strings.ReplaceAll(path, "//", "/")
+	}
+	return strings.TrimSuffix(path, "/")
+}
+
+// routeOf reads a path. Proxies differ in whether they pass their prefix on, so a path is read both
+// with and without it.
+func routeOf(path, prefix string) route {
+	path = tidyPath(path)
+	if rest, ok := strings.CutPrefix(path, prefix); ok && prefix != "" {
+		if r := routeWithin(rest); r.kind != routeUnknown {
+			return r
+		}
+	}
+	return routeWithin(path)
+}
+
+// routeWithin reads a path without a prefix. SDKs append their paths to the configured address, and
+// people write it with /v1 at its end, without, or twice: so nothing depends on it.
+func routeWithin(path string) route {
+	name, ok := strings.CutPrefix(path, "/")
+	if !ok {
+		return route{}
+	}
+	for versioned := true; versioned; {
+		name, versioned = strings.CutPrefix(name, "v1/")
+	}
+	if name == "health" {
+		return route{kind: routeHealth}
 	}
 	if rest, ok := strings.CutPrefix(name, "pixel/"); ok {
 		r := eventRoute(rest)

@@ -86,7 +86,7 @@ func New(ctx context.Context, o Options, p Parts) (*Endpoint, error) {
 	c := ingest.Config{
 		Queue: sqsclient.NewSender(p.SQS, o.QueueURL), DeadLetters: sqsclient.NewSender(p.SQS, o.DeadLetterQueueURL),
 		Health:    reachable(p.SQS, o.QueueURL),
-		PublicURL: o.PublicURL, Report: e.counters.Add, Logger: p.Logger,
+		PublicURL: o.PublicURL, PathPrefix: o.PathPrefix, Report: e.counters.Add, Logger: p.Logger,
 	}
 	if p.Report != nil {
 		c.Report = func(s ingest.Summary) { e.counters.Add(s); p.Report(s) }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/env"
+	"github.com/spillwayhq/spillway/shared/ingest"
 )
 
 // The environment variables of the program.
@@ -22,6 +23,7 @@ const (
 	envKeysParameter      = "SPILLWAY_WRITE_KEYS_PARAMETER"  //
 	envCanaryWriteKey     = "SPILLWAY_CANARY_WRITE_KEY"      // default: no canary
 	envPublicURL          = "SPILLWAY_PUBLIC_URL"            // default: the URL of the request
+	envPathPrefix         = "SPILLWAY_PATH_PREFIX"           // before the paths, at a proxy in front; default: none
 	envLogLevel           = "SPILLWAY_LOG_LEVEL"             // debug, info, warn, error; default: info
 
 	// For a server only. In front of a Lambda function the gateway decides this.
@@ -61,7 +63,9 @@ type Options struct {
 	// PublicURL is the scheme and host for the settings that SDKs load. Empty: those of the
 	// request.
 	PublicURL string
-	LogLevel  slog.Level
+	// PathPrefix precedes the paths at a proxy in front, like /events. Empty: nothing does.
+	PathPrefix string
+	LogLevel   slog.Level
 	// MemoryLimit is Go's soft memory limit in bytes (debug.SetMemoryLimit); negative: GOMEMLIMIT
 	// counts. Without a limit the heap may grow to twice its live size before a collection, which
 	// is more than a small container has.
@@ -82,7 +86,7 @@ func (o Options) LogValue() slog.Value {
 	attrs := []slog.Attr{
 		slog.String("name", o.Name), slog.String("queue", o.QueueURL), slog.String("dead_letter_queue", o.DeadLetterQueueURL),
 		slog.String("write_keys_file", o.WriteKeysFile), slog.String("write_keys_parameter", o.WriteKeysParameter),
-		slog.Bool("canary", o.CanaryWriteKey != ""), slog.String("public_url", o.PublicURL),
+		slog.Bool("canary", o.CanaryWriteKey != ""), slog.String("public_url", o.PublicURL), slog.String("path_prefix", o.PathPrefix),
 		slog.Bool("lambda", o.Server == nil),
 	}
 	if s := o.Server; s != nil {
@@ -101,7 +105,7 @@ func readOptions(environ []string) (Options, error) {
 		env.QueueURL(envQueueURL, &o.QueueURL), env.QueueURL(envDeadLetterQueueURL, &o.DeadLetterQueueURL),
 		env.String(envKeysFile, &o.WriteKeysFile), env.String(envKeysParameter, &o.WriteKeysParameter),
 		env.String(envCanaryWriteKey, &o.CanaryWriteKey), env.String(envPublicURL, &o.PublicURL),
-		env.LogLevel(envLogLevel, &o.LogLevel),
+		pathPrefix(&o.PathPrefix), env.LogLevel(envLogLevel, &o.LogLevel),
 	}
 	if api, _ := env.Lookup(environ, envRuntimeAPI); api != "" {
 		variables = append(variables, notInLambda(envListen), notInLambda(envProxies), notInLambda(envGrace))
@@ -115,6 +119,16 @@ func readOptions(environ []string) (Options, error) {
 	o.Name = cmp.Or(o.Name, emf.DefaultPipeline)
 	return o, errors.Join(err,
 		env.Exclusive(envKeysFile, o.WriteKeysFile, envKeysParameter, o.WriteKeysParameter))
+}
+
+// pathPrefix takes what [ingest.ParsePathPrefix] does.
+func pathPrefix(into *string) env.Variable {
+	return env.Variable{Name: envPathPrefix, Set: func(value string) (err error) {
+		if *into, err = ingest.ParsePathPrefix(value); err != nil {
+			return env.MustBe("a path like /events, without a query, spaces and escapes", value)
+		}
+		return nil
+	}}
 }
 
 // notInLambda refuses a variable of a server.

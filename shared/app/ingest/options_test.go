@@ -51,6 +51,8 @@ func TestAWrongVariableIsNamedWithWhatItMustBe(t *testing.T) {
 		{[]string{"SPILLWAY_TRUSTED_PROXIES=many"}, "0 to 10"},
 		{[]string{"SPILLWAY_TRUSTED_PROXIES=-1"}, "0 to 10"},
 		{[]string{"SPILLWAY_SHUTDOWN_GRACE=25"}, "must be a duration above 0 like 25s"},
+		{[]string{"SPILLWAY_PATH_PREFIX=https://a.example/x"}, "must be a path like /events"},
+		{[]string{"SPILLWAY_PATH_PREFIX=/a?b"}, "SPILLWAY_PATH_PREFIX must be a path like /events"},
 		{[]string{"SPILLWAY_LISTEN=8080"}, "SPILLWAY_LISTEN must be host:port"},
 		{[]string{"SPILLWAY_LISTEN=:web"}, "must be host:port"},
 		{[]string{"PORT=99999"}, "PORT must be a port between 0 and 65535, is \"99999\""},
