@@ -1,6 +1,6 @@
-// Package httpserver is an http.Server that any client may reach: it bounds what a client can hold
-// that sends slowly or never ends its headers, it shuts down gracefully, and its log names no
-// client. Every server of Spillway uses it.
+// Package httpserver is an http.Server that any client may reach: it bounds the connections, and
+// what a client can hold that sends slowly or never ends its headers; it shuts down gracefully, and
+// its log names no client. Every server of Spillway uses it.
 package httpserver
 
 import (
@@ -10,8 +10,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -25,23 +27,36 @@ const (
 	maxHeaderBytes = 16 << 10 // net/http adds 4 KB; the SDKs send less than 1 KB
 )
 
-// New returns a server with the package's limits. The logger gets errors of this machine only, not
-// those that a client can cause.
-func New(handler http.Handler, logger *slog.Logger) *http.Server {
-	return &http.Server{
-		Handler:           handler,
+// A Server is an http.Server with bounds for its connections. Both may be changed before Serve.
+type Server struct {
+	http.Server
+	Limits Limits
+}
+
+// New returns a server with the package's limits, without one for each client. The logger gets
+// errors of this machine only, not those that a client can cause.
+func New(handler http.Handler, logger *slog.Logger) *Server {
+	return &Server{Limits: defaultLimits(), Server: http.Server{
+		Handler:           tracked(handler),
 		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
-		MaxHeaderBytes: maxHeaderBytes,
-		ErrorLog:       slog.NewLogLogger(ownErrors{logger.Handler()}, slog.LevelWarn),
-	}
+		MaxHeaderBytes: maxHeaderBytes, ConnContext: withConn,
+		ErrorLog: slog.NewLogLogger(ownErrors{logger.Handler()}, slog.LevelWarn),
+	}}
 }
 
 // Serve takes requests from l until ctx ends. Then it takes no new connection, lets the requests
 // under way finish, and calls flush, all within grace. The error says what did not end within it.
-func Serve(ctx context.Context, server *http.Server, l net.Listener, grace time.Duration,
+func Serve(ctx context.Context, server *Server, l net.Listener, grace time.Duration,
 	flush func(context.Context) error) error {
+	conns := &connections{limits: server.Limits, clients: map[netip.Prefix]*client{}}
+	server.ConnState = conns.changed
+	sweeping, stopSweeping := context.WithCancel(context.WithoutCancel(ctx))
+	var swept sync.WaitGroup
+	swept.Go(func() { conns.sweep(sweeping) })
+	defer swept.Wait()
+	defer stopSweeping()
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }()
+	go func() { served <- server.Serve(listener{l, conns}) }()
 	var failed error
 	select {
 	case err := <-served:

@@ -45,8 +45,11 @@ func (e *Endpoint) Serve(ctx context.Context, l net.Listener) error {
 		}
 	})
 	e.logger.Info("listening", "address", l.Addr().String())
-	err := httpserver.Serve(ctx, httpserver.New(e.guarded, e.logger), l, e.Options.Server.ShutdownGrace,
-		e.handler.Shutdown)
+	server := httpserver.New(e.guarded, e.logger)
+	if e.Options.Server.TrustedProxies == 0 { // otherwise all connections are the proxy's
+		server.Limits.PerClient = httpserver.MaxConnsPerClient
+	}
+	err := httpserver.Serve(ctx, server, l, e.Options.Server.ShutdownGrace, e.handler.Shutdown)
 	stop()
 	running.Wait()
 	e.writeMetrics()

@@ -1,0 +1,311 @@
+package httpserver
+
+import (
+	"container/list"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Limits bound the connections that clients hold. When a bound is reached, a new connection takes
+// the place of the one that has waited longest for its client: for a first request rather than for
+// a further one, and never of one whose request is being answered. So a client that sends what it
+// has promised is served, however many others only connect.
+type Limits struct {
+	Conns     int // of all clients together
+	PerClient int // of one address, or of one /64 of IPv6, which is what a customer gets; 0: no bound
+}
+
+const (
+	// maxConns bounds the memory for connections: each takes some 20 KB, so all take 80 MB.
+	maxConns = 4096
+	// MaxConnsPerClient is for a server that clients reach without a proxy: more than the browsers
+	// behind one company's address use at the same time, and a quarter of all connections.
+	MaxConnsPerClient = 1024
+	// A body has so long, and a second more for each minBodyRate bytes of it that have come. Apache's
+	// mod_reqtimeout asks for 500 bytes/s, Kestrel for 240 after the same 5 s.
+	bodyGrace   = 5 * time.Second
+	minBodyRate = 1000 // bytes/s
+	// sweepInterval is how often slow bodies are looked for.
+	sweepInterval = time.Second
+)
+
+// defaultLimits leave half of the process's handles for other things than connections.
+func defaultLimits() Limits { return Limits{Conns: max(1, min(maxConns, maxHandles()/2))} }
+
+// ClientOf returns the range of addresses that counts as one client: the address, or the /64 of an
+// IPv6 address. The zero Addr is one client, too.
+func ClientOf(addr netip.Addr) netip.Prefix {
+	addr = addr.Unmap().WithZone("")
+	bits := addr.BitLen()
+	if addr.Is6() {
+		bits = 64
+	}
+	p, _ := addr.Prefix(bits) // of the zero Addr: the zero Prefix
+	return p
+}
+
+// connections are the open connections of a server. It is safe for concurrent use.
+type connections struct {
+	limits Limits
+
+	mu      sync.Mutex
+	open    int
+	waiting waiting
+	clients map[netip.Prefix]*client
+}
+
+type client struct {
+	open    int
+	waiting waiting
+}
+
+// waiting are the connections that wait for their clients, those that have waited longest first: in
+// [0] for a first request, in [1] for a further one.
+type waiting [2]list.List
+
+// longest is the connection whose place a new one takes; nil: there is none.
+func (w *waiting) longest() *conn {
+	for i := range w {
+		if e := w[i].Front(); e != nil {
+			return e.Value.(*conn)
+		}
+	}
+	return nil
+}
+
+// conn is a connection in connections, whose mu guards its fields, except read.
+type conn struct {
+	net.Conn
+	of     *connections
+	client netip.Prefix
+
+	closed          bool
+	served          bool          // it had a request that was answered
+	inAll, inClient *list.Element // of the waiting; nil: its request is being answered
+	arriving        time.Time     // since when a body is arriving; zero: none is
+	read            atomic.Int64  // bytes of the body
+}
+
+// listener is a net.Listener whose connections are bounded.
+type listener struct {
+	net.Listener
+	conns *connections
+}
+
+// Accept implements net.Listener.
+func (l listener) Accept() (net.Conn, error) {
+	for {
+		inner, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if c := l.conns.add(inner); c != nil {
+			return c, nil
+		}
+		inner.Close()
+	}
+}
+
+// add counts a new connection in; nil: there is no place for it.
+func (s *connections) add(inner net.Conn) *conn {
+	c := &conn{Conn: inner, of: s}
+	if addr, err := netip.ParseAddrPort(inner.RemoteAddr().String()); err == nil {
+		c.client = ClientOf(addr.Addr())
+	}
+	s.mu.Lock()
+	out, ok := s.makeRoom(c.client)
+	if ok {
+		of := s.clients[c.client]
+		if of == nil {
+			of = new(client)
+			s.clients[c.client] = of
+		}
+		of.open++
+		s.open++
+		s.wait(c)
+	}
+	s.mu.Unlock()
+	if out != nil {
+		out.Conn.Close()
+	}
+	if !ok {
+		return nil
+	}
+	return c
+}
+
+// makeRoom counts a connection out if a bound is reached, which the caller must close. ok is false
+// when there is no room. It is called with mu held.
+func (s *connections) makeRoom(newcomer netip.Prefix) (out *conn, ok bool) {
+	of := s.clients[newcomer]
+	switch {
+	case s.limits.PerClient > 0 && of != nil && of.open >= s.limits.PerClient:
+		out = of.waiting.longest()
+	case s.open >= s.limits.Conns:
+		out = s.waiting.longest()
+	default:
+		return nil, true
+	}
+	if out == nil {
+		return nil, false
+	}
+	s.remove(out)
+	return out, true
+}
+
+// wait says that a connection waits for its client from now on. It is called with mu held.
+func (s *connections) wait(c *conn) {
+	s.stopWaiting(c)
+	if c.closed {
+		return
+	}
+	i := 0
+	if c.served {
+		i = 1
+	}
+	c.inAll = s.waiting[i].PushBack(c)
+	c.inClient = s.clients[c.client].waiting[i].PushBack(c)
+}
+
+// stopWaiting is called with mu held.
+func (s *connections) stopWaiting(c *conn) {
+	c.arriving = time.Time{}
+	if c.inAll == nil {
+		return
+	}
+	of := s.clients[c.client]
+	for i := range s.waiting { // Remove ignores an element of another list
+		s.waiting[i].Remove(c.inAll)
+		of.waiting[i].Remove(c.inClient)
+	}
+	c.inAll, c.inClient = nil, nil
+}
+
+// remove counts a connection out. It is called with mu held.
+func (s *connections) remove(c *conn) {
+	if c.closed {
+		return
+	}
+	s.stopWaiting(c)
+	c.closed = true
+	s.open--
+	of := s.clients[c.client]
+	if of.open--; of.open == 0 {
+		delete(s.clients, c.client)
+	}
+}
+
+// Close implements net.Conn.
+func (c *conn) Close() error {
+	c.of.mu.Lock()
+	c.of.remove(c)
+	c.of.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// CloseWrite lets net/http end an answer such that a client that still sends can read it.
+func (c *conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// changed is http.Server's ConnState.
+func (s *connections) changed(inner net.Conn, state http.ConnState) {
+	c, ok := inner.(*conn)
+	if !ok || state != http.StateActive && state != http.StateIdle {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.served = c.served || state == http.StateIdle
+	s.wait(c)
+}
+
+// connKey is the key of a request's conn in its context.
+type connKey struct{}
+
+func withConn(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, c)
+}
+
+// tracked tells the request's connection when the request has arrived whole.
+func tracked(handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c, ok := r.Context().Value(connKey{}).(*conn); ok {
+			if r.ContentLength == 0 {
+				c.arrived()
+			} else {
+				c.arrives()
+				r.Body = &body{r.Body, c}
+			}
+		}
+		handler.ServeHTTP(w, r)
+	})
+}
+
+func (c *conn) arrived() {
+	c.of.mu.Lock()
+	defer c.of.mu.Unlock()
+	c.of.stopWaiting(c)
+}
+
+func (c *conn) arrives() {
+	c.read.Store(0)
+	c.of.mu.Lock()
+	defer c.of.mu.Unlock()
+	c.arriving = time.Now()
+}
+
+// body is a request's body that is counted while it arrives.
+type body struct {
+	io.ReadCloser
+	conn *conn
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.conn.read.Add(int64(n))
+	if err == io.EOF {
+		b.conn.arrived()
+	}
+	return n, err
+}
+
+// sweep ends the reading of the bodies that come too slowly, until ctx ends: their requests are
+// answered as any that ends too early.
+func (s *connections) sweep(ctx context.Context) {
+	t := time.NewTicker(sweepInterval)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-t.C:
+			s.mu.Lock()
+			for i := range s.waiting {
+				for e := s.waiting[i].Front(); e != nil; e = e.Next() {
+					if c := e.Value.(*conn); c.tooSlow(now) {
+						_ = c.SetReadDeadline(now) // of a closed one it fails
+					}
+				}
+			}
+			s.mu.Unlock()
+		}
+	}
+}
+
+// tooSlow is called with mu held.
+func (c *conn) tooSlow(now time.Time) bool {
+	if c.arriving.IsZero() {
+		return false
+	}
+	return now.Sub(c.arriving) >= bodyGrace+time.Duration(c.read.Load())*time.Second/minBodyRate
+}
