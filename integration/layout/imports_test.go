@@ -21,8 +21,10 @@ type layer struct {
 
 // layers is the order of imports. Data comes in at the top and goes down; nothing imports upward.
 var layers = []layer{
-	{"library", []string{"shared/rawjson", "shared/spill", "shared/breaker", "shared/reload", "shared/env",
-		"shared/jsonlog"}, nil},
+	{"library", []string{
+		"shared/rawjson", "shared/spill", "shared/frame", "shared/diskdir", "shared/breaker", "shared/reload", "shared/env",
+		"shared/jsonlog",
+	}, nil},
 	{"model", []string{"shared/event", "shared/message"}, []string{"library"}},
 	{"adapter", []string{
 		"shared/segment", "shared/sqsclient", "shared/ssm", "shared/emf", "shared/httpserver", "shared/apigateway",
@@ -50,6 +52,7 @@ var layers = []layer{
 
 // pairs are the imports within a layer whose packages else do not know each other.
 var pairs = map[string][]string{
+	"shared/spill":                   {"shared/frame", "shared/diskdir"},
 	"shared/message":                 {"shared/event"},
 	"shared/ingest/writekeys":        {"shared/ingest"},
 	"shared/publisher/publishertest": {"shared/publisher"},

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"sync"
 	"testing"
+
+	"github.com/spillwayhq/spillway/shared/frame"
 )
 
 func TestAppendDuringCloseIsInTheLogOrFails(t *testing.T) {
@@ -105,7 +107,7 @@ func TestCloseLeavesASegmentOfWhichOnlyAPartIsRead(t *testing.T) {
 		t.Fatal(n, err)
 	}
 	l.Done(records...)
-	if s := l.Stats(); s.Unread != frameBytes+1 {
+	if s := l.Stats(); s.Unread != frame.Overhead+1 {
 		t.Errorf("with one record unread: %+v", s)
 	}
 	closeLog(t, l)

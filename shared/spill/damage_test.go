@@ -8,6 +8,8 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
+
+	"github.com/spillwayhq/spillway/shared/frame"
 )
 
 // written returns a segment file with records of several sizes, and their places.
@@ -18,7 +20,7 @@ func written(t testing.TB) ([]byte, []place) {
 	for id, n := range []int{8, 100, 9, 40, 17, 8} {
 		record := numbered(uint64(id), n)
 		if id == 3 {
-			record = append(record, marker...) // a record may contain one
+			record = append(record, frame.Marker...) // a record may contain one
 		}
 		if err := l.Append(record); err != nil {
 			t.Fatal(err)
@@ -58,7 +60,7 @@ func TestSegmentCutAtAnyByteLosesOnlyTheRecordsAfterTheCut(t *testing.T) {
 				t.Fatal(err)
 			}
 			var want []uint64
-			boundary := cut == headersBytes
+			boundary := cut == frame.HeadersBytes
 			for _, f := range frames {
 				if f.to <= cut {
 					want = append(want, f.id)
@@ -69,11 +71,14 @@ func TestSegmentCutAtAnyByteLosesOnlyTheRecordsAfterTheCut(t *testing.T) {
 			if !slices.Equal(got, append(want, 0, 1, 2, 3, 4, 5)) {
 				t.Fatalf("cut at %d of %d: got %v", cut, len(b), got)
 			}
-			torn := 1
-			if boundary {
+			torn, corrupt := 1, 0
+			switch {
+			case boundary:
 				torn = 0
+			case cut < frame.HeadersBytes: // a file that is not the newest once had its header
+				torn, corrupt = 0, 1
 			}
-			if s.Torn != torn || s.Corrupt != 0 || s.SetAside != 0 || s.Bytes != 0 || s.Segments != 0 {
+			if s.Torn != torn || s.Corrupt != corrupt || s.SetAside != 0 || s.Bytes != 0 || s.Segments != 0 {
 				t.Fatalf("cut at %d of %d: %+v", cut, len(b), s)
 			}
 			if err := os.RemoveAll(dir); err != nil {
@@ -112,8 +117,8 @@ func TestStretchOfForeignBytesIsSkipped(t *testing.T) {
 	stale, _ := written(t) // of another process, and so with another salt
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
-		for name, hole := range map[string][]byte{"zeros": make([]byte, 4096), "old frames": stale[headersBytes:],
-			"half a marker": marker[:2]} {
+		for name, hole := range map[string][]byte{"zeros": make([]byte, 4096), "old frames": stale[frame.HeadersBytes:],
+			"half a marker": []byte(frame.Marker[:2])} {
 			holed := slices.Concat(b[:frames[2].from], hole, b[frames[2].from:])
 			got, s := readBoth(t, dir, holed, nil)
 			if !slices.Equal(got, []uint64{0, 1, 2, 3, 4, 5}) || s.Corrupt != 1 || s.CorruptBytes != int64(len(hole)) {
@@ -128,7 +133,7 @@ func TestDamagedHeadersLoseOnlyTheirSegment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broken := bytes.Clone(b)
 		broken[3] ^= 1
-		broken[headerBytes+3] ^= 1
+		broken[frame.HeaderBytes+3] ^= 1
 		got, s := readBoth(t, t.TempDir(), broken, b)
 		if len(got) != 6 || s.SetAside != 1 || s.Bytes != int64(len(b)) {
 			t.Errorf("got %v, %+v", got, s)
@@ -139,18 +144,18 @@ func TestDamagedHeadersLoseOnlyTheirSegment(t *testing.T) {
 // FuzzSegment checks that opening and reading a segment file with any content ends, hands out only
 // what is in the file, and loses no record of the segment after it.
 func FuzzSegment(f *testing.F) {
-	b := appendHeaders(nil, 7, 1)
+	b := frame.AppendHeaders(nil, 7, 1)
 	for id := range uint64(5) {
 		data := numbered(id, int(id)*20)
-		b = appendFrame(b, 7, int64(id), checksum(7, data), data)
+		b = frame.Append(b, 7, int64(id), frame.Checksum(7, data), data)
 	}
 	long := bytes.Clone(b)
-	binary.LittleEndian.PutUint32(long[headersBytes+4:], MaxRecordBytes)
+	binary.LittleEndian.PutUint32(long[frame.HeadersBytes+4:], MaxRecordBytes)
 	for _, seed := range [][]byte{
-		nil, b, b[:len(b)-3], b[:headersBytes], b[:headersBytes-1], long, make([]byte, 300), bytes.Repeat(marker, 50),
-		append(bytes.Clone(b[:headersBytes]), bytes.Repeat(marker, 50)...),
-		slices.Concat(b, make([]byte, 100), b[headersBytes:]), slices.Concat(b, b),
-		slices.Concat(b[:headersBytes+30], b[headersBytes:]),
+		nil, b, b[:len(b)-3], b[:frame.HeadersBytes], b[:frame.HeadersBytes-1], long, make([]byte, 300), bytes.Repeat([]byte(frame.Marker), 50),
+		append(bytes.Clone(b[:frame.HeadersBytes]), bytes.Repeat([]byte(frame.Marker), 50)...),
+		slices.Concat(b, make([]byte, 100), b[frame.HeadersBytes:]), slices.Concat(b, b),
+		slices.Concat(b[:frame.HeadersBytes+30], b[frame.HeadersBytes:]),
 	} {
 		f.Add(seed)
 	}
@@ -174,14 +179,14 @@ func FuzzSegment(f *testing.F) {
 		if len(all) < 5 || !slices.Equal(ids(all[len(all)-5:]), []uint64{0, 1, 2, 3, 4}) {
 			t.Fatalf("the segment after it gave %d records", len(all))
 		}
-		used := headersBytes
+		used := frame.HeadersBytes
 		for _, r := range all[:len(all)-5] {
 			if !bytes.Contains(first, r.Data) {
 				t.Fatalf("record %x is not in the file", r.Data)
 			}
-			used += frameBytes + len(r.Data)
+			used += frame.Overhead + len(r.Data)
 		}
-		if used > max(len(first), headersBytes) {
+		if used > max(len(first), frame.HeadersBytes) {
 			t.Fatalf("%d bytes of records came out of %d", used, len(first))
 		}
 		l.Done(all...)

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/spillwayhq/spillway/shared/frame"
 )
 
 func open(t testing.TB, o Options) *Log {
@@ -99,18 +101,18 @@ func places(t testing.TB, path string) []place {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, ok := parseHeaders(b[:headersBytes])
+	h, ok := frame.ParseHeaders(b[:frame.HeadersBytes])
 	if !ok {
 		t.Fatalf("%s has no header", path)
 	}
 	var out []place
-	for at := headersBytes; at < len(b); {
-		f, v := parseFrame(b[at:], h.salt)
-		if v != whole {
+	for at := frame.HeadersBytes; at < len(b); {
+		f, v := frame.Parse(b[at:], h.Salt, MaxRecordBytes)
+		if v != frame.Whole {
 			return out
 		}
-		out = append(out, place{id: idOf(f.data), from: at, to: at + f.bytes})
-		at += f.bytes
+		out = append(out, place{id: idOf(f.Data), from: at, to: at + f.Bytes})
+		at += f.Bytes
 	}
 	return out
 }

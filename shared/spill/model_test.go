@@ -9,6 +9,8 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
+
+	"github.com/spillwayhq/spillway/shared/frame"
 )
 
 // A model does what a log must do, record by record, without a disk.
@@ -35,12 +37,12 @@ func (m *model) append() {
 	for range 1 + m.rnd.IntN(4) {
 		b := numbered(m.next, 8+m.rnd.IntN(1<<m.rnd.IntN(12)))
 		if m.rnd.IntN(5) == 0 { // a record with the beginning of a frame of another log in it
-			b = append(b, appendFrame(nil, m.log.store.salt+1, 0, 0, b)[:m.rnd.IntN(frameBytes+8)]...)
+			b = append(b, frame.Append(nil, m.log.store.salt+1, 0, 0, b)[:m.rnd.IntN(frame.Overhead+8)]...)
 		}
 		m.content[m.next] = b
 		m.next++
 		call = append(call, b)
-		size += int64(len(b)) + frameBytes
+		size += int64(len(b)) + frame.Overhead
 	}
 	before := m.log.Stats().Bytes
 	err := m.log.Append(call...)
@@ -54,7 +56,7 @@ func (m *model) append() {
 		}
 	case errors.Is(err, ErrFull):
 		m.counts["full"]++
-		if before+size+headersBytes <= m.options.MaxBytes {
+		if before+size+frame.HeadersBytes <= m.options.MaxBytes {
 			m.t.Fatalf("full with %d of %d bytes and %d to append", before, m.options.MaxBytes, size)
 		}
 	default:
@@ -148,13 +150,13 @@ func (m *model) damage() {
 		return // it is damaged already: places does not return what follows the damage
 	}
 	at := m.rnd.IntN(len(b))
-	if at < headersBytes {
+	if at < frame.HeadersBytes {
 		if m.headers[path] {
 			return // one damaged header costs no record, two do
 		}
 		m.headers[path] = true
 	}
-	if at >= headersBytes && m.rnd.IntN(3) == 0 {
+	if at >= frame.HeadersBytes && m.rnd.IntN(3) == 0 {
 		b = b[:at]
 		m.counts["cuts"]++
 		for _, f := range frames {

@@ -8,6 +8,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/spillwayhq/spillway/shared/frame"
 )
 
 // A Record is what one Append wrote. Its Data belong to the caller; they share memory with up to
@@ -117,7 +119,7 @@ func (r *reader) seek() (s *segment, limit int64, grows bool) {
 		return nil, 0, false
 	}
 	if r.next.segment != s {
-		r.next = position{segment: s, offset: headersBytes}
+		r.next = position{segment: s, offset: frame.HeadersBytes}
 	}
 	return s, s.size, !s.sealed
 }
@@ -128,22 +130,22 @@ func (r *reader) parse(into []Record, s *segment, limit int64) int {
 	at, n := &r.next, 0
 	found := faults{}
 	for n < len(into) && at.offset < limit {
-		f, state := parseFrame(at.rest, s.salt)
+		f, state := frame.Parse(at.rest, s.salt, MaxRecordBytes)
 		switch state {
-		case whole:
+		case frame.Whole:
 			found.add(at.endOfDamage())
-			into[n] = Record{Data: f.data, Appended: time.Unix(0, f.appended), segment: s}
+			into[n] = Record{Data: f.Data, Appended: time.Unix(0, f.Stamp), segment: s}
 			n++
-			at.advance(f.bytes)
-		case damaged:
+			at.advance(f.Bytes)
+		case frame.Damaged:
 			found.add(at.endOfDamage())
-			at.damage(f.bytes)
+			at.damage(f.Bytes)
 			found.add(at.endOfDamage())
-		case noFrame:
-			at.damage(nextMarker(at.rest))
-		case short:
+		case frame.None:
+			at.damage(frame.NextMarker(at.rest))
+		case frame.Short:
 			if at.offset+int64(len(at.rest)) < limit {
-				if err := r.fill(f.bytes, limit); err != nil {
+				if err := r.fill(f.Bytes, limit); err != nil {
 					r.abandon(s, err)
 					limit = at.offset
 				}

@@ -25,6 +25,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/spillwayhq/spillway/shared/diskdir"
 )
 
 const (
@@ -48,7 +50,7 @@ var (
 	// ErrTooLarge says that a record is larger than MaxRecordBytes, or a call larger than MaxBytes.
 	ErrTooLarge = errors.New("too large for the log")
 	// ErrLocked says that another process, or another Log of this one, has the directory open.
-	ErrLocked = errors.New("in use by another process; give each process a directory of its own")
+	ErrLocked = diskdir.ErrLocked
 	// ErrClosed says that the log was closed.
 	ErrClosed = errors.New("the log is closed")
 )
@@ -126,7 +128,7 @@ func Open(o Options) (*Log, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open the spill log: make its directory: %w", err)
 	}
-	lock, err := lockFile(filepath.Join(o.Dir, "lock"))
+	lock, err := diskdir.Lock(filepath.Join(o.Dir, "lock"))
 	if err != nil {
 		return nil, fmt.Errorf("open the spill log in %s: %w", o.Dir, err)
 	}

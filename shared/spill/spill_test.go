@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/spillwayhq/spillway/shared/frame"
 )
 
 func TestMain(m *testing.M) {
@@ -365,10 +367,10 @@ func TestAppendAndOpenErrors(t *testing.T) {
 func TestForeignFilesAndLaterVersionsAreNotTouched(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
-		later := appendHeaders(nil, 1, 1)
-		for _, h := range [][]byte{later[:headerBytes], later[headerBytes:]} {
-			binary.LittleEndian.PutUint32(h[8:], version+1)
-			binary.LittleEndian.PutUint32(h[24:], checksum(1, h[:24]))
+		later := frame.AppendHeaders(nil, 1, 1)
+		for _, h := range [][]byte{later[:frame.HeaderBytes], later[frame.HeaderBytes:]} {
+			binary.LittleEndian.PutUint32(h[8:], frame.Version+1)
+			binary.LittleEndian.PutUint32(h[24:], frame.Checksum(1, h[:24]))
 		}
 		files := map[string][]byte{
 			"0000000000000005.spill": later,
@@ -383,7 +385,7 @@ func TestForeignFilesAndLaterVersionsAreNotTouched(t *testing.T) {
 		}
 		l := open(t, Options{Dir: dir})
 		defer closeLog(t, l)
-		if s := l.Stats(); s.SetAside != 2 || s.Torn != 1 || s.Bytes != 5000+headersBytes {
+		if s := l.Stats(); s.SetAside != 2 || s.Torn != 1 || s.Bytes != 5000+frame.HeadersBytes {
 			t.Errorf("%+v", s)
 		}
 		if err := l.Append(numbered(1, 8)); err != nil {

@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/spillwayhq/spillway/shared/frame"
 )
 
 // A store has the segments of a log, which the writer adds to and the reader goes through.
@@ -61,6 +63,7 @@ func (st *store) load() error {
 	if err != nil {
 		return err
 	}
+	var numbers []uint64
 	for _, e := range entries {
 		name := segmentName.FindStringSubmatch(e.Name())
 		if name == nil {
@@ -70,7 +73,10 @@ func (st *store) load() error {
 		if err != nil {
 			return err // can't be: the pattern has 16 digits
 		}
+		numbers = append(numbers, number)
 		st.number = max(st.number, number)
+	}
+	for _, number := range numbers {
 		if err := st.loadSegment(number); err != nil {
 			st.faults.setAside++
 			st.log.Error("a segment of the spill log can't be read; it is left in place and counts as used space until it is "+
@@ -92,27 +98,43 @@ func (st *store) loadSegment(number uint64) error {
 	if err != nil {
 		return err
 	}
-	if info.Size() < headersBytes { // the process was killed when it made the file: it has no record
-		st.faults.torn++
+	if info.Size() < frame.HeadersBytes {
 		f.Close()
-		return os.Remove(path)
+		return st.dropHeadless(number, info.Size())
 	}
 	st.bytes += info.Size()
-	var b [headersBytes]byte
+	var b [frame.HeadersBytes]byte
 	if _, err := f.ReadAt(b[:], 0); err != nil {
 		return err
 	}
-	h, ok := parseHeaders(b[:])
+	h, ok := frame.ParseHeaders(b[:])
 	switch {
 	case !ok:
 		return errors.New("both copies of its header are damaged")
-	case h.version != version:
-		return fmt.Errorf("its format is version %d, this program knows version %d", h.version, version)
+	case h.Version != frame.Version:
+		return fmt.Errorf("its format is version %d, this program knows version %d", h.Version, frame.Version)
 	}
 	st.segments = append(st.segments, &segment{
-		number: number, path: path, salt: h.salt, created: h.created.UnixNano(), size: info.Size(), sealed: true,
+		number: number, path: path, salt: h.Salt, created: h.Created.UnixNano(), size: info.Size(), sealed: true,
 	})
 	return nil
+}
+
+// dropHeadless removes a file that ends within its headers. The newest one may be what a killed
+// process was about to make, which had no record yet. Any other file was complete once.
+func (st *store) dropHeadless(number uint64, size int64) error {
+	path := segmentPath(st.opts.Dir, number)
+	if number == st.number {
+		st.faults.torn++
+		st.log.Warn("the newest segment of the spill log ends within its header and was removed: the process was killed when it "+
+			"made it, or the file was cut short and its records are lost", "file", path, "bytes", size)
+	} else {
+		st.faults.corrupt++
+		st.faults.corruptBytes += size
+		st.log.Error("a segment of the spill log was cut short within its header: its records are lost, and the file was "+
+			"removed; check the disk", "file", path, "bytes", size)
+	}
+	return os.Remove(path)
 }
 
 func (st *store) stats() Stats {
@@ -125,7 +147,7 @@ func (st *store) stats() Stats {
 	for _, s := range st.segments {
 		stats.Records += s.waiting()
 		if !s.exhausted {
-			stats.Unread += s.size - max(s.readTo, headersBytes)
+			stats.Unread += s.size - max(s.readTo, frame.HeadersBytes)
 		}
 		if oldest := s.oldest(); oldest != 0 && stats.Oldest.IsZero() {
 			stats.Oldest = time.Unix(0, oldest)

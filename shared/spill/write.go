@@ -5,6 +5,9 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"github.com/spillwayhq/spillway/shared/diskdir"
+	"github.com/spillwayhq/spillway/shared/frame"
 )
 
 // A writer appends records to the active segment.
@@ -35,10 +38,10 @@ func (w *writer) append(records [][]byte) error {
 		if len(r) > MaxRecordBytes {
 			return fmt.Errorf("a record of %d bytes: %w: a record may have %d", len(r), ErrTooLarge, MaxRecordBytes)
 		}
-		sums = append(sums, checksum(w.salt, r))
-		size += frameBytes + int64(len(r))
+		sums = append(sums, frame.Checksum(w.salt, r))
+		size += frame.Overhead + int64(len(r))
 	}
-	if size+headersBytes > w.opts.MaxBytes {
+	if size+frame.HeadersBytes > w.opts.MaxBytes {
 		return fmt.Errorf("%d bytes: %w of %d bytes", size, ErrTooLarge, w.opts.MaxBytes)
 	}
 	b, leads, err := w.join(records, sums, size)
@@ -61,7 +64,7 @@ func (w *writer) join(records [][]byte, sums []uint32, size int64) (b *batch, le
 	if w.isClosed() {
 		return nil, false, ErrClosed
 	}
-	if w.bytes+size+headersBytes > w.opts.MaxBytes {
+	if w.bytes+size+frame.HeadersBytes > w.opts.MaxBytes {
 		return nil, false, ErrFull
 	}
 	w.bytes += size
@@ -73,7 +76,7 @@ func (w *writer) join(records [][]byte, sums []uint32, size int64) (b *batch, le
 		b.written = make(chan struct{})
 	}
 	for i, r := range records {
-		b.frames = appendFrame(b.frames, w.salt, now, sums[i], r)
+		b.frames = frame.Append(b.frames, w.salt, now, sums[i], r)
 	}
 	b.records += len(records)
 	return b, leads, nil
@@ -202,14 +205,14 @@ func (w *writer) newSegment(now int64) (*segment, error) {
 	number := w.number
 	w.store.mu.Unlock()
 	s := &segment{number: number, path: segmentPath(w.opts.Dir, number), salt: w.salt, created: now, own: true,
-		size: headersBytes}
+		size: frame.HeadersBytes}
 	f, err := w.opts.create(s.path)
 	if err != nil {
 		return nil, fmt.Errorf("make a segment: %w", err)
 	}
 	s.file = f
-	if _, err = f.WriteAt(appendHeaders(nil, w.salt, now), 0); err == nil && w.opts.Sync {
-		err = syncDir(w.opts.Dir)
+	if _, err = f.WriteAt(frame.AppendHeaders(nil, w.salt, now), 0); err == nil && w.opts.Sync {
+		err = diskdir.Sync(w.opts.Dir)
 	}
 	if err != nil {
 		f.Close()

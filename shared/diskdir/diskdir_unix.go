@@ -1,6 +1,6 @@
 //go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
 
-package spill
+package diskdir
 
 import (
 	"errors"
@@ -9,9 +9,9 @@ import (
 	"syscall"
 )
 
-// lockFile locks a file until it is closed or the process ends. A second lock in the same process
-// fails too.
-func lockFile(path string) (io.Closer, error) {
+// Lock locks a file, which it makes if it does not exist, until it is closed or the process ends. A
+// second lock in the same process fails too, with ErrLocked.
+func Lock(path string) (io.Closer, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
@@ -29,8 +29,8 @@ func lockFile(path string) (io.Closer, error) {
 	return f, nil
 }
 
-// syncDir makes a new file in the directory survive a power cut.
-func syncDir(dir string) error {
+// Sync makes new and removed names in a directory survive a power cut.
+func Sync(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
