@@ -14,14 +14,9 @@ type answer struct {
 
 // Header values that are always the same. The slices are never written to.
 var (
-	jsonType         = []string{"application/json"}
-	gifType          = []string{"image/gif"}
-	neverCached      = []string{"no-store"}
-	varyOrigin       = []string{"Origin"}
-	trueValue        = []string{"true"}
-	exposedHeaders   = []string{"Retry-After"}
-	allowedHeaders   = []string{"authorization, content-type, x-retry-count"}
-	preflightSeconds = []string{"7200"} // Chromium caches it no longer
+	jsonType    = []string{"application/json"}
+	gifType     = []string{"image/gif"}
+	neverCached = []string{"no-store"}
 )
 
 var success = answer{http.StatusOK, jsonType, []byte(`{"success":true}`)}
@@ -46,27 +41,4 @@ func (a answer) write(w http.ResponseWriter) {
 func pixel(header http.Header) answer {
 	header["Cache-Control"] = neverCached
 	return answer{http.StatusOK, gifType, transparentGIF}
-}
-
-// allowOrigin lets pages of any origin read the answer. It echoes the origin, because browsers
-// accept no * for requests with credentials, which the browser SDK can be configured to send. That
-// is safe, because cookies authorise nothing here.
-func allowOrigin(header http.Header, r *http.Request) {
-	origin := r.Header["Origin"]
-	if len(origin) == 0 {
-		return
-	}
-	header["Access-Control-Allow-Origin"] = origin[:1]
-	header["Access-Control-Allow-Credentials"] = trueValue
-	header["Access-Control-Expose-Headers"] = exposedHeaders
-	header["Vary"] = varyOrigin
-}
-
-// setOptions sets the headers that answer an OPTIONS request. The browser SDK sends Authorization,
-// so the browser sends a preflight request before every event.
-func setOptions(header http.Header, rt route) {
-	header.Set("Allow", rt.methods())
-	header.Set("Access-Control-Allow-Methods", rt.methods())
-	header["Access-Control-Allow-Headers"] = allowedHeaders
-	header["Access-Control-Max-Age"] = preflightSeconds
 }

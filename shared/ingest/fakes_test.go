@@ -155,6 +155,7 @@ func (r *rig) understood(w *httptest.ResponseRecorder) (status int, code string)
 		&seconds); (n == 1 && seconds >= 1 && seconds <= 300) != (w.Code == 429) {
 		r.t.Errorf("a %d has Retry-After %q", w.Code, w.Header().Get("Retry-After"))
 	}
+	want(r.t, "X-RateLimit-Reset beside Retry-After", w.Header().Get("X-RateLimit-Reset"), w.Header().Get("Retry-After"))
 	return w.Code, answer.Code
 }
 

@@ -35,18 +35,19 @@ func (h *Handler) handle(header http.Header, r *http.Request, rt route, start ti
 		if p := recover(); p != nil {
 			logPanic(h.config.Logger, p)
 			*s = Summary{}
-			a = refuse(header, rt, refusalInternal, s)
+			a = refuse(header, r, rt, refusalInternal, s)
 		}
 	}()
 	switch {
-	case rt.kind == routeUnknown:
-		return refuse(header, rt, refusalNotFound, s)
-	case r.Method == http.MethodOptions:
-		setOptions(header, rt)
+	case r.Method == http.MethodOptions && (rt.kind != routeUnknown || r.Header["Origin"] != nil):
+		// A page that uses a wrong path can read the 404 only if the preflight lets it through.
+		setOptions(header, r, rt)
 		return answer{status: http.StatusNoContent}
+	case rt.kind == routeUnknown:
+		return refuse(header, r, rt, refusalNotFound, s)
 	case !rt.allows(r.Method):
 		header.Set("Allow", rt.methods())
-		return refuse(header, rt, refusalMethod, s)
+		return refuse(header, r, rt, refusalMethod, s)
 	}
 	a = success
 	var refused *refusal
@@ -70,7 +71,7 @@ func (h *Handler) handle(header http.Header, r *http.Request, rt route, start ti
 		}
 	}
 	if refused != nil {
-		return refuse(header, rt, refused, s)
+		return refuse(header, r, rt, refused, s)
 	}
 	return a
 }

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spillwayhq/spillway/shared/event"
@@ -93,6 +94,11 @@ const maxRetryAfter = 300 * time.Second
 // that clients do not all retry at once.
 const retrySpread = 5
 
+// nodeAgent begins the User-Agent of Segment's SDK for Node. Segment sends X-RateLimit-Reset in
+// seconds, and analytics-next 1.73 to 1.83 read nothing else. But analytics-node 2.2 takes it for a
+// point in time, so that its wait is negative: it would use up its retries within milliseconds.
+const nodeAgent = "analytics-node"
+
 // retrySeconds is the value of Retry-After: whole seconds, rounded up.
 func (r *refusal) retrySeconds() int {
 	if r.retryAfter <= 0 {
@@ -103,13 +109,17 @@ func (r *refusal) retrySeconds() int {
 
 // refuse makes the answer of a refusal. A refused pixel request is counted, but answered with the
 // image, because a page must not show a broken one.
-func refuse(header http.Header, rt route, r *refusal, s *Summary) answer {
+func refuse(header http.Header, request *http.Request, rt route, r *refusal, s *Summary) answer {
 	s.Code = r.code
 	if rt.kind == routePixel && r != refusalMethod {
 		return pixel(header)
 	}
 	if r.status == http.StatusTooManyRequests {
-		header.Set("Retry-After", strconv.Itoa(r.retrySeconds()))
+		seconds := strconv.Itoa(r.retrySeconds())
+		header.Set("Retry-After", seconds)
+		if !strings.HasPrefix(request.UserAgent(), nodeAgent) {
+			header.Set("X-RateLimit-Reset", seconds)
+		}
 	}
 	header["Cache-Control"] = neverCached
 	if r == refusalBodyTooLarge || r == refusalBodyIncomplete || r == refusalChunks {
