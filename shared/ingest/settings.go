@@ -39,7 +39,8 @@ func (c *Config) publicURL(r *http.Request) (scheme, host string) {
 // settingsBody returns the settings that SDKs load at start; the browser SDK does not start without
 // them. They enable everything and name one destination, Segment.io, at this endpoint: in the
 // Kotlin and Swift SDKs apiHost overrides the configured host, so Segment's own settings would
-// bypass Spillway. The browser SDK takes the scheme from protocol.
+// bypass Spillway. The browser SDK takes the scheme from protocol. They have no consentSettings:
+// Segment's consent tools take an empty object for settings with categories, and fail.
 func settingsBody(key, scheme, host string) []byte {
 	b := append([]byte(nil), `{"integrations":{"Segment.io":{"apiKey":`...)
 	b = rawjson.AppendQuoted(b, key)
@@ -52,5 +53,5 @@ func settingsBody(key, scheme, host string) []byte {
 		`"plan":{"track":{"__default":{"enabled":true,"integrations":{}}},`+
 		`"identify":{"__default":{"enabled":true}},"group":{"__default":{"enabled":true}}},`+
 		`"edgeFunction":{},"middlewareSettings":{},"enabledMiddleware":{},"remotePlugins":[],"metrics":{"sampleRate":0},`+
-		`"consentSettings":{},"legacyVideoPluginsEnabled":false,"analyticsNextEnabled":true}`...)
+		`"legacyVideoPluginsEnabled":false,"analyticsNextEnabled":true}`...)
 }

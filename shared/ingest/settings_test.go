@@ -43,6 +43,16 @@ func TestSettingsNameTheHostThatTheSDKUses(t *testing.T) {
 	want(t, "status for a known key", r.do("GET", "/v1/projects/"+keyA+"/settings", "").Code, 200)
 }
 
+func TestSettingsLeaveConsentToTheSource(t *testing.T) {
+	var s map[string]any
+	if err := json.Unmarshal(settingsBody("k", "https", "h"), &s); err != nil {
+		t.Fatal(err)
+	}
+	if c, ok := s["consentSettings"]; ok {
+		t.Errorf("consentSettings is %v: Segment's consent tools fail unless it is missing or has categories", c)
+	}
+}
+
 func TestSettingsVaryByOriginEvenWithoutOne(t *testing.T) {
 	r := newRig(t, nil)
 	want(t, "vary", r.do("GET", "/v1/projects/k/settings", "").Header().Get("Vary"), "Origin")
