@@ -1,7 +1,10 @@
 // Opens a page in Chromium and writes what the page reports to stdout, one line of JSON each, until stdin ends. A line on stdin
 // is the name of an event that the page then tracks.
 //
-//   CHROMIUM=/usr/bin/chromium node browser.mjs 'http://127.0.0.1:1234/page.html?…'
+// The page gets what it loads from Segment's CDN at the address CDN. Requests are not intercepted here: playwright would answer
+// CORS preflights itself.
+//
+//   CHROMIUM=/usr/bin/chromium CDN=127.0.0.1:1235 node browser.mjs 'http://127.0.0.1:1234/page.html?…'
 import { chromium } from 'playwright-core'
 import readline from 'node:readline'
 
@@ -12,6 +15,7 @@ const browser = await chromium.launch({
   args: [
     '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
     '--disable-component-update', '--disable-sync',
+    `--host-resolver-rules=MAP cdn.segment.com ${process.env.CDN}`, '--ignore-certificate-errors',
   ],
 })
 try {

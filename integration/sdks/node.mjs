@@ -1,17 +1,35 @@
-// Sends one event of each type with @segment/analytics-node, whose host option alone points at the ingest API, and writes to
-// stdout what the SDK reports of each event, as one line of JSON: {"messageId", "type", "delivered"}.
+// Sends one event of each type with an SDK for Node, one of whose options points at the ingest API, and writes to stdout what
+// the SDK reports of each event, as one line of JSON: {"messageId", "type", "delivered"}. The messageId is missing where the SDK
+// does not tell it.
 //
-//   HOST=http://localhost:8080 WRITE_KEY=local [MAX_RETRIES=10] [ONLY=track] node node.mjs
-import { Analytics } from '@segment/analytics-node'
+//   HOST=http://localhost:8080 WRITE_KEY=local [SDK=@segment/analytics-node] [MAX_RETRIES=3] [ONLY=track] node node.mjs
 
-const { HOST, WRITE_KEY, MAX_RETRIES, ONLY } = process.env
-const analytics = new Analytics({
-  writeKey: WRITE_KEY,
-  host: HOST,
-  maxRetries: Number(MAX_RETRIES ?? 10),
-})
-analytics.on('error', ({ reason }) => console.error(String(reason)))
+const { HOST, WRITE_KEY, MAX_RETRIES, ONLY, SDK = '@segment/analytics-node' } = process.env
+const module = await import(SDK)
 
+// How each SDK is made, how it reports an event, and how it ends.
+const modern = {
+  make: () => {
+    const sdk = new module.Analytics({ writeKey: WRITE_KEY, host: HOST, ...(MAX_RETRIES && { maxRetries: Number(MAX_RETRIES) }) })
+    sdk.on('error', ({ reason }) => console.error(String(reason)))
+    return sdk
+  },
+  report: (err, ctx) => ({ messageId: ctx.event.messageId, delivered: !err && !(ctx.failedDelivery?.()) }),
+  end: (sdk) => sdk.closeAndFlush(),
+}
+// Without an errorHandler these end the process by a failed flush.
+const errorHandler = (err) => console.error(String(err))
+const classic = (make) => ({ make, report: (err) => ({ delivered: !err }), end: (sdk) => sdk.flush() })
+const kinds = {
+  '@segment/analytics-node': modern,
+  'analytics-node-1': modern,
+  '@customerio/cdp-analytics-node': modern,
+  'analytics-node': classic(() => new module.default(WRITE_KEY, { host: HOST, errorHandler })),
+  '@rudderstack/rudder-sdk-node': classic(() => new module.default(WRITE_KEY, { dataPlaneUrl: HOST, logLevel: 'error', errorHandler })),
+}
+
+const { make, report, end } = kinds[SDK]
+const analytics = make()
 const calls = {
   identify: { userId: 'u-1', traits: { email: 'a@b.co', plan: 'pro', vip: false, age: null, since: new Date(0) } },
   track: {
@@ -25,10 +43,8 @@ const calls = {
   group: { userId: 'u-1', groupId: 'g-1', traits: { name: 'Acme', employees: 120 } },
   alias: { userId: 'u-1', previousId: 'a-1' },
 }
-for (const [kind, fields] of Object.entries(calls)) {
-  if (ONLY && kind !== ONLY) continue
-  analytics[kind](fields, (err, ctx) => {
-    console.log(JSON.stringify({ messageId: ctx.event.messageId, type: kind, delivered: !err && !ctx.failedDelivery() }))
-  })
+for (const [type, fields] of Object.entries(calls)) {
+  if (ONLY && type !== ONLY) continue
+  analytics[type](fields, (err, ctx) => console.log(JSON.stringify({ type, ...report(err, ctx) })))
 }
-await analytics.closeAndFlush()
+await end(analytics)

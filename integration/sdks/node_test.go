@@ -9,28 +9,54 @@ import (
 	"time"
 )
 
-// runNode runs analytics-node to its end and returns whether it reports each event as delivered, by
-// messageId.
+// runNode runs analytics-node, or the SDK for Node that the variable SDK names, to its end. It
+// returns whether the SDK reports each event as delivered, by messageId, or by type where the SDK
+// does not tell the messageId.
 func runNode(t *testing.T, d *deployment, env ...string) map[string]bool {
 	t.Helper()
-	needs(t, "@segment/analytics-node", "node", "--input-type=module", "-e", "import '@segment/analytics-node'")
+	sdk := "@segment/analytics-node"
+	for _, v := range env {
+		if name, ok := strings.CutPrefix(v, "SDK="); ok {
+			sdk = name
+		}
+	}
+	needs(t, sdk, "node", "--input-type=module", "-e", "import '"+sdk+"'")
 	s := node(t, append([]string{"HOST=" + d.URL, "WRITE_KEY=" + writeKey}, env...), "node.mjs")
 	delivered := map[string]bool{}
 	for line := range s.lines {
-		delivered[line["messageId"].(string)] = line["delivered"].(bool)
+		name, ok := line["messageId"].(string)
+		if !ok {
+			name = line["type"].(string)
+		}
+		delivered[name] = line["delivered"].(bool)
 	}
 	return delivered
 }
 
+// nodeSDKs are those for Node that take an address of their own: Segment's three generations, and
+// the forks of other projects.
+var nodeSDKs = []string{
+	"@segment/analytics-node", "analytics-node-1", "analytics-node",
+	"@customerio/cdp-analytics-node", "@rudderstack/rudder-sdk-node",
+}
+
 func TestNodeEventsOfEveryTypeArriveWithAllFields(t *testing.T) {
 	t.Parallel()
-	d := deploy(t, setup{})
-	told := runNode(t, d)
-	sent := assertAllArrived(t, d, "/v1/batch", enriched{}, "identify", "track", "page", "screen", "group", "alias")
-	for _, id := range sent {
-		if !told[id] {
-			t.Errorf("the SDK was not told that %s is accepted", id)
-		}
+	for _, sdk := range nodeSDKs {
+		t.Run(sdk, func(t *testing.T) {
+			t.Parallel()
+			d := deploy(t, setup{})
+			told := runNode(t, d, "SDK="+sdk)
+			assertAllArrived(t, d, "/v1/batch", enriched{}, "identify", "track", "page", "screen", "group", "alias")
+			if len(told) != 6 {
+				t.Errorf("the SDK reports %d events, want 6", len(told))
+			}
+			for event, accepted := range told {
+				if !accepted {
+					t.Errorf("the SDK was not told that %s is accepted", event)
+				}
+			}
+		})
 	}
 }
 

@@ -15,8 +15,8 @@ func TestNoSDKLosesAnEventWhileTheQueueIsDown(t *testing.T) {
 	t.Parallel()
 	for name, send := range map[string]func(*testing.T, *deployment){
 		"node":              func(t *testing.T, d *deployment) { runNode(t, d, "ONLY=track", "MAX_RETRIES=0") },
-		"browser, standard": func(t *testing.T, d *deployment) { browse(t, d, "standard", "one") },
-		"browser, batching": func(t *testing.T, d *deployment) { browse(t, d, "batching", "one") },
+		"browser, standard": func(t *testing.T, d *deployment) { browse(t, d, "next", "standard", "one") },
+		"browser, batching": func(t *testing.T, d *deployment) { browse(t, d, "next", "batching", "one") },
 		"analytics-go": func(t *testing.T, d *deployment) {
 			h := make(callback, 10)
 			client := goClient(t, d, h)
@@ -49,6 +49,45 @@ func TestNoSDKLosesAnEventWhileTheQueueIsDown(t *testing.T) {
 					t.Errorf("%s arrived %d times", id, n)
 				}
 			}
+		})
+	}
+}
+
+// How long an SDK holds events is the reason to give ingest further queues and a spill directory:
+// these give up within seconds, whatever Retry-After says. docs/sdks.md has the times.
+func TestSDKsThatGiveUpSoonOn429DoSoAsDocumented(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		sdk   string
+		tries int
+	}{
+		{"analytics-node-1", 4}, {"analytics-node", 4}, {"@customerio/cdp-analytics-node", 4}, {"@rudderstack/rudder-sdk-node", 4},
+		{"analytics-next-1.64", 1},
+	} {
+		t.Run(c.sdk, func(t *testing.T) {
+			t.Parallel()
+			d := deploy(t, setup{answers: slices.Repeat([]scripted{{http.StatusTooManyRequests, 1}}, 20)})
+			if c.sdk == "analytics-next-1.64" {
+				b := browse(t, d, "old", "standard", "one")
+				first := b.sent[0]
+				d.Await(t, "the refusal", func() bool { return len(d.sent()) == 1 })
+				b.track(t, "second") // the SDK reports that it has sent the first event, and goes on with the next
+				d.Await(t, "the next event", func() bool { return len(d.sent()) == 2 })
+				if again := d.sent()[1]; slices.Contains(ids(t, again), first) {
+					t.Error("the event was sent again")
+				}
+				return
+			}
+			for event, accepted := range runNode(t, d, "SDK="+c.sdk, "ONLY=track") {
+				if accepted {
+					t.Errorf("the SDK reports that %s is accepted", event)
+				}
+			}
+			sent := d.sent()
+			if got := len(sent); got != c.tries {
+				t.Errorf("it tried %d times, want %d", got, c.tries)
+			}
+			t.Logf("it held the event for %v", sent[len(sent)-1].At.Sub(sent[0].At))
 		})
 	}
 }
