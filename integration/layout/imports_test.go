@@ -22,7 +22,7 @@ type layer struct {
 // layers is the order of imports. Data comes in at the top and goes down; nothing imports upward.
 var layers = []layer{
 	{"library", []string{
-		"shared/rawjson", "shared/spill", "shared/frame", "shared/diskdir", "shared/breaker", "shared/reload", "shared/env",
+		"shared/rawjson", "shared/spill", "shared/spill/spilltest", "shared/frame", "shared/diskdir", "shared/breaker", "shared/reload", "shared/env",
 		"shared/jsonlog",
 	}, nil},
 	{"model", []string{"shared/event", "shared/message"}, []string{"library"}},
@@ -54,6 +54,7 @@ var layers = []layer{
 var pairs = map[string][]string{
 	"shared/spill":                   {"shared/frame", "shared/diskdir"},
 	"shared/message":                 {"shared/event"},
+	"shared/spill/spilltest":         {"shared/spill"},
 	"shared/ingest/writekeys":        {"shared/ingest"},
 	"shared/publisher/publishertest": {"shared/publisher"},
 	"shared/app/pipeline":            {"shared/app/deliver", "shared/app/ingest", "shared/app/canary"},

@@ -1,6 +1,7 @@
 package publisher
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -64,9 +65,10 @@ func recordPrefix(h message.Header) []byte {
 
 const batchEnd = "]}"
 
-func openDisk(config *Config, p *packing) (*disk, error) {
+func openDisk(ctx context.Context, config *Config, p *packing) (*disk, error) {
 	log, err := spill.Open(spill.Options{
 		Dir: config.Dir, MaxBytes: config.DiskBytes, Sync: config.Durability == Disk, Logger: config.Logger,
+		FS: spill.FSFrom(ctx),
 	})
 	if err != nil {
 		return nil, &ConfigError{Field: "Dir", Err: err}

@@ -196,6 +196,12 @@ func (l *logs) has(text string) bool {
 // newClient makes a client whose regions are the fake queues, in that order.
 func newClient(t testing.TB, config Config, queues ...*fakeQueue) *Client {
 	t.Helper()
+	return newClientIn(t.Context(), t, config, queues...)
+}
+
+// newClientIn is newClient with a context, which may name a file system.
+func newClientIn(ctx context.Context, t testing.TB, config Config, queues ...*fakeQueue) *Client {
+	t.Helper()
 	byURL := map[string]*fakeQueue{}
 	for i, q := range queues {
 		queueURL := fmt.Sprintf("http://region%d.test/000000000000/events", i)
@@ -210,7 +216,7 @@ func newClient(t testing.TB, config Config, queues ...*fakeQueue) *Client {
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
-	c, err := New(t.Context(), config)
+	c, err := New(ctx, config)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -83,7 +83,7 @@ func New(ctx context.Context, config Config) (*Client, error) {
 	c := &Client{config: config, buffer: newBuffer(config.BufferBytes), life: newLifecycle(), ended: make(chan struct{})}
 	var replay *replayer
 	if config.Dir != "" {
-		if c.disk, err = openDisk(&config, packing); err != nil {
+		if c.disk, err = openDisk(ctx, &config, packing); err != nil {
 			return nil, err
 		}
 	}

@@ -15,6 +15,7 @@ var errDisk = errors.New("disk says no")
 
 // faultyDisk makes files that fail as its fields say.
 type faultyDisk struct {
+	osFS
 	create, write, half, truncate, sync, read bool
 }
 
@@ -23,12 +24,15 @@ type faultyFile struct {
 	disk *faultyDisk
 }
 
-func (d *faultyDisk) make(path string) (file, error) {
+func (d *faultyDisk) Create(path string) (File, error) {
 	if d.create {
 		return nil, errDisk
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	return faultyFile{f, d}, err
+	f, err := d.osFS.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	return faultyFile{f.(*os.File), d}, nil
 }
 
 func (f faultyFile) WriteAt(b []byte, at int64) (int, error) {
@@ -75,7 +79,7 @@ func TestFailedAppendLeavesNoRecordAndAUsableLog(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				dir, disk := t.TempDir(), &faultyDisk{}
-				options := Options{Dir: dir, MaxBytes: 1 << 20, SegmentBytes: 1500, Sync: true, create: disk.make}
+				options := Options{Dir: dir, MaxBytes: 1 << 20, SegmentBytes: 1500, Sync: true, FS: disk}
 				l := open(t, options)
 				var want []uint64
 				for id := range uint64(100) {
@@ -133,7 +137,7 @@ func TestFailedAppendLeavesNoRecordAndAUsableLog(t *testing.T) {
 func TestUnreadableSegmentIsSkippedAndReadAfterTheNextStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir, disk := t.TempDir(), &faultyDisk{}
-		l := open(t, Options{Dir: dir, create: disk.make})
+		l := open(t, Options{Dir: dir, FS: disk})
 		if err := l.Append(numbered(1, 100)); err != nil {
 			t.Fatal(err)
 		}
@@ -202,19 +206,15 @@ func TestAppendFailsWhenTheDirectoryIsRemoved(t *testing.T) {
 func TestEveryAppendOfAFailedWriteGetsItsError(t *testing.T) {
 	var mu sync.Mutex
 	failing, writes := false, 0
-	create := func(path string) (file, error) {
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-		return hookedFile{f, func() error {
-			mu.Lock()
-			defer mu.Unlock()
-			writes++
-			if failing = !failing; failing && writes > 1 {
-				return io.ErrShortWrite
-			}
-			return nil
-		}}, err
-	}
-	l := open(t, Options{Dir: t.TempDir(), create: create})
+	l := open(t, Options{Dir: t.TempDir(), FS: hookedDisk{before: func() error {
+		mu.Lock()
+		defer mu.Unlock()
+		writes++
+		if failing = !failing; failing && writes > 1 {
+			return io.ErrShortWrite
+		}
+		return nil
+	}}})
 	defer closeLog(t, l)
 	var writing sync.WaitGroup
 	var accepted sync.Map
@@ -242,6 +242,20 @@ func TestEveryAppendOfAFailedWriteGetsItsError(t *testing.T) {
 	if n == 0 || n == 1600 {
 		t.Errorf("%d of 1600 records were accepted: the faults do not work", n)
 	}
+}
+
+// hookedDisk makes files that call before in front of each write.
+type hookedDisk struct {
+	osFS
+	before func() error
+}
+
+func (d hookedDisk) Create(path string) (File, error) {
+	f, err := d.osFS.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	return hookedFile{f.(*os.File), d.before}, nil
 }
 
 type hookedFile struct {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"sync"
 	"time"
 
@@ -196,11 +195,11 @@ func (r *reader) fill(need int, limit int64) error {
 }
 
 // open returns the file of the segment that is read.
-func (r *reader) open(s *segment) (file, error) {
+func (r *reader) open(s *segment) (File, error) {
 	r.store.mu.Lock()
 	defer r.store.mu.Unlock()
 	if s.file == nil {
-		f, err := os.OpenFile(s.path, os.O_RDWR, 0)
+		f, err := r.opts.FS.Open(s.path)
 		if err != nil {
 			return nil, err
 		}

@@ -6,7 +6,7 @@ type segment struct {
 	path    string
 	salt    uint32
 	created int64
-	file    file // nil while it is neither read nor written
+	file    File // nil while it is neither read nor written
 	own     bool // written by this process, which makes appended known
 	sealed  bool // not written to any more
 	size    int64

@@ -22,7 +22,6 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -63,16 +62,7 @@ type Options struct {
 	Sync         bool   // Append returns when the records survive a power cut, and not only kill -9
 	Logger       *slog.Logger
 
-	create func(path string) (file, error) // for tests
-}
-
-// file is what a segment needs of an *os.File.
-type file interface {
-	io.ReaderAt
-	io.WriterAt
-	io.Closer
-	Truncate(size int64) error
-	Sync() error
+	FS FS // for tests; nil: the operating system's
 }
 
 // A Log is safe for concurrent use. Concurrent calls of Read and Next wait for each other. It has
@@ -122,13 +112,13 @@ func Open(o Options) (*Log, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	if o.create == nil {
-		o.create = func(path string) (file, error) { return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600) }
+	if o.FS == nil {
+		o.FS = osFS{}
 	}
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+	if err := makeDir(o.FS, o.Dir, o.Sync); err != nil {
 		return nil, fmt.Errorf("open the spill log: make its directory: %w", err)
 	}
-	lock, err := diskdir.Lock(filepath.Join(o.Dir, "lock"))
+	lock, err := o.FS.Lock(filepath.Join(o.Dir, "lock"))
 	if err != nil {
 		return nil, fmt.Errorf("open the spill log in %s: %w", o.Dir, err)
 	}

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"math"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -59,13 +58,13 @@ func segmentPath(dir string, number uint64) string {
 
 // load finds the segments of an earlier process.
 func (st *store) load() error {
-	entries, err := os.ReadDir(st.opts.Dir)
+	names, err := st.opts.FS.ReadDir(st.opts.Dir)
 	if err != nil {
 		return err
 	}
 	var numbers []uint64
-	for _, e := range entries {
-		name := segmentName.FindStringSubmatch(e.Name())
+	for _, file := range names {
+		name := segmentName.FindStringSubmatch(file)
 		if name == nil {
 			continue
 		}
@@ -89,7 +88,7 @@ func (st *store) load() error {
 
 func (st *store) loadSegment(number uint64) error {
 	path := segmentPath(st.opts.Dir, number)
-	f, err := os.Open(path)
+	f, err := st.opts.FS.Open(path)
 	if err != nil {
 		return err
 	}
@@ -134,7 +133,7 @@ func (st *store) dropHeadless(number uint64, size int64) error {
 		st.log.Error("a segment of the spill log was cut short within its header: its records are lost, and the file was "+
 			"removed; check the disk", "file", path, "bytes", size)
 	}
-	return os.Remove(path)
+	return st.opts.FS.Remove(path)
 }
 
 func (st *store) stats() Stats {
@@ -214,7 +213,7 @@ func (st *store) closeFile(s *segment) {
 // remove deletes the files of detached segments. It is called without mu.
 func (st *store) remove(segments []*segment) {
 	for _, s := range segments {
-		if err := removeFile(s.path); err != nil {
+		if err := st.removeFile(s.path); err != nil {
 			st.log.Error("a segment of the spill log is done and can't be deleted: its space is lost, and the next start hands "+
 				"out its records again", "file", s.path, "error", err)
 			continue
@@ -225,8 +224,8 @@ func (st *store) remove(segments []*segment) {
 	}
 }
 
-func removeFile(path string) error {
-	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+func (st *store) removeFile(path string) error {
+	if err := st.opts.FS.Remove(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/spillwayhq/spillway/shared/diskdir"
 	"github.com/spillwayhq/spillway/shared/frame"
 )
 
@@ -206,17 +205,17 @@ func (w *writer) newSegment(now int64) (*segment, error) {
 	w.store.mu.Unlock()
 	s := &segment{number: number, path: segmentPath(w.opts.Dir, number), salt: w.salt, created: now, own: true,
 		size: frame.HeadersBytes}
-	f, err := w.opts.create(s.path)
+	f, err := w.opts.FS.Create(s.path)
 	if err != nil {
 		return nil, fmt.Errorf("make a segment: %w", err)
 	}
 	s.file = f
 	if _, err = f.WriteAt(frame.AppendHeaders(nil, w.salt, now), 0); err == nil && w.opts.Sync {
-		err = diskdir.Sync(w.opts.Dir)
+		err = w.opts.FS.SyncDir(w.opts.Dir)
 	}
 	if err != nil {
 		f.Close()
-		if left := removeFile(s.path); left != nil {
+		if left := w.removeFile(s.path); left != nil {
 			w.log.Warn("a segment that could not be made could not be removed", "file", s.path, "error", left)
 		}
 		return nil, fmt.Errorf("make a segment: %w", err)

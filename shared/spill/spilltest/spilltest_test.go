@@ -1,0 +1,101 @@
+package spilltest
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"testing"
+
+	"github.com/spillwayhq/spillway/shared/spill"
+)
+
+func must(t *testing.T, errs ...error) {
+	t.Helper()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAPowerCutLeavesOnlyWhatWasSynced(t *testing.T) {
+	d := New()
+	must(t, d.Mkdir("/a"), d.Mkdir("/lost"), d.SyncDir("/"))
+	must(t, d.Mkdir("/unsynced"))
+	write := func(path, text string, sync bool) spill.File {
+		f, err := d.Create(path)
+		must(t, err)
+		_, err = f.WriteAt([]byte(text), 0)
+		must(t, err)
+		if sync {
+			must(t, f.Sync())
+		}
+		return f
+	}
+	write("/a/both", "kept", true)
+	write("/a/content", "gone", false)
+	more := write("/a/more", "kept", true)
+	must(t, d.SyncDir("/a"))
+	_, err := more.WriteAt([]byte(" and gone"), 4)
+	must(t, err)
+	write("/a/entry", "gone", true)
+	must(t, d.Remove("/a/both"))
+	left := d.PowerCut()
+	if _, err := d.Create("/a/late"); !errors.Is(err, ErrOff) {
+		t.Errorf("the old disk still works: %v", err)
+	}
+	if _, err := more.WriteAt([]byte("x"), 0); !errors.Is(err, ErrOff) {
+		t.Errorf("a file of the old disk still works: %v", err)
+	}
+	names, err := left.ReadDir("/a")
+	must(t, err)
+	if want := []string{"both", "content", "more"}; !slices.Equal(names, want) {
+		t.Errorf("the directory has %v, want %v", names, want)
+	}
+	for name, want := range map[string]string{"both": "kept", "content": "", "more": "kept"} {
+		f, err := left.Open("/a/" + name)
+		must(t, err)
+		info, err := f.Stat()
+		must(t, err)
+		got := make([]byte, info.Size())
+		if _, err := f.ReadAt(got, 0); err != nil || string(got) != want {
+			t.Errorf("%s holds %q (%v), want %q", name, got, err, want)
+		}
+	}
+	if _, err := left.ReadDir("/unsynced"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a directory that was not synced is there: %v", err)
+	}
+}
+
+func TestALogWithSyncLosesNothingToAPowerCutAndOneWithoutLosesIt(t *testing.T) {
+	for _, sync := range []bool{true, false} {
+		d := New()
+		options := func() spill.Options {
+			return spill.Options{Dir: "/var/lib/log", MaxBytes: 1 << 20, SegmentBytes: 200, Sync: sync, FS: d}
+		}
+		for n := range 40 { // several segments, and power cuts between any two records
+			l, err := spill.Open(options())
+			must(t, err)
+			must(t, l.Append(fmt.Appendf(nil, "first %d", n)), l.Append(fmt.Appendf(nil, "second %d", n)))
+			d = d.PowerCut()
+			must(t, l.Close())
+		}
+		l, err := spill.Open(options())
+		must(t, err)
+		var got []string
+		for records := make([]spill.Record, 100); l.Stats().Unread > 0; {
+			n, err := l.Read(t.Context(), records)
+			must(t, err)
+			for _, r := range records[:n] {
+				got = append(got, string(r.Data))
+			}
+		}
+		want := 80
+		if !sync {
+			want = 0
+		}
+		if len(got) != want || l.Stats().Corrupt > 0 {
+			t.Errorf("sync %v: %d records survived, want %d: %q, %+v", sync, len(got), want, got, l.Stats())
+		}
+		must(t, l.Close())
+	}
+}
