@@ -14,9 +14,8 @@ var (
 	preflightSeconds = []string{"7200"} // Chromium caches it no longer
 )
 
-// allowedHeaders are the request headers that Segment's SDKs send, and what a page needs that
-// compresses.
-const allowedHeaders = "authorization, content-type, content-encoding, x-retry-count"
+// allowedHeaders are the request headers that Segment's SDKs send.
+const allowedHeaders = "authorization, content-type, x-retry-count"
 
 // maxAllowedHeaders bounds the bytes of the other header names that are allowed in an answer.
 const maxAllowedHeaders = 2 << 10
