@@ -30,6 +30,8 @@ const marker = "SECRET"
 const (
 	keyA = marker + "-key-A"
 	keyB = marker + "-key-B"
+
+	keyOff = marker + "-key-off"
 )
 
 var errQueueDown = errors.New("the queue is down")

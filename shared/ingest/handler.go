@@ -110,8 +110,7 @@ func (h *Handler) process(q *request, r *http.Request, rt route, start time.Time
 	if refused = q.content.parse(body, rt); refused != nil {
 		return refused
 	}
-	writeKey := requestKey(r.Header, q.content.writeKey)
-	key, refused := lookup(h.config.Keys, writeKey)
+	writeKey, key, refused := findKey(h.config.Keys, r.Header, q.content.writeKey)
 	if refused != nil {
 		return refused
 	}

@@ -10,33 +10,55 @@ import (
 	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
-// requestKey returns the write key of a request, or "". Basic authentication comes first, then the
-// body, and a bearer token last: with OAuth, Node's and Python's SDKs send an access token there,
-// and the key in the body.
-func requestKey(header http.Header, body []byte) string {
+// findKey returns the write key of a request and what is known of it, or a refusal. Of the keys
+// that the request names it is the first that the set accepts, because a proxy in front may ask for
+// credentials of its own, which the client then sends as well.
+func findKey(keys KeySet, header http.Header, body []byte) (writeKey string, key Key, refused *refusal) {
+	refused = refusalWriteKey
+	for _, candidate := range namedKeys(header, body) {
+		known, problem := lookup(keys, candidate)
+		if problem == nil {
+			return candidate, known, nil
+		}
+		if problem != refusalWriteKey {
+			refused = problem
+		}
+	}
+	return "", Key{}, refused
+}
+
+// namedKeys returns the keys that a request names, as far as they can be one, most probable first:
+// Basic authentication, then the body, and a bearer token last, where with OAuth the SDKs for Node
+// and Python send an access token, and the key in the body. SDKs leave the password empty, so
+// credentials with one come after the body.
+func namedKeys(header http.Header, body []byte) (keys [2]string) {
 	var auth string
 	if values := header["Authorization"]; len(values) > 0 {
 		auth = values[0]
 	}
-	fromHeader, bearer, ok := headerKey(auth)
-	if ok && !bearer {
-		return fromHeader
+	fromHeader, certain, ok := headerKey(auth)
+	if !ok {
+		fromHeader = ""
 	}
-	if key, found := bodyKey(body); found || !ok {
-		return key
+	fromBody, ok := bodyKey(body)
+	if !ok {
+		fromBody = ""
 	}
-	return fromHeader
+	if certain || fromBody == "" {
+		return [...]string{fromHeader, fromBody}
+	}
+	return [...]string{fromBody, fromHeader}
 }
 
 // headerKey returns the write key of an Authorization header: the user name of Basic, with or
-// without a colon and a password, or a bearer token. It ignores anything else, which may be meant
-// for a proxy.
-func headerKey(auth string) (key string, bearer, ok bool) {
+// without a colon and a password, or a bearer token. certain says that SDKs send their key so. It
+// ignores anything else, which may be meant for a proxy.
+func headerKey(auth string) (key string, certain, ok bool) {
 	scheme, rest, _ := strings.Cut(strings.TrimSpace(auth), " ")
 	rest = strings.TrimSpace(rest)
 	switch {
 	case strings.EqualFold(scheme, "Bearer"):
-		key, bearer = rest, true
+		key = rest
 	case strings.EqualFold(scheme, "Basic"):
 		// Decode no more than the longest key needs: the password does not matter and may be long.
 		// Some clients use the alphabet for URLs.
@@ -54,10 +76,10 @@ func headerKey(auth string) (key string, bearer, ok bool) {
 		if err != nil {
 			return "", false, false
 		}
-		name, _, _ := bytes.Cut(text[:n], []byte(":"))
-		key = string(name)
+		name, password, _ := bytes.Cut(text[:n], []byte(":"))
+		key, certain = string(name), len(password) == 0
 	}
-	return key, bearer, event.ValidWriteKey(key)
+	return key, certain, event.ValidWriteKey(key)
 }
 
 // bodyKey returns the write key of a body, which is a JSON value there.

@@ -29,6 +29,15 @@ func TestTheWriteKeyIsFoundWhereverSDKsSendIt(t *testing.T) {
 			`{"writeKey":"` + keyA + `","writeKey":"` + keyA + `",` + track("1")[1:]},
 		"Basic before body": {"/v1/batch", "Basic " + encode([]byte(keyA+":")),
 			`{"writeKey":"` + keyB + `",` + body[1:]},
+		"a proxy's credentials": {"/v1/batch", "Basic " + encode([]byte("user:pass")),
+			`{"writeKey":"` + keyA + `",` + body[1:]},
+		"a proxy's credentials without a password": {"/v1/track", "Basic " + encode([]byte("user:")),
+			`{"writeKey":"` + keyA + `",` + track("1")[1:]},
+		"a key in the header, nonsense in the body": {"/v1/batch", "Basic " + encode([]byte(keyA+":")),
+			`{"writeKey":"nobody",` + body[1:]},
+		"a bearer token, nonsense in the body": {"/v1/batch", "Bearer " + keyA, `{"writeKey":"nobody",` + body[1:]},
+		"a disabled key in the header": {"/v1/batch", "Basic " + encode([]byte(keyOff+":")),
+			`{"writeKey":"` + keyA + `",` + body[1:]},
 		"body before a bearer token":  {"/v1/batch", "Bearer " + keyB, `{"writeKey":"` + keyA + `",` + body[1:]},
 		"a header that is no key's":   {"/v1/track", "Digest x", `{"writeKey":"` + keyA + `",` + track("1")[1:]},
 		"a header that is not base64": {"/v1/track", "Basic %%%", `{"writeKey":"` + keyA + `",` + track("1")[1:]},
@@ -36,7 +45,9 @@ func TestTheWriteKeyIsFoundWhereverSDKsSendIt(t *testing.T) {
 			`{"writeKey":"` + keyA + `","context":{"ip":"1.1.1.1"},` + track("1")[1:]},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, func(c *Config) { c.Keys = keySet(t, map[string]Key{keyA: {Name: "a"}}) })
+			r := newRig(t, func(c *Config) {
+				c.Keys = keySet(t, map[string]Key{keyA: {Name: "a"}, keyOff: {Name: "off", Disabled: true}})
+			})
 			var headers []string
 			if c.auth != "" {
 				headers = []string{"Authorization", c.auth}
@@ -55,11 +66,15 @@ func TestTheWriteKeyIsFoundWhereverSDKsSendIt(t *testing.T) {
 
 func TestRequestsWithoutAKnownWriteKeyAreRefused(t *testing.T) {
 	for name, c := range map[string]struct{ auth, body, code string }{
-		"none":          {"", `{"batch":[` + track("1") + `]}`, "invalid_write_key"},
-		"unknown":       {"Bearer nobody", `{"batch":[` + track("1") + `]}`, "invalid_write_key"},
-		"null":          {"", `{"writeKey":null,"batch":[` + track("1") + `]}`, "invalid_write_key"},
-		"number":        {"", `{"writeKey":1,"batch":[` + track("1") + `]}`, "invalid_write_key"},
-		"empty":         {"", `{"writeKey":"","batch":[` + track("1") + `]}`, "invalid_write_key"},
+		"none":    {"", `{"batch":[` + track("1") + `]}`, "invalid_write_key"},
+		"unknown": {"Bearer nobody", `{"batch":[` + track("1") + `]}`, "invalid_write_key"},
+		"null":    {"", `{"writeKey":null,"batch":[` + track("1") + `]}`, "invalid_write_key"},
+		"number":  {"", `{"writeKey":1,"batch":[` + track("1") + `]}`, "invalid_write_key"},
+		"empty":   {"", `{"writeKey":"","batch":[` + track("1") + `]}`, "invalid_write_key"},
+		"disabled, and unknown in the header": {"Basic bm9ib2R5Og==", `{"writeKey":"` + keyB + `","batch":[` + track("1") + `]}`,
+			"source_disabled"},
+		"disabled, and unknown in the body": {"Bearer " + keyB, `{"writeKey":"nobody","batch":[` + track("1") + `]}`,
+			"source_disabled"},
 		"disabled":      {"Bearer " + keyB, `{"batch":[` + track("1") + `]}`, "source_disabled"},
 		"much too long": {"Bearer " + strings.Repeat("k", 5000), `{"batch":[` + track("1") + `]}`, "invalid_write_key"},
 		"long in a body": {"", `{"writeKey":"` + strings.Repeat("k", 5000) + `","batch":[` + track("1") + `]}`,
@@ -78,6 +93,15 @@ func TestRequestsWithoutAKnownWriteKeyAreRefused(t *testing.T) {
 			want(t, "calls", r.queue.calls+r.deadLetters.calls, 0)
 			want(t, "refused", r.counters.Totals().Refused, map[string]int{c.code: 1})
 		})
+	}
+}
+
+func TestWithoutASetAPasswordSaysThatTheCredentialsAreAProxys(t *testing.T) {
+	body := `{"writeKey":"` + keyA + `","batch":[` + track("1") + `]}`
+	for auth, key := range map[string]string{"user:pass": keyA, keyB + ":": keyB, keyB: keyB} {
+		r := newRig(t, nil)
+		r.understood(r.do("POST", "/v1/batch", body, "Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(auth))))
+		want(t, "write key beside "+auth, sent(t, &r.queue)[0].WriteKey, key)
 	}
 }
 
