@@ -147,6 +147,7 @@ func TestBrowserEventsOfEveryTypeArriveWithAllFields(t *testing.T) {
 		{"next", "standard", single},
 		{"next", "batching", []string{"/v1/b"}},
 		{"old", "standard", single},
+		{"headers", "standard", single},
 		{"destinations", "standard", single},
 		{"snippet", "standard", single},
 		{"opt-in", "standard", single},
