@@ -3,6 +3,7 @@ package main
 import (
 	"archive/zip"
 	"crypto/sha256"
+	"debug/buildinfo"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -99,6 +100,48 @@ func unpack(t *testing.T, archive string) string {
 		t.Fatal(err)
 	}
 	return binary
+}
+
+// Patch releases of Go make different bytes of the same sources, and so do some variables.
+func TestTheFunctionsAreBuiltWithTheToolchainOfGoMod(t *testing.T) {
+	before := built(t, module, "x86_64")
+	for variable, value := range map[string]string{"GOTOOLCHAIN": "go1.0.1+path", "GOFLAGS": "-race", "GOAMD64": "v3",
+		"GOEXPERIMENT": "nocoverageredesign", "GOFIPS140": "latest", "GOWORK": "/nowhere/go.work"} {
+		t.Setenv(variable, value)
+	}
+	content, err := os.ReadFile(filepath.Join(module, "go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(content), "\ntoolchain ")
+	toolchain, _, _ := strings.Cut(rest, "\n")
+	for name, archive := range built(t, module, "x86_64") {
+		info, err := buildinfo.ReadFile(unpack(t, archive))
+		if err != nil || info.GoVersion != toolchain {
+			t.Errorf("%s is built with %v, want %s of go.mod: %v", name, info, toolchain, err)
+		}
+		if digest(t, archive) != digest(t, before[name]) {
+			t.Errorf("%s has other bytes with other variables", name)
+		}
+	}
+}
+
+func TestAToolchainThatCannotBeHadIsAnError(t *testing.T) {
+	t.Setenv("GOPROXY", "off")
+	d := topology.Default()
+	for line, want := range map[string]string{
+		"toolchain go1.26.999": "with go1.26.999, the toolchain of go.mod",
+		"":                     "go.mod must have a line like toolchain go1.",
+	} {
+		elsewhere := t.TempDir()
+		gomod := "module example.com/m\n\ngo 1.26.0\n\n" + line + "\n"
+		if err := os.WriteFile(filepath.Join(elsewhere, "go.mod"), []byte(gomod), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := build(&d, elsewhere, t.TempDir(), "arm64"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want an error with %q", line, err, want)
+		}
+	}
 }
 
 // copySources copies the sources of the functions, without the repository around them.

@@ -4,9 +4,12 @@ import (
 	"archive/zip"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"runtime"
 	"strings"
 	"time"
 
@@ -15,6 +18,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
 	"github.com/aws/jsii-runtime-go"
+	"github.com/klauspost/compress/flate"
 
 	"github.com/spillwayhq/spillway/infra/topology"
 )
@@ -23,10 +27,14 @@ import (
 type assets map[string]string
 
 // build builds the topology's functions below folder; source is the folder of the module. Its flags
-// make the same bytes of the same sources everywhere, and so the same asset: a deployment of
-// unchanged sources changes nothing. It needs Go, but no Docker.
+// and its Go make the same bytes of the same sources everywhere, and so the same asset: a deployment
+// of unchanged sources changes nothing. It needs Go, but no Docker.
 func build(t *topology.Topology, source, folder, architecture string) (assets, error) {
-	goarch := map[string]string{"arm64": "arm64", "x86_64": "amd64"}[architecture]
+	toolchain, err := readToolchain(source)
+	if err != nil {
+		return nil, err
+	}
+	environ := buildEnvironment(toolchain, architecture)
 	built := assets{}
 	for _, f := range t.Functions {
 		out := filepath.Join(folder, architecture, f.Metrics)
@@ -38,10 +46,10 @@ func build(t *topology.Topology, source, folder, architecture string) (assets, e
 			"-s -w -buildid=",
 			"-o", binary, "./functions/"+f.Metrics)
 		command.Dir = source
-		command.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+goarch, "CGO_ENABLED=0", "GOFLAGS=-mod=readonly",
-			"GOARM64=v8.0", "GOAMD64=v1", "GOEXPERIMENT=") // whatever the caller's environment says
+		command.Env = environ
 		if output, err := command.CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("build the function %s: %w\n%s", f.Name, err, strings.TrimSpace(string(output)))
+			return nil, fmt.Errorf("build the function %s with %s, the toolchain of go.mod: %w\n%s", f.Name, toolchain, err,
+				strings.TrimSpace(string(output)))
 		}
 		content, err := os.ReadFile(binary)
 		if err == nil {
@@ -53,6 +61,31 @@ func build(t *topology.Topology, source, folder, architecture string) (assets, e
 		built[f.Name] = binary + ".zip"
 	}
 	return built, nil
+}
+
+// buildEnvironment is the environment of go build: whatever else the caller's environment says, it
+// must not change the bytes. Go downloads the toolchain if it is another one itself.
+func buildEnvironment(toolchain, architecture string) []string {
+	goarch := map[string]string{"arm64": "arm64", "x86_64": "amd64"}[architecture]
+	return append(os.Environ(), "GOTOOLCHAIN="+toolchain, "GOOS=linux", "GOARCH="+goarch, "CGO_ENABLED=0",
+		"GOFLAGS=-mod=readonly", "GOWORK=off", "GOARM64=v8.0", "GOAMD64=v1", "GOEXPERIMENT=", "GOFIPS140=off")
+}
+
+var toolchainLine = regexp.MustCompile(`(?m)^toolchain (go\S+)`)
+
+// readToolchain is the version of Go that builds the functions. go.mod names it: patch releases of
+// Go make different bytes of the same sources.
+func readToolchain(source string) (string, error) {
+	content, err := os.ReadFile(filepath.Join(source, "go.mod"))
+	if err != nil {
+		return "", fmt.Errorf("read which Go builds the functions: %w", err)
+	}
+	line := toolchainLine.FindSubmatch(content)
+	if line == nil {
+		return "", errors.New("read which Go builds the functions: go.mod must have a line like toolchain " +
+			runtime.Version())
+	}
+	return string(line[1]), nil
 }
 
 // bootstrap is the file that Lambda starts in a function with an OS-only runtime.
@@ -73,6 +106,11 @@ func pack(binary []byte, archive string) (err error) {
 		Modified: time.Date(1980, time.January, 1, 0, 0, 0, 0, time.UTC)}
 	header.SetMode(0o755)
 	z := zip.NewWriter(f)
+	// The compressor of go.mod, because that of the standard library is another one in other versions
+	// of Go, and this program may run with any.
+	z.RegisterCompressor(zip.Deflate, func(w io.Writer) (io.WriteCloser, error) {
+		return flate.NewWriter(w, flate.BestCompression)
+	})
 	w, err := z.CreateHeader(header)
 	if err != nil {
 		return err

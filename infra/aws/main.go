@@ -52,11 +52,11 @@ func run() error {
 	return nil
 }
 
-// knownRegions are all regions that this version of the CDK knows.
-func knownRegions() []string {
-	var regions []string
+// knownRegions are all regions that this version of the CDK knows, each with its partition.
+func knownRegions() map[string]string {
+	regions := map[string]string{}
 	for _, info := range *regioninfo.RegionInfo_Regions() {
-		regions = append(regions, *info.Name())
+		regions[*info.Name()] = *info.Partition()
 	}
 	return regions
 }

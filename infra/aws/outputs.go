@@ -2,6 +2,7 @@ package main
 
 import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/regioninfo"
 	"github.com/aws/jsii-runtime-go"
 
 	"github.com/spillwayhq/spillway/infra/topology"
@@ -18,11 +19,22 @@ func (p *pipeline) addOutputs() {
 		p.publisherQueues())
 	p.output(topology.OutputDeliverLogGroup, "the log of the deliver function",
 		p.functions[p.topology.Names.DeliverFunction].logs.LogGroupName())
-	p.output(topology.OutputDashboardURL, "the dashboard",
-		jsii.String("https://"+p.region+".console.aws.amazon.com/cloudwatch/home?region="+p.region+
-			"#dashboards/dashboard/"+p.topology.Names.Stack(p.region)))
+	if host := consoleHost(*regioninfo.RegionInfo_Get(jsii.String(p.region)).Partition()); host != "" {
+		p.output(topology.OutputDashboardURL, "the dashboard",
+			jsii.String("https://"+p.region+"."+host+"/cloudwatch/home?region="+p.region+"#dashboards/dashboard/"+
+				p.topology.Names.Stack(p.region)))
+	}
 	p.output(topology.OutputCommand, "a command that lists the dead letters",
 		jsii.String("AWS_REGION="+p.region+" go run ./cmd/spillway dlq ls --name "+p.topology.Names.Pipeline))
+}
+
+// consoleHost is the host of AWS's console in a partition, behind the region; empty where it is not
+// public.
+func consoleHost(partition string) string {
+	return map[string]string{
+		"aws": "console.aws.amazon.com", "aws-cn": "console.amazonaws.cn", "aws-us-gov": "console.amazonaws-us-gov.com",
+		"aws-eusc": "console.amazonaws-eusc.eu",
+	}[partition]
 }
 
 // publisherQueues are the events queues of all regions, this region's first. Their names are fixed,

@@ -12,7 +12,7 @@ import (
 	"github.com/spillwayhq/spillway/infra/topology"
 )
 
-var someRegions = []string{"us-east-1", "eu-west-1"}
+var someRegions = map[string]string{"us-east-1": "aws", "eu-west-1": "aws", "cn-north-1": "aws-cn"}
 
 // read is what a user with this context gets.
 func read(t *testing.T, context string, files map[string]string) (settings, error) {
@@ -100,6 +100,8 @@ func TestAWrongSettingHasALineThatSaysWhatItMustBe(t *testing.T) {
 	for _, c := range []struct{ context, want string }{
 		{`{"regions": "mars-north-1"}`, `regions: unknown region "mars-north-1", must be one like us-east-1`},
 		{`{"regions": "eu-west-1,eu-west-1"}`, `regions must name each region once, has "eu-west-1" twice`},
+		{`{"regions": "eu-west-1,cn-north-1"}`,
+			`regions must be of one partition, because an account is: "eu-west-1" is of aws, and "cn-north-1" of aws-cn`},
 		{`{"regions": ""}`, `regions must name at least one region`},
 		{`{"reservedConcurrency": "1"}`,
 			`reservedConcurrency must be at least 2, which an event source needs, or none, is "1"`},

@@ -16,8 +16,8 @@ import (
 )
 
 // validate checks what the settings say together, and each value that no single one can know:
-// regions are those that exist. The error has a line for each.
-func (s *settings) validate(regions []string) error {
+// partitions has that of each region that exists. The error has a line for each.
+func (s *settings) validate(partitions map[string]string) error {
 	var errs []error
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if _, err := topology.NewNames(s.Name); err != nil {
@@ -28,10 +28,13 @@ func (s *settings) validate(regions []string) error {
 	}
 	for i, region := range s.Regions {
 		switch {
-		case !slices.Contains(regions, region):
+		case partitions[region] == "":
 			fail("regions: unknown region %q, must be one like us-east-1 or eu-west-1", region)
 		case slices.Contains(s.Regions[:i], region):
 			fail("regions must name each region once, has %q twice", region)
+		case partitions[region] != partitions[s.Regions[0]]:
+			fail("regions must be of one partition, because an account is: %q is of %s, and %q of %s", s.Regions[0],
+				partitions[s.Regions[0]], region, partitions[region])
 		}
 	}
 	for _, address := range s.Emails {

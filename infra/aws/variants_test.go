@@ -99,6 +99,27 @@ func TestTheTemplateHasTheOutputsThatTheCommandLineReads(t *testing.T) {
 	}
 }
 
+// Each partition has a console of its own, and two regions of one partition share only its name.
+func TestTheDashboardURLIsThatOfTheRegionsPartition(t *testing.T) {
+	for region, want := range map[string]string{
+		"us-east-1":      "https://us-east-1.console.aws.amazon.com/cloudwatch/home?region=us-east-1#dashboards/dashboard/spillway-us-east-1",
+		"cn-northwest-1": "https://cn-northwest-1.console.amazonaws.cn/cloudwatch/home?region=cn-northwest-1#dashboards/dashboard/spillway-cn-northwest-1",
+		"us-gov-east-1":  "https://us-gov-east-1.console.amazonaws-us-gov.com/cloudwatch/home?region=us-gov-east-1#dashboards/dashboard/spillway-us-gov-east-1",
+		"eusc-de-east-1": "https://eusc-de-east-1.console.amazonaws-eusc.eu/cloudwatch/home?region=eusc-de-east-1#dashboards/dashboard/spillway-eusc-de-east-1",
+		"us-iso-east-1":  "", // its console is not public
+	} {
+		s := defaultSettings(topology.DefaultNames(), region)
+		tmpl := synthesise(t, t.TempDir(), &s)[region]
+		got, _ := tmpl.Outputs[topology.OutputDashboardURL].Value.(string)
+		if got != want {
+			t.Errorf("%s: %q, want %q", region, got, want)
+		}
+		if aws := strings.Contains(text(tmpl.Resources), `arn:aws:`); aws {
+			t.Errorf("%s: the template names the partition aws in an ARN", region)
+		}
+	}
+}
+
 func TestReservedConcurrencyAndCanaryCanBeSwitchedOff(t *testing.T) {
 	tmpl := with(t, func(s *settings) { s.ReservedConcurrency, s.Canary = 0, false })
 	for id, f := range tmpl.of("AWS::Lambda::Function") {
