@@ -62,7 +62,8 @@ func TestTheSameSourcesMakeTheSameAssetInAnyFolder(t *testing.T) {
 	}
 	s := defaultSettings(topology.DefaultNames(), "eu-west-1")
 	first, second := t.TempDir(), t.TempDir()
-	one, two := synthesiseWith(t, first, &s, here), synthesiseWith(t, second, &s, there)
+	one, two := synthesiseWith(t, first, &s, environment{assets: here}),
+		synthesiseWith(t, second, &s, environment{assets: there})
 	if a, b := string(one["eu-west-1"].content), string(two["eu-west-1"].content); a != b ||
 		strings.Count(a, `"S3Key"`) != 3 {
 		t.Error("two syntheses differ")
@@ -223,7 +224,7 @@ func newWorld(t *testing.T) *world {
 
 	s := defaultSettings(topology.DefaultNames(), "eu-west-1")
 	s.Architecture = ownArchitecture()
-	w.template = synthesiseWith(t, w.out, &s, built(t, module, s.Architecture))["eu-west-1"]
+	w.template = synthesiseWith(t, w.out, &s, environment{assets: built(t, module, s.Architecture)})["eu-west-1"]
 	return w
 }
 

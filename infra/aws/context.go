@@ -59,7 +59,7 @@ var allSettings = [...]setting{
 		isPolicyARN, func(s *settings) *string { return &s.PermissionsBoundary }),
 	tagsSetting,
 	switchOf("terminationProtection", func(s *settings) *bool { return &s.TerminationProtection }),
-	switchOf("adoptQueues", func(s *settings) *bool { return &s.AdoptQueues }),
+	adoptQueues,
 }
 
 var nameSetting = setting{
@@ -119,6 +119,21 @@ var segmentEndpoint = setting{
 		return err
 	},
 	func(s *settings) string { return s.SegmentEndpoint },
+}
+
+var adoptQueues = setting{
+	"adoptQueues", "be auto, true, false or some of the regions",
+	func(s *settings, text string) error {
+		s.AdoptQueues = strings.Join(split(text), ",")
+		if value, err := strconv.ParseBool(text); err == nil {
+			s.AdoptQueues = strconv.FormatBool(value)
+		}
+		if s.AdoptQueues == "" {
+			s.AdoptQueues = adoptNone
+		}
+		return nil
+	},
+	func(s *settings) string { return s.AdoptQueues },
 }
 
 var tagsSetting = setting{

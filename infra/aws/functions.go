@@ -27,8 +27,8 @@ import (
 type assets map[string]string
 
 // build builds the topology's functions below folder; source is the folder of the module. Its flags
-// and its Go make the same bytes of the same sources everywhere, and so the same asset: a deployment
-// of unchanged sources changes nothing. It needs Go, but no Docker.
+// and its Go make the same bytes of the same sources everywhere, and so the same asset: a
+// deployment of unchanged sources changes nothing. It needs Go, but no Docker.
 func build(t *topology.Topology, source, folder, architecture string) (assets, error) {
 	toolchain, err := readToolchain(source)
 	if err != nil {
@@ -106,8 +106,8 @@ func pack(binary []byte, archive string) (err error) {
 		Modified: time.Date(1980, time.January, 1, 0, 0, 0, 0, time.UTC)}
 	header.SetMode(0o755)
 	z := zip.NewWriter(f)
-	// The compressor of go.mod, because that of the standard library is another one in other versions
-	// of Go, and this program may run with any.
+	// The compressor of go.mod, because that of the standard library is another one in other
+	// versions of Go, and this program may run with any.
 	z.RegisterCompressor(zip.Deflate, func(w io.Writer) (io.WriteCloser, error) {
 		return flate.NewWriter(w, flate.BestCompression)
 	})

@@ -5,6 +5,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -19,34 +20,37 @@ import (
 var fromCLI = []string{"cli-telemetry"}
 
 func main() {
-	if err := run(); err != nil {
+	if err := run(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run() error {
+func run(ctx context.Context) error {
 	defer jsii.Close()
 	app := awscdk.NewApp(&awscdk.AppProps{AnalyticsReporting: jsii.Bool(false), TreeMetadata: jsii.Bool(false)})
-	context, _ := app.Node().GetAllContext(nil).(map[string]any)
+	values, _ := app.Node().GetAllContext(nil).(map[string]any)
 	region := os.Getenv("CDK_DEFAULT_REGION")
 	if region == "" {
 		region = "us-east-1"
 	}
-	s, err := readSettings(region, context, fromCLI, os.ReadFile)
+	s, err := readSettings(region, values, fromCLI, os.ReadFile)
 	if err := errors.Join(err, s.validate(knownRegions())); err != nil {
 		return err
 	}
 	// To stderr: when the command line prints the template, it is on stdout.
 	fmt.Fprintln(os.Stderr, "Spillway's settings:")
 	s.print(os.Stderr)
-	t := s.topology()
-	built, err := build(&t, ".", filepath.Join("dist", "aws"), s.Architecture)
-	if err != nil {
+	t, env := s.topology(), environment{account: os.Getenv("CDK_DEFAULT_ACCOUNT")}
+	asked := make(chan map[string]deployed)
+	go func() { asked <- ask(ctx, env.account, t.Names, s.Regions) }() // while the functions are built
+	if env.assets, err = build(&t, ".", filepath.Join("dist", "aws"), s.Architecture); err != nil {
 		return err
 	}
+	env.deployed = <-asked
 	for _, region := range s.Regions {
-		newStack(app, region, &s, environment{account: os.Getenv("CDK_DEFAULT_ACCOUNT"), assets: built})
+		s.tell(os.Stderr, region, env.deployed[region])
+		newStack(app, region, &s, env)
 	}
 	app.Synth(nil)
 	return nil

@@ -68,7 +68,7 @@ func TestTwoPipelinesInOneAccountAndRegionShareNoName(t *testing.T) {
 
 // Names also occur in ARNs, variables, policies, rules of alarms and the dashboard.
 func TestASecondPipelineMentionsNothingOfTheDefaultOne(t *testing.T) {
-	second := staging(t, t.TempDir(), func(s *settings) { s.AdoptQueues = true })
+	second := staging(t, t.TempDir(), func(s *settings) { s.AdoptQueues = adoptAll })
 	own := staging(t, t.TempDir(), func(*settings) {})
 	allowed := map[string]bool{
 		"spillway":        true, // the tag application

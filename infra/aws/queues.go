@@ -47,7 +47,7 @@ func (p *pipeline) queueID(name string) string {
 }
 
 func (p *pipeline) newQueue(q topology.Queue, key awskms.IKey) awssqs.IQueue {
-	if p.settings.AdoptQueues {
+	if p.settings.adopts(p.region, q.Name, p.deployed) {
 		attributes := &awssqs.QueueAttributes{QueueArn: p.arn("sqs", q.Name)}
 		if key != nil {
 			attributes.KeyArn = key.KeyArn()

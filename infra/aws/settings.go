@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"maps"
@@ -16,6 +18,14 @@ import (
 const (
 	endpointHTTPAPI     = "http-api"
 	endpointFunctionURL = "function-url"
+)
+
+// What adoptQueues may be, besides a list of regions. AWS says at each deployment which queues
+// exist outside of the stack; where it can't be asked, the values differ.
+const (
+	adoptAuto = "auto"  // those that exist; where AWS can't be asked, none
+	adoptAll  = "true"  // those that exist; where AWS can't be asked, all
+	adoptNone = "false" // none
 )
 
 // none switches off what otherwise has a default.
@@ -56,7 +66,9 @@ type settings struct {
 	PermissionsBoundary   string   // ARN of an IAM policy, for every role; empty: none
 	Tags                  map[string]string
 	TerminationProtection bool
-	AdoptQueues           bool // use the queues that an earlier stack retained, instead of creating them
+	// Which regions' stacks use queues that exist, instead of creating them: one of the constants,
+	// or a list of regions.
+	AdoptQueues string
 }
 
 // defaultSettings are those of a deployment that chooses nothing but its name, in that region.
@@ -71,7 +83,7 @@ func defaultSettings(names topology.Names, region string) settings {
 		IngestEndpoint: endpointHTTPAPI, RequestsPerSecond: int(t.IngestEndpoint.RequestsPerSecond),
 		SegmentEndpoint:   segment.EndpointUS,
 		WriteKeyParameter: names.Parameter("write-key"), WriteKeysParameter: names.Parameter("write-keys"),
-		Canary: true, TerminationProtection: !isForTrying(names.Pipeline),
+		Canary: true, TerminationProtection: !isForTrying(names.Pipeline), AdoptQueues: adoptAuto,
 	}
 }
 
@@ -120,13 +132,29 @@ func (s *settings) tags() map[string]string {
 	return all
 }
 
-// print writes the effective settings, a line each, without the write key.
-func (s *settings) print(w io.Writer) {
-	shown := *s
-	if shown.CanaryWriteKey != "" {
-		shown.CanaryWriteKey = "(set)"
+// shown are the effective settings as texts by name, with a fingerprint in place of the write key.
+func (s *settings) shown() map[string]string {
+	public := *s
+	if public.CanaryWriteKey != "" {
+		public.CanaryWriteKey = "(set, " + fingerprint(public.CanaryWriteKey) + ")"
 	}
+	texts := map[string]string{}
 	for i := range allSettings {
-		fmt.Fprintf(w, "  %-24s %s\n", allSettings[i].name, allSettings[i].show(&shown))
+		texts[allSettings[i].name] = allSettings[i].show(&public)
 	}
+	return texts
+}
+
+// print writes the effective settings, a line each.
+func (s *settings) print(w io.Writer) {
+	texts := s.shown()
+	for i := range allSettings {
+		fmt.Fprintf(w, "  %-24s %s\n", allSettings[i].name, texts[allSettings[i].name])
+	}
+}
+
+// fingerprint tells values apart that are not shown.
+func fingerprint(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return "SHA-256 " + hex.EncodeToString(sum[:4])
 }

@@ -54,7 +54,7 @@ func TestSettingsAreReadFromContextAndFile(t *testing.T) {
 		"canary                   false\n",
 		"emails                   ops@example.com\n", "segmentEndpoint          https://events.eu1.segmentapis.com\n",
 		"writeKeyParameter        none\n",
-		"canaryWriteKey           (set)\n",
+		"canaryWriteKey           (set, SHA-256 2bb80d53)\n", "adoptQueues              auto\n",
 	} {
 		if !strings.Contains(shown.String(), want) {
 			t.Errorf("shown:\n%s\nwant %q", &shown, want)
@@ -139,6 +139,9 @@ func TestAWrongSettingHasALineThatSaysWhatItMustBe(t *testing.T) {
 		{`{"tags": {"team": "<data>"}}`, `tags must have letters, digits, spaces and _.:/=+-@ only, has "team=<data>"`},
 		{`{"tags": "AWS:team=data"}`, `tags must not have keys that begin with aws:, has "AWS:team=data"`},
 		{`{"tags": "pipeline=mine"}`, `tags must not have the key pipeline`},
+		{`{"adoptQueues": "eu-west-1,us-east-1"}`,
+			`adoptQueues must be auto, true, false or some of the regions, has "us-east-1"`},
+		{`{"adoptQueues": "yes"}`, `adoptQueues must be auto, true, false or some of the regions, has "yes"`},
 		{`{"terminationProtection": "off"}`, `terminationProtection must be true or false, is "off"`},
 		{`{"settings": "none.json"}`, `read the settings file none.json: file does not exist`},
 		{`{"settings": "list.json"}`, `read the settings file list.json: must be a JSON object like`},

@@ -13,10 +13,11 @@ import (
 )
 
 // An environment is what stacks are deployed to and with: the account, empty for that of the
-// caller, and the built functions.
+// caller; what each region has already; and the built functions.
 type environment struct {
-	account string
-	assets  assets
+	account  string
+	deployed map[string]deployed
+	assets   assets
 }
 
 // A pipeline is the stack of one region while it is built.
@@ -26,6 +27,7 @@ type pipeline struct {
 	settings *settings
 	topology topology.Topology
 	assets   assets
+	deployed deployed
 
 	queues    map[string]queue
 	functions map[string]function
@@ -36,6 +38,10 @@ type pipeline struct {
 // regions, nor those of several pipelines in one region.
 func newStack(app constructs.Construct, region string, settings *settings, env environment) awscdk.Stack {
 	t := settings.topology()
+	before, asked := env.deployed[region]
+	if !asked {
+		before.err = errNotAsked
+	}
 	p := &pipeline{
 		Stack: awscdk.NewStack(app, jsii.String(t.Names.Stack(region)), &awscdk.StackProps{
 			Description:           jsii.String("Spillway: events queue, delivery to Segment, ingest endpoint for SDKs, alarms"),
@@ -43,7 +49,7 @@ func newStack(app constructs.Construct, region string, settings *settings, env e
 			AnalyticsReporting:    jsii.Bool(false),
 			TerminationProtection: jsii.Bool(settings.TerminationProtection),
 		}),
-		region: region, settings: settings, topology: t, assets: env.assets,
+		region: region, settings: settings, topology: t, assets: env.assets, deployed: before,
 		queues: map[string]queue{}, functions: map[string]function{},
 	}
 	tags := settings.tags()

@@ -66,9 +66,15 @@ func (r resource) at(names ...string) any {
 	return value
 }
 
-// synthesise returns the templates of the regions. It does not build the functions: the code of
-// each is a small file.
+// synthesise returns the templates of the regions, where AWS was not asked what they have already.
+// It does not build the functions: the code of each is a small file.
 func synthesise(tb testing.TB, folder string, s *settings) map[string]template {
+	tb.Helper()
+	return synthesiseIn(tb, folder, s, nil)
+}
+
+// synthesiseIn is synthesise for regions that have something already.
+func synthesiseIn(tb testing.TB, folder string, s *settings, before map[string]deployed) map[string]template {
 	tb.Helper()
 	code := assets{}
 	for _, f := range s.topology().Functions {
@@ -77,11 +83,11 @@ func synthesise(tb testing.TB, folder string, s *settings) map[string]template {
 			tb.Fatal(err)
 		}
 	}
-	return synthesiseWith(tb, folder, s, code)
+	return synthesiseWith(tb, folder, s, environment{assets: code, deployed: before})
 }
 
-// synthesiseWith is synthesise with built functions.
-func synthesiseWith(tb testing.TB, folder string, s *settings, code assets) map[string]template {
+// synthesiseWith is synthesise in an environment, which has built functions.
+func synthesiseWith(tb testing.TB, folder string, s *settings, env environment) map[string]template {
 	tb.Helper()
 	if err := s.validate(knownRegions()); err != nil {
 		tb.Fatal(err)
@@ -90,7 +96,7 @@ func synthesiseWith(tb testing.TB, folder string, s *settings, code assets) map[
 	app := awscdk.NewApp(&awscdk.AppProps{AnalyticsReporting: jsii.Bool(false), TreeMetadata: jsii.Bool(false),
 		Outdir: jsii.String(out)})
 	for _, region := range s.Regions {
-		newStack(app, region, s, environment{assets: code})
+		newStack(app, region, s, env)
 	}
 	app.Synth(nil)
 	templates := map[string]template{}

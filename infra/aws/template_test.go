@@ -285,7 +285,7 @@ func TestNoStatementAllowsAWildcard(t *testing.T) {
 	for name, tmpl := range map[string]template{
 		"defaults":     func() template { d, _ := defaults(); return d }(),
 		"own key":      with(t, func(s *settings) { s.KMSKeys = []string{key} }),
-		"function URL": with(t, func(s *settings) { s.IngestEndpoint, s.AdoptQueues = endpointFunctionURL, true }),
+		"function URL": with(t, func(s *settings) { s.IngestEndpoint, s.AdoptQueues = endpointFunctionURL, adoptAll }),
 	} {
 		found := 0
 		for id, r := range tmpl.Resources {

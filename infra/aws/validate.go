@@ -37,6 +37,13 @@ func (s *settings) validate(partitions map[string]string) error {
 				partitions[s.Regions[0]], region, partitions[region])
 		}
 	}
+	if s.AdoptQueues != adoptAuto && s.AdoptQueues != adoptAll && s.AdoptQueues != adoptNone {
+		for _, region := range split(s.AdoptQueues) {
+			if !slices.Contains(s.Regions, region) {
+				fail("adoptQueues must be auto, true, false or some of the regions, has %q", region)
+			}
+		}
+	}
 	for _, address := range s.Emails {
 		if a, err := mail.ParseAddress(address); err != nil || a.Address != address {
 			fail("emails must be e-mail addresses like ops@example.com, has %q", address)

@@ -9,7 +9,7 @@ import (
 )
 
 func TestQueuesThatAnEarlierStackRetainedAreAdopted(t *testing.T) {
-	tmpl := with(t, func(s *settings) { s.AdoptQueues = true })
+	tmpl := with(t, func(s *settings) { s.AdoptQueues = adoptAll })
 	if n := len(tmpl.of("AWS::SQS::Queue")); n != 0 {
 		t.Errorf("%d queues are created although they exist", n)
 	}
@@ -89,12 +89,12 @@ func TestRegionsShareNothingAndPublishersGetTheQueuesOfAll(t *testing.T) {
 func TestTheTemplateHasTheOutputsThatTheCommandLineReads(t *testing.T) {
 	tmpl, _ := defaults()
 	for _, name := range []string{"IngestUrl", "EventsQueueUrl", "DeadLetterQueueUrl", "PublisherQueueUrls",
-		"DeliverLogGroup", "DashboardUrl", "SpillwayCommand"} {
+		"DeliverLogGroup", "DashboardUrl", "Settings", "SpillwayCommand"} {
 		if tmpl.Outputs[name].Value == nil || tmpl.Outputs[name].Description == nil {
 			t.Errorf("the output %s does not exist", name)
 		}
 	}
-	if len(tmpl.Outputs) != 7 {
+	if len(tmpl.Outputs) != 8 {
 		t.Errorf("%d outputs", len(tmpl.Outputs))
 	}
 }

@@ -102,4 +102,5 @@ const (
 	OutputDeliverLogGroup    = "DeliverLogGroup"    // the name of the deliver function's log group
 	OutputDashboardURL       = "DashboardUrl"       //
 	OutputCommand            = "SpillwayCommand"    // a command to copy
+	OutputSettings           = "Settings"           // those of the deployment, a JSON object of texts
 )

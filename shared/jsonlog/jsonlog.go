@@ -1,8 +1,8 @@
 // Package jsonlog makes JSON of what a function writes by package log, as its own lines are.
 //
 // aws-lambda-go writes by package log: what a handler returned as its error, a panic with its
-// stack, and its own errors in talking to Lambda. Such lines begin with a date, so a query over JSON fields
-// would not find the very lines that say why an invocation failed.
+// stack, and its own errors in talking to Lambda. Such lines begin with a date, so a query over
+// JSON fields would not find the very lines that say why an invocation failed.
 package jsonlog
 
 import (

@@ -1,0 +1,262 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spillwayhq/spillway/infra/topology"
+)
+
+// attributes are those of a queue as this version makes it.
+func attributes(q topology.Queue) map[string]string {
+	all := map[string]string{"QueueArn": "arn:aws:sqs:eu-west-1:123456789012:" + q.Name}
+	maps.Copy(all, differing(q, all))
+	return all
+}
+
+// retained is a region where an earlier stack left these queues.
+func retained(queues ...string) deployed {
+	d := deployed{retained: map[string]map[string]string{}}
+	t := topology.Default()
+	for _, name := range queues {
+		q, _ := t.Queue(name)
+		d.retained[name] = attributes(q)
+	}
+	return d
+}
+
+func TestQueuesAreAdoptedByWhatExistsInEachRegion(t *testing.T) {
+	n := topology.DefaultNames()
+	both := []string{n.EventsQueue, n.DeadLetterQueue}
+	unknown := deployed{err: errNotAsked}
+	for _, c := range []struct {
+		setting string
+		region  deployed
+		want    []string
+	}{
+		{"auto", retained(both...), both},
+		{"auto", retained(), nil}, // a new region, or a stack that has its queues
+		{"auto", retained(n.DeadLetterQueue), []string{n.DeadLetterQueue}},
+		{"auto", unknown, nil},
+		{"true", retained(both...), both},
+		{"true", retained(), nil},
+		{"true", unknown, both},
+		{"false", retained(both...), nil},
+		{"false", unknown, nil},
+		{"none", retained(both...), nil},
+		{"us-east-1,eu-west-1", unknown, both},
+		{"us-east-1,eu-west-1", retained(), both},
+		{"us-east-1", retained(both...), nil},
+	} {
+		s := defaultSettings(n, "eu-west-1")
+		if err := s.set("adoptQueues", c.setting); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, queue := range both {
+			if s.adopts("eu-west-1", queue, c.region) {
+				got = append(got, queue)
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("adoptQueues=%s with %v: adopts %v, want %v", c.setting, c.region, got, c.want)
+		}
+	}
+}
+
+// A second region beside one whose queues are adopted is what a list for all regions can't say.
+func TestARegionIsAddedBesideOneThatAdoptedItsQueues(t *testing.T) {
+	n := topology.DefaultNames()
+	s := defaultSettings(n, "eu-west-1")
+	s.Regions = []string{"eu-west-1", "us-east-1", "us-west-2"}
+	templates := synthesiseIn(t, t.TempDir(), &s, map[string]deployed{
+		"eu-west-1": retained(n.EventsQueue, n.DeadLetterQueue), "us-east-1": retained(),
+		"us-west-2": retained(n.DeadLetterQueue),
+	})
+	for region, want := range map[string][]string{"eu-west-1": nil, "us-east-1": {n.DeadLetterQueue, n.EventsQueue},
+		"us-west-2": {n.EventsQueue}} {
+		var created []string
+		for _, q := range templates[region].of("AWS::SQS::Queue") {
+			created = append(created, q.at("QueueName").(string))
+		}
+		slices.Sort(created)
+		if !slices.Equal(created, want) {
+			t.Errorf("%s creates %v, want %v", region, created, want)
+		}
+	}
+	events := templates["us-west-2"].named(t, "AWS::SQS::Queue", "QueueName", n.EventsQueue)
+	if target := text(events.at("RedrivePolicy", "deadLetterTargetArn")); !strings.Contains(target,
+		":sqs:us-west-2:") || !strings.Contains(target, ":"+n.DeadLetterQueue) {
+		t.Errorf("the new events queue's dead letters go to %s, want the adopted queue", target)
+	}
+}
+
+func TestADeploymentSaysWhichSettingsDiffer(t *testing.T) {
+	names := topology.DefaultNames()
+	before := defaultSettings(names, "eu-west-1")
+	before.ReservedConcurrency, before.CanaryWriteKey = 20, "one"
+	before.Tags = map[string]string{"long": strings.Repeat("x", 256), "team": "data"}
+	deployedWith := func(change func(map[string]string)) deployed {
+		d := retained()
+		d.stack = true
+		if err := json.Unmarshal([]byte(before.kept()), &d.settings); err != nil {
+			t.Fatal(err)
+		}
+		change(d.settings)
+		return d
+	}
+	same := func(map[string]string) {}
+	for name, c := range map[string]struct {
+		change func(*settings)
+		before deployed
+		want   []string // parts of lines; none: says nothing
+	}{
+		"same settings": {func(*settings) {}, deployedWith(same), nil},
+		"a forgotten setting": {func(s *settings) { s.ReservedConcurrency = 10 }, deployedWith(same),
+			[]string{"spillway-eu-west-1 was deployed with other settings:",
+				"reservedConcurrency      20, is now 10", "maximumConcurrency       20, is now 10"}},
+		"another write key": {func(s *settings) { s.CanaryWriteKey = "two" }, deployedWith(same),
+			[]string{"canaryWriteKey           (set, SHA-256 7692c3ad), is now (set, SHA-256 3fc4ccfe)"}},
+		"a change in a long text": {func(s *settings) {
+			s.Tags = map[string]string{"long": strings.Repeat("x", 255) + "y", "team": "data"}
+		}, deployedWith(same), []string{"tags "}},
+		"a setting that is new in this version": {func(*settings) {},
+			deployedWith(func(m map[string]string) { delete(m, "logLevel") }), nil},
+		"… and is not at its default": {func(s *settings) { s.LogLevel = "debug" },
+			deployedWith(func(m map[string]string) { delete(m, "logLevel") }),
+			[]string{"logLevel                 info, is now debug"}},
+		"a setting that is gone in this version": {func(*settings) {},
+			deployedWith(func(m map[string]string) { m["shards"] = "7" }),
+			[]string{"shards                   7, is no setting of this version"}},
+		"a stack of an earlier version": {func(*settings) {}, deployed{stack: true},
+			[]string{"spillway-eu-west-1 keeps no settings to compare with"}},
+		"no stack": {func(*settings) {}, deployed{}, nil},
+		"no credentials": {func(*settings) {}, deployed{err: errors.New("no AWS credentials")},
+			[]string{"nothing is compared, and adoptQueues=auto adopts no queue: no AWS credentials"}},
+		"no credentials, and all are adopted": {func(s *settings) { s.AdoptQueues = adoptAll },
+			deployed{err: errNotAsked}, []string{"nothing is compared, and adoptQueues=true adopts both queues"}},
+		"a queue that exists": {func(*settings) {}, retained(names.EventsQueue),
+			[]string{"spillway-eu-west-1 adopts the queue spillway-events, which exists outside of it"}},
+		"a queue that does not exist": {func(s *settings) { s.AdoptQueues = "eu-west-1" }, retained(names.EventsQueue),
+			[]string{"adopts the queue spillway-dead-letters, as adoptQueues=eu-west-1 says, but AWS has no such queue"}},
+	} {
+		s := before
+		c.change(&s)
+		var out bytes.Buffer
+		s.tell(&out, "eu-west-1", c.before)
+		for _, want := range c.want {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("%s: says\n%swant %q", name, &out, want)
+			}
+		}
+		if len(c.want) == 0 && out.Len() > 0 {
+			t.Errorf("%s: says\n%swant nothing", name, &out)
+		}
+	}
+}
+
+func TestAnAdoptedQueueWithOtherAttributesIsNamedWithTheCommandThatSetsThem(t *testing.T) {
+	names := topology.DefaultNames()
+	events, _ := new(topology.Default()).Queue(names.EventsQueue)
+	for _, c := range []struct{ attribute, value, want string }{
+		{"", "", ""},
+		{"VisibilityTimeout", "30", `{"VisibilityTimeout":"361"}`},
+		{"MessageRetentionPeriod", "345600", `{"MessageRetentionPeriod":"1209600"}`},
+		{"RedrivePolicy", `{"deadLetterTargetArn":"arn:aws:sqs:eu-west-1:123456789012:spillway-dead-letters","maxReceiveCount":1000}`, ""},
+		{"RedrivePolicy", `{"deadLetterTargetArn":"arn:aws:sqs:eu-west-1:123456789012:other","maxReceiveCount":1000}`,
+			`{"RedrivePolicy":"{\"deadLetterTargetArn\":\"arn:aws:sqs:eu-west-1:123456789012:spillway-dead-letters\",\"maxReceiveCount\":\"1000\"}"}`},
+		{"RedrivePolicy", "", `{"RedrivePolicy":"{\"deadLetterTargetArn\":\"arn:aws:sqs:eu-west-1:123456789012:spillway-dead-letters\",\"maxReceiveCount\":\"1000\"}"}`},
+	} {
+		d := retained(names.EventsQueue)
+		d.retained[names.EventsQueue] = attributes(events)
+		if c.attribute != "" {
+			d.retained[names.EventsQueue][c.attribute] = c.value
+		}
+		s := defaultSettings(names, "eu-west-1")
+		var out bytes.Buffer
+		s.tell(&out, "eu-west-1", d)
+		_, command, said := strings.Cut(out.String(), "aws sqs set-queue-attributes --region eu-west-1 ")
+		if want := c.want != ""; said != want || want && !strings.Contains(command, "--attributes '"+c.want+"'") {
+			t.Errorf("%s %s: says %q, want attributes %s", c.attribute, c.value, out.String(), c.want)
+		}
+	}
+}
+
+// answers is an endpoint that answers each action of AWS's query protocol with a status and a text.
+func answers(t *testing.T, byAction map[string]string) {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if target := r.Header.Get("X-Amz-Target"); target != "" { // SQS speaks JSON
+			w.Header().Set("X-Amzn-Query-Error", "AWS.SimpleQueueService.NonExistentQueue;Sender")
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = w.Write([]byte(`{"__type":"com.amazonaws.sqs#QueueDoesNotExist","message":"no"}`))
+			return
+		}
+		body := new(bytes.Buffer)
+		_, _ = body.ReadFrom(r.Body)
+		form, _ := url.ParseQuery(body.String())
+		answer, ok := byAction[form.Get("Action")]
+		if !ok {
+			w.WriteHeader(http.StatusForbidden)
+			answer = `<ErrorResponse><Error><Code>AccessDenied</Code><Message>not allowed</Message></Error></ErrorResponse>`
+		}
+		if strings.Contains(answer, "<Code>ValidationError") {
+			w.WriteHeader(http.StatusBadRequest)
+		}
+		_, _ = w.Write([]byte(answer))
+	}))
+	t.Cleanup(server.Close)
+	for variable, value := range map[string]string{"AWS_ENDPOINT_URL": server.URL, "AWS_ACCESS_KEY_ID": "a",
+		"AWS_SECRET_ACCESS_KEY": "s", "AWS_SESSION_TOKEN": "", "AWS_PROFILE": "", "AWS_CONFIG_FILE": "/dev/null",
+		"AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "AWS_EC2_METADATA_DISABLED": "true"} {
+		t.Setenv(variable, value)
+	}
+}
+
+const (
+	callerIs = `<GetCallerIdentityResponse><GetCallerIdentityResult><Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>`
+	noStack  = `<ErrorResponse><Error><Code>ValidationError</Code><Message>Stack with id spillway-eu-west-1 does not exist</Message></Error></ErrorResponse>`
+)
+
+func TestWhereAWSCannotBeAskedTheReasonIsSaidAndTheDeploymentGoesOn(t *testing.T) {
+	stackOf := func(status string) string {
+		return `<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>spillway-eu-west-1</StackName><StackStatus>` +
+			status + `</StackStatus></member></Stacks></DescribeStacksResult></DescribeStacksResponse>`
+	}
+	for name, c := range map[string]struct {
+		actions      map[string]string
+		account, key string
+		want         string // the error's part
+	}{
+		"no credentials": {nil, "", "", "no AWS credentials: set AWS_PROFILE"},
+		"not allowed to ask for the stack": {map[string]string{"GetCallerIdentity": callerIs}, "", "a",
+			"read the outputs of stack spillway-eu-west-1"},
+		"credentials of another account": {map[string]string{"GetCallerIdentity": callerIs}, "999999999999", "a",
+			"are those of account 123456789012, and the CDK deploys to 999999999999"},
+		"no stack": {map[string]string{"GetCallerIdentity": callerIs, "DescribeStacks": noStack}, "123456789012", "a", ""},
+		"a stack whose resources may not be listed": {map[string]string{"GetCallerIdentity": callerIs,
+			"DescribeStacks": stackOf("UPDATE_COMPLETE")}, "", "a", "list the resources of stack spillway-eu-west-1"},
+		"a stack whose first deployment failed": {map[string]string{"GetCallerIdentity": callerIs,
+			"DescribeStacks": stackOf("ROLLBACK_COMPLETE")}, "", "a", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			answers(t, c.actions)
+			if c.key == "" {
+				t.Setenv("AWS_ACCESS_KEY_ID", "")
+			}
+			got := ask(t.Context(), c.account, topology.DefaultNames(), []string{"eu-west-1"})["eu-west-1"]
+			if c.want == "" && (got.err != nil || got.stack) ||
+				c.want != "" && (got.err == nil || !strings.Contains(got.err.Error(), c.want)) {
+				t.Errorf("%+v, want an error with %q", got, c.want)
+			}
+		})
+	}
+}
