@@ -20,6 +20,7 @@ type Summary struct {
 
 	GzipAbsent       bool // the header says gzip, but the body is plain: a proxy has decompressed it
 	GzipUnannounced  bool // the body is gzip, but no header says so: a proxy has removed it
+	GzipMangled      bool // a gateway carried a gzip body as text, which may have destroyed it
 	DeadLetterErrors int  // how often dead letters could not be written
 }
 
@@ -32,6 +33,7 @@ type Totals struct {
 	Rejected         map[string]int // events
 	GzipAbsent       int
 	GzipUnannounced  int
+	GzipMangled      int
 	DeadLetterErrors int
 	Latencies        []time.Duration // of requests with accepted events, at most the last maxLatencies
 }
@@ -66,6 +68,9 @@ func (c *Counters) Add(s Summary) {
 	}
 	if s.GzipUnannounced {
 		t.GzipUnannounced++
+	}
+	if s.GzipMangled {
+		t.GzipMangled++
 	}
 	switch {
 	case s.Status == 429:
@@ -117,7 +122,8 @@ func (t *Totals) Metrics() []emf.Metric {
 	}
 	metrics := []emf.Metric{
 		one("EventsAccepted", t.Accepted), one("DeadLetterErrors", t.DeadLetterErrors),
-		one("GzipAbsent", t.GzipAbsent), one("GzipUnannounced", t.GzipUnannounced), latency,
+		one("GzipAbsent", t.GzipAbsent), one("GzipUnannounced", t.GzipUnannounced),
+		one("GzipMangled", t.GzipMangled), latency,
 	}
 	metrics = append(metrics, emf.By("EventsRejected", "Code", t.Rejected)...)
 	metrics = append(metrics, emf.By("RequestsRefused", "Code", t.Refused)...)

@@ -27,7 +27,7 @@ func TestMetricsHoldTheTotals(t *testing.T) {
 		"RequestsShed queue_unavailable": 1,
 		"Requests 200":                   150, "Requests 400": 1, "Requests 429": 1, "AcceptLatency ": maxLatencies,
 		"DeadLetterErrors ": 0,
-		"GzipAbsent ":       0, "GzipUnannounced ": 0,
+		"GzipAbsent ":       0, "GzipUnannounced ": 0, "GzipMangled ": 0,
 	})
 	want(t, "what is left", r.counters.Totals().Accepted, 0)
 }

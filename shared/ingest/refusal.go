@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -12,12 +13,13 @@ import (
 )
 
 // A refusal is why a request is not answered 200. Status and code are for programs; the message is
-// for people and quotes nothing of the request.
+// for people and quotes nothing of the request but the name of an encoding.
 type refusal struct {
 	status     int
 	code       string
 	message    string
 	retryAfter time.Duration // of a 429; 0: a random few seconds
+	closes     bool          // the connection, because the rest of the body is not worth reading
 }
 
 // 400 is the only 4xx after which no SDK retries, so it is for requests that no retry can help.
@@ -31,12 +33,10 @@ var (
 			"writeKey in the body"}
 	refusalDisabled = &refusal{status: http.StatusBadRequest, code: "source_disabled",
 		message: "the write key is disabled"}
-	refusalBodyTooLarge = &refusal{status: http.StatusBadRequest, code: "body_too_large",
-		message: "the body is too large: send smaller batches"}
-	refusalChunks = &refusal{status: http.StatusBadRequest, code: "malformed_body",
+	refusalChunks = &refusal{status: http.StatusBadRequest, code: "malformed_body", closes: true,
 		message: "the body's chunked encoding is malformed"}
 	refusalGzip = &refusal{status: http.StatusBadRequest, code: "invalid_gzip",
-		message: "Content-Encoding is gzip, but the body is not gzip or is damaged"}
+		message: "the body is announced as gzip, but is not gzip or is damaged"}
 	refusalJSON = &refusal{status: http.StatusBadRequest, code: "invalid_json",
 		message: "the body is not valid JSON"}
 	refusalNotObject = &refusal{status: http.StatusBadRequest, code: "invalid_body",
@@ -46,7 +46,7 @@ var (
 	refusalEmptyBatch = &refusal{status: http.StatusBadRequest, code: "empty_batch",
 		message: "the batch has no events"}
 	refusalTooManyEvents = &refusal{status: http.StatusBadRequest, code: "too_many_events",
-		message: "the batch has too many events: send smaller batches"}
+		message: fmt.Sprintf("the batch has more than %d events: send smaller batches", maxEvents)}
 	refusalContext = &refusal{status: http.StatusBadRequest, code: "invalid_context",
 		message: "the batch's context and integrations must be JSON objects in UTF-8, not nested too deeply, and must " +
 			"leave room for events"}
@@ -56,10 +56,15 @@ var (
 
 // Every SDK retries after a 429, and some honour Retry-After only then.
 var (
-	refusalBodyIncomplete = &refusal{status: http.StatusTooManyRequests, code: "body_incomplete",
+	refusalBodyIncomplete = &refusal{status: http.StatusTooManyRequests, code: "body_incomplete", closes: true,
 		message: "the body did not arrive completely in time, retry"}
 	refusalOverloaded = &refusal{status: http.StatusTooManyRequests, code: "overloaded",
 		message: "overloaded, retry later"}
+	// The client's body was good, so its events must not be lost: it retries until the gateway is
+	// mended, which an alarm asks for.
+	refusalMangled = &refusal{status: http.StatusTooManyRequests, code: "gzip_mangled", retryAfter: time.Minute,
+		message: "the gzip body was damaged on its way by a gateway that took it for text: send it with Content-Type " +
+			"application/octet-stream, or without gzip"}
 	refusalShutdown = &refusal{status: http.StatusTooManyRequests, code: "shutting_down",
 		message: "this instance is shutting down, retry"}
 	refusalQueue = &refusal{status: http.StatusTooManyRequests, code: "queue_unavailable",
@@ -74,6 +79,23 @@ var (
 	refusalHealth = &refusal{status: http.StatusServiceUnavailable, code: "queue_unavailable",
 		message: "the queue is unavailable"}
 )
+
+// bodyTooLarge refuses a body that is larger than so many bytes, compressed or not.
+func bodyTooLarge(limit int) *refusal {
+	return &refusal{status: http.StatusBadRequest, code: "body_too_large", closes: true,
+		message: fmt.Sprintf("the body is larger than %d bytes: send smaller batches", limit)}
+}
+
+// unsupportedEncoding refuses a Content-Encoding that ingest can't decode. It names it, if it is a
+// word.
+func unsupportedEncoding(encoding string) *refusal {
+	const longest = 20
+	if !isToken(strings.ReplaceAll(encoding, ", ", "")) || len(encoding) > longest {
+		encoding = "of this request"
+	}
+	return &refusal{status: http.StatusBadRequest, code: "unsupported_encoding",
+		message: "the Content-Encoding " + encoding + " is not supported: send gzip or none"}
+}
 
 // eventRefusal refuses a request for the problem of its first event.
 func eventRefusal(p *event.Problem) *refusal {
@@ -122,8 +144,7 @@ func refuse(header http.Header, request *http.Request, rt route, r *refusal, s *
 		}
 	}
 	header["Cache-Control"] = neverCached
-	if r == refusalBodyTooLarge || r == refusalBodyIncomplete || r == refusalChunks {
-		// The rest of the body is not worth reading.
+	if r.closes {
 		header.Set("Connection", "close")
 	}
 	return answer{r.status, jsonType, r.body()}
