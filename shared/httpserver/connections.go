@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/spillwayhq/spillway/shared/clientaddr"
 )
 
 // Limits bound the connections that clients hold. When a bound is reached, a new connection takes
@@ -18,7 +20,7 @@ import (
 // has promised is served, however many others only connect.
 type Limits struct {
 	Conns     int // of all clients together
-	PerClient int // of one address, or of one /64 of IPv6, which is what a customer gets; 0: no bound
+	PerClient int // of one client, see package clientaddr; 0: no bound
 }
 
 const (
@@ -37,18 +39,6 @@ const (
 
 // defaultLimits leave half of the process's handles for other things than connections.
 func defaultLimits() Limits { return Limits{Conns: max(1, min(maxConns, maxHandles()/2))} }
-
-// ClientOf returns the range of addresses that counts as one client: the address, or the /64 of an
-// IPv6 address. The zero Addr is one client, too.
-func ClientOf(addr netip.Addr) netip.Prefix {
-	addr = addr.Unmap().WithZone("")
-	bits := addr.BitLen()
-	if addr.Is6() {
-		bits = 64
-	}
-	p, _ := addr.Prefix(bits) // of the zero Addr: the zero Prefix
-	return p
-}
 
 // connections are the open connections of a server. It is safe for concurrent use.
 type connections struct {
@@ -116,7 +106,7 @@ func (l listener) Accept() (net.Conn, error) {
 func (s *connections) add(inner net.Conn) *conn {
 	c := &conn{Conn: inner, of: s}
 	if addr, err := netip.ParseAddrPort(inner.RemoteAddr().String()); err == nil {
-		c.client = ClientOf(addr.Addr())
+		c.client = clientaddr.Of(addr.Addr())
 	}
 	s.mu.Lock()
 	out, ok := s.makeRoom(c.client)
@@ -269,6 +259,9 @@ type body struct {
 	io.ReadCloser
 	conn *conn
 }
+
+// Cut ends the reading of the body: a Read under way returns an error.
+func (b *body) Cut() { _ = b.conn.SetReadDeadline(time.Now()) } // of a closed connection it fails
 
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)

@@ -18,7 +18,7 @@ import (
 
 // firstRead is the buffer's size before any of the body has arrived: a client that announces much
 // and sends little costs no more.
-const firstRead = 4 << 10
+const firstRead = 512
 
 // gzipMagic is how a gzip member begins (RFC 1952, 2.3.1), with deflate, the only method there is.
 var gzipMagic = []byte{0x1f, 0x8b, 0x08}
@@ -38,6 +38,7 @@ func (q *request) readBody(r *http.Request, limit int) ([]byte, *refusal) {
 		return nil, bodyTooLarge(limit)
 	}
 	refused, err := q.readAll(&q.raw, r.Body, limit)
+	q.arrived()
 	if err != nil {
 		refused = bodyRefusal(r, err, limit)
 	}
@@ -147,7 +148,7 @@ func (q *request) readOn(buf *[]byte, r io.Reader, limit int) (refused *refusal,
 		if len(b) == cap(b) {
 			more := max(firstRead, len(b)) // doubled
 			if !q.reserve(more) {
-				return refusalOverloaded, nil
+				return refusalNoMemory, nil
 			}
 			b = slices.Grow(b, more)
 		}

@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/spillwayhq/spillway/shared/clientaddr"
 	"github.com/spillwayhq/spillway/shared/event"
 )
 
@@ -86,6 +87,7 @@ func (h *Handler) accept(r *http.Request, rt route, start time.Time, s *Summary)
 	q.budget = &h.memory
 	panicked := true
 	defer func() {
+		q.arrived()
 		h.memory.take(-q.reserved)
 		if q.inFlight {
 			h.inFlight.leave()
@@ -132,6 +134,9 @@ func (h *Handler) read(q *request, r *http.Request, rt route, start time.Time) (
 	if h.committer.breaker.Refusing(start) {
 		return nil, refusalQueue
 	}
+	if rt.kind != routePixel {
+		h.arrive(q, r, start)
+	}
 	if !q.reserve(0) {
 		return nil, refusalOverloaded
 	}
@@ -149,6 +154,27 @@ func (h *Handler) read(q *request, r *http.Request, rt route, start time.Time) (
 	refused = h.inFlight.enter()
 	q.inFlight = refused == nil
 	return body, refused
+}
+
+// arrive says that a request's body is about to arrive.
+func (h *Handler) arrive(q *request, r *http.Request, start time.Time) {
+	q.arrivals = &h.arrivals
+	q.arrival = arrival{client: clientaddr.Of(h.config.ClientIP(r)), since: start}
+	q.arrival.cutter, _ = r.Body.(cutter)
+	if auth := r.Header["Authorization"]; len(auth) > 0 {
+		q.arrival.authorization = auth[0]
+	}
+	h.arrivals.enter(&q.arrival)
+}
+
+// namesKnownKey reports whether an Authorization header names an accepted write key of a set.
+func (h *Handler) namesKnownKey(authorization string) bool {
+	key, _, ok := headerKey(authorization)
+	if !ok || h.config.Keys == nil {
+		return false
+	}
+	_, refused := lookup(h.config.Keys, key)
+	return refused == nil
 }
 
 // lookup returns what is known of the request's write key, or a refusal if the key is not accepted.

@@ -81,6 +81,7 @@ type Handler struct {
 	config     Config
 	inFlight   inFlight
 	memory     memoryBudget
+	arrivals   arrivals
 	pool       requestPool
 	quotas     quotas
 	health     healthCheck
@@ -101,6 +102,7 @@ func New(c Config) (*Handler, error) {
 		config: c, inFlight: newInFlight(c.Limits.MaxInFlight), memory: memoryBudget{limit: int64(c.Limits.MaxMemory)},
 		health: healthCheck{check: c.Health}, compressor: compressor,
 	}
+	h.arrivals = arrivals{limit: c.Limits.maxArriving(), memory: &h.memory, known: h.namesKnownKey}
 	h.committer = committer{
 		queue: c.Queue, linger: c.Linger, timeout: c.Limits.QueueTimeout, compressor: compressor, logger: c.Logger,
 		slots: make(chan struct{}, c.Limits.MaxSends), draining: h.inFlight.draining,

@@ -36,6 +36,12 @@ const (
 	defaultQueueTimeout = 5 * time.Second
 )
 
+// maxArriving is how many bytes the bodies that are arriving may hold: half of the memory, and not
+// what the largest request needs once it has arrived. It is enough for two of the largest.
+func (l *Limits) maxArriving() int {
+	return max(2*2*l.MaxBody, min(l.MaxMemory/2, l.MaxMemory-maxRequestMemory(l.MaxBody)))
+}
+
 // complete validates l and sets the defaults.
 func (l *Limits) complete() error {
 	for _, v := range [...]struct {

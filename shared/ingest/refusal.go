@@ -65,6 +65,9 @@ var (
 	refusalMangled = &refusal{status: http.StatusTooManyRequests, code: "gzip_mangled", retryAfter: time.Minute,
 		message: "the gzip body was damaged on its way by a gateway that took it for text: send it with Content-Type " +
 			"application/octet-stream, or without gzip"}
+	// refusalNoMemory is refusalOverloaded for a request whose body has not arrived whole.
+	refusalNoMemory = &refusal{status: http.StatusTooManyRequests, code: refusalOverloaded.code,
+		message: refusalOverloaded.message, closes: true}
 	refusalShutdown = &refusal{status: http.StatusTooManyRequests, code: "shutting_down",
 		message: "this instance is shutting down, retry"}
 	refusalQueue = &refusal{status: http.StatusTooManyRequests, code: "queue_unavailable",

@@ -15,6 +15,8 @@ type request struct {
 	budget   *memoryBudget
 	reserved int // bytes of the budget
 	inFlight bool
+	arrivals *arrivals // while the body is arriving; nil otherwise
+	arrival  arrival
 
 	raw, unpacked []byte
 	packed        bytes.Reader
@@ -36,11 +38,23 @@ type span struct{ from, to int }
 // budget is too small it takes nothing and returns false.
 func (q *request) reserve(more int) bool {
 	n := q.size() + more - q.reserved
-	if !q.budget.take(n) {
+	if q.arrivals != nil {
+		if !q.arrivals.grow(&q.arrival, n) {
+			return false
+		}
+	} else if !q.budget.take(n) {
 		return false
 	}
 	q.reserved += n
 	return true
+}
+
+// arrived says that nothing more of the body arrives.
+func (q *request) arrived() {
+	if q.arrivals != nil {
+		q.reserved -= q.arrivals.leave(&q.arrival)
+		q.arrivals = nil
+	}
 }
 
 // size is how many bytes of memory the request holds.
