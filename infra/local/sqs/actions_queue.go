@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"maps"
 	"slices"
+	"unicode/utf8"
 )
 
 // actionTable is every action of the emulator.
@@ -84,7 +85,7 @@ func createQueue(c call, in *createQueueInput) (any, error) {
 	if in.QueueName == "" {
 		return nil, errMissingParameter("QueueName")
 	}
-	if err := checkTags(in.Tags); err != nil {
+	if err := checkTags(in.QueueName, in.Tags); err != nil {
 		return nil, err
 	}
 	q, created, err := c.s.queues.createQueue(in.QueueName, in.Attributes, in.Tags)
@@ -254,14 +255,25 @@ type tagQueueInput struct {
 
 const maxTags = 50
 
-func checkTags(tags map[string]string) error {
+// checkTags applies SQS's rules for all tags of a queue. Lengths are in characters.
+func checkTags(queue string, tags map[string]string) error {
 	if len(tags) > maxTags {
-		return errInvalidParameter("Too many tags added for queue: %d, the maximum is %d.", len(tags), maxTags)
+		return errInvalidParameter("Too many tags added for queue %s.", queue)
 	}
 	for k, v := range tags {
-		if k == "" || len(k) > 128 || len(v) > 256 {
-			return errInvalidParameter("Tag keys must be between 1 and 128 characters in length, values up to 256.")
+		if err := checkTagKey(k); err != nil {
+			return err
 		}
+		if utf8.RuneCountInString(v) > 256 {
+			return errInvalidParameter("Tag values must be between 0 and 256 characters in length.")
+		}
+	}
+	return nil
+}
+
+func checkTagKey(k string) error {
+	if n := utf8.RuneCountInString(k); n < 1 || n > 128 {
+		return errInvalidParameter("Tag keys must be between 1 and 128 characters in length.")
 	}
 	return nil
 }
@@ -272,7 +284,7 @@ func tagQueue(_ call, q *Queue, in *tagQueueInput) (any, error) {
 	}
 	return nil, q.setTags(func(tags map[string]string) error {
 		maps.Copy(tags, in.Tags)
-		return checkTags(tags)
+		return checkTags(q.name, tags)
 	})
 }
 
@@ -283,10 +295,13 @@ type untagQueueInput struct {
 
 func untagQueue(_ call, q *Queue, in *untagQueueInput) (any, error) {
 	if len(in.TagKeys) == 0 {
-		return nil, errMissingParameter("TagKeys")
+		return nil, checkTagKey("")
 	}
 	return nil, q.setTags(func(tags map[string]string) error {
 		for _, k := range in.TagKeys {
+			if err := checkTagKey(k); err != nil {
+				return err
+			}
 			delete(tags, k)
 		}
 		return nil

@@ -134,11 +134,11 @@ func (q *Queue) deadLetterQueue() (*Queue, uint64) {
 	if r == nil {
 		return nil, 0
 	}
-	d, ok := q.s.Queue(arnName(r.target))
+	d, ok := q.s.Queue(arnName(r.Target))
 	if !ok || d == q {
 		return nil, 0
 	}
-	return d, r.max
+	return d, r.Max
 }
 
 // queueRecord is a queue as it is stored.
@@ -170,8 +170,10 @@ func (q *Queue) setAttributes(attributes map[string]string) error {
 	if err != nil {
 		return err
 	}
-	if err := q.s.queues.checkRedriveTarget(q.name, next); err != nil {
-		return err
+	if _, set := attributes["RedrivePolicy"]; set {
+		if err := q.s.queues.checkRedriveTarget(q.name, next); err != nil {
+			return err
+		}
 	}
 	r := q.record()
 	r.Attributes, r.Modified = next.raw, time.Now().Unix()

@@ -45,19 +45,15 @@ func (t *queueTable) list(prefix string) []*Queue {
 // sourcesOf returns the queues that have q as their dead-letter queue.
 func (t *queueTable) sourcesOf(q *Queue) []*Queue {
 	return slices.DeleteFunc(t.list(""), func(o *Queue) bool {
-		d, _ := o.deadLetterQueue()
-		return d != q
+		r := o.settings.Load().redrive
+		return r == nil || r.Target != q.ARN()
 	})
 }
 
 // createQueue creates a queue durably, or returns the one of that name and created = false.
 func (t *queueTable) createQueue(name string, attributes, tags map[string]string) (q *Queue, created bool, err error) {
-	if strings.HasSuffix(name, ".fifo") {
-		return nil, false, errFIFO()
-	}
-	if !legalQueueName(name) {
-		return nil, false, errInvalidParameter("Can only include alphanumeric characters, hyphens, or underscores. 1 to "+
-			"%d in length", maxQueueName)
+	if err := checkName(name, attributes); err != nil {
+		return nil, false, err
 	}
 	st, err := (*settings)(nil).apply(attributes)
 	if err != nil {
@@ -91,15 +87,23 @@ func (t *queueTable) newQueue(r queueRecord, st *settings) *Queue {
 	return q
 }
 
-// checkRedriveTarget refuses a dead-letter queue that does not exist.
+// checkRedriveTarget refuses a dead-letter queue that does not exist, or whose RedriveAllowPolicy
+// does not permit this queue. As in SQS, a queue may be its own dead-letter queue.
 func (t *queueTable) checkRedriveTarget(name string, st *settings) error {
 	if st.redrive == nil {
 		return nil
 	}
-	target := arnName(st.redrive.target)
-	if d, ok := t.get(target); !ok || d.ARN() != st.redrive.target || target == name {
-		return errInvalidParameter("Value %s for parameter RedrivePolicy is invalid. Reason: Dead letter target does not "+
-			"exist or is the queue itself.", st.raw["RedrivePolicy"])
+	policy := st.raw["RedrivePolicy"]
+	d, ok := t.get(arnName(st.redrive.Target))
+	if !ok || d.ARN() != st.redrive.Target {
+		return errRedrive(policy, "Dead letter target does not exist.")
+	}
+	allow := d.settings.Load().allow
+	if d.name == name {
+		allow = st.allow
+	}
+	if !allow.permits(t.s.arnPrefix + name) {
+		return errRedrive(policy, "The RedriveAllowPolicy of the dead letter target does not permit this queue.")
 	}
 	return nil
 }
@@ -154,7 +158,8 @@ func (t *queueTable) load() error {
 		if err := json.Unmarshal(it.Value(), &r); err != nil {
 			return fmt.Errorf("read queue %q: %w", it.Key()[1:], err)
 		}
-		st, err := (*settings)(nil).apply(r.Attributes)
+		// Not apply: what an earlier version has accepted must not keep the server from starting.
+		st, err := parseSettings(r.Attributes)
 		if err != nil {
 			return fmt.Errorf("read queue %q: %w", r.Name, err)
 		}

@@ -2,7 +2,9 @@ package sqs
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,18 +19,33 @@ type settings struct {
 	wait       time.Duration
 	maxBytes   int
 	redrive    *redrive
-	raw        map[string]string // as set, without defaults
+	allow      *redriveAllow
+	raw        map[string]string // as set, without defaults; policies in their normal form
 }
 
-// redrive is the RedrivePolicy.
+// redrive is the RedrivePolicy. Its fields are in the order in which SQS returns them.
 type redrive struct {
-	target string // ARN
-	max    uint64 // a message that was received this often is a dead letter
+	Target string `json:"deadLetterTargetArn"`
+	Max    uint64 `json:"maxReceiveCount"` // a message that was received this often is a dead letter
+}
+
+// redriveAllow is the RedriveAllowPolicy: which queues may have this one as their dead-letter
+// queue.
+type redriveAllow struct {
+	Permission string   `json:"redrivePermission"`
+	Sources    []string `json:"sourceQueueArns,omitempty"`
+}
+
+// permits reports whether the queue with this ARN may have the policy's queue as its dead-letter
+// queue. A nil policy permits all.
+func (p *redriveAllow) permits(arn string) bool {
+	return p == nil || p.Permission == "allowAll" || p.Permission == "byQueue" && slices.Contains(p.Sources, arn)
 }
 
 type integerRule struct{ min, max, value int } // value: the default
 
-// integerRules are the settable attributes that are numbers (SQS API reference, SetQueueAttributes).
+// integerRules are the settable attributes that are numbers (SQS API reference,
+// SetQueueAttributes).
 func integerRules() map[string]integerRule {
 	return map[string]integerRule{
 		"DelaySeconds":                  {0, maxDelay, 0},
@@ -36,31 +53,56 @@ func integerRules() map[string]integerRule {
 		"MessageRetentionPeriod":        {60, 1_209_600, 345_600},
 		"ReceiveMessageWaitTimeSeconds": {0, maxWait, 0},
 		"VisibilityTimeout":             {0, maxVisibility, 30},
-		"KmsDataKeyReusePeriodSeconds":  {60, 86_400, 300},
+		reuseAttribute:                  {60, 86_400, 300},
 	}
 }
 
 // textAttribute reports whether an attribute is only stored and returned.
 func textAttribute(name string) bool {
 	switch name {
-	case "Policy", "KmsMasterKeyId", "SqsManagedSseEnabled":
+	case "Policy", keyAttribute, managedAttribute:
 		return true
 	}
 	return false
 }
 
+// The attributes of the two kinds of server-side encryption.
+const (
+	keyAttribute     = "KmsMasterKeyId"
+	reuseAttribute   = "KmsDataKeyReusePeriodSeconds"
+	managedAttribute = "SqsManagedSseEnabled"
+)
+
 // apply returns s with attributes set. As in SQS, an empty policy removes it.
 func (s *settings) apply(attributes map[string]string) (*settings, error) {
 	raw := map[string]string{}
 	if s != nil {
-		raw = maps.Clone(s.raw)
+		maps.Copy(raw, s.raw)
 	}
 	for _, name := range slices.Sorted(maps.Keys(attributes)) {
 		if err := setAttribute(raw, name, attributes[name]); err != nil {
 			return nil, err
 		}
 	}
+	if err := setEncryption(raw, attributes[keyAttribute] != "", attributes[managedAttribute] != ""); err != nil {
+		return nil, err
+	}
 	return parseSettings(raw)
+}
+
+// setEncryption ends one kind of encryption where the other was set: a queue has one at a time.
+func setEncryption(raw map[string]string, keySet, managedSet bool) error {
+	managed := managedSet && raw[managedAttribute] == "true"
+	switch {
+	case keySet && managed:
+		return clientError(sqsShape+"InvalidAttributeName", "InvalidAttributeName", "You can use one type of server-side "+
+			"encryption (SSE) at one time. You can either enable KMS SSE or SQS SSE.")
+	case keySet:
+		raw[managedAttribute] = "false"
+	case managed:
+		delete(raw, keyAttribute)
+	}
+	return nil
 }
 
 // setAttribute checks one attribute, but not the content of a policy, and sets it in raw.
@@ -74,18 +116,25 @@ func setAttribute(raw map[string]string, name, value string) error {
 				"%d to %d.", name, rule.min, rule.max)
 		}
 		raw[name] = strconv.Itoa(n)
-	case name == "RedrivePolicy" || name == "RedriveAllowPolicy" || textAttribute(name):
-		if value == "" {
-			delete(raw, name)
-		} else {
-			raw[name] = value
+		if name == reuseAttribute && n == rule.value {
+			delete(raw, name) // SQS does not return the default
 		}
 	case fifoAttribute(name):
-		if name != "FifoQueue" || value != "false" {
-			return errFIFO()
-		}
-	default:
+		return errFIFOAttribute(name)
+	case name != "RedrivePolicy" && name != "RedriveAllowPolicy" && !textAttribute(name):
 		return errInvalidAttributeName(name)
+	case value == "":
+		delete(raw, name)
+	case name == managedAttribute:
+		v := strings.ToLower(value)
+		if v != "true" && v != "false" {
+			return errInvalidAttributeValue("Invalid value for the parameter %s. Reason: Must be true or false.", name)
+		}
+		raw[name] = v
+	case name == "Policy" && json.Unmarshal([]byte(value), &map[string]any{}) != nil:
+		return errInvalidAttributeValue("Invalid value for the parameter Policy. Reason: It is not a valid JSON map.")
+	default:
+		raw[name] = value
 	}
 	return nil
 }
@@ -108,19 +157,33 @@ func parseSettings(raw map[string]string) (*settings, error) {
 		maxBytes:   integer("MaximumMessageSize"),
 		raw:        raw,
 	}
-	if p, ok := raw["RedrivePolicy"]; ok {
-		r, err := parseRedrive(p)
-		if err != nil {
-			return nil, err
-		}
-		s.redrive = r
-	}
-	if p, ok := raw["RedriveAllowPolicy"]; ok {
-		if err := checkRedriveAllow(p); err != nil {
-			return nil, err
-		}
+	if err := s.parsePolicies(); err != nil {
+		return nil, err
 	}
 	return s, nil
+}
+
+// parsePolicies parses the policies of raw and replaces them by their normal form, so that policies
+// that mean the same are equal.
+func (s *settings) parsePolicies() (err error) {
+	if p, ok := s.raw["RedrivePolicy"]; ok {
+		if s.redrive, err = parseRedrive(p); err != nil {
+			return err
+		}
+		s.raw["RedrivePolicy"] = normalForm(s.redrive)
+	}
+	if p, ok := s.raw["RedriveAllowPolicy"]; ok {
+		if s.allow, err = parseRedriveAllow(p); err != nil {
+			return err
+		}
+		s.raw["RedriveAllowPolicy"] = normalForm(s.allow)
+	}
+	return nil
+}
+
+func normalForm(policy any) string {
+	b, _ := json.Marshal(policy) // strings and a number can't fail
+	return string(b)
 }
 
 func fifoAttribute(name string) bool {
@@ -131,56 +194,90 @@ func fifoAttribute(name string) bool {
 	return false
 }
 
-func errFIFO() error {
-	return errUnsupported("FIFO queues are not supported by the SQS emulator: create a standard queue, without FIFO " +
-		"attributes and with a name that does not end in .fifo.")
+const noFIFO = "FIFO queues are not supported by the SQS emulator: create a standard queue, without FIFO attributes " +
+	"and with a name that does not end in .fifo."
+
+// errFIFOAttribute is the error for a FIFO attribute of a standard queue.
+func errFIFOAttribute(name string) error {
+	if name == "FifoQueue" || name == "ContentBasedDeduplication" {
+		return errInvalidAttributeName(name)
+	}
+	return clientError(sqsShape+"InvalidAttributeName", "InvalidAttributeName",
+		"You can specify the %s only when FifoQueue is set to true.", name)
+}
+
+// checkName applies the rules for the name of a new queue. They depend on whether it is to be a
+// FIFO queue, which is always an error.
+func checkName(name string, attributes map[string]string) error {
+	fifo := strings.EqualFold(attributes["FifoQueue"], "true")
+	isFIFOName := strings.HasSuffix(name, ".fifo") && legalQueueName(strings.TrimSuffix(name, ".fifo"))
+	const standardRule = "Can only include alphanumeric characters, hyphens, or underscores. 1 to %d in length"
+	switch {
+	case fifo && isFIFOName:
+		return errUnsupported(noFIFO)
+	case fifo:
+		return errInvalidParameter("The name of a FIFO queue can only include alphanumeric characters, hyphens, or "+
+			"underscores, must end with .fifo suffix and be 1 to %d in length. "+noFIFO, maxQueueName)
+	case isFIFOName:
+		return errInvalidParameter(standardRule+". "+noFIFO, maxQueueName)
+	case !legalQueueName(name):
+		return errInvalidParameter(standardRule, maxQueueName)
+	}
+	return nil
 }
 
 func parseRedrive(policy string) (*redrive, error) {
 	var p struct {
-		Target string          `json:"deadLetterTargetArn"`
+		Target *string         `json:"deadLetterTargetArn"`
 		Max    json.RawMessage `json:"maxReceiveCount"`
 	}
-	const hint = `Invalid value for the parameter RedrivePolicy. Reason: `
 	if err := json.Unmarshal([]byte(policy), &p); err != nil {
-		return nil, errInvalidParameter("Value %s for parameter RedrivePolicy is invalid. Reason: Redrive policy is not a "+
-			"valid JSON map.", policy)
+		return nil, errRedrive(policy, "Redrive policy is not a valid JSON map.")
 	}
-	if p.Target == "" || p.Max == nil {
-		return nil, errInvalidParameter("Value %s for parameter RedrivePolicy is invalid. Reason: Redrive policy must "+
-			"contain deadLetterTargetArn and maxReceiveCount.", policy)
+	if p.Target == nil {
+		return nil, errRedrive(policy, "Redrive policy does not contain mandatory attribute: deadLetterTargetArn.")
+	}
+	if p.Max == nil {
+		return nil, errRedrive(policy, "Redrive policy does not contain mandatory attribute: maxReceiveCount.")
 	}
 	// SDKs and CloudFormation write the number with and without quotes.
 	n, err := strconv.ParseUint(strings.Trim(string(p.Max), `"`), 10, 64)
 	if err != nil || n < 1 || n > maxReceiveCount {
-		return nil, errInvalidParameter("Value %s for parameter RedrivePolicy is invalid. Reason: Invalid value for "+
-			"maxReceiveCount: %s, valid values are from 1 to %d both inclusive.", policy, p.Max, maxReceiveCount)
+		return nil, errRedrive(policy, fmt.Sprintf("Invalid value for maxReceiveCount: %s, valid values are from 1 to %d "+
+			"both inclusive.", strings.Trim(string(p.Max), `"`), maxReceiveCount))
 	}
-	if arnName(p.Target) == "" {
-		return nil, errInvalidAttributeValue(hint+"deadLetterTargetArn %q is not the ARN of a queue.", p.Target)
+	if strings.HasSuffix(*p.Target, ".fifo") {
+		return nil, errRedrive(policy, "Dead-letter queue must be same type of queue as the source.")
 	}
-	return &redrive{target: p.Target, max: n}, nil
+	if arnName(*p.Target) == "" {
+		return nil, errRedrive(policy, "Invalid value for deadLetterTargetArn.")
+	}
+	return &redrive{Target: *p.Target, Max: n}, nil
 }
 
-func checkRedriveAllow(policy string) error {
-	var p struct {
-		Permission string   `json:"redrivePermission"`
-		Sources    []string `json:"sourceQueueArns"`
-	}
-	if err := json.Unmarshal([]byte(policy), &p); err != nil {
-		return errInvalidAttributeValue("Invalid value for the parameter RedriveAllowPolicy. Reason: it is not a valid " +
-			"JSON map.")
+func errRedrive(policy, reason string) error {
+	return errInvalidParameter("Value %s for parameter RedrivePolicy is invalid. Reason: %s", policy, reason)
+}
+
+func parseRedriveAllow(policy string) (*redriveAllow, error) {
+	const hint = "Invalid value for the parameter RedriveAllowPolicy. Reason: "
+	p := new(redriveAllow)
+	if err := json.Unmarshal([]byte(policy), p); err != nil {
+		return nil, errInvalidAttributeValue(hint + "it is not a valid JSON map.")
 	}
 	switch p.Permission {
 	case "allowAll", "denyAll":
-		return nil
+		if len(p.Sources) == 0 {
+			return p, nil
+		}
 	case "byQueue":
 		if len(p.Sources) >= 1 && len(p.Sources) <= 10 {
-			return nil
+			return p, nil
 		}
 	}
-	return errInvalidAttributeValue("Invalid value for the parameter RedriveAllowPolicy. Reason: redrivePermission " +
-		"must be allowAll, denyAll, or byQueue with 1 to 10 sourceQueueArns.")
+	return nil, errInvalidAttributeValue(hint +
+		"redrivePermission must be allowAll or denyAll without sourceQueueArns, or " +
+		"byQueue with 1 to 10 of them.")
 }
 
 // arnName returns the queue's name in an ARN, or "" if it is not the ARN of a queue.
@@ -194,9 +291,9 @@ func arnName(arn string) string {
 
 // values returns the attributes of GetQueueAttributes that come from the settings.
 func (s *settings) values() map[string]string {
-	vs := map[string]string{"SqsManagedSseEnabled": "true"}
+	vs := map[string]string{managedAttribute: "true"}
 	for name, rule := range integerRules() {
-		if name != "KmsDataKeyReusePeriodSeconds" {
+		if name != reuseAttribute {
 			vs[name] = strconv.Itoa(rule.value)
 		}
 	}
@@ -209,9 +306,14 @@ func (s *settings) differs(want *settings, names []string) (string, bool) {
 	have, wanted := s.values(), want.values()
 	slices.Sort(names)
 	for _, n := range names {
-		if have[n] != wanted[n] {
+		if have[n] != wanted[n] && !(n == "Policy" && sameJSON(have[n], wanted[n])) {
 			return n, true
 		}
 	}
 	return "", false
+}
+
+func sameJSON(a, b string) bool {
+	var x, y any
+	return json.Unmarshal([]byte(a), &x) == nil && json.Unmarshal([]byte(b), &y) == nil && reflect.DeepEqual(x, y)
 }

@@ -82,7 +82,7 @@ func TestRedrivePoliciesAreParsed(t *testing.T) {
 		`[]`:                    0,
 	} {
 		r, err := parseRedrive(policy)
-		if (err == nil) != (want > 0) || err == nil && (r.max != want || r.target != arn) {
+		if (err == nil) != (want > 0) || err == nil && (r.Max != want || r.Target != arn) {
 			t.Errorf("%s: %+v, %v", policy, r, err)
 		}
 	}
