@@ -150,11 +150,11 @@ func (r *received) answer(q *Queue, system func(string) bool, names []string) re
 	return m
 }
 
-// wantsAttribute reports whether MessageAttributeNames includes a name: All, .*, the name, or a prefix
-// followed by .*.
+// wantsAttribute reports whether MessageAttributeNames includes a name: All, * or .*, the name, or a
+// prefix followed by .*.
 func wantsAttribute(names []string, name string) bool {
 	for _, n := range names {
-		if n == "All" || n == ".*" || n == name {
+		if n == "All" || n == "*" || n == ".*" || n == name {
 			return true
 		}
 		if prefix, ok := strings.CutSuffix(n, ".*"); ok && strings.HasPrefix(name, prefix) {

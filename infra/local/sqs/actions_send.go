@@ -3,6 +3,7 @@ package sqs
 import (
 	"crypto/md5"
 	"encoding/hex"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -22,8 +23,8 @@ type messageInput struct {
 	DelaySeconds            *int
 	MessageAttributes       map[string]attributeValue
 	MessageSystemAttributes map[string]attributeValue
-	MessageDeduplicationId  string
-	MessageGroupId          string
+	MessageDeduplicationId  *string
+	MessageGroupId          *string
 }
 
 type sendMessageInput struct {
@@ -39,29 +40,47 @@ type sentMessage struct {
 	MessageId                    string
 }
 
-func sendMessage(_ call, q *Queue, in *sendMessageInput) (any, error) {
+func sendMessage(c call, q *Queue, in *sendMessageInput) (any, error) {
 	if err := q.keys.store.disk.room(); err != nil {
 		return nil, err
 	}
-	e, _, err := in.entry(q)
+	e, size, err := in.entry(q)
 	if err != nil {
 		return nil, err
 	}
+	if limit := q.settings.Load().maxBytes; size > limit {
+		return nil, errInvalidParameter("One or more parameters are invalid. Reason: %s", tooLong(limit))
+	}
+	answer := e.answer()
+	e.traceFrom(c)
 	if err := q.send([]*entry{e}); err != nil {
 		return nil, err
 	}
-	return e.answer(), nil
+	return answer, nil
 }
 
-// entry checks a message for a queue and makes an entry of it. It also returns the message's size;
-// after an error that is at least the size of the body.
+func tooLong(limit int) string { return fmt.Sprintf("Message must be shorter than %d bytes.", limit) }
+
+// maxTraceHeader bounds the header that is stored with each message of a request. One of X-Ray has
+// about 100 bytes.
+const maxTraceHeader = 1024
+
+// traceFrom gives a message the tracing header of its request. As in SQS, one that was sent as a
+// system attribute goes before it, and only that has an MD5 in the answer.
+func (e *entry) traceFrom(c call) {
+	if e.trace == "" && len(c.trace) <= maxTraceHeader {
+		e.trace = c.trace
+	}
+}
+
+// entry checks a message for a queue, but not its size, and makes an entry of it. It also returns
+// the size; after an error that is at least the size of the body.
 func (in *messageInput) entry(q *Queue) (*entry, int, error) {
 	size := len(in.MessageBody)
 	if in.MessageBody == "" {
 		return nil, size, errMissingParameter("MessageBody")
 	}
-	st := q.settings.Load()
-	e := &entry{delay: st.delay, events: 1}
+	e := &entry{delay: q.settings.Load().delay, events: 1}
 	if d := in.DelaySeconds; d != nil {
 		if *d < 0 || *d > maxDelay {
 			return nil, size, errInvalidParameter("Value %d for parameter DelaySeconds is invalid. Reason: DelaySeconds must "+
@@ -69,13 +88,8 @@ func (in *messageInput) entry(q *Queue) (*entry, int, error) {
 		}
 		e.delay = time.Duration(*d) * time.Second
 	}
-	if in.MessageDeduplicationId != "" {
-		return nil, size, errInvalidParameter("Value %s for parameter MessageDeduplicationId is invalid. Reason: The "+
-			"request includes a parameter that is not valid for this queue type.", in.MessageDeduplicationId)
-	}
-	if g := in.MessageGroupId; g != "" && !legalGroupID(g) {
-		return nil, size, errInvalidParameter("Value %s for parameter MessageGroupId is invalid. Reason: MessageGroupId "+
-			"can only include alphanumeric and punctuation characters. 1 to %d in length.", g, maxGroupID)
+	if err := in.checkIDs(); err != nil {
+		return nil, size, err
 	}
 	if n := len(in.MessageAttributes); n > maxAttributes {
 		return nil, size, errInvalidParameter("Number of message attributes [%d] exceeds the allowed maximum [%d].", n,
@@ -93,12 +107,8 @@ func (in *messageInput) entry(q *Queue) (*entry, int, error) {
 		}
 	}
 	sortAttributes(e.attributes)
-	if size > st.maxBytes {
-		return nil, size, errInvalidParameter("One or more parameters are invalid. Reason: Message must be shorter than "+
-			"%d bytes.", st.maxBytes)
-	}
-	if err := checkContents(in.MessageBody); err != nil {
-		return nil, size, err
+	if r, bad := forbiddenRune(in.MessageBody); bad {
+		return nil, size, errInvalidContents(r)
 	}
 	for name, v := range in.MessageSystemAttributes {
 		if name != "AWSTraceHeader" || v.DataType != "String" || v.StringValue == nil || *v.StringValue == "" {
@@ -110,8 +120,29 @@ func (in *messageInput) entry(q *Queue) (*entry, int, error) {
 	e.id = uuid.New()
 	e.body = in.MessageBody
 	e.bodyMD5 = md5.Sum([]byte(e.body))
-	e.group = in.MessageGroupId
+	if in.MessageGroupId != nil {
+		e.group = *in.MessageGroupId
+	}
 	return e, size, nil
+}
+
+// checkIDs checks the ids that come from FIFO queues: a standard queue takes a group id, for fair
+// queues, and no deduplication id.
+func (in *messageInput) checkIDs() error {
+	const rule = "Value %[2]s for parameter %[1]s is invalid. Reason: %[1]s can only include alphanumeric and " +
+		"punctuation " +
+		"characters. 1 to %[3]d in length."
+	if d := in.MessageDeduplicationId; d != nil && !legalGroupID(*d) {
+		return errInvalidParameter(rule, "MessageDeduplicationId", *d, maxGroupID)
+	}
+	if d := in.MessageDeduplicationId; d != nil {
+		return errInvalidParameter("Value %s for parameter MessageDeduplicationId is invalid. Reason: The "+
+			"request include parameter that is not valid for this queue type.", *d)
+	}
+	if g := in.MessageGroupId; g != nil && !legalGroupID(*g) {
+		return errInvalidParameter(rule, "MessageGroupId", *g, maxGroupID)
+	}
+	return nil
 }
 
 func (v attributeValue) attribute() MessageAttribute {
@@ -122,8 +153,8 @@ func (v attributeValue) attribute() MessageAttribute {
 	return a
 }
 
-// maxEventCount is how many events a message can count, so that a wrong attribute can't make the sum
-// overflow.
+// maxEventCount is how many events a message can count, so that a wrong attribute can't make the
+// sum overflow.
 const maxEventCount = 1_000_000
 
 func eventCount(a MessageAttribute) int64 {
@@ -160,7 +191,7 @@ type sentEntry struct {
 	sentMessage
 }
 
-func sendMessageBatch(_ call, q *Queue, in *sendMessageBatchInput) (any, error) {
+func sendMessageBatch(c call, q *Queue, in *sendMessageBatchInput) (any, error) {
 	if err := q.keys.store.disk.room(); err != nil {
 		return nil, err
 	}
@@ -173,17 +204,20 @@ func sendMessageBatch(_ call, q *Queue, in *sendMessageBatchInput) (any, error) 
 	}
 	var out batchOutput[sentEntry]
 	var es []*entry
-	var esIDs []string
-	total := 0
+	limit, total := q.settings.Load().maxBytes, 0
 	for i := range in.Entries {
 		e, size, err := in.Entries[i].entry(q)
 		total += size
+		if err == nil && size > limit {
+			err = errInvalidParameter("One or more parameters cannot be validated. Reason: %s", tooLong(limit))
+		}
 		if err != nil {
 			out.fail(ids[i], err)
 			continue
 		}
+		out.Successful = append(out.Successful, sentEntry{ids[i], e.answer()})
+		e.traceFrom(c)
 		es = append(es, e)
-		esIDs = append(esIDs, ids[i])
 	}
 	if total > maxMessageBytes {
 		return nil, errBatch("BatchRequestTooLong", "Batch requests cannot be longer than %d bytes. You have sent %d bytes.",
@@ -193,9 +227,6 @@ func sendMessageBatch(_ call, q *Queue, in *sendMessageBatchInput) (any, error) 
 		if err := q.send(es); err != nil {
 			return nil, err
 		}
-	}
-	for i, e := range es {
-		out.Successful = append(out.Successful, sentEntry{esIDs[i], e.answer()})
 	}
 	return out, nil
 }

@@ -66,6 +66,9 @@ func cancelMessageMoveTask(c call, in *cancelTaskInput) (any, error) {
 	if err != nil || json.Unmarshal(b, &h) != nil || h.TaskID == "" {
 		return nil, errInvalidParameter("Value for parameter TaskHandle is invalid.")
 	}
+	if _, err := c.queueByARN(h.Source, "SourceArn"); err != nil {
+		return nil, err
+	}
 	moved, err := c.s.tasks.cancel(h.TaskID)
 	if err != nil {
 		return nil, err

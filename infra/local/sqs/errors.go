@@ -82,19 +82,24 @@ func errOverLimit(limit int) *apiError {
 }
 
 func errPurgeInProgress(queue string) *apiError {
-	return clientError(sqsShape+"PurgeQueueInProgress", sqsCode+"PurgeQueueInProgress",
-		"Only one PurgeQueue operation on %s is allowed every 60 seconds.", queue)
+	return &apiError{http.StatusForbidden, sqsShape + "PurgeQueueInProgress", sqsCode + "PurgeQueueInProgress",
+		fmt.Sprintf("Only one PurgeQueue operation on %s is allowed every 60 seconds.", queue)}
 }
+
+const allowedRunes = "#x9 | #xA | #xD | [#x20-#xD7FF] | [#xE000-#xFFFD] | [#x10000-#x10FFFF]"
 
 func errInvalidContents(r rune) *apiError {
 	return clientError(sqsShape+"InvalidMessageContents", "InvalidMessageContents",
 		"Invalid binary character '#x%X' was found in the message body, the set of allowed characters is "+
-			"#x9 | #xA | #xD | [#x20-#xD7FF] | [#xE000-#xFFFD] | [#x10000-#x10FFFF]", r)
+			allowedRunes, r)
+}
+
+func errNotFound(message string) *apiError {
+	return &apiError{http.StatusNotFound, sqsShape + "ResourceNotFoundException", "ResourceNotFoundException", message}
 }
 
 func errResourceNotFound(parameter string) *apiError {
-	return &apiError{http.StatusNotFound, sqsShape + "ResourceNotFoundException", "ResourceNotFoundException",
-		"The resource that you specified for the " + parameter + " parameter doesn't exist."}
+	return errNotFound("The resource that you specified for the " + parameter + " parameter doesn't exist.")
 }
 
 func errBatch(name, format string, args ...any) *apiError {

@@ -30,9 +30,10 @@ const (
 
 // call is one request to an action.
 type call struct {
-	s    *Server
-	ctx  context.Context
-	host string // for the URLs in the answer
+	s     *Server
+	ctx   context.Context
+	host  string // for the URLs in the answer
+	trace string // the request's X-Ray header
 }
 
 // queue finds the queue of a QueueUrl by its last element: the rest may differ from client to client.
@@ -115,7 +116,7 @@ func (s *Server) serve(r *http.Request) (any, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return act(call{s, r.Context(), r.Host}, body)
+	return act(call{s, r.Context(), r.Host, r.Header.Get("X-Amzn-Trace-Id")}, body)
 }
 
 func readBody(r *http.Request) ([]byte, error) {

@@ -106,8 +106,8 @@ func (ts *moveTasks) start(source *Queue, destination string, rate int) (*taskRe
 	defer ts.mu.Unlock()
 	for _, t := range ts.records {
 		if t.Source == source.ARN() && t.Status == statusRunning {
-			return nil, errUnsupported("There is already a task running. Only one active task is allowed for a source queue " +
-				"arn at a given time.")
+			return nil, errInvalidParameter("There is already a task running. Only one active task is allowed for a source " +
+				"queue arn at a given time.")
 		}
 	}
 	st := source.Stats()
@@ -271,7 +271,7 @@ func (ts *moveTasks) cancel(id string) (int64, error) {
 	defer ts.mu.Unlock()
 	t, ok := ts.records[id]
 	if !ok {
-		return 0, errResourceNotFound("TaskHandle")
+		return 0, errNotFound("Task does not exist.")
 	}
 	if t.Status != statusRunning {
 		return 0, errUnsupported("Only active tasks can be cancelled. This task is %s.", t.Status)

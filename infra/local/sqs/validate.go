@@ -3,6 +3,7 @@ package sqs
 import (
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -22,34 +23,34 @@ const (
 	maxReceiveCount  = 1_000
 )
 
-// checkContents accepts the characters of XML 1.0, as SQS does.
-func checkContents(body string) error {
-	for i := 0; i < len(body); {
-		c := body[i]
+// forbiddenRune returns the first character of s that SQS refuses: it takes those of XML 1.0.
+func forbiddenRune(s string) (r rune, found bool) {
+	for i := 0; i < len(s); {
+		c := s[i]
 		if c < utf8.RuneSelf {
 			if c < 0x20 && c != '\t' && c != '\n' && c != '\r' {
-				return errInvalidContents(rune(c))
+				return rune(c), true
 			}
 			i++
 			continue
 		}
-		r, n := utf8.DecodeRuneInString(body[i:])
+		r, n := utf8.DecodeRuneInString(s[i:])
 		// A surrogate never gets here: decode refuses it.
 		if r == utf8.RuneError && n == 1 || r == 0xFFFE || r == 0xFFFF {
-			return errInvalidContents(r)
+			return r, true
 		}
 		i += n
 	}
-	return nil
+	return 0, false
 }
 
 // checkAttribute applies SQS's rules for the name, type and value of a message attribute.
 func checkAttribute(name string, a MessageAttribute) error {
 	switch {
-	case name == "" || len(name) > maxAttributeName:
+	case name == "" || utf8.RuneCountInString(name) > maxAttributeName:
 		return errInvalidParameter("Message attribute name must be between 1 and %d characters long.", maxAttributeName)
-	case strings.IndexFunc(name, notNameRune) >= 0:
-		return errInvalidParameter("Message attribute name '%s' is invalid. Reason: it can contain A-Z, a-z, 0-9, "+
+	case strings.IndexFunc(name, notAttributeNameRune) >= 0:
+		return errInvalidParameter("Message attribute name '%s' is invalid. Reason: it can contain letters, digits, "+
 			"underscore, hyphen, and period.", name)
 	case strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".") || strings.Contains(name, ".."):
 		return errInvalidParameter("Message attribute name '%s' is invalid. Reason: it can't start or end with a period "+
@@ -63,26 +64,38 @@ func checkAttribute(name string, a MessageAttribute) error {
 		return errInvalidParameter("The message attribute '%s' has an invalid message attribute type: it can be up to %d "+
 			"characters long.", name, maxAttributeName)
 	}
+	return checkAttributeValue(name, a)
+}
+
+func checkAttributeValue(name string, a MessageAttribute) error {
 	base, _, _ := strings.Cut(a.DataType, ".")
+	empty := a.StringValue == ""
 	switch base {
 	case "String", "Number":
-		if a.StringValue == "" {
-			return errInvalidParameter("The message attribute '%s' must contain non-empty message attribute value for "+
-				"message attribute type '%s'.", name, a.DataType)
-		}
-		if base == "Number" && !legalNumber(a.StringValue) {
-			return errInvalidParameter("Can't cast the value of message (user) attribute '%s' to a number.", name)
-		}
-		return checkContents(a.StringValue)
 	case "Binary":
-		if len(a.BinaryValue) == 0 {
-			return errInvalidParameter("The message attribute '%s' must contain non-empty message attribute value for "+
-				"message attribute type '%s'.", name, a.DataType)
-		}
-		return nil
+		empty = len(a.BinaryValue) == 0
+	default:
+		return errInvalidParameter("The message attribute '%s' has an invalid message attribute type, the set of supported "+
+			"type prefixes is Binary, Number, and String.", name)
 	}
-	return errInvalidParameter("The message attribute '%s' has an invalid message attribute type, the set of supported "+
-		"type prefixes is Binary, Number, and String.", name)
+	if empty {
+		return errInvalidParameter("Message (user) attribute '%s' must contain a non-empty value of type '%s'.", name,
+			a.DataType)
+	}
+	if base == "Number" && !legalNumber(a.StringValue) {
+		return errInvalidParameter("Can't cast the value of message (user) attribute '%s' to a number.", name)
+	}
+	if r, bad := forbiddenRune(a.StringValue); bad {
+		return errInvalidParameter("Invalid binary character '#x%X' was found in the value of message (user) attribute "+
+			"'%s', the set of allowed characters is %s", r, name, allowedRunes)
+	}
+	return nil
+}
+
+// notAttributeNameRune finds what SQS refuses in the name of an attribute. The documentation says A-Z,
+// a-z, 0-9, underscore, hyphen and period, but SQS takes other letters too.
+func notAttributeNameRune(r rune) bool {
+	return notNameRune(r) && !unicode.IsLetter(r) && !unicode.IsDigit(r)
 }
 
 func notNameRune(r rune) bool {
