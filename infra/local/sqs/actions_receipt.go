@@ -1,6 +1,9 @@
 package sqs
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
 type deleteMessageInput struct {
 	queueURL
@@ -64,7 +67,12 @@ func changeMessageVisibility(_ call, q *Queue, in *changeMessageVisibilityInput)
 	if in.VisibilityTimeout == nil {
 		return nil, errMissingParameter("VisibilityTimeout")
 	}
-	return nil, changeVisibilityOf(q, in.ReceiptHandle, *in.VisibilityTimeout)
+	err := changeVisibilityOf(q, in.ReceiptHandle, *in.VisibilityTimeout)
+	if errors.Is(err, errNotAvailable) {
+		return nil, errInvalidParameter("Value %s for parameter ReceiptHandle is invalid. Reason: Message does not exist or "+
+			"is not available for visibility timeout change.", in.ReceiptHandle)
+	}
+	return nil, err
 }
 
 func changeVisibilityOf(q *Queue, receiptHandle string, seconds int) error {
@@ -97,7 +105,12 @@ func changeMessageVisibilityBatch(_ call, q *Queue, in *changeMessageVisibilityB
 	}
 	var out batchOutput[batchID]
 	for _, e := range in.Entries {
-		if err := changeVisibilityOf(q, e.ReceiptHandle, e.VisibilityTimeout); err != nil {
+		err := changeVisibilityOf(q, e.ReceiptHandle, e.VisibilityTimeout)
+		if errors.Is(err, errNotAvailable) { // another code than in ChangeMessageVisibility
+			err = clientError(sqsShape+"ReceiptHandleIsInvalid", "ReceiptHandleIsInvalid",
+				"Message does not exist or is not available for visibility timeout change")
+		}
+		if err != nil {
 			out.fail(e.Id, err)
 			continue
 		}

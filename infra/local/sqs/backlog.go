@@ -20,15 +20,20 @@ type backlog struct {
 	keys     keyspace
 	settings atomic.Pointer[settings]
 
-	// adding is held for reading while messages are being added, so that a purge, which holds it for
-	// writing, knows what it removes.
+	// adding is held for reading while messages are being added, so that a purge, which holds it
+	// for writing, knows what it removes.
 	adding sync.RWMutex
 
 	mu      sync.Mutex // guards what follows
 	gone    bool       // the queue was deleted
 	oldest  oldestHint
 	flights flights
-	waiters waiters
+	// returned are the messages that have become visible again in the places that they had. The
+	// walk takes them first: the cursor is after them. Messages from the cursor on are taken only
+	// if there are none, so that flights and returned together are not more than the limit for
+	// flights.
+	returned flights
+	waiters  waiters
 	counters
 	order
 }
@@ -153,13 +158,14 @@ func (q *backlog) clear(more func(*pebble.Batch) error) error {
 	q.keys.store.deleted.add(q.keys.id, reclaimBytes) // the real size is not known
 	q.total, q.events = 0, 0
 	q.flights.clear()
+	q.returned.clear()
 	q.delayed.clear()
 	q.due = never
 	return nil
 }
 
-// load reads the messages that were taken, without those that were deleted meanwhile. After an error
-// none of them is in flight.
+// load reads the messages that were taken, without those that were deleted meanwhile. After an
+// error none of them is in flight.
 func (q *backlog) load(fs []*flight) ([]received, error) {
 	got, deleted, err := q.keys.read(fs)
 	if err != nil {
@@ -183,13 +189,37 @@ func (q *backlog) release(fs []*flight) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, f := range fs {
-		if q.flights.has(f) {
-			q.flights.remove(f)
-			q.visibleFrom(f.place)
+		if !q.flights.has(f) {
+			continue
+		}
+		q.flights.remove(f)
+		if !f.moving {
 			q.received--
 		}
+		f.tally.count, f.nonce, f.moving = f.storedCount, 0, false
+		if f.storedCount == 0 {
+			f.tally.first = 0
+		}
+		q.putInPlace(f)
 	}
 	q.waiters.wake(len(fs))
+}
+
+// putInPlace makes a message visible in the place that it has. The caller holds mu.
+func (q *backlog) putInPlace(f *flight) {
+	f.deadline = f.place.at
+	q.returned.add(f)
+}
+
+// inMemory returns what memory has of a message that is in flight or visible again, and the table
+// with it. It returns nil for other messages. The caller holds mu.
+func (q *backlog) inMemory(seq uint64) (*flight, *flights) {
+	for _, fs := range [...]*flights{&q.flights, &q.returned} {
+		if f := fs.bySeq[seq]; f != nil {
+			return f, fs
+		}
+	}
+	return nil, nil
 }
 
 // returnAll makes everything in flight visible, with its receive count.

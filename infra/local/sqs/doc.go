@@ -23,14 +23,16 @@
 // A Pebble store has for every message
 //
 //	m <queue> <sent> <seq>              the message: written once, deleted once
-//	v <queue> <visible at> <sent> <seq> receive count, first receive, events
+//	v <queue> <visible at> <sent> <seq> receive count, first receive, events, receives before a
+//	                                    move to this queue
 //	s <queue> <seq>                     where v is, after the first return to the queue
 //
 // so that a walk over v in the order of time, up to now, finds the next message; later ones are
 // delayed. A receive writes nothing: it puts the message into the table of messages in flight,
 // which the walk skips. A cursor marks how far the walk has come, so that it passes the tombstones
 // of deleted messages only once. When a message becomes visible again, its v is rewritten with its
-// receive count. A message is never received before its sender's fsync.
+// receive count, in the same place: it stands before newer messages, and because the cursor is past
+// it, memory has it until it is received. A message is never received before its sender's fsync.
 //
 // A key q <name> is a queue and t <id> a move task, both as JSON. Integers in keys are big endian,
 // times are Unix milliseconds. Every version reads the directories of earlier versions.

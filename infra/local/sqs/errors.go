@@ -71,11 +71,6 @@ func errReceiptHandle(h string) *apiError {
 		"The input receipt handle %q is not a valid receipt handle.", h)
 }
 
-func errNotInflight() *apiError {
-	return clientError(sqsShape+"MessageNotInflight", sqsCode+"MessageNotInflight",
-		"The specified message is not in flight: its visibility timeout has ended, or it was received again.")
-}
-
 func errOverLimit(limit int) *apiError {
 	return &apiError{http.StatusForbidden, sqsShape + "OverLimit", "OverLimit",
 		fmt.Sprintf("Too many messages in flight: %d messages of this queue were received and not deleted.", limit)}

@@ -5,18 +5,24 @@ import (
 	"sync/atomic"
 )
 
-// flight is a message in flight: received, and neither deleted nor visible again.
+// flight is a message in flight: received, and neither deleted nor visible again. It is also what
+// memory has of a message that has become visible again.
 type flight struct {
-	place       place  // of its v key, which does not change
-	storedCount uint64 // the receive count in the v key
-	count       uint64 // with this receive
-	first       int64  // when it was received first, Unix milliseconds
-	events      int64
-	nonce       uint64       // which receive this is
+	place       place        // of its v key
+	tally       tally        // with this receive
+	storedCount uint64       // the receive count in the v key
+	nonce       uint64       // which receive this is; 0: not known
 	received    int64        // when, Unix milliseconds
 	deadline    int64        // when its visibility timeout ends, Unix milliseconds
 	index       int          // in the heap
 	size        atomic.Int64 // bytes of the message; 0: not read
+	atOnce      bool         // its visibility timeout is 0
+	moving      bool         // taken to be moved to another queue, not for a client
+}
+
+// receivedBy reports whether h is the handle of the message's last receive.
+func (f *flight) receivedBy(h handle) bool {
+	return f.nonce == h.nonce || f.nonce == 0 && f.tally.count == h.count
 }
 
 // bytes is about what the message takes on disk.
@@ -28,10 +34,11 @@ func (f *flight) bytes() int64 {
 }
 
 func (f *flight) handle(queue uint32) handle {
-	return handle{queue: queue, place: f.place, count: f.count, nonce: f.nonce}
+	return handle{queue: queue, place: f.place, count: f.tally.count, nonce: f.nonce}
 }
 
-// flights are the messages in flight, by seq and by the end of their visibility timeout.
+// flights are messages by seq and by deadline: those in flight, or those that are visible again in
+// the places that they had, whose deadline is then the time in their place.
 type flights struct {
 	bySeq  map[uint64]*flight
 	byTime deadlines
@@ -55,6 +62,9 @@ func (fs *flights) remove(f *flight) {
 	heap.Remove(&fs.byTime, f.index)
 }
 
+// first returns the one with the earliest deadline. There must be one.
+func (fs *flights) first() *flight { return fs.byTime[0] }
+
 func (fs *flights) postpone(f *flight, deadline int64) {
 	f.deadline = deadline
 	heap.Fix(&fs.byTime, f.index)
@@ -72,8 +82,13 @@ func (fs *flights) clear() { *fs = flights{} }
 
 type deadlines []*flight
 
-func (d deadlines) Len() int           { return len(d) }
-func (d deadlines) Less(i, j int) bool { return d[i].deadline < d[j].deadline }
+func (d deadlines) Len() int { return len(d) }
+func (d deadlines) Less(i, j int) bool {
+	if d[i].deadline != d[j].deadline {
+		return d[i].deadline < d[j].deadline
+	}
+	return d[i].place.compare(d[j].place) < 0
+}
 func (d deadlines) Swap(i, j int) {
 	d[i], d[j] = d[j], d[i]
 	d[i].index, d[j].index = i, j

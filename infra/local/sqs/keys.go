@@ -85,27 +85,38 @@ func parseMessageKey(k []byte) (sent int64, seq uint64, ok bool) {
 
 // tally is the value of a v key: what the counters and the walk need to know of a message.
 type tally struct {
-	count  uint64 // how often it was received
+	count  uint64 // how often it was received, in all queues
 	first  int64  // when first, Unix milliseconds; 0: never
 	events int64  // how many events it carries
+	before uint64 // how often it was received before it came to this queue, as a dead letter
 }
+
+// receives is how often the message was received in its queue.
+func (t tally) receives() uint64 { return t.count - min(t.before, t.count) }
 
 func (t tally) encode() []byte {
 	b := binary.AppendUvarint(make([]byte, 0, 12), t.count)
 	b = binary.AppendUvarint(b, uint64(t.first))
-	return binary.AppendUvarint(b, uint64(t.events))
+	b = binary.AppendUvarint(b, uint64(t.events))
+	if t.before > 0 {
+		b = binary.AppendUvarint(b, t.before)
+	}
+	return b
 }
 
 func parseTally(b []byte) (t tally, ok bool) {
-	var vs [3]uint64
+	var vs [4]uint64
 	for i := range vs {
+		if i == 3 && len(b) == 0 {
+			break // it was sent to this queue, or an earlier version moved it here
+		}
 		v, n := binary.Uvarint(b)
 		if n <= 0 {
 			return tally{}, false
 		}
 		vs[i], b = v, b[n:]
 	}
-	return tally{count: vs[0], first: int64(vs[1]), events: int64(vs[2])}, true
+	return tally{count: vs[0], first: int64(vs[1]), events: int64(vs[2]), before: vs[3]}, true
 }
 
 // encodeReturned returns the value of an s key: the time in the v key of a message that was received

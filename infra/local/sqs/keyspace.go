@@ -55,19 +55,18 @@ func (k keyspace) deleteAll(b *pebble.Batch) error {
 	return nil
 }
 
-// putBack adds to b that a message in flight is visible from now on, with its new receive count.
-func (k keyspace) putBack(b *pebble.Batch, f *flight, now int64) error {
-	p := place{at: now, sent: f.place.sent, seq: f.place.seq}
+// putBack adds to b that a message in flight is visible from at on, with its receive count.
+func (k keyspace) putBack(b *pebble.Batch, f *flight, at int64) error {
+	p := place{at: at, sent: f.place.sent, seq: f.place.seq}
 	if p != f.place {
 		if err := b.Delete(visibleKey(k.id, f.place), nil); err != nil {
 			return err
 		}
 	}
-	t := tally{count: f.count, first: f.first, events: f.events}
-	if err := b.Set(visibleKey(k.id, p), t.encode(), nil); err != nil {
+	if err := b.Set(visibleKey(k.id, p), f.tally.encode(), nil); err != nil {
 		return err
 	}
-	return b.Set(returnedKey(k.id, p.seq), encodeReturned(now, f.count), nil)
+	return b.Set(returnedKey(k.id, p.seq), encodeReturned(at, f.tally.count), nil)
 }
 
 // read returns the messages of flights, and the flights whose message was deleted meanwhile. One
@@ -107,7 +106,7 @@ func (k keyspace) read(fs []*flight) (got []received, deleted []*flight, err err
 
 type found struct{ ok, returned bool }
 
-// find looks for the message of a handle that is not in flight.
+// find looks for the message of a handle that memory does not have.
 func (k keyspace) find(h handle) (place, tally, found, error) {
 	p := h.place
 	v, err := k.store.get(returnedKey(k.id, p.seq))
@@ -116,13 +115,9 @@ func (k keyspace) find(h handle) (place, tally, found, error) {
 	}
 	returned := v != nil
 	if returned {
-		at, count, ok := parseReturned(v)
+		at, _, ok := parseReturned(v)
 		if !ok {
 			return p, tally{}, found{}, errCorrupt
-		}
-		// After a restart the last receive is not in the count.
-		if count != h.count && count+1 != h.count {
-			return p, tally{}, found{}, nil
 		}
 		p.at = at
 	}

@@ -8,7 +8,8 @@ import (
 )
 
 // moveDeadLetters moves messages that were received too often from q to its dead-letter queue. They
-// retain their id, the time they were sent, and their receive count.
+// retain their id, the time they were sent, and their receive count, which does not count towards
+// the limit of the dead-letter queue's own policy.
 func moveDeadLetters(q, dlq *Queue, dead []*flight) error {
 	got, err := q.load(dead)
 	if err != nil {
@@ -21,8 +22,8 @@ func moveDeadLetters(q, dlq *Queue, dead []*flight) error {
 	for i := range got {
 		f := got[i].flight
 		es[i] = &entry{
-			storedMessage: got[i].stored, events: f.events, sent: f.place.sent, deadLetter: true,
-			tally: tally{count: f.storedCount, first: f.first},
+			storedMessage: got[i].stored, events: f.tally.events, sent: f.place.sent, deadLetter: true,
+			tally: tally{count: f.storedCount, first: f.tally.first, before: f.storedCount},
 		}
 		es[i].source = q.ARN()
 	}
@@ -57,7 +58,7 @@ func move(from, to *Queue, got []received, es []*entry, o *pebble.WriteOptions) 
 		if from.flights.has(r.flight) {
 			from.flights.remove(r.flight)
 			from.total--
-			from.events -= r.flight.events
+			from.events -= r.flight.tally.events
 		}
 	}
 	from.keys.store.deleted.add(from.keys.id, bytes)
@@ -69,7 +70,7 @@ func move(from, to *Queue, got []received, es []*entry, o *pebble.WriteOptions) 
 func redriven(got []received) []*entry {
 	es := make([]*entry, len(got))
 	for i := range got {
-		es[i] = &entry{storedMessage: got[i].stored, events: got[i].flight.events}
+		es[i] = &entry{storedMessage: got[i].stored, events: got[i].flight.tally.events}
 		es[i].id = uuid.New()
 		es[i].source = ""
 	}

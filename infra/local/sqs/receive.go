@@ -82,7 +82,8 @@ func (p *poll) take(maxReceives uint64) (taken, *waiter, error) {
 		return taken{}, nil, errNoSuchQueue()
 	}
 	now := time.Now()
-	t, err := q.take(now.UnixMilli(), p.max, p.visibility.Milliseconds(), maxReceives)
+	t, err := q.take(now.UnixMilli(),
+		wanted{limit: p.max, visibility: p.visibility.Milliseconds(), maxReceives: maxReceives})
 	if err == nil && len(t.flights) == 0 && len(t.dead) == 0 && now.Before(p.deadline) {
 		return t, q.waiters.add(), nil
 	}
@@ -124,10 +125,18 @@ type taken struct {
 	due     int64     // no more messages become visible before then
 }
 
-// take walks from the cursor to now and puts what it finds in flight: up to limit messages, and
-// those that were received maxReceives times already, which are dead letters (0: no limit). The
-// caller holds mu.
-func (q *backlog) take(now int64, limit int, visibility int64, maxReceives uint64) (taken, error) {
+// wanted is what to take from a queue.
+type wanted struct {
+	limit       int
+	visibility  int64  // milliseconds
+	maxReceives uint64 // a message that was received this often is a dead letter; 0: no limit
+	moving      bool   // the messages are to be moved, and do not count as received
+}
+
+// take puts messages in flight: up to the limit, and the dead letters that it finds. It takes those
+// that have become visible again in their places, then walks from the cursor to now. The caller
+// holds mu.
+func (q *backlog) take(now int64, want wanted) (taken, error) {
 	if err := q.returnExpired(now); err != nil {
 		return taken{}, err
 	}
@@ -136,19 +145,25 @@ func (q *backlog) take(now int64, limit int, visibility int64, maxReceives uint6
 	if room <= 0 {
 		return taken{full: true, due: soonest}, nil
 	}
-	if now < q.due {
+	if q.returned.len() == 0 && now < q.due {
 		return taken{due: min(q.due, soonest)}, nil
 	}
+	want.limit = min(want.limit, room)
 	w := &walk{
-		q: q, now: now, limit: min(limit, room), visibility: visibility, maxReceives: maxReceives,
+		q: q, now: now, want: want,
 		retention: q.settings.Load().retention.Milliseconds(), horizon: q.horizon(), due: never,
 	}
-	if err := w.run(); err != nil {
-		return w.taken, err
+	w.takeReturned()
+	if !w.full() && now >= q.due {
+		if err := w.run(); err != nil {
+			return w.taken, err
+		}
+		q.due = w.due
 	}
 	t := w.taken
-	q.due = w.due
-	q.received += int64(len(t.flights))
+	if !want.moving {
+		q.received += int64(len(t.flights))
+	}
 	t.due = min(q.due, q.flights.due())
 	if q.flights.due() < soonest {
 		q.waiters.wake(1) // its timer is too late now
@@ -168,19 +183,25 @@ func (q *backlog) take(now int64, limit int, visibility int64, maxReceives uint6
 // lock for long.
 const maxWalk = 1000
 
-// walk goes over the v keys from the cursor on.
+// walk goes over the returned messages, then over the v keys from the cursor on.
 type walk struct {
-	q           *backlog
-	now         int64
-	limit       int
-	visibility  int64
-	maxReceives uint64
-	retention   int64
-	horizon     place
+	q         *backlog
+	now       int64
+	want      wanted
+	retention int64
+	horizon   place
 
 	taken   taken
 	expired []dueMessage
 	due     int64 // of the first place that it did not visit
+}
+
+func (w *walk) takeReturned() {
+	for w.q.returned.len() > 0 && !w.full() {
+		f := w.q.returned.first()
+		w.q.returned.remove(f)
+		w.visit(f.place, f.tally)
+	}
 }
 
 func (w *walk) run() error {
@@ -217,7 +238,7 @@ func (w *walk) run() error {
 }
 
 func (w *walk) full() bool {
-	return len(w.taken.flights) == w.limit || len(w.taken.dead)+len(w.expired) >= maxWalk
+	return len(w.taken.flights) == w.want.limit || len(w.taken.dead)+len(w.expired) >= maxWalk
 }
 
 // visit decides about one message: expired, dead letter, or for the client.
@@ -227,18 +248,19 @@ func (w *walk) visit(p place, t tally) {
 		return
 	}
 	f := &flight{
-		place: p, storedCount: t.count, count: t.count + 1, first: t.first, events: t.events,
-		nonce: w.q.s.seq.Add(1), received: w.now, deadline: w.now + w.visibility,
+		place: p, tally: t, storedCount: t.count, moving: w.want.moving, atOnce: w.want.visibility == 0,
+		nonce: w.q.s.seq.Add(1), received: w.now, deadline: w.now + w.want.visibility,
 	}
-	if w.maxReceives > 0 && t.count >= w.maxReceives {
+	if w.want.maxReceives > 0 && t.receives() >= w.want.maxReceives {
 		// In flight without an end until it is moved.
-		f.count, f.deadline = t.count, never
+		f.moving, f.deadline = true, never
 		w.q.flights.add(f)
 		w.taken.dead = append(w.taken.dead, f)
 		return
 	}
-	if f.first == 0 {
-		f.first = w.now
+	f.tally.count++
+	if t.first == 0 {
+		f.tally.first = w.now
 	}
 	w.q.flights.add(f)
 	w.taken.flights = append(w.taken.flights, f)
@@ -268,8 +290,8 @@ func (r *received) message(q *Queue) Message {
 func (r *received) systemAttributes(account string, yield func(name, value string)) {
 	yield("SenderId", account)
 	yield("SentTimestamp", strconv.FormatInt(r.flight.place.sent, 10))
-	yield("ApproximateReceiveCount", strconv.FormatUint(r.flight.count, 10))
-	yield("ApproximateFirstReceiveTimestamp", strconv.FormatInt(r.flight.first, 10))
+	yield("ApproximateReceiveCount", strconv.FormatUint(r.flight.tally.count, 10))
+	yield("ApproximateFirstReceiveTimestamp", strconv.FormatInt(r.flight.tally.first, 10))
 	if r.stored.group != "" {
 		yield("MessageGroupId", r.stored.group)
 	}

@@ -16,7 +16,7 @@ type removal struct {
 type deletion struct {
 	place  place
 	events int64
-	flight *flight // nil: it was not in flight
+	flight *flight // nil: memory did not have it
 }
 
 // remove deletes the messages of handles. It ignores a handle whose message was deleted or received
@@ -50,15 +50,16 @@ func (r *removal) add(h handle) error {
 	}
 	d := deletion{place: h.place}
 	returned := false
-	if f := r.q.flights.bySeq[h.place.seq]; f != nil {
-		if f.nonce != h.nonce {
+	if f, _ := r.q.inMemory(h.place.seq); f != nil {
+		if !f.receivedBy(h) {
 			return nil // received again: only the newer handle counts
 		}
-		d.place, d.events, d.flight = f.place, f.events, f
+		d.place, d.events, d.flight = f.place, f.tally.events, f
 		returned = f.storedCount > 0
 	} else {
 		p, t, found, err := r.q.keys.find(h)
-		if err != nil || !found.ok {
+		// After a restart the last receive is not in the count.
+		if err != nil || !found.ok || found.returned && t.count != h.count && t.count+1 != h.count {
 			return err
 		}
 		d.place, d.events, returned = p, t.events, found.returned
@@ -75,8 +76,8 @@ func (r *removal) count(now int64) {
 	var bytes int64
 	for _, d := range r.gone {
 		bytes += d.flight.bytes()
-		if d.flight != nil {
-			q.flights.remove(d.flight)
+		if f, table := q.inMemory(d.place.seq); f != nil {
+			table.remove(f)
 		}
 		q.removed(d.place, d.events, now)
 		q.deleted++

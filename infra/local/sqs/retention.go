@@ -37,8 +37,8 @@ func (q *backlog) expire(ms []dueMessage) error {
 	var bytes int64
 	for _, m := range ms {
 		bytes += max(m.size, unknownBytes)
-		if f := q.flights.bySeq[m.place.seq]; f != nil {
-			q.flights.remove(f)
+		if f, table := q.inMemory(m.place.seq); f != nil {
+			table.remove(f)
 		}
 		q.removed(m.place, m.tally.events, now)
 	}
@@ -96,8 +96,8 @@ func (s sweep) find(before int64) ([]dueMessage, error) {
 // message that is being added. The caller holds mu.
 func (s sweep) locate(sent int64, seq uint64, value []byte) (dueMessage, bool, error) {
 	q := s.q
-	if f := q.flights.bySeq[seq]; f != nil {
-		return dueMessage{f.place, tally{count: f.storedCount, events: f.events}, int64(len(value))}, true, nil
+	if f, _ := q.inMemory(seq); f != nil {
+		return dueMessage{f.place, tally{count: f.storedCount, events: f.tally.events}, int64(len(value))}, true, nil
 	}
 	p, err := q.keys.placeOf(sent, seq, value)
 	if err != nil {

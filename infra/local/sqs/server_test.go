@@ -290,3 +290,92 @@ func TestALargeBacklogIsCountedAndReceivedCompletely(t *testing.T) {
 		t.Fatalf("%+v", st)
 	}
 }
+
+func TestAClientThatReturnsMessagesAtOnceDoesNotStarveTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, Options{})
+		q := queue(t, s, "events", map[string]string{"VisibilityTimeout": "0"})
+		sendBodies(t, q, "a", "b", "c")
+		var got string
+		for range 9 {
+			ms, err := q.Receive(t.Context(), 1, 0)
+			if err != nil || len(ms) != 1 {
+				t.Fatalf("%d messages, %v", len(ms), err)
+			}
+			got += ms[0].Body
+			time.Sleep(time.Millisecond) // the resolution of places
+		}
+		// The first time a message comes back before the others, then after them.
+		if want := "aabbccabc"; got != want {
+			t.Errorf("received %s, want %s", got, want)
+		}
+	})
+}
+
+func TestMessagesThatComeBackAreReceivedOldestFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, Options{})
+		q := queue(t, s, "events", map[string]string{"VisibilityTimeout": "10"})
+		receive := func(n int) (got string) {
+			ms, err := q.Receive(t.Context(), n, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range ms {
+				got += m.Body
+			}
+			return got
+		}
+		for _, body := range []string{"a", "b", "c", "d", "e"} {
+			sendBodies(t, q, body)
+			time.Sleep(time.Millisecond)
+		}
+		receive(2) // a and b come back after 10 s
+		time.Sleep(2 * time.Second)
+		receive(1) // c comes back after 12 s
+		time.Sleep(11 * time.Second)
+		sendBodies(t, q, "f")
+		if got := receive(4); got != "abcd" {
+			t.Errorf("received %s, want abcd", got)
+		}
+		if got := receive(4); got != "ef" {
+			t.Errorf("received %s, want ef", got)
+		}
+	})
+}
+
+func TestAttributesThatAnEarlierVersionAcceptedDoNotPreventAStart(t *testing.T) {
+	o := Options{Dir: "data", FS: vfs.NewMem(), Logger: quiet()}
+	s := open(t, o)
+	queue(t, s, "dead", nil)
+	q := queue(t, s, "events", nil)
+	r := q.record()
+	r.Attributes = map[string]string{"KmsMasterKeyId": "key", "SqsManagedSseEnabled": "true", "Policy": "none",
+		"RedrivePolicy": redriveTo("dead", `"5"`), "KmsDataKeyReusePeriodSeconds": "300"}
+	if err := s.queues.save(r); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	q, ok := open(t, o).Queue("events")
+	if !ok || q.attributes()["RedrivePolicy"] != redriveTo("dead", "5") {
+		t.Errorf("attributes %v", q.attributes())
+	}
+}
+
+func redriveTo(queue, count string) string {
+	return `{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:` + queue + `","maxReceiveCount":` + count + `}`
+}
+
+func TestADeadLetterThatAnEarlierVersionMovedHasNoCountOfItsOwn(t *testing.T) {
+	old := tally{count: 3, first: 7, events: 250}
+	b := old.encode() // as earlier versions wrote it
+	if got, ok := parseTally(b); !ok || got != old || got.receives() != 3 {
+		t.Errorf("%+v, %v", got, ok)
+	}
+	moved := tally{count: 5, first: 7, events: 250, before: 3}
+	if got, ok := parseTally(moved.encode()); !ok || got != moved || got.receives() != 2 {
+		t.Errorf("%+v, %v", got, ok)
+	}
+}

@@ -212,24 +212,18 @@ func (ts *moveTasks) moveSome(t *taskRecord, n int) (moved int, reason string) {
 		}
 		moved += len(rs)
 	}
-	if len(unmoved) > 0 {
-		q.mu.Lock()
-		q.received += int64(len(unmoved)) // release subtracts them
-		q.mu.Unlock()
-		q.release(unmoved)
-	}
+	q.release(unmoved)
 	return moved, reason
 }
 
-// takeForMove takes up to n messages without counting them as received.
+// takeForMove takes up to n messages to be moved.
 func takeForMove(q *Queue, n int) ([]*flight, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	// A walk may find expired messages only; then there can be more.
 	for again := !q.gone; again; {
 		now := time.Now().UnixMilli()
-		t, err := q.take(now, n, never/2, 0)
-		q.received -= int64(len(t.flights))
+		t, err := q.take(now, wanted{limit: n, visibility: never / 2, moving: true})
 		if err != nil || len(t.flights) > 0 {
 			return t.flights, err
 		}
