@@ -25,7 +25,8 @@ type NewClient func(t *testing.T) *sqs.Client
 // Run runs the tests in real time, with waits of seconds: about two minutes in total. It does not
 // test retention, because the minimum is 60 s.
 func Run(t *testing.T, newClient NewClient) {
-	for _, group := range [][]test{queueTests(), messageTests(), batchTests(), taskTests(), timedTests()} {
+	for _, group := range [][]test{queueTests(), messageTests(), batchTests(), taskTests(), recordedTests(),
+		timedTests()} {
 		runAll(t, newClient, group, func(t *testing.T, f func(*testing.T)) { f(t) })
 	}
 }
@@ -33,7 +34,8 @@ func Run(t *testing.T, newClient NewClient) {
 // RunIn runs all tests, those of retention and other long times too, each in wrap: the caller passes a
 // function that runs it in a testing/synctest bubble, where long times take none.
 func RunIn(t *testing.T, newClient NewClient, wrap func(*testing.T, func(*testing.T))) {
-	for _, group := range [][]test{queueTests(), messageTests(), batchTests(), taskTests(), timedTests(), slowTests()} {
+	for _, group := range [][]test{queueTests(), messageTests(), batchTests(), taskTests(), recordedTests(), timedTests(),
+		slowTests()} {
 		runAll(t, newClient, group, wrap)
 	}
 }
@@ -152,8 +154,12 @@ func (e *env) arn(url string) string {
 
 func (e *env) set(url, name, value string) {
 	e.Helper()
-	_, err := e.client.SetQueueAttributes(e.ctx(),
-		&sqs.SetQueueAttributesInput{QueueUrl: &url, Attributes: map[string]string{name: value}})
+	e.setAll(url, map[string]string{name: value})
+}
+
+func (e *env) setAll(url string, attributes map[string]string) {
+	e.Helper()
+	_, err := e.client.SetQueueAttributes(e.ctx(), &sqs.SetQueueAttributesInput{QueueUrl: &url, Attributes: attributes})
 	e.must(err)
 }
 

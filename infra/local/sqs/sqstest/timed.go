@@ -56,6 +56,44 @@ func timedTests() []test {
 			}
 			e.one(url)
 		}},
+		{"a message that comes back stands before one that was sent meanwhile", func(e *env) {
+			url := e.queue(nil)
+			e.send(url, "first")
+			receive := func() string {
+				ms := e.receiveInput(&sqs.ReceiveMessageInput{QueueUrl: &url, VisibilityTimeout: 3, WaitTimeSeconds: 5})
+				if len(ms) != 1 {
+					e.Fatalf("%d messages", len(ms))
+				}
+				return *ms[0].Body
+			}
+			receive()
+			e.pass(1500 * time.Millisecond)
+			e.send(url, "second")
+			e.pass(3 * time.Second)
+			if got := receive(); got != "first" {
+				e.Fatalf("received %q", got)
+			}
+		}},
+		{"the visibility of a message that has come back can be changed: it is in flight again", func(e *env) {
+			url := e.queue(map[string]string{"VisibilityTimeout": "2"})
+			e.send(url, "test")
+			m := e.one(url)
+			for range 4 { // four seconds in total
+				e.pass(time.Second)
+				e.must(e.changeVisibility(url, m, 2))
+				if ms := e.receive(url, 1, 0); len(ms) != 0 {
+					e.Fatal("the message is visible")
+				}
+			}
+			e.pass(3 * time.Second)
+			e.must(e.changeVisibility(url, m, 3)) // it was visible for a second
+			if ms := e.receive(url, 1, 0); len(ms) != 0 {
+				e.Fatal("the message is visible")
+			}
+			if got := e.one(url).Attributes["ApproximateReceiveCount"]; got != "2" {
+				e.Fatalf("receive count %s, want 2", got)
+			}
+		}},
 		{"a longer visibility timeout applies", func(e *env) {
 			url := e.queue(map[string]string{"VisibilityTimeout": "2"})
 			e.send(url, "x")
