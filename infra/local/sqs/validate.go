@@ -93,7 +93,7 @@ func checkAttributeValue(name string, a MessageAttribute) error {
 }
 
 // notAttributeNameRune finds what SQS refuses in the name of an attribute. The documentation says A-Z,
-// a-z, 0-9, underscore, hyphen and period, but SQS takes other letters too.
+// a-z, 0-9, underscore, hyphen and period, but SQS takes those of other alphabets too.
 func notAttributeNameRune(r rune) bool {
 	return notNameRune(r) && !unicode.IsLetter(r) && !unicode.IsDigit(r)
 }
