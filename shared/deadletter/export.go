@@ -143,7 +143,7 @@ func (l *Received) lines(r *Reader) (lines []byte, events int, err error) {
 	header.ReceivedAt = time.Time{} // the line says when it was first seen; sent again, it is not old
 	var event []byte
 	for i := range m.Events {
-		event = m.Events[i].AppendIdentified(event[:0], message.EventID(message.StableID(l.ID), i), l.FirstSeen)
+		event, _ = m.Events[i].AppendIdentified(event[:0], message.EventID(message.StableID(l.ID), i), l.FirstSeen)
 		begin()
 		start := len(lines)
 		lines = append(lines, message.AppendJSON(nil, header, event)[1:]...)

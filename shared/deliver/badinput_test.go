@@ -2,7 +2,9 @@ package deliver
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -63,8 +65,14 @@ func TestBadInputBecomesDeadLettersAndGoodInputIsDelivered(t *testing.T) {
 		{"a zstd bomb", zipped(t, strings.Repeat(" ", 64<<20)), 0, "too_large", "decompressed"},
 		{"null userId and no other", amid(`{"type":"track","event":"E","userId":null}`), 249, "invalid", "no_user_anon_id"},
 		{"null userId and an anonymousId", amid(`{"type":"track","event":"E","userId":null,"anonymousId":"a"}`), 250, "", ""},
-		{"no room for events", `{"writeKey":"` + keyA + `","context":{"x":"` + strings.Repeat("x", 480_000) + `"},"batch":[` +
-			track("a", 300) + `]}`, 0, "too_large", "leave no room"},
+		{"a context that leaves no room", `{"writeKey":"` + keyA + `","context":{"x":"` + strings.Repeat("x", 480_000) +
+			`"},"batch":[` + track("a", 300) + `]}`, 1, "", ""},
+		{"a context and integrations that can't be read", `{"writeKey":"` + keyA + `","context":[],"integrations":"",` +
+			`"receivedAt":7,"origin":[],"batch":[` + track("a", 300) + `]}`, 1, "", ""},
+		{"a byte order mark", "\ufeff" + amid(track("a", 300)), 250, "", ""},
+		{"an event with a field batch", strings.Replace(track("a", 300), "{", `{"batch":7,`, 1), 1, "", ""},
+		{"a single event's write key that is no string", strings.Replace(track("a", 300), "{", `{"writeKey":7,`, 1), 0,
+			"undecodable", "writeKey must be a string"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t, nil)
@@ -94,6 +102,36 @@ func TestBadInputBecomesDeadLettersAndGoodInputIsDelivered(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatIsLeftOutIsCountedOnceItsMessageIsDone(t *testing.T) {
+	r := newRig(t, nil)
+	large := padTo(`{"type":"track","userId":"u","event":"e","x":"`, event.MaxEventBytes)
+	message := in{id: "m", sent: time.Now(), body: `{"writeKey":"` + keyA + `","context":[],"receivedAt":{},"batch":[` +
+		large + `,{"type":"page","userId":"u","name":"","category":""},` + track("good", 300) + `]}`}
+	r.segment.answer = func(context.Context, *event.Batch) error { return errors.New("down") }
+	want(t, "retained", r.invoke(t.Context(), message), []string{"m"})
+	want(t, "omitted while it is retried", len(r.last.Omitted), 0)
+	r.segment.answer = nil
+	r.Handler = r.handler(Config{Segment: r.segment})
+	want(t, "retained", r.invoke(t.Context(), message), []string{})
+	want(t, "omitted", r.last.Omitted, map[string]int{"batch.context": 1, "batch.receivedAt": 1, "timestamp": 1,
+		"messageId": 1, "name": 1, "category": 1})
+	got := map[string]float64{}
+	for _, m := range r.last.Metrics() {
+		if m.Name == "FieldsOmitted" {
+			got[m.Value] = m.Values[0]
+		}
+	}
+	want(t, "metrics", len(got), 6)
+	for _, e := range r.segment.delivered() {
+		if len(e) > event.MaxEventBytes || strings.Contains(e, `""`) {
+			t.Errorf("%d bytes are sent: %.100s", len(e), e)
+		}
+	}
+}
+
+// padTo completes an event that ends within a string, to n bytes.
+func padTo(head string, n int) string { return head + strings.Repeat("x", n-len(head)-2) + `"}` }
 
 func TestBytesThatAreNotUTF8MakeOnlyTheirEventADeadLetter(t *testing.T) {
 	r := newRig(t, nil)

@@ -28,6 +28,7 @@ type delivery struct {
 
 	deadLetters []message.DeadLetter // to be written when all other events are final
 	problems    []*event.Problem     // of the events in the first dead letters
+	omitted     event.Omissions      // fields that were left out of the events and their batch
 	failure     *failure             // why the message is retained, nil if it is not
 	parts       int                  // that are not settled
 
@@ -70,9 +71,9 @@ func (m *delivery) read(rec *record, d *message.Decoder, defaultKey string, p *p
 		m.failure = newFailure(reasonNoWriteKey, nil)
 		return
 	}
+	m.omitted.Add(c.Omitted)
 	if p.roomFor(&c.Header) == 0 {
-		m.putWhole(message.ReasonTooLarge, "the batch's context and integrations leave no room for its events")
-		return
+		m.omitted.Add(c.LeaveRoom())
 	}
 	m.identify()
 }
@@ -102,7 +103,8 @@ func (m *delivery) identify() {
 		sent = time.Now()
 	}
 	id := m.id()
-	// The buffer must not move once events are slices of it.
+	// The buffer must not move once events are slices of it. While it is written, an event may be longer
+	// than in the end.
 	need := 0
 	for i := range m.content.Events {
 		if e := &m.content.Events[i]; !e.Identified() {
@@ -117,11 +119,10 @@ func (m *delivery) identify() {
 		raw, problem := e.Raw, e.Problem
 		if !e.Identified() {
 			from := len(m.spliced)
-			m.spliced = e.AppendIdentified(m.spliced, message.EventID(id, i), sent)
+			var omitted event.Omitted
+			m.spliced, omitted = e.AppendIdentified(m.spliced, message.EventID(id, i), sent)
+			m.omitted.Add(omitted)
 			raw = m.spliced[from:len(m.spliced):len(m.spliced)]
-			if problem == nil && len(raw) > event.MaxEventBytes {
-				problem = event.TooLarge
-			}
 		}
 		if problem != nil {
 			m.putInvalid(i, raw, problem)

@@ -129,7 +129,7 @@ func (l *ledger) completed(m *delivery) {
 // tooOld reports whether a message is older than MaxAge.
 func tooOld(sent, now time.Time) bool { return !sent.IsZero() && now.Sub(sent) > MaxAge }
 
-// deliver counts n delivered events of a message that is done.
+// deliver counts n delivered events of a message that is done, and what was left out of its events.
 func (l *ledger) deliver(m *delivery, n int) {
 	if m.canary {
 		age := since(m.seen(), time.Now())
@@ -139,6 +139,7 @@ func (l *ledger) deliver(m *delivery, n int) {
 		return
 	}
 	l.report.Delivered += n
+	l.report.omitted(&m.omitted)
 	observe(m, l.watch)
 }
 

@@ -44,5 +44,6 @@ func (r *Report) Metrics() []emf.Metric {
 	}
 	metrics = append(metrics, emf.By("EventsRetried", "Class", r.Retried)...)
 	metrics = append(metrics, emf.By("EventsDeadLettered", "Reason", r.DeadLettered)...)
+	metrics = append(metrics, emf.By("FieldsOmitted", "Field", r.Omitted)...)
 	return append(metrics, emf.By("SegmentResponses", "Class", responses)...)
 }

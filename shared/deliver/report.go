@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/rawjson"
 	"github.com/spillwayhq/spillway/shared/segment"
 )
@@ -22,6 +23,7 @@ type Report struct {
 	Retried          map[string]int  // by segment.Class: events of messages that are retained for retry
 	Causes           map[string]int  // the same events by the cause, for people; quotes no event
 	DeadLettered     map[string]int  // by reason
+	Omitted          map[string]int  // fields that were left out, by event.Omissions' names; of messages that are done
 	Ages             []time.Duration // of each message: since its events came in
 	Flushes          []Flush         // attempts, in the order of their ends
 	DeadLetterErrors int             // times that dead letters could not be written
@@ -57,6 +59,15 @@ func (r *Report) received(events int, seen, now time.Time) {
 	r.Events += events
 	if !seen.IsZero() {
 		r.Ages = append(r.Ages, since(seen, now))
+	}
+}
+
+func (r *Report) omitted(n *event.Omissions) {
+	for field, count := range n.ByField() {
+		if r.Omitted == nil {
+			r.Omitted = map[string]int{}
+		}
+		r.Omitted[field] += count
 	}
 }
 
@@ -102,7 +113,7 @@ func (r *Report) log(to *slog.Logger) {
 	}
 	to.Log(context.Background(), level, "delivered", "messages", r.Messages, "events", r.Events,
 		"delivered", r.Delivered, "canaries_delivered", len(r.CanaryAges), "retried", r.Retried,
-		"dead_lettered", r.DeadLettered, "flushes", len(r.Flushes), "slowest_flush_ms", slowest.Milliseconds(),
+		"dead_lettered", r.DeadLettered, "fields_omitted", r.Omitted, "flushes", len(r.Flushes), "slowest_flush_ms", slowest.Milliseconds(),
 		"oldest_ms", oldest.Milliseconds(), "duration_ms", r.Duration.Milliseconds(), "breaker", breaker,
 		"misconfigured_keys", r.Misconfigured)
 }

@@ -48,7 +48,7 @@ func BenchmarkAppendEnriched(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				e.context.scanned = false
-				out = e.AppendEnriched(out[:0], &c.enrichment)
+				out, _ = e.AppendEnriched(out[:0], &c.enrichment)
 			}
 		})
 	}
@@ -65,7 +65,7 @@ func BenchmarkAppendIdentified(b *testing.B) {
 			var out []byte
 			b.ReportAllocs()
 			for b.Loop() {
-				out = e.AppendIdentified(out[:0], "8b0a4f2c-6a0e-4b43-9a54-000000000000", at)
+				out, _ = e.AppendIdentified(out[:0], "8b0a4f2c-6a0e-4b43-9a54-000000000000", at)
 			}
 		})
 	}

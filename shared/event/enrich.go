@@ -22,21 +22,49 @@ const (
 
 // AppendIdentified appends the event to dst with messageId and timestamp set where they are
 // missing, and returns the extended dst. A messageId that is null, empty or not a string counts as
-// missing. All other bytes are copied unchanged, and so is an event that is not an object.
-// messageID must need no escaping in JSON.
+// missing, and so does a timestamp that is null, blank, or neither a string nor a number. An empty
+// name or category of a page or screen is left out. All other bytes are copied unchanged, and so is
+// an event that is not an object. messageID must need no escaping in JSON.
+//
+// What is set does not lift an event over [MaxEventBytes]: what has no room is left out. omitted
+// says what.
 //
 // The identity is set before the first attempt, so that Segment, which deduplicates by messageId,
 // recognises the event in a second one.
-func (e *Event) AppendIdentified(dst []byte, messageID string, timestamp time.Time) []byte {
+func (e *Event) AppendIdentified(dst []byte, messageID string, timestamp time.Time) (out []byte, omitted Omitted) {
 	if !rawjson.IsObject(e.Raw) {
-		return append(dst, e.Raw...)
+		return append(dst, e.Raw...), 0
 	}
-	var buffer [2]setting
-	settings := buffer[:0]
+	if e.empty != 0 {
+		var s rawjson.Scanner
+		var rest Event
+		var v values
+		raw := e.withoutEmpty()
+		s.Reset(raw)
+		_ = rest.scan(&s, raw, "", &v, nil) // was valid before
+		rest.empty = 0
+		out, omitted = rest.AppendIdentified(dst, messageID, timestamp)
+		return out, omitted | e.empty
+	}
+	var missing Omitted
 	if !e.hasID() {
-		settings = append(settings, setting{keyMessageID, e.id})
+		missing |= OmittedMessageID
 	}
 	if !e.hasTimestamp() {
+		missing |= OmittedTimestamp
+	}
+	return appendFitting(dst, len(e.Raw), missing, func(dst []byte, omit Omitted) []byte {
+		return e.appendIdentified(dst, messageID, timestamp, missing&^omit)
+	})
+}
+
+func (e *Event) appendIdentified(dst []byte, messageID string, timestamp time.Time, set Omitted) []byte {
+	var buffer [2]setting
+	settings := buffer[:0]
+	if set&OmittedMessageID != 0 {
+		settings = append(settings, setting{keyMessageID, e.id})
+	}
+	if set&OmittedTimestamp != 0 {
 		settings = append(settings, setting{keyTimestamp, e.timestamp})
 	}
 	ed := newEditor(dst, e.Raw)
@@ -47,6 +75,25 @@ func (e *Event) AppendIdentified(dst []byte, messageID string, timestamp time.Ti
 		return appendTime(dst, timestamp)
 	})
 	return ed.finish()
+}
+
+// appendFitting calls add, which appends an event of size bytes with what is added to it. If that
+// lifts the event over MaxEventBytes, it calls add again and leaves out one optional addition after
+// the other. An event that does not fit even so gets all of them: it becomes a dead letter.
+func appendFitting(dst []byte, size int, optional Omitted,
+	add func(dst []byte, omit Omitted) []byte) (out []byte, omitted Omitted) {
+	from := len(dst)
+	out = add(dst, 0)
+	if len(out)-from <= MaxEventBytes || size > MaxEventBytes {
+		return out, 0
+	}
+	for omit := Omitted(0); optional != 0; optional &= optional - 1 {
+		omit |= optional & -optional // the lowest bit
+		if out = add(out[:from], omit); len(out)-from <= MaxEventBytes {
+			return out, omit
+		}
+	}
+	return add(out[:from], 0), 0
 }
 
 // An Enrichment is what the ingest endpoint knows about the events of a request and may add to
@@ -75,16 +122,63 @@ type Enrichment struct {
 //   - messageId, where it is missing, empty or no string;
 //   - timestamp: Segment computes receivedAt − (sentAt − timestamp), which would add the time in
 //     the queue. So it is computed here, and the event's own sentAt is removed. A missing timestamp
-//     becomes ReceivedAt; without a sentAt, or when it is not an RFC 3339 time, it is left as it is;
+//     becomes ReceivedAt (see [Event.AppendIdentified]); without a sentAt, or when it is not an RFC
+//     3339 time, it is left as it is;
 //   - context.ip and context.userAgent, where a client's event has none;
-//   - writeKey, where it is the request's.
-func (e *Received) AppendEnriched(dst []byte, en *Enrichment) []byte {
+//   - writeKey, where it is the request's;
+//   - name and category of a page or screen, where they are empty: they are left out.
+//
+// What is added does not lift an event over [MaxEventBytes]: what has no room is left out, but not
+// the type, without which Segment would drop it. omitted says what.
+func (e *Received) AppendEnriched(dst []byte, en *Enrichment) (out []byte, omitted Omitted) {
 	if !rawjson.IsObject(e.Raw) {
-		return append(dst, e.Raw...)
+		return append(dst, e.Raw...), 0
 	}
+	if e.empty != 0 {
+		var s rawjson.Scanner
+		var rest Received
+		raw := e.withoutEmpty()
+		s.Reset(raw)
+		_ = ScanReceived(&s, raw, en.PathType, &rest) // was valid before
+		rest.empty = 0
+		out, omitted = rest.AppendEnriched(dst, en)
+		return out, omitted | e.empty
+	}
+	from := len(dst)
+	dst = e.appendEnriched(dst, en, 0)
+	if len(dst)-from <= MaxEventBytes || len(e.Raw) > MaxEventBytes { // almost every event
+		return dst, 0
+	}
+	return appendFitting(dst[:from], len(e.Raw), e.optional(en), func(dst []byte, omit Omitted) []byte {
+		return e.appendEnriched(dst, en, omit)
+	})
+}
+
+// optional returns what enrichment adds to the event and can leave out.
+func (e *Received) optional(en *Enrichment) (added Omitted) {
+	if context := e.value(fieldContext); e.SentByClient(en) && (rawjson.IsNull(context) || rawjson.IsObject(context)) {
+		ip, agent := e.missing(en, 0)
+		if agent {
+			added |= OmittedUserAgent
+		}
+		if ip {
+			added |= OmittedIP
+		}
+	}
+	if _, ok := rebase(e.value(fieldTimestamp), e.sentAt(en), en.ReceivedAt); ok {
+		added |= OmittedTimestamp
+	}
+	if !e.hasID() {
+		added |= OmittedMessageID
+	}
+	return added
+}
+
+// appendEnriched enriches the event without the fields in omit.
+func (e *Received) appendEnriched(dst []byte, en *Enrichment, omit Omitted) []byte {
 	ed := newEditor(dst, e.Raw)
 	client := e.SentByClient(en)
-	e.insertAbsent(&ed, en, client)
+	e.insertAbsent(&ed, en, client, omit)
 	sameKey := rawjson.IsString(e.WriteKey) && string(rawjson.Unquote(nil, e.WriteKey)) == en.WriteKey
 	for i := range e.places.n {
 		p := &e.places.list[i]
@@ -95,18 +189,21 @@ func (e *Received) AppendEnriched(dst []byte, en *Enrichment) []byte {
 				ed.dst = append(ed.dst, kind...)
 			}
 		case fieldMessageID:
-			if !e.hasID() {
+			if !e.hasID() && omit&OmittedMessageID == 0 {
 				ed.replace(p.span)
 				ed.dst = en.appendNewID(ed.dst)
 			}
 		case fieldTimestamp:
+			if omit&OmittedTimestamp != 0 {
+				break
+			}
 			if t, ok := rebase(e.at(p.span), e.sentAt(en), en.ReceivedAt); ok {
 				ed.replace(p.span)
 				ed.dst = appendTime(ed.dst, t)
 			}
 		case fieldContext:
 			if client {
-				e.editContext(&ed, en, p.span)
+				e.editContext(&ed, en, p.span, omit)
 			}
 		case fieldSentAt:
 			ed.remove(p)
@@ -120,21 +217,21 @@ func (e *Received) AppendEnriched(dst []byte, en *Enrichment) []byte {
 }
 
 // insertAbsent inserts the fields that the event lacks before its first field.
-func (e *Received) insertAbsent(ed *editor, en *Enrichment, client bool) {
+func (e *Received) insertAbsent(ed *editor, en *Enrichment, client bool, omit Omitted) {
 	if !e.has(fieldType) && en.PathType != "" {
 		ed.insert(`"type":`)
 		ed.dst = append(ed.dst, typeValue(en.PathType)...)
 	}
-	if !e.has(fieldMessageID) {
+	if !e.has(fieldMessageID) && omit&OmittedMessageID == 0 {
 		ed.insert(keyMessageID)
 		ed.dst = en.appendNewID(ed.dst)
 	}
-	if !e.has(fieldTimestamp) {
+	if !e.has(fieldTimestamp) && omit&OmittedTimestamp == 0 {
 		ed.insert(keyTimestamp)
 		ed.dst = appendTime(ed.dst, en.ReceivedAt)
 	}
 	if client && !e.has(fieldContext) {
-		if ip, agent := e.missing(en); ip || agent {
+		if ip, agent := e.missing(en, omit); ip || agent {
 			ed.insert(`"context":`)
 			ed.dst = en.appendContext(ed.dst, ip, agent)
 		}
@@ -142,13 +239,13 @@ func (e *Received) insertAbsent(ed *editor, en *Enrichment, client bool) {
 }
 
 // editContext changes a context that is an object or null, and no other.
-func (e *Received) editContext(ed *editor, en *Enrichment, at span) {
+func (e *Received) editContext(ed *editor, en *Enrichment, at span, omit Omitted) {
 	value := e.at(at)
 	isObject := rawjson.IsObject(value)
 	if isObject && !e.context.scanned {
 		e.context = scanContext(value)
 	}
-	ip, agent := e.missing(en)
+	ip, agent := e.missing(en, omit)
 	switch {
 	case !ip && !agent:
 	case rawjson.IsNull(value):
@@ -173,11 +270,11 @@ func (e *Received) editContext(ed *editor, en *Enrichment, at span) {
 	}
 }
 
-// missing reports which fields the event's context will get.
-func (e *Received) missing(en *Enrichment) (ip, agent bool) {
+// missing reports which fields the event's context will get, without those in omit.
+func (e *Received) missing(en *Enrichment, omit Omitted) (ip, agent bool) {
 	own, shared := &e.context, &en.Shared
-	ip = en.IP != "" && !own.ip.present && !shared.ip
-	agent = en.UserAgent != "" && !own.userAgent.present && !own.library && !shared.userAgent && !shared.library
+	ip = omit&OmittedIP == 0 && en.IP != "" && !own.ip.present && !shared.ip
+	agent = omit&OmittedUserAgent == 0 && en.UserAgent != "" && !own.userAgent.present && !own.library && !shared.userAgent && !shared.library
 	return ip, agent
 }
 
@@ -192,7 +289,7 @@ func (e *Received) sentAt(en *Enrichment) time.Time {
 // rebase converts a timestamp from the client's clock to ours; ok is false where it
 // does not change.
 func rebase(timestamp []byte, sentAt, receivedAt time.Time) (t time.Time, ok bool) {
-	if rawjson.IsNull(timestamp) {
+	if !isTimestamp(timestamp) {
 		return receivedAt, true
 	}
 	if t, ok = ParseTime(timestamp); !ok || sentAt.IsZero() {

@@ -10,7 +10,11 @@
 // enrichment edits its bytes only where a field is missing.
 package event
 
-import "github.com/spillwayhq/spillway/shared/rawjson"
+import (
+	"bytes"
+
+	"github.com/spillwayhq/spillway/shared/rawjson"
+)
 
 // An Event is one event as it came, and what a scan found. Raw is a slice of the document that was
 // scanned, not a copy.
@@ -18,7 +22,8 @@ type Event struct {
 	Raw     []byte
 	Problem *Problem // why Segment would reject it, nil if it would not
 
-	id, timestamp span // of the values in Raw; empty: the field is absent
+	id, timestamp span    // of the values in Raw; empty: the field is absent
+	empty         Omitted // OmittedName, OmittedCategory: the event is sent without them
 }
 
 // span is a piece of Raw. No event is larger than 4 GB: MaxEventBytes is far less.
@@ -33,14 +38,47 @@ func Scan(s *rawjson.Scanner, document []byte, e *Event) error {
 	return e.scan(s, document, "", &v, nil)
 }
 
-// Identified reports whether the event has a messageId and a timestamp of its own.
-func (e *Event) Identified() bool { return e.hasID() && e.hasTimestamp() }
+// Identified reports whether the event can be sent as it is: [Event.AppendIdentified] would not
+// change it.
+func (e *Event) Identified() bool { return e.hasID() && e.hasTimestamp() && e.empty == 0 }
 
 func (e *Event) hasID() bool {
 	v := e.at(e.id)
 	return rawjson.IsString(v) && len(v) > 2
 }
 
-func (e *Event) hasTimestamp() bool { return !rawjson.IsNull(e.at(e.timestamp)) }
+func (e *Event) hasTimestamp() bool { return isTimestamp(e.at(e.timestamp)) }
+
+// isTimestamp reports whether a value says a time, or may do so to Segment: any number, and any
+// string that is not blank.
+func isTimestamp(v []byte) bool {
+	switch {
+	case rawjson.IsString(v):
+		return len(bytes.TrimSpace(rawjson.Unquote(nil, v))) > 0
+	case rawjson.IsNull(v):
+		return false
+	}
+	return v[0] == '-' || v[0] >= '0' && v[0] <= '9'
+}
+
+// withoutEmpty returns a copy of the event without the fields in e.empty.
+func (e *Event) withoutEmpty() []byte {
+	var s rawjson.Scanner
+	s.Reset(e.Raw)
+	ed := newEditor(make([]byte, 0, len(e.Raw)), e.Raw)
+	s.Enter('{')
+	for {
+		before := s.Offset()
+		key, ok := s.Field()
+		if !ok {
+			return ed.finish()
+		}
+		s.Value()
+		if f := fieldOf(key); f == fieldName && e.empty&OmittedName != 0 ||
+			f == fieldCategory && e.empty&OmittedCategory != 0 {
+			ed.replace(span{uint32(before), uint32(s.Offset())})
+		}
+	}
+}
 
 func (e *Event) at(s span) []byte { return e.Raw[s.from:s.to] }

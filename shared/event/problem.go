@@ -43,6 +43,10 @@ var (
 		fmt.Sprintf("the event is larger than the %d bytes that Segment takes", MaxEventBytes)}
 	MessageIDTooLong = &Problem{"message_id_too_long",
 		fmt.Sprintf("the messageId is longer than %d characters", MaxMessageIDBytes)}
+	// InvalidWriteKey is the problem of a request or a message, and so of all its events.
+	InvalidWriteKey = &Problem{"invalid_write_key",
+		fmt.Sprintf("the write key must be 1 to %d printable ASCII characters without spaces, quotes, backslashes, colons "+
+			"and angle brackets", MaxWriteKeyBytes)}
 	// TooManyDuplicates is found only by [ScanReceived], which must record the place of each. No
 	// SDK repeats a field.
 	TooManyDuplicates = &Problem{"too_many_duplicates", "the event repeats sentAt or writeKey too often"}
@@ -140,6 +144,23 @@ func (v *values) validatePage() *Problem {
 		return CategoryNotString
 	}
 	return mustBeObject(v[fieldProperties], PropertiesNotObject)
+}
+
+// emptyNames are those of name and category that are empty, if the event is a page or a screen.
+func (v *values) emptyNames() (empty Omitted) {
+	if isEmptyString(v[fieldName]) {
+		empty |= OmittedName
+	}
+	if isEmptyString(v[fieldCategory]) {
+		empty |= OmittedCategory
+	}
+	if empty == 0 || !rawjson.IsString(v[fieldType]) {
+		return 0
+	}
+	if kind := string(rawjson.Unquote(nil, v[fieldType])); kind != "page" && kind != "screen" {
+		return 0
+	}
+	return empty
 }
 
 // isID takes numbers too: the official SDKs' validators let them through, because an id is often

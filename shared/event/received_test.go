@@ -27,7 +27,8 @@ func enriched(t testing.TB, raw, pathType string, en Enrichment) (string, *Probl
 		t.Fatalf("%s: %v", raw, err)
 	}
 	en.PathType, en.ReceivedAt, en.AppendID = pathType, receivedAt, newID
-	return string(e.AppendEnriched(nil, &en)), e.Problem
+	out, _ := e.AppendEnriched(nil, &en)
+	return string(out), e.Problem
 }
 
 func TestReceivedEventsAreEnriched(t *testing.T) {
@@ -76,6 +77,20 @@ func TestReceivedEventsAreEnriched(t *testing.T) {
 		"own sentAt before the batch's": {raw: `{"messageId":"m","timestamp":"2026-11-23T11:00:00Z","sentAt":"2026-11-23T11:00:10Z"}`, en: sent("2026-11-23T11:01:00Z"), want: `{"messageId":"m","timestamp":"2026-11-23T11:59:50.000Z"}`},
 		"sentAt that is not a time": {raw: `{"messageId":"m","timestamp":"2026-11-23T11:00:00Z","sentAt":"soon"}`,
 			want: `{"messageId":"m","timestamp":"2026-11-23T11:00:00Z"}`},
+		"an empty timestamp": {raw: `{"messageId":"m","timestamp":"","sentAt":"2026-11-23T11:00:10Z"}`,
+			want: `{"messageId":"m","timestamp":"2026-11-23T12:00:00.000Z"}`},
+		"a timestamp that can't be one": {raw: `{"messageId":"m","timestamp":[]}`,
+			want: `{"messageId":"m","timestamp":"2026-11-23T12:00:00.000Z"}`},
+		"empty name of a page": {raw: `{"name":"",` + full[len(`"type":"track",`):] + `, "category" : "" }`,
+			pathType: "page", want: `{"type":"page",` + full[len(`"type":"track",`):] + ` }`},
+		"empty category of a screen": {raw: `{` + strings.Replace(full, "track", "screen", 1) + `,"name":"n","category":""}`,
+			want: `{` + strings.Replace(full, "track", "screen", 1) + `,"name":"n"}`},
+		"every duplicate of an empty name": {raw: `{"type":"page","name":"n","messageId":"m","n\u0061me":"","timestamp":"x"}`,
+			want: `{"type":"page","messageId":"m","timestamp":"x"}`},
+		"the name is not empty at last": {raw: `{"type":"page","name":"","messageId":"m","name":"n","timestamp":"x"}`,
+			want: `{"type":"page","name":"","messageId":"m","name":"n","timestamp":"x"}`},
+		"empty name of a track": {raw: `{` + full + `,"name":"","category":""}`,
+			want: `{` + full + `,"name":"","category":""}`},
 		"timestamp that is not a time": {raw: `{"messageId":"m","timestamp":"yesterday","sentAt":"2026-11-23T11:00:10Z"}`,
 			want: `{"messageId":"m","timestamp":"yesterday"}`},
 		"timestamp without a zone": {raw: `{"messageId":"m","timestamp":"2026-11-23T11:00:00.000","sentAt":"2026-11-23T11:00:10Z"}`, want: `{"messageId":"m","timestamp":"2026-11-23T11:00:00.000"}`},
@@ -209,7 +224,8 @@ func checkEnrichment(t testing.TB, raw []byte, pathType string, en Enrichment) {
 		t.Fatalf("Scan and ScanReceived differ for %q: %v, %v", raw, plain.Problem, e.Problem)
 	}
 	en.PathType, en.ReceivedAt, en.AppendID = pathType, receivedAt, newID
-	out := e.AppendEnriched([]byte("x"), &en)[1:]
+	out, _ := e.AppendEnriched([]byte("x"), &en)
+	out = out[1:]
 	if !rawjson.IsObject(e.Raw) {
 		if !bytes.Equal(out, e.Raw) {
 			t.Fatalf("%q became %q", e.Raw, out)
@@ -249,7 +265,15 @@ func checkEnrichment(t testing.TB, raw []byte, pathType string, en Enrichment) {
 	if !ok {
 		sentAt = en.SentAt
 	}
-	if want["timestamp"] == nil {
+	noTime := false
+	switch at := want["timestamp"].(type) {
+	case json.Number:
+	case string:
+		noTime = strings.TrimSpace(at) == ""
+	default:
+		noTime = true
+	}
+	if noTime {
 		want["timestamp"] = receivedAt.Format(TimeFormat)
 	} else if at, ok := ParseTime(quoted(want["timestamp"])); ok && !sentAt.IsZero() {
 		moved := receivedAt.Add(at.Sub(sentAt)).UTC()
@@ -279,6 +303,13 @@ func checkEnrichment(t testing.TB, raw []byte, pathType string, en Enrichment) {
 				}
 			}
 			want["context"] = set
+		}
+	}
+	if kind := want["type"]; kind == "page" || kind == "screen" {
+		for _, key := range []string{"name", "category"} {
+			if want[key] == "" {
+				delete(want, key)
+			}
 		}
 	}
 	if !reflect.DeepEqual(after, want) {
@@ -311,7 +342,7 @@ func randomEvent(rng *rand.Rand) []byte {
 		`5`, `""`}
 	outer := func() (string, string) {
 		switch key := pick("type", "messageId", "timestamp", "sentAt", "context", "writeKey", "userId", "properties",
-			"event"); key {
+			"event", "name", "category"); key {
 		case "type":
 			return key, pick(`"track"`, `"page"`, "null", "1")
 		case "timestamp", "sentAt":
@@ -384,7 +415,7 @@ func TestScanningAndEnrichingAllocateNothing(t *testing.T) {
 		if err := ScanReceived(&s, raw, "", &e); err != nil {
 			t.Fatal(err)
 		}
-		out = e.AppendEnriched(out[:0], en)
+		out, _ = e.AppendEnriched(out[:0], en)
 	}); n > 0 {
 		t.Errorf("%v allocations an event", n)
 	}
@@ -398,7 +429,8 @@ func TestDuplicateFieldsTakeNoMemory(t *testing.T) {
 		if err := ScanReceived(&s, []byte(raw), "", &e); err != nil {
 			t.Fatal(err)
 		}
-		return string(e.AppendEnriched(nil, &Enrichment{ReceivedAt: receivedAt, WriteKey: "WK", AppendID: newID}))
+		out, _ := e.AppendEnriched(nil, &Enrichment{ReceivedAt: receivedAt, WriteKey: "WK", AppendID: newID})
+		return string(out)
 	}
 	const rest = `"userId":"u","event":"e","messageId":"m","timestamp":"x"}`
 	for _, field := range []string{`"type":"track",`, `"messageId":"m",`, `"timestamp":"x",`, `"context":{},`} {

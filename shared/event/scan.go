@@ -118,6 +118,7 @@ func (e *Event) scan(s *rawjson.Scanner, document []byte, pathType string, v *va
 	}
 	flaws := s.TakeFlaws()
 	e.Problem = validate(e.Raw, flaws, flaws.Depth-outer, v)
+	e.empty = v.emptyNames()
 	return nil
 }
 

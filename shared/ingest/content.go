@@ -18,7 +18,8 @@ type content struct {
 	events                []event.Received
 	writeKey              []byte // a JSON value
 	sentAt                time.Time
-	context, integrations []byte // objects, or nil
+	context, integrations []byte        // objects, or nil
+	omitted               event.Omitted // of the two: what Segment could not read
 }
 
 // parse reads a body as the route defines it.
@@ -56,7 +57,8 @@ func (c *content) next() *event.Received {
 }
 
 // parseBatch reads the top level of a batch. Of duplicate keys the last one counts, and null is
-// absent.
+// absent. A context or integrations that Segment could not read are left out: they never cost the
+// events.
 func (c *content) parseBatch(body []byte) *refusal {
 	s := &c.scanner
 	s.Enter('{')
@@ -92,8 +94,12 @@ func (c *content) parseBatch(body []byte) *refusal {
 		return refusalNotBatch
 	case len(c.events) == 0:
 		return refusalEmptyBatch
-	case !contextOK || !integrationsOK:
-		return refusalContext
+	}
+	if !contextOK {
+		c.omitted |= event.OmittedBatchContext
+	}
+	if !integrationsOK {
+		c.omitted |= event.OmittedBatchIntegrations
 	}
 	c.sentAt, _ = event.ParseTime(sentAt)
 	return nil
@@ -120,8 +126,8 @@ func (c *content) parseEvents(body []byte) (isBatch bool, refused *refusal) {
 	return true, nil
 }
 
-// sharedObject reads a batch's context or integrations; null is nil. ok is false for what Segment
-// would not read.
+// sharedObject reads a batch's context or integrations; null is nil, and so is what Segment would not
+// read: ok is false then.
 func sharedObject(s *rawjson.Scanner) (value []byte, ok bool) {
 	s.TakeFlaws()
 	outer := s.Depth()
@@ -130,5 +136,8 @@ func sharedObject(s *rawjson.Scanner) (value []byte, ok bool) {
 	if rawjson.IsNull(value) {
 		return nil, true
 	}
-	return value, rawjson.IsObject(value) && !flaws.NotUTF8 && flaws.Depth-outer <= event.MaxDepth
+	if !rawjson.IsObject(value) || flaws.NotUTF8 || flaws.Depth-outer > event.MaxDepth {
+		return nil, false
+	}
+	return value, true
 }

@@ -106,19 +106,6 @@ func TestDeadLettersAreWrittenBeforeTheEventsAreSent(t *testing.T) {
 	want(t, "status", status, 200)
 }
 
-func TestAnEventThatEnrichmentMakesTooLargeIsADeadLetter(t *testing.T) {
-	r := newRig(t, nil)
-	fits := func(n int) string {
-		return `{"type":"track","userId":"u","event":"e","timestamp":"2026-11-23T11:00:00.000Z","x":"` +
-			strings.Repeat("x", n) + `"}`
-	}
-	exact := fits(event.MaxEventBytes - len(fits(0)) - len(`"messageId":"",`) - 36)
-	status, _ := r.post("/v1/batch", `{"batch":[`+exact+`,`+strings.Replace(exact, "xx", "xxx", 1)+`]}`)
-	want(t, "status", status, 200)
-	want(t, "size", len(events(t, &r.queue)[0]), event.MaxEventBytes)
-	want(t, "rejected", r.counters.Totals().Rejected, map[string]int{"too_large": 1})
-}
-
 func TestRejectedEventsAreCountedOnlyWhenTheirRequestIsAccepted(t *testing.T) {
 	r := newRig(t, nil)
 	body := `{"batch":[` + track("1") + `,{"type":"foo"}]}`

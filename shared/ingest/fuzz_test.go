@@ -151,7 +151,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		if fault == refusalContext || fault == refusalEmptyBatch && len(events) == 0 {
+		if fault == refusalEmptyBatch && len(events) == 0 {
 			return
 		}
 		if fault != nil || len(events) != len(c.events) {

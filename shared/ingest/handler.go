@@ -116,6 +116,7 @@ func (h *Handler) process(q *request, r *http.Request, rt route, start time.Time
 	if refused != nil {
 		return refused
 	}
+	q.leaveRoom(writeKey)
 	q.enrichment = h.enrichment(&q.content, r, rt, start, writeKey)
 	if !q.reserve(len(body)) { // enriched, the events are about as large
 		return refusalOverloaded
@@ -239,6 +240,7 @@ func (h *Handler) send(ctx context.Context, q *request) *refusal {
 		return refusalQueue
 	}
 	q.summary.Accepted, q.summary.Rejected = len(q.content.events)-len(q.invalid), q.rejected()
+	q.summary.Omitted = q.omitted.ByField()
 	return nil
 }
 

@@ -7,7 +7,7 @@ import (
 
 // Limits bound the memory, calls and time that requests take. Zero means the default.
 type Limits struct {
-	MaxBody int // bytes of a request's body, compressed and decompressed; default: 500 KiB
+	MaxBody int // bytes of a request's body, compressed and decompressed; default: 512 KiB
 	// MaxMemory is how many bytes all requests together may hold, from the body to the call to the
 	// queue; a request that needs more is answered 429. Default: 48 MiB.
 	MaxMemory   int
@@ -19,9 +19,10 @@ type Limits struct {
 }
 
 const (
-	// defaultMaxBody is the larger reading of Segment's 500 KB, which the Java SDK takes as its
-	// budget. Messages hold less, but a request may fill two.
-	defaultMaxBody = 500 << 10
+	// defaultMaxBody is the larger reading of Segment's 500 KB, which the Ruby and Java SDKs take as
+	// the budget of a batch's events, and 12 KiB for what is around these: the Ruby SDK adds 52 bytes,
+	// others a context. Messages hold less, but a request may fill two.
+	defaultMaxBody = 512 << 10
 	// A byte of a body takes about four bytes of memory: as it came, enriched, packed and in the
 	// call. So some 20 of the largest requests fit defaultMaxMemory, and with garbage and all else
 	// a process stays below 150 MB.

@@ -17,6 +17,7 @@ type Summary struct {
 
 	Accepted int            // events that the queue has
 	Rejected map[string]int // events of accepted requests that became dead letters, by the code of their problem
+	Omitted  map[string]int // fields that were left out of the events, by event.Omissions' names
 
 	GzipAbsent       bool // the header says gzip, but the body is plain: a proxy has decompressed it
 	GzipUnannounced  bool // the body is gzip, but no header says so: a proxy has removed it
@@ -31,6 +32,7 @@ type Totals struct {
 	Shed             map[string]int // requests that were answered 429, by code
 	Accepted         int
 	Rejected         map[string]int // events
+	Omitted          map[string]int // fields
 	GzipAbsent       int
 	GzipUnannounced  int
 	GzipMangled      int
@@ -56,12 +58,16 @@ func (c *Counters) Add(s Summary) {
 	t := &c.totals
 	if t.Requests == nil {
 		t.Requests, t.Refused, t.Shed, t.Rejected = map[int]int{}, map[string]int{}, map[string]int{}, map[string]int{}
+		t.Omitted = map[string]int{}
 	}
 	t.Requests[s.Status]++
 	t.Accepted += s.Accepted
 	t.DeadLetterErrors += s.DeadLetterErrors
 	for code, n := range s.Rejected {
 		t.Rejected[code] += n
+	}
+	for field, n := range s.Omitted {
+		t.Omitted[field] += n
 	}
 	if s.GzipAbsent {
 		t.GzipAbsent++
@@ -94,6 +100,7 @@ func (c *Counters) Totals() Totals {
 	t := c.totals
 	t.Requests, t.Refused, t.Shed, t.Rejected = maps.Clone(t.Requests), maps.Clone(t.Refused), maps.Clone(t.Shed),
 		maps.Clone(t.Rejected)
+	t.Omitted = maps.Clone(t.Omitted)
 	t.Latencies = append([]time.Duration(nil), t.Latencies...)
 	return t
 }
@@ -126,6 +133,7 @@ func (t *Totals) Metrics() []emf.Metric {
 		one("GzipMangled", t.GzipMangled), latency,
 	}
 	metrics = append(metrics, emf.By("EventsRejected", "Code", t.Rejected)...)
+	metrics = append(metrics, emf.By("FieldsOmitted", "Field", t.Omitted)...)
 	metrics = append(metrics, emf.By("RequestsRefused", "Code", t.Refused)...)
 	metrics = append(metrics, emf.By("RequestsShed", "Code", t.Shed)...)
 	return append(metrics, emf.By("Requests", "Status", requests)...)

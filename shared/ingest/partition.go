@@ -16,6 +16,15 @@ type part struct {
 	first, last int // indexes of the group's messages that hold its events
 }
 
+// leaveRoom removes a context and integrations that leave no room for an event.
+func (q *request) leaveRoom(writeKey string) {
+	c := &q.content
+	header := message.Header{WriteKey: writeKey, Context: c.context, Integrations: c.integrations}
+	c.omitted |= header.LeaveRoom()
+	c.context, c.integrations = header.Context, header.Integrations
+	q.omitted.Add(c.omitted)
+}
+
 // partition enriches every event, and divides the events into valid and invalid ones, and the valid
 // ones into parts by origin. When no event is valid, the request is refused for the first one's
 // problem.
@@ -23,13 +32,12 @@ func (q *request) partition() *refusal {
 	c := &q.content
 	header := message.Header{WriteKey: q.enrichment.WriteKey, Context: c.context, Integrations: c.integrations,
 		ReceivedAt: q.enrichment.ReceivedAt}
-	if header.Room() == 0 {
-		return refusalContext
-	}
 	for i := range c.events {
 		e := &c.events[i]
 		from := len(q.enriched)
-		q.enriched = e.AppendEnriched(q.enriched, &q.enrichment)
+		var omitted event.Omitted
+		q.enriched, omitted = e.AppendEnriched(q.enriched, &q.enrichment)
+		q.omitted.Add(omitted)
 		q.spans = append(q.spans, span{from, len(q.enriched)})
 		if e.Problem == nil && len(q.enriched)-from > event.MaxEventBytes {
 			e.Problem = event.TooLarge

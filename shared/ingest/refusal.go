@@ -28,7 +28,7 @@ var (
 		message: "no such path: send events to /v1/batch, /v1/track and so on"}
 	refusalMethod = &refusal{status: http.StatusMethodNotAllowed, code: "method_not_allowed",
 		message: "the path does not allow this method: the header Allow lists the allowed ones"}
-	refusalWriteKey = &refusal{status: http.StatusBadRequest, code: "invalid_write_key",
+	refusalWriteKey = &refusal{status: http.StatusBadRequest, code: event.InvalidWriteKey.Code,
 		message: "the write key is missing, malformed or unknown: send it by Basic authentication, as a bearer token or as " +
 			"writeKey in the body"}
 	refusalDisabled = &refusal{status: http.StatusBadRequest, code: "source_disabled",
@@ -47,9 +47,6 @@ var (
 		message: "the batch has no events"}
 	refusalTooManyEvents = &refusal{status: http.StatusBadRequest, code: "too_many_events",
 		message: fmt.Sprintf("the batch has more than %d events: send smaller batches", maxEvents)}
-	refusalContext = &refusal{status: http.StatusBadRequest, code: "invalid_context",
-		message: "the batch's context and integrations must be JSON objects in UTF-8, not nested too deeply, and must " +
-			"leave room for events"}
 	refusalPixel = &refusal{status: http.StatusBadRequest, code: "invalid_pixel",
 		message: "the query parameter data must be the base64 of an event's JSON"}
 )

@@ -28,6 +28,7 @@ type request struct {
 	spans      []span // of the events in enriched
 	parts      [2]part
 	invalid    []int // indexes of events
+	omitted    event.Omissions
 	summary    Summary
 }
 

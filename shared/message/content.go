@@ -42,11 +42,27 @@ func (h *Header) Room() int {
 	return event.Room(event.Overhead(h.WriteKey, h.Context, h.Integrations))
 }
 
+// LeaveRoom removes Context and Integrations, the larger one first, until a batch with the header has
+// room for an event of the largest size. It returns what it has removed.
+func (h *Header) LeaveRoom() (omitted event.Omitted) {
+	for h.Room() == 0 && len(h.Context)+len(h.Integrations) > 0 {
+		if len(h.Context) >= len(h.Integrations) {
+			h.Context = nil
+			omitted |= event.OmittedBatchContext
+		} else {
+			h.Integrations = nil
+			omitted |= event.OmittedBatchIntegrations
+		}
+	}
+	return omitted
+}
+
 // A Content is a message's body after [Decoder.Decode]. The zero value is ready for it.
 type Content struct {
 	Header
 	HasOrigin bool // the body says its origin; otherwise Origin is FromServer
 	Events    []event.Event
+	Omitted   event.Omitted // fields of the batch that Segment could not read, and that the Header lacks
 
 	raw []byte // the decompressed body; Events are slices of it, or of the body that was read
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -34,16 +33,20 @@ func NewDecoder() (*Decoder, error) {
 // Close releases the Decoder.
 func (d *Decoder) Close() { d.zstd.Close() }
 
+// byteOrderMark begins the UTF-8 of some writers, but JSON does not allow it.
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
 // zstdMagic is the beginning of a zstd frame in base64 (RFC 8878, 3.1.1: 28 B5 2F FD).
 const zstdMagic = "KLUv/"
 
 // Decode reads body, of any size and content, into m, whose buffers it reuses. Events are slices of
 // m's buffer or of body, so neither may change while they are used. What is wrong with a single
-// event is that event's Problem; an error is always a *[DecodeError] and means that nothing of the
-// message could be read.
+// event is that event's Problem, and a field of the batch that Segment could not read is left out
+// (see m.Omitted); an error is always a *[DecodeError] and means that nothing of the message could be
+// read. The write key is not checked: see [event.ValidWriteKey].
 func (d *Decoder) Decode(body []byte, m *Content) error {
 	m.reset()
-	text := bytes.TrimLeft(body, " \t\r\n")
+	text := trimStart(body)
 	switch {
 	case len(text) == 0:
 		return undecodable("it is empty: %s", whatABodyIs)
@@ -53,6 +56,7 @@ func (d *Decoder) Decode(body []byte, m *Content) error {
 		if text, err = d.decompress(text, m); err != nil {
 			return err
 		}
+		text = trimStart(text)
 	default:
 		return undecodable("it begins with %q: %s", text[0], whatABodyIs)
 	}
@@ -63,6 +67,12 @@ func (d *Decoder) Decode(body []byte, m *Content) error {
 		return &DecodeError{ReasonUndecodable, err}
 	}
 	return nil
+}
+
+// trimStart removes white space and a byte order mark.
+func trimStart(text []byte) []byte {
+	const space = " \t\r\n"
+	return bytes.TrimLeft(bytes.TrimPrefix(bytes.TrimLeft(text, space), byteOrderMark), space)
 }
 
 const whatABodyIs = "a body is a JSON object, a Segment batch or an event, plain or compressed with zstd in base64"
@@ -105,13 +115,13 @@ func clipWindow(frame []byte) {
 	}
 }
 
-// parse reads the top level in one pass. The body is a batch when it has a key "batch", otherwise
-// it is an event itself.
+// parse reads the top level in one pass. The body is a batch when its field "batch" is an array,
+// otherwise it is an event itself.
 func (d *Decoder) parse(text []byte, m *Content) error {
 	s := &d.scanner
 	s.Reset(text)
 	s.Enter('{')
-	isBatch := false
+	hasBatch, isBatch := false, false
 	var h headerFields
 	for {
 		key, ok := s.Field()
@@ -122,27 +132,35 @@ func (d *Decoder) parse(text []byte, m *Content) error {
 			h.read(s, key)
 			continue
 		}
-		isBatch = true
-		if err := d.parseEvents(text, m); err != nil {
+		hasBatch, isBatch = true, s.Peek() == '['
+		if !isBatch {
+			s.Value()
+		} else if err := d.parseEvents(text, m); err != nil {
 			return err
 		}
 	}
-	switch err := s.End(); {
-	case err != nil:
+	if err := s.End(); err != nil {
 		return err
-	case !isBatch:
-		return d.parseSingle(text, h.writeKey.bytes, m)
-	case len(m.Events) == 0:
+	}
+	var err error
+	if m.WriteKey, err = h.key(); err != nil {
+		return err
+	}
+	if !isBatch {
+		if err := d.parseSingle(text, m); err == nil && hasBatch && m.Events[0].Problem == event.TypeUnknown {
+			return errors.New("batch must be an array of events")
+		}
+		return err
+	}
+	if len(m.Events) == 0 {
 		return errors.New("empty_batch: the batch holds no event")
 	}
-	return h.decode(m)
+	h.decode(m)
+	return nil
 }
 
 // parseEvents reads the batch's array of events. A second one replaces the first.
 func (d *Decoder) parseEvents(text []byte, m *Content) error {
-	if d.scanner.Peek() != '[' {
-		return errors.New("batch must be an array of events")
-	}
 	m.Events = m.Events[:0]
 	d.scanner.Enter('[')
 	for d.scanner.Elem() {
@@ -161,10 +179,7 @@ func (d *Decoder) parseEvents(text []byte, m *Content) error {
 
 // parseSingle reads the whole text as one event, to which all fields belong. Its write key is the
 // message's too: the browser SDK sends it so.
-func (d *Decoder) parseSingle(text, writeKey []byte, m *Content) error {
-	if rawjson.IsString(writeKey) {
-		m.WriteKey = string(rawjson.Unquote(nil, writeKey))
-	}
+func (d *Decoder) parseSingle(text []byte, m *Content) error {
 	m.Events = append(m.Events[:0], event.Event{})
 	d.scanner.Reset(text)
 	return event.Scan(&d.scanner, text, &m.Events[0])
@@ -202,62 +217,52 @@ func (f *headerField) read(s *rawjson.Scanner) {
 	f.flaws = s.TakeFlaws()
 }
 
-// decode sets m's header.
-func (h *headerFields) decode(m *Content) error {
-	var origin, receivedAt string
-	var errs [5]error
-	m.WriteKey, errs[0] = h.writeKey.text("writeKey")
-	origin, errs[1] = h.origin.text("origin")
-	receivedAt, errs[2] = h.receivedAt.text("receivedAt")
-	m.Context, errs[3] = h.context.object("context")
-	m.Integrations, errs[4] = h.integrations.object("integrations")
-	if err := errors.Join(errs[:]...); err != nil {
-		return err
-	}
-	if origin != "" {
-		if m.Origin, m.HasOrigin = event.ParseOrigin(origin); !m.HasOrigin {
-			return errors.New(`the batch's origin must be "client" or "server"`)
-		}
-	}
-	if receivedAt != "" {
-		var err error
-		if m.ReceivedAt, err = time.Parse(time.RFC3339Nano, receivedAt); err != nil {
-			return errors.New("the batch's receivedAt must be a time like 2026-01-02T15:04:05.000Z")
-		}
-	}
-	return nil
-}
-
-// text returns the value of a string; null and absent are empty.
-func (f *headerField) text(name string) (string, error) {
-	switch {
-	case rawjson.IsNull(f.bytes):
+// key returns the write key; null and absent are empty. One of another type is an error: without a
+// key the events would go to the default source.
+func (h *headerFields) key() (string, error) {
+	switch v := h.writeKey.bytes; {
+	case rawjson.IsNull(v):
 		return "", nil
-	case !rawjson.IsString(f.bytes):
-		return "", fmt.Errorf("the batch's %s must be a string", name)
+	case rawjson.IsString(v):
+		return string(rawjson.Unquote(nil, v)), nil
 	}
-	return string(rawjson.Unquote(nil, f.bytes)), f.validate(name)
+	return "", errors.New("the writeKey must be a string")
 }
 
-// object returns the bytes of an object; null and absent are nil.
-func (f *headerField) object(name string) ([]byte, error) {
+// decode sets the rest of m's header. A field that can't be read is left out: it never costs the
+// events.
+func (h *headerFields) decode(m *Content) {
+	if v := h.origin.bytes; !rawjson.IsNull(v) {
+		if rawjson.IsString(v) {
+			m.Origin, m.HasOrigin = event.ParseOrigin(string(rawjson.Unquote(nil, v)))
+		}
+		if !m.HasOrigin {
+			m.Omitted |= event.OmittedBatchOrigin
+		}
+	}
+	if v := h.receivedAt.bytes; !rawjson.IsNull(v) {
+		var ok bool
+		if m.ReceivedAt, ok = event.ParseTime(v); !ok {
+			m.Omitted |= event.OmittedBatchReceivedAt
+		}
+	}
+	var ok bool
+	if m.Context, ok = h.context.object(); !ok {
+		m.Omitted |= event.OmittedBatchContext
+	}
+	if m.Integrations, ok = h.integrations.object(); !ok {
+		m.Omitted |= event.OmittedBatchIntegrations
+	}
+}
+
+// object returns the bytes of an object; null and absent are nil. ok is false for what Segment could
+// not read: it would refuse the whole batch, with the events of other messages.
+func (f *headerField) object() (value []byte, ok bool) {
 	switch {
 	case rawjson.IsNull(f.bytes):
-		return nil, nil
-	case !rawjson.IsObject(f.bytes):
-		return nil, fmt.Errorf("the batch's %s must be an object", name)
+		return nil, true
+	case !rawjson.IsObject(f.bytes) || f.flaws.NotUTF8 || f.flaws.Depth-1 > event.MaxDepth: // the batch is a level
+		return nil, false
 	}
-	return f.bytes, f.validate(name)
-}
-
-// validate refuses what Segment could not read: it would refuse the whole batch, with the events of
-// other messages.
-func (f *headerField) validate(name string) error {
-	switch {
-	case f.flaws.NotUTF8:
-		return fmt.Errorf("the batch's %s holds bytes that are not UTF-8", name)
-	case f.flaws.Depth-1 > event.MaxDepth: // the batch itself is a level
-		return fmt.Errorf("the batch's %s is nested deeper than %d levels", name, event.MaxDepth)
-	}
-	return nil
+	return f.bytes, true
 }

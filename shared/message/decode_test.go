@@ -74,7 +74,12 @@ func TestABodyIsABatchOrAnEvent(t *testing.T) {
 		// The write key of a single event is the message's too; its other fields are its own.
 		{`{"writeKey":"k","type":"identify","userId":"u","context":7,"integrations":[],"origin":"x","receivedAt":1}`,
 			`key=k origin=server/false context= integrations= {"writeKey":"k","type":"identify","userId":"u","context":7,"integrations":[],"origin":"x","receivedAt":1}`},
-		{`{"writeKey":12,"type":"identify","userId":"u"}`, none + ` {"writeKey":12,"type":"identify","userId":"u"}`},
+		// A batch is an array; anything else of that name is the event's own.
+		{`{"type":"identify","userId":"u","batch":7}`, none + ` {"type":"identify","userId":"u","batch":7}`},
+		{`{"batch":{"a":1},"type":"identify"}`, none + ` {"batch":{"a":1},"type":"identify"}(no_user_anon_id)`},
+		{`{"batch":null,"type":"identify","userId":"u"}`, none + ` {"batch":null,"type":"identify","userId":"u"}`},
+		{`{"batch":[` + run + `],"type":"identify","batch":7}`,
+			none + ` {"batch":[` + run + `],"type":"identify","batch":7}(no_user_anon_id)`},
 		{`{"batch":[` + run + `]}`, none + " " + run},
 		{` { "batch" : [ ` + run + ` , {} , 7,null ] } `,
 			none + " " + run + ` {}(type_unknown) 7(not_an_object) null(not_an_object)`},
@@ -109,16 +114,89 @@ func TestABodyIsABatchOrAnEvent(t *testing.T) {
 	}
 }
 
+func TestAFieldOfABatchThatCannotBeReadNeverCostsItsEvents(t *testing.T) {
+	deep := strings.Repeat(`{"a":`, event.MaxDepth) + "{}" + strings.Repeat("}", event.MaxDepth)
+	const all = event.OmittedBatchOrigin | event.OmittedBatchReceivedAt | event.OmittedBatchContext |
+		event.OmittedBatchIntegrations
+	for _, c := range []struct {
+		fields string
+		want   event.Omitted
+	}{
+		{`"context":[]`, event.OmittedBatchContext}, // PHP's empty array
+		{`"context":""`, event.OmittedBatchContext},
+		{`"context":7`, event.OmittedBatchContext},
+		{`"context":false`, event.OmittedBatchContext},
+		{`"context":{},"context":[]`, event.OmittedBatchContext}, // the last counts
+		{"\"context\":{\"a\":\"\xff\"}", event.OmittedBatchContext},
+		{`"context":` + deep, event.OmittedBatchContext},
+		{`"integrations":[]`, event.OmittedBatchIntegrations},
+		{`"integrations":"All"`, event.OmittedBatchIntegrations},
+		{`"integrations":` + deep, event.OmittedBatchIntegrations},
+		{`"origin":"phone"`, event.OmittedBatchOrigin},
+		{`"origin":["client"]`, event.OmittedBatchOrigin},
+		{`"origin":1`, event.OmittedBatchOrigin},
+		{`"receivedAt":1700000000`, event.OmittedBatchReceivedAt},
+		{`"receivedAt":"yesterday"`, event.OmittedBatchReceivedAt},
+		{`"receivedAt":{}`, event.OmittedBatchReceivedAt},
+		{`"origin":[],"receivedAt":true,"context":"","integrations":0`, all},
+		{`"context":[],"context":null`, 0},
+	} {
+		for _, body := range []string{`{` + c.fields + `,"batch":[` + run + `]}`,
+			`{"batch":[` + run + `],` + c.fields + `}`} {
+			m, err := decode(t, body)
+			if err != nil || text(m) != none+" "+run || m.Omitted != c.want {
+				t.Errorf("%.100s: error %v, %.200s, %b omitted, want %b", body, err, text(m), m.Omitted, c.want)
+			}
+		}
+	}
+}
+
+func TestAByteOrderMarkBeforeABodyIsIgnored(t *testing.T) {
+	const mark = "\xef\xbb\xbf"
+	plain := `{"batch":[` + run + `]}`
+	packed := newCompressor(t).Compress([]byte(plain))
+	for _, body := range []string{mark + plain, mark + " \n" + plain, " " + mark + plain, mark + packed,
+		newCompressor(t).Compress([]byte(mark + plain)), mark + newCompressor(t).Compress([]byte(mark+" "+plain))} {
+		if m, err := decode(t, body); err != nil || text(m) != none+" "+run {
+			t.Errorf("%.40q: error %v, %s", body, err, text(m))
+		}
+	}
+}
+
+func TestAHeaderMakesRoomForTheLargestEvent(t *testing.T) {
+	object := func(n int) []byte { return []byte(`{"a":"` + strings.Repeat("x", n-8) + `"}`) }
+	for _, c := range []struct {
+		context, integrations []byte
+		want                  event.Omitted
+	}{
+		{object(100), object(100), 0},
+		{object(460_000), object(100), 0},
+		{object(470_000), object(100), event.OmittedBatchContext},
+		{object(100), object(470_000), event.OmittedBatchIntegrations},
+		{object(470_000), object(480_000), event.OmittedBatchContext | event.OmittedBatchIntegrations},
+		{object(240_000), object(230_000), event.OmittedBatchContext},
+		{nil, object(490_000), event.OmittedBatchIntegrations},
+		{nil, nil, 0},
+	} {
+		h := Header{WriteKey: "k", Context: c.context, Integrations: c.integrations}
+		if got := h.LeaveRoom(); got != c.want || h.Room() == 0 ||
+			(h.Context == nil) != (c.context == nil || got&event.OmittedBatchContext != 0) {
+			t.Errorf("context of %d and integrations of %d bytes: %b left out, want %b", len(c.context),
+				len(c.integrations), got, c.want)
+		}
+	}
+}
+
 func TestABodyThatCannotBeReadSaysWhy(t *testing.T) {
 	packed := newCompressor(t).Compress([]byte(`{"batch":[` + run + `]}`))
-	deep := strings.Repeat(`{"a":`, event.MaxDepth) + "{}" + strings.Repeat("}", event.MaxDepth)
 	for _, c := range []struct{ body, reason, want string }{
 		{"", ReasonUndecodable, "it is empty"},
 		{" \n", ReasonUndecodable, "it is empty"},
 		{"hello", ReasonUndecodable, `it begins with 'h'`},
 		{"[" + run + "]", ReasonUndecodable, `it begins with '['`},
 		{"\xff\xfe", ReasonUndecodable, "a body is a JSON object"},
-		{"\xef\xbb\xbf{}", ReasonUndecodable, "a body is a JSON object"},
+		{"\xef\xbb\xbf", ReasonUndecodable, "it is empty"},
+		{"\xef\xbb\xbf\xef\xbb\xbf{}", ReasonUndecodable, "a body is a JSON object"},
 		{"{", ReasonUndecodable, "unexpected end"},
 		{run + run, ReasonUndecodable, "expected the end of the document"},
 		{`{"batch":[` + run, ReasonUndecodable, "unexpected end"},
@@ -129,18 +207,8 @@ func TestABodyThatCannotBeReadSaysWhy(t *testing.T) {
 		{`{"batch":null}`, ReasonUndecodable, "batch must be an array"},
 		{`{"batch":{}}`, ReasonUndecodable, "batch must be an array"},
 		{`{"batch":[{}],"batch":"x"}`, ReasonUndecodable, "batch must be an array"},
-		{`{"batch":[{}],"writeKey":7}`, ReasonUndecodable, "the batch's writeKey must be a string"},
-		{`{"batch":[{}],"origin":["client"]}`, ReasonUndecodable, "the batch's origin must be a string"},
-		{`{"batch":[{}],"origin":"phone"}`, ReasonUndecodable, `the batch's origin must be "client" or "server"`},
-		{`{"batch":[{}],"receivedAt":1700000000}`, ReasonUndecodable, "the batch's receivedAt must be a string"},
-		{`{"batch":[{}],"receivedAt":"yesterday"}`, ReasonUndecodable, "the batch's receivedAt must be a time like"},
-		{`{"batch":[{}],"context":"c"}`, ReasonUndecodable, "the batch's context must be an object"},
-		{`{"batch":[{}],"integrations":[]}`, ReasonUndecodable, "the batch's integrations must be an object"},
-		{"{\"batch\":[{}],\"context\":{\"a\":\"\xff\"}}", ReasonUndecodable,
-			"the batch's context holds bytes that are not UTF-8"},
-		{"{\"batch\":[{}],\"writeKey\":\"\xff\"}", ReasonUndecodable, "the batch's writeKey holds bytes that are not UTF-8"},
-		{`{"batch":[{}],"integrations":` + deep + `}`, ReasonUndecodable,
-			"the batch's integrations is nested deeper than 1000 levels"},
+		{`{"batch":[{}],"writeKey":7}`, ReasonUndecodable, "the writeKey must be a string"},
+		{`{"writeKey":["k"],"type":"identify","userId":"u"}`, ReasonUndecodable, "the writeKey must be a string"},
 		{"KLUv/", ReasonUndecodable, "decode base64"},
 		{"KLUv/*" + packed[6:], ReasonUndecodable, "decode base64"},
 		{packed[:len(packed)-4], ReasonUndecodable, "decompress zstd"},

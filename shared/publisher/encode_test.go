@@ -314,6 +314,12 @@ func TestRawIsSentByteForByte(t *testing.T) {
 		{` {"type":"track","messageId":"m","timestamp":"t", "category" : 1.50} ` + "\n",
 			`{"type":"track","messageId":"m","timestamp":"t", "category" : 1.50}`},
 		{`{"messageId":"m","type":5}`, `"type":5}`},
+		{"\xef\xbb\xbf" + `{"messageId":"m","timestamp":"t"}`, `{"messageId":"m","timestamp":"t"}`},
+		{`{"messageId":"m","timestamp":"","a":1}`, `","a":1}`},
+		{`{"messageId":"m","timestamp":"t","type":"page","name":""}`, `{"messageId":"m","timestamp":"t","type":"page"}`},
+		// As large as Segment takes, and without room for an identity.
+		{`{"a":"` + strings.Repeat("x", event.MaxEventBytes-8) + `"}`,
+			`{"a":"` + strings.Repeat("x", event.MaxEventBytes-8) + `"}`},
 	} {
 		raw, err := NewRaw([]byte(c.in))
 		if err != nil {
@@ -326,7 +332,7 @@ func TestRawIsSentByteForByte(t *testing.T) {
 	for in, want := range map[string]string{
 		"": "not JSON", "x": "not JSON", "[1]": "not a JSON object", `{"a":1}{}`: "not JSON", `{"batch":[]}`: "is a batch",
 		`{"a":"` + strings.Repeat("x", event.MaxEventBytes) + `"}`:   "larger",
-		`{"a":"` + strings.Repeat("x", event.MaxEventBytes-8) + `"}`: "with a messageId",
+		`{"a":"` + strings.Repeat("x", event.MaxEventBytes-7) + `"}`: "larger",
 	} {
 		var typed *EventError
 		if _, err := NewRaw([]byte(in)); !errors.As(err, &typed) || !strings.Contains(err.Error(), want) {

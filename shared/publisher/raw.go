@@ -20,12 +20,14 @@ import (
 type Raw struct{ json []byte }
 
 // NewRaw checks and copies one event: a JSON object of at most 32 KB, and not a batch. An event
-// without messageId or timestamp gets one, so that Segment recognises a repetition. NewRaw does not
-// check Segment's rules: an event that breaks them becomes a dead letter.
+// without messageId or timestamp gets one, so that Segment recognises a repetition, unless it is so
+// large that there is no room: Segment counts what is added. NewRaw does not check Segment's rules:
+// an event that breaks them becomes a dead letter.
 func NewRaw(raw []byte) (Raw, error) {
-	raw = bytes.TrimSpace(raw)
+	raw = bytes.TrimSpace(bytes.TrimPrefix(bytes.TrimSpace(raw), []byte("\xef\xbb\xbf"))) // a byte order mark
 	if len(raw) > event.MaxEventBytes {
-		return Raw{}, &EventError{TooLarge, errRawTooLarge("")}
+		return Raw{}, &EventError{TooLarge, fmt.Errorf("it is larger than the %d bytes that Segment takes",
+			event.MaxEventBytes)}
 	}
 	if err := checkEvent(raw); err != nil {
 		return Raw{}, &EventError{Unencodable, err}
@@ -36,15 +38,8 @@ func NewRaw(raw []byte) (Raw, error) {
 	if event.Scan(&s, raw, &e) != nil || e.Identified() {
 		return Raw{bytes.Clone(raw)}, nil
 	}
-	identified := e.AppendIdentified(nil, uuid.NewString(), time.Now())
-	if len(identified) > event.MaxEventBytes {
-		return Raw{}, &EventError{TooLarge, errRawTooLarge("with a messageId and a timestamp, ")}
-	}
+	identified, _ := e.AppendIdentified(nil, uuid.NewString(), time.Now()) // deliver counts what has no room
 	return Raw{identified}, nil
-}
-
-func errRawTooLarge(with string) error {
-	return fmt.Errorf("%sit is larger than the %d bytes that Segment takes", with, event.MaxEventBytes)
 }
 
 // Encode returns what Enqueue and Publish send for a message, with their errors. Tests use it; a

@@ -61,7 +61,7 @@ func (e *exported) add(ctx context.Context, line feed.Line) {
 	}
 	for i := range events {
 		// The export has given the event an identity, unless somebody removed it.
-		raw := events[i].AppendIdentified(nil, uuid.NewString(), time.Now())
+		raw, _ := events[i].AppendIdentified(nil, uuid.NewString(), time.Now()) // deliver counts what has no room
 		if e.Single && e.packer.Len() > 0 || !e.packer.Fits(len(raw)) {
 			e.pack(ctx)
 		}
