@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	product "github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/rawjson"
@@ -38,8 +39,9 @@ func agree(t *testing.T, raw []byte) {
 	if product.Scan(&s, raw, &e) != nil || s.End() != nil || slices.Contains(stricter, e.Problem) {
 		return
 	}
+	sent, _ := e.AppendIdentified(nil, "id", time.Now())
 	var b batch
-	if refused := b.parse(fmt.Appendf(nil, `{"batch":[%s]}`, e.Raw), route{batch: true}); refused != nil {
+	if refused := b.parse(fmt.Appendf(nil, `{"batch":[%s]}`, sent), route{batch: true}); refused != nil {
 		t.Fatalf("%s: the emulator answers 400 %v", raw, refused)
 	}
 	want := ""
@@ -53,7 +55,7 @@ func agree(t *testing.T, raw []byte) {
 		want = e.Problem.Code
 	}
 	if got := b.events[0].code; got != want {
-		t.Fatalf("%s: the emulator rejects it as %q, the product as %q", raw, got, want)
+		t.Fatalf("%s: the emulator rejects it as %q, the product as %q, and sends %s", raw, got, want, sent)
 	}
 }
 

@@ -15,10 +15,11 @@ import (
 // Segment's limits, from the HTTP Tracking API's documentation: 32 KB an event, 500 KB a batch,
 // 2,500 events a batch. KB is read as 1,024 bytes, the larger reading: Segment's own SDKs send
 // events of up to 32,768 bytes, and an emulator that refused what Segment accepts would make working
-// clients fail. A client that must be sure observes both readings.
+// clients fail. A client that must be sure observes both readings. A batch has 12 KiB more for what is
+// around its events: the Ruby SDK fills 512,000 bytes with events alone.
 const (
 	maxEventBytes  = 32 << 10
-	maxBatchBytes  = 500 << 10
+	maxBatchBytes  = 512 << 10
 	maxBatchEvents = 2500
 )
 

@@ -1,7 +1,7 @@
 package segmentd
 
 // Codes of events that Segment rejects after its 200. The first group is Segment's own (its
-// documentation of event delivery); the second is ours, for what Segment drops without a published
+// table of discards, in its documentation of Delivery Overview); the second is ours, for what Segment drops without a published
 // code.
 const (
 	codeEmptyBatch          = "empty_batch"
@@ -71,8 +71,8 @@ func (f *fields) check(typ string) string {
 	case "identify":
 		return first(f.user(), notObject(f.traits, codeTraitsNotObject))
 	case "page", "screen":
-		return first(f.user(), notString(f.name, codeNameNotString),
-			notString(f.category, codeCategoryNotString), notObject(f.properties, codePropertiesNotObject))
+		return first(f.user(), notFilledString(f.name, codeNameNotString),
+			notFilledString(f.category, codeCategoryNotString), notObject(f.properties, codePropertiesNotObject))
 	case "group":
 		return first(requiredIDs(f.groupID), f.user(), notObject(f.traits, codeTraitsNotObject))
 	case "alias":
@@ -123,8 +123,10 @@ func notObject(v value, code string) string {
 	return code
 }
 
-func notString(v value, code string) string {
-	if v.null() || v.isString() {
+// notFilledString accepts no empty string either, as Segment documents it. Segment's own SDK for
+// Kotlin sends an empty category with each screen that has none, so Segment may be less strict.
+func notFilledString(v value, code string) string {
+	if v.null() || v.isString() && !v.isEmpty() {
 		return ""
 	}
 	return code

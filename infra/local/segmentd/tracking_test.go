@@ -116,8 +116,8 @@ func TestSizesAreLimitedToTheByte(t *testing.T) {
 		{"an event of 32,769 bytes", "/v1/track", padded("m", maxEventBytes+1), 400, "event_too_large"},
 		{"in a batch, 32,768 bytes", "/v1/batch", batchOf(track("a"), padded("m", maxEventBytes)), 200, ""},
 		{"in a batch, 32,769 bytes", "/v1/batch", batchOf(track("a"), padded("m", maxEventBytes+1)), 400, "event_too_large"},
-		{"a batch of 512,000 bytes", "/v1/batch", filled, 200, ""},
-		{"a batch of 512,001 bytes", "/v1/batch", filled + " ", 400, "batch_too_large"},
+		{"a batch of 524,288 bytes", "/v1/batch", filled, 200, ""},
+		{"a batch of 524,289 bytes", "/v1/batch", filled + " ", 400, "batch_too_large"},
 	} {
 		for _, zipped := range []bool{false, true} {
 			t.Run(fmt.Sprint(tc.name, " gzip ", zipped), func(t *testing.T) {
@@ -224,6 +224,10 @@ func TestEventsThatSegmentRejectsLaterAreAnswered200AndCounted(t *testing.T) {
 		{`{"type":"identify","userId":"u","traits":{}}`, ""},
 		{`{"type":"page","userId":"u","name":1}`, codeNameNotString},
 		{`{"type":"screen","userId":"u","category":true}`, codeCategoryNotString},
+		{`{"type":"page","userId":"u","name":""}`, codeNameNotString},
+		{`{"type":"screen","userId":"u","name":"n","category":""}`, codeCategoryNotString},
+		{`{"type":"page","userId":"u","name":null,"category":null}`, ""},
+		{`{"type":"track","event":"e","userId":"u","name":"","category":""}`, ""},
 		{`{"type":"page","userId":"u","properties":1}`, codePropertiesNotObject},
 		{`{"type":"page","userId":"u"}`, ""},
 		{`{"type":"group","userId":"u"}`, codeIDRequired},
