@@ -40,6 +40,19 @@ func TestSendSingleSendsOneEventPerMessage(t *testing.T) {
 	}
 }
 
+func TestSendSkipsExportedLinesWithAWriteKeyThatSegmentWouldDrop(t *testing.T) {
+	p := localtest.Start(t, local.Config{Hold: true})
+	line := func(key string) string {
+		return `{"deadLetter":{"id":"x"},"writeKey":"` + key + `","batch":[{"type":"track","userId":"u","event":"E"}]}` + "\n"
+	}
+	_, errOut, err := spillway(t.Context(), line("abc\\n")+line("good")+line(strings.Repeat("k", 200)), "send", queueFlag(p))
+	if err == nil || !strings.Contains(err.Error(), "2 lines skipped") || p.Status().Accepted != 1 ||
+		!strings.Contains(errOut, "line 1 is skipped: correct its writeKey: invalid_write_key") ||
+		!strings.Contains(errOut, "line 3 is skipped") {
+		t.Errorf("error %v, printed %q, accepted %d", err, errOut, p.Status().Accepted)
+	}
+}
+
 func TestSendReportsLinesThatAreNotEventsAndSendsTheOthers(t *testing.T) {
 	p := localtest.Start(t, local.Config{Hold: true})
 	const good = `{"type":"track","userId":"u","event":"E"}`

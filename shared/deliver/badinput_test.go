@@ -71,6 +71,16 @@ func TestBadInputBecomesDeadLettersAndGoodInputIsDelivered(t *testing.T) {
 			`"receivedAt":7,"origin":[],"batch":[` + track("a", 300) + `]}`, 1, "", ""},
 		{"a byte order mark", "\ufeff" + amid(track("a", 300)), 250, "", ""},
 		{"an event with a field batch", strings.Replace(track("a", 300), "{", `{"batch":7,`, 1), 1, "", ""},
+		{"a write key with a line break", body(`abc\n`, track("a", 300)), 0, "invalid", "invalid_write_key: the write key"},
+		{"a write key with spaces", body(" abc ", track("a", 300)), 0, "invalid", "invalid_write_key"},
+		{"a write key in quotes", body(`\"abc\"`, track("a", 300)), 0, "invalid", "invalid_write_key"},
+		{"a write key of 200 characters", body(strings.Repeat("k", 200), track("a", 300)), 0, "invalid",
+			"invalid_write_key"},
+		{"a write key of other letters", body("schlüssel", track("a", 300)), 0, "invalid", "invalid_write_key"},
+		{"a write key with a colon", body("abc:", track("a", 300)), 0, "invalid", "invalid_write_key"},
+		{"a write key of nothing but space", body(" ", track("a", 300)), 0, "invalid", "invalid_write_key"},
+		{"a single event's write key", strings.Replace(track("a", 300), "{", `{"writeKey":"abc\n",`, 1), 0, "invalid",
+			"invalid_write_key"},
 		{"a single event's write key that is no string", strings.Replace(track("a", 300), "{", `{"writeKey":7,`, 1), 0,
 			"undecodable", "writeKey must be a string"},
 	} {
@@ -95,7 +105,7 @@ func TestBadInputBecomesDeadLettersAndGoodInputIsDelivered(t *testing.T) {
 				if d := attr(l, message.AttrDetail); !strings.Contains(d, c.detail) {
 					t.Errorf("the detail %q does not say %q", d, c.detail)
 				}
-				if c.delivered > 0 {
+				if c.delivered > 0 || c.detail == "invalid_write_key" { // of the others the body may be unreadable
 					want(t, "events of the dead letter", len(deadLetterEvents(t, l)), 1)
 				}
 			}

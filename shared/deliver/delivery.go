@@ -64,8 +64,12 @@ func (m *delivery) read(rec *record, d *message.Decoder, defaultKey string, p *p
 		c.Origin = origin
 	}
 	m.ownKey = c.WriteKey
-	if c.WriteKey == "" {
+	switch {
+	case c.WriteKey == "":
 		c.WriteKey = defaultKey
+	case !event.ValidWriteKey(c.WriteKey): // Segment would answer 200 and drop the events
+		m.putWhole(message.ReasonInvalid, event.InvalidWriteKey.Error())
+		return
 	}
 	if c.WriteKey == "" {
 		m.failure = newFailure(reasonNoWriteKey, nil)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spillwayhq/spillway/cmd/spillway/feed"
 	"github.com/spillwayhq/spillway/cmd/spillway/queues"
+	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
@@ -53,6 +54,10 @@ func (e *exported) add(ctx context.Context, line feed.Line) {
 	}
 	h := e.message.Header
 	h.WriteKey = cmp.Or(h.WriteKey, e.WriteKey)
+	if h.WriteKey != "" && !event.ValidWriteKey(h.WriteKey) {
+		e.skip(line.Number, fmt.Errorf("correct its writeKey: %w", event.InvalidWriteKey))
+		return
+	}
 	if header := string(message.AppendJSON(nil, h)); header != e.header {
 		e.pack(ctx)
 		h.Context, h.Integrations = bytes.Clone(h.Context), bytes.Clone(h.Integrations)
