@@ -109,7 +109,9 @@ type Enrichment struct {
 	Client    bool   // the path is one for clients; an event or its batch may say so as well
 	IP        string // must need no escaping in JSON; empty: unknown
 	UserAgent string // for events without an SDK, which would have named itself and this; empty: unknown
-	Shared    SharedContext
+	// AnyUserAgent says that events with an SDK get it as well.
+	AnyUserAgent bool
+	Shared       SharedContext
 
 	// AppendID appends a new messageId, which must need no escaping in JSON.
 	AppendID func(dst []byte) []byte
@@ -274,7 +276,8 @@ func (e *Received) editContext(ed *editor, en *Enrichment, at span, omit Omitted
 func (e *Received) missing(en *Enrichment, omit Omitted) (ip, agent bool) {
 	own, shared := &e.context, &en.Shared
 	ip = omit&OmittedIP == 0 && en.IP != "" && !own.ip.present && !shared.ip
-	agent = omit&OmittedUserAgent == 0 && en.UserAgent != "" && !own.userAgent.present && !own.library && !shared.userAgent && !shared.library
+	agent = omit&OmittedUserAgent == 0 && en.UserAgent != "" && !own.userAgent.present && !shared.userAgent &&
+		(en.AnyUserAgent || !own.library && !shared.library)
 	return ip, agent
 }
 

@@ -3,12 +3,10 @@ package ingest
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"errors"
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -180,22 +178,4 @@ func bodyRefusal(r *http.Request, err error, limit int) *refusal {
 		return refusalBodyIncomplete
 	}
 	return refusalChunks
-}
-
-// readPixel decodes the query parameter data: base64 of either alphabet, with padding or without.
-func (q *request) readPixel(query string, limit int) ([]byte, *refusal) {
-	values, err := url.ParseQuery(query)
-	data := strings.TrimRight(values.Get("data"), "=")
-	if err != nil || data == "" {
-		return nil, refusalPixel
-	}
-	if len(data) > limit {
-		return nil, bodyTooLarge(limit)
-	}
-	// A plus that was not escaped has become a space.
-	data = strings.NewReplacer("-", "+", "_", "/", " ", "+").Replace(data)
-	if q.raw, err = base64.RawStdEncoding.AppendDecode(q.raw[:0], []byte(data)); err != nil || len(q.raw) == 0 {
-		return nil, refusalPixel
-	}
-	return q.raw, nil
 }

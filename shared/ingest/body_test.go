@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"compress/zlib"
-	"encoding/base64"
 	"errors"
 	"io"
 	"net"
@@ -14,8 +13,6 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
-
-	"github.com/spillwayhq/spillway/shared/event"
 )
 
 func zipped(t testing.TB, text string) string {
@@ -213,54 +210,6 @@ func TestAnIncompleteBodyMayBeRetried(t *testing.T) {
 	r.ServeHTTP(w, request)
 	status, code = r.understood(w)
 	want(t, "answer to the limit of another handler", []any{status, code}, []any{400, "body_too_large"})
-}
-
-func TestPixelsAreAlwaysAnsweredWithTheImage(t *testing.T) {
-	one := `{"userId":"u","event":"` + marker + `","writeKey":"` + keyA +
-		`","p":"???>>>","messageId":"m","timestamp":"2026-11-23T11:00:00.000Z"}`
-	std := base64.StdEncoding.EncodeToString([]byte(one))
-	for name, c := range map[string]struct {
-		query    string
-		accepted int
-		code     string
-	}{
-		"as documented":       {"data=" + strings.NewReplacer("+", "%2B", "/", "%2F", "=", "%3D").Replace(std), 1, ""},
-		"padding is missing":  {"data=" + strings.TrimRight(std, "="), 1, ""},
-		"plus is not escaped": {"data=" + std, 1, ""},
-		"alphabet for URLs":   {"data=" + base64.RawURLEncoding.EncodeToString([]byte(one)), 1, ""},
-		"no data":             {"", 0, "invalid_pixel"},
-		"broken base64":       {"data=e30!", 0, "invalid_pixel"},
-		"broken query":        {"data=%zz", 0, "invalid_pixel"},
-		"no JSON":             {"data=aGFsbG8", 0, "invalid_json"},
-		"no key":              {"data=e30", 0, "invalid_write_key"},
-		"an event without event": {"data=" +
-			base64.RawURLEncoding.EncodeToString([]byte(`{"userId":"u","writeKey":"`+keyA+`"}`)), 0, "event_not_defined"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			r := newRig(t, nil)
-			w := r.do("GET", "/v1/pixel/track?"+c.query, "", "User-Agent", "Mail/1.0")
-			want(t, "status", w.Code, 200)
-			want(t, "type", w.Header().Get("Content-Type"), "image/gif")
-			want(t, "image", w.Body.String(), string(transparentGIF))
-			totals := r.counters.Totals()
-			want(t, "accepted", totals.Accepted, c.accepted)
-			if c.code != "" {
-				want(t, "refused", totals.Refused, map[string]int{c.code: 1})
-				return
-			}
-			want(t, "event", events(t, &r.queue),
-				[]string{`{"type":"track","context":{"ip":"203.0.113.7","userAgent":"Mail/1.0"},"userId":"u","event":"` + marker +
-					`","p":"???>>>","messageId":"m","timestamp":"2026-11-23T11:00:00.000Z"}`})
-			want(t, "origin", sent(t, &r.queue)[0].Origin, event.FromClient)
-		})
-	}
-	r := newRig(t, nil)
-	r.queue.send = refuseAll
-	want(t, "status when the queue is down",
-		r.do("GET", "/v1/pixel/track?data="+base64.RawURLEncoding.EncodeToString([]byte(one)), "").Code, 200)
-	want(t, "refused", r.counters.Totals().Refused, map[string]int{"queue_unavailable": 1})
-	r.do("HEAD", "/v1/pixel/track?data="+base64.RawURLEncoding.EncodeToString([]byte(one)), "")
-	want(t, "calls for a HEAD", r.queue.calls, 1)
 }
 
 func TestABodyWithMalformedChunksMayNotBeRetried(t *testing.T) {

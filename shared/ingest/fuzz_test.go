@@ -3,7 +3,6 @@ package ingest
 import (
 	"encoding/json"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"testing"
 
@@ -82,23 +81,6 @@ func FuzzRequest(f *testing.F) {
 		if accepted != totals.Accepted || rejected != sum || status != 200 && accepted+rejected > 0 {
 			t.Fatalf("%d events accepted and %d rejected, counted %d and %d, answer %d", accepted, rejected, totals.Accepted,
 				sum, status)
-		}
-	})
-}
-
-func FuzzReadPixel(f *testing.F) {
-	for _, query := range []string{"", "data=", "data=\r", "data=e30", "data=e30=", "data=e30%3D%3D", "data=%zz",
-		"data=----", "data=a b", "a=1;b=2&data=e30", "data=e30&data=x"} {
-		f.Add(query)
-	}
-	f.Fuzz(func(t *testing.T, query string) {
-		q := new(request)
-		data, fault := q.readPixel(query, 1000)
-		if fault == nil && (len(data) == 0 || len(data) > 1000) {
-			t.Fatalf("%q gave %d bytes", query, len(data))
-		}
-		if _, err := url.ParseQuery(query); err != nil && fault == nil {
-			t.Fatalf("%q is not a query", query)
 		}
 	})
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spillwayhq/spillway/shared/clientaddr"
 	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
 // maxUserAgent is how many bytes of a User-Agent are added to events. Browsers send up to 400.
@@ -58,7 +59,9 @@ func (h *Handler) handle(header http.Header, r *http.Request, rt route, start ti
 	case routePixel:
 		a = pixel(header)
 		if r.Method == http.MethodGet {
-			refused = h.accept(r, rt, start, s)
+			if refused = h.accept(r, rt, start, s); refused != nil {
+				h.pixels.add(h.config.Logger, start, refused.code)
+			}
 		}
 	case routeHealth:
 		if h.inFlight.isDraining() || h.health.ask(r.Context()) != nil {
@@ -112,6 +115,11 @@ func (h *Handler) process(q *request, r *http.Request, rt route, start time.Time
 	if refused = q.content.parse(body, rt); refused != nil {
 		return refused
 	}
+	if q.queryKey != "" {
+		if _, ok := bodyKey(q.content.writeKey); !ok {
+			q.content.writeKey = rawjson.AppendQuoted(nil, q.queryKey)
+		}
+	}
 	writeKey, key, refused := findKey(h.config.Keys, r.Header, q.content.writeKey)
 	if refused != nil {
 		return refused
@@ -121,7 +129,8 @@ func (h *Handler) process(q *request, r *http.Request, rt route, start time.Time
 	if !q.reserve(len(body)) { // enriched, the events are about as large
 		return refusalOverloaded
 	}
-	if refused = q.partition(); refused != nil {
+	// Who sends a pixel does not see a refusal, so that its event would be gone.
+	if refused = q.partition(); refused != nil && !(rt.kind == routePixel && len(q.invalid) > 0) {
 		return refused
 	}
 	if !q.reserve(sendCost * len(q.enriched)) {
@@ -200,7 +209,9 @@ func lookup(keys KeySet, writeKey string) (Key, *refusal) {
 func (h *Handler) enrichment(c *content, r *http.Request, rt route, start time.Time, writeKey string) event.Enrichment {
 	e := event.Enrichment{
 		PathType: rt.event, ReceivedAt: start, SentAt: c.sentAt, WriteKey: writeKey, Client: rt.client,
-		Shared: event.ScanContext(c.context), AppendID: appendID,
+		// AMP names its SDK, but not the browser.
+		AnyUserAgent: rt.kind == routePixel,
+		Shared:       event.ScanContext(c.context), AppendID: appendID,
 	}
 	if addr := h.config.ClientIP(r); addr.IsValid() {
 		e.IP = addr.String()
@@ -236,7 +247,7 @@ func (h *Handler) send(ctx context.Context, q *request) *refusal {
 			return refusalDeadLetters
 		}
 	}
-	if h.committer.submit(ctx, filled(&q.parts)) != nil {
+	if len(q.invalid) < len(q.content.events) && h.committer.submit(ctx, filled(&q.parts)) != nil {
 		return refusalQueue
 	}
 	q.summary.Accepted, q.summary.Rejected = len(q.content.events)-len(q.invalid), q.rejected()

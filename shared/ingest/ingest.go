@@ -87,6 +87,7 @@ type Handler struct {
 	health     healthCheck
 	compressor *message.Compressor
 	committer  committer
+	pixels     pixelLog
 }
 
 // New validates the configuration and returns a Handler.
@@ -152,6 +153,7 @@ func (c *Config) complete() error {
 // Shutdown returns its error, and the requests in flight go on. It may be called more than once.
 func (h *Handler) Shutdown(ctx context.Context) error {
 	h.inFlight.drain()
+	h.pixels.flush(h.config.Logger)
 	select {
 	case <-h.inFlight.idle:
 		return nil

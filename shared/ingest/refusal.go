@@ -48,7 +48,7 @@ var (
 	refusalTooManyEvents = &refusal{status: http.StatusBadRequest, code: "too_many_events",
 		message: fmt.Sprintf("the batch has more than %d events: send smaller batches", maxEvents)}
 	refusalPixel = &refusal{status: http.StatusBadRequest, code: "invalid_pixel",
-		message: "the query parameter data must be the base64 of an event's JSON"}
+		message: "the query must have an event's fields, or its JSON or the base64 of that in the parameter data"}
 )
 
 // Every SDK retries after a 429, and some honour Retry-After only then.
@@ -129,8 +129,8 @@ func (r *refusal) retrySeconds() int {
 	return int((min(r.retryAfter, maxRetryAfter) + time.Second - 1) / time.Second)
 }
 
-// refuse makes the answer of a refusal. A refused pixel request is counted, but answered with the
-// image, because a page must not show a broken one.
+// refuse makes the answer of a refusal. A refused pixel request is counted and logged, but answered
+// with the image, because a page must not show a broken one.
 func refuse(header http.Header, request *http.Request, rt route, r *refusal, s *Summary) answer {
 	s.Code = r.code
 	if rt.kind == routePixel && r != refusalMethod {

@@ -19,6 +19,7 @@ type request struct {
 	arrival  arrival
 
 	raw, unpacked []byte
+	queryKey      string // the write key in a pixel's query; "": none
 	packed        bytes.Reader
 	gzip          *gzip.Reader
 

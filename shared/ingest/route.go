@@ -65,7 +65,8 @@ func ParsePathPrefix(text string) (string, error) {
 	}
 	for i := range len(prefix) {
 		if c := prefix[i]; c <= ' ' || c > '~' || strings.IndexByte(`":%?#<>\`, c) >= 0 {
-			return "", fmt.Errorf("the path prefix must be a path like /events, without a query, spaces and escapes, is %q", text)
+			return "", fmt.Errorf("the path prefix must be a path like /events, without a query, spaces and escapes, "+
+				"is %q", text)
 		}
 	}
 	return prefix, nil

@@ -86,7 +86,8 @@ func (o Options) LogValue() slog.Value {
 	attrs := []slog.Attr{
 		slog.String("name", o.Name), slog.String("queue", o.QueueURL), slog.String("dead_letter_queue", o.DeadLetterQueueURL),
 		slog.String("write_keys_file", o.WriteKeysFile), slog.String("write_keys_parameter", o.WriteKeysParameter),
-		slog.Bool("canary", o.CanaryWriteKey != ""), slog.String("public_url", o.PublicURL), slog.String("path_prefix", o.PathPrefix),
+		slog.Bool("canary", o.CanaryWriteKey != ""), slog.String("public_url", o.PublicURL),
+		slog.String("path_prefix", o.PathPrefix),
 		slog.Bool("lambda", o.Server == nil),
 	}
 	if s := o.Server; s != nil {
