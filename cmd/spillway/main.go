@@ -32,6 +32,7 @@ func newRoot() *cobra.Command {
 		Long: usage.Help("Spillway delivers analytics events to Segment through SQS and Lambda, so that an API never "+
 			"waits for Segment.", "`spillway up` runs the whole pipeline on this machine. The other verbs work with that "+
 			"pipeline, or with one on AWS."),
+		Version:       versionText(),
 		SilenceUsage:  true, // an error is one line
 		SilenceErrors: true,
 		Args:          usage.Subcommand,
@@ -39,6 +40,6 @@ func newRoot() *cobra.Command {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(usage.FlagError)
-	root.AddCommand(newUp(), newSend(), newDLQ(), newTail(), newSegmentd(), newBench(), newCost())
+	root.AddCommand(newUp(), newSend(), newDLQ(), newTail(), newSegmentd(), newBench(), newCost(), newVersion())
 	return root
 }

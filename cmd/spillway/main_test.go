@@ -42,6 +42,7 @@ func TestErrorsAreOneLineThatSaysWhatToDo(t *testing.T) {
 		{"a misspelt verb", []string{"upp"}, "unknown command spillway upp: did you mean up?"},
 		{"a misspelt verb of dlq", []string{"dlq", "redive"}, "did you mean redrive?"},
 		{"a verb of dlq without dlq", []string{"redrive"}, "did you mean dlq?"},
+		{"an argument of version", []string{"version", "x"}, `spillway version takes no arguments, got "x"`},
 		{"an unknown flag", up("--prot=1"), "see spillway up --help"},
 		{"an argument too many", up("now"), `spillway up takes no arguments, got "now": see spillway up --help`},
 		{"a port above 65535", []string{"up", "--sqs-port=70000"}, "see spillway up --help"},
