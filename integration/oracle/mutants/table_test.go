@@ -1,0 +1,240 @@
+package mutants
+
+// table has the bugs. Keep find short, so that a change beside it does not break the row.
+var table = []mutant{
+	// Durability
+	{
+		name: "the disk's data are not synced", file: "shared/spill/write.go",
+		find: `err = s.file.Sync(); err != nil`, replace: `err = error(nil); err != nil`,
+	},
+	{
+		name: "the disk's directory is not synced", file: "shared/spill/write.go",
+		find: `err = w.opts.FS.SyncDir(w.opts.Dir)`, replace: `err = nil`,
+	},
+	{
+		name: "SQS emulator: a message is acknowledged before it is synced", file: "infra/local/sqs/add.go",
+		find: `return q.add(es, nil, pebble.Sync)`, replace: `return q.add(es, nil, pebble.NoSync)`,
+	},
+	{
+		name: "publisher: a record is done before SQS has its events", file: "shared/publisher/replay.go",
+		find:    `k.waiting.records = append(k.waiting.records, r)`,
+		replace: `k.waiting.records = append(k.waiting.records, r); u.disk.Done(r)`,
+	},
+	{
+		name: "publisher: an event that a full disk refused is accepted", file: "shared/publisher/disk.go",
+		find: "\t\treturn ErrFull", replace: "\t\treturn nil",
+		outside: "no disk of its is full",
+	},
+	{
+		name: "publisher: a call without an answer counts as delivered", file: "shared/publisher/send.go",
+		find: "\t\tif !ok {", replace: "\t\tif !ok || mayBeTaken(err) {",
+	},
+	{
+		name: "publisher: what can't be written to disk is forgotten", file: "shared/publisher/disk.go",
+		find: "err != nil {\n\t\t\tleft = append(left, o)", replace: "err != nil {",
+		outside: "no disk of its fails",
+	},
+
+	// Limits
+	{
+		name: "a batch of 2,501 events", file: "shared/deliver/packer.go",
+		find: `> event.MaxBatchEvents ||`, replace: `> event.MaxBatchEvents+1 ||`,
+	},
+	{
+		name: "a batch with one byte too many", file: "shared/event/batch.go",
+		find: `room := min(MaxBatchBytes, MaxBodyBytes-overhead)`, replace: `room := MaxBodyBytes - overhead + 1`,
+	},
+	{
+		name: "a batch over its room", file: "shared/deliver/packer.go",
+		find: `b.size+pt.size > b.room ||`, replace: `b.size > b.room ||`,
+	},
+	{
+		name: "a part of a large message with 2,501 events", file: "shared/deliver/packer.go",
+		find: `i-from == event.MaxBatchEvents`, replace: `i-from > event.MaxBatchEvents`,
+	},
+	{
+		name: "a message of 2,501 events", file: "shared/message/packer.go",
+		find: `len(p.events) < event.MaxBatchEvents &&`, replace: `len(p.events) <= event.MaxBatchEvents &&`,
+		outside: "deliver splits such a message",
+	},
+	{
+		name: "a call to SQS with more than 1 MiB", file: "shared/sqsclient/queue.go",
+		find: `size+n > message.MaxBytes {`, replace: `size > message.MaxBytes {`,
+	},
+
+	// Contexts that are mixed up
+	{
+		name: "events with another message's integrations of equal length", file: "shared/message/content.go",
+		find: `string(h.Integrations) == k.Integrations`, replace: `len(h.Integrations) == len(k.Integrations)`,
+	},
+	{
+		name: "events with another message's context of equal length", file: "shared/message/content.go",
+		find: `string(h.Context) == k.Context`, replace: `len(h.Context) == len(k.Context)`,
+	},
+	{
+		name: "a browser's events among a server's", file: "shared/message/content.go",
+		find: `h.Origin == k.Origin &&`, replace: ``,
+	},
+	{
+		name: "the context of the message before", file: "shared/message/content.go",
+		find: `*m = Content{Events: m.Events[:0], raw: m.raw[:0]}`, replace: `m.Events, m.raw = m.Events[:0], m.raw[:0]`,
+	},
+	{
+		name: "ingest: requests with other integrations share a message", file: "shared/ingest/packing.go",
+		find: `key := pt.header.Key()`, replace: "key := pt.header.Key()\n\t\t\tkey.Integrations = \"\"",
+	},
+	{
+		name: "publisher: Raw events get the client's context", file: "shared/publisher/pack.go",
+		find: `if it.raw != group.raw || it.pub`, replace: `if group.raw || it.pub`,
+	},
+	{
+		name: "dead letters lose their integrations", file: "shared/message/encode.go",
+		find: `if len(h.Integrations) > 0 {`, replace: `if h.WriteKey == "" && len(h.Integrations) > 0 {`,
+	},
+
+	// Forgotten events
+	{
+		name: "the events set aside after too many refused are forgotten", file: "shared/deliver/bisect.go",
+		find: `x.left = append(x.left, span{i, i + 1})`, replace: `_ = i`,
+	},
+	{
+		name: "the middle event of a bisected span is not sent", file: "shared/deliver/bisect.go",
+		find:    "x.send(span{events.from, middle})\n\tx.send(span{middle, events.to})",
+		replace: "x.send(span{events.from, middle})\n\tx.send(span{min(middle+1, events.to-1), events.to})",
+	},
+	{
+		name: "a deadline within a send reports delivery", file: "shared/deliver/sending.go",
+		find: "\t\t\treturn newFailure(reasonNoTime, nil)", replace: "\t\t\treturn nil",
+	},
+	{
+		name: "a batch that found no place in time counts as delivered", file: "shared/deliver/sending.go",
+		find: `span{0, len(b.Events)}, newFailure(reasonNoTime, nil))`, replace: `span{0, len(b.Events)}, nil)`,
+	},
+	{
+		name: "a paused write key's events count as delivered", file: "shared/deliver/sending.go",
+		find: `s.ledger.settle(b, all, f)
+		return`, replace: `s.ledger.settle(b, all, nil)
+		return`,
+	},
+	{
+		name: "the second part of a large message is settled as the first", file: "shared/deliver/ledger.go",
+		find: `pt.m.settle(pt.from+i-first,`, replace: `pt.m.settle(i-first,`,
+	},
+	{
+		name: "half an answer counts as delivered", file: "shared/segment/client.go",
+		find: "if err != nil {\n\t\t// Half an answer", replace: "if resp.ContentLength > 1<<40 {\n\t\t// Half an answer",
+	},
+	{
+		name: "an entry that SQS's answer does not name counts as sent", file: "shared/sqsclient/queue.go",
+		find: `failed[i] = errors.New("SQS's answer does not name it")`, replace: `_ = errors.New("")`,
+	},
+	{
+		name: "ingest: the last message of a request may fail unseen", file: "shared/ingest/commit.go",
+		find: `n <= m.parts[i].last`, replace: `n < m.parts[i].last`,
+	},
+
+	// Wrong units
+	{
+		name: "Retry-After in milliseconds", file: "shared/segment/client.go",
+		find: `min(seconds, most) * float64(time.Second)`, replace: `min(seconds, most) * float64(time.Millisecond)`,
+	},
+	{
+		name: "Retry-After in minutes", file: "shared/segment/client.go",
+		find: `min(seconds, most) * float64(time.Second)`, replace: `min(seconds, most) * float64(time.Minute)`,
+	},
+	{
+		name: "a Retry-After date counts backwards", file: "shared/segment/client.go",
+		find: `max(0, at.Sub(now))`, replace: `max(0, now.Sub(at))`,
+	},
+	{
+		name: "messages expire after ten hours", file: "shared/deliver/deliver.go",
+		find: `MaxAge = 10 * 24 * time.Hour`, replace: `MaxAge = 10 * time.Hour`,
+		outside: "its events are aged by MaxAge itself",
+	},
+	{
+		name: "a visibility timeout in milliseconds", file: "shared/sqsclient/queue.go",
+		find: `+ time.Second - 1) / time.Second)`, replace: `+ time.Second - 1) / time.Millisecond)`,
+	},
+
+	// Identity and time
+	{
+		name: "an event that was redriven gets the time of the redrive", file: "shared/deliver/delivery.go",
+		find: `sent = m.firstSeen`, replace: `sent = m.sent`,
+	},
+	{
+		name: "an event that was redriven gets another messageId", file: "shared/deliver/record.go",
+		find: `cmp.Or(rec.redriven, rec.messageID)`, replace: `cmp.Or(rec.messageID, rec.redriven)`,
+	},
+	{
+		name: "a redrive says when the dead letter was last tried", file: "shared/deadletter/redrive.go",
+		find: `l.FirstSeen.UTC()`, replace: `l.LastSeen.UTC()`,
+	},
+	{
+		name: "an event gets the time of its delivery", file: "shared/deliver/delivery.go",
+		find: "\tsent := m.sent\n", replace: "\tsent := time.Now()\n",
+	},
+	{
+		name: "messageIds are counted without the invalid events", file: "shared/deliver/delivery.go",
+		find: `message.EventID(id, i)`, replace: `message.EventID(id, len(m.events))`,
+	},
+
+	// Reasons
+	{
+		name: "429 is a rejection", file: "shared/segment/class.go",
+		find: `{429, 429, Throttled},`, replace: `{429, 429, Rejected},`,
+	},
+	{
+		name: "a redirect is a delivery", file: "shared/segment/class.go",
+		find: `{200, 299, Delivered},`, replace: `{200, 399, Delivered},`,
+	},
+	{
+		name: "a message expires although an event of it was not tried", file: "shared/deliver/ledger.go",
+		find: `m.failure.reason != reasonNoTime && tooOld`, replace: `tooOld`,
+		outside: "an old event may be a dead letter",
+	},
+	{
+		name: "a rejected event is a dead letter for its age", file: "shared/deliver/deadletter.go",
+		find: `message.ReasonRejected, f.text())`, replace: `message.ReasonExpired, f.text())`,
+	},
+
+	// Dead letters that get lost
+	{
+		name: "a dead letter that was not written counts as written", file: "shared/deliver/ledger.go",
+		find: `owners[i].failure = newFailure(reasonNotWritten, err)`, replace: `_, _ = owners[i], err`,
+	},
+	{
+		name: "only the first dead letter of a message is written", file: "shared/deliver/ledger.go",
+		find:    "for i := range m.deadLetters {\n\t\t\tfor _, written",
+		replace: "for i := range m.deadLetters[:1] {\n\t\t\tfor _, written",
+	},
+	{
+		name: "ingest: a request is accepted without its dead letters", file: "shared/ingest/handler.go",
+		find: `return refusalDeadLetters`, replace: `_ = refusalDeadLetters`,
+	},
+	{
+		name: "a redrive deletes what it could not send", file: "shared/deadletter/redrive.go",
+		find: `if failed[i] == nil {`, replace: `if failed[i] == nil || err != nil {`,
+	},
+
+	// Counts
+	{
+		name: "dead letters count as delivered too", file: "shared/deliver/ledger.go",
+		find: `l.deliver(m, m.count()-dead)`, replace: `l.deliver(m, m.count())`,
+	},
+	{
+		name: "publisher: a message of many events counts as one", file: "shared/publisher/settle.go",
+		find: `s.counts.published.Add(int64(o.events))`, replace: `s.counts.published.Add(1)`,
+	},
+	{
+		name: "ingest: a refused request is taken from the quota", file: "shared/ingest/handler.go",
+		find: `h.quotas.refund(key, n)`, replace: `_ = n`,
+		outside: "its write keys have no quota",
+	},
+
+	// The emulators
+	{
+		name: "SQS emulator: an old receipt handle deletes the message", file: "infra/local/sqs/remove.go",
+		find: `if f.nonce != h.nonce {`, replace: `if f.nonce == 0 {`,
+		outside: "no event is lost: whoever had the handle was done with the message",
+	},
+}
