@@ -13,7 +13,8 @@ import (
 	"testing"
 )
 
-// fuzzTargets are the fuzz targets of the module as Go sees them, each as ".ci/fuzz list" prints it.
+// fuzzTargets are the fuzz targets of the module as Go sees them, each as ".ci/fuzz list" prints
+// it.
 func fuzzTargets(t *testing.T) (targets []string) {
 	t.Helper()
 	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {

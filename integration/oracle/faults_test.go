@@ -202,6 +202,13 @@ func (t faultyTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if failed != "" {
 		resp = withFailure(resp, failed)
 	}
+	if t.happens("answer cut", t.answerCut) {
+		whole, err := io.ReadAll(resp.Body)
+		if err != nil {
+			return nil, err
+		}
+		resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(whole[:len(whole)/2]), failingReader{}))
+	}
 	return resp, nil
 }
 

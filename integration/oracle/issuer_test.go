@@ -30,6 +30,21 @@ type issued struct {
 	reason string // why it must become a dead letter; empty: it must be delivered
 	aged   bool   // it may become a dead letter for its age instead
 	maybe  bool   // SQS did not answer, so that it may come out or not
+	effect effect // its context and integrations
+	seen   span   // when it came in
+
+	mayBeRejected bool // Segment rejects it while the faults last
+	byIngest      bool // its dead letter is written by the ingest endpoint, and not by the function
+	mayMove       bool // SQS may move its message to the dead-letter queue
+}
+
+// span is a time between two others; zero: any.
+type span struct{ from, to time.Time }
+
+// holds reports whether a dead letter's time is in the span.
+func (s span) holds(text string) bool {
+	at, err := time.Parse(time.RFC3339, text)
+	return s.from.IsZero() || err == nil && !at.Before(s.from) && !at.After(s.to)
 }
 
 // issuer sends messages and records their events in the ledger.
@@ -47,12 +62,16 @@ type issuer struct {
 	separate bool
 }
 
-// run issues the plan's messages: a third at once, the rest while the faults happen.
-func (i *issuer) run(ctx context.Context) error {
+// run issues the plan's messages: a third at once, the rest while the faults happen. more are
+// further ways into the pipeline.
+func (i *issuer) run(ctx context.Context, more ...func()) error {
 	for n := range i.plan.burst {
 		if err := i.message(ctx, fmt.Sprintf(`{"app":{"build":"%d"}}`, n)); err != nil {
 			return err
 		}
+	}
+	if err := i.special(ctx); err != nil {
+		return err
 	}
 	rest := i.plan.lasts
 	for n := range i.plan.messages {
@@ -63,6 +82,9 @@ func (i *issuer) run(ctx context.Context) error {
 		}
 		if err := i.message(ctx, ""); err != nil {
 			return err
+		}
+		for _, issue := range more {
+			issue()
 		}
 	}
 	return nil
@@ -75,6 +97,8 @@ type draft struct {
 	timestamped bool   // it has a timestamp
 	null        bool   // what is missing is written as null, which the pipeline replaces in place
 	reason      string
+
+	mayBeRejected bool
 }
 
 // bytes is the event with this messageId and timestamp, as Segment must receive it. Those that the
@@ -119,6 +143,9 @@ func (i *issuer) event() draft {
 	}
 	e.head = fmt.Sprintf(kinds[i.rng.IntN(len(kinds))], i.serial) + `,"userId":"u1"`
 	e.tail = `,"properties":` + properties[i.rng.IntN(len(properties))]
+	if i.rng.IntN(3) == 0 {
+		e.tail += ownMembers[i.rng.IntN(len(ownMembers))]
+	}
 	switch k := i.rng.IntN(60); {
 	case k == 0:
 		e.head, e.reason = fmt.Sprintf(`"type":"track","event":"without a user %d"`, i.serial), "invalid"
@@ -128,6 +155,17 @@ func (i *issuer) event() draft {
 		e.tail += `,"x":"` + strings.Repeat("abcdefgh", 1<<i.rng.IntN(10)) + `"`
 	}
 	return e
+}
+
+// A parcel is the events that are sent together.
+type parcel struct {
+	events       []draft
+	common       common
+	key          string // empty: the default, which the message does not carry
+	path, origin string // where they must arrive, and why
+	attributes   map[string]message.Attribute
+	aged, resent bool
+	single       bool // as an event and not as a batch
 }
 
 // message issues a message: a single event, a batch, a batch larger than Segment's limit, or a body
@@ -142,26 +180,32 @@ func (i *issuer) message(ctx context.Context, context string) error {
 	case k > 8:
 		n = 2 + i.rng.IntN(30)
 	}
-	key := writeKeys[i.rng.IntN(len(writeKeys))]
-	path, origin := "/v1/batch", ""
-	attributes := map[string]message.Attribute{}
+	p := parcel{key: writeKeys[i.rng.IntN(len(writeKeys))], path: "/v1/batch", attributes: map[string]message.Attribute{}}
 	switch i.rng.IntN(6) {
 	case 0:
-		path, origin = "/v1/b", "client"
+		p.path, p.origin = "/v1/b", "client"
 	case 1: // only in the attribute
-		path, attributes[message.AttrOrigin] = "/v1/b", message.StringAttribute("client")
+		p.path, p.attributes[message.AttrOrigin] = "/v1/b", message.StringAttribute("client")
 	}
 	if i.rng.IntN(2) == 0 {
-		attributes[message.AttrEventCount] = message.NumberAttribute(int64(1 + i.rng.IntN(2*n))) // only a hint
+		p.attributes[message.AttrEventCount] = message.NumberAttribute(int64(1 + i.rng.IntN(2*n))) // only a hint
 	}
-	aged := i.rng.Float64()*100 < i.plan.aged
-	if aged {
-		attributes[attrAged] = message.StringAttribute("yes")
+	if p.aged = i.rng.Float64()*100 < i.plan.aged; p.aged {
+		p.attributes[attrAged] = message.StringAttribute("yes")
 	}
-	resent := i.rng.Float64()*100 < i.plan.resent
+	p.resent = i.rng.Float64()*100 < i.plan.resent
+	p.events = i.draw(n, p.resent)
+	p.single = n == 1 && p.key == local.WriteKey && p.origin == "" && context == "" && i.rng.IntN(2) == 0
+	if p.common.context = context; context == "" && !p.single {
+		p.common = drawCommon(i.rng)
+	}
+	return i.issue(ctx, &p)
+}
 
+// draw draws the events of a message. Those that are sent twice have a messageId, because without
+// one they would be two events each.
+func (i *issuer) draw(n int, resent bool) []draft {
 	events := make([]draft, n)
-	texts := make([]string, n)
 	for at := range events {
 		e := i.event()
 		if n > 100 { // small events
@@ -171,55 +215,76 @@ func (i *issuer) message(ctx context.Context, context string) error {
 		if i.separate {
 			e.timestamped = true
 		}
-		if (resent || i.separate) && e.id == "" { // an event without a messageId that is sent twice is two events
-			e.id = fmt.Sprintf("s%d-%d", i.plan.seed, i.serial)
+		if (resent || i.separate) && e.id == "" {
+			e.id = i.id()
 		}
-		if at == 0 && i.plan.poison > 0 && e.reason == "" && i.rng.IntN(2) == 0 {
-			i.plan.poison--
-			e.id, e.reason = fmt.Sprintf("poison-%d", i.plan.poison), "rejected"
+		if at == 0 && e.reason == "" && i.rng.IntN(2) == 0 {
+			i.poison(&e)
 		}
-		events[at], texts[at] = e, e.bytes(e.id, ownTimestamp(&e))
+		events[at] = e
 	}
-	var body strings.Builder
-	if n == 1 && key == local.WriteKey && origin == "" && context == "" && i.rng.IntN(2) == 0 {
-		body.WriteString(texts[0])
-	} else {
-		body.WriteByte('{')
-		if key != local.WriteKey {
-			fmt.Fprintf(&body, `"writeKey":%q,`, key)
-		}
-		if origin != "" {
-			fmt.Fprintf(&body, `"origin":%q,`, origin)
-		}
-		if context == "" && i.rng.IntN(3) == 0 {
-			context = `{"library":{"name":"analytics-go","version":"3.0.0"}}`
-		}
-		if context != "" {
-			body.WriteString(`"context":` + context + `,`)
-		}
-		body.WriteString(`"batch":[` + strings.Join(texts, ",") + `]}`)
+	return events
+}
+
+// id is a messageId for the event that was drawn last.
+func (i *issuer) id() string { return fmt.Sprintf("s%d-%d", i.plan.seed, i.serial) }
+
+// poison makes an event one that Segment rejects, if the plan has one left.
+func (i *issuer) poison(e *draft) {
+	if i.plan.poison > 0 {
+		i.plan.poison--
+		e.id, e.reason = fmt.Sprintf("poison-%d", i.plan.poison), "rejected"
 	}
-	text := body.String()
-	if i.rng.IntN(2) == 0 {
+}
+
+// body is the parcel's JSON.
+func (p *parcel) body() string {
+	texts := make([]string, len(p.events))
+	for at := range p.events {
+		e := &p.events[at]
+		texts[at] = e.bytes(e.id, ownTimestamp(e))
+	}
+	if p.single {
+		return texts[0]
+	}
+	head := "{"
+	if p.key != "" && p.key != local.WriteKey {
+		head += fmt.Sprintf(`"writeKey":%q,`, p.key)
+	}
+	if p.origin != "" {
+		head += fmt.Sprintf(`"origin":%q,`, p.origin)
+	}
+	return head + p.common.json() + `"batch":[` + strings.Join(texts, ",") + `]}`
+}
+
+// issue sends a parcel as a message, and records its events.
+func (i *issuer) issue(ctx context.Context, p *parcel) error {
+	text := p.body()
+	if i.rng.IntN(2) == 0 || len(text) > 200<<10 {
 		text = i.compressor.Compress([]byte(text))
 	}
 	times := 1
-	if resent {
+	if p.resent {
 		times = 2
 	}
 	for range times {
-		id, sent, err := i.send(ctx, text, attributes)
+		id, sent, err := i.send(ctx, text, p.attributes)
 		if err != nil && !i.separate {
 			return err
 		}
-		if aged {
+		if p.aged {
 			sent = sent.Add(-tooOld)
 		}
-		added := sent.Add(i.plan.skew).UTC().Format("2006-01-02T15:04:05.000Z")
-		for at := range events {
-			e := &events[at]
-			out := issued{key: key, path: path, reason: e.reason, aged: aged, maybe: err != nil}
-			name, timestamp := e.id, added
+		sent = sent.Add(i.plan.skew)
+		names := make([]string, len(p.events))
+		for at := range p.events {
+			e := &p.events[at]
+			out := i.expected(p, e)
+			out.maybe = err != nil
+			if !i.separate {
+				out.seen = span{sent, sent}
+			}
+			name, timestamp := e.id, sent.UTC().Format("2006-01-02T15:04:05.000Z")
 			if name == "" {
 				name = fmt.Sprintf("%s-%d", id, at)
 			}
@@ -228,9 +293,25 @@ func (i *issuer) message(ctx context.Context, context string) error {
 			}
 			out.want = e.bytes(name, timestamp)
 			i.ledger.issue(name, out)
+			names[at] = name
 		}
+		i.ledger.sent(text, names)
 	}
 	return nil
+}
+
+// expected is how an event of a parcel must come out, but for its bytes.
+func (i *issuer) expected(p *parcel, e *draft) issued {
+	out := issued{key: p.key, path: p.path, reason: e.reason, aged: p.aged, mayBeRejected: e.mayBeRejected,
+		mayMove: i.plan.fewReceives}
+	if out.key == "" {
+		out.key = local.WriteKey
+	}
+	var err error
+	if out.effect, err = effectOf([]byte(e.bytes(e.id, ownTimestamp(e))), p.common); err != nil {
+		i.ledger.complain("issue an event: %w", err)
+	}
+	return out
 }
 
 // ownTimestamp is the timestamp that an event has itself, empty if it has none.

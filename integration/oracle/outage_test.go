@@ -208,7 +208,7 @@ func simulate(t *testing.T, kind failure, handler func(deliver.Config) (awslambd
 		time.Sleep(messageEvery)
 	}
 	if !w.drained(patience) {
-		t.Errorf("%v after the outage the queue still holds %+v", patience, w.events.Stats())
+		t.Errorf("%v after the outage the queue still holds %+v", patience, w.events().Stats())
 	}
 	return u, time.Since(failing.until)
 }
@@ -240,7 +240,8 @@ func TestWhatAnOutageCosts(t *testing.T) {
 			s := &scenarios[i]
 			t.Run(s.name, func(t *testing.T) {
 				t.Parallel()
-				// The pauses are random: one run in fifty costs a sixth more. The median of three is the result.
+				// The pauses are random: one run in fifty costs a sixth more. The median of three
+				// is the result.
 				var runs [3]run
 				for i := range runs {
 					synctest.Test(t, func(t *testing.T) { runs[i].usage, runs[i].drained = simulate(t, s.kind, s.handler) })

@@ -35,6 +35,16 @@ type plan struct {
 	skew                          time.Duration
 	aged                          float64 // messages that were sent more than ten days ago
 	resent                        float64 // messages that are sent twice, as by a sender that got no answer
+	answerCut                     float64 // the answer of SQS to a call ends in its middle
+	segmentCut                    float64 // a proxy in front of Segment answers 200, cut short, and Segment has nothing
+
+	producers   bool // events also come through the ingest endpoint and through publishers
+	powerCuts   int  // of the queue's machine
+	restarts    int  // of the publishers, by kill -9 or a power cut
+	flood       int  // events of one message that Segment rejects while the faults last: more than it may reject
+	full        bool // pairs of messages that fill a batch to the event and to the byte, and pairs that are just too large
+	endless     bool // events that Segment rejects are searched for so slowly that an invocation does not find them
+	fewReceives bool // SQS moves a message to the dead-letter queue after a few receives
 
 	drawn []string
 }
@@ -42,7 +52,9 @@ type plan struct {
 // exact reports whether the handler's own counts must be those of the oracle: none of the faults
 // makes it do the same work twice.
 func (p *plan) exact() bool {
-	return p.killed+p.answerLost+p.late+p.duplicated+p.visibilityEnds+p.deleteFails+p.deleteLost+p.resent == 0
+	again := p.killed + p.answerLost + p.late + p.duplicated + p.visibilityEnds + p.deleteFails + p.deleteLost + p.resent
+	calls := p.callFails + p.callLost + p.callSlow + p.entryFails + p.answerCut
+	return again == 0 && p.powerCuts == 0 && !p.fewReceives && (!p.producers || calls == 0)
 }
 
 func (p *plan) String() string {
@@ -99,9 +111,12 @@ func draw(seed uint64) *plan {
 		p.skew = upTo(10*time.Minute) - 5*time.Minute
 		p.drawn = append(p.drawn, fmt.Sprintf("clock skew %v", p.skew))
 	}
+	percent("answer cut", &p.answerCut, 30)
+	percent("Segment's answer cut", &p.segmentCut, 30)
 	p.poison = max(0, rng.IntN(6)-2)
 	p.script = segmentd.Script{Seed: seed, Rules: p.segmentFaults(rng, upTo)}
-	if rng.IntN(60) == 0 {
+	p.drawWorld(rng)
+	if seed%30 == 7 {
 		// More batches than the invocations of five pollers have time for: each invocation has 55 s
 		// and sends eight batches at a time.
 		p.burst = 250 + rng.IntN(100)
@@ -110,6 +125,36 @@ func draw(seed uint64) *plan {
 		p.drawn = append(p.drawn, fmt.Sprintf("%d batches at once, Segment: very slow", p.burst))
 	}
 	return p
+}
+
+// drawWorld draws what there is besides messages that are sent by hand.
+func (p *plan) drawWorld(rng *rand.Rand) {
+	some := func(name string, oneOf uint64) bool {
+		// By the seed, so that few seeds in a row have each of them.
+		is := p.seed%oneOf == 1
+		if is {
+			p.drawn = append(p.drawn, name)
+		}
+		return is
+	}
+	p.producers = some("producers", 2)
+	if some("SQS loses its power", 5) {
+		p.powerCuts = 1 + rng.IntN(3)
+	}
+	if p.producers {
+		p.restarts = rng.IntN(4)
+		p.drawn = append(p.drawn, fmt.Sprintf("publishers end %d times", p.restarts))
+	}
+	if some("more poison than a batch may have", 4) {
+		p.flood = 9 + rng.IntN(12)
+	}
+	p.full = some("full batches", 6)
+	p.endless = some("an endless search", 13)
+	if p.fewReceives = some("few receives", 7); p.fewReceives {
+		// What SQS moves has its time by SQS's own clock.
+		p.skew, p.aged, p.resent = 0, 0, 0
+		p.killed = max(p.killed, 40)
+	}
 }
 
 // segmentFaults draws up to four faults of Segment, each for all or a part of the time, and whether

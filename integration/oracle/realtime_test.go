@@ -130,7 +130,8 @@ func (f *front) record(r *http.Request, body []byte) error {
 		}
 	}
 	var batch struct {
-		Batch []json.RawMessage `json:"batch"`
+		Batch                 []json.RawMessage
+		Context, Integrations json.RawMessage
 	}
 	if err := json.Unmarshal(body, &batch); err != nil {
 		return err
@@ -143,7 +144,11 @@ func (f *front) record(r *http.Request, body []byte) error {
 		if err := json.Unmarshal(raw, &e); err != nil {
 			return err
 		}
-		f.ledger.arrive(segmentd.Received{WriteKey: key, Path: r.URL.Path, MessageID: e.MessageID, Raw: raw})
+		merged, err := effectOf(raw, common{string(batch.Context), string(batch.Integrations)})
+		if err != nil {
+			return err
+		}
+		f.ledger.add(e.MessageID, arrival{raw: string(raw), key: key, path: r.URL.Path, effect: merged})
 	}
 	return nil
 }

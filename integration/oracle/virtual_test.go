@@ -7,11 +7,14 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/spillwayhq/spillway/infra/local/lambda"
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
@@ -69,7 +72,7 @@ func TestWhateverFailsEveryAcceptedEventIsDeliveredOrADeadLetter(t *testing.T) {
 		"delete lost",
 		"call fails", "call lost", "call slow", "entry fails", "dead-letter queue down", "init fails", "killed",
 		"answer lost",
-		"frozen", "late",
+		"frozen", "late", "answer cut", "Segment's answer cut", "SQS loses its power", "a publisher ends",
 	} {
 		if happened[name] == 0 {
 			t.Errorf("in %d seeds the fault %q never happened: the test proves less than it should", n, name)
@@ -89,16 +92,24 @@ func (c *counted) add(o counted) {
 func run(t *testing.T, p *plan) (counted, map[string]int) {
 	f, l := newFaults(p), newLedger()
 	w := start(t, parts{
-		gzip: p.gzip, arrive: l.arrive, report: l.report, handler: realHandler, environments: f.environments,
+		gzip: p.gzip, crashes: p.powerCuts > 0, arrive: l.arrive, report: l.report, handler: realHandler,
+		environments: f.environments,
 		queue: func(w *world, q lambda.Queue) lambda.Queue {
 			return &faultyQueue{Queue: q, faults: f, client: w.client, url: queueURL(topology.DefaultNames().EventsQueue)}
 		},
 		transport: func(inner http.RoundTripper) http.RoundTripper { return faultyTransport{inner, f} },
+		toSegment: func(inner http.RoundTripper) http.RoundTripper { return segmentSide{inner, f, l} },
 	})
 	defer w.end(t)
-	poison := poisonRules(p.poison)
-	script := p.script
-	script.Rules = append(poison, script.Rules...)
+	if p.fewReceives {
+		w.allowReceives(t, 3)
+	}
+	always := poisonRules(p.poison)
+	script, slow := p.script, segmentd.Duration(0)
+	if p.endless {
+		slow = segmentd.Duration(8 * time.Second)
+	}
+	script.Rules = slices.Concat(endlessRules(slow), always, floodRules(p.flood), script.Rules)
 	if err := w.segment.SetScript(script); err != nil {
 		t.Fatal(p, err)
 	}
@@ -108,22 +119,30 @@ func run(t *testing.T, p *plan) (counted, map[string]int) {
 	}
 	i := &issuer{client: w.client, queueURL: queueURL(topology.DefaultNames().EventsQueue), plan: p, ledger: l,
 		rng: rand.New(rand.NewPCG(p.seed, 0x155e)), compressor: compressor}
-	if err := i.run(t.Context()); err != nil {
+	more, finish := producers(t, w, i, f)
+	powerCuts := w.powerCuts(t, f)
+	if err := i.run(t.Context(), more...); err != nil {
 		t.Fatal(p, err)
 	}
 	sleep(t.Context(), p.lasts-time.Since(f.began))
+	powerCuts.Wait()
 	f.stop()
-	if err := w.segment.SetScript(segmentd.Script{Rules: poison}); err != nil {
+	if p.fewReceives {
+		w.allowReceives(t, 1000)
+	}
+	always = append(endlessRules(0), always...)
+	if err := w.segment.SetScript(segmentd.Script{Rules: always}); err != nil {
 		t.Fatal(err)
 	}
+	finish()
 	if !w.drained(patience) {
-		t.Errorf("%v: %v after the end of the faults the queue still holds %+v", p, patience, w.events.Stats())
+		t.Errorf("%v: %v after the end of the faults the queue still holds %+v", p, patience, w.events().Stats())
 	}
 	if err := i.fresh(t.Context()); err != nil {
 		t.Fatal(p, err)
 	}
 	if !w.drained(patience) {
-		t.Errorf("%v: fresh events are not delivered: the queue holds %+v", p, w.events.Stats())
+		t.Errorf("%v: fresh events are not delivered: the queue holds %+v", p, w.events().Stats())
 	}
 	l.deadLetters = readDeadLetters(t, w.client, queueURL(topology.DefaultNames().DeadLetterQueue))
 	c, err := l.check(p.exact())
@@ -137,6 +156,54 @@ func run(t *testing.T, p *plan) (counted, map[string]int) {
 	return c, maps.Clone(f.happened)
 }
 
+// producers are the other ways into the pipeline: SDKs through the ingest endpoint, and programs
+// with a publisher. finish waits until all that they have accepted is in the queue.
+func producers(t *testing.T, w *world, i *issuer, f *faults) (issue []func(), finish func()) {
+	if !i.plan.producers {
+		return nil, func() {}
+	}
+	through := localtest.Via(faultyTransport{toSQS{w}, f})
+	s := &sdks{issuer: i, endpoint: newIngest(t, w, localtest.Client(endpoint, through))}
+	apis := newAPIs(t, i, localtest.Client(endpoint, through, func(o *awssqs.Options) { o.RetryMaxAttempts = 1 }))
+	restarts := i.plan.restarts
+	issue = append(issue, func() { s.send(t.Context()) }, func() {
+		for _, a := range apis {
+			a.enqueue()
+		}
+		if restarts > 0 && i.rng.IntN(2) == 0 {
+			restarts--
+			a := apis[i.rng.IntN(len(apis))]
+			f.happens("a publisher ends", 100)
+			a.end(i.rng)
+			a.enqueue()
+		}
+	})
+	return issue, func() {
+		s.sending.Wait()
+		for _, a := range apis {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			if err := a.client.Shutdown(ctx); err != nil {
+				t.Errorf("%v: shut down %s: %v", i.plan, a.name, err)
+			}
+			cancel()
+		}
+	}
+}
+
+// powerCuts cuts the power of the queue's machine at random times while the faults last.
+func (w *world) powerCuts(t *testing.T, f *faults) *sync.WaitGroup {
+	var cutting sync.WaitGroup
+	for range f.plan.powerCuts {
+		at := f.upTo(f.lasts)
+		cutting.Go(func() {
+			sleep(t.Context(), at)
+			f.happens("SQS loses its power", 100)
+			w.powerCut(t)
+		})
+	}
+	return &cutting
+}
+
 // redrive makes Segment accept what it rejected and redrives the dead letters, with faults of SQS
 // and interruptions. Then each event that can be delivered must have been, and not be a dead letter
 // any more.
@@ -148,7 +215,7 @@ func redrive(t *testing.T, p *plan, w *world, l *ledger) {
 		t.Fatal(err)
 	}
 	f := newFaults(&plan{seed: p.seed, callFails: 15, callLost: 15, entryFails: 15})
-	api := localtest.Client(endpoint, localtest.Via(faultyTransport{w.sqs.HTTPClient().Transport, f}))
+	api := localtest.Client(endpoint, localtest.Via(faultyTransport{uninterrupted{w}, f}))
 	dead := deadletter.New(api, queueURL(topology.DefaultNames().DeadLetterQueue))
 	to := sqsclient.New(api, queueURL(topology.DefaultNames().EventsQueue))
 	for range 2 {
@@ -162,7 +229,7 @@ func redrive(t *testing.T, p *plan, w *world, l *ledger) {
 		t.Errorf("%v: redrive: %v", p, err)
 	}
 	if !w.drained(patience) {
-		t.Errorf("%v: what was redriven is not delivered: the queue holds %+v", p, w.events.Stats())
+		t.Errorf("%v: what was redriven is not delivered: the queue holds %+v", p, w.events().Stats())
 	}
 	l.deadLetters = readDeadLetters(t, w.client, queueURL(topology.DefaultNames().DeadLetterQueue))
 	if _, err := l.check(false); err != nil {

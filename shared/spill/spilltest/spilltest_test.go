@@ -2,7 +2,6 @@ package spilltest
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"slices"
 	"testing"
@@ -63,39 +62,5 @@ func TestAPowerCutLeavesOnlyWhatWasSynced(t *testing.T) {
 	}
 	if _, err := left.ReadDir("/unsynced"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a directory that was not synced is there: %v", err)
-	}
-}
-
-func TestALogWithSyncLosesNothingToAPowerCutAndOneWithoutLosesIt(t *testing.T) {
-	for _, sync := range []bool{true, false} {
-		d := New()
-		options := func() spill.Options {
-			return spill.Options{Dir: "/var/lib/log", MaxBytes: 1 << 20, SegmentBytes: 200, Sync: sync, FS: d}
-		}
-		for n := range 40 { // several segments, and power cuts between any two records
-			l, err := spill.Open(options())
-			must(t, err)
-			must(t, l.Append(fmt.Appendf(nil, "first %d", n)), l.Append(fmt.Appendf(nil, "second %d", n)))
-			d = d.PowerCut()
-			must(t, l.Close())
-		}
-		l, err := spill.Open(options())
-		must(t, err)
-		var got []string
-		for records := make([]spill.Record, 100); l.Stats().Unread > 0; {
-			n, err := l.Read(t.Context(), records)
-			must(t, err)
-			for _, r := range records[:n] {
-				got = append(got, string(r.Data))
-			}
-		}
-		want := 80
-		if !sync {
-			want = 0
-		}
-		if len(got) != want || l.Stats().Corrupt > 0 {
-			t.Errorf("sync %v: %d records survived, want %d: %q, %+v", sync, len(got), want, got, l.Stats())
-		}
-		must(t, l.Close())
 	}
 }
