@@ -26,7 +26,7 @@ import (
 )
 
 var (
-	seeds = flag.Int("seeds", 100, "how many seeds the oracle runs in virtual time")
+	seeds = flag.Int("seeds", 30, "how many seeds the oracle runs in virtual time")
 	seed  = flag.Int("seed", -1, "replay only this seed, and print what was counted")
 )
 
@@ -38,7 +38,7 @@ const patience = 45 * time.Minute
 func TestWhateverFailsEveryAcceptedEventIsDeliveredOrADeadLetter(t *testing.T) {
 	first, n := 0, *seeds
 	if testing.Short() {
-		n = min(n, 20)
+		n = min(n, 10)
 	}
 	if *seed >= 0 {
 		first, n = *seed, 1

@@ -265,7 +265,7 @@ func readDeadLetters(t *testing.T, client *awssqs.Client, url string) (all []dea
 				d := deadLetter{id: text(message.AttrDeadLetterID), reason: text(message.AttrReason),
 					detail: text(message.AttrDetail), firstSeen: text(message.AttrFirstSeen), body: aws.ToString(m.Body)}
 				if m.Attributes["DeadLetterQueueSourceArn"] != "" {
-					d = deadLetter{id: id, reason: message.ReasonMovedBySQS, detail: "received too often", body: d.body}
+					d = deadLetter{id: "moved/" + id, reason: message.ReasonMovedBySQS, detail: "received too often", body: d.body}
 				}
 				all = append(all, d)
 			}

@@ -20,7 +20,7 @@ import (
 
 var (
 	which = flag.String("mutants", "", "run the tests against the mutants whose name matches this regular expression")
-	seeds = flag.Int("mutants.seeds", 100, "how many seeds the oracle runs against each mutant; 0: package tests only")
+	seeds = flag.Int("mutants.seeds", 30, "how many seeds the oracle runs against each mutant; 0: package tests only")
 )
 
 // What the tests must catch of all mutants, in percent.
