@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -96,21 +97,67 @@ func TestWriteKeysComeFromAParameter(t *testing.T) {
 	arrivals.AwaitEvent(t, "parameter-wk-a")
 }
 
-func TestWithoutAReadableParameterAnyWriteKeyIsAccepted(t *testing.T) {
+func TestWithoutAReadableParameterNoWriteKeyIsAccepted(t *testing.T) {
 	t.Parallel()
 	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)
 		_, _ = io.WriteString(w, `{"__type":"ThrottlingException","message":"Rate exceeded"}`)
 	}))
 	defer store.Close()
+	p, _ := pipeline(t)
+	invoke, log := asFunction(t,
+		localtest.Environment(p.SQSURL, "SPILLWAY_WRITE_KEYS_PARAMETER=/spillway/keys", "AWS_ENDPOINT_URL_SSM="+store.URL))
+	if r := invoke(t, tracking("wk-demo", "open-1")); r.StatusCode != http.StatusTooManyRequests ||
+		!strings.Contains(r.Body, "write_keys_unread") || r.Headers["Retry-After"] == "" {
+		t.Errorf("%+v\n%s", r, log)
+	}
+	r := invoke(t, func(p *payload) { p.RawPath, p.RequestContext.HTTP.Method = "/health", http.MethodGet })
+	if r.StatusCode != http.StatusServiceUnavailable || !strings.Contains(r.Body, "write_keys_unread") {
+		t.Errorf("health: %+v\n%s", r, log)
+	}
+	if text := log.String(); !strings.Contains(text, "requests with a key of it are answered 429") ||
+		!strings.Contains(text, `"WriteKeysUnread":1`) {
+		t.Errorf("the log does not say so:\n%s", log)
+	}
+}
+
+// parameterStore is an SSM with the versions of one parameter, over HTTP.
+func parameterStore(versions ...string) *httptest.Server {
+	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var in struct{ Name string }
+		_ = json.NewDecoder(r.Body).Decode(&in)
+		version := len(versions)
+		if _, selector, ok := strings.Cut(in.Name, ":"); ok {
+			version, _ = strconv.Atoi(selector)
+		}
+		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+		if version < 1 || version > len(versions) {
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = io.WriteString(w, `{"__type":"ParameterVersionNotFound"}`)
+			return
+		}
+		answer := map[string]any{"Name": "/spillway/keys", "Type": "SecureString", "Value": versions[version-1], "Version": version}
+		_ = json.NewEncoder(w).Encode(map[string]any{"Parameter": answer})
+	}))
+}
+
+func TestANewEnvironmentUsesTheLastGoodVersionOfTheParameter(t *testing.T) {
+	t.Parallel()
+	store := parameterStore(`{"writeKeys":[{"name":"a","writeKey":"wk-a"},{"name":"b","writeKey":"wk-b","enabled":false}]}`,
+		`{"writeKeys":[{"name":"a","writeKey":"wk-a"}`, `{"writeKeys":[]}`)
+	defer store.Close()
 	p, arrivals := pipeline(t)
 	invoke, log := asFunction(t,
 		localtest.Environment(p.SQSURL, "SPILLWAY_WRITE_KEYS_PARAMETER=/spillway/keys", "AWS_ENDPOINT_URL_SSM="+store.URL))
-	if r := invoke(t, tracking("wk-demo", "open-1")); r.StatusCode != http.StatusOK {
-		t.Errorf("%+v\n%s", r, log)
+	for key, want := range map[string]string{"wk-a": `{"success":true}`, "wk-b": "source_disabled",
+		"wk-c": "invalid_write_key"} {
+		if r := invoke(t, tracking(key, "version-"+key)); !strings.Contains(r.Body, want) {
+			t.Errorf("%s: %+v\n%s", key, r, log)
+		}
 	}
-	arrivals.AwaitEvent(t, "open-1")
-	if !strings.Contains(log.String(), "any well-formed write key is accepted") {
-		t.Errorf("the log does not say so:\n%s", log)
+	arrivals.AwaitEvent(t, "version-wk-a")
+	if text := log.String(); !strings.Contains(text, "an earlier version of the set of write keys is used") ||
+		!strings.Contains(text, `"version":1`) || !strings.Contains(text, `"WriteKeysOld":1`) || strings.Contains(text, "wk-") {
+		t.Errorf("log:\n%s", text)
 	}
 }

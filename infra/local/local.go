@@ -67,8 +67,8 @@ type Pipeline struct {
 	IngestURL  string // of the ingest endpoint; empty: there is none
 	SegmentURL string // where events are delivered to
 	LogPath    string // of the log of all parts
-	// OtherQueues are the events queues of other names in the data directory that hold messages. This
-	// pipeline does not deliver them.
+	// OtherQueues are the events queues of other names in the data directory that hold messages.
+	// This pipeline does not deliver them.
 	OtherQueues []OtherQueue
 
 	sqs          *sqs.Server
@@ -77,6 +77,7 @@ type Pipeline struct {
 	function     *lambda.Function
 	mapping      *lambda.EventSourceMapping
 	hold         bool                // the mapping does not run
+	ingest       *ingest.Endpoint    // nil: there is none
 	canary       *appcanary.Function // nil: there is none
 	listeners    listeners
 	log          *lumberjack.Logger
@@ -194,6 +195,7 @@ func (p *Pipeline) openIngest(c *Config, parts *pipeline.Pipeline) error {
 	if err != nil {
 		return err
 	}
+	p.ingest = endpoint
 	p.IngestURL, err = p.listeners.open(c.IngestAddr, "--ingest-port", endpoint.Serve)
 	if err == nil && c.Canary && !c.Hold {
 		parts.IngestURL = p.IngestURL
@@ -232,6 +234,9 @@ func (p *Pipeline) Status() Status {
 	}
 	s := newStatus(time.Now(), p.events.Stats(), p.dead.Stats())
 	p.activity.addTo(&s)
+	if p.ingest != nil {
+		s.withKeys(p.ingest.KeysFailure())
+	}
 	s.withCanary(p.activity.canaries.Status(), p.canary != nil)
 	return s
 }

@@ -1,11 +1,11 @@
 package local_test
 
 import (
-	"slices"
-
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -87,7 +87,22 @@ func TestAWriteKeysFileHasKeysAndQuotasAndIsReadAgain(t *testing.T) {
 	if got := track("known", "second-known"); got != http.StatusBadRequest {
 		t.Errorf("a write key that was taken out of the file is answered %d", got)
 	}
-	for _, id := range []string{"first-known", "first-limited", "second-new"} {
+	if s := p.Status(); s.Degraded != "" {
+		t.Errorf("with a good file it is degraded: %s", s.Degraded)
+	}
+	write(`{"writeKeys":[{"name":"new","writeKey":"new",}]}`)
+	arrivals.Await(t, "the mistake in the status", func() bool {
+		return strings.Contains(p.Status().Degraded, "an earlier set is used: the write keys must be")
+	})
+	if got := track("new", "third-new"); got != http.StatusOK {
+		t.Errorf("with a mistake in the file, a write key of the earlier set is answered %d", got)
+	}
+	if body := health(t, p.IngestURL); body != `{"success":true,"warning":"write_keys_old"}` {
+		t.Errorf("health with a mistake in the file: %s", body)
+	}
+	write(`{"writeKeys":[{"name":"new","writeKey":"new\n"}]}`)
+	arrivals.Await(t, "the repair in the status", func() bool { return p.Status().Degraded == "" })
+	for _, id := range []string{"first-known", "first-limited", "second-new", "third-new"} {
 		arrivals.AwaitEvent(t, id)
 	}
 	arrivals.Await(t, "the canary, whose write key is not in the file",
@@ -95,6 +110,21 @@ func TestAWriteKeysFileHasKeysAndQuotasAndIsReadAgain(t *testing.T) {
 	if _, ok := p.SQS().Queue("staging-events"); !ok {
 		t.Error("the queues do not have the pipeline's name")
 	}
+}
+
+// health is the answer to GET /health.
+func health(t *testing.T, url string) string {
+	t.Helper()
+	response, err := http.Get(url + "/health")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(body))
 }
 
 func TestAnEndpointOfSegmentThatIsNoURLFailsTheStart(t *testing.T) {

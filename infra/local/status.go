@@ -21,7 +21,8 @@ type Status struct {
 	DeadLetters   int64         `json:"deadLetters"` // events in the dead-letter queue, those of earlier runs too
 	Refused       int64         `json:"refused"`     // requests that were answered 4xx or 5xx, but not 429
 	Shed          int64         `json:"shed"`        // requests that were answered 429
-	// Degraded is why events are retried, or why no canary arrives; empty if delivery goes on.
+	// Degraded is why events are retried, why the write keys are not those of their file, or why no
+	// canary arrives; empty if none is so.
 	Degraded string            `json:"degraded"`
 	Canary   Canary            `json:"canary"`
 	Segment  deadletter.Minute `json:"segment"` // the last minute with a delivery
@@ -47,6 +48,17 @@ func newStatus(now time.Time, events, dead sqs.Stats) Status {
 		s.OldestAge = max(0, now.Sub(events.OldestSent))
 	}
 	return s
+}
+
+// withKeys makes the pipeline degraded if the set of write keys can't be read.
+func (s *Status) withKeys(failure error) {
+	switch {
+	case failure == nil:
+	case s.Degraded == "":
+		s.Degraded = failure.Error()
+	default:
+		s.Degraded += "; " + failure.Error()
+	}
 }
 
 // withCanary subtracts the canary's events and requests from the numbers. If a canary runs it adds

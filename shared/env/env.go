@@ -27,8 +27,10 @@ type Variable struct {
 	Required bool // a variable that is absent is set to ""
 }
 
-// Read reads the variables of environ, which has the form of os.Environ.
-func Read(environ []string, variables ...Variable) error {
+// Read reads the variables of environ, which has the form of os.Environ. White space around a value
+// of ours, such as the line end of a file that a shell has read, is removed: trimmed names these
+// variables.
+func Read(environ []string, variables ...Variable) (trimmed []string, err error) {
 	var errs []error
 	seen := map[string]bool{}
 	byName := make(map[string]Variable, len(variables))
@@ -47,6 +49,9 @@ func Read(environ []string, variables ...Variable) error {
 	}
 	for _, variable := range environ {
 		name, value, _ := strings.Cut(variable, "=")
+		if text := strings.TrimSpace(value); text != value && strings.HasPrefix(name, prefix) {
+			value, trimmed = text, append(trimmed, name)
+		}
 		if v, ok := byName[name]; ok {
 			set(v, value)
 		} else if strings.HasPrefix(name, prefix) {
@@ -58,7 +63,14 @@ func Read(environ []string, variables ...Variable) error {
 			set(v, "")
 		}
 	}
-	return errors.Join(errs...)
+	return trimmed, errors.Join(errs...)
+}
+
+// LogTrimmed warns of the variables that Read has trimmed.
+func LogTrimmed(logger *slog.Logger, trimmed []string) {
+	for _, name := range trimmed {
+		logger.Warn("the value of a variable has white space around it, which is ignored", "variable", name)
+	}
 }
 
 // Lookup returns the value of one variable; ok is false when it is absent.
@@ -77,6 +89,17 @@ func MustBe(what, value string) error { return fmt.Errorf("must be %s, is %q", w
 // String takes any text.
 func String(name string, into *string) Variable {
 	return Variable{Name: name, Set: func(value string) error { *into = value; return nil }}
+}
+
+// Secret takes text that valid accepts, or none. Its error says must, and does not show the text.
+func Secret(name string, into *string, valid func(string) bool, must string) Variable {
+	return Variable{Name: name, Set: func(value string) error {
+		if value != "" && !valid(value) {
+			return errors.New("must be " + must)
+		}
+		*into = value
+		return nil
+	}}
 }
 
 // Bool takes true and false.

@@ -9,6 +9,7 @@ import (
 
 type config struct {
 	text, queue string
+	secret      string
 	yes         bool
 	number      int
 	wait        time.Duration
@@ -16,9 +17,11 @@ type config struct {
 }
 
 func (c *config) read(environ ...string) error {
-	return Read(environ, String("SPILLWAY_TEXT", &c.text), QueueURL("SPILLWAY_QUEUE_URL", &c.queue),
+	_, err := Read(environ, String("SPILLWAY_TEXT", &c.text), QueueURL("SPILLWAY_QUEUE_URL", &c.queue),
 		Bool("SPILLWAY_YES", &c.yes), Int("SPILLWAY_NUMBER", &c.number, 0, 10), Duration("SPILLWAY_WAIT", &c.wait),
-		LogLevel("SPILLWAY_LOG_LEVEL", &c.level), String("PORT", new(string)))
+		LogLevel("SPILLWAY_LOG_LEVEL", &c.level), String("PORT", new(string)),
+		Secret("SPILLWAY_SECRET", &c.secret, func(text string) bool { return !strings.Contains(text, " ") }, "one word"))
+	return err
 }
 
 const queue = "SPILLWAY_QUEUE_URL=https://sqs.eu-west-1.amazonaws.com/1/events"
@@ -26,10 +29,10 @@ const queue = "SPILLWAY_QUEUE_URL=https://sqs.eu-west-1.amazonaws.com/1/events"
 func TestVariablesAreReadByTheirTypes(t *testing.T) {
 	c := config{number: 7}
 	if err := c.read("PATH=/bin", queue, "SPILLWAY_TEXT=a=b", "SPILLWAY_YES=true", "SPILLWAY_WAIT=25s",
-		"SPILLWAY_LOG_LEVEL=warn"); err != nil {
+		"SPILLWAY_LOG_LEVEL=warn", "SPILLWAY_SECRET=s"); err != nil {
 		t.Fatal(err)
 	}
-	if want := (config{"a=b", "https://sqs.eu-west-1.amazonaws.com/1/events", true, 7, 25 * time.Second,
+	if want := (config{"a=b", "https://sqs.eu-west-1.amazonaws.com/1/events", "s", true, 7, 25 * time.Second,
 		slog.LevelWarn}); c != want {
 		t.Errorf("%+v, want %+v", c, want)
 	}
@@ -45,7 +48,7 @@ func TestAWrongVariableIsNamedWithWhatItMustBe(t *testing.T) {
 		{"SPILLWAY_WAIT=-1s", "a duration above 0 like 25s"},
 		{"SPILLWAY_LOG_LEVEL=loud", "must be debug, info, warn or error"},
 		{"SPILLWAY_TXT=x", "unknown variable SPILLWAY_TXT (known: SPILLWAY_TEXT, SPILLWAY_QUEUE_URL, SPILLWAY_YES, " +
-			"SPILLWAY_NUMBER, SPILLWAY_WAIT, SPILLWAY_LOG_LEVEL)"},
+			"SPILLWAY_NUMBER, SPILLWAY_WAIT, SPILLWAY_LOG_LEVEL, SPILLWAY_SECRET)"},
 	} {
 		if err := new(config).read(queue, c.variable); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.variable, err, c.want)
@@ -82,5 +85,28 @@ func TestOneVariableIsLookedUp(t *testing.T) {
 	}
 	if _, ok := Lookup(environ, "B"); ok {
 		t.Error("a variable is there that is absent")
+	}
+}
+
+func TestWhiteSpaceAroundAValueIsRemovedAndNamed(t *testing.T) {
+	var key, port string
+	trimmed, err := Read([]string{"SPILLWAY_KEY=secret\r\n", "SPILLWAY_OTHER=\t", "PORT= 80"},
+		Secret("SPILLWAY_KEY", &key, func(text string) bool { return text == "secret" }, "the secret"),
+		String("SPILLWAY_OTHER", new(string)), String("PORT", &port))
+	if err != nil || key != "secret" || port != " 80" || strings.Join(trimmed, " ") != "SPILLWAY_KEY SPILLWAY_OTHER" {
+		t.Errorf("%q, %q, trimmed %q: %v", key, port, trimmed, err)
+	}
+	var log strings.Builder
+	LogTrimmed(slog.New(slog.NewTextHandler(&log, nil)), trimmed)
+	if text := log.String(); strings.Count(text, "level=WARN") != 2 || !strings.Contains(text, "variable=SPILLWAY_KEY") ||
+		strings.Contains(text, "secret") {
+		t.Errorf("the log says:\n%s", text)
+	}
+}
+
+func TestAWrongSecretIsNotShown(t *testing.T) {
+	err := new(config).read(queue, "SPILLWAY_SECRET=hush hush")
+	if err == nil || err.Error() != "SPILLWAY_SECRET must be one word" {
+		t.Errorf("%v", err)
 	}
 }

@@ -1,7 +1,23 @@
 package event
 
+import (
+	"strings"
+	"unicode"
+)
+
 // MaxWriteKeyBytes is the longest write key in bytes; Segment's have 32 characters.
 const MaxWriteKeyBytes = 128
+
+// WriteKeyRule says, after "must be", what [ValidWriteKey] accepts.
+const WriteKeyRule = "1 to 128 printable ASCII characters without spaces, quotes, backslashes, colons and " +
+	"angle brackets"
+
+// TrimWriteKey removes what editors, pipes and clipboards leave around a write key: white space, a
+// byte order mark, a zero-width space. It is for keys that people configure; one that came with an
+// event is used as it is.
+func TrimWriteKey(text string) string {
+	return strings.TrimFunc(text, func(r rune) bool { return unicode.IsSpace(r) || r == '\ufeff' || r == '\u200b' })
+}
 
 // ValidWriteKey reports whether text can be a write key: 1 to [MaxWriteKeyBytes] of printable ASCII
 // that needs no escaping in JSON, HTTP Basic authentication or HTML. Segment answers 200 to an

@@ -64,14 +64,15 @@ func (h *Handler) handle(header http.Header, r *http.Request, rt route, start ti
 			}
 		}
 	case routeHealth:
-		if h.inFlight.isDraining() || h.health.ask(r.Context()) != nil {
-			refused = refusalHealth
-		}
+		a, refused = h.healthy(r.Context())
 	case routeSettings:
-		if _, refused = lookup(h.config.Keys, rt.key); refused != nil {
-			refused = refusalNotFound
+		// Without settings the browser SDK does not start, and loses what happens on the page; with
+		// them it sends, and retries while the set is unread.
+		_, refused = lookup(h.config.Keys, rt.key)
+		if refused == nil || refused == refusalKeys {
+			a, refused = settings(header, r, rt, &h.config, refused == nil), nil
 		} else {
-			a = settings(header, r, rt, &h.config)
+			refused = refusalNotFound
 		}
 	}
 	if refused != nil {
@@ -195,8 +196,11 @@ func lookup(keys KeySet, writeKey string) (Key, *refusal) {
 	if keys == nil {
 		return Key{}, nil
 	}
+	state := keys.State() // first: the set may be read at any moment
 	key, ok := keys.Lookup(writeKey)
 	switch {
+	case !ok && state == KeysUnread:
+		return Key{}, refusalKeys
 	case !ok:
 		return Key{}, refusalWriteKey
 	case key.Disabled:

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"net/http"
 	"sync"
 	"time"
 )
@@ -13,6 +14,27 @@ const (
 	// healthTimeout bounds one check.
 	healthTimeout = 2 * time.Second
 )
+
+// oldKeys is the answer to GET /health while an earlier set of write keys is used: requests are
+// accepted, so no load balancer must go elsewhere.
+var oldKeys = answer{http.StatusOK, jsonType, []byte(`{"success":true,"warning":"write_keys_old"}`)}
+
+// healthy answers GET /health.
+func (h *Handler) healthy(ctx context.Context) (answer, *refusal) {
+	keys := KeysCurrent
+	if h.config.Keys != nil {
+		keys = h.config.Keys.State()
+	}
+	switch {
+	case h.inFlight.isDraining() || h.health.ask(ctx) != nil:
+		return answer{}, refusalHealth
+	case keys == KeysUnread:
+		return answer{}, refusalHealthKeys
+	case keys == KeysOld:
+		return oldKeys, nil
+	}
+	return success, nil
+}
 
 // healthCheck checks whether the queue is reachable, once for all concurrent requests. It is safe
 // for concurrent use.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/event"
 )
 
@@ -24,6 +25,30 @@ type Key struct {
 // Lookup must not reveal how much of a key is right.
 type KeySet interface {
 	Lookup(writeKey string) (Key, bool)
+	State() KeysState
+}
+
+// KeysState says how far a KeySet can be relied on.
+type KeysState uint8
+
+const (
+	// KeysCurrent: the set is what is configured.
+	KeysCurrent KeysState = iota
+	// KeysOld: what is configured can't be read, and an earlier set is used. It may accept a key
+	// that has been disabled since.
+	KeysOld
+	// KeysUnread: what is configured has never been read, or a part of it. A key that Lookup does
+	// not find may be a good one, so its requests are answered 429.
+	KeysUnread
+)
+
+// Metrics returns the state as a CloudWatch metric; there is none while the set is current.
+func (s KeysState) Metrics() []emf.Metric {
+	name := map[KeysState]string{KeysOld: "WriteKeysOld", KeysUnread: "WriteKeysUnread"}[s]
+	if name == "" {
+		return nil
+	}
+	return []emf.Metric{{Name: name, Unit: emf.Count, Values: []float64{1}}}
 }
 
 // Keys is a KeySet that does not change. The zero value has no keys.
@@ -46,8 +71,7 @@ func NewKeys(keys map[string]Key) (*Keys, error) {
 		case names[key.Name]:
 			errs = append(errs, fmt.Errorf("two write keys are named %q", key.Name))
 		case !event.ValidWriteKey(writeKey):
-			errs = append(errs, fmt.Errorf("the write key named %q must be 1 to %d printable ASCII characters without spaces, "+
-				"quotes and colons", key.Name, event.MaxWriteKeyBytes))
+			errs = append(errs, fmt.Errorf("the write key named %q must be %s", key.Name, event.WriteKeyRule))
 		case !(key.Quota >= 0) || !(key.Burst >= 0) || math.IsInf(key.Quota, 0) || math.IsInf(key.Burst, 0):
 			errs = append(errs, fmt.Errorf("quota and burst of the write key named %q must be finite and at least 0", key.Name))
 		case key.Burst > 0 && key.Quota == 0:
@@ -69,6 +93,9 @@ func (k *Keys) Lookup(writeKey string) (Key, bool) {
 	return key, ok
 }
 
+// State implements [KeySet].
+func (k *Keys) State() KeysState { return KeysCurrent }
+
 func (k *Keys) digest(writeKey string) [sha256.Size]byte {
 	var buf [len(k.salt) + event.MaxWriteKeyBytes]byte
 	n := copy(buf[:], k.salt[:])
@@ -76,7 +103,9 @@ func (k *Keys) digest(writeKey string) [sha256.Size]byte {
 	return sha256.Sum256(buf[:n])
 }
 
-// WithKey returns a KeySet with one more write key than set. For that key it overrides set.
+// WithKey returns a KeySet with one more write key than set, for which it overrides set. While set
+// is unread that key is not found either: the canary, whose key it is, must tell what happens to
+// others.
 func WithKey(set KeySet, writeKey string, key Key) (KeySet, error) {
 	one, err := NewKeys(map[string]Key{writeKey: key})
 	if err != nil {
@@ -93,7 +122,10 @@ type withKey struct {
 // Lookup implements [KeySet].
 func (w withKey) Lookup(writeKey string) (Key, bool) {
 	if key, ok := w.first.Lookup(writeKey); ok {
-		return key, true
+		return key, w.rest.State() != KeysUnread
 	}
 	return w.rest.Lookup(writeKey)
 }
+
+// State implements [KeySet].
+func (w withKey) State() KeysState { return w.rest.State() }

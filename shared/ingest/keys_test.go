@@ -4,6 +4,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"testing/synctest"
 )
 
 func TestInvalidKeysAreNamedInTheError(t *testing.T) {
@@ -68,6 +69,74 @@ func TestOneKeyCanBeAddedToAnyKeySet(t *testing.T) {
 		!strings.Contains(err.Error(), `named "canary" must be 1 to`) {
 		t.Errorf("an invalid key: %v", err)
 	}
+}
+
+// stateOf is a set in a state that a test chooses.
+type stateOf struct {
+	KeySet
+	state KeysState
+}
+
+func (s *stateOf) State() KeysState { return s.state }
+
+func TestWhileTheSetIsUnreadEveryKeyIsAnswered429(t *testing.T) {
+	set := &stateOf{new(Keys), KeysUnread}
+	both, err := WithKey(set, keyB, Key{Name: "canary"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRig(t, func(c *Config) { c.Keys = both })
+	for _, key := range []string{keyA, keyB, "anything"} { // keyB: the canary must tell that nothing is accepted
+		w := r.do("POST", "/v1/track", track("e"), "Authorization", "Bearer "+key)
+		status, code := r.understood(w)
+		want(t, "answer to "+key, []any{status, code}, []any{429, "write_keys_unread"})
+		want(t, "Retry-After is there", w.Header().Get("Retry-After") != "", true)
+	}
+	status, code := r.understood(r.do("POST", "/v1/track", track("e"), "Authorization", "Bearer not a key"))
+	want(t, "answer to what can't be a key", []any{status, code}, []any{400, "invalid_write_key"})
+	want(t, "calls to the queue", r.queue.calls, 0)
+
+	status, code = r.understood(r.do("GET", "/health", ""))
+	want(t, "health", []any{status, code}, []any{503, "write_keys_unread"})
+	w := r.do("GET", "/v1/projects/"+keyA+"/settings", "") // else the browser SDK would not start, and retry nothing
+	want(t, "settings", []any{w.Code, w.Header().Get("Cache-Control")}, []any{200, "no-store"})
+
+	set.KeySet, set.state = keySet(t, map[string]Key{keyA: {Name: "web"}}), KeysCurrent
+	status, _ = r.post("/v1/track", track("e"))
+	want(t, "status of a key when the set has been read", status, 200)
+	status, code = r.understood(r.do("POST", "/v1/track", track("e"), "Authorization", "Bearer anything"))
+	want(t, "answer to another key then", []any{status, code}, []any{400, "invalid_write_key"})
+	want(t, "health then", r.do("GET", "/health", "").Body.String(), `{"success":true}`)
+	want(t, "settings then", r.do("GET", "/v1/projects/"+keyA+"/settings", "").Header().Get("Cache-Control"),
+		"private, max-age=300")
+}
+
+// One document of several is unread: a key of the others is known, and any other may be in it.
+func TestAKnownKeyIsAcceptedWhileAPartOfTheSetIsUnread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		keys := keySet(t, map[string]Key{keyA: {Name: "web", Quota: 1, Burst: 1}, keyB: {Name: "off", Disabled: true}})
+		r := newRig(t, func(c *Config) { c.Keys = &stateOf{keys, KeysUnread} })
+		for _, c := range []struct {
+			key    string
+			status int
+			code   string
+		}{{keyA, 200, ""}, {keyA, 429, "quota_exceeded"}, {keyB, 400, "source_disabled"}, {"other", 429, "write_keys_unread"}} {
+			status, code := r.understood(r.do("POST", "/v1/track", track("e"), "Authorization", "Bearer "+c.key))
+			want(t, "answer to "+c.key, []any{status, code}, []any{c.status, c.code})
+		}
+		want(t, "health", r.do("GET", "/health", "").Code, 503)
+	})
+}
+
+func TestAnOldSetIsUsedAndHealthWarns(t *testing.T) {
+	keys := keySet(t, map[string]Key{keyA: {Name: "web"}})
+	r := newRig(t, func(c *Config) { c.Keys = &stateOf{keys, KeysOld} })
+	status, _ := r.post("/v1/track", track("e"))
+	want(t, "status of a key", status, 200)
+	status, code := r.understood(r.do("POST", "/v1/track", track("e"), "Authorization", "Bearer anything"))
+	want(t, "answer to another key", []any{status, code}, []any{400, "invalid_write_key"})
+	w := r.do("GET", "/health", "")
+	want(t, "health", []any{w.Code, w.Body.String()}, []any{200, `{"success":true,"warning":"write_keys_old"}`})
 }
 
 func keySet(t testing.TB, keys map[string]Key) *Keys {

@@ -9,6 +9,14 @@ import (
 // once.
 const burstSeconds = 10
 
+// EffectiveBurst is how many events may come at once before the quota counts.
+func (k *Key) EffectiveBurst() float64 {
+	if k.Burst == 0 {
+		return max(1, burstSeconds*k.Quota)
+	}
+	return k.Burst
+}
+
 // bucket is a token bucket, a token for each event, that admits by debt: a request is admitted as
 // long as the balance is above zero, however many events it has, and the next one must wait until
 // the debt is paid. So a batch larger than the burst is admitted, and the average rate is still the
@@ -58,11 +66,7 @@ func (q *quotas) take(key *Key, n int) (wait time.Duration, ok bool) {
 		b = new(bucket)
 		q.buckets[key.Name] = b
 	}
-	burst := key.Burst
-	if burst == 0 {
-		burst = max(1, burstSeconds*key.Quota)
-	}
-	return b.take(n, key.Quota, burst, time.Now())
+	return b.take(n, key.Quota, key.EffectiveBurst(), time.Now())
 }
 
 // refund returns what take withdrew for a request that was refused after all.

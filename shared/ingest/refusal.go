@@ -69,6 +69,8 @@ var (
 		message: "this instance is shutting down, retry"}
 	refusalQueue = &refusal{status: http.StatusTooManyRequests, code: "queue_unavailable",
 		message: "the queue is unavailable, retry later"}
+	refusalKeys = &refusal{status: http.StatusTooManyRequests, code: codeKeysUnread,
+		message: "the set of write keys could not be read, retry later"}
 	refusalDeadLetters = &refusal{status: http.StatusTooManyRequests, code: "dead_letters_unavailable",
 		message: "invalid events could not be stored as dead letters, so no event was accepted, retry later"}
 )
@@ -78,7 +80,11 @@ var (
 		message: "internal error, retry later"}
 	refusalHealth = &refusal{status: http.StatusServiceUnavailable, code: "queue_unavailable",
 		message: "the queue is unavailable"}
+	refusalHealthKeys = &refusal{status: http.StatusServiceUnavailable, code: codeKeysUnread,
+		message: "the set of write keys could not be read: the log says why"}
 )
+
+const codeKeysUnread = "write_keys_unread"
 
 // bodyTooLarge refuses a body that is larger than so many bytes, compressed or not.
 func bodyTooLarge(limit int) *refusal {

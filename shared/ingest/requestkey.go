@@ -20,7 +20,7 @@ func findKey(keys KeySet, header http.Header, body []byte) (writeKey string, key
 		if problem == nil {
 			return candidate, known, nil
 		}
-		if problem != refusalWriteKey {
+		if problem != refusalWriteKey && refused != refusalKeys { // a retry may find the other one
 			refused = problem
 		}
 	}

@@ -7,9 +7,12 @@ import (
 	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
-// settings answers with the settings of a write key.
-func settings(header http.Header, r *http.Request, rt route, c *Config) answer {
-	header["Cache-Control"] = settingsCached
+// settings answers with the settings of a write key, which caches may keep if the key is known.
+func settings(header http.Header, r *http.Request, rt route, c *Config, known bool) answer {
+	header["Cache-Control"] = neverCached
+	if known {
+		header["Cache-Control"] = settingsCached
+	}
 	// Also when the request names no origin: the next one that a cache answers may have one.
 	header["Vary"] = varyOrigin
 	scheme, host := c.publicURL(r)

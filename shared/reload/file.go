@@ -13,12 +13,12 @@ const maxFileBytes = 1 << 20
 // File returns a source that reads a regular file. It opens the file for each reading, so that the
 // file may be replaced by renaming, as Kubernetes does.
 func File(path string) Source {
-	return Source{Name: path, Interval: fileInterval, Read: abandonable(func() ([]byte, error) {
+	return Source{Name: path, Interval: fileInterval, Read: abandonable(func() (Content, error) {
 		data, err := readFile(path)
 		if err != nil {
-			return nil, fmt.Errorf("read the file: %w", err)
+			return Content{}, fmt.Errorf("read the file: %w", err)
 		}
-		return data, nil
+		return Content{Data: data}, nil
 	})}
 }
 
@@ -44,29 +44,29 @@ func readFile(path string) ([]byte, error) {
 // abandonable wraps a reading that can't be cancelled, such as that of a file system that hangs, so
 // that it returns when its context ends. No other reading begins before the abandoned one has
 // ended, so that they do not pile up.
-func abandonable(read func() ([]byte, error)) func(context.Context) ([]byte, error) {
+func abandonable(read func() (Content, error)) func(context.Context) (Content, error) {
 	type result struct {
-		data []byte
-		err  error
+		content Content
+		err     error
 	}
 	busy := make(chan struct{}, 1)
-	return func(ctx context.Context) ([]byte, error) {
+	return func(ctx context.Context) (Content, error) {
 		select {
 		case busy <- struct{}{}:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("the previous reading still hangs: %w", ctx.Err())
+			return Content{}, fmt.Errorf("the previous reading still hangs: %w", ctx.Err())
 		}
 		done := make(chan result, 1)
 		go func() {
 			defer func() { <-busy }()
-			data, err := read()
-			done <- result{data, err}
+			content, err := read()
+			done <- result{content, err}
 		}()
 		select {
 		case r := <-done:
-			return r.data, r.err
+			return r.content, r.err
 		case <-ctx.Done():
-			return nil, fmt.Errorf("the reading hangs: %w", ctx.Err())
+			return Content{}, fmt.Errorf("the reading hangs: %w", ctx.Err())
 		}
 	}
 }

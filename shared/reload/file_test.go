@@ -24,8 +24,8 @@ func TestAFileIsReadAnewWhenItWasReplaced(t *testing.T) {
 		if err := errors.Join(os.WriteFile(path+".new", []byte(text), 0o600), os.Rename(path+".new", path)); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := source.Read(t.Context()); err != nil || string(got) != text {
-			t.Errorf("%q, %v", got, err)
+		if got, err := source.Read(t.Context()); err != nil || string(got.Data) != text {
+			t.Errorf("%q, %v", got.Data, err)
 		}
 	}
 	if err := os.WriteFile(path, make([]byte, maxFileBytes+1), 0o600); err != nil {
@@ -50,10 +50,10 @@ func TestReadingsOfAFileSystemThatHangsDoNotPileUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		var readings atomic.Int32
-		source := Source{Read: abandonable(func() ([]byte, error) {
+		source := Source{Read: abandonable(func() (Content, error) {
 			readings.Add(1)
 			<-release
-			return []byte("late"), nil
+			return Content{Data: []byte("late")}, nil
 		})}
 		v := newValue(source, new(bytes.Buffer))
 		start := time.Now()

@@ -2,7 +2,9 @@
 //
 // A failed reading never stops the program: it uses the last good value, and without one it starts
 // all the same and tries again soon. So a source that is unavailable for a moment, or a typing
-// error in it, can't break all cold starts of a region.
+// error in it, can't break all cold starts of a region. [Value.Failure] tells that the value in use
+// may be old. Where the source keeps versions, a program that starts while the newest one is wrong
+// can find the last good one: see [Config].Earlier.
 //
 // A server refreshes its values in the background, by [Group.Run]. A Lambda function is frozen
 // between invocations, where a request would time out, so it refreshes within them, by
@@ -14,6 +16,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -31,17 +34,33 @@ const (
 	// FirstInterval is the time between two readings while there is no good value.
 	FirstInterval = 5 * time.Second
 	// Timeout bounds one reading, so that a source that hangs delays the start or an invocation by
-	// no more.
+	// no more. Where earlier versions are read as well, it bounds them together again.
 	Timeout = 2 * time.Second
+	// earlierSpread is how long a program waits at most, at random, before it reads earlier
+	// versions: all environments that start while the newest one is wrong do so.
+	earlierSpread = time.Second
 )
+
+// ErrUnreadable says that a version of a source can't be read, however often it is tried: it is
+// gone, or the program may not decrypt it. An earlier one may be readable.
+var ErrUnreadable = errors.New("this version can't be read")
+
+// A Content is what a source held at one time.
+type Content struct {
+	Data    []byte
+	Version int64 // how often the source has been changed, from 1; 0: it has no versions
+}
 
 // A Source is where a value comes from.
 type Source struct {
 	Name string // for the log
 	// Read returns what the source holds now. It must return when its context ends, and its errors
-	// must not quote what it has read.
-	Read     func(context.Context) ([]byte, error)
-	Interval time.Duration // how often a value is read again; 0: [Interval]
+	// must not quote what it has read. With an error it returns the Version if it knows that.
+	Read func(context.Context) (Content, error)
+	// ReadVersion is Read for the version with that number; nil: the source has no versions. See
+	// also ErrUnreadable.
+	ReadVersion func(context.Context, int64) (Content, error)
+	Interval    time.Duration // how often a value is read again; 0: [Interval]
 }
 
 // Config says what to read and how to parse it.
@@ -51,18 +70,25 @@ type Config[T any] struct {
 	Source  Source
 	// Parse makes a value of what was read. The attribute goes to the log, so it must hold no
 	// secret, and neither must the error.
-	Parse  func(data []byte) (value T, shown slog.Attr, err error)
-	Logger *slog.Logger
+	Parse func(data []byte) (value T, shown slog.Attr, err error)
+	// Earlier is how many earlier versions of the source may be read for a first value, over the
+	// whole life of the program: 0 for a value that is harmful when it is old.
+	Earlier int
+	Logger  *slog.Logger
 }
 
 // A Value is the last good value of a source. It is safe for concurrent use.
 type Value[T any] struct {
 	config  Config[T]
 	current atomic.Pointer[T]
+	failure atomic.Pointer[error] // of the last reading; nil: it succeeded
 
-	mu   sync.Mutex
-	seen [sha256.Size]byte // digest of the data that current was made of
-	next time.Time         // when it is due
+	mu      sync.Mutex
+	seen    [sha256.Size]byte // digest of the data that current was made of
+	next    time.Time         // when it is due
+	looking bool              // readEarlier has begun
+	version int64             // the earlier version that it reads next
+	earlier int               // how many it has read
 }
 
 // New returns a Value that has not been read yet.
@@ -79,6 +105,15 @@ func (v *Value[T]) Load() (value T, ok bool) {
 // loaded reports whether there is a value.
 func (v *Value[T]) loaded() bool { return v.current.Load() != nil }
 
+// Failure returns why the last reading failed: the value in use may be older than what the source
+// holds. It is nil after a reading that succeeded, and before the first.
+func (v *Value[T]) Failure() error {
+	if err := v.failure.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
 // Refresh reads the source if it is due, for [Timeout] at most, and logs what is wrong with it.
 func (v *Value[T]) Refresh(ctx context.Context) {
 	v.mu.Lock()
@@ -86,12 +121,18 @@ func (v *Value[T]) Refresh(ctx context.Context) {
 	if time.Now().Before(v.next) {
 		return
 	}
-	reading, cancel := context.WithTimeout(ctx, Timeout)
-	defer cancel()
-	err := v.read(reading)
-	v.next = time.Now().Add(v.interval())
-	if err == nil || errors.Is(ctx.Err(), context.Canceled) { // canceled: the program ends
+	newest, err := v.read(ctx)
+	defer func() { v.next = time.Now().Add(v.interval()) }()
+	if err == nil {
+		v.failure.Store(nil)
 		return
+	}
+	if errors.Is(ctx.Err(), context.Canceled) { // the program ends
+		return
+	}
+	v.failure.Store(&err)
+	if !v.loaded() {
+		v.readEarlier(ctx, newest, err)
 	}
 	failure := " could not be read: " + v.config.Without
 	if v.loaded() {
@@ -100,23 +141,73 @@ func (v *Value[T]) Refresh(ctx context.Context) {
 	v.config.Logger.Error("the "+v.config.What+failure, "source", v.config.Source.Name, "error", err)
 }
 
-func (v *Value[T]) read(ctx context.Context) error {
-	data, err := v.config.Source.Read(ctx)
+// read reads the source, and returns the version that it has, 0 if that is not known.
+func (v *Value[T]) read(ctx context.Context) (version int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, Timeout)
+	defer cancel()
+	content, err := v.config.Source.Read(ctx)
 	if err != nil {
-		return err
+		return content.Version, err
 	}
-	digest := sha256.Sum256(data)
+	return content.Version, v.use(content)
+}
+
+// use makes a value of a content, and logs that.
+func (v *Value[T]) use(c Content) error {
+	digest := sha256.Sum256(c.Data)
 	if v.loaded() && digest == v.seen {
 		return nil
 	}
-	value, shown, err := v.config.Parse(data)
+	value, shown, err := v.config.Parse(c.Data)
 	if err != nil {
 		return err
 	}
 	v.seen = digest
 	v.current.Store(&value)
-	v.config.Logger.Info("the "+v.config.What+" was read", slog.String("source", v.config.Source.Name), shown)
+	attrs := []any{slog.String("source", v.config.Source.Name), shown}
+	if c.Version > 0 {
+		attrs = append(attrs, slog.Int64("version", c.Version))
+	}
+	v.config.Logger.Info("the "+v.config.What+" was read", attrs...)
 	return nil
+}
+
+// readEarlier looks for a first value among the versions before newest, which cause keeps from
+// being one. A version that could not be read for the moment is read again with the next Refresh.
+func (v *Value[T]) readEarlier(ctx context.Context, newest int64, cause error) {
+	if v.config.Source.ReadVersion == nil || v.earlier >= v.config.Earlier || !v.looking && newest < 2 {
+		return
+	}
+	if !v.looking {
+		v.looking, v.version = true, newest-1
+		select {
+		case <-time.After(rand.N(earlierSpread)):
+		case <-ctx.Done():
+			return
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, Timeout)
+	defer cancel()
+	for ; v.version > 0 && v.earlier < v.config.Earlier; v.version-- {
+		v.earlier++
+		content, err := v.config.Source.ReadVersion(ctx, v.version)
+		if err == nil {
+			err = v.use(content)
+		} else if !errors.Is(err, ErrUnreadable) {
+			v.logEarlier(slog.LevelError, "can't be read now", err)
+			return
+		}
+		if err == nil {
+			v.logEarlier(slog.LevelWarn, "is used, because the newest could not be read", cause)
+			return
+		}
+		v.logEarlier(slog.LevelError, "can't be used", err)
+	}
+}
+
+func (v *Value[T]) logEarlier(level slog.Level, what string, err error) {
+	v.config.Logger.Log(context.Background(), level, fmt.Sprintf("an earlier version of the %s %s", v.config.What, what),
+		"source", v.config.Source.Name, "version", v.version, "error", err)
 }
 
 func (v *Value[T]) interval() time.Duration {

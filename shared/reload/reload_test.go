@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -23,15 +24,15 @@ type changing struct {
 
 func (c *changing) source() Source { return Source{Name: "/the/source", Read: c.read} }
 
-func (c *changing) read(ctx context.Context) ([]byte, error) {
+func (c *changing) read(ctx context.Context) (Content, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.reads++
 	if c.hangs {
 		<-ctx.Done()
-		return nil, ctx.Err()
+		return Content{}, ctx.Err()
 	}
-	return []byte(c.text), c.err
+	return Content{Data: []byte(c.text)}, c.err
 }
 
 func (c *changing) set(text string, err error) {
@@ -115,7 +116,11 @@ func TestTheLastGoodValueIsUsedWhenAReadingFails(t *testing.T) {
 						t.Errorf("the invocation took %v", took)
 					}
 				}
-				if text := log.String(); strings.Count(text, "the last good value is used") != 3 || strings.Contains(text, "secret") {
+				if v.Failure() == nil {
+					t.Error("the value does not tell that it may be old")
+				}
+				if text := log.String(); strings.Count(text, "the last good value is used") != 3 ||
+					strings.Contains(text, "secret") {
 					t.Errorf("the log says:\n%s", text)
 				}
 			})
@@ -198,4 +203,145 @@ func TestAReadingThatTheEndCutsOffIsNoFailure(t *testing.T) {
 			t.Errorf("the log says:\n%s", &log)
 		}
 	})
+}
+
+// versioned is a source whose versions are the words of texts; the last is the newest.
+type versioned struct {
+	texts   []string // by version - 1; "-": it can't be decrypted, "?": it can't be read now
+	newest  error    // of a reading without a version
+	earlier []int64  // the versions that were read
+}
+
+func (v *versioned) source() Source {
+	return Source{Name: "/the/source", Read: v.read, ReadVersion: v.readVersion}
+}
+
+func (v *versioned) read(context.Context) (Content, error) {
+	c := Content{Data: []byte(v.texts[len(v.texts)-1]), Version: int64(len(v.texts))}
+	if v.newest != nil {
+		c.Data = nil
+	}
+	return c, v.newest
+}
+
+func (v *versioned) readVersion(_ context.Context, version int64) (Content, error) {
+	v.earlier = append(v.earlier, version)
+	switch text := v.texts[version-1]; text {
+	case "-":
+		return Content{}, ErrUnreadable
+	case "?":
+		return Content{}, errors.New("ThrottlingException")
+	default:
+		return Content{Data: []byte(text), Version: version}, nil
+	}
+}
+
+func newVersioned(source Source, log *bytes.Buffer) *Value[string] {
+	return New(Config[string]{What: "set", Without: "nothing is accepted", Source: source, Earlier: 5, Parse: parse,
+		Logger: slog.New(slog.NewTextHandler(log, nil))})
+}
+
+func TestAFirstValueIsTheLastGoodOfFiveEarlierVersions(t *testing.T) {
+	for name, c := range map[string]struct {
+		texts   []string
+		newest  error
+		want    string
+		earlier []int64
+	}{
+		"the newest is good":           {[]string{"a", "b"}, nil, "b", nil},
+		"the newest is wrong":          {[]string{"a", "b", "x y"}, nil, "b", []int64{2}},
+		"the newest can't be read":     {[]string{"a", "b", "c"}, errors.New("AccessDenied"), "b", []int64{2}},
+		"some before it too":           {[]string{"a", "-", "x y", "", "x y"}, nil, "a", []int64{4, 3, 2, 1}},
+		"the fifth before it is good":  {[]string{"a", "b", "-", "-", "-", "-", "x y"}, nil, "b", []int64{6, 5, 4, 3, 2}},
+		"only the sixth is good":       {[]string{"a", "-", "-", "-", "-", "-", "x y"}, nil, "", []int64{6, 5, 4, 3, 2}},
+		"none is good":                 {[]string{"x y", "x y"}, nil, "", []int64{1}},
+		"the first version is wrong":   {[]string{"x y"}, nil, "", nil},
+		"a version can't be read now ": {[]string{"a", "?", "x y"}, nil, "", []int64{2, 2, 2, 2, 2}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log bytes.Buffer
+				source := &versioned{texts: c.texts, newest: c.newest}
+				v := newVersioned(source.source(), &log)
+				for range 10 { // earlier versions are read no more often, however long nothing is good
+					v.Refresh(t.Context())
+					time.Sleep(FirstInterval * 11 / 10)
+				}
+				got, _ := v.Load()
+				expect(t, "of the versions", got, c.want)
+				if !slices.Equal(source.earlier, c.earlier) {
+					t.Errorf("the versions %d were read, want %d", source.earlier, c.earlier)
+				}
+				old := c.want != "" && c.earlier != nil
+				if said := strings.Contains(log.String(), "is used, because the newest"); said != old {
+					t.Errorf("the log says:\n%s", &log)
+				}
+				if failed := v.Failure() != nil; failed != (old || c.want == "") {
+					t.Errorf("the failure is %v", v.Failure())
+				}
+			})
+		})
+	}
+}
+
+func TestARepairedSourceReplacesAnEarlierVersion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		source := &versioned{texts: []string{"off", "x y"}}
+		v := newVersioned(source.source(), &log)
+		v.Refresh(t.Context())
+		got, _ := v.Load()
+		expect(t, "while the newest is wrong", got, "off")
+		source.texts = append(source.texts, "good")
+		time.Sleep(Interval * 11 / 10)
+		v.Refresh(t.Context())
+		got, _ = v.Load()
+		expect(t, "after the repair", got, "good")
+		if v.Failure() != nil || len(source.earlier) != 1 {
+			t.Errorf("%v, %d were read", v.Failure(), source.earlier)
+		}
+	})
+}
+
+func TestAnEarlierVersionThatCantBeReadNowIsReadAgainSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := &versioned{texts: []string{"a", "?", "x y"}}
+		v := newVersioned(source.source(), new(bytes.Buffer))
+		v.Refresh(t.Context())
+		if v.loaded() {
+			t.Error("the version before the throttled one is used")
+		}
+		source.texts[1] = "b"
+		time.Sleep(FirstInterval * 11 / 10)
+		v.Refresh(t.Context())
+		got, _ := v.Load()
+		expect(t, "then", got, "b")
+	})
+}
+
+// Else all environments that a burst of requests starts would call SSM at the same time.
+func TestEarlierVersionsAreReadAtRandomTimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		took := map[time.Duration]bool{}
+		for range 20 {
+			source := &versioned{texts: []string{"a", "x y"}}
+			start := time.Now()
+			newVersioned(source.source(), new(bytes.Buffer)).Refresh(t.Context())
+			took[time.Since(start)] = true
+			if time.Since(start) > earlierSpread {
+				t.Errorf("it took %v", time.Since(start))
+			}
+		}
+		if len(took) < 15 {
+			t.Errorf("20 programs waited %d different times", len(took))
+		}
+	})
+}
+
+func TestAValueThatIsHarmfulWhenOldHasNoEarlierVersion(t *testing.T) {
+	source := &versioned{texts: []string{"a", "x y"}}
+	v := newValue(source.source(), new(bytes.Buffer))
+	if v.Refresh(t.Context()); v.loaded() || source.earlier != nil {
+		t.Error("an earlier version is used")
+	}
 }

@@ -1,5 +1,5 @@
-// Package keyfile reads the file that --write-keys names: a write-key document, like the one that a
-// deployed pipeline has as a parameter.
+// Package keyfile reads files with a write-key document, like the one that a deployed pipeline has
+// as a parameter.
 package keyfile
 
 import (
@@ -7,7 +7,6 @@ import (
 	"os"
 	"strings"
 
-	"github.com/spillwayhq/spillway/shared/ingest"
 	"github.com/spillwayhq/spillway/shared/ingest/writekeys"
 )
 
@@ -17,16 +16,23 @@ func Names(path string) (map[string]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--write-keys: %w", err)
 	}
-	keys, err := writekeys.Parse(data)
-	if err == nil {
-		_, err = ingest.NewKeys(keys)
-	}
+	d, err := Parse(path, data)
 	if err != nil {
-		return nil, fmt.Errorf("--write-keys: %s: %s", path, strings.ReplaceAll(err.Error(), "\n", "; "))
+		return nil, fmt.Errorf("--write-keys: %w", err)
 	}
-	names := make(map[string]string, len(keys))
-	for key, k := range keys {
-		names[key] = k.Name
+	names := make(map[string]string, len(d.Entries))
+	for _, e := range d.Entries {
+		names[e.WriteKey] = e.Name
 	}
 	return names, nil
+}
+
+// Parse reads what is in the file with that name. Its error is one line, which begins with the
+// name.
+func Parse(path string, data []byte) (*writekeys.Document, error) {
+	d, err := writekeys.Parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %s", path, strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+	return d, nil
 }

@@ -72,8 +72,7 @@ func Latency(latency time.Duration) error {
 // WriteKey refuses a --write-key that can't be one: Segment would answer 200 and drop the events.
 func WriteKey(key string) error {
 	if key != "" && !event.ValidWriteKey(key) {
-		return fmt.Errorf("--write-key must be 1 to %d printable ASCII characters without spaces, quotes and colons, is %q",
-			event.MaxWriteKeyBytes, key)
+		return fmt.Errorf("--write-key must be %s, is %q", event.WriteKeyRule, key)
 	}
 	return nil
 }

@@ -29,6 +29,8 @@ type Options struct {
 	IngestURL string // of the ingest endpoint, as SDKs use it
 	WriteKey  string // see shared/canary; empty: canary.WriteKey
 	LogLevel  slog.Level
+
+	trimmed []string // see env.Read
 }
 
 // LogValue shows the options without the write key.
@@ -43,7 +45,8 @@ var errNoURL = errors.New("must be the URL of the ingest endpoint that SDKs use,
 // every wrong variable.
 func readOptions(environ []string) (Options, error) {
 	var o Options
-	err := env.Read(environ, env.String(envName, &o.Name), env.String(envIngestURL, &o.IngestURL),
+	var err error
+	o.trimmed, err = env.Read(environ, env.String(envName, &o.Name), env.String(envIngestURL, &o.IngestURL),
 		env.String(envWriteKey, &o.WriteKey), env.LogLevel(envLogLevel, &o.LogLevel))
 	if o.IngestURL == "" {
 		err = errors.Join(err, fmt.Errorf("%s %w", envIngestURL, errNoURL))
@@ -77,6 +80,7 @@ func FromEnvironment(environ []string, out io.Writer) (*Function, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s or %s: %w", envIngestURL, envWriteKey, err)
 	}
+	env.LogTrimmed(logger, o.trimmed)
 	logger.Info("configured", "config", o)
 	return f, nil
 }

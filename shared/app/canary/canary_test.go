@@ -45,3 +45,16 @@ func TestTheOptionsAreShownWithoutTheWriteKey(t *testing.T) {
 		}
 	}
 }
+
+func TestWhiteSpaceAroundTheWriteKeyIsIgnoredWithAWarning(t *testing.T) {
+	var log strings.Builder
+	f, err := FromEnvironment([]string{"SPILLWAY_INGEST_URL=https://events.example.com",
+		"SPILLWAY_CANARY_WRITE_KEY=secret\n"}, &log)
+	if err != nil || f == nil {
+		t.Fatal(err)
+	}
+	if text := log.String(); !strings.Contains(text, `"level":"WARN"`) || strings.Contains(text, "secret") ||
+		!strings.Contains(text, `"variable":"SPILLWAY_CANARY_WRITE_KEY"`) {
+		t.Errorf("the log says:\n%s", text)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/env"
+	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
@@ -41,6 +42,8 @@ type Options struct {
 	// CanaryWriteKey is the write key of the canary's events. Empty: there is no canary.
 	CanaryWriteKey string
 	LogLevel       slog.Level
+
+	trimmed []string // see env.Read
 }
 
 // LogValue shows the options without the write keys.
@@ -57,12 +60,14 @@ func (o Options) LogValue() slog.Value {
 // every wrong variable.
 func readOptions(environ []string) (Options, error) {
 	o := Options{Gzip: true}
-	err := env.Read(environ,
+	var err error
+	o.trimmed, err = env.Read(environ,
 		env.String(envName, &o.Name),
 		env.QueueURL(envQueueURL, &o.QueueURL), env.QueueURL(envDeadLetterQueueURL, &o.DeadLetterQueueURL),
-		env.String(envWriteKey, &o.WriteKey), env.String(envWriteKeyParameter, &o.WriteKeyParameter),
+		env.Secret(envWriteKey, &o.WriteKey, event.ValidWriteKey, event.WriteKeyRule),
+		env.String(envWriteKeyParameter, &o.WriteKeyParameter),
 		env.String(envEndpoint, &o.Endpoint), env.String(envEndpointParameter, &o.EndpointParameter),
-		env.Bool(envGzip, &o.Gzip), env.String(envCanaryWriteKey, &o.CanaryWriteKey),
+		env.Bool(envGzip, &o.Gzip), env.Secret(envCanaryWriteKey, &o.CanaryWriteKey, event.ValidWriteKey, event.WriteKeyRule),
 		env.LogLevel(envLogLevel, &o.LogLevel))
 	o.Name = cmp.Or(o.Name, emf.DefaultPipeline)
 	if o.EndpointParameter == "" {

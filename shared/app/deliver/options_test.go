@@ -38,6 +38,9 @@ func TestAWrongVariableIsNamedWithWhatItMustBe(t *testing.T) {
 		{"SPILLWAY_SEGMENT_ENDPOINT=https://a.example,SPILLWAY_SEGMENT_ENDPOINT_PARAMETER=b", "both set"},
 		{"SPILLWAY_LOG_LEVEL=loud", "must be debug, info, warn or error"},
 		{"SPILLWAY_WRITEKEY=x", "unknown variable SPILLWAY_WRITEKEY"},
+		{"SPILLWAY_WRITE_KEY=two words", "SPILLWAY_WRITE_KEY must be 1 to 128 printable ASCII characters without spaces"},
+		{"SPILLWAY_WRITE_KEY=\"quoted\"", "SPILLWAY_WRITE_KEY must be 1 to 128 printable"},
+		{"SPILLWAY_CANARY_WRITE_KEY=a:b", "SPILLWAY_CANARY_WRITE_KEY must be 1 to 128 printable"},
 		{"SPILLWAY_SEGMENT_ENDPOINT=api.segment.io", "https://api.segment.io"},
 	} {
 		if _, err := FromEnvironment(t.Context(), complete(strings.Split(c.variable, ",")...), io.Discard); err == nil ||
@@ -54,6 +57,23 @@ func TestTheOptionsAreShownWithoutTheWriteKeys(t *testing.T) {
 	}
 	if shown := fmt.Sprint(o.LogValue()); strings.Contains(shown, "secret") || !strings.Contains(shown, "sqs.eu-west-1") {
 		t.Errorf("shown: %s", shown)
+	}
+}
+
+// Segment answers 200 to a key with a line end, and drops the events.
+func TestWhiteSpaceAroundWriteKeysIsIgnoredWithAWarning(t *testing.T) {
+	var log strings.Builder
+	if _, err := FromEnvironment(t.Context(), complete("SPILLWAY_WRITE_KEY=secret\n", "SPILLWAY_CANARY_WRITE_KEY= secret-too"),
+		&log); err != nil {
+		t.Fatal(err)
+	}
+	if text := log.String(); strings.Count(text, `"level":"WARN"`) != 2 || strings.Contains(text, "secret") ||
+		!strings.Contains(text, `"variable":"SPILLWAY_WRITE_KEY"`) {
+		t.Errorf("the log says:\n%s", text)
+	}
+	o, err := readOptions(complete("SPILLWAY_WRITE_KEY=secret\n", "SPILLWAY_CANARY_WRITE_KEY= secret-too"))
+	if err != nil || o.WriteKey != "secret" || o.CanaryWriteKey != "secret-too" {
+		t.Errorf("%q, %q, %v", o.WriteKey, o.CanaryWriteKey, err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/event"
@@ -20,9 +21,12 @@ func newWriteKey(source reload.Source, logger *slog.Logger) *reload.Value[string
 		What: "default write key", Without: "messages without a write key wait in the queue until it is",
 		Source: source, Logger: logger,
 		Parse: func(data []byte) (string, slog.Attr, error) {
-			key := string(data)
+			key := event.TrimWriteKey(string(data))
 			if !event.ValidWriteKey(key) {
 				return "", slog.Attr{}, errWriteKey
+			}
+			if key != string(data) {
+				logger.Warn("the default write key has white space around it, which is ignored", "source", source.Name)
 			}
 			return key, slog.String("key_id", deliver.KeyID(key)), nil
 		},
@@ -44,7 +48,7 @@ func newEndpoint(source reload.Source, c segment.Config, logger *slog.Logger) *e
 		Source: source, Logger: logger,
 		Parse: func(data []byte) (*segment.Client, slog.Attr, error) {
 			c := c
-			c.Endpoint = string(data)
+			c.Endpoint = strings.TrimSpace(string(data))
 			client, err := segment.NewClient(c)
 			return client, slog.String("endpoint", c.Endpoint), err
 		},

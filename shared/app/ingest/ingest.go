@@ -22,6 +22,7 @@ import (
 
 	"github.com/spillwayhq/spillway/shared/apigateway"
 	"github.com/spillwayhq/spillway/shared/emf"
+	"github.com/spillwayhq/spillway/shared/env"
 	"github.com/spillwayhq/spillway/shared/httpserver"
 	"github.com/spillwayhq/spillway/shared/ingest"
 	"github.com/spillwayhq/spillway/shared/ingest/writekeys"
@@ -51,7 +52,8 @@ type Endpoint struct {
 	Options Options
 
 	handler  *ingest.Handler
-	guarded  http.Handler // handler, which answers 500 if it panics
+	guarded  http.Handler   // handler, which answers 500 if it panics
+	keys     *writekeys.Set // nil: any well-formed write key is accepted
 	values   reload.Group
 	counters *ingest.Counters
 	metrics  *emf.Writer
@@ -66,6 +68,7 @@ func FromEnvironment(ctx context.Context, environ []string, out io.Writer) (*End
 		return nil, err
 	}
 	logger := slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: o.LogLevel}))
+	env.LogTrimmed(logger, o.trimmed)
 	logger.Info("configured", "config", o)
 	cloud, err := awsconfig.LoadDefaultConfig(ctx)
 	if err != nil {
@@ -97,9 +100,14 @@ func New(ctx context.Context, o Options, p Parts) (*Endpoint, error) {
 			c.ClientIP, c.TrustForwardedProto = ingest.ForwardedAddr(s.TrustedProxies), true
 		}
 	}
+	if e.keys = keySet(o, p); e.keys != nil {
+		e.values, c.Keys = e.keys.Values(), e.keys
+	}
 	var err error
-	if c.Keys, e.values, err = keySet(o, p); err != nil {
-		return nil, err
+	if o.CanaryWriteKey != "" && c.Keys != nil {
+		if c.Keys, err = ingest.WithKey(c.Keys, o.CanaryWriteKey, ingest.Key{Name: "canary"}); err != nil {
+			return nil, fmt.Errorf("%s: %w", envCanaryWriteKey, err)
+		}
 	}
 	if e.handler, err = ingest.New(c); err != nil {
 		return nil, fmt.Errorf("%s: %w", envPublicURL, err)
@@ -109,28 +117,28 @@ func New(ctx context.Context, o Options, p Parts) (*Endpoint, error) {
 	return e, nil
 }
 
-// keySet is the set of write keys that are accepted, with what has to be refreshed of it; nil: any
-// well-formed one is.
-func keySet(o Options, p Parts) (ingest.KeySet, reload.Group, error) {
-	var source reload.Source
-	switch {
-	case o.WriteKeysFile != "":
-		source = reload.File(o.WriteKeysFile)
-	case o.WriteKeysParameter != "":
-		source = ssm.Parameter(p.SSM, o.WriteKeysParameter)
-	default:
-		return nil, nil, nil
+// keySet is the set of write keys that are accepted; nil: any well-formed one is.
+func keySet(o Options, p Parts) *writekeys.Set {
+	var sources []reload.Source
+	if o.WriteKeysFile != "" {
+		sources = append(sources, reload.File(o.WriteKeysFile))
 	}
-	set := writekeys.New(source, p.Logger)
-	values := reload.Group{set}
-	if o.CanaryWriteKey == "" {
-		return set, values, nil
+	for _, name := range o.WriteKeysParameters {
+		sources = append(sources, ssm.Parameter(p.SSM, name))
 	}
-	keys, err := ingest.WithKey(set, o.CanaryWriteKey, ingest.Key{Name: "canary"})
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", envCanaryWriteKey, err)
+	if len(sources) == 0 {
+		return nil
 	}
-	return keys, values, nil
+	return writekeys.New(p.Logger, sources...)
+}
+
+// KeysFailure returns why the configured set of write keys is not in use, or only in part; nil: it
+// is, or none is configured.
+func (e *Endpoint) KeysFailure() error {
+	if e.keys == nil {
+		return nil
+	}
+	return e.keys.Failure()
 }
 
 // reachable asks SQS for an attribute that every queue has.
@@ -160,7 +168,11 @@ func (e *Endpoint) writeMetrics() {
 	if len(totals.Requests) == 0 {
 		return
 	}
-	if err := e.metrics.Write(time.Now(), totals.Metrics()...); err != nil {
+	metrics := totals.Metrics()
+	if e.keys != nil {
+		metrics = append(metrics, e.keys.State().Metrics()...)
+	}
+	if err := e.metrics.Write(time.Now(), metrics...); err != nil {
 		e.logger.Warn("metrics could not be written", "error", err)
 	}
 }

@@ -1,12 +1,15 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -38,15 +41,25 @@ func (fakeSQS) SendMessageBatch(_ context.Context, in *sqs.SendMessageBatchInput
 	return out, nil
 }
 
-// fakeSSM has the document with the write keys.
+// fakeSSM has the versions of a parameter with a document; the last is the newest.
 type fakeSSM struct {
-	document string
+	versions []string
 	err      error
+	names    []string // that were asked for
 }
 
-func (f *fakeSSM) GetParameter(context.Context, *ssm.GetParameterInput,
-	...func(*ssm.Options)) (*ssm.GetParameterOutput, error) {
-	return &ssm.GetParameterOutput{Parameter: &types.Parameter{Value: aws.String(f.document)}}, f.err
+func (f *fakeSSM) GetParameter(_ context.Context, in *ssm.GetParameterInput,
+	_ ...func(*ssm.Options)) (*ssm.GetParameterOutput, error) {
+	f.names = append(f.names, aws.ToString(in.Name))
+	version := len(f.versions)
+	if _, selector, ok := strings.Cut(aws.ToString(in.Name), ":"); ok {
+		version, _ = strconv.Atoi(selector)
+	}
+	if f.err != nil || version < 1 || version > len(f.versions) {
+		return nil, cmp.Or(f.err, error(&types.ParameterNotFound{}))
+	}
+	return &ssm.GetParameterOutput{Parameter: &types.Parameter{Value: aws.String(f.versions[version-1]),
+		Version: int64(version)}}, nil
 }
 
 func document(writeKey string) string {
@@ -81,25 +94,35 @@ func expect(t *testing.T, function lambda.Handler, writeKey string, status int) 
 	}
 }
 
+func newFunction(t *testing.T, api *fakeSSM, metrics io.Writer, parameters ...string) (lambda.Handler, *Endpoint) {
+	t.Helper()
+	e, err := New(t.Context(), Options{Name: "staging", WriteKeysParameters: parameters, CanaryWriteKey: "canary"},
+		Parts{SQS: fakeSQS{}, SSM: api, Metrics: metrics, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e.Lambda(), e
+}
+
 func TestALambdaFunctionReadsTheWriteKeysWithinItsInvocations(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := &fakeSSM{err: errors.New("ThrottlingException")}
 		var metrics strings.Builder
-		e, err := New(t.Context(), Options{Name: "staging", WriteKeysParameter: "/keys", CanaryWriteKey: "canary"},
-			Parts{SQS: fakeSQS{}, SSM: api, Metrics: &metrics, Logger: slog.New(slog.DiscardHandler)})
-		if err != nil {
-			t.Fatal(err)
+		function, _ := newFunction(t, api, &metrics, "/keys")
+		expect(t, function, "any", 429)
+		expect(t, function, "canary", 429)
+		if strings.Count(metrics.String(), `"WriteKeysUnread":1`) != 2 {
+			t.Errorf("the metrics do not say that the set is unread:\n%s", &metrics)
 		}
-		function := e.Lambda()
-		expect(t, function, "any", 200)
-		api.document, api.err = document("first"), nil
+		metrics.Reset()
+		api.versions, api.err = []string{document("first")}, nil
 		time.Sleep(reload.FirstInterval * 11 / 10)
 		expect(t, function, "any", 400)
 		expect(t, function, "first", 200)
 		expect(t, function, "canary", 200)
-		api.document = document("second")
+		api.versions = []string{document("first"), document("second")}
 		time.Sleep(reload.Interval * 11 / 10)
-		accepted := 4 // those above and below that are answered 200
+		accepted := 3 // those above and below that are answered 200
 		// This invocation reads the keys while it answers, so either set may decide.
 		if track(t, function, "first") == 200 {
 			accepted++
@@ -107,14 +130,63 @@ func TestALambdaFunctionReadsTheWriteKeysWithinItsInvocations(t *testing.T) {
 		expect(t, function, "first", 400)
 		expect(t, function, "second", 200)
 		if got := strings.Count(metrics.String(), `"EventsAccepted":1`); got != accepted ||
-			!strings.Contains(metrics.String(), `"Pipeline":"staging"`) {
+			!strings.Contains(metrics.String(), `"Pipeline":"staging"`) || strings.Contains(metrics.String(), "WriteKeys") {
 			t.Errorf("%d invocations with an accepted event have metrics:\n%s", got, &metrics)
 		}
 	})
 }
 
+// A typing error in the newest set must open a new environment to nobody, and close it to nobody.
+func TestANewEnvironmentFindsTheLastGoodSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := &fakeSSM{versions: []string{document("older"), document("good"), `{"writeKeys":[{"name":"web",}]}`}}
+		var metrics strings.Builder
+		function, e := newFunction(t, api, &metrics, "/keys")
+		expect(t, function, "good", 200)
+		expect(t, function, "older", 400)
+		expect(t, function, "any", 400)
+		if got := strings.Join(api.names, " "); got != "/keys /keys:2" {
+			t.Errorf("SSM was asked for %s", got)
+		}
+		if n := strings.Count(metrics.String(), `"WriteKeysOld":1`); n != 3 || e.KeysFailure() == nil {
+			t.Errorf("%d invocations tell that an older set is used (%v):\n%s", n, e.KeysFailure(), &metrics)
+		}
+		metrics.Reset()
+		api.versions = append(api.versions, document("repaired"))
+		time.Sleep(reload.Interval * 11 / 10)
+		track(t, function, "good") // reads while it answers
+		expect(t, function, "repaired", 200)
+		if e.KeysFailure() != nil || strings.Contains(metrics.String(), "WriteKeys") {
+			t.Errorf("%v:\n%s", e.KeysFailure(), &metrics)
+		}
+	})
+}
+
+func TestASetInSeveralParametersIsReadWhole(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := &fakeSSM{versions: []string{document("one")}}
+		function, _ := newFunction(t, api, io.Discard, "/keys", "/keys-2")
+		expect(t, function, "one", 200)
+		expect(t, function, "two", 400)
+		slices.Sort(api.names)
+		if got := strings.Join(api.names, " "); got != "/keys /keys-2" {
+			t.Errorf("SSM was asked for %s", got)
+		}
+	})
+}
+
+// The parameter that the settings name may not exist yet, or no longer: that opens nothing either.
+func TestAMissingParameterAcceptsNoKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		function, _ := newFunction(t, new(fakeSSM), io.Discard, "/keys")
+		expect(t, function, "any", 429)
+		without, _ := newFunction(t, new(fakeSSM), io.Discard)
+		expect(t, without, "any", 200)
+	})
+}
+
 func TestAWrongCanaryWriteKeyIsNamed(t *testing.T) {
-	_, err := New(t.Context(), Options{WriteKeysParameter: "/keys", CanaryWriteKey: "a secret"},
+	_, err := New(t.Context(), Options{WriteKeysParameters: []string{"/keys"}, CanaryWriteKey: "a secret"},
 		Parts{SQS: fakeSQS{}, SSM: &fakeSSM{}, Metrics: io.Discard, Logger: slog.New(slog.DiscardHandler)})
 	if err == nil || !strings.Contains(err.Error(), "SPILLWAY_CANARY_WRITE_KEY") || strings.Contains(err.Error(), "secret") {
 		t.Errorf("%v", err)

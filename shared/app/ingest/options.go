@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/env"
+	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/ingest"
 )
 
@@ -55,9 +58,10 @@ type Options struct {
 	Name                         string // the pipeline's, a dimension of its metrics
 	QueueURL, DeadLetterQueueURL string
 
-	// The document with the write keys that are accepted, see package writekeys: a file, or an SSM
-	// parameter. Without both any well-formed write key is accepted.
-	WriteKeysFile, WriteKeysParameter string
+	// The documents with the write keys that are accepted, see package writekeys: a file, or SSM
+	// parameters. Without both any well-formed write key is accepted.
+	WriteKeysFile       string
+	WriteKeysParameters []string
 	// CanaryWriteKey is accepted too, without a quota. Empty: there is no canary.
 	CanaryWriteKey string
 	// PublicURL is the scheme and host for the settings that SDKs load. Empty: those of the
@@ -71,6 +75,8 @@ type Options struct {
 	// is more than a small container has.
 	MemoryLimit int64
 	Server      *Server // nil in a Lambda function
+
+	trimmed []string // see env.Read
 }
 
 // Server has the further options of an endpoint that runs as a server.
@@ -85,7 +91,8 @@ type Server struct {
 func (o Options) LogValue() slog.Value {
 	attrs := []slog.Attr{
 		slog.String("name", o.Name), slog.String("queue", o.QueueURL), slog.String("dead_letter_queue", o.DeadLetterQueueURL),
-		slog.String("write_keys_file", o.WriteKeysFile), slog.String("write_keys_parameter", o.WriteKeysParameter),
+		slog.String("write_keys_file", o.WriteKeysFile),
+		slog.String("write_keys_parameter", strings.Join(o.WriteKeysParameters, ",")),
 		slog.Bool("canary", o.CanaryWriteKey != ""), slog.String("public_url", o.PublicURL),
 		slog.String("path_prefix", o.PathPrefix),
 		slog.Bool("lambda", o.Server == nil),
@@ -104,9 +111,9 @@ func readOptions(environ []string) (Options, error) {
 	variables := []env.Variable{
 		env.String(envName, &o.Name),
 		env.QueueURL(envQueueURL, &o.QueueURL), env.QueueURL(envDeadLetterQueueURL, &o.DeadLetterQueueURL),
-		env.String(envKeysFile, &o.WriteKeysFile), env.String(envKeysParameter, &o.WriteKeysParameter),
-		env.String(envCanaryWriteKey, &o.CanaryWriteKey), env.String(envPublicURL, &o.PublicURL),
-		pathPrefix(&o.PathPrefix), env.LogLevel(envLogLevel, &o.LogLevel),
+		keysFile(&o.WriteKeysFile), keysParameters(&o.WriteKeysParameters),
+		env.Secret(envCanaryWriteKey, &o.CanaryWriteKey, event.ValidWriteKey, event.WriteKeyRule),
+		env.String(envPublicURL, &o.PublicURL), pathPrefix(&o.PathPrefix), env.LogLevel(envLogLevel, &o.LogLevel),
 	}
 	if api, _ := env.Lookup(environ, envRuntimeAPI); api != "" {
 		variables = append(variables, notInLambda(envListen), notInLambda(envProxies), notInLambda(envGrace))
@@ -116,10 +123,40 @@ func readOptions(environ []string) (Options, error) {
 		variables = append(variables, listen(&o.Server.Listen, cmp.Or(port, defaultPort)),
 			env.Int(envProxies, &o.Server.TrustedProxies, 0, maxProxies), env.Duration(envGrace, &o.Server.ShutdownGrace))
 	}
-	err := env.Read(environ, variables...)
+	var err error
+	o.trimmed, err = env.Read(environ, variables...)
 	o.Name = cmp.Or(o.Name, emf.DefaultPipeline)
 	return o, errors.Join(err,
-		env.Exclusive(envKeysFile, o.WriteKeysFile, envKeysParameter, o.WriteKeysParameter))
+		env.Exclusive(envKeysFile, o.WriteKeysFile, envKeysParameter, strings.Join(o.WriteKeysParameters, "")))
+}
+
+// keysFile takes a file's name. An empty one is a mistake, such as a variable that a shell does not
+// know, and would open the endpoint to everybody.
+func keysFile(into *string) env.Variable {
+	return env.Variable{Name: envKeysFile, Set: func(value string) error {
+		if *into = value; value == "" {
+			return errors.New("must be a file with write keys, is empty: remove the variable to accept any write key")
+		}
+		return nil
+	}}
+}
+
+// keysParameters takes the names of SSM parameters, separated by commas, which no name has.
+func keysParameters(into *[]string) env.Variable {
+	return env.Variable{Name: envKeysParameter, Set: func(value string) error {
+		for name := range strings.SplitSeq(value, ",") {
+			name = strings.TrimSpace(name)
+			switch {
+			case name == "":
+				return fmt.Errorf("%w: remove the variable to accept any write key",
+					env.MustBe("an SSM parameter with write keys, or several separated by commas", value))
+			case slices.Contains(*into, name):
+				return fmt.Errorf("has %s twice", name)
+			}
+			*into = append(*into, name)
+		}
+		return nil
+	}}
 }
 
 // pathPrefix takes what [ingest.ParsePathPrefix] does.

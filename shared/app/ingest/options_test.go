@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/spillwayhq/spillway/integration/testutil"
 )
 
 func complete(more ...string) []string {
@@ -48,6 +50,12 @@ func TestAWrongVariableIsNamedWithWhatItMustBe(t *testing.T) {
 		{[]string{"SPILLWAY_LOG_LEVEL=loud"}, "must be debug, info, warn or error"},
 		{[]string{"SPILLWAY_WRITE_KEY=x"}, "unknown variable SPILLWAY_WRITE_KEY (known: SPILLWAY_NAME,"},
 		{[]string{"SPILLWAY_WRITE_KEYS_FILE=a", "SPILLWAY_WRITE_KEYS_PARAMETER=b"}, "both set: set one of them"},
+		{[]string{"SPILLWAY_WRITE_KEYS_FILE="}, "SPILLWAY_WRITE_KEYS_FILE must be a file with write keys, is empty"},
+		{[]string{"SPILLWAY_WRITE_KEYS_FILE= \n"}, "SPILLWAY_WRITE_KEYS_FILE must be a file"},
+		{[]string{"SPILLWAY_WRITE_KEYS_PARAMETER="}, "SPILLWAY_WRITE_KEYS_PARAMETER must be an SSM parameter"},
+		{[]string{"SPILLWAY_WRITE_KEYS_PARAMETER=/a,"}, "or several separated by commas"},
+		{[]string{"SPILLWAY_WRITE_KEYS_PARAMETER=/a, /a"}, "has /a twice"},
+		{[]string{"SPILLWAY_CANARY_WRITE_KEY=a:b"}, "SPILLWAY_CANARY_WRITE_KEY must be 1 to 128 printable"},
 		{[]string{"SPILLWAY_TRUSTED_PROXIES=many"}, "0 to 10"},
 		{[]string{"SPILLWAY_TRUSTED_PROXIES=-1"}, "0 to 10"},
 		{[]string{"SPILLWAY_SHUTDOWN_GRACE=25"}, "must be a duration above 0 like 25s"},
@@ -107,5 +115,24 @@ func TestTheMemoryLimitFitsWhereItRuns(t *testing.T) {
 		if o, err := readOptions(complete(c.environ...)); err != nil || o.MemoryLimit != c.want {
 			t.Errorf("%s: %d, want %d (%v)", name, o.MemoryLimit, c.want, err)
 		}
+	}
+}
+
+func TestASetMayBeInSeveralParameters(t *testing.T) {
+	o, err := readOptions(complete("SPILLWAY_WRITE_KEYS_PARAMETER=/spillway/write-keys, /spillway/partners"))
+	if err != nil || len(o.WriteKeysParameters) != 2 || o.WriteKeysParameters[1] != "/spillway/partners" {
+		t.Errorf("%q, %v", o.WriteKeysParameters, err)
+	}
+}
+
+func TestWhiteSpaceAroundTheCanarysWriteKeyIsIgnoredWithAWarning(t *testing.T) {
+	var log testutil.Buffer
+	e, err := FromEnvironment(t.Context(), complete("SPILLWAY_CANARY_WRITE_KEY=secret\r\n"), &log)
+	if err != nil || e.Options.CanaryWriteKey != "secret" {
+		t.Fatalf("%v", err)
+	}
+	if text := log.String(); !strings.Contains(text, `"level":"WARN"`) || strings.Contains(text, "secret") ||
+		!strings.Contains(text, `"variable":"SPILLWAY_CANARY_WRITE_KEY"`) {
+		t.Errorf("the log says:\n%s", text)
 	}
 }

@@ -1,7 +1,5 @@
-// Package writekeys reads the ingest endpoint's set of write keys from a document that operators
-// change while the program runs.
-//
-// The document names the keys and has their settings:
+// Package writekeys reads the ingest endpoint's set of write keys from documents that operators
+// change while the program runs. docs/write-keys.md describes a document for those who write it:
 //
 //	{"writeKeys": [
 //	  {"name": "shop web", "writeKey": "…"},
@@ -9,14 +7,10 @@
 //	  {"name": "old app", "writeKey": "…", "enabled": false}
 //	]}
 //
-// enabled is true by default. quota is in events a second, unlimited by default, and burst is how
-// many events may come at once before the quota counts. Each environment of a function and each
-// server counts separately: n of them admit n times the quota.
-//
-// Package reload rereads the document regularly, so no restart is needed. A document that can't be
-// read changes nothing, because a typing error must not make the endpoint refuse all events. Until
-// a first set has been read, any well-formed key is accepted: Segment drops events with an unknown
-// key anyway, while SDKs give up events that ingest refuses.
+// Package reload rereads the documents regularly, so no restart is needed. A document that can't be
+// read changes nothing, because a typing error must not make the endpoint refuse all events. While
+// a document has never been read, a key that is not in the others is answered 429, so that SDKs
+// retry: accepting it would open the endpoint to everybody whenever a new process meets a mistake.
 package writekeys
 
 import (
@@ -25,7 +19,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
+	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/ingest"
 )
 
@@ -34,25 +30,20 @@ import (
 var errDocument = errors.New(`the write keys must be {"writeKeys":[{"name":"…","writeKey":"…"}]}, ` +
 	`each optionally with "enabled" (true or false), "quota" and "burst" (numbers)`)
 
-// describe says where a decoder's error is.
-func describe(err error) string {
-	var syntax *json.SyntaxError
-	var wrongType *json.UnmarshalTypeError
-	switch {
-	case errors.As(err, &syntax):
-		return fmt.Sprintf("invalid JSON at byte %d", syntax.Offset)
-	case errors.As(err, &wrongType):
-		return fmt.Sprintf("the value that ends at byte %d has the wrong type", wrongType.Offset)
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "the document ends too early"
-	}
-	return "unknown field"
+// A Document is a set of write keys.
+type Document struct {
+	Entries  []Entry  // in the document's order
+	Warnings []string // what was corrected; they name no key
+	Keys     *ingest.Keys
 }
 
-type document struct {
-	WriteKeys []entry `json:"writeKeys"`
+// An Entry is one write key.
+type Entry struct {
+	WriteKey string
+	ingest.Key
 }
 
+// entry is an Entry as a document has it.
 type entry struct {
 	Name     string  `json:"name"`
 	WriteKey string  `json:"writeKey"`
@@ -61,28 +52,137 @@ type entry struct {
 	Burst    float64 `json:"burst"`
 }
 
-// Parse reads a document. An unknown field is an error, because it would be a setting without
-// effect; so is a document without keys, because every request would be refused. No error quotes a
-// key. [ingest.NewKeys] validates the keys themselves.
-func Parse(data []byte) (map[string]ingest.Key, error) {
-	var d document
+// Parse reads a document and validates its keys. An unknown or repeated field is an error, because
+// it would be a setting without effect; so is a document without keys, because every request would
+// be refused. Blanks around a write key are removed, with a warning. No error quotes a key.
+func Parse(data []byte) (*Document, error) {
+	data, err := plainUTF8(data)
+	if err != nil {
+		return nil, err
+	}
+	var content struct {
+		WriteKeys []entry `json:"writeKeys"`
+	}
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&d); err != nil {
-		return nil, fmt.Errorf("%w: %s", errDocument, describe(err))
+	if err := decoder.Decode(&content); err != nil {
+		return nil, fmt.Errorf("%w: %s", errDocument, describe(data, err))
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("%w: unexpected data after the document, at byte %d", errDocument, decoder.InputOffset())
+		return nil, fmt.Errorf("%w: unexpected data after the document, at %s", errDocument,
+			place(data, decoder.InputOffset()))
 	}
-	if len(d.WriteKeys) == 0 {
+	if at, ok := repeatedField(data); ok {
+		return nil, fmt.Errorf("%w: a field is there twice, at %s", errDocument, place(data, at))
+	}
+	if len(content.WriteKeys) == 0 {
 		return nil, fmt.Errorf("%w: there are no keys (to disable a key, set \"enabled\" to false)", errDocument)
 	}
-	keys := make(map[string]ingest.Key, len(d.WriteKeys))
-	for _, e := range d.WriteKeys {
+	d := new(Document)
+	for _, e := range content.WriteKeys {
+		key := event.TrimWriteKey(e.WriteKey)
+		if key != e.WriteKey {
+			d.Warnings = append(d.Warnings, fmt.Sprintf("the write key named %q has white space around it, which is ignored",
+				e.Name))
+		}
+		d.Entries = append(d.Entries, Entry{key, ingest.Key{
+			Name: e.Name, Disabled: e.Enabled != nil && !*e.Enabled, Quota: e.Quota, Burst: e.Burst,
+		}})
+	}
+	d.Keys, err = setOf(d.Entries)
+	return d, err
+}
+
+// setOf validates the entries of one or more documents.
+func setOf(entries []Entry) (*ingest.Keys, error) {
+	keys := make(map[string]ingest.Key, len(entries))
+	for _, e := range entries {
 		if other, ok := keys[e.WriteKey]; ok {
 			return nil, fmt.Errorf("%q and %q have the same write key", other.Name, e.Name)
 		}
-		keys[e.WriteKey] = ingest.Key{Name: e.Name, Disabled: e.Enabled != nil && !*e.Enabled, Quota: e.Quota, Burst: e.Burst}
+		keys[e.WriteKey] = e.Key
 	}
-	return keys, nil
+	return ingest.NewKeys(keys)
+}
+
+// Together reports whether the documents can be used together: no key and no name may be in two of
+// them.
+func Together(documents []*Document) error {
+	var all []Entry
+	for _, d := range documents {
+		all = append(all, d.Entries...)
+	}
+	_, err := setOf(all)
+	return err
+}
+
+// plainUTF8 removes the byte order mark that editors on Windows write, and refuses the encoding
+// that PowerShell redirects with.
+func plainUTF8(data []byte) ([]byte, error) {
+	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
+		return nil, fmt.Errorf("%w: it is in UTF-16: save it as UTF-8", errDocument)
+	}
+	return bytes.TrimPrefix(data, []byte("\ufeff")), nil
+}
+
+// describe says where a decoder's error is.
+func describe(data []byte, err error) string {
+	var syntax *json.SyntaxError
+	var wrongType *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &syntax):
+		return "invalid JSON at " + place(data, syntax.Offset)
+	case errors.As(err, &wrongType):
+		return "the value that ends at " + place(data, wrongType.Offset) + " has the wrong type"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "the document ends too early"
+	}
+	return "unknown field"
+}
+
+// place is where the first n bytes of data end, as editors count.
+func place(data []byte, n int64) string {
+	before := data[:min(max(n, 0), int64(len(data)))]
+	line := bytes.Count(before, []byte("\n")) + 1
+	column := len(before) - (bytes.LastIndexByte(before, '\n') + 1)
+	return fmt.Sprintf("line %d, column %d", line, max(column, 1))
+}
+
+// repeatedField finds the first field that an object of valid JSON has twice; the decoder would
+// use the last. at is where its name ends.
+func repeatedField(data []byte) (at int64, found bool) {
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	type level struct {
+		fields map[string]bool // nil in an array
+		value  bool            // the next token is a field's value
+	}
+	var open []level
+	for {
+		token, err := decoder.Token()
+		if err != nil {
+			return 0, false
+		}
+		top := len(open) - 1
+		name, isText := token.(string)
+		switch {
+		case token == json.Delim('}') || token == json.Delim(']'):
+			open = open[:top]
+			continue
+		case top >= 0 && open[top].fields != nil && !open[top].value && isText:
+			name = strings.ToLower(name) // the decoder ignores case
+			if open[top].fields[name] {
+				return decoder.InputOffset(), true
+			}
+			open[top].fields[name], open[top].value = true, true
+			continue
+		case top >= 0:
+			open[top].value = false
+		}
+		switch token {
+		case json.Delim('{'):
+			open = append(open, level{fields: map[string]bool{}})
+		case json.Delim('['):
+			open = append(open, level{})
+		}
+	}
 }

@@ -1,38 +1,101 @@
 package writekeys
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/spillwayhq/spillway/shared/ingest"
 	"github.com/spillwayhq/spillway/shared/reload"
 )
 
-// A Set is an ingest.KeySet that follows a document. It is safe for concurrent use.
-type Set struct{ *reload.Value[*ingest.Keys] }
+// Earlier is how many earlier versions of a document a program that starts may read when the newest
+// one is wrong. Each is a call that every new environment makes, and SSM allows 40 a second.
+const Earlier = 5
 
-// New returns a Set that accepts any well-formed key until a reload.Group has read it: add it to
-// one.
-func New(source reload.Source, logger *slog.Logger) Set {
-	return Set{reload.New(reload.Config[*ingest.Keys]{
-		What: "set of write keys", Without: "any well-formed write key is accepted",
-		Source: source, Parse: parseKeys, Logger: logger,
-	})}
+// A Set is an ingest.KeySet that follows documents, each with a part of the keys. It is safe for
+// concurrent use.
+type Set struct{ parts []part }
+
+type part struct {
+	*reload.Value[*ingest.Keys]
+	source string
 }
 
-// Lookup implements ingest.KeySet.
-func (s Set) Lookup(writeKey string) (ingest.Key, bool) {
-	keys, ok := s.Load()
-	if !ok {
-		return ingest.Key{}, true
+// New returns a Set that finds no key until a reload.Group with its Values has read them.
+func New(logger *slog.Logger, sources ...reload.Source) *Set {
+	s := new(Set)
+	for _, source := range sources {
+		s.parts = append(s.parts, part{reload.New(reload.Config[*ingest.Keys]{
+			What: "set of write keys", Without: "requests with a key of it are answered 429 until it is",
+			Source: source, Logger: logger, Earlier: Earlier,
+			Parse: func(data []byte) (*ingest.Keys, slog.Attr, error) {
+				d, err := Parse(data)
+				if err != nil {
+					return nil, slog.Attr{}, err
+				}
+				for _, w := range d.Warnings {
+					logger.Warn(w, "source", source.Name)
+				}
+				return d.Keys, slog.Int("count", len(d.Entries)), nil
+			},
+		}), source.Name})
 	}
-	return keys.Lookup(writeKey)
+	return s
 }
 
-func parseKeys(data []byte) (*ingest.Keys, slog.Attr, error) {
-	parsed, err := Parse(data)
-	if err != nil {
-		return nil, slog.Attr{}, err
+// Values are what has to be refreshed.
+func (s *Set) Values() reload.Group {
+	var values reload.Group
+	for _, p := range s.parts {
+		values = append(values, p)
 	}
-	keys, err := ingest.NewKeys(parsed)
-	return keys, slog.Int("count", len(parsed)), err
+	return values
+}
+
+// Lookup implements ingest.KeySet. A key that is in two documents, which is a mistake, is disabled
+// if one of them says so.
+func (s *Set) Lookup(writeKey string) (key ingest.Key, found bool) {
+	for _, p := range s.parts {
+		if keys, ok := p.Load(); ok {
+			if k, ok := keys.Lookup(writeKey); ok && (!found || k.Disabled) {
+				key, found = k, true
+			}
+		}
+	}
+	return key, found
+}
+
+// State implements ingest.KeySet.
+func (s *Set) State() ingest.KeysState {
+	state := ingest.KeysCurrent
+	for _, p := range s.parts {
+		if _, ok := p.Load(); !ok {
+			return ingest.KeysUnread
+		}
+		if p.Failure() != nil {
+			state = ingest.KeysOld
+		}
+	}
+	return state
+}
+
+// Failure returns why the last reading of documents failed, and what follows from it; nil if every
+// one was read.
+func (s *Set) Failure() error {
+	var errs []error
+	for _, p := range s.parts {
+		err := p.Failure()
+		if err == nil {
+			continue
+		}
+		what := "an earlier set is used"
+		if _, ok := p.Load(); !ok {
+			what = "requests are answered 429"
+		}
+		errs = append(errs, fmt.Errorf("the write keys in %s can't be read, %s: %s", p.source, what,
+			strings.ReplaceAll(err.Error(), "\n", "; ")))
+	}
+	return errors.Join(errs...)
 }

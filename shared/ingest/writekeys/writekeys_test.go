@@ -23,9 +23,13 @@ const sample = `{"writeKeys":[
 ]}`
 
 func TestADocumentHasNamesQuotasAndDisabledKeys(t *testing.T) {
-	keys, err := Parse([]byte(sample))
+	d, err := Parse([]byte(sample))
 	if err != nil {
 		t.Fatal(err)
+	}
+	keys := map[string]ingest.Key{}
+	for _, e := range d.Entries {
+		keys[e.WriteKey] = e.Key
 	}
 	for writeKey, want := range map[string]ingest.Key{
 		"secret-web":     {Name: "web"},
@@ -36,8 +40,32 @@ func TestADocumentHasNamesQuotasAndDisabledKeys(t *testing.T) {
 			t.Errorf("%s: %+v, want %+v", want.Name, got, want)
 		}
 	}
-	if len(keys) != 3 {
-		t.Errorf("%d keys", len(keys))
+	if len(keys) != 3 || d.Warnings != nil {
+		t.Errorf("%d keys, warnings %q", len(keys), d.Warnings)
+	}
+}
+
+// Keys are pasted from pages and chats, and documents are written by editors and by PowerShell.
+func TestBlanksAroundAWriteKeyAreIgnoredWithAWarning(t *testing.T) {
+	for _, blanks := range []string{"\\n", "\\r\\n", " ", "\\t", "\\u00a0", "\\ufeff", "\\u200b", "\\u2028"} {
+		for _, key := range []string{"secret" + blanks, blanks + "secret", blanks + "secret" + blanks} {
+			d, err := Parse([]byte(`{"writeKeys":[{"name":"a","writeKey":"` + key + `"},{"name":"b","writeKey":"other"}]}`))
+			if err != nil {
+				t.Errorf("%s: %v", key, err)
+				continue
+			}
+			if _, ok := d.Keys.Lookup("secret"); !ok || len(d.Warnings) != 1 ||
+				d.Warnings[0] != `the write key named "a" has white space around it, which is ignored` {
+				t.Errorf("%s: found %v, warnings %q", key, ok, d.Warnings)
+			}
+		}
+	}
+	if _, err := Parse([]byte(`{"writeKeys":[{"name":"a","writeKey":"secret\n"},{"name":"b","writeKey":"secret"}]}`)); err == nil ||
+		!strings.Contains(err.Error(), "the same write key") {
+		t.Errorf("the same key with a line end: %v", err)
+	}
+	if d, err := Parse([]byte("\ufeff" + sample)); err != nil || len(d.Entries) != 3 {
+		t.Errorf("a byte order mark before the document: %v", err)
 	}
 }
 
@@ -56,6 +84,14 @@ func TestAnInvalidDocumentIsAnErrorThatQuotesNoKey(t *testing.T) {
 		"quota is a string":   `{"writeKeys":[{"name":"a","writeKey":"secret","quota":"secret"}]}`,
 		"quota too large":     `{"writeKeys":[{"name":"a","writeKey":"secret","quota":1e999}]}`,
 		"not UTF-8":           "\xff\xfe",
+		"UTF-16":              "\xfe\xff\x00{",
+		"keys there twice":    `{"writeKeys":[{"name":"a","writeKey":"secret"}],"writeKeys":[{"name":"b","writeKey":"x"}]}`,
+		"in other letters":    `{"writeKeys":[{"name":"a","writeKey":"secret"}],"WriteKeys":[{"name":"b","writeKey":"x"}]}`,
+		"enabled twice":       `{"writeKeys":[{"name":"a","enabled":false,"writeKey":"secret","enabled":true}]}`,
+		"a space in a key":    `{"writeKeys":[{"name":"a","writeKey":"secret secret"}]}`,
+		"a quoted key":        `{"writeKeys":[{"name":"a","writeKey":"\"secret\""}]}`,
+		"no name":             `{"writeKeys":[{"writeKey":"secret"}]}`,
+		"only blanks":         `{"writeKeys":[{"name":"a","writeKey":" \n"}]}`,
 	} {
 		_, err := Parse([]byte(text))
 		if err == nil || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "write") {
@@ -67,18 +103,18 @@ func TestAnInvalidDocumentIsAnErrorThatQuotesNoKey(t *testing.T) {
 func FuzzEachParsedKeyIsFound(f *testing.F) {
 	f.Add([]byte(sample))
 	f.Add([]byte(`{"writeKeys":[{"name":"a","writeKey":"\ud800"}]}`))
+	f.Add([]byte(`{"writeKeys":[{"name":"a","writeKey":" b\n"},{"name":"c","writeKey":"d","enabled":false}],"x":[[{}]]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		keys, err := Parse(data)
-		if err == nil && len(keys) == 0 {
+		d, err := Parse(data)
+		if err != nil {
+			return
+		}
+		if len(d.Entries) == 0 {
 			t.Fatal("a document without keys was parsed")
 		}
-		if err == nil {
-			if set, err := ingest.NewKeys(keys); err == nil {
-				for writeKey, want := range keys {
-					if got, ok := set.Lookup(writeKey); !ok || got != want {
-						t.Fatalf("%+v, want %+v", got, want)
-					}
-				}
+		for _, want := range d.Entries {
+			if got, ok := d.Keys.Lookup(want.WriteKey); !ok || got != want.Key {
+				t.Fatalf("%+v, want %+v", got, want.Key)
 			}
 		}
 	})
@@ -91,10 +127,10 @@ type changing struct {
 	err  error
 }
 
-func (d *changing) read(context.Context) ([]byte, error) {
+func (d *changing) read(context.Context) (reload.Content, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return []byte(d.text), d.err
+	return reload.Content{Data: []byte(d.text)}, d.err
 }
 
 func (d *changing) set(text string, err error) {
@@ -104,15 +140,14 @@ func (d *changing) set(text string, err error) {
 }
 
 // follow makes a Set of a source, which a server reads until the test ends.
-func follow(t *testing.T, source *changing, log io.Writer) Set {
-	s := New(reload.Source{Name: "test", Read: source.read}, slog.New(slog.NewTextHandler(log, nil)))
-	values := reload.Group{s}
-	values.Refresh(t.Context())
-	go values.Run(t.Context())
+func follow(t *testing.T, source *changing, log io.Writer) *Set {
+	s := New(slog.New(slog.NewTextHandler(log, nil)), reload.Source{Name: "test", Read: source.read})
+	s.Values().Refresh(t.Context())
+	go s.Values().Run(t.Context())
 	return s
 }
 
-func knows(s Set, writeKey string) bool { _, ok := s.Lookup(writeKey); return ok }
+func knows(s *Set, writeKey string) bool { _, ok := s.Lookup(writeKey); return ok }
 
 func TestAChangedDocumentTakesEffectAndAnInvalidOneDoesNot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -139,8 +174,8 @@ func TestAChangedDocumentTakesEffectAndAnInvalidOneDoesNot(t *testing.T) {
 			source.set(mistake.text, mistake.err)
 			time.Sleep(reload.Interval * 11 / 10)
 			synctest.Wait()
-			if !knows(s, "secret-new") || knows(s, "anything") {
-				t.Error("the last good set is not used")
+			if !knows(s, "secret-new") || knows(s, "anything") || s.State() != ingest.KeysOld || s.Failure() == nil {
+				t.Errorf("the last good set is not used, or this is not told: %d, %v", s.State(), s.Failure())
 			}
 		}
 		if n := strings.Count(log.String(), "could not be read again"); n < 3 {
@@ -152,28 +187,103 @@ func TestAChangedDocumentTakesEffectAndAnInvalidOneDoesNot(t *testing.T) {
 	})
 }
 
-func TestAnyKeyIsAcceptedUntilAFirstSetHasBeenRead(t *testing.T) {
+func TestNoKeyIsFoundUntilAFirstSetHasBeenRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := &changing{err: errors.New("no such parameter")}
 		s := follow(t, source, io.Discard)
-		if key, ok := s.Lookup("anything"); !ok || key != (ingest.Key{}) {
-			t.Errorf("%+v, %v", key, ok)
+		if knows(s, "anything") || s.State() != ingest.KeysUnread ||
+			!strings.Contains(s.Failure().Error(), "the write keys in test can't be read, requests are answered 429: no such") {
+			t.Errorf("%d, %v", s.State(), s.Failure())
 		}
 		source.set(sample, nil)
 		time.Sleep(2 * reload.FirstInterval)
 		synctest.Wait()
-		if knows(s, "anything") || !knows(s, "secret-web") {
-			t.Error("the set is not used")
+		if knows(s, "anything") || !knows(s, "secret-web") || s.State() != ingest.KeysCurrent || s.Failure() != nil {
+			t.Errorf("the set is not used: %d, %v", s.State(), s.Failure())
 		}
 	})
 }
 
+func TestAProgramThatStartsFindsTheLastGoodSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		s := New(slog.New(slog.NewTextHandler(&log, nil)), reload.Source{Name: "test",
+			Read: func(context.Context) (reload.Content, error) {
+				return reload.Content{Data: []byte(strings.Replace(sample, `"},`, `",`, 1)), Version: 3}, nil
+			},
+			ReadVersion: func(_ context.Context, version int64) (reload.Content, error) {
+				return reload.Content{Data: []byte(sample), Version: version}, nil
+			}})
+		s.Values().Refresh(t.Context())
+		key, ok := s.Lookup("secret-old")
+		if !ok || !key.Disabled || !knows(s, "secret-web") || knows(s, "anything") || s.State() != ingest.KeysOld {
+			t.Errorf("%+v, %v, state %d", key, ok, s.State())
+		}
+		if text := log.String(); !strings.Contains(text, "an earlier version of the set of write keys is used") ||
+			!strings.Contains(text, "version=2") || strings.Contains(text, "secret") {
+			t.Errorf("the log says:\n%s", text)
+		}
+	})
+}
+
+// A set above the size of one parameter is in several, which also lets each team have its own.
+func TestASetCanBeInSeveralDocuments(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		one := &changing{text: `{"writeKeys":[{"name":"a","writeKey":"key-a"},{"name":"b","writeKey":"key-b","enabled":false}]}`}
+		other := &changing{err: errors.New("throttled")}
+		s := New(slog.New(slog.DiscardHandler), reload.Source{Name: "one", Read: one.read},
+			reload.Source{Name: "other", Read: other.read})
+		s.Values().Refresh(t.Context())
+		if !knows(s, "key-a") || knows(s, "key-c") || s.State() != ingest.KeysUnread {
+			t.Errorf("with one document unread: state %d", s.State())
+		}
+		other.set(`{"writeKeys":[{"name":"c","writeKey":"key-c"},{"name":"again","writeKey":"key-b"}]}`, nil)
+		time.Sleep(2 * reload.FirstInterval)
+		s.Values().Refresh(t.Context())
+		if !knows(s, "key-a") || !knows(s, "key-c") || knows(s, "key-d") || s.State() != ingest.KeysCurrent {
+			t.Errorf("with both read: state %d", s.State())
+		}
+		if key, _ := s.Lookup("key-b"); !key.Disabled {
+			t.Error("a key that one document disables is accepted because of the other")
+		}
+		one.set("{", nil)
+		time.Sleep(2 * reload.Interval)
+		s.Values().Refresh(t.Context())
+		if err := s.Failure(); s.State() != ingest.KeysOld || err == nil || !strings.HasPrefix(err.Error(),
+			"the write keys in one can't be read, an earlier set is used: ") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("state %d, %v", s.State(), err)
+		}
+	})
+}
+
+func TestDocumentsThatAreUsedTogetherShareNoKeyAndNoName(t *testing.T) {
+	document := func(name, key string) *Document {
+		d, err := Parse([]byte(`{"writeKeys":[{"name":"` + name + `","writeKey":"` + key + `"}]}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	if err := Together([]*Document{document("a", "1"), document("b", "2")}); err != nil {
+		t.Error(err)
+	}
+	for want, other := range map[string]*Document{`"a" and "b" have the same write key`: document("b", "1"),
+		`two write keys are named "a"`: document("a", "2")} {
+		if err := Together([]*Document{document("a", "1"), other}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
 func TestAnErrorNamesThePlaceInTheDocument(t *testing.T) {
 	for text, want := range map[string]string{
-		`{"writeKeys":[{"name":"a",}]}`:                              "invalid JSON at byte 27",
-		`{"writeKeys":[{"name":"a","enabled":"x"}]}`:                 "ends at byte 39 ",
+		`{"writeKeys":[{"name":"a",}]}`:                              "invalid JSON at line 1, column 27",
+		`{"writeKeys":[{"name":"a","enabled":"x"}]}`:                 "ends at line 1, column 39 ",
 		`{"writeKeys":[{"name":"a","writeKey":"secret","no":true}]}`: "unknown field",
 		`{"writeKeys":[`: "too early",
+		"{\"writeKeys\":[\n {\"name\":\"a\",\n  \"writeKey\" \"secret\"}]}":           "invalid JSON at line 3, column 14",
+		"{\"writeKeys\":[{\"name\":\"a\",\n\"name\":\"a\",\"writeKey\":\"secret\"}]}": "a field is there twice, at line 2, column 6",
+		"{\"writeKeys\":[{\"name\":\"a\",\"writeKey\":\"secret\"}]}\n\nx":             "at line 3, column ",
 	} {
 		if _, err := Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", text, err, want)
@@ -182,11 +292,8 @@ func TestAnErrorNamesThePlaceInTheDocument(t *testing.T) {
 }
 
 func TestABurstWithoutAQuotaIsInvalid(t *testing.T) {
-	keys, err := Parse([]byte(`{"writeKeys":[{"name":"a","writeKey":"secret","burst":5}]}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := ingest.NewKeys(keys); err == nil || !strings.Contains(err.Error(), `"a" has a burst but no quota`) {
+	_, err := Parse([]byte(`{"writeKeys":[{"name":"a","writeKey":"secret","burst":5}]}`))
+	if err == nil || !strings.Contains(err.Error(), `"a" has a burst but no quota`) {
 		t.Errorf("%v", err)
 	}
 }
