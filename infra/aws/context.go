@@ -48,8 +48,8 @@ var allSettings = [...]setting{
 		isParameter, func(s *settings) *string { return &s.EndpointParameter }),
 	textOf("writeKeyParameter", "be the name of an SSM parameter, like /spillway/write-key, or none", isParameter,
 		func(s *settings) *string { return &s.WriteKeyParameter }),
-	textOf("writeKeysParameter", "be the name of an SSM parameter, like /spillway/write-keys, or none", isParameter,
-		func(s *settings) *string { return &s.WriteKeysParameter }),
+	listOf("writeKeysParameter", "be the name of an SSM parameter, like /spillway/write-keys, or several separated by "+
+		"commas, or none", func(s *settings) *[]string { return &s.WriteKeysParameters }),
 	switchOf("canary", func(s *settings) *bool { return &s.Canary }),
 	textOf("canaryWriteKey", "be the write key of a Segment source for the canary, or none", isWriteKey,
 		func(s *settings) *string { return &s.CanaryWriteKey }),

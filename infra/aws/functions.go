@@ -169,10 +169,13 @@ func (p *pipeline) newLogGroup(id, name string, retention time.Duration) awslogs
 	return group
 }
 
-// grantRead allows the role to read a parameter in SSM, also a SecureString of the setting's KMS
-// key.
-func (p *pipeline) grantRead(role awsiam.Role, parameter string) {
-	allow(role, []*string{p.arn("ssm", "parameter/"+strings.TrimPrefix(parameter, "/"))}, "ssm:GetParameter")
+// grantRead allows the role to read parameters in SSM, also SecureStrings of the setting's KMS key.
+func (p *pipeline) grantRead(role awsiam.Role, parameters ...string) {
+	var resources []*string
+	for _, name := range parameters {
+		resources = append(resources, p.arn("ssm", "parameter/"+strings.TrimPrefix(name, "/")))
+	}
+	allow(role, resources, "ssm:GetParameter")
 	if key := p.settings.kmsKey(p.region); key != "" {
 		allow(role, []*string{jsii.String(key)}, "kms:Decrypt")
 	}

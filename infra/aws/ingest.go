@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"strings"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsapigatewayv2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsapigatewayv2integrations"
@@ -30,8 +31,8 @@ func (p *pipeline) addIngest() {
 	events, dead := p.queues[n.EventsQueue], p.queues[n.DeadLetterQueue]
 	variables := map[string]*string{"SPILLWAY_QUEUE_URL": events.QueueUrl(),
 		"SPILLWAY_DEAD_LETTER_QUEUE_URL": dead.QueueUrl()}
-	if name := p.settings.WriteKeysParameter; name != "" {
-		variables["SPILLWAY_WRITE_KEYS_PARAMETER"] = jsii.String(name)
+	if names := p.settings.WriteKeysParameters; len(names) > 0 {
+		variables["SPILLWAY_WRITE_KEYS_PARAMETER"] = jsii.String(strings.Join(names, ","))
 	}
 	if p.settings.PublicURL != "" {
 		variables["SPILLWAY_PUBLIC_URL"] = jsii.String(p.settings.PublicURL)
@@ -46,8 +47,8 @@ func (p *pipeline) addIngest() {
 	events.grantSend(ingest.role)
 	dead.grantSend(ingest.role)
 	allow(ingest.role, []*string{events.QueueArn()}, "sqs:GetQueueAttributes") // for /health
-	if name := p.settings.WriteKeysParameter; name != "" {
-		p.grantRead(ingest.role, name)
+	for _, name := range p.settings.WriteKeysParameters {
+		p.grantRead(ingest.role, name, name+":*") // earlier versions are read as name:number
 	}
 	if p.settings.IngestEndpoint == endpointFunctionURL {
 		p.endpoint = p.newFunctionURL(ingest)

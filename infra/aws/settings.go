@@ -53,8 +53,10 @@ type settings struct {
 	EndpointParameter string // SSM parameter with the endpoint, used instead of SegmentEndpoint; empty: none
 	// SSM parameter with the write key of messages that carry none; empty: such messages are
 	// retained
-	WriteKeyParameter  string
-	WriteKeysParameter string // SSM parameter with the set of accepted write keys; empty: ingest accepts any
+	WriteKeyParameter string
+	// SSM parameters with the set of accepted write keys, each with a part of it; empty: ingest
+	// accepts any
+	WriteKeysParameters []string
 
 	Canary bool
 	// of a Segment source for the canary; empty: a key of no source, and canaries end before
@@ -82,7 +84,7 @@ func defaultSettings(names topology.Names, region string) settings {
 		LogRetentionDays:      int(o.LogRetention / (24 * time.Hour)), LogLevel: "info", Architecture: "arm64",
 		IngestEndpoint: endpointHTTPAPI, RequestsPerSecond: int(t.IngestEndpoint.RequestsPerSecond),
 		SegmentEndpoint:   segment.EndpointUS,
-		WriteKeyParameter: names.Parameter("write-key"), WriteKeysParameter: names.Parameter("write-keys"),
+		WriteKeyParameter: names.Parameter("write-key"), WriteKeysParameters: []string{names.Parameter("write-keys")},
 		Canary: true, TerminationProtection: !isForTrying(names.Pipeline), AdoptQueues: adoptAuto,
 	}
 }

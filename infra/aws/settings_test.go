@@ -74,14 +74,16 @@ func TestOtherDefaultsDependOnTheName(t *testing.T) {
 		{`{"name": "staging"}`, "", "/staging/write-key", "/staging/write-keys", false},
 		{`{"name": "shop-dev2", "writeKeyParameter": "/mine"}`, "", "/mine", "/shop-dev2/write-keys", false},
 		{`{"name": "device-events"}`, "", "/device-events/write-key", "/device-events/write-keys", true},
+		{`{"writeKeysParameter": "none"}`, "", "/spillway/write-key", "", true},
+		{`{"writeKeysParameter": "/a, /b"}`, "", "/spillway/write-key", "/a,/b", true},
 		{`{"settings": "f"}`, `{"name": "shop"}`, "/shop/write-key", "/shop/write-keys", true},
 		{`{"name": "test", "terminationProtection": "true"}`, "", "/test/write-key", "/test/write-keys", true},
 		{`{"terminationProtection": "false"}`, "", "/spillway/write-key", "/spillway/write-keys", false},
 	} {
 		s, err := read(t, c.context, map[string]string{"f": c.file})
-		if err != nil || s.WriteKeyParameter != c.key || s.WriteKeysParameter != c.keys ||
+		if err != nil || s.WriteKeyParameter != c.key || strings.Join(s.WriteKeysParameters, ",") != c.keys ||
 			s.TerminationProtection != c.protected {
-			t.Errorf("%s: %q, %q, protected %v, %v", c.context, s.WriteKeyParameter, s.WriteKeysParameter,
+			t.Errorf("%s: %q, %q, protected %v, %v", c.context, s.WriteKeyParameter, s.WriteKeysParameters,
 				s.TerminationProtection, err)
 		}
 	}
@@ -123,6 +125,9 @@ func TestAWrongSettingHasALineThatSaysWhatItMustBe(t *testing.T) {
 		{`{"publicURL": "events.example.com"}`, `publicURL must be a scheme and host, like https://events.example.com`},
 		{`{"segmentEndpoint": "api.segment.io"}`, `segmentEndpoint must be us, eu or a URL, is "api.segment.io": `},
 		{`{"writeKeyParameter": "a key"}`, `writeKeyParameter must be the name of an SSM parameter`},
+		{`{"writeKeysParameter": "/a,a key"}`,
+			`writeKeysParameter must be names of SSM parameters like /spillway/write-keys, each once, has "a key"`},
+		{`{"writeKeysParameter": ["/a", "/a"]}`, `each once, has "/a"`},
 		{`{"canaryWriteKey": "a key"}`, `the canary's write key must be spillway-canary`},
 		{`{"canary": "perhaps"}`, `canary must be true or false, is "perhaps"`},
 		{`{"emails": "ops@example.com,nobody"}`,

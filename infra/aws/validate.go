@@ -51,6 +51,11 @@ func (s *settings) validate(partitions map[string]string) error {
 	}
 	s.validateKeys(fail)
 	s.validateTags(fail)
+	for i, name := range s.WriteKeysParameters {
+		if isParameter(name) != nil || slices.Contains(s.WriteKeysParameters[:i], name) {
+			fail("writeKeysParameter must be names of SSM parameters like /spillway/write-keys, each once, has %q", name)
+		}
+	}
 	if s.RequestsPerSecond < 1 || s.RequestsPerSecond > 10_000 {
 		fail("requestsPerSecond must be 1 to 10000, is %d", s.RequestsPerSecond)
 	}

@@ -154,6 +154,26 @@ func TestTheSegmentEndpointCanComeFromSSM(t *testing.T) {
 	}
 }
 
+func TestTheWriteKeysCanComeFromSeveralParameters(t *testing.T) {
+	tmpl := with(t, func(s *settings) { s.WriteKeysParameters = []string{"/team/keys", "partners"} })
+	variables := text(tmpl.named(t, "AWS::Lambda::Function", "FunctionName",
+		topology.DefaultNames().IngestFunction).at("Environment", "Variables"))
+	if !strings.Contains(variables, `"SPILLWAY_WRITE_KEYS_PARAMETER":"/team/keys,partners"`) {
+		t.Errorf("variables %s", variables)
+	}
+	for id, policy := range tmpl.of("AWS::IAM::Policy") {
+		for _, resource := range []string{"/team/keys", "/team/keys:*", "/partners", "/partners:*"} {
+			if may := strings.Contains(text(policy.Properties), `:parameter`+resource+`"`); may != strings.HasPrefix(id, "Ingest") {
+				t.Errorf("%s may read %s: %v", id, resource, may)
+			}
+		}
+	}
+	none := text(with(t, func(s *settings) { s.WriteKeysParameters = nil }))
+	if strings.Contains(none, "SPILLWAY_WRITE_KEYS_PARAMETER") || strings.Contains(none, "write-keys:*") {
+		t.Error("a pipeline without a set still reads it")
+	}
+}
+
 func unique(words []string) string {
 	slices.Sort(words)
 	return strings.Join(slices.Compact(words), " ")

@@ -62,7 +62,8 @@ func TestAlarmsWatchMetricsThatTheFunctionsWrite(t *testing.T) {
 	totals := ingest.Totals{Requests: map[int]int{429: 1}}
 	accepted := canary.Result{}
 	written := map[string][]emf.Metric{
-		"deliver": delivered.Metrics(), "ingest": totals.Metrics(), "publisher": publisherMetrics(t),
+		"deliver": delivered.Metrics(),
+		"ingest":  slices.Concat(totals.Metrics(), ingest.KeysOld.Metrics(), ingest.KeysUnread.Metrics()), "publisher": publisherMetrics(t),
 		"canary": accepted.Metrics(),
 	}
 	d := Default()

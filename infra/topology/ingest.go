@@ -20,6 +20,29 @@ func ingestEndpoint(o Options) IngestEndpoint {
 	}
 }
 
+// keysAlarms are about the set of write keys. The function writes their metrics only while
+// something is wrong. A single reading that fails does not matter: the next is a minute later, or 5
+// s while there is no set at all.
+func keysAlarms(n Names) []Alarm {
+	return []Alarm{
+		{
+			Name: n.Alarm("write-keys-unread"), Severity: Critical, Section: "write-keys-unread",
+			Metrics:   []Metric{n.own("k", "ingest", "WriteKeysUnread", "Maximum")},
+			Threshold: 0, Unit: "sets", Period: time.Minute, Periods: 5, Breaching: 3, Missing: MissingIsGood,
+			Meaning: "the set of write keys can't be read, nor an earlier one: requests are answered 429.",
+			First:   "read the ingest function's log, and put a good set into the parameter.",
+		},
+		{
+			Name: n.Alarm("write-keys-old"), Severity: Warning, Section: "write-keys-old",
+			Metrics:   []Metric{n.own("k", "ingest", "WriteKeysOld", "Maximum")},
+			Threshold: 0, Unit: "sets", Period: time.Minute, Periods: 10, Breaching: 5, Missing: MissingIsGood,
+			Meaning: "the newest set of write keys can't be read and an earlier one is used: a key that was turned off may " +
+				"still be accepted.",
+			First: "check the set with spillway keys check, and correct it.",
+		},
+	}
+}
+
 func ingestAlarms(n Names) []Alarm {
 	return []Alarm{
 		{
@@ -36,7 +59,7 @@ func ingestAlarms(n Names) []Alarm {
 			Expression: "IF(n > 0, 100 * FILL(r, 0) / n, 0)", Unit: "%",
 			Threshold: 5, Period: time.Minute, Periods: 5, Breaching: 3, Missing: MissingIsGood,
 			Meaning: "the ingest endpoint refuses more than one request in twenty with 429: it can't reach the queue, is " +
-				"overloaded, or a write key is over its quota.",
+				"overloaded, a write key is over its quota, or the write keys can't be read.",
 			First: "see RequestsShed by code on the dashboard; for queue_unavailable check SQS and the function's role.",
 		},
 		{

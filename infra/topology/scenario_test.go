@@ -326,6 +326,18 @@ func TestAlarmsFireForTheirCauseAndForNothingElse(t *testing.T) {
 			"endpoint ServerErrors": 5})),
 			"deliver-throttled ingest-down ingest-errors ingest-throttled"},
 		{"ingest is slow", 10, constant(busy.with(minute{"ingest AcceptLatency": 3000})), "ingest-slow"},
+		{"no set of write keys can be read", 10, constant(busy.with(minute{
+			"ingest WriteKeysUnread": 1, "ingest Requests 429": 20_000, "canary CanaryAccepted": 0,
+			"deliver CanaryDelivered": missing, "ingest EventsAccepted": missing,
+		})), "canary-silent ingest-down ingest-refusing ingest-silent write-keys-unread"},
+		{"a typing error in the newest set of write keys", 10, constant(busy.with(minute{"ingest WriteKeysOld": 1})),
+			"write-keys-old"},
+		{"single readings of the write keys fail", 60, func(n int) minute {
+			if n%4 == 0 {
+				return busy.with(minute{"ingest WriteKeysOld": 1, "ingest WriteKeysUnread": 1})
+			}
+			return busy
+		}, ""},
 		{"a publisher drops one event", 10, func(n int) minute {
 			if n == 8 {
 				return busy.with(minute{"publisher EventsDropped": 1})

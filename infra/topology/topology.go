@@ -117,7 +117,7 @@ func New(o Options) Topology {
 		EventSources:   []EventSource{deliverSource(o)},
 		IngestEndpoint: ingestEndpoint(o),
 		Alarms: slices.Concat(backlogAlarms(o), deadLetterAlarms(o.Names), deliverAlarms(o), segmentAlarms(o.Names),
-			ingestAlarms(o.Names), publisherAlarms(o.Names)),
+			ingestAlarms(o.Names), keysAlarms(o.Names), publisherAlarms(o.Names)),
 		Composites: composites(o),
 	}
 	if !o.NoCanary {

@@ -124,6 +124,11 @@ func TestAKnownKeyIsAcceptedWhileAPartOfTheSetIsUnread(t *testing.T) {
 			status, code := r.understood(r.do("POST", "/v1/track", track("e"), "Authorization", "Bearer "+c.key))
 			want(t, "answer to "+c.key, []any{status, code}, []any{c.status, c.code})
 		}
+		// A proxy's credentials come first, and the body names a key that may be in the unread part.
+		w := r.do("POST", "/v1/track", strings.Replace(track("e"), "{", `{"writeKey":"`+keyB+`",`, 1),
+			"Authorization", "Bearer other")
+		status, code := r.understood(w)
+		want(t, "answer to a disabled key and one that may be good", []any{status, code}, []any{429, "write_keys_unread"})
 		want(t, "health", r.do("GET", "/health", "").Code, 503)
 	})
 }
