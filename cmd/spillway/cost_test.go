@@ -6,24 +6,24 @@ import (
 	"testing"
 )
 
-func TestCostPrintsWhatTheReadmeShows(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
+func TestCostPrintsWhatTheDocumentationShows(t *testing.T) {
+	page, err := os.ReadFile("../../docs/cost.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, text, found := strings.Cut(string(readme), "\n    go run ./cmd/spillway cost ")
+	_, text, found := strings.Cut(string(page), "\n    go run ./cmd/spillway cost ")
 	line, text, _ := strings.Cut(text, "\n")
 	if !found {
-		t.Fatal("the README has no such command")
+		t.Fatal("docs/cost.md has no such command")
 	}
 	out, _, err := spillway(t.Context(), "", append([]string{"cost"}, strings.Fields(line)...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	printed := strings.Split(strings.TrimSpace(out), "\n")
-	for _, l := range printed[:len(printed)-3] { // the dates and sources of the prices are in the README's text
+	for _, l := range printed[:len(printed)-3] { // the dates and sources of the prices are in the page's text
 		if l != "" && !strings.Contains(text, "\n    "+l+"\n") {
-			t.Errorf("the README does not have the line %q of what `spillway cost %s` prints now: update it", l, line)
+			t.Errorf("docs/cost.md does not have the line %q of what `spillway cost %s` prints now: update it", l, line)
 		}
 	}
 }
