@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -90,7 +91,7 @@ func (c *counted) add(o counted) {
 // run runs a plan and checks what came out. It returns what was counted, and how often each fault
 // happened.
 func run(t *testing.T, p *plan) (counted, map[string]int) {
-	f, l := newFaults(p), newLedger()
+	f, l, exact := newFaults(p), newLedger(), p.exact()
 	w := start(t, parts{
 		gzip: p.gzip, crashes: p.powerCuts > 0, arrive: l.arrive, report: l.report, handler: realHandler,
 		environments: f.environments,
@@ -120,12 +121,17 @@ func run(t *testing.T, p *plan) (counted, map[string]int) {
 	i := &issuer{client: w.client, queueURL: queueURL(topology.DefaultNames().EventsQueue), plan: p, ledger: l,
 		rng: rand.New(rand.NewPCG(p.seed, 0x155e)), compressor: compressor}
 	more, finish := producers(t, w, i, f)
-	powerCuts := w.powerCuts(t, f)
+	more = append(more, func() {
+		if p.powerCuts > 0 && i.rng.IntN(2) == 0 { // at once, before anything is synced for another reason
+			p.powerCuts--
+			f.happens("SQS loses its power", 100)
+			w.powerCut(t)
+		}
+	})
 	if err := i.run(t.Context(), more...); err != nil {
 		t.Fatal(p, err)
 	}
 	sleep(t.Context(), p.lasts-time.Since(f.began))
-	powerCuts.Wait()
 	f.stop()
 	if p.fewReceives {
 		w.allowReceives(t, 1000)
@@ -145,7 +151,7 @@ func run(t *testing.T, p *plan) (counted, map[string]int) {
 		t.Errorf("%v: fresh events are not delivered: the queue holds %+v", p, w.events().Stats())
 	}
 	l.deadLetters = readDeadLetters(t, w.client, queueURL(topology.DefaultNames().DeadLetterQueue))
-	c, err := l.check(p.exact())
+	c, err := l.check(exact)
 	if err != nil {
 		t.Errorf("%v\n%v\ncounted: %+v, of the handler: %+v", p, err, c, l.totals)
 	}
@@ -164,7 +170,9 @@ func producers(t *testing.T, w *world, i *issuer, f *faults) (issue []func(), fi
 	}
 	through := localtest.Via(faultyTransport{toSQS{w}, f})
 	s := &sdks{issuer: i, endpoint: newIngest(t, w, localtest.Client(endpoint, through))}
-	apis := newAPIs(t, i, localtest.Client(endpoint, through, func(o *awssqs.Options) { o.RetryMaxAttempts = 1 }))
+	away := new(atomic.Bool)
+	apis := newAPIs(t, i, localtest.Client(endpoint, localtest.Via(faultyTransport{mayBeAway{toSQS{w}, away}, f}),
+		func(o *awssqs.Options) { o.RetryMaxAttempts = 1 }))
 	restarts := i.plan.restarts
 	issue = append(issue, func() { s.send(t.Context()) }, func() {
 		for _, a := range apis {
@@ -174,7 +182,12 @@ func producers(t *testing.T, w *world, i *issuer, f *faults) (issue []func(), fi
 			restarts--
 			a := apis[i.rng.IntN(len(apis))]
 			f.happens("a publisher ends", 100)
+			if away.Store(i.rng.IntN(2) == 0); away.Load() { // its events are under way when it ends
+				a.enqueue()
+				sleep(t.Context(), time.Duration(i.rng.Int64N(int64(3*time.Second))))
+			}
 			a.end(i.rng)
+			away.Store(false)
 			a.enqueue()
 		}
 	})
@@ -190,18 +203,17 @@ func producers(t *testing.T, w *world, i *issuer, f *faults) (issue []func(), fi
 	}
 }
 
-// powerCuts cuts the power of the queue's machine at random times while the faults last.
-func (w *world) powerCuts(t *testing.T, f *faults) *sync.WaitGroup {
-	var cutting sync.WaitGroup
-	for range f.plan.powerCuts {
-		at := f.upTo(f.lasts)
-		cutting.Go(func() {
-			sleep(t.Context(), at)
-			f.happens("SQS loses its power", 100)
-			w.powerCut(t)
-		})
+// mayBeAway is SQS behind a network that may be down.
+type mayBeAway struct {
+	http.RoundTripper
+	away *atomic.Bool
+}
+
+func (m mayBeAway) RoundTrip(r *http.Request) (*http.Response, error) {
+	if m.away.Load() {
+		return nil, errDown
 	}
-	return &cutting
+	return m.RoundTripper.RoundTrip(r)
 }
 
 // redrive makes Segment accept what it rejected and redrives the dead letters, with faults of SQS
