@@ -76,7 +76,7 @@ func (i *issuer) full(ctx context.Context) error {
 	for more := range 2 {
 		// So large a context that the request's size is the limit, and not the events'.
 		shared := common{context: fmt.Sprintf(`{"app":{"build":"%d%s"}}`, more, strings.Repeat("x", 60<<10))}
-		room := event.Room(event.Overhead(writeKeys[0], []byte(shared.context), nil)) + more
+		room := event.Room(event.Overhead(writeKeys[0], []byte(shared.context), nil)) + 700*more
 		first := room/2 + i.rng.IntN(1000)
 		for _, bytes := range []int{first, room - first} {
 			p := parcel{path: "/v1/batch", common: shared, key: writeKeys[0], events: i.filling(bytes)}

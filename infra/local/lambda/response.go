@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 )
 
+// jsonSpace is the white space of JSON. Go's own is wider: a form feed makes JSON invalid.
+const jsonSpace = " \t\r\n"
+
 // failedMessages reads a partial batch response. It returns which of the messages ids have failed, or
 // all = true where the response is invalid. The rules are Lambda's (developer guide, handling errors
 // for an SQS event source, success and failure conditions):
@@ -16,7 +19,7 @@ import (
 // shape is failure, because a wrong failure costs a second delivery and a wrong success may lose the
 // message. Names are case-sensitive.
 func failedMessages(response []byte, ids []string) (failed map[string]struct{}, all bool) {
-	response = bytes.TrimSpace(response)
+	response = bytes.Trim(response, jsonSpace)
 	if len(response) == 0 {
 		return nil, false
 	}

@@ -41,8 +41,8 @@ var table = []mutant{
 		find: `> event.MaxBatchEvents ||`, replace: `> event.MaxBatchEvents+1 ||`,
 	},
 	{
-		name: "a batch with one byte too many", file: "shared/event/batch.go",
-		find: `room := min(MaxBatchBytes, MaxBodyBytes-overhead)`, replace: `room := MaxBodyBytes - overhead + 1`,
+		name: "a request with one byte too many", file: "shared/event/batch.go",
+		find: `room := min(MaxBatchBytes, MaxBodyBytes-overhead)`, replace: `room := min(MaxBatchBytes, MaxBodyBytes-overhead+2)`,
 	},
 	{
 		name: "a batch over its room", file: "shared/deliver/packer.go",
