@@ -47,9 +47,13 @@ func TestWhateverFailsEveryAcceptedEventIsDeliveredOrADeadLetter(t *testing.T) {
 	var mu sync.Mutex
 	sum, happened := counted{}, map[string]int{}
 	t.Run("seeds", func(t *testing.T) {
+		all := t
 		for s := first; s < first+n; s++ {
 			t.Run(strconv.Itoa(s), func(t *testing.T) {
 				t.Parallel()
+				if all.Failed() && flag.Lookup("test.failfast").Value.String() == "true" {
+					t.Skip("another seed has failed")
+				}
 				synctest.Test(t, func(t *testing.T) {
 					c, faults := run(t, draw(uint64(s)))
 					mu.Lock()
