@@ -67,7 +67,7 @@ func (r resource) at(names ...string) any {
 }
 
 // synthesise returns the templates of the regions, where AWS was not asked what they have already.
-// It does not build the functions: the code of each is a small file.
+// It does not build the functions.
 func synthesise(tb testing.TB, folder string, s *settings) map[string]template {
 	tb.Helper()
 	return synthesiseIn(tb, folder, s, nil)
@@ -76,6 +76,12 @@ func synthesise(tb testing.TB, folder string, s *settings) map[string]template {
 // synthesiseIn is synthesise for regions that have something already.
 func synthesiseIn(tb testing.TB, folder string, s *settings, before map[string]deployed) map[string]template {
 	tb.Helper()
+	return synthesiseWith(tb, folder, s, environment{assets: placeholders(tb, folder, s), deployed: before})
+}
+
+// placeholders are small files in place of the built functions.
+func placeholders(tb testing.TB, folder string, s *settings) assets {
+	tb.Helper()
 	code := assets{}
 	for _, f := range s.topology().Functions {
 		code[f.Name] = filepath.Join(folder, f.Name+".zip")
@@ -83,7 +89,7 @@ func synthesiseIn(tb testing.TB, folder string, s *settings, before map[string]d
 			tb.Fatal(err)
 		}
 	}
-	return synthesiseWith(tb, folder, s, environment{assets: code, deployed: before})
+	return code
 }
 
 // synthesiseWith is synthesise in an environment, which has built functions.

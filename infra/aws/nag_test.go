@@ -1,0 +1,137 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/jsii-runtime-go"
+	"github.com/cdklabs/cdk-nag-go/cdknag/v2"
+
+	"github.com/spillwayhq/spillway/infra/topology"
+)
+
+// A suppression is a rule of cdk-nag that a resource breaks on purpose. The list is here and not in
+// the stack's metadata, so that a deployment neither loads cdk-nag nor carries it.
+type suppression struct {
+	rule, resource string // the construct's path below the stack
+	reason         string
+}
+
+const (
+	noLambdaDLQ = "The function's own dead-letter configuration is for asynchronous invocations. An event source " +
+		"and an HTTP API invoke this one synchronously, so nothing would ever be sent to it."
+	noTracing = "A trace of an invocation that delivers hundreds of events says less than the line and the metrics " +
+		"that the function writes of it, and X-Ray costs $5 a million."
+	lateCanary = "A canary that failed must not be sent later: the next one comes in a minute, and a missing canary is " +
+		"an alarm already."
+	publicSDKs = "SDKs can't sign requests. A write key is in every request, and the function checks it."
+)
+
+var suppressions = []suppression{
+	{"AwsSolutions-APIG4", "IngestApi/DefaultRoute/Resource", publicSDKs},
+	{"Serverless-SQSRedrivePolicy", "DeadLetterQueue/Resource", "It is the end: a dead letter waits here for a person."},
+	{"Serverless-LambdaDLQ", "Deliver/Resource", noLambdaDLQ},
+	{"Serverless-LambdaDLQ", "Ingest/Resource", noLambdaDLQ},
+	{"Serverless-LambdaDLQ", "Canary/Resource", lateCanary},
+	{"Serverless-LambdaTracing", "Deliver/Resource", noTracing},
+	{"Serverless-LambdaTracing", "Ingest/Resource", noTracing},
+	{"Serverless-LambdaTracing", "Canary/Resource", noTracing},
+	{"Serverless-LambdaEventSourceMappingDestination", "DeliverSource/Resource", "Only event sources of streams have " +
+		"such a destination. The events queue has a dead-letter queue, and deliver writes dead letters with a reason."},
+	{"Serverless-LambdaAsyncFailureDestination", "Canary/EventInvokeConfig/Resource", lateCanary},
+	{"Serverless-SNSRedrivePolicy", "Alarms/ops@example.com/Resource", "A mail that could not be sent is no use in a " +
+		"queue that nobody reads: CloudWatch and the dashboard still show the alarm."},
+	{"Serverless-EventBusDLQ", "CanarySchedule/Resource", lateCanary},
+}
+
+// A finding is a line of cdk-nag's report.
+type finding struct {
+	Rule       string `json:"ruleId"`
+	Resource   string `json:"resourceId"` // STACK/PATH
+	Compliance string `json:"compliance"`
+	Info       string `json:"ruleInfo"`
+}
+
+// nag checks the stacks of all settings and returns cdk-nag's findings by stack.
+func nag(t *testing.T, variants map[string]func(*settings)) map[string][]finding {
+	t.Helper()
+	folder := t.TempDir()
+	out := filepath.Join(folder, "cdk.out")
+	app := awscdk.NewApp(&awscdk.AppProps{AnalyticsReporting: jsii.Bool(false), TreeMetadata: jsii.Bool(false),
+		Outdir: jsii.String(out)})
+	for name, change := range variants {
+		names, err := topology.NewNames(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := defaultSettings(names, "eu-west-1")
+		change(&s)
+		newStack(app, "eu-west-1", &s, environment{assets: placeholders(t, folder, &s)})
+	}
+	props := &cdknag.NagPackProps{Reports: jsii.Bool(true),
+		ReportFormats: &[]cdknag.NagReportFormat{cdknag.NagReportFormat_JSON}}
+	aspects := awscdk.Aspects_Of(app)
+	aspects.Add(cdknag.NewAwsSolutionsChecks(props), nil)
+	aspects.Add(cdknag.NewServerlessChecks(props), nil)
+	app.Synth(nil)
+	found := map[string][]finding{}
+	for name := range variants {
+		for _, pack := range []string{"AwsSolutions", "Serverless"} {
+			content, err := os.ReadFile(filepath.Join(out, pack+"--"+name+"-eu-west-1-NagReport.json"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var report struct {
+				Lines []finding `json:"lines"`
+			}
+			if err := json.Unmarshal(content, &report); err != nil {
+				t.Fatal(err)
+			}
+			if len(report.Lines) < 9 { // a pack that checks nothing finds nothing
+				t.Errorf("%s: %s made only %d checks", name, pack, len(report.Lines))
+			}
+			found[name] = append(found[name], report.Lines...)
+		}
+	}
+	return found
+}
+
+func TestCDKNagFindsOnlyWhatIsSuppressedWithAReason(t *testing.T) {
+	key := "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+	used := map[suppression]bool{}
+	for name, findings := range nag(t, map[string]func(*settings){
+		"usual": func(*settings) {},
+		"others": func(s *settings) {
+			s.IngestEndpoint, s.KMSKeys, s.Emails = endpointFunctionURL, []string{key}, []string{"ops@example.com"}
+			s.EndpointParameter, s.ReservedConcurrency = "/others/segment-endpoint", 0
+		},
+		"adopted": func(s *settings) { s.AdoptQueues, s.Canary = adoptAll, false },
+	}) {
+		for _, f := range findings {
+			if f.Compliance == "Compliant" || f.Compliance == "N/A" {
+				continue
+			}
+			i := slices.IndexFunc(suppressions, func(s suppression) bool {
+				return f.Rule == s.rule && f.Resource == name+"-eu-west-1/"+s.resource
+			})
+			if i < 0 {
+				t.Errorf("%s of %s is %s: %s Mend it, or add a suppression with its reason", f.Rule, f.Resource, f.Compliance,
+					f.Info)
+				continue
+			}
+			used[suppressions[i]] = true
+		}
+	}
+	for _, s := range suppressions {
+		if !used[s] {
+			t.Errorf("nothing breaks %s at %s any more: remove its suppression", s.rule, s.resource)
+		}
+		if s.reason == "" {
+			t.Errorf("%s at %s is suppressed without a reason", s.rule, s.resource)
+		}
+	}
+}
