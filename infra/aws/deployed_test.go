@@ -214,11 +214,8 @@ func answers(t *testing.T, byAction map[string]string) {
 		_, _ = w.Write([]byte(answer))
 	}))
 	t.Cleanup(server.Close)
-	for variable, value := range map[string]string{"AWS_ENDPOINT_URL": server.URL, "AWS_ACCESS_KEY_ID": "a",
-		"AWS_SECRET_ACCESS_KEY": "s", "AWS_SESSION_TOKEN": "", "AWS_PROFILE": "", "AWS_CONFIG_FILE": "/dev/null",
-		"AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "AWS_EC2_METADATA_DISABLED": "true"} {
-		t.Setenv(variable, value)
-	}
+	ownConfiguration(t)
+	t.Setenv("AWS_ENDPOINT_URL", server.URL)
 }
 
 const (

@@ -1,0 +1,485 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	cftypes "github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
+
+	"github.com/spillwayhq/spillway/infra/topology"
+)
+
+const motoAccount = "123456789012" // of every caller
+
+// A cloud is a moto server, which has CloudFormation and the services that the stack uses.
+type cloud struct {
+	python, url string
+	config      aws.Config
+	uploaded    map[string]bool // objects of S3
+}
+
+func newCloud(t *testing.T) *cloud {
+	t.Helper()
+	python, err := exec.LookPath("python3")
+	if err == nil {
+		err = exec.Command(python, "-c", "import moto.server, boto3").Run()
+	}
+	if err != nil {
+		const need = "needs moto: python3 -m pip install -r infra/aws/requirements.txt"
+		if os.Getenv("SPILLWAY_REQUIRE_MOTO") != "" {
+			t.Fatal(need)
+		}
+		t.Skip(need)
+	}
+	ownConfiguration(t)
+	server := exec.Command(python, filepath.Join("testdata", "motoserver.py"), "serve")
+	var log bytes.Buffer
+	server.Stderr = &log
+	stdin, err := server.StdinPipe() // it serves until its input ends, also if this test is killed
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := server.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = stdin.Close()
+		if err := server.Wait(); err != nil || t.Failed() {
+			t.Logf("moto ended with %v\n%s", err, &log)
+		}
+	})
+	url, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		t.Fatalf("moto did not start: %v", err)
+	}
+	t.Setenv("AWS_ENDPOINT_URL", strings.TrimSpace(url))
+	config, err := awsconfig.LoadDefaultConfig(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &cloud{python: python, url: strings.TrimSpace(url), config: config, uploaded: map[string]bool{}}
+}
+
+// ownConfiguration replaces this machine's configuration of the AWS tools by that of the tests.
+func ownConfiguration(t *testing.T) {
+	t.Helper()
+	for variable, value := range map[string]string{"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
+		"AWS_REGION": "eu-west-1", "AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
+		"AWS_EC2_METADATA_DISABLED": "true", "NO_PROXY": "*", "AWS_SESSION_TOKEN": "", "AWS_PROFILE": "",
+		"AWS_DEFAULT_PROFILE": ""} {
+		t.Setenv(variable, value)
+		if value == "" { // to boto3 an empty profile is one that does not exist
+			os.Unsetenv(variable)
+		}
+	}
+}
+
+func (c *cloud) stacks(region string) *cloudformation.Client {
+	return cloudformation.NewFromConfig(c.config, func(o *cloudformation.Options) { o.Region = region })
+}
+
+func (c *cloud) queues(region string) *sqs.Client {
+	return sqs.NewFromConfig(c.config, func(o *sqs.Options) { o.Region = region })
+}
+
+// bootstrap makes of a region what `cdk bootstrap` does: the bucket for code, and the version.
+func (c *cloud) bootstrap(t *testing.T, region string) {
+	t.Helper()
+	parameters := ssm.NewFromConfig(c.config, func(o *ssm.Options) { o.Region = region })
+	if _, err := parameters.PutParameter(t.Context(), &ssm.PutParameterInput{Type: ssmtypes.ParameterTypeString,
+		Name: aws.String("/cdk-bootstrap/hnb659fds/version"), Value: aws.String("30")}); err != nil {
+		t.Fatal(err)
+	}
+	c.put(t, bucket(region), nil)
+}
+
+func bucket(region string) string { return "/cdk-hnb659fds-assets-" + motoAccount + "-" + region }
+
+// put makes a bucket or an object of S3 once, which moto takes without a signature.
+func (c *cloud) put(t *testing.T, path string, content []byte) {
+	t.Helper()
+	if c.uploaded[path] {
+		return
+	}
+	c.uploaded[path] = true
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPut, c.url+path, bytes.NewReader(content))
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		t.Fatalf("put %s: %s", path, answer.Status)
+	}
+}
+
+// A deployment is what `cdk deploy` did in the regions of the settings.
+type deployment struct {
+	said      string // before it went on
+	templates map[string]template
+	changed   map[string]bool // by region
+}
+
+// ask asks what exists, and returns what a deployment says of it.
+func (c *cloud) ask(t *testing.T, s *settings) (before map[string]deployed, said string) {
+	t.Helper()
+	before = ask(t.Context(), motoAccount, s.topology().Names, s.Regions)
+	var out strings.Builder
+	for _, region := range s.Regions {
+		s.tell(&out, region, before[region])
+	}
+	return before, out.String()
+}
+
+// deploy does what `cdk deploy` does: it asks what exists, synthesises, uploads the code, and
+// creates or updates each stack.
+func (c *cloud) deploy(t *testing.T, s *settings) deployment {
+	t.Helper()
+	folder, names := t.TempDir(), s.topology().Names
+	before, said := c.ask(t, s)
+	d := deployment{said, synthesiseIn(t, folder, s, before), map[string]bool{}}
+	for _, region := range s.Regions {
+		for _, f := range d.templates[region].of("AWS::Lambda::Function") {
+			key := f.at("Code", "S3Key").(string)
+			content, err := os.ReadFile(filepath.Join(folder, "cdk.out", "asset."+key))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.put(t, bucket(region)+"/"+key, content)
+		}
+		d.changed[region] = c.apply(t, region, names.Stack(region), string(d.templates[region].content))
+	}
+	return d
+}
+
+// apply creates or updates a stack, and reports whether that was necessary. Like the CDK it leaves
+// a stack alone that has this very template.
+func (c *cloud) apply(t *testing.T, region, stack, body string) bool {
+	t.Helper()
+	api := c.stacks(region)
+	parameters := []cftypes.Parameter{{ParameterKey: aws.String("BootstrapVersion"),
+		ParameterValue: aws.String("/cdk-bootstrap/hnb659fds/version")}}
+	capabilities := []cftypes.Capability{cftypes.CapabilityCapabilityNamedIam}
+	exists, _, err := readSettingsOf(t.Context(), api, stack)
+	if err == nil && exists {
+		has, failed := api.GetTemplate(t.Context(), &cloudformation.GetTemplateInput{StackName: &stack})
+		if failed == nil && aws.ToString(has.TemplateBody) == body {
+			return false
+		}
+		_, err = api.UpdateStack(t.Context(), &cloudformation.UpdateStackInput{StackName: &stack, TemplateBody: &body,
+			Parameters: parameters, Capabilities: capabilities})
+	} else if err == nil {
+		_, err = api.CreateStack(t.Context(), &cloudformation.CreateStackInput{StackName: &stack, TemplateBody: &body,
+			Parameters: parameters, Capabilities: capabilities})
+	}
+	if err != nil {
+		t.Fatalf("deploy %s: %v", stack, err)
+	}
+	found, err := api.DescribeStacks(t.Context(), &cloudformation.DescribeStacksInput{StackName: &stack})
+	if err != nil || !strings.HasSuffix(string(found.Stacks[0].StackStatus), "E_COMPLETE") {
+		t.Fatalf("deploy %s: %+v, %v", stack, found, err)
+	}
+	return true
+}
+
+// destroy does what `cdk destroy` does.
+func (c *cloud) destroy(t *testing.T, region string, s *settings) {
+	t.Helper()
+	stack := s.topology().Names.Stack(region)
+	if _, err := c.stacks(region).DeleteStack(t.Context(),
+		&cloudformation.DeleteStackInput{StackName: &stack}); err != nil {
+		t.Fatal(err)
+	}
+	if exists, _, err := readSettingsOf(t.Context(), c.stacks(region), stack); err != nil || exists {
+		t.Fatalf("%s exists after it was destroyed: %v", stack, err)
+	}
+}
+
+// physical is a resource as it is deployed: what its service says of it.
+type physical struct {
+	Type, Ref string
+	Read      map[string]any // empty: its service has it as part of another resource
+}
+
+// read reads every resource of a stack back, by logical ID.
+func (c *cloud) read(t *testing.T, region, stack string) map[string]physical {
+	t.Helper()
+	command := exec.Command(c.python, filepath.Join("testdata", "motoserver.py"), "read", c.url, region, stack)
+	var stderr bytes.Buffer
+	command.Stderr = &stderr
+	out, err := command.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, &stderr)
+	}
+	var all map[string]physical
+	if err := json.Unmarshal(out, &all); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// send sends a message to a queue.
+func (c *cloud) send(t *testing.T, region, queue, body string) {
+	t.Helper()
+	url, err := c.queues(region).GetQueueUrl(t.Context(), &sqs.GetQueueUrlInput{QueueName: &queue})
+	if err == nil {
+		_, err = c.queues(region).SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: url.QueueUrl, MessageBody: &body})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (c *cloud) attributes(t *testing.T, region, queue string) map[string]string {
+	t.Helper()
+	attributes, err := attributesOf(t.Context(), c.queues(region), queue)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return attributes
+}
+
+func TestAStackIsDeployedOnceDestroyedAndItsQueuesAdopted(t *testing.T) {
+	c := newCloud(t)
+	n := topology.DefaultNames()
+	s := defaultSettings(n, "eu-west-1")
+	c.bootstrap(t, "eu-west-1")
+	c.bootstrap(t, "us-east-1")
+
+	first := c.deploy(t, &s)
+	if first.said != "" {
+		t.Errorf("before the first deployment: %s", first.said)
+	}
+	compare(t, first.templates["eu-west-1"], c.read(t, "eu-west-1", n.Stack("eu-west-1")))
+
+	if again := c.deploy(t, &s); again.changed["eu-west-1"] || again.said != "" {
+		t.Errorf("a second deployment changed something, or said %q", again.said)
+	}
+	forgetful := s
+	forgetful.LogRetentionDays = 90
+	if _, said := c.ask(t, &forgetful); !strings.Contains(said, "logRetentionDays         30, is now 90\n") {
+		t.Errorf("a deployment with another setting says %q", said)
+	}
+
+	c.send(t, "eu-west-1", n.EventsQueue, "accepted")
+	c.send(t, "eu-west-1", n.DeadLetterQueue, "dead letter")
+	c.destroy(t, "eu-west-1", &s)
+	s.Regions = []string{"eu-west-1", "us-east-1"} // beside one whose queues are adopted
+	adopting := c.deploy(t, &s)
+	for _, queue := range []string{n.EventsQueue, n.DeadLetterQueue} {
+		has := c.attributes(t, "eu-west-1", queue)
+		if has["ApproximateNumberOfMessages"] != "1" || !strings.Contains(has["Policy"], "aws:SecureTransport") {
+			t.Errorf("%s did not survive with its message and its policy: %v", queue, has)
+		}
+		if want := "spillway-eu-west-1 adopts the queue " + queue + ", which exists outside of it\n"; !strings.Contains(
+			adopting.said, want) || strings.Contains(adopting.said, "spillway-us-east-1 adopts") {
+			t.Errorf("the deployment says %q, want %q for one region only", adopting.said, want)
+		}
+		if c.attributes(t, "us-east-1", queue) == nil {
+			t.Errorf("the new region has no queue %s", queue)
+		}
+	}
+	for region, tmpl := range adopting.templates {
+		compare(t, tmpl, c.read(t, region, n.Stack(region)))
+	}
+	again := c.deploy(t, &s)
+	if again.changed["eu-west-1"] || again.changed["us-east-1"] {
+		t.Errorf("deploying again what adopts queues changed %v, and said %q", again.changed, again.said)
+	}
+}
+
+// unread are properties that moto does not keep, or that have calls of their own, and why that is
+// acceptable.
+var unread = map[string]string{
+	"Tags":                           "names_test.go reads them in the template",
+	"Function Code":                  "asset_test.go runs what it names",
+	"Function Architectures":         "moto ignores the property",
+	"Function LoggingConfig":         "moto ignores the property",
+	"Queue RedriveAllowPolicy":       "moto ignores the property",
+	"EventInvokeConfig Qualifier":    "it is a part of the call, not of the answer",
+	"EventInvokeConfig FunctionName": "it is a part of the call, not of the answer",
+}
+
+// compare compares every property of every resource of a template with what its service says of it.
+func compare(t *testing.T, tmpl template, all map[string]physical) {
+	t.Helper()
+	if len(all) != len(tmpl.Resources) {
+		t.Errorf("%d resources are deployed, want %d", len(all), len(tmpl.Resources))
+	}
+	compared := 0
+	for id, want := range tmpl.Resources {
+		_, kind, _ := strings.Cut(strings.TrimPrefix(want.Type, "AWS::"), "::")
+		got := all[id].Read
+		switch kind { // those two are parts of other resources
+		case "Permission":
+			got = statement(all, want)
+		case "Policy":
+			got = inline(all, want)
+		}
+		if len(got) == 0 {
+			t.Errorf("%s %s is not deployed: %+v", want.Type, id, all[id])
+		}
+		for name, value := range want.Properties {
+			has, ok := lookup(got, name)
+			if unread[name]+unread[kind+" "+name] != "" {
+				continue
+			}
+			if value = resolved(value, all); !ok || !same(value, has) {
+				t.Errorf("%s %s: %s is %v, want %v", want.Type, id, name, text(has), text(value))
+			}
+			compared++
+		}
+	}
+	if compared < 200 {
+		t.Errorf("only %d properties were compared", compared)
+	}
+}
+
+// statement is the statement of a function's policy that a permission makes, with the names of its
+// properties.
+func statement(all map[string]physical, permission resource) map[string]any {
+	function := resolved(permission.at("FunctionName"), all)
+	for _, p := range all {
+		arn, _ := p.Read["FunctionArn"]
+		if p.Type != "AWS::Lambda::Function" || arn != function {
+			continue
+		}
+		for _, s := range p.Read["Statement"].([]any) {
+			made := s.(map[string]any)
+			principal, _ := made["Principal"].(map[string]any)
+			condition, _ := made["Condition"].(map[string]any)
+			like, _ := condition["ArnLike"].(map[string]any)
+			return map[string]any{"FunctionName": made["Resource"], "Action": made["Action"],
+				"Principal": principal["Service"], "SourceArn": like["AWS:SourceArn"]}
+		}
+	}
+	return nil
+}
+
+// inline is the policy of a role that a resource makes.
+func inline(all map[string]physical, policy resource) map[string]any {
+	for _, p := range all {
+		policies, _ := p.Read["Policies"].([]any)
+		for _, made := range policies {
+			if has := made.(map[string]any); has["PolicyName"] == policy.at("PolicyName") {
+				return has
+			}
+		}
+	}
+	return nil
+}
+
+// lookup finds the value with that name, in any case: CloudFormation and the services differ in it.
+func lookup(object map[string]any, name string) (any, bool) {
+	for key, value := range object {
+		if strings.EqualFold(key, name) {
+			return value, true
+		}
+	}
+	return nil, false
+}
+
+// unknown is a part of a text that only CloudFormation knows. It is like any text.
+const unknown = "\x00"
+
+// resolved resolves a value of a template as CloudFormation does, by what is deployed.
+func resolved(value any, all map[string]physical) any {
+	switch value := value.(type) {
+	case []any:
+		list := make([]any, len(value))
+		for i := range value {
+			list[i] = resolved(value[i], all)
+		}
+		return list
+	case map[string]any:
+		if ref, ok := value["Ref"].(string); ok {
+			if pseudo := map[string]string{"AWS::AccountId": motoAccount, "AWS::Partition": "aws",
+				"AWS::URLSuffix": "amazonaws.com"}[ref]; pseudo != "" {
+				return pseudo
+			}
+			if p, ok := all[ref]; ok {
+				return p.Ref
+			}
+			return unknown
+		}
+		if join, ok := value["Fn::Join"].([]any); ok {
+			var parts []string
+			for _, part := range resolved(join[1], all).([]any) {
+				parts = append(parts, fmt.Sprint(part))
+			}
+			return strings.Join(parts, join[0].(string))
+		}
+		if get, ok := value["Fn::GetAtt"].([]any); ok {
+			// The first is that of a log group as moto has it: AWS's ends in :*.
+			for _, name := range []string{"logGroupArn", get[1].(string), "QueueArn", "FunctionArn", "TopicArn"} {
+				if found, ok := lookup(all[get[0].(string)].Read, name); ok {
+					return found
+				}
+			}
+			return unknown
+		}
+		object := map[string]any{}
+		for name, inner := range value {
+			if strings.HasPrefix(name, "Fn::") {
+				return unknown
+			}
+			object[name] = resolved(inner, all)
+		}
+		return object
+	}
+	return value
+}
+
+// same reports whether a service has what a template says. A service may add to an object, and have
+// numbers and documents as texts.
+func same(want, has any) bool {
+	switch want := want.(type) {
+	case map[string]any:
+		object, ok := has.(map[string]any)
+		if encoded, isText := has.(string); isText {
+			ok = json.Unmarshal([]byte(encoded), &object) == nil
+		}
+		for name, value := range want {
+			inner, found := lookup(object, name)
+			ok = ok && found && same(value, inner)
+		}
+		return ok
+	case []any:
+		list, ok := has.([]any)
+		ok = ok && len(list) == len(want)
+		for i := range want {
+			ok = ok && same(want[i], list[i])
+		}
+		return ok
+	case string:
+		parts := strings.Split(want, unknown)
+		for i := range parts {
+			parts[i] = regexp.QuoteMeta(parts[i])
+		}
+		matched, _ := regexp.MatchString("(?s)^"+strings.Join(parts, ".+")+"$", fmt.Sprint(has))
+		return matched
+	}
+	return strings.Trim(text(want), `"`) == strings.Trim(text(has), `"`)
+}

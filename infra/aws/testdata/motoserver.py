@@ -1,0 +1,246 @@
+"""moto's server with the types of CloudFormation resources that the stack has and moto lacks.
+
+    python3 motoserver.py serve                      prints its URL and serves until its input ends
+    python3 motoserver.py read URL REGION STACK      prints what the services say of each resource of a stack, as JSON
+
+The missing types are created through the server's own APIs by boto3, which checks every name and type
+against AWS's models.
+"""
+
+import json
+import logging
+import sys
+
+import boto3
+
+ENDPOINT = ""
+
+
+def client(service, region):
+    return boto3.client(service, region_name=region, endpoint_url=ENDPOINT, aws_access_key_id="test",
+                        aws_secret_access_key="test")
+
+
+class Type:
+    """A type that moto lacks: how it is made of its properties, and deleted. ref is its Ref."""
+
+    def __init__(self, name, service, create, delete, attributes=None):
+        self.name, self.service, self.create, self.delete = name, service, create, delete
+        self.attributes = attributes or {}
+
+
+def put(method, **fixed):
+    """Creates by a call that takes the properties as they are, and refers to the property in name."""
+    def create(c, p):
+        name = fixed["name"]
+        getattr(c, method)(**p)
+        return p[name]
+    return create
+
+
+def api_gateway(method, key):
+    def create(c, p):
+        return getattr(c, method)(**p)[key]
+    return create
+
+
+def create_stage(c, p):
+    c.create_stage(**p)
+    return p["ApiId"] + "/" + p["StageName"]
+
+
+def create_invoke_config(c, p):
+    c.put_function_event_invoke_config(**p)
+    return p["FunctionName"]
+
+
+def set_queue_policy(c, p):
+    for url in p["Queues"]:
+        c.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(p["PolicyDocument"])})
+    return p["Queues"][0]
+
+
+def set_topic_policy(c, p):
+    for arn in p["Topics"]:
+        c.set_topic_attributes(TopicArn=arn, AttributeName="Policy", AttributeValue=json.dumps(p["PolicyDocument"]))
+    return p["Topics"][0]
+
+
+def nothing(c, p, ref):
+    """Goes with its parent, or can't be taken back by the service's API."""
+
+
+MISSING = [
+    Type("AWS::ApiGatewayV2::Api", "apigatewayv2", api_gateway("create_api", "ApiId"),
+         lambda c, p, ref: c.delete_api(ApiId=ref), {"ApiEndpoint": lambda c, ref: c.get_api(ApiId=ref)["ApiEndpoint"]}),
+    Type("AWS::ApiGatewayV2::Integration", "apigatewayv2", api_gateway("create_integration", "IntegrationId"), nothing),
+    Type("AWS::ApiGatewayV2::Route", "apigatewayv2", api_gateway("create_route", "RouteId"), nothing),
+    Type("AWS::ApiGatewayV2::Stage", "apigatewayv2", create_stage, nothing),
+    Type("AWS::CloudWatch::Alarm", "cloudwatch", put("put_metric_alarm", name="AlarmName"),
+         lambda c, p, ref: c.delete_alarms(AlarmNames=[ref])),
+    Type("AWS::CloudWatch::CompositeAlarm", "cloudwatch", put("put_composite_alarm", name="AlarmName"),
+         lambda c, p, ref: c.delete_alarms(AlarmNames=[ref])),
+    Type("AWS::Lambda::EventInvokeConfig", "lambda", create_invoke_config, nothing),
+    Type("AWS::SNS::TopicPolicy", "sns", set_topic_policy, nothing),
+    Type("AWS::SQS::QueuePolicy", "sqs", set_queue_policy,
+         lambda c, p, ref: c.set_queue_attributes(QueueUrl=ref, Attributes={"Policy": ""})),
+]
+
+
+def register(kind, base):
+    """Makes a model of the type, which moto finds among the subclasses of base."""
+
+    class Model(base):
+        __module__ = "moto.missing"  # moto takes a model's service from its module's name
+
+        def __init__(self, ref, region, properties):
+            self.ref, self.region, self.properties = ref, region, properties
+
+        @staticmethod
+        def cloudformation_name_type():
+            return ""
+
+        @staticmethod
+        def cloudformation_type():
+            return kind.name
+
+        @classmethod
+        def has_cfn_attr(cls, attr):
+            return attr in kind.attributes
+
+        def get_cfn_attribute(self, attribute):
+            return kind.attributes[attribute](client(kind.service, self.region), self.ref)
+
+        @property
+        def physical_resource_id(self):
+            return self.ref
+
+        @classmethod
+        def create_from_cloudformation_json(cls, name, resource, account, region, **kwargs):
+            properties = resource["Properties"]
+            return cls(kind.create(client(kind.service, region), properties), region, properties)
+
+        @classmethod
+        def update_from_cloudformation_json(cls, original_resource, new_resource_name, cloudformation_json, account_id,
+                                            region_name):
+            original_resource.delete(account_id, region_name)
+            return cls.create_from_cloudformation_json(new_resource_name, cloudformation_json, account_id, region_name)
+
+        def delete(self, account, region):
+            kind.delete(client(kind.service, region), self.properties, self.ref)
+
+    return Model
+
+
+def serve():
+    global ENDPOINT
+    from moto.cloudformation import parsing
+    from moto.core.common_models import CloudFormationModel
+    from moto.awslambda.models import LambdaBackend
+    from moto.cloudwatch.responses import CloudWatchResponse
+    from moto.server import ThreadedMotoServer
+
+    models = [register(kind, CloudFormationModel) for kind in MISSING]  # held, for they are found by reference
+
+    CloudWatchResponse.put_composite_alarm = CloudWatchResponse.put_metric_alarm  # which takes an AlarmRule too
+    # moto knows Retain only. RetainExceptOnCreate is the same once a stack was made.
+    delete = parsing.ResourceMap.delete
+
+    def retaining(resources):
+        for resource in resources._resource_json_map.values():
+            if resource.get("DeletionPolicy") == "RetainExceptOnCreate":
+                resource["DeletionPolicy"] = "Retain"
+        delete(resources)
+
+    parsing.ResourceMap.delete = retaining
+    # The functions' code is a small file: a message stays in its queue, as if every invocation failed.
+    LambdaBackend.send_sqs_batch = lambda *args: False
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    ENDPOINT = "http://%s:%d" % server.get_host_and_port()
+    print(ENDPOINT, flush=True)
+    sys.stdin.read()
+    del models
+
+
+def function(c, ref):
+    try:
+        policy = json.loads(c.get_policy(FunctionName=ref)["Policy"])
+    except c.exceptions.ResourceNotFoundException:
+        policy = {"Statement": []}
+    return {**c.get_function_configuration(FunctionName=ref), **c.get_function_concurrency(FunctionName=ref),
+            "Statement": policy["Statement"]}
+
+
+def role(c, ref):
+    names = c.list_role_policies(RoleName=ref)["PolicyNames"]
+    return {**c.get_role(RoleName=ref)["Role"],
+            "Policies": [{**c.get_role_policy(RoleName=ref, PolicyName=name), "Roles": [ref]} for name in names]}
+
+
+def event_source(c, ref):
+    mapping = c.get_event_source_mapping(UUID=ref)
+    return {**mapping, "FunctionName": mapping["FunctionArn"].rsplit(":", 1)[1]}
+
+
+def queue(c, ref):
+    return {**c.get_queue_attributes(QueueUrl=ref, AttributeNames=["All"])["Attributes"],
+            "QueueName": ref.rsplit("/", 1)[1]}
+
+
+def topic(c, ref):
+    return {**c.get_topic_attributes(TopicArn=ref)["Attributes"], "TopicName": ref.rsplit(":", 1)[1]}
+
+
+# How each type is read back: its service, and a call with the resource's physical ID and that of the API.
+READERS = {
+    "AWS::ApiGatewayV2::Api": ("apigatewayv2", lambda c, ref, _: c.get_api(ApiId=ref)),
+    "AWS::ApiGatewayV2::Integration": ("apigatewayv2", lambda c, ref, api: {
+        **c.get_integration(ApiId=api, IntegrationId=ref), "ApiId": api}),
+    "AWS::ApiGatewayV2::Route": ("apigatewayv2", lambda c, ref, api: {
+        **c.get_route(ApiId=api, RouteId=ref), "ApiId": api}),
+    "AWS::ApiGatewayV2::Stage": ("apigatewayv2", lambda c, ref, api: {
+        **c.get_stage(ApiId=api, StageName=ref.split("/")[1]), "ApiId": api}),
+    "AWS::CloudWatch::Alarm": ("cloudwatch", lambda c, ref, _: c.describe_alarms(AlarmNames=[ref])["MetricAlarms"][0]),
+    "AWS::CloudWatch::CompositeAlarm": ("cloudwatch", lambda c, ref, _: c.describe_alarms(
+        AlarmNames=[ref], AlarmTypes=["CompositeAlarm"])["CompositeAlarms"][0]),
+    "AWS::CloudWatch::Dashboard": ("cloudwatch", lambda c, ref, _: c.get_dashboard(DashboardName=ref)),
+    "AWS::Events::Rule": ("events", lambda c, ref, _: {
+        **c.describe_rule(Name=ref), "Targets": c.list_targets_by_rule(Rule=ref)["Targets"]}),
+    "AWS::IAM::Role": ("iam", lambda c, ref, _: role(c, ref)),
+    "AWS::Lambda::EventInvokeConfig": (
+        "lambda", lambda c, ref, _: c.get_function_event_invoke_config(FunctionName=ref)),
+    "AWS::Lambda::EventSourceMapping": ("lambda", lambda c, ref, _: event_source(c, ref)),
+    "AWS::Lambda::Function": ("lambda", lambda c, ref, _: function(c, ref)),
+    "AWS::Logs::LogGroup": ("logs", lambda c, ref, _: c.describe_log_groups(logGroupNamePrefix=ref)["logGroups"][0]),
+    "AWS::SNS::Topic": ("sns", lambda c, ref, _: topic(c, ref)),
+    "AWS::SNS::TopicPolicy": ("sns", lambda c, ref, _: {"PolicyDocument": topic(c, ref)["Policy"], "Topics": [ref]}),
+    "AWS::SQS::Queue": ("sqs", lambda c, ref, _: queue(c, ref)),
+    "AWS::SQS::QueuePolicy": ("sqs", lambda c, ref, _: {"PolicyDocument": queue(c, ref)["Policy"], "Queues": [ref]}),
+}
+
+
+def read(region, stack):
+    resources = client("cloudformation", region).get_paginator("list_stack_resources").paginate(StackName=stack)
+    resources = [r for page in resources for r in page["StackResourceSummaries"]]
+    apis = [r["PhysicalResourceId"] for r in resources if r["ResourceType"] == "AWS::ApiGatewayV2::Api"]
+    found = {}
+    for r in resources:
+        kind, ref = r["ResourceType"], r.get("PhysicalResourceId", "")
+        entry = {"Type": kind, "Ref": ref}
+        if kind in READERS:
+            service, reader = READERS[kind]
+            entry["Read"] = reader(client(service, region), ref, apis[0] if apis else "")
+            entry["Read"].pop("ResponseMetadata", None)
+        found[r["LogicalResourceId"]] = entry
+    json.dump(found, sys.stdout, default=str)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "serve":
+        serve()
+    else:
+        ENDPOINT = sys.argv[2]
+        read(sys.argv[3], sys.argv[4])
