@@ -173,6 +173,10 @@ func TestTheTestsCatchTheMutants(t *testing.T) {
 		if !name.MatchString(m.name) {
 			continue
 		}
+		if _, err := m.apply(root(t)); err != nil {
+			t.Errorf("%s: %v", m.name, err)
+			continue
+		}
 		if dir := path.Dir(m.file); !tested[dir] {
 			tested[dir] = true
 			if out, err := with(t, nil).packageTests(t, m.file); err != nil {
