@@ -66,19 +66,25 @@ func validate(raw []byte, flaws rawjson.Flaws, levels int, v *values) *Problem {
 	return v.validate()
 }
 
-// validate applies Segment's rules. They look only at the fields that the event's type uses.
+// validate applies Segment's rules.
 func (v *values) validate() *Problem {
 	// There are never fewer bytes than characters, so only a long id is counted.
 	if id := v[fieldMessageID]; rawjson.IsString(id) && len(id)-2 > MaxMessageIDBytes &&
 		utf8.RuneCount(rawjson.Unquote(nil, id)) > MaxMessageIDBytes {
 		return MessageIDTooLong
 	}
+	return v.validateType(SharedContext{})
+}
+
+// validateType applies the rules of the event's type, which look only at the fields that the type
+// uses. shared is the context of the event's batch.
+func (v *values) validateType(shared SharedContext) *Problem {
 	if !rawjson.IsString(v[fieldType]) {
 		return TypeUnknown
 	}
 	switch string(rawjson.Unquote(nil, v[fieldType])) {
 	case "track":
-		return v.validateTrack()
+		return v.validateTrack(shared)
 	case "page", "screen":
 		return v.validatePage()
 	case "identify":
@@ -120,7 +126,7 @@ func (v *values) validateUser() *Problem {
 	return nil
 }
 
-func (v *values) validateTrack() *Problem {
+func (v *values) validateTrack(shared SharedContext) *Problem {
 	if p := v.validateUser(); p != nil {
 		return p
 	}
@@ -130,7 +136,13 @@ func (v *values) validateTrack() *Problem {
 	case !rawjson.IsString(name):
 		return EventNotString
 	}
-	return mustBeObject(v[fieldProperties], PropertiesNotObject)
+	if p := mustBeObject(v[fieldProperties], PropertiesNotObject); p != nil {
+		return p
+	}
+	if isConsentEvent(rawjson.Unquote(nil, v[fieldEvent])) {
+		return v.validateConsent(shared)
+	}
+	return nil
 }
 
 func (v *values) validatePage() *Problem {

@@ -144,8 +144,10 @@ func scanContext(value []byte) contextFields {
 // A SharedContext says which fields a batch's context sets for all of its events: Segment merges it
 // into each.
 type SharedContext struct {
-	Direct                 bool // its direct is true
-	ip, userAgent, library bool // it has the field
+	Direct                 bool   // its direct is true
+	ip, userAgent, library bool   // it has the field
+	consent                []byte // the field's value; nil: it has none
+	device                 []byte // the same, if the rules refuse it
 }
 
 // ScanContext reads a batch's context: valid JSON, or nil for none. A context that is not an object
@@ -155,5 +157,12 @@ func ScanContext(context []byte) SharedContext {
 		return SharedContext{}
 	}
 	c := scanContext(context)
-	return SharedContext{Direct: c.direct, ip: c.ip.present, userAgent: c.userAgent.present, library: c.library}
+	shared := SharedContext{Direct: c.direct, ip: c.ip.present, userAgent: c.userAgent.present, library: c.library}
+	if consent := member(context, "consent"); !rawjson.IsNull(consent) {
+		shared.consent = consent
+	}
+	if device := member(context, "device"); !isStringOrNull(member(device, "advertisingId")) {
+		shared.device = device
+	}
+	return shared
 }

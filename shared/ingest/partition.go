@@ -34,6 +34,7 @@ func (q *request) partition() *refusal {
 		ReceivedAt: q.enrichment.ReceivedAt}
 	for i := range c.events {
 		e := &c.events[i]
+		e.Inherit(q.enrichment.Shared, q.enrichment.PathType)
 		from := len(q.enriched)
 		var omitted event.Omitted
 		q.enriched, omitted = e.AppendEnriched(q.enriched, &q.enrichment)

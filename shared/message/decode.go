@@ -156,6 +156,12 @@ func (d *Decoder) parse(text []byte, m *Content) error {
 		return errors.New("empty_batch: the batch holds no event")
 	}
 	h.decode(m)
+	if len(m.Context) > 0 {
+		shared := event.ScanContext(m.Context)
+		for i := range m.Events {
+			m.Events[i].Inherit(shared, "")
+		}
+	}
 	return nil
 }
 

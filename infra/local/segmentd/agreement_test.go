@@ -24,6 +24,9 @@ func FuzzTheProductAgreesWithTheEmulator(f *testing.F) {
 		`{"type":"group","userId":1,"groupId":2,"traits":[]}`, `{"type":"group","userId":"","groupId":{}}`,
 		`{"type":"alias","userId":1,"previousId":-2}`, `{"type":"alias","userId":"u","previousId":""}`,
 		`{"type":"identify","userId":null,"userId":"u","groupId":[],"traits":{}}`, `{"\u0074ype":"trac\u006b"}`,
+		`{"type":"track","event":"Segment Consent Preference","anonymousId":"a","context":{"consent":{"categoryPreferences":{"a":true}}}}`,
+		`{"type":"track","event":"Segment Consent Preference Updated","userId":"u","context":{"consent":{"categoryPreferences":{"a":1}}}}`,
+		`{"type":"track","event":"Segment Consent Preference","anonymousId":7,"context":{"device":{"advertisingId":7}}}`,
 		`{"type":"alias","userId":{},"previousId":"p","anonymousId":[]}`, `{"type":7}`, `[]`, `null`, `"x"`,
 	} {
 		f.Add([]byte(seed))
@@ -39,10 +42,16 @@ func agree(t *testing.T, raw []byte) {
 	if product.Scan(&s, raw, &e) != nil || s.End() != nil || slices.Contains(stricter, e.Problem) {
 		return
 	}
+	agreeInBatch(t, &e, "null")
+}
+
+// agreeInBatch is agree for an event in a batch with that context.
+func agreeInBatch(t *testing.T, e *product.Event, context string) {
 	sent, _ := e.AppendIdentified(nil, "id", time.Now())
 	var b batch
-	if refused := b.parse(fmt.Appendf(nil, `{"batch":[%s]}`, sent), route{batch: true}); refused != nil {
-		t.Fatalf("%s: the emulator answers 400 %v", raw, refused)
+	if refused := b.parse(fmt.Appendf(nil, `{"batch":[%s],"context":%s}`, sent, context),
+		route{batch: true}); refused != nil {
+		t.Fatalf("%s: the emulator answers 400 %v", sent, refused)
 	}
 	want := ""
 	switch e.Problem {
@@ -55,7 +64,42 @@ func agree(t *testing.T, raw []byte) {
 		want = e.Problem.Code
 	}
 	if got := b.events[0].code; got != want {
-		t.Fatalf("%s: the emulator rejects it as %q, the product as %q, and sends %s", raw, got, want, sent)
+		t.Fatalf("%s in a batch with the context %s: the emulator rejects it as %q, the product as %q", sent, context, got,
+			want)
+	}
+}
+
+func TestTheProductAgreesWithTheEmulatorAboutConsent(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	pick := func(of ...string) string { return of[rng.IntN(len(of))] }
+	context := func() string {
+		consent := pick(`{"categoryPreferences":`+pick(`{"a":true,"b":false}`, `{}`, `{"a":null}`, `{"a":1}`, `[]`,
+			`null`)+`}`,
+			`null`, `{}`, `7`)
+		device := pick(`{"advertisingId":`+pick(`"x"`, `7`, `null`, `""`)+`}`, `null`, `[]`)
+		return pick(`{"consent":`+consent+`,"device":`+device+`}`, `{"consent":`+consent+`}`, `{"device":`+device+`}`, `null`,
+			`"web"`)
+	}
+	accepted := 0
+	for range 30_000 {
+		raw := fmt.Appendf(nil, `{"type":"track","event":%q,"userId":"u","anonymousId":%s,"context":%s}`,
+			pick("Segment Consent Preference", "Segment Consent Preference Updated", "Segment Consent"),
+			pick(`"a"`, `"a"`, `7`, `""`, `null`, `{}`), context())
+		var s rawjson.Scanner
+		var e product.Event
+		s.Reset(raw)
+		if err := product.Scan(&s, raw, &e); err != nil {
+			t.Fatal(err)
+		}
+		shared := context()
+		e.Inherit(product.ScanContext([]byte(shared)), "")
+		if e.Problem == nil {
+			accepted++
+		}
+		agreeInBatch(t, &e, shared)
+	}
+	if accepted < 3000 {
+		t.Errorf("only %d events are good", accepted)
 	}
 }
 

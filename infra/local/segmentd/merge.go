@@ -2,6 +2,7 @@ package segmentd
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 )
 
@@ -77,6 +78,11 @@ func union(own, batch []member) []member {
 		}
 	}
 	return own
+}
+
+// present returns those members that are not null.
+func present(all []member) []member {
+	return slices.DeleteFunc(all, func(m member) bool { return m.value.null() })
 }
 
 func join(all []member) string {

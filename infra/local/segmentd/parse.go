@@ -18,7 +18,8 @@ type batch struct {
 type event struct {
 	raw                         string
 	messageID, writeKey, sentAt string
-	code                        string // why Segment would reject it later, or ""
+	code                        string  // why Segment would reject it later, or ""
+	consent                     *fields // of an event that changes consent, until the batch's context is known
 }
 
 func (b *batch) reset() {
@@ -58,7 +59,9 @@ func (b *batch) parse(body []byte, rt route) *refusal {
 func (b *batch) parseSingle(s *scanner, typ string) bool {
 	e, f, ok := scanEvent(s)
 	b.writeKey, b.sentAt = e.writeKey, e.sentAt
-	e.code = f.check(typ)
+	if e.code = f.check(typ); e.code == "" && f.isConsent(typ) {
+		e.code = f.checkConsent("")
+	}
 	b.events = append(b.events, e)
 	return ok
 }
@@ -96,6 +99,11 @@ func (b *batch) parseBatch(s *scanner) (refused *refusal, ok bool) {
 		}
 		return ok
 	})
+	for i := range b.events {
+		if e := &b.events[i]; e.consent != nil {
+			e.code = e.consent.checkConsent(b.context)
+		}
+	}
 	switch {
 	case n == 0:
 		b.rejected = codeEmptyBatch
@@ -116,7 +124,11 @@ func (b *batch) parseElement(s *scanner, over bool) (size int, ok bool) {
 		return len(v), ok
 	}
 	e, f, ok := scanEvent(s)
-	e.code = f.check(f.typ.text())
+	typ := f.typ.text()
+	if e.code = f.check(typ); e.code == "" && f.isConsent(typ) {
+		own := f
+		e.consent = &own
+	}
 	b.events = append(b.events, e)
 	return len(e.raw), ok
 }
@@ -174,6 +186,22 @@ func (v value) text() string {
 		return ""
 	}
 	return unquote(string(v))
+}
+
+// member returns the last value of a member of an object, "" if there is none or v is no object.
+func (v value) member(name string) (of value) {
+	if !v.isObject() {
+		return ""
+	}
+	s := scanner{in: string(v)}
+	s.object(func(quoted string) bool {
+		m, ok := scanValue(&s)
+		if unquote(quoted) == name {
+			of = m
+		}
+		return ok
+	})
+	return of
 }
 
 // object returns an object as written, and "" for anything else.

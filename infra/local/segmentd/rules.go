@@ -15,6 +15,13 @@ const (
 	codeIDRequired          = "id_required"
 	codeIDNotString         = "id_not_string"
 
+	codeConsentMissing        = "consent_categoryprefences_should_exist" // Segment's spelling
+	codeConsentNotObject      = "consent_categorypreferences_should_be_object"
+	codeConsentNotBool        = "consent_categorypreferences_fields_should_be_bool"
+	codeAdvertisingIDNoString = "device_advertisingid_should_be_string"
+	codeConsentNeedsID        = "consent_needs_anonymous_id_set"
+	codeAnonymousIDInvalid    = "anonymous_id_invalid"
+
 	codeTooManyEvents   = "too_many_events"   // a batch of more than 2,500: every event of it
 	codeNotObject       = "event_not_object"  // an element of the batch that is not an object
 	codeTypeNotKnown    = "type_not_known"    // not one of the six types
@@ -29,6 +36,7 @@ type fields struct {
 	groupID, previousID         value
 	properties, traits          value
 	messageID, writeKey, sentAt value
+	context                     value
 }
 
 func (f *fields) set(key string, v value) {
@@ -59,6 +67,8 @@ func (f *fields) set(key string, v value) {
 		f.writeKey = v
 	case "sentAt":
 		f.sentAt = v
+	case "context":
+		f.context = v
 	}
 }
 
@@ -79,6 +89,54 @@ func (f *fields) check(typ string) string {
 		return first(requiredIDs(f.userID, f.previousID))
 	}
 	return codeTypeNotKnown
+}
+
+// isConsent reports whether an event of that type without other flaws is one that changes a user's
+// consent, whose name is reserved.
+func (f *fields) isConsent(typ string) bool {
+	name := f.event.text()
+	return typ == "track" && (name == "Segment Consent Preference" || name == "Segment Consent Preference Updated")
+}
+
+// checkConsent is check for what such an event needs besides. Its context is merged with the
+// batch's, as Received.Merged does.
+func (f *fields) checkConsent(batchContext string) string {
+	context := f.context
+	switch {
+	case batchContext == "":
+	case context.null():
+		context = value(batchContext)
+	case context.isObject():
+		context = value(join(union(present(members(string(context))), members(batchContext))))
+	}
+	preferences := context.member("consent").member("categoryPreferences")
+	switch {
+	case preferences.null():
+		return codeConsentMissing
+	case !preferences.isObject():
+		return codeConsentNotObject
+	}
+	s := scanner{in: string(preferences)}
+	code := ""
+	s.object(func(string) bool {
+		v, ok := scanValue(&s)
+		if v != "true" && v != "false" {
+			code = codeConsentNotBool
+		}
+		return ok
+	})
+	advertisingID := context.member("device").member("advertisingId")
+	switch {
+	case code != "":
+		return code
+	case !advertisingID.null() && !advertisingID.isString():
+		return codeAdvertisingIDNoString
+	case f.anonymousID.isEmpty():
+		return codeConsentNeedsID
+	case !f.anonymousID.isString():
+		return codeAnonymousIDInvalid
+	}
+	return ""
 }
 
 // user requires a userId or an anonymousId, and that both are ids.
