@@ -99,12 +99,9 @@ func bodyText(body, buffer []byte) (text, newBuffer []byte) {
 // identify gives each event a messageId and a timestamp where it has none, the same at every
 // receive, and separates the events that Segment would not take.
 func (m *delivery) identify() {
-	sent := m.sent
-	if !m.firstSeen.IsZero() {
-		sent = m.firstSeen
-	}
-	if sent.IsZero() {
-		sent = time.Now()
+	at := m.cameIn()
+	if at.IsZero() {
+		at = time.Now()
 	}
 	id := m.id()
 	// The buffer must not move once events are slices of it. While it is written, an event may be longer
@@ -124,7 +121,7 @@ func (m *delivery) identify() {
 		if !e.Identified() {
 			from := len(m.spliced)
 			var omitted event.Omitted
-			m.spliced, omitted = e.AppendIdentified(m.spliced, message.EventID(id, i), sent)
+			m.spliced, omitted = e.AppendIdentified(m.spliced, message.EventID(id, i), at)
 			m.omitted.Add(omitted)
 			raw = m.spliced[from:len(m.spliced):len(m.spliced)]
 		}

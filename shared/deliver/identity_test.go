@@ -111,6 +111,21 @@ func TestPooledBuffersDoNotMixTheEventsOfMessages(t *testing.T) {
 	}
 }
 
+func TestAnEventWithoutTimestampGetsTheTimeAtWhichItCameIn(t *testing.T) {
+	sent := time.Date(2026, 11, 2, 0, 0, 0, 0, time.UTC)
+	for receivedAt, expected := range map[string]string{
+		`"2026-11-01T10:00:00.5Z"`: "2026-11-01T10:00:00.500Z",
+		`null`:                     "2026-11-02T00:00:00.000Z",
+		`"yesterday"`:              "2026-11-02T00:00:00.000Z",
+	} {
+		r := newRig(t, nil)
+		r.invoke(t.Context(), in{id: "m", sent: sent,
+			body: `{"receivedAt":` + receivedAt + `,"batch":[{"type":"identify","userId":"u","timestamp":""}]}`})
+		want(t, receivedAt, r.segment.delivered(), []string{
+			`{"messageId":"m-0","type":"identify","userId":"u","timestamp":"` + expected + `"}`})
+	}
+}
+
 func TestAnIdentityNeverPushesAnEventOver32KB(t *testing.T) {
 	// Sizes on both sides of what an id, a time, and both of them need.
 	for size := event.MaxEventBytes - 120; size <= event.MaxEventBytes; size++ {
