@@ -51,6 +51,15 @@ func TestTheAWSCLIWorksWithTheSQSEmulator(t *testing.T) {
 	})
 }
 
+func TestTheGoCloudDriverConformsWithTheSQSEmulator(t *testing.T) {
+	t.Parallel()
+	run(t, client{
+		script:  []string{"sh", "-c", `out=$(go test -C gocloud -count=1 . 2>&1) && echo OK || echo "$out"`},
+		probe:   []string{"sh", "-c", "GOPROXY=off GOFLAGS=-mod=readonly go list -C gocloud -deps -test . >/dev/null"},
+		install: "go mod download in integration/clients/gocloud",
+	})
+}
+
 // boto3SpeaksJSON is Python that fails where boto3 is missing or speaks the Query protocol, as
 // versions before November 2023 do.
 const boto3SpeaksJSON = `import boto3
