@@ -101,6 +101,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) serve(r *http.Request) (any, func(), error) {
+	// First, whatever the answer will be: some clients lose an answer that comes before they have sent
+	// all of the body.
+	body, err := readBody(r)
+	if err != nil {
+		return nil, nil, err
+	}
 	name, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), targetPrefix)
 	if r.Method != http.MethodPost || !ok {
 		return nil, nil, errUnsupported("The SQS emulator speaks the AWS JSON protocol: a request must be a POST with " +
@@ -111,10 +117,6 @@ func (s *Server) serve(r *http.Request) (any, func(), error) {
 	act, ok := s.actions[name]
 	if !ok {
 		return nil, nil, errInvalidAction(name)
-	}
-	body, err := readBody(r)
-	if err != nil {
-		return nil, nil, err
 	}
 	return act(call{s, r.Context(), r.Host, r.Header.Get("X-Amzn-Trace-Id")}, body)
 }
