@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -79,7 +80,8 @@ func newChain(t *testing.T, writeKey string) (*chain, *Canary) {
 			t.Fatal(err)
 		}
 	}
-	if c.ingest, err = ingest.New(ingest.Config{Queue: c, DeadLetters: c, Keys: set}); err != nil {
+	queue := sqsclient.NewFailover(slog.New(slog.DiscardHandler), nil, sqsclient.Target{URL: "queue", Sender: c})
+	if c.ingest, err = ingest.New(ingest.Config{Queue: queue, DeadLetters: c, Keys: set}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.ingest.Close() })

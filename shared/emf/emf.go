@@ -37,6 +37,7 @@ const (
 const (
 	Count        = "Count"
 	Seconds      = "Seconds"
+	Bytes        = "Bytes"
 	Milliseconds = "Milliseconds"
 )
 

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/url"
 	"strconv"
 	"strings"
@@ -146,13 +147,55 @@ func LogLevel(name string, into *slog.Level) Variable {
 	}}
 }
 
+const likeAQueue = "like https://sqs.us-east-1.amazonaws.com/123456789012/spillway-events"
+
+func isURL(value string) bool {
+	u, err := url.Parse(value)
+	return err == nil && u.Host != ""
+}
+
 // QueueURL takes the URL of an SQS queue, and requires one.
 func QueueURL(name string, into *string) Variable {
 	return Variable{Name: name, Required: true, Set: func(value string) error {
-		if u, err := url.Parse(value); err != nil || u.Host == "" {
-			return MustBe("a queue's URL like https://sqs.us-east-1.amazonaws.com/123456789012/spillway-events", value)
+		if !isURL(value) {
+			return MustBe("a queue's URL "+likeAQueue, value)
 		}
 		*into = value
+		return nil
+	}}
+}
+
+// QueueURLs takes the URLs of SQS queues, with commas between them, or none.
+func QueueURLs(name string, into *[]string) Variable {
+	return Variable{Name: name, Set: func(value string) error {
+		*into = nil
+		for part := range strings.SplitSeq(value, ",") {
+			if part = strings.TrimSpace(part); part == "" {
+				continue
+			}
+			if !isURL(part) {
+				return MustBe("the URLs of queues, with commas between them, each "+likeAQueue, value)
+			}
+			*into = append(*into, part)
+		}
+		return nil
+	}}
+}
+
+// Bytes takes a number of bytes from least, with a unit or without: 1073741824, 512MiB, 1GiB.
+func Bytes(name string, into *int64, least int64) Variable {
+	return Variable{Name: name, Set: func(value string) error {
+		number, shift := value, 0
+		for unit, s := range map[string]int{"KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40} {
+			if n, ok := strings.CutSuffix(value, unit); ok {
+				number, shift = n, s
+			}
+		}
+		n, err := strconv.ParseInt(number, 10, 64)
+		if err != nil || n < 0 || n > math.MaxInt64>>shift || n<<shift < least {
+			return MustBe(fmt.Sprintf("a number of bytes from %d on, like 512MiB or 1GiB", least), value)
+		}
+		*into = n << shift
 		return nil
 	}}
 }

@@ -82,7 +82,7 @@ func BenchmarkHTTP(b *testing.B) {
 			return body
 		}
 		ours := func(linger time.Duration) http.Handler {
-			h, err := New(Config{Queue: new(acceptingQueue), DeadLetters: new(acceptingQueue), Linger: linger})
+			h, err := New(Config{Queue: withBreaker(new(acceptingQueue)), DeadLetters: new(acceptingQueue), Linger: linger})
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -186,7 +186,7 @@ func cpu() time.Duration {
 // BenchmarkQueueDown is full load while the queue hangs. It measures the memory, as peak-MB of the
 // whole process with its clients, and checks that every request is answered.
 func BenchmarkQueueDown(b *testing.B) {
-	h, err := New(Config{Queue: hanging{}, DeadLetters: hanging{}, Linger: 3 * time.Millisecond,
+	h, err := New(Config{Queue: withBreaker(hanging{}), DeadLetters: hanging{}, Linger: 3 * time.Millisecond,
 		Limits: Limits{QueueTimeout: time.Second}})
 	if err != nil {
 		b.Fatal(err)

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/spillwayhq/spillway/shared/breaker"
 	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
@@ -40,9 +39,8 @@ const (
 
 // Why a group was not sent.
 var (
-	errBreakerOpen = errors.New("the queue was unavailable a moment ago")
-	errNoSlot      = errors.New("the limit of concurrent calls to the queue is reached")
-	errPanic       = errors.New("the request that sent the message panicked")
+	errNoSlot = errors.New("the limit of concurrent calls to the queue is reached")
+	errPanic  = errors.New("the request that sent the message panicked")
 )
 
 // committer sends the events of requests to the queue, in groups. It is safe for concurrent use.
@@ -54,7 +52,6 @@ type committer struct {
 	slots      chan struct{}   // one element for each call in progress
 	draining   <-chan struct{} // closed when no leader should wait for others any more
 	logger     *slog.Logger
-	breaker    *breaker.Breaker
 	packings   sync.Pool // of *packing
 
 	mu   sync.Mutex
@@ -110,9 +107,7 @@ func (c *committer) lead(ctx context.Context, g *group) {
 		close(g.done)
 	}()
 	deadline, ok := ctx.Deadline()
-	limit := time.Now().Add(c.timeout)
-	fullTime := !ok || limit.Before(deadline) // the queue has all of the time-out
-	if fullTime {
+	if limit := time.Now().Add(c.timeout); !ok || limit.Before(deadline) {
 		deadline = limit
 	}
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
@@ -130,14 +125,7 @@ func (c *committer) lead(ctx context.Context, g *group) {
 	}
 	defer func() { <-c.slots }()
 	c.close(g)
-	call, ok := c.breaker.Allow(time.Now())
-	if !ok {
-		err = errBreakerOpen
-		return
-	}
-	failed := true
-	defer func() { c.breaker.Report(time.Now(), call, sqsclient.CallResult(failed, fullTime && ctx.Err() != nil)) }()
-	failed = c.send(ctx, g)
+	c.send(ctx, g)
 	err = nil
 }
 
@@ -162,9 +150,8 @@ func (c *committer) close(g *group) {
 	}
 }
 
-// send packs and sends a group, and gives each member its result. allFailed says that the queue
-// took no message.
-func (c *committer) send(ctx context.Context, g *group) (allFailed bool) {
+// send packs and sends a group, and gives each member its result.
+func (c *committer) send(ctx context.Context, g *group) {
 	p, ok := c.packings.Get().(*packing)
 	if !ok {
 		p = newPacking(c.compressor)
@@ -173,14 +160,15 @@ func (c *committer) send(ctx context.Context, g *group) (allFailed bool) {
 	c.packings.Put(p)
 	err := c.queue.Send(ctx, messages)
 	if err == nil {
-		return false
+		return
 	}
-	c.logFailure(g, err)
+	if !errors.Is(err, sqsclient.ErrNoQueue) { // that was logged when the queue went away
+		c.logFailure(g, err)
+	}
 	failed := sqsclient.Failures(err, len(messages))
 	for _, m := range g.members {
 		m.err = m.failure(failed)
 	}
-	return len(failed) == len(messages)
 }
 
 // logFailure logs a failure once per group, not once per request.

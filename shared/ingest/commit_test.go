@@ -23,9 +23,8 @@ func newCommitter(t testing.TB, q Sender, linger time.Duration, slots int) *comm
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &committer{queue: q, linger: linger, timeout: 5 * time.Second, compressor: compressor,
-		slots: make(chan struct{}, slots), draining: make(chan struct{}), logger: slog.New(slog.DiscardHandler),
-		breaker: sqsclient.NewBreaker()}
+	return &committer{queue: withBreaker(q), linger: linger, timeout: 5 * time.Second, compressor: compressor,
+		slots: make(chan struct{}, slots), draining: make(chan struct{}), logger: slog.New(slog.DiscardHandler)}
 }
 
 // partOf is a part with events under a write key.

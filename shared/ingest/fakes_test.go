@@ -89,10 +89,15 @@ func (r *rig) Write(p []byte) (int, error) {
 	return r.log.Write(p)
 }
 
+// withBreaker returns a queue as the wiring makes it.
+func withBreaker(s Sender) Queue {
+	return sqsclient.NewFailover(slog.New(slog.DiscardHandler), nil, sqsclient.Target{URL: "queue", Sender: s})
+}
+
 // newRig makes a Handler. When the test ends, it closes it, and searches the log for private data.
 func newRig(t testing.TB, change func(*Config)) *rig {
 	r := &rig{t: t}
-	c := Config{Queue: &r.queue, DeadLetters: &r.deadLetters, Report: r.counters.Add,
+	c := Config{Queue: withBreaker(&r.queue), DeadLetters: &r.deadLetters, Report: r.counters.Add,
 		Logger:   slog.New(slog.NewTextHandler(r, nil)),
 		ClientIP: func(*http.Request) netip.Addr { return netip.MustParseAddr("203.0.113.7") }}
 	if change != nil {

@@ -142,7 +142,7 @@ func (h *Handler) process(q *request, r *http.Request, rt route, start time.Time
 
 // read reads the body of a request, or the data of a pixel.
 func (h *Handler) read(q *request, r *http.Request, rt route, start time.Time) (body []byte, refused *refusal) {
-	if h.committer.breaker.Refusing(start) {
+	if h.config.Queue.Refusing(start) {
 		return nil, refusalQueue
 	}
 	if rt.kind != routePixel {

@@ -32,7 +32,6 @@ import (
 	"time"
 
 	"github.com/spillwayhq/spillway/shared/message"
-	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 // Sender sends messages; *sqsclient.Sender is one. The error is nil or, if only some messages
@@ -41,9 +40,15 @@ type Sender interface {
 	Send(context.Context, []message.Message) error
 }
 
+// A Queue is a Sender that may know that it takes no message now; *sqsclient.Failover is one.
+type Queue interface {
+	Sender
+	Refusing(now time.Time) bool
+}
+
 // Config is the configuration of a Handler. Queue and DeadLetters are required.
 type Config struct {
-	Queue       Sender
+	Queue       Queue
 	DeadLetters Sender // gets the invalid events of requests that also have valid ones
 
 	// Health reports whether the queue is reachable; GET /health calls it at most once a second.
@@ -107,7 +112,6 @@ func New(c Config) (*Handler, error) {
 	h.committer = committer{
 		queue: c.Queue, linger: c.Linger, timeout: c.Limits.QueueTimeout, compressor: compressor, logger: c.Logger,
 		slots: make(chan struct{}, c.Limits.MaxSends), draining: h.inFlight.draining,
-		breaker: sqsclient.NewBreaker(),
 	}
 	return h, nil
 }

@@ -51,12 +51,12 @@ func TestInvalidConfigurationsAreRefused(t *testing.T) {
 	q := new(acceptingQueue)
 	for text, c := range map[string]Config{
 		"Queue":        {DeadLetters: q},
-		"public URL":   {Queue: q, DeadLetters: q, PublicURL: "events.example.com"},
-		"public UR":    {Queue: q, DeadLetters: q, PublicURL: "https://events.example.com/v1"},
-		"linger":       {Queue: q, DeadLetters: q, Linger: -1},
-		"MaxBody":      {Queue: q, DeadLetters: q, Limits: Limits{MaxBody: -1}},
-		"MaxMemory":    {Queue: q, DeadLetters: q, Limits: Limits{MaxMemory: 1000}},
-		"QueueTimeout": {Queue: q, DeadLetters: q, Limits: Limits{QueueTimeout: -1}},
+		"public URL":   {Queue: withBreaker(q), DeadLetters: q, PublicURL: "events.example.com"},
+		"public UR":    {Queue: withBreaker(q), DeadLetters: q, PublicURL: "https://events.example.com/v1"},
+		"linger":       {Queue: withBreaker(q), DeadLetters: q, Linger: -1},
+		"MaxBody":      {Queue: withBreaker(q), DeadLetters: q, Limits: Limits{MaxBody: -1}},
+		"MaxMemory":    {Queue: withBreaker(q), DeadLetters: q, Limits: Limits{MaxMemory: 1000}},
+		"QueueTimeout": {Queue: withBreaker(q), DeadLetters: q, Limits: Limits{QueueTimeout: -1}},
 	} {
 		if _, err := New(c); err == nil || !strings.Contains(err.Error(), text) {
 			t.Errorf("%s: %v", text, err)

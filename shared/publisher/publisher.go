@@ -105,8 +105,8 @@ func New(ctx context.Context, config Config) (*Client, error) {
 }
 
 // regions makes the clients of all queues, in the order of preference.
-func (c *Config) regions(ctx context.Context) (regions, error) {
-	var all regions
+func (c *Config) regions(ctx context.Context) ([]sqsclient.Target, error) {
+	var all []sqsclient.Target
 	for i, queueURL := range append([]string{c.QueueURL}, c.Fallbacks...) {
 		field := "QueueURL"
 		if i > 0 {
@@ -119,9 +119,7 @@ func (c *Config) regions(ctx context.Context) (regions, error) {
 		if err != nil {
 			return nil, &ConfigError{Field: field, Err: err}
 		}
-		all = append(all, &region{
-			queue: sqsclient.NewSender(api, queueURL), url: queueURL, breaker: sqsclient.NewBreaker(),
-		})
+		all = append(all, sqsclient.Target{URL: queueURL, Sender: sqsclient.NewSender(api, queueURL)})
 	}
 	return all, nil
 }

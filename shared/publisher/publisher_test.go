@@ -15,6 +15,8 @@ import (
 
 	"github.com/segmentio/analytics-go/v3"
 	"go.uber.org/goleak"
+
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -236,7 +238,7 @@ func TestPublishGivesUpWhileAllSendersRetry(t *testing.T) {
 						errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
 						t.Errorf("publish: %v", err)
 					}
-					if took := time.Since(start); took > 2*callTimeout+5*time.Second {
+					if took := time.Since(start); took > 2*sqsclient.CallTimeout+5*time.Second {
 						t.Errorf("Publish gave up after %v", took)
 					}
 					before := c.Stats().WaitingBytes

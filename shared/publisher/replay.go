@@ -51,7 +51,7 @@ func (r *replayer) run() {
 	life := r.sender.life
 	for {
 		closed := life.drained.Err() != nil
-		if life.calls.Err() != nil || closed && (r.disk.Stats().Unread == 0 || r.sender.regions.down()) {
+		if life.calls.Err() != nil || closed && (r.disk.Stats().Unread == 0 || r.sender.regions.FirstUp() == "") {
 			return
 		}
 		messages, events := r.gather(closed)

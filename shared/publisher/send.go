@@ -3,11 +3,9 @@ package publisher
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"time"
 
-	"github.com/spillwayhq/spillway/shared/breaker"
 	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
@@ -32,19 +30,20 @@ type sender struct {
 	buffer    *buffer
 	disk      *disk // nil: none
 	packing   *packing
-	regions   regions
+	regions   *sqsclient.Failover
 	settler   *settler
 	life      *lifecycle
-	log       *slog.Logger
 	interval  time.Duration
 	takeBytes int64         // how much one goroutine takes at once
 	slots     chan struct{} // holds an item for each goroutine that sends
 }
 
-func newSender(c *Client, packing *packing, regions regions) *sender {
+func newSender(c *Client, packing *packing, regions []sqsclient.Target) *sender {
 	return &sender{
-		buffer: c.buffer, disk: c.disk, packing: packing, regions: regions, settler: c.settler, life: c.life,
-		log: c.config.Logger, interval: c.config.Interval,
+		buffer: c.buffer, disk: c.disk, packing: packing, settler: c.settler, life: c.life,
+		// When a region is down, callers of Publish must be told.
+		regions:  sqsclient.NewFailover(c.config.Logger, c.buffer.signal, regions...),
+		interval: c.config.Interval,
 		// All senders together hold at most half of the buffer.
 		takeBytes: min(maxTakeBytes, c.config.BufferBytes/(2*int64(c.config.Senders))),
 		slots:     make(chan struct{}, c.config.Senders),
@@ -100,7 +99,7 @@ func (s *sender) next() destination {
 		if s.disk != nil && s.buffer.waiting.Load() >= s.buffer.high {
 			return toDisk
 		}
-		if s.buffer.published.Load() > 0 && s.regions.down() {
+		if s.buffer.published.Load() > 0 && s.regions.FirstUp() == "" {
 			return publishedToQueue
 		}
 		select {
@@ -141,17 +140,8 @@ func (s *sender) send(messages []*outgoing, chunks []*chunk) {
 // round tries each region whose breaker allows it. A wait follows a round that left messages.
 func (s *sender) deliver(messages []*outgoing) {
 	for round := 1; len(messages) > 0; round++ {
-		called := false
-		for _, r := range s.regions {
-			if len(messages) == 0 || s.life.calls.Err() != nil {
-				break
-			}
-			if ticket, ok := r.breaker.Allow(time.Now()); ok {
-				called = true
-				messages = s.call(r, ticket, messages)
-			}
-		}
-		messages = s.giveUp(messages, round)
+		left, called := s.try(messages)
+		messages = s.giveUp(left, round)
 		if !called || round >= spillRounds {
 			messages = s.spill(messages)
 		}
@@ -162,22 +152,23 @@ func (s *sender) deliver(messages []*outgoing) {
 	}
 }
 
-// call sends messages to one region, settles those that it took and returns the others.
-func (s *sender) call(r *region, ticket breaker.Ticket, messages []*outgoing) (left []*outgoing) {
+// try sends messages to each region whose breaker allows it until one has taken them, settles those
+// that were taken, and returns the others. called says whether any region was called.
+func (s *sender) try(messages []*outgoing) (left []*outgoing, called bool) {
 	bodies := make([]message.Message, len(messages))
 	for i, o := range messages {
 		bodies[i] = o.Message
+	}
+	taken := make([]bool, len(messages))
+	called = s.regions.Try(s.life.calls, bodies, func(i int, err error) {
+		o := messages[i]
 		if o.tries++; o.tries > 1 {
 			s.settler.counts.retried.Add(int64(o.events))
 		}
-	}
-	failed, err := r.call(s.life.calls, ticket, bodies)
-	s.observe(r, len(failed) == len(messages), err)
-	for i, o := range messages {
-		err, ok := failed[i]
-		if !ok {
+		if err == nil {
+			taken[i] = true
 			s.settler.succeed(o)
-			continue
+			return
 		}
 		o.err = err
 		o.unknown = o.unknown || mayBeTaken(err)
@@ -185,21 +176,13 @@ func (s *sender) call(r *region, ticket breaker.Ticket, messages []*outgoing) (l
 		if errors.As(err, &refused) && refused.SenderFault {
 			o.refused++
 		}
-		left = append(left, o)
+	})
+	for i, o := range messages {
+		if !taken[i] {
+			left = append(left, o)
+		}
 	}
-	return left
-}
-
-// observe notes whether a region takes events after a call to it, and logs a change.
-func (s *sender) observe(r *region, failed bool, err error) {
-	switch {
-	case !failed && r.down.CompareAndSwap(true, false):
-		s.log.Info("the queue takes events again", "queue", r.url)
-	case failed && s.life.calls.Err() == nil && r.breaker.Refusing(time.Now()) && r.down.CompareAndSwap(false, true):
-		s.buffer.signal() // callers of Publish must be told
-		s.log.Warn("the queue takes no events; they go to the next queue or wait, and the queue is tried again every second",
-			"queue", r.url, "error", err)
-	}
+	return left, called
 }
 
 var (

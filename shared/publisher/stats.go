@@ -69,7 +69,7 @@ func (c *Client) Stats() Stats {
 		Published: c.settler.counts.published.Load(), Messages: c.settler.counts.messages.Load(),
 		Retried: c.settler.counts.retried.Load(),
 		Spilled: c.settler.counts.spilled.Load(), Replayed: c.settler.counts.replayed.Load(),
-		Waiting: c.buffer.events.Load(), WaitingBytes: c.buffer.held.Load(), Queue: c.sender.regions.firstUp(),
+		Waiting: c.buffer.events.Load(), WaitingBytes: c.buffer.held.Load(), Queue: c.sender.regions.FirstUp(),
 	}
 	s.Dropped, s.Rejected = c.settler.counts.drops()
 	oldest := c.buffer.oldest()

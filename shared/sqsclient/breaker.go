@@ -23,15 +23,3 @@ func NewBreaker() *breaker.Breaker {
 		OpenFor:  func(time.Time, int) time.Duration { return OpenFor },
 	})
 }
-
-// CallResult returns what to report to the breaker: failed if a call failed for every message, hung
-// if it got no answer in time.
-func CallResult(failed, hung bool) breaker.Result {
-	switch {
-	case !failed:
-		return breaker.Success
-	case hung:
-		return breaker.Hang
-	}
-	return breaker.Failure
-}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	product "github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/ingest"
@@ -39,6 +40,8 @@ func (q *queue) Send(_ context.Context, messages []message.Message) error {
 	}
 	return nil
 }
+
+func (q *queue) Refusing(time.Time) bool { return false }
 
 // endpoint is the ingest endpoint and what its queues have.
 type endpoint struct {

@@ -7,17 +7,16 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	awsssm "github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"github.com/spillwayhq/spillway/shared/apigateway"
@@ -40,7 +39,9 @@ type SQS interface {
 
 // Parts are what the endpoint is connected to.
 type Parts struct {
-	SQS     SQS
+	SQS SQS
+	// NewSQS makes the client of a queue in another region. nil: SQS is the client of all queues.
+	NewSQS  func(ctx context.Context, queueURL string) (SQS, error)
 	SSM     ssm.API   // needed if the options name a parameter
 	Metrics io.Writer // gets a line of JSON for each group of metrics; safe for concurrent use
 	Logger  *slog.Logger
@@ -52,6 +53,7 @@ type Endpoint struct {
 	Options Options
 
 	handler  *ingest.Handler
+	queues   *queues
 	guarded  http.Handler   // handler, which answers 500 if it panics
 	keys     *writekeys.Set // nil: any well-formed write key is accepted
 	values   reload.Group
@@ -74,21 +76,30 @@ func FromEnvironment(ctx context.Context, environ []string, out io.Writer) (*End
 	if err != nil {
 		return nil, fmt.Errorf("load the AWS configuration: %w", err)
 	}
-	api := sqs.NewFromConfig(cloud, func(o *sqs.Options) {
+	connections := func(o *sqs.Options) {
 		o.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
 			t.MaxIdleConnsPerHost = ingest.DefaultMaxSends
 		})
-	}, sqsclient.AvoidLostResponses)
-	return New(ctx, o, Parts{SQS: api, SSM: awsssm.NewFromConfig(cloud), Metrics: out, Logger: logger})
+	}
+	return New(ctx, o, Parts{
+		SQS: sqs.NewFromConfig(cloud, connections, sqsclient.AvoidLostResponses),
+		NewSQS: func(ctx context.Context, queueURL string) (SQS, error) {
+			return sqsclient.NewClient(ctx, queueURL, &cloud, connections)
+		},
+		SSM: awsssm.NewFromConfig(cloud), Metrics: out, Logger: logger,
+	})
 }
 
 // New builds the endpoint and reads its write keys for the first time.
 func New(ctx context.Context, o Options, p Parts) (*Endpoint, error) {
 	e := &Endpoint{Options: o, counters: new(ingest.Counters), metrics: emf.NewWriter(p.Metrics, o.Name, "ingest"),
 		logger: p.Logger}
+	var err error
+	if e.queues, err = newQueues(ctx, &o, &p); err != nil {
+		return nil, err
+	}
 	c := ingest.Config{
-		Queue: sqsclient.NewSender(p.SQS, o.QueueURL), DeadLetters: sqsclient.NewSender(p.SQS, o.DeadLetterQueueURL),
-		Health:    reachable(p.SQS, o.QueueURL),
+		Queue: e.queues.events, DeadLetters: e.queues.deadLetters, Health: e.queues.healthy,
 		PublicURL: o.PublicURL, PathPrefix: o.PathPrefix, Report: e.counters.Add, Logger: p.Logger,
 	}
 	if p.Report != nil {
@@ -103,14 +114,13 @@ func New(ctx context.Context, o Options, p Parts) (*Endpoint, error) {
 	if e.keys = keySet(o, p); e.keys != nil {
 		e.values, c.Keys = e.keys.Values(), e.keys
 	}
-	var err error
 	if o.CanaryWriteKey != "" && c.Keys != nil {
 		if c.Keys, err = ingest.WithKey(c.Keys, o.CanaryWriteKey, ingest.Key{Name: "canary"}); err != nil {
-			return nil, fmt.Errorf("%s: %w", envCanaryWriteKey, err)
+			return nil, errors.Join(fmt.Errorf("%s: %w", envCanaryWriteKey, err), e.Close())
 		}
 	}
 	if e.handler, err = ingest.New(c); err != nil {
-		return nil, fmt.Errorf("%s: %w", envPublicURL, err)
+		return nil, errors.Join(fmt.Errorf("%s: %w", envPublicURL, err), e.Close())
 	}
 	e.guarded = httpserver.Guard(e.handler, p.Logger)
 	e.values.Refresh(ctx)
@@ -141,18 +151,8 @@ func (e *Endpoint) KeysFailure() error {
 	return e.keys.Failure()
 }
 
-// reachable asks SQS for an attribute that every queue has.
-func reachable(api SQS, url string) func(context.Context) error {
-	return func(ctx context.Context) error {
-		_, err := api.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
-			QueueUrl: aws.String(url), AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameQueueArn},
-		})
-		if err != nil {
-			return fmt.Errorf("reach the queue: %w", err)
-		}
-		return nil
-	}
-}
+// Close unlocks the spill directory of an endpoint that is not served; Serve does it itself.
+func (e *Endpoint) Close() error { return e.queues.close() }
 
 // Lambda is the endpoint as a lambda.Handler. It reads the write keys again and writes the metrics
 // within each invocation, because the function is frozen after it.
@@ -165,10 +165,10 @@ func (e *Endpoint) Lambda() apigateway.Handler {
 
 func (e *Endpoint) writeMetrics() {
 	totals := e.counters.Take()
-	if len(totals.Requests) == 0 {
+	if len(totals.Requests) == 0 && !e.queues.waiting() {
 		return
 	}
-	metrics := totals.Metrics()
+	metrics := append(totals.Metrics(), e.queues.metrics()...)
 	if e.keys != nil {
 		metrics = append(metrics, e.keys.State().Metrics()...)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/env"
 	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/ingest"
+	"github.com/spillwayhq/spillway/shared/spill"
 )
 
 // The environment variables of the program.
@@ -22,17 +23,25 @@ const (
 	envName               = "SPILLWAY_NAME"                  // the pipeline's; default: spillway
 	envQueueURL           = "SPILLWAY_QUEUE_URL"             // of the events queue
 	envDeadLetterQueueURL = "SPILLWAY_DEAD_LETTER_QUEUE_URL" //
-	envKeysFile           = "SPILLWAY_WRITE_KEYS_FILE"       // see Options
-	envKeysParameter      = "SPILLWAY_WRITE_KEYS_PARAMETER"  //
-	envCanaryWriteKey     = "SPILLWAY_CANARY_WRITE_KEY"      // default: no canary
-	envPublicURL          = "SPILLWAY_PUBLIC_URL"            // default: the URL of the request
-	envPathPrefix         = "SPILLWAY_PATH_PREFIX"           // before the paths, at a proxy in front; default: none
-	envLogLevel           = "SPILLWAY_LOG_LEVEL"             // debug, info, warn, error; default: info
+	// Of further regions, in the order of preference, with commas between them; the two lists belong
+	// together. Default: none.
+	envFallbacks           = "SPILLWAY_FALLBACK_QUEUE_URLS"
+	envFallbackDeadLetters = "SPILLWAY_FALLBACK_DEAD_LETTER_QUEUE_URLS"
+
+	envKeysFile       = "SPILLWAY_WRITE_KEYS_FILE"      // see Options
+	envKeysParameter  = "SPILLWAY_WRITE_KEYS_PARAMETER" //
+	envCanaryWriteKey = "SPILLWAY_CANARY_WRITE_KEY"     // default: no canary
+	envPublicURL      = "SPILLWAY_PUBLIC_URL"           // default: the URL of the request
+	envPathPrefix     = "SPILLWAY_PATH_PREFIX"          // before the paths, at a proxy in front; default: none
+	envLogLevel       = "SPILLWAY_LOG_LEVEL"            // debug, info, warn, error; default: info
 
 	// For a server only. In front of a Lambda function the gateway decides this.
 	envListen  = "SPILLWAY_LISTEN"          // host:port; default: all addresses, and the port in PORT, or 8080
 	envProxies = "SPILLWAY_TRUSTED_PROXIES" // default: 0
 	envGrace   = "SPILLWAY_SHUTDOWN_GRACE"  // default: 25s
+	// A directory for messages that no queue takes. Default: none; such requests are answered 429.
+	envSpillDir   = "SPILLWAY_SPILL_DIR"
+	envSpillBytes = "SPILLWAY_SPILL_BYTES" // of the files in it; default: 1GiB
 
 	envPort       = "PORT"                            // set by platforms for containers
 	envRuntimeAPI = "AWS_LAMBDA_RUNTIME_API"          // set by Lambda, and by nothing else
@@ -48,6 +57,9 @@ const (
 	// (ingest.Limits.MaxMemory), and some.
 	ServerMemory = 110 << 20
 
+	// minSpillBytes is room for some of the largest messages, in the part for dead letters too.
+	minSpillBytes = 64 << 20
+
 	defaultPort  = "8080"
 	defaultGrace = 25 * time.Second // below the 30 s that ECS and Kubernetes wait between SIGTERM and SIGKILL
 	maxProxies   = 10
@@ -57,6 +69,10 @@ const (
 type Options struct {
 	Name                         string // the pipeline's, a dimension of its metrics
 	QueueURL, DeadLetterQueueURL string
+	// FallbackQueueURLs are the events queues of further regions, in the order of preference: a
+	// message goes to the first queue that takes it. FallbackDeadLetterQueueURLs are the dead-letter
+	// queues of the same regions; there may be fewer.
+	FallbackQueueURLs, FallbackDeadLetterQueueURLs []string
 
 	// The documents with the write keys that are accepted, see package writekeys: a file, or SSM
 	// parameters. Without both any well-formed write key is accepted.
@@ -85,12 +101,17 @@ type Server struct {
 	TrustedProxies int           // how many proxies in front add to X-Forwarded-For and -Proto
 	ShutdownGrace  time.Duration // how long a shutdown waits for the requests under way
 	Linger         time.Duration // see the constant
+	// SpillDir is a directory of this process alone for messages that no queue takes: they are
+	// acknowledged, and sent when a queue takes them. SpillBytes bounds its files. Empty: none.
+	SpillDir   string
+	SpillBytes int64
 }
 
 // LogValue shows the options without the canary's write key; the others are in their document.
 func (o Options) LogValue() slog.Value {
 	attrs := []slog.Attr{
 		slog.String("name", o.Name), slog.String("queue", o.QueueURL), slog.String("dead_letter_queue", o.DeadLetterQueueURL),
+		slog.String("fallbacks", strings.Join(o.FallbackQueueURLs, ",")),
 		slog.String("write_keys_file", o.WriteKeysFile),
 		slog.String("write_keys_parameter", strings.Join(o.WriteKeysParameters, ",")),
 		slog.Bool("canary", o.CanaryWriteKey != ""), slog.String("public_url", o.PublicURL),
@@ -99,6 +120,7 @@ func (o Options) LogValue() slog.Value {
 	}
 	if s := o.Server; s != nil {
 		attrs = append(attrs, slog.String("listen", s.Listen), slog.Int("trusted_proxies", s.TrustedProxies),
+			slog.String("spill_dir", s.SpillDir), slog.Int64("spill_bytes", s.SpillBytes),
 			slog.String("shutdown_grace", s.ShutdownGrace.String()))
 	}
 	return slog.GroupValue(attrs...)
@@ -111,23 +133,41 @@ func readOptions(environ []string) (Options, error) {
 	variables := []env.Variable{
 		env.String(envName, &o.Name),
 		env.QueueURL(envQueueURL, &o.QueueURL), env.QueueURL(envDeadLetterQueueURL, &o.DeadLetterQueueURL),
+		env.QueueURLs(envFallbacks, &o.FallbackQueueURLs),
+		env.QueueURLs(envFallbackDeadLetters, &o.FallbackDeadLetterQueueURLs),
 		keysFile(&o.WriteKeysFile), keysParameters(&o.WriteKeysParameters),
 		env.Secret(envCanaryWriteKey, &o.CanaryWriteKey, event.ValidWriteKey, event.WriteKeyRule),
 		env.String(envPublicURL, &o.PublicURL), pathPrefix(&o.PathPrefix), env.LogLevel(envLogLevel, &o.LogLevel),
 	}
 	if api, _ := env.Lookup(environ, envRuntimeAPI); api != "" {
-		variables = append(variables, notInLambda(envListen), notInLambda(envProxies), notInLambda(envGrace))
+		for _, name := range []string{envListen, envProxies, envGrace, envSpillDir, envSpillBytes} {
+			variables = append(variables, notInLambda(name))
+		}
 	} else {
-		o.Server = &Server{ShutdownGrace: defaultGrace, Linger: Linger}
+		o.Server = &Server{ShutdownGrace: defaultGrace, Linger: Linger, SpillBytes: spill.DefaultMaxBytes}
 		port, _ := env.Lookup(environ, envPort)
 		variables = append(variables, listen(&o.Server.Listen, cmp.Or(port, defaultPort)),
-			env.Int(envProxies, &o.Server.TrustedProxies, 0, maxProxies), env.Duration(envGrace, &o.Server.ShutdownGrace))
+			env.Int(envProxies, &o.Server.TrustedProxies, 0, maxProxies), env.Duration(envGrace, &o.Server.ShutdownGrace),
+			spillDir(&o.Server.SpillDir), env.Bytes(envSpillBytes, &o.Server.SpillBytes, minSpillBytes))
 	}
 	var err error
 	o.trimmed, err = env.Read(environ, variables...)
+	if len(o.FallbackDeadLetterQueueURLs) > len(o.FallbackQueueURLs) {
+		err = errors.Join(err, fmt.Errorf("%s must have at most as many URLs as %s", envFallbackDeadLetters, envFallbacks))
+	}
 	o.Name = cmp.Or(o.Name, emf.DefaultPipeline)
 	return o, errors.Join(err,
 		env.Exclusive(envKeysFile, o.WriteKeysFile, envKeysParameter, strings.Join(o.WriteKeysParameters, "")))
+}
+
+// spillDir takes a directory's name.
+func spillDir(into *string) env.Variable {
+	return env.Variable{Name: envSpillDir, Set: func(value string) error {
+		if *into = value; value == "" {
+			return errors.New("must be a directory, is empty: remove the variable to keep nothing on disk")
+		}
+		return nil
+	}}
 }
 
 // keysFile takes a file's name. An empty one is a mistake, such as a variable that a shell does not

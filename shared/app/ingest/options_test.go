@@ -16,7 +16,7 @@ func complete(more ...string) []string {
 
 func TestTheQueuesAreTheOnlyRequiredVariables(t *testing.T) {
 	o, err := readOptions(complete())
-	if want := (Server{Listen: ":8080", ShutdownGrace: 25 * time.Second, Linger: 5 * time.Millisecond}); err != nil ||
+	if want := (Server{Listen: ":8080", ShutdownGrace: 25 * time.Second, Linger: 5 * time.Millisecond, SpillBytes: 1 << 30}); err != nil ||
 		o.Server == nil || *o.Server != want || o.Name != "spillway" {
 		t.Errorf("%+v, %v", o, err)
 	}

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -18,7 +19,7 @@ const metricsInterval = 10 * time.Second
 func (e *Endpoint) ListenAndServe(ctx context.Context) error {
 	l, err := net.Listen("tcp", e.Options.Server.Listen)
 	if err != nil {
-		return fmt.Errorf("%w: set another address in %s, or stop what uses it", err, envListen)
+		return errors.Join(fmt.Errorf("%w: set another address in %s, or stop what uses it", err, envListen), e.Close())
 	}
 	err = e.Serve(ctx, l)
 	if err == nil {
@@ -32,6 +33,7 @@ func (e *Endpoint) Serve(ctx context.Context, l net.Listener) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	running.Go(func() { e.values.Run(background) })
+	running.Go(func() { e.queues.run(background) })
 	running.Go(func() {
 		t := time.NewTicker(metricsInterval)
 		defer t.Stop()
@@ -53,5 +55,5 @@ func (e *Endpoint) Serve(ctx context.Context, l net.Listener) error {
 	stop()
 	running.Wait()
 	e.writeMetrics()
-	return err
+	return errors.Join(err, e.Close())
 }

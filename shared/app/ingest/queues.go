@@ -1,0 +1,163 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/spillwayhq/spillway/shared/emf"
+	"github.com/spillwayhq/spillway/shared/ingest"
+	"github.com/spillwayhq/spillway/shared/outbox"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
+)
+
+// deadLetterShare: one byte in so many of SpillBytes is for dead letters.
+const deadLetterShare = 8
+
+// A region has the clients of one region's queues.
+type region struct {
+	events, deadLetters SQS
+	eventsURL, deadURL  string // deadURL may be empty, except in the first region
+}
+
+// queues are where the endpoint sends messages to: the events queue and the dead-letter queue, each
+// with those of further regions, and with a server's place on disk.
+type queues struct {
+	events, deadLetters ingest.Queue
+	regions             []region
+	onDisk              []*outbox.Outbox // of the events, and of the dead letters; empty: there is none
+	reported            outbox.Stats     // by metrics
+}
+
+func newQueues(ctx context.Context, o *Options, p *Parts) (*queues, error) {
+	q := &queues{regions: []region{{p.SQS, p.SQS, o.QueueURL, o.DeadLetterQueueURL}}}
+	for i, url := range o.FallbackQueueURLs {
+		r := region{events: p.SQS, deadLetters: p.SQS, eventsURL: url}
+		if i < len(o.FallbackDeadLetterQueueURLs) {
+			r.deadURL = o.FallbackDeadLetterQueueURLs[i]
+		}
+		if p.NewSQS != nil {
+			api, err := p.NewSQS(ctx, url)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", envFallbacks, err)
+			}
+			r.events, r.deadLetters = api, api
+		}
+		q.regions = append(q.regions, r)
+	}
+	var events, deadLetters []sqsclient.Target
+	for _, r := range q.regions {
+		events = append(events, sqsclient.Target{URL: r.eventsURL, Sender: sqsclient.NewSender(r.events, r.eventsURL)})
+		if r.deadURL != "" {
+			deadLetters = append(deadLetters,
+				sqsclient.Target{URL: r.deadURL, Sender: sqsclient.NewSender(r.deadLetters, r.deadURL)})
+		}
+	}
+	q.events = sqsclient.NewFailover(p.Logger, nil, events...)
+	q.deadLetters = sqsclient.NewFailover(p.Logger, nil, deadLetters...)
+	if o.Server == nil || o.Server.SpillDir == "" {
+		return q, nil
+	}
+	return q, q.openDisk(ctx, o.Server, p)
+}
+
+// openDisk puts a place on disk behind each of the two.
+func (q *queues) openDisk(ctx context.Context, s *Server, p *Parts) error {
+	for _, d := range []struct {
+		queue *ingest.Queue
+		dir   string
+		bytes int64
+	}{
+		{&q.events, "events", s.SpillBytes - s.SpillBytes/deadLetterShare},
+		{&q.deadLetters, "dead-letters", s.SpillBytes / deadLetterShare},
+	} {
+		b, err := outbox.Open(ctx, outbox.Options{Dir: filepath.Join(s.SpillDir, d.dir), MaxBytes: d.bytes, Queue: *d.queue,
+			Logger: p.Logger})
+		if err != nil {
+			return errors.Join(fmt.Errorf("%s: %w", envSpillDir, err), q.close())
+		}
+		q.onDisk = append(q.onDisk, b)
+		*d.queue = b
+	}
+	return nil
+}
+
+// healthy returns nil if events are accepted: one of the queues answers, or there is room on disk.
+func (q *queues) healthy(ctx context.Context) error {
+	var errs []error
+	for _, r := range q.regions {
+		_, err := r.events.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+			QueueUrl:       aws.String(r.eventsURL), // an attribute that every queue has:
+			AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameQueueArn},
+		})
+		if err == nil {
+			return nil
+		}
+		errs = append(errs, fmt.Errorf("reach the queue %s: %w", r.eventsURL, err))
+	}
+	if len(q.onDisk) > 0 && !q.onDisk[0].Stats().Full {
+		return nil
+	}
+	return errors.Join(errs...)
+}
+
+// waiting reports whether messages are on disk.
+func (q *queues) waiting() bool {
+	return slices.ContainsFunc(q.onDisk, func(b *outbox.Outbox) bool { return b.Stats().Unsent })
+}
+
+// metrics are those of what is on disk now, and of what has come there since the last call.
+func (q *queues) metrics() []emf.Metric {
+	if len(q.onDisk) == 0 {
+		return nil
+	}
+	var now outbox.Stats
+	oldest := time.Duration(0)
+	for _, b := range q.onDisk {
+		s := b.Stats()
+		now.Spilled += s.Spilled
+		now.Replayed += s.Replayed
+		now.Dropped += s.Dropped
+		now.Bytes += s.Bytes
+		if s.Unsent {
+			oldest = max(oldest, time.Since(s.Oldest))
+		}
+	}
+	before := q.reported
+	q.reported = now
+	one := func(name, unit string, value float64) emf.Metric {
+		return emf.Metric{Name: name, Unit: unit, Values: []float64{value}}
+	}
+	return []emf.Metric{
+		one("MessagesSpilled", emf.Count, float64(now.Spilled-before.Spilled)),
+		one("MessagesReplayed", emf.Count, float64(now.Replayed-before.Replayed)),
+		one("SpilledMessagesDropped", emf.Count, float64(now.Dropped-before.Dropped)),
+		one("SpillBytes", emf.Bytes, float64(now.Bytes)), one("OldestSpilled", emf.Seconds, oldest.Seconds()),
+	}
+}
+
+// run sends what is on disk until ctx ends.
+func (q *queues) run(ctx context.Context) {
+	var running sync.WaitGroup
+	for _, b := range q.onDisk {
+		running.Go(func() { b.Run(ctx) })
+	}
+	running.Wait()
+}
+
+// close unlocks the directory; run must have returned. What is on disk is for the next process.
+func (q *queues) close() error {
+	var errs []error
+	for _, b := range q.onDisk {
+		errs = append(errs, b.Close())
+	}
+	return errors.Join(errs...)
+}
