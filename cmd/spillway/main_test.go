@@ -73,6 +73,8 @@ func TestErrorsAreOneLineThatSaysWhatToDo(t *testing.T) {
 		{"a check of a missing file", []string{"keys", "check", "/does/not/exist"}, "open /does/not/exist"},
 		{"a check of wrong files", []string{"keys", "check", noKeys, "/does/not/exist"},
 			noKeys + ": invalid set of 2 write keys: a write key has no name; "},
+		{"a host name with a port", up("--allow-host=events.test:80"), "--allow-host must be a host name without a port"},
+		{"a host name with a port for the emulator", []string{"segmentd", "--allow-host=*"}, "--allow-host must be a host name"},
 		{"a port that is not a number", up("--sqs-port=abc"), "must be a number from 0 to 65535"},
 		{"a switch that is neither on nor off", up("--gzip=maybe"), "must be true or false"},
 		{"a duration without a unit", up("--latency=5"), "must be a duration like 50ms or 2s"},

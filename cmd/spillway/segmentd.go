@@ -11,12 +11,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/spillwayhq/spillway/cmd/spillway/usage"
+	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
 )
 
 func newSegmentd() *cobra.Command {
 	var port uint16
 	var latency time.Duration
+	var hosts []string
 	c := &cobra.Command{
 		Use:   "segmentd",
 		Short: "Run only the Segment emulator",
@@ -25,16 +27,30 @@ func newSegmentd() *cobra.Command {
 			"PUT /_segmentd/script makes it fail. GET /_segmentd/stats and /_segmentd/events say what it has received."),
 		Args: usage.NoArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return runSegmentd(c.Context(), c.OutOrStdout(), port, latency)
+			return runSegmentd(c.Context(), c.OutOrStdout(), port, latency, hosts)
 		},
 	}
 	c.Flags().Uint16Var(&port, "port", 9325, "`port` to listen on; 0 takes a free one")
 	c.Flags().DurationVar(&latency, "latency", 0, "how long the emulator takes to answer")
+	usage.AllowHost(c, &hosts)
 	return c
 }
 
-func runSegmentd(ctx context.Context, out io.Writer, port uint16, latency time.Duration) error {
+// parseHosts checks the names of --allow-host.
+func parseHosts(names []string) ([]string, error) {
+	hosts, err := local.ParseHosts(names)
+	if err != nil {
+		return nil, fmt.Errorf("--%s %w", usage.AllowHostFlag, err)
+	}
+	return hosts, nil
+}
+
+func runSegmentd(ctx context.Context, out io.Writer, port uint16, latency time.Duration, hosts []string) error {
 	if err := usage.Latency(latency); err != nil {
+		return err
+	}
+	hosts, err := parseHosts(hosts)
+	if err != nil {
 		return err
 	}
 	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port))))
@@ -42,5 +58,5 @@ func runSegmentd(ctx context.Context, out io.Writer, port uint16, latency time.D
 		return fmt.Errorf("%w: give another port with --port, or stop what uses it", err)
 	}
 	fmt.Fprintf(out, "The Segment emulator listens on http://localhost:%d\n", listener.Addr().(*net.TCPAddr).Port)
-	return segmentd.New(segmentd.Options{Latency: latency}).Serve(ctx, listener)
+	return segmentd.New(segmentd.Options{Latency: latency, Wrap: local.Guard{Names: hosts}.Wrap}).Serve(ctx, listener)
 }

@@ -29,6 +29,7 @@ type upFlags struct {
 	segment, writeKey, writeKeys     string
 	sqsPort, segmentPort, ingestPort uint16
 	latency                          time.Duration
+	hosts                            []string
 	gzip, deliver, canary            bool
 }
 
@@ -63,6 +64,7 @@ func newUp() *cobra.Command {
 		"`file` with the write-key document: the write keys that the ingest endpoint accepts, with their quotas; it is read "+
 			"again when it changes (default: any write key is accepted)")
 	c.Flags().DurationVar(&f.latency, "latency", 0, "how long the Segment emulator takes to answer")
+	usage.AllowHost(c, &f.hosts)
 	c.Flags().BoolVar(&f.gzip, "gzip", true, "compress requests to Segment")
 	c.Flags().BoolVar(&f.deliver, "deliver", true, "deliver events; with --deliver=false they are only accepted")
 	c.Flags().BoolVar(&f.canary, "canary", true,
@@ -81,7 +83,7 @@ func up(ctx context.Context, out io.Writer, f upFlags) error {
 	p, err := local.Start(local.Config{
 		Name: f.name, Dir: f.dataDir, SQSAddr: loopback(f.sqsPort), IngestAddr: loopback(f.ingestPort),
 		SegmentAddr: loopback(f.segmentPort), Segment: f.segment, WriteKey: f.writeKey, WriteKeysFile: f.writeKeys,
-		Plain: !f.gzip, Hold: !f.deliver, Canary: f.canary, Latency: f.latency,
+		Plain: !f.gzip, Hold: !f.deliver, Canary: f.canary, Latency: f.latency, Hosts: f.hosts,
 	})
 	if err != nil {
 		return err
@@ -114,6 +116,9 @@ func (f *upFlags) check() (names topology.Names, err error) {
 		if _, err := keyfile.Names(f.writeKeys); err != nil {
 			return names, err
 		}
+	}
+	if f.hosts, err = parseHosts(f.hosts); err != nil {
+		return names, err
 	}
 	if names, err = topology.NewNames(f.name); err != nil {
 		return names, fmt.Errorf("--name: %w", err)

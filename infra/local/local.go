@@ -13,6 +13,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -58,6 +59,7 @@ type Config struct {
 	Hold          bool          // accept only: nothing is delivered
 	Canary        bool          // send one every minute, see package canary; needs the ingest endpoint, and not Hold
 	Latency       time.Duration // of the Segment emulator's answers
+	Hosts         []string      // further names of this machine, see ParseHosts and Guard
 	OnEvent       func(segmentd.Received)
 }
 
@@ -80,6 +82,7 @@ type Pipeline struct {
 	ingest       *ingest.Endpoint    // nil: there is none
 	canary       *appcanary.Function // nil: there is none
 	listeners    listeners
+	guard        Guard // of the ports that no page uses
 	log          *lumberjack.Logger
 	logger       *slog.Logger // into log
 
@@ -104,7 +107,8 @@ func Start(c Config) (*Pipeline, error) {
 	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("%w: name another data directory with --data-dir", err)
 	}
-	p := &Pipeline{LogPath: filepath.Join(c.Dir, "deliver.log"), hold: c.Hold, activity: newActivity()}
+	p := &Pipeline{LogPath: filepath.Join(c.Dir, "deliver.log"), hold: c.Hold, activity: newActivity(),
+		guard: Guard{Names: c.Hosts}}
 	p.log = &lumberjack.Logger{Filename: p.LogPath, MaxSize: 10, MaxBackups: 1}
 	p.logger = slog.New(slog.NewJSONHandler(p.log, nil))
 	if err := p.open(&c, &t); err != nil {
@@ -128,7 +132,7 @@ func (p *Pipeline) open(c *Config, t *topology.Topology) (err error) {
 	parts := &pipeline.Pipeline{Options: options, Parts: pipeline.Parts{
 		SQS: newClient(p.sqs, p.SQSURL), Metrics: p.log, Logger: p.logger,
 		OnRequest: p.activity.requests.Add, OnInvocation: p.activity.invoked, OnCanary: p.activity.canaries.RecordSent,
-		Observer: p.watchers.observer,
+		Observer: p.watchers.observer, WrapIngest: Guard{Names: c.Hosts, Open: usedByPages}.Wrap,
 	}}
 	if c.IngestAddr != "" {
 		if err := p.openIngest(c, parts); err != nil {
@@ -157,6 +161,10 @@ func (p *Pipeline) openQueues(c *Config, t *topology.Topology) (err error) {
 	return err
 }
 
+// usedByPages reports whether a request to the ingest endpoint may come from any page: the SDKs in
+// pages send there, and only /health is for others.
+func usedByPages(r *http.Request) bool { return r.URL.Path != "/health" }
+
 // An OtherQueue is an events queue that a pipeline of another name has left in the data directory.
 type OtherQueue struct {
 	Name, Pipeline string
@@ -184,7 +192,7 @@ func (p *Pipeline) openSegment(c *Config) (err error) {
 	if p.SegmentURL = c.Segment; c.Segment != "" {
 		return nil
 	}
-	p.segment = segmentd.New(segmentd.Options{Latency: c.Latency, OnEvent: c.OnEvent})
+	p.segment = segmentd.New(segmentd.Options{Latency: c.Latency, OnEvent: c.OnEvent, Wrap: p.guard.Wrap})
 	p.SegmentURL, err = p.listeners.open(c.SegmentAddr, "--segment-port", p.segment.Serve)
 	return err
 }

@@ -105,7 +105,7 @@ func TestWhiteSpaceAroundAValueIsRemovedAndNamed(t *testing.T) {
 }
 
 func TestAWrongSecretIsNotShown(t *testing.T) {
-	err := new(config).read(queue, "SPILLWAY_SECRET=hush hush")
+	err := new(config).read(queue, "SPILLWAY_SECRET=two words")
 	if err == nil || err.Error() != "SPILLWAY_SECRET must be one word" {
 		t.Errorf("%v", err)
 	}

@@ -32,13 +32,13 @@ type KeySet interface {
 type KeysState uint8
 
 const (
-	// KeysCurrent: the set is what is configured.
+	// KeysCurrent says that the set is what is configured.
 	KeysCurrent KeysState = iota
-	// KeysOld: what is configured can't be read, and an earlier set is used. It may accept a key
-	// that has been disabled since.
+	// KeysOld says that what is configured can't be read, and an earlier set is used. It may
+	// accept a key that has been disabled since.
 	KeysOld
-	// KeysUnread: what is configured has never been read, or a part of it. A key that Lookup does
-	// not find may be a good one, so its requests are answered 429.
+	// KeysUnread says that what is configured has never been read, or a part of it. A key that
+	// Lookup does not find may be a good one, so its requests are answered 429.
 	KeysUnread
 )
 

@@ -76,3 +76,13 @@ func WriteKey(key string) error {
 	}
 	return nil
 }
+
+// AllowHostFlag is the flag of AllowHost, which takes a name each time.
+const AllowHostFlag = "allow-host"
+
+// AllowHost registers the flag with further names of this machine.
+func AllowHost(c *cobra.Command, names *[]string) {
+	c.Flags().StringSliceVar(names, AllowHostFlag, nil,
+		"further host `name` under which requests may come, besides localhost, addresses and host.docker.internal; "+
+			"requests under any other name are refused, because a web page could have made them")
+}

@@ -48,6 +48,8 @@ type Options struct {
 	OnEvent func(Received)
 	// EventLimit is how many of the last events Events can return: 0 means 1,000, below 0 none.
 	EventLimit int
+	// Wrap goes around the Server where Serve serves it; nil: nothing does.
+	Wrap func(http.Handler) http.Handler
 }
 
 // Received is an event that was accepted.
@@ -71,6 +73,7 @@ type Received struct {
 // with New.
 type Server struct {
 	latency time.Duration
+	wrap    func(http.Handler) http.Handler
 	known   map[string]bool
 	rec     *recorder
 	script  atomic.Pointer[activeScript]
@@ -87,7 +90,7 @@ func New(o Options) *Server {
 	case keep < 0:
 		keep = 0
 	}
-	s := &Server{latency: o.Latency, rec: newRecorder(keep, o.OnEvent)}
+	s := &Server{latency: o.Latency, wrap: o.Wrap, rec: newRecorder(keep, o.OnEvent)}
 	if len(o.WriteKeys) > 0 {
 		s.known = make(map[string]bool, len(o.WriteKeys))
 		for _, k := range o.WriteKeys {

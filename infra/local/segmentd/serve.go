@@ -27,8 +27,12 @@ const (
 // that answers took longer than 5 s to finish. There is no write time-out: the script decides how
 // slow an answer is.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	handler := http.Handler(s)
+	if s.wrap != nil {
+		handler = s.wrap(s)
+	}
 	srv := &http.Server{
-		Handler:           s,
+		Handler:           handler,
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		IdleTimeout:       idleTimeout,

@@ -46,6 +46,8 @@ type Parts struct {
 	Metrics io.Writer // gets a line of JSON for each group of metrics; safe for concurrent use
 	Logger  *slog.Logger
 	Report  func(ingest.Summary) // also called for each request; may be nil
+	// Wrap goes around the endpoint, to refuse requests before it sees them; nil: nothing does.
+	Wrap func(http.Handler) http.Handler
 }
 
 // An Endpoint is the ingest endpoint, ready to take requests.
@@ -123,6 +125,9 @@ func New(ctx context.Context, o Options, p Parts) (*Endpoint, error) {
 		return nil, errors.Join(fmt.Errorf("%s: %w", envPublicURL, err), e.Close())
 	}
 	e.guarded = httpserver.Guard(e.handler, p.Logger)
+	if p.Wrap != nil {
+		e.guarded = p.Wrap(e.guarded)
+	}
 	e.values.Refresh(ctx)
 	return e, nil
 }

@@ -68,6 +68,7 @@ type Parts struct {
 	OnInvocation func(deliver.Report)
 	OnCanary     func(canary.Result)
 	Observer     func() func(deliver.Observation) // see deliver.Config
+	WrapIngest   func(http.Handler) http.Handler  // see appingest.Parts
 }
 
 // A Pipeline builds the parts.
@@ -79,7 +80,7 @@ type Pipeline struct {
 // NewIngest builds the ingest endpoint.
 func (p *Pipeline) NewIngest(ctx context.Context) (*appingest.Endpoint, error) {
 	return appingest.New(ctx, p.Options.Ingest(),
-		appingest.Parts{SQS: p.SQS, Metrics: p.Metrics, Logger: p.Logger, Report: p.OnRequest})
+		appingest.Parts{SQS: p.SQS, Metrics: p.Metrics, Logger: p.Logger, Report: p.OnRequest, Wrap: p.WrapIngest})
 }
 
 // NewDeliver returns a function that makes a Handler for each environment of the deliver function.

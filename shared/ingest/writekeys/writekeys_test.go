@@ -86,7 +86,7 @@ func TestAnInvalidDocumentIsAnErrorThatQuotesNoKey(t *testing.T) {
 		"not UTF-8":           "\xff\xfe",
 		"UTF-16":              "\xfe\xff\x00{",
 		"keys there twice":    `{"writeKeys":[{"name":"a","writeKey":"secret"}],"writeKeys":[{"name":"b","writeKey":"x"}]}`,
-		"in other letters":    `{"writeKeys":[{"name":"a","writeKey":"secret"}],"WriteKeys":[{"name":"b","writeKey":"x"}]}`,
+		"in upper case":       `{"writeKeys":[{"name":"a","writeKey":"secret"}],"WriteKeys":[{"name":"b","writeKey":"x"}]}`,
 		"enabled twice":       `{"writeKeys":[{"name":"a","enabled":false,"writeKey":"secret","enabled":true}]}`,
 		"a space in a key":    `{"writeKeys":[{"name":"a","writeKey":"secret secret"}]}`,
 		"a quoted key":        `{"writeKeys":[{"name":"a","writeKey":"\"secret\""}]}`,
