@@ -97,7 +97,7 @@ func (c *counted) add(o counted) {
 func run(t *testing.T, p *plan) (counted, map[string]int) {
 	f, l, exact := newFaults(p), newLedger(), p.exact()
 	w := start(t, parts{
-		gzip: p.gzip, crashes: p.powerCuts > 0, arrive: l.arrive, report: l.report, handler: realHandler,
+		gzip: p.gzip, arrive: l.arrive, report: l.report, handler: realHandler,
 		environments: f.environments,
 		queue: func(w *world, q lambda.Queue) lambda.Queue {
 			return &faultyQueue{Queue: q, faults: f, client: w.client, url: queueURL(topology.DefaultNames().EventsQueue)}

@@ -17,7 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/spillwayhq/spillway/infra/local/sqs/store"
 
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/local/lambda"
@@ -34,7 +35,7 @@ import (
 // emulator, the handler and the Segment emulator, with the topology's numbers.
 type world struct {
 	server   atomic.Pointer[sqs.Server]
-	fs       *vfs.MemFS
+	fs       *store.Mem
 	life     sync.RWMutex // held for writing by a power cut, and for reading by requests without faults
 	segment  *segmentd.Server
 	function *lambda.Function
@@ -47,7 +48,6 @@ type world struct {
 // parts are what a test puts between the parts of a world.
 type parts struct {
 	gzip         bool
-	crashes      bool // powerCut is called
 	arrive       func(segmentd.Received)
 	report       func(deliver.Report) // may be nil
 	out          io.Writer            // gets the function's log and metrics; nil: they are discarded
@@ -67,9 +67,7 @@ func start(t *testing.T, p parts) *world {
 	t.Helper()
 	production := topology.Default()
 	w := &world{segment: segmentd.New(segmentd.Options{OnEvent: p.arrive, EventLimit: -1})}
-	if w.fs = vfs.NewMem(); p.crashes {
-		w.fs = vfs.NewCrashableMem()
-	}
+	w.fs = new(store.Mem)
 	w.openSQS(t)
 	if err := local.CreateQueues(w.server.Load(), &production); err != nil {
 		t.Fatal(err)
@@ -130,7 +128,7 @@ func (w *world) powerCut(t *testing.T) {
 	w.life.Lock()
 	defer w.life.Unlock()
 	old := w.server.Swap(nil) // from here on it answers nobody
-	w.fs = w.fs.CrashClone(vfs.CrashCloneCfg{})
+	w.fs = w.fs.Crash(nil)
 	if err := old.Close(); err != nil {
 		t.Error(err)
 	}

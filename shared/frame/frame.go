@@ -78,13 +78,26 @@ func ParseHeaders(b []byte) (Header, bool) {
 // Append appends a frame; dataSum is the Checksum of its data, and the stamp is the writer's own: a
 // time or a number.
 func Append(b []byte, salt uint32, stamp int64, dataSum uint32, data []byte) []byte {
+	b = appendHeader(b, salt, stamp, dataSum, len(data))
+	return append(b, data...)
+}
+
+func appendHeader(b []byte, salt uint32, stamp int64, dataSum uint32, length int) []byte {
 	start := len(b)
 	b = append(b, marker...)
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(data)))
+	b = binary.LittleEndian.AppendUint32(b, uint32(length))
 	b = binary.LittleEndian.AppendUint64(b, uint64(stamp))
 	b = binary.LittleEndian.AppendUint32(b, dataSum)
-	b = binary.LittleEndian.AppendUint32(b, Checksum(salt, b[start:]))
-	return append(b, data...)
+	return binary.LittleEndian.AppendUint32(b, Checksum(salt, b[start:]))
+}
+
+// Begin appends the place of a frame's header. The caller appends the data and calls Finish.
+func Begin(b []byte) []byte { return append(b, make([]byte, Overhead)...) }
+
+// Finish completes the frame that Begin began at start and that ends with b.
+func Finish(b []byte, start int, salt uint32, stamp int64) {
+	data := b[start+Overhead:]
+	appendHeader(b[:start], salt, stamp, Checksum(salt, data), len(data))
 }
 
 // State is what Parse found.

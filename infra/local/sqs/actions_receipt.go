@@ -14,7 +14,7 @@ func deleteMessage(_ call, q *Queue, in *deleteMessageInput) (any, error) {
 	if in.ReceiptHandle == "" {
 		return nil, errMissingParameter("ReceiptHandle")
 	}
-	h, err := parseHandle(in.ReceiptHandle, q.keys.id)
+	h, err := parseHandle(in.ReceiptHandle, q.id)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +40,7 @@ func deleteMessageBatch(_ call, q *Queue, in *deleteMessageBatchInput) (any, err
 	var out batchOutput[batchID]
 	hs := make([]handle, 0, len(in.Entries))
 	for _, e := range in.Entries {
-		h, err := parseHandle(e.ReceiptHandle, q.keys.id)
+		h, err := parseHandle(e.ReceiptHandle, q.id)
 		if err != nil {
 			out.fail(e.Id, err)
 			continue
@@ -79,7 +79,7 @@ func changeVisibilityOf(q *Queue, receiptHandle string, seconds int) error {
 	if err := checkVisibility(seconds); err != nil {
 		return err
 	}
-	h, err := parseHandle(receiptHandle, q.keys.id)
+	h, err := parseHandle(receiptHandle, q.id)
 	if err != nil {
 		return err
 	}

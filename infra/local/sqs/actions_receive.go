@@ -115,7 +115,7 @@ func (in *receiveMessageInput) systemFilter() (func(name string) bool, error) {
 func (r *received) answer(q *Queue, system func(string) bool, names []string) receivedMessage {
 	m := receivedMessage{
 		MessageId:     r.stored.id.String(),
-		ReceiptHandle: r.flight.handle(q.keys.id).String(),
+		ReceiptHandle: r.flight.handle(q.id).String(),
 		MD5OfBody:     hex.EncodeToString(r.stored.bodyMD5[:]),
 		Body:          r.stored.body,
 	}

@@ -41,7 +41,7 @@ type sentMessage struct {
 }
 
 func sendMessage(c call, q *Queue, in *sendMessageInput) (any, error) {
-	if err := q.keys.store.disk.room(); err != nil {
+	if err := q.s.room(); err != nil {
 		return nil, err
 	}
 	e, size, err := in.entry(q)
@@ -192,7 +192,7 @@ type sentEntry struct {
 }
 
 func sendMessageBatch(c call, q *Queue, in *sendMessageBatchInput) (any, error) {
-	if err := q.keys.store.disk.room(); err != nil {
+	if err := q.s.room(); err != nil {
 		return nil, err
 	}
 	ids := make([]string, len(in.Entries))

@@ -1,51 +1,35 @@
 package sqs
 
 import (
-	"fmt"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
+	"github.com/spillwayhq/spillway/infra/local/sqs/store"
 )
 
 // backlog holds the messages of a queue, those in flight, and the long polls that wait for
 // messages. It is safe for concurrent use.
 //
-// Operations with several phases have types of their own: addition (add.go), poll and walk
-// (receive.go), removal (remove.go), sweep (retention.go), move (move.go).
+// Operations with several phases have types of their own: poll and walk (receive.go), removal
+// (remove.go).
 type backlog struct {
 	s        *Server
 	name     string // of the queue, for errors
-	keys     keyspace
+	id       uint32 // of the queue, in the store
 	settings atomic.Pointer[settings]
 
-	// adding is held for reading while messages are being added, so that a purge, which holds it
-	// for writing, knows what it removes.
+	// adding is held for reading while messages are being added, so that a purge, which holds it for
+	// writing, knows what it removes.
 	adding sync.RWMutex
 
 	mu      sync.Mutex // guards what follows
 	gone    bool       // the queue was deleted
-	oldest  oldestHint
+	index   index
 	flights flights
-	// returned are the messages that have become visible again in the places that they had. The
-	// walk takes them first: the cursor is after them. Messages from the cursor on are taken only
-	// if there are none, so that flights and returned together are not more than the limit for
-	// flights.
-	returned flights
-	waiters  waiters
+	waiters waiters
 	counters
-	order
-}
-
-// oldestHint is a place in the order of m keys before which there are no messages.
-type oldestHint struct {
-	sent int64
-	seq  uint64
-}
-
-func (h oldestHint) after(sent int64, seq uint64) bool {
-	return h.sent > sent || h.sent == sent && h.seq > seq
 }
 
 // counters count a queue's messages.
@@ -56,6 +40,8 @@ type counters struct {
 
 	sent, received, deleted   int64 // since the server was opened
 	sentEvents, deletedEvents int64
+	expired, expiredEvents    int64
+	lost                      int64 // damaged on disk
 }
 
 // counts returns how many messages are visible, in flight and delayed. inFlight is how many of them
@@ -65,50 +51,30 @@ func (c *counters) counts(now int64, inFlight int) (visible, flying, delayed int
 	return max(0, c.total-int64(inFlight)-delayed), int64(inFlight), delayed
 }
 
-func (c *counters) added(e *entry, now int64) {
+// found counts a message that is there.
+func (c *counters) found(m *store.Message, now int64) {
 	c.total++
-	c.events += e.events
-	if e.place.at > now {
-		c.delayed.add(e.place.at, 1)
+	c.events += int64(m.Events)
+	if m.At > now {
+		c.delayed.add(m.At, 1)
 	}
-	if !e.deadLetter {
+}
+
+// added counts a new message. A dead letter that SQS moved here by itself does not count as sent.
+func (c *counters) added(m *store.Message, deadLetter bool, now int64) {
+	c.found(m, now)
+	if !deadLetter {
 		c.sent++
-		c.sentEvents += e.events
+		c.sentEvents += int64(m.Events)
 	}
 }
 
-func (c *counters) removed(p place, events, now int64) {
+func (c *counters) removed(m *store.Message, now int64) {
 	c.total--
-	c.events -= events
-	if p.at > now {
-		c.delayed.remove(p.at)
+	c.events -= int64(m.Events)
+	if m.At > now {
+		c.delayed.remove(m.At)
 	}
-}
-
-// order is how far the walk over the v keys has come.
-type order struct {
-	cursor  place                  // no visible message is before it
-	due     int64                  // no message from the cursor on is visible before then
-	pending map[*addition]struct{} // being written, not yet to be received
-}
-
-// visibleFrom makes the walk look at p again.
-func (o *order) visibleFrom(p place) {
-	if p.compare(o.cursor) < 0 {
-		o.cursor = p
-	}
-	o.due = min(o.due, p.at)
-}
-
-// horizon returns the first place that is being written: no message from there on may be received.
-func (o *order) horizon() place {
-	h := place{at: never}
-	for a := range o.pending {
-		if a.low.compare(h) < 0 {
-			h = a.low
-		}
-	}
-	return h
 }
 
 // waiter is a long poll that found nothing.
@@ -141,47 +107,64 @@ func (ws *waiters) wake(n int) {
 	*ws = append((*ws)[:0], (*ws)[n:]...)
 }
 
-// clear deletes every message, and writes more in the same batch. The caller holds adding and mu.
-func (q *backlog) clear(more func(*pebble.Batch) error) error {
-	b := q.keys.store.db.NewBatch()
-	if err := q.keys.deleteAll(b); err != nil {
-		return err
+// clear deletes every message durably, and a value of the store's state if key is not empty. The
+// caller holds adding and mu.
+func (q *backlog) clear(key string) error {
+	if err := q.s.store.Clear(q.id, q.index.bySent.Items(), key); err != nil {
+		return storeError(err)
 	}
-	if more != nil {
-		if err := more(b); err != nil {
-			return err
-		}
-	}
-	if err := q.keys.store.commit(b, pebble.Sync); err != nil {
-		return err
-	}
-	q.keys.store.deleted.add(q.keys.id, reclaimBytes) // the real size is not known
 	q.total, q.events = 0, 0
+	q.index = newIndex()
 	q.flights.clear()
-	q.returned.clear()
 	q.delayed.clear()
-	q.due = never
 	return nil
 }
 
-// load reads the messages that were taken, without those that were deleted meanwhile. After an
-// error none of them is in flight.
-func (q *backlog) load(fs []*flight) ([]received, error) {
-	got, deleted, err := q.keys.read(fs)
-	if err != nil {
-		q.release(fs)
-		return nil, fmt.Errorf("read messages of %s: %w", q.name, err)
+// readAgain is when a message is tried again whose file could not be read.
+const readAgain = 30 * time.Second
+
+// load reads the messages that were taken, without those that were deleted meanwhile. Damaged ones
+// are lost: they are counted and logged. Those that can't be read now are tried again later.
+func (q *backlog) load(fs []*flight) []received {
+	ms := make([]*store.Message, len(fs))
+	for i, f := range fs {
+		ms[i] = f.message
 	}
-	if len(deleted) > 0 {
-		q.mu.Lock()
-		defer q.mu.Unlock()
-		for _, f := range deleted {
-			if q.flights.has(f) {
-				q.flights.remove(f)
+	got := make([]received, 0, len(fs))
+	for i, c := range q.s.store.Read(ms) {
+		f, err := fs[i], c.Err
+		var m storedMessage
+		if err == nil {
+			if m, err = decodeStoredMessage(c.Data); err != nil {
+				err = store.ErrDamaged
 			}
 		}
+		if err != nil {
+			q.unreadable(f, err)
+			continue
+		}
+		got = append(got, received{f, m})
 	}
-	return got, nil
+	return got
+}
+
+// unreadable takes care of a message in flight that could not be read.
+func (q *backlog) unreadable(f *flight, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.flights.has(f) {
+		return // deleted
+	}
+	if !errors.Is(err, store.ErrDamaged) && !errors.Is(err, store.ErrGone) {
+		q.s.log.Error("a stored message can't be read, retrying", "queue", q.name, "error", err)
+		q.flights.postpone(f, time.Now().Add(readAgain).UnixMilli())
+		return
+	}
+	q.s.store.Lost(f.message)
+	q.flights.remove(f)
+	q.index.remove(f.message)
+	q.removed(f.message, time.Now().UnixMilli())
+	q.lost++
 }
 
 // release makes messages visible again that no client has received, as if they had not been taken.
@@ -193,44 +176,20 @@ func (q *backlog) release(fs []*flight) {
 			continue
 		}
 		q.flights.remove(f)
+		q.index.waiting.Set(f.message)
 		if !f.moving {
 			q.received--
 		}
-		f.tally.count, f.nonce, f.moving = f.storedCount, 0, false
-		if f.storedCount == 0 {
-			f.tally.first = 0
-		}
-		q.putInPlace(f)
 	}
 	q.waiters.wake(len(fs))
 }
 
-// putInPlace makes a message visible in the place that it has. The caller holds mu.
-func (q *backlog) putInPlace(f *flight) {
-	f.deadline = f.place.at
-	q.returned.add(f)
-}
-
-// inMemory returns what memory has of a message that is in flight or visible again, and the table
-// with it. It returns nil for other messages. The caller holds mu.
-func (q *backlog) inMemory(seq uint64) (*flight, *flights) {
-	for _, fs := range [...]*flights{&q.flights, &q.returned} {
-		if f := fs.bySeq[seq]; f != nil {
-			return f, fs
-		}
-	}
-	return nil, nil
-}
-
 // returnAll makes everything in flight visible, with its receive count.
-func (q *backlog) returnAll() error {
+func (q *backlog) returnAll() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := time.Now().UnixMilli()
-	for q.flights.len() > 0 && q.keys.store.failure() == nil {
-		if err := q.returnFirst(min(q.flights.len(), returnChunk), now); err != nil {
-			return err
-		}
+	for q.flights.len() > 0 {
+		q.returnFirst(min(q.flights.len(), returnChunk), now)
 	}
-	return nil
 }

@@ -5,16 +5,16 @@ import (
 	"fmt"
 	"io/fs"
 	"syscall"
+
+	"github.com/spillwayhq/spillway/infra/local/sqs/store"
 )
 
-// errLock is the error of a data directory that could not be locked.
-func errLock(dir string, err error) error {
-	// Without a system error the lock is one of this process.
-	var number syscall.Errno
-	if !errors.As(err, &number) || number == syscall.EAGAIN || number == syscall.EWOULDBLOCK {
+// errOpen is the error of a store that could not be opened.
+func errOpen(dir string, err error) error {
+	if store.Locked(err) {
 		return fmt.Errorf("the data directory %s is in use by another process", dir)
 	}
-	return errDirectory("lock the data directory", dir, err)
+	return errDirectory("open the queues' store in", dir, err)
 }
 
 // errDirectory distinguishes a directory that is not writable from other errors; doing is what failed.

@@ -7,6 +7,8 @@ import (
 	"os"
 	"syscall"
 	"testing"
+
+	"github.com/spillwayhq/spillway/shared/diskdir"
 )
 
 func TestErrorsSayWhyADirectoryCantBeUsed(t *testing.T) {
@@ -19,15 +21,14 @@ func TestErrorsSayWhyADirectoryCantBeUsed(t *testing.T) {
 		is   error
 		want string
 	}{
-		{"another process", errLock("/d", syscall.EAGAIN), nil, "the data directory /d is in use by another process"},
-		{"another server in this process", errLock("/d", errors.New("lock held by current process")), nil,
+		{"another process", errOpen("/d", fmt.Errorf("lock: %w", diskdir.ErrLocked)), nil,
 			"the data directory /d is in use by another process"},
-		{"not ours", errLock("/d", tried(syscall.EACCES)), fs.ErrPermission,
+		{"not ours", errOpen("/d", tried(syscall.EACCES)), fs.ErrPermission,
 			"the data directory /d must be writable: permission denied"},
-		{"read-only", errLock("/d", tried(syscall.EROFS)), syscall.EROFS,
+		{"read-only", errOpen("/d", tried(syscall.EROFS)), syscall.EROFS,
 			"the data directory /d must be writable: read-only file system"},
-		{"a broken disk", errLock("/d", tried(syscall.EIO)), syscall.EIO,
-			"lock the data directory /d: lock: open /d/LOCK: input/output error"},
+		{"a broken disk", errOpen("/d", tried(syscall.EIO)), syscall.EIO,
+			"open the queues' store in /d: lock: open /d/LOCK: input/output error"},
 		{"not to be made", errDirectory("make the data directory", "/d", tried(syscall.EPERM)), fs.ErrPermission,
 			"the data directory /d must be writable: operation not permitted"},
 	}

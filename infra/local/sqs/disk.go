@@ -2,34 +2,33 @@ package sqs
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
+	"path"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/spillwayhq/spillway/infra/local/sqs/store"
 )
 
 const (
 	ballastName = "BALLAST"
-	// ballastBytes is reserved for deletes: tombstones and the compactions that free space need space
-	// themselves.
-	ballastBytes = 64 << 20
-	// minFreeBytes is reserved for flushes and compactions of what was accepted before: some memtables
-	// and one compaction.
-	minFreeBytes = 64 << 20
+	// ballastBytes is reserved for deletes, and for the copies that make space: of one file of the
+	// store at a time.
+	ballastBytes = 16 << 20
+	// minFreeBytes is reserved for deletes of what was accepted before, and for other programs.
+	minFreeBytes = 16 << 20
 	// The free space is read again after this time, or after sends of this size, whichever is first:
 	// minFreeBytes is enough for the time in between.
 	probeEvery      = 100 * time.Millisecond
-	probeEveryBytes = 8 << 20
+	probeEveryBytes = 4 << 20
 )
 
 // disk decides whether there is room for another message. A ballast file reserves space; when the
 // disk is full, disk removes the file, so that deletes can still be written and make room. Sends
 // are accepted again when the ballast file could be created again. It is safe for concurrent use.
 type disk struct {
-	fs       vfs.FS
+	fs       store.FS
 	dir      string
 	path     string // of the ballast file
 	free     func() (uint64, error)
@@ -48,11 +47,14 @@ type disk struct {
 // newDisk needs the defaults of Options.
 func newDisk(o Options) *disk {
 	d := &disk{
-		fs: o.FS, dir: o.Dir, path: o.FS.PathJoin(o.Dir, ballastName), free: o.freeSpace,
+		fs: o.FS, dir: o.Dir, path: path.Join(o.Dir, ballastName), free: o.freeSpace,
 		minFree: o.minFree, ballast: o.ballast, log: o.Logger,
 	}
-	_, err := o.FS.Stat(d.path)
+	size, err := o.FS.Size(d.path)
 	d.held = err == nil
+	if d.held && size > int64(d.ballast) {
+		d.release() // of a version that reserved more
+	}
 	return d
 }
 
@@ -147,33 +149,20 @@ func (d *disk) release() {
 }
 
 // create needs mu.
-func (d *disk) create() (err error) {
-	f, err := d.fs.Create(d.path, vfs.WriteCategoryUnspecified)
-	if err != nil {
-		return fmt.Errorf("create the ballast file: %w", err)
-	}
-	defer func() {
-		err = errors.Join(err, f.Close())
-		if err != nil {
-			_ = d.fs.Remove(d.path) // an incomplete file reserves too little
-		} else {
-			d.held = true
-		}
-	}()
-	if err := f.Preallocate(0, int64(d.ballast)); err != nil {
-		return fmt.Errorf("reserve %d MB for the ballast file: %w", d.ballast>>20, err)
-	}
-	return nil
+func (d *disk) create() error {
+	err := d.fs.Reserve(d.path, int64(d.ballast))
+	d.held = err == nil
+	return err
 }
 
 // freeSpace returns a function that reads the free space in dir. A file system that does not know it,
 // like one in memory, has room.
-func freeSpace(fs vfs.FS, dir string) func() (uint64, error) {
+func freeSpace(fs store.FS, dir string) func() (uint64, error) {
 	return func() (uint64, error) {
-		u, err := fs.GetDiskUsage(dir)
-		if errors.Is(err, vfs.ErrUnsupported) {
+		free, err := fs.Free(dir)
+		if errors.Is(err, errors.ErrUnsupported) {
 			return 1 << 62, nil
 		}
-		return u.AvailBytes, err
+		return free, err
 	}
 }

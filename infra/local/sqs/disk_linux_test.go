@@ -27,7 +27,7 @@ func TestTheServerSurvivesARealFullDisk(t *testing.T) {
 	fill := func() (accepted int) {
 		for {
 			body := noise(100_000)
-			err := s.store.disk.room()
+			err := s.disk.room()
 			if err == nil {
 				e, _, invalid := newEntry(q, messageInput{MessageBody: body})
 				if invalid != nil {
@@ -58,7 +58,7 @@ func TestTheServerSurvivesARealFullDisk(t *testing.T) {
 	}
 	// Some of the space may be back, and taken again, before the rest is.
 	for second := 0; second < first/2; {
-		waitForRoom(t, s.store.disk)
+		waitForRoom(t, s.disk)
 		second += fill()
 	}
 }

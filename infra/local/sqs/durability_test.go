@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,7 +16,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/smithy-go"
-	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/spillwayhq/spillway/infra/local/sqs/store"
 )
 
 func sendBodies(t testing.TB, q *Queue, bodies ...string) {
@@ -57,7 +57,7 @@ func drain(t testing.TB, q *Queue) map[string]int {
 }
 
 func TestAPowerLossLosesNoAcknowledgedMessage(t *testing.T) {
-	fs := vfs.NewCrashableMem()
+	fs := new(store.Mem)
 	s := open(t, Options{Dir: "data", FS: fs})
 	queue(t, s, "events", map[string]string{"VisibilityTimeout": "77"})
 	var mu sync.Mutex
@@ -96,7 +96,7 @@ func TestAPowerLossLosesNoAcknowledgedMessage(t *testing.T) {
 	}
 	mu.Unlock()
 	// In mid-send, with any half of what was not synced.
-	after := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: rand.New(rand.NewPCG(1, 2))})
+	after := fs.Crash(rand.New(rand.NewPCG(1, 2)))
 	stop.Store(true)
 	wg.Wait()
 
@@ -119,7 +119,7 @@ func TestAPowerLossLosesNoAcknowledgedMessage(t *testing.T) {
 
 func TestAfterARestartMessagesInFlightAreVisibleAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		fs := vfs.NewCrashableMem()
+		fs := new(store.Mem)
 		s := open(t, Options{Dir: "data", FS: fs})
 		q := queue(t, s, "events", map[string]string{"VisibilityTimeout": "600"})
 		sendBodies(t, q, "a", "b", "c")
@@ -127,7 +127,7 @@ func TestAfterARestartMessagesInFlightAreVisibleAtOnce(t *testing.T) {
 		if err != nil || len(ms) != 3 {
 			t.Fatalf("%d messages, %v", len(ms), err)
 		}
-		s2 := open(t, Options{Dir: "data", FS: fs.CrashClone(vfs.CrashCloneCfg{})})
+		s2 := open(t, Options{Dir: "data", FS: fs.Crash(nil)})
 		q2, _ := s2.Queue("events")
 		if st := q2.Stats(); st.Visible != 3 || st.InFlight != 0 {
 			t.Fatalf("after the restart: %+v", st)
@@ -144,7 +144,7 @@ func TestAfterARestartMessagesInFlightAreVisibleAtOnce(t *testing.T) {
 
 func TestReceiveCountsSurviveAnOrderlyRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		fs := vfs.NewMem()
+		fs := new(store.Mem)
 		s := open(t, Options{Dir: "data", FS: fs})
 		q := queue(t, s, "events", nil)
 		sendBodies(t, q, "a")
@@ -164,7 +164,7 @@ func TestReceiveCountsSurviveAnOrderlyRestart(t *testing.T) {
 
 func TestAMoveTaskContinuesAfterARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		fs := vfs.NewMem()
+		fs := new(store.Mem)
 		s := open(t, Options{Dir: "data", FS: fs})
 		dlq := queue(t, s, "dead", nil)
 		q := queue(t, s, "events",
@@ -216,13 +216,13 @@ func TestADirectoryThatCantBeCreatedIsAnError(t *testing.T) {
 
 func TestAFullDiskRefusesSendsAndAcceptsDeletes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		fs := vfs.NewMem()
+		fs := new(store.Mem)
 		var free atomic.Uint64
 		free.Store(1 << 30)
 		s := open(t, Options{Dir: "data", FS: fs, freeSpace: func() (uint64, error) { return free.Load(), nil }})
 		q := queue(t, s, "events", nil)
-		ballast := fs.PathJoin("data", ballastName)
-		there := func() bool { _, err := fs.Stat(ballast); return err == nil }
+		ballast := "data/" + ballastName
+		there := func() bool { _, err := fs.Size(ballast); return err == nil }
 		if !there() {
 			t.Fatal("no ballast on a disk with room")
 		}
@@ -242,12 +242,12 @@ func TestAFullDiskRefusesSendsAndAcceptsDeletes(t *testing.T) {
 			}
 		}
 		free.Store(minFreeBytes - 1)
-		refused("little space", "63 MB are free for data, 64 MB are needed")
+		refused("little space", "15 MB are free for data, 16 MB are needed")
 		if !there() {
 			t.Fatal("the ballast went before it was needed")
 		}
 		free.Store(1 << 20)
-		refused("no space", "65 MB are free for data, 128 MB are needed")
+		refused("no space", "17 MB are free for data, 32 MB are needed")
 		if there() {
 			t.Fatal("the ballast is still there")
 		}
@@ -255,7 +255,7 @@ func TestAFullDiskRefusesSendsAndAcceptsDeletes(t *testing.T) {
 			t.Fatalf("received %v", got)
 		}
 		free.Store(minFreeBytes + 1) // what the ballast freed is not for sends
-		refused("the ballast's space", "64 MB are free for data, 128 MB are needed")
+		refused("the ballast's space", "16 MB are free for data, 32 MB are needed")
 		free.Store(1 << 30)
 		if err := send(); err != nil || !there() {
 			t.Fatalf("with room again: %v, ballast %v", err, there())
@@ -263,71 +263,34 @@ func TestAFullDiskRefusesSendsAndAcceptsDeletes(t *testing.T) {
 	})
 }
 
-// fullFS is a disk that has no room for the store's manifest.
-type fullFS struct{ vfs.FS }
-
-func (f fullFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	file, err := f.FS.Create(name, category)
-	if strings.Contains(name, "MANIFEST") {
-		return fullFile{file}, err
-	}
-	return file, err
-}
-
-type fullFile struct{ vfs.File }
-
-func (fullFile) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
-
-func TestOpenReportsADiskThatIsFull(t *testing.T) {
-	_, err := Open(Options{Dir: "data", FS: fullFS{vfs.NewMem()}})
-	if !errors.Is(err, syscall.ENOSPC) && (err == nil || !strings.Contains(err.Error(), "no space left on device")) {
-		t.Errorf("Open returned %v", err)
-	}
-}
-
-// failingFS is a disk on which writes to the log fail once it is broken.
+// failingFS is a disk on which syncs fail once it is broken.
 type failingFS struct {
-	vfs.FS
+	store.FS
 	broken *atomic.Bool
 }
 
-func (f failingFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	file, err := f.FS.Create(name, c)
-	return failingFile{file, f.broken}, err
-}
-
-func (f failingFS) ReuseForWrite(o, n string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	file, err := f.FS.ReuseForWrite(o, n, c)
+func (f failingFS) Create(name string) (store.File, error) {
+	file, err := f.FS.Create(name)
 	return failingFile{file, f.broken}, err
 }
 
 type failingFile struct {
-	vfs.File
+	store.File
 	broken *atomic.Bool
 }
 
 var errBroken = errors.New("input/output error")
 
-func (f failingFile) Sync() error     { return f.or(f.File.Sync) }
-func (f failingFile) SyncData() error { return f.or(f.File.SyncData) }
-
-func (f failingFile) SyncTo(n int64) (bool, error) {
-	if f.broken.Load() {
-		return false, errBroken
-	}
-	return f.File.SyncTo(n)
-}
-
-func (f failingFile) or(sync func() error) error {
+func (f failingFile) Sync() error {
 	if f.broken.Load() {
 		return errBroken
 	}
-	return sync()
+	return f.File.Sync()
 }
 
 func TestAFailedSyncIsNotAcknowledgedAndDoesNotEndTheProcess(t *testing.T) {
 	var broken atomic.Bool
-	s := open(t, Options{Dir: "data", FS: failingFS{vfs.NewMem(), &broken}})
+	s := open(t, Options{Dir: "data", FS: failingFS{new(store.Mem), &broken}})
 	q := queue(t, s, "events", nil)
 	sendBodies(t, q, "a")
 	broken.Store(true)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"syscall"
 )
 
 // apiError is an error answer. Clients of the JSON protocol match its shape; code is its name in the
@@ -105,6 +106,19 @@ func errBatch(name, format string, args ...any) *apiError {
 func errUnavailable(format string, args ...any) *apiError {
 	return &apiError{http.StatusServiceUnavailable, sqsShape + "ServiceUnavailable", "ServiceUnavailable",
 		fmt.Sprintf(format, args...)}
+}
+
+// storeError makes the answer of a failed write: the sender tries again and is told why.
+func storeError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return errUnavailable("disk full: %v; messages can be received and deleted, sends are refused until there is room", err)
+	case errors.Is(err, syscall.EFBIG):
+		return errUnavailable("the limit of the process for the size of a file (ulimit -f) is too small: %v", err)
+	}
+	return errUnavailable("%v", err)
 }
 
 // asAPIError makes an answer of any error. An error that is not an apiError is an InternalFailure.

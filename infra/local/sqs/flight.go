@@ -2,43 +2,36 @@ package sqs
 
 import (
 	"container/heap"
-	"sync/atomic"
+
+	"github.com/spillwayhq/spillway/infra/local/sqs/store"
 )
 
-// flight is a message in flight: received, and neither deleted nor visible again. It is also what
-// memory has of a message that has become visible again.
+// flight is a message in flight: received, and neither deleted nor visible again.
 type flight struct {
-	place       place        // of its v key
-	tally       tally        // with this receive
-	storedCount uint64       // the receive count in the v key
-	nonce       uint64       // which receive this is; 0: not known
-	received    int64        // when, Unix milliseconds
-	deadline    int64        // when its visibility timeout ends, Unix milliseconds
-	index       int          // in the heap
-	size        atomic.Int64 // bytes of the message; 0: not read
-	atOnce      bool         // its visibility timeout is 0
-	moving      bool         // taken to be moved to another queue, not for a client
+	message  *store.Message // does not change while it is in flight
+	count    uint64         // with this receive
+	first    int64          // when it was received first, Unix milliseconds
+	nonce    uint64         // which receive this is; 0: not known
+	received int64          // when, Unix milliseconds
+	deadline int64          // when its visibility timeout ends, Unix milliseconds
+	index    int            // in the heap
+	atOnce   bool           // its visibility timeout is 0
+	moving   bool           // taken to be moved to another queue, not for a client
 }
 
 // receivedBy reports whether h is the handle of the message's last receive.
 func (f *flight) receivedBy(h handle) bool {
-	return f.nonce == h.nonce || f.nonce == 0 && f.tally.count == h.count
+	return f.nonce == h.nonce || f.nonce == 0 && f.count == h.count
 }
 
-// bytes is about what the message takes on disk.
-func (f *flight) bytes() int64 {
-	if f == nil {
-		return unknownBytes
-	}
-	return max(f.size.Load(), unknownBytes)
-}
+// receives is how often the message was received in its queue.
+func (f *flight) receives() uint64 { return f.count - min(uint64(f.message.Before), f.count) }
 
 func (f *flight) handle(queue uint32) handle {
-	return handle{queue: queue, place: f.place, count: f.tally.count, nonce: f.nonce}
+	return handle{queue: queue, place: placeOf(f.message), count: f.count, nonce: f.nonce}
 }
 
-// flights are messages by seq and by deadline: those in flight, or those that are visible again in
-// the places that they had, whose deadline is then the time in their place.
+// flights are the messages in flight, by seq and by the end of their visibility timeout.
 type flights struct {
 	bySeq  map[uint64]*flight
 	byTime deadlines
@@ -50,20 +43,17 @@ func (fs *flights) add(f *flight) {
 	if fs.bySeq == nil {
 		fs.bySeq = map[uint64]*flight{}
 	}
-	fs.bySeq[f.place.seq] = f
+	fs.bySeq[f.message.Seq] = f
 	heap.Push(&fs.byTime, f)
 }
 
 // has reports whether f itself is in the table.
-func (fs *flights) has(f *flight) bool { return fs.bySeq[f.place.seq] == f }
+func (fs *flights) has(f *flight) bool { return fs.bySeq[f.message.Seq] == f }
 
 func (fs *flights) remove(f *flight) {
-	delete(fs.bySeq, f.place.seq)
+	delete(fs.bySeq, f.message.Seq)
 	heap.Remove(&fs.byTime, f.index)
 }
-
-// first returns the one with the earliest deadline. There must be one.
-func (fs *flights) first() *flight { return fs.byTime[0] }
 
 func (fs *flights) postpone(f *flight, deadline int64) {
 	f.deadline = deadline
@@ -87,7 +77,7 @@ func (d deadlines) Less(i, j int) bool {
 	if d[i].deadline != d[j].deadline {
 		return d[i].deadline < d[j].deadline
 	}
-	return d[i].place.compare(d[j].place) < 0
+	return placeOf(d[i].message).compare(placeOf(d[j].message)) < 0
 }
 func (d deadlines) Swap(i, j int) {
 	d[i], d[j] = d[j], d[i]

@@ -7,7 +7,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/spillwayhq/spillway/infra/local/sqs/store"
 )
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
@@ -16,7 +17,7 @@ func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 func open(t testing.TB, o Options) *Server {
 	t.Helper()
 	if o.Dir == "" {
-		o.Dir, o.FS = "data", vfs.NewMem()
+		o.Dir, o.FS = "data", new(store.Mem)
 	}
 	if o.Logger == nil {
 		o.Logger = quiet()
@@ -26,7 +27,7 @@ func open(t testing.TB, o Options) *Server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := s.Close(); err != nil && s.store.failure() == nil {
+		if err := s.Close(); err != nil && s.store.Failure() == nil {
 			t.Errorf("close: %v", err)
 		}
 	})

@@ -45,10 +45,9 @@ func sortAttributes(as []named) {
 	slices.SortFunc(as, func(a, b named) int { return strings.Compare(a.name, b.name) })
 }
 
-// storedMessage is a message as it is stored: the value of an m key.
+// storedMessage is the content of a message as it is stored.
 type storedMessage struct {
 	id         uuid.UUID
-	visibleAt  int64 // where its v key was written first
 	bodyMD5    [md5.Size]byte
 	group      string // MessageGroupId
 	trace      string // AWSTraceHeader
@@ -57,9 +56,9 @@ type storedMessage struct {
 	body       string
 }
 
-const storedMessageVersion = 1
+const storedMessageVersion = 2
 
-// encode returns the value of an m key.
+// encode returns the content for the store.
 func (m *storedMessage) encode() []byte {
 	size := 64 + len(m.body) + len(m.group) + len(m.trace) + len(m.source)
 	for _, a := range m.attributes {
@@ -68,7 +67,6 @@ func (m *storedMessage) encode() []byte {
 	b := append(make([]byte, 0, size), storedMessageVersion)
 	b = append(b, m.id[:]...)
 	b = append(b, m.bodyMD5[:]...)
-	b = binary.BigEndian.AppendUint64(b, uint64(m.visibleAt))
 	for _, s := range [...]string{m.group, m.trace, m.source} {
 		b = appendString(b, s)
 	}
@@ -94,14 +92,13 @@ var errCorrupt = errors.New("a stored message is invalid: the data directory is 
 // decodeStoredMessage reads what encode wrote. The result shares no memory with b.
 func decodeStoredMessage(b []byte) (storedMessage, error) {
 	var m storedMessage
-	if len(b) < 41 || b[0] != storedMessageVersion {
+	if len(b) < 33 || b[0] != storedMessageVersion {
 		return m, errCorrupt
 	}
 	copy(m.id[:], b[1:])
 	copy(m.bodyMD5[:], b[17:])
-	m.visibleAt = int64(binary.BigEndian.Uint64(b[33:]))
 	// One copy for all strings: they are used together.
-	rest := string(b[41:])
+	rest := string(b[33:])
 	bad := false
 	uvarint := func() uint64 {
 		var v uint64

@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/spillwayhq/spillway/infra/local/sqs/store"
 )
 
 // modelled is what a message must be like.
@@ -74,8 +74,8 @@ func (m *model) receive() {
 			continue
 		}
 		x.visibleAt, x.received = time.Now().Add(visibility), time.Now()
-		x.handles = append(x.handles, got[i].flight.handle(m.q.keys.id).String())
-		if n := got[i].flight.tally.count; n != uint64(len(x.handles)) {
+		x.handles = append(x.handles, got[i].flight.handle(m.q.id).String())
+		if n := got[i].flight.count; n != uint64(len(x.handles)) {
 			m.t.Fatalf("%s: receive count %d, want %d", got[i].stored.body, n, len(x.handles))
 		}
 	}
@@ -153,7 +153,7 @@ func TestAQueueBehavesLikeItsModel(t *testing.T) {
 	for seed := range uint64(20) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				o := Options{Dir: "data", FS: vfs.NewMem(), Logger: quiet()}
+				o := Options{Dir: "data", FS: new(store.Mem), Logger: quiet()}
 				m := &model{t: t, random: rand.New(rand.NewPCG(seed, 1)), messages: map[string]*modelled{},
 					open: func() *Server { return open(t, o) }}
 				m.s = m.open()

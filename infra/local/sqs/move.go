@@ -2,8 +2,8 @@ package sqs
 
 import (
 	"fmt"
+	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/google/uuid"
 )
 
@@ -11,10 +11,7 @@ import (
 // retain their id, the time they were sent, and their receive count, which does not count towards
 // the limit of the dead-letter queue's own policy.
 func moveDeadLetters(q, dlq *Queue, dead []*flight) error {
-	got, err := q.load(dead)
-	if err != nil {
-		return err
-	}
+	got := q.load(dead)
 	if len(got) == 0 {
 		return nil
 	}
@@ -22,46 +19,39 @@ func moveDeadLetters(q, dlq *Queue, dead []*flight) error {
 	for i := range got {
 		f := got[i].flight
 		es[i] = &entry{
-			storedMessage: got[i].stored, events: f.tally.events, sent: f.place.sent, deadLetter: true,
-			tally: tally{count: f.storedCount, first: f.tally.first, before: f.storedCount},
+			storedMessage: got[i].stored, events: int64(f.message.Events), sent: f.message.Sent, deadLetter: true,
+			count: uint64(f.message.Count), before: uint64(f.message.Count), first: f.first,
 		}
 		es[i].source = q.ARN()
 	}
-	// Not synced: one batch moves them, so that the end of the process at worst undoes the moves of
+	// Not durable at once: each is moved by one write, so that a power cut at worst undoes the moves of
 	// the last second.
-	if err := move(q, dlq, got, es, pebble.NoSync); err != nil {
+	if err := move(q, dlq, got, es, false); err != nil {
 		q.release(dead)
 		return fmt.Errorf("move dead letters: %w", err)
 	}
 	return nil
 }
 
-// move adds es, made of got, to another queue and deletes got from its own, in one batch.
-func move(from, to *Queue, got []received, es []*entry, o *pebble.WriteOptions) error {
-	err := to.add(es, func(b *pebble.Batch) error {
-		for _, r := range got {
-			if err := from.keys.delete(b, r.flight.place, r.flight.storedCount > 0); err != nil {
-				return err
-			}
-		}
-		return nil
-	}, o)
-	if err != nil {
+// move adds es, made of got, to another queue and deletes got from its own: each in one write.
+func move(from, to *Queue, got []received, es []*entry, durable bool) error {
+	for i := range es {
+		es[i].moved = got[i].flight
+	}
+	if err := to.add(es, durable); err != nil {
 		return err
 	}
 	from.mu.Lock()
 	defer from.mu.Unlock()
-	var bytes int64
+	now := time.Now().UnixMilli()
 	for _, r := range got {
-		bytes += r.flight.bytes()
 		// After a purge it is not there any more.
 		if from.flights.has(r.flight) {
 			from.flights.remove(r.flight)
-			from.total--
-			from.events -= r.flight.tally.events
+			from.index.remove(r.flight.message)
+			from.removed(r.flight.message, now)
 		}
 	}
-	from.keys.store.deleted.add(from.keys.id, bytes)
 	return nil
 }
 
@@ -70,7 +60,7 @@ func move(from, to *Queue, got []received, es []*entry, o *pebble.WriteOptions) 
 func redriven(got []received) []*entry {
 	es := make([]*entry, len(got))
 	for i := range got {
-		es[i] = &entry{storedMessage: got[i].stored, events: got[i].flight.tally.events}
+		es[i] = &entry{storedMessage: got[i].stored, events: int64(got[i].flight.message.Events)}
 		es[i].id = uuid.New()
 		es[i].source = ""
 	}

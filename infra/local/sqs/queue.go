@@ -30,7 +30,10 @@ type Stats struct {
 	// receive. Deleted does not include purges, expiry and moves.
 	Sent, Received, Deleted   int64
 	SentEvents, DeletedEvents int64
-	OldestSent                time.Time // zero if the queue is empty
+	// Expired messages were deleted because the retention of the queue had ended; Lost ones because
+	// they are damaged on disk.
+	Expired, ExpiredEvents, Lost int64
+	OldestSent                   time.Time // zero if the queue is empty
 }
 
 // Name is the queue's name, the last part of its URL.
@@ -39,42 +42,26 @@ func (q *Queue) Name() string { return q.name }
 // ARN is the queue's Amazon Resource Name.
 func (q *Queue) ARN() string { return q.s.arnPrefix + q.name }
 
-// Stats returns the counters, which are exact. It costs one seek in the store. After Close it
-// returns the last counts, without OldestSent.
+// Stats returns the counters, which are exact. After Close it returns the last counts.
 func (q *Queue) Stats() Stats {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := time.Now().UnixMilli()
-	open := q.s.enter() == nil
-	if open {
+	if q.s.enter() == nil {
 		defer q.s.exit()
-		// If this fails, the messages remain in flight, and the store reports the error.
-		_ = q.returnExpired(now)
+		q.returnExpired(now)
 	}
 	visible, inFlight, delayed := q.counts(now, q.flights.len())
 	st := Stats{
 		Visible: visible, InFlight: inFlight, Delayed: delayed, Events: q.events,
 		Sent: q.sent, Received: q.received, Deleted: q.deleted,
 		SentEvents: q.sentEvents, DeletedEvents: q.deletedEvents,
+		Expired: q.expired, ExpiredEvents: q.expiredEvents, Lost: q.lost,
 	}
-	if open {
-		if sent, ok := q.oldestSent(); ok {
-			st.OldestSent = time.UnixMilli(sent)
-		}
+	if m, ok := q.index.bySent.Min(); ok {
+		st.OldestSent = time.UnixMilli(m.Sent)
 	}
 	return st
-}
-
-// oldestSent returns when the oldest message was sent. The caller holds mu.
-func (q *Queue) oldestSent() (int64, bool) {
-	if q.total == 0 || q.gone {
-		return 0, false
-	}
-	oldest, ok := q.keys.oldest(q.oldest)
-	if ok && len(q.pending) == 0 {
-		q.oldest = oldest
-	}
-	return oldest.sent, ok
 }
 
 // Receive waits up to wait for messages and returns 1 to max (1 to 10) of them, for the queue's
@@ -114,7 +101,7 @@ func (q *Queue) Delete(ctx context.Context, receiptHandles []string) error {
 	hs := make([]handle, 0, len(receiptHandles))
 	var bad error
 	for _, s := range receiptHandles {
-		h, err := parseHandle(s, q.keys.id)
+		h, err := parseHandle(s, q.id)
 		if err != nil {
 			bad = err
 			continue
@@ -154,7 +141,7 @@ type queueRecord struct {
 // record needs mu.
 func (q *Queue) record() queueRecord {
 	return queueRecord{
-		ID: q.keys.id, Name: q.name, Created: q.created, Modified: q.modified,
+		ID: q.id, Name: q.name, Created: q.created, Modified: q.modified,
 		Attributes: q.settings.Load().raw, Tags: q.tags,
 	}
 }
@@ -212,8 +199,7 @@ func (q *Queue) attributes() map[string]string {
 	vs := q.settings.Load().values()
 	q.mu.Lock()
 	now := time.Now().UnixMilli()
-	// If this fails, the messages remain in flight, and the store reports the error.
-	_ = q.returnExpired(now)
+	q.returnExpired(now)
 	visible, inFlight, delayed := q.counts(now, q.flights.len())
 	modified := q.modified
 	q.mu.Unlock()
@@ -241,7 +227,7 @@ func (q *Queue) purge() error {
 	if !q.purged.IsZero() && now.Sub(q.purged) < purgeEvery {
 		return errPurgeInProgress(q.name)
 	}
-	if err := q.clear(nil); err != nil {
+	if err := q.clear(""); err != nil {
 		return fmt.Errorf("purge %s: %w", q.name, err)
 	}
 	q.purged = now

@@ -3,13 +3,14 @@ package sqs
 import (
 	"encoding/json"
 	"fmt"
+	"hash/crc32"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
+	"github.com/spillwayhq/spillway/infra/local/sqs/store"
 )
 
 // queueTable is the queues of a server. It is safe for concurrent use.
@@ -17,8 +18,9 @@ type queueTable struct {
 	s      *Server
 	mu     sync.RWMutex // guards byName; may be taken while a backlog's mu is held, not the other way round
 	byName map[string]*Queue
-	lastID uint32
-	create sync.Mutex // one createQueue or remove at a time; guards lastID
+	// orphans are the messages of queues whose record is damaged, by queue id; create guards it.
+	orphans map[uint32][]*store.Message
+	create  sync.Mutex // one createQueue or remove at a time
 }
 
 func (t *queueTable) get(name string) (*Queue, bool) {
@@ -68,12 +70,13 @@ func (t *queueTable) createQueue(name string, attributes, tags map[string]string
 		return nil, false, err
 	}
 	now := time.Now().Unix()
-	r := queueRecord{ID: t.lastID + 1, Name: name, Created: now, Modified: now, Attributes: st.raw, Tags: tags}
+	r := queueRecord{ID: t.newID(name), Name: name, Created: now, Modified: now, Attributes: st.raw, Tags: tags}
 	if err := t.save(r); err != nil {
 		return nil, false, err
 	}
-	t.lastID++
 	q = t.newQueue(r, st)
+	q.adopt(t.orphans[r.ID])
+	delete(t.orphans, r.ID)
 	t.mu.Lock()
 	t.byName[name] = q
 	t.mu.Unlock()
@@ -82,7 +85,7 @@ func (t *queueTable) createQueue(name string, attributes, tags map[string]string
 
 func (t *queueTable) newQueue(r queueRecord, st *settings) *Queue {
 	q := &Queue{created: r.Created, modified: r.Modified, tags: maps.Clone(r.Tags)}
-	q.s, q.name, q.keys, q.due = t.s, r.Name, keyspace{t.s.store, r.ID}, never
+	q.s, q.name, q.id, q.index = t.s, r.Name, r.ID, newIndex()
 	q.settings.Store(st)
 	return q
 }
@@ -119,8 +122,7 @@ func (t *queueTable) remove(q *Queue) error {
 	if q.gone {
 		return errNoSuchQueue()
 	}
-	err := q.clear(func(b *pebble.Batch) error { return b.Delete(queueKey(q.name), nil) })
-	if err != nil {
+	if err := q.clear(queueKey(q.name)); err != nil {
 		return fmt.Errorf("delete queue %s: %w", q.name, err)
 	}
 	q.gone = true
@@ -131,7 +133,27 @@ func (t *queueTable) remove(q *Queue) error {
 	return nil
 }
 
-func queueKey(name string) []byte { return append([]byte{kindQueue}, name...) }
+// The state of the store has the queues and the move tasks under keys with these prefixes.
+const (
+	queuePrefix = "queue "
+	taskPrefix  = "task "
+)
+
+func queueKey(name string) string { return queuePrefix + name }
+
+// newID is the id of a new queue. It follows from the name, so that a queue whose record is lost
+// finds its messages again when it is created again. The caller holds create.
+func (t *queueTable) newID(name string) uint32 {
+	used := map[uint32]bool{}
+	for _, q := range t.list("") {
+		used[q.id] = true
+	}
+	id := crc32.ChecksumIEEE([]byte(name))
+	for used[id] {
+		id++
+	}
+	return id
+}
 
 // save writes a queue's record durably.
 func (t *queueTable) save(r queueRecord) error {
@@ -139,57 +161,53 @@ func (t *queueTable) save(r queueRecord) error {
 	if err != nil {
 		return err
 	}
-	b := t.s.store.db.NewBatch()
-	if err := b.Set(queueKey(r.Name), v, nil); err != nil {
-		return err
-	}
-	return t.s.store.commit(b, pebble.Sync)
+	return storeError(t.s.store.Set(queueKey(r.Name), v, true))
 }
 
-// load reads the queues and counts their messages.
-func (t *queueTable) load() error {
-	it, err := t.s.store.db.NewIter(&pebble.IterOptions{LowerBound: []byte{kindQueue}, UpperBound: []byte{kindQueue + 1}})
-	if err != nil {
-		return err
-	}
-	defer it.Close()
-	for ok := it.First(); ok; ok = it.Next() {
+// load reads the queues and their messages.
+func (t *queueTable) load(state map[string][]byte) error {
+	byID := map[uint32]*Queue{}
+	for key, value := range state {
+		if !strings.HasPrefix(key, queuePrefix) {
+			continue
+		}
 		var r queueRecord
-		if err := json.Unmarshal(it.Value(), &r); err != nil {
-			return fmt.Errorf("read queue %q: %w", it.Key()[1:], err)
+		if err := json.Unmarshal(value, &r); err != nil {
+			return fmt.Errorf("read %s: %w", key, err)
 		}
 		// Not apply: what an earlier version has accepted must not keep the server from starting.
 		st, err := parseSettings(r.Attributes)
 		if err != nil {
-			return fmt.Errorf("read queue %q: %w", r.Name, err)
+			return fmt.Errorf("read %s: %w", key, err)
 		}
 		q := t.newQueue(r, st)
-		if err := countMessages(q); err != nil {
-			return fmt.Errorf("count the messages of %s: %w", r.Name, err)
-		}
 		t.byName[r.Name] = q
-		// The last process may have ended before it reclaimed the space of deleted messages.
-		t.s.store.deleted.add(r.ID, reclaimQuietBytes)
-		// The process never reuses an id. After a restart it can, because the messages of a deleted
-		// queue are gone with it.
-		t.lastID = max(t.lastID, r.ID)
+		byID[r.ID] = q
 	}
-	return it.Error()
+	last := t.s.seq.Load()
+	messages := map[uint32][]*store.Message{}
+	t.s.store.Each(func(m *store.Message) {
+		last = max(last, m.Seq)
+		messages[m.Queue] = append(messages[m.Queue], m)
+	})
+	t.s.seq.Store(last)
+	for id, ms := range messages {
+		if q := byID[id]; q != nil {
+			q.adopt(ms)
+			continue
+		}
+		t.orphans[id] = ms
+		t.s.log.Error("messages belong to a queue whose record is lost: create the queue again, and it has them",
+			"messages", len(ms))
+	}
+	return nil
 }
 
-// countMessages sets the counters from the v keys.
-func countMessages(q *Queue) error {
+// adopt takes messages that are in the store already.
+func (q *Queue) adopt(ms []*store.Message) {
 	now := time.Now().UnixMilli()
-	last := q.s.seq.Load()
-	err := q.keys.each(func(p place, t tally) {
-		q.total++
-		q.events += t.events
-		q.due = min(q.due, p.at)
-		if p.at > now {
-			q.delayed.add(p.at, 1)
-		}
-		last = max(last, p.seq)
-	})
-	q.s.seq.Store(last)
-	return err
+	for _, m := range ms {
+		q.index.add(m)
+		q.found(m, now)
+	}
 }

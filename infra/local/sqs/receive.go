@@ -3,9 +3,10 @@ package sqs
 import (
 	"context"
 	"encoding/hex"
-	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/spillwayhq/spillway/infra/local/sqs/store"
 )
 
 // received is a message in flight with its content.
@@ -61,8 +62,8 @@ func (p *poll) try(ctx context.Context) (got []received, again bool, err error) 
 	}
 	switch {
 	case len(t.flights) > 0:
-		got, err := p.q.load(t.flights)
-		return got, err == nil && len(got) == 0, err
+		got := p.q.load(t.flights)
+		return got, len(got) == 0, nil
 	case len(t.dead) > 0:
 		return nil, true, nil
 	case w != nil:
@@ -82,12 +83,12 @@ func (p *poll) take(maxReceives uint64) (taken, *waiter, error) {
 		return taken{}, nil, errNoSuchQueue()
 	}
 	now := time.Now()
-	t, err := q.take(now.UnixMilli(),
+	t := q.take(now.UnixMilli(),
 		wanted{limit: p.max, visibility: p.visibility.Milliseconds(), maxReceives: maxReceives})
-	if err == nil && len(t.flights) == 0 && len(t.dead) == 0 && now.Before(p.deadline) {
+	if len(t.flights) == 0 && len(t.dead) == 0 && now.Before(p.deadline) {
 		return t, q.waiters.add(), nil
 	}
-	return t, nil, err
+	return t, nil, nil
 }
 
 // await returns when there may be a message, or the wait is over.
@@ -133,108 +134,56 @@ type wanted struct {
 	moving      bool   // the messages are to be moved, and do not count as received
 }
 
-// take puts messages in flight: up to the limit, and the dead letters that it finds. It takes those
-// that have become visible again in their places, then walks from the cursor to now. The caller
-// holds mu.
-func (q *backlog) take(now int64, want wanted) (taken, error) {
-	if err := q.returnExpired(now); err != nil {
-		return taken{}, err
-	}
+// take puts messages in flight that are visible now: up to the limit, and the dead letters that it
+// finds. The caller holds mu.
+func (q *backlog) take(now int64, want wanted) taken {
+	q.returnExpired(now)
 	soonest := q.flights.due()
 	room := q.s.inFlightLimit - q.flights.len()
 	if room <= 0 {
-		return taken{full: true, due: soonest}, nil
-	}
-	if q.returned.len() == 0 && now < q.due {
-		return taken{due: min(q.due, soonest)}, nil
+		return taken{full: true, due: soonest}
 	}
 	want.limit = min(want.limit, room)
-	w := &walk{
-		q: q, now: now, want: want,
-		retention: q.settings.Load().retention.Milliseconds(), horizon: q.horizon(), due: never,
-	}
-	w.takeReturned()
-	if !w.full() && now >= q.due {
-		if err := w.run(); err != nil {
-			return w.taken, err
-		}
-		q.due = w.due
-	}
+	w := &walk{q: q, now: now, want: want, retention: q.settings.Load().retention.Milliseconds()}
+	w.run()
 	t := w.taken
 	if !want.moving {
 		q.received += int64(len(t.flights))
 	}
-	t.due = min(q.due, q.flights.due())
+	t.due = min(q.index.due(), q.flights.due())
 	if q.flights.due() < soonest {
 		q.waiters.wake(1) // its timer is too late now
 	}
 	if len(w.expired) > 0 {
-		if err := q.expire(w.expired); err != nil {
-			return t, err
-		}
-		if len(t.flights) == 0 && len(t.dead) == 0 {
-			t.due = now // there may be more after the expired ones
-		}
+		q.expire(w.expired)
 	}
-	return t, nil
+	return t
 }
 
 // maxWalk limits the dead and expired messages of one walk, so that it does not hold the queue's
 // lock for long.
 const maxWalk = 1000
 
-// walk goes over the returned messages, then over the v keys from the cursor on.
+// walk goes over the messages that are not in flight, in the order of their places.
 type walk struct {
 	q         *backlog
 	now       int64
 	want      wanted
 	retention int64
-	horizon   place
 
 	taken   taken
-	expired []dueMessage
-	due     int64 // of the first place that it did not visit
+	expired []*store.Message
 }
 
-func (w *walk) takeReturned() {
-	for w.q.returned.len() > 0 && !w.full() {
-		f := w.q.returned.first()
-		w.q.returned.remove(f)
-		w.visit(f.place, f.tally)
-	}
-}
-
-func (w *walk) run() error {
-	keys := w.q.keys
-	_, high := keyRange(kindVisible, keys.id)
-	it, err := keys.iterate(visibleKey(keys.id, w.q.cursor), high)
-	if err != nil {
-		return fmt.Errorf("walk %s: %w", w.q.name, err)
-	}
-	defer it.Close()
-	for ok := it.First(); ok; ok = it.Next() {
-		p, ok := parseVisibleKey(it.Key())
-		if !ok {
-			return errCorrupt
+func (w *walk) run() {
+	for !w.full() {
+		m, ok := w.q.index.waiting.Min()
+		if !ok || m.At > w.now {
+			return
 		}
-		if p.at > w.now || p.compare(w.horizon) >= 0 || w.full() {
-			w.due = p.at
-			break
-		}
-		w.q.cursor = p.next()
-		if _, inFlight := w.q.flights.bySeq[p.seq]; inFlight {
-			continue
-		}
-		t, ok := parseTally(it.Value())
-		if !ok {
-			return errCorrupt
-		}
-		w.visit(p, t)
+		w.q.index.waiting.Delete(m)
+		w.visit(m)
 	}
-	if err := it.Error(); err != nil {
-		return fmt.Errorf("walk %s: %w", w.q.name, err)
-	}
-	return nil
 }
 
 func (w *walk) full() bool {
@@ -242,25 +191,25 @@ func (w *walk) full() bool {
 }
 
 // visit decides about one message: expired, dead letter, or for the client.
-func (w *walk) visit(p place, t tally) {
-	if p.sent+w.retention <= w.now {
-		w.expired = append(w.expired, dueMessage{place: p, tally: t})
+func (w *walk) visit(m *store.Message) {
+	if m.Sent+w.retention <= w.now {
+		w.expired = append(w.expired, m)
 		return
 	}
 	f := &flight{
-		place: p, tally: t, storedCount: t.count, moving: w.want.moving, atOnce: w.want.visibility == 0,
+		message: m, count: uint64(m.Count), first: m.First, moving: w.want.moving, atOnce: w.want.visibility == 0,
 		nonce: w.q.s.seq.Add(1), received: w.now, deadline: w.now + w.want.visibility,
 	}
-	if w.want.maxReceives > 0 && t.receives() >= w.want.maxReceives {
+	if w.want.maxReceives > 0 && f.receives() >= w.want.maxReceives {
 		// In flight without an end until it is moved.
 		f.moving, f.deadline = true, never
 		w.q.flights.add(f)
 		w.taken.dead = append(w.taken.dead, f)
 		return
 	}
-	f.tally.count++
-	if t.first == 0 {
-		f.tally.first = w.now
+	f.count++
+	if f.first == 0 {
+		f.first = w.now
 	}
 	w.q.flights.add(f)
 	w.taken.flights = append(w.taken.flights, f)
@@ -270,7 +219,7 @@ func (w *walk) visit(p place, t tally) {
 func (r *received) message(q *Queue) Message {
 	m := Message{
 		MessageID:              r.stored.id.String(),
-		ReceiptHandle:          r.flight.handle(q.keys.id).String(),
+		ReceiptHandle:          r.flight.handle(q.id).String(),
 		Body:                   r.stored.body,
 		MD5OfBody:              hex.EncodeToString(r.stored.bodyMD5[:]),
 		MD5OfMessageAttributes: attributesMD5(r.stored.attributes),
@@ -289,9 +238,9 @@ func (r *received) message(q *Queue) Message {
 // systemAttributes yields the system attributes of a received message.
 func (r *received) systemAttributes(account string, yield func(name, value string)) {
 	yield("SenderId", account)
-	yield("SentTimestamp", strconv.FormatInt(r.flight.place.sent, 10))
-	yield("ApproximateReceiveCount", strconv.FormatUint(r.flight.tally.count, 10))
-	yield("ApproximateFirstReceiveTimestamp", strconv.FormatInt(r.flight.tally.first, 10))
+	yield("SentTimestamp", strconv.FormatInt(r.flight.message.Sent, 10))
+	yield("ApproximateReceiveCount", strconv.FormatUint(r.flight.count, 10))
+	yield("ApproximateFirstReceiveTimestamp", strconv.FormatInt(r.flight.first, 10))
 	if r.stored.group != "" {
 		yield("MessageGroupId", r.stored.group)
 	}

@@ -15,8 +15,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.uber.org/goleak"
+
+	"github.com/spillwayhq/spillway/infra/local/sqs/store"
 )
 
 func entryOf(i int, body string) types.SendMessageBatchRequestEntry {
@@ -25,7 +26,7 @@ func entryOf(i int, body string) types.SendMessageBatchRequestEntry {
 
 func TestCloseEndsLongPollsAndLeavesNoGoroutine(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
-	s, err := Open(Options{Dir: "data", FS: vfs.NewMem(), Logger: quiet()})
+	s, err := Open(Options{Dir: "data", FS: new(store.Mem), Logger: quiet()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +169,7 @@ func TestAtTheInFlightLimitAShortPollFailsAndALongPollIsEmpty(t *testing.T) {
 
 func TestStatsAddUpTheCountAttributeAndSurviveARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		fs := vfs.NewMem()
+		fs := new(store.Mem)
 		o := Options{Dir: "data", FS: fs, CountAttribute: "Event-Count", Logger: quiet()}
 		s := open(t, o)
 		q := queue(t, s, "events", nil)
@@ -345,7 +346,7 @@ func TestMessagesThatComeBackAreReceivedOldestFirst(t *testing.T) {
 }
 
 func TestAttributesThatAnEarlierVersionAcceptedDoNotPreventAStart(t *testing.T) {
-	o := Options{Dir: "data", FS: vfs.NewMem(), Logger: quiet()}
+	o := Options{Dir: "data", FS: new(store.Mem), Logger: quiet()}
 	s := open(t, o)
 	queue(t, s, "dead", nil)
 	q := queue(t, s, "events", nil)
@@ -366,16 +367,4 @@ func TestAttributesThatAnEarlierVersionAcceptedDoNotPreventAStart(t *testing.T) 
 
 func redriveTo(queue, count string) string {
 	return `{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:` + queue + `","maxReceiveCount":` + count + `}`
-}
-
-func TestADeadLetterThatAnEarlierVersionMovedHasNoCountOfItsOwn(t *testing.T) {
-	old := tally{count: 3, first: 7, events: 250}
-	b := old.encode() // as earlier versions wrote it
-	if got, ok := parseTally(b); !ok || got != old || got.receives() != 3 {
-		t.Errorf("%+v, %v", got, ok)
-	}
-	moved := tally{count: 5, first: 7, events: 250, before: 3}
-	if got, ok := parseTally(moved.encode()); !ok || got != moved || got.receives() != 2 {
-		t.Errorf("%+v, %v", got, ok)
-	}
 }

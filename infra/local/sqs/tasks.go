@@ -5,10 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/google/uuid"
 )
 
@@ -42,7 +42,7 @@ type taskRecord struct {
 	Reason      string `json:"reason,omitempty"` // of a failure
 }
 
-func taskKey(id string) []byte { return append([]byte{kindTask}, id...) }
+func taskKey(id string) string { return taskPrefix + id }
 
 // moveTasks are the running and finished move tasks of a server. They are safe for concurrent use.
 type moveTasks struct {
@@ -53,41 +53,35 @@ type moveTasks struct {
 }
 
 // save needs mu.
-func (ts *moveTasks) save(t *taskRecord, o *pebble.WriteOptions) error {
+func (ts *moveTasks) save(t *taskRecord, durable bool) error {
 	v, err := json.Marshal(t)
 	if err != nil {
 		return err
 	}
-	b := ts.s.store.db.NewBatch()
-	if err := b.Set(taskKey(t.ID), v, nil); err != nil {
-		return err
-	}
-	if err := ts.s.store.commit(b, o); err != nil {
-		return fmt.Errorf("save move task: %w", err)
+	if err := ts.s.store.Set(taskKey(t.ID), v, durable); err != nil {
+		return fmt.Errorf("save move task: %w", storeError(err))
 	}
 	return nil
 }
 
 // resume reads the tasks and continues those that were running.
-func (ts *moveTasks) resume() error {
-	it, err := ts.s.store.db.NewIter(&pebble.IterOptions{LowerBound: []byte{kindTask}, UpperBound: []byte{kindTask + 1}})
-	if err != nil {
-		return fmt.Errorf("read move tasks: %w", err)
-	}
-	defer it.Close()
+func (ts *moveTasks) resume(state map[string][]byte) error {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	for ok := it.First(); ok; ok = it.Next() {
+	for key, value := range state {
+		if !strings.HasPrefix(key, taskPrefix) {
+			continue
+		}
 		t := new(taskRecord)
-		if err := json.Unmarshal(it.Value(), t); err != nil {
-			return fmt.Errorf("read move task %q: %w", it.Key()[1:], err)
+		if err := json.Unmarshal(value, t); err != nil {
+			return fmt.Errorf("read move %s: %w", key, err)
 		}
 		ts.records[t.ID] = t
 		if t.Status == statusRunning {
 			ts.launch(t)
 		}
 	}
-	return it.Error()
+	return nil
 }
 
 // launch needs mu.
@@ -115,7 +109,7 @@ func (ts *moveTasks) start(source *Queue, destination string, rate int) (*taskRe
 		ID: uuid.NewString(), Source: source.ARN(), Destination: destination, Rate: rate,
 		Started: time.Now().UnixMilli(), Status: statusRunning, ToMove: st.Visible,
 	}
-	if err := ts.save(t, pebble.Sync); err != nil {
+	if err := ts.save(t, true); err != nil {
 		return nil, err
 	}
 	ts.records[t.ID] = t
@@ -131,8 +125,7 @@ func (ts *moveTasks) deleteOld(source string) {
 		return
 	}
 	for _, t := range all[maxListedTasks:] {
-		b := ts.s.store.db.NewBatch()
-		if b.Delete(taskKey(t.ID), nil) == nil && ts.s.store.commit(b, pebble.NoSync) == nil {
+		if ts.s.store.Set(taskKey(t.ID), nil, false) == nil {
 			delete(ts.records, t.ID)
 		}
 	}
@@ -169,7 +162,7 @@ func (ts *moveTasks) run(ctx context.Context, t *taskRecord) {
 			t.Status = statusCompleted
 		}
 		done := t.Status != statusRunning
-		if err := ts.save(t, pebble.NoSync); err != nil {
+		if err := ts.save(t, false); err != nil {
 			ts.s.log.Error("can't save the state of a move task", "task", t.ID, "error", err)
 		}
 		ts.mu.Unlock()
@@ -190,20 +183,13 @@ func (ts *moveTasks) moveSome(t *taskRecord, n int) (moved int, reason string) {
 	if !ok {
 		return 0, "AWS.SimpleQueueService.NonExistentQueue"
 	}
-	if ts.s.store.disk.room() != nil {
+	if ts.s.room() != nil {
 		return 0, "ServiceUnavailable"
 	}
-	flights, err := takeForMove(q, n)
-	if err != nil {
-		return 0, ts.failed(t, err)
-	}
-	got, err := q.load(flights)
-	if err != nil {
-		return 0, ts.failed(t, err)
-	}
+	got := q.load(takeForMove(q, n))
 	byDestination, unmoved, reason := ts.destinations(t, got)
 	for d, rs := range byDestination {
-		if err := move(q, d, rs, redriven(rs), pebble.Sync); err != nil {
+		if err := move(q, d, rs, redriven(rs), true); err != nil {
 			for _, r := range rs {
 				unmoved = append(unmoved, r.flight)
 			}
@@ -217,19 +203,19 @@ func (ts *moveTasks) moveSome(t *taskRecord, n int) (moved int, reason string) {
 }
 
 // takeForMove takes up to n messages to be moved.
-func takeForMove(q *Queue, n int) ([]*flight, error) {
+func takeForMove(q *Queue, n int) []*flight {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	// A walk may find expired messages only; then there can be more.
 	for again := !q.gone; again; {
 		now := time.Now().UnixMilli()
-		t, err := q.take(now, wanted{limit: n, visibility: never / 2, moving: true})
-		if err != nil || len(t.flights) > 0 {
-			return t.flights, err
+		t := q.take(now, wanted{limit: n, visibility: never / 2, moving: true})
+		if len(t.flights) > 0 {
+			return t.flights
 		}
 		again = !t.full && t.due <= now
 	}
-	return nil, nil
+	return nil
 }
 
 // destinations groups messages by the queue they go to: one batch moves each group. It returns the
@@ -271,7 +257,7 @@ func (ts *moveTasks) cancel(id string) (int64, error) {
 		return 0, errUnsupported("Only active tasks can be cancelled. This task is %s.", t.Status)
 	}
 	t.Status = statusCancelled
-	if err := ts.save(t, pebble.Sync); err != nil {
+	if err := ts.save(t, true); err != nil {
 		t.Status = statusRunning
 		return 0, err
 	}

@@ -23,16 +23,16 @@ func TestAReceiptHandleIsDecodedAndAnyChangeToItIsRefused(t *testing.T) {
 }
 
 func TestAStoredMessageIsDecodedAsItWasEncoded(t *testing.T) {
-	l := storedMessage{id: uuid.New(), visibleAt: 42, group: "g", trace: "t", source: "s", body: strings.Repeat("ü", 300),
+	l := storedMessage{id: uuid.New(), group: "g", trace: "t", source: "s", body: strings.Repeat("ü", 300),
 		attributes: []named{{"a", MessageAttribute{DataType: "String", StringValue: "v"}},
 			{"b", MessageAttribute{DataType: "Binary.x", BinaryValue: []byte{0, 1}}}}}
 	got, err := decodeStoredMessage(l.encode())
-	if err != nil || got.id != l.id || got.visibleAt != 42 || got.body != l.body ||
+	if err != nil || got.id != l.id || got.body != l.body ||
 		got.group+got.trace+got.source != "gts" ||
 		attributesMD5(got.attributes) != attributesMD5(l.attributes) {
 		t.Fatalf("%+v, %v", got, err)
 	}
-	for n := range 41 {
+	for n := range 33 {
 		if _, err := decodeStoredMessage(l.encode()[:n]); err == nil {
 			t.Fatalf("%d bytes were accepted", n)
 		}
@@ -98,19 +98,6 @@ func TestDelayedMessagesAreCountedUntilTheyAreDue(t *testing.T) {
 	for _, c := range []struct{ now, want int64 }{{50, 3}, {100, 2}, {299, 2}, {300, 0}, {1000, 0}} {
 		if got := d.advance(c.now); got != c.want {
 			t.Errorf("at %d: %d, want %d", c.now, got, c.want)
-		}
-	}
-}
-
-func TestPlacesAreOrderedByVisibleTimeThenSendTime(t *testing.T) {
-	ps := []place{{at: 1, sent: 9, seq: 9}, {at: 2, sent: 1, seq: 5}, {at: 2, sent: 1, seq: 6}, {at: 2, sent: 3, seq: 1}}
-	for i := 1; i < len(ps); i++ {
-		a, b := visibleKey(1, ps[i-1]), visibleKey(1, ps[i])
-		if ps[i-1].compare(ps[i]) >= 0 || string(a) >= string(b) {
-			t.Errorf("%+v is not before %+v", ps[i-1], ps[i])
-		}
-		if p, ok := parseVisibleKey(b); !ok || p != ps[i] {
-			t.Errorf("read back as %+v", p)
 		}
 	}
 }

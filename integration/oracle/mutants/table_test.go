@@ -13,7 +13,7 @@ var table = []mutant{
 	},
 	{
 		name: "SQS emulator: a message is acknowledged before it is synced", file: "infra/local/sqs/add.go",
-		find: `return q.add(es, nil, pebble.Sync)`, replace: `return q.add(es, nil, pebble.NoSync)`,
+		find: `return q.add(es, true)`, replace: `return q.add(es, false)`,
 	},
 	{
 		name: "publisher: a record is done before SQS has its events", file: "shared/publisher/replay.go",

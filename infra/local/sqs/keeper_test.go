@@ -6,12 +6,12 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/spillwayhq/spillway/infra/local/sqs/store"
 )
 
 func TestADeleteSurvivesACrashTwoSecondsLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		fs := vfs.NewCrashableMem()
+		fs := new(store.Mem)
 		s := open(t, Options{Dir: "data", FS: fs})
 		q := queue(t, s, "events", map[string]string{"VisibilityTimeout": "600"})
 		for i := range 3 { // each after a second sync by the syncer before it
@@ -21,7 +21,7 @@ func TestADeleteSurvivesACrashTwoSecondsLater(t *testing.T) {
 			}
 			time.Sleep(2 * time.Second)
 			synctest.Wait()
-			after := open(t, Options{Dir: "data", FS: fs.CrashClone(vfs.CrashCloneCfg{})})
+			after := open(t, Options{Dir: "data", FS: fs.Crash(nil)})
 			if q, _ := after.Queue("events"); q.Stats().Visible != 0 {
 				t.Fatalf("message %d is back after a crash: %+v", i, q.Stats())
 			}
@@ -31,14 +31,14 @@ func TestADeleteSurvivesACrashTwoSecondsLater(t *testing.T) {
 
 func TestAReceiveCountSurvivesACrashTwoSecondsLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		fs := vfs.NewCrashableMem()
+		fs := new(store.Mem)
 		q := queue(t, open(t, Options{Dir: "data", FS: fs}), "events", nil)
 		sendBodies(t, q, "a")
 		ms, err := q.Receive(t.Context(), 1, 0)
 		if err != nil || len(ms) != 1 {
 			t.Fatalf("%d messages, %v", len(ms), err)
 		}
-		h, err := parseHandle(ms[0].ReceiptHandle, q.keys.id)
+		h, err := parseHandle(ms[0].ReceiptHandle, q.id)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -46,7 +46,7 @@ func TestAReceiveCountSurvivesACrashTwoSecondsLater(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(2 * time.Second)
-		q, _ = open(t, Options{Dir: "data", FS: fs.CrashClone(vfs.CrashCloneCfg{})}).Queue("events")
+		q, _ = open(t, Options{Dir: "data", FS: fs.Crash(nil)}).Queue("events")
 		ms, err = q.Receive(t.Context(), 1, 0)
 		if err != nil || len(ms) != 1 || ms[0].Attributes["ApproximateReceiveCount"] != "2" {
 			t.Fatalf("%+v, %v", ms, err)
@@ -56,7 +56,7 @@ func TestAReceiveCountSurvivesACrashTwoSecondsLater(t *testing.T) {
 
 func TestCloseSyncsADelete(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		fs := vfs.NewCrashableMem()
+		fs := new(store.Mem)
 		s := open(t, Options{Dir: "data", FS: fs})
 		q := queue(t, s, "events", nil)
 		sendBodies(t, q, "a")
@@ -64,36 +64,9 @@ func TestCloseSyncsADelete(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
-		q, _ = open(t, Options{Dir: "data", FS: fs.CrashClone(vfs.CrashCloneCfg{})}).Queue("events")
+		q, _ = open(t, Options{Dir: "data", FS: fs.Crash(nil)}).Queue("events")
 		if st := q.Stats(); st.Visible != 0 {
 			t.Fatalf("%+v", st)
-		}
-	})
-}
-
-func TestTheSyncerSkipsWritesThatAnotherSyncIncluded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := open(t, Options{})
-		q := queue(t, s, "events", nil)
-		logged := func() uint64 { return s.store.db.Metrics().WAL.BytesIn }
-		sendBodies(t, q, "a")
-		drain(t, q)
-		sendBodies(t, q, "b")
-		before := logged()
-		time.Sleep(2 * time.Second)
-		if got := logged(); got != before {
-			t.Errorf("the log grew by %d bytes", got-before)
-		}
-		drain(t, q)
-		deleted := logged()
-		time.Sleep(time.Second + time.Millisecond)
-		if logged() == deleted {
-			t.Error("a delete alone was not synced")
-		}
-		once := logged()
-		time.Sleep(time.Hour)
-		if logged() != once {
-			t.Error("an idle store was synced again")
 		}
 	})
 }

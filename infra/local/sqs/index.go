@@ -1,0 +1,68 @@
+package sqs
+
+import (
+	"cmp"
+	"math"
+
+	"github.com/tidwall/btree"
+
+	"github.com/spillwayhq/spillway/infra/local/sqs/store"
+)
+
+// never is a time after every other, in milliseconds.
+const never = math.MaxInt64
+
+// place is a message's place in the order in which a queue's messages are received. Times are Unix
+// milliseconds.
+type place struct {
+	at   int64  // visible from then on
+	sent int64  // when it was sent
+	seq  uint64 // unique in the store
+}
+
+func placeOf(m *store.Message) place { return place{m.At, m.Sent, m.Seq} }
+
+func (p place) compare(o place) int {
+	return cmp.Or(cmp.Compare(p.at, o.at), cmp.Compare(p.sent, o.sent), cmp.Compare(p.seq, o.seq))
+}
+
+// index has a queue's messages in two orders. Its caller holds the backlog's mu.
+type index struct {
+	bySent  *btree.BTreeG[*store.Message] // all, by when they were sent
+	waiting *btree.BTreeG[*store.Message] // those that are not in flight, by place
+}
+
+func newIndex() index {
+	o := btree.Options{NoLocks: true}
+	return index{
+		bySent: btree.NewBTreeGOptions(func(a, b *store.Message) bool {
+			return a.Sent < b.Sent || a.Sent == b.Sent && a.Seq < b.Seq
+		}, o),
+		waiting: btree.NewBTreeGOptions(func(a, b *store.Message) bool { return placeOf(a).compare(placeOf(b)) < 0 }, o),
+	}
+}
+
+func (x *index) add(m *store.Message) {
+	x.bySent.Set(m)
+	x.waiting.Set(m)
+}
+
+// remove takes a message out, in flight or not.
+func (x *index) remove(m *store.Message) {
+	x.bySent.Delete(m)
+	x.waiting.Delete(m)
+}
+
+// find returns the message that was sent then, or nil.
+func (x *index) find(sent int64, seq uint64) *store.Message {
+	m, _ := x.bySent.Get(&store.Message{Sent: sent, Seq: seq})
+	return m
+}
+
+// due is when the next message becomes visible that is not in flight.
+func (x *index) due() int64 {
+	if m, ok := x.waiting.Min(); ok {
+		return m.At
+	}
+	return never
+}

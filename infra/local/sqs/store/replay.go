@@ -1,0 +1,454 @@
+package store
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/spillwayhq/spillway/shared/frame"
+)
+
+// replay reads a log from its beginning.
+//
+// Messages are numbered without gaps, and each frame says the number of the next message. So what
+// is lost is counted by the numbers that are missing, less those whose deletion was read: they were
+// delivered before.
+type replay struct {
+	fs  FS
+	dir string
+
+	segments []*segment
+	state    map[string][]byte
+	next     uint64
+	last     uint64
+	damage   Damage
+	leftover []string // files to remove
+
+	oldest      uint64 // number of the segment that is the oldest one
+	oldestFirst uint64 // number of its first message
+	blamed      int    // index in damage.Files of what the next gap in the numbers is due to; -1: nothing yet
+	previous    string // path of the segment read before
+	lost        []span // of numbers
+	unknown     []uint64
+}
+
+// span is the numbers from first up to before end, with the damage that they are lost by.
+type span struct {
+	first, end uint64
+	file       int // index in damage.Files; -1: not listed
+}
+
+func (r *replay) run() error {
+	names, err := r.fs.List(r.dir)
+	if err != nil {
+		return fmt.Errorf("read the data directory %s: %w", r.dir, err)
+	}
+	if slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, "MANIFEST-") }) {
+		return fmt.Errorf("the data directory %s is of a version before this one, which can't read it: deliver what waits in it "+
+			"with that version, or remove it", r.dir)
+	}
+	for _, name := range names {
+		if s := parseSegmentName(r.dir, name); s != nil {
+			r.segments = append(r.segments, s)
+		}
+	}
+	slices.SortFunc(r.segments, compareNumbers)
+	r.next, r.blamed = 1, -1
+	for i, s := range r.segments {
+		if i > 0 && s.number > r.segments[i-1].number+1 {
+			r.missing(r.segments[i-1].number+1, s.number-1)
+		}
+		if err := r.read(s, i == len(r.segments)-1); err != nil {
+			return err
+		}
+		r.last, r.previous = s.number, s.path
+	}
+	r.dropOld()
+	r.checkOldest()
+	r.readEnd()
+	r.countLost()
+	return nil
+}
+
+func (r *replay) segmentFile(number uint64) string {
+	return path.Join(r.dir, fmt.Sprintf("%08d-*.log", number))
+}
+
+// missing records files that are gone. What they had is known by the next one's first frame.
+func (r *replay) missing(from, to uint64) {
+	for n := from; n <= to && n < from+maxListed; n++ {
+		r.damage.add(FileDamage{File: r.segmentFile(n), What: "the file is missing"})
+		r.blamed = len(r.damage.Files) - 1
+	}
+}
+
+// read reads a segment and applies its operations.
+func (r *replay) read(s *segment, newest bool) error {
+	if s.emptied {
+		s.first = r.next
+		return nil
+	}
+	b, err := r.content(s)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", s.path, err)
+	}
+	s.size = int64(len(b))
+	s.first = r.next
+	if h, ok := frame.ParseHeaders(b[:min(len(b), frame.HeadersBytes)]); ok && h.Version != frame.Version {
+		return fmt.Errorf("%s has format version %d, this program knows version %d", s.path, h.Version, frame.Version)
+	}
+	t := &segmentReplay{replay: r, s: s, b: b, bad: -1, begun: false}
+	t.at = min(len(b), frame.HeadersBytes)
+	if _, ok := frame.ParseHeaders(b[:t.at]); !ok {
+		t.bad, t.at = 0, frame.HeadersBytes
+		if len(b) < frame.HeadersBytes {
+			t.at = len(b)
+		}
+	}
+	if err := t.run(); err != nil {
+		return err
+	}
+	t.finish(newest)
+	return nil
+}
+
+// content reads a file. One that can't be opened or read to its end is damaged from there on.
+func (r *replay) content(s *segment) ([]byte, error) {
+	size, err := r.fs.Size(s.path)
+	if err != nil {
+		return nil, err
+	}
+	f, err := r.fs.Open(s.path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := readAll(f, size)
+	if err != nil {
+		r.damage.add(FileDamage{File: s.path, Offset: int64(len(b)), Bytes: size - int64(len(b)), What: err.Error()})
+	}
+	return b, nil
+}
+
+// segmentReplay goes through the frames of one segment.
+type segmentReplay struct {
+	*replay
+	s     *segment
+	b     []byte
+	at    int
+	bad   int // where the damage begins that ends at at; -1: none
+	begun bool
+	short bool // the damage is a frame that is cut short
+}
+
+func (t *segmentReplay) run() error {
+	for t.at < len(t.b) {
+		f, state := frame.Parse(t.b[t.at:], t.s.salt, maxFrameBytes)
+		switch state {
+		case frame.Whole:
+			if err := t.apply(f); err != nil {
+				return fmt.Errorf("%s, offset %d: %w", t.s.path, t.at, err)
+			}
+			t.at += f.Bytes
+		case frame.Damaged:
+			t.begin(uint64(f.Stamp))
+			t.endDamage(t.next)
+			t.bad = t.at
+			t.at += f.Bytes
+			t.endDamage(uint64(f.Stamp))
+		default:
+			if t.bad < 0 {
+				t.bad = t.at
+				t.short = state == frame.Short
+			}
+			t.at += frame.NextMarker(t.b[t.at:])
+		}
+	}
+	return nil
+}
+
+// apply applies a whole frame.
+func (t *segmentReplay) apply(f frame.Frame) error {
+	puts := uint64(0)
+	if len(f.Data) > 0 && f.Data[0] == opPut { // a put is the first of its frame
+		puts = 1
+	}
+	next := uint64(f.Stamp)
+	first := next - puts // number of the first message from this frame on
+	t.begin(first)
+	t.endDamage(first)
+	if first < t.next {
+		t.damage.add(FileDamage{File: t.s.path, Offset: int64(t.at), Bytes: int64(f.Bytes), What: "of an earlier time"})
+		return nil
+	}
+	t.lose(first, -1)
+	t.blamed = -1
+	t.previous = t.s.path
+	err := parseOps(f.Data, func(o *op) { t.applyOp(o, f.Bytes) })
+	t.next = next
+	return err
+}
+
+// begin takes the number of the segment's first message from its first frame. If a file before it is
+// there and complete, it is known; what was before the first file is judged by checkOldest.
+func (t *segmentReplay) begin(first uint64) {
+	if t.begun {
+		return
+	}
+	t.begun = true
+	if i := slices.Index(t.segments, t.s); i == 0 || t.segments[i-1].emptied {
+		t.next = max(t.next, first)
+	}
+	t.s.first = t.next
+}
+
+func (t *segmentReplay) applyOp(o *op, frameBytes int) {
+	switch o.kind {
+	case opPut:
+		m := o.m
+		t.s.add(&m, o.number, int64(t.at), frameBytes)
+	case opDelete:
+		if m := t.find(o.number); m != nil {
+			m.segment.remove(m)
+		} else {
+			t.unknown = append(t.unknown, o.number)
+		}
+	case opUpdate:
+		if m := t.find(o.number); m != nil {
+			m.At, m.First, m.Count = o.m.At, o.m.First, o.m.Count
+		}
+	case opClear:
+		t.clear(uint32(o.values[0]))
+	case opState:
+		t.state[o.key] = slices.Clone(o.value)
+	case opForget:
+		delete(t.state, o.key)
+	case opBegin:
+		t.oldest, t.oldestFirst = o.values[1], o.values[2]
+	case opOldest:
+		t.oldest, t.oldestFirst = o.values[0], o.values[1]
+	}
+}
+
+// endDamage ends a damaged stretch before a frame whose first message, or next one, has a number.
+func (t *segmentReplay) endDamage(next uint64) {
+	if t.bad < 0 {
+		return
+	}
+	start, end := t.bad, t.at
+	t.bad = -1
+	if start == 0 && end <= frame.HeadersBytes && next == t.next && !t.begun {
+		t.damage.add(FileDamage{File: t.s.path, Bytes: int64(end), What: "both copies of its header are damaged"})
+		return
+	}
+	if t.short && next == t.next {
+		t.short = false
+		return // a process was killed while it wrote it
+	}
+	t.short = false
+	t.damage.add(FileDamage{File: t.s.path, Offset: int64(start), Bytes: int64(end - start), What: "not what was written"})
+	t.lose(next, len(t.damage.Files)-1)
+}
+
+// lose records that the messages from the expected number up to next were not read.
+func (r *replay) lose(next uint64, file int) {
+	if next <= r.next {
+		return
+	}
+	if file < 0 && r.blamed < 0 {
+		r.damage.add(FileDamage{File: r.previous, What: "the file is shorter than it was"})
+		r.blamed = len(r.damage.Files) - 1
+	}
+	if file < 0 {
+		file = r.blamed
+	}
+	r.lost = append(r.lost, span{r.next, next, file})
+	r.next = next
+}
+
+// finish judges the end of a segment.
+func (t *segmentReplay) finish(newest bool) {
+	if t.bad < 0 {
+		return
+	}
+	start, end, short := t.bad, t.at, t.short
+	t.bad, t.short = -1, false
+	tail := t.b[start:end]
+	// A killed process leaves the beginning of a frame, a power cut zeros.
+	if short && start > 0 || len(bytes.Trim(tail, "\x00")) == 0 && start > 0 {
+		return
+	}
+	t.damage.add(FileDamage{File: t.s.path, Offset: int64(start), Bytes: int64(end - start), What: "not what was written",
+		Uncounted: newest})
+	t.blamed = len(t.damage.Files) - 1
+}
+
+// find returns the message with a number, or nil.
+func (r *replay) find(number uint64) *Message {
+	i := sort.Search(len(r.segments), func(i int) bool {
+		s := r.segments[i]
+		return s.first == 0 || s.first > number // 0: not read yet
+	})
+	// Segments without messages have the same first number as the next one.
+	for i--; i >= 0; i-- {
+		s := r.segments[i]
+		if number-s.first < uint64(len(s.messages)) {
+			return s.messages[number-s.first]
+		}
+		if len(s.messages) > 0 {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (r *replay) clear(queue uint32) {
+	for _, s := range r.segments {
+		for _, m := range s.messages {
+			if m != nil && m.Queue == queue {
+				s.remove(m)
+			}
+		}
+	}
+}
+
+// dropOld forgets files that a process was about to remove when it ended.
+func (r *replay) dropOld() {
+	for len(r.segments) > 1 && r.segments[0].number < r.oldest {
+		r.leftover = append(r.leftover, r.segments[0].path)
+		r.segments = r.segments[1:]
+	}
+}
+
+// checkOldest finds out whether the oldest files are gone, or the beginning of the oldest one.
+func (r *replay) checkOldest() {
+	// While there are emptied files, the log does not say which one is the oldest.
+	if len(r.segments) == 0 || r.oldest == 0 || r.segments[0].emptied {
+		return
+	}
+	first := r.segments[0]
+	if first.number > r.oldest {
+		r.missing(r.oldest, first.number-1)
+	}
+	if first.first > r.oldestFirst {
+		r.lost = append(r.lost, span{r.oldestFirst, first.first, len(r.damage.Files) - 1})
+	}
+}
+
+// end is the content of the file END: without it nobody could tell that the end of the log is gone.
+// It is written when a segment is made and by Close.
+type end struct {
+	Segment uint64 `json:"segment"` // the newest
+	Next    uint64 `json:"next"`    // number of the next message
+	Closed  bool   `json:"closed"`  // no message was added since
+}
+
+func (l *Log) writeEnd(closed bool) error {
+	if l.last == 0 {
+		return nil
+	}
+	data, err := json.Marshal(end{l.last, l.next, closed})
+	if err != nil {
+		return err
+	}
+	name := path.Join(l.dir, endName)
+	if err := l.fs.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := l.fs.Create(name)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(frame.Append(nil, 0, 0, frame.Checksum(0, data), data), 0)
+	return errors.Join(err, f.Sync(), f.Close(), l.fs.SyncDir(l.dir))
+}
+
+// readEnd compares the log's end with what END says.
+func (r *replay) readEnd() {
+	name := path.Join(r.dir, endName)
+	size, err := r.fs.Size(name)
+	if err != nil || size > maxFrameBytes {
+		return
+	}
+	f, err := r.fs.Open(name)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	b, err := readAll(f, size)
+	var e end
+	parsed, state := frame.Parse(b, 0, maxFrameBytes)
+	if err != nil || state != frame.Whole || json.Unmarshal(parsed.Data, &e) != nil {
+		return
+	}
+	if e.Segment > r.last {
+		r.missing(r.last+1, e.Segment)
+		r.last = e.Segment
+		if !e.Closed {
+			r.damage.Files[len(r.damage.Files)-1].Uncounted = true
+			r.damage.Uncounted++
+		}
+	}
+	if e.Next > r.next {
+		r.lose(e.Next, -1)
+	}
+	if e.Closed && e.Segment == r.last {
+		r.counted()
+	}
+}
+
+// counted says that the damages are counted, since END knows where the log ended.
+func (r *replay) counted() {
+	for i := range r.damage.Files {
+		r.damage.Files[i].Uncounted = false
+	}
+	r.damage.Uncounted = 0
+}
+
+// countLost counts the messages that are lost: those that were not read and not deleted.
+func (r *replay) countLost() {
+	deleted := map[uint64]bool{}
+	for _, n := range r.unknown {
+		deleted[n] = true
+	}
+	for _, s := range r.lost {
+		lost := s.end - s.first
+		for n := range maps.Keys(deleted) {
+			if s.first <= n && n < s.end {
+				lost--
+			}
+		}
+		if lost == 0 {
+			continue
+		}
+		r.damage.Messages += int64(lost)
+		if s.file >= 0 {
+			r.damage.Files[s.file].Messages += int64(lost)
+		}
+	}
+}
+
+// Check reads the log in a directory without changing anything, and returns what it found. messages
+// is by queue id.
+func Check(fsys FS, dir string) (messages map[uint32]int64, state map[string][]byte, files int, d Damage, err error) {
+	r := &replay{fs: fsys, dir: dir, state: map[string][]byte{}}
+	if err := r.run(); err != nil {
+		return nil, nil, 0, Damage{}, err
+	}
+	messages = map[uint32]int64{}
+	for _, s := range r.segments {
+		for _, m := range s.messages {
+			if m != nil {
+				messages[m.Queue]++
+			}
+		}
+	}
+	return messages, r.state, len(r.segments), r.damage, nil
+}
