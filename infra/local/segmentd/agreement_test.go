@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,6 +33,18 @@ func FuzzTheProductAgreesWithTheEmulator(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(agree)
+}
+
+func FuzzTheProductAgreesWithTheEmulatorAboutWriteKeys(f *testing.F) {
+	for _, key := range []string{"", "abc", "abc\n", " ", `"`, `\`, ":", "<", "~", "\x7f", "é", strings.Repeat("k", 128),
+		strings.Repeat("k", 129)} {
+		f.Add(key)
+	}
+	f.Fuzz(func(t *testing.T, key string) {
+		if got, want := canBeWriteKey(key), product.ValidWriteKey(key); got != want {
+			t.Fatalf("%q: the emulator says %v, the product %v", key, got, want)
+		}
+	})
 }
 
 // agree fails the test when the product and the emulator judge an event differently.

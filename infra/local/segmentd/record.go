@@ -75,7 +75,7 @@ func (r *recorder) accept(b *batch, known map[string]bool, path string, now time
 		switch {
 		case e.writeKey == "":
 			e.code = codeNoWriteKey
-		case known != nil && !known[e.writeKey]:
+		case known != nil && !known[e.writeKey], !canBeWriteKey(e.writeKey):
 			e.code = codeUnknownWriteKey
 		}
 	}

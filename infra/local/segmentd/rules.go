@@ -1,5 +1,7 @@
 package segmentd
 
+import "strings"
+
 // Codes of events that Segment rejects after its 200. The first group is Segment's own (its
 // table of discards, in its documentation of Delivery Overview); the second is ours, for what Segment drops without a published
 // code.
@@ -26,8 +28,22 @@ const (
 	codeNotObject       = "event_not_object"  // an element of the batch that is not an object
 	codeTypeNotKnown    = "type_not_known"    // not one of the six types
 	codeNoWriteKey      = "no_write_key"      // not in the header and not in the body
-	codeUnknownWriteKey = "unknown_write_key" // not in Options.WriteKeys
+	codeUnknownWriteKey = "unknown_write_key" // not in Options.WriteKeys, or no write key of any source
 )
+
+// maxWriteKeyBytes is far more than the 32 characters of a write key.
+const maxWriteKeyBytes = 128
+
+// canBeWriteKey reports whether a source may have the key: a line break from a file, quotes, and
+// whatever HTTP or JSON would have to escape are in no write key.
+func canBeWriteKey(key string) bool {
+	for _, c := range []byte(key) {
+		if c <= ' ' || c > '~' || strings.IndexByte(`"\:<>`, c) >= 0 {
+			return false
+		}
+	}
+	return key != "" && len(key) <= maxWriteKeyBytes
+}
 
 // fields are the values of an event that the rules read.
 type fields struct {

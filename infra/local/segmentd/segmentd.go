@@ -37,7 +37,7 @@ const defaultEventLimit = 1000
 // at once.
 type Options struct {
 	// WriteKeys are the known write keys. Events with another key are answered 200 and dropped, as
-	// Segment does. If it is empty, every key is known.
+	// Segment does. If it is empty, every key is known that can be one.
 	WriteKeys []string
 	// Latency is added before every answer. The events are accepted before it, so a client that
 	// gives up meanwhile and retries makes duplicates, as with Segment.

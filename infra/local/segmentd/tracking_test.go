@@ -94,6 +94,17 @@ func TestEventsOfAnUnknownWriteKeyAreAnswered200AndDropped(t *testing.T) {
 	}
 }
 
+func TestEventsWithAWriteKeyOfNoSourceAreAnswered200AndDropped(t *testing.T) {
+	for _, key := range []string{`abc\n`, ` abc`, `a b`, `\"abc\"`, `abc:`, `<abc>`, `a\\b`, `schlüssel`, strings.Repeat("k", 129)} {
+		s := New(Options{})
+		body := `{"writeKey":"` + key + `","batch":[` + track("a") + `]}`
+		wantStatus(t, post(t, s, "/v1/batch", body, func(r *http.Request) { r.Header.Del("Authorization") }), 200)
+		if got := s.Stats(); got.Received != 0 || got.Rejected[codeUnknownWriteKey] != 1 {
+			t.Errorf("%s: stats %+v", key, got)
+		}
+	}
+}
+
 // padded is an event of exactly n bytes.
 func padded(id string, n int) string {
 	e := strings.TrimSuffix(track(id), "}") + `,"pad":""}`
