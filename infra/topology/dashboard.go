@@ -112,6 +112,8 @@ func (n Names) deliverWidgets() []Widget {
 	return []Widget{
 		{Title: "What becomes a dead letter, and why? Events a minute", Stacked: true,
 			Lines: []Line{n.search("Reason", "EventsDeadLettered")}},
+		{Title: "What is left out of events? Fields a minute", Stacked: true,
+			Lines: []Line{n.search("Field", "FieldsOmitted")}},
 		{Title: "Which calls to SQS fail? Errors a minute", Lines: []Line{
 			graph("deliver writing dead letters", n.own("d", "deliver", "DeadLetterErrors", "Sum")),
 			graph("ingest writing dead letters", n.own("i", "ingest", "DeadLetterErrors", "Sum")),
