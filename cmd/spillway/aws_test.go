@@ -1,9 +1,6 @@
 package main
 
 import (
-	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -35,44 +32,30 @@ func TestErrorsOfVerbsOnAWSAreOneLine(t *testing.T) {
 			t.Errorf("%v: %v", args, err)
 		}
 	}
-	check("set AWS_REGION", "dlq", "ls", "--stack=spillway")
-	check("remove --queue-url", "dlq", "ls", "--stack=spillway", "--queue-url=http://localhost:1/a/b")
+	check("remove --queue-url", "dlq", "ls", "--name=spillway", "--queue-url=http://localhost:1/a/b")
 	check("must begin with a lower-case letter", "dlq", "ls", "--name=")
 	check("set AWS_REGION", "dlq", "ls", "--name=staging")
 	check("must begin with a lower-case letter", "send", "--name=No", "--count=1")
 	check("remove --queue-url", "send", "--name=staging", "--queue-url=http://localhost:1/a/b", "--count=1")
-	check("--name and --stack both name the stack", "tail", "--name=staging", "--stack=spillway-eu-west-1")
-	check("has no events", "tail", "--stack=spillway", "--payload")
-	check("remove --log-group", "tail", "--stack=spillway", "--log-group=x")
+	check("has no events", "tail", "--name=spillway", "--payload")
+	check("remove --log-group", "tail", "--name=spillway", "--log-group=x")
+	check("must begin with a lower-case letter", "tail", "--name=No")
 	check("no AWS credentials", "dlq", "ls",
 		"--queue-url=https://sqs.eu-west-1.amazonaws.com/123456789012/spillway-events")
 	t.Setenv("AWS_REGION", "eu-west-1")
 	check("no AWS credentials", "tail", "--log-group=x")
 }
 
-func TestNameFindsTheStackOfAPipelineInTheRegion(t *testing.T) {
+func TestNameFindsTheQueuesOfAPipelineInTheRegion(t *testing.T) {
 	withoutAWS(t)
-	p := localtest.Start(t, local.Config{Hold: true})
-	put(t, p, topology.DefaultNames().DeadLetterQueue, `{"type":"track","userId":"u","event":"E"}`)
-	// CloudFormation knows one stack. Its queues are those of the local pipeline.
-	cloudFormation := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if name := r.FormValue("StackName"); name != "staging-eu-west-1" {
-			http.Error(w, "no stack "+name, http.StatusBadRequest)
-			return
-		}
-		outputs := ""
-		for key, value := range map[string]string{
-			"EventsQueueUrl":     p.QueueURL(topology.DefaultNames().EventsQueue),
-			"DeadLetterQueueUrl": p.QueueURL(topology.DefaultNames().DeadLetterQueue), "DeliverLogGroup": "log",
-		} {
-			outputs += "<member><OutputKey>" + key + "</OutputKey><OutputValue>" + value + "</OutputValue></member>"
-		}
-		fmt.Fprintf(w, "<DescribeStacksResponse><DescribeStacksResult><Stacks><member><Outputs>%s</Outputs></member>"+
-			"</Stacks></DescribeStacksResult></DescribeStacksResponse>", outputs)
-	}))
-	defer cloudFormation.Close()
-	t.Setenv("AWS_ENDPOINT_URL_CLOUDFORMATION", cloudFormation.URL)
-	t.Setenv("AWS_REGION", "eu-west-1")
+	staging, err := topology.NewNames("staging")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := localtest.Start(t, local.Config{Hold: true, Name: "staging"})
+	put(t, p, staging.DeadLetterQueue, `{"type":"track","userId":"u","event":"E"}`)
+	t.Setenv("AWS_ENDPOINT_URL_SQS", p.SQSURL)
+	t.Setenv("AWS_REGION", local.Region)
 	t.Setenv("AWS_ACCESS_KEY_ID", local.AccessKey)
 	t.Setenv("AWS_SECRET_ACCESS_KEY", local.AccessKey)
 	if out, _, err := spillway(t.Context(), "", "dlq", "ls", "--name=staging"); err != nil ||
@@ -83,8 +66,8 @@ func TestNameFindsTheStackOfAPipelineInTheRegion(t *testing.T) {
 		!strings.HasPrefix(out, "sent 3 events") {
 		t.Errorf("send: %v, printed %q", err, out)
 	}
-	if _, _, err := spillway(t.Context(), "", "tail", "--name=other"); err == nil ||
-		!strings.Contains(err.Error(), "other-eu-west-1") {
-		t.Errorf("tail of a pipeline that does not exist: %v", err)
+	if _, _, err := spillway(t.Context(), "", "dlq", "ls", "--name=other"); err == nil ||
+		!strings.Contains(err.Error(), "there is no queue other-events in "+local.Region) {
+		t.Errorf("dlq ls of a pipeline that does not exist: %v", err)
 	}
 }

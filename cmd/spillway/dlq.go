@@ -13,7 +13,7 @@ func newDLQ() *cobra.Command {
 		Use:   "dlq",
 		Short: "List dead letters, show one, send them again, export or delete them",
 		Long: usage.Help(
-			"Works on the dead-letter queue of the local pipeline or, with --name, --stack or --queue-url, of a pipeline on "+
+			"Works on the dead-letter queue of the local pipeline or, with --name or --queue-url, of a pipeline on "+
 				"AWS, with the credentials of the AWS tools.",
 			"SQS can't list a queue without receiving its messages. While a command runs, the dead letters that it has read "+
 				"are therefore invisible to others. They are visible again when it ends or is interrupted, and at most "+

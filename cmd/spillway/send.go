@@ -10,16 +10,16 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/spillwayhq/spillway/cmd/spillway/deployed"
 	"github.com/spillwayhq/spillway/cmd/spillway/feed"
 	"github.com/spillwayhq/spillway/cmd/spillway/queues"
 	"github.com/spillwayhq/spillway/cmd/spillway/sender"
-	"github.com/spillwayhq/spillway/cmd/spillway/stack"
 	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
 	"github.com/spillwayhq/spillway/cmd/spillway/usage"
 )
 
 type sendFlags struct {
-	pipeline           stack.Flags
+	pipeline           deployed.Name
 	queueURL, writeKey string
 	count              int
 	single             bool
@@ -62,10 +62,10 @@ func (f *sendFlags) findQueue(c *cobra.Command) error {
 		return nil
 	}
 	if c.Flags().Changed("queue-url") {
-		return errors.New("--name and --stack already name the queue: remove --queue-url")
+		return errors.New("--name already names the queue: remove --queue-url")
 	}
-	s, _, err := f.pipeline.Find(c.Context())
-	f.queueURL = s.EventsQueueURL
+	var err error
+	f.queueURL, _, err = f.pipeline.Queues(c.Context())
 	return err
 }
 

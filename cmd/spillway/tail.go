@@ -12,10 +12,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/spf13/cobra"
 
+	"github.com/spillwayhq/spillway/cmd/spillway/deployed"
 	"github.com/spillwayhq/spillway/cmd/spillway/logs"
 	"github.com/spillwayhq/spillway/cmd/spillway/outcomes"
 	"github.com/spillwayhq/spillway/cmd/spillway/queues"
-	"github.com/spillwayhq/spillway/cmd/spillway/stack"
 	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
 	"github.com/spillwayhq/spillway/cmd/spillway/usage"
 	"github.com/spillwayhq/spillway/infra/local"
@@ -24,7 +24,7 @@ import (
 
 type tailFlags struct {
 	outcomes.Query
-	pipeline           stack.Flags
+	pipeline           deployed.Name
 	queueURL, logGroup string
 	asJSON             bool
 }
@@ -39,7 +39,7 @@ func newTail() *cobra.Command {
 			strings.Join(known, ", ")+"), its reason, and the event's type, name, user and messageId. An event that is "+
 			"retried is printed again at its next attempt. Delivery never waits for a tail: when it prints too slowly, it "+
 			"skips events and says how many.",
-			"On AWS, with --name, --stack or --log-group, it follows the deliver function's log instead, which has a line for "+
+			"On AWS, with --name or --log-group, it follows the deliver function's log instead, which has a line for "+
 				"each invocation, with counts and times but no events. It polls every 2 s, which costs nothing, and is some "+
 				"seconds late."),
 		Example: "  spillway tail\n  spillway tail --outcome dead_lettered --payload\n" +
@@ -53,7 +53,7 @@ func newTail() *cobra.Command {
 			onAWS := f.pipeline.Given() || f.logGroup != ""
 			switch {
 			case onAWS && c.Flags().Changed("queue-url"):
-				return errors.New("--queue-url is for the local pipeline: remove it, or --name, --stack and --log-group")
+				return errors.New("--queue-url is for the local pipeline: remove it, or --name and --log-group")
 			case onAWS:
 				err = f.aws(c.Context(), c.OutOrStdout())
 			default:
@@ -117,7 +117,7 @@ func (f *tailFlags) aws(ctx context.Context, out io.Writer) error {
 		return errors.New("the deliver function's log has no events: remove --event, --user and --payload")
 	}
 	if f.pipeline.Given() && f.logGroup != "" {
-		return errors.New("--name and --stack already name the log group: remove --log-group")
+		return errors.New("--name already names the log group: remove --log-group")
 	}
 	c, group, err := f.findLogGroup(ctx)
 	if err != nil {
@@ -127,12 +127,16 @@ func (f *tailFlags) aws(ctx context.Context, out io.Writer) error {
 }
 
 func (f *tailFlags) findLogGroup(ctx context.Context) (aws.Config, string, error) {
-	if f.logGroup != "" {
-		c, err := stack.Config(ctx)
-		return c, f.logGroup, err
+	group := f.logGroup
+	if f.pipeline.Given() {
+		names, err := f.pipeline.Names()
+		if err != nil {
+			return aws.Config{}, "", err
+		}
+		group = names.FunctionLog(names.DeliverFunction)
 	}
-	s, c, err := f.pipeline.Find(ctx)
-	return c, s.DeliverLogGroup, err
+	c, err := deployed.Config(ctx)
+	return c, group, err
 }
 
 func (f *tailFlags) printInvocation(out io.Writer, i *logs.Invocation) {

@@ -15,10 +15,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/spf13/cobra"
 
+	"github.com/spillwayhq/spillway/cmd/spillway/deployed"
 	"github.com/spillwayhq/spillway/cmd/spillway/interrupt"
 	"github.com/spillwayhq/spillway/cmd/spillway/keyfile"
 	"github.com/spillwayhq/spillway/cmd/spillway/queues"
-	"github.com/spillwayhq/spillway/cmd/spillway/stack"
 	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
 	"github.com/spillwayhq/spillway/shared/deadletter"
 	"github.com/spillwayhq/spillway/shared/deliver"
@@ -29,7 +29,7 @@ var InvisibleFor = fmt.Sprintf("%.0f min", deadletter.VisibilityTimeout.Minutes(
 
 // Flags are the flags that every verb has.
 type Flags struct {
-	pipeline             stack.Flags
+	pipeline             deployed.Name
 	queueURL, deadURL    string
 	writeKeys            string
 	reasons              []string
@@ -82,14 +82,12 @@ func (f *Flags) Open(ctx context.Context) (*Queue, error) {
 	q := &Queue{EventsURL: f.queueURL, url: f.deadURL}
 	switch {
 	case f.pipeline.Given() && (f.queueURL != "" || f.deadURL != ""):
-		return nil, errors.New("--name and --stack already name the queues: remove --queue-url and " +
-			"--dead-letter-queue-url")
+		return nil, errors.New("--name already names the queues: remove --queue-url and --dead-letter-queue-url")
 	case f.pipeline.Given():
-		s, _, err := f.pipeline.Find(ctx)
-		if err != nil {
+		var err error
+		if q.EventsURL, q.url, err = f.pipeline.Queues(ctx); err != nil {
 			return nil, err
 		}
-		q.EventsURL, q.url = s.EventsQueueURL, s.DeadLetterQueueURL
 	case q.EventsURL == "" && q.url == "":
 		q.EventsURL = queues.DefaultURL
 	}

@@ -1,0 +1,90 @@
+// Package deployed finds a pipeline on AWS by its name. The names of its queues and logs follow from
+// it, so that no stack need be read, and who works with one queue needs no other permission.
+package deployed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/spf13/pflag"
+
+	"github.com/spillwayhq/spillway/infra/topology"
+)
+
+// A Name is the flag that names a pipeline on AWS.
+type Name struct {
+	set   *pflag.FlagSet
+	value string
+}
+
+// Register adds the flag.
+func (n *Name) Register(set *pflag.FlagSet) {
+	n.set = set
+	set.StringVar(&n.value, "name", "", "`name` of a pipeline on AWS, like "+topology.DefaultNames().Pipeline+
+		", in the region of the AWS tools")
+}
+
+// Given reports whether a pipeline on AWS is named. An empty name counts, so that a variable that
+// is not set in a shell does not select the local pipeline.
+func (n *Name) Given() bool { return n.set.Changed("name") }
+
+// Names returns the names of the pipeline's parts.
+func (n *Name) Names() (topology.Names, error) {
+	names, err := topology.NewNames(n.value)
+	if err != nil {
+		return names, fmt.Errorf("--name: %w", err)
+	}
+	return names, nil
+}
+
+// Queues asks SQS for the URLs of the pipeline's queues.
+func (n *Name) Queues(ctx context.Context) (events, deadLetters string, err error) {
+	names, err := n.Names()
+	if err != nil {
+		return "", "", err
+	}
+	c, err := Config(ctx)
+	if err != nil {
+		return "", "", err
+	}
+	api := sqs.NewFromConfig(c)
+	if events, err = n.queueURL(ctx, api, names.EventsQueue, c.Region); err != nil {
+		return "", "", err
+	}
+	deadLetters, err = n.queueURL(ctx, api, names.DeadLetterQueue, c.Region)
+	return events, deadLetters, err
+}
+
+func (n *Name) queueURL(ctx context.Context, api *sqs.Client, queue, region string) (string, error) {
+	out, err := api.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: aws.String(queue)})
+	var missing *types.QueueDoesNotExist
+	switch {
+	case errors.As(err, &missing):
+		return "", fmt.Errorf("there is no queue %s in %s: is a pipeline with --name %s deployed in this region and account? "+
+			"(a local pipeline is found by --queue-url)", queue, region, n.value)
+	case err != nil:
+		return "", fmt.Errorf("find the queue %s in %s: %w", queue, region, err)
+	}
+	return aws.ToString(out.QueueUrl), nil
+}
+
+// Config loads the configuration that the AWS tools use, which must have a region and credentials.
+func Config(ctx context.Context) (aws.Config, error) {
+	c, err := awsconfig.LoadDefaultConfig(ctx)
+	if err != nil {
+		return c, fmt.Errorf("load the AWS configuration: %w", err)
+	}
+	if c.Region == "" {
+		return c, errors.New("no AWS region: set AWS_REGION, or set a region in the profile that AWS_PROFILE names " +
+			"(a local pipeline is found by --queue-url, not by --name)")
+	}
+	if _, err := c.Credentials.Retrieve(ctx); err != nil {
+		return c, errors.New("no AWS credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+	}
+	return c, nil
+}
