@@ -152,8 +152,11 @@ func TestWithASpillDirectoryAQueueThatIsAwayIsA200UntilItIsFull(t *testing.T) {
 		e.writeMetrics()
 		c.set(false, eventsA, deadA)
 		time.Sleep(time.Minute)
-		if c.got[eventsA] != accepted {
-			t.Errorf("the queue has %d of %d messages", c.got[eventsA], accepted)
+		c.mu.Lock()
+		got := c.got[eventsA]
+		c.mu.Unlock()
+		if got != accepted {
+			t.Errorf("the queue has %d of %d messages", got, accepted)
 		}
 		if answered(e, "POST", "/v1/batch", mixed) != 200 || answered(e, "GET", "/health", "") != 200 {
 			t.Error("nothing is accepted when the queue is back")
