@@ -26,8 +26,13 @@ type endpoint struct {
 // function URL is free and does none of these: it is for an endpoint that few know, or behind a
 // CDN. The function sees no difference: the payload is the same, and so is the rule by which bodies
 // are in base64. Neither handles CORS: the function does, because it knows what SDKs send.
+//
+// An API that publishes by itself needs neither.
 func (p *pipeline) addIngest() {
 	n := p.topology.Names
+	if p.settings.IngestEndpoint == none {
+		return
+	}
 	events, dead := p.queues[n.EventsQueue], p.queues[n.DeadLetterQueue]
 	variables := map[string]*string{"SPILLWAY_QUEUE_URL": events.QueueUrl(),
 		"SPILLWAY_DEAD_LETTER_QUEUE_URL": dead.QueueUrl()}

@@ -28,7 +28,8 @@ func TestCfnLintFindsNothing(t *testing.T) {
 			s.PermissionsBoundary = "arn:aws:iam::123456789012:policy/boundary"
 			s.Tags = map[string]string{"team": "data"}
 		}),
-		"adopted": with(t, func(s *settings) { s.AdoptQueues, s.Canary, s.ReservedConcurrency = adoptAll, false, 0 }),
+		"publishers": with(t, func(s *settings) { s.IngestEndpoint, s.Canary = none, false }),
+		"adopted":    with(t, func(s *settings) { s.AdoptQueues, s.Canary, s.ReservedConcurrency = adoptAll, false, 0 }),
 	} {
 		file := filepath.Join(folder, name+".json")
 		if err := os.WriteFile(file, tmpl.content, 0o644); err != nil {

@@ -33,6 +33,8 @@ const (
 
 var suppressions = []suppression{
 	{"AwsSolutions-APIG4", "IngestApi/DefaultRoute/Resource", publicSDKs},
+	{"AwsSolutions-IAM5", "IngestRole/DefaultPolicy/Resource", "The wildcard stands for the versions of one parameter: " +
+		"when the newest set of write keys can't be read, an earlier one is used."},
 	{"Serverless-SQSRedrivePolicy", "DeadLetterQueue/Resource", "It is the end: a dead letter waits here for a person."},
 	{"Serverless-LambdaDLQ", "Deliver/Resource", noLambdaDLQ},
 	{"Serverless-LambdaDLQ", "Ingest/Resource", noLambdaDLQ},
@@ -91,7 +93,7 @@ func nag(t *testing.T, variants map[string]func(*settings)) map[string][]finding
 			if err := json.Unmarshal(content, &report); err != nil {
 				t.Fatal(err)
 			}
-			if len(report.Lines) < 9 { // a pack that checks nothing finds nothing
+			if len(report.Lines) < 4 { // a pack that checks nothing finds nothing
 				t.Errorf("%s: %s made only %d checks", name, pack, len(report.Lines))
 			}
 			found[name] = append(found[name], report.Lines...)
@@ -109,7 +111,7 @@ func TestCDKNagFindsOnlyWhatIsSuppressedWithAReason(t *testing.T) {
 			s.IngestEndpoint, s.KMSKeys, s.Emails = endpointFunctionURL, []string{key}, []string{"ops@example.com"}
 			s.EndpointParameter, s.ReservedConcurrency = "/others/segment-endpoint", 0
 		},
-		"adopted": func(s *settings) { s.AdoptQueues, s.Canary = adoptAll, false },
+		"adopted": func(s *settings) { s.AdoptQueues, s.Canary, s.IngestEndpoint = adoptAll, false, none },
 	}) {
 		for _, f := range findings {
 			if f.Compliance == "Compliant" || f.Compliance == "N/A" {

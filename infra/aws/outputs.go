@@ -13,7 +13,9 @@ import (
 
 // addOutputs adds what a user needs next. cmd/spillway reads some of the outputs.
 func (p *pipeline) addOutputs() {
-	p.output(topology.OutputIngestURL, "the host for SDKs", p.endpoint.url)
+	if p.endpoint.url != nil {
+		p.output(topology.OutputIngestURL, "the host for SDKs", p.endpoint.url)
+	}
 	p.output(topology.OutputEventsQueueURL, "the events queue", p.queues[p.topology.Names.EventsQueue].QueueUrl())
 	p.output(topology.OutputDeadLetterQueueURL, "the dead-letter queue",
 		p.queues[p.topology.Names.DeadLetterQueue].QueueUrl())

@@ -14,7 +14,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
-// What can stand in front of the ingest function.
+// What can stand in front of the ingest function. With none of them there is no ingest function
+// either.
 const (
 	endpointHTTPAPI     = "http-api"
 	endpointFunctionURL = "function-url"
@@ -111,9 +112,12 @@ func (s *settings) topology() topology.Topology {
 		ReservedConcurrency: s.ReservedConcurrency, MaximumConcurrency: s.MaximumConcurrency, BatchSize: s.BatchSize,
 		BatchingWindow: time.Duration(s.BatchingWindowSeconds) * time.Second,
 		LogRetention:   time.Duration(s.LogRetentionDays) * 24 * time.Hour, NoCanary: !s.Canary,
+		NoIngest: s.IngestEndpoint == none,
 	})
-	t.IngestEndpoint.RequestsPerSecond = float64(s.RequestsPerSecond)
-	t.IngestEndpoint.Burst = min(t.IngestEndpoint.Burst, s.RequestsPerSecond)
+	if s.IngestEndpoint != none {
+		t.IngestEndpoint.RequestsPerSecond = float64(s.RequestsPerSecond)
+		t.IngestEndpoint.Burst = min(t.IngestEndpoint.Burst, s.RequestsPerSecond)
+	}
 	return t
 }
 

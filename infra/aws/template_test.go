@@ -301,7 +301,8 @@ func TestNoStatementAllowsAWildcard(t *testing.T) {
 				}
 				// The ARN of a log group ends in :*, which stands for its streams; for a parameter
 				// that stands for its versions.
-				if resource := strings.ReplaceAll(text(s["Resource"]), `:parameter/spillway/write-keys:*"`, `"`); resource == "null" || strings.Contains(resource, "*") {
+				if resource := strings.ReplaceAll(text(s["Resource"]), `:parameter/spillway/write-keys:*"`,
+					`"`); resource == "null" || strings.Contains(resource, "*") {
 					t.Errorf("%s: %s allows %v with %s", name, id, s["Action"], resource)
 				}
 				if strings.Contains(text(s["Principal"]), "*") {

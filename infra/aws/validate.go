@@ -59,6 +59,9 @@ func (s *settings) validate(partitions map[string]string) error {
 	if s.RequestsPerSecond < 1 || s.RequestsPerSecond > 10_000 {
 		fail("requestsPerSecond must be 1 to 10000, is %d", s.RequestsPerSecond)
 	}
+	if s.Canary && s.IngestEndpoint == none {
+		fail("the canary needs an ingest endpoint: canary must be false with ingestEndpoint none")
+	}
 	t := s.topology()
 	return errors.Join(append(errs, t.Validate())...)
 }

@@ -137,6 +137,25 @@ func TestReservedConcurrencyAndCanaryCanBeSwitchedOff(t *testing.T) {
 	}
 }
 
+func TestAPipelineForPublishersHasNoIngestEndpoint(t *testing.T) {
+	tmpl := with(t, func(s *settings) { s.IngestEndpoint, s.Canary = none, false })
+	for _, kind := range []string{"AWS::ApiGatewayV2::Api", "AWS::ApiGatewayV2::Stage", "AWS::Lambda::Url",
+		"AWS::Lambda::Permission", "AWS::Events::Rule"} {
+		if n := len(tmpl.of(kind)); n != 0 {
+			t.Errorf("%d of %s", n, kind)
+		}
+	}
+	if n := len(tmpl.of("AWS::Lambda::Function")); n != 1 {
+		t.Errorf("%d functions, want deliver alone", n)
+	}
+	if _, ok := tmpl.Outputs[topology.OutputIngestURL]; ok || tmpl.Outputs[topology.OutputEventsQueueURL].Value == nil {
+		t.Errorf("outputs %v", tmpl.Outputs)
+	}
+	if strings.Contains(string(tmpl.content), "spillway-ingest") {
+		t.Error("something refers to the ingest function")
+	}
+}
+
 func TestTheSegmentEndpointCanComeFromSSM(t *testing.T) {
 	tmpl := with(t, func(s *settings) { s.EndpointParameter = "/spillway/segment-endpoint" })
 	variables := text(tmpl.named(t, "AWS::Lambda::Function", "FunctionName",
@@ -163,7 +182,8 @@ func TestTheWriteKeysCanComeFromSeveralParameters(t *testing.T) {
 	}
 	for id, policy := range tmpl.of("AWS::IAM::Policy") {
 		for _, resource := range []string{"/team/keys", "/team/keys:*", "/partners", "/partners:*"} {
-			if may := strings.Contains(text(policy.Properties), `:parameter`+resource+`"`); may != strings.HasPrefix(id, "Ingest") {
+			if may := strings.Contains(text(policy.Properties), `:parameter`+resource+`"`); may != strings.HasPrefix(id,
+				"Ingest") {
 				t.Errorf("%s may read %s: %v", id, resource, may)
 			}
 		}

@@ -62,9 +62,10 @@ func TestAlarmsWatchMetricsThatTheFunctionsWrite(t *testing.T) {
 	totals := ingest.Totals{Requests: map[int]int{429: 1}}
 	accepted := canary.Result{}
 	written := map[string][]emf.Metric{
-		"deliver": delivered.Metrics(),
-		"ingest":  slices.Concat(totals.Metrics(), ingest.KeysOld.Metrics(), ingest.KeysUnread.Metrics()), "publisher": publisherMetrics(t),
-		"canary": accepted.Metrics(),
+		"deliver":   delivered.Metrics(),
+		"ingest":    slices.Concat(totals.Metrics(), ingest.KeysOld.Metrics(), ingest.KeysUnread.Metrics()),
+		"publisher": publisherMetrics(t),
+		"canary":    accepted.Metrics(),
 	}
 	d := Default()
 	watched := 0

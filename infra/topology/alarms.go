@@ -32,6 +32,9 @@ func composites(o Options) []Composite {
 		Meaning: "events are not delivered to Segment. They are safe in the queue for 10 days.",
 		First:   "look at status.segment.com, and read the alarms that are part of this one.",
 	}
+	if o.NoIngest {
+		return []Composite{delivery}
+	}
 	if !o.NoCanary {
 		silent := n.Alarm("ingest-silent")
 		ingest.Any = append(ingest.Any, Condition{Alarm: silent})

@@ -36,7 +36,11 @@ func (t *Topology) Dashboard() [][]Widget {
 	if _, ok := t.Function(n.CanaryFunction); ok {
 		last = append(last, n.canaryWidget())
 	}
-	return [][]Widget{t.numberWidgets(), t.flowWidgets(), n.segmentWidgets(), n.deliverWidgets(), n.ingestWidgets(), last}
+	rows := [][]Widget{t.numberWidgets(), t.flowWidgets(), n.segmentWidgets(), n.deliverWidgets()}
+	if _, ok := t.Function(n.IngestFunction); ok {
+		rows = append(rows, n.ingestWidgets())
+	}
+	return append(rows, last)
 }
 
 // incoming are the events that come into the pipeline.

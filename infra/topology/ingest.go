@@ -20,6 +20,14 @@ func ingestEndpoint(o Options) IngestEndpoint {
 	}
 }
 
+// endpointAlarms are all of the ingest endpoint's.
+func endpointAlarms(o Options) []Alarm {
+	if o.NoIngest {
+		return nil
+	}
+	return append(ingestAlarms(o.Names), keysAlarms(o.Names)...)
+}
+
 // keysAlarms are about the set of write keys. The function writes their metrics only while
 // something is wrong. A single reading that fails does not matter: the next is a minute later, or 5
 // s while there is no set at all.

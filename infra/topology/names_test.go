@@ -20,11 +20,13 @@ func TestAnEventsQueueNamesItsPipeline(t *testing.T) {
 }
 
 func TestNewNamesRefusesNamesThatAWSWouldRefuse(t *testing.T) {
-	const characters = "the pipeline's name must begin with a lower-case letter and have only lower-case letters, digits " +
+	const characters = "the pipeline's name must begin with a lower-case letter and have only lower-case " +
+		"letters, digits " +
 		"and hyphens"
 	for name, want := range map[string]string{
 		"spillway": "", "a": "", "staging-2": "", "abcdefghijklmnopqrst": "",
-		"": characters, "Staging": characters, "2nd": characters, "-a": characters, "my_pipeline": characters, "a.b": characters,
+		"": characters, "Staging": characters, "2nd": characters, "-a": characters, "my_pipeline": characters,
+		"a.b": characters,
 		"a b": characters,
 		"é":   characters, "a\n": characters,
 		"abcdefghijklmnopqrstu": `must have at most 20 characters, "abcdefghijklmnopqrstu" has 21`,

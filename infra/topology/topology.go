@@ -66,7 +66,7 @@ type Topology struct {
 	Functions      []Function
 	EventSources   []EventSource
 	Schedules      []Schedule
-	IngestEndpoint IngestEndpoint
+	IngestEndpoint IngestEndpoint // zero: there is none
 	Alarms         []Alarm
 	Composites     []Composite
 }
@@ -81,6 +81,7 @@ type Options struct {
 	BatchingWindow      time.Duration // how long Lambda waits to fill a batch
 	LogRetention        time.Duration // of every log
 	NoCanary            bool          // no function that sends a canary event every minute, and no alarms about it
+	NoIngest            bool          // no ingest endpoint, and no canary, which goes through it
 }
 
 // defaultConcurrency is how many invocations of deliver run at once. Ten, each with several batches
@@ -111,16 +112,19 @@ func New(o Options) Topology {
 	o.Names = cmp.Or(o.Names, DefaultNames())
 	o.MaximumConcurrency = cmp.Or(o.MaximumConcurrency, o.ReservedConcurrency, defaultConcurrency)
 	t := Topology{
-		Names:          o.Names,
-		Queues:         queues(o),
-		Functions:      []Function{deliverFunction(o), ingestFunction(o)},
-		EventSources:   []EventSource{deliverSource(o)},
-		IngestEndpoint: ingestEndpoint(o),
+		Names:        o.Names,
+		Queues:       queues(o),
+		Functions:    []Function{deliverFunction(o)},
+		EventSources: []EventSource{deliverSource(o)},
 		Alarms: slices.Concat(backlogAlarms(o), deadLetterAlarms(o.Names), deliverAlarms(o), segmentAlarms(o.Names),
-			ingestAlarms(o.Names), keysAlarms(o.Names), publisherAlarms(o.Names)),
+			endpointAlarms(o), publisherAlarms(o.Names)),
 		Composites: composites(o),
 	}
-	if !o.NoCanary {
+	if !o.NoIngest {
+		t.Functions = append(t.Functions, ingestFunction(o))
+		t.IngestEndpoint = ingestEndpoint(o)
+	}
+	if !o.NoCanary && !o.NoIngest {
 		t.Functions = append(t.Functions, canaryFunction(o))
 		t.Schedules = append(t.Schedules, canarySchedule(o.Names))
 		t.Alarms = append(t.Alarms, canaryAlarms(o.Names)...)

@@ -22,6 +22,33 @@ func TestTheDefaultTopologyIsValid(t *testing.T) {
 	}
 }
 
+// Whoever publishes from an API only needs no public endpoint.
+func TestWithoutAnIngestEndpointNothingOfItIsLeft(t *testing.T) {
+	o := DefaultOptions()
+	o.NoIngest = true
+	without := New(o)
+	if err := without.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	if len(without.Functions) != 1 || len(without.Schedules) != 0 || len(without.Composites) != 1 ||
+		without.IngestEndpoint != (IngestEndpoint{}) {
+		t.Errorf("%+v", without)
+	}
+	for _, a := range without.Alarms {
+		for _, m := range a.Metrics {
+			alone := len(a.Metrics) == 1 // others count what publishers send too
+			if m.IngestEndpoint || m.Function == o.Names.IngestFunction || alone && m.Own == "ingest" || m.Own == "canary" {
+				t.Errorf("%s watches %+v", a.Name, m)
+			}
+		}
+	}
+	d := Default()
+	if len(without.Alarms) >= len(d.Alarms) || len(without.Dashboard()) != len(d.Dashboard())-1 {
+		t.Errorf("%d alarms and %d rows on the dashboard, with an endpoint %d and %d", len(without.Alarms),
+			len(without.Dashboard()), len(d.Alarms), len(d.Dashboard()))
+	}
+}
+
 func TestTenDaysOfRetriesNeedFewerReceivesThanTheMaximum(t *testing.T) {
 	d := Default()
 	events, _ := d.Queue(d.Names.EventsQueue)

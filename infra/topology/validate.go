@@ -56,12 +56,13 @@ func (t *Topology) Validate() error {
 		p.check(s.Every >= time.Minute && s.Every%time.Minute == 0, "schedule of %s: must be whole minutes, is %v",
 			s.Function, s.Every)
 	}
-	e := t.IngestEndpoint
-	_, found := t.Function(e.Function)
-	p.check(found, "ingest endpoint: the function %s does not exist", e.Function)
-	p.check(e.RequestsPerSecond >= 1 && e.Burst >= 1,
-		"ingest endpoint: requests a second and burst must be at least 1, are %v and %d", e.RequestsPerSecond, e.Burst)
-	p.checkRetention("ingest endpoint", e.LogRetention)
+	if e := t.IngestEndpoint; e != (IngestEndpoint{}) {
+		_, found := t.Function(e.Function)
+		p.check(found, "ingest endpoint: the function %s does not exist", e.Function)
+		p.check(e.RequestsPerSecond >= 1 && e.Burst >= 1,
+			"ingest endpoint: requests a second and burst must be at least 1, are %v and %d", e.RequestsPerSecond, e.Burst)
+		p.checkRetention("ingest endpoint", e.LogRetention)
+	}
 	t.validateAlarms(&p)
 	t.validateDashboard(&p)
 	return errors.Join(p...)
