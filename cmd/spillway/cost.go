@@ -86,6 +86,14 @@ func (f *costFlags) check() error {
 	return nil
 }
 
+// unit is what carries the events into the pipeline.
+func (f costFlags) unit() string {
+	if endpoints[f.ingest] == price.NoIngestEndpoint {
+		return "message"
+	}
+	return "request"
+}
+
 func cost(out io.Writer, f costFlags) error {
 	if err := f.check(); err != nil {
 		return err
@@ -105,9 +113,19 @@ func printCost(out io.Writer, f costFlags, p price.Pipeline) {
 	single, singleLoad := p.OneEventPerMessage(load)
 	bill, singleBill := p.Month(load).Bill(), single.Month(singleLoad).Bill()
 	fixed := p.Month(price.Load{}).Bill().Total()
-	fmt.Fprintf(out, "%s events per day of %s bytes, %s per message, %s, ingest endpoint: %s\n\n",
-		terminal.Number(f.eventsPerDay), terminal.Number(f.eventBytes), terminal.Number(f.eventsPerMessage),
+	fmt.Fprintf(out, "%s events per day of %s bytes, %s per %s, %s, ingest endpoint: %s\n",
+		terminal.Number(f.eventsPerDay), terminal.Number(f.eventBytes), terminal.Number(f.eventsPerMessage), f.unit(),
 		terminal.Plural(f.regions, "region"), f.ingest)
+	fmt.Fprintf(out, "$%s per month", formatDollars(bill.Total()))
+	if f.eventsPerDay > 0 && f.eventsPerMessage > 1 {
+		alone := load
+		alone.EventsPerMessage, alone.EventsPerRequest = 1, 1
+		fmt.Fprintf(out, ", and $%s with 1 event per %s", formatDollars(p.Month(alone).Bill().Total()), f.unit())
+		if f.unit() == "request" {
+			fmt.Fprint(out, ", as browsers and phones send them")
+		}
+	}
+	fmt.Fprint(out, "\n\n")
 	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "US dollars per month\tas deployed\tone event per message\t")
 	row := func(name string, dollars, singleDollars float64) {

@@ -45,3 +45,22 @@ func TestTheExamplesOfCostRun(t *testing.T) {
 		}
 	}
 }
+
+func TestTheHeadlineSaysWhatOneEventPerRequestCostsToo(t *testing.T) {
+	headline := func(args ...string) string {
+		out, _, err := spillway(t.Context(), "", append([]string{"cost", "--events-per-day", "1000000"}, args...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Split(out, "\n")[1]
+	}
+	alone := headline("--events-per-message", "1")
+	if want := ", and " + strings.TrimSuffix(alone, " per month") +
+		" with 1 event per request, as browsers and phones send them"; !strings.HasSuffix(
+		headline(), want) || strings.Contains(alone, "and") {
+		t.Errorf("%q, want it to end with %q", headline(), want)
+	}
+	if got := headline("--ingest", "none", "--canary=false"); !strings.HasSuffix(got, " with 1 event per message") {
+		t.Errorf("without an ingest endpoint %q, want it to speak of messages", got)
+	}
+}

@@ -5,12 +5,15 @@
 package estimate
 
 import (
+	"net/http"
+	"slices"
 	"time"
 
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/canary"
 	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/emf"
+	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/ingest"
 	"github.com/spillwayhq/spillway/shared/price"
 	"github.com/spillwayhq/spillway/shared/segment"
@@ -26,7 +29,7 @@ type Settings struct {
 // Pipeline describes the deployed topology with these settings.
 func Pipeline(s Settings) price.Pipeline {
 	options := topology.DefaultOptions()
-	options.NoCanary = !s.Canary
+	options.NoCanary, options.NoIngest = !s.Canary, s.Ingest == price.NoIngestEndpoint
 	t := topology.New(options)
 	p := price.Pipeline{Endpoint: s.Ingest, ConcurrentFlushes: deliver.DefaultConcurrencyLimit, Regions: s.Regions}
 	for _, source := range t.EventSources {
@@ -45,11 +48,14 @@ func Pipeline(s Settings) price.Pipeline {
 		{t.Names.CanaryFunction, &p.Canary, new(canary.Result).Metrics()},
 	} {
 		deployed, exists := t.Function(f.name)
-		if !exists || f.price == &p.Ingest && p.Endpoint == price.NoIngestEndpoint {
+		if !exists {
 			continue
 		}
 		f.price.MemoryMB, f.price.LogBytes = deployed.MemoryMB, logBytes(deployed.Metrics, f.metrics)
 		p.Metrics += len(f.metrics)
+		if f.price == &p.Ingest {
+			p.Metrics += len(noiseMetrics())
+		}
 	}
 	if p.Endpoint == price.HTTPAPI {
 		p.Ingest.LogBytes += accessLogBytes
@@ -77,10 +83,21 @@ func deliverMetrics(withCanary bool) []emf.Metric {
 	return r.Metrics()
 }
 
-// ingestMetrics are those that ingest writes while nothing fails.
+// ingestMetrics are those that ingest writes of a request while nothing fails.
 func ingestMetrics() []emf.Metric {
-	t := ingest.Totals{Requests: map[int]int{200: 1}, Accepted: 1, Latencies: []time.Duration{time.Second}}
+	t := ingest.Totals{Requests: map[int]int{http.StatusOK: 1}, Accepted: 1, Latencies: []time.Duration{time.Second}}
 	return t.Metrics()
+}
+
+// noiseMetrics are those of what is no SDK's event. Scanners find a public endpoint in hours and
+// never leave it, and browsers send preflights, so ingest writes these in nearly every hour.
+func noiseMetrics() []emf.Metric {
+	t := ingest.Totals{
+		Requests: map[int]int{http.StatusNoContent: 1, http.StatusBadRequest: 1, http.StatusNotFound: 1,
+			http.StatusMethodNotAllowed: 1},
+		Refused: map[string]int{"not_found": 1, "method_not_allowed": 1, "invalid_json": 1, event.InvalidWriteKey.Code: 1},
+	}
+	return slices.DeleteFunc(t.Metrics(), func(m emf.Metric) bool { return m.Dimension == "" })
 }
 
 // What else an invocation logs, in bytes, about: Lambda's three lines and the function's own line,

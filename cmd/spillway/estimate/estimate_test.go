@@ -1,9 +1,19 @@
 package estimate
 
 import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/emf"
+	"github.com/spillwayhq/spillway/shared/ingest"
+	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/price"
 )
 
@@ -33,4 +43,61 @@ func TestPipelineHasTheNumbersOfTheTopology(t *testing.T) {
 		bare.Ingest.MemoryMB != 0 || bare.Metrics >= p.Metrics {
 		t.Errorf("%+v", bare)
 	}
+	if public := p.Metrics - bare.Metrics; public < len(ingestMetrics())+8 {
+		t.Errorf("a public endpoint has %d metrics, want those of events and 8 of noise", public)
+	}
+	// `cost --ingest none` is what the CDK deploys with ingestEndpoint=none.
+	o := topology.DefaultOptions()
+	o.NoIngest = true
+	without := topology.New(o)
+	watched := 0
+	for _, a := range without.Alarms {
+		watched += len(a.Metrics)
+	}
+	if got := Pipeline(Settings{Ingest: price.NoIngestEndpoint, Alarms: true}); got.AlarmMetrics != watched ||
+		got.CompositeAlarms != len(without.Composites) || watched >= p.AlarmMetrics {
+		t.Errorf("without an ingest endpoint %d metrics in alarms and %d composites, want %d and %d", got.AlarmMetrics,
+			got.CompositeAlarms, watched, len(without.Composites))
+	}
 }
+
+// The estimate names codes of the ingest endpoint, which must be those that scanners get.
+func TestScannersMakeTheMetricsThatAreCountedAsNoise(t *testing.T) {
+	var counters ingest.Counters
+	handler, err := ingest.New(ingest.Config{Queue: nowhere{}, DeadLetters: nowhere{}, Report: counters.Add,
+		Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []struct{ method, path, body string }{
+		{http.MethodGet, "/.env", ""}, {http.MethodPut, "/v1/batch", ""}, {http.MethodPost, "/v1/batch", "<xml/>"},
+		{http.MethodPost, "/v1/track", `{"userId":"u","event":"E"}`}, {http.MethodOptions, "/v1/batch", ""},
+	} {
+		request := httptest.NewRequest(r.method, r.path, strings.NewReader(r.body))
+		if r.body == "<xml/>" {
+			request.SetBasicAuth("wk", "")
+		}
+		handler.ServeHTTP(httptest.NewRecorder(), request)
+	}
+	names := func(metrics []emf.Metric) []string {
+		var all []string
+		for _, m := range metrics {
+			if m.Dimension != "" {
+				all = append(all, m.Name+" "+m.Value)
+			}
+		}
+		slices.Sort(all)
+		return all
+	}
+	totals := counters.Totals()
+	if got, want := names(totals.Metrics()), names(noiseMetrics()); !slices.Equal(got, want) {
+		t.Errorf("scanners make the metrics %q, counted are %q", got, want)
+	}
+}
+
+// nowhere is a queue that takes everything.
+type nowhere struct{}
+
+func (nowhere) Send(context.Context, []message.Message) error { return nil }
+
+func (nowhere) Refusing(time.Time) bool { return false }
