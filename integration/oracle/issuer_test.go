@@ -165,7 +165,8 @@ type parcel struct {
 	path, origin string // where they must arrive, and why
 	attributes   map[string]message.Attribute
 	aged, resent bool
-	single       bool // as an event and not as a batch
+	single       bool  // as an event and not as a batch
+	delay        int32 // seconds after which it can be received: those of the same moment come together
 }
 
 // message issues a message: a single event, a batch, a batch larger than Segment's limit, or a body
@@ -268,7 +269,7 @@ func (i *issuer) issue(ctx context.Context, p *parcel) error {
 		times = 2
 	}
 	for range times {
-		id, sent, err := i.send(ctx, text, p.attributes)
+		id, sent, err := i.send(ctx, text, p.attributes, p.delay)
 		if err != nil && !i.separate {
 			return err
 		}
@@ -327,7 +328,7 @@ func (i *issuer) undecodable(ctx context.Context) error {
 	i.serial++
 	body := fmt.Sprintf("%s %d", []string{"not JSON", `{"batch":[`, "KLUv/AAAA", `{"type":"track"`, "[]"}[i.rng.IntN(5)],
 		i.serial)
-	_, _, err := i.send(ctx, body, nil)
+	_, _, err := i.send(ctx, body, nil, 0)
 	if err != nil && !i.separate {
 		return err
 	}
@@ -341,7 +342,7 @@ func (i *issuer) fresh(ctx context.Context) error {
 		id := fmt.Sprintf("fresh-%d", n)
 		e := draft{head: `"type":"track","event":"fresh","userId":"u1"`, id: id, timestamped: true}
 		text := e.bytes(id, ownTimestamp(&e))
-		if _, _, err := i.send(ctx, fmt.Sprintf(`{"writeKey":%q,"batch":[%s]}`, key, text), nil); err != nil {
+		if _, _, err := i.send(ctx, fmt.Sprintf(`{"writeKey":%q,"batch":[%s]}`, key, text), nil, 0); err != nil {
 			return err
 		}
 		i.ledger.issue(id, issued{want: text, key: key, path: "/v1/batch"})
@@ -350,11 +351,11 @@ func (i *issuer) fresh(ctx context.Context) error {
 }
 
 // send sends a body. It returns the id of the message and when it was sent.
-func (i *issuer) send(ctx context.Context, body string, attributes map[string]message.Attribute) (id string,
+func (i *issuer) send(ctx context.Context, body string, attributes map[string]message.Attribute, delay int32) (id string,
 	sent time.Time, err error) {
 	sent = time.Now().Truncate(time.Millisecond)
 	out, err := i.client.SendMessage(ctx,
-		&awssqs.SendMessageInput{QueueUrl: &i.queueURL, MessageBody: &body,
+		&awssqs.SendMessageInput{QueueUrl: &i.queueURL, MessageBody: &body, DelaySeconds: delay,
 			MessageAttributes: sqsclient.Attributes(attributes)})
 	if err != nil {
 		return "", sent, fmt.Errorf("issue a message: %w", err)

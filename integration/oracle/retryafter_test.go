@@ -65,7 +65,7 @@ func TestSegmentIsLeftAloneForAsLongAsItAsks(t *testing.T) {
 				}
 				i := &issuer{client: w.client, queueURL: queueURL(topology.DefaultNames().EventsQueue), plan: &plan{}, ledger: l}
 				e := i.small()
-				_, _, err := i.send(t.Context(), `{"batch":[`+e.bytes(e.id, ownTimestamp(&e))+`]}`, nil)
+				_, _, err := i.send(t.Context(), `{"batch":[`+e.bytes(e.id, ownTimestamp(&e))+`]}`, nil, 0)
 				if err != nil {
 					t.Fatal(err)
 				}

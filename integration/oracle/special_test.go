@@ -3,6 +3,7 @@ package oracle
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
@@ -28,8 +29,8 @@ func (i *issuer) special(ctx context.Context) error {
 // floodKey is the write key of the flood alone, because it is paused most of the time.
 const floodKey = "key-flood"
 
-// flood issues a message with so many events that Segment rejects that the batch is assumed to be
-// wrong. Nothing of it may be lost, and it is delivered when Segment takes it.
+// flood issues so many events that Segment rejects that their batch is assumed to be wrong, in one
+// message or in one each. Nothing of it may be lost, and it is delivered when Segment takes it.
 func (i *issuer) flood(ctx context.Context) error {
 	p := parcel{key: floodKey, path: "/v1/batch", common: drawCommon(i.rng)}
 	for n := range i.plan.flood + i.rng.IntN(30) {
@@ -40,7 +41,18 @@ func (i *issuer) flood(ctx context.Context) error {
 		p.events = append(p.events, e)
 	}
 	i.rng.Shuffle(len(p.events), func(a, b int) { p.events[a], p.events[b] = p.events[b], p.events[a] })
-	return i.issue(ctx, &p)
+	if i.plan.flood%2 == 0 {
+		return i.issue(ctx, &p)
+	}
+	p.delay = 1
+	for one := range slices.Chunk(p.events, 1) {
+		each := p
+		each.events = one
+		if err := i.issue(ctx, &each); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // floodRules make Segment reject the flood.
@@ -68,6 +80,7 @@ func (i *issuer) full(ctx context.Context) error {
 			for range events {
 				p.events = append(p.events, i.small())
 			}
+			p.delay = 1
 			if err := i.issue(ctx, &p); err != nil {
 				return err
 			}
@@ -79,7 +92,7 @@ func (i *issuer) full(ctx context.Context) error {
 		room := event.Room(event.Overhead(writeKeys[0], []byte(shared.context), nil)) + 700*more
 		first := room/2 + i.rng.IntN(1000)
 		for _, bytes := range []int{first, room - first} {
-			p := parcel{path: "/v1/batch", common: shared, key: writeKeys[0], events: i.filling(bytes)}
+			p := parcel{path: "/v1/batch", common: shared, key: writeKeys[0], events: i.filling(bytes), delay: 1}
 			if err := i.issue(ctx, &p); err != nil {
 				return err
 			}

@@ -114,6 +114,31 @@ func TestEightRejectedEventsAreIsolatedAndWithNineAllAreRetried(t *testing.T) {
 	}
 }
 
+// Each rejected event is a message of its own, which nothing but the event itself retains.
+func TestOfTooManyRejectedEventsInMessagesOfTheirOwnNoneIsForgotten(t *testing.T) {
+	for _, n := range []int{9, 10, 17, 30} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			events := tracks("e", 60, 1000)
+			rejected := events[20 : 20+n]
+			r := newRig(t, refusing(rejected...))
+			var messages []in
+			for i, e := range events {
+				messages = append(messages, in{id: fmt.Sprint("m", i), body: body(keyA, e)})
+			}
+			retained := r.invoke(t.Context(), messages...)
+			delivered := r.segment.delivered()
+			for i, e := range events {
+				is := slices.Contains(delivered, e)
+				if is == slices.Contains(retained, fmt.Sprint("m", i)) || is && slices.Contains(rejected, e) {
+					t.Errorf("event %d: delivered %v; retained: %v", i, is, retained)
+				}
+			}
+			want(t, "counted as delivered", r.last.Delivered, len(delivered))
+			want(t, "dead letters", len(r.queue.deadLetters), 0)
+		})
+	}
+}
+
 func TestTooManyRejectedEventsEndAsExpiredAndNotAsRejected(t *testing.T) {
 	events := tracks("e", 20, 300)
 	r := newRig(t, refusing(events[:9]...))

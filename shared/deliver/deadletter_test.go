@@ -4,11 +4,14 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -212,4 +215,35 @@ func TestMetricsHaveTheReportsNumbers(t *testing.T) {
 	if age := got["EventAge "]; age < 60 || age > 120 {
 		t.Errorf("EventAge is %v s, want 60", age)
 	}
+}
+
+// Metrics and the log have units of their own: Segment takes a quarter of a second, and the event is
+// a minute and a half old.
+func TestTimesHaveTheUnitsThatMetricsAndLogName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(context.Context, *event.Batch) error {
+			time.Sleep(250 * time.Millisecond)
+			return nil
+		})
+		r.invoke(t.Context(), in{id: "a", body: body(keyA, track("a", 300)), sent: time.Now().Add(-90 * time.Second)})
+		found := 0
+		for _, m := range r.last.Metrics() {
+			switch m.Name {
+			case "FlushLatency":
+				want(t, m.Name, fmt.Sprint(m.Values, m.Unit), "[250]Milliseconds")
+				found++
+			case "EventAge":
+				want(t, m.Name, fmt.Sprint(m.Values, m.Unit), "[90]Seconds")
+				found++
+			}
+		}
+		want(t, "metrics", found, 2)
+		var line map[string]any
+		if err := json.Unmarshal(r.log.Bytes(), &line); err != nil {
+			t.Fatal(err)
+		}
+		for name, value := range map[string]float64{"slowest_flush_ms": 250, "oldest_ms": 90_000, "duration_ms": 250} {
+			want(t, name, line[name], any(value))
+		}
+	})
 }

@@ -14,7 +14,9 @@ func TestHasKeyIsTrueOnlyForTheHeadersOwnKey(t *testing.T) {
 		{WriteKey: "a", Origin: event.FromClient},
 		{WriteKey: "a", Context: []byte(`{"a":1}`)},
 		{WriteKey: "a", Context: []byte(`{"a": 1}`)},
+		{WriteKey: "a", Context: []byte(`{"a":2}`)}, // of the same length
 		{WriteKey: "a", Integrations: []byte(`{"a":1}`)},
+		{WriteKey: "a", Integrations: []byte(`{"a":2}`)},
 		{WriteKey: "a", Context: []byte(`{"a":1}`), Integrations: []byte(`{"a":1}`)},
 	}
 	for i := range headers {
