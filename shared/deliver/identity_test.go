@@ -1,7 +1,9 @@
 package deliver
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -170,4 +172,27 @@ func TestAnImpossibleSentTimestampIsIgnored(t *testing.T) {
 			t.Errorf("SentTimestamp %q is read as %v, received %d times", ms, got.sent, got.receives)
 		}
 	}
+}
+
+// What an event is called says where it is in its message, with those that are not sent.
+func TestPlacesAreCountedWithTheInvalidEvents(t *testing.T) {
+	one := func(n int) string { return fmt.Sprintf(`{"type":"track","userId":"u","event":"e%d"}`, n) }
+	r := newRig(t, func(_ context.Context, b *event.Batch) error {
+		for _, e := range b.Events {
+			if strings.Contains(string(e), `"e4"`) {
+				return status(400)
+			}
+		}
+		return nil
+	})
+	r.invoke(t.Context(), in{id: "m", sent: time.Now(),
+		body: body(keyA, `{"type":"foo"}`, one(1), `{"type":"foo"}`, one(3), one(4), one(5))})
+	var ids []string
+	for _, e := range append(r.segment.delivered(), deadLetterEvents(t, r.queue.deadLetters[1])...) {
+		ids = append(ids, messageID([]byte(e)))
+	}
+	slices.Sort(ids)
+	want(t, "messageIds", ids, []string{"m-1", "m-3", "m-4", "m-5"})
+	want(t, "dead letters", []string{attr(r.queue.deadLetters[0], message.AttrDeadLetterID),
+		attr(r.queue.deadLetters[1], message.AttrDeadLetterID)}, []string{"m/0", "m/4"})
 }

@@ -20,7 +20,7 @@ func TestInvalidEventsBecomeDeadLettersAndValidOnesReachTheQueue(t *testing.T) {
 	}
 	all := append(slices.Clone(good),
 		`{"type":"track","userId":"u","messageId":"bad","timestamp":"2026-11-23T11:00:00.000Z","n":9007199254740993}`)
-	status, _ := r.post("/v1/batch", `{"context":{"a":1},"batch":[`+strings.Join(all, ",")+`]}`)
+	status, _ := r.post("/v1/batch", `{"context":{"a":1},"integrations":{"b":2},"batch":[`+strings.Join(all, ",")+`]}`)
 	want(t, "status", status, 200)
 	want(t, "events", events(t, &r.queue), good)
 	want(t, "dead letters", events(t, &r.deadLetters), all[249:])
@@ -28,7 +28,10 @@ func TestInvalidEventsBecomeDeadLettersAndValidOnesReachTheQueue(t *testing.T) {
 	want(t, "dead letter", []string{attr(l, message.AttrReason), attr(l, message.AttrDetail),
 		attr(l, message.AttrReceives)},
 		[]string{"invalid", "event_not_defined: a track needs an event name", "0"})
-	want(t, "header", sent(t, &r.deadLetters)[0].WriteKey+string(sent(t, &r.deadLetters)[0].Context), keyA+`{"a":1}`)
+	for name, queue := range map[string]*fakeQueue{"header": &r.queue, "dead letter's header": &r.deadLetters} {
+		h := sent(t, queue)[0].Header
+		want(t, name, h.WriteKey+string(h.Context)+string(h.Integrations), keyA+`{"a":1}{"b":2}`)
+	}
 	totals := r.counters.Totals()
 	want(t, "accepted", totals.Accepted, 249)
 	want(t, "rejected", totals.Rejected, map[string]int{"event_not_defined": 1})

@@ -1,7 +1,9 @@
 package ingest
 
 import (
+	"fmt"
 	"testing"
+	"time"
 )
 
 func TestMetricsHoldTheTotals(t *testing.T) {
@@ -30,4 +32,15 @@ func TestMetricsHoldTheTotals(t *testing.T) {
 		"GzipAbsent ":       0, "GzipUnannounced ": 0, "GzipMangled ": 0,
 	})
 	want(t, "what is left", r.counters.Totals().Accepted, 0)
+}
+
+func TestLatencyIsInMilliseconds(t *testing.T) {
+	totals := Totals{Latencies: []time.Duration{250 * time.Millisecond, 1500 * time.Microsecond}}
+	for _, m := range totals.Metrics() {
+		if m.Name == "AcceptLatency" {
+			want(t, m.Name, fmt.Sprint(m.Values, m.Unit), "[250 1.5]Milliseconds")
+			return
+		}
+	}
+	t.Error("there is no such metric")
 }

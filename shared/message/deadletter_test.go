@@ -105,6 +105,32 @@ func TestADeadLetterLargerThanSQSTakesBecomesSeveralMessages(t *testing.T) {
 	}
 }
 
+func TestTheEventsOfADeadLetterInPartsAreCountedOnce(t *testing.T) {
+	c, err := NewCompressor()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(7, 8))
+	raw := make([]byte, 2_000_000)
+	for i := range raw {
+		raw[i] = byte(rng.Uint32())
+	}
+	for name, l := range map[string]DeadLetter{
+		"a body": {ID: "id", Reason: ReasonUndecodable, Body: raw, Count: 7},
+		"events": {ID: "id", Reason: ReasonInvalid, Count: 1, Events: slices.Repeat([][]byte{
+			[]byte(`"` + base64.StdEncoding.EncodeToString(raw[:400_000]) + `"`)}, 7)},
+	} {
+		messages, count, ids := l.Messages(c), 0, map[string]bool{}
+		for _, m := range messages {
+			count += ReadDeadLetter(m).Count
+			ids[ReadDeadLetter(m).ID] = true
+		}
+		if len(messages) < 3 || count != 7 || len(ids) != len(messages) {
+			t.Errorf("%s: %d messages with %d ids count %d events, want 7", name, len(messages), len(ids), count)
+		}
+	}
+}
+
 func TestADeadLetterIsReadAsItWasWritten(t *testing.T) {
 	c, err := NewCompressor()
 	if err != nil {

@@ -528,6 +528,9 @@ func TestStatsCountEventsAndMetricsAreWrittenEveryMinute(t *testing.T) {
 			!out.has(`"Pipeline":"spillway"`) {
 			t.Errorf("the metrics are:\n%s", out.String())
 		}
+		if s := c.Stats(); s.Retried != 0 || s.Published != 10 {
+			t.Errorf("each event was taken in the first call: %+v", s)
+		}
 		q.set(always(answer{err: errRefused}))
 		send(5)
 		_ = c.Enqueue(analytics.Track{})

@@ -16,6 +16,14 @@ var table = []mutant{
 		find: `return q.add(es, true)`, replace: `return q.add(es, false)`,
 	},
 	{
+		name: "SQS emulator: its log's data are not synced", file: "infra/local/sqs/store/log.go",
+		find: "err := s.file.Sync()", replace: "err := error(nil)",
+	},
+	{
+		name: "SQS emulator: its log's directory is not synced", file: "infra/local/sqs/store/log.go",
+		find: "err = l.fs.SyncDir(l.dir)", replace: "err = nil",
+	},
+	{
 		name: "publisher: a record is done before SQS has its events", file: "shared/publisher/replay.go",
 		find:    `k.waiting.records = append(k.waiting.records, r)`,
 		replace: `k.waiting.records = append(k.waiting.records, r); u.disk.Done(r)`,
@@ -27,7 +35,7 @@ var table = []mutant{
 	},
 	{
 		name: "publisher: a call without an answer counts as delivered", file: "shared/publisher/send.go",
-		find: "\t\tif !ok {", replace: "\t\tif !ok || mayBeTaken(err) {",
+		find: "\t\tif err == nil {\n\t\t\ttaken[i]", replace: "\t\tif err == nil || mayBeTaken(err) {\n\t\t\ttaken[i]",
 	},
 	{
 		name: "publisher: what can't be written to disk is forgotten", file: "shared/publisher/disk.go",
@@ -159,7 +167,7 @@ var table = []mutant{
 	// Identity and time
 	{
 		name: "an event that was redriven gets the time of the redrive", file: "shared/deliver/delivery.go",
-		find: `sent = m.firstSeen`, replace: `sent = m.sent`,
+		find: `return m.firstSeen`, replace: `return m.sent`,
 	},
 	{
 		name: "an event that was redriven gets another messageId", file: "shared/deliver/record.go",
@@ -171,7 +179,7 @@ var table = []mutant{
 	},
 	{
 		name: "an event gets the time of its delivery", file: "shared/deliver/delivery.go",
-		find: "\tsent := m.sent\n", replace: "\tsent := time.Now()\n",
+		find: `at := m.cameIn()`, replace: `at := time.Now()`,
 	},
 	{
 		name: "messageIds are counted without the invalid events", file: "shared/deliver/delivery.go",
