@@ -34,14 +34,8 @@ func actionTable() map[string]action {
 		"ListMessageMoveTasks":  decoded(listMessageMoveTasks),
 		"StartMessageMoveTask":  decoded(startMessageMoveTask),
 
-		"AddPermission":    unsupported("AddPermission"),
-		"RemovePermission": unsupported("RemovePermission"),
-	}
-}
-
-func unsupported(name string) action {
-	return func(call, []byte) (any, func(), error) {
-		return nil, nil, errUnsupported("%s is not supported by the SQS emulator: it has no permissions.", name)
+		"AddPermission":    onQueue(addPermission),
+		"RemovePermission": onQueue(removePermission),
 	}
 }
 

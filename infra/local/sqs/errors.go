@@ -72,9 +72,12 @@ func errReceiptHandle(h string) *apiError {
 		"The input receipt handle %q is not a valid receipt handle.", h)
 }
 
+func errTooMany(format string, args ...any) *apiError {
+	return &apiError{http.StatusForbidden, sqsShape + "OverLimit", "OverLimit", fmt.Sprintf(format, args...)}
+}
+
 func errOverLimit(limit int) *apiError {
-	return &apiError{http.StatusForbidden, sqsShape + "OverLimit", "OverLimit",
-		fmt.Sprintf("Too many messages in flight: %d messages of this queue were received and not deleted.", limit)}
+	return errTooMany("Too many messages in flight: %d messages of this queue were received and not deleted.", limit)
 }
 
 func errPurgeInProgress(queue string) *apiError {

@@ -20,6 +20,8 @@ func FuzzRequest(f *testing.F) {
 			`{"QueueUrl":"http://localhost/0/events","Entries":[{"Id":"a","ReceiptHandle":"x","VisibilityTimeout":-1}]}`},
 		{"CreateQueue", `{"QueueName":"q","Attributes":{"RedrivePolicy":"{}"},"tags":{"a":"b"}}`},
 		{"SetQueueAttributes", `{"QueueUrl":"events","Attributes":{"RedrivePolicy":"{\"deadLetterTargetArn\":\"arn:aws:sqs:us-east-1:000000000000:dead\",\"maxReceiveCount\":\"5\"}"}}`},
+		{"AddPermission", `{"QueueUrl":"events","Label":"a","AWSAccountIds":["1"],"Actions":["SendMessage"]}`},
+		{"RemovePermission", `{"QueueUrl":"events","Label":"a"}`},
 		{"ListQueues", `{"MaxResults":1,"NextToken":"ZXZlbnRz"}`},
 		{"StartMessageMoveTask", `{"SourceArn":"arn:aws:sqs:us-east-1:000000000000:events"}`},
 		{"CancelMessageMoveTask", `{"TaskHandle":"e30="}`},

@@ -148,10 +148,20 @@ func (q *Queue) record() queueRecord {
 
 // setAttributes returns when the attributes are on disk.
 func (q *Queue) setAttributes(attributes map[string]string) error {
+	return q.changeAttributes(func(*settings) (map[string]string, error) { return attributes, nil })
+}
+
+// changeAttributes sets the attributes that change returns for the current ones, and returns when
+// they are on disk.
+func (q *Queue) changeAttributes(change func(*settings) (map[string]string, error)) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.gone {
 		return errNoSuchQueue()
+	}
+	attributes, err := change(q.settings.Load())
+	if err != nil {
+		return err
 	}
 	next, err := q.settings.Load().apply(attributes)
 	if err != nil {

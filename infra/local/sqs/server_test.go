@@ -225,10 +225,6 @@ func TestFIFOQueuesAndUnknownActionsAreRefused(t *testing.T) {
 	if _, err := post(s, "MakeCoffee", []byte("{}")); err == nil || !strings.Contains(err.Error(), "InvalidAction") {
 		t.Errorf("unknown action: %v", err)
 	}
-	if _, err := post(s, "AddPermission", []byte("{}")); err == nil ||
-		!strings.Contains(err.Error(), "UnsupportedOperation") {
-		t.Errorf("AddPermission: %v", err)
-	}
 }
 
 func TestErrorsHaveTheHeaderAndTypeThatSDKsRead(t *testing.T) {

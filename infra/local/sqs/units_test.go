@@ -1,6 +1,7 @@
 package sqs
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -99,5 +100,42 @@ func TestDelayedMessagesAreCountedUntilTheyAreDue(t *testing.T) {
 		if got := d.advance(c.now); got != c.want {
 			t.Errorf("at %d: %d, want %d", c.now, got, c.want)
 		}
+	}
+}
+
+func TestAPermissionIsAddedToThePolicyThatWasSet(t *testing.T) {
+	s := open(t, Options{})
+	for name, c := range map[string]struct{ set, want string }{
+		"one":  {`{"Version":"2012-10-17","Statement":{"Sid":"mine"}}`, "mine,new"},
+		"list": {`{"Version":"2012-10-17","Id":"x","Statement":[{"Sid":"a"},{"Sid":"b"}]}`, "a,b,new"},
+		"none": {`{"Version":"2012-10-17"}`, "new"},
+	} {
+		q := queue(t, s, name, map[string]string{"Policy": c.set})
+		in := &addPermissionInput{Label: "new", AWSAccountIds: []string{"1", "2"}, Actions: []string{"*"}}
+		if _, err := addPermission(call{}, q, in); err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		p, err := parsePolicy(q.attributes()["Policy"])
+		if err != nil || p.Version != "2012-10-17" {
+			t.Errorf("%s: %+v, %v", name, p, err)
+			continue
+		}
+		var sids []string
+		for _, b := range p.Statement {
+			var st statement
+			if err := json.Unmarshal(b, &st); err != nil {
+				t.Errorf("%s: %s: %v", name, b, err)
+			}
+			sids = append(sids, st.Sid)
+		}
+		if got := strings.Join(sids, ","); got != c.want {
+			t.Errorf("%s: statements %s, want %s", name, got, c.want)
+		}
+	}
+	q := queue(t, s, "bad", map[string]string{"Policy": `{"Statement":7}`})
+	in := &addPermissionInput{Label: "new", AWSAccountIds: []string{"1"}, Actions: []string{"*"}}
+	if _, err := addPermission(call{}, q, in); err == nil {
+		t.Error("a permission was added to what is not a policy")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -398,6 +399,56 @@ func recordedQueueTests() []test {
 			e.must(use(other))
 			e.set(dlq, "RedriveAllowPolicy", `{"redrivePermission":"denyAll"}`)
 			e.set(other, "VisibilityTimeout", "31") // its policy is as it was
+		}},
+		{"permissions are added to the policy and removed by their labels", func(e *env) {
+			url := e.queue(nil)
+			arn := e.arn(url)
+			add := func(label string, accounts, actions []string) error {
+				_, err := e.client.AddPermission(e.ctx(), &sqs.AddPermissionInput{QueueUrl: &url, Label: &label,
+					AWSAccountIds: accounts, Actions: actions})
+				return err
+			}
+			remove := func(label string) error {
+				_, err := e.client.RemovePermission(e.ctx(), &sqs.RemovePermissionInput{QueueUrl: &url, Label: &label})
+				return err
+			}
+			account := strings.Split(arn, ":")[4]
+			one := []string{account}
+			e.must(add("first", one, []string{"ReceiveMessage"}))
+			e.isError(add("first", one, []string{"SendMessage"}), 400, "InvalidParameterValue",
+				"Value first for parameter Label is invalid. Reason: Already exists.")
+			e.must(add("second", one, []string{"ReceiveMessage", "SendMessage"}))
+			var got, want any
+			e.must(json.Unmarshal([]byte(e.attributes(url)["Policy"]), &got))
+			e.must(json.Unmarshal([]byte(`{"Version": "2008-10-17", "Id": "`+arn+`/SQSDefaultPolicy", "Statement": [
+				{"Sid": "first", "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::`+account+`:root"},
+					"Action": "SQS:ReceiveMessage", "Resource": "`+arn+`"},
+				{"Sid": "second", "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::`+account+`:root"},
+					"Action": ["SQS:ReceiveMessage", "SQS:SendMessage"], "Resource": "`+arn+`"}]}`), &want))
+			if !reflect.DeepEqual(got, want) {
+				e.Errorf("policy %v\nwant   %v", got, want)
+			}
+			e.must(remove("first"))
+			e.must(remove("second"))
+			if p, ok := e.attributes(url)["Policy"]; ok {
+				e.Errorf("policy %s without a permission", p)
+			}
+			e.isError(remove("second"), 400, "InvalidParameterValue",
+				"Value second for parameter Label is invalid. Reason: can't find label.")
+		}},
+		{"a permission that SQS does not have is refused", func(e *env) {
+			url := e.queue(nil)
+			for code, in := range map[string]*sqs.AddPermissionInput{
+				"MissingParameter": {Label: aws.String("a"), AWSAccountIds: []string{"000000000000"}, Actions: []string{}},
+				"InvalidParameterValue": {Label: aws.String("a"), AWSAccountIds: []string{"000000000000"},
+					Actions: []string{"CreateQueue"}},
+				"OverLimit": {Label: aws.String("a"), AWSAccountIds: []string{"000000000000"},
+					Actions: slices.Repeat([]string{"SendMessage"}, 8)},
+			} {
+				in.QueueUrl = &url
+				_, err := e.client.AddPermission(e.ctx(), in)
+				e.fails(err, code)
+			}
 		}},
 		{"tags are measured in characters", func(e *env) {
 			url := e.queue(nil)
