@@ -54,6 +54,9 @@ func (e *Event) hasTimestamp() bool { return isTimestamp(e.at(e.timestamp)) }
 func isTimestamp(v []byte) bool {
 	switch {
 	case rawjson.IsString(v):
+		if c := v[1]; c >= '0' && c <= '9' {
+			return true // as good as every one
+		}
 		return len(bytes.TrimSpace(rawjson.Unquote(nil, v))) > 0
 	case rawjson.IsNull(v):
 		return false
