@@ -2,10 +2,12 @@ package local
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
 	"sync"
+	"syscall"
 )
 
 // A listener is an open port and the function that serves it.
@@ -21,6 +23,9 @@ type listeners []listener
 // another port, for the error text.
 func (ls *listeners) open(addr, flag string, serve func(context.Context, net.Listener) error) (url string, err error) {
 	l, err := net.Listen("tcp", addr)
+	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+		return "", fmt.Errorf("%w: raise the limit of open files (ulimit -n)", err)
+	}
 	if err != nil {
 		return "", fmt.Errorf("%w: name another port with %s, or stop what uses it", err, flag)
 	}

@@ -132,7 +132,9 @@ func (p *Pipeline) open(c *Config, t *topology.Topology) (err error) {
 	parts := &pipeline.Pipeline{Options: options, Parts: pipeline.Parts{
 		SQS: newClient(p.sqs, p.SQSURL), Metrics: p.log, Logger: p.logger,
 		OnRequest: p.activity.requests.Add, OnInvocation: p.activity.invoked, OnCanary: p.activity.canaries.RecordSent,
-		Observer: p.watchers.observer, WrapIngest: Guard{Names: c.Hosts, Open: usedByPages}.Wrap,
+		Observer: p.watchers.observer, WrapIngest: func(h http.Handler) http.Handler {
+			return Guard{Names: c.Hosts, Open: usedByPages}.Wrap(withStoreHealth(h, p.sqs))
+		},
 	}}
 	if c.IngestAddr != "" {
 		if err := p.openIngest(c, parts); err != nil {
@@ -159,6 +161,20 @@ func (p *Pipeline) openQueues(c *Config, t *topology.Topology) (err error) {
 	p.OtherQueues = otherQueues(p.sqs, p.events)
 	p.SQSURL, err = p.listeners.open(c.SQSAddr, "--sqs-port", p.serveSQS)
 	return err
+}
+
+// withStoreHealth answers GET /health with 503 while the SQS emulator takes no messages: it can still
+// be reached then, which is all that ingest asks of a queue.
+func withStoreHealth(h http.Handler, server *sqs.Server) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/health" {
+			if err := server.Health().Failure; err != nil {
+				http.Error(w, "events are refused: "+err.Error(), http.StatusServiceUnavailable)
+				return
+			}
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // usedByPages reports whether a request to the ingest endpoint may come from any page: the SDKs in
@@ -240,8 +256,10 @@ func (p *Pipeline) Status() Status {
 	if final != nil {
 		return *final
 	}
-	s := newStatus(time.Now(), p.events.Stats(), p.dead.Stats())
+	events, dead := p.events.Stats(), p.dead.Stats()
+	s := newStatus(time.Now(), events, dead)
 	p.activity.addTo(&s)
+	s.withStore(p.sqs.Health(), events, dead)
 	if p.ingest != nil {
 		s.withKeys(p.ingest.KeysFailure())
 	}

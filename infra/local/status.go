@@ -2,6 +2,7 @@ package local
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spillwayhq/spillway/infra/local/sqs"
@@ -23,9 +24,11 @@ type Status struct {
 	Shed          int64         `json:"shed"`        // requests that were answered 429
 	// Degraded is why events are retried, why the write keys are not those of their file, or why no
 	// canary arrives; empty if none is so.
-	Degraded string            `json:"degraded"`
-	Canary   Canary            `json:"canary"`
-	Segment  deadletter.Minute `json:"segment"` // the last minute with a delivery
+	Degraded string `json:"degraded"`
+	// Store is what is wrong with the disk or the data directory; empty if nothing is.
+	Store   string            `json:"store"`
+	Canary  Canary            `json:"canary"`
+	Segment deadletter.Minute `json:"segment"` // the last minute with a delivery
 	Totals
 }
 
@@ -48,6 +51,27 @@ func newStatus(now time.Time, events, dead sqs.Stats) Status {
 		s.OldestAge = max(0, now.Sub(events.OldestSent))
 	}
 	return s
+}
+
+// withStore adds what is wrong with the store, and makes the pipeline degraded if it takes no
+// messages.
+func (s *Status) withStore(h sqs.Health, events, dead sqs.Stats) {
+	var says []string
+	if h.Failure != nil {
+		says = append(says, "events are refused: "+h.Failure.Error())
+		s.Degraded = says[0]
+	}
+	if h.Unsaved != nil {
+		says = append(says, "deletes can't be written, so that a restart delivers events again: "+h.Unsaved.Error())
+	}
+	if h.Damages > 0 {
+		says = append(says, fmt.Sprintf("damaged in %d places, %d messages lost: `spillway check` names them", h.Damages,
+			h.Lost))
+	}
+	if expired := events.ExpiredEvents + dead.ExpiredEvents; expired > 0 {
+		says = append(says, fmt.Sprintf("%d events were older than their queue's retention and were deleted", expired))
+	}
+	s.Store = strings.Join(says, "; ")
 }
 
 // withKeys makes the pipeline degraded if the set of write keys can't be read.

@@ -72,6 +72,9 @@ func (v *view) line(s local.Status) string {
 	if s.Canary.Failure != "" {
 		line += fmt.Sprintf(" canary_failure=%q", s.Canary.Failure)
 	}
+	if s.Store != "" {
+		line += fmt.Sprintf(" store=%q", s.Store)
+	}
 	if s.Degraded != "" {
 		line += fmt.Sprintf(" degraded=%q", s.Degraded)
 	}
@@ -92,6 +95,7 @@ func (v *view) draw(s local.Status, columns int) string {
 		{"ingest", fmt.Sprintf("%s refused, %s told to retry later", terminal.Plural(s.Refused, "request"),
 			terminal.Number(s.Shed))},
 		{"canary", canaryRow(s)},
+		{"store", cmp.Or(s.Store, "ok")},
 		{"degraded", cmp.Or(s.Degraded, "no")},
 	}
 	var b strings.Builder

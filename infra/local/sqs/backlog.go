@@ -4,6 +4,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/spillwayhq/spillway/infra/local/sqs/store"
@@ -29,6 +30,7 @@ type backlog struct {
 	index   index
 	flights flights
 	waiters waiters
+	unread  time.Time // when it was last logged that messages can't be read
 	counters
 }
 
@@ -124,14 +126,22 @@ func (q *backlog) clear(key string) error {
 const readAgain = 30 * time.Second
 
 // load reads the messages that were taken, without those that were deleted meanwhile. Damaged ones
-// are lost: they are counted and logged. Those that can't be read now are tried again later.
-func (q *backlog) load(fs []*flight) []received {
+// are lost: they are counted and logged. Those that the disk does not return now are tried again
+// later. If the process has no more file handles, nothing is taken and that is the error.
+func (q *backlog) load(fs []*flight) ([]received, error) {
 	ms := make([]*store.Message, len(fs))
 	for i, f := range fs {
 		ms[i] = f.message
 	}
+	contents := q.s.store.Read(ms)
+	for _, c := range contents {
+		if errors.Is(c.Err, syscall.EMFILE) || errors.Is(c.Err, syscall.ENFILE) {
+			q.release(fs)
+			return nil, errUnavailable("read messages of %s: %v", q.name, c.Err)
+		}
+	}
 	got := make([]received, 0, len(fs))
-	for i, c := range q.s.store.Read(ms) {
+	for i, c := range contents {
 		f, err := fs[i], c.Err
 		var m storedMessage
 		if err == nil {
@@ -145,7 +155,7 @@ func (q *backlog) load(fs []*flight) []received {
 		}
 		got = append(got, received{f, m})
 	}
-	return got
+	return got, nil
 }
 
 // unreadable takes care of a message in flight that could not be read.
@@ -155,15 +165,19 @@ func (q *backlog) unreadable(f *flight, err error) {
 	if !q.flights.has(f) {
 		return // deleted
 	}
+	now := time.Now()
 	if !errors.Is(err, store.ErrDamaged) && !errors.Is(err, store.ErrGone) {
-		q.s.log.Error("a stored message can't be read, retrying", "queue", q.name, "error", err)
-		q.flights.postpone(f, time.Now().Add(readAgain).UnixMilli())
+		if now.Sub(q.unread) >= time.Second {
+			q.unread = now
+			q.s.log.Error("stored messages can't be read, retrying", "queue", q.name, "error", err)
+		}
+		q.flights.postpone(f, now.Add(readAgain).UnixMilli())
 		return
 	}
 	q.s.store.Lost(f.message)
 	q.flights.remove(f)
 	q.index.remove(f.message)
-	q.removed(f.message, time.Now().UnixMilli())
+	q.removed(f.message, now.UnixMilli())
 	q.lost++
 }
 

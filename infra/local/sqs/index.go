@@ -60,9 +60,19 @@ func (x *index) find(sent int64, seq uint64) *store.Message {
 }
 
 // due is when the next message becomes visible that is not in flight.
-func (x *index) due() int64 {
-	if m, ok := x.waiting.Min(); ok {
-		return m.At
+func (x *index) due(now int64) int64 {
+	m, ok := x.waiting.Min()
+	switch {
+	case !ok:
+		return never
+	case visible(m, now):
+		return now
 	}
-	return never
+	return m.At
+}
+
+// visible reports whether a message that is not in flight can be received. One without a delay that
+// was sent later than now was sent when the clock was ahead: it does not wait for that time.
+func visible(m *store.Message, now int64) bool {
+	return m.At <= now || m.Sent > now && m.At <= m.Sent || m.At > now+maxDelay*1000
 }

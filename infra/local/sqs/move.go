@@ -11,7 +11,10 @@ import (
 // retain their id, the time they were sent, and their receive count, which does not count towards
 // the limit of the dead-letter queue's own policy.
 func moveDeadLetters(q, dlq *Queue, dead []*flight) error {
-	got := q.load(dead)
+	got, err := q.load(dead)
+	if err != nil {
+		return err
+	}
 	if len(got) == 0 {
 		return nil
 	}

@@ -172,6 +172,9 @@ func (q *Queue) changeAttributes(change func(*settings) (map[string]string, erro
 			return err
 		}
 	}
+	if maps.Equal(next.raw, q.settings.Load().raw) {
+		return nil // also on a full disk
+	}
 	r := q.record()
 	r.Attributes, r.Modified = next.raw, time.Now().Unix()
 	if err := q.s.queues.save(r); err != nil {

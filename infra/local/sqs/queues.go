@@ -206,8 +206,18 @@ func (t *queueTable) load(state map[string][]byte) error {
 // adopt takes messages that are in the store already.
 func (q *Queue) adopt(ms []*store.Message) {
 	now := time.Now().UnixMilli()
+	ahead, most := 0, int64(0)
 	for _, m := range ms {
+		if m.Sent > now {
+			ahead++
+			most = max(most, m.Sent-now)
+			m.At = now + min(max(0, m.At-m.Sent), maxDelay*1000)
+		}
 		q.index.add(m)
 		q.found(m, now)
+	}
+	if ahead > 0 {
+		q.s.log.Warn("messages were sent when this machine's clock was ahead: they are delivered now", "queue", q.name,
+			"messages", ahead, "ahead", (time.Duration(most) * time.Millisecond).String())
 	}
 }

@@ -62,8 +62,8 @@ func (p *poll) try(ctx context.Context) (got []received, again bool, err error) 
 	}
 	switch {
 	case len(t.flights) > 0:
-		got := p.q.load(t.flights)
-		return got, len(got) == 0, nil
+		got, err := p.q.load(t.flights)
+		return got, err == nil && len(got) == 0, err
 	case len(t.dead) > 0:
 		return nil, true, nil
 	case w != nil:
@@ -150,7 +150,7 @@ func (q *backlog) take(now int64, want wanted) taken {
 	if !want.moving {
 		q.received += int64(len(t.flights))
 	}
-	t.due = min(q.index.due(), q.flights.due())
+	t.due = min(q.index.due(now), q.flights.due())
 	if q.flights.due() < soonest {
 		q.waiters.wake(1) // its timer is too late now
 	}
@@ -178,7 +178,7 @@ type walk struct {
 func (w *walk) run() {
 	for !w.full() {
 		m, ok := w.q.index.waiting.Min()
-		if !ok || m.At > w.now {
+		if !ok || !visible(m, w.now) {
 			return
 		}
 		w.q.index.waiting.Delete(m)
@@ -192,7 +192,7 @@ func (w *walk) full() bool {
 
 // visit decides about one message: expired, dead letter, or for the client.
 func (w *walk) visit(m *store.Message) {
-	if m.Sent+w.retention <= w.now {
+	if w.q.expiry(m, w.retention) <= w.now {
 		w.expired = append(w.expired, m)
 		return
 	}

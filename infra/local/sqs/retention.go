@@ -34,14 +34,27 @@ func (q *backlog) expire(ms []*store.Message) {
 		"messages", len(ms), "events", events, "retention", q.settings.Load().retention.String())
 }
 
+// startGrace is how long messages are retained whose retention ended while the server did not run: a
+// machine that was off delivers them first.
+const startGrace = time.Hour
+
+// expiry is when a message is past its queue's retention. Both are in milliseconds.
+func (q *backlog) expiry(m *store.Message, retention int64) int64 {
+	at := m.Sent + retention
+	if at <= q.s.opened {
+		return q.s.opened + startGrace.Milliseconds()
+	}
+	return at
+}
+
 // sweep expires up to sweepChunk messages and reports whether there may be more.
 func (q *backlog) sweep(now int64) (more bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	before := now - q.settings.Load().retention.Milliseconds()
+	retention := q.settings.Load().retention.Milliseconds()
 	var expired []*store.Message
 	q.index.bySent.Scan(func(m *store.Message) bool {
-		if m.Sent > before || len(expired) == sweepChunk {
+		if q.expiry(m, retention) > now || len(expired) == sweepChunk {
 			return false
 		}
 		expired = append(expired, m)

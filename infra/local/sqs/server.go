@@ -48,6 +48,8 @@ type Server struct {
 	inFlightLimit  int
 	actions        map[string]action
 
+	opened int64 // when, Unix milliseconds
+
 	seq atomic.Uint64 // the last one used; unique across restarts
 
 	queues queueTable
@@ -92,6 +94,7 @@ func Open(o Options) (*Server, error) {
 		countAttribute: o.CountAttribute,
 		inFlightLimit:  o.inFlightLimit,
 		actions:        actionTable(),
+		opened:         time.Now().UnixMilli(),
 		closing:        make(chan struct{}),
 	}
 	s.queues = queueTable{s: s, byName: map[string]*Queue{}, orphans: map[uint32][]*store.Message{}}

@@ -186,7 +186,10 @@ func (ts *moveTasks) moveSome(t *taskRecord, n int) (moved int, reason string) {
 	if ts.s.room() != nil {
 		return 0, "ServiceUnavailable"
 	}
-	got := q.load(takeForMove(q, n))
+	got, err := q.load(takeForMove(q, n))
+	if err != nil {
+		return 0, ts.failed(t, err)
+	}
 	byDestination, unmoved, reason := ts.destinations(t, got)
 	for d, rs := range byDestination {
 		if err := move(q, d, rs, redriven(rs), true); err != nil {
