@@ -6,6 +6,7 @@ import (
 	"path"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/spillwayhq/spillway/infra/local/sqs/store"
@@ -42,6 +43,8 @@ type disk struct {
 	need     atomic.Uint64 // bytes that have to be free
 	mu       sync.Mutex
 	held     bool // the ballast file exists
+	// noBallast says that it was logged that the ballast file can't be made.
+	noBallast bool
 }
 
 // newDisk needs the defaults of Options.
@@ -105,12 +108,7 @@ func (d *disk) probe() {
 	case d.held:
 		d.setFull(false)
 	case free >= d.minFree+d.ballast:
-		if err := d.create(); err != nil {
-			d.log.Warn("can't put the ballast file back", "error", err)
-			d.setFull(true)
-			return
-		}
-		d.setFull(false)
+		d.setFull(d.create())
 	default:
 		d.setFull(true)
 	}
@@ -148,11 +146,17 @@ func (d *disk) release() {
 	}
 }
 
-// create needs mu.
-func (d *disk) create() error {
+// create makes the ballast file, and reports whether the disk is full. It needs mu.
+func (d *disk) create() (full bool) {
 	err := d.fs.Reserve(d.path, int64(d.ballast))
 	d.held = err == nil
-	return err
+	full = errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+	if err != nil && !d.noBallast {
+		// Where a file can't have that size (ulimit -f), sends go on without it.
+		d.log.Warn("can't reserve space for deletes on a full disk", "file", d.path, "error", err)
+		d.noBallast = true
+	}
+	return full
 }
 
 // freeSpace returns a function that reads the free space in dir. A file system that does not know it,

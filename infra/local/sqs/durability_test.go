@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -386,5 +387,116 @@ func TestEveryMessageIsReceivedExactlyOnce(t *testing.T) {
 	if st.Visible+st.InFlight+st.Delayed != 0 || st.Sent != senders*batches*10 || st.Deleted != st.Sent ||
 		st.Received != st.Sent || !st.OldestSent.IsZero() {
 		t.Fatalf("%+v", st)
+	}
+}
+
+// unreservedFS has room, but none of its files may be large.
+type unreservedFS struct{ *store.Mem }
+
+func (unreservedFS) Reserve(string, int64) error { return syscall.EFBIG }
+
+func TestSendsAreAcceptedWhereNoSpaceCanBeReserved(t *testing.T) {
+	s := open(t, Options{Dir: "data", FS: unreservedFS{new(store.Mem)}})
+	if err := s.room(); err != nil {
+		t.Errorf("room: %v", err)
+	}
+}
+
+func TestFailedWritesSayWhatTheyAre(t *testing.T) {
+	for err, want := range map[error]string{
+		syscall.ENOSPC: "disk full",
+		syscall.EDQUOT: "disk full",
+		syscall.EFBIG:  "ulimit -f",
+		syscall.EIO:    "input/output error",
+	} {
+		got := asAPIError(storeError(fmt.Errorf("write: %w", err)))
+		if got.code != "ServiceUnavailable" || !strings.Contains(got.message, want) {
+			t.Errorf("%v: %v, want ServiceUnavailable and %q", err, got, want)
+		}
+	}
+}
+
+func TestMessagesSentByAClockThatWasAheadDoNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := new(store.Mem)
+		s := open(t, Options{Dir: "data", FS: fs})
+		q := queue(t, s, "events", nil)
+		sendBodies(t, q, "now")
+		ahead := time.Now().Add(48 * time.Hour).UnixMilli()
+		e, _, err := newEntry(q, messageInput{MessageBody: "ahead"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := e.addition(&q.backlog, ahead)
+		if err := s.store.Put([]store.Addition{a}, true); err != nil {
+			t.Fatal(err)
+		}
+		e.delay = time.Minute
+		if err := s.store.Put([]store.Addition{e.addition(&q.backlog, ahead)}, true); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		q, _ = open(t, Options{Dir: "data", FS: fs}).Queue("events")
+		if got := drain(t, q); got["ahead"] != 1 || got["now"] != 1 {
+			t.Errorf("at once: received %v, want both without a delay", got)
+		}
+		time.Sleep(time.Minute)
+		if got := drain(t, q); got["ahead"] != 1 {
+			t.Errorf("after its delay: received %v", got)
+		}
+	})
+}
+
+func TestAMachineThatWasOffDeliversBeforeRetention(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := new(store.Mem)
+		s := open(t, Options{Dir: "data", FS: fs})
+		q := queue(t, s, "events", map[string]string{"MessageRetentionPeriod": "3600"})
+		sendBodies(t, q, "a", "b")
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(30 * 24 * time.Hour)
+		q, _ = open(t, Options{Dir: "data", FS: fs}).Queue("events")
+		time.Sleep(2 * sweepEvery)
+		ms, err := q.Receive(t.Context(), 1, 0)
+		if err != nil || len(ms) != 1 {
+			t.Fatalf("received %d messages, %v", len(ms), err)
+		}
+		if err := q.Delete(t.Context(), []string{ms[0].ReceiptHandle}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(startGrace)
+		if st := q.Stats(); st.Visible+st.InFlight != 0 || st.Expired != 1 || st.ExpiredEvents != 1 || st.Deleted != 1 {
+			t.Errorf("after %v: %+v, want one message expired and counted", startGrace, st)
+		}
+	})
+}
+
+// TestADamagedMessageCostsNoOther flips a byte of a stored message while the server runs.
+func TestADamagedMessageCostsNoOther(t *testing.T) {
+	fs := new(store.Mem)
+	s := open(t, Options{Dir: "data", FS: fs})
+	q := queue(t, s, "events", nil)
+	sendBodies(t, q, "first", "second", "third")
+	names, err := fs.List("data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if strings.HasSuffix(name, ".log") {
+			fs.Damage("data/"+name, []byte("second"))
+		}
+	}
+	if got := drain(t, q); len(got) != 2 || got["second"] != 0 {
+		t.Errorf("received %v", got)
+	}
+	if h := s.Health(); h.Lost != 1 || h.Damages != 1 || h.Failure != nil {
+		t.Errorf("health %+v", h)
+	}
+	if st := q.Stats(); st.Lost != 1 || st.Visible+st.InFlight != 0 {
+		t.Errorf("%+v", st)
 	}
 }

@@ -117,7 +117,8 @@ func storeError(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return errUnavailable("disk full: %v; messages can be received and deleted, sends are refused until there is room", err)
+		return errUnavailable("disk full: %v; messages can be received and deleted, sends are refused until there is room",
+			err)
 	case errors.Is(err, syscall.EFBIG):
 		return errUnavailable("the limit of the process for the size of a file (ulimit -f) is too small: %v", err)
 	}

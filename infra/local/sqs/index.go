@@ -74,5 +74,5 @@ func (x *index) due(now int64) int64 {
 // visible reports whether a message that is not in flight can be received. One without a delay that
 // was sent later than now was sent when the clock was ahead: it does not wait for that time.
 func visible(m *store.Message, now int64) bool {
-	return m.At <= now || m.Sent > now && m.At <= m.Sent || m.At > now+maxDelay*1000
+	return m.At <= now || m.At == m.Sent || m.At > now+maxDelay*1000
 }

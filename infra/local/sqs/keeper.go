@@ -33,7 +33,8 @@ func (s *Server) keeper(ctx context.Context) {
 			err = s.store.Reclaim(s.disk.full.Load())
 		}
 		if err != nil && !failing {
-			s.log.Warn("the queues' store can't write what deletes and visibility changes changed, or can't make space; retrying",
+			s.log.Warn("the queues' store can't write what deletes and visibility changes changed, or can't make "+
+				"space; retrying",
 				"error", err)
 		}
 		failing = err != nil || s.store.Late() != nil

@@ -87,7 +87,8 @@ func Open(o Options) (*Log, error) {
 	l.segments, l.state, l.next, l.last, l.damage = r.segments, r.state, r.next, r.last, r.damage
 	for _, name := range r.leftover {
 		if err := o.FS.Remove(name); err != nil {
-			o.Logger.Warn("a file of the queues' store is not needed any more and could not be removed", "file", name, "error", err)
+			o.Logger.Warn("a file of the queues' store is not needed any more and could not be removed", "file", name, "error",
+				err)
 		}
 	}
 	return l, nil

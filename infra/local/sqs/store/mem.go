@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"io/fs"
@@ -57,6 +58,15 @@ func (m *Mem) Change(name string, change func([]byte) []byte) {
 	}
 	m.files[name] = &memData{content: b, synced: b}
 	m.durable[name] = m.files[name]
+}
+
+// Damage changes a byte in the first place of a file that has text, for open files too.
+func (m *Mem) Damage(name string, text []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if i := bytes.Index(m.files[name].content, text); i >= 0 {
+		m.files[name].content[i] ^= 1
+	}
 }
 
 // MkdirAll implements FS.

@@ -51,7 +51,8 @@ func (r *replay) run() error {
 		return fmt.Errorf("read the data directory %s: %w", r.dir, err)
 	}
 	if slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, "MANIFEST-") }) {
-		return fmt.Errorf("the data directory %s is of a version before this one, which can't read it: deliver what waits in it "+
+		return fmt.Errorf("the data directory %s is of a version before this one, which can't read it: deliver what "+
+			"waits in it "+
 			"with that version, or remove it", r.dir)
 	}
 	for _, name := range names {

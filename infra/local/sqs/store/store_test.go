@@ -382,7 +382,8 @@ func TestADiskThatIsFullAtTheStartIsMadeFreeByDeletes(t *testing.T) {
 	if len(got) != 300 {
 		t.Fatalf("%d messages", len(got))
 	}
-	if err := l.Put([]Addition{{Message: &Message{Seq: 999}, Content: content(999)}}, true); !errors.Is(err, syscall.ENOSPC) {
+	if err := l.Put([]Addition{{Message: &Message{Seq: 999}, Content: content(999)}}, true); !errors.Is(err,
+		syscall.ENOSPC) {
 		t.Fatalf("put: %v", err)
 	}
 	var first []*Message
