@@ -40,6 +40,7 @@ func newRoot() *cobra.Command {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(usage.FlagError)
-	root.AddCommand(newUp(), newSend(), newDLQ(), newTail(), newKeys(), newSegmentd(), newBench(), newCheck(), newCost(), newVersion())
+	root.AddCommand(newUp(), newSend(), newDLQ(), newTail(), newKeys(), newSegmentd(), newBench(), newCheck(), newCost(),
+		newVersion())
 	return root
 }

@@ -25,8 +25,9 @@ import (
 const (
 	// Version is the version of the format.
 	Version = 1
-	// HeaderBytes is the size of one header, HeadersBytes that of both.
-	HeaderBytes  = 28
+	// HeaderBytes is the size of one header.
+	HeaderBytes = 28
+	// HeadersBytes is the size of both headers.
 	HeadersBytes = 2 * HeaderBytes
 	// Overhead is the size of a frame without its data.
 	Overhead = 24

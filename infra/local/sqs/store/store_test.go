@@ -402,7 +402,7 @@ func TestADiskThatIsFullAtTheStartIsMadeFreeByDeletes(t *testing.T) {
 	}
 	// A kill now: the deletes were never written, and are not needed.
 	killed := mem.Crash(nil)
-	if again := openIn(t, killed); len(readable(t, again)) != 200 || !ptr(again.Damage()).None() {
+	if again := openIn(t, killed); len(readable(t, again)) != 200 || !new(again.Damage()).None() {
 		t.Errorf("after a kill: %d messages, %+v", len(readable(t, again)), again.Damage())
 	}
 	putAll(t, l, 1000, 1001)
@@ -411,7 +411,7 @@ func TestADiskThatIsFullAtTheStartIsMadeFreeByDeletes(t *testing.T) {
 	}
 	closeLog(t, l)
 	again := openIn(t, disk)
-	if n := len(readable(t, again)); n != 201 || !ptr(again.Damage()).None() {
+	if n := len(readable(t, again)); n != 201 || !new(again.Damage()).None() {
 		t.Errorf("%d messages, %+v", n, again.Damage())
 	}
 	if err := again.Reclaim(true); err != nil {
@@ -423,8 +423,6 @@ func TestADiskThatIsFullAtTheStartIsMadeFreeByDeletes(t *testing.T) {
 		}
 	}
 }
-
-func ptr[T any](v T) *T { return &v }
 
 func TestAFailedWriteLeavesNothingBehind(t *testing.T) {
 	mem := new(Mem)
@@ -441,7 +439,7 @@ func TestAFailedWriteLeavesNothingBehind(t *testing.T) {
 	}
 	kill(mem)(l)
 	again := openIn(t, mem.Crash(nil))
-	if n := len(readable(t, again)); n != acked || !ptr(again.Damage()).None() {
+	if n := len(readable(t, again)); n != acked || !new(again.Damage()).None() {
 		t.Errorf("%d of %d messages, %+v", n, acked, again.Damage())
 	}
 }
@@ -496,7 +494,6 @@ func FuzzReplay(f *testing.F) {
 			t.Fatal(err)
 		}
 		if l, err := Open(Options{Dir: dir, FS: fs, Logger: slog.New(slog.DiscardHandler), OnFull: func() {}}); err == nil {
-			_ = readable
 			l.Each(func(m *Message) { l.Read([]*Message{m}) })
 		}
 	})
