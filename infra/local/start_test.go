@@ -133,3 +133,34 @@ func TestAnEndpointOfSegmentThatIsNoURLFailsTheStart(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func TestAStoreThatHasFailedIsInTheStatusAndInHealth(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	p := localtest.Start(t, local.Config{Dir: dir, IngestAddr: "127.0.0.1:0", Hold: true})
+	health := func() int {
+		t.Helper()
+		r, err := http.Get(p.IngestURL + "/health")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Body.Close()
+		return r.StatusCode
+	}
+	if code, s := health(), p.Status(); code != http.StatusOK || s.Store != "" {
+		t.Fatalf("at the start: health %d, store %q", code, s.Store)
+	}
+	if err := os.RemoveAll(filepath.Join(dir, "sqs")); err != nil {
+		t.Fatal(err)
+	}
+	_, err := localtest.Client(p.SQSURL).SendMessage(t.Context(), &sqs.SendMessageInput{
+		QueueUrl: aws.String(p.QueueURL("spillway-events")), MessageBody: aws.String(`{"userId":"u1"}`),
+	})
+	if err == nil || !strings.Contains(err.Error(), "was removed while it is in use") {
+		t.Errorf("send: %v", err)
+	}
+	code, s := health(), p.Status()
+	if code != http.StatusServiceUnavailable || !strings.Contains(s.Store, "events are refused") || s.Degraded == "" {
+		t.Errorf("health %d, store %q, degraded %q", code, s.Store, s.Degraded)
+	}
+}

@@ -68,7 +68,7 @@ func TestViewDrawsOverItsPreviousBlock(t *testing.T) {
 			t.Errorf("%q is missing in:\n%s", want, first)
 		}
 	}
-	if strings.Contains(first, "A\x1b") || !strings.HasPrefix(v.draw(local.Status{At: time.Now()}, 80), "\x1b[9A") {
+	if strings.Contains(first, "A\x1b") || !strings.HasPrefix(v.draw(local.Status{At: time.Now()}, 80), "\x1b[10A") {
 		t.Error("the second drawing does not begin where the first one did")
 	}
 }
