@@ -155,10 +155,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if len(path) > 1 {
 		path = strings.TrimSuffix(path, "/")
 	}
+	if rt, ok := pixelRoute(path); ok && r.Method == http.MethodGet {
+		status = s.servePixel(w, r, path, rt)
+		return
+	}
 	rt, ok := routeOf(path)
 	if !ok {
 		status = answerError(w, http.StatusNotFound, "not_found",
-			"unknown path: the Tracking API has POST /v1/batch, /v1/import and one path for each type")
+			"unknown path: the Tracking API has POST /v1/batch, /v1/import and one path for each type, and GET /v1/pixel/track")
 		return
 	}
 	if r.Method != http.MethodPost {
