@@ -22,7 +22,8 @@ func composites(o Options) []Composite {
 	n := o.Names
 	ingest := Composite{
 		Name: n.Alarm("ingest-down"), Severity: Critical, Section: "ingest-down",
-		Any:     []Condition{{Alarm: n.Alarm("ingest-errors")}, {Alarm: n.Alarm("ingest-throttled")}},
+		Any: []Condition{{Alarm: n.Alarm("ingest-errors")}, {Alarm: n.Alarm("ingest-throttled")},
+			{Alarm: n.Alarm("write-keys-unread")}},
 		Meaning: "the ingest endpoint does not accept events.",
 		First:   "try GET /health of the ingest URL, and read the alarms that are part of this one.",
 	}
