@@ -189,6 +189,8 @@ func (t faultyTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	var failed string
 	if t.happens("entry fails", t.entryFails) {
 		body, failed = t.withoutEntry(body)
+	} else if t.happens("entry missing", t.entryMissing) {
+		body, _ = t.withoutEntry(body)
 	}
 	in := r.Clone(r.Context())
 	in.Body, in.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))

@@ -35,6 +35,7 @@ type plan struct {
 	skew                          time.Duration
 	aged                          float64 // messages that were sent more than ten days ago
 	resent                        float64 // messages that are sent twice, as by a sender that got no answer
+	entryMissing                  float64 // an entry of such a call is not done, and the answer does not name it
 	answerCut                     float64 // the answer of SQS to a call ends in its middle
 	segmentCut                    float64 // a proxy in front of Segment answers 200, cut short, and Segment has nothing
 
@@ -53,7 +54,7 @@ type plan struct {
 // makes it do the same work twice.
 func (p *plan) exact() bool {
 	again := p.killed + p.answerLost + p.late + p.duplicated + p.visibilityEnds + p.deleteFails + p.deleteLost + p.resent
-	calls := p.callFails + p.callLost + p.callSlow + p.entryFails + p.answerCut
+	calls := p.callFails + p.callLost + p.callSlow + p.entryFails + p.entryMissing + p.answerCut
 	return again == 0 && p.powerCuts == 0 && !p.fewReceives && (!p.producers || calls == 0)
 }
 
@@ -112,11 +113,12 @@ func draw(seed uint64) *plan {
 		p.drawn = append(p.drawn, fmt.Sprintf("clock skew %v", p.skew))
 	}
 	percent("answer cut", &p.answerCut, 30)
+	percent("entry missing", &p.entryMissing, 40)
 	percent("Segment's answer cut", &p.segmentCut, 30)
 	p.poison = max(0, rng.IntN(6)-2)
 	p.script = segmentd.Script{Seed: seed, Rules: p.segmentFaults(rng, upTo)}
 	p.drawWorld(rng)
-	if seed%30 == 7 {
+	if seed%15 == 7 {
 		// More batches than the invocations of five pollers have time for: each invocation has 55 s
 		// and sends eight batches at a time.
 		p.burst = 250 + rng.IntN(100)

@@ -24,6 +24,8 @@ type api struct {
 	disk       *spilltest.Disk
 	client     *publisher.Client
 	contextual common // of the events that are not Raw
+	accepted   int64  // since it started first
+	ended      bool   // not in good order
 }
 
 // newAPIs makes a program for each durability. Those with the same write key have contexts of the
@@ -88,7 +90,20 @@ func (a *api) enqueue() {
 			a.ledger.complain("enqueue: %w", err)
 			continue
 		}
+		a.accepted++
 		a.ledger.issue(e.id, out)
+	}
+}
+
+// finish ends the program in good order, and compares its own count.
+func (a *api) finish() {
+	ctx, cancel := context.WithTimeout(a.t.Context(), patience)
+	defer cancel()
+	if err := a.client.Shutdown(ctx); err != nil {
+		a.ledger.complain("shut down %s: %w", a.name, err)
+	}
+	if s := a.client.Stats(); !a.ended && s.Published != a.accepted {
+		a.ledger.complain("%s says that %d events are published, want %d", a.name, s.Published, a.accepted)
 	}
 }
 
@@ -97,6 +112,7 @@ func (a *api) enqueue() {
 func (a *api) end(rng *rand.Rand) {
 	ctx, cancel := context.WithCancel(a.t.Context())
 	defer cancel()
+	a.ended = true
 	left := a.disk
 	switch {
 	case a.config.Durability == publisher.Memory:

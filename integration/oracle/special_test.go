@@ -15,7 +15,7 @@ func (i *issuer) special(ctx context.Context) error {
 	for _, issue := range []struct {
 		is    bool
 		issue func(context.Context) error
-	}{{i.plan.flood > 0, i.flood}, {i.plan.full, i.full}, {i.plan.endless, i.endless}} {
+	}{{i.plan.flood > 0, i.flood}, {i.plan.full, i.full}, {i.plan.full, i.large}, {i.plan.endless, i.endless}} {
 		if !issue.is {
 			continue
 		}
@@ -99,6 +99,46 @@ func (i *issuer) full(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// large issues a message larger than a batch, in whose second part Segment rejects an event, and
+// messages whose dead letters are too large for one call to SQS.
+func (i *issuer) large(ctx context.Context) error {
+	p := parcel{path: "/v1/batch", common: drawCommon(i.rng)}
+	for n := range 2600 {
+		e := i.small()
+		if n == 2550 {
+			e.id, e.reason = lateRule.Match.MessageID, "rejected"
+		}
+		p.events = append(p.events, e)
+	}
+	if err := i.issue(ctx, &p); err != nil {
+		return err
+	}
+	for range 4 {
+		p := parcel{path: "/v1/batch", delay: 1}
+		for range 12 {
+			e := i.small()
+			e.reason, e.tail = "too_large", `,"x":"`+i.noise(33<<10)+`"`
+			p.events = append(p.events, e)
+		}
+		if err := i.issue(ctx, &p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lateRule makes Segment reject an event of large.
+var lateRule = segmentd.Rule{Match: segmentd.Match{MessageID: "late"}, Status: 400}
+
+// noise is text that does not compress.
+func (i *issuer) noise(n int) string {
+	text := make([]byte, n)
+	for at := range text {
+		text[at] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"[i.rng.IntN(64)]
+	}
+	return string(text)
 }
 
 // filling draws events that have so many bytes, with a comma each.

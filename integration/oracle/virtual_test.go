@@ -77,7 +77,7 @@ func TestWhateverFailsEveryAcceptedEventIsDeliveredOrADeadLetter(t *testing.T) {
 		"delete lost",
 		"call fails", "call lost", "call slow", "entry fails", "dead-letter queue down", "init fails", "killed",
 		"answer lost",
-		"frozen", "late", "answer cut", "Segment's answer cut", "SQS loses its power", "a publisher ends",
+		"frozen", "late", "answer cut", "entry missing", "Segment's answer cut", "SQS loses its power", "a publisher ends",
 	} {
 		if happened[name] == 0 {
 			t.Errorf("in %d seeds the fault %q never happened: the test proves less than it should", n, name)
@@ -109,7 +109,7 @@ func run(t *testing.T, p *plan) (counted, map[string]int) {
 	if p.fewReceives {
 		w.allowReceives(t, 3)
 	}
-	always := poisonRules(p.poison)
+	always := append(poisonRules(p.poison), lateRule)
 	script, slow := p.script, segmentd.Duration(0)
 	if p.endless {
 		slow = segmentd.Duration(8 * time.Second)
@@ -198,11 +198,7 @@ func producers(t *testing.T, w *world, i *issuer, f *faults) (issue []func(), fi
 	return issue, func() {
 		s.sending.Wait()
 		for _, a := range apis {
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
-			if err := a.client.Shutdown(ctx); err != nil {
-				t.Errorf("%v: shut down %s: %v", i.plan, a.name, err)
-			}
-			cancel()
+			a.finish()
 		}
 	}
 }
@@ -230,7 +226,7 @@ func redrive(t *testing.T, p *plan, w *world, l *ledger) {
 	if err := w.segment.SetScript(segmentd.Script{}); err != nil {
 		t.Fatal(err)
 	}
-	f := newFaults(&plan{seed: p.seed, callFails: 15, callLost: 15, entryFails: 15})
+	f := newFaults(&plan{seed: p.seed, callFails: 60, callLost: 15, entryFails: 60, entryMissing: 30})
 	api := localtest.Client(endpoint, localtest.Via(faultyTransport{uninterrupted{w}, f}))
 	dead := deadletter.New(api, queueURL(topology.DefaultNames().DeadLetterQueue))
 	to := sqsclient.New(api, queueURL(topology.DefaultNames().EventsQueue))
