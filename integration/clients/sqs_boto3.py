@@ -106,6 +106,11 @@ messages = receive(url, MessageAttributeNames=["Event-Count"], AttributeNames=["
 check("received again", [m["Attributes"] for m in messages], [{"ApproximateReceiveCount": "2"}])
 check("attributes asked for", list(messages[0]["MessageAttributes"]), ["Event-Count"])
 sqs.delete_message(QueueUrl=url, ReceiptHandle=messages[0]["ReceiptHandle"])
+check("visibility of a deleted message", error_code(sqs.change_message_visibility, QueueUrl=url, ReceiptHandle=messages[0]["ReceiptHandle"],
+                                                    VisibilityTimeout=9), "InvalidParameterValue")
+got = sqs.change_message_visibility_batch(QueueUrl=url, Entries=[{"Id": "gone", "ReceiptHandle": messages[0]["ReceiptHandle"], "VisibilityTimeout": 9}])
+check("visibility of a deleted message in a batch", [(e["Id"], e["Code"]) for e in got["Failed"]], [("gone", "ReceiptHandleIsInvalid")])
+check("empty group id", error_code(sqs.send_message, QueueUrl=url, MessageBody="x", MessageGroupId=""), "InvalidParameterValue")
 check("delete with nonsense", error_code(sqs.delete_message, QueueUrl=url, ReceiptHandle="nonsense"), "ReceiptHandleIsInvalid")
 
 # Batches, each with an invalid entry.
@@ -155,7 +160,11 @@ sqs.send_message(QueueUrl=url, MessageBody="purged")
 sqs.purge_queue(QueueUrl=url)
 got = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])["Attributes"]
 check("purged", got, {"ApproximateNumberOfMessages": "0"})
-check("purge again at once", error_code(sqs.purge_queue, QueueUrl=url), "AWS.SimpleQueueService.PurgeQueueInProgress")
+try:
+    sqs.purge_queue(QueueUrl=url)
+    sys.exit("purge again at once: no error")
+except sqs.exceptions.PurgeQueueInProgress as e:
+    check("status of a purge again at once", e.response["ResponseMetadata"]["HTTPStatusCode"], 403)
 sqs.delete_queue(QueueUrl=url)
 sqs.delete_queue(QueueUrl=dlq)
 check("deleted", error_code(sqs.get_queue_url, QueueName="boto3"), "AWS.SimpleQueueService.NonExistentQueue")

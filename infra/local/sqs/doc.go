@@ -21,7 +21,6 @@
 // # Not emulated
 //
 // FIFO queues, and what permissions and server-side encryption do: policies and keys are stored and
-// returned. A deleted queue can be created again at once
-// (SQS: after 60 s), counts are exact, and a short poll sees every message. Signatures are not
-// checked: listen on loopback only.
+// returned. A deleted queue can be created again at once (SQS: after 60 s), counts are exact, and a
+// short poll sees every message. Signatures are not checked: listen on loopback only.
 package sqs
