@@ -76,11 +76,18 @@ func TestACompositeAlarmDependsOnTheAlarmsOfItsRule(t *testing.T) {
 	if err := json.Unmarshal(content, &tmpl); err != nil {
 		t.Fatal(err)
 	}
+	composites := 0
 	for id, r := range tmpl.Resources {
-		if r.Type == "AWS::CloudWatch::CompositeAlarm" &&
-			len(r.DependsOn) != strings.Count(r.Properties.AlarmRule, "ALARM(") {
+		if r.Type != "AWS::CloudWatch::CompositeAlarm" {
+			continue
+		}
+		composites++
+		if alarms := strings.Count(r.Properties.AlarmRule, "ALARM("); alarms == 0 || len(r.DependsOn) != alarms {
 			t.Errorf("%s waits for %v, and its rule is %s", id, r.DependsOn, r.Properties.AlarmRule)
 		}
+	}
+	if want := len(topology.Default().Composites); composites != want {
+		t.Errorf("%d composite alarms, want %d", composites, want)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -42,6 +43,42 @@ func built(t *testing.T, source, architecture string) assets {
 	code, err := build(&d, source, t.TempDir(), architecture)
 	if err != nil {
 		t.Fatal(err)
+	}
+	return code
+}
+
+// own are the functions built for this machine. Several tests only run them, so they are built once.
+var own = sync.OnceValues(func() (assets, error) {
+	folder, err := os.MkdirTemp("", "spillway-aws-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(folder)
+	d := topology.Default()
+	code, err := build(&d, module, folder, ownArchitecture())
+	for name, archive := range code {
+		content, err := os.ReadFile(archive)
+		if err != nil {
+			return nil, err
+		}
+		code[name] = string(content)
+	}
+	return code, err
+})
+
+// builtForThis are the archives of own.
+func builtForThis(t *testing.T) assets {
+	t.Helper()
+	contents, err := own()
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder, code := t.TempDir(), assets{}
+	for name, content := range contents {
+		code[name] = filepath.Join(folder, name+".zip")
+		if err := os.WriteFile(code[name], []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return code
 }
@@ -105,7 +142,7 @@ func unpack(t *testing.T, archive string) string {
 
 // Patch releases of Go make different bytes of the same sources, and so do some variables.
 func TestTheFunctionsAreBuiltWithTheToolchainOfGoMod(t *testing.T) {
-	before := built(t, module, "x86_64")
+	before := builtForThis(t)
 	for variable, value := range map[string]string{"GOTOOLCHAIN": "go1.0.1+path", "GOFLAGS": "-race", "GOAMD64": "v3",
 		"GOEXPERIMENT": "nocoverageredesign", "GOFIPS140": "latest", "GOWORK": "/nowhere/go.work"} {
 		t.Setenv(variable, value)
@@ -116,7 +153,7 @@ func TestTheFunctionsAreBuiltWithTheToolchainOfGoMod(t *testing.T) {
 	}
 	_, rest, _ := strings.Cut(string(content), "\ntoolchain ")
 	toolchain, _, _ := strings.Cut(rest, "\n")
-	for name, archive := range built(t, module, "x86_64") {
+	for name, archive := range built(t, module, ownArchitecture()) {
 		info, err := buildinfo.ReadFile(unpack(t, archive))
 		if err != nil || info.GoVersion != toolchain {
 			t.Errorf("%s is built with %v, want %s of go.mod: %v", name, info, toolchain, err)
@@ -224,7 +261,7 @@ func newWorld(t *testing.T) *world {
 
 	s := defaultSettings(topology.DefaultNames(), "eu-west-1")
 	s.Architecture = ownArchitecture()
-	w.template = synthesiseWith(t, w.out, &s, environment{assets: built(t, module, s.Architecture)})["eu-west-1"]
+	w.template = synthesiseWith(t, w.out, &s, environment{assets: builtForThis(t)})["eu-west-1"]
 	return w
 }
 
@@ -397,7 +434,7 @@ func TestTheSynthesisedFunctionsAcceptAndDeliverEvents(t *testing.T) {
 // A wrong variable is what a deployment gets wrong first, and it must be found by a query too.
 func TestAFunctionThatCannotStartSaysSoInALineOfJSON(t *testing.T) {
 	needsLinux(t)
-	for name, archive := range built(t, module, ownArchitecture()) {
+	for name, archive := range builtForThis(t) {
 		command := exec.Command(unpack(t, archive))
 		command.Env = []string{"AWS_LAMBDA_RUNTIME_API=127.0.0.1:1", "SPILLWAY_TYPO=x"}
 		var stderr strings.Builder

@@ -77,6 +77,9 @@ func TestASecondPipelineMentionsNothingOfTheDefaultOne(t *testing.T) {
 	word := regexp.MustCompile(`/?spillway[a-z0-9/-]*`)
 	for _, tmpl := range []template{second, own} {
 		content := strings.ReplaceAll(string(tmpl.content), "./cmd/spillway", "")
+		if strings.Count(content, "staging-") < 20 {
+			t.Error("the template of staging hardly mentions its own names: the search finds nothing in it")
+		}
 		for _, found := range word.FindAllString(content, -1) {
 			if !allowed[found] {
 				t.Errorf("the template of staging mentions %s", found)

@@ -44,6 +44,16 @@ func (t template) of(kind string) map[string]resource {
 	return found
 }
 
+// exactly is of, and fails unless there are n: a loop over none of them would check nothing.
+func (t template) exactly(tb testing.TB, n int, kind string) map[string]resource {
+	tb.Helper()
+	found := t.of(kind)
+	if len(found) != n {
+		tb.Errorf("%d resources are %s, want %d", len(found), kind, n)
+	}
+	return found
+}
+
 // named returns the resource of that type with that property.
 func (t template) named(tb testing.TB, kind, property, value string) resource {
 	tb.Helper()

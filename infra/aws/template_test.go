@@ -91,7 +91,7 @@ func TestTheNumbersAreThoseOfTheTopology(t *testing.T) {
 			t.Errorf("event source %v", r.Properties)
 		}
 	}
-	for _, r := range tmpl.of("AWS::ApiGatewayV2::Stage") {
+	for _, r := range tmpl.exactly(t, 1, "AWS::ApiGatewayV2::Stage") {
 		equal("the ingest endpoint's rate", r.at("DefaultRouteSettings", "ThrottlingRateLimit"),
 			d.IngestEndpoint.RequestsPerSecond)
 		equal("the ingest endpoint's burst", r.at("DefaultRouteSettings", "ThrottlingBurstLimit"),
@@ -107,7 +107,7 @@ func TestTheNumbersAreThoseOfTheTopology(t *testing.T) {
 	if n := len(tmpl.of("AWS::Lambda::EventInvokeConfig")); n != len(d.Schedules) {
 		t.Errorf("%d functions have retry settings, want %d", n, len(d.Schedules))
 	}
-	for _, r := range tmpl.of("AWS::Events::Rule") {
+	for _, r := range tmpl.exactly(t, 1, "AWS::Events::Rule") {
 		if r.at("ScheduleExpression") != "rate(1 minute)" || d.Schedules[0].Every != time.Minute {
 			t.Errorf("the canary's schedule is %v, want %v", r.at("ScheduleExpression"), d.Schedules[0].Every)
 		}
@@ -123,7 +123,7 @@ func TestGoodMessagesDoNotBecomeDeadLetters(t *testing.T) {
 		events := tmpl.named(t, "AWS::SQS::Queue", "QueueName", topology.DefaultNames().EventsQueue)
 		dead := tmpl.named(t, "AWS::SQS::Queue", "QueueName", topology.DefaultNames().DeadLetterQueue)
 		deliver := tmpl.named(t, "AWS::Lambda::Function", "FunctionName", topology.DefaultNames().DeliverFunction)
-		for _, source := range tmpl.of("AWS::Lambda::EventSourceMapping") {
+		for _, source := range tmpl.exactly(t, 1, "AWS::Lambda::EventSourceMapping") {
 			least := 6*number(t, deliver.at("Timeout")) + number(t, source.at("MaximumBatchingWindowInSeconds"))
 			if visibility := number(t, events.at("VisibilityTimeout")); visibility < least {
 				t.Errorf("%s: visibility timeout is %v s, must be at least %v", name, visibility, least)
@@ -207,7 +207,7 @@ func TestEveryFunctionHasItsOwnRoleAndLogGroup(t *testing.T) {
 	if len(roles) != len(topology.Default().Functions) || len(tmpl.of("AWS::IAM::Role")) != len(roles) {
 		t.Errorf("%d functions have roles, there are %d roles", len(roles), len(tmpl.of("AWS::IAM::Role")))
 	}
-	for id, r := range tmpl.of("AWS::Logs::LogGroup") {
+	for id, r := range tmpl.exactly(t, len(roles)+1, "AWS::Logs::LogGroup") { // and the HTTP API's
 		if number(t, r.at("RetentionInDays")) < 1 {
 			t.Errorf("%s never expires", id)
 		}
@@ -244,7 +244,7 @@ func TestRolesAllowOnlyWhatTheirFunctionNeeds(t *testing.T) {
 	if seen != len(actions) {
 		t.Errorf("%d policies, want %d", seen, len(actions))
 	}
-	for id, role := range tmpl.of("AWS::IAM::Role") {
+	for id, role := range tmpl.exactly(t, len(actions), "AWS::IAM::Role") {
 		if role.at("ManagedPolicyArns") != nil || role.at("Policies") != nil {
 			t.Errorf("%s has more than its own policy: %v", id, role.Properties)
 		}
@@ -318,7 +318,7 @@ func TestNoStatementAllowsAWildcard(t *testing.T) {
 
 func TestOnlyTheIngestEndpointIsPublic(t *testing.T) {
 	tmpl, _ := defaults()
-	for id, r := range tmpl.of("AWS::Lambda::Permission") {
+	for id, r := range tmpl.exactly(t, 2, "AWS::Lambda::Permission") {
 		principal := text(r.at("Principal"))
 		if principal != `"apigateway.amazonaws.com"` && principal != `"events.amazonaws.com"` || r.at("SourceArn") == nil {
 			t.Errorf("%s lets %s call a function, from %v", id, principal, r.at("SourceArn"))
@@ -373,7 +373,7 @@ func TestTheAccessLogHasNothingOfARequest(t *testing.T) {
 	if len(stages) != 1 {
 		t.Errorf("%d stages", len(stages))
 	}
-	for id, r := range tmpl.of("AWS::ApiGatewayV2::Api") {
+	for id, r := range tmpl.exactly(t, 1, "AWS::ApiGatewayV2::Api") {
 		if r.at("CorsConfiguration") != nil {
 			t.Errorf("%s answers CORS requests itself, instead of the function", id)
 		}

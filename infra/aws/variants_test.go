@@ -23,7 +23,7 @@ func TestQueuesThatAnEarlierStackRetainedAreAdopted(t *testing.T) {
 	if policies != 2 {
 		t.Errorf("%d queues require TLS, want 2", policies)
 	}
-	for _, source := range tmpl.of("AWS::Lambda::EventSourceMapping") {
+	for _, source := range tmpl.exactly(t, 1, "AWS::Lambda::EventSourceMapping") {
 		if arn := text(source.at("EventSourceArn")); !strings.Contains(arn, ":sqs:eu-west-1:") ||
 			!strings.Contains(arn, ":"+topology.DefaultNames().EventsQueue) {
 			t.Errorf("the function is fed from %s", arn)
@@ -39,14 +39,14 @@ func TestQueuesThatAnEarlierStackRetainedAreAdopted(t *testing.T) {
 func TestQueuesCanBeEncryptedWithAKMSKey(t *testing.T) {
 	key := "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 	tmpl := with(t, func(s *settings) { s.KMSKeys = []string{key} })
-	for id, q := range tmpl.of("AWS::SQS::Queue") {
+	for id, q := range tmpl.exactly(t, 2, "AWS::SQS::Queue") {
 		if q.at("KmsMasterKeyId") != key {
 			t.Errorf("%s is encrypted with %v", id, q.at("KmsMasterKeyId"))
 		}
 	}
 	want := map[string]string{"Deliver": "kms:Decrypt kms:GenerateDataKey", "Ingest": "kms:Decrypt kms:GenerateDataKey",
 		"Canary": ""}
-	for id, policy := range tmpl.of("AWS::IAM::Policy") {
+	for id, policy := range tmpl.exactly(t, len(want), "AWS::IAM::Policy") {
 		var may []string
 		for _, s := range statements(policy.at("PolicyDocument")) {
 			for _, action := range texts(s["Action"]) {
@@ -122,12 +122,12 @@ func TestTheDashboardURLIsThatOfTheRegionsPartition(t *testing.T) {
 
 func TestReservedConcurrencyAndCanaryCanBeSwitchedOff(t *testing.T) {
 	tmpl := with(t, func(s *settings) { s.ReservedConcurrency, s.Canary = 0, false })
-	for id, f := range tmpl.of("AWS::Lambda::Function") {
+	for id, f := range tmpl.exactly(t, 2, "AWS::Lambda::Function") {
 		if f.at("ReservedConcurrentExecutions") != nil {
 			t.Errorf("%s reserves concurrency", id)
 		}
 	}
-	for _, source := range tmpl.of("AWS::Lambda::EventSourceMapping") {
+	for _, source := range tmpl.exactly(t, 1, "AWS::Lambda::EventSourceMapping") {
 		if n := number(t, source.at("ScalingConfig", "MaximumConcurrency")); n != 10 {
 			t.Errorf("maximum concurrency is %v, want 10, the only limit of the function", n)
 		}
@@ -165,7 +165,7 @@ func TestTheSegmentEndpointCanComeFromSSM(t *testing.T) {
 		strings.Contains(variables, `"SPILLWAY_SEGMENT_ENDPOINT":`) {
 		t.Errorf("variables %s", variables)
 	}
-	for id, policy := range tmpl.of("AWS::IAM::Policy") {
+	for id, policy := range tmpl.exactly(t, 3, "AWS::IAM::Policy") {
 		if may := strings.Contains(text(policy.Properties),
 			":parameter/spillway/segment-endpoint"); may != strings.HasPrefix(id, "Deliver") {
 			t.Errorf("%s may read the endpoint: %v", id, may)
