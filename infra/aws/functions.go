@@ -109,7 +109,7 @@ func pack(binary []byte, archive string) (err error) {
 	// The compressor of go.mod, because that of the standard library is another one in other
 	// versions of Go, and this program may run with any.
 	z.RegisterCompressor(zip.Deflate, func(w io.Writer) (io.WriteCloser, error) {
-		return flate.NewWriter(w, flate.BestCompression)
+		return flate.NewWriter(w, 6) // of 9: the last 2.5 % would take seven times as long
 	})
 	w, err := z.CreateHeader(header)
 	if err != nil {
