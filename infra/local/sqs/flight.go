@@ -8,15 +8,16 @@ import (
 
 // flight is a message in flight: received, and neither deleted nor visible again.
 type flight struct {
-	message  *store.Message // does not change while it is in flight
-	count    uint64         // with this receive
-	first    int64          // when it was received first, Unix milliseconds
-	nonce    uint64         // which receive this is; 0: not known
-	received int64          // when, Unix milliseconds
-	deadline int64          // when its visibility timeout ends, Unix milliseconds
-	index    int            // in the heap
-	atOnce   bool           // its visibility timeout is 0
-	moving   bool           // taken to be moved to another queue, not for a client
+	message  *store.Message
+	place    place  // of the message at the receive
+	count    uint64 // with this receive
+	first    int64  // when it was received first, Unix milliseconds
+	nonce    uint64 // which receive this is; 0: not known
+	received int64  // when, Unix milliseconds
+	deadline int64  // when its visibility timeout ends, Unix milliseconds
+	index    int    // in the heap
+	atOnce   bool   // its visibility timeout is 0
+	moving   bool   // taken to be moved to another queue, not for a client
 }
 
 // receivedBy reports whether h is the handle of the message's last receive.
@@ -28,7 +29,7 @@ func (f *flight) receivedBy(h handle) bool {
 func (f *flight) receives() uint64 { return f.count - min(uint64(f.message.Before), f.count) }
 
 func (f *flight) handle(queue uint32) handle {
-	return handle{queue: queue, place: placeOf(f.message), count: f.count, nonce: f.nonce}
+	return handle{queue: queue, place: f.place, count: f.count, nonce: f.nonce}
 }
 
 // flights are the messages in flight, by seq and by the end of their visibility timeout.
@@ -77,7 +78,7 @@ func (d deadlines) Less(i, j int) bool {
 	if d[i].deadline != d[j].deadline {
 		return d[i].deadline < d[j].deadline
 	}
-	return placeOf(d[i].message).compare(placeOf(d[j].message)) < 0
+	return d[i].place.compare(d[j].place) < 0
 }
 func (d deadlines) Swap(i, j int) {
 	d[i], d[j] = d[j], d[i]

@@ -11,12 +11,24 @@ import (
 // retain their id, the time they were sent, and their receive count, which does not count towards
 // the limit of the dead-letter queue's own policy.
 func moveDeadLetters(q, dlq *Queue, dead []*flight) error {
-	got, err := q.load(dead)
-	if err != nil {
-		return err
+	for len(dead) > 0 {
+		n := min(len(dead), moveChunk)
+		if err := moveChunkOf(q, dlq, dead[:n]); err != nil {
+			q.release(dead)
+			return fmt.Errorf("move dead letters: %w", err)
+		}
+		dead = dead[n:]
 	}
-	if len(got) == 0 {
-		return nil
+	return nil
+}
+
+// moveChunk bounds the messages in memory, of up to 1 MiB each.
+const moveChunk = 50
+
+func moveChunkOf(q, dlq *Queue, dead []*flight) error {
+	got, err := q.load(dead)
+	if err != nil || len(got) == 0 {
+		return err
 	}
 	es := make([]*entry, len(got))
 	for i := range got {
@@ -29,11 +41,7 @@ func moveDeadLetters(q, dlq *Queue, dead []*flight) error {
 	}
 	// Not durable at once: each is moved by one write, so that a power cut at worst undoes the moves of
 	// the last second.
-	if err := move(q, dlq, got, es, false); err != nil {
-		q.release(dead)
-		return fmt.Errorf("move dead letters: %w", err)
-	}
-	return nil
+	return move(q, dlq, got, es, false)
 }
 
 // move adds es, made of got, to another queue and deletes got from its own: each in one write.

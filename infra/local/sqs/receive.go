@@ -197,8 +197,9 @@ func (w *walk) visit(m *store.Message) {
 		return
 	}
 	f := &flight{
-		message: m, count: uint64(m.Count), first: m.First, moving: w.want.moving, atOnce: w.want.visibility == 0,
-		nonce: w.q.s.seq.Add(1), received: w.now, deadline: w.now + w.want.visibility,
+		message: m, place: placeOf(m), count: uint64(m.Count), first: m.First, moving: w.want.moving,
+		atOnce: w.want.visibility == 0,
+		nonce:  w.q.s.seq.Add(1), received: w.now, deadline: w.now + w.want.visibility,
 	}
 	if w.want.maxReceives > 0 && f.receives() >= w.want.maxReceives {
 		// In flight without an end until it is moved.

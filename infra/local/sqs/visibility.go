@@ -55,7 +55,7 @@ func (q *backlog) putInFlight(m *store.Message, h handle, timeout time.Duration,
 	q.index.waiting.Delete(m)
 	soonest := q.flights.due()
 	q.flights.add(&flight{
-		message: m, count: max(uint64(m.Count), h.count), // a restart may have forgotten the last receive
+		message: m, place: placeOf(m), count: max(uint64(m.Count), h.count), // a restart may have forgotten the last receive
 		first: m.First, received: now, deadline: now + timeout.Milliseconds(),
 	})
 	if q.flights.due() < soonest {

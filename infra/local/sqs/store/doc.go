@@ -43,6 +43,7 @@
 //
 // A write that fails is undone, and its sender gets the error. Deletes and visibility changes do
 // not fail: they apply in memory, and are written when there is room. A segment whose messages are
-// all deleted is emptied even if the log can't say so, which makes the room. After a failed sync
-// nothing more is written, because it is not known what is on disk.
+// all deleted is emptied even if the log can't say so, and so is the only one up to its state,
+// which makes the room. After a failed sync nothing more is written, because it is not known what
+// is on disk.
 package store

@@ -24,6 +24,8 @@ type FS interface {
 	// Empty renames a file and gives its space back. It works on a full disk, and makes no file that is
 	// empty under its old name.
 	Empty(path, renamed string) error
+	// Truncate cuts a file that is not open for writing.
+	Truncate(path string, size int64) error
 	// Size returns the size of a file in bytes; the error is fs.ErrNotExist if there is none.
 	Size(path string) (int64, error)
 	// SyncDir makes new and removed names in a directory survive a power cut.
@@ -94,6 +96,9 @@ func (Disk) Empty(path, renamed string) error {
 	}
 	return os.Truncate(renamed, 0)
 }
+
+// Truncate implements FS.
+func (Disk) Truncate(path string, size int64) error { return os.Truncate(path, size) }
 
 // Size implements FS.
 func (Disk) Size(path string) (int64, error) {

@@ -233,6 +233,7 @@ func (l *Log) change(data func([]byte) []byte, durable bool, apply func()) error
 	w, err := l.begin()
 	if err == nil {
 		w.frame(data)
+		w.state = true
 		if err = w.end(); err == nil {
 			apply()
 		}
@@ -345,6 +346,7 @@ type write struct {
 	late  int    // how much of l.late is in it
 	puts  []put
 	taken []*Message // replaced
+	state bool       // it has more than messages and what changes them
 }
 
 // put is a message whose frame is at an offset in l.buf.
@@ -406,6 +408,11 @@ func (w *write) end() error {
 	}
 	for _, p := range w.puts {
 		s.add(p.m, p.number, s.size+int64(p.offset), p.size)
+	}
+	if len(w.puts) > 0 || len(s.messages) > 0 {
+		s.mixed = s.mixed || w.state
+	} else {
+		s.head = s.size + int64(len(l.buf))
 	}
 	s.size += int64(len(l.buf))
 	l.written += int64(len(l.buf))
@@ -492,7 +499,7 @@ func (l *Log) create(s *segment) (File, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close(), l.fs.Remove(s.path))
 	}
-	s.size = int64(len(b))
+	s.size, s.head = int64(len(b)), int64(len(b))
 	return f, nil
 }
 

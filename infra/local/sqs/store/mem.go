@@ -160,6 +160,19 @@ func (m *Mem) Empty(name, renamed string) error {
 	return nil
 }
 
+// Truncate implements FS. It survives a power cut.
+func (m *Mem) Truncate(name string, size int64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	d := m.files[name]
+	if d == nil {
+		return &fs.PathError{Op: "truncate", Path: name, Err: fs.ErrNotExist}
+	}
+	d.content = append([]byte(nil), d.content[:size]...)
+	d.synced = append([]byte(nil), d.content...)
+	return nil
+}
+
 // Size implements FS.
 func (m *Mem) Size(name string) (int64, error) {
 	m.mu.Lock()

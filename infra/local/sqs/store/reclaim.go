@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"slices"
 )
@@ -66,6 +67,9 @@ func (l *Log) reclaimOldest(full bool) (again bool, err error) {
 			return false, nil
 		}
 		if err := l.roll(); err != nil {
+			if !needsCopy {
+				err = errors.Join(err, l.cutLast(oldest))
+			}
 			l.mu.Unlock()
 			return false, err
 		}
@@ -103,7 +107,13 @@ func (l *Log) copyMessages(s *segment) error {
 			l.mu.Unlock()
 			return nil
 		}
-		to := min(from+copyChunk, len(s.messages))
+		to, size := from, 0
+		for to < len(s.messages) && to-from < copyChunk && size < maxFrameBytes {
+			if m := s.messages[to]; m != nil {
+				size += int(m.size)
+			}
+			to++
+		}
 		err := l.copyChunk(slices.Clone(s.messages[from:to]), b)
 		l.mu.Unlock()
 		if err != nil {
@@ -164,6 +174,7 @@ func (l *Log) removeOldest() (removed int, err error) {
 	// their messages, or the moves to another queue, on disk then.
 	w, err := l.begin()
 	if err == nil {
+		w.state = true
 		w.frame(func(b []byte) []byte { return appendOp(b, opOldest, oldest.number, oldest.first) })
 		err = w.end()
 	}
@@ -175,6 +186,32 @@ func (l *Log) removeOldest() (removed int, err error) {
 		return 0, errors.Join(err, l.emptyFiles(over))
 	}
 	return removed, l.removeFiles(over)
+}
+
+// cutLast cuts the messages off the only segment, all of which are deleted, when the disk is too full
+// for another segment. The next one takes their numbers: there is no trace of them then. It is
+// called with mu held.
+func (l *Log) cutLast(s *segment) error {
+	if len(l.segments) > 1 || s.head == 0 || s.mixed || s.users > 0 || l.Failure() != nil {
+		return nil
+	}
+	// END may know more messages.
+	if err := l.fs.Remove(path.Join(l.dir, endName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := l.fs.SyncDir(l.dir); err != nil {
+		return err
+	}
+	l.close(s)
+	l.active = nil
+	if err := l.fs.Truncate(s.path, s.head); err != nil {
+		return fmt.Errorf("cut a file of the queues' store: %w", err)
+	}
+	s.size, s.messages = s.head, nil
+	l.next = s.first
+	l.late, l.lateErr = nil, nil // they are of messages that are gone
+	l.synced.Store(l.written)
+	return nil
 }
 
 // emptyFiles gives the space of segments without messages back when the log can't say that they are

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"path"
 	"slices"
 	"sort"
@@ -190,6 +189,9 @@ func (t *segmentReplay) apply(f frame.Frame) error {
 		return nil
 	}
 	t.lose(first, -1)
+	if puts == 0 && len(t.s.messages) == 0 {
+		t.s.head = int64(t.at + f.Bytes)
+	}
 	t.blamed = -1
 	t.previous = t.s.path
 	err := parseOps(f.Data, func(o *op) { t.applyOp(o, f.Bytes) })
@@ -228,12 +230,15 @@ func (t *segmentReplay) applyOp(o *op, frameBytes int) {
 	case opClear:
 		t.clear(uint32(o.values[0]))
 	case opState:
+		t.s.mixed = t.s.mixed || len(t.s.messages) > 0
 		t.state[o.key] = slices.Clone(o.value)
 	case opForget:
+		t.s.mixed = t.s.mixed || len(t.s.messages) > 0
 		delete(t.state, o.key)
 	case opBegin:
 		t.oldest, t.oldestFirst = o.values[1], o.values[2]
 	case opOldest:
+		t.s.mixed = t.s.mixed || len(t.s.messages) > 0
 		t.oldest, t.oldestFirst = o.values[0], o.values[1]
 	}
 }
@@ -415,17 +420,12 @@ func (r *replay) counted() {
 
 // countLost counts the messages that are lost: those that were not read and not deleted.
 func (r *replay) countLost() {
-	deleted := map[uint64]bool{}
-	for _, n := range r.unknown {
-		deleted[n] = true
-	}
+	slices.Sort(r.unknown)
+	deleted := slices.Compact(r.unknown)
 	for _, s := range r.lost {
-		lost := s.end - s.first
-		for n := range maps.Keys(deleted) {
-			if s.first <= n && n < s.end {
-				lost--
-			}
-		}
+		from, _ := slices.BinarySearch(deleted, s.first)
+		to, _ := slices.BinarySearch(deleted, s.end)
+		lost := s.end - s.first - uint64(to-from)
 		if lost == 0 {
 			continue
 		}

@@ -31,6 +31,8 @@ type segment struct {
 	liveSize int64      // bytes of the frames of live messages
 	file     File       // nil while it is not open
 	emptied  bool       // see emptyFiles
+	head     int64      // bytes before its first message: they have the state
+	mixed    bool       // there is something besides messages after head that is needed
 	users    int        // who read or sync the file now: it must not be closed
 }
 

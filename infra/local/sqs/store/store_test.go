@@ -424,6 +424,48 @@ func TestADiskThatIsFullAtTheStartIsMadeFreeByDeletes(t *testing.T) {
 	}
 }
 
+// TestADiskThatIsFullAtTheStartIsMadeFreeByDeletesOfItsOnlyFile is the same with one file, which has
+// the state.
+func TestADiskThatIsFullAtTheStartIsMadeFreeByDeletesOfItsOnlyFile(t *testing.T) {
+	for name, end := range map[string]func(*Mem, *Log){
+		"killed": func(mem *Mem, l *Log) { kill(mem)(l) },
+		"closed": func(_ *Mem, l *Log) { closeLog(t, l) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			mem := new(Mem)
+			l := openIn(t, mem)
+			if err := l.Set("queue", []byte("x"), true); err != nil {
+				t.Fatal(err)
+			}
+			const messages = 8000 // over dropBytes
+			putAll(t, l, 1, messages+1)
+			end(mem, l)
+			disk := limitedFS{mem, new(atomic.Int64)}
+			l = openIn(t, disk)
+			got := readable(t, l)
+			if len(got) != messages {
+				t.Fatalf("%d messages", len(got))
+			}
+			l.Delete(slices.Collect(maps.Values(got)))
+			if err := l.Reclaim(true); err == nil || l.Late() != nil {
+				t.Errorf("reclaim: %v, late %v", err, l.Late())
+			}
+			for what, again := range map[string]*Log{"a power cut": openIn(t, mem.Crash(nil)), "": l} {
+				if n := len(readable(t, again)); n != 0 || !new(again.Damage()).None() || string(again.State()["queue"]) != "x" {
+					t.Errorf("%s: %d messages, %+v, state %v", what, n, again.Damage(), again.State())
+				}
+			}
+			disk.left.Store(1 << 20)
+			putAll(t, l, 5, 8)
+			kill(mem)(l)
+			again := openIn(t, mem)
+			if n := len(readable(t, again)); n != 3 || !new(again.Damage()).None() {
+				t.Errorf("%d messages, %+v", n, again.Damage())
+			}
+		})
+	}
+}
+
 func TestAFailedWriteLeavesNothingBehind(t *testing.T) {
 	mem := new(Mem)
 	disk := limitedFS{mem, new(atomic.Int64)}
