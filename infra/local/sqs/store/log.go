@@ -126,10 +126,14 @@ func (l *Log) Wake() {
 
 // Close writes what is late, syncs, and unlocks the directory.
 func (l *Log) Close() error {
-	l.mu.Lock()
-	l.flushLate(true)
-	late := len(l.late)
-	l.mu.Unlock()
+	late := l.writeLate()
+	if late > 0 {
+		// On a full disk, files without messages make room: first the older ones, then the last one.
+		for range 2 {
+			_ = l.Reclaim(true) // it says what writeLate finds too
+			late = l.writeLate()
+		}
+	}
 	err := l.Failure()
 	if err == nil {
 		err = l.Sync()
@@ -148,6 +152,14 @@ func (l *Log) Close() error {
 		return fmt.Errorf("close the queues' store: %w", err)
 	}
 	return nil
+}
+
+// writeLate writes what is late, and returns how much still is.
+func (l *Log) writeLate() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.flushLate(true)
+	return len(l.late)
 }
 
 // Failure returns why nothing can be written any more, or nil.

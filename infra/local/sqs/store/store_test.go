@@ -394,6 +394,17 @@ func TestADiskThatIsFullAtTheStartIsMadeFreeByDeletes(t *testing.T) {
 	if l.Late() == nil {
 		t.Error("the deletes are not known to be late")
 	}
+	// An orderly end now writes the deletes.
+	copied := limitedFS{mem.Crash(nil), new(atomic.Int64)}
+	stopped := openIn(t, copied)
+	ended := readable(t, stopped)
+	for seq := range uint64(200) {
+		stopped.Delete([]*Message{ended[seq+1]})
+	}
+	closeLog(t, stopped)
+	if n := len(readable(t, openIn(t, copied))); n != 100 {
+		t.Errorf("after an orderly end: %d messages, want 100", n)
+	}
 	if err := l.Reclaim(true); err == nil {
 		t.Error("space was reclaimed by a write on a full disk")
 	}
