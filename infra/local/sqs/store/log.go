@@ -464,24 +464,46 @@ func (l *Log) writeAt(s *segment, b []byte) error {
 func (l *Log) roll() error {
 	s := &segment{number: l.last + 1, salt: rand.Uint32(), first: l.next}
 	s.path = segmentPath(l.dir, s.number, s.salt)
+	// What is in the files before is on disk first: the numbers of the new one build on it.
+	if err := l.syncLast(); err != nil {
+		return err
+	}
 	f, err := l.create(s)
 	if err != nil {
 		return fmt.Errorf("make a file of the queues' store: %w", err)
 	}
 	s.file = f
-	if l.active != nil {
-		if err := l.active.file.Sync(); err != nil {
-			f.Close()
-			return l.fail(fmt.Errorf("sync: %w", err))
-		}
-		l.synced.Store(l.written)
-	}
 	l.last = s.number
 	l.segments = append(l.segments, s)
 	l.active = s
 	l.opened(s)
 	if err := l.writeEnd(false); err != nil {
 		l.logger.Warn("can't write which file of the queues' store is the newest", "error", err)
+	}
+	return nil
+}
+
+// syncLast syncs the newest segment, which an earlier process may have left in the system's memory. It
+// is called with mu held.
+func (l *Log) syncLast() error {
+	if l.active != nil {
+		if err := l.active.file.Sync(); err != nil {
+			return l.fail(fmt.Errorf("sync: %w", err))
+		}
+		l.synced.Store(l.written)
+		return nil
+	}
+	if len(l.segments) == 0 {
+		return nil
+	}
+	last := l.segments[len(l.segments)-1]
+	f, err := l.use(last)
+	if err == nil {
+		err = f.Sync()
+		last.users--
+	}
+	if err != nil { // some systems can't sync a file that is open for reading
+		l.logger.Warn("can't sync a file of the queues' store of an earlier process", "file", last.path, "error", err)
 	}
 	return nil
 }

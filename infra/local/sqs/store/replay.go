@@ -194,8 +194,18 @@ func (t *segmentReplay) apply(f frame.Frame) error {
 	}
 	t.blamed = -1
 	t.previous = t.s.path
-	err := parseOps(f.Data, func(o *op) { t.applyOp(o, f.Bytes) })
+	wrong := false
+	err := parseOps(f.Data, func(o *op) {
+		if o.kind == opPut && (puts == 0 || o.number+1 != next) {
+			wrong = true
+			return
+		}
+		t.applyOp(o, f.Bytes)
+	})
 	t.next = next
+	if err == nil && wrong {
+		err = errFormat
+	}
 	return err
 }
 
@@ -209,7 +219,7 @@ func (t *segmentReplay) begin(first uint64) {
 	if i := slices.Index(t.segments, t.s); i == 0 || t.segments[i-1].emptied {
 		t.next = max(t.next, first)
 	}
-	t.s.first = t.next
+	t.s.first = max(t.next, first)
 }
 
 func (t *segmentReplay) applyOp(o *op, frameBytes int) {

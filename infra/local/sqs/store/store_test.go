@@ -255,6 +255,23 @@ func TestAPowerCutLosesNothingThatWasSynced(t *testing.T) {
 	}
 }
 
+// TestAPowerCutAfterAKillIsNoDamage has writes that were never synced before a file that was.
+func TestAPowerCutAfterAKillIsNoDamage(t *testing.T) {
+	fs := new(Mem)
+	l := openIn(t, fs)
+	m := putAll(t, l, 1, 2)[0]
+	moved := &Message{Queue: 8, Seq: 1}
+	if err := l.Put([]Addition{{Message: moved, Content: content(1), Replaces: m}}, false); err != nil {
+		t.Fatal(err)
+	}
+	kill(fs)(l)
+	putAll(t, openIn(t, fs), 2, 3)
+	after := openIn(t, fs.Crash(nil))
+	if n := len(readable(t, after)); n != 2 || !new(after.Damage()).None() {
+		t.Errorf("%d messages, %+v", n, after.Damage())
+	}
+}
+
 func TestAMoveLeavesOneOfBothMessagesWhereverThePowerIsCut(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(7, 8))
 	for range 200 {
