@@ -70,7 +70,7 @@ func (d *disk) room() error {
 		d.mu.Unlock()
 	}
 	if d.full.Load() {
-		return errUnavailable("disk full: %d MB are free for %s, %d MB are needed; messages can be received and "+
+		return errRefused("disk full: %d MB are free for %s, %d MB are needed; messages can be received and "+
 			"deleted, sends are refused until there is room",
 			d.left.Load()>>20, d.dir, (d.need.Load()+1<<20-1)>>20)
 	}

@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
-	"net/http"
 	"syscall"
 	"testing"
 	"time"
@@ -36,7 +35,7 @@ func TestTheServerSurvivesARealFullDisk(t *testing.T) {
 				err = q.send([]*entry{e})
 			}
 			var api *apiError
-			if errors.As(err, &api) && api.status == http.StatusServiceUnavailable {
+			if errors.As(err, &api) && api.code == "RequestThrottled" {
 				return accepted
 			}
 			if err != nil {

@@ -111,16 +111,23 @@ func errUnavailable(format string, args ...any) *apiError {
 		fmt.Sprintf(format, args...)}
 }
 
+// errRefused is an error of a message that was not stored, which the SDKs retry with backoff too.
+// Unlike errUnavailable, they take it for an answer: the sender knows that the queue does not have
+// the message.
+func errRefused(format string, args ...any) *apiError {
+	return clientError(sqsShape+"RequestThrottled", "RequestThrottled", format, args...)
+}
+
 // storeError makes the answer of a failed write: the sender tries again and is told why.
 func storeError(err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return errUnavailable("disk full: %v; messages can be received and deleted, sends are refused until there is room",
+		return errRefused("disk full: %v; messages can be received and deleted, sends are refused until there is room",
 			err)
 	case errors.Is(err, syscall.EFBIG):
-		return errUnavailable("the limit of the process for the size of a file (ulimit -f) is too small: %v", err)
+		return errRefused("the limit of the process for the size of a file (ulimit -f) is too small: %v", err)
 	}
 	return errUnavailable("%v", err)
 }
