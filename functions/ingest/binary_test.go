@@ -66,6 +66,8 @@ func TestTheDeployedFunctionAnswersAGateway(t *testing.T) {
 			path: "/v1/batch"},
 		{file: "http-api-gzip", status: 200, body: `{"success":true}`, events: []string{"v2-gzip-1"}, path: "/v1/b",
 			ip: "203.0.113.9"},
+		{file: "http-api-gzip-as-text", status: 429, body: `{"success":false,"code":"gzip_mangled"`,
+			headers: map[string]string{"Retry-After": "60"}},
 		{file: "http-api-pixel", status: 200, body: "GIF89a", headers: map[string]string{"Content-Type": "image/gif"},
 			events: []string{"v2-pixel-1"}, path: "/v1/b", ip: "203.0.113.9"},
 		{file: "http-api-settings", status: 200,

@@ -147,6 +147,11 @@ func (n Names) ingestWidgets() []Widget {
 		}},
 		{Title: "Which events of accepted requests are invalid? By code", Stacked: true,
 			Lines: []Line{n.search("Code", "EventsRejected")}},
+		{Title: "Do gzip bodies arrive as they were sent? Requests a minute", Alarm: n.Alarm("gzip-mangled"), Lines: []Line{
+			graph("as text, destroyed or restored", n.own("m", "ingest", "GzipMangled", "Sum")),
+			graph("decompressed by a proxy", n.own("a", "ingest", "GzipAbsent", "Sum")),
+			graph("without the header", n.own("u", "ingest", "GzipUnannounced", "Sum")),
+		}},
 	}
 }
 

@@ -85,5 +85,16 @@ func ingestAlarms(n Names) []Alarm {
 			Meaning: "Lambda throttles the ingest function: the account's concurrency is used up, and requests are refused.",
 			First:   "find out which function uses the concurrency up, and raise the account's quota.",
 		},
+		{
+			// SDKs that compress have few requests at first, and anybody can send one: a warning, for
+			// the first.
+			Name: n.Alarm("gzip-mangled"), Severity: Warning, Section: "gzip-mangled",
+			Metrics:   []Metric{n.own("g", "ingest", "GzipMangled", "Sum")},
+			Threshold: 0, Unit: "requests", Period: time.Minute, Periods: 15, Breaching: 1, Missing: MissingIsGood,
+			Meaning: "gzip bodies arrive at the ingest function as text, which destroys them: the gateway or a proxy takes " +
+				"their Content-Type for one of text. Their requests are answered 429, and SDKs hold the events for a while.",
+			First: "find out which SDK sends them, and let it send without gzip or with Content-Type " +
+				"application/octet-stream.",
+		},
 	}
 }

@@ -338,6 +338,12 @@ func TestAlarmsFireForTheirCauseAndForNothingElse(t *testing.T) {
 			}
 			return busy
 		}, ""},
+		{"one gzip body is carried as text", 10, func(n int) minute {
+			if n == 3 {
+				return busy.with(minute{"ingest GzipMangled": 1, "ingest Requests 429": 1})
+			}
+			return busy
+		}, "gzip-mangled"},
 		{"a publisher drops one event", 10, func(n int) minute {
 			if n == 8 {
 				return busy.with(minute{"publisher EventsDropped": 1})

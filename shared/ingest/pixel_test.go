@@ -206,9 +206,9 @@ func TestAnInvalidEventOfAPixelIsADeadLetter(t *testing.T) {
 	} {
 		r := newRig(t, nil)
 		r.do("GET", "/v1/pixel/track?"+query+"&writeKey="+keyA, "")
-		letters := sent(t, &r.deadLetters)
-		if len(letters) != 1 || len(letters[0].Events) != 1 || letters[0].WriteKey != keyA {
-			t.Errorf("%s: %d dead letters, refused %v", query, len(letters), r.counters.Totals().Refused)
+		dead := sent(t, &r.deadLetters)
+		if len(dead) != 1 || len(dead[0].Events) != 1 || dead[0].WriteKey != keyA {
+			t.Errorf("%s: %d dead letters, refused %v", query, len(dead), r.counters.Totals().Refused)
 		}
 		want(t, "rejected", r.counters.Totals().Rejected, map[string]int{code: 1})
 		want(t, "calls of the queue", r.queue.calls, 0)
