@@ -42,7 +42,7 @@ func TestTheDeployedFunctionSendsThroughTheIngestEndpointToSegment(t *testing.T)
 	t.Run("while the pipeline runs", func(t *testing.T) {
 		ingestURL = localtest.Start(t, local.Config{IngestAddr: "127.0.0.1:0", OnEvent: arrivals.Add}).IngestURL
 		invoke(t, ingestURL) // this canary ends before Segment
-		invoke(t, ingestURL, "SPILLWAY_CANARY_WRITE_KEY=a-source-of-its-own")
+		invoke(t, ingestURL, "SPILLWAY_CANARY_WRITE_KEY=a-source-of-its-own", "SPILLWAY_VERSION=v9.8.7")
 		accepted("1", 2)
 		arrivals.Await(t, "the canary", func() bool { return arrivals.Distinct() > 0 })
 	})
@@ -50,6 +50,9 @@ func TestTheDeployedFunctionSendsThroughTheIngestEndpointToSegment(t *testing.T)
 	if len(all) != 1 || all[0].WriteKey != "a-source-of-its-own" ||
 		!strings.Contains(string(all[0].Raw), "Spillway Canary") {
 		t.Errorf("%d events arrived, want the canary with a source of its own alone: %+v", len(all), all)
+	}
+	if !strings.Contains(log.String(), `"configured","version":"v9.8.7"`) {
+		t.Errorf("the log does not name the version:\n%s", &log)
 	}
 	invoke(t, ingestURL)
 	accepted("0", 1)

@@ -128,7 +128,7 @@ func TestTheConfigurationPageHasEveryEnvironmentVariable(t *testing.T) {
 	}
 	page := files(t, ".md")["docs/configuration.md"]
 	inPage := map[string]bool{}
-	for _, line := range strings.Split(page, "\n") {
+	for line := range strings.SplitSeq(page, "\n") {
 		if v, ok := strings.CutPrefix(line, "| `SPILLWAY_"); ok {
 			name, _, _ := strings.Cut(v, "`")
 			inPage["SPILLWAY_"+name] = true

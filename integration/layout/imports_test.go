@@ -53,6 +53,7 @@ var layers = []layer{
 
 // pairs are the imports within a layer whose packages else do not know each other.
 var pairs = map[string][]string{
+	"shared/env":                     {"shared/version"},
 	"shared/spill":                   {"shared/frame", "shared/diskdir"},
 	"infra/local/sqs":                {"infra/local/sqs/store"},
 	"shared/message":                 {"shared/event"},

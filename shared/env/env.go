@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/spillwayhq/spillway/shared/version"
 )
 
 // prefix begins the names of Spillway's variables.
@@ -55,7 +57,7 @@ func Read(environ []string, variables ...Variable) (trimmed []string, err error)
 		}
 		if v, ok := byName[name]; ok {
 			set(v, value)
-		} else if strings.HasPrefix(name, prefix) {
+		} else if strings.HasPrefix(name, prefix) && name != version.Variable { // that one is for every program
 			errs = append(errs, fmt.Errorf("unknown variable %s (known: %s)", name, strings.Join(known, ", ")))
 		}
 	}

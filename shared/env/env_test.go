@@ -29,7 +29,7 @@ const queue = "SPILLWAY_QUEUE_URL=https://sqs.eu-west-1.amazonaws.com/1/events"
 func TestVariablesAreReadByTheirTypes(t *testing.T) {
 	c := config{number: 7}
 	if err := c.read("PATH=/bin", queue, "SPILLWAY_TEXT=a=b", "SPILLWAY_YES=true", "SPILLWAY_WAIT=25s",
-		"SPILLWAY_LOG_LEVEL=warn", "SPILLWAY_SECRET=s"); err != nil {
+		"SPILLWAY_LOG_LEVEL=warn", "SPILLWAY_SECRET=s", "SPILLWAY_VERSION=every program knows it"); err != nil {
 		t.Fatal(err)
 	}
 	if want := (config{"a=b", "https://sqs.eu-west-1.amazonaws.com/1/events", "s", true, 7, 25 * time.Second,

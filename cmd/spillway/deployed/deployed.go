@@ -65,8 +65,8 @@ func (n *Name) queueURL(ctx context.Context, api *sqs.Client, queue, region stri
 	var missing *types.QueueDoesNotExist
 	switch {
 	case errors.As(err, &missing):
-		return "", fmt.Errorf("there is no queue %s in %s: is a pipeline with --name %s deployed in this region and account? "+
-			"(a local pipeline is found by --queue-url)", queue, region, n.value)
+		return "", fmt.Errorf("there is no queue %s in %s: is a pipeline with --name %s deployed in this region and "+
+			"account? (a local pipeline is found by --queue-url)", queue, region, n.value)
 	case err != nil:
 		return "", fmt.Errorf("find the queue %s in %s: %w", queue, region, err)
 	}

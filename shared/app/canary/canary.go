@@ -13,6 +13,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/canary"
 	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/env"
+	"github.com/spillwayhq/spillway/shared/version"
 )
 
 // The environment variables of the function.
@@ -81,7 +82,7 @@ func FromEnvironment(environ []string, out io.Writer) (*Function, error) {
 		return nil, fmt.Errorf("%s or %s: %w", envIngestURL, envWriteKey, err)
 	}
 	env.LogTrimmed(logger, o.trimmed)
-	logger.Info("configured", "config", o)
+	logger.Info("configured", "version", version.String(), "config", o)
 	return f, nil
 }
 

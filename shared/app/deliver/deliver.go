@@ -24,6 +24,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/segment"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 	"github.com/spillwayhq/spillway/shared/ssm"
+	"github.com/spillwayhq/spillway/shared/version"
 )
 
 // Parts are what the function is connected to.
@@ -53,7 +54,7 @@ func FromEnvironment(ctx context.Context, environ []string, out io.Writer) (*Han
 	}
 	logger := slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: o.LogLevel}))
 	env.LogTrimmed(logger, o.trimmed)
-	logger.Info("configured", "config", o)
+	logger.Info("configured", "version", version.String(), "config", o)
 	cloud, err := awsconfig.LoadDefaultConfig(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("load the AWS configuration: %w", err)

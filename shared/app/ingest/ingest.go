@@ -28,6 +28,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/reload"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 	"github.com/spillwayhq/spillway/shared/ssm"
+	"github.com/spillwayhq/spillway/shared/version"
 )
 
 // SQS is what the endpoint needs of an *sqs.Client.
@@ -73,7 +74,7 @@ func FromEnvironment(ctx context.Context, environ []string, out io.Writer) (*End
 	}
 	logger := slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: o.LogLevel}))
 	env.LogTrimmed(logger, o.trimmed)
-	logger.Info("configured", "config", o)
+	logger.Info("configured", "version", version.String(), "config", o)
 	cloud, err := awsconfig.LoadDefaultConfig(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("load the AWS configuration: %w", err)
