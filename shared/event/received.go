@@ -158,11 +158,17 @@ func ScanContext(context []byte) SharedContext {
 	}
 	c := scanContext(context)
 	shared := SharedContext{Direct: c.direct, ip: c.ip.present, userAgent: c.userAgent.present, library: c.library}
-	if consent := member(context, "consent"); !rawjson.IsNull(consent) {
-		shared.consent = consent
+	// Few contexts have these. One without the names and without escapes needs no second look.
+	escapes := bytes.IndexByte(context, '\\') >= 0
+	if escapes || bytes.Contains(context, []byte("consent")) {
+		if consent := member(context, "consent"); !rawjson.IsNull(consent) {
+			shared.consent = consent
+		}
 	}
-	if device := member(context, "device"); !isStringOrNull(member(device, "advertisingId")) {
-		shared.device = device
+	if escapes || bytes.Contains(context, []byte("device")) {
+		if device := member(context, "device"); !isStringOrNull(member(device, "advertisingId")) {
+			shared.device = device
+		}
 	}
 	return shared
 }
