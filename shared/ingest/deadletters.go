@@ -4,30 +4,220 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"log/slog"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/message"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 // deadLetterPrefix begins the ids of dead letters that ingest writes; those that deliver writes
 // begin with the id of a message.
 const deadLetterPrefix = "ingest/"
 
-// writeDeadLetters writes the invalid events of a request as dead letters. It may take half of
-// QueueTimeout, because the valid events still have to reach the queue.
-func (h *Handler) writeDeadLetters(ctx context.Context, q *request) error {
-	var messages []message.Message
-	for _, d := range q.deadLetters() {
-		messages = append(messages, d.Messages(h.compressor)...)
+const (
+	// deadLetterLinger is how long the first request with invalid events waits for others whose dead
+	// letters it can share: longer than for valid events, because such requests should be few.
+	deadLetterLinger = 100 * time.Millisecond
+	// overRateLinger is the same once the dead letters of its write key are beyond their rate: then
+	// one has the events of all that came in the meantime.
+	overRateLinger = time.Second
+)
+
+// A deadLetterWriter writes the dead letters of requests, those of concurrent requests together. It
+// is safe for concurrent use.
+type deadLetterWriter struct {
+	queue      Sender
+	lingers    bool // not in a Lambda, which has one request at a time
+	timeout    time.Duration
+	compressor *message.Compressor
+	draining   <-chan struct{}
+	logger     *slog.Logger
+	rates      deadLetterRates
+
+	mu   sync.Mutex
+	open *rejectedGroup // that requests can join; nil: none
+}
+
+// A rejectedGroup is a number of requests whose dead letters are written together. Its first request
+// leads it, as in a group of the committer.
+type rejectedGroup struct {
+	members []*rejectedPart
+	bytes   int
+	full    chan struct{} // closed when no more fits
+	done    chan struct{} // closed when each member has its result
+}
+
+// rejectedPart is a request in a rejectedGroup.
+type rejectedPart struct {
+	deadLetters []message.DeadLetter
+	keyName     string
+	dropped     int // events of the dead letters that were not written, because there were too many
+	err         error
+}
+
+// submit writes the dead letters of a request. The error says that some are not written; those that
+// are beyond the rate are no error. They must not change before it returns.
+func (w *deadLetterWriter) submit(ctx context.Context, p *rejectedPart) error {
+	bytes := 0
+	for i := range p.deadLetters {
+		for _, e := range p.deadLetters[i].Events {
+			bytes += len(e)
+		}
 	}
-	limit := time.Now().Add(h.config.Limits.QueueTimeout / 2)
+	w.mu.Lock()
+	g := w.open
+	leads := g == nil
+	if leads {
+		g = &rejectedGroup{full: make(chan struct{}), done: make(chan struct{})}
+		w.open = g
+	}
+	g.members = append(g.members, p)
+	if g.bytes += bytes; g.bytes >= maxGroupBytes || len(g.members) >= maxGroupMembers {
+		w.open = nil
+		close(g.full)
+	}
+	w.mu.Unlock()
+	if !leads {
+		<-g.done
+		return p.err
+	}
+	w.lead(ctx, g)
+	return p.err
+}
+
+// lead waits for members, writes the dead letters, and passes on the result.
+func (w *deadLetterWriter) lead(ctx context.Context, g *rejectedGroup) {
+	err := errPanic // every member's, unless it becomes nil below
+	defer func() {
+		w.close(g)
+		if err != nil {
+			for _, p := range g.members {
+				p.err = err
+			}
+		}
+		close(g.done)
+	}()
+	if w.lingers {
+		w.gather(ctx, g)
+	}
+	w.close(g)
+	limit := time.Now().Add(w.timeout)
 	if deadline, ok := ctx.Deadline(); ok && deadline.Before(limit) {
 		limit = deadline
 	}
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), limit)
 	defer cancel()
-	return h.config.DeadLetters.Send(ctx, messages)
+	w.write(ctx, g)
+	err = nil
+}
+
+// gather waits for others to join the group.
+func (w *deadLetterWriter) gather(ctx context.Context, g *rejectedGroup) {
+	linger := deadLetterLinger
+	if w.rates.over(g.members[0].deadLetters[0].Header.WriteKey, time.Now()) {
+		linger = overRateLinger
+	}
+	t := time.NewTimer(linger)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-g.full:
+	case <-w.draining:
+	case <-ctx.Done():
+	}
+}
+
+// close lets no more requests join a group.
+func (w *deadLetterWriter) close(g *rejectedGroup) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.open == g {
+		w.open = nil
+	}
+}
+
+// A sharedLetter is a dead letter with the events of one or more members.
+type sharedLetter struct {
+	message.DeadLetter
+	members []*rejectedPart
+	counts  []int // events of each
+}
+
+// write writes the dead letters of a group, as far as the rates allow.
+func (w *deadLetterWriter) write(ctx context.Context, g *rejectedGroup) {
+	var messages []message.Message
+	var owners []*sharedLetter
+	now := time.Now()
+	for _, l := range g.share() {
+		t := w.rates.take(l.Header.WriteKey, len(l.Events), now)
+		if t.log > 0 {
+			w.logger.Warn("there are too many dead letters of a write key: its invalid events are counted and sampled",
+				"key", l.members[0].keyName, "events", t.log, "problem", l.Detail)
+		}
+		if !t.ok {
+			for i, p := range l.members {
+				p.dropped += l.counts[i]
+			}
+			continue
+		}
+		l.Detail += t.sample
+		for _, m := range l.Messages(w.compressor) {
+			messages, owners = append(messages, m), append(owners, l)
+		}
+	}
+	if len(messages) == 0 {
+		return
+	}
+	err := w.queue.Send(ctx, messages)
+	if err == nil {
+		return
+	}
+	w.logger.Error("dead letters could not be written: their requests are answered 429", "requests", len(g.members),
+		"error", err)
+	for i, err := range sqsclient.Failures(err, len(messages)) {
+		w.rates.refund(owners[i].Header.WriteKey, now)
+		for _, p := range owners[i].members {
+			p.err = err
+		}
+	}
+}
+
+// share puts the events of all members with the same problem and header into one dead letter. One
+// request's alone keeps its ID, so that a request that is retried writes it with the same.
+func (g *rejectedGroup) share() []*sharedLetter {
+	type like struct {
+		message.Key
+		reason, detail string
+	}
+	var letters []*sharedLetter
+	byKind := map[like]*sharedLetter{}
+	for _, p := range g.members {
+		for _, d := range p.deadLetters {
+			kind := like{d.Header.Key(), d.Reason, d.Detail}
+			l := byKind[kind]
+			if l == nil {
+				l = &sharedLetter{DeadLetter: d}
+				byKind[kind] = l
+				letters = append(letters, l)
+			} else {
+				l.ID = deadLetterPrefix + hex.EncodeToString(digestOf([]byte(l.ID), []byte(d.ID)))
+				l.Events = append(slices.Clip(l.Events), d.Events...)
+				l.Count += d.Count
+				if d.FirstSeen.Before(l.FirstSeen) {
+					l.FirstSeen, l.Header.ReceivedAt = d.FirstSeen, d.Header.ReceivedAt
+				}
+				if d.LastSeen.After(l.LastSeen) {
+					l.LastSeen = d.LastSeen
+				}
+			}
+			l.members, l.counts = append(l.members, p), append(l.counts, len(d.Events))
+		}
+	}
+	return letters
 }
 
 // rejected counts the invalid events by the code of their problem; nil when there are none.
@@ -84,16 +274,19 @@ func (q *request) deadLetters() []message.DeadLetter {
 // with the same ids.
 func deadLetterID(writeKey string, problem *event.Problem, origin event.Origin, events []event.Received,
 	indexes []int) string {
+	parts := [][]byte{[]byte(writeKey), []byte(problem.Code), []byte(origin.String())}
+	for _, i := range indexes {
+		parts = append(parts, events[i].Raw)
+	}
+	return deadLetterPrefix + hex.EncodeToString(digestOf(parts...))
+}
+
+// digestOf is a digest of 16 bytes.
+func digestOf(parts ...[]byte) []byte {
 	digest := sha256.New()
-	add := func(b []byte) {
-		digest.Write(b)
+	for _, p := range parts {
+		digest.Write(p)
 		digest.Write([]byte{0})
 	}
-	add([]byte(writeKey))
-	add([]byte(problem.Code))
-	add([]byte(origin.String()))
-	for _, i := range indexes {
-		add(events[i].Raw)
-	}
-	return deadLetterPrefix + hex.EncodeToString(digest.Sum(nil)[:16])
+	return digest.Sum(nil)[:16]
 }

@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/message"
@@ -120,4 +123,158 @@ func TestRejectedEventsAreCountedOnlyWhenTheirRequestIsAccepted(t *testing.T) {
 	status, _ = r.post("/v1/batch", body)
 	want(t, "status", status, 200)
 	want(t, "rejected", r.counters.Totals().Rejected, map[string]int{"type_unknown": 1})
+}
+
+// lettersOf counts the dead letters and their events.
+func lettersOf(t *testing.T, r *rig) (letters, events int) {
+	t.Helper()
+	for _, m := range sent(t, &r.deadLetters) {
+		letters++
+		events += len(m.Events)
+	}
+	return letters, events
+}
+
+// manyProblems is a request of 21 problems.
+const manyProblems = `{"batch":[{"type":"track","userId":"u","event":"e"},7,{},{"type":"x"},{"type":"track","userId":"u"},` +
+	`{"type":"track","event":"e"},{"type":"identify"},{"type":"group","userId":"u"},{"type":"alias","userId":"u"}]}`
+
+func TestConcurrentRequestsShareTheirDeadLetters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(c *Config) { c.Linger = 5 * time.Millisecond })
+		var requests sync.WaitGroup
+		for i := range 200 {
+			requests.Go(func() {
+				time.Sleep(time.Duration(i%50) * time.Millisecond)
+				if status, code := r.post("/v1/batch", manyProblems); status != 200 {
+					t.Errorf("%d %s", status, code)
+				}
+			})
+		}
+		requests.Wait()
+		kinds := len(r.counters.Totals().Rejected)
+		letters, events := lettersOf(t, r)
+		if events != 200*8 || letters != kinds || kinds < 5 {
+			t.Errorf("%d dead letters with %d events, of %d kinds", letters, events, kinds)
+		}
+		ids := map[string]bool{}
+		for _, m := range r.deadLetters.messages {
+			ids[attr(m, message.AttrDeadLetterID)] = true
+		}
+		want(t, "IDs", len(ids), letters)
+	})
+}
+
+func TestDeadLettersOfDifferentKeysAndContextsAreNotShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(c *Config) { c.Linger = 5 * time.Millisecond })
+		var requests sync.WaitGroup
+		for i := range 20 {
+			requests.Go(func() {
+				body := fmt.Sprintf(`{"writeKey":"%s-%d","context":{"n":%d},"batch":[%s,{"type":"foo"}]}`, marker, i%2, i%4/2, track("g"))
+				want(t, "status", r.do("POST", "/v1/batch", body).Code, 200)
+			})
+		}
+		requests.Wait()
+		var got []string
+		for _, m := range sent(t, &r.deadLetters) {
+			got = append(got, fmt.Sprint(m.WriteKey, string(m.Context), len(m.Events)))
+		}
+		slices.Sort(got)
+		want(t, "dead letters", got, []string{marker + `-0{"n":0}5`, marker + `-0{"n":1}5`, marker + `-1{"n":0}5`, marker + `-1{"n":1}5`})
+	})
+}
+
+func TestDeadLettersOfAWriteKeyAreBoundedAndWhatIsBeyondIsCountedAndSampled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		keys, err := NewKeys(map[string]Key{keyA: {Name: "broken"}, keyB: {Name: "other"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := newRig(t, func(c *Config) { c.Keys = keys }) // as a Lambda: one request at a time
+		for range 1000 {
+			if status, code := r.post("/v1/batch", manyProblems); status != 200 {
+				t.Fatalf("%d %s", status, code)
+			}
+		}
+		totals := r.counters.Totals()
+		rejected := 0
+		for _, n := range totals.Rejected {
+			rejected += n
+		}
+		letters, events := lettersOf(t, r)
+		if letters != deadLetterBurst || rejected != 8000 || events+totals.DeadLettersDropped != rejected ||
+			totals.Accepted != 1000 {
+			t.Errorf("%d dead letters with %d events, %d dropped, of %d", letters, events, totals.DeadLettersDropped, rejected)
+		}
+		want(t, "status of another key", r.do("POST", "/v1/batch", `{"writeKey":"`+keyB+`","batch":[`+track("g")+
+			`,{"type":"foo"}]}`).Code, 200)
+		more, _ := lettersOf(t, r)
+		want(t, "dead letters of another key", more-letters, 1)
+		time.Sleep(10 * time.Second)
+		for range 100 {
+			r.post("/v1/batch", manyProblems)
+		}
+		last, _ := lettersOf(t, r)
+		want(t, "dead letters after 10 s", last-more, 10)
+		sample := attr(r.deadLetters.messages[more], message.AttrDetail)
+		if !strings.Contains(sample, fmt.Sprintf("besides, %d events since", totals.DeadLettersDropped)) {
+			t.Errorf("the sample says: %s", sample)
+		}
+		if n := strings.Count(r.log.String(), "too many dead letters"); n != 1 || !strings.Contains(r.log.String(), "key=broken") {
+			t.Errorf("%d lines:\n%s", n, r.log.String())
+		}
+	})
+}
+
+func TestABrokenSDKLosesNoDeadLetterInAServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(c *Config) { c.Linger = 5 * time.Millisecond })
+		var requests sync.WaitGroup
+		const n = 50 * 300 // 50 requests a second for 5 minutes
+		for range n {
+			requests.Go(func() { r.post("/v1/batch", `{"batch":[`+track("g")+`,{"type":"foo"}]}`) })
+			time.Sleep(20 * time.Millisecond)
+		}
+		requests.Wait()
+		letters, events := lettersOf(t, r)
+		if totals := r.counters.Totals(); totals.DeadLettersDropped > n/20 || events+totals.DeadLettersDropped != n ||
+			letters > deadLetterBurst+310 {
+			t.Errorf("%d dead letters with %d events, %d dropped", letters, events, totals.DeadLettersDropped)
+		}
+	})
+}
+
+func TestDeadLettersOfAllWriteKeysAreBounded(t *testing.T) {
+	now := time.Date(2026, 11, 27, 0, 0, 0, 0, time.UTC)
+	for keys, most := range map[int]int{2: 2 * deadLetterBurst, 900: allDeadLettersBurst, 5000: allDeadLettersBurst} {
+		var rates deadLetterRates
+		written := 0
+		for i := range 100_000 {
+			if rates.take(fmt.Sprint(i%keys), 1, now).ok {
+				written++
+			}
+		}
+		if written != most || len(rates.keys) > maxRatedKeys+1 {
+			t.Errorf("%d keys: %d dead letters, want %d; %d keys are remembered", keys, written, most, len(rates.keys))
+		}
+		now = now.Add(time.Hour)
+		for i := range 10 * keys { // those that are idle are forgotten
+			rates.take(fmt.Sprint("new", i), 1, now)
+		}
+		if len(rates.keys) > maxRatedKeys+1 {
+			t.Errorf("%d keys are remembered", len(rates.keys))
+		}
+	}
+}
+
+func TestDeadLettersThatCannotBeWrittenTakeNothingOfTheRate(t *testing.T) {
+	r := newRig(t, nil)
+	r.deadLetters.send = refuseAll
+	body := `{"batch":[` + track("good") + `,{"type":"foo"}]}`
+	for range deadLetterBurst + 10 {
+		if status, _ := r.post("/v1/batch", body); status != 429 {
+			t.Fatalf("status %d", status)
+		}
+	}
 }

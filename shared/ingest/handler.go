@@ -233,7 +233,7 @@ func (h *Handler) commit(ctx context.Context, q *request, key *Key) *refusal {
 	if !ok {
 		return quotaRefusal(wait)
 	}
-	refused := h.send(ctx, q)
+	refused := h.send(ctx, q, key)
 	if refused != nil {
 		h.quotas.refund(key, n)
 	}
@@ -243,13 +243,14 @@ func (h *Handler) commit(ctx context.Context, q *request, key *Key) *refusal {
 // send writes the dead letters and then the valid events. The order matters: after a 429 the SDK
 // retries. If the queue already had the valid events, it would have them twice, with different
 // messageIds where ingest made these up. Dead letters that are written twice have the same id.
-func (h *Handler) send(ctx context.Context, q *request) *refusal {
+func (h *Handler) send(ctx context.Context, q *request, key *Key) *refusal {
 	if len(q.invalid) > 0 {
-		if err := h.writeDeadLetters(ctx, q); err != nil {
+		p := rejectedPart{deadLetters: q.deadLetters(), keyName: key.Name}
+		if h.deadLetters.submit(ctx, &p) != nil {
 			q.summary.DeadLetterErrors++
-			h.config.Logger.Error("a request's dead letters could not be written: it is answered 429", "error", err)
 			return refusalDeadLetters
 		}
+		q.summary.DeadLettersDropped = p.dropped
 	}
 	if len(q.invalid) < len(q.content.events) && h.committer.submit(ctx, filled(&q.parts)) != nil {
 		return refusalQueue

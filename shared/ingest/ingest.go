@@ -93,6 +93,9 @@ type Handler struct {
 	compressor *message.Compressor
 	committer  committer
 	pixels     pixelLog
+	// deadLetters may take half of QueueTimeout, because the valid events still have to reach the
+	// queue.
+	deadLetters deadLetterWriter
 }
 
 // New validates the configuration and returns a Handler.
@@ -112,6 +115,10 @@ func New(c Config) (*Handler, error) {
 	h.committer = committer{
 		queue: c.Queue, linger: c.Linger, timeout: c.Limits.QueueTimeout, compressor: compressor, logger: c.Logger,
 		slots: make(chan struct{}, c.Limits.MaxSends), draining: h.inFlight.draining,
+	}
+	h.deadLetters = deadLetterWriter{
+		queue: c.DeadLetters, lingers: c.Linger > 0, timeout: c.Limits.QueueTimeout / 2, compressor: compressor,
+		draining: h.inFlight.draining, logger: c.Logger,
 	}
 	return h, nil
 }

@@ -16,8 +16,11 @@ type Summary struct {
 	Latency time.Duration // from the arrival of the header to the answer
 
 	Accepted int            // events that the queue has
-	Rejected map[string]int // events of accepted requests that became dead letters, by the code of their problem
 	Omitted  map[string]int // fields that were left out of the events, by event.Omissions' names
+	Rejected map[string]int // invalid events of accepted requests, by the code of their problem: they became dead letters
+	// DeadLettersDropped are those of Rejected that did not, because there were too many of the write
+	// key.
+	DeadLettersDropped int
 
 	GzipAbsent       bool // the header says gzip, but the body is plain: a proxy has decompressed it
 	GzipUnannounced  bool // the body is gzip, but no header says so: a proxy has removed it
@@ -38,6 +41,8 @@ type Totals struct {
 	GzipMangled      int
 	DeadLetterErrors int
 	Latencies        []time.Duration // of requests with accepted events, at most the last maxLatencies
+	// DeadLettersDropped are those of Rejected that became no dead letters.
+	DeadLettersDropped int
 }
 
 // maxLatencies bounds a [Counters]' memory: one line of metrics holds no more.
@@ -62,6 +67,7 @@ func (c *Counters) Add(s Summary) {
 	}
 	t.Requests[s.Status]++
 	t.Accepted += s.Accepted
+	t.DeadLettersDropped += s.DeadLettersDropped
 	t.DeadLetterErrors += s.DeadLetterErrors
 	for code, n := range s.Rejected {
 		t.Rejected[code] += n
@@ -131,6 +137,9 @@ func (t *Totals) Metrics() []emf.Metric {
 		one("EventsAccepted", t.Accepted), one("DeadLetterErrors", t.DeadLetterErrors),
 		one("GzipAbsent", t.GzipAbsent), one("GzipUnannounced", t.GzipUnannounced),
 		one("GzipMangled", t.GzipMangled), latency,
+	}
+	if t.DeadLettersDropped > 0 { // a metric costs money for each month in which it is written
+		metrics = append(metrics, one("DeadLettersDropped", t.DeadLettersDropped))
 	}
 	metrics = append(metrics, emf.By("EventsRejected", "Code", t.Rejected)...)
 	metrics = append(metrics, emf.By("FieldsOmitted", "Field", t.Omitted)...)
