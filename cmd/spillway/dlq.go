@@ -18,7 +18,8 @@ func newDLQ() *cobra.Command {
 			"SQS can't list a queue without receiving its messages. While a command runs, the dead letters that it has read "+
 				"are therefore invisible to others. They are visible again when it ends or is interrupted, and at most "+
 				dlq.InvisibleFor+" later if it is killed. Receiving them does no harm, because no queue follows the "+
-				"dead-letter queue.",
+				"dead-letter queue. SQS lets 120,000 be read at a time: of more, those beyond 100,000 are put back at the "+
+				"queue's end under the same IDs.",
 			"An age is the time since the events were received. A write key is shown by its name in the write-key document "+
 				"that --write-keys names, otherwise by the beginning of its SHA-256, as in the function's log."),
 		SuggestFor: []string{"ls", "show", "redrive", "export", "drop"}, // given without dlq

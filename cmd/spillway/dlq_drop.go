@@ -96,19 +96,19 @@ func (d *dropFlags) confirm(ctx context.Context, q *dlq.Queue, filter deadletter
 	if err != nil {
 		return false, err
 	}
-	listing, err := q.List(ctx, filter, name)
+	const shown = 5
+	listing, err := q.List(ctx, filter, shown, name)
 	if err != nil {
 		return false, q.Explain(err)
 	}
 	if err := d.CheckReasons(listing.InQueue); err != nil {
 		return false, err
 	}
-	if len(listing.Entries) == 0 {
+	if listing.Total == 0 {
 		return false, q.SayNone(ctx, listing.InQueue, out)
 	}
-	const shown = 5
-	dlq.PrintListing(out, &listing, shown, time.Now())
-	fmt.Fprintf(out, "\nDelete %s? Type yes to confirm: ", terminal.Plural(len(listing.Entries), "dead letter"))
+	dlq.PrintListing(out, &listing, time.Now())
+	fmt.Fprintf(out, "\nDelete %s? Type yes to confirm: ", terminal.Plural(listing.Total, "dead letter"))
 	answer, err := bufio.NewReader(in).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return false, fmt.Errorf("read the answer: %w", err)

@@ -54,7 +54,7 @@ func (l *lsFlags) run(ctx context.Context, out, errOut io.Writer) error {
 	if err != nil {
 		return err
 	}
-	listing, err := q.List(ctx, filter, name)
+	listing, err := q.List(ctx, filter, l.limit, name)
 	if err != nil {
 		return q.Explain(err)
 	}
@@ -63,26 +63,23 @@ func (l *lsFlags) run(ctx context.Context, out, errOut io.Writer) error {
 	}
 	if len(listing.InQueue) > 0 {
 		defer q.WarnInvisible(ctx, errOut)
+		dlq.SayPutBack(errOut, listing.PutBack)
 	}
 	if l.asJSON {
-		return printListingJSON(out, &listing, l.limit)
+		return printListingJSON(out, &listing)
 	}
-	if len(listing.Entries) == 0 {
+	if listing.Total == 0 {
 		return q.SayNone(ctx, listing.InQueue, out)
 	}
-	dlq.PrintListing(out, &listing, l.limit, time.Now())
+	dlq.PrintListing(out, &listing, time.Now())
 	return nil
 }
 
-func printListingJSON(out io.Writer, l *deadletter.Listing, limit int) error {
-	deadLetters := len(l.Entries)
-	if limit > 0 && deadLetters > limit {
-		l.Entries = l.Entries[:limit]
-	}
+func printListingJSON(out io.Writer, l *deadletter.Listing) error {
 	return terminal.WriteJSON(out, struct {
 		DeadLetters int                `json:"deadLetters"`
 		Copies      int                `json:"copies"`
 		Groups      []deadletter.Group `json:"groups"`
 		List        []deadletter.Entry `json:"list"`
-	}{deadLetters, l.Duplicates, append([]deadletter.Group{}, l.Groups...), append([]deadletter.Entry{}, l.Entries...)})
+	}{l.Total, l.Duplicates, append([]deadletter.Group{}, l.Groups...), append([]deadletter.Entry{}, l.Entries...)})
 }

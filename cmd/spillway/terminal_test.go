@@ -24,12 +24,11 @@ func TestTextOfEventsCanNotControlTheTerminal(t *testing.T) {
 	for name, draw := range map[string]func(*bytes.Buffer) error{
 		"ls": func(b *bytes.Buffer) error {
 			dlq.PrintListing(b, &deadletter.Listing{Groups: []deadletter.Group{{Reason: hostile}},
-				Entries: []deadletter.Entry{entry}}, 0,
-				time.Now())
+				Entries: []deadletter.Entry{entry}}, time.Now())
 			return nil
 		},
 		"ls --json": func(b *bytes.Buffer) error {
-			return printListingJSON(b, &deadletter.Listing{Entries: []deadletter.Entry{entry}}, 0)
+			return printListingJSON(b, &deadletter.Listing{Entries: []deadletter.Entry{entry}})
 		},
 		"show": func(b *bytes.Buffer) error {
 			(&dlq.Description{Entry: entry, Context: quoted, Batch: []json.RawMessage{quoted}}).Print(b, time.Now())

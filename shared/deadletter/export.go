@@ -70,7 +70,11 @@ func newExporter(f Filter, write func([]byte) error) *exporter {
 }
 
 func (e *exporter) run(ctx context.Context, q *Queue) (ExportResult, error) {
-	err := q.scan(ctx, e.handle)
+	n := readers
+	if e.drop {
+		n = workers
+	}
+	_, err := q.scan(ctx, n, e.handle)
 	return e.result, err
 }
 
@@ -91,7 +95,7 @@ func (e *exporter) handle(ctx context.Context, s *scan, received []*Received) er
 	events := 0
 	for _, l := range received {
 		e.result.InQueue[l.Reason]++
-		if !e.filter.match(l, s.began) || e.skip != nil && e.skip(l) {
+		if !e.filter.match(l, s.began, r) || e.skip != nil && e.skip(l) {
 			continue
 		}
 		text, n, err := l.lines(r)

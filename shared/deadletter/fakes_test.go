@@ -40,6 +40,11 @@ type fakeSQS struct {
 	rng      *rand.Rand // nil: no faults
 	calls    map[string]int
 	before   func(call string) // nil: nothing
+
+	maxInFlight int  // beyond it none is handed out; 0: no bound
+	most        int  // that were in flight
+	shuffled    bool // hand out in no order
+	denySend    bool
 }
 
 func newFake(name string) *fakeSQS { return &fakeSQS{name: name, calls: map[string]int{}} }
@@ -89,6 +94,9 @@ func (f *fakeSQS) SendMessageBatch(_ context.Context, in *sqs.SendMessageBatchIn
 	if !run {
 		return nil, err
 	}
+	if f.denySend {
+		return nil, errors.New("AccessDenied")
+	}
 	out := &sqs.SendMessageBatchOutput{}
 	for _, e := range in.Entries {
 		f.mu.Lock()
@@ -98,8 +106,11 @@ func (f *fakeSQS) SendMessageBatch(_ context.Context, in *sqs.SendMessageBatchIn
 			out.Failed = append(out.Failed, types.BatchResultErrorEntry{Id: e.Id, Code: aws.String("InternalError")})
 			continue
 		}
-		f.put(message.Message{Body: aws.ToString(e.MessageBody), Attributes: sqsclient.ParseAttributes(e.MessageAttributes)},
-			"")
+		m := message.Message{Body: aws.ToString(e.MessageBody), Attributes: sqsclient.ParseAttributes(e.MessageAttributes)}
+		if m.Size() > message.MaxBytes || len(m.Attributes) > 10 {
+			panic("SQS does not accept this message")
+		}
+		f.put(m, "").visible = time.Now().Add(time.Duration(e.DelaySeconds) * time.Second)
 		out.Successful = append(out.Successful, types.SendMessageBatchResultEntry{Id: e.Id})
 	}
 	if err != nil {
@@ -116,7 +127,19 @@ func (f *fakeSQS) ReceiveMessage(_ context.Context, in *sqs.ReceiveMessageInput,
 	}
 	out := &sqs.ReceiveMessageOutput{}
 	f.mu.Lock()
+	if f.shuffled {
+		rand.Shuffle(len(f.messages), func(i, j int) { f.messages[i], f.messages[j] = f.messages[j], f.messages[i] })
+	}
+	inFlight := 0 // a delayed one is not
 	for _, m := range f.messages {
+		if m.receives > 0 && m.visible.After(time.Now()) {
+			inFlight++
+		}
+	}
+	for _, m := range f.messages {
+		if f.maxInFlight > 0 && inFlight >= f.maxInFlight {
+			break
+		}
 		if m.visible.After(time.Now()) || len(out.Messages) == int(in.MaxNumberOfMessages) {
 			continue
 		}
@@ -124,6 +147,8 @@ func (f *fakeSQS) ReceiveMessage(_ context.Context, in *sqs.ReceiveMessageInput,
 			continue
 		}
 		m.receives++
+		inFlight++
+		f.most = max(f.most, inFlight)
 		m.handle = m.id + "/" + strconv.Itoa(m.receives)
 		m.visible = time.Now().Add(time.Duration(in.VisibilityTimeout) * time.Second)
 		got := types.Message{MessageId: aws.String(m.id), ReceiptHandle: aws.String(m.handle), Body: aws.String(m.Body),

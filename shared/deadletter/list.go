@@ -36,7 +36,9 @@ type Group struct {
 // A Listing is the result of a [Queue.List].
 type Listing struct {
 	Groups     []Group      // by number of events, the largest first
-	Entries    []Entry      // by when their events came in, the latest first
+	Entries    []Entry      // by when their events came in, the latest first; at most the limit
+	Total      int          // dead letters in Groups
+	PutBack    int          // dead letters that were put back, see the package comment
 	Duplicates int          // dead letters that were written twice, and are counted once in Groups and Entries
 	InQueue    ReasonCounts // all dead letters that were in the queue, also those outside the filter
 }
@@ -44,13 +46,13 @@ type Listing struct {
 // unreadableKey is the name of the write key of a dead letter whose body can't be read.
 const unreadableKey = "unreadable"
 
-// List returns the dead letters that f selects. It needs a few hundred bytes of memory for each.
-// name returns what may be shown of a write key; an empty key means the deliver function's default.
+// List returns the dead letters that f selects: all in Groups, the latest in Entries, at most limit
+// of them (0: all). name returns what may be shown of a write key; an empty key means the deliver function's default.
 // After an error the listing holds what was found before it.
-func (q *Queue) List(ctx context.Context, f Filter, name func(writeKey string) string) (Listing, error) {
-	list := &lister{name: name, groups: map[groupKey]*Group{}, seen: seenBefore{},
+func (q *Queue) List(ctx context.Context, f Filter, limit int, name func(writeKey string) string) (Listing, error) {
+	list := &lister{name: name, limit: limit, groups: map[groupKey]*Group{}, seen: seenBefore{},
 		result: Listing{InQueue: ReasonCounts{}}}
-	err := q.scan(ctx, func(_ context.Context, s *scan, received []*Received) error {
+	putBack, err := q.scan(ctx, readers, func(_ context.Context, s *scan, received []*Received) error {
 		r, err := NewReader()
 		if err != nil {
 			return err
@@ -60,12 +62,13 @@ func (q *Queue) List(ctx context.Context, f Filter, name func(writeKey string) s
 		defer list.mu.Unlock()
 		for _, l := range received {
 			list.result.InQueue[l.Reason]++
-			if f.match(l, s.began) {
+			if f.match(l, s.began, r) {
 				list.add(l, r)
 			}
 		}
 		return nil
 	})
+	list.result.PutBack = putBack
 	return list.sorted(), err
 }
 
@@ -75,6 +78,7 @@ type groupKey struct{ reason, writeKey string }
 type lister struct {
 	mu     sync.Mutex
 	name   func(writeKey string) string
+	limit  int
 	groups map[groupKey]*Group
 	seen   seenBefore
 	result Listing
@@ -86,7 +90,11 @@ func (s *lister) add(l *Received, r *Reader) {
 		return
 	}
 	e, _, _ := r.Entry(l, s.name) // a body that can't be read has an entry, too
+	s.result.Total++
 	s.result.Entries = append(s.result.Entries, e)
+	if s.limit > 0 && len(s.result.Entries) >= 2*s.limit+minEntries {
+		s.cutEntries()
+	}
 	key := groupKey{e.Reason, e.WriteKey}
 	g := s.groups[key]
 	if g == nil {
@@ -103,9 +111,21 @@ func (s *lister) sorted() Listing {
 	slices.SortFunc(s.result.Groups, func(a, b Group) int {
 		return cmp.Or(b.Events-a.Events, cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.WriteKey, b.WriteKey))
 	})
+	s.cutEntries()
+	return s.result
+}
+
+// minEntries are sorted at once, so that a small limit does not sort for each dead letter.
+const minEntries = 1000
+
+// cutEntries leaves the latest entries, sorted.
+func (s *lister) cutEntries() {
 	slices.SortFunc(s.result.Entries,
 		func(a, b Entry) int { return cmp.Or(b.FirstSeen.Compare(a.FirstSeen), cmp.Compare(a.ID, b.ID)) })
-	return s.result
+	if s.limit > 0 && len(s.result.Entries) > s.limit {
+		clear(s.result.Entries[s.limit:])
+		s.result.Entries = s.result.Entries[:s.limit]
+	}
 }
 
 func (g *Group) add(e *Entry) {
@@ -142,7 +162,7 @@ var errFound = errors.New("found")
 // Find returns the dead letter whose ID or SQS message id is id, or nil if no visible one has it.
 func (q *Queue) Find(ctx context.Context, id string) (*Received, error) {
 	var found atomic.Pointer[Received]
-	err := q.scan(ctx, func(_ context.Context, _ *scan, received []*Received) error {
+	_, err := q.scan(ctx, readers, func(_ context.Context, _ *scan, received []*Received) error {
 		for _, l := range received {
 			if l.ID == id || l.MessageID == id {
 				found.Store(l)

@@ -18,6 +18,7 @@ import (
 type Received struct {
 	message.DeadLetter
 	Attributes map[string]message.Attribute
+	raw        map[string]types.MessageAttributeValue // the same as SQS returned them
 
 	MessageID string    // SQS's
 	Sent      time.Time // when it was sent to its queue; of one that SQS moved, to the events queue
@@ -25,7 +26,8 @@ type Received struct {
 
 // parse never fails: a listing must show everything in the queue.
 func parse(m *types.Message) *Received {
-	l := &Received{MessageID: aws.ToString(m.MessageId), Attributes: sqsclient.ParseAttributes(m.MessageAttributes)}
+	l := &Received{MessageID: aws.ToString(m.MessageId), Attributes: sqsclient.ParseAttributes(m.MessageAttributes),
+		raw: m.MessageAttributes}
 	l.DeadLetter = message.ReadDeadLetter(message.Message{Body: aws.ToString(m.Body), Attributes: l.Attributes})
 	if ms, err := strconv.ParseInt(m.Attributes["SentTimestamp"], 10, 64); err == nil {
 		l.Sent = time.UnixMilli(ms)
@@ -54,12 +56,22 @@ type Filter struct {
 	Reasons   []string      // empty: all
 	OlderThan time.Duration // by the time since their events came in; 0: no bound
 	NewerThan time.Duration // 0: no bound
+	// WriteKey selects dead letters by their write key; nil: all. It is not asked about those whose
+	// body can't be read, which it does not select.
+	WriteKey func(writeKey string) bool
 }
 
-func (f *Filter) match(l *Received, now time.Time) bool {
+func (f *Filter) match(l *Received, now time.Time, r *Reader) bool {
 	age := l.age(now)
-	return (len(f.Reasons) == 0 || slices.Contains(f.Reasons, l.Reason)) &&
-		(f.OlderThan == 0 || age > f.OlderThan) && (f.NewerThan == 0 || age < f.NewerThan)
+	if len(f.Reasons) > 0 && !slices.Contains(f.Reasons, l.Reason) ||
+		f.OlderThan != 0 && age <= f.OlderThan || f.NewerThan != 0 && age >= f.NewerThan {
+		return false
+	}
+	if f.WriteKey == nil {
+		return true
+	}
+	m, err := r.Read(l)
+	return err == nil && f.WriteKey(m.WriteKey)
 }
 
 // A Reader reads the bodies of dead letters. It is not safe for concurrent use.

@@ -79,7 +79,7 @@ func (q *Queue) Redrive(ctx context.Context, to Sender, o RedriveOptions) (Redri
 	if err := r.check(ctx); err != nil {
 		return r.result, err
 	}
-	err = q.scan(ctx, r.handle)
+	_, err = q.scan(ctx, workers, r.handle)
 	return r.result, err
 }
 
@@ -149,7 +149,7 @@ func (r *redrive) selectFrom(received []*Received, now time.Time) ([]*Received, 
 
 // selects reports whether to send the dead letter, and sets its Count.
 func (r *redrive) selects(l *Received, now time.Time, reader *Reader) bool {
-	match := r.Filter.match(l, now)
+	match := r.Filter.match(l, now, reader)
 	permanent := slices.Contains(PermanentReasons(), l.Reason)
 	if match {
 		m, err := reader.Read(l)

@@ -69,7 +69,7 @@ func TestADeadLetterWithInvalidAttributesDoesNotDelayOthers(t *testing.T) {
 			}}, "")
 		}
 		q := New(dead, "dead")
-		listing, err := q.List(t.Context(), Filter{}, strings.ToUpper)
+		listing, err := q.List(t.Context(), Filter{}, 0, strings.ToUpper)
 		want(t, "error", err, error(nil))
 		_, err = json.Marshal(listing)
 		want(t, "error of JSON", err, error(nil))

@@ -16,6 +16,9 @@ import (
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
+// maxRepeated is how many dead letters that are not new end a scan however many it holds.
+const maxRepeated = 20_000
+
 // scan is one pass over a queue.
 type scan struct {
 	q     *Queue
@@ -25,43 +28,46 @@ type scan struct {
 	handles  map[string]string // receipt handles of the dead letters that it holds, by SQS's message ids
 	held     int               // how many it has handed out and not deleted
 	repeated int               // receives in a row that returned no new dead letter
+	putBack  int               // how many it has put back
+	stuck    bool              // it can't put any back
 }
 
-// scan calls handle with the dead letters of each receive, from several goroutines at the same
+// scan calls handle with the dead letters of each receive, from so many goroutines at the same
 // time, until every dead letter that was visible when the scan began was received. The scan ends
 // early when ctx ends or handle fails. When it returns, what handle did not delete is visible
-// again.
-func (q *Queue) scan(ctx context.Context, handle func(context.Context, *scan, []*Received) error) error {
+// again, except what was put back, which is after [PutBackFor] at most.
+func (q *Queue) scan(ctx context.Context, workers int,
+	handle func(context.Context, *scan, []*Received) error) (putBack int, err error) {
 	s := &scan{q: q, began: time.Now(), handles: map[string]string{}}
 	group, scanning := errgroup.WithContext(ctx)
 	for range workers {
 		group.Go(func() error {
 			for scanning.Err() == nil {
-				received, end, err := s.receive(ctx)
+				received, later, end, err := s.receive(ctx)
 				if err != nil || end {
 					return err
 				}
-				if len(received) == 0 {
-					continue
+				if len(received) > 0 {
+					if err := handle(scanning, s, received); err != nil {
+						return err
+					}
 				}
-				if err := handle(scanning, s, received); err != nil {
-					return err
-				}
+				s.makeRoom(ctx, append(received, later...))
 			}
 			return context.Cause(ctx)
 		})
 	}
-	err := group.Wait()
+	err = group.Wait()
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
-	return errors.Join(err, s.release(ctx))
+	return s.putBack, errors.Join(err, s.release(ctx))
 }
 
-// receive returns dead letters that are new to this scan. One is received again when it was
-// invisible for less time than the scan takes. The scan ends when nothing is received, or nothing
-// new in as many receives as it takes to receive all of them again.
-func (s *scan) receive(ctx context.Context) (received []*Received, end bool, err error) {
+// receive returns dead letters that are new to this scan, and those that were sent after it began.
+// One is received again when it was invisible for less time than the scan takes. The scan ends when
+// nothing is received, or nothing new in as many receives as it takes to receive all of them again.
+func (s *scan) receive(ctx context.Context) (received, later []*Received, end bool, err error) {
 	// A receive is not interrupted: SQS may already have made dead letters invisible, and the
 	// answer would be lost. It takes at most a second.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
@@ -74,13 +80,13 @@ func (s *scan) receive(ctx context.Context) (received []*Received, end bool, err
 		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
 	})
 	if overLimit := (*types.OverLimit)(nil); errors.As(err, &overLimit) {
-		return nil, true, nil
+		return nil, nil, true, nil
 	}
 	if err != nil {
-		return nil, false, fmt.Errorf("receive from %s: %w", s.q.url, err)
+		return nil, nil, false, fmt.Errorf("receive from %s: %w", s.q.url, err)
 	}
 	if len(out.Messages) == 0 {
-		return nil, true, nil
+		return nil, nil, true, nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -90,17 +96,21 @@ func (s *scan) receive(ctx context.Context) (received []*Received, end bool, err
 		s.handles[aws.ToString(m.MessageId)] = aws.ToString(m.ReceiptHandle)
 		// One that was sent after the scan began has come back, perhaps because of this scan: it is
 		// for the next one.
-		if l := parse(m); !known && !l.Sent.After(s.began) {
+		switch l := parse(m); {
+		case known:
+		case l.Sent.After(s.began):
+			later = append(later, l)
+		default:
 			received = append(received, l)
 		}
 	}
 	if len(received) > 0 {
 		s.held += len(received)
 		s.repeated = 0
-		return received, false, nil
+		return received, later, false, nil
 	}
 	s.repeated++
-	return nil, s.repeated*sqsclient.MaxEntries > s.held+10*sqsclient.MaxEntries, nil
+	return nil, later, s.repeated*sqsclient.MaxEntries > min(s.held, maxRepeated)+10*sqsclient.MaxEntries, nil
 }
 
 // extend makes dead letters invisible for another [VisibilityTimeout]. If it fails, another
@@ -143,7 +153,9 @@ func (s *scan) tryDelete(ctx context.Context, received []*Received) (failed []*R
 				continue
 			}
 			delete(s.handles, l.MessageID)
-			s.held--
+			if !l.Sent.After(s.began) {
+				s.held--
+			}
 		}
 		s.mu.Unlock()
 	}
@@ -185,7 +197,7 @@ func (s *scan) release(ctx context.Context) error {
 		changes = append(changes, sqsclient.VisibilityChange{ReceiptHandle: handle})
 	}
 	var group errgroup.Group
-	size := (len(changes)/workers/sqsclient.MaxEntries + 1) * sqsclient.MaxEntries
+	size := (len(changes)/readers/sqsclient.MaxEntries + 1) * sqsclient.MaxEntries
 	for from := 0; from < len(changes); from += size {
 		part := changes[from:min(from+size, len(changes))]
 		group.Go(func() error {

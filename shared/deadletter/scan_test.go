@@ -3,6 +3,7 @@ package deadletter
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -48,7 +49,7 @@ func TestAScanReceivesEachDeadLetterOnceAndLeavesNoneInvisible(t *testing.T) {
 		f.put(f.messages[0].Message, "") // written twice
 		f.put(message.Message{Body: "{}"}, "arn:aws:sqs:x:y:live")
 		f.put(message.Message{Body: "<html>"}, "")
-		list, err := New(f, "dead").List(t.Context(), Filter{}, keys)
+		list, err := New(f, "dead").List(t.Context(), Filter{}, 0, keys)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,7 +72,7 @@ func TestAScanLongerThanTheVisibilityTimeoutEnds(t *testing.T) {
 				time.Sleep(VisibilityTimeout / 4)
 			}
 		}
-		list, err := New(f, "dead").List(t.Context(), Filter{}, keys)
+		list, err := New(f, "dead").List(t.Context(), Filter{}, 0, keys)
 		want(t, "error", err, error(nil))
 		if len(list.Entries) > 400 || len(list.Entries) < 160 {
 			t.Errorf("%d dead letters of 400 were seen", len(list.Entries))
@@ -90,7 +91,7 @@ func TestAnInterruptedOrFailedScanLeavesNoneInvisible(t *testing.T) {
 				cancel(errStop)
 			}
 		}
-		_, err := New(f, "dead").List(ctx, Filter{}, keys)
+		_, err := New(f, "dead").List(ctx, Filter{}, 0, keys)
 		if !errors.Is(err, errStop) {
 			t.Errorf("error %v", err)
 		}
@@ -98,7 +99,7 @@ func TestAnInterruptedOrFailedScanLeavesNoneInvisible(t *testing.T) {
 
 		f.before = nil
 		var handled atomic.Int32
-		err = New(f, "dead").scan(t.Context(),
+		_, err = New(f, "dead").scan(t.Context(), workers,
 			func(context.Context, *scan, []*Received) error { handled.Add(1); return errReset })
 		if !errors.Is(err, errReset) || handled.Load() == 0 {
 			t.Errorf("error %v", err)
@@ -117,7 +118,7 @@ func TestAScanIgnoresWhatIsSentAfterItBegan(t *testing.T) {
 				f.put(m, "")
 			}
 		}
-		list, err := New(f, "dead").List(t.Context(), Filter{}, keys)
+		list, err := New(f, "dead").List(t.Context(), Filter{}, 0, keys)
 		want(t, "error", err, error(nil))
 		want(t, "dead letters", len(list.Entries), 30)
 	})
@@ -125,7 +126,7 @@ func TestAScanIgnoresWhatIsSentAfterItBegan(t *testing.T) {
 
 func TestFindStopsAtTheDeadLetter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := filled(t, 500, nil)
+		f := filled(t, 2000, nil)
 		f.before = func(string) { time.Sleep(time.Millisecond) }
 		q := New(f, "dead")
 		for _, id := range []string{"m3/0", "dead-4"} { // a Letter-Id, and SQS's
@@ -134,7 +135,7 @@ func TestFindStopsAtTheDeadLetter(t *testing.T) {
 				t.Errorf("%s: %+v, %v", id, l, err)
 			}
 		}
-		if f.calls["receive"] > 20 {
+		if f.calls["receive"] > 2*readers {
 			t.Errorf("%d receives", f.calls["receive"])
 		}
 		l, err := q.Find(t.Context(), "none")
@@ -186,8 +187,99 @@ func TestAFilterSelectsByReasonAndAge(t *testing.T) {
 		{Filter{NewerThan: 2 * time.Hour}, false},
 		{Filter{NewerThan: 3 * time.Hour, OlderThan: time.Hour}, true},
 	} {
-		if got := c.filter.match(l, now); got != c.want {
+		if got := c.filter.match(l, now, nil); got != c.want {
 			t.Errorf("%+v: %v", c.filter, got)
 		}
 	}
+}
+
+func TestAFilterSelectsByWriteKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := filled(t, 30, func(i int, l *message.DeadLetter) { l.Header.WriteKey = "WK" + strconv.Itoa(i%3) })
+		f.put(message.Message{Body: "<html>"}, "")
+		filter := Filter{WriteKey: func(writeKey string) bool { return writeKey == "WK1" }}
+		list, err := New(f, "dead").List(t.Context(), filter, 0, keys)
+		want(t, "error", err, error(nil))
+		want(t, "dead letters", list.Total, 10)
+		want(t, "groups", len(list.Groups), 1)
+		dropped, err := New(f, "dead").Drop(t.Context(), filter, func([]byte) error { return nil })
+		want(t, "error", err, error(nil))
+		want(t, "dropped", dropped.DeadLetters, 10)
+		want(t, "left", len(f.messages), 21)
+	})
+}
+
+func TestAListingHoldsTheLatestUpToItsLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		f := filled(t, 2500, func(i int, l *message.DeadLetter) { l.FirstSeen = began.Add(-time.Duration(i*7919%2500) * time.Minute) })
+		all, err := New(f, "dead").List(t.Context(), Filter{}, 0, keys)
+		want(t, "error", err, error(nil))
+		some, err := New(f, "dead").List(t.Context(), Filter{}, 7, keys)
+		want(t, "error", err, error(nil))
+		want(t, "entries", some.Entries, all.Entries[:7])
+		want(t, "total", []int{some.Total, all.Total, len(all.Entries)}, []int{2500, 2500, 2500})
+		want(t, "groups", some.Groups, all.Groups)
+	})
+}
+
+func TestAScanReceivesMoreThanMayBeInFlight(t *testing.T) {
+	for name, shuffled := range map[string]bool{"in order": false, "not in order": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := filled(t, 600, func(i int, l *message.DeadLetter) {
+					if i%2 == 0 {
+						l.Header.WriteKey = "other"
+					}
+				})
+				for i := range 200 {
+					f.put(message.Message{Body: `{"type":"track","userId":"u","event":"e","messageId":"moved-` + strconv.Itoa(i) + `"}`},
+						"arn:aws:sqs:x:y:live")
+				}
+				time.Sleep(time.Hour) // what a message lacks is taken from when SQS got it
+				f.maxInFlight, f.shuffled = 120, shuffled
+				q := New(f, "dead")
+				q.maxHeld = 100
+				list, err := q.List(t.Context(), Filter{}, 0, keys)
+				want(t, "error", err, error(nil))
+				if list.Total != 800 || list.PutBack < 600 || f.most > 120 {
+					t.Errorf("%d dead letters of 800 are listed, %d were put back, %d were in flight", list.Total, list.PutBack, f.most)
+				}
+				time.Sleep(PutBackFor)
+				want(t, "in flight", f.invisible(), 0)
+				want(t, "messages", len(f.messages), 800)
+				// The copies are the same dead letters.
+				q.maxHeld, f.maxInFlight = maxHeld, 0
+				again, err := q.List(t.Context(), Filter{}, 0, keys)
+				want(t, "error", err, error(nil))
+				want(t, "duplicates", again.Duplicates, 0)
+				want(t, "groups", again.Groups, list.Groups)
+				same := func(entries []Entry) []Entry {
+					entries = slices.Clone(entries)
+					for i := range entries {
+						entries[i].Receives = 0 // of the moved ones, receives by scans count
+					}
+					return entries
+				}
+				want(t, "entries", same(again.Entries), same(list.Entries))
+			})
+		})
+	}
+}
+
+func TestAScanThatMayNotSendHoldsWhatItCan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := filled(t, 400, nil)
+		f.maxInFlight, f.denySend = 120, true
+		time.Sleep(time.Second)
+		q := New(f, "dead")
+		q.maxHeld = 100
+		list, err := q.List(t.Context(), Filter{}, 0, keys)
+		want(t, "error", err, error(nil))
+		if list.Total < 110 || list.PutBack > 0 {
+			t.Errorf("%d are listed, %d were put back", list.Total, list.PutBack)
+		}
+		want(t, "in flight", f.invisible(), 0)
+		want(t, "messages", len(f.messages), 400)
+	})
 }

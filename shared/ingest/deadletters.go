@@ -20,7 +20,7 @@ const deadLetterPrefix = "ingest/"
 
 const (
 	// deadLetterLinger is how long the first request with invalid events waits for others whose dead
-	// letters it can share: longer than for valid events, because such requests should be few.
+	// dead letters it can share: longer than for valid events, because such requests should be few.
 	deadLetterLinger = 100 * time.Millisecond
 	// overRateLinger is the same once the dead letters of its write key are beyond their rate: then
 	// one has the events of all that came in the meantime.
@@ -140,8 +140,8 @@ func (w *deadLetterWriter) close(g *rejectedGroup) {
 	}
 }
 
-// A sharedLetter is a dead letter with the events of one or more members.
-type sharedLetter struct {
+// A sharedDeadLetter is a dead letter with the events of one or more members.
+type sharedDeadLetter struct {
 	message.DeadLetter
 	members []*rejectedPart
 	counts  []int // events of each
@@ -150,7 +150,7 @@ type sharedLetter struct {
 // write writes the dead letters of a group, as far as the rates allow.
 func (w *deadLetterWriter) write(ctx context.Context, g *rejectedGroup) {
 	var messages []message.Message
-	var owners []*sharedLetter
+	var owners []*sharedDeadLetter
 	now := time.Now()
 	for _, l := range g.share() {
 		t := w.rates.take(l.Header.WriteKey, len(l.Events), now)
@@ -188,21 +188,21 @@ func (w *deadLetterWriter) write(ctx context.Context, g *rejectedGroup) {
 
 // share puts the events of all members with the same problem and header into one dead letter. One
 // request's alone keeps its ID, so that a request that is retried writes it with the same.
-func (g *rejectedGroup) share() []*sharedLetter {
+func (g *rejectedGroup) share() []*sharedDeadLetter {
 	type like struct {
 		message.Key
 		reason, detail string
 	}
-	var letters []*sharedLetter
-	byKind := map[like]*sharedLetter{}
+	var deadLetters []*sharedDeadLetter
+	byKind := map[like]*sharedDeadLetter{}
 	for _, p := range g.members {
 		for _, d := range p.deadLetters {
 			kind := like{d.Header.Key(), d.Reason, d.Detail}
 			l := byKind[kind]
 			if l == nil {
-				l = &sharedLetter{DeadLetter: d}
+				l = &sharedDeadLetter{DeadLetter: d}
 				byKind[kind] = l
-				letters = append(letters, l)
+				deadLetters = append(deadLetters, l)
 			} else {
 				l.ID = deadLetterPrefix + hex.EncodeToString(digestOf([]byte(l.ID), []byte(d.ID)))
 				l.Events = append(slices.Clip(l.Events), d.Events...)
@@ -217,7 +217,7 @@ func (g *rejectedGroup) share() []*sharedLetter {
 			l.members, l.counts = append(l.members, p), append(l.counts, len(d.Events))
 		}
 	}
-	return letters
+	return deadLetters
 }
 
 // rejected counts the invalid events by the code of their problem; nil when there are none.

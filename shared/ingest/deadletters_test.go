@@ -125,14 +125,14 @@ func TestRejectedEventsAreCountedOnlyWhenTheirRequestIsAccepted(t *testing.T) {
 	want(t, "rejected", r.counters.Totals().Rejected, map[string]int{"type_unknown": 1})
 }
 
-// lettersOf counts the dead letters and their events.
-func lettersOf(t *testing.T, r *rig) (letters, events int) {
+// deadLettersOf counts the dead letters and their events.
+func deadLettersOf(t *testing.T, r *rig) (deadLetters, events int) {
 	t.Helper()
 	for _, m := range sent(t, &r.deadLetters) {
-		letters++
+		deadLetters++
 		events += len(m.Events)
 	}
-	return letters, events
+	return deadLetters, events
 }
 
 // manyProblems is a request of 21 problems.
@@ -153,15 +153,15 @@ func TestConcurrentRequestsShareTheirDeadLetters(t *testing.T) {
 		}
 		requests.Wait()
 		kinds := len(r.counters.Totals().Rejected)
-		letters, events := lettersOf(t, r)
-		if events != 200*8 || letters != kinds || kinds < 5 {
-			t.Errorf("%d dead letters with %d events, of %d kinds", letters, events, kinds)
+		deadLetters, events := deadLettersOf(t, r)
+		if events != 200*8 || deadLetters != kinds || kinds < 5 {
+			t.Errorf("%d dead letters with %d events, of %d kinds", deadLetters, events, kinds)
 		}
 		ids := map[string]bool{}
 		for _, m := range r.deadLetters.messages {
 			ids[attr(m, message.AttrDeadLetterID)] = true
 		}
-		want(t, "IDs", len(ids), letters)
+		want(t, "IDs", len(ids), deadLetters)
 	})
 }
 
@@ -202,20 +202,20 @@ func TestDeadLettersOfAWriteKeyAreBoundedAndWhatIsBeyondIsCountedAndSampled(t *t
 		for _, n := range totals.Rejected {
 			rejected += n
 		}
-		letters, events := lettersOf(t, r)
-		if letters != deadLetterBurst || rejected != 8000 || events+totals.DeadLettersDropped != rejected ||
+		deadLetters, events := deadLettersOf(t, r)
+		if deadLetters != deadLetterBurst || rejected != 8000 || events+totals.DeadLettersDropped != rejected ||
 			totals.Accepted != 1000 {
-			t.Errorf("%d dead letters with %d events, %d dropped, of %d", letters, events, totals.DeadLettersDropped, rejected)
+			t.Errorf("%d dead letters with %d events, %d dropped, of %d", deadLetters, events, totals.DeadLettersDropped, rejected)
 		}
 		want(t, "status of another key", r.do("POST", "/v1/batch", `{"writeKey":"`+keyB+`","batch":[`+track("g")+
 			`,{"type":"foo"}]}`).Code, 200)
-		more, _ := lettersOf(t, r)
-		want(t, "dead letters of another key", more-letters, 1)
+		more, _ := deadLettersOf(t, r)
+		want(t, "dead letters of another key", more-deadLetters, 1)
 		time.Sleep(10 * time.Second)
 		for range 100 {
 			r.post("/v1/batch", manyProblems)
 		}
-		last, _ := lettersOf(t, r)
+		last, _ := deadLettersOf(t, r)
 		want(t, "dead letters after 10 s", last-more, 10)
 		sample := attr(r.deadLetters.messages[more], message.AttrDetail)
 		if !strings.Contains(sample, fmt.Sprintf("besides, %d events since", totals.DeadLettersDropped)) {
@@ -237,10 +237,10 @@ func TestABrokenSDKLosesNoDeadLetterInAServer(t *testing.T) {
 			time.Sleep(20 * time.Millisecond)
 		}
 		requests.Wait()
-		letters, events := lettersOf(t, r)
+		deadLetters, events := deadLettersOf(t, r)
 		if totals := r.counters.Totals(); totals.DeadLettersDropped > n/20 || events+totals.DeadLettersDropped != n ||
-			letters > deadLetterBurst+310 {
-			t.Errorf("%d dead letters with %d events, %d dropped", letters, events, totals.DeadLettersDropped)
+			deadLetters > deadLetterBurst+310 {
+			t.Errorf("%d dead letters with %d events, %d dropped", deadLetters, events, totals.DeadLettersDropped)
 		}
 	})
 }

@@ -32,7 +32,7 @@ type Flags struct {
 	pipeline             deployed.Name
 	queueURL, deadURL    string
 	writeKeys            string
-	reasons              []string
+	reasons, keys        []string
 	olderThan, newerThan time.Duration
 }
 
@@ -51,6 +51,8 @@ func (f *Flags) Register(c *cobra.Command) {
 func (f *Flags) RegisterFilter(c *cobra.Command) {
 	c.Flags().StringArrayVar(&f.reasons, "reason", nil,
 		"only dead letters with this `reason`, as ls shows it; may be given several times")
+	c.Flags().StringArrayVar(&f.keys, "write-key", nil,
+		"only dead letters with this write `key`, as ls shows it, or the key itself; may be given several times")
 	c.Flags().DurationVar(&f.olderThan, "older-than", 0,
 		"only dead letters whose events were received longer ago than this, like 2h")
 	c.Flags().DurationVar(&f.newerThan, "newer-than", 0,
@@ -66,7 +68,17 @@ func (f *Flags) Filter() (deadletter.Filter, error) {
 		return deadletter.Filter{}, fmt.Errorf("nothing is older than %v and newer than %v: remove one of the two flags, "+
 			"or swap their values", f.olderThan, f.newerThan)
 	}
-	return deadletter.Filter{Reasons: f.reasons, OlderThan: f.olderThan, NewerThan: f.newerThan}, nil
+	filter := deadletter.Filter{Reasons: f.reasons, OlderThan: f.olderThan, NewerThan: f.newerThan}
+	if len(f.keys) > 0 {
+		name, err := f.KeyNames()
+		if err != nil {
+			return filter, err
+		}
+		filter.WriteKey = func(writeKey string) bool {
+			return slices.Contains(f.keys, name(writeKey)) || slices.Contains(f.keys, writeKey)
+		}
+	}
+	return filter, nil
 }
 
 // A Queue is the dead-letter queue that the flags name.

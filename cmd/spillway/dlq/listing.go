@@ -14,8 +14,17 @@ import (
 // maxDetail is how much of a detail a listing shows; `dlq show` shows all of it.
 const maxDetail = 70
 
-// PrintListing prints two tables: the counts, and up to limit dead letters; 0 prints all.
-func PrintListing(out io.Writer, l *deadletter.Listing, limit int, now time.Time) {
+// SayPutBack prints how many dead letters a run has put back, see package deadletter.
+func SayPutBack(errOut io.Writer, n int) {
+	if n > 0 {
+		fmt.Fprintf(errOut, "spillway: SQS lets no more than 120,000 dead letters be read at a time: %s were put back at the "+
+			"queue's end, under the same IDs, and are visible again within %.0f min\n", terminal.Plural(n, "dead letter"),
+			deadletter.PutBackFor.Minutes())
+	}
+}
+
+// PrintListing prints two tables: the counts, and the dead letters.
+func PrintListing(out io.Writer, l *deadletter.Listing, now time.Time) {
 	age := func(t time.Time) string { return terminal.Age(max(0, now.Sub(t))) }
 	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(w, "REASON\tWRITE KEY\tDEAD LETTERS\tEVENTS\tOLDEST\tNEWEST")
@@ -25,22 +34,19 @@ func PrintListing(out io.Writer, l *deadletter.Listing, limit int, now time.Time
 			terminal.Number(g.Events), age(g.Oldest), age(g.Newest))
 		events += g.Events
 	}
-	fmt.Fprintf(w, "total\t\t%s\t%s\n", terminal.Number(len(l.Entries)), terminal.Number(events))
+	fmt.Fprintf(w, "total\t\t%s\t%s\n", terminal.Number(l.Total), terminal.Number(events))
 	w.Flush()
 
 	fmt.Fprintln(out)
 	w = tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(w, "ID\tREASON\tEVENTS\tAGE\tRECEIVES\tDETAIL")
-	for i, e := range l.Entries {
-		if limit > 0 && i == limit {
-			break
-		}
+	for _, e := range l.Entries {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\n", terminal.OneLine(e.ID), terminal.OneLine(e.Reason),
 			terminal.Number(e.Events), age(e.FirstSeen), e.Receives,
 			message.Truncate(terminal.OneLine(e.Detail), maxDetail))
 	}
 	w.Flush()
-	if rest := len(l.Entries) - limit; limit > 0 && rest > 0 {
+	if rest := l.Total - len(l.Entries); rest > 0 {
 		fmt.Fprintf(out, "… and %s more: --limit 0 lists all.\n", terminal.Number(rest))
 	}
 	if l.Duplicates > 0 {

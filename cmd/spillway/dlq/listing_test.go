@@ -24,10 +24,9 @@ func TestPrintListingPrintsTwoTables(t *testing.T) {
 			{ID: "a/0", Reason: "rejected", Events: 1, FirstSeen: now.Add(-90 * time.Second), Receives: 1,
 				Detail: "400:\n\x1b[31m" + strings.Repeat("no ", 50)},
 			{ID: "b", Reason: message.ReasonMovedBySQS, Events: 1, FirstSeen: now.Add(-3 * time.Hour), Receives: 1000},
-			{ID: "c/0", Reason: "rejected", Events: 1233, FirstSeen: now.Add(-50 * time.Hour), Receives: 2, Detail: "no"},
 		},
-		Duplicates: 1,
-	}, 2, now)
+		Total: 3, Duplicates: 1,
+	}, now)
 	const want = `REASON         WRITE KEY   DEAD LETTERS   EVENTS   OLDEST   NEWEST
 rejected       shop web    2              1,234    2d02h    1m
 moved by SQS   default     1              1        3h00m    3h00m
