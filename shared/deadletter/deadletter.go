@@ -9,8 +9,8 @@
 // dead-letter queue has no redrive policy.
 //
 // SQS lets 120,000 messages of a queue be invisible in this way, and hands out none beyond. So a
-// scan that holds 100,000 puts back what it receives further: it sends a copy with the same ID to the
-// end of the queue, which is visible after [PutBackFor], and deletes the original.
+// scan that holds 100,000 puts back what it receives further: it sends a copy with the same ID to
+// the end of the queue, which is visible after [PutBackFor], and deletes the original.
 //
 // A dead letter is deleted only after it was sent or written. So an interruption loses none, and
 // may leave one in both places. Package deliver derives the messageIds that its events lack from
@@ -35,8 +35,8 @@ const (
 	// scan of as many as SQS lets be in flight takes, 120,000, at two receives a second and
 	// worker; short enough to wait for after a scan was killed.
 	VisibilityTimeout = 5 * time.Minute
-	// workers receive at the same time, and send or write what they got. Each holds up to ten dead
-	// letters of 1 MiB.
+	// workers receive at the same time, and send or write what they got. Each holds up to ten messages
+	// of 1 MiB.
 	workers = 4
 	// readers receive at the same time if nothing is done with a dead letter: with calls of 15 ms
 	// they read some 10,000 a second.

@@ -20,7 +20,7 @@ import (
 // has promised is served, however many others only connect.
 type Limits struct {
 	Conns     int // of all clients together
-	PerClient int // of one client, see package clientaddr; 0: no bound
+	PerClient int // of one client, see package clientaddr, that have waited for a while; 0: no bound
 }
 
 const (
@@ -29,8 +29,11 @@ const (
 	// MaxConnsPerClient is for a server that clients reach without a proxy: more than the browsers
 	// behind one company's address use at the same time, and a quarter of all connections.
 	MaxConnsPerClient = 1024
-	// A body has so long, and a second more for each minBodyRate bytes of it that have come. Apache's
-	// mod_reqtimeout asks for 500 bytes/s, Kestrel for 240 after the same 5 s.
+	// freshFor is how long a connection keeps its place, though its client has too many, as long as
+	// there is room in all: when many come at once, the one with a request is among them.
+	freshFor = time.Second
+	// A body has so long, and a second more for each minBodyRate bytes of it that have come.
+	// Apache's mod_reqtimeout asks for 500 bytes/s, Kestrel for 240 after the same 5 s.
 	bodyGrace   = 5 * time.Second
 	minBodyRate = 1000 // bytes/s
 	// sweepInterval is how often slow bodies are looked for.
@@ -76,6 +79,7 @@ type conn struct {
 	client netip.Prefix
 
 	closed          bool
+	since           time.Time     // when it began to wait
 	served          bool          // it had a request that was answered
 	inAll, inClient *list.Element // of the waiting; nil: its request is being answered
 	arriving        time.Time     // since when a body is arriving; zero: none is
@@ -134,12 +138,16 @@ func (s *connections) add(inner net.Conn) *conn {
 // when there is no room. It is called with mu held.
 func (s *connections) makeRoom(newcomer netip.Prefix) (out *conn, ok bool) {
 	of := s.clients[newcomer]
+	tooMany := s.limits.PerClient > 0 && of != nil && of.open >= s.limits.PerClient
 	switch {
-	case s.limits.PerClient > 0 && of != nil && of.open >= s.limits.PerClient:
+	case tooMany:
 		out = of.waiting.longest()
 	case s.open >= s.limits.Conns:
 		out = s.waiting.longest()
 	default:
+		return nil, true
+	}
+	if s.open < s.limits.Conns && (out == nil || time.Since(out.since) < freshFor) {
 		return nil, true
 	}
 	if out == nil {
@@ -155,6 +163,7 @@ func (s *connections) wait(c *conn) {
 	if c.closed {
 		return
 	}
+	c.since = time.Now()
 	i := 0
 	if c.served {
 		i = 1

@@ -88,7 +88,7 @@ func TestANewConnectionTakesThePlaceOfTheOneThatHasWaitedLongest(t *testing.T) {
 						go func() { _, _ = io.WriteString(c, post+"b") }() // and nothing more
 					}
 					synctest.Wait()
-					time.Sleep(time.Millisecond)
+					time.Sleep(freshFor / 5)
 					hostile = append(hostile, c)
 				}
 				last := 0
@@ -126,7 +126,9 @@ func TestAClientsConnectionsTakeNoPlaceOfAnothers(t *testing.T) {
 		for _, addr := range []string{"192.0.2.2:1", "[2001:db8:0:2::1]:1"} {
 			others = append(others, l.dialFrom(t, addr))
 		}
-		for i := range 100 { // an IPv6 customer has 2^64 addresses; and one has both notations of an IPv4 address
+		for i := range 22 {
+			time.Sleep(freshFor / 5)
+			// an IPv6 customer has 2^64 addresses; and one has both notations of an IPv4 address
 			hostile = append(hostile, l.dialFrom(t, fmt.Sprintf("[2001:db8:0:1::%x]:1", i)))
 			hostile = append(hostile, l.dialFrom(t, []string{"192.0.2.1:1", "[::ffff:192.0.2.1]:1"}[i%2]))
 		}

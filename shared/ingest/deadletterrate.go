@@ -7,13 +7,13 @@ import (
 )
 
 // How many dead letters are written. A request of 600 bytes makes 20, and whoever reads them must
-// receive each one: without a bound a client could hide the dead letters of all others among its own.
-// Events that fail together share a dead letter, so that a broken SDK stays far below.
+// receive each one: without a bound a client could hide the dead letters of all others among its
+// own. Events that fail together share a dead letter, so that a broken SDK stays far below.
 const (
 	deadLetterBurst = 500 // dead letters of one write key
 	deadLetterRate  = 1.0 // a second, once the burst is used up
-	// The same for all write keys together: where no set of keys is configured, a client has as many
-	// as it likes.
+	// The same for all write keys together: where no set of keys is configured, a client has as
+	// many as it likes.
 	allDeadLettersBurst = 5000
 	allDeadLettersRate  = 5.0
 	// maxRatedKeys bounds the memory; further keys share a rate.
@@ -66,8 +66,8 @@ func (r *deadLetterRates) take(writeKey string, events int, now time.Time) (t de
 	}
 	if t.ok {
 		if of.dropped > 0 {
-			t.sample = fmt.Sprintf("; besides, %d events since %s, because there were too many dead letters of the write key", of.dropped,
-				of.since.UTC().Format(time.RFC3339))
+			t.sample = fmt.Sprintf("; besides, %d events since %s are not stored, because the write key has too many dead letters",
+				of.dropped, of.since.UTC().Format(time.RFC3339))
 			of.dropped = 0
 		}
 		return t

@@ -44,8 +44,8 @@ const (
 	// replayCalls is how many calls at a time send what is on disk: with calls of 20 ms some 2,000
 	// messages a second.
 	replayCalls = 4
-	// refusedRounds is how many times SQS may refuse a message for the message's own fault before it
-	// is dropped.
+	// refusedRounds is how many times SQS may refuse a message for the message's own fault before
+	// it is dropped.
 	refusedRounds = 3
 )
 
@@ -228,8 +228,8 @@ func (b *Outbox) replay(ctx context.Context, records []spill.Record) {
 
 func (b *Outbox) drop(r spill.Record, err error) {
 	b.counts.dropped.Add(1)
-	b.out.Error("a message on disk is dropped, because it can't be sent", "dir", b.dir, "written", r.Appended.UTC(), "error",
-		err)
+	b.out.Error("a message on disk is dropped, because it can't be sent", "dir", b.dir, "written", r.Appended.UTC(),
+		"error", err)
 	b.log.Done(r)
 }
 

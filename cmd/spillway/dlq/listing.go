@@ -17,8 +17,8 @@ const maxDetail = 70
 // SayPutBack prints how many dead letters a run has put back, see package deadletter.
 func SayPutBack(errOut io.Writer, n int) {
 	if n > 0 {
-		fmt.Fprintf(errOut, "spillway: SQS lets no more than 120,000 dead letters be read at a time: %s were put back at the "+
-			"queue's end, under the same IDs, and are visible again within %.0f min\n", terminal.Plural(n, "dead letter"),
+		fmt.Fprintf(errOut, "spillway: SQS lets no more than 120,000 dead letters be read at a time: %s were put back at "+
+			"the queue's end, under the same IDs, and are visible again within %.0f min\n", terminal.Plural(n, "dead letter"),
 			deadletter.PutBackFor.Minutes())
 	}
 }
