@@ -38,6 +38,7 @@ var allSettings = [...]setting{
 	choiceOf("architecture", func(s *settings) *string { return &s.Architecture }, "arm64", "x86_64"),
 	choiceOf("ingestEndpoint", func(s *settings) *string { return &s.IngestEndpoint }, endpointHTTPAPI,
 		endpointFunctionURL, none),
+	switchOf("ingestFallbacks", func(s *settings) *bool { return &s.IngestFallbacks }),
 	numberOf("requestsPerSecond", "be 1 to 10000", func(s *settings) *int { return &s.RequestsPerSecond }),
 	textOf("publicURL", "be a scheme and host, like https://events.example.com, or none", isHTTPS,
 		func(s *settings) *string { return &s.PublicURL }),

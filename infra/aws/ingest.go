@@ -45,6 +45,10 @@ func (p *pipeline) addIngest() {
 	if p.settings.PathPrefix != "" {
 		variables["SPILLWAY_PATH_PREFIX"] = jsii.String(p.settings.PathPrefix)
 	}
+	if len(p.fallbackRegions()) > 0 {
+		variables["SPILLWAY_FALLBACK_QUEUE_URLS"] = p.fallbackURLs(n.EventsQueue)
+		variables["SPILLWAY_FALLBACK_DEAD_LETTER_QUEUE_URLS"] = p.fallbackURLs(n.DeadLetterQueue)
+	}
 	if p.settings.Canary {
 		variables["SPILLWAY_CANARY_WRITE_KEY"] = p.canaryKey()
 	}
@@ -52,6 +56,7 @@ func (p *pipeline) addIngest() {
 	events.grantSend(ingest.role)
 	dead.grantSend(ingest.role)
 	allow(ingest.role, []*string{events.QueueArn()}, "sqs:GetQueueAttributes") // for /health
+	p.grantFallbacks(ingest)
 	for _, name := range p.settings.WriteKeysParameters {
 		p.grantRead(ingest.role, name, name+":*") // earlier versions are read as name:number
 	}

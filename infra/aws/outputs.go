@@ -66,15 +66,11 @@ func consoleHost(partition string) string {
 	}[partition]
 }
 
-// publisherQueues are the events queues of all regions, this region's first. Their names are fixed,
-// so no stack depends on another.
+// publisherQueues are the events queues of all regions, this region's first.
 func (p *pipeline) publisherQueues() *string {
 	var urls []*string
 	add := func(region string) {
-		urls = append(urls, awscdk.Fn_Join(jsii.String(""), &[]*string{
-			jsii.String("https://sqs." + region + "."), p.UrlSuffix(), jsii.String("/"), p.Account(),
-			jsii.String("/" + p.topology.Names.EventsQueue),
-		}))
+		urls = append(urls, p.queueURL(region, p.topology.Names.EventsQueue))
 	}
 	add(p.region)
 	for _, region := range p.settings.Regions {

@@ -48,7 +48,9 @@ type settings struct {
 	IngestEndpoint    string
 	RequestsPerSecond int
 	PublicURL         string // that SDKs shall use; empty: that of the request
-	PathPrefix        string // of a proxy or a domain's mapping in front; empty: none
+	// Send events that SDKs sent to one region to the queues of the others while its own take none.
+	IngestFallbacks bool
+	PathPrefix      string // of a proxy or a domain's mapping in front; empty: none
 
 	SegmentEndpoint   string
 	EndpointParameter string // SSM parameter with the endpoint, used instead of SegmentEndpoint; empty: none
@@ -86,7 +88,7 @@ func defaultSettings(names topology.Names, region string) settings {
 		IngestEndpoint: endpointHTTPAPI, RequestsPerSecond: int(t.IngestEndpoint.RequestsPerSecond),
 		SegmentEndpoint:   segment.EndpointUS,
 		WriteKeyParameter: names.Parameter("write-key"), WriteKeysParameters: []string{names.Parameter("write-keys")},
-		Canary: true, TerminationProtection: !isForTrying(names.Pipeline), AdoptQueues: adoptAuto,
+		IngestFallbacks: true, Canary: true, TerminationProtection: !isForTrying(names.Pipeline), AdoptQueues: adoptAuto,
 	}
 }
 

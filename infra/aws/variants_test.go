@@ -68,7 +68,7 @@ func TestQueuesCanBeEncryptedWithAKMSKey(t *testing.T) {
 
 func TestRegionsShareNothingAndPublishersGetTheQueuesOfAll(t *testing.T) {
 	s := defaultSettings(topology.DefaultNames(), "eu-west-1")
-	s.Regions = []string{"us-east-1", "eu-west-1"}
+	s.Regions, s.IngestFallbacks = []string{"us-east-1", "eu-west-1"}, false
 	templates := synthesise(t, t.TempDir(), &s)
 	for region, tmpl := range templates {
 		other := map[string]string{"us-east-1": "eu-west-1", "eu-west-1": "us-east-1"}[region]
@@ -83,6 +83,47 @@ func TestRegionsShareNothingAndPublishersGetTheQueuesOfAll(t *testing.T) {
 	}
 	if len(templates) != 2 {
 		t.Errorf("%d stacks", len(templates))
+	}
+}
+
+func TestTheIngestFunctionMaySendToTheQueuesOfTheOtherRegions(t *testing.T) {
+	s := defaultSettings(topology.DefaultNames(), "eu-west-1")
+	s.Regions = []string{"us-east-1", "eu-west-1"}
+	s.KMSKeys = []string{"arn:aws:kms:us-east-1:123456789012:key/11111111-1111-1111-1111-111111111111",
+		"arn:aws:kms:eu-west-1:123456789012:key/22222222-2222-2222-2222-222222222222"}
+	for region, tmpl := range synthesise(t, t.TempDir(), &s) {
+		other := map[string]string{"us-east-1": "eu-west-1", "eu-west-1": "us-east-1"}[region]
+		for id, r := range tmpl.Resources {
+			refers := strings.Contains(text(r), other)
+			isIngest := strings.HasPrefix(id, "Ingest") && (r.Type == "AWS::Lambda::Function" || r.Type == "AWS::IAM::Policy" ||
+				r.Type == "AWS::IAM::Role")
+			if refers && !isIngest {
+				t.Errorf("%s: %s %s refers to %s", region, r.Type, id, other)
+			}
+			if r.Type != "AWS::Lambda::Function" || !refers {
+				continue
+			}
+			for variable, queue := range map[string]string{"SPILLWAY_FALLBACK_QUEUE_URLS": "spillway-events",
+				"SPILLWAY_FALLBACK_DEAD_LETTER_QUEUE_URLS": "spillway-dead-letters"} {
+				variables, _ := r.Properties["Environment"].(map[string]any)
+				value := text(variables["Variables"].(map[string]any)[variable])
+				if !strings.Contains(value, "https://sqs."+other+".") || !strings.Contains(value, queue) ||
+					strings.Contains(value, region) {
+					t.Errorf("%s: %s is %s", region, variable, value)
+				}
+			}
+		}
+		policies := ""
+		for id, r := range tmpl.Resources {
+			if strings.HasPrefix(id, "Ingest") && r.Type == "AWS::IAM::Policy" {
+				policies += text(r)
+			}
+		}
+		for _, want := range []string{":sqs:" + other + ":", "arn:aws:kms:" + other} {
+			if !strings.Contains(policies, want) {
+				t.Errorf("%s: the function may do nothing with %s: %s", region, want, policies)
+			}
+		}
 	}
 }
 
