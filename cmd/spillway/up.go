@@ -25,7 +25,7 @@ import (
 )
 
 type upFlags struct {
-	name, dataDir                    string
+	name, dataDir, spillDir          string
 	segment, writeKey, writeKeys     string
 	sqsPort, segmentPort, ingestPort uint16
 	latency                          time.Duration
@@ -60,6 +60,9 @@ func newUp() *cobra.Command {
 	c.Flags().StringVar(&f.segment, "segment", "",
 		"deliver to this `URL` instead of the Segment emulator: "+segment.EndpointUS+" or "+segment.EndpointEU)
 	c.Flags().StringVar(&f.writeKey, "write-key", "", "write `key` of messages that have none")
+	c.Flags().StringVar(&f.spillDir, "spill-dir", "",
+		"`directory` on another disk for events that the queues do not take, such as when the data directory's disk is full; "+
+			"at most 1 GiB (default: such requests are answered 429)")
 	c.Flags().StringVar(&f.writeKeys, "write-keys", "",
 		"`file` with the write-key document: the write keys that the ingest endpoint accepts, with their quotas; it is read "+
 			"again when it changes (default: any write key is accepted)")
@@ -83,7 +86,8 @@ func up(ctx context.Context, out io.Writer, f upFlags) error {
 	p, err := local.Start(local.Config{
 		Name: f.name, Dir: f.dataDir, SQSAddr: loopback(f.sqsPort), IngestAddr: loopback(f.ingestPort),
 		SegmentAddr: loopback(f.segmentPort), Segment: f.segment, WriteKey: f.writeKey, WriteKeysFile: f.writeKeys,
-		Plain: !f.gzip, Hold: !f.deliver, Canary: f.canary, Latency: f.latency, Hosts: f.hosts,
+		SpillDir: f.spillDir,
+		Plain:    !f.gzip, Hold: !f.deliver, Canary: f.canary, Latency: f.latency, Hosts: f.hosts,
 	})
 	if err != nil {
 		return err

@@ -54,6 +54,7 @@ type Config struct {
 	SegmentAddr   string        // host:port of the Segment emulator
 	Segment       string        // URL of another Segment, instead of the emulator
 	WriteKey      string        // for messages that carry none
+	SpillDir      string        // of ingest, for what the queues do not take, on another disk; empty: none
 	WriteKeysFile string        // the document with the write keys that are accepted; empty: any well-formed one
 	Plain         bool          // send to Segment without gzip
 	Hold          bool          // accept only: nothing is delivered
@@ -128,7 +129,7 @@ func (p *Pipeline) open(c *Config, t *topology.Topology) (err error) {
 	options := PipelineOptions(t, p.SQSURL)
 	options.SegmentURL, options.Gzip, options.WriteKey = p.SegmentURL, !c.Plain, c.WriteKey
 	options.WriteKeysFile = c.WriteKeysFile
-	options.Server = ingest.Server{ShutdownGrace: shutdownGrace, Linger: ingest.Linger}
+	options.Server = ingest.Server{ShutdownGrace: shutdownGrace, Linger: ingest.Linger, SpillDir: c.SpillDir}
 	parts := &pipeline.Pipeline{Options: options, Parts: pipeline.Parts{
 		SQS: newClient(p.sqs, p.SQSURL), Metrics: p.log, Logger: p.logger,
 		OnRequest: p.activity.requests.Add, OnInvocation: p.activity.invoked, OnCanary: p.activity.canaries.RecordSent,
@@ -318,6 +319,9 @@ func background(ctx context.Context, f func(context.Context)) (stop func()) {
 // close releases what Start opened. A second call does nothing.
 func (p *Pipeline) close() {
 	p.listeners.close()
+	if p.ingest != nil {
+		_ = p.ingest.Close()
+	}
 	if p.function != nil {
 		p.function.Close()
 	}

@@ -23,8 +23,8 @@ const (
 	envName               = "SPILLWAY_NAME"                  // the pipeline's; default: spillway
 	envQueueURL           = "SPILLWAY_QUEUE_URL"             // of the events queue
 	envDeadLetterQueueURL = "SPILLWAY_DEAD_LETTER_QUEUE_URL" //
-	// Of further regions, in the order of preference, with commas between them; the two lists belong
-	// together. Default: none.
+	// Of further regions, in the order of preference, with commas between them; the two lists
+	// belong together. Default: none.
 	envFallbacks           = "SPILLWAY_FALLBACK_QUEUE_URLS"
 	envFallbackDeadLetters = "SPILLWAY_FALLBACK_DEAD_LETTER_QUEUE_URLS"
 
@@ -70,8 +70,8 @@ type Options struct {
 	Name                         string // the pipeline's, a dimension of its metrics
 	QueueURL, DeadLetterQueueURL string
 	// FallbackQueueURLs are the events queues of further regions, in the order of preference: a
-	// message goes to the first queue that takes it. FallbackDeadLetterQueueURLs are the dead-letter
-	// queues of the same regions; there may be fewer.
+	// message goes to the first queue that takes it. FallbackDeadLetterQueueURLs are the
+	// dead-letter queues of the same regions; there may be fewer.
 	FallbackQueueURLs, FallbackDeadLetterQueueURLs []string
 
 	// The documents with the write keys that are accepted, see package writekeys: a file, or SSM
@@ -102,7 +102,8 @@ type Server struct {
 	ShutdownGrace  time.Duration // how long a shutdown waits for the requests under way
 	Linger         time.Duration // see the constant
 	// SpillDir is a directory of this process alone for messages that no queue takes: they are
-	// acknowledged, and sent when a queue takes them. SpillBytes bounds its files. Empty: none.
+	// acknowledged, and sent when a queue takes them. Empty: none. SpillBytes bounds its files; 0:
+	// 1 GiB.
 	SpillDir   string
 	SpillBytes int64
 }

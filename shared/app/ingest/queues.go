@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/ingest"
 	"github.com/spillwayhq/spillway/shared/outbox"
+	"github.com/spillwayhq/spillway/shared/spill"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
@@ -71,13 +73,14 @@ func newQueues(ctx context.Context, o *Options, p *Parts) (*queues, error) {
 
 // openDisk puts a place on disk behind each of the two.
 func (q *queues) openDisk(ctx context.Context, s *Server, p *Parts) error {
+	bytes := cmp.Or(s.SpillBytes, spill.DefaultMaxBytes)
 	for _, d := range []struct {
 		queue *ingest.Queue
 		dir   string
 		bytes int64
 	}{
-		{&q.events, "events", s.SpillBytes - s.SpillBytes/deadLetterShare},
-		{&q.deadLetters, "dead-letters", s.SpillBytes / deadLetterShare},
+		{&q.events, "events", bytes - bytes/deadLetterShare},
+		{&q.deadLetters, "dead-letters", bytes / deadLetterShare},
 	} {
 		b, err := outbox.Open(ctx, outbox.Options{Dir: filepath.Join(s.SpillDir, d.dir), MaxBytes: d.bytes, Queue: *d.queue,
 			Logger: p.Logger})
