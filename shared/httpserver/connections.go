@@ -32,6 +32,11 @@ const (
 	// freshFor is how long a connection keeps its place, though its client has too many, as long as
 	// there is room in all: when many come at once, the one with a request is among them.
 	freshFor = time.Second
+	// newFor is how long a connection keeps its place in any case: it takes that long on a busy
+	// machine until what it has sent is read. Until then new connections wait, at most fullFor at a
+	// time.
+	newFor  = 250 * time.Millisecond
+	fullFor = 5 * time.Millisecond
 	// A body has so long, and a second more for each minBodyRate bytes of it that have come.
 	// Apache's mod_reqtimeout asks for 500 bytes/s, Kestrel for 240 after the same 5 s.
 	bodyGrace   = 5 * time.Second
@@ -113,7 +118,13 @@ func (s *connections) add(inner net.Conn) *conn {
 		c.client = clientaddr.Of(addr.Addr())
 	}
 	s.mu.Lock()
-	out, ok := s.makeRoom(c.client)
+	out, wait, ok := s.makeRoom(c.client)
+	for wait > 0 { // it is in no hurry: more than all places were taken in a moment
+		s.mu.Unlock()
+		time.Sleep(min(wait, fullFor))
+		s.mu.Lock()
+		out, wait, ok = s.makeRoom(c.client)
+	}
 	if ok {
 		of := s.clients[c.client]
 		if of == nil {
@@ -134,9 +145,9 @@ func (s *connections) add(inner net.Conn) *conn {
 	return c
 }
 
-// makeRoom counts a connection out if a bound is reached, which the caller must close. ok is false
-// when there is no room. It is called with mu held.
-func (s *connections) makeRoom(newcomer netip.Prefix) (out *conn, ok bool) {
+// makeRoom counts a connection out if a bound is reached, which the caller must close. wait is how
+// long until there may be room; ok is false when there is none. It is called with mu held.
+func (s *connections) makeRoom(newcomer netip.Prefix) (out *conn, wait time.Duration, ok bool) {
 	of := s.clients[newcomer]
 	tooMany := s.limits.PerClient > 0 && of != nil && of.open >= s.limits.PerClient
 	switch {
@@ -145,16 +156,19 @@ func (s *connections) makeRoom(newcomer netip.Prefix) (out *conn, ok bool) {
 	case s.open >= s.limits.Conns:
 		out = s.waiting.longest()
 	default:
-		return nil, true
+		return nil, 0, true
 	}
-	if s.open < s.limits.Conns && (out == nil || time.Since(out.since) < freshFor) {
-		return nil, true
-	}
-	if out == nil {
-		return nil, false
+	full := s.open >= s.limits.Conns
+	switch {
+	case !full && (out == nil || time.Since(out.since) < freshFor):
+		return nil, 0, true
+	case out == nil:
+		return nil, 0, false
+	case full && time.Since(out.since) < newFor:
+		return nil, newFor - time.Since(out.since), false
 	}
 	s.remove(out)
-	return out, true
+	return out, 0, true
 }
 
 // wait says that a connection waits for its client from now on. It is called with mu held.

@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	// maxArriving is how many bodies of one client may be arriving at a time: more than the
-	// browsers behind one company's address send at once.
+	// maxArriving is how many bodies of one client may be arriving for longer than youngArrival: more
+	// than the browsers behind one company's address send at once.
 	maxArriving = 256
 	// youngArrival is the age up to which a body counts as fast: most arrive whole in less.
 	youngArrival = 250 * time.Millisecond
@@ -57,7 +57,8 @@ func (s *arrivals) enter(a *arrival) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	from := s.clients[a.client]
-	if from.bodies >= maxArriving && s.cutSlowest(a, true) {
+	// When many come at once, one that is whole is among them: the young ones keep their places.
+	if from.bodies >= maxArriving && s.cutSlowest(a, true, youngArrival) {
 		from = s.clients[a.client]
 	}
 	from.bodies++
@@ -78,12 +79,12 @@ func (s *arrivals) grow(a *arrival, n int) bool {
 		return false
 	}
 	for n > 0 && s.clients[a.client].bytes+n > s.limit/2 {
-		if !s.cutSlowest(a, true) {
+		if !s.cutSlowest(a, true, 0) {
 			return false
 		}
 	}
 	for n > 0 && s.bytes+n > s.limit {
-		if !s.cutSlowest(a, false) {
+		if !s.cutSlowest(a, false, 0) {
 			return false
 		}
 	}
@@ -112,12 +113,12 @@ func (s *arrivals) leave(a *arrival) (gone int) {
 }
 
 // cutSlowest cuts off the slowest body that may be cut off for another one: one of the same client,
-// or of any. false: there is none.
-func (s *arrivals) cutSlowest(newcomer *arrival, sameClient bool) bool {
+// or of any, of some age. false: there is none.
+func (s *arrivals) cutSlowest(newcomer *arrival, sameClient bool, least time.Duration) bool {
 	now := time.Now()
 	var slowest *arrival
 	for _, a := range s.all {
-		if a != newcomer && a.cutter != nil && (slowest == nil || a.slowerThan(slowest, now)) &&
+		if a != newcomer && a.cutter != nil && now.Sub(a.since) >= least && (slowest == nil || a.slowerThan(slowest, now)) &&
 			(a.client == newcomer.client || !sameClient && !s.knows(a)) {
 			slowest = a
 		}

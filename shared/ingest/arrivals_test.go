@@ -123,6 +123,7 @@ func TestOneClientsBodiesAreCutOffForItsOwn(t *testing.T) {
 		}
 		for range maxArriving + 50 {
 			hostile.send("192.0.2.2:1", 1)
+			time.Sleep(youngArrival / maxArriving * 2)
 		}
 		want(t, "cut off of the other client", int(other.answered.Load()), 0)
 		want(t, "bodies that arrive from the second", r.arrivals.clients[netip.MustParsePrefix("192.0.2.2/32")].bodies, maxArriving)

@@ -16,7 +16,7 @@ import (
 
 // firstRead is the buffer's size before any of the body has arrived: a client that announces much
 // and sends little costs no more.
-const firstRead = 512
+const firstRead = 2 << 10
 
 // gzipMagic is how a gzip member begins (RFC 1952, 2.3.1), with deflate, the only method there is.
 var gzipMagic = []byte{0x1f, 0x8b, 0x08}
@@ -161,6 +161,7 @@ func (q *request) readOn(buf *[]byte, r io.Reader, limit int) (refused *refusal,
 		case err != nil:
 			return nil, err
 		}
+		q.arriving()
 	}
 }
 

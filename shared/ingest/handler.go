@@ -145,9 +145,6 @@ func (h *Handler) read(q *request, r *http.Request, rt route, start time.Time) (
 	if h.config.Queue.Refusing(start) {
 		return nil, refusalQueue
 	}
-	if rt.kind != routePixel {
-		h.arrive(q, r, start)
-	}
 	if !q.reserve(0) {
 		return nil, refusalOverloaded
 	}
@@ -155,6 +152,7 @@ func (h *Handler) read(q *request, r *http.Request, rt route, start time.Time) (
 	if rt.kind == routePixel {
 		body, refused = q.readPixel(r.URL.RawQuery, limit)
 	} else {
+		h.expect(q, r, start)
 		body, refused = q.readBody(r, limit)
 	}
 	if refused != nil {
@@ -167,15 +165,14 @@ func (h *Handler) read(q *request, r *http.Request, rt route, start time.Time) (
 	return body, refused
 }
 
-// arrive says that a request's body is about to arrive.
-func (h *Handler) arrive(q *request, r *http.Request, start time.Time) {
-	q.arrivals = &h.arrivals
+// expect says that a request's body is about to arrive.
+func (h *Handler) expect(q *request, r *http.Request, start time.Time) {
+	q.expected = &h.arrivals
 	q.arrival = arrival{client: clientaddr.Of(h.config.ClientIP(r)), since: start}
 	q.arrival.cutter, _ = r.Body.(cutter)
 	if auth := r.Header["Authorization"]; len(auth) > 0 {
 		q.arrival.authorization = auth[0]
 	}
-	h.arrivals.enter(&q.arrival)
 }
 
 // namesKnownKey reports whether an Authorization header names an accepted write key of a set.

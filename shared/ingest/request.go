@@ -15,7 +15,8 @@ type request struct {
 	budget   *memoryBudget
 	reserved int // bytes of the budget
 	inFlight bool
-	arrivals *arrivals // while the body is arriving; nil otherwise
+	expected *arrivals // until the first bytes of the body have come, which are often all
+	arrivals *arrivals // while more of the body is arriving; nil otherwise
 	arrival  arrival
 
 	raw, unpacked []byte
@@ -51,8 +52,17 @@ func (q *request) reserve(more int) bool {
 	return true
 }
 
+// arriving says that more of the body has to come than has come at first.
+func (q *request) arriving() {
+	if q.expected != nil {
+		q.arrivals, q.expected = q.expected, nil
+		q.arrivals.enter(&q.arrival)
+	}
+}
+
 // arrived says that nothing more of the body arrives.
 func (q *request) arrived() {
+	q.expected = nil
 	if q.arrivals != nil {
 		q.reserved -= q.arrivals.leave(&q.arrival)
 		q.arrivals = nil
