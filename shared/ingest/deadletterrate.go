@@ -66,7 +66,7 @@ func (r *deadLetterRates) take(writeKey string, events int, now time.Time) (t de
 	}
 	if t.ok {
 		if of.dropped > 0 {
-			t.sample = fmt.Sprintf("; besides, %d events since %s are not stored, because the write key has too many dead letters",
+			t.sample = fmt.Sprintf("; besides, %d events since %s are not stored: the write key has too many dead letters",
 				of.dropped, of.since.UTC().Format(time.RFC3339))
 			of.dropped = 0
 		}
