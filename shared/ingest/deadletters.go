@@ -85,12 +85,12 @@ func (w *deadLetterWriter) submit(ctx context.Context, p *rejectedPart) error {
 		<-g.done
 		return p.err
 	}
-	w.lead(ctx, g)
+	w.lead(ctx, g, p)
 	return p.err
 }
 
 // lead waits for members, writes the dead letters, and passes on the result.
-func (w *deadLetterWriter) lead(ctx context.Context, g *rejectedGroup) {
+func (w *deadLetterWriter) lead(ctx context.Context, g *rejectedGroup, leader *rejectedPart) {
 	err := errPanic // every member's, unless it becomes nil below
 	defer func() {
 		w.close(g)
@@ -102,7 +102,7 @@ func (w *deadLetterWriter) lead(ctx context.Context, g *rejectedGroup) {
 		close(g.done)
 	}()
 	if w.lingers {
-		w.gather(ctx, g)
+		w.gather(ctx, g, leader)
 	}
 	w.close(g)
 	limit := time.Now().Add(w.timeout)
@@ -116,9 +116,9 @@ func (w *deadLetterWriter) lead(ctx context.Context, g *rejectedGroup) {
 }
 
 // gather waits for others to join the group.
-func (w *deadLetterWriter) gather(ctx context.Context, g *rejectedGroup) {
+func (w *deadLetterWriter) gather(ctx context.Context, g *rejectedGroup, leader *rejectedPart) {
 	linger := deadLetterLinger
-	if w.rates.over(g.members[0].deadLetters[0].Header.WriteKey, time.Now()) {
+	if w.rates.over(leader.deadLetters[0].Header.WriteKey, time.Now()) {
 		linger = overRateLinger
 	}
 	t := time.NewTimer(linger)

@@ -250,7 +250,7 @@ func TestDeadLettersOfAllWriteKeysAreBounded(t *testing.T) {
 	for keys, most := range map[int]int{2: 2 * deadLetterBurst, 900: allDeadLettersBurst, 5000: allDeadLettersBurst} {
 		var rates deadLetterRates
 		written := 0
-		for i := range 100_000 {
+		for i := range 30_000 {
 			if rates.take(fmt.Sprint(i%keys), 1, now).ok {
 				written++
 			}
