@@ -99,8 +99,8 @@ func TestTheSameSourcesMakeTheSameAssetInAnyFolder(t *testing.T) {
 	}
 	s := defaultSettings(topology.DefaultNames(), "eu-west-1")
 	first, second := t.TempDir(), t.TempDir()
-	one, two := synthesiseWith(t, first, &s, environment{assets: here}),
-		synthesiseWith(t, second, &s, environment{assets: there})
+	one, two := synthesiseWith(t, first, &s, environment{version: "v1.2.3", assets: here}),
+		synthesiseWith(t, second, &s, environment{version: "v1.2.3", assets: there})
 	if a, b := string(one["eu-west-1"].content), string(two["eu-west-1"].content); a != b ||
 		strings.Count(a, `"S3Key"`) != 3 {
 		t.Error("two syntheses differ")
@@ -232,7 +232,7 @@ type world struct {
 	log      testutil.Buffer // of the functions
 }
 
-// parameters are in SSM, as infra/aws/README.md tells the user.
+// parameters are in SSM, as docs/deploy.md tells the user.
 var parameters = map[string]string{
 	"/spillway/write-key":  "wk-default",
 	"/spillway/write-keys": `{"writeKeys":[{"name":"demo","writeKey":"wk-demo"}]}`,
@@ -261,7 +261,7 @@ func newWorld(t *testing.T) *world {
 
 	s := defaultSettings(topology.DefaultNames(), "eu-west-1")
 	s.Architecture = ownArchitecture()
-	w.template = synthesiseWith(t, w.out, &s, environment{assets: builtForThis(t)})["eu-west-1"]
+	w.template = synthesiseWith(t, w.out, &s, environment{version: "v1.2.3", assets: builtForThis(t)})["eu-west-1"]
 	return w
 }
 

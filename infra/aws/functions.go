@@ -21,6 +21,7 @@ import (
 	"github.com/klauspost/compress/flate"
 
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/version"
 )
 
 // assets are the archives with the built functions, by the function's name.
@@ -142,6 +143,7 @@ func (p *pipeline) newFunction(name, description string, variables map[string]*s
 	policy.(awsiam.CfnPolicy).SetPolicyName(jsii.String(f.Name))
 	variables["SPILLWAY_NAME"] = jsii.String(p.topology.Names.Pipeline)
 	variables["SPILLWAY_LOG_LEVEL"] = jsii.String(p.settings.LogLevel)
+	variables[version.Variable] = jsii.String(p.version)
 	props := &awslambda.FunctionProps{
 		FunctionName: jsii.String(f.Name), Description: jsii.String(description), Role: role, LogGroup: logs,
 		Runtime: awslambda.Runtime_PROVIDED_AL2023(), Architecture: awslambda.Architecture_ARM_64(),

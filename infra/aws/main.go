@@ -1,6 +1,6 @@
 // Command aws is the CDK app that deploys the pipeline of infra/topology to AWS: queues, functions,
 // ingest endpoint, alarms and dashboard, one stack for each region. `npx cdk` runs it (see cdk.json
-// at the top); README.md and infra/aws/README.md say how to deploy, change and delete it. It only
+// at the top); README.md and docs/deploy.md say how to deploy, change and delete it. It only
 // wires: each resource has a file, and settings.go has what a deployment may choose.
 package main
 
@@ -9,11 +9,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/regioninfo"
 	"github.com/aws/jsii-runtime-go"
+
+	"github.com/spillwayhq/spillway/shared/version"
 )
 
 // fromCLI are keys that the CDK's command line adds to the user's context.
@@ -41,7 +45,7 @@ func run(ctx context.Context) error {
 	// To stderr: when the command line prints the template, it is on stdout.
 	fmt.Fprintln(os.Stderr, "Spillway's settings:")
 	s.print(os.Stderr)
-	t, env := s.topology(), environment{account: os.Getenv("CDK_DEFAULT_ACCOUNT")}
+	t, env := s.topology(), environment{account: os.Getenv("CDK_DEFAULT_ACCOUNT"), version: describe(ctx, ".")}
 	asked := make(chan map[string]deployed)
 	go func() { asked <- ask(ctx, env.account, t.Names, s.Regions) }() // while the functions are built
 	if env.assets, err = build(&t, ".", filepath.Join("dist", "aws"), s.Architecture); err != nil {
@@ -54,6 +58,25 @@ func run(ctx context.Context) error {
 	}
 	app.Synth(nil)
 	return nil
+}
+
+// describe returns the version of the sources in a folder: its tag, or its commit like
+// "devel-1a2b3c4d5e6f", each with "-changed" behind it if files were changed; "devel" where there is
+// no repository.
+func describe(ctx context.Context, folder string) string {
+	git := func(args ...string) string {
+		command := exec.CommandContext(ctx, "git", append([]string{"describe", "--dirty=-changed"}, args...)...)
+		command.Dir = folder
+		out, _ := command.Output()
+		return strings.TrimSpace(string(out))
+	}
+	if tag := git("--tags", "--exact-match", "--match=v[0-9]*"); tag != "" {
+		return tag
+	}
+	if commit := git("--always", "--abbrev=12", "--exclude=*"); commit != "" {
+		return "devel-" + commit
+	}
+	return version.String()
 }
 
 // knownRegions are all regions that this version of the CDK knows, each with its partition.

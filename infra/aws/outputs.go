@@ -29,6 +29,7 @@ func (p *pipeline) addOutputs() {
 			jsii.String("https://"+p.region+"."+host+"/cloudwatch/home?region="+p.region+"#dashboards/dashboard/"+
 				p.topology.Names.Stack(p.region)))
 	}
+	p.output(topology.OutputVersion, "the version of Spillway", jsii.String(p.version))
 	p.output(topology.OutputSettings, "the settings of this deployment, with which the next one is compared",
 		jsii.String(p.settings.kept()))
 	p.output(topology.OutputCommand, "a command that lists the dead letters",

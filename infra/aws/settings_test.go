@@ -178,16 +178,16 @@ func TestASettingsFileThatCannotBeReadIsTheOnlyError(t *testing.T) {
 	}
 }
 
-func TestTheReadmeListsEverySetting(t *testing.T) {
-	readme, err := os.ReadFile("README.md")
+func TestTheDeploymentPageListsEverySetting(t *testing.T) {
+	page, err := os.ReadFile("../../docs/deploy.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, table, _ := strings.Cut(string(readme), "| setting | default | |\n")
+	_, table, _ := strings.Cut(string(page), "| setting | default | |\n")
 	table, _, _ = strings.Cut(table, "\n\n")
 	for _, s := range allSettings {
 		if !strings.Contains(table, "`"+s.name+"`") {
-			t.Errorf("the table of settings in README.md lacks %s", s.name)
+			t.Errorf("the table of settings in docs/deploy.md lacks %s", s.name)
 		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 // caller; what each region has already; and the built functions.
 type environment struct {
 	account  string
+	version  string // of Spillway; empty: not known
 	deployed map[string]deployed
 	assets   assets
 }
@@ -24,6 +25,7 @@ type environment struct {
 type pipeline struct {
 	awscdk.Stack
 	region   string
+	version  string
 	settings *settings
 	topology topology.Topology
 	assets   assets
@@ -48,8 +50,10 @@ func newStack(app constructs.Construct, region string, settings *settings, env e
 			Env:                   &awscdk.Environment{Account: optional(env.account), Region: jsii.String(region)},
 			AnalyticsReporting:    jsii.Bool(false),
 			TerminationProtection: jsii.Bool(settings.TerminationProtection),
+			// On the stack and not in the template, so that another version of unchanged resources changes none.
+			Tags: &map[string]*string{"version": jsii.String(env.version)},
 		}),
-		region: region, settings: settings, topology: t, assets: env.assets, deployed: before,
+		region: region, version: env.version, settings: settings, topology: t, assets: env.assets, deployed: before,
 		queues: map[string]queue{}, functions: map[string]function{},
 	}
 	tags := settings.tags()

@@ -86,7 +86,7 @@ func synthesise(tb testing.TB, folder string, s *settings) map[string]template {
 // synthesiseIn is synthesise for regions that have something already.
 func synthesiseIn(tb testing.TB, folder string, s *settings, before map[string]deployed) map[string]template {
 	tb.Helper()
-	return synthesiseWith(tb, folder, s, environment{assets: placeholders(tb, folder, s), deployed: before})
+	return synthesiseWith(tb, folder, s, environment{version: "v1.2.3", assets: placeholders(tb, folder, s), deployed: before})
 }
 
 // placeholders are small files in place of the built functions.

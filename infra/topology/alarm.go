@@ -7,7 +7,7 @@ import (
 )
 
 // runbookFile is the file whose sections the alarms name.
-const runbookFile = "infra/RUNBOOK.md"
+const runbookFile = "docs/runbook.md"
 
 // A Metric is one that CloudWatch has. Exactly one of Queue, Function, IngestEndpoint and Own says
 // what it is about.

@@ -30,7 +30,7 @@ func alarm(t *testing.T, name string) Alarm {
 
 func TestEveryAlarmSaysWhatItMeansAndWhatToDoFirst(t *testing.T) {
 	d := Default()
-	anchor := regexp.MustCompile(`: \S.*\. First: .+\. More: infra/RUNBOOK\.md#[a-z0-9-]+$`)
+	anchor := regexp.MustCompile(`: \S.*\. First: .+\. More: docs/runbook\.md#[a-z0-9-]+$`)
 	var texts []string
 	for _, a := range d.Alarms {
 		texts = append(texts, a.Description())
@@ -202,7 +202,7 @@ func TestValidateNamesTheAlarmAndWhatItsValueMustBe(t *testing.T) {
 		{"same name", func(t *Topology) { t.Alarms[1].Name = t.Alarms[0].Name }, "another alarm has this name"},
 		{"too long", func(t *Topology) { t.Alarms[0].Meaning = strings.Repeat("a", 1024) }, "must have at most 1024"},
 		{"no text", func(t *Topology) { t.Alarms[0].First = "" },
-			"what to do first or the section of infra/RUNBOOK.md is missing"},
+			"what to do first or the section of docs/runbook.md is missing"},
 		{"severity", func(t *Topology) { t.Alarms[0].Severity = "" }, "must be critical or warning"},
 		{"seconds", func(t *Topology) { t.Alarms[0].Period = time.Second }, "must be whole minutes"},
 		{"two days of minutes", func(t *Topology) { t.Alarms[0].Periods = 2880 }, "at most 24h0m0s in all"},

@@ -102,5 +102,6 @@ const (
 	OutputDeliverLogGroup    = "DeliverLogGroup"    // the name of the deliver function's log group
 	OutputDashboardURL       = "DashboardUrl"       //
 	OutputCommand            = "SpillwayCommand"    // a command to copy
+	OutputVersion            = "Version"            // of Spillway
 	OutputSettings           = "Settings"           // those of the deployment, a JSON object of texts
 )
