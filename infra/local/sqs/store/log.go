@@ -106,7 +106,7 @@ func (l *Log) Each(f func(*Message)) {
 	}
 }
 
-// State returns the values whose keys begin with prefix, by key.
+// State returns a copy of the state: the values by key.
 func (l *Log) State() map[string][]byte {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -178,6 +178,9 @@ func (l *Log) removeOldest() (removed int, err error) {
 		w.frame(func(b []byte) []byte { return appendOp(b, opOldest, oldest.number, oldest.first) })
 		err = w.end()
 	}
+	if err == nil {
+		l.segments = l.segments[removed:] // at once: the next segment says which one is the oldest, too
+	}
 	l.mu.Unlock()
 	if err == nil {
 		err = l.Sync()
@@ -241,7 +244,6 @@ func (l *Log) removeFiles(over []*segment) error {
 	for _, s := range over {
 		l.close(s)
 	}
-	l.segments = l.segments[len(over):]
 	l.mu.Unlock()
 	for _, s := range over {
 		if err := l.fs.Remove(s.path); err != nil {

@@ -60,6 +60,7 @@ func (r *replay) run() error {
 		}
 	}
 	slices.SortFunc(r.segments, compareNumbers)
+	r.dropUnfinished()
 	r.next, r.blamed = 1, -1
 	for i, s := range r.segments {
 		if i > 0 && s.number > r.segments[i-1].number+1 {
@@ -121,11 +122,7 @@ func (r *replay) read(s *segment, newest bool) error {
 
 // content reads a file. One that can't be opened or read to its end is damaged from there on.
 func (r *replay) content(s *segment) ([]byte, error) {
-	size, err := r.fs.Size(s.path)
-	if err != nil {
-		return nil, err
-	}
-	f, err := r.fs.Open(s.path)
+	f, size, err := r.open(s.path)
 	if err != nil {
 		return nil, err
 	}
@@ -135,6 +132,26 @@ func (r *replay) content(s *segment) ([]byte, error) {
 		r.damage.add(FileDamage{File: s.path, Offset: int64(len(b)), Bytes: size - int64(len(b)), What: err.Error()})
 	}
 	return b, nil
+}
+
+// open opens a file, and returns its size.
+func (r *replay) open(name string) (File, int64, error) {
+	size, err := r.fs.Size(name)
+	if err != nil {
+		return nil, 0, err
+	}
+	f, err := r.fs.Open(name)
+	return f, size, err
+}
+
+// readFile reads a file.
+func (r *replay) readFile(name string) ([]byte, error) {
+	f, size, err := r.open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readAll(f, size)
 }
 
 // segmentReplay goes through the frames of one segment.
@@ -335,6 +352,33 @@ func (r *replay) clear(queue uint32) {
 	}
 }
 
+// dropUnfinished forgets the newest file if its process, or the power, ended while it was made: END
+// does not know it, and nothing in it is whole. So it never had a message, and is no damage.
+func (r *replay) dropUnfinished() {
+	if len(r.segments) == 0 {
+		return
+	}
+	s := r.segments[len(r.segments)-1]
+	if e, ok := r.end(); s.emptied || ok && e.Segment >= s.number || !ok && len(r.segments) > 1 {
+		return
+	}
+	b, err := r.readFile(s.path)
+	if err != nil {
+		return // read says it
+	}
+	if h, ok := frame.ParseHeaders(b[:min(len(b), frame.HeadersBytes)]); ok && h.Version != frame.Version {
+		return
+	}
+	for len(b) > 0 {
+		if _, state := frame.Parse(b, s.salt, maxFrameBytes); state == frame.Whole {
+			return
+		}
+		b = b[frame.NextMarker(b):]
+	}
+	r.leftover = append(r.leftover, s.path)
+	r.segments = r.segments[:len(r.segments)-1]
+}
+
 // dropOld forgets files that a process was about to remove when it ended.
 func (r *replay) dropOld() {
 	for len(r.segments) > 1 && r.segments[0].number < r.oldest {
@@ -386,22 +430,17 @@ func (l *Log) writeEnd(closed bool) error {
 	return errors.Join(err, f.Sync(), f.Close(), l.fs.SyncDir(l.dir))
 }
 
+// end returns what END says; false: it is not there, or not readable.
+func (r *replay) end() (e end, ok bool) {
+	b, err := r.readFile(path.Join(r.dir, endName))
+	parsed, state := frame.Parse(b, 0, maxFrameBytes)
+	return e, err == nil && state == frame.Whole && json.Unmarshal(parsed.Data, &e) == nil
+}
+
 // readEnd compares the log's end with what END says.
 func (r *replay) readEnd() {
-	name := path.Join(r.dir, endName)
-	size, err := r.fs.Size(name)
-	if err != nil || size > maxFrameBytes {
-		return
-	}
-	f, err := r.fs.Open(name)
-	if err != nil {
-		return
-	}
-	defer f.Close()
-	b, err := readAll(f, size)
-	var e end
-	parsed, state := frame.Parse(b, 0, maxFrameBytes)
-	if err != nil || state != frame.Whole || json.Unmarshal(parsed.Data, &e) != nil {
+	e, ok := r.end()
+	if !ok {
 		return
 	}
 	if e.Segment > r.last {

@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+
+	"github.com/spillwayhq/spillway/shared/frame"
 )
 
 const dir = "data"
@@ -269,6 +271,87 @@ func TestAPowerCutAfterAKillIsNoDamage(t *testing.T) {
 	after := openIn(t, fs.Crash(nil))
 	if n := len(readable(t, after)); n != 2 || !new(after.Damage()).None() {
 		t.Errorf("%d messages, %+v", n, after.Damage())
+	}
+}
+
+// TestAFileThatWasBeingMadeIsNoDamage has the beginnings that a kill or a power cut leaves of a new
+// file.
+func TestAFileThatWasBeingMadeIsNoDamage(t *testing.T) {
+	headers := frame.AppendHeaders(nil, 9, 1)
+	for _, left := range [][]byte{nil, headers[:10], headers[:frame.HeaderBytes], headers, make([]byte, 4096)} {
+		for _, before := range []uint64{0, 1} {
+			fs := new(Mem)
+			if before > 0 {
+				l := openIn(t, fs)
+				putAll(t, l, 1, 1+before)
+				kill(fs)(l)
+			}
+			f, err := fs.Create(segmentPath(dir, before+1, 9))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := f.WriteAt(left, 0); err != nil {
+				t.Fatal(err)
+			}
+			for n := before; n < before+3; n++ { // it stays no damage when it is not the newest one any more
+				l := openIn(t, fs)
+				if got := len(readable(t, l)); got != int(n) || !new(l.Damage()).None() {
+					t.Fatalf("%d bytes of the file: %d of %d messages, %+v", len(left), got, n, l.Damage())
+				}
+				putAll(t, l, n+1, n+2)
+				kill(fs)(l)
+			}
+		}
+	}
+}
+
+// syncFS calls onSync once before a file is synced.
+type syncFS struct {
+	*Mem
+	onSync *func()
+}
+
+func (f syncFS) Create(name string) (File, error) {
+	file, err := f.Mem.Create(name)
+	return syncFile{file, f.onSync}, err
+}
+
+type syncFile struct {
+	File
+	onSync *func()
+}
+
+func (f syncFile) Sync() error {
+	if call := *f.onSync; call != nil {
+		*f.onSync = nil
+		call()
+	}
+	return f.File.Sync()
+}
+
+func TestASegmentThatIsMadeWhileTheOldestIsRemovedMissesNoFile(t *testing.T) {
+	onSync := new(func())
+	fs := syncFS{new(Mem), onSync}
+	l := openIn(t, fs)
+	old := putAll(t, l, 1, 5)
+	roll := func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if err := l.roll(); err != nil {
+			t.Error(err)
+		}
+	}
+	roll()
+	putAll(t, l, 5, 10)
+	l.Delete(old)
+	*onSync = roll // while removeOldest waits for the disk
+	if err := l.Reclaim(false); err != nil {
+		t.Fatal(err)
+	}
+	kill(fs.Mem)(l)
+	again := openIn(t, fs)
+	if n := len(readable(t, again)); n != 5 || !new(again.Damage()).None() {
+		t.Errorf("%d messages, %+v", n, again.Damage())
 	}
 }
 
