@@ -20,7 +20,7 @@ const deadLetterPrefix = "ingest/"
 
 const (
 	// deadLetterLinger is how long the first request with invalid events waits for others whose dead
-	// dead letters it can share: longer than for valid events, because such requests should be few.
+	// letters it can share: longer than for valid events, because such requests should be few.
 	deadLetterLinger = 100 * time.Millisecond
 	// overRateLinger is the same once the dead letters of its write key are beyond their rate: then
 	// one has the events of all that came in the meantime.
