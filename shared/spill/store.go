@@ -125,8 +125,8 @@ func (st *store) dropHeadless(number uint64, size int64) error {
 	path := segmentPath(st.opts.Dir, number)
 	if number == st.number {
 		st.faults.torn++
-		st.log.Warn("the newest segment of the spill log ends within its header and was removed: the process was killed when "+
-			"it made it, or the file was cut short and its records are lost", "file", path, "bytes", size)
+		st.log.Warn("the newest segment of the spill log ends within its header and was removed: the process was killed "+
+			"when it made it, or the file was cut short and its records are lost", "file", path, "bytes", size)
 	} else {
 		st.faults.corrupt++
 		st.faults.corruptBytes += size
