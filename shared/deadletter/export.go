@@ -58,7 +58,7 @@ func (q *Queue) Drop(ctx context.Context, f Filter, write func(lines []byte) err
 type exporter struct {
 	filter Filter
 	write  func(lines []byte) error
-	skip   func(*Received) bool // nil: none
+	skip   func(*Received, *message.Content) bool // nil: none
 	drop   bool
 
 	turn   chan struct{} // of one: guards skip, write and result
@@ -95,8 +95,13 @@ func (e *exporter) handle(ctx context.Context, s *scan, received []*Received) er
 	events := 0
 	for _, l := range received {
 		e.result.InQueue[l.Reason]++
-		if !e.filter.match(l, s.began, r) || e.skip != nil && e.skip(l) {
+		if !e.filter.match(l, s.began, r) {
 			continue
+		}
+		if e.skip != nil {
+			if m, _ := r.Read(l); e.skip(l, m) {
+				continue
+			}
 		}
 		text, n, err := l.lines(r)
 		if err != nil {

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/spillwayhq/spillway/shared/message"
 )
 
 // An Entry is a dead letter in a listing, without its body.
@@ -85,11 +87,11 @@ type lister struct {
 }
 
 func (s *lister) add(l *Received, r *Reader) {
-	if s.seen.add(l) {
+	e, m, _ := r.Entry(l, s.name) // a body that can't be read has an entry, too
+	if s.seen.add(l, m) {
 		s.result.Duplicates++
 		return
 	}
-	e, _, _ := r.Entry(l, s.name) // a body that can't be read has an entry, too
 	s.result.Total++
 	s.result.Entries = append(s.result.Entries, e)
 	if s.limit > 0 && len(s.result.Entries) >= 2*s.limit+minEntries {
@@ -139,15 +141,31 @@ func (g *Group) add(e *Entry) {
 	}
 }
 
-// seenBefore finds duplicates: dead letters with the same ID and the same body are one.
+// seenBefore finds duplicates: dead letters with the same ID and the same events are one. Events are
+// the same if their messageIds are, as to Segment: the times differ that ingest writes for a request
+// that is retried.
 type seenBefore map[[16]byte]bool
 
-// add reports whether an equal dead letter was added before.
-func (s seenBefore) add(l *Received) bool {
+// add reports whether an equal dead letter was added before. m is what its body says, nil if that
+// can't be read.
+func (s seenBefore) add(l *Received, m *message.Content) bool {
 	sum := sha256.New()
-	sum.Write([]byte(l.ID))
-	sum.Write([]byte{0})
-	sum.Write(l.Body)
+	write := func(b []byte) {
+		sum.Write(b)
+		sum.Write([]byte{0})
+	}
+	write([]byte(l.ID))
+	if m == nil {
+		write(l.Body)
+	} else {
+		for i := range m.Events {
+			if id := m.Events[i].MessageID(); id != nil {
+				write(id)
+			} else {
+				write(m.Events[i].Raw)
+			}
+		}
+	}
 	key := [16]byte(sum.Sum(nil))
 	if s[key] {
 		return true

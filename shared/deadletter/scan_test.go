@@ -212,7 +212,10 @@ func TestAFilterSelectsByWriteKey(t *testing.T) {
 func TestAListingHoldsTheLatestUpToItsLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		f := filled(t, 2500, func(i int, l *message.DeadLetter) { l.FirstSeen = began.Add(-time.Duration(i*7919%2500) * time.Minute) })
+		f := filled(t, 2500, func(i int,
+			l *message.DeadLetter) {
+			l.FirstSeen = began.Add(-time.Duration(i*7919%2500) * time.Minute)
+		})
 		all, err := New(f, "dead").List(t.Context(), Filter{}, 0, keys)
 		want(t, "error", err, error(nil))
 		some, err := New(f, "dead").List(t.Context(), Filter{}, 7, keys)
@@ -233,7 +236,8 @@ func TestAScanReceivesMoreThanMayBeInFlight(t *testing.T) {
 					}
 				})
 				for i := range 200 {
-					f.put(message.Message{Body: `{"type":"track","userId":"u","event":"e","messageId":"moved-` + strconv.Itoa(i) + `"}`},
+					f.put(message.Message{Body: `{"type":"track","userId":"u","event":"e","messageId":"moved-` + strconv.Itoa(i) +
+						`"}`},
 						"arn:aws:sqs:x:y:live")
 				}
 				time.Sleep(time.Hour) // what a message lacks is taken from when SQS got it
@@ -243,7 +247,8 @@ func TestAScanReceivesMoreThanMayBeInFlight(t *testing.T) {
 				list, err := q.List(t.Context(), Filter{}, 0, keys)
 				want(t, "error", err, error(nil))
 				if list.Total != 800 || list.PutBack < 600 || f.most > 120 {
-					t.Errorf("%d dead letters of 800 are listed, %d were put back, %d were in flight", list.Total, list.PutBack, f.most)
+					t.Errorf("%d dead letters of 800 are listed, %d were put back, %d were in flight", list.Total, list.PutBack,
+						f.most)
 				}
 				time.Sleep(PutBackFor)
 				want(t, "in flight", f.invisible(), 0)
@@ -282,4 +287,40 @@ func TestAScanThatMayNotSendHoldsWhatItCan(t *testing.T) {
 		want(t, "in flight", f.invisible(), 0)
 		want(t, "messages", len(f.messages), 400)
 	})
+}
+
+// TestARepetitionOfAnEventIsCountedOnce writes what ingest writes for a request that is retried: the
+// same ID, and events that differ in the times that ingest sets.
+func TestARepetitionOfAnEventIsCountedOnce(t *testing.T) {
+	for name, c := range map[string]struct {
+		first, second       string // events
+		entries, duplicates int
+	}{
+		"other times": {`{"messageId":"a","timestamp":"2026-01-01T00:00:00Z"}`,
+			`{"messageId":"a","timestamp":"2026-01-01T00:00:09Z"}`, 1, 1},
+		"other messageIds":  {`{"messageId":"a"}`, `{"messageId":"b"}`, 2, 0},
+		"without messageId": {`{"event":"a"}`, `{"event":"b"}`, 2, 0},
+		"not an object":     {`1`, `1`, 1, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				events := []string{c.first, c.second}
+				f := filled(t, len(events), func(i int, l *message.DeadLetter) {
+					l.ID, l.Events = "ingest/1", [][]byte{[]byte(events[i])}
+					l.Header.ReceivedAt = time.Now().Add(time.Duration(i) * time.Second)
+				})
+				list, err := New(f, "dead").List(t.Context(), Filter{}, 0, keys)
+				if err != nil {
+					t.Fatal(err)
+				}
+				want(t, "entries", list.Total, c.entries)
+				want(t, "duplicates", list.Duplicates, c.duplicates)
+				exported, err := New(f, "dead").Export(t.Context(), Filter{}, func([]byte) error { return nil })
+				if err != nil {
+					t.Fatal(err)
+				}
+				want(t, "exported", exported.DeadLetters, c.entries)
+			})
+		})
+	}
 }

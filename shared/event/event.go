@@ -42,6 +42,15 @@ func Scan(s *rawjson.Scanner, document []byte, e *Event) error {
 // change it.
 func (e *Event) Identified() bool { return e.hasID() && e.hasTimestamp() && e.empty == 0 }
 
+// MessageID returns the event's messageId as a JSON value, nil if that is missing, empty or not a
+// string.
+func (e *Event) MessageID() []byte {
+	if !e.hasID() {
+		return nil
+	}
+	return e.at(e.id)
+}
+
 func (e *Event) hasID() bool {
 	v := e.at(e.id)
 	return rawjson.IsString(v) && len(v) > 2

@@ -44,9 +44,7 @@ var (
 	MessageIDTooLong = &Problem{"message_id_too_long",
 		fmt.Sprintf("the messageId is longer than %d characters", MaxMessageIDBytes)}
 	// InvalidWriteKey is the problem of a request or a message, and so of all its events.
-	InvalidWriteKey = &Problem{"invalid_write_key",
-		fmt.Sprintf("the write key must be 1 to %d printable ASCII characters without spaces, quotes, backslashes, colons "+
-			"and angle brackets", MaxWriteKeyBytes)}
+	InvalidWriteKey = &Problem{"invalid_write_key", "the write key must be " + WriteKeyRule}
 	// TooManyDuplicates is found only by [ScanReceived], which must record the place of each. No
 	// SDK repeats a field.
 	TooManyDuplicates = &Problem{"too_many_duplicates", "the event repeats sentAt or writeKey too often"}

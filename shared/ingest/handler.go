@@ -239,7 +239,8 @@ func (h *Handler) commit(ctx context.Context, q *request, key *Key) *refusal {
 
 // send writes the dead letters and then the valid events. The order matters: after a 429 the SDK
 // retries. If the queue already had the valid events, it would have them twice, with different
-// messageIds where ingest made these up. Dead letters that are written twice have the same id.
+// messageIds where ingest made these up. Dead letters that are written twice have the same ID, and
+// are recognised unless ingest made up their messageIds.
 func (h *Handler) send(ctx context.Context, q *request, key *Key) *refusal {
 	if len(q.invalid) > 0 {
 		p := rejectedPart{deadLetters: q.deadLetters(), keyName: key.Name}

@@ -36,7 +36,7 @@ const (
 // 2,500 messages. [DeadLetter.Messages] writes it, [ReadDeadLetter] reads it.
 type DeadLetter struct {
 	// ID is deterministic, so that a dead letter that was written twice is recognised: two with
-	// the same ID and the same body are one.
+	// the same ID and the same events are one.
 	ID     string
 	Reason string // one of the reasons of this package
 	Detail string // for people: what is wrong, or the beginning of Segment's answer; may quote an event
