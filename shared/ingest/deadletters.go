@@ -19,8 +19,8 @@ import (
 const deadLetterPrefix = "ingest/"
 
 const (
-	// deadLetterLinger is how long the first request with invalid events waits for others whose dead
-	// letters it can share: longer than for valid events, because such requests should be few.
+	// deadLetterLinger is how long the first request with invalid events waits for others that can
+	// share its dead letters: longer than for valid events, because such requests should be few.
 	deadLetterLinger = 100 * time.Millisecond
 	// overRateLinger is the same once the dead letters of its write key are beyond their rate: then
 	// one has the events of all that came in the meantime.
