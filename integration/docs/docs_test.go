@@ -115,7 +115,7 @@ func TestEveryPageIsInTheReadme(t *testing.T) {
 	}
 }
 
-func TestTheConfigurationPageHasEveryEnvironmentVariable(t *testing.T) {
+func TestTheConfigurationPageHasEveryEnvironmentVariableOnce(t *testing.T) {
 	variable := regexp.MustCompile(`SPILLWAY_[A-Z_]*[A-Z]`)
 	inCode := map[string]bool{}
 	for name, text := range files(t, ".go") {
@@ -131,6 +131,9 @@ func TestTheConfigurationPageHasEveryEnvironmentVariable(t *testing.T) {
 	for line := range strings.SplitSeq(page, "\n") {
 		if v, ok := strings.CutPrefix(line, "| `SPILLWAY_"); ok {
 			name, _, _ := strings.Cut(v, "`")
+			if inPage["SPILLWAY_"+name] {
+				t.Errorf("the page has SPILLWAY_%s twice", name)
+			}
 			inPage["SPILLWAY_"+name] = true
 		}
 	}
