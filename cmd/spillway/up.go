@@ -21,6 +21,7 @@ import (
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/app/ingest"
+	"github.com/spillwayhq/spillway/shared/cgroup"
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
@@ -80,9 +81,8 @@ func up(ctx context.Context, out io.Writer, f upFlags) error {
 	if err != nil {
 		return err
 	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(ingest.ServerMemory) // the rest of the pipeline needs little more
-	}
+	// The rest of the pipeline needs little more than its ingest endpoint.
+	debug.SetMemoryLimit(ingest.MemoryLimit(os.Environ(), cgroup.MemoryLimit()))
 	p, err := local.Start(local.Config{
 		Name: f.name, Dir: f.dataDir, SQSAddr: loopback(f.sqsPort), IngestAddr: loopback(f.ingestPort),
 		SegmentAddr: loopback(f.segmentPort), Segment: f.segment, WriteKey: f.writeKey, WriteKeysFile: f.writeKeys,

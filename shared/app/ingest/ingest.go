@@ -20,6 +20,7 @@ import (
 	awsssm "github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"github.com/spillwayhq/spillway/shared/apigateway"
+	"github.com/spillwayhq/spillway/shared/cgroup"
 	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/env"
 	"github.com/spillwayhq/spillway/shared/httpserver"
@@ -68,7 +69,7 @@ type Endpoint struct {
 // FromEnvironment builds the endpoint of the Lambda function or the server. out gets its log and
 // its metrics, and must be safe for concurrent use.
 func FromEnvironment(ctx context.Context, environ []string, out io.Writer) (*Endpoint, error) {
-	o, err := readOptions(environ)
+	o, err := readOptions(environ, cgroup.MemoryLimit())
 	if err != nil {
 		return nil, err
 	}

@@ -53,9 +53,9 @@ const (
 	// Linger is how long the first request that a server gets waits for others to share a message
 	// with. The users of an SDK do not notice it.
 	Linger = 5 * time.Millisecond
-	// ServerMemory is the memory limit of a server: twice what requests may hold
-	// (ingest.Limits.MaxMemory), and some.
-	ServerMemory = 110 << 20
+	// serverMemory is the memory limit of a server without a limit by a container: twice what
+	// requests may hold (ingest.Limits.MaxMemory), and some.
+	serverMemory = 110 << 20
 
 	// minSpillBytes is room for some of the largest messages, in the part for dead letters too.
 	minSpillBytes = 64 << 20
@@ -86,9 +86,8 @@ type Options struct {
 	// PathPrefix precedes the paths at a proxy in front, like /events. Empty: nothing does.
 	PathPrefix string
 	LogLevel   slog.Level
-	// MemoryLimit is Go's soft memory limit in bytes (debug.SetMemoryLimit); negative: GOMEMLIMIT
-	// counts. Without a limit the heap may grow to twice its live size before a collection, which
-	// is more than a small container has.
+	// MemoryLimit is what the function of that name returns. Without a limit the heap may grow to
+	// twice its live size before a collection, which is more than a small container has.
 	MemoryLimit int64
 	Server      *Server // nil in a Lambda function
 
@@ -117,7 +116,7 @@ func (o Options) LogValue() slog.Value {
 		slog.String("write_keys_parameter", strings.Join(o.WriteKeysParameters, ",")),
 		slog.Bool("canary", o.CanaryWriteKey != ""), slog.String("public_url", o.PublicURL),
 		slog.String("path_prefix", o.PathPrefix),
-		slog.Bool("lambda", o.Server == nil),
+		slog.Bool("lambda", o.Server == nil), slog.Int64("memory_limit", o.MemoryLimit),
 	}
 	if s := o.Server; s != nil {
 		attrs = append(attrs, slog.String("listen", s.Listen), slog.Int("trusted_proxies", s.TrustedProxies),
@@ -127,10 +126,10 @@ func (o Options) LogValue() slog.Value {
 	return slog.GroupValue(attrs...)
 }
 
-// readOptions reads the options from environ, which has the form of os.Environ. The error names
-// every wrong variable.
-func readOptions(environ []string) (Options, error) {
-	o := Options{MemoryLimit: memoryLimit(environ)}
+// readOptions reads the options from environ, which has the form of os.Environ; container is as in
+// MemoryLimit. The error names every wrong variable.
+func readOptions(environ []string, container int64) (Options, error) {
+	o := Options{MemoryLimit: MemoryLimit(environ, container)}
 	variables := []env.Variable{
 		env.String(envName, &o.Name),
 		env.QueueURL(envQueueURL, &o.QueueURL), env.QueueURL(envDeadLetterQueueURL, &o.DeadLetterQueueURL),
@@ -239,15 +238,21 @@ func isPort(text string) bool {
 	return err == nil
 }
 
-// memoryLimit is the limit for where the program runs.
-func memoryLimit(environ []string) int64 {
-	if _, ok := env.Lookup(environ, envGoMemory); ok {
+// MemoryLimit is Go's soft memory limit in bytes (debug.SetMemoryLimit) for where the program runs:
+// four fifths of what its Lambda function or its container has, otherwise serverMemory. container
+// is the container's limit, see package cgroup; 0: none. Negative: GOMEMLIMIT is set and counts.
+func MemoryLimit(environ []string, container int64) int64 {
+	if limit, _ := env.Lookup(environ, envGoMemory); limit != "" {
 		return -1
 	}
+	total := container
 	if megabytes, _ := env.Lookup(environ, envMemory); megabytes != "" {
 		if n, err := strconv.ParseInt(megabytes, 10, 32); err == nil && n > 0 {
-			return n << 20 / 10 * 8 // the rest is for what is not on the heap
+			total = n << 20
 		}
 	}
-	return ServerMemory
+	if total > 0 {
+		return total / 5 * 4 // the rest is for what is not on the heap
+	}
+	return serverMemory
 }

@@ -15,7 +15,7 @@ func complete(more ...string) []string {
 }
 
 func TestTheQueuesAreTheOnlyRequiredVariables(t *testing.T) {
-	o, err := readOptions(complete())
+	o, err := readOptions(complete(), 0)
 	if want := (Server{Listen: ":8080", ShutdownGrace: 25 * time.Second, Linger: 5 * time.Millisecond, SpillBytes: 1 << 30}); err != nil ||
 		o.Server == nil || *o.Server != want || o.Name != "spillway" {
 		t.Errorf("%+v, %v", o, err)
@@ -33,7 +33,7 @@ func TestListenCountsMoreThanPort(t *testing.T) {
 		{[]string{"SPILLWAY_LISTEN=[::1]:9000", "PORT=3000"}, "[::1]:9000"},
 		{[]string{"SPILLWAY_LISTEN="}, ":8080"},
 	} {
-		o, err := readOptions(complete(c.variables...))
+		o, err := readOptions(complete(c.variables...), 0)
 		if err != nil || o.Server.Listen != c.want {
 			t.Errorf("%v: %+v, %v", c.variables, o.Server, err)
 		}
@@ -67,14 +67,14 @@ func TestAWrongVariableIsNamedWithWhatItMustBe(t *testing.T) {
 		{[]string{"AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001", "SPILLWAY_LISTEN=:80"}, "SPILLWAY_LISTEN must not be set in a Lambda function"},
 		{[]string{"AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001", "SPILLWAY_TRUSTED_PROXIES=1"}, "SPILLWAY_TRUSTED_PROXIES must not be set in a Lambda function"},
 	} {
-		if _, err := readOptions(complete(c.variables...)); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := readOptions(complete(c.variables...), 0); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v: got %v, want an error with %q", c.variables, err, c.want)
 		}
 	}
 }
 
 func TestAllWrongVariablesAreNamedAtOnce(t *testing.T) {
-	_, err := readOptions([]string{"SPILLWAY_LISTEN=x", "SPILLWAY_LOG_LEVEL=loud"})
+	_, err := readOptions([]string{"SPILLWAY_LISTEN=x", "SPILLWAY_LOG_LEVEL=loud"}, 0)
 	for _, name := range []string{envQueueURL, envDeadLetterQueueURL, envListen, envLogLevel} {
 		if err == nil || !strings.Contains(err.Error(), name+" must be") {
 			t.Errorf("%s is not named: %v", name, err)
@@ -83,7 +83,7 @@ func TestAllWrongVariablesAreNamedAtOnce(t *testing.T) {
 }
 
 func TestALambdaFunctionIsRecognisedAndNeedsNoAddress(t *testing.T) {
-	o, err := readOptions(complete("AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001", "PORT=rubbish"))
+	o, err := readOptions(complete("AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001", "PORT=rubbish"), 0)
 	if err != nil || o.Server != nil {
 		t.Errorf("%+v, %v", o, err)
 	}
@@ -93,7 +93,7 @@ func TestALambdaFunctionIsRecognisedAndNeedsNoAddress(t *testing.T) {
 }
 
 func TestTheCanarysWriteKeyIsNotShown(t *testing.T) {
-	o, err := readOptions(complete("SPILLWAY_CANARY_WRITE_KEY=very-secret"))
+	o, err := readOptions(complete("SPILLWAY_CANARY_WRITE_KEY=very-secret"), 0)
 	if err != nil || o.CanaryWriteKey != "very-secret" {
 		t.Errorf("%+v, %v", o, err)
 	}
@@ -104,22 +104,29 @@ func TestTheCanarysWriteKeyIsNotShown(t *testing.T) {
 
 func TestTheMemoryLimitFitsWhereItRuns(t *testing.T) {
 	for name, c := range map[string]struct {
-		environ []string
-		want    int64
+		environ   []string
+		container int64
+		want      int64
 	}{
-		"a server":          {nil, 110 << 20},
-		"Go's own setting":  {[]string{"GOMEMLIMIT=1GiB", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=512"}, -1},
-		"a Lambda function": {[]string{"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1000"}, 800 << 20},
-		"nonsense":          {[]string{"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=much"}, 110 << 20},
+		"a server":             {nil, 0, 110 << 20},
+		"a small container":    {nil, 100 << 20, 80 << 20},
+		"a large container":    {nil, 1000 << 20, 800 << 20},
+		"Go's own setting":     {[]string{"GOMEMLIMIT=1GiB", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=512"}, 100 << 20, -1},
+		"Go's setting off":     {[]string{"GOMEMLIMIT=off"}, 100 << 20, -1},
+		"Go's setting, empty":  {[]string{"GOMEMLIMIT="}, 100 << 20, 80 << 20},
+		"a Lambda function":    {[]string{"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1000"}, 0, 800 << 20},
+		"Lambda's own groups":  {[]string{"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1000"}, 100 << 20, 800 << 20},
+		"nonsense":             {[]string{"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=much"}, 0, 110 << 20},
+		"nonsense in its size": {[]string{"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=-5"}, 100 << 20, 80 << 20},
 	} {
-		if o, err := readOptions(complete(c.environ...)); err != nil || o.MemoryLimit != c.want {
+		if o, err := readOptions(complete(c.environ...), c.container); err != nil || o.MemoryLimit != c.want {
 			t.Errorf("%s: %d, want %d (%v)", name, o.MemoryLimit, c.want, err)
 		}
 	}
 }
 
 func TestASetMayBeInSeveralParameters(t *testing.T) {
-	o, err := readOptions(complete("SPILLWAY_WRITE_KEYS_PARAMETER=/spillway/write-keys, /spillway/partners"))
+	o, err := readOptions(complete("SPILLWAY_WRITE_KEYS_PARAMETER=/spillway/write-keys, /spillway/partners"), 0)
 	if err != nil || len(o.WriteKeysParameters) != 2 || o.WriteKeysParameters[1] != "/spillway/partners" {
 		t.Errorf("%q, %v", o.WriteKeysParameters, err)
 	}

@@ -188,7 +188,7 @@ func metric(t *testing.T, log, name string) int {
 
 func TestFurtherQueuesAndTheSpillDirectoryAreRead(t *testing.T) {
 	o, err := readOptions(complete("SPILLWAY_FALLBACK_QUEUE_URLS="+eventsA+", "+eventsB,
-		"SPILLWAY_FALLBACK_DEAD_LETTER_QUEUE_URLS="+deadA, "SPILLWAY_SPILL_DIR=/var/spill", "SPILLWAY_SPILL_BYTES=2GiB"))
+		"SPILLWAY_FALLBACK_DEAD_LETTER_QUEUE_URLS="+deadA, "SPILLWAY_SPILL_DIR=/var/spill", "SPILLWAY_SPILL_BYTES=2GiB"), 0)
 	if err != nil || !slices.Equal(o.FallbackQueueURLs, []string{eventsA, eventsB}) ||
 		!slices.Equal(o.FallbackDeadLetterQueueURLs, []string{deadA}) || o.Server.SpillDir != "/var/spill" ||
 		o.Server.SpillBytes != 2<<30 {
@@ -201,11 +201,11 @@ func TestFurtherQueuesAndTheSpillDirectoryAreRead(t *testing.T) {
 		"SPILLWAY_SPILL_BYTES=9999999999GiB":                "must be a number of bytes",
 		"SPILLWAY_SPILL_BYTES=much":                         "must be a number of bytes",
 	} {
-		if _, err := readOptions(complete(variable)); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := readOptions(complete(variable), 0); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", variable, err)
 		}
 	}
-	if _, err := readOptions(complete("AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001", "SPILLWAY_SPILL_DIR=/tmp")); err == nil {
+	if _, err := readOptions(complete("AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001", "SPILLWAY_SPILL_DIR=/tmp"), 0); err == nil {
 		t.Error("a Lambda function takes a spill directory, which it loses with its environment")
 	}
 }
