@@ -51,6 +51,16 @@ func TestErrorsAreOneLineThatSaysWhatToDo(t *testing.T) {
 			"name another port with --segment-port"},
 		{"the ingest endpoint's port in use", up("--data-dir="+t.TempDir(), "--ingest-port="+takenPort),
 			"name another port with --ingest-port"},
+		{"one port for two", up("--data-dir="+t.TempDir(), "--sqs-port=9", "--segment-port=9"),
+			"--sqs-port and --segment-port are both 9: name a port of its own for each"},
+		{"a default port for another", []string{"up", "--data-dir=" + t.TempDir(), "--ingest-port=9324"},
+			"--sqs-port and --ingest-port are both 9324"},
+		{"an address with a port", up("--listen=0.0.0.0:8080"), "--listen must be an IP address of this machine"},
+		{"an empty address", []string{"segmentd", "--listen="}, "without a port, like 127.0.0.1, ::1, or 0.0.0.0 for all"},
+		{"an address of another machine", up("--data-dir="+t.TempDir(), "--listen=192.0.2.1"),
+			"this machine does not have the address: name one that it has with --listen"},
+		{"an address of another machine for the emulator", []string{"segmentd", "--port=0", "--listen=192.0.2.1"},
+			"this machine does not have the address"},
 		{"a data directory that is a file", up("--data-dir=" + notADirectory), "--data-dir"},
 		{"a data directory below a file", up("--data-dir=" + notADirectory + "/x"), "--data-dir"},
 		{"a data directory that another process holds", up("--data-dir=" + held), "another process"},
@@ -92,7 +102,7 @@ func TestErrorsAreOneLineThatSaysWhatToDo(t *testing.T) {
 		{"a negative bench", []string{"bench", "--events=-1"}, "must be at least 0"},
 		{"a bench without a directory", []string{"bench", "--dir=/does/not/exist"}, "--dir"},
 		{"the Segment emulator alone on a port in use", []string{"segmentd", "--port=" + takenPort},
-			"give another port with --port"},
+			"name another port with --port"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, _, err := spillway(t.Context(), "", c.args...)

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
-	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,10 +13,15 @@ import (
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
 )
 
+type segmentdFlags struct {
+	listen  string
+	port    uint16
+	latency time.Duration
+	hosts   []string
+}
+
 func newSegmentd() *cobra.Command {
-	var port uint16
-	var latency time.Duration
-	var hosts []string
+	var f segmentdFlags
 	c := &cobra.Command{
 		Use:   "segmentd",
 		Short: "Run only the Segment emulator",
@@ -27,12 +30,13 @@ func newSegmentd() *cobra.Command {
 			"PUT /_segmentd/script makes it fail. GET /_segmentd/stats and /_segmentd/events say what it has received."),
 		Args: usage.NoArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return runSegmentd(c.Context(), c.OutOrStdout(), port, latency, hosts)
+			return runSegmentd(c.Context(), c.OutOrStdout(), f)
 		},
 	}
-	c.Flags().Uint16Var(&port, "port", 9325, "`port` to listen on; 0 takes a free one")
-	c.Flags().DurationVar(&latency, "latency", 0, "how long the emulator takes to answer")
-	usage.AllowHost(c, &hosts)
+	c.Flags().Uint16Var(&f.port, "port", 9325, "`port` to listen on; 0 takes a free one")
+	c.Flags().DurationVar(&f.latency, "latency", 0, "how long the emulator takes to answer")
+	usage.Listen(c, &f.listen)
+	usage.AllowHost(c, &f.hosts)
 	return c
 }
 
@@ -45,18 +49,23 @@ func parseHosts(names []string) ([]string, error) {
 	return hosts, nil
 }
 
-func runSegmentd(ctx context.Context, out io.Writer, port uint16, latency time.Duration, hosts []string) error {
-	if err := usage.Latency(latency); err != nil {
+func runSegmentd(ctx context.Context, out io.Writer, f segmentdFlags) error {
+	if err := usage.Latency(f.latency); err != nil {
 		return err
 	}
-	hosts, err := parseHosts(hosts)
+	host, err := parseListen(f.listen)
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port))))
+	hosts, err := parseHosts(f.hosts)
 	if err != nil {
-		return fmt.Errorf("%w: give another port with --port, or stop what uses it", err)
+		return err
 	}
-	fmt.Fprintf(out, "The Segment emulator listens on http://localhost:%d\n", listener.Addr().(*net.TCPAddr).Port)
-	return segmentd.New(segmentd.Options{Latency: latency, Wrap: local.Guard{Names: hosts}.Wrap}).Serve(ctx, listener)
+	listener, err := local.Listen(address(host, f.port), "--port")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "The Segment emulator listens on %s\n", local.EndpointURL(listener.Addr()))
+	warnExposed(out, host, "can send events, read them, and make the emulator fail")
+	return segmentd.New(segmentd.Options{Latency: f.latency, Wrap: local.Guard{Names: hosts}.Wrap}).Serve(ctx, listener)
 }

@@ -26,7 +26,7 @@ import (
 )
 
 type upFlags struct {
-	name, dataDir, spillDir          string
+	name, dataDir, spillDir, listen  string
 	segment, writeKey, writeKeys     string
 	sqsPort, segmentPort, ingestPort uint16
 	latency                          time.Duration
@@ -68,6 +68,7 @@ func newUp() *cobra.Command {
 		"`file` with the write-key document: the write keys that the ingest endpoint accepts, with their quotas; it is read "+
 			"again when it changes (default: any write key is accepted)")
 	c.Flags().DurationVar(&f.latency, "latency", 0, "how long the Segment emulator takes to answer")
+	usage.Listen(c, &f.listen)
 	usage.AllowHost(c, &f.hosts)
 	c.Flags().BoolVar(&f.gzip, "gzip", true, "compress requests to Segment")
 	c.Flags().BoolVar(&f.deliver, "deliver", true, "deliver events; with --deliver=false they are only accepted")
@@ -84,8 +85,8 @@ func up(ctx context.Context, out io.Writer, f upFlags) error {
 	// The rest of the pipeline needs little more than its ingest endpoint.
 	debug.SetMemoryLimit(ingest.MemoryLimit(os.Environ(), cgroup.MemoryLimit()))
 	p, err := local.Start(local.Config{
-		Name: f.name, Dir: f.dataDir, SQSAddr: loopback(f.sqsPort), IngestAddr: loopback(f.ingestPort),
-		SegmentAddr: loopback(f.segmentPort), Segment: f.segment, WriteKey: f.writeKey, WriteKeysFile: f.writeKeys,
+		Name: f.name, Dir: f.dataDir, SQSAddr: address(f.listen, f.sqsPort), IngestAddr: address(f.listen, f.ingestPort),
+		SegmentAddr: address(f.listen, f.segmentPort), Segment: f.segment, WriteKey: f.writeKey, WriteKeysFile: f.writeKeys,
 		SpillDir: f.spillDir,
 		Plain:    !f.gzip, Hold: !f.deliver, Canary: f.canary, Latency: f.latency, Hosts: f.hosts,
 	})
@@ -121,7 +122,13 @@ func (f *upFlags) check() (names topology.Names, err error) {
 			return names, err
 		}
 	}
+	if f.listen, err = parseListen(f.listen); err != nil {
+		return names, err
+	}
 	if f.hosts, err = parseHosts(f.hosts); err != nil {
+		return names, err
+	}
+	if err := f.checkPorts(); err != nil {
 		return names, err
 	}
 	if names, err = topology.NewNames(f.name); err != nil {
@@ -130,7 +137,42 @@ func (f *upFlags) check() (names topology.Names, err error) {
 	return names, nil
 }
 
-func loopback(port uint16) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port))) }
+// checkPorts refuses a port that is given twice: the second one would be in use, by this process.
+func (f *upFlags) checkPorts() error {
+	taken := map[uint16]string{}
+	flags := []struct {
+		name string
+		port uint16
+	}{{"--sqs-port", f.sqsPort}, {"--ingest-port", f.ingestPort}, {"--segment-port", f.segmentPort}}
+	if f.segment != "" {
+		flags = flags[:2] // there is no emulator of Segment
+	}
+	for _, flag := range flags {
+		if other, ok := taken[flag.port]; ok && flag.port != 0 {
+			return fmt.Errorf("%s and %s are both %d: name a port of its own for each", other, flag.name, flag.port)
+		}
+		taken[flag.port] = flag.name
+	}
+	return nil
+}
+
+// parseListen checks --listen.
+func parseListen(host string) (string, error) {
+	host, err := local.ParseListen(host)
+	if err != nil {
+		return "", fmt.Errorf("--listen %w", err)
+	}
+	return host, nil
+}
+
+// warnExposed says who can reach a port that is not only for this machine.
+func warnExposed(out io.Writer, host, can string) {
+	if who := local.Exposed(host); who != "" {
+		fmt.Fprintf(out, "Warning: %s %s, without credentials. By a host name they need --allow-host.\n\n", who, can)
+	}
+}
+
+func address(host string, port uint16) string { return net.JoinHostPort(host, strconv.Itoa(int(port))) }
 
 // greet says where everything is, and what to try first.
 func greet(out io.Writer, p *local.Pipeline, names topology.Names, f upFlags) {
@@ -146,6 +188,7 @@ func greet(out io.Writer, p *local.Pipeline, names topology.Names, f upFlags) {
 	}
 	fmt.Fprintf(out, "  Segment           %s%s\n", p.SegmentURL, emulator)
 	fmt.Fprintf(out, "  function's log    %s\n\n", p.LogPath)
+	warnExposed(out, f.listen, "can send events, read the events and dead letters, and delete them")
 	if f.segment != "" && f.writeKey == "" {
 		fmt.Fprint(out, "Messages without a write key are retried until there is one: set it with --write-key.\n\n")
 	}

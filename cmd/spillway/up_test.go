@@ -64,4 +64,23 @@ func TestUpPrintsItsAddressesAndStopsWhenItsContextEnds(t *testing.T) {
 			t.Errorf("%q is missing in:\n%s", want, out)
 		}
 	}
+	if strings.Contains(out, "Warning") {
+		t.Errorf("with addresses for this machine alone it warns:\n%s", out)
+	}
+}
+
+func TestAnAddressForOtherMachinesIsOpenedWithAWarning(t *testing.T) {
+	const warning = "Warning: every machine that reaches this one by any of its addresses can send events"
+	for _, args := range [][]string{
+		{"up", "--sqs-port=0", "--segment-port=0", "--ingest-port=0", "--data-dir=" + t.TempDir()},
+		{"segmentd", "--port=0"},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		out, _, err := spillway(ctx, "", append(args, "--listen=0.0.0.0")...)
+		if err != nil || !strings.Contains(out, warning) || !strings.Contains(out, "http://localhost:") ||
+			!strings.Contains(out, "--allow-host") {
+			t.Errorf("%s: %v\n%s", args[0], err, out)
+		}
+	}
 }

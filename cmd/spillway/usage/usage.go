@@ -86,3 +86,10 @@ func AllowHost(c *cobra.Command, names *[]string) {
 		"further host `name` under which requests may come, besides localhost, addresses and host.docker.internal; "+
 			"requests under any other name are refused, because a web page could have made them")
 }
+
+// Listen registers the flag with the address of the ports.
+func Listen(c *cobra.Command, host *string) {
+	c.Flags().StringVar(host, "listen", "127.0.0.1",
+		"IP `address` to listen on: ::1 on a machine with IPv6 only, 0.0.0.0 for all addresses, as in a container; other "+
+			"machines can then use the ports, without credentials")
+}
