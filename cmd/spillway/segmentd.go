@@ -11,6 +11,7 @@ import (
 	"github.com/spillwayhq/spillway/cmd/spillway/usage"
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
+	"github.com/spillwayhq/spillway/shared/httpserver"
 )
 
 type segmentdFlags struct {
@@ -67,5 +68,6 @@ func runSegmentd(ctx context.Context, out io.Writer, f segmentdFlags) error {
 	}
 	fmt.Fprintf(out, "The Segment emulator listens on %s\n", local.EndpointURL(listener.Addr()))
 	warnExposed(out, host, "can send events, read them, and make the emulator fail")
-	return segmentd.New(segmentd.Options{Latency: f.latency, Wrap: local.Guard{Names: hosts}.Wrap}).Serve(ctx, listener)
+	return segmentd.New(segmentd.Options{Latency: f.latency, Wrap: local.Guard{Names: hosts}.Wrap, Bound: httpserver.Bound}).
+		Serve(ctx, listener)
 }

@@ -1,6 +1,8 @@
 package local
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -8,6 +10,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/spillwayhq/spillway/infra/local/segmentd"
+	"github.com/spillwayhq/spillway/shared/httpserver"
 )
 
 func TestAnAddressToListenOnIsAnIPAddressAndSaysWhoReachesIt(t *testing.T) {
@@ -87,5 +92,30 @@ func TestAnAddressThatCantBeOpenedSaysWhatToDo(t *testing.T) {
 		if got := explainListen(&net.OpError{Op: "listen", Err: err}, "--port").Error(); !strings.Contains(got, want) {
 			t.Errorf("%v: %s", err, got)
 		}
+	}
+}
+
+func TestTheBoundOfConnectionsLetsTheSegmentEmulatorResetThem(t *testing.T) {
+	server := segmentd.New(segmentd.Options{Bound: httpserver.Bound})
+	if err := server.SetScript(segmentd.Script{Rules: []segmentd.Rule{{Fault: segmentd.FaultReset}}}); err != nil {
+		t.Fatal(err)
+	}
+	l, err := Listen("127.0.0.1:0", "--port")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(ctx, l) }()
+	response, err := http.Post(EndpointURL(l.Addr())+"/v1/track", "application/json", strings.NewReader("{}"))
+	if !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("answered %v, %v", response, err)
+	}
+	if opened := server.Stats().Connections; opened != 1 {
+		t.Errorf("%d connections are counted", opened)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }

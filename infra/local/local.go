@@ -30,6 +30,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/app/ingest"
 	"github.com/spillwayhq/spillway/shared/app/pipeline"
 	"github.com/spillwayhq/spillway/shared/emf"
+	"github.com/spillwayhq/spillway/shared/httpserver"
 	"github.com/spillwayhq/spillway/shared/message"
 )
 
@@ -209,7 +210,8 @@ func (p *Pipeline) openSegment(c *Config) (err error) {
 	if p.SegmentURL = c.Segment; c.Segment != "" {
 		return nil
 	}
-	p.segment = segmentd.New(segmentd.Options{Latency: c.Latency, OnEvent: c.OnEvent, Wrap: p.guard.Wrap})
+	p.segment = segmentd.New(segmentd.Options{Latency: c.Latency, OnEvent: c.OnEvent, Wrap: p.guard.Wrap,
+		Bound: httpserver.Bound})
 	p.SegmentURL, err = p.listeners.open(c.SegmentAddr, "--segment-port", p.segment.Serve)
 	return err
 }

@@ -19,7 +19,7 @@ import (
 // a further one, and never of one whose request is being answered. So a client that sends what it
 // has promised is served, however many others only connect.
 type Limits struct {
-	Conns     int // of all clients together
+	Conns     int // of all clients together; 0: the server's share of what the process may have open
 	PerClient int // of one client, see package clientaddr, that have waited for a while; 0: no bound
 }
 
@@ -45,12 +45,22 @@ const (
 	sweepInterval = time.Second
 )
 
-// defaultLimits leave half of the process's handles for other things than connections.
-func defaultLimits() Limits { return Limits{Conns: max(1, min(maxConns, maxHandles()/2))} }
+// servers is how many servers of the process share its handles.
+var servers atomic.Int64
+
+// maxOpen is how many connections may be open now. Half of the process's handles are for other
+// things than connections, such as the files of a store: the servers share the others.
+func (s *connections) maxOpen() int {
+	if s.limits.Conns > 0 {
+		return s.limits.Conns
+	}
+	return max(1, min(maxConns, s.handles/2/int(max(1, servers.Load()))))
+}
 
 // connections are the open connections of a server. It is safe for concurrent use.
 type connections struct {
-	limits Limits
+	limits  Limits
+	handles int // of the process
 
 	mu      sync.Mutex
 	open    int
@@ -95,6 +105,32 @@ type conn struct {
 type listener struct {
 	net.Listener
 	conns *connections
+	leave *sync.Once // the servers
+}
+
+// Bound bounds the connections of a server that Serve is not for, with the default limits. It
+// returns the listener to serve; the server is changed, and must not be used before.
+func Bound(server *http.Server, l net.Listener) net.Listener { return bound(server, l, Limits{}) }
+
+func bound(server *http.Server, l net.Listener, limits Limits) listener {
+	conns := &connections{limits: limits, handles: maxHandles(), clients: map[netip.Prefix]*client{}}
+	server.Handler = tracked(server.Handler)
+	server.ConnContext = withConn
+	after := server.ConnState
+	server.ConnState = func(c net.Conn, state http.ConnState) {
+		conns.changed(c, state)
+		if after != nil {
+			after(c, state)
+		}
+	}
+	servers.Add(1)
+	return listener{l, conns, new(sync.Once)}
+}
+
+// Close implements net.Listener.
+func (l listener) Close() error {
+	l.leave.Do(func() { servers.Add(-1) })
+	return l.Listener.Close()
 }
 
 // Accept implements net.Listener.
@@ -148,17 +184,16 @@ func (s *connections) add(inner net.Conn) *conn {
 // makeRoom counts a connection out if a bound is reached, which the caller must close. wait is how
 // long until there may be room; ok is false when there is none. It is called with mu held.
 func (s *connections) makeRoom(newcomer netip.Prefix) (out *conn, wait time.Duration, ok bool) {
-	of := s.clients[newcomer]
+	of, full := s.clients[newcomer], s.open >= s.maxOpen()
 	tooMany := s.limits.PerClient > 0 && of != nil && of.open >= s.limits.PerClient
 	switch {
 	case tooMany:
 		out = of.waiting.longest()
-	case s.open >= s.limits.Conns:
+	case full:
 		out = s.waiting.longest()
 	default:
 		return nil, 0, true
 	}
-	full := s.open >= s.limits.Conns
 	switch {
 	case !full && (out == nil || time.Since(out.since) < freshFor):
 		return nil, 0, true
@@ -220,6 +255,14 @@ func (c *conn) Close() error {
 	c.of.remove(c)
 	c.of.mu.Unlock()
 	return c.Conn.Close()
+}
+
+// SetLinger lets a handler that has taken the connection over reset it.
+func (c *conn) SetLinger(seconds int) error {
+	if tcp, ok := c.Conn.(interface{ SetLinger(seconds int) error }); ok {
+		return tcp.SetLinger(seconds)
+	}
+	return nil
 }
 
 // CloseWrite lets net/http end an answer such that a client that still sends can read it.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -188,11 +189,11 @@ func TestAConnectionWhoseRequestIsAnsweredKeepsItsPlace(t *testing.T) {
 
 func TestNoConnectionIsCountedAfterItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conns := &connections{limits: Limits{Conns: 100, PerClient: 5}, clients: map[netip.Prefix]*client{}}
 		server := New(readAll, quiet)
-		server.ConnState = conns.changed
 		l := newPipes()
-		go func() { _ = server.Serve(listener{l, conns}) }()
+		counted := bound(&server.Server, l, Limits{Conns: 100, PerClient: 5})
+		conns := counted.conns
+		go func() { _ = server.Serve(counted) }()
 		for i := range 200 {
 			c := l.dialFrom(t, fmt.Sprintf("192.0.2.%d:1", i%30))
 			switch i % 3 {
@@ -228,5 +229,69 @@ func TestABodyThatComesAtTheLeastRateIsTaken(t *testing.T) {
 		time.Sleep(time.Second) // for the writer
 		c.Close()
 		stop()
+	})
+}
+
+func TestTheServersOfAProcessShareHalfOfItsHandles(t *testing.T) {
+	before := servers.Load()
+	bind := func() listener {
+		l := bound(new(http.Server), newPipes(), Limits{})
+		l.conns.handles = 600 * int(before+1)
+		return l
+	}
+	first := bind()
+	alone := first.conns.maxOpen()
+	if alone != 300 {
+		t.Errorf("alone it may have %d connections", alone)
+	}
+	first.conns.handles = 60 * int(before+3)
+	second, third := bind(), bind()
+	if got := first.conns.maxOpen(); got != 30 {
+		t.Errorf("beside two others it may have %d connections", got)
+	}
+	for _, l := range []listener{second, third, third, first} { // net/http may close it several times
+		l.Close()
+	}
+	if servers.Load() != before {
+		t.Errorf("%d servers are counted after their end, %d before", servers.Load(), before)
+	}
+	for handles, want := range map[int]int{1: 1, 1 << 40: maxConns} {
+		c := connections{handles: handles}
+		if got := c.maxOpen(); got != want {
+			t.Errorf("of %d handles it may have %d, want %d", handles, got, want)
+		}
+	}
+}
+
+func TestAServerOfAnotherPackageIsBoundAndKeepsItsConnState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var opened atomic.Int64
+		server := &http.Server{Handler: readAll, ConnState: func(_ net.Conn, state http.ConnState) {
+			if state == http.StateNew {
+				opened.Add(1)
+			}
+		}}
+		l := newPipes()
+		counted := Bound(server, l).(listener)
+		counted.conns.limits.Conns = 10
+		go func() { _ = server.Serve(counted) }()
+		var conns []net.Conn
+		for i := range 20 {
+			time.Sleep(freshFor)
+			conns = append(conns, l.dialFrom(t, fmt.Sprintf("192.0.2.1:%d", 1+i)))
+			synctest.Wait()
+		}
+		if open(conns[0]) || !open(conns[19]) || opened.Load() != 20 {
+			t.Errorf("%d connections were opened; the first is open: %v, the last: %v", opened.Load(), open(conns[0]),
+				open(conns[19]))
+		}
+		_ = conns[19].SetReadDeadline(time.Time{})
+		if status := exchange(conns[19], post+"body"); status != 200 {
+			t.Errorf("status %d", status)
+		}
+		for _, c := range conns {
+			c.Close()
+		}
+		server.Close()
 	})
 }

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -36,11 +35,11 @@ type Server struct {
 // New returns a server with the package's limits, without one for each client. The logger gets
 // errors of this machine only, not those that a client can cause.
 func New(handler http.Handler, logger *slog.Logger) *Server {
-	return &Server{Limits: defaultLimits(), Server: http.Server{
-		Handler:           tracked(handler),
+	return &Server{Server: http.Server{
+		Handler:           handler,
 		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
-		MaxHeaderBytes: maxHeaderBytes, ConnContext: withConn,
-		ErrorLog: slog.NewLogLogger(ownErrors{logger.Handler()}, slog.LevelWarn),
+		MaxHeaderBytes: maxHeaderBytes,
+		ErrorLog:       slog.NewLogLogger(ownErrors{logger.Handler()}, slog.LevelWarn),
 	}}
 }
 
@@ -48,15 +47,14 @@ func New(handler http.Handler, logger *slog.Logger) *Server {
 // under way finish, and calls flush, all within grace. The error says what did not end within it.
 func Serve(ctx context.Context, server *Server, l net.Listener, grace time.Duration,
 	flush func(context.Context) error) error {
-	conns := &connections{limits: server.Limits, clients: map[netip.Prefix]*client{}}
-	server.ConnState = conns.changed
+	bounded := bound(&server.Server, l, server.Limits)
 	sweeping, stopSweeping := context.WithCancel(context.WithoutCancel(ctx))
 	var swept sync.WaitGroup
-	swept.Go(func() { conns.sweep(sweeping) })
+	swept.Go(func() { bounded.conns.sweep(sweeping) })
 	defer swept.Wait()
 	defer stopSweeping()
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener{l, conns}) }()
+	go func() { served <- server.Serve(bounded) }()
 	var failed error
 	select {
 	case err := <-served:

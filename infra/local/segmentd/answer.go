@@ -170,7 +170,7 @@ func abortAnswer(w http.ResponseWriter, err error) {
 	if t, ok := conn.(interface{ NetConn() net.Conn }); ok { // TLS
 		raw = t.NetConn()
 	}
-	if tcp, ok := raw.(*net.TCPConn); ok {
+	if tcp, ok := raw.(interface{ SetLinger(seconds int) error }); ok {
 		_ = tcp.SetLinger(0) // close sends RST instead of FIN
 	}
 	_ = raw.Close()

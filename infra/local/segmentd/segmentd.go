@@ -23,6 +23,7 @@ package segmentd
 
 import (
 	"math"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -50,6 +51,9 @@ type Options struct {
 	EventLimit int
 	// Wrap goes around the Server where Serve serves it; nil: nothing does.
 	Wrap func(http.Handler) http.Handler
+	// Bound bounds the connections that Serve takes, and returns the listener for that; nil:
+	// nothing does.
+	Bound func(*http.Server, net.Listener) net.Listener
 }
 
 // Received is an event that was accepted.
@@ -74,6 +78,7 @@ type Received struct {
 type Server struct {
 	latency time.Duration
 	wrap    func(http.Handler) http.Handler
+	bound   func(*http.Server, net.Listener) net.Listener
 	known   map[string]bool
 	rec     *recorder
 	script  atomic.Pointer[activeScript]
@@ -90,7 +95,7 @@ func New(o Options) *Server {
 	case keep < 0:
 		keep = 0
 	}
-	s := &Server{latency: o.Latency, wrap: o.Wrap, rec: newRecorder(keep, o.OnEvent)}
+	s := &Server{latency: o.Latency, wrap: o.Wrap, bound: o.Bound, rec: newRecorder(keep, o.OnEvent)}
 	if len(o.WriteKeys) > 0 {
 		s.known = make(map[string]bool, len(o.WriteKeys))
 		for _, k := range o.WriteKeys {

@@ -39,6 +39,9 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		ConnState:         s.connState,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 	}
+	if s.bound != nil {
+		ln = s.bound(srv, ln)
+	}
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(ln) }()
 	select {
