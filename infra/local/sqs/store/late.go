@@ -1,8 +1,6 @@
 package store
 
-import (
-	"time"
-)
+import "time"
 
 // writeLate writes what is late, and returns how much still is.
 func (l *Log) writeLate() int {
@@ -56,20 +54,59 @@ const (
 	maxLate = 1 << 20
 	// lateEvery is how often it is tried.
 	lateEvery = time.Second
+	// maxLatePieces is how many pieces there are before they are compacted: with more than a million
+	// operations.
+	maxLatePieces = 16
 )
 
 // lazy writes operations now, or later if that fails. It is called with mu held.
 func (l *Log) lazy(ops []byte) {
-	if len(ops) == 0 {
+	if len(ops) == 0 || l.Failure() != nil && len(l.late) > 0 { // they would never be written
 		return
 	}
-	if n := len(l.late); n > 0 && len(l.late[n-1])+len(ops) <= maxLate {
-		l.late[n-1] = append(l.late[n-1], ops...)
-	} else {
-		l.late = append(l.late, ops)
+	l.late = appendLate(l.late, ops)
+	if len(l.late) > max(maxLatePieces, 2*l.compacted) {
+		l.late = compactLate(l.late)
+		l.compacted = len(l.late)
 	}
 	l.flushLate(false)
 	l.Wake()
+}
+
+// appendLate appends operations to the last piece, or begins another.
+func appendLate(late [][]byte, ops []byte) [][]byte {
+	if n := len(late); n > 0 && len(late[n-1])+len(ops) <= maxLate {
+		late[n-1] = append(late[n-1], ops...)
+		return late
+	}
+	return append(late, ops)
+}
+
+// compactLate leaves the last operation of each message. On a disk that is full for days, messages
+// that are retried would use up the memory.
+func compactLate(late [][]byte) [][]byte {
+	type change struct {
+		at, first int64
+		count     uint32
+		deleted   bool
+	}
+	last := map[uint64]change{}
+	for _, ops := range late {
+		_ = parseOps(ops, func(o *op) { // as written a moment ago
+			if !last[o.number].deleted {
+				last[o.number] = change{o.m.At, o.m.First, o.m.Count, o.kind == opDelete}
+			}
+		})
+	}
+	var compact [][]byte
+	for number, c := range last {
+		if c.deleted {
+			compact = appendLate(compact, appendOp(nil, opDelete, number))
+		} else {
+			compact = appendLate(compact, appendOp(nil, opUpdate, number, uint64(c.at), uint64(c.first), uint64(c.count)))
+		}
+	}
+	return compact
 }
 
 // flushLate writes what is late, unless it failed in the last second and now is false. It is called

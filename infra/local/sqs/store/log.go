@@ -49,19 +49,20 @@ type Log struct {
 
 	work chan struct{} // see Work
 
-	mu       sync.Mutex // guards what follows, all segments, and where messages are
-	segments []*segment // oldest first
-	active   *segment   // is written to; nil: the next write makes one
-	last     uint64     // number of the newest segment
-	next     uint64     // number of the next message
-	state    map[string][]byte
-	written  int64      // bytes, of all segments
-	buf      []byte     // of the write under way
-	late     [][]byte   // operations that could not be written yet
-	lateAt   time.Time  // the last try
-	lateErr  error      // why it failed
-	open     []*segment // with an open file, the longest open first
-	damage   Damage
+	mu        sync.Mutex // guards what follows, all segments, and where messages are
+	segments  []*segment // oldest first
+	active    *segment   // is written to; nil: the next write makes one
+	last      uint64     // number of the newest segment
+	next      uint64     // number of the next message
+	state     map[string][]byte
+	written   int64      // bytes, of all segments
+	buf       []byte     // of the write under way
+	late      [][]byte   // operations that could not be written yet
+	compacted int        // pieces of late after it was compacted last
+	lateAt    time.Time  // the last try
+	lateErr   error      // why it failed
+	open      []*segment // with an open file, the longest open first
+	damage    Damage
 }
 
 // maxOpen is how many segments are open at a time.

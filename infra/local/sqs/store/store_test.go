@@ -597,6 +597,42 @@ func TestAFailedWriteLeavesNothingBehind(t *testing.T) {
 	}
 }
 
+func TestChangesOnADiskThatIsFullForLongTakeBoundedMemory(t *testing.T) {
+	mem := new(Mem)
+	disk := limitedFS{mem, new(atomic.Int64)}
+	disk.left.Store(1 << 20)
+	l := openIn(t, disk)
+	ms := putAll(t, l, 1, 1001)
+	disk.left.Store(0)
+	us := make([]Update, len(ms))
+	for round := range 2000 {
+		for i, m := range ms {
+			us[i] = Update{Message: m, At: int64(round), First: 1 << 40, Count: uint32(round)}
+		}
+		l.Update(us)
+	}
+	l.Delete(ms[:500])
+	size := 0
+	for _, ops := range l.late {
+		size += len(ops)
+	}
+	if size > (maxLatePieces+1)*maxLate {
+		t.Errorf("%d bytes wait for the disk", size)
+	}
+	disk.left.Store(100 << 20)
+	closeLog(t, l)
+	again := openIn(t, disk)
+	n := 0
+	again.Each(func(m *Message) {
+		if n++; m.At != 1999 || m.Count != 1999 || m.Seq <= 500 {
+			t.Fatalf("message %d: at %d, count %d", m.Seq, m.At, m.Count)
+		}
+	})
+	if n != 500 {
+		t.Errorf("%d messages", n)
+	}
+}
+
 func TestADirectoryThatIsRemovedFailsTheNextSend(t *testing.T) {
 	fs := new(Mem)
 	l := openIn(t, fs)
