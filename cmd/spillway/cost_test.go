@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -24,6 +26,41 @@ func TestCostPrintsWhatTheDocumentationShows(t *testing.T) {
 	for _, l := range printed[:len(printed)-3] { // the dates and sources of the prices are in the page's text
 		if l != "" && !strings.Contains(text, "\n    "+l+"\n") {
 			t.Errorf("docs/cost.md does not have the line %q of what `spillway cost %s` prints now: update it", l, line)
+		}
+	}
+}
+
+func TestTheReadmeAndTheArchitectureHaveTheDollarsThatCostPrints(t *testing.T) {
+	out, _, err := spillway(t.Context(), "", "cost", "--events-per-day", "1000000", "--events-per-message", "20")
+	if err != nil {
+		t.Fatal(err)
+	}
+	deployed, alone := map[string]float64{}, map[string]float64{} // the two columns, by the name of the row
+	for line := range strings.Lines(out) {
+		fields := strings.Fields(line)
+		if len(fields) < 3 {
+			continue
+		}
+		name, dollars := strings.Join(fields[:len(fields)-2], " "), fields[len(fields)-2:]
+		first, err1 := strconv.ParseFloat(dollars[0], 64)
+		second, err2 := strconv.ParseFloat(dollars[1], 64)
+		if err1 == nil && err2 == nil {
+			deployed[name], alone[name] = first, second
+		}
+	}
+	watching := deployed["metrics"] + deployed["alarms"] + deployed["composite alarms"] + deployed["dashboard"]
+	for file, want := range map[string]string{
+		"README.md": fmt.Sprintf("A million events a day, 20 to a request: about $%.0f a month on AWS, of which $%.0f are "+
+			"alarms, metrics and dashboard", deployed["total"], watching),
+		"docs/architecture.md": fmt.Sprintf("A million events a day cost $%.0f a month and not $%.0f.", deployed["total"],
+			alone["total"]),
+	} {
+		page, err := os.ReadFile("../../" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(page), want) {
+			t.Errorf("%s does not say %q", file, want)
 		}
 	}
 }
