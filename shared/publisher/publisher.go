@@ -28,7 +28,7 @@ import (
 // A Client accepts events and sends them to SQS. It is safe for concurrent use.
 type Client struct {
 	// An event is accepted (accept.go, publish.go) into the buffer in memory (buffer.go), packed
-	// into a message with others (pack.go), sent to a region (send.go, region.go) and settled
+	// into a message with others (pack.go), sent to a region (send.go) and settled
 	// (settle.go). What the buffer can't hold waits on disk (disk.go) and is replayed (replay.go).
 
 	config   Config
