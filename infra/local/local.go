@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -29,6 +28,7 @@ import (
 	appcanary "github.com/spillwayhq/spillway/shared/app/canary"
 	"github.com/spillwayhq/spillway/shared/app/ingest"
 	"github.com/spillwayhq/spillway/shared/app/pipeline"
+	"github.com/spillwayhq/spillway/shared/diskdir"
 	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/httpserver"
 	"github.com/spillwayhq/spillway/shared/message"
@@ -106,7 +106,7 @@ func Start(c Config) (*Pipeline, error) {
 	if c.WriteKey == "" && c.Segment == "" {
 		c.WriteKey = WriteKey
 	}
-	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
+	if err := diskdir.Make(c.Dir); err != nil {
 		return nil, fmt.Errorf("%w: name another data directory with --data-dir", err)
 	}
 	p := &Pipeline{LogPath: filepath.Join(c.Dir, "deliver.log"), hold: c.Hold, activity: newActivity(),

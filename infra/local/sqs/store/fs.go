@@ -11,6 +11,7 @@ import (
 
 // FS is the file system that a store is on. Paths have slashes. It is safe for concurrent use.
 type FS interface {
+	// MkdirAll makes a directory and those above it, so that they survive a power cut.
 	MkdirAll(dir string) error
 	// Lock locks a file until it is closed; the error is diskdir.ErrLocked if it is locked already.
 	Lock(path string) (io.Closer, error)
@@ -24,7 +25,7 @@ type FS interface {
 	// Empty renames a file and gives its space back. It works on a full disk, and makes no file that is
 	// empty under its old name.
 	Empty(path, renamed string) error
-	// Truncate cuts a file that is not open for writing.
+	// Truncate cuts a file that is not open for writing, so that it survives a power cut.
 	Truncate(path string, size int64) error
 	// Size returns the size of a file in bytes; the error is fs.ErrNotExist if there is none.
 	Size(path string) (int64, error)
@@ -50,7 +51,7 @@ type File interface {
 type Disk struct{}
 
 // MkdirAll implements FS.
-func (Disk) MkdirAll(dir string) error { return os.MkdirAll(dir, 0o755) }
+func (Disk) MkdirAll(dir string) error { return diskdir.Make(dir) }
 
 // Lock implements FS.
 func (Disk) Lock(path string) (io.Closer, error) { return diskdir.Lock(path) }
@@ -98,7 +99,18 @@ func (Disk) Empty(path, renamed string) error {
 }
 
 // Truncate implements FS.
-func (Disk) Truncate(path string, size int64) error { return os.Truncate(path, size) }
+func (Disk) Truncate(path string, size int64) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	// With what was cut off, a power cut would bring back numbers that later messages have.
+	err = f.Truncate(size)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
 
 // Size implements FS.
 func (Disk) Size(path string) (int64, error) {

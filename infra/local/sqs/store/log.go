@@ -300,8 +300,8 @@ func (l *Log) syncTo(end int64) error {
 	}
 }
 
-// Unsynced reports whether there are writes that are not on disk, or late.
-func (l *Log) Unsynced() bool {
+// unsynced reports whether there are writes that are not on disk, or late.
+func (l *Log) unsynced() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.synced.Load() < l.written || len(l.late) > 0
@@ -312,7 +312,7 @@ func (l *Log) Flush() error {
 	l.mu.Lock()
 	l.flushLate(false)
 	l.mu.Unlock()
-	if l.Failure() != nil || !l.Unsynced() {
+	if l.Failure() != nil || !l.unsynced() {
 		return nil
 	}
 	return l.Sync()
