@@ -31,6 +31,7 @@ type backlog struct {
 	flights flights
 	waiters waiters
 	unread  time.Time // when it was last logged that messages can't be read
+	unmoved time.Time // the same for dead letters that can't be moved
 	counters
 }
 

@@ -264,6 +264,64 @@ func TestAFullDiskRefusesSendsAndAcceptsDeletes(t *testing.T) {
 	})
 }
 
+// fullFS is a disk on which writes fail while it is full.
+type fullFS struct {
+	store.FS
+	full *atomic.Bool
+}
+
+func (f fullFS) Create(name string) (store.File, error) {
+	file, err := f.FS.Create(name)
+	return fullFile{file, f.full}, err
+}
+
+type fullFile struct {
+	store.File
+	full *atomic.Bool
+}
+
+func (f fullFile) WriteAt(b []byte, off int64) (int, error) {
+	if f.full.Load() {
+		return 0, syscall.ENOSPC
+	}
+	return f.File.WriteAt(b, off)
+}
+
+func TestMessagesAreReceivedThoughDeadLettersCantBeMovedOnAFullDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var full atomic.Bool
+		s := open(t, Options{Dir: "data", FS: fullFS{new(store.Mem), &full}})
+		dead := queue(t, s, "dead", nil)
+		q := queue(t, s, "events", map[string]string{"VisibilityTimeout": "10",
+			"RedrivePolicy": `{"deadLetterTargetArn":"` + dead.ARN() + `","maxReceiveCount":"2"}`})
+		sendBodies(t, q, "poison")
+		for range 2 {
+			if ms, err := q.Receive(t.Context(), 1, 0); err != nil || len(ms) != 1 {
+				t.Fatal(ms, err)
+			}
+			time.Sleep(10 * time.Second)
+		}
+		sendBodies(t, q, "good")
+		full.Store(true)
+		ms, err := q.Receive(t.Context(), 10, 0)
+		if err != nil || len(ms) != 1 || ms[0].Body != "good" {
+			t.Fatalf("received %v, %v", ms, err)
+		}
+		for range 5 { // an error costs no message a receive
+			if _, err := q.Receive(t.Context(), 10, 0); err == nil {
+				t.Fatal("the failure to move is not told")
+			}
+		}
+		full.Store(false)
+		if ms, err := q.Receive(t.Context(), 10, 0); err != nil || len(ms) != 0 {
+			t.Errorf("received %v, %v", ms, err)
+		}
+		if n := dead.Stats().Visible; n != 1 {
+			t.Errorf("%d dead letters", n)
+		}
+	})
+}
+
 // failingFS is a disk on which syncs fail once it is broken.
 type failingFS struct {
 	store.FS

@@ -15,11 +15,22 @@ func moveDeadLetters(q, dlq *Queue, dead []*flight) error {
 		n := min(len(dead), moveChunk)
 		if err := moveChunkOf(q, dlq, dead[:n]); err != nil {
 			q.release(dead)
+			q.sayUnmoved(err)
 			return fmt.Errorf("move dead letters: %w", err)
 		}
 		dead = dead[n:]
 	}
 	return nil
+}
+
+// sayUnmoved logs at most once a second that dead letters can't be moved.
+func (q *Queue) sayUnmoved(err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if now := time.Now(); now.Sub(q.unmoved) >= time.Second {
+		q.unmoved = now
+		q.s.log.Error("dead letters can't be moved, retrying", "queue", q.name, "error", err)
+	}
 }
 
 // moveChunk bounds the messages in memory, of up to 1 MiB each.

@@ -56,7 +56,8 @@ func (p *poll) try(ctx context.Context) (got []received, again bool, err error) 
 		return nil, false, err
 	}
 	if len(t.dead) > 0 {
-		if err := moveDeadLetters(p.q, dlq, t.dead); err != nil {
+		// On a full disk they can't be moved. The others can be received all the same.
+		if err := moveDeadLetters(p.q, dlq, t.dead); err != nil && len(t.flights) == 0 {
 			return nil, false, err
 		}
 	}
