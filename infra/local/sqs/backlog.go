@@ -21,8 +21,8 @@ type backlog struct {
 	id       uint32 // of the queue, in the store
 	settings atomic.Pointer[settings]
 
-	// adding is held for reading while messages are being added, so that a purge, which holds it for
-	// writing, knows what it removes.
+	// adding is held for reading while messages are being added, so that a purge, which holds it
+	// for writing, knows what it removes.
 	adding sync.RWMutex
 
 	mu      sync.Mutex // guards what follows
@@ -127,8 +127,9 @@ func (q *backlog) clear(key string) error {
 const readAgain = 30 * time.Second
 
 // load reads the messages that were taken, without those that were deleted meanwhile. Damaged ones
-// are lost: they are counted and logged. Those that the disk does not return now are tried again
-// later. If the process has no more file handles, nothing is taken and that is the error.
+// are lost: they are counted and logged. Those that the disk does not return now, or that a later
+// version has written, are tried again later. If the process has no more file handles, nothing is
+// taken and that is the error.
 func (q *backlog) load(fs []*flight) ([]received, error) {
 	ms := make([]*store.Message, len(fs))
 	for i, f := range fs {
@@ -146,9 +147,7 @@ func (q *backlog) load(fs []*flight) ([]received, error) {
 		f, err := fs[i], c.Err
 		var m storedMessage
 		if err == nil {
-			if m, err = decodeStoredMessage(c.Data); err != nil {
-				err = store.ErrDamaged
-			}
+			m, err = decodeStoredMessage(c.Data)
 		}
 		if err != nil {
 			q.unreadable(f, err)

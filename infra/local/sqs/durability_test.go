@@ -264,6 +264,34 @@ func TestAFullDiskRefusesSendsAndAcceptsDeletes(t *testing.T) {
 	})
 }
 
+func TestAMessageOfALaterVersionIsRetained(t *testing.T) {
+	fs := new(store.Mem)
+	for start := range 2 {
+		s, err := Open(Options{Dir: "data", FS: fs, Logger: quiet()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := queue(t, s, "events", nil)
+		if start == 0 {
+			content := append([]byte{storedMessageVersion + 1}, make([]byte, 100)...)
+			m := &store.Message{Queue: q.id, Sent: time.Now().UnixMilli(), Seq: 1, Events: 1}
+			if err := s.store.Put([]store.Addition{{Message: m, Content: content}}, true); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			if ms, err := q.Receive(t.Context(), 10, 0); err != nil || len(ms) != 0 {
+				t.Errorf("received %v, %v", ms, err)
+			}
+			if st := q.Stats(); st.Lost != 0 || st.InFlight != 1 {
+				t.Errorf("%+v", st)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // fullFS is a disk on which writes fail while it is full.
 type fullFS struct {
 	store.FS

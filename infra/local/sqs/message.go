@@ -25,8 +25,8 @@ type Message struct {
 	MessageAttributes map[string]MessageAttribute
 }
 
-// MessageAttribute is an attribute that the sender set. DataType is String, Number or Binary, with or
-// without a custom label ("Number.int").
+// MessageAttribute is an attribute that the sender set. DataType is String, Number or Binary, with
+// or without a custom label ("Number.int").
 type MessageAttribute struct {
 	DataType    string
 	StringValue string // String and Number
@@ -87,7 +87,9 @@ func appendString(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
-var errCorrupt = errors.New("a stored message is invalid: the data directory is damaged or of another version")
+// errCorrupt is not damage, which the store's checksums find: the message is retained for the
+// version that can read it.
+var errCorrupt = errors.New("a stored message was written by another version: start that one to deliver it")
 
 // decodeStoredMessage reads what encode wrote. The result shares no memory with b.
 func decodeStoredMessage(b []byte) (storedMessage, error) {
@@ -147,9 +149,9 @@ func decodeStoredMessage(b []byte) (storedMessage, error) {
 	return m, nil
 }
 
-// attributesMD5 is the checksum that the SDKs verify (SQS developer guide, "Calculating the MD5 message
-// digest for message attributes"): for each attribute, by name, its name, type, kind of value and
-// value, each after its length in four bytes. It is empty for no attributes.
+// attributesMD5 is the checksum that the SDKs verify (SQS developer guide, "Calculating the MD5
+// message digest for message attributes"): for each attribute, by name, its name, type, kind of
+// value and value, each after its length in four bytes. It is empty for no attributes.
 func attributesMD5(as []named) string {
 	if len(as) == 0 {
 		return ""
