@@ -33,7 +33,7 @@ func TestErrorsOfVerbsOnAWSAreOneLine(t *testing.T) {
 		}
 	}
 	check("remove --queue-url", "dlq", "ls", "--name=spillway", "--queue-url=http://localhost:1/a/b")
-	check("must begin with a lower-case letter", "dlq", "ls", "--name=")
+	check("--name must not be empty", "dlq", "ls", "--name=")
 	check("set AWS_REGION", "dlq", "ls", "--name=staging")
 	check("must begin with a lower-case letter", "send", "--name=No", "--count=1")
 	check("remove --queue-url", "send", "--name=staging", "--queue-url=http://localhost:1/a/b", "--count=1")

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/spf13/cobra"
 
 	"github.com/spillwayhq/spillway/cmd/spillway/dlq"
@@ -132,6 +134,11 @@ func TestShowPrintsTheEventWithoutTheWriteKey(t *testing.T) {
 func TestErrorsOfDLQAreOneLineThatSaysWhatToDo(t *testing.T) {
 	t.Parallel()
 	p := withDeadLetters(t)
+	other, err := localtest.Client(p.SQSURL).CreateQueue(t.Context(),
+		&sqs.CreateQueueInput{QueueName: aws.String("other")})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name string
 		args []string
@@ -140,6 +147,8 @@ func TestErrorsOfDLQAreOneLineThatSaysWhatToDo(t *testing.T) {
 		{"nothing listens", []string{"ls", "--queue-url=" + unreachableQueue(t)}, "is `spillway up` running?"},
 		{"no such queue", []string{"ls", queueFlag(p) + "x"}, "does not exist"},
 		{"a queue without dead letters", []string{"ls", "--queue-url=" + p.QueueURL(topology.DefaultNames().DeadLetterQueue)},
+			"give " + p.QueueURL(topology.DefaultNames().EventsQueue)},
+		{"a queue without a dead-letter queue", []string{"ls", "--queue-url=" + aws.ToString(other.QueueUrl)},
 			"has no dead-letter queue"},
 		{"no such dead-letter queue", []string{"ls", queueFlag(p), "--dead-letter-queue-url=" + p.QueueURL("nothing")},
 			"does not exist"},

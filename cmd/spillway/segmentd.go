@@ -68,6 +68,7 @@ func runSegmentd(ctx context.Context, out io.Writer, f segmentdFlags) error {
 	}
 	fmt.Fprintf(out, "The Segment emulator listens on %s\n", local.EndpointURL(listener.Addr()))
 	warnExposed(out, host, "can send events, read them, and make the emulator fail")
-	return segmentd.New(segmentd.Options{Latency: f.latency, Wrap: local.Guard{Names: hosts}.Wrap, Bound: httpserver.Bound}).
-		Serve(ctx, listener)
+	emulator := segmentd.New(segmentd.Options{Latency: f.latency, Wrap: local.Guard{Names: hosts}.Wrap,
+		Bound: httpserver.Bound})
+	return emulator.Serve(ctx, listener)
 }

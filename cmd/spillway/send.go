@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,6 +15,7 @@ import (
 	"github.com/spillwayhq/spillway/cmd/spillway/sender"
 	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
 	"github.com/spillwayhq/spillway/cmd/spillway/usage"
+	"github.com/spillwayhq/spillway/shared/publisher"
 )
 
 type sendFlags struct {
@@ -59,7 +59,7 @@ func newSend() *cobra.Command {
 // findQueue sets the queue's URL if a pipeline on AWS is named.
 func (f *sendFlags) findQueue(c *cobra.Command) error {
 	if !f.pipeline.Given() {
-		return nil
+		return queues.CheckEvents(f.queueURL)
 	}
 	if c.Flags().Changed("queue-url") {
 		return errors.New("--name already names the queue: remove --queue-url")
@@ -102,8 +102,10 @@ func send(ctx context.Context, in io.Reader, out, errOut io.Writer, f sendFlags)
 // unsent returns an error that says what was not sent, and from which line to continue; nil if
 // everything was.
 func (f *sendFlags) unsent(r sender.Result, err error) error {
-	if errors.Is(err, syscall.ECONNREFUSED) {
-		err = queues.Explain(err, f.queueURL)
+	if explained := queues.Explain(err, f.queueURL); explained != err && mayHaveSome(err) {
+		err = fmt.Errorf("%w (SQS may have some of them, so that they may arrive twice if they are sent again)", explained)
+	} else {
+		err = explained
 	}
 	switch {
 	case err != nil && f.count > 0:
@@ -116,4 +118,18 @@ func (f *sendFlags) unsent(r sender.Result, err error) error {
 		return fmt.Errorf("%s skipped", terminal.Plural(r.Skipped, "line"))
 	}
 	return nil
+}
+
+// mayHaveSome reports whether SQS may have events that it has not confirmed.
+func mayHaveSome(err error) bool {
+	failures, ok := errors.AsType[*publisher.PublishError](err)
+	if !ok {
+		return false
+	}
+	for _, failed := range failures.Failed {
+		if e, ok := errors.AsType[*publisher.SendError](failed); ok && e.Unknown {
+			return true
+		}
+	}
+	return false
 }

@@ -45,9 +45,6 @@ func newUp() *cobra.Command {
 				"deliveries in progress; a second Ctrl-C stops it immediately."),
 		Args: usage.NoArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if c.Flags().Changed("write-keys") && f.writeKeys == "" { // a variable that is not set in a shell
-				return errors.New("--write-keys must name a file, is empty")
-			}
 			return up(c.Context(), c.OutOrStdout(), f)
 		},
 	}
@@ -62,8 +59,8 @@ func newUp() *cobra.Command {
 		"deliver to this `URL` instead of the Segment emulator: "+segment.EndpointUS+" or "+segment.EndpointEU)
 	c.Flags().StringVar(&f.writeKey, "write-key", "", "write `key` of messages that have none")
 	c.Flags().StringVar(&f.spillDir, "spill-dir", "",
-		"`directory` on another disk for events that the queues do not take, such as when the data directory's disk is full; "+
-			"at most 1 GiB (default: such requests are answered 429)")
+		"`directory` on another disk for events that the queues do not take, such as when the data directory's disk "+
+			"is full; at most 1 GiB (default: such requests are answered 429)")
 	c.Flags().StringVar(&f.writeKeys, "write-keys", "",
 		"`file` with the write-key document: the write keys that the ingest endpoint accepts, with their quotas; it is read "+
 			"again when it changes (default: any write key is accepted)")

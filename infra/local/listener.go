@@ -24,7 +24,7 @@ type listeners []listener
 
 // open opens a port, which run will serve, and returns its URL. flag is the command line's flag for
 // another port, for the error text.
-func (ls *listeners) open(addr, flag string, serve func(context.Context, net.Listener) error) (endpoint string, err error) {
+func (ls *listeners) open(addr, flag string, serve func(context.Context, net.Listener) error) (string, error) {
 	l, err := Listen(addr, flag)
 	if err != nil {
 		return "", err

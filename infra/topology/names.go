@@ -47,12 +47,24 @@ func NewNames(name string) (Names, error) {
 }
 
 // eventsSuffix ends the name of an events queue.
-const eventsSuffix = "-events"
+const (
+	eventsSuffix     = "-events"
+	deadLetterSuffix = "-dead-letters"
+)
 
 // NamesOfEventsQueue returns the names of the pipeline that an events queue belongs to; ok is false
 // if no pipeline has an events queue of this name.
 func NamesOfEventsQueue(queue string) (names Names, ok bool) {
-	name, ok := strings.CutSuffix(queue, eventsSuffix)
+	return namesOf(queue, eventsSuffix)
+}
+
+// NamesOfDeadLetterQueue is the same for a dead-letter queue.
+func NamesOfDeadLetterQueue(queue string) (names Names, ok bool) {
+	return namesOf(queue, deadLetterSuffix)
+}
+
+func namesOf(queue, suffix string) (names Names, ok bool) {
+	name, ok := strings.CutSuffix(queue, suffix)
 	if !ok {
 		return Names{}, false
 	}
@@ -67,7 +79,7 @@ func newNames(name string) Names {
 	return Names{
 		Pipeline:        name,
 		EventsQueue:     name + eventsSuffix,
-		DeadLetterQueue: name + "-dead-letters",
+		DeadLetterQueue: name + deadLetterSuffix,
 		DeliverFunction: name + "-deliver",
 		IngestFunction:  name + "-ingest",
 		CanaryFunction:  name + "-canary",

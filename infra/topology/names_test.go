@@ -19,6 +19,18 @@ func TestAnEventsQueueNamesItsPipeline(t *testing.T) {
 	}
 }
 
+func TestADeadLetterQueueBelongsToThePipelineOfItsName(t *testing.T) {
+	for queue, want := range map[string]string{
+		"spillway-dead-letters": "spillway", "a-events-dead-letters": "a-events", "spillway-events": "", "dead-letters": "",
+		"-dead-letters": "", "Shop-dead-letters": "", "a-name-that-is-far-too-long-dead-letters": "",
+	} {
+		names, ok := NamesOfDeadLetterQueue(queue)
+		if names.Pipeline != want || ok != (want != "") || ok && names.DeadLetterQueue != queue {
+			t.Errorf("the queue %q belongs to %q, %v; want %q", queue, names.Pipeline, ok, want)
+		}
+	}
+}
+
 func TestNewNamesRefusesNamesThatAWSWouldRefuse(t *testing.T) {
 	const characters = "the pipeline's name must begin with a lower-case letter and have only lower-case " +
 		"letters, digits " +

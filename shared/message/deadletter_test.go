@@ -16,9 +16,15 @@ import (
 func TestDetailsAreLegalTextOfBoundedLength(t *testing.T) {
 	for _, text := range []string{"", "plain", "\x00\x01", "\xff", strings.Repeat("é", 700),
 		"x" + strings.Repeat("😀", 500), "\uFFFE"} {
-		got := LegalText(Truncate(text, MaxDetail))
-		if got == "" || !utf8.ValidString(got) || LegalText(got) != got || len(Truncate(text, MaxDetail)) > MaxDetail {
+		got := LegalText(Shorten(text, MaxDetail))
+		if got == "" || !utf8.ValidString(got) || LegalText(got) != got || len(Shorten(text, MaxDetail)) > MaxDetail {
 			t.Errorf("the detail %q becomes %q", text, got)
+		}
+	}
+	for text, want := range map[string]string{"": "", "abcdef": "abcdef", "abcdefg": "abc…", "abéé": "abéé",
+		"abééé": "ab…"} {
+		if got := Shorten(text, 6); got != want {
+			t.Errorf("%q is shortened to %q, want %q", text, got, want)
 		}
 	}
 	if got := Truncate("aé", 2); got != "a" {

@@ -37,6 +37,15 @@ func LegalText(text string) string {
 	}, strings.ToValidUTF8(text, "\ufffd"))
 }
 
+// Shorten shortens text to at most n bytes, of which "…" takes the last three where something is
+// missing. n must be at least 3.
+func Shorten(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	return Truncate(text, n-len("…")) + "…"
+}
+
 // Truncate shortens text to at most n bytes and cuts no character of valid UTF-8 in two.
 func Truncate(text string, n int) string {
 	if len(text) <= n {

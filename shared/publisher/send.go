@@ -191,7 +191,7 @@ func (s *sender) try(messages []*outgoing) (left []*outgoing, called bool) {
 
 var (
 	errStopped = errors.New("the client was shut down before SQS took the event")
-	errDown    = errors.New("no region's queue takes events at the moment")
+	errDown    = errors.New("no queue takes events at the moment")
 )
 
 // giveUp settles the messages that are not tried any more, and returns the others.
@@ -227,7 +227,7 @@ func (s *sender) stop(messages []*outgoing) {
 // fail settles a message that is given up, with the last answer about it.
 func (s *sender) fail(o *outgoing, reason string, because error) {
 	if o.err != nil {
-		because = fmt.Errorf("%w; the last answer was: %w", because, o.err)
+		because = fmt.Errorf("%w (%w)", o.err, because)
 	}
 	s.settler.fail(o, reason, &SendError{Unknown: o.unknown, Err: because})
 }

@@ -29,8 +29,7 @@ func (n *Name) Register(set *pflag.FlagSet) {
 		", in the region of the AWS tools")
 }
 
-// Given reports whether a pipeline on AWS is named. An empty name counts, so that a variable that
-// is not set in a shell does not select the local pipeline.
+// Given reports whether a pipeline on AWS is named.
 func (n *Name) Given() bool { return n.set.Changed("name") }
 
 // Names returns the names of the pipeline's parts.

@@ -104,6 +104,9 @@ func (f *Flags) Open(ctx context.Context) (*Queue, error) {
 		q.EventsURL = queues.DefaultURL
 	}
 	var err error
+	if err := cmp.Or(queues.CheckEvents(q.EventsURL), queues.CheckDeadLetters(q.url)); err != nil {
+		return nil, err
+	}
 	if q.API, err = queues.NewClient(ctx, cmp.Or(q.EventsURL, q.url)); err != nil {
 		return nil, err
 	}

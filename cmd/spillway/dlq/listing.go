@@ -43,7 +43,7 @@ func PrintListing(out io.Writer, l *deadletter.Listing, now time.Time) {
 	for _, e := range l.Entries {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\n", terminal.OneLine(e.ID), terminal.OneLine(e.Reason),
 			terminal.Number(e.Events), age(e.FirstSeen), e.Receives,
-			message.Truncate(terminal.OneLine(e.Detail), maxDetail))
+			message.Shorten(terminal.OneLine(e.Detail), maxDetail))
 	}
 	w.Flush()
 	if rest := l.Total - len(l.Entries); rest > 0 {

@@ -33,7 +33,7 @@ moved by SQS   default     1              1        3h00m    3h00m
 total                      3              1,235
 
 ID    REASON         EVENTS   AGE     RECEIVES   DETAIL
-a/0   rejected       1        1m      1          400: [31mno no no no no no no no no no no no no no no no no no no no n
+a/0   rejected       1        1m      1          400: [31mno no no no no no no no no no no no no no no no no no no n…
 b     moved by SQS   1        3h00m   1000       
 … and 1 more: --limit 0 lists all.
 1 dead letter in the queue twice, counted once.

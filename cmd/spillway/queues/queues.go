@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"strings"
 	"syscall"
@@ -14,9 +15,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/smithy-go"
 
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/publisher"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
@@ -57,10 +60,42 @@ func DeadLetterURL(ctx context.Context, api *sqs.Client, eventsURL string) (stri
 	return eventsURL[:strings.LastIndex(eventsURL, "/")+1] + name, nil
 }
 
+// CheckEvents refuses the URL of a dead-letter queue where that of an events queue is meant: what is
+// sent there is never delivered.
+func CheckEvents(queueURL string) error {
+	place, name := split(queueURL)
+	if names, ok := topology.NamesOfDeadLetterQueue(name); ok && place != "" {
+		return fmt.Errorf("--queue-url must be an events queue, and messages in %s are not delivered: give %s%s",
+			name, place, names.EventsQueue)
+	}
+	return nil
+}
+
+// CheckDeadLetters refuses the URL of an events queue where that of a dead-letter queue is meant:
+// its messages still wait for their delivery.
+func CheckDeadLetters(queueURL string) error {
+	place, name := split(queueURL)
+	if _, ok := topology.NamesOfEventsQueue(name); ok && place != "" {
+		return fmt.Errorf("--dead-letter-queue-url must be a dead-letter queue, and %s holds events that wait for their "+
+			"delivery: give it with --queue-url", name)
+	}
+	return nil
+}
+
+// split cuts a queue's URL before the queue's name.
+func split(queueURL string) (place, name string) {
+	i := strings.LastIndex(strings.TrimRight(queueURL, "/"), "/") + 1
+	return queueURL[:i], strings.TrimRight(queueURL[i:], "/")
+}
+
 // Explain adds to an error of SQS or its client what to do about it, and returns other errors
 // unchanged.
 func Explain(err error, queueURL string) error {
-	var missing *types.QueueDoesNotExist
+	var (
+		missing *types.QueueDoesNotExist
+		unknown *net.DNSError
+		answer  smithy.APIError
+	)
 	switch {
 	case err == nil:
 		return nil
@@ -68,12 +103,16 @@ func Explain(err error, queueURL string) error {
 		return fmt.Errorf("the queue URL must be that of a standard SQS queue, like %s, is %q", DefaultURL, queueURL)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("nothing listens at %s: is `spillway up` running?", queueURL)
-	case errors.As(err, &missing):
+	case errors.As(err, &missing), errors.Is(err, publisher.ErrNoQueue):
 		return fmt.Errorf("queue %s does not exist: give another with --queue-url", queueURL)
 	case strings.Contains(err.Error(), "get credentials"),
 		strings.Contains(err.Error(), "failed to refresh cached credentials"):
 		return fmt.Errorf("no AWS credentials for %s: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
 			queueURL)
+	case errors.As(err, &unknown) && unknown.IsNotFound:
+		return fmt.Errorf("there is no host %s, which the queue URL %s names: correct the URL", unknown.Name, queueURL)
+	case errors.As(err, &answer):
+		return fmt.Errorf("SQS answered %s for %s: %s", answer.ErrorCode(), queueURL, answer.ErrorMessage())
 	}
 	return err
 }

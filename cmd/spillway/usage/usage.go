@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
 	"github.com/spillwayhq/spillway/shared/event"
@@ -42,11 +43,18 @@ func NoArguments(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
+	if args[0] == "true" || args[0] == "false" {
+		return fmt.Errorf("%s takes no arguments, got %q: a switch has its value behind =, like --switch=%[2]s",
+			c.CommandPath(), args[0])
+	}
 	return fmt.Errorf("%s takes no arguments, got %q: see %[1]s --help", c.CommandPath(), args[0])
 }
 
 // invalidValue matches the flag library's error for a value that it can't parse.
 var invalidValue = regexp.MustCompile(`invalid argument "(.*)" for "(?:-., )?--(.*)" flag`)
+
+// missingValue matches the flag library's error for a flag at the end of a command line.
+var missingValue = regexp.MustCompile(`^flag needs an argument: (--.+)$`)
 
 // FlagError explains an error of the flag library.
 func FlagError(c *cobra.Command, err error) error {
@@ -58,7 +66,24 @@ func FlagError(c *cobra.Command, err error) error {
 		}[c.Flags().Lookup(found[2]).Value.Type()]
 		text = fmt.Sprintf("--%s must be %s, is %q", found[2], expected, found[1])
 	}
+	if found := missingValue.FindStringSubmatch(text); found != nil {
+		text = found[1] + " needs a value after it"
+	}
 	return fmt.Errorf("%s: see %s --help", text, c.CommandPath())
+}
+
+// NoEmptyFlags refuses a flag with an empty text, such as a variable that is not set in a shell: the
+// default would be taken, which is another queue, file or Segment than was meant.
+func NoEmptyFlags(c *cobra.Command, _ []string) (err error) {
+	c.Flags().Visit(func(f *pflag.Flag) {
+		switch {
+		case err != nil:
+		case f.Value.Type() == "string" && f.Value.String() == "",
+			f.Value.Type() == "stringSlice" && f.Value.String() == "[]":
+			err = fmt.Errorf("--%s must not be empty: give a value, or leave the flag out", f.Name)
+		}
+	})
+	return err
 }
 
 // Latency refuses a negative --latency.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -82,12 +83,55 @@ func readScript(r io.Reader) (Script, error) {
 	if err := dec.Decode(&script); errors.Is(err, io.EOF) {
 		return Script{}, errors.New(`read script: it is empty; an example: {"rules":[{"until":"2m","status":503}]}`)
 	} else if err != nil {
-		return Script{}, fmt.Errorf("read script: %w", err)
+		return Script{}, fmt.Errorf("read script: %w", explainJSON(err))
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return Script{}, errors.New("read script: unexpected data after the JSON value")
 	}
 	return script, nil
+}
+
+// explainJSON says in the words of JSON what encoding/json says in those of Go's types.
+func explainJSON(err error) error {
+	wrong, ok := errors.AsType[*json.UnmarshalTypeError](err)
+	if !ok {
+		return errors.New(strings.TrimPrefix(err.Error(), "json: "))
+	}
+	field := wrong.Field
+	if field == "" {
+		field = "the script"
+	}
+	is, isNumber := strings.CutPrefix(wrong.Value, "number ")
+	if !isNumber {
+		is = map[string]string{"string": "a string", "number": "a number", "bool": "true or false", "array": "an array",
+			"object": "an object"}[wrong.Value]
+	}
+	return fmt.Errorf("%s must be %s, is %s", field, expected(wrong.Type), is)
+}
+
+// expected says what JSON a type takes.
+func expected(t reflect.Type) string {
+	switch t {
+	case reflect.TypeFor[Duration]():
+		return `a duration like "250ms" or "1m30s"`
+	case reflect.TypeFor[Moment]():
+		return `a duration from now like "30s", or a time like "2026-11-23T10:00:00Z"`
+	}
+	switch t.Kind() {
+	case reflect.Int:
+		return "a whole number"
+	case reflect.Uint64:
+		return "a whole number above or equal to 0"
+	case reflect.Float64:
+		return "a number"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice:
+		return "an array"
+	case reflect.Struct:
+		return "an object"
+	}
+	return "a string"
 }
 
 // shownEvent is a line of GET events.

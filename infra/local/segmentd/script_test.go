@@ -79,11 +79,38 @@ func TestAnInvalidScriptIsRefusedWithWhatIsAllowed(t *testing.T) {
 	}
 }
 
+func TestAScriptThatIsNoScriptIsRefusedInTheWordsOfJSON(t *testing.T) {
+	for script, want := range map[string]string{
+		`{"rules":[{"status":"503"}]}`:              "rules.status must be a whole number, is a string",
+		`{"rules":[{"status":503.5}]}`:              "rules.status must be a whole number, is 503.5",
+		`{"rules":[{"statuses":503}]}`:              "rules.statuses must be an array, is a number",
+		`{"rules":{"status":503}}`:                  "rules must be an array, is an object",
+		`{"rules":["x"]}`:                           "rules must be an object, is a string",
+		`[1]`:                                       "the script must be an object, is an array",
+		`{"seed":-1}`:                               "seed must be a whole number above or equal to 0, is -1",
+		`{"rules":[{"percent":true}]}`:              "rules.percent must be a number, is true or false",
+		`{"rules":[{"accept":"yes"}]}`:              "rules.accept must be true or false, is a string",
+		`{"rules":[{"fault":7}]}`:                   "rules.fault must be a string, is a number",
+		`{"rules":[{"match":"m1"}]}`:                "rules.match must be an object, is a string",
+		`{"rules":[{"match":{"messageId":7}}]}`:     "rules.match.messageId must be a string, is a number",
+		`{"rules":[{"latency":5}]}`:                 `rules.latency must be a duration like "250ms" or "1m30s", is a number`,
+		`{"rules":[{"until":5,"status":503}]}`:      `rules.until must be a duration from now like "30s", or a time like`,
+		`{"rules":[{"sttus":503}]}`:                 `unknown field "sttus"`,
+		`{"rules":[{"until":"soon","status":503}]}`: `"soon" must be a duration from now`,
+	} {
+		_, err := readScript(strings.NewReader(script))
+		if err == nil || !strings.HasPrefix(err.Error(), "read script: "+want) {
+			t.Errorf("%s: %v, want %q", script, err, want)
+		}
+	}
+}
+
 func TestAllMistakesAreNamedAndTheOldScriptRemains(t *testing.T) {
 	s := New(Options{})
 	setScript(t, s, Rule{Status: 503})
 	err := s.SetScript(Script{Rules: []Rule{{Status: 1}, {Times: -1, Status: 2}}})
-	for _, want := range []string{"rule 1: status must be 200 to 599, is 1", "rule 2: times must be at least 1 (or left out for no limit), is -1", "rule 2: status must be 200 to 599, is 2"} {
+	for _, want := range []string{"rule 1: status must be 200 to 599, is 1",
+		"rule 2: times must be at least 1 (or left out for no limit), is -1", "rule 2: status must be 200 to 599, is 2"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v lacks %q", err, want)
 		}
