@@ -106,6 +106,13 @@ func (l *load) run(ctx context.Context, address string) {
 	clients.Wait()
 }
 
+// count returns how many requests were acknowledged.
+func (l *load) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.acknowledged)
+}
+
 func TestWithASpillDirectoryAQueueThatIsAwayIsA200AndNothingIsLostByKills(t *testing.T) {
 	t.Parallel()
 	p, arrivals := pipeline(t)
@@ -121,7 +128,12 @@ func TestWithASpillDirectoryAQueueThatIsAwayIsA200AndNothingIsLostByKills(t *tes
 		running.Go(func() { sent.run(ctx, server.Address) })
 		for _, mode := range modes {
 			way.mode.Store(mode)
-			time.Sleep(150 * time.Millisecond)
+			if mode == hanging { // whether and when something is acknowledged is the client's time-out's business
+				time.Sleep(150 * time.Millisecond)
+				continue
+			}
+			before := sent.count()
+			arrivals.Await(t, "requests that are acknowledged", func() bool { return sent.count() >= before+2 })
 		}
 		if len(modes) == 1 {
 			if answer, err := http.Get("http://" + server.Address + "/health"); err != nil || answer.StatusCode != 200 {
@@ -135,11 +147,10 @@ func TestWithASpillDirectoryAQueueThatIsAwayIsA200AndNothingIsLostByKills(t *tes
 	serve(failing)
 	serve(cutOff, up)
 	serve(up, failing)
-	serve(failing, up, cutOff)
-	serve(hanging, up)
+	serve(up, hanging)
 	way.mode.Store(up)
 	last := start(t, environment)
-	if len(sent.refused) > 0 || len(sent.acknowledged) < 20 {
+	if len(sent.refused) > 0 || len(sent.acknowledged) < 8*2 {
 		t.Errorf("%d requests were acknowledged and %d refused: %.200v", len(sent.acknowledged), len(sent.refused), sent.refused)
 	}
 	for _, n := range sent.acknowledged {

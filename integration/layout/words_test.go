@@ -30,6 +30,11 @@ var words = []struct {
 	{regexp.MustCompile(`\bletters?\b`), "dead letter (or: upper-case, character)"},
 }
 
+// stems are what a file must have for one of the words to be in it, in lower case.
+var stems = []string{
+	"door", "culprit", "convict", "acquit", "verdict", "hush", "bury", "buri", "stand-in", "trouble", "behind", "letter",
+}
+
 // allowed are the places where such a word is the right one.
 var allowed = []*regexp.Regexp{
 	regexp.MustCompile(`\bdead[- ]letters?\b`),
@@ -69,6 +74,11 @@ func found(line string) (word, instead string) {
 	return "", ""
 }
 
+func hasStem(text string) bool {
+	text = strings.ToLower(text)
+	return slices.ContainsFunc(stems, func(stem string) bool { return strings.Contains(text, stem) })
+}
+
 func TestTheOldWordsDoNotReturn(t *testing.T) {
 	root, err := filepath.Abs("../..")
 	if err != nil {
@@ -87,6 +97,9 @@ func TestTheOldWordsDoNotReturn(t *testing.T) {
 			continue // deleted but not committed, or binary
 		}
 		files++
+		if !hasStem(string(data)) {
+			continue // most files; line by line takes a minute under the race detector
+		}
 		for n, line := range strings.Split(string(data), "\n") {
 			if word, instead := found(line); word != "" {
 				t.Errorf("%s:%d: %q: say %s", name, n+1, word, instead)
@@ -101,10 +114,13 @@ func TestTheOldWordsDoNotReturn(t *testing.T) {
 func TestAWordIsFoundHoweverItIsWritten(t *testing.T) {
 	for _, line := range []string{
 		"the door", "newDoor(ctx)", "door_silent", "a letter", "letterID", "two letters, one dead letter", "the stand-in", "A Verdict",
-		"convicted", "p.trouble", "Hushed", "TestALetterIsRead",
+		"convicted", "p.trouble", "to bury", "buried", "behind writing", "a culprit", "acquitted", "Hushed", "TestALetterIsRead",
 	} {
 		if word, _ := found(line); word == "" {
 			t.Errorf("%q has no forbidden word", line)
+		}
+		if !hasStem(line) {
+			t.Errorf("%q has no stem: a file with it would not be read", line)
 		}
 	}
 	for _, line := range []string{
