@@ -153,7 +153,7 @@ func TestErrorsOfDLQAreOneLineThatSaysWhatToDo(t *testing.T) {
 		{"no such dead-letter queue", []string{"ls", queueFlag(p), "--dead-letter-queue-url=" + p.QueueURL("nothing")},
 			"does not exist"},
 		{"no such reason", []string{"ls", queueFlag(p), "--reason=rejectd"},
-			`the reasons are "invalid", "not given", "rejected", "undecodable"`},
+			`the reasons are "expired", "invalid", "moved by SQS", "not given", "panic", "rejected", "too_large", "undecodable"`},
 		{"no such dead letter", []string{"show", "x", queueFlag(p)}, "`spillway dlq ls --limit 0` lists all"},
 		{"no dead letter named", []string{"show"}, "give the ID of one dead letter"},
 		{"an impossible age", []string{"ls", "--older-than=3h", "--newer-than=2h"}, "swap their values"},
@@ -165,7 +165,7 @@ func TestErrorsOfDLQAreOneLineThatSaysWhatToDo(t *testing.T) {
 		{"dead letters and nowhere to send them",
 			[]string{"redrive", "--dead-letter-queue-url=" + p.QueueURL(topology.DefaultNames().DeadLetterQueue)},
 			"give the events queue, too, with --queue-url"},
-		{"a redrive of nothing", []string{"redrive", queueFlag(p), "--reason=rejectd"}, `the reasons are "invalid"`},
+		{"a redrive of nothing", []string{"redrive", queueFlag(p), "--reason=rejectd"}, `the reasons are "expired", "invalid"`},
 		{"no write-key document", []string{"ls", "--write-keys=/does/not/exist"}, "--write-keys"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -177,6 +177,17 @@ func TestErrorsOfDLQAreOneLineThatSaysWhatToDo(t *testing.T) {
 				t.Errorf("more than one line: %q", err)
 			}
 		})
+	}
+}
+
+func TestAReasonThatNoDeadLetterHasNowIsNotAnError(t *testing.T) {
+	t.Parallel()
+	p := withDeadLetters(t)
+	for verb, args := range map[string][]string{"ls": nil, "export": nil, "drop": {"--yes"}, "redrive": {"--force"}} {
+		_, _, err := spillway(t.Context(), "", append([]string{"dlq", verb, queueFlag(p), "--reason=expired"}, args...)...)
+		if err != nil {
+			t.Errorf("%s: %v", verb, err)
+		}
 	}
 }
 

@@ -21,6 +21,12 @@ const (
 	ReasonNotGiven = "not given"
 )
 
+// Reasons returns every reason that a dead letter can have, sorted. A newer version may write others.
+func Reasons() []string {
+	return []string{ReasonExpired, ReasonInvalid, ReasonMovedBySQS, ReasonNotGiven, ReasonPanic, ReasonRejected,
+		ReasonTooLarge, ReasonUndecodable}
+}
+
 // ReasonFor returns the reason of a dead letter that holds events with the problem p.
 func ReasonFor(p *event.Problem) string {
 	if p == event.TooLarge {

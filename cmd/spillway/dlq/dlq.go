@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
 	"github.com/spillwayhq/spillway/shared/deadletter"
 	"github.com/spillwayhq/spillway/shared/deliver"
+	"github.com/spillwayhq/spillway/shared/message"
 )
 
 // InvisibleFor is how long dead letters are invisible to others after a command was killed.
@@ -148,18 +150,24 @@ func (f *Flags) KeyNames() (func(writeKey string) string, error) {
 	}, nil
 }
 
-// CheckReasons returns an error for a reason that no dead letter in the queue has. It names the
-// known reasons.
+// CheckReasons returns an error for a reason that no dead letter can have and none in the queue has:
+// a typing error, or one of a newer version. That none has a known reason now is no error, so that
+// a redrive can be run again.
 func (f *Flags) CheckReasons(seen deadletter.ReasonCounts) error {
+	known := message.Reasons()
+	for reason := range seen {
+		if !slices.Contains(known, reason) {
+			known = append(known, reason)
+		}
+	}
+	slices.Sort(known)
 	for _, reason := range f.reasons {
-		if seen[reason] > 0 || len(seen) == 0 {
+		if slices.Contains(known, reason) {
 			continue
 		}
-		var known []string
-		for r := range seen {
-			known = append(known, fmt.Sprintf("%q", r))
+		for i, r := range known { // quoted, because a reason is whatever a message says
+			known[i] = strconv.Quote(r)
 		}
-		slices.Sort(known)
 		return fmt.Errorf("no dead letter has the reason %q: the reasons are %s", reason, strings.Join(known, ", "))
 	}
 	return nil
