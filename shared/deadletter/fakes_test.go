@@ -79,11 +79,15 @@ func (f *fakeSQS) fault(call string) (run bool, err error) {
 // refuses is drawn for each entry of a batch.
 func (f *fakeSQS) refuses() bool { return f.rng != nil && f.rng.IntN(15) == 0 }
 
-func (f *fakeSQS) put(m message.Message, source string) *stored {
+func (f *fakeSQS) put(m message.Message, source string) *stored { return f.putLater(m, source, 0) }
+
+// putLater is put for a message that is visible after a delay.
+func (f *fakeSQS) putLater(m message.Message, source string, delay time.Duration) *stored {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.count++
-	s := &stored{Message: m, id: fmt.Sprintf("%s-%d", f.name, f.count), sent: time.Now(), source: source}
+	s := &stored{Message: m, id: fmt.Sprintf("%s-%d", f.name, f.count), sent: time.Now(), source: source,
+		visible: time.Now().Add(delay)}
 	f.messages = append(f.messages, s)
 	return s
 }
@@ -110,7 +114,7 @@ func (f *fakeSQS) SendMessageBatch(_ context.Context, in *sqs.SendMessageBatchIn
 		if m.Size() > message.MaxBytes || len(m.Attributes) > 10 {
 			panic("SQS does not accept this message")
 		}
-		f.put(m, "").visible = time.Now().Add(time.Duration(e.DelaySeconds) * time.Second)
+		f.putLater(m, "", time.Duration(e.DelaySeconds)*time.Second)
 		out.Successful = append(out.Successful, types.SendMessageBatchResultEntry{Id: e.Id})
 	}
 	if err != nil {
