@@ -9,7 +9,7 @@ import (
 type Limits struct {
 	MaxBody int // bytes of a request's body, compressed and decompressed; default: 512 KiB
 	// MaxMemory is how many bytes all requests together may hold, from the body to the call to the
-	// queue; a request that needs more is answered 429. Default: 48 MiB.
+	// queue; a request that needs more is answered 429. Default: DefaultMaxMemory.
 	MaxMemory   int
 	MaxInFlight int // requests whose body has arrived; more are answered 429; default: 4096
 	MaxSends    int // concurrent calls to the queue; default: DefaultMaxSends
@@ -24,9 +24,9 @@ const (
 	// others a context. Messages hold less, but a request may fill two.
 	defaultMaxBody = 512 << 10
 	// A byte of a body takes about four bytes of memory: as it came, enriched, packed and in the
-	// call. So some 20 of the largest requests fit defaultMaxMemory, and with garbage and all else
+	// call. So some 20 of the largest requests fit DefaultMaxMemory, and with garbage and all else
 	// a process stays below 150 MB.
-	defaultMaxMemory = 48 << 20
+	DefaultMaxMemory = 48 << 20
 	// defaultMaxInFlight bounds the goroutines, and the memory that they use in addition to bodies.
 	defaultMaxInFlight = 4096
 	// DefaultMaxSends bounds how many calls a hanging queue gets; 16 calls of 20 ms carry 800
@@ -43,13 +43,16 @@ func (l *Limits) maxArriving() int {
 	return max(2*2*l.MaxBody, min(l.MaxMemory/2, l.MaxMemory-maxRequestMemory(l.MaxBody)))
 }
 
+// LeastMemory is the least MaxMemory with the default MaxBody.
+func LeastMemory() int { return maxRequestMemory(defaultMaxBody) }
+
 // complete validates l and sets the defaults.
 func (l *Limits) complete() error {
 	for _, v := range [...]struct {
 		name     string
 		value    *int
 		standard int
-	}{{"MaxBody", &l.MaxBody, defaultMaxBody}, {"MaxMemory", &l.MaxMemory, defaultMaxMemory},
+	}{{"MaxBody", &l.MaxBody, defaultMaxBody}, {"MaxMemory", &l.MaxMemory, DefaultMaxMemory},
 		{"MaxInFlight", &l.MaxInFlight, defaultMaxInFlight}, {"MaxSends", &l.MaxSends, DefaultMaxSends}} {
 		if *v.value == 0 {
 			*v.value = v.standard

@@ -57,7 +57,7 @@ func TestPooledBuffersAreBounded(t *testing.T) {
 }
 
 func TestTheLargestRequestFitsTheMemoryBudget(t *testing.T) {
-	if defaultMaxMemory < maxRequestMemory(defaultMaxBody) {
+	if DefaultMaxMemory < maxRequestMemory(defaultMaxBody) {
 		t.Errorf("it may need %d bytes", maxRequestMemory(defaultMaxBody))
 	}
 	// All events that fit, with the longest User-Agent.

@@ -110,6 +110,7 @@ func New(ctx context.Context, o Options, p Parts) (*Endpoint, error) {
 		c.Report = func(s ingest.Summary) { e.counters.Add(s); p.Report(s) }
 	}
 	if s := o.Server; s != nil {
+		c.Limits.MaxMemory = requestMemory(o.MemoryLimit)
 		c.Linger = s.Linger
 		if s.TrustedProxies > 0 {
 			c.ClientIP, c.TrustForwardedProto = ingest.ForwardedAddr(s.TrustedProxies), true

@@ -238,6 +238,16 @@ func isPort(text string) bool {
 	return err == nil
 }
 
+// requestMemory is what all requests together may hold (ingest.Limits.MaxMemory) under a memory
+// limit: less than the default where the limit is below serverMemory, in the same proportion, so
+// that a small container is not killed. Lambda gives an environment one request at a time.
+func requestMemory(limit int64) int {
+	if limit <= 0 || limit >= serverMemory {
+		return ingest.DefaultMaxMemory
+	}
+	return max(ingest.LeastMemory(), int(limit*ingest.DefaultMaxMemory/serverMemory))
+}
+
 // MemoryLimit is Go's soft memory limit in bytes (debug.SetMemoryLimit) for where the program runs:
 // four fifths of what its Lambda function or its container has, otherwise serverMemory. container
 // is the container's limit, see package cgroup; 0: none. Negative: GOMEMLIMIT is set and counts.

@@ -2,11 +2,14 @@ package ingest
 
 import (
 	"fmt"
+	"io"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/spillwayhq/spillway/integration/testutil"
+	"github.com/spillwayhq/spillway/shared/ingest"
 )
 
 func complete(more ...string) []string {
@@ -121,6 +124,20 @@ func TestTheMemoryLimitFitsWhereItRuns(t *testing.T) {
 	} {
 		if o, err := readOptions(complete(c.environ...), c.container); err != nil || o.MemoryLimit != c.want {
 			t.Errorf("%s: %d, want %d (%v)", name, o.MemoryLimit, c.want, err)
+		}
+	}
+}
+
+func TestRequestsHoldLessInASmallContainer(t *testing.T) {
+	for limit, want := range map[int64]int{
+		-1: 48 << 20, 0: 48 << 20, 110 << 20: 48 << 20, 1 << 40: 48 << 20, 88 << 20: 40265318, 1: ingest.LeastMemory(),
+	} {
+		if got := requestMemory(limit); got != want {
+			t.Errorf("with a limit of %d bytes they hold %d, want %d", limit, got, want)
+		}
+		if _, err := New(t.Context(), Options{QueueURL: "http://localhost:1/1/e", DeadLetterQueueURL: "http://localhost:1/1/d",
+			MemoryLimit: limit, Server: &Server{}}, Parts{Logger: slog.New(slog.DiscardHandler), Metrics: io.Discard}); err != nil {
+			t.Errorf("with a limit of %d bytes: %v", limit, err)
 		}
 	}
 }
