@@ -64,6 +64,9 @@ func (l *Log) lazy(ops []byte) {
 	if len(ops) == 0 || l.Failure() != nil && len(l.late) > 0 { // they would never be written
 		return
 	}
+	if len(l.late) == 0 {
+		l.compacted = 0
+	}
 	l.late = appendLate(l.late, ops)
 	if len(l.late) > max(maxLatePieces, 2*l.compacted) {
 		l.late = compactLate(l.late)
