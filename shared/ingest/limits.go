@@ -23,8 +23,8 @@ const (
 	// the budget of a batch's events, and 12 KiB for what is around these: the Ruby SDK adds 52 bytes,
 	// others a context. Messages hold less, but a request may fill two.
 	defaultMaxBody = 512 << 10
-	// A byte of a body takes about four bytes of memory: as it came, enriched, packed and in the
-	// call. So some 20 of the largest requests fit DefaultMaxMemory, and with garbage and all else
+	// DefaultMaxMemory is enough for some 20 of the largest requests: a byte of a body takes about
+	// four bytes of memory, as it came, enriched, packed and in the call. With garbage and all else
 	// a process stays below 150 MB.
 	DefaultMaxMemory = 48 << 20
 	// defaultMaxInFlight bounds the goroutines, and the memory that they use in addition to bodies.
