@@ -207,9 +207,10 @@ func greet(out io.Writer, p *local.Pipeline, names topology.Names, f upFlags) {
 	fmt.Fprintf(out, "Send an event from another terminal, as an SDK does:\n"+
 		"  curl -u %s: %s/v1/track -d '{\"userId\":\"u1\",\"event\":\"Run Started\"}'\n", writeKey, p.IngestURL)
 	fmt.Fprintf(out, "or as a program with an AWS SDK does (any credentials work):\n"+
-		"  export AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s AWS_DEFAULT_REGION=%s\n"+
+		"  export AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s AWS_DEFAULT_REGION=%s "+
+		"AWS_ENDPOINT_URL_SQS=%s\n"+ // without it boto3 asks AWS, whatever host the queue's URL names
 		"  aws sqs send-message --endpoint-url %s --queue-url %s --message-body file://events/track.json\n",
-		local.AccessKey, local.AccessKey, local.Region, p.SQSURL, events)
+		local.AccessKey, local.AccessKey, local.Region, p.SQSURL, p.SQSURL, events)
 	fmt.Fprintf(out, "or many made-up events:\n  go run ./cmd/spillway send --count 100000%s\n", queue)
 	if p.Segmentd() != nil {
 		fmt.Fprintf(out, "See what Segment received:\n  curl '%s/_segmentd/events?limit=3'\n", p.SegmentURL)

@@ -58,8 +58,8 @@ func TestUpPrintsItsAddressesAndStopsWhenItsContextEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"SQS emulator", "events queue", "AWS_DEFAULT_REGION=us-east-1", "aws sqs send-message",
-		"spillway send --count", "backlog_messages=0"} {
+	for _, want := range []string{"SQS emulator", "events queue", "AWS_DEFAULT_REGION=us-east-1 AWS_ENDPOINT_URL_SQS=http://",
+		"aws sqs send-message", "spillway send --count", "backlog_messages=0"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing in:\n%s", want, out)
 		}
