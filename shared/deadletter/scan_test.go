@@ -135,7 +135,8 @@ func TestFindStopsAtTheDeadLetter(t *testing.T) {
 				t.Errorf("%s: %+v, %v", id, l, err)
 			}
 		}
-		if f.calls["receive"] > 2*readers {
+		// Each reader may have begun another receive when the dead letter is found. To read all takes 200.
+		if f.calls["receive"] > 2*2*readers {
 			t.Errorf("%d receives", f.calls["receive"])
 		}
 		l, err := q.Find(t.Context(), "none")

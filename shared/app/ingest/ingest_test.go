@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -45,12 +46,16 @@ func (fakeSQS) SendMessageBatch(_ context.Context, in *sqs.SendMessageBatchInput
 type fakeSSM struct {
 	versions []string
 	err      error
-	names    []string // that were asked for
+
+	mu    sync.Mutex // parameters are read at the same time
+	names []string   // that were asked for
 }
 
 func (f *fakeSSM) GetParameter(_ context.Context, in *ssm.GetParameterInput,
 	_ ...func(*ssm.Options)) (*ssm.GetParameterOutput, error) {
+	f.mu.Lock()
 	f.names = append(f.names, aws.ToString(in.Name))
+	f.mu.Unlock()
 	version := len(f.versions)
 	if _, selector, ok := strings.Cut(aws.ToString(in.Name), ":"); ok {
 		version, _ = strconv.Atoi(selector)
@@ -168,6 +173,7 @@ func TestASetInSeveralParametersIsReadWhole(t *testing.T) {
 		function, _ := newFunction(t, api, io.Discard, "/keys", "/keys-2")
 		expect(t, function, "one", 200)
 		expect(t, function, "two", 400)
+		synctest.Wait() // for the readers of both parameters
 		slices.Sort(api.names)
 		if got := strings.Join(api.names, " "); got != "/keys /keys-2" {
 			t.Errorf("SSM was asked for %s", got)
