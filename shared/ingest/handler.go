@@ -83,7 +83,7 @@ func (h *Handler) handle(header http.Header, r *http.Request, rt route, start ti
 
 // accept sends the events of a request. It returns nil only if the queue has every valid event and
 // the dead-letter queue every invalid one.
-func (h *Handler) accept(r *http.Request, rt route, start time.Time, s *Summary) *refusal {
+func (h *Handler) accept(r *http.Request, rt route, start time.Time, s *Summary) (refused *refusal) {
 	if refused := h.inFlight.refuse(); refused != nil {
 		return refused
 	}
@@ -97,11 +97,16 @@ func (h *Handler) accept(r *http.Request, rt route, start time.Time, s *Summary)
 			h.inFlight.leave()
 		}
 		if !panicked { // otherwise something may still use the buffers
+			if refused != nil {
+				// The next request counts what it gets here, before anything of its body has come: those who
+				// do not finish large bodies would leave theirs to each other, outside of what may arrive.
+				q.raw, q.unpacked = nil, nil
+			}
 			q.reset()
 			h.pool.put(q)
 		}
 	}()
-	refused := h.process(q, r, rt, start)
+	refused = h.process(q, r, rt, start)
 	*s, panicked = q.summary, false
 	return refused
 }

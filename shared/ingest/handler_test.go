@@ -289,3 +289,20 @@ func TestThePathSaysTheTypeWhateverTheEventSays(t *testing.T) {
 		}
 	}
 }
+
+// Whoever does not finish large bodies would otherwise leave their buffers to the next request, which
+// counts them before anything of its own body has come.
+func TestARefusedRequestLeavesNoBufferToTheNext(t *testing.T) {
+	r := newRig(t, nil)
+	event := `{"writeKey":"k","userId":"u","event":"e","properties":{"p":"` + strings.Repeat("x", 20<<10) + `"}}`
+	want(t, "status", r.do("POST", "/v1/track", event).Code, 200)
+	q := r.pool.get()
+	if cap(q.raw) < len(event) {
+		t.Errorf("an accepted request leaves a buffer of %d bytes, want it to be used again", cap(q.raw))
+	}
+	r.pool.put(q)
+	want(t, "status", r.do("POST", "/v1/track", event[:len(event)-1]).Code, 400)
+	if q := r.pool.get(); cap(q.raw)+cap(q.unpacked) != 0 {
+		t.Errorf("a refused request leaves buffers of %d bytes", cap(q.raw)+cap(q.unpacked))
+	}
+}
