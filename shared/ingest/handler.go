@@ -84,7 +84,7 @@ func (h *Handler) handle(header http.Header, r *http.Request, rt route, start ti
 // accept sends the events of a request. It returns nil only if the queue has every valid event and
 // the dead-letter queue every invalid one.
 func (h *Handler) accept(r *http.Request, rt route, start time.Time, s *Summary) (refused *refusal) {
-	if refused := h.inFlight.refuse(); refused != nil {
+	if refused = h.inFlight.refuse(); refused != nil {
 		return refused
 	}
 	q := h.pool.get()
