@@ -43,11 +43,14 @@ var layers = []layer{
 	{"deployment", []string{"infra/aws", "infra/local"}, []string{
 		"topology", "emulator", "app", "service", "adapter", "model", "library",
 	}},
+	{"drill", []string{"infra/local/drill/..."}, []string{
+		"drill", "deployment", "topology", "emulator", "app", "service", "adapter", "model", "library",
+	}},
 	{"command", []string{"cmd/spillway/..."}, []string{
-		"command", "deployment", "topology", "emulator", "publisher", "app", "service", "adapter", "model", "library",
+		"command", "drill", "deployment", "topology", "emulator", "publisher", "app", "service", "adapter", "model", "library",
 	}},
 	{"integration", []string{"integration/...", "events"}, []string{
-		"integration", "deployment", "topology", "emulator", "publisher", "app", "service", "adapter", "model", "library",
+		"integration", "drill", "deployment", "topology", "emulator", "publisher", "app", "service", "adapter", "model", "library",
 	}},
 }
 
