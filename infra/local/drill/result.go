@@ -2,9 +2,9 @@
 // emulators with production's numbers, the alarms as CloudWatch evaluates them, and beside them the
 // same day in the design that failed.
 //
-// A drill answers what a test of one part can't: how long until somebody knows, does the API notice,
-// does everything drain, and is everything there afterwards. Its whole answer is one [Result], and
-// what people read of it, in a terminal or in a browser, is made from its JSON alone.
+// A drill answers what a test of one part can't: how long until somebody knows, does the API
+// notice, does everything drain, and is everything there afterwards. Its whole answer is one
+// [Result], and what people read of it, in a terminal or in a browser, is made from its JSON alone.
 package drill
 
 import (
@@ -13,9 +13,9 @@ import (
 	"github.com/spillwayhq/spillway/infra/local/drill/old"
 )
 
-// A Result is what a drill has found. Its JSON is a format that others may read: moments are RFC 3339
-// in UTC, durations are seconds with "Seconds" in their name, and null means that there is no such
-// moment or value.
+// A Result is what a drill has found. Its JSON is a format that others may read: moments are RFC
+// 3339 in UTC, durations are seconds with "Seconds" in their name, and null means that there is no
+// such moment or value.
 type Result struct {
 	Scenario        string    `json:"scenario"` // its name on the command line
 	Title           string    `json:"title"`    // a few words
@@ -122,7 +122,8 @@ type Events struct {
 	DeadLettered map[string]int64 `json:"deadLettered"` // by reason
 	Waiting      int64            `json:"waiting"`      // at the end
 	Lost         int64            `json:"lost"`
-	Duplicates   int64            `json:"duplicates"` // sent to Segment again with the same messageId, which counts it once
+	// sent to Segment again with the same messageId, which counts it once
+	Duplicates int64 `json:"duplicates"`
 }
 
 // API is how the API fared that published.
@@ -132,7 +133,7 @@ type API struct {
 	P50Seconds  float64 `json:"p50Seconds"`
 	P99Seconds  float64 `json:"p99Seconds"`
 	MaxSeconds  float64 `json:"maxSeconds"`
-	DownSeconds float64 `json:"downSeconds"` // minutes in which most calls failed, in seconds
+	DownSeconds float64 `json:"downSeconds"` // of the minutes in which more than one call in ten failed
 }
 
 // Cost is what the drill's time would have cost on AWS.
