@@ -43,12 +43,17 @@ func CreateQueues(server *sqs.Server, t *topology.Topology) error {
 // QueueURL returns the URL of a queue of the SQS emulator at an endpoint.
 func QueueURL(endpoint, name string) string { return endpoint + "/" + AccountID + "/" + name }
 
-// newClient returns an AWS SDK client that calls the SQS emulator without a socket.
-func newClient(server *sqs.Server, endpoint string) *awssqs.Client {
+// Client is the AWS SDK in front of an SQS emulator at an endpoint, by default over HTTP.
+func Client(endpoint string, options ...func(*awssqs.Options)) *awssqs.Client {
 	return awssqs.New(awssqs.Options{
-		Region: Region, BaseEndpoint: aws.String(endpoint), HTTPClient: server.HTTPClient(),
+		Region: Region, BaseEndpoint: aws.String(endpoint),
 		Credentials: credentials.NewStaticCredentialsProvider(AccessKey, AccessKey, ""),
-	})
+	}, options...)
+}
+
+// newClient returns a client that calls the SQS emulator without a socket.
+func newClient(server *sqs.Server, endpoint string) *awssqs.Client {
+	return Client(endpoint, func(o *awssqs.Options) { o.HTTPClient = server.HTTPClient() })
 }
 
 // Feed connects a queue to the Lambda emulator without HTTP: receiving and deleting messages

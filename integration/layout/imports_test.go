@@ -43,8 +43,8 @@ var layers = []layer{
 	{"deployment", []string{"infra/aws", "infra/local"}, []string{
 		"topology", "emulator", "app", "service", "adapter", "model", "library",
 	}},
-	{"drill", []string{"infra/local/drill/..."}, []string{
-		"drill", "deployment", "topology", "emulator", "app", "service", "adapter", "model", "library",
+	{"drill", []string{"infra/local/virtual", "infra/local/drill/..."}, []string{
+		"drill", "deployment", "topology", "emulator", "publisher", "app", "service", "adapter", "model", "library",
 	}},
 	{"command", []string{"cmd/spillway/..."}, []string{
 		"command", "drill", "deployment", "topology", "emulator", "publisher", "app", "service", "adapter", "model", "library",

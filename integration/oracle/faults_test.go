@@ -17,6 +17,7 @@ import (
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/spillwayhq/spillway/infra/local/lambda"
+	"github.com/spillwayhq/spillway/infra/local/virtual"
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/deliver"
 )
@@ -71,8 +72,6 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-var errDown = errors.New("SQS is down")
-
 // faultyQueue is the events queue as the event source mapping sees it.
 type faultyQueue struct {
 	lambda.Queue
@@ -89,14 +88,14 @@ func (q *faultyQueue) Receive(ctx context.Context, most int, wait time.Duration)
 		sleep(ctx, q.upTo(10*time.Second))
 	}
 	if q.happens("receive fails", q.receiveFails) {
-		return nil, errDown
+		return nil, virtual.ErrDown
 	}
 	got, err := q.Queue.Receive(ctx, most, wait)
 	if err != nil || len(got) == 0 {
 		return got, err
 	}
 	if q.happens("receive lost", q.receiveLost) {
-		return nil, errDown
+		return nil, virtual.ErrDown
 	}
 	for i := range got {
 		m := &got[i]
@@ -145,13 +144,13 @@ func (q *faultyQueue) setSent(m *lambda.Message) {
 
 func (q *faultyQueue) Delete(ctx context.Context, handles []string) error {
 	if q.happens("delete fails", q.deleteFails) {
-		return errDown
+		return virtual.ErrDown
 	}
 	if err := q.Queue.Delete(ctx, handles); err != nil {
 		return err
 	}
 	if q.happens("delete lost", q.deleteLost) {
-		return errDown
+		return virtual.ErrDown
 	}
 	return nil
 }
@@ -174,7 +173,7 @@ func (t faultyTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		sleep(r.Context(), t.upTo(4*time.Second))
 	}
 	if t.happens("call fails", t.callFails) {
-		return nil, errDown
+		return nil, virtual.ErrDown
 	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -184,7 +183,7 @@ func (t faultyTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if since := time.Since(t.began); t.deadLettersDown && since > third && since < 2*third &&
 		strings.Contains(string(body), topology.DefaultNames().DeadLetterQueue) {
 		t.happens("dead-letter queue down", 100)
-		return nil, errDown
+		return nil, virtual.ErrDown
 	}
 	var failed string
 	if t.happens("entry fails", t.entryFails) {
@@ -199,7 +198,7 @@ func (t faultyTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if t.happens("call lost", t.callLost) {
-		return nil, errDown
+		return nil, virtual.ErrDown
 	}
 	if failed != "" {
 		resp = withFailure(resp, failed)

@@ -24,7 +24,7 @@ type invoker interface {
 }
 
 // newIngest is the ingest endpoint with the linger of a server, so that requests share messages.
-func newIngest(t *testing.T, w *world, sqs appingest.SQS) invoker {
+func newIngest(t *testing.T, sqs appingest.SQS) invoker {
 	t.Helper()
 	e, err := appingest.New(t.Context(), appingest.Options{
 		Name: "spillway", QueueURL: queueURL(topology.DefaultNames().EventsQueue),

@@ -212,8 +212,8 @@ func simulate(t *testing.T, kind failure, handler func(deliver.Config) (awslambd
 		}
 		time.Sleep(messageEvery)
 	}
-	if !w.drained(patience) {
-		t.Errorf("%v after the outage the queue still holds %+v", patience, w.events().Stats())
+	if !w.Drained(patience) {
+		t.Errorf("%v after the outage the queue still holds %+v", patience, w.Events().Stats())
 	}
 	return u, time.Since(failing.until)
 }

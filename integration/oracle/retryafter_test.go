@@ -60,7 +60,7 @@ func TestSegmentIsLeftAloneForAsLongAsItAsks(t *testing.T) {
 				})
 				defer w.end(t)
 				c.rule.Times = 1
-				if err := w.segment.SetScript(segmentd.Script{Rules: []segmentd.Rule{c.rule}}); err != nil {
+				if err := w.Segment.SetScript(segmentd.Script{Rules: []segmentd.Rule{c.rule}}); err != nil {
 					t.Fatal(err)
 				}
 				i := &issuer{client: w.client, queueURL: queueURL(topology.DefaultNames().EventsQueue), plan: &plan{}, ledger: l}
@@ -69,8 +69,8 @@ func TestSegmentIsLeftAloneForAsLongAsItAsks(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if !w.drained(time.Hour) {
-					t.Fatalf("it is not delivered: the queue holds %+v", w.events().Stats())
+				if !w.Drained(time.Hour) {
+					t.Fatalf("it is not delivered: the queue holds %+v", w.Events().Stats())
 				}
 				if len(segment.at) != 2 || len(l.arrived[e.id]) != 1 {
 					t.Fatalf("Segment was called at %v and has the event %d times", segment.at, len(l.arrived[e.id]))

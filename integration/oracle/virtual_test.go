@@ -19,8 +19,8 @@ import (
 
 	"github.com/spillwayhq/spillway/infra/local/lambda"
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
+	"github.com/spillwayhq/spillway/infra/local/virtual"
 	"github.com/spillwayhq/spillway/infra/topology"
-	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 	"github.com/spillwayhq/spillway/shared/deadletter"
 	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
@@ -115,7 +115,7 @@ func run(t *testing.T, p *plan) (counted, map[string]int) {
 		slow = segmentd.Duration(8 * time.Second)
 	}
 	script.Rules = slices.Concat(endlessRules(slow), always, floodRules(p.flood), script.Rules)
-	if err := w.segment.SetScript(script); err != nil {
+	if err := w.Segment.SetScript(script); err != nil {
 		t.Fatal(p, err)
 	}
 	compressor, err := message.NewCompressor()
@@ -141,18 +141,18 @@ func run(t *testing.T, p *plan) (counted, map[string]int) {
 		w.allowReceives(t, 1000)
 	}
 	always = append(endlessRules(0), always...)
-	if err := w.segment.SetScript(segmentd.Script{Rules: always}); err != nil {
+	if err := w.Segment.SetScript(segmentd.Script{Rules: always}); err != nil {
 		t.Fatal(err)
 	}
 	finish()
-	if !w.drained(patience) {
-		t.Errorf("%v: %v after the end of the faults the queue still holds %+v", p, patience, w.events().Stats())
+	if !w.Drained(patience) {
+		t.Errorf("%v: %v after the end of the faults the queue still holds %+v", p, patience, w.Events().Stats())
 	}
 	if err := i.fresh(t.Context()); err != nil {
 		t.Fatal(p, err)
 	}
-	if !w.drained(patience) {
-		t.Errorf("%v: fresh events are not delivered: the queue holds %+v", p, w.events().Stats())
+	if !w.Drained(patience) {
+		t.Errorf("%v: fresh events are not delivered: the queue holds %+v", p, w.Events().Stats())
 	}
 	l.deadLetters = readDeadLetters(t, w.client, queueURL(topology.DefaultNames().DeadLetterQueue))
 	c, err := l.check(exact)
@@ -172,10 +172,10 @@ func producers(t *testing.T, w *world, i *issuer, f *faults) (issue []func(), fi
 	if !i.plan.producers {
 		return nil, func() {}
 	}
-	through := localtest.Via(faultyTransport{toSQS{w}, f})
-	s := &sdks{issuer: i, endpoint: newIngest(t, w, localtest.Client(endpoint, through))}
+	through := virtual.Client(faultyTransport{w.ToSQS(), f})
+	s := &sdks{issuer: i, endpoint: newIngest(t, through)}
 	away := new(atomic.Bool)
-	apis := newAPIs(t, i, localtest.Client(endpoint, localtest.Via(faultyTransport{mayBeAway{toSQS{w}, away}, f}),
+	apis := newAPIs(t, i, virtual.Client(faultyTransport{mayBeAway{w.ToSQS(), away}, f},
 		func(o *awssqs.Options) { o.RetryMaxAttempts = 1 }))
 	restarts := i.plan.restarts
 	issue = append(issue, func() { s.send(t.Context()) }, func() {
@@ -211,7 +211,7 @@ type mayBeAway struct {
 
 func (m mayBeAway) RoundTrip(r *http.Request) (*http.Response, error) {
 	if m.away.Load() {
-		return nil, errDown
+		return nil, virtual.ErrDown
 	}
 	return m.RoundTripper.RoundTrip(r)
 }
@@ -223,11 +223,11 @@ func redrive(t *testing.T, p *plan, w *world, l *ledger) {
 	if !l.expectAllDelivered() {
 		return
 	}
-	if err := w.segment.SetScript(segmentd.Script{}); err != nil {
+	if err := w.Segment.SetScript(segmentd.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	f := newFaults(&plan{seed: p.seed, callFails: 60, callLost: 15, entryFails: 60, entryMissing: 30})
-	api := localtest.Client(endpoint, localtest.Via(faultyTransport{uninterrupted{w}, f}))
+	api := virtual.Client(faultyTransport{w.Uninterrupted(), f})
 	dead := deadletter.New(api, queueURL(topology.DefaultNames().DeadLetterQueue))
 	to := sqsclient.New(api, queueURL(topology.DefaultNames().EventsQueue))
 	for range 2 {
@@ -240,8 +240,8 @@ func redrive(t *testing.T, p *plan, w *world, l *ledger) {
 	if _, err := dead.Redrive(t.Context(), to, deadletter.RedriveOptions{}); err != nil {
 		t.Errorf("%v: redrive: %v", p, err)
 	}
-	if !w.drained(patience) {
-		t.Errorf("%v: what was redriven is not delivered: the queue holds %+v", p, w.events().Stats())
+	if !w.Drained(patience) {
+		t.Errorf("%v: what was redriven is not delivered: the queue holds %+v", p, w.Events().Stats())
 	}
 	l.deadLetters = readDeadLetters(t, w.client, queueURL(topology.DefaultNames().DeadLetterQueue))
 	if _, err := l.check(false); err != nil {

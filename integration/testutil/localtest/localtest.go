@@ -14,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/spillwayhq/spillway/infra/local"
@@ -90,10 +88,7 @@ func SQS(t testing.TB) (*localsqs.Server, string) {
 
 // Client is the AWS SDK in front of an SQS emulator, by default over HTTP.
 func Client(endpoint string, options ...func(*sqs.Options)) *sqs.Client {
-	return sqs.New(sqs.Options{
-		Region: local.Region, BaseEndpoint: aws.String(endpoint),
-		Credentials: credentials.NewStaticCredentialsProvider(local.AccessKey, local.AccessKey, ""),
-	}, append(options, sqsclient.AvoidLostResponses)...)
+	return local.Client(endpoint, append(options, sqsclient.AvoidLostResponses)...)
 }
 
 // Via makes a [Client] send its requests through a transport, in which a test makes them fail.

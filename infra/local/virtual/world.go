@@ -1,0 +1,221 @@
+package virtual
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/spillwayhq/spillway/infra/local"
+	"github.com/spillwayhq/spillway/infra/local/lambda"
+	"github.com/spillwayhq/spillway/infra/local/segmentd"
+	"github.com/spillwayhq/spillway/infra/local/sqs"
+	"github.com/spillwayhq/spillway/infra/local/sqs/store"
+	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/message"
+	"github.com/spillwayhq/spillway/shared/sqsclient"
+)
+
+const (
+	// Endpoint is the URL under which clients in the bubble call the SQS emulator.
+	Endpoint = "http://sqs.test"
+	// SegmentURL is that of the Segment emulator, for its own transport.
+	SegmentURL = "http://segment.test"
+)
+
+// ErrDown is the error of a call to SQS that no emulator answers.
+var ErrDown = errors.New("SQS is down")
+
+// A World is the emulators of one pipeline in one bubble, with the topology's numbers: SQS on a disk
+// in memory, Segment, and Lambda once [World.Deliver] has been called. It is safe for concurrent use.
+type World struct {
+	Topology *topology.Topology
+	Segment  *segmentd.Server
+	Function *lambda.Function           // nil before Deliver
+	Mapping  *lambda.EventSourceMapping // nil before Deliver
+
+	server  atomic.Pointer[sqs.Server]
+	fs      *store.Mem
+	life    sync.RWMutex // held for writing by a power cut, and for reading by requests without faults
+	running sync.WaitGroup
+	failed  atomic.Pointer[error]
+	stop    context.CancelFunc
+}
+
+// New makes a world. It, and all that is done with the world, must be called in one bubble.
+func New(t *topology.Topology, segment segmentd.Options) (*World, error) {
+	w := &World{Topology: t, Segment: segmentd.New(segment), fs: new(store.Mem), stop: func() {}}
+	if err := w.openSQS(); err != nil {
+		return nil, err
+	}
+	return w, local.CreateQueues(w.server.Load(), t)
+}
+
+// openSQS starts the SQS emulator on the world's file system.
+func (w *World) openSQS() error {
+	server, err := sqs.Open(sqs.Options{
+		Dir: "data", FS: w.fs, Region: local.Region, AccountID: local.AccountID,
+		CountAttribute: message.AttrEventCount, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err == nil {
+		w.server.Store(server)
+	}
+	return err
+}
+
+// Deliver starts the deliver function and its event source, which receives through queue: usually
+// [World.Feed], with faults around it.
+func (w *World) Deliver(queue lambda.Queue, environments lambda.EnvironmentFactory) error {
+	var err error
+	w.Function, w.Mapping, err = local.NewDelivery(w.Topology, queue, environments, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	var ctx context.Context
+	ctx, w.stop = context.WithCancel(context.Background())
+	w.running.Go(func() {
+		if err := w.Mapping.Run(ctx); err != nil {
+			w.failed.Store(&err)
+		}
+	})
+	return nil
+}
+
+// End stops what New and Deliver started, after the invocations under way.
+func (w *World) End() error {
+	w.stop()
+	w.running.Wait()
+	if w.Function != nil {
+		w.Function.Close()
+	}
+	err := w.server.Load().Close()
+	if failed := w.failed.Load(); failed != nil {
+		err = errors.Join(*failed, err)
+	}
+	return err
+}
+
+// QueueURL is the URL of the queue of that name.
+func QueueURL(name string) string { return local.QueueURL(Endpoint, name) }
+
+// Queue is the queue of that name, which the topology must have.
+func (w *World) Queue(name string) *sqs.Queue {
+	w.life.RLock()
+	defer w.life.RUnlock()
+	q, _ := w.server.Load().Queue(name)
+	return q
+}
+
+// Events is the events queue.
+func (w *World) Events() *sqs.Queue { return w.Queue(w.Topology.Names.EventsQueue) }
+
+// Drained waits until the events queue is empty and reports whether that was within the time.
+func (w *World) Drained(within time.Duration) bool {
+	for deadline := time.Now().Add(within); time.Now().Before(deadline); time.Sleep(10 * time.Second) {
+		if s := w.Events().Stats(); s.Visible+s.InFlight+s.Delayed == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// PowerCut ends the SQS emulator, and starts it on what was synced until then.
+func (w *World) PowerCut() error {
+	w.life.Lock()
+	defer w.life.Unlock()
+	old := w.server.Swap(nil) // from here on it answers nobody
+	w.fs = w.fs.Crash(nil)
+	return errors.Join(old.Close(), w.openSQS())
+}
+
+// AllowReceives sets after how many receives SQS moves a message of the events queue to the
+// dead-letter queue.
+func (w *World) AllowReceives(ctx context.Context, most int) error {
+	n := w.Topology.Names
+	policy := fmt.Sprintf(`{"deadLetterTargetArn":"arn:aws:sqs:%s:%s:%s","maxReceiveCount":%d}`,
+		local.Region, local.AccountID, n.DeadLetterQueue, most)
+	_, err := Client(w.Uninterrupted()).SetQueueAttributes(ctx, &awssqs.SetQueueAttributesInput{
+		QueueUrl: aws.String(QueueURL(n.EventsQueue)), Attributes: map[string]string{"RedrivePolicy": policy},
+	})
+	return err
+}
+
+// Client is the AWS SDK in front of the SQS emulator, through a transport like [World.ToSQS].
+func Client(through http.RoundTripper, options ...func(*awssqs.Options)) *awssqs.Client {
+	via := func(o *awssqs.Options) { o.HTTPClient = &http.Client{Transport: through} }
+	return local.Client(Endpoint, append(options, via, sqsclient.AvoidLostResponses)...)
+}
+
+// ToSQS passes requests to the SQS emulator that runs. A request that was under way at a power cut
+// gets no answer.
+func (w *World) ToSQS() http.RoundTripper { return toSQS{w} }
+
+type toSQS struct{ *World }
+
+func (w toSQS) RoundTrip(r *http.Request) (*http.Response, error) {
+	server := w.server.Load()
+	if server == nil {
+		return nil, ErrDown
+	}
+	resp, err := server.HTTPClient().Transport.RoundTrip(r)
+	if w.server.Load() != server {
+		return nil, ErrDown
+	}
+	return resp, err
+}
+
+// Uninterrupted is ToSQS for requests that no power cut may interrupt.
+func (w *World) Uninterrupted() http.RoundTripper { return uninterrupted{w} }
+
+type uninterrupted struct{ *World }
+
+func (w uninterrupted) RoundTrip(r *http.Request) (*http.Response, error) {
+	w.life.RLock()
+	defer w.life.RUnlock()
+	return toSQS(w).RoundTrip(r)
+}
+
+// Feed is the events queue for the event source mapping, as ToSQS is for clients.
+func (w *World) Feed() lambda.Queue { return feed{w} }
+
+type feed struct{ *World }
+
+func (w feed) do(f func(lambda.Queue) error) error {
+	server := w.server.Load()
+	if server == nil {
+		return ErrDown
+	}
+	q, ok := server.Queue(w.Topology.Names.EventsQueue)
+	if !ok {
+		return errors.New("the events queue does not exist any more")
+	}
+	err := f(local.Feed(q))
+	if w.server.Load() != server {
+		return ErrDown
+	}
+	return err
+}
+
+// Receive implements lambda.Queue.
+func (w feed) Receive(ctx context.Context, most int, wait time.Duration) (got []lambda.Message, err error) {
+	err = w.do(func(q lambda.Queue) (err error) {
+		got, err = q.Receive(ctx, most, wait)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return got, nil
+}
+
+// Delete implements lambda.Queue.
+func (w feed) Delete(ctx context.Context, handles []string) error {
+	return w.do(func(q lambda.Queue) error { return q.Delete(ctx, handles) })
+}
