@@ -23,7 +23,7 @@ type layer struct {
 var layers = []layer{
 	{"library", []string{
 		"shared/rawjson", "shared/spill", "shared/spill/spilltest", "shared/frame", "shared/diskdir", "shared/breaker", "shared/reload", "shared/env",
-		"shared/jsonlog", "shared/clientaddr", "shared/version", "shared/cgroup",
+		"shared/jsonlog", "shared/clientaddr", "shared/version", "shared/cgroup", "shared/heavy",
 	}, nil},
 	{"model", []string{"shared/event", "shared/message"}, []string{"library"}},
 	{"adapter", []string{
