@@ -24,6 +24,7 @@ var layers = []layer{
 	{"library", []string{
 		"shared/rawjson", "shared/spill", "shared/spill/spilltest", "shared/frame", "shared/diskdir", "shared/breaker", "shared/reload", "shared/env",
 		"shared/jsonlog", "shared/clientaddr", "shared/version", "shared/cgroup", "shared/heavy",
+		"infra/topology/metricmath",
 	}, nil},
 	{"model", []string{"shared/event", "shared/message"}, []string{"library"}},
 	{"adapter", []string{
@@ -40,17 +41,18 @@ var layers = []layer{
 	{"emulator", []string{
 		"infra/local/sqs/...", "infra/local/lambda/...", "infra/local/segmentd/...",
 	}, []string{"library"}},
+	{"alarms", []string{"infra/local/cloudwatch"}, []string{"topology", "adapter", "library"}},
 	{"deployment", []string{"infra/aws", "infra/local"}, []string{
-		"topology", "emulator", "app", "service", "adapter", "model", "library",
+		"alarms", "topology", "emulator", "app", "service", "adapter", "model", "library",
 	}},
 	{"drill", []string{"infra/local/virtual", "infra/local/drill/..."}, []string{
-		"drill", "deployment", "topology", "emulator", "publisher", "app", "service", "adapter", "model", "library",
+		"drill", "deployment", "alarms", "topology", "emulator", "publisher", "app", "service", "adapter", "model", "library",
 	}},
 	{"command", []string{"cmd/spillway/..."}, []string{
-		"command", "drill", "deployment", "topology", "emulator", "publisher", "app", "service", "adapter", "model", "library",
+		"command", "drill", "deployment", "alarms", "topology", "emulator", "publisher", "app", "service", "adapter", "model", "library",
 	}},
 	{"integration", []string{"integration/...", "events"}, []string{
-		"integration", "drill", "deployment", "topology", "emulator", "publisher", "app", "service", "adapter", "model", "library",
+		"integration", "drill", "deployment", "alarms", "topology", "emulator", "publisher", "app", "service", "adapter", "model", "library",
 	}},
 }
 

@@ -1,0 +1,262 @@
+package cloudwatch
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/infra/topology/metricmath"
+)
+
+// A Change is what an evaluation changed about an alarm.
+type Change struct {
+	At       time.Time
+	Alarm    string
+	From, To State // the same if only the suppressed action of a composite alarm ran now
+	Reason   string
+	// Notified: the alarm's action ran, so somebody was told. It never does for an alarm that is
+	// part of a composite, for one whose actions are suppressed, or for another state than ALARM.
+	Notified bool
+}
+
+// An AlarmState is how an alarm stands.
+type AlarmState struct {
+	Name      string
+	Severity  topology.Severity
+	Composite bool
+	State     State
+	Since     time.Time // of the last change; zero: there was none
+	Reason    string
+	Notified  bool // its action ran since then
+}
+
+// multiDay is the length of evaluation beyond which CloudWatch evaluates an alarm once an hour,
+// with the data up to the full hour, and multiDayMinute the minute of the hour in its example (user
+// guide, "Alarm evaluation").
+const (
+	multiDay       = 24 * time.Hour
+	multiDayMinute = 3
+)
+
+// An Evaluator evaluates the alarms of a topology. It is safe for concurrent use.
+type Evaluator struct {
+	store   *Store
+	assumed Assumptions
+	polled  map[string]bool // queues with an event source
+
+	mu         sync.Mutex
+	alarms     []*metricAlarm
+	composites []*composite
+	states     map[string]*AlarmState
+}
+
+// A metricAlarm is an alarm over metrics, ready to be evaluated.
+type metricAlarm struct {
+	topology.Alarm
+	rule       rule
+	expression *metricmath.Expression
+	metrics    map[string]reading
+	part       bool // of a composite, and so without an action of its own
+}
+
+// A reading is a metric and how it is summarised.
+type reading struct {
+	key       Key
+	statistic statistic
+}
+
+// New returns an Evaluator of the topology's alarms over a store, whose states are
+// INSUFFICIENT_DATA until the first evaluation. The store then holds each metric as long as the
+// alarms need it. The error names the alarm whose metric math, statistic or children CloudWatch
+// would not take.
+func New(t *topology.Topology, s *Store, a Assumptions) (*Evaluator, error) {
+	e := &Evaluator{store: s, assumed: a, polled: map[string]bool{}, states: map[string]*AlarmState{}}
+	for _, source := range t.EventSources {
+		e.polled[source.Queue] = true
+	}
+	for _, alarm := range t.Alarms {
+		m, err := e.newAlarm(alarm)
+		if err != nil {
+			return nil, fmt.Errorf("alarm %s: %w", alarm.Name, err)
+		}
+		e.alarms = append(e.alarms, m)
+		e.states[alarm.Name] = &AlarmState{Name: alarm.Name, Severity: alarm.Severity, State: InsufficientData}
+	}
+	if err := e.addComposites(t.Composites); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+func (e *Evaluator) newAlarm(a topology.Alarm) (*metricAlarm, error) {
+	m := &metricAlarm{Alarm: a, metrics: map[string]reading{}, rule: rule{
+		n: a.Periods, m: a.Breaching, threshold: a.Threshold, below: a.Below, missing: a.Missing,
+	}}
+	if len(a.Metrics) == 0 || a.Periods < 1 || a.Breaching < 1 || a.Period < time.Minute {
+		return nil, fmt.Errorf("it needs at least one metric, one period of a minute or more and one breaching value; "+
+			"has %d, %d of %v and %d", len(a.Metrics), a.Periods, a.Period, a.Breaching)
+	}
+	for _, metric := range a.Metrics {
+		statistic, err := parseStatistic(metric.Statistic)
+		if err != nil {
+			return nil, fmt.Errorf("metric %s: %w", metric.Name, err)
+		}
+		m.metrics[metric.ID] = reading{KeyOf(metric), statistic}
+		e.store.Keep(KeyOf(metric), time.Duration(a.Periods+e.assumed.BeyondRange)*a.Period+multiDay)
+	}
+	expression, err := metricmath.Parse(cmp.Or(a.Expression, a.Metrics[0].ID))
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range expression.Metrics() {
+		if _, ok := m.metrics[id]; !ok {
+			return nil, fmt.Errorf("metric math %q: there is no metric with the ID %q", a.Expression, id)
+		}
+	}
+	m.expression = expression
+	return m, nil
+}
+
+// Evaluate evaluates every alarm at the end of the last full minute before now, and then the
+// composites. It is called once a minute. The changes are in the order of the topology.
+func (e *Evaluator) Evaluate(now time.Time) []Change {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	before := e.firing()
+	var changes []Change
+	for _, a := range e.alarms {
+		values, ok := e.values(a, now)
+		if !ok {
+			continue
+		}
+		state := e.states[a.Name]
+		to := a.rule.decide(values, state.State)
+		if to == state.State {
+			continue
+		}
+		changes = append(changes, e.change(now, state, to, a.reason(values), to == Alarm && !a.part))
+	}
+	children := e.firing()
+	if e.assumed.CompositeDelay > 0 {
+		children = before
+	}
+	return append(changes, e.evaluateComposites(now, children)...)
+}
+
+// change sets an alarm's state.
+func (e *Evaluator) change(now time.Time, s *AlarmState, to State, reason string, notified bool) Change {
+	c := Change{At: now, Alarm: s.Name, From: s.State, To: to, Reason: reason, Notified: notified}
+	s.State, s.Since, s.Reason, s.Notified = to, now, reason, notified
+	return c
+}
+
+// firing are the alarms in the state ALARM, composites too.
+func (e *Evaluator) firing() map[string]bool {
+	firing := map[string]bool{}
+	for name, s := range e.states {
+		firing[name] = s.State == Alarm
+	}
+	return firing
+}
+
+// States returns how every alarm stands, in the order of the topology, composites last.
+func (e *Evaluator) States() []AlarmState {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	states := make([]AlarmState, 0, len(e.states))
+	for _, a := range e.alarms {
+		states = append(states, *e.states[a.Name])
+	}
+	for _, c := range e.composites {
+		states = append(states, *e.states[c.Name])
+	}
+	return states
+}
+
+// values are those of the alarm's evaluation range, the oldest first. ok is false if CloudWatch
+// does not evaluate the alarm now.
+func (e *Evaluator) values(a *metricAlarm, now time.Time) (values []float64, ok bool) {
+	end := minuteOf(now)
+	if a.Period*time.Duration(a.Periods) > multiDay {
+		if end%60 != multiDayMinute {
+			return nil, false
+		}
+		end -= multiDayMinute
+	}
+	n := a.Periods + e.assumed.BeyondRange
+	per := minutes(a.Period)
+	first := end - int64(n)*per
+	read := map[string][]float64{}
+	e.store.mu.RLock()
+	for id, r := range a.metrics {
+		visible := e.visible(r.key, now)
+		out := make([]float64, n)
+		for i := range out {
+			from := first + int64(i)*per
+			out[i] = e.store.series[r.key].statistic(from, from+per, r.statistic, visible)
+		}
+		read[id] = out
+	}
+	e.store.mu.RUnlock()
+	return a.expression.Evaluate(metricmath.Data{
+		Periods: n, Period: a.Period, FillEmpty: e.assumed.FillEmpty,
+		Values: func(id string) []float64 { return read[id] },
+	}), true
+}
+
+// visible returns which minutes of a metric can be seen now. The caller holds the store's lock.
+func (e *Evaluator) visible(k Key, now time.Time) func(minute int64) bool {
+	lags, lag := &e.assumed.Lags, time.Duration(0)
+	switch {
+	case k.Queue != "":
+		lag = lags.Queue
+	case k.Function != "":
+		lag = lags.Lambda
+	case k.IngestEndpoint:
+		lag = lags.Endpoint
+	default:
+		lag = lags.Own
+	}
+	until := minuteOf(now.Add(-lag)) // a minute is visible once it has ended and the lag is over
+	if k.Queue == "" || e.polled[k.Queue] {
+		return func(minute int64) bool { return minute < until }
+	}
+	active, held := e.store.active[k.Queue], minutes(lags.QueueAfterIdle)
+	return func(minute int64) bool {
+		s, ok := active.of(minute)
+		return ok && minute < until && (minute >= s.first+held || minuteOf(now) >= s.first+held)
+	}
+}
+
+// reason says for people what the values were.
+func (a *metricAlarm) reason(values []float64) string {
+	real, breaching := a.rule.newest(values)
+	words := make([]string, 0, a.Periods)
+	for _, v := range values[max(0, len(values)-a.Periods):] {
+		words = append(words, number(v))
+	}
+	side := "above"
+	if a.Below {
+		side = "below"
+	}
+	text := fmt.Sprintf("%d of %d values are %s %s", breaching, a.Periods, side, number(a.Threshold))
+	if a.Unit != "" {
+		text += " " + a.Unit
+	}
+	if short := a.Periods - real; short > 0 {
+		text += fmt.Sprintf(", %d are missing (%s)", short, a.Missing)
+	}
+	return text + ": " + strings.Join(words, ", ")
+}
+
+// number is a value for people; a missing one is a dash.
+func number(v float64) string {
+	if math.IsNaN(v) {
+		return "-"
+	}
+	return fmt.Sprintf("%.4g", v)
+}

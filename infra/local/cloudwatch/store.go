@@ -1,0 +1,211 @@
+package cloudwatch
+
+import (
+	"maps"
+	"math"
+	"sync"
+	"time"
+)
+
+// Limits of a Store. A metric takes 58 KB a day if it has a value in every minute, and up to 1 KB
+// more for each minute with many different values.
+const (
+	maxSeries = 1000 // metrics; a pipeline writes about 150
+	// largestValue is the largest that CloudWatch takes (API reference, MetricDatum).
+	largestValue = 1 << 360
+)
+
+// Reasons why a value is not stored, the keys of Store.Rejected.
+const (
+	RejectedBroken     = "not valid JSON: the line was cut or damaged"
+	RejectedNamespace  = "of another namespace"
+	RejectedFuture     = "more than 2 hours in the future"
+	RejectedOld        = "older than the store's retention"
+	RejectedDimensions = "its dimensions are not those of a pipeline"
+	RejectedValue      = "not a finite number"
+	RejectedNoValue    = "a metric without a value"
+	RejectedTooMany    = "more values than a metric may have in one line"
+	RejectedMetrics    = "more metrics than the store takes"
+)
+
+// A Store has metrics by the minute: count, sum, smallest and largest value, and the distribution
+// for percentiles, whose values are exact to 2.5 %. Its memory is bounded. It is safe for
+// concurrent use.
+type Store struct {
+	// Now is the clock against which PutEMF judges a line's time; nil: time.Now. It must be set
+	// before the first use.
+	Now func() time.Time
+
+	mu        sync.RWMutex
+	retention int64 // minutes
+	keep      map[Key]int64
+	series    map[Key]*series
+	active    map[string]spans // by queue
+	latest    int64            // the newest minute with a value
+	pruned    int64            // up to this hour
+	rejected  map[string]int64
+}
+
+// NewStore returns an empty Store that holds each value for at least retention, counted from the
+// newest value, and longer where an alarm needs it. A Store of 24 hours with all metrics of a
+// pipeline takes about 10 MB.
+func NewStore(retention time.Duration) *Store {
+	return &Store{
+		retention: minutes(retention), keep: map[Key]int64{}, series: map[Key]*series{}, active: map[string]spans{},
+		rejected: map[string]int64{},
+	}
+}
+
+// minutes is a duration in whole minutes, rounded up.
+func minutes(d time.Duration) int64 { return int64((d + time.Minute - 1) / time.Minute) }
+
+// minuteOf numbers the minute of a time.
+func minuteOf(t time.Time) int64 {
+	seconds := t.Unix()
+	if m := seconds / 60; seconds >= 0 || m*60 == seconds {
+		return m
+	}
+	return seconds/60 - 1
+}
+
+// Put adds values to the minute of at. Values that are not finite or too large for CloudWatch are
+// counted as rejected, and so are those older than the retention.
+func (s *Store) Put(at time.Time, k Key, values ...float64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.put(minuteOf(at), k, values)
+}
+
+func (s *Store) put(minute int64, k Key, values []float64) {
+	all, ok := s.series[k]
+	switch {
+	case !ok && len(s.series) >= maxSeries:
+		s.rejected[RejectedMetrics]++
+		return
+	case minute < s.latest-max(s.retention, s.keep[k]):
+		s.rejected[RejectedOld]++
+		return
+	case !ok:
+		all = &series{hours: map[int64]*hour{}}
+		s.series[k] = all
+	}
+	for _, v := range values {
+		if math.IsNaN(v) || math.Abs(v) > largestValue {
+			s.rejected[RejectedValue]++
+			continue
+		}
+		all.at(minute).add(v)
+		if k.Queue != "" {
+			s.active[k.Queue] = s.active[k.Queue].add(minute, v)
+		}
+	}
+	if minute > s.latest {
+		s.latest = minute
+		s.prune()
+	}
+}
+
+// prune forgets what is older than the retention, once an hour.
+func (s *Store) prune() {
+	if s.latest/60 == s.pruned {
+		return
+	}
+	s.pruned = s.latest / 60
+	for k, all := range s.series {
+		oldest := (s.latest - max(s.retention, s.keep[k])) / 60
+		maps.DeleteFunc(all.hours, func(hour int64, _ *hour) bool { return hour < oldest })
+		if len(all.hours) == 0 {
+			delete(s.series, k)
+		}
+	}
+}
+
+// Keep makes the store hold a metric for at least d.
+func (s *Store) Keep(k Key, d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keep[k] = max(s.keep[k], minutes(d))
+}
+
+// Rejected returns how many values were not stored, by the reason. It does not return what the
+// store goes on to change.
+func (s *Store) Rejected() map[string]int64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return maps.Clone(s.rejected)
+}
+
+// Keys returns the metrics that have values, in no order.
+func (s *Store) Keys() []Key {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	keys := make([]Key, 0, len(s.series))
+	for k := range s.series {
+		keys = append(keys, k)
+	}
+	return keys
+}
+
+// Values returns a statistic of a metric for n periods, which are whole minutes, from a time on;
+// NaN where there is no data. The statistic is one of topology.Metric's. Nothing is late here.
+func (s *Store) Values(k Key, name string, from time.Time, period time.Duration, n int) ([]float64, error) {
+	statistic, err := parseStatistic(name)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]float64, n)
+	per := max(1, minutes(period))
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	all := s.series[k]
+	for i := range out {
+		first := minuteOf(from) + int64(i)*per
+		out[i] = all.statistic(first, first+per, statistic, nil)
+	}
+	return out, nil
+}
+
+// A series is one metric, in pieces of an hour.
+type series struct{ hours map[int64]*hour }
+
+type hour [60]*point
+
+// at returns the point of a minute, for a change.
+func (s *series) at(minute int64) *point {
+	h, ok := s.hours[minute/60]
+	if !ok {
+		h = new(hour)
+		s.hours[minute/60] = h
+	}
+	p := &h[minute%60]
+	if *p == nil {
+		*p = new(point)
+	}
+	return *p
+}
+
+// statistic summarises the minutes from first until before end, of which only those that are
+// visible count; nil: all are.
+func (s *series) statistic(first, end int64, statistic statistic, visible func(minute int64) bool) float64 {
+	if s == nil {
+		return math.NaN()
+	}
+	if end == first+1 { // the usual case, without a copy
+		if h := s.hours[first/60]; h != nil && h[first%60] != nil && (visible == nil || visible(first)) {
+			return statistic(h[first%60])
+		}
+		return math.NaN()
+	}
+	var sum point
+	for minute := first; minute < end; minute++ {
+		h, ok := s.hours[minute/60]
+		if !ok {
+			minute += 59 - minute%60
+			continue
+		}
+		if p := h[minute%60]; p != nil && (visible == nil || visible(minute)) {
+			sum.merge(p)
+		}
+	}
+	return statistic(&sum)
+}
