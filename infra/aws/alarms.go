@@ -29,11 +29,8 @@ func (p *pipeline) addAlarms() {
 				AlarmName: jsii.String(c.Name), AlarmDescription: jsii.String(c.Description()), AlarmRule: jsii.String(rule(c)),
 				AlarmActions: actions, OkActions: actions,
 			})
-		for _, condition := range c.Any { // the rule has only their names, of which CloudFormation infers no dependency
-			composite.Node().AddDependency(made[condition.Alarm])
-			if unless, ok := made[condition.Unless]; ok {
-				composite.Node().AddDependency(unless)
-			}
+		for _, name := range c.Any { // the rule has only their names, of which CloudFormation infers no dependency
+			composite.Node().AddDependency(made[name])
 		}
 	}
 }
@@ -134,11 +131,8 @@ func (p *pipeline) locate(m topology.Metric) (namespace, name string, dimensions
 // rule is the rule of a composite alarm in CloudWatch's language.
 func rule(c topology.Composite) string {
 	terms := make([]string, len(c.Any))
-	for i, condition := range c.Any {
-		terms[i] = `ALARM("` + condition.Alarm + `")`
-		if condition.Unless != "" {
-			terms[i] = "(" + terms[i] + ` AND NOT ALARM("` + condition.Unless + `"))`
-		}
+	for i, name := range c.Any {
+		terms[i] = `ALARM("` + name + `")`
 	}
 	return strings.Join(terms, " OR ")
 }

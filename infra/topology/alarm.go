@@ -9,6 +9,9 @@ import (
 // runbookFile is the file whose sections the alarms name.
 const runbookFile = "docs/runbook.md"
 
+// DefaultRunbook is the address of the runbook in the public repository.
+const DefaultRunbook = "https://github.com/spillwayhq/spillway/blob/main/" + runbookFile
+
 // A Metric is one that CloudWatch has. Exactly one of Queue, Function, IngestEndpoint and Own says
 // what it is about.
 type Metric struct {
@@ -35,13 +38,13 @@ const (
 	MissingIsSilent Missing = "ignore"       // the alarm's state does not change
 )
 
-// Severity says how soon a person has to look.
+// Severity says how soon a person has to look, and with that which topic is notified.
 type Severity string
 
 // The severities.
 const (
-	Critical Severity = "critical" // now: events are not delivered, or are lost
-	Warning  Severity = "warning"  // today: nothing is lost yet
+	Critical Severity = "critical" // now: events are not delivered, or are lost. Notifies Names.AlarmTopic, which pages
+	Warning  Severity = "warning"  // today: nothing is lost yet. Notifies Names.TicketTopic
 )
 
 // An Alarm is a CloudWatch alarm: what it watches, when it fires, and what a person then does.
@@ -63,27 +66,55 @@ type Alarm struct {
 	Meaning string // what it means that the alarm fires
 	First   string // what to do first
 	Section string // the anchor of its section in the runbook
+	Runbook string // the address of the runbook
 }
 
 // Description is the text that comes with the notification.
-func (a *Alarm) Description() string { return describe(a.Severity, a.Meaning, a.First, a.Section) }
+func (a *Alarm) Description() string {
+	return describe(a.Severity, a.Meaning, a.First, a.Runbook, a.Section)
+}
 
-// A Composite is an alarm over other alarms: it fires while one of the conditions holds.
+// A Composite is an alarm over metric alarms: it fires while any of them does. They have no actions
+// of their own: only the composite notifies, once for an outage.
 type Composite struct {
 	Name     string
 	Severity Severity
-	Any      []Condition
+	Any      []string // the names of its alarms; an alarm is part of at most one composite
 
-	Meaning, First, Section string
+	// Suppressor is the name of a wider composite: while that fires, this one notifies nobody. It is
+	// empty if there is none. See CloudWatch's ActionsSuppressor.
+	Suppressor string
+	Wait       time.Duration // how long a notification waits for the suppressor to fire; whole seconds
+	Extension  time.Duration // how long the suppressor still counts after it is over; whole seconds
+
+	Meaning, First, Section, Runbook string
 }
 
-// A Condition holds while Alarm fires and Unless, if it is set, does not.
-type Condition struct{ Alarm, Unless string }
-
 // Description is the text that comes with the notification.
-func (c *Composite) Description() string { return describe(c.Severity, c.Meaning, c.First, c.Section) }
+func (c *Composite) Description() string {
+	return describe(c.Severity, c.Meaning, c.First, c.Runbook, c.Section)
+}
 
-func describe(severity Severity, meaning, first, section string) string {
-	return fmt.Sprintf("%s: %s First: %s More: %s#%s",
-		strings.ToUpper(string(severity)), meaning, first, runbookFile, section)
+func describe(severity Severity, meaning, first, runbook, section string) string {
+	return fmt.Sprintf("%s: %s First: %s More: %s#%s", strings.ToUpper(string(severity)), meaning, first, runbook, section)
+}
+
+// Notifies returns the name of the SNS topic that the alarm or composite notifies. It is empty for
+// an alarm that has no actions, because it is part of a composite, and for an unknown one.
+func (t *Topology) Notifies(name string) (topic string) {
+	if c, ok := t.Composite(name); ok {
+		return t.Names.topic(c.Severity)
+	}
+	a, ok := t.Alarm(name)
+	if _, part := t.CompositeOf(name); !ok || part {
+		return ""
+	}
+	return t.Names.topic(a.Severity)
+}
+
+func (n Names) topic(s Severity) string {
+	if s == Critical {
+		return n.AlarmTopic
+	}
+	return n.TicketTopic
 }

@@ -30,7 +30,7 @@ func alarm(t *testing.T, name string) Alarm {
 
 func TestEveryAlarmSaysWhatItMeansAndWhatToDoFirst(t *testing.T) {
 	d := Default()
-	anchor := regexp.MustCompile(`: \S.*\. First: .+\. More: docs/runbook\.md#[a-z0-9-]+$`)
+	anchor := regexp.MustCompile(`: \S.*\. First: .+\. More: https://github\.com/spillwayhq/spillway/blob/main/docs/runbook\.md#[a-z0-9-]+$`)
 	var texts []string
 	for _, a := range d.Alarms {
 		texts = append(texts, a.Description())
@@ -155,7 +155,7 @@ func TestAlarmsAboutRetriedMessagesLookBackLongerThanTheLongestPause(t *testing.
 
 func TestMissingDataIsBadForCanariesAndGoodForErrors(t *testing.T) {
 	for name, want := range map[string]Missing{
-		"spillway-canary-silent": MissingIsBad, "spillway-ingest-silent": MissingIsBad,
+		"spillway-ingest-silent":  MissingIsBad,
 		"spillway-deliver-errors": MissingIsGood,
 		"spillway-dead-letters":   MissingIsGood, "spillway-backlog-age-critical": MissingIsSilent,
 	} {
@@ -165,11 +165,38 @@ func TestMissingDataIsBadForCanariesAndGoodForErrors(t *testing.T) {
 	}
 }
 
-func TestTheAlarmsFireWhenTheLocalPipelineCallsTheCanaryMissing(t *testing.T) {
-	for _, name := range []string{"spillway-canary-silent", "spillway-ingest-silent"} {
-		if a := alarm(t, name); a.Period != canary.Interval || a.Period*time.Duration(a.Periods) != canary.MissingAfter ||
-			a.Breaching != a.Periods {
-			t.Errorf("%s fires after %d of %d x %v, want %v", name, a.Breaching, a.Periods, a.Period, canary.MissingAfter)
+func TestACriticalAlarmPagesAWarningIsATicketAndAPartOfACompositeNotifiesNobody(t *testing.T) {
+	d := Default()
+	for _, c := range d.Composites {
+		for _, name := range c.Any {
+			if topic := d.Notifies(name); topic != "" {
+				t.Errorf("%s, which is part of %s, notifies %s itself", name, c.Name, topic)
+			}
+		}
+	}
+	for name, want := range map[string]string{
+		"spillway-ingest-down": d.Names.AlarmTopic, "spillway-publisher-drops": d.Names.AlarmTopic,
+		"spillway-ingest-slow": d.Names.TicketTopic, "spillway-nothing": "",
+	} {
+		if topic := d.Notifies(name); topic != want {
+			t.Errorf("%s notifies %q, want %q", name, topic, want)
+		}
+	}
+}
+
+func TestAnAlarmRefersToTheRunbookOfTheDeployment(t *testing.T) {
+	o := DefaultOptions()
+	o.Runbook = "https://wiki.example.com/spillway"
+	d := New(o)
+	const want = " More: https://wiki.example.com/spillway#"
+	for _, a := range d.Alarms {
+		if !strings.Contains(a.Description(), want) {
+			t.Errorf("%s: %s", a.Name, a.Description())
+		}
+	}
+	for _, c := range d.Composites {
+		if !strings.Contains(c.Description(), want) {
+			t.Errorf("%s: %s", c.Name, c.Description())
 		}
 	}
 }
@@ -222,9 +249,14 @@ func TestValidateNamesTheAlarmAndWhatItsValueMustBe(t *testing.T) {
 		{"unknown queue", func(t *Topology) { t.Alarms[0].Metrics[0].Queue = "x" }, "the queue x does not exist"},
 		{"unknown function", func(t *Topology) { t.Alarms[0].Metrics[0] = ofFunction("q", "x", "Errors", "Sum") },
 			"the function x does not exist"},
-		{"composite of nothing", func(t *Topology) { t.Composites[0].Any = nil }, "must have at least one condition"},
-		{"composite of an unknown one", func(t *Topology) { t.Composites[0].Any[0].Alarm = "x" },
+		{"composite of nothing", func(t *Topology) { t.Composites[0].Any = nil }, "must be over at least one alarm"},
+		{"composite of an unknown one", func(t *Topology) { t.Composites[0].Any[0] = "x" },
 			"the alarm x does not exist"},
+		{"part of two", func(t *Topology) { t.Composites[1].Any[0] = t.Composites[0].Any[0] }, "is part of spillway-ingest-down already"},
+		{"unknown suppressor", func(t *Topology) { t.Composites[0].Suppressor = "x" }, `its suppressor "x" must be another composite`},
+		{"suppressor without a wait", func(t *Topology) { t.Composites[0].Suppressor = t.Composites[1].Name },
+			"it must wait for its suppressor"},
+		{"wait without a suppressor", func(t *Topology) { t.Composites[0].Wait = time.Second }, "without a suppressor"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := Default()

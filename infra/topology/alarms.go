@@ -22,14 +22,13 @@ func composites(o Options) []Composite {
 	n := o.Names
 	ingest := Composite{
 		Name: n.Alarm("ingest-down"), Severity: Critical, Section: "ingest-down",
-		Any: []Condition{{Alarm: n.Alarm("ingest-errors")}, {Alarm: n.Alarm("ingest-throttled")},
-			{Alarm: n.Alarm("write-keys-unread")}},
+		Any:     []string{n.Alarm("ingest-errors"), n.Alarm("ingest-throttled"), n.Alarm("write-keys-unread")},
 		Meaning: "the ingest endpoint does not accept events.",
 		First:   "try GET /health of the ingest URL, and read the alarms that are part of this one.",
 	}
 	delivery := Composite{
 		Name: n.Alarm("delivery-down"), Severity: Critical, Section: "delivery-down",
-		Any:     []Condition{{Alarm: n.Alarm("delivery-stalled")}},
+		Any:     []string{n.Alarm("delivery-stalled")},
 		Meaning: "events are not delivered to Segment. They are safe in the queue for 10 days.",
 		First:   "look at status.segment.com, and read the alarms that are part of this one.",
 	}
@@ -37,10 +36,8 @@ func composites(o Options) []Composite {
 		return []Composite{delivery}
 	}
 	if !o.NoCanary {
-		silent := n.Alarm("ingest-silent")
-		ingest.Any = append(ingest.Any, Condition{Alarm: silent})
-		// Without an ingest endpoint no canary arrives, which says nothing about the delivery.
-		delivery.Any = append(delivery.Any, Condition{Alarm: n.Alarm("canary-silent"), Unless: silent})
+		ingest.Any = append(ingest.Any, n.Alarm("ingest-silent"))
+		delivery.Any = append(delivery.Any, n.Alarm("canary-silent"))
 	}
 	return []Composite{ingest, delivery}
 }

@@ -15,7 +15,8 @@ func canarySchedule(n Names) Schedule {
 	return Schedule{Function: n.CanaryFunction, Every: canary.Interval}
 }
 
-func canaryAlarms(n Names) []Alarm {
+func canaryAlarms(o Options) []Alarm {
+	n := o.Names
 	const missed = int(canary.MissingAfter / canary.Interval)
 	return []Alarm{
 		{
@@ -28,12 +29,15 @@ func canaryAlarms(n Names) []Alarm {
 		},
 		{
 			Name: n.Alarm("canary-silent"), Severity: Critical, Section: "canary-silent",
-			Metrics:   []Metric{n.own("c", "deliver", "CanaryDelivered", "Sum")},
-			Threshold: 1, Below: true, Unit: "events", Period: canary.Interval, Periods: missed, Breaching: missed,
-			Missing: MissingIsBad,
-			Meaning: "for 3 minutes no canary event has come through to Segment.",
-			First: "see which other alarm fires: one of the ingest endpoint, one of the delivery, or none, which points to " +
-				"the canary or the metrics.",
+			Metrics: []Metric{n.own("a", "canary", "CanaryAccepted", "Sum"),
+				n.own("d", "deliver", "CanaryDelivered", "Sum")},
+			// Both have the minute of the schedule. Arithmetic takes a missing side for 0, so it holds
+			// also where deliver never wrote a value.
+			Expression: "a - FILL(d, 0)",
+			Threshold:  0, Unit: "events", Period: canary.Interval, Periods: 2 * missed, Breaching: missed,
+			Missing: MissingIsGood,
+			Meaning: "canary events that ingest accepted do not come through: for 3 minutes none was delivered.",
+			First:   "see which other alarm of the delivery fires; if none does, read the deliver function's log.",
 		},
 	}
 }

@@ -17,7 +17,8 @@ type Names struct {
 	DeliverFunction string
 	IngestFunction  string // and the HTTP API in front of it
 	CanaryFunction  string // and the rule that invokes it
-	AlarmTopic      string
+	AlarmTopic      string // critical alarms notify it: it pages
+	TicketTopic     string // all others notify it
 }
 
 // maxName is the length of the longest name of a pipeline. AWS takes 64 characters of most names;
@@ -84,6 +85,7 @@ func newNames(name string) Names {
 		IngestFunction:  name + "-ingest",
 		CanaryFunction:  name + "-canary",
 		AlarmTopic:      name + "-alarms",
+		TicketTopic:     name + "-tickets",
 	}
 }
 

@@ -78,7 +78,7 @@ func TestEveryAlarmHasItsSectionInTheRunbookAndNoSectionIsLeft(t *testing.T) {
 	}
 	for _, name := range regexp.MustCompile("`(spillway-[a-z-]+)`").FindAllStringSubmatch(about, -1) {
 		_, alarm := d.Alarm(name[1])
-		composite := slices.ContainsFunc(d.Composites, func(c Composite) bool { return c.Name == name[1] })
+		_, composite := d.Composite(name[1])
 		if !alarm && !composite {
 			t.Errorf("the runbook names the alarm %s, which does not exist", name[1])
 		}

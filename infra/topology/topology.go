@@ -82,6 +82,7 @@ type Options struct {
 	LogRetention        time.Duration // of every log
 	NoCanary            bool          // no function that sends a canary event every minute, and no alarms about it
 	NoIngest            bool          // no ingest endpoint, and no canary, which goes through it
+	Runbook             string        // its address, which alarms refer to; empty: DefaultRunbook
 }
 
 // defaultConcurrency is how many invocations of deliver run at once. Ten, each with several batches
@@ -127,7 +128,13 @@ func New(o Options) Topology {
 	if !o.NoCanary && !o.NoIngest {
 		t.Functions = append(t.Functions, canaryFunction(o))
 		t.Schedules = append(t.Schedules, canarySchedule(o.Names))
-		t.Alarms = append(t.Alarms, canaryAlarms(o.Names)...)
+		t.Alarms = append(t.Alarms, canaryAlarms(o)...)
+	}
+	for i := range t.Alarms {
+		t.Alarms[i].Runbook = cmp.Or(o.Runbook, DefaultRunbook)
+	}
+	for i := range t.Composites {
+		t.Composites[i].Runbook = cmp.Or(o.Runbook, DefaultRunbook)
 	}
 	return t
 }
@@ -145,6 +152,16 @@ func (t *Topology) Function(name string) (Function, bool) {
 // Alarm returns the alarm with that name.
 func (t *Topology) Alarm(name string) (Alarm, bool) {
 	return find(t.Alarms, func(a Alarm) bool { return a.Name == name })
+}
+
+// Composite returns the composite with that name.
+func (t *Topology) Composite(name string) (Composite, bool) {
+	return find(t.Composites, func(c Composite) bool { return c.Name == name })
+}
+
+// CompositeOf returns the composite that the alarm is part of.
+func (t *Topology) CompositeOf(alarm string) (Composite, bool) {
+	return find(t.Composites, func(c Composite) bool { return slices.Contains(c.Any, alarm) })
 }
 
 func find[T any](all []T, is func(T) bool) (found T, ok bool) {

@@ -157,14 +157,31 @@ func (t *Topology) validateAlarms(p *problems) {
 	}
 	for _, c := range t.Composites {
 		text(c.Name, c.Description(), c.Severity, c.Meaning, c.First, c.Section)
-		p.check(len(c.Any) > 0, "alarm %s: it must have at least one condition", c.Name)
-		for _, condition := range c.Any {
-			_, ok := t.Alarm(condition.Alarm)
-			p.check(ok, "alarm %s: the alarm %s does not exist", c.Name, condition.Alarm)
-			_, ok = t.Alarm(condition.Unless)
-			p.check(ok || condition.Unless == "", "alarm %s: the alarm %s does not exist", c.Name, condition.Unless)
-		}
+		t.validateComposite(p, c)
 	}
+}
+
+// validateComposite keeps to one mail an outage: an alarm has one composite, which nobody suppresses
+// in turn.
+func (t *Topology) validateComposite(p *problems, c Composite) {
+	p.check(len(c.Any) > 0, "alarm %s: it must be over at least one alarm", c.Name)
+	for _, name := range c.Any {
+		_, ok := t.Alarm(name)
+		p.check(ok, "alarm %s: the alarm %s does not exist", c.Name, name)
+		other, _ := t.CompositeOf(name)
+		p.check(other.Name == c.Name, "alarm %s: the alarm %s is part of %s already", c.Name, name, other.Name)
+	}
+	if c.Suppressor == "" {
+		p.check(c.Wait == 0 && c.Extension == 0, "alarm %s: without a suppressor it can't wait for one", c.Name)
+		return
+	}
+	suppressor, ok := t.Composite(c.Suppressor)
+	p.check(ok && c.Suppressor != c.Name, "alarm %s: its suppressor %q must be another composite alarm", c.Name,
+		c.Suppressor)
+	p.check(suppressor.Suppressor == "", "alarm %s: its suppressor %s must not be suppressed itself", c.Name, c.Suppressor)
+	p.check(c.Wait >= time.Second && c.Wait%time.Second == 0 && c.Extension >= time.Second && c.Extension%time.Second == 0,
+		"alarm %s: it must wait for its suppressor, before and after, for whole seconds, waits %v and %v", c.Name, c.Wait,
+		c.Extension)
 }
 
 func (t *Topology) validateAlarm(p *problems, a Alarm) {

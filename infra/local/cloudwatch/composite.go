@@ -21,13 +21,11 @@ func (e *Evaluator) addComposites(all []topology.Composite) error {
 		e.states[c.Name] = &AlarmState{Name: c.Name, Severity: c.Severity, Composite: true, State: InsufficientData}
 	}
 	for _, c := range all {
-		for _, condition := range c.Any {
-			for _, child := range []string{condition.Alarm, condition.Unless} {
-				if _, ok := e.states[child]; !ok && child != "" {
-					return fmt.Errorf("alarm %s: the alarm %s does not exist", c.Name, child)
-				}
+		for _, child := range c.Any {
+			if _, ok := e.states[child]; !ok {
+				return fmt.Errorf("alarm %s: the alarm %s does not exist", c.Name, child)
 			}
-			if i := slices.IndexFunc(e.alarms, func(a *metricAlarm) bool { return a.Name == condition.Alarm }); i >= 0 {
+			if i := slices.IndexFunc(e.alarms, func(a *metricAlarm) bool { return a.Name == child }); i >= 0 {
 				e.alarms[i].part = true
 			}
 		}
@@ -40,9 +38,9 @@ func (e *Evaluator) evaluateComposites(now time.Time, firing map[string]bool) []
 	var changes []Change
 	for _, c := range e.composites {
 		var causes []string
-		for _, condition := range c.Any {
-			if firing[condition.Alarm] && !firing[condition.Unless] {
-				causes = append(causes, condition.Alarm)
+		for _, child := range c.Any {
+			if firing[child] {
+				causes = append(causes, child)
 			}
 		}
 		to, reason := OK, "none of its alarms fires"
