@@ -9,38 +9,51 @@ import (
 	"github.com/spillwayhq/spillway/infra/topology"
 )
 
-// A composite is an alarm over other alarms.
+// A composite is an alarm over other alarms, and the action that it may hold back.
 type composite struct {
 	topology.Composite
+	parts    []*metricAlarm
+	notifies bool
+	pending  bool // it fires, and its action has not run
+	// suppressing is whether its suppressor fires, and ended when that last stopped.
+	suppressing bool
+	ended       time.Time
 }
 
-// addComposites adds the composite alarms, and takes the action of their parts away.
-func (e *Evaluator) addComposites(all []topology.Composite) error {
-	for _, c := range all {
-		e.composites = append(e.composites, &composite{Composite: c})
+func (e *Evaluator) addComposites(t *topology.Topology) error {
+	for _, c := range t.Composites {
+		added := &composite{Composite: c, notifies: t.Notifies(c.Name) != ""}
+		for _, name := range c.Any {
+			i := slices.IndexFunc(e.alarms, func(a *metricAlarm) bool { return a.Name == name })
+			if i < 0 {
+				return fmt.Errorf("alarm %s: the alarm %s does not exist", c.Name, name)
+			}
+			added.parts = append(added.parts, e.alarms[i])
+		}
+		e.composites = append(e.composites, added)
 		e.states[c.Name] = &AlarmState{Name: c.Name, Severity: c.Severity, Composite: true, State: InsufficientData}
 	}
-	for _, c := range all {
-		for _, child := range c.Any {
-			if _, ok := e.states[child]; !ok {
-				return fmt.Errorf("alarm %s: the alarm %s does not exist", c.Name, child)
-			}
-			if i := slices.IndexFunc(e.alarms, func(a *metricAlarm) bool { return a.Name == child }); i >= 0 {
-				e.alarms[i].part = true
-			}
+	for _, c := range t.Composites {
+		if s := e.states[c.Suppressor]; c.Suppressor != "" && (s == nil || !s.Composite || c.Suppressor == c.Name) {
+			return fmt.Errorf("alarm %s: its suppressor %q is no other composite", c.Name, c.Suppressor)
 		}
 	}
 	return nil
 }
 
-// evaluateComposites evaluates the composites, given which alarms fire.
-func (e *Evaluator) evaluateComposites(now time.Time, firing map[string]bool) []Change {
-	var changes []Change
+// evaluateComposites evaluates the composites, and then runs their actions: a suppressor may be any
+// of them.
+func (e *Evaluator) evaluateComposites(now time.Time) []Change {
+	changes := map[string]Change{}
 	for _, c := range e.composites {
 		var causes []string
-		for _, child := range c.Any {
-			if firing[child] {
-				causes = append(causes, child)
+		for _, part := range c.parts {
+			state := e.states[part.Name].State
+			if e.assumed.CompositeDelay > 0 {
+				state = part.before
+			}
+			if state == Alarm {
+				causes = append(causes, part.Name)
 			}
 		}
 		to, reason := OK, "none of its alarms fires"
@@ -48,8 +61,54 @@ func (e *Evaluator) evaluateComposites(now time.Time, firing map[string]bool) []
 			to, reason = Alarm, strings.Join(causes, ", ")+": ALARM"
 		}
 		if s := e.states[c.Name]; to != s.State {
-			changes = append(changes, e.change(now, s, to, reason, to == Alarm))
+			changes[c.Name] = e.change(now, s, to, reason, false)
+			c.pending = to == Alarm && c.notifies
 		}
 	}
-	return changes
+	var inOrder []Change
+	for _, c := range e.composites {
+		change, changed := changes[c.Name]
+		s := e.states[c.Name]
+		if c.act(now, s, e.states[c.Suppressor]) {
+			if !changed {
+				change = Change{At: now, Alarm: c.Name, From: Alarm, To: Alarm, Reason: s.Reason}
+			}
+			s.Notified, change.Notified, changed = true, true, true
+		}
+		if changed {
+			inOrder = append(inOrder, change)
+		}
+	}
+	return inOrder
+}
+
+// act reports whether the composite's action runs now, and says in its state what holds it back.
+// While the suppressor fires it does not, nor for the extension period after that, nor while it
+// waits for the suppressor (user guide, "Suppressing composite alarm actions"). An action that has
+// run does not run again in the same outage.
+func (c *composite) act(now time.Time, s, suppressor *AlarmState) bool {
+	if suppressor != nil {
+		if suppressing := suppressor.State == Alarm; suppressing != c.suppressing {
+			c.suppressing = suppressing
+			if !suppressing {
+				c.ended = now
+			}
+		}
+	}
+	s.SuppressedBy = ""
+	if !c.pending {
+		return false
+	}
+	switch {
+	case c.suppressing:
+		s.SuppressedBy = c.Suppressor + " fires"
+	case !c.ended.IsZero() && now.Before(c.ended.Add(c.Extension)):
+		s.SuppressedBy = fmt.Sprintf("%s stopped less than %v ago", c.Suppressor, c.Extension)
+	case suppressor != nil && now.Before(s.Since.Add(c.Wait)):
+		s.SuppressedBy = fmt.Sprintf("waiting up to %v for %s", c.Wait, c.Suppressor)
+	default:
+		c.pending = false
+		return true
+	}
+	return false
 }

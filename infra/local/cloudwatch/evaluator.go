@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -32,6 +33,8 @@ type AlarmState struct {
 	Since     time.Time // of the last change; zero: there was none
 	Reason    string
 	Notified  bool // its action ran since then
+	// SuppressedBy says what holds a composite's action back; empty if nothing does.
+	SuppressedBy string
 }
 
 // multiDay is the length of evaluation beyond which CloudWatch evaluates an alarm once an hour,
@@ -59,14 +62,18 @@ type metricAlarm struct {
 	topology.Alarm
 	rule       rule
 	expression *metricmath.Expression
-	metrics    map[string]reading
-	part       bool // of a composite, and so without an action of its own
+	metrics    []reading
+	before     State // the evaluation before
+	notifies   bool  // it has an action of its own, because it is no part of a composite
 }
 
 // A reading is a metric and how it is summarised.
 type reading struct {
+	id        string
 	key       Key
 	statistic statistic
+	series    *series   // nil until there is a value
+	values    []float64 // of the evaluation under way
 }
 
 // New returns an Evaluator of the topology's alarms over a store, whose states are
@@ -83,17 +90,18 @@ func New(t *topology.Topology, s *Store, a Assumptions) (*Evaluator, error) {
 		if err != nil {
 			return nil, fmt.Errorf("alarm %s: %w", alarm.Name, err)
 		}
+		m.notifies = t.Notifies(alarm.Name) != ""
 		e.alarms = append(e.alarms, m)
 		e.states[alarm.Name] = &AlarmState{Name: alarm.Name, Severity: alarm.Severity, State: InsufficientData}
 	}
-	if err := e.addComposites(t.Composites); err != nil {
+	if err := e.addComposites(t); err != nil {
 		return nil, err
 	}
 	return e, nil
 }
 
 func (e *Evaluator) newAlarm(a topology.Alarm) (*metricAlarm, error) {
-	m := &metricAlarm{Alarm: a, metrics: map[string]reading{}, rule: rule{
+	m := &metricAlarm{Alarm: a, rule: rule{
 		n: a.Periods, m: a.Breaching, threshold: a.Threshold, below: a.Below, missing: a.Missing,
 	}}
 	if len(a.Metrics) == 0 || a.Periods < 1 || a.Breaching < 1 || a.Period < time.Minute {
@@ -105,7 +113,8 @@ func (e *Evaluator) newAlarm(a topology.Alarm) (*metricAlarm, error) {
 		if err != nil {
 			return nil, fmt.Errorf("metric %s: %w", metric.Name, err)
 		}
-		m.metrics[metric.ID] = reading{KeyOf(metric), statistic}
+		m.metrics = append(m.metrics, reading{id: metric.ID, key: KeyOf(metric), statistic: statistic,
+			values: make([]float64, a.Periods+e.assumed.BeyondRange)})
 		e.store.Keep(KeyOf(metric), time.Duration(a.Periods+e.assumed.BeyondRange)*a.Period+multiDay)
 	}
 	expression, err := metricmath.Parse(cmp.Or(a.Expression, a.Metrics[0].ID))
@@ -113,7 +122,7 @@ func (e *Evaluator) newAlarm(a topology.Alarm) (*metricAlarm, error) {
 		return nil, err
 	}
 	for _, id := range expression.Metrics() {
-		if _, ok := m.metrics[id]; !ok {
+		if !slices.ContainsFunc(m.metrics, func(r reading) bool { return r.id == id }) {
 			return nil, fmt.Errorf("metric math %q: there is no metric with the ID %q", a.Expression, id)
 		}
 	}
@@ -126,9 +135,9 @@ func (e *Evaluator) newAlarm(a topology.Alarm) (*metricAlarm, error) {
 func (e *Evaluator) Evaluate(now time.Time) []Change {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	before := e.firing()
 	var changes []Change
 	for _, a := range e.alarms {
+		a.before = e.states[a.Name].State
 		values, ok := e.values(a, now)
 		if !ok {
 			continue
@@ -138,13 +147,9 @@ func (e *Evaluator) Evaluate(now time.Time) []Change {
 		if to == state.State {
 			continue
 		}
-		changes = append(changes, e.change(now, state, to, a.reason(values), to == Alarm && !a.part))
+		changes = append(changes, e.change(now, state, to, a.reason(values), to == Alarm && a.notifies))
 	}
-	children := e.firing()
-	if e.assumed.CompositeDelay > 0 {
-		children = before
-	}
-	return append(changes, e.evaluateComposites(now, children)...)
+	return append(changes, e.evaluateComposites(now)...)
 }
 
 // change sets an alarm's state.
@@ -152,15 +157,6 @@ func (e *Evaluator) change(now time.Time, s *AlarmState, to State, reason string
 	c := Change{At: now, Alarm: s.Name, From: s.State, To: to, Reason: reason, Notified: notified}
 	s.State, s.Since, s.Reason, s.Notified = to, now, reason, notified
 	return c
-}
-
-// firing are the alarms in the state ALARM, composites too.
-func (e *Evaluator) firing() map[string]bool {
-	firing := map[string]bool{}
-	for name, s := range e.states {
-		firing[name] = s.State == Alarm
-	}
-	return firing
 }
 
 // States returns how every alarm stands, in the order of the topology, composites last.
@@ -190,26 +186,32 @@ func (e *Evaluator) values(a *metricAlarm, now time.Time) (values []float64, ok 
 	n := a.Periods + e.assumed.BeyondRange
 	per := minutes(a.Period)
 	first := end - int64(n)*per
-	read := map[string][]float64{}
 	e.store.mu.RLock()
-	for id, r := range a.metrics {
-		visible := e.visible(r.key, now)
-		out := make([]float64, n)
-		for i := range out {
-			from := first + int64(i)*per
-			out[i] = e.store.series[r.key].statistic(from, from+per, r.statistic, visible)
+	for i := range a.metrics {
+		r := &a.metrics[i]
+		if r.series == nil {
+			r.series = e.store.series[r.key]
 		}
-		read[id] = out
+		r.series.read(r.values, first, per, r.statistic, e.visible(&r.key, now))
 	}
 	e.store.mu.RUnlock()
 	return a.expression.Evaluate(metricmath.Data{
 		Periods: n, Period: a.Period, FillEmpty: e.assumed.FillEmpty,
-		Values: func(id string) []float64 { return read[id] },
+		Values: a.valuesOf,
 	}), true
 }
 
+func (a *metricAlarm) valuesOf(id string) []float64 {
+	for i := range a.metrics {
+		if a.metrics[i].id == id {
+			return a.metrics[i].values
+		}
+	}
+	return nil // New has refused it
+}
+
 // visible returns which minutes of a metric can be seen now. The caller holds the store's lock.
-func (e *Evaluator) visible(k Key, now time.Time) func(minute int64) bool {
+func (e *Evaluator) visible(k *Key, now time.Time) func(minute int64) bool {
 	lags, lag := &e.assumed.Lags, time.Duration(0)
 	switch {
 	case k.Queue != "":

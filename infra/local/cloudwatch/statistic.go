@@ -110,7 +110,7 @@ func (p *point) percentile(share float64) float64 {
 	if len(p.distribution) == 0 {
 		return p.min
 	}
-	rank, below := share*p.count, 0.0
+	rank, below := share*p.count-1e-6, 0.0 // 0.999 * 1000 is a little more than 999
 	for _, b := range p.distribution {
 		if below += float64(b.count); below >= rank {
 			return min(max(b.middle(), p.min), p.max)

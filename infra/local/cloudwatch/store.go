@@ -114,7 +114,7 @@ func (s *Store) prune() {
 	for k, all := range s.series {
 		oldest := (s.latest - max(s.retention, s.keep[k])) / 60
 		maps.DeleteFunc(all.hours, func(hour int64, _ *hour) bool { return hour < oldest })
-		if len(all.hours) == 0 {
+		if _, kept := s.keep[k]; len(all.hours) == 0 && !kept { // evaluators hold on to a kept one
 			delete(s.series, k)
 		}
 	}
@@ -153,15 +153,10 @@ func (s *Store) Values(k Key, name string, from time.Time, period time.Duration,
 	if err != nil {
 		return nil, err
 	}
-	out := make([]float64, n)
-	per := max(1, minutes(period))
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	all := s.series[k]
-	for i := range out {
-		first := minuteOf(from) + int64(i)*per
-		out[i] = all.statistic(first, first+per, statistic, nil)
-	}
+	out := make([]float64, n)
+	s.series[k].read(out, minuteOf(from), max(1, minutes(period)), statistic, nil)
 	return out, nil
 }
 
@@ -184,28 +179,34 @@ func (s *series) at(minute int64) *point {
 	return *p
 }
 
-// statistic summarises the minutes from first until before end, of which only those that are
-// visible count; nil: all are.
-func (s *series) statistic(first, end int64, statistic statistic, visible func(minute int64) bool) float64 {
+// read fills out with a statistic of periods from the minute first on, each of per minutes. Only
+// minutes that are visible count; nil: all are.
+func (s *series) read(out []float64, first, per int64, statistic statistic, visible func(minute int64) bool) {
 	if s == nil {
-		return math.NaN()
-	}
-	if end == first+1 { // the usual case, without a copy
-		if h := s.hours[first/60]; h != nil && h[first%60] != nil && (visible == nil || visible(first)) {
-			return statistic(h[first%60])
+		for i := range out {
+			out[i] = math.NaN()
 		}
-		return math.NaN()
+		return
 	}
 	var sum point
-	for minute := first; minute < end; minute++ {
-		h, ok := s.hours[minute/60]
-		if !ok {
-			minute += 59 - minute%60
-			continue
+	var in *hour // of the minute
+	number := int64(-1)
+	for i := range out {
+		sum = point{}
+		for minute := first + int64(i)*per; minute < first+int64(i+1)*per; minute++ {
+			if minute/60 != number {
+				number = minute / 60
+				in = s.hours[number]
+			}
+			if in == nil || in[minute%60] == nil || visible != nil && !visible(minute) {
+				continue
+			}
+			if per == 1 { // the usual case, without a copy
+				sum = *in[minute%60]
+			} else {
+				sum.merge(in[minute%60])
+			}
 		}
-		if p := h[minute%60]; p != nil && (visible == nil || visible(minute)) {
-			sum.merge(p)
-		}
+		out[i] = statistic(&sum)
 	}
-	return statistic(&sum)
 }
