@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -223,7 +222,7 @@ func (s *settings) tell(w io.Writer, region string, d deployed) {
 			continue
 		}
 		fmt.Fprintf(w, "%s adopts the queue %s, which exists outside of it\n", stack, q.Name)
-		if differ := differing(q, d.retained[q.Name]); len(differ) > 0 {
+		if differ := q.Differing(d.retained[q.Name]); len(differ) > 0 {
 			attributes, _ := json.Marshal(differ) // a map of strings: it can't fail
 			fmt.Fprintf(w, "  its attributes are not this version's, and a stack does not change those of an adopted queue: "+
 				"aws sqs set-queue-attributes --region %s --queue-url $(aws sqs get-queue-url --region %s --queue-name %s "+
@@ -266,33 +265,4 @@ func (s *settings) changes(before map[string]string) []string {
 		}
 	}
 	return changes
-}
-
-// differing are the attributes that a queue must have in this version, without those that it has.
-func differing(q topology.Queue, has map[string]string) map[string]string {
-	if has == nil {
-		return nil // it was not read
-	}
-	differ := map[string]string{}
-	for name, seconds := range map[string]float64{
-		"VisibilityTimeout": q.VisibilityTimeout.Seconds(), "MessageRetentionPeriod": q.Retention.Seconds(),
-	} {
-		if want := strconv.Itoa(int(seconds)); has[name] != want {
-			differ[name] = want
-		}
-	}
-	if q.DeadLetterQueue == "" {
-		return differ
-	}
-	var policy struct {
-		Target string      `json:"deadLetterTargetArn"`
-		Count  json.Number `json:"maxReceiveCount"`
-	}
-	_ = json.Unmarshal([]byte(has["RedrivePolicy"]), &policy) // without a policy both are empty, which differs
-	own := has["QueueArn"]
-	target := own[:strings.LastIndex(own, ":")+1] + q.DeadLetterQueue
-	if policy.Target != target || policy.Count.String() != strconv.Itoa(q.MaxReceiveCount) {
-		differ["RedrivePolicy"] = fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":"%d"}`, target, q.MaxReceiveCount)
-	}
-	return differ
 }

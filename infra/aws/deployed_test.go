@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -17,8 +16,9 @@ import (
 
 // attributes are those of a queue as this version makes it.
 func attributes(q topology.Queue) map[string]string {
-	all := map[string]string{"QueueArn": "arn:aws:sqs:eu-west-1:123456789012:" + q.Name}
-	maps.Copy(all, differing(q, all))
+	arn := "arn:aws:sqs:eu-west-1:123456789012:" + q.Name
+	all := q.Attributes(arn)
+	all["QueueArn"] = arn
 	return all
 }
 

@@ -3,7 +3,6 @@ package local
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -18,27 +17,21 @@ import (
 // CreateQueues creates the topology's queues: dead-letter queues first, because the others refer to
 // them.
 func CreateQueues(server *sqs.Server, t *topology.Topology) error {
-	seconds := func(d time.Duration) string { return strconv.Itoa(int(d / time.Second)) }
 	for _, isSource := range []bool{false, true} {
 		for _, q := range t.Queues {
 			if isSource != (q.DeadLetterQueue != "") {
 				continue
 			}
-			attributes := map[string]string{
-				"MessageRetentionPeriod": seconds(q.Retention),
-				"VisibilityTimeout":      seconds(q.VisibilityTimeout),
-			}
-			if isSource {
-				attributes["RedrivePolicy"] = fmt.Sprintf(`{"deadLetterTargetArn":"arn:aws:sqs:%s:%s:%s","maxReceiveCount":%d}`,
-					Region, AccountID, q.DeadLetterQueue, q.MaxReceiveCount)
-			}
-			if _, err := server.CreateQueue(q.Name, attributes); err != nil {
+			if _, err := server.CreateQueue(q.Name, q.Attributes(queueARN(q.Name))); err != nil {
 				return fmt.Errorf("create queue %s: %w", q.Name, err)
 			}
 		}
 	}
 	return nil
 }
+
+// queueARN is the ARN of a queue of the SQS emulator.
+func queueARN(name string) string { return "arn:aws:sqs:" + Region + ":" + AccountID + ":" + name }
 
 // QueueURL returns the URL of a queue of the SQS emulator at an endpoint.
 func QueueURL(endpoint, name string) string { return endpoint + "/" + AccountID + "/" + name }
