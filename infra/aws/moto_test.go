@@ -5,7 +5,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -240,6 +242,46 @@ func (c *cloud) read(t *testing.T, region, stack string) map[string]physical {
 	return all
 }
 
+// diagnose lets `spillway doctor` check the pipeline of a stack that has just been deployed: what it
+// compares with the topology is as the stack made it, nobody is subscribed, and no parameter exists.
+func (c *cloud) diagnose(t *testing.T, pipeline string) {
+	t.Helper()
+	ingest := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"success":true}`)
+	}))
+	defer ingest.Close()
+	out, _ := exec.Command("go", "run", "../../cmd/spillway", "doctor", "--json", "--name", pipeline, // which fails
+		"--ingest-url", ingest.URL).Output()
+	var report struct {
+		Checks []struct{ Check, Result, Says string }
+	}
+	if err := json.Unmarshal(out, &report); err != nil {
+		t.Fatalf("doctor printed %q: %v", out, err)
+	}
+	got := map[string]string{}
+	for _, check := range report.Checks {
+		got[check.Check] = check.Result + ": " + check.Says
+	}
+	n, err := topology.NewNames(pipeline)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for check, want := range map[string]string{
+		"clock": "ok", "subscriptions " + n.AlarmTopic: "failed: nobody is told",
+		"function " + n.DeliverFunction: "ok: active", "function " + n.IngestFunction: "ok", "versions": "ok",
+		"function " + n.CanaryFunction: "ok", "event source": "ok: enabled, up to 100 messages a batch, at most 10",
+		"queue " + n.EventsQueue: "ok", "queue " + n.DeadLetterQueue: "ok", "ingest endpoint": "ok",
+		"default write key": "failed: the parameter /spillway/write-key does not exist",
+		"write keys":        "failed: the parameter /spillway/write-keys does not exist", "dead letters": "ok",
+		// moto does not know the protocol of CloudWatch's client in Go.
+		"alarms": "unknown", "calls to Segment": "unknown",
+	} {
+		if !strings.HasPrefix(got[check], want) {
+			t.Errorf("doctor finds of %s: %q, want %q", check, got[check], want)
+		}
+	}
+}
+
 // send sends a message to a queue.
 func (c *cloud) send(t *testing.T, region, queue, body string) {
 	t.Helper()
@@ -273,6 +315,8 @@ func TestAStackIsDeployedOnceDestroyedAndItsQueuesAdopted(t *testing.T) {
 		t.Errorf("before the first deployment: %s", first.said)
 	}
 	compare(t, first.templates["eu-west-1"], c.read(t, "eu-west-1", n.Stack("eu-west-1")))
+
+	c.diagnose(t, n.Pipeline)
 
 	if again := c.deploy(t, &s); again.changed["eu-west-1"] || again.said != "" {
 		t.Errorf("a second deployment changed something, or said %q", again.said)

@@ -32,6 +32,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/httpserver"
 	"github.com/spillwayhq/spillway/shared/message"
+	"github.com/spillwayhq/spillway/shared/version"
 )
 
 // Settings of clients of the SQS emulator. It does not check credentials, but the AWS SDKs need
@@ -261,6 +262,7 @@ func (p *Pipeline) Status() Status {
 	}
 	events, dead := p.events.Stats(), p.dead.Stats()
 	s := newStatus(time.Now(), events, dead)
+	s.Version, s.IngestURL, s.SegmentURL = version.String(), p.IngestURL, p.SegmentURL
 	p.activity.addTo(&s)
 	s.withStore(p.sqs.Health(), events, dead)
 	if p.ingest != nil {

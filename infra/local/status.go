@@ -14,7 +14,10 @@ import (
 // includes the canary's events.
 type Status struct {
 	At            time.Time     `json:"at"`
-	Accepted      int64         `json:"accepted"` // events
+	Version       string        `json:"version"`    // of the program
+	IngestURL     string        `json:"ingestURL"`  // empty: there is no ingest endpoint
+	SegmentURL    string        `json:"segmentURL"` // where events are delivered to
+	Accepted      int64         `json:"accepted"`   // events
 	BacklogEvents int64         `json:"backlogEvents"`
 	Backlog       int64         `json:"backlog"`     // messages: visible, in flight and delayed
 	InFlight      int64         `json:"inFlight"`    // messages that are being delivered or wait for their retry

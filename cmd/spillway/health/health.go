@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 
@@ -40,12 +41,22 @@ func Check(ctx context.Context, queueURL string) error {
 	if err != nil {
 		return fmt.Errorf("load the AWS configuration: %w", err)
 	}
-	now := time.Now()
-	minute, err := lastMinute(ctx, cloudwatch.NewFromConfig(c), pipelineOf(queueURL), now)
+	failing, err := Segment(ctx, c, pipelineOf(queueURL))
 	if err != nil {
 		return unknown(err)
 	}
-	return minute.Failing(now)
+	return failing
+}
+
+// Segment asks CloudWatch whether the calls to Segment of a pipeline on AWS are failing, and why; nil
+// if they are not. err says that this is unknown.
+func Segment(ctx context.Context, c aws.Config, pipeline string) (failing, err error) {
+	now := time.Now()
+	minute, err := lastMinute(ctx, cloudwatch.NewFromConfig(c), pipeline, now)
+	if err != nil {
+		return nil, err
+	}
+	return minute.Failing(now), nil
 }
 
 // pipelineOf returns the name of the pipeline that an events queue belongs to. A queue whose name

@@ -1,0 +1,79 @@
+package doctor
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
+
+	"github.com/spillwayhq/spillway/cmd/spillway/keyfile"
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/ingest/writekeys"
+	"github.com/spillwayhq/spillway/shared/segment"
+)
+
+// judgeKeys checks the parameters that the functions read, as the functions read them. That the
+// caller can read one does not say that a function's role can: the alarms of the write keys do.
+func judgeKeys(environment map[string]string, parameters map[string]read[string]) []Finding {
+	var findings []Finding
+	if name := environment[varKeyParameter]; name != "" {
+		findings = append(findings, judgeParameter("default write key", name, parameters[name], "aws ssm put-parameter "+
+			"--name "+name+" --type SecureString --value …, or deploy with -c writeKeyParameter=none if every message has one",
+			func(value string) error {
+				if !event.ValidWriteKey(event.TrimWriteKey(value)) {
+					return errors.New("is not a write key")
+				}
+				return nil
+			}))
+	}
+	if name := environment[varEndpointParameter]; name != "" {
+		findings = append(findings, judgeParameter("Segment's endpoint", name, parameters[name],
+			"put https://api.segment.io or https://events.eu1.segmentapis.com into it", func(value string) error {
+				_, err := segment.NewClient(segment.Config{Endpoint: strings.TrimSpace(value)})
+				return err
+			}))
+	}
+	return append(findings, judgeSet(keysParameters(environment), parameters)...)
+}
+
+// judgeSet checks the set of write keys that ingest accepts, whose parts are in several parameters.
+func judgeSet(names []string, parameters map[string]read[string]) []Finding {
+	var findings []Finding
+	var documents []*writekeys.Document
+	const check, do = "write keys", "check the document with spillway keys check, and put a good one"
+	keys := 0
+	for _, name := range names {
+		f := judgeParameter(check, name, parameters[name], do, func(value string) error {
+			d, err := keyfile.Parse("it", []byte(value))
+			if err == nil {
+				documents = append(documents, d)
+				keys += len(d.Entries)
+			}
+			return err
+		})
+		if f.Result != OK {
+			findings = append(findings, f)
+		}
+	}
+	if findings != nil || len(names) == 0 {
+		return findings
+	}
+	if err := writekeys.Together(documents); err != nil {
+		return []Finding{finding(Failed, check, do, "the parameters can't be used together: %v", err)}
+	}
+	return []Finding{ok(check, "%d, in %s", keys, strings.Join(names, ", "))}
+}
+
+func judgeParameter(check, name string, r read[string], do string, valid func(string) error) Finding {
+	var missing *types.ParameterNotFound
+	switch {
+	case errors.As(r.err, &missing):
+		return finding(Failed, check, do, "the parameter %s does not exist", name)
+	case r.err != nil:
+		return r.unknown(check)
+	}
+	if err := valid(r.value); err != nil {
+		return finding(Failed, check, do, "the parameter %s: %v", name, err)
+	}
+	return ok(check, "the parameter %s can be read and is valid", name)
+}

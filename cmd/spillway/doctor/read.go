@@ -1,0 +1,287 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	cwtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+
+	"github.com/spillwayhq/spillway/cmd/spillway/health"
+	"github.com/spillwayhq/spillway/cmd/spillway/signed"
+	"github.com/spillwayhq/spillway/infra/topology"
+)
+
+// A function is what Lambda says of one.
+type function struct {
+	State, StateReason                 string
+	LastUpdateStatus, LastUpdateReason string
+	Timeout                            int // in seconds
+	Environment                        struct{ Variables map[string]string }
+}
+
+// An eventSource is what Lambda says of one.
+type eventSource struct {
+	EventSourceArn                 string
+	State, StateTransitionReason   string
+	LastProcessingResult           string
+	BatchSize                      int
+	MaximumBatchingWindowInSeconds int
+	ScalingConfig                  struct{ MaximumConcurrency int }
+	FunctionResponseTypes          []string
+}
+
+// An account has the concurrency of all functions in the region.
+type account struct {
+	AccountLimit struct{ ConcurrentExecutions, UnreservedConcurrentExecutions int }
+}
+
+// A subscription is one of a topic.
+type subscription struct {
+	Arn      string `xml:"SubscriptionArn"` // PendingConfirmation: it is none yet
+	Protocol string `xml:"Protocol"`
+	Endpoint string `xml:"Endpoint"`
+}
+
+// An alarm is what CloudWatch says of one, metric or composite.
+type alarm struct {
+	state          string
+	since          time.Time
+	reason         string
+	actionsEnabled bool
+}
+
+// first is what is read before it is known what the rest is.
+type first struct {
+	functions map[string]read[function] // by name
+	source    read[[]eventSource]       // of deliver
+	reserved  read[int]                 // concurrency of deliver; 0: none
+	account   read[account]
+	queues    map[string]read[map[string]string] // their attributes, by name
+	skew      read[time.Duration]                // of this machine's clock: positive, it is slow
+}
+
+// second is what follows from it.
+type second struct {
+	alarms     read[map[string]alarm]          // by name
+	topics     map[string]read[[]subscription] // by ARN
+	parameters map[string]read[string]         // values, by name
+	health     *read[answer]                   // nil: the endpoint's URL is not known
+	segment    *read[answer]                   // nil: the host is not known
+	calls      read[error]
+}
+
+// A reader reads what AWS has of a pipeline.
+type reader struct {
+	config aws.Config
+	names  topology.Names
+	client *http.Client // for the ingest endpoint and for Segment
+}
+
+// each calls f for every name concurrently, and collects what it returns.
+func each[T any](names []string, f func(name string) read[T]) map[string]read[T] {
+	all := map[string]read[T]{}
+	var mu sync.Mutex
+	var reading sync.WaitGroup
+	for _, name := range names {
+		reading.Go(func() {
+			r := f(name)
+			mu.Lock()
+			defer mu.Unlock()
+			all[name] = r
+		})
+	}
+	reading.Wait()
+	return all
+}
+
+// call bounds one call, and notes the permission that it needs.
+func call[T any](ctx context.Context, permission string, f func(context.Context) (T, error)) read[T] {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	value, err := f(ctx)
+	return read[T]{value, err, permission}
+}
+
+func (r *reader) first(ctx context.Context) first {
+	var f first
+	var reading sync.WaitGroup
+	n := r.names
+	lambda := signed.Lambda(r.config)
+	reading.Go(func() {
+		f.functions = each([]string{n.DeliverFunction, n.IngestFunction, n.CanaryFunction}, func(name string) read[function] {
+			return call(ctx, "lambda:GetFunctionConfiguration", func(ctx context.Context) (c function, err error) {
+				return c, lambda.JSON(ctx, "/2015-03-31/functions/"+name+"/configuration", nil, &c)
+			})
+		})
+	})
+	reading.Go(func() {
+		f.source = call(ctx, "lambda:ListEventSourceMappings", func(ctx context.Context) ([]eventSource, error) {
+			var page struct{ EventSourceMappings []eventSource }
+			err := lambda.JSON(ctx, "/2015-03-31/event-source-mappings", url.Values{"FunctionName": {n.DeliverFunction}}, &page)
+			return page.EventSourceMappings, err
+		})
+	})
+	reading.Go(func() {
+		f.reserved = call(ctx, "lambda:GetFunctionConcurrency", func(ctx context.Context) (int, error) {
+			var c struct{ ReservedConcurrentExecutions int }
+			err := lambda.JSON(ctx, "/2019-09-30/functions/"+n.DeliverFunction+"/concurrency", nil, &c)
+			return c.ReservedConcurrentExecutions, err
+		})
+	})
+	reading.Go(func() {
+		f.account = call(ctx, "lambda:GetAccountSettings", func(ctx context.Context) (a account, err error) {
+			return a, lambda.JSON(ctx, "/2016-08-19/account-settings", nil, &a)
+		})
+	})
+	reading.Go(func() { f.queues, f.skew = r.queues(ctx) })
+	reading.Wait()
+	return f
+}
+
+// queues reads the attributes of both queues, and by SQS's time how wrong this machine's clock is.
+func (r *reader) queues(ctx context.Context) (map[string]read[map[string]string], read[time.Duration]) {
+	api := sqs.NewFromConfig(r.config)
+	skew := read[time.Duration]{err: fmt.Errorf("SQS told no time, because the queue %s could not be found",
+		r.names.EventsQueue)}
+	all := each([]string{r.names.EventsQueue, r.names.DeadLetterQueue}, func(name string) read[map[string]string] {
+		found := call(ctx, "sqs:GetQueueUrl", func(ctx context.Context) (*sqs.GetQueueUrlOutput, error) {
+			return api.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: aws.String(name)})
+		})
+		if found.err != nil {
+			return read[map[string]string]{nil, found.err, found.permission}
+		}
+		if name == r.names.EventsQueue {
+			skew = clockSkew(found.value)
+		}
+		return attributes(ctx, api, aws.ToString(found.value.QueueUrl))
+	})
+	return all, skew
+}
+
+func clockSkew(out *sqs.GetQueueUrlOutput) read[time.Duration] {
+	server, told := awsmiddleware.GetServerTime(out.ResultMetadata)
+	here, known := awsmiddleware.GetResponseAt(out.ResultMetadata)
+	if !told || !known {
+		return read[time.Duration]{err: errors.New("the answer of SQS has no time")}
+	}
+	return read[time.Duration]{value: server.Sub(here)}
+}
+
+// second reads what follows: t is the topology as it is deployed, environment the variables of all
+// functions together, and ingestURL that of the endpoint, if it is known.
+func (r *reader) second(ctx context.Context, t *topology.Topology, topics []string, environment map[string]string,
+	ingestURL string) second {
+	var s second
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		s.alarms = call(ctx, "cloudwatch:DescribeAlarms", func(ctx context.Context) (map[string]alarm, error) {
+			return alarms(ctx, cloudwatch.NewFromConfig(r.config), alarmNames(t))
+		})
+	})
+	reading.Go(func() {
+		s.topics = each(topics, func(arn string) read[[]subscription] {
+			return call(ctx, "sns:ListSubscriptionsByTopic", func(ctx context.Context) ([]subscription, error) {
+				return r.subscriptions(ctx, arn)
+			})
+		})
+	})
+	reading.Go(func() {
+		defer func() { s.segment = r.segment(ctx, environment, s.parameters) }()
+		s.parameters = each(parameters(environment), func(name string) read[string] {
+			return call(ctx, "ssm:GetParameter", func(ctx context.Context) (string, error) {
+				out, err := ssm.NewFromConfig(r.config).GetParameter(ctx, &ssm.GetParameterInput{Name: aws.String(name),
+					WithDecryption: aws.Bool(true)})
+				if err != nil || out.Parameter == nil {
+					return "", err
+				}
+				return aws.ToString(out.Parameter.Value), nil
+			})
+		})
+	})
+	reading.Go(func() {
+		if ingestURL != "" {
+			answered := get(ctx, r.client, strings.TrimRight(ingestURL, "/")+"/health")
+			s.health = &answered
+		}
+	})
+	reading.Go(func() {
+		s.calls = call(ctx, "cloudwatch:GetMetricData", func(ctx context.Context) (error, error) {
+			return health.Segment(ctx, r.config, r.names.Pipeline)
+		})
+	})
+	reading.Wait()
+	return s
+}
+
+// segment asks Segment's host, which the environment or a parameter names; nil: neither does.
+func (r *reader) segment(ctx context.Context, environment map[string]string,
+	parameters map[string]read[string]) *read[answer] {
+	host := environment[varEndpoint]
+	if name := environment[varEndpointParameter]; name != "" {
+		host = strings.TrimSpace(parameters[name].value)
+	}
+	if host == "" {
+		return nil
+	}
+	answered := get(ctx, r.client, host)
+	return &answered
+}
+
+// alarms reads alarms by their names, of which CloudWatch takes 100 a call.
+func alarms(ctx context.Context, api cloudwatch.DescribeAlarmsAPIClient, names []string) (map[string]alarm, error) {
+	found := map[string]alarm{}
+	pages := cloudwatch.NewDescribeAlarmsPaginator(api, &cloudwatch.DescribeAlarmsInput{AlarmNames: names,
+		AlarmTypes: []cwtypes.AlarmType{cwtypes.AlarmTypeMetricAlarm, cwtypes.AlarmTypeCompositeAlarm}})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range page.MetricAlarms {
+			found[aws.ToString(a.AlarmName)] = alarm{string(a.StateValue), aws.ToTime(a.StateUpdatedTimestamp),
+				aws.ToString(a.StateReason), aws.ToBool(a.ActionsEnabled)}
+		}
+		for _, a := range page.CompositeAlarms {
+			found[aws.ToString(a.AlarmName)] = alarm{string(a.StateValue), aws.ToTime(a.StateUpdatedTimestamp),
+				aws.ToString(a.StateReason), aws.ToBool(a.ActionsEnabled)}
+		}
+	}
+	return found, nil
+}
+
+// subscriptions reads those of a topic, a hundred a call.
+func (r *reader) subscriptions(ctx context.Context, topic string) ([]subscription, error) {
+	var all []subscription
+	for token := ""; ; {
+		var page struct {
+			Result struct {
+				Subscriptions struct {
+					Members []subscription `xml:"member"`
+				} `xml:"Subscriptions"`
+				NextToken string `xml:"NextToken"`
+			} `xml:"ListSubscriptionsByTopicResult"`
+		}
+		parameters := url.Values{"TopicArn": {topic}}
+		if token != "" {
+			parameters.Set("NextToken", token)
+		}
+		if err := signed.SNS(r.config).XML(ctx, "ListSubscriptionsByTopic", "2010-03-31", parameters, &page); err != nil {
+			return nil, err
+		}
+		all = append(all, page.Result.Subscriptions.Members...)
+		if token = page.Result.NextToken; token == "" {
+			return all, nil
+		}
+	}
+}

@@ -1,0 +1,109 @@
+package signed
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/smithy-go"
+)
+
+// service answers every request with the same, and keeps the last one.
+type service struct {
+	status    int
+	errorType string
+	body      string
+	last      *http.Request
+}
+
+func (s *service) config(t *testing.T) aws.Config {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.last = r
+		if s.errorType != "" {
+			w.Header().Set("X-Amzn-ErrorType", s.errorType)
+		}
+		w.WriteHeader(s.status)
+		_, _ = w.Write([]byte(s.body))
+	}))
+	t.Cleanup(server.Close)
+	return aws.Config{Region: "eu-west-1", BaseEndpoint: aws.String(server.URL + "/"),
+		Credentials: credentials.NewStaticCredentialsProvider("AKID", "secret", "token")}
+}
+
+func TestAResourceIsReadWithASignature(t *testing.T) {
+	s := &service{status: http.StatusOK, body: `{"State":"Active"}`}
+	var answer struct{ State string }
+	err := Lambda(s.config(t)).JSON(t.Context(), "/2015-03-31/functions/f", url.Values{"Qualifier": {"2"}}, &answer)
+	if err != nil || answer.State != "Active" {
+		t.Errorf("%+v, %v", answer, err)
+	}
+	signature := s.last.Header.Get("Authorization")
+	if !strings.HasPrefix(signature, "AWS4-HMAC-SHA256 Credential=AKID/") ||
+		!strings.Contains(signature, "/eu-west-1/lambda/aws4_request") ||
+		s.last.Header.Get("X-Amz-Security-Token") != "token" ||
+		s.last.URL.RequestURI() != "/2015-03-31/functions/f?Qualifier=2" {
+		t.Errorf("%s with %q", s.last.URL.RequestURI(), signature)
+	}
+}
+
+func TestAnActionIsCalledByItsName(t *testing.T) {
+	s := &service{status: http.StatusOK, body: `<R xmlns="x"><Result><Token>next</Token></Result></R>`}
+	var answer struct{ Result struct{ Token string } }
+	err := SNS(s.config(t)).XML(t.Context(), "List", "2010-03-31", url.Values{"TopicArn": {"arn:x"}}, &answer)
+	if err != nil || answer.Result.Token != "next" ||
+		s.last.URL.RequestURI() != "/?Action=List&TopicArn=arn%3Ax&Version=2010-03-31" {
+		t.Errorf("%+v, %v, %s", answer, err, s.last.URL.RequestURI())
+	}
+}
+
+func TestAnErrorOfAWSHasItsCodeAndText(t *testing.T) {
+	for name, c := range map[string]struct {
+		service service
+		want    string
+	}{
+		"JSON": {service{403, "AccessDeniedException:http://x", `{"Message":"not authorized"}`, nil},
+			"AccessDeniedException: not authorized"},
+		"lower case": {service{404, "ResourceNotFoundException", `{"message":"no function"}`, nil},
+			"ResourceNotFoundException: no function"},
+		"XML": {service{403, "", `<ErrorResponse><Error><Code>AuthorizationError</Code><Message>no</Message></Error></ErrorResponse>`,
+			nil}, "AuthorizationError: no"},
+		"a proxy's page": {service{502, "", "<html>bad gateway", nil}, "HTTP 502: Bad Gateway"},
+	} {
+		c.service.errorType = strings.TrimSpace(c.service.errorType)
+		config := c.service.config(t)
+		call := func() error { return Lambda(config).JSON(t.Context(), "/", nil, new(any)) }
+		if name == "XML" {
+			call = func() error { return SNS(config).XML(t.Context(), "List", "v", nil, new(struct{})) }
+		}
+		var got smithy.APIError
+		if err := call(); !errors.As(err, &got) || got.ErrorCode()+": "+got.ErrorMessage() != c.want {
+			t.Errorf("%s: %v, want %s", name, err, c.want)
+		}
+	}
+	s := &service{status: http.StatusOK, body: "<html>"}
+	if err := Lambda(s.config(t)).JSON(t.Context(), "/", nil, new(any)); err == nil {
+		t.Error("an answer that is no JSON is no error")
+	}
+}
+
+func TestTheHostFollowsThePartition(t *testing.T) {
+	for region, want := range map[string]string{
+		"eu-west-1": "https://lambda.eu-west-1.amazonaws.com", "cn-north-1": "https://lambda.cn-north-1.amazonaws.com.cn",
+		"us-gov-west-1": "https://lambda.us-gov-west-1.amazonaws.com",
+	} {
+		got, err := Lambda(aws.Config{Region: region}).endpoint(t.Context())
+		if err != nil || got != want {
+			t.Errorf("%s: %s, %v, want %s", region, got, err, want)
+		}
+	}
+	t.Setenv("AWS_ENDPOINT_URL_SNS", "http://localhost:1/")
+	if got, _ := SNS(aws.Config{Region: "eu-west-1"}).endpoint(t.Context()); got != "http://localhost:1" {
+		t.Errorf("with a variable: %s", got)
+	}
+}
