@@ -50,7 +50,7 @@ func TestEveryAlarmSaysWhatItMeansAndWhatToDoFirst(t *testing.T) {
 
 // An alarm about a metric that no function writes would never fire.
 func TestAlarmsWatchMetricsThatTheFunctionsWrite(t *testing.T) {
-	delivered := deliver.Report{CanaryEvents: 1, CanaryAges: []time.Duration{0}, Retried: map[string]int{},
+	delivered := deliver.Report{CanaryEvents: 1, CanaryAges: []time.Duration{0}, CanaryTimes: []time.Time{{}}, Retried: map[string]int{},
 		DeadLettered: map[string]int{}}
 	for _, c := range segment.Classes() {
 		delivered.Retried[c.String()] = 1

@@ -90,32 +90,37 @@ func New(c Config) (*Canary, error) {
 
 // A Result is the ingest endpoint's answer to one event.
 type Result struct {
+	Minute  time.Time     // of the schedule, for which the event was sent
 	Latency time.Duration // until the answer, or until the timeout
 	Status  int           // of the answer; 0: there was none
 	Err     error         // why the event was not accepted; nil: it was
 }
 
-// Metrics returns the Result as metrics. An event that was not accepted has no latency.
+// Metrics returns the Result as metrics of the schedule's minute. CanaryAccepted is 0 for an event
+// that was not accepted, so that an alarm tells a failure from silence; it then has no latency.
 func (r *Result) Metrics() []emf.Metric {
-	accepted := emf.Metric{Name: "CanaryAccepted", Unit: emf.Count, Values: []float64{1}}
+	accepted := emf.Metric{Name: "CanaryAccepted", Unit: emf.Count, Values: []float64{1}, At: r.Minute}
 	if r.Err != nil {
 		accepted.Values[0] = 0
 		return []emf.Metric{accepted}
 	}
 	latency := float64(r.Latency) / float64(time.Millisecond)
-	return []emf.Metric{accepted, {Name: "CanaryAcceptLatency", Unit: emf.Milliseconds, Values: []float64{latency}}}
+	return []emf.Metric{accepted, {Name: "CanaryAcceptLatency", Unit: emf.Milliseconds, Values: []float64{latency},
+		At: r.Minute}}
 }
 
-// Send posts one event and waits for the answer. It does not retry, because a retry would conceal
-// that the ingest endpoint fails. The Result's error does not quote the write key.
-func (c *Canary) Send(ctx context.Context) Result {
+// Send posts one event and waits for the answer. The event's timestamp is the minute of the
+// schedule, so that accepted and delivered canaries are counted in the same minute, however late
+// they come. It does not retry, because a retry would conceal that the ingest endpoint fails. The
+// Result's error does not quote the write key.
+func (c *Canary) Send(ctx context.Context, minute time.Time) Result {
 	start := time.Now()
-	status, err := c.post(ctx, start)
-	return Result{Latency: time.Since(start), Status: status, Err: err}
+	status, err := c.post(ctx, start, minute)
+	return Result{Minute: minute, Latency: time.Since(start), Status: status, Err: err}
 }
 
-func (c *Canary) post(ctx context.Context, now time.Time) (status int, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body(now)))
+func (c *Canary) post(ctx context.Context, now, minute time.Time) (status int, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body(now, minute)))
 	if err != nil {
 		return 0, fmt.Errorf("make the canary's request: %w", err)
 	}
@@ -153,11 +158,11 @@ func (c *Canary) post(ctx context.Context, now time.Time) (status int, err error
 }
 
 // body returns a request as analytics-go would write it.
-func body(now time.Time) []byte {
-	at := now.UTC().Format(event.TimeFormat)
+func body(now, minute time.Time) []byte {
+	sent, at := now.UTC().Format(event.TimeFormat), minute.UTC().Format(event.TimeFormat)
 	type object = map[string]any
 	data, err := json.Marshal(object{
-		"messageId": uuid.NewString(), "sentAt": at,
+		"messageId": uuid.NewString(), "sentAt": sent,
 		"batch": []object{{
 			"type": "track", "event": "Spillway Canary", "anonymousId": WriteKey, "messageId": WriteKey + "-" + uuid.NewString(),
 			"timestamp": at,

@@ -31,6 +31,9 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
+// minute is one of the schedule.
+var minute = time.Date(2018, 9, 24, 10, 15, 0, 0, time.UTC)
+
 const success = `{"success":true}`
 
 func at(t *testing.T, endpoint http.RoundTripper) *Canary {
@@ -63,10 +66,13 @@ func TestTheEndpointsAnswerBecomesMetrics(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := at(t, c.endpoint).Send(t.Context())
+				r := at(t, c.endpoint).Send(t.Context(), minute)
 				got := map[string]float64{}
 				for _, m := range r.Metrics() {
 					got[m.Name] = m.Values[0]
+					if !m.At.Equal(minute) {
+						t.Errorf("%s is of %v, want the schedule's minute", m.Name, m.At)
+					}
 				}
 				if c.why == "" {
 					if r.Err != nil || got["CanaryAccepted"] != 1 || got["CanaryAcceptLatency"] != float64(c.latency.Milliseconds()) {
@@ -89,7 +95,7 @@ func TestSendEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if r := at(t, answering(time.Hour, 200, success)).Send(ctx); r.Err == nil || r.Latency != time.Second {
+		if r := at(t, answering(time.Hour, 200, success)).Send(ctx, minute); r.Err == nil || r.Latency != time.Second {
 			t.Errorf("%v after %v", r.Err, r.Latency)
 		}
 	})
@@ -104,10 +110,13 @@ func TestEachCanaryIsANewEventInAnSDKsRequest(t *testing.T) {
 		}
 		var b struct {
 			SentAt time.Time
-			Batch  []struct{ Type, Event, AnonymousID, MessageID string }
+			Batch  []struct {
+				Type, Event, AnonymousID, MessageID string
+				Timestamp                           time.Time
+			}
 		}
 		if err := json.NewDecoder(r.Body).Decode(&b); err != nil || len(b.Batch) != 1 || b.Batch[0].Type != "track" ||
-			b.Batch[0].Event == "" || b.Batch[0].AnonymousID == "" || b.SentAt.IsZero() {
+			b.Batch[0].Event == "" || b.Batch[0].AnonymousID == "" || b.SentAt.IsZero() || !b.Batch[0].Timestamp.Equal(minute) {
 			t.Errorf("%+v, %v", b, err)
 		}
 		seen[b.Batch[0].MessageID] = true
@@ -115,7 +124,7 @@ func TestEachCanaryIsANewEventInAnSDKsRequest(t *testing.T) {
 	})
 	c := at(t, endpoint)
 	for range 3 {
-		c.Send(t.Context())
+		c.Send(t.Context(), minute)
 	}
 	if len(seen) != 3 || seen[""] {
 		t.Errorf("messageIds %v", seen)

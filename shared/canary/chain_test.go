@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -32,7 +33,8 @@ type chain struct {
 	waiting     []message.Message
 	queueDown   bool
 	segmentDown bool
-	received    int // events that Segment has
+	received    int         // events that Segment has
+	sent, came  []time.Time // the schedule's minutes of accepted and of delivered canaries
 	n           int
 }
 
@@ -87,7 +89,10 @@ func newChain(t *testing.T, writeKey string) (*chain, *Canary) {
 	t.Cleanup(func() { _ = c.ingest.Close() })
 	if c.deliverFunction, err = deliver.New(deliver.Config{
 		Segment: c, Queue: c, DeadLetters: c, CanaryWriteKey: writeKey, CanaryEndsHere: EndsBeforeSegment(writeKey),
-		Report: func(s deliver.Report) { c.tracker.RecordDelivered(s.CanaryAges) },
+		Report: func(s deliver.Report) {
+			c.tracker.RecordDelivered(s.CanaryAges)
+			c.came = append(c.came, s.CanaryTimes...)
+		},
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -146,10 +151,11 @@ func (c *chain) deliver() {
 // invoked, unless it is dead.
 func (c *chain) minutes(k *Canary, n int, dead bool) (accepted int) {
 	for range n {
-		r := k.Send(c.t.Context())
+		r := k.Send(c.t.Context(), time.Now().Truncate(Interval))
 		c.tracker.RecordSent(r)
 		if r.Err == nil {
 			accepted++
+			c.sent = append(c.sent, r.Minute)
 		}
 		time.Sleep(time.Second)
 		if !dead {
@@ -208,6 +214,20 @@ func TestWhenACanaryIsMissing(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The alarm compares both by the minute. Ingest converts timestamps to its own clock, and an outage
+// of the delivery makes canaries late: neither may move one to another minute.
+func TestACanaryIsAcceptedAndDeliveredInTheSameMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		chain, canary := newChain(t, WriteKey)
+		chain.minutes(canary, 3, false)
+		chain.minutes(canary, 5, true)
+		chain.minutes(canary, 3, false)
+		if len(chain.sent) != 11 || !slices.EqualFunc(chain.sent, chain.came, time.Time.Equal) {
+			t.Errorf("accepted in %v, delivered in %v", chain.sent, chain.came)
+		}
+	})
 }
 
 func TestAnUnknownCanaryWriteKeyIsTheFailure(t *testing.T) {

@@ -171,6 +171,31 @@ func (m *delivery) seen() time.Time {
 	return m.content.ReceivedAt
 }
 
+// scheduled is the minute for which the i-th delivered canary was sent. That is its timestamp,
+// rounded, because ingest has converted it to its own clock. Without one that a canary can have it
+// is the present minute.
+func (m *delivery) scheduled(i int, now time.Time) time.Time {
+	minute := now.Truncate(time.Minute)
+	for j, raw := range m.events {
+		if m.dispositions[j] != Delivered {
+			continue
+		}
+		if i--; i >= 0 {
+			continue
+		}
+		eachField(raw, func(key, value []byte) {
+			if string(key) != "timestamp" {
+				return
+			}
+			if at, ok := event.ParseTime(value); ok && at.Sub(now) < time.Minute && now.Sub(at) < MaxAge {
+				minute = at.Round(time.Minute)
+			}
+		})
+		break
+	}
+	return minute
+}
+
 // count is the number of events, one for a message that could not be read.
 func (m *delivery) count() int { return max(1, len(m.content.Events)) }
 

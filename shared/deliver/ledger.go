@@ -132,9 +132,10 @@ func tooOld(sent, now time.Time) bool { return !sent.IsZero() && now.Sub(sent) >
 // deliver counts n delivered events of a message that is done, and what was left out of its events.
 func (l *ledger) deliver(m *delivery, n int) {
 	if m.canary {
-		age := since(m.seen(), time.Now())
-		for range n {
-			l.report.CanaryAges = append(l.report.CanaryAges, age)
+		now := time.Now()
+		for i := range n {
+			l.report.CanaryAges = append(l.report.CanaryAges, since(m.seen(), now))
+			l.report.CanaryTimes = append(l.report.CanaryTimes, m.scheduled(i, now))
 		}
 		return
 	}

@@ -35,15 +35,21 @@ func (r *Report) Metrics() []emf.Metric {
 		flag("BreakerOpen", r.BreakerOpen), one("DeadLetterErrors", r.DeadLetterErrors),
 		one("VisibilityErrors", r.VisibilityErrors), ages, latency, events,
 	}
-	if r.CanaryEvents > 0 { // without canaries the metrics are missing, which an alarm looks for
-		canary := emf.Metric{Name: "CanaryLatency", Unit: emf.Milliseconds}
-		for _, age := range r.CanaryAges {
-			canary.Values = append(canary.Values, float64(age)/float64(time.Millisecond))
-		}
-		metrics = append(metrics, one("CanaryDelivered", len(r.CanaryAges)), canary)
-	}
+	metrics = append(metrics, r.canaries()...)
 	metrics = append(metrics, emf.By("EventsRetried", "Class", r.Retried)...)
 	metrics = append(metrics, emf.By("EventsDeadLettered", "Reason", r.DeadLettered)...)
 	metrics = append(metrics, emf.By("FieldsOmitted", "Field", r.Omitted)...)
 	return append(metrics, emf.By("SegmentResponses", "Class", responses)...)
+}
+
+// canaries are the delivered canaries, each of the minute for which it was sent. An alarm compares
+// them with those that ingest accepted in that minute. Without canaries there are no such metrics.
+func (r *Report) canaries() []emf.Metric {
+	var metrics []emf.Metric
+	for i, at := range r.CanaryTimes {
+		metrics = append(metrics, emf.Metric{Name: "CanaryDelivered", Unit: emf.Count, Values: []float64{1}, At: at},
+			emf.Metric{Name: "CanaryLatency", Unit: emf.Milliseconds,
+				Values: []float64{float64(r.CanaryAges[i]) / float64(time.Millisecond)}, At: at})
+	}
+	return metrics
 }

@@ -129,15 +129,44 @@ func TestCanariesAreCountedAndTimedByTheirWriteKey(t *testing.T) {
 		want(t, "canaries that were delivered", r.last.CanaryAges, []time.Duration{3 * time.Second, 3 * time.Second})
 		got := map[string][]float64{}
 		for _, m := range r.last.Metrics() {
-			got[m.Name] = m.Values
+			got[m.Name] = append(got[m.Name], m.Values...)
 		}
-		want(t, "CanaryDelivered", got["CanaryDelivered"], []float64{2})
+		want(t, "CanaryDelivered", got["CanaryDelivered"], []float64{1, 1})
 		want(t, "CanaryLatency", got["CanaryLatency"], []float64{3000, 3000})
 
 		r.segment.answer = func(context.Context, *event.Batch) error { return status(429) }
 		r.invoke(t.Context(), in{id: "canary", body: body(keyB, track("c", 300)), sent: ago})
 		want(t, "canaries that came in", r.last.CanaryEvents, 1)
 		want(t, "canaries that were delivered", len(r.last.CanaryAges), 0)
+	})
+}
+
+// An alarm compares the canaries that ingest accepted with those that were delivered, minute by
+// minute, so both must be counted in the same one however long a canary waited.
+func TestADeliveredCanaryIsOfTheMinuteOfItsTimestamp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA, CanaryWriteKey: keyB, CanaryEndsHere: true})
+		time.Sleep(90 * time.Second)
+		now := time.Now()
+		for timestamp, age := range map[string]time.Duration{
+			now.Add(-20*time.Minute - 30*time.Second).Format(time.RFC3339): 20*time.Minute + 30*time.Second,
+			now.Add(-95 * time.Second).Format(time.RFC3339):                90 * time.Second, // ingest's clock is behind
+			now.Add(-80 * time.Second).Format(time.RFC3339):                90 * time.Second, // ingest took a while
+			now.Add(time.Hour).Format(time.RFC3339):                        30 * time.Second, // nobody sends it ahead
+			now.Add(-MaxAge).Format(time.RFC3339):                          30 * time.Second,
+			"yesterday":                                                    30 * time.Second,
+		} {
+			c := strings.Replace(track("c", 300), `"userId"`, `"timestamp":"`+timestamp+`","userId"`, 1)
+			r.invoke(t.Context(), in{id: "c", body: body(keyB, c), sent: now})
+			var at []time.Time
+			for _, m := range r.last.Metrics() {
+				if m.Name == "CanaryDelivered" || m.Name == "CanaryLatency" {
+					at = append(at, m.At)
+				}
+			}
+			want(t, timestamp, at, []time.Time{now.Add(-age), now.Add(-age)})
+		}
 	})
 }
 

@@ -38,6 +38,7 @@ type Report struct {
 	// events too.
 	CanaryEvents int             // that came in
 	CanaryAges   []time.Duration // of each that was delivered: since it came in, 0 when that is unknown
+	CanaryTimes  []time.Time     // of the same: the minute for which it was sent, which is its timestamp
 
 	failures       int // messages that are retained
 	withoutSegment int // messages of canaries that end before Segment

@@ -48,6 +48,7 @@ type Metric struct {
 	Dimension string // its name; empty: none
 	Value     string // the dimension's value
 	Values    []float64
+	At        time.Time // what minute the values are of; zero: that of Write. CloudWatch takes 14 days ago to 2 hours ahead
 }
 
 // A Writer writes metrics as lines of JSON. It is safe for concurrent use.
@@ -71,19 +72,26 @@ type directive struct {
 
 type definition struct{ Name, Unit string }
 
-// Write writes the metrics that have values. Those with the same dimension share a line, and a
-// metric with more values than a line may have takes further lines. If a line can't be written,
+// Write writes the metrics that have values. Those with the same dimension and time share a line, and
+// a metric with more values than a line may have takes further lines. If a line can't be written,
 // Write continues with the next; the error joins all failures.
 func (w *Writer) Write(now time.Time, metrics ...Metric) error {
 	var errs []error
-	type group struct{ dimension, value string }
+	type group struct {
+		dimension, value string
+		at               int64
+	}
 	var order []group
 	lines := map[group][]Metric{}
 	for _, m := range metrics {
 		if len(m.Values) == 0 {
 			continue
 		}
-		g := group{m.Dimension, m.Value}
+		at := now
+		if !m.At.IsZero() {
+			at = m.At
+		}
+		g := group{m.Dimension, m.Value, at.UnixMilli()}
 		if _, ok := lines[g]; !ok {
 			order = append(order, g)
 		}
@@ -92,7 +100,7 @@ func (w *Writer) Write(now time.Time, metrics ...Metric) error {
 	for _, g := range order {
 		for rest := lines[g]; len(rest) > 0; {
 			var err error
-			if rest, err = w.line(now, g.dimension, g.value, rest); err != nil {
+			if rest, err = w.line(g.at, g.dimension, g.value, rest); err != nil {
 				errs = append(errs, err)
 			}
 		}
@@ -102,7 +110,7 @@ func (w *Writer) Write(now time.Time, metrics ...Metric) error {
 
 // line writes one line, with one metric of each name and up to MaxValues values of each metric. It
 // returns the metrics and values that are left.
-func (w *Writer) line(now time.Time, dimension, value string, metrics []Metric) (rest []Metric, err error) {
+func (w *Writer) line(at int64, dimension, value string, metrics []Metric) (rest []Metric, err error) {
 	names := []string{PipelineDimension, FunctionDimension}
 	doc := map[string]any{PipelineDimension: w.pipeline, FunctionDimension: w.function}
 	if dimension != "" {
@@ -136,7 +144,7 @@ func (w *Writer) line(now time.Time, dimension, value string, metrics []Metric) 
 	if len(d.Metrics) == 0 {
 		return rest, errors.Join(errs...)
 	}
-	doc["_aws"] = map[string]any{"Timestamp": now.UnixMilli(), "CloudWatchMetrics": []directive{d}}
+	doc["_aws"] = map[string]any{"Timestamp": at, "CloudWatchMetrics": []directive{d}}
 	line, err := json.Marshal(doc)
 	if err != nil {
 		return rest, errors.Join(append(errs, fmt.Errorf("encode metrics: %w", err))...)

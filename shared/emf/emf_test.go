@@ -87,6 +87,28 @@ func write(t *testing.T, metrics ...Metric) (values map[string][]float64, lines 
 	return parse(t, out.String())
 }
 
+func TestAMetricOfAnotherTimeHasALineOfItsOwn(t *testing.T) {
+	var out bytes.Buffer
+	scheduled := now.Add(-5 * time.Minute)
+	if err := NewWriter(&out, "staging", "deliver").Write(now, Metric{Name: "A", Unit: Count, Values: []float64{1}},
+		Metric{Name: "B", Unit: Count, Values: []float64{2}, At: scheduled},
+		Metric{Name: "B", Unit: Count, Values: []float64{3}, At: scheduled}); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for text := range strings.Lines(out.String()) {
+		var l line
+		var values struct{ A, B float64 }
+		if err := errors.Join(json.Unmarshal([]byte(text), &l), json.Unmarshal([]byte(text), &values)); err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, fmt.Sprint(values, " ", now.Sub(time.UnixMilli(l.AWS.Timestamp))))
+	}
+	if want := []string{"{1 0} 0s", "{0 2} 5m0s", "{0 3} 5m0s"}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
 func numbers(n int) []float64 {
 	v := make([]float64, n)
 	for i := range v {
@@ -206,10 +228,10 @@ func TestByReturnsMetricsInTheOrderOfTheKeys(t *testing.T) {
 	got := By("EventsRetried", "Class", map[string]int{"transient": 3, "misconfigured": 1, "throttled": 0})
 	var text []string
 	for _, m := range got {
-		text = append(text, fmt.Sprint(m))
+		text = append(text, fmt.Sprint(m.Name, m.Unit, m.Dimension, m.Value, m.Values))
 	}
-	want := "{EventsRetried Count Class misconfigured [1]}|{EventsRetried Count Class throttled [0]}|{EventsRetried " +
-		"Count Class transient [3]}"
+	const want = "EventsRetriedCountClassmisconfigured[1]|EventsRetriedCountClassthrottled[0]|" +
+		"EventsRetriedCountClasstransient[3]"
 	if strings.Join(text, "|") != want {
 		t.Errorf("%v, want %s", text, want)
 	}

@@ -78,7 +78,7 @@ func deliverMetrics(withCanary bool) []emf.Metric {
 	r := deliver.Report{Messages: 1, Events: 1, Delivered: 1, Ages: []time.Duration{time.Second},
 		Flushes: []deliver.Flush{{Events: 1, Class: segment.Delivered}}}
 	if withCanary {
-		r.CanaryEvents, r.CanaryAges = 1, []time.Duration{time.Second}
+		r.CanaryEvents, r.CanaryAges, r.CanaryTimes = 1, []time.Duration{time.Second}, []time.Time{time.Unix(0, 0)}
 	}
 	return r.Metrics()
 }

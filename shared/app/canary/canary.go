@@ -4,6 +4,7 @@ package canary
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -95,12 +96,23 @@ func New(o Options, p Parts) (*Function, error) {
 	return &Function{c, emf.NewWriter(p.Metrics, o.Name, "canary"), p}, nil
 }
 
-// Invoke implements lambda.Handler; it ignores the schedule's payload. It returns no error, because
-// Lambda would then invoke it again: a canary that is sent twice a minute conceals that every other
-// one fails. A metric reports the failure.
-func (f *Function) Invoke(ctx context.Context, _ []byte) ([]byte, error) {
-	f.send(ctx)
+// Invoke implements lambda.Handler; the payload is the schedule's event. It returns no error,
+// because Lambda would then invoke it again: a canary that is sent twice a minute conceals that
+// every other one fails. A metric reports the failure.
+func (f *Function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	f.send(ctx, scheduled(payload, time.Now()))
 	return []byte("null"), nil
+}
+
+// scheduled is the minute for which EventBridge invokes the function. Who invokes it by hand sends
+// no time, or one of a test event, so a time that is not of the last minutes counts as none.
+func scheduled(payload []byte, now time.Time) time.Time {
+	var e struct{ Time time.Time }
+	_ = json.Unmarshal(payload, &e)
+	if late := now.Sub(e.Time); late < -canary.Interval || late > canary.MissingAfter {
+		e.Time = now
+	}
+	return e.Time.Truncate(canary.Interval)
 }
 
 // Run replaces the schedule where there is none: it sends an event at once and then every minute
@@ -109,7 +121,7 @@ func (f *Function) Run(ctx context.Context) {
 	every := time.NewTicker(canary.Interval)
 	defer every.Stop()
 	for {
-		f.send(context.WithoutCancel(ctx))
+		f.send(context.WithoutCancel(ctx), time.Now().Truncate(canary.Interval))
 		select {
 		case <-ctx.Done():
 			return
@@ -118,8 +130,8 @@ func (f *Function) Run(ctx context.Context) {
 	}
 }
 
-func (f *Function) send(ctx context.Context) {
-	r := f.canary.Send(ctx)
+func (f *Function) send(ctx context.Context, minute time.Time) {
+	r := f.canary.Send(ctx, minute)
 	if err := f.metrics.Write(time.Now(), r.Metrics()...); err != nil {
 		f.parts.Logger.Warn("metrics could not be written", "error", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 )
@@ -31,6 +32,24 @@ func TestAWrongVariableIsNamedWithWhatItMustBe(t *testing.T) {
 		if _, err := FromEnvironment(strings.Split(c.variables, ","), io.Discard); err == nil ||
 			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want an error with %q", c.variables, err, c.want)
+		}
+	}
+}
+
+// A canary counts in the minute for which it was due, not in that in which Lambda came to it.
+func TestACanaryIsOfTheSchedulesMinute(t *testing.T) {
+	now := time.Date(2018, 9, 24, 10, 16, 2, 0, time.UTC)
+	for payload, want := range map[string]string{
+		`{"version":"0","detail-type":"Scheduled Event","time":"2018-09-24T10:15:59Z"}`: "10:15",
+		`{"time":"2018-09-24T10:16:30Z"}`:                                               "10:16", // EventBridge's clock is ahead
+		`{"time":"1970-01-01T00:00:00Z"}`:                                               "10:16", // the console's test event
+		`{"time":"2030-01-01T00:00:00Z"}`:                                               "10:16",
+		`{"time":7}`:                                                                    "10:16",
+		`null`:                                                                          "10:16",
+		``:                                                                              "10:16",
+	} {
+		if got := scheduled([]byte(payload), now).Format("15:04"); got != want {
+			t.Errorf("%s: %s, want %s", payload, got, want)
 		}
 	}
 }
