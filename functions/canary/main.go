@@ -18,5 +18,5 @@ func main() {
 		logger.Error("canary can't start", "error", err)
 		os.Exit(1)
 	}
-	lambda.Start(function)
+	lambda.Start(logger.Follow(function))
 }

@@ -18,5 +18,5 @@ func main() {
 		logger.Error("deliver can't start", "error", err)
 		os.Exit(1)
 	}
-	lambda.Start(handler)
+	lambda.Start(logger.Follow(handler))
 }

@@ -18,7 +18,7 @@ import (
 
 func main() {
 	logger := jsonlog.Redirect(os.Stdout)
-	err := run(context.Background())
+	err := run(context.Background(), logger)
 	switch {
 	case err == nil:
 		return
@@ -30,14 +30,14 @@ func main() {
 	os.Exit(1)
 }
 
-func run(ctx context.Context) error {
+func run(ctx context.Context, logger *jsonlog.Log) error {
 	endpoint, err := ingest.FromEnvironment(ctx, os.Environ(), os.Stdout)
 	if err != nil {
 		return err
 	}
 	debug.SetMemoryLimit(endpoint.Options.MemoryLimit)
 	if endpoint.Options.Server == nil {
-		lambda.Start(endpoint.Lambda()) // does not return
+		lambda.Start(logger.Follow(endpoint.Lambda())) // does not return
 	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once

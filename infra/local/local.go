@@ -31,6 +31,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/diskdir"
 	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/httpserver"
+	"github.com/spillwayhq/spillway/shared/jsonlog"
 	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/version"
 )
@@ -113,7 +114,7 @@ func Start(c Config) (*Pipeline, error) {
 	p := &Pipeline{LogPath: filepath.Join(c.Dir, "deliver.log"), hold: c.Hold, activity: newActivity(),
 		guard: Guard{Names: c.Hosts}}
 	p.log = &lumberjack.Logger{Filename: p.LogPath, MaxSize: 10, MaxBackups: 1}
-	p.logger = slog.New(slog.NewJSONHandler(p.log, nil))
+	p.logger = jsonlog.New(p.log, nil)
 	if err := p.open(&c, &t); err != nil {
 		p.close()
 		return nil, err

@@ -23,12 +23,12 @@ type layer struct {
 var layers = []layer{
 	{"library", []string{
 		"shared/rawjson", "shared/spill", "shared/spill/spilltest", "shared/frame", "shared/diskdir", "shared/breaker", "shared/reload", "shared/env",
-		"shared/jsonlog", "shared/clientaddr", "shared/version", "shared/cgroup", "shared/heavy",
+		"shared/clientaddr", "shared/version", "shared/cgroup", "shared/heavy",
 		"infra/topology/metricmath",
 	}, nil},
 	{"model", []string{"shared/event", "shared/message"}, []string{"library"}},
 	{"adapter", []string{
-		"shared/segment", "shared/sqsclient", "shared/ssm", "shared/emf", "shared/httpserver", "shared/apigateway",
+		"shared/segment", "shared/sqsclient", "shared/ssm", "shared/emf", "shared/jsonlog", "shared/httpserver", "shared/apigateway",
 		"shared/outbox",
 	}, []string{"model", "library"}},
 	{"service", []string{

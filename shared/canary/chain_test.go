@@ -89,7 +89,7 @@ func newChain(t *testing.T, writeKey string) (*chain, *Canary) {
 	t.Cleanup(func() { _ = c.ingest.Close() })
 	if c.deliverFunction, err = deliver.New(deliver.Config{
 		Segment: c, Queue: c, DeadLetters: c, CanaryWriteKey: writeKey, CanaryEndsHere: EndsBeforeSegment(writeKey),
-		Report: func(s deliver.Report) {
+		Report: func(_ context.Context, s deliver.Report) {
 			c.tracker.RecordDelivered(s.CanaryAges)
 			c.came = append(c.came, s.CanaryTimes...)
 		},

@@ -3,6 +3,7 @@ package deliver
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -129,7 +130,7 @@ func BenchmarkInvoke(b *testing.B) {
 				}
 				var last Report
 				h, err := New(Config{Segment: client, Queue: &fakeQueue{}, DeadLetters: &fakeQueue{},
-					Report: func(s Report) { last = s }})
+					Report: func(_ context.Context, s Report) { last = s }})
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -70,10 +70,10 @@ type Config struct {
 	Segment          Flusher
 	Queue            VisibilityChanger
 	DeadLetters      Sender
-	WriteKey         string       // for messages that carry none; they are retried while it is empty
-	ConcurrencyLimit int          // the largest; DefaultConcurrencyLimit when 0
-	Report           func(Report) // called once for each invocation, before it is answered
-	Logger           *slog.Logger // gets no payload, no write key and no address
+	WriteKey         string                        // for messages that carry none; they are retried while it is empty
+	ConcurrencyLimit int                           // the largest; DefaultConcurrencyLimit when 0
+	Report           func(context.Context, Report) // called once for each invocation, before it is answered
+	Logger           *slog.Logger                  // gets no payload, no write key and no address
 
 	// CurrentWriteKey replaces WriteKey where that can change. It is called once for each
 	// invocation.
@@ -125,7 +125,7 @@ func New(c Config) (*Handler, error) {
 		c.Observer = func() func(Observation) { return nil }
 	}
 	if c.Report == nil {
-		c.Report = func(Report) {}
+		c.Report = func(context.Context, Report) {}
 	}
 	compressor, err := message.NewCompressor()
 	if err != nil {
@@ -159,8 +159,8 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	s.wait()
 	l.finish(ctx)
 	l.report.Duration, l.report.BreakerOpen = time.Since(start), h.breaker.open()
-	h.config.Report(l.report)
-	l.report.log(h.config.Logger)
+	h.config.Report(ctx, l.report)
+	l.report.log(ctx, h.config.Logger)
 	return response(l.retained), nil
 }
 

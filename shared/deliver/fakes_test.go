@@ -224,7 +224,7 @@ func (r *rig) handler(c Config) *Handler {
 		c.DeadLetters = r.queue
 	}
 	c.Logger = slog.New(slog.NewJSONHandler(&r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	c.Report = func(s Report) { r.last = s; r.reports++ }
+	c.Report = func(_ context.Context, s Report) { r.last = s; r.reports++ }
 	h, err := New(c)
 	if err != nil {
 		r.Fatal(err)

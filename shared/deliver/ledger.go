@@ -197,7 +197,8 @@ func (l *ledger) writeDeadLetters(ctx context.Context, now time.Time) {
 		return
 	}
 	l.report.DeadLetterErrors++
-	l.h.config.Logger.Error("dead letters could not be written; their messages are retained for retry", "error", err)
+	l.h.config.Logger.ErrorContext(ctx, "dead letters could not be written; their messages are retained for retry",
+		"error", err)
 	for i, err := range sqsclient.Failures(err, len(out)) {
 		owners[i].failure = newFailure(reasonNotWritten, err)
 	}
@@ -217,7 +218,8 @@ func (l *ledger) changeVisibility(ctx context.Context) {
 	defer cancel()
 	if err := l.h.config.Queue.ChangeVisibility(ctx, changes); err != nil {
 		l.report.VisibilityErrors++
-		l.h.config.Logger.Warn("visibility could not be changed; the messages are retried when their visibility timeout ends",
+		l.h.config.Logger.WarnContext(ctx,
+			"visibility could not be changed; the messages are retried when their visibility timeout ends",
 			"error", err)
 	}
 }

@@ -97,7 +97,7 @@ func (r *Report) retained(m *retained) {
 }
 
 // log writes a line for the invocation, with counts and times only.
-func (r *Report) log(to *slog.Logger) {
+func (r *Report) log(ctx context.Context, to *slog.Logger) {
 	level, oldest, slowest := slog.LevelInfo, time.Duration(0), time.Duration(0)
 	for _, age := range r.Ages {
 		oldest = max(oldest, age)
@@ -112,9 +112,10 @@ func (r *Report) log(to *slog.Logger) {
 	if len(r.Retried) > 0 || len(r.DeadLettered) > 0 || r.DeadLetterErrors > 0 || r.VisibilityErrors > 0 {
 		level = slog.LevelWarn
 	}
-	to.Log(context.Background(), level, "delivered", "messages", r.Messages, "events", r.Events,
+	to.Log(ctx, level, "delivered", "messages", r.Messages, "events", r.Events,
 		"delivered", r.Delivered, "canaries_delivered", len(r.CanaryAges), "retried", r.Retried,
-		"dead_lettered", r.DeadLettered, "fields_omitted", r.Omitted, "flushes", len(r.Flushes), "slowest_flush_ms", slowest.Milliseconds(),
+		"dead_lettered", r.DeadLettered, "fields_omitted", r.Omitted, "flushes", len(r.Flushes), "slowest_flush_ms",
+		slowest.Milliseconds(),
 		"oldest_ms", oldest.Milliseconds(), "duration_ms", r.Duration.Milliseconds(), "breaker", breaker,
 		"misconfigured_keys", r.Misconfigured)
 }

@@ -245,7 +245,7 @@ func TestInvokeIsSafeForConcurrentUse(t *testing.T) {
 	queue := &fakeQueue{}
 	var mu sync.Mutex
 	events, dead := 0, 0
-	h, err := New(Config{Segment: s, Queue: &fakeQueue{}, DeadLetters: queue, Report: func(s Report) {
+	h, err := New(Config{Segment: s, Queue: &fakeQueue{}, DeadLetters: queue, Report: func(_ context.Context, s Report) {
 		mu.Lock()
 		defer mu.Unlock()
 		events += s.Delivered

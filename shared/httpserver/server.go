@@ -89,7 +89,7 @@ func Guard(handler http.Handler, logger *slog.Logger) http.Handler {
 				panic(p)
 			default:
 				// The value may quote the event. Its type and the place are enough to find the bug.
-				logger.Error("panic in a request", "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+				logger.ErrorContext(r.Context(), "panic in a request", "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 				w.WriteHeader(http.StatusInternalServerError)
 			}
 		}()

@@ -120,7 +120,7 @@ func (c *committer) lead(ctx context.Context, g *group) {
 	case <-ctx.Done():
 		err = errNoSlot
 		c.close(g)
-		c.logFailure(g, err)
+		c.logFailure(ctx, g, err)
 		return
 	}
 	defer func() { <-c.slots }()
@@ -163,7 +163,7 @@ func (c *committer) send(ctx context.Context, g *group) {
 		return
 	}
 	if !errors.Is(err, sqsclient.ErrNoQueue) { // that was logged when the queue went away
-		c.logFailure(g, err)
+		c.logFailure(ctx, g, err)
 	}
 	failed := sqsclient.Failures(err, len(messages))
 	for _, m := range g.members {
@@ -172,9 +172,9 @@ func (c *committer) send(ctx context.Context, g *group) {
 }
 
 // logFailure logs a failure once per group, not once per request.
-func (c *committer) logFailure(g *group, err error) {
-	c.logger.Error("events could not be sent to the queue: their requests are answered 429", "requests", len(g.members),
-		"error", err)
+func (c *committer) logFailure(ctx context.Context, g *group, err error) {
+	c.logger.ErrorContext(ctx, "events could not be sent to the queue: their requests are answered 429", "requests",
+		len(g.members), "error", err)
 }
 
 // failure returns why the queue did not accept a message with events of the member; nil if it

@@ -155,7 +155,8 @@ func (w *deadLetterWriter) write(ctx context.Context, g *rejectedGroup) {
 	for _, l := range g.share() {
 		t := w.rates.take(l.Header.WriteKey, len(l.Events), now)
 		if t.log > 0 {
-			w.logger.Warn("there are too many dead letters of a write key: its invalid events are counted and sampled",
+			w.logger.WarnContext(ctx,
+				"there are too many dead letters of a write key: its invalid events are counted and sampled",
 				"key", l.members[0].keyName, "events", t.log, "problem", l.Detail)
 		}
 		if !t.ok {
@@ -176,8 +177,8 @@ func (w *deadLetterWriter) write(ctx context.Context, g *rejectedGroup) {
 	if err == nil {
 		return
 	}
-	w.logger.Error("dead letters could not be written: their requests are answered 429", "requests", len(g.members),
-		"error", err)
+	w.logger.ErrorContext(ctx, "dead letters could not be written: their requests are answered 429", "requests",
+		len(g.members), "error", err)
 	for i, err := range sqsclient.Failures(err, len(messages)) {
 		w.rates.refund(owners[i].Header.WriteKey, now)
 		for _, p := range owners[i].members {

@@ -35,7 +35,7 @@ func (h *Handler) handle(header http.Header, r *http.Request, rt route, start ti
 	defer func() {
 		// A bug that one request meets must not end the others.
 		if p := recover(); p != nil {
-			logPanic(h.config.Logger, p)
+			logPanic(r.Context(), h.config.Logger, p)
 			*s = Summary{}
 			a = refuse(header, r, rt, refusalInternal, s)
 		}
@@ -60,7 +60,7 @@ func (h *Handler) handle(header http.Header, r *http.Request, rt route, start ti
 		a = pixel(header)
 		if r.Method == http.MethodGet {
 			if refused = h.accept(r, rt, start, s); refused != nil {
-				h.pixels.add(h.config.Logger, start, refused.code)
+				h.pixels.add(r.Context(), h.config.Logger, start, refused.code)
 			}
 		}
 	case routeHealth:
@@ -265,11 +265,11 @@ func (h *Handler) send(ctx context.Context, q *request, key *Key) *refusal {
 
 // logPanic logs a panic's type and place, but not its value, which may quote an event. The text of
 // a runtime error quotes none.
-func logPanic(logger *slog.Logger, p any) {
+func logPanic(ctx context.Context, logger *slog.Logger, p any) {
 	text := ""
 	if err, ok := p.(runtime.Error); ok {
 		text = err.Error()
 	}
-	logger.Error("a request could not be handled", "type", fmt.Sprintf("%T", p), "error", text, "stack",
+	logger.ErrorContext(ctx, "a request could not be handled", "type", fmt.Sprintf("%T", p), "error", text, "stack",
 		string(debug.Stack()))
 }

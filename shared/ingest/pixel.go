@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"context"
 	"encoding/base64"
 	"iter"
 	"log/slog"
@@ -237,7 +238,7 @@ type pixelLog struct {
 	next   time.Time      // no line before
 }
 
-func (l *pixelLog) add(logger *slog.Logger, now time.Time, code string) {
+func (l *pixelLog) add(ctx context.Context, logger *slog.Logger, now time.Time, code string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.counts == nil {
@@ -246,7 +247,7 @@ func (l *pixelLog) add(logger *slog.Logger, now time.Time, code string) {
 	l.counts[code]++
 	if !now.Before(l.next) {
 		l.next = now.Add(pixelLogInterval)
-		l.write(logger)
+		l.write(ctx, logger)
 	}
 }
 
@@ -254,14 +255,15 @@ func (l *pixelLog) add(logger *slog.Logger, now time.Time, code string) {
 func (l *pixelLog) flush(logger *slog.Logger) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.write(logger)
+	l.write(context.Background(), logger)
 }
 
-func (l *pixelLog) write(logger *slog.Logger) {
+func (l *pixelLog) write(ctx context.Context, logger *slog.Logger) {
 	if len(l.counts) == 0 {
 		return
 	}
-	logger.Warn("pixel requests were refused and answered with the image: their events are lost", "requests_by_code",
+	logger.WarnContext(ctx, "pixel requests were refused and answered with the image: their events are lost",
+		"requests_by_code",
 		l.counts)
 	l.counts = nil
 }

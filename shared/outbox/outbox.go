@@ -86,7 +86,7 @@ func Open(ctx context.Context, o Options) (*Outbox, error) {
 	b := &Outbox{queue: o.Queue, log: log, dir: o.Dir, out: o.Logger}
 	if left := log.Stats().Unread; left > 0 {
 		b.spilling.Store(true)
-		o.Logger.Info("sending the messages that an earlier process left on disk", "dir", o.Dir, "bytes", left)
+		o.Logger.InfoContext(ctx, "sending the messages that an earlier process left on disk", "dir", o.Dir, "bytes", left)
 	}
 	return b, nil
 }
@@ -179,7 +179,7 @@ func (b *Outbox) Run(ctx context.Context) {
 			defer func() { <-slots }()
 			b.replay(ctx, records[:n])
 			if b.log.Stats().Oldest.IsZero() && b.spilling.CompareAndSwap(true, false) {
-				b.out.Info("the queue has all messages that were on disk", "dir", b.dir)
+				b.out.InfoContext(ctx, "the queue has all messages that were on disk", "dir", b.dir)
 			}
 		})
 	}

@@ -198,7 +198,8 @@ func (c *Config) check(ctx context.Context, api SQS, queueURL string) error {
 			answer.ErrorCode() == "SignatureDoesNotMatch" || answer.ErrorCode() == "InvalidSignatureException"):
 		return fmt.Errorf("%w that AWS accepts: %w", ErrNoCredentials, err)
 	default:
-		c.Logger.Warn("can't check that the queue exists; events wait until it takes them", "queue", queueURL, "error", err)
+		c.Logger.WarnContext(ctx, "can't check that the queue exists; events wait until it takes them", "queue", queueURL,
+			"error", err)
 	}
 	return nil
 }

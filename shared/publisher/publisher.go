@@ -94,7 +94,7 @@ func New(ctx context.Context, config Config) (*Client, error) {
 			return nil, errors.Join(err, c.disk.Close())
 		}
 		if found := c.disk.Stats(); found.Unread > 0 {
-			config.Logger.Info("sending the events that an earlier process left on disk", "dir", config.Dir, "bytes",
+			config.Logger.InfoContext(ctx, "sending the events that an earlier process left on disk", "dir", config.Dir, "bytes",
 				found.Unread)
 		}
 		c.life.replaying.Go(replay.run)

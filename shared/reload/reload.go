@@ -70,7 +70,7 @@ type Config[T any] struct {
 	Source  Source
 	// Parse makes a value of what was read. The attribute goes to the log, so it must hold no
 	// secret, and neither must the error.
-	Parse func(data []byte) (value T, shown slog.Attr, err error)
+	Parse func(ctx context.Context, data []byte) (value T, shown slog.Attr, err error)
 	// Earlier is how many earlier versions of the source may be read for a first value, over the
 	// whole life of the program: 0 for a value that is harmful when it is old.
 	Earlier int
@@ -138,7 +138,7 @@ func (v *Value[T]) Refresh(ctx context.Context) {
 	if v.loaded() {
 		failure = " could not be read again: the last good value is used"
 	}
-	v.config.Logger.Error("the "+v.config.What+failure, "source", v.config.Source.Name, "error", err)
+	v.config.Logger.ErrorContext(ctx, "the "+v.config.What+failure, "source", v.config.Source.Name, "error", err)
 }
 
 // read reads the source, and returns the version that it has, 0 if that is not known.
@@ -149,16 +149,16 @@ func (v *Value[T]) read(ctx context.Context) (version int64, err error) {
 	if err != nil {
 		return content.Version, err
 	}
-	return content.Version, v.use(content)
+	return content.Version, v.use(ctx, content)
 }
 
 // use makes a value of a content, and logs that.
-func (v *Value[T]) use(c Content) error {
+func (v *Value[T]) use(ctx context.Context, c Content) error {
 	digest := sha256.Sum256(c.Data)
 	if v.loaded() && digest == v.seen {
 		return nil
 	}
-	value, shown, err := v.config.Parse(c.Data)
+	value, shown, err := v.config.Parse(ctx, c.Data)
 	if err != nil {
 		return err
 	}
@@ -168,7 +168,7 @@ func (v *Value[T]) use(c Content) error {
 	if c.Version > 0 {
 		attrs = append(attrs, slog.Int64("version", c.Version))
 	}
-	v.config.Logger.Info("the "+v.config.What+" was read", attrs...)
+	v.config.Logger.InfoContext(ctx, "the "+v.config.What+" was read", attrs...)
 	return nil
 }
 
@@ -192,21 +192,21 @@ func (v *Value[T]) readEarlier(ctx context.Context, newest int64, cause error) {
 		v.earlier++
 		content, err := v.config.Source.ReadVersion(ctx, v.version)
 		if err == nil {
-			err = v.use(content)
+			err = v.use(ctx, content)
 		} else if !errors.Is(err, ErrUnreadable) {
-			v.logEarlier(slog.LevelError, "can't be read now", err)
+			v.logEarlier(ctx, slog.LevelError, "can't be read now", err)
 			return
 		}
 		if err == nil {
-			v.logEarlier(slog.LevelWarn, "is used, because the newest could not be read", cause)
+			v.logEarlier(ctx, slog.LevelWarn, "is used, because the newest could not be read", cause)
 			return
 		}
-		v.logEarlier(slog.LevelError, "can't be used", err)
+		v.logEarlier(ctx, slog.LevelError, "can't be used", err)
 	}
 }
 
-func (v *Value[T]) logEarlier(level slog.Level, what string, err error) {
-	v.config.Logger.Log(context.Background(), level, fmt.Sprintf("an earlier version of the %s %s", v.config.What, what),
+func (v *Value[T]) logEarlier(ctx context.Context, level slog.Level, what string, err error) {
+	v.config.Logger.Log(ctx, level, fmt.Sprintf("an earlier version of the %s %s", v.config.What, what),
 		"source", v.config.Source.Name, "version", v.version, "error", err)
 }
 

@@ -48,7 +48,7 @@ func (c *changing) count() int {
 }
 
 // parse takes one word.
-func parse(data []byte) (string, slog.Attr, error) {
+func parse(_ context.Context, data []byte) (string, slog.Attr, error) {
 	if len(bytes.Fields(data)) != 1 {
 		return "", slog.Attr{}, errors.New("the value must be one word")
 	}

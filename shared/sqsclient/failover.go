@@ -173,11 +173,12 @@ func (f *Failover) observe(ctx context.Context, q *target, result breaker.Result
 	switch {
 	case result == breaker.Success:
 		if q.down.CompareAndSwap(true, false) {
-			f.log.Info("the queue takes events again", "queue", q.URL)
+			f.log.InfoContext(ctx, "the queue takes events again", "queue", q.URL)
 		}
 	case errors.Is(ctx.Err(), context.Canceled): // the caller ends
 	case q.breaker.Refusing(time.Now()) && q.down.CompareAndSwap(false, true):
-		f.log.Warn("the queue takes no events; they go to the next queue or wait, and the queue is tried again every second",
+		f.log.WarnContext(ctx, "the queue takes no events; they go to the next queue or wait, and the queue is tried "+
+			"again every second",
 			"queue", q.URL, "error", err)
 		if f.onDown != nil {
 			f.onDown()

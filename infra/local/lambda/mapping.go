@@ -173,7 +173,7 @@ func (m *EventSourceMapping) process(ctx context.Context, b *batch) slowdown {
 	switch {
 	case errors.Is(err, ErrThrottled):
 		m.counts.throttled.Add(1)
-		m.log.Warn("invocation throttled: the messages will be delivered again after the visibility timeout; "+
+		m.log.WarnContext(ctx, "invocation throttled: the messages will be delivered again after the visibility timeout; "+
 			"lower MaximumConcurrency to the function's reserved concurrency", "messages", size)
 		done, result = nil, slowdownForThrottle
 	case err != nil:
@@ -182,7 +182,7 @@ func (m *EventSourceMapping) process(ctx context.Context, b *batch) slowdown {
 		if timedOut := (*TimeoutError)(nil); errors.As(err, &timedOut) {
 			m.counts.timedOut.Add(1)
 		}
-		m.log.Warn("invocation failed: the messages will be delivered again after the visibility timeout",
+		m.log.WarnContext(ctx, "invocation failed: the messages will be delivered again after the visibility timeout",
 			"messages", size, "error", err)
 		done = nil
 		if !m.config.ReportBatchItemFailures {
@@ -242,6 +242,6 @@ func (m *EventSourceMapping) delete(ctx context.Context, handles []string) {
 		}
 	}
 	m.counts.deleteFailed.Add(int64(len(handles)))
-	m.log.Error("processed messages could not be deleted: they will be delivered again", "messages", len(handles),
-		"error", err)
+	m.log.ErrorContext(ctx, "processed messages could not be deleted: they will be delivered again", "messages",
+		len(handles), "error", err)
 }

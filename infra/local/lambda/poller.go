@@ -90,7 +90,7 @@ func (p *poller) receive(ctx context.Context, b *batch, wait time.Duration) bool
 		p.receiveErrors++
 		p.full = false
 		p.m.pollers.loaded(&p.load, false)
-		p.m.log.Warn("receive failed, retrying", "error", err, "failures", p.receiveErrors)
+		p.m.log.WarnContext(ctx, "receive failed, retrying", "error", err, "failures", p.receiveErrors)
 		return b == nil && sleep(ctx, backoff(p.receiveErrors, receiveBase, receiveLimit, rand.Float64()))
 	}
 	p.receiveErrors = 0

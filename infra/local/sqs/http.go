@@ -233,7 +233,7 @@ func (s *Server) logFault(r *http.Request, err error) {
 	if _, ok := errors.AsType[*apiError](err); ok {
 		return // the client's error, or logged where it occurred
 	}
-	s.log.Error("an SQS request failed", "action", r.Header.Get("X-Amz-Target"), "error", err)
+	s.log.ErrorContext(r.Context(), "an SQS request failed", "action", r.Header.Get("X-Amz-Target"), "error", err)
 }
 
 // queueState is one queue in the answer to GET QueuesPath.

@@ -33,7 +33,7 @@ func (s *Server) keeper(ctx context.Context) {
 			err = s.store.Reclaim(s.disk.full.Load())
 		}
 		if err != nil && !failing {
-			s.log.Warn("the queues' store can't write what deletes and visibility changes changed, or can't make "+
+			s.log.WarnContext(ctx, "the queues' store can't write what deletes and visibility changes changed, or can't make "+
 				"space; retrying",
 				"error", err)
 		}

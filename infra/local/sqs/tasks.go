@@ -163,7 +163,7 @@ func (ts *moveTasks) run(ctx context.Context, t *taskRecord) {
 		}
 		done := t.Status != statusRunning
 		if err := ts.save(t, false); err != nil {
-			ts.s.log.Error("can't save the state of a move task", "task", t.ID, "error", err)
+			ts.s.log.ErrorContext(ctx, "can't save the state of a move task", "task", t.ID, "error", err)
 		}
 		ts.mu.Unlock()
 		if done {

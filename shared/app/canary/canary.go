@@ -14,6 +14,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/canary"
 	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/env"
+	"github.com/spillwayhq/spillway/shared/jsonlog"
 	"github.com/spillwayhq/spillway/shared/version"
 )
 
@@ -77,7 +78,7 @@ func FromEnvironment(environ []string, out io.Writer) (*Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	logger := slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: o.LogLevel}))
+	logger := jsonlog.New(out, o.LogLevel)
 	f, err := New(o, Parts{Metrics: out, Logger: logger})
 	if err != nil {
 		return nil, fmt.Errorf("%s or %s: %w", envIngestURL, envWriteKey, err)
@@ -133,14 +134,15 @@ func (f *Function) Run(ctx context.Context) {
 func (f *Function) send(ctx context.Context, minute time.Time) {
 	r := f.canary.Send(ctx, minute)
 	if err := f.metrics.Write(time.Now(), r.Metrics()...); err != nil {
-		f.parts.Logger.Warn("metrics could not be written", "error", err)
+		f.parts.Logger.WarnContext(ctx, "metrics could not be written", "error", err)
 	}
 	if f.parts.Report != nil {
 		f.parts.Report(r)
 	}
 	if r.Err != nil {
-		f.parts.Logger.Error("the canary was not accepted", "latency_ms", r.Latency.Milliseconds(), "error", r.Err)
+		f.parts.Logger.ErrorContext(ctx, "the canary was not accepted", "latency_ms", r.Latency.Milliseconds(), "error",
+			r.Err)
 	} else {
-		f.parts.Logger.Info("the canary was accepted", "latency_ms", r.Latency.Milliseconds())
+		f.parts.Logger.InfoContext(ctx, "the canary was accepted", "latency_ms", r.Latency.Milliseconds())
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/env"
+	"github.com/spillwayhq/spillway/shared/jsonlog"
 	"github.com/spillwayhq/spillway/shared/reload"
 	"github.com/spillwayhq/spillway/shared/segment"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
@@ -52,9 +53,9 @@ func FromEnvironment(ctx context.Context, environ []string, out io.Writer) (*Han
 	if err != nil {
 		return nil, err
 	}
-	logger := slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: o.LogLevel}))
+	logger := jsonlog.New(out, o.LogLevel)
 	env.LogTrimmed(logger, o.trimmed)
-	logger.Info("configured", "version", version.String(), "config", o)
+	logger.InfoContext(ctx, "configured", "version", version.String(), "config", o)
 	cloud, err := awsconfig.LoadDefaultConfig(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("load the AWS configuration: %w", err)
@@ -109,9 +110,9 @@ func Configure(o Options, p Parts) (deliver.Config, reload.Group, error) {
 		WriteKey:       o.WriteKey,
 		CanaryWriteKey: o.CanaryWriteKey, CanaryEndsHere: canary.EndsBeforeSegment(o.CanaryWriteKey),
 		Logger: p.Logger, Observer: p.Observer,
-		Report: func(s deliver.Report) {
+		Report: func(ctx context.Context, s deliver.Report) {
 			if err := metrics.Write(time.Now(), s.Metrics()...); err != nil {
-				p.Logger.Warn("metrics could not be written", "error", err)
+				p.Logger.WarnContext(ctx, "metrics could not be written", "error", err)
 			}
 			if p.Report != nil {
 				p.Report(s)

@@ -20,13 +20,13 @@ func newWriteKey(source reload.Source, logger *slog.Logger) *reload.Value[string
 	return reload.New(reload.Config[string]{
 		What: "default write key", Without: "messages without a write key wait in the queue until it is",
 		Source: source, Logger: logger,
-		Parse: func(data []byte) (string, slog.Attr, error) {
+		Parse: func(ctx context.Context, data []byte) (string, slog.Attr, error) {
 			key := event.TrimWriteKey(string(data))
 			if !event.ValidWriteKey(key) {
 				return "", slog.Attr{}, errWriteKey
 			}
 			if key != string(data) {
-				logger.Warn("the default write key has white space around it, which is ignored", "source", source.Name)
+				logger.WarnContext(ctx, "the default write key has white space around it, which is ignored", "source", source.Name)
 			}
 			return key, slog.String("key_id", deliver.KeyID(key)), nil
 		},
@@ -46,7 +46,7 @@ func newEndpoint(source reload.Source, c segment.Config, logger *slog.Logger) *e
 	return &endpoint{name: source.Name, Value: reload.New(reload.Config[*segment.Client]{
 		What: "endpoint of Segment", Without: "all messages wait in the queue until it is",
 		Source: source, Logger: logger,
-		Parse: func(data []byte) (*segment.Client, slog.Attr, error) {
+		Parse: func(_ context.Context, data []byte) (*segment.Client, slog.Attr, error) {
 			c := c
 			c.Endpoint = strings.TrimSpace(string(data))
 			client, err := segment.NewClient(c)

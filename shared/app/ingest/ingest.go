@@ -26,6 +26,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/httpserver"
 	"github.com/spillwayhq/spillway/shared/ingest"
 	"github.com/spillwayhq/spillway/shared/ingest/writekeys"
+	"github.com/spillwayhq/spillway/shared/jsonlog"
 	"github.com/spillwayhq/spillway/shared/reload"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 	"github.com/spillwayhq/spillway/shared/ssm"
@@ -73,9 +74,9 @@ func FromEnvironment(ctx context.Context, environ []string, out io.Writer) (*End
 	if err != nil {
 		return nil, err
 	}
-	logger := slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: o.LogLevel}))
+	logger := jsonlog.New(out, o.LogLevel)
 	env.LogTrimmed(logger, o.trimmed)
-	logger.Info("configured", "version", version.String(), "config", o)
+	logger.InfoContext(ctx, "configured", "version", version.String(), "config", o)
 	cloud, err := awsconfig.LoadDefaultConfig(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("load the AWS configuration: %w", err)
@@ -166,12 +167,12 @@ func (e *Endpoint) Close() error { return e.queues.close() }
 // within each invocation, because the function is frozen after it.
 func (e *Endpoint) Lambda() apigateway.Handler {
 	return apigateway.Handler{HTTP: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer e.writeMetrics()
+		defer e.writeMetrics(r.Context())
 		e.values.During(r.Context(), func() { e.guarded.ServeHTTP(w, r) })
 	})}
 }
 
-func (e *Endpoint) writeMetrics() {
+func (e *Endpoint) writeMetrics(ctx context.Context) {
 	totals := e.counters.Take()
 	if len(totals.Requests) == 0 && !e.queues.waiting() {
 		return
@@ -181,6 +182,6 @@ func (e *Endpoint) writeMetrics() {
 		metrics = append(metrics, e.keys.State().Metrics()...)
 	}
 	if err := e.metrics.Write(time.Now(), metrics...); err != nil {
-		e.logger.Warn("metrics could not be written", "error", err)
+		e.logger.WarnContext(ctx, "metrics could not be written", "error", err)
 	}
 }

@@ -149,7 +149,7 @@ func TestWithASpillDirectoryAQueueThatIsAwayIsA200UntilItIsFull(t *testing.T) {
 				t.Errorf("status %d", got)
 			}
 		}
-		e.writeMetrics()
+		e.writeMetrics(t.Context())
 		c.set(false, eventsA, deadA)
 		time.Sleep(time.Minute)
 		c.mu.Lock()

@@ -23,7 +23,7 @@ func (e *Endpoint) ListenAndServe(ctx context.Context) error {
 	}
 	err = e.Serve(ctx, l)
 	if err == nil {
-		e.logger.Info("ended", "reason", context.Cause(ctx).Error())
+		e.logger.InfoContext(ctx, "ended", "reason", context.Cause(ctx).Error())
 	}
 	return err
 }
@@ -42,11 +42,11 @@ func (e *Endpoint) Serve(ctx context.Context, l net.Listener) error {
 			case <-background.Done():
 				return
 			case <-t.C:
-				e.writeMetrics()
+				e.writeMetrics(background)
 			}
 		}
 	})
-	e.logger.Info("listening", "address", l.Addr().String())
+	e.logger.InfoContext(ctx, "listening", "address", l.Addr().String())
 	server := httpserver.New(e.guarded, e.logger)
 	if e.Options.Server.TrustedProxies == 0 { // otherwise all connections are the proxy's
 		server.Limits.PerClient = httpserver.MaxConnsPerClient
@@ -54,6 +54,6 @@ func (e *Endpoint) Serve(ctx context.Context, l net.Listener) error {
 	err := httpserver.Serve(ctx, server, l, e.Options.Server.ShutdownGrace, e.handler.Shutdown)
 	stop()
 	running.Wait()
-	e.writeMetrics()
+	e.writeMetrics(background)
 	return errors.Join(err, e.Close())
 }

@@ -1,6 +1,7 @@
 package writekeys
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -30,13 +31,13 @@ func New(logger *slog.Logger, sources ...reload.Source) *Set {
 		s.parts = append(s.parts, part{reload.New(reload.Config[*ingest.Keys]{
 			What: "set of write keys", Without: "requests with a key of it are answered 429 until it is",
 			Source: source, Logger: logger, Earlier: Earlier,
-			Parse: func(data []byte) (*ingest.Keys, slog.Attr, error) {
+			Parse: func(ctx context.Context, data []byte) (*ingest.Keys, slog.Attr, error) {
 				d, err := Parse(data)
 				if err != nil {
 					return nil, slog.Attr{}, err
 				}
 				for _, w := range d.Warnings {
-					logger.Warn(w, "source", source.Name)
+					logger.WarnContext(ctx, w, "source", source.Name)
 				}
 				return d.Keys, slog.Int("count", len(d.Entries)), nil
 			},
