@@ -35,8 +35,8 @@ type MappingConfig struct {
 	// BatchSize is how many messages an invocation gets at most: 1 to 10,000; 0 means Lambda's
 	// default of 10.
 	BatchSize int
-	// MaximumBatchingWindow is the longest time from a batch's first message to its invocation: 0 to
-	// 300 s, and at least 1 s where BatchSize is over 10.
+	// MaximumBatchingWindow is the longest time from a batch's first message to its invocation: 0
+	// to 300 s, and at least 1 s where BatchSize is over 10.
 	MaximumBatchingWindow time.Duration
 	// MaximumConcurrency limits the invocations at the same time: 2 to 1,000; 0 means 1,000.
 	MaximumConcurrency int
@@ -45,6 +45,17 @@ type MappingConfig struct {
 
 	// Logger gets no payload and no message text. Nil discards.
 	Logger *slog.Logger
+	// OnInvocation is called after each invocation, and each that was throttled, by several
+	// goroutines at the same time; nil: nothing is.
+	OnInvocation func(Invoked)
+}
+
+// An Invoked is an invocation that has ended, or one that was throttled.
+type Invoked struct {
+	End        time.Time
+	Duration   time.Duration // 0 of a throttled one
+	Concurrent int64         // how many were under way when it began, itself included
+	Err        error         // nil: it succeeded; ErrThrottled: it did not run
 }
 
 // An EventSourceMapping polls a queue and invokes a function with batches of its messages.
@@ -164,10 +175,11 @@ func (m *EventSourceMapping) poll(ctx context.Context) {
 // poller has to slow down.
 func (m *EventSourceMapping) process(ctx context.Context, b *batch) slowdown {
 	size := len(b.ids)
-	m.counts.begin()
+	concurrent, began := m.counts.begin(), time.Now()
 	payload := b.payload.finish()
 	response, err := m.config.Function.Invoke(ctx, payload)
 	m.counts.end()
+	m.report(began, concurrent, err)
 
 	done, result := b.handles, noSlowdown
 	switch {
@@ -200,6 +212,18 @@ func (m *EventSourceMapping) process(ctx context.Context, b *batch) slowdown {
 	m.counts.messagesFailed.Add(int64(size - len(done)))
 	m.delete(ctx, done)
 	return result
+}
+
+// report tells OnInvocation of an invocation that has just ended.
+func (m *EventSourceMapping) report(began time.Time, concurrent int64, err error) {
+	if m.config.OnInvocation == nil {
+		return
+	}
+	i := Invoked{End: time.Now(), Concurrent: concurrent, Err: err}
+	if i.Duration = i.End.Sub(began); errors.Is(err, ErrThrottled) {
+		i.Duration = 0
+	}
+	m.config.OnInvocation(i)
 }
 
 // succeeded returns the receipt handles of the messages that the response does not name as failed.

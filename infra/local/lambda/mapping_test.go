@@ -450,3 +450,40 @@ func TestNoMessageTextIsLogged(t *testing.T) {
 		}
 	})
 }
+
+// The metrics of Lambda are made of it.
+func TestOnInvocationIsToldOfEveryInvocationAndThrottle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var got []Invoked
+		queue := newMemQueue(time.Minute)
+		queue.send(3, 0)
+		fail := func(context.Context, []string) (string, error) {
+			time.Sleep(2 * time.Second)
+			return "", errors.New("it fails")
+		}
+		r := start(t, queue, FunctionConfig{ReservedConcurrency: 2},
+			MappingConfig{BatchSize: 1, OnInvocation: func(i Invoked) {
+				mu.Lock()
+				defer mu.Unlock()
+				got = append(got, i)
+			}}, fail)
+		time.Sleep(3 * time.Second)
+		mu.Lock()
+		defer mu.Unlock()
+		slices.SortFunc(got, func(a, b Invoked) int { return a.End.Compare(b.End) })
+		if len(got) != 3 {
+			t.Fatalf("%+v, want 3", got)
+		}
+		if i := got[0]; !errors.Is(i.Err, ErrThrottled) || i.Duration != 0 || !i.End.Equal(r.begun) {
+			t.Errorf("the throttled one: %+v", i)
+		}
+		for _, i := range got[1:] {
+			if i.Err == nil || errors.Is(i.Err, ErrThrottled) || i.Duration != 2*time.Second || i.Concurrent < 1 ||
+				i.Concurrent > 3 {
+				t.Errorf("a failed one: %+v", i)
+			}
+		}
+		r.end()
+	})
+}

@@ -44,12 +44,13 @@ type counters struct {
 	concurrent, peak                                atomic.Int64
 }
 
-func (c *counters) begin() {
+// begin counts an invocation that begins, and returns how many are under way.
+func (c *counters) begin() int64 {
 	now := c.concurrent.Add(1)
 	for {
 		peak := c.peak.Load()
 		if now <= peak || c.peak.CompareAndSwap(peak, now) {
-			return
+			return now
 		}
 	}
 }
