@@ -42,7 +42,7 @@ func newRoot() *cobra.Command {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(usage.FlagError)
-	root.AddCommand(newUp(), newSend(), newDLQ(), newTail(), newKeys(), newSegmentd(), newBench(), newCheck(), newDoctor(), newCost(),
-		newVersion())
+	root.AddCommand(newUp(), newSend(), newDLQ(), newTail(), newKeys(), newSegmentd(), newBench(), newCheck(), newDoctor(),
+		newLogs(), newCost(), newVersion())
 	return root
 }
