@@ -33,6 +33,7 @@ var layers = []layer{
 	}, []string{"model", "library"}},
 	{"service", []string{
 		"shared/ingest", "shared/ingest/writekeys", "shared/deliver", "shared/deadletter", "shared/canary", "shared/price",
+		"shared/traffic",
 	}, []string{"adapter", "model", "library"}},
 	{"publisher", []string{"shared/publisher", "shared/publisher/publishertest"}, []string{"adapter", "model", "library"}},
 	{"app", []string{"shared/app/..."}, []string{"service", "adapter", "model", "library"}},

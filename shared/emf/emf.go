@@ -39,6 +39,7 @@ const (
 	Seconds      = "Seconds"
 	Bytes        = "Bytes"
 	Milliseconds = "Milliseconds"
+	None         = "None" // a ratio
 )
 
 // A Metric is a name with its values, and at most one dimension besides Pipeline and Function.

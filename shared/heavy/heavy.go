@@ -49,6 +49,8 @@ const (
 	// PartDeliver writes the events of messages that it receives for the first time: those of all
 	// ways in, each once, as long as the circuit breaker is closed.
 	PartDeliver = "deliver"
+	// PartAll are the sums of all parts in five minutes, which package traffic writes.
+	PartAll = "all"
 )
 
 const (
@@ -77,8 +79,11 @@ type Line struct {
 	Refused  uint64    `json:"refused"` // events; a request whose events were not read counts as one
 	// Missed is how many events an entry may lack at most, see ErrorShare. 0: the entries are
 	// exact.
-	Missed   uint64  `json:"missed"`
-	Heaviest []Entry `json:"heaviest"`
+	Missed uint64 `json:"missed"`
+	// Unlisted is how many events a name that is not listed may have sent at most, by what is
+	// counted: accepted ones, of deliver all that it received. Without one, all names are listed.
+	Unlisted map[By]uint64 `json:"unlisted,omitempty"`
+	Heaviest []Entry       `json:"heaviest"`
 }
 
 // An Entry is one name in a Line. Its events and bytes are never more than the name's, and less by
@@ -93,6 +98,8 @@ type Entry struct {
 	Code   string `json:"code,omitempty"`
 	Events uint64 `json:"events"`
 	Bytes  uint64 `json:"bytes"`
+	// Most is how many events it may be at most, in a line of PartAll. 0: Events.
+	Most uint64 `json:"most,omitempty"`
 }
 
 // An Event is one event to count.
@@ -229,18 +236,32 @@ func (c *Counter) Take(now time.Time) (Line, bool) {
 	for _, by := range all {
 		s := c.sketch(by)
 		l.Missed = max(l.Missed, s.floor)
-		l.Heaviest = append(l.Heaviest, c.entries(by, s, Accepted, func(x *counter) bool { return x.code == 0 })...)
-		l.Heaviest = append(l.Heaviest, c.entries(by, s, Refused, func(x *counter) bool { return x.code != 0 })...)
+		accepted, next := c.entries(by, Accepted, func(x *counter) bool { return x.code == 0 })
+		refused, nextRefused := c.entries(by, Refused, func(x *counter) bool { return x.code != 0 })
+		l.Heaviest = slices.Concat(l.Heaviest, accepted, refused)
+		if c.part == PartDeliver {
+			next += nextRefused
+		}
+		if next += s.floor; next > 0 {
+			if l.Unlisted == nil {
+				l.Unlisted = map[By]uint64{}
+			}
+			l.Unlisted[by] = next
+		}
 		s.reset()
 	}
 	c.from, c.accepted, c.bytes, c.refused = now, 0, 0, 0
 	return l, l.Events+l.Refused > 0
 }
 
-func (c *Counter) entries(by By, s *sketch, n int, takes func(*counter) bool) []Entry {
-	var entries []Entry
-	for _, i := range s.heaviest(n, takes) {
+// entries are the n heaviest that a filter takes. next is what the one after them has.
+func (c *Counter) entries(by By, n int, takes func(*counter) bool) (entries []Entry, next uint64) {
+	s := c.sketch(by)
+	for _, i := range s.heaviest(n+1, takes) {
 		x, t := &s.counted[i], &s.names[i]
+		if len(entries) == n {
+			return entries, x.events
+		}
 		e := Entry{By: by, Code: c.codes[x.code], Events: x.events, Bytes: x.bytes}
 		name := t.bytes[:t.size]
 		if by == ByWriteKey {
@@ -255,7 +276,7 @@ func (c *Counter) entries(by By, s *sketch, n int, takes func(*counter) bool) []
 		e.Name = cmp.Or(e.Name, Unknown)
 		entries = append(entries, e)
 	}
-	return entries
+	return entries, 0
 }
 
 // Unknown is the name of events whose name, write key or user is unknown.

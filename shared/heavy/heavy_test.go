@@ -46,6 +46,23 @@ func TestALineHasThisForm(t *testing.T) {
 	})
 }
 
+func TestALineSaysWhatAnUnlistedNameMayHaveSent(t *testing.T) {
+	for part, want := range map[string]string{PartIngest: "map[event:2 write-key:0]",
+		PartDeliver: "map[event:5 write-key:0]"} {
+		c := NewCounter("shop", part, false)
+		for i := range Accepted + 3 { // with 4, 4, … 4, 2, 2, 2 events
+			c.Count("k", []int{4, 2}[i/Accepted], func(int) Event { return Event{Name: fmt.Append(nil, i)} })
+		}
+		for i := range Refused + 1 {
+			c.Count("k", 3, func(int) Event { return Event{Name: fmt.Append(nil, i), Code: "retried/transient"} })
+		}
+		l, _ := c.Take(time.Now())
+		if got := fmt.Sprint(map[By]uint64{ByEvent: l.Unlisted[ByEvent], ByWriteKey: l.Unlisted[ByWriteKey]}); got != want {
+			t.Errorf("%s: %s, want %s", part, got, want)
+		}
+	}
+}
+
 func TestUsersAreCountedOnlyWhereTheyMay(t *testing.T) {
 	c := NewCounter("shop", PartIngest, false)
 	c.Count("k", 1, func(int) Event { return Event{Name: []byte("a"), User: []byte("secret"), Size: 1} })
