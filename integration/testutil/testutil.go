@@ -9,6 +9,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"io/fs"
@@ -55,11 +56,21 @@ type builds struct {
 
 var built builds
 
-// Main runs a package's tests and removes afterwards what [Build] has made. A package that calls
-// Build has
+// atOnce is how many parallel tests run at the same time unless -parallel says otherwise. Go's
+// default is the number of cores, but these tests wait: for processes, long polls and time-outs.
+const atOnce = 32
+
+// Main runs a package's tests, many at the same time, and removes afterwards what [Build] has made.
+// A package that calls Build, or whose tests wait in real time, has
 //
 //	func TestMain(m *testing.M) { testutil.Main(m) }
 func Main(m *testing.M) {
+	flag.Parse()
+	chosen := false
+	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "test.parallel" })
+	if !chosen {
+		_ = flag.Set("test.parallel", strconv.Itoa(atOnce))
+	}
 	dir, err := os.MkdirTemp("", "spillway-test-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "make a directory for the binaries:", err)
@@ -71,9 +82,11 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
-// Build compiles a command of the project, such as "cmd/spillway", once for all tests of the
-// package, and returns the path of the binary. The Lambda functions are built with the flags with
-// which they are deployed.
+// Build compiles a command of the project, such as "cmd/spillway", and returns the path of the
+// binary. The Lambda functions are built without RPC, as they are deployed.
+//
+// It is go run that builds, and a copy that it runs: Go keeps binaries that go run makes in its
+// build cache, so that the tests of all packages link each command once.
 func Build(t testing.TB, command string) string {
 	t.Helper()
 	built.mu.Lock()
@@ -85,11 +98,11 @@ func Build(t testing.TB, command string) string {
 		return path
 	}
 	path := filepath.Join(built.dir, filepath.Base(command))
-	args := []string{"build", "-trimpath", "-o", path}
+	args := []string{"run", "-exec", "cp"}
 	if filepath.Dir(command) == "functions" {
-		args = append(args, "-tags", "lambda.norpc", "-ldflags", "-s -w -buildid=")
+		args = append(args, "-tags", "lambda.norpc")
 	}
-	args = append(args, "github.com/spillwayhq/spillway/"+command)
+	args = append(args, "github.com/spillwayhq/spillway/"+command, path)
 	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
 		t.Fatalf("build %s: %v\n%s", command, err, out)
 	}

@@ -19,12 +19,12 @@ import (
 	"time"
 )
 
-// build builds the function of testdata as it would be deployed.
+// build builds the function of testdata as it would be deployed. Go keeps what go run builds.
 func build(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "bootstrap")
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-tags", "lambda.norpc", "-o", path,
-		"./testdata/function").CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), "go", "run", "-exec", "cp", "-tags", "lambda.norpc",
+		"./testdata/function", path).CombinedOutput()
 	if err != nil {
 		t.Fatalf("build the function: %v\n%s", err, out)
 	}

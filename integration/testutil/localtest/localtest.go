@@ -32,6 +32,13 @@ const patience = 2 * time.Minute
 // directory of the test. It stops in good order at the end of the test.
 func Start(t testing.TB, c local.Config) *local.Pipeline {
 	t.Helper()
+	p, _ := StartStoppable(t, c)
+	return p
+}
+
+// StartStoppable is Start for a test that stops the pipeline earlier.
+func StartStoppable(t testing.TB, c local.Config) (p *local.Pipeline, stop func()) {
+	t.Helper()
 	if c.Dir == "" {
 		c.Dir = t.TempDir()
 	}
@@ -47,8 +54,9 @@ func Start(t testing.TB, c local.Config) *local.Pipeline {
 			t.Errorf("run the pipeline: %v", err)
 		}
 	})
-	t.Cleanup(func() { cancel(); running.Wait() })
-	return p
+	stop = sync.OnceFunc(func() { cancel(); running.Wait() })
+	t.Cleanup(stop)
+	return p, stop
 }
 
 // Segment starts a Segment emulator of this process, which outlives the pipelines that a test
