@@ -15,11 +15,12 @@ import (
 	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 )
 
-var apiKills = flag.Int("api-kills", 10, "how many times the API is killed")
+var apiKills = flag.Int("api-kills", 4, "how many times the API is killed")
 
 // TestAnAPIThatIsKilledLosesNoEventThatItAccepted runs with the durability Process. An answer of
 // 200 means that Enqueue has returned.
 func TestAnAPIThatIsKilledLosesNoEventThatItAccepted(t *testing.T) {
+	t.Parallel()
 	o := localtest.NewArrivals()
 	p := localtest.Start(t, local.Config{OnEvent: o.Add})
 	q := newFaultyQueue(t, p.QueueURL(topology.DefaultNames().EventsQueue))

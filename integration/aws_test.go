@@ -59,6 +59,7 @@ type cloud struct {
 // with the AWS credentials of an account, in a region that is bootstrapped for the CDK (npx cdk
 // bootstrap) and has no Spillway: the test refuses to touch an existing one. Run npm ci first.
 func TestDeployed(t *testing.T) {
+	t.Parallel()
 	region := os.Getenv("SPILLWAY_AWS_TEST_REGION")
 	if region == "" {
 		t.Skip("needs an AWS account: set SPILLWAY_AWS_TEST_REGION to a region that has no Spillway and is bootstrapped " +

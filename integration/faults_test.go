@@ -16,11 +16,11 @@ import (
 
 // faultyQueue is a proxy in front of a queue that fails as SQS can. Its port does not change.
 type faultyQueue struct {
-	url     string // of the events queue, through it
-	addr    string
-	forward http.Handler
+	url  string // of the events queue, through it
+	addr string
 
 	mu      sync.Mutex
+	forward http.Handler // to the queue
 	server  *http.Server // nil: nobody listens
 	serving sync.WaitGroup
 	answer  http.HandlerFunc // nil: that of the queue
@@ -29,22 +29,38 @@ type faultyQueue struct {
 
 func newFaultyQueue(t *testing.T, queueURL string) *faultyQueue {
 	t.Helper()
-	target, err := url.Parse(queueURL)
+	l, err := net.Listen("tcp", "127.0.0.1:"+testutil.FreePort(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:"+testutil.FreePort(t))
+	q := &faultyQueue{addr: l.Addr().String(), healed: make(chan struct{})}
+	q.url = "http://" + q.addr + q.leadTo(t, queueURL).Path
+	q.serve(l)
+	t.Cleanup(q.refuse)
+	return q
+}
+
+// leadTo makes a queue the one behind the proxy.
+func (q *faultyQueue) leadTo(t *testing.T, queueURL string) *url.URL {
+	t.Helper()
+	target, err := url.Parse(queueURL)
 	if err != nil {
 		t.Fatal(err)
 	}
 	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: target.Scheme, Host: target.Host})
 	// The default writes to the log as well.
 	proxy.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) }
-	q := &faultyQueue{addr: l.Addr().String(), url: "http://" + l.Addr().String() + target.Path, forward: proxy,
-		healed: make(chan struct{})}
-	q.serve(l)
-	t.Cleanup(q.refuse)
-	return q
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.forward = proxy
+	return target
+}
+
+// queue is the handler that forwards to the queue.
+func (q *faultyQueue) queue() http.Handler {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.forward
 }
 
 func (q *faultyQueue) serve(l net.Listener) {
@@ -58,7 +74,7 @@ func (q *faultyQueue) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer := q.answer
 	q.mu.Unlock()
 	if answer == nil {
-		answer = q.forward.ServeHTTP
+		answer = q.queue().ServeHTTP
 	}
 	answer(w, r)
 }
@@ -129,7 +145,7 @@ func (q *faultyQueue) slow(latency time.Duration) http.HandlerFunc {
 		case <-time.After(latency):
 		case <-q.end():
 		}
-		q.forward.ServeHTTP(w, r)
+		q.queue().ServeHTTP(w, r)
 	}
 }
 

@@ -83,6 +83,7 @@ func noneElse(t *testing.T, o *localtest.Arrivals, ids []string) {
 }
 
 func TestUpDeliversEveryAcceptedEventWhenKilled(t *testing.T) {
+	t.Parallel()
 	o := localtest.NewArrivals()
 	_, segmentURL := localtest.Segment(t, segmentd.Options{Latency: 30 * time.Millisecond, OnEvent: o.Add, EventLimit: -1})
 	dir := t.TempDir()
@@ -104,6 +105,7 @@ func TestUpDeliversEveryAcceptedEventWhenKilled(t *testing.T) {
 }
 
 func TestAFunctionKilledInMidFlushLosesNoEvent(t *testing.T) {
+	t.Parallel()
 	o := localtest.NewArrivals()
 	f := deployed(t, o, 100*time.Millisecond)
 	ids := accepted(t, f.client, f.queueURL, "killed", 2000)
@@ -136,6 +138,7 @@ func TestAFunctionKilledInMidFlushLosesNoEvent(t *testing.T) {
 }
 
 func TestTheBuiltFunctionDeliversTheSampleEvents(t *testing.T) {
+	t.Parallel()
 	o := localtest.NewArrivals()
 	f := deployed(t, o, 0)
 	for _, name := range []string{"sqs-event.json", "sqs-event-packed.json"} {
@@ -157,6 +160,7 @@ func TestTheBuiltFunctionDeliversTheSampleEvents(t *testing.T) {
 }
 
 func TestAFailedMessageIsReportedAndItsVisibilityTimeoutChanged(t *testing.T) {
+	t.Parallel()
 	o := localtest.NewArrivals()
 	f := deployed(t, o, 0)
 	if err := f.segment.SetScript(segmentd.Script{Rules: []segmentd.Rule{{Status: 503}}}); err != nil {
@@ -185,9 +189,9 @@ func TestAFailedMessageIsReportedAndItsVisibilityTimeoutChanged(t *testing.T) {
 		t.Errorf("answered %s, want %s", answer, want)
 	}
 	// The function has set a visibility timeout of 27 s to 33 s. Otherwise the message would be
-	// visible after the queue's timeout of 6 s.
+	// visible after the queue's timeout of 2 s.
 	back, err := f.client.ReceiveMessage(t.Context(),
-		&sqs.ReceiveMessageInput{QueueUrl: aws.String(f.queueURL), WaitTimeSeconds: 8})
+		&sqs.ReceiveMessageInput{QueueUrl: aws.String(f.queueURL), WaitTimeSeconds: 3})
 	if err != nil || len(back.Messages) != 0 {
 		t.Errorf("the message was received before its visibility timeout ended: %d messages, %v", len(back.Messages), err)
 	}

@@ -28,6 +28,7 @@ func sample(t *testing.T, name string) string {
 }
 
 func TestAnEventFromTheSDKArrivesAtSegmentWithEveryFieldIntact(t *testing.T) {
+	t.Parallel()
 	o := localtest.NewArrivals()
 	p := localtest.Start(t, local.Config{OnEvent: o.Add})
 	c := localtest.Client(p.SQSURL)
@@ -87,6 +88,7 @@ func deadLetters(t *testing.T, p *local.Pipeline) map[string][]types.Message {
 }
 
 func TestBadEventsBecomeDeadLettersAndTheOthersAreDelivered(t *testing.T) {
+	t.Parallel()
 	o := localtest.NewArrivals()
 	p := localtest.Start(t, local.Config{OnEvent: o.Add})
 	compressor, err := message.NewCompressor()
