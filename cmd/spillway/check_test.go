@@ -15,6 +15,7 @@ import (
 )
 
 func TestCheckSaysWhatIsInADataDirectoryAndWhatIsDamaged(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	server, err := sqs.Open(sqs.Options{Dir: filepath.Join(dir, "sqs")})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 )
 
 func TestCostPrintsWhatTheDocumentationShows(t *testing.T) {
+	t.Parallel()
 	page, err := os.ReadFile("../../docs/cost.md")
 	if err != nil {
 		t.Fatal(err)
@@ -31,6 +32,7 @@ func TestCostPrintsWhatTheDocumentationShows(t *testing.T) {
 }
 
 func TestTheReadmeAndTheArchitectureHaveTheDollarsThatCostPrints(t *testing.T) {
+	t.Parallel()
 	out, _, err := spillway(t.Context(), "", "cost", "--events-per-day", "1000000", "--events-per-message", "20")
 	if err != nil {
 		t.Fatal(err)
@@ -66,6 +68,7 @@ func TestTheReadmeAndTheArchitectureHaveTheDollarsThatCostPrints(t *testing.T) {
 }
 
 func TestDollarsHaveTwoDecimalsAndCentsThree(t *testing.T) {
+	t.Parallel()
 	for d, want := range map[float64]string{0: "0.00", 0.0123: "0.012", 0.1: "0.10", 1.999: "2.00", 1234.5: "1,234.50",
 		9080.674: "9,080.67"} {
 		if got := formatDollars(d); got != want {
@@ -75,6 +78,7 @@ func TestDollarsHaveTwoDecimalsAndCentsThree(t *testing.T) {
 }
 
 func TestTheExamplesOfCostRun(t *testing.T) {
+	t.Parallel()
 	for line := range strings.Lines(newCost().Example) {
 		args := strings.Fields(line)[1:] // without "spillway"
 		if _, _, err := spillway(t.Context(), "", args...); err != nil {
@@ -84,6 +88,7 @@ func TestTheExamplesOfCostRun(t *testing.T) {
 }
 
 func TestTheHeadlineSaysWhatOneEventPerRequestCostsToo(t *testing.T) {
+	t.Parallel()
 	headline := func(args ...string) string {
 		out, _, err := spillway(t.Context(), "", append([]string{"cost", "--events-per-day", "1000000"}, args...)...)
 		if err != nil {

@@ -20,6 +20,7 @@ var many = flag.Int("dead-letters", 0, "how many dead letters to list, more than
 
 // TestDLQFindsACustomersDeadLetterAmongTooManyForSQS lists more dead letters than may be in flight.
 func TestDLQFindsACustomersDeadLetterAmongTooManyForSQS(t *testing.T) {
+	t.Parallel()
 	if *many == 0 {
 		t.Skip("takes minutes: -dead-letters 130000 runs it")
 	}

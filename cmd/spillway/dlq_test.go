@@ -119,7 +119,12 @@ func TestShowPrintsTheEventWithoutTheWriteKey(t *testing.T) {
 	p := withDeadLetters(t)
 	wanted := map[string]string{"rejected": "poison-", "invalid": "event_not_defined", "undecodable": "no JSON",
 		"not given": "By Hand"}
+	shown := map[string]bool{} // by the reason: one of each takes a second
 	for i, e := range ls(t, p).List {
+		if shown[e.Reason] {
+			continue
+		}
+		shown[e.Reason] = true
 		format := []string{"--json=false", "--json"}[i%2]
 		out, _, err := spillway(t.Context(), "", "dlq", "show", e.ID, format, queueFlag(p), "--write-keys="+keyNames(t))
 		if err != nil {
@@ -128,6 +133,9 @@ func TestShowPrintsTheEventWithoutTheWriteKey(t *testing.T) {
 		if !strings.Contains(out, wanted[e.Reason]) || !strings.Contains(out, e.ID) || strings.Contains(out, "the-shop-key") {
 			t.Errorf("%s with %s:\n%s", e.Reason, format, out)
 		}
+	}
+	if len(shown) != len(wanted) {
+		t.Errorf("shown: %v", shown)
 	}
 }
 

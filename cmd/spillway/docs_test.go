@@ -78,6 +78,7 @@ func TestTheConfigurationPageHasTheFlagsOfEveryVerb(t *testing.T) {
 var documentedCommand = regexp.MustCompile(`(?m)^    (?:go run \./cmd/spillway|spillway) ([^#|<>\n]*)`)
 
 func TestEveryCommandInTheDocumentationHasFlagsThatExist(t *testing.T) {
+	t.Parallel()
 	var pages []string
 	for _, pattern := range []string{"../../*.md", "../../docs/*.md", "../../*/*.md", "../../*/*/*.md"} {
 		found, err := filepath.Glob(pattern)

@@ -16,6 +16,8 @@ import (
 	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 )
 
+func TestMain(m *testing.M) { testutil.Main(m) }
+
 // spillway runs a command line in this process.
 func spillway(ctx context.Context, stdin string, args ...string) (stdout, stderr string, err error) {
 	root := newRoot()

@@ -19,6 +19,7 @@ func keyDocument(t *testing.T, text string) string {
 }
 
 func TestKeysCheckShowsTheSetWithoutItsKeys(t *testing.T) {
+	t.Parallel()
 	path := keyDocument(t, `{"writeKeys":[{"name":"shop web","writeKey":"secret-a\n"},
 		{"name":"partner","writeKey":"secret-b","quota":0.5},
 		{"name":"old\u0007app","writeKey":"secret-c","enabled":false,"quota":50,"burst":1000}]}`)
@@ -46,6 +47,7 @@ func TestKeysCheckShowsTheSetWithoutItsKeys(t *testing.T) {
 }
 
 func TestKeysCheckFindsWhatFilesThatAreUsedTogetherShare(t *testing.T) {
+	t.Parallel()
 	one := keyDocument(t, `{"writeKeys":[{"name":"a","writeKey":"secret-a"}]}`)
 	for want, text := range map[string]string{
 		`"a" and "b" have the same write key`: `{"writeKeys":[{"name":"b","writeKey":"secret-a"}]}`,
@@ -60,6 +62,7 @@ func TestKeysCheckFindsWhatFilesThatAreUsedTogetherShare(t *testing.T) {
 }
 
 func TestKeysCheckSaysWhichParameterHoldsTheSet(t *testing.T) {
+	t.Parallel()
 	for keys, want := range map[int]string{50: "standard", 70: "--tier Advanced", 200: "divide it among several"} {
 		var entries []string
 		for i := range keys {

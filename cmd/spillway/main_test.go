@@ -12,6 +12,7 @@ import (
 )
 
 func TestErrorsAreOneLineThatSaysWhatToDo(t *testing.T) {
+	t.Parallel()
 	notADirectory := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(notADirectory, nil, 0o600); err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 
 // An engineer copies these commands during an incident.
 func TestTheCommandsOfTheRunbookExist(t *testing.T) {
+	t.Parallel()
 	runbook, err := os.ReadFile("../../docs/runbook.md")
 	if err != nil {
 		t.Fatal(err)

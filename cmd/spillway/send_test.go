@@ -15,6 +15,7 @@ import (
 )
 
 func TestSendPacksMadeUpEvents(t *testing.T) {
+	t.Parallel()
 	p := localtest.Start(t, local.Config{Hold: true})
 	out, _, err := spillway(t.Context(), "", "send", "--count=1200", queueFlag(p))
 	if err != nil {
@@ -31,6 +32,7 @@ func TestSendPacksMadeUpEvents(t *testing.T) {
 }
 
 func TestSendSingleSendsOneEventPerMessage(t *testing.T) {
+	t.Parallel()
 	p := localtest.Start(t, local.Config{Hold: true})
 	if _, _, err := spillway(t.Context(), "", "send", "--count=25", "--single", queueFlag(p)); err != nil {
 		t.Fatal(err)
@@ -41,6 +43,7 @@ func TestSendSingleSendsOneEventPerMessage(t *testing.T) {
 }
 
 func TestSendSkipsExportedLinesWithAWriteKeyThatSegmentWouldDrop(t *testing.T) {
+	t.Parallel()
 	p := localtest.Start(t, local.Config{Hold: true})
 	line := func(key string) string {
 		return `{"deadLetter":{"id":"x"},"writeKey":"` + key + `","batch":[{"type":"track","userId":"u","event":"E"}]}` + "\n"
@@ -54,6 +57,7 @@ func TestSendSkipsExportedLinesWithAWriteKeyThatSegmentWouldDrop(t *testing.T) {
 }
 
 func TestSendReportsLinesThatAreNotEventsAndSendsTheOthers(t *testing.T) {
+	t.Parallel()
 	p := localtest.Start(t, local.Config{Hold: true})
 	const good = `{"type":"track","userId":"u","event":"E"}`
 	in := "\xef\xbb\xbf" + good + "\r\n\nnot JSON\n[1]\n{\"type\":\"track\"}\n{\"batch\":[" + good + "]}\n{\"x\":\"" +
@@ -76,6 +80,7 @@ func TestSendReportsLinesThatAreNotEventsAndSendsTheOthers(t *testing.T) {
 }
 
 func TestSendSendsTheSampleEvents(t *testing.T) {
+	t.Parallel()
 	p := localtest.Start(t, local.Config{Hold: true})
 	sample, err := os.ReadFile("../../events/events.ndjson")
 	if err != nil {
@@ -88,6 +93,7 @@ func TestSendSendsTheSampleEvents(t *testing.T) {
 }
 
 func TestSendSaysWhereToContinueWhenTheQueueIsUnreachable(t *testing.T) {
+	t.Parallel()
 	queueURL := "--queue-url=" + unreachableQueue(t)
 	_, _, err := spillway(t.Context(), "", "send", "--count=10", queueURL)
 	if err == nil || !strings.Contains(err.Error(), "10 of 10 events were not sent: nothing listens at") {
@@ -118,6 +124,7 @@ func (e *endless) Read(p []byte) (int, error) {
 }
 
 func TestSendCanBeInterruptedWhileItsInputHasNotEnded(t *testing.T) {
+	t.Parallel()
 	p := localtest.Start(t, local.Config{Hold: true})
 	ctx, cancel := context.WithCancelCause(t.Context())
 	in := &endless{make(chan struct{})}

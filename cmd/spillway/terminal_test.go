@@ -15,6 +15,7 @@ import (
 
 // The text begins a control sequence, in seven bits and in eight, and reverses the order of text.
 func TestTextOfEventsCanNotControlTheTerminal(t *testing.T) {
+	t.Parallel()
 	const hostile = "a\x1b]0;owned\x07\u009b2J\x7f\u202egnp.exe\u2066\r\nb"
 	quoted, err := json.Marshal(hostile)
 	if err != nil {

@@ -51,6 +51,7 @@ func TestUpRunsUnderAnotherNameAndAcceptsTheWriteKeysOfAFile(t *testing.T) {
 }
 
 func TestUpPrintsItsAddressesAndStopsWhenItsContextEnds(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	out, _, err := spillway(ctx, "", "up", "--sqs-port=0", "--segment-port=0", "--ingest-port=0",
@@ -70,6 +71,7 @@ func TestUpPrintsItsAddressesAndStopsWhenItsContextEnds(t *testing.T) {
 }
 
 func TestAnAddressForOtherMachinesIsOpenedWithAWarning(t *testing.T) {
+	t.Parallel()
 	const warning = "Warning: every machine that reaches this one by any of its addresses can send events"
 	for _, args := range [][]string{
 		{"up", "--sqs-port=0", "--segment-port=0", "--ingest-port=0", "--data-dir=" + t.TempDir()},

@@ -9,6 +9,7 @@ import (
 )
 
 func TestTheVersionIsAVerbAndAFlag(t *testing.T) {
+	t.Parallel()
 	for _, arg := range []string{"version", "--version"} {
 		var out bytes.Buffer
 		root := newRoot()
