@@ -59,10 +59,11 @@ func floods(rate int) attacker {
 // attackFrom opens so many connections at once, each again when it was closed, until ctx ends.
 func attackFrom(ctx context.Context, address string, conns int, a attacker) (wait func()) {
 	var running sync.WaitGroup
+	var dialer net.Dialer
 	for range conns {
 		running.Go(func() {
 			for ctx.Err() == nil {
-				c, err := net.Dial("tcp", address)
+				c, err := dialer.DialContext(ctx, "tcp", address)
 				if err != nil {
 					time.Sleep(10 * time.Millisecond)
 					continue
