@@ -8,31 +8,68 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssnssubscriptions"
+	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/emf"
 )
 
-// addAlarms creates the topology's alarms, and the topic that they notify when they fire and when
-// they are over.
+// addAlarms creates the topology's alarms and the topics that they notify.
 func (p *pipeline) addAlarms() {
-	topic := p.newTopic()
-	actions := &[]any{topic.TopicArn()}
-	made := map[string]awscloudwatch.CfnAlarm{}
+	n := p.topology.Names
+	topics := map[string]awssns.Topic{
+		n.AlarmTopic:  p.newTopic("Alarms", n.AlarmTopic, "", p.settings.Emails),
+		n.TicketTopic: p.newTopic("Tickets", n.TicketTopic, " tickets", p.settings.ticketEmails()),
+	}
+	made := map[string]constructs.IConstruct{}
 	for _, a := range p.topology.Alarms {
-		made[a.Name] = awscloudwatch.NewCfnAlarm(p.Stack, jsii.String(p.alarmID(a.Name)), p.alarm(a, actions))
+		made[a.Name] = awscloudwatch.NewCfnAlarm(p.Stack, jsii.String(p.alarmID(a.Name)),
+			p.alarm(a, p.actions(topics, a.Name)))
 	}
 	for _, c := range p.topology.Composites {
-		composite := awscloudwatch.NewCfnCompositeAlarm(p.Stack, jsii.String(p.alarmID(c.Name)),
-			&awscloudwatch.CfnCompositeAlarmProps{
-				AlarmName: jsii.String(c.Name), AlarmDescription: jsii.String(c.Description()), AlarmRule: jsii.String(rule(c)),
-				AlarmActions: actions, OkActions: actions,
-			})
-		for _, name := range c.Any { // the rule has only their names, of which CloudFormation infers no dependency
-			composite.Node().AddDependency(made[name])
+		made[c.Name] = awscloudwatch.NewCfnCompositeAlarm(p.Stack, jsii.String(p.alarmID(c.Name)),
+			composite(c, p.actions(topics, c.Name)))
+	}
+	for _, c := range p.topology.Composites { // it has only names, of which CloudFormation infers no dependency
+		for _, name := range c.Any {
+			made[c.Name].Node().AddDependency(made[name])
+		}
+		if c.Suppressor != "" {
+			made[c.Name].Node().AddDependency(made[c.Suppressor])
 		}
 	}
+	p.output(topology.OutputAlarmTopicARN, "the topic that alarms page", topics[n.AlarmTopic].TopicArn())
+	p.output(topology.OutputTicketTopicARN, "the topic of all other alarms", topics[n.TicketTopic].TopicArn())
+}
+
+// alarmActions are what an alarm does when it fires, and when it is over. Both are nil for one that is a
+// part of a composite.
+type alarmActions struct{ alarm, ok *[]any }
+
+func (p *pipeline) actions(topics map[string]awssns.Topic, alarm string) alarmActions {
+	topic, notifies := topics[p.topology.Notifies(alarm)]
+	if !notifies {
+		return alarmActions{}
+	}
+	notify := &[]any{topic.TopicArn()}
+	if !p.settings.OKNotifications {
+		return alarmActions{alarm: notify}
+	}
+	return alarmActions{notify, notify}
+}
+
+func composite(c topology.Composite, do alarmActions) *awscloudwatch.CfnCompositeAlarmProps {
+	props := &awscloudwatch.CfnCompositeAlarmProps{
+		AlarmName: jsii.String(c.Name), AlarmDescription: jsii.String(c.Description()), AlarmRule: jsii.String(rule(c)),
+		AlarmActions: do.alarm, OkActions: do.ok,
+	}
+	if c.Suppressor != "" {
+		props.ActionsSuppressor = jsii.String(c.Suppressor)
+		props.ActionsSuppressorWaitPeriod = jsii.Number(c.Wait.Seconds())
+		props.ActionsSuppressorExtensionPeriod = jsii.Number(c.Extension.Seconds())
+	}
+	return props
 }
 
 // alarmID is the alarm's logical ID: its name without the pipeline's, in CamelCase.
@@ -44,13 +81,14 @@ func (p *pipeline) alarmID(name string) string {
 	return id.String() + "Alarm"
 }
 
-// newTopic creates the topic. It has no KMS key, whose policy would have to allow CloudWatch to use
-// it; an alarm has nothing of an event in it.
-func (p *pipeline) newTopic() awssns.Topic {
-	topic := awssns.NewTopic(p.Stack, jsii.String("Alarms"),
+// newTopic creates a topic to which the addresses are subscribed. It has no KMS key, whose policy
+// would have to allow CloudWatch to use it; an alarm has nothing of an event in it. A mail comes from
+// the display name: Spillway, the stack, and suffix.
+func (p *pipeline) newTopic(id, name, suffix string, addresses []string) awssns.Topic {
+	topic := awssns.NewTopic(p.Stack, jsii.String(id),
 		&awssns.TopicProps{
-			TopicName:   jsii.String(p.topology.Names.AlarmTopic),
-			DisplayName: jsii.String("Spillway " + p.topology.Names.Stack(p.region)), EnforceSSL: jsii.Bool(true),
+			TopicName:   jsii.String(name),
+			DisplayName: jsii.String("Spillway " + p.topology.Names.Stack(p.region) + suffix), EnforceSSL: jsii.Bool(true),
 		})
 	// This policy replaces a topic's default policy, so it must allow CloudWatch.
 	topic.AddToResourcePolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
@@ -59,20 +97,20 @@ func (p *pipeline) newTopic() awssns.Topic {
 		Actions:    jsii.Strings("sns:Publish"), Resources: &[]*string{topic.TopicArn()},
 		Conditions: &map[string]any{"StringEquals": map[string]*string{"aws:SourceAccount": p.Account()}},
 	}))
-	for _, address := range p.settings.Emails {
+	for _, address := range addresses {
 		topic.AddSubscription(awssnssubscriptions.NewEmailSubscription(jsii.String(address), nil))
 	}
 	return topic
 }
 
-func (p *pipeline) alarm(a topology.Alarm, actions *[]any) *awscloudwatch.CfnAlarmProps {
+func (p *pipeline) alarm(a topology.Alarm, do alarmActions) *awscloudwatch.CfnAlarmProps {
 	comparison := "GreaterThanThreshold"
 	if a.Below {
 		comparison = "LessThanThreshold"
 	}
 	props := &awscloudwatch.CfnAlarmProps{
-		AlarmName: jsii.String(a.Name), AlarmDescription: jsii.String(a.Description()), AlarmActions: actions,
-		OkActions:          actions,
+		AlarmName: jsii.String(a.Name), AlarmDescription: jsii.String(a.Description()),
+		AlarmActions: do.alarm, OkActions: do.ok,
 		ComparisonOperator: jsii.String(comparison), Threshold: jsii.Number(a.Threshold),
 		EvaluationPeriods: jsii.Number(a.Periods),
 		DatapointsToAlarm: jsii.Number(a.Breaching), TreatMissingData: jsii.String(string(a.Missing)),

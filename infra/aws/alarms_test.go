@@ -3,10 +3,10 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spillwayhq/spillway/infra/topology"
 )
@@ -14,10 +14,14 @@ import (
 func TestTheTemplateHasEveryAlarmOfTheTopology(t *testing.T) {
 	tmpl, _ := defaults()
 	d := topology.Default()
-	topic := `[{"Ref":"` + slices.Collect(maps.Keys(tmpl.of("AWS::SNS::Topic")))[0] + `"}]`
+	topics := map[string]string{"": "null"} // references in the template, by the topic's name
+	for id, r := range tmpl.exactly(t, 2, "AWS::SNS::Topic") {
+		topics[fmt.Sprint(r.at("TopicName"))] = `[{"Ref":"` + id + `"}]`
+	}
 	notifies := func(name string, r resource) {
-		if text(r.at("AlarmActions")) != topic || text(r.at("OKActions")) != topic {
-			t.Errorf("%s notifies %v, and %v when it is over", name, r.at("AlarmActions"), r.at("OKActions"))
+		want, exists := topics[d.Notifies(name)]
+		if !exists || text(r.at("AlarmActions")) != want || text(r.at("OKActions")) != want {
+			t.Errorf("%s notifies %v, and %v when it is over, want %s", name, r.at("AlarmActions"), r.at("OKActions"), want)
 		}
 	}
 	for _, a := range d.Alarms {
@@ -50,13 +54,62 @@ func TestTheTemplateHasEveryAlarmOfTheTopology(t *testing.T) {
 	for _, c := range d.Composites {
 		r := tmpl.named(t, "AWS::CloudWatch::CompositeAlarm", "AlarmName", c.Name)
 		notifies(c.Name, r)
-		if r.at("AlarmDescription") != c.Description() {
-			t.Errorf("%s: %v", c.Name, r.at("AlarmDescription"))
+		suppressor := any(nil)
+		if c.Suppressor != "" {
+			suppressor = c.Suppressor
+		}
+		if r.at("AlarmDescription") != c.Description() || r.at("AlarmRule") != rule(c) ||
+			r.at("ActionsSuppressor") != suppressor ||
+			c.Suppressor != "" && (r.at("ActionsSuppressorWaitPeriod") != c.Wait.Seconds() ||
+				r.at("ActionsSuppressorExtensionPeriod") != c.Extension.Seconds()) {
+			t.Errorf("%s is %v, want %+v", c.Name, r.Properties, c)
 		}
 	}
 	if n, m := len(tmpl.of("AWS::CloudWatch::Alarm")),
 		len(tmpl.of("AWS::CloudWatch::CompositeAlarm")); n != len(d.Alarms) || m != len(d.Composites) {
 		t.Errorf("%d alarms and %d composites, want %d and %d", n, m, len(d.Alarms), len(d.Composites))
+	}
+}
+
+// What CloudWatch does with a suppressor is documented in its API reference, PutCompositeAlarm.
+func TestACompositeWaitsForTheAlarmThatSuppressesIt(t *testing.T) {
+	got := composite(topology.Composite{Name: "narrow", Any: []string{"a"}, Suppressor: "wide", Wait: time.Minute,
+		Extension: 2 * time.Minute}, alarmActions{})
+	if *got.ActionsSuppressor.(*string) != "wide" || *got.ActionsSuppressorWaitPeriod != 60 ||
+		*got.ActionsSuppressorExtensionPeriod != 120 {
+		t.Errorf("%+v", got)
+	}
+	if alone := composite(topology.Composite{Any: []string{"a"}}, alarmActions{}); alone.ActionsSuppressor != nil ||
+		alone.ActionsSuppressorWaitPeriod != nil {
+		t.Errorf("without one: %+v", alone)
+	}
+}
+
+func TestWithoutOKNotificationsOnlyAnAlarmThatFiresNotifies(t *testing.T) {
+	tmpl := with(t, func(s *settings) { s.OKNotifications = false })
+	notifying := 0
+	for _, kind := range []string{"AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"} {
+		for id, r := range tmpl.of(kind) {
+			if r.at("OKActions") != nil {
+				t.Errorf("%s notifies when it is over", id)
+			}
+			if r.at("AlarmActions") != nil {
+				notifying++
+			}
+		}
+	}
+	if notifying < 5 {
+		t.Errorf("only %d alarms notify when they fire", notifying)
+	}
+}
+
+func TestAlarmsReferToTheRunbookOfTheSetting(t *testing.T) {
+	tmpl := with(t, func(s *settings) { s.Runbook = "https://wiki.example.com/spillway" })
+	for id, r := range tmpl.of("AWS::CloudWatch::Alarm") {
+		said := fmt.Sprint(r.at("AlarmDescription"))
+		if !strings.Contains(said, "More: https://wiki.example.com/spillway#") || len(said) > 1024 {
+			t.Errorf("%s says %q", id, said)
+		}
 	}
 }
 
@@ -70,7 +123,7 @@ func TestACompositeAlarmDependsOnTheAlarmsOfItsRule(t *testing.T) {
 		Resources map[string]struct {
 			Type       string
 			DependsOn  []string
-			Properties struct{ AlarmRule string }
+			Properties struct{ AlarmRule, ActionsSuppressor string }
 		}
 	}
 	if err := json.Unmarshal(content, &tmpl); err != nil {
@@ -82,7 +135,11 @@ func TestACompositeAlarmDependsOnTheAlarmsOfItsRule(t *testing.T) {
 			continue
 		}
 		composites++
-		if alarms := strings.Count(r.Properties.AlarmRule, "ALARM("); alarms == 0 || len(r.DependsOn) != alarms {
+		alarms := strings.Count(r.Properties.AlarmRule, "ALARM(")
+		if r.Properties.ActionsSuppressor != "" {
+			alarms++
+		}
+		if alarms == 0 || len(r.DependsOn) != alarms {
 			t.Errorf("%s waits for %v, and its rule is %s", id, r.DependsOn, r.Properties.AlarmRule)
 		}
 	}
@@ -92,27 +149,55 @@ func TestACompositeAlarmDependsOnTheAlarmsOfItsRule(t *testing.T) {
 }
 
 // A topic with a policy allows only what the policy says.
-func TestCloudWatchMayPublishToTheTopicAndPeopleGetMail(t *testing.T) {
-	tmpl := with(t, func(s *settings) { s.Emails = []string{"ops@example.com", "dev@example.com"} })
-	allowed, denied := false, false
-	for _, policy := range tmpl.of("AWS::SNS::TopicPolicy") {
+func TestCloudWatchMayPublishToTheTopicsAndPeopleGetMail(t *testing.T) {
+	tmpl := with(t, func(s *settings) {
+		s.Emails, s.TicketEmails = []string{"ops@example.com", "dev@example.com"}, []string{"board@example.com"}
+	})
+	for id, policy := range tmpl.exactly(t, 2, "AWS::SNS::TopicPolicy") {
+		allowed, denied := false, false
 		for _, s := range statements(policy.at("PolicyDocument")) {
 			allowed = allowed || text(s["Principal"]) == `{"Service":"cloudwatch.amazonaws.com"}` &&
 				s["Action"] == "sns:Publish" && strings.Contains(text(s["Condition"]), "aws:SourceAccount")
 			denied = denied || s["Effect"] == "Deny" && strings.Contains(text(s["Condition"]), "aws:SecureTransport")
 		}
+		if !allowed || !denied {
+			t.Errorf("%s: CloudWatch may publish: %v; publishing without TLS is denied: %v", id, allowed, denied)
+		}
 	}
-	if !allowed || !denied {
-		t.Errorf("CloudWatch may publish: %v; publishing without TLS is denied: %v", allowed, denied)
+	if got := subscribed(tmpl); got != "spillway-alarms: dev@example.com, spillway-alarms: ops@example.com, "+
+		"spillway-tickets: board@example.com" {
+		t.Errorf("subscriptions %s", got)
 	}
+	for setting, want := range map[string]string{
+		"":     "spillway-alarms: ops@example.com, spillway-tickets: ops@example.com",
+		"none": "spillway-alarms: ops@example.com",
+	} {
+		got := subscribed(with(t, func(s *settings) {
+			s.Emails = []string{"ops@example.com"}
+			if setting != "" {
+				if err := s.set("ticketEmails", setting); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}))
+		if got != want {
+			t.Errorf("with ticketEmails %q: %s, want %s", setting, got, want)
+		}
+	}
+}
+
+// subscribed are the addresses that get mail, each behind its topic.
+func subscribed(tmpl template) string {
+	topics := tmpl.of("AWS::SNS::Topic")
 	var mails []string
 	for _, s := range tmpl.of("AWS::SNS::Subscription") {
-		mails = append(mails, fmt.Sprint(s.at("Protocol"), " ", s.at("Endpoint")))
+		topic := topics[fmt.Sprint(s.at("TopicArn", "Ref"))]
+		if s.at("Protocol") == "email" {
+			mails = append(mails, fmt.Sprint(topic.at("TopicName"), ": ", s.at("Endpoint")))
+		}
 	}
 	slices.Sort(mails)
-	if !slices.Equal(mails, []string{"email dev@example.com", "email ops@example.com"}) {
-		t.Errorf("subscriptions %v", mails)
-	}
+	return strings.Join(mails, ", ")
 }
 
 // dashboard is the dashboard's body, with X for what CloudFormation fills in.

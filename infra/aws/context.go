@@ -55,6 +55,10 @@ var allSettings = [...]setting{
 	textOf("canaryWriteKey", "be the write key of a Segment source for the canary, or none", isWriteKey,
 		func(s *settings) *string { return &s.CanaryWriteKey }),
 	listOf("emails", "be e-mail addresses, like ops@example.com", func(s *settings) *[]string { return &s.Emails }),
+	ticketEmails,
+	switchOf("okNotifications", func(s *settings) *bool { return &s.OKNotifications }),
+	textOf("runbook", "be the URL of a runbook with the sections of docs/runbook.md, or none for the public one", isPage,
+		func(s *settings) *string { return &s.Runbook }),
 	listOf("kmsKeys", "be the ARN of a KMS key for each region", func(s *settings) *[]string { return &s.KMSKeys }),
 	textOf("permissionsBoundary", "be the ARN of an IAM policy, like arn:aws:iam::123456789012:policy/boundary, or none",
 		isPolicyARN, func(s *settings) *string { return &s.PermissionsBoundary }),
@@ -104,6 +108,15 @@ var maximumConcurrency = setting{
 		t := s.topology()
 		return strconv.Itoa(t.EventSources[0].MaximumConcurrency)
 	},
+}
+
+var ticketEmails = setting{
+	"ticketEmails", "be e-mail addresses, or none",
+	func(s *settings, text string) error {
+		s.TicketEmails = append([]string{}, split(text)...) // not nil: none is nobody
+		return nil
+	},
+	func(s *settings) string { return joined(s.ticketEmails()) },
 }
 
 var segmentEndpoint = setting{

@@ -36,9 +36,6 @@ func (p *pipeline) addDeliver() {
 			BatchSize:         jsii.Number(s.BatchSize),
 			MaxBatchingWindow: seconds(s.BatchingWindow), MaxConcurrency: jsii.Number(s.MaximumConcurrency),
 			ReportBatchItemFailures: jsii.Bool(s.ReportBatchItemFailures),
-			// How many messages are polled, fail and are deleted: Lambda's metrics of the function
-			// lack it.
-			MetricsConfig: &awslambda.MetricsConfig{Metrics: &[]awslambda.MetricType{awslambda.MetricType_EVENT_COUNT}},
 		})
 	}
 }

@@ -66,6 +66,10 @@ type settings struct {
 	// Segment
 	CanaryWriteKey string
 	Emails         []string // that get the alarms
+	// TicketEmails get the alarms of severity warning in place of Emails. nil: Emails get them too.
+	TicketEmails    []string
+	OKNotifications bool   // also when an alarm is over
+	Runbook         string // its URL, which alarms refer to; empty: the public repository's
 
 	KMSKeys               []string // ARNs, one for each region; empty: SQS's own keys
 	PermissionsBoundary   string   // ARN of an IAM policy, for every role; empty: none
@@ -88,7 +92,8 @@ func defaultSettings(names topology.Names, region string) settings {
 		IngestEndpoint: endpointHTTPAPI, RequestsPerSecond: int(t.IngestEndpoint.RequestsPerSecond),
 		SegmentEndpoint:   segment.EndpointUS,
 		WriteKeyParameter: names.Parameter("write-key"), WriteKeysParameters: []string{names.Parameter("write-keys")},
-		IngestFallbacks: true, Canary: true, TerminationProtection: !isForTrying(names.Pipeline), AdoptQueues: adoptAuto,
+		IngestFallbacks: true, Canary: true, OKNotifications: true, Runbook: topology.DefaultRunbook,
+		TerminationProtection: !isForTrying(names.Pipeline), AdoptQueues: adoptAuto,
 	}
 }
 
@@ -114,13 +119,21 @@ func (s *settings) topology() topology.Topology {
 		ReservedConcurrency: s.ReservedConcurrency, MaximumConcurrency: s.MaximumConcurrency, BatchSize: s.BatchSize,
 		BatchingWindow: time.Duration(s.BatchingWindowSeconds) * time.Second,
 		LogRetention:   time.Duration(s.LogRetentionDays) * 24 * time.Hour, NoCanary: !s.Canary,
-		NoIngest: s.IngestEndpoint == none,
+		NoIngest: s.IngestEndpoint == none, Runbook: s.Runbook,
 	})
 	if s.IngestEndpoint != none {
 		t.IngestEndpoint.RequestsPerSecond = float64(s.RequestsPerSecond)
 		t.IngestEndpoint.Burst = min(t.IngestEndpoint.Burst, s.RequestsPerSecond)
 	}
 	return t
+}
+
+// ticketEmails get the alarms of severity warning.
+func (s *settings) ticketEmails() []string {
+	if s.TicketEmails == nil {
+		return s.Emails
+	}
+	return s.TicketEmails
 }
 
 // kmsKey is the ARN of that region's key, empty if there is none.

@@ -100,6 +100,10 @@ func TestTagsAreReadFromTextAndFromAnObject(t *testing.T) {
 
 func TestAWrongSettingHasALineThatSaysWhatItMustBe(t *testing.T) {
 	for _, c := range []struct{ context, want string }{
+		{`{"ticketEmails": "Ops <ops@example.com>"}`, `ticketEmails must be e-mail addresses like ops@example.com`},
+		{`{"runbook": "docs/runbook.md"}`, `runbook must be the URL of a runbook`},
+		{`{"runbook": "https://wiki.example.com/x#y"}`, `runbook must be the URL of a runbook`},
+		{`{"okNotifications": "sometimes"}`, `okNotifications must be true or false, is "sometimes"`},
 		{`{"regions": "mars-north-1"}`, `regions: unknown region "mars-north-1", must be one like us-east-1`},
 		{`{"regions": "eu-west-1,eu-west-1"}`, `regions must name each region once, has "eu-west-1" twice`},
 		{`{"regions": "eu-west-1,cn-north-1"}`,

@@ -44,11 +44,8 @@ func (s *settings) validate(partitions map[string]string) error {
 			}
 		}
 	}
-	for _, address := range s.Emails {
-		if a, err := mail.ParseAddress(address); err != nil || a.Address != address {
-			fail("emails must be e-mail addresses like ops@example.com, has %q", address)
-		}
-	}
+	validateEmails(fail, "emails", s.Emails)
+	validateEmails(fail, "ticketEmails", s.TicketEmails)
 	s.validateKeys(fail)
 	s.validateTags(fail)
 	for i, name := range s.WriteKeysParameters {
@@ -64,6 +61,14 @@ func (s *settings) validate(partitions map[string]string) error {
 	}
 	t := s.topology()
 	return errors.Join(append(errs, t.Validate())...)
+}
+
+func validateEmails(fail func(string, ...any), name string, addresses []string) {
+	for _, address := range addresses {
+		if a, err := mail.ParseAddress(address); err != nil || a.Address != address {
+			fail("%s must be e-mail addresses like ops@example.com, has %q", name, address)
+		}
+	}
 }
 
 func (s *settings) validateKeys(fail func(string, ...any)) {
@@ -154,6 +159,14 @@ func isPathPrefix(text string) error {
 func isHTTPS(text string) error {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" {
+		return errInvalid
+	}
+	return nil
+}
+
+// isPage checks the URL of a page, to whose sections texts refer by #.
+func isPage(text string) error {
+	if u, err := url.Parse(text); err != nil || u.Scheme != "https" || u.Host == "" || u.Fragment != "" {
 		return errInvalid
 	}
 	return nil

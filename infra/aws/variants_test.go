@@ -130,12 +130,12 @@ func TestTheIngestFunctionMaySendToTheQueuesOfTheOtherRegions(t *testing.T) {
 func TestTheTemplateHasTheOutputsThatPeopleUse(t *testing.T) {
 	tmpl, _ := defaults()
 	for _, name := range []string{"IngestUrl", "EventsQueueUrl", "DeadLetterQueueUrl", "PublisherQueueUrls",
-		"DeliverLogGroup", "DashboardUrl", "Version", "Settings", "SpillwayCommand"} {
+		"DeliverLogGroup", "AlarmTopicArn", "TicketTopicArn", "DashboardUrl", "Version", "Settings", "SpillwayCommand"} {
 		if tmpl.Outputs[name].Value == nil || tmpl.Outputs[name].Description == nil {
 			t.Errorf("the output %s does not exist", name)
 		}
 	}
-	if len(tmpl.Outputs) != 9 {
+	if len(tmpl.Outputs) != 11 {
 		t.Errorf("%d outputs", len(tmpl.Outputs))
 	}
 }

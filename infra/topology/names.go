@@ -114,6 +114,8 @@ const (
 	OutputDeadLetterQueueURL = "DeadLetterQueueUrl" //
 	OutputPublisherQueueURLs = "PublisherQueueUrls" // for publishers: one URL per region, separated by commas
 	OutputDeliverLogGroup    = "DeliverLogGroup"    // the name of the deliver function's log group
+	OutputAlarmTopicARN      = "AlarmTopicArn"      // of the topic for alarms that page
+	OutputTicketTopicARN     = "TicketTopicArn"     // of the topic for all others
 	OutputDashboardURL       = "DashboardUrl"       //
 	OutputCommand            = "SpillwayCommand"    // a command to copy
 	OutputVersion            = "Version"            // of Spillway
