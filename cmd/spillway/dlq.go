@@ -11,7 +11,7 @@ func newDLQ() *cobra.Command {
 	var f dlq.Flags
 	c := &cobra.Command{
 		Use:   "dlq",
-		Short: "List dead letters, show one, send them again, export or delete them",
+		Short: "List dead letters, show one, send them again, export or delete them, restore their queue",
 		Long: usage.Help(
 			"Works on the dead-letter queue of the local pipeline or, with --name or --queue-url, of a pipeline on "+
 				"AWS, with the credentials of the AWS tools.",
@@ -22,11 +22,11 @@ func newDLQ() *cobra.Command {
 				"queue's end under the same IDs.",
 			"An age is the time since the events were received. A write key is shown by its name in the write-key document "+
 				"that --write-keys names, otherwise by the beginning of its SHA-256, as in the function's log."),
-		SuggestFor: []string{"ls", "show", "redrive", "export", "drop"}, // given without dlq
+		SuggestFor: []string{"ls", "show", "redrive", "export", "drop", "restore"}, // given without dlq
 		Args:       usage.Subcommand,
 		RunE:       func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	f.Register(c)
-	c.AddCommand(newDLQLs(&f), newDLQShow(&f), newDLQRedrive(&f), newDLQExport(&f), newDLQDrop(&f))
+	c.AddCommand(newDLQLs(&f), newDLQShow(&f), newDLQRedrive(&f), newDLQExport(&f), newDLQDrop(&f), newDLQRestore(&f))
 	return c
 }

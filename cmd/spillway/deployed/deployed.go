@@ -43,31 +43,42 @@ func (n *Name) Names() (topology.Names, error) {
 
 // Queues asks SQS for the URLs of the pipeline's queues.
 func (n *Name) Queues(ctx context.Context) (events, deadLetters string, err error) {
-	names, err := n.Names()
+	names, c, err := n.load(ctx)
 	if err != nil {
 		return "", "", err
 	}
-	c, err := Config(ctx)
-	if err != nil {
+	if events, err = n.queueURL(ctx, c, names.EventsQueue); err != nil {
 		return "", "", err
 	}
-	api := sqs.NewFromConfig(c)
-	if events, err = n.queueURL(ctx, api, names.EventsQueue, c.Region); err != nil {
-		return "", "", err
-	}
-	deadLetters, err = n.queueURL(ctx, api, names.DeadLetterQueue, c.Region)
+	deadLetters, err = n.queueURL(ctx, c, names.DeadLetterQueue)
 	return events, deadLetters, err
 }
 
-func (n *Name) queueURL(ctx context.Context, api *sqs.Client, queue, region string) (string, error) {
-	out, err := api.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: aws.String(queue)})
+// EventsQueue asks SQS for the URL of the pipeline's events queue.
+func (n *Name) EventsQueue(ctx context.Context) (string, error) {
+	names, c, err := n.load(ctx)
+	if err != nil {
+		return "", err
+	}
+	return n.queueURL(ctx, c, names.EventsQueue)
+}
+
+func (n *Name) load(ctx context.Context) (names topology.Names, c aws.Config, err error) {
+	if names, err = n.Names(); err == nil {
+		c, err = Config(ctx)
+	}
+	return names, c, err
+}
+
+func (n *Name) queueURL(ctx context.Context, c aws.Config, queue string) (string, error) {
+	out, err := sqs.NewFromConfig(c).GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: aws.String(queue)})
 	var missing *types.QueueDoesNotExist
 	switch {
 	case errors.As(err, &missing):
 		return "", fmt.Errorf("there is no queue %s in %s: is a pipeline with --name %s deployed in this region and "+
-			"account? (a local pipeline is found by --queue-url)", queue, region, n.value)
+			"account? (a local pipeline is found by --queue-url)", queue, c.Region, n.value)
 	case err != nil:
-		return "", fmt.Errorf("find the queue %s in %s: %w", queue, region, err)
+		return "", fmt.Errorf("find the queue %s in %s: %w", queue, c.Region, err)
 	}
 	return aws.ToString(out.QueueUrl), nil
 }
