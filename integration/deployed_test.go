@@ -65,7 +65,7 @@ func deployed(t *testing.T, o *localtest.Arrivals, latency time.Duration) *deplo
 			defer d.mu.Unlock()
 			d.pids = append(d.pids, pid)
 		},
-	}), quiet)
+	}), quiet, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -81,11 +81,13 @@ func up(ctx context.Context, out io.Writer, f upFlags) error {
 	}
 	// The rest of the pipeline needs little more than its ingest endpoint.
 	debug.SetMemoryLimit(ingest.MemoryLimit(os.Environ(), cgroup.MemoryLimit()))
+	alarms := make(chan local.AlarmChange)
 	p, err := local.Start(local.Config{
 		Name: f.name, Dir: f.dataDir, SQSAddr: address(f.listen, f.sqsPort), IngestAddr: address(f.listen, f.ingestPort),
 		SegmentAddr: address(f.listen, f.segmentPort), Segment: f.segment, WriteKey: f.writeKey, WriteKeysFile: f.writeKeys,
 		SpillDir: f.spillDir,
 		Plain:    !f.gzip, Hold: !f.deliver, Canary: f.canary, Latency: f.latency, Hosts: f.hosts,
+		OnAlarm: func(c local.AlarmChange) { alarms <- c }, // read until the pipeline has ended
 	})
 	if err != nil {
 		return err
@@ -95,7 +97,7 @@ func up(ctx context.Context, out io.Writer, f upFlags) error {
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
-		live.Watch(watching, ctx.Done(), out, p.Status)
+		live.Watch(watching, ctx.Done(), out, p.Status, alarms)
 	}()
 	err = p.Run(ctx)
 	unwatch()

@@ -19,9 +19,9 @@ func PipelineOptions(t *topology.Topology, sqsEndpoint string) pipeline.Options 
 }
 
 // NewDelivery runs the topology's deliver function on the Lambda emulator, fed by the topology's
-// event source from a queue.
+// event source from a queue. onInvocation is told of each invocation; nil: nothing is.
 func NewDelivery(t *topology.Topology, queue lambda.Queue, environment lambda.EnvironmentFactory,
-	logger *slog.Logger) (*lambda.Function, *lambda.EventSourceMapping, error) {
+	logger *slog.Logger, onInvocation func(lambda.Invoked)) (*lambda.Function, *lambda.EventSourceMapping, error) {
 	source := t.EventSources[0]
 	f, _ := t.Function(source.Function)
 	function := lambda.NewFunction(lambda.FunctionConfig{
@@ -33,6 +33,7 @@ func NewDelivery(t *topology.Topology, queue lambda.Queue, environment lambda.En
 		BatchSize: source.BatchSize, MaximumBatchingWindow: source.BatchingWindow,
 		MaximumConcurrency:      source.MaximumConcurrency,
 		ReportBatchItemFailures: source.ReportBatchItemFailures, Logger: logger,
+		OnInvocation: onInvocation,
 	})
 	return function, mapping, err
 }

@@ -21,6 +21,7 @@ import (
 	awslambda "github.com/aws/aws-lambda-go/lambda"
 	"gopkg.in/natefinch/lumberjack.v2"
 
+	"github.com/spillwayhq/spillway/infra/local/cloudwatch"
 	"github.com/spillwayhq/spillway/infra/local/lambda"
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
 	"github.com/spillwayhq/spillway/infra/local/sqs"
@@ -31,6 +32,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/diskdir"
 	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/httpserver"
+	ingestservice "github.com/spillwayhq/spillway/shared/ingest"
 	"github.com/spillwayhq/spillway/shared/jsonlog"
 	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/version"
@@ -65,6 +67,9 @@ type Config struct {
 	Latency       time.Duration // of the Segment emulator's answers
 	Hosts         []string      // further names of this machine, see ParseHosts and Guard
 	OnEvent       func(segmentd.Received)
+	// OnAlarm is told of each alarm that begins or ends, or whose notification was held back and
+	// goes out now; by one goroutine, which waits for it. nil: only the status has them.
+	OnAlarm func(AlarmChange)
 }
 
 // A Pipeline is a running pipeline. It is safe for concurrent use.
@@ -91,6 +96,7 @@ type Pipeline struct {
 	logger       *slog.Logger // into log
 
 	activity *activity
+	monitor  *monitor
 	watchers watchers
 	mu       sync.Mutex
 	final    *Status // after Run
@@ -104,6 +110,8 @@ func Start(c Config) (*Pipeline, error) {
 	}
 	o := topology.DefaultOptions()
 	o.Names = names
+	o.NoIngest = c.IngestAddr == ""
+	o.NoCanary = o.NoIngest || c.Hold || !c.Canary
 	t := topology.New(o)
 	if c.WriteKey == "" && c.Segment == "" {
 		c.WriteKey = WriteKey
@@ -129,13 +137,17 @@ func (p *Pipeline) open(c *Config, t *topology.Topology) (err error) {
 	if err := p.openSegment(c); err != nil {
 		return err
 	}
+	if p.monitor, err = newMonitor(t, p.logger, c.OnAlarm); err != nil {
+		return err
+	}
+	p.monitor.watch(p.events, p.dead)
 	options := PipelineOptions(t, p.SQSURL)
 	options.SegmentURL, options.Gzip, options.WriteKey = p.SegmentURL, !c.Plain, c.WriteKey
 	options.WriteKeysFile = c.WriteKeysFile
 	options.Server = ingest.Server{ShutdownGrace: shutdownGrace, Linger: ingest.Linger, SpillDir: c.SpillDir}
 	parts := &pipeline.Pipeline{Options: options, Parts: pipeline.Parts{
-		SQS: newClient(p.sqs, p.SQSURL), Metrics: p.log, Logger: p.logger,
-		OnRequest: p.activity.requests.Add, OnInvocation: p.activity.invoked, OnCanary: p.activity.canaries.RecordSent,
+		SQS: newClient(p.sqs, p.SQSURL), Metrics: p.monitor.tee(p.log), Logger: p.logger,
+		OnRequest: p.requested, OnInvocation: p.activity.invoked, OnCanary: p.activity.canaries.RecordSent,
 		Observer: p.watchers.observer, WrapIngest: func(h http.Handler) http.Handler {
 			return Guard{Names: c.Hosts, Open: usedByPages}.Wrap(withStoreHealth(h, p.sqs))
 		},
@@ -167,8 +179,8 @@ func (p *Pipeline) openQueues(c *Config, t *topology.Topology) (err error) {
 	return err
 }
 
-// withStoreHealth answers GET /health with 503 while the SQS emulator takes no messages: it can still
-// be reached then, which is all that ingest asks of a queue.
+// withStoreHealth answers GET /health with 503 while the SQS emulator takes no messages: it can
+// still be reached then, which is all that ingest asks of a queue.
 func withStoreHealth(h http.Handler, server *sqs.Server) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/health" {
@@ -240,8 +252,17 @@ func (p *Pipeline) openDelivery(t *topology.Topology, parts *pipeline.Pipeline) 
 		return err
 	}
 	environment := lambda.InProcess(func() (awslambda.Handler, error) { return newHandler() })
-	p.function, p.mapping, err = NewDelivery(t, Feed(p.events), environment, p.logger)
+	p.function, p.mapping, err = NewDelivery(t, Feed(p.events), environment, p.logger, p.monitor.invoked)
+	if err == nil {
+		p.monitor.concurrent = func() int64 { return p.mapping.Stats().Concurrent }
+	}
 	return err
+}
+
+// requested is told of each request to the ingest endpoint.
+func (p *Pipeline) requested(s ingestservice.Summary) {
+	p.activity.requests.Add(s)
+	p.monitor.requested(s)
 }
 
 // QueueURL returns the URL of the queue with that name.
@@ -249,6 +270,9 @@ func (p *Pipeline) QueueURL(name string) string { return QueueURL(p.SQSURL, name
 
 // SQS returns the SQS emulator, for tests that call it without a socket.
 func (p *Pipeline) SQS() *sqs.Server { return p.sqs }
+
+// Metrics returns the metrics of the last 24 hours.
+func (p *Pipeline) Metrics() *cloudwatch.Store { return p.monitor.store }
 
 // Segmentd returns the Segment emulator, or nil if Config.Segment names another Segment.
 func (p *Pipeline) Segmentd() *segmentd.Server { return p.segment }
@@ -270,6 +294,9 @@ func (p *Pipeline) Status() Status {
 		s.withKeys(p.ingest.KeysFailure())
 	}
 	s.withCanary(p.activity.canaries.Status(), p.canary != nil)
+	if !p.hold {
+		s.Alarms = p.monitor.alarms()
+	}
 	return s
 }
 
@@ -281,8 +308,9 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	failed := make(chan error, len(p.listeners)+1)
 	// What is under way in one part needs the parts that are started before it.
 	stopServing := background(context.WithoutCancel(ctx), func(ctx context.Context) { p.listeners.run(ctx, failed) })
-	stopDelivery, stopCanary := func() {}, func() {}
+	stopDelivery, stopCanary, stopMonitor := func() {}, func() {}, func() {}
 	if !p.hold {
+		stopMonitor = background(ctx, p.monitor.run)
 		stopDelivery = background(ctx, func(ctx context.Context) {
 			if err := p.mapping.Run(ctx); err != nil {
 				failed <- err
@@ -297,6 +325,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
+	stopMonitor()
 	stopCanary()
 	stopDelivery()
 	stopServing()

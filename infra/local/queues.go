@@ -51,12 +51,12 @@ func newClient(server *sqs.Server, endpoint string) *awssqs.Client {
 
 // Feed connects a queue to the Lambda emulator without HTTP: receiving and deleting messages
 // through an SDK would take most of the machine's CPU time.
-func Feed(q *sqs.Queue) lambda.Queue { return feed{q} }
+func Feed(q *sqs.Queue) lambda.Queue { return lambdaQueue{q} }
 
-type feed struct{ *sqs.Queue }
+type lambdaQueue struct{ *sqs.Queue }
 
 // Receive implements lambda.Queue.
-func (f feed) Receive(ctx context.Context, max int, wait time.Duration) ([]lambda.Message, error) {
+func (f lambdaQueue) Receive(ctx context.Context, max int, wait time.Duration) ([]lambda.Message, error) {
 	received, err := f.Queue.Receive(ctx, max, wait)
 	messages := make([]lambda.Message, len(received))
 	for i, m := range received {

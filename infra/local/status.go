@@ -33,6 +33,8 @@ type Status struct {
 	Canary  Canary            `json:"canary"`
 	Segment deadletter.Minute `json:"segment"` // the last minute with a delivery
 	Totals
+	// Alarms are those of the deployment, composites last; none if nothing is delivered.
+	Alarms []Alarm `json:"alarms"`
 }
 
 // A Canary describes the synthetic events that the pipeline sends itself every minute. They take

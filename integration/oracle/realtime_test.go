@@ -184,7 +184,7 @@ func newMachine(t *testing.T, seed uint64, l *ledger) *machine {
 			defer m.mu.Unlock()
 			m.pids = append(m.pids, pid)
 		},
-	}), quiet)
+	}), quiet, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

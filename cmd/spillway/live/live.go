@@ -17,9 +17,10 @@ const (
 	lineEvery = 10 * time.Second
 )
 
-// Watch shows the status until ctx ends. When stopping is closed, it says that the pipeline is
-// stopping.
-func Watch(ctx context.Context, stopping <-chan struct{}, out io.Writer, status func() local.Status) {
+// Watch shows the status until ctx ends, and a line for each change of an alarm. When stopping is
+// closed, it says that the pipeline is stopping.
+func Watch(ctx context.Context, stopping <-chan struct{}, out io.Writer, status func() local.Status,
+	alarms <-chan local.AlarmChange) {
 	onTerminal := terminal.Is(out)
 	every := lineEvery
 	if onTerminal {
@@ -43,6 +44,8 @@ func Watch(ctx context.Context, stopping <-chan struct{}, out io.Writer, status 
 			fmt.Fprintln(out, "Stopping: deliveries in progress are finished first, which takes up to a minute if Segment "+
 				"does not answer. Press Ctrl-C again to stop immediately.")
 			v.lines = 0
+		case c := <-alarms:
+			fmt.Fprint(out, v.erase(), alarmLine(c), "\n")
 		case <-ticker.C:
 			if !onTerminal {
 				fmt.Fprintln(out, v.line(status()))

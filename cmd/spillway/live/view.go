@@ -8,6 +8,7 @@ import (
 
 	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
 	"github.com/spillwayhq/spillway/infra/local"
+	"github.com/spillwayhq/spillway/infra/local/cloudwatch"
 )
 
 // view turns statuses into text. It holds recent ones to compute a rate, and the number of lines
@@ -78,7 +79,54 @@ func (v *view) line(s local.Status) string {
 	if s.Degraded != "" {
 		line += fmt.Sprintf(" degraded=%q", s.Degraded)
 	}
+	if firing := names(s.Alarms, cloudwatch.Alarm); len(firing) > 0 {
+		line += " alarms=" + strings.Join(firing, ",")
+	}
 	return line
+}
+
+// names are the alarms in a state.
+func names(alarms []local.Alarm, state cloudwatch.State) []string {
+	var names []string
+	for i := range alarms {
+		if alarms[i].State == state {
+			names = append(names, alarms[i].Name)
+		}
+	}
+	return names
+}
+
+// alarmsRow names the alarms that fire and those without data, so that all others are OK.
+func alarmsRow(s local.Status) string {
+	if len(s.Alarms) == 0 {
+		return "off"
+	}
+	var parts []string
+	if firing := names(s.Alarms, cloudwatch.Alarm); len(firing) > 0 {
+		parts = append(parts, "ALARM: "+strings.Join(firing, ", "))
+	}
+	waiting := names(s.Alarms, cloudwatch.InsufficientData)
+	if ok := len(names(s.Alarms, cloudwatch.OK)); ok > 0 || len(parts) > 0 {
+		parts = append(parts, fmt.Sprintf("%d ok", ok))
+		if len(waiting) > 0 {
+			parts = append(parts, "no data: "+strings.Join(waiting, ", "))
+		}
+	} else {
+		parts = append(parts, "evaluated at the end of each minute")
+	}
+	return strings.Join(parts, "; ")
+}
+
+// alarmLine says what changed about an alarm, and of one that fires what to do.
+func alarmLine(c local.AlarmChange) string {
+	line := c.At.Format(time.RFC3339) + " " + string(c.To) + " " + c.Alarm
+	switch {
+	case c.Ends():
+		return fmt.Sprintf("%s: over after %s; %s", line, c.After.Round(time.Second), c.Reason)
+	case !c.Begins(): // a composite whose notification was held back
+		return line + ": notified now; " + c.Text
+	}
+	return line + ": " + c.Text + " (" + c.Reason + ")"
 }
 
 // draw returns a status as a block of lines that covers the previous one on a terminal. It breaks
@@ -97,6 +145,7 @@ func (v *view) draw(s local.Status, columns int) string {
 		{"canary", canaryRow(s)},
 		{"store", cmp.Or(s.Store, "ok")},
 		{"degraded", cmp.Or(s.Degraded, "no")},
+		{"alarms", alarmsRow(s)},
 	}
 	var b strings.Builder
 	if v.lines > 0 {
@@ -113,6 +162,16 @@ func (v *view) draw(s local.Status, columns int) string {
 	}
 	b.WriteString("\x1b[J") // erases the rest of a longer block
 	return b.String()
+}
+
+// erase returns what removes the block, so that a line can be written in its place.
+func (v *view) erase() string {
+	if v.lines == 0 {
+		return ""
+	}
+	up := fmt.Sprintf("\x1b[%dA\x1b[J", v.lines)
+	v.lines = 0
+	return up
 }
 
 // indent is the width of what is before a row's text.

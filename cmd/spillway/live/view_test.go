@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/spillwayhq/spillway/infra/local"
+	"github.com/spillwayhq/spillway/infra/local/cloudwatch"
 )
 
 func TestViewShowsTheRateOfTheLastSeconds(t *testing.T) {
@@ -68,7 +69,7 @@ func TestViewDrawsOverItsPreviousBlock(t *testing.T) {
 			t.Errorf("%q is missing in:\n%s", want, first)
 		}
 	}
-	if strings.Contains(first, "A\x1b") || !strings.HasPrefix(v.draw(local.Status{At: time.Now()}, 80), "\x1b[10A") {
+	if strings.Contains(first, "A\x1b") || !strings.HasPrefix(v.draw(local.Status{At: time.Now()}, 80), "\x1b[11A") {
 		t.Error("the second drawing does not begin where the first one did")
 	}
 }
@@ -89,5 +90,67 @@ func TestViewWrapsItsLinesSoThatTheNextBlockCoversThem(t *testing.T) {
 			fmt.Sprintf("\x1b[%dA", len(lines)-1); !strings.HasPrefix(again, up) || !strings.HasSuffix(again, "\x1b[J") {
 			t.Errorf("%d columns: it does not cover %d lines: %q", columns, len(lines)-1, again)
 		}
+	}
+}
+
+func TestTheAlarmsRowNamesEveryAlarmThatIsNotOK(t *testing.T) {
+	alarm := func(name string, state cloudwatch.State) local.Alarm { return local.Alarm{Name: name, State: state} }
+	for _, c := range []struct {
+		alarms      []local.Alarm
+		drawn, line string
+	}{
+		{nil, "alarms        off", ""},
+		{[]local.Alarm{alarm("a", cloudwatch.InsufficientData)}, "alarms        evaluated at the end of each minute", ""},
+		{[]local.Alarm{alarm("a", cloudwatch.OK), alarm("b", cloudwatch.OK)}, "alarms        2 ok\n", ""},
+		{[]local.Alarm{alarm("a", cloudwatch.OK), alarm("b", cloudwatch.InsufficientData)},
+			"alarms        1 ok; no data: b\n", ""},
+		{[]local.Alarm{alarm("a", cloudwatch.Alarm), alarm("b", cloudwatch.OK), alarm("c", cloudwatch.Alarm)},
+			"alarms        ALARM: a, c; 1 ok\n", " alarms=a,c"},
+	} {
+		var v view
+		s := local.Status{At: time.Now(), Alarms: c.alarms}
+		if drawn := v.draw(s, 80); !strings.Contains(drawn, c.drawn) {
+			t.Errorf("%q is missing in:\n%s", c.drawn, drawn)
+		}
+		if line := v.line(s); !strings.HasSuffix(line, "shed_requests=0"+c.line) {
+			t.Errorf("the line does not end in %q: %s", c.line, line)
+		}
+	}
+}
+
+func TestAChangeOfAnAlarmIsALineWithWhatToDo(t *testing.T) {
+	at := time.Date(2018, 9, 24, 10, 0, 0, 0, time.UTC)
+	change := func(from, to cloudwatch.State) local.AlarmChange {
+		return local.AlarmChange{Text: "CRITICAL: it is down. First: look. More: runbook#down", After: 7 * time.Minute,
+			Change: cloudwatch.Change{At: at, Alarm: "down", From: from, To: to, Reason: "stalled: ALARM", Notified: true}}
+	}
+	for _, c := range []struct {
+		change local.AlarmChange
+		want   string
+	}{
+		{change(cloudwatch.OK, cloudwatch.Alarm),
+			"2018-09-24T10:00:00Z ALARM down: CRITICAL: it is down. First: look. More: runbook#down (stalled: ALARM)"},
+		{change(cloudwatch.Alarm, cloudwatch.OK), "2018-09-24T10:00:00Z OK down: over after 7m0s; stalled: ALARM"},
+		{change(cloudwatch.Alarm, cloudwatch.Alarm),
+			"2018-09-24T10:00:00Z ALARM down: notified now; CRITICAL: it is down. First: look. More: runbook#down"},
+	} {
+		if got := alarmLine(c.change); got != c.want {
+			t.Errorf("%s\nwant\n%s", got, c.want)
+		}
+	}
+}
+
+// A line between two drawings must not leave a half of the block behind.
+func TestALineTakesThePlaceOfTheBlock(t *testing.T) {
+	var v view
+	if got := v.erase(); got != "" {
+		t.Errorf("without a block: %q", got)
+	}
+	v.draw(local.Status{At: time.Now()}, 80)
+	if got := v.erase(); got != "\x1b[11A\x1b[J" {
+		t.Errorf("%q", got)
+	}
+	if got := v.draw(local.Status{At: time.Now()}, 80); strings.HasPrefix(got, "\x1b[11A") {
+		t.Error("the next block is drawn over the line")
 	}
 }

@@ -148,3 +148,28 @@ func FuzzPutEMF(f *testing.F) {
 		}
 	})
 }
+
+// A pipeline under load writes some hundred lines a second.
+func BenchmarkPutEMF(b *testing.B) {
+	var log bytes.Buffer
+	many := []float64{12.5, 13.1, 9.75, 11, 12, 18, 250, 3, 4, 5}
+	err := emf.NewWriter(&log, "spillway", "deliver").Write(start,
+		emf.Metric{Name: "EventsDelivered", Unit: emf.Count, Values: []float64{2500}},
+		emf.Metric{Name: "EventAge", Unit: emf.Seconds, Values: many},
+		emf.Metric{Name: "FlushLatency", Unit: emf.Milliseconds, Values: many},
+		emf.Metric{Name: "BatchesAllFailed", Unit: emf.Count, Values: []float64{0}},
+		emf.Metric{Name: "BreakerOpen", Unit: emf.Count, Values: []float64{0}},
+		emf.Metric{Name: "DeadLetterErrors", Unit: emf.Count, Values: []float64{0}},
+	)
+	if err != nil {
+		b.Fatal(err)
+	}
+	s := NewStore(time.Hour)
+	s.Now = at(start)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := s.PutEMF(log.Bytes()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -33,8 +33,9 @@ const (
 // ErrDown is the error of a call to SQS that no emulator answers.
 var ErrDown = errors.New("SQS is down")
 
-// A World is the emulators of one pipeline in one bubble, with the topology's numbers: SQS on a disk
-// in memory, Segment, and Lambda once [World.Deliver] has been called. It is safe for concurrent use.
+// A World is the emulators of one pipeline in one bubble, with the topology's numbers: SQS on a
+// disk in memory, Segment, and Lambda once [World.Deliver] has been called. It is safe for
+// concurrent use.
 type World struct {
 	Topology *topology.Topology
 	Segment  *segmentd.Server
@@ -74,7 +75,7 @@ func (w *World) openSQS() error {
 // [World.Feed], with faults around it.
 func (w *World) Deliver(queue lambda.Queue, environments lambda.EnvironmentFactory) error {
 	var err error
-	w.Function, w.Mapping, err = local.NewDelivery(w.Topology, queue, environments, slog.New(slog.DiscardHandler))
+	w.Function, w.Mapping, err = local.NewDelivery(w.Topology, queue, environments, slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,172 @@
+package local
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/spillwayhq/spillway/infra/local/cloudwatch"
+	"github.com/spillwayhq/spillway/infra/local/cloudwatch/feed"
+	"github.com/spillwayhq/spillway/infra/local/lambda"
+	"github.com/spillwayhq/spillway/infra/local/sqs"
+	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/ingest"
+)
+
+// metricsRetention is how long the metrics can be looked at. They take about 10 MB.
+const metricsRetention = 24 * time.Hour
+
+// An Alarm is how an alarm of the deployment stands, evaluated on this machine as CloudWatch does
+// it.
+type Alarm struct {
+	Name      string            `json:"name"`
+	Severity  topology.Severity `json:"severity"`
+	Composite bool              `json:"composite"`
+	State     cloudwatch.State  `json:"state"`
+	Since     time.Time         `json:"since,omitzero"` // of the last change; zero: there was none
+	Reason    string            `json:"reason"`
+	// Notified: on AWS somebody was told. A part of a composite never tells anybody.
+	Notified     bool   `json:"notified"`
+	SuppressedBy string `json:"suppressedBy,omitempty"` // what holds back a composite's notification
+	Text         string `json:"text"`                   // what it means, what to do first, and where to read more
+}
+
+// Fires reports whether the alarm is in the state ALARM.
+func (a *Alarm) Fires() bool { return a.State == cloudwatch.Alarm }
+
+// An AlarmChange is the change of an alarm's state.
+type AlarmChange struct {
+	cloudwatch.Change
+	After time.Duration // how long the state before was; 0: not known
+	Text  string        // see Alarm
+}
+
+// Begins reports whether the alarm has begun to fire, and Ends whether it has ended. Other changes
+// are that the first data is there.
+func (c *AlarmChange) Begins() bool { return c.To == cloudwatch.Alarm && c.From != c.To }
+
+// Ends is the opposite of Begins.
+func (c *AlarmChange) Ends() bool { return c.From == cloudwatch.Alarm && c.From != c.To }
+
+// A monitor is what CloudWatch is to a deployment: it has the metrics of every part, and evaluates
+// the deployment's own alarms each minute, with the delays of a normal day.
+type monitor struct {
+	store     *cloudwatch.Store
+	evaluator *cloudwatch.Evaluator
+	texts     map[string]string // by alarm
+	endpoint  feed.Endpoint
+	queues    []*feed.Queue
+	function  string
+	// concurrent is how many invocations of function are under way.
+	concurrent func() int64
+	onChange   func(AlarmChange)
+	logger     *slog.Logger
+}
+
+func newMonitor(t *topology.Topology, logger *slog.Logger, onChange func(AlarmChange)) (*monitor, error) {
+	m := &monitor{store: cloudwatch.NewStore(metricsRetention), texts: map[string]string{},
+		function: t.Names.DeliverFunction, concurrent: func() int64 { return 0 }, onChange: onChange, logger: logger}
+	var err error
+	if m.evaluator, err = cloudwatch.New(t, m.store, cloudwatch.Typical()); err != nil {
+		return nil, err
+	}
+	for i := range t.Alarms {
+		m.texts[t.Alarms[i].Name] = t.Alarms[i].Description()
+	}
+	for i := range t.Composites {
+		m.texts[t.Composites[i].Name] = t.Composites[i].Description()
+	}
+	return m, nil
+}
+
+// watch adds queues.
+func (m *monitor) watch(queues ...*sqs.Queue) {
+	for _, q := range queues {
+		m.queues = append(m.queues, feed.NewQueue(m.store.Put, q))
+	}
+}
+
+// requested counts a request to the ingest endpoint.
+func (m *monitor) requested(s ingest.Summary) { m.endpoint.Answered(s.Status, s.Latency) }
+
+// invoked counts an invocation of the deliver function.
+func (m *monitor) invoked(i lambda.Invoked) { feed.Invoked(m.store.Put, m.function, i) }
+
+// tee returns a writer of metrics to w, which the monitor reads too.
+func (m *monitor) tee(w io.Writer) io.Writer { return &metricsTee{w, m} }
+
+type metricsTee struct {
+	io.Writer
+	m *monitor
+}
+
+// Write takes one line, as emf.Writer writes it.
+func (t *metricsTee) Write(line []byte) (int, error) {
+	if err := t.m.store.PutEMF(line); err != nil {
+		t.m.logger.Warn("metrics can't be read", "error", err)
+	}
+	return t.Writer.Write(line)
+}
+
+// run samples and evaluates at the end of each minute, until ctx ends.
+func (m *monitor) run(ctx context.Context) {
+	m.evaluator.Begin(time.Now())
+	for {
+		end := time.Now().Truncate(time.Minute).Add(time.Minute)
+		timer := time.NewTimer(time.Until(end))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+		m.sample(end.Add(-time.Minute))
+		for _, c := range m.evaluate(end) {
+			m.logger.WarnContext(ctx, "an alarm has changed", "alarm", c.Alarm, "state", c.To, "was", c.From, "reason", c.Reason,
+				"notified", c.Notified)
+			if m.onChange != nil {
+				m.onChange(c)
+			}
+		}
+	}
+}
+
+// sample writes what the emulators know of the minute that has just ended.
+func (m *monitor) sample(minute time.Time) {
+	for _, q := range m.queues {
+		q.Sample(minute)
+	}
+	m.endpoint.Sample(m.store.Put, minute)
+	feed.Concurrent(m.store.Put, m.function, minute, m.concurrent())
+}
+
+// evaluate returns the changes that concern people.
+func (m *monitor) evaluate(now time.Time) []AlarmChange {
+	since := map[string]time.Time{}
+	for _, s := range m.evaluator.States() {
+		since[s.Name] = s.Since
+	}
+	var changes []AlarmChange
+	for _, change := range m.evaluator.Evaluate(now) {
+		c := AlarmChange{Change: change, Text: m.texts[change.Alarm]}
+		if before := since[c.Alarm]; !before.IsZero() {
+			c.After = now.Sub(before)
+		}
+		if c.Begins() || c.Ends() || c.Notified {
+			changes = append(changes, c)
+		}
+	}
+	return changes
+}
+
+// alarms are how all alarms stand.
+func (m *monitor) alarms() []Alarm {
+	states := m.evaluator.States()
+	alarms := make([]Alarm, len(states))
+	for i, s := range states {
+		alarms[i] = Alarm{Name: s.Name, Severity: s.Severity, Composite: s.Composite, State: s.State, Since: s.Since,
+			Reason: s.Reason, Notified: s.Notified, SuppressedBy: s.SuppressedBy, Text: m.texts[s.Name]}
+	}
+	return alarms
+}

@@ -1,0 +1,129 @@
+package local
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/spillwayhq/spillway/infra/local/cloudwatch"
+	"github.com/spillwayhq/spillway/infra/local/lambda"
+	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/emf"
+	"github.com/spillwayhq/spillway/shared/ingest"
+)
+
+// watched is a topology with an alarm about each source of metrics, and a composite.
+func watched() *topology.Topology {
+	alarm := func(name string, m topology.Metric) topology.Alarm {
+		m.ID, m.Statistic = "m", "Sum"
+		return topology.Alarm{Name: name, Severity: topology.Warning, Metrics: []topology.Metric{m}, Threshold: 2,
+			Period: time.Minute, Periods: 1, Breaching: 1, Missing: topology.MissingIsGood,
+			Meaning: "it is " + name + ".", First: "look.", Section: name}
+	}
+	n := topology.DefaultNames()
+	return &topology.Topology{Names: n,
+		Alarms: []topology.Alarm{
+			alarm("own", topology.Metric{Own: "deliver", Pipeline: n.Pipeline, Name: "EventsDelivered"}),
+			alarm("lambda", topology.Metric{Function: n.DeliverFunction, Name: "Errors"}),
+			alarm("endpoint", topology.Metric{IngestEndpoint: true, Name: "ServerErrors"}),
+		},
+		Composites: []topology.Composite{{Name: "any", Severity: topology.Critical, Any: []string{"lambda"},
+			Meaning: "it is.",
+			First:   "look.", Section: "any"}},
+	}
+}
+
+// Each source of metrics reaches the alarms, each change is told with what to do, and the status
+// has it.
+func TestTheMonitorTellsOfEachAlarmThatBeginsAndEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log, told bytes.Buffer
+		m, err := newMonitor(watched(), slog.New(slog.DiscardHandler), func(c AlarmChange) {
+			verb := "begins"
+			if c.Ends() {
+				verb = "ends after " + c.After.String()
+			}
+			told.WriteString(c.Alarm + " " + verb + ", notified " + map[bool]string{true: "yes", false: "no"}[c.Notified] + "\n")
+			if !strings.Contains(c.Text, "First: look.") {
+				t.Errorf("%s does not say what to do: %q", c.Alarm, c.Text)
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { m.run(ctx) })
+		time.Sleep(time.Until(time.Now().Truncate(time.Minute).Add(3*time.Minute + time.Second)))
+		if told.Len() > 0 {
+			t.Errorf("before anything happens it tells %s", &told)
+		}
+		metrics := emf.NewWriter(m.tee(&log), "spillway", "deliver")
+		if err := metrics.Write(time.Now(), emf.Metric{Name: "EventsDelivered", Values: []float64{3}}); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			m.invoked(lambda.Invoked{End: time.Now(), Err: errors.New("it crashes")})
+			m.requested(ingest.Summary{Status: 500, Latency: time.Millisecond})
+		}
+		time.Sleep(2 * time.Minute)
+		const begun = "own begins, notified yes\nlambda begins, notified no\nendpoint begins, notified yes\nany begins, " +
+			"notified yes\n"
+		if got := told.String(); got != begun {
+			t.Errorf("it tells\n%swant\n%s", got, begun)
+		}
+		if !strings.Contains(log.String(), `"EventsDelivered":3`) {
+			t.Errorf("the log lacks the line of metrics: %s", &log)
+		}
+		for _, a := range m.alarms() {
+			if !a.Fires() || a.Reason == "" || a.Text == "" || a.Notified == (a.Name == "lambda") {
+				t.Errorf("%+v", a)
+			}
+		}
+		told.Reset()
+		time.Sleep(5 * time.Minute)
+		if got := told.String(); strings.Count(got, "ends after 2m0s") != 4 {
+			t.Errorf("it tells\n%swant that all four end, as soon as the value has left the range", got)
+		}
+		cancel()
+		running.Wait()
+	})
+}
+
+func TestALineOfMetricsThatIsCutIsLoggedAndGoesOnToTheLog(t *testing.T) {
+	var log, warned bytes.Buffer
+	m, err := newMonitor(watched(), slog.New(slog.NewJSONHandler(&warned, nil)), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const line = `{"_aws":{"Timestamp":1`
+	if n, err := m.tee(&log).Write([]byte(line)); n != len(line) || err != nil || log.String() != line {
+		t.Errorf("%d bytes, %v: %s", n, err, &log)
+	}
+	if !strings.Contains(warned.String(), cloudwatch.RejectedBroken) {
+		t.Errorf("the log says %s", &warned)
+	}
+}
+
+func TestTheStatusHasEveryAlarmAsJSON(t *testing.T) {
+	m, err := newMonitor(watched(), slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(Status{Alarms: m.alarms()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"name":"any","severity":"critical","composite":true,"state":"INSUFFICIENT_DATA","reason":"","notified":false,` +
+		`"text":"CRITICAL: it is. First: look. More: #any"}`
+	if !strings.Contains(string(text), want) {
+		t.Errorf("%s\nlacks\n%s", text, want)
+	}
+}
