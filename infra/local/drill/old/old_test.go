@@ -111,8 +111,8 @@ func TestSegmentAway(t *testing.T) {
 		{"for longer than the repair: until Segment is back",
 			append(away(minutes(10*60, 20, 0)), minutes(14*60, 20, usualAnswer)...), 83.3, 516.7, 1, true, false},
 		{"to the end", away(minutes(24*60, 20, 0)), 83.3, 24*60 - 83.3, 1, false, true},
-		{"slow, 10 s an answer: the workers do 12 a second",
-			minutes(24*60, 20, 10*time.Second), 100_000 / 8.0 / 60, 240, 1, true, false},
+		{"slow for five hours, 10 s an answer: the workers do 12 a second",
+			append(minutes(300, 20, 10*time.Second), minutes(19*60, 20, usualAnswer)...), 100_000 / 7.9 / 60, 89, 1, true, false},
 		{"away while nobody comes", away(minutes(24*60, 0, 0)), 0, 0, 0, false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

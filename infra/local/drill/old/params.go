@@ -45,7 +45,7 @@ func Sized(peak float64) Params {
 	// It had worked until that day: the peak and a fifth more.
 	const spare = 1.2
 	p.Workers = max(1, int(math.Ceil(peak*spare*(p.FlushInterval+p.Overhead+usualAnswer).Seconds())))
-	p.RepairedWorkers = max(100, p.Workers)
+	p.RepairedWorkers = max(100, int(math.Ceil(peak*2*(p.Overhead+usualAnswer).Seconds())))
 	// Above 4,000 events a second the jobs that are held open would fill half of it on a usual day.
 	p.BoundJobs = max(p.BoundJobs, int64(2*p.Workers))
 	return p
@@ -65,7 +65,8 @@ func (p Params) parameters() []Parameter {
 			"The post-mortem: so many had gathered when it was full. With the policy noeviction, a write then fails."},
 		{"People raise the concurrency", fmt.Sprintf("%v after the API stopped, to %s workers of one client",
 			hours(p.RepairAfter), humanize.Comma(int64(p.RepairedWorkers))),
-			"The post-mortem: the API was down for four hours; with more concurrency 100,000 jobs were done in about a minute."},
+			"The post-mortem: the API was down for four hours; with more concurrency 100,000 jobs were done in about a minute. " +
+				"Measured: 100 workers do them in 60 s. Above 833 events/s: as many as do twice the usual peak."},
 	}
 }
 
