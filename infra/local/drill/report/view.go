@@ -1,0 +1,236 @@
+package report
+
+import (
+	"fmt"
+	"html/template"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spillwayhq/spillway/infra/local/drill"
+	"github.com/spillwayhq/spillway/infra/local/drill/old"
+)
+
+// A view is what the template shows, as text.
+type view struct {
+	CSS    template.CSS
+	Policy string
+
+	Scenario, Title, Story, When string
+	Facts                        []fact // of the run
+	Broken                       []string
+	Ours, Old                    *answer
+	Groups                       []group
+	X                            []tick
+	Charts                       []chart
+	Alarms                       []alarmRow
+	Silent                       []string
+	Shares                       []share
+	Events, Cost                 []fact
+	Refused                      []fact
+	Accepted                     string
+	Parameters, OldParameters    []drill.Parameter
+	Command                      string // that makes the page again
+}
+
+// A fact is a name and a value, with a remark.
+type fact struct {
+	Name, Value, Note string
+	Class             string
+}
+
+// An answer is one design's answer, the most important first.
+type answer struct {
+	Title string
+	Good  bool
+	Facts []fact // Value answers, Note says more
+}
+
+func newView(r *drill.Result) *view {
+	c := clock{start: r.Start.UTC(), minutes: min(max(r.Minutes, 0), maxMinutes)}
+	v := &view{
+		CSS: template.CSS(css), Policy: policy,
+		Scenario: r.Scenario, Title: r.Title, Story: r.Story,
+		When:   c.start.Format("2 January 2006, 15:04 UTC") + " and the next " + duration(float64(c.minutes)*60),
+		Broken: r.Broken, Ours: ours(r, c), Old: theirs(r.Old, c),
+		Facts: []fact{
+			{Name: "scenario", Value: r.Scenario}, {Name: "seed", Value: strconv.FormatUint(r.Seed, 10)},
+			{Name: "usual traffic", Value: amount(r.EventsPerSecond) + " events/s"},
+		},
+		Groups: timeline(r, c), X: c.timeTicks(), Charts: charts(r, c),
+		Parameters: r.Parameters, Accepted: count(r.Events.Accepted),
+		Command: fmt.Sprintf("spillway drill %s --seed %d --rate %v", r.Scenario, r.Seed, r.EventsPerSecond),
+	}
+	v.Alarms, v.Silent = alarmTable(r, c)
+	v.Events, v.Refused, v.Shares = account(r.Events)
+	v.Cost = costs(r.Cost)
+	if r.Old != nil {
+		v.OldParameters = r.Old.Parameters
+	}
+	return v
+}
+
+// maxMinutes is how long a drill the page shows: a year. It bounds what a broken file can cost.
+const maxMinutes = 366 * 24 * 60
+
+func ours(r *drill.Result, c clock) *answer {
+	e := r.Events
+	v := &answer{Title: "With Spillway", Good: len(r.Broken) == 0 && e.Lost == 0 && r.API.DownSeconds == 0}
+	lost := fact{Value: plural(e.Lost, "event lost", "events lost"), Class: good(e.Lost == 0),
+		Note: fmt.Sprintf("of %s accepted", count(e.Accepted))}
+	if dead := total(e.DeadLettered); dead > 0 {
+		lost.Note += ", " + plural(dead, "is a dead letter", "are dead letters") + " and can be sent again"
+	}
+	v.Facts = append(v.Facts, lost)
+	if r.API.Calls > 0 {
+		a := fact{Value: "The API stayed up", Class: good(r.API.DownSeconds == 0),
+			Note: fmt.Sprintf("%s of %s calls failed; 99 %% took at most %s", count(r.API.Failed), count(r.API.Calls),
+				duration(r.API.P99Seconds))}
+		if r.API.DownSeconds > 0 {
+			a.Value = "The API was down for " + duration(r.API.DownSeconds)
+		}
+		v.Facts = append(v.Facts, a)
+	}
+	v.Facts = append(v.Facts, told(r, c))
+	if r.DrainSeconds != nil {
+		v.Facts = append(v.Facts, fact{Value: "Drained in " + duration(*r.DrainSeconds), Class: "good",
+			Note: "from the end of the fault to an empty queue" + most(r)})
+	} else if e.Waiting > 0 {
+		v.Facts = append(v.Facts,
+			fact{Value: plural(e.Waiting, "event waits", "events wait"), Note: "at the end, safe in the queue"})
+	}
+	return v
+}
+
+// most says how many events waited at most, if that is known.
+func most(r *drill.Result) string {
+	for _, s := range r.Series {
+		if s.Chart == drill.ChartBacklog {
+			return "; at most " + valueIn(s, 0, len(s.Values)) + " waited"
+		}
+	}
+	return ""
+}
+
+// told is the answer to when somebody knew.
+func told(r *drill.Result, c clock) fact {
+	_, fault := r.FirstFault()
+	notice, any := r.FirstNotice()
+	n := r.Notifications()
+	switch {
+	case any:
+		return fact{Value: "First alarm after " + duration(notice.After.Seconds()), Class: "good",
+			Note: fmt.Sprintf("%s at %s; %s in all", notice.Alarm, c.at(notice.At),
+				plural(int64(n), "notification", "notifications"))}
+	case n > 0:
+		return fact{Value: plural(int64(n), "notification", "notifications"), Note: "no fault had begun"}
+	case fault:
+		return fact{Value: "No alarm", Note: "nobody was told"}
+	}
+	return fact{Value: "No alarm", Class: "good", Note: "and there was no fault"}
+}
+
+func theirs(d *old.Day, c clock) *answer {
+	if d == nil {
+		return nil
+	}
+	v := &answer{Title: "In the design that failed", Good: len(d.Stops) == 0}
+	if len(d.Stops) == 0 {
+		highest := 0.0
+		for _, jobs := range d.Jobs {
+			highest = max(highest, jobs)
+		}
+		v.Facts = []fact{{Value: "The API stayed up", Class: "good",
+			Note: fmt.Sprintf("at most %s of the %s jobs that fit into Redis", number(highest), count(d.BoundJobs))}}
+		return v
+	}
+	var spans []string
+	for _, s := range d.Stops[:min(3, len(d.Stops))] {
+		spans = append(spans, c.span(s.From, s.To))
+	}
+	if more := len(d.Stops) - len(spans); more > 0 {
+		spans = append(spans, plural(int64(more), "more time", "more times"))
+	}
+	v.Facts = []fact{
+		{Value: plural(d.RefusedTotal, "event lost", "events lost"), Class: "bad",
+			Note: "with the requests that failed when their jobs found no place"},
+		{Value: "API down for " + duration(d.DownSeconds), Class: "bad", Note: strings.Join(spans, ", ")},
+	}
+	if d.FullAt != nil {
+		v.Facts = append(v.Facts, fact{Value: "Redis full at " + c.at(*d.FullAt), Class: "bad",
+			Note: fmt.Sprintf("with %s jobs, %s", count(d.BoundJobs), value(d.BoundBytes, drill.Bytes))})
+	}
+	if last := d.Stops[len(d.Stops)-1].To; d.DrainedAt != nil && last != nil {
+		v.Facts = append(v.Facts, fact{Value: "Drained in " + duration(max(0, d.DrainedAt.Sub(*last).Seconds())),
+			Note: "when the API worked again, at " + c.at(*d.DrainedAt)})
+	}
+	return v
+}
+
+func good(is bool) string {
+	if is {
+		return "good"
+	}
+	return "bad"
+}
+
+func plural(n int64, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return count(n) + " " + many
+}
+
+func total(m map[string]int64) int64 {
+	var n int64
+	for _, v := range m {
+		n += v
+	}
+	return n
+}
+
+// charts are the series' charts in the order of the series, and the old design's memory after the
+// backlog, which it is to be compared with.
+func charts(r *drill.Result, c clock) []chart {
+	var order []string
+	grouped := map[string][]drill.Series{}
+	for _, s := range r.Series {
+		key := s.Chart + "\x00" + s.Unit // series of one chart with two units are two charts
+		if grouped[key] == nil {
+			order = append(order, key)
+		}
+		grouped[key] = append(grouped[key], s)
+	}
+	var all []chart
+	for i, key := range order {
+		ch := newChart("c"+strconv.Itoa(i), grouped[key][0].Chart, grouped[key], c)
+		ch.Bands = append(shades(r, c), ch.Bands...)
+		all = append(all, ch)
+		if ch.Title == drill.ChartBacklog && r.Old != nil {
+			all = append(all, oldChart(r.Old, c))
+		}
+	}
+	if r.Old != nil && !slices.ContainsFunc(all, func(ch chart) bool { return ch.ID == oldID }) {
+		all = append(all, oldChart(r.Old, c))
+	}
+	return all
+}
+
+const oldID = "old"
+
+func oldChart(d *old.Day, c clock) chart {
+	values := make([]*float64, len(d.Bytes))
+	for i := range d.Bytes {
+		values[i] = &d.Bytes[i]
+	}
+	series := []drill.Series{{Name: "jobs in Redis", Unit: drill.Bytes, Values: values}}
+	s := newScale(max(d.BoundBytes*1.1, highestIn(values, 0, len(values))), drill.Bytes)
+	ch := draw(oldID, "The design that failed: memory of Redis", series, s, c)
+	ch.Bound = &bound{Y: trim(plotTop + plotHeight*float64(s.y(d.BoundBytes))/1000),
+		Label: "full: " + value(d.BoundBytes, drill.Bytes)}
+	for _, stop := range d.Stops {
+		ch.Bands = append(ch.Bands,
+			c.band("down", "The API is down, "+c.span(stop.From, stop.To), stop.From, stop.To, plotTop, plotHeight))
+	}
+	return ch
+}
