@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -73,9 +74,47 @@ func TestTheConfigurationPageHasTheFlagsOfEveryVerb(t *testing.T) {
 	}
 }
 
-// documentedCommand is a spillway command in a block of a page: the rest of the line, without a
-// comment, a redirection and what comes behind a pipe.
-var documentedCommand = regexp.MustCompile(`(?m)^    (?:go run \./cmd/spillway|spillway) ([^#|<>\n]*)`)
+// documentedCommand is the rest of a line behind a spillway command in a block of a page, which may
+// stand behind another command.
+var documentedCommand = regexp.MustCompile(`(?m)^    (?:\(umask 077; |.*\| )?(?:go run \./cmd/spillway|spillway) ([^\n]*)`)
+
+// shellWords are the words of a shell's command line, up to a pipe, a redirection, a comment or the
+// next command.
+func shellWords(line string) (words []string) {
+	word, quote, begun := "", rune(0), false
+	for _, r := range line + " " {
+		switch {
+		case quote != 0 && r == quote:
+			quote = 0
+		case quote != 0:
+			word += string(r)
+		case r == '\'' || r == '"':
+			quote, begun = r, true
+		case r == ' ' && begun:
+			words, word, begun = append(words, word), "", false
+		case r == ' ':
+		case strings.ContainsRune("|<>&;)", r), r == '#' && !begun:
+			return words
+		default:
+			word, begun = word+string(r), true
+		}
+	}
+	return words
+}
+
+func TestShellWordsAreThoseOfAShell(t *testing.T) {
+	for line, want := range map[string][]string{
+		`dlq ls --name "$NAME"`:               {"dlq", "ls", "--name", "$NAME"},
+		`logs d --query 'a | b > 1 # c' # d`:  {"logs", "d", "--query", "a | b > 1 # c"},
+		`dlq export > file`:                   {"dlq", "export"},
+		`keys check f.json && aws ssm x "" y`: {"keys", "check", "f.json"},
+		`send --write-key ''`:                 {"send", "--write-key", ""},
+	} {
+		if got := shellWords(line); !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", line, got, want)
+		}
+	}
+}
 
 func TestEveryCommandInTheDocumentationHasFlagsThatExist(t *testing.T) {
 	t.Parallel()
@@ -95,7 +134,7 @@ func TestEveryCommandInTheDocumentationHasFlagsThatExist(t *testing.T) {
 		}
 		for _, c := range documentedCommand.FindAllStringSubmatch(string(text), -1) {
 			commands++
-			args := strings.Fields(strings.ReplaceAll(c[1], `"`, ""))
+			args := shellWords(strings.ReplaceAll(c[1], `"$NAME"`, "spillway"))
 			verb, args, err := newRoot().Find(args)
 			if err == nil {
 				err = verb.ParseFlags(args)

@@ -14,6 +14,7 @@ import (
 	"github.com/spillwayhq/spillway/cmd/spillway/keyfile"
 	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
 	"github.com/spillwayhq/spillway/cmd/spillway/usage"
+	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/ingest/writekeys"
 )
 
@@ -22,7 +23,8 @@ func newKeysCheck() *cobra.Command {
 		Use:   "check FILE...",
 		Short: "Check write-key documents as the ingest endpoint reads them",
 		Long: usage.Help("Reads write-key documents as the ingest endpoint does, and prints their keys by name, with "+
-			"quotas. It shows no key. - is the standard input.",
+			"quotas, and the beginning of its SHA-256, by which logs and dead letters name it. It shows no key. - is the "+
+			"standard input.",
 			"Several files are checked as one set, whose parts are in several SSM parameters: no key and no name may be in "+
 				"two of them."),
 		Args: func(c *cobra.Command, args []string) error {
@@ -77,7 +79,7 @@ func printKeys(out io.Writer, path string, size int, d *writekeys.Document) {
 		fmt.Fprintf(out, "warning: %s\n", terminal.OneLine(warning))
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(w, "  NAME\tENABLED\tQUOTA\tBURST")
+	fmt.Fprintln(w, "  NAME\tID\tENABLED\tQUOTA\tBURST")
 	for _, e := range d.Entries {
 		enabled, quota, burst := "yes", "unlimited", ""
 		if e.Disabled {
@@ -86,7 +88,7 @@ func printKeys(out io.Writer, path string, size int, d *writekeys.Document) {
 		if e.Quota > 0 {
 			quota, burst = number(e.Quota)+" events/s", number(e.EffectiveBurst())+" events"
 		}
-		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", terminal.OneLine(e.Name), enabled, quota, burst)
+		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\t%s\n", terminal.OneLine(e.Name), deliver.KeyID(e.WriteKey), enabled, quota, burst)
 	}
 	w.Flush()
 }

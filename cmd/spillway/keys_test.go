@@ -30,7 +30,7 @@ func TestKeysCheckShowsTheSetWithoutItsKeys(t *testing.T) {
 	for _, want := range []string{
 		path + ": 3 write keys, 204 bytes: a standard SSM parameter holds it\n",
 		`warning: the write key named "shop web" has white space around it, which is ignored`,
-		"shop web   yes       unlimited", "partner    yes       0.5 events/s   5 events",
+		"shop web   8766b9cb   yes       unlimited", "partner    ff492ef7   yes       0.5 events/s   5 events",
 		"no        50 events/s    1000 events",
 	} {
 		if !strings.Contains(out, want) {
