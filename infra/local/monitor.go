@@ -14,7 +14,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/ingest"
 )
 
-// metricsRetention is how long the metrics can be looked at. They take about 10 MB.
+// metricsRetention is how long the metrics can be looked at. They take 7 to 20 MB, see cloudwatch.NewStore.
 const metricsRetention = 24 * time.Hour
 
 // An Alarm is how an alarm of the deployment stands, evaluated on this machine as CloudWatch does

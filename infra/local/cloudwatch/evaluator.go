@@ -258,9 +258,13 @@ func (e *Evaluator) visible(k *Key, now time.Time) func(minute int64) bool {
 // reason says for people what the values were.
 func (a *metricAlarm) reason(values []float64) string {
 	real, breaching := a.rule.newest(values)
-	words := make([]string, 0, a.Periods)
-	for _, v := range values[max(0, len(values)-a.Periods):] {
-		words = append(words, number(v))
+	shown := values[len(values)-a.Periods:]
+	if slices.ContainsFunc(shown, math.IsNaN) {
+		shown = values // older ones count in the place of missing ones
+	}
+	words := make([]string, len(shown))
+	for i, v := range shown {
+		words[i] = number(v)
 	}
 	side := "above"
 	if a.Below {

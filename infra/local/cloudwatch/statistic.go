@@ -11,9 +11,11 @@ import (
 
 // A point is what is known of a metric's values in one minute or more.
 type point struct {
-	count, sum, min, max float64
-	distribution         []bucket // by index; empty while all values are the same
+	summary
+	distribution []bucket // by index; empty while all values are the same
 }
+
+type summary struct{ count, sum, min, max float64 }
 
 // A bucket counts values between two powers of growth.
 type bucket struct {

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// Limits of a Store. A metric takes 58 KB a day if it has a value in every minute, and up to 1 KB
-// more for each minute with many different values.
+// Limits of a Store. A metric takes 46 KB a day, and up to 1 KB more for each minute with many
+// different values.
 const (
-	maxSeries = 1000 // metrics; a pipeline writes about 150
+	maxSeries = 400 // metrics: 18 MB a day; a pipeline writes about 150, 8 of them with many different values
 	// largestValue is the largest that CloudWatch takes (API reference, MetricDatum).
 	largestValue = 1 << 360
 )
@@ -47,8 +47,8 @@ type Store struct {
 }
 
 // NewStore returns an empty Store that holds each value for at least retention, counted from the
-// newest value, and longer where an alarm needs it. A Store of 24 hours with all metrics of a
-// pipeline takes about 10 MB.
+// newest value, and longer where an alarm needs it. Measured with 24 hours of 150 metrics, of which 8
+// are latencies with 500 values a minute: 20 MB; of a quiet pipeline 7 MB.
 func NewStore(retention time.Duration) *Store {
 	return &Store{
 		retention: minutes(retention), keep: map[Key]int64{}, series: map[Key]*series{}, active: map[string]spans{},
@@ -89,16 +89,19 @@ func (s *Store) put(minute int64, k Key, values []float64) {
 		all = &series{hours: map[int64]*hour{}}
 		s.series[k] = all
 	}
+	in, place := all.hour(minute), minute%60
+	p := in.point(place)
 	for _, v := range values {
 		if math.IsNaN(v) || math.Abs(v) > largestValue {
 			s.rejected[RejectedValue]++
 			continue
 		}
-		all.at(minute).add(v)
+		p.add(v)
 		if k.Queue != "" {
 			s.active[k.Queue] = s.active[k.Queue].add(minute, v)
 		}
 	}
+	in.set(place, p)
 	if minute > s.latest {
 		s.latest = minute
 		s.prune()
@@ -163,20 +166,39 @@ func (s *Store) Values(k Key, name string, from time.Time, period time.Duration,
 // A series is one metric, in pieces of an hour.
 type series struct{ hours map[int64]*hour }
 
-type hour [60]*point
+// An hour has a series' minutes; one without a value has the count 0.
+type hour struct {
+	summaries     [60]summary
+	distributions *[60][]bucket // nil: no minute has two different values
+}
 
-// at returns the point of a minute, for a change.
-func (s *series) at(minute int64) *point {
+// hour returns the hour of a minute, for a change.
+func (s *series) hour(minute int64) *hour {
 	h, ok := s.hours[minute/60]
 	if !ok {
 		h = new(hour)
 		s.hours[minute/60] = h
 	}
-	p := &h[minute%60]
-	if *p == nil {
-		*p = new(point)
+	return h
+}
+
+func (h *hour) point(minute int64) point {
+	p := point{summary: h.summaries[minute]}
+	if h.distributions != nil {
+		p.distribution = h.distributions[minute]
 	}
-	return *p
+	return p
+}
+
+func (h *hour) set(minute int64, p point) {
+	h.summaries[minute] = p.summary
+	if len(p.distribution) == 0 {
+		return
+	}
+	if h.distributions == nil {
+		h.distributions = new([60][]bucket)
+	}
+	h.distributions[minute] = p.distribution
 }
 
 // read fills out with a statistic of periods from the minute first on, each of per minutes. Only
@@ -198,13 +220,14 @@ func (s *series) read(out []float64, first, per int64, statistic statistic, visi
 				number = minute / 60
 				in = s.hours[number]
 			}
-			if in == nil || in[minute%60] == nil || visible != nil && !visible(minute) {
+			if in == nil || in.summaries[minute%60].count == 0 || visible != nil && !visible(minute) {
 				continue
 			}
+			p := in.point(minute % 60)
 			if per == 1 { // the usual case, without a copy
-				sum = *in[minute%60]
+				sum = p
 			} else {
-				sum.merge(in[minute%60])
+				sum.merge(&p)
 			}
 		}
 		out[i] = statistic(&sum)
