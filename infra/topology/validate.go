@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/spillwayhq/spillway/infra/topology/metricmath"
 )
 
 // Limits of SQS and Lambda (their developer guides, "quotas" and "Using Lambda with Amazon SQS").
@@ -203,6 +205,18 @@ func (t *Topology) validateAlarm(p *problems, a Alarm) {
 	p.check(a.Expression != "" || len(a.Metrics) == 1, "alarm %s: an expression is missing, which several metrics need",
 		a.Name)
 	t.validateMetrics(p, "alarm "+a.Name, a.Metrics)
+	if a.Expression != "" {
+		err := metricmath.Check(a.Expression, metricIDs(a.Metrics))
+		p.check(err == nil, "alarm %s: %w", a.Name, err)
+	}
+}
+
+func metricIDs(metrics []Metric) []string {
+	ids := make([]string, len(metrics))
+	for i, m := range metrics {
+		ids[i] = m.ID
+	}
+	return ids
 }
 
 // metricID is what CloudWatch accepts as the name of a metric in expressions (API reference,
