@@ -24,10 +24,29 @@ func TestCostPrintsWhatTheDocumentationShows(t *testing.T) {
 		t.Fatal(err)
 	}
 	printed := strings.Split(strings.TrimSpace(out), "\n")
+	var block strings.Builder
 	for _, l := range printed[:len(printed)-3] { // the dates and sources of the prices are in the page's text
-		if l != "" && !strings.Contains(text, "\n    "+l+"\n") {
-			t.Errorf("docs/cost.md does not have the line %q of what `spillway cost %s` prints now: update it", l, line)
+		if l != "" {
+			l = "    " + l
 		}
+		block.WriteString(l + "\n")
+	}
+	begin := strings.Index(text, "    "+printed[0])
+	end := begin + strings.Index(text[max(0, begin):], "\n\nWhat does not depend") + 1
+	if begin < 0 || end < begin {
+		t.Fatalf("docs/cost.md does not have the line %q of what `spillway cost %s` prints, or nothing behind it", printed[0],
+			line)
+	}
+	if text[begin:end] == block.String() {
+		return
+	}
+	if !*update {
+		t.Fatalf("docs/cost.md does not have what `spillway cost %s` prints now: run go test ./cmd/spillway -run Cost -update",
+			line)
+	}
+	head, _, _ := strings.Cut(string(page), text[begin:end])
+	if err := os.WriteFile("../../docs/cost.md", []byte(head+block.String()+text[end:]), 0o644); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -43,6 +43,7 @@ func newRoot() *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(usage.FlagError)
 	root.AddCommand(newUp(), newSend(), newDLQ(), newTail(), newKeys(), newSegmentd(), newBench(), newCheck(), newDoctor(),
+		newDrill(),
 		newLogs(), newCost(), newVersion())
 	return root
 }

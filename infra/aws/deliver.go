@@ -3,6 +3,8 @@ package main
 import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/jsii-runtime-go"
+
+	"github.com/spillwayhq/spillway/infra/topology"
 )
 
 // addDeliver creates the function that delivers events to Segment, and its event source.
@@ -21,6 +23,7 @@ func (p *pipeline) addDeliver() {
 	}
 	if p.settings.Canary {
 		variables["SPILLWAY_CANARY_WRITE_KEY"] = p.canaryKey()
+		variables["SPILLWAY_DRILL_PARAMETER"] = jsii.String(p.topology.Names.Parameter(topology.DrillParameter))
 	}
 	deliver := p.newFunction(p.topology.Names.DeliverFunction, "delivers the events of the queue to Segment", variables)
 	events.grantReceive(deliver.role)
@@ -29,6 +32,9 @@ func (p *pipeline) addDeliver() {
 		if name != "" {
 			p.grantRead(deliver.role, name)
 		}
+	}
+	if p.settings.Canary {
+		p.grantRead(deliver.role, p.topology.Names.Parameter(topology.DrillParameter))
 	}
 	for _, s := range p.topology.EventSources {
 		awslambda.NewEventSourceMapping(p.Stack, jsii.String("DeliverSource"), &awslambda.EventSourceMappingProps{

@@ -99,6 +99,10 @@ func (n Names) Alarm(name string) string { return n.Pipeline + "-" + name }
 // Parameter is the name of a parameter in SSM.
 func (n Names) Parameter(name string) string { return "/" + n.Pipeline + "/" + name }
 
+// DrillParameter is the name of the parameter, for Names.Parameter, that says until when canaries are
+// dropped to try the alarms. It exists only during a drill.
+const DrillParameter = "drill-until"
+
 // FunctionLog is the log group of a function. Lambda expects the prefix.
 func (n Names) FunctionLog(function string) string { return "/aws/lambda/" + function }
 

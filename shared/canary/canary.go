@@ -53,6 +53,10 @@ const (
 // are not sent to Segment.
 func EndsBeforeSegment(writeKey string) bool { return strings.HasPrefix(writeKey, WriteKey) }
 
+// Sent reports whether an event, as Segment would get it, is one that a Canary sends. Only these may
+// be dropped to try the alarms, whatever else has their write key.
+func Sent(event []byte) bool { return bytes.Contains(event, []byte(`"messageId":"`+WriteKey+`-`)) }
+
 // Config is the configuration of a Canary. URL and WriteKey are required.
 type Config struct {
 	URL       string            // of the ingest endpoint: scheme and host, and optionally a path before /v1

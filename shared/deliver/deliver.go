@@ -85,6 +85,10 @@ type Config struct {
 	// never gets them. So no data contains them, and a missing canary means that the pipeline is
 	// down, not that Segment is.
 	CanaryEndsHere bool
+	// DropCanary is called for each event that carries the canary's write key itself. Those for
+	// which it returns true are neither sent nor counted as delivered, so that the alarms can be
+	// tried. Nil: none. It must be fast and is called by one goroutine at a time.
+	DropCanary func(event []byte) bool
 	// Observer is called at the beginning of each invocation. It returns a function for each
 	// event's Observation, or nil if no client follows, so that messages need not be decoded while
 	// the breaker is open. Calls of one invocation are sequential, those of several are concurrent.

@@ -37,6 +37,10 @@ func (in *intake) take(rec *record) {
 	}
 	m := in.decode(rec)
 	in.ledger.receive(m, now)
+	if in.isDropped(m) {
+		in.ledger.drop(m)
+		return
+	}
 	if m.canary && in.h.config.CanaryEndsHere {
 		for i := range m.dispositions {
 			m.dispositions[i] = Delivered
@@ -45,6 +49,23 @@ func (in *intake) take(rec *record) {
 		return
 	}
 	in.pack(m)
+}
+
+// isDropped reports whether a message is one of the canary's that is not to arrive: all of its events
+// are, and each could be sent. A message that has another write key, or only the default one, never
+// is.
+func (in *intake) isDropped(m *delivery) bool {
+	drop := in.h.config.DropCanary
+	if drop == nil || !m.canary || m.ownKey != in.h.config.CanaryWriteKey || m.failure != nil || len(m.events) == 0 ||
+		len(m.events) != len(m.content.Events) {
+		return false
+	}
+	for _, raw := range m.events {
+		if !drop(raw) {
+			return false
+		}
+	}
+	return true
 }
 
 // mustRead reports whether a message is decoded although the breaker is open. Decoding is most of

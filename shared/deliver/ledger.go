@@ -103,6 +103,14 @@ func (l *ledger) complete(m *delivery) {
 	l.completed(m)
 }
 
+// drop ends a message of the canary that is not to arrive.
+func (l *ledger) drop(m *delivery) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.report.CanariesDropped += m.count()
+	l.release(m)
+}
+
 // completed is called under mu. A message without dead letters is not needed any more, and its
 // buffers are reused.
 func (l *ledger) completed(m *delivery) {
@@ -122,6 +130,11 @@ func (l *ledger) completed(m *delivery) {
 	default:
 		l.deliver(m, m.count())
 	}
+	l.release(m)
+}
+
+// release reuses a message's buffers.
+func (l *ledger) release(m *delivery) {
 	m.body, m.text, m.receipt = nil, nil, nil
 	l.h.deliveries.Put(m)
 }

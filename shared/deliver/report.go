@@ -14,7 +14,7 @@ import (
 )
 
 // A Report is the result of one invocation. Every event is counted once: Events + CanaryEvents =
-// Delivered + len(CanaryAges) + the sum of Retried + the sum of DeadLettered. A body that can't be
+// Delivered + len(CanaryAges) + CanariesDropped + the sum of Retried + the sum of DeadLettered. A body that can't be
 // read counts as one event; one that was not read because the breaker is open counts as many as its
 // attribute Event-Count says, or one.
 type Report struct {
@@ -38,7 +38,9 @@ type Report struct {
 	// events too.
 	CanaryEvents int             // that came in
 	CanaryAges   []time.Duration // of each that was delivered: since it came in, 0 when that is unknown
-	CanaryTimes  []time.Time     // of the same: the minute for which it was sent, which is its timestamp
+	// CanariesDropped are those that Config.DropCanary chose.
+	CanariesDropped int
+	CanaryTimes     []time.Time // of the same: the minute for which it was sent, which is its timestamp
 
 	failures       int // messages that are retained
 	withoutSegment int // messages of canaries that end before Segment
@@ -113,7 +115,7 @@ func (r *Report) log(ctx context.Context, to *slog.Logger) {
 		level = slog.LevelWarn
 	}
 	to.Log(ctx, level, "delivered", "messages", r.Messages, "events", r.Events,
-		"delivered", r.Delivered, "canaries_delivered", len(r.CanaryAges), "retried", r.Retried,
+		"delivered", r.Delivered, "canaries_delivered", len(r.CanaryAges), "canaries_dropped", r.CanariesDropped, "retried", r.Retried,
 		"dead_lettered", r.DeadLettered, "fields_omitted", r.Omitted, "flushes", len(r.Flushes), "slowest_flush_ms",
 		slowest.Milliseconds(),
 		"oldest_ms", oldest.Milliseconds(), "duration_ms", r.Duration.Milliseconds(), "breaker", breaker,

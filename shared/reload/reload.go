@@ -71,6 +71,9 @@ type Config[T any] struct {
 	// Parse makes a value of what was read. The attribute goes to the log, so it must hold no
 	// secret, and neither must the error.
 	Parse func(ctx context.Context, data []byte) (value T, shown slog.Attr, err error)
+	// Default is the value until a first one was read. Nothing waits for that, and a source that
+	// can't be read is tried again after its interval. Nil: there is none.
+	Default *T
 	// Earlier is how many earlier versions of the source may be read for a first value, over the
 	// whole life of the program: 0 for a value that is harmful when it is old.
 	Earlier int
@@ -92,7 +95,11 @@ type Value[T any] struct {
 }
 
 // New returns a Value that has not been read yet.
-func New[T any](c Config[T]) *Value[T] { return &Value[T]{config: c} }
+func New[T any](c Config[T]) *Value[T] {
+	v := &Value[T]{config: c}
+	v.current.Store(c.Default)
+	return v
+}
 
 // Load returns the last good value; ok is false if there is none yet.
 func (v *Value[T]) Load() (value T, ok bool) {

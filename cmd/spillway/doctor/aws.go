@@ -301,7 +301,7 @@ func judgeFunction(f topology.Function, r read[function]) Finding {
 		return r.unknown(check)
 	case v.State == "Failed" || v.LastUpdateStatus == "Failed":
 		return finding(Failed, check, "read the reason, and deploy again", "its last change failed: %s",
-			cmp.Or(v.LastUpdateReason, v.StateReason, "Lambda says no reason"))
+			cmp.Or(v.LastUpdateStatusReason, v.StateReason, "Lambda says no reason"))
 	case time.Duration(v.Timeout)*time.Second != f.Timeout:
 		return finding(Warning, check, "deploy the pipeline again", "its timeout must be %v, is %d s", f.Timeout, v.Timeout)
 	}

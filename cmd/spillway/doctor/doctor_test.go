@@ -186,7 +186,7 @@ func TestEachFaultOfADeploymentIsFound(t *testing.T) {
 			"failed write keys: the parameters can't be used together"},
 		"a function's change failed": {func(f *first, _ *second) {
 			r := f.functions[n.DeliverFunction]
-			r.value.LastUpdateStatus, r.value.LastUpdateReason = "Failed", "no role"
+			r.value.LastUpdateStatus, r.value.LastUpdateStatusReason = "Failed", "no role"
 			f.functions[n.DeliverFunction] = r
 		}, "failed function spillway-deliver: its last change failed: no role"},
 		"another timeout": {func(f *first, _ *second) {

@@ -23,12 +23,7 @@ import (
 )
 
 // A function is what Lambda says of one.
-type function struct {
-	State, StateReason                 string
-	LastUpdateStatus, LastUpdateReason string
-	Timeout                            int // in seconds
-	Environment                        struct{ Variables map[string]string }
-}
+type function = signed.Function
 
 // An eventSource is what Lambda says of one.
 type eventSource struct {
@@ -120,8 +115,8 @@ func (r *reader) first(ctx context.Context) first {
 	lambda := signed.Lambda(r.config)
 	reading.Go(func() {
 		f.functions = each([]string{n.DeliverFunction, n.IngestFunction, n.CanaryFunction}, func(name string) read[function] {
-			return call(ctx, "lambda:GetFunctionConfiguration", func(ctx context.Context) (c function, err error) {
-				return c, lambda.JSON(ctx, "/2015-03-31/functions/"+name+"/configuration", nil, &c)
+			return call(ctx, "lambda:GetFunctionConfiguration", func(ctx context.Context) (function, error) {
+				return signed.Configuration(ctx, r.config, name)
 			})
 		})
 	})

@@ -42,6 +42,20 @@ func Lambda(c aws.Config) *Client { return &Client{c, "lambda"} }
 // SNS is a client of SNS.
 func SNS(c aws.Config) *Client { return &Client{c, "sns"} }
 
+// A Function is what Lambda says of one.
+type Function struct {
+	State, StateReason                       string
+	LastUpdateStatus, LastUpdateStatusReason string
+	Timeout                                  int // in seconds
+	Environment                              struct{ Variables map[string]string }
+}
+
+// Configuration reads the configuration of a function by its name. It needs the permission
+// lambda:GetFunctionConfiguration.
+func Configuration(ctx context.Context, c aws.Config, name string) (f Function, err error) {
+	return f, Lambda(c).JSON(ctx, "/2015-03-31/functions/"+name+"/configuration", nil, &f)
+}
+
 // JSON reads a resource of a REST API, such as /2015-03-31/functions/NAME/configuration, into
 // answer. An error of AWS is a smithy.APIError.
 func (c *Client) JSON(ctx context.Context, path string, query url.Values, answer any) error {

@@ -125,6 +125,11 @@ func Configure(o Options, p Parts) (deliver.Config, reload.Group, error) {
 		c.CurrentWriteKey = func() string { k, _ := key.Load(); return k }
 		values = append(values, key)
 	}
+	if o.DrillParameter != "" && o.CanaryWriteKey != "" {
+		until := newDrill(ssm.Parameter(p.SSM, o.DrillParameter), p.Logger)
+		c.DropCanary = func(event []byte) bool { return drilling(until, time.Now()) && canary.Sent(event) }
+		values = append(values, until)
+	}
 	sc := segment.Config{Endpoint: o.Endpoint, Gzip: o.Gzip, Transport: p.Transport}
 	if o.EndpointParameter != "" {
 		e := newEndpoint(ssm.Parameter(p.SSM, o.EndpointParameter), sc, p.Logger)

@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
+	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/reload"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
@@ -79,10 +80,16 @@ type function struct {
 
 func newFunction(t *testing.T, o Options, api *fakeSSM) *function {
 	t.Helper()
+	return newReportingFunction(t, o, api, new(deliver.Report))
+}
+
+// newReportingFunction is newFunction with the report of the last invocation.
+func newReportingFunction(t *testing.T, o Options, api *fakeSSM, last *deliver.Report) *function {
+	t.Helper()
 	f := new(function)
 	var err error
 	f.Handler, err = New(o, Parts{SQS: noSQS{}, SSM: api, Transport: &f.segments, Metrics: io.Discard,
-		Logger: slog.New(slog.NewTextHandler(&f.log, nil))})
+		Logger: slog.New(slog.NewTextHandler(&f.log, nil)), Report: func(r deliver.Report) { *last = r }})
 	if err != nil {
 		t.Fatal(err)
 	}
