@@ -83,22 +83,18 @@ func (p *point) insert(index int16, count uint32) {
 	}
 }
 
-// merge adds the values of another point.
-func (p *point) merge(other *point) {
-	switch {
-	case other.count == 0:
-		return
-	case p.count == 0:
-		*p = *other
-		p.distribution = slices.Clone(other.distribution)
+// merge adds the values of another point, which it does not change.
+func (p *point) merge(other summary, distribution []bucket) {
+	if p.count == 0 {
+		p.summary, p.distribution = other, slices.Clone(distribution)
 		return
 	}
-	if p.min != other.min || p.max != other.max || len(p.distribution) > 0 || len(other.distribution) > 0 {
+	if p.min != other.min || p.max != other.max || len(p.distribution) > 0 || len(distribution) > 0 {
 		p.spread()
-		if len(other.distribution) == 0 {
+		if len(distribution) == 0 {
 			p.insert(indexOf(other.min), uint32(other.count))
 		}
-		for _, b := range other.distribution {
+		for _, b := range distribution {
 			p.insert(b.index, b.count)
 		}
 	}
@@ -108,50 +104,58 @@ func (p *point) merge(other *point) {
 }
 
 // percentile is the value below which this share of the values lies.
-func (p *point) percentile(share float64) float64 {
-	if len(p.distribution) == 0 {
-		return p.min
+func (s summary) percentile(distribution []bucket, share float64) float64 {
+	if len(distribution) == 0 {
+		return s.min
 	}
-	rank, below := share*p.count-1e-6, 0.0 // 0.999 * 1000 is a little more than 999
-	for _, b := range p.distribution {
+	rank, below := share*s.count-1e-6, 0.0 // 0.999 * 1000 is a little more than 999
+	for _, b := range distribution {
 		if below += float64(b.count); below >= rank {
-			return min(max(b.middle(), p.min), p.max)
+			return min(max(b.middle(), s.min), s.max)
 		}
 	}
-	return p.max
+	return s.max
 }
 
-// A statistic makes one value of a point, NaN of one without values.
-type statistic func(*point) float64
+// A statistic makes one value of those of a period.
+type statistic struct {
+	name  string  // one of statistics; empty: a percentile
+	share float64 // of a percentile
+}
 
-// parseStatistic knows the statistics by CloudWatch's names: Sum, Minimum, Maximum, Average,
-// SampleCount, and percentiles like p99 and p99.9.
-func parseStatistic(name string) (statistic, error) {
-	of := func(f statistic) statistic {
-		return func(p *point) float64 {
-			if p.count == 0 {
-				return math.NaN()
-			}
-			return f(p)
-		}
+// statistics are those by CloudWatch's names.
+var statistics = [...]string{"Sum", "Minimum", "Maximum", "Average", "SampleCount"}
+
+// of returns NaN where there is no value.
+func (s statistic) of(all summary, distribution []bucket) float64 {
+	if all.count == 0 {
+		return math.NaN()
 	}
-	switch name {
+	switch s.name {
 	case "Sum":
-		return of(func(p *point) float64 { return p.sum }), nil
+		return all.sum
 	case "Minimum":
-		return of(func(p *point) float64 { return p.min }), nil
+		return all.min
 	case "Maximum":
-		return of(func(p *point) float64 { return p.max }), nil
+		return all.max
 	case "Average":
-		return of(func(p *point) float64 { return p.sum / p.count }), nil
+		return all.sum / all.count
 	case "SampleCount":
-		return of(func(p *point) float64 { return p.count }), nil
+		return all.count
+	}
+	return all.percentile(distribution, s.share)
+}
+
+// parseStatistic knows the statistics by CloudWatch's names, and percentiles like p99 and p99.9.
+func parseStatistic(name string) (statistic, error) {
+	if slices.Contains(statistics[:], name) {
+		return statistic{name: name}, nil
 	}
 	if digits, ok := strings.CutPrefix(name, "p"); ok {
 		if share, err := strconv.ParseFloat(digits, 64); err == nil && share >= 0 && share <= 100 {
-			return of(func(p *point) float64 { return p.percentile(share / 100) }), nil
+			return statistic{share: share / 100}, nil
 		}
 	}
-	return nil, fmt.Errorf("unknown statistic %q (known: Sum, Minimum, Maximum, Average, SampleCount, and percentiles "+
-		"like p99)", name)
+	return statistic{}, fmt.Errorf("unknown statistic %q (known: %s, and percentiles like p99)", name,
+		strings.Join(statistics[:], ", "))
 }

@@ -90,7 +90,7 @@ func (s *Store) put(minute int64, k Key, values []float64) {
 		s.series[k] = all
 	}
 	in, place := all.hour(minute), minute%60
-	p := in.point(place)
+	p := point{in.summaries[place], in.distribution(place)}
 	for _, v := range values {
 		if math.IsNaN(v) || math.Abs(v) > largestValue {
 			s.rejected[RejectedValue]++
@@ -182,12 +182,11 @@ func (s *series) hour(minute int64) *hour {
 	return h
 }
 
-func (h *hour) point(minute int64) point {
-	p := point{summary: h.summaries[minute]}
-	if h.distributions != nil {
-		p.distribution = h.distributions[minute]
+func (h *hour) distribution(minute int64) []bucket {
+	if h.distributions == nil {
+		return nil
 	}
-	return p
+	return h.distributions[minute]
 }
 
 func (h *hour) set(minute int64, p point) {
@@ -210,11 +209,10 @@ func (s *series) read(out []float64, first, per int64, statistic statistic, visi
 		}
 		return
 	}
-	var sum point
 	var in *hour // of the minute
 	number := int64(-1)
 	for i := range out {
-		sum = point{}
+		var sum point
 		for minute := first + int64(i)*per; minute < first+int64(i+1)*per; minute++ {
 			if minute/60 != number {
 				number = minute / 60
@@ -223,13 +221,12 @@ func (s *series) read(out []float64, first, per int64, statistic statistic, visi
 			if in == nil || in.summaries[minute%60].count == 0 || visible != nil && !visible(minute) {
 				continue
 			}
-			p := in.point(minute % 60)
 			if per == 1 { // the usual case, without a copy
-				sum = p
+				sum.summary, sum.distribution = in.summaries[minute%60], in.distribution(minute%60)
 			} else {
-				sum.merge(&p)
+				sum.merge(in.summaries[minute%60], in.distribution(minute%60))
 			}
 		}
-		out[i] = statistic(&sum)
+		out[i] = statistic.of(sum.summary, sum.distribution)
 	}
 }
