@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -125,5 +127,61 @@ func TestTheStatusHasEveryAlarmAsJSON(t *testing.T) {
 		`"text":"CRITICAL: it is. First: look. More: #any"}`
 	if !strings.Contains(string(text), want) {
 		t.Errorf("%s\nlacks\n%s", text, want)
+	}
+}
+
+// A name that an alarm reads and the emulators do not write would be a metric without data, which is OK for
+// most alarms: they would be blind here.
+func TestTheEmulatorsWriteEveryMetricThatAnAlarmReads(t *testing.T) {
+	t.Parallel()
+	p, err := Start(Config{Dir: t.TempDir(), SQSAddr: "127.0.0.1:0", IngestAddr: "127.0.0.1:0", SegmentAddr: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := p.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	defer func() { cancel(); running.Wait() }()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.IngestURL+"/v1/track",
+		strings.NewReader(`{"userId":"u1","event":"Run Started","messageId":"m1"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.SetBasicAuth("any-key", "")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for patience := time.After(30 * time.Second); p.Status().Delivered == 0; {
+		select {
+		case <-look.C:
+		case <-patience:
+			t.Fatalf("the event has not arrived: %+v", p.Status())
+		}
+	}
+	cancel()
+	running.Wait()
+	p.monitor.sample(time.Now().Truncate(time.Minute))
+
+	d := topology.Default()
+	written := p.Metrics().Keys()
+	for _, a := range d.Alarms {
+		for _, m := range a.Metrics {
+			// Only deliver is a Lambda function here, and our own metrics are tested where they are written.
+			if m.Own == "" && m.Function != d.Names.IngestFunction && m.Function != d.Names.CanaryFunction &&
+				!slices.Contains(written, cloudwatch.KeyOf(m)) {
+				t.Errorf("%s reads %v, which nothing writes", a.Name, cloudwatch.KeyOf(m))
+			}
+		}
+	}
+	if own := (cloudwatch.Key{Own: "deliver", Pipeline: "spillway", Name: "EventsDelivered"}); !slices.Contains(written, own) {
+		t.Errorf("the metrics that deliver writes are not read: %v", written)
 	}
 }
