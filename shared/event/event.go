@@ -12,6 +12,7 @@ package event
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/spillwayhq/spillway/shared/rawjson"
 )
@@ -22,8 +23,26 @@ type Event struct {
 	Raw     []byte
 	Problem *Problem // why Segment would reject it, nil if it would not
 
-	id, timestamp span    // of the values in Raw; empty: the field is absent
-	empty         Omitted // OmittedName, OmittedCategory: the event is sent without them
+	// Of the values in Raw; empty: the field is absent.
+	id, timestamp, name, user span
+	kind                      kind
+	empty                     Omitted // OmittedName, OmittedCategory: the event is sent without them
+}
+
+// kind is a type of events that Segment knows; 0 is any other.
+type kind uint8
+
+// kinds are the types by their numbers.
+var kinds = [...]string{"", "track", "identify", "page", "screen", "group", "alias"}
+
+const kindTrack kind = 1
+
+// kindOf is the type of a JSON value.
+func kindOf(value []byte) kind {
+	if !rawjson.IsString(value) {
+		return 0
+	}
+	return kind(max(0, slices.Index(kinds[:], string(rawjson.Unquote(nil, value)))))
 }
 
 // span is a piece of Raw. No event is larger than 4 GB: MaxEventBytes is far less.
@@ -49,6 +68,29 @@ func (e *Event) MessageID() []byte {
 		return nil
 	}
 	return e.at(e.id)
+}
+
+// Name is by what events are counted: the name of a track, and the type of every other event; empty
+// if it has none that Segment knows. It is a part of Raw, unless it has escapes.
+func (e *Event) Name() []byte {
+	if e.kind != kindTrack {
+		return []byte(kinds[e.kind])
+	}
+	return text(e.at(e.name))
+}
+
+// User is the event's userId; empty if it has none.
+func (e *Event) User() []byte { return text(e.at(e.user)) }
+
+// text is what a JSON string or number says; empty for any other value.
+func text(v []byte) []byte {
+	switch {
+	case rawjson.IsString(v):
+		return rawjson.Unquote(nil, v)
+	case len(v) > 0 && (v[0] == '-' || v[0] >= '0' && v[0] <= '9'):
+		return v
+	}
+	return nil
 }
 
 func (e *Event) hasID() bool {

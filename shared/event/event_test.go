@@ -288,3 +288,41 @@ func BenchmarkScan(b *testing.B) {
 		}
 	}
 }
+
+// Who sends what is counted by these.
+func TestTheNameAndUserOfAnEvent(t *testing.T) {
+	for raw, want := range map[string]string{
+		`{"type":"track","event":"Order Completed","userId":"u1"}`:            "Order Completed u1",
+		`{"userId":4711,"event":"a","event":"b","type":"track"}`:              "b 4711",
+		`{"type":"track","event":"\u00dcber \"x\"","userId":"a\\b"}`:          `Über "x" a\b`,
+		`{"type":"tr\u0061ck","event":"escaped"}`:                             "escaped ",
+		`{"type":"page","name":"Home","event":"not this","anonymousId":"a"}`:  "page ",
+		`{"type":"identify","userId":null}`:                                   "identify ",
+		`{"type":"track"}`:                                                    " ",
+		`{"type":"track","event":["a"],"userId":{"a":1}}`:                     " ",
+		`{"type":"unknown","event":"a"}`:                                      " ",
+		`{"type":7}`:                                                          " ",
+		`[1]`:                                                                 " ",
+		`{"type":"screen","context":{"event":"inner","userId":"inner"}}`:      "screen ",
+		`{"type":"","event":"a"}`:                                             " ",
+		"{\"type\":\"track\", \"event\" :\t\"spaced\" ,\"userId\": \"u 2\" }": "spaced u 2",
+	} {
+		document := []byte("  " + raw + " ")
+		var s rawjson.Scanner
+		s.Reset(document)
+		var e Event
+		if err := Scan(&s, document, &e); err != nil {
+			t.Fatal(err)
+		}
+		if got := string(e.Name()) + " " + string(e.User()); got != want {
+			t.Errorf("%s: %q, want %q", raw, got, want)
+		}
+	}
+	document := []byte(`{"event":"a","userId":"u"}`)
+	var s rawjson.Scanner
+	s.Reset(document)
+	var e Received
+	if err := ScanReceived(&s, document, "track", &e); err != nil || string(e.Name()) != "a" || string(e.User()) != "u" {
+		t.Errorf("a track by its path has the name %q and the user %q: %v", e.Name(), e.User(), err)
+	}
+}

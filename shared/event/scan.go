@@ -94,9 +94,6 @@ func (e *Event) scan(s *rawjson.Scanner, document []byte, pathType string, v *va
 			continue
 		}
 		v[f] = value
-		if f >= numEditable {
-			continue
-		}
 		to := s.Offset() - start
 		at := span{uint32(to - len(value)), uint32(to)}
 		switch f {
@@ -104,8 +101,12 @@ func (e *Event) scan(s *rawjson.Scanner, document []byte, pathType string, v *va
 			e.id = at
 		case fieldTimestamp:
 			e.timestamp = at
+		case fieldEvent:
+			e.name = at
+		case fieldUserID:
+			e.user = at
 		}
-		if p != nil {
+		if p != nil && f < numEditable {
 			p.add(place{f, uint32(before - start), at})
 		}
 	}
@@ -116,6 +117,7 @@ func (e *Event) scan(s *rawjson.Scanner, document []byte, pathType string, v *va
 	if pathType != "" {
 		v[fieldType] = typeValue(pathType)
 	}
+	e.kind = kindOf(v[fieldType])
 	flaws := s.TakeFlaws()
 	e.Problem = validate(e.Raw, flaws, flaws.Depth-outer, v)
 	e.empty = v.emptyNames()
