@@ -21,7 +21,7 @@ import (
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 	"github.com/spillwayhq/spillway/shared/deadletter"
-	"github.com/spillwayhq/spillway/shared/deliver"
+	"github.com/spillwayhq/spillway/shared/event"
 )
 
 // withDeadLetters starts a pipeline that has dead letters: three events that Segment rejects, one
@@ -98,7 +98,7 @@ func TestLsCountsDeadLettersByReasonAndWriteKey(t *testing.T) {
 	if l.DeadLetters != 6 || len(l.List) != 6 {
 		t.Errorf("%d dead letters, %d listed", l.DeadLetters, len(l.List))
 	}
-	if again := ls(t, p); again.DeadLetters != 6 || again.Groups[0].WriteKey != deliver.KeyID("the-shop-key") {
+	if again := ls(t, p); again.DeadLetters != 6 || again.Groups[0].WriteKey != event.KeyID("the-shop-key") {
 		t.Errorf("at once again, without names: %+v", again)
 	}
 	if some := ls(t, p, "--reason=rejected", "--limit=2"); some.DeadLetters != 3 || len(some.List) != 2 ||
@@ -173,7 +173,8 @@ func TestErrorsOfDLQAreOneLineThatSaysWhatToDo(t *testing.T) {
 		{"dead letters and nowhere to send them",
 			[]string{"redrive", "--dead-letter-queue-url=" + p.QueueURL(topology.DefaultNames().DeadLetterQueue)},
 			"give the events queue, too, with --queue-url"},
-		{"a redrive of nothing", []string{"redrive", queueFlag(p), "--reason=rejectd"}, `the reasons are "expired", "invalid"`},
+		{"a redrive of nothing", []string{"redrive", queueFlag(p), "--reason=rejectd"},
+			`the reasons are "expired", "invalid"`},
 		{"no write-key document", []string{"ls", "--write-keys=/does/not/exist"}, "--write-keys"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 	"github.com/spillwayhq/spillway/cmd/spillway/keyfile"
 	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
 	"github.com/spillwayhq/spillway/cmd/spillway/usage"
-	"github.com/spillwayhq/spillway/shared/deliver"
+	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/ingest/writekeys"
 )
 
@@ -88,7 +88,7 @@ func printKeys(out io.Writer, path string, size int, d *writekeys.Document) {
 		if e.Quota > 0 {
 			quota, burst = number(e.Quota)+" events/s", number(e.EffectiveBurst())+" events"
 		}
-		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\t%s\n", terminal.OneLine(e.Name), deliver.KeyID(e.WriteKey), enabled, quota, burst)
+		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\t%s\n", terminal.OneLine(e.Name), event.KeyID(e.WriteKey), enabled, quota, burst)
 	}
 	w.Flush()
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/spillwayhq/spillway/shared/deliver"
+	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
@@ -32,7 +33,7 @@ type Outcome struct {
 	Event     string          `json:"event,omitempty"` // its name, that of a page or screen too
 	User      string          `json:"user,omitempty"`  // its userId, otherwise its anonymousId
 	MessageID string          `json:"messageId,omitempty"`
-	WriteKey  string          `json:"writeKey,omitempty"` // by deliver.KeyID
+	WriteKey  string          `json:"writeKey,omitempty"` // by event.KeyID
 	Age       time.Duration   `json:"age,omitempty"`      // since ingest or SQS accepted it, in nanoseconds
 	Receives  int             `json:"receives,omitempty"`
 	Payload   json.RawMessage `json:"payload,omitempty"` // a string if it is not JSON
@@ -80,7 +81,7 @@ func (w *watchers) observer() func(deliver.Observation) {
 func (w *watchers) tell(o deliver.Observation) {
 	line := Outcome{
 		At: time.Now(), Outcome: o.Disposition.String(), Reason: o.Reason, Detail: o.Detail, MessageID: o.MessageID,
-		WriteKey: deliver.KeyID(o.WriteKey), Age: o.Age, Receives: o.Receives,
+		WriteKey: event.KeyID(o.WriteKey), Age: o.Age, Receives: o.Receives,
 	}
 	line.describe(o.Event)
 	var payload json.RawMessage

@@ -19,6 +19,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
+	"github.com/spillwayhq/spillway/shared/heavy"
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
@@ -130,7 +131,8 @@ func BenchmarkInvoke(b *testing.B) {
 				}
 				var last Report
 				h, err := New(Config{Segment: client, Queue: &fakeQueue{}, DeadLetters: &fakeQueue{},
-					Report: func(_ context.Context, s Report) { last = s }})
+					Senders: heavy.NewCounter("spillway", heavy.PartDeliver),
+					Report:  func(_ context.Context, s Report) { last = s }})
 				if err != nil {
 					b.Fatal(err)
 				}

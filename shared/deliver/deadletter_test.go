@@ -189,9 +189,10 @@ func TestManyLargeEventsThatDoNotCompressAreSeveralReadableDeadLetters(t *testin
 }
 
 func TestKeyIDDoesNotRevealTheKey(t *testing.T) {
-	want(t, "no key", KeyID(""), "none")
-	id := KeyID(keyA)
-	if raw, err := hex.DecodeString(id); err != nil || len(raw) != 4 || id == KeyID(keyB) || id != KeyID(keyA) {
+	want(t, "no key", event.KeyID(""), "none")
+	id := event.KeyID(keyA)
+	if raw, err := hex.DecodeString(id); err != nil || len(raw) != 4 || id == event.KeyID(keyB) ||
+		id != event.KeyID(keyA) {
 		t.Errorf("KeyID is %q", id)
 	}
 }
@@ -217,8 +218,8 @@ func TestMetricsHaveTheReportsNumbers(t *testing.T) {
 	}
 }
 
-// Metrics and the log have units of their own: Segment takes a quarter of a second, and the event is
-// a minute and a half old.
+// Metrics and the log have units of their own: Segment takes a quarter of a second, and the event
+// is a minute and a half old.
 func TestTimesHaveTheUnitsThatMetricsAndLogName(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(context.Context, *event.Batch) error {

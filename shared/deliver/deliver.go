@@ -29,6 +29,7 @@ import (
 	"time"
 
 	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/heavy"
 	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
@@ -70,10 +71,12 @@ type Config struct {
 	Segment          Flusher
 	Queue            VisibilityChanger
 	DeadLetters      Sender
-	WriteKey         string                        // for messages that carry none; they are retried while it is empty
-	ConcurrencyLimit int                           // the largest; DefaultConcurrencyLimit when 0
-	Report           func(context.Context, Report) // called once for each invocation, before it is answered
-	Logger           *slog.Logger                  // gets no payload, no write key and no address
+	WriteKey         string // for messages that carry none; they are retried while it is empty
+	ConcurrencyLimit int    // the largest; DefaultConcurrencyLimit when 0
+	// Senders counts the events that come in, by who sends them. nil: nothing does.
+	Senders *heavy.Counter
+	Report  func(context.Context, Report) // called once for each invocation, before it is answered
+	Logger  *slog.Logger                  // gets no payload, no write key and no address
 
 	// CurrentWriteKey replaces WriteKey where that can change. It is called once for each
 	// invocation.
@@ -102,6 +105,7 @@ type Handler struct {
 	config     Config
 	compressor *message.Compressor
 	keys       pausedKeys
+	keyID      event.LastKeyID
 	limit      *concurrencyLimit
 	breaker    *segmentBreaker
 	deliveries sync.Pool // of *delivery

@@ -32,6 +32,7 @@ func (in *intake) take(rec *record) {
 		in.begun = true
 	}
 	if f := in.h.breaker.refusal(now); f != nil && !in.mustRead(rec) {
+		in.countUnread(rec, f)
 		in.ledger.retainUnread(rec, f, now)
 		return
 	}

@@ -108,7 +108,7 @@ func (l *ledger) drop(m *delivery) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.report.CanariesDropped += m.count()
-	l.release(m)
+	l.h.release(m)
 }
 
 // completed is called under mu. A message without dead letters is not needed any more, and its
@@ -130,13 +130,13 @@ func (l *ledger) completed(m *delivery) {
 	default:
 		l.deliver(m, m.count())
 	}
-	l.release(m)
+	l.h.release(m)
 }
 
-// release reuses a message's buffers.
-func (l *ledger) release(m *delivery) {
+// release keeps a message's buffers for the next one.
+func (h *Handler) release(m *delivery) {
 	m.body, m.text, m.receipt = nil, nil, nil
-	l.h.deliveries.Put(m)
+	h.deliveries.Put(m)
 }
 
 // tooOld reports whether a message is older than MaxAge.
@@ -154,10 +154,12 @@ func (l *ledger) deliver(m *delivery, n int) {
 	}
 	l.report.Delivered += n
 	l.report.omitted(&m.omitted)
+	l.h.countSenders(m)
 	observe(m, l.watch)
 }
 
 func (l *ledger) retain(m *delivery) {
+	l.h.countSenders(m)
 	observe(m, l.watch)
 	l.retained = append(l.retained, retained{
 		messageID: m.messageID, receipt: text(m.receipt), writeKey: m.content.WriteKey, receives: m.receives,

@@ -30,7 +30,7 @@ type Report struct {
 	VisibilityErrors int             // times that visibility could not be changed
 	AllFailed        bool            // no message is done, except canaries that end before Segment
 	BreakerOpen      bool            // Segment is considered down when the invocation ends
-	Misconfigured    []string        // the write keys, by KeyID, that Segment or the configuration refuses
+	Misconfigured    []string        // the write keys, by event.KeyID, that Segment or the configuration refuses
 	Duration         time.Duration
 
 	// Events and Delivered do not include canaries, because canaries alone must not look like
@@ -93,7 +93,7 @@ func (r *Report) retained(m *retained) {
 	if m.failure.class != segment.Misconfigured {
 		return
 	}
-	if id := KeyID(m.writeKey); !slices.Contains(r.Misconfigured, id) {
+	if id := event.KeyID(m.writeKey); !slices.Contains(r.Misconfigured, id) {
 		r.Misconfigured = append(r.Misconfigured, id)
 	}
 }
@@ -134,15 +134,6 @@ func response(messages []retained) []byte {
 		response = append(response, '}')
 	}
 	return append(response, "]}"...)
-}
-
-// KeyID identifies a write key in logs without revealing it: the first 4 bytes of its SHA-256 in
-// hexadecimal, or "none" without a key.
-func KeyID(writeKey string) string {
-	if writeKey == "" {
-		return "none"
-	}
-	return digest(writeKey, 4)
 }
 
 // digest is the first n bytes of the text's SHA-256, in hexadecimal digits.

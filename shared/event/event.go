@@ -12,7 +12,6 @@ package event
 
 import (
 	"bytes"
-	"slices"
 
 	"github.com/spillwayhq/spillway/shared/rawjson"
 )
@@ -23,26 +22,32 @@ type Event struct {
 	Raw     []byte
 	Problem *Problem // why Segment would reject it, nil if it would not
 
-	// Of the values in Raw; empty: the field is absent.
-	id, timestamp, name, user span
-	kind                      kind
-	empty                     Omitted // OmittedName, OmittedCategory: the event is sent without them
+	id, timestamp, name span    // of the values in Raw; empty: the field is absent
+	empty               Omitted // OmittedName, OmittedCategory: the event is sent without them
+	kind                kind
 }
 
 // kind is a type of events that Segment knows; 0 is any other.
 type kind uint8
 
-// kinds are the types by their numbers.
-var kinds = [...]string{"", "track", "identify", "page", "screen", "group", "alias"}
-
 const kindTrack kind = 1
+
+// kinds are the types by their numbers. They are never written to.
+var kinds = [...][]byte{nil, []byte("track"), []byte("identify"), []byte("page"), []byte("screen"),
+	[]byte("group"), []byte("alias")}
 
 // kindOf is the type of a JSON value.
 func kindOf(value []byte) kind {
 	if !rawjson.IsString(value) {
 		return 0
 	}
-	return kind(max(0, slices.Index(kinds[:], string(rawjson.Unquote(nil, value)))))
+	name := rawjson.Unquote(nil, value)
+	for i := range kinds {
+		if bytes.Equal(kinds[i], name) {
+			return kind(i)
+		}
+	}
+	return 0
 }
 
 // span is a piece of Raw. No event is larger than 4 GB: MaxEventBytes is far less.
@@ -74,13 +79,14 @@ func (e *Event) MessageID() []byte {
 // if it has none that Segment knows. It is a part of Raw, unless it has escapes.
 func (e *Event) Name() []byte {
 	if e.kind != kindTrack {
-		return []byte(kinds[e.kind])
+		return kinds[e.kind]
 	}
 	return text(e.at(e.name))
 }
 
-// User is the event's userId; empty if it has none.
-func (e *Event) User() []byte { return text(e.at(e.user)) }
+// User is the event's userId; empty if it has none. Unlike everything else it is not known after
+// the scan, but looked for in Raw: users are counted on one machine only.
+func (e *Event) User() []byte { return text(member(e.Raw, "userId")) }
 
 // text is what a JSON string or number says; empty for any other value.
 func text(v []byte) []byte {

@@ -1,7 +1,10 @@
 package event
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"strings"
+	"sync/atomic"
 	"unicode"
 )
 
@@ -32,4 +35,30 @@ func ValidWriteKey(text string) bool {
 		}
 	}
 	return true
+}
+
+// KeyID identifies a write key in logs without revealing it: the first 4 bytes of its SHA-256 in
+// hexadecimal, or "none" without a key.
+func KeyID(writeKey string) string {
+	if writeKey == "" {
+		return "none"
+	}
+	sum := sha256.Sum256([]byte(writeKey))
+	return hex.EncodeToString(sum[:4])
+}
+
+// A LastKeyID computes [KeyID] and keeps the last one: most programs see the same write key again and
+// again. The zero value is ready. It is safe for concurrent use.
+type LastKeyID struct{ last atomic.Pointer[keyID] }
+
+type keyID struct{ writeKey, id string }
+
+// Of returns the KeyID of a write key.
+func (l *LastKeyID) Of(writeKey string) string {
+	last := l.last.Load()
+	if last == nil || last.writeKey != writeKey {
+		last = &keyID{writeKey, KeyID(writeKey)}
+		l.last.Store(last)
+	}
+	return last.id
 }

@@ -112,8 +112,10 @@ type Event struct {
 
 // A Counter counts events until they are written. It is safe for concurrent use.
 type Counter struct {
+	// Users says that user ids are counted. They are personal data, and do not belong into a log.
+	Users bool
+
 	pipeline, part string
-	users          bool
 	written        atomic.Int64 // the minute in which the last line was written, since 1970
 
 	mu       sync.Mutex
@@ -131,46 +133,53 @@ const (
 	otherCode = "other"
 )
 
-// NewCounter returns a Counter for a part of a pipeline. users says whether user ids are counted:
-// they are personal data, and do not belong into a log.
-func NewCounter(pipeline, part string, users bool) *Counter {
-	c := &Counter{pipeline: pipeline, part: part, users: users, codes: []string{""}, from: time.Now()}
+// NewCounter returns a Counter for a part of a pipeline.
+func NewCounter(pipeline, part string) *Counter {
+	c := &Counter{pipeline: pipeline, part: part, codes: []string{""}, from: time.Now()}
 	for i := range c.by {
 		c.by[i].reset()
 	}
 	return c
 }
 
-// Count counts n events of one write key; label is what [KeyLabel] returns for it. event returns
-// each of them, and is called within the call. What its Name and User refer to is not retained.
-func (c *Counter) Count(label string, n int, event func(i int) Event) {
+// A Key says which write key events came with. The zero Key: an unknown one.
+type Key struct {
+	ID   string // its fingerprint: event.KeyID
+	Name string // in the write-key document; empty: it has none
+}
+
+// Count counts n events of one write key. event returns each of them, and is called within the
+// call. What its Name and User refer to is not retained.
+func (c *Counter) Count(key Key, n int, event func(i int) Event) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	// Neighbours often have the same name and code: one look-up is enough for them.
-	var name, key run
+	var buffer [64]byte
+	label := append(append(append(buffer[:0], key.ID...), 0), key.Name...)
+	var name, ofKey run
 	for i := range n {
 		e := event(i)
 		if i == 0 || e.Code != name.code || !bytes.Equal(e.Name, name.name) {
 			c.add(ByEvent, &name)
 			name = run{name: e.Name, code: e.Code}
 		}
-		if i == 0 || e.Code != key.code {
-			c.addKey(&key)
-			key = run{name: []byte(label), code: e.Code}
+		if i == 0 || e.Code != ofKey.code {
+			c.addKey(&ofKey)
+			ofKey = run{name: label, code: e.Code}
 		}
 		name.count(1, e.Size)
-		key.count(1, e.Size)
-		if c.users && len(e.User) > 0 {
+		ofKey.count(1, e.Size)
+		if c.Users && len(e.User) > 0 {
 			c.add(ByUser, &run{e.User, e.Code, 1, uint64(e.Size)})
 		}
 	}
 	c.add(ByEvent, &name)
-	c.addKey(&key)
+	c.addKey(&ofKey)
 }
 
 // CountRequest counts a request that was refused before its events were read, as one event.
-func (c *Counter) CountRequest(label, code string) {
-	c.Count(label, 1, func(int) Event { return Event{Code: code} })
+func (c *Counter) CountRequest(key Key, code string) {
+	c.Count(key, 1, func(int) Event { return Event{Code: code} })
 }
 
 // A run is a number of events with the same name and code.
@@ -219,6 +228,25 @@ func (c *Counter) number(code string) uint8 {
 	}
 	c.codes = append(c.codes, code)
 	return uint8(len(c.codes) - 1)
+}
+
+// WriteDue writes a line if it is time for one. A function calls it at the end of each invocation,
+// because what an environment has not written when it is frozen it may never write.
+func (c *Counter) WriteDue(w io.Writer, now time.Time) error {
+	if !c.Due(now) {
+		return nil
+	}
+	return c.Write(w, now)
+}
+
+// Write writes a line of what was counted since the last one, unless that is nothing.
+func (c *Counter) Write(w io.Writer, now time.Time) error {
+	l, ok := c.Take(now)
+	if !ok {
+		return nil
+	}
+	_, err := l.WriteTo(w)
+	return err
 }
 
 // Due reports whether it is time for a line: none has been written in this minute.
@@ -305,10 +333,6 @@ func Parse(data []byte) (Line, bool) {
 	}
 	return l, l.Message == Message
 }
-
-// KeyLabel is how a write key is counted: by its fingerprint (event.KeyID) and, if it has one, its
-// name.
-func KeyLabel(id, name string) string { return id + "\x00" + name }
 
 // printable is a name for people and terminals: without control characters and half characters.
 func printable(name []byte) string {

@@ -13,13 +13,14 @@ import (
 // Queries of Logs Insights, dashboards and other people's programs read this form.
 func TestALineHasThisForm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := NewCounter("shop", PartIngest, true)
+		c := NewCounter("shop", PartIngest)
+		c.Users = true
 		ordered := Event{Name: []byte("Order Completed"), User: []byte("u1"), Size: 1000}
-		c.Count(KeyLabel("9f86d081", "web"), 3, func(i int) Event {
+		c.Count(Key{ID: "9f86d081", Name: "web"}, 3, func(i int) Event {
 			return []Event{ordered, ordered, {Name: []byte("page"), Size: 500, Code: "no_user"}}[i]
 		})
-		c.Count(KeyLabel("5feceb66", ""), 1, func(int) Event { return Event{Name: []byte("page"), Size: 300} })
-		c.CountRequest("", "invalid_write_key")
+		c.Count(Key{ID: "5feceb66"}, 1, func(int) Event { return Event{Name: []byte("page"), Size: 300} })
+		c.CountRequest(Key{}, "invalid_write_key")
 		time.Sleep(time.Minute)
 		l, ok := c.Take(time.Now())
 		var got strings.Builder
@@ -49,12 +50,12 @@ func TestALineHasThisForm(t *testing.T) {
 func TestALineSaysWhatAnUnlistedNameMayHaveSent(t *testing.T) {
 	for part, want := range map[string]string{PartIngest: "map[event:2 write-key:0]",
 		PartDeliver: "map[event:5 write-key:0]"} {
-		c := NewCounter("shop", part, false)
+		c := NewCounter("shop", part)
 		for i := range Accepted + 3 { // with 4, 4, … 4, 2, 2, 2 events
-			c.Count("k", []int{4, 2}[i/Accepted], func(int) Event { return Event{Name: fmt.Append(nil, i)} })
+			c.Count(Key{ID: "k"}, []int{4, 2}[i/Accepted], func(int) Event { return Event{Name: fmt.Append(nil, i)} })
 		}
 		for i := range Refused + 1 {
-			c.Count("k", 3, func(int) Event { return Event{Name: fmt.Append(nil, i), Code: "retried/transient"} })
+			c.Count(Key{ID: "k"}, 3, func(int) Event { return Event{Name: fmt.Append(nil, i), Code: "retried/transient"} })
 		}
 		l, _ := c.Take(time.Now())
 		if got := fmt.Sprint(map[By]uint64{ByEvent: l.Unlisted[ByEvent], ByWriteKey: l.Unlisted[ByWriteKey]}); got != want {
@@ -64,20 +65,20 @@ func TestALineSaysWhatAnUnlistedNameMayHaveSent(t *testing.T) {
 }
 
 func TestUsersAreCountedOnlyWhereTheyMay(t *testing.T) {
-	c := NewCounter("shop", PartIngest, false)
-	c.Count("k", 1, func(int) Event { return Event{Name: []byte("a"), User: []byte("secret"), Size: 1} })
+	c := NewCounter("shop", PartIngest)
+	c.Count(Key{ID: "k"}, 1, func(int) Event { return Event{Name: []byte("a"), User: []byte("secret"), Size: 1} })
 	if l, _ := c.Take(time.Now()); strings.Contains(fmt.Sprint(l), "secret") {
 		t.Errorf("a user is in the line %v", l)
 	}
 }
 
 func TestALineIsDueOnceAMinute(t *testing.T) {
-	c := NewCounter("shop", PartDeliver, false)
+	c := NewCounter("shop", PartDeliver)
 	at := time.Date(2026, 11, 27, 10, 0, 50, 0, time.UTC)
 	var due []time.Duration
 	for s := range 180 {
 		now := at.Add(time.Duration(s) * time.Second)
-		c.CountRequest("k", "")
+		c.CountRequest(Key{ID: "k"}, "")
 		if c.Due(now) {
 			due = append(due, time.Duration(s)*time.Second)
 			c.Take(now)
@@ -89,11 +90,11 @@ func TestALineIsDueOnceAMinute(t *testing.T) {
 }
 
 func TestWhatWasTakenIsForgotten(t *testing.T) {
-	c := NewCounter("shop", PartDeliver, false)
+	c := NewCounter("shop", PartDeliver)
 	if l, ok := c.Take(time.Now()); ok {
 		t.Errorf("nothing was counted, but there is a line: %v", l)
 	}
-	c.Count("k", 1, func(int) Event { return Event{Name: []byte("a"), Size: 1, Code: "dead_letter/invalid"} })
+	c.Count(Key{ID: "k"}, 1, func(int) Event { return Event{Name: []byte("a"), Size: 1, Code: "dead_letter/invalid"} })
 	if l, ok := c.Take(time.Now()); !ok || l.Refused != 1 {
 		t.Errorf("a refused event is in no line: %v", l)
 	}
@@ -115,8 +116,8 @@ func TestNamesAreCutAndShowNoControlCharacters(t *testing.T) {
 		strings.Repeat("a", 72):  strings.Repeat("a", 72),
 		strings.Repeat("a", 999): strings.Repeat("a", 72) + "…",
 	} {
-		c := NewCounter("shop", PartIngest, false)
-		c.Count("k", 1, func(int) Event { return Event{Name: []byte(name), Size: 1} })
+		c := NewCounter("shop", PartIngest)
+		c.Count(Key{ID: "k"}, 1, func(int) Event { return Event{Name: []byte(name), Size: 1} })
 		l, _ := c.Take(time.Now())
 		if got := l.Heaviest[0].Name; got != want {
 			t.Errorf("%q is shown as %q, want %q", name, got, want)
@@ -126,10 +127,11 @@ func TestNamesAreCutAndShowNoControlCharacters(t *testing.T) {
 
 // Anybody can send such names.
 func TestALineIsBounded(t *testing.T) {
-	c := NewCounter("shop", PartIngest, true)
+	c := NewCounter("shop", PartIngest)
+	c.Users = true
 	for i := range 20_000 {
 		name := fmt.Appendf(nil, "%s%d", strings.Repeat("\x01\"", 100), i)
-		c.Count(string(name), 1, func(int) Event {
+		c.Count(Key{ID: string(name)}, 1, func(int) Event {
 			return Event{Name: name, User: name, Size: 1 << 20, Code: []string{"", fmt.Sprint("code", i)}[i%2]}
 		})
 	}
@@ -151,10 +153,10 @@ func TestALineIsBounded(t *testing.T) {
 // The number is in the package comment and in docs/cost.md.
 func TestTheLinesOfABusySiteCostLessThanADollarAMonth(t *testing.T) {
 	const environments, minutes, dollarsPerGB = 25, 60 * 24 * 30, 0.50
-	c := NewCounter("spillway", PartIngest, false)
+	c := NewCounter("spillway", PartIngest)
 	for i := range 60_000 / environments {
 		name := fmt.Appendf(nil, "Order Completed %d", i%40)
-		c.Count(KeyLabel("9f86d081", fmt.Sprintf("shop source %d", i%5)), 1, func(int) Event {
+		c.Count(Key{ID: "9f86d081", Name: fmt.Sprintf("shop source %d", i%5)}, 1, func(int) Event {
 			return Event{Name: name, Size: 1000}
 		})
 	}
@@ -203,7 +205,8 @@ func FuzzParse(f *testing.F) {
 }
 
 func TestACounterCountsConcurrentCalls(t *testing.T) {
-	c := NewCounter("shop", PartIngest, true)
+	c := NewCounter("shop", PartIngest)
+	c.Users = true
 	var running sync.WaitGroup
 	var mu sync.Mutex
 	var events, entries uint64
@@ -221,7 +224,8 @@ func TestACounterCountsConcurrentCalls(t *testing.T) {
 	for range 4 {
 		running.Go(func() {
 			for i := range 500 {
-				c.Count("k", 10, func(i int) Event { return Event{Name: []byte("a"), User: []byte{'0' + byte(i)}, Size: 1} })
+				c.Count(Key{ID: "k"}, 10,
+					func(i int) Event { return Event{Name: []byte("a"), User: []byte{'0' + byte(i)}, Size: 1} })
 				if i%100 == 0 && c.Due(time.Now()) {
 					take()
 				}

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/heavy"
 	"github.com/spillwayhq/spillway/shared/message"
 )
 
@@ -82,7 +83,8 @@ func BenchmarkHTTP(b *testing.B) {
 			return body
 		}
 		ours := func(linger time.Duration) http.Handler {
-			h, err := New(Config{Queue: withBreaker(new(acceptingQueue)), DeadLetters: new(acceptingQueue), Linger: linger})
+			h, err := New(Config{Queue: withBreaker(new(acceptingQueue)), DeadLetters: new(acceptingQueue), Linger: linger,
+				Senders: heavy.NewCounter("spillway", heavy.PartIngest)})
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -85,6 +85,7 @@ func (h *Handler) handle(header http.Header, r *http.Request, rt route, start ti
 // the dead-letter queue every invalid one.
 func (h *Handler) accept(r *http.Request, rt route, start time.Time, s *Summary) (refused *refusal) {
 	if refused = h.inFlight.refuse(); refused != nil {
+		h.count(new(request), r, refused)
 		return refused
 	}
 	q := h.pool.get()
@@ -98,8 +99,9 @@ func (h *Handler) accept(r *http.Request, rt route, start time.Time, s *Summary)
 		}
 		if !panicked { // otherwise something may still use the buffers
 			if refused != nil {
-				// The next request counts what it gets here, before anything of its body has come: those who
-				// do not finish large bodies would leave theirs to each other, outside of what may arrive.
+				// The next request counts what it gets here, before anything of its body has come:
+				// those who do not finish large bodies would leave theirs to each other, outside of
+				// what may arrive.
 				q.raw, q.unpacked = nil, nil
 			}
 			q.reset()
@@ -107,6 +109,7 @@ func (h *Handler) accept(r *http.Request, rt route, start time.Time, s *Summary)
 		}
 	}()
 	refused = h.process(q, r, rt, start)
+	h.count(q, r, refused)
 	*s, panicked = q.summary, false
 	return refused
 }
@@ -127,6 +130,7 @@ func (h *Handler) process(q *request, r *http.Request, rt route, start time.Time
 		}
 	}
 	writeKey, key, refused := findKey(h.config.Keys, r.Header, q.content.writeKey)
+	q.sender = sender{known: true, synthetic: key.Synthetic, key: h.counted(writeKey, &key)}
 	if refused != nil {
 		return refused
 	}
@@ -206,7 +210,7 @@ func lookup(keys KeySet, writeKey string) (Key, *refusal) {
 	case !ok:
 		return Key{}, refusalWriteKey
 	case key.Disabled:
-		return Key{}, refusalDisabled
+		return key, refusalDisabled
 	}
 	return key, nil
 }

@@ -31,6 +31,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/heavy"
 	"github.com/spillwayhq/spillway/shared/message"
 )
 
@@ -77,8 +79,11 @@ type Config struct {
 	Linger time.Duration
 	Limits Limits
 
-	Report func(Summary) // is called once for each request, before the answer; must be safe for concurrent use
-	Logger *slog.Logger  // gets no payload, no write key and no address
+	// Senders counts the events of requests by who sends them, accepted and refused. nil: nothing
+	// does.
+	Senders *heavy.Counter
+	Report  func(Summary) // is called once for each request, before the answer; must be safe for concurrent use
+	Logger  *slog.Logger  // gets no payload, no write key and no address
 }
 
 // A Handler is the ingest endpoint. It is safe for concurrent use.
@@ -93,6 +98,7 @@ type Handler struct {
 	compressor *message.Compressor
 	committer  committer
 	pixels     pixelLog
+	keyID      event.LastKeyID
 	// deadLetters may take half of QueueTimeout, because the valid events still have to reach the
 	// queue.
 	deadLetters deadLetterWriter

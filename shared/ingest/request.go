@@ -32,6 +32,7 @@ type request struct {
 	invalid    []int // indexes of events
 	omitted    event.Omissions
 	summary    Summary
+	sender     sender // known when the events have been read
 }
 
 // span is where an event is in request.enriched.

@@ -10,9 +10,9 @@ import (
 	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
-// findKey returns the write key of a request and what is known of it, or a refusal. Of the keys
-// that the request names it is the first that the set accepts, because a proxy in front may ask for
-// credentials of its own, which the client then sends as well.
+// findKey returns the write key of a request and what is known of it, or a refusal with the key
+// that it is about. Of the keys that the request names it is the first that the set accepts,
+// because a proxy in front may ask for credentials of its own, which the client then sends as well.
 func findKey(keys KeySet, header http.Header, body []byte) (writeKey string, key Key, refused *refusal) {
 	refused = refusalWriteKey
 	for _, candidate := range namedKeys(header, body) {
@@ -20,11 +20,14 @@ func findKey(keys KeySet, header http.Header, body []byte) (writeKey string, key
 		if problem == nil {
 			return candidate, known, nil
 		}
+		if writeKey == "" {
+			writeKey, key = candidate, known
+		}
 		if problem != refusalWriteKey && refused != refusalKeys { // a retry may find the other one
-			refused = problem
+			writeKey, key, refused = candidate, known, problem
 		}
 	}
-	return "", Key{}, refused
+	return writeKey, key, refused
 }
 
 // namedKeys returns the keys that a request names, as far as they can be one, most probable first:

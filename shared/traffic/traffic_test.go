@@ -45,14 +45,14 @@ func (s *site) Traffic(_ context.Context, from, to time.Time) (map[time.Time]flo
 func (s *site) Lines(_ context.Context, from, to time.Time) ([]heavy.Line, error) {
 	var lines []heavy.Line
 	if s.counter == nil {
-		s.counter = heavy.NewCounter("shop", heavy.PartIngest, false)
+		s.counter = heavy.NewCounter("shop", heavy.PartIngest)
 	}
 	c := s.counter
 	for at := from; at.Before(to); at = at.Add(time.Minute) {
 		for name := range s.names {
-			label, event := heavy.KeyLabel(fmt.Sprintf("%08x", name%3), fmt.Sprintf("key %d", name%3)),
+			key, event := heavy.Key{ID: fmt.Sprintf("%08x", name%3), Name: fmt.Sprintf("key %d", name%3)},
 				fmt.Appendf(nil, "event %d", name)
-			c.Count(label, int(s.sends(name, at)), func(int) heavy.Event { return heavy.Event{Name: event, Size: 1000} })
+			c.Count(key, int(s.sends(name, at)), func(int) heavy.Event { return heavy.Event{Name: event, Size: 1000} })
 		}
 		if l, ok := c.Take(at); ok {
 			lines = append(lines, l)

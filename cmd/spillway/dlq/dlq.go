@@ -22,7 +22,7 @@ import (
 	"github.com/spillwayhq/spillway/cmd/spillway/queues"
 	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
 	"github.com/spillwayhq/spillway/shared/deadletter"
-	"github.com/spillwayhq/spillway/shared/deliver"
+	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/message"
 )
 
@@ -146,13 +146,13 @@ func (f *Flags) KeyNames() (func(writeKey string) string, error) {
 		case ok:
 			return terminal.OneLine(name)
 		}
-		return deliver.KeyID(writeKey)
+		return event.KeyID(writeKey)
 	}, nil
 }
 
-// CheckReasons returns an error for a reason that no dead letter can have and none in the queue has:
-// a typing error, or one of a newer version. That none has a known reason now is no error, so that
-// a redrive can be run again.
+// CheckReasons returns an error for a reason that no dead letter can have and none in the queue
+// has: a typing error, or one of a newer version. That none has a known reason now is no error, so
+// that a redrive can be run again.
 func (f *Flags) CheckReasons(seen deadletter.ReasonCounts) error {
 	known := message.Reasons()
 	for reason := range seen {

@@ -20,6 +20,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/env"
+	"github.com/spillwayhq/spillway/shared/heavy"
 	"github.com/spillwayhq/spillway/shared/jsonlog"
 	"github.com/spillwayhq/spillway/shared/reload"
 	"github.com/spillwayhq/spillway/shared/segment"
@@ -39,6 +40,8 @@ type Parts struct {
 	Report func(deliver.Report)
 	// Observer is deliver.Config.Observer.
 	Observer func() func(deliver.Observation)
+	// CountUsers: see the same of the ingest endpoint.
+	CountUsers bool
 }
 
 // A Handler is the deliver function. It implements lambda.Handler.
@@ -103,16 +106,20 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) (response []byte, 
 // Configure returns the service's configuration, and the values in it that come from SSM
 // parameters: the caller must refresh them.
 func Configure(o Options, p Parts) (deliver.Config, reload.Group, error) {
-	metrics := emf.NewWriter(p.Metrics, o.Name, "deliver")
+	metrics, senders := emf.NewWriter(p.Metrics, o.Name, "deliver"), heavy.NewCounter(o.Name, heavy.PartDeliver)
+	senders.Users = p.CountUsers
 	c := deliver.Config{
 		Queue:          sqsclient.New(p.SQS, o.QueueURL),
 		DeadLetters:    sqsclient.New(p.SQS, o.DeadLetterQueueURL),
 		WriteKey:       o.WriteKey,
 		CanaryWriteKey: o.CanaryWriteKey, CanaryEndsHere: canary.EndsBeforeSegment(o.CanaryWriteKey),
-		Logger: p.Logger, Observer: p.Observer,
+		Logger: p.Logger, Observer: p.Observer, Senders: senders,
 		Report: func(ctx context.Context, s deliver.Report) {
 			if err := metrics.Write(time.Now(), s.Metrics()...); err != nil {
 				p.Logger.WarnContext(ctx, "metrics could not be written", "error", err)
+			}
+			if err := senders.WriteDue(p.Metrics, time.Now()); err != nil {
+				p.Logger.WarnContext(ctx, "the heaviest senders could not be written", "error", err)
 			}
 			if p.Report != nil {
 				p.Report(s)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 
-	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/env"
 	"github.com/spillwayhq/spillway/shared/event"
@@ -55,9 +54,9 @@ func (o Options) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("name", o.Name), slog.String("queue", o.QueueURL),
 		slog.String("dead_letter_queue", o.DeadLetterQueueURL),
 		slog.String("endpoint", o.Endpoint), slog.String("endpoint_parameter", o.EndpointParameter),
-		slog.Bool("gzip", o.Gzip), slog.String("default_write_key", deliver.KeyID(o.WriteKey)),
+		slog.Bool("gzip", o.Gzip), slog.String("default_write_key", event.KeyID(o.WriteKey)),
 		slog.String("default_write_key_parameter", o.WriteKeyParameter),
-		slog.String("canary_write_key", deliver.KeyID(o.CanaryWriteKey)),
+		slog.String("canary_write_key", event.KeyID(o.CanaryWriteKey)),
 		slog.String("drill_parameter", o.DrillParameter))
 }
 

@@ -28,7 +28,7 @@ func newWriteKey(source reload.Source, logger *slog.Logger) *reload.Value[string
 			if key != string(data) {
 				logger.WarnContext(ctx, "the default write key has white space around it, which is ignored", "source", source.Name)
 			}
-			return key, slog.String("key_id", deliver.KeyID(key)), nil
+			return key, slog.String("key_id", event.KeyID(key)), nil
 		},
 	})
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/cgroup"
 	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/env"
+	"github.com/spillwayhq/spillway/shared/heavy"
 	"github.com/spillwayhq/spillway/shared/httpserver"
 	"github.com/spillwayhq/spillway/shared/ingest"
 	"github.com/spillwayhq/spillway/shared/ingest/writekeys"
@@ -51,6 +52,9 @@ type Parts struct {
 	Report  func(ingest.Summary) // also called for each request; may be nil
 	// Wrap goes around the endpoint, to refuse requests before it sees them; nil: nothing does.
 	Wrap func(http.Handler) http.Handler
+	// CountUsers: who sends what is counted by user too. User ids are personal data: only on one
+	// machine.
+	CountUsers bool
 }
 
 // An Endpoint is the ingest endpoint, ready to take requests.
@@ -63,6 +67,8 @@ type Endpoint struct {
 	keys     *writekeys.Set // nil: any well-formed write key is accepted
 	values   reload.Group
 	counters *ingest.Counters
+	senders  *heavy.Counter
+	lines    io.Writer // gets the lines of senders
 	metrics  *emf.Writer
 	logger   *slog.Logger
 }
@@ -98,14 +104,16 @@ func FromEnvironment(ctx context.Context, environ []string, out io.Writer) (*End
 // New builds the endpoint and reads its write keys for the first time.
 func New(ctx context.Context, o Options, p Parts) (*Endpoint, error) {
 	e := &Endpoint{Options: o, counters: new(ingest.Counters), metrics: emf.NewWriter(p.Metrics, o.Name, "ingest"),
+		senders: heavy.NewCounter(o.Name, heavy.PartIngest), lines: p.Metrics,
 		logger: p.Logger}
+	e.senders.Users = p.CountUsers
 	var err error
 	if e.queues, err = newQueues(ctx, &o, &p); err != nil {
 		return nil, err
 	}
 	c := ingest.Config{
 		Queue: e.queues.events, DeadLetters: e.queues.deadLetters, Health: e.queues.healthy,
-		PublicURL: o.PublicURL, PathPrefix: o.PathPrefix, Report: e.counters.Add, Logger: p.Logger,
+		PublicURL: o.PublicURL, PathPrefix: o.PathPrefix, Report: e.counters.Add, Senders: e.senders, Logger: p.Logger,
 	}
 	if p.Report != nil {
 		c.Report = func(s ingest.Summary) { e.counters.Add(s); p.Report(s) }
@@ -121,7 +129,7 @@ func New(ctx context.Context, o Options, p Parts) (*Endpoint, error) {
 		e.values, c.Keys = e.keys.Values(), e.keys
 	}
 	if o.CanaryWriteKey != "" && c.Keys != nil {
-		if c.Keys, err = ingest.WithKey(c.Keys, o.CanaryWriteKey, ingest.Key{Name: "canary"}); err != nil {
+		if c.Keys, err = ingest.WithKey(c.Keys, o.CanaryWriteKey, ingest.Key{Name: "canary", Synthetic: true}); err != nil {
 			return nil, errors.Join(fmt.Errorf("%s: %w", envCanaryWriteKey, err), e.Close())
 		}
 	}
@@ -173,6 +181,9 @@ func (e *Endpoint) Lambda() apigateway.Handler {
 }
 
 func (e *Endpoint) writeMetrics(ctx context.Context) {
+	if err := e.senders.WriteDue(e.lines, time.Now()); err != nil {
+		e.logger.WarnContext(ctx, "the heaviest senders could not be written", "error", err)
+	}
 	totals := e.counters.Take()
 	if len(totals.Requests) == 0 && !e.queues.waiting() {
 		return

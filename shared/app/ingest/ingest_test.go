@@ -25,6 +25,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
 	"github.com/spillwayhq/spillway/shared/apigateway"
+	"github.com/spillwayhq/spillway/shared/heavy"
 	"github.com/spillwayhq/spillway/shared/reload"
 )
 
@@ -194,7 +195,40 @@ func TestAMissingParameterAcceptsNoKey(t *testing.T) {
 func TestAWrongCanaryWriteKeyIsNamed(t *testing.T) {
 	_, err := New(t.Context(), Options{WriteKeysParameters: []string{"/keys"}, CanaryWriteKey: "a secret"},
 		Parts{SQS: fakeSQS{}, SSM: &fakeSSM{}, Metrics: io.Discard, Logger: slog.New(slog.DiscardHandler)})
-	if err == nil || !strings.Contains(err.Error(), "SPILLWAY_CANARY_WRITE_KEY") || strings.Contains(err.Error(), "secret") {
+	if err == nil || !strings.Contains(err.Error(), "SPILLWAY_CANARY_WRITE_KEY") ||
+		strings.Contains(err.Error(), "secret") {
 		t.Errorf("%v", err)
 	}
+}
+
+// A Lambda environment writes what it has counted at the end of the first invocation of a minute,
+// its first one included: it may be the last.
+func TestALambdaFunctionWritesOnceAMinuteWhoSendsWhat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out strings.Builder
+		function, _ := newFunction(t, &fakeSSM{versions: []string{document("first")}}, &out, "/keys")
+		for range 3 * 60 {
+			track(t, function, "first")
+			track(t, function, "wrong")
+			track(t, function, "canary")
+			time.Sleep(time.Second)
+		}
+		var accepted, refused, lines uint64
+		for line := range strings.Lines(out.String()) {
+			l, ok := heavy.Parse([]byte(line))
+			if !ok {
+				continue
+			}
+			lines++
+			accepted += l.Events
+			refused += l.Refused
+			if l.Pipeline != "staging" || l.Part != heavy.PartIngest || len(l.Heaviest) > 4 {
+				t.Errorf("the line is %s", line)
+			}
+		}
+		if lines != 3 || accepted < 120 || accepted > 180 || refused < 120 || refused > 180 ||
+			strings.Contains(out.String(), "canary") {
+			t.Errorf("%d lines have %d accepted and %d refused events:\n%s", lines, accepted, refused, &out)
+		}
+	})
 }

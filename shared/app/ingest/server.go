@@ -55,5 +55,8 @@ func (e *Endpoint) Serve(ctx context.Context, l net.Listener) error {
 	stop()
 	running.Wait()
 	e.writeMetrics(background)
+	if err := e.senders.Write(e.lines, time.Now()); err != nil {
+		e.logger.WarnContext(background, "the heaviest senders could not be written", "error", err)
+	}
 	return errors.Join(err, e.Close())
 }

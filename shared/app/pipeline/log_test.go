@@ -131,7 +131,8 @@ func everyLineHasTheID(t *testing.T) {
 	want := []string{"attempt panicked", "dead letters could not be written", "delivered",
 		"events could not be sent to the queue", "metrics could not be written",
 		"pixel requests were refused and answered with the image", "the canary was not accepted",
-		"the set of write keys could not be read", "visibility could not be changed"}
+		"the heaviest senders could not be written", "the set of write keys could not be read",
+		"visibility could not be changed"}
 	if got := slices.Sorted(maps.Keys(lines)); !slices.Equal(got, want) {
 		t.Errorf("the lines are\n%q, want\n%q", got, want)
 	}

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/ingest"
 	"github.com/spillwayhq/spillway/shared/reload"
 )
@@ -113,6 +114,7 @@ func FuzzEachParsedKeyIsFound(f *testing.F) {
 			t.Fatal("a document without keys was parsed")
 		}
 		for _, want := range d.Entries {
+			want.ID = event.KeyID(want.WriteKey)
 			if got, ok := d.Keys.Lookup(want.WriteKey); !ok || got != want.Key {
 				t.Fatalf("%+v, want %+v", got, want.Key)
 			}
@@ -281,9 +283,10 @@ func TestAnErrorNamesThePlaceInTheDocument(t *testing.T) {
 		`{"writeKeys":[{"name":"a","enabled":"x"}]}`:                 "ends at line 1, column 39 ",
 		`{"writeKeys":[{"name":"a","writeKey":"secret","no":true}]}`: "unknown field",
 		`{"writeKeys":[`: "too early",
-		"{\"writeKeys\":[\n {\"name\":\"a\",\n  \"writeKey\" \"secret\"}]}":           "invalid JSON at line 3, column 14",
-		"{\"writeKeys\":[{\"name\":\"a\",\n\"name\":\"a\",\"writeKey\":\"secret\"}]}": "a field is there twice, at line 2, column 6",
-		"{\"writeKeys\":[{\"name\":\"a\",\"writeKey\":\"secret\"}]}\n\nx":             "at line 3, column ",
+		"{\"writeKeys\":[\n {\"name\":\"a\",\n  \"writeKey\" \"secret\"}]}": "invalid JSON at line 3, column 14",
+		"{\"writeKeys\":[{\"name\":\"a\",\n\"name\":\"a\",\"writeKey\":\"secret\"}]}": "a field is there twice, at line " +
+			"2, column 6",
+		"{\"writeKeys\":[{\"name\":\"a\",\"writeKey\":\"secret\"}]}\n\nx": "at line 3, column ",
 	} {
 		if _, err := Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", text, err, want)
