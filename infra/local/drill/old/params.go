@@ -55,19 +55,17 @@ func (p Params) parameters() []Parameter {
 	return []Parameter{
 		{"Workers", fmt.Sprintf("%s, %d to a client", humanize.Comma(int64(p.Workers)), p.WorkersPerClient),
 			"Our assumption: as many as do the usual peak and a fifth more, because the design had worked until that day."},
-		{"A client sends", fmt.Sprintf("at %d events or after %v", p.FlushAt, p.FlushInterval),
+		{"A client sends", fmt.Sprintf("at %d events or after %g s", p.FlushAt, p.FlushInterval.Seconds()),
 			"The post-mortem, and the defaults of analytics-node: flushAt 20, flushInterval 10000."},
-		{"Work on a job, beside waiting", p.Overhead.String(),
+		{"Work on a job, beside waiting", fmt.Sprintf("%d ms", p.Overhead.Milliseconds()),
 			"Measured: 100 workers of one client do 1,665 jobs a second while answers take 50 ms."},
 		{"Memory of a job", fmt.Sprintf("%s bytes", humanize.Comma(int64(p.JobBytes))),
 			"Measured: Redis takes 172 MB for 100,000 jobs of 1.1 KB each."},
 		{"Jobs that fit into Redis", humanize.Comma(p.BoundJobs),
 			"The post-mortem: so many had gathered when it was full. With the policy noeviction, a write then fails."},
-		{"People raise the concurrency", fmt.Sprintf("%v after the API stopped, to %s workers of one client",
-			hours(p.RepairAfter), humanize.Comma(int64(p.RepairedWorkers))),
+		{"People raise the concurrency", fmt.Sprintf("%g h after the API stopped, to %s workers of one client",
+			p.RepairAfter.Hours(), humanize.Comma(int64(p.RepairedWorkers))),
 			"The post-mortem: the API was down for four hours; with more concurrency 100,000 jobs were done in about a minute. " +
 				"Measured: 100 workers do them in 60 s. Above 833 events/s: as many as do twice the usual peak."},
 	}
 }
-
-func hours(d time.Duration) string { return fmt.Sprintf("%g h", d.Hours()) }

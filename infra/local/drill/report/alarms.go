@@ -77,10 +77,11 @@ func how(severity string) string {
 	return "ticket"
 }
 
-// lastFault is the fault that had begun last at that moment.
+// lastFault is the fault that had begun last of those that there were at that moment.
 func lastFault(marks []drill.Mark, at time.Time) (last drill.Mark, any bool) {
 	for _, m := range marks {
-		if m.Kind == drill.Fault && !m.From.After(at) && (!any || m.From.After(last.From)) {
+		if m.Kind == drill.Fault && !m.From.After(at) && (m.To == nil || m.To.After(at)) &&
+			(!any || m.From.After(last.From)) {
 			last, any = m, true
 		}
 	}

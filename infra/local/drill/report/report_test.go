@@ -59,7 +59,7 @@ func TestTheAnswerComesFirst(t *testing.T) {
 		"4 min 20 s after: Segment takes 10 s for an answer", "fires by 09:26: held",
 		"Events are not delivered to Segment. They are safe in the queue for 10 days.",
 		"3 were silent, as they must be", "dead letter: invalid", "1,912,442", "no_user_anon_id", "$1.13", "$0.26",
-		"the defaults of analytics-node", "spillway drill incident --seed 1 --rate 20",
+		"the defaults of analytics-node", "spillway drill --scenario incident --seed 1 --rate 20 --out drill.html",
 	} {
 		i := strings.Index(text[at:], want)
 		if i < 0 {

@@ -39,7 +39,7 @@ func timeline(r *drill.Result, c clock) []group {
 func markRows(marks []drill.Mark, c clock) []timeRow {
 	var rows []timeRow
 	for _, m := range marks {
-		tr := timeRow{Label: m.Text, Class: markClass(m.Kind), When: c.at(m.From)}
+		tr := timeRow{Label: capital(m.Text), Class: markClass(m.Kind), When: c.at(m.From)}
 		if m.To == nil {
 			tr.Moments = []string{percentage(c.percent(m.From))}
 		} else {
@@ -68,7 +68,11 @@ func alarmRows(r *drill.Result, c clock) []timeRow {
 		}
 		tr := timeRow{Label: a.Name, Class: alarmClass(a)}
 		for _, f := range a.Firings {
-			tr.Bars = append(tr.Bars, c.band(tr.Class, a.Name+", "+c.span(f.From, f.To), f.From, f.To, 0, 0))
+			class := tr.Class
+			if !f.Notified {
+				class += " quiet"
+			}
+			tr.Bars = append(tr.Bars, c.band(class, a.Name+", "+c.span(f.From, f.To), f.From, f.To, 0, 0))
 		}
 		first := a.Firings[0]
 		tr.When = c.span(first.From, first.To)
@@ -80,20 +84,12 @@ func alarmRows(r *drill.Result, c clock) []timeRow {
 	return rows
 }
 
-// alarmClass is how an alarm is coloured: by its severity, and paler if it told nobody.
+// alarmClass is how an alarm is coloured. A firing that told nobody is paler.
 func alarmClass(a drill.Alarm) string {
-	class := "warning"
 	if a.Severity == string(topology.Critical) {
-		class = "critical"
+		return "critical"
 	}
-	if len(a.Firings) > 0 && !notified(a) {
-		class += " quiet"
-	}
-	return class
-}
-
-func notified(a drill.Alarm) bool {
-	return slices.ContainsFunc(a.Firings, func(f drill.Firing) bool { return f.Notified })
+	return "warning"
 }
 
 // firedFirst are the alarms in the order in which they fired; the silent ones come last, by name.

@@ -18,7 +18,7 @@ type view struct {
 
 	Scenario, Title, Story, When string
 	Facts                        []fact // of the run
-	Broken                       []string
+	Broken, MoreBroken           []string
 	Ours, Old                    *answer
 	Groups                       []group
 	X                            []tick
@@ -52,14 +52,16 @@ func newView(r *drill.Result) *view {
 		CSS: template.CSS(css), Policy: policy,
 		Scenario: r.Scenario, Title: r.Title, Story: r.Story,
 		When:   c.start.Format("2 January 2006, 15:04 UTC") + " and the next " + duration(float64(c.minutes)*60),
-		Broken: r.Broken, Ours: ours(r, c), Old: theirs(r.Old, c),
+		Broken: r.Broken[:min(len(r.Broken), shownBroken)], MoreBroken: r.Broken[min(len(r.Broken), shownBroken):],
+		Ours: ours(r, c), Old: theirs(r.Old, c),
 		Facts: []fact{
 			{Name: "scenario", Value: r.Scenario}, {Name: "seed", Value: strconv.FormatUint(r.Seed, 10)},
 			{Name: "usual traffic", Value: amount(r.EventsPerSecond) + " events/s"},
 		},
 		Groups: timeline(r, c), X: c.timeTicks(), Charts: charts(r, c),
 		Parameters: r.Parameters, Accepted: count(r.Events.Accepted),
-		Command: fmt.Sprintf("spillway drill %s --seed %d --rate %v", r.Scenario, r.Seed, r.EventsPerSecond),
+		Command: fmt.Sprintf("spillway drill --scenario %s --seed %d --rate %v --out drill.html", r.Scenario, r.Seed,
+			r.EventsPerSecond),
 	}
 	v.Alarms, v.Silent = alarmTable(r, c)
 	v.Events, v.Refused, v.Shares = account(r.Events)
@@ -69,6 +71,9 @@ func newView(r *drill.Result) *view {
 	}
 	return v
 }
+
+// shownBroken is how many broken promises stand before the answers; the others are folded.
+const shownBroken = 8
 
 // maxMinutes is how long a drill the page shows: a year. It bounds what a broken file can cost.
 const maxMinutes = 366 * 24 * 60
