@@ -69,6 +69,9 @@ func (fs *flights) due() int64 {
 	return fs.byTime[0].deadline
 }
 
+// ended counts the visibility timeouts that have ended now, up to most.
+func (fs *flights) ended(now int64, most int) int { return fs.byTime.ended(0, now, most) }
+
 func (fs *flights) clear() { *fs = flights{} }
 
 type deadlines []*flight
@@ -83,6 +86,16 @@ func (d deadlines) Less(i, j int) bool {
 func (d deadlines) Swap(i, j int) {
 	d[i], d[j] = d[j], d[i]
 	d[i].index, d[j].index = i, j
+}
+
+// ended counts in the part of the heap below i. A flight ends no earlier than the one above it, so
+// only those that have ended are looked at, and their neighbours.
+func (d deadlines) ended(i int, now int64, most int) int {
+	if most == 0 || i >= len(d) || d[i].deadline > now {
+		return 0
+	}
+	n := 1 + d.ended(2*i+1, now, most-1)
+	return n + d.ended(2*i+2, now, most-n)
 }
 
 func (d *deadlines) Push(x any) {

@@ -71,16 +71,7 @@ const returnChunk = 1000
 // mu.
 func (q *backlog) returnExpired(now int64) {
 	for q.flights.due() <= now {
-		n := 0
-		for _, f := range q.flights.byTime {
-			if f.deadline <= now {
-				n++
-			}
-			if n == returnChunk {
-				break
-			}
-		}
-		q.returnFirst(n, now)
+		q.returnFirst(q.flights.ended(now, returnChunk), now)
 	}
 }
 
