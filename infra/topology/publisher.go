@@ -2,9 +2,9 @@ package topology
 
 import "time"
 
-// segmentEventsPerSecond is what Segment takes of a workspace before it queues or answers 429 (its
+// SegmentEventsPerSecond is what Segment takes of a workspace before it queues or answers 429 (its
 // rate limits' documentation).
-const segmentEventsPerSecond = 1000
+const SegmentEventsPerSecond = 1000
 
 func publisherAlarms(n Names) []Alarm {
 	return []Alarm{
@@ -28,7 +28,7 @@ func publisherAlarms(n Names) []Alarm {
 			Metrics: []Metric{n.own("a", "ingest", "EventsAccepted", "Sum"),
 				n.own("p", "publisher", "EventsPublished", "Sum")},
 			Expression: "(FILL(a, 0) + FILL(p, 0)) / 60", Unit: "events/s",
-			Threshold: segmentEventsPerSecond, Period: time.Minute, Periods: 5, Breaching: 5, Missing: MissingIsGood,
+			Threshold: SegmentEventsPerSecond, Period: time.Minute, Periods: 5, Breaching: 5, Missing: MissingIsGood,
 			Meaning: "for 5 minutes more events have come in than the 1,000 events/s that Segment takes of a workspace: a " +
 				"backlog builds up.",
 			First: "find the source: a new release, a loop, a script. Nothing is lost; see the time to drain on the " +

@@ -93,11 +93,11 @@ func (p Pipeline) OneEventPerMessage(l Load) (Pipeline, Load) {
 func (p Pipeline) Month(l Load) Usage {
 	regions := math.Max(1, float64(p.Regions))
 	l.EventsPerDay /= regions
-	u := p.fixed().plus(p.events(l))
+	u := p.fixed().Plus(p.events(l))
 	if p.CanaryEvery > 0 {
-		u = u.plus(p.canary())
+		u = u.Plus(p.canary())
 	}
-	return u.times(regions)
+	return u.Times(regions)
 }
 
 // fixed is the usage without any event.
@@ -117,7 +117,7 @@ func (p Pipeline) canary() Usage {
 		LogBytes: runs * p.Canary.LogBytes, ScheduledEvents: runs}
 	sent := p.events(Load{EventsPerDay: runs / days, EventBytes: canaryBytes, EventsPerMessage: 1, EventsPerRequest: 1})
 	sent.EgressBytes = 0 // it ends before Segment
-	return own.plus(sent)
+	return own.Plus(sent)
 }
 
 const (

@@ -53,8 +53,8 @@ type Usage struct {
 	Dashboards             float64
 }
 
-// plus returns the sum of both.
-func (u Usage) plus(v Usage) Usage {
+// Plus returns the sum of both.
+func (u Usage) Plus(v Usage) Usage {
 	return Usage{
 		SQSRequests: u.SQSRequests + v.SQSRequests, IdlePolls: u.IdlePolls + v.IdlePolls,
 		Invocations: u.Invocations + v.Invocations, GBSeconds: u.GBSeconds + v.GBSeconds,
@@ -65,8 +65,8 @@ func (u Usage) plus(v Usage) Usage {
 	}
 }
 
-// times returns the usage n times.
-func (u Usage) times(n float64) Usage {
+// Times returns the usage n times.
+func (u Usage) Times(n float64) Usage {
 	return Usage{
 		SQSRequests: n * u.SQSRequests, IdlePolls: n * u.IdlePolls, Invocations: n * u.Invocations,
 		GBSeconds:    n * u.GBSeconds,

@@ -162,7 +162,7 @@ func TestABillsTotalIsTheSumOfItsLines(t *testing.T) {
 	if got := u.Bill().Total(); math.Abs(got-want) > 1e-9 {
 		t.Errorf("$%.5f, want $%.5f", got, want)
 	}
-	if got := u.plus(u.times(2)).Bill().Total(); math.Abs(got-3*want) > 1e-9 {
+	if got := u.Plus(u.Times(2)).Bill().Total(); math.Abs(got-3*want) > 1e-9 {
 		t.Errorf("three times as much costs $%.5f, want $%.5f", got, 3*want)
 	}
 }

@@ -33,14 +33,16 @@ const (
 // ErrDown is the error of a call to SQS that no emulator answers.
 var ErrDown = errors.New("SQS is down")
 
-// A World is the emulators of one pipeline in one bubble, with the topology's numbers: SQS on a
-// disk in memory, Segment, and Lambda once [World.Deliver] has been called. It is safe for
-// concurrent use.
+// A World is the emulators of one pipeline in one bubble, with the topology's numbers: SQS on a disk
+// in memory, Segment, and Lambda once [World.Deliver] has been called. It is safe for concurrent use.
 type World struct {
 	Topology *topology.Topology
 	Segment  *segmentd.Server
 	Function *lambda.Function           // nil before Deliver
 	Mapping  *lambda.EventSourceMapping // nil before Deliver
+
+	// OnInvocation is called after each invocation of deliver; nil: nothing is. It is set before Deliver.
+	OnInvocation func(lambda.Invoked)
 
 	server  atomic.Pointer[sqs.Server]
 	fs      *store.Mem
@@ -75,7 +77,8 @@ func (w *World) openSQS() error {
 // [World.Feed], with faults around it.
 func (w *World) Deliver(queue lambda.Queue, environments lambda.EnvironmentFactory) error {
 	var err error
-	w.Function, w.Mapping, err = local.NewDelivery(w.Topology, queue, environments, slog.New(slog.DiscardHandler), nil)
+	w.Function, w.Mapping, err = local.NewDelivery(w.Topology, queue, environments, slog.New(slog.DiscardHandler),
+		w.OnInvocation)
 	if err != nil {
 		return err
 	}
@@ -89,10 +92,15 @@ func (w *World) Deliver(queue lambda.Queue, environments lambda.EnvironmentFacto
 	return nil
 }
 
-// End stops what New and Deliver started, after the invocations under way.
-func (w *World) End() error {
+// StopDelivery stops the event source, after the invocations under way.
+func (w *World) StopDelivery() {
 	w.stop()
 	w.running.Wait()
+}
+
+// End stops what New and Deliver started, after the invocations under way.
+func (w *World) End() error {
+	w.StopDelivery()
 	if w.Function != nil {
 		w.Function.Close()
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/spillwayhq/spillway/shared/canary"
@@ -63,6 +64,8 @@ type Parts struct {
 	Metrics io.Writer // gets a line of JSON for each group of metrics
 	Logger  *slog.Logger
 	Report  func(canary.Result) // called for each event; may be nil
+	// Transport is of the requests to the ingest endpoint; nil: http.DefaultTransport.
+	Transport http.RoundTripper
 }
 
 // A Function sends a canary event for each invocation. It implements lambda.Handler.
@@ -90,7 +93,8 @@ func FromEnvironment(environ []string, out io.Writer) (*Function, error) {
 
 // New builds the function.
 func New(o Options, p Parts) (*Function, error) {
-	c, err := canary.New(canary.Config{URL: o.IngestURL, WriteKey: cmp.Or(o.WriteKey, canary.WriteKey)})
+	c, err := canary.New(canary.Config{URL: o.IngestURL, WriteKey: cmp.Or(o.WriteKey, canary.WriteKey),
+		Transport: p.Transport})
 	if err != nil {
 		return nil, err
 	}
