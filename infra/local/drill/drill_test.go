@@ -1,0 +1,170 @@
+package drill
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spillwayhq/spillway/infra/local/segmentd"
+)
+
+// small is a scenario of some minutes, in which a real one's every part is.
+func small() *Scenario {
+	return &Scenario{
+		Name: "small", Lasts: 30 * time.Minute, Played: []Span{{16 * time.Minute, 28 * time.Minute}},
+		Failures: []Failure{{Span: from(17*time.Minute, 3*time.Minute), Kind: Segment, Rule: away, Text: "Segment is away"}},
+		Actions: []Step{{At: 18 * time.Minute, Do: Invalid, Text: "an invalid event"},
+			{At: 18 * time.Minute, Do: Deploy, Text: "a deployment"}},
+		DeadLetters: []string{"invalid"}, OldDesign: true,
+	}
+}
+
+func playSmall(t *testing.T, seed uint64) (*simulation, *Result) {
+	t.Helper()
+	sim, r, err := play(t.Context(), small(), Options{Seed: seed, Rate: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	result, err := sim.result(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sim, result
+}
+
+func TestEveryAcceptedEventIsAccountedFor(t *testing.T) {
+	t.Parallel()
+	sim, r := playSmall(t, 1)
+	e := r.Events
+	if e.Lost != 0 || e.Waiting != 0 || e.DeadLettered["invalid"] != 1 || len(e.DeadLettered) != 1 ||
+		e.Accepted != e.Delivered+1 || e.Accepted < 60*20 {
+		t.Errorf("%+v", e)
+	}
+	if sim.model.events == 0 || sim.model.modelled != 2 {
+		t.Errorf("%d minutes with %d events are modelled, want the last 2", sim.model.modelled, sim.model.events)
+	}
+	for reason, n := range sim.record.store.Rejected() {
+		t.Errorf("%d values are not stored: %s", n, reason)
+	}
+	if r.API.Failed != 0 || r.API.MaxSeconds > 0.1 || r.API.P99Seconds == 0 {
+		t.Errorf("the API: %+v", r.API)
+	}
+	if r.DrainSeconds != nil && *r.DrainSeconds > 20*60 {
+		t.Errorf("drained after %v s", *r.DrainSeconds)
+	}
+	for _, s := range r.Series {
+		if len(s.Values) != 30 || slices.Contains(s.Values[1:], nil) && s.Chart != ChartAPILatency {
+			t.Errorf("%s, %s has gaps: %d values", s.Chart, s.Name, len(s.Values))
+		}
+	}
+}
+
+func TestASeedGivesTheSameDrill(t *testing.T) {
+	t.Parallel()
+	_, a := playSmall(t, 7)
+	_, b := playSmall(t, 7)
+	if !reflect.DeepEqual(a.Marks[:1], b.Marks[:1]) || a.API.Calls != b.API.Calls || a.Events.Accepted != b.Events.Accepted ||
+		!reflect.DeepEqual(a.Old, b.Old) {
+		t.Errorf("the load differs: %+v and %+v", a.Events, b.Events)
+	}
+	for i := range max(len(a.Alarms), len(b.Alarms)) {
+		x, y := a.Alarms[i], b.Alarms[i]
+		if x.Name != y.Name || len(x.Firings) != len(y.Firings) {
+			t.Errorf("the alarms differ: %+v and %+v", x, y)
+			continue
+		}
+		for n := range x.Firings {
+			if d := x.Firings[n].From.Sub(y.Firings[n].From).Abs(); d > time.Minute {
+				t.Errorf("%s fired at times that are %v apart", x.Name, d)
+			}
+		}
+	}
+}
+
+func TestADrillEndsWithItsContext(t *testing.T) {
+	why := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(why)
+	if _, err := Run(ctx, Options{Scenario: "incident"}); !errors.Is(err, why) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestAWrongOptionIsNamed(t *testing.T) {
+	for _, c := range []struct {
+		Options
+		want string
+	}{
+		{Options{Scenario: "x"}, `unknown scenario "x" (known: incident, `},
+		{Options{Scenario: "incident", Rate: -1}, "the rate must be between 0.1 and 10000 events/s, is -1"},
+		{Options{Scenario: "incident", Rate: 10_001}, "is 10001"},
+	} {
+		if _, err := Run(t.Context(), c.Options); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v, want %q", err, c.want)
+		}
+	}
+}
+
+func TestTheLedgerKnowsWhatIsLost(t *testing.T) {
+	l := newLedger()
+	first := l.issue(6)
+	l.accept(first, 5)
+	l.refuse("invalid_write_key", 1)
+	for _, n := range []int{0, 0, 1} {
+		l.arrive(received(messageID(first + n)))
+	}
+	l.arrive(received("drill-99"))
+	l.arrive(received("spillway-canary-1"))
+	l.find(messageID(first+2), isDead)
+	l.find(messageID(first+2), isWaiting)
+	l.find(messageID(first+3), isWaiting)
+	if got, want := l.balance(), (balance{accepted: 5, delivered: 2, dead: 1, waiting: 1, lost: 1, again: 1}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	if accepted, delivered := l.take(); accepted != 5 || delivered != 2 {
+		t.Errorf("in the minute: %d accepted, %d delivered", accepted, delivered)
+	}
+}
+
+func TestScenariosAreWellFormed(t *testing.T) {
+	name := regexp.MustCompile(`^[0-9a-z]+(-[0-9a-z]+)*$`)
+	seen := map[string]bool{}
+	for _, s := range Scenarios() {
+		if !name.MatchString(s.Name) || seen[s.Name] {
+			t.Errorf("the name %q is wrong, or there twice", s.Name)
+		}
+		seen[s.Name] = true
+		if s.Title == "" || s.Story == "" || s.Lasts <= patternUntil || s.Lasts%time.Minute != 0 {
+			t.Errorf("%s: title %q, story %q, %v", s.Name, s.Title, s.Story, s.Lasts)
+		}
+		spans := slices.Clone(s.Played)
+		for _, c := range s.Load {
+			spans = append(spans, c.Span)
+		}
+		for _, f := range s.Failures {
+			spans = append(spans, f.Span)
+			if f.Kind != NoMetrics && !slices.ContainsFunc(s.Played, func(p Span) bool {
+				return f.From >= p.From && f.From < p.Until
+			}) {
+				t.Errorf("%s: the fault %q begins while nothing is played", s.Name, f.Text)
+			}
+		}
+		for _, span := range spans {
+			if span.From < 0 || span.Until <= span.From || span.Until > s.Lasts {
+				t.Errorf("%s: the time from %v until %v is not within its %v", s.Name, span.From, span.Until, s.Lasts)
+			}
+		}
+		for _, p := range s.Promises {
+			if p.Within <= 0 || p.From+p.Within > s.Lasts {
+				t.Errorf("%s: %s is promised for a time outside of it", s.Name, p.Alarm)
+			}
+		}
+	}
+}
+
+func received(id string) segmentd.Received { return segmentd.Received{MessageID: id} }

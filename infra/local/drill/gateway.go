@@ -1,0 +1,115 @@
+package drill
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// ingestURL is where SDKs send to; the transport is a gateway.
+const ingestURL = "https://events.test"
+
+// gatewayLatency is what the HTTP API adds.
+const gatewayLatency = 10 * time.Millisecond
+
+// invoker is a function as Lambda calls it.
+type invoker interface {
+	Invoke(context.Context, []byte) ([]byte, error)
+}
+
+// gateway is the HTTP API in front of the ingest function. It writes the metrics that API Gateway
+// writes. It is safe for concurrent use.
+type gateway struct {
+	*simulation
+	function invoker
+	timeout  time.Duration
+}
+
+// RoundTrip implements http.RoundTripper for clients of the endpoint.
+func (g *gateway) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(r.Body)
+	r.Body.Close()
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	if g.faults.active(NoRegion) {
+		sleep(r.Context(), 5*time.Second)
+		return nil, errNoRegion
+	}
+	sleep(r.Context(), g.faults.around(gatewayLatency))
+	status, header, answer := g.answer(r, body)
+	g.usage.http.Add(1)
+	g.endpoint.Answered(status, time.Since(began))
+	if err := r.Context().Err(); err != nil {
+		return nil, err // the client has gone, and the request was counted all the same
+	}
+	return &http.Response{
+		Status: http.StatusText(status), StatusCode: status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: header,
+		ContentLength: int64(len(answer)), Body: io.NopCloser(strings.NewReader(answer)), Request: r,
+	}, nil
+}
+
+// answer is the function's answer, or the gateway's own.
+func (g *gateway) answer(r *http.Request, body []byte) (status int, header http.Header, answer string) {
+	switch {
+	case g.faults.active(NoEndpoint):
+		return http.StatusServiceUnavailable, http.Header{}, `{"message":"Service Unavailable"}`
+	case g.faults.active(GatewayLimit):
+		return http.StatusTooManyRequests, http.Header{}, `{"message":"Too Many Requests"}`
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), g.timeout)
+	defer cancel()
+	out, err := g.function.Invoke(ctx, payload(r, body))
+	var reply struct {
+		StatusCode int
+		Headers    map[string]string
+		Body       string
+	}
+	if err == nil {
+		err = json.Unmarshal(out, &reply)
+	}
+	if err != nil {
+		return http.StatusInternalServerError, http.Header{}, `{"message":"Internal Server Error"}`
+	}
+	header = http.Header{}
+	for name, value := range reply.Headers {
+		header.Set(name, value)
+	}
+	return reply.StatusCode, header, reply.Body
+}
+
+// payload is a request as an HTTP API passes it to a function.
+func payload(r *http.Request, body []byte) []byte {
+	headers := map[string]string{}
+	for name := range r.Header {
+		headers[strings.ToLower(name)] = r.Header.Get(name)
+	}
+	text, err := json.Marshal(map[string]any{
+		"version": "2.0", "rawPath": r.URL.Path, "headers": headers, "body": base64.StdEncoding.EncodeToString(body),
+		"isBase64Encoded": true, "requestContext": map[string]any{
+			"domainName": r.URL.Host, "stage": "$default",
+			"http": map[string]any{"method": r.Method, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.9"},
+		},
+	})
+	if err != nil {
+		panic(err) // strings only
+	}
+	return text
+}
+
+// newRequest is a request of an SDK with a batch.
+func newRequest(ctx context.Context, writeKey string, body []byte) *http.Request {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, ingestURL+"/v1/batch", bytes.NewReader(body))
+	if err != nil {
+		panic(err) // the URL is constant
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.SetBasicAuth(writeKey, "")
+	return r
+}

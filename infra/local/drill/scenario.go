@@ -1,0 +1,148 @@
+package drill
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spillwayhq/spillway/infra/local/segmentd"
+)
+
+// A Scenario is what happens in a drill, as data: load and faults over time, and what must follow.
+// Times are counted from its start.
+type Scenario struct {
+	Name, Title, Story string
+
+	Lasts time.Duration // whole minutes
+	// Played is what is simulated event by event. The rest is calm, and its metrics are modelled after
+	// the first minutes, which are always played: see model.
+	Played []Span
+
+	Rate float64 // usual events/s; 0: DefaultRate
+	// Sample is how many of the usual events/s are simulated at most; each stands for several then. 0:
+	// DefaultRate.
+	Sample float64
+	Daily  bool // the load has a daily peak of ten times the night's, around the rate
+	// Quiet is a site whose usual traffic is a few single events, not packed.
+	Quiet bool
+
+	Load     []Change
+	Failures []Failure
+	Actions  []Step
+
+	Promises []Promise
+	// MayFire are alarms that may fire or not, such as those whose value is close to the threshold.
+	// What is neither here nor promised must be silent.
+	MayFire []string
+	// Stays are alarms that go on firing after the backlog has gone, because something is left to do.
+	Stays []string
+	// DeadLetters are the reasons of dead letters that this scenario makes; any other is broken.
+	DeadLetters []string
+	// OldDesign: the same day in the design that failed says something.
+	OldDesign bool
+	// Ending: the backlog has not gone at the end, and need not have.
+	Ending bool
+}
+
+// A Span is a time of a scenario, until is not part of it.
+type Span struct{ From, Until time.Duration }
+
+func (s Span) holds(at time.Duration) bool { return at >= s.From && at < s.Until }
+
+// A Source is a way in which events come in.
+type Source string
+
+// The sources of a drill.
+const (
+	FromAPI     Source = "api"     // a Go API with a publisher
+	FromSDKs    Source = "sdks"    // Segment's SDKs, through the ingest endpoint
+	FromPartner Source = "partner" // one write key of the SDKs, which may become noisy
+	FromFlood   Source = "flood"   // requests with a write key that nobody knows
+)
+
+// A Change is a load other than usual.
+type Change struct {
+	Span
+	Source Source
+	Times  float64 // of its usual rate,
+	Added  float64 // and so many events/s more
+	Text   string
+	Hidden bool // no mark of its own
+}
+
+// A Failure is a fault; it lasts for a time.
+type Failure struct {
+	Span
+	Kind   Problem
+	Text   string
+	Rule   segmentd.Rule // of Segment; From and Until are set
+	Hidden bool
+}
+
+// Problem says what does not work.
+type Problem string
+
+// The faults.
+const (
+	Segment       Problem = "segment"       // it answers by the rule
+	NoMetrics     Problem = "metrics"       // CloudWatch gets nothing
+	NoSQS         Problem = "sqs"           // no call to SQS is answered
+	NoEndpoint    Problem = "endpoint"      // the gateway answers 503
+	NoRegion      Problem = "region"        // SQS, Lambda, gateway, schedule: nothing of it is there
+	DeliverFails  Problem = "deliver"       // every invocation ends with an error
+	DeliverHeld   Problem = "concurrency"   // others use up the concurrency
+	SourceOff     Problem = "event source"  // it hands out nothing
+	WrongDocument Problem = "write keys"    // the write-key document lacks the keys
+	BadDocument   Problem = "unreadable"    // the document can't be read
+	GatewayLimit  Problem = "gateway limit" // the gateway refuses most requests itself
+	NoCanary      Problem = "canary"        // the schedule misses a minute
+	HalfCanaries  Problem = "half canaries" // every second canary gets no answer
+	SlowSQS       Problem = "slow SQS"
+	NoDeadLetters Problem = "dead letters" // the dead-letter queue takes nothing
+	MangledGzip   Problem = "gzip"         // gzip bodies arrive as text
+)
+
+// A Step is what people do at a moment.
+type Step struct {
+	At   time.Duration
+	Do   Deed
+	Text string
+}
+
+// Deed is a thing that people do.
+type Deed string
+
+// The deeds.
+const (
+	Deploy   Deed = "deploy"    // every environment is replaced
+	Redrive  Deed = "redrive"   // of all dead letters
+	Drop     Deed = "drop"      // the dead letters are deleted
+	Poison   Deed = "poison"    // a message arrives on which the function dies, at every receive
+	Invalid  Deed = "invalid"   // a message arrives whose event Segment would not take
+	WrongKey Deed = "wrong key" // two messages arrive with a write key that Segment refuses
+)
+
+// A Promise says until when an alarm fires.
+type Promise struct {
+	Alarm  string        // without the pipeline's name
+	From   time.Duration // its cause
+	Within time.Duration // plus the lag of its metrics
+}
+
+// clearsWithin is how long after the backlog has gone everything has cleared.
+const clearsWithin = 15 * time.Minute
+
+// Find returns the scenario of that name.
+func Find(name string) (*Scenario, error) {
+	all := Scenarios()
+	i := slices.IndexFunc(all, func(s Scenario) bool { return s.Name == name })
+	if i < 0 {
+		names := make([]string, len(all))
+		for i := range all {
+			names[i] = all[i].Name
+		}
+		return nil, fmt.Errorf("unknown scenario %q (known: %s)", name, strings.Join(names, ", "))
+	}
+	return &all[i], nil
+}

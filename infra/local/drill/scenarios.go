@@ -1,0 +1,321 @@
+package drill
+
+import (
+	"time"
+
+	"github.com/spillwayhq/spillway/infra/local/segmentd"
+	"github.com/spillwayhq/spillway/shared/message"
+)
+
+// hm is a time of the day.
+func hm(hours, minutes time.Duration) time.Duration { return hours*time.Hour + minutes*time.Minute }
+
+// from is a span of a drill that begins in its first hour.
+func from(start, lasts time.Duration) Span { return Span{start, start + lasts} }
+
+// How Segment is.
+var (
+	slow      = segmentd.Rule{Latency: segmentd.Duration(10 * time.Second)}
+	away      = segmentd.Rule{Fault: segmentd.FaultReset}
+	refuses   = segmentd.Rule{Match: segmentd.Match{WriteKey: wrongKey}, Status: 401}
+	refusesMe = segmentd.Rule{Match: segmentd.Match{WriteKey: apiKey}, Status: 401}
+)
+
+// Scenarios are all that can be played.
+func Scenarios() []Scenario {
+	return []Scenario{
+		incident(), segmentDown(), poison(), badWriteKey(), brokenDocument(), tenTimes(), refusedFlood(), trackingStopped(),
+		regionDown(), consumerBug(), sqsAway(), noisySource(), redriven(), deployment(), quietSite(), calmWeek(),
+	}
+}
+
+func incident() Scenario {
+	return Scenario{
+		Name:  "incident",
+		Title: "24 September 2018, with Spillway",
+		Story: "The API has begun to track more than before. In the morning Segment becomes slow, and then it is away for 4 " +
+			"hours and 20 minutes. For half an hour of it CloudWatch has no metrics. In 2018 the job queue filled its memory, " +
+			"and the API was down for four hours.",
+		Lasts:  24 * time.Hour,
+		Played: []Span{{hm(8, 50), hm(14, 30)}},
+		Load: []Change{{Span: Span{hm(8, 0), hm(24, 0)}, Source: FromAPI, Times: 1.5,
+			Text: "the API tracks half as many events more than before"}},
+		Failures: []Failure{
+			{Span: Span{hm(9, 0), hm(9, 10)}, Kind: Segment, Rule: slow, Text: "Segment takes 10 s for each answer"},
+			{Span: Span{hm(9, 10), hm(13, 30)}, Kind: Segment, Rule: away, Text: "Segment is away"},
+			{Span: Span{hm(11, 0), hm(11, 30)}, Kind: NoMetrics, Text: "CloudWatch gets no metrics"},
+		},
+		Promises: []Promise{
+			{Alarm: "delivery-down", From: hm(9, 0), Within: 4*time.Minute + 30*time.Second},
+			{Alarm: "delivery-stalled", From: hm(9, 0), Within: 7 * time.Minute},
+			{Alarm: "segment-failing", From: hm(9, 0), Within: 10 * time.Minute},
+			{Alarm: "backlog-age-warning", From: hm(9, 10), Within: 15 * time.Minute},
+			{Alarm: "backlog-age-critical", From: hm(10, 0), Within: 20 * time.Minute},
+			{Alarm: "canary-stopped", From: hm(11, 0), Within: 6 * time.Minute},
+		},
+		MayFire: []string{"segment-slow", "delivery-slow", "segment-throttling", "backlog-growing", "deliver-saturated",
+			"canary-silent", "ingest-silent", "ingest-down"},
+		OldDesign: true,
+	}
+}
+
+func segmentDown() Scenario {
+	return Scenario{
+		Name:  "segment-down-3-days",
+		Title: "Segment is away for three days",
+		Story: "Segment is away from Monday noon to Thursday noon. The queue takes what comes, and everything is delivered " +
+			"afterwards.",
+		Lasts:    4 * 24 * time.Hour,
+		Played:   []Span{{hm(11, 50), hm(96, 0)}},
+		Sample:   0.25,
+		Failures: []Failure{{Span: Span{hm(12, 0), hm(84, 0)}, Kind: Segment, Rule: away, Text: "Segment is away"}},
+		Promises: []Promise{
+			{Alarm: "delivery-down", From: hm(12, 0), Within: 4*time.Minute + 30*time.Second},
+			{Alarm: "backlog-age-critical", From: hm(13, 0), Within: 20 * time.Minute},
+		},
+		MayFire: []string{"segment-slow", "delivery-slow", "segment-throttling", "backlog-growing", "deliver-saturated",
+			"canary-silent", "delivery-stalled", "segment-failing", "backlog-age-warning"},
+		OldDesign: true,
+	}
+}
+
+func poison() Scenario {
+	return Scenario{
+		Name:  "poison",
+		Title: "Events that can't be delivered",
+		Story: "An event arrives that Segment would not take, and a message on which the function dies at every receive. The " +
+			"first is a dead letter at once, with its reason. After 1,000 receives SQS moves the second.",
+		Lasts:  6 * 24 * time.Hour,
+		Played: []Span{{hm(0, 16), hm(1, 0)}, {hm(2, 0), hm(2, 1)}},
+		Actions: []Step{
+			{At: hm(0, 20), Do: Invalid, Text: "an event without a user arrives"},
+			{At: hm(0, 30), Do: Poison, Text: "a message arrives on which the function dies"},
+		},
+		Promises: []Promise{
+			{Alarm: "dead-letters", From: hm(0, 20), Within: 5 * time.Minute},
+			{Alarm: "events-given-up", From: hm(24, 0), Within: 5 * 24 * time.Hour},
+		},
+		MayFire:     []string{"backlog-age-warning", "backlog-age-critical", "delivery-slow", "delivery-down"},
+		Stays:       []string{"dead-letters", "events-given-up"},
+		DeadLetters: []string{message.ReasonInvalid, message.ReasonMovedBySQS},
+	}
+}
+
+func badWriteKey() Scenario {
+	return Scenario{
+		Name:  "bad-write-key",
+		Title: "Segment refuses the API's write key",
+		Story: "Somebody turns the write key of the API off in Segment, and on again 40 minutes later. Its events wait that " +
+			"long, and those of the other sources go on.",
+		Lasts:    3 * time.Hour,
+		Played:   []Span{{hm(0, 16), hm(1, 45)}},
+		Failures: []Failure{{Span: from(20*time.Minute, 40*time.Minute), Kind: Segment, Rule: refusesMe, Text: "Segment refuses the write key"}},
+		Promises: []Promise{
+			{Alarm: "wrong-credentials", From: hm(0, 20), Within: 4 * time.Minute},
+		},
+		MayFire: []string{"backlog-age-warning", "backlog-growing", "delivery-slow", "segment-throttling"},
+	}
+}
+
+func brokenDocument() Scenario {
+	return Scenario{
+		Name:  "broken-write-keys-document",
+		Title: "The document with the write keys is wrong",
+		Story: "For 10 minutes the document lacks the write keys of all sources, and SDKs drop what is refused: these events " +
+			"are lost before they come in. An hour later the document can't be read, which changes nothing.",
+		Lasts:  3 * time.Hour,
+		Played: []Span{{hm(0, 16), hm(2, 0)}},
+		Failures: []Failure{
+			{Span: from(20*time.Minute, 10*time.Minute), Kind: WrongDocument, Text: "the document has other write keys"},
+			{Span: from(80*time.Minute, 20*time.Minute), Kind: BadDocument, Text: "the document can't be read"},
+		},
+		Promises: []Promise{
+			{Alarm: "write-keys-refused", From: hm(0, 20), Within: 5 * time.Minute},
+			{Alarm: "ingest-down", From: hm(0, 20), Within: 5 * time.Minute},
+			{Alarm: "write-keys-old", From: hm(1, 20), Within: 9 * time.Minute},
+		},
+		MayFire: []string{"write-key-unknown"},
+	}
+}
+
+func tenTimes() Scenario {
+	return Scenario{
+		Name:  "10x-traffic",
+		Title: "Ten times the traffic for half an hour",
+		Story: "At 200 events a second an API begins to send 2,000, twice as many as Segment takes of a workspace. The rest " +
+			"waits in the queue.",
+		Lasts:  4 * time.Hour,
+		Played: []Span{{hm(0, 16), hm(2, 30)}},
+		Rate:   200, Sample: 10,
+		Load: []Change{{Span: from(20*time.Minute, 30*time.Minute), Source: FromAPI, Times: 14,
+			Text: "ten times as many events as usual"}},
+		Promises: []Promise{
+			{Alarm: "sudden-volume", From: hm(0, 20), Within: 8 * time.Minute},
+			{Alarm: "segment-throttling", From: hm(0, 20), Within: 15 * time.Minute},
+			{Alarm: "delivery-slow", From: hm(0, 20), Within: 13 * time.Minute},
+		},
+		MayFire: []string{"backlog-growing", "backlog-age-warning", "deliver-saturated", "backlog-age-critical",
+			"delivery-down", "source-growing"},
+		OldDesign: true,
+	}
+}
+
+func refusedFlood() Scenario {
+	return Scenario{
+		Name:  "refused-flood",
+		Title: "A flood of requests with an unknown write key",
+		Story: "For 20 minutes 5,000 requests a second come in with a write key that nobody knows. All are refused, which costs " +
+			"money all the same.",
+		Lasts:  2 * time.Hour,
+		Played: []Span{{hm(0, 16), hm(1, 0)}},
+		Sample: 0.1,
+		Load: []Change{{Span: from(20*time.Minute, 20*time.Minute), Source: FromFlood, Times: 1, Added: 5000,
+			Text: "5,000 requests a second are refused"}},
+		Promises: []Promise{{Alarm: "refused-flood", From: hm(0, 20), Within: 8 * time.Minute}},
+		MayFire:  []string{"write-key-unknown", "write-keys-refused", "ingest-down"},
+	}
+}
+
+func trackingStopped() Scenario {
+	return Scenario{
+		Name:  "tracking-stopped",
+		Title: "A release that breaks tracking",
+		Story: "On Tuesday morning a release of the API and of the web page sends no events any more. Nothing fails.",
+		Lasts: 36 * time.Hour,
+		Load: []Change{
+			{Span: Span{hm(34, 0), hm(36, 0)}, Source: FromAPI, Text: "the API and the web page send no events"},
+			{Span: Span{hm(34, 0), hm(36, 0)}, Source: FromSDKs},
+		},
+		Promises: []Promise{{Alarm: "traffic-fell", From: hm(34, 0), Within: 21 * time.Minute}},
+		Stays:    []string{"traffic-fell"},
+	}
+}
+
+func regionDown() Scenario {
+	return Scenario{
+		Name:  "region-down",
+		Title: "The region is away for an hour",
+		Story: "SQS, Lambda and the HTTP API of the region answer nobody for an hour. The API's publisher writes to its own " +
+			"disk, SDKs try again.",
+		Lasts:    3 * time.Hour,
+		Played:   []Span{{hm(0, 16), hm(2, 0)}},
+		Failures: []Failure{{Span: from(20*time.Minute, time.Hour), Kind: NoRegion, Text: "the region answers nobody"}},
+		Promises: []Promise{
+			{Alarm: "canary-stopped", From: hm(0, 20), Within: 6 * time.Minute},
+		},
+		MayFire: []string{"publisher-spilling", "backlog-age-warning", "delivery-slow", "ingest-silent", "ingest-down",
+			"canary-silent", "delivery-down", "backlog-age-critical", "segment-throttling"},
+	}
+}
+
+func consumerBug() Scenario {
+	return Scenario{
+		Name:  "consumer-bug",
+		Title: "A deployment of deliver that fails",
+		Story: "A version of the deliver function is deployed that ends every invocation with an error. It is rolled back after " +
+			"an hour.",
+		Lasts:    4 * time.Hour,
+		Played:   []Span{{hm(0, 16), hm(2, 30)}},
+		Actions:  []Step{{At: hm(0, 20), Do: Deploy, Text: "a version with a bug"}, {At: hm(1, 20), Do: Deploy, Text: "it is rolled back"}},
+		Failures: []Failure{{Span: from(20*time.Minute, time.Hour), Kind: DeliverFails, Text: "every invocation fails"}},
+		Promises: []Promise{
+			{Alarm: "delivery-down", From: hm(0, 20), Within: 7 * time.Minute},
+			{Alarm: "deliver-errors", From: hm(0, 20), Within: 7 * time.Minute},
+			{Alarm: "canary-silent", From: hm(0, 20), Within: 10 * time.Minute},
+			{Alarm: "delivery-stalled", From: hm(0, 20), Within: 10 * time.Minute},
+		},
+		MayFire: []string{"backlog-growing", "delivery-slow", "backlog-age-warning", "backlog-age-critical",
+			"deliver-saturated", "segment-throttling"},
+	}
+}
+
+func sqsAway() Scenario {
+	return Scenario{
+		Name:  "sqs-away",
+		Title: "SQS is away for 20 minutes",
+		Story: "No call to SQS is answered. The API's publisher writes to its disk and sends later; the ingest endpoint answers " +
+			"429, and SDKs try again.",
+		Lasts:    2 * time.Hour,
+		Played:   []Span{{hm(0, 16), hm(1, 15)}},
+		Failures: []Failure{{Span: from(20*time.Minute, 20*time.Minute), Kind: NoSQS, Text: "SQS answers nobody"}},
+		Promises: []Promise{
+			{Alarm: "ingest-down", From: hm(0, 20), Within: 4*time.Minute + 30*time.Second},
+			{Alarm: "ingest-silent", From: hm(0, 20), Within: 4*time.Minute + 30*time.Second},
+			{Alarm: "publisher-spilling", From: hm(0, 20), Within: 6 * time.Minute},
+		},
+		MayFire: []string{"ingest-refusing", "backlog-age-warning", "delivery-slow", "ingest-slow", "ingest-errors",
+			"segment-throttling", "canary-silent", "delivery-down"},
+	}
+}
+
+func noisySource() Scenario {
+	return Scenario{
+		Name:  "noisy-source",
+		Title: "One write key sends ten times as much",
+		Story: "On Tuesday morning a partner begins to send ten times as many events as usual. Everything is delivered; the " +
+			"question is who it is.",
+		Lasts:  36 * time.Hour,
+		Played: []Span{{hm(33, 50), hm(35, 0)}},
+		Load: []Change{{Span: Span{hm(34, 0), hm(35, 0)}, Source: FromPartner, Times: 10,
+			Text: "the partner sends ten times as much"}},
+		Promises: []Promise{{Alarm: "source-growing", From: hm(34, 0), Within: 21 * time.Minute}},
+		MayFire:  []string{},
+	}
+}
+
+func redriven() Scenario {
+	return Scenario{
+		Name:  "redrive",
+		Title: "Dead letters are redriven",
+		Story: "For some minutes Segment rejects the partner's events as invalid. They are dead letters, and redriven a day " +
+			"later, when Segment accepts them.",
+		Lasts:  27 * time.Hour,
+		Played: []Span{{hm(0, 16), hm(0, 40)}, {hm(24, 50), hm(25, 30)}},
+		Failures: []Failure{{Span: from(20*time.Minute, 5*time.Minute), Kind: Segment,
+			Rule: segmentd.Rule{Match: segmentd.Match{WriteKey: partnerKey}, Status: 400}, Text: "Segment rejects the partner's events"}},
+		Actions:     []Step{{At: hm(25, 0), Do: Redrive, Text: "the dead letters are redriven"}},
+		Promises:    []Promise{{Alarm: "dead-letters", From: hm(0, 20), Within: 6 * time.Minute}},
+		MayFire:     []string{"events-given-up"},
+		DeadLetters: []string{message.ReasonRejected},
+	}
+}
+
+func deployment() Scenario {
+	return Scenario{
+		Name:  "deployment",
+		Title: "A usual deployment",
+		Story: "A new version of the functions is deployed. Environments start again, one canary is not sent, and everything " +
+			"else goes on. The drill itself begins with a first deployment.",
+		Lasts:    2 * time.Hour,
+		Played:   []Span{{hm(0, 16), hm(0, 50)}},
+		Actions:  []Step{{At: hm(0, 30), Do: Deploy, Text: "a new version"}},
+		Failures: []Failure{{Span: from(30*time.Minute, time.Minute), Kind: NoCanary}},
+	}
+}
+
+func quietSite() Scenario {
+	return Scenario{
+		Name:  "quiet-site",
+		Title: "A site with a few events an hour",
+		Story: "Twenty events an hour come in, and none at night. Two messages of an old app have a write key that Segment " +
+			"refuses until somebody turns it on again in the evening.",
+		Lasts:    24 * time.Hour,
+		Played:   []Span{{hm(0, 16), hm(24, 0)}},
+		Rate:     20.0 / 3600,
+		Daily:    true,
+		Actions:  []Step{{At: hm(9, 0), Do: WrongKey, Text: "two messages with a wrong write key"}},
+		Failures: []Failure{{Span: Span{hm(9, 0), hm(18, 0)}, Kind: Segment, Rule: refuses}},
+		Promises: []Promise{{Alarm: "wrong-credentials", From: hm(9, 0), Within: 4 * time.Minute}},
+		MayFire:  []string{"backlog-age-warning", "delivery-slow"},
+	}
+}
+
+func calmWeek() Scenario {
+	return Scenario{
+		Name:  "calm-week",
+		Title: "A calm week",
+		Story: "A week of usual traffic with a daily peak of ten times the night's. Nobody should hear of it.",
+		Lasts: 8 * 24 * time.Hour,
+		Daily: true,
+	}
+}
