@@ -62,7 +62,7 @@ func FlagError(c *cobra.Command, err error) error {
 	if found := invalidValue.FindStringSubmatch(text); found != nil {
 		expected := map[string]string{
 			"uint16": "a number from 0 to 65535", "int": "a whole number", "float64": "a number", "bool": "true or false",
-			"duration": "a duration like 50ms or 2s",
+			"duration": "a duration like 50ms or 2s", "uint64": "a whole number, 0 or more",
 		}[c.Flags().Lookup(found[2]).Value.Type()]
 		text = fmt.Sprintf("--%s must be %s, is %q", found[2], expected, found[1])
 	}
