@@ -158,8 +158,8 @@ func (s *simulation) result(r *recording) (*Result, error) {
 // checkEvents says what is wrong with the events themselves.
 func (s *simulation) checkEvents(e *Events, r *recording) (broken []string) {
 	if e.Lost > 0 {
-		broken = append(broken, fmt.Sprintf("%d events are lost: they were accepted, and are neither delivered nor a dead "+
-			"letter nor waiting", e.Lost))
+		broken = append(broken, fmt.Sprintf("%d events are lost: they were accepted, and are neither delivered nor "+
+			"waiting nor dead letters", e.Lost))
 	}
 	for reason, n := range e.DeadLettered {
 		if !slices.Contains(s.scenario.DeadLetters, reason) {
