@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -42,17 +43,38 @@ func watched() *topology.Topology {
 	}
 }
 
+// notes collect what the monitor tells. They are safe for concurrent use.
+type notes struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (n *notes) add(text string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.text.WriteString(text)
+}
+
+// take returns what was told since the last call.
+func (n *notes) take() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	defer n.text.Reset()
+	return n.text.String()
+}
+
 // Each source of metrics reaches the alarms, each change is told with what to do, and the status
 // has it.
 func TestTheMonitorTellsOfEachAlarmThatBeginsAndEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log, told bytes.Buffer
+		var log bytes.Buffer
+		var told notes
 		m, err := newMonitor(watched(), slog.New(slog.DiscardHandler), func(c AlarmChange) {
 			verb := "begins"
 			if c.Ends() {
 				verb = "ends after " + c.After.String()
 			}
-			told.WriteString(c.Alarm + " " + verb + ", notified " + map[bool]string{true: "yes", false: "no"}[c.Notified] + "\n")
+			told.add(fmt.Sprintf("%s %s, notified %v\n", c.Alarm, verb, c.Notified))
 			if !strings.Contains(c.Text, "First: look.") {
 				t.Errorf("%s does not say what to do: %q", c.Alarm, c.Text)
 			}
@@ -64,8 +86,8 @@ func TestTheMonitorTellsOfEachAlarmThatBeginsAndEnds(t *testing.T) {
 		var running sync.WaitGroup
 		running.Go(func() { m.run(ctx) })
 		time.Sleep(time.Until(time.Now().Truncate(time.Minute).Add(3*time.Minute + time.Second)))
-		if told.Len() > 0 {
-			t.Errorf("before anything happens it tells %s", &told)
+		if got := told.take(); got != "" {
+			t.Errorf("before anything happens it tells %s", got)
 		}
 		metrics := emf.NewWriter(m.tee(&log), "spillway", "deliver")
 		if err := metrics.Write(time.Now(), emf.Metric{Name: "EventsDelivered", Values: []float64{3}}); err != nil {
@@ -76,9 +98,10 @@ func TestTheMonitorTellsOfEachAlarmThatBeginsAndEnds(t *testing.T) {
 			m.requested(ingest.Summary{Status: 500, Latency: time.Millisecond})
 		}
 		time.Sleep(2 * time.Minute)
-		const begun = "own begins, notified yes\nlambda begins, notified no\nendpoint begins, notified yes\nany begins, " +
-			"notified yes\n"
-		if got := told.String(); got != begun {
+		const begun = "own begins, notified true\nlambda begins, notified false\nendpoint begins, notified " +
+			"true\nany begins, " +
+			"notified true\n"
+		if got := told.take(); got != begun {
 			t.Errorf("it tells\n%swant\n%s", got, begun)
 		}
 		if !strings.Contains(log.String(), `"EventsDelivered":3`) {
@@ -89,9 +112,8 @@ func TestTheMonitorTellsOfEachAlarmThatBeginsAndEnds(t *testing.T) {
 				t.Errorf("%+v", a)
 			}
 		}
-		told.Reset()
 		time.Sleep(5 * time.Minute)
-		if got := told.String(); strings.Count(got, "ends after 2m0s") != 4 {
+		if got := told.take(); strings.Count(got, "ends after 2m0s") != 4 {
 			t.Errorf("it tells\n%swant that all four end, as soon as the value has left the range", got)
 		}
 		cancel()
@@ -134,7 +156,8 @@ func TestTheStatusHasEveryAlarmAsJSON(t *testing.T) {
 // most alarms: they would be blind here.
 func TestTheEmulatorsWriteEveryMetricThatAnAlarmReads(t *testing.T) {
 	t.Parallel()
-	p, err := Start(Config{Dir: t.TempDir(), SQSAddr: "127.0.0.1:0", IngestAddr: "127.0.0.1:0", SegmentAddr: "127.0.0.1:0"})
+	p, err := Start(Config{Dir: t.TempDir(), SQSAddr: "127.0.0.1:0", IngestAddr: "127.0.0.1:0",
+		SegmentAddr: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +204,8 @@ func TestTheEmulatorsWriteEveryMetricThatAnAlarmReads(t *testing.T) {
 			}
 		}
 	}
-	if own := (cloudwatch.Key{Own: "deliver", Pipeline: "spillway", Name: "EventsDelivered"}); !slices.Contains(written, own) {
+	if own := (cloudwatch.Key{Own: "deliver", Pipeline: "spillway", Name: "EventsDelivered"}); !slices.Contains(written,
+		own) {
 		t.Errorf("the metrics that deliver writes are not read: %v", written)
 	}
 }
