@@ -14,6 +14,7 @@ import (
 )
 
 func TestTheCanaryArrivesAndIsInNoOtherNumber(t *testing.T) {
+	t.Parallel()
 	arrived := make(chan string, 10)
 	p, err := Start(Config{
 		Dir: t.TempDir(), SQSAddr: "127.0.0.1:0", IngestAddr: "127.0.0.1:0", SegmentAddr: "127.0.0.1:0", Canary: true,
@@ -66,6 +67,7 @@ func TestTheCanaryArrivesAndIsInNoOtherNumber(t *testing.T) {
 }
 
 func TestWithoutACanaryThePipelineIsDegraded(t *testing.T) {
+	t.Parallel()
 	busy := Status{Accepted: 10, Backlog: 3, BacklogEvents: 5, InFlight: 3, OldestAge: time.Minute}
 	for _, c := range []struct {
 		name    string

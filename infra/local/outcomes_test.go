@@ -29,6 +29,7 @@ func watching(t *testing.T, w *watchers, query string) *watcher {
 }
 
 func TestWithoutWatchersNothingIsObserved(t *testing.T) {
+	t.Parallel()
 	var w watchers
 	if w.observer() != nil {
 		t.Error("outcomes are observed")
@@ -44,6 +45,7 @@ func TestWithoutWatchersNothingIsObserved(t *testing.T) {
 }
 
 func TestAWatcherSeesWhatItAskedFor(t *testing.T) {
+	t.Parallel()
 	var w watchers
 	queries := []string{"", "event=Run", "user=u2&payload=true", "outcome=dead_lettered", "event=Run&user=u2"}
 	var all []*watcher
@@ -86,6 +88,7 @@ func TestAWatcherSeesWhatItAskedFor(t *testing.T) {
 }
 
 func TestASlowWatcherLosesOutcomesWithoutDelayingDelivery(t *testing.T) {
+	t.Parallel()
 	var w watchers
 	slow := watching(t, &w, "")
 	for range watchAhead + 500 {
@@ -97,6 +100,7 @@ func TestASlowWatcherLosesOutcomesWithoutDelayingDelivery(t *testing.T) {
 }
 
 func TestOutcomesAreLinesAndLostOnesAreCounted(t *testing.T) {
+	t.Parallel()
 	var w watchers
 	server := httptest.NewServer(&w)
 	defer server.Close()
@@ -129,6 +133,7 @@ func TestOutcomesAreLinesAndLostOnesAreCounted(t *testing.T) {
 }
 
 func TestAWrongQueryIsRefused(t *testing.T) {
+	t.Parallel()
 	var w watchers
 	for query, want := range map[string]string{"outcome=lost": "known: delivered, retried, dead_lettered",
 		"payload=maybe": "must be true or false"} {
@@ -141,6 +146,7 @@ func TestAWrongQueryIsRefused(t *testing.T) {
 }
 
 func TestTheNumberOfWatchersIsBounded(t *testing.T) {
+	t.Parallel()
 	var w watchers
 	for range maxWatchers {
 		watching(t, &w, "")

@@ -11,6 +11,7 @@ import (
 )
 
 func TestWithASpillDirectoryEventsAreAcceptedWhenTheQueuesFail(t *testing.T) {
+	t.Parallel()
 	dir, spillDir := t.TempDir(), t.TempDir()
 	arrivals := localtest.NewArrivals()
 	t.Run("the queues fail", func(t *testing.T) {

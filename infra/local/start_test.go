@@ -128,6 +128,7 @@ func health(t *testing.T, url string) string {
 }
 
 func TestAnEndpointOfSegmentThatIsNoURLFailsTheStart(t *testing.T) {
+	t.Parallel()
 	_, err := local.Start(local.Config{Dir: t.TempDir(), SQSAddr: "127.0.0.1:0", Segment: "api.segment.io"})
 	if err == nil || !strings.Contains(err.Error(), "https://api.segment.io") || strings.Contains(err.Error(), "SPILLWAY_") {
 		t.Errorf("%v", err)
