@@ -18,12 +18,14 @@ import (
 )
 
 var (
-	away = flag.Duration("away", 8*time.Second,
+	away = flag.Duration("away", 3*time.Second,
 		"how long the queue is down in the memory test; 10m for the documented case")
 	kind = flag.String("away-child", "", "set by the test: run as the measured process")
 	url  = flag.String("away-url", "", "set by the test: the queue")
 	dir  = flag.String("away-dir", "", "set by the test: the directory, or none")
 )
+
+func TestMain(m *testing.M) { testutil.Main(m) }
 
 // rate is how many events a second the measured process enqueues.
 const rate = 5000
