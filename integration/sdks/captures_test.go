@@ -132,21 +132,24 @@ func TestCapturedRequestsOfEachSDKArriveWithAllFields(t *testing.T) {
 	}
 	d := deploy(t, setup{})
 	total := 0
+	requests := map[string]request{}
+	for name, c := range all {
+		before := len(d.requestsSoFar())
+		code, header, answer := c.send(t, d.URL)
+		if code != http.StatusOK {
+			t.Fatalf("%s: %d %s", c.SDK, code, answer)
+		}
+		if kind := header.Get("Content-Type"); c.Method == http.MethodGet {
+			if kind != "image/gif" || !bytes.HasPrefix(answer, []byte("GIF89a")) {
+				t.Errorf("%s: the pixel is %s %q", c.SDK, kind, answer)
+			}
+		} else if string(bytes.TrimSpace(answer)) != `{"success":true}` {
+			t.Errorf("%s: the answer is %s", c.SDK, answer)
+		}
+		requests[name] = d.requestsSoFar()[before]
+	}
 	for name, c := range all {
 		t.Run(name, func(t *testing.T) {
-			before := len(d.requestsSoFar())
-			code, header, answer := c.send(t, d.URL)
-			if code != http.StatusOK {
-				t.Fatalf("%s: %d %s", c.SDK, code, answer)
-			}
-			if kind := header.Get("Content-Type"); c.Method == http.MethodGet {
-				if kind != "image/gif" || !bytes.HasPrefix(answer, []byte("GIF89a")) {
-					t.Errorf("the pixel is %s %q", kind, answer)
-				}
-			} else if string(bytes.TrimSpace(answer)) != `{"success":true}` {
-				t.Errorf("the answer is %s", answer)
-			}
-			request := d.requestsSoFar()[before]
 			sent, sentAt := c.events(t)
 			total += len(sent)
 			add := enriched{kind: c.kind()}
@@ -159,7 +162,7 @@ func TestCapturedRequestsOfEachSDKArriveWithAllFields(t *testing.T) {
 			for _, e := range sent {
 				var got segmentd.Received
 				d.Await(t, "the event of "+name, func() (ok bool) { got, ok = d.find(t, e); return ok })
-				assertIntact(t, request, e, sentAt, got, add)
+				assertIntact(t, requests[name], e, sentAt, got, add)
 				origin, ok := event.ParseOrigin(c.Expect.Origin)
 				if !ok || got.WriteKey != c.Expect.WriteKey || got.Path != segment.Path(origin) {
 					t.Errorf("it arrived under %q at %s, want %q and %s", got.WriteKey, got.Path, c.Expect.WriteKey,
@@ -202,6 +205,7 @@ func (d *deployment) find(t *testing.T, sent object) (arrived segmentd.Received,
 }
 
 func TestPixelCapturesContainTheExpectedEvent(t *testing.T) {
+	t.Parallel()
 	for name, c := range captured(t) {
 		if c.Method != http.MethodGet {
 			continue

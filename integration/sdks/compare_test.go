@@ -169,6 +169,7 @@ func differences(path string, want, have any) (all []string) {
 }
 
 func TestDifferencesAreReported(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ a, b, want string }{
 		{`{"a":{"b":1}}`, `{"a":{"b":1}}`, ""},
 		{`{"a":{"b":1}}`, `{"a":{"b":1.0}}`, "a.b is 1.0, want 1"},

@@ -55,6 +55,7 @@ func chromium(ctx context.Context, t *testing.T, args ...string) (printed string
 }
 
 func TestAPageThatADeveloperVisitsChangesAndReadsNothing(t *testing.T) {
+	t.Parallel()
 	if os.Getenv("SPILLWAY_REQUIRE_SDKS") != "1" {
 		t.Skip("it takes several seconds: set SPILLWAY_REQUIRE_SDKS=1; infra/local tests the same without a browser")
 	}

@@ -24,9 +24,12 @@ import (
 
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/integration/testutil"
 	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 	"github.com/spillwayhq/spillway/shared/app/ingest"
 )
+
+func TestMain(m *testing.M) { testutil.Main(m) }
 
 // testTimeout ends a test that hangs. It asserts no speed.
 const testTimeout = 90 * time.Second

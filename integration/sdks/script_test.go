@@ -9,20 +9,46 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 )
 
 const install = "apt-get install nodejs npm chromium (Node.js 20 or later), then npm ci in integration/sdks"
 
+// probes holds what the probe commands have said: each takes a fifth of a second, and most tests
+// have the same.
+var probes struct {
+	sync.Mutex
+	failures map[string]string // by the command; empty: it succeeds
+}
+
+// probed runs a probe command once and returns how it fails.
+func probed(command ...string) (failure string) {
+	probes.Lock()
+	defer probes.Unlock()
+	name := strings.Join(command, "\x00")
+	if failure, known := probes.failures[name]; known {
+		return failure
+	}
+	if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
+		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+		failure = fmt.Sprintf("%v: %s", err, lines[len(lines)-1])
+	}
+	if probes.failures == nil {
+		probes.failures = map[string]string{}
+	}
+	probes.failures[name] = failure
+	return failure
+}
+
 // needs skips the test if the probe command fails; with SPILLWAY_REQUIRE_SDKS=1 it fails the test.
 func needs(t *testing.T, what string, probe ...string) {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), probe[0], probe[1:]...).CombinedOutput()
-	if err == nil {
+	failure := probed(probe...)
+	if failure == "" {
 		return
 	}
-	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-	message := fmt.Sprintf("%s is missing or too old: %s (%v: %s)", what, install, err, lines[len(lines)-1])
+	message := fmt.Sprintf("%s is missing or too old: %s (%s)", what, install, failure)
 	if os.Getenv("SPILLWAY_REQUIRE_SDKS") == "1" {
 		t.Fatal(message)
 	}
