@@ -14,7 +14,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/ingest"
 )
 
-// metricsRetention is how long the metrics can be looked at. They take 7 to 20 MB, see cloudwatch.NewStore.
+// metricsRetention is how long the metrics can be looked at. They take 7 to 20 MB, see
+// cloudwatch.NewStore.
 const metricsRetention = 24 * time.Hour
 
 // An Alarm is how an alarm of the deployment stands, evaluated on this machine as CloudWatch does
@@ -121,13 +122,29 @@ func (m *monitor) run(ctx context.Context) {
 			return
 		case <-timer.C:
 		}
-		m.sample(end.Add(-time.Minute))
-		for _, c := range m.evaluate(end) {
-			m.logger.WarnContext(ctx, "an alarm has changed", "alarm", c.Alarm, "state", c.To, "was", c.From, "reason", c.Reason,
-				"notified", c.Notified)
-			if m.onChange != nil {
-				m.onChange(c)
-			}
+		m.minute(ctx, end, time.Now())
+	}
+}
+
+// asleep is how late the end of a minute is noticed on a machine that has slept. A busy one is not
+// so late.
+const asleep = 90 * time.Second
+
+// minute does what is due at the end of a minute. After a sleep of the machine nobody was silent:
+// the alarms begin anew.
+func (m *monitor) minute(ctx context.Context, end, now time.Time) {
+	if now.Sub(end) > asleep {
+		m.logger.InfoContext(ctx, "the machine has slept or its clock was set: alarms to which missing data is bad wait "+
+			"until they have new data", "for", now.Sub(end).Round(time.Second))
+		m.evaluator.Begin(now)
+		return
+	}
+	m.sample(end.Add(-time.Minute))
+	for _, c := range m.evaluate(end) {
+		m.logger.WarnContext(ctx, "an alarm has changed", "alarm", c.Alarm, "state", c.To, "was", c.From,
+			"reason", c.Reason, "notified", c.Notified)
+		if m.onChange != nil {
+			m.onChange(c)
 		}
 	}
 }

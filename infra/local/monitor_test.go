@@ -152,8 +152,8 @@ func TestTheStatusHasEveryAlarmAsJSON(t *testing.T) {
 	}
 }
 
-// A name that an alarm reads and the emulators do not write would be a metric without data, which is OK for
-// most alarms: they would be blind here.
+// A name that an alarm reads and the emulators do not write would be a metric without data, which
+// is OK for most alarms: they would be blind here.
 func TestTheEmulatorsWriteEveryMetricThatAnAlarmReads(t *testing.T) {
 	t.Parallel()
 	p, err := Start(Config{Dir: t.TempDir(), SQSAddr: "127.0.0.1:0", IngestAddr: "127.0.0.1:0",
@@ -197,7 +197,8 @@ func TestTheEmulatorsWriteEveryMetricThatAnAlarmReads(t *testing.T) {
 	written := p.Metrics().Keys()
 	for _, a := range d.Alarms {
 		for _, m := range a.Metrics {
-			// Only deliver is a Lambda function here, and our own metrics are tested where they are written.
+			// Only deliver is a Lambda function here, and our own metrics are tested where they are
+			// written.
 			if m.Own == "" && m.Function != d.Names.IngestFunction && m.Function != d.Names.CanaryFunction &&
 				!slices.Contains(written, cloudwatch.KeyOf(m)) {
 				t.Errorf("%s reads %v, which nothing writes", a.Name, cloudwatch.KeyOf(m))
@@ -207,5 +208,36 @@ func TestTheEmulatorsWriteEveryMetricThatAnAlarmReads(t *testing.T) {
 	if own := (cloudwatch.Key{Own: "deliver", Pipeline: "spillway", Name: "EventsDelivered"}); !slices.Contains(written,
 		own) {
 		t.Errorf("the metrics that deliver writes are not read: %v", written)
+	}
+}
+
+func TestAMachineThatHasSleptWasNotSilent(t *testing.T) {
+	d := watched()
+	d.Alarms[0].Missing, d.Alarms[0].Below, d.Alarms[0].Periods = topology.MissingIsBad, true, 1 // own
+	told := 0
+	m, err := newMonitor(d, slog.New(slog.DiscardHandler), func(c AlarmChange) { told++ })
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := time.Date(2018, 9, 24, 10, 0, 0, 0, time.UTC)
+	own := cloudwatch.Key{Own: "deliver", Pipeline: "spillway", Name: "EventsDelivered"}
+	minute := func(late time.Duration) {
+		m.minute(t.Context(), end, end.Add(late))
+		end = end.Add(late).Truncate(time.Minute).Add(time.Minute)
+	}
+	for range 5 {
+		m.store.Put(end.Add(-2*time.Minute), own, 3)
+		minute(0)
+	}
+	minute(3 * time.Hour)
+	minute(0)
+	minute(0)
+	if told != 0 {
+		t.Errorf("after a sleep %d alarms are told", told)
+	}
+	minute(0)
+	minute(0)
+	if told != 1 {
+		t.Errorf("%d alarms are told of a silence that lasts, want 1", told)
 	}
 }
