@@ -14,10 +14,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/spillwayhq/spillway/cmd/spillway/deployed"
-	"github.com/spillwayhq/spillway/cmd/spillway/insights"
 	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
 	"github.com/spillwayhq/spillway/cmd/spillway/usage"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/insights"
 )
 
 // maxLines is how many lines one query of CloudWatch Logs Insights returns at most.

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"os"
 
 	"github.com/aws/aws-lambda-go/lambda"
@@ -13,7 +14,7 @@ import (
 
 func main() {
 	logger := jsonlog.Redirect(os.Stdout)
-	function, err := canary.FromEnvironment(os.Environ(), os.Stdout)
+	function, err := canary.FromEnvironment(context.Background(), os.Environ(), os.Stdout)
 	if err != nil {
 		logger.Error("canary can't start", "error", err)
 		os.Exit(1)

@@ -22,14 +22,16 @@ type layer struct {
 // layers is the order of imports. Data comes in at the top and goes down; nothing imports upward.
 var layers = []layer{
 	{"library", []string{
-		"shared/rawjson", "shared/spill", "shared/spill/spilltest", "shared/frame", "shared/diskdir", "shared/breaker", "shared/reload", "shared/env",
+		"shared/rawjson", "shared/spill", "shared/spill/spilltest", "shared/frame", "shared/diskdir", "shared/breaker",
+		"shared/reload", "shared/env",
 		"shared/clientaddr", "shared/version", "shared/cgroup", "shared/heavy",
 		"infra/topology/metricmath",
 	}, nil},
 	{"model", []string{"shared/event", "shared/message"}, []string{"library"}},
 	{"adapter", []string{
-		"shared/segment", "shared/sqsclient", "shared/ssm", "shared/emf", "shared/jsonlog", "shared/httpserver", "shared/apigateway",
-		"shared/outbox",
+		"shared/segment", "shared/sqsclient", "shared/ssm", "shared/emf", "shared/jsonlog", "shared/httpserver",
+		"shared/apigateway",
+		"shared/outbox", "shared/insights", "shared/cloudwatch",
 	}, []string{"model", "library"}},
 	{"service", []string{
 		"shared/ingest", "shared/ingest/writekeys", "shared/deliver", "shared/deadletter", "shared/canary", "shared/price",
@@ -50,10 +52,12 @@ var layers = []layer{
 		"drill", "deployment", "alarms", "topology", "emulator", "publisher", "app", "service", "adapter", "model", "library",
 	}},
 	{"command", []string{"cmd/spillway/..."}, []string{
-		"command", "drill", "deployment", "alarms", "topology", "emulator", "publisher", "app", "service", "adapter", "model", "library",
+		"command", "drill", "deployment", "alarms", "topology", "emulator", "publisher", "app", "service", "adapter", "model",
+		"library",
 	}},
 	{"integration", []string{"integration/...", "events"}, []string{
-		"integration", "drill", "deployment", "alarms", "topology", "emulator", "publisher", "app", "service", "adapter", "model", "library",
+		"integration", "drill", "deployment", "alarms", "topology", "emulator", "publisher", "app", "service", "adapter",
+		"model", "library",
 	}},
 }
 
@@ -67,6 +71,7 @@ var pairs = map[string][]string{
 	"shared/spill/spilltest":         {"shared/spill"},
 	"shared/ingest/writekeys":        {"shared/ingest"},
 	"shared/outbox":                  {"shared/sqsclient"},
+	"shared/cloudwatch":              {"shared/emf", "shared/insights"},
 	"shared/publisher/publishertest": {"shared/publisher"},
 	"shared/app/pipeline":            {"shared/app/deliver", "shared/app/ingest", "shared/app/canary"},
 }
@@ -178,7 +183,8 @@ func TestAnUpwardImportIsFound(t *testing.T) {
 		}
 	}
 	for _, c := range [][2]string{
-		{"shared/message", "shared/event"}, {"shared/deliver", "shared/message"}, {"shared/app/pipeline", "shared/app/deliver"},
+		{"shared/message", "shared/event"}, {"shared/deliver", "shared/message"},
+		{"shared/app/pipeline", "shared/app/deliver"},
 		{"cmd/spillway", "cmd/spillway/terminal"}, {"infra/local", "infra/local/sqs"}, {"infra/aws", "infra/topology"},
 	} {
 		if got := complaint(c[0], c[1]); got != "" {

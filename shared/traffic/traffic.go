@@ -31,6 +31,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spillwayhq/spillway/shared/emf"
@@ -109,7 +110,15 @@ func (r *Result) Metrics() []emf.Metric {
 func Compare(ctx context.Context, s Source, pipeline string, from time.Time) (Result, error) {
 	var r Result
 	var traffic map[time.Time]float64
-	var lines, windows []heavy.Line
+	var lines []heavy.Line
+	var windows [3][]heavy.Line
+	ofDay := func(n int) func() error {
+		return func() (err error) {
+			span := spans(from)[n]
+			windows[n], err = s.Windows(ctx, span.from, span.to)
+			return describe("read what earlier comparisons found", err)
+		}
+	}
 	err := all(
 		func() (err error) {
 			traffic, err = s.Traffic(ctx, from.Add(-week-Around), from.Add(Interval))
@@ -119,31 +128,31 @@ func Compare(ctx context.Context, s Source, pipeline string, from time.Time) (Re
 			lines, err = s.Lines(ctx, from, from.Add(Interval))
 			return describe("read the lines of the heaviest", err)
 		},
-		func() error {
-			var errs []error
-			for _, span := range spans(from) {
-				found, err := s.Windows(ctx, span.from, span.to)
-				errs = append(errs, describe("read what earlier comparisons found", err))
-				windows = append(windows, found...)
-			}
-			return errors.Join(errs...)
-		})
+		ofDay(hourBefore), ofDay(yesterday), ofDay(weekAgo))
 	r.Ratio, r.HasRatio = Ratio(traffic, from)
 	if lines == nil && err != nil {
 		return r, err
 	}
 	window := windowLine(pipeline, from, lines)
 	r.Window = &window
-	r.Grown, r.HasGrowth = Grown(Senders(lines), windows, from)
+	r.Grown, r.HasGrowth = Grown(Senders(lines), slices.Concat(windows[:]...), from)
 	r.Grown = r.Grown[:min(len(r.Grown), 3)]
 	return r, err
 }
 
-// all calls the functions at the same time.
+// all calls the functions at the same time. A panic in one is its error: another goroutine's could
+// not be caught by the caller.
 func all(functions ...func() error) error {
 	errs := make(chan error, len(functions))
 	for _, f := range functions {
-		go func() { errs <- f() }()
+		go func() {
+			defer func() {
+				if p := recover(); p != nil {
+					errs <- fmt.Errorf("it panicked: %v", p)
+				}
+			}()
+			errs <- f()
+		}()
 	}
 	var joined error
 	for range functions {

@@ -10,12 +10,14 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/spillwayhq/spillway/shared/canary"
 	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/env"
 	"github.com/spillwayhq/spillway/shared/jsonlog"
+	"github.com/spillwayhq/spillway/shared/traffic"
 	"github.com/spillwayhq/spillway/shared/version"
 )
 
@@ -25,6 +27,11 @@ const (
 	envIngestURL = "SPILLWAY_INGEST_URL"       // of the ingest endpoint
 	envWriteKey  = "SPILLWAY_CANARY_WRITE_KEY" // the same as the other functions have; default: canary.WriteKey
 	envLogLevel  = "SPILLWAY_LOG_LEVEL"        // debug, info, warn, error; default: info
+	// The log groups of ingest and deliver, with a comma between them, whose lines are compared
+	// with earlier ones. Default: nothing is compared. Package traffic says what the function must
+	// be allowed.
+	envCompare  = "SPILLWAY_COMPARE_LOG_GROUPS"
+	envLogGroup = "AWS_LAMBDA_LOG_GROUP_NAME" // set by Lambda
 )
 
 // Options are what a deployment decides about the canary.
@@ -33,6 +40,10 @@ type Options struct {
 	IngestURL string // of the ingest endpoint, as SDKs use it
 	WriteKey  string // see shared/canary; empty: canary.WriteKey
 	LogLevel  slog.Level
+	// CompareLogGroups are the log groups of ingest and deliver, whose lines are compared with
+	// earlier ones, and LogGroup is the function's own. None: nothing is compared.
+	CompareLogGroups []string
+	LogGroup         string
 
 	trimmed []string // see env.Read
 }
@@ -40,7 +51,8 @@ type Options struct {
 // LogValue shows the options without the write key.
 func (o Options) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("name", o.Name), slog.String("ingest_url", o.IngestURL),
-		slog.Bool("ends_before_segment", canary.EndsBeforeSegment(o.WriteKey)))
+		slog.Bool("ends_before_segment", canary.EndsBeforeSegment(o.WriteKey)),
+		slog.String("compare_log_groups", strings.Join(o.CompareLogGroups, ",")))
 }
 
 var errNoURL = errors.New("must be the URL of the ingest endpoint that SDKs use, like https://events.example.com")
@@ -49,9 +61,14 @@ var errNoURL = errors.New("must be the URL of the ingest endpoint that SDKs use,
 // every wrong variable.
 func readOptions(environ []string) (Options, error) {
 	var o Options
+	var groups string
 	var err error
 	o.trimmed, err = env.Read(environ, env.String(envName, &o.Name), env.String(envIngestURL, &o.IngestURL),
-		env.String(envWriteKey, &o.WriteKey), env.LogLevel(envLogLevel, &o.LogLevel))
+		env.String(envWriteKey, &o.WriteKey), env.LogLevel(envLogLevel, &o.LogLevel),
+		env.String(envCompare, &groups), env.String(envLogGroup, &o.LogGroup))
+	if groups != "" {
+		o.CompareLogGroups = strings.Split(groups, ",")
+	}
 	if o.IngestURL == "" {
 		err = errors.Join(err, fmt.Errorf("%s %w", envIngestURL, errNoURL))
 	}
@@ -66,23 +83,33 @@ type Parts struct {
 	Report  func(canary.Result) // called for each event; may be nil
 	// Transport is of the requests to the ingest endpoint; nil: http.DefaultTransport.
 	Transport http.RoundTripper
+	// Traffic is compared every five minutes with what is usual, after the canary was sent. nil:
+	// nothing is compared.
+	Traffic traffic.Source
 }
 
 // A Function sends a canary event for each invocation. It implements lambda.Handler.
 type Function struct {
-	canary  *canary.Canary
-	metrics *emf.Writer
-	parts   Parts
+	canary   *canary.Canary
+	pipeline string
+	metrics  *emf.Writer
+	parts    Parts
 }
 
 // FromEnvironment builds the Lambda function. out gets its log and its metrics.
-func FromEnvironment(environ []string, out io.Writer) (*Function, error) {
+func FromEnvironment(ctx context.Context, environ []string, out io.Writer) (*Function, error) {
 	o, err := readOptions(environ)
 	if err != nil {
 		return nil, err
 	}
 	logger := jsonlog.New(out, o.LogLevel)
-	f, err := New(o, Parts{Metrics: out, Logger: logger})
+	p := Parts{Metrics: out, Logger: logger}
+	if len(o.CompareLogGroups) > 0 {
+		if p.Traffic, err = deployedTraffic(ctx, &o); err != nil { // the canary must run all the same
+			logger.Error("the traffic can't be compared", "error", err)
+		}
+	}
+	f, err := New(o, p)
 	if err != nil {
 		return nil, fmt.Errorf("%s or %s: %w", envIngestURL, envWriteKey, err)
 	}
@@ -98,14 +125,16 @@ func New(o Options, p Parts) (*Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Function{c, emf.NewWriter(p.Metrics, o.Name, "canary"), p}, nil
+	return &Function{c, o.Name, emf.NewWriter(p.Metrics, o.Name, "canary"), p}, nil
 }
 
 // Invoke implements lambda.Handler; the payload is the schedule's event. It returns no error,
 // because Lambda would then invoke it again: a canary that is sent twice a minute conceals that
 // every other one fails. A metric reports the failure.
 func (f *Function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
-	f.send(ctx, scheduled(payload, time.Now()))
+	minute := scheduled(payload, time.Now())
+	f.send(ctx, minute)
+	f.compare(ctx, minute)
 	return []byte("null"), nil
 }
 
@@ -126,7 +155,9 @@ func (f *Function) Run(ctx context.Context) {
 	every := time.NewTicker(canary.Interval)
 	defer every.Stop()
 	for {
-		f.send(context.WithoutCancel(ctx), time.Now().Truncate(canary.Interval))
+		minute := time.Now().Truncate(canary.Interval)
+		f.send(context.WithoutCancel(ctx), minute)
+		f.compare(ctx, minute)
 		select {
 		case <-ctx.Done():
 			return

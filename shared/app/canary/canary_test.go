@@ -26,10 +26,12 @@ func TestAWrongVariableIsNamedWithWhatItMustBe(t *testing.T) {
 		{"", "SPILLWAY_INGEST_URL must be the URL of the ingest endpoint"},
 		{"SPILLWAY_INGEST_URL=events.example.com", "the canary's URL must be the one that SDKs use"},
 		{endpoint + ",SPILLWAY_LOG_LEVEL=loud", "must be debug, info, warn or error"},
-		{endpoint + ",SPILLWAY_WRITE_KEY=x", "unknown variable SPILLWAY_WRITE_KEY (known: SPILLWAY_NAME, SPILLWAY_INGEST_URL,"},
-		{endpoint + ",SPILLWAY_CANARY_WRITE_KEY=a b", "SPILLWAY_CANARY_WRITE_KEY: the canary's write key must be spillway-canary"},
+		{endpoint + ",SPILLWAY_WRITE_KEY=x",
+			"unknown variable SPILLWAY_WRITE_KEY (known: SPILLWAY_NAME, SPILLWAY_INGEST_URL,"},
+		{endpoint + ",SPILLWAY_CANARY_WRITE_KEY=a b",
+			"SPILLWAY_CANARY_WRITE_KEY: the canary's write key must be spillway-canary"},
 	} {
-		if _, err := FromEnvironment(strings.Split(c.variables, ","), io.Discard); err == nil ||
+		if _, err := FromEnvironment(t.Context(), strings.Split(c.variables, ","), io.Discard); err == nil ||
 			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want an error with %q", c.variables, err, c.want)
 		}
@@ -41,12 +43,13 @@ func TestACanaryIsOfTheSchedulesMinute(t *testing.T) {
 	now := time.Date(2018, 9, 24, 10, 16, 2, 0, time.UTC)
 	for payload, want := range map[string]string{
 		`{"version":"0","detail-type":"Scheduled Event","time":"2018-09-24T10:15:59Z"}`: "10:15",
-		`{"time":"2018-09-24T10:16:30Z"}`:                                               "10:16", // EventBridge's clock is ahead
-		`{"time":"1970-01-01T00:00:00Z"}`:                                               "10:16", // the console's test event
-		`{"time":"2030-01-01T00:00:00Z"}`:                                               "10:16",
-		`{"time":7}`:                                                                    "10:16",
-		`null`:                                                                          "10:16",
-		``:                                                                              "10:16",
+		// EventBridge's clock is ahead
+		`{"time":"2018-09-24T10:16:30Z"}`: "10:16",
+		`{"time":"1970-01-01T00:00:00Z"}`: "10:16", // the console's test event
+		`{"time":"2030-01-01T00:00:00Z"}`: "10:16",
+		`{"time":7}`:                      "10:16",
+		`null`:                            "10:16",
+		``:                                "10:16",
 	} {
 		if got := scheduled([]byte(payload), now).Format("15:04"); got != want {
 			t.Errorf("%s: %s, want %s", payload, got, want)
@@ -67,7 +70,7 @@ func TestTheOptionsAreShownWithoutTheWriteKey(t *testing.T) {
 
 func TestWhiteSpaceAroundTheWriteKeyIsIgnoredWithAWarning(t *testing.T) {
 	var log strings.Builder
-	f, err := FromEnvironment([]string{"SPILLWAY_INGEST_URL=https://events.example.com",
+	f, err := FromEnvironment(t.Context(), []string{"SPILLWAY_INGEST_URL=https://events.example.com",
 		"SPILLWAY_CANARY_WRITE_KEY=secret\n"}, &log)
 	if err != nil || f == nil {
 		t.Fatal(err)
