@@ -11,8 +11,8 @@ import (
 
 	"github.com/spillwayhq/spillway/cmd/spillway/deployed"
 	"github.com/spillwayhq/spillway/cmd/spillway/livedrill"
-	"github.com/spillwayhq/spillway/cmd/spillway/signed"
 	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
+	"github.com/spillwayhq/spillway/shared/signed"
 )
 
 // drillDeployed tries the alarms of a pipeline on AWS. With asJSON out gets the result, and errOut

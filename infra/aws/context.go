@@ -57,6 +57,7 @@ var allSettings = [...]setting{
 	listOf("emails", "be e-mail addresses, like ops@example.com", func(s *settings) *[]string { return &s.Emails }),
 	ticketEmails,
 	switchOf("okNotifications", func(s *settings) *bool { return &s.OKNotifications }),
+	switchOf("eventBridge", func(s *settings) *bool { return &s.EventBridge }),
 	textOf("runbook", "be the URL of a runbook with the sections of docs/runbook.md, or none for the public one", isPage,
 		func(s *settings) *string { return &s.Runbook }),
 	listOf("kmsKeys", "be the ARN of a KMS key for each region", func(s *settings) *[]string { return &s.KMSKeys }),

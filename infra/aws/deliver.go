@@ -1,10 +1,12 @@
 package main
 
 import (
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/jsii-runtime-go"
 
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/eventbridge"
 )
 
 // addDeliver creates the function that delivers events to Segment, and its event source.
@@ -25,6 +27,9 @@ func (p *pipeline) addDeliver() {
 		variables["SPILLWAY_CANARY_WRITE_KEY"] = p.canaryKey()
 		variables["SPILLWAY_DRILL_PARAMETER"] = jsii.String(p.topology.Names.Parameter(topology.DrillParameter))
 	}
+	if p.settings.EventBridge {
+		variables["SPILLWAY_EVENTBRIDGE"] = jsii.String("true")
+	}
 	deliver := p.newFunction(p.topology.Names.DeliverFunction, "delivers the events of the queue to Segment", variables)
 	events.grantReceive(deliver.role)
 	dead.grantSend(deliver.role)
@@ -35,6 +40,12 @@ func (p *pipeline) addDeliver() {
 	}
 	if p.settings.Canary {
 		p.grantRead(deliver.role, p.topology.Names.Parameter(topology.DrillParameter))
+	}
+	if p.settings.EventBridge {
+		deliver.role.AddToPolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+			Actions: jsii.Strings("events:PutEvents"), Resources: &[]*string{p.arn("events", "event-bus/default")},
+			Conditions: &map[string]any{"StringEquals": map[string]string{"events:source": eventbridge.Source}},
+		}))
 	}
 	for _, s := range p.topology.EventSources {
 		awslambda.NewEventSourceMapping(p.Stack, jsii.String("DeliverSource"), &awslambda.EventSourceMappingProps{

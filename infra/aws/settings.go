@@ -69,6 +69,7 @@ type settings struct {
 	// TicketEmails get the alarms of severity warning in place of Emails. nil: Emails get them too.
 	TicketEmails    []string
 	OKNotifications bool   // also when an alarm is over
+	EventBridge     bool   // deliver tells the default event bus what happens
 	Runbook         string // its URL, which alarms refer to; empty: the public repository's
 
 	KMSKeys               []string // ARNs, one for each region; empty: SQS's own keys

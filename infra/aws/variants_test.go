@@ -127,6 +127,33 @@ func TestTheIngestFunctionMaySendToTheQueuesOfTheOtherRegions(t *testing.T) {
 	}
 }
 
+func TestDeliverMayPutOnlyItsOwnEventsOnTheBusAndOnlyIfTheSettingSaysSo(t *testing.T) {
+	for _, on := range []bool{true, false} {
+		tmpl := with(t, func(s *settings) { s.EventBridge = on })
+		variable := tmpl.named(t, "AWS::Lambda::Function", "FunctionName",
+			topology.DefaultNames().DeliverFunction).at("Environment", "Variables", "SPILLWAY_EVENTBRIDGE")
+		if (variable == "true") != on {
+			t.Errorf("with %v the function has %v", on, variable)
+		}
+		allowed := 0
+		for id, policy := range tmpl.of("AWS::IAM::Policy") {
+			for _, s := range statements(policy.at("PolicyDocument")) {
+				if !slices.Contains(texts(s["Action"]), "events:PutEvents") {
+					continue
+				}
+				allowed++
+				if !strings.HasPrefix(id, "Deliver") || !strings.Contains(text(s["Resource"]), ":event-bus/default") ||
+					text(s["Condition"]) != `{"StringEquals":{"events:source":"spillway"}}` {
+					t.Errorf("%s allows %v", id, s)
+				}
+			}
+		}
+		if (allowed == 1) != on || allowed > 1 {
+			t.Errorf("with %v the template allows it %d times", on, allowed)
+		}
+	}
+}
+
 func TestTheTemplateHasTheOutputsThatPeopleUse(t *testing.T) {
 	tmpl, _ := defaults()
 	for _, name := range []string{"IngestUrl", "EventsQueueUrl", "DeadLetterQueueUrl", "PublisherQueueUrls",

@@ -31,7 +31,7 @@ var layers = []layer{
 	{"adapter", []string{
 		"shared/segment", "shared/sqsclient", "shared/ssm", "shared/emf", "shared/jsonlog", "shared/httpserver",
 		"shared/apigateway",
-		"shared/outbox", "shared/insights", "shared/cloudwatch",
+		"shared/outbox", "shared/insights", "shared/cloudwatch", "shared/signed", "shared/eventbridge",
 	}, []string{"model", "library"}},
 	{"service", []string{
 		"shared/ingest", "shared/ingest/writekeys", "shared/deliver", "shared/deadletter", "shared/canary", "shared/price",
@@ -72,6 +72,7 @@ var pairs = map[string][]string{
 	"shared/ingest/writekeys":        {"shared/ingest"},
 	"shared/outbox":                  {"shared/sqsclient"},
 	"shared/cloudwatch":              {"shared/emf", "shared/insights"},
+	"shared/eventbridge":             {"shared/signed"},
 	"shared/publisher/publishertest": {"shared/publisher"},
 	"shared/app/pipeline":            {"shared/app/deliver", "shared/app/ingest", "shared/app/canary"},
 }

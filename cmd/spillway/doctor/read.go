@@ -18,8 +18,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"github.com/spillwayhq/spillway/cmd/spillway/health"
-	"github.com/spillwayhq/spillway/cmd/spillway/signed"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/signed"
 )
 
 // A function is what Lambda says of one.

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/aws/aws-lambda-go/lambdacontext"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	awsssm "github.com/aws/aws-sdk-go-v2/service/ssm"
@@ -20,6 +21,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/env"
+	"github.com/spillwayhq/spillway/shared/eventbridge"
 	"github.com/spillwayhq/spillway/shared/heavy"
 	"github.com/spillwayhq/spillway/shared/jsonlog"
 	"github.com/spillwayhq/spillway/shared/reload"
@@ -36,6 +38,11 @@ type Parts struct {
 	Transport http.RoundTripper // to Segment; nil: the client's own
 	Metrics   io.Writer         // gets a line of JSON for each group of metrics; safe for concurrent use
 	Logger    *slog.Logger
+	// Bus is told what happens, if the options say so, and Backlog then says how many messages the
+	// queue holds. Environment names this one to who is told.
+	Bus         Bus
+	Backlog     func(context.Context) (messages int, err error)
+	Environment string
 	// Report is called for each invocation, after its metrics have been written; may be nil.
 	Report func(deliver.Report)
 	// Observer is deliver.Config.Observer.
@@ -63,8 +70,9 @@ func FromEnvironment(ctx context.Context, environ []string, out io.Writer) (*Han
 	if err != nil {
 		return nil, fmt.Errorf("load the AWS configuration: %w", err)
 	}
-	h, err := New(o, Parts{SQS: sqs.NewFromConfig(cloud, sqsclient.AvoidLostResponses), SSM: awsssm.NewFromConfig(cloud),
-		Metrics: out, Logger: logger})
+	queues := sqs.NewFromConfig(cloud, sqsclient.AvoidLostResponses)
+	h, err := New(o, Parts{SQS: queues, SSM: awsssm.NewFromConfig(cloud), Bus: eventbridge.New(cloud),
+		Backlog: backlogOf(queues, o.QueueURL), Environment: lambdacontext.LogStreamName, Metrics: out, Logger: logger})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", envEndpoint, err) // the rest has been validated
 	}
@@ -89,6 +97,16 @@ func NewFactory(o Options, p Parts) (factory func() (*Handler, error), err error
 		return nil, err
 	}
 	return func() (*Handler, error) {
+		c := c
+		if o.EventBridge {
+			n := &notifier{pipeline: o.Name, environment: p.Environment, bus: p.Bus, backlog: p.Backlog,
+				metrics: emf.NewWriter(p.Metrics, o.Name, "deliver"), logger: p.Logger}
+			report := c.Report
+			c.Report = func(ctx context.Context, r deliver.Report) {
+				report(ctx, r)
+				n.after(ctx, &r)
+			}
+		}
 		handler, err := deliver.New(c)
 		if err != nil {
 			return nil, err

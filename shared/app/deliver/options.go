@@ -22,6 +22,7 @@ const (
 	envEndpointParameter  = "SPILLWAY_SEGMENT_ENDPOINT_PARAMETER" //
 	envGzip               = "SPILLWAY_SEGMENT_GZIP"               // true or false; default: true
 	envCanaryWriteKey     = "SPILLWAY_CANARY_WRITE_KEY"           // default: no canary
+	envEventBridge        = "SPILLWAY_EVENTBRIDGE"                // true or false; default: false
 	envDrillParameter     = "SPILLWAY_DRILL_PARAMETER"            // see Options
 	envLogLevel           = "SPILLWAY_LOG_LEVEL"                  // debug, info, warn, error; default: info
 )
@@ -41,6 +42,8 @@ type Options struct {
 	Gzip bool
 	// CanaryWriteKey is the write key of the canary's events. Empty: there is no canary.
 	CanaryWriteKey string
+	// EventBridge tells the account's default event bus what happens: see docs/eventbridge.md.
+	EventBridge bool
 	// DrillParameter is the SSM parameter with a time until which canaries are dropped before they
 	// are sent, to try the alarms. Empty, or without a canary: nothing is read. It need not exist.
 	DrillParameter string
@@ -57,7 +60,7 @@ func (o Options) LogValue() slog.Value {
 		slog.Bool("gzip", o.Gzip), slog.String("default_write_key", event.KeyID(o.WriteKey)),
 		slog.String("default_write_key_parameter", o.WriteKeyParameter),
 		slog.String("canary_write_key", event.KeyID(o.CanaryWriteKey)),
-		slog.String("drill_parameter", o.DrillParameter))
+		slog.String("drill_parameter", o.DrillParameter), slog.Bool("eventbridge", o.EventBridge))
 }
 
 // readOptions reads the options from environ, which has the form of os.Environ. The error names
@@ -72,7 +75,7 @@ func readOptions(environ []string) (Options, error) {
 		env.String(envWriteKeyParameter, &o.WriteKeyParameter),
 		env.String(envEndpoint, &o.Endpoint), env.String(envEndpointParameter, &o.EndpointParameter),
 		env.Bool(envGzip, &o.Gzip), env.Secret(envCanaryWriteKey, &o.CanaryWriteKey, event.ValidWriteKey, event.WriteKeyRule),
-		env.String(envDrillParameter, &o.DrillParameter),
+		env.Bool(envEventBridge, &o.EventBridge), env.String(envDrillParameter, &o.DrillParameter),
 		env.LogLevel(envLogLevel, &o.LogLevel))
 	o.Name = cmp.Or(o.Name, emf.DefaultPipeline)
 	if o.EndpointParameter == "" {

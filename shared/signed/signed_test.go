@@ -2,6 +2,7 @@ package signed
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -19,12 +20,15 @@ type service struct {
 	errorType string
 	body      string
 	last      *http.Request
+	sent      string
 }
 
 func (s *service) config(t *testing.T) aws.Config {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.last = r
+		sent, _ := io.ReadAll(r.Body)
+		s.sent = string(sent)
 		if s.errorType != "" {
 			w.Header().Set("X-Amzn-ErrorType", s.errorType)
 		}
@@ -62,18 +66,31 @@ func TestAnActionIsCalledByItsName(t *testing.T) {
 	}
 }
 
+func TestAnActionOfAnAPIThatSpeaksJSONIsCalled(t *testing.T) {
+	s := &service{status: http.StatusOK, body: `{"FailedEntryCount":2}`}
+	var answer struct{ FailedEntryCount int }
+	err := EventBridge(s.config(t)).Call(t.Context(), "AWSEvents.PutEvents", map[string]int{"a": 1}, &answer)
+	if err != nil || answer.FailedEntryCount != 2 || s.last.Method != http.MethodPost || s.sent != `{"a":1}` ||
+		s.last.Header.Get("X-Amz-Target") != "AWSEvents.PutEvents" ||
+		s.last.Header.Get("Content-Type") != "application/x-amz-json-1.1" ||
+		!strings.Contains(s.last.Header.Get("Authorization"), "/eu-west-1/events/aws4_request") {
+		t.Errorf("%+v, %v, sent %q with %v", answer, err, s.sent, s.last.Header)
+	}
+}
+
 func TestAnErrorOfAWSHasItsCodeAndText(t *testing.T) {
 	for name, c := range map[string]struct {
 		service service
 		want    string
 	}{
-		"JSON": {service{403, "AccessDeniedException:http://x", `{"Message":"not authorized"}`, nil},
+		"JSON": {service{status: 403, errorType: "AccessDeniedException:http://x", body: `{"Message":"not authorized"}`},
 			"AccessDeniedException: not authorized"},
-		"lower case": {service{404, "ResourceNotFoundException", `{"message":"no function"}`, nil},
+		"lower case": {service{status: 404, errorType: "ResourceNotFoundException", body: `{"message":"no function"}`},
 			"ResourceNotFoundException: no function"},
-		"XML": {service{403, "", `<ErrorResponse><Error><Code>AuthorizationError</Code><Message>no</Message></Error></ErrorResponse>`,
-			nil}, "AuthorizationError: no"},
-		"a proxy's page": {service{502, "", "<html>bad gateway", nil}, "HTTP 502: Bad Gateway"},
+		"XML": {service{status: 403, body: `<ErrorResponse><Error><Code>AuthorizationError</Code><Message>no</Message></Error></ErrorResponse>`}, "AuthorizationError: no"},
+		"a type in the body": {service{status: 400, body: `{"__type":"com.amazon#ThrottlingException","message":"slow"}`},
+			"ThrottlingException: slow"},
+		"a proxy's page": {service{status: 502, body: "<html>bad gateway"}, "HTTP 502: Bad Gateway"},
 	} {
 		c.service.errorType = strings.TrimSpace(c.service.errorType)
 		config := c.service.config(t)
