@@ -16,7 +16,10 @@ import (
 	"github.com/spillwayhq/spillway/infra/local/drill"
 )
 
-var everyScreen = flag.Bool("every-screen", false, "look at the page as every reader, and not only as two of them")
+var (
+	everyScreen = flag.Bool("every-screen", false, "look at the page as every reader, and not only as one of them")
+	resultFile  = flag.String("result", "", "look at the page of the result in this JSON `file` too")
+)
 
 // seen is what look.mjs found on a page.
 type seen struct {
@@ -83,9 +86,12 @@ func TestThePageIsReadableOnEveryScreen(t *testing.T) {
 	long := sample()
 	spoil(reflect.ValueOf(long), strings.Repeat("unbroken", 40))
 	pages := map[string]*drill.Result{"sample": sample(), "long": long}
-	readers := []string{"desktop", "dark phone"}
+	if *resultFile != "" {
+		pages["result"] = readResult(t, *resultFile)
+	}
+	readers := []string{"dark phone"}
 	if *everyScreen {
-		readers = append(readers, "dark", "phone", "print")
+		readers = append(readers, "desktop", "dark", "phone", "print")
 	}
 	all := look(t, pages, readers...)
 	if want := len(readers) * len(pages); len(all) != want {
@@ -112,4 +118,17 @@ func TestThePageIsReadableOnEveryScreen(t *testing.T) {
 			t.Errorf("%s: a text of a chart has %v pixels", who, s.Smallest)
 		}
 	}
+}
+
+func readResult(t *testing.T, name string) *drill.Result {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := new(drill.Result)
+	if err := json.Unmarshal(data, r); err != nil {
+		t.Fatalf("read the result in %s: %v", name, err)
+	}
+	return r
 }
