@@ -1,45 +1,62 @@
 package topology
 
-import "strings"
+import "time"
 
 // The alarms avoid what misleads on a queue like this one:
 //   - SQS's age leaves out a message that was received three times. So the deliver function measures
-//     the age of every message that it sees, and the larger one counts. A function that can't start
-//     measures nothing: the alarm delivery-stalled sees that.
+//     the age of every message that it sees. A function that can't start measures nothing: the alarms
+//     canary-silent, deliver-errors and delivery-stalled see that.
 //   - To Lambda an invocation that retries all its messages is a success, so its Errors say nothing
 //     about Segment.
 //   - A message that SQS moves does not count as sent to the dead-letter queue, so the alarm counts
-//     the messages in it. And SQS may report the metrics of an idle queue 15 minutes late, so what
-//     the deliver function wrote counts too.
-//   - What is missing may be the monitoring itself: no canary is bad, no error is good.
+//     the messages in it.
+//   - Metrics are late, and not all by the same time. The newest values are then missing, or FILL's.
+//     Where that is good, an alarm of M = N would never fire: N is at least M and the largest lag.
+//     Where it is bad, M is more than the largest lag.
+//   - One failure among many is no outage, and one of a few may be one: rates, of at least 20.
+//   - What one cause makes fire is one composite alarm, which alone notifies.
+
+// maxLag is by how many minutes a metric is late at most: ours and Lambda's about one, SQS's up to
+// three.
+const maxLag = 3
 
 // retryLookback is how many minutes an alarm about retried messages looks back. A message is
 // invisible for at most 15 minutes, plus 10 %, between two attempts: an alarm that looked back for
-// less would end after each attempt and fire again at the next.
-const retryLookback = 20
+// less, without the minutes that are late, would end after each attempt and fire again at the next.
+const retryLookback = 17 + maxLag
 
 func composites(o Options) []Composite {
 	n := o.Names
 	ingest := Composite{
 		Name: n.Alarm("ingest-down"), Severity: Critical, Section: "ingest-down",
-		Any:     []string{n.Alarm("ingest-errors"), n.Alarm("ingest-throttled"), n.Alarm("write-keys-unread")},
-		Meaning: "the ingest endpoint does not accept events.",
+		Any:     n.alarms("ingest-errors", "ingest-refusing", "ingest-throttled", "write-keys-refused", "write-keys-unread"),
+		Meaning: "the ingest endpoint does not accept events: clients lose them.",
 		First:   "try GET /health of the ingest URL, and read the alarms that are part of this one.",
 	}
 	delivery := Composite{
 		Name: n.Alarm("delivery-down"), Severity: Critical, Section: "delivery-down",
-		Any:     []string{n.Alarm("delivery-stalled")},
+		Any:     n.alarms("segment-failing", "delivery-stalled", "deliver-errors", "backlog-age-critical", "in-flight"),
 		Meaning: "events are not delivered to Segment. They are safe in the queue for 10 days.",
 		First:   "look at status.segment.com, and read the alarms that are part of this one.",
 	}
+	slow := Composite{
+		Name: n.Alarm("delivery-slow"), Severity: Warning, Section: "delivery-slow",
+		Any: n.alarms("segment-slow", "segment-throttling", "deliver-throttled", "deliver-saturated", "backlog-growing",
+			"backlog-age-warning", "sudden-volume"),
+		// An outage fires several of these before it is recognised, and its backlog for as long as it
+		// takes to drain.
+		Suppressor: delivery.Name, Wait: 5 * time.Minute, Extension: 30 * time.Minute,
+		Meaning: "events reach Segment late. Nothing is lost.",
+		First:   "read the alarms that are part of this one: they say whether Segment, the function or the volume is the cause.",
+	}
 	if o.NoIngest {
-		return []Composite{delivery}
+		return []Composite{delivery, slow}
 	}
 	if !o.NoCanary {
 		ingest.Any = append(ingest.Any, n.Alarm("ingest-silent"))
 		delivery.Any = append(delivery.Any, n.Alarm("canary-silent"))
 	}
-	return []Composite{ingest, delivery}
+	return []Composite{ingest, delivery, slow}
 }
 
 func ofQueue(id, queue, name, statistic string) Metric {
@@ -69,13 +86,4 @@ func (n Names) own(id, function, name, statistic string, dimension ...string) Me
 		m.Dimension, m.Value = dimension[0], dimension[1]
 	}
 	return m
-}
-
-// sumOf adds up metrics of which any may have no data.
-func sumOf(metrics []Metric) string {
-	terms := make([]string, len(metrics))
-	for i, m := range metrics {
-		terms[i] = "FILL(" + m.ID + ", 0)"
-	}
-	return strings.Join(terms, " + ")
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/traffic"
 )
 
 // A Line is one line of a widget: a metric, or an expression over the IDs of the widget's metrics,
@@ -34,7 +35,7 @@ func (t *Topology) Dashboard() [][]Widget {
 	n := t.Names
 	last := []Widget{n.publisherWidget()}
 	if _, ok := t.Function(n.CanaryFunction); ok {
-		last = append(last, n.canaryWidget())
+		last = append(last, n.canaryWidget(), n.trafficWidget())
 	}
 	rows := [][]Widget{t.numberWidgets(), t.flowWidgets(), n.segmentWidgets(), n.deliverWidgets()}
 	if _, ok := t.Function(n.IngestFunction); ok {
@@ -92,8 +93,8 @@ func (t *Topology) flowWidgets() []Widget {
 
 func (n Names) segmentWidgets() []Widget {
 	var answers, retried []Line
-	for _, m := range n.responses() {
-		answers = append(answers, graph(m.Value, m))
+	for _, c := range segment.Classes() {
+		answers = append(answers, graph(c.String(), n.responses(c.String(), c)))
 	}
 	for _, c := range [...]segment.Class{segment.Transient, segment.Throttled, segment.Misconfigured} {
 		retried = append(retried, graph(c.String(), n.retried(c.String(), c)))
@@ -105,9 +106,8 @@ func (n Names) segmentWidgets() []Widget {
 			graph("p50", n.own("h", "deliver", "FlushLatency", "p50")),
 		}},
 		{Title: "What is retried, and why? Events a minute", Stacked: true, Lines: retried},
-		{Title: "Is the circuit breaker open? Do whole batches fail?", Lines: []Line{
-			graph("breaker open", n.own("b", "deliver", "BreakerOpen", "Maximum")),
-			graph("batches of which nothing was delivered", n.own("a", "deliver", "BatchesAllFailed", "Sum")),
+		{Title: "Is the circuit breaker open?", Lines: []Line{
+			graph("1: it is", n.own("b", "deliver", "BreakerOpen", "Maximum")),
 		}},
 	}
 }
@@ -139,8 +139,12 @@ func (n Names) ingestWidgets() []Widget {
 			graph("4xx", ofEndpoint("c", "ClientErrors")),
 			graph("5xx", ofEndpoint("s", "ServerErrors")),
 		}},
-		{Title: "Why does it refuse requests? Requests a minute, by code", Stacked: true,
-			Lines: []Line{n.search("Code", "RequestsShed"), n.search("Code", "RequestsRefused")}},
+		{Title: "Why does it refuse requests? Requests a minute", Lines: []Line{
+			graph("the client's mistake, with those below", n.own("r", "ingest", "RequestsRefused", "Sum")),
+			graph("unknown or disabled write key", n.own("k", "ingest", "WriteKeysRefused", "Sum")),
+			graph("over its quota", n.own("q", "ingest", "QuotaExceeded", "Sum")),
+			graph("we can't accept them", n.own("s", "ingest", "RequestsShed", "Sum")),
+		}},
 		{Title: "How long does ingest take? Milliseconds", Alarm: n.Alarm("ingest-slow"), Lines: []Line{
 			graph("p99", n.own("n", "ingest", "AcceptLatency", "p99")),
 			graph("p50", n.own("h", "ingest", "AcceptLatency", "p50")),
@@ -166,6 +170,14 @@ func (n Names) canaryWidget() Widget {
 		graph("until ingest accepts it", n.own("a", "canary", "CanaryAcceptLatency", "Maximum")),
 		graph("until it is delivered", n.own("d", "deliver", "CanaryLatency", "Maximum")),
 	}}
+}
+
+func (n Names) trafficWidget() Widget {
+	return Widget{Title: "Is the traffic as usual at this time? Times the usual", Alarm: n.Alarm("source-growing"),
+		Lines: []Line{
+			graph("all events", n.own("r", "canary", traffic.RatioMetric, "Minimum")),
+			graph("the event or write key that grew most", n.own("g", "canary", traffic.GrowthMetric, "Maximum")),
+		}}
 }
 
 func graph(label string, m Metric) Line { return Line{Label: label, Metric: m} }

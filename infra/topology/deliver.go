@@ -34,8 +34,9 @@ func deliverAlarms(o Options) []Alarm {
 			Name: n.Alarm("deliver-errors"), Severity: Critical, Section: "deliver-errors",
 			Metrics:   []Metric{ofFunction("e", n.DeliverFunction, "Errors", "Sum")},
 			Threshold: 0, Unit: "errors", Period: time.Minute, Periods: 5, Breaching: 3, Missing: MissingIsGood,
-			Meaning: "the deliver function crashes, times out or can't start. Failures of Segment do not count here.",
-			First:   "read the last lines of its log; after a deployment or a changed setting, roll back.",
+			Meaning: "the deliver function crashes, times out or can't start. Failures of Segment do not count here. After " +
+				"1,000 attempts, 100 hours, SQS makes the messages dead letters.",
+			First: "read the last lines of its log; after a deployment or a changed setting, roll back.",
 		},
 		{
 			Name: n.Alarm("deliver-throttled"), Severity: Warning, Section: "deliver-throttled",
@@ -49,7 +50,8 @@ func deliverAlarms(o Options) []Alarm {
 		{
 			Name: n.Alarm("deliver-saturated"), Severity: Warning, Section: "deliver-saturated",
 			Metrics:   []Metric{ofFunction("c", n.DeliverFunction, "ConcurrentExecutions", "Maximum")},
-			Threshold: float64(o.MaximumConcurrency - 1), Unit: "invocations", Period: time.Minute, Periods: 15, Breaching: 15,
+			Threshold: float64(o.MaximumConcurrency - 1), Unit: "invocations", Period: time.Minute,
+			Periods: 15 + maxLag, Breaching: 15,
 			Missing: MissingIsGood,
 			Meaning: "for 15 minutes the deliver function has run at its maximum concurrency: delivery can't become faster.",
 			First:   "if Segment answers 429, do nothing; otherwise raise the reserved concurrency.",
@@ -57,34 +59,45 @@ func deliverAlarms(o Options) []Alarm {
 	}
 }
 
+// probing is how many minutes an alarm about Segment's answers looks back. While the circuit breaker
+// is open only one request in two minutes may be made, and three of them must be in what is not
+// late.
+const probing = 7 + maxLag
+
 // segmentAlarms are about what Segment answers the deliver function.
 func segmentAlarms(n Names) []Alarm {
-	all := sumOf(n.responses())
 	return []Alarm{
 		{
 			Name: n.Alarm("segment-failing"), Severity: Critical, Section: "segment-failing",
-			Metrics: n.responses(),
-			// While the circuit breaker is open there are minutes without a request. They do not
-			// count, so half of the values are enough.
-			Expression: "IF(" + all + " > 0, 100 * FILL(" + segment.Transient.String() + ", 0) / (" + all + "), 0)",
-			Unit:       "%",
-			Threshold:  50, Period: time.Minute, Periods: 10, Breaching: 5, Missing: MissingIsGood,
+			Metrics: []Metric{n.responses("f", segment.Transient), n.own("n", "deliver", "FlushLatency", "SampleCount"),
+				n.own("b", "deliver", "BreakerOpen", "Minimum")},
+			// A minute without a request is bad if the circuit breaker is open in all environments: on a
+			// quiet site that is all that is known of an outage.
+			Expression: "IF(FILL(b, 0) > 0, 100, 100 * FILL(f, 0) / FILL(n, 1))", Unit: "%",
+			Threshold: 50, Period: time.Minute, Periods: probing, Breaching: 3, Missing: MissingIsGood,
 			Meaning: "more than half of the requests to Segment fail with 5xx, a timeout or no connection. Nothing is lost " +
 				"for 10 days.",
 			First: "look at status.segment.com and wait; if Segment is up, check the endpoint's setting and the function's " +
 				"network.",
 		},
 		{
+			Name: n.Alarm("segment-slow"), Severity: Warning, Section: "segment-slow",
+			Metrics: []Metric{n.own("l", "deliver", "FlushLatency", "p50")}, Expression: "FILL(l, 0)",
+			Threshold: 5000, Unit: "ms", Period: time.Minute, Periods: probing, Breaching: 3, Missing: MissingIsGood,
+			Meaning: "half of Segment's answers take over 5 s; after 10 s they count as failures.",
+			First:   "look at status.segment.com and wait.",
+		},
+		{
 			Name: n.Alarm("segment-throttling"), Severity: Warning, Section: "segment-throttling",
-			Metrics:   []Metric{n.retried("r", segment.Throttled)},
+			Metrics: []Metric{n.retried("r", segment.Throttled)}, Expression: "FILL(r, 0)",
 			Threshold: 0, Unit: "events", Period: time.Minute, Periods: retryLookback, Breaching: 10, Missing: MissingIsGood,
 			Meaning: "Segment has answered 429 for most of the last minutes: it is sent more than it takes of a workspace, " +
 				"about 1,000 events/s.",
 			First: "find out which source sends so much; if it goes on, ask Segment to raise the limit.",
 		},
 		{
-			Name: n.Alarm("wrong-credentials"), Severity: Critical, Section: "wrong-credentials",
-			Metrics:   []Metric{n.retried("r", segment.Misconfigured)},
+			Name: n.Alarm("wrong-credentials"), Severity: Warning, Section: "wrong-credentials",
+			Metrics: []Metric{n.retried("r", segment.Misconfigured)}, Expression: "FILL(r, 0)",
 			Threshold: 0, Unit: "events", Period: time.Minute, Periods: retryLookback, Breaching: 1, Missing: MissingIsGood,
 			Meaning: "Segment refuses a write key, or the endpoint is wrong (401, 403, 404, a redirect), or there is no " +
 				"default write key. These events are retried for up to 10 days.",
@@ -94,13 +107,9 @@ func segmentAlarms(n Names) []Alarm {
 	}
 }
 
-// responses are the requests to Segment by the class of the answer, in one minute.
-func (n Names) responses() []Metric {
-	var metrics []Metric
-	for _, c := range segment.Classes() {
-		metrics = append(metrics, n.own(c.String(), "deliver", "SegmentResponses", "Sum", "Class", c.String()))
-	}
-	return metrics
+// responses are the requests to Segment with this class of answer, in one minute.
+func (n Names) responses(id string, c segment.Class) Metric {
+	return n.own(id, "deliver", "SegmentResponses", "Sum", "Class", c.String())
 }
 
 // retried are the events that are retried because of answers of this class, in one minute.

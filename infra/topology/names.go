@@ -96,6 +96,14 @@ func (n Names) Stack(region string) string { return n.Pipeline + "-" + region }
 // Alarm is the full name of an alarm, which is unique in a region.
 func (n Names) Alarm(name string) string { return n.Pipeline + "-" + name }
 
+// alarms are the full names of several alarms.
+func (n Names) alarms(names ...string) []string {
+	for i, name := range names {
+		names[i] = n.Alarm(name)
+	}
+	return names
+}
+
 // Parameter is the name of a parameter in SSM.
 func (n Names) Parameter(name string) string { return "/" + n.Pipeline + "/" + name }
 

@@ -128,7 +128,7 @@ func New(o Options) Topology {
 	if !o.NoCanary && !o.NoIngest {
 		t.Functions = append(t.Functions, canaryFunction(o))
 		t.Schedules = append(t.Schedules, canarySchedule(o.Names))
-		t.Alarms = append(t.Alarms, canaryAlarms(o)...)
+		t.Alarms = slices.Concat(t.Alarms, canaryAlarms(o), trafficAlarms(o.Names))
 	}
 	for i := range t.Alarms {
 		t.Alarms[i].Runbook = cmp.Or(o.Runbook, DefaultRunbook)

@@ -30,7 +30,7 @@ func TestWithoutAnIngestEndpointNothingOfItIsLeft(t *testing.T) {
 	if err := without.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	if len(without.Functions) != 1 || len(without.Schedules) != 0 || len(without.Composites) != 1 ||
+	if len(without.Functions) != 1 || len(without.Schedules) != 0 || len(without.Composites) != 2 ||
 		without.IngestEndpoint != (IngestEndpoint{}) {
 		t.Errorf("%+v", without)
 	}

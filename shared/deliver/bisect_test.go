@@ -178,7 +178,6 @@ func TestASingleEventThatSegmentRejectsIsADeadLetterWithoutBisecting(t *testing.
 	want(t, "retained", r.invoke(t.Context(), in{id: "m", body: track("p", 300)}), []string{})
 	want(t, "attempts", len(r.segment.attempts), 1)
 	want(t, "dead", r.last.DeadLettered, map[string]int{"rejected": 1})
-	want(t, "all failed", r.last.AllFailed, false)
 }
 
 func TestABisectionThatIsInterruptedSettlesEveryEvent(t *testing.T) {

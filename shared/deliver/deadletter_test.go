@@ -208,7 +208,7 @@ func TestMetricsHaveTheReportsNumbers(t *testing.T) {
 		}
 	}
 	for name, value := range map[string]float64{
-		"EventsDelivered ": 1, "EventsDeadLettered rejected": 1, "BatchesAllFailed ": 0, "FlushEvents ": 4,
+		"EventsDelivered ": 1, "EventsDeadLettered rejected": 1, "EventsGivenUp ": 1,
 		"SegmentResponses delivered": 1, "SegmentResponses rejected": 2, "DeadLetterErrors ": 0, "VisibilityErrors ": 0,
 	} {
 		want(t, name, got[name], value)

@@ -108,6 +108,7 @@ type Handler struct {
 	keyID      event.LastKeyID
 	limit      *concurrencyLimit
 	breaker    *segmentBreaker
+	waiting    waiting
 	deliveries sync.Pool // of *delivery
 	decoders   sync.Pool // of *message.Decoder
 }
@@ -155,6 +156,7 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	sendingCtx, cancel := beforeMargin(ctx)
 	defer cancel()
 	l := newLedger(h, start)
+	l.report.Waiting = h.waiting.age(start)
 	s := newSending(sendingCtx, h, l)
 	in := newIntake(h, s, l)
 	err := eachRecord(payload, in.take)

@@ -19,6 +19,7 @@ type delivery struct {
 	content message.Content
 	ownKey  string // the write key that the body carries; a dead letter carries no other
 	canary  bool
+	taken   time.Time // when the invocation came to it
 
 	// The events that may go to Segment, identified, with their places in the message and their
 	// dispositions.
@@ -163,7 +164,7 @@ func (m *delivery) cameIn() time.Time {
 }
 
 // seen is when the events came in: at the ingest endpoint, or when SQS got them. A redriven message
-// counts from its redrive, because the age metric is about the backlog.
+// counts from its redrive.
 func (m *delivery) seen() time.Time {
 	if m.redriven != "" || m.content.ReceivedAt.IsZero() {
 		return m.sent

@@ -74,7 +74,7 @@ func TestARedrivenDeadLetterHasTheSameEventsHoweverOften(t *testing.T) {
 	r.invoke(t.Context(), in{id: "m0", body: received, sent: now.Add(-time.Minute)})
 	want(t, "old in the queue", r.last.Ages[0] > time.Hour, true)
 	r.invoke(t.Context(), in{id: "m0", body: received, deadLetterID: "was/6", sent: now.Add(-time.Minute)})
-	want(t, "sent again, no backlog", r.last.Ages[0] < time.Hour, true)
+	want(t, "sent again, no backlog", len(r.last.Ages), 0)
 
 	r.invoke(t.Context(), in{id: "m1", body: "no JSON", deadLetterID: "was/7", firstSeen: "2026-11-20T01:02:03.000Z",
 		sent: at.Add(time.Hour)})

@@ -37,7 +37,8 @@ func (in *intake) take(rec *record) {
 		return
 	}
 	m := in.decode(rec)
-	in.ledger.receive(m, now)
+	m.taken = now
+	in.ledger.receive(m)
 	if in.isDropped(m) {
 		in.ledger.drop(m)
 		return

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/spillwayhq/spillway/shared/message"
+	"github.com/spillwayhq/spillway/shared/segment"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
@@ -28,6 +29,7 @@ type ledger struct {
 type retained struct {
 	messageID, receipt, writeKey string
 	receives, events             int
+	seen                         time.Time // as backlogged says
 	failure                      *failure
 }
 
@@ -39,25 +41,25 @@ func newLedger(h *Handler, began time.Time) *ledger {
 func (l *ledger) retainUnread(rec *record, f *failure, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.report.received(rec.events, rec.sent, now)
+	l.report.received(rec.events)
+	seen := rec.backlogged(rec.sent)
+	l.report.aged(seen, now)
 	l.retained = append(l.retained, retained{
-		messageID: rec.messageID, receipt: text(rec.receipt), receives: rec.receives, events: rec.events, failure: f,
+		messageID: rec.messageID, receipt: text(rec.receipt), receives: rec.receives, events: rec.events, seen: seen,
+		failure: f,
 	})
 }
 
 // receive counts a decoded message.
-func (l *ledger) receive(m *delivery, now time.Time) {
+func (l *ledger) receive(m *delivery) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !m.canary {
-		l.report.received(m.count(), m.seen(), now)
+		l.report.received(m.count())
 		return
 	}
-	l.report.received(0, m.seen(), now)
+	l.report.received(0)
 	l.report.CanaryEvents += m.count()
-	if l.h.config.CanaryEndsHere {
-		l.report.withoutSegment++
-	}
 }
 
 // recordAttempt counts a call to Segment.
@@ -144,6 +146,7 @@ func tooOld(sent, now time.Time) bool { return !sent.IsZero() && now.Sub(sent) >
 
 // deliver counts n delivered events of a message that is done, and what was left out of its events.
 func (l *ledger) deliver(m *delivery, n int) {
+	l.report.aged(m.backlogged(m.seen()), m.taken)
 	if m.canary {
 		now := time.Now()
 		for i := range n {
@@ -161,9 +164,14 @@ func (l *ledger) deliver(m *delivery, n int) {
 func (l *ledger) retain(m *delivery) {
 	l.h.countSenders(m)
 	observe(m, l.watch)
+	var seen time.Time
+	if m.failure.class != segment.Misconfigured {
+		seen = m.backlogged(m.seen())
+		l.report.aged(seen, m.taken)
+	}
 	l.retained = append(l.retained, retained{
 		messageID: m.messageID, receipt: text(m.receipt), writeKey: m.content.WriteKey, receives: m.receives,
-		events: m.count(), failure: m.failure,
+		events: m.count(), seen: seen, failure: m.failure,
 	})
 }
 
@@ -225,9 +233,11 @@ func (l *ledger) changeVisibility(ctx context.Context) {
 		return
 	}
 	changes := make([]sqsclient.VisibilityChange, len(l.retained))
+	now := time.Now()
 	for i := range l.retained {
 		m := &l.retained[i]
 		changes[i] = sqsclient.VisibilityChange{ReceiptHandle: m.receipt, Timeout: l.h.backoff(m)}
+		l.h.waiting.add(m.seen, now.Add(changes[i].Timeout), now)
 	}
 	ctx, cancel := halfTheTime(ctx)
 	defer cancel()

@@ -4,10 +4,10 @@ import (
 	"time"
 
 	"github.com/spillwayhq/spillway/shared/emf"
+	"github.com/spillwayhq/spillway/shared/message"
 )
 
-// Metrics returns the report as CloudWatch metrics. It has BatchesAllFailed because Lambda's metric
-// Errors does not count a batch whose failures the function reports.
+// Metrics returns the report as CloudWatch metrics.
 func (r *Report) Metrics() []emf.Metric {
 	one := func(name string, n int) emf.Metric {
 		return emf.Metric{Name: name, Unit: emf.Count, Values: []float64{float64(n)}}
@@ -22,18 +22,27 @@ func (r *Report) Metrics() []emf.Metric {
 	for _, age := range r.Ages {
 		ages.Values = append(ages.Values, age.Seconds())
 	}
+	if r.Waiting > 0 {
+		ages.Values = append(ages.Values, r.Waiting.Seconds())
+	}
 	latency := emf.Metric{Name: "FlushLatency", Unit: emf.Milliseconds}
-	events := emf.Metric{Name: "FlushEvents", Unit: emf.Count}
 	responses := map[string]int{}
 	for _, f := range r.Flushes {
 		latency.Values = append(latency.Values, float64(f.Latency)/float64(time.Millisecond))
-		events.Values = append(events.Values, float64(f.Events))
 		responses[f.Class.String()]++
 	}
 	metrics := []emf.Metric{
-		one("EventsDelivered", r.Delivered), flag("BatchesAllFailed", r.AllFailed),
-		flag("BreakerOpen", r.BreakerOpen), one("DeadLetterErrors", r.DeadLetterErrors),
-		one("VisibilityErrors", r.VisibilityErrors), ages, latency, events,
+		one("EventsDelivered", r.Delivered), flag("BreakerOpen", r.BreakerOpen), ages, latency,
+	}
+	for _, m := range []struct { // a metric costs money for each hour in which it is written
+		name string
+		n    int
+	}{
+		{"EventsGivenUp", r.givenUp()}, {"DeadLetterErrors", r.DeadLetterErrors}, {"VisibilityErrors", r.VisibilityErrors},
+	} {
+		if m.n > 0 {
+			metrics = append(metrics, one(m.name, m.n))
+		}
 	}
 	metrics = append(metrics, r.canaries()...)
 	metrics = append(metrics, emf.By("EventsRetried", "Class", r.Retried)...)
@@ -52,4 +61,11 @@ func (r *Report) canaries() []emf.Metric {
 				Values: []float64{float64(r.CanaryAges[i]) / float64(time.Millisecond)}, At: at})
 	}
 	return metrics
+}
+
+// givenUp counts the events that became dead letters although their sender made no mistake: Segment
+// refuses them, they are too old, or the function has a bug.
+func (r *Report) givenUp() int {
+	return r.DeadLettered[message.ReasonRejected] + r.DeadLettered[message.ReasonExpired] +
+		r.DeadLettered[message.ReasonPanic]
 }

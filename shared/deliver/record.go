@@ -33,6 +33,15 @@ type record struct {
 // before, not SQS's new message id, so that its events have the same messageIds.
 func (rec *record) id() string { return message.StableID(cmp.Or(rec.redriven, rec.messageID)) }
 
+// backlogged is since when a message counts to the backlog: since it was seen, or not at all (the
+// zero time) if it was redriven. Who redrives old events knows that they are old.
+func (rec *record) backlogged(seen time.Time) time.Time {
+	if rec.redriven != "" || !rec.firstSeen.IsZero() {
+		return time.Time{}
+	}
+	return seen
+}
+
 // maxSent is the end of the year 9999 in milliseconds: RFC 3339 can't express a later time.
 const maxSent = 253402300800000
 

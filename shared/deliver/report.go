@@ -20,17 +20,19 @@ import (
 type Report struct {
 	Messages, Events int
 	Delivered        int
-	Retried          map[string]int  // by segment.Class: events of messages that are retained for retry
-	Causes           map[string]int  // the same events by the cause, for people; quotes no event
-	DeadLettered     map[string]int  // by reason
-	Omitted          map[string]int  // fields that were left out, by event.Omissions' names; of messages that are done
-	Ages             []time.Duration // of each message: since its events came in
-	Flushes          []Flush         // attempts, in the order of their ends
-	DeadLetterErrors int             // times that dead letters could not be written
-	VisibilityErrors int             // times that visibility could not be changed
-	AllFailed        bool            // no message is done, except canaries that end before Segment
-	BreakerOpen      bool            // Segment is considered down when the invocation ends
-	Misconfigured    []string        // the write keys, by event.KeyID, that Segment or the configuration refuses
+	Retried          map[string]int // by segment.Class: events of messages that are retained for retry
+	Causes           map[string]int // the same events by the cause, for people; quotes no event
+	DeadLettered     map[string]int // by reason
+	Omitted          map[string]int // fields that were left out, by event.Omissions' names; of messages that are done
+	// Ages are those of the messages, since their events came in. A redriven message has none, and
+	// neither has one that waits for its write key to be corrected: they are no backlog.
+	Ages             []time.Duration
+	Waiting          time.Duration // age of the oldest message that an earlier invocation retained and that is not due yet
+	Flushes          []Flush       // attempts, in the order of their ends
+	DeadLetterErrors int           // times that dead letters could not be written
+	VisibilityErrors int           // times that visibility could not be changed
+	BreakerOpen      bool          // Segment is considered down when the invocation ends
+	Misconfigured    []string      // the write keys, by event.KeyID, that Segment or the configuration refuses
 	Duration         time.Duration
 
 	// Events and Delivered do not include canaries, because canaries alone must not look like
@@ -38,12 +40,9 @@ type Report struct {
 	// events too.
 	CanaryEvents int             // that came in
 	CanaryAges   []time.Duration // of each that was delivered: since it came in, 0 when that is unknown
+	CanaryTimes  []time.Time     // of the same: the minute for which it was sent, which is its timestamp
 	// CanariesDropped are those that Config.DropCanary chose.
 	CanariesDropped int
-	CanaryTimes     []time.Time // of the same: the minute for which it was sent, which is its timestamp
-
-	failures       int // messages that are retained
-	withoutSegment int // messages of canaries that end before Segment
 }
 
 // A Flush is one attempt to send a batch.
@@ -57,9 +56,13 @@ func newReport() Report {
 	return Report{Retried: map[string]int{}, DeadLettered: map[string]int{}}
 }
 
-func (r *Report) received(events int, seen, now time.Time) {
+func (r *Report) received(events int) {
 	r.Messages++
 	r.Events += events
+}
+
+// aged counts a message to the backlog, unless it is unknown when it came in.
+func (r *Report) aged(seen, now time.Time) {
 	if !seen.IsZero() {
 		r.Ages = append(r.Ages, since(seen, now))
 	}
@@ -88,8 +91,6 @@ func (r *Report) retained(m *retained) {
 		r.Causes = map[string]int{}
 	}
 	r.Causes[m.failure.summary()] += m.events
-	r.failures++
-	r.AllFailed = r.failures == r.Messages-r.withoutSegment
 	if m.failure.class != segment.Misconfigured {
 		return
 	}
@@ -100,7 +101,7 @@ func (r *Report) retained(m *retained) {
 
 // log writes a line for the invocation, with counts and times only.
 func (r *Report) log(ctx context.Context, to *slog.Logger) {
-	level, oldest, slowest := slog.LevelInfo, time.Duration(0), time.Duration(0)
+	level, oldest, slowest := slog.LevelInfo, r.Waiting, time.Duration(0)
 	for _, age := range r.Ages {
 		oldest = max(oldest, age)
 	}

@@ -114,7 +114,6 @@ func TestEachAnswerLeadsToItsDisposition(t *testing.T) {
 					t.Errorf("invisible for %v, want %v ±10 %%", got, c.backoff)
 				}
 				want(t, "misconfigured keys", len(r.last.Misconfigured) == 1, c.retried == "misconfigured")
-				want(t, "all failed", r.last.AllFailed, false)
 
 				// Again at once: a paused key costs no call, and the other key works all the same.
 				calls = map[string]int{}
@@ -288,7 +287,6 @@ func TestMessagesWithoutAWriteKeyAreRetriedWhileNoneIsConfigured(t *testing.T) {
 	want(t, "retained", r.invoke(t.Context(), noKey), []string{"a"})
 	want(t, "retried", r.last.Retried, map[string]int{"misconfigured": 2})
 	want(t, "keys", r.last.Misconfigured, []string{"none"})
-	want(t, "all failed", r.last.AllFailed, true)
 	want(t, "attempts", len(r.segment.attempts), 0)
 
 	r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyB})

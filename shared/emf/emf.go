@@ -77,11 +77,14 @@ type definition struct{ Name, Unit string }
 // a metric with more values than a line may have takes further lines. If a line can't be written,
 // Write continues with the next; the error joins all failures.
 func (w *Writer) Write(now time.Time, metrics ...Metric) error {
+	return w.WriteWith(now, "", nil, metrics...)
+}
+
+// WriteWith is Write with a property: a member of the first line that is no metric. Queries of Logs
+// Insights find it, and CloudWatch does not charge for it as it would for a dimension. A nil value
+// is none.
+func (w *Writer) WriteWith(now time.Time, property string, value any, metrics ...Metric) error {
 	var errs []error
-	type group struct {
-		dimension, value string
-		at               int64
-	}
 	var order []group
 	lines := map[group][]Metric{}
 	for _, m := range metrics {
@@ -101,22 +104,32 @@ func (w *Writer) Write(now time.Time, metrics ...Metric) error {
 	for _, g := range order {
 		for rest := lines[g]; len(rest) > 0; {
 			var err error
-			if rest, err = w.line(g.at, g.dimension, g.value, rest); err != nil {
+			if rest, err = w.line(g, property, value, rest); err != nil {
 				errs = append(errs, err)
 			}
+			value = nil
 		}
 	}
 	return errors.Join(errs...)
 }
 
+// A group is what the metrics of a line have in common.
+type group struct {
+	dimension, value string
+	at               int64
+}
+
 // line writes one line, with one metric of each name and up to MaxValues values of each metric. It
 // returns the metrics and values that are left.
-func (w *Writer) line(at int64, dimension, value string, metrics []Metric) (rest []Metric, err error) {
+func (w *Writer) line(g group, property string, said any, metrics []Metric) (rest []Metric, err error) {
 	names := []string{PipelineDimension, FunctionDimension}
 	doc := map[string]any{PipelineDimension: w.pipeline, FunctionDimension: w.function}
-	if dimension != "" {
-		names = append(names, dimension)
-		doc[dimension] = value
+	if g.dimension != "" {
+		names = append(names, g.dimension)
+		doc[g.dimension] = g.value
+	}
+	if said != nil {
+		doc[property] = said
 	}
 	d := directive{Namespace: Namespace, Dimensions: [][]string{names}}
 	var errs []error
@@ -145,7 +158,7 @@ func (w *Writer) line(at int64, dimension, value string, metrics []Metric) (rest
 	if len(d.Metrics) == 0 {
 		return rest, errors.Join(errs...)
 	}
-	doc["_aws"] = map[string]any{"Timestamp": at, "CloudWatchMetrics": []directive{d}}
+	doc["_aws"] = map[string]any{"Timestamp": g.at, "CloudWatchMetrics": []directive{d}}
 	line, err := json.Marshal(doc)
 	if err != nil {
 		return rest, errors.Join(append(errs, fmt.Errorf("encode metrics: %w", err))...)

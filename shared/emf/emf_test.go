@@ -109,6 +109,19 @@ func TestAMetricOfAnotherTimeHasALineOfItsOwn(t *testing.T) {
 	}
 }
 
+func TestAPropertyIsInTheFirstLineOnlyAndIsNoMetric(t *testing.T) {
+	var out bytes.Buffer
+	if err := NewWriter(&out, "staging", "ingest").WriteWith(now, "Codes", map[string]int{"overloaded": 2},
+		Metric{Name: "A", Unit: Count, Values: []float64{1}},
+		Metric{Name: "B", Unit: Count, Dimension: "D", Value: "d", Values: []float64{1}}); err != nil {
+		t.Fatal(err)
+	}
+	if text := out.String(); strings.Count(text, `"Codes":{"overloaded":2}`) != 1 || strings.Contains(text, `"Name":"Codes"`) ||
+		!strings.Contains(strings.SplitN(text, "\n", 2)[0], "Codes") {
+		t.Errorf("%s", text)
+	}
+}
+
 func numbers(n int) []float64 {
 	v := make([]float64, n)
 	for i := range v {

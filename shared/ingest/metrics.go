@@ -2,7 +2,7 @@ package ingest
 
 import (
 	"maps"
-	"strconv"
+	"net/http"
 	"sync"
 	"time"
 
@@ -13,6 +13,7 @@ import (
 type Summary struct {
 	Status  int
 	Code    string        // of a refusal; also of a pixel's, which is answered 200
+	Cause   Cause         // of a refusal
 	Latency time.Duration // from the arrival of the header to the answer
 
 	Accepted int            // events that the queue has
@@ -33,6 +34,8 @@ type Totals struct {
 	Requests         map[int]int    // by status
 	Refused          map[string]int // requests that were answered with any other 4xx or 5xx than 429, by code
 	Shed             map[string]int // requests that were answered 429, by code
+	Caused           [causes]int    // requests that were answered 4xx or 5xx, by the cause
+	KeysRefused      int            // requests whose write key was refused, pixels too
 	Accepted         int
 	Rejected         map[string]int // events
 	Omitted          map[string]int // fields
@@ -84,6 +87,12 @@ func (c *Counters) Add(s Summary) {
 	if s.GzipMangled {
 		t.GzipMangled++
 	}
+	if s.Status >= http.StatusBadRequest {
+		t.Caused[s.Cause]++
+	}
+	if s.Code != "" && s.Cause == CauseWriteKey {
+		t.KeysRefused++
+	}
 	switch {
 	case s.Status == 429:
 		t.Shed[s.Code]++
@@ -129,21 +138,37 @@ func (t *Totals) Metrics() []emf.Metric {
 	for _, l := range t.Latencies {
 		latency.Values = append(latency.Values, float64(l)/float64(time.Millisecond))
 	}
-	requests := make(map[string]int, len(t.Requests))
-	for status, n := range t.Requests {
-		requests[strconv.Itoa(status)] = n
-	}
-	metrics := []emf.Metric{
-		one("EventsAccepted", t.Accepted), one("DeadLetterErrors", t.DeadLetterErrors),
-		one("GzipAbsent", t.GzipAbsent), one("GzipUnannounced", t.GzipUnannounced),
-		one("GzipMangled", t.GzipMangled), latency,
-	}
-	if t.DeadLettersDropped > 0 { // a metric costs money for each month in which it is written
-		metrics = append(metrics, one("DeadLettersDropped", t.DeadLettersDropped))
+	metrics := []emf.Metric{one("EventsAccepted", t.Accepted), latency}
+	// A metric costs money for each hour in which it is written, and so would a dimension for codes:
+	// the four classes are enough for alarms, and the log has the codes.
+	for _, m := range []struct {
+		name string
+		n    int
+	}{
+		{"DeadLetterErrors", t.DeadLetterErrors}, {"DeadLettersDropped", t.DeadLettersDropped},
+		{"GzipAbsent", t.GzipAbsent}, {"GzipUnannounced", t.GzipUnannounced}, {"GzipMangled", t.GzipMangled},
+		{"RequestsRefused", t.Caused[CauseRequest] + t.Caused[CauseWriteKey] + t.Caused[CauseQuota]},
+		{"WriteKeysRefused", t.KeysRefused},
+		{"QuotaExceeded", t.Caused[CauseQuota]},
+		{"RequestsShed", t.Caused[CauseService]},
+	} {
+		if m.n > 0 {
+			metrics = append(metrics, one(m.name, m.n))
+		}
 	}
 	metrics = append(metrics, emf.By("EventsRejected", "Code", t.Rejected)...)
-	metrics = append(metrics, emf.By("FieldsOmitted", "Field", t.Omitted)...)
-	metrics = append(metrics, emf.By("RequestsRefused", "Code", t.Refused)...)
-	metrics = append(metrics, emf.By("RequestsShed", "Code", t.Shed)...)
-	return append(metrics, emf.By("Requests", "Status", requests)...)
+	return append(metrics, emf.By("FieldsOmitted", "Field", t.Omitted)...)
+}
+
+// Codes are the codes of refusals with their numbers, which the log line of the metrics has as the
+// property of this name; nil: there are none.
+func (t *Totals) Codes() any {
+	if len(t.Refused)+len(t.Shed) == 0 {
+		return nil
+	}
+	codes := maps.Clone(t.Refused)
+	for code, n := range t.Shed {
+		codes[code] += n
+	}
+	return codes
 }

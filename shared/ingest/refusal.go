@@ -17,10 +17,23 @@ import (
 type refusal struct {
 	status     int
 	code       string
+	cause      Cause
 	message    string
 	retryAfter time.Duration // of a 429; 0: a random few seconds
 	closes     bool          // the connection, because the rest of the body is not worth reading
 }
+
+// A Cause says who can do something about a refused request.
+type Cause uint8
+
+// The causes.
+const (
+	CauseRequest  Cause = iota // its sender: it is malformed, too large or for no path of ours
+	CauseWriteKey              // its sender, or who keeps the set: its write key is missing, unknown or disabled
+	CauseQuota                 // its sender: its write key is over its quota
+	CauseService               // we
+	causes
+)
 
 // 400 is the only 4xx after which no SDK retries, so it is for requests that no retry can help.
 var (
@@ -28,10 +41,10 @@ var (
 		message: "no such path: send events to /v1/batch, /v1/track and so on"}
 	refusalMethod = &refusal{status: http.StatusMethodNotAllowed, code: "method_not_allowed",
 		message: "the path does not allow this method: the header Allow lists the allowed ones"}
-	refusalWriteKey = &refusal{status: http.StatusBadRequest, code: event.InvalidWriteKey.Code,
+	refusalWriteKey = &refusal{status: http.StatusBadRequest, code: event.InvalidWriteKey.Code, cause: CauseWriteKey,
 		message: "the write key is missing, malformed or unknown: send it by Basic authentication, as a bearer token or as " +
 			"writeKey in the body"}
-	refusalDisabled = &refusal{status: http.StatusBadRequest, code: "source_disabled",
+	refusalDisabled = &refusal{status: http.StatusBadRequest, code: "source_disabled", cause: CauseWriteKey,
 		message: "the write key is disabled"}
 	refusalChunks = &refusal{status: http.StatusBadRequest, code: "malformed_body", closes: true,
 		message: "the body's chunked encoding is malformed"}
@@ -55,7 +68,7 @@ var (
 var (
 	refusalBodyIncomplete = &refusal{status: http.StatusTooManyRequests, code: "body_incomplete", closes: true,
 		message: "the body did not arrive completely in time, retry"}
-	refusalOverloaded = &refusal{status: http.StatusTooManyRequests, code: "overloaded",
+	refusalOverloaded = &refusal{status: http.StatusTooManyRequests, code: "overloaded", cause: CauseService,
 		message: "overloaded, retry later"}
 	// The client's body was good, so its events must not be lost: it retries until the gateway is
 	// mended, which an alarm asks for.
@@ -63,24 +76,24 @@ var (
 		message: "the gzip body was damaged on its way by a gateway that took it for text: send it with Content-Type " +
 			"application/octet-stream, or without gzip"}
 	// refusalNoMemory is refusalOverloaded for a request whose body has not arrived whole.
-	refusalNoMemory = &refusal{status: http.StatusTooManyRequests, code: refusalOverloaded.code,
+	refusalNoMemory = &refusal{status: http.StatusTooManyRequests, code: refusalOverloaded.code, cause: CauseService,
 		message: refusalOverloaded.message, closes: true}
-	refusalShutdown = &refusal{status: http.StatusTooManyRequests, code: "shutting_down",
+	refusalShutdown = &refusal{status: http.StatusTooManyRequests, code: "shutting_down", cause: CauseService,
 		message: "this instance is shutting down, retry"}
-	refusalQueue = &refusal{status: http.StatusTooManyRequests, code: "queue_unavailable",
+	refusalQueue = &refusal{status: http.StatusTooManyRequests, code: "queue_unavailable", cause: CauseService,
 		message: "the queue is unavailable, retry later"}
-	refusalKeys = &refusal{status: http.StatusTooManyRequests, code: codeKeysUnread,
+	refusalKeys = &refusal{status: http.StatusTooManyRequests, code: codeKeysUnread, cause: CauseService,
 		message: "the set of write keys could not be read, retry later"}
-	refusalDeadLetters = &refusal{status: http.StatusTooManyRequests, code: "dead_letters_unavailable",
+	refusalDeadLetters = &refusal{status: http.StatusTooManyRequests, code: "dead_letters_unavailable", cause: CauseService,
 		message: "invalid events could not be stored as dead letters, so no event was accepted, retry later"}
 )
 
 var (
-	refusalInternal = &refusal{status: http.StatusInternalServerError, code: "internal",
+	refusalInternal = &refusal{status: http.StatusInternalServerError, code: "internal", cause: CauseService,
 		message: "internal error, retry later"}
-	refusalHealth = &refusal{status: http.StatusServiceUnavailable, code: "queue_unavailable",
+	refusalHealth = &refusal{status: http.StatusServiceUnavailable, code: "queue_unavailable", cause: CauseService,
 		message: "the queue is unavailable"}
-	refusalHealthKeys = &refusal{status: http.StatusServiceUnavailable, code: codeKeysUnread,
+	refusalHealthKeys = &refusal{status: http.StatusServiceUnavailable, code: codeKeysUnread, cause: CauseService,
 		message: "the set of write keys could not be read: the log says why"}
 )
 
@@ -105,12 +118,16 @@ func unsupportedEncoding(encoding string) *refusal {
 
 // eventRefusal refuses a request for the problem of its first event.
 func eventRefusal(p *event.Problem) *refusal {
-	return &refusal{status: http.StatusBadRequest, code: p.Code, message: p.Message}
+	r := &refusal{status: http.StatusBadRequest, code: p.Code, message: p.Message}
+	if p.Code == event.InvalidWriteKey.Code {
+		r.cause = CauseWriteKey
+	}
+	return r
 }
 
 // quotaRefusal refuses a request whose write key has used up its quota.
 func quotaRefusal(retryAfter time.Duration) *refusal {
-	return &refusal{status: http.StatusTooManyRequests, code: "quota_exceeded",
+	return &refusal{status: http.StatusTooManyRequests, code: "quota_exceeded", cause: CauseQuota,
 		message: "the write key has used up its quota, retry later", retryAfter: retryAfter}
 }
 
@@ -138,7 +155,7 @@ func (r *refusal) retrySeconds() int {
 // refuse makes the answer of a refusal. A refused pixel request is counted and logged, but answered
 // with the image, because a page must not show a broken one.
 func refuse(header http.Header, request *http.Request, rt route, r *refusal, s *Summary) answer {
-	s.Code = r.code
+	s.Code, s.Cause = r.code, r.cause
 	if rt.kind == routePixel && r != refusalMethod {
 		return pixel(header)
 	}

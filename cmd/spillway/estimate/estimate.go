@@ -13,10 +13,10 @@ import (
 	"github.com/spillwayhq/spillway/shared/canary"
 	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/emf"
-	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/ingest"
 	"github.com/spillwayhq/spillway/shared/price"
 	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/traffic"
 )
 
 // Settings are what a deployment may choose.
@@ -53,8 +53,12 @@ func Pipeline(s Settings) price.Pipeline {
 		}
 		f.price.MemoryMB, f.price.LogBytes = deployed.MemoryMB, logBytes(deployed.Metrics, f.metrics)
 		p.Metrics += len(f.metrics)
-		if f.price == &p.Ingest {
+		switch f.price {
+		case &p.Ingest:
 			p.Metrics += len(noiseMetrics())
+		case &p.Canary: // which compares the traffic too, once in five minutes
+			compared := traffic.Result{HasRatio: true, HasGrowth: true}
+			p.Metrics += len(compared.Metrics())
 		}
 	}
 	if p.Endpoint == price.HTTPAPI {
@@ -90,14 +94,14 @@ func ingestMetrics() []emf.Metric {
 }
 
 // noiseMetrics are those of what is no SDK's event. Scanners find a public endpoint in hours and
-// never leave it, and browsers send preflights, so ingest writes these in nearly every hour.
+// never leave it, so ingest writes these in nearly every hour.
 func noiseMetrics() []emf.Metric {
-	t := ingest.Totals{
-		Requests: map[int]int{http.StatusNoContent: 1, http.StatusBadRequest: 1, http.StatusNotFound: 1,
-			http.StatusMethodNotAllowed: 1},
-		Refused: map[string]int{"not_found": 1, "method_not_allowed": 1, "invalid_json": 1, event.InvalidWriteKey.Code: 1},
-	}
-	return slices.DeleteFunc(t.Metrics(), func(m emf.Metric) bool { return m.Dimension == "" })
+	var t ingest.Totals
+	t.KeysRefused, t.Caused[ingest.CauseRequest], t.Caused[ingest.CauseWriteKey] = 1, 1, 1
+	usual := ingestMetrics()
+	return slices.DeleteFunc(t.Metrics(), func(m emf.Metric) bool {
+		return slices.ContainsFunc(usual, func(u emf.Metric) bool { return u.Name == m.Name })
+	})
 }
 
 // What else an invocation logs, in bytes, about: Lambda's three lines and the function's own line,

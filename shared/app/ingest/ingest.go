@@ -192,7 +192,7 @@ func (e *Endpoint) writeMetrics(ctx context.Context) {
 	if e.keys != nil {
 		metrics = append(metrics, e.keys.State().Metrics()...)
 	}
-	if err := e.metrics.Write(time.Now(), metrics...); err != nil {
+	if err := e.metrics.WriteWith(time.Now(), "Codes", totals.Codes(), metrics...); err != nil {
 		e.logger.WarnContext(ctx, "metrics could not be written", "error", err)
 	}
 }

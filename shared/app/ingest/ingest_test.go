@@ -136,7 +136,8 @@ func TestALambdaFunctionReadsTheWriteKeysWithinItsInvocations(t *testing.T) {
 		expect(t, function, "first", 400)
 		expect(t, function, "second", 200)
 		if got := strings.Count(metrics.String(), `"EventsAccepted":1`); got != accepted ||
-			!strings.Contains(metrics.String(), `"Pipeline":"staging"`) || strings.Contains(metrics.String(), "WriteKeys") {
+			!strings.Contains(metrics.String(), `"Pipeline":"staging"`) || strings.Contains(metrics.String(), "WriteKeysOld") ||
+			strings.Contains(metrics.String(), "WriteKeysUnread") {
 			t.Errorf("%d invocations with an accepted event have metrics:\n%s", got, &metrics)
 		}
 	})
@@ -162,7 +163,8 @@ func TestANewEnvironmentFindsTheLastGoodSet(t *testing.T) {
 		time.Sleep(reload.Interval * 11 / 10)
 		track(t, function, "good") // reads while it answers
 		expect(t, function, "repaired", 200)
-		if e.KeysFailure() != nil || strings.Contains(metrics.String(), "WriteKeys") {
+		if e.KeysFailure() != nil || strings.Contains(metrics.String(), "WriteKeysOld") ||
+			strings.Contains(metrics.String(), "WriteKeysUnread") {
 			t.Errorf("%v:\n%s", e.KeysFailure(), &metrics)
 		}
 	})

@@ -49,7 +49,7 @@ func TestAServerLeavesNothingRunning(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	if text := log.String(); !strings.Contains(text, `"Requests":1`) || !strings.Contains(text, `"count":1`) ||
+	if text := log.String(); !strings.Contains(text, `"EventsAccepted":0`) || !strings.Contains(text, `"count":1`) ||
 		strings.Contains(text, "wk-a") {
 		t.Errorf("log:\n%s", text)
 	}

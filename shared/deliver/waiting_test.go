@@ -1,0 +1,80 @@
+package deliver
+
+import (
+	"context"
+	"math"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/spillwayhq/spillway/shared/event"
+)
+
+// eventAges are the values of the metric EventAge of the last invocation, in whole seconds.
+func eventAges(r *rig) (ages []float64) {
+	for _, m := range r.last.Metrics() {
+		if m.Name == "EventAge" {
+			for _, age := range m.Values {
+				ages = append(ages, math.Floor(age))
+			}
+		}
+	}
+	return ages
+}
+
+// In the hours of an outage all messages are due together, once in 15 minutes. The alarm on the age
+// must not end in between.
+func TestTheBacklogIsOldBetweenTwoAttemptsToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(context.Context, *event.Batch) error { return status(503) })
+		r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA, CanaryWriteKey: keyB, CanaryEndsHere: true})
+		hourOld := in{id: "old", body: body(keyA, track("o", 300)), sent: time.Now().Add(-time.Hour), receives: 20}
+		r.invoke(t.Context(), hourOld)
+		want(t, "when it is received", eventAges(r), []float64{3600})
+		time.Sleep(10 * time.Minute)
+		r.invoke(t.Context(), canary("c"))
+		want(t, "while it waits", eventAges(r), []float64{0, 4200})
+		time.Sleep(10 * time.Minute)
+		r.invoke(t.Context(), canary("c"))
+		want(t, "when it is due, and may be delivered elsewhere", eventAges(r), []float64{0})
+	})
+}
+
+func TestTheOldestWaitingMessageIsRemembered(t *testing.T) {
+	var w waiting
+	now := time.Date(2018, 9, 24, 10, 0, 0, 0, time.UTC)
+	ago := func(minutes int) time.Time { return now.Add(-time.Duration(minutes) * time.Minute) }
+	want(t, "of none", w.age(now), 0)
+	w.add(time.Time{}, now.Add(time.Hour), now)
+	want(t, "of one that does not count", w.age(now), 0)
+	w.add(ago(5), now.Add(10*time.Minute), now)
+	w.add(ago(20), now.Add(5*time.Minute), now)
+	w.add(ago(1), now.Add(15*time.Minute), now)
+	want(t, "of three", w.age(now), 20*time.Minute)
+	now = now.Add(5 * time.Minute)
+	want(t, "when it is due", w.age(now), 0)
+	w.add(ago(2), now.Add(time.Minute), now)
+	want(t, "of a younger one afterwards", w.age(now), 2*time.Minute)
+}
+
+// What waits for a person is no backlog, and has an alarm of its own.
+func TestAMessageWithARefusedKeyOrThatWasRedrivenIsNoBacklog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		answer := 401
+		r := newRig(t, func(context.Context, *event.Batch) error { return status(answer) })
+		hourOld := in{id: "old", body: body(keyA, track("o", 300)), sent: time.Now().Add(-time.Hour)}
+		want(t, "retained", r.invoke(t.Context(), hourOld), []string{"old"})
+		want(t, "refused key", eventAges(r), nil)
+		time.Sleep(time.Second)
+		want(t, "retained", r.invoke(t.Context(), hourOld), []string{"old"})
+		want(t, "paused key", eventAges(r), nil)
+		answer = 503
+		time.Sleep(time.Hour)
+		redriven := hourOld
+		redriven.firstSeen = "2018-09-24T10:00:00.000Z"
+		for range breakAfter + 1 { // read, and then unread
+			r.invoke(t.Context(), redriven)
+			want(t, "redriven", eventAges(r), nil)
+		}
+	})
+}
