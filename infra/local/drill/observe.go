@@ -73,9 +73,9 @@ func (m *minutes) series() []Series {
 	all := []Series{
 		pick(ChartAPILatency, "p50", Seconds, called(func(o *observation) float64 { return o.p50 })),
 		pick(ChartAPILatency, "p99", Seconds, called(func(o *observation) float64 { return o.p99 })),
+		pick(ChartBacklog, "waiting", EventCount, always(func(o *observation) float64 { return o.waiting })),
 		pick(ChartTraffic, "accepted", PerMinute, always(func(o *observation) float64 { return o.accepted })),
 		pick(ChartTraffic, "delivered", PerMinute, always(func(o *observation) float64 { return o.delivered })),
-		pick(ChartBacklog, "waiting", EventCount, always(func(o *observation) float64 { return o.waiting })),
 		pick(ChartOldest, "oldest", Seconds, always(func(o *observation) float64 { return o.oldest })),
 	}
 	for _, class := range segment.Classes() {
