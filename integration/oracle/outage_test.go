@@ -45,8 +45,8 @@ const (
 	sqsChunk      = 64 << 10
 )
 
-// The default run has a sample: an hour, once. CI and docs/cost.md have four hours, three times.
-var outage = flag.Duration("outage", time.Hour, "for how long Segment is away in what an outage costs")
+// The default run has a sample: half an hour, once. CI and docs/cost.md have four hours, three times.
+var outage = flag.Duration("outage", 30*time.Minute, "for how long Segment is away in what an outage costs")
 
 const longOutage = 4 * time.Hour
 

@@ -34,7 +34,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/message"
 )
 
-var realTime = flag.Duration("real", 10*time.Second, "how long the built binaries are killed in real time")
+var realTime = flag.Duration("real", 4*time.Second, "how long the built binaries are killed in real time")
 
 // timeFactor is by how much the visibility timeout of the events queue is shortened in real time.
 // All other numbers are those of production.
@@ -153,7 +153,7 @@ func (f *front) record(r *http.Request, body []byte) error {
 	return nil
 }
 
-func TestMain(m *testing.M) { testutil.Main(m) }
+func TestMain(m *testing.M) { testutil.MainOnePerCore(m) }
 
 func newMachine(t *testing.T, seed uint64, l *ledger) *machine {
 	t.Helper()

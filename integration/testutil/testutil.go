@@ -71,6 +71,12 @@ func Main(m *testing.M) {
 	if !chosen {
 		_ = flag.Set("test.parallel", strconv.Itoa(atOnce))
 	}
+	MainOnePerCore(m)
+}
+
+// MainOnePerCore is Main for tests that compute and do not wait: as many run at the same time as the
+// machine has cores.
+func MainOnePerCore(m *testing.M) {
 	dir, err := os.MkdirTemp("", "spillway-test-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "make a directory for the binaries:", err)
