@@ -1,7 +1,5 @@
 package cloudwatch
 
-import "slices"
-
 // idleAfter is how many minutes without activity make SQS stop a queue's metrics (SQS developer
 // guide, "Monitoring Amazon SQS queues using CloudWatch").
 const idleAfter = 6 * 60
@@ -34,10 +32,12 @@ func (s spans) add(minute int64, value float64) spans {
 
 // of returns the span that a minute belongs to, in which the queue had metrics.
 func (s spans) of(minute int64) (span, bool) {
-	for _, candidate := range slices.Backward(s) {
-		if minute >= candidate.first {
-			return candidate, minute <= candidate.last+idleAfter
-		}
+	i := len(s) - 1
+	for i >= 0 && minute < s[i].first {
+		i--
 	}
-	return span{}, false
+	if i < 0 {
+		return span{}, false
+	}
+	return s[i], minute <= s[i].last+idleAfter
 }

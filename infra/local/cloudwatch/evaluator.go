@@ -213,7 +213,8 @@ func (e *Evaluator) values(a *metricAlarm, now time.Time) (values []float64, ok 
 		if r.series == nil {
 			r.series = e.store.series[r.key]
 		}
-		r.series.read(r.values, first, per, r.statistic, e.visible(&r.key, now))
+		v := e.visible(&r.key, now)
+		r.series.read(r.values, first, per, r.statistic, &v)
 	}
 	e.store.mu.RUnlock()
 	return a.expression.Evaluate(metricmath.Data{
@@ -232,7 +233,7 @@ func (a *metricAlarm) valuesOf(id string) []float64 {
 }
 
 // visible returns which minutes of a metric can be seen now. The caller holds the store's lock.
-func (e *Evaluator) visible(k *Key, now time.Time) func(minute int64) bool {
+func (e *Evaluator) visible(k *Key, now time.Time) visibility {
 	lags, lag := &e.assumed.Lags, time.Duration(0)
 	switch {
 	case k.Queue != "":
@@ -244,15 +245,29 @@ func (e *Evaluator) visible(k *Key, now time.Time) func(minute int64) bool {
 	default:
 		lag = lags.Own
 	}
-	until := minuteOf(now.Add(-lag)) // a minute is visible once it has ended and the lag is over
-	if k.Queue == "" || e.polled[k.Queue] {
-		return func(minute int64) bool { return minute < until }
+	v := visibility{until: minuteOf(now.Add(-lag))} // a minute is visible once it has ended and the lag is over
+	if k.Queue != "" && !e.polled[k.Queue] {
+		v.sleeps, v.active = true, e.store.active[k.Queue]
+		v.held, v.now = minutes(lags.QueueAfterIdle), minuteOf(now)
 	}
-	active, held := e.store.active[k.Queue], minutes(lags.QueueAfterIdle)
-	return func(minute int64) bool {
-		s, ok := active.of(minute)
-		return ok && minute < until && (minute >= s.first+held || minuteOf(now) >= s.first+held)
+	return v
+}
+
+// A visibility says which minutes of a metric can be seen at a time.
+type visibility struct {
+	until  int64 // only those before
+	sleeps bool  // it is about a queue without an event source:
+	active spans //
+	held   int64 // how many minutes nothing is seen of it after it was idle
+	now    int64
+}
+
+func (v *visibility) sees(minute int64) bool {
+	if minute >= v.until || !v.sleeps {
+		return minute < v.until
 	}
+	s, ok := v.active.of(minute)
+	return ok && (minute >= s.first+v.held || v.now >= s.first+v.held)
 }
 
 // reason says for people what the values were.

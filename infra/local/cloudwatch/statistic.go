@@ -98,9 +98,18 @@ func (p *point) merge(other summary, distribution []bucket) {
 			p.insert(b.index, b.count)
 		}
 	}
-	p.count += other.count
-	p.sum += other.sum
-	p.min, p.max = min(p.min, other.min), max(p.max, other.max)
+	p.summary.merge(other)
+}
+
+// merge adds the values of another summary.
+func (s *summary) merge(other summary) {
+	if s.count == 0 {
+		*s = other
+		return
+	}
+	s.count += other.count
+	s.sum += other.sum
+	s.min, s.max = min(s.min, other.min), max(s.max, other.max)
 }
 
 // percentile is the value below which this share of the values lies.

@@ -159,7 +159,7 @@ func (s *Store) Values(k Key, name string, from time.Time, period time.Duration,
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	out := make([]float64, n)
-	s.series[k].read(out, minuteOf(from), max(1, minutes(period)), statistic, nil)
+	s.series[k].read(out, minuteOf(from), max(1, minutes(period)), statistic, &visibility{until: math.MaxInt64})
 	return out, nil
 }
 
@@ -201,8 +201,8 @@ func (h *hour) set(minute int64, p point) {
 }
 
 // read fills out with a statistic of periods from the minute first on, each of per minutes. Only
-// minutes that are visible count; nil: all are.
-func (s *series) read(out []float64, first, per int64, statistic statistic, visible func(minute int64) bool) {
+// minutes that are visible count.
+func (s *series) read(out []float64, first, per int64, statistic statistic, visible *visibility) {
 	if s == nil {
 		for i := range out {
 			out[i] = math.NaN()
@@ -218,12 +218,15 @@ func (s *series) read(out []float64, first, per int64, statistic statistic, visi
 				number = minute / 60
 				in = s.hours[number]
 			}
-			if in == nil || in.summaries[minute%60].count == 0 || visible != nil && !visible(minute) {
+			if in == nil || in.summaries[minute%60].count == 0 || !visible.sees(minute) {
 				continue
 			}
-			if per == 1 { // the usual case, without a copy
-				sum.summary, sum.distribution = in.summaries[minute%60], in.distribution(minute%60)
-			} else {
+			switch {
+			case per == 1: // the usual case, without a copy
+				sum = point{in.summaries[minute%60], in.distribution(minute % 60)}
+			case statistic.name != "": // no percentile
+				sum.summary.merge(in.summaries[minute%60])
+			default:
 				sum.merge(in.summaries[minute%60], in.distribution(minute%60))
 			}
 		}
