@@ -21,6 +21,7 @@ func (p *Pipeline) serveSQS(ctx context.Context, l net.Listener) error {
 		_ = json.NewEncoder(w).Encode(p.Status()) // an error is the client's, who has gone
 	})
 	mux.Handle("GET "+OutcomesPath, &p.watchers)
+	mux.Handle("GET "+SendersPath, p.senders)
 	server := httpserver.New(p.guard.Wrap(mux), p.logger)
 	server.BaseContext = func(net.Listener) context.Context { return ctx } // long polls end with it
 	return httpserver.Serve(ctx, server, l, shutdownGrace, func(context.Context) error { return nil })

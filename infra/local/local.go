@@ -97,6 +97,7 @@ type Pipeline struct {
 
 	activity *activity
 	monitor  *monitor
+	senders  *senders
 	watchers watchers
 	mu       sync.Mutex
 	final    *Status // after Run
@@ -141,12 +142,14 @@ func (p *Pipeline) open(c *Config, t *topology.Topology) (err error) {
 		return err
 	}
 	p.monitor.watch(p.events, p.dead)
+	p.senders = newSenders(t.Names.Pipeline, p.monitor.store, p.monitor.tee(p.log))
 	options := PipelineOptions(t, p.SQSURL)
 	options.SegmentURL, options.Gzip, options.WriteKey = p.SegmentURL, !c.Plain, c.WriteKey
 	options.WriteKeysFile = c.WriteKeysFile
 	options.Server = ingest.Server{ShutdownGrace: shutdownGrace, Linger: ingest.Linger, SpillDir: c.SpillDir}
 	parts := &pipeline.Pipeline{Options: options, Parts: pipeline.Parts{
-		SQS: newClient(p.sqs, p.SQSURL), Metrics: p.monitor.tee(p.log), Logger: p.logger,
+		SQS: newClient(p.sqs, p.SQSURL), Metrics: p.senders, Logger: p.logger,
+		IngestSenders: p.senders.ingest, DeliverSenders: p.senders.events, Traffic: p.senders,
 		OnRequest: p.requested, OnInvocation: p.activity.invoked, OnCanary: p.activity.canaries.RecordSent,
 		Observer: p.watchers.observer, WrapIngest: func(h http.Handler) http.Handler {
 			return Guard{Names: c.Hosts, Open: usedByPages}.Wrap(withStoreHealth(h, p.sqs))

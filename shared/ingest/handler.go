@@ -130,7 +130,7 @@ func (h *Handler) process(q *request, r *http.Request, rt route, start time.Time
 		}
 	}
 	writeKey, key, refused := findKey(h.config.Keys, r.Header, q.content.writeKey)
-	q.sender = sender{known: true, synthetic: key.Synthetic, key: h.counted(writeKey, &key)}
+	q.sender = sender{known: true, canary: h.isCanary(writeKey), key: h.counted(writeKey, &key)}
 	if refused != nil {
 		return refused
 	}

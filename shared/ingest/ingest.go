@@ -82,8 +82,11 @@ type Config struct {
 	// Senders counts the events of requests by who sends them, accepted and refused. nil: nothing
 	// does.
 	Senders *heavy.Counter
-	Report  func(Summary) // is called once for each request, before the answer; must be safe for concurrent use
-	Logger  *slog.Logger  // gets no payload, no write key and no address
+	// CanaryWriteKey is the write key of canaries, whom Senders does not count. Empty: there are
+	// none.
+	CanaryWriteKey string
+	Report         func(Summary) // is called once for each request, before the answer; must be safe for concurrent use
+	Logger         *slog.Logger  // gets no payload, no write key and no address
 }
 
 // A Handler is the ingest endpoint. It is safe for concurrent use.

@@ -19,11 +19,7 @@ type Key struct {
 	// Burst is how many events may come at once before the quota counts; 0: ten seconds of the
 	// quota. A Burst needs a Quota.
 	Burst float64
-	// Synthetic says that requests with the key are no customer's, but the canary's: they are not
-	// counted by who sends them.
-	Synthetic bool
-
-	ID string // the write key's fingerprint (event.KeyID); NewKeys sets it
+	ID    string // the write key's fingerprint (event.KeyID); NewKeys sets it
 }
 
 // KeySet is the set of accepted write keys. It must be safe for concurrent use, and the time of

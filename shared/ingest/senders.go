@@ -8,9 +8,9 @@ import (
 
 // sender is who sends a request.
 type sender struct {
-	known     bool // also: the request's events have been read
-	synthetic bool
-	key       heavy.Key
+	known  bool // also: the request's events have been read
+	canary bool
+	key    heavy.Key
 }
 
 // count counts a request's events by their names and by its write key. Events of a refused request
@@ -19,14 +19,14 @@ type sender struct {
 func (h *Handler) count(q *request, r *http.Request, refused *refusal) {
 	c := h.config.Senders
 	switch {
-	case c == nil || q.sender.synthetic:
+	case c == nil || q.sender.canary:
 	case !q.sender.known:
 		key, _, ok := headerKey(r.Header.Get("Authorization"))
 		if !ok {
 			key = ""
 		}
 		known, _ := lookup(h.config.Keys, key)
-		if !known.Synthetic {
+		if !h.isCanary(key) {
 			c.CountRequest(h.counted(key, &known), refused.code)
 		}
 	default:
@@ -46,6 +46,10 @@ func (h *Handler) count(q *request, r *http.Request, refused *refusal) {
 			return counted
 		})
 	}
+}
+
+func (h *Handler) isCanary(writeKey string) bool {
+	return writeKey != "" && writeKey == h.config.CanaryWriteKey
 }
 
 // counted returns as what the events of a write key are counted.

@@ -28,7 +28,7 @@ func TestEventsAreCountedByWhoSendsThem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	set, err := WithKey(keys, "CANARY", Key{Name: "canary", Synthetic: true})
+	set, err := WithKey(keys, "CANARY", Key{Name: "canary"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func TestEventsAreCountedByWhoSendsThem(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			counter := heavy.NewCounter("shop", heavy.PartIngest)
 			h, err := New(Config{Queue: withBreaker(new(acceptingQueue)), DeadLetters: new(acceptingQueue), Keys: c.set,
-				Senders: counter})
+				Senders: counter, CanaryWriteKey: "CANARY"})
 			if err != nil {
 				t.Fatal(err)
 			}

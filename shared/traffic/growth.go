@@ -116,8 +116,9 @@ func addTo(sum, more map[heavy.By]uint64) {
 // maxWindow is how many senders of each kind the line of a comparison has.
 const maxWindow = 50
 
-// windowLine is the line of a comparison.
-func windowLine(pipeline string, from time.Time, lines []heavy.Line) heavy.Line {
+// Sum is a line with the sums of the lines of all parts since a time, as comparisons write it: what
+// came in counts once.
+func Sum(pipeline string, from time.Time, lines []heavy.Line) heavy.Line {
 	senders, unlisted := addUp(lines)
 	l := heavy.Line{Time: from.Add(Interval), Level: "INFO", Message: heavy.Message, Pipeline: pipeline,
 		Part: heavy.PartAll,

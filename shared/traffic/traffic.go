@@ -133,7 +133,7 @@ func Compare(ctx context.Context, s Source, pipeline string, from time.Time) (Re
 	if lines == nil && err != nil {
 		return r, err
 	}
-	window := windowLine(pipeline, from, lines)
+	window := Sum(pipeline, from, lines)
 	r.Window = &window
 	r.Grown, r.HasGrowth = Grown(Senders(lines), slices.Concat(windows[:]...), from)
 	r.Grown = r.Grown[:min(len(r.Grown), 3)]

@@ -247,7 +247,7 @@ func TestSendersOfAllPartsAreCountedOnce(t *testing.T) {
 	if got := fmt.Sprint(Senders(lines)); got != want {
 		t.Errorf("the senders are %s, want %s", got, want)
 	}
-	l := windowLine("shop", monday, lines)
+	l := Sum("shop", monday, lines)
 	if l.Part != heavy.PartAll || !l.From.Equal(monday) || len(l.Heaviest) != 3 {
 		t.Errorf("the line of the comparison is %+v", l)
 	}

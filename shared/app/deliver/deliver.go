@@ -5,6 +5,7 @@
 package deliver
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -47,8 +48,8 @@ type Parts struct {
 	Report func(deliver.Report)
 	// Observer is deliver.Config.Observer.
 	Observer func() func(deliver.Observation)
-	// CountUsers: see the same of the ingest endpoint.
-	CountUsers bool
+	// Senders counts who sends what. nil: a counter of the function's own does.
+	Senders *heavy.Counter
 }
 
 // A Handler is the deliver function. It implements lambda.Handler.
@@ -124,8 +125,8 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) (response []byte, 
 // Configure returns the service's configuration, and the values in it that come from SSM
 // parameters: the caller must refresh them.
 func Configure(o Options, p Parts) (deliver.Config, reload.Group, error) {
-	metrics, senders := emf.NewWriter(p.Metrics, o.Name, "deliver"), heavy.NewCounter(o.Name, heavy.PartDeliver)
-	senders.Users = p.CountUsers
+	metrics, senders := emf.NewWriter(p.Metrics, o.Name, "deliver"),
+		cmp.Or(p.Senders, heavy.NewCounter(o.Name, heavy.PartDeliver))
 	c := deliver.Config{
 		Queue:          sqsclient.New(p.SQS, o.QueueURL),
 		DeadLetters:    sqsclient.New(p.SQS, o.DeadLetterQueueURL),

@@ -6,6 +6,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,9 +53,8 @@ type Parts struct {
 	Report  func(ingest.Summary) // also called for each request; may be nil
 	// Wrap goes around the endpoint, to refuse requests before it sees them; nil: nothing does.
 	Wrap func(http.Handler) http.Handler
-	// CountUsers: who sends what is counted by user too. User ids are personal data: only on one
-	// machine.
-	CountUsers bool
+	// Senders counts who sends what. nil: a counter of the endpoint's own does.
+	Senders *heavy.Counter
 }
 
 // An Endpoint is the ingest endpoint, ready to take requests.
@@ -104,16 +104,16 @@ func FromEnvironment(ctx context.Context, environ []string, out io.Writer) (*End
 // New builds the endpoint and reads its write keys for the first time.
 func New(ctx context.Context, o Options, p Parts) (*Endpoint, error) {
 	e := &Endpoint{Options: o, counters: new(ingest.Counters), metrics: emf.NewWriter(p.Metrics, o.Name, "ingest"),
-		senders: heavy.NewCounter(o.Name, heavy.PartIngest), lines: p.Metrics,
+		senders: cmp.Or(p.Senders, heavy.NewCounter(o.Name, heavy.PartIngest)), lines: p.Metrics,
 		logger: p.Logger}
-	e.senders.Users = p.CountUsers
 	var err error
 	if e.queues, err = newQueues(ctx, &o, &p); err != nil {
 		return nil, err
 	}
 	c := ingest.Config{
 		Queue: e.queues.events, DeadLetters: e.queues.deadLetters, Health: e.queues.healthy,
-		PublicURL: o.PublicURL, PathPrefix: o.PathPrefix, Report: e.counters.Add, Senders: e.senders, Logger: p.Logger,
+		PublicURL: o.PublicURL, PathPrefix: o.PathPrefix, Report: e.counters.Add, Senders: e.senders,
+		CanaryWriteKey: o.CanaryWriteKey, Logger: p.Logger,
 	}
 	if p.Report != nil {
 		c.Report = func(s ingest.Summary) { e.counters.Add(s); p.Report(s) }
@@ -129,7 +129,7 @@ func New(ctx context.Context, o Options, p Parts) (*Endpoint, error) {
 		e.values, c.Keys = e.keys.Values(), e.keys
 	}
 	if o.CanaryWriteKey != "" && c.Keys != nil {
-		if c.Keys, err = ingest.WithKey(c.Keys, o.CanaryWriteKey, ingest.Key{Name: "canary", Synthetic: true}); err != nil {
+		if c.Keys, err = ingest.WithKey(c.Keys, o.CanaryWriteKey, ingest.Key{Name: "canary"}); err != nil {
 			return nil, errors.Join(fmt.Errorf("%s: %w", envCanaryWriteKey, err), e.Close())
 		}
 	}

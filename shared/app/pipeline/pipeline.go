@@ -16,8 +16,10 @@ import (
 	appingest "github.com/spillwayhq/spillway/shared/app/ingest"
 	"github.com/spillwayhq/spillway/shared/canary"
 	"github.com/spillwayhq/spillway/shared/deliver"
+	"github.com/spillwayhq/spillway/shared/heavy"
 	"github.com/spillwayhq/spillway/shared/ingest"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
+	"github.com/spillwayhq/spillway/shared/traffic"
 )
 
 // Options are what a deployment decides about a pipeline.
@@ -69,6 +71,11 @@ type Parts struct {
 	OnCanary     func(canary.Result)
 	Observer     func() func(deliver.Observation) // see deliver.Config
 	WrapIngest   func(http.Handler) http.Handler  // see appingest.Parts
+
+	// These count who sends what; nil: the parts' own do. Traffic is what the canary compares; nil:
+	// nothing is.
+	IngestSenders, DeliverSenders *heavy.Counter
+	Traffic                       traffic.Source
 }
 
 // A Pipeline builds the parts.
@@ -80,16 +87,19 @@ type Pipeline struct {
 // NewIngest builds the ingest endpoint.
 func (p *Pipeline) NewIngest(ctx context.Context) (*appingest.Endpoint, error) {
 	return appingest.New(ctx, p.Options.Ingest(),
-		appingest.Parts{SQS: p.SQS, Metrics: p.Metrics, Logger: p.Logger, Report: p.OnRequest, Wrap: p.WrapIngest})
+		appingest.Parts{SQS: p.SQS, Metrics: p.Metrics, Logger: p.Logger, Report: p.OnRequest, Wrap: p.WrapIngest,
+			Senders: p.IngestSenders})
 }
 
 // NewDeliver returns a function that makes a Handler for each environment of the deliver function.
 func (p *Pipeline) NewDeliver() (factory func() (*appdeliver.Handler, error), err error) {
 	return appdeliver.NewFactory(p.Options.Deliver(), appdeliver.Parts{SQS: p.SQS, Transport: p.Transport,
-		Metrics: p.Metrics, Logger: p.Logger, Report: p.OnInvocation, Observer: p.Observer})
+		Metrics: p.Metrics, Logger: p.Logger, Report: p.OnInvocation, Observer: p.Observer,
+		Senders: p.DeliverSenders})
 }
 
 // NewCanary builds the canary.
 func (p *Pipeline) NewCanary() (*appcanary.Function, error) {
-	return appcanary.New(p.Options.Canary(), appcanary.Parts{Metrics: p.Metrics, Logger: p.Logger, Report: p.OnCanary})
+	return appcanary.New(p.Options.Canary(), appcanary.Parts{Metrics: p.Metrics, Logger: p.Logger, Report: p.OnCanary,
+		Traffic: p.Traffic})
 }
