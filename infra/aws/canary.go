@@ -16,10 +16,14 @@ func (p *pipeline) addCanary() {
 	if !p.settings.Canary {
 		return
 	}
-	p.newFunction(p.topology.Names.CanaryFunction, "sends a canary event to the ingest endpoint every minute",
+	n := p.topology.Names
+	fn := p.newFunction(n.CanaryFunction,
+		"sends a canary event to the ingest endpoint every minute, and compares the traffic with what is usual",
 		map[string]*string{
 			"SPILLWAY_INGEST_URL": p.endpoint.url, "SPILLWAY_CANARY_WRITE_KEY": p.canaryKey(),
+			"SPILLWAY_COMPARE_LOG_GROUPS": jsii.String(n.FunctionLog(n.IngestFunction) + "," + n.FunctionLog(n.DeliverFunction)),
 		})
+	p.grantComparison(fn)
 	// No retries: the next canary comes in a minute, and a late one would report success for a
 	// minute that failed. Rule and function both need this: the rule invokes through a queue of
 	// Lambda's own, which retries errors and holds throttled invocations for 6 hours.
@@ -35,6 +39,18 @@ func (p *pipeline) addCanary() {
 			Targets:  &[]awsevents.IRuleTarget{target},
 		})
 	}
+}
+
+// grantComparison allows the function what package traffic reads. Metrics and the results of queries
+// have no resource that a policy could name.
+func (p *pipeline) grantComparison(f function) {
+	var logs []*string
+	for _, name := range []string{p.topology.Names.IngestFunction, p.topology.Names.DeliverFunction,
+		p.topology.Names.CanaryFunction} {
+		logs = append(logs, p.functions[name].logs.LogGroupArn())
+	}
+	allow(f.role, logs, "logs:StartQuery")
+	allow(f.role, []*string{jsii.String("*")}, "logs:GetQueryResults", "logs:StopQuery", "cloudwatch:GetMetricData")
 }
 
 // canaryKey is the write key of canary events: that of a Segment source for them, or one of no
