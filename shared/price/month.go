@@ -37,6 +37,10 @@ const (
 	// a request to the ingest endpoint from outside.
 	ingestTime = 15 * time.Millisecond
 	canaryTime = 100 * time.Millisecond
+	// compareTime is that of three queries of Logs Insights, side by side.
+	compareTime = 5 * time.Second
+	// comparedMetrics are read at each comparison (package traffic).
+	comparedMetrics = 2
 )
 
 // An IngestEndpoint is the kind of endpoint that SDKs post to.
@@ -74,10 +78,14 @@ type Pipeline struct {
 	BatchingWindow          time.Duration // how long a batch waits for more messages
 	ConcurrentFlushes       int           // batches to Segment at the same time in an invocation
 	CanaryEvery             time.Duration // 0: there is none
-	Metrics, AlarmMetrics   int
-	CompositeAlarms         int
-	Dashboards              int
-	Regions                 int // 1 when 0; they share the load evenly
+	CompareEvery            time.Duration // how often the canary's function compares the traffic; 0: never
+	// SenderLineBytes is the size of the line with the heaviest senders that each busy environment
+	// of ingest and deliver writes once a minute.
+	SenderLineBytes       float64
+	Metrics, AlarmMetrics int
+	CompositeAlarms       int
+	Dashboards            int
+	Regions               int // 1 when 0; they share the load evenly
 }
 
 // OneEventPerMessage returns the same pipeline and load without Spillway's packing: each event is a
@@ -93,9 +101,12 @@ func (p Pipeline) OneEventPerMessage(l Load) (Pipeline, Load) {
 func (p Pipeline) Month(l Load) Usage {
 	regions := math.Max(1, float64(p.Regions))
 	l.EventsPerDay /= regions
-	u := p.fixed().Plus(p.events(l))
+	u := p.fixed().Plus(p.events(l)).Plus(p.senderLines(l))
 	if p.CanaryEvery > 0 {
 		u = u.Plus(p.canary())
+	}
+	if p.CompareEvery > 0 {
+		u = u.Plus(p.comparisons(u.LogBytes))
 	}
 	return u.Times(regions)
 }
@@ -118,6 +129,25 @@ func (p Pipeline) canary() Usage {
 	sent := p.events(Load{EventsPerDay: runs / days, EventBytes: canaryBytes, EventsPerMessage: 1, EventsPerRequest: 1})
 	sent.EgressBytes = 0 // it ends before Segment
 	return own.Plus(sent)
+}
+
+// senderLines is the usage of the lines with the heaviest senders. A function has as many busy
+// environments as requests or messages are under way at a time, and at least one.
+func (p Pipeline) senderLines(l Load) Usage {
+	perSecond := l.EventsPerDay / (24 * time.Hour).Seconds()
+	busy := math.Ceil(perSecond / math.Max(1, l.EventsPerMessage) * flushTime.Seconds())
+	if p.Endpoint != NoIngestEndpoint {
+		busy += math.Ceil(perSecond / math.Max(1, l.EventsPerRequest) * ingestTime.Seconds())
+	}
+	return Usage{LogBytes: busy * Month.Minutes() * p.SenderLineBytes}
+}
+
+// comparisons is the usage of comparing the traffic, of which the logs of a month are so many bytes:
+// each is scanned once.
+func (p Pipeline) comparisons(logBytes float64) Usage {
+	runs := float64(Month / p.CompareEvery)
+	return Usage{GBSeconds: runs * gbSeconds(p.Canary.MemoryMB, compareTime), MetricReads: runs * comparedMetrics,
+		ScannedBytes: logBytes}
 }
 
 const (

@@ -31,7 +31,9 @@ var (
 	httpRequests    = Rate{1.00, 1e6, "requests", "https://aws.amazon.com/api-gateway/pricing/"}
 	scheduledEvents = Rate{1.00, 1e6, "events", "https://aws.amazon.com/eventbridge/pricing/"}
 	// ingested; storing them costs a twentieth of that
-	logs = Rate{0.50, 1e9, "bytes", "https://aws.amazon.com/cloudwatch/pricing/"}
+	logs        = Rate{0.50, 1e9, "bytes", "https://aws.amazon.com/cloudwatch/pricing/"}
+	scannedLogs = Rate{0.005, 1e9, "bytes", "https://aws.amazon.com/cloudwatch/pricing/"} // by Logs Insights
+	metricReads = Rate{0.01, 1000, "metrics read", "https://aws.amazon.com/cloudwatch/pricing/"}
 	// a name with one set of dimensions, a month
 	metrics         = Rate{0.30, 1, "metrics", "https://aws.amazon.com/cloudwatch/pricing/"}
 	alarmMetrics    = Rate{0.10, 1, "metrics in alarms", "https://aws.amazon.com/cloudwatch/pricing/"}
@@ -48,6 +50,8 @@ type Usage struct {
 	HTTPRequests           float64 // of an HTTP API; a function URL costs nothing of its own
 	ScheduledEvents        float64
 	LogBytes, EgressBytes  float64
+	ScannedBytes           float64 // of logs, by Logs Insights
+	MetricReads            float64 // metrics that GetMetricData returned
 	Metrics, AlarmMetrics  float64 // for a month
 	CompositeAlarms        float64
 	Dashboards             float64
@@ -60,6 +64,7 @@ func (u Usage) Plus(v Usage) Usage {
 		Invocations: u.Invocations + v.Invocations, GBSeconds: u.GBSeconds + v.GBSeconds,
 		HTTPRequests: u.HTTPRequests + v.HTTPRequests, ScheduledEvents: u.ScheduledEvents + v.ScheduledEvents,
 		LogBytes: u.LogBytes + v.LogBytes, EgressBytes: u.EgressBytes + v.EgressBytes,
+		ScannedBytes: u.ScannedBytes + v.ScannedBytes, MetricReads: u.MetricReads + v.MetricReads,
 		Metrics: u.Metrics + v.Metrics, AlarmMetrics: u.AlarmMetrics + v.AlarmMetrics,
 		CompositeAlarms: u.CompositeAlarms + v.CompositeAlarms, Dashboards: u.Dashboards + v.Dashboards,
 	}
@@ -71,8 +76,8 @@ func (u Usage) Times(n float64) Usage {
 		SQSRequests: n * u.SQSRequests, IdlePolls: n * u.IdlePolls, Invocations: n * u.Invocations,
 		GBSeconds:    n * u.GBSeconds,
 		HTTPRequests: n * u.HTTPRequests, ScheduledEvents: n * u.ScheduledEvents, LogBytes: n * u.LogBytes,
-		EgressBytes: n * u.EgressBytes,
-		Metrics:     n * u.Metrics, AlarmMetrics: n * u.AlarmMetrics, CompositeAlarms: n * u.CompositeAlarms,
+		EgressBytes: n * u.EgressBytes, ScannedBytes: n * u.ScannedBytes, MetricReads: n * u.MetricReads,
+		Metrics: n * u.Metrics, AlarmMetrics: n * u.AlarmMetrics, CompositeAlarms: n * u.CompositeAlarms,
 		Dashboards: n * u.Dashboards,
 	}
 }
@@ -109,6 +114,8 @@ func (u Usage) Bill() Bill {
 		{"HTTP API", u.HTTPRequests, httpRequests},
 		{"schedule", u.ScheduledEvents, scheduledEvents},
 		{"logs", u.LogBytes, logs},
+		{"comparing the traffic: metrics", u.MetricReads, metricReads},
+		{"comparing the traffic: logs", u.ScannedBytes, scannedLogs},
 		{"egress to Segment", u.EgressBytes, egress},
 		{"metrics", u.Metrics, metrics},
 		{"alarms", u.AlarmMetrics, alarmMetrics},

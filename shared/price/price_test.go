@@ -137,6 +137,25 @@ func TestACanaryCostsNoEgressToSegment(t *testing.T) {
 	}
 }
 
+func TestComparingTheTrafficScansEachByteOfTheLogsOnce(t *testing.T) {
+	p := Pipeline{Deliver: small, Canary: Function{MemoryMB: 128}, BatchSize: 1, SenderLineBytes: 1000}
+	without := p.Month(aMillion(Load{}))
+	p.CompareEvery = 5 * time.Minute
+	u := p.Month(aMillion(Load{}))
+	// Every five minutes two metrics, and 5 s of an eighth of a GB.
+	if u.ScannedBytes != without.LogBytes || u.LogBytes != without.LogBytes || u.MetricReads != 2*8640 ||
+		math.Abs(u.GBSeconds-without.GBSeconds-8640*5*0.125) > 1e-6 {
+		t.Errorf("%+v, without %+v", u, without)
+	}
+	// 0.4 events/s occupy one environment: a line a minute, beside 600 bytes an invocation.
+	if want := 1e6*600 + 43_200*1000.0; math.Abs(without.LogBytes-want) > 1e-3 {
+		t.Errorf("%.0f bytes of logs, want %.0f", without.LogBytes, want)
+	}
+	if idle := p.Month(Load{}); idle.LogBytes != 0 {
+		t.Errorf("without an event %.0f bytes of logs", idle.LogBytes)
+	}
+}
+
 func TestNoLoadHasANegativeOrInfiniteCost(t *testing.T) {
 	for _, l := range []Load{{}, {EventsPerDay: 1}, {EventsPerDay: 1e12, EventBytes: 32 << 10, EventsPerMessage: 2500},
 		{EventsPerDay: 1e6, EventBytes: 1, EventsPerRequest: 1e9, EventsPerMessage: 1e9}} {
@@ -156,9 +175,10 @@ func TestABillsTotalIsTheSumOfItsLines(t *testing.T) {
 	u := Usage{
 		SQSRequests: 1e6, IdlePolls: 1e6, Invocations: 1e6, GBSeconds: 1e5, HTTPRequests: 1e6, ScheduledEvents: 1e6,
 		LogBytes: 1e9, EgressBytes: 1e9,
+		ScannedBytes: 1e9, MetricReads: 1e3,
 		Metrics: 1, AlarmMetrics: 1, CompositeAlarms: 1, Dashboards: 1,
 	}
-	const want = 0.40 + 0.40 + 0.20 + 1.33334 + 1 + 1 + 0.50 + 0.09 + 0.30 + 0.10 + 0.50 + 3
+	const want = 0.40 + 0.40 + 0.20 + 1.33334 + 1 + 1 + 0.50 + 0.09 + 0.005 + 0.01 + 0.30 + 0.10 + 0.50 + 3
 	if got := u.Bill().Total(); math.Abs(got-want) > 1e-9 {
 		t.Errorf("$%.5f, want $%.5f", got, want)
 	}

@@ -5,6 +5,7 @@
 package estimate
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/canary"
 	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/emf"
+	"github.com/spillwayhq/spillway/shared/heavy"
 	"github.com/spillwayhq/spillway/shared/ingest"
 	"github.com/spillwayhq/spillway/shared/price"
 	"github.com/spillwayhq/spillway/shared/segment"
@@ -38,6 +40,10 @@ func Pipeline(s Settings) price.Pipeline {
 	for _, schedule := range t.Schedules {
 		p.CanaryEvery = schedule.Every
 	}
+	if p.CanaryEvery > 0 { // the canary's function compares
+		p.CompareEvery = traffic.Interval
+	}
+	p.SenderLineBytes = heavyLineBytes()
 	for _, f := range []struct {
 		name    string
 		price   *price.Function
@@ -85,6 +91,21 @@ func deliverMetrics(withCanary bool) []emf.Metric {
 		r.CanaryEvents, r.CanaryAges, r.CanaryTimes = 1, []time.Duration{time.Second}, []time.Time{time.Unix(0, 0)}
 	}
 	return r.Metrics()
+}
+
+// heavyLineBytes is the size of a full line with the heaviest senders, whose names are of a usual
+// length.
+func heavyLineBytes() float64 {
+	const names, keys = 2 * heavy.Accepted, heavy.Accepted
+	c := heavy.NewCounter(emf.DefaultPipeline, heavy.PartIngest)
+	for key := range keys {
+		c.Count(heavy.Key{ID: "1a2b3c4d", Name: fmt.Sprint("source ", key)}, names, func(i int) heavy.Event {
+			return heavy.Event{Name: fmt.Appendf(nil, "Product Viewed %d", i), Size: 1000}
+		})
+	}
+	var written byteCount
+	_ = c.Write(&written, time.Unix(0, 0)) // a byteCount can't fail
+	return float64(written)
 }
 
 // ingestMetrics are those that ingest writes of a request while nothing fails.

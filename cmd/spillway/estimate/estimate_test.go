@@ -38,6 +38,10 @@ func TestPipelineHasTheNumbersOfTheTopology(t *testing.T) {
 			t.Errorf("%s logs %.0f bytes per invocation", name, function.LogBytes)
 		}
 	}
+	// Package heavy promises about 1.2 KB.
+	if p.SenderLineBytes < 1000 || p.SenderLineBytes > 2500 || p.CompareEvery != 5*time.Minute {
+		t.Errorf("a line of the heaviest senders has %.0f bytes, compared is every %v", p.SenderLineBytes, p.CompareEvery)
+	}
 	bare := Pipeline(Settings{Ingest: price.NoIngestEndpoint, Regions: 1})
 	if bare.AlarmMetrics != 0 || bare.CompositeAlarms != 0 || bare.Dashboards != 0 || bare.CanaryEvery != 0 ||
 		bare.Ingest.MemoryMB != 0 || bare.Metrics >= p.Metrics {
