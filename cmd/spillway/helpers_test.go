@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -16,7 +17,13 @@ import (
 	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 )
 
-func TestMain(m *testing.M) { testutil.Main(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(asCommand) != "" {
+		main()
+		return
+	}
+	testutil.Main(m)
+}
 
 // spillway runs a command line in this process.
 func spillway(ctx context.Context, stdin string, args ...string) (stdout, stderr string, err error) {

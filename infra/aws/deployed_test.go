@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/integration/testutil/mototest"
 )
 
 // attributes are those of a queue as this version makes it.
@@ -214,7 +215,7 @@ func answers(t *testing.T, byAction map[string]string) {
 		_, _ = w.Write([]byte(answer))
 	}))
 	t.Cleanup(server.Close)
-	ownConfiguration(t)
+	mototest.OwnConfiguration(t)
 	t.Setenv("AWS_ENDPOINT_URL", server.URL)
 }
 

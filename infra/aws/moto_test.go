@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
@@ -24,9 +23,8 @@ import (
 	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/integration/testutil/mototest"
 )
-
-const motoAccount = "123456789012" // of every caller
 
 // A cloud is a moto server, which has CloudFormation and the services that the stack uses.
 type cloud struct {
@@ -37,62 +35,15 @@ type cloud struct {
 
 func newCloud(t *testing.T) *cloud {
 	t.Helper()
-	const need = "moto: python3 -m pip install -r infra/aws/requirements.txt"
 	if os.Getenv("SPILLWAY_REQUIRE_MOTO") == "" {
-		t.Skip("it takes 15 s: set SPILLWAY_REQUIRE_MOTO=1, as .ci/run does; it needs " + need)
+		t.Skip("it takes 15 s: set SPILLWAY_REQUIRE_MOTO=1, as .ci/run does; it needs " + mototest.Need)
 	}
-	python, err := exec.LookPath("python3")
-	if err == nil {
-		err = exec.Command(python, "-c", "import moto.server, boto3").Run()
-	}
-	if err != nil {
-		t.Fatal("needs " + need)
-	}
-	ownConfiguration(t)
-	server := exec.Command(python, filepath.Join("testdata", "motoserver.py"), "serve")
-	var log bytes.Buffer
-	server.Stderr = &log
-	stdin, err := server.StdinPipe() // it serves until its input ends, also if this test is killed
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := server.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = stdin.Close()
-		if err := server.Wait(); err != nil || t.Failed() {
-			t.Logf("moto ended with %v\n%s", err, &log)
-		}
-	})
-	url, err := bufio.NewReader(stdout).ReadString('\n')
-	if err != nil {
-		t.Fatalf("moto did not start: %v", err)
-	}
-	t.Setenv("AWS_ENDPOINT_URL", strings.TrimSpace(url))
+	url, python := mototest.Start(t, filepath.Join("..", ".."))
 	config, err := awsconfig.LoadDefaultConfig(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &cloud{python: python, url: strings.TrimSpace(url), config: config, uploaded: map[string]bool{}}
-}
-
-// ownConfiguration replaces this machine's configuration of the AWS tools by that of the tests.
-func ownConfiguration(t *testing.T) {
-	t.Helper()
-	for variable, value := range map[string]string{"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
-		"AWS_REGION": "eu-west-1", "AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
-		"AWS_EC2_METADATA_DISABLED": "true", "NO_PROXY": "*", "AWS_SESSION_TOKEN": "", "AWS_PROFILE": "",
-		"AWS_DEFAULT_PROFILE": ""} {
-		t.Setenv(variable, value)
-		if value == "" { // to boto3 an empty profile is one that does not exist
-			os.Unsetenv(variable)
-		}
-	}
+	return &cloud{python: python, url: url, config: config, uploaded: map[string]bool{}}
 }
 
 func (c *cloud) stacks(region string) *cloudformation.Client {
@@ -114,7 +65,7 @@ func (c *cloud) bootstrap(t *testing.T, region string) {
 	c.put(t, bucket(region), nil)
 }
 
-func bucket(region string) string { return "/cdk-hnb659fds-assets-" + motoAccount + "-" + region }
+func bucket(region string) string { return "/cdk-hnb659fds-assets-" + mototest.Account + "-" + region }
 
 // put makes a bucket or an object of S3 once, which moto takes without a signature.
 func (c *cloud) put(t *testing.T, path string, content []byte) {
@@ -147,7 +98,7 @@ type deployment struct {
 // ask asks what exists, and returns what a deployment says of it.
 func (c *cloud) ask(t *testing.T, s *settings) (before map[string]deployed, said string) {
 	t.Helper()
-	before = ask(t.Context(), motoAccount, s.topology().Names, s.Regions)
+	before = ask(t.Context(), mototest.Account, s.topology().Names, s.Regions)
 	var out strings.Builder
 	for _, region := range s.Regions {
 		s.tell(&out, region, before[region])
@@ -459,7 +410,7 @@ func resolved(value any, all map[string]physical) any {
 		return list
 	case map[string]any:
 		if ref, ok := value["Ref"].(string); ok {
-			if pseudo := map[string]string{"AWS::AccountId": motoAccount, "AWS::Partition": "aws",
+			if pseudo := map[string]string{"AWS::AccountId": mototest.Account, "AWS::Partition": "aws",
 				"AWS::URLSuffix": "amazonaws.com"}[ref]; pseudo != "" {
 				return pseudo
 			}
