@@ -47,7 +47,7 @@ func composites(o Options) []Composite {
 		// takes to drain.
 		Suppressor: delivery.Name, Wait: 5 * time.Minute, Extension: 30 * time.Minute,
 		Meaning: "events reach Segment late. Nothing is lost.",
-		First:   "read the alarms that are part of this one: they say whether Segment, the function or the volume is the cause.",
+		First:   "read the alarms that are part of this one: they say if Segment, the function or the volume is the cause.",
 	}
 	if o.NoIngest {
 		return []Composite{delivery, slow}

@@ -22,8 +22,8 @@ func publisherAlarms(n Names) []Alarm {
 				n.own("i", "ingest", "MessagesSpilled", "Sum")},
 			Expression: "FILL(p, 0) + FILL(i, 0)",
 			Threshold:  0, Unit: "events", Period: time.Minute, Periods: 3 + maxLag, Breaching: 3, Missing: MissingIsGood,
-			Meaning: "an API, or an ingest server, can't reach any queue and writes events to its own disk, from which it sends " +
-				"them later.",
+			Meaning: "an API, or an ingest server, can't reach any queue and writes events to its own disk. It sends them " +
+				"later.",
 			First: "check the status of SQS, and the API's network and role; watch the disk.",
 		},
 		{

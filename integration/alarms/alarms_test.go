@@ -110,28 +110,43 @@ type evaluation struct {
 	notified    int
 }
 
+// unwatched are metrics that exist, and mislead whoever watches them.
+var unwatched = []string{"dead-letters NumberOfMessagesSent"}
+
+// nameOf is how minutes call a metric.
+func nameOf(m topology.Metric) string {
+	subject := m.Queue + m.Function + m.Own
+	if m.IngestEndpoint {
+		subject = "endpoint"
+	}
+	return strings.TrimSpace(strings.TrimPrefix(subject, "spillway-") + " " + m.Name + " " + m.Value)
+}
+
 // record puts the scenario's metrics into a store.
 func (s *scenario) record(t *testing.T, d *topology.Topology) *cloudwatch.Store {
 	t.Helper()
 	keys := map[string]cloudwatch.Key{}
+	known := slices.Clone(unwatched)
 	for _, a := range d.Alarms {
 		for _, m := range a.Metrics {
-			subject := m.Queue + m.Function + m.Own
-			if m.IngestEndpoint {
-				subject = "endpoint"
+			keys[nameOf(m)] = cloudwatch.KeyOf(m)
+		}
+	}
+	for _, row := range d.Dashboard() {
+		for _, w := range row {
+			for _, l := range w.Lines {
+				known = append(known, nameOf(l.Metric))
 			}
-			name := strings.TrimPrefix(subject, "spillway-") + " " + m.Name + " " + m.Value
-			keys[strings.TrimSpace(name)] = cloudwatch.KeyOf(m)
 		}
 	}
 	store := cloudwatch.NewStore(time.Duration(s.minutes+60) * time.Minute)
 	for n := range s.minutes {
 		for name, samples := range s.at(n) {
 			key, ok := keys[name]
+			if !ok && s.only == "" && s.options == nil && !slices.Contains(known, name) {
+				t.Fatalf("nobody writes or watches %q; alarms watch %q", name, slices.Sorted(maps.Keys(keys)))
+			}
 			if !ok {
-				if s.only == "" && s.options == nil {
-					t.Fatalf("no alarm watches %q; they watch %q", name, slices.Sorted(maps.Keys(keys)))
-				}
 				continue
 			}
 			store.Put(start.Add(time.Duration(n)*time.Minute), key, samples...)
@@ -179,7 +194,8 @@ func play(t *testing.T, d *topology.Topology, store *cloudwatch.Store, minutes i
 }
 
 // judge compares what the alarms did with what the scenario says.
-func (s *scenario) judge(t *testing.T, d *topology.Topology, store *cloudwatch.Store, a cloudwatch.Assumptions) {
+func (s *scenario) judge(t *testing.T, d *topology.Topology, store *cloudwatch.Store,
+	a cloudwatch.Assumptions) (problems []string) {
 	t.Helper()
 	lag := max(a.Lags.Own, a.Lags.Queue, a.Lags.Lambda, a.Lags.Endpoint)
 	late := int(lag/time.Minute) + a.CompositeDelay
@@ -187,9 +203,8 @@ func (s *scenario) judge(t *testing.T, d *topology.Topology, store *cloudwatch.S
 	notified := strings.Fields(s.notify)
 	all := play(t, d, store, s.minutes, a)
 	problem := func(format string, args ...any) {
-		t.Helper()
-		t.Errorf("%s (lags %v, range + %d, fill of nothing %v): %s", s.name, a.Lags, a.BeyondRange, a.FillEmpty,
-			fmt.Sprintf(format, args...))
+		problems = append(problems, fmt.Sprintf("%s (lags %v, range + %d, fill of nothing %v)", fmt.Sprintf(format, args...),
+			a.Lags, a.BeyondRange, a.FillEmpty))
 	}
 	for name, by := range s.must {
 		x := all[name]
@@ -219,6 +234,7 @@ func (s *scenario) judge(t *testing.T, d *topology.Topology, store *cloudwatch.S
 			problem("%s does not notify", name)
 		}
 	}
+	return problems
 }
 
 // prepare makes a scenario of the usual shape playable.
@@ -291,9 +307,67 @@ func TestAlarmsFireInTimeForTheirCauseAndForNothingElse(t *testing.T) {
 			d := s.prepare()
 			store := s.record(t, &d)
 			for _, a := range assumptions(i) {
-				if s.judge(t, &d, store, a); t.Failed() {
-					return // the other assumptions would say the same
+				if problems := s.judge(t, &d, store, a); len(problems) > 0 {
+					t.Fatal(strings.Join(problems, "\n")) // the other assumptions would say the same
 				}
+			}
+		})
+	}
+}
+
+// The scenarios must see what people get wrong about alarms on a queue.
+func TestAScenarioFailsWithoutWhatMakesTheAlarmWork(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		mistake  string
+		alarm    string
+		change   func(*topology.Alarm)
+		scenario string
+		want     string
+	}{
+		{"SQS's age instead of our own", "backlog-age-critical", func(a *topology.Alarm) {
+			a.Metrics = []topology.Metric{{ID: "d", Queue: "spillway-events", Name: "ApproximateAgeOfOldestMessage",
+				Statistic: "Maximum"}}
+		}, "Segment is away for two hours", "backlog-age-critical does not fire"},
+		{"missing data is good", "canary-stopped", func(a *topology.Alarm) {
+			a.Metrics, a.Expression, a.Missing = a.Metrics[1:], "c", topology.MissingIsGood
+		}, "the canary's schedule is off", "canary-stopped does not fire"},
+		{"no FILL", "gzip-mangled", func(a *topology.Alarm) { a.Expression = "g" },
+			"one gzip body is carried as text", "gzip-mangled is not over"},
+		{"M = N over FILL", "sudden-volume", func(a *topology.Alarm) { a.Periods = a.Breaching },
+			"Segment takes 1,000 events/s of 3,000", "sudden-volume does not fire"},
+		{"M = N of late values", "in-flight", func(a *topology.Alarm) { a.Periods = a.Breaching },
+			"110,000 messages wait for their next attempt", "in-flight does not fire"},
+		{"what is sent to the dead-letter queue instead of what is in it", "dead-letters", func(a *topology.Alarm) {
+			a.Metrics, a.Expression = []topology.Metric{{ID: "s", Queue: "spillway-dead-letters",
+				Name: "NumberOfMessagesSent", Statistic: "Sum"}}, "s"
+		}, "SQS itself moves messages to the dead-letter queue", "dead-letters does not fire"},
+		{"a failed request instead of a rate", "ingest-errors", func(a *topology.Alarm) {
+			a.Metrics, a.Expression, a.Threshold = a.Metrics[:1], "e", 0
+		}, "one request of 20,000 a minute fails, for ever", "ingest-errors fires"},
+		{"dead letters that people list count as none", "dead-letters-old", func(a *topology.Alarm) {
+			a.Metrics, a.Expression = a.Metrics[:1], "v"
+		}, "a dead letter for eight days, which people list each hour", "dead-letters-old does not fire"},
+	} {
+		t.Run(c.mistake, func(t *testing.T) {
+			t.Parallel()
+			all := scenarios()
+			i := slices.IndexFunc(all, func(s *scenario) bool { return s.name == c.scenario })
+			if i < 0 {
+				t.Fatalf("there is no scenario %q", c.scenario)
+			}
+			d := all[i].prepare()
+			for n := range d.Alarms {
+				if a := &d.Alarms[n]; a.Name == d.Names.Alarm(c.alarm) {
+					c.change(a)
+				}
+			}
+			store := all[i].record(t, &d)
+			seen := slices.ContainsFunc(cloudwatch.Plausible(), func(a cloudwatch.Assumptions) bool {
+				return strings.Contains(strings.Join(all[i].judge(t, &d, store, a), "\n"), c.want)
+			})
+			if !seen {
+				t.Errorf("the scenario %q does not see it: it never says %q", c.scenario, c.want)
 			}
 		})
 	}

@@ -1,6 +1,7 @@
 package alarms
 
 import (
+	"maps"
 	"math"
 	"time"
 
@@ -29,12 +30,10 @@ func must(by int, names ...string) map[string]int {
 	return all
 }
 
-func and(maps ...map[string]int) map[string]int {
+func and(several ...map[string]int) map[string]int {
 	all := map[string]int{}
-	for _, m := range maps {
-		for name, by := range m {
-			all[name] = by
-		}
+	for _, m := range several {
+		maps.Copy(all, m)
 	}
 	return all
 }
@@ -49,6 +48,7 @@ func longWindow(o *topology.Options) { o.BatchingWindow = 5 * time.Minute }
 func segmentIsAway(n int) minute {
 	m := busy().without("deliver FlushLatency").with(minute{
 		"deliver EventAge": v(float64(60 * (n + 1))), "deliver BreakerOpen": v(1),
+		"events ApproximateAgeOfOldestMessage":         v(540), // it leaves out what was received three times
 		"events ApproximateNumberOfMessagesNotVisible": v(math.Min(4000*float64(n+1), 110_000)),
 		"events NumberOfMessagesDeleted":               v(1),
 	})
@@ -255,7 +255,7 @@ func warnings() []*scenario {
 		{name: "one write key is wrong, and tried every quarter of an hour", from: at, until: at + 122, well: busy(),
 			bad:  oneIn(16, busy().with(minute{"deliver EventsRetried misconfigured": v(1)}), busy()),
 			must: must(1, "wrong-credentials"), notify: "wrong-credentials"},
-		{name: "two messages with a wrong key are all that a quiet site has", from: at, until: at + 602, well: quiet(),
+		{name: "two messages with a wrong key are all that a quiet site has", from: at, until: at + 160, well: quiet(),
 			bad: oneIn(16,
 				quiet().with(minute{"deliver EventsRetried misconfigured": v(2), "events ApproximateNumberOfMessagesVisible": v(2),
 					"events ApproximateNumberOfMessagesNotVisible": v(2)}),
@@ -263,6 +263,10 @@ func warnings() []*scenario {
 			must: must(1, "wrong-credentials"), notify: "wrong-credentials"},
 		{name: "a sender's dead letter", from: at, until: at + 60, well: busy().with(dead(0)),
 			bad: always(busy().with(dead(1))), must: must(1, "dead-letters"), notify: "dead-letters"},
+		{name: "SQS itself moves messages to the dead-letter queue", from: at, until: at + 60, well: busy().with(dead(0)),
+			bad: func(n int) minute {
+				return busy().with(dead(float64(n + 1))).with(minute{"dead-letters NumberOfMessagesSent": v(0)})
+			}, must: must(1, "dead-letters"), notify: "dead-letters"},
 		{name: "an event that Segment refuses", from: at, until: at + 60, well: busy().with(dead(0)),
 			bad: func(n int) minute {
 				if n == 0 {
@@ -327,28 +331,28 @@ func calm() []*scenario {
 	batched := busy().with(minute{"events ApproximateNumberOfMessagesVisible": v(0),
 		"events ApproximateNumberOfMessagesNotVisible": v(20_000), "events NumberOfMessagesDeleted": v(0)})
 	return []*scenario{
-		{name: "quiet", minutes: 180, at: always(quiet())},
-		{name: "busy", minutes: 180, at: always(busy())},
-		{name: "a night without one event, and a morning", minutes: 400, at: func(n int) minute {
-			if n < 300 {
+		{name: "quiet", minutes: 90, at: always(quiet())},
+		{name: "busy", minutes: 90, at: always(busy())},
+		{name: "a night without one event, and a morning", minutes: 150, at: func(n int) minute {
+			if n < 90 {
 				return quiet()
 			}
 			return busy()
 		}},
-		{name: "no canary and no event for hours", options: noCanary, minutes: 600, at: always(minute{
+		{name: "no canary and no event", options: noCanary, minutes: 90, at: always(minute{
 			"events ApproximateNumberOfMessagesVisible": v(0), "events ApproximateNumberOfMessagesNotVisible": v(0),
 			"events NumberOfMessagesSent": v(0), "events NumberOfMessagesDeleted": v(0)})},
-		{name: "a canary is in flight whenever SQS counts", minutes: 120,
+		{name: "a canary is in flight whenever SQS counts", minutes: 90,
 			at: always(quiet().with(minute{"events ApproximateNumberOfMessagesVisible": v(1)}))},
 		{name: "a deployment", from: at, until: at + 3, well: busy(), bad: deployment},
-		{name: "the first deployment", minutes: 120, at: inTheFirstMinutes},
+		{name: "the first deployment", minutes: 90, at: inTheFirstMinutes},
 		{name: "one throttle", from: at, until: at + 1, well: busy(), bad: always(busy().with(minute{
 			"deliver Throttles": v(1), "ingest Throttles": v(1), "endpoint ServerErrors": v(1)}))},
-		{name: "one request of 20,000 a minute fails, for ever", minutes: 240,
+		{name: "one request of 20,000 a minute fails, for ever", minutes: 90,
 			at: always(busy().with(minute{"endpoint ServerErrors": v(1)}))},
 		{name: "Segment fails for one minute", from: at, until: at + 1, well: busy(),
 			bad: always(busy().with(flushes(8, 7, 200)))},
-		{name: "single readings of the write keys fail", minutes: 120,
+		{name: "single readings of the write keys fail", minutes: 90,
 			at: oneIn(4, busy().with(minute{"ingest WriteKeysOld": v(1), "ingest WriteKeysUnread": v(1)}), busy())},
 		{name: "events of a month ago are redriven", from: at, until: at + 60, well: busy(),
 			bad: always(busy().with(minute{"events NumberOfMessagesSent": v(16_000), "events NumberOfMessagesDeleted": v(16_000),
@@ -358,14 +362,14 @@ func calm() []*scenario {
 				return quiet().with(minute{"dead-letters ApproximateNumberOfMessagesVisible": v(float64(n / 720 % 2)),
 					"dead-letters ApproximateNumberOfMessagesNotVisible": v(0)})
 			}, often: true},
-		{name: "batches wait for 5 minutes to be filled", options: longWindow, minutes: 240,
+		{name: "batches wait for 5 minutes to be filled", options: longWindow, minutes: 90,
 			at: oneIn(5, batched.with(minute{"events NumberOfMessagesDeleted": v(20_000)}), batched)},
-		{name: "batches wait for 5 minutes, and only canaries come in", options: longWindow, minutes: 240,
+		{name: "batches wait for 5 minutes, and only canaries come in", options: longWindow, minutes: 90,
 			at: oneIn(5, quiet().with(minute{"events ApproximateNumberOfMessagesNotVisible": v(5),
 				"events NumberOfMessagesDeleted": v(5), "deliver EventAge": v(300)}),
 				quiet().without("deliver EventAge").with(minute{"events ApproximateNumberOfMessagesNotVisible": v(5),
 					"events NumberOfMessagesDeleted": v(0)}))},
-		{name: "the traffic is half of the usual, or twice", minutes: 240, at: oneIn(5,
+		{name: "the traffic is half of the usual, or twice", minutes: 90, at: oneIn(5,
 			busy().with(minute{"canary TrafficRatio": v(0.5), "canary LargestGrowth": v(2.2)}), busy())},
 		// Ten times as much at noon as at night, less on Saturday and Sunday, and from Wednesday on an hour
 		// earlier: daylight saving time ends. The comparison then finds up to twice or half as much.
@@ -393,7 +397,7 @@ func calm() []*scenario {
 			}
 			return m
 		}},
-		{name: "scanners try the endpoint of a quiet site", minutes: 240, at: oneIn(3,
+		{name: "scanners try the endpoint of a quiet site", minutes: 90, at: oneIn(3,
 			quiet().with(minute{"endpoint Requests": v(4), "endpoint ClientErrors": v(3), "ingest RequestsRefused": v(3),
 				"ingest WriteKeysRefused": v(1)}), quiet())},
 	}

@@ -49,7 +49,7 @@ type Metric struct {
 	Dimension string // its name; empty: none
 	Value     string // the dimension's value
 	Values    []float64
-	At        time.Time // what minute the values are of; zero: that of Write. CloudWatch takes 14 days ago to 2 hours ahead
+	At        time.Time // of the values; zero: that of Write. CloudWatch takes 14 days ago to 2 hours ahead
 }
 
 // A Writer writes metrics as lines of JSON. It is safe for concurrent use.

@@ -84,7 +84,8 @@ var (
 		message: "the queue is unavailable, retry later"}
 	refusalKeys = &refusal{status: http.StatusTooManyRequests, code: codeKeysUnread, cause: CauseService,
 		message: "the set of write keys could not be read, retry later"}
-	refusalDeadLetters = &refusal{status: http.StatusTooManyRequests, code: "dead_letters_unavailable", cause: CauseService,
+	refusalDeadLetters = &refusal{status: http.StatusTooManyRequests, code: "dead_letters_unavailable",
+		cause:   CauseService,
 		message: "invalid events could not be stored as dead letters, so no event was accepted, retry later"}
 )
 

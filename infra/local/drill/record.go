@@ -98,8 +98,8 @@ func weigh(line []byte, weight float64) []byte {
 }
 
 // gauges are parts of the names of metrics that are no counts of events, messages or requests.
-var gauges = []string{"Age", "Latency", "Duration", "Concurrent", "Oldest", "Ratio", "Growth", "Breaker", "WriteKeys",
-	"FlushEvents", "Bytes", "Canary", "_aws", "Canaries", "BatchesAllFailed", "Invocations", "Errors", "Throttles"}
+var gauges = []string{"Age", "Latency", "Duration", "Concurrent", "Oldest", "Ratio", "Growth", "Breaker",
+	"WriteKeysOld", "WriteKeysUnread", "Bytes", "Canary", "_aws", "Canaries", "Invocations", "Errors", "Throttles"}
 
 // isCount reports whether a metric is twice as large when twice as many events come in.
 func isCount(name string) bool {
