@@ -38,7 +38,7 @@ func (c *Client) Enqueue(message analytics.Message) error {
 	defer c.encoders.put(e)
 	p, err := e.encode(message, now(), c.config.Callback != nil)
 	if err != nil {
-		return c.reject(err)
+		return c.reject(message, err)
 	}
 	switch {
 	case c.config.Durability == Memory:
@@ -46,7 +46,9 @@ func (c *Client) Enqueue(message analytics.Message) error {
 	case c.closed.Load(): // Shutdown waits until the disk is empty: nothing may be added
 		err = ErrClosed
 	default:
-		err = c.disk.write(e, p.raw)
+		if err = c.disk.write(e, p.raw); err == nil {
+			c.senders.countOne(e.buf, p, "") // it comes to no sender again
+		}
 	}
 	if err == nil || err == ErrClosed {
 		return err
@@ -56,6 +58,7 @@ func (c *Client) Enqueue(message analytics.Message) error {
 		reason = DiskFailed
 	}
 	c.settler.counts.drop(reason, 1)
+	c.senders.countOne(e.buf, p, reason)
 	if p.message != nil {
 		c.settler.tell(p.message, err)
 	}
@@ -63,11 +66,12 @@ func (c *Client) Enqueue(message analytics.Message) error {
 }
 
 // reject counts an event that could not be encoded, and returns why.
-func (c *Client) reject(err error) error {
+func (c *Client) reject(m analytics.Message, err error) error {
 	reason := Invalid
 	if event, ok := errors.AsType[*EventError](err); ok {
 		reason = event.Reason
 	}
 	c.settler.counts.drop(reason, 1)
+	c.senders.countRejected(m, reason)
 	return err
 }

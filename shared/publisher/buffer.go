@@ -14,6 +14,7 @@ import (
 type item struct {
 	json    []byte
 	raw     bool              // it is a Raw
+	name    place             // see prepared
 	message analytics.Message // for the callback; nil: none
 	pub     *publication      // the call of Publish that waits for it; nil: enqueued
 	index   int               // in pub
@@ -89,7 +90,7 @@ func newBuffer(maxBytes int64) *buffer {
 
 // add copies an event into a shard.
 func (b *buffer) add(shard int, json []byte, p prepared) error {
-	it := item{json: json, raw: p.raw, message: p.message}
+	it := item{json: json, raw: p.raw, name: p.name, message: p.message}
 	n := it.bytes()
 	if b.held.Add(n) > b.max {
 		b.held.Add(-n)

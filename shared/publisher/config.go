@@ -72,7 +72,8 @@ type Config struct {
 	// CloseTimeout is how long Close waits for SQS. Default: 30 s.
 	CloseTimeout time.Duration
 	// Metrics receives the client's metrics once a minute, as lines of CloudWatch's embedded metric
-	// format: os.Stdout in a Lambda function, the CloudWatch agent's log elsewhere. Default: none.
+	// format, and a line of JSON with the names of the events that are sent most: os.Stdout in a
+	// Lambda function, the CloudWatch agent's log elsewhere. Default: none.
 	Metrics io.Writer
 	// Pipeline is the name of the Spillway pipeline that QueueURL belongs to, the value of the
 	// metrics' dimension Pipeline. Default: "spillway".

@@ -444,8 +444,8 @@ func TestDirectoryOfTheFirstVersionIsSent(t *testing.T) {
 	}
 }
 
-// slowToFail holds the calls with fresh events 5 s longer than their context, and the others as long
-// as theirs.
+// slowToFail holds the calls with fresh events 5 s longer than their context, and the others as
+// long as theirs.
 type slowToFail struct{}
 
 func (slowToFail) SendMessageBatch(ctx context.Context, in *sqs.SendMessageBatchInput,

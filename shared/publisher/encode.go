@@ -44,7 +44,11 @@ var errTooLong = fmt.Errorf("%w: it is larger than the %d bytes that Segment tak
 type prepared struct {
 	message analytics.Message // with type, messageId and timestamp set, for a callback; nil unless asked for
 	raw     bool              // it is a Raw, and its message has no context
+	name    place             // of a track's name in the JSON, without its quotes
 }
+
+// place is where something is in an event's JSON, which has at most event.MaxEventBytes.
+type place struct{ from, to uint16 }
 
 // encode checks a message as analytics-go does, with the same errors, gives it an id and a time
 // where it has none, and writes it to e.buf. keep asks for the message as it was sent.
@@ -144,7 +148,11 @@ func track(e *encoder, m *analytics.Track, at time.Time, keep bool) (p prepared,
 	m.Type = "track"
 	identity(&m.MessageId, &m.Timestamp, at)
 	e.head(`{"type":"track"`, m.MessageId, m.AnonymousId, m.UserId)
+	from := len(e.buf) + len(`,"event":"`)
 	e.text(`,"event":`, m.Event)
+	if to := len(e.buf) - 1; to <= event.MaxEventBytes { // otherwise it is refused
+		p.name = place{uint16(from), uint16(to)}
+	}
 	err = e.tail(m.Timestamp, m.Context, `,"properties":`, m.Properties, m.Integrations)
 	if keep {
 		p.message = *m

@@ -42,7 +42,8 @@ type packing struct {
 	header     message.Header // of the events of analytics-go's types
 	rawHeader  message.Header // of Raw events, which get no context
 	compressor *message.Compressor
-	maxEvents  int       // in a message; 0: as many as fit
+	maxEvents  int // in a message; 0: as many as fit
+	senders    *senders
 	packers    sync.Pool // of *message.Packer
 }
 
@@ -55,8 +56,9 @@ func newPacking(config *Config) (*packing, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &packing{header: header, rawHeader: message.Header{WriteKey: config.WriteKey}, compressor: compressor,
-		maxEvents: config.MessageEvents}, nil
+	return &packing{senders: newSenders(config), header: header, rawHeader: message.Header{WriteKey: config.WriteKey},
+		compressor: compressor,
+		maxEvents:  config.MessageEvents}, nil
 }
 
 // newHeader makes what all events of analytics-go's types have in common. Its context names
@@ -107,6 +109,9 @@ func (p *packing) pack(chunks []*chunk) []*outgoing {
 		for _, ch := range chunks {
 			if ch.published() != group.published {
 				continue
+			}
+			if !group.raw { // each chunk once
+				p.senders.count(ch.items, "")
 			}
 			for i := range ch.items {
 				it := &ch.items[i]

@@ -58,10 +58,11 @@ func (c *Client) Publish(ctx context.Context, messages ...analytics.Message) err
 	for i, m := range messages {
 		prepared, err := e.encode(m, at, c.config.Callback != nil)
 		if err != nil {
-			p.failed[i] = c.reject(err)
+			p.failed[i] = c.reject(m, err)
 			continue
 		}
-		items = append(items, item{json: bytes.Clone(e.buf), raw: prepared.raw, message: prepared.message, pub: p, index: i})
+		items = append(items, item{json: bytes.Clone(e.buf), raw: prepared.raw, name: prepared.name,
+			message: prepared.message, pub: p, index: i})
 	}
 	c.encoders.put(e)
 	if len(items) == 0 {
@@ -74,6 +75,7 @@ func (c *Client) Publish(ctx context.Context, messages ...analytics.Message) err
 		}
 		if err == ErrFull {
 			c.settler.counts.drop(Full, len(items))
+			c.senders.count(items, Full)
 		}
 		return &PublishError{p.failed}
 	}

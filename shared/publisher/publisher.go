@@ -37,6 +37,7 @@ type Client struct {
 	disk     *disk // nil: none
 	sender   *sender
 	settler  *settler
+	senders  *senders
 
 	life      *lifecycle
 	closed    atomic.Bool
@@ -80,7 +81,8 @@ func New(ctx context.Context, config Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{config: config, buffer: newBuffer(config.BufferBytes), life: newLifecycle(), ended: make(chan struct{})}
+	c := &Client{senders: packing.senders, config: config, buffer: newBuffer(config.BufferBytes), life: newLifecycle(),
+		ended: make(chan struct{})}
 	var replay *replayer
 	if config.Dir != "" {
 		if c.disk, err = openDisk(ctx, &config, packing); err != nil {

@@ -45,7 +45,8 @@ const reportInterval = time.Minute
 
 // report logs losses and writes metrics every minute and, for the last time, after the shutdown.
 func (c *Client) report() {
-	r := &reporter{config: &c.config, metrics: emf.NewWriter(c.config.Metrics, c.config.Pipeline, "publisher")}
+	r := &reporter{config: &c.config, senders: c.senders,
+		metrics: emf.NewWriter(c.config.Metrics, c.config.Pipeline, "publisher")}
 	tick := time.NewTicker(reportInterval)
 	defer tick.Stop()
 	for {
@@ -63,6 +64,7 @@ func (c *Client) report() {
 type reporter struct {
 	config  *Config
 	metrics *emf.Writer
+	senders *senders
 	last    Stats
 }
 
@@ -80,6 +82,9 @@ func (r *reporter) report(now Stats) {
 	if r.config.Metrics != nil {
 		if err := r.metrics.Write(time.Now(), now.metrics(&r.last)...); err != nil {
 			log.Error("metrics can't be written", "error", err)
+		}
+		if err := r.senders.counter.Write(r.config.Metrics, time.Now()); err != nil {
+			log.Error("the heaviest senders can't be written", "error", err)
 		}
 	}
 	r.last = now
