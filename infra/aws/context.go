@@ -295,6 +295,10 @@ func (s *settings) set(name, value string) error {
 	if i < 0 {
 		return fmt.Errorf("unknown setting %q (known: %s)", name, strings.Join(settingNames(), ", "))
 	}
+	if keptFingerprint.MatchString(value) {
+		return fmt.Errorf("%s is only the fingerprint that a stack keeps of a secret or long value: give the value itself",
+			name)
+	}
 	switch err := allSettings[i].read(s, value); {
 	case err != nil && allSettings[i].must == "":
 		return fmt.Errorf("%s: %w", name, err)

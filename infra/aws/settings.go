@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -174,6 +175,9 @@ func (s *settings) print(w io.Writer) {
 		fmt.Fprintf(w, "  %-24s %s\n", allSettings[i].name, texts[allSettings[i].name])
 	}
 }
+
+// keptFingerprint matches the end of what a stack keeps in place of a value.
+var keptFingerprint = regexp.MustCompile(`\((set, )?SHA-256 [0-9a-f]{8}\)$`)
 
 // fingerprint tells values apart that are not shown.
 func fingerprint(text string) string {

@@ -195,3 +195,33 @@ func TestTheDeploymentPageListsEverySetting(t *testing.T) {
 		}
 	}
 }
+
+// The runbook deploys an earlier version with the settings that the stack keeps.
+func TestTheSettingsThatAStackKeepsMakeTheSameDeployment(t *testing.T) {
+	for _, context := range []string{
+		`{}`,
+		`{"name": "staging", "reservedConcurrency": "none", "maximumConcurrency": "5", "ingestEndpoint": "function-url", "canary": "false"}`,
+		`{"regions": "us-east-1,eu-west-1", "reservedConcurrency": 30, "segmentEndpoint": "eu", "writeKeyParameter": "none",
+			"writeKeysParameter": "/a,/b", "emails": "a@example.com,b@example.com", "tags": {"team": "data and more", "env": "prod"},
+			"publicURL": "https://events.example.com", "pathPrefix": "/events", "adoptQueues": "eu-west-1"}`,
+	} {
+		before, err := read(t, context, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		after, err := read(t, `{"settings": "settings.json"}`, map[string]string{"settings.json": before.kept()})
+		if err != nil || after.kept() != before.kept() || text(after.topology()) != text(before.topology()) {
+			t.Errorf("%s: %v\nbefore %s\nafter  %s", context, err, before.kept(), after.kept())
+		}
+	}
+	secret, err := read(t, `{"canaryWriteKey": "secret", "emails": "`+strings.Repeat("someone@example.com,", 20)+`"}`, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = read(t, `{"settings": "settings.json"}`, map[string]string{"settings.json": secret.kept()})
+	for _, name := range []string{"canaryWriteKey", "emails"} {
+		if err == nil || !strings.Contains(err.Error(), name+" is only the fingerprint") {
+			t.Errorf("%s was kept as a fingerprint, and reading it back says %v", name, err)
+		}
+	}
+}
