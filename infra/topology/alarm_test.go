@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/spillwayhq/spillway/infra/topology/metricmath"
 	"github.com/spillwayhq/spillway/shared/canary"
 	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/emf"
@@ -130,9 +129,6 @@ func TestExpressionsUseExactlyTheMetricsOfTheirAlarm(t *testing.T) {
 		if a.Expression == "" {
 			continue
 		}
-		if _, err := metricmath.Parse(a.Expression); err != nil {
-			t.Errorf("%s: %v", a.Name, err)
-		}
 		used := slices.Compact(slices.Sorted(slices.Values(word.FindAllString(a.Expression, -1))))
 		var defined []string
 		for _, m := range a.Metrics {
@@ -153,6 +149,32 @@ func TestAnAlarmAboutRetriedMessagesLooksBackLongerThanTheLongestPause(t *testin
 	if lookback := a.Period * time.Duration(a.Periods-maxLag); lookback <= longest || a.Breaching != 1 {
 		t.Errorf("%s looks back for %v and wants %d values; a message may be invisible for %v", a.Name, lookback, a.Breaching,
 			longest)
+	}
+}
+
+// Lambda may wait for a batch to be filled for up to 5 minutes. Then the newest canaries are not
+// delivered, and nothing is done for as long: both are as it was set.
+func TestABatchingWindowOfMinutesFiresNothing(t *testing.T) {
+	for seconds := 1; seconds <= 300; seconds++ {
+		o := DefaultOptions()
+		o.BatchingWindow = time.Duration(seconds) * time.Second
+		d := New(o)
+		if err := d.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		silent, _ := d.Alarm(d.Names.Alarm("canary-silent"))
+		if undelivered := o.BatchingWindow + canary.Interval; time.Duration(silent.Breaching)*silent.Period <= undelivered {
+			t.Errorf("a window of %d s leaves the canaries of %v undelivered, and %d of %v fire", seconds, undelivered,
+				silent.Breaching, silent.Period)
+		}
+		stalled, _ := d.Alarm(d.Names.Alarm("delivery-stalled"))
+		if stalled.Period <= o.BatchingWindow {
+			t.Errorf("a window of %d s leaves periods of %v without a batch", seconds, stalled.Period)
+		}
+		if late := maxLag * time.Minute; time.Duration(stalled.Periods-stalled.Breaching)*stalled.Period < late {
+			t.Errorf("a window of %d s: %d of %d x %v leave no room for %v", seconds, stalled.Breaching, stalled.Periods,
+				stalled.Period, late)
+		}
 	}
 }
 

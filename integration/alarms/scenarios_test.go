@@ -137,7 +137,8 @@ func outages() []*scenario {
 				return busyDead.with(minute{"deliver Throttles": v(50), "deliver ConcurrentExecutions": v(0),
 					"events ApproximateNumberOfMessagesVisible": v(3000 * float64(n+1))})
 			},
-			must: and(must(3, "canary-silent", "deliver-throttled", "delivery-down", "delivery-slow"), must(7, "delivery-stalled"),
+			must: and(must(3, "canary-silent", "deliver-throttled", "delivery-down", "delivery-slow"),
+				must(7, "delivery-stalled"),
 				must(12, "backlog-growing")), notify: "delivery-down"},
 		{name: "the event source is off", from: at, until: at + 60, well: busy(),
 			bad: func(n int) minute {
@@ -148,7 +149,8 @@ func outages() []*scenario {
 			must: and(must(3, "canary-silent", "delivery-down"), must(7, "delivery-stalled"),
 				must(12, "backlog-growing", "delivery-slow")), notify: "delivery-down"},
 		{name: "the event source is off, without a canary and with three messages", options: noCanary, from: at,
-			until: at + 60, well: quiet().with(minute{"events NumberOfMessagesSent": v(0), "events NumberOfMessagesDeleted": v(0)}),
+			until: at + 60, well: quiet().with(minute{"events NumberOfMessagesSent": v(0),
+				"events NumberOfMessagesDeleted": v(0)}),
 			bad: always(quiet().without("deliver ").with(minute{"events NumberOfMessagesSent": v(0),
 				"events NumberOfMessagesDeleted": v(0), "events ApproximateNumberOfMessagesVisible": v(3)})),
 			must: must(7, "delivery-stalled", "delivery-down"), notify: "delivery-down"},
@@ -160,7 +162,9 @@ func outages() []*scenario {
 			bad:  always(busy().with(minute{"endpoint ServerErrors": v(600)})),
 			must: must(3, "ingest-errors", "ingest-down"), notify: "ingest-down"},
 		{name: "SQS can't be reached", from: at, until: at + 30, well: busy(),
-			bad:    always(busy().without("deliver ", "events ").with(minute{"endpoint ClientErrors": v(20_000), "canary CanaryAccepted": v(0), "publisher EventsSpilled": v(20_000)})),
+			bad: always(busy().without("deliver ",
+				"events ").with(minute{"endpoint ClientErrors": v(20_000), "canary CanaryAccepted": v(0),
+				"publisher EventsSpilled": v(20_000)})),
 			must:   and(must(3, "ingest-silent", "ingest-down", "publisher-spilling"), must(5, "ingest-refusing")),
 			notify: "ingest-down publisher-spilling"},
 		{name: "Lambda throttles all functions", from: at, until: at + 30, well: busy(),
@@ -195,7 +199,8 @@ func outages() []*scenario {
 func refusals() []*scenario {
 	const at = 40
 	refused := func(n, keys float64) minute {
-		return minute{"endpoint ClientErrors": v(40 + n), "ingest RequestsRefused": v(40 + n), "ingest WriteKeysRefused": v(keys)}
+		return minute{"endpoint ClientErrors": v(40 + n), "ingest RequestsRefused": v(40 + n),
+			"ingest WriteKeysRefused": v(keys)}
 	}
 	return []*scenario{
 		{name: "the document of write keys is broken", from: at, until: at + 60, well: busy(),
@@ -277,12 +282,14 @@ func warnings() []*scenario {
 		{name: "dead letters can't be written", from: at, until: at + 30, well: busy(),
 			bad: always(busy().with(minute{"deliver DeadLetterErrors": v(2)})), must: must(3, "dead-letters-unwritten"),
 			notify: "dead-letters-unwritten"},
-		{name: "a dead letter for eight days, which people list each hour", minutes: 8 * 24 * 60, goesOn: true, only: "dead-letters dead-letters-old",
+		{name: "a dead letter for eight days, which people list each hour", minutes: 8 * 24 * 60, goesOn: true,
+			only: "dead-letters dead-letters-old",
 			at: oneIn(60, quiet().with(minute{"dead-letters ApproximateNumberOfMessagesVisible": v(0),
 				"dead-letters ApproximateNumberOfMessagesNotVisible": v(1)}), quiet().with(dead(1))),
 			must: and(must(16, "dead-letters"), must(7*24*60+64, "dead-letters-old")), notify: "dead-letters dead-letters-old"},
 		{name: "ingest is slow", from: at, until: at + 30, well: busy(),
-			bad: always(busy().with(minute{"ingest AcceptLatency": v(3000)})), must: must(5, "ingest-slow"), notify: "ingest-slow"},
+			bad: always(busy().with(minute{"ingest AcceptLatency": v(3000)})), must: must(5, "ingest-slow"),
+			notify: "ingest-slow"},
 		{name: "a typing error in the newest set of write keys", from: at, until: at + 30, well: busy(),
 			bad: always(busy().with(minute{"ingest WriteKeysOld": v(1)})), must: must(5, "write-keys-old"),
 			notify: "write-keys-old"},
@@ -352,12 +359,21 @@ func calm() []*scenario {
 			at: always(busy().with(minute{"endpoint ServerErrors": v(1)}))},
 		{name: "Segment fails for one minute", from: at, until: at + 1, well: busy(),
 			bad: always(busy().with(flushes(8, 7, 200)))},
+		{name: "one request to Segment takes too long, on a quiet site", from: at, until: at + 2, well: quiet(),
+			bad: func(n int) minute {
+				if n == 0 {
+					return quiet().with(flushes(1, 1, 10_000)).with(minute{"deliver BreakerOpen": v(1)})
+				}
+				return quiet().with(flushes(2, 1, 5000)).with(minute{"deliver BreakerOpen": v(0), "deliver EventAge": v(90)})
+			}},
+		{name: "for 30 minutes CloudWatch has no metric at all", from: at, until: at + 30, well: busy(), bad: always(nil)},
 		{name: "single readings of the write keys fail", minutes: 90,
 			at: oneIn(4, busy().with(minute{"ingest WriteKeysOld": v(1), "ingest WriteKeysUnread": v(1)}), busy())},
 		{name: "events of a month ago are redriven", from: at, until: at + 60, well: busy(),
 			bad: always(busy().with(minute{"events NumberOfMessagesSent": v(16_000), "events NumberOfMessagesDeleted": v(16_000),
 				"events ApproximateNumberOfMessagesVisible": v(400)}))},
-		{name: "a dead letter each day is redriven the same day", minutes: 8 * 24 * 60, goesOn: true, only: "dead-letters dead-letters-old", may: "dead-letters",
+		{name: "a dead letter each day is redriven the same day", minutes: 8 * 24 * 60, goesOn: true,
+			only: "dead-letters dead-letters-old", may: "dead-letters",
 			at: func(n int) minute {
 				return quiet().with(minute{"dead-letters ApproximateNumberOfMessagesVisible": v(float64(n / 720 % 2)),
 					"dead-letters ApproximateNumberOfMessagesNotVisible": v(0)})

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/message"
+	"github.com/spillwayhq/spillway/shared/segment"
 )
 
 // Metrics returns the report as CloudWatch metrics.
@@ -31,9 +32,10 @@ func (r *Report) Metrics() []emf.Metric {
 		latency.Values = append(latency.Values, float64(f.Latency)/float64(time.Millisecond))
 		responses[f.Class.String()]++
 	}
-	metrics := []emf.Metric{
-		one("EventsDelivered", r.Delivered), flag("BreakerOpen", r.BreakerOpen), ages, latency,
-	}
+	// A breaker that nothing waits for may be open for hours, after one answer that was too late: the
+	// next message goes to another environment.
+	open := r.BreakerOpen && (r.Waiting > 0 || r.Retried[segment.Transient.String()] > 0)
+	metrics := []emf.Metric{one("EventsDelivered", r.Delivered), flag("BreakerOpen", open), ages, latency}
 	for _, m := range []struct { // a metric costs money for each hour in which it is written
 		name string
 		n    int

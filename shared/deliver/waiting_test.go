@@ -78,3 +78,30 @@ func TestAMessageWithARefusedKeyOrThatWasRedrivenIsNoBacklog(t *testing.T) {
 		}
 	})
 }
+
+// Canaries come in every minute and never reach Segment, so in an environment that nothing else
+// reaches they would report an open breaker for hours.
+func TestABreakerThatNothingWaitsForIsNoOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(context.Context, *event.Batch) error { return status(503) })
+		r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA, CanaryWriteKey: keyB, CanaryEndsHere: true})
+		open := func() (value float64) {
+			for _, m := range r.last.Metrics() {
+				if m.Name == "BreakerOpen" {
+					value = m.Values[0]
+				}
+			}
+			return value
+		}
+		for range breakAfter {
+			r.invoke(t.Context(), one("e"))
+		}
+		want(t, "when it opens", open(), 1.0)
+		r.invoke(t.Context(), canary("c"))
+		want(t, "while the message waits", open(), 1.0)
+		time.Sleep(maxBackoff)
+		r.invoke(t.Context(), canary("c"))
+		want(t, "when it was delivered elsewhere", open(), 0.0)
+		want(t, "the breaker itself", r.last.BreakerOpen, true)
+	})
+}
