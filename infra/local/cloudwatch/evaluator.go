@@ -133,7 +133,8 @@ func (e *Evaluator) newAlarm(a topology.Alarm) (*metricAlarm, error) {
 
 // Begin says when the first values came into the store. An alarm to which missing data is bad is
 // then not evaluated until all of its periods lie after that: a store that has just been made lacks
-// what CloudWatch has of the time before, and nobody was silent.
+// what CloudWatch has of the time before, and nobody was silent. CloudWatch's alarms have the same as
+// a setting (user guide, "Alarm warm-up periods").
 func (e *Evaluator) Begin(at time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
