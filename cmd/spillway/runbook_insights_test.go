@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -15,9 +16,9 @@ import (
 )
 
 // cloudWatchLogs answers queries of CloudWatch Logs Insights from the lines of a log, and never the
-// first time that it is asked. It knows as much of their language as the runbook uses, and fails the
-// test for what it does not know, and for a field that no line has: nobody would ever find anything
-// by it.
+// first time that it is asked. It knows as much of their language as the runbook uses, and fails
+// the test for what it does not know, and for a field that no line has: nobody would ever find
+// anything by it.
 type cloudWatchLogs struct {
 	t     *testing.T
 	lines func() []string // of all functions
@@ -161,6 +162,9 @@ func (c *cloudWatchLogs) answer(query string) string {
 		command, rest, _ := strings.Cut(strings.TrimSpace(s), " ")
 		switch command {
 		case "fields":
+			if strings.HasPrefix(rest, "jsonParse(@message) as ") {
+				break // the fields of a line are known by their own names
+			}
 			columns = strings.Split(strings.ReplaceAll(rest, " ", ""), ",")
 		case "filter":
 			rows = slices.DeleteFunc(rows, func(f fields) bool { return !c.holds(rest, f, rows) })
@@ -171,6 +175,8 @@ func (c *cloudWatchLogs) answer(query string) string {
 					f[pattern.SubexpNames()[1]] = m[1]
 				}
 			}
+		case "unnest":
+			rows = c.unnest(rest, rows)
 		case "stats":
 			rows, columns = c.stats(rest, rows)
 		case "sort":
@@ -201,6 +207,27 @@ func (c *cloudWatchLogs) answer(query string) string {
 	}
 	out, _ := json.Marshal(results)
 	return string(out)
+}
+
+// unnest makes a line of each element of a list, which is a field of the object that was parsed.
+func (c *cloudWatchLogs) unnest(expression string, rows []fields) (elements []fields) {
+	list, name, ok := strings.Cut(expression, " into ")
+	_, list, dotted := strings.Cut(list, ".")
+	if !ok || !dotted {
+		c.t.Errorf("an unknown unnest of Insights: %s", expression)
+	}
+	for _, f := range rows {
+		for i := 0; ; i++ {
+			value, ok := f[list+"."+strconv.Itoa(i)]
+			if !ok {
+				break
+			}
+			element := maps.Clone(f)
+			element[name] = value
+			elements = append(elements, element)
+		}
+	}
+	return elements
 }
 
 var (

@@ -182,7 +182,8 @@ func (i *incident) promises() []promise {
 		{`spillway logs --name "$NAME" ingest --query 'filter msg like`, `QueueDoesNotExist +1\n`, step{}},
 		{`spillway logs --name "$NAME" ingest`, `^(\S+ \S+  (\{"time"|\d{4}-).*\n){1,20}$`, step{}},
 		{`spillway logs --name "$NAME" canary`, `the canary was accepted`, step{}},
-		{`spillway logs --name "$NAME" deliver --query 'filter ispresent(misconfigured_keys.0)`, `misconfigured_keys\.0 +count\(\*\)\n` + ids + ` +\d`, step{}},
+		{`spillway logs --name "$NAME" deliver --query 'filter ispresent(misconfigured_keys.0)`, `key +invocations\n` + ids + ` +\d`, step{}},
+		{"spillway top", `(?s)BY EVENT .*\d.*BY WRITE-KEY .*` + ids, step{}},
 		{`spillway logs --name "$NAME" deliver --query 'filter msg like`, `QueueDoesNotExist +1\n`, step{}},
 		{`spillway logs --name "$NAME" deliver --query 'filter @message like /Task`, `(?s)can't start.*Task timed out|Task timed out.*can't start`, step{}},
 		{`spillway logs --name "$NAME" deliver --query 'filter ispresent(CanaryDelivered)`, `max\(CanaryLatency\)\n.*\d`, step{}},
@@ -259,12 +260,13 @@ func TestASampleOfTheRunbookCanBePasted(t *testing.T) {
 	i.paste(s, first, replace, used)
 	for _, block := range blocks[1:] {
 		if sample := []string{"spillway dlq show", `spillway logs --name "$NAME" deliver --all`,
-			`spillway logs --name "$NAME" deliver --query 'parse`}; slices.ContainsFunc(sample,
+			`spillway logs --name "$NAME" deliver --query 'parse`, "spillway top",
+			`spillway logs --name "$NAME" deliver --query 'filter ispresent(mis`}; slices.ContainsFunc(sample,
 			func(p string) bool { return strings.HasPrefix(block[0], p) }) {
 			i.paste(s, block, replace, used)
 		}
 	}
-	if len(used) < 6 {
+	if len(used) < 8 {
 		t.Errorf("only these were pasted: %v", used)
 	}
 }

@@ -53,7 +53,8 @@ func newSenders(pipeline string, store *cloudwatch.Store, log io.Writer) *sender
 
 // Write implements io.Writer for the log of all parts.
 func (s *senders) Write(line []byte) (int, error) {
-	if l, ok := heavy.Parse(line); ok {
+	l, ok := heavy.Parse(line)
+	if ok {
 		s.mu.Lock()
 		if l.Part == heavy.PartAll {
 			s.windows = keep(append(s.windows, l), l.Time.Add(-windowRetention))
@@ -61,8 +62,22 @@ func (s *senders) Write(line []byte) (int, error) {
 			s.lines = keep(append(s.lines, l), l.Time.Add(-lineRetention))
 		}
 		s.mu.Unlock()
+		return len(line), s.logWithoutUsers(l)
 	}
 	return s.log.Write(line)
+}
+
+// logWithoutUsers writes a line to the log, where no personal data is.
+func (s *senders) logWithoutUsers(l heavy.Line) error {
+	entries := make([]heavy.Entry, 0, len(l.Heaviest))
+	for _, e := range l.Heaviest {
+		if e.By != heavy.ByUser {
+			entries = append(entries, e)
+		}
+	}
+	l.Heaviest = entries
+	_, err := l.WriteTo(s.log)
+	return err
 }
 
 // keep returns the lines that are not older.
