@@ -2,31 +2,39 @@ package drill
 
 import "time"
 
-// A Notice is the first notification that people got of a fault.
+// A Notice is the first notification that people got.
 type Notice struct {
 	Alarm string
 	At    time.Time
-	After time.Duration // from the begin of the first fault
+	After time.Duration // from the begin of Cause
+	Cause Mark
 }
 
-// FirstFault is when the first fault began; false: there was none.
-func (r *Result) FirstFault() (time.Time, bool) {
+// FirstCause is what there was to be told of first: the first fault, and without one the first
+// thing that people did or that came in otherwise than usual. False: nothing happened.
+func (r *Result) FirstCause() (Mark, bool) {
 	for _, m := range r.Marks {
 		if m.Kind == Fault {
-			return m.From, true
+			return m, true
 		}
 	}
-	return time.Time{}, false
+	for _, m := range r.Marks {
+		if m.Kind != Outcome {
+			return m, true
+		}
+	}
+	return Mark{}, false
 }
 
-// FirstNotice is the first notification since the first fault; false: there was no fault, or none came.
+// FirstNotice is the first notification since the first cause; false: there was no cause, or none
+// came.
 func (r *Result) FirstNotice() (Notice, bool) {
-	fault, any := r.FirstFault()
+	cause, any := r.FirstCause()
 	var first Notice
 	for _, a := range r.Alarms {
 		for _, f := range a.Firings {
-			if any && f.Notified && !f.From.Before(fault) && (first.Alarm == "" || f.From.Before(first.At)) {
-				first = Notice{Alarm: a.Name, At: f.From, After: f.From.Sub(fault)}
+			if any && f.Notified && !f.From.Before(cause.From) && (first.Alarm == "" || f.From.Before(first.At)) {
+				first = Notice{Alarm: a.Name, At: f.From, After: f.From.Sub(cause.From), Cause: cause}
 			}
 		}
 	}

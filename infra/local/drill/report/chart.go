@@ -28,6 +28,7 @@ type chart struct {
 	Y, X           []tick
 	Bands          []band
 	Bound          *bound
+	Moments        []moment
 	Readouts       []readout
 	Hours          *table
 }
@@ -47,6 +48,9 @@ type band struct {
 	Class, X, Width, Y, Height string
 	Text                       string
 }
+
+// A moment is something that happened and has no length.
+type moment struct{ X, Class, Text string }
 
 // A readout is what the pointer shows over a part of the time.
 type readout struct {

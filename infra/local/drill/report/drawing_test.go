@@ -142,14 +142,14 @@ func TestSumsOfMoneyHaveCents(t *testing.T) {
 
 func TestTheTimesOfAlarmsAreJoined(t *testing.T) {
 	alarms := []drill.Alarm{
-		{Firings: []drill.Firing{{From: moment(1, 0, 0), To: until(2, 0, 0), Notified: true},
-			{From: moment(5, 0, 0), Notified: true}}},
-		{Firings: []drill.Firing{{From: moment(1, 30, 0), To: until(3, 0, 0), Notified: true},
-			{From: moment(6, 0, 0), To: until(7, 0, 0), Notified: true}}},
-		{Firings: []drill.Firing{{From: moment(3, 30, 0), To: until(4, 0, 0)}}}, // told nobody
+		{Firings: []drill.Firing{{From: on(1, 0, 0), To: until(2, 0, 0), Notified: true},
+			{From: on(5, 0, 0), Notified: true}}},
+		{Firings: []drill.Firing{{From: on(1, 30, 0), To: until(3, 0, 0), Notified: true},
+			{From: on(6, 0, 0), To: until(7, 0, 0), Notified: true}}},
+		{Firings: []drill.Firing{{From: on(3, 30, 0), To: until(4, 0, 0)}}}, // told nobody
 	}
 	got := firingTimes(alarms)
-	if len(got) != 2 || !got[0].From.Equal(moment(1, 0, 0)) || !got[0].To.Equal(moment(3, 0, 0)) || got[1].To != nil {
+	if len(got) != 2 || !got[0].From.Equal(on(1, 0, 0)) || !got[0].To.Equal(on(3, 0, 0)) || got[1].To != nil {
 		t.Errorf("the times are %v", got)
 	}
 }

@@ -11,13 +11,13 @@ import (
 
 var sampleStart = time.Date(2018, 9, 24, 0, 0, 0, 0, time.UTC)
 
-func moment(hour, minute, second int) time.Time {
+func on(hour, minute, second int) time.Time {
 	return sampleStart.Add(time.Duration(hour)*time.Hour + time.Duration(minute)*time.Minute +
 		time.Duration(second)*time.Second)
 }
 
 func until(hour, minute, second int) *time.Time {
-	t := moment(hour, minute, second)
+	t := on(hour, minute, second)
 	return &t
 }
 
@@ -76,7 +76,7 @@ func sample() *drill.Result {
 		return drill.Series{Chart: chart, Name: name, Unit: unit, Values: values[key]}
 	}
 	drain := 8.6 * 60
-	seg := drill.Firing{From: moment(10, 4, 10), To: until(14, 26, 0), Notified: false,
+	seg := drill.Firing{From: on(10, 4, 10), To: until(14, 26, 0), Notified: false,
 		Reason: "Threshold Crossed: 3 out of the last 6 datapoints were greater than the threshold (0.5)."}
 	return &drill.Result{
 		Scenario: "incident", Title: "24 September 2018, replayed", Seed: 1, EventsPerSecond: 20, Start: sampleStart,
@@ -85,11 +85,11 @@ func sample() *drill.Result {
 			"is away for " +
 			"4 h 20 min, and for half an hour of that the metrics are away too. Then Segment comes back.",
 		Marks: []drill.Mark{
-			{Kind: drill.Load, From: moment(8, 0, 0), To: until(24, 0, 0), Text: "The API tracks 1.8 times as much"},
-			{Kind: drill.Fault, From: moment(9, 20, 0), To: until(10, 0, 0), Text: "Segment takes 10 s for an answer"},
-			{Kind: drill.Fault, From: moment(10, 0, 0), To: until(14, 20, 0), Text: "Segment is away"},
-			{Kind: drill.Fault, From: moment(11, 40, 0), To: until(12, 10, 0), Text: "No metrics arrive"},
-			{Kind: drill.Outcome, From: moment(14, 28, 36), Text: "The queue is empty again"},
+			{Kind: drill.Load, From: on(8, 0, 0), To: until(24, 0, 0), Text: "The API tracks 1.8 times as much"},
+			{Kind: drill.Fault, From: on(9, 20, 0), To: until(10, 0, 0), Text: "Segment takes 10 s for an answer"},
+			{Kind: drill.Fault, From: on(10, 0, 0), To: until(14, 20, 0), Text: "Segment is away"},
+			{Kind: drill.Fault, From: on(11, 40, 0), To: until(12, 10, 0), Text: "No metrics arrive"},
+			{Kind: drill.Outcome, From: on(14, 28, 36), Text: "The queue is empty again"},
 		},
 		Series: []drill.Series{
 			series(drill.ChartAPILatency, "p50", drill.Seconds, "p50"),
@@ -106,18 +106,18 @@ func sample() *drill.Result {
 				MustFireBy: until(10, 7, 0),
 				Meaning:    "events are not delivered to Segment. They are safe in the queue for 10 days.",
 				First:      "Look at status.segment.com, and read the alarms that are part of this one.",
-				Firings:    []drill.Firing{{From: moment(10, 5, 30), To: until(14, 27, 0), Notified: true}}},
+				Firings:    []drill.Firing{{From: on(10, 5, 30), To: until(14, 27, 0), Notified: true}}},
 			{Name: "spillway-segment-failing", Severity: "critical", Section: "segment-failing", MustFireBy: until(10, 5, 30),
 				Meaning: "Segment fails.", First: "Look at status.segment.com.", Firings: []drill.Firing{seg}},
 			{Name: "spillway-segment-slow", Severity: "critical", Section: "segment-failing", MustFireBy: until(9, 26, 0),
 				Meaning: "Segment is slow.", First: "Look at status.segment.com; nothing is to be done here.",
 				Firings: []drill.Firing{
-					{From: moment(9, 24, 20), To: until(10, 20, 0), Notified: true},
-					{From: moment(10, 40, 20), To: until(10, 50, 0), Notified: false}}},
+					{From: on(9, 24, 20), To: until(10, 20, 0), Notified: true},
+					{From: on(10, 40, 20), To: until(10, 50, 0), Notified: false}}},
 			{Name: "spillway-backlog-age-warning", Severity: "warning", Section: "backlog-age",
 				Meaning: "the oldest event is older than 5 min",
 				First:   "See what else fires: this is a consequence.",
-				Firings: []drill.Firing{{From: moment(10, 12, 0), To: until(14, 31, 0), Notified: true}}},
+				Firings: []drill.Firing{{From: on(10, 12, 0), To: until(14, 31, 0), Notified: true}}},
 			{Name: "spillway-dead-letters", Severity: "warning", Section: "dead-letters", MustBeSilent: true},
 			{Name: "spillway-ingest-down", Severity: "critical", Composite: true, Section: "ingest-down", MustBeSilent: true},
 			{Name: "spillway-canary-silent", Severity: "critical", Section: "canary-silent", MustBeSilent: true},

@@ -21,7 +21,8 @@ const maxBroken = 20
 // what it came to. An error is that of w.
 func WriteText(w io.Writer, r *drill.Result) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n%s; seed %d, usually %s events/s\n\n%s\n\n", r.Title, r.Scenario, r.Seed, digitsOf(r.EventsPerSecond),
+	fmt.Fprintf(&b, "%s\n%s; seed %d, usually %s events/s\n\n%s\n\n", r.Title, r.Scenario, r.Seed,
+		digitsOf(r.EventsPerSecond),
 		r.Story)
 	writeStory(&b, r)
 	writeAlarms(&b, r)
@@ -139,7 +140,7 @@ func writeSummary(b *strings.Builder, r *drill.Result) {
 	fmt.Fprintln(table)
 	a, e := r.API, r.Events
 	if notice, ok := r.FirstNotice(); ok {
-		row("First told", "%s after the first fault, by %s", duration(notice.After.Seconds()), notice.Alarm)
+		row("First told", "by %s, %s after this began: %s", notice.Alarm, duration(notice.After.Seconds()), notice.Cause.Text)
 	}
 	row("The API", "%s calls, %s failed; publishing took %s in the median, %s at p99, %s at most", count(a.Calls),
 		count(a.Failed), duration(a.P50Seconds), duration(a.P99Seconds), duration(a.MaxSeconds))

@@ -138,6 +138,18 @@ func shades(r *drill.Result, c clock) []band {
 	return all
 }
 
+// moments are the marks without a length, for the charts.
+func moments(marks []drill.Mark, c clock) []moment {
+	var all []moment
+	for _, m := range marks {
+		if m.To == nil {
+			all = append(all, moment{X: percentage(c.percent(m.From)), Class: markClass(m.Kind),
+				Text: m.Text + ", " + c.at(m.From)})
+		}
+	}
+	return all
+}
+
 // firingTimes are the times in which at least one alarm fired of those that told somebody.
 func firingTimes(alarms []drill.Alarm) []drill.Firing {
 	var all []drill.Firing

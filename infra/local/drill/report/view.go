@@ -119,17 +119,18 @@ func most(r *drill.Result) string {
 
 // told is the answer to when somebody knew.
 func told(r *drill.Result, c clock) fact {
-	_, fault := r.FirstFault()
-	notice, any := r.FirstNotice()
+	cause, any := r.FirstCause()
+	notice, told := r.FirstNotice()
 	n := r.Notifications()
 	switch {
-	case any:
+	case told:
 		return fact{Value: "First alarm after " + duration(notice.After.Seconds()), Class: "good",
 			Note: fmt.Sprintf("%s at %s; %s in all", notice.Alarm, c.at(notice.At),
 				plural(int64(n), "notification", "notifications"))}
 	case n > 0:
-		return fact{Value: plural(int64(n), "notification", "notifications"), Note: "no fault had begun"}
-	case fault:
+		return fact{Value: plural(int64(n), "notification", "notifications"), Class: "bad",
+			Note: "before anything had happened"}
+	case any && cause.Kind == drill.Fault:
 		return fact{Value: "No alarm", Note: "nobody was told"}
 	}
 	return fact{Value: "No alarm", Class: "good", Note: "and there was no fault"}
@@ -210,6 +211,7 @@ func charts(r *drill.Result, c clock) []chart {
 	for i, key := range order {
 		ch := newChart("c"+strconv.Itoa(i), grouped[key][0].Chart, grouped[key], c)
 		ch.Bands = append(shades(r, c), ch.Bands...)
+		ch.Moments = moments(r.Marks, c)
 		all = append(all, ch)
 		if ch.Title == drill.ChartBacklog && r.Old != nil {
 			all = append(all, oldChart(r.Old, c))
