@@ -12,7 +12,7 @@ import (
 )
 
 func TestDoctorChecksTheLocalPipeline(t *testing.T) {
-	p := localtest.Start(t, local.Config{Hold: true, IngestAddr: "localhost:0"})
+	p := localtest.Start(t, local.Config{IngestAddr: "localhost:0"}) // it delivers, so that it has alarms
 	out, _, err := spillway(t.Context(), "", "doctor", queueFlag(p))
 	if err != nil || !strings.Contains(out, "0 warning, 0 failed, 0 unknown") {
 		t.Errorf("%v\n%s", err, out)
@@ -29,12 +29,12 @@ func TestDoctorChecksTheLocalPipeline(t *testing.T) {
 func TestDoctorSaysWhatIsNotThere(t *testing.T) {
 	withoutAWS(t)
 	for want, args := range map[string][]string{
-		"is `spillway up` running?":          {unreachableQueue(t)},
-		"must be the events queue":           {"http://localhost:1/000000000000/spillway-dead-letters"},
-		"remove it, or --name":               {"http://localhost:1/a/b", "--name=spillway"},
-		"set AWS_REGION":                     {"", "--name=spillway"},
-		"is for a pipeline on AWS":           {"", "--ingest-url=https://x"},
-		"must begin with a lower-case lette": {"", "--name=No"},
+		"is `spillway up` running?":           {unreachableQueue(t)},
+		"must be the events queue":            {"http://localhost:1/000000000000/spillway-dead-letters"},
+		"remove it, or --name":                {"http://localhost:1/a/b", "--name=spillway"},
+		"set AWS_REGION":                      {"", "--name=spillway"},
+		"is for a pipeline on AWS":            {"", "--ingest-url=https://x"},
+		"must begin with a lower-case letter": {"", "--name=No"},
 	} {
 		command := append([]string{"doctor"}, args[1:]...)
 		if args[0] != "" {

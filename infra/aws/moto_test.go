@@ -308,13 +308,17 @@ func TestAStackIsDeployedOnceDestroyedAndItsQueuesAdopted(t *testing.T) {
 // unread are properties that moto does not keep, or that have calls of their own, and why that is
 // acceptable.
 var unread = map[string]string{
-	"Tags":                           "names_test.go reads them in the template",
-	"Function Code":                  "asset_test.go runs what it names",
-	"Function Architectures":         "moto ignores the property",
-	"Function LoggingConfig":         "moto ignores the property",
-	"Queue RedriveAllowPolicy":       "moto ignores the property",
-	"EventInvokeConfig Qualifier":    "it is a part of the call, not of the answer",
-	"EventInvokeConfig FunctionName": "it is a part of the call, not of the answer",
+	"Tags":                     "names_test.go reads them in the template",
+	"Function Code":            "asset_test.go runs what it names",
+	"Function Architectures":   "moto ignores the property",
+	"Function LoggingConfig":   "moto ignores the property",
+	"Queue RedriveAllowPolicy": "moto ignores the property",
+	// alarms_test.go compares them with the topology.
+	"CompositeAlarm ActionsSuppressor":                "moto ignores the property",
+	"CompositeAlarm ActionsSuppressorWaitPeriod":      "moto ignores the property",
+	"CompositeAlarm ActionsSuppressorExtensionPeriod": "moto ignores the property",
+	"EventInvokeConfig Qualifier":                     "it is a part of the call, not of the answer",
+	"EventInvokeConfig FunctionName":                  "it is a part of the call, not of the answer",
 }
 
 // compare compares every property of every resource of a template with what its service says of it.

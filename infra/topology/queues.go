@@ -3,6 +3,8 @@ package topology
 import (
 	"fmt"
 	"time"
+
+	"github.com/spillwayhq/spillway/shared/deliver"
 )
 
 // maxInFlight is about how many messages of a standard queue may be in flight; beyond it SQS hands
@@ -31,7 +33,7 @@ func backlogAlarms(o Options) []Alarm {
 	processing := o.BatchSize * o.MaximumConcurrency // messages in flight while nothing waits
 	window := wholeMinutes(o.BatchingWindow)
 	return []Alarm{
-		n.backlogAge("backlog-age-warning", Warning, 10*time.Minute, "10 minutes"),
+		n.backlogAge("backlog-age-warning", Warning, deliver.BacklogAge, "10 minutes"),
 		n.backlogAge("backlog-age-critical", Critical, time.Hour, "an hour"),
 		deliveryStalled(o),
 		{

@@ -250,7 +250,7 @@ func judgeAlarms(t *topology.Topology, r read[map[string]alarm]) []Finding {
 	if r.err != nil {
 		return []Finding{r.unknown(check)}
 	}
-	var missing, silent, fires, dataless []string
+	var missing, silent, aimless, fires, dataless []string
 	all := alarmNames(t)
 	for _, name := range all {
 		a, exists := r.value[name]
@@ -263,8 +263,13 @@ func judgeAlarms(t *topology.Topology, r read[map[string]alarm]) []Finding {
 		case a.state == "INSUFFICIENT_DATA" && time.Since(a.since) > newAlarm:
 			dataless = append(dataless, name)
 		}
-		if !a.actionsEnabled {
+		topic := t.Notifies(name)
+		switch {
+		case topic == "": // it is part of a composite
+		case !a.actionsEnabled:
 			silent = append(silent, name)
+		case !slices.ContainsFunc(a.actions, func(arn string) bool { return strings.HasSuffix(arn, ":"+topic) }):
+			aimless = append(aimless, name)
 		}
 	}
 	var findings []Finding
@@ -276,6 +281,7 @@ func judgeAlarms(t *topology.Topology, r read[map[string]alarm]) []Finding {
 		{missing, "do not exist: %s", "deploy the pipeline again", Failed},
 		{silent, "tell nobody, because their actions are disabled: %s",
 			"aws cloudwatch enable-alarm-actions --alarm-names " + strings.Join(silent, " "), Failed},
+		{aimless, "tell nobody, because they do not notify their topic: %s", "deploy the pipeline again", Failed},
 		{fires, "fire: %s", "see their sections in docs/runbook.md", Failed},
 		{dataless, "have had no data for over 30 minutes: %s",
 			"see whether the functions run and write metrics: no metric at all means that the alarm sees nothing", Warning},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/spillwayhq/spillway/infra/local"
+	emulated "github.com/spillwayhq/spillway/infra/local/cloudwatch"
 	"github.com/spillwayhq/spillway/infra/topology"
 )
 
@@ -64,7 +66,8 @@ func healthy() (first, second) {
 		segment: &read[answer]{value: answer{url: "https://api.segment.io", status: 404}},
 	}
 	for _, name := range alarmNames(&t) {
-		s.alarms.value[name] = alarm{state: "OK", actionsEnabled: true}
+		s.alarms.value[name] = alarm{state: "OK", actionsEnabled: true,
+			actions: []string{"arn:aws:sns:x:y:" + t.Notifies(name)}}
 	}
 	for _, topic := range f.topics(&t) {
 		s.topics[topic] = read[[]subscription]{value: []subscription{{"arn:aws:sns:x:y:z", "email", "ops@example.com"}}}
@@ -140,8 +143,13 @@ func TestEachFaultOfADeploymentIsFound(t *testing.T) {
 		"an alarm fires": {alarmed(alarm{state: "ALARM", actionsEnabled: true,
 			since: time.Date(2026, 11, 24, 3, 4, 0, 0, time.UTC)}),
 			"failed alarms: 1 of"},
-		"actions are disabled": {alarmed(alarm{state: "OK"}), "failed alarms: 1 of"},
 		"an alarm has no data": {alarmed(alarm{state: "INSUFFICIENT_DATA", actionsEnabled: true}), "warning alarms: 1 of"},
+		"actions are disabled": {func(_ *first, s *second) {
+			s.alarms.value[n.Alarm("delivery-down")] = alarm{state: "OK", actions: []string{pages}}
+		}, "failed alarms: 1 of"},
+		"an alarm notifies another topic": {func(_ *first, s *second) {
+			s.alarms.value[n.Alarm("delivery-down")] = alarm{state: "OK", actionsEnabled: true, actions: []string{tickets}}
+		}, "failed alarms: 1 of"},
 		"alarms may not be read": {func(_ *first, s *second) {
 			s.alarms = read[map[string]alarm]{nil, code("AccessDenied"), "cloudwatch:DescribeAlarms"}
 		}, "unknown alarms: as AWS says it cloudwatch:DescribeAlarms"},
@@ -290,6 +298,19 @@ func TestTheStatusOfUpIsJudged(t *testing.T) {
 	}
 }
 
+func TestAnAlarmThatFiresHereSaysWhatToDo(t *testing.T) {
+	quiet := []local.Alarm{{Name: "a", State: emulated.OK}, {Name: "b", State: emulated.InsufficientData}}
+	if got := judgeLocalAlarms(quiet); got.Result != OK {
+		t.Errorf("%+v", got)
+	}
+	at := time.Date(2026, 11, 24, 12, 34, 0, 0, time.Local)
+	got := judgeLocalAlarms(append(quiet, local.Alarm{Name: "c", State: emulated.Alarm, Since: at, Text: "look at c"},
+		local.Alarm{Name: "all", Composite: true, State: emulated.Alarm, Since: at, Text: "look at the parts"}))
+	if got.Result != Failed || got.Says != "2 of 4 fire: c since 12:34, all since 12:34" || got.Do != "look at c" {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestAReportNamesTheMissingPermissionAndWhatToDo(t *testing.T) {
 	r := newReport("spillway", "eu-west-1", []Finding{ok("a", "fine"),
 		read[int]{0, code("AccessDeniedException"), "lambda:GetAccountSettings"}.unknown("quotas"),
@@ -319,7 +340,7 @@ func (p pagedAlarms) DescribeAlarms(_ context.Context, in *cloudwatch.DescribeAl
 	if in.NextToken == nil {
 		return &cloudwatch.DescribeAlarmsOutput{NextToken: aws.String("2"), MetricAlarms: []cwtypes.MetricAlarm{
 			{AlarmName: aws.String("metric"), StateValue: cwtypes.StateValueAlarm, ActionsEnabled: aws.Bool(true),
-				StateUpdatedTimestamp: aws.Time(p.since)}}}, nil
+				StateUpdatedTimestamp: aws.Time(p.since), AlarmActions: []string{pages}}}}, nil
 	}
 	return &cloudwatch.DescribeAlarmsOutput{CompositeAlarms: []cwtypes.CompositeAlarm{
 		{AlarmName: aws.String("composite"), StateValue: cwtypes.StateValueOk, ActionsEnabled: aws.Bool(false)}}}, nil
@@ -328,7 +349,9 @@ func (p pagedAlarms) DescribeAlarms(_ context.Context, in *cloudwatch.DescribeAl
 func TestMetricAndCompositeAlarmsOfAllPagesAreRead(t *testing.T) {
 	since := time.Now()
 	got, err := alarms(t.Context(), pagedAlarms{since}, []string{"metric", "composite"})
-	if err != nil || len(got) != 2 || got["metric"] != (alarm{state: "ALARM", since: since, actionsEnabled: true}) ||
+	if err != nil || len(got) != 2 || got["metric"].state != "ALARM" || got["metric"].since != since ||
+		!got["metric"].actionsEnabled ||
+		!slices.Equal(got["metric"].actions, []string{pages}) ||
 		got["composite"].state != "OK" || got["composite"].actionsEnabled {
 		t.Errorf("%+v, %v", got, err)
 	}

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -41,7 +42,9 @@ func Local(ctx context.Context, queueURL string) (Report, error) {
 			r.value.status)
 	}
 	if r.err == nil {
-		r.err = json.Unmarshal([]byte(r.value.body), &status)
+		if err := json.Unmarshal([]byte(r.value.body), &status); err != nil {
+			r.err = fmt.Errorf("read the status of `spillway up` at %s: %w", r.value.url, err)
+		}
 	}
 	if r.err != nil {
 		return Report{}, queues.Explain(r.err, queueURL)
@@ -68,6 +71,9 @@ func Local(ctx context.Context, queueURL string) (Report, error) {
 	checks = append(checks, judgeSegment(get(ctx, http.DefaultClient, status.SegmentURL)),
 		judgeCalls(read[error]{value: status.Segment.Failing(time.Now())}))
 	checks = append(checks, judgeStatus(status)...)
+	if len(status.Alarms) > 0 {
+		checks = append(checks, judgeLocalAlarms(status.Alarms))
+	}
 	checks = append(checks, judgeDeadLetters(status.DeadLetters, flags))
 	return newReport(names.Pipeline, "", checks), nil
 }
@@ -91,6 +97,24 @@ func judgeStatus(s local.Status) []Finding {
 			s.Canary.Latency.Round(time.Millisecond))
 	}
 	return append(findings, delivery, canary)
+}
+
+// judgeLocalAlarms says which alarms fire, with what to do about the first: composites come last, and
+// say less than their parts.
+func judgeLocalAlarms(alarms []local.Alarm) Finding {
+	const check = "alarms"
+	var fire []string
+	do := ""
+	for i := range alarms {
+		if a := &alarms[i]; a.Fires() {
+			fire = append(fire, a.Name+" since "+a.Since.Local().Format("15:04"))
+			do = cmp.Or(do, a.Text)
+		}
+	}
+	if fire == nil {
+		return ok(check, "none of the %d of a deployment fires", len(alarms))
+	}
+	return finding(Failed, check, do, "%d of %d fire: %s", len(fire), len(alarms), strings.Join(fire, ", "))
 }
 
 // judgeVersions compares the versions of the parts, by name, with that of this program.

@@ -17,9 +17,12 @@ const timeout = 10 * time.Second
 type answer struct {
 	url    string
 	status int
-	body   string // the beginning
+	body   string // at most maxBody
 	took   time.Duration
 }
+
+// maxBody is how much of an answer is read: far more than the status of `up` has.
+const maxBody = 1 << 20
 
 // get asks a server. A redirect is an answer.
 func get(ctx context.Context, client *http.Client, url string) read[answer] {
@@ -38,13 +41,23 @@ func get(ctx context.Context, client *http.Client, url string) read[answer] {
 		return read[answer]{a, err, ""}
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, 4096))
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxBody))
 	a.status, a.body, a.took = response.StatusCode, string(body), time.Since(began)
 	return read[answer]{a, err, ""}
 }
 
 // slowHealth is how long /health may take: a cold start and a call to SQS take less.
 const slowHealth = 3 * time.Second
+
+// beginning is as much of a page as a line can hold.
+func beginning(body string) string {
+	const most = 200
+	body = terminal.OneLine(body)
+	if len(body) > most {
+		return strings.ToValidUTF8(body[:most], "") + "…"
+	}
+	return body
+}
 
 const checkIngest = "ingest endpoint"
 
@@ -57,7 +70,7 @@ func judgeHealth(r read[answer]) Finding {
 		return finding(Failed, check, "check the address, its certificate and what stands in front of it",
 			"%s does not answer: %v", a.url, r.err)
 	case a.status != http.StatusOK:
-		return finding(Failed, check, logs, "%s answers %d: %s", a.url, a.status, strings.TrimSpace(a.body))
+		return finding(Failed, check, logs, "%s answers %d: %s", a.url, a.status, beginning(a.body))
 	case strings.Contains(a.body, "write_keys_old"):
 		return finding(Warning, check, "check the newest set of write keys with spillway keys check, and correct it",
 			"%s answers 200, and an earlier set of write keys is used", a.url)

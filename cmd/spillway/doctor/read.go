@@ -54,6 +54,7 @@ type alarm struct {
 	since          time.Time
 	reason         string
 	actionsEnabled bool
+	actions        []string // ARNs that it notifies when it fires
 }
 
 // first is what is read before it is known what the rest is.
@@ -245,11 +246,11 @@ func alarms(ctx context.Context, api cloudwatch.DescribeAlarmsAPIClient, names [
 		}
 		for _, a := range page.MetricAlarms {
 			found[aws.ToString(a.AlarmName)] = alarm{string(a.StateValue), aws.ToTime(a.StateUpdatedTimestamp),
-				aws.ToString(a.StateReason), aws.ToBool(a.ActionsEnabled)}
+				aws.ToString(a.StateReason), aws.ToBool(a.ActionsEnabled), a.AlarmActions}
 		}
 		for _, a := range page.CompositeAlarms {
 			found[aws.ToString(a.AlarmName)] = alarm{string(a.StateValue), aws.ToTime(a.StateUpdatedTimestamp),
-				aws.ToString(a.StateReason), aws.ToBool(a.ActionsEnabled)}
+				aws.ToString(a.StateReason), aws.ToBool(a.ActionsEnabled), a.AlarmActions}
 		}
 	}
 	return found, nil
