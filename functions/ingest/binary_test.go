@@ -110,8 +110,14 @@ func TestTheDeployedFunctionAnswersAGateway(t *testing.T) {
 	})); !strings.Contains(body, "invalid_write_key") {
 		t.Errorf("a key that is not in the file: %s", body)
 	}
-	if text := log.String(); !strings.Contains(text, `"EventsAccepted":2`) || strings.Contains(text, "203.0.113.9") ||
-		strings.Contains(text, "wk-demo") || strings.Contains(text, "Run Started") {
+	text, heaviest := log.String(), 0
+	for line := range strings.Lines(text) { // one line a minute names events: those that come most
+		if strings.Contains(line, `"msg":"heaviest"`) {
+			text, heaviest = strings.Replace(text, line, "", 1), heaviest+1
+		}
+	}
+	if heaviest == 0 || !strings.Contains(text, `"EventsAccepted":2`) || strings.Contains(log.String(), "203.0.113.9") ||
+		strings.Contains(log.String(), "wk-demo") || strings.Contains(text, "Run Started") {
 		t.Errorf("log:\n%s", text)
 	}
 }
