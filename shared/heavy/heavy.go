@@ -56,10 +56,10 @@ const (
 const (
 	// Message is the msg of a line: what queries filter by.
 	Message = "heaviest"
-	// Accepted and Refused are how many names a line has at most of each By: the heaviest ones with
-	// accepted events, and the heaviest ones with refused events.
+	// Accepted is how many names with accepted events a line has at most of each By.
 	Accepted = 10
-	Refused  = 5
+	// Refused is the number of those with refused events.
+	Refused = 5
 	// ErrorShare is the largest part of all events that an entry may lack because the sketch is
 	// bounded. What is not among the heaviest lacks more: it is missing.
 	ErrorShare = 2.0 / counters

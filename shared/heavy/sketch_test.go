@@ -27,7 +27,7 @@ func loads() map[string]func(i int) (name string, events uint64) {
 		"in turn": func(i int) (string, uint64) { return fmt.Sprint(i % (3 * counters)), 1 },
 		// A source that begins late, among names that never come again.
 		"late": func(i int) (string, uint64) {
-			if i > 150_000 && i%10 == 0 {
+			if i > 70_000 && i%10 == 0 {
 				return "late", 1
 			}
 			return fmt.Sprint("once", i), 1
@@ -43,7 +43,7 @@ func TestASketchMissesOfNoNameMoreThanItsStatedError(t *testing.T) {
 			s := newSketch()
 			exact := map[string]uint64{}
 			total, reached := uint64(0), 0
-			for i := range 200_000 {
+			for i := range 100_000 {
 				name, events := next(i)
 				s.add([]byte(name), 0, events, 10*events)
 				exact[name] += events

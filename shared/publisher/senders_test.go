@@ -45,6 +45,7 @@ func TestOnceAMinuteAClientWritesWhichEventsItSendsMost(t *testing.T) {
 				t.Error("an event without a user is accepted")
 			}
 			time.Sleep(reportInterval + time.Second)
+			synctest.Wait()
 			var lines []heavy.Line
 			for text := range strings.Lines(out.String()) {
 				if l, ok := heavy.Parse([]byte(text)); ok {

@@ -106,7 +106,7 @@ func FromEnvironment(ctx context.Context, environ []string, out io.Writer) (*Fun
 	p := Parts{Metrics: out, Logger: logger}
 	if len(o.CompareLogGroups) > 0 {
 		if p.Traffic, err = deployedTraffic(ctx, &o); err != nil { // the canary must run all the same
-			logger.Error("the traffic can't be compared", "error", err)
+			logger.ErrorContext(ctx, "the traffic can't be compared", "error", err)
 		}
 	}
 	f, err := New(o, p)
@@ -114,7 +114,7 @@ func FromEnvironment(ctx context.Context, environ []string, out io.Writer) (*Fun
 		return nil, fmt.Errorf("%s or %s: %w", envIngestURL, envWriteKey, err)
 	}
 	env.LogTrimmed(logger, o.trimmed)
-	logger.Info("configured", "version", version.String(), "config", o)
+	logger.InfoContext(ctx, "configured", "version", version.String(), "config", o)
 	return f, nil
 }
 

@@ -3,7 +3,6 @@ package canary
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"time"
 
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
@@ -70,7 +69,7 @@ func (f *Function) compare(ctx context.Context, minute time.Time) {
 	}
 	for _, g := range r.Grown {
 		if g.Times >= notable {
-			log.WarnContext(ctx, "a sender has grown", slog.Any("by", g.By), "name", g.Name, "id", g.ID, "events", g.Events,
+			log.WarnContext(ctx, "a sender has grown", "by", g.By, "name", g.Name, "id", g.ID, "events", g.Events,
 				"usual", g.Usual, "times", g.Times, "from", from)
 		}
 	}

@@ -54,7 +54,7 @@ func (f *fakeTraffic) Windows(ctx context.Context, from, to time.Time) (windows 
 	return windows, f.fail(ctx)
 }
 
-type panicking struct{ fakeTraffic }
+type panicking struct{}
 
 func (*panicking) Lines(context.Context, time.Time, time.Time) ([]heavy.Line, error) {
 	return []heavy.Line{{Heaviest: []heavy.Entry{{By: heavy.ByEvent, Name: "Loop", Events: 1}}}}, nil
