@@ -148,7 +148,7 @@ func judge(t *topology.Topology, f *first, s *second, environment map[string]str
 	}
 	checks = append(checks, judgeSource(t, f.source), judgeConcurrency(t, f.reserved, f.account))
 	for _, q := range t.Queues {
-		checks = append(checks, judgeQueue(q, f.queues[q.Name], "deploy the pipeline again"))
+		checks = append(checks, judgeDeployedQueue(q, n.Pipeline, f.queues[q.Name]))
 	}
 	checks = append(checks, judgeKeys(environment, s.parameters)...)
 	if t.IngestEndpoint.Function != "" {
@@ -162,6 +162,21 @@ func judge(t *topology.Topology, f *first, s *second, environment map[string]str
 		checks = append(checks, judgeDeadLetters(messages(dead.value), "--name "+n.Pipeline))
 	}
 	return checks
+}
+
+// judgeDeployedQueue also checks that the queue refuses requests without TLS: one that somebody has
+// made anew by hand does not.
+func judgeDeployedQueue(q topology.Queue, pipeline string, r read[map[string]string]) Finding {
+	repair := "deploy the pipeline again"
+	if q.DeadLetterQueue == "" {
+		repair = "spillway dlq restore --name " + pipeline
+	}
+	f := judgeQueue(q, r, repair)
+	if f.Result == OK && !strings.Contains(r.value["Policy"], "aws:SecureTransport") {
+		return finding(Warning, f.Check, repair, "its policy does not deny requests without TLS: it is not the one that was "+
+			"deployed")
+	}
+	return f
 }
 
 // judgeIngest judges the answer of /health; nil: the endpoint's URL is not known, which the canary

@@ -53,7 +53,7 @@ func healthy() (first, second) {
 		990
 	for _, q := range t.Queues {
 		attributes := q.Attributes(queueARN)
-		attributes["QueueArn"] = queueARN
+		attributes["QueueArn"], attributes["Policy"] = queueARN, `{"Condition":{"Bool":{"aws:SecureTransport":"false"}}}`
 		f.queues[q.Name] = read[map[string]string]{value: attributes}
 	}
 	s := second{
@@ -175,6 +175,8 @@ func TestEachFaultOfADeploymentIsFound(t *testing.T) {
 			"warning concurrency: 99 of the account's 1000 are left"},
 		"another redrive policy": {func(f *first, _ *second) { f.queues[n.EventsQueue].value["RedrivePolicy"] = "" },
 			"failed queue spillway-events: RedrivePolicy must be"},
+		"a queue made by hand": {func(f *first, _ *second) { delete(f.queues[n.DeadLetterQueue].value, "Policy") },
+			"warning queue spillway-dead-letters: its policy does not deny requests without TLS"},
 		"no dead-letter queue": {func(f *first, _ *second) {
 			f.queues[n.DeadLetterQueue] = read[map[string]string]{err: &types.QueueDoesNotExist{}}
 		}, "failed queue spillway-dead-letters: does not exist"},

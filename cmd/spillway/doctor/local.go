@@ -154,13 +154,13 @@ func attributes(ctx context.Context, api *sqs.Client, url string) read[map[strin
 	return read[map[string]string]{value: out.Attributes}
 }
 
-// judgeQueue compares a queue with the topology. deploy says how to make a queue anew.
-func judgeQueue(q topology.Queue, r read[map[string]string], deploy string) Finding {
+// judgeQueue compares a queue with the topology. repair says how to make a queue anew.
+func judgeQueue(q topology.Queue, r read[map[string]string], repair string) Finding {
 	check := "queue " + q.Name
 	var missing *types.QueueDoesNotExist
 	switch differ := q.Differing(r.value); {
 	case errors.As(r.err, &missing):
-		return finding(Failed, check, deploy, "does not exist")
+		return finding(Failed, check, repair, "does not exist")
 	case r.err != nil:
 		return r.unknown(check)
 	case len(differ) > 0:
