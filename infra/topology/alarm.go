@@ -24,7 +24,7 @@ type Metric struct {
 	Pipeline       string // and that of the dimension Pipeline
 
 	Name             string
-	Statistic        string // Sum, Maximum, Minimum, Average, p50, p99
+	Statistic        string // Sum, SampleCount, Maximum, Minimum, Average, p50, p99
 	Dimension, Value string // a further dimension of our own metric
 }
 
