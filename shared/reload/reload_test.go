@@ -145,6 +145,27 @@ func TestWithoutAFirstValueItIsTriedAgainSoonAndBeforeTheWork(t *testing.T) {
 	})
 }
 
+func TestNothingWaitsForAFirstReadingWhereThereIsADefault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &changing{err: errors.New("AccessDenied")}
+		usual := "usual"
+		v := New(Config[string]{What: "name", Without: "the usual one is used", Source: c.source(), Parse: parse,
+			Logger: slog.New(slog.DiscardHandler), Default: &usual})
+		expect(t, "at the start", during(t.Context(), v), "usual")
+		for range 3 {
+			time.Sleep(FirstInterval * 2) // a failed reading is not tried again sooner than others
+			expect(t, "after a failure", during(t.Context(), v), "usual")
+		}
+		if c.count() != 1 {
+			t.Errorf("read %d times", c.count())
+		}
+		c.set("another", nil)
+		time.Sleep(Interval)
+		during(t.Context(), v) // reads while it works
+		expect(t, "after a reading", during(t.Context(), v), "another")
+	})
+}
+
 func TestASourceThatHangsDelaysTheStartByItsTimeoutOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
