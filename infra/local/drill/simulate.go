@@ -145,10 +145,10 @@ func (s *simulation) begin(ctx context.Context, running *sync.WaitGroup) error {
 	senders := sdks{s, &http.Client{Transport: g}}
 	running.Go(func() { s.produce(ctx, FromAPI, burst, s.api.call) })
 	running.Go(func() {
-		s.produce(ctx, FromSDKs, 5*time.Second, func(n int) { senders.post(webKey, "Page Opened", n) })
+		s.produce(ctx, FromSDKs, sdkInterval, func(n int) { senders.post(webKey, "Page Opened", n) })
 	})
 	running.Go(func() {
-		s.produce(ctx, FromPartner, 5*time.Second, func(n int) { senders.post(partnerKey, "Order Placed", n) })
+		s.produce(ctx, FromPartner, sdkInterval, func(n int) { senders.post(partnerKey, "Order Placed", n) })
 	})
 	running.Go(func() { s.produce(ctx, FromFlood, burst, senders.flood) })
 	running.Go(func() { s.canaries(ctx) })

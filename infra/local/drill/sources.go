@@ -24,12 +24,13 @@ import (
 
 // How the usual traffic is shared out, and packed.
 const (
-	apiShare     = 0.7 // the rest comes from SDKs,
+	apiShare     = 0.8 // the rest comes from SDKs,
 	partnerShare = 0.1 // of which so much is the partner's
 	burst        = time.Second
-	apiInterval  = 5 * time.Second // of the publisher: a message holds the events of five seconds
-	sdkBatch     = 20              // events with which Segment's SDKs send
-	sdkTries     = 10              // as often as Segment's SDKs try a batch
+	apiInterval  = 10 * time.Second // of the publisher: a message holds the events of ten seconds
+	sdkInterval  = 10 * time.Second // with which analytics-node sends, like the next
+	sdkBatch     = 20               // events
+	sdkTries     = 10               // as often as Segment's SDKs try a batch
 	// fsync is how long the API's disk takes to make an event safe.
 	fsync = 2 * time.Millisecond
 )
@@ -94,8 +95,12 @@ type api struct {
 	clients []*publisher.Client
 }
 
-// onDisk is the process with the durable publisher.
-const onDisk = 0
+// onDisk is the process with the durable publisher, which makes one event in durableShare.
+const (
+	onDisk       = 0
+	inMemory     = 1
+	durableShare = 8
+)
 
 func newAPI(ctx context.Context, s *simulation) (*api, error) {
 	a := &api{simulation: s}
@@ -127,7 +132,10 @@ func (a *api) call(n int) {
 		if err != nil {
 			panic(err) // the event is ours
 		}
-		began, process := time.Now(), (first+i)%len(a.clients)
+		began, process := time.Now(), inMemory
+		if (first+i)%durableShare == 0 {
+			process = onDisk
+		}
 		if err := a.clients[process].Enqueue(raw); err != nil {
 			failed++
 		} else {

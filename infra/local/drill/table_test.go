@@ -1,0 +1,112 @@
+package drill
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/spillwayhq/spillway/infra/local/cloudwatch"
+	"github.com/spillwayhq/spillway/infra/topology"
+)
+
+var played = flag.String("scenarios", "deployment", "the scenarios whose promises are checked, with commas between; or all")
+
+// chosen are the scenarios of the flag.
+func chosen(t *testing.T) (some []Scenario) {
+	t.Helper()
+	if *played == "all" {
+		return Scenarios()
+	}
+	for name := range strings.SplitSeq(*played, ",") {
+		s, err := Find(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		some = append(some, *s)
+	}
+	return some
+}
+
+// Each scenario is played once, and judged under every lag of the metrics and everything that AWS
+// does not document.
+func TestPromisesAreKeptUnderEveryLagAndAssumption(t *testing.T) {
+	var mu sync.Mutex
+	fired := map[string]bool{}
+	t.Run("scenarios", func(t *testing.T) {
+		for _, s := range chosen(t) {
+			t.Run(s.Name, func(t *testing.T) {
+				t.Parallel()
+				began := time.Now()
+				sim, r, err := play(t.Context(), &s, Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				e := sim.events()
+				simulated := time.Since(began)
+				for _, text := range sim.checkEvents(&e, r) {
+					t.Error(text)
+				}
+				broken := map[string][]string{} // the assumptions, by what is broken
+				for _, a := range cloudwatch.Plausible() {
+					f, err := r.judge(a)
+					if err != nil {
+						t.Fatal(err)
+					}
+					for _, name := range f.names() {
+						mu.Lock()
+						fired[name] = true
+						mu.Unlock()
+					}
+					for _, text := range r.broken(f, a) {
+						what, _, _ := strings.Cut(text, "; ")
+						what, _, _ = strings.Cut(what, " until ")
+						broken[what] = append(broken[what], fmt.Sprintf("%+v: %s", a, text))
+					}
+				}
+				for _, what := range slices.Sorted(maps.Keys(broken)) {
+					t.Errorf("%s, under %d of %d assumptions, such as\n%s", what, len(broken[what]), len(cloudwatch.Plausible()),
+						broken[what][0])
+				}
+				t.Logf("simulated in %v, judged in %v: %+v", simulated, time.Since(began)-simulated, e)
+			})
+		}
+	})
+	if *played != "all" {
+		return
+	}
+	names := topology.Default()
+	for _, a := range names.Alarms {
+		if name := strings.TrimPrefix(a.Name, names.Names.Alarm("")); !fired[name] && elsewhere[name] == "" {
+			t.Errorf("%s fires in no scenario", name)
+		}
+	}
+}
+
+// elsewhere are the alarms that no drill can make fire, and the tests that do.
+var elsewhere = map[string]string{}
+
+func TestPromisesNameAlarms(t *testing.T) {
+	production := topology.Default()
+	exists := func(name string) bool {
+		name = production.Names.Alarm(name)
+		_, alarm := production.Alarm(name)
+		_, composite := production.Composite(name)
+		return alarm || composite
+	}
+	for _, s := range Scenarios() {
+		names := slices.Concat(s.MayFire, s.Stays)
+		for _, p := range s.Promises {
+			names = append(names, p.Alarm)
+		}
+		for _, name := range names {
+			if !exists(name) {
+				t.Errorf("%s: there is no alarm %s", s.Name, name)
+			}
+		}
+	}
+}
