@@ -69,14 +69,17 @@ func (m *model) read(at time.Duration) pattern {
 }
 
 // minute writes minute n.
-func (m *model) minute(n int) {
+func (m *model) minute(n int) error {
 	since := time.Duration(n) * time.Minute
 	load := 0.0
 	for _, source := range []Source{FromAPI, FromSDKs, FromPartner} {
 		load += m.simulation.load(source, since)
 	}
 	drawn, came := m.rng.IntN(len(m.usual)), m.poisson(load*60)
-	ratio := 0.0
+	ratio, noise := 0.0, 0.0
+	if load > 0 {
+		noise = came / (load * 60)
+	}
 	if m.load > 0 {
 		ratio = came / (m.load * 60)
 	}
@@ -93,6 +96,8 @@ func (m *model) minute(n int) {
 	m.events += int64(came)
 	m.modelled++
 	m.minutes.set(n, o)
+	m.history.model(m.start.Add(since), noise)
+	return m.history.compare(m.start.Add(since))
 }
 
 // write puts the metrics of a minute: those of the pattern, with the counts of the load.

@@ -21,11 +21,11 @@ type recorder struct {
 
 	mu   sync.Mutex
 	rest []byte // of the last line, which has not ended
-	logs func(int)
+	logs func(line []byte)
 }
 
 func newRecorder(lasts time.Duration, weight float64, paused func() bool) *recorder {
-	return &recorder{store: cloudwatch.NewStore(lasts + 24*time.Hour), weight: weight, paused: paused, logs: func(int) {}}
+	return &recorder{store: cloudwatch.NewStore(lasts + 24*time.Hour), weight: weight, paused: paused, logs: func([]byte) {}}
 }
 
 // put stores values of AWS's own metrics.
@@ -43,7 +43,6 @@ func (r *recorder) put(at time.Time, k cloudwatch.Key, values ...float64) {
 
 // Write takes the functions' log, with their metrics as lines of JSON.
 func (r *recorder) Write(text []byte) (int, error) {
-	r.logs(len(text))
 	if r.paused() {
 		return len(text), nil
 	}
@@ -59,6 +58,7 @@ func (r *recorder) Write(text []byte) (int, error) {
 			r.rest = append(r.rest[:0], rest...)
 			return len(text), nil
 		}
+		r.logs(line)
 		if bytes.Contains(line, []byte(`"_aws"`)) {
 			if r.weight > 1 {
 				line = weigh(line, r.weight)

@@ -58,6 +58,7 @@ type simulation struct {
 	minutes  *minutes
 	latency  *latencies
 	model    *model
+	history  *history
 	function *appcanary.Function
 	api      *api
 	sending  sync.WaitGroup // requests of SDKs
@@ -100,7 +101,11 @@ func (s *simulation) run(ctx context.Context, start time.Time) (err error) {
 	s.record = newRecorder(s.scenario.Lasts, s.weight, func() bool {
 		return s.faults.active(NoMetrics) || s.calm(time.Since(start))
 	})
-	s.record.logs = func(n int) { s.usage.logs.Add(int64(n)) }
+	s.history = newHistory(s)
+	s.record.logs = func(line []byte) {
+		s.usage.logs.Add(int64(len(line)))
+		s.history.add(line)
+	}
 	s.model = newModel(s)
 	if s.world, err = virtual.New(s.topology, segmentd.Options{OnEvent: s.ledger.arrive, EventLimit: -1}); err != nil {
 		return err
@@ -145,10 +150,10 @@ func (s *simulation) begin(ctx context.Context, running *sync.WaitGroup) error {
 	senders := sdks{s, &http.Client{Transport: g}}
 	running.Go(func() { s.produce(ctx, FromAPI, burst, s.api.call) })
 	running.Go(func() {
-		s.produce(ctx, FromSDKs, sdkInterval, func(n int) { senders.post(webKey, "Page Opened", n) })
+		s.produce(ctx, FromSDKs, sdkInterval, func(n int) { senders.post(webKey, webEvent, n) })
 	})
 	running.Go(func() {
-		s.produce(ctx, FromPartner, sdkInterval, func(n int) { senders.post(partnerKey, "Order Placed", n) })
+		s.produce(ctx, FromPartner, sdkInterval, func(n int) { senders.post(partnerKey, partnerEvent, n) })
 	})
 	running.Go(func() { s.produce(ctx, FromFlood, burst, senders.flood) })
 	running.Go(func() { s.canaries(ctx) })
@@ -202,7 +207,8 @@ func (s *simulation) wire(ctx context.Context) (*gateway, error) {
 	}
 	f, _ := s.topology.Function(s.topology.Names.IngestFunction)
 	g := &gateway{simulation: s, function: endpoint.Lambda(), timeout: f.Timeout}
-	s.function, err = appcanary.New(options.Canary(), appcanary.Parts{Metrics: s.record, Logger: s.logger(), Transport: g})
+	s.function, err = appcanary.New(options.Canary(), appcanary.Parts{Metrics: s.record, Logger: s.logger(), Transport: g,
+		Traffic: s.history})
 	return g, err
 }
 
@@ -279,7 +285,9 @@ func (s *simulation) minute(n int) {
 	names := s.topology.Names
 	peak := s.usage.peak()
 	if s.calm(since) {
-		s.model.minute(n)
+		if err := s.model.minute(n); err != nil {
+			s.fail(err)
+		}
 	} else {
 		s.awsMetrics(at)
 		waiting, oldest := s.api.waiting()

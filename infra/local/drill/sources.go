@@ -35,6 +35,13 @@ const (
 	fsync = 2 * time.Millisecond
 )
 
+// The names of the events.
+const (
+	apiEvent     = "Run Started"
+	webEvent     = "Page Opened"
+	partnerEvent = "Order Placed"
+)
+
 // usual is the usual rate of a source, in simulated events/s.
 func (s *simulation) usual(of Source) float64 {
 	rate := s.rate / s.weight
@@ -128,7 +135,7 @@ func (a *api) call(n int) {
 	waited := make([]float64, n)
 	failed := 0
 	for i := range n {
-		raw, err := publisher.NewRaw(newEvent("Run Started", messageID(first+i), time.Now()))
+		raw, err := publisher.NewRaw(newEvent(apiEvent, messageID(first+i), time.Now()))
 		if err != nil {
 			panic(err) // the event is ours
 		}
