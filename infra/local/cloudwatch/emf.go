@@ -67,9 +67,13 @@ func (s *Store) PutEMF(text []byte) error {
 	if at.After(now().Add(maxAhead)) {
 		return s.reject(RejectedFuture, "%s", at.UTC().Format(time.RFC3339))
 	}
+	written := minuteOf(at)
+	if s.Now != nil {
+		written = minuteOf(s.Now())
+	}
 	var errs []error
 	for i := range l.directives {
-		errs = append(errs, s.putDirective(at, &l.directives[i], l))
+		errs = append(errs, s.putDirective(at, written, &l.directives[i], l))
 	}
 	return errors.Join(errs...)
 }
@@ -168,7 +172,7 @@ func (s *Store) reject(reason, format string, args ...any) error {
 	return fmt.Errorf("read metrics: "+reason+": "+format, args...)
 }
 
-func (s *Store) putDirective(at time.Time, d *directive, l *line) error {
+func (s *Store) putDirective(at time.Time, written int64, d *directive, l *line) error {
 	if d.namespace != emf.Namespace {
 		return s.reject(RejectedNamespace, "%q, not %q", d.namespace, emf.Namespace)
 	}
@@ -187,7 +191,7 @@ func (s *Store) putDirective(at time.Time, d *directive, l *line) error {
 				continue
 			}
 			k.Name = name
-			s.Put(at, k, values...)
+			s.putWritten(at, written, k, values)
 		}
 	}
 	return errors.Join(errs...)

@@ -3,6 +3,7 @@ package cloudwatch
 import (
 	"fmt"
 	"maps"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -339,5 +340,39 @@ func BenchmarkEvaluate(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		e.Evaluate(start)
+	}
+}
+
+// A canary that is delivered after an hour has the minute for which it was sent. A recording that is
+// judged afterwards must not know it before.
+func TestAValueThatWasWrittenLateIsNotSeenBefore(t *testing.T) {
+	s := NewStore(24 * time.Hour)
+	now := start
+	s.Now = func() time.Time { return now }
+	write := func(stamped time.Time) {
+		t.Helper()
+		if err := s.PutEMF(fmt.Appendf(nil, `{"_aws":{"Timestamp":%d,"CloudWatchMetrics":[{"Namespace":"Spillway",`+
+			`"Dimensions":[["Pipeline","Function"]],"Metrics":[{"Name":"C"}]}]},"Pipeline":"spillway","Function":"deliver","C":1}`,
+			stamped.UnixMilli())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(start)
+	now = start.Add(time.Hour)
+	write(start.Add(time.Minute))
+	write(start) // there is one already: the minute was known before
+	all := s.series[Key{Own: "deliver", Pipeline: "spillway", Name: "C"}]
+	count, err := parseStatistic("SampleCount")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for after, want := range map[time.Duration][2]float64{
+		10 * time.Minute: {2, math.NaN()}, time.Hour: {2, math.NaN()}, time.Hour + time.Minute: {2, 1},
+	} {
+		var got [2]float64
+		all.read(got[:], minuteOf(start), 1, count, &visibility{until: minuteOf(start.Add(after))})
+		if got[0] != want[0] || got[1] != want[1] && !(math.IsNaN(got[1]) && math.IsNaN(want[1])) {
+			t.Errorf("after %v: %v, want %v", after, got, want)
+		}
 	}
 }

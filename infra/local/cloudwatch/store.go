@@ -32,8 +32,9 @@ const (
 // for percentiles, whose values are exact to 2.5 %. Its memory is bounded. It is safe for
 // concurrent use.
 type Store struct {
-	// Now is the clock against which PutEMF judges a line's time; nil: time.Now. It must be set
-	// before the first use.
+	// Now is the clock against which PutEMF judges a line's time; nil: time.Now. With a clock of its
+	// own a store may be judged at earlier times too: what a line says of an earlier minute can't be
+	// seen before the line was written. It must be set before the first use.
 	Now func() time.Time
 
 	mu        sync.RWMutex
@@ -71,12 +72,19 @@ func minuteOf(t time.Time) int64 {
 // Put adds values to the minute of at. Values that are not finite or too large for CloudWatch are
 // counted as rejected, and so are those older than the retention.
 func (s *Store) Put(at time.Time, k Key, values ...float64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.put(minuteOf(at), k, values)
+	s.putWritten(at, minuteOf(at), k, values)
 }
 
-func (s *Store) put(minute int64, k Key, values []float64) {
+// putWritten is Put of values that became known in another minute.
+func (s *Store) putWritten(at time.Time, written int64, k Key, values []float64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.put(minuteOf(at), written, k, values)
+}
+
+// put adds values to a minute. written is the minute in which they became known: a value that was
+// written later than the minute that it is about can't be seen before.
+func (s *Store) put(minute, written int64, k Key, values []float64) {
 	all, ok := s.series[k]
 	switch {
 	case !ok && len(s.series) >= maxSeries:
@@ -91,6 +99,9 @@ func (s *Store) put(minute int64, k Key, values []float64) {
 	}
 	in, place := all.hour(minute), minute%60
 	p := point{in.summaries[place], in.distribution(place)}
+	if written > minute && p.count == 0 {
+		all.setLate(minute, written)
+	}
 	for _, v := range values {
 		if math.IsNaN(v) || math.Abs(v) > largestValue {
 			s.rejected[RejectedValue]++
@@ -117,6 +128,7 @@ func (s *Store) prune() {
 	for k, all := range s.series {
 		oldest := (s.latest - max(s.retention, s.keep[k])) / 60
 		maps.DeleteFunc(all.hours, func(hour int64, _ *hour) bool { return hour < oldest })
+		maps.DeleteFunc(all.late, func(minute, _ int64) bool { return minute/60 < oldest })
 		if _, kept := s.keep[k]; len(all.hours) == 0 && !kept { // evaluators hold on to a kept one
 			delete(s.series, k)
 		}
@@ -164,7 +176,23 @@ func (s *Store) Values(k Key, name string, from time.Time, period time.Duration,
 }
 
 // A series is one metric, in pieces of an hour.
-type series struct{ hours map[int64]*hour }
+type series struct {
+	hours map[int64]*hour
+	late  map[int64]int64 // the minutes whose first value was written later, and when
+}
+
+func (s *series) setLate(minute, written int64) {
+	if s.late == nil {
+		s.late = map[int64]int64{}
+	}
+	s.late[minute] = written
+}
+
+// sees reports whether what is known of a minute is visible.
+func (s *series) sees(minute int64, visible *visibility) bool {
+	written, late := s.late[minute]
+	return visible.sees(minute) && (!late || visible.sees(written))
+}
 
 // An hour has a series' minutes; one without a value has the count 0.
 type hour struct {
@@ -218,7 +246,7 @@ func (s *series) read(out []float64, first, per int64, statistic statistic, visi
 				number = minute / 60
 				in = s.hours[number]
 			}
-			if in == nil || in.summaries[minute%60].count == 0 || !visible.sees(minute) {
+			if in == nil || in.summaries[minute%60].count == 0 || !s.sees(minute, visible) {
 				continue
 			}
 			switch {

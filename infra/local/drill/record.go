@@ -25,7 +25,9 @@ type recorder struct {
 }
 
 func newRecorder(lasts time.Duration, weight float64, paused func() bool) *recorder {
-	return &recorder{store: cloudwatch.NewStore(lasts + 24*time.Hour), weight: weight, paused: paused, logs: func([]byte) {}}
+	store := cloudwatch.NewStore(lasts + 24*time.Hour)
+	store.Now = time.Now // what is written late is judged as late
+	return &recorder{store: store, weight: weight, paused: paused, logs: func([]byte) {}}
 }
 
 // put stores values of AWS's own metrics.
