@@ -84,7 +84,8 @@ func TestADrillWritesItsResultAndItsPage(t *testing.T) {
 		t.Errorf("%+v", r.Events)
 	}
 	html, err := os.ReadFile(page)
-	if err != nil || !strings.Contains(string(html), r.Title) || !strings.HasSuffix(strings.TrimSpace(string(html)), "</html>") {
+	if err != nil || !strings.Contains(string(html), r.Title) ||
+		!strings.HasSuffix(strings.TrimSpace(string(html)), "</html>") {
 		t.Errorf("a page of %d bytes, %v", len(html), err)
 	}
 }

@@ -343,8 +343,8 @@ func BenchmarkEvaluate(b *testing.B) {
 	}
 }
 
-// A canary that is delivered after an hour has the minute for which it was sent. A recording that is
-// judged afterwards must not know it before.
+// A canary that is delivered after an hour has the minute for which it was sent. A recording that
+// is judged afterwards must not know it before.
 func TestAValueThatWasWrittenLateIsNotSeenBefore(t *testing.T) {
 	s := NewStore(24 * time.Hour)
 	now := start

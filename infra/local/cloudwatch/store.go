@@ -32,9 +32,9 @@ const (
 // for percentiles, whose values are exact to 2.5 %. Its memory is bounded. It is safe for
 // concurrent use.
 type Store struct {
-	// Now is the clock against which PutEMF judges a line's time; nil: time.Now. With a clock of its
-	// own a store may be judged at earlier times too: what a line says of an earlier minute can't be
-	// seen before the line was written. It must be set before the first use.
+	// Now is the clock against which PutEMF judges a line's time; nil: time.Now. With a clock of
+	// its own a store may be judged at earlier times too: what a line says of an earlier minute
+	// can't be seen before the line was written. It must be set before the first use.
 	Now func() time.Time
 
 	mu        sync.RWMutex
@@ -48,8 +48,8 @@ type Store struct {
 }
 
 // NewStore returns an empty Store that holds each value for at least retention, counted from the
-// newest value, and longer where an alarm needs it. Measured with 24 hours of 150 metrics, of which 8
-// are latencies with 500 values a minute: 20 MB; of a quiet pipeline 7 MB.
+// newest value, and longer where an alarm needs it. Measured with 24 hours of 150 metrics, of which
+// 8 are latencies with 500 values a minute: 20 MB; of a quiet pipeline 7 MB.
 func NewStore(retention time.Duration) *Store {
 	return &Store{
 		retention: minutes(retention), keep: map[Key]int64{}, series: map[Key]*series{}, active: map[string]spans{},

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
+	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/spillwayhq/spillway/infra/local/sqs"
 	"github.com/spillwayhq/spillway/infra/local/virtual"
@@ -50,6 +52,12 @@ func (s *simulation) do(step *Step) error {
 	switch step.Do {
 	case Deploy:
 		s.faults.deploy()
+		return s.gateway.start(ctx)
+	case Unpacked:
+		s.sending.Go(func() { s.sendUnpacked(ctx, client, events, 110_000) })
+		return nil
+	case Compressed:
+		s.sending.Go(func() { sdks{s, &http.Client{Transport: s.gateway}}.compressed() })
 		return nil
 	case Redrive:
 		s.sending.Go(func() {
@@ -67,7 +75,7 @@ func (s *simulation) do(step *Step) error {
 			`"messageId":"%s","timestamp":"2018-09-24T00:00:00.000Z"}`, 1)
 	case Invalid:
 		return s.sendRaw(ctx, client, events, `{"type":"track","event":"No User","messageId":"%s"}`, 1)
-	case WrongKey:
+	case OldApp:
 		return s.sendRaw(ctx, client, events, `{"writeKey":"`+wrongKey+`","batch":[{"type":"track","event":"Old App",`+
 			`"userId":"u","messageId":"%s"}]}`, 2)
 	}
@@ -79,12 +87,31 @@ func (s *simulation) sendRaw(ctx context.Context, client *awssqs.Client, url, fo
 	for range n {
 		id := s.ledger.issue(1)
 		body := fmt.Sprintf(format, messageID(id))
-		if _, err := client.SendMessage(ctx, &awssqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String(body)}); err != nil {
+		if _, err := client.SendMessage(ctx,
+			&awssqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String(body)}); err != nil {
 			return err
 		}
 		s.ledger.accept(id, 1)
 	}
 	return nil
+}
+
+// sendUnpacked sends messages of one event each, as a script without the publisher does.
+func (s *simulation) sendUnpacked(ctx context.Context, client *awssqs.Client, url string, n int) {
+	for n > 0 {
+		in := &awssqs.SendMessageBatchInput{QueueUrl: &url}
+		first := s.ledger.issue(sqsclient.MaxEntries)
+		for i := range sqsclient.MaxEntries {
+			in.Entries = append(in.Entries, sqstypes.SendMessageBatchRequestEntry{Id: aws.String(fmt.Sprint(i)),
+				MessageBody: aws.String(string(newEvent("Import", messageID(first+i), time.Now())))})
+		}
+		if _, err := client.SendMessageBatch(ctx, in); err != nil {
+			s.fail(err)
+			return
+		}
+		s.ledger.accept(first, sqsclient.MaxEntries)
+		n -= sqsclient.MaxEntries
+	}
 }
 
 // count finds out what is in the queues at the end.

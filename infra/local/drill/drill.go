@@ -16,8 +16,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/price"
 )
 
-// DefaultRate is the usual traffic of a drill in events/s, and how many are simulated at most unless
-// a scenario says otherwise.
+// DefaultRate is the usual traffic of a drill in events/s, and how many are simulated at most
+// unless a scenario says otherwise.
 const DefaultRate = 20
 
 // The rates that a drill takes. Above DefaultRate each simulated event stands for several.
@@ -138,7 +138,7 @@ func (s *simulation) result(r *recording) (*Result, error) {
 	c := s.scenario
 	out := &Result{
 		Scenario: c.Name, Title: c.Title, Story: c.Story, Seed: s.seed, EventsPerSecond: s.rate, Start: s.start,
-		Minutes: s.minutes.n, Marks: s.marks(r), Series: s.minutes.series(), Events: s.events(), API: s.apiResult(),
+		Minutes: s.minutes.n, Marks: s.marks(r), Series: s.minutes.series(), Events: s.eventsResult(), API: s.apiResult(),
 		Cost: s.cost(), Parameters: s.parameters(), Old: s.oldDay(),
 	}
 	if backlog := slices.ContainsFunc(s.minutes.all, func(o *observation) bool {
@@ -155,14 +155,17 @@ func (s *simulation) result(r *recording) (*Result, error) {
 	return out, nil
 }
 
+// droppedReason is that of the dead letters that somebody has dropped.
+const droppedReason = "dropped by a person"
+
 // checkEvents says what is wrong with the events themselves.
 func (s *simulation) checkEvents(e *Events, r *recording) (broken []string) {
-	if e.Lost > 0 {
+	if e.Lost != 0 {
 		broken = append(broken, fmt.Sprintf("%d events are lost: they were accepted, and are neither delivered nor "+
 			"waiting nor dead letters", e.Lost))
 	}
 	for reason, n := range e.DeadLettered {
-		if !slices.Contains(s.scenario.DeadLetters, reason) {
+		if reason != droppedReason && !slices.Contains(s.scenario.DeadLetters, reason) {
 			broken = append(broken, fmt.Sprintf("%d events are dead letters for the reason %s, which nothing here causes", n,
 				reason))
 		}
@@ -211,7 +214,8 @@ func (r *recording) alarms() (all []Alarm, broken []string, err error) {
 		alarm.Composite = true
 		all = append(all, alarm)
 	}
-	all = slices.DeleteFunc(all, func(a Alarm) bool { return len(a.Firings) == 0 && a.MustFireBy == nil && !a.MustBeSilent })
+	all = slices.DeleteFunc(all,
+		func(a Alarm) bool { return len(a.Firings) == 0 && a.MustFireBy == nil && !a.MustBeSilent })
 	slices.SortFunc(all, func(a, b Alarm) int { return strings.Compare(a.Name, b.Name) })
 	return all, broken, nil
 }
@@ -232,19 +236,24 @@ func (r *recording) alarm(name string, severity topology.Severity, meaning, firs
 	return a
 }
 
-// events are what became of the events, the modelled ones included.
-func (s *simulation) events() Events {
+// eventsResult is what became of the events, the modelled ones included.
+func (s *simulation) eventsResult() Events {
 	b := s.ledger.balance()
 	times := func(n int64) int64 { return int64(math.Round(float64(n) * s.weight)) }
 	e := Events{
-		Accepted: times(b.accepted + s.model.events), Delivered: times(b.delivered + s.model.events), Waiting: times(b.waiting),
-		Lost: times(b.lost), Duplicates: times(b.again), Refused: map[string]int64{}, DeadLettered: map[string]int64{},
+		Accepted: times(b.accepted + s.model.events), Delivered: times(b.delivered + s.model.events),
+		Waiting: times(b.waiting),
+		Lost:    times(b.lost - s.scenario.Dropped), Duplicates: times(b.again), Refused: map[string]int64{},
+		DeadLettered: map[string]int64{},
 	}
 	for code, n := range s.ledger.refused {
 		e.Refused[code] = times(n)
 	}
 	for reason, n := range s.dead {
 		e.DeadLettered[reason] = times(n)
+	}
+	if n := s.scenario.Dropped; n > 0 {
+		e.DeadLettered[droppedReason] = times(n)
 	}
 	return e
 }

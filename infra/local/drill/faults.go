@@ -1,9 +1,11 @@
 package drill
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
 	"net/http"
@@ -27,7 +29,8 @@ const (
 	sqsTimeout = 30 * time.Second
 )
 
-// faults says what does not work now, and puts that between the parts. It is safe for concurrent use.
+// faults says what does not work now, and puts that between the parts. It is safe for concurrent
+// use.
 type faults struct {
 	scenario *Scenario
 	start    time.Time
@@ -71,6 +74,7 @@ type onTheWay struct {
 	http.RoundTripper
 	*faults
 	*usage
+	deadLetters string // the name of their queue
 }
 
 func (t onTheWay) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -83,6 +87,7 @@ func (t onTheWay) RoundTrip(r *http.Request) (*http.Response, error) {
 	if away {
 		latency = sqsTimeout
 	}
+	away = away || t.active(NoDeadLetters) && t.toDeadLetters(r)
 	sleep(ctx, latency)
 	if err := ctx.Err(); err != nil || away {
 		if r.Body != nil {
@@ -94,6 +99,20 @@ func (t onTheWay) RoundTrip(r *http.Request) (*http.Response, error) {
 	return t.RoundTripper.RoundTrip(r)
 }
 
+// toDeadLetters reports whether a call is about the dead-letter queue.
+func (t onTheWay) toDeadLetters(r *http.Request) bool {
+	if r.GetBody == nil {
+		return false
+	}
+	body, err := r.GetBody()
+	if err != nil {
+		return false
+	}
+	defer body.Close()
+	text, err := io.ReadAll(body)
+	return err == nil && bytes.Contains(text, []byte(t.deadLetters))
+}
+
 // receiver is the events queue as the event source sees it.
 type receiver struct {
 	lambda.Queue
@@ -102,7 +121,7 @@ type receiver struct {
 }
 
 func (q receiver) Receive(ctx context.Context, most int, wait time.Duration) ([]lambda.Message, error) {
-	if q.active(NoSQS, NoRegion, SourceOff) {
+	if q.active(NoSQS, NoRegion) {
 		sleep(ctx, wait)
 		return nil, virtual.ErrDown
 	}
@@ -204,7 +223,8 @@ func (d documents) GetParameter(_ context.Context, in *ssm.GetParameterInput,
 	case d.active(BadDocument):
 		document = `{"writeKeys":[`
 	}
-	return &ssm.GetParameterOutput{Parameter: &types.Parameter{Name: in.Name, Value: aws.String(document), Version: 1}}, nil
+	return &ssm.GetParameterOutput{Parameter: &types.Parameter{Name: in.Name, Value: aws.String(document), Version: 1}},
+		nil
 }
 
 // The write keys of the drill.

@@ -8,7 +8,11 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
+
+	"github.com/spillwayhq/spillway/infra/local/cloudwatch/feed"
+	"github.com/spillwayhq/spillway/infra/local/lambda"
 )
 
 // ingestURL is where SDKs send to; the transport is a gateway.
@@ -26,8 +30,34 @@ type invoker interface {
 // writes. It is safe for concurrent use.
 type gateway struct {
 	*simulation
+	timeout time.Duration
+	make    func(context.Context) (invoker, error)
+
+	mu       sync.Mutex
 	function invoker
-	timeout  time.Duration
+	canaries int
+}
+
+// start starts an environment of the function, in place of the one before.
+func (g *gateway) start(ctx context.Context) error {
+	f, err := g.make(ctx)
+	if err == nil {
+		g.mu.Lock()
+		g.function = f
+		g.mu.Unlock()
+	}
+	return err
+}
+
+// current is the function's environment, and whether this is every second canary.
+func (g *gateway) current(r *http.Request) (f invoker, second bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if r.UserAgent() == "spillway-canary" {
+		g.canaries++
+		second = g.canaries%2 == 0
+	}
+	return g.function, second
 }
 
 // RoundTrip implements http.RoundTripper for clients of the endpoint.
@@ -57,15 +87,20 @@ func (g *gateway) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // answer is the function's answer, or the gateway's own.
 func (g *gateway) answer(r *http.Request, body []byte) (status int, header http.Header, answer string) {
+	function, second := g.current(r)
 	switch {
-	case g.faults.active(NoEndpoint):
+	case g.faults.active(IngestHeld):
+		f := g.topology.Names.IngestFunction
+		feed.Invoked(g.record.put, f, lambda.Invoked{End: time.Now(), Err: lambda.ErrThrottled})
+		return http.StatusServiceUnavailable, http.Header{}, `{"message":"Service Unavailable"}`
+	case g.faults.active(NoEndpoint) || second && g.faults.active(HalfCanaries):
 		return http.StatusServiceUnavailable, http.Header{}, `{"message":"Service Unavailable"}`
 	case g.faults.active(GatewayLimit):
 		return http.StatusTooManyRequests, http.Header{}, `{"message":"Too Many Requests"}`
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), g.timeout)
 	defer cancel()
-	out, err := g.function.Invoke(ctx, payload(r, body))
+	out, err := function.Invoke(ctx, payload(r, body, g.faults.active(MangledGzip)))
 	var reply struct {
 		StatusCode int
 		Headers    map[string]string
@@ -84,15 +119,20 @@ func (g *gateway) answer(r *http.Request, body []byte) (status int, header http.
 	return reply.StatusCode, header, reply.Body
 }
 
-// payload is a request as an HTTP API passes it to a function.
-func payload(r *http.Request, body []byte) []byte {
+// payload is a request as an HTTP API passes it to a function. As text a compressed body is
+// destroyed.
+func payload(r *http.Request, body []byte, asText bool) []byte {
 	headers := map[string]string{}
 	for name := range r.Header {
 		headers[strings.ToLower(name)] = r.Header.Get(name)
 	}
+	carried := base64.StdEncoding.EncodeToString(body)
+	if asText {
+		carried = strings.ToValidUTF8(string(body), "\uFFFD")
+	}
 	text, err := json.Marshal(map[string]any{
-		"version": "2.0", "rawPath": r.URL.Path, "headers": headers, "body": base64.StdEncoding.EncodeToString(body),
-		"isBase64Encoded": true, "requestContext": map[string]any{
+		"version": "2.0", "rawPath": r.URL.Path, "headers": headers, "body": carried,
+		"isBase64Encoded": !asText, "requestContext": map[string]any{
 			"domainName": r.URL.Host, "stage": "$default",
 			"http": map[string]any{"method": r.Method, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.9"},
 		},

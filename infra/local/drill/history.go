@@ -13,8 +13,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/traffic"
 )
 
-// A history is what the canary's function compares the traffic with: in the drill's metrics and log,
-// as on AWS in CloudWatch. It implements traffic.Source, and is safe for concurrent use.
+// A history is what the canary's function compares the traffic with: in the drill's metrics and
+// log, as on AWS in CloudWatch. It implements traffic.Source, and is safe for concurrent use.
 type history struct {
 	*simulation
 
@@ -92,7 +92,8 @@ func (h *history) compare(minute time.Time) error {
 		return err
 	}
 	for _, m := range r.Metrics() {
-		h.record.store.Put(minute, cloudwatch.Key{Own: "canary", Pipeline: h.topology.Names.Pipeline, Name: m.Name}, m.Values...)
+		h.record.store.Put(minute, cloudwatch.Key{Own: "canary", Pipeline: h.topology.Names.Pipeline, Name: m.Name},
+			m.Values...)
 	}
 	if r.Window != nil {
 		h.mu.Lock()
@@ -138,7 +139,8 @@ func (h *history) Lines(_ context.Context, from, to time.Time) ([]heavy.Line, er
 func (h *history) Windows(_ context.Context, from, to time.Time) ([]heavy.Line, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	first, _ := slices.BinarySearchFunc(h.windows, from, func(l heavy.Line, at time.Time) int { return l.From.Compare(at) })
+	first, _ := slices.BinarySearchFunc(h.windows, from,
+		func(l heavy.Line, at time.Time) int { return l.From.Compare(at) })
 	var found []heavy.Line
 	for _, l := range h.windows[first:] {
 		if !l.From.Before(to) {

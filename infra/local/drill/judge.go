@@ -1,6 +1,7 @@
 package drill
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -90,7 +91,7 @@ func (r *recording) uncleared(f firings, a cloudwatch.Assumptions) (all []string
 	if r.drained.IsZero() {
 		return nil
 	}
-	until := r.drained.Add(clearsWithin + lag(a) + time.Duration(a.CompositeDelay)*time.Minute)
+	until := r.drained.Add(cmp.Or(r.scenario.Clears, clearsWithin) + lag(a) + time.Duration(a.CompositeDelay)*time.Minute)
 	if end := r.start.Add(r.scenario.Lasts); until.After(end) {
 		return nil
 	}

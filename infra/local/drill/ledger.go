@@ -19,6 +19,7 @@ type ledger struct {
 	again     int64 // deliveries of what was delivered before
 	minute    int64 // deliveries since the last call of take
 	accepted  int64 // the same of accepted events
+	total     int64 // accepted events
 }
 
 // outcome is what is known of one event, as bits.
@@ -57,6 +58,7 @@ func (l *ledger) accept(first, n int) {
 		l.outcomes[first+i] |= isAccepted
 	}
 	l.accepted += int64(n)
+	l.total += int64(n)
 }
 
 // refuse notes that ingest said no, for good.
@@ -109,6 +111,13 @@ func (l *ledger) take() (accepted, delivered int64) {
 	accepted, delivered = l.accepted, l.minute
 	l.accepted, l.minute = 0, 0
 	return accepted, delivered
+}
+
+// open is how many accepted events Segment does not have.
+func (l *ledger) open() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return max(0, l.total-l.delivered)
 }
 
 // A balance is what became of the accepted events. An event counts once: delivered before dead

@@ -54,6 +54,9 @@ func (m *model) learn() {
 func (m *model) read(at time.Duration) pattern {
 	p := pattern{}
 	for _, k := range m.record.store.Keys() {
+		if k.Queue == m.topology.Names.DeadLetterQueue {
+			continue // it is read also while the rest is modelled
+		}
 		value := func(statistic string) float64 {
 			v, err := m.record.store.Values(k, statistic, m.start.Add(at), time.Minute, 1)
 			if err != nil {

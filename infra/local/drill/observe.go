@@ -83,7 +83,8 @@ func (m *minutes) series() []Series {
 		if !slices.ContainsFunc(m.all, func(o *observation) bool { return o != nil && o.answers[name] > 0 }) {
 			continue
 		}
-		all = append(all, pick(ChartAnswers, name, PerMinute, always(func(o *observation) float64 { return o.answers[name] })))
+		all = append(all, pick(ChartAnswers, name, PerMinute,
+			always(func(o *observation) float64 { return o.answers[name] })))
 	}
 	return append(all, pick(ChartConcurrency, "invocations", InvocationCount,
 		always(func(o *observation) float64 { return o.peak })))

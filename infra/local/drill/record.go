@@ -12,8 +12,8 @@ import (
 	"github.com/spillwayhq/spillway/infra/local/cloudwatch"
 )
 
-// A recorder writes the metrics of the drill, as AWS would have them, into the store that is judged.
-// It is safe for concurrent use.
+// A recorder writes the metrics of the drill, as AWS would have them, into the store that is
+// judged. It is safe for concurrent use.
 type recorder struct {
 	store  *cloudwatch.Store
 	weight float64 // how many events each simulated one stands for

@@ -15,18 +15,18 @@ type Scenario struct {
 	Name, Title, Story string
 
 	Lasts time.Duration // whole minutes
-	// Played is what is simulated event by event. The rest is calm, and its metrics are modelled after
-	// the first minutes, which are always played: see model.
+	// Played is what is simulated event by event. The rest is calm, and its metrics are modelled
+	// after the first minutes, which are always played: see model.
 	Played []Span
 
 	Rate float64 // usual events/s; 0: DefaultRate
-	// Sample is how many of the usual events/s are simulated at most; each stands for several then. 0:
-	// DefaultRate.
+	// Sample is how many of the usual events/s are simulated at most; each stands for several then.
+	// 0: DefaultRate.
 	Sample float64
-	Daily  bool // the load has a daily peak of ten times the night's, around the rate
-	// Quiet is a site whose usual traffic is a few single events, not packed.
-	Quiet bool
-
+	// Pack is the longest time that the API's events wait for others to share their message; 0: 10
+	// s.
+	Pack     time.Duration
+	Daily    bool // the load has a daily peak of ten times the night's, around the rate
 	Load     []Change
 	Failures []Failure
 	Actions  []Step
@@ -35,10 +35,15 @@ type Scenario struct {
 	// MayFire are alarms that may fire or not, such as those whose value is close to the threshold.
 	// What is neither here nor promised must be silent.
 	MayFire []string
-	// Stays are alarms that go on firing after the backlog has gone, because something is left to do.
+	// Clears is how long after the backlog has gone everything has cleared; 0: a quarter of an hour.
+	Clears time.Duration
+	// Stays are alarms that go on firing after the backlog has gone, because something is left to
+	// do.
 	Stays []string
 	// DeadLetters are the reasons of dead letters that this scenario makes; any other is broken.
 	DeadLetters []string
+	// Dropped is how many events somebody drops with their dead letters: they are not lost.
+	Dropped int64
 	// OldDesign: the same day in the design that failed says something.
 	OldDesign bool
 	// Ending: the backlog has not gone at the end, and need not have.
@@ -85,22 +90,22 @@ type Problem string
 
 // The faults.
 const (
-	Segment       Problem = "segment"       // it answers by the rule
-	NoMetrics     Problem = "metrics"       // CloudWatch gets nothing
-	NoSQS         Problem = "sqs"           // no call to SQS is answered
-	NoEndpoint    Problem = "endpoint"      // the gateway answers 503
-	NoRegion      Problem = "region"        // SQS, Lambda, gateway, schedule: nothing of it is there
-	DeliverFails  Problem = "deliver"       // every invocation ends with an error
-	DeliverHeld   Problem = "concurrency"   // others use up the concurrency
-	SourceOff     Problem = "event source"  // it hands out nothing
-	WrongDocument Problem = "write keys"    // the write-key document lacks the keys
-	BadDocument   Problem = "unreadable"    // the document can't be read
-	GatewayLimit  Problem = "gateway limit" // the gateway refuses most requests itself
-	NoCanary      Problem = "canary"        // the schedule misses a minute
-	HalfCanaries  Problem = "half canaries" // every second canary gets no answer
-	SlowSQS       Problem = "slow SQS"
-	NoDeadLetters Problem = "dead letters" // the dead-letter queue takes nothing
-	MangledGzip   Problem = "gzip"         // gzip bodies arrive as text
+	Segment       Problem = "segment"         // it answers by the rule
+	NoMetrics     Problem = "metrics"         // CloudWatch gets nothing
+	NoSQS         Problem = "sqs"             // no call to SQS is answered
+	SlowSQS       Problem = "slow sqs"        // each takes seconds
+	NoDeadLetters Problem = "dead letters"    // the dead-letter queue takes nothing
+	NoEndpoint    Problem = "endpoint"        // the gateway answers 503
+	GatewayLimit  Problem = "gateway limit"   // the gateway answers 429
+	NoRegion      Problem = "region"          // SQS, Lambda, gateway, schedule: nothing of it is there
+	DeliverFails  Problem = "deliver"         // every invocation ends with an error
+	DeliverHeld   Problem = "concurrency"     // others use up deliver's concurrency
+	IngestHeld    Problem = "ingest"          // Lambda throttles the ingest function
+	WrongDocument Problem = "wrong keys"      // the write-key document lacks the keys
+	BadDocument   Problem = "unreadable keys" // the document can't be read
+	NoCanary      Problem = "canary"          // the schedule invokes nothing
+	HalfCanaries  Problem = "half canaries"   // every second canary gets a 503
+	MangledGzip   Problem = "gzip"            // the gateway carries gzip bodies as text
 )
 
 // A Step is what people do at a moment.
@@ -115,12 +120,14 @@ type Deed string
 
 // The deeds.
 const (
-	Deploy   Deed = "deploy"    // every environment is replaced
-	Redrive  Deed = "redrive"   // of all dead letters
-	Drop     Deed = "drop"      // the dead letters are deleted
-	Poison   Deed = "poison"    // a message arrives on which the function dies, at every receive
-	Invalid  Deed = "invalid"   // a message arrives whose event Segment would not take
-	WrongKey Deed = "wrong key" // two messages arrive with a write key that Segment refuses
+	Deploy     Deed = "deploy"     // every environment is replaced
+	Redrive    Deed = "redrive"    // of all dead letters
+	Drop       Deed = "drop"       // of all dead letters
+	Poison     Deed = "poison"     // a message arrives on which the function dies, at every receive
+	Invalid    Deed = "invalid"    // a message arrives whose event Segment would not take
+	OldApp     Deed = "old app"    // two messages arrive with the old app's write key
+	Unpacked   Deed = "unpacked"   // a script sends 110,000 messages of one event
+	Compressed Deed = "compressed" // an SDK sends a body in gzip
 )
 
 // A Promise says until when an alarm fires.

@@ -17,7 +17,6 @@ import (
 	"github.com/spillwayhq/spillway/infra/local/cloudwatch/feed"
 	"github.com/spillwayhq/spillway/infra/local/lambda"
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
-	"github.com/spillwayhq/spillway/infra/local/sqs"
 	"github.com/spillwayhq/spillway/infra/local/virtual"
 	"github.com/spillwayhq/spillway/infra/topology"
 	appcanary "github.com/spillwayhq/spillway/shared/app/canary"
@@ -28,8 +27,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/price"
 )
 
-// Every drill begins like a first deployment, without a metric and without traffic, and goes on with
-// some minutes of usual traffic. Both are patterns for the minutes that are modelled.
+// Every drill begins like a first deployment, without a metric and without traffic, and goes on
+// with some minutes of usual traffic. Both are patterns for the minutes that are modelled.
 const (
 	quietStart   = 5 * time.Minute
 	patternFrom  = 8 * time.Minute // before, environments start
@@ -50,22 +49,24 @@ type simulation struct {
 	seed     uint64
 	start    time.Time
 
-	world    *virtual.World
-	faults   *faults
-	usage    *usage
-	record   *recorder
-	ledger   *ledger
-	minutes  *minutes
-	latency  *latencies
-	model    *model
-	history  *history
-	function *appcanary.Function
-	api      *api
-	sending  sync.WaitGroup // requests of SDKs
-	queues   []*feed.Queue
-	endpoint feed.Endpoint
-	dead     map[string]int64 // events in dead letters at the end, by reason
-	spent    [2]price.Usage   // at the beginning and the end of the pattern's minutes
+	world     *virtual.World
+	faults    *faults
+	usage     *usage
+	record    *recorder
+	ledger    *ledger
+	minutes   *minutes
+	latency   *latencies
+	gateway   *gateway
+	model     *model
+	history   *history
+	function  *appcanary.Function
+	api       *api
+	sending   sync.WaitGroup // requests of SDKs
+	events    *feed.Queue
+	deadQueue *feed.Queue // of the dead-letter queue, whose metrics are never modelled
+	endpoint  feed.Endpoint
+	dead      map[string]int64 // events in dead letters at the end, by reason
+	spent     [2]price.Usage   // at the beginning and the end of the pattern's minutes
 
 	mu     sync.Mutex
 	failed error
@@ -135,15 +136,19 @@ func (s *simulation) begin(ctx context.Context, running *sync.WaitGroup) error {
 	if err := s.world.Segment.SetScript(s.script()); err != nil {
 		return err
 	}
-	for _, q := range s.topology.Queues {
-		s.queues = append(s.queues, feed.NewQueue(s.putUnless(NoSQS, NoRegion), s.world.Queue(q.Name)))
-	}
+	s.events = feed.NewQueue(s.putUnless(NoSQS, NoRegion), s.world.Events())
+	s.deadQueue = feed.NewQueue(func(at time.Time, k cloudwatch.Key, values ...float64) {
+		if !s.faults.active(NoSQS, NoRegion, NoMetrics) {
+			s.record.store.Put(at, k, values...)
+		}
+	}, s.world.Queue(s.topology.Names.DeadLetterQueue))
 	f, _ := s.topology.Function(s.topology.Names.DeliverFunction)
 	s.usage.memory = f.MemoryMB
 	g, err := s.wire(ctx)
 	if err != nil {
 		return err
 	}
+	s.gateway = g
 	if s.api, err = newAPI(ctx, s); err != nil {
 		return err
 	}
@@ -175,7 +180,9 @@ func (s *simulation) putUnless(away ...Problem) feed.Put {
 }
 
 // toSQS is SQS for the parts in the region.
-func (s *simulation) toSQS() http.RoundTripper { return onTheWay{s.world.ToSQS(), s.faults, s.usage} }
+func (s *simulation) toSQS() http.RoundTripper {
+	return onTheWay{s.world.ToSQS(), s.faults, s.usage, s.topology.Names.DeadLetterQueue}
+}
 
 // wire connects the functions, as the deployed ones are.
 func (s *simulation) wire(ctx context.Context) (*gateway, error) {
@@ -200,13 +207,18 @@ func (s *simulation) wire(ctx context.Context) (*gateway, error) {
 	}
 	in := options.Ingest()
 	in.WriteKeysParameters, in.Server = []string{s.topology.Names.Parameter("write-keys")}, nil
-	endpoint, err := appingest.New(ctx, in, appingest.Parts{SQS: clients, SSM: documents{s.faults}, Metrics: s.record,
-		Logger: s.logger()})
-	if err != nil {
+	f, _ := s.topology.Function(s.topology.Names.IngestFunction)
+	g := &gateway{simulation: s, timeout: f.Timeout, make: func(ctx context.Context) (invoker, error) {
+		e, err := appingest.New(ctx, in, appingest.Parts{SQS: clients, SSM: documents{s.faults}, Metrics: s.record,
+			Logger: s.logger()})
+		if err != nil {
+			return nil, err
+		}
+		return e.Lambda(), nil
+	}}
+	if err := g.start(ctx); err != nil {
 		return nil, err
 	}
-	f, _ := s.topology.Function(s.topology.Names.IngestFunction)
-	g := &gateway{simulation: s, function: endpoint.Lambda(), timeout: f.Timeout}
 	s.function, err = appcanary.New(options.Canary(), appcanary.Parts{Metrics: s.record, Logger: s.logger(), Transport: g,
 		Traffic: s.history})
 	return g, err
@@ -282,16 +294,15 @@ func (s *simulation) play(ctx context.Context) error {
 // minute writes what AWS and the report have of a minute that ends.
 func (s *simulation) minute(n int) {
 	at, since := time.Now(), time.Duration(n)*time.Minute
-	names := s.topology.Names
 	peak := s.usage.peak()
+	s.deadQueue.Sample(at)
 	if s.calm(since) {
 		if err := s.model.minute(n); err != nil {
 			s.fail(err)
 		}
 	} else {
 		s.awsMetrics(at)
-		waiting, oldest := s.api.waiting()
-		s.minutes.set(n, s.observed(s.world.Queue(names.EventsQueue).Stats(), waiting, oldest, peak))
+		s.minutes.set(n, s.observed(peak))
 	}
 	switch since + time.Minute {
 	case patternFrom:
@@ -304,25 +315,22 @@ func (s *simulation) minute(n int) {
 
 // awsMetrics writes what SQS, Lambda and the gateway write at the end of a minute.
 func (s *simulation) awsMetrics(at time.Time) {
-	for _, q := range s.queues {
-		q.Sample(at)
-	}
+	s.events.Sample(at)
 	feed.Concurrent(s.putUnless(NoRegion), s.topology.Names.DeliverFunction, at, s.world.Mapping.Stats().Concurrent)
 	s.endpoint.Sample(s.record.put, at)
 }
 
 // observed is a minute for the report.
-func (s *simulation) observed(queue sqs.Stats, waiting int64, oldest time.Duration, peak int) observation {
+func (s *simulation) observed(peak int) observation {
 	o := s.minutes.take()
 	accepted, delivered := s.ledger.take()
 	o.accepted, o.delivered = float64(accepted)*s.weight, float64(delivered)*s.weight
-	o.waiting = float64(queue.Events+waiting) * s.weight
-	if !queue.OldestSent.IsZero() {
-		oldest = max(oldest, time.Since(queue.OldestSent))
+	o.waiting = float64(s.ledger.open()-s.world.Queue(s.topology.Names.DeadLetterQueue).Stats().Events) * s.weight
+	oldest := s.api.oldest()
+	if sent := s.world.Events().Stats().OldestSent; !sent.IsZero() {
+		oldest = max(oldest, time.Since(sent))
 	}
-	if queue.Events+waiting > 0 {
-		o.oldest = oldest.Seconds()
-	}
+	o.oldest = oldest.Seconds()
 	o.peak = float64(peak)
 	o.p50, o.p99, o.calls = s.latency.take()
 	for class := range o.answers {

@@ -2,6 +2,8 @@ package drill
 
 import (
 	"bytes"
+	"cmp"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -73,7 +75,8 @@ func (s *simulation) load(of Source, at time.Duration) float64 {
 	return rate
 }
 
-// daily is the shape of a day: ten times as much in the early afternoon as in the night, 1 on average.
+// daily is the shape of a day: ten times as much in the early afternoon as in the night, 1 on
+// average.
 func daily(at time.Time) float64 {
 	hour := float64(at.Hour()) + float64(at.Minute())/60
 	return 1 - 9.0/11*math.Cos((hour-2)/24*2*math.Pi)
@@ -113,7 +116,8 @@ func newAPI(ctx context.Context, s *simulation) (*api, error) {
 	a := &api{simulation: s}
 	for _, durability := range []publisher.Durability{publisher.Disk, publisher.Memory} {
 		c, err := publisher.New(spill.WithFS(ctx, spilltest.New()), publisher.Config{
-			QueueURL: virtual.QueueURL(s.topology.Names.EventsQueue), WriteKey: apiKey, Interval: apiInterval,
+			QueueURL: virtual.QueueURL(s.topology.Names.EventsQueue), WriteKey: apiKey,
+			Interval:   cmp.Or(s.scenario.Pack, apiInterval),
 			Durability: durability, Dir: "/srv/spill", Metrics: s.record, Pipeline: s.topology.Names.Pipeline, Logger: quiet,
 			SQS: func(string) (publisher.SQS, error) {
 				return virtual.Client(s.toSQS(), func(o *awssqs.Options) { o.RetryMaxAttempts = 1 }), nil
@@ -127,9 +131,9 @@ func newAPI(ctx context.Context, s *simulation) (*api, error) {
 	return a, nil
 }
 
-// call publishes n events, each as a call of the API would. What an event on disk waits for the disk
-// is drawn and added: a disk in a bubble can't be slow, because whoever waits for its lock would stop
-// the time.
+// call publishes n events, each as a call of the API would. What an event on disk waits for the
+// disk is drawn and added: a disk in a bubble can't be slow, because whoever waits for its lock
+// would stop the time.
 func (a *api) call(n int) {
 	first := a.ledger.issue(n)
 	waited := make([]float64, n)
@@ -157,14 +161,12 @@ func (a *api) call(n int) {
 	a.latency.add(waited, failed)
 }
 
-// waiting is how many events the API's processes hold.
-func (a *api) waiting() (n int64, oldest time.Duration) {
+// oldest is how long the oldest event has waited that the API's processes hold.
+func (a *api) oldest() (oldest time.Duration) {
 	for _, c := range a.clients {
-		s := c.Stats()
-		n += s.Waiting
-		oldest = max(oldest, s.Oldest)
+		oldest = max(oldest, c.Stats().Oldest)
 	}
-	return n, oldest
+	return oldest
 }
 
 func (a *api) end(ctx context.Context) error {
@@ -185,7 +187,7 @@ func newEvent(name, id string, at time.Time) []byte {
 	b = strconv.AppendQuote(b, id)
 	b = append(b, `,"timestamp":`...)
 	b = strconv.AppendQuote(b, at.UTC().Format(event.TimeFormat))
-	return append(b, `,"properties":{"plan":"team","workspace":"a4f0c2d1","pipeline":"nightly-export","trigger":"schedule",`+
+	return append(b, `,"properties":{"plan":"team","workspace":"a4f0c2d1","pipeline":"nightly","trigger":"schedule",`+
 		`"steps":14,"durationMs":1832.5,"cached":true,"region":"eu-west-1","tags":["prod","export","nightly"]},`+
 		`"context":{"locale":"en-GB","timezone":"Europe/London","app":{"name":"drill","version":"1.4.2"}}}`...)
 }
@@ -240,7 +242,11 @@ func (c sdks) try(writeKey string, body []byte, first, size int) {
 }
 
 func (c sdks) once(ctx context.Context, writeKey string, body []byte) (status int, code string) {
-	resp, err := c.client.Do(newRequest(ctx, writeKey, body))
+	return c.do(newRequest(ctx, writeKey, body))
+}
+
+func (c sdks) do(r *http.Request) (status int, code string) {
+	resp, err := c.client.Do(r)
 	if err != nil {
 		return 0, ""
 	}
@@ -271,6 +277,23 @@ func (c sdks) flood(n int) {
 				c.ledger.refuse(code, 1)
 			}
 		})
+	}
+}
+
+// compressed sends a batch in gzip, once.
+func (c sdks) compressed() {
+	first := c.ledger.issue(1)
+	var body bytes.Buffer
+	z := gzip.NewWriter(&body)
+	_, _ = z.Write(slices.Concat([]byte(`{"batch":[`), newEvent(webEvent, messageID(first), time.Now()), []byte(`]}`)))
+	_ = z.Close() // into memory
+	r := newRequest(context.Background(), webKey, body.Bytes())
+	r.Header.Set("Content-Encoding", "gzip")
+	status, code := c.do(r)
+	if status == http.StatusOK {
+		c.ledger.accept(first, 1)
+	} else {
+		c.ledger.refuse(code, 1)
 	}
 }
 

@@ -33,15 +33,17 @@ const (
 // ErrDown is the error of a call to SQS that no emulator answers.
 var ErrDown = errors.New("SQS is down")
 
-// A World is the emulators of one pipeline in one bubble, with the topology's numbers: SQS on a disk
-// in memory, Segment, and Lambda once [World.Deliver] has been called. It is safe for concurrent use.
+// A World is the emulators of one pipeline in one bubble, with the topology's numbers: SQS on a
+// disk in memory, Segment, and Lambda once [World.Deliver] has been called. It is safe for
+// concurrent use.
 type World struct {
 	Topology *topology.Topology
 	Segment  *segmentd.Server
 	Function *lambda.Function           // nil before Deliver
 	Mapping  *lambda.EventSourceMapping // nil before Deliver
 
-	// OnInvocation is called after each invocation of deliver; nil: nothing is. It is set before Deliver.
+	// OnInvocation is called after each invocation of deliver; nil: nothing is. It is set before
+	// Deliver.
 	OnInvocation func(lambda.Invoked)
 
 	server  atomic.Pointer[sqs.Server]

@@ -55,16 +55,8 @@ func writeStory(b *strings.Builder, r *drill.Result) {
 		}
 		lines = append(lines, storyLine{m.From, string(m.Kind), text})
 	}
-	for _, a := range r.Alarms {
-		for _, f := range a.Firings {
-			if !f.Notified {
-				continue
-			}
-			lines = append(lines, storyLine{f.From, a.Severity, a.Name + " fires: " + a.Meaning})
-			if f.To != nil {
-				lines = append(lines, storyLine{*f.To, "", a.Name + " is over"})
-			}
-		}
+	for i := range r.Alarms {
+		lines = append(lines, alarmLines(&r.Alarms[i])...)
 	}
 	slices.SortStableFunc(lines, func(a, b storyLine) int { return a.at.Compare(b.at) })
 	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
@@ -72,6 +64,37 @@ func writeStory(b *strings.Builder, r *drill.Result) {
 		fmt.Fprintf(table, "  %s\t%s\t%s\n", l.at.UTC().Format("Mon 15:04"), l.kind, l.text)
 	}
 	_ = table.Flush() // a strings.Builder takes everything
+}
+
+// flapping: an alarm that fires again within this time is told once.
+const flapping = 15 * time.Minute
+
+// alarmLines are when an alarm told somebody, and when it was over.
+func alarmLines(a *drill.Alarm) (lines []storyLine) {
+	told := slices.DeleteFunc(slices.Clone(a.Firings), func(f drill.Firing) bool { return !f.Notified })
+	for i := 0; i < len(told); {
+		first, last := told[i], told[i]
+		again := 0
+		for i++; i < len(told) && last.To != nil && told[i].From.Sub(*last.To) < flapping; i++ {
+			last = told[i]
+			again++
+		}
+		text := a.Name + " fires: " + sentence(a.Meaning)
+		if again > 0 {
+			text += " (and again, " + times(again) + ")"
+		}
+		lines = append(lines, storyLine{first.From, a.Severity, text})
+		if last.To != nil {
+			lines = append(lines, storyLine{*last.To, "", a.Name + " is over"})
+		}
+	}
+	return lines
+}
+
+// sentence is the first of a text, without its full stop.
+func sentence(text string) string {
+	first, _, _ := strings.Cut(text, ". ")
+	return strings.TrimSuffix(first, ".")
 }
 
 // writeAlarms writes a line for each alarm that fired, or should have.
@@ -93,7 +116,7 @@ func writeAlarms(b *strings.Builder, r *drill.Result) {
 	case rows == 0:
 		fmt.Fprintf(b, "\nNo alarm fired.\n")
 	case silent > 0:
-		fmt.Fprintf(b, "The other %d alarms were silent.\n", silent)
+		fmt.Fprintf(b, "All others were silent: %d.\n", silent)
 	}
 }
 

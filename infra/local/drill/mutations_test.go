@@ -1,0 +1,126 @@
+package drill
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spillwayhq/spillway/infra/local/cloudwatch"
+	"github.com/spillwayhq/spillway/infra/topology"
+)
+
+// A mutation makes the deployment worse in one way. The drill must fail and say why.
+type mutation struct {
+	name     string
+	scenario func() Scenario
+	change   func(*testing.T, *topology.Topology)
+	alarms   bool   // only alarms change: a recording of the unchanged pipeline can be judged
+	want     string // in what is broken
+}
+
+var mutations = []mutation{
+	{"without an age metric of our own", segmentAway, changeAlarm("backlog-age-critical", func(a *topology.Alarm) {
+		queue := topology.DefaultNames().EventsQueue
+		a.Metrics = []topology.Metric{{ID: "d", Queue: queue, Name: "ApproximateAgeOfOldestMessage", Statistic: "Maximum"}}
+	}), true, "backlog-age-critical did not fire"},
+	{"missing data is good", canaryOff, changeAlarm("canary-stopped", func(a *topology.Alarm) {
+		a.Expression, a.Missing = "c", topology.MissingIsGood
+	}), true, "canary-stopped did not fire"},
+	{"without FILL", badWriteKey, changeAlarms(func(a *topology.Alarm) {
+		a.Expression = filled.ReplaceAllString(a.Expression, "$1")
+	}), true, "wrong-credentials did not clear"},
+	{"as many values must breach as are evaluated, where FILL may be the newest", consumerBug,
+		changeAlarms(func(a *topology.Alarm) {
+			if filled.MatchString(a.Expression) {
+				a.Periods = a.Breaching
+			}
+		}), true, "did not fire"},
+	{"more concurrency than is reserved", segmentSlow, func(_ *testing.T, d *topology.Topology) {
+		d.Functions[0].ReservedConcurrency = 2
+	}, false, "deliver-throttled must be silent"},
+	{"five receives until SQS gives up", consumerBug, func(_ *testing.T, d *topology.Topology) {
+		d.Queues[0].MaxReceiveCount = 5
+	}, false, "are dead letters for the reason moved by SQS"},
+	{"the dead-letter alarm counts what was sent", poison, changeAlarm("dead-letters", func(a *topology.Alarm) {
+		queue := topology.DefaultNames().DeadLetterQueue
+		a.Metrics = []topology.Metric{{ID: "s", Queue: queue, Name: "NumberOfMessagesSent", Statistic: "Sum"}}
+		a.Expression = ""
+	}), true, "dead-letters did not fire"},
+}
+
+// segmentAway is an outage of 100 minutes.
+func segmentAway() Scenario {
+	s := unpacked()
+	s.Actions, s.Lasts, s.Played = nil, 4*time.Hour, []Span{{hm(0, 16), hm(2, 30)}}
+	s.Failures = []Failure{{Span: from(20*time.Minute, 100*time.Minute), Kind: Segment, Rule: away}}
+	s.Promises = []Promise{{Alarm: "backlog-age-critical", From: hm(1, 20), Within: 17 * time.Minute}}
+	s.MayFire = append(s.MayFire, "delivery-down")
+	return s
+}
+
+var filled = regexp.MustCompile(`FILL\(([a-z_0-9]+), ?[0-9.]+\)`)
+
+func changeAlarms(change func(*topology.Alarm)) func(*testing.T, *topology.Topology) {
+	return func(_ *testing.T, d *topology.Topology) {
+		for i := range d.Alarms {
+			change(&d.Alarms[i])
+		}
+	}
+}
+
+func changeAlarm(name string, change func(*topology.Alarm)) func(*testing.T, *topology.Topology) {
+	return func(t *testing.T, d *topology.Topology) {
+		t.Helper()
+		i := slices.IndexFunc(d.Alarms, func(a topology.Alarm) bool { return a.Name == d.Names.Alarm(name) })
+		if i < 0 {
+			t.Fatalf("there is no alarm %s", name)
+		}
+		change(&d.Alarms[i])
+	}
+}
+
+func TestADrillFindsWhatMakesADeploymentWorse(t *testing.T) {
+	if *played != "all" && *played != "mutations" {
+		t.Skip("it plays several drills, which takes a minute: run it with -scenarios all, or -scenarios mutations")
+	}
+	recordings := map[string]*recording{}
+	for _, m := range mutations {
+		worse := topology.Default()
+		m.change(t, &worse)
+		s := m.scenario()
+		var broken []string
+		r := recordings[s.Name]
+		if !m.alarms || r == nil {
+			o := Options{}
+			if !m.alarms {
+				o.Topology = &worse
+			}
+			sim, recorded, err := play(t.Context(), &s, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			e := sim.eventsResult()
+			broken = sim.checkEvents(&e, recorded)
+			if r = recorded; m.alarms {
+				recordings[s.Name] = r
+			}
+		}
+		changed := *r
+		changed.topology = &worse
+		for _, a := range cloudwatch.Plausible() {
+			f, err := changed.judge(a)
+			if err != nil {
+				t.Fatalf("%s: %v", m.name, err)
+			}
+			broken = append(broken, changed.broken(f, a)...)
+		}
+		if !slices.ContainsFunc(broken, func(text string) bool { return strings.Contains(text, m.want) }) {
+			t.Errorf("%s: the drill %s does not say %q: %q", m.name, s.Name, m.want, broken[:min(10, len(broken))])
+			continue
+		}
+		i := slices.IndexFunc(broken, func(text string) bool { return strings.Contains(text, m.want) })
+		t.Logf("%s: %d broken, such as: %s", m.name, len(broken), broken[i])
+	}
+}
