@@ -22,8 +22,7 @@ const maxBroken = 20
 func WriteText(w io.Writer, r *drill.Result) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n%s; seed %d, usually %s events/s\n\n%s\n\n", r.Title, r.Scenario, r.Seed,
-		digitsOf(r.EventsPerSecond),
-		r.Story)
+		digitsOf(r.EventsPerSecond), r.Story)
 	writeStory(&b, r)
 	writeAlarms(&b, r)
 	writeSummary(&b, r)
