@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/canary"
 )
 
 // always is the same minute.
@@ -183,6 +184,9 @@ func outages() []*scenario {
 		{name: "every second canary is lost on its way", from: at, until: at + 60, well: busy(),
 			bad:  oneIn(2, busy().without("deliver CanaryDelivered"), busy()),
 			must: must(6, "canary-silent", "delivery-down"), notify: "delivery-down"},
+		{name: "a drill of a deployment drops the canaries", from: at, until: at + int(canary.MaxDrill.Minutes()), well: busy(),
+			bad:  always(busy().without("deliver CanaryDelivered")),
+			must: must(3, "canary-silent", "delivery-down"), notify: "delivery-down"},
 		{name: "the canary's schedule is off", from: at, until: at + 60, well: busy(),
 			bad:  always(busy().without("deliver CanaryDelivered", "canary CanaryAccepted")),
 			must: must(6, "canary-stopped"), notify: "canary-stopped"},
