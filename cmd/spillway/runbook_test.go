@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
@@ -26,6 +27,8 @@ import (
 	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 	"github.com/spillwayhq/spillway/integration/testutil/mototest"
 	"github.com/spillwayhq/spillway/shared/emf"
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/heavy"
 	"github.com/spillwayhq/spillway/shared/ingest"
 	"github.com/spillwayhq/spillway/shared/segment"
 )
@@ -98,10 +101,19 @@ func (i *incident) log() string {
 // lines are those of all functions: the pipeline's, Lambda's, and metrics of refused requests.
 func (i *incident) lines() []string {
 	counters := new(ingest.Counters)
-	counters.Add(ingest.Summary{Status: 429, Code: "gzip_mangled", GzipMangled: true})
+	for _, code := range []string{"gzip_mangled", "queue_unavailable", "overloaded", "dead_letters_unavailable",
+		"write_keys_unread"} {
+		counters.Add(ingest.Summary{Status: 429, Code: code, Cause: ingest.CauseService, GzipMangled: code == "gzip_mangled"})
+	}
 	totals := counters.Take()
 	var metrics bytes.Buffer
-	if err := emf.NewWriter(&metrics, "spillway", "ingest").Write(i.Status().At, totals.Metrics()...); err != nil {
+	if err := emf.NewWriter(&metrics, "spillway", "ingest").WriteWith(i.Status().At, "Codes", totals.Codes(), totals.Metrics()...); err != nil {
+		i.t.Error(err)
+	}
+	senders := heavy.NewCounter("spillway", "ingest")
+	senders.Count(heavy.Key{ID: event.KeyID("theshopkey"), Name: "shop"}, 5,
+		func(int) heavy.Event { return heavy.Event{Name: []byte("Run Started"), Size: 300} })
+	if err := senders.Write(&metrics, time.Now()); err != nil {
 		i.t.Error(err)
 	}
 	retried := fmt.Sprintf(`{"time":"2026-11-24T12:00:00Z","msg":"delivered","retried":{"%s":3,"%s":2}}`, segment.Transient, segment.Throttled)
@@ -176,8 +188,8 @@ func (i *incident) promises() []promise {
 		{`curl -si "$INGEST/health"`, `^HTTP/1\.1 200 OK\n$`, step{}},
 		{`spillway logs --name "$NAME" ingest --match 'set of write keys'`, `the last good value is used`, step{}},
 		{`spillway logs --name "$NAME" ingest --query 'filter level`, `^msg +error +lines +example\n(?s).*QueueDoesNotExist`, step{}},
-		{`spillway logs --name "$NAME" ingest --query 'filter ispresent(RequestsShed) |`, `sum\(RequestsShed\)\ngzip_mangled +1\n`, step{}},
-		{`spillway logs --name "$NAME" ingest --query 'filter ispresent(RequestsShed) and`, `sum\(RequestsShed\)\n.* 1\n`, step{}},
+		{`spillway logs --name "$NAME" ingest --query 'filter ispresent(RequestsShed) |`, `sum\(Codes\.overloaded\).*\n.* 1 +1 +1 +1\n`, step{}},
+		{`spillway logs --name "$NAME" ingest --query 'filter ispresent(Codes.gzip_mangled)`, `sum\(Codes\.gzip_mangled\)\n.* 1\n`, step{}},
 		{`spillway logs --name "$NAME" ingest --query 'filter @type`, `pct\(@duration, 50\).*\n.*60000`, step{}},
 		{`spillway logs --name "$NAME" ingest --query 'filter msg like`, `QueueDoesNotExist +1\n`, step{}},
 		{`spillway logs --name "$NAME" ingest`, `^(\S+ \S+  (\{"time"|\d{4}-).*\n){1,20}$`, step{}},
@@ -194,7 +206,7 @@ func (i *incident) promises() []promise {
 		{"aws lambda get-event-source-mapping", `"Enabled"`, step{}},
 		{"aws sqs get-queue-attributes", `"ApproximateNumberOfMessagesNotVisible": "\d+"`, step{}},
 		{`spillway dlq ls --name "$NAME" --older-than`, `There are dead letters, but none that the flags select`, step{}},
-		{"spillway dlq ls", `(?m)^invalid +` + ids + ` +1 `, step{}},
+		{"spillway dlq ls", `(?m)^(invalid|rejected) +` + ids + ` +1 `, step{}},
 		{"spillway dlq show", `poison`, step{}},
 		{"spillway dlq drop", `deleted 1 dead letter with 1 event; all are in spillway-dropped-`, step{until: "Type yes to confirm: ", keys: "yes\n"}},
 		{`spillway dlq redrive --name "$NAME" --older-than`, `^0 dead letters with 0 events (would be )?sent again`, step{}},
@@ -218,6 +230,9 @@ func (i *incident) promises() []promise {
 		{"aws lambda put-function-concurrency", `"ReservedConcurrentExecutions": 20`, step{}},
 		{`aws lambda update-event-source-mapping --uuid "$SOURCE" --scaling`, `"MaximumConcurrency": 20`, step{}},
 		{"output Settings", "", step{}},
+		{`spillway top --name "$NAME" --by write-key`, `(?s)BY WRITE-KEY.*\nshop .*100\.0 %`, step{}},
+		{"spillway top", `(?s)BY EVENT.*\nRun Started .*BY WRITE-KEY.*\nshop `, step{}},
+		{"API=", "", step{}}, {"aws apigatewayv2 update-stage", `"ThrottlingRateLimit": 1000|\(500\)`, step{status: []int{255}}},
 		{"git log", `^[0-9a-f]+ \S`, step{}},
 	}
 }
