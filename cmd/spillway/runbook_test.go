@@ -90,6 +90,18 @@ func (i *incident) send(batch string) {
 	}
 }
 
+// heal lets Segment take everything, and waits until a call has shown it.
+func (i *incident) heal() {
+	i.t.Helper()
+	if err := i.Segmentd().SetScript(segmentd.Script{}); err != nil {
+		i.t.Fatal(err)
+	}
+	await(i.t, "Segment's answers", func() bool {
+		i.send(`{"writeKey":"k","batch":[{"type":"track","userId":"u","event":"fine again"}]}`)
+		return i.Status().Segment.Failing(time.Now()) == nil
+	})
+}
+
 func (i *incident) log() string {
 	text, err := os.ReadFile(i.LogPath)
 	if err != nil {
@@ -195,7 +207,8 @@ func (i *incident) promises() []promise {
 		{`spillway logs --name "$NAME" ingest`, `^(\S+ \S+  (\{"time"|\d{4}-).*\n){1,20}$`, step{}},
 		{`spillway logs --name "$NAME" canary`, `the canary was accepted`, step{}},
 		{`spillway logs --name "$NAME" deliver --query 'filter ispresent(misconfigured_keys.0)`, `key +invocations\n` + ids + ` +\d`, step{}},
-		{"spillway top", `(?s)BY EVENT .*\d.*BY WRITE-KEY .*` + ids, step{}},
+		{`spillway top --name "$NAME" --by write-key`, `(?s)^[^E]*BY WRITE-KEY .*\nshop `, step{}},
+		{"spillway top", `(?s)BY EVENT.*\nRun Started .*BY WRITE-KEY.*\nshop `, step{}},
 		{`spillway logs --name "$NAME" deliver --query 'filter msg like`, `QueueDoesNotExist +1\n`, step{}},
 		{`spillway logs --name "$NAME" deliver --query 'filter @message like /Task`, `(?s)can't start.*Task timed out|Task timed out.*can't start`, step{}},
 		{`spillway logs --name "$NAME" deliver --query 'filter ispresent(CanaryDelivered)`, `max\(CanaryLatency\)\n.*\d`, step{}},
@@ -230,8 +243,6 @@ func (i *incident) promises() []promise {
 		{"aws lambda put-function-concurrency", `"ReservedConcurrentExecutions": 20`, step{}},
 		{`aws lambda update-event-source-mapping --uuid "$SOURCE" --scaling`, `"MaximumConcurrency": 20`, step{}},
 		{"output Settings", "", step{}},
-		{`spillway top --name "$NAME" --by write-key`, `(?s)BY WRITE-KEY.*\nshop .*100\.0 %`, step{}},
-		{"spillway top", `(?s)BY EVENT.*\nRun Started .*BY WRITE-KEY.*\nshop `, step{}},
 		{"API=", "", step{}}, {"aws apigatewayv2 update-stage", `"ThrottlingRateLimit": 1000|\(500\)`, step{status: []int{255}}},
 		{"git log", `^[0-9a-f]+ \S`, step{}},
 	}
@@ -318,6 +329,9 @@ func TestEveryBlockOfTheRunbookCanBePasted(t *testing.T) {
 	for n, block := range runbookBlocks(t) {
 		if slices.ContainsFunc(notPasted, func(p string) bool { return strings.HasPrefix(block[0], p) }) {
 			continue
+		}
+		if strings.Contains(block[0], "--older-than 24h") { // which only helps when Segment answers
+			i.heal()
 		}
 		i.paste(s, block, replace, used)
 		if n == 0 { // from here on the pipeline on this machine stands for the one on AWS

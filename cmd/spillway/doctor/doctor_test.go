@@ -294,7 +294,7 @@ func TestTheStatusOfUpIsJudged(t *testing.T) {
 		"degraded":       {local.Status{Degraded: "Segment is down"}, "failed delivery: Segment is down "},
 		"without canary": {local.Status{}, ""},
 	} {
-		if got := notOK(newReport("spillway", "", judgeStatus(c.status))); got != c.want {
+		if got := notOK(newReport("spillway", "", judgeStatus(c.status, "--queue-url URL"))); got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
 	}

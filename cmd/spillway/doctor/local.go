@@ -70,7 +70,7 @@ func Local(ctx context.Context, queueURL string) (Report, error) {
 	}
 	checks = append(checks, judgeSegment(get(ctx, http.DefaultClient, status.SegmentURL)),
 		judgeCalls(read[error]{value: status.Segment.Failing(time.Now())}))
-	checks = append(checks, judgeStatus(status)...)
+	checks = append(checks, judgeStatus(status, flags)...)
 	if len(status.Alarms) > 0 {
 		checks = append(checks, judgeLocalAlarms(status.Alarms))
 	}
@@ -78,15 +78,15 @@ func Local(ctx context.Context, queueURL string) (Report, error) {
 	return newReport(names.Pipeline, "", checks), nil
 }
 
-// judgeStatus says what the status of `up` means beyond what others check.
-func judgeStatus(s local.Status) []Finding {
+// judgeStatus says what the status of `up` means beyond what others check. flags name its queue.
+func judgeStatus(s local.Status, flags string) []Finding {
 	findings := []Finding{ok("store", "the data directory takes messages, and nothing in it is damaged")}
 	if s.Store != "" {
 		findings[0] = finding(Failed, "store", "check the disk; spillway check names what is damaged", "%s", s.Store)
 	}
 	delivery := ok("delivery", "the backlog is %s", terminal.Plural(s.BacklogEvents, "event"))
 	if s.Degraded != "" {
-		delivery = finding(Failed, "delivery", "follow it with spillway tail", "%s", s.Degraded)
+		delivery = finding(Failed, "delivery", strings.TrimSpace("follow it with spillway tail "+flags), "%s", s.Degraded)
 	}
 	canary := ok("canary", "is turned off")
 	switch {
