@@ -27,8 +27,6 @@ import (
 	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 	"github.com/spillwayhq/spillway/integration/testutil/mototest"
 	"github.com/spillwayhq/spillway/shared/emf"
-	"github.com/spillwayhq/spillway/shared/event"
-	"github.com/spillwayhq/spillway/shared/heavy"
 	"github.com/spillwayhq/spillway/shared/ingest"
 	"github.com/spillwayhq/spillway/shared/segment"
 )
@@ -122,12 +120,6 @@ func (i *incident) lines() []string {
 	if err := emf.NewWriter(&metrics, "spillway", "ingest").WriteWith(i.Status().At, "Codes", totals.Codes(), totals.Metrics()...); err != nil {
 		i.t.Error(err)
 	}
-	senders := heavy.NewCounter("spillway", "ingest")
-	senders.Count(heavy.Key{ID: event.KeyID("theshopkey"), Name: "shop"}, 5,
-		func(int) heavy.Event { return heavy.Event{Name: []byte("Run Started"), Size: 300} })
-	if err := senders.Write(&metrics, time.Now()); err != nil {
-		i.t.Error(err)
-	}
 	retried := fmt.Sprintf(`{"time":"2026-11-24T12:00:00Z","msg":"delivered","retried":{"%s":3,"%s":2}}`, segment.Transient, segment.Throttled)
 	return strings.Split(strings.TrimSpace(lambdaLines+retried+"\n"+i.log()+metrics.String()), "\n")
 }
@@ -207,8 +199,8 @@ func (i *incident) promises() []promise {
 		{`spillway logs --name "$NAME" ingest`, `^(\S+ \S+  (\{"time"|\d{4}-).*\n){1,20}$`, step{}},
 		{`spillway logs --name "$NAME" canary`, `the canary was accepted`, step{}},
 		{`spillway logs --name "$NAME" deliver --query 'filter ispresent(misconfigured_keys.0)`, `key +invocations\n` + ids + ` +\d`, step{}},
-		{`spillway top --name "$NAME" --by write-key`, `(?s)^[^E]*BY WRITE-KEY .*\nshop `, step{}},
-		{"spillway top", `(?s)BY EVENT.*\nRun Started .*BY WRITE-KEY.*\nshop `, step{}},
+		{`spillway top --name "$NAME" --by write-key`, `(?s)BY WRITE-KEY .*\n` + ids + ` +\d`, step{}},
+		{"spillway top", `(?s)BY EVENT .*\nfine +\d.*BY WRITE-KEY .*\n` + ids + ` +\d`, step{}},
 		{`spillway logs --name "$NAME" deliver --query 'filter msg like`, `QueueDoesNotExist +1\n`, step{}},
 		{`spillway logs --name "$NAME" deliver --query 'filter @message like /Task`, `(?s)can't start.*Task timed out|Task timed out.*can't start`, step{}},
 		{`spillway logs --name "$NAME" deliver --query 'filter ispresent(CanaryDelivered)`, `max\(CanaryLatency\)\n.*\d`, step{}},
