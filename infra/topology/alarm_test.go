@@ -65,7 +65,8 @@ func TestAlarmsWatchMetricsThatTheFunctionsWrite(t *testing.T) {
 	written := map[string][]emf.Metric{
 		"deliver": delivered.Metrics(),
 		"ingest": append(slices.Concat(totals.Metrics(), ingest.KeysOld.Metrics(), ingest.KeysUnread.Metrics()),
-			emf.Metric{Name: "MessagesSpilled"}), // by the server, whose own test holds the name
+			emf.Metric{Name: "MessagesSpilled"}, // by the server: metrics in shared/app/ingest/queues.go
+			emf.Metric{Name: "SpilledMessagesDropped"}),
 		"publisher": publisherMetrics(t),
 		"canary":    slices.Concat(accepted.Metrics(), compared.Metrics()),
 	}

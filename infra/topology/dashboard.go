@@ -162,6 +162,7 @@ func (n Names) ingestWidgets() []Widget {
 func (n Names) publisherWidget() Widget {
 	return Widget{Title: "Do publishers spill or drop events? Events a minute",
 		Lines: []Line{graph("spilled to disk", n.own("s", "publisher", "EventsSpilled", "Sum")),
+			graph("spilled by ingest servers", n.own("i", "ingest", "MessagesSpilled", "Sum")),
 			n.search("Reason", "EventsDropped")}}
 }
 

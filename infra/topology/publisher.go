@@ -10,11 +10,13 @@ func publisherAlarms(n Names) []Alarm {
 	return []Alarm{
 		{
 			Name: n.Alarm("publisher-drops"), Severity: Critical, Section: "publisher-drops",
-			Metrics: []Metric{n.own("d", "publisher", "EventsDropped", "Sum")}, Expression: "FILL(d, 0)",
-			Threshold: 0, Unit: "events", Period: time.Minute, Periods: 10, Breaching: 1, Missing: MissingIsGood,
-			Meaning: "an API's publisher dropped events: they are lost.",
-			First: "see EventsDropped by Reason, and the API's own log: its memory and disk for waiting events are full when " +
-				"it can't reach SQS for long.",
+			Metrics: []Metric{n.own("p", "publisher", "EventsDropped", "Sum"),
+				n.own("i", "ingest", "SpilledMessagesDropped", "Sum")},
+			Expression: "FILL(p, 0) + FILL(i, 0)",
+			Threshold:  0, Unit: "events", Period: time.Minute, Periods: 10, Breaching: 1, Missing: MissingIsGood,
+			Meaning: "an API's publisher dropped events, or an ingest server what it had spilled: they are lost.",
+			First: "see EventsDropped by Reason, and the API's or server's own log: memory and disk for waiting events are " +
+				"full when SQS can't be reached for long.",
 		},
 		{
 			Name: n.Alarm("publisher-spilling"), Severity: Warning, Section: "publisher-spilling",

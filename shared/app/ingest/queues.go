@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -117,34 +116,30 @@ func (q *queues) waiting() bool {
 	return slices.ContainsFunc(q.onDisk, func(b *outbox.Outbox) bool { return b.Stats().Unsent })
 }
 
-// metrics are those of what is on disk now, and of what has come there since the last call.
+// metrics are what was written to disk since the last call, and what was dropped there: SQS refused
+// it, or it can't be read. What did not happen is not written.
 func (q *queues) metrics() []emf.Metric {
-	if len(q.onDisk) == 0 {
-		return nil
-	}
 	var now outbox.Stats
-	oldest := time.Duration(0)
 	for _, b := range q.onDisk {
 		s := b.Stats()
 		now.Spilled += s.Spilled
-		now.Replayed += s.Replayed
 		now.Dropped += s.Dropped
-		now.Bytes += s.Bytes
-		if s.Unsent {
-			oldest = max(oldest, time.Since(s.Oldest))
-		}
 	}
 	before := q.reported
 	q.reported = now
-	one := func(name, unit string, value float64) emf.Metric {
-		return emf.Metric{Name: name, Unit: unit, Values: []float64{value}}
+	var metrics []emf.Metric
+	for _, m := range []struct {
+		name string
+		n    int64
+	}{
+		{"MessagesSpilled", now.Spilled - before.Spilled},
+		{"SpilledMessagesDropped", now.Dropped - before.Dropped},
+	} {
+		if m.n > 0 {
+			metrics = append(metrics, emf.Metric{Name: m.name, Unit: emf.Count, Values: []float64{float64(m.n)}})
+		}
 	}
-	return []emf.Metric{
-		one("MessagesSpilled", emf.Count, float64(now.Spilled-before.Spilled)),
-		one("MessagesReplayed", emf.Count, float64(now.Replayed-before.Replayed)),
-		one("SpilledMessagesDropped", emf.Count, float64(now.Dropped-before.Dropped)),
-		one("SpillBytes", emf.Bytes, float64(now.Bytes)), one("OldestSpilled", emf.Seconds, oldest.Seconds()),
-	}
+	return metrics
 }
 
 // run sends what is on disk until ctx ends.
