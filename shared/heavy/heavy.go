@@ -125,6 +125,7 @@ type Counter struct {
 	accepted uint64
 	bytes    uint64
 	refused  uint64
+	label    []byte // of the write key, a buffer
 }
 
 // maxCodes bounds the codes of a Counter: there are about forty. Further ones count as otherCode.
@@ -154,8 +155,7 @@ func (c *Counter) Count(key Key, n int, event func(i int) Event) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	// Neighbours often have the same name and code: one look-up is enough for them.
-	var buffer [64]byte
-	label := append(append(append(buffer[:0], key.ID...), 0), key.Name...)
+	c.label = append(append(append(c.label[:0], key.ID...), 0), key.Name...)
 	var name, ofKey run
 	for i := range n {
 		e := event(i)
@@ -165,7 +165,7 @@ func (c *Counter) Count(key Key, n int, event func(i int) Event) {
 		}
 		if i == 0 || e.Code != ofKey.code {
 			c.addKey(&ofKey)
-			ofKey = run{name: label, code: e.Code}
+			ofKey = run{name: c.label, code: e.Code}
 		}
 		name.count(1, e.Size)
 		ofKey.count(1, e.Size)

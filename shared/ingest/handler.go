@@ -85,7 +85,7 @@ func (h *Handler) handle(header http.Header, r *http.Request, rt route, start ti
 // the dead-letter queue every invalid one.
 func (h *Handler) accept(r *http.Request, rt route, start time.Time, s *Summary) (refused *refusal) {
 	if refused = h.inFlight.refuse(); refused != nil {
-		h.count(new(request), r, refused)
+		h.countUnread(r, refused)
 		return refused
 	}
 	q := h.pool.get()
@@ -109,7 +109,11 @@ func (h *Handler) accept(r *http.Request, rt route, start time.Time, s *Summary)
 		}
 	}()
 	refused = h.process(q, r, rt, start)
-	h.count(q, r, refused)
+	if q.sender.known {
+		h.count(q, refused)
+	} else {
+		h.countUnread(r, refused)
+	}
 	*s, panicked = q.summary, false
 	return refused
 }

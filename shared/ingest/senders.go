@@ -14,37 +14,41 @@ type sender struct {
 }
 
 // count counts a request's events by their names and by its write key. Events of a refused request
-// count as refused, an invalid one for its own problem. A request whose events were not read counts
-// as one, by the write key in its header.
-func (h *Handler) count(q *request, r *http.Request, refused *refusal) {
+// count as refused, an invalid one for its own problem.
+func (h *Handler) count(q *request, refused *refusal) {
 	c := h.config.Senders
-	switch {
-	case c == nil || q.sender.canary:
-	case !q.sender.known:
-		key, _, ok := headerKey(r.Header.Get("Authorization"))
-		if !ok {
-			key = ""
+	if c == nil || q.sender.canary {
+		return
+	}
+	code := ""
+	if refused != nil {
+		code = refused.code
+	}
+	c.Count(q.sender.key, len(q.content.events), func(i int) heavy.Event {
+		e := &q.content.events[i]
+		counted := heavy.Event{Name: e.Name(), Size: len(e.Raw), Code: code}
+		if c.Users {
+			counted.User = e.User()
 		}
-		known, _ := lookup(h.config.Keys, key)
-		if !h.isCanary(key) {
-			c.CountRequest(h.counted(key, &known), refused.code)
+		if e.Problem != nil {
+			counted.Code = e.Problem.Code
 		}
-	default:
-		code := ""
-		if refused != nil {
-			code = refused.code
-		}
-		c.Count(q.sender.key, len(q.content.events), func(i int) heavy.Event {
-			e := &q.content.events[i]
-			counted := heavy.Event{Name: e.Name(), Size: len(e.Raw), Code: code}
-			if c.Users {
-				counted.User = e.User()
-			}
-			if e.Problem != nil {
-				counted.Code = e.Problem.Code
-			}
-			return counted
-		})
+		return counted
+	})
+}
+
+// countUnread counts a request whose events were not read as one, by the write key in its header.
+func (h *Handler) countUnread(r *http.Request, refused *refusal) {
+	if h.config.Senders == nil || refused == nil {
+		return
+	}
+	key, _, ok := headerKey(r.Header.Get("Authorization"))
+	if !ok {
+		key = ""
+	}
+	known, _ := lookup(h.config.Keys, key)
+	if !h.isCanary(key) {
+		h.config.Senders.CountRequest(h.counted(key, &known), refused.code)
 	}
 }
 
