@@ -181,36 +181,26 @@ func (s *simulation) checkEvents(e *Events, r *recording) (broken []string) {
 }
 
 // alarms are how every alarm was, as one sees them on a normal day, and which promises are broken
-// under any of the lags.
+// then, or else under any of the assumptions.
 func (r *recording) alarms() (all []Alarm, broken []string, err error) {
-	typical := cloudwatch.Typical()
-	found, err := r.judge(typical)
+	judged := append([]cloudwatch.Assumptions{cloudwatch.Typical()}, assumptions(r.scenario)...)
+	found, err := r.judgeAll(judged)
 	if err != nil {
 		return nil, nil, err
 	}
-	broken = r.broken(found, typical)
-	for late := range 4 {
-		a := typical
-		d := time.Duration(late) * time.Minute
-		a.Lags.Own, a.Lags.Queue, a.Lags.Lambda, a.Lags.Endpoint = d, d, d, d
-		if a == typical {
-			continue
-		}
-		f, err := r.judge(a)
-		if err != nil {
-			return nil, nil, err
-		}
-		for _, text := range r.broken(f, a) {
-			broken = append(broken, fmt.Sprintf("with metrics %d min late: %s", late, text))
+	broken = r.broken(found[0], judged[0])
+	for i := 1; i < len(found) && len(broken) == 0; i++ {
+		for _, text := range r.broken(found[i], judged[i]) {
+			broken = append(broken, fmt.Sprintf("%s: %s", assumed(judged[i]), text))
 		}
 	}
 	for i := range r.topology.Alarms {
 		a := &r.topology.Alarms[i]
-		all = append(all, r.alarm(a.Name, a.Severity, a.Meaning, a.First, a.Section, found))
+		all = append(all, r.alarm(a.Name, a.Severity, a.Meaning, a.First, a.Section, found[0]))
 	}
 	for i := range r.topology.Composites {
 		c := &r.topology.Composites[i]
-		alarm := r.alarm(c.Name, c.Severity, c.Meaning, c.First, c.Section, found)
+		alarm := r.alarm(c.Name, c.Severity, c.Meaning, c.First, c.Section, found[0])
 		alarm.Composite = true
 		all = append(all, alarm)
 	}
@@ -218,6 +208,12 @@ func (r *recording) alarms() (all []Alarm, broken []string, err error) {
 		func(a Alarm) bool { return len(a.Firings) == 0 && a.MustFireBy == nil && !a.MustBeSilent })
 	slices.SortFunc(all, func(a, b Alarm) int { return strings.Compare(a.Name, b.Name) })
 	return all, broken, nil
+}
+
+// assumed says for people what was assumed.
+func assumed(a cloudwatch.Assumptions) string {
+	return fmt.Sprintf("with metrics %v late, a range of N + %d, FillEmpty %v and composites %d min later",
+		a.Lags.Own, a.BeyondRange, a.FillEmpty, a.CompositeDelay)
 }
 
 func (r *recording) alarm(name string, severity topology.Severity, meaning, first, section string, f firings) Alarm {

@@ -2,9 +2,13 @@ package drill
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spillwayhq/spillway/infra/local/cloudwatch"
@@ -48,6 +52,37 @@ func (r *recording) judge(a cloudwatch.Assumptions) (firings, error) {
 		}
 	}
 	return all, nil
+}
+
+// assumptions are what a scenario is judged under: everything plausible, and of a long one a sample
+// in which every lag is.
+func assumptions(s *Scenario) []cloudwatch.Assumptions {
+	all := cloudwatch.Plausible()
+	if s.Lasts <= 36*time.Hour {
+		return all
+	}
+	var some []cloudwatch.Assumptions
+	for i := 0; i < len(all); i += 5 {
+		some = append(some, all[i])
+	}
+	return some
+}
+
+// judgeAll judges the recording under each of the assumptions, as many at a time as there are
+// processors.
+func (r *recording) judgeAll(under []cloudwatch.Assumptions) ([]firings, error) {
+	all, errs := make([]firings, len(under)), make([]error, len(under))
+	var next atomic.Int64
+	var judging sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		judging.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(under); i = int(next.Add(1)) - 1 {
+				all[i], errs[i] = r.judge(under[i])
+			}
+		})
+	}
+	judging.Wait()
+	return all, errors.Join(errs...)
 }
 
 func (r *recording) short(alarm string) string {

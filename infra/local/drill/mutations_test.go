@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/spillwayhq/spillway/infra/local/cloudwatch"
 	"github.com/spillwayhq/spillway/infra/topology"
 )
 
@@ -109,12 +108,13 @@ func TestADrillFindsWhatMakesADeploymentWorse(t *testing.T) {
 		}
 		changed := *r
 		changed.topology = &worse
-		for _, a := range cloudwatch.Plausible() {
-			f, err := changed.judge(a)
-			if err != nil {
-				t.Fatalf("%s: %v", m.name, err)
-			}
-			broken = append(broken, changed.broken(f, a)...)
+		judged := assumptions(&s)
+		all, err := changed.judgeAll(judged)
+		if err != nil {
+			t.Fatalf("%s: %v", m.name, err)
+		}
+		for i, f := range all {
+			broken = append(broken, changed.broken(f, judged[i])...)
 		}
 		if !slices.ContainsFunc(broken, func(text string) bool { return strings.Contains(text, m.want) }) {
 			t.Errorf("%s: the drill %s does not say %q: %q", m.name, s.Name, m.want, broken[:min(10, len(broken))])

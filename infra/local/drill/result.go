@@ -5,6 +5,12 @@
 // A drill answers what a test of one part can't: how long until somebody knows, does the API
 // notice, does everything drain, and is everything there afterwards. Its whole answer is one
 // [Result], and what people read of it, in a terminal or in a browser, is made from its JSON alone.
+//
+// Time is that of a bubble of testing/synctest, see package virtual, and not an injected clock:
+// every handler, client and emulator would have to be given one, and a drill must play what is
+// deployed. A bubble runs one goroutine after the other through a day, so calm hours are modelled
+// after minutes that were played. A [Scenario] is data. It is played once, and what CloudWatch
+// would have of it is then judged under every lag and assumption.
 package drill
 
 import (

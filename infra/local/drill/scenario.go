@@ -35,7 +35,8 @@ type Scenario struct {
 	// MayFire are alarms that may fire or not, such as those whose value is close to the threshold.
 	// What is neither here nor promised must be silent.
 	MayFire []string
-	// Clears is how long after the backlog has gone everything has cleared; 0: a quarter of an hour.
+	// Clears is how long after the backlog has gone everything has cleared; 0: a quarter of an
+	// hour.
 	Clears time.Duration
 	// Stays are alarms that go on firing after the backlog has gone, because something is left to
 	// do.

@@ -39,7 +39,7 @@ func incident() Scenario {
 			"hours and 20 minutes. For half an hour of it CloudWatch has no metrics. In 2018 the job queue filled its memory, " +
 			"and the API was down for four hours.",
 		Lasts:  24 * time.Hour,
-		Played: []Span{{hm(8, 50), hm(14, 30)}},
+		Played: []Span{{hm(8, 55), hm(14, 45)}},
 		Load: []Change{{Span: Span{hm(8, 0), hm(24, 0)}, Source: FromAPI, Times: 1.5,
 			Text: "the API tracks half as many events more than before"}},
 		Failures: []Failure{
@@ -126,7 +126,8 @@ func badWriteKey() Scenario {
 			{Alarm: "wrong-credentials", From: hm(0, 20), Within: 4 * time.Minute},
 		},
 		MayFire: []string{"backlog-age-warning", "backlog-growing", "delivery-slow", "segment-throttling"},
-		// What waits is tried every 15 minutes, so wrong-credentials looks back for longer than that.
+		// What waits is tried every 15 minutes, so wrong-credentials looks back for longer than
+		// that.
 		Clears: 22 * time.Minute,
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/spillwayhq/spillway/infra/local/cloudwatch"
 	"github.com/spillwayhq/spillway/infra/topology"
 )
 
@@ -64,11 +63,12 @@ func TestPromisesAreKeptUnderEveryLagAndAssumption(t *testing.T) {
 				}
 				broken := map[string][]string{} // the assumptions, by what is broken
 				judged := assumptions(&s)
-				for _, a := range judged {
-					f, err := r.judge(a)
-					if err != nil {
-						t.Fatal(err)
-					}
+				all, err := r.judgeAll(judged)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i, f := range all {
+					a := judged[i]
 					for _, name := range f.names() {
 						mu.Lock()
 						fired[name] = true
@@ -97,20 +97,6 @@ func TestPromisesAreKeptUnderEveryLagAndAssumption(t *testing.T) {
 			t.Errorf("%s fires in no scenario", name)
 		}
 	}
-}
-
-// assumptions are what a scenario is judged under: everything plausible, and of a long one a sample in
-// which every lag is.
-func assumptions(s *Scenario) []cloudwatch.Assumptions {
-	all := cloudwatch.Plausible()
-	if s.Lasts <= 36*time.Hour {
-		return all
-	}
-	var some []cloudwatch.Assumptions
-	for i := 0; i < len(all); i += 5 {
-		some = append(some, all[i])
-	}
-	return some
 }
 
 // elsewhere are the alarms that no drill can make fire, and the tests that do.
