@@ -170,7 +170,8 @@ func correct(ctx context.Context, api *sqs.Client, url string, w wanted, out io.
 		}
 	}
 	if len(differ) > 0 {
-		if _, err := api.SetQueueAttributes(ctx, &sqs.SetQueueAttributesInput{QueueUrl: &url, Attributes: differ}); err != nil {
+		if _, err := api.SetQueueAttributes(ctx,
+			&sqs.SetQueueAttributesInput{QueueUrl: &url, Attributes: differ}); err != nil {
 			return fmt.Errorf("set the attributes of %s: %w", name, err)
 		}
 		fmt.Fprintf(out, "%s exists: set %s\n", name, strings.Join(slices.Sorted(maps.Keys(differ)), ", "))
