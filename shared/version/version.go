@@ -5,6 +5,7 @@ package version
 import (
 	"os"
 	"runtime/debug"
+	"strings"
 )
 
 // Variable is the environment variable that names the version of a function. Functions are built
@@ -32,18 +33,20 @@ func version(deployed, release string, info *debug.BuildInfo) string {
 	case info == nil:
 		return "devel"
 	}
-	if v := info.Main.Version; v != "" && v != "(devel)" {
-		return v
-	}
 	settings := map[string]string{}
 	for _, s := range info.Settings {
 		settings[s.Key] = s.Value
 	}
 	revision := settings["vcs.revision"]
-	if revision == "" {
+	revision = revision[:min(12, len(revision))]
+	v, _ := strings.CutSuffix(info.Main.Version, "+dirty") // as Go calls what git describe is told to call changed
+	switch {
+	case v != "" && v != "(devel)" && (revision == "" || !strings.Contains(v, revision)):
+	case revision == "":
 		return "devel"
+	default: // a clone, of which Go makes a version of its own, or none
+		v = "devel-" + revision
 	}
-	v := "devel-" + revision[:min(12, len(revision))]
 	if settings["vcs.modified"] == "true" {
 		v += "-changed"
 	}
