@@ -40,7 +40,7 @@ func TestWhoBeginsToSendTenTimesAsMuchIsNamedWithinTwoMinutes(t *testing.T) {
 				var begun time.Time
 				for s := range 4 * 3600 {
 					now := time.Now()
-					if s == 2*3600+10*offset {
+					if s == 4200+10*offset {
 						sources[2].rate *= 10
 						begun = now
 					}
@@ -49,7 +49,7 @@ func TestWhoBeginsToSendTenTimesAsMuchIsNamedWithinTwoMinutes(t *testing.T) {
 						l, _ := c.Take(now)
 						lines = append(lines, l)
 					}
-					if s%10 == 0 && (begun.IsZero() && s > 3600 && s%300 == 0 || !begun.IsZero()) {
+					if s%10 == 0 && (begun.IsZero() && s > 1200 && s%300 == 0 || !begun.IsZero()) {
 						r := New("shop", now.Add(-late), time.Hour, lines, both, 10)
 						named := grownNames(&r)
 						switch {
