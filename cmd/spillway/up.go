@@ -217,6 +217,7 @@ func greet(out io.Writer, p *local.Pipeline, names topology.Names, f upFlags) {
 	if p.Segmentd() != nil {
 		fmt.Fprintf(out, "See what Segment received:\n  curl '%s/_segmentd/events?limit=3'\n", p.SegmentURL)
 	}
-	fmt.Fprintf(out, "Follow what happens to each event, and list the dead letters:\n"+
-		"  go run ./cmd/spillway tail%s\n  go run ./cmd/spillway dlq ls%s\n\n", queue, queue)
+	fmt.Fprintf(out, "Follow what happens to each event, list the dead letters, see who sends most, and what is wrong:\n"+
+		"  go run ./cmd/spillway tail%s\n  go run ./cmd/spillway dlq ls%[1]s\n  go run ./cmd/spillway top%[1]s\n"+
+		"  go run ./cmd/spillway doctor%[1]s\n\n", queue)
 }
