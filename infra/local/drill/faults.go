@@ -87,7 +87,10 @@ func (t onTheWay) RoundTrip(r *http.Request) (*http.Response, error) {
 	if away {
 		latency = sqsTimeout
 	}
-	away = away || t.active(NoDeadLetters) && t.toDeadLetters(r)
+	if t.active(NoDeadLetters) {
+		r = r.Clone(ctx) // a RoundTripper must not change its request
+		away = away || t.toDeadLetters(r)
+	}
 	sleep(ctx, latency)
 	if err := ctx.Err(); err != nil || away {
 		if r.Body != nil {
@@ -99,18 +102,13 @@ func (t onTheWay) RoundTrip(r *http.Request) (*http.Response, error) {
 	return t.RoundTripper.RoundTrip(r)
 }
 
-// toDeadLetters reports whether a call is about the dead-letter queue.
+// toDeadLetters reports whether a call is about the dead-letter queue. It reads the body, and leaves
+// it to be read again.
 func (t onTheWay) toDeadLetters(r *http.Request) bool {
-	if r.GetBody == nil {
-		return false
-	}
-	body, err := r.GetBody()
-	if err != nil {
-		return false
-	}
-	defer body.Close()
-	text, err := io.ReadAll(body)
-	return err == nil && bytes.Contains(text, []byte(t.deadLetters))
+	body, err := io.ReadAll(r.Body)
+	r.Body.Close()
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return err == nil && bytes.Contains(body, []byte(t.deadLetters))
 }
 
 // receiver is the events queue as the event source sees it.

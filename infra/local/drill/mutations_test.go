@@ -27,9 +27,9 @@ var mutations = []mutation{
 	{"missing data is good", canaryOff, changeAlarm("canary-stopped", func(a *topology.Alarm) {
 		a.Expression, a.Missing = "c", topology.MissingIsGood
 	}), true, "canary-stopped did not fire"},
-	{"without FILL", badWriteKey, changeAlarms(func(a *topology.Alarm) {
+	{"without FILL", unreadable, changeAlarms(func(a *topology.Alarm) {
 		a.Expression = filled.ReplaceAllString(a.Expression, "$1")
-	}), true, "wrong-credentials did not clear"},
+	}), true, "write-keys-old did not clear"},
 	{"as many values must breach as are evaluated, where FILL may be the newest", consumerBug,
 		changeAlarms(func(a *topology.Alarm) {
 			if filled.MatchString(a.Expression) {
@@ -58,6 +58,20 @@ func segmentAway() Scenario {
 	s.MayFire = append(s.MayFire, "delivery-down")
 	return s
 }
+
+// unreadable is a short scenario in which the write-key document can't be read for 20 minutes. The
+// metric about it is written only while that lasts.
+func unreadable() Scenario {
+	s := brokenDocument()
+	s.Name, s.Lasts, s.Clears, s.Actions = "unreadable", 90*time.Minute, clearsUnreadable, nil
+	s.Played = []Span{{hm(0, 16), hm(1, 10)}}
+	s.Failures = []Failure{{Span: from(20*time.Minute, 20*time.Minute), Kind: BadDocument}}
+	s.Promises = []Promise{{Alarm: "write-keys-old", From: hm(0, 20), Within: 9 * time.Minute}}
+	return s
+}
+
+// clearsUnreadable is enough where FILL tells the alarm that the minutes since are good.
+const clearsUnreadable = 8 * time.Minute
 
 var filled = regexp.MustCompile(`FILL\(([a-z_0-9]+), ?[0-9.]+\)`)
 

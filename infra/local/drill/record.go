@@ -102,7 +102,8 @@ func weigh(line []byte, weight float64) []byte {
 // gauges are parts of the names of metrics that are no counts of events or requests. Messages are
 // as many as are simulated: a publisher fills them for a time, not with a number of events.
 var gauges = []string{"Age", "Latency", "Duration", "Concurrent", "Oldest", "Ratio", "Growth", "Breaker",
-	"WriteKeysOld", "WriteKeysUnread", "Bytes", "Canary", "_aws", "Canaries", "Invocations", "Errors", "Throttles"}
+	"WriteKeysOld", "WriteKeysUnread", "Bytes", "Canary", "_aws", "Canaries", "NumberOfMessages", "Invocations", "Errors",
+	"Throttles"}
 
 // isCount reports whether a metric is twice as large when twice as many events come in.
 func isCount(name string) bool {

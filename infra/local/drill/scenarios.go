@@ -192,8 +192,11 @@ func refusedFlood() Scenario {
 		Sample: 0.1,
 		Load: []Change{{Span: from(20*time.Minute, 20*time.Minute), Source: FromFlood, Times: 1, Added: 5000,
 			Text: "5,000 requests a second are refused"}},
-		Promises: []Promise{{Alarm: "refused-flood", From: hm(0, 20), Within: 8 * time.Minute}},
-		MayFire:  []string{"write-key-unknown", "write-keys-refused", "ingest-down"},
+		Promises: []Promise{
+			{Alarm: "refused-flood", From: hm(0, 20), Within: 8 * time.Minute},
+			{Alarm: "write-key-unknown", From: hm(0, 20), Within: 16 * time.Minute},
+		},
+		MayFire: []string{"write-keys-refused", "ingest-down"},
 	}
 }
 
@@ -362,6 +365,7 @@ func segmentSlow() Scenario {
 		Story:  "For half an hour Segment is slow, but answers. Nothing waits for long.",
 		Lasts:  2 * time.Hour,
 		Played: []Span{{hm(0, 16), hm(1, 10)}},
+		Pack:   time.Second,
 		Failures: []Failure{{Span: from(20*time.Minute, 30*time.Minute), Kind: Segment,
 			Rule: segmentd.Rule{Latency: segmentd.Duration(6 * time.Second)}, Text: "Segment takes 6 s for each answer"}},
 		Promises: []Promise{
@@ -435,6 +439,7 @@ func unpacked() Scenario {
 			{Alarm: "delivery-down", From: hm(0, 20), Within: 4*time.Minute + 30*time.Second},
 			{Alarm: "in-flight", From: hm(0, 25), Within: 15 * time.Minute},
 			{Alarm: "backlog-age-warning", From: hm(0, 30), Within: 8 * time.Minute},
+			{Alarm: "backlog-growing", From: hm(0, 25), Within: 14 * time.Minute},
 		},
 		MayFire: []string{"segment-slow", "delivery-slow", "segment-throttling", "backlog-growing", "deliver-saturated",
 			"canary-silent", "delivery-stalled", "segment-failing", "backlog-age-critical", "sudden-volume"},

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -41,8 +40,6 @@ func chosen(t *testing.T) (some []Scenario) {
 // Each scenario is played once, and judged under every lag of the metrics and everything that AWS
 // does not document.
 func TestPromisesAreKeptUnderEveryLagAndAssumption(t *testing.T) {
-	var mu sync.Mutex
-	fired := map[string]bool{}
 	t.Run("scenarios", func(t *testing.T) {
 		for _, s := range chosen(t) {
 			t.Run(s.Name, func(t *testing.T) {
@@ -69,11 +66,6 @@ func TestPromisesAreKeptUnderEveryLagAndAssumption(t *testing.T) {
 				}
 				for i, f := range all {
 					a := judged[i]
-					for _, name := range f.names() {
-						mu.Lock()
-						fired[name] = true
-						mu.Unlock()
-					}
 					for _, text := range r.broken(f, a) {
 						what, _, _ := strings.Cut(text, "; ")
 						what, _, _ = strings.Cut(what, " until ")
@@ -88,19 +80,35 @@ func TestPromisesAreKeptUnderEveryLagAndAssumption(t *testing.T) {
 			})
 		}
 	})
-	if *played != "all" {
-		return
-	}
-	names := topology.Default()
-	for _, a := range names.Alarms {
-		if name := strings.TrimPrefix(a.Name, names.Names.Alarm("")); !fired[name] && elsewhere[name] == "" {
-			t.Errorf("%s fires in no scenario", name)
-		}
-	}
 }
 
 // elsewhere are the alarms that no drill can make fire, and the tests that do.
-var elsewhere = map[string]string{}
+var elsewhere = map[string]string{
+	"deliver-saturated": "Lambda adds pollers only for a backlog of minutes at full speed; the tests of " +
+		"infra/topology play it",
+	"publisher-drops": "the API of the drill has a disk, with which nothing is dropped; the tests of " +
+		"infra/topology play it",
+}
+
+func TestEveryAlarmIsPromisedInAScenario(t *testing.T) {
+	promised := map[string]bool{}
+	for _, s := range Scenarios() {
+		for _, p := range s.Promises {
+			promised[p.Alarm] = true
+		}
+	}
+	production := topology.Default()
+	for _, a := range production.Alarms {
+		if name := strings.TrimPrefix(a.Name, production.Names.Alarm("")); !promised[name] && elsewhere[name] == "" {
+			t.Errorf("no scenario promises that %s fires", name)
+		}
+	}
+	for _, c := range production.Composites {
+		if name := strings.TrimPrefix(c.Name, production.Names.Alarm("")); !promised[name] {
+			t.Errorf("no scenario promises that %s fires", name)
+		}
+	}
+}
 
 func TestPromisesNameAlarms(t *testing.T) {
 	production := topology.Default()
