@@ -354,10 +354,12 @@ func (s *simulation) parameters() []Parameter {
 	add("Concurrency of deliver", fmt.Sprintf("%d reserved, %d at most", f.ReservedConcurrency, source.MaximumConcurrency),
 		"infra/topology, what is deployed.")
 	add("Receives until SQS gives up", fmt.Sprint(queue.MaxReceiveCount), "infra/topology, what is deployed.")
-	add("A call to SQS", sqsLatency.String()+" in the median", "What is usual within a region.")
-	add("The API's disk", fsync.String()+" to make an event safe", "What is usual for an SSD of a cloud.")
-	add("Segment's answer on a good day", segmentLatency.String(), "What is usual from the same region.")
-	add("Lag of the metrics", fmt.Sprintf("%v; the promises are checked with 0 to 3 min", typical.Lags.Own),
+	add("A call to SQS", fmt.Sprintf("%d ms in the median", sqsLatency.Milliseconds()), "What is usual within a region.")
+	add("The API's disk", fmt.Sprintf("%d ms to make an event safe", fsync.Milliseconds()),
+		"What is usual for an SSD of a cloud.")
+	add("Segment's answer on a good day", fmt.Sprintf("%d ms", segmentLatency.Milliseconds()),
+		"What is usual from the same region.")
+	add("Lag of the metrics", fmt.Sprintf("%g min; the promises are checked with 0 to 3 min", typical.Lags.Own.Minutes()),
 		"What people see of CloudWatch.")
 	add("Minutes that are modelled", fmt.Sprintf("%d of %d", s.model.modelled, s.minutes.n),
 		"Calm minutes follow from those that were played at the beginning; their events are counted as delivered.")

@@ -14,6 +14,8 @@
 package drill
 
 import (
+	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/spillwayhq/spillway/infra/local/drill/old"
@@ -21,7 +23,7 @@ import (
 
 // A Result is what a drill has found. Its JSON is a format that others may read: moments are RFC
 // 3339 in UTC, durations are seconds with "Seconds" in their name, and null means that there is no
-// such moment or value.
+// such moment or value. A list without an element is [].
 type Result struct {
 	Scenario        string    `json:"scenario"` // its name on the command line
 	Title           string    `json:"title"`    // a few words
@@ -46,6 +48,26 @@ type Result struct {
 	Old *old.Day `json:"old"`
 	// Broken are the promises that did not hold, a sentence each; empty: the drill has passed.
 	Broken []string `json:"broken"`
+}
+
+// MarshalJSON writes lists that are nil as [], which a reader can count and go through.
+func (r *Result) MarshalJSON() ([]byte, error) {
+	type plain Result
+	p := plain(*r)
+	p.Marks, p.Series, p.Parameters, p.Broken = list(p.Marks), list(p.Series), list(p.Parameters), list(p.Broken)
+	p.Cost.Lines = list(p.Cost.Lines)
+	p.Alarms = list(slices.Clone(p.Alarms))
+	for i := range p.Alarms {
+		p.Alarms[i].Firings = list(p.Alarms[i].Firings)
+	}
+	return json.Marshal(&p)
+}
+
+func list[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
 }
 
 // A Kind says what a mark is.

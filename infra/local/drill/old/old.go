@@ -65,6 +65,7 @@ const (
 func Play(start time.Time, minutes []Minute, p Params) *Day {
 	m := &model{p: p, workers: p.Workers, perClient: p.WorkersPerClient, day: &Day{
 		Parameters: p.parameters(), BoundJobs: p.BoundJobs, BoundBytes: float64(p.BoundJobs) * p.JobBytes,
+		Jobs: []float64{}, Bytes: []float64{}, Refused: []float64{}, Stops: []Stop{},
 	}, start: start}
 	var came float64
 	for _, minute := range minutes {
