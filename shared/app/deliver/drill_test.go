@@ -57,7 +57,7 @@ func TestInADrillOnlyCanariesAreDroppedAndOnlyUntilItsEnd(t *testing.T) {
 		check("before", 1, 2, 0)
 		*api = fakeSSM{value: canary.DrillText(time.Now().Add(canary.MaxDrill))}
 		time.Sleep(reload.Interval * 11 / 10)
-		check("while it is read", 1, 2, 0)
+		drilled(t, f, &last, aCanary) // the parameter is read beside it, so it may or may not be dropped
 		check("in the drill", 1, 1, 1)
 		*api = fakeSSM{err: errors.New("ThrottlingException")} // whoever began it was killed, and SSM is away
 		time.Sleep(canary.MaxDrill - 2*time.Minute)
