@@ -52,7 +52,8 @@ func (s *simulation) do(step *Step) error {
 	switch step.Do {
 	case Deploy:
 		s.faults.deploy()
-		return s.gateway.start(ctx)
+		s.gateway.start()
+		return nil
 	case Unpacked:
 		s.sending.Go(func() { s.sendUnpacked(ctx, client, events, 110_000) })
 		return nil

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	awslambda "github.com/aws/aws-lambda-go/lambda"
+
 	"github.com/spillwayhq/spillway/infra/local/cloudwatch/feed"
 	"github.com/spillwayhq/spillway/infra/local/lambda"
 )
@@ -21,36 +23,36 @@ const ingestURL = "https://events.test"
 // gatewayLatency is what the HTTP API adds.
 const gatewayLatency = 10 * time.Millisecond
 
-// invoker is a function as Lambda calls it.
-type invoker interface {
-	Invoke(context.Context, []byte) ([]byte, error)
-}
-
 // gateway is the HTTP API in front of the ingest function. It writes the metrics that API Gateway
 // writes. It is safe for concurrent use.
 type gateway struct {
 	*simulation
-	timeout time.Duration
-	make    func(context.Context) (invoker, error)
+	make func() (awslambda.Handler, error) // an environment of the function
 
 	mu       sync.Mutex
-	function invoker
+	function *lambda.Function
 	canaries int
 }
 
-// start starts an environment of the function, in place of the one before.
-func (g *gateway) start(ctx context.Context) error {
-	f, err := g.make(ctx)
-	if err == nil {
-		g.mu.Lock()
-		g.function = f
-		g.mu.Unlock()
+// start starts the function, in place of the one before: as after a deployment no environment is left.
+func (g *gateway) start() {
+	f, _ := g.topology.Function(g.topology.Names.IngestFunction)
+	function := lambda.NewFunction(lambda.FunctionConfig{Name: f.Name, Timeout: f.Timeout, MemoryMB: f.MemoryMB,
+		ReservedConcurrency: f.ReservedConcurrency, NewEnvironment: lambda.InProcess(g.make)})
+	g.mu.Lock()
+	before := g.function
+	g.function = function
+	g.mu.Unlock()
+	if before != nil {
+		g.sending.Go(func() {
+			time.Sleep(f.Timeout) // what is under way there ends
+			before.Close()
+		})
 	}
-	return err
 }
 
-// current is the function's environment, and whether this is every second canary.
-func (g *gateway) current(r *http.Request) (f invoker, second bool) {
+// current is the function, and whether this is every second canary.
+func (g *gateway) current(r *http.Request) (f *lambda.Function, second bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if r.UserAgent() == "spillway-canary" {
@@ -98,9 +100,7 @@ func (g *gateway) answer(r *http.Request, body []byte) (status int, header http.
 	case g.faults.active(GatewayLimit):
 		return http.StatusTooManyRequests, http.Header{}, `{"message":"Too Many Requests"}`
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), g.timeout)
-	defer cancel()
-	out, err := function.Invoke(ctx, payload(r, body, g.faults.active(MangledGzip)))
+	out, err := function.Invoke(context.WithoutCancel(r.Context()), payload(r, body, g.faults.active(MangledGzip)))
 	var reply struct {
 		StatusCode int
 		Headers    map[string]string

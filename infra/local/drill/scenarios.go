@@ -104,8 +104,10 @@ func poison() Scenario {
 			{Alarm: "dead-letters", From: hm(99, 30), Within: 4 * time.Hour}, // when SQS has moved it
 			{Alarm: "dead-letters-old", From: hm(99, 30), Within: (7*24 + 12) * time.Hour},
 		},
-		MayFire:     []string{"backlog-age-warning", "backlog-age-critical", "delivery-slow", "delivery-down"},
-		Stays:       []string{"dead-letters", "dead-letters-old"},
+		MayFire: []string{"backlog-age-warning", "backlog-age-critical", "delivery-slow", "delivery-down"},
+		// For four days the messages that are received with the poisonous one wait for six minutes
+		// more.
+		Stays:       []string{"dead-letters", "dead-letters-old", "delivery-slow", "backlog-age-warning"},
 		Dropped:     3,
 		DeadLetters: []string{message.ReasonMovedBySQS},
 	}

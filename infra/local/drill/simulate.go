@@ -124,6 +124,9 @@ func (s *simulation) run(ctx context.Context, start time.Time) (err error) {
 	if s.api != nil {
 		err = errors.Join(err, s.api.end(context.Background()))
 	}
+	if s.gateway != nil {
+		s.gateway.function.Close()
+	}
 	s.world.StopDelivery()
 	if err == nil {
 		err = s.count()
@@ -207,8 +210,7 @@ func (s *simulation) wire(ctx context.Context) (*gateway, error) {
 	}
 	in := options.Ingest()
 	in.WriteKeysParameters, in.Server = []string{s.topology.Names.Parameter("write-keys")}, nil
-	f, _ := s.topology.Function(s.topology.Names.IngestFunction)
-	g := &gateway{simulation: s, timeout: f.Timeout, make: func(ctx context.Context) (invoker, error) {
+	g := &gateway{simulation: s, make: func() (awslambda.Handler, error) {
 		e, err := appingest.New(ctx, in, appingest.Parts{SQS: clients, SSM: documents{s.faults}, Metrics: s.record,
 			Logger: s.logger()})
 		if err != nil {
@@ -216,9 +218,7 @@ func (s *simulation) wire(ctx context.Context) (*gateway, error) {
 		}
 		return e.Lambda(), nil
 	}}
-	if err := g.start(ctx); err != nil {
-		return nil, err
-	}
+	g.start()
 	s.function, err = appcanary.New(options.Canary(), appcanary.Parts{Metrics: s.record, Logger: s.logger(), Transport: g,
 		Traffic: s.history})
 	return g, err

@@ -84,10 +84,8 @@ func TestPromisesAreKeptUnderEveryLagAndAssumption(t *testing.T) {
 
 // elsewhere are the alarms that no drill can make fire, and the tests that do.
 var elsewhere = map[string]string{
-	"deliver-saturated": "Lambda adds pollers only for a backlog of minutes at full speed; the tests of " +
-		"infra/topology play it",
-	"publisher-drops": "the API of the drill has a disk, with which nothing is dropped; the tests of " +
-		"infra/topology play it",
+	"deliver-saturated": "Lambda adds pollers only for a backlog of minutes at full speed; integration/alarms plays it",
+	"publisher-drops":   "the drill's API has a disk, with which nothing is dropped; integration/alarms plays it",
 }
 
 func TestEveryAlarmIsPromisedInAScenario(t *testing.T) {
