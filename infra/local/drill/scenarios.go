@@ -40,6 +40,7 @@ func incident() Scenario {
 			"and the API was down for four hours.",
 		Lasts:  24 * time.Hour,
 		Played: []Span{{hm(8, 55), hm(14, 45)}},
+		Sample: 10, // half of the events: a drill of a day takes half as long
 		Load: []Change{{Span: Span{hm(8, 0), hm(24, 0)}, Source: FromAPI, Times: 1.5,
 			Text: "the API tracks half as many events more than before"}},
 		Failures: []Failure{
