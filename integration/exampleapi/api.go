@@ -29,7 +29,7 @@ func handler(tracker analytics.Client, work time.Duration, log *slog.Logger) htt
 		}
 		time.Sleep(work) // the database
 		if err := tracker.Enqueue(runStarted(r, id, string(note))); err != nil {
-			log.Error("event lost", "message_id", id, "error", err)
+			log.ErrorContext(r.Context(), "event lost", "message_id", id, "error", err)
 		}
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write([]byte(`{"id":` + strconv.Quote(id) + `}`)) // the client may be gone
