@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/spillwayhq/spillway/shared/segment"
 )
 
 const (
@@ -96,12 +98,33 @@ func (p *pausedKeys) pause(key string, cause *failure, now time.Time) (began boo
 	return true
 }
 
-// resume forgets a key's pauses after Segment took a batch of it. It does not end a pause: that
-// batch was under way when the pause began, and Segment has asked for the pause since.
+// resume forgets a key's pauses after Segment took a batch of it, except that refusedLately still
+// knows them. It does not end a pause: that batch was under way when the pause began, and Segment
+// has asked for the pause since.
 func (p *pausedKeys) resume(key string, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if k := p.keys[key]; k != nil && !now.Before(k.until) {
+	k := p.keys[key]
+	switch {
+	case k == nil || now.Before(k.until):
+	case k.refused(now):
+		k.times = 0
+	default:
 		delete(p.keys, key)
 	}
+}
+
+// refusedLately reports whether Segment refused the key so lately that messages with it may have
+// waited for that alone.
+func (p *pausedKeys) refusedLately(key string, now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	k := p.keys[key]
+	return k != nil && k.refused(now)
+}
+
+// refused: a message that was retained in the last pause is tried again within the longest back-off
+// after it.
+func (k *pause) refused(now time.Time) bool {
+	return k.cause.class == segment.Misconfigured && now.Sub(k.until) < maxBackoff*11/10
 }

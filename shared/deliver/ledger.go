@@ -146,7 +146,9 @@ func tooOld(sent, now time.Time) bool { return !sent.IsZero() && now.Sub(sent) >
 
 // deliver counts n delivered events of a message that is done, and what was left out of its events.
 func (l *ledger) deliver(m *delivery, n int) {
-	l.report.aged(m.backlogged(m.seen()), m.taken)
+	if !l.h.keys.refusedLately(m.content.WriteKey, m.taken) {
+		l.report.aged(m.backlogged(m.seen()), m.taken)
+	}
 	if m.canary {
 		now := time.Now()
 		for i := range n {

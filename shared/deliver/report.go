@@ -25,7 +25,8 @@ type Report struct {
 	DeadLettered     map[string]int // by reason
 	Omitted          map[string]int // fields that were left out, by event.Omissions' names; of messages that are done
 	// Ages are those of the messages, since their events came in. A redriven message has none, and
-	// neither has one that waits for its write key to be corrected: they are no backlog.
+	// neither has one that waits, or has waited until lately, for its write key to be corrected: they
+	// are no backlog.
 	Ages             []time.Duration
 	Waiting          time.Duration // age of the oldest message that an earlier invocation retained and that is not due yet
 	Flushes          []Flush       // attempts, in the order of their ends

@@ -105,3 +105,34 @@ func TestABreakerThatNothingWaitsForIsNoOutage(t *testing.T) {
 		want(t, "the breaker itself", r.last.BreakerOpen, true)
 	})
 }
+
+// Once the key is corrected, what has waited for that is delivered with its age, which is no
+// backlog. What comes later counts again, and so does what Segment fails to take.
+func TestAMessageThatHasWaitedForItsKeyIsNoBacklogWhenItIsDelivered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		answer := 401
+		r := newRig(t, func(context.Context, *event.Batch) error {
+			if answer == 200 {
+				return nil
+			}
+			return status(answer)
+		})
+		old := func(id, key string) in {
+			return in{id: id, body: body(key, track(id, 300)), sent: time.Now().Add(-time.Hour)}
+		}
+		waited := old("waited", keyA)
+		r.invoke(t.Context(), waited)
+		time.Sleep(15 * time.Minute)
+		answer = 200
+		r.invoke(t.Context(), old("another key's", keyB), waited)
+		want(t, "delivered", r.last.Delivered, 2)
+		want(t, "the key is corrected", eventAges(r), []float64{3600})
+		answer = 503
+		r.invoke(t.Context(), old("retained", keyA))
+		want(t, "Segment fails", eventAges(r), []float64{3600})
+		answer = 200
+		time.Sleep(20 * time.Minute)
+		r.invoke(t.Context(), old("late", keyA))
+		want(t, "much later", eventAges(r), []float64{3600})
+	})
+}
