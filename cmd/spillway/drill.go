@@ -75,7 +75,7 @@ func runDrill(c *cobra.Command, f *drillFlags) error {
 		return drillDeployed(c.Context(), &f.pipeline, f.asJSON, c.OutOrStdout(), c.ErrOrStderr())
 	}
 	if f.list {
-		return listScenarios(c.OutOrStdout())
+		return listScenarios(c.OutOrStdout(), f.asJSON)
 	}
 	o := drill.Options{Scenario: f.scenario, Seed: f.seed, Rate: f.rate}
 	if c.Flags().Changed("rate") && f.rate == 0 {
@@ -125,7 +125,19 @@ func promises(n int) string {
 	return terminal.Number(n) + " promises were"
 }
 
-func listScenarios(out io.Writer) error {
+func listScenarios(out io.Writer, asJSON bool) error {
+	if asJSON {
+		type listed struct {
+			Name    string  `json:"name"`
+			Seconds float64 `json:"seconds"` // that it lasts, in virtual time
+			Title   string  `json:"title"`
+		}
+		var all []listed
+		for _, s := range drill.Scenarios() {
+			all = append(all, listed{s.Name, s.Lasts.Seconds(), s.Title})
+		}
+		return terminal.WriteJSON(out, all)
+	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "SCENARIO\tTIME\tWHAT HAPPENS")
 	for _, s := range drill.Scenarios() {

@@ -39,9 +39,20 @@ func TestADrillListsEveryScenario(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range drill.Scenarios() {
+	text, _, err := spillway(t.Context(), "", "drill", "--list", "--json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var listed []struct{ Name, Title string }
+	if err := json.Unmarshal([]byte(text), &listed); err != nil {
+		t.Fatalf("%v in %s", err, text)
+	}
+	for i, s := range drill.Scenarios() {
 		if !strings.Contains(out, s.Name+" ") || !strings.Contains(out, s.Title) {
 			t.Errorf("the list lacks %s: %s\n%s", s.Name, s.Title, out)
+		}
+		if i >= len(listed) || listed[i].Name != s.Name || listed[i].Title != s.Title {
+			t.Errorf("the list as JSON lacks %s: %s", s.Name, text)
 		}
 	}
 }
