@@ -236,22 +236,25 @@ func judgeTopic(topic string, none Result, r read[[]subscription]) Finding {
 	}
 	var confirmed, pending []string
 	for _, s := range r.value {
-		if strings.HasPrefix(s.Arn, "arn:") {
+		switch {
+		case strings.HasPrefix(s.Arn, "arn:"):
 			confirmed = append(confirmed, s.Protocol)
-		} else {
+		case s.Arn != unsubscribed:
 			pending = append(pending, s.Endpoint)
 		}
 	}
+	// A deployment with the same addresses subscribes nobody again.
+	subscribe := "aws sns subscribe --topic-arn " + topic + " --protocol email --notification-endpoint you@example.com"
 	waiting := "wait for a click in SNS's mail, which SNS forgets after 2 days: " + strings.Join(pending, ", ")
 	switch {
 	case len(confirmed) == 0 && len(pending) > 0:
-		return finding(none, check, "confirm the subscription, or deploy with -c emails=… again",
+		return finding(none, check, "confirm the subscription, or get a new mail: "+subscribe,
 			"nobody is told when one of its alarms fires: all subscriptions %s", waiting)
 	case len(confirmed) == 0:
-		return finding(none, check, "aws sns subscribe --topic-arn "+topic+
-			" --protocol email --notification-endpoint you@example.com", "nobody is told when one of its alarms fires")
+		return finding(none, check, subscribe, "nobody is told when one of its alarms fires")
 	case len(pending) > 0:
-		return finding(Warning, check, "confirm them", "%d confirmed; others %s", len(confirmed), waiting)
+		return finding(Warning, check, "confirm them, or get a new mail: "+subscribe, "%d confirmed; others %s",
+			len(confirmed), waiting)
 	}
 	return ok(check, "%d confirmed (%s)", len(confirmed), strings.Join(confirmed, ", "))
 }

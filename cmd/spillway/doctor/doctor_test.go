@@ -105,6 +105,15 @@ func TestAHealthyPipelineHasNoFinding(t *testing.T) {
 	}
 }
 
+func TestASubscriptionThatWasEndedByTheLinkInAMailIsMadeAnewAndNotConfirmed(t *testing.T) {
+	ended := read[[]subscription]{value: []subscription{{"Deleted", "email", "ops@example.com"}}}
+	f := judgeTopic("arn:aws:sns:x:1:spillway-alarms", Failed, ended)
+	if f.Result != Failed || f.Says != "nobody is told when one of its alarms fires" ||
+		!strings.HasPrefix(f.Do, "aws sns subscribe --topic-arn arn:aws:sns:x:1:spillway-alarms ") {
+		t.Errorf("%+v", f)
+	}
+}
+
 func TestEachFaultOfADeploymentIsFound(t *testing.T) {
 	n := topology.DefaultNames()
 	parameter := func(name, value string, err error) func(*first, *second) {

@@ -43,16 +43,19 @@ type account struct {
 
 // A subscription is one of a topic.
 type subscription struct {
-	Arn      string `xml:"SubscriptionArn"` // PendingConfirmation: it is none yet
+	Arn      string `xml:"SubscriptionArn"` // PendingConfirmation: it is none yet; or unsubscribed
 	Protocol string `xml:"Protocol"`
 	Endpoint string `xml:"Endpoint"`
 }
+
+// unsubscribed is the Arn of a subscription that somebody ended by the link in a mail, which SNS
+// lists for some days.
+const unsubscribed = "Deleted"
 
 // An alarm is what CloudWatch says of one, metric or composite.
 type alarm struct {
 	state          string
 	since          time.Time
-	reason         string
 	actionsEnabled bool
 	actions        []string // ARNs that it notifies when it fires
 }
@@ -246,11 +249,11 @@ func alarms(ctx context.Context, api cloudwatch.DescribeAlarmsAPIClient, names [
 		}
 		for _, a := range page.MetricAlarms {
 			found[aws.ToString(a.AlarmName)] = alarm{string(a.StateValue), aws.ToTime(a.StateUpdatedTimestamp),
-				aws.ToString(a.StateReason), aws.ToBool(a.ActionsEnabled), a.AlarmActions}
+				aws.ToBool(a.ActionsEnabled), a.AlarmActions}
 		}
 		for _, a := range page.CompositeAlarms {
 			found[aws.ToString(a.AlarmName)] = alarm{string(a.StateValue), aws.ToTime(a.StateUpdatedTimestamp),
-				aws.ToString(a.StateReason), aws.ToBool(a.ActionsEnabled), a.AlarmActions}
+				aws.ToBool(a.ActionsEnabled), a.AlarmActions}
 		}
 	}
 	return found, nil
