@@ -20,9 +20,6 @@ import (
 	"github.com/spillwayhq/spillway/shared/insights"
 )
 
-// maxLines is how many lines one query of CloudWatch Logs Insights returns at most.
-const maxLines = 10_000
-
 // quietQuery is for how long a query may run before somebody is told that it still does.
 const quietQuery = 5 * time.Second
 
@@ -95,8 +92,8 @@ func (f *logsFlags) check(c *cobra.Command) error {
 		return errors.New("--name is missing: the pipeline on AWS whose log is read (`spillway up` prints where its log is)")
 	case f.since < time.Second:
 		return fmt.Errorf("--since must be at least 1s, is %v", f.since)
-	case f.last < 1 || f.last > maxLines:
-		return fmt.Errorf("--last must be between 1 and %s, is %d", terminal.Number(maxLines), f.last)
+	case f.last < 1 || f.last > insights.MaxRows:
+		return fmt.Errorf("--last must be between 1 and %s, is %d", terminal.Number(insights.MaxRows), f.last)
 	case f.query != "" && len(lines) > 0:
 		return fmt.Errorf("--query already says which lines: remove --%s", lines[0])
 	}

@@ -7,7 +7,9 @@
 package cloudwatch
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -79,7 +81,8 @@ func (s *Source) query(function, metric string) types.MetricDataQuery {
 	}}
 }
 
-// Lines returns the lines that the parts wrote from a time on and before another one.
+// Lines returns the lines that the parts wrote from a time on and before another one. A log group
+// may be missing, but not all: a pipeline without an ingest endpoint has none of ingest.
 func (s *Source) Lines(ctx context.Context, from, to time.Time) ([]heavy.Line, error) {
 	type result struct {
 		lines []heavy.Line
@@ -93,13 +96,21 @@ func (s *Source) Lines(ctx context.Context, from, to time.Time) ([]heavy.Line, e
 		}()
 	}
 	var all []heavy.Line
-	var failed error
+	var failed, missing error
+	found := 0
 	for range s.LogGroups {
-		r := <-results
-		all = append(all, r.lines...)
-		if r.err != nil {
+		switch r := <-results; {
+		case errors.Is(r.err, insights.ErrNoLogGroup):
+			missing = r.err
+		case r.err != nil:
 			failed = r.err
+		default:
+			found++
+			all = append(all, r.lines...)
 		}
+	}
+	if found == 0 {
+		failed = cmp.Or(failed, missing)
 	}
 	if failed != nil {
 		return nil, failed
@@ -122,11 +133,9 @@ func (s *Source) Windows(ctx context.Context, from, to time.Time) ([]heavy.Line,
 	return windows, err
 }
 
-// maxRows is how many lines a query returns at most.
-const maxRows = 10_000
-
 // query filters by text: in a line of JSON Insights knows the first 200 fields only.
-var query = fmt.Sprintf(`fields @message | filter @message like /"msg":"%s"/ | limit %d`, heavy.Message, maxRows)
+var query = fmt.Sprintf(`fields @message | filter @message like /"msg":"%s"/ | limit %d`, heavy.Message,
+	insights.MaxRows)
 
 // read returns the lines of a log group that were written in a time. A query that finds more than
 // it may return is asked again in halves.
@@ -138,7 +147,7 @@ func (s *Source) read(ctx context.Context, group string, from, to time.Time) ([]
 		return nil, err
 	}
 	s.scanned.Add(result.Scanned)
-	if half := to.Sub(from) / 2; len(result.Rows) >= maxRows && half >= time.Minute {
+	if half := to.Sub(from) / 2; len(result.Rows) >= insights.MaxRows && half >= time.Minute {
 		middle := from.Add(half)
 		first, err := s.read(ctx, group, from, middle)
 		if err != nil {

@@ -16,6 +16,7 @@ import (
 	logtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 
 	"github.com/spillwayhq/spillway/shared/heavy"
+	"github.com/spillwayhq/spillway/shared/insights"
 	"github.com/spillwayhq/spillway/shared/traffic"
 )
 
@@ -87,7 +88,7 @@ func (f *fakeLogs) GetQueryResults(_ context.Context, in *cloudwatchlogs.GetQuer
 	out := &cloudwatchlogs.GetQueryResultsOutput{Status: logtypes.QueryStatusComplete,
 		Statistics: &logtypes.QueryStatistics{BytesScanned: 1000}}
 	for _, l := range f.groups[aws.ToString(q.LogGroupName)] {
-		if at := l.Time.Unix(); at < aws.ToInt64(q.StartTime) || at > aws.ToInt64(q.EndTime) || len(out.Results) == maxRows {
+		if at := l.Time.Unix(); at < aws.ToInt64(q.StartTime) || at > aws.ToInt64(q.EndTime) || len(out.Results) == insights.MaxRows {
 			continue
 		}
 		var b strings.Builder
@@ -133,10 +134,18 @@ func TestLinesOfAllPartsAreReadWholeEvenIfAQueryCanNotReturnThem(t *testing.T) {
 	if lines, err := s.Lines(t.Context(), noon, noon.Add(time.Minute)); err != nil || len(lines) > 0 {
 		t.Errorf("another pipeline has %d lines: %v", len(lines), err)
 	}
-	s.LogGroups = append(s.LogGroups, "missing")
-	if _, err := s.Lines(t.Context(), noon, noon.Add(time.Minute)); err == nil ||
-		!strings.Contains(err.Error(), "missing") {
-		t.Errorf("a log group that is missing: %v", err)
+}
+
+// A pipeline for publishers alone has no ingest function, and so no log group of one.
+func TestLinesAreReadWithoutAnIngestFunction(t *testing.T) {
+	logs := &fakeLogs{groups: map[string][]heavy.Line{"deliver": {line(noon, heavy.PartDeliver)}}}
+	s := &Source{Logs: logs, Pipeline: "shop", LogGroups: []string{"ingest", "deliver"}}
+	if lines, err := s.Lines(t.Context(), noon, noon.Add(time.Minute)); err != nil || len(lines) != 1 {
+		t.Errorf("%v, %v", lines, err)
+	}
+	delete(logs.groups, "deliver")
+	if _, err := s.Lines(t.Context(), noon, noon.Add(time.Minute)); !errors.Is(err, insights.ErrNoLogGroup) {
+		t.Errorf("without any log group: %v", err)
 	}
 }
 

@@ -36,6 +36,12 @@ const (
 // stopTimeout bounds the call that stops a query that nobody waits for any more.
 const stopTimeout = 3 * time.Second
 
+// MaxRows is how many rows a query returns at most (CloudWatch Logs Insights, limit).
+const MaxRows = 10_000
+
+// ErrNoLogGroup is the error of a query to a log group that does not exist.
+var ErrNoLogGroup = errors.New("does not exist in this region")
+
 // A Query is a question to one log group.
 type Query struct {
 	LogGroup string
@@ -132,8 +138,8 @@ func explain(ctx context.Context, group string, err error) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.As(err, &missing):
-		return fmt.Errorf("log group %s does not exist in this region: is a pipeline of this --name deployed here, with "+
-			"this function?", group)
+		return fmt.Errorf("log group %s %w: is a pipeline of this --name deployed here, with this function?", group,
+			ErrNoLogGroup)
 	case errors.As(err, &malformed):
 		return fmt.Errorf("the query is not one of CloudWatch Logs Insights: %s", malformed.ErrorMessage())
 	case errors.As(err, &tooMany):
