@@ -27,6 +27,7 @@ import (
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/cloudwatch"
 	"github.com/spillwayhq/spillway/shared/heavy"
+	"github.com/spillwayhq/spillway/shared/price"
 )
 
 type topFlags struct {
@@ -179,7 +180,7 @@ func (f *topFlags) read(ctx context.Context, errOut io.Writer, names topology.Na
 	}
 	scanned := source.Scanned()
 	fmt.Fprintf(errOut, "%s of logs were scanned, for $%.4f\n", humanize.Bytes(uint64(max(0, scanned))),
-		float64(scanned)/1e9*cloudwatch.DollarsPerGB)
+		price.Usage{ScannedBytes: float64(scanned)}.Bill().Total())
 	return names.Pipeline, all, nil
 }
 

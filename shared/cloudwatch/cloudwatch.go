@@ -23,9 +23,6 @@ import (
 	"github.com/spillwayhq/spillway/shared/insights"
 )
 
-// DollarsPerGB is what Logs Insights costs for each GB that it scans.
-const DollarsPerGB = 0.005
-
 // A Source reads what a deployed pipeline has written. It implements traffic.Source, and is safe
 // for concurrent use.
 type Source struct {
