@@ -133,11 +133,12 @@ func (f *topFlags) local(ctx context.Context, _ io.Writer) (string, []heavy.Line
 			return "", nil, queues.Explain(err, f.queueURL)
 		}
 		var lines []heavy.Line
-		err = json.NewDecoder(response.Body).Decode(&lines)
+		if err = json.NewDecoder(response.Body).Decode(&lines); response.StatusCode != http.StatusOK {
+			err = fmt.Errorf("it answers %s", response.Status)
+		}
 		response.Body.Close()
-		if response.StatusCode != http.StatusOK || err != nil {
-			return "", nil, fmt.Errorf("read who sends what at %s: %s %w: is it a `spillway up` of this version?", endpoint,
-				response.Status, err)
+		if err != nil {
+			return "", nil, fmt.Errorf("read who sends what at %s: %w: is it a `spillway up` of this version?", endpoint, err)
 		}
 		all = append(all, lines...)
 	}

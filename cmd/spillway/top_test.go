@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -73,11 +75,18 @@ func TestTopShowsWhoSendsWhatToARunningPipeline(t *testing.T) {
 func TestErrorsOfTopAreOneLine(t *testing.T) {
 	t.Parallel()
 	gone := unreachableQueue(t)
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusBadGateway)
+		_, _ = io.WriteString(w, "[]")
+	}))
+	t.Cleanup(other.Close)
 	for _, c := range []struct {
 		args []string
 		want string
 	}{
 		{[]string{"--queue-url", gone}, "is `spillway up` running?"},
+		{[]string{"--queue-url", other.URL + "/000000000000/spillway-events"},
+			"it answers 502 Bad Gateway: is it a `spillway up` of this version?"},
 		{[]string{"--by", "users"}, `--by must be event, write-key or user, is "users"`},
 		{[]string{"--since", "30s"}, "--since must be between 1m and 24h"},
 		{[]string{"--since", "25h"}, "--since must be between 1m and 24h"},
