@@ -1,18 +1,21 @@
 package topology
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 var (
 	heading  = regexp.MustCompile(`(?m)^#{2,3} (.+)$`)
 	link     = regexp.MustCompile(`\]\(#([^)]+)\)`)
 	unlinked = regexp.MustCompile(`[^a-z0-9 -]`)
+	overIn   = regexp.MustCompile(`\*\*Over\*\* when .* for (\d+) minutes\.`)
 )
 
 // anchorOf is the anchor that GitHub gives a heading.
@@ -57,6 +60,11 @@ func TestEveryAlarmHasItsSectionInTheRunbookAndNoSectionIsLeft(t *testing.T) {
 	}
 	for _, a := range d.Alarms {
 		check(a.Name, a.Severity, a.Section)
+		// With all values bad it is over when the good ones leave too few bad ones among the latest.
+		want := fmt.Sprint(int(a.Period/time.Minute) * (a.Periods - a.Breaching + 1))
+		if over := overIn.FindStringSubmatch(sections[a.Section]); over != nil && over[1] != want {
+			t.Errorf("the section %q says that it is over when all is well for %s minutes, which are %s", a.Section, over[1], want)
+		}
 	}
 	for _, c := range d.Composites {
 		check(c.Name, c.Severity, c.Section)
