@@ -158,7 +158,8 @@ func (s *simulation) result(r *recording) (*Result, error) {
 // droppedReason is that of the dead letters that somebody has dropped.
 const droppedReason = "dropped by a person"
 
-// checkEvents says what is wrong with the events themselves.
+// checkEvents says what is wrong with the events themselves, and with the metrics of them that were
+// recorded.
 func (s *simulation) checkEvents(e *Events, r *recording) (broken []string) {
 	if e.Lost != 0 {
 		broken = append(broken, fmt.Sprintf("%d events are lost: they were accepted, and are neither delivered nor "+
@@ -169,6 +170,9 @@ func (s *simulation) checkEvents(e *Events, r *recording) (broken []string) {
 			broken = append(broken, fmt.Sprintf("%d events are dead letters for the reason %s, which nothing here causes", n,
 				reason))
 		}
+	}
+	for reason, n := range s.record.store.Rejected() {
+		broken = append(broken, fmt.Sprintf("%d values of metrics are not recorded: %s", n, reason))
 	}
 	slices.Sort(broken)
 	if r.drained.IsZero() && !s.scenario.Ending {

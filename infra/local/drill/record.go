@@ -65,7 +65,7 @@ func (r *recorder) Write(text []byte) (int, error) {
 			if r.weight > 1 {
 				line = weigh(line, r.weight)
 			}
-			_ = r.store.PutEMF(line) // the store counts what it does not take, see simulation.check
+			_ = r.store.PutEMF(line) // the store counts what it does not take, see simulation.checkEvents
 		}
 		rest = after
 	}
