@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spillwayhq/spillway/infra/local/cloudwatch"
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
 )
 
@@ -48,8 +49,13 @@ func TestEveryAcceptedEventIsAccountedFor(t *testing.T) {
 	if sim.model.events == 0 || sim.model.modelled != 2 {
 		t.Errorf("%d minutes with %d events are modelled, want the last 2", sim.model.modelled, sim.model.events)
 	}
-	for reason, n := range sim.record.store.Rejected() {
-		t.Errorf("%d values are not stored: %s", n, reason)
+	if broken := sim.checkEvents(&e, &recording{drained: day}); len(broken) > 0 {
+		t.Errorf("broken: %v", broken)
+	}
+	_ = sim.record.store.PutEMF([]byte(`{"_aws":`))
+	want := []string{"1 values of metrics are not recorded: " + cloudwatch.RejectedBroken}
+	if broken := sim.checkEvents(&e, &recording{drained: day}); !slices.Equal(broken, want) {
+		t.Errorf("with a line of metrics that was cut: %q, want %q", broken, want)
 	}
 	if r.API.Failed != 0 || r.API.MaxSeconds > 0.1 || r.API.P99Seconds == 0 {
 		t.Errorf("the API: %+v", r.API)
@@ -130,6 +136,19 @@ func TestTheLedgerKnowsWhatIsLost(t *testing.T) {
 	}
 	if accepted, delivered := l.take(); accepted != 5 || delivered != 2 {
 		t.Errorf("in the minute: %d accepted, %d delivered", accepted, delivered)
+	}
+}
+
+func TestTheAPIIsDownInAMinuteInWhichMoreThanOneCallInTenFails(t *testing.T) {
+	l := new(latencies)
+	for _, failed := range []int{0, 1, 2, 10} {
+		l.add([]float64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, failed)
+		if p50, p99, calls := l.take(); p50 != 5 || p99 != 10 || calls != 10 {
+			t.Errorf("p50 %v, p99 %v of %d calls", p50, p99, calls)
+		}
+	}
+	if l.down != 2 || l.failed != 13 || l.calls != 40 || len(l.total) != 40 || l.highest != 10 {
+		t.Errorf("%+v", l)
 	}
 }
 

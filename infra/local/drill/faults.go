@@ -186,7 +186,8 @@ type environment struct {
 	generation int
 }
 
-// errGone: nothing of the invocation ran, so that Lambda takes another environment.
+// Invoke is the function, unless a fault is in its way. In an environment that a deployment has
+// replaced nothing runs, so that Lambda takes another one.
 func (e *environment) Invoke(ctx context.Context, i lambda.Invocation) ([]byte, error) {
 	if e.generation != e.version() {
 		return nil, fmt.Errorf("a deployment has replaced it: %w", lambda.ErrEnvironmentGone)

@@ -23,11 +23,10 @@ type minutes struct {
 
 	mu      sync.Mutex
 	answers map[string]float64 // in this minute
-	total   map[string]float64
 }
 
 func newMinutes(n int) *minutes {
-	return &minutes{n: n, all: make([]*observation, n), answers: map[string]float64{}, total: map[string]float64{}}
+	return &minutes{n: n, all: make([]*observation, n), answers: map[string]float64{}}
 }
 
 // invoked adds an invocation of deliver.
@@ -94,15 +93,12 @@ func (m *minutes) series() []Series {
 type latencies struct {
 	mu            sync.Mutex
 	minute        []float64
-	total         []float64 // at most maxLatencies, of all of them equally
+	total         []float64 // as many as calls are simulated
 	calls, failed int64
 	highest       float64
-	down          int // minutes in which most calls failed
+	down          int // minutes in which more than one call in ten failed, as in the old design's Stop
 	failedNow     int
 }
-
-// maxLatencies bounds the memory for percentiles of the whole drill.
-const maxLatencies = 1 << 20
 
 func (l *latencies) add(seconds []float64, failed int) {
 	l.mu.Lock()
@@ -120,10 +116,8 @@ func (l *latencies) take() (p50, p99 float64, calls int) {
 	if calls > 0 {
 		l.highest = max(l.highest, l.minute[calls-1])
 	}
-	if room := maxLatencies - len(l.total); room > 0 {
-		l.total = append(l.total, l.minute[:min(room, calls)]...)
-	}
-	if 2*l.failedNow > calls {
+	l.total = append(l.total, l.minute...)
+	if 10*l.failedNow > calls {
 		l.down++
 	}
 	l.calls, l.failed = l.calls+int64(calls), l.failed+int64(l.failedNow)
