@@ -25,8 +25,7 @@ type Assumptions struct {
 	// FillEmpty is whether FILL makes values of a metric that has none at all in the evaluation
 	// range.
 	FillEmpty bool
-	// CompositeDelay is how many evaluations later a composite alarm sees its children's states: 0
-	// or
+	// CompositeDelay is how many evaluations later a composite alarm sees its children's states: 0 or
 	// 1. AWS says only that it follows them; seconds were seen, and up to a minute.
 	CompositeDelay int
 }
