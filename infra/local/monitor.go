@@ -112,7 +112,6 @@ func (t *metricsTee) Write(line []byte) (int, error) {
 
 // run samples and evaluates at the end of each minute, until ctx ends.
 func (m *monitor) run(ctx context.Context) {
-	m.evaluator.Begin(time.Now())
 	for {
 		end := time.Now().Truncate(time.Minute).Add(time.Minute)
 		timer := time.NewTimer(time.Until(end))
@@ -122,23 +121,13 @@ func (m *monitor) run(ctx context.Context) {
 			return
 		case <-timer.C:
 		}
-		m.minute(ctx, end, time.Now())
+		m.minute(ctx, end)
 	}
 }
 
-// asleep is how late the end of a minute is noticed on a machine that has slept. A busy one is not
-// so late.
-const asleep = 90 * time.Second
-
-// minute does what is due at the end of a minute. After a sleep of the machine nobody was silent:
-// the alarms begin anew.
-func (m *monitor) minute(ctx context.Context, end, now time.Time) {
-	if now.Sub(end) > asleep {
-		m.logger.InfoContext(ctx, "the machine has slept or its clock was set: alarms to which missing data is bad wait "+
-			"until they have new data", "for", now.Sub(end).Round(time.Second))
-		m.evaluator.Begin(now)
-		return
-	}
+// minute does what is due at the end of a minute. It may be late, on a machine that has slept: all
+// metrics of that time are missing, which no alarm takes for silence.
+func (m *monitor) minute(ctx context.Context, end time.Time) {
 	m.sample(end.Add(-time.Minute))
 	for _, c := range m.evaluate(end) {
 		m.logger.WarnContext(ctx, "an alarm has changed", "alarm", c.Alarm, "state", c.To, "was", c.From,

@@ -212,32 +212,36 @@ func TestTheEmulatorsWriteEveryMetricThatAnAlarmReads(t *testing.T) {
 }
 
 func TestAMachineThatHasSleptWasNotSilent(t *testing.T) {
-	d := watched()
-	d.Alarms[0].Missing, d.Alarms[0].Below, d.Alarms[0].Periods = topology.MissingIsBad, true, 1 // own
-	told := 0
-	m, err := newMonitor(d, slog.New(slog.DiscardHandler), func(c AlarmChange) { told++ })
+	d := topology.Default()
+	var told []string
+	m, err := newMonitor(&d, slog.New(slog.DiscardHandler), func(c AlarmChange) { told = append(told, c.Alarm) })
 	if err != nil {
 		t.Fatal(err)
 	}
+	own := func(function, name string) cloudwatch.Key {
+		return cloudwatch.Key{Own: function, Pipeline: d.Names.Pipeline, Name: name}
+	}
 	end := time.Date(2018, 9, 24, 10, 0, 0, 0, time.UTC)
-	own := cloudwatch.Key{Own: "deliver", Pipeline: "spillway", Name: "EventsDelivered"}
-	minute := func(late time.Duration) {
-		m.minute(t.Context(), end, end.Add(late))
-		end = end.Add(late).Truncate(time.Minute).Add(time.Minute)
+	minutes := func(n int, alive bool) {
+		for range n {
+			at := end.Add(-time.Minute)
+			m.store.Put(at, cloudwatch.Key{Queue: d.Names.EventsQueue, Name: "ApproximateNumberOfMessagesVisible"}, 0)
+			if alive {
+				m.store.Put(at, own("canary", "CanaryAccepted"), 1)
+				m.store.Put(at, own("deliver", "CanaryDelivered"), 1)
+			}
+			m.minute(t.Context(), end)
+			end = end.Add(time.Minute)
+		}
 	}
-	for range 5 {
-		m.store.Put(end.Add(-2*time.Minute), own, 3)
-		minute(0)
+	minutes(20, true)
+	end = end.Add(3 * time.Hour)
+	minutes(20, true)
+	if len(told) != 0 {
+		t.Errorf("after a sleep %v are told", told)
 	}
-	minute(3 * time.Hour)
-	minute(0)
-	minute(0)
-	if told != 0 {
-		t.Errorf("after a sleep %d alarms are told", told)
-	}
-	minute(0)
-	minute(0)
-	if told != 1 {
-		t.Errorf("%d alarms are told of a silence that lasts, want 1", told)
+	minutes(10, false)
+	if want := []string{d.Names.Alarm("canary-stopped")}; !slices.Equal(told, want) {
+		t.Errorf("of a silence that lasts %v are told, want %v", told, want)
 	}
 }

@@ -52,7 +52,6 @@ type Evaluator struct {
 	polled  map[string]bool // queues with an event source
 
 	mu         sync.Mutex
-	began      time.Time // see Begin
 	alarms     []*metricAlarm
 	composites []*composite
 	states     map[string]*AlarmState
@@ -131,24 +130,6 @@ func (e *Evaluator) newAlarm(a topology.Alarm) (*metricAlarm, error) {
 	return m, nil
 }
 
-// Begin says when the first values came into the store. An alarm to which missing data is bad is
-// then not evaluated until all of its periods lie after that: a store that has just been made lacks
-// what CloudWatch has of the time before, and nobody was silent. CloudWatch's alarms have the same as
-// a setting (user guide, "Alarm warm-up periods").
-func (e *Evaluator) Begin(at time.Time) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.began = at
-}
-
-// lacksHistory reports whether Begin says that an alarm can't be evaluated yet.
-func (e *Evaluator) lacksHistory(a *metricAlarm, now time.Time) bool {
-	lags := &e.assumed.Lags
-	lag := max(lags.Own, lags.Queue, lags.Lambda, lags.Endpoint)
-	return a.Missing == topology.MissingIsBad && !e.began.IsZero() &&
-		now.Before(e.began.Add(time.Duration(a.Periods)*a.Period+lag+time.Minute)) // the first minute is not whole
-}
-
 // Evaluate evaluates every alarm at the end of the last full minute before now, and then the
 // composites. It is called once a minute. The changes are in the order of the topology.
 func (e *Evaluator) Evaluate(now time.Time) []Change {
@@ -195,9 +176,6 @@ func (e *Evaluator) States() []AlarmState {
 // values are those of the alarm's evaluation range, the oldest first. ok is false if CloudWatch
 // does not evaluate the alarm now.
 func (e *Evaluator) values(a *metricAlarm, now time.Time) (values []float64, ok bool) {
-	if e.lacksHistory(a, now) {
-		return nil, false
-	}
 	end := minuteOf(now)
 	if a.Period*time.Duration(a.Periods) > multiDay {
 		if end%60 != multiDayMinute {

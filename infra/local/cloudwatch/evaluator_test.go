@@ -63,37 +63,6 @@ func TestSilenceIsSeenWhenTheLastValueHasLeftTheRange(t *testing.T) {
 	}
 }
 
-func TestSilenceBeforeTheFirstValueIsNoAlarmWhereTheStoreIsNew(t *testing.T) {
-	silent := topology.Alarm{
-		Name: "silent", Metrics: []topology.Metric{own("CanaryDelivered")}, Threshold: 1, Below: true,
-		Period: time.Minute, Periods: 3, Breaching: 3, Missing: topology.MissingIsBad,
-	}
-	for _, c := range []struct {
-		name  string
-		began time.Duration // after start; below 0: not said
-		alive bool
-		want  int
-	}{
-		{"a deployment that nobody has ever seen alive", -1, false, 1},
-		{"a new store, and nobody lives", 30 * time.Second, false, 6},
-		{"a new store, and all is well", 30 * time.Second, true, 0},
-	} {
-		s := NewStore(time.Hour)
-		e := newEvaluator(t, s, Typical(), silent)
-		if c.began >= 0 {
-			e.Begin(start.Add(c.began))
-		}
-		for minute := range 60 {
-			if c.alive {
-				s.Put(start.Add(time.Duration(minute)*time.Minute+c.began), KeyOf(own("CanaryDelivered")), 1)
-			}
-		}
-		if got := firstAlarm(e); got != c.want {
-			t.Errorf("%s: the alarm fires after %d minutes, want %d", c.name, got, c.want)
-		}
-	}
-}
-
 // The user guide's warning about FILL: with a lag the newest value is always the fill value, and an
 // alarm that needs all of its values is stuck.
 func TestFillUnderLagKeepsAnAlarmThatNeedsAllValuesInOK(t *testing.T) {
