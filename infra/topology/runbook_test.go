@@ -75,6 +75,29 @@ func TestEveryAlarmHasItsSectionInTheRunbookAndNoSectionIsLeft(t *testing.T) {
 		}
 	}
 
+	paging := map[string]bool{}
+	_, list, _ := strings.Cut(text, "\n**These page**")
+	list, _, _ = strings.Cut(list, "\n\n")
+	for _, name := range regexp.MustCompile("`([a-z-]+)`").FindAllStringSubmatch(list, -1) {
+		paging[d.Names.Alarm(name[1])] = true
+	}
+	delete(paging, d.Names.Alarm(d.Names.AlarmTopic))
+	for _, a := range d.Alarms {
+		if pages := d.Notifies(a.Name) == d.Names.AlarmTopic; pages != paging[a.Name] {
+			t.Errorf("that %s pages is %v, and the runbook's list says the opposite", a.Name, pages)
+		}
+		delete(paging, a.Name)
+	}
+	for _, c := range d.Composites {
+		if pages := d.Notifies(c.Name) == d.Names.AlarmTopic; pages != paging[c.Name] {
+			t.Errorf("that %s pages is %v, and the runbook's list says the opposite", c.Name, pages)
+		}
+		delete(paging, c.Name)
+	}
+	for name := range paging {
+		t.Errorf("the runbook says that %s pages, which does not exist", name)
+	}
+
 	var anchors []string
 	for _, h := range heading.FindAllStringSubmatch(text, -1) {
 		anchors = append(anchors, anchorOf(h[1]))

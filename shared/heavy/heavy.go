@@ -10,7 +10,7 @@
 //
 // What a [Counter] costs: at most 260 KB for each of event names, write keys and users; 10 to 50 ns
 // an event (BenchmarkSketch). A line of the ten heaviest event names and five write keys has about
-// 1.2 KB: $0.03 a month for each environment that is busy in every minute, at the $0.50 a GB of
+// 1.3 KB: $0.03 a month for each environment that is busy in every minute, at the $0.50 a GB of
 // CloudWatch Logs. A pipeline with 1,000 events/s has at most some 25 such environments (a request
 // for each event, 20 ms long, and the deliver function): under $1.
 package heavy
