@@ -143,7 +143,7 @@ func surviveKills(t *testing.T, lives [][]int32) {
 		running.Go(func() { sent.run(ctx, server.Address) })
 		for _, mode := range modes {
 			way.mode.Store(mode)
-			if mode == hanging { // whether and when something is acknowledged is the client's time-out's business
+			if mode == hanging { // whether and when something is acknowledged is the client's timeout's business
 				time.Sleep(150 * time.Millisecond)
 				continue
 			}

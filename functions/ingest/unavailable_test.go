@@ -17,7 +17,7 @@ import (
 	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 )
 
-// asFunction is the built binary as a Lambda function, with Lambda's default time-out of 3 s, which
+// asFunction is the built binary as a Lambda function, with Lambda's default timeout of 3 s, which
 // is less than the endpoint waits for the queue by itself.
 func asFunction(t *testing.T, env []string) (invoke func(*testing.T, func(*payload)) reply, log *testutil.Buffer) {
 	t.Helper()

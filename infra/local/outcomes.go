@@ -214,7 +214,7 @@ func (w *watchers) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 // follow writes the outcomes until ctx ends or the client has gone.
 func (w *watcher) follow(ctx context.Context, rw http.ResponseWriter) {
 	c := http.NewResponseController(rw)
-	// The server's time-outs are for answers that end. Without them a failed write shows that the
+	// The server's timeouts are for answers that end. Without them a failed write shows that the
 	// client has gone.
 	_ = c.SetReadDeadline(time.Time{})
 	e := json.NewEncoder(rw)

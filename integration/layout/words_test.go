@@ -27,12 +27,14 @@ var words = []struct {
 	{regexp.MustCompile(`\bstand-ins?\b`), "Segment emulator"},
 	{regexp.MustCompile(`\btroubles?\b`), "degraded, reason"},
 	{regexp.MustCompile(`\bbehind writing\b`), "after"},
+	{regexp.MustCompile(`\btime-outs?\b`), "timeout"},
 	{regexp.MustCompile(`\bletters?\b`), "dead letter (or: upper-case, character)"},
 }
 
 // stems are what a file must have for one of the words to be in it, in lower case.
 var stems = []string{
 	"door", "culprit", "convict", "acquit", "verdict", "hush", "bury", "buri", "stand-in", "trouble", "behind", "letter",
+	"time-out",
 }
 
 // allowed are the places where such a word is the right one.

@@ -57,7 +57,7 @@ type builds struct {
 var built builds
 
 // atOnce is how many parallel tests run at the same time unless -parallel says otherwise. Go's
-// default is the number of cores, but these tests wait: for processes, long polls and time-outs.
+// default is the number of cores, but these tests wait: for processes, long polls and timeouts.
 const atOnce = 32
 
 // Main runs a package's tests, many at the same time, and removes afterwards what [Build] has made.

@@ -1,5 +1,5 @@
 // Package breaker is a circuit breaker: it refuses calls to a destination that is down, so that
-// callers neither wait for a time-out nor add to its load.
+// callers neither wait for a timeout nor add to its load.
 //
 // Closed, it allows every call. Failures in a row open it; while it is open it refuses calls. When
 // the open time is over it is half-open: it allows one call, the probe. The probe's success closes
@@ -35,7 +35,7 @@ type Result uint8
 const (
 	Success Result = iota
 	Failure
-	Hang    // a failure that opens the breaker at once: each further one would cost a whole time-out
+	Hang    // a failure that opens the breaker at once: each further one would cost a whole timeout
 	Unknown // the call proves nothing; if it was the probe, the next call becomes the probe
 )
 

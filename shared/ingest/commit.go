@@ -59,7 +59,7 @@ type committer struct {
 }
 
 // submit sends the parts of a request. It returns nil when the queue has all of them, and an error
-// when it does not or may not. It returns within the time-out and ctx's deadline, but not when ctx
+// when it does not or may not. It returns within the timeout and ctx's deadline, but not when ctx
 // is cancelled, because a message may have parts of other requests. The parts must not change
 // before it returns.
 func (c *committer) submit(ctx context.Context, parts []part) error {

@@ -77,7 +77,7 @@ func NewClient(c Config) (*Client, error) {
 			"is %q", u.Scheme, u.Host, u.Redacted())
 	}
 	if c.AttemptTimeout < 0 {
-		return nil, fmt.Errorf("the time-out of an attempt must be positive, or 0 for the default of %v, is %v",
+		return nil, fmt.Errorf("the timeout of an attempt must be positive, or 0 for the default of %v, is %v",
 			DefaultAttemptTimeout, c.AttemptTimeout)
 	}
 	if c.AttemptTimeout == 0 {
@@ -123,7 +123,7 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Flush sends b in one attempt and returns when Segment has answered: nil when Segment has every
 // event, otherwise an [*Error]. Each call has its own sentAt. It takes at most the attempt
-// time-out, and never longer than ctx. When it returns, nothing reads b any more.
+// timeout, and never longer than ctx. When it returns, nothing reads b any more.
 func (c *Client) Flush(ctx context.Context, b *event.Batch) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	req, release, err := c.request(ctx, b)

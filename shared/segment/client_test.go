@@ -169,7 +169,7 @@ func TestAnAttemptEndsWithItsTimeOutOrWithTheContextsDeadline(t *testing.T) {
 					t.Errorf("%s: error %v, want transient for the deadline", name, e)
 				}
 				if took := time.Since(start); took != c.want {
-					t.Errorf("%s: attempt time-out %v, deadline %v: took %v, want %v", name, c.attempt, c.deadline, took, c.want)
+					t.Errorf("%s: attempt timeout %v, deadline %v: took %v, want %v", name, c.attempt, c.deadline, took, c.want)
 				}
 				cancel()
 			}
@@ -284,7 +284,7 @@ func TestNewClientRefusesAnInvalidEndpoint(t *testing.T) {
 	}
 	if _, err := NewClient(Config{AttemptTimeout: -1}); err == nil ||
 		!strings.Contains(err.Error(), "must be positive, or 0 for the default of 10s, is -1ns") {
-		t.Errorf("a negative time-out: %v", err)
+		t.Errorf("a negative timeout: %v", err)
 	}
 	for given, want := range map[string]string{"": EndpointUS, EndpointEU: EndpointEU,
 		"HTTP://127.0.0.1:8125/": "http://127.0.0.1:8125"} {

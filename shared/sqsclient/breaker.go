@@ -16,7 +16,7 @@ const (
 )
 
 // NewBreaker returns the circuit breaker for one queue, so that callers do not wait for the
-// time-out while a queue is down. Report a call that got no answer as [breaker.Hang].
+// timeout while a queue is down. Report a call that got no answer as [breaker.Hang].
 func NewBreaker() *breaker.Breaker {
 	return breaker.New(breaker.Settings{
 		Failures: breakAfter,

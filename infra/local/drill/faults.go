@@ -25,7 +25,7 @@ import (
 const (
 	sqsLatency     = 8 * time.Millisecond
 	slowSQSLatency = 4 * time.Second
-	// sqsTimeout is what a call takes that nobody answers: the programs' own time-outs are shorter.
+	// sqsTimeout is what a call takes that nobody answers: the programs' own timeouts are shorter.
 	sqsTimeout = 30 * time.Second
 )
 

@@ -2,11 +2,11 @@
 // mappings on one machine, by Lambda's own rules.
 //
 // It exists so that tests, benchmarks and `spillway up` run what runs on AWS: the same handlers get
-// the same JSON in the same batches, with the same time-outs, limits and consequences. It has three
+// the same JSON in the same batches, with the same timeouts, limits and consequences. It has three
 // parts:
 //
-//   - A [Function] has a time-out, a concurrency limit and environments. An environment runs one
-//     invocation at a time, is reused while it is idle, and is discarded after a time-out, a panic
+//   - A [Function] has a timeout, a concurrency limit and environments. An environment runs one
+//     invocation at a time, is reused while it is idle, and is discarded after a timeout, a panic
 //     or a crash.
 //   - An [Environment] runs a handler: in this process ([InProcess]), which is fast and works in
 //     virtual time, or as the built binary that is deployed ([Process]), which speaks the Lambda

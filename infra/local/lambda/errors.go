@@ -48,11 +48,11 @@ type errorJSON struct {
 	Type    string `json:"errorType"`
 }
 
-// A TimeoutError is the error of an invocation that did not answer within the function's time-out.
+// A TimeoutError is the error of an invocation that did not answer within the function's timeout.
 // It wraps context.DeadlineExceeded.
 type TimeoutError struct {
 	RequestID string
-	After     time.Duration // the function's time-out
+	After     time.Duration // the function's timeout
 }
 
 // Error returns the text that Lambda logs, so that a search finds both.

@@ -18,7 +18,7 @@ const (
 	// account and region (Lambda developer guide, quotas; new accounts begin with less).
 	accountConcurrency = 1000
 
-	// maxTimeout is the longest time-out of a function (Lambda developer guide, quotas).
+	// maxTimeout is the longest timeout of a function (Lambda developer guide, quotas).
 	maxTimeout = 15 * time.Minute
 
 	// maxPayload is the maximum size in bytes of an invocation's event, and of its answer (Lambda
@@ -70,8 +70,8 @@ type Function struct {
 	closed  bool
 }
 
-// errTaskTimeout distinguishes the function's time-out from a deadline of the caller.
-var errTaskTimeout = errors.New("the function's time-out")
+// errTaskTimeout distinguishes the function's timeout from a deadline of the caller.
+var errTaskTimeout = errors.New("the function's timeout")
 
 // NewFunction makes a function. The first invocation makes its first environment. NewFunction
 // panics if the config has no NewEnvironment, since such a function could never run. Call Close to
@@ -240,7 +240,7 @@ func (f *Function) start(ctx context.Context) (environment Environment, err erro
 	return environment, nil
 }
 
-// run has the environment run one invocation within the function's time-out.
+// run has the environment run one invocation within the function's timeout.
 func (f *Function) run(ctx context.Context, environment Environment, payload []byte) ([]byte, error) {
 	ctx, cancel := context.WithDeadlineCause(ctx, time.Now().Add(f.timeout), errTaskTimeout)
 	defer cancel()

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// memQueue is a queue in memory with a visibility timeout. A time-out of 0 never shows a message
+// memQueue is a queue in memory with a visibility timeout. A timeout of 0 never shows a message
 // again.
 type memQueue struct {
 	visibility time.Duration

@@ -6,8 +6,8 @@ import "sync/atomic"
 // under way, MessagesReceived = MessagesDeleted + MessagesFailed + DeletesFailed.
 type Stats struct {
 	Invocations int64 // that ran, failed ones included, throttled ones not
-	Failed      int64 // of Invocations: ended with an error, time-outs included
-	TimedOut    int64 // of Failed: passed the function's time-out
+	Failed      int64 // of Invocations: ended with an error, timeouts included
+	TimedOut    int64 // of Failed: passed the function's timeout
 	Throttled   int64 // did not run because the function was at its concurrency limit
 
 	MessagesReceived int64 // a message counts each time it is received

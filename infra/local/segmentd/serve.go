@@ -24,7 +24,7 @@ const (
 
 // Serve answers requests on ln until ctx is done, then ends latencies and hangs, finishes the
 // requests under way, and returns nil. It closes ln. An error means that the listener failed, or
-// that answers took longer than 5 s to finish. There is no write time-out: the script decides how
+// that answers took longer than 5 s to finish. There is no write timeout: the script decides how
 // slow an answer is.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	handler := http.Handler(s)
