@@ -35,7 +35,9 @@ type queues struct {
 	events, deadLetters ingest.Queue
 	regions             []region
 	onDisk              []*outbox.Outbox // of the events, and of the dead letters; empty: there is none
-	reported            outbox.Stats     // by metrics
+
+	mu       sync.Mutex
+	reported outbox.Stats // by metrics
 }
 
 func newQueues(ctx context.Context, o *Options, p *Parts) (*queues, error) {
@@ -117,8 +119,10 @@ func (q *queues) waiting() bool {
 }
 
 // metrics are what was written to disk since the last call, and what was dropped there: SQS refused
-// it, or it can't be read. What did not happen is not written.
+// it, or it can't be read. What did not happen is not written. It is safe for concurrent use.
 func (q *queues) metrics() []emf.Metric {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	var now outbox.Stats
 	for _, b := range q.onDisk {
 		s := b.Stats()
