@@ -40,14 +40,12 @@ func newDrill() *cobra.Command {
 			"The same seed gives the same load and faults, and the same alarms within a minute. Nothing outside this process "+
 				"is read or called, and nothing but the file of --out is written. The exit code is 1 if a promise was not kept.",
 			"With --name it tries the alarms of a pipeline on AWS instead: for at most 15 minutes its deliver function "+
-				"drops the "+
-				"canary's events, and nobody else's. It reports when the canary's alarm and the composite fired, and whether "+
+				"drops the canary's events, and nobody else's. It reports when the canary's alarm and the composite fired, and whether "+
 				"the mail went out, which takes about 10 minutes. Canaries are delivered again at the end, after Ctrl-C, and "+
 				"also if this program is killed: what it writes is the time of the end. The exit code is 1 if something did "+
 				"not come."),
-		Example: "  spillway drill\n  spillway drill --list\n  spillway drill --scenario sqs-away --out sqs-away.html\n  " +
-			"spillway " +
-			"drill --scenario 10x-traffic --json\n  spillway drill --name spillway",
+		Example: "  spillway drill\n  spillway drill --list\n  spillway drill --scenario sqs-away --out sqs-away.html\n" +
+			"  spillway drill --scenario 10x-traffic --json\n  spillway drill --name spillway",
 		Args: usage.NoArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return runDrill(c, &f) },
 	}
@@ -56,9 +54,8 @@ func newDrill() *cobra.Command {
 	c.Flags().BoolVar(&f.list, "list", false, "list the scenarios")
 	c.Flags().Uint64Var(&f.seed, "seed", 0, "a `number` that decides what is random of load and faults")
 	c.Flags().Float64Var(&f.rate, "rate", 0,
-		fmt.Sprintf("the usual traffic in `events/s`, %v to %d (default: the scenario's, mostly %d)", drill.MinRate,
-			drill.MaxRate,
-			drill.DefaultRate))
+		fmt.Sprintf("the usual traffic in `events/s`, %v to %d (default: the scenario's, mostly %d)",
+			drill.MinRate, drill.MaxRate, drill.DefaultRate))
 	c.Flags().BoolVar(&f.asJSON, "json", false,
 		"print the result as one JSON object; with --name the steps go to the standard error")
 	c.Flags().StringVar(&f.out, "out", "", "write the report as one page to this `file.html`")
@@ -80,8 +77,7 @@ func runDrill(c *cobra.Command, f *drillFlags) error {
 	o := drill.Options{Scenario: f.scenario, Seed: f.seed, Rate: f.rate}
 	if c.Flags().Changed("rate") && f.rate == 0 {
 		return fmt.Errorf("--rate must be between %v and %d events/s, is 0: leave it out for the scenario's own",
-			drill.MinRate,
-			drill.MaxRate)
+			drill.MinRate, drill.MaxRate)
 	}
 	if err := o.Check(); err != nil {
 		return err

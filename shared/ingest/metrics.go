@@ -166,7 +166,8 @@ func (t *Totals) Codes() any {
 	if len(t.Refused)+len(t.Shed) == 0 {
 		return nil
 	}
-	codes := maps.Clone(t.Refused)
+	codes := map[string]int{}
+	maps.Copy(codes, t.Refused)
 	for code, n := range t.Shed {
 		codes[code] += n
 	}
