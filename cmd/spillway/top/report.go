@@ -119,7 +119,7 @@ func rows(by heavy.By, senders []traffic.Sender, lines []heavy.Line, total uint6
 	refused := map[string]map[string]uint64{}
 	var rows []Row
 	known := map[string]bool{}
-	all := map[string]uint64{} // refused events
+	outside := map[string]uint64{} // events that did not come in: those that deliver retries did
 	names := map[string]heavy.Entry{}
 	for _, l := range lines {
 		for _, e := range l.Heaviest {
@@ -131,7 +131,9 @@ func rows(by heavy.By, senders []traffic.Sender, lines []heavy.Line, total uint6
 				refused[id] = map[string]uint64{}
 			}
 			refused[id][e.Code] += e.Events
-			all[id] += e.Events
+			if l.Part != heavy.PartDeliver {
+				outside[id] += e.Events
+			}
 			names[id] = e
 		}
 	}
@@ -153,7 +155,7 @@ func rows(by heavy.By, senders []traffic.Sender, lines []heavy.Line, total uint6
 		}
 	}
 	slices.SortFunc(rows, func(a, b Row) int {
-		x, y := all[cmp.Or(a.ID, a.Name)], all[cmp.Or(b.ID, b.Name)]
+		x, y := outside[cmp.Or(a.ID, a.Name)], outside[cmp.Or(b.ID, b.Name)]
 		return cmp.Or(-cmp.Compare(a.Events+x, b.Events+y), cmp.Compare(a.Name, b.Name))
 	})
 	return rows[:min(n, len(rows))]

@@ -70,6 +70,28 @@ func TestWhoBeginsToSendTenTimesAsMuchIsNamedWithinTwoMinutes(t *testing.T) {
 	}
 }
 
+// Retried events have come in: they are in the row's events already.
+func TestRowsAreInTheOrderOfWhatWasSentAlsoWhenItIsRetried(t *testing.T) {
+	now := time.Now()
+	entry := func(name, code string, events uint64) heavy.Entry {
+		return heavy.Entry{By: heavy.ByEvent, Name: name, Code: code, Events: events}
+	}
+	lines := []heavy.Line{
+		{Time: now.Add(-time.Minute), Part: heavy.PartDeliver, Events: 100, Refused: 60, Heaviest: []heavy.Entry{
+			entry("Delivered", "", 100), entry("Retried", "retried/transient", 60)}},
+		{Time: now.Add(-time.Minute), Part: heavy.PartIngest, Refused: 80, Heaviest: []heavy.Entry{
+			entry("Refused", "invalid_write_key", 80)}},
+	}
+	r := New("shop", now, time.Hour, lines, []heavy.By{heavy.ByEvent}, 10)
+	var got []string
+	for _, row := range r.Tables[0].Heaviest {
+		got = append(got, fmt.Sprint(row.Name, " ", row.Events))
+	}
+	if want := "Delivered 100, Refused 0, Retried 60"; strings.Join(got, ", ") != want {
+		t.Errorf("%s, want %s", strings.Join(got, ", "), want)
+	}
+}
+
 func grownNames(r *Report) string {
 	var names []string
 	for _, t := range r.Tables {
