@@ -71,7 +71,7 @@ func (n *Notices) mayBeDrained(r *Report, now time.Time) bool {
 	if len(r.Ages) == 0 {
 		return false
 	}
-	oldest := slices.Max(r.Ages)
+	oldest := max(r.Waiting, slices.Max(r.Ages))
 	if oldest >= BacklogAge {
 		n.oldest = max(n.oldest, oldest)
 	}

@@ -28,6 +28,7 @@ func TestNoticesSayWhatChangedInAnEnvironment(t *testing.T) {
 			[]Notice{{NoticeBreakerClosed, NoticeDetail{OpenSeconds: 41 * 60}}}, false},
 		{"old and new", time.Minute, Report{Ages: ages(fresh, old)}, nil, false},
 		{"some are retried", time.Minute, Report{Ages: ages(fresh), Retried: map[string]int{"transient": 1}}, nil, false},
+		{"an old one waits for its next attempt", time.Minute, Report{Ages: ages(fresh), Waiting: old}, nil, false},
 		{"only new ones", time.Minute, Report{Ages: ages(fresh)}, nil, true},
 		{"the queue has just been asked", time.Second, Report{Ages: ages(fresh)}, nil, false},
 		{"a minute later", time.Minute, Report{Ages: ages(fresh)}, nil, true},
