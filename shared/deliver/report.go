@@ -14,9 +14,9 @@ import (
 )
 
 // A Report is the result of one invocation. Every event is counted once: Events + CanaryEvents =
-// Delivered + len(CanaryAges) + CanariesDropped + the sum of Retried + the sum of DeadLettered. A body that can't be
-// read counts as one event; one that was not read because the breaker is open counts as many as its
-// attribute Event-Count says, or one.
+// Delivered + len(CanaryAges) + CanariesDropped + the sum of Retried + the sum of DeadLettered. A
+// body that can't be read counts as one event; one that was not read because the breaker is open
+// counts as many as its attribute Event-Count says, or one.
 type Report struct {
 	Messages, Events int
 	Delivered        int
@@ -24,9 +24,9 @@ type Report struct {
 	Causes           map[string]int // the same events by the cause, for people; quotes no event
 	DeadLettered     map[string]int // by reason
 	Omitted          map[string]int // fields that were left out, by event.Omissions' names; of messages that are done
-	// Ages are those of the messages, since their events came in. A redriven message has none, and
-	// neither has one that waits, or has waited until lately, for its write key to be corrected: they
-	// are no backlog.
+	// Ages are those of the messages that were delivered or are retained, since their events came in.
+	// A redriven message has none, and neither has one that waits, or has waited until lately, for its
+	// write key to be corrected: they are no backlog.
 	Ages             []time.Duration
 	Waiting          time.Duration // age of the oldest message that an earlier invocation retained and that is not due yet
 	Flushes          []Flush       // attempts, in the order of their ends
@@ -117,8 +117,8 @@ func (r *Report) log(ctx context.Context, to *slog.Logger) {
 		level = slog.LevelWarn
 	}
 	to.Log(ctx, level, "delivered", "messages", r.Messages, "events", r.Events,
-		"delivered", r.Delivered, "canaries_delivered", len(r.CanaryAges), "canaries_dropped", r.CanariesDropped, "retried", r.Retried,
-		"dead_lettered", r.DeadLettered, "fields_omitted", r.Omitted, "flushes", len(r.Flushes), "slowest_flush_ms",
+		"delivered", r.Delivered, "canaries_delivered", len(r.CanaryAges), "canaries_dropped", r.CanariesDropped,
+		"retried", r.Retried, "dead_lettered", r.DeadLettered, "fields_omitted", r.Omitted, "flushes", len(r.Flushes), "slowest_flush_ms",
 		slowest.Milliseconds(),
 		"oldest_ms", oldest.Milliseconds(), "duration_ms", r.Duration.Milliseconds(), "breaker", breaker,
 		"misconfigured_keys", r.Misconfigured)
