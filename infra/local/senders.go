@@ -24,6 +24,9 @@ const (
 	// lineRetention is how long the lines of the parts are kept: `spillway top` compares with the
 	// same hour of yesterday. A line has 1 to 4 KB, and there are two a minute.
 	lineRetention = 26 * time.Hour
+	// maxLines bounds their number: each answer of ServeHTTP makes lines too, and somebody may ask
+	// every second. Then the oldest go earlier: it is twice as many as lineRetention needs.
+	maxLines = 4 * int(lineRetention/time.Minute)
 	// windowRetention is how long the comparisons are kept, a line for five minutes.
 	windowRetention = 8 * 24 * time.Hour
 )
@@ -81,9 +84,9 @@ func (s *senders) logWithoutUsers(l heavy.Line) error {
 	return err
 }
 
-// keep returns the lines that are not older.
+// keep returns the lines that are not older, at most the latest maxLines.
 func keep(lines []heavy.Line, oldest time.Time) []heavy.Line {
-	n := 0
+	n := max(0, len(lines)-maxLines)
 	for n < len(lines) && lines[n].Time.Before(oldest) {
 		n++
 	}

@@ -54,6 +54,14 @@ func TestTheLinesOfWhoSendsWhatAreKeptForADay(t *testing.T) {
 		if n := strings.Count(log.String(), `"msg":"heaviest"`); n != 30*60+1 || strings.Contains(log.String(), `"by":"user"`) {
 			t.Errorf("the log has %d lines, or has users", n)
 		}
+		for range maxLines { // somebody asks in a loop
+			s.ingest.CountRequest(heavy.Key{ID: "2"}, "overloaded")
+			ask(t, s, "?from="+time.Now().Add(time.Hour).Format(time.RFC3339))
+		}
+		s.ingest.CountRequest(heavy.Key{ID: "2"}, "overloaded")
+		if n := len(ask(t, s, "")); n != maxLines {
+			t.Errorf("%d lines are kept, want at most %d", n, maxLines)
+		}
 		w := httptest.NewRecorder()
 		s.ServeHTTP(w, httptest.NewRequest("GET", SendersPath+"?from=yesterday", nil))
 		if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "from must be a time") {
