@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/spillwayhq/spillway/shared/canary"
@@ -16,8 +17,8 @@ func canarySchedule(n Names) Schedule {
 	return Schedule{Function: n.CanaryFunction, Every: canary.Interval}
 }
 
-// canaryAlarms are about what the canary finds. Three of nine, and not three in a row, so that every
-// other canary failing is seen too.
+// canaryAlarms are about what the canary finds. Not only those in a row count, so that every other
+// canary failing is seen too.
 func canaryAlarms(o Options) []Alarm {
 	n := o.Names
 	const missed = int(canary.MissingAfter / canary.Interval)
@@ -31,7 +32,7 @@ func canaryAlarms(o Options) []Alarm {
 			Metrics: []Metric{n.own("c", "canary", "CanaryAccepted", "Sum")}, Expression: "FILL(c, 1)",
 			Threshold: 1, Below: true, Unit: "events", Period: canary.Interval, Periods: lookback, Breaching: missed,
 			Missing: MissingIsGood,
-			Meaning: "the ingest endpoint did not accept 3 of the last 9 canary events.",
+			Meaning: fmt.Sprintf("the ingest endpoint did not accept %d of the last %d canary events.", missed, lookback),
 			First:   "try GET /health of the ingest URL; if it answers 200, read the canary function's log.",
 		},
 		{
