@@ -35,7 +35,7 @@ type Result struct {
 
 	Marks      []Mark      `json:"marks"`  // in the order of From
 	Series     []Series    `json:"series"` // in the order in which they are shown
-	Alarms     []Alarm     `json:"alarms"` // all that fired, or of which it was promised when they fire or that they don't; by name
+	Alarms     []Alarm     `json:"alarms"` // without those that may fire and did not; by name
 	Events     Events      `json:"events"`
 	API        API         `json:"api"`
 	Cost       Cost        `json:"cost"`

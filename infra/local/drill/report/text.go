@@ -115,7 +115,7 @@ func writeAlarms(b *strings.Builder, r *drill.Result) {
 	case rows == 0:
 		fmt.Fprintf(b, "\nNo alarm fired.\n")
 	case silent > 0:
-		fmt.Fprintf(b, "All others were silent: %d.\n", silent)
+		fmt.Fprintf(b, "Silent, as they must be: %d.\n", silent)
 	}
 }
 

@@ -43,7 +43,7 @@ func TestTheTextTellsWhatHappenedAndWhatItCameTo(t *testing.T) {
 		"s-flaps  warning   Mon 09:05 (3 times)  not yet                 3 times\n",
 		"s-late   critical  never                           Mon 09:04    no\n",
 		"s-part   critical  Mon 09:03            Mon 09:20               no\n",
-		"All others were silent: 1.\n",
+		"Silent, as they must be: 1.\n",
 		"at most 438,469 events, on Mon 09:01",
 		"10 accepted = 7 delivered + 2 dead letters + 1 waiting; 0 lost; 0 sent twice\n",
 		"40 invalid_write_key, 3 429, before they were accepted\n", "10 min after the last fault\n",
