@@ -63,6 +63,7 @@ type connections struct {
 	handles int // of the process
 
 	mu      sync.Mutex
+	ends    bool // the server takes no more
 	open    int
 	waiting waiting
 	clients map[netip.Prefix]*client
@@ -94,6 +95,7 @@ type conn struct {
 	client netip.Prefix
 
 	closed          bool
+	begun           bool          // a byte of a request has come
 	since           time.Time     // when it began to wait
 	served          bool          // it had a request that was answered
 	inAll, inClient *list.Element // of the waiting; nil: its request is being answered
@@ -105,7 +107,7 @@ type conn struct {
 type listener struct {
 	net.Listener
 	conns *connections
-	leave *sync.Once // the servers
+	leave *sync.Once // for Close
 }
 
 // Bound bounds the connections of a server that Serve is not for, with the default limits. It
@@ -127,10 +129,32 @@ func bound(server *http.Server, l net.Listener, limits Limits) listener {
 	return listener{l, conns, new(sync.Once)}
 }
 
-// Close implements net.Listener.
+// Close implements net.Listener. The server ends.
 func (l listener) Close() error {
-	l.leave.Do(func() { servers.Add(-1) })
-	return l.Listener.Close()
+	err := l.Listener.Close()
+	l.leave.Do(func() {
+		servers.Add(-1)
+		l.conns.closeUnused()
+	})
+	return err
+}
+
+// closeUnused closes the connections that have carried nothing, and those to come. Clients open some
+// that they then do not need. A server of net/http that ends answers no first request of a
+// connection, and yet waits 5 s for it.
+func (s *connections) closeUnused() {
+	var unused []*conn
+	s.mu.Lock()
+	s.ends = true
+	for e := s.waiting[0].Front(); e != nil; e = e.Next() {
+		if c := e.Value.(*conn); !c.begun {
+			unused = append(unused, c)
+		}
+	}
+	s.mu.Unlock()
+	for _, c := range unused {
+		c.Conn.Close() // the server then counts it out
+	}
 }
 
 // Accept implements net.Listener.
@@ -161,6 +185,7 @@ func (s *connections) add(inner net.Conn) *conn {
 		s.mu.Lock()
 		out, wait, ok = s.makeRoom(c.client)
 	}
+	ok = ok && !s.ends
 	if ok {
 		of := s.clients[c.client]
 		if of == nil {
@@ -281,7 +306,7 @@ func (s *connections) changed(inner net.Conn, state http.ConnState) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c.served = c.served || state == http.StateIdle
+	c.begun, c.served = true, c.served || state == http.StateIdle
 	s.wait(c)
 }
 

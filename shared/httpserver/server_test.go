@@ -171,6 +171,24 @@ func TestARequestUnderWayIsFinishedBeforeTheServerEnds(t *testing.T) {
 	})
 }
 
+func TestAConnectionThatCarriedNothingDoesNotDelayTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, stop := running(t, readAll, nothing)
+		unused := l.dial(t)
+		synctest.Wait()
+		start := time.Now()
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("the server ended after %v", took)
+		}
+		if open(unused) {
+			t.Error("the connection is still open")
+		}
+	})
+}
+
 func TestShutdownIsBoundedByTheGrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})

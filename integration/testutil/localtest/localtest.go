@@ -20,6 +20,7 @@ import (
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
 	localsqs "github.com/spillwayhq/spillway/infra/local/sqs"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/httpserver"
 	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
@@ -63,6 +64,7 @@ func StartStoppable(t testing.TB, c local.Config) (p *local.Pipeline, stop func(
 // kills, and returns its URL.
 func Segment(t testing.TB, o segmentd.Options) (*segmentd.Server, string) {
 	t.Helper()
+	o.Bound = httpserver.Bound // as in the pipeline: it ends without waiting for unused connections
 	s := segmentd.New(o)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
