@@ -24,7 +24,7 @@ var (
 
 // shortTime is for a plain `go test`, which checks what arrives and not how fast: the rows are then
 // measured in parallel.
-const shortTime = 500 * time.Millisecond
+const shortTime = 250 * time.Millisecond
 
 // surroundings are what an API depends on.
 type surroundings struct {
@@ -160,6 +160,7 @@ func measure(t *testing.T, f fault) []*side {
 			one.add(turn)
 		}
 	}
+	g.client.CloseIdleConnections() // an API that ends waits for those that carried no request yet
 	s.queue.heal(t)
 	if err := s.segment.SetScript(segmentd.Script{}); err != nil {
 		t.Fatal(err)
