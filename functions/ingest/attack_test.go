@@ -85,6 +85,7 @@ func attackFrom(ctx context.Context, address string, conns int, a attacker) (wai
 // TestAGoodClientIsServedWhateverOthersOfItsAddressHoldBack attacks the built server. The good client
 // has the same address, which is the hardest case.
 func TestAGoodClientIsServedWhateverOthersOfItsAddressHoldBack(t *testing.T) {
+	t.Parallel() // with tests that wait for most of their time
 	for name, c := range map[string]struct {
 		share  int // one in so many of the connections
 		attack attacker

@@ -53,7 +53,7 @@ func TestTheDeployedFunctionAnswersAGateway(t *testing.T) {
 		}
 		return r, body
 	}
-	for _, c := range []struct {
+	cases := []struct {
 		file    string
 		status  int
 		body    string            // begins so
@@ -78,7 +78,8 @@ func TestTheDeployedFunctionAnswersAGateway(t *testing.T) {
 		{file: "http-api-no-key", status: 400, body: `{"success":false,"code":"invalid_write_key"`},
 		{file: "http-api-function-url", status: 200, body: `{"success":true}`, events: []string{"v2-url-1"},
 			path: "/v1/batch"},
-	} {
+	}
+	for _, c := range cases {
 		t.Run(c.file, func(t *testing.T) {
 			event, err := os.ReadFile(filepath.Join("..", "..", "events", "http", c.file+".json"))
 			if err != nil {
@@ -93,17 +94,19 @@ func TestTheDeployedFunctionAnswersAGateway(t *testing.T) {
 					t.Errorf("%s is %q, want %q", name, r.Headers[name], want)
 				}
 			}
-			for _, id := range c.events {
-				e := arrivals.AwaitEvent(t, id)
-				var arrived struct{ Context struct{ IP string } }
-				if err := json.Unmarshal(e.Raw, &arrived); err != nil {
-					t.Fatal(err)
-				}
-				if e.Path != c.path || e.WriteKey != "wk-demo" || arrived.Context.IP != c.ip {
-					t.Errorf("%s at %s under %q: %s", id, e.Path, e.WriteKey, e.Raw)
-				}
-			}
 		})
+	}
+	for _, c := range cases { // all of them are delivered together
+		for _, id := range c.events {
+			e := arrivals.AwaitEvent(t, id)
+			var arrived struct{ Context struct{ IP string } }
+			if err := json.Unmarshal(e.Raw, &arrived); err != nil {
+				t.Fatal(err)
+			}
+			if e.Path != c.path || e.WriteKey != "wk-demo" || arrived.Context.IP != c.ip {
+				t.Errorf("%s: %s at %s under %q: %s", c.file, id, e.Path, e.WriteKey, e.Raw)
+			}
+		}
 	}
 	if _, body := invoke(t, invocation(t, func(p *payload) {
 		p.Body = `{"writeKey":"not-ours","batch":[{"type":"track","userId":"u","event":"e"}]}`
@@ -224,25 +227,28 @@ func TestForwardedHeadersCountOnlyBehindTrustedProxies(t *testing.T) {
 	t.Parallel()
 	p, arrivals := pipeline(t)
 	for _, c := range []struct{ proxies, want string }{{"0", "127.0.0.1"}, {"1", "203.0.113.9"}, {"2", "198.51.100.66"}} {
-		s := start(t, localtest.Environment(p.SQSURL, "SPILLWAY_TRUSTED_PROXIES="+c.proxies))
-		body := `{"userId":"u-1","event":"Run Started","messageId":"proxies-` + c.proxies + `","writeKey":"wk-demo"}`
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.Address+"/v1/t",
-			strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Close = true
-		r.Header.Set("X-Forwarded-For", "192.0.2.1, 198.51.100.66, 203.0.113.9")
-		response, err := http.DefaultTransport.RoundTrip(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		response.Body.Close()
-		if raw := string(arrivals.AwaitEvent(t, "proxies-"+c.proxies).Raw); !strings.Contains(raw, `"ip":"`+c.want+`"`) {
-			t.Errorf("with %s proxies: %s", c.proxies, raw)
-		}
-		if err := s.Stop(t); err != nil {
-			t.Errorf("%v\n%s", err, &s.Log)
-		}
+		t.Run(c.proxies, func(t *testing.T) {
+			t.Parallel()
+			s := start(t, localtest.Environment(p.SQSURL, "SPILLWAY_TRUSTED_PROXIES="+c.proxies))
+			body := `{"userId":"u-1","event":"Run Started","messageId":"proxies-` + c.proxies + `","writeKey":"wk-demo"}`
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.Address+"/v1/t",
+				strings.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Close = true
+			r.Header.Set("X-Forwarded-For", "192.0.2.1, 198.51.100.66, 203.0.113.9")
+			response, err := http.DefaultTransport.RoundTrip(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response.Body.Close()
+			if raw := string(arrivals.AwaitEvent(t, "proxies-"+c.proxies).Raw); !strings.Contains(raw, `"ip":"`+c.want+`"`) {
+				t.Errorf("with %s proxies: %s", c.proxies, raw)
+			}
+			if err := s.Stop(t); err != nil {
+				t.Errorf("%v\n%s", err, &s.Log)
+			}
+		})
 	}
 }
