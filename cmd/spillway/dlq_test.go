@@ -116,26 +116,26 @@ func TestLsCountsDeadLettersByReasonAndWriteKey(t *testing.T) {
 
 func TestShowPrintsTheEventWithoutTheWriteKey(t *testing.T) {
 	t.Parallel()
-	p := withDeadLetters(t)
-	wanted := map[string]string{"rejected": "poison-", "invalid": "event_not_defined", "undecodable": "no JSON",
-		"not given": "By Hand"}
-	shown := map[string]bool{} // by the reason: one of each takes a second
-	for i, e := range ls(t, p).List {
-		if shown[e.Reason] {
-			continue
-		}
-		shown[e.Reason] = true
-		format := []string{"--json=false", "--json"}[i%2]
-		out, _, err := spillway(t.Context(), "", "dlq", "show", e.ID, format, queueFlag(p), "--write-keys="+keyNames(t))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !strings.Contains(out, wanted[e.Reason]) || !strings.Contains(out, e.ID) || strings.Contains(out, "the-shop-key") {
-			t.Errorf("%s with %s:\n%s", e.Reason, format, out)
-		}
-	}
-	if len(shown) != len(wanted) {
-		t.Errorf("shown: %v", shown)
+	for _, c := range []struct{ reason, want, format string }{
+		{"rejected", "poison-", "--json=false"}, {"invalid", "event_not_defined", "--json"},
+		{"undecodable", "no JSON", "--json=false"}, {"not given", "By Hand", "--json"},
+	} {
+		t.Run(c.reason, func(t *testing.T) { // with a queue of its own, because showing takes a second
+			t.Parallel()
+			p := withDeadLetters(t)
+			l := ls(t, p, "--reason="+c.reason, "--limit=1")
+			if len(l.List) != 1 {
+				t.Fatalf("listed: %+v", l)
+			}
+			id := l.List[0].ID
+			out, _, err := spillway(t.Context(), "", "dlq", "show", id, c.format, queueFlag(p), "--write-keys="+keyNames(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(out, c.want) || !strings.Contains(out, id) || strings.Contains(out, "the-shop-key") {
+				t.Errorf("with %s:\n%s", c.format, out)
+			}
+		})
 	}
 }
 
@@ -152,7 +152,6 @@ func TestErrorsOfDLQAreOneLineThatSaysWhatToDo(t *testing.T) {
 		args []string
 		want string
 	}{
-		{"nothing listens", []string{"ls", "--queue-url=" + unreachableQueue(t)}, "is `spillway up` running?"},
 		{"no such queue", []string{"ls", queueFlag(p) + "x"}, "does not exist"},
 		{"a queue without dead letters", []string{"ls", "--queue-url=" + p.QueueURL(topology.DefaultNames().DeadLetterQueue)},
 			"give " + p.QueueURL(topology.DefaultNames().EventsQueue)},
@@ -177,26 +176,43 @@ func TestErrorsOfDLQAreOneLineThatSaysWhatToDo(t *testing.T) {
 			`the reasons are "expired", "invalid"`},
 		{"no write-key document", []string{"ls", "--write-keys=/does/not/exist"}, "--write-keys"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			_, _, err := spillway(t.Context(), "", append([]string{"dlq"}, c.args...)...)
-			if err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Fatalf("got %v, want an error with %q", err, c.want)
-			}
-			if strings.Contains(err.Error(), "\n") {
-				t.Errorf("more than one line: %q", err)
-			}
-		})
+		t.Run(c.name, func(t *testing.T) { dlqFails(t, c.want, c.args...) })
 	}
+}
+
+// dlqFails checks that a command of dlq fails with one line that has a text.
+func dlqFails(t *testing.T, want string, args ...string) {
+	t.Helper()
+	_, _, err := spillway(t.Context(), "", append([]string{"dlq"}, args...)...)
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Fatalf("got %v, want an error with %q", err, want)
+	}
+	if strings.Contains(err.Error(), "\n") {
+		t.Errorf("more than one line: %q", err)
+	}
+}
+
+// It takes some seconds of retries, during which the other tests run.
+func TestADeadLetterQueueWhereNothingListensIsAnError(t *testing.T) {
+	t.Parallel()
+	dlqFails(t, "is `spillway up` running?", "ls", "--queue-url="+unreachableQueue(t))
 }
 
 func TestAReasonThatNoDeadLetterHasNowIsNotAnError(t *testing.T) {
 	t.Parallel()
-	p := withDeadLetters(t)
 	for verb, args := range map[string][]string{"ls": nil, "export": nil, "drop": {"--yes"}, "redrive": {"--force"}} {
-		_, _, err := spillway(t.Context(), "", append([]string{"dlq", verb, queueFlag(p), "--reason=expired"}, args...)...)
-		if err != nil {
-			t.Errorf("%s: %v", verb, err)
-		}
+		t.Run(verb, func(t *testing.T) {
+			t.Parallel()
+			p := localtest.Start(t, local.Config{Hold: true})
+			put(t, p, topology.DefaultNames().DeadLetterQueue, `{"type":"track","userId":"u","event":"By Hand"}`)
+			_, _, err := spillway(t.Context(), "", append([]string{"dlq", verb, queueFlag(p), "--reason=expired"}, args...)...)
+			if err != nil {
+				t.Error(err)
+			}
+			if n := p.Status().DeadLetters; n != 1 {
+				t.Errorf("%d dead letters are left of one", n)
+			}
+		})
 	}
 }
 

@@ -94,19 +94,24 @@ func TestSendSendsTheSampleEvents(t *testing.T) {
 
 func TestSendSaysWhereToContinueWhenTheQueueIsUnreachable(t *testing.T) {
 	t.Parallel()
-	queueURL := "--queue-url=" + unreachableQueue(t)
-	_, _, err := spillway(t.Context(), "", "send", "--count=10", queueURL)
-	if err == nil || !strings.Contains(err.Error(), "10 of 10 events were not sent: nothing listens at") {
-		t.Errorf("made up: error %v", err)
-	}
-	_, _, err = spillway(t.Context(), "nothing\n"+strings.Repeat("{\"type\":\"track\"}\n", 10), "send", queueURL)
-	if err == nil || !strings.Contains(err.Error(), "continue from line 2 (tail -n +2): nothing listens at") {
-		t.Errorf("from standard input: error %v", err)
-	}
-	exported := `{"deadLetter":{"id":"x"},"writeKey":"k","batch":[{"type":"track","userId":"u","event":"E"}]}` + "\n"
-	_, _, err = spillway(t.Context(), "nothing\n"+strings.Repeat(exported, 10), "send", queueURL)
-	if err == nil || !strings.Contains(err.Error(), "continue from line 2 (tail -n +2): nothing listens at") {
-		t.Errorf("exported lines: error %v", err)
+	const exported = `{"deadLetter":{"id":"x"},"writeKey":"k","batch":[{"type":"track","userId":"u","event":"E"}]}` + "\n"
+	for _, c := range []struct {
+		name, in, want string
+		args           []string
+	}{
+		{"made up", "", "10 of 10 events were not sent: nothing listens at", []string{"--count=10"}},
+		{"from standard input", "nothing\n" + strings.Repeat("{\"type\":\"track\"}\n", 10),
+			"continue from line 2 (tail -n +2): nothing listens at", nil},
+		{"exported lines", "nothing\n" + strings.Repeat(exported, 10),
+			"continue from line 2 (tail -n +2): nothing listens at", nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			_, _, err := spillway(t.Context(), c.in, append([]string{"send", "--queue-url=" + unreachableQueue(t)}, c.args...)...)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v, want one with %q", err, c.want)
+			}
+		})
 	}
 }
 
