@@ -22,9 +22,9 @@ func newKeysCheck() *cobra.Command {
 	return &cobra.Command{
 		Use:   "check FILE...",
 		Short: "Check write-key documents as the ingest endpoint reads them",
-		Long: usage.Help("Reads write-key documents as the ingest endpoint does, and prints their keys by name, with "+
-			"quotas, and the beginning of its SHA-256, by which logs and dead letters name it. It shows no key. - is the "+
-			"standard input.",
+		Long: usage.Help("Reads write-key documents as the ingest endpoint does, and prints their keys by name, each "+
+			"with its quota and the beginning of its SHA-256, by which logs and dead letters name it. It shows no key. - is "+
+			"the standard input.",
 			"Several files are checked as one set, whose parts are in several SSM parameters: no key and no name may be in "+
 				"two of them."),
 		Args: func(c *cobra.Command, args []string) error {
