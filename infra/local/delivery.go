@@ -29,7 +29,7 @@ func NewDelivery(t *topology.Topology, queue lambda.Queue, environment lambda.En
 		NewEnvironment: environment,
 	})
 	mapping, err := lambda.NewEventSourceMapping(lambda.MappingConfig{
-		Queue: queue, QueueARN: queueARN(source.Queue), Function: function,
+		Queue: queue, QueueARN: QueueARN(source.Queue), Function: function,
 		BatchSize: source.BatchSize, MaximumBatchingWindow: source.BatchingWindow,
 		MaximumConcurrency:      source.MaximumConcurrency,
 		ReportBatchItemFailures: source.ReportBatchItemFailures, Logger: logger,

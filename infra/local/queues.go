@@ -22,7 +22,7 @@ func CreateQueues(server *sqs.Server, t *topology.Topology) error {
 			if isSource != (q.DeadLetterQueue != "") {
 				continue
 			}
-			if _, err := server.CreateQueue(q.Name, q.Attributes(queueARN(q.Name))); err != nil {
+			if _, err := server.CreateQueue(q.Name, q.Attributes(QueueARN(q.Name))); err != nil {
 				return fmt.Errorf("create queue %s: %w", q.Name, err)
 			}
 		}
@@ -30,8 +30,8 @@ func CreateQueues(server *sqs.Server, t *topology.Topology) error {
 	return nil
 }
 
-// queueARN is the ARN of a queue of the SQS emulator.
-func queueARN(name string) string { return "arn:aws:sqs:" + Region + ":" + AccountID + ":" + name }
+// QueueARN is the ARN of a queue of the SQS emulator.
+func QueueARN(name string) string { return "arn:aws:sqs:" + Region + ":" + AccountID + ":" + name }
 
 // QueueURL returns the URL of a queue of the SQS emulator at an endpoint.
 func QueueURL(endpoint, name string) string { return endpoint + "/" + AccountID + "/" + name }

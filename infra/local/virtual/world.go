@@ -3,7 +3,6 @@ package virtual
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -149,11 +148,10 @@ func (w *World) PowerCut() error {
 // AllowReceives sets after how many receives SQS moves a message of the events queue to the
 // dead-letter queue.
 func (w *World) AllowReceives(ctx context.Context, most int) error {
-	n := w.Topology.Names
-	policy := fmt.Sprintf(`{"deadLetterTargetArn":"arn:aws:sqs:%s:%s:%s","maxReceiveCount":%d}`,
-		local.Region, local.AccountID, n.DeadLetterQueue, most)
+	q, _ := w.Topology.Queue(w.Topology.Names.EventsQueue)
+	q.MaxReceiveCount = most
 	_, err := Client(w.Uninterrupted()).SetQueueAttributes(ctx, &awssqs.SetQueueAttributesInput{
-		QueueUrl: aws.String(QueueURL(n.EventsQueue)), Attributes: map[string]string{"RedrivePolicy": policy},
+		QueueUrl: aws.String(QueueURL(q.Name)), Attributes: q.Attributes(local.QueueARN(q.Name)),
 	})
 	return err
 }
