@@ -60,6 +60,7 @@ func (t *Topology) numberWidgets() []Widget {
 	n := t.Names
 	growing, _ := t.Alarm(n.Alarm("backlog-growing"))
 	age, _ := t.Alarm(n.Alarm("backlog-age-warning"))
+	dead, _ := t.Alarm(n.Alarm("dead-letters"))
 	return []Widget{
 		{Title: "Coming in, events a minute", Number: true,
 			Lines: append(undrawn(n.incoming()), Line{Label: "in", Expression: "FILL(a, 0) + FILL(p, 0)"})},
@@ -70,7 +71,7 @@ func (t *Topology) numberWidgets() []Widget {
 			{Label: "waiting", Expression: "v + f"},
 		}},
 		{Title: "Drained in, minutes (1440: it grows)", Number: true, Lines: ofAlarm(growing, "drained in")},
-		{Title: "Dead letters", Number: true, Lines: []Line{graph("dead letters", visible("v", n.DeadLetterQueue))}},
+		{Title: "Dead letters", Number: true, Lines: ofAlarm(dead, "dead letters")},
 	}
 }
 
