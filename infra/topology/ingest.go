@@ -63,7 +63,8 @@ func rateOf(part string) string { return "100 * " + part + " / IF(n > 20, n, 20)
 const flood = 30_000
 
 // refusalAlarms are about requests that are refused. One whose write key is over its quota is meant
-// to be, and no alarm counts it.
+// to be: only refused-flood counts it, because it costs as much as any other. A refused pixel is
+// answered 200, so only the alarms on write keys see it.
 func refusalAlarms(n Names) []Alarm {
 	return []Alarm{
 		{
