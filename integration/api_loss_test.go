@@ -15,7 +15,7 @@ import (
 	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 )
 
-var apiKills = flag.Int("api-kills", 4, "how many times the API is killed")
+var apiKills = flag.Int("api-kills", 2, "how many times the API is killed")
 
 // TestAnAPIThatIsKilledLosesNoEventThatItAccepted runs with the durability Process. An answer of
 // 200 means that Enqueue has returned.
