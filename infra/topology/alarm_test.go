@@ -123,25 +123,6 @@ func publisherMetrics(t *testing.T) (metrics []emf.Metric) {
 	return metrics
 }
 
-func TestExpressionsUseExactlyTheMetricsOfTheirAlarm(t *testing.T) {
-	d := Default()
-	word := regexp.MustCompile(`\b[a-z][a-z_0-9]*\b`)
-	for _, a := range d.Alarms {
-		if a.Expression == "" {
-			continue
-		}
-		used := slices.Compact(slices.Sorted(slices.Values(word.FindAllString(a.Expression, -1))))
-		var defined []string
-		for _, m := range a.Metrics {
-			defined = append(defined, m.ID)
-		}
-		slices.Sort(defined)
-		if !slices.Equal(used, defined) {
-			t.Errorf("%s: the expression uses %v of the metrics %v", a.Name, used, defined)
-		}
-	}
-}
-
 // Deliver sees a retried message once in each visibility timeout, and the last minutes are late. An
 // alarm that looked back for less would end and fire again with each attempt.
 func TestAnAlarmAboutRetriedMessagesLooksBackLongerThanTheLongestPause(t *testing.T) {
