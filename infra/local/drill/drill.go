@@ -226,8 +226,8 @@ func (r *recording) alarm(name string, severity topology.Severity, meaning, firs
 		MustBeSilent: !r.scenario.expects(short)}
 	for i := range r.scenario.Promises {
 		if p := &r.scenario.Promises[i]; p.Alarm == short && a.MustFireBy == nil {
-			until := r.until(p, cloudwatch.Typical())
-			a.MustFireBy = &until
+			cause, until := r.start.Add(p.From), r.until(p, cloudwatch.Typical())
+			a.MustFireFrom, a.MustFireBy = &cause, &until
 		}
 	}
 	if a.Firings == nil {

@@ -126,8 +126,10 @@ type Alarm struct {
 	First     string   `json:"first"`   // what to do first
 	Section   string   `json:"section"` // the anchor of its section in docs/runbook.md
 
-	// MustFireBy is the moment until which it was promised to fire; null: nothing was promised.
-	MustFireBy *time.Time `json:"mustFireBy"`
+	// MustFireFrom until MustFireBy is the time in which it was promised to begin to fire: an alarm
+	// that fires before its cause keeps no promise. null: nothing was promised.
+	MustFireFrom *time.Time `json:"mustFireFrom"`
+	MustFireBy   *time.Time `json:"mustFireBy"`
 	// MustBeSilent says that it was promised not to fire.
 	MustBeSilent bool `json:"mustBeSilent"`
 }

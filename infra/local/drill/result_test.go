@@ -23,7 +23,8 @@ func TestAListInTheJSONIsNeverNull(t *testing.T) {
 	}
 	slices.Sort(null)
 	// Moments, durations, and counts of which there is no kind.
-	want := []string{`"deadLettered"`, `"drainSeconds"`, `"drainedAt"`, `"fullAt"`, `"mustFireBy"`, `"refused"`}
+	want := []string{`"deadLettered"`, `"drainSeconds"`, `"drainedAt"`, `"fullAt"`, `"mustFireBy"`, `"mustFireFrom"`,
+		`"refused"`}
 	if !slices.Equal(null, want) {
 		t.Errorf("null are %v, want %v", null, want)
 	}

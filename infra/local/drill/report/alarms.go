@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spillwayhq/spillway/infra/local/drill"
@@ -90,17 +91,18 @@ func lastFault(marks []drill.Mark, at time.Time) (last drill.Mark, any bool) {
 
 // promise is what was promised of the alarm, and whether it was held.
 func promise(a drill.Alarm, c clock) (text, class string) {
-	var first time.Time
-	if len(a.Firings) > 0 {
-		first = a.Firings[0].From
-	}
 	switch {
-	case a.MustFireBy != nil && !first.IsZero() && !first.After(*a.MustFireBy):
+	case a.MustFireBy != nil && slices.ContainsFunc(a.Firings, func(f drill.Firing) bool { return inTime(a, f.From) }):
 		return fmt.Sprintf("fires by %s: held", c.at(*a.MustFireBy)), "good"
 	case a.MustFireBy != nil:
 		return fmt.Sprintf("fires by %s: broken", c.at(*a.MustFireBy)), "bad"
-	case a.MustBeSilent && !first.IsZero():
+	case a.MustBeSilent && len(a.Firings) > 0:
 		return "stays silent: broken", "bad"
 	}
 	return "–", "muted"
+}
+
+// inTime reports whether a firing that begins at this moment keeps the alarm's promise.
+func inTime(a drill.Alarm, at time.Time) bool {
+	return !at.After(*a.MustFireBy) && (a.MustFireFrom == nil || !at.Before(*a.MustFireFrom))
 }

@@ -101,6 +101,19 @@ func TestWhatWentWrongIsSaid(t *testing.T) {
 	}
 }
 
+func TestAnAlarmThatFiresBeforeItsCauseKeepsNoPromise(t *testing.T) {
+	r := sample()
+	a := &r.Alarms[0]
+	a.Firings[0].From = *until(9, 20, 0)
+	a.MustFireBy = until(9, 26, 0)
+	for from, want := range map[int]string{15: "held", 20: "held", 21: "broken"} {
+		a.MustFireFrom = until(9, from, 0)
+		if text := textOf(t, write(t, r)); !strings.Contains(text, "fires by 09:26: "+want) {
+			t.Errorf("promised from 09:%d, fires at 09:20: the page does not say that it is %s", from, want)
+		}
+	}
+}
+
 func TestACalmDrillSaysThatNothingHappened(t *testing.T) {
 	r := sample()
 	r.Marks, r.Alarms, r.Old, r.DrainSeconds = nil, nil, nil, nil
