@@ -30,6 +30,10 @@ const (
 	varKeysParameters    = "SPILLWAY_WRITE_KEYS_PARAMETER" // separated by commas
 )
 
+// redeploy also restores what somebody has changed or deleted by hand. A plain deployment changes
+// only what differs from the one before.
+const redeploy = "npx cdk deploy --all --revert-drift, with the settings that the stack has"
+
 // Deployed checks a pipeline on AWS. ingestURL is that of the ingest endpoint; empty: as the
 // functions know it. An error says that there is no such pipeline, or that AWS can't be asked.
 func Deployed(ctx context.Context, c aws.Config, names topology.Names, ingestURL string) (Report, error) {
@@ -167,7 +171,7 @@ func judge(t *topology.Topology, f *first, s *second, environment map[string]str
 // judgeDeployedQueue also checks that the queue refuses requests without TLS: one that somebody has
 // made anew by hand does not.
 func judgeDeployedQueue(q topology.Queue, pipeline string, r read[map[string]string]) Finding {
-	repair := "deploy the pipeline again"
+	repair := redeploy
 	if q.DeadLetterQueue == "" {
 		repair = "spillway dlq restore --name " + pipeline
 	}
@@ -229,7 +233,7 @@ func worst(t *topology.Topology, topic string) Result {
 func judgeTopic(topic string, none Result, r read[[]subscription]) Finding {
 	check := "subscriptions " + topic[strings.LastIndex(topic, ":")+1:]
 	if hasCode(r.err, "NotFound", "NotFoundException") {
-		return finding(Failed, check, "deploy the pipeline again", "the topic does not exist")
+		return finding(Failed, check, redeploy, "the topic does not exist")
 	}
 	if r.err != nil {
 		return r.unknown(check)
@@ -296,10 +300,10 @@ func judgeAlarms(t *topology.Topology, r read[map[string]alarm]) []Finding {
 		says, do string
 		result   Result
 	}{
-		{missing, "do not exist: %s", "deploy the pipeline again", Failed},
+		{missing, "do not exist: %s", redeploy, Failed},
 		{silent, "tell nobody, because their actions are disabled: %s",
 			"aws cloudwatch enable-alarm-actions --alarm-names " + strings.Join(silent, " "), Failed},
-		{aimless, "tell nobody, because they do not notify their topic: %s", "deploy the pipeline again", Failed},
+		{aimless, "tell nobody, because they do not notify their topic: %s", redeploy, Failed},
 		{fires, "fire: %s", "see their sections in docs/runbook.md", Failed},
 		{dataless, "have had no data for over 30 minutes: %s",
 			"see whether the functions run and write metrics: no metric at all means that the alarm sees nothing", Warning},
@@ -320,14 +324,14 @@ func judgeFunction(f topology.Function, r read[function]) Finding {
 	v := r.value
 	switch {
 	case isMissing(r.err):
-		return finding(Failed, check, "deploy the pipeline again", "does not exist")
+		return finding(Failed, check, redeploy, "does not exist")
 	case r.err != nil:
 		return r.unknown(check)
 	case v.State == "Failed" || v.LastUpdateStatus == "Failed":
 		return finding(Failed, check, "read the reason, and deploy again", "its last change failed: %s",
 			cmp.Or(v.LastUpdateStatusReason, v.StateReason, "Lambda says no reason"))
 	case time.Duration(v.Timeout)*time.Second != f.Timeout:
-		return finding(Warning, check, "deploy the pipeline again", "its timeout must be %v, is %d s", f.Timeout, v.Timeout)
+		return finding(Warning, check, redeploy, "its timeout must be %v, is %d s", f.Timeout, v.Timeout)
 	}
 	return ok(check, "%s", strings.ToLower(cmp.Or(v.State, "active")))
 }
@@ -335,7 +339,7 @@ func judgeFunction(f topology.Function, r read[function]) Finding {
 func judgeSource(t *topology.Topology, r read[[]eventSource]) Finding {
 	const check = "event source"
 	if isMissing(r.err) || r.err == nil && len(r.value) == 0 {
-		return finding(Failed, check, "deploy the pipeline again", "nothing feeds the queue to the deliver function")
+		return finding(Failed, check, redeploy, "nothing feeds the queue to the deliver function")
 	}
 	if r.err != nil {
 		return r.unknown(check)
@@ -345,12 +349,12 @@ func judgeSource(t *topology.Topology, r read[[]eventSource]) Finding {
 	case len(r.value) > 1:
 		return finding(Failed, check, "delete those that no deployment made", "the deliver function has %d", len(r.value))
 	case !strings.HasSuffix(s.EventSourceArn, ":"+t.Names.EventsQueue):
-		return finding(Failed, check, "deploy the pipeline again", "it feeds %s", s.EventSourceArn)
+		return finding(Failed, check, redeploy, "it feeds %s", s.EventSourceArn)
 	case s.State != "Enabled":
 		return finding(Failed, check, "see \"Pause and resume deliveries\" in docs/runbook.md", "it is %s: %s",
 			strings.ToLower(s.State), cmp.Or(s.StateTransitionReason, "Lambda says no reason"))
 	case !slices.Contains(s.FunctionResponseTypes, "ReportBatchItemFailures"):
-		return finding(Failed, check, "deploy the pipeline again", "it ignores which messages failed "+
+		return finding(Failed, check, redeploy, "it ignores which messages failed "+
 			"(no ReportBatchItemFailures), so that Lambda deletes messages that were not delivered")
 	case strings.HasPrefix(s.LastProcessingResult, "PROBLEM"):
 		return finding(Failed, check, "allow the deliver function's role what it lacks", "%s", s.LastProcessingResult)
