@@ -55,8 +55,7 @@ func incident() Scenario {
 			{Alarm: "backlog-age-warning", From: hm(9, 10), Within: 15 * time.Minute},
 			{Alarm: "backlog-age-critical", From: hm(10, 0), Within: 20 * time.Minute},
 		},
-		MayFire: []string{"segment-slow", "delivery-slow", "segment-throttling", "backlog-growing", "deliver-saturated",
-			"canary-silent", "ingest-silent", "ingest-down"},
+		MayFire: []string{"segment-slow", "delivery-slow", "segment-throttling", "backlog-growing", "deliver-saturated"},
 		OldDesign: true,
 	}
 }
@@ -443,7 +442,7 @@ func unpacked() Scenario {
 			{Alarm: "backlog-growing", From: hm(0, 25), Within: 14 * time.Minute},
 		},
 		MayFire: []string{"segment-slow", "delivery-slow", "segment-throttling", "backlog-growing", "deliver-saturated",
-			"canary-silent", "delivery-stalled", "segment-failing", "backlog-age-critical", "sudden-volume"},
+			"delivery-stalled", "segment-failing", "backlog-age-critical", "sudden-volume"},
 	}
 }
 
