@@ -75,7 +75,7 @@ func segmentDown() Scenario {
 			{Alarm: "backlog-age-critical", From: hm(13, 0), Within: 20 * time.Minute},
 		},
 		MayFire: []string{"segment-slow", "delivery-slow", "segment-throttling", "backlog-growing", "deliver-saturated",
-			"canary-silent", "delivery-stalled", "segment-failing", "backlog-age-warning"},
+			"delivery-stalled", "segment-failing", "backlog-age-warning"},
 		OldDesign: true,
 	}
 }
