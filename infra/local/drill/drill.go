@@ -119,6 +119,9 @@ func (s *Scenario) lastFault() (end time.Duration) {
 const (
 	backlogAge = 5 * time.Minute
 	drainedAge = 2 * time.Minute
+	// What Segment throttles while a backlog drains is tried again up to 16.5 minutes later: in so
+	// many minutes nothing may be old again.
+	drainedFor = 20
 )
 
 // drained is when the backlog had gone after the last fault; zero: it has not. Without a backlog it
@@ -126,12 +129,16 @@ const (
 func (s *simulation) drained() time.Time {
 	end := s.scenario.lastFault()
 	for n := int(end / time.Minute); n < s.minutes.n; n++ {
-		if o := s.minutes.all[n]; o != nil && o.oldest < drainedAge.Seconds() {
+		after := s.minutes.all[n:min(n+drainedFor, s.minutes.n)]
+		if o := after[0]; o != nil && o.oldest < drainedAge.Seconds() && !slices.ContainsFunc(after, isBacklog) {
 			return s.start.Add(max(end, time.Duration(n+1)*time.Minute))
 		}
 	}
 	return time.Time{}
 }
+
+// isBacklog reports whether something has waited for longer than what is always under way.
+func isBacklog(o *observation) bool { return o != nil && o.oldest > backlogAge.Seconds() }
 
 // result says what the drill found.
 func (s *simulation) result(r *recording) (*Result, error) {
@@ -141,9 +148,7 @@ func (s *simulation) result(r *recording) (*Result, error) {
 		Minutes: s.minutes.n, Marks: s.marks(r), Series: s.minutes.series(), Events: s.eventsResult(), API: s.apiResult(),
 		Cost: s.cost(), Parameters: s.parameters(), Old: s.oldDay(),
 	}
-	if backlog := slices.ContainsFunc(s.minutes.all, func(o *observation) bool {
-		return o != nil && o.oldest > backlogAge.Seconds()
-	}); backlog && !r.drained.IsZero() {
+	if slices.ContainsFunc(s.minutes.all, isBacklog) && !r.drained.IsZero() {
 		seconds := r.drained.Sub(s.start.Add(c.lastFault())).Seconds()
 		out.DrainSeconds = &seconds
 	}
