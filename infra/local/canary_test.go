@@ -34,17 +34,7 @@ func TestTheCanaryArrivesAndIsInNoOtherNumber(t *testing.T) {
 	if !p.Status().Canary.On {
 		t.Error("there is no canary")
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.IngestURL+"/v1/track",
-		strings.NewReader(`{"userId":"u1","event":"Run Started","messageId":"m1"}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.SetBasicAuth("any-key", "")
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	response.Body.Close()
+	track(ctx, t, p)
 	patience := time.After(90 * time.Second)
 	look := time.NewTicker(10 * time.Millisecond)
 	defer look.Stop()
@@ -103,4 +93,20 @@ func TestWithoutACanaryThePipelineIsDegraded(t *testing.T) {
 	if s.Degraded != "" || s.Canary.On {
 		t.Errorf("without a canary: %+v", s)
 	}
+}
+
+// track sends an event to the ingest endpoint.
+func track(ctx context.Context, t *testing.T, p *Pipeline) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.IngestURL+"/v1/track",
+		strings.NewReader(`{"userId":"u1","event":"Run Started","messageId":"m1"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.SetBasicAuth("any-key", "")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
 }

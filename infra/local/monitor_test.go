@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -169,17 +168,7 @@ func TestTheEmulatorsWriteEveryMetricThatAnAlarmReads(t *testing.T) {
 		}
 	})
 	defer func() { cancel(); running.Wait() }()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.IngestURL+"/v1/track",
-		strings.NewReader(`{"userId":"u1","event":"Run Started","messageId":"m1"}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.SetBasicAuth("any-key", "")
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	response.Body.Close()
+	track(ctx, t, p)
 	look := time.NewTicker(10 * time.Millisecond)
 	defer look.Stop()
 	for patience := time.After(30 * time.Second); p.Status().Delivered == 0; {

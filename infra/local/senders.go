@@ -97,13 +97,7 @@ func keep(lines []heavy.Line, oldest time.Time) []heavy.Line {
 func (s *senders) Lines(_ context.Context, from, to time.Time) ([]heavy.Line, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var found []heavy.Line
-	for _, l := range s.lines {
-		if !l.Time.Before(from) && l.Time.Before(to) {
-			found = append(found, l)
-		}
-	}
-	return found, nil
+	return heavy.Between(s.lines, from, to), nil
 }
 
 // Windows implements traffic.Source.

@@ -86,6 +86,17 @@ type Line struct {
 	Heaviest []Entry       `json:"heaviest"`
 }
 
+// Between returns the lines that were written from one time until another, exclusive.
+func Between(lines []Line, from, to time.Time) []Line {
+	var found []Line
+	for _, l := range lines {
+		if !l.Time.Before(from) && l.Time.Before(to) {
+			found = append(found, l)
+		}
+	}
+	return found
+}
+
 // An Entry is one name in a Line. Its events and bytes are never more than the name's, and less by
 // at most Line.Missed events.
 type Entry struct {

@@ -126,13 +126,7 @@ func (h *history) Traffic(_ context.Context, _, to time.Time) (map[time.Time]flo
 func (h *history) Lines(_ context.Context, from, to time.Time) ([]heavy.Line, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var found []heavy.Line
-	for _, l := range h.lines {
-		if !l.Time.Before(from) && l.Time.Before(to) {
-			found = append(found, l)
-		}
-	}
-	return found, nil
+	return heavy.Between(h.lines, from, to), nil
 }
 
 // Windows implements traffic.Source.
