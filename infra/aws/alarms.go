@@ -12,7 +12,6 @@ import (
 	"github.com/aws/jsii-runtime-go"
 
 	"github.com/spillwayhq/spillway/infra/topology"
-	"github.com/spillwayhq/spillway/shared/emf"
 )
 
 // addAlarms creates the topology's alarms and the topics that they notify.
@@ -132,38 +131,16 @@ func (p *pipeline) alarm(a topology.Alarm, do alarmActions) *awscloudwatch.CfnAl
 }
 
 func (p *pipeline) stat(m topology.Metric, period time.Duration) *awscloudwatch.CfnAlarm_MetricStatProperty {
-	namespace, name, dimensions := p.locate(m)
-	metric := &awscloudwatch.CfnAlarm_MetricProperty{Namespace: jsii.String(namespace), MetricName: jsii.String(name)}
+	at := m.Location(p.endpoint.metrics)
+	metric := &awscloudwatch.CfnAlarm_MetricProperty{Namespace: jsii.String(at.Namespace),
+		MetricName: jsii.String(at.Name)}
 	var all []any
-	for _, d := range dimensions {
-		all = append(all, &awscloudwatch.CfnAlarm_DimensionProperty{Name: jsii.String(d.name), Value: d.value})
+	for _, d := range at.Dimensions {
+		all = append(all, &awscloudwatch.CfnAlarm_DimensionProperty{Name: jsii.String(d.Name), Value: jsii.String(d.Value)})
 	}
 	metric.Dimensions = &all
 	return &awscloudwatch.CfnAlarm_MetricStatProperty{Metric: metric, Period: jsii.Number(period.Seconds()),
 		Stat: jsii.String(m.Statistic)}
-}
-
-type dimension struct {
-	name  string
-	value *string
-}
-
-// locate says where CloudWatch has a metric.
-func (p *pipeline) locate(m topology.Metric) (namespace, name string, dimensions []dimension) {
-	switch {
-	case m.Queue != "":
-		return "AWS/SQS", m.Name, []dimension{{"QueueName", jsii.String(m.Queue)}}
-	case m.Function != "":
-		return "AWS/Lambda", m.Name, []dimension{{"FunctionName", jsii.String(m.Function)}}
-	case m.IngestEndpoint:
-		return p.endpoint.namespace, p.endpoint.names[m.Name], []dimension{{p.endpoint.dimension, p.endpoint.value}}
-	}
-	dimensions = []dimension{{emf.PipelineDimension, jsii.String(m.Pipeline)},
-		{emf.FunctionDimension, jsii.String(m.Own)}}
-	if m.Dimension != "" {
-		dimensions = append(dimensions, dimension{m.Dimension, jsii.String(m.Value)})
-	}
-	return emf.Namespace, m.Name, dimensions
 }
 
 // rule is the rule of a composite alarm in CloudWatch's language.

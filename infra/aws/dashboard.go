@@ -69,10 +69,10 @@ func (p *pipeline) widget(w topology.Widget) map[string]any {
 			continue
 		}
 		options["id"], options["stat"], options["visible"] = l.Metric.ID, l.Metric.Statistic, l.Label != ""
-		namespace, name, dimensions := p.locate(l.Metric)
-		metric := []any{namespace, name}
-		for _, d := range dimensions {
-			metric = append(metric, d.name, d.value)
+		at := l.Metric.Location(p.endpoint.metrics)
+		metric := []any{at.Namespace, at.Name}
+		for _, d := range at.Dimensions {
+			metric = append(metric, d.Name, d.Value)
 		}
 		metrics = append(metrics, append(metric, options))
 	}

@@ -8,15 +8,14 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsapigatewayv2integrations"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/jsii-runtime-go"
+
+	"github.com/spillwayhq/spillway/infra/topology"
 )
 
 // An endpoint is where SDKs send events: its URL, and where CloudWatch has its metrics.
 type endpoint struct {
-	url       *string
-	namespace string
-	dimension string
-	value     *string
-	names     map[string]string // by the topology's names
+	url     *string
+	metrics topology.EndpointMetrics
 }
 
 // addIngest creates the ingest function and the endpoint in front of it.
@@ -70,12 +69,7 @@ func (p *pipeline) addIngest() {
 func (p *pipeline) newFunctionURL(ingest function) endpoint {
 	url := ingest.AddFunctionUrl(&awslambda.FunctionUrlOptions{AuthType: awslambda.FunctionUrlAuthType_NONE,
 		InvokeMode: awslambda.InvokeMode_BUFFERED})
-	return endpoint{
-		url: url.Url(), namespace: "AWS/Lambda", dimension: "FunctionName",
-		value: jsii.String(p.topology.Names.IngestFunction),
-		names: map[string]string{"Requests": "UrlRequestCount", "ClientErrors": "Url4xxCount", "ServerErrors": "Url5xxCount",
-			"Latency": "UrlRequestLatency"},
-	}
+	return endpoint{url.Url(), topology.FunctionURLMetrics(p.topology.Names.IngestFunction)}
 }
 
 // accessLog is a line of the access log. It has no path, which may contain a write key, no query,
@@ -111,8 +105,5 @@ func (p *pipeline) newHTTPAPI(ingest function) endpoint {
 		AccessLogSettings: &awsapigatewayv2.CfnStage_AccessLogSettingsProperty{DestinationArn: log.LogGroupArn(),
 			Format: jsii.String(string(format))},
 	})
-	return endpoint{
-		url: api.ApiEndpoint(), namespace: "AWS/ApiGateway", dimension: "ApiId", value: api.ApiId(),
-		names: map[string]string{"Requests": "Count", "ClientErrors": "4xx", "ServerErrors": "5xx", "Latency": "Latency"},
-	}
+	return endpoint{api.ApiEndpoint(), topology.HTTPAPIMetrics(*api.ApiId())}
 }
