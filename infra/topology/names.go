@@ -17,6 +17,7 @@ type Names struct {
 	DeliverFunction string
 	IngestFunction  string // and the HTTP API in front of it
 	CanaryFunction  string // and the rule that invokes it
+	StatusFunction  string // and the rule that invokes it, in the status regions
 	AlarmTopic      string // critical alarms notify it: it pages
 	TicketTopic     string // all others notify it
 }
@@ -84,6 +85,7 @@ func newNames(name string) Names {
 		DeliverFunction: name + "-deliver",
 		IngestFunction:  name + "-ingest",
 		CanaryFunction:  name + "-canary",
+		StatusFunction:  name + "-status",
 		AlarmTopic:      name + "-alarms",
 		TicketTopic:     name + "-tickets",
 	}

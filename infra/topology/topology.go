@@ -130,13 +130,18 @@ func New(o Options) Topology {
 		t.Schedules = append(t.Schedules, canarySchedule(o.Names))
 		t.Alarms = slices.Concat(t.Alarms, canaryAlarms(o), trafficAlarms(o.Names))
 	}
+	t.setRunbook(o)
+	return t
+}
+
+// setRunbook lets the alarms refer to the runbook of the options.
+func (t *Topology) setRunbook(o Options) {
 	for i := range t.Alarms {
 		t.Alarms[i].Runbook = cmp.Or(o.Runbook, DefaultRunbook)
 	}
 	for i := range t.Composites {
 		t.Composites[i].Runbook = cmp.Or(o.Runbook, DefaultRunbook)
 	}
-	return t
 }
 
 // Queue returns the queue with that name.

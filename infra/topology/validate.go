@@ -43,14 +43,20 @@ var logRetentions = [...]time.Duration{
 // messages from becoming dead letters. The error names every breach and what the value must be.
 func (t *Topology) Validate() error {
 	var p problems
+	t.validateParts(&p)
+	t.validateDashboard(&p)
+	return errors.Join(p...)
+}
+
+func (t *Topology) validateParts(p *problems) {
 	for _, q := range t.Queues {
-		t.validateQueue(&p, q)
+		t.validateQueue(p, q)
 	}
 	for _, f := range t.Functions {
-		validateFunction(&p, f)
+		validateFunction(p, f)
 	}
 	for _, s := range t.EventSources {
-		t.validateEventSource(&p, s)
+		t.validateEventSource(p, s)
 	}
 	for _, s := range t.Schedules {
 		_, found := t.Function(s.Function)
@@ -65,9 +71,7 @@ func (t *Topology) Validate() error {
 			"ingest endpoint: requests a second and burst must be at least 1, are %v and %d", e.RequestsPerSecond, e.Burst)
 		p.checkRetention("ingest endpoint", e.LogRetention)
 	}
-	t.validateAlarms(&p)
-	t.validateDashboard(&p)
-	return errors.Join(p...)
+	t.validateAlarms(p)
 }
 
 // problems collects what is wrong.
