@@ -117,7 +117,10 @@ func (q *backlog) clear(key string) error {
 		return storeError(err)
 	}
 	q.total, q.events = 0, 0
+	following := q.index.followers
 	q.index = newIndex()
+	q.index.followers = following
+	following.restart()
 	q.flights.clear()
 	q.delayed.clear()
 	return nil

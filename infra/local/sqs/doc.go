@@ -18,6 +18,8 @@
 // assumed to have ended. Damage on disk is found by checksums, counted and logged, and what is
 // readable is delivered: see Health, Check and package store, which is the storage.
 //
+// Beyond SQS, Queue.Follow and Queue.Look show what a queue has without receiving it.
+//
 // # Not emulated
 //
 // FIFO queues, and what permissions and server-side encryption do: policies and keys are stored and

@@ -30,6 +30,8 @@ func (p place) compare(o place) int {
 type index struct {
 	bySent  *btree.BTreeG[*store.Message] // all, by when they were sent
 	waiting *btree.BTreeG[*store.Message] // those that are not in flight, by place
+
+	followers followers
 }
 
 func newIndex() index {
@@ -45,12 +47,14 @@ func newIndex() index {
 func (x *index) add(m *store.Message) {
 	x.bySent.Set(m)
 	x.waiting.Set(m)
+	x.followers.add(m)
 }
 
 // remove takes a message out, in flight or not.
 func (x *index) remove(m *store.Message) {
 	x.bySent.Delete(m)
 	x.waiting.Delete(m)
+	x.followers.remove(m)
 }
 
 // find returns the message that was sent then, or nil.

@@ -228,13 +228,20 @@ func (r *received) message(q *Queue) Message {
 		Attributes:             make(map[string]string, 4),
 	}
 	r.systemAttributes(q.s.account, func(name, value string) { m.Attributes[name] = value })
-	if len(r.stored.attributes) > 0 {
-		m.MessageAttributes = make(map[string]MessageAttribute, len(r.stored.attributes))
-		for _, a := range r.stored.attributes {
-			m.MessageAttributes[a.name] = a.MessageAttribute
-		}
-	}
+	m.MessageAttributes = r.stored.messageAttributes()
 	return m
+}
+
+// messageAttributes returns the attributes that the sender set, or nil.
+func (m *storedMessage) messageAttributes() map[string]MessageAttribute {
+	if len(m.attributes) == 0 {
+		return nil
+	}
+	as := make(map[string]MessageAttribute, len(m.attributes))
+	for _, a := range m.attributes {
+		as[a.name] = a.MessageAttribute
+	}
+	return as
 }
 
 // systemAttributes yields the system attributes of a received message.
@@ -243,13 +250,18 @@ func (r *received) systemAttributes(account string, yield func(name, value strin
 	yield("SentTimestamp", strconv.FormatInt(r.flight.message.Sent, 10))
 	yield("ApproximateReceiveCount", strconv.FormatUint(r.flight.count, 10))
 	yield("ApproximateFirstReceiveTimestamp", strconv.FormatInt(r.flight.first, 10))
-	if r.stored.group != "" {
-		yield("MessageGroupId", r.stored.group)
+	r.stored.systemAttributes(yield)
+}
+
+// systemAttributes yields those system attributes that are stored with the content.
+func (m *storedMessage) systemAttributes(yield func(name, value string)) {
+	if m.group != "" {
+		yield("MessageGroupId", m.group)
 	}
-	if r.stored.trace != "" {
-		yield("AWSTraceHeader", r.stored.trace)
+	if m.trace != "" {
+		yield("AWSTraceHeader", m.trace)
 	}
-	if r.stored.source != "" {
-		yield("DeadLetterQueueSourceArn", r.stored.source)
+	if m.source != "" {
+		yield("DeadLetterQueueSourceArn", m.source)
 	}
 }
