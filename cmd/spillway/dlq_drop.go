@@ -62,7 +62,7 @@ func (d *dropFlags) run(ctx context.Context, in io.Reader, out io.Writer) error 
 	}
 	path := d.file
 	if path == "" {
-		path = "spillway-dropped-" + time.Now().UTC().Format("20060102T150405Z") + ".ndjson"
+		path = dlq.DropFile(time.Now())
 	}
 	file, err := dlq.NewFile(path)
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -52,8 +51,8 @@ func newDLQRedrive(f *dlq.Flags) *cobra.Command {
 		Example: "  spillway dlq redrive --dry-run\n  spillway dlq redrive --reason rejected --newer-than 24h",
 		Args:    usage.NoArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if !(r.rate > 0) || math.IsInf(r.rate, 0) {
-				return fmt.Errorf("--rate must be above 0 events per second, is %v", r.rate)
+			if err := dlq.CheckRate(r.rate); err != nil {
+				return fmt.Errorf("--rate: %w", err)
 			}
 			return r.run(c.Context(), c.OutOrStdout(), c.ErrOrStderr())
 		},

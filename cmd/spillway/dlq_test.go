@@ -105,6 +105,12 @@ func TestLsCountsDeadLettersByReasonAndWriteKey(t *testing.T) {
 		len(some.Groups) != 1 {
 		t.Errorf("by reason: %+v", some)
 	}
+	for flag, want := range map[string]int{"--event=By Hand": 1, "--event=nothing": 0, "--user=nobody": 0,
+		"--id=" + l.List[0].ID: 1, "--id=x": 0} {
+		if some := ls(t, p, flag); some.DeadLetters != want {
+			t.Errorf("%s: %d dead letters, want %d", flag, some.DeadLetters, want)
+		}
+	}
 	if none := ls(t, p, "--older-than=1h"); none.DeadLetters != 0 || none.Groups == nil || none.List == nil {
 		t.Errorf("by age: %+v", none)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -43,6 +44,29 @@ func (q *Queue) Export(ctx context.Context, f Filter, write func(lines []byte) e
 	written := seenBefore{}
 	e.skip = written.add
 	return e.run(ctx, q)
+}
+
+// Copy writes dead letters as [Queue.Export] does, those of a queue that can be read without
+// receiving its messages. all yields some at a time; now is the time of the filter's ages.
+func Copy(ctx context.Context, all iter.Seq[[]*Received], f Filter, now time.Time,
+	write func(lines []byte) error) (ExportResult, error) {
+	r, err := NewReader()
+	if err != nil {
+		return ExportResult{}, err
+	}
+	defer r.Close()
+	e := newExporter(f, write)
+	written := seenBefore{}
+	e.skip = written.add
+	for some := range all {
+		if ctx.Err() != nil {
+			return e.result, context.Cause(ctx)
+		}
+		if _, err := e.copy(some, now, r); err != nil {
+			return e.result, err
+		}
+	}
+	return e.result, nil
 }
 
 // Drop writes the dead letters that the filter selects as lines and then deletes them. write must
@@ -90,12 +114,22 @@ func (e *exporter) handle(ctx context.Context, s *scan, received []*Received) er
 	if ctx.Err() != nil { // it ended while this waited for its turn
 		return ctx.Err()
 	}
+	selected, err := e.copy(received, s.began, r)
+	if err != nil || !e.drop || len(selected) == 0 {
+		return err
+	}
+	failed, err := s.delete(ctx, slices.Clip(selected))
+	e.result.NotDeleted += len(failed)
+	return err
+}
+
+// copy writes those of the dead letters that are selected, in one call, and returns them.
+func (e *exporter) copy(received []*Received, now time.Time, r *Reader) (selected []*Received, err error) {
 	var lines []byte
-	var selected []*Received
 	events := 0
 	for _, l := range received {
 		e.result.InQueue[l.Reason]++
-		if !e.filter.match(l, s.began, r) {
+		if !e.filter.Match(l, now, r) {
 			continue
 		}
 		if e.skip != nil {
@@ -105,26 +139,21 @@ func (e *exporter) handle(ctx context.Context, s *scan, received []*Received) er
 		}
 		text, n, err := l.lines(r)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		lines = append(lines, text...)
 		selected = append(selected, l)
 		events += n
 	}
 	if len(selected) == 0 {
-		return nil
+		return nil, nil
 	}
 	if err := e.write(lines); err != nil {
-		return fmt.Errorf("write %d dead letters: %w", len(selected), err)
+		return nil, fmt.Errorf("write %d dead letters: %w", len(selected), err)
 	}
 	e.result.DeadLetters += len(selected)
 	e.result.Events += events
-	if !e.drop {
-		return nil
-	}
-	failed, err := s.delete(ctx, slices.Clip(selected))
-	e.result.NotDeleted += len(failed)
-	return err
+	return selected, nil
 }
 
 // lines returns the dead letter as NDJSON, an event a line, and how many lines there are. A line is

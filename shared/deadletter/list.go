@@ -48,6 +48,17 @@ type Listing struct {
 // unreadableKey is the name of the write key of a dead letter whose body can't be read.
 const unreadableKey = "unreadable"
 
+// Each calls f with every dead letter, some at a time and never concurrently. It returns how many
+// were put back, see the package comment. An error of f ends it.
+func (q *Queue) Each(ctx context.Context, f func([]*Received) error) (putBack int, err error) {
+	var turn sync.Mutex
+	return q.scan(ctx, readers, func(_ context.Context, _ *scan, received []*Received) error {
+		turn.Lock()
+		defer turn.Unlock()
+		return f(received)
+	})
+}
+
 // List returns the dead letters that f selects: all in Groups, the latest in Entries, at most limit
 // of them (0: all). name returns what may be shown of a write key; an empty key means the deliver function's default.
 // After an error the listing holds what was found before it.
@@ -64,7 +75,7 @@ func (q *Queue) List(ctx context.Context, f Filter, limit int, name func(writeKe
 		defer list.mu.Unlock()
 		for _, l := range received {
 			list.result.InQueue[l.Reason]++
-			if f.match(l, s.began, r) {
+			if f.Match(l, s.began, r) {
 				list.add(l, r)
 			}
 		}
@@ -141,14 +152,13 @@ func (g *Group) add(e *Entry) {
 	}
 }
 
-// seenBefore finds duplicates: dead letters with the same ID and the same events are one. Events are
-// the same if their messageIds are, as to Segment: the times differ that ingest writes for a request
-// that is retried.
-type seenBefore map[[16]byte]bool
+// An Identity is that of a dead letter: those with the same ID and the same events are one that was
+// written twice. Events are the same if their messageIds are, as to Segment: the times differ that
+// ingest writes for a request that is retried.
+type Identity [16]byte
 
-// add reports whether an equal dead letter was added before. m is what its body says, nil if that
-// can't be read.
-func (s seenBefore) add(l *Received, m *message.Content) bool {
+// Identify returns the identity of a dead letter. m is what its body says, nil if that can't be read.
+func Identify(l *Received, m *message.Content) Identity {
 	sum := sha256.New()
 	write := func(b []byte) {
 		sum.Write(b)
@@ -166,7 +176,15 @@ func (s seenBefore) add(l *Received, m *message.Content) bool {
 			}
 		}
 	}
-	key := [16]byte(sum.Sum(nil))
+	return Identity(sum.Sum(nil))
+}
+
+// seenBefore finds dead letters that were written twice.
+type seenBefore map[Identity]bool
+
+// add reports whether an equal dead letter was added before.
+func (s seenBefore) add(l *Received, m *message.Content) bool {
+	key := Identify(l, m)
 	if s[key] {
 		return true
 	}

@@ -2,7 +2,6 @@ package deadletter
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
@@ -24,8 +23,9 @@ type Received struct {
 	Sent      time.Time // when it was sent to its queue; of one that SQS moved, to the events queue
 }
 
-// parse never fails: a listing must show everything in the queue.
-func parse(m *types.Message) *Received {
+// Parse reads a message of the dead-letter queue with all its attributes. It never fails: a listing
+// must show everything in the queue.
+func Parse(m *types.Message) *Received {
 	l := &Received{MessageID: aws.ToString(m.MessageId), Attributes: sqsclient.ParseAttributes(m.MessageAttributes),
 		raw: m.MessageAttributes}
 	l.DeadLetter = message.ReadDeadLetter(message.Message{Body: aws.ToString(m.Body), Attributes: l.Attributes})
@@ -50,29 +50,6 @@ func parse(m *types.Message) *Received {
 
 // age returns the time since its events came in.
 func (l *Received) age(now time.Time) time.Duration { return max(0, now.Sub(l.FirstSeen)) }
-
-// A Filter selects dead letters. The zero value selects all of them.
-type Filter struct {
-	Reasons   []string      // empty: all
-	OlderThan time.Duration // by the time since their events came in; 0: no bound
-	NewerThan time.Duration // 0: no bound
-	// WriteKey selects dead letters by their write key; nil: all. It is not asked about those whose
-	// body can't be read, which it does not select.
-	WriteKey func(writeKey string) bool
-}
-
-func (f *Filter) match(l *Received, now time.Time, r *Reader) bool {
-	age := l.age(now)
-	if len(f.Reasons) > 0 && !slices.Contains(f.Reasons, l.Reason) ||
-		f.OlderThan != 0 && age <= f.OlderThan || f.NewerThan != 0 && age >= f.NewerThan {
-		return false
-	}
-	if f.WriteKey == nil {
-		return true
-	}
-	m, err := r.Read(l)
-	return err == nil && f.WriteKey(m.WriteKey)
-}
 
 // A Reader reads the bodies of dead letters. It is not safe for concurrent use.
 type Reader struct {

@@ -149,7 +149,7 @@ func (r *redrive) selectFrom(received []*Received, now time.Time) ([]*Received, 
 
 // selects reports whether to send the dead letter, and sets its Count.
 func (r *redrive) selects(l *Received, now time.Time, reader *Reader) bool {
-	match := r.Filter.match(l, now, reader)
+	match := r.Filter.Match(l, now, reader)
 	permanent := slices.Contains(PermanentReasons(), l.Reason)
 	if match {
 		m, err := reader.Read(l)

@@ -96,7 +96,7 @@ func (s *scan) receive(ctx context.Context) (received, later []*Received, end bo
 		s.handles[aws.ToString(m.MessageId)] = aws.ToString(m.ReceiptHandle)
 		// One that was sent after the scan began has come back, perhaps because of this scan: it is
 		// for the next one.
-		switch l := parse(m); {
+		switch l := Parse(m); {
 		case known:
 		case l.Sent.After(s.began):
 			later = append(later, l)

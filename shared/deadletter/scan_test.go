@@ -188,7 +188,7 @@ func TestAFilterSelectsByReasonAndAge(t *testing.T) {
 		{Filter{NewerThan: 2 * time.Hour}, false},
 		{Filter{NewerThan: 3 * time.Hour, OlderThan: time.Hour}, true},
 	} {
-		if got := c.filter.match(l, now, nil); got != c.want {
+		if got := c.filter.Match(l, now, nil); got != c.want {
 			t.Errorf("%+v: %v", c.filter, got)
 		}
 	}

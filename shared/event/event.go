@@ -88,6 +88,9 @@ func (e *Event) Name() []byte {
 // the scan, but looked for in Raw: users are counted on one machine only.
 func (e *Event) User() []byte { return text(member(e.Raw, "userId")) }
 
+// Anonymous is the event's anonymousId; empty if it has none. As User it is looked for in Raw.
+func (e *Event) Anonymous() []byte { return text(member(e.Raw, "anonymousId")) }
+
 // text is what a JSON string or number says; empty for any other value.
 func text(v []byte) []byte {
 	switch {

@@ -8,10 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
-	"strconv"
-	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/spf13/cobra"
@@ -22,8 +18,6 @@ import (
 	"github.com/spillwayhq/spillway/cmd/spillway/queues"
 	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
 	"github.com/spillwayhq/spillway/shared/deadletter"
-	"github.com/spillwayhq/spillway/shared/event"
-	"github.com/spillwayhq/spillway/shared/message"
 )
 
 // InvisibleFor is how long dead letters are invisible to others after a command was killed.
@@ -31,11 +25,10 @@ var InvisibleFor = fmt.Sprintf("%.0f min", deadletter.VisibilityTimeout.Minutes(
 
 // Flags are the flags that every verb has.
 type Flags struct {
-	pipeline             deployed.Name
-	queueURL, deadURL    string
-	writeKeys            string
-	reasons, keys        []string
-	olderThan, newerThan time.Duration
+	pipeline          deployed.Name
+	queueURL, deadURL string
+	writeKeys         string
+	selection         Selection
 }
 
 // Register adds the flags that name the queue to the parent command.
@@ -51,36 +44,29 @@ func (f *Flags) Register(c *cobra.Command) {
 
 // RegisterFilter adds the flags that select dead letters to a verb.
 func (f *Flags) RegisterFilter(c *cobra.Command) {
-	c.Flags().StringArrayVar(&f.reasons, "reason", nil,
+	s := &f.selection
+	c.Flags().StringArrayVar(&s.Reasons, "reason", nil,
 		"only dead letters with this `reason`, as ls shows it; may be given several times")
-	c.Flags().StringArrayVar(&f.keys, "write-key", nil,
+	c.Flags().StringArrayVar(&s.WriteKeys, "write-key", nil,
 		"only dead letters with this write `key`, as ls shows it, or the key itself; may be given several times")
-	c.Flags().DurationVar(&f.olderThan, "older-than", 0,
+	c.Flags().StringArrayVar(&s.Events, "event", nil,
+		"only dead letters in which a track has this event `name`, or another event this type; may be given several times")
+	c.Flags().StringArrayVar(&s.Users, "user", nil,
+		"only dead letters in which an event has this userId or anonymousId; may be given several times")
+	c.Flags().StringArrayVar(&s.IDs, "id", nil, "only the dead letter with this `ID`, as ls shows it; may be given several times")
+	c.Flags().DurationVar(&s.OlderThan, "older-than", 0,
 		"only dead letters whose events were received longer ago than this, like 2h")
-	c.Flags().DurationVar(&f.newerThan, "newer-than", 0,
+	c.Flags().DurationVar(&s.NewerThan, "newer-than", 0,
 		"only dead letters whose events were received within this time, like 24h")
 }
 
 // Filter returns the filter that the flags describe.
 func (f *Flags) Filter() (deadletter.Filter, error) {
-	if f.olderThan < 0 || f.newerThan < 0 {
-		return deadletter.Filter{}, errors.New("--older-than and --newer-than must not be negative")
+	name, err := f.KeyNames()
+	if err != nil {
+		return deadletter.Filter{}, err
 	}
-	if f.newerThan != 0 && f.olderThan >= f.newerThan {
-		return deadletter.Filter{}, fmt.Errorf("nothing is older than %v and newer than %v: remove one of the two flags, "+
-			"or swap their values", f.olderThan, f.newerThan)
-	}
-	filter := deadletter.Filter{Reasons: f.reasons, OlderThan: f.olderThan, NewerThan: f.newerThan}
-	if len(f.keys) > 0 {
-		name, err := f.KeyNames()
-		if err != nil {
-			return filter, err
-		}
-		filter.WriteKey = func(writeKey string) bool {
-			return slices.Contains(f.keys, name(writeKey)) || slices.Contains(f.keys, writeKey)
-		}
-	}
-	return filter, nil
+	return f.selection.Filter(name)
 }
 
 // A Queue is the dead-letter queue that the flags name.
@@ -139,38 +125,12 @@ func (f *Flags) KeyNames() (func(writeKey string) string, error) {
 			return nil, err
 		}
 	}
-	return func(writeKey string) string {
-		switch name, ok := names[writeKey]; {
-		case writeKey == "":
-			return "default"
-		case ok:
-			return terminal.OneLine(name)
-		}
-		return event.KeyID(writeKey)
-	}, nil
+	return KeyNames(names), nil
 }
 
-// CheckReasons returns an error for a reason that no dead letter can have and none in the queue
-// has: a typing error, or one of a newer version. That none has a known reason now is no error, so
-// that a redrive can be run again.
+// CheckReasons is that of the flags' selection.
 func (f *Flags) CheckReasons(seen deadletter.ReasonCounts) error {
-	known := message.Reasons()
-	for reason := range seen {
-		if !slices.Contains(known, reason) {
-			known = append(known, reason)
-		}
-	}
-	slices.Sort(known)
-	for _, reason := range f.reasons {
-		if slices.Contains(known, reason) {
-			continue
-		}
-		for i, r := range known { // quoted, because a reason is whatever a message says
-			known[i] = strconv.Quote(r)
-		}
-		return fmt.Errorf("no dead letter has the reason %q: the reasons are %s", reason, strings.Join(known, ", "))
-	}
-	return nil
+	return f.selection.CheckReasons(seen)
 }
 
 // SayNone prints why a command found nothing to do: there are no dead letters, none is visible, or

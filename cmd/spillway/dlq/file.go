@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // FileFormat describes, in paragraphs of a help text, what export and drop write.
@@ -16,6 +17,11 @@ func FileFormat() []string {
 		"The lines contain write keys: restrict access to the file. A body that can't be decoded is a line with the field " +
 			"\"body\" and no event. `spillway send` skips it: correct the body, and send it with `aws sqs send-message`.",
 	}
+}
+
+// DropFile is the name of a file for what is deleted at that time, if none is given.
+func DropFile(now time.Time) string {
+	return "spillway-dropped-" + now.UTC().Format("20060102T150405Z") + ".ndjson"
 }
 
 // A File is a new file for what drop deletes: its lines are on disk when Append returns.
