@@ -19,6 +19,7 @@ import (
 
 	"github.com/aws/smithy-go"
 
+	"github.com/spillwayhq/spillway/cmd/spillway/deployed"
 	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
 )
 
@@ -123,10 +124,6 @@ type read[T any] struct {
 	permission string // that reading needs
 }
 
-// denied are the codes with which the services say that the caller may not.
-var denied = []string{"AccessDenied", "AccessDeniedException", "AuthorizationError", "AuthorizationErrorException",
-	"UnauthorizedOperation", "UnrecognizedClientException", "InvalidClientTokenId"}
-
 // unknown is the finding of a check that could not be made, for err.
 func (r read[T]) unknown(check string) Finding {
 	f := Finding{Check: check, Result: Unknown, Says: r.err.Error(), Do: "run this again; if it stays, read the error"}
@@ -135,7 +132,7 @@ func (r read[T]) unknown(check string) Finding {
 	}
 	if answer := (smithy.APIError)(nil); errors.As(r.err, &answer) {
 		f.Says = cmp.Or(answer.ErrorMessage(), answer.ErrorCode())
-		if slices.Contains(denied, answer.ErrorCode()) {
+		if deployed.Denied(r.err) {
 			f.Permission, f.Do = r.permission, "allow your role this, or run it with another"
 		}
 	}
