@@ -27,7 +27,8 @@ type Source interface {
 	// Refusals returns how many requests ingest refused from one time on and before another, by
 	// code.
 	Refusals(ctx context.Context, from, to time.Time) (map[string]float64, error)
-	// Senders returns who sent what, with at most ten rows of each table.
+	// Senders returns who sent what, with at most ten rows of each table. Of a source that is
+	// [Priced] the page calls it only when somebody has pressed a button that names the price.
 	Senders(ctx context.Context, since time.Duration) (top.Report, error)
 	// WriteKeys returns the write keys that ingest accepts, and those that were used without being
 	// in a set, if ingest takes any.
@@ -43,6 +44,12 @@ type Source interface {
 	// Cost says what reading has cost so far, like "$0.03 since 12:00 UTC"; empty: it costs
 	// nothing.
 	Cost() string
+}
+
+// Priced is a Source that is charged for each Senders.
+type Priced interface {
+	// SendersPrice says what it would cost now, like "$0.02 for 4.1 GB of logs".
+	SendersPrice(ctx context.Context, since time.Duration) (string, error)
 }
 
 // About says what the page is of.
