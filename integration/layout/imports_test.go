@@ -35,7 +35,7 @@ var layers = []layer{
 	}, []string{"model", "library"}},
 	{"service", []string{
 		"shared/ingest", "shared/ingest/writekeys", "shared/deliver", "shared/deadletter", "shared/canary", "shared/price",
-		"shared/traffic",
+		"shared/traffic", "shared/status",
 	}, []string{"adapter", "model", "library"}},
 	{"publisher", []string{"shared/publisher", "shared/publisher/publishertest"}, []string{"adapter", "model", "library"}},
 	{"app", []string{"shared/app/..."}, []string{"service", "adapter", "model", "library"}},

@@ -1,0 +1,30 @@
+package status
+
+import (
+	"path"
+	"strings"
+)
+
+// ContentType is the type of a file of the site, by its name.
+func ContentType(name string) string {
+	types := map[string]string{
+		".html": "text/html; charset=utf-8", ".json": "application/json", ".atom": "application/atom+xml; charset=utf-8",
+		".svg": "image/svg+xml", ".png": "image/png", ".webp": "image/webp", ".jpg": "image/jpeg", ".gif": "image/gif",
+	}
+	if t := types[path.Ext(name)]; t != "" {
+		return t
+	}
+	return "application/octet-stream"
+}
+
+// CacheControl is how long browsers and caches may keep a file of the site, by its name: what shows
+// the present 30 s, a month that is over an hour, as somebody may still write to it, a logo a day.
+func CacheControl(name string) string {
+	switch {
+	case strings.HasPrefix(name, "history/"):
+		return "public, max-age=300"
+	case strings.HasPrefix(name, "logo."):
+		return "public, max-age=86400"
+	}
+	return "public, max-age=30"
+}
