@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/spillwayhq/spillway/infra/local/drill/old"
+	"github.com/spillwayhq/spillway/shared/chart"
 )
 
 // A Result is what a drill has found. Its JSON is a format that others may read: moments are RFC
@@ -99,11 +100,11 @@ type Series struct {
 
 // The units of series.
 const (
-	Seconds         = "s"
-	PerMinute       = "/min"
+	Seconds         = chart.Seconds
+	PerMinute       = chart.PerMinute
 	EventCount      = "events"
 	InvocationCount = "invocations"
-	Bytes           = "bytes"
+	Bytes           = chart.Bytes
 )
 
 // The charts of every drill.

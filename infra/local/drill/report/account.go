@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/spillwayhq/spillway/infra/local/drill"
+	"github.com/spillwayhq/spillway/shared/chart"
 )
 
 // A share is a part of the bar that shows what became of the events.
@@ -49,7 +50,8 @@ func shares(e drill.Events) []share {
 	for _, p := range parts {
 		if p.n > 0 {
 			w := 100 * float64(p.n) / whole
-			bar = append(bar, share{X: percentage(x), Width: percentage(w), Class: p.class, Text: count(p.n) + " " + p.text})
+			bar = append(bar, share{X: chart.Percentage(x), Width: chart.Percentage(w), Class: p.class,
+				Text: count(p.n) + " " + p.text})
 			x += w
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spillwayhq/spillway/infra/local/drill"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/chart"
 )
 
 // An alarmRow is a row of the table of alarms.
@@ -26,7 +27,7 @@ type firingRow struct{ Fired, After, Cleared, Told, Reason string }
 const shownFirings = 5
 
 // alarmTable are the alarms that fired or should have, and the names of those that were silent.
-func alarmTable(r *drill.Result, c clock) (rows []alarmRow, silent []string) {
+func alarmTable(r *drill.Result, c chart.Clock) (rows []alarmRow, silent []string) {
 	for _, a := range firedFirst(r.Alarms) {
 		if len(a.Firings) == 0 && a.MustFireBy == nil {
 			silent = append(silent, a.Name)
@@ -45,18 +46,18 @@ func alarmTable(r *drill.Result, c clock) (rows []alarmRow, silent []string) {
 }
 
 // firingRows are the lines of an alarm that fired at these times.
-func firingRows(severity string, firings []drill.Firing, marks []drill.Mark, c clock) []firingRow {
+func firingRows(severity string, firings []drill.Firing, marks []drill.Mark, c chart.Clock) []firingRow {
 	if len(firings) == 0 {
 		return []firingRow{{Fired: "never", Cleared: "–", Told: "no"}}
 	}
 	var rows []firingRow
 	for _, f := range firings[:min(len(firings), shownFirings)] {
-		fr := firingRow{Fired: c.at(f.From), Cleared: "still fires", Told: "no", Reason: f.Reason}
+		fr := firingRow{Fired: c.At(f.From), Cleared: "still fires", Told: "no", Reason: f.Reason}
 		if m, any := lastFault(marks, f.From); any {
-			fr.After = duration(f.From.Sub(m.From).Seconds()) + " after: " + m.Text
+			fr.After = chart.Duration(f.From.Sub(m.From).Seconds()) + " after: " + m.Text
 		}
 		if f.To != nil {
-			fr.Cleared = c.at(*f.To)
+			fr.Cleared = c.At(*f.To)
 		}
 		if f.Notified {
 			fr.Told = how(severity)
@@ -90,12 +91,12 @@ func lastFault(marks []drill.Mark, at time.Time) (last drill.Mark, any bool) {
 }
 
 // promise is what was promised of the alarm, and whether it was held.
-func promise(a drill.Alarm, c clock) (text, class string) {
+func promise(a drill.Alarm, c chart.Clock) (text, class string) {
 	switch {
 	case a.MustFireBy != nil && slices.ContainsFunc(a.Firings, func(f drill.Firing) bool { return inTime(a, f.From) }):
-		return fmt.Sprintf("fires by %s: held", c.at(*a.MustFireBy)), "good"
+		return fmt.Sprintf("fires by %s: held", c.At(*a.MustFireBy)), "good"
 	case a.MustFireBy != nil:
-		return fmt.Sprintf("fires by %s: broken", c.at(*a.MustFireBy)), "bad"
+		return fmt.Sprintf("fires by %s: broken", c.At(*a.MustFireBy)), "bad"
 	case a.MustBeSilent && len(a.Firings) > 0:
 		return "stays silent: broken", "bad"
 	}

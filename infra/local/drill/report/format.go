@@ -3,57 +3,14 @@ package report
 import (
 	"math"
 	"strconv"
-	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/dustin/go-humanize"
 
 	"github.com/spillwayhq/spillway/infra/local/drill"
+	"github.com/spillwayhq/spillway/shared/chart"
 )
-
-// duration writes seconds as people say them, with at most two units: "4 min 12 s".
-func duration(seconds float64) string {
-	switch {
-	case seconds < 0:
-		return "−" + duration(-seconds)
-	case seconds == 0:
-		return "0 s"
-	case seconds < 0.9995e-3:
-		return digits(seconds*1e6) + " µs"
-	case seconds < 0.9995:
-		return digits(seconds*1e3) + " ms"
-	case seconds < 59.95:
-		return digits(seconds) + " s"
-	case seconds < 3599.5:
-		return two(seconds, 60, "min", 1, "s")
-	case seconds < 48*3600-30:
-		return two(seconds, 3600, "h", 60, "min")
-	}
-	return two(seconds, 24*3600, "d", 3600, "h")
-}
-
-// two writes seconds in a unit and a smaller one, which is left out if it is zero.
-func two(seconds, size float64, unit string, smallSize float64, smallUnit string) string {
-	small := math.Round(seconds / smallSize)
-	whole := math.Floor(small * smallSize / size)
-	text := number(whole) + " " + unit
-	if rest := small - whole*size/smallSize; rest > 0 {
-		text += " " + number(rest) + " " + smallUnit
-	}
-	return text
-}
-
-// digits writes three significant digits.
-func digits(v float64) string {
-	places := 2 - int(math.Floor(math.Log10(v)))
-	scale := math.Pow10(max(places, 0))
-	return strconv.FormatFloat(math.Round(v*scale)/scale, 'f', -1, 64)
-}
-
-// number writes a whole number with thousands separators.
-func number(v float64) string { return humanize.Comma(int64(math.Round(v))) }
 
 // capital begins a sentence with a capital.
 func capital(s string) string {
@@ -78,64 +35,14 @@ func dollars(v float64) string {
 	return sign + "$" + humanize.FormatFloat("#,###.##", v)
 }
 
-// value writes a series' value with its unit.
-func value(v float64, unit string) string {
-	switch unit {
-	case drill.Seconds:
-		return duration(v)
-	case drill.Bytes:
-		return humanize.Bytes(uint64(max(0, v)))
-	case drill.PerMinute:
-		return amount(v) + unit
+// drawn is a series as a chart draws it.
+func drawn(s drill.Series) chart.Series {
+	values := make([]float64, len(s.Values))
+	for i, v := range s.Values {
+		values[i] = math.NaN()
+		if v != nil {
+			values[i] = *v
+		}
 	}
-	return amount(v)
-}
-
-// amount writes a number whose fraction matters only if it is small.
-func amount(v float64) string {
-	if a := math.Abs(v); a > 0 && a < 10 && a != math.Trunc(a) {
-		return strings.TrimSuffix(strconv.FormatFloat(v, 'f', 1, 64), ".0")
-	}
-	return number(v)
-}
-
-// A clock writes the moments of one result: the time, and the day if the result has several.
-type clock struct {
-	start   time.Time
-	minutes int
-}
-
-func (c clock) days() bool { return c.minutes > 24*60 }
-
-func (c clock) at(t time.Time) string {
-	layout := "15:04"
-	if t.Second() != 0 {
-		layout = "15:04:05"
-	}
-	if c.days() {
-		layout = "2 Jan " + layout
-	}
-	return t.UTC().Format(layout)
-}
-
-// span writes a time that may have no end.
-func (c clock) span(from time.Time, to *time.Time) string {
-	if to == nil {
-		return "from " + c.at(from)
-	}
-	return c.at(from) + " to " + c.at(*to)
-}
-
-// percent is where a moment is on the axis, as an SVG attribute: 0% is the start. A moment outside
-// is at the nearer end.
-func (c clock) percent(t time.Time) float64 {
-	whole := time.Duration(max(c.minutes, 1)) * time.Minute
-	return 100 * min(1, max(0, float64(t.Sub(c.start))/float64(whole)))
-}
-
-func (c clock) end() time.Time { return c.start.Add(time.Duration(c.minutes) * time.Minute) }
-
-// percentage writes a share of the axis for an SVG attribute.
-func percentage(v float64) string {
-	return strconv.FormatFloat(math.Round(v*1000)/1000, 'f', -1, 64) + "%"
+	return chart.Series{Name: s.Name, Unit: s.Unit, Values: values}
 }

@@ -17,17 +17,19 @@ import (
 	"io"
 
 	"github.com/spillwayhq/spillway/infra/local/drill"
+	"github.com/spillwayhq/spillway/shared/chart"
 )
 
 //go:embed page.css
-var css string
+var pageCSS string
 
 //go:embed page.html
 var pageHTML string
 
 // styles are the page's, and policy is what its browser may do beside showing it: nothing.
 var (
-	page   = template.Must(template.New("page").Parse(pageHTML))
+	css    = chart.Theme + pageCSS + chart.CSS
+	page   = template.Must(template.Must(template.New("page").Parse(pageHTML)).Parse(chart.HTML))
 	policy = "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; style-src 'sha256-" + sum(css) + "'"
 )
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spillwayhq/spillway/infra/local/drill"
 	"github.com/spillwayhq/spillway/infra/local/drill/old"
+	"github.com/spillwayhq/spillway/shared/chart"
 )
 
 // maxBroken is how many broken promises the text has; the JSON has them all.
@@ -35,7 +36,7 @@ func digitsOf(v float64) string {
 	if v == 0 {
 		return "0"
 	}
-	return digits(v)
+	return chart.Digits(v)
 }
 
 // A storyLine is one moment.
@@ -50,7 +51,7 @@ func writeStory(b *strings.Builder, r *drill.Result) {
 	for _, m := range r.Marks {
 		text := m.Text
 		if m.To != nil {
-			text += ", for " + duration(m.To.Sub(m.From).Seconds())
+			text += ", for " + chart.Duration(m.To.Sub(m.From).Seconds())
 		}
 		lines = append(lines, storyLine{m.From, string(m.Kind), text})
 	}
@@ -162,17 +163,18 @@ func writeSummary(b *strings.Builder, r *drill.Result) {
 	fmt.Fprintln(table)
 	a, e := r.API, r.Events
 	if notice, ok := r.FirstNotice(); ok {
-		row("First told", "by %s, %s after this began: %s", notice.Alarm, duration(notice.After.Seconds()), notice.Cause.Text)
+		row("First told", "by %s, %s after this began: %s", notice.Alarm, chart.Duration(notice.After.Seconds()),
+			notice.Cause.Text)
 	}
 	row("The API", "%s calls, %s failed; publishing took %s in the median, %s at p99, %s at most", count(a.Calls),
-		count(a.Failed), duration(a.P50Seconds), duration(a.P99Seconds), duration(a.MaxSeconds))
+		count(a.Failed), chart.Duration(a.P50Seconds), chart.Duration(a.P99Seconds), chart.Duration(a.MaxSeconds))
 	if most, at := highest(r, drill.ChartBacklog); most > 0 {
 		oldest, _ := highest(r, drill.ChartOldest)
-		row("The backlog", "at most %s events, on %s; the oldest had waited %s", number(most), at.Format("Mon 15:04"),
-			duration(oldest))
+		row("The backlog", "at most %s events, on %s; the oldest had waited %s", chart.Number(most), at.Format("Mon 15:04"),
+			chart.Duration(oldest))
 	}
 	if r.DrainSeconds != nil {
-		row("Drained", "%s after the last fault", duration(*r.DrainSeconds))
+		row("Drained", "%s after the last fault", chart.Duration(*r.DrainSeconds))
 	}
 	row("Events", "%s accepted = %s delivered + %s dead letters + %s waiting; %s lost; %s sent twice", count(e.Accepted),
 		count(e.Delivered), count(total(e.DeadLettered)), count(e.Waiting), count(e.Lost), count(e.Duplicates))
@@ -223,7 +225,7 @@ func oldSentence(d *old.Day) string {
 	}
 	text := "its queue would have been full on " + d.FullAt.UTC().Format("Mon 15:04")
 	if len(d.Stops) > 0 {
-		text += ", and the API down for " + duration(d.DownSeconds)
+		text += ", and the API down for " + chart.Duration(d.DownSeconds)
 	}
 	return text + fmt.Sprintf("; %s events refused", count(d.RefusedTotal))
 }

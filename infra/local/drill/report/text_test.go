@@ -14,9 +14,10 @@ func TestTheTextTellsWhatHappenedAndWhatItCameTo(t *testing.T) {
 	until := func(minutes int) *time.Time { to := at(minutes); return &to }
 	most, drained := 438_469.0, 600.0
 	r := &drill.Result{
-		Scenario: "x", Title: "Segment is away", Story: "What happens.", Seed: 7, EventsPerSecond: 20, Start: start, Minutes: 2,
-		Marks:  []drill.Mark{{Kind: drill.Fault, From: at(0), To: until(30), Text: "Segment answers nobody"}},
-		Series: []drill.Series{{Chart: drill.ChartBacklog, Values: []*float64{nil, &most}}},
+		Scenario: "x", Title: "Segment is away", Story: "What happens.", Seed: 7, EventsPerSecond: 20, Start: start,
+		Minutes: 2,
+		Marks:   []drill.Mark{{Kind: drill.Fault, From: at(0), To: until(30), Text: "Segment answers nobody"}},
+		Series:  []drill.Series{{Chart: drill.ChartBacklog, Values: []*float64{nil, &most}}},
 		Alarms: []drill.Alarm{
 			{Name: "s-flaps", Severity: "warning", Meaning: "it is slow. Nothing is lost.", Firings: []drill.Firing{
 				{From: at(5), To: until(6), Notified: true}, {From: at(9), To: until(11), Notified: true},

@@ -7,6 +7,7 @@ import (
 	"github.com/spillwayhq/spillway/infra/local/drill"
 	"github.com/spillwayhq/spillway/infra/local/drill/old"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/chart"
 )
 
 // A group is a part of the timeline: rows of one kind.
@@ -18,11 +19,11 @@ type group struct {
 // A timeRow is a thing and when it was.
 type timeRow struct {
 	Label, When, Class string
-	Bars               []band
+	Bars               []chart.Band
 	Moments            []string // where on the axis, for what has no length
 }
 
-func timeline(r *drill.Result, c clock) []group {
+func timeline(r *drill.Result, c chart.Clock) []group {
 	var groups []group
 	for _, g := range []group{
 		{"What happened", markRows(r.Marks, c)},
@@ -36,15 +37,15 @@ func timeline(r *drill.Result, c clock) []group {
 	return groups
 }
 
-func markRows(marks []drill.Mark, c clock) []timeRow {
+func markRows(marks []drill.Mark, c chart.Clock) []timeRow {
 	var rows []timeRow
 	for _, m := range marks {
-		tr := timeRow{Label: capital(m.Text), Class: markClass(m.Kind), When: c.at(m.From)}
+		tr := timeRow{Label: capital(m.Text), Class: markClass(m.Kind), When: c.At(m.From)}
 		if m.To == nil {
-			tr.Moments = []string{percentage(c.percent(m.From))}
+			tr.Moments = []string{chart.Percentage(c.Percent(m.From))}
 		} else {
-			tr.When = c.span(m.From, m.To) + ", " + duration(m.To.Sub(m.From).Seconds())
-			tr.Bars = []band{c.band(tr.Class, m.Text+", "+c.span(m.From, m.To), m.From, m.To, 0, 0)}
+			tr.When = c.Span(m.From, m.To) + ", " + chart.Duration(m.To.Sub(m.From).Seconds())
+			tr.Bars = []chart.Band{c.Bar(tr.Class, m.Text+", "+c.Span(m.From, m.To), m.From, m.To)}
 		}
 		rows = append(rows, tr)
 	}
@@ -60,7 +61,7 @@ func markClass(k drill.Kind) string {
 }
 
 // alarmRows are the alarms that fired: those that told somebody first, then by time.
-func alarmRows(r *drill.Result, c clock) []timeRow {
+func alarmRows(r *drill.Result, c chart.Clock) []timeRow {
 	var rows []timeRow
 	for _, a := range firedFirst(r.Alarms) {
 		if len(a.Firings) == 0 {
@@ -72,12 +73,12 @@ func alarmRows(r *drill.Result, c clock) []timeRow {
 			if !f.Notified {
 				class += " quiet"
 			}
-			tr.Bars = append(tr.Bars, c.band(class, a.Name+", "+c.span(f.From, f.To), f.From, f.To, 0, 0))
+			tr.Bars = append(tr.Bars, c.Bar(class, a.Name+", "+c.Span(f.From, f.To), f.From, f.To))
 		}
 		first := a.Firings[0]
-		tr.When = c.span(first.From, first.To)
+		tr.When = c.Span(first.From, first.To)
 		if n := len(a.Firings); n > 1 {
-			tr.When += ", and " + number(float64(n-1)) + " more"
+			tr.When += ", and " + chart.Number(float64(n-1)) + " more"
 		}
 		rows = append(rows, tr)
 	}
@@ -107,44 +108,43 @@ func firedFirst(alarms []drill.Alarm) []drill.Alarm {
 	})
 }
 
-func oldRows(d *old.Day, c clock) []timeRow {
+func oldRows(d *old.Day, c chart.Clock) []timeRow {
 	if d == nil || d.FullAt == nil {
 		return nil
 	}
-	rows := []timeRow{{Label: "Redis is full", Class: "fault", When: c.at(*d.FullAt),
-		Moments: []string{percentage(c.percent(*d.FullAt))}}}
-	down := timeRow{Label: "The API is down", Class: "critical", When: duration(d.DownSeconds) + " in all"}
+	rows := []timeRow{{Label: "Redis is full", Class: "fault", When: c.At(*d.FullAt),
+		Moments: []string{chart.Percentage(c.Percent(*d.FullAt))}}}
+	down := timeRow{Label: "The API is down", Class: "critical", When: chart.Duration(d.DownSeconds) + " in all"}
 	for _, s := range d.Stops {
-		down.Bars = append(down.Bars, c.band("critical", "The API is down, "+c.span(s.From, s.To), s.From, s.To, 0, 0))
+		down.Bars = append(down.Bars, c.Bar("critical", "The API is down, "+c.Span(s.From, s.To), s.From, s.To))
 	}
 	if len(d.Stops) == 1 {
-		down.When = c.span(d.Stops[0].From, d.Stops[0].To) + ", " + duration(d.DownSeconds)
+		down.When = c.Span(d.Stops[0].From, d.Stops[0].To) + ", " + chart.Duration(d.DownSeconds)
 	}
 	return append(rows, down)
 }
 
 // shades are what every chart shows beside its lines: the faults, and when somebody was told.
-func shades(r *drill.Result, c clock) []band {
-	var all []band
+func shades(r *drill.Result, c chart.Clock) []chart.Band {
+	var all []chart.Band
 	for _, m := range r.Marks {
 		if m.Kind == drill.Fault && m.To != nil {
-			all = append(all, c.band("fault", m.Text+", "+c.span(m.From, m.To), m.From, m.To, plotTop, plotHeight))
+			all = append(all, c.Shade("fault", m.Text+", "+c.Span(m.From, m.To), m.From, m.To))
 		}
 	}
-	const stripTop, stripHeight = plotTop - 4, 4
 	for _, f := range firingTimes(r.Alarms) {
-		all = append(all, c.band("alarm", "An alarm fires, "+c.span(f.From, f.To), f.From, f.To, stripTop, stripHeight))
+		all = append(all, c.Strip("alarm", "An alarm fires, "+c.Span(f.From, f.To), f.From, f.To))
 	}
 	return all
 }
 
 // moments are the marks without a length, for the charts.
-func moments(marks []drill.Mark, c clock) []moment {
-	var all []moment
+func moments(marks []drill.Mark, c chart.Clock) []chart.Moment {
+	var all []chart.Moment
 	for _, m := range marks {
 		if m.To == nil {
-			all = append(all, moment{X: percentage(c.percent(m.From)), Class: markClass(m.Kind),
-				Text: m.Text + ", " + c.at(m.From)})
+			all = append(all, chart.Moment{X: chart.Percentage(c.Percent(m.From)), Class: markClass(m.Kind),
+				Text: m.Text + ", " + c.At(m.From)})
 		}
 	}
 	return all

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spillwayhq/spillway/infra/local/drill"
 	"github.com/spillwayhq/spillway/infra/local/drill/old"
+	"github.com/spillwayhq/spillway/shared/chart"
 )
 
 // A view is what the template shows, as text.
@@ -21,8 +22,8 @@ type view struct {
 	Broken, MoreBroken           []string
 	Ours, Old                    *answer
 	Groups                       []group
-	X                            []tick
-	Charts                       []chart
+	X                            []chart.Tick
+	Charts                       []chart.Chart
 	Alarms                       []alarmRow
 	Silent                       []string
 	Shares                       []share
@@ -47,18 +48,18 @@ type answer struct {
 }
 
 func newView(r *drill.Result) *view {
-	c := clock{start: r.Start.UTC(), minutes: min(max(r.Minutes, 0), maxMinutes)}
+	c := clockOf(r)
 	v := &view{
 		CSS: template.CSS(css), Policy: policy,
 		Scenario: r.Scenario, Title: r.Title, Story: r.Story,
-		When:   c.start.Format("2 January 2006, 15:04 UTC") + " and the next " + duration(float64(c.minutes)*60),
+		When:   c.Start.Format("2 January 2006, 15:04 UTC") + " and the next " + chart.Duration(float64(c.N)*60),
 		Broken: r.Broken[:min(len(r.Broken), shownBroken)], MoreBroken: r.Broken[min(len(r.Broken), shownBroken):],
 		Ours: ours(r, c), Old: theirs(r.Old, c),
 		Facts: []fact{
 			{Name: "scenario", Value: r.Scenario}, {Name: "seed", Value: strconv.FormatUint(r.Seed, 10)},
-			{Name: "usual traffic", Value: amount(r.EventsPerSecond) + " events/s"},
+			{Name: "usual traffic", Value: chart.Amount(r.EventsPerSecond) + " events/s"},
 		},
-		Groups: timeline(r, c), X: c.timeTicks(), Charts: charts(r, c),
+		Groups: timeline(r, c), X: c.Ticks(), Charts: charts(r, c),
 		Parameters: r.Parameters, Accepted: count(r.Events.Accepted),
 		Command: fmt.Sprintf("spillway drill --scenario %s --seed %d --rate %v --out drill.html", r.Scenario, r.Seed,
 			r.EventsPerSecond),
@@ -72,13 +73,18 @@ func newView(r *drill.Result) *view {
 	return v
 }
 
+// clockOf is the time axis of the drill.
+func clockOf(r *drill.Result) chart.Clock {
+	return chart.Clock{Start: r.Start.UTC(), N: min(max(r.Minutes, 0), maxMinutes)}
+}
+
 // shownBroken is how many broken promises stand before the answers; the others are folded.
 const shownBroken = 8
 
 // maxMinutes is how long a drill the page shows: a year. It bounds what a broken file can cost.
 const maxMinutes = 366 * 24 * 60
 
-func ours(r *drill.Result, c clock) *answer {
+func ours(r *drill.Result, c chart.Clock) *answer {
 	e := r.Events
 	v := &answer{Title: "With Spillway", Good: len(r.Broken) == 0 && e.Lost == 0 && r.API.DownSeconds == 0}
 	lost := fact{Value: plural(e.Lost, "event lost", "events lost"), Class: good(e.Lost == 0),
@@ -90,15 +96,15 @@ func ours(r *drill.Result, c clock) *answer {
 	if r.API.Calls > 0 {
 		a := fact{Value: "The API stayed up", Class: good(r.API.DownSeconds == 0),
 			Note: fmt.Sprintf("%s of %s calls failed; 99 %% took at most %s", count(r.API.Failed), count(r.API.Calls),
-				duration(r.API.P99Seconds))}
+				chart.Duration(r.API.P99Seconds))}
 		if r.API.DownSeconds > 0 {
-			a.Value = "The API was down for " + duration(r.API.DownSeconds)
+			a.Value = "The API was down for " + chart.Duration(r.API.DownSeconds)
 		}
 		v.Facts = append(v.Facts, a)
 	}
 	v.Facts = append(v.Facts, told(r, c))
 	if r.DrainSeconds != nil {
-		v.Facts = append(v.Facts, fact{Value: "Drained in " + duration(*r.DrainSeconds), Class: "good",
+		v.Facts = append(v.Facts, fact{Value: "Drained in " + chart.Duration(*r.DrainSeconds), Class: "good",
 			Note: "from the end of the fault to an empty queue" + most(r)})
 	} else if e.Waiting > 0 {
 		v.Facts = append(v.Facts,
@@ -111,21 +117,21 @@ func ours(r *drill.Result, c clock) *answer {
 func most(r *drill.Result) string {
 	for _, s := range r.Series {
 		if s.Chart == drill.ChartBacklog {
-			return "; at most " + valueIn(s, 0, len(s.Values)) + " waited"
+			return "; at most " + drawn(s).Highest() + " waited"
 		}
 	}
 	return ""
 }
 
 // told is the answer to when somebody knew.
-func told(r *drill.Result, c clock) fact {
+func told(r *drill.Result, c chart.Clock) fact {
 	cause, any := r.FirstCause()
 	notice, told := r.FirstNotice()
 	n := r.Notifications()
 	switch {
 	case told:
-		return fact{Value: "First alarm after " + duration(notice.After.Seconds()), Class: "good",
-			Note: fmt.Sprintf("%s at %s; %s in all", notice.Alarm, c.at(notice.At),
+		return fact{Value: "First alarm after " + chart.Duration(notice.After.Seconds()), Class: "good",
+			Note: fmt.Sprintf("%s at %s; %s in all", notice.Alarm, c.At(notice.At),
 				plural(int64(n), "notification", "notifications"))}
 	case n > 0:
 		return fact{Value: plural(int64(n), "notification", "notifications"), Class: "bad",
@@ -136,7 +142,7 @@ func told(r *drill.Result, c clock) fact {
 	return fact{Value: "No alarm", Class: "good", Note: "and there was no fault"}
 }
 
-func theirs(d *old.Day, c clock) *answer {
+func theirs(d *old.Day, c chart.Clock) *answer {
 	if d == nil {
 		return nil
 	}
@@ -147,12 +153,12 @@ func theirs(d *old.Day, c clock) *answer {
 			highest = max(highest, jobs)
 		}
 		v.Facts = []fact{{Value: "The API stayed up", Class: "good",
-			Note: fmt.Sprintf("at most %s of the %s jobs that fit into Redis", number(highest), count(d.BoundJobs))}}
+			Note: fmt.Sprintf("at most %s of the %s jobs that fit into Redis", chart.Number(highest), count(d.BoundJobs))}}
 		return v
 	}
 	var spans []string
 	for _, s := range d.Stops[:min(3, len(d.Stops))] {
-		spans = append(spans, c.span(s.From, s.To))
+		spans = append(spans, c.Span(s.From, s.To))
 	}
 	if more := len(d.Stops) - len(spans); more > 0 {
 		spans = append(spans, plural(int64(more), "more time", "more times"))
@@ -160,15 +166,15 @@ func theirs(d *old.Day, c clock) *answer {
 	v.Facts = []fact{
 		{Value: plural(d.RefusedTotal, "event lost", "events lost"), Class: "bad",
 			Note: "with the requests that failed when their jobs found no place"},
-		{Value: "API down for " + duration(d.DownSeconds), Class: "bad", Note: strings.Join(spans, ", ")},
+		{Value: "API down for " + chart.Duration(d.DownSeconds), Class: "bad", Note: strings.Join(spans, ", ")},
 	}
 	if d.FullAt != nil {
-		v.Facts = append(v.Facts, fact{Value: "Redis full at " + c.at(*d.FullAt), Class: "bad",
-			Note: fmt.Sprintf("with %s jobs, %s", count(d.BoundJobs), value(d.BoundBytes, drill.Bytes))})
+		v.Facts = append(v.Facts, fact{Value: "Redis full at " + c.At(*d.FullAt), Class: "bad",
+			Note: fmt.Sprintf("with %s jobs, %s", count(d.BoundJobs), chart.Value(d.BoundBytes, chart.Bytes))})
 	}
 	if last := d.Stops[len(d.Stops)-1].To; d.DrainedAt != nil && last != nil {
-		v.Facts = append(v.Facts, fact{Value: "Drained in " + duration(max(0, d.DrainedAt.Sub(*last).Seconds())),
-			Note: "when the API worked again, at " + c.at(*d.DrainedAt)})
+		v.Facts = append(v.Facts, fact{Value: "Drained in " + chart.Duration(max(0, d.DrainedAt.Sub(*last).Seconds())),
+			Note: "when the API worked again, at " + c.At(*d.DrainedAt)})
 	}
 	return v
 }
@@ -197,19 +203,20 @@ func total(m map[string]int64) int64 {
 
 // charts are the series' charts in the order of the series, and the old design's memory after the
 // backlog, which it is to be compared with.
-func charts(r *drill.Result, c clock) []chart {
+func charts(r *drill.Result, c chart.Clock) []chart.Chart {
 	var order []string
-	grouped := map[string][]drill.Series{}
+	grouped := map[string][]chart.Series{}
+	titles := map[string]string{}
 	for _, s := range r.Series {
 		key := s.Chart + "\x00" + s.Unit // series of one chart with two units are two charts
 		if grouped[key] == nil {
 			order = append(order, key)
 		}
-		grouped[key] = append(grouped[key], s)
+		grouped[key], titles[key] = append(grouped[key], drawn(s)), s.Chart
 	}
-	var all []chart
+	var all []chart.Chart
 	for i, key := range order {
-		ch := newChart("c"+strconv.Itoa(i), grouped[key][0].Chart, grouped[key], c)
+		ch := chart.New("c"+strconv.Itoa(i), titles[key], grouped[key], 0, c)
 		ch.Bands = append(shades(r, c), ch.Bands...)
 		ch.Moments = moments(r.Marks, c)
 		all = append(all, ch)
@@ -217,7 +224,7 @@ func charts(r *drill.Result, c clock) []chart {
 			all = append(all, oldChart(r.Old, c))
 		}
 	}
-	if r.Old != nil && !slices.ContainsFunc(all, func(ch chart) bool { return ch.ID == oldID }) {
+	if r.Old != nil && !slices.ContainsFunc(all, func(ch chart.Chart) bool { return ch.ID == oldID }) {
 		all = append(all, oldChart(r.Old, c))
 	}
 	return all
@@ -225,19 +232,13 @@ func charts(r *drill.Result, c clock) []chart {
 
 const oldID = "old"
 
-func oldChart(d *old.Day, c clock) chart {
-	values := make([]*float64, len(d.Bytes))
-	for i := range d.Bytes {
-		values[i] = &d.Bytes[i]
-	}
-	series := []drill.Series{{Name: "jobs in Redis", Unit: drill.Bytes, Values: values}}
-	s := newScale(max(d.BoundBytes*1.1, highestIn(values, 0, len(values))), drill.Bytes)
-	ch := draw(oldID, "The design that failed: memory of Redis", series, s, c)
-	ch.Bound = &bound{Y: trim(plotTop + plotHeight*float64(s.y(d.BoundBytes))/1000),
-		Label: "full: " + value(d.BoundBytes, drill.Bytes)}
+func oldChart(d *old.Day, c chart.Clock) chart.Chart {
+	series := []chart.Series{{Name: "jobs in Redis", Unit: chart.Bytes, Values: d.Bytes}}
+	ch := chart.New(oldID, "The design that failed: memory of Redis", series, d.BoundBytes*1.1, c)
+	ch.Limit(d.BoundBytes, "full: "+chart.Value(d.BoundBytes, chart.Bytes))
 	for _, stop := range d.Stops {
 		ch.Bands = append(ch.Bands,
-			c.band("down", "The API is down, "+c.span(stop.From, stop.To), stop.From, stop.To, plotTop, plotHeight))
+			c.Shade("down", "The API is down, "+c.Span(stop.From, stop.To), stop.From, stop.To))
 	}
 	return ch
 }
