@@ -1,9 +1,10 @@
-// Package signed makes the few calls of Lambda, SNS and EventBridge that the command line and the
-// deliver function need, signed as the AWS SDK signs.
+// Package signed makes the few calls of Lambda, SNS, EventBridge and S3 that the command line and
+// the functions need, signed as the AWS SDK signs.
 //
-// The SDK's own clients of the three would be better known. For six calls they would take some 10 s
-// of CPU time (of about 85) of the first `go run ./cmd/spillway`. What is hard comes from the SDK:
-// credentials, signatures, TLS settings and the hosts of each partition.
+// The SDK's own clients of them would be better known. For eight calls they would take some 20 s of
+// CPU time (of about 85) of the first `go run ./cmd/spillway`; that of S3 alone takes 12 s, and 1.1
+// MB of a function. What is hard comes from the SDK: credentials, signatures, TLS settings and the
+// hosts of each partition.
 package signed
 
 import (
@@ -38,13 +39,14 @@ type Client struct {
 	config   aws.Config
 	service  string // as signatures and host names have it, like lambda
 	variable string // as AWS_ENDPOINT_URL_… has it
+	bucket   string // of S3, which is part of the host
 }
 
 // Lambda is a client of Lambda.
-func Lambda(c aws.Config) *Client { return &Client{c, "lambda", "LAMBDA"} }
+func Lambda(c aws.Config) *Client { return &Client{config: c, service: "lambda", variable: "LAMBDA"} }
 
 // SNS is a client of SNS.
-func SNS(c aws.Config) *Client { return &Client{c, "sns", "SNS"} }
+func SNS(c aws.Config) *Client { return &Client{config: c, service: "sns", variable: "SNS"} }
 
 // A Function is what Lambda says of one.
 type Function struct {
@@ -61,12 +63,19 @@ func Configuration(ctx context.Context, c aws.Config, name string) (f Function, 
 }
 
 // EventBridge is a client of EventBridge.
-func EventBridge(c aws.Config) *Client { return &Client{c, "events", "EVENTBRIDGE"} }
+func EventBridge(c aws.Config) *Client {
+	return &Client{config: c, service: "events", variable: "EVENTBRIDGE"}
+}
+
+// S3 is a client of a bucket of S3 in the configuration's region, for Do.
+func S3(c aws.Config, bucket string) *Client {
+	return &Client{config: c, service: "s3", variable: "S3", bucket: bucket}
+}
 
 // JSON reads a resource of a REST API, such as /2015-03-31/functions/NAME/configuration, into
 // answer. An error of AWS is a smithy.APIError.
 func (c *Client) JSON(ctx context.Context, path string, query url.Values, answer any) error {
-	return c.readJSON(answer)(c.call(ctx, http.MethodGet, path, query, nil, nil))
+	return c.readJSON(answer)(c.Do(ctx, Request{Method: http.MethodGet, Path: path, Query: query}))
 }
 
 // Call calls an action of an API that speaks JSON, such as AWSEvents.PutEvents, with what in is as
@@ -76,26 +85,26 @@ func (c *Client) Call(ctx context.Context, action string, in, answer any) error 
 	if err != nil {
 		return err
 	}
-	return c.readJSON(answer)(c.call(ctx, http.MethodPost, "/", nil, body,
-		http.Header{"X-Amz-Target": {action}, "Content-Type": {"application/x-amz-json-1.1"}}))
+	return c.readJSON(answer)(c.Do(ctx, Request{Method: http.MethodPost, Path: "/", Body: body,
+		Header: http.Header{"X-Amz-Target": {action}, "Content-Type": {"application/x-amz-json-1.1"}}}))
 }
 
-// readJSON returns a function that reads what call returned.
-func (c *Client) readJSON(answer any) func([]byte, int, http.Header, error) error {
-	return func(body []byte, status int, header http.Header, err error) error {
+// readJSON returns a function that reads what Do returned.
+func (c *Client) readJSON(answer any) func(Answer, error) error {
+	return func(a Answer, err error) error {
 		if err != nil {
 			return err
 		}
-		if status != http.StatusOK {
+		if a.Status != http.StatusOK {
 			var said struct { // Message may be message, which encoding/json takes for the same
 				Type    string `json:"__type"`
 				Message string
 			}
-			_ = json.Unmarshal(body, &said) // what is no JSON is no error of the service's own: the status must do
-			code, _, _ := strings.Cut(cmp.Or(header.Get("X-Amzn-ErrorType"), said.Type), ":")
-			return failure(status, code[strings.LastIndex(code, "#")+1:], said.Message)
+			_ = json.Unmarshal(a.Body, &said) // what is no JSON is no error of the service's own: the status must do
+			code, _, _ := strings.Cut(cmp.Or(a.Header.Get("X-Amzn-ErrorType"), said.Type), ":")
+			return failure(a.Status, code[strings.LastIndex(code, "#")+1:], said.Message)
 		}
-		if err := json.Unmarshal(body, answer); err != nil {
+		if err := json.Unmarshal(a.Body, answer); err != nil {
 			return fmt.Errorf("read the answer of %s: %w", c.service, err)
 		}
 		return nil
@@ -106,18 +115,18 @@ func (c *Client) readJSON(answer any) func([]byte, int, http.Header, error) erro
 func (c *Client) XML(ctx context.Context, action, version string, parameters url.Values, answer any) error {
 	query := url.Values{"Action": {action}, "Version": {version}}
 	maps.Copy(query, parameters)
-	body, status, _, err := c.call(ctx, http.MethodGet, "/", query, nil, nil)
+	a, err := c.Do(ctx, Request{Method: http.MethodGet, Path: "/", Query: query})
 	if err != nil {
 		return err
 	}
-	if status != http.StatusOK {
+	if a.Status != http.StatusOK {
 		var said struct {
 			Error struct{ Code, Message string }
 		}
-		_ = xml.Unmarshal(body, &said) // as above
-		return failure(status, said.Error.Code, said.Error.Message)
+		_ = xml.Unmarshal(a.Body, &said) // as above
+		return failure(a.Status, said.Error.Code, said.Error.Message)
 	}
-	if err := xml.Unmarshal(body, answer); err != nil {
+	if err := xml.Unmarshal(a.Body, answer); err != nil {
 		return fmt.Errorf("read the answer of %s: %w", c.service, err)
 	}
 	return nil
@@ -128,27 +137,28 @@ func failure(status int, code, message string) error {
 		Message: cmp.Or(message, http.StatusText(status))}
 }
 
-func (c *Client) call(ctx context.Context, method, path string, query url.Values, sent []byte,
-	header http.Header) ([]byte, int, http.Header, error) {
-	base, err := c.endpoint(ctx)
+// A Request is one request as it goes over the wire. Path begins with a slash; S3's is the object's
+// key, of letters, digits and the characters / . - _ only.
+type Request struct {
+	Method, Path string
+	Query        url.Values
+	Header       http.Header
+	Body         []byte
+}
+
+// An Answer is what AWS answered, whatever its status.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   []byte // at most 4 MB: more is an error of Do
+}
+
+// Do sends a request, and returns the whole answer. An error says that there was none: the request
+// may have had its effect all the same.
+func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
+	request, err := c.sign(ctx, r)
 	if err != nil {
-		return nil, 0, nil, err
-	}
-	request, err := http.NewRequestWithContext(ctx, method, base+path, bytes.NewReader(sent))
-	if err != nil {
-		return nil, 0, nil, err
-	}
-	maps.Copy(request.Header, header)
-	request.URL.RawQuery = query.Encode()
-	credentials, err := c.config.Credentials.Retrieve(ctx)
-	if err != nil {
-		return nil, 0, nil, fmt.Errorf("get credentials: %w", err)
-	}
-	hash := sha256.Sum256(sent)
-	err = v4.NewSigner().SignHTTP(ctx, credentials, request, hex.EncodeToString(hash[:]), c.service, c.config.Region,
-		time.Now())
-	if err != nil {
-		return nil, 0, nil, fmt.Errorf("sign the request: %w", err)
+		return Answer{}, err
 	}
 	var client aws.HTTPClient = http.DefaultClient
 	if c.config.HTTPClient != nil {
@@ -156,17 +166,47 @@ func (c *Client) call(ctx context.Context, method, path string, query url.Values
 	}
 	answer, err := client.Do(request)
 	if err != nil {
-		return nil, 0, nil, err
+		return Answer{}, err
 	}
 	defer answer.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
 	switch {
 	case err != nil:
-		return nil, 0, nil, err
+		return Answer{}, err
 	case len(body) > maxAnswer:
-		return nil, 0, nil, errors.New("the answer is larger than any of AWS")
+		return Answer{}, errors.New("the answer is larger than any of AWS")
 	}
-	return body, answer.StatusCode, answer.Header, nil
+	return Answer{answer.StatusCode, answer.Header, body}, nil
+}
+
+// sign makes the HTTP request. S3 wants the hash of the body in a header of its own, and does not
+// escape a path twice (AWS signature version 4, "Create a canonical request").
+func (c *Client) sign(ctx context.Context, r Request) (*http.Request, error) {
+	base, err := c.endpoint(ctx)
+	if err != nil {
+		return nil, err
+	}
+	request, err := http.NewRequestWithContext(ctx, r.Method, base+r.Path, bytes.NewReader(r.Body))
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(request.Header, r.Header)
+	request.URL.RawQuery = r.Query.Encode()
+	credentials, err := c.config.Credentials.Retrieve(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("get credentials: %w", err)
+	}
+	sum := sha256.Sum256(r.Body)
+	hash := hex.EncodeToString(sum[:])
+	if c.bucket != "" {
+		request.Header.Set("X-Amz-Content-Sha256", hash)
+	}
+	err = v4.NewSigner().SignHTTP(ctx, credentials, request, hash, c.service, c.config.Region, time.Now(),
+		func(o *v4.SignerOptions) { o.DisableURIPathEscaping = c.bucket != "" })
+	if err != nil {
+		return nil, fmt.Errorf("sign the request: %w", err)
+	}
+	return request, nil
 }
 
 // endpoint is where the service is: as the SDK's variables say, otherwise beside SQS, whose client
@@ -174,12 +214,20 @@ func (c *Client) call(ctx context.Context, method, path string, query url.Values
 func (c *Client) endpoint(ctx context.Context) (string, error) {
 	set := cmp.Or(os.Getenv("AWS_ENDPOINT_URL_"+c.variable), aws.ToString(c.config.BaseEndpoint))
 	if set != "" {
-		return strings.TrimRight(set, "/"), nil
+		set = strings.TrimRight(set, "/")
+		if c.bucket != "" {
+			set += "/" + c.bucket
+		}
+		return set, nil
 	}
 	found, err := sqs.NewDefaultEndpointResolverV2().ResolveEndpoint(ctx,
 		sqs.EndpointParameters{Region: aws.String(c.config.Region)})
 	if err != nil {
 		return "", fmt.Errorf("find %s in %s: %w", c.service, c.config.Region, err)
 	}
-	return strings.Replace(found.URI.String(), "://sqs.", "://"+c.service+".", 1), nil
+	host := c.service + "."
+	if c.bucket != "" {
+		host = c.bucket + "." + host
+	}
+	return strings.Replace(found.URI.String(), "://sqs.", "://"+host, 1), nil
 }

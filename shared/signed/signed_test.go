@@ -78,6 +78,22 @@ func TestAnActionOfAnAPIThatSpeaksJSONIsCalled(t *testing.T) {
 	}
 }
 
+func TestAnObjectOfS3IsWrittenWithTheHashOfItsContent(t *testing.T) {
+	s := &service{status: http.StatusPreconditionFailed, body: "<Error><Code>PreconditionFailed</Code></Error>"}
+	a, err := S3(s.config(t), "b").Do(t.Context(), Request{Method: http.MethodPut, Path: "/site/a_b.json",
+		Header: http.Header{"If-Match": {`"x"`}}, Body: []byte("{}")})
+	if err != nil || a.Status != http.StatusPreconditionFailed || string(a.Body) != s.body {
+		t.Errorf("%+v, %v", a, err)
+	}
+	signature := s.last.Header.Get("Authorization")
+	if s.last.Method != http.MethodPut || s.last.URL.Path != "/b/site/a_b.json" || s.sent != "{}" ||
+		s.last.Header.Get("If-Match") != `"x"` || !strings.Contains(signature, "/eu-west-1/s3/aws4_request") ||
+		!strings.Contains(signature, "if-match;x-amz-content-sha256;") ||
+		s.last.Header.Get("X-Amz-Content-Sha256") != "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a" {
+		t.Errorf("%s %s, sent %q with %v", s.last.Method, s.last.URL, s.sent, s.last.Header)
+	}
+}
+
 func TestAnErrorOfAWSHasItsCodeAndText(t *testing.T) {
 	for name, c := range map[string]struct {
 		service service
@@ -87,7 +103,9 @@ func TestAnErrorOfAWSHasItsCodeAndText(t *testing.T) {
 			"AccessDeniedException: not authorized"},
 		"lower case": {service{status: 404, errorType: "ResourceNotFoundException", body: `{"message":"no function"}`},
 			"ResourceNotFoundException: no function"},
-		"XML": {service{status: 403, body: `<ErrorResponse><Error><Code>AuthorizationError</Code><Message>no</Message></Error></ErrorResponse>`}, "AuthorizationError: no"},
+		"XML": {service{status: 403,
+			body: `<ErrorResponse><Error><Code>AuthorizationError</Code><Message>no</Message></Error></ErrorResponse>`},
+			"AuthorizationError: no"},
 		"a type in the body": {service{status: 400, body: `{"__type":"com.amazon#ThrottlingException","message":"slow"}`},
 			"ThrottlingException: slow"},
 		"a proxy's page": {service{status: 502, body: "<html>bad gateway"}, "HTTP 502: Bad Gateway"},
@@ -118,6 +136,10 @@ func TestTheHostFollowsThePartition(t *testing.T) {
 		if err != nil || got != want {
 			t.Errorf("%s: %s, %v, want %s", region, got, err, want)
 		}
+	}
+	got, err := S3(aws.Config{Region: "cn-north-1"}, "b").endpoint(t.Context())
+	if want := "https://b.s3.cn-north-1.amazonaws.com.cn"; err != nil || got != want {
+		t.Errorf("a bucket: %s, %v, want %s", got, err, want)
 	}
 	t.Setenv("AWS_ENDPOINT_URL_SNS", "http://localhost:1/")
 	if got, _ := SNS(aws.Config{Region: "eu-west-1"}).endpoint(t.Context()); got != "http://localhost:1" {
