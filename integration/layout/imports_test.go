@@ -35,7 +35,7 @@ var layers = []layer{
 	}, []string{"model", "library"}},
 	{"service", []string{
 		"shared/ingest", "shared/ingest/writekeys", "shared/deliver", "shared/deadletter", "shared/canary", "shared/price",
-		"shared/traffic", "shared/status",
+		"shared/traffic", "shared/status", "shared/status/dirstore", "shared/status/s3store", "shared/status/storetest",
 	}, []string{"adapter", "model", "library"}},
 	{"publisher", []string{"shared/publisher", "shared/publisher/publishertest"}, []string{"adapter", "model", "library"}},
 	{"app", []string{"shared/app/..."}, []string{"service", "adapter", "model", "library"}},
@@ -70,6 +70,9 @@ var pairs = map[string][]string{
 	"shared/message":                 {"shared/event"},
 	"shared/spill/spilltest":         {"shared/spill"},
 	"shared/ingest/writekeys":        {"shared/ingest"},
+	"shared/status/dirstore":         {"shared/status"},
+	"shared/status/s3store":          {"shared/status"},
+	"shared/status/storetest":        {"shared/status"},
 	"shared/outbox":                  {"shared/sqsclient"},
 	"shared/cloudwatch":              {"shared/emf", "shared/insights"},
 	"shared/eventbridge":             {"shared/signed"},

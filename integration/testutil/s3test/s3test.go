@@ -1,0 +1,155 @@
+// Package s3test is S3 as far as a status site needs it: objects in buckets, read and written under
+// a condition, with faults that a test can script. Unlike moto it decides between two writers at
+// the same moment.
+package s3test
+
+import (
+	"crypto/md5"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+)
+
+// An Object is what a bucket holds.
+type Object struct {
+	Data   []byte
+	Header http.Header // Content-Type and Cache-Control, as they were written
+}
+
+// A Server is all buckets, by paths like /BUCKET/KEY. It is an http.Handler and safe for concurrent
+// use.
+type Server struct {
+	mu       sync.Mutex
+	objects  map[string]Object
+	requests int
+	// fault is asked before and after each request: see Fail.
+	fault Fault
+}
+
+// A Fault answers a request in the place of S3 and returns true, or returns false. done: S3 has
+// carried the request out, and its answer is lost if the fault answers.
+type Fault func(w http.ResponseWriter, r *http.Request, done bool) bool
+
+// New returns a server without objects. Every bucket exists.
+func New() *Server { return &Server{objects: map[string]Object{}} }
+
+// Fail replaces the fault; nil: there is none.
+func (s *Server) Fail(f Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fault = f
+}
+
+// Status is a fault that answers requests of a method to paths that contain a text.
+func Status(code int, s3Code, method, path string) Fault {
+	return func(w http.ResponseWriter, r *http.Request, done bool) bool {
+		if done || r.Method != method && method != "" || !strings.Contains(r.URL.Path, path) {
+			return false
+		}
+		Refuse(w, code, s3Code)
+		return true
+	}
+}
+
+// Refuse answers with an error of S3.
+func Refuse(w http.ResponseWriter, status int, code string) {
+	w.Header().Set("Content-Type", "application/xml")
+	w.WriteHeader(status)
+	fmt.Fprintf(w, `<?xml version="1.0"?><Error><Code>%s</Code><Message>because of the test</Message></Error>`, code)
+}
+
+// Objects are the objects of a bucket by key.
+func (s *Server) Objects(bucket string) map[string]Object {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found := map[string]Object{}
+	for path, o := range s.objects {
+		if key, ok := strings.CutPrefix(path, "/"+bucket+"/"); ok {
+			found[key] = o
+		}
+	}
+	return found
+}
+
+// Set writes an object.
+func (s *Server) Set(bucket, key string, data []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.objects["/"+bucket+"/"+key] = Object{Data: data}
+}
+
+// Requests is how many requests there were.
+func (s *Server) Requests() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.requests
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	s.requests++
+	fault := s.fault
+	s.mu.Unlock()
+	if fault != nil && fault(w, r, false) {
+		return
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil || int64(len(body)) != max(0, r.ContentLength) {
+		Refuse(w, http.StatusBadRequest, "IncompleteBody")
+		return
+	}
+	if !strings.HasPrefix(r.Header.Get("Authorization"), "AWS4-HMAC-SHA256 ") ||
+		r.Header.Get("X-Amz-Content-Sha256") == "" {
+		Refuse(w, http.StatusForbidden, "AccessDenied")
+		return
+	}
+	status, code, o := s.carryOut(r, body)
+	if fault != nil && fault(w, r, true) {
+		return
+	}
+	if code != "" {
+		Refuse(w, status, code)
+		return
+	}
+	w.Header().Set("Etag", etag(o.Data))
+	if r.Method == http.MethodGet {
+		w.Header().Set("Content-Type", o.Header.Get("Content-Type"))
+		_, _ = w.Write(o.Data)
+	}
+}
+
+// carryOut returns the object that was read or written, or the error.
+func (s *Server) carryOut(r *http.Request, body []byte) (status int, code string, o Object) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o, exists := s.objects[r.URL.Path]
+	switch r.Method {
+	case http.MethodGet:
+		if !exists {
+			return http.StatusNotFound, "NoSuchKey", o
+		}
+	case http.MethodPut:
+		match := r.Header.Get("If-Match")
+		switch {
+		case match != "" && !exists:
+			return http.StatusNotFound, "NoSuchKey", o
+		case match != "" && match != etag(o.Data), r.Header.Get("If-None-Match") == "*" && exists:
+			return http.StatusPreconditionFailed, "PreconditionFailed", o
+		}
+		o = Object{Data: body, Header: http.Header{"Content-Type": r.Header["Content-Type"],
+			"Cache-Control": r.Header["Cache-Control"]}}
+		s.objects[r.URL.Path] = o
+	default:
+		return http.StatusMethodNotAllowed, "MethodNotAllowed", o
+	}
+	return http.StatusOK, "", o
+}
+
+func etag(data []byte) string {
+	sum := md5.Sum(data)
+	return `"` + hex.EncodeToString(sum[:]) + `"`
+}
