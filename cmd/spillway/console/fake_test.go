@@ -18,7 +18,7 @@ type fake struct {
 	metrics     func(m topology.Metric, at time.Time, period time.Duration) float64
 	now         func() (Now, error)
 	alarms      func() ([]Alarm, error)
-	refusals    func(from time.Time) (map[string]float64, error)
+	refusals    func(from time.Time) (Refusals, error)
 	senders     func() (top.Report, error)
 	writeKeys   func() ([]WriteKey, error)
 	samples     func(SampleQuery) ([]Sample, error)
@@ -87,10 +87,10 @@ func (f *fake) Alarms(ctx context.Context, _ time.Time) ([]Alarm, error) {
 	return answer(ctx, f, "Alarms", f.alarms)
 }
 
-func (f *fake) Refusals(ctx context.Context, from, _ time.Time) (map[string]float64, error) {
-	return answer(ctx, f, "Refusals", func() (map[string]float64, error) {
+func (f *fake) Refusals(ctx context.Context, from, _ time.Time) (Refusals, error) {
+	return answer(ctx, f, "Refusals", func() (Refusals, error) {
 		if f.refusals == nil {
-			return nil, nil
+			return Refusals{}, nil
 		}
 		return f.refusals(from)
 	})

@@ -24,9 +24,8 @@ type Source interface {
 	// Alarms returns all alarms and composites of the topology, with the times since then in which
 	// they fired.
 	Alarms(ctx context.Context, since time.Time) ([]Alarm, error)
-	// Refusals returns how many requests ingest refused from one time on and before another, by
-	// code.
-	Refusals(ctx context.Context, from, to time.Time) (map[string]float64, error)
+	// Refusals returns what ingest refused from one time on and before another.
+	Refusals(ctx context.Context, from, to time.Time) (Refusals, error)
 	// Senders returns who sent what, with at most ten rows of each table. Of a source that is
 	// [Priced] the page calls it only when somebody has pressed a button that names the price.
 	Senders(ctx context.Context, since time.Duration) (top.Report, error)
@@ -90,6 +89,12 @@ type Now struct {
 
 // Totals count events since a pipeline began; those of requests that were refused are requests.
 type Totals struct{ Accepted, Refused, Retried, DeadLettered, Delivered int64 }
+
+// Refusals are what ingest refused, by code.
+type Refusals struct {
+	Requests map[string]float64 // that were answered 4xx or 5xx
+	Events   map[string]float64 // invalid events of accepted requests: they became dead letters
+}
 
 // The states of an alarm, by CloudWatch's names.
 const (

@@ -28,7 +28,7 @@ var pageHTML string
 
 // styles are the page's, and policy is what its browser may do beside showing it: nothing.
 var (
-	css    = chart.Theme + pageCSS + chart.CSS
+	css    = chart.Theme + chart.CSS + pageCSS
 	page   = template.Must(template.Must(template.New("page").Parse(pageHTML)).Parse(chart.HTML))
 	policy = "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; style-src 'sha256-" + sum(css) + "'"
 )
