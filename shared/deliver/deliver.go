@@ -92,11 +92,8 @@ type Config struct {
 	// which it returns true are neither sent nor counted as delivered, so that the alarms can be
 	// tried. Nil: none. It must be fast and is called by one goroutine at a time.
 	DropCanary func(event []byte) bool
-	// Observer is called at the beginning of each invocation. It returns a function for each
-	// event's Observation, or nil if no client follows, so that messages need not be decoded while
-	// the breaker is open. Calls of one invocation are sequential, those of several are concurrent.
-	// Delivery waits for the calls, which must be fast and must not panic.
-	Observer func() func(Observation)
+	// Observer is called at the beginning of each invocation. It returns who follows its events now.
+	Observer func() Watch
 }
 
 // A Handler delivers the messages of one function environment. It is safe for concurrent use,
@@ -131,7 +128,7 @@ func New(c Config) (*Handler, error) {
 		c.CurrentWriteKey = func() string { return c.WriteKey }
 	}
 	if c.Observer == nil {
-		c.Observer = func() func(Observation) { return nil }
+		c.Observer = func() Watch { return Watch{} }
 	}
 	if c.Report == nil {
 		c.Report = func(context.Context, Report) {}

@@ -73,9 +73,9 @@ func (in *intake) isDropped(m *delivery) bool {
 // mustRead reports whether a message is decoded each time although the breaker is open. Decoding is
 // most of the work, so only three kinds are: a message that expires, whose dead letter holds its
 // events; one that may be a canary, which does not go to Segment; and all of them while a client
-// follows. Any other is decoded once, to count its senders: see countUnread.
+// follows every event. Any other is decoded once, to count its senders: see countUnread.
 func (in *intake) mustRead(rec *record) bool {
-	return in.ledger.watch != nil || tooOld(rec.sent, in.ledger.began) || in.mayBeCanary(rec)
+	return in.ledger.watch.all() || tooOld(rec.sent, in.ledger.began) || in.mayBeCanary(rec)
 }
 
 // maxCanary is the largest body in bytes that is searched for the canary's write key.

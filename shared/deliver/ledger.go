@@ -16,7 +16,7 @@ import (
 type ledger struct {
 	h     *Handler
 	began time.Time
-	watch func(Observation) // nil: no client follows
+	watch Watch
 
 	mu              sync.Mutex
 	withDeadLetters []*delivery // complete once their dead letters are written
@@ -105,6 +105,13 @@ func (l *ledger) complete(m *delivery) {
 	l.completed(m)
 }
 
+// observe tells of a message that is read although the breaker is open.
+func (l *ledger) observe(m *delivery) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.watch.observe(m)
+}
+
 // drop ends a message of the canary that is not to arrive.
 func (l *ledger) drop(m *delivery) {
 	l.mu.Lock()
@@ -160,12 +167,12 @@ func (l *ledger) deliver(m *delivery, n int) {
 	l.report.Delivered += n
 	l.report.omitted(&m.omitted)
 	l.h.countSenders(m)
-	observe(m, l.watch)
+	l.watch.observe(m)
 }
 
 func (l *ledger) retain(m *delivery) {
 	l.h.countSenders(m)
-	observe(m, l.watch)
+	l.watch.observe(m)
 	var seen time.Time
 	if m.failure.class != segment.Misconfigured {
 		seen = m.backlogged(m.seen())

@@ -19,54 +19,101 @@ type Observation struct {
 	Receives    int // of the message, this one included
 }
 
-// observe calls watch for each event of a message that is complete, while its buffers are still its
-// own.
-func observe(m *delivery, watch func(Observation)) {
-	if watch == nil || m.canary {
+// A Watch says how the events of an invocation are observed. The zero Watch observes none.
+type Watch struct {
+	// Tell gets the Observations. Its calls of one invocation are sequential, those of several are
+	// concurrent. Delivery waits for them, so that it must be fast and must not panic.
+	Tell func(Observation)
+	// Wants returns of how many of n events with the same disposition and reason Tell gets an
+	// Observation: an event is not read for any other. nil: Tell gets all of them, and messages are
+	// decoded for it even while the breaker is open.
+	Wants func(d Disposition, reason string, n int) int
+}
+
+// all reports whether every event is observed.
+func (w *Watch) all() bool { return w.Tell != nil && w.Wants == nil }
+
+// observe tells of the events of a message that is complete, while its buffers are still its own.
+func (w *Watch) observe(m *delivery) {
+	if w.Tell == nil || m.canary {
 		return
 	}
-	o := Observation{WriteKey: m.content.WriteKey, Age: since(m.seen(), time.Now()), Receives: m.receives}
+	o := Observation{Disposition: Delivered, WriteKey: m.content.WriteKey, Age: since(m.seen(), time.Now()),
+		Receives: m.receives}
 	if m.failure != nil {
-		o.Disposition, o.Reason, o.Detail = Retried, m.failure.class.String(), m.failure.text()
-	}
-	tell := func(raw []byte) {
-		o.Event, o.MessageID = raw, messageID(raw)
-		watch(o)
-	}
-	whole := func() { // of a message whose events were not validated
-		for i := range m.content.Events {
-			tell(m.content.Events[i].Raw)
-		}
-		if len(m.content.Events) == 0 {
-			o.Event, o.MessageID = m.text, m.id()
-			watch(o)
-		}
+		o.Disposition, o.Reason = Retried, m.failure.class.String()
 	}
 	if len(m.events) == 0 && len(m.deadLetters) == 0 {
-		whole()
+		w.tellWhole(&o, m)
+		return
 	}
-	for i, raw := range m.events {
-		if m.dispositions[i] == DeadLettered {
-			continue
-		}
-		if m.failure == nil {
-			o.Disposition = Delivered
-		}
-		tell(raw)
-	}
+	w.tellEvents(&o, m)
 	for i := range m.deadLetters {
 		l := &m.deadLetters[i]
 		if m.failure == nil {
 			o.Disposition, o.Reason, o.Detail = DeadLettered, l.Reason, l.Detail
 		}
 		if l.Events == nil {
-			whole()
+			w.tellWhole(&o, m)
 			continue
 		}
-		for _, raw := range l.Events {
-			tell(raw)
+		for _, raw := range l.Events[:w.wants(&o, len(l.Events))] {
+			w.tell(&o, m, raw, messageID(raw))
 		}
 	}
+}
+
+// tellEvents tells of the events that are no dead letters.
+func (w *Watch) tellEvents(o *Observation, m *delivery) {
+	n := len(m.events)
+	for _, d := range m.dispositions {
+		if d == DeadLettered {
+			n--
+		}
+	}
+	if n == 0 {
+		return
+	}
+	n = w.wants(o, n)
+	for i, raw := range m.events {
+		if n == 0 {
+			return
+		}
+		if m.dispositions[i] != DeadLettered {
+			w.tell(o, m, raw, messageID(raw))
+			n--
+		}
+	}
+}
+
+// tellWhole tells of a message whose events were not validated: of its body, if that could not be
+// read.
+func (w *Watch) tellWhole(o *Observation, m *delivery) {
+	n := w.wants(o, m.count())
+	if len(m.content.Events) == 0 && n > 0 {
+		w.tell(o, m, m.text, m.id())
+		return
+	}
+	for i := range m.content.Events[:min(n, len(m.content.Events))] {
+		raw := m.content.Events[i].Raw
+		w.tell(o, m, raw, messageID(raw))
+	}
+}
+
+func (w *Watch) tell(o *Observation, m *delivery, raw []byte, id string) {
+	if m.failure != nil && o.Detail == "" {
+		o.Detail = m.failure.text()
+	}
+	o.Event, o.MessageID = raw, id
+	w.Tell(*o)
+}
+
+// wants is of how many of n events with this disposition and reason there is an Observation.
+func (w *Watch) wants(o *Observation, n int) int {
+	if w.Wants == nil {
+		return n
+	}
+	return min(max(w.Wants(o.Disposition, o.Reason, n), 0), n)
 }
 
 // messageID is that of an event, empty if it has none that is a string. Of duplicate keys the last

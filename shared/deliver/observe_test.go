@@ -11,12 +11,13 @@ import (
 	"time"
 
 	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/heavy"
 	"github.com/spillwayhq/spillway/shared/message"
 )
 
 // watching is an Observer that always watches with f.
-func watching(f func(Observation)) func() func(Observation) {
-	return func() func(Observation) { return f }
+func watching(f func(Observation)) func() Watch {
+	return func() Watch { return Watch{Tell: f} }
 }
 
 // watched gives the rig's handler an observer, and returns the list to which it appends each
@@ -99,7 +100,7 @@ func TestAnObserverSeesTheNextInvocationWhole(t *testing.T) {
 		var watcher func(Observation)
 		var seen []string
 		r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA,
-			Observer: func() func(Observation) { return watcher }})
+			Observer: func() Watch { return Watch{Tell: watcher} }})
 		packed := in{id: "m", body: body(keyA, tracks("e", 3, 300)...), sent: time.Now()}
 		for range breakAfter { // opens the breaker
 			r.invoke(t.Context(), packed)
@@ -113,6 +114,67 @@ func TestAnObserverSeesTheNextInvocationWhole(t *testing.T) {
 		r.invoke(t.Context(), packed)
 		want(t, "and no more when nobody watches", len(seen), 3)
 		want(t, "messages are not decoded then", r.last.Events, 1)
+	})
+}
+
+func TestAWatchGetsNoMoreEventsThanItWants(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		poison := track("poison", 300)
+		invalid := func(id string) string {
+			return strings.Replace(track(id, 300), `"userId":"`+marker+`",`, "", 1)
+		}
+		r := newRig(t, refusing(poison))
+		var asked, seen []string
+		r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA, Observer: func() Watch {
+			return Watch{
+				Tell: func(o Observation) { seen = append(seen, o.MessageID+" "+o.Disposition.String()) },
+				Wants: func(d Disposition, reason string, n int) int {
+					asked = append(asked, strings.TrimSuffix(fmt.Sprintf("%d %s %s", n, d, reason), " "))
+					return map[Disposition]int{Delivered: 2, DeadLettered: 1, Retried: -1}[d]
+				},
+			}
+		}})
+		events := append(tracks("e", 5, 300), poison, invalid("i"), invalid("j"))
+		r.invoke(t.Context(), in{id: "m", body: body(keyA, events...)}, in{id: "u", body: "no JSON"})
+		want(t, "asked", asked, []string{"1 dead_lettered undecodable", "5 delivered", "2 dead_lettered invalid",
+			"1 dead_lettered rejected"})
+		want(t, "seen", seen, []string{"u dead_lettered", "e-0 delivered", "e-1 delivered", "i dead_lettered",
+			"poison dead_lettered"})
+
+		asked, seen = nil, nil
+		r.segment.answer = func(context.Context, *event.Batch) error { return status(429) }
+		r.invoke(t.Context(), in{id: "m", body: body(keyA, tracks("e", 3, 300)...)})
+		want(t, "asked", asked, []string{"3 retried throttled"})
+		want(t, "seen", len(seen), 0)
+	})
+}
+
+// A page that shows samples must not make each message be decoded at each receive of a long outage.
+func TestAWatchThatWantsSomeSeesAMessageBehindAnOpenBreakerOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(context.Context, *event.Batch) error { return status(503) })
+		var seen []string
+		r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA,
+			Senders: heavy.NewCounter("spillway", heavy.PartDeliver),
+			Observer: func() Watch {
+				return Watch{
+					Tell:  func(o Observation) { seen = append(seen, o.MessageID+" "+o.Detail) },
+					Wants: func(_ Disposition, _ string, n int) int { return n },
+				}
+			}})
+		packed := in{id: "m", body: body(keyA, tracks("e", 2, 300)...), sent: time.Now(), receives: 1}
+		for range breakAfter { // opens the breaker
+			r.invoke(t.Context(), packed)
+		}
+		seen = nil
+		r.invoke(t.Context(), packed)
+		want(t, "events of a new message", len(seen), 2)
+		if !strings.HasPrefix(seen[0], "e-0 the circuit breaker is open") || !strings.Contains(seen[0], "503") {
+			t.Errorf("it says %q", seen[0])
+		}
+		packed.receives = 2
+		r.invoke(t.Context(), packed)
+		want(t, "when it is received again", len(seen), 2)
 	})
 }
 

@@ -49,7 +49,8 @@ func (h *Handler) countSenders(m *delivery) {
 }
 
 // countUnread counts the senders of a message that is retained because the circuit breaker is open.
-// It is read for that, once: during an outage of Segment somebody asks who fills the queue.
+// It is read for that, once: during an outage of Segment somebody asks who fills the queue, and with
+// what.
 func (in *intake) countUnread(rec *record, f *failure) {
 	if in.h.config.Senders == nil || rec.receives > 1 || rec.redriven != "" {
 		return
@@ -57,5 +58,6 @@ func (in *intake) countUnread(rec *record, f *failure) {
 	m := in.decode(rec)
 	m.failure = f
 	in.h.countSenders(m)
+	in.ledger.observe(m)
 	in.h.release(m)
 }

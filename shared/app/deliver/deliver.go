@@ -47,7 +47,7 @@ type Parts struct {
 	// Report is called for each invocation, after its metrics have been written; may be nil.
 	Report func(deliver.Report)
 	// Observer is deliver.Config.Observer.
-	Observer func() func(deliver.Observation)
+	Observer func() deliver.Watch
 	// Senders counts who sends what. nil: a counter of the function's own does.
 	Senders *heavy.Counter
 }

@@ -69,8 +69,8 @@ type Parts struct {
 	OnRequest    func(ingest.Summary)
 	OnInvocation func(deliver.Report)
 	OnCanary     func(canary.Result)
-	Observer     func() func(deliver.Observation) // see deliver.Config
-	WrapIngest   func(http.Handler) http.Handler  // see appingest.Parts
+	Observer     func() deliver.Watch            // see deliver.Config
+	WrapIngest   func(http.Handler) http.Handler // see appingest.Parts
 
 	// These count who sends what; nil: the parts' own do. Traffic is what the canary compares; nil:
 	// nothing is.
