@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
@@ -96,6 +97,26 @@ func (p *pausedKeys) pause(key string, cause *failure, now time.Time) (began boo
 	k.cause = cause
 	k.until = now.Add(Backoff(k.times, cause.wait, rand.Float64()))
 	return true
+}
+
+// A Pause is a time in which nothing is sent to Segment with a write key.
+type Pause struct {
+	Key   string // by event.KeyID
+	Why   string // quotes no event
+	Until time.Time
+}
+
+// lasting returns the pauses that last, in no order.
+func (p *pausedKeys) lasting(now time.Time) []Pause {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var pauses []Pause
+	for key, k := range p.keys {
+		if now.Before(k.until) {
+			pauses = append(pauses, Pause{event.KeyID(key), k.cause.summary(), k.until})
+		}
+	}
+	return pauses
 }
 
 // resume forgets a key's pauses after Segment took a batch of it, except that refusedLately still

@@ -166,6 +166,7 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	s.wait()
 	l.finish(ctx)
 	l.report.Duration, l.report.BreakerOpen = time.Since(start), h.breaker.open()
+	l.report.Paused = h.keys.lasting(time.Now())
 	h.config.Report(ctx, l.report)
 	l.report.log(ctx, h.config.Logger)
 	return response(l.retained), nil

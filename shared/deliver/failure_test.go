@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/spillwayhq/spillway/shared/event"
@@ -77,4 +78,24 @@ func TestEventsAreRetriedWhileTheEndpointIsNotKnown(t *testing.T) {
 	want(t, "retried", r.last.Retried, map[string]int{"misconfigured": 1})
 	want(t, "details", details, []string{"the event was not sent: the endpoint of Segment is not known: no parameter"})
 	want(t, "calls while the key is paused", r.calls(func() { r.invoke(t.Context(), m) }), 0)
+}
+
+func TestTheReportNamesTheWriteKeysThatArePaused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(_ context.Context, b *event.Batch) error {
+			if b.WriteKey == keyA {
+				return status(429)
+			}
+			return nil
+		})
+		m, other := in{id: "m", body: body(keyA, track("e", 300))}, in{id: "o", body: body(keyB, track("o", 300))}
+		r.invoke(t.Context(), m, other)
+		want(t, "pauses", len(r.last.Paused), 1)
+		p := r.last.Paused[0]
+		want(t, "key", p.Key, event.KeyID(keyA))
+		want(t, "why", p.Why, answerSummaries[segment.Throttled])
+		time.Sleep(time.Until(p.Until))
+		r.invoke(t.Context(), other)
+		want(t, "pauses when it is over", len(r.last.Paused), 0)
+	})
 }

@@ -34,6 +34,7 @@ type Report struct {
 	VisibilityErrors int           // times that visibility could not be changed
 	BreakerOpen      bool          // Segment is considered down when the invocation ends
 	Misconfigured    []string      // the write keys, by event.KeyID, that Segment or the configuration refuses
+	Paused           []Pause       // that last when the invocation ends, in no order
 	Duration         time.Duration
 
 	// Events and Delivered do not include canaries, because canaries alone must not look like

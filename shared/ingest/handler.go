@@ -85,7 +85,7 @@ func (h *Handler) handle(header http.Header, r *http.Request, rt route, start ti
 // the dead-letter queue every invalid one.
 func (h *Handler) accept(r *http.Request, rt route, start time.Time, s *Summary) (refused *refusal) {
 	if refused = h.inFlight.refuse(); refused != nil {
-		h.countUnread(r, refused)
+		s.Key = h.countUnread(r, refused)
 		return refused
 	}
 	q := h.pool.get()
@@ -109,12 +109,14 @@ func (h *Handler) accept(r *http.Request, rt route, start time.Time, s *Summary)
 		}
 	}()
 	refused = h.process(q, r, rt, start)
+	key := q.sender.key
 	if q.sender.known {
 		h.count(q, refused)
 	} else {
-		h.countUnread(r, refused)
+		key = h.countUnread(r, refused)
 	}
 	*s, panicked = q.summary, false
+	s.Key = key
 	return refused
 }
 

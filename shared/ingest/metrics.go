@@ -7,13 +7,16 @@ import (
 	"time"
 
 	"github.com/spillwayhq/spillway/shared/emf"
+	"github.com/spillwayhq/spillway/shared/heavy"
 )
 
-// A Summary is the result of one request. It contains no text from the request.
+// A Summary is the result of one request. It contains no text from its body.
 type Summary struct {
 	Status  int
 	Code    string        // of a refusal; also of a pixel's, which is answered 200
+	Message string        // of a refusal, for people
 	Cause   Cause         // of a refusal
+	Key     heavy.Key     // of the events; zero: not known, or nobody counts senders
 	Latency time.Duration // from the arrival of the header to the answer
 
 	Accepted int            // events that the queue has

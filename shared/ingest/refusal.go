@@ -156,7 +156,7 @@ func (r *refusal) retrySeconds() int {
 // refuse makes the answer of a refusal. A refused pixel request is counted and logged, but answered
 // with the image, because a page must not show a broken one.
 func refuse(header http.Header, request *http.Request, rt route, r *refusal, s *Summary) answer {
-	s.Code, s.Cause = r.code, r.cause
+	s.Code, s.Message, s.Cause = r.code, r.message, r.cause
 	if rt.kind == routePixel && r != refusalMethod {
 		return pixel(header)
 	}

@@ -37,19 +37,22 @@ func (h *Handler) count(q *request, refused *refusal) {
 	})
 }
 
-// countUnread counts a request whose events were not read as one, by the write key in its header.
-func (h *Handler) countUnread(r *http.Request, refused *refusal) {
+// countUnread counts a request whose events were not read as one, by the write key in its header,
+// which it returns.
+func (h *Handler) countUnread(r *http.Request, refused *refusal) (counted heavy.Key) {
 	if h.config.Senders == nil || refused == nil {
-		return
+		return heavy.Key{}
 	}
 	key, _, ok := headerKey(r.Header.Get("Authorization"))
 	if !ok {
 		key = ""
 	}
 	known, _ := lookup(h.config.Keys, key)
+	counted = h.counted(key, &known)
 	if !h.isCanary(key) {
-		h.config.Senders.CountRequest(h.counted(key, &known), refused.code)
+		h.config.Senders.CountRequest(counted, refused.code)
 	}
+	return counted
 }
 
 func (h *Handler) isCanary(writeKey string) bool {

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"fmt"
 	"net/http/httptest"
 	"strings"
@@ -62,8 +63,9 @@ func TestEventsAreCountedByWhoSendsThem(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			counter := heavy.NewCounter("shop", heavy.PartIngest)
+			var last Summary
 			h, err := New(Config{Queue: withBreaker(new(acceptingQueue)), DeadLetters: new(acceptingQueue), Keys: c.set,
-				Senders: counter, CanaryWriteKey: "CANARY"})
+				Senders: counter, CanaryWriteKey: "CANARY", Report: func(s Summary) { last = s }})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -75,6 +77,9 @@ func TestEventsAreCountedByWhoSendsThem(t *testing.T) {
 				h.ServeHTTP(httptest.NewRecorder(), r)
 				if got, want := counted(counter), ids.Replace(c.want); got != want {
 					t.Errorf("counted is\n%s, want\n%s", got, want)
+				} else if key := "write-key=" + cmp.Or(last.Key.Name, last.Key.ID, heavy.Unknown); want != "" &&
+					!strings.Contains(want, key) || (last.Code != "") != (last.Message != "") {
+					t.Errorf("the summary %+v does not say whose request it was, or why it was refused", last)
 				}
 			}
 		})
