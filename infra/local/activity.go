@@ -1,6 +1,7 @@
 package local
 
 import (
+	"maps"
 	"sync"
 	"time"
 
@@ -28,6 +29,7 @@ type activity struct {
 	totals   Totals
 	degraded string
 	minute   deadletter.Minute // the last minute with a delivery
+	paused   map[string]deliver.Pause
 }
 
 func newActivity() *activity { return &activity{canaries: canary.NewTracker()} }
@@ -42,6 +44,7 @@ func (a *activity) invoked(r deliver.Report) {
 		a.countFlushes(&r, time.Now().Truncate(time.Minute))
 	}
 	a.totals.Delivered += int64(r.Delivered)
+	a.pause(r.Paused)
 	most := 0
 	for cause, n := range r.Causes {
 		a.totals.Retried += int64(n)
@@ -55,6 +58,27 @@ func (a *activity) invoked(r deliver.Report) {
 	for _, n := range r.DeadLettered {
 		a.totals.DeadLettered += int64(n)
 	}
+}
+
+// pause remembers the write keys that are paused. The environments pause them on their own: the
+// longest pause counts.
+func (a *activity) pause(pauses []deliver.Pause) {
+	for _, p := range pauses {
+		if p.Until.After(a.paused[p.Key].Until) {
+			if a.paused == nil {
+				a.paused = map[string]deliver.Pause{}
+			}
+			a.paused[p.Key] = p
+		}
+	}
+}
+
+// pauses are those that last, by write key.
+func (a *activity) pauses(now time.Time) map[string]deliver.Pause {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	maps.DeleteFunc(a.paused, func(_ string, p deliver.Pause) bool { return !now.Before(p.Until) })
+	return maps.Clone(a.paused)
 }
 
 func (a *activity) countFlushes(r *deliver.Report, minute time.Time) {

@@ -43,6 +43,19 @@ func Listen(addr, flag string) (net.Listener, error) {
 	return l, nil
 }
 
+// ListenOrFree is Listen, which with anyPort takes a free port if that of addr is in use.
+func ListenOrFree(addr, flag string, anyPort bool) (net.Listener, error) {
+	l, err := Listen(addr, flag)
+	if err == nil || !anyPort || !errors.Is(err, syscall.EADDRINUSE) {
+		return l, err
+	}
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	return Listen(net.JoinHostPort(host, "0"), flag)
+}
+
 func explainListen(err error, flag string) error {
 	switch {
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):

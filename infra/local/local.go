@@ -70,6 +70,12 @@ type Config struct {
 	// OnAlarm is told of each alarm that begins or ends, or whose notification was held back and
 	// goes out now; by one goroutine, which waits for it. nil: only the status has them.
 	OnAlarm func(AlarmChange)
+	// Console makes the operator's page, which is served at ConsoleAddr while the pipeline runs; nil:
+	// there is none. It refuses foreign hosts and pages itself. With ConsoleAnyPort it is served at a
+	// free port if that of ConsoleAddr is in use.
+	Console        func(*Pipeline) Page
+	ConsoleAddr    string
+	ConsoleAnyPort bool
 }
 
 // A Pipeline is a running pipeline. It is safe for concurrent use.
@@ -77,11 +83,13 @@ type Pipeline struct {
 	SQSURL     string // of the SQS emulator
 	IngestURL  string // of the ingest endpoint; empty: there is none
 	SegmentURL string // where events are delivered to
+	ConsoleURL string // of the operator's page; empty: there is none
 	LogPath    string // of the log of all parts
 	// OtherQueues are the events queues of other names in the data directory that hold messages.
 	// This pipeline does not deliver them.
 	OtherQueues []OtherQueue
 
+	topology     *topology.Topology
 	sqs          *sqs.Server
 	events, dead *sqs.Queue
 	segment      *segmentd.Server // nil with another Segment
@@ -98,7 +106,9 @@ type Pipeline struct {
 	activity *activity
 	monitor  *monitor
 	senders  *senders
+	account  *account
 	watchers watchers
+	samples  samples
 	mu       sync.Mutex
 	final    *Status // after Run
 }
@@ -120,7 +130,7 @@ func Start(c Config) (*Pipeline, error) {
 	if err := diskdir.Make(c.Dir); err != nil {
 		return nil, fmt.Errorf("%w: name another data directory with --data-dir", err)
 	}
-	p := &Pipeline{LogPath: filepath.Join(c.Dir, "deliver.log"), hold: c.Hold, activity: newActivity(),
+	p := &Pipeline{LogPath: filepath.Join(c.Dir, "deliver.log"), topology: &t, hold: c.Hold, activity: newActivity(),
 		guard: Guard{Names: c.Hosts}}
 	p.log = &lumberjack.Logger{Filename: p.LogPath, MaxSize: 10, MaxBackups: 1}
 	p.logger = jsonlog.New(p.log, nil)
@@ -141,7 +151,10 @@ func (p *Pipeline) open(c *Config, t *topology.Topology) (err error) {
 	if p.monitor, err = newMonitor(t, p.logger, c.OnAlarm); err != nil {
 		return err
 	}
+	p.monitor.evaluates = !c.Hold
 	p.monitor.watch(p.events, p.dead)
+	p.account = &account{put: p.monitor.store.Put, pipeline: t.Names.Pipeline, queue: p.events.Stats,
+		requests: p.activity.requests.Totals}
 	p.senders = newSenders(t.Names.Pipeline, p.monitor.store, p.monitor.tee(p.log))
 	options := PipelineOptions(t, p.SQSURL)
 	options.SegmentURL, options.Gzip, options.WriteKey = p.SegmentURL, !c.Plain, c.WriteKey
@@ -151,7 +164,7 @@ func (p *Pipeline) open(c *Config, t *topology.Topology) (err error) {
 		SQS: newClient(p.sqs, p.SQSURL), Metrics: p.senders, Logger: p.logger,
 		IngestSenders: p.senders.ingest, DeliverSenders: p.senders.events, Traffic: p.senders,
 		OnRequest: p.requested, OnInvocation: p.activity.invoked, OnCanary: p.activity.canaries.RecordSent,
-		Observer: p.watchers.observer, WrapIngest: func(h http.Handler) http.Handler {
+		Observer: p.observe, WrapIngest: func(h http.Handler) http.Handler {
 			return Guard{Names: c.Hosts, Open: usedByPages}.Wrap(withStoreHealth(h, p.sqs))
 		},
 	}}
@@ -160,7 +173,10 @@ func (p *Pipeline) open(c *Config, t *topology.Topology) (err error) {
 			return err
 		}
 	}
-	return p.openDelivery(t, parts)
+	if err := p.openDelivery(t, parts); err != nil || c.Console == nil {
+		return err
+	}
+	return p.openConsole(c)
 }
 
 // openQueues opens the SQS emulator with the topology's queues.
@@ -266,6 +282,7 @@ func (p *Pipeline) openDelivery(t *topology.Topology, parts *pipeline.Pipeline) 
 func (p *Pipeline) requested(s ingestservice.Summary) {
 	p.activity.requests.Add(s)
 	p.monitor.requested(s)
+	p.samples.refused(&s)
 }
 
 // QueueURL returns the URL of the queue with that name.
@@ -290,7 +307,7 @@ func (p *Pipeline) Status() Status {
 	}
 	events, dead := p.events.Stats(), p.dead.Stats()
 	s := newStatus(time.Now(), events, dead)
-	s.Version, s.IngestURL, s.SegmentURL = version.String(), p.IngestURL, p.SegmentURL
+	s.Version, s.IngestURL, s.SegmentURL, s.ConsoleURL = version.String(), p.IngestURL, p.SegmentURL, p.ConsoleURL
 	p.activity.addTo(&s)
 	s.withStore(p.sqs.Health(), events, dead)
 	if p.ingest != nil {
@@ -311,9 +328,9 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	failed := make(chan error, len(p.listeners)+1)
 	// What is under way in one part needs the parts that are started before it.
 	stopServing := background(context.WithoutCancel(ctx), func(ctx context.Context) { p.listeners.run(ctx, failed) })
-	stopDelivery, stopCanary, stopMonitor := func() {}, func() {}, func() {}
+	stopDelivery, stopCanary := func() {}, func() {}
+	stopMonitor, stopAccount := background(ctx, p.monitor.run), background(ctx, p.account.run)
 	if !p.hold {
-		stopMonitor = background(ctx, p.monitor.run)
 		stopDelivery = background(ctx, func(ctx context.Context) {
 			if err := p.mapping.Run(ctx); err != nil {
 				failed <- err
@@ -329,6 +346,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	case err = <-failed:
 	}
 	stopMonitor()
+	stopAccount()
 	stopCanary()
 	stopDelivery()
 	stopServing()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/spillwayhq/spillway/infra/local/cloudwatch"
@@ -61,13 +62,61 @@ type monitor struct {
 	function  string
 	// concurrent is how many invocations of function are under way.
 	concurrent func() int64
+	evaluates  bool // otherwise it only has the metrics
+	firings    firings
 	onChange   func(AlarmChange)
 	logger     *slog.Logger
 }
 
+// A Firing is a time in which an alarm fired; To is zero while it does.
+type Firing struct{ From, To time.Time }
+
+// maxFirings is how many times an alarm is remembered to have fired: one that changes every five
+// minutes, for a day.
+const maxFirings = 300
+
+// firings are when each alarm fired since the start, by its name; at most the last maxFirings. It
+// is safe for concurrent use.
+type firings struct {
+	mu sync.Mutex
+	of map[string][]Firing
+}
+
+func (f *firings) record(c *cloudwatch.Change) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	all := f.of[c.Alarm]
+	switch last := len(all) - 1; {
+	case c.From == c.To:
+		return
+	case c.To == cloudwatch.Alarm:
+		all = append(all, Firing{From: c.At})
+	case c.From == cloudwatch.Alarm && last >= 0:
+		all[last].To = c.At
+	}
+	if f.of == nil {
+		f.of = map[string][]Firing{}
+	}
+	f.of[c.Alarm] = all[max(0, len(all)-maxFirings):]
+}
+
+// since returns those that lasted after a time, oldest first.
+func (f *firings) since(alarm string, at time.Time) []Firing {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var found []Firing
+	for _, one := range f.of[alarm] {
+		if one.To.IsZero() || one.To.After(at) {
+			found = append(found, one)
+		}
+	}
+	return found
+}
+
 func newMonitor(t *topology.Topology, logger *slog.Logger, onChange func(AlarmChange)) (*monitor, error) {
 	m := &monitor{store: cloudwatch.NewStore(metricsRetention), texts: map[string]string{},
-		function: t.Names.DeliverFunction, concurrent: func() int64 { return 0 }, onChange: onChange, logger: logger}
+		evaluates: true, function: t.Names.DeliverFunction, concurrent: func() int64 { return 0 }, onChange: onChange,
+		logger: logger}
 	var err error
 	if m.evaluator, err = cloudwatch.New(t, m.store, cloudwatch.Typical()); err != nil {
 		return nil, err
@@ -129,6 +178,9 @@ func (m *monitor) run(ctx context.Context) {
 // metrics of that time are missing, which no alarm takes for silence.
 func (m *monitor) minute(ctx context.Context, end time.Time) {
 	m.sample(end.Add(-time.Minute))
+	if !m.evaluates {
+		return
+	}
 	for _, c := range m.evaluate(end) {
 		m.logger.WarnContext(ctx, "an alarm has changed", "alarm", c.Alarm, "state", c.To, "was", c.From,
 			"reason", c.Reason, "notified", c.Notified)
@@ -155,6 +207,7 @@ func (m *monitor) evaluate(now time.Time) []AlarmChange {
 	}
 	var changes []AlarmChange
 	for _, change := range m.evaluator.Evaluate(now) {
+		m.firings.record(&change)
 		c := AlarmChange{Change: change, Text: m.texts[change.Alarm]}
 		if before := since[c.Alarm]; !before.IsZero() {
 			c.After = now.Sub(before)

@@ -107,6 +107,9 @@ func TestTheMonitorTellsOfEachAlarmThatBeginsAndEnds(t *testing.T) {
 			t.Errorf("the log lacks the line of metrics: %s", &log)
 		}
 		for _, a := range m.alarms() {
+			if f := m.firings.since(a.Name, time.Now().Add(-time.Hour)); len(f) != 1 || f[0].From != a.Since || !f[0].To.IsZero() {
+				t.Errorf("%s fires since %v, and has fired %+v", a.Name, a.Since, f)
+			}
 			if !a.Fires() || a.Reason == "" || a.Text == "" || a.Notified == (a.Name == "lambda") {
 				t.Errorf("%+v", a)
 			}
@@ -115,9 +118,35 @@ func TestTheMonitorTellsOfEachAlarmThatBeginsAndEnds(t *testing.T) {
 		if got := told.take(); strings.Count(got, "ends after 2m0s") != 4 {
 			t.Errorf("it tells\n%swant that all four end, as soon as the value has left the range", got)
 		}
+		for _, a := range m.alarms() {
+			if f := m.firings.since(a.Name, time.Now().Add(-time.Hour)); len(f) != 1 || f[0].To.Sub(f[0].From) != 2*time.Minute ||
+				len(m.firings.since(a.Name, f[0].To)) != 0 {
+				t.Errorf("%s has fired %+v", a.Name, f)
+			}
+		}
 		cancel()
 		running.Wait()
 	})
+}
+
+func TestOnlyTheLastFiringsOfAnAlarmAreKept(t *testing.T) {
+	t.Parallel()
+	var f firings
+	at := time.Date(2018, 9, 24, 10, 0, 0, 0, time.UTC)
+	state := cloudwatch.InsufficientData
+	for range 2 * (maxFirings + 10) {
+		to := cloudwatch.Alarm
+		if state == to {
+			to = cloudwatch.OK
+		}
+		f.record(&cloudwatch.Change{At: at, Alarm: "a", From: state, To: to})
+		f.record(&cloudwatch.Change{At: at, Alarm: "a", From: to, To: to, Notified: true})
+		state, at = to, at.Add(time.Minute)
+	}
+	if all := f.since("a", time.Time{}); len(all) != maxFirings || all[0].To.Sub(all[0].From) != time.Minute ||
+		all[maxFirings-1].To != at.Add(-time.Minute) {
+		t.Errorf("%d are kept: %+v", len(all), all[:1])
+	}
 }
 
 func TestALineOfMetricsThatIsCutIsLoggedAndGoesOnToTheLog(t *testing.T) {

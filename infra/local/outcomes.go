@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/spillwayhq/spillway/shared/deliver"
-	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
@@ -67,23 +66,16 @@ type watcher struct {
 	lost                 atomic.Int64
 }
 
-// observer is a deliver.Config.Observer.
-func (w *watchers) observer() func(deliver.Observation) {
+// any reports whether a client follows.
+func (w *watchers) any() bool {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	if len(w.all) == 0 {
-		return nil
-	}
-	return w.tell
+	return len(w.all) > 0
 }
 
-// tell sends an outcome to all watchers. It drops it for those that are too slow.
-func (w *watchers) tell(o deliver.Observation) {
-	line := Outcome{
-		At: time.Now(), Outcome: o.Disposition.String(), Reason: o.Reason, Detail: o.Detail, MessageID: o.MessageID,
-		WriteKey: event.KeyID(o.WriteKey), Age: o.Age, Receives: o.Receives,
-	}
-	line.describe(o.Event)
+// tell sends an outcome to all watchers. It drops it for those that are too slow. event is the
+// event's payload.
+func (w *watchers) tell(line Outcome, event []byte) {
 	var payload json.RawMessage
 	w.mu.RLock()
 	defer w.mu.RUnlock()
@@ -92,7 +84,7 @@ func (w *watchers) tell(o deliver.Observation) {
 			continue
 		}
 		if to.payload && payload == nil {
-			payload = asJSON(o.Event)
+			payload = asJSON(event)
 		}
 		line.Payload = nil
 		if to.payload {

@@ -31,15 +31,15 @@ func watching(t *testing.T, w *watchers, query string) *watcher {
 func TestWithoutWatchersNothingIsObserved(t *testing.T) {
 	t.Parallel()
 	var w watchers
-	if w.observer() != nil {
+	if w.any() {
 		t.Error("outcomes are observed")
 	}
 	one := watching(t, &w, "")
-	if w.observer() == nil {
+	if !w.any() {
 		t.Error("no outcome is observed")
 	}
 	w.remove(one)
-	if w.observer() != nil {
+	if w.any() {
 		t.Error("outcomes are observed for a watcher that has gone")
 	}
 }
@@ -60,7 +60,7 @@ func TestAWatcherSeesWhatItAskedFor(t *testing.T) {
 		{Event: []byte(`{"type":"identify","userId":7}`), Disposition: deliver.Delivered, MessageID: "m3"},
 		{Event: []byte("no \xff JSON"), Disposition: deliver.DeadLettered, Reason: "undecodable", MessageID: "m4"},
 	} {
-		w.observer()(o)
+		w.tell(newOutcome(&o), o.Event)
 	}
 	want := []string{
 		"track/Run/u1/m1 page/Home/u2/m2 identify//7/m3 ///m4",
@@ -92,7 +92,7 @@ func TestASlowWatcherLosesOutcomesWithoutDelayingDelivery(t *testing.T) {
 	var w watchers
 	slow := watching(t, &w, "")
 	for range watchAhead + 500 {
-		w.tell(deliver.Observation{Event: []byte(`{"type":"track"}`), Disposition: deliver.Delivered})
+		w.tell(Outcome{Outcome: "delivered"}, nil)
 	}
 	if n := slow.lost.Load(); n != 500 || len(slow.lines) != watchAhead {
 		t.Errorf("%d lost, %d wait", n, len(slow.lines))
@@ -117,7 +117,7 @@ func TestOutcomesAreLinesAndLostOnesAreCounted(t *testing.T) {
 	defer resp.Body.Close()
 	// The header has come, so the watcher is there.
 	w.all[0].lost.Store(3)
-	w.observer()(deliver.Observation{Event: []byte(`{"type":"track","event":"<Run>"}`), Disposition: deliver.Delivered})
+	w.tell(Outcome{Outcome: "delivered", Event: "<Run>"}, nil)
 	lines := bufio.NewScanner(resp.Body)
 	var got []Outcome
 	for len(got) < 2 && lines.Scan() {
@@ -174,7 +174,8 @@ func BenchmarkWatched(b *testing.B) {
 				}
 			}()
 			for b.Loop() {
-				w.tell(deliver.Observation{Event: event, Disposition: deliver.Delivered, WriteKey: "a-write-key", MessageID: "m1"})
+				w.tell(newOutcome(&deliver.Observation{Event: event, Disposition: deliver.Delivered, WriteKey: "a-write-key",
+					MessageID: "m1"}), event)
 			}
 			close(one.lines)
 		})

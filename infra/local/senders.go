@@ -46,8 +46,8 @@ type senders struct {
 func newSenders(pipeline string, store *cloudwatch.Store, log io.Writer) *senders {
 	s := &senders{pipeline: pipeline, store: store, log: log, ingest: heavy.NewCounter(pipeline, heavy.PartIngest),
 		events: heavy.NewCounter(pipeline, heavy.PartDeliver)}
-	// On this machine users may be named: nothing leaves it. All events come to deliver, so it is enough
-	// to look for their users there, which takes 1 µs an event.
+	// On this machine users may be named: nothing leaves it. All events come to deliver, so it is
+	// enough to look for their users there, which takes 1 µs an event.
 	s.events.Users = true
 	for _, k := range s.keys() {
 		store.Keep(k, windowRetention)
@@ -98,6 +98,21 @@ func (s *senders) Lines(_ context.Context, from, to time.Time) ([]heavy.Line, er
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return heavy.Between(s.lines, from, to), nil
+}
+
+// soFar returns the lines with what was counted since the last ones too, without writing it. n is
+// how many names of each kind there are of that.
+func (s *senders) soFar(from, to time.Time, n int) []heavy.Line {
+	s.mu.Lock()
+	lines := heavy.Between(s.lines, from, to)
+	s.mu.Unlock()
+	now := time.Now()
+	for _, c := range []*heavy.Counter{s.ingest, s.events} {
+		if l, ok := c.Peek(now, n); ok && !now.Before(from) && now.Before(to) {
+			lines = append(lines, l)
+		}
+	}
+	return lines
 }
 
 // Windows implements traffic.Source.

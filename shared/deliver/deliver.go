@@ -92,7 +92,8 @@ type Config struct {
 	// which it returns true are neither sent nor counted as delivered, so that the alarms can be
 	// tried. Nil: none. It must be fast and is called by one goroutine at a time.
 	DropCanary func(event []byte) bool
-	// Observer is called at the beginning of each invocation. It returns who follows its events now.
+	// Observer is called at the beginning of each invocation. It returns who follows its events
+	// now.
 	Observer func() Watch
 }
 

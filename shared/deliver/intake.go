@@ -53,9 +53,9 @@ func (in *intake) take(rec *record) {
 	in.pack(m)
 }
 
-// isDropped reports whether a message is one of the canary's that is not to arrive: all of its events
-// are, and each could be sent. A message that has another write key, or only the default one, never
-// is.
+// isDropped reports whether a message is one of the canary's that is not to arrive: all of its
+// events are, and each could be sent. A message that has another write key, or only the default
+// one, never is.
 func (in *intake) isDropped(m *delivery) bool {
 	drop := in.h.config.DropCanary
 	if drop == nil || !m.canary || m.ownKey != in.h.config.CanaryWriteKey || m.failure != nil || len(m.events) == 0 ||

@@ -49,8 +49,8 @@ func (h *Handler) countSenders(m *delivery) {
 }
 
 // countUnread counts the senders of a message that is retained because the circuit breaker is open.
-// It is read for that, once: during an outage of Segment somebody asks who fills the queue, and with
-// what.
+// It is read for that, once: during an outage of Segment somebody asks who fills the queue, and
+// with what.
 func (in *intake) countUnread(rec *record, f *failure) {
 	if in.h.config.Senders == nil || rec.receives > 1 || rec.redriven != "" {
 		return

@@ -270,14 +270,33 @@ func (c *Counter) Take(now time.Time) (Line, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.written.Store(now.Unix() / 60)
+	l := c.line(now, Accepted, Refused)
+	for i := range c.by {
+		c.by[i].reset()
+	}
+	c.from, c.accepted, c.bytes, c.refused = now, 0, 0, 0
+	return l, l.Events+l.Refused > 0
+}
+
+// Peek returns what was counted since the last Take, with up to n names of each kind, and goes on
+// counting. false: nothing was. It takes about as long as Take, and Count waits for it.
+func (c *Counter) Peek(now time.Time, n int) (Line, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l := c.line(now, n, n)
+	return l, l.Events+l.Refused > 0
+}
+
+// line is what was counted since the last Take, with so many names of each By.
+func (c *Counter) line(now time.Time, accepted, refused int) Line {
 	l := Line{Time: now.UTC(), Level: "INFO", Message: Message, Pipeline: c.pipeline, Part: c.part, From: c.from.UTC(),
 		Events: c.accepted, Bytes: c.bytes, Refused: c.refused}
 	for _, by := range all {
 		s := c.sketch(by)
 		l.Missed = max(l.Missed, s.floor)
-		accepted, next := c.entries(by, Accepted, func(x *counter) bool { return x.code == 0 })
-		refused, nextRefused := c.entries(by, Refused, func(x *counter) bool { return x.code != 0 })
-		l.Heaviest = slices.Concat(l.Heaviest, accepted, refused)
+		heaviest, next := c.entries(by, accepted, func(x *counter) bool { return x.code == 0 })
+		others, nextRefused := c.entries(by, refused, func(x *counter) bool { return x.code != 0 })
+		l.Heaviest = slices.Concat(l.Heaviest, heaviest, others)
 		if c.part == PartDeliver {
 			next += nextRefused
 		}
@@ -287,10 +306,8 @@ func (c *Counter) Take(now time.Time) (Line, bool) {
 			}
 			l.Unlisted[by] = next
 		}
-		s.reset()
 	}
-	c.from, c.accepted, c.bytes, c.refused = now, 0, 0, 0
-	return l, l.Events+l.Refused > 0
+	return l
 }
 
 // entries are the n heaviest that a filter takes. next is what the one after them has.

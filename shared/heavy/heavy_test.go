@@ -103,6 +103,25 @@ func TestWhatWasTakenIsForgotten(t *testing.T) {
 	}
 }
 
+func TestAPeekChangesNothing(t *testing.T) {
+	c := NewCounter("shop", PartIngest)
+	for i := range Accepted + 5 {
+		c.Count(Key{ID: fmt.Sprint("k", i)}, 1, func(int) Event { return Event{Name: []byte("a"), Size: 1} })
+	}
+	now := time.Now()
+	for range 2 {
+		if l, ok := c.Peek(now, 100); !ok || l.Events != Accepted+5 || len(l.Heaviest) != 1+Accepted+5 || !c.Due(now) {
+			t.Errorf("there are not all keys in %v", l)
+		}
+	}
+	if l, ok := c.Take(now); !ok || l.Events != Accepted+5 || len(l.Heaviest) != 1+Accepted {
+		t.Errorf("after a peek it takes %v", l)
+	}
+	if _, ok := c.Peek(now, 100); ok {
+		t.Error("what was taken is still there")
+	}
+}
+
 func TestNamesAreCutAndShowNoControlCharacters(t *testing.T) {
 	long := strings.Repeat("é", 60)
 	for name, want := range map[string]string{

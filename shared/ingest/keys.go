@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 
 	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/event"
@@ -94,6 +96,9 @@ func (k *Keys) Lookup(writeKey string) (Key, bool) {
 	key, ok := k.byDigest[k.digest(writeKey)]
 	return key, ok
 }
+
+// List returns what is known of each key, in no order.
+func (k *Keys) List() []Key { return slices.Collect(maps.Values(k.byDigest)) }
 
 // State implements [KeySet].
 func (k *Keys) State() KeysState { return KeysCurrent }

@@ -168,6 +168,15 @@ func (e *Endpoint) KeysFailure() error {
 	return e.keys.Failure()
 }
 
+// Keys returns the write keys of the configured set, without the keys themselves, sorted by name;
+// false: none is configured, and any well-formed write key is accepted.
+func (e *Endpoint) Keys() (keys []ingest.Key, configured bool) {
+	if e.keys == nil {
+		return nil, false
+	}
+	return e.keys.List(), true
+}
+
 // Close unlocks the spill directory of an endpoint that is not served; Serve does it itself.
 func (e *Endpoint) Close() error { return e.queues.close() }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/spillwayhq/spillway/shared/ingest"
@@ -66,6 +67,18 @@ func (s *Set) Lookup(writeKey string) (key ingest.Key, found bool) {
 		}
 	}
 	return key, found
+}
+
+// List returns what is known of each write key, sorted by name.
+func (s *Set) List() []ingest.Key {
+	var all []ingest.Key
+	for _, p := range s.parts {
+		if keys, ok := p.Load(); ok {
+			all = append(all, keys.List()...)
+		}
+	}
+	slices.SortFunc(all, func(a, b ingest.Key) int { return strings.Compare(a.Name, b.Name) })
+	return all
 }
 
 // State implements ingest.KeySet.

@@ -1,0 +1,92 @@
+package local
+
+import (
+	"math"
+	"time"
+
+	"github.com/spillwayhq/spillway/infra/local/cloudwatch"
+	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/deliver"
+	"github.com/spillwayhq/spillway/shared/heavy"
+	"github.com/spillwayhq/spillway/shared/ingest"
+)
+
+// A Reader reads what a pipeline knows about itself, as the operator's page needs it: what of a
+// deployment is in CloudWatch and in the functions' logs. Everything is in memory, and of this run.
+// It is safe for concurrent use.
+type Reader struct{ p *Pipeline }
+
+// Reader returns what reads the pipeline.
+func (p *Pipeline) Reader() Reader { return Reader{p} }
+
+// Topology is that of the pipeline.
+func (r Reader) Topology() topology.Topology { return *r.p.topology }
+
+// Metrics returns n values of each metric, of the periods from a time on; NaN where there is no
+// data. period is whole minutes. Of publishers' EventsPublished, which programs on this machine do
+// not write here, it returns the events that the queue received otherwise than from ingest.
+func (r Reader) Metrics(metrics []topology.Metric, from time.Time, period time.Duration, n int) ([][]float64, error) {
+	values := make([][]float64, len(metrics))
+	for i, m := range metrics {
+		k := cloudwatch.KeyOf(m)
+		if m.Own == "publisher" && m.Name == "EventsPublished" {
+			k = otherKey(m.Pipeline)
+		}
+		var err error
+		if values[i], err = r.p.monitor.store.Values(k, m.Statistic, from, period, n); err != nil {
+			return nil, err
+		}
+	}
+	return values, nil
+}
+
+// Refusals returns how many requests ingest refused from one minute on and before another, by the
+// code of its answer. It includes those of the canary.
+func (r Reader) Refusals(from, to time.Time) (map[string]float64, error) {
+	codes := map[string]float64{}
+	minutes := int(to.Sub(from) / time.Minute)
+	for _, k := range r.p.monitor.store.Keys() {
+		if minutes <= 0 || k != refusedKey(k.Pipeline, k.Value) {
+			continue
+		}
+		values, err := r.p.monitor.store.Values(k, "Sum", from, time.Duration(minutes)*time.Minute, 1)
+		if err != nil {
+			return nil, err
+		}
+		if !math.IsNaN(values[0]) {
+			codes[k.Value] = values[0]
+		}
+	}
+	return codes, nil
+}
+
+// Firings returns when an alarm fired, as far as that was after a time, oldest first.
+func (r Reader) Firings(alarm string, since time.Time) []Firing {
+	return r.p.monitor.firings.since(alarm, since)
+}
+
+// Samples returns at most limit of the latest events that a filter takes, newest first and without
+// their payloads: there are up to 100 of each outcome and reason. Requests that ingest refused are
+// among them, with the outcome "refused". The filter must not keep its argument, nor call the
+// Reader.
+func (r Reader) Samples(limit int, takes func(*Outcome) bool) []Outcome {
+	return r.p.samples.find(limit, takes)
+}
+
+// Senders returns the lines of who sent what that were written in a time, at most 26 hours ago, and
+// one of each part with what was counted since, with up to n names of each kind.
+func (r Reader) Senders(from, to time.Time, n int) []heavy.Line {
+	return r.p.senders.soFar(from, to, n)
+}
+
+// WriteKeys returns the write keys that ingest accepts, sorted by name; false: it accepts any.
+func (r Reader) WriteKeys() ([]ingest.Key, bool) {
+	if r.p.ingest == nil {
+		return nil, false
+	}
+	return r.p.ingest.Keys()
+}
+
+// Pauses returns the write keys with which nothing is sent to Segment at a time, by their
+// fingerprints.
+func (r Reader) Pauses(now time.Time) map[string]deliver.Pause { return r.p.activity.pauses(now) }
