@@ -30,7 +30,9 @@ const (
 	// writes on its own.
 	maxDelay = 30 * time.Second
 	// pattern selects the lines that package deliver writes once per invocation.
-	pattern = `{ $.msg = "delivered" }`
+	pattern = `{ ` + invocations + ` }`
+	// invocations is the condition for them in a pattern.
+	invocations = `$.msg = "delivered"`
 )
 
 // An Invocation is a line of the log.
@@ -48,6 +50,31 @@ type Invocation struct {
 	Oldest       int64          `json:"oldest_ms"`
 	Duration     int64          `json:"duration_ms"`
 	Breaker      string         `json:"breaker"`
+	// Misconfigured are the write keys, by their fingerprints, that Segment or the configuration refuses.
+	Misconfigured []string `json:"misconfigured_keys"`
+}
+
+// Pattern selects the lines of invocations with an event of this outcome, and of this reason; empty: any.
+// A reason must be lower-case letters and underscores.
+func Pattern(outcome, reason string) string {
+	field := map[string]string{deliver.Retried.String(): "retried", deliver.DeadLettered.String(): "dead_lettered"}[outcome]
+	switch {
+	case outcome == deliver.Delivered.String():
+		return `{ ` + invocations + ` && $.delivered > 0 }`
+	case field != "" && reason != "":
+		return fmt.Sprintf(`{ %s && $.%s.%s > 0 }`, invocations, field, reason)
+	case field != "": // the level says that not all was delivered
+		return `{ ` + invocations + ` && $.level = "WARN" }`
+	}
+	return pattern
+}
+
+// Parse reads a line of the log; ok is false if it is not one of an invocation.
+func Parse(line string) (i Invocation, ok bool) {
+	i.Raw = strings.TrimSpace(line)
+	var kind struct{ Msg string }
+	ok = json.Unmarshal([]byte(i.Raw), &kind) == nil && kind.Msg == "delivered" && json.Unmarshal([]byte(i.Raw), &i) == nil
+	return i, ok
 }
 
 // Has reports whether any of the invocation's events had that outcome.
@@ -121,8 +148,7 @@ func showNew(lines []types.FilteredLogEvent, shown map[string]time.Time, show fu
 			continue
 		}
 		shown[id] = time.UnixMilli(aws.ToInt64(line.Timestamp))
-		i := Invocation{Raw: strings.TrimSpace(aws.ToString(line.Message))}
-		if json.Unmarshal([]byte(i.Raw), &i) == nil {
+		if i, ok := Parse(aws.ToString(line.Message)); ok {
 			show(&i)
 		}
 	}
