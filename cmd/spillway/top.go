@@ -171,13 +171,9 @@ func (f *topFlags) read(ctx context.Context, errOut io.Writer, names topology.Na
 			}
 		}
 	}
-	var all []heavy.Line
-	for _, span := range top.Spans(time.Now(), f.since) {
-		lines, err := source.Lines(ctx, span.From, span.To)
-		if err != nil {
-			return "", nil, err
-		}
-		all = append(all, lines...)
+	all, err := top.Read(ctx, source, time.Now(), f.since)
+	if err != nil {
+		return "", nil, err
 	}
 	scanned := source.Scanned()
 	fmt.Fprintf(errOut, "%s of logs were scanned, for $%.4f\n", humanize.Bytes(uint64(max(0, scanned))),

@@ -62,6 +62,25 @@ func Configuration(ctx context.Context, c aws.Config, name string) (f Function, 
 	return f, Lambda(c).JSON(ctx, "/2015-03-31/functions/"+name+"/configuration", nil, &f)
 }
 
+// An EventSource is what Lambda says of a mapping that feeds a queue to a function.
+type EventSource struct {
+	EventSourceArn                 string
+	State, StateTransitionReason   string
+	LastProcessingResult           string
+	BatchSize                      int
+	MaximumBatchingWindowInSeconds int
+	ScalingConfig                  struct{ MaximumConcurrency int }
+	FunctionResponseTypes          []string
+}
+
+// EventSources reads the event sources of a function by its name. It needs the permission
+// lambda:ListEventSourceMappings.
+func EventSources(ctx context.Context, c aws.Config, name string) ([]EventSource, error) {
+	var page struct{ EventSourceMappings []EventSource }
+	err := Lambda(c).JSON(ctx, "/2015-03-31/event-source-mappings", url.Values{"FunctionName": {name}}, &page)
+	return page.EventSourceMappings, err
+}
+
 // EventBridge is a client of EventBridge.
 func EventBridge(c aws.Config) *Client {
 	return &Client{config: c, service: "events", variable: "EVENTBRIDGE"}

@@ -15,19 +15,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"github.com/spillwayhq/spillway/cmd/spillway/deployed"
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/version"
-)
-
-// The variables of the functions that name what the checks read.
-const (
-	varVersion           = version.Variable
-	varIngestURL         = "SPILLWAY_INGEST_URL" // of the canary
-	varPublicURL         = "SPILLWAY_PUBLIC_URL" // of ingest
-	varEndpoint          = "SPILLWAY_SEGMENT_ENDPOINT"
-	varEndpointParameter = "SPILLWAY_SEGMENT_ENDPOINT_PARAMETER"
-	varKeyParameter      = "SPILLWAY_WRITE_KEY_PARAMETER"
-	varKeysParameters    = "SPILLWAY_WRITE_KEYS_PARAMETER" // separated by commas
 )
 
 // redeploy also restores what somebody has changed or deleted by hand. A plain deployment changes
@@ -47,7 +37,7 @@ func Deployed(ctx context.Context, c aws.Config, names topology.Names, ingestURL
 	environment := f.environment()
 	topics := f.topics(&t)
 	s := r.second(ctx, &t, topics, environment,
-		cmp.Or(ingestURL, environment[varPublicURL], environment[varIngestURL]))
+		cmp.Or(ingestURL, environment[deployed.VarPublicURL], environment[deployed.VarIngestURL]))
 	return newReport(names.Pipeline, c.Region, judge(&t, &f, &s, environment, topics)), nil
 }
 
@@ -67,10 +57,8 @@ func (f *first) topology(n topology.Names) topology.Topology {
 	if f.reserved.err == nil {
 		o.ReservedConcurrency = f.reserved.value
 	}
-	if f.source.err == nil && len(f.source.value) > 0 {
-		s := f.source.value[0]
-		o.BatchSize, o.MaximumConcurrency = s.BatchSize, s.ScalingConfig.MaximumConcurrency
-		o.BatchingWindow = time.Duration(s.MaximumBatchingWindowInSeconds) * time.Second
+	if f.source.err == nil {
+		deployed.Feed(&o, f.source.value)
 	}
 	o.NoIngest, o.NoCanary = isMissing(f.functions[n.IngestFunction].err), isMissing(f.functions[n.CanaryFunction].err)
 	return topology.New(o)
@@ -103,17 +91,13 @@ func (f *first) topics(t *topology.Topology) []string {
 
 // parameters are the names of the SSM parameters that the functions read.
 func parameters(environment map[string]string) []string {
-	names := keysParameters(environment)
-	for _, variable := range []string{varKeyParameter, varEndpointParameter} {
+	names := deployed.KeysParameters(environment)
+	for _, variable := range []string{deployed.VarKeyParameter, deployed.VarEndpointParameter} {
 		if name := environment[variable]; name != "" {
 			names = append(names, name)
 		}
 	}
 	return names
-}
-
-func keysParameters(environment map[string]string) []string {
-	return strings.FieldsFunc(environment[varKeysParameters], func(r rune) bool { return r == ',' })
 }
 
 func alarmNames(t *topology.Topology) []string {
@@ -144,7 +128,7 @@ func judge(t *topology.Topology, f *first, s *second, environment map[string]str
 		r := f.functions[of.Name]
 		checks = append(checks, judgeFunction(of, r))
 		if r.err == nil {
-			versions[strings.TrimPrefix(of.Name, n.Pipeline+"-")] = r.value.Environment.Variables[varVersion]
+			versions[strings.TrimPrefix(of.Name, n.Pipeline+"-")] = r.value.Environment.Variables[deployed.VarVersion]
 		}
 	}
 	if len(versions) > 0 {

@@ -17,6 +17,7 @@ import (
 	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
 	"github.com/aws/smithy-go"
 
+	"github.com/spillwayhq/spillway/cmd/spillway/deployed"
 	"github.com/spillwayhq/spillway/infra/local"
 	emulated "github.com/spillwayhq/spillway/infra/local/cloudwatch"
 	"github.com/spillwayhq/spillway/infra/topology"
@@ -36,8 +37,8 @@ func code(c string) error { return &smithy.GenericAPIError{Code: c, Message: "as
 func healthy() (first, second) {
 	t := topology.Default()
 	f := first{functions: map[string]read[function]{}, queues: map[string]read[map[string]string]{}}
-	variables := map[string]string{varVersion: "v1", varKeyParameter: "/key", varKeysParameters: "/keys,/more",
-		varEndpoint: "https://api.segment.io", varIngestURL: "https://ingest.test"}
+	variables := map[string]string{deployed.VarVersion: "v1", deployed.VarKeyParameter: "/key", deployed.VarKeysParameters: "/keys,/more",
+		deployed.VarEndpoint: "https://api.segment.io", deployed.VarIngestURL: "https://ingest.test"}
 	for _, of := range t.Functions {
 		v := function{State: "Active", LastUpdateStatus: "Successful", Timeout: int(of.Timeout.Seconds())}
 		v.Environment.Variables = variables

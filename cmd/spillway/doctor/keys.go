@@ -6,6 +6,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
+	"github.com/spillwayhq/spillway/cmd/spillway/deployed"
 	"github.com/spillwayhq/spillway/cmd/spillway/keyfile"
 	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/ingest/writekeys"
@@ -16,7 +17,7 @@ import (
 // caller can read one does not say that a function's role can: the alarms of the write keys do.
 func judgeKeys(environment map[string]string, parameters map[string]read[string]) []Finding {
 	var findings []Finding
-	if name := environment[varKeyParameter]; name != "" {
+	if name := environment[deployed.VarKeyParameter]; name != "" {
 		findings = append(findings, judgeParameter("default write key", name, parameters[name], "aws ssm put-parameter "+
 			"--name "+name+" --type SecureString --value …, or deploy with -c writeKeyParameter=none if every message has one",
 			func(value string) error {
@@ -26,14 +27,14 @@ func judgeKeys(environment map[string]string, parameters map[string]read[string]
 				return nil
 			}))
 	}
-	if name := environment[varEndpointParameter]; name != "" {
+	if name := environment[deployed.VarEndpointParameter]; name != "" {
 		findings = append(findings, judgeParameter("Segment's endpoint", name, parameters[name],
 			"put https://api.segment.io or https://events.eu1.segmentapis.com into it", func(value string) error {
 				_, err := segment.NewClient(segment.Config{Endpoint: strings.TrimSpace(value)})
 				return err
 			}))
 	}
-	return append(findings, judgeSet(keysParameters(environment), parameters)...)
+	return append(findings, judgeSet(deployed.KeysParameters(environment), parameters)...)
 }
 
 // judgeSet checks the set of write keys that ingest accepts, whose parts are in several parameters.

@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
+	"github.com/spillwayhq/spillway/cmd/spillway/deployed"
 	"github.com/spillwayhq/spillway/cmd/spillway/health"
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/signed"
@@ -26,15 +27,7 @@ import (
 type function = signed.Function
 
 // An eventSource is what Lambda says of one.
-type eventSource struct {
-	EventSourceArn                 string
-	State, StateTransitionReason   string
-	LastProcessingResult           string
-	BatchSize                      int
-	MaximumBatchingWindowInSeconds int
-	ScalingConfig                  struct{ MaximumConcurrency int }
-	FunctionResponseTypes          []string
-}
+type eventSource = signed.EventSource
 
 // An account has the concurrency of all functions in the region.
 type account struct {
@@ -126,9 +119,7 @@ func (r *reader) first(ctx context.Context) first {
 	})
 	reading.Go(func() {
 		f.source = call(ctx, "lambda:ListEventSourceMappings", func(ctx context.Context) ([]eventSource, error) {
-			var page struct{ EventSourceMappings []eventSource }
-			err := lambda.JSON(ctx, "/2015-03-31/event-source-mappings", url.Values{"FunctionName": {n.DeliverFunction}}, &page)
-			return page.EventSourceMappings, err
+			return signed.EventSources(ctx, r.config, n.DeliverFunction)
 		})
 	})
 	reading.Go(func() {
@@ -226,8 +217,8 @@ func (r *reader) second(ctx context.Context, t *topology.Topology, topics []stri
 // segment asks Segment's host, which the environment or a parameter names; nil: neither does.
 func (r *reader) segment(ctx context.Context, environment map[string]string,
 	parameters map[string]read[string]) *read[answer] {
-	host := environment[varEndpoint]
-	if name := environment[varEndpointParameter]; name != "" {
+	host := environment[deployed.VarEndpoint]
+	if name := environment[deployed.VarEndpointParameter]; name != "" {
 		host = strings.TrimSpace(parameters[name].value)
 	}
 	if host == "" {

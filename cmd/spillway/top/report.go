@@ -4,6 +4,7 @@ package top
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"time"
 
@@ -79,6 +80,24 @@ func Spans(now time.Time, since time.Duration) [2]Span {
 		{now.Add(-max(since, Recent+before)), now},
 		{now.Add(-day - before), now.Add(-day)},
 	}
+}
+
+// A Log has the lines of a pipeline's parts, as traffic.Source has them.
+type Log interface {
+	Lines(ctx context.Context, from, to time.Time) ([]heavy.Line, error)
+}
+
+// Read reads the lines that a report until now needs.
+func Read(ctx context.Context, log Log, now time.Time, since time.Duration) ([]heavy.Line, error) {
+	var all []heavy.Line
+	for _, span := range Spans(now, since) {
+		lines, err := log.Lines(ctx, span.From, span.To)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, lines...)
+	}
+	return all, nil
 }
 
 // New makes a report of the lines of the Spans, with at most n rows of each kind.

@@ -1,0 +1,37 @@
+package deployed
+
+import (
+	"strings"
+	"time"
+
+	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/signed"
+	"github.com/spillwayhq/spillway/shared/version"
+)
+
+// The variables of the functions that say what belongs to a pipeline.
+const (
+	VarVersion           = version.Variable
+	VarIngestURL         = "SPILLWAY_INGEST_URL" // of the canary
+	VarPublicURL         = "SPILLWAY_PUBLIC_URL" // of ingest
+	VarEndpoint          = "SPILLWAY_SEGMENT_ENDPOINT"
+	VarEndpointParameter = "SPILLWAY_SEGMENT_ENDPOINT_PARAMETER"
+	VarKeyParameter      = "SPILLWAY_WRITE_KEY_PARAMETER"
+	VarKeysParameters    = "SPILLWAY_WRITE_KEYS_PARAMETER" // separated by commas
+)
+
+// KeysParameters are the names of the SSM parameters with the write keys that ingest accepts, by its
+// variables.
+func KeysParameters(environment map[string]string) []string {
+	return strings.FieldsFunc(environment[VarKeysParameters], func(r rune) bool { return r == ',' })
+}
+
+// Feed sets the options that follow from the event source of the deliver function.
+func Feed(o *topology.Options, sources []signed.EventSource) {
+	if len(sources) == 0 {
+		return
+	}
+	s := sources[0]
+	o.BatchSize, o.MaximumConcurrency = s.BatchSize, s.ScalingConfig.MaximumConcurrency
+	o.BatchingWindow = time.Duration(s.MaximumBatchingWindowInSeconds) * time.Second
+}
