@@ -63,12 +63,19 @@ type Queue struct {
 	api     API
 	url     string
 	own     *sqsclient.Queue
+	wait    int32 // seconds that a receive waits for messages
 	maxHeld int
 }
 
 // New returns the dead-letter queue with the given URL.
 func New(api API, url string) *Queue {
-	return &Queue{api: api, url: url, own: sqsclient.New(api, url), maxHeld: maxHeld}
+	q := &Queue{api: api, url: url, own: sqsclient.New(api, url), maxHeld: maxHeld}
+	// SQS has many servers, of which only a receive that waits asks all: without a wait an empty answer
+	// means little. An emulator is one server.
+	if place, err := sqsclient.ParseURL(url); err != nil || place.Region != "" {
+		q.wait = 1
+	}
+	return q
 }
 
 // Size returns approximately how many dead letters are visible, and how many are invisible: another

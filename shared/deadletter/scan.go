@@ -75,7 +75,7 @@ func (s *scan) receive(ctx context.Context) (received, later []*Received, end bo
 	out, err := s.q.api.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl: aws.String(s.q.url), MaxNumberOfMessages: sqsclient.MaxEntries,
 		VisibilityTimeout:           int32(VisibilityTimeout / time.Second),
-		WaitTimeSeconds:             1, // asks all of SQS's servers: without it an empty answer means little
+		WaitTimeSeconds:             s.q.wait,
 		MessageAttributeNames:       []string{"All"},
 		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
 	})

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/spillwayhq/spillway/shared/message"
 )
@@ -322,6 +325,43 @@ func TestARepetitionOfAnEventIsCountedOnce(t *testing.T) {
 				}
 				want(t, "exported", exported.DeadLetters, c.entries)
 			})
+		})
+	}
+}
+
+// waits notes how long its receives wait.
+type waits struct {
+	*fakeSQS
+	mu      sync.Mutex
+	seconds []int32
+}
+
+func (w *waits) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput,
+	o ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error) {
+	w.mu.Lock()
+	w.seconds = append(w.seconds, in.WaitTimeSeconds)
+	w.mu.Unlock()
+	return w.fakeSQS.ReceiveMessage(ctx, in, o...)
+}
+
+func TestOnlyAtAWSAReceiveWaitsToAskEveryServer(t *testing.T) {
+	for url, want := range map[string]int32{
+		"https://sqs.eu-west-1.amazonaws.com/123456789012/spillway-dead-letters": 1,
+		"http://localhost:9324/000000000000/spillway-dead-letters":               0,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := &waits{fakeSQS: newFake("dead")}
+			if _, err := New(w, url).List(t.Context(), Filter{}, 0, keys); err != nil {
+				t.Fatal(err)
+			}
+			for _, seconds := range w.seconds {
+				if seconds != want {
+					t.Errorf("a receive from %s waits %d s, want %d", url, seconds, want)
+				}
+			}
+			if len(w.seconds) == 0 {
+				t.Error("nothing was received")
+			}
 		})
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
@@ -26,9 +27,19 @@ import (
 // DefaultURL is the events queue of a `spillway up` without flags.
 var DefaultURL = "http://localhost:9324/" + local.AccountID + "/" + topology.DefaultNames().EventsQueue
 
-// NewClient makes a client for the endpoint that a queue's URL names.
+// NewClient makes a client for the endpoint that a queue's URL names. It does not try again where
+// nothing listens: on this machine that is a pipeline that does not run.
 func NewClient(ctx context.Context, queueURL string) (*sqs.Client, error) {
-	client, err := sqsclient.NewClient(ctx, queueURL, nil)
+	client, err := sqsclient.NewClient(ctx, queueURL, nil, func(o *sqs.Options) {
+		o.Retryer = retry.NewStandard(func(o *retry.StandardOptions) {
+			o.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
+				if errors.Is(err, syscall.ECONNREFUSED) {
+					return aws.FalseTernary
+				}
+				return aws.UnknownTernary
+			})}, o.Retryables...)
+		})
+	})
 	return client, Explain(err, queueURL)
 }
 
