@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -10,17 +11,26 @@ import (
 	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 )
 
-// withoutAWS hides the AWS configuration of the machine.
-func withoutAWS(t *testing.T) {
-	t.Helper()
+// noAWS are the variables that hide the AWS configuration of the machine from a command.
+func noAWS() []string {
+	all := []string{"AWS_CONFIG_FILE=/does/not/exist", "AWS_SHARED_CREDENTIALS_FILE=/does/not/exist",
+		"AWS_EC2_METADATA_DISABLED=true"}
 	for _, v := range os.Environ() {
-		if name, _, _ := strings.Cut(v, "="); strings.HasPrefix(name, "AWS_") && name != "AWS_CA_BUNDLE" {
-			t.Setenv(name, "")
+		if name, _, _ := strings.Cut(v, "="); strings.HasPrefix(name, "AWS_") && name != "AWS_CA_BUNDLE" &&
+			!slices.ContainsFunc(all, func(v string) bool { return strings.HasPrefix(v, name+"=") }) {
+			all = append(all, name+"=")
 		}
 	}
-	t.Setenv("AWS_CONFIG_FILE", "/does/not/exist")
-	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", "/does/not/exist")
-	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	return all
+}
+
+// withoutAWS hides the AWS configuration of the machine from this process.
+func withoutAWS(t *testing.T) {
+	t.Helper()
+	for _, v := range noAWS() {
+		name, value, _ := strings.Cut(v, "=")
+		t.Setenv(name, value)
+	}
 }
 
 func TestErrorsOfVerbsOnAWSAreOneLine(t *testing.T) {

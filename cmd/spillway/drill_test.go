@@ -82,6 +82,7 @@ func TestADrillWritesItsResultAndItsPage(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it plays a drill: run it without -short")
 	}
+	t.Parallel()
 	page := filepath.Join(t.TempDir(), "report.html")
 	out, _, err := spillway(t.Context(), "", "drill", "--scenario", "deployment", "--rate", "0.1", "--json", "--out", page)
 	var r drill.Result

@@ -27,6 +27,7 @@ import (
 	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 	"github.com/spillwayhq/spillway/integration/testutil/mototest"
 	"github.com/spillwayhq/spillway/shared/emf"
+	"github.com/spillwayhq/spillway/shared/heavy"
 	"github.com/spillwayhq/spillway/shared/ingest"
 	"github.com/spillwayhq/spillway/shared/segment"
 )
@@ -71,7 +72,8 @@ func newIncident(t *testing.T) *incident {
 	await(t, "the incident", func() bool {
 		s, log := i.Status(), i.log()
 		return s.DeadLetters == 2 && !s.Canary.At.IsZero() &&
-			strings.Contains(log, `"misconfigured_keys":["`) && strings.Contains(log, "CanaryDelivered")
+			strings.Contains(log, `"misconfigured_keys":["`) && strings.Contains(log, "CanaryDelivered") &&
+			strings.Contains(log, heavy.Message)
 	})
 	return i
 }
@@ -267,10 +269,10 @@ func TestASampleOfTheRunbookCanBePasted(t *testing.T) {
 	if *wholeRunbook {
 		t.Skip("the whole is pasted")
 	}
-	withoutAWS(t)
+	t.Parallel()
 	i := newIncident(t)
-	s := newShell(t, t.TempDir(), "AWS_ENDPOINT_URL_SQS="+i.SQSURL, "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test",
-		"AWS_ENDPOINT_URL_CLOUDWATCH_LOGS="+newCloudWatchLogs(t, i.lines))
+	s := newShell(t, t.TempDir(), append(noAWS(), "AWS_ENDPOINT_URL_SQS="+i.SQSURL, "AWS_ACCESS_KEY_ID=test",
+		"AWS_SECRET_ACCESS_KEY=test", "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS="+newCloudWatchLogs(t, i.lines))...)
 	blocks := runbookBlocks(t)
 	first := slices.DeleteFunc(slices.Clone(blocks[0]), func(c string) bool { return strings.Contains(c, "=$(") })
 	replace := strings.NewReplacer("REQUEST_ID", aRequest)
