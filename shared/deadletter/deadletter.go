@@ -35,8 +35,8 @@ const (
 	// scan of as many as SQS lets be in flight takes, 120,000, at two receives a second and
 	// worker; short enough to wait for after a scan was killed.
 	VisibilityTimeout = 5 * time.Minute
-	// workers receive at the same time, and send or write what they got. Each holds up to ten messages
-	// of 1 MiB.
+	// workers receive at the same time, and send or write what they got. Each holds up to ten
+	// messages of 1 MiB.
 	workers = 4
 	// readers receive at the same time if nothing is done with a dead letter: with calls of 15 ms
 	// they read some 10,000 a second.

@@ -60,8 +60,8 @@ func (q *Queue) Each(ctx context.Context, f func([]*Received) error) (putBack in
 }
 
 // List returns the dead letters that f selects: all in Groups, the latest in Entries, at most limit
-// of them (0: all). name returns what may be shown of a write key; an empty key means the deliver function's default.
-// After an error the listing holds what was found before it.
+// of them (0: all). name returns what may be shown of a write key; an empty key means the deliver
+// function's default. After an error the listing holds what was found before it.
 func (q *Queue) List(ctx context.Context, f Filter, limit int, name func(writeKey string) string) (Listing, error) {
 	list := &lister{name: name, limit: limit, groups: map[groupKey]*Group{}, seen: seenBefore{},
 		result: Listing{InQueue: ReasonCounts{}}}
@@ -114,16 +114,14 @@ func (s *lister) add(l *Received, r *Reader) {
 		g = &Group{Reason: e.Reason, WriteKey: e.WriteKey, Oldest: e.FirstSeen, Newest: e.FirstSeen}
 		s.groups[key] = g
 	}
-	g.add(&e)
+	g.Add(e.Events, e.FirstSeen)
 }
 
 func (s *lister) sorted() Listing {
 	for _, g := range s.groups {
 		s.result.Groups = append(s.result.Groups, *g)
 	}
-	slices.SortFunc(s.result.Groups, func(a, b Group) int {
-		return cmp.Or(b.Events-a.Events, cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.WriteKey, b.WriteKey))
-	})
+	SortGroups(s.result.Groups)
 	s.cutEntries()
 	return s.result
 }
@@ -141,14 +139,27 @@ func (s *lister) cutEntries() {
 	}
 }
 
-func (g *Group) add(e *Entry) {
-	g.DeadLetters++
-	g.Events += e.Events
-	if e.FirstSeen.Before(g.Oldest) {
-		g.Oldest = e.FirstSeen
+// SortGroups sorts by number of events, the largest first.
+func SortGroups(groups []Group) {
+	slices.SortFunc(groups, func(a, b Group) int {
+		return cmp.Or(b.Events-a.Events, cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.WriteKey, b.WriteKey))
+	})
+}
+
+// Add counts a dead letter.
+func (g *Group) Add(events int, firstSeen time.Time) {
+	g.Join(&Group{DeadLetters: 1, Events: events, Oldest: firstSeen, Newest: firstSeen})
+}
+
+// Join counts the dead letters of another group.
+func (g *Group) Join(o *Group) {
+	g.DeadLetters += o.DeadLetters
+	g.Events += o.Events
+	if o.Oldest.Before(g.Oldest) {
+		g.Oldest = o.Oldest
 	}
-	if e.FirstSeen.After(g.Newest) {
-		g.Newest = e.FirstSeen
+	if o.Newest.After(g.Newest) {
+		g.Newest = o.Newest
 	}
 }
 
@@ -157,7 +168,8 @@ func (g *Group) add(e *Entry) {
 // ingest writes for a request that is retried.
 type Identity [16]byte
 
-// Identify returns the identity of a dead letter. m is what its body says, nil if that can't be read.
+// Identify returns the identity of a dead letter. m is what its body says, nil if that can't be
+// read.
 func Identify(l *Received, m *message.Content) Identity {
 	sum := sha256.New()
 	write := func(b []byte) {

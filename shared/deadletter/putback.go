@@ -19,8 +19,8 @@ const (
 	// maxHeld is how many dead letters a scan holds at a time. SQS lets 120,000 messages of a queue
 	// be in flight, and hands out none beyond.
 	maxHeld = 100_000
-	// PutBackFor is how long a dead letter that was put back is invisible: a scan of more than maxHeld
-	// should not receive it again.
+	// PutBackFor is how long a dead letter that was put back is invisible: a scan of more than
+	// maxHeld should not receive it again.
 	PutBackFor = time.Minute
 	// maxAttributes is how many attributes a message may have.
 	maxAttributes = 10
@@ -28,8 +28,8 @@ const (
 
 // makeRoom puts dead letters of one receive back if the scan holds as many as it may: it sends a
 // copy to the queue's end, and then deletes the original. An interruption loses none, and may leave
-// one twice, which is recognised by its ID and body. If that fails, such as without the permission to
-// send to the queue, the scan holds what it can and ends there.
+// one twice, which is recognised by its ID and body. If that fails, such as without the permission
+// to send to the queue, the scan holds what it can and ends there.
 func (s *scan) makeRoom(ctx context.Context, received []*Received) {
 	s.mu.Lock()
 	over := len(s.handles) > s.q.maxHeld && !s.stuck

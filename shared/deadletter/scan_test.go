@@ -138,7 +138,8 @@ func TestFindStopsAtTheDeadLetter(t *testing.T) {
 				t.Errorf("%s: %+v, %v", id, l, err)
 			}
 		}
-		// Each reader may have begun another receive when the dead letter is found. To read all takes 200.
+		// Each reader may have begun another receive when the dead letter is found. To read all
+		// takes 200.
 		if f.calls["receive"] > 2*2*readers {
 			t.Errorf("%d receives", f.calls["receive"])
 		}
@@ -293,8 +294,8 @@ func TestAScanThatMayNotSendHoldsWhatItCan(t *testing.T) {
 	})
 }
 
-// TestARepetitionOfAnEventIsCountedOnce writes what ingest writes for a request that is retried: the
-// same ID, and events that differ in the times that ingest sets.
+// TestARepetitionOfAnEventIsCountedOnce writes what ingest writes for a request that is retried:
+// the same ID, and events that differ in the times that ingest sets.
 func TestARepetitionOfAnEventIsCountedOnce(t *testing.T) {
 	for name, c := range map[string]struct {
 		first, second       string // events

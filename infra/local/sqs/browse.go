@@ -2,6 +2,7 @@ package sqs
 
 import (
 	"encoding/hex"
+	"errors"
 	"slices"
 
 	"github.com/spillwayhq/spillway/infra/local/sqs/store"
@@ -149,7 +150,8 @@ type Seen struct {
 	Message
 	Ref      Ref
 	InFlight bool  // received, and neither deleted nor visible again
-	Err      error // why there is no Message: it has left the queue, or it can't be read
+	Gone     bool  // it has left the queue: there is no Message
+	Err      error // why it can't be read: there is no Message
 }
 
 // Look returns messages without receiving them: they do not become invisible, and no count changes.
@@ -170,8 +172,11 @@ func (q *Queue) Look(refs []Ref) []Seen {
 		if s.Err = c.Err; s.Err == nil {
 			stored, s.Err = decodeStoredMessage(c.Data)
 		}
-		if s.Err == nil {
-			s.fill(q, &stored)
+		switch {
+		case s.Err == nil:
+			s.fill(&stored)
+		case errors.Is(s.Err, store.ErrGone):
+			s.Gone, s.Err = true, nil
 		}
 	}
 	return seen
@@ -185,8 +190,7 @@ func (q *Queue) lookUp(refs []Ref, seen []Seen) (messages []*store.Message, as [
 		s := &seen[i]
 		s.Ref = r
 		m := q.index.find(r.Sent, r.Seq)
-		if m == nil {
-			s.Err = store.ErrGone
+		if s.Gone = m == nil; s.Gone {
 			continue
 		}
 		f := q.flights.bySeq[r.Seq]
@@ -204,7 +208,7 @@ func (q *Queue) lookUp(refs []Ref, seen []Seen) (messages []*store.Message, as [
 }
 
 // fill adds what is stored.
-func (s *Seen) fill(q *Queue, m *storedMessage) {
+func (s *Seen) fill(m *storedMessage) {
 	s.MessageID, s.Body = m.id.String(), m.body
 	s.MD5OfBody, s.MD5OfMessageAttributes = hex.EncodeToString(m.bodyMD5[:]), attributesMD5(m.attributes)
 	m.systemAttributes(func(name, value string) { s.Attributes[name] = value })

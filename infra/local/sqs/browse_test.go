@@ -162,7 +162,7 @@ func TestLookingAtMessagesChangesNothing(t *testing.T) {
 		}
 		gone := 0
 		for _, m := range q.Look(refs) {
-			if errors.Is(m.Err, store.ErrGone) {
+			if m.Gone {
 				gone++
 			}
 		}

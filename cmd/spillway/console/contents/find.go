@@ -1,0 +1,273 @@
+package contents
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spillwayhq/spillway/cmd/spillway/console"
+	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
+	"github.com/spillwayhq/spillway/infra/local/segmentd"
+	"github.com/spillwayhq/spillway/infra/local/sqs"
+	"github.com/spillwayhq/spillway/shared/deadletter"
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/message"
+)
+
+const (
+	// maxFound bounds the traces of a user in one place: a story shows fewer events.
+	maxFound = 100
+	// searchFor bounds how long the events queue is searched.
+	searchFor = time.Second
+)
+
+// FromSamples returns those samples that are of an event with a messageId, or of a user's events.
+func FromSamples(query string, samples []console.Sample) ([]console.Sighting, console.Place) {
+	var found []console.Sighting
+	for _, s := range samples {
+		if (s.MessageID == query || s.User == query) && len(found) < maxFound {
+			found = append(found, console.Sighting{Sample: s, Where: console.InSamples})
+		}
+	}
+	return found, console.Place{Name: "The latest outcomes", Says: fmt.Sprintf("the last %s whose outcome this page keeps",
+		terminal.Plural(len(samples), "event"))}
+}
+
+// Find returns what is known of the events with a messageId or of a user. samples are the latest
+// outcomes. The events queue is searched for a second at most.
+func (l *Local) Find(ctx context.Context, query string, samples []console.Sample) (console.Story, error) {
+	found, place := FromSamples(query, samples)
+	looked := []console.Place{place}
+	for _, look := range []func(context.Context, string) ([]console.Sighting, console.Place){
+		l.findWaiting, l.findDead, l.findDelivered,
+	} {
+		some, place := look(ctx, query)
+		found, looked = append(found, some...), append(looked, place)
+	}
+	return console.NewStory(query, found, looked), nil
+}
+
+// findWaiting searches the events queue without receiving, the newest messages first.
+func (l *Local) findWaiting(ctx context.Context, query string) (found []console.Sighting, place console.Place) {
+	place.Name = "Events queue"
+	d, err := message.NewDecoder()
+	if err != nil {
+		place.Err = err
+		return nil, place
+	}
+	defer d.Close()
+	f := l.Events.Follow()
+	defer f.Close()
+	until := time.Now().Add(searchFor)
+	searched, unread := 0, 0
+	for {
+		c := f.Next(step)
+		for _, m := range l.Events.Look(c.Added) {
+			if m.Gone {
+				continue
+			}
+			searched++
+			events, ok := waiting(&m, d, query)
+			if !ok {
+				unread++
+			}
+			found = append(found, events...)
+		}
+		if c.Left == 0 || len(found) >= maxFound || time.Now().After(until) || ctx.Err() != nil {
+			st := l.Events.Stats()
+			place.Says = saysOf(searched, max(searched, int(st.Visible+st.InFlight+st.Delayed)), unread, "waiting message")
+			return found[:min(len(found), maxFound)], place
+		}
+	}
+}
+
+// saysOf says how much was searched.
+func saysOf(searched, of, unread int, what string) string {
+	says := "all of " + terminal.Plural(of, what)
+	if searched < of {
+		says = fmt.Sprintf("%s of %s: it was not searched to the end, so the event may be there all the same",
+			terminal.Number(searched), terminal.Plural(of, what))
+	}
+	if unread > 0 {
+		says += fmt.Sprintf("; %s of them can't be read", terminal.Number(unread))
+	}
+	return says
+}
+
+// waiting returns the events of a message that are wanted. It returns false if it can't be read.
+func waiting(m *sqs.Seen, d *message.Decoder, query string) ([]console.Sighting, bool) {
+	received := asReceived(m)
+	if received == nil {
+		return nil, false
+	}
+	var c message.Content
+	if d.Decode(received.Body, &c) != nil {
+		return nil, false
+	}
+	waits := "it waits for its turn"
+	if m.InFlight {
+		waits = "it is being delivered, or waits for its retry"
+	}
+	var found []console.Sighting
+	for i := range c.Events {
+		if e := &c.Events[i]; isWanted(received, e, i, query) {
+			s := describe(received, e, i)
+			s.Where, s.Waits, s.At, s.Receives = console.InQueue, waits, received.Sent,
+				atoi(m.Attributes["ApproximateReceiveCount"])
+			s.WriteKey = event.KeyID(c.WriteKey)
+			found = append(found, s)
+		}
+	}
+	return found, true
+}
+
+func atoi(text string) (n int) {
+	_, _ = fmt.Sscan(text, &n) // it is the emulator's own
+	return n
+}
+
+func isWanted(l *deadletter.Received, e *event.Event, i int, query string) bool {
+	return string(messageID(l, e, i)) == query || string(e.User()) == query || string(e.Anonymous()) == query
+}
+
+// describe returns what an event says of itself.
+func describe(l *deadletter.Received, e *event.Event, i int) console.Sighting {
+	s := console.Sighting{Sample: sampleOf(e.Raw)}
+	s.MessageID = string(messageID(l, e, i))
+	return s
+}
+
+// sampleOf reads the fields of an event that a story shows.
+func sampleOf(raw []byte) console.Sample {
+	var fields struct{ Type, Event, Name, UserID, AnonymousID, MessageID any }
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	_ = d.Decode(&fields) // what can't be read stays empty
+	text := func(v any) string {
+		switch v.(type) {
+		case string, json.Number:
+			return fmt.Sprint(v)
+		}
+		return ""
+	}
+	s := console.Sample{Type: text(fields.Type), Event: text(fields.Event), MessageID: text(fields.MessageID),
+		User: cmp.Or(text(fields.UserID), text(fields.AnonymousID)), Age: console.Unknown}
+	if s.Event == "" && (s.Type == "page" || s.Type == "screen") {
+		s.Event = text(fields.Name)
+	}
+	return s
+}
+
+// findDead searches the dead letters, as far as they are read when the page has to be answered.
+func (l *Local) findDead(ctx context.Context, query string) (found []console.Sighting, place console.Place) {
+	l.current(ctx, searchFor/2)
+	r, err := deadletter.NewReader()
+	if err != nil {
+		return nil, console.Place{Name: deadPlace, Err: err}
+	}
+	defer r.Close()
+	for _, records := range wantedBy(l.index, query) {
+		for _, m := range l.look(records) {
+			received := asReceived(&m)
+			if received == nil {
+				continue
+			}
+			if c, err := r.Read(received); err == nil {
+				key := l.Name(c.WriteKey)
+				for i := range c.Events {
+					if e := &c.Events[i]; isWanted(received, e, i, query) {
+						s := describe(received, e, i)
+						s.WriteKey = key
+						found = append(found, deadSighting(s, entryOf(received)))
+					}
+				}
+			}
+		}
+	}
+	state := l.Reading()
+	return found[:min(len(found), maxFound)],
+		console.Place{Name: deadPlace, Says: saysOf(state.Read, state.Of, 0, "dead letter")}
+}
+
+const deadPlace = "Dead-letter queue"
+
+func entryOf(l *deadletter.Received) deadletter.Entry {
+	return deadletter.Entry{ID: l.ID, Reason: l.Reason, Detail: l.Detail, Receives: l.Receives, FirstSeen: l.FirstSeen,
+		LastSeen: l.LastSeen}
+}
+
+// deadSighting completes what an event in a dead letter says of itself.
+func deadSighting(s console.Sighting, e deadletter.Entry) console.Sighting {
+	s.Where, s.DeadLetterID = console.InDeadQueue, e.ID
+	s.Outcome, s.Reason, s.Answer, s.Receives = console.OutcomeDeadLettered, e.Reason, e.Detail, e.Receives
+	if s.At = e.LastSeen; s.At.IsZero() {
+		s.At = e.FirstSeen
+	}
+	s.Age = max(0, s.At.Sub(e.FirstSeen))
+	return s
+}
+
+// wantedBy returns the records with a messageId, and those with a user.
+func wantedBy(x *index, query string) [][]*record {
+	byID := x.byMark(mark(markMessage, []byte(query)), step)
+	byUser := x.byMark(mark(markUser, []byte(query)), step)
+	return [][]*record{byID, byUser}
+}
+
+// findDelivered searches the events that the Segment emulator remembers.
+func (l *Local) findDelivered(_ context.Context, query string) (found []console.Sighting, place console.Place) {
+	place.Name = "Segment"
+	if l.Segment == nil {
+		place.Says = "it is not the emulator, and Segment can't be asked what it has received: its debugger shows the " +
+			"latest events"
+		return nil, place
+	}
+	events := l.Segment.Events(segmentd.Query{})
+	for _, e := range events {
+		s := sampleOf(e.Raw)
+		if e.MessageID != query && s.User != query {
+			continue
+		}
+		s.At, s.Outcome, s.MessageID, s.WriteKey = e.At, console.OutcomeDelivered, e.MessageID, l.Name(e.WriteKey)
+		found = append(found, console.Sighting{Sample: s, Where: console.AtSegment})
+	}
+	place.Says = fmt.Sprintf("the last %s that the Segment emulator has received", terminal.Plural(len(events), "event"))
+	return found[max(0, len(found)-maxFound):], place
+}
+
+// Find returns what is known of the events with a messageId or of a user: from the dead letters as
+// they were last read, the samples, and further traces, such as those of a log.
+func (d *Deployed) Find(query string, samples []console.Sample, more []console.Sighting,
+	looked ...console.Place) console.Story {
+	found, place := FromSamples(query, samples)
+	dead, inDead := d.findDead(query)
+	found = append(append(found, dead...), more...)
+	queue := console.Place{Name: "Events queue",
+		Says: "a queue on AWS can't be searched without receiving its messages, which delivery needs"}
+	return console.NewStory(query, found, append([]console.Place{place, queue, inDead}, looked...))
+}
+
+func (d *Deployed) findDead(query string) (found []console.Sighting, place console.Place) {
+	place.Name = deadPlace
+	x, err := d.last()
+	if errors.Is(err, console.ErrNotRead) {
+		place.Says = "nothing: they have not been read yet. Read them on the page of the dead letters, and look again"
+		return nil, place
+	}
+	for i, records := range wantedBy(x, query) {
+		for _, r := range records {
+			s := console.Sighting{Sample: console.Sample{WriteKey: r.entry.WriteKey}}
+			if s.MessageID = query; i == 1 {
+				s.MessageID, s.User = "", query
+			}
+			found = append(found, deadSighting(s, *r.entry))
+		}
+	}
+	place.Says = fmt.Sprintf("%s, read at %s", terminal.Plural(x.size(), "dead letter"),
+		d.Reading().At.UTC().Format("15:04:05 UTC"))
+	return found, place
+}
