@@ -65,6 +65,7 @@ type Component struct {
 	// CanarySeconds is the time since the last test event was delivered; absent: not known.
 	CanarySeconds *int64 `json:"canarySeconds,omitempty"`
 
+	CreatedAt time.Time `json:"createdAt"`
 	// BadSince is the beginning of an unbroken time of Slow or Down outside of maintenance, UpSince
 	// that of an unbroken time of Up: the hysteresis of automatic incidents counts from them.
 	BadSince time.Time `json:"badSince,omitzero"`

@@ -3,6 +3,7 @@ package status
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 )
@@ -19,6 +20,8 @@ const (
 	// than another one beside it, and ReopenUntil is its age beyond which it does not.
 	ReopenWithin = 30 * time.Minute
 	ReopenUntil  = 24 * time.Hour
+	// EaseAfter is for how long a part must be slow and no longer down before an update tells so.
+	EaseAfter = 5 * time.Minute
 )
 
 // A Phase is how far the people who work on an incident are, as Statuspage names it.
@@ -56,9 +59,10 @@ type Incident struct {
 	// Part is that of an incident which the alarms opened, "" of an operator's own.
 	Part Part `json:"part,omitempty"`
 	// KeepOpen: only an operator resolves it. Title and impact that an operator has given stay.
-	KeepOpen    bool `json:"keepOpen,omitempty"`
-	TitleGiven  bool `json:"titleGiven,omitempty"`
-	ImpactGiven bool `json:"impactGiven,omitempty"`
+	KeepOpen    bool   `json:"keepOpen,omitempty"`
+	Told        Impact `json:"told,omitempty"` // of which the last automatic update told
+	TitleGiven  bool   `json:"titleGiven,omitempty"`
+	ImpactGiven bool   `json:"impactGiven,omitempty"`
 
 	StartedAt    time.Time `json:"startedAt"`             // when it was first bad
 	EndedAt      time.Time `json:"endedAt,omitzero"`      // when it was good again; zero while open
@@ -168,12 +172,13 @@ func (d *Document) open(p Part, bad []*Component, at time.Time) {
 		d.name(last, bad)
 		d.escalate(last, w)
 		last.add(at, Automatic, "It has come back. "+w.text)
+		last.Told = w.impact
 		d.change(last.StartedAt, at)
 		return
 	}
 	i := Incident{
 		ID: d.freeID(start.Format("20060102-1504-") + string(p)), Title: w.title, Phase: Investigating, Impact: w.impact,
-		Part: p, StartedAt: start,
+		Part: p, StartedAt: start, Told: w.impact,
 	}
 	d.name(&i, bad)
 	i.add(at, Automatic, w.text)
@@ -205,13 +210,14 @@ func (d *Document) follow(i *Incident, bad []*Component, at time.Time) {
 			i.Phase = Investigating
 		}
 		switch {
-		case more || worse:
-			i.add(at, Automatic, w.text)
 		case back:
 			i.add(at, Automatic, "It has come back. "+w.text)
+		case more, worse, w.impact == Minor && i.Told != Minor && i.last() == Automatic && lasted(bad, at) >= EaseAfter:
+			i.add(at, Automatic, w.text)
 		default:
 			return
 		}
+		i.Told = w.impact
 		d.change(i.StartedAt, at)
 		return
 	}
@@ -229,6 +235,15 @@ func (d *Document) follow(i *Incident, bad []*Component, at time.Time) {
 	i.resolve(at, since)
 	i.add(at, Automatic, resolvedText(i.Part, i.EndedAt.Sub(i.StartedAt)))
 	d.change(i.StartedAt, at)
+}
+
+// lasted is for how long all of the components have been in their states.
+func lasted(all []*Component, at time.Time) time.Duration {
+	d := time.Duration(math.MaxInt64)
+	for _, c := range all {
+		d = min(d, at.Sub(c.Since))
+	}
+	return d
 }
 
 // recovered reports whether all components of an incident are up, and since when.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -76,7 +77,7 @@ func (k *Keeper) change(ctx context.Context, change func(Document, time.Time) (D
 	for try := 1; ; try++ {
 		w, err := k.once(ctx, change)
 		if err == nil {
-			return w.document, w.note
+			return w.document, errors.Join(w.note, k.publish(ctx, &w))
 		}
 		if !errors.Is(err, ErrChanged) || try == tries {
 			return New(), err
@@ -126,6 +127,47 @@ func (k *Keeper) once(ctx context.Context, change func(Document, time.Time) (Doc
 		return w, fmt.Errorf("write %s: %w", DocumentFile, err)
 	}
 	return w, nil
+}
+
+// publish puts the pages. What shows no age is put only after a change.
+func (k *Keeper) publish(ctx context.Context, w *written) error {
+	site, err := k.site(ctx)
+	files := Render(site, w.document, w.months)
+	all := k.put != w.document.Changes || time.Since(k.full) >= fullAfter
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		switch {
+		case name == DocumentFile, strings.HasPrefix(name, "history/") && strings.HasSuffix(name, ".json"): // written
+			continue
+		case !all && name != "index.html" && !strings.HasPrefix(name, "history/"):
+			continue
+		}
+		if failed := k.Store.Put(ctx, name, ContentType(name), files[name]); failed != nil {
+			err = errors.Join(err, fmt.Errorf("put %s: %w", name, failed))
+		}
+	}
+	if all && err == nil {
+		k.put, k.full = w.document.Changes, time.Now()
+	}
+	return err
+}
+
+// site is what the pages are called; with an error it is the default one.
+func (k *Keeper) site(ctx context.Context) (Site, error) {
+	if k.Site != nil {
+		return *k.Site, nil
+	}
+	data, _, err := k.Store.Read(ctx, SiteFile)
+	if errors.Is(err, ErrNotFound) {
+		return Site{}, nil
+	}
+	s, parsed := Site{}, error(nil)
+	if err == nil {
+		s, parsed = ParseSite(data)
+	}
+	if err = errors.Join(err, parsed); err != nil {
+		return Site{}, fmt.Errorf("read %s: %w", SiteFile, err)
+	}
+	return s, nil
 }
 
 // load reads the document. One that is broken is kept beside it under the time's name, and what the

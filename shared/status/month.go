@@ -67,7 +67,9 @@ func Archive(m Month, d Document) Month {
 		}
 	}
 	for _, x := range d.Maintenances {
-		if x.From.Before(end) && x.Until.After(begin) && (x.Phase != Scheduled || x.Canceled) {
+		// A canceled one may be for a month that is still to come: it is kept where it was canceled.
+		if at := x.UpdatedAt; x.Canceled && at.Before(end) && !at.Before(begin) ||
+			!x.Canceled && x.Phase != Scheduled && x.From.Before(end) && x.Until.After(begin) {
 			a.Maintenances = append(a.Maintenances, x)
 		}
 	}

@@ -91,7 +91,7 @@ func (d *Document) component(p Part, region string, at time.Time) *Component {
 	if c := d.Component(id(p, region)); c != nil {
 		return c
 	}
-	c := Component{ID: id(p, region), Part: p, Region: region, Seen: Unknown, State: NotKnown, Since: at}
+	c := Component{ID: id(p, region), Part: p, Region: region, Seen: Unknown, State: NotKnown, Since: at, CreatedAt: at}
 	d.Components = append(d.Components, c)
 	slices.SortFunc(d.Components, func(a, b Component) int {
 		return cmp.Or(cmp.Compare(a.Region, b.Region), -cmp.Compare(a.Part, b.Part)) // ingest first

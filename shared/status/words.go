@@ -14,6 +14,8 @@ type words struct {
 	impact      Impact
 }
 
+const retryText = "Clients that retry, as Segment’s SDKs do, send them again."
+
 // words tells customers what the worst of these components means for them.
 func (d *Document) words(p Part, bad []*Component) words {
 	down, oldest := false, (*int64)(nil)
@@ -25,11 +27,9 @@ func (d *Document) words(p Part, bad []*Component) words {
 	}
 	switch {
 	case p == Ingest && down:
-		return words{"Events are not accepted", "The ingest API does not accept events at present. Clients that retry, as " +
-			"Segment's SDKs do, send them again.", Critical}
+		return words{"Events are not accepted", "The ingest API does not accept events at present. " + retryText, Critical}
 	case p == Ingest:
-		return words{"Some events are refused", "The ingest API accepts events slowly, or refuses some. Clients that retry, " +
-			"as Segment's SDKs do, send them again.", Minor}
+		return words{"Some events are refused", "The ingest API accepts events slowly, or refuses some. " + retryText, Minor}
 	case down:
 		return words{"Events are not delivered", d.safe() + " None are delivered at present." + waited(oldest), Major}
 	}

@@ -1,0 +1,109 @@
+package status_test
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spillwayhq/spillway/shared/status"
+)
+
+// A scene is a site in a state that a customer may see.
+type scene struct {
+	name   string
+	site   status.Site
+	doc    status.Document
+	months []status.Month
+}
+
+var scenesNow = at("2026-11-27 14:12:08")
+
+// scenes are the states of which the pages are looked at.
+func scenes() []scene {
+	site := status.Site{Title: "Example Events", URL: "https://status.example.com", Links: []status.Link{
+		{Text: "Documentation", URL: "https://docs.example.com"}, {Text: "Contact", URL: "mailto:support@example.com"},
+	}}
+	calm, _ := play(history(), scenesNow.Add(-4*time.Hour), step{241, status.Up, status.Up})
+
+	outage, _ := play(history(), scenesNow.Add(-84*time.Minute), step{43, status.Up, status.Up}, step{5, status.Up, status.Slow},
+		step{37, status.Up, status.Down})
+	must(outage.Update(outage.Incidents[0].ID, status.Message{
+		Text: "Segment answers with errors to all our calls, which its own status site confirms: https://status.segment.com/.\n\n" +
+			"Your events wait in our queue and are delivered when Segment is back. You need do nothing.",
+		Phase: status.Identified,
+	}, scenesNow.Add(-20*time.Minute)))
+
+	recovery, _ := play(history(), scenesNow.Add(-90*time.Minute), step{30, status.Up, status.Up}, step{37, status.Up, status.Down},
+		step{20, status.Up, status.Slow}, step{4, status.Up, status.Up})
+
+	work := history()
+	must(work.Schedule(status.Work{
+		Title: "Move of the European region's queue", Text: "Events are accepted all the time. Delivery may be late by up to 15 minutes.",
+		Components: []string{"delivery"}, From: scenesNow.Add(-12 * time.Minute), Until: scenesNow.Add(50 * time.Minute),
+	}, scenesNow.Add(-49*time.Hour)))
+	must(work.Schedule(status.Work{
+		Title: "Yearly test of a region's loss", From: at("2026-12-03 09:00:00"), Until: at("2026-12-03 11:00:00"),
+	}, scenesNow.Add(-24*time.Hour)))
+	work, _ = play(work, scenesNow.Add(-60*time.Minute), step{50, status.Up, status.Up}, step{11, status.Up, status.Slow})
+
+	two, _ := playTwo(history())
+	return []scene{
+		{"calm", site, calm, nil}, {"outage", site, outage, nil}, {"recovery", site, recovery, nil},
+		{"maintenance", site, work, []status.Month{status.Archive(status.Month{Month: "2026-11"}, work)}},
+		{"regions", status.Site{Title: "Example Events", Regions: map[string]string{"us-east-1": "United States", "eu-west-1": "Europe"}}, two, nil},
+		{"new", status.Site{}, status.New(), nil},
+	}
+}
+
+// history is a document with 90 days of which some were not as usual.
+func history() status.Document {
+	d, _ := play(status.New(), scenesNow.Add(-5*time.Hour), step{1, status.Up, status.Up})
+	d.Months = []string{"2026-11", "2026-10", "2026-09"}
+	for i := range d.Components {
+		c := &d.Components[i]
+		c.Days = nil
+		for back := 80; back >= 0; back-- {
+			day := status.Day{Date: scenesNow.AddDate(0, 0, -back).Format("2006-01-02")}
+			rest := 24 * 60 * 60
+			if back == 0 {
+				rest = 9*60*60 + 12*60 + 8
+			}
+			switch {
+			case c.Part == status.Delivery && back == 41:
+				day.Outage, day.Degraded = 252*60, 31*60
+			case c.Part == status.Delivery && (back == 63 || back == 12):
+				day.Degraded = 26 * 60
+			case back == 27:
+				day.Maintenance = 3600
+			case back == 55:
+				day.Unknown = rest
+			case c.Part == status.Ingest && back == 41:
+				day.Outage = 7 * 60
+			}
+			day.Operational = rest - day.Outage - day.Degraded - day.Maintenance - day.Unknown
+			c.Days = append(c.Days, day)
+		}
+	}
+	return d
+}
+
+// playTwo plays two regions of which one does not accept events.
+func playTwo(d status.Document) (status.Document, time.Time) {
+	now := scenesNow.Add(-30 * time.Minute)
+	for n := range 31 {
+		age, canary := time.Duration(3)*time.Second, 41*time.Second
+		us := status.Region{Name: "us-east-1", Ingest: status.Up, Delivery: status.Up, Oldest: &age, CanaryAge: &canary}
+		eu := status.Region{Name: "eu-west-1", Ingest: status.Up, Delivery: status.Up, Oldest: &age}
+		if n > 11 {
+			eu.Ingest, eu.Delivery = status.Down, status.Unknown
+		}
+		d = status.Observe(d, status.Observation{Writer: "eu-central-1", Regions: []status.Region{us, eu}}, now)
+		now = now.Add(time.Minute)
+	}
+	return d, now
+}
+
+func must[T any](_ T, err error) {
+	if err != nil {
+		panic(fmt.Sprintf("make a scene: %v", err))
+	}
+}
