@@ -25,21 +25,6 @@ import (
 
 const bucket = "shop-status-123456789012-eu-west-1"
 
-// direct is a transport that calls a handler without a socket, so that time in tests is virtual.
-type direct struct{ http.Handler }
-
-func (d direct) Do(r *http.Request) (*http.Response, error) {
-	if err := r.Context().Err(); err != nil {
-		return nil, err
-	}
-	w := httptest.NewRecorder()
-	d.ServeHTTP(w, r)
-	if err := r.Context().Err(); err != nil { // it took too long
-		return nil, err
-	}
-	return w.Result(), nil
-}
-
 func config(client aws.HTTPClient) aws.Config {
 	return aws.Config{Region: "us-east-1", HTTPClient: client, BaseEndpoint: aws.String("http://s3.test"),
 		Credentials: credentials.NewStaticCredentialsProvider("AKID", "secret", "")}
@@ -89,7 +74,7 @@ func TestABucketOfMotoIsAStore(t *testing.T) {
 
 func TestAnObjectHasItsTypeAndHowLongItMayBeKept(t *testing.T) {
 	server := s3test.New()
-	s := Open(config(direct{server}), "eu-west-1", bucket, "site")
+	s := Open(config(server), "eu-west-1", bucket, "site")
 	if err := errors.Join(s.Write(t.Context(), "status.json", []byte("{}"), ""),
 		s.Put(t.Context(), "index.html", "text/html; charset=utf-8", []byte("<p>"))); err != nil {
 		t.Fatal(err)
@@ -105,9 +90,9 @@ func TestAnObjectHasItsTypeAndHowLongItMayBeKept(t *testing.T) {
 
 func TestARequestIsSignedForTheBucketsOwnRegion(t *testing.T) {
 	var got *http.Request
-	s := Open(config(direct{http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r })}), "eu-west-1",
-		bucket, "site")
-	if _, _, err := s.Read(t.Context(), "status.json"); err != nil {
+	server := s3test.New()
+	server.Fail(func(_ http.ResponseWriter, r *http.Request, _ bool) bool { got = r; return true })
+	if _, _, err := Open(config(server), "eu-west-1", bucket, "site").Read(t.Context(), "status.json"); err != nil {
 		t.Fatal(err)
 	}
 	if signature := got.Header.Get("Authorization"); !strings.Contains(signature, "/eu-west-1/s3/aws4_request") ||
@@ -124,7 +109,7 @@ func try(t *testing.T, f s3test.Fault, call func(context.Context, *Store) error)
 	server.Set(bucket, "site/status.json", []byte("before"))
 	server.Fail(f)
 	begun := time.Now()
-	err = call(t.Context(), Open(config(direct{server}), "eu-west-1", bucket, "site"))
+	err = call(t.Context(), Open(config(server), "eu-west-1", bucket, "site"))
 	return time.Since(begun), server.Requests(), err
 }
 

@@ -1,0 +1,277 @@
+package status
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/spillwayhq/spillway/integration/testutil/s3test"
+	"github.com/spillwayhq/spillway/shared/reload"
+	"github.com/spillwayhq/spillway/shared/status"
+	"github.com/spillwayhq/spillway/shared/status/s3store"
+)
+
+// A place is a region of the pipeline that a test makes fail. It stands in for CloudWatch, SQS, SSM
+// and the ingest endpoint of that region.
+type place struct {
+	name string
+
+	mu         sync.Mutex
+	fires      []string // composite alarms, without the pipeline's name
+	waiting    string   // messages
+	age        float64  // of the oldest event in seconds
+	canaryAge  time.Duration
+	health     int  // what /health answers
+	hangs      bool // nothing answers
+	denies     bool // every call of AWS is refused
+	panics     bool
+	statistics map[string]int // calls of GetMetricStatistics, by metric
+}
+
+func newPlace(name string) *place {
+	return &place{name: name, waiting: "1", age: 2, canaryAge: 2 * time.Minute, health: 200, statistics: map[string]int{}}
+}
+
+// set changes the place.
+func (p *place) set(change func(*place)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change(p)
+}
+
+var errDenied = errors.New("AccessDenied: is not authorized to perform it")
+
+// ask is what every request does first.
+func (p *place) ask(ctx context.Context) error {
+	p.mu.Lock()
+	hangs, denies, panics := p.hangs, p.denies, p.panics
+	p.mu.Unlock()
+	switch {
+	case panics:
+		panic("bug")
+	case hangs:
+		<-ctx.Done()
+		return ctx.Err()
+	case denies:
+		return errDenied
+	}
+	return ctx.Err()
+}
+
+func (p *place) DescribeAlarms(ctx context.Context, in *cloudwatch.DescribeAlarmsInput,
+	_ ...func(*cloudwatch.Options)) (
+	*cloudwatch.DescribeAlarmsOutput, error) {
+	if err := p.ask(ctx); err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := &cloudwatch.DescribeAlarmsOutput{}
+	for _, name := range in.AlarmNames {
+		state := types.StateValueOk
+		if slices.Contains(p.fires, strings.TrimPrefix(name, "shop-")) {
+			state = types.StateValueAlarm
+		}
+		if slices.Contains(in.AlarmTypes, types.AlarmTypeCompositeAlarm) {
+			out.CompositeAlarms = append(out.CompositeAlarms, types.CompositeAlarm{AlarmName: &name, StateValue: state})
+		}
+	}
+	return out, nil
+}
+
+func (p *place) GetMetricStatistics(ctx context.Context, in *cloudwatch.GetMetricStatisticsInput,
+	_ ...func(*cloudwatch.Options)) (*cloudwatch.GetMetricStatisticsOutput, error) {
+	if err := p.ask(ctx); err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.statistics[*in.MetricName]++
+	minute := time.Now().Truncate(time.Minute)
+	switch *in.MetricName {
+	case "EventAge":
+		if p.age < 0 {
+			return &cloudwatch.GetMetricStatisticsOutput{}, nil
+		}
+		return &cloudwatch.GetMetricStatisticsOutput{Datapoints: []types.Datapoint{{Timestamp: aws.Time(minute.Add(-time.Minute)),
+			Maximum: aws.Float64(p.age)}}}, nil
+	case "ApproximateAgeOfOldestMessage":
+		return &cloudwatch.GetMetricStatisticsOutput{Datapoints: []types.Datapoint{{Timestamp: aws.Time(minute.Add(-time.Minute)),
+			Maximum: aws.Float64(900)}}}, nil
+	case "CanaryDelivered":
+		return &cloudwatch.GetMetricStatisticsOutput{Datapoints: []types.Datapoint{{Timestamp: aws.Time(minute.Add(-p.canaryAge)),
+			Sum: aws.Float64(1)}}}, nil
+	}
+	return nil, errors.New("no such metric: " + *in.MetricName)
+}
+
+func (p *place) GetQueueAttributes(ctx context.Context, _ *sqs.GetQueueAttributesInput, _ ...func(*sqs.Options)) (
+	*sqs.GetQueueAttributesOutput, error) {
+	if err := p.ask(ctx); err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return &sqs.GetQueueAttributesOutput{Attributes: map[string]string{"ApproximateNumberOfMessages": p.waiting,
+		"ApproximateNumberOfMessagesNotVisible": "0", "ApproximateNumberOfMessagesDelayed": "0"}}, nil
+}
+
+func (p *place) parameter(ctx context.Context) (reload.Content, error) {
+	return reload.Content{Data: []byte("https://" + p.name + ".test\n")}, p.ask(ctx)
+}
+
+// A world is two regions of a pipeline and the two status regions, whose functions start at
+// different seconds of a minute.
+type world struct {
+	t         *testing.T
+	places    []*place
+	buckets   []string
+	s3        map[string]*s3test.Server // by bucket
+	functions []*Function
+	log       strings.Builder
+	logMu     sync.Mutex
+}
+
+func (w *world) Write(p []byte) (int, error) {
+	w.logMu.Lock()
+	defer w.logMu.Unlock()
+	return w.log.Write(p)
+}
+
+// take returns the log since it was last taken.
+func (w *world) take() string {
+	w.logMu.Lock()
+	defer w.logMu.Unlock()
+	defer w.log.Reset()
+	return w.log.String()
+}
+
+// RoundTrip answers /health of each region.
+func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
+	for _, p := range w.places {
+		if r.URL.Hostname() == p.name+".test" {
+			p.mu.Lock()
+			hangs, status := p.hangs, p.health
+			p.mu.Unlock()
+			if hangs {
+				<-r.Context().Done()
+				return nil, r.Context().Err()
+			}
+			return answer(status), nil
+		}
+	}
+	return nil, errors.New("no such host: " + r.URL.String())
+}
+
+// newWorld makes a world with so many status regions.
+func newWorld(t *testing.T, writers int) *world {
+	t.Helper()
+	w := &world{t: t, places: []*place{newPlace("eu-west-1"), newPlace("us-east-1")}, s3: map[string]*s3test.Server{},
+		buckets: []string{"status-eu-central-1", "status-eu-west-3"}[:writers]}
+	for _, b := range w.buckets {
+		w.s3[b] = s3test.New()
+	}
+	for i := range w.buckets {
+		w.functions = append(w.functions, w.function(i))
+	}
+	return w
+}
+
+// store is a folder of a bucket.
+func (w *world) store(bucket, folder string) status.Store {
+	return s3store.Open(aws.Config{HTTPClient: w.s3[bucket], BaseEndpoint: aws.String("http://s3.test"),
+		Credentials: credentials.NewStaticCredentialsProvider("AKID", "secret", "")}, strings.TrimPrefix(bucket, "status-"),
+		bucket, folder)
+}
+
+// function makes the function of a status region as a cold start does.
+func (w *world) function(i int) *Function {
+	own := w.buckets[i]
+	p := Parts{Metrics: w, Logger: slog.New(slog.NewJSONHandler(w, nil)), Own: w.store(own, siteFolder),
+		Memory: w.store(own, stateFolder), Others: map[string]status.Store{}, Transport: w}
+	for _, b := range w.buckets {
+		if b != own {
+			p.Others[b] = w.store(b, siteFolder)
+		}
+	}
+	for _, place := range w.places {
+		p.Regions = append(p.Regions,
+			Region{Name: place.name, Alarms: place, Queue: place, QueueURL: "https://sqs.test/1/shop-events",
+				IngestURL: reload.Source{Read: place.parameter}})
+	}
+	return New(Options{Name: "shop", Region: strings.TrimPrefix(own, "status-")}, p)
+}
+
+// minute is one minute: each of the functions is invoked once, the second 20 s after the first.
+func (w *world) minute(invoked ...int) {
+	begun := time.Now()
+	var all sync.WaitGroup
+	for _, i := range invoked {
+		all.Go(func() {
+			time.Sleep(time.Duration(i) * 20 * time.Second)
+			invoke(w.t, w.functions[i])
+		})
+	}
+	all.Wait()
+	time.Sleep(time.Until(begun.Add(time.Minute)))
+}
+
+// invoke invokes a function as Lambda does, and returns how long that took.
+func invoke(t *testing.T, f *Function) time.Duration {
+	t.Helper()
+	begun := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), 45*time.Second)
+	defer cancel()
+	if out, err := f.Invoke(ctx, []byte(`{"time":"2026-11-27T08:00:00Z"}`)); err != nil || string(out) != "null" {
+		t.Errorf("%q, %v", out, err)
+	}
+	return time.Since(begun)
+}
+
+// document is what a bucket has.
+func (w *world) document(bucket string) status.Document {
+	w.t.Helper()
+	d, err := status.Parse(w.s3[bucket].Objects(bucket)["site/status.json"].Data)
+	if err != nil {
+		w.t.Fatalf("%s: %v", bucket, err)
+	}
+	return d
+}
+
+// states are those of the components of a bucket's document, by ID.
+func (w *world) states(bucket string) map[string]status.State {
+	w.t.Helper()
+	states := map[string]status.State{}
+	d := w.document(bucket)
+	for _, c := range d.Components {
+		states[c.ID] = c.State
+	}
+	return states
+}
+
+// expect expects the states of all components in a bucket.
+func (w *world) expect(bucket string, want map[string]status.State) {
+	w.t.Helper()
+	all := map[string]status.State{"ingest-eu-west-1": status.Operational, "delivery-eu-west-1": status.Operational,
+		"ingest-us-east-1": status.Operational, "delivery-us-east-1": status.Operational}
+	maps.Copy(all, want)
+	if got := w.states(bucket); !maps.Equal(got, all) {
+		w.t.Errorf("%s has %v, want %v", bucket, got, all)
+	}
+}
+
+var _ io.Writer = (*world)(nil)
