@@ -142,8 +142,17 @@ func surviveKills(t *testing.T, lives [][]int32) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { sent.run(ctx, server.Address) })
+		healthy := make(chan struct{})
 		for _, mode := range modes {
 			way.mode.Store(mode)
+			if len(modes) == 1 {
+				running.Go(func() {
+					if answer, err := http.Get("http://" + server.Address + "/health"); err != nil || answer.StatusCode != 200 {
+						t.Errorf("health while the queue is away: %v, %v", answer, err)
+					}
+					close(healthy)
+				})
+			}
 			if mode == hanging { // whether and when something is acknowledged is the client's timeout's business
 				time.Sleep(150 * time.Millisecond)
 				continue
@@ -152,9 +161,7 @@ func surviveKills(t *testing.T, lives [][]int32) {
 			arrivals.Await(t, "requests that are acknowledged", func() bool { return sent.count() >= before+2 })
 		}
 		if len(modes) == 1 {
-			if answer, err := http.Get("http://" + server.Address + "/health"); err != nil || answer.StatusCode != 200 {
-				t.Errorf("health while the queue is away: %v, %v", answer, err)
-			}
+			<-healthy
 		}
 		server.Kill()
 		cancel()
