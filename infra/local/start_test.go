@@ -153,7 +153,8 @@ func TestAStoreThatHasFailedIsInTheStatusAndInHealth(t *testing.T) {
 	if err := os.RemoveAll(filepath.Join(dir, "sqs")); err != nil {
 		t.Fatal(err)
 	}
-	_, err := localtest.Client(p.SQSURL).SendMessage(t.Context(), &sqs.SendMessageInput{
+	once := func(o *sqs.Options) { o.Retryer = aws.NopRetryer{} }
+	_, err := localtest.Client(p.SQSURL, once).SendMessage(t.Context(), &sqs.SendMessageInput{
 		QueueUrl: aws.String(p.QueueURL("spillway-events")), MessageBody: aws.String(`{"userId":"u1"}`),
 	})
 	if err == nil || !strings.Contains(err.Error(), "was removed while it is in use") {

@@ -30,7 +30,7 @@ const (
 	// Manager quotas).
 	Interval = time.Minute
 	// fileInterval is the same for a file, which costs next to nothing to read.
-	fileInterval = 2 * time.Second
+	fileInterval = time.Second
 	// FirstInterval is the time between two readings while there is no good value.
 	FirstInterval = 5 * time.Second
 	// Timeout bounds one reading, so that a source that hangs delays the start or an invocation by
