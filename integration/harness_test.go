@@ -32,5 +32,5 @@ var eventsQueue = regexp.MustCompile(`events queue\s+(http://\S+)`)
 func spillwayUp(t *testing.T, args ...string) *testutil.Process {
 	t.Helper()
 	return testutil.Serve(t, exec.Command(testutil.Build(t, "cmd/spillway"),
-		append([]string{"up", "--sqs-port=0", "--ingest-port=0", "--segment-port=0"}, args...)...), eventsQueue)
+		append([]string{"up", "--sqs-port=0", "--ingest-port=0", "--segment-port=0", "--console-port=0"}, args...)...), eventsQueue)
 }

@@ -42,7 +42,8 @@ func newRoot() *cobra.Command {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(usage.FlagError)
-	root.AddCommand(newUp(), newSend(), newDLQ(), newTail(), newTop(), newKeys(), newSegmentd(), newBench(), newCheck(),
+	root.AddCommand(newUp(), newConsole(), newSend(), newDLQ(), newTail(), newTop(), newKeys(), newSegmentd(), newBench(),
+		newCheck(),
 		newDoctor(), newDrill(), newLogs(), newCost(), newVersion())
 	return root
 }

@@ -32,7 +32,7 @@ func TestErrorsAreOneLineThatSaysWhatToDo(t *testing.T) {
 	localtest.Start(t, local.Config{Dir: held})
 
 	up := func(args ...string) []string {
-		return append([]string{"up", "--sqs-port=0", "--segment-port=0", "--ingest-port=0"}, args...)
+		return append([]string{"up", "--sqs-port=0", "--segment-port=0", "--ingest-port=0", "--console-port=0"}, args...)
 	}
 	for _, c := range []struct {
 		name string
@@ -52,6 +52,13 @@ func TestErrorsAreOneLineThatSaysWhatToDo(t *testing.T) {
 			"name another port with --segment-port"},
 		{"the ingest endpoint's port in use", up("--data-dir="+t.TempDir(), "--ingest-port="+takenPort),
 			"name another port with --ingest-port"},
+		{"the operator's page's port in use", up("--data-dir="+t.TempDir(), "--console-port="+takenPort),
+			"name another port with --console-port"},
+		{"the page's port for another", up("--data-dir="+t.TempDir(), "--console-port=9", "--ingest-port=9"),
+			"--ingest-port and --console-port are both 9"},
+		{"a page where nothing runs", []string{"console", "--queue-url=" + unreachableQueue(t)}, "is `spillway up` running?"},
+		{"a page of a queue on AWS", []string{"console",
+			"--queue-url=https://sqs.eu-west-1.amazonaws.com/123456789012/spillway-events"}, "must be of a running `spillway up`"},
 		{"one port for two", up("--data-dir="+t.TempDir(), "--sqs-port=9", "--segment-port=9"),
 			"--sqs-port and --segment-port are both 9: name a port of its own for each"},
 		{"a default port for another", []string{"up", "--data-dir=" + t.TempDir(), "--ingest-port=9324"},

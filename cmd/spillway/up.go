@@ -13,6 +13,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/spillwayhq/spillway/cmd/spillway/console"
+	"github.com/spillwayhq/spillway/cmd/spillway/console/upsource"
 	"github.com/spillwayhq/spillway/cmd/spillway/keyfile"
 	"github.com/spillwayhq/spillway/cmd/spillway/live"
 	"github.com/spillwayhq/spillway/cmd/spillway/queues"
@@ -29,9 +31,11 @@ type upFlags struct {
 	name, dataDir, spillDir, listen  string
 	segment, writeKey, writeKeys     string
 	sqsPort, segmentPort, ingestPort uint16
+	console                          consolePort
 	latency                          time.Duration
 	hosts                            []string
 	gzip, deliver, canary            bool
+	hasConsole                       bool
 }
 
 func newUp() *cobra.Command {
@@ -45,6 +49,7 @@ func newUp() *cobra.Command {
 				"deliveries in progress; a second Ctrl-C stops it immediately."),
 		Args: usage.NoArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
+			f.console.chosen(c)
 			return up(c.Context(), c.OutOrStdout(), f)
 		},
 	}
@@ -55,6 +60,9 @@ func newUp() *cobra.Command {
 	c.Flags().Uint16Var(&f.ingestPort, "ingest-port", 8080,
 		"`port` of the ingest endpoint for Segment's SDKs; 0 takes a free one")
 	c.Flags().Uint16Var(&f.segmentPort, "segment-port", 9325, "`port` of the Segment emulator; 0 takes a free one")
+	f.console.register(c)
+	c.Flags().BoolVar(&f.hasConsole, "console", true,
+		"serve the operator's page, to this machine only whatever --listen says")
 	c.Flags().StringVar(&f.segment, "segment", "",
 		"deliver to this `URL` instead of the Segment emulator: "+segment.EndpointUS+" or "+segment.EndpointEU)
 	c.Flags().StringVar(&f.writeKey, "write-key", "", "write `key` of messages that have none")
@@ -82,13 +90,20 @@ func up(ctx context.Context, out io.Writer, f upFlags) error {
 	// The rest of the pipeline needs little more than its ingest endpoint.
 	debug.SetMemoryLimit(ingest.MemoryLimit(os.Environ(), cgroup.MemoryLimit()))
 	alarms := make(chan local.AlarmChange)
-	p, err := local.Start(local.Config{
+	config := local.Config{
 		Name: f.name, Dir: f.dataDir, SQSAddr: address(f.listen, f.sqsPort), IngestAddr: address(f.listen, f.ingestPort),
 		SegmentAddr: address(f.listen, f.segmentPort), Segment: f.segment, WriteKey: f.writeKey, WriteKeysFile: f.writeKeys,
 		SpillDir: f.spillDir,
 		Plain:    !f.gzip, Hold: !f.deliver, Canary: f.canary, Latency: f.latency, Hosts: f.hosts,
 		OnAlarm: func(c local.AlarmChange) { alarms <- c }, // read until the pipeline has ended
-	})
+	}
+	if f.hasConsole {
+		config.ConsoleAddr, config.ConsoleAnyPort = f.console.address(f.listen), f.console.any
+		config.Console = func(p *local.Pipeline) local.Page {
+			return console.New(console.Config{Source: upsource.New(p), Guard: local.Guard{Names: f.hosts}})
+		}
+	}
+	p, err := local.Start(config)
 	if err != nil {
 		return err
 	}
@@ -138,13 +153,17 @@ func (f *upFlags) check() (names topology.Names, err error) {
 
 // checkPorts refuses a port that is given twice: the second one would be in use, by this process.
 func (f *upFlags) checkPorts() error {
-	taken := map[uint16]string{}
-	flags := []struct {
+	type flag struct {
 		name string
 		port uint16
-	}{{"--sqs-port", f.sqsPort}, {"--ingest-port", f.ingestPort}, {"--segment-port", f.segmentPort}}
-	if f.segment != "" {
-		flags = flags[:2] // there is no emulator of Segment
+	}
+	taken := map[uint16]string{}
+	flags := []flag{{"--sqs-port", f.sqsPort}, {"--ingest-port", f.ingestPort}}
+	if f.segment == "" { // otherwise there is no emulator of Segment
+		flags = append(flags, flag{"--segment-port", f.segmentPort})
+	}
+	if f.hasConsole && !f.console.any {
+		flags = append(flags, flag{"--console-port", f.console.port})
 	}
 	for _, flag := range flags {
 		if other, ok := taken[flag.port]; ok && flag.port != 0 {
@@ -177,6 +196,9 @@ func address(host string, port uint16) string { return net.JoinHostPort(host, st
 func greet(out io.Writer, p *local.Pipeline, names topology.Names, f upFlags) {
 	events := p.QueueURL(names.EventsQueue)
 	fmt.Fprintf(out, "Spillway is running. Press Ctrl-C to stop it. Accepted events are on disk in %s.\n\n", f.dataDir)
+	if p.ConsoleURL != "" {
+		fmt.Fprintf(out, "  operator's page   %s\n", p.ConsoleURL)
+	}
 	fmt.Fprintf(out, "  ingest endpoint   %s\n", p.IngestURL)
 	fmt.Fprintf(out, "  SQS emulator      %s\n", p.SQSURL)
 	fmt.Fprintf(out, "  events queue      %s\n", events)
@@ -187,7 +209,11 @@ func greet(out io.Writer, p *local.Pipeline, names topology.Names, f upFlags) {
 	}
 	fmt.Fprintf(out, "  Segment           %s%s\n", p.SegmentURL, emulator)
 	fmt.Fprintf(out, "  function's log    %s\n\n", p.LogPath)
+	f.console.warn(out, p.ConsoleURL)
 	warnExposed(out, f.listen, "can send events, read the events and dead letters, and delete them")
+	if local.Exposed(f.listen) != "" && p.ConsoleURL != "" {
+		fmt.Fprint(out, "The operator's page can be opened on this machine only.\n\n")
+	}
 	if f.segment != "" && f.writeKey == "" {
 		fmt.Fprint(out, "Messages without a write key are retried until there is one: set it with --write-key.\n\n")
 	}
@@ -198,6 +224,11 @@ func greet(out io.Writer, p *local.Pipeline, names topology.Names, f upFlags) {
 	if !f.deliver {
 		fmt.Fprint(out, "Events are only accepted: start again without --deliver=false to deliver them.\n\n")
 	}
+	suggest(out, p, f, events)
+}
+
+// suggest says what to try first. events is the URL of the events queue.
+func suggest(out io.Writer, p *local.Pipeline, f upFlags, events string) {
 	queue := ""
 	if events != queues.DefaultURL {
 		queue = " --queue-url " + events
@@ -205,6 +236,13 @@ func greet(out io.Writer, p *local.Pipeline, names topology.Names, f upFlags) {
 	writeKey := "any-key"
 	if f.writeKeys != "" {
 		writeKey = "WRITE_KEY"
+	}
+	if p.ConsoleURL != "" {
+		hint := "see there what happens"
+		if p.Segmentd() != nil {
+			hint += ", send sample events, and make Segment fail"
+		}
+		fmt.Fprintf(out, "Open %s in a browser: %s.\n", p.ConsoleURL, hint)
 	}
 	fmt.Fprintf(out, "Send an event from another terminal, as an SDK does:\n"+
 		"  curl -u %s: %s/v1/track -d '{\"userId\":\"u1\",\"event\":\"Run Started\"}'\n", writeKey, p.IngestURL)

@@ -17,7 +17,7 @@ func TestUpRunsUnderAnotherNameAndAcceptsTheWriteKeysOfAFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, stop := inBackground(t, "up", "--name=staging", "--write-keys="+keys, "--sqs-port=0", "--segment-port=0",
-		"--ingest-port=0", "--data-dir="+t.TempDir())
+		"--ingest-port=0", "--console-port=0", "--data-dir="+t.TempDir())
 	await(t, "its addresses", func() bool { return strings.Contains(out.String(), "spillway dlq ls") })
 	found := regexp.MustCompile(`events queue +(http\S+/staging-events)`).FindStringSubmatch(out.String())
 	ingest := regexp.MustCompile(`ingest endpoint +(http\S+)`).FindStringSubmatch(out.String())
@@ -55,7 +55,7 @@ func TestUpPrintsItsAddressesAndStopsWhenItsContextEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	out, _, err := spillway(ctx, "", "up", "--sqs-port=0", "--segment-port=0", "--ingest-port=0",
-		"--data-dir="+t.TempDir())
+		"--console=false", "--data-dir="+t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,13 +68,16 @@ func TestUpPrintsItsAddressesAndStopsWhenItsContextEnds(t *testing.T) {
 	if strings.Contains(out, "Warning") {
 		t.Errorf("with addresses for this machine alone it warns:\n%s", out)
 	}
+	if strings.Contains(out, "operator's page") {
+		t.Errorf("with --console=false it names a page:\n%s", out)
+	}
 }
 
 func TestAnAddressForOtherMachinesIsOpenedWithAWarning(t *testing.T) {
 	t.Parallel()
 	const warning = "Warning: every machine that reaches this one by any of its addresses can send events"
 	for _, args := range [][]string{
-		{"up", "--sqs-port=0", "--segment-port=0", "--ingest-port=0", "--data-dir=" + t.TempDir()},
+		{"up", "--sqs-port=0", "--segment-port=0", "--ingest-port=0", "--console=false", "--data-dir=" + t.TempDir()},
 		{"segmentd", "--port=0"},
 	} {
 		ctx, cancel := context.WithCancel(t.Context())

@@ -58,6 +58,8 @@ func TestRefusedRequestsAreCountedByTheirCodes(t *testing.T) {
 	totals := ingest.Totals{}
 	a := account{put: store.Put, pipeline: "shop", queue: func() sqs.Stats { return sqs.Stats{} },
 		requests: func() ingest.Totals { return totals }}
+	store.Put(at, cloudwatch.Key{Own: "ingest", Pipeline: "shop", Name: "EventsRejected", Dimension: "Code",
+		Value: "no_user_anon_id"}, 1)
 	r := Reader{&Pipeline{monitor: &monitor{store: store}}}
 	for _, codes := range []map[string]int{nil, {"invalid_json": 3}, {"invalid_json": 3}, {"invalid_json": 5}} {
 		totals = ingest.Totals{Refused: codes, Shed: map[string]int{"overloaded": 2}}
@@ -69,9 +71,10 @@ func TestRefusedRequestsAreCountedByTheirCodes(t *testing.T) {
 		json, shed    float64
 	}{{0, 4, 5, 2}, {0, 2, 3, 2}, {2, 2, 2, 0}, {3, 1, 2, 0}, {4, 3, 0, 0}, {0, 0, 0, 0}, {0, -2, 0, 0}} {
 		from := at.Add(time.Duration(c.from-4) * time.Minute)
-		got, err := r.Refusals(from, from.Add(time.Duration(c.minutes)*time.Minute))
-		if err != nil || got["invalid_json"] != c.json || got["overloaded"] != c.shed {
-			t.Errorf("%d minutes from %d on: %v, %v", c.minutes, c.from, got, err)
+		got, events, err := r.Refusals(from, from.Add(time.Duration(c.minutes)*time.Minute))
+		if err != nil || got["invalid_json"] != c.json || got["overloaded"] != c.shed || len(got) > 2 || len(events) > 1 ||
+			(len(events) == 1) != (c.from == 0 && c.minutes > 0) {
+			t.Errorf("%d minutes from %d on: %v, %v, %v", c.minutes, c.from, got, events, err)
 		}
 	}
 }

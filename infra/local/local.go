@@ -156,6 +156,11 @@ func (p *Pipeline) open(c *Config, t *topology.Topology) (err error) {
 	p.account = &account{put: p.monitor.store.Put, pipeline: t.Names.Pipeline, queue: p.events.Stats,
 		requests: p.activity.requests.Totals}
 	p.senders = newSenders(t.Names.Pipeline, p.monitor.store, p.monitor.tee(p.log))
+	p.monitor.eachMinute = func(now time.Time) {
+		if err := p.senders.flush(now); err != nil {
+			p.logger.Warn("the heaviest senders could not be written", "error", err)
+		}
+	}
 	options := PipelineOptions(t, p.SQSURL)
 	options.SegmentURL, options.Gzip, options.WriteKey = p.SegmentURL, !c.Plain, c.WriteKey
 	options.WriteKeysFile = c.WriteKeysFile

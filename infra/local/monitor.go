@@ -64,6 +64,7 @@ type monitor struct {
 	concurrent func() int64
 	evaluates  bool // otherwise it only has the metrics
 	firings    firings
+	eachMinute func(time.Time) // called at the end of each, before the evaluation; nil: nothing is
 	onChange   func(AlarmChange)
 	logger     *slog.Logger
 }
@@ -178,6 +179,9 @@ func (m *monitor) run(ctx context.Context) {
 // metrics of that time are missing, which no alarm takes for silence.
 func (m *monitor) minute(ctx context.Context, end time.Time) {
 	m.sample(end.Add(-time.Minute))
+	if m.eachMinute != nil {
+		m.eachMinute(end)
+	}
 	if !m.evaluates {
 		return
 	}

@@ -40,24 +40,31 @@ func (r Reader) Metrics(metrics []topology.Metric, from time.Time, period time.D
 	return values, nil
 }
 
-// Refusals returns how many requests ingest refused from one minute on and before another, by the
-// code of its answer. It includes those of the canary.
-func (r Reader) Refusals(from, to time.Time) (map[string]float64, error) {
-	codes := map[string]float64{}
-	minutes := int(to.Sub(from) / time.Minute)
+// Refusals returns how many requests ingest refused from one minute on and before another, and how
+// many invalid events of accepted requests became dead letters, both by code. It includes those of
+// the canary.
+func (r Reader) Refusals(from, to time.Time) (requests, events map[string]float64, err error) {
+	requests, events = map[string]float64{}, map[string]float64{}
+	minutes := time.Duration(to.Sub(from)/time.Minute) * time.Minute
 	for _, k := range r.p.monitor.store.Keys() {
-		if minutes <= 0 || k != refusedKey(k.Pipeline, k.Value) {
+		codes := requests
+		switch {
+		case minutes <= 0, k.Dimension != "Code":
+			continue
+		case k.Own == "ingest" && k.Name == "EventsRejected":
+			codes = events
+		case k != refusedKey(k.Pipeline, k.Value):
 			continue
 		}
-		values, err := r.p.monitor.store.Values(k, "Sum", from, time.Duration(minutes)*time.Minute, 1)
+		values, err := r.p.monitor.store.Values(k, "Sum", from, minutes, 1)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if !math.IsNaN(values[0]) {
 			codes[k.Value] = values[0]
 		}
 	}
-	return codes, nil
+	return requests, events, nil
 }
 
 // Firings returns when an alarm fired, as far as that was after a time, oldest first.

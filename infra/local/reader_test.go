@@ -143,7 +143,7 @@ func TestAReaderKnowsWhatHappened(t *testing.T) {
 		t.Error("nobody has sent anything")
 	}
 	read(t, "refusals", func() bool {
-		codes, err := r.Refusals(now.Truncate(time.Hour), now.Truncate(time.Hour).Add(2*time.Hour))
+		codes, _, err := r.Refusals(now.Truncate(time.Hour), now.Truncate(time.Hour).Add(2*time.Hour))
 		return err == nil && codes["source_disabled"] == 1 && codes["invalid_write_key"] == 1
 	})
 }

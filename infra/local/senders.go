@@ -100,6 +100,17 @@ func (s *senders) Lines(_ context.Context, from, to time.Time) ([]heavy.Line, er
 	return heavy.Between(s.lines, from, to), nil
 }
 
+// flush writes the lines that are due: a part writes its own when something happens, and what was
+// counted before a quiet time must not look like part of it.
+func (s *senders) flush(now time.Time) error {
+	for _, c := range []*heavy.Counter{s.ingest, s.events} {
+		if err := c.WriteDue(s, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // soFar returns the lines with what was counted since the last ones too, without writing it. n is
 // how many names of each kind there are of that.
 func (s *senders) soFar(from, to time.Time, n int) []heavy.Line {

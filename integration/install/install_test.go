@@ -95,7 +95,7 @@ func TestTheCommandIsInstalledFromTheModulesZipAlone(t *testing.T) {
 	if out, err := say.CombinedOutput(); err != nil || !strings.Contains(string(out), version.Version) {
 		t.Errorf("spillway version: %v\n%s", err, out)
 	}
-	up := exec.Command(spillway, "up", "--sqs-port=0", "--ingest-port=0", "--segment-port=0")
+	up := exec.Command(spillway, "up", "--sqs-port=0", "--ingest-port=0", "--segment-port=0", "--console-port=0")
 	up.Dir = folder
 	queue := testutil.Serve(t, up, regexp.MustCompile(`events queue\s+(http://\S+)`)).Address
 	send := exec.Command(spillway, "send", "--count=10", "--queue-url="+queue)

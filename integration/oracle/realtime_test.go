@@ -253,7 +253,7 @@ func (m *machine) startUp(deliver bool) {
 	m.t.Helper()
 	m.up = m.spawn("up", "--data-dir="+filepath.Join(m.dir, "data"), "--sqs-port="+m.sqsPort, "--ingest-port=0",
 		"--segment="+m.segmentURL,
-		"--write-key="+local.WriteKey, "--canary=false", "--deliver="+strconv.FormatBool(deliver))
+		"--write-key="+local.WriteKey, "--canary=false", "--console=false", "--deliver="+strconv.FormatBool(deliver))
 	production := topology.Default()
 	q, _ := production.Queue(topology.DefaultNames().EventsQueue)
 	m.await("start the pipeline", func() error {

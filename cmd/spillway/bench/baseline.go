@@ -74,7 +74,7 @@ func readyBatches(ctx context.Context, segmentURL string, count int) (Result, er
 	}
 	batch := event.Batch{WriteKey: "bench"}
 	for i := range batchEvents {
-		event, err := feed.MadeUp(i)
+		event, err := feed.MadeUp(i, "")
 		if err != nil {
 			return Result{}, err
 		}

@@ -94,7 +94,8 @@ type backlog struct {
 // start of one that delivers until the Segment emulator has every event.
 func (b backlog) measure(ctx context.Context) (r Result, err error) {
 	r.What, r.Events = b.what, b.events
-	up := []string{"up", "--data-dir=" + b.dir, "--sqs-port=0", "--ingest-port=0", "--segment=" + b.segmentURL,
+	up := []string{"up", "--data-dir=" + b.dir, "--sqs-port=0", "--ingest-port=0", "--console=false",
+		"--segment=" + b.segmentURL,
 		"--write-key=bench", "--gzip=" + strconv.FormatBool(b.gzip)}
 	accepting, err := start(ctx, append(up, "--deliver=false")...)
 	if err != nil {

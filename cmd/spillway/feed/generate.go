@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"iter"
@@ -18,30 +19,37 @@ import (
 func Generate(count int) iter.Seq2[Line, error] {
 	return func(yield func(Line, error) bool) {
 		for i := range count {
-			raw, err := MadeUp(i)
+			event, err := MadeUp(i, "")
 			if err != nil {
 				yield(Line{}, err)
 				return
 			}
-			event, err := publisher.NewRaw(raw)
-			if err != nil {
-				yield(Line{}, fmt.Errorf("made-up event %d: %w", i, err))
-				return
-			}
-			if !yield(Line{Number: i + 1, Event: event}, nil) {
+			line, err := MadeUpLine(i, event)
+			if !yield(line, err) || err != nil {
 				return
 			}
 		}
 	}
 }
 
+// MadeUpLine is a made-up event with that index as a line.
+func MadeUpLine(i int, event []byte) (Line, error) {
+	raw, err := publisher.NewRaw(event)
+	if err != nil {
+		return Line{}, fmt.Errorf("made-up event %d: %w", i, err)
+	}
+	return Line{Number: i + 1, Event: raw}, nil
+}
+
 var activities = []string{"Run", "Ride", "Swim", "Hike", "Walk", "Row", "Ski", "Climb"}
 
-// MadeUp returns the made-up event with that index.
-func MadeUp(i int) ([]byte, error) {
+// MadeUp returns the made-up event with that index, as JSON. An empty messageID: it gets one of its
+// own.
+func MadeUp(i int, messageID string) ([]byte, error) {
+	messageID = cmp.Or(messageID, uuid.NewString())
 	activity := activities[i%len(activities)]
 	event, err := json.Marshal(analytics.Track{
-		Type: "track", MessageId: uuid.NewString(), Timestamp: time.Now().UTC().Truncate(time.Millisecond),
+		Type: "track", MessageId: messageID, Timestamp: time.Now().UTC().Truncate(time.Millisecond),
 		UserId: "user-" + strconv.Itoa(i*7919%100_000), AnonymousId: uuid.NewString(),
 		Event: activity + " Finished",
 		Properties: analytics.Properties{
@@ -51,7 +59,7 @@ func MadeUp(i int) ([]byte, error) {
 			"shared": i%3 == 0, "session_id": uuid.NewString(),
 			"tags": []string{"training", "outdoor", activity},
 			"gear": map[string]any{"shoes": "trail " + strconv.Itoa(i%30), "bottle_ml": 500},
-			"note": "a made-up event, sent by spillway send to fill the queue with something that looks like the real thing",
+			"note": "a made-up event of spillway, to fill the queue with something that looks like the real thing",
 		},
 		Context: &analytics.Context{
 			App: analytics.AppInfo{Name: "Trails", Version: "7.3." + strconv.Itoa(i%40), Build: "20261",

@@ -36,7 +36,8 @@ func (a admin) serve(w http.ResponseWriter, r *http.Request) {
 	s := a.s
 	switch what := r.Method + " " + r.URL.Path; what {
 	case "GET " + adminPrefix + "script":
-		answerJSON(w, s.currentScript())
+		script, _ := s.Script()
+		answerJSON(w, script)
 	case "PUT " + adminPrefix + "script":
 		a.putScript(w, r)
 	case "DELETE " + adminPrefix + "script":
@@ -71,7 +72,8 @@ func (a admin) putScript(w http.ResponseWriter, r *http.Request) {
 		answerError(w, http.StatusBadRequest, "invalid_script", err.Error())
 		return
 	}
-	answerJSON(w, a.s.currentScript())
+	script, _ = a.s.Script()
+	answerJSON(w, script)
 }
 
 // readScript reads one JSON value. It refuses unknown keys: a misspelt rule would silently do

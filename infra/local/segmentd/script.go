@@ -236,12 +236,12 @@ func (s *Server) SetScript(script Script) error {
 	return nil
 }
 
-// currentScript returns a copy of the script; it has no rules if none is set.
-func (s *Server) currentScript() Script {
+// Script returns a copy of the script, and when it was set; without rules and zero if none is.
+func (s *Server) Script() (Script, time.Time) {
 	if a := s.script.Load(); a != nil {
-		return a.script.clone()
+		return a.script.clone(), a.start
 	}
-	return Script{Rules: []Rule{}}
+	return Script{Rules: []Rule{}}, time.Time{}
 }
 
 func (s Script) clone() Script {

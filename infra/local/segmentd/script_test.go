@@ -123,9 +123,13 @@ func TestTheReturnedScriptIsACopy(t *testing.T) {
 	mine := []int{500}
 	setScript(t, s, Rule{Statuses: mine})
 	mine[0] = 501
-	s.currentScript().Rules[0].Statuses[0] = 502
+	set, since := s.Script()
+	set.Rules[0].Statuses[0] = 502
+	if since.IsZero() {
+		t.Error("it does not say since when")
+	}
 	wantStatus(t, post(t, s, "/v1/batch", tracks(1)), 500)
-	if got := New(Options{}).currentScript(); got.Rules == nil || len(got.Rules) != 0 {
+	if got, since := New(Options{}).Script(); !since.IsZero() || got.Rules == nil || len(got.Rules) != 0 {
 		t.Errorf("a normal server has the script %+v", got)
 	}
 }

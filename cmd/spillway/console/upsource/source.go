@@ -1,0 +1,183 @@
+// Package upsource is what the operator's page reads of a running `spillway up`, in whose process
+// it is: all of it is in memory, so that nothing here waits.
+package upsource
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"time"
+
+	"github.com/spillwayhq/spillway/cmd/spillway/console"
+	"github.com/spillwayhq/spillway/cmd/spillway/top"
+	"github.com/spillwayhq/spillway/infra/local"
+	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/heavy"
+)
+
+// rows is how many rows the tables of senders have.
+const rows = 10
+
+// A Source reads a pipeline of this process. It is safe for concurrent use.
+type Source struct {
+	pipeline *local.Pipeline
+	reader   local.Reader
+	topology topology.Topology
+	switches *switches // nil: there is no Segment emulator
+}
+
+var _ console.Source = (*Source)(nil)
+
+// New returns the Source of a pipeline.
+func New(p *local.Pipeline) *Source {
+	s := &Source{pipeline: p, reader: p.Reader()}
+	s.topology = s.reader.Topology()
+	if p.Segmentd() != nil {
+		s.switches = newSwitches(p)
+	}
+	return s
+}
+
+// About implements console.Source.
+func (s *Source) About() console.About {
+	names := s.topology.Names
+	return console.About{
+		Pipeline: names.Pipeline, Version: s.pipeline.Status().Version, Local: true, Topology: s.topology,
+		IngestURL: s.pipeline.IngestURL, EventsURL: s.pipeline.QueueURL(names.EventsQueue),
+		DeadLetterURL: s.pipeline.QueueURL(names.DeadLetterQueue), SegmentURL: s.pipeline.SegmentURL,
+		Command: "spillway",
+	}
+}
+
+// Metrics implements console.Source.
+func (s *Source) Metrics(_ context.Context, metrics []topology.Metric, from time.Time, period time.Duration,
+	n int) ([][]float64, error) {
+	return s.reader.Metrics(metrics, from, period, n)
+}
+
+// Now implements console.Source.
+func (s *Source) Now(context.Context) (console.Now, error) {
+	return now(s.pipeline.Status()), nil
+}
+
+// now is what the page shows of a status.
+func now(s local.Status) console.Now {
+	n := console.Now{
+		At: s.At, Messages: s.Backlog, Events: s.BacklogEvents, InFlight: s.InFlight, OldestAge: s.OldestAge,
+		DeadLetters: s.DeadLetters, Degraded: s.Degraded, Store: s.Store, Canary: s.Canary.Failure,
+		// An environment whose breaker has opened keeps it open until its next message: without a
+		// backlog that says nothing of Segment.
+		BreakerOpen: s.Segment.BreakerOpen && s.Backlog > 0,
+		CanaryAge:   console.Unknown, CanaryLatency: console.Unknown,
+		Totals: &console.Totals{Accepted: s.Accepted, Refused: s.Refused + s.Shed, Retried: s.Retried,
+			DeadLettered: s.DeadLettered, Delivered: s.Delivered},
+	}
+	if s.Canary.On && !s.Canary.At.IsZero() {
+		n.CanaryAge, n.CanaryLatency = max(0, s.At.Sub(s.Canary.At)), s.Canary.Latency
+	}
+	return n
+}
+
+var errHeld = errors.New("alarms are evaluated while events are delivered: start `spillway up` without --deliver=false")
+
+// Alarms implements console.Source.
+func (s *Source) Alarms(_ context.Context, since time.Time) ([]console.Alarm, error) {
+	status := s.pipeline.Status()
+	if len(status.Alarms) == 0 {
+		return nil, errHeld
+	}
+	alarms := make([]console.Alarm, len(status.Alarms))
+	for i := range status.Alarms {
+		a := &status.Alarms[i]
+		alarms[i] = console.Alarm{Name: a.Name, Severity: a.Severity, Composite: a.Composite, State: string(a.State),
+			Since: a.Since, Reason: a.Reason, Notified: a.Notified, SuppressedBy: a.SuppressedBy}
+		for _, f := range s.reader.Firings(a.Name, since) {
+			alarms[i].Firings = append(alarms[i].Firings, console.Span(f))
+		}
+	}
+	return alarms, nil
+}
+
+// Refusals implements console.Source.
+func (s *Source) Refusals(_ context.Context, from, to time.Time) (r console.Refusals, err error) {
+	r.Requests, r.Events, err = s.reader.Refusals(from, to)
+	return r, err
+}
+
+// Senders implements console.Source.
+func (s *Source) Senders(_ context.Context, since time.Duration) (top.Report, error) {
+	at := time.Now().Add(time.Second) // what is written while the lines are read counts too
+	var lines []heavy.Line
+	for _, span := range top.Spans(at, since) {
+		lines = append(lines, s.reader.Senders(span.From, span.To, rows)...)
+	}
+	by := []heavy.By{heavy.ByEvent, heavy.ByWriteKey, heavy.ByUser}
+	return top.New(s.topology.Names.Pipeline, at, since, lines, by, rows), nil
+}
+
+// Samples implements console.Source.
+func (s *Source) Samples(_ context.Context, q console.SampleQuery) ([]console.Sample, error) {
+	found := s.reader.Samples(q.Limit, func(o *local.Outcome) bool {
+		return (q.Outcome == "" || q.Outcome == o.Outcome) && (q.Reason == "" || q.Reason == o.Reason)
+	})
+	names := s.keyNames()
+	samples := make([]console.Sample, len(found))
+	for i := range found {
+		o := &found[i]
+		samples[i] = console.Sample{At: o.At, Outcome: o.Outcome, Reason: o.Reason, Answer: o.Detail, Type: o.Type,
+			Event: o.Event, User: o.User, MessageID: o.MessageID, WriteKey: cmp.Or(names[o.WriteKey], o.WriteKey), Age: o.Age,
+			Receives: o.Receives}
+		if o.Outcome == console.OutcomeRefused {
+			samples[i].Age = console.Unknown
+		}
+	}
+	return samples, nil
+}
+
+// keyNames are the names of write keys by their fingerprints.
+func (s *Source) keyNames() map[string]string {
+	names := map[string]string{}
+	keys, _ := s.reader.WriteKeys()
+	for _, k := range keys {
+		names[k.ID] = k.Name
+	}
+	if s.switches != nil {
+		names[madeUpKeyID] = madeUpName
+	}
+	return names
+}
+
+// WriteKeys implements console.Source.
+func (s *Source) WriteKeys(context.Context) ([]console.WriteKey, error) {
+	at := time.Now()
+	u := usage{at: at, lines: s.reader.Senders(at.Add(-usageHour), at.Add(time.Second), manyKeys), names: s.keyNames(),
+		pauses: s.reader.Pauses(at), seen: map[string]time.Time{}}
+	for _, o := range s.reader.Samples(1<<30, func(o *local.Outcome) bool { return o.Outcome != console.OutcomeRefused }) {
+		if o.At.After(u.seen[o.WriteKey]) {
+			u.seen[o.WriteKey] = o.At
+		}
+	}
+	u.keys, _ = s.reader.WriteKeys()
+	return u.writeKeys(), nil
+}
+
+// Switches implements console.Source.
+func (s *Source) Switches() console.Switches {
+	if s.switches == nil {
+		return nil
+	}
+	return s.switches
+}
+
+// Cost implements console.Source.
+func (s *Source) Cost() string { return "" }
+
+var errNoStories = errors.New("single events can't be looked for here: `spillway tail --json` follows them")
+
+// DeadLetters implements console.Source.
+func (s *Source) DeadLetters() console.DeadLetters { return nil }
+
+// Find implements console.Source.
+func (s *Source) Find(context.Context, string) (console.Story, error) {
+	return console.Story{}, errNoStories
+}
