@@ -34,6 +34,11 @@ func TestEachMinuteThePageShowsWhatTheRegionsAre(t *testing.T) {
 		if n := strings.Count(log, one); n != 2 || strings.Contains(log, zero) {
 			t.Errorf("it was written %d times:\n%s", n, log)
 		}
+		for _, file := range []string{"site/index.html", "site/status.json"} {
+			if len(w.s3[first].Objects(first)[file].Data) == 0 {
+				t.Errorf("there is no %s", file)
+			}
+		}
 	})
 }
 
@@ -191,7 +196,7 @@ func TestWhileABucketIsAwayTheOtherOneGoesOnAndBothAreOneAgainAfterwards(t *test
 				t.Errorf("%s: the buckets have the incidents %+v and %+v", how, a.Incidents, b.Incidents)
 			}
 			w.expect(first, map[string]status.State{"delivery-eu-west-1": status.Outage})
-			x, y := outage(&a, "delivery-eu-west-1"), outage(&b, "delivery-eu-west-1")
+			x, y := down(&a, "delivery-eu-west-1"), down(&b, "delivery-eu-west-1")
 			if x < 20*time.Minute || x > 22*time.Minute || (x-y).Abs() > time.Minute {
 				t.Errorf("%s: it was down for %v and %v, want about 21 minutes", how, x, y)
 			}
@@ -208,8 +213,8 @@ func lastMinute(log string) string {
 	return strings.Join(lines[len(lines)/2:], "\n")
 }
 
-// outage is for how long a component was down.
-func outage(d *status.Document, id string) (sum time.Duration) {
+// down is for how long a component was down.
+func down(d *status.Document, id string) (sum time.Duration) {
 	for _, day := range d.Component(id).Days {
 		sum += time.Duration(day.Outage) * time.Second
 	}
@@ -229,8 +234,8 @@ func TestAMinuteThatIsInvokedTwiceCountsOnce(t *testing.T) {
 		synctest.Wait()
 		w.minute(0)
 		d := w.document(first)
-		if down := outage(&d, "delivery-eu-west-1"); down != 6*time.Minute {
-			t.Errorf("it was down for %v, want 6 minutes", down)
+		if sum := down(&d, "delivery-eu-west-1"); sum != 6*time.Minute {
+			t.Errorf("it was down for %v, want 6 minutes", sum)
 		}
 		if len(d.Incidents) != 1 {
 			t.Errorf("there are %d incidents, want 1", len(d.Incidents))
@@ -285,5 +290,34 @@ func TestADocumentFromTheFutureDoesNotStopTheSite(t *testing.T) {
 		if after.ObservedAt.After(time.Now()) {
 			t.Errorf("it was observed at %v, and it is %v", after.ObservedAt, time.Now())
 		}
+	})
+}
+
+func TestAFunctionThatEndsBetweenTheDocumentAndThePagesIsMendedByTheNextMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		w.minute(0)
+		w.places[0].set(func(p *place) { p.fires = []string{"delivery-down"} })
+		w.s3[first].Fail(func(_ http.ResponseWriter, r *http.Request, _ bool) bool { // no page is written any more
+			if r.Method != http.MethodPut || strings.HasSuffix(r.URL.Path, "/status.json") {
+				return false
+			}
+			<-r.Context().Done()
+			return true
+		})
+		w.minute(0)
+		before := w.s3[first].Objects(first)["site/index.html"].Data
+		w.s3[first].Fail(nil)
+		w.functions[0] = w.function(0)
+		w.minute(0)
+		after := w.s3[first].Objects(first)["site/index.html"].Data
+		if string(before) == string(after) {
+			t.Error("the page still shows the minute before the function was killed")
+		}
+		if log := w.take(); !strings.Contains(log, zero) ||
+			!strings.HasSuffix(strings.TrimSpace(log), one+"}") && !strings.Contains(log, one) {
+			t.Errorf("the log says\n%s", log)
+		}
+		w.expect(first, map[string]status.State{"delivery-eu-west-1": status.Outage})
 	})
 }
