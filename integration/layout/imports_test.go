@@ -24,7 +24,7 @@ var layers = []layer{
 	{"library", []string{
 		"shared/rawjson", "shared/spill", "shared/spill/spilltest", "shared/frame", "shared/diskdir", "shared/breaker",
 		"shared/reload", "shared/env",
-		"shared/clientaddr", "shared/version", "shared/cgroup", "shared/heavy", "shared/chart",
+		"shared/clientaddr", "shared/version", "shared/cgroup", "shared/heavy", "shared/chart", "docs",
 		"infra/topology/metricmath",
 	}, nil},
 	{"model", []string{"shared/event", "shared/message"}, []string{"library"}},

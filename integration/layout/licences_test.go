@@ -35,6 +35,7 @@ var modules = map[string]string{
 	"github.com/spf13/cobra":             "Apache-2.0",
 	"github.com/spf13/pflag":             "BSD",
 	"github.com/tidwall/btree":           "MIT",
+	"github.com/yuin/goldmark":           "MIT",
 	"golang.org/x/":                      "BSD",
 	"gopkg.in/natefinch/lumberjack.v2":   "MIT",
 }

@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -105,10 +106,14 @@ func (c Clock) Ticks() []Tick {
 		if c.Zone != nil {
 			tk.Second = c.label(t.In(c.Zone))
 		}
+		edge := 2.0
+		if c.Zone != nil {
+			edge = 5 // the names of the rows are beside it
+		}
 		switch at := c.Percent(t); { // a label must not reach over the edge
 		case at > 96:
 			tk.Class = "end"
-		case at < 2:
+		case at < edge:
 			tk.Class = "start"
 		}
 		all = append(all, tk)
@@ -172,7 +177,7 @@ func (s Scale) ticks(top, height float64) []Tick {
 	for i := 0; float64(i)*s.step <= s.top*1.0001; i++ {
 		v := float64(i) * s.step
 		label := Value(v, s.unit)
-		if s.unit == PerMinute {
+		if strings.HasPrefix(s.unit, "/") {
 			label = Amount(v)
 		}
 		if v == 0 {

@@ -30,11 +30,13 @@ var (
 	Theme string
 )
 
-// The units that are written in a way of their own. Any other unit is of things that are counted.
+// The units that are written in a way of their own. One that begins with a slash is a rate; any
+// other is of things that are counted.
 const (
 	Seconds   = "s"
-	PerMinute = "/min"
 	Bytes     = "bytes"
+	PerMinute = "/min"
+	PerSecond = "/s"
 )
 
 // A Series is a line of a chart: a value for each step of its Clock, NaN where there is none.
@@ -64,6 +66,9 @@ type Chart struct {
 
 	scale Scale
 }
+
+// Half is half of the plot's height.
+func (ch Chart) Half() int { return ch.Height / 2 }
 
 // A Line is a series.
 type Line struct {
@@ -147,7 +152,9 @@ func New(id, title string, series []Series, least float64, c Clock) Chart {
 		ch.Empty = ch.Empty && path == ""
 		ch.Lines = append(ch.Lines, l)
 	}
-	ch.Bands = append(ch.Bands, gaps(series, c)...)
+	if !ch.Empty {
+		ch.Bands = gaps(series, c)
+	}
 	ch.Readouts = readoutsOf(series, c)
 	ch.Numbers = tableOf(series, c)
 	ch.Summary = summary(series, c)

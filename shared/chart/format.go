@@ -57,7 +57,8 @@ func Value(v float64, unit string) string {
 		return Duration(v)
 	case Bytes:
 		return humanize.Bytes(uint64(max(0, v)))
-	case PerMinute:
+	}
+	if strings.HasPrefix(unit, "/") { // a rate
 		return Amount(v) + unit
 	}
 	return Amount(v)

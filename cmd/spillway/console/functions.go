@@ -6,6 +6,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/spillwayhq/spillway/shared/chart"
 )
 
 // functions are those of the templates.
@@ -13,6 +15,7 @@ var functions = template.FuncMap{
 	"asset": func(name string) string { return "/assets/" + name + "?" + assets },
 	"at":    func(t time.Time) moment { return moment{t} },
 	"short": short,
+	"ago":   func(t time.Time) string { return chart.Duration(time.Since(t).Round(time.Second).Seconds()) },
 }
 
 // maxText is how much of a text of an event a page shows.
@@ -20,11 +23,13 @@ const maxText = 200
 
 // short makes a text of an event fit to be shown: at most maxText characters of it, without those
 // that would change how the text around it is read.
-func short(text string) string {
+func short(text string) string { return shortTo(text, maxText) }
+
+func shortTo(text string, most int) string {
 	var b strings.Builder
 	n := 0
 	for i, r := range text {
-		if n == maxText {
+		if n == most {
 			b.WriteString("…")
 			break
 		}
@@ -60,18 +65,10 @@ func (m moment) Local() string {
 // Zero reports whether there is no time.
 func (m moment) Zero() bool { return m.t.IsZero() }
 
-// Ago is how long ago it is: "3 min".
-func (m moment) Ago() string { return age(time.Since(m.t)) }
-
 func (m moment) in(zone *time.Location) string {
 	t, now := m.t.In(zone), time.Now().In(zone)
 	if t.YearDay() == now.YearDay() && t.Year() == now.Year() {
 		return t.Format("15:04:05")
 	}
 	return t.Format("2 Jan 15:04:05")
-}
-
-// age writes how long something took, in its largest unit, and the next below ten of it.
-func age(d time.Duration) string {
-	return d.Truncate(time.Second).String()
 }

@@ -10,13 +10,17 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/spillwayhq/spillway/shared/chart"
 )
 
 //go:embed templates/*.html
 var templateFiles embed.FS
 
 //go:embed page.css
-var css []byte
+var pageCSS string
+
+var css = []byte(chart.Theme + chart.CSS + pageCSS)
 
 //go:embed page.js
 var script []byte
@@ -33,8 +37,8 @@ func parsePages() map[string]*template.Template {
 	if err != nil {
 		panic(err) // they are embedded
 	}
-	base := template.Must(template.New("").Funcs(functions).ParseFS(templateFiles, "templates/base.html",
-		"templates/part-*.html"))
+	base := template.Must(template.New("").Funcs(functions).Parse(chart.HTML))
+	template.Must(base.ParseFS(templateFiles, "templates/base.html", "templates/part-*.html"))
 	all := map[string]*template.Template{}
 	for _, e := range entries {
 		name, _ := strings.CutSuffix(e.Name(), ".html")
@@ -59,19 +63,33 @@ type view struct {
 	Token  string // of the page's forms
 	Notice *notice
 	Now    time.Time
-	Data   any // of the page
+	Events string // where the stream of the page's parts is; empty: it has none
+	Data   any    // of the page
 }
 
-// render answers with a page. Nothing is sent before it is whole, so that an error is a clear
-// answer and not half a page.
+// Refresh is how often the page loads itself again if it can't follow its stream, in seconds.
+func (v *view) Refresh() int { return int(refreshEvery.Seconds()) }
+
+// render answers with a page.
 func (c *Console) render(w http.ResponseWriter, r *http.Request, status int, page, title string, data any) {
-	v := view{Title: title, Links: c.links, About: c.about, Cost: c.source.Cost(), Token: c.token, Notice: c.notices.of(r),
-		Now: time.Now(), Data: data, Here: r.URL.Path}
+	c.write(w, r, status, page, &view{Title: title, Data: data})
+}
+
+// renderLive answers with a page whose parts the stream of the span updates.
+func (c *Console) renderLive(w http.ResponseWriter, r *http.Request, page, title string, s span, data any) {
+	c.write(w, r, http.StatusOK, page, &view{Title: title, Data: data, Events: "/events?span=" + s.ID})
+}
+
+// write adds to the view what every page has. Nothing is sent before the page is whole, so that an
+// error is a clear answer and not half a page.
+func (c *Console) write(w http.ResponseWriter, r *http.Request, status int, page string, v *view) {
+	v.Links, v.About, v.Cost, v.Token, v.Now = c.links, c.about, c.source.Cost(), c.token, time.Now()
+	v.Notice, v.Here = c.notices.of(r), r.URL.Path
 	if i := strings.Index(v.Here[min(1, len(v.Here)):], "/"); i >= 0 {
 		v.Here = v.Here[:i+1]
 	}
 	var b bytes.Buffer
-	if err := pages[page].ExecuteTemplate(&b, "base", &v); err != nil {
+	if err := pages[page].ExecuteTemplate(&b, "base", v); err != nil {
 		http.Error(w, fmt.Sprintf("make the page %s: %v", page, err), http.StatusInternalServerError)
 		return
 	}

@@ -1,0 +1,233 @@
+package console
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"html/template"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/chart"
+)
+
+// firingsSince is how far back the page knows when alarms fired: as far as the charts reach.
+const firingsSince = 24 * time.Hour
+
+// An alarmView is an alarm with what the topology says of it.
+type alarmView struct {
+	Alarm
+	Meaning, First, Section string
+	Watches                 string   // when it fires, in words
+	Parts                   []string // of a composite
+	PartOf                  string   // the composite that notifies for it
+	Notifies                string   // the topic; empty: nobody
+}
+
+// viewOf adds what the topology says of an alarm. One that it does not have says nothing.
+func viewOf(t *topology.Topology, a Alarm) alarmView {
+	v := alarmView{Alarm: a, Notifies: t.Notifies(a.Name)}
+	if c, ok := t.Composite(a.Name); ok {
+		v.Meaning, v.First, v.Section, v.Parts = capital(c.Meaning), capital(c.First), c.Section, c.Any
+		v.Watches = "It fires while any of its parts fires."
+		if c.Suppressor != "" {
+			v.Watches += fmt.Sprintf(" It notifies nobody while %s fires.", c.Suppressor)
+		}
+		return v
+	}
+	if d, ok := t.Alarm(a.Name); ok {
+		v.Meaning, v.First, v.Section, v.Watches = capital(d.Meaning), capital(d.First), d.Section, watches(d)
+	}
+	if c, ok := t.CompositeOf(a.Name); ok {
+		v.PartOf = c.Name
+	}
+	return v
+}
+
+// watches says when an alarm fires.
+func watches(a topology.Alarm) string {
+	side := "above"
+	if a.Below {
+		side = "below"
+	}
+	what := a.Expression
+	if what == "" && len(a.Metrics) == 1 {
+		what = a.Metrics[0].Name
+	}
+	unit := " " + a.Unit
+	if a.Unit == "" {
+		unit = ""
+	}
+	return fmt.Sprintf("It fires when %s is %s %s%s in %d of the last %d periods of %s.", what, side,
+		chart.Amount(a.Threshold), unit, a.Breaching, a.Periods, chart.Duration(a.Period.Seconds()))
+}
+
+// rank orders alarms for people: those that fire and page come first, and those that are well last.
+func rank(a Alarm) int {
+	r := 0
+	if a.State != StateAlarm {
+		r += 8
+	}
+	if a.State == StateOK {
+		r += 8
+	}
+	if a.Severity != topology.Critical {
+		r += 2
+	}
+	if !a.Composite {
+		r++
+	}
+	return r
+}
+
+// Fires reports whether the alarm fires.
+func (a Alarm) Fires() bool { return a.State == StateAlarm }
+
+// Says is the alarm's state, for people.
+func (a Alarm) Says() string {
+	switch a.State {
+	case StateOK:
+		return "OK"
+	case StateAlarm:
+		return "fires"
+	case StateUnknown:
+		return "no data yet"
+	}
+	return short(a.State)
+}
+
+// Class is the colour of the state.
+func (a Alarm) Class() string {
+	switch {
+	case a.State == StateOK:
+		return "good"
+	case a.State != StateAlarm:
+		return ""
+	case a.Severity == topology.Critical:
+		return "bad"
+	}
+	return "warn"
+}
+
+// An alarmsView is the list of alarms.
+type alarmsView struct {
+	Firing []alarmView
+	Others []alarmView
+	Total  int
+	Stale  string
+	Known  bool
+}
+
+// alarmList orders alarms for people.
+func alarmList(t *topology.Topology, alarms seen[[]Alarm]) alarmsView {
+	v := alarmsView{Stale: stale(alarms.Err, alarms.At), Known: alarms.Known(), Total: len(alarms.Value)}
+	sorted := slices.SortedStableFunc(slices.Values(alarms.Value), func(a, b Alarm) int {
+		return cmp.Or(rank(a)-rank(b), cmp.Compare(a.Name, b.Name))
+	})
+	for _, a := range sorted {
+		if a.Fires() {
+			v.Firing = append(v.Firing, viewOf(t, a))
+		} else {
+			v.Others = append(v.Others, viewOf(t, a))
+		}
+	}
+	return v
+}
+
+func (c *Console) readAlarms(ctx context.Context) ([]Alarm, error) {
+	return c.source.Alarms(ctx, time.Now().Add(-firingsSince))
+}
+
+// An alarmPage is the page of one alarm.
+type alarmPage struct {
+	alarmView
+	Known   bool
+	Stale   string
+	Times   []firingRow // the latest first
+	More    int
+	Runbook template.HTML
+	Parts   []alarmView
+}
+
+// A firingRow is one time in which an alarm fired.
+type firingRow struct {
+	From, To time.Time
+	Took     string
+}
+
+// maxFirings is how many times the page of an alarm shows: one that fires more often flaps.
+const maxFirings = 20
+
+func (c *Console) alarmRoutes(mux *http.ServeMux) {
+	mux.HandleFunc("GET /alarms", func(w http.ResponseWriter, r *http.Request) {
+		c.render(w, r, http.StatusOK, "alarms", "Alarms", alarmList(&c.about.Topology, c.alarms.get(r.Context())))
+	})
+	mux.HandleFunc("GET /alarms/{name}", func(w http.ResponseWriter, r *http.Request) {
+		name := r.PathValue("name")
+		page, ok := c.alarmPage(r.Context(), name)
+		if !ok {
+			c.fail(w, r, http.StatusNotFound, fmt.Errorf("the pipeline %s has no alarm %q", c.about.Pipeline, short(name)))
+			return
+		}
+		c.render(w, r, http.StatusOK, "alarm", name, page)
+	})
+	mux.HandleFunc("GET /runbook", func(w http.ResponseWriter, r *http.Request) {
+		c.render(w, r, http.StatusOK, "runbook", "Runbook", c.runbook.whole)
+	})
+}
+
+func (c *Console) alarmPage(ctx context.Context, name string) (alarmPage, bool) {
+	t := &c.about.Topology
+	read := c.alarms.get(ctx)
+	all := map[string]Alarm{}
+	for _, a := range read.Value {
+		all[a.Name] = a
+	}
+	a, known := all[name]
+	if !known {
+		a = Alarm{Name: name}
+	}
+	p := alarmPage{alarmView: viewOf(t, a), Known: known, Stale: stale(read.Err, read.At)}
+	if p.Section == "" && !known {
+		return p, false
+	}
+	if !known {
+		p.severityOf(t)
+	}
+	for _, part := range p.alarmView.Parts {
+		one, ok := all[part]
+		if !ok {
+			one = Alarm{Name: part}
+		}
+		p.Parts = append(p.Parts, viewOf(t, one))
+	}
+	for i := len(a.Firings) - 1; i >= 0; i-- {
+		if len(p.Times) == maxFirings {
+			p.More = i + 1
+			break
+		}
+		f := a.Firings[i]
+		row := firingRow{From: f.From, To: f.To}
+		if !f.To.IsZero() {
+			row.Took = chart.Duration(f.To.Sub(f.From).Seconds())
+		}
+		p.Times = append(p.Times, row)
+	}
+	p.Runbook = c.runbook.section(p.Section)
+	return p, true
+}
+
+// severityOf is for an alarm whose state is not known.
+func (p *alarmPage) severityOf(t *topology.Topology) {
+	if c, ok := t.Composite(p.Name); ok {
+		p.Severity, p.Composite = c.Severity, true
+	} else if a, ok := t.Alarm(p.Name); ok {
+		p.Severity = a.Severity
+	}
+}
+
+// Short is the alarm's name without the pipeline's.
+func (v alarmView) Short(pipeline string) string { return strings.TrimPrefix(v.Name, pipeline+"-") }

@@ -1,0 +1,157 @@
+package console
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/chart"
+)
+
+// A statusView is the answer to the first question: is everything all right?
+type statusView struct {
+	Class    string // good, warn or bad
+	Headline string
+	Text     string
+	At       time.Time // of what it says
+	Stale    string    // why there is nothing newer
+	Canary   string
+	Firing   []alarmView // those of which somebody is told, the critical ones first
+}
+
+// lateAge is from which age on events that wait are worth a word, although no alarm fires yet.
+const lateAge = time.Minute
+
+// status is how the pipeline is, in words.
+func status(t *topology.Topology, now seen[Now], alarms seen[[]Alarm], rate drainRate) statusView {
+	v := statusView{At: now.At, Class: "good"}
+	for _, a := range alarms.Value {
+		if a.State == StateAlarm && t.Notifies(a.Name) != "" {
+			v.Firing = append(v.Firing, viewOf(t, a))
+		}
+	}
+	slices.SortStableFunc(v.Firing, func(a, b alarmView) int { return rank(a.Alarm) - rank(b.Alarm) })
+	v.Stale = stale(now.Err, now.At)
+	if alarms.Err != nil {
+		v.Stale = join(v.Stale, "the alarms are not known: "+why(alarms.Err))
+	}
+	if !now.Known() {
+		v.Class, v.Headline, v.Text, v.Stale = "warn", "How the pipeline is can't be read", why(now.Err), ""
+		return v
+	}
+	n := now.Value
+	v.Canary = canary(n)
+	waits := waitingText(n, rate)
+	switch {
+	case n.Store != "":
+		v.Class, v.Headline, v.Text = "bad", "The data directory needs attention", capital(n.Store)
+	case len(v.Firing) > 0 && v.Firing[0].Severity == topology.Critical:
+		v.Class, v.Headline, v.Text = "bad", capital(firstSentence(v.Firing[0].Meaning)), waits
+	case n.Degraded != "":
+		v.Class, v.Headline, v.Text = "warn", "Delivery is degraded", capital(n.Degraded)+". "+waits
+	case n.Messages > 0 && n.OldestAge >= lateAge && rate.known && rate.perSecond > leastRate:
+		v.Class, v.Headline, v.Text = "warn", "Events are delivered late", waits
+	case n.Messages > 0 && n.OldestAge >= lateAge:
+		v.Class, v.Headline, v.Text = "warn", "Events wait", waits
+	case len(v.Firing) > 0:
+		v.Class, v.Headline, v.Text = "warn", capital(firstSentence(v.Firing[0].Meaning)), waits
+	case n.Canary != "":
+		v.Class, v.Headline, v.Text = "warn", "The canary does not arrive", capital(n.Canary)
+	case n.Messages > 0:
+		v.Headline, v.Text = "Events are being delivered", waits
+	default:
+		v.Headline, v.Text = "Everything that came in is delivered", "Nothing waits."
+		if n.DeadLetters > 0 {
+			v.Headline = "Nothing waits"
+			v.Text = plural(n.DeadLetters, "dead letter") + " in the dead-letter queue: look why, and redrive what can be " +
+				"delivered now."
+		}
+	}
+	return v
+}
+
+// waitingText says what waits, and that it is safe.
+func waitingText(n Now, rate drainRate) string {
+	if n.Messages <= 0 {
+		return "Nothing waits."
+	}
+	what := plural(n.Messages, "message") + " wait"
+	if n.Events != Unknown {
+		what = plural(n.Events, "event") + " wait"
+	}
+	if n.Messages == 1 && (n.Events == Unknown || n.Events == 1) {
+		what += "s"
+	}
+	if n.OldestAge > 0 {
+		what += ", the oldest for " + chart.Duration(n.OldestAge.Round(time.Second).Seconds())
+	}
+	if rate.known && rate.perSecond > leastRate {
+		return what + ": " + rate.says(n) + "."
+	}
+	return what + ". They are safe in the queue."
+}
+
+func canary(n Now) string {
+	if n.CanaryAge == Unknown {
+		return ""
+	}
+	s := "canary " + chart.Duration(n.CanaryAge.Round(time.Second).Seconds()) + " ago"
+	if n.CanaryLatency > 0 {
+		s += ", through in " + chart.Duration(n.CanaryLatency.Seconds())
+	}
+	return s
+}
+
+// stale says since when a value is old, and why; empty: it is current.
+func stale(err error, at time.Time) string {
+	if err == nil {
+		return ""
+	}
+	if at.IsZero() {
+		return "not known: " + why(err)
+	}
+	return fmt.Sprintf("as of %s ago: %s", chart.Duration(time.Since(at).Round(time.Second).Seconds()), why(err))
+}
+
+// maxError is how much of an error a page shows.
+const maxError = 400
+
+// why is an error for a page.
+func why(err error) string {
+	if err == nil {
+		return ""
+	}
+	return shortTo(err.Error(), maxError)
+}
+
+func join(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a + "; " + b
+}
+
+func firstSentence(s string) string {
+	first, _, _ := strings.Cut(s, ". ")
+	return strings.TrimSuffix(first, ".")
+}
+
+func capital(s string) string {
+	first, size := utf8.DecodeRuneInString(s)
+	if size == 0 {
+		return ""
+	}
+	return string(unicode.ToUpper(first)) + s[size:]
+}
+
+// plural counts things whose plural has an s.
+func plural(n int64, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return chart.Number(float64(n)) + " " + thing + "s"
+}
