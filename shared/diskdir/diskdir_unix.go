@@ -9,6 +9,20 @@ import (
 	"syscall"
 )
 
+// A lock is a file with a lock.
+type lock struct{ *os.File }
+
+// Close unlocks the file before it closes it: a child that another goroutine is just starting holds
+// a copy of the file until it has become its program, and would hold the lock with it.
+func (l lock) Close() error { return errors.Join(flock(l.File, syscall.LOCK_UN), l.File.Close()) }
+
+func flock(f *os.File, how int) (err error) {
+	for err = syscall.EINTR; err == syscall.EINTR; {
+		err = syscall.Flock(int(f.Fd()), how)
+	}
+	return err
+}
+
 // Lock locks a file, which it makes if it does not exist, until it is closed or the process ends. A
 // second lock in the same process fails too, with ErrLocked.
 func Lock(path string) (io.Closer, error) {
@@ -16,9 +30,7 @@ func Lock(path string) (io.Closer, error) {
 	if err != nil {
 		return nil, err
 	}
-	for err = syscall.EINTR; err == syscall.EINTR; {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	}
+	err = flock(f, syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		err = ErrLocked
 	}
@@ -26,7 +38,7 @@ func Lock(path string) (io.Closer, error) {
 		f.Close()
 		return nil, err
 	}
-	return f, nil
+	return lock{f}, nil
 }
 
 // Sync makes new and removed names in a directory survive a power cut.
