@@ -100,7 +100,8 @@ func up(ctx context.Context, out io.Writer, f upFlags) error {
 	if f.hasConsole {
 		config.ConsoleAddr, config.ConsoleAnyPort = f.console.address(f.listen), f.console.any
 		config.Console = func(p *local.Pipeline) local.Page {
-			return console.New(console.Config{Source: upsource.New(p), Guard: local.Guard{Names: f.hosts}})
+			source := upsource.New(p)
+			return upPage{console.New(console.Config{Source: source, Guard: local.Guard{Names: f.hosts}}), source}
 		}
 	}
 	p, err := local.Start(config)
@@ -118,6 +119,18 @@ func up(ctx context.Context, out io.Writer, f upFlags) error {
 	unwatch()
 	<-watched
 	return err
+}
+
+// upPage is the operator's page of `up`.
+type upPage struct {
+	*console.Console
+	source *upsource.Source
+}
+
+// Run implements local.Page.
+func (p upPage) Run(ctx context.Context) {
+	defer p.source.Close()
+	p.Console.Run(ctx)
 }
 
 // check refuses what would otherwise be noticed late, or only in the log.

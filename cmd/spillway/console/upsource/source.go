@@ -6,17 +6,26 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"path/filepath"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
 	"github.com/spillwayhq/spillway/cmd/spillway/console"
+	"github.com/spillwayhq/spillway/cmd/spillway/console/contents"
 	"github.com/spillwayhq/spillway/cmd/spillway/top"
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/heavy"
 )
 
-// rows is how many rows the tables of senders have.
-const rows = 10
+const (
+	// rows is how many rows the tables of senders have.
+	rows = 10
+	// allSamples is more than there are.
+	allSamples = 1 << 30
+)
 
 // A Source reads a pipeline of this process. It is safe for concurrent use.
 type Source struct {
@@ -24,6 +33,7 @@ type Source struct {
 	reader   local.Reader
 	topology topology.Topology
 	switches *switches // nil: there is no Segment emulator
+	contents *contents.Local
 }
 
 var _ console.Source = (*Source)(nil)
@@ -35,8 +45,30 @@ func New(p *local.Pipeline) *Source {
 	if p.Segmentd() != nil {
 		s.switches = newSwitches(p)
 	}
+	s.contents = newContents(s)
 	return s
 }
+
+// newContents returns what the pipeline's queues hold.
+func newContents(s *Source) *contents.Local {
+	p, names := s.pipeline, s.topology.Names
+	events, _ := p.SQS().Queue(names.EventsQueue) // the pipeline has made both
+	dead, _ := p.SQS().Queue(names.DeadLetterQueue)
+	return contents.NewLocal(contents.LocalConfig{Events: events, Dead: dead, Segment: p.Segmentd(),
+		Actions: contents.Actions{
+			API:       local.Client(p.SQSURL, func(o *sqs.Options) { o.HTTPClient = p.SQS().HTTPClient() }),
+			EventsURL: p.QueueURL(names.EventsQueue), DeadLetterURL: p.QueueURL(names.DeadLetterQueue),
+			Check: func(context.Context) error { return p.Status().Segment.Failing(time.Now()) },
+			Name: func(writeKey string) string {
+				id := event.KeyID(writeKey)
+				return cmp.Or(s.keyNames()[id], id)
+			},
+			Dir: filepath.Dir(p.LogPath), // the data directory
+		}})
+}
+
+// Close ends what the Source does besides.
+func (s *Source) Close() { s.contents.Close() }
 
 // About implements console.Source.
 func (s *Source) About() console.About {
@@ -152,7 +184,7 @@ func (s *Source) WriteKeys(context.Context) ([]console.WriteKey, error) {
 	at := time.Now()
 	u := usage{at: at, lines: s.reader.Senders(at.Add(-usageHour), at.Add(time.Second), manyKeys), names: s.keyNames(),
 		pauses: s.reader.Pauses(at), seen: map[string]time.Time{}}
-	for _, o := range s.reader.Samples(1<<30, func(o *local.Outcome) bool { return o.Outcome != console.OutcomeRefused }) {
+	for _, o := range s.reader.Samples(allSamples, func(o *local.Outcome) bool { return o.Outcome != console.OutcomeRefused }) {
 		if o.At.After(u.seen[o.WriteKey]) {
 			u.seen[o.WriteKey] = o.At
 		}
@@ -172,12 +204,14 @@ func (s *Source) Switches() console.Switches {
 // Cost implements console.Source.
 func (s *Source) Cost() string { return "" }
 
-var errNoStories = errors.New("single events can't be looked for here: `spillway tail --json` follows them")
-
 // DeadLetters implements console.Source.
-func (s *Source) DeadLetters() console.DeadLetters { return nil }
+func (s *Source) DeadLetters() console.DeadLetters { return s.contents }
 
 // Find implements console.Source.
-func (s *Source) Find(context.Context, string) (console.Story, error) {
-	return console.Story{}, errNoStories
+func (s *Source) Find(ctx context.Context, query string) (console.Story, error) {
+	samples, err := s.Samples(ctx, console.SampleQuery{Limit: allSamples})
+	if err != nil {
+		return console.Story{}, err
+	}
+	return s.contents.Find(ctx, query, samples)
 }

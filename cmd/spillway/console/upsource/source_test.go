@@ -21,7 +21,9 @@ func TestMain(m *testing.M) { testutil.Main(m) }
 func start(t *testing.T, c local.Config) *Source {
 	t.Helper()
 	c.IngestAddr = "127.0.0.1:0"
-	return New(localtest.Start(t, c))
+	s := New(localtest.Start(t, c))
+	t.Cleanup(s.Close)
+	return s
 }
 
 // await waits until done says so.
@@ -111,6 +113,14 @@ func TestOneOfTheSampleEventsIsRejected(t *testing.T) {
 			if len(rejected) != 1 || !strings.HasPrefix(rejected[0].MessageID, "rejected-") ||
 				!strings.Contains(rejected[0].Answer, "400") || rejected[0].WriteKey != madeUpName {
 				t.Errorf("%+v", rejected)
+			}
+			list, err := s.DeadLetters().List(t.Context(), console.DeadLetterQuery{Limit: 9})
+			if err != nil || len(list.Rows) != 1 || list.Rows[0].Reason != "rejected" ||
+				s.DeadLetters().KeyName(madeUpKey) != madeUpName {
+				t.Errorf("the dead letters are %+v, %v", list, err)
+			}
+			if story, err := s.Find(t.Context(), rejected[0].MessageID); err != nil || len(story.Events) != 1 {
+				t.Errorf("its story is %+v, %v", story, err)
 			}
 			before := switches.Modes()
 			if err := switches.Set(t.Context(), modeRejecting); err != nil || slices.Equal(before, switches.Modes()) {
