@@ -24,10 +24,9 @@ func (p *pipeline) addOutputs() {
 		p.publisherQueues())
 	p.output(topology.OutputDeliverLogGroup, "the log of the deliver function",
 		p.functions[p.topology.Names.DeliverFunction].logs.LogGroupName())
-	if host := consoleHost(*regioninfo.RegionInfo_Get(jsii.String(p.region)).Partition()); host != "" {
-		p.output(topology.OutputDashboardURL, "the dashboard",
-			jsii.String("https://"+p.region+"."+host+"/cloudwatch/home?region="+p.region+"#dashboards/dashboard/"+
-				p.topology.Names.Stack(p.region)))
+	partition := *regioninfo.RegionInfo_Get(jsii.String(p.region)).Partition()
+	if url := p.topology.Names.DashboardURL(partition, p.region); url != "" {
+		p.output(topology.OutputDashboardURL, "the dashboard", jsii.String(url))
 	}
 	p.output(topology.OutputVersion, "the version of Spillway", jsii.String(p.version))
 	p.output(topology.OutputSettings, "the settings of this deployment, with which the next one is compared",
@@ -56,15 +55,6 @@ func shortened(text string) string {
 		return text
 	}
 	return strings.ToValidUTF8(text[:maxKept/2], "") + "… (" + fingerprint(text) + ")"
-}
-
-// consoleHost is the host of AWS's console in a partition, behind the region; empty where it is not
-// public.
-func consoleHost(partition string) string {
-	return map[string]string{
-		"aws": "console.aws.amazon.com", "aws-cn": "console.amazonaws.cn", "aws-us-gov": "console.amazonaws-us-gov.com",
-		"aws-eusc": "console.amazonaws-eusc.eu",
-	}[partition]
 }
 
 // publisherQueues are the events queues of all regions, this region's first.

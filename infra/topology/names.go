@@ -95,6 +95,18 @@ func newNames(name string) Names {
 // dashboards of all regions share one list.
 func (n Names) Stack(region string) string { return n.Pipeline + "-" + region }
 
+// DashboardURL is where people find the region's dashboard; empty where AWS's console is not public.
+func (n Names) DashboardURL(partition, region string) string {
+	host := map[string]string{
+		"aws": "console.aws.amazon.com", "aws-cn": "console.amazonaws.cn", "aws-us-gov": "console.amazonaws-us-gov.com",
+		"aws-eusc": "console.amazonaws-eusc.eu",
+	}[partition]
+	if host == "" {
+		return ""
+	}
+	return "https://" + region + "." + host + "/cloudwatch/home?region=" + region + "#dashboards/dashboard/" + n.Stack(region)
+}
+
 // Alarm is the full name of an alarm, which is unique in a region.
 func (n Names) Alarm(name string) string { return n.Pipeline + "-" + name }
 

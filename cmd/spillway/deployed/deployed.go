@@ -47,10 +47,11 @@ func (n *Name) Queues(ctx context.Context) (events, deadLetters string, err erro
 	if err != nil {
 		return "", "", err
 	}
-	if events, err = n.queueURL(ctx, c, names.EventsQueue); err != nil {
+	api := sqs.NewFromConfig(c)
+	if events, err = QueueURL(ctx, api, c.Region, names.Pipeline, names.EventsQueue); err != nil {
 		return "", "", err
 	}
-	deadLetters, err = n.queueURL(ctx, c, names.DeadLetterQueue)
+	deadLetters, err = QueueURL(ctx, api, c.Region, names.Pipeline, names.DeadLetterQueue)
 	return events, deadLetters, err
 }
 
@@ -60,7 +61,7 @@ func (n *Name) EventsQueue(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return n.queueURL(ctx, c, names.EventsQueue)
+	return QueueURL(ctx, sqs.NewFromConfig(c), c.Region, names.Pipeline, names.EventsQueue)
 }
 
 func (n *Name) load(ctx context.Context) (names topology.Names, c aws.Config, err error) {
@@ -70,15 +71,24 @@ func (n *Name) load(ctx context.Context) (names topology.Names, c aws.Config, er
 	return names, c, err
 }
 
-func (n *Name) queueURL(ctx context.Context, c aws.Config, queue string) (string, error) {
-	out, err := sqs.NewFromConfig(c).GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: aws.String(queue)})
+// QueueAPI is what QueueURL needs of an *sqs.Client.
+type QueueAPI interface {
+	GetQueueUrl(context.Context, *sqs.GetQueueUrlInput, ...func(*sqs.Options)) (*sqs.GetQueueUrlOutput, error)
+}
+
+// ErrNoQueue says that a queue does not exist.
+var ErrNoQueue = errors.New("there is no queue")
+
+// QueueURL asks SQS for the URL of a queue of a pipeline.
+func QueueURL(ctx context.Context, api QueueAPI, region, pipeline, queue string) (string, error) {
+	out, err := api.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: aws.String(queue)})
 	var missing *types.QueueDoesNotExist
 	switch {
 	case errors.As(err, &missing):
-		return "", fmt.Errorf("there is no queue %s in %s: is a pipeline with --name %s deployed in this region and "+
-			"account? (a local pipeline is found by --queue-url)", queue, c.Region, n.value)
+		return "", fmt.Errorf("%w %s in %s: is a pipeline with --name %s deployed in this region and account? "+
+			"(a local pipeline is found by --queue-url)", ErrNoQueue, queue, region, pipeline)
 	case err != nil:
-		return "", fmt.Errorf("find the queue %s in %s: %w", queue, c.Region, err)
+		return "", fmt.Errorf("find the queue %s in %s: %w", queue, region, err)
 	}
 	return aws.ToString(out.QueueUrl), nil
 }
