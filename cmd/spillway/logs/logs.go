@@ -50,14 +50,16 @@ type Invocation struct {
 	Oldest       int64          `json:"oldest_ms"`
 	Duration     int64          `json:"duration_ms"`
 	Breaker      string         `json:"breaker"`
-	// Misconfigured are the write keys, by their fingerprints, that Segment or the configuration refuses.
+	// Misconfigured are the write keys, by their fingerprints, that Segment or the configuration
+	// refuses.
 	Misconfigured []string `json:"misconfigured_keys"`
 }
 
-// Pattern selects the lines of invocations with an event of this outcome, and of this reason; empty: any.
-// A reason must be lower-case letters and underscores.
+// Pattern selects the lines of invocations with an event of this outcome, and of this reason;
+// empty: any. A reason must be lower-case letters and underscores.
 func Pattern(outcome, reason string) string {
-	field := map[string]string{deliver.Retried.String(): "retried", deliver.DeadLettered.String(): "dead_lettered"}[outcome]
+	field := map[string]string{deliver.Retried.String(): "retried",
+		deliver.DeadLettered.String(): "dead_lettered"}[outcome]
 	switch {
 	case outcome == deliver.Delivered.String():
 		return `{ ` + invocations + ` && $.delivered > 0 }`

@@ -30,8 +30,8 @@ type Found struct {
 }
 
 const (
-	// firstSpan is how much of a log is searched first for the newest lines: FilterLogEvents has the
-	// oldest first. Each span before is widerBy times as long.
+	// firstSpan is how much of a log is searched first for the newest lines: FilterLogEvents has
+	// the oldest first. Each span before is widerBy times as long.
 	firstSpan = 2 * time.Minute
 	widerBy   = 4
 )

@@ -48,7 +48,8 @@ func (f *storedLogs) FilterLogEvents(_ context.Context, in *cloudwatchlogs.Filte
 			out.NextToken = aws.String(fmt.Sprint(i))
 			break
 		}
-		out.Events = append(out.Events, logtypes.FilteredLogEvent{Timestamp: aws.Int64(at), Message: aws.String(fmt.Sprint(i))})
+		out.Events = append(out.Events,
+			logtypes.FilteredLogEvent{Timestamp: aws.Int64(at), Message: aws.String(fmt.Sprint(i))})
 	}
 	return out, nil
 }
@@ -73,7 +74,8 @@ func TestTheNewestLinesAreFoundWithoutReadingTheWholeLog(t *testing.T) {
 	}
 	*f = storedLogs{begin: noon.Add(-9 * time.Hour), lines: 2}
 	found, err = Newest(t.Context(), f, s)
-	if got := fmt.Sprint(messages(found)); err != nil || got != "[0 1]" || !found.Whole || f.calls > 8 || !f.oldest.Equal(s.From) {
+	if got := fmt.Sprint(messages(found)); err != nil || got != "[0 1]" || !found.Whole || f.calls > 8 ||
+		!f.oldest.Equal(s.From) {
 		t.Errorf("of a quiet log: %s, %v, after %d calls, from %v on", got, err, f.calls, f.oldest)
 	}
 }
@@ -86,7 +88,8 @@ func TestASearchMakesNoMoreCallsThanItMay(t *testing.T) {
 	if got := fmt.Sprint(messages(found)); err != nil || got != "[0 2 3 4 5]" || found.Whole || f.calls != 3 {
 		t.Errorf("%s, %v, whole %t after %d calls", got, err, found.Whole, f.calls)
 	}
-	if _, err := Newest(t.Context(), &storedLogs{fails: true}, Search{From: noon.Add(-time.Minute), To: noon, Calls: 3}); err == nil {
+	if _, err := Newest(t.Context(), &storedLogs{fails: true},
+		Search{From: noon.Add(-time.Minute), To: noon, Calls: 3}); err == nil {
 		t.Error("an error of CloudWatch Logs is none")
 	}
 }
