@@ -14,23 +14,18 @@ import (
 	"github.com/spillwayhq/spillway/infra/topology"
 )
 
-// addAlarms creates the topology's alarms and the topics that they notify.
-func (p *pipeline) addAlarms() {
-	n := p.topology.Names
-	topics := map[string]awssns.Topic{
-		n.AlarmTopic:  p.newTopic("Alarms", n.AlarmTopic, "", p.settings.Emails),
-		n.TicketTopic: p.newTopic("Tickets", n.TicketTopic, " tickets", p.settings.ticketEmails()),
-	}
+// addAlarms creates the topology's alarms, which notify these topics, by their names.
+func (s *stack) addAlarms(topics map[string]awssns.Topic) {
 	made := map[string]constructs.IConstruct{}
-	for _, a := range p.topology.Alarms {
-		made[a.Name] = awscloudwatch.NewCfnAlarm(p.Stack, jsii.String(p.alarmID(a.Name)),
-			p.alarm(a, p.actions(topics, a.Name)))
+	for _, a := range s.topology.Alarms {
+		made[a.Name] = awscloudwatch.NewCfnAlarm(s.Stack, jsii.String(s.alarmID(a.Name)),
+			s.alarm(a, s.actions(topics, a.Name)))
 	}
-	for _, c := range p.topology.Composites {
-		made[c.Name] = awscloudwatch.NewCfnCompositeAlarm(p.Stack, jsii.String(p.alarmID(c.Name)),
-			composite(c, p.actions(topics, c.Name)))
+	for _, c := range s.topology.Composites {
+		made[c.Name] = awscloudwatch.NewCfnCompositeAlarm(s.Stack, jsii.String(s.alarmID(c.Name)),
+			composite(c, s.actions(topics, c.Name)))
 	}
-	for _, c := range p.topology.Composites { // it has only names, of which CloudFormation infers no dependency
+	for _, c := range s.topology.Composites { // it has only names, of which CloudFormation infers no dependency
 		for _, name := range c.Any {
 			made[c.Name].Node().AddDependency(made[name])
 		}
@@ -38,21 +33,24 @@ func (p *pipeline) addAlarms() {
 			made[c.Name].Node().AddDependency(made[c.Suppressor])
 		}
 	}
-	p.output(topology.OutputAlarmTopicARN, "the topic that alarms page", topics[n.AlarmTopic].TopicArn())
-	p.output(topology.OutputTicketTopicARN, "the topic of all other alarms", topics[n.TicketTopic].TopicArn())
+	n := s.topology.Names
+	if topic, ok := topics[n.AlarmTopic]; ok {
+		s.output(topology.OutputAlarmTopicARN, "the topic that alarms page", topic.TopicArn())
+	}
+	s.output(topology.OutputTicketTopicARN, "the topic of all other alarms", topics[n.TicketTopic].TopicArn())
 }
 
 // alarmActions are what an alarm does when it fires, and when it is over. Both are nil for one that is a
 // part of a composite.
 type alarmActions struct{ alarm, ok *[]any }
 
-func (p *pipeline) actions(topics map[string]awssns.Topic, alarm string) alarmActions {
-	topic, notifies := topics[p.topology.Notifies(alarm)]
+func (s *stack) actions(topics map[string]awssns.Topic, alarm string) alarmActions {
+	topic, notifies := topics[s.topology.Notifies(alarm)]
 	if !notifies {
 		return alarmActions{}
 	}
 	notify := &[]any{topic.TopicArn()}
-	if !p.settings.OKNotifications {
+	if !s.settings.OKNotifications {
 		return alarmActions{alarm: notify}
 	}
 	return alarmActions{notify, notify}
@@ -72,9 +70,9 @@ func composite(c topology.Composite, do alarmActions) *awscloudwatch.CfnComposit
 }
 
 // alarmID is the alarm's logical ID: its name without the pipeline's, in CamelCase.
-func (p *pipeline) alarmID(name string) string {
+func (s *stack) alarmID(name string) string {
 	var id strings.Builder
-	for part := range strings.SplitSeq(strings.TrimPrefix(name, p.topology.Names.Alarm("")), "-") {
+	for part := range strings.SplitSeq(strings.TrimPrefix(name, s.topology.Names.Alarm("")), "-") {
 		id.WriteString(strings.ToUpper(part[:1]) + part[1:])
 	}
 	return id.String() + "Alarm"
@@ -83,18 +81,18 @@ func (p *pipeline) alarmID(name string) string {
 // newTopic creates a topic to which the addresses are subscribed. It has no KMS key, whose policy
 // would have to allow CloudWatch to use it; an alarm has nothing of an event in it. A mail comes from
 // the display name: Spillway, the stack, and suffix.
-func (p *pipeline) newTopic(id, name, suffix string, addresses []string) awssns.Topic {
-	topic := awssns.NewTopic(p.Stack, jsii.String(id),
+func (s *stack) newTopic(id, name, suffix string, addresses []string) awssns.Topic {
+	topic := awssns.NewTopic(s.Stack, jsii.String(id),
 		&awssns.TopicProps{
 			TopicName:   jsii.String(name),
-			DisplayName: jsii.String("Spillway " + p.topology.Names.Stack(p.region) + suffix), EnforceSSL: jsii.Bool(true),
+			DisplayName: jsii.String("Spillway " + s.topology.Names.Stack(s.region) + suffix), EnforceSSL: jsii.Bool(true),
 		})
 	// This policy replaces a topic's default policy, so it must allow CloudWatch.
 	topic.AddToResourcePolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
 		Sid:        jsii.String("Alarms"),
 		Principals: &[]awsiam.IPrincipal{awsiam.NewServicePrincipal(jsii.String("cloudwatch.amazonaws.com"), nil)},
 		Actions:    jsii.Strings("sns:Publish"), Resources: &[]*string{topic.TopicArn()},
-		Conditions: &map[string]any{"StringEquals": map[string]*string{"aws:SourceAccount": p.Account()}},
+		Conditions: &map[string]any{"StringEquals": map[string]*string{"aws:SourceAccount": s.Account()}},
 	}))
 	for _, address := range addresses {
 		topic.AddSubscription(awssnssubscriptions.NewEmailSubscription(jsii.String(address), nil))
@@ -102,7 +100,7 @@ func (p *pipeline) newTopic(id, name, suffix string, addresses []string) awssns.
 	return topic
 }
 
-func (p *pipeline) alarm(a topology.Alarm, do alarmActions) *awscloudwatch.CfnAlarmProps {
+func (s *stack) alarm(a topology.Alarm, do alarmActions) *awscloudwatch.CfnAlarmProps {
 	comparison := "GreaterThanThreshold"
 	if a.Below {
 		comparison = "LessThanThreshold"
@@ -117,7 +115,7 @@ func (p *pipeline) alarm(a topology.Alarm, do alarmActions) *awscloudwatch.CfnAl
 	var queries []any
 	for _, m := range a.Metrics {
 		queries = append(queries, &awscloudwatch.CfnAlarm_MetricDataQueryProperty{
-			Id: jsii.String(m.ID), MetricStat: p.stat(m, a.Period), ReturnData: jsii.Bool(a.Expression == ""),
+			Id: jsii.String(m.ID), MetricStat: s.stat(m, a.Period), ReturnData: jsii.Bool(a.Expression == ""),
 		})
 	}
 	if a.Expression != "" {
@@ -130,8 +128,8 @@ func (p *pipeline) alarm(a topology.Alarm, do alarmActions) *awscloudwatch.CfnAl
 	return props
 }
 
-func (p *pipeline) stat(m topology.Metric, period time.Duration) *awscloudwatch.CfnAlarm_MetricStatProperty {
-	at := m.Location(p.endpoint.metrics)
+func (s *stack) stat(m topology.Metric, period time.Duration) *awscloudwatch.CfnAlarm_MetricStatProperty {
+	at := m.Location(s.endpoint.metrics)
 	metric := &awscloudwatch.CfnAlarm_MetricProperty{Namespace: jsii.String(at.Namespace),
 		MetricName: jsii.String(at.Name)}
 	var all []any

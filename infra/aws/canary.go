@@ -2,16 +2,13 @@ package main
 
 import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awsevents"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awseventstargets"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/jsii-runtime-go"
 
 	"github.com/spillwayhq/spillway/shared/canary"
 )
 
-// addCanary creates the function that sends a canary event to the ingest endpoint, and the schedule
-// that invokes it.
+// addCanary creates the function that sends a canary event to the ingest endpoint. A schedule invokes
+// it.
 func (p *pipeline) addCanary() {
 	if !p.settings.Canary {
 		return
@@ -24,21 +21,6 @@ func (p *pipeline) addCanary() {
 			"SPILLWAY_COMPARE_LOG_GROUPS": jsii.String(n.FunctionLog(n.IngestFunction) + "," + n.FunctionLog(n.DeliverFunction)),
 		})
 	p.grantComparison(fn)
-	// No retries: the next canary comes in a minute, and a late one would report success for a
-	// minute that failed. Rule and function both need this: the rule invokes through a queue of
-	// Lambda's own, which retries errors and holds throttled invocations for 6 hours.
-	retries, age := jsii.Number(0), awscdk.Duration_Minutes(jsii.Number(1))
-	for _, s := range p.topology.Schedules {
-		f := p.functions[s.Function].Function
-		f.ConfigureAsyncInvoke(&awslambda.EventInvokeConfigOptions{RetryAttempts: retries, MaxEventAge: age})
-		target := awseventstargets.NewLambdaFunction(f,
-			&awseventstargets.LambdaFunctionProps{RetryAttempts: retries, MaxEventAge: age})
-		awsevents.NewRule(p.Stack, jsii.String("CanarySchedule"), &awsevents.RuleProps{
-			RuleName: jsii.String(s.Function), Description: jsii.String("invokes the canary function"),
-			Schedule: awsevents.Schedule_Rate(seconds(s.Every)),
-			Targets:  &[]awsevents.IRuleTarget{target},
-		})
-	}
 }
 
 // grantComparison allows the function what package traffic reads. Metrics and the results of queries

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsevents"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awseventstargets"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
@@ -130,40 +132,65 @@ type function struct {
 
 // newFunction creates a function with its own role and log group. The role may only write the log.
 // It may not create the log group, so that none is left whose lines never expire.
-func (p *pipeline) newFunction(name, description string, variables map[string]*string) function {
-	f, _ := p.topology.Function(name)
-	id := strings.ToUpper(f.Metrics[:1]) + f.Metrics[1:]
-	logs := p.newLogGroup(id+"Log", p.topology.Names.FunctionLog(f.Name), f.LogRetention)
-	role := awsiam.NewRole(p.Stack, jsii.String(id+"Role"), &awsiam.RoleProps{
+func (s *stack) newFunction(name, description string, variables map[string]*string) function {
+	f, _ := s.topology.Function(name)
+	id := constructID(f)
+	logs := s.newLogGroup(id+"Log", s.topology.Names.FunctionLog(f.Name), f.LogRetention)
+	role := awsiam.NewRole(s.Stack, jsii.String(id+"Role"), &awsiam.RoleProps{
 		AssumedBy:   awsiam.NewServicePrincipal(jsii.String("lambda.amazonaws.com"), nil),
 		Description: jsii.String("role of " + f.Name),
 	})
 	allow(role, []*string{logs.LogGroupArn()}, "logs:CreateLogStream", "logs:PutLogEvents")
 	policy := role.Node().FindChild(jsii.String("DefaultPolicy")).Node().DefaultChild()
 	policy.(awsiam.CfnPolicy).SetPolicyName(jsii.String(f.Name))
-	variables["SPILLWAY_NAME"] = jsii.String(p.topology.Names.Pipeline)
-	variables["SPILLWAY_LOG_LEVEL"] = jsii.String(p.settings.LogLevel)
-	variables[version.Variable] = jsii.String(p.version)
+	variables["SPILLWAY_NAME"] = jsii.String(s.topology.Names.Pipeline)
+	variables["SPILLWAY_LOG_LEVEL"] = jsii.String(s.settings.LogLevel)
+	variables[version.Variable] = jsii.String(s.version)
 	props := &awslambda.FunctionProps{
 		FunctionName: jsii.String(f.Name), Description: jsii.String(description), Role: role, LogGroup: logs,
 		Runtime: awslambda.Runtime_PROVIDED_AL2023(), Architecture: awslambda.Architecture_ARM_64(),
-		Code: awslambda.Code_FromAsset(jsii.String(p.assets[name]), nil), Handler: jsii.String(bootstrap),
+		Code: awslambda.Code_FromAsset(jsii.String(s.assets[name]), nil), Handler: jsii.String(bootstrap),
 		Timeout: seconds(f.Timeout), MemorySize: jsii.Number(f.MemoryMB), Environment: &variables,
 	}
-	if p.settings.Architecture == "x86_64" {
+	if s.settings.Architecture == "x86_64" {
 		props.Architecture = awslambda.Architecture_X86_64()
 	}
 	if f.ReservedConcurrency > 0 {
 		props.ReservedConcurrentExecutions = jsii.Number(f.ReservedConcurrency)
 	}
-	made := function{awslambda.NewFunction(p.Stack, jsii.String(id), props), role, logs}
-	p.functions[name] = made
+	made := function{awslambda.NewFunction(s.Stack, jsii.String(id), props), role, logs}
+	s.functions[name] = made
 	return made
 }
 
+// constructID is the ID of a function's construct, with which those of its parts begin.
+func constructID(f topology.Function) string { return strings.ToUpper(f.Metrics[:1]) + f.Metrics[1:] }
+
+// addSchedules creates what invokes functions at regular intervals.
+//
+// Nothing is retried: the next invocation comes in a minute, and a late one would report success for a
+// minute that failed. Rule and function both need this: the rule invokes through a queue of Lambda's
+// own, which retries errors and holds throttled invocations for 6 hours.
+func (s *stack) addSchedules() {
+	retries, age := jsii.Number(0), awscdk.Duration_Minutes(jsii.Number(1))
+	for _, schedule := range s.topology.Schedules {
+		of, _ := s.topology.Function(schedule.Function)
+		f := s.functions[schedule.Function].Function
+		f.ConfigureAsyncInvoke(&awslambda.EventInvokeConfigOptions{RetryAttempts: retries, MaxEventAge: age})
+		target := awseventstargets.NewLambdaFunction(f,
+			&awseventstargets.LambdaFunctionProps{RetryAttempts: retries, MaxEventAge: age})
+		awsevents.NewRule(s.Stack, jsii.String(constructID(of)+"Schedule"), &awsevents.RuleProps{
+			RuleName:    jsii.String(schedule.Function),
+			Description: jsii.String("invokes the " + of.Metrics + " function"),
+			Schedule:    awsevents.Schedule_Rate(seconds(schedule.Every)),
+			Targets:     &[]awsevents.IRuleTarget{target},
+		})
+	}
+}
+
 // newLogGroup creates a log group that is deleted with the stack: it has nothing of an event in it.
-func (p *pipeline) newLogGroup(id, name string, retention time.Duration) awslogs.LogGroup {
-	group := awslogs.NewLogGroup(p.Stack, jsii.String(id), &awslogs.LogGroupProps{
+func (s *stack) newLogGroup(id, name string, retention time.Duration) awslogs.LogGroup {
+	group := awslogs.NewLogGroup(s.Stack, jsii.String(id), &awslogs.LogGroupProps{
 		LogGroupName: jsii.String(name), RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
 		Retention: awslogs.RetentionDays_ONE_DAY,
 	})

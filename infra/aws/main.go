@@ -54,8 +54,8 @@ func run(ctx context.Context) error {
 	env.deployed = <-asked
 	for _, region := range s.Regions {
 		s.tell(os.Stderr, region, env.deployed[region])
-		newStack(app, region, &s, env)
 	}
+	addStacks(app, &s, env)
 	app.Synth(nil)
 	return nil
 }

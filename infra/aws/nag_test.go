@@ -76,7 +76,7 @@ func nag(t *testing.T, variants map[string]func(*settings)) map[string][]finding
 		}
 		s := defaultSettings(names, "eu-west-1")
 		change(&s)
-		newStack(app, "eu-west-1", &s, environment{version: "v1.2.3", assets: placeholders(t, folder, &s)})
+		addStacks(app, &s, environment{version: "v1.2.3", assets: placeholders(t, folder, &s)})
 	}
 	props := &cdknag.NagPackProps{Reports: jsii.Bool(true),
 		ReportFormats: &[]cdknag.NagReportFormat{cdknag.NagReportFormat_JSON}}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 
@@ -21,60 +22,86 @@ type environment struct {
 	assets   assets
 }
 
-// A pipeline is the stack of one region while it is built.
-type pipeline struct {
+// addStacks adds the stacks of all regions to the app.
+func addStacks(app constructs.Construct, s *settings, env environment) {
+	for _, region := range s.Regions {
+		newPipeline(app, region, s, env)
+	}
+}
+
+// A stack is what every stack has while it is built: where it is, and what it is made of.
+type stack struct {
 	awscdk.Stack
 	region   string
 	version  string
 	settings *settings
-	topology topology.Topology
+	topology topology.Topology // what is made
 	assets   assets
-	deployed deployed
 
-	queues    map[string]queue
 	functions map[string]function
-	endpoint  endpoint
+	endpoint  endpoint // of ingest, whose metrics alarms watch; zero: there is none
 }
 
-// newStack builds the pipeline of one region. Stacks share nothing: neither those of several
-// regions, nor those of several pipelines in one region.
-func newStack(app constructs.Construct, region string, settings *settings, env environment) awscdk.Stack {
-	t := settings.topology()
-	before, asked := env.deployed[region]
-	if !asked {
-		before.err = errNotAsked
-	}
-	p := &pipeline{
-		Stack: awscdk.NewStack(app, jsii.String(t.Names.Stack(region)), &awscdk.StackProps{
-			Description:           jsii.String("Spillway: events queue, delivery to Segment, ingest endpoint for SDKs, alarms"),
+// newStack begins a stack. Stacks share nothing: neither those of several regions, nor those of
+// several pipelines in one region.
+func newStack(app constructs.Construct, name, region, description string, t topology.Topology, settings *settings,
+	env environment) stack {
+	s := stack{
+		Stack: awscdk.NewStack(app, jsii.String(name), &awscdk.StackProps{
+			Description:           jsii.String(description),
 			Env:                   &awscdk.Environment{Account: optional(env.account), Region: jsii.String(region)},
 			AnalyticsReporting:    jsii.Bool(false),
 			TerminationProtection: jsii.Bool(settings.TerminationProtection),
 			// On the stack and not in the template, so that another version of unchanged resources changes none.
 			Tags: &map[string]*string{"version": jsii.String(env.version)},
 		}),
-		region: region, version: env.version, settings: settings, topology: t, assets: env.assets, deployed: before,
-		queues: map[string]queue{}, functions: map[string]function{},
+		region: region, version: env.version, settings: settings, topology: t, assets: env.assets,
+		functions: map[string]function{},
 	}
 	tags := settings.tags()
 	for _, key := range slices.Sorted(maps.Keys(tags)) {
-		awscdk.Tags_Of(p.Stack).Add(jsii.String(key), jsii.String(tags[key]), &awscdk.TagProps{
+		awscdk.Tags_Of(s.Stack).Add(jsii.String(key), jsii.String(tags[key]), &awscdk.TagProps{
 			// CloudFormation does not accept tags for dashboards in every region.
 			ExcludeResourceTypes: jsii.Strings("AWS::CloudWatch::Dashboard"),
 		})
 	}
 	if arn := settings.PermissionsBoundary; arn != "" {
-		awsiam.PermissionsBoundary_Of(p.Stack).Apply(
-			awsiam.ManagedPolicy_FromManagedPolicyArn(p.Stack, jsii.String("Boundary"), jsii.String(arn)))
+		awsiam.PermissionsBoundary_Of(s.Stack).Apply(
+			awsiam.ManagedPolicy_FromManagedPolicyArn(s.Stack, jsii.String("Boundary"), jsii.String(arn)))
+	}
+	return s
+}
+
+// A pipeline is the stack of one of the pipeline's regions.
+type pipeline struct {
+	stack
+	deployed deployed
+	queues   map[string]queue
+}
+
+// newPipeline builds the pipeline of one region.
+func newPipeline(app constructs.Construct, region string, settings *settings, env environment) {
+	t := settings.topology()
+	before, asked := env.deployed[region]
+	if !asked {
+		before.err = errNotAsked
+	}
+	p := &pipeline{
+		stack: newStack(app, t.Names.Stack(region), region,
+			"Spillway: events queue, delivery to Segment, ingest endpoint for SDKs, alarms", t, settings, env),
+		deployed: before, queues: map[string]queue{},
 	}
 	p.addQueues()
 	p.addDeliver()
 	p.addIngest()
 	p.addCanary()
-	p.addAlarms()
+	p.addSchedules()
+	p.addAlarms(map[string]awssns.Topic{
+		t.Names.AlarmTopic:  p.newTopic("Alarms", t.Names.AlarmTopic, "", settings.Emails),
+		t.Names.TicketTopic: p.newTopic("Tickets", t.Names.TicketTopic, " tickets", settings.ticketEmails()),
+	})
 	p.addDashboard()
 	p.addOutputs()
-	return p.Stack
 }
 
 // optional is nil for an empty text.
@@ -87,8 +114,8 @@ func optional(text string) *string {
 
 // arn is the ARN of a resource in this stack's account and region. AWS makes it of the name, so it
 // needs no reference to the resource.
-func (p *pipeline) arn(service, resource string) *string {
-	return p.FormatArn(&awscdk.ArnComponents{Service: jsii.String(service), Resource: jsii.String(resource)})
+func (s *stack) arn(service, resource string) *string {
+	return s.FormatArn(&awscdk.ArnComponents{Service: jsii.String(service), Resource: jsii.String(resource)})
 }
 
 // allow allows the role these actions on these resources.
@@ -97,7 +124,7 @@ func allow(role awsiam.Role, resources []*string, actions ...string) {
 		Resources: &resources}))
 }
 
-func (p *pipeline) output(id, description string, value *string) {
-	awscdk.NewCfnOutput(p.Stack, jsii.String(id),
+func (s *stack) output(id, description string, value *string) {
+	awscdk.NewCfnOutput(s.Stack, jsii.String(id),
 		&awscdk.CfnOutputProps{Value: value, Description: jsii.String(description)})
 }

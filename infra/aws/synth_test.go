@@ -120,9 +120,7 @@ func synthesiseWith(tb testing.TB, folder string, s *settings, env environment) 
 	out := filepath.Join(folder, "cdk.out")
 	app := awscdk.NewApp(&awscdk.AppProps{AnalyticsReporting: jsii.Bool(false), TreeMetadata: jsii.Bool(false),
 		Outdir: jsii.String(out)})
-	for _, region := range s.Regions {
-		newStack(app, region, s, env)
-	}
+	addStacks(app, s, env)
 	app.Synth(nil)
 	templates := map[string]template{}
 	for _, region := range s.Regions {
