@@ -199,6 +199,7 @@ func (i *incident) promises() []promise {
 		{`spillway logs --name "$NAME" ingest --query 'filter @type`, `pct\(@duration, 50\).*\n.*60000`, step{}},
 		{`spillway logs --name "$NAME" ingest --query 'filter msg like`, `QueueDoesNotExist +1\n`, step{}},
 		{`spillway logs --name "$NAME" ingest`, `^(\S+ \S+  (\{"time"|\d{4}-).*\n){1,20}$`, step{}},
+		{`spillway logs --name "$NAME" status`, `^(\S+ \S+  (\{"time"|\d{4}-).*\n){1,10}$`, step{}},
 		{`spillway logs --name "$NAME" canary`, `the canary was accepted`, step{}},
 		{`spillway logs --name "$NAME" deliver --query 'filter ispresent(misconfigured_keys.0)`, `key +invocations\n` + ids + ` +\d`, step{}},
 		{`spillway top --name "$NAME" --by write-key`, `(?s)BY WRITE-KEY .*\n` + ids + ` +\d`, step{}},

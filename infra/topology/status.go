@@ -64,17 +64,16 @@ func statusFunction(o Options) Function {
 func statusAlarms(n Names) []Alarm {
 	return []Alarm{{
 		Name: n.Alarm("status-stale"), Severity: Warning, Section: "status-stale",
-		// Each invocation writes once if the site was written: 1, or 0 if a bucket was left out. A
-		// value that FILL puts in place of a late one is bad, so more minutes must be bad than are
-		// late. The invocations are there for a function that never wrote: without them there would
-		// be no value at all. Nothing at all is a first deployment, or a schedule that stopped long
-		// ago.
+		// Each invocation writes once if the site was written: 1, or 0 if a bucket was left out. Where
+		// nothing was written, because it crashed or did not run, the other side of the sum makes a 0 of
+		// it, but not of the minutes before the first deployment: REPEAT goes forward only. So what is late
+		// is bad too: as many minutes as may be late, and three, of which the page need not say anything.
 		Metrics: []Metric{ofFunction("i", n.StatusFunction, "Invocations", "Sum"),
 			n.own("w", "status", "StatusWritten", "Sum")},
-		Expression: "0 * FILL(i, 0) + FILL(w, 0)",
-		Threshold:  1, Below: true, Unit: "writes", Period: time.Minute, Periods: 5 + maxLag, Breaching: 5,
+		Expression: "0 * FILL(i, REPEAT) + w",
+		Threshold:  1, Below: true, Unit: "writes", Period: time.Minute, Periods: 3 + maxLag, Breaching: 3 + maxLag,
 		Missing: MissingIsSilent,
-		Meaning: "for 5 minutes the status site has not been written, or not to all of its buckets: customers are told that " +
+		Meaning: "for 6 minutes the status site has not been written, or not to all of its buckets: customers are told that " +
 			"it is out of date.",
 		First: "read the status function's log in this region.",
 	}}
