@@ -40,8 +40,8 @@ func (s *stack) addAlarms(topics map[string]awssns.Topic) {
 	s.output(topology.OutputTicketTopicARN, "the topic of all other alarms", topics[n.TicketTopic].TopicArn())
 }
 
-// alarmActions are what an alarm does when it fires, and when it is over. Both are nil for one that is a
-// part of a composite.
+// alarmActions are what an alarm does when it fires, and when it is over. Both are nil for one that
+// is a part of a composite.
 type alarmActions struct{ alarm, ok *[]any }
 
 func (s *stack) actions(topics map[string]awssns.Topic, alarm string) alarmActions {
@@ -79,8 +79,8 @@ func (s *stack) alarmID(name string) string {
 }
 
 // newTopic creates a topic to which the addresses are subscribed. It has no KMS key, whose policy
-// would have to allow CloudWatch to use it; an alarm has nothing of an event in it. A mail comes from
-// the display name: Spillway, the stack, and suffix.
+// would have to allow CloudWatch to use it; an alarm has nothing of an event in it. A mail comes
+// from the display name: Spillway, the stack, and suffix.
 func (s *stack) newTopic(id, name, suffix string, addresses []string) awssns.Topic {
 	topic := awssns.NewTopic(s.Stack, jsii.String(id),
 		&awssns.TopicProps{

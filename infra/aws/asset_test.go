@@ -44,7 +44,7 @@ func builtDeliver(t *testing.T, source string) assets {
 	d := topology.Default()
 	f, _ := d.Function(d.Names.DeliverFunction)
 	d.Functions = []topology.Function{f}
-	code, err := build(&d, source, t.TempDir(), ownArchitecture())
+	code, err := build(d.Functions, nil, source, t.TempDir(), ownArchitecture())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ var own = sync.OnceValues(func() (assets, error) {
 	}
 	defer os.RemoveAll(folder)
 	d := topology.Default()
-	code, err := build(&d, module, folder, ownArchitecture())
+	code, err := build(d.Functions, nil, module, folder, ownArchitecture())
 	for name, archive := range code {
 		content, err := os.ReadFile(archive)
 		if err != nil {
@@ -185,7 +185,7 @@ func TestAToolchainThatCannotBeHadIsAnError(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(elsewhere, "go.mod"), []byte(gomod), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := build(&d, elsewhere, t.TempDir(), "arm64"); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := build(d.Functions, nil, elsewhere, t.TempDir(), "arm64"); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want an error with %q", line, err, want)
 		}
 	}
@@ -223,7 +223,7 @@ func TestAFunctionThatDoesNotCompileIsAnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := topology.Default()
-	if _, err := build(&d, broken, t.TempDir(), "arm64"); err == nil ||
+	if _, err := build(d.Functions, nil, broken, t.TempDir(), "arm64"); err == nil ||
 		!strings.Contains(err.Error(), "build the function spillway-deliver") ||
 		!strings.Contains(err.Error(), "broken.go:3") {
 		t.Errorf("got %v", err)

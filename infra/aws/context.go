@@ -66,6 +66,13 @@ var allSettings = [...]setting{
 	tagsSetting,
 	switchOf("terminationProtection", func(s *settings) *bool { return &s.TerminationProtection }),
 	adoptQueues,
+	statusRegion,
+	textOf("statusDomain", "be the status site's host name, like status.example.com, or none", isHostName,
+		func(s *settings) *string { return &s.StatusDomain }),
+	textOf("statusCertificate", "be the ARN of a certificate in us-east-1, like arn:aws:acm:us-east-1:123456789012:"+
+		"certificate/12345678-1234-1234-1234-123456789012, or none", isCertificate,
+		func(s *settings) *string { return &s.StatusCertificate }),
+	statusSiteFile,
 }
 
 var nameSetting = setting{

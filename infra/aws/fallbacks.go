@@ -7,9 +7,9 @@ import (
 
 // queueURL is the URL of a queue in a region. The names of queues are fixed, so no stack depends on
 // another.
-func (p *pipeline) queueURL(region, name string) *string {
+func (s *stack) queueURL(region, name string) *string {
 	return awscdk.Fn_Join(jsii.String(""), &[]*string{
-		jsii.String("https://sqs." + region + "."), p.UrlSuffix(), jsii.String("/"), p.Account(), jsii.String("/" + name),
+		jsii.String("https://sqs." + region + "."), s.UrlSuffix(), jsii.String("/"), s.Account(), jsii.String("/" + name),
 	})
 }
 
@@ -37,10 +37,7 @@ func (p *pipeline) fallbackURLs(name string) *string {
 func (p *pipeline) grantFallbacks(ingest function) {
 	n := p.topology.Names
 	for _, region := range p.fallbackRegions() {
-		arn := func(name string) *string {
-			return p.FormatArn(&awscdk.ArnComponents{Service: jsii.String("sqs"), Region: jsii.String(region),
-				Resource: jsii.String(name)})
-		}
+		arn := func(name string) *string { return p.arnIn(region, "sqs", name) }
 		allow(ingest.role, []*string{arn(n.EventsQueue), arn(n.DeadLetterQueue)}, "sqs:SendMessage")
 		allow(ingest.role, []*string{arn(n.EventsQueue)}, "sqs:GetQueueAttributes") // for /health
 		if key := p.settings.kmsKey(region); key != "" {

@@ -29,17 +29,19 @@ import (
 // assets are the archives with the built functions, by the function's name.
 type assets map[string]string
 
-// build builds the topology's functions below folder; source is the folder of the module. Its flags
-// and its Go make the same bytes of the same sources everywhere, and so the same asset: a
-// deployment of unchanged sources changes nothing. It needs Go, but no Docker.
-func build(t *topology.Topology, source, folder, architecture string) (assets, error) {
+// build builds functions below folder; source is the folder of the module, and beside has files
+// that go into the archive of a function, by the function's name. Its flags and its Go make the
+// same bytes of the same sources everywhere, and so the same asset: a deployment of unchanged
+// sources changes nothing. It needs Go, but no Docker.
+func build(functions []topology.Function, beside map[string][]packed, source, folder, architecture string) (assets,
+	error) {
 	toolchain, err := readToolchain(source)
 	if err != nil {
 		return nil, err
 	}
 	environ := buildEnvironment(toolchain, architecture)
 	built := assets{}
-	for _, f := range t.Functions {
+	for _, f := range functions {
 		out := filepath.Join(folder, architecture, f.Metrics)
 		binary := filepath.Join(out, bootstrap)
 		if err := os.MkdirAll(out, 0o755); err != nil {
@@ -56,7 +58,7 @@ func build(t *topology.Topology, source, folder, architecture string) (assets, e
 		}
 		content, err := os.ReadFile(binary)
 		if err == nil {
-			err = pack(content, binary+".zip")
+			err = pack(binary+".zip", append([]packed{{bootstrap, content}}, beside[f.Name]...)...)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("pack the function %s: %w", f.Name, err)
@@ -94,32 +96,41 @@ func readToolchain(source string) (string, error) {
 // bootstrap is the file that Lambda starts in a function with an OS-only runtime.
 const bootstrap = "bootstrap"
 
-// pack writes the archive for Lambda. The CDK's command line could do that, but takes the file's
-// mode from the disk: on Windows the file is not executable, and every invocation would fail with
+// packed is a file of an archive.
+type packed struct {
+	name    string
+	content []byte
+}
+
+// pack writes the archive for Lambda. The CDK's command line could do that, but takes the files'
+// modes from the disk: on Windows they are not executable, and every invocation would fail with
 // Runtime.InvalidEntrypoint.
-func pack(binary []byte, archive string) (err error) {
+func pack(archive string, files ...packed) (err error) {
 	f, err := os.Create(archive)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	// A fixed time, so that the same binary makes the same archive. It is the first that the format
-	// has: without one the archive says day 0 of month 0, which some programs can't read.
-	header := &zip.FileHeader{Name: bootstrap, Method: zip.Deflate,
-		Modified: time.Date(1980, time.January, 1, 0, 0, 0, 0, time.UTC)}
-	header.SetMode(0o755)
 	z := zip.NewWriter(f)
 	// The compressor of go.mod, because that of the standard library is another one in other
 	// versions of Go, and this program may run with any.
 	z.RegisterCompressor(zip.Deflate, func(w io.Writer) (io.WriteCloser, error) {
 		return flate.NewWriter(w, 6) // of 9: the last 2.5 % would take seven times as long
 	})
-	w, err := z.CreateHeader(header)
-	if err != nil {
-		return err
-	}
-	if _, err := w.Write(binary); err != nil {
-		return err
+	for _, file := range files {
+		// A fixed time, so that the same files make the same archive. It is the first that the
+		// format has: without one the archive says day 0 of month 0, which some programs can't
+		// read.
+		header := &zip.FileHeader{Name: file.name, Method: zip.Deflate,
+			Modified: time.Date(1980, time.January, 1, 0, 0, 0, 0, time.UTC)}
+		header.SetMode(0o755)
+		w, err := z.CreateHeader(header)
+		if err != nil {
+			return err
+		}
+		if _, err := w.Write(file.content); err != nil {
+			return err
+		}
 	}
 	return z.Close()
 }
@@ -168,9 +179,9 @@ func constructID(f topology.Function) string { return strings.ToUpper(f.Metrics[
 
 // addSchedules creates what invokes functions at regular intervals.
 //
-// Nothing is retried: the next invocation comes in a minute, and a late one would report success for a
-// minute that failed. Rule and function both need this: the rule invokes through a queue of Lambda's
-// own, which retries errors and holds throttled invocations for 6 hours.
+// Nothing is retried: the next invocation comes in a minute, and a late one would report success
+// for a minute that failed. Rule and function both need this: the rule invokes through a queue of
+// Lambda's own, which retries errors and holds throttled invocations for 6 hours.
 func (s *stack) addSchedules() {
 	retries, age := jsii.Number(0), awscdk.Duration_Minutes(jsii.Number(1))
 	for _, schedule := range s.topology.Schedules {

@@ -48,7 +48,8 @@ func run(ctx context.Context) error {
 	t, env := s.topology(), environment{account: os.Getenv("CDK_DEFAULT_ACCOUNT"), version: describe(ctx, ".")}
 	asked := make(chan map[string]deployed)
 	go func() { asked <- ask(ctx, env.account, t.Names, s.Regions) }() // while the functions are built
-	if env.assets, err = build(&t, ".", filepath.Join("dist", "aws"), s.Architecture); err != nil {
+	functions, beside := s.functions()
+	if env.assets, err = build(functions, beside, ".", filepath.Join("dist", "aws"), s.Architecture); err != nil {
 		return err
 	}
 	env.deployed = <-asked

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/status"
 )
 
 // What can stand in front of the ingest function. With none of them there is no ingest function
@@ -77,6 +78,13 @@ type settings struct {
 	PermissionsBoundary   string   // ARN of an IAM policy, for every role; empty: none
 	Tags                  map[string]string
 	TerminationProtection bool
+	// Where the status site is, which is none of Regions; empty: there is none. CloudFront reads the
+	// first, and falls back to the second.
+	StatusRegions     []string
+	StatusDomain      string // of the status site; empty: CloudFront's own
+	StatusCertificate string // ARN, of StatusDomain
+	StatusSite        string // file with the site's title, logo and links; empty: the default ones
+	statusSite        status.Site
 	// Which regions' stacks use queues that exist, instead of creating them: one of the constants,
 	// or a list of regions.
 	AdoptQueues string
@@ -110,24 +118,44 @@ func isForTrying(name string) bool {
 	return false
 }
 
-// topology is the pipeline with these settings.
-func (s *settings) topology() topology.Topology {
+func (s *settings) options() topology.Options {
 	names, err := topology.NewNames(s.Name)
 	if err != nil { // which validate reports
 		names = topology.DefaultNames()
 	}
-	t := topology.New(topology.Options{
+	return topology.Options{
 		Names:               names,
 		ReservedConcurrency: s.ReservedConcurrency, MaximumConcurrency: s.MaximumConcurrency, BatchSize: s.BatchSize,
 		BatchingWindow: time.Duration(s.BatchingWindowSeconds) * time.Second,
 		LogRetention:   time.Duration(s.LogRetentionDays) * 24 * time.Hour, NoCanary: !s.Canary,
 		NoIngest: s.IngestEndpoint == none, Runbook: s.Runbook,
-	})
+	}
+}
+
+// topology is the pipeline with these settings.
+func (s *settings) topology() topology.Topology {
+	t := topology.New(s.options())
 	if s.IngestEndpoint != none {
 		t.IngestEndpoint.RequestsPerSecond = float64(s.RequestsPerSecond)
 		t.IngestEndpoint.Burst = min(t.IngestEndpoint.Burst, s.RequestsPerSecond)
 	}
 	return t
+}
+
+// functions are those of all stacks, and the files that go into their archives, by their names.
+func (s *settings) functions() ([]topology.Function, map[string][]packed) {
+	functions := s.topology().Functions
+	if len(s.StatusRegions) == 0 {
+		return functions, nil
+	}
+	beside := map[string][]packed{}
+	for _, f := range s.statusTopology().Functions {
+		functions = append(functions, f)
+		if content := s.siteFile(); content != nil {
+			beside[f.Name] = []packed{{topology.StatusFile, content}}
+		}
+	}
+	return functions, beside
 }
 
 // ticketEmails get the alarms of severity warning.

@@ -12,7 +12,8 @@ import (
 	"github.com/spillwayhq/spillway/infra/topology"
 )
 
-var someRegions = map[string]string{"us-east-1": "aws", "eu-west-1": "aws", "cn-north-1": "aws-cn"}
+var someRegions = map[string]string{"us-east-1": "aws", "eu-west-1": "aws", "eu-west-3": "aws", "eu-central-1": "aws",
+	"cn-north-1": "aws-cn", "cn-northwest-1": "aws-cn"}
 
 // read is what a user with this context gets.
 func read(t *testing.T, context string, files map[string]string) (settings, error) {

@@ -27,6 +27,9 @@ func addStacks(app constructs.Construct, s *settings, env environment) {
 	for _, region := range s.Regions {
 		newPipeline(app, region, s, env)
 	}
+	for i, region := range s.StatusRegions {
+		newStatusSite(app, region, i == 0, s, env)
+	}
 }
 
 // A stack is what every stack has while it is built: where it is, and what it is made of.
@@ -52,7 +55,8 @@ func newStack(app constructs.Construct, name, region, description string, t topo
 			Env:                   &awscdk.Environment{Account: optional(env.account), Region: jsii.String(region)},
 			AnalyticsReporting:    jsii.Bool(false),
 			TerminationProtection: jsii.Bool(settings.TerminationProtection),
-			// On the stack and not in the template, so that another version of unchanged resources changes none.
+			// On the stack and not in the template, so that another version of unchanged resources
+			// changes none.
 			Tags: &map[string]*string{"version": jsii.String(env.version)},
 		}),
 		region: region, version: env.version, settings: settings, topology: t, assets: env.assets,

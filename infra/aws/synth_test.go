@@ -17,8 +17,8 @@ import (
 
 var update = flag.Bool("update", false, "update the golden template")
 
-// TestMain switches off the CDK's validation of each synthesised template, which takes 6 s of 10 and
-// whose findings are only warnings. TestCfnLintFindsNothing and TestCDKNag… look for mistakes.
+// TestMain switches off the CDK's validation of each synthesised template, which takes 6 s of 10
+// and whose findings are only warnings. TestCfnLintFindsNothing and TestCDKNag… look for mistakes.
 func TestMain(m *testing.M) {
 	if os.Getenv("CDK_VALIDATION") == "" {
 		os.Setenv("CDK_VALIDATION", "false")
@@ -102,9 +102,10 @@ func synthesiseIn(tb testing.TB, folder string, s *settings, before map[string]d
 func placeholders(tb testing.TB, folder string, s *settings) assets {
 	tb.Helper()
 	code := assets{}
-	for _, f := range s.topology().Functions {
+	functions, _ := s.functions()
+	for _, f := range functions {
 		code[f.Name] = filepath.Join(folder, f.Name+".zip")
-		if err := pack([]byte(f.Name), code[f.Name]); err != nil {
+		if err := pack(code[f.Name], packed{bootstrap, []byte(f.Name)}); err != nil {
 			tb.Fatal(err)
 		}
 	}
@@ -123,8 +124,8 @@ func synthesiseWith(tb testing.TB, folder string, s *settings, env environment) 
 	addStacks(app, s, env)
 	app.Synth(nil)
 	templates := map[string]template{}
-	for _, region := range s.Regions {
-		content, err := os.ReadFile(filepath.Join(out, s.topology().Names.Stack(region)+".template.json"))
+	for region, stack := range s.stacks() {
+		content, err := os.ReadFile(filepath.Join(out, stack+".template.json"))
 		if err != nil {
 			tb.Fatal(err)
 		}
@@ -135,6 +136,18 @@ func synthesiseWith(tb testing.TB, folder string, s *settings, env environment) 
 		templates[region] = t
 	}
 	return templates
+}
+
+// stacks are the names of all stacks, by region.
+func (s *settings) stacks() map[string]string {
+	names, stacks := s.topology().Names, map[string]string{}
+	for _, region := range s.Regions {
+		stacks[region] = names.Stack(region)
+	}
+	for _, region := range s.StatusRegions {
+		stacks[region] = names.StatusStack(region)
+	}
+	return stacks
 }
 
 // with synthesises one region with changed default settings.
@@ -156,8 +169,13 @@ var defaults = sync.OnceValues(func() (template, []byte) {
 	s := defaultSettings(topology.DefaultNames(), "eu-west-1")
 	var tb panicking
 	t := synthesise(&tb, folder, &s)["eu-west-1"]
-	return t, regexp.MustCompile(`[0-9a-f]{64}`).ReplaceAll(t.content, []byte("HASH"))
+	return t, t.masked()
 })
+
+var hashes = regexp.MustCompile(`[0-9a-f]{64}`)
+
+// masked is the template's text without the hashes of the functions.
+func (t template) masked() []byte { return hashes.ReplaceAll(t.content, []byte("HASH")) }
 
 // panicking is a testing.TB for what several tests share.
 type panicking struct{ testing.TB }

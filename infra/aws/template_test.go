@@ -16,7 +16,13 @@ import (
 
 func TestTheDefaultTemplateIsTheGoldenOne(t *testing.T) {
 	_, got := defaults()
-	golden := filepath.Join("testdata", "template.json")
+	compareGolden(t, "template.json", got)
+}
+
+// compareGolden compares a template, whose hashes are masked, with that of a file in testdata.
+func compareGolden(t *testing.T, file string, got []byte) {
+	t.Helper()
+	golden := filepath.Join("testdata", file)
 	if *update {
 		if err := os.WriteFile(golden, got, 0o644); err != nil {
 			t.Fatal(err)
@@ -30,11 +36,12 @@ func TestTheDefaultTemplateIsTheGoldenOne(t *testing.T) {
 		gotLines, wantLines := strings.Split(string(got), "\n"), strings.Split(string(want), "\n")
 		for i := range min(len(gotLines), len(wantLines)) {
 			if gotLines[i] != wantLines[i] {
-				t.Fatalf("line %d is %q, want %q: if this is intended, run go test ./infra/aws -update and review the diff", i+1,
-					gotLines[i], wantLines[i])
+				t.Fatalf("%s: line %d is %q, want %q: if this is intended, run go test ./infra/aws -update and review the diff",
+					file, i+1, gotLines[i], wantLines[i])
 			}
 		}
-		t.Fatalf("%d lines, want %d: if this is intended, run go test ./infra/aws -update", len(gotLines), len(wantLines))
+		t.Fatalf("%s: %d lines, want %d: if this is intended, run go test ./infra/aws -update", file, len(gotLines),
+			len(wantLines))
 	}
 }
 

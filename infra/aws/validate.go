@@ -48,6 +48,7 @@ func (s *settings) validate(partitions map[string]string) error {
 	validateEmails(fail, "ticketEmails", s.TicketEmails)
 	s.validateKeys(fail)
 	s.validateTags(fail)
+	s.validateStatus(fail, partitions)
 	for i, name := range s.WriteKeysParameters {
 		if isParameter(name) != nil || slices.Contains(s.WriteKeysParameters[:i], name) {
 			fail("writeKeysParameter must be names of SSM parameters like /spillway/write-keys, each once, has %q", name)

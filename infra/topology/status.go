@@ -64,10 +64,11 @@ func statusFunction(o Options) Function {
 func statusAlarms(n Names) []Alarm {
 	return []Alarm{{
 		Name: n.Alarm("status-stale"), Severity: Warning, Section: "status-stale",
-		// Each invocation writes once if the site was written: 1, or 0 if a bucket was left out. Where
-		// nothing was written, because it crashed or did not run, the other side of the sum makes a 0 of
-		// it, but not of the minutes before the first deployment: REPEAT goes forward only. So what is late
-		// is bad too: as many minutes as may be late, and three, of which the page need not say anything.
+		// Each invocation writes once if the site was written: 1, or 0 if a bucket was left out.
+		// Where nothing was written, because it crashed or did not run, the other side of the sum
+		// makes a 0 of it, but not of the minutes before the first deployment: REPEAT goes forward
+		// only. So what is late is bad too: as many minutes as may be late, and three, of which the
+		// page need not say anything.
 		Metrics: []Metric{ofFunction("i", n.StatusFunction, "Invocations", "Sum"),
 			n.own("w", "status", "StatusWritten", "Sum")},
 		Expression: "0 * FILL(i, REPEAT) + w",
