@@ -45,8 +45,8 @@ type Listing struct {
 	InQueue    ReasonCounts // all dead letters that were in the queue, also those outside the filter
 }
 
-// unreadableKey is the name of the write key of a dead letter whose body can't be read.
-const unreadableKey = "unreadable"
+// UnreadableKey is the name of the write key of a dead letter whose body can't be read.
+const UnreadableKey = "unreadable"
 
 // Each calls f with every dead letter, some at a time and never concurrently. It returns how many
 // were put back, see the package comment. An error of f ends it.

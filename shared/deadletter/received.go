@@ -91,7 +91,7 @@ func (r *Reader) Read(l *Received) (m *message.Content, err error) {
 // what may be shown of a write key. A body that can't be read counts as the number of events that
 // the dead letter's attribute says, or one.
 func (r *Reader) Entry(l *Received, name func(writeKey string) string) (Entry, *message.Content, error) {
-	e := Entry{ID: l.ID, Reason: l.Reason, WriteKey: unreadableKey, Events: max(1, l.Count), FirstSeen: l.FirstSeen,
+	e := Entry{ID: l.ID, Reason: l.Reason, WriteKey: UnreadableKey, Events: max(1, l.Count), FirstSeen: l.FirstSeen,
 		LastSeen: l.LastSeen, Receives: l.Receives, Detail: l.Detail}
 	m, err := r.Read(l)
 	if err == nil {

@@ -31,6 +31,14 @@ func PermanentReasons() []string {
 	return []string{message.ReasonUndecodable, message.ReasonTooLarge, message.ReasonInvalid, message.ReasonPanic}
 }
 
+// IsPermanent reports whether a redrive skips dead letters with a reason that its filter does not
+// name. An unreadable body without a reason of its own gets one from deliver. One that has a reason,
+// such as a part of a body that was too large, was with deliver already.
+func IsPermanent(reason string, readable bool) bool {
+	hasReason := reason != message.ReasonMovedBySQS && reason != message.ReasonNotGiven
+	return slices.Contains(PermanentReasons(), reason) || !readable && hasReason
+}
+
 // A Sender sends to the events queue; *sqsclient.Queue is one. The error is nil or, if only some
 // messages failed, a *sqsclient.SendError.
 type Sender interface {
@@ -150,16 +158,13 @@ func (r *redrive) selectFrom(received []*Received, now time.Time) ([]*Received, 
 // selects reports whether to send the dead letter, and sets its Count.
 func (r *redrive) selects(l *Received, now time.Time, reader *Reader) bool {
 	match := r.Filter.Match(l, now, reader)
-	permanent := slices.Contains(PermanentReasons(), l.Reason)
+	permanent := false
 	if match {
 		m, err := reader.Read(l)
 		if err == nil {
 			l.Count = len(m.Events)
 		}
-		// An unreadable body without a reason of its own gets one from deliver. One that has a
-		// reason, such as a part of a body that was too large, was with deliver already.
-		hasReason := l.Reason != message.ReasonMovedBySQS && l.Reason != message.ReasonNotGiven
-		permanent = permanent || err != nil && hasReason
+		permanent = IsPermanent(l.Reason, err == nil)
 		l.Count = max(1, l.Count)
 	}
 	r.mu.Lock()

@@ -40,6 +40,8 @@ type Console struct {
 	price   *reading[string]
 	keys    *reading[[]WriteKey]
 	samples sampleReadings
+
+	dead deadActions
 }
 
 // New returns the page of a source.
@@ -48,13 +50,16 @@ func New(c Config) *Console {
 	o.priced, _ = c.Source.(Priced)
 	o.runbook = newRunbook(o.about.Topology.Names)
 	o.openReadings()
-	o.links = []link{{"/", "Overview"}, {"/samples", "Last events"}, {"/alarms", "Alarms"}, {"/runbook", "Runbook"}}
+	o.links = []link{{"/", "Overview"}, {"/samples", "Last events"}, {deadPath, "Dead letters"}, {"/alarms", "Alarms"},
+		{"/runbook", "Runbook"}}
 	mux := http.NewServeMux()
 	o.overviewRoutes(mux)
 	o.sampleRoutes(mux)
 	o.alarmRoutes(mux)
 	o.senderRoutes(mux)
 	o.switchRoutes(mux)
+	o.deadLetterRoutes(mux)
+	o.findRoutes(mux)
 	o.assetRoutes(mux)
 	mux.HandleFunc("/", o.notFound)
 	outer := http.NewServeMux()
@@ -124,6 +129,7 @@ func (c *Console) Run(ctx context.Context) {
 	ticker := time.NewTicker(c.pace().tick)
 	defer ticker.Stop()
 	defer c.stream.close()
+	defer c.dead.close()
 	for {
 		if c.about.Local {
 			if now := c.now.get(ctx); now.Err == nil {

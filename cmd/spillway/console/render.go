@@ -37,7 +37,7 @@ func parsePages() map[string]*template.Template {
 	if err != nil {
 		panic(err) // they are embedded
 	}
-	base := template.Must(template.New("").Funcs(functions).Parse(chart.HTML))
+	base := template.Must(template.New("").Funcs(functions).Funcs(deadFunctions).Parse(chart.HTML))
 	template.Must(base.ParseFS(templateFiles, "templates/base.html", "templates/part-*.html"))
 	all := map[string]*template.Template{}
 	for _, e := range entries {

@@ -42,17 +42,7 @@ func bounded(next http.Handler) http.Handler {
 // what to tell and where to go on, a path of this page.
 func (c *Console) action(mux *http.ServeMux, path string, do func(r *http.Request) (said, next string, err error)) {
 	mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
-		if err := r.ParseForm(); err != nil {
-			status := http.StatusBadRequest
-			if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
-				status = http.StatusRequestEntityTooLarge
-			}
-			c.fail(w, r, status, errors.New("the form can't be read: go back, reload the page and try again"))
-			return
-		}
-		if subtle.ConstantTimeCompare([]byte(r.PostForm.Get("token")), []byte(c.token)) != 1 {
-			c.fail(w, r, http.StatusForbidden, errors.New("the form is not one of this page's, or Spillway has been "+
-				"restarted since: go back, reload the page and try again. Nothing was changed"))
+		if !c.isOurs(w, r) {
 			return
 		}
 		said, next, err := do(r)
@@ -62,4 +52,22 @@ func (c *Console) action(mux *http.ServeMux, path string, do func(r *http.Reques
 		}
 		http.Redirect(w, r, c.notices.add(next, n), http.StatusSeeOther)
 	})
+}
+
+// isOurs reads a form, and reports whether it is one of this page's; otherwise it answers why not.
+func (c *Console) isOurs(w http.ResponseWriter, r *http.Request) bool {
+	if err := r.ParseForm(); err != nil {
+		status := http.StatusBadRequest
+		if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
+			status = http.StatusRequestEntityTooLarge
+		}
+		c.fail(w, r, status, errors.New("the form can't be read: go back, reload the page and try again"))
+		return false
+	}
+	if subtle.ConstantTimeCompare([]byte(r.PostForm.Get("token")), []byte(c.token)) != 1 {
+		c.fail(w, r, http.StatusForbidden, errors.New("the form is not one of this page's, or Spillway has been "+
+			"restarted since: go back, reload the page and try again. Nothing was changed"))
+		return false
+	}
+	return true
 }

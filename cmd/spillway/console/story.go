@@ -97,7 +97,8 @@ func (e *StoryEvent) finish() {
 			e.IsIn = where
 		}
 	}
-	if e.IsIn == "" && (e.Outcome == OutcomeDelivered || slices.ContainsFunc(e.Steps, func(s Sighting) bool { return s.Where == AtSegment })) {
+	if e.IsIn == "" && (e.Outcome == OutcomeDelivered ||
+		slices.ContainsFunc(e.Steps, func(s Sighting) bool { return s.Where == AtSegment })) {
 		e.IsIn = AtSegment
 	}
 }

@@ -48,6 +48,17 @@ func NewFile(path string) (*File, error) {
 	return &File{file: file}, nil
 }
 
+// NewFileIn creates a file with the name of [DropFile] in a directory, which is made if it is missing.
+func NewFileIn(dir string, now time.Time) (*File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the directory for deleted dead letters: %w", err)
+	}
+	return NewFile(filepath.Join(dir, DropFile(now)))
+}
+
+// Name is the file's path.
+func (f *File) Name() string { return f.file.Name() }
+
 // Append writes lines and syncs them to disk.
 func (f *File) Append(lines []byte) error {
 	f.wrote = true

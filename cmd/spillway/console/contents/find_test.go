@@ -24,9 +24,9 @@ func TestAnEventIsFoundWhereItIs(t *testing.T) {
 	b := newBench(t)
 	l := b.local(t)
 	for i := range 20 {
-		b.send(t, b.actions.EventsURL,
-			message.Message{Body: fmt.Sprintf(`{"writeKey":"k","batch":[{"type":"track","event":"Paid","userId":"u-%d","messageId":"waits-%d"},`+
-				`{"type":"page","name":"Home","anonymousId":"anon","messageId":"page-%d"}]}`, i, i, i)})
+		b.send(t, b.actions.EventsURL, message.Message{Body: fmt.Sprintf(`{"writeKey":"k","batch":[`+
+			`{"type":"track","event":"Paid","userId":"u-%d","messageId":"waits-%d"},`+
+			`{"type":"page","name":"Home","anonymousId":"anon","messageId":"page-%d"}]}`, i, i, i)})
 	}
 	b.send(t, b.actions.EventsURL, message.Message{Body: "no JSON"})
 	b.sendDead(t, message.DeadLetter{ID: "dead/1", Reason: message.ReasonRejected, Detail: "400 <b>no</b>",

@@ -19,10 +19,6 @@ const (
 	maxMarks = 4_000_000
 )
 
-// unreadable is the write key's name of a dead letter whose body can't be read, as in a listing of
-// package deadletter.
-const unreadable = "unreadable"
-
 // index has what dead letters are counted, ordered and selected by. It is safe for concurrent use.
 //
 // IDs, names, users and messageIds are marks, which are hashes with a secret seed: two texts with

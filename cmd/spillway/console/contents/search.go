@@ -139,7 +139,7 @@ func (s *search) sortedGroups(name func(string) string) []deadletter.Group {
 	type shown struct{ reason, writeKey string }
 	joined := map[shown]*deadletter.Group{}
 	for key, g := range s.groups {
-		g.WriteKey = unreadable
+		g.WriteKey = deadletter.UnreadableKey
 		if key.readable {
 			g.WriteKey = name(key.writeKey)
 		}

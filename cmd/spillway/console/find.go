@@ -1,0 +1,53 @@
+package console
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+)
+
+const (
+	findPath = "/find"
+	// maxQuery bounds a messageId or userId, in bytes.
+	maxQuery = 500
+)
+
+func (c *Console) findRoutes(mux *http.ServeMux) {
+	mux.HandleFunc("GET "+findPath, c.serveFind)
+}
+
+// findView is the page of a story.
+type findView struct {
+	Query string
+	Story *Story // nil: nothing was asked
+	Error string
+}
+
+// serveFind tells the story of an event, or of a user's events.
+func (c *Console) serveFind(w http.ResponseWriter, r *http.Request) {
+	v := findView{Query: strings.TrimSpace(r.URL.Query().Get("q"))}
+	status := http.StatusOK
+	switch {
+	case v.Query == "":
+	case len(v.Query) > maxQuery:
+		v.Error, v.Query, status = "No messageId and no userId is that long: at most 500 bytes.", v.Query[:maxQuery],
+			http.StatusBadRequest
+	default:
+		ctx, cancel := context.WithTimeout(r.Context(), c.patience())
+		defer cancel()
+		story, err := c.source.Find(ctx, v.Query)
+		if v.Story = &story; err != nil {
+			v.Story, v.Error, status = nil, err.Error(), http.StatusServiceUnavailable
+		}
+	}
+	c.render(w, r, status, "find", "Find an event", &v)
+}
+
+// patience is how long a page of dead letters or of a story may take to read.
+func (c *Console) patience() time.Duration {
+	if c.about.Local {
+		return 3 * time.Second
+	}
+	return 10 * time.Second
+}
