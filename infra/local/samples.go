@@ -31,11 +31,14 @@ const (
 // samples are the last events of each outcome and reason, and the last requests that ingest refused
 // by their codes, without payloads. The zero value has none. It is safe for concurrent use.
 type samples struct {
-	mu    sync.Mutex
-	kinds map[kind]*sampleRing
+	mu        sync.Mutex
+	delivered sampleRing // those of almost every message, without a search
+	kinds     map[kind]*sampleRing
 }
 
 type kind struct{ outcome, reason string }
+
+var kindDelivered = kind{deliver.Delivered.String(), ""}
 
 // A sampleRing has the last samples of a kind.
 type sampleRing struct {
@@ -55,22 +58,32 @@ func (s *samples) take(k kind, n int) int {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := s.kinds[k]
+	r := s.ring(k)
 	if r == nil {
-		if len(s.kinds) == maxKinds {
-			return 0
-		}
-		if s.kinds == nil {
-			s.kinds = map[kind]*sampleRing{}
-		}
-		r = &sampleRing{tokens: samplesKept, at: now}
-		s.kinds[k] = r
+		return 0
 	}
+	// Before the first one at is zero, so that there are as many tokens as there can be.
 	r.tokens = min(samplesKept, r.tokens+now.Sub(r.at).Seconds()*samplesPerSecond)
 	r.at = now
 	n = min(n, int(r.tokens))
 	r.tokens -= float64(n)
 	return n
+}
+
+// ring is that of a kind; nil: there are too many.
+func (s *samples) ring(k kind) *sampleRing {
+	if k == kindDelivered {
+		return &s.delivered
+	}
+	r := s.kinds[k]
+	if r == nil && len(s.kinds) < maxKinds {
+		if s.kinds == nil {
+			s.kinds = map[kind]*sampleRing{}
+		}
+		r = new(sampleRing)
+		s.kinds[k] = r
+	}
+	return r
 }
 
 // tell is a deliver.Watch's.
@@ -85,7 +98,7 @@ func (s *samples) add(o Outcome) {
 	o.Detail = cut(o.Detail, maxSampleDetail)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := s.kinds[kind{o.Outcome, o.Reason}]
+	r := s.ring(kind{o.Outcome, o.Reason})
 	switch {
 	case r == nil: // can't be: take has made it
 	case len(r.last) < samplesKept:
@@ -113,12 +126,16 @@ func (s *samples) find(limit int, takes func(*Outcome) bool) []Outcome {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var found []Outcome
-	for _, r := range s.kinds {
+	from := func(r *sampleRing) {
 		for i := range r.last {
 			if takes(&r.last[i]) {
 				found = append(found, r.last[i])
 			}
 		}
+	}
+	from(&s.delivered)
+	for _, r := range s.kinds {
+		from(r)
 	}
 	slices.SortStableFunc(found, func(a, b Outcome) int { return b.At.Compare(a.At) })
 	return slices.Clip(found[:min(max(limit, 0), len(found))])

@@ -38,8 +38,7 @@ func (w *Watch) observe(m *delivery) {
 	if w.Tell == nil || m.canary {
 		return
 	}
-	o := Observation{Disposition: Delivered, WriteKey: m.content.WriteKey, Age: since(m.seen(), time.Now()),
-		Receives: m.receives}
+	o := Observation{Disposition: Delivered, WriteKey: m.content.WriteKey, Receives: m.receives}
 	if m.failure != nil {
 		o.Disposition, o.Reason = Retried, m.failure.class.String()
 	}
@@ -104,7 +103,7 @@ func (w *Watch) tell(o *Observation, m *delivery, raw []byte, id string) {
 	if m.failure != nil && o.Detail == "" {
 		o.Detail = m.failure.text()
 	}
-	o.Event, o.MessageID = raw, id
+	o.Event, o.MessageID, o.Age = raw, id, since(m.seen(), time.Now())
 	w.Tell(*o)
 }
 

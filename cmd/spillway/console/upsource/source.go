@@ -184,7 +184,8 @@ func (s *Source) WriteKeys(context.Context) ([]console.WriteKey, error) {
 	at := time.Now()
 	u := usage{at: at, lines: s.reader.Senders(at.Add(-usageHour), at.Add(time.Second), manyKeys), names: s.keyNames(),
 		pauses: s.reader.Pauses(at), seen: map[string]time.Time{}}
-	for _, o := range s.reader.Samples(allSamples, func(o *local.Outcome) bool { return o.Outcome != console.OutcomeRefused }) {
+	notRefused := func(o *local.Outcome) bool { return o.Outcome != console.OutcomeRefused }
+	for _, o := range s.reader.Samples(allSamples, notRefused) {
 		if o.At.After(u.seen[o.WriteKey]) {
 			u.seen[o.WriteKey] = o.At
 		}
