@@ -20,10 +20,10 @@ const (
 	healthPause = 500 * time.Millisecond
 )
 
-// askHealth asks the ingest endpoint from outside, as a new client does: with a name look-up, a
+// AskHealth asks the ingest endpoint at a URL from outside, as a new client does: with a name look-up, a
 // connection and a TLS handshake of its own, so that a connection of the minute before hides
-// nothing. What fails is tried once more.
-func askHealth(ctx context.Context, transport http.RoundTripper, ingestURL string) health {
+// nothing. What fails is tried once more. Another transport than nil is for tests.
+func AskHealth(ctx context.Context, transport http.RoundTripper, ingestURL string) Health {
 	if transport == nil {
 		fresh := http.DefaultTransport.(*http.Transport).Clone()
 		fresh.DisableKeepAlives = true
@@ -31,7 +31,7 @@ func askHealth(ctx context.Context, transport http.RoundTripper, ingestURL strin
 		transport = fresh
 	}
 	h := tryHealth(ctx, transport, ingestURL)
-	if h.err == nil && h.status == http.StatusOK && h.took <= slowHealth {
+	if h.Err == nil && h.Status == http.StatusOK && h.Took <= slowHealth {
 		return h
 	}
 	select {
@@ -40,22 +40,22 @@ func askHealth(ctx context.Context, transport http.RoundTripper, ingestURL strin
 	case <-time.After(healthPause):
 	}
 	second := tryHealth(ctx, transport, ingestURL)
-	if second.err != nil && h.err == nil { // it says more than a try for which no time was left
+	if second.Err != nil && h.Err == nil { // it says more than a try for which no time was left
 		return h
 	}
 	return second
 }
 
-func tryHealth(ctx context.Context, transport http.RoundTripper, ingestURL string) (h health) {
+func tryHealth(ctx context.Context, transport http.RoundTripper, ingestURL string) (h Health) {
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
 	address, err := url.JoinPath(ingestURL, "health")
 	if err != nil {
-		return health{err: err}
+		return Health{Err: err}
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return health{err: err}
+		return Health{Err: err}
 	}
 	r.Header.Set("User-Agent", "spillway-status/"+version.String())
 	begun := time.Now()
@@ -65,12 +65,12 @@ func tryHealth(ctx context.Context, transport http.RoundTripper, ingestURL strin
 	if err == nil {
 		defer answer.Body.Close()
 		_, err = io.Copy(io.Discard, io.LimitReader(answer.Body, 64<<10))
-		h.status = answer.StatusCode
+		h.Status = answer.StatusCode
 	}
-	h.took = time.Since(begun)
+	h.Took = time.Since(begun)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("no answer within %v: %w", healthTimeout, err)
 	}
-	h.err = err
+	h.Err = err
 	return h
 }

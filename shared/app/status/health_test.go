@@ -30,7 +30,7 @@ func TestHealthIsAskedOnANewConnectionEachTime(t *testing.T) {
 	server.Start()
 	defer server.Close()
 	for range 3 {
-		if h := askHealth(t.Context(), nil, server.URL+"/stage/"); h.err != nil || h.status != 200 {
+		if h := AskHealth(t.Context(), nil, server.URL+"/stage/"); h.Err != nil || h.Status != 200 {
 			t.Errorf("%+v", h)
 		}
 	}
@@ -41,8 +41,8 @@ func TestHealthIsAskedOnANewConnectionEachTime(t *testing.T) {
 
 func TestANameThatDoesNotExistIsTold(t *testing.T) {
 	t.Parallel()
-	h := askHealth(t.Context(), nil, "http://spillway.invalid") // RFC 6761: no resolver knows it
-	if _, ok := errors.AsType[*net.DNSError](h.err); !ok {
+	h := AskHealth(t.Context(), nil, "http://spillway.invalid") // RFC 6761: no resolver knows it
+	if _, ok := errors.AsType[*net.DNSError](h.Err); !ok {
 		t.Errorf("%+v", h)
 	}
 }
@@ -63,13 +63,13 @@ func TestOneTryThatFailsIsNoOutage(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			tries := 0
-			h := askHealth(t.Context(), answers(func(r *http.Request) (*http.Response, error) {
+			h := AskHealth(t.Context(), answers(func(r *http.Request) (*http.Response, error) {
 				if tries++; tries == 1 {
 					return first(r)
 				}
 				return answer(200), nil
 			}), "https://ingest.test")
-			if h.status != 200 || h.err != nil || tries != 2 {
+			if h.Status != 200 || h.Err != nil || tries != 2 {
 				t.Errorf("%s: %+v after %d tries", name, h, tries)
 			}
 		})
@@ -81,12 +81,12 @@ func TestAnEndpointThatHangsIsGivenUpInTime(t *testing.T) {
 		begun := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), regionTimeout)
 		defer cancel()
-		h := askHealth(ctx, answers(func(r *http.Request) (*http.Response, error) {
+		h := AskHealth(ctx, answers(func(r *http.Request) (*http.Response, error) {
 			<-r.Context().Done()
 			return nil, r.Context().Err()
 		}), "https://ingest.test")
-		if took := time.Since(begun); h.err == nil || took > regionTimeout ||
-			!strings.Contains(h.err.Error(), "no answer within 4s") {
+		if took := time.Since(begun); h.Err == nil || took > regionTimeout ||
+			!strings.Contains(h.Err.Error(), "no answer within 4s") {
 			t.Errorf("%+v after %v", h, took)
 		}
 	})
@@ -95,7 +95,7 @@ func TestAnEndpointThatHangsIsGivenUpInTime(t *testing.T) {
 func TestARedirectIsNoHealth(t *testing.T) {
 	server := httptest.NewServer(http.RedirectHandler("https://example.com/", http.StatusFound))
 	defer server.Close()
-	if h := askHealth(t.Context(), nil, server.URL); h.status != http.StatusFound {
+	if h := AskHealth(t.Context(), nil, server.URL); h.Status != http.StatusFound {
 		t.Errorf("%+v", h)
 	}
 }

@@ -55,16 +55,16 @@ type Region struct {
 var errUnread = errors.New("it was not read")
 
 // read reads everything that is to be known of a region at the same time.
-func (f *Function) read(ctx context.Context, region *Region) *reading {
+func (f *Function) read(ctx context.Context, region *Region) *Reading {
 	ctx, cancel := context.WithTimeout(ctx, regionTimeout)
 	defer cancel()
-	r := &reading{region: region.Name, noIngest: region.IngestURL.Read == nil, urlErr: errUnread, alarmsErr: errUnread,
-		waitingErr: errUnread, canariesErr: errUnread}
+	r := &Reading{Region: region.Name, NoIngest: region.IngestURL.Read == nil, URLErr: errUnread, AlarmsErr: errUnread,
+		WaitingErr: errUnread, CanariesErr: errUnread}
 	var all sync.WaitGroup
 	for name, part := range map[string]func(){
-		"alarms":   func() { r.alarms, r.alarmsErr = f.readAlarms(ctx, region, r.noIngest) },
+		"alarms":   func() { r.Alarms, r.AlarmsErr = f.readAlarms(ctx, region, r.NoIngest) },
 		"queue":    func() { f.readBacklog(ctx, region, r) },
-		"canaries": func() { r.canaries, r.canariesErr = f.readCanaries(ctx, region, r.noIngest) },
+		"canaries": func() { r.Canaries, r.CanariesErr = f.readCanaries(ctx, region, r.NoIngest) },
 		"ingest":   func() { f.readHealth(ctx, region, r) },
 	} {
 		all.Go(func() {
@@ -78,19 +78,19 @@ func (f *Function) read(ctx context.Context, region *Region) *reading {
 		})
 	}
 	all.Wait()
-	r.at = time.Now()
+	r.At = time.Now()
 	return r
 }
 
-func (f *Function) readHealth(ctx context.Context, region *Region, r *reading) {
-	if r.noIngest {
+func (f *Function) readHealth(ctx context.Context, region *Region, r *Reading) {
+	if r.NoIngest {
 		return
 	}
 	url, err := f.urls.of(ctx, region)
 	if err == nil {
-		r.health = askHealth(ctx, f.parts.Transport, url)
+		r.Health = AskHealth(ctx, f.parts.Transport, url)
 	}
-	r.urlErr = err
+	r.URLErr = err
 }
 
 // readAlarms returns the states of the composite alarms that exist. The pipeline's others are parts
@@ -119,17 +119,17 @@ var backlogAttributes = []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNam
 	sqstypes.QueueAttributeNameApproximateNumberOfMessagesDelayed}
 
 // readBacklog reads if something waits, and only then for how long.
-func (f *Function) readBacklog(ctx context.Context, region *Region, r *reading) {
-	r.waiting, r.waitingErr = readWaiting(ctx, region)
-	if r.waitingErr == nil && r.waiting == 0 {
+func (f *Function) readBacklog(ctx context.Context, region *Region, r *Reading) {
+	r.Waiting, r.WaitingErr = readWaiting(ctx, region)
+	if r.WaitingErr == nil && r.Waiting == 0 {
 		return
 	}
-	r.ages, r.agesErr = f.statistics(ctx, region, ageWindow, types.StatisticMaximum, own("deliver", "EventAge"))
-	if r.agesErr == nil && len(r.ages) == 0 {
+	r.Ages, r.AgesErr = f.statistics(ctx, region, ageWindow, types.StatisticMaximum, own("deliver", "EventAge"))
+	if r.AgesErr == nil && len(r.Ages) == 0 {
 		// Deliver writes no age, perhaps because it can't start: then SQS knows it, which leaves
 		// out messages that were received three times.
 		queue := path.Base(region.QueueURL)
-		r.ages, r.agesErr = f.statistics(ctx, region, ageWindow, types.StatisticMaximum,
+		r.Ages, r.AgesErr = f.statistics(ctx, region, ageWindow, types.StatisticMaximum,
 			metric{"AWS/SQS", "ApproximateAgeOfOldestMessage", map[string]string{"QueueName": queue}})
 	}
 }
@@ -150,7 +150,7 @@ func readWaiting(ctx context.Context, region *Region) (waiting int64, err error)
 	return waiting, nil
 }
 
-func (f *Function) readCanaries(ctx context.Context, region *Region, noIngest bool) ([]point, error) {
+func (f *Function) readCanaries(ctx context.Context, region *Region, noIngest bool) ([]Point, error) {
 	if noIngest { // there is no canary, which goes through it
 		return nil, nil
 	}
@@ -170,7 +170,7 @@ func own(function, name string) metric {
 
 // statistics are a metric's values of the last minutes.
 func (f *Function) statistics(ctx context.Context, region *Region, window time.Duration, statistic types.Statistic,
-	m metric) ([]point, error) {
+	m metric) ([]Point, error) {
 	now := time.Now().Truncate(time.Minute)
 	in := &cloudwatch.GetMetricStatisticsInput{Namespace: aws.String(m.namespace), MetricName: aws.String(m.name),
 		Period: aws.Int32(60), Statistics: []types.Statistic{statistic}, StartTime: aws.Time(now.Add(-window - time.Minute)),
@@ -186,14 +186,14 @@ func (f *Function) statistics(ctx context.Context, region *Region, window time.D
 	if err != nil {
 		return nil, fmt.Errorf("read the metric %s: %w", m.name, err)
 	}
-	var points []point
+	var points []Point
 	for _, d := range out.Datapoints {
 		value := d.Sum
 		if statistic == types.StatisticMaximum {
 			value = d.Maximum
 		}
 		if d.Timestamp != nil && value != nil {
-			points = append(points, point{*d.Timestamp, *value})
+			points = append(points, Point{*d.Timestamp, *value})
 		}
 	}
 	return points, nil

@@ -13,37 +13,38 @@ import (
 	"github.com/spillwayhq/spillway/shared/status"
 )
 
-// A reading is what one poll has read of a region. Each part may have failed on its own.
-type reading struct {
-	region string
-	at     time.Time // of the reading's end
+// A Reading is what was read of a region at one time. Each part may have failed on its own.
+type Reading struct {
+	Region string
+	At     time.Time // the reading's end
 
-	noIngest  bool // the pipeline has no ingest endpoint
-	urlErr    error
-	health    health
-	alarms    map[string]string // the states of the composite alarms, by name
-	alarmsErr error
+	NoIngest   bool // the pipeline has no ingest endpoint
+	NoDelivery bool // it only accepts events
+	URLErr     error
+	Health     Health
+	Alarms     map[string]string // the states of the composite alarms, by name, as CloudWatch has them
+	AlarmsErr  error
 
-	waiting    int64 // messages in the events queue, those in flight too
-	waitingErr error
-	ages       []point // of the oldest event in seconds, by the minute
-	agesErr    error
+	Waiting    int64 // messages in the events queue, those in flight too
+	WaitingErr error
+	Ages       []Point // of the oldest event in seconds
+	AgesErr    error
 
-	canaries    []point // delivered test events, by the minute for which they were sent
-	canariesErr error
+	Canaries    []Point // delivered test events, by the minute for which they were sent
+	CanariesErr error
 }
 
-// A point is a metric's value of one minute.
-type point struct {
-	at    time.Time // the minute's begin
-	value float64
+// A Point is a metric's value of one minute.
+type Point struct {
+	At    time.Time // the minute's begin
+	Value float64
 }
 
-// A health is what GET /health of the ingest endpoint answered from outside.
-type health struct {
-	status int // 0: nothing
-	took   time.Duration
-	err    error
+// A Health is what GET /health of the ingest endpoint answered from outside.
+type Health struct {
+	Status int // 0: nothing
+	Took   time.Duration
+	Err    error
 }
 
 const (
@@ -63,24 +64,27 @@ const (
 	canaryLost = 15 * time.Minute
 )
 
-// sight is what a reading says to customers. It is a pure function.
-func sight(pipeline string, r *reading) status.Region {
-	s := status.Region{Name: r.region, Oldest: oldest(r), CanaryAge: canaryAge(r)}
+// Sight is what a reading of a pipeline says to customers. It is a pure function.
+func Sight(pipeline string, r *Reading) status.Region {
+	s := status.Region{Name: r.Region, Oldest: oldest(r), CanaryAge: canaryAge(r)}
 	var failures []error
-	if !r.noIngest {
+	if !r.NoIngest {
 		var failure error
 		s.Ingest, failure = ingestSight(r)
 		failures = append(failures, failure)
 	}
-	for name, state := range r.alarms {
+	for name, state := range r.Alarms {
 		if state == firing {
 			s.Alarms = append(s.Alarms, name)
 		}
 	}
 	slices.Sort(s.Alarms)
-	var failure error
-	s.Delivery, failure = deliverySight(pipeline, r, &s)
-	failures = append(failures, failure, r.waitingErr, r.agesErr, r.canariesErr)
+	if !r.NoDelivery {
+		var failure error
+		s.Delivery, failure = deliverySight(pipeline, r, &s)
+		failures = append(failures, failure)
+	}
+	failures = append(failures, r.WaitingErr, r.AgesErr, r.CanariesErr)
 	if err := errors.Join(failures...); err != nil {
 		s.Failure = strings.ReplaceAll(err.Error(), "\n", "; ")
 	}
@@ -89,24 +93,24 @@ func sight(pipeline string, r *reading) status.Region {
 
 // ingestSight is what a client of the ingest endpoint meets. It is from outside: what the alarms
 // say comes in by Region.Alarms.
-func ingestSight(r *reading) (status.Sight, error) {
-	h := &r.health
-	dns, named := errors.AsType[*net.DNSError](h.err)
+func ingestSight(r *Reading) (status.Sight, error) {
+	h := &r.Health
+	dns, named := errors.AsType[*net.DNSError](h.Err)
 	switch {
-	case r.urlErr != nil:
-		return status.Unknown, r.urlErr
+	case r.URLErr != nil:
+		return status.Unknown, r.URLErr
 	// A name that does not exist is nobody's doing but ours. If the name server does not answer it
 	// may be the writer's own.
 	case named && !dns.IsNotFound:
-		return status.Unknown, fmt.Errorf("GET /health: the name server fails: %w", h.err)
-	case h.err != nil:
-		return status.Down, fmt.Errorf("GET /health: %w", h.err)
-	case h.status == http.StatusTooManyRequests:
+		return status.Unknown, fmt.Errorf("GET /health: the name server fails: %w", h.Err)
+	case h.Err != nil:
+		return status.Down, fmt.Errorf("GET /health: %w", h.Err)
+	case h.Status == http.StatusTooManyRequests:
 		return status.Slow, errors.New("GET /health: 429: the gateway is at its limit")
-	case h.status != http.StatusOK:
-		return status.Down, fmt.Errorf("GET /health: %d %s", h.status, http.StatusText(h.status))
-	case h.took > slowHealth:
-		return status.Slow, fmt.Errorf("GET /health took %v", h.took.Round(time.Millisecond))
+	case h.Status != http.StatusOK:
+		return status.Down, fmt.Errorf("GET /health: %d %s", h.Status, http.StatusText(h.Status))
+	case h.Took > slowHealth:
+		return status.Slow, fmt.Errorf("GET /health took %v", h.Took.Round(time.Millisecond))
 	}
 	return status.Up, nil
 }
@@ -118,15 +122,15 @@ const (
 )
 
 // deliverySight is what the alarms on the delivery say, and whether they can be believed.
-func deliverySight(pipeline string, r *reading, s *status.Region) (status.Sight, error) {
-	down, slow := r.alarms[pipeline+"-delivery-down"], r.alarms[pipeline+"-delivery-slow"]
+func deliverySight(pipeline string, r *Reading, s *status.Region) (status.Sight, error) {
+	down, slow := r.Alarms[pipeline+"-delivery-down"], r.Alarms[pipeline+"-delivery-slow"]
 	switch {
-	case r.alarmsErr != nil:
-		return status.Unknown, r.alarmsErr
+	case r.AlarmsErr != nil:
+		return status.Unknown, r.AlarmsErr
 	case down == "" || slow == "":
 		return status.Unknown, fmt.Errorf("the alarms %s-delivery-down and -slow do not both exist: deploy the "+
 			"pipeline in %s",
-			pipeline, r.region)
+			pipeline, r.Region)
 	case down == firing:
 		return status.Down, nil
 	case slow == firing, s.Oldest != nil && *s.Oldest >= deliver.BacklogAge:
@@ -143,19 +147,19 @@ func deliverySight(pipeline string, r *reading, s *status.Region) (status.Sight,
 
 // oldest is the age of the oldest undelivered event. An empty queue has none, whatever the metrics
 // say, which are late. It is not known if messages wait and no metric says for how long.
-func oldest(r *reading) *time.Duration {
-	if r.waitingErr == nil && r.waiting == 0 {
+func oldest(r *Reading) *time.Duration {
+	if r.WaitingErr == nil && r.Waiting == 0 {
 		return new(time.Duration)
 	}
 	var found *time.Duration
-	for _, p := range r.ages {
-		end := p.at.Add(time.Minute)
-		if r.at.Sub(end) > ageWindow {
+	for _, p := range r.Ages {
+		end := p.At.Add(time.Minute)
+		if r.At.Sub(end) > ageWindow {
 			continue
 		}
-		age := time.Duration(p.value * float64(time.Second))
+		age := time.Duration(p.Value * float64(time.Second))
 		if age >= grows {
-			age += max(0, r.at.Sub(end))
+			age += max(0, r.At.Sub(end))
 		}
 		if found == nil || age > *found {
 			found = &age
@@ -165,16 +169,16 @@ func oldest(r *reading) *time.Duration {
 }
 
 // canaryAge is the time since the last canary was sent that was delivered.
-func canaryAge(r *reading) *time.Duration {
+func canaryAge(r *Reading) *time.Duration {
 	var last time.Time
-	for _, p := range r.canaries {
-		if p.value > 0 && p.at.After(last) {
-			last = p.at
+	for _, p := range r.Canaries {
+		if p.Value > 0 && p.At.After(last) {
+			last = p.At
 		}
 	}
 	if last.IsZero() {
 		return nil
 	}
-	age := max(0, r.at.Sub(last))
+	age := max(0, r.At.Sub(last))
 	return &age
 }

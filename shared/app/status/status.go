@@ -82,7 +82,7 @@ type Parts struct {
 	Others map[string]status.Store
 	Memory status.Store
 	Site   *status.Site // nil: the one that the bucket has, or the default
-	// Transport is of the requests to ingest endpoints; nil: a new one for each, see askHealth.
+	// Transport is of the requests to ingest endpoints; nil: a new one for each, see AskHealth.
 	Transport http.RoundTripper
 }
 
@@ -216,7 +216,7 @@ func (f *Function) look(ctx context.Context) status.Observation {
 	o := status.Observation{Writer: f.options.Region, Regions: make([]status.Region, len(f.parts.Regions))}
 	var all sync.WaitGroup
 	for i := range f.parts.Regions {
-		all.Go(func() { o.Regions[i] = sight(f.options.Name, f.read(ctx, &f.parts.Regions[i])) })
+		all.Go(func() { o.Regions[i] = Sight(f.options.Name, f.read(ctx, &f.parts.Regions[i])) })
 	}
 	all.Wait()
 	for _, r := range o.Regions {
