@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"runtime/debug"
 	"strconv"
@@ -95,13 +96,15 @@ func up(ctx context.Context, out io.Writer, f upFlags) error {
 		SegmentAddr: address(f.listen, f.segmentPort), Segment: f.segment, WriteKey: f.writeKey, WriteKeysFile: f.writeKeys,
 		SpillDir: f.spillDir,
 		Plain:    !f.gzip, Hold: !f.deliver, Canary: f.canary, Latency: f.latency, Hosts: f.hosts,
-		OnAlarm: func(c local.AlarmChange) { alarms <- c }, // read until the pipeline has ended
+		OnAlarm:    func(c local.AlarmChange) { alarms <- c }, // read until the pipeline has ended
+		StatusSite: true,
 	}
 	if f.hasConsole {
 		config.ConsoleAddr, config.ConsoleAnyPort = f.console.address(f.listen), f.console.any
 		config.Console = func(p *local.Pipeline) local.Page {
 			source := upsource.New(p)
-			return upPage{console.New(console.Config{Source: source, Guard: local.Guard{Names: f.hosts}}), source}
+			return upPage{console.New(console.Config{Source: source, Guard: local.Guard{Names: f.hosts},
+				Mounts: map[string]http.Handler{"/status/": p.StatusSite()}}), source}
 		}
 	}
 	p, err := local.Start(config)

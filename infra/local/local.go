@@ -70,6 +70,8 @@ type Config struct {
 	// OnAlarm is told of each alarm that begins or ends, or whose notification was held back and
 	// goes out now; by one goroutine, which waits for it. nil: only the status has them.
 	OnAlarm func(AlarmChange)
+	// StatusSite keeps a status site in the folder StatusFolder of Dir.
+	StatusSite bool
 	// Console makes the operator's page, which is served at ConsoleAddr while the pipeline runs; nil:
 	// there is none. It refuses foreign hosts and pages itself. With ConsoleAnyPort it is served at a
 	// free port if that of ConsoleAddr is in use.
@@ -107,6 +109,7 @@ type Pipeline struct {
 	monitor  *monitor
 	senders  *senders
 	account  *account
+	site     *statusSite // nil: there is none
 	watchers watchers
 	samples  samples
 	mu       sync.Mutex
@@ -178,8 +181,15 @@ func (p *Pipeline) open(c *Config, t *topology.Topology) (err error) {
 			return err
 		}
 	}
-	if err := p.openDelivery(t, parts); err != nil || c.Console == nil {
+	if err := p.openDelivery(t, parts); err != nil {
 		return err
+	}
+	if c.StatusSite {
+		p.site = newStatusSite(p, c.Dir)
+		p.monitor.evaluated = p.site.changed
+	}
+	if c.Console == nil {
+		return nil
 	}
 	return p.openConsole(c)
 }
@@ -319,6 +329,9 @@ func (p *Pipeline) Status() Status {
 		s.withKeys(p.ingest.KeysFailure())
 	}
 	s.withCanary(p.activity.canaries.Status(), p.canary != nil)
+	if p.site != nil {
+		s.StatusSite = p.site.problem()
+	}
 	if !p.hold {
 		s.Alarms = p.monitor.alarms()
 	}
@@ -333,7 +346,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	failed := make(chan error, len(p.listeners)+1)
 	// What is under way in one part needs the parts that are started before it.
 	stopServing := background(context.WithoutCancel(ctx), func(ctx context.Context) { p.listeners.run(ctx, failed) })
-	stopDelivery, stopCanary := func() {}, func() {}
+	stopDelivery, stopCanary, stopSite := func() {}, func() {}, func() {}
 	stopMonitor, stopAccount := background(ctx, p.monitor.run), background(ctx, p.account.run)
 	if !p.hold {
 		stopDelivery = background(ctx, func(ctx context.Context) {
@@ -345,11 +358,15 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	if p.canary != nil {
 		stopCanary = background(ctx, p.canary.Run)
 	}
+	if p.site != nil {
+		stopSite = background(ctx, p.site.run)
+	}
 	var err error
 	select {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
+	stopSite() // before anything else, so that it does not tell of an outage
 	stopMonitor()
 	stopAccount()
 	stopCanary()

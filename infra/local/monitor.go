@@ -65,6 +65,7 @@ type monitor struct {
 	evaluates  bool // otherwise it only has the metrics
 	firings    firings
 	eachMinute func(time.Time) // called at the end of each, before the evaluation; nil: nothing is
+	evaluated  func()          // called at the end of each minute, after the evaluation; nil: nothing is
 	onChange   func(AlarmChange)
 	logger     *slog.Logger
 }
@@ -181,6 +182,9 @@ func (m *monitor) minute(ctx context.Context, end time.Time) {
 	m.sample(end.Add(-time.Minute))
 	if m.eachMinute != nil {
 		m.eachMinute(end)
+	}
+	if m.evaluated != nil {
+		defer m.evaluated()
 	}
 	if !m.evaluates {
 		return

@@ -3,6 +3,7 @@ package local_test
 import (
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/integration/testutil/localtest"
+	"github.com/spillwayhq/spillway/shared/status"
 )
 
 func TestStartFindsMessagesOfAPipelineOfAnotherName(t *testing.T) {
@@ -129,7 +131,8 @@ func health(t *testing.T, url string) string {
 func TestAnEndpointOfSegmentThatIsNoURLFailsTheStart(t *testing.T) {
 	t.Parallel()
 	_, err := local.Start(local.Config{Dir: t.TempDir(), SQSAddr: "127.0.0.1:0", Segment: "api.segment.io"})
-	if err == nil || !strings.Contains(err.Error(), "https://api.segment.io") || strings.Contains(err.Error(), "SPILLWAY_") {
+	if err == nil || !strings.Contains(err.Error(), "https://api.segment.io") ||
+		strings.Contains(err.Error(), "SPILLWAY_") {
 		t.Errorf("%v", err)
 	}
 }
@@ -163,5 +166,41 @@ func TestAStoreThatHasFailedIsInTheStatusAndInHealth(t *testing.T) {
 	code, s := health(), p.Status()
 	if code != http.StatusServiceUnavailable || !strings.Contains(s.Store, "events are refused") || s.Degraded == "" {
 		t.Errorf("health %d, store %q, degraded %q", code, s.Store, s.Degraded)
+	}
+}
+
+func TestTheStatusSiteOfAPipelineHasWhatThePipelineHas(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		config     local.Config
+		components []string
+	}{
+		"everything":         {local.Config{IngestAddr: "127.0.0.1:0"}, []string{"ingest-local", "delivery-local"}},
+		"it only accepts":    {local.Config{IngestAddr: "127.0.0.1:0", Hold: true}, []string{"ingest-local"}},
+		"no ingest endpoint": {local.Config{}, []string{"delivery-local"}},
+	} {
+		c.config.StatusSite = true
+		p, stop := localtest.StartStoppable(t, c.config)
+		get := func() string {
+			w := httptest.NewRecorder()
+			p.StatusSite().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/"+status.DocumentFile, nil))
+			return w.Body.String()
+		}
+		localtest.NewArrivals().Await(t, "the status site", func() bool { return strings.Contains(get(), `"version"`) })
+		stop()
+		d, err := status.Parse([]byte(get()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var found []string
+		for _, component := range d.Components {
+			found = append(found, component.ID)
+			if component.Part == status.Ingest && component.State != status.Operational {
+				t.Errorf("%s: %s is %s", name, component.ID, component.State)
+			}
+		}
+		if !slices.Equal(found, c.components) || p.Status().StatusSite != "" {
+			t.Errorf("%s: the components are %v, want %v; %s", name, found, c.components, p.Status().StatusSite)
+		}
 	}
 }

@@ -30,9 +30,11 @@ type Status struct {
 	// canary arrives; empty if none is so.
 	Degraded string `json:"degraded"`
 	// Store is what is wrong with the disk or the data directory; empty if nothing is.
-	Store   string            `json:"store"`
-	Canary  Canary            `json:"canary"`
-	Segment deadletter.Minute `json:"segment"` // the last minute with a delivery
+	Store string `json:"store"`
+	// StatusSite is why the status site is not written; empty if it is, or if there is none.
+	StatusSite string            `json:"statusSite"`
+	Canary     Canary            `json:"canary"`
+	Segment    deadletter.Minute `json:"segment"` // the last minute with a delivery
 	Totals
 	// Alarms are those of the deployment, composites last; none if nothing is delivered.
 	Alarms []Alarm `json:"alarms"`

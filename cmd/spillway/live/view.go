@@ -76,6 +76,9 @@ func (v *view) line(s local.Status) string {
 	if s.Store != "" {
 		line += fmt.Sprintf(" store=%q", s.Store)
 	}
+	if s.StatusSite != "" {
+		line += fmt.Sprintf(" status_site=%q", s.StatusSite)
+	}
 	if s.Degraded != "" {
 		line += fmt.Sprintf(" degraded=%q", s.Degraded)
 	}
@@ -146,6 +149,9 @@ func (v *view) draw(s local.Status, columns int) string {
 		{"store", cmp.Or(s.Store, "ok")},
 		{"degraded", cmp.Or(s.Degraded, "no")},
 		{"alarms", alarmsRow(s)},
+	}
+	if s.StatusSite != "" { // nobody needs to know that it is written
+		rows = append(rows, [2]string{"status site", s.StatusSite})
 	}
 	var b strings.Builder
 	if v.lines > 0 {

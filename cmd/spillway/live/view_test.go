@@ -154,3 +154,17 @@ func TestALineTakesThePlaceOfTheBlock(t *testing.T) {
 		t.Error("the next block is drawn over the line")
 	}
 }
+
+func TestViewShowsTheStatusSiteOnlyWhenItIsNotWritten(t *testing.T) {
+	var v view
+	if drawn := v.draw(local.Status{}, 80) + v.line(local.Status{}); strings.Contains(drawn, "status") {
+		t.Errorf("while it is written the view has:\n%s", drawn)
+	}
+	s := local.Status{StatusSite: "not written: no space left on device"}
+	if drawn := v.draw(s, 80); !strings.Contains(drawn, "status site   not written: no space left on device\n") {
+		t.Errorf("it is missing in:\n%s", drawn)
+	}
+	if line := v.line(s); !strings.Contains(line, ` status_site="not written: no space left on device"`) {
+		t.Errorf("it is missing in: %s", line)
+	}
+}

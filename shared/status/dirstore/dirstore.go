@@ -58,7 +58,8 @@ func Open(dir string) (*Store, error) {
 // Dir is the directory.
 func (s *Store) Dir() string { return s.dir }
 
-// Read returns a file with its version, or status.ErrNotFound.
+// Read returns a file with its version, or status.ErrNotFound. The error is fs.ErrInvalid for a name
+// that no file of a site can have.
 func (s *Store) Read(ctx context.Context, name string) (data []byte, version string, err error) {
 	if err := cmp.Or(ctx.Err(), check(name)); err != nil {
 		return nil, "", err
@@ -106,11 +107,13 @@ func (s *Store) path(name string) string { return filepath.Join(s.dir, filepath.
 // check refuses names that lead out of the directory, or to the store's own files.
 func check(name string) error {
 	if !fs.ValidPath(name) || name == "." || strings.Contains(name, "\\") {
-		return fmt.Errorf("the name of a file of the status site must be a path like history/2026-11.html, is %q", name)
+		return fmt.Errorf("the name of a file of the status site must be a path like history/2026-11.html, is %q: %w", name,
+			fs.ErrInvalid)
 	}
 	for part := range strings.SplitSeq(name, "/") {
 		if strings.HasPrefix(part, ".") {
-			return fmt.Errorf("the name of a file of the status site must have no part that begins with a dot, is %q", name)
+			return fmt.Errorf("the name of a file of the status site must have no part that begins with a dot, is %q: %w", name,
+				fs.ErrInvalid)
 		}
 	}
 	return nil
