@@ -19,7 +19,7 @@ type reading[T any] struct {
 	running *call
 	value   T
 	at      time.Time // of the value; zero: there is none
-	err     error     // of the last call, if it failed
+	err     error     // of the last call, if it failed, or what the value lacks
 	ended   time.Time // of the last call
 }
 
@@ -37,7 +37,7 @@ type call struct {
 type seen[T any] struct {
 	Value T
 	At    time.Time // of the value; zero: there is none
-	Err   error     // why there is no newer one; nil: the value is current
+	Err   error     // why there is no newer one, or what it lacks; nil: the value is current
 }
 
 // Known reports whether there is a value.
@@ -89,7 +89,7 @@ func (r *reading[T]) begin(ctx context.Context) {
 		}
 		r.mu.Lock()
 		r.running, r.err, r.ended = nil, err, time.Now()
-		if err == nil {
+		if err == nil || errors.Is(err, ErrPartial) {
 			r.value, r.at = value, r.ended
 		}
 		r.mu.Unlock()
@@ -105,6 +105,13 @@ func (r *reading[T]) try(ctx context.Context) (value T, err error) {
 		}
 	}()
 	return r.read(ctx)
+}
+
+// expire makes the next get read anew.
+func (r *reading[T]) expire() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ended = time.Time{}
 }
 
 // last returns what was read last, and reads nothing.

@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -98,4 +99,25 @@ func TestASourceThatPanicsTakesNothingElseDown(t *testing.T) {
 	if got := r.get(t.Context()); got.Err == nil || !strings.Contains(got.Err.Error(), "a mistake") {
 		t.Errorf("the error is %v", got.Err)
 	}
+}
+
+func TestAValueThatLacksAPartIsShownWithWhatItLacks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newReading(time.Second, time.Second, func(context.Context) (int, error) {
+			return 7, fmt.Errorf("%w: the history", ErrPartial)
+		})
+		got := r.get(t.Context())
+		if got.Value != 7 || !got.Known() || stale(got.Err, got.At) != "a part is missing: the history" {
+			t.Errorf("%v: %s", got, stale(got.Err, got.At))
+		}
+		calls := 0
+		r.read = func(context.Context) (int, error) { calls++; return 8, nil }
+		if got := r.get(t.Context()); got.Value != 7 {
+			t.Errorf("it is read again before its time: %v", got)
+		}
+		r.expire()
+		if got := r.get(t.Context()); got.Value != 8 || got.Err != nil || calls != 1 {
+			t.Errorf("after it has expired: %v", got)
+		}
+	})
 }

@@ -105,6 +105,7 @@ func (c *Console) senderRoutes(mux *http.ServeMux) {
 	}
 	c.action(mux, "/senders", func(r *http.Request) (string, string, error) {
 		read := c.senders.get(r.Context())
+		c.keys.expire() // their rates follow from it
 		return "Who sends what was read from the logs.", "/", read.Err
 	})
 }

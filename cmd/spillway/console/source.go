@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/spillwayhq/spillway/cmd/spillway/top"
@@ -9,7 +10,8 @@ import (
 )
 
 // A Source reads a pipeline. It must be safe for concurrent use. A method that can't answer returns
-// an error that says what to do, which the page shows in its place; it must heed its context, whose
+// an error that says what to do, which the page shows in its place, or beside what came with it if
+// it is [ErrPartial]; it must heed its context, whose
 // deadline is a few seconds away. The page keeps and shares what it has read, so a Source need not.
 type Source interface {
 	// About says which pipeline it is. It does not change and asks nobody.
@@ -45,6 +47,9 @@ type Source interface {
 	Cost() string
 }
 
+// ErrPartial says that what comes with it is current, but lacks what the error names.
+var ErrPartial = errors.New("a part is missing")
+
 // Priced is a Source that is charged for each Senders.
 type Priced interface {
 	// SendersPrice says what it would cost now, like "$0.02 for 4.1 GB of logs".
@@ -60,9 +65,9 @@ type About struct {
 	Topology topology.Topology
 	// URLs are for people to copy or open; empty ones are not shown.
 	IngestURL, EventsURL, DeadLetterURL, SegmentURL, DashboardURL string
-	// Command is the command line that talks to this pipeline: "spillway", and on AWS what names
-	// it.
-	Command string
+	// Command is the command line that talks to this pipeline, and Flags are what its verbs need to
+	// find it: "AWS_REGION=eu-west-1 spillway", and " --name shop" after the verb.
+	Command, Flags string
 }
 
 // Unknown is the value of a number of Now that is not known.

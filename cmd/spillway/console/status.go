@@ -1,6 +1,7 @@
 package console
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -36,7 +37,7 @@ func status(t *topology.Topology, now seen[Now], alarms seen[[]Alarm], rate drai
 	}
 	slices.SortStableFunc(v.Firing, func(a, b alarmView) int { return rank(a.Alarm) - rank(b.Alarm) })
 	v.Stale = stale(now.Err, now.At)
-	if alarms.Err != nil {
+	if alarms.Err != nil && !errors.Is(alarms.Err, ErrPartial) {
 		v.Stale = join(v.Stale, "the alarms are not known: "+why(alarms.Err))
 	}
 	if !now.Known() {
@@ -106,12 +107,14 @@ func canary(n Now) string {
 	return s
 }
 
-// stale says since when a value is old, and why; empty: it is current.
+// stale says since when a value is old, and why, or what it lacks; empty: it is current.
 func stale(err error, at time.Time) string {
-	if err == nil {
+	switch {
+	case err == nil:
 		return ""
-	}
-	if at.IsZero() {
+	case errors.Is(err, ErrPartial):
+		return why(err)
+	case at.IsZero():
 		return "not known: " + why(err)
 	}
 	return fmt.Sprintf("as of %s ago: %s", chart.Duration(time.Since(at).Round(time.Second).Seconds()), why(err))

@@ -3,6 +3,7 @@ package awssource
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -148,7 +149,8 @@ func (r *alarmReader) firings(ctx context.Context, alarms []console.Alarm, since
 	close(errs)
 	for err := range errs {
 		if err != nil {
-			return deployed.Explain(err, "read when alarms fired before", "cloudwatch:DescribeAlarmHistory")
+			return fmt.Errorf("%w: %w", console.ErrPartial,
+				deployed.Explain(err, "read when alarms fired before", "cloudwatch:DescribeAlarmHistory"))
 		}
 	}
 	return nil

@@ -8,8 +8,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
-// newDeadLetters returns the dead-letter queue, which is read and changed as `spillway dlq` does it.
-// dir is where the files of deleted dead letters are written.
+// newDeadLetters returns the dead-letter queue, which is read and changed as `spillway dlq` does
+// it. dir is where the files of deleted dead letters are written.
 func newDeadLetters(p *pipeline, senders *senderReader, dir string) *contents.Deployed {
 	return contents.NewDeployed(contents.Actions{API: p.Queues, EventsURL: p.about.EventsURL,
 		DeadLetterURL: p.about.DeadLetterURL, Name: senders.keyName, Dir: dir,

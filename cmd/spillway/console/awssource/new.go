@@ -120,7 +120,7 @@ func (b *begun) about(n topology.Names, region string) console.About {
 			b.functions[n.CanaryFunction].Environment.Variables[deployed.VarIngestURL]),
 		EventsURL: b.queues[n.EventsQueue], DeadLetterURL: b.queues[n.DeadLetterQueue],
 		DashboardURL: n.DashboardURL(b.partition(), region),
-		Command:      "spillway --name " + n.Pipeline,
+		Command:      "AWS_REGION=" + region + " spillway", Flags: " --name " + n.Pipeline,
 	}
 }
 

@@ -128,8 +128,8 @@ type ParameterAPI interface {
 }
 
 // writeKeys returns the keys of the parameters, without the keys themselves, and what the lines of
-// who sends what say of them, if they have been read. An error may come with the keys: then it is
-// not known which are paused.
+// who sends what say of them, if they have been read. Without the log it is not known which are
+// paused.
 func (r *senderReader) writeKeys(ctx context.Context) ([]console.WriteKey, error) {
 	if !r.hasIngest() {
 		return nil, nil
@@ -140,6 +140,9 @@ func (r *senderReader) writeKeys(ctx context.Context) ([]console.WriteKey, error
 	}
 	keys = r.withSenders(keys)
 	paused, err := r.pausedKeys(ctx)
+	if err != nil {
+		err = fmt.Errorf("%w: %w", console.ErrPartial, err)
+	}
 	for i := range keys {
 		if slices.Contains(paused, keys[i].ID) {
 			keys[i].Paused = "Segment refuses it, see the alarm " + r.about.Topology.Names.Alarm("wrong-credentials")
