@@ -29,6 +29,7 @@ type alarmView struct {
 
 // viewOf adds what the topology says of an alarm. One that it does not have says nothing.
 func viewOf(t *topology.Topology, a Alarm) alarmView {
+	a.Reason, a.SuppressedBy = shortTo(a.Reason, maxError), shortTo(a.SuppressedBy, maxError)
 	v := alarmView{Alarm: a, Notifies: t.Notifies(a.Name)}
 	if c, ok := t.Composite(a.Name); ok {
 		v.Meaning, v.First, v.Section, v.Parts = capital(c.Meaning), capital(c.First), c.Section, c.Any
@@ -137,8 +138,14 @@ func alarmList(t *topology.Topology, alarms seen[[]Alarm]) alarmsView {
 	return v
 }
 
+// readAlarms reads the alarms of the topology; others are none of the page's.
 func (c *Console) readAlarms(ctx context.Context) ([]Alarm, error) {
-	return c.source.Alarms(ctx, time.Now().Add(-firingsSince))
+	all, err := c.source.Alarms(ctx, time.Now().Add(-firingsSince))
+	return slices.DeleteFunc(all, func(a Alarm) bool {
+		_, alarm := c.about.Topology.Alarm(a.Name)
+		_, composite := c.about.Topology.Composite(a.Name)
+		return !alarm && !composite
+	}), err
 }
 
 // An alarmPage is the page of one alarm.

@@ -31,6 +31,7 @@ type Console struct {
 	runbook *runbook
 	live    live
 	stream  stream
+	pace    pace
 
 	now     *reading[Now]
 	alarms  *reading[[]Alarm]
@@ -49,6 +50,7 @@ func New(c Config) *Console {
 	o := &Console{source: c.Source, about: c.Source.About(), token: rand.Text()}
 	o.priced, _ = c.Source.(Priced)
 	o.runbook = newRunbook(o.about.Topology.Names)
+	o.pace = paceOf(o.about.Local)
 	o.openReadings()
 	o.links = []link{{"/", "Overview"}, {"/samples", "Last events"}, {deadPath, "Dead letters"}, {"/alarms", "Alarms"},
 		{"/runbook", "Runbook"}}
@@ -83,8 +85,8 @@ type pace struct {
 	samples time.Duration
 }
 
-func (c *Console) pace() pace {
-	if c.about.Local {
+func paceOf(local bool) pace {
+	if local {
 		return pace{deadline: 2 * time.Second, tick: liveStep, now: time.Second / 2, metrics: 5 * time.Second,
 			alarms: 2 * time.Second, senders: 10 * time.Second, keys: 5 * time.Second, samples: time.Second}
 	}
@@ -94,7 +96,7 @@ func (c *Console) pace() pace {
 }
 
 func (c *Console) openReadings() {
-	p := c.pace()
+	p := c.pace
 	c.now = newReading(p.now, p.deadline, c.source.Now)
 	c.alarms = newReading(p.alarms, p.deadline, c.readAlarms)
 	c.funnel = newReading(p.metrics, p.deadline, c.readFunnel)
@@ -126,7 +128,7 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) { c.handler.
 // Run keeps the open pages current, until ctx ends. Without viewers it reads nothing but, on this
 // machine, the totals for the live charts.
 func (c *Console) Run(ctx context.Context) {
-	ticker := time.NewTicker(c.pace().tick)
+	ticker := time.NewTicker(c.pace.tick)
 	defer ticker.Stop()
 	defer c.stream.close()
 	defer c.dead.close()

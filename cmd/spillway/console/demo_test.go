@@ -2,7 +2,6 @@ package console
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"math"
@@ -19,7 +18,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/heavy"
 )
 
-var serveAt = flag.String("serve", "", "serve the pages of a made-up pipeline at this `address`, to look at them, until stopped")
+var serveAt = flag.String("serve", "", "serve the pages of made-up pipelines at this `address` instead of testing")
 
 // An outage is a made-up pipeline: Segment went away some minutes before now and is back, or not.
 type outage struct {
@@ -274,45 +273,55 @@ func (s *fakeSwitches) Send(_ context.Context, n int) (int, error) {
 	return n, nil
 }
 
-// TestServe serves the made-up pipelines until it is stopped: the pages of an outage, and those of a
-// calm day at the next port.
-func TestServe(t *testing.T) {
+// TestMain serves the made-up pipelines instead, for looking at the pages, if -serve says where:
+//
+//	go test ./cmd/spillway/console -serve 127.0.0.1:0
+func TestMain(m *testing.M) {
+	flag.Parse()
 	if *serveAt == "" {
-		t.Skip("it is for looking at the pages: go test ./cmd/spillway/console -run TestServe -serve 127.0.0.1:0")
+		os.Exit(m.Run())
 	}
+	if err := serveDemos(*serveAt); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// demos are the states that the page is looked at in.
+func demos() map[string]*fake {
 	now := time.Now()
-	for name, f := range map[string]*fake{
-		"calm": demo(outage{perMinute: 9000}), "outage": demo(outage{perMinute: 9000, began: now.Add(-11 * time.Minute)}),
-		"drain": demo(outage{perMinute: 9000, began: now.Add(-42 * time.Minute), ended: now.Add(-3 * time.Minute)}),
-		"first": func() *fake {
-			f := demo(outage{})
-			f.now = func() (Now, error) {
-				return Now{At: time.Now(), CanaryAge: Unknown, OldestAge: Unknown, Totals: &Totals{}}, nil
-			}
-			f.refusals, f.senders, f.writeKeys, f.samples = nil, nil, nil, nil
-			f.metrics, f.alarms = nil, nil
-			return f
-		}(),
-		"broken": func() *fake {
-			f := demo(outage{perMinute: 9000})
-			f.broken = map[string]bool{"Metrics": true, "Senders": true}
-			f.hanging = map[string]bool{"Now": true}
-			return f
-		}(),
-	} {
-		l, err := net.Listen("tcp", *serveAt)
+	first := demo(outage{})
+	first.now = func() (Now, error) {
+		return Now{At: time.Now(), CanaryAge: Unknown, OldestAge: Unknown, Totals: &Totals{}}, nil
+	}
+	first.metrics, first.alarms, first.refusals, first.senders, first.writeKeys, first.samples = nil, nil, nil, nil, nil, nil
+	broken := demo(outage{perMinute: 9000})
+	broken.broken = map[string]bool{"Metrics": true, "Senders": true}
+	broken.hanging = map[string]bool{"Now": true}
+	return map[string]*fake{
+		"calm":   demo(outage{perMinute: 9000}),
+		"outage": demo(outage{perMinute: 9000, began: now.Add(-11 * time.Minute)}),
+		"drain":  demo(outage{perMinute: 9000, began: now.Add(-42 * time.Minute), ended: now.Add(-3 * time.Minute)}),
+		"first":  first,
+		"broken": broken,
+	}
+}
+
+// serveDemos serves each of the demos at a port of its own until the process ends.
+func serveDemos(address string) error {
+	failed := make(chan error)
+	for name, f := range demos() {
+		l, err := net.Listen("tcp", address)
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
 		c := New(Config{Source: f})
-		go c.Run(t.Context())
+		go c.Run(context.Background())
 		fmt.Printf("%s http://%s/\n", name, l.Addr())
 		go func() {
 			s := &http.Server{Handler: c, ReadHeaderTimeout: time.Second}
-			if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-				fmt.Fprintln(os.Stderr, err)
-			}
+			failed <- s.Serve(l)
 		}()
 	}
-	select {}
+	return <-failed
 }

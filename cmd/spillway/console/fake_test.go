@@ -127,3 +127,10 @@ func (f *fake) Find(ctx context.Context, query string) (Story, error) {
 func (f *fake) Switches() Switches { return f.switches }
 
 func (f *fake) Cost() string { return f.cost }
+
+// A pricedFake is charged for the senders.
+type pricedFake struct{ *fake }
+
+func (f *pricedFake) SendersPrice(ctx context.Context, _ time.Duration) (string, error) {
+	return answer(ctx, f.fake, "SendersPrice", func() (string, error) { return "$0.02 for 4.1 GB of logs", nil })
+}

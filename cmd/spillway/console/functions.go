@@ -15,6 +15,7 @@ var functions = template.FuncMap{
 	"asset": func(name string) string { return "/assets/" + name + "?" + assets },
 	"at":    func(t time.Time) moment { return moment{t} },
 	"short": short,
+	"find":  storyPath,
 	"ago":   func(t time.Time) string { return chart.Duration(time.Since(t).Round(time.Second).Seconds()) },
 }
 

@@ -189,13 +189,24 @@ func reasons(counts map[string]float64, outcome string) (all []reason) {
 		}
 		return cmp.Compare(a, b)
 	})
+	others := 0.0
 	for _, name := range names {
-		if counts[name] > 0 {
+		switch {
+		case !(counts[name] > 0):
+		case len(all) < shownReasons && len(name) <= maxReason:
 			all = append(all, reason{name, number(counts[name]), samplesPath(outcome, name)})
+		default:
+			others += counts[name]
 		}
+	}
+	if others > 0 {
+		all = append(all, reason{Name: "others", Value: number(others)})
 	}
 	return all
 }
+
+// shownReasons is how many reasons a stage shows by their name.
+const shownReasons = 8
 
 func waiting(n topology.Names, d funnelData, now seen[Now], rate drainRate) stage {
 	s := stage{Name: "Waiting", Unit: "messages", Value: "–"}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -79,6 +80,14 @@ func outcomeClass(outcome string) string {
 		return "bad"
 	}
 	return ""
+}
+
+// storyPath leads to what is known of a messageId or userId; empty: it is too long to be asked for.
+func storyPath(query string) string {
+	if len(query) > maxQuery {
+		return ""
+	}
+	return findPath + "?" + url.Values{"q": {query}}.Encode()
 }
 
 // Took is how long the event was on its way; empty: it is not known.

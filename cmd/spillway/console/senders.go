@@ -52,7 +52,7 @@ var senderNames = map[heavy.By]string{heavy.ByEvent: "Event", heavy.ByWriteKey: 
 func sendersOf(r seen[top.Report], n int) sendersView {
 	v := sendersView{Known: r.Known(), Stale: stale(r.Err, r.At), At: r.At, Nobody: r.Value.Events+r.Value.Refused == 0}
 	for _, t := range r.Value.Tables {
-		table := senderTable{Name: cmp.Or(senderNames[t.By], string(t.By))}
+		table := senderTable{Name: cmp.Or(senderNames[t.By], short(string(t.By)))}
 		for _, row := range t.Heaviest[:min(n, len(t.Heaviest))] {
 			table.Rows = append(table.Rows, senderRow{Name: row.Name, Events: humanize.Comma(int64(row.Events)),
 				Share: fmt.Sprintf("%.0f %%", 100*row.Share), Bytes: humanize.Bytes(row.Bytes), Refused: codes(row.Refused),
@@ -70,13 +70,16 @@ func sendersOf(r seen[top.Report], n int) sendersView {
 	return v
 }
 
+// shownCodes is how many codes of refusals a sender has.
+const shownCodes = 4
+
 // codes writes counts by code, the largest first.
 func codes(counts map[string]uint64) string {
 	names := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
 		return cmp.Or(-cmp.Compare(counts[a], counts[b]), cmp.Compare(a, b))
 	})
 	var parts []string
-	for _, name := range names {
+	for _, name := range names[:min(shownCodes, len(names))] {
 		parts = append(parts, humanize.Comma(int64(counts[name]))+" "+short(name))
 	}
 	return strings.Join(parts, ", ")

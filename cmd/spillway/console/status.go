@@ -49,11 +49,11 @@ func status(t *topology.Topology, now seen[Now], alarms seen[[]Alarm], rate drai
 	waits := waitingText(n, rate)
 	switch {
 	case n.Store != "":
-		v.Class, v.Headline, v.Text = "bad", "The data directory needs attention", capital(n.Store)
+		v.Class, v.Headline, v.Text = "bad", "The data directory needs attention", capital(shortTo(n.Store, maxError))
 	case len(v.Firing) > 0 && v.Firing[0].Severity == topology.Critical:
 		v.Class, v.Headline, v.Text = "bad", capital(firstSentence(v.Firing[0].Meaning)), waits
 	case n.Degraded != "":
-		v.Class, v.Headline, v.Text = "warn", "Delivery is degraded", capital(n.Degraded)+". "+waits
+		v.Class, v.Headline, v.Text = "warn", "Delivery is degraded", capital(shortTo(n.Degraded, maxError))+". "+waits
 	case n.Messages > 0 && n.OldestAge >= lateAge && rate.known && rate.perSecond > leastRate:
 		v.Class, v.Headline, v.Text = "warn", "Events are delivered late", waits
 	case n.Messages > 0 && n.OldestAge >= lateAge:
@@ -61,7 +61,7 @@ func status(t *topology.Topology, now seen[Now], alarms seen[[]Alarm], rate drai
 	case len(v.Firing) > 0:
 		v.Class, v.Headline, v.Text = "warn", capital(firstSentence(v.Firing[0].Meaning)), waits
 	case n.Canary != "":
-		v.Class, v.Headline, v.Text = "warn", "The canary does not arrive", capital(n.Canary)
+		v.Class, v.Headline, v.Text = "warn", "The canary does not arrive", capital(shortTo(n.Canary, maxError))
 	case n.Messages > 0:
 		v.Headline, v.Text = "Events are being delivered", waits
 	default:
