@@ -95,7 +95,7 @@ func (d *Document) says(c *Component, description string) string {
 // draw makes the bars of so many days from the first one on.
 func (v *componentView) draw(days []Day, first time.Time, wide int, l detail) {
 	v.Wide = wide
-	paths := map[string]*strings.Builder{}
+	paths, last := map[string]*strings.Builder{}, map[string]int{}
 	counts := map[State]int{}
 	var total Day
 	for n := range wide {
@@ -118,10 +118,17 @@ func (v *componentView) draw(days []Day, first time.Time, wide int, l detail) {
 				}
 			}
 		}
-		if paths[class] == nil {
-			paths[class] = new(strings.Builder)
+		b := paths[class]
+		if b == nil {
+			b = new(strings.Builder)
+			paths[class] = b
 		}
-		fmt.Fprintf(paths[class], "M%d.5 0v1", n)
+		if b.Len() > 0 && last[class] == n-1 {
+			b.WriteString("m1-1v1") // beside the one before
+		} else {
+			fmt.Fprintf(b, "M%d.5 0v1", n)
+		}
+		last[class] = n
 	}
 	for _, class := range []string{"none", "ok", "gap", "work", "warn", "bad"} {
 		if b := paths[class]; b != nil {
@@ -134,6 +141,9 @@ func (v *componentView) draw(days []Day, first time.Time, wide int, l detail) {
 		if l.days > 0 {
 			v.Days = append(v.Days, dayView{"Earlier", plural(left, "more day") + ", in the history"})
 		}
+	}
+	if l.noBars {
+		v.Bars = nil
 	}
 	v.Uptime, v.Summary = total.uptime(), summary(counts, wide)
 }

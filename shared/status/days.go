@@ -9,8 +9,9 @@ import (
 // History is how many days the page shows as bars, today among them.
 const History = 90
 
-// stale is how long what was seen is taken to last when nobody looks again: three polls.
-const stale = 3 * time.Minute
+// StaleAfter is how long what was seen is taken to last when nobody looks again: three polls. The page
+// then says that it is out of date.
+const StaleAfter = 3 * time.Minute
 
 const dateForm = "2006-01-02"
 
@@ -78,7 +79,7 @@ func (c *Component) account(from, to time.Time) {
 		from = first
 	}
 	seen := c.State
-	for known := from.Add(stale); from.Before(to); {
+	for known := from.Add(StaleAfter); from.Before(to); {
 		end := midnight(from).AddDate(0, 0, 1)
 		state := seen
 		if from.Before(known) {

@@ -158,11 +158,21 @@ func encode(v any) []byte {
 	return append(data, '\n')
 }
 
-// clone returns a copy that shares nothing.
+// clone returns a copy of which no part that this package changes is shared.
 func (d *Document) clone() Document {
-	var c Document
-	if err := json.Unmarshal(encode(d), &c); err != nil {
-		panic(fmt.Sprintf("status: copy a document: %v", err)) // its own JSON
+	c := *d
+	c.Components, c.Incidents = slices.Clone(d.Components), slices.Clone(d.Incidents)
+	c.Maintenances, c.Writers = slices.Clone(d.Maintenances), slices.Clone(d.Writers)
+	c.Months, c.Pending = slices.Clone(d.Months), slices.Clone(d.Pending)
+	for i := range c.Components {
+		c.Components[i].Days = slices.Clone(c.Components[i].Days)
+	}
+	for i := range c.Incidents {
+		x := &c.Incidents[i]
+		x.Components, x.Updates = slices.Clone(x.Components), slices.Clone(x.Updates)
+	}
+	for i := range c.Maintenances {
+		c.Maintenances[i].Updates = slices.Clone(c.Maintenances[i].Updates)
 	}
 	return c
 }

@@ -2,6 +2,7 @@ package status
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -24,9 +25,10 @@ type Keeper struct {
 	// change, so that an operator needs to write to one of them. One that can't be read is left out.
 	Peers []Store
 
-	mu   sync.Mutex
-	put  int       // Changes of the document of which all files were last put
-	full time.Time // when they were
+	mu      sync.Mutex
+	changes int                 // of the document of which all files were last put
+	full    time.Time           // when they were
+	put     map[string][32]byte // sums of the files that were last put
 }
 
 const (
@@ -116,6 +118,7 @@ func (k *Keeper) once(ctx context.Context, change func(Document, time.Time) (Doc
 	for _, peer := range k.Peers {
 		if data, _, err := peer.Read(ctx, DocumentFile); err == nil {
 			if theirs, err := Parse(data); err == nil && !theirs.ObservedAt.After(now.Add(maxSkew)) {
+				theirs, _ = Trim(theirs) // else what both cut would come back from the other
 				d = Merge(d, theirs)
 			}
 		}
@@ -129,27 +132,57 @@ func (k *Keeper) once(ctx context.Context, change func(Document, time.Time) (Doc
 	return w, nil
 }
 
-// publish puts the pages. What shows no age is put only after a change.
+// publish puts the pages that are new. After a change it puts all of them, because another writer may
+// have put others meanwhile.
 func (k *Keeper) publish(ctx context.Context, w *written) error {
 	site, err := k.site(ctx)
 	files := Render(site, w.document, w.months)
-	all := k.put != w.document.Changes || time.Since(k.full) >= fullAfter
+	if k.Site != nil {
+		files[SiteFile] = encode(k.Site) // for keepers that are not given one, as an operator's
+	}
+	all := k.changes != w.document.Changes || time.Since(k.full) >= fullAfter
+	if all {
+		k.put = map[string][32]byte{}
+	}
 	for _, name := range slices.Sorted(maps.Keys(files)) {
-		switch {
-		case name == DocumentFile, strings.HasPrefix(name, "history/") && strings.HasSuffix(name, ".json"): // written
-			continue
-		case !all && name != "index.html" && !strings.HasPrefix(name, "history/"):
+		sum := sha256.Sum256(files[name])
+		if name == DocumentFile || slices.Contains(monthFiles(w.months), name) || k.put[name] == sum { // written
 			continue
 		}
 		if failed := k.Store.Put(ctx, name, ContentType(name), files[name]); failed != nil {
 			err = errors.Join(err, fmt.Errorf("put %s: %w", name, failed))
+			continue
 		}
+		k.put[name] = sum
 	}
 	if all && err == nil {
-		k.put, k.full = w.document.Changes, time.Now()
+		k.changes, k.full = w.document.Changes, time.Now()
 	}
 	return err
 }
+
+func monthFiles(months []Month) (names []string) {
+	for _, m := range months {
+		names = append(names, MonthFile(m.Month))
+	}
+	return names
+}
+
+// Months reads the files of the document's months, newest first, with what the document has beside them.
+func (k *Keeper) Months(ctx context.Context, d Document) ([]Month, error) {
+	var all []Month
+	for _, name := range d.Months {
+		m, _, _, err := k.month(ctx, name)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return all, err
+		}
+		all = append(all, Archive(m, d))
+	}
+	return all, nil
+}
+
+// ReadSite returns what the site is called: Site, or SiteFile in the store, or the default.
+func (k *Keeper) ReadSite(ctx context.Context) (Site, error) { return k.site(ctx) }
 
 // site is what the pages are called; with an error it is the default one.
 func (k *Keeper) site(ctx context.Context) (Site, error) {

@@ -42,7 +42,30 @@ func Merge(a, b Document) Document {
 	d.Incidents = mergeIncidents(a.Incidents, b.Incidents)
 	d.Maintenances = mergeMaintenances(a.Maintenances, b.Maintenances)
 	d.Months, d.Pending = union(a.Months, b.Months), union(a.Pending, b.Pending)
+	d.pendMerged(&a, &b)
+	slices.Sort(d.Pending)
 	return d
+}
+
+// pendMerged notes the months of what only one of the two had: its file may be the other site's.
+func (d *Document) pendMerged(a, b *Document) {
+	both := func(key string) bool { return holds(a, key) && holds(b, key) }
+	for i := range d.Incidents {
+		if x := &d.Incidents[i]; !both(string(encode(x))) {
+			d.pend(x.StartedAt, later(x.UpdatedAt, x.StartedAt))
+		}
+	}
+	for i := range d.Maintenances {
+		if m := &d.Maintenances[i]; !both(string(encode(m))) {
+			d.pend(earlier(m.From, m.UpdatedAt), m.UpdatedAt)
+		}
+	}
+}
+
+// holds reports whether a document has exactly this incident or maintenance.
+func holds(d *Document, encoded string) bool {
+	return slices.ContainsFunc(d.Incidents, func(i Incident) bool { return string(encode(&i)) == encoded }) ||
+		slices.ContainsFunc(d.Maintenances, func(m Maintenance) bool { return string(encode(&m)) == encoded })
 }
 
 // older orders documents: by what they have observed, and else by their text, so that no order of two
@@ -122,7 +145,11 @@ func mergeIncident(a, b *Incident) Incident {
 	}
 	m.Components = union(a.Components, b.Components)
 	slices.SortFunc(m.Components, compareIDs)
-	m.Updates, m.Cut = mergeUpdates(a.Updates, b.Updates, a.Cut, b.Cut)
+	theirs := b.Updates
+	if a.ID != b.ID && len(theirs) > 0 && theirs[0].By == Automatic {
+		theirs = theirs[1:] // both have said that it has begun
+	}
+	m.Updates, m.Cut = mergeUpdates(a.Updates, theirs, a.Cut, b.Cut)
 	return m
 }
 

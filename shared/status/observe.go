@@ -15,7 +15,7 @@ const (
 	// that does not write.
 	forgetAfter = 24 * time.Hour
 	// maxWriters and maxRegions bound what is read from observations.
-	maxWriters, maxRegions, maxNameBytes = 8, 40, 64
+	maxWriters, maxRegions, maxNameBytes = 8, 16, 64
 )
 
 // Observe returns the document after an observation: the time since the last one is added to the days
@@ -46,8 +46,12 @@ func Observe(d Document, o Observation, now time.Time) Document {
 func (d *Document) advance(at, now time.Time) (gap bool) {
 	last := d.ObservedAt
 	switch {
-	case last.IsZero(), last.After(now.Add(maxSkew)):
+	case last.IsZero():
 		d.ObservedAt = at
+		return true
+	case last.After(now.Add(maxSkew)):
+		d.ObservedAt = at
+		d.correct(at)
 		return true
 	case !at.After(last):
 		return false
@@ -59,7 +63,36 @@ func (d *Document) advance(at, now time.Time) (gap bool) {
 		d.pend(last, at) // a day has ended
 	}
 	d.ObservedAt = at
-	return at.Sub(last) > stale
+	return at.Sub(last) > StaleAfter
+}
+
+// correct sets what happened in the future, by a clock that was wrong, to the present.
+func (d *Document) correct(at time.Time) {
+	today := at.Format(dateForm)
+	times := []*time.Time{&d.WrittenAt, &d.ChangedAt}
+	for i := range d.Components {
+		c := &d.Components[i]
+		times = append(times, &c.Since, &c.CreatedAt, &c.NamedAt)
+		c.Days = slices.DeleteFunc(c.Days, func(d Day) bool { return d.Date > today })
+	}
+	for i := range d.Incidents {
+		x := &d.Incidents[i]
+		times = append(times, &x.StartedAt, &x.EndedAt, &x.UpdatedAt, &x.MonitoringAt, &x.ResolvedAt)
+		for k := range x.Updates {
+			times = append(times, &x.Updates[k].At)
+		}
+	}
+	for i := range d.Maintenances { // which may be planned
+		m := &d.Maintenances[i]
+		times = append(times, &m.CreatedAt, &m.UpdatedAt)
+		for k := range m.Updates {
+			times = append(times, &m.Updates[k].At)
+		}
+	}
+	for _, t := range times {
+		*t = earlier(*t, at)
+	}
+	d.sortIncidents()
 }
 
 // see notes what a writer saw, and which regions there are.
@@ -139,7 +172,7 @@ func (d *Document) merged(p Part, region string, at time.Time) (seen Sight, olde
 	seen = Unknown
 	var newest time.Time
 	for _, w := range d.Writers {
-		if at.Sub(w.At) > stale {
+		if at.Sub(w.At) > StaleAfter {
 			continue
 		}
 		for _, r := range w.Regions {

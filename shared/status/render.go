@@ -88,6 +88,7 @@ type detail struct {
 	now            int  // those that are not
 	days           int  // listed of each component
 	titles         bool // of each bar that is not as usual
+	noBars         bool // of the days
 }
 
 // details are tried in this order until a page is small enough. The last ones are for pages of which
@@ -96,9 +97,10 @@ var details = []detail{
 	{updates: 12, runes: maxText, past: 20, now: 20, days: 12, titles: true},
 	{updates: 8, runes: maxText, past: 12, now: 20, days: 6, titles: true},
 	{updates: 4, runes: 800, past: 8, now: 20, days: 3},
-	{updates: 2, runes: 300, past: 5, now: 10, days: 0},
-	{updates: 1, runes: 160, past: 2, now: 5, days: 0},
-	{updates: 1, runes: 80, past: 0, now: 2, days: 0},
+	{updates: 2, runes: 300, past: 5, now: 10},
+	{updates: 1, runes: 160, past: 2, now: 5},
+	{updates: 1, runes: 160, past: 2, now: 5, noBars: true},
+	{updates: 1, runes: 80, now: 2, noBars: true},
 }
 
 // page writes a page with as much detail as fits.

@@ -123,6 +123,23 @@ func nowView(s *Site, d *Document, l detail) view {
 	return v
 }
 
+// Headline is the page's answer in one line, and what it means for events; the text may be empty.
+func (d *Document) Headline(s Site) (title, text string) {
+	h := d.hero(&s)
+	return h.Title, h.Text
+}
+
+// Describe is how the page calls a component, in its region if there are several, and what it says of
+// it.
+func (d *Document) Describe(s Site, c Component) (name, state, says string) {
+	n := s.named(&c)
+	name = n.Name
+	if len(d.regions()) > 1 {
+		name += " in " + s.region(c.Region)
+	}
+	return name, stateWords(&c), d.says(&c, n.Description)
+}
+
 // hero is the page's answer in one line.
 func (d *Document) hero(s *Site) hero {
 	if d.ObservedAt.IsZero() {

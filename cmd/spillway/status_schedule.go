@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/spillwayhq/spillway/cmd/spillway/statussite"
+	"github.com/spillwayhq/spillway/cmd/spillway/usage"
+	"github.com/spillwayhq/spillway/shared/status"
+)
+
+type scheduleFlags struct {
+	statusMessage
+	from, until string
+	lasts       time.Duration
+}
+
+func newStatusSchedule(f *statussite.Flags) *cobra.Command {
+	s := scheduleFlags{statusMessage: statusMessage{Flags: f}}
+	c := &cobra.Command{
+		Use:   "schedule",
+		Short: "Announce maintenance",
+		Long: usage.Help("Announces maintenance, which begins and ends by itself. While it goes on, its components open no "+
+			"incident, and their time counts as maintenance. Without --component it is about all of them.",
+			"A time is like 2026-12-03T09:00Z, or 2026-12-03 09:00 in UTC; --from now begins at once."),
+		Example: "  spillway status schedule --title 'New database' --from '2026-12-03 09:00' --for 2h --component delivery",
+		Args:    usage.NoArguments,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return s.schedule(c.Context(), c.InOrStdin(), c.OutOrStdout())
+		},
+	}
+	s.register(c, true)
+	c.Flags().StringVar(&s.from, "from", "", "`time` at which it begins")
+	c.Flags().StringVar(&s.until, "until", "", "`time` at which it ends")
+	c.Flags().DurationVar(&s.lasts, "for", 0, "how long it lasts, instead of --until")
+	return c
+}
+
+func (s *scheduleFlags) schedule(ctx context.Context, in io.Reader, out io.Writer) error {
+	if s.title == "" || s.from == "" || (s.until == "") == (s.lasts == 0) {
+		return errors.New("maintenance needs --title, --from, and --until or --for")
+	}
+	message, err := s.message(in)
+	if err != nil {
+		return err
+	}
+	work := status.Work{Title: s.title, Text: message.Text, Components: s.components}
+	if work.From, err = moment("--from", s.from); err != nil {
+		return err
+	}
+	work.Until = work.From.Add(s.lasts)
+	if s.until != "" {
+		if work.Until, err = moment("--until", s.until); err != nil {
+			return err
+		}
+	}
+	k, where, err := s.Open(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := statussite.Document(ctx, k, where); err != nil {
+		return err
+	}
+	if confirmed, err := s.confirm(in, out, "Announce this"); err != nil || !confirmed {
+		return err
+	}
+	var scheduled status.Maintenance
+	d, err := k.Edit(ctx, func(d *status.Document, now time.Time) (err error) {
+		scheduled, err = d.Schedule(work, now)
+		return err
+	})
+	if d.WrittenAt.IsZero() {
+		return fmt.Errorf("schedule maintenance: %w", err)
+	}
+	return errors.Join(s.wroteMaintenance(out, "scheduled", &scheduled), unsaved(d, err))
+}
+
+// moment reads a time of a flag.
+func moment(flag, text string) (time.Time, error) {
+	if text == "now" {
+		return time.Now().UTC(), nil
+	}
+	for _, form := range []string{time.RFC3339, "2006-01-02T15:04Z07:00", "2006-01-02 15:04", "2006-01-02T15:04"} {
+		if t, err := time.Parse(form, text); err == nil {
+			return t.UTC(), nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%s must be a time like 2026-12-03T09:00Z, or 2026-12-03 09:00 in UTC, or now, is %q", flag, text)
+}
