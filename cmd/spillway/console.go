@@ -12,9 +12,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/spillwayhq/spillway/cmd/spillway/console"
+	"github.com/spillwayhq/spillway/cmd/spillway/console/awssource"
+	"github.com/spillwayhq/spillway/cmd/spillway/deployed"
 	"github.com/spillwayhq/spillway/cmd/spillway/queues"
 	"github.com/spillwayhq/spillway/cmd/spillway/usage"
 	"github.com/spillwayhq/spillway/infra/local"
+	"github.com/spillwayhq/spillway/shared/jsonlog"
 )
 
 // A consolePort is the port of an operator's page. The page is for this machine only.
@@ -49,26 +53,82 @@ func (p *consolePort) warn(out io.Writer, pageURL string) {
 	}
 }
 
-type consoleFlags struct{ queueURL string }
+type consoleFlags struct {
+	pipeline deployed.Name
+	queueURL string
+	console  consolePort
+}
 
 func newConsole() *cobra.Command {
 	var f consoleFlags
 	c := &cobra.Command{
 		Use:   "console",
-		Short: "Show where the operator's page of a pipeline is",
-		Long: usage.Help("Prints the address of the operator's page of a running `spillway up`, which serves it "+
-			"itself: what "+
-			"comes in, what waits, what is retried and why, alarms, dead letters, and switches that make the Segment emulator "+
-			"fail. Open it in a browser.",
-			"The page can be opened on the machine of `spillway up` only."),
-		Example: "  spillway console",
+		Short: "Serve the operator's page of a pipeline on AWS, or show where that of `spillway up` is",
+		Long: usage.Help("The page shows what comes in, what waits, what is retried and why, alarms, and dead letters. Open it "+
+			"in a browser on this machine: no other can reach it.",
+			"With --name it serves the page of that pipeline on AWS until Ctrl-C, with your credentials: those of the AWS "+
+				"tools. It reads CloudWatch, SQS and the functions' logs, once for all who watch, and shows what that has cost: "+
+				"about $0.02 an hour while somebody watches. docs/console.md has a policy of the permissions; what your role may "+
+				"not read is missing on the page, which then names the permission.",
+			"Without --name it prints the address of the page of a running `spillway up`, which serves it itself."),
+		Example: "  spillway console\n  spillway console --name spillway",
 		Args:    usage.NoArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if err := f.check(c); err != nil {
+				return err
+			}
+			if f.pipeline.Given() {
+				return f.deployed(c.Context(), c.OutOrStdout(), c.ErrOrStderr())
+			}
 			return f.local(c.Context(), c.OutOrStdout())
 		},
 	}
+	f.pipeline.Register(c.Flags())
 	c.Flags().StringVar(&f.queueURL, "queue-url", queues.DefaultURL, "`URL` of the local pipeline's events queue")
+	f.console.register(c)
 	return c
+}
+
+func (f *consoleFlags) check(c *cobra.Command) error {
+	f.console.chosen(c)
+	switch {
+	case f.pipeline.Given() && c.Flags().Changed("queue-url"):
+		return errors.New("--queue-url is for the local pipeline, and --name for one on AWS: remove one of them")
+	case !f.pipeline.Given() && c.Flags().Changed("console-port"):
+		return errors.New("--console-port is for a page that this command serves, of a pipeline on AWS: `spillway up` has " +
+			"a flag of this name")
+	}
+	return nil
+}
+
+// deployed serves the page of a pipeline on AWS until ctx ends.
+func (f *consoleFlags) deployed(ctx context.Context, out, errOut io.Writer) error {
+	names, err := f.pipeline.Names()
+	if err != nil {
+		return err
+	}
+	c, err := deployed.Config(ctx)
+	if err != nil {
+		return err
+	}
+	source, err := awssource.New(ctx, awssource.NewAPI(c), names, ".")
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	l, err := local.ListenOrFree(f.console.address(""), "--console-port", f.console.any)
+	if err != nil {
+		return err
+	}
+	page := local.EndpointURL(l.Addr())
+	f.console.warn(out, page)
+	fmt.Fprintf(out, "operator's page  %s\n\nof the pipeline %s in %s, with your credentials. Ctrl-C ends it.\n", page,
+		names.Pipeline, c.Region)
+	err = local.ServePage(ctx, console.New(console.Config{Source: source}), l, jsonlog.New(errOut, nil))
+	if cost := source.Cost(); cost != "" {
+		fmt.Fprintf(out, "Reading has cost %s.\n", cost)
+	}
+	return err
 }
 
 // local asks a running pipeline for the address of its page.

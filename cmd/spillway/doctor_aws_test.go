@@ -63,14 +63,20 @@ func account(t *testing.T) string {
 	return server.URL
 }
 
-func TestDoctorReadsADeployment(t *testing.T) {
-	withoutAWS(t)
-	p := localtest.Start(t, local.Config{Hold: true})
-	for name, value := range map[string]string{"AWS_ENDPOINT_URL": account(t), "AWS_ENDPOINT_URL_SQS": p.SQSURL,
+// inAccount makes the AWS tools use an account with this SQS.
+func inAccount(t *testing.T, sqsURL string) {
+	t.Helper()
+	for name, value := range map[string]string{"AWS_ENDPOINT_URL": account(t), "AWS_ENDPOINT_URL_SQS": sqsURL,
 		"AWS_MAX_ATTEMPTS": "1", "AWS_REGION": local.Region, "AWS_ACCESS_KEY_ID": local.AccessKey,
 		"AWS_SECRET_ACCESS_KEY": local.AccessKey} {
 		t.Setenv(name, value)
 	}
+}
+
+func TestDoctorReadsADeployment(t *testing.T) {
+	withoutAWS(t)
+	p := localtest.Start(t, local.Config{Hold: true})
+	inAccount(t, p.SQSURL)
 	out, _, err := spillway(t.Context(), "", "doctor", "--name=spillway", "--json")
 	var report doctor.Report
 	if failed := json.Unmarshal([]byte(out), &report); failed != nil || err == nil || report.Region != local.Region {
