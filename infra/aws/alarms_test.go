@@ -12,7 +12,7 @@ import (
 )
 
 func TestTheTemplateHasEveryAlarmOfTheTopology(t *testing.T) {
-	tmpl, _ := defaults()
+	tmpl, _ := defaults(t)
 	d := topology.Default()
 	topics := map[string]string{"": "null"} // references in the template, by the topic's name
 	for id, r := range tmpl.exactly(t, 2, "AWS::SNS::Topic") {
@@ -118,7 +118,7 @@ func TestACompositeAlarmDependsOnTheAlarmsOfItsRule(t *testing.T) {
 	if want := `ALARM("a") OR ALARM("b")`; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
-	_, content := defaults()
+	_, content := defaults(t)
 	var tmpl struct {
 		Resources map[string]struct {
 			Type       string
@@ -229,7 +229,7 @@ func dashboard(t *testing.T, tmpl template) (body struct {
 }
 
 func TestTheDashboardShowsEveryAlarmAndEveryWidgetOnce(t *testing.T) {
-	tmpl, _ := defaults()
+	tmpl, _ := defaults(t)
 	d := topology.Default()
 	body := dashboard(t, tmpl)
 	var titles, want []string

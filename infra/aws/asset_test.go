@@ -38,11 +38,11 @@ func ownArchitecture() string {
 	return runtime.GOARCH
 }
 
-// builtDeliver is the function deliver alone, built for this machine: all functions are built alike.
-func builtDeliver(t *testing.T, source string) assets {
+// builtCanary is the smallest function alone, built for this machine: all functions are built alike.
+func builtCanary(t *testing.T, source string) assets {
 	t.Helper()
 	d := topology.Default()
-	f, _ := d.Function(d.Names.DeliverFunction)
+	f, _ := d.Function(d.Names.CanaryFunction)
 	d.Functions = []topology.Function{f}
 	code, err := build(d.Functions, nil, source, t.TempDir(), ownArchitecture())
 	if err != nil {
@@ -90,17 +90,32 @@ func builtForThis(t *testing.T) assets {
 	return code
 }
 
-// A deployment of the same sources must change nothing, whatever folder they are in.
-func TestTheSameSourcesMakeTheSameAssetInAnyFolder(t *testing.T) {
+// A deployment of the same sources must change nothing, whatever folder they are in, and whatever the
+// variables of Go say: patch releases of Go make different bytes of the same sources, and so do some
+// variables.
+func TestTheSameSourcesMakeTheSameAssetInAnyFolderWithTheToolchainOfGoMod(t *testing.T) {
+	here := builtForThis(t)
 	elsewhere := t.TempDir()
 	copySources(t, elsewhere)
-	here := builtForThis(t)
+	for variable, value := range map[string]string{"GOTOOLCHAIN": "go1.0.1+path", "GOFLAGS": "-race", "GOAMD64": "v3",
+		"GOEXPERIMENT": "nocoverageredesign", "GOFIPS140": "latest", "GOWORK": "/nowhere/go.work"} {
+		t.Setenv(variable, value)
+	}
+	content, err := os.ReadFile(filepath.Join(module, "go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(content), "\ntoolchain ")
+	toolchain, _, _ := strings.Cut(rest, "\n")
 	there := maps.Clone(here)
-	maps.Copy(there, builtDeliver(t, elsewhere))
-	for name := range here {
-		a, b := digest(t, here[name]), digest(t, there[name])
-		if a != b {
-			t.Errorf("%s: %s here, %s elsewhere", name, a, b)
+	for name, archive := range builtCanary(t, elsewhere) {
+		there[name] = archive
+		if a, b := digest(t, here[name]), digest(t, archive); a != b {
+			t.Errorf("%s: %s here, %s elsewhere and with other variables", name, a, b)
+		}
+		info, err := buildinfo.ReadFile(unpack(t, archive))
+		if err != nil || info.GoVersion != toolchain {
+			t.Errorf("%s is built with %v, want %s of go.mod: %v", name, info, toolchain, err)
 		}
 	}
 	if len(here) != 3 {
@@ -147,30 +162,6 @@ func unpack(t *testing.T, archive string) string {
 		t.Fatal(err)
 	}
 	return binary
-}
-
-// Patch releases of Go make different bytes of the same sources, and so do some variables.
-func TestTheFunctionsAreBuiltWithTheToolchainOfGoMod(t *testing.T) {
-	before := builtForThis(t)
-	for variable, value := range map[string]string{"GOTOOLCHAIN": "go1.0.1+path", "GOFLAGS": "-race", "GOAMD64": "v3",
-		"GOEXPERIMENT": "nocoverageredesign", "GOFIPS140": "latest", "GOWORK": "/nowhere/go.work"} {
-		t.Setenv(variable, value)
-	}
-	content, err := os.ReadFile(filepath.Join(module, "go.mod"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(content), "\ntoolchain ")
-	toolchain, _, _ := strings.Cut(rest, "\n")
-	for name, archive := range builtDeliver(t, module) {
-		info, err := buildinfo.ReadFile(unpack(t, archive))
-		if err != nil || info.GoVersion != toolchain {
-			t.Errorf("%s is built with %v, want %s of go.mod: %v", name, info, toolchain, err)
-		}
-		if digest(t, archive) != digest(t, before[name]) {
-			t.Errorf("%s has other bytes with other variables", name)
-		}
-	}
 }
 
 func TestAToolchainThatCannotBeHadIsAnError(t *testing.T) {

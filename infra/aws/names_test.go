@@ -12,8 +12,8 @@ import (
 	"github.com/spillwayhq/spillway/infra/topology"
 )
 
-// staging synthesises a second pipeline for the account and region of the default one.
-func staging(t *testing.T, folder string, change func(*settings)) template {
+// staging are the settings of a second pipeline for the account and region of the default one.
+func staging(t *testing.T, change func(*settings)) *settings {
 	t.Helper()
 	names, err := topology.NewNames("staging")
 	if err != nil {
@@ -21,7 +21,7 @@ func staging(t *testing.T, folder string, change func(*settings)) template {
 	}
 	s := defaultSettings(names, "eu-west-1")
 	change(&s)
-	return synthesise(t, folder, &s)["eu-west-1"]
+	return &s
 }
 
 // physicalNames are all names that a template gives to resources, by type, and the names of its
@@ -46,8 +46,8 @@ func physicalNames(t template) map[string][]string {
 }
 
 func TestTwoPipelinesInOneAccountAndRegionShareNoName(t *testing.T) {
-	first, _ := defaults()
-	second := staging(t, t.TempDir(), func(*settings) {})
+	first, _ := defaults(t)
+	second := once(t, staging(t, func(*settings) {}))
 	theirs := physicalNames(second)
 	kinds := 0
 	for kind, names := range physicalNames(first) {
@@ -68,8 +68,8 @@ func TestTwoPipelinesInOneAccountAndRegionShareNoName(t *testing.T) {
 
 // Names also occur in ARNs, variables, policies, rules of alarms and the dashboard.
 func TestASecondPipelineMentionsNothingOfTheDefaultOne(t *testing.T) {
-	second := staging(t, t.TempDir(), func(s *settings) { s.AdoptQueues = adoptAll })
-	own := staging(t, t.TempDir(), func(*settings) {})
+	second := once(t, staging(t, func(s *settings) { s.AdoptQueues = adoptAll }))
+	own := once(t, staging(t, func(*settings) {}))
 	allowed := map[string]bool{
 		"spillway":        true, // the tag application
 		"spillway-canary": true, // the write key's prefix, before the random part of the stack's ID
@@ -91,7 +91,7 @@ func TestASecondPipelineMentionsNothingOfTheDefaultOne(t *testing.T) {
 func TestTheStackIsCalledAfterThePipelineAndProtected(t *testing.T) {
 	for _, protect := range []bool{true, false} {
 		folder := t.TempDir()
-		staging(t, folder, func(s *settings) { s.TerminationProtection = protect })
+		synthesise(t, folder, staging(t, func(s *settings) { s.TerminationProtection = protect }))
 		content, err := os.ReadFile(filepath.Join(folder, "cdk.out", "manifest.json"))
 		if err != nil {
 			t.Fatal(err)
@@ -114,9 +114,9 @@ func TestTheStackIsCalledAfterThePipelineAndProtected(t *testing.T) {
 
 func TestTagsAndPermissionsBoundaryAreOnTheWholeStack(t *testing.T) {
 	const boundary = "arn:aws:iam::123456789012:policy/boundary"
-	tmpl := staging(t, t.TempDir(), func(s *settings) {
+	tmpl := once(t, staging(t, func(s *settings) {
 		s.PermissionsBoundary, s.Tags = boundary, map[string]string{"team": "data"}
-	})
+	}))
 	roles := tmpl.of("AWS::IAM::Role")
 	for id, role := range roles {
 		if role.at("PermissionsBoundary") != boundary {

@@ -370,7 +370,7 @@ func TestThePipelineTellsWhereItsIngestEndpointIsIfThereIsAStatusSite(t *testing
 			t.Errorf("the parameter is %s", text(p.Properties))
 		}
 	}
-	without, _ := defaults()
+	without, _ := defaults(t)
 	without.exactly(t, 0, "AWS::SSM::Parameter")
 }
 

@@ -155,22 +155,34 @@ func with(tb testing.TB, change func(*settings)) template {
 	tb.Helper()
 	s := defaultSettings(topology.DefaultNames(), "eu-west-1")
 	change(&s)
-	return synthesise(tb, tb.TempDir(), &s)["eu-west-1"]
+	return once(tb, &s)
+}
+
+// made are the templates of single regions by their settings: several tests look at the same one.
+var made = struct {
+	sync.Mutex
+	templates map[string]template
+}{templates: map[string]template{}}
+
+// once synthesises one region, unless a test has done so with the same settings.
+func once(tb testing.TB, s *settings) template {
+	tb.Helper()
+	made.Lock()
+	defer made.Unlock()
+	key := text(s)
+	if _, ok := made.templates[key]; !ok {
+		made.templates[key] = synthesise(tb, tb.TempDir(), s)[s.Regions[0]]
+	}
+	return made.templates[key]
 }
 
 // defaults is the template of a deployment without settings, and its text with masked hashes of the
-// functions. Most tests read it, so it is synthesised once.
-var defaults = sync.OnceValues(func() (template, []byte) {
-	folder, err := os.MkdirTemp("", "spillway-aws-")
-	if err != nil {
-		panic(err)
-	}
-	defer os.RemoveAll(folder)
-	s := defaultSettings(topology.DefaultNames(), "eu-west-1")
-	var tb panicking
-	t := synthesise(&tb, folder, &s)["eu-west-1"]
+// functions.
+func defaults(tb testing.TB) (template, []byte) {
+	tb.Helper()
+	t := with(tb, func(*settings) {})
 	return t, t.masked()
-})
+}
 
 var hashes = regexp.MustCompile(`[0-9a-f]{64}`)
 

@@ -15,7 +15,7 @@ import (
 )
 
 func TestTheDefaultTemplateIsTheGoldenOne(t *testing.T) {
-	_, got := defaults()
+	_, got := defaults(t)
 	compareGolden(t, "template.json", got)
 }
 
@@ -55,7 +55,7 @@ func number(t *testing.T, value any) float64 {
 }
 
 func TestTheNumbersAreThoseOfTheTopology(t *testing.T) {
-	tmpl, _ := defaults()
+	tmpl, _ := defaults(t)
 	d := topology.Default()
 	equal := func(what string, got any, want float64) {
 		t.Helper()
@@ -123,7 +123,7 @@ func TestTheNumbersAreThoseOfTheTopology(t *testing.T) {
 // These are AWS's own rules, whatever the topology says.
 func TestGoodMessagesDoNotBecomeDeadLetters(t *testing.T) {
 	for name, tmpl := range map[string]template{
-		"defaults": func() template { d, _ := defaults(); return d }(),
+		"defaults": func() template { d, _ := defaults(t); return d }(),
 		"others":   with(t, func(s *settings) { s.ReservedConcurrency, s.BatchSize, s.BatchingWindowSeconds = 50, 500, 30 }),
 	} {
 		events := tmpl.named(t, "AWS::SQS::Queue", "QueueName", topology.DefaultNames().EventsQueue)
@@ -146,7 +146,7 @@ func TestGoodMessagesDoNotBecomeDeadLetters(t *testing.T) {
 }
 
 func TestQueuesAreEncryptedRequireTLSAndOutliveTheStack(t *testing.T) {
-	tmpl, _ := defaults()
+	tmpl, _ := defaults(t)
 	queues := tmpl.of("AWS::SQS::Queue")
 	if len(queues) != 2 {
 		t.Fatalf("%d queues", len(queues))
@@ -198,7 +198,7 @@ func statements(document any) []map[string]any {
 }
 
 func TestEveryFunctionHasItsOwnRoleAndLogGroup(t *testing.T) {
-	tmpl, _ := defaults()
+	tmpl, _ := defaults(t)
 	roles, logs := map[string]bool{}, map[string]bool{}
 	for id, f := range tmpl.of("AWS::Lambda::Function") {
 		role, log := text(f.at("Role")), text(f.at("LoggingConfig", "LogGroup"))
@@ -234,7 +234,7 @@ var actions = map[string][]string{
 }
 
 func TestRolesAllowOnlyWhatTheirFunctionNeeds(t *testing.T) {
-	tmpl, _ := defaults()
+	tmpl, _ := defaults(t)
 	seen := 0
 	for id, policy := range tmpl.of("AWS::IAM::Policy") {
 		var allowed []string
@@ -297,7 +297,7 @@ func hasNoResource(actions []string) bool {
 }
 
 func TestTheCanaryComparesTheLogsOfThePipelineAlone(t *testing.T) {
-	tmpl, _ := defaults()
+	tmpl, _ := defaults(t)
 	n := topology.DefaultNames()
 	f := tmpl.named(t, "AWS::Lambda::Function", "FunctionName", n.CanaryFunction)
 	groups := f.at("Environment", "Variables", "SPILLWAY_COMPARE_LOG_GROUPS")
@@ -324,7 +324,7 @@ func TestTheCanaryComparesTheLogsOfThePipelineAlone(t *testing.T) {
 func TestNoStatementAllowsAWildcard(t *testing.T) {
 	key := "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 	for name, tmpl := range map[string]template{
-		"defaults":     func() template { d, _ := defaults(); return d }(),
+		"defaults":     func() template { d, _ := defaults(t); return d }(),
 		"own key":      with(t, func(s *settings) { s.KMSKeys = []string{key} }),
 		"function URL": with(t, func(s *settings) { s.IngestEndpoint, s.AdoptQueues = endpointFunctionURL, adoptAll }),
 	} {
@@ -361,7 +361,7 @@ func TestNoStatementAllowsAWildcard(t *testing.T) {
 }
 
 func TestOnlyTheIngestEndpointIsPublic(t *testing.T) {
-	tmpl, _ := defaults()
+	tmpl, _ := defaults(t)
 	for id, r := range tmpl.exactly(t, 2, "AWS::Lambda::Permission") {
 		principal := text(r.at("Principal"))
 		if principal != `"apigateway.amazonaws.com"` && principal != `"events.amazonaws.com"` || r.at("SourceArn") == nil {
@@ -398,7 +398,7 @@ func TestOnlyTheIngestEndpointIsPublic(t *testing.T) {
 }
 
 func TestTheAccessLogHasNothingOfARequest(t *testing.T) {
-	tmpl, _ := defaults()
+	tmpl, _ := defaults(t)
 	stages := tmpl.of("AWS::ApiGatewayV2::Stage")
 	for id, r := range stages {
 		format, _ := r.at("AccessLogSettings", "Format").(string)

@@ -155,7 +155,7 @@ func TestDeliverMayPutOnlyItsOwnEventsOnTheBusAndOnlyIfTheSettingSaysSo(t *testi
 }
 
 func TestTheTemplateHasTheOutputsThatPeopleUse(t *testing.T) {
-	tmpl, _ := defaults()
+	tmpl, _ := defaults(t)
 	for _, name := range []string{"IngestUrl", "EventsQueueUrl", "DeadLetterQueueUrl", "PublisherQueueUrls",
 		"DeliverLogGroup", "AlarmTopicArn", "TicketTopicArn", "DashboardUrl", "Version", "Settings", "SpillwayCommand"} {
 		if tmpl.Outputs[name].Value == nil || tmpl.Outputs[name].Description == nil {
