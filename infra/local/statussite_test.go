@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/integration/testutil"
 	appstatus "github.com/spillwayhq/spillway/shared/app/status"
 	"github.com/spillwayhq/spillway/shared/status"
@@ -221,4 +222,24 @@ func TestALookThatPanicsIsToldAndHarmsNothing(t *testing.T) {
 			t.Errorf("the status says %q", s.problem())
 		}
 	})
+}
+
+func TestTheStatusFunctionReadsAlarmsAndMetricsThatThePipelineHas(t *testing.T) {
+	pipeline := topology.Default()
+	for _, name := range appstatus.Alarms(pipeline.Names.Pipeline, false) {
+		if _, ok := pipeline.Composite(name); !ok {
+			t.Errorf("there is no composite alarm %s", name)
+		}
+	}
+	own := map[string]bool{}
+	for i := range pipeline.Alarms {
+		for _, m := range pipeline.Alarms[i].Metrics {
+			own[m.Own+" "+m.Name] = true
+		}
+	}
+	for _, name := range []string{appstatus.AgeMetric, appstatus.CanaryMetric} {
+		if !own["deliver "+name] {
+			t.Errorf("no alarm watches a metric %s of deliver", name)
+		}
+	}
 }

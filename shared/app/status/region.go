@@ -93,15 +93,11 @@ func (f *Function) readHealth(ctx context.Context, region *Region, r *Reading) {
 	r.URLErr = err
 }
 
-// readAlarms returns the states of the composite alarms that exist. The pipeline's others are parts
-// of them, or no concern of customers.
+// readAlarms returns the states of those of Alarms that exist.
 func (f *Function) readAlarms(ctx context.Context, region *Region, noIngest bool) (map[string]string, error) {
-	names := []string{f.options.Name + "-delivery-down", f.options.Name + "-delivery-slow"}
-	if !noIngest {
-		names = append(names, f.options.Name+"-ingest-down")
-	}
-	out, err := region.Alarms.DescribeAlarms(ctx, &cloudwatch.DescribeAlarmsInput{AlarmNames: names,
-		AlarmTypes: []types.AlarmType{types.AlarmTypeCompositeAlarm}})
+	out, err := region.Alarms.DescribeAlarms(ctx,
+		&cloudwatch.DescribeAlarmsInput{AlarmNames: Alarms(f.options.Name, noIngest),
+			AlarmTypes: []types.AlarmType{types.AlarmTypeCompositeAlarm}})
 	if err != nil {
 		return nil, fmt.Errorf("read the alarms: %w", err)
 	}
@@ -124,7 +120,7 @@ func (f *Function) readBacklog(ctx context.Context, region *Region, r *Reading) 
 	if r.WaitingErr == nil && r.Waiting == 0 {
 		return
 	}
-	r.Ages, r.AgesErr = f.statistics(ctx, region, ageWindow, types.StatisticMaximum, own("deliver", "EventAge"))
+	r.Ages, r.AgesErr = f.statistics(ctx, region, ageWindow, types.StatisticMaximum, own("deliver", AgeMetric))
 	if r.AgesErr == nil && len(r.Ages) == 0 {
 		// Deliver writes no age, perhaps because it can't start: then SQS knows it, which leaves
 		// out messages that were received three times.
@@ -154,7 +150,7 @@ func (f *Function) readCanaries(ctx context.Context, region *Region, noIngest bo
 	if noIngest { // there is no canary, which goes through it
 		return nil, nil
 	}
-	return f.statistics(ctx, region, canaryWindow, types.StatisticSum, own("deliver", "CanaryDelivered"))
+	return f.statistics(ctx, region, canaryWindow, types.StatisticSum, own("deliver", CanaryMetric))
 }
 
 // A metric is one of CloudWatch.

@@ -115,6 +115,29 @@ func ingestSight(r *Reading) (status.Sight, error) {
 	return status.Up, nil
 }
 
+// The composite alarms that are read, without the pipeline's name. All others are parts of them, or
+// no concern of customers.
+const (
+	ingestDown   = "ingest-down"
+	deliveryDown = "delivery-down"
+	deliverySlow = "delivery-slow"
+)
+
+// The metrics of deliver that are read: the ages of events in seconds, and the delivered canaries.
+const (
+	AgeMetric    = "EventAge"
+	CanaryMetric = "CanaryDelivered"
+)
+
+// Alarms are the names of the composite alarms that are read of a pipeline.
+func Alarms(pipeline string, noIngest bool) []string {
+	names := []string{pipeline + "-" + deliveryDown, pipeline + "-" + deliverySlow}
+	if !noIngest {
+		names = append(names, pipeline+"-"+ingestDown)
+	}
+	return names
+}
+
 // States of CloudWatch's alarms.
 const (
 	firing   = "ALARM"
@@ -123,7 +146,7 @@ const (
 
 // deliverySight is what the alarms on the delivery say, and whether they can be believed.
 func deliverySight(pipeline string, r *Reading, s *status.Region) (status.Sight, error) {
-	down, slow := r.Alarms[pipeline+"-delivery-down"], r.Alarms[pipeline+"-delivery-slow"]
+	down, slow := r.Alarms[pipeline+"-"+deliveryDown], r.Alarms[pipeline+"-"+deliverySlow]
 	switch {
 	case r.AlarmsErr != nil:
 		return status.Unknown, r.AlarmsErr
@@ -136,7 +159,7 @@ func deliverySight(pipeline string, r *Reading, s *status.Region) (status.Sight,
 	case slow == firing, s.Oldest != nil && *s.Oldest >= deliver.BacklogAge:
 		return status.Slow, nil
 	case down == notKnown:
-		return status.Unknown, fmt.Errorf("the alarm %s-delivery-down has no data yet", pipeline)
+		return status.Unknown, fmt.Errorf("the alarm %s-%s has no data yet", pipeline, deliveryDown)
 	// While nothing is accepted no canary can come through.
 	case s.CanaryAge != nil && *s.CanaryAge > canaryLost && len(s.Alarms) == 0 && s.Ingest != status.Down:
 		return status.Unknown, fmt.Errorf("no metric says that a canary was delivered in the last %v, and no alarm fires: "+
