@@ -47,7 +47,7 @@ func newSenders(pipeline string, store *cloudwatch.Store, log io.Writer) *sender
 	s := &senders{pipeline: pipeline, store: store, log: log, ingest: heavy.NewCounter(pipeline, heavy.PartIngest),
 		events: heavy.NewCounter(pipeline, heavy.PartDeliver)}
 	// On this machine users may be named: nothing leaves it. All events come to deliver, so it is
-	// enough to look for their users there, which takes 1 µs an event.
+	// enough to count their users there.
 	s.events.Users = true
 	for _, k := range s.keys() {
 		store.Keep(k, windowRetention)

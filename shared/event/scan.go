@@ -103,6 +103,8 @@ func (e *Event) scan(s *rawjson.Scanner, document []byte, pathType string, v *va
 			e.timestamp = at
 		case fieldEvent:
 			e.name = at
+		case fieldUserID:
+			e.user = at
 		}
 		if p != nil && f < numEditable {
 			p.add(place{f, uint32(before - start), at})
