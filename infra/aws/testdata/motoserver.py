@@ -66,6 +66,11 @@ def set_topic_policy(c, p):
     return p["Topics"][0]
 
 
+def set_bucket_policy(c, p):
+    c.put_bucket_policy(Bucket=p["Bucket"], Policy=json.dumps(p["PolicyDocument"]))
+    return p["Bucket"]
+
+
 def nothing(c, p, ref):
     """Goes with its parent, or can't be taken back by the service's API."""
 
@@ -81,6 +86,7 @@ MISSING = [
     Type("AWS::CloudWatch::CompositeAlarm", "cloudwatch", put("put_composite_alarm", name="AlarmName"),
          lambda c, p, ref: c.delete_alarms(AlarmNames=[ref])),
     Type("AWS::Lambda::EventInvokeConfig", "lambda", create_invoke_config, nothing),
+    Type("AWS::S3::BucketPolicy", "s3", set_bucket_policy, lambda c, p, ref: c.delete_bucket_policy(Bucket=ref)),
     Type("AWS::SNS::TopicPolicy", "sns", set_topic_policy, nothing),
     Type("AWS::SQS::QueuePolicy", "sqs", set_queue_policy,
          lambda c, p, ref: c.set_queue_attributes(QueueUrl=ref, Attributes={"Policy": ""})),
@@ -132,14 +138,47 @@ def register(kind, base):
     return Model
 
 
+def mend(model, change):
+    """Lets a model of moto's take what it overlooks: change gets the properties, and what is to be done once it is made."""
+    create = model.create_from_cloudformation_json.__func__
+
+    def create_and_mend(cls, name, resource, account, region, **kwargs):
+        after = change(resource["Properties"], region)
+        made = create(cls, name, resource, account, region, **kwargs)
+        after(name)
+        return made
+
+    model.create_from_cloudformation_json = classmethod(create_and_mend)
+
+
+def bucket_settings(p, region):
+    def after(name):
+        c = client("s3", region)
+        c.put_bucket_versioning(Bucket=name, VersioningConfiguration=p["VersioningConfiguration"])
+        c.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration=p["PublicAccessBlockConfiguration"])
+        c.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": [
+            {**{k: v for k, v in rule.items() if k != "Id"}, "ID": rule["Id"], "Filter": {"Prefix": ""}}
+            for rule in p["LifecycleConfiguration"]["Rules"]]})
+    return after
+
+
+def parameter_tags(p, region):
+    p["Tags"] = [{"Key": key, "Value": value} for key, value in p.get("Tags", {}).items()]  # an object only here
+    return lambda name: None
+
+
 def serve():
     global ENDPOINT
     from moto.cloudformation import parsing
     from moto.core.common_models import CloudFormationModel
     from moto.awslambda.models import LambdaBackend
     from moto.cloudwatch.responses import CloudWatchResponse
+    from moto.s3.models import FakeBucket
     from moto.server import ThreadedMotoServer
+    from moto.ssm.models import Parameter
 
+    mend(FakeBucket, bucket_settings)
+    mend(Parameter, parameter_tags)
     models = [register(kind, CloudFormationModel) for kind in MISSING]  # held, for they are found by reference
 
     CloudWatchResponse.put_composite_alarm = CloudWatchResponse.put_metric_alarm  # which takes an AlarmRule too
@@ -190,6 +229,17 @@ def queue(c, ref):
             "QueueName": ref.rsplit("/", 1)[1]}
 
 
+def bucket(c, ref):
+    return {"BucketName": ref,
+            "BucketEncryption": {"ServerSideEncryptionConfiguration": [
+                {"ServerSideEncryptionByDefault": rule["ApplyServerSideEncryptionByDefault"]} for rule in
+                c.get_bucket_encryption(Bucket=ref)["ServerSideEncryptionConfiguration"]["Rules"]]},
+            "PublicAccessBlockConfiguration": c.get_public_access_block(Bucket=ref)["PublicAccessBlockConfiguration"],
+            "VersioningConfiguration": c.get_bucket_versioning(Bucket=ref),
+            "LifecycleConfiguration": {"Rules": [{**rule, "Id": rule["ID"]} for rule in
+                                                 c.get_bucket_lifecycle_configuration(Bucket=ref)["Rules"]]}}
+
+
 def topic(c, ref):
     return {**c.get_topic_attributes(TopicArn=ref)["Attributes"], "TopicName": ref.rsplit(":", 1)[1]}
 
@@ -215,6 +265,12 @@ READERS = {
     "AWS::Lambda::EventSourceMapping": ("lambda", lambda c, ref, _: event_source(c, ref)),
     "AWS::Lambda::Function": ("lambda", lambda c, ref, _: function(c, ref)),
     "AWS::Logs::LogGroup": ("logs", lambda c, ref, _: c.describe_log_groups(logGroupNamePrefix=ref)["logGroups"][0]),
+    "AWS::S3::Bucket": ("s3", lambda c, ref, _: bucket(c, ref)),
+    "AWS::S3::BucketPolicy": ("s3", lambda c, ref, _: {
+        "Bucket": ref, "PolicyDocument": c.get_bucket_policy(Bucket=ref)["Policy"]}),
+    "AWS::SSM::Parameter": ("ssm", lambda c, ref, _: {
+        **c.describe_parameters(ParameterFilters=[{"Key": "Name", "Values": [ref]}])["Parameters"][0],
+        **c.get_parameter(Name=ref)["Parameter"]}),
     "AWS::SNS::Topic": ("sns", lambda c, ref, _: topic(c, ref)),
     "AWS::SNS::TopicPolicy": ("sns", lambda c, ref, _: {"PolicyDocument": topic(c, ref)["Policy"], "Topics": [ref]}),
     "AWS::SQS::Queue": ("sqs", lambda c, ref, _: queue(c, ref)),
