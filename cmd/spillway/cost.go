@@ -22,7 +22,7 @@ import (
 type costFlags struct {
 	eventsPerDay, eventBytes, eventsPerMessage int
 	ingest                                     string
-	regions                                    int
+	regions, statusRegions, statusViews        int
 	canary, alarms, dashboard                  bool
 }
 
@@ -49,6 +49,8 @@ func newCost() *cobra.Command {
 	c.Flags().StringVar(&f.ingest, "ingest", "http-api",
 		"ingest `endpoint` for SDKs: http-api, function-url, or none if all events come from publishers")
 	c.Flags().IntVar(&f.regions, "regions", 1, "`number` of regions that share the events, each with its own pipeline")
+	c.Flags().IntVar(&f.statusRegions, "status-regions", 0, "`number` of other regions with the status site, at most 2")
+	c.Flags().IntVar(&f.statusViews, "status-views", 100_000, "`number` of times that the status page is loaded per month")
 	c.Flags().BoolVar(&f.canary, "canary", true, "include the canary, which needs an ingest endpoint")
 	c.Flags().BoolVar(&f.alarms, "alarms", true, "include the alarms")
 	c.Flags().BoolVar(&f.dashboard, "dashboard", true, "include the dashboard")
@@ -66,6 +68,7 @@ func (f *costFlags) check() error {
 	}{
 		{"events-per-day", f.eventsPerDay, 0, 1e12}, {"event-bytes", f.eventBytes, 1, event.MaxEventBytes},
 		{"events-per-message", f.eventsPerMessage, 1, event.MaxBatchEvents}, {"regions", f.regions, 1, 40},
+		{"status-regions", f.statusRegions, 0, 2}, {"status-views", f.statusViews, 0, 1e12},
 	} {
 		if v.value < v.from || v.value > v.to {
 			return fmt.Errorf("--%s must be between %s and %s, is %d", v.name, terminal.Number(v.from), terminal.Number(v.to),
@@ -98,14 +101,37 @@ func cost(out io.Writer, f costFlags) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	printCost(out, f, estimate.Pipeline(estimate.Settings{
+	p := estimate.Pipeline(estimate.Settings{
 		Ingest: endpoints[f.ingest], Regions: f.regions, Canary: f.canary, Alarms: f.alarms, Dashboard: f.dashboard,
-	}))
+	})
+	bill := printCost(out, f, p)
+	if f.statusRegions > 0 {
+		bill = append(bill, printStatusCost(out, f, p)...)
+	}
+	fmt.Fprintf(out, "\nPrices of %s, us-east-1, without free tier and taxes; a month of 30 days. Not included: "+
+		"KMS, SNS, log storage, retries during an outage.\nSources: %s\n", price.Checked, strings.Join(sources(bill), ", "))
 	return nil
 }
 
-// printCost prints the bill beside that of one event per message.
-func printCost(out io.Writer, f costFlags, p price.Pipeline) {
+// printStatusCost prints the bill of the status site.
+func printStatusCost(out io.Writer, f costFlags, p price.Pipeline) price.Bill {
+	bill := p.StatusMonth(estimate.StatusSite(f.statusRegions, float64(f.statusViews))).Bill()
+	fmt.Fprintf(out, "\nThe status site, in %s, loaded %s times: $%s per month\n\n",
+		terminal.Plural(f.statusRegions, "other region"), terminal.Number(f.statusViews), formatDollars(bill.Total()))
+	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "US dollars per month\tas deployed\t")
+	for _, l := range bill {
+		if l.Quantity > 0 {
+			fmt.Fprintf(w, "%s\t%s\t\n", l.Name, formatDollars(l.Dollars()))
+		}
+	}
+	fmt.Fprintf(w, "total\t%s\t\n", formatDollars(bill.Total()))
+	w.Flush()
+	return bill
+}
+
+// printCost prints the pipeline's bill beside that of one event per message.
+func printCost(out io.Writer, f costFlags, p price.Pipeline) price.Bill {
 	load := price.Load{
 		EventsPerDay: float64(f.eventsPerDay), EventBytes: float64(f.eventBytes),
 		EventsPerMessage: float64(f.eventsPerMessage), EventsPerRequest: float64(f.eventsPerMessage),
@@ -143,8 +169,7 @@ func printCost(out io.Writer, f costFlags, p price.Pipeline) {
 		row("the rest, per million events", (bill.Total()-fixed)/millions, (singleBill.Total()-fixed)/millions)
 	}
 	w.Flush()
-	fmt.Fprintf(out, "\nPrices of %s, us-east-1, without free tier and taxes; a month of 30 days. Not included: "+
-		"KMS, SNS, log storage, retries during an outage.\nSources: %s\n", price.Checked, strings.Join(sources(bill), ", "))
+	return bill
 }
 
 // sources are where the prices of a bill come from.

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -46,6 +47,38 @@ func TestCostPrintsWhatTheDocumentationShows(t *testing.T) {
 	}
 	head, _, _ := strings.Cut(string(page), text[begin:end])
 	if err := os.WriteFile("../../docs/cost.md", []byte(head+block.String()+text[end:]), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// priceOfStatus is what cost prints of the status site, and docs/cost.md shows.
+var priceOfStatus = regexp.MustCompile(`(?s)(    )?The status site, in .*?\n *total [^\n]*\n`)
+
+func TestCostPrintsWhatTheDocumentationShowsOfTheStatusSite(t *testing.T) {
+	t.Parallel()
+	out, _, err := spillway(t.Context(), "", "cost", "--events-per-day", "1000000", "--status-regions", "1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var block strings.Builder
+	for line := range strings.Lines(priceOfStatus.FindString(out)) {
+		if line != "\n" {
+			line = "    " + line
+		}
+		block.WriteString(line)
+	}
+	page, err := os.ReadFile("../../docs/cost.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if block.Len() > 0 && strings.Contains(string(page), "\n"+block.String()) {
+		return
+	}
+	if !*update || block.Len() == 0 {
+		t.Fatalf("docs/cost.md does not have what cost prints of the status site now: run go test ./cmd/spillway -run Cost "+
+			"-update\n%s", block.String())
+	}
+	if err := os.WriteFile("../../docs/cost.md", priceOfStatus.ReplaceAllLiteral(page, []byte(block.String())), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -8,8 +8,8 @@
 // discounts and taxes: an upper bound for most users, and enough to compare designs.
 package price
 
-// Checked is when the prices were last compared with their sources. The prices of HTTP API, egress
-// and EventBridge were checked against pages that quote AWS, not against AWS's own.
+// Checked is when the prices were last compared with their sources. The prices of HTTP API, egress,
+// EventBridge, S3 and CloudFront were checked against pages that quote AWS, not against AWS's own.
 const Checked = "November 2026"
 
 // A Rate is the price of a quantity.
@@ -39,6 +39,14 @@ var (
 	alarmMetrics    = Rate{0.10, 1, "metrics in alarms", "https://aws.amazon.com/cloudwatch/pricing/"}
 	compositeAlarms = Rate{0.50, 1, "composite alarms", "https://aws.amazon.com/cloudwatch/pricing/"}
 	dashboards      = Rate{3.00, 1, "dashboards", "https://aws.amazon.com/cloudwatch/pricing/"}
+	// calls of CloudWatch other than GetMetricData; of the account's first million a month none is paid
+	apiRequests = Rate{0.01, 1000, "calls", "https://aws.amazon.com/cloudwatch/pricing/"}
+	s3Puts      = Rate{0.005, 1000, "writes", "https://aws.amazon.com/s3/pricing/"}
+	s3Gets      = Rate{0.0004, 1000, "reads", "https://aws.amazon.com/s3/pricing/"}
+	s3Bytes     = Rate{0.023, 1e9, "bytes for a month", "https://aws.amazon.com/s3/pricing/"}
+	// of North America and Europe; of an account's first 10 million requests and TB a month none is paid
+	views     = Rate{0.0120, 10_000, "HTTPS requests", "https://aws.amazon.com/cloudfront/pricing/"}
+	viewBytes = Rate{0.085, 1e9, "bytes", "https://aws.amazon.com/cloudfront/pricing/"}
 	// to the internet, which is where Segment is
 	egress = Rate{0.09, 1e9, "bytes", "https://aws.amazon.com/ec2/pricing/on-demand/"}
 )
@@ -55,6 +63,10 @@ type Usage struct {
 	Metrics, AlarmMetrics  float64 // for a month
 	CompositeAlarms        float64
 	Dashboards             float64
+	APIRequests            float64 // to CloudWatch
+	S3Puts, S3Gets         float64
+	S3Bytes                float64 // kept for a month
+	Views, ViewBytes       float64 // that CloudFront answers and sends
 }
 
 // Plus returns the sum of both.
@@ -67,6 +79,9 @@ func (u Usage) Plus(v Usage) Usage {
 		ScannedBytes: u.ScannedBytes + v.ScannedBytes, MetricReads: u.MetricReads + v.MetricReads,
 		Metrics: u.Metrics + v.Metrics, AlarmMetrics: u.AlarmMetrics + v.AlarmMetrics,
 		CompositeAlarms: u.CompositeAlarms + v.CompositeAlarms, Dashboards: u.Dashboards + v.Dashboards,
+		APIRequests: u.APIRequests + v.APIRequests,
+		S3Puts:      u.S3Puts + v.S3Puts, S3Gets: u.S3Gets + v.S3Gets, S3Bytes: u.S3Bytes + v.S3Bytes,
+		Views: u.Views + v.Views, ViewBytes: u.ViewBytes + v.ViewBytes,
 	}
 }
 
@@ -78,7 +93,8 @@ func (u Usage) Times(n float64) Usage {
 		HTTPRequests: n * u.HTTPRequests, ScheduledEvents: n * u.ScheduledEvents, LogBytes: n * u.LogBytes,
 		EgressBytes: n * u.EgressBytes, ScannedBytes: n * u.ScannedBytes, MetricReads: n * u.MetricReads,
 		Metrics: n * u.Metrics, AlarmMetrics: n * u.AlarmMetrics, CompositeAlarms: n * u.CompositeAlarms,
-		Dashboards: n * u.Dashboards,
+		Dashboards: n * u.Dashboards, APIRequests: n * u.APIRequests, S3Puts: n * u.S3Puts, S3Gets: n * u.S3Gets,
+		S3Bytes: n * u.S3Bytes, Views: n * u.Views, ViewBytes: n * u.ViewBytes,
 	}
 }
 
@@ -121,5 +137,11 @@ func (u Usage) Bill() Bill {
 		{"alarms", u.AlarmMetrics, alarmMetrics},
 		{"composite alarms", u.CompositeAlarms, compositeAlarms},
 		{"dashboard", u.Dashboards, dashboards},
+		{"CloudWatch calls", u.APIRequests, apiRequests},
+		{"S3 writes", u.S3Puts, s3Puts},
+		{"S3 reads", u.S3Gets, s3Gets},
+		{"S3 storage", u.S3Bytes, s3Bytes},
+		{"CloudFront requests", u.Views, views},
+		{"CloudFront traffic", u.ViewBytes, viewBytes},
 	}
 }

@@ -82,6 +82,24 @@ func Pipeline(s Settings) price.Pipeline {
 	return p
 }
 
+// StatusSite describes the deployed status site in so many regions, whose page is loaded so often in a
+// month.
+func StatusSite(regions int, views float64) price.StatusSite {
+	site := topology.NewStatusSite(topology.DefaultOptions())
+	written := []emf.Metric{{Name: "StatusWritten", Unit: emf.Count, Values: []float64{1}}}
+	s := price.StatusSite{Regions: regions, Metrics: len(written), Views: views}
+	for _, f := range site.Functions {
+		s.Function = price.Function{MemoryMB: f.MemoryMB, LogBytes: logBytes(f.Metrics, written)}
+	}
+	for _, schedule := range site.Schedules {
+		s.Every = schedule.Every
+	}
+	for _, a := range site.Alarms {
+		s.AlarmMetrics += len(a.Metrics)
+	}
+	return s
+}
+
 // deliverMetrics are the metrics that deliver writes while nothing fails. Metrics of failures cost
 // little, because AWS charges by the hour in which they are written.
 func deliverMetrics(withCanary bool) []emf.Metric {
