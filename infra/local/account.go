@@ -11,19 +11,22 @@ import (
 )
 
 // An account writes each second what the operator's page needs and no metric of a deployment has:
-// the events that came otherwise than through ingest, and the refused requests by their codes. On
-// AWS these are in the metrics of the programs that send, and in ingest's log. One goroutine uses
-// it.
+// the events that came through ingest, without the canary's and as soon as they come, those that
+// came otherwise, and the refused requests by their codes. On AWS these are in the metrics of the
+// programs that send, and in ingest's log. One goroutine uses it.
 type account struct {
 	put      feed.Put
 	pipeline string
 	queue    func() sqs.Stats     // of the events queue
 	requests func() ingest.Totals // to ingest, since the start
+	canaries func() int64         // accepted by ingest, since the start
 
-	sent    [accountLag]int64 // events in the queue, of the last seconds
-	seconds int
-	other   int64          // events that came otherwise
-	refused map[string]int // by code
+	accepted int64             // by ingest, a second ago
+	ingest   int64             // events that came through ingest
+	sent     [accountLag]int64 // events in the queue, of the last seconds
+	seconds  int
+	other    int64          // events that came otherwise
+	refused  map[string]int // by code
 }
 
 // accountLag is after how many seconds what ingest has sent to the queue is surely counted as
@@ -34,6 +37,9 @@ const accountLag = 3
 func accountKey(pipeline, name string) cloudwatch.Key {
 	return cloudwatch.Key{Own: "up", Pipeline: pipeline, Name: name}
 }
+
+// ingestKey is the events that came through ingest, without the canary's.
+func ingestKey(pipeline string) cloudwatch.Key { return accountKey(pipeline, "IngestEvents") }
 
 // otherKey is the events that came otherwise than through ingest: from publishers and other
 // programs, and from the dead-letter queue by a redrive.
@@ -68,6 +74,12 @@ func (a *account) second(now time.Time) {
 			a.refuse(now, code, n)
 		}
 	}
+	// A canary counts as sent a moment after it is accepted.
+	if ingest := a.accepted - a.canaries(); ingest > a.ingest {
+		a.put(now, ingestKey(a.pipeline), float64(ingest-a.ingest))
+		a.ingest = ingest
+	}
+	a.accepted = int64(requests.Accepted)
 	at := &a.sent[a.seconds%accountLag]
 	before := *at // of accountLag seconds ago
 	*at = a.queue().SentEvents

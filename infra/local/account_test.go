@@ -31,7 +31,8 @@ func TestEventsThatDoNotComeThroughIngestAreCounted(t *testing.T) {
 		second := 0
 		a := account{put: store.Put, pipeline: "shop",
 			queue:    func() sqs.Stats { return sqs.Stats{SentEvents: int64(c.sent(second))} },
-			requests: func() ingest.Totals { return ingest.Totals{Accepted: c.accepted(second)} }}
+			requests: func() ingest.Totals { return ingest.Totals{Accepted: c.accepted(second)} },
+			canaries: func() int64 { return 0 }}
 		for second = range 60 {
 			a.second(at.Add(time.Duration(second) * time.Second))
 		}
@@ -51,13 +52,36 @@ func TestEventsThatDoNotComeThroughIngestAreCounted(t *testing.T) {
 	}
 }
 
+func TestEventsThatComeThroughIngestAreCountedAtOnceWithoutTheCanary(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2018, 9, 24, 10, 0, 0, 0, time.UTC)
+	store := cloudwatch.NewStore(time.Hour)
+	var accepted int
+	var canaries int64
+	a := account{put: store.Put, pipeline: "shop", queue: func() sqs.Stats { return sqs.Stats{} },
+		requests: func() ingest.Totals { return ingest.Totals{Accepted: accepted} }, canaries: func() int64 { return canaries }}
+	for second, c := range []struct {
+		accepted int
+		canaries int64
+		want     float64
+	}{{100, 0, 0}, {101, 0, 100}, {101, 1, 100}, {101, 1, 100}, {151, 1, 100}, {151, 1, 150}} {
+		accepted, canaries = c.accepted, c.canaries
+		a.second(at.Add(time.Duration(second) * time.Second))
+		values, err := Reader{&Pipeline{monitor: &monitor{store: store}}}.Metrics([]topology.Metric{
+			{Own: "ingest", Pipeline: "shop", Name: "EventsAccepted", Statistic: "Sum"}}, at, time.Minute, 1)
+		if got := values[0][0]; err != nil || got != c.want && !(c.want == 0 && math.IsNaN(got)) {
+			t.Errorf("after %d s: %g, want %g, %v", second, got, c.want, err)
+		}
+	}
+}
+
 func TestRefusedRequestsAreCountedByTheirCodes(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2018, 9, 24, 10, 0, 0, 0, time.UTC)
 	store := cloudwatch.NewStore(time.Hour)
 	totals := ingest.Totals{}
 	a := account{put: store.Put, pipeline: "shop", queue: func() sqs.Stats { return sqs.Stats{} },
-		requests: func() ingest.Totals { return totals }}
+		requests: func() ingest.Totals { return totals }, canaries: func() int64 { return 0 }}
 	store.Put(at, cloudwatch.Key{Own: "ingest", Pipeline: "shop", Name: "EventsRejected", Dimension: "Code",
 		Value: "no_user_anon_id"}, 1)
 	r := Reader{&Pipeline{monitor: &monitor{store: store}}}

@@ -157,7 +157,7 @@ func (p *Pipeline) open(c *Config, t *topology.Topology) (err error) {
 	p.monitor.evaluates = !c.Hold
 	p.monitor.watch(p.events, p.dead)
 	p.account = &account{put: p.monitor.store.Put, pipeline: t.Names.Pipeline, queue: p.events.Stats,
-		requests: p.activity.requests.Totals}
+		requests: p.activity.requests.Totals, canaries: func() int64 { return p.activity.canaries.Status().Sent }}
 	p.senders = newSenders(t.Names.Pipeline, p.monitor.store, p.monitor.tee(p.log))
 	p.monitor.eachMinute = func(now time.Time) {
 		if err := p.senders.flush(now); err != nil {

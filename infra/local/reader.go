@@ -24,13 +24,17 @@ func (r Reader) Topology() topology.Topology { return *r.p.topology }
 
 // Metrics returns n values of each metric, of the periods from a time on; NaN where there is no
 // data. period is whole minutes. Of publishers' EventsPublished, which programs on this machine do
-// not write here, it returns the events that the queue received otherwise than from ingest.
+// not write here, it returns the events that the queue received otherwise than from ingest; of
+// ingest's EventsAccepted those without the canary's, as soon as they come.
 func (r Reader) Metrics(metrics []topology.Metric, from time.Time, period time.Duration, n int) ([][]float64, error) {
 	values := make([][]float64, len(metrics))
 	for i, m := range metrics {
 		k := cloudwatch.KeyOf(m)
-		if m.Own == "publisher" && m.Name == "EventsPublished" {
+		switch {
+		case m.Own == "publisher" && m.Name == "EventsPublished":
 			k = otherKey(m.Pipeline)
+		case m.Own == "ingest" && m.Name == "EventsAccepted":
+			k = ingestKey(m.Pipeline)
 		}
 		var err error
 		if values[i], err = r.p.monitor.store.Values(k, m.Statistic, from, period, n); err != nil {
