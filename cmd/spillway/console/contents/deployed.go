@@ -110,7 +110,7 @@ func (d *Deployed) add(x *index, received []*deadletter.Received) error {
 		rec, key := recordOf(placeOf(l), l.Sent.UnixMilli(), l, r)
 		e, _, _ := r.Entry(l, d.Name)
 		rec.entry = &e
-		x.put(rec, key)
+		x.putBeside(rec, key)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -120,7 +120,7 @@ func (d *Deployed) add(x *index, received []*deadletter.Received) error {
 }
 
 // placeOf orders by when a dead letter was sent to its queue, then by anything: SQS returns them in
-// no order. It is the same in every reading of a process.
+// no order. Two may have the same place. It is the same in every reading of a process.
 func placeOf(l *deadletter.Received) uint64 {
 	const bits = 20
 	return uint64(l.Sent.UnixMilli())<<bits | mark(markID, []byte(l.MessageID))&(1<<bits-1)

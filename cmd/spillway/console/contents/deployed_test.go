@@ -150,3 +150,17 @@ func TestAnErrorOfAReadingIsShownAndTheLastListingStays(t *testing.T) {
 		}
 	})
 }
+
+func TestDeadLettersOfTheSamePlaceAreAllListed(t *testing.T) {
+	d := NewDeployed(Actions{Name: func(k string) string { return k }})
+	x := newIndex()
+	for i := range 5 {
+		rec := &record{place: 7, identity: deadletter.Identity{byte(i)}, entry: &deadletter.Entry{ID: fmt.Sprint(i)}}
+		x.putBeside(rec, groupKey{reason: "rejected"})
+	}
+	d.index = x
+	if got, err := d.List(t.Context(), console.DeadLetterQuery{Limit: 50}); err != nil || got.Total != 5 ||
+		len(got.Rows) != 5 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}

@@ -33,9 +33,14 @@ func FromSamples(query string, samples []console.Sample) ([]console.Sighting, co
 			found = append(found, console.Sighting{Sample: s, Where: console.InSamples})
 		}
 	}
-	return found, console.Place{Name: "The latest outcomes", Says: fmt.Sprintf("the last %s whose outcome this page keeps",
+	if len(samples) == 0 {
+		return nil, console.Place{Name: latestPlace, Says: "no outcome is kept yet"}
+	}
+	return found, console.Place{Name: latestPlace, Says: fmt.Sprintf("the last %s whose outcome this page keeps",
 		terminal.Plural(len(samples), "event"))}
 }
+
+const latestPlace = "Latest outcomes"
 
 // Find returns what is known of the events with a messageId or of a user. samples are the latest
 // outcomes. The events queue is searched for a second at most.
@@ -88,6 +93,9 @@ func (l *Local) findWaiting(ctx context.Context, query string) (found []console.
 // saysOf says how much was searched.
 func saysOf(searched, of, unread int, what string) string {
 	says := "all of " + terminal.Plural(of, what)
+	if of == 0 {
+		says = "it is empty"
+	}
 	if searched < of {
 		says = fmt.Sprintf("%s of %s: it was not searched to the end, so the event may be there all the same",
 			terminal.Number(searched), terminal.Plural(of, what))

@@ -73,7 +73,7 @@ func TestAnEventIsFoundWhereItIs(t *testing.T) {
 		t.Errorf("%d events and %d more of the anonymous user", len(story.Events), story.More)
 	}
 	if story, _ = l.Find(t.Context(), "nobody", samples); len(story.Events) != 0 || len(story.Looked) != 4 ||
-		!strings.Contains(placeOfStory(story, "The latest outcomes"), "the last 2 events") {
+		!strings.Contains(placeOfStory(story, latestPlace), "the last 2 events") {
 		t.Errorf("%+v", story)
 	}
 }

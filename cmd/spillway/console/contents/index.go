@@ -152,9 +152,23 @@ func nanoseconds(t time.Time) int64 {
 func (x *index) put(rec *record, key groupKey) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.byPlace[rec.place] != nil {
-		return
+	if x.byPlace[rec.place] == nil {
+		x.add(rec, key)
 	}
+}
+
+// putBeside adds a record that is not there, at its place or the next that is free.
+func (x *index) putBeside(rec *record, key groupKey) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for x.byPlace[rec.place] != nil {
+		rec.place++
+	}
+	x.add(rec, key)
+}
+
+// add is called with mu held.
+func (x *index) add(rec *record, key groupKey) {
 	delete(x.broken, rec.place)
 	if x.marks+len(rec.marks) > maxMarks {
 		rec.marks, rec.partial = nil, true

@@ -83,6 +83,7 @@ type Local struct {
 	closed  bool
 	waiters []chan struct{} // of pages that wait for the index to be current
 	left    int64           // messages that are not in the index yet
+	late    bool            // a page was made before the index was current
 	ask     chan struct{}   // wakes fill
 	end     chan struct{}   // closed by Close
 	filling sync.WaitGroup
@@ -107,10 +108,14 @@ func (l *Local) Close() {
 // Reading implements console.DeadLetters.
 func (l *Local) Reading() console.Reading {
 	l.mu.Lock()
-	left := l.left
+	running := l.left > 0 || l.late
 	l.mu.Unlock()
 	n := l.index.size()
-	return console.Reading{Running: left > 0, Read: n, Of: n + int(left)}
+	if !running {
+		return console.Reading{Read: n, Of: n}
+	}
+	st := l.Dead.Stats()
+	return console.Reading{Running: true, Read: n, Of: max(n, int(st.Visible+st.InFlight+st.Delayed))}
 }
 
 // Read implements console.DeadLetters: what is read is always current.
@@ -143,7 +148,19 @@ func (l *Local) current(ctx context.Context, patience time.Duration) {
 	select {
 	case <-done:
 	case <-timer.C:
+		l.isLate(done)
 	case <-ctx.Done():
+	}
+}
+
+// isLate notes that a page does not wait any longer, unless the index has just become current.
+func (l *Local) isLate(done chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	select {
+	case <-done:
+	default:
+		l.late = true
 	}
 }
 
@@ -168,9 +185,12 @@ func (l *Local) fill() {
 			default:
 			}
 		}
+		l.mu.Lock()
+		l.late = false
 		for _, w := range waiting {
 			close(w)
 		}
+		l.mu.Unlock()
 		if !l.wanted() {
 			return
 		}

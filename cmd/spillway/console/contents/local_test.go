@@ -243,3 +243,19 @@ func TestThePurgeOfAQueueEmptiesTheList(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+func TestAPageThatCanNotWaitForTheIndexSaysSo(t *testing.T) {
+	b := newBench(t)
+	l := b.local(t)
+	b.fillDead(t, 100)
+	l.running = true // as if its goroutine got no turn
+	l.current(t.Context(), 0)
+	if s := l.Reading(); !s.Running || s.Of != 100 {
+		t.Errorf("the first page: %+v", s)
+	}
+	l.filling.Go(l.fill)
+	l.current(t.Context(), time.Minute)
+	if s := l.Reading(); s.Running || s.Read != 100 || s.Of != 100 {
+		t.Errorf("when it is current: %+v", s)
+	}
+}

@@ -82,6 +82,9 @@ func (p *page) do(method, target string, form url.Values) *httptest.ResponseReco
 // get returns a page's HTML, and takes the token of its forms.
 func (p *page) get(target string, status int) string {
 	p.t.Helper()
+	if p.local != nil {
+		p.local.current(p.t.Context(), time.Minute)
+	}
 	w := p.do("GET", target, nil)
 	if w.Code != status {
 		p.t.Fatalf("%s: %d, want %d:\n%s", target, w.Code, status, text(w.Body.String()))
@@ -148,13 +151,13 @@ func TestTheWholePathOfDeadLettersWithoutScript(t *testing.T) {
 	p.sendDead(t, letter("a/1", message.ReasonRejected, "Paid", "anna"),
 		letter("a/2", message.ReasonRejected, "Paid", "bob"),
 		letter("b/1", message.ReasonInvalid, "Lost", "anna"), letter("c", message.ReasonExpired, "Old", "carl"))
-	p.says(p.get("/dead-letters", 200), "4 dead letters with 4 events", "rejected shop web 2 2", "a/1 rejected shop web 1")
+	p.says(p.get("/dead-letters", 200), "4 dead letters, 4 events", "rejected shop web 2 2", "a/1 rejected shop web 1")
 
-	for query, want := range map[string]string{"?reason=rejected": "2 dead letters with the reason rejected",
+	for query, want := range map[string]string{"?reason=rejected": "Selected are those with the reason rejected",
 		"?user=anna":           "2 dead letters",
-		"?event=Paid&user=bob": "1 dead letter with", "?key=shop+web&older=30m": "4 dead letters",
+		"?event=Paid&user=bob": "1 dead letter, 1 event", "?key=shop+web&older=30m": "4 dead letters",
 		"?newer=30m":                      "0 dead letters",
-		"?reason=rejected&reason=invalid": "3 dead letters with the reason rejected or invalid"} {
+		"?reason=rejected&reason=invalid": "Selected are those with the reason rejected or invalid"} {
 		p.says(p.get("/dead-letters"+query, 200), want)
 	}
 	p.says(p.get("/dead-letters?reason=rejectd", 400), `no dead letter has the reason "rejectd": the reasons are`)
@@ -186,7 +189,7 @@ func TestTheWholePathOfDeadLettersWithoutScript(t *testing.T) {
 	p.says(redrive, "3 will be sent to the events queue", "1 with the reason invalid Send those")
 	p.post("/dead-letters/redrive", url.Values{"rate": {"10000"}})
 	p.says(p.ended(), "Redrive done", "3 dead letters with 3 events sent again",
-		"1 dead letter with the reason invalid skipped", "1 dead letter with 1 event")
+		"1 dead letter with the reason invalid skipped", "1 dead letter, 1 event")
 	if st := p.events.Stats(); st.Visible != 3 {
 		t.Errorf("the events queue has %+v", st)
 	}
@@ -375,7 +378,7 @@ func TestAQueueOnAWSIsReadByAButton(t *testing.T) {
 	for d.Reading().Running {
 		time.Sleep(10 * time.Millisecond)
 	}
-	p.says(p.get("/dead-letters", 200), "Read at", "1 dead letter with 1 event", "a rejected shop web")
+	p.says(p.get("/dead-letters", 200), "Read at", "1 dead letter, 1 event", "a rejected shop web")
 	p.says(p.get("/find?q=anna", 200), "became a dead letter: rejected")
 	p.says(p.post("/dead-letters/payload", url.Values{"id": {"a"}}), `"userId": "anna"`)
 	p.get("/dead-letters", 200)
