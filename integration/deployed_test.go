@@ -17,8 +17,8 @@ import (
 	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 )
 
-// timeFactor is by how much the tests in this folder shorten production's times: 361 s become 2 s.
-const timeFactor = 180
+// timeFactor is by how much the tests in this folder shorten production's times: 361 s become 1 s.
+const timeFactor = 360
 
 // deployment is the function as it is deployed: the built binary, a process for each environment,
 // fed by an event source mapping.
