@@ -15,7 +15,7 @@ import (
 )
 
 var (
-	modelHours = flag.Int("status-hours", 4, "how many hours the model of the status site runs")
+	modelHours = flag.Int("status-hours", 3, "how many hours the model of the status site runs")
 	modelSeeds = flag.Int("status-seeds", 1, "how many random runs of the model there are")
 )
 
@@ -31,7 +31,8 @@ type outage struct {
 // outages are random ones of a part. Those that belong to one incident are less than 20 minutes
 // apart, and others over an hour, so that the model needs no hysteresis of its own. It counts the
 // incidents: groups with an outage of more than one look.
-func outages(r *rand.Rand, part status.Part, minutes int) (all []outage, incidents int) {
+// None is of one look only if flicker is false.
+func outages(r *rand.Rand, part status.Part, minutes int, flicker bool) (all []outage, incidents int) {
 	kinds := map[status.Part][]outage{
 		status.Ingest: {
 			{how: func(p *place) { p.health = 503 }, state: status.Outage},
@@ -51,7 +52,7 @@ func outages(r *rand.Rand, part status.Part, minutes int) (all []outage, inciden
 			o := kinds[r.IntN(len(kinds))]
 			o.part, o.place, o.from = part, r.IntN(2), at
 			o.to = at + 1
-			if r.IntN(4) > 0 {
+			if !flicker || r.IntN(4) > 0 {
 				o.to += 2 + r.IntN(40)
 			}
 			if o.to+15 >= minutes { // so that what opens closes
@@ -121,22 +122,15 @@ func TestADayOfRandomOutagesIsTheOneThatTheModelCounts(t *testing.T) {
 func runModel(t *testing.T, seed uint64, minutes int) {
 	t.Helper()
 	r := rand.New(rand.NewPCG(seed, 1))
-	ingest, ingestIncidents := outages(r, status.Ingest, minutes)
-	delivery, deliveryIncidents := outages(r, status.Delivery, minutes)
+	ingest, ingestIncidents := outages(r, status.Ingest, minutes, true)
+	delivery, deliveryIncidents := outages(r, status.Delivery, minutes, true)
 	all := append(ingest, delivery...)
 	w := newWorld(t, 1)
 	var refusing, pagesOnly atomic.Bool
 	w.s3[first].Fail(lose(&refusing, &pagesOnly))
 	l := &ledger{sums: map[string]map[status.State]time.Duration{}}
 	for minute := range minutes {
-		for i, p := range w.places {
-			p.set(func(p *place) { p.fires, p.age, p.waiting, p.health = nil, 2, "1", 200 })
-			for _, o := range all {
-				if o.place == i && o.from <= minute && minute < o.to {
-					p.set(o.how)
-				}
-			}
-		}
+		w.play(all, minute)
 		// Never two minutes in a row, and not where an outage of one look would not be seen at all.
 		refusing.Store(minute%2 == 1 && r.IntN(6) == 0 && !begins(all, minute))
 		pagesOnly.Store(r.IntN(6) == 0)
@@ -159,6 +153,18 @@ func runModel(t *testing.T, seed uint64, minutes int) {
 	l.observe(w.document(first).ObservedAt, nil)
 	compare(t, seed, w.document(first), l,
 		map[status.Part]int{status.Ingest: ingestIncidents, status.Delivery: deliveryIncidents})
+}
+
+// play lets happen in the places what happens in a minute.
+func (w *world) play(all []outage, minute int) {
+	for i, p := range w.places {
+		p.set(func(p *place) { p.fires, p.age, p.waiting, p.health = nil, 2, "1", 200 })
+		for _, o := range all {
+			if o.place == i && o.from <= minute && minute < o.to {
+				p.set(o.how)
+			}
+		}
+	}
 }
 
 func begins(all []outage, minute int) bool {

@@ -183,6 +183,11 @@ func TestWhileABucketIsAwayTheOtherOneGoesOnAndBothAreOneAgainAfterwards(t *test
 				if age := time.Since(d.ObservedAt); age > time.Minute {
 					t.Errorf("%s: the other page is %v old", how, age)
 				}
+				for _, writer := range d.Writers { // what only one of them may see is not lost
+					if age := time.Since(writer.At); age > time.Minute {
+						t.Errorf("%s: what %s saw is %v old", how, writer.Name, age)
+					}
+				}
 			}
 			w.expect(second, map[string]status.State{"delivery-eu-west-1": status.Outage})
 			if log := w.take(); strings.Count(log, zero) < 38 || !strings.Contains(log, `"level":"ERROR"`) {

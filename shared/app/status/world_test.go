@@ -142,8 +142,25 @@ type world struct {
 	buckets   []string
 	s3        map[string]*s3test.Server // by bucket
 	functions []*Function
-	log       strings.Builder
-	logMu     sync.Mutex
+	// cut says if a writer, or the operator, who is -1, does not reach a bucket; nil: all reach all.
+	cut   func(writer int, bucket string) bool
+	log   strings.Builder
+	logMu sync.Mutex
+}
+
+// A link is the network between a writer and a bucket.
+type link struct {
+	w      *world
+	writer int
+	bucket string
+}
+
+// Do implements aws.HTTPClient.
+func (l link) Do(r *http.Request) (*http.Response, error) {
+	if l.w.cut != nil && l.w.cut(l.writer, l.bucket) {
+		return nil, errors.New("no route to host")
+	}
+	return l.w.s3[l.bucket].Do(r)
 }
 
 func (w *world) Write(p []byte) (int, error) {
@@ -191,9 +208,9 @@ func newWorld(t *testing.T, writers int) *world {
 	return w
 }
 
-// store is a folder of a bucket.
-func (w *world) store(bucket, folder string) status.Store {
-	return s3store.Open(aws.Config{HTTPClient: w.s3[bucket], BaseEndpoint: aws.String("http://s3.test"),
+// store is a folder of a bucket, as a writer or the operator reaches it.
+func (w *world) store(writer int, bucket, folder string) status.Store {
+	return s3store.Open(aws.Config{HTTPClient: link{w, writer, bucket}, BaseEndpoint: aws.String("http://s3.test"),
 		Credentials: credentials.NewStaticCredentialsProvider("AKID", "secret", "")}, strings.TrimPrefix(bucket, "status-"),
 		bucket, folder)
 }
@@ -201,11 +218,11 @@ func (w *world) store(bucket, folder string) status.Store {
 // function makes the function of a status region as a cold start does.
 func (w *world) function(i int) *Function {
 	own := w.buckets[i]
-	p := Parts{Metrics: w, Logger: slog.New(slog.NewJSONHandler(w, nil)), Own: w.store(own, siteFolder),
-		Memory: w.store(own, stateFolder), Others: map[string]status.Store{}, Transport: w}
+	p := Parts{Metrics: w, Logger: slog.New(slog.NewJSONHandler(w, nil)), Own: w.store(i, own, siteFolder),
+		Memory: w.store(i, own, stateFolder), Others: map[string]status.Store{}, Transport: w}
 	for _, b := range w.buckets {
 		if b != own {
-			p.Others[b] = w.store(b, siteFolder)
+			p.Others[b] = w.store(i, b, siteFolder)
 		}
 	}
 	for _, place := range w.places {
