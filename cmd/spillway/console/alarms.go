@@ -211,12 +211,11 @@ func (c *Console) alarmPage(ctx context.Context, name string) (alarmPage, bool) 
 		}
 		p.Parts = append(p.Parts, viewOf(t, one))
 	}
-	for i := len(a.Firings) - 1; i >= 0; i-- {
+	for i, f := range slices.Backward(a.Firings) {
 		if len(p.Times) == maxFirings {
 			p.More = i + 1
 			break
 		}
-		f := a.Firings[i]
 		row := firingRow{From: f.From, To: f.To}
 		if !f.To.IsZero() {
 			row.Took = chart.Duration(f.To.Sub(f.From).Seconds())

@@ -112,7 +112,8 @@ func (c *Console) charts(m measured, alarms []Alarm) []chart.Chart {
 	oldest.Limit(stalled, "alarm that pages: "+chart.Duration(stalled))
 	taken := chart.New("latency", "How long Segment takes", []chart.Series{
 		{Name: "half of the answers (p50)", Unit: chart.Seconds, Values: scaled(m.values[latency(n, "p50")], 1e-3)},
-		{Name: "99 of 100 (p99)", Unit: chart.Seconds, Values: scaled(m.values[latency(n, "p99")], 1e-3), Class: "s2"}}, 0, clock)
+		{Name: "99 of 100 (p99)", Unit: chart.Seconds, Values: scaled(m.values[latency(n, "p99")], 1e-3), Class: "s2"}}, 0,
+		clock)
 	taken.Limit(slow/1000, "alarm on p50: "+chart.Duration(slow/1000))
 	var classes []chart.Series
 	for _, class := range segment.Classes() {
@@ -160,8 +161,8 @@ func firingBands(t *topology.Topology, clock chart.Clock, alarms []Alarm) []char
 	return all
 }
 
-// firingTimes are the times in which at least one alarm fired that notifies somebody: a composite, or
-// one that is part of none.
+// firingTimes are the times in which at least one alarm fired that notifies somebody: a composite,
+// or one that is part of none.
 func firingTimes(t *topology.Topology, alarms []Alarm) []Span {
 	var all []Span
 	for _, a := range alarms {

@@ -55,7 +55,8 @@ func TestAnActionNeedsTheTokenOfThisProcess(t *testing.T) {
 			t.Errorf("with %q the answer is %d", body, w.Code)
 		}
 	}
-	if w := ask(h, "POST", "/do", "token="+c.token+"&x="+strings.Repeat("x", maxForm)); w.Code != http.StatusRequestEntityTooLarge {
+	if w := ask(h, "POST", "/do",
+		"token="+c.token+"&x="+strings.Repeat("x", maxForm)); w.Code != http.StatusRequestEntityTooLarge {
 		t.Errorf("a large form is answered %d", w.Code)
 	}
 	if done != 0 {

@@ -133,7 +133,8 @@ func demo(o outage) *fake {
 	f.now = func() (Now, error) {
 		at := time.Now()
 		waits := int64(o.backlog(at))
-		n := Now{At: at, Messages: waits / 40, Events: waits, InFlight: waits / 100, DeadLetters: 42, CanaryAge: 34 * time.Second,
+		n := Now{At: at, Messages: waits / 40, Events: waits, InFlight: waits / 100, DeadLetters: 42,
+			CanaryAge:     34 * time.Second,
 			CanaryLatency: 1240 * time.Millisecond, OldestAge: Unknown}
 		passed := at.Sub(start).Minutes()
 		n.Totals = &Totals{Accepted: int64(passed * o.perMinute), Delivered: int64(passed*o.perMinute) - waits}
@@ -168,7 +169,8 @@ func demo(o outage) *fake {
 
 func (o outage) alarms(t *topology.Topology) (all []Alarm) {
 	add := func(name string, severity topology.Severity, composite bool) {
-		a := Alarm{Name: name, Severity: severity, Composite: composite, State: StateOK, Since: time.Now().Add(-20 * time.Hour),
+		a := Alarm{Name: name, Severity: severity, Composite: composite, State: StateOK,
+			Since:  time.Now().Add(-20 * time.Hour),
 			Reason: "3 of 3 values are not above the threshold"}
 		short := strings.TrimPrefix(name, "spillway-")
 		if during := short == "delivery-down" || short == "segment-failing"; during && !o.began.IsZero() {
@@ -209,7 +211,8 @@ func demoSenders(o outage) top.Report {
 			{Name: "page: /checkout", Events: events / 10, Share: 0.1, Bytes: 90 * events},
 		}, Grown: []top.Grown{{Name: "Order Completed", Rate: 31, Times: 3.2}}},
 		{By: heavy.ByWriteKey, Heaviest: []top.Row{
-			{Name: "web", Events: events * 7 / 10, Share: 0.7, Bytes: 700 * events, Refused: map[string]uint64{"invalid_json": 10}},
+			{Name: "web", Events: events * 7 / 10, Share: 0.7, Bytes: 700 * events,
+				Refused: map[string]uint64{"invalid_json": 10}},
 			{Name: "ios", Events: events * 3 / 10, Share: 0.3, Bytes: 300 * events},
 		}},
 	}}
@@ -217,16 +220,21 @@ func demoSenders(o outage) top.Report {
 
 func demoSamples(q SampleQuery) (all []Sample) {
 	for i := range 14 {
-		s := Sample{At: time.Now().Add(-time.Duration(i*7) * time.Second), Outcome: OutcomeDelivered, Answer: "200 OK", Type: "track",
+		s := Sample{At: time.Now().Add(-time.Duration(i*7) * time.Second), Outcome: OutcomeDelivered, Answer: "200 OK",
+			Type:  "track",
 			Event: []string{"Product Viewed", "Order Completed", "Signed Up"}[i%3], User: fmt.Sprintf("user-%d", 1000+i*37),
-			MessageID: fmt.Sprintf("node-next-1781234567-%d-9f1c", i), WriteKey: "web", Age: 1400 * time.Millisecond, Receives: 1}
+			MessageID: fmt.Sprintf("node-next-1781234567-%d-9f1c", i), WriteKey: "web", Age: 1400 * time.Millisecond,
+			Receives: 1}
 		switch {
 		case i%5 == 4:
-			s.Outcome, s.Reason, s.Receives, s.Answer = OutcomeRetried, "transient", 4, "503 Service Unavailable: upstream connect error"
+			s.Outcome, s.Reason, s.Receives, s.Answer = OutcomeRetried, "transient", 4,
+				"503 Service Unavailable: upstream connect error"
 		case i == 6:
-			s.Outcome, s.Reason, s.Answer = OutcomeDeadLettered, "rejected", `400 Bad Request: {"success":false,"message":"malformed JSON"}`
+			s.Outcome, s.Reason, s.Answer = OutcomeDeadLettered, "rejected",
+				`400 Bad Request: {"success":false,"message":"malformed JSON"}`
 		case i == 8:
-			s = Sample{At: s.At, Outcome: OutcomeRefused, Reason: "invalid_write_key", Answer: "400: the write key is not known", Age: Unknown,
+			s = Sample{At: s.At, Outcome: OutcomeRefused, Reason: "invalid_write_key", Answer: "400: the write key is not known",
+				Age:      Unknown,
 				WriteKey: "5c0ffee5"}
 		}
 		if (q.Outcome == "" || q.Outcome == s.Outcome) && (q.Reason == "" || q.Reason == s.Reason) {
@@ -294,7 +302,8 @@ func demos() map[string]*fake {
 	first.now = func() (Now, error) {
 		return Now{At: time.Now(), CanaryAge: Unknown, OldestAge: Unknown, Totals: &Totals{}}, nil
 	}
-	first.metrics, first.alarms, first.refusals, first.senders, first.writeKeys, first.samples = nil, nil, nil, nil, nil, nil
+	first.metrics, first.alarms, first.refusals, first.senders, first.writeKeys, first.samples = nil, nil, nil, nil, nil,
+		nil
 	broken := demo(outage{perMinute: 9000})
 	broken.broken = map[string]bool{"Metrics": true, "Senders": true}
 	broken.hanging = map[string]bool{"Now": true}
@@ -304,6 +313,7 @@ func demos() map[string]*fake {
 		"drain":  demo(outage{perMinute: 9000, began: now.Add(-42 * time.Minute), ended: now.Add(-3 * time.Minute)}),
 		"first":  first,
 		"broken": broken,
+		"long":   hostileFake(strings.Repeat("unbroken", 60)),
 	}
 }
 

@@ -34,7 +34,8 @@ func shortTo(text string, most int) string {
 			b.WriteString("…")
 			break
 		}
-		if r == utf8.RuneError && !strings.HasPrefix(text[i:], "\uFFFD") || unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
+		if r == utf8.RuneError && !strings.HasPrefix(text[i:], "\uFFFD") || unicode.IsControl(r) ||
+			unicode.Is(unicode.Cf, r) {
 			r = '\uFFFD'
 		}
 		b.WriteRune(r)

@@ -136,7 +136,8 @@ func compared(now, before float64) change {
 	return change{"▼", fmt.Sprintf("%.0f %% down from %s", -part, was)}
 }
 
-// number writes a sum; one that is not known is none, since nothing is written when nothing happens.
+// number writes a sum; one that is not known is none, since nothing is written when nothing
+// happens.
 func number(v float64) string {
 	if math.IsNaN(v) {
 		return "0"
@@ -158,7 +159,8 @@ func (d funnelData) hours(metrics ...topology.Metric) (now, before float64) {
 
 func received(n topology.Names, d funnelData) stage {
 	now, before := d.hours(accepted(n), published(n))
-	s := stage{Name: "Received", Unit: "events", Value: number(now), Change: compared(now, before), Path: samplesPath("", "")}
+	s := stage{Name: "Received", Unit: "events", Value: number(now), Change: compared(now, before),
+		Path: samplesPath("", "")}
 	for _, part := range []struct {
 		name   string
 		metric topology.Metric
@@ -286,7 +288,8 @@ func done(n topology.Names, d funnelData) stage {
 		Path: samplesPath(OutcomeDelivered, "")}
 }
 
-// A drainRate is by how many messages or events a second the backlog gets smaller; below 0 it grows.
+// A drainRate is by how many messages or events a second the backlog gets smaller; below 0 it
+// grows.
 type drainRate struct {
 	perSecond float64
 	events    bool // it counts events, not messages

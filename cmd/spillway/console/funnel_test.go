@@ -26,7 +26,8 @@ func TestTheFunnelAddsUpTheLastHourBesideTheHourBefore(t *testing.T) {
 		retriedMetrics(n)[0]: twoHours(math.NaN(), 120), deadMetrics(n)[0]: twoHours(60, 60),
 		visible(n.EventsQueue): twoHours(60*7, 60*9), notVisible(n.EventsQueue): twoHours(60, 60),
 	}},
-		hour:   Refusals{Requests: map[string]float64{"a": 3, "b": 9}, Events: map[string]float64{"no_user_anon_id": 4, "too_large": 1}},
+		hour: Refusals{Requests: map[string]float64{"a": 3, "b": 9},
+			Events: map[string]float64{"no_user_anon_id": 4, "too_large": 1}},
 		before: Refusals{Events: map[string]float64{"no_user_anon_id": 40}}}
 	now := seen[Now]{At: time.Now(), Value: Now{Messages: 10, Events: 400, OldestAge: 90 * time.Second, DeadLetters: 3}}
 	all := stages(n, d, now, drainRate{perSecond: 10, events: true, known: true})
@@ -97,7 +98,8 @@ func TestTheTimeToDrainFollowsFromTheRate(t *testing.T) {
 			t.Errorf("%+v: %s, want %s", c.rate, got, c.want)
 		}
 	}
-	if got := (drainRate{perSecond: 0.06, events: true, known: true}).says(Now{Messages: 1, Events: 1e9}); got != "drained in over 30 days" {
+	if got := (drainRate{perSecond: 0.06, events: true, known: true}).says(Now{Messages: 1,
+		Events: 1e9}); got != "drained in over 30 days" {
 		t.Errorf("what takes for ever is %s", got)
 	}
 	names := topology.DefaultNames()
@@ -129,14 +131,16 @@ func TestTheLiveWindowKeepsTheLastMinutesAndItsGaps(t *testing.T) {
 	}
 	l.add(Now{At: start}) // no totals: it says nothing
 	from, steps := l.window()
-	if len(steps) != liveSteps || steps[0].Events != 50 || steps[149].Events != 199 || steps[135] != nil || !from.Equal(start.Add(50*liveStep)) {
+	if len(steps) != liveSteps || steps[0].Events != 50 || steps[149].Events != 199 || steps[135] != nil ||
+		!from.Equal(start.Add(50*liveStep)) {
 		t.Errorf("the window begins at %v with %v", from, steps[0])
 	}
 	if r := l.rate(); !r.known || !r.events || r.perSecond != -0.5 {
 		t.Errorf("the rate is %+v", r)
 	}
 	all := l.charts()
-	if len(all) != 2 || !strings.Contains(all[0].Summary, "received is at most 100/s") || !strings.Contains(all[1].Summary, "waiting is at most 199") {
+	if len(all) != 2 || !strings.Contains(all[0].Summary, "received is at most 100/s") ||
+		!strings.Contains(all[1].Summary, "waiting is at most 199") {
 		t.Errorf("the charts are %q", all[0].Summary)
 	}
 	if len(all[0].Bands) != 1 || all[0].Bands[0].Class != "fault" {
@@ -172,7 +176,8 @@ func TestTheHeadlineIsWhatMattersMost(t *testing.T) {
 		{name: "fresh events", now: Now{Messages: 1, Events: 1, OldestAge: time.Second}, class: "good",
 			headline: "Events are being delivered", text: "1 event waits, the oldest for 1 s"},
 		{name: "dead letters", now: Now{DeadLetters: 2}, class: "good", headline: "Nothing waits", text: "2 dead letters in"},
-		{name: "late", now: late, class: "warn", headline: "Events wait", text: "10 events wait, the oldest for 2 min. They are safe"},
+		{name: "late", now: late, class: "warn", headline: "Events wait",
+			text: "10 events wait, the oldest for 2 min. They are safe"},
 		{name: "drains", now: late, rate: drains, alarms: []Alarm{alarm("dead-letters")}, class: "warn",
 			headline: "Events are delivered late", text: "drained in 10 s."},
 		{name: "a ticket", alarms: []Alarm{alarm("dead-letters")}, class: "warn",
@@ -187,7 +192,8 @@ func TestTheHeadlineIsWhatMattersMost(t *testing.T) {
 			headline: "The data directory needs attention", text: "Events are refused"},
 		{name: "canary", now: Now{Canary: "no canary has arrived"}, class: "warn", headline: "The canary does not arrive",
 			text: "No canary has arrived"},
-		{name: "unknown", err: errors.New("no network"), class: "warn", headline: "How the pipeline is can't be read", text: "no network"},
+		{name: "unknown", err: errors.New("no network"), class: "warn", headline: "How the pipeline is can't be read",
+			text: "no network"},
 	} {
 		now := seen[Now]{Value: c.now, Err: c.err}
 		if c.err == nil {
@@ -240,7 +246,8 @@ func TestChartsShadeWhenSomebodyWasToldAndDrawTheThresholds(t *testing.T) {
 	m := measured{from: from, step: s.step, n: s.n, values: map[topology.Metric][]float64{
 		eventAge(n): slices.Repeat([]float64{1000}, s.n), latency(n, "p50"): slices.Repeat([]float64{6000}, s.n)}}
 	all := c.charts(m, []Alarm{
-		{Name: n.Alarm("delivery-down"), Firings: []Span{{at(-100), at(-90)}, {at(10), at(20)}, {at(15), at(30)}, {From: at(170)}}},
+		{Name: n.Alarm("delivery-down"),
+			Firings: []Span{{at(-100), at(-90)}, {at(10), at(20)}, {at(15), at(30)}, {From: at(170)}}},
 		{Name: n.Alarm("segment-failing"), Firings: []Span{{at(50), at(60)}}},
 	})
 	if len(all) != 6 {
@@ -257,7 +264,8 @@ func TestChartsShadeWhenSomebodyWasToldAndDrawTheThresholds(t *testing.T) {
 			t.Errorf("%s shades %v", ch.Title, fires)
 		}
 	}
-	if age := all[2]; len(age.Bounds) != 1 || age.Bounds[0].Label != "alarm: 10 min" || !strings.Contains(age.Summary, "16 min 40 s") {
+	if age := all[2]; len(age.Bounds) != 1 || age.Bounds[0].Label != "alarm: 10 min" ||
+		!strings.Contains(age.Summary, "16 min 40 s") {
 		t.Errorf("the age has %v, %s", age.Bounds, age.Summary)
 	}
 	if taken := all[3]; len(taken.Bounds) != 1 || taken.Bounds[0].Label != "alarm on p50: 5 s" {

@@ -2,6 +2,7 @@ package console
 
 import (
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -64,8 +65,7 @@ func (l *live) window() (from time.Time, steps []*Now) {
 func (l *live) rate() drainRate {
 	_, steps := l.window()
 	var last *Now
-	for i := len(steps) - 1; i >= 0; i-- {
-		n := steps[i]
+	for _, n := range slices.Backward(steps) {
 		switch {
 		case n == nil:
 		case last == nil:
@@ -113,7 +113,8 @@ func (l *live) charts() []chart.Chart {
 			{Name: "delivered", Unit: chart.PerSecond, Values: rates(func(t *Totals) int64 { return t.Delivered }), Class: "s4"},
 			{Name: "retried", Unit: chart.PerSecond, Values: rates(func(t *Totals) int64 { return t.Retried }), Class: "s2"},
 		}, 0, clock),
-		chart.New("livewait", "Events that wait", []chart.Series{{Name: "waiting", Unit: "events", Values: waiting}}, 0, clock),
+		chart.New("livewait", "Events that wait", []chart.Series{{Name: "waiting", Unit: "events", Values: waiting}}, 0,
+			clock),
 	}
 	for i := range all {
 		all[i].Bands = openBands(clock, steps) // what was before the first step is no gap

@@ -45,7 +45,8 @@ type chartsView struct {
 // partNames are the parts of the overview that the stream sends, by the IDs of their elements.
 var partNames = []string{"status", "switches", "funnel", "live", "charts", "alarms", "senders", "keys"}
 
-// overview reads everything at the same time, so that the slowest part alone says how long it takes.
+// overview reads everything at the same time, so that the slowest part alone says how long it
+// takes.
 func (c *Console) overview(ctx context.Context, s span) *overview {
 	var (
 		now      seen[Now]

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -21,7 +22,8 @@ import (
 )
 
 // screens are the pages that this package's files have, as a browser asks for them.
-var screens = []string{"/", "/?span=3h", "/?span=24h", "/samples", "/samples?outcome=retried", "/samples?outcome=refused",
+var screens = []string{"/", "/?span=3h", "/?span=24h", "/samples", "/samples?outcome=retried",
+	"/samples?outcome=refused",
 	"/alarms", "/alarms/spillway-delivery-down", "/alarms/spillway-segment-failing", "/runbook", "/nothing"}
 
 // checkPage checks what holds of every page, whatever the source has said, and returns its text.
@@ -111,8 +113,9 @@ func hostileFake(text string) *fake {
 	f := demo(outage{perMinute: 10})
 	many := strings.Repeat(text, 3)
 	f.samples = func(SampleQuery) ([]Sample, error) {
-		return []Sample{{At: time.Now(), Outcome: many, Reason: many, Answer: many, Type: many, Event: many, User: many, MessageID: many,
-			WriteKey: many, Receives: 3}}, nil
+		return []Sample{{At: time.Now(), Outcome: many, Reason: many, Answer: many, Type: many, Event: many, User: many,
+			MessageID: many,
+			WriteKey:  many, Receives: 3}}, nil
 	}
 	f.writeKeys = func() ([]WriteKey, error) {
 		return []WriteKey{{Name: many, ID: many, Paused: many, Rate: 1, Quota: 2}}, nil
@@ -150,7 +153,8 @@ func TestTextOfOthersIsNeverMarkup(t *testing.T) {
 		t.Error("the text is not shown")
 	}
 	broken := demo(outage{})
-	broken.broken = map[string]bool{"Now": true, "Metrics": true, "Alarms": true, "Senders": true, "WriteKeys": true, "Samples": true}
+	broken.broken = map[string]bool{"Now": true, "Metrics": true, "Alarms": true, "Senders": true, "WriteKeys": true,
+		"Samples": true}
 	for _, screen := range screens {
 		page := ask(New(Config{Source: broken}), "GET", screen, "").Body.String()
 		checkPage(t, screen, page)
@@ -188,9 +192,11 @@ func TestWhatFailsCostsOnlyItsOwnPart(t *testing.T) {
 		if w.Code != http.StatusOK || !strings.Contains(text, says) {
 			t.Errorf("without %s the page is %d and does not say %q", method, w.Code, says)
 		}
-		for other, shows := range map[string]string{"Now": "canary 34 s ago", "Metrics": "Events in and out", "Senders": "Product Viewed",
+		for other, shows := range map[string]string{"Now": "canary 34 s ago", "Metrics": "Events in and out",
+			"Senders":   "Product Viewed",
 			"WriteKeys": "old-android", "Alarms": "spillway-dead-letters", "Refusals": "invalid_write_key"} {
-			if shown := strings.Contains(text, shows); shown == (other == method) && !(method == "Metrics" && other == "Refusals") {
+			if shown := strings.Contains(text, shows); shown == (other == method) &&
+				!(method == "Metrics" && other == "Refusals") {
 				t.Errorf("without %s the page shows %q: %v", method, shows, shown)
 			}
 		}
@@ -202,8 +208,10 @@ func TestOneAlarmHasItsStateAndItsSectionOfTheRunbook(t *testing.T) {
 	c := New(Config{Source: demo(outage{perMinute: 900, began: now.Add(-20 * time.Minute)})})
 	page := ask(c, "GET", "/alarms/spillway-segment-failing", "").Body.String()
 	text := checkPage(t, "alarm", page)
-	for _, want := range []string{"spillway-segment-failing", "fires for 17 min", "3 of the last 10 values", "part of spillway-delivery-down",
-		"It fires when IF(FILL(b, 0) > 0, 100, 100 * FILL(f, 0) / FILL(n, 1)) is above 50 % in 3 of the last 10 periods of 1 min.",
+	for _, want := range []string{"spillway-segment-failing", "fires for 17 min", "3 of the last 10 values",
+		"part of spillway-delivery-down",
+		"It fires when IF(FILL(b, 0) > 0, 100, 100 * FILL(f, 0) / FILL(n, 1)) is above 50 % in 3 of the last 10 periods " +
+			"of 1 min.",
 		"still fires", "First look", "Over"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page does not say %q", want)
@@ -212,7 +220,8 @@ func TestOneAlarmHasItsStateAndItsSectionOfTheRunbook(t *testing.T) {
 	if !strings.Contains(page, `href="/alarms/spillway-delivery-down"`) {
 		t.Error("the page does not lead to the composite")
 	}
-	if w := ask(c, "GET", "/alarms/"+url.PathEscape("<b>"), ""); w.Code != http.StatusNotFound || strings.Contains(w.Body.String(), "<b>\"") {
+	if w := ask(c, "GET", "/alarms/"+url.PathEscape("<b>"), ""); w.Code != http.StatusNotFound ||
+		strings.Contains(w.Body.String(), "<b>\"") {
 		t.Errorf("an unknown alarm is answered %d", w.Code)
 	}
 }
@@ -243,7 +252,8 @@ func TestEveryAlarmHasASectionAndEveryLinkOfTheRunbookLeadsSomewhere(t *testing.
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := string(newRunbook(names).section("segment-failing")); strings.Contains(s, "spillway-") || !strings.Contains(s, "staging-segment-failing") {
+	if s := string(newRunbook(names).section("segment-failing")); strings.Contains(s, "spillway-") ||
+		!strings.Contains(s, "staging-segment-failing") {
 		t.Error("the runbook of staging has the names of another pipeline")
 	}
 }
@@ -251,7 +261,8 @@ func TestEveryAlarmHasASectionAndEveryLinkOfTheRunbookLeadsSomewhere(t *testing.
 func TestSamplesAreChosenByOutcomeAndReason(t *testing.T) {
 	c := New(Config{Source: demo(outage{perMinute: 900})})
 	text := checkPage(t, "samples", ask(c, "GET", "/samples?outcome=dead_lettered&reason=rejected", "").Body.String())
-	if !strings.Contains(text, "malformed JSON") || strings.Contains(text, "200 OK") || !strings.Contains(text, "reason rejected") {
+	if !strings.Contains(text, "malformed JSON") || strings.Contains(text, "200 OK") ||
+		!strings.Contains(text, "reason rejected") {
 		t.Errorf("the dead letters are %s", text)
 	}
 	for _, query := range []string{"?outcome=lost", "?reason=" + strings.Repeat("x", 101)} {
@@ -282,13 +293,16 @@ func TestTheSwitchesChangeTheEmulatorAndSendEvents(t *testing.T) {
 		}
 		return checkPage(t, path, ask(c, "GET", w.Header().Get("Location"), "").Body.String())
 	}
-	if text := press("/segment", url.Values{"mode": {"503"}}); s.id != "503" || !strings.Contains(text, "Segment emulator: 503") {
+	if text := press("/segment", url.Values{"mode": {"503"}}); s.id != "503" ||
+		!strings.Contains(text, "Segment emulator: 503") {
 		t.Errorf("the mode is %s", s.id)
 	}
-	if text := press("/segment", url.Values{"mode": {"<no>"}}); s.id != "503" || !strings.Contains(text, `no mode "<no>"`) {
+	if text := press("/segment", url.Values{"mode": {"<no>"}}); s.id != "503" ||
+		!strings.Contains(text, `no mode "<no>"`) {
 		t.Errorf("an unknown mode made it %s", s.id)
 	}
-	if text := press("/send", url.Values{"events": {"1000"}}); s.sent != 1000 || !strings.Contains(text, "1,000 events were accepted") {
+	if text := press("/send", url.Values{"events": {"1000"}}); s.sent != 1000 ||
+		!strings.Contains(text, "1,000 events were accepted") {
 		t.Errorf("%d events were sent", s.sent)
 	}
 	for _, n := range []string{"", "0", "-1", "10001", "1e3"} {
@@ -298,7 +312,8 @@ func TestTheSwitchesChangeTheEmulatorAndSendEvents(t *testing.T) {
 	}
 	f.switches = nil
 	c = New(Config{Source: f})
-	if w := ask(c, "POST", "/send", "token="+c.token); w.Code != http.StatusNotFound && w.Code != http.StatusMethodNotAllowed {
+	if w := ask(c, "POST", "/send", "token="+c.token); w.Code != http.StatusNotFound &&
+		w.Code != http.StatusMethodNotAllowed {
 		t.Errorf("without switches the answer is %d", w.Code)
 	}
 	if page := ask(c, "GET", "/", "").Body.String(); strings.Contains(page, "Send 1,000 events") {
@@ -320,9 +335,7 @@ func TestThePageOfAnotherSiteCanReadAndChangeNothing(t *testing.T) {
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		}
 		r.Host = host
-		for name, values := range header {
-			r.Header[name] = values
-		}
+		maps.Copy(r.Header, header)
 		w := httptest.NewRecorder()
 		c.ServeHTTP(w, r)
 		return w.Code
@@ -341,14 +354,16 @@ func TestThePageOfAnotherSiteCanReadAndChangeNothing(t *testing.T) {
 	if s := f.switches.(*fakeSwitches); s.id != "well" {
 		t.Error("a foreign page has changed something")
 	}
-	if got := send("POST", "localhost:9326", http.Header{"Origin": {"http://localhost:9326"}}); got != http.StatusSeeOther {
+	if got := send("POST", "localhost:9326",
+		http.Header{"Origin": {"http://localhost:9326"}}); got != http.StatusSeeOther {
 		t.Errorf("the page's own form is answered %d", got)
 	}
 }
 
 func TestOnlyTheMethodsOfAPageAreAnswered(t *testing.T) {
 	c := New(Config{Source: demo(outage{})})
-	for _, target := range []string{"POST /", "PUT /samples", "DELETE /alarms", "GET /segment", "GET /send", "PATCH /events"} {
+	for _, target := range []string{"POST /", "PUT /samples", "DELETE /alarms", "GET /segment", "GET /send",
+		"PATCH /events"} {
 		method, path, _ := strings.Cut(target, " ")
 		if w := ask(c, method, path, ""); w.Code != http.StatusMethodNotAllowed && w.Code != http.StatusNotFound {
 			t.Errorf("%s is answered %d", target, w.Code)
@@ -361,7 +376,8 @@ func TestASourceWithAPriceIsReadOnlyWhenSomebodyAsks(t *testing.T) {
 	p := &pricedFake{fake: f}
 	c := New(Config{Source: p})
 	text := checkPage(t, "overview", ask(c, "GET", "/", "").Body.String())
-	if !strings.Contains(text, "Read the logs for $0.02 for 4.1 GB of logs") || strings.Contains(text, "Product Viewed") || f.calls["Senders"] != 0 {
+	if !strings.Contains(text, "Read the logs for $0.02 for 4.1 GB of logs") || strings.Contains(text, "Product Viewed") ||
+		f.calls["Senders"] != 0 {
 		t.Errorf("it was read %d times", f.calls["Senders"])
 	}
 	w := ask(c, "POST", "/senders", "token="+c.token)

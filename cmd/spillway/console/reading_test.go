@@ -58,7 +58,8 @@ func TestASourceThatHangsKeepsOneCallAndTheLastValue(t *testing.T) {
 			t.Errorf("after %v it is %v", time.Since(begin), got)
 		}
 		begin = time.Now()
-		if got := r.get(t.Context()); time.Since(begin) != 0 || got.Value != "good" || !errors.Is(got.Err, errLate) || calls.Load() != 2 {
+		if got := r.get(t.Context()); time.Since(begin) != 0 || got.Value != "good" || !errors.Is(got.Err, errLate) ||
+			calls.Load() != 2 {
 			t.Errorf("the next one waits %v, gets %v, and it was called %d times", time.Since(begin), got, calls.Load())
 		}
 		close(free)

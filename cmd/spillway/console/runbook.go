@@ -51,7 +51,8 @@ func namesOf(source string, n topology.Names) string {
 		return source
 	}
 	name := regexp.MustCompile("\\b" + regexp.QuoteMeta(d.Pipeline) + "-[a-z][a-z-]+")
-	source = name.ReplaceAllStringFunc(source, func(s string) string { return n.Pipeline + strings.TrimPrefix(s, d.Pipeline) })
+	source = name.ReplaceAllStringFunc(source,
+		func(s string) string { return n.Pipeline + strings.TrimPrefix(s, d.Pipeline) })
 	return strings.ReplaceAll(source, "NAME="+d.Pipeline+"\n", "NAME="+n.Pipeline+"\n")
 }
 
@@ -70,7 +71,8 @@ var renderer = goldmark.New(
 
 func markdown(source string) template.HTML {
 	var b bytes.Buffer
-	if err := renderer.Convert([]byte(source), &b, parser.WithContext(parser.NewContext(parser.WithIDs(&anchors{})))); err != nil {
+	if err := renderer.Convert([]byte(source), &b,
+		parser.WithContext(parser.NewContext(parser.WithIDs(&anchors{})))); err != nil {
 		return template.HTML(template.HTMLEscapeString(fmt.Sprintf("the runbook can't be shown: %v", err)))
 	}
 	return template.HTML(b.String())

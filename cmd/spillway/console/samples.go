@@ -17,7 +17,8 @@ import (
 const (
 	// shownSamples is how many events a page of samples has.
 	shownSamples = 50
-	// maxSampleReadings bounds how many queries are remembered, for the moment that a value is fresh.
+	// maxSampleReadings bounds how many queries are remembered, for the moment that a value is
+	// fresh.
 	maxSampleReadings = 32
 	maxReason         = 100 // characters of a reason that is asked for
 )

@@ -22,8 +22,8 @@ func bounded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", policy)
-		// Not no-referrer: with it a browser sends Origin: null with the page's own forms, which the guard
-		// refuses as it must.
+		// Not no-referrer: with it a browser sends Origin: null with the page's own forms, which
+		// the guard refuses as it must.
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")

@@ -20,7 +20,8 @@ type Source interface {
 	// whole minutes and from a multiple of it. NaN: there is no data. Events that publishers send
 	// count in the publishers' own metric EventsPublished: where that does not arrive, the source
 	// answers with what the queue received otherwise than from ingest.
-	Metrics(ctx context.Context, metrics []topology.Metric, from time.Time, period time.Duration, n int) ([][]float64, error)
+	Metrics(ctx context.Context, metrics []topology.Metric, from time.Time, period time.Duration,
+		n int) ([][]float64, error)
 	// Now returns how the pipeline is at this moment.
 	Now(ctx context.Context) (Now, error)
 	// Alarms returns all alarms and composites of the topology, with the times since then in which

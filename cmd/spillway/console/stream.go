@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// maxViewers is how many pages follow the stream at the same time. Each costs a connection and what
-	// it is sent; one too many loads itself again every refreshEvery.
+	// maxViewers is how many pages follow the stream at the same time. Each costs a connection and
+	// what it is sent; one too many loads itself again every refreshEvery.
 	maxViewers = 100
 	// viewerPatience is how long a page may take to read before its connection is closed.
 	viewerPatience = 10 * time.Second
@@ -153,7 +153,8 @@ func (s *stream) since(b *board, version int) (events [][]byte, latest int, chan
 	return events, b.version, b.changed, s.closed
 }
 
-// serve answers with the parts of the span as they change, until the client goes or the stream ends.
+// serve answers with the parts of the span as they change, until the client goes or the stream
+// ends.
 func (s *stream) serve(w http.ResponseWriter, r *http.Request, span string) {
 	b, ok := s.join(span)
 	if !ok {

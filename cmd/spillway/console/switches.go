@@ -72,7 +72,8 @@ func (c *Console) switchRoutes(mux *http.ServeMux) {
 		}
 		accepted, err := s.Send(r.Context(), n)
 		if err != nil {
-			return "", "/", errors.Join(fmt.Errorf("%s of %s were accepted", chart.Number(float64(accepted)), plural(int64(n), "event")), err)
+			return "", "/", errors.Join(fmt.Errorf("%s of %s were accepted", chart.Number(float64(accepted)),
+				plural(int64(n), "event")), err)
 		}
 		return plural(int64(accepted), "event") + " were accepted and are in the queue.", "/", nil
 	})
