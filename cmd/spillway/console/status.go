@@ -50,6 +50,9 @@ func status(t *topology.Topology, now seen[Now], alarms seen[[]Alarm], rate drai
 	switch {
 	case n.Store != "":
 		v.Class, v.Headline, v.Text = "bad", "The data directory needs attention", capital(shortTo(n.Store, maxError))
+	case len(v.Firing) > 0 && v.Firing[0].Name == t.Names.Alarm("delivery-down") && n.delivers():
+		v.Class, v.Headline, v.Text = "warn", "Everything is delivered again",
+			"Nothing waits. The alarm still fires: alarms are some minutes late."
 	case len(v.Firing) > 0 && v.Firing[0].Severity == topology.Critical:
 		v.Class, v.Headline, v.Text = "bad", capital(firstSentence(v.Firing[0].Meaning)), waits
 	case n.Degraded != "":
@@ -73,6 +76,12 @@ func status(t *topology.Topology, now seen[Now], alarms seen[[]Alarm], rate drai
 		}
 	}
 	return v
+}
+
+// delivers reports whether it is known by the second that what came in is delivered. On AWS nothing
+// is known by the second.
+func (n *Now) delivers() bool {
+	return n.Totals != nil && n.Messages == 0 && n.Degraded == "" && n.Canary == ""
 }
 
 // waitingText says what waits, and that it is safe.
