@@ -223,6 +223,7 @@ func TestWhatAnOutageCosts(t *testing.T) {
 		t.Skip("it counts half a million receives, which takes minutes with the race detector: run it without " +
 			"-race and -short")
 	}
+	t.Parallel()
 	type run struct {
 		usage   *usage
 		drained time.Duration

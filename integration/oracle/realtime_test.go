@@ -34,7 +34,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/message"
 )
 
-var realTime = flag.Duration("real", 4*time.Second, "how long the built binaries are killed in real time")
+var realTime = flag.Duration("real", 3*time.Second, "how long the built binaries are killed in real time")
 
 // timeFactor is by how much the visibility timeout of the events queue is shortened in real time.
 // All other numbers are those of production.
@@ -348,6 +348,7 @@ func TestTheBuiltBinariesLoseNoEventWhenKilled(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes a quarter of a minute: run it without -short")
 	}
+	t.Parallel()
 	s := uint64(time.Now().UnixNano() % 1e6)
 	if *seed >= 0 {
 		s = uint64(*seed)

@@ -37,6 +37,7 @@ var (
 const patience = 45 * time.Minute
 
 func TestWhateverFailsEveryAcceptedEventIsDeliveredOrADeadLetter(t *testing.T) {
+	t.Parallel()
 	first, n := 0, *seeds
 	if testing.Short() {
 		n = min(n, 10)
