@@ -271,6 +271,7 @@ func TestAStackIsDeployedOnceDestroyedAndItsQueuesAdopted(t *testing.T) {
 	compare(t, first.templates["eu-west-1"], c.read(t, "eu-west-1", n.Stack("eu-west-1")))
 
 	c.diagnose(t, n.Pipeline)
+	c.watch(t, n)
 
 	if again := c.deploy(t, &s); again.changed["eu-west-1"] || again.said != "" {
 		t.Errorf("a second deployment changed something, or said %q", again.said)

@@ -53,7 +53,7 @@ var ErrPartial = errors.New("a part is missing")
 
 // Priced is a Source that is charged for each Senders.
 type Priced interface {
-	// SendersPrice says what it would cost now, like "$0.02 for 4.1 GB of logs".
+	// SendersPrice says what it would cost now, like "$0.02 (4.1 GB)".
 	SendersPrice(ctx context.Context, since time.Duration) (string, error)
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
 // The codes with which AWS's services say the same.
@@ -98,6 +99,9 @@ func unreachable(err error, service string) string {
 			return fmt.Sprintf("there is no host %s: is the region right, and this machine online?", unknown.Name)
 		}
 		return fmt.Sprintf("%s can't be reached: %v", at, sending.Err)
+	}
+	if answer, is := errors.AsType[*smithyhttp.ResponseError](err); is {
+		return fmt.Sprintf("%s answered HTTP %d, and nothing that can be read", service, answer.HTTPStatusCode())
 	}
 	return fmt.Sprintf("%s: %v", service, err)
 }

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
 func TestAnErrorOfAWSSaysWhatToDo(t *testing.T) {
@@ -38,6 +40,9 @@ func TestAnErrorOfAWSSaysWhatToDo(t *testing.T) {
 		{answered("InternalFailure", ""), "cloudwatch answered InternalFailure: InternalFailure"},
 		{sending(&net.OpError{Op: "dial", Err: &net.DNSError{Name: "monitoring.eu-wset-1.amazonaws.com", IsNotFound: true}}),
 			"there is no host monitoring.eu-wset-1.amazonaws.com: is the region right"},
+		{&smithy.OperationError{ServiceID: "CloudWatch", OperationName: "GetMetricData", Err: &smithyhttp.ResponseError{
+			Response: &smithyhttp.Response{Response: &http.Response{StatusCode: 502}}, Err: errors.New("deserialization failed")}},
+			"cloudwatch answered HTTP 502, and nothing that can be read"},
 		{sending(errors.New("connection refused")), "monitoring.eu-west-1.amazonaws.com can't be reached: connection refused"},
 		{sending(context.DeadlineExceeded), "cloudwatch has not answered in time"},
 		{errors.New("get identity: get credentials: failed to refresh cached credentials, no EC2 role"), "no AWS credentials can be had"},

@@ -2,9 +2,7 @@ package awssource
 
 import (
 	"context"
-	"encoding/json"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,51 +11,9 @@ import (
 
 	"github.com/spillwayhq/spillway/cmd/spillway/console"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/integration/testutil/policytest"
 	"github.com/spillwayhq/spillway/shared/deadletter"
 )
-
-// oneOrMore is a string, or several.
-type oneOrMore []string
-
-func (o *oneOrMore) UnmarshalJSON(data []byte) error {
-	var one string
-	if json.Unmarshal(data, &one) == nil {
-		*o = oneOrMore{one}
-		return nil
-	}
-	return json.Unmarshal(data, (*[]string)(o))
-}
-
-// documented are the actions of the policy in docs/console.md.
-func documented(t *testing.T) []string {
-	t.Helper()
-	page, err := os.ReadFile(filepath.Join("..", "..", "..", "..", "docs", "console.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, after, _ := strings.Cut(string(page), "### Permissions")
-	text, _, _ := strings.Cut(after[strings.Index(after, "    {\n"):], "\n\n")
-	var policy struct {
-		Statement []struct {
-			Sid, Effect string
-			Action      oneOrMore
-			Resource    oneOrMore
-		}
-	}
-	if err := json.Unmarshal([]byte(text), &policy); err != nil {
-		t.Fatalf("%v\n%s", err, text)
-	}
-	actions := map[string]bool{}
-	for _, s := range policy.Statement {
-		if s.Effect != "Allow" || len(s.Resource) == 0 {
-			t.Errorf("the statement %s allows nothing", s.Sid)
-		}
-		for _, a := range s.Action {
-			actions[a] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(actions))
-}
 
 // use does everything that somebody may do with the page.
 func use(t *testing.T, c *cloud) {
@@ -134,9 +90,10 @@ func useDeadLetters(t *testing.T, s *Source, must func(error)) {
 
 // The policy on the page must be enough, and no more than that.
 func TestThePolicyOnThePageIsWhatThePageNeeds(t *testing.T) {
+	page := filepath.Join("..", "..", "..", "..", "docs", "console.md")
 	c := newCloud(t)
 	use(t, c)
-	if used, says := slices.Sorted(maps.Keys(c.needed)), documented(t); !slices.Equal(used, says) {
+	if used, says := slices.Sorted(maps.Keys(c.needed)), policytest.Actions(t, page, "### Permissions"); !slices.Equal(used, says) {
 		t.Errorf("the page needs\n%s\nand docs/console.md allows\n%s", strings.Join(used, "\n"), strings.Join(says, "\n"))
 	}
 }

@@ -101,7 +101,7 @@ func (r *senderReader) price(ctx context.Context, since time.Duration) (string, 
 			}
 		}
 	}
-	return fmt.Sprintf("about %s for %s of logs", dollars(prices.Usage{ScannedBytes: bytes}),
+	return fmt.Sprintf("about %s (%s)", dollars(prices.Usage{ScannedBytes: bytes}),
 		humanize.Bytes(uint64(max(0, bytes)))), nil
 }
 

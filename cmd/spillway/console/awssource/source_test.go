@@ -444,7 +444,7 @@ func TestSendersAreReadForAPriceThatIsNamedBefore(t *testing.T) {
 	s := c.open(t)
 	before := s.meter.total.ScannedBytes
 	price, err := s.SendersPrice(t.Context(), time.Hour)
-	if err != nil || price != "about $0.0200 for 4.0 GB of logs" || s.meter.total.ScannedBytes != before ||
+	if err != nil || price != "about $0.0200 (4.0 GB)" || s.meter.total.ScannedBytes != before ||
 		len(c.queries) > 0 {
 		t.Errorf("%s, %v, after %d queries", price, err, len(c.queries))
 	}
