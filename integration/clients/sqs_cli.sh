@@ -3,9 +3,8 @@
 #
 # The endpoint, the credentials and the region come from the environment: AWS_ENDPOINT_URL_SQS, AWS_ACCESS_KEY_ID,
 # AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION. The steps are those of sqs_boto3.py; each is a process, so there are fewer: boto3 has the
-# same code beneath. With the argument "sample" there are only those of one message, from the creation of its queue to its deletion.
+# same code beneath.
 set -euo pipefail
-sample=${1:-}
 
 export AWS_PAGER='' AWS_MAX_ATTEMPTS=1 # nothing is retried: an error is a finding
 tmp=$(mktemp -d)
@@ -29,16 +28,14 @@ fails() { # what error-code command…
 
 # Queues, attributes, tags.
 url=$(sqs create-queue --queue-name cli --attributes VisibilityTimeout=45 --tags team=data --query QueueUrl)
-if [ -z "$sample" ]; then
-  check 'get URL' "$(sqs get-queue-url --queue-name cli --query QueueUrl)" "$url"
-  check 'list' "$(sqs list-queues --queue-name-prefix cli --query 'QueueUrls[]')" "$url"
-  fails 'unknown queue' 'AWS.SimpleQueueService.NonExistentQueue|QueueDoesNotExist' get-queue-url --queue-name missing
-  fails 'FIFO queue' 'InvalidParameterValue|AWS.SimpleQueueService.UnsupportedOperation' create-queue --queue-name cli.fifo --attributes FifoQueue=true
-  sqs set-queue-attributes --queue-url "$url" --attributes VisibilityTimeout=30
-  check 'attribute' "$(sqs get-queue-attributes --queue-url "$url" --attribute-names All --query Attributes.VisibilityTimeout)" 30
-  sqs tag-queue --queue-url "$url" --tags cost=42
-  check 'tags' "$(sqs list-queue-tags --queue-url "$url" --query '[Tags.team, Tags.cost]')" "$(printf 'data\t42')"
-fi
+check 'get URL' "$(sqs get-queue-url --queue-name cli --query QueueUrl)" "$url"
+check 'list' "$(sqs list-queues --queue-name-prefix cli --query 'QueueUrls[]')" "$url"
+fails 'unknown queue' 'AWS.SimpleQueueService.NonExistentQueue|QueueDoesNotExist' get-queue-url --queue-name missing
+fails 'FIFO queue' 'InvalidParameterValue|AWS.SimpleQueueService.UnsupportedOperation' create-queue --queue-name cli.fifo --attributes FifoQueue=true
+sqs set-queue-attributes --queue-url "$url" --attributes VisibilityTimeout=30
+check 'attribute' "$(sqs get-queue-attributes --queue-url "$url" --attribute-names All --query Attributes.VisibilityTimeout)" 30
+sqs tag-queue --queue-url "$url" --tags cost=42
+check 'tags' "$(sqs list-queue-tags --queue-url "$url" --query '[Tags.team, Tags.cost]')" "$(printf 'data\t42')"
 
 # One message from a file, as the README shows it, with attributes of each type.
 printf '{"type":"track","userId":"ü","event":"Run Started"}' > "$tmp/event.json"
@@ -58,13 +55,6 @@ print(m["MessageId"], m["Body"], m["Attributes"]["ApproximateReceiveCount"], a["
 PY
 )" "${sent##*$'\t'} $(cat "$tmp/event.json") 1 1 client $raw"
 handle=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["Messages"][0]["ReceiptHandle"])' "$tmp/received.json")
-if [ -n "$sample" ]; then
-  sqs delete-message --queue-url "$url" --receipt-handle "$handle"
-  check 'deleted' "$(sqs get-queue-attributes --queue-url "$url" --attribute-names All \
-    --query 'Attributes.[ApproximateNumberOfMessages, ApproximateNumberOfMessagesNotVisible]')" "$(printf '0\t0')"
-  echo OK
-  exit
-fi
 sqs change-message-visibility --queue-url "$url" --receipt-handle "$handle" --visibility-timeout 0
 handle=$(sqs receive-message --queue-url "$url" --wait-time-seconds 5 --query 'Messages[0].ReceiptHandle')
 sqs delete-message --queue-url "$url" --receipt-handle "$handle"
