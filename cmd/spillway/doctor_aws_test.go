@@ -54,6 +54,11 @@ func account(t *testing.T) string {
 			fmt.Fprintf(w, page, "2", "ops@example.com", "arn:aws:sns:us-east-1:000000000000:spillway-alarms:1")
 		case r.Header.Get("X-Amz-Target") == "AmazonSSM.GetParameter":
 			w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+			if body, _ := io.ReadAll(r.Body); !strings.Contains(string(body), "/spillway/write-key") {
+				w.WriteHeader(http.StatusBadRequest)
+				_, _ = io.WriteString(w, `{"__type":"ParameterNotFound"}`)
+				return
+			}
 			_, _ = io.WriteString(w, `{"Parameter":{"Name":"/spillway/write-key","Value":"segmentkey","Version":1}}`)
 		default:
 			w.WriteHeader(http.StatusBadRequest)
@@ -101,6 +106,9 @@ func TestDoctorReadsADeployment(t *testing.T) {
 		if !strings.HasPrefix(got[check], want) {
 			t.Errorf("%s: %q, want %q", check, got[check], want)
 		}
+	}
+	if strings.Contains(out, "status site") {
+		t.Errorf("there is no status site, and doctor says %s", out)
 	}
 	_, _, err = spillway(t.Context(), "", "doctor", "--name=other")
 	if err == nil || !strings.Contains(err.Error(), "there is no pipeline other in us-east-1") {

@@ -7,8 +7,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/canary"
 )
 
-// addCanary creates the function that sends a canary event to the ingest endpoint. A schedule invokes
-// it.
+// addCanary creates the function that sends a canary event to the ingest endpoint. A schedule
+// invokes it.
 func (p *pipeline) addCanary() {
 	if !p.settings.Canary {
 		return
@@ -23,8 +23,8 @@ func (p *pipeline) addCanary() {
 	p.grantComparison(fn)
 }
 
-// grantComparison allows the function what package traffic reads. Metrics and the results of queries
-// have no resource that a policy could name.
+// grantComparison allows the function what package traffic reads. Metrics and the results of
+// queries have no resource that a policy could name.
 func (p *pipeline) grantComparison(f function) {
 	var logs []*string
 	for _, name := range []string{p.topology.Names.IngestFunction, p.topology.Names.DeliverFunction,

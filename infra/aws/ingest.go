@@ -64,9 +64,6 @@ func (p *pipeline) addIngest() {
 	} else {
 		p.endpoint = p.newHTTPAPI(ingest)
 	}
-	if len(p.settings.StatusRegions) > 0 {
-		p.tellIngestURL()
-	}
 }
 
 func (p *pipeline) newFunctionURL(ingest function) endpoint {

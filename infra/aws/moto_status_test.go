@@ -57,14 +57,28 @@ func TestTheStackOfAStatusRegionIsDeployedAndItsFunctionWritesTheSite(t *testing
 		}
 	}
 
+	got := c.doctor(t, s.Name)
+	for check, want := range map[string]string{
+		"function spillway-status in eu-west-3": "ok: active", "status site in eu-west-3": "ok: it was written ",
+		"subscriptions spillway-tickets in eu-west-3": "warning: nobody is told",
+		"function spillway-status in eu-central-1":    "failed: does not exist",
+		"status site in eu-central-1":                 "ok: it was written ",
+		"status page": "failed: none of the stacks spillway-eu-central-1-status, spillway-eu-west-3-status says " +
+			"where it is",
+	} {
+		if !strings.HasPrefix(got[check], want) {
+			t.Errorf("doctor finds of %s: %q, want %q", check, got[check], want)
+		}
+	}
+
 	c.destroy(t, "eu-west-3", &s)
 	if _, _, err := c.siteIn("eu-west-3").Read(t.Context(), "index.html"); err != nil {
 		t.Errorf("the site did not survive its stack: %v", err)
 	}
 }
 
-// forgetPolicy removes the policy of a status region's bucket: moto applies what it denies without TLS
-// to whoever comes, and itself has no TLS.
+// forgetPolicy removes the policy of a status region's bucket: moto applies what it denies without
+// TLS to whoever comes, and itself has no TLS.
 func (c *cloud) forgetPolicy(t *testing.T, region string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodDelete,

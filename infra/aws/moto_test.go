@@ -196,9 +196,9 @@ func (c *cloud) read(t *testing.T, region, stack string) map[string]physical {
 	return all
 }
 
-// diagnose lets `spillway doctor` check the pipeline of a stack that has just been deployed: what it
-// compares with the topology is as the stack made it, nobody is subscribed, and no parameter exists.
-func (c *cloud) diagnose(t *testing.T, pipeline string) {
+// doctor lets `spillway doctor` check a pipeline, and returns what it found by check: "ok: all is
+// well".
+func (c *cloud) doctor(t *testing.T, pipeline string) map[string]string {
 	t.Helper()
 	ingest := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, `{"success":true}`)
@@ -216,6 +216,15 @@ func (c *cloud) diagnose(t *testing.T, pipeline string) {
 	for _, check := range report.Checks {
 		got[check.Check] = check.Result + ": " + check.Says
 	}
+	return got
+}
+
+// diagnose lets `spillway doctor` check the pipeline of a stack that has just been deployed: what
+// it compares with the topology is as the stack made it, nobody is subscribed, and no parameter
+// exists.
+func (c *cloud) diagnose(t *testing.T, pipeline string) {
+	t.Helper()
+	got := c.doctor(t, pipeline)
 	n, err := topology.NewNames(pipeline)
 	if err != nil {
 		t.Fatal(err)

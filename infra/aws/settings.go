@@ -78,8 +78,8 @@ type settings struct {
 	PermissionsBoundary   string   // ARN of an IAM policy, for every role; empty: none
 	Tags                  map[string]string
 	TerminationProtection bool
-	// Where the status site is, which is none of Regions; empty: there is none. CloudFront reads the
-	// first, and falls back to the second.
+	// Where the status site is, which is none of Regions; empty: there is none. CloudFront reads
+	// the first, and falls back to the second.
 	StatusRegions     []string
 	StatusDomain      string // of the status site; empty: CloudFront's own
 	StatusCertificate string // ARN, of StatusDomain

@@ -105,6 +105,7 @@ func newPipeline(app constructs.Construct, region string, settings *settings, en
 		t.Names.TicketTopic: p.newTopic("Tickets", t.Names.TicketTopic, " tickets", settings.ticketEmails()),
 	})
 	p.addDashboard()
+	p.tellOfStatus()
 	p.addOutputs()
 }
 

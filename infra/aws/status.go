@@ -144,11 +144,23 @@ func (s *stack) arnIn(region, service, resource string) *string {
 		Resource: jsii.String(resource)})
 }
 
-// tellIngestURL writes the ingest endpoint's URL where the status function, in another region,
-// finds it: API Gateway makes up the host. It stands only where there is a status site.
-func (p *pipeline) tellIngestURL() {
-	awsssm.NewStringParameter(p.Stack, jsii.String("IngestUrlParameter"), &awsssm.StringParameterProps{
-		ParameterName: jsii.String(p.topology.Names.Parameter(topology.IngestURLParameter)), StringValue: p.endpoint.url,
-		Description: jsii.String("ingest endpoint of this region, for the status function"),
-	})
+// tellOfStatus writes parameters, only where there is a status site: the ingest endpoint's URL for
+// the status function, which is in another region, because API Gateway makes up the host; and for
+// `spillway doctor` where the site is.
+func (p *pipeline) tellOfStatus() {
+	n := p.topology.Names
+	tell := func(id, name, description string, value *string) {
+		awsssm.NewStringParameter(p.Stack, jsii.String(id), &awsssm.StringParameterProps{
+			ParameterName: jsii.String(n.Parameter(name)), StringValue: value, Description: jsii.String(description),
+		})
+	}
+	if len(p.settings.StatusRegions) == 0 {
+		return
+	}
+	tell("StatusRegionsParameter", topology.StatusRegionsParameter, "the regions with the status site",
+		jsii.String(strings.Join(p.settings.StatusRegions, ",")))
+	if p.endpoint.url != nil {
+		tell("IngestUrlParameter", topology.IngestURLParameter, "ingest endpoint of this region, for the status function",
+			p.endpoint.url)
+	}
 }

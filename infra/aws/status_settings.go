@@ -15,7 +15,8 @@ import (
 const maxStatusRegions = 2
 
 var statusRegion = setting{
-	"statusRegion", "be one or two AWS regions, none of them the pipeline's, like eu-central-1 or eu-central-1,eu-west-3, " +
+	"statusRegion", "be one or two AWS regions, none of them the pipeline's, like eu-central-1 or " +
+		"eu-central-1,eu-west-3, " +
 		"or none",
 	func(s *settings, text string) error {
 		s.StatusRegions = split(text)
@@ -82,7 +83,8 @@ func (s *settings) validateStatus(fail func(string, ...any), partitions map[stri
 			fail("statusRegion must be none of the pipeline's regions, because the status site must stand when they do not, "+
 				"has %q", region)
 		case partitions[region] != "aws":
-			fail("statusRegion must be of the partition aws, because this stack needs what CloudFront has only there, and %q is "+
+			fail("statusRegion must be of the partition aws, because this stack needs what CloudFront has only there, "+
+				"and %q is "+
 				"of %s: write the site with spillway status render, and host it yourself", region, partitions[region])
 		case len(s.Regions) > 0 && partitions[s.Regions[0]] != partitions[region]:
 			fail("statusRegion must be of the pipeline's partition, because an account is: %q is of %s, and %q of %s",

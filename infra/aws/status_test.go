@@ -363,13 +363,16 @@ func TestTheStacksOfAStatusSiteReferToNoOtherStack(t *testing.T) {
 	}
 }
 
-func TestThePipelineTellsWhereItsIngestEndpointIsIfThereIsAStatusSite(t *testing.T) {
-	for _, p := range statusSites()["eu-west-1"].exactly(t, 1, "AWS::SSM::Parameter") {
-		if p.at("Name") != "/spillway/ingest-url" || p.at("Type") != "String" ||
-			!strings.Contains(text(p.at("Value")), "IngestApi") {
+func TestThePipelineTellsWhereItsIngestEndpointAndItsStatusSiteAre(t *testing.T) {
+	tmpl := statusSites()["eu-west-1"]
+	for name, value := range map[string]string{"/spillway/ingest-url": "IngestApi",
+		"/spillway/status-regions": `"eu-central-1,eu-west-3"`} {
+		p := tmpl.named(t, "AWS::SSM::Parameter", "Name", name)
+		if p.at("Type") != "String" || !strings.Contains(text(p.at("Value")), value) {
 			t.Errorf("the parameter is %s", text(p.Properties))
 		}
 	}
+	tmpl.exactly(t, 2, "AWS::SSM::Parameter")
 	without, _ := defaults(t)
 	without.exactly(t, 0, "AWS::SSM::Parameter")
 }

@@ -19,6 +19,11 @@ const (
 // for /health, because API Gateway makes up the host.
 const IngestURLParameter = "ingest-url"
 
+// StatusRegionsParameter is the name of the SSM parameter, for Names.Parameter, with the status
+// regions separated by commas. Each region of the pipeline has one, so that `spillway doctor` finds
+// the site.
+const StatusRegionsParameter = "status-regions"
+
 // StatusFile is the name of the file with the site's title, logo and components, beside the
 // function's binary. It is there only if the setting statusSite names one.
 const StatusFile = "status-site.json"

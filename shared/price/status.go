@@ -16,8 +16,8 @@ const (
 	StatusOtherGets = 2
 	// StatusPageBytes is the size of the page as CloudFront sends it, compressed and with headers.
 	StatusPageBytes = 8_000
-	// statusCalls are those to CloudWatch for each of the pipeline's regions: alarms, canaries, and the
-	// age of the oldest event, which is only asked for while something waits.
+	// statusCalls are those to CloudWatch for each of the pipeline's regions: alarms, canaries, and
+	// the age of the oldest event, which is only asked for while something waits.
 	statusCalls = 3
 	// statusTime is how long it takes, and healthTime a request to /health.
 	statusTime = time.Second

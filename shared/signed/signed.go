@@ -48,6 +48,11 @@ func Lambda(c aws.Config) *Client { return &Client{config: c, service: "lambda",
 // SNS is a client of SNS.
 func SNS(c aws.Config) *Client { return &Client{config: c, service: "sns", variable: "SNS"} }
 
+// CloudFormation is a client of CloudFormation.
+func CloudFormation(c aws.Config) *Client {
+	return &Client{config: c, service: "cloudformation", variable: "CLOUDFORMATION"}
+}
+
 // A Function is what Lambda says of one.
 type Function struct {
 	State, StateReason                       string

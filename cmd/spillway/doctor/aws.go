@@ -36,7 +36,7 @@ func Deployed(ctx context.Context, c aws.Config, names topology.Names, ingestURL
 	t := f.topology(names)
 	environment := f.environment()
 	topics := f.topics(&t)
-	s := r.second(ctx, &t, topics, environment,
+	s := r.second(ctx, &f, &t, topics, environment,
 		cmp.Or(ingestURL, environment[deployed.VarPublicURL], environment[deployed.VarIngestURL]))
 	return newReport(names.Pipeline, c.Region, judge(&t, &f, &s, environment, topics)), nil
 }
@@ -149,7 +149,7 @@ func judge(t *topology.Topology, f *first, s *second, environment map[string]str
 	if dead := f.queues[n.DeadLetterQueue]; dead.err == nil {
 		checks = append(checks, judgeDeadLetters(messages(dead.value), "--name "+n.Pipeline))
 	}
-	return checks
+	return append(checks, judgeSite(n, &s.site, time.Now())...)
 }
 
 // judgeDeployedQueue also checks that the queue refuses requests without TLS: one that somebody has

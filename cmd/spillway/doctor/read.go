@@ -71,6 +71,7 @@ type second struct {
 	health     *read[answer]                   // nil: the endpoint's URL is not known
 	segment    *read[answer]                   // nil: the host is not known
 	calls      read[error]
+	site       site
 }
 
 // A reader reads what AWS has of a pipeline.
@@ -168,9 +169,9 @@ func clockSkew(out *sqs.GetQueueUrlOutput) read[time.Duration] {
 	return read[time.Duration]{value: server.Sub(here)}
 }
 
-// second reads what follows: t is the topology as it is deployed, environment the variables of all
-// functions together, and ingestURL that of the endpoint, if it is known.
-func (r *reader) second(ctx context.Context, t *topology.Topology, topics []string, environment map[string]string,
+// second reads what follows from the first: t is the topology as it is deployed, environment the
+// variables of all functions together, and ingestURL that of the endpoint, if it is known.
+func (r *reader) second(ctx context.Context, f *first, t *topology.Topology, topics []string, environment map[string]string,
 	ingestURL string) second {
 	var s second
 	var reading sync.WaitGroup
@@ -199,6 +200,7 @@ func (r *reader) second(ctx context.Context, t *topology.Topology, topics []stri
 			})
 		})
 	})
+	reading.Go(func() { s.site = r.site(ctx, f.queues[t.Names.EventsQueue].value["QueueArn"]) })
 	reading.Go(func() {
 		if ingestURL != "" {
 			answered := get(ctx, r.client, strings.TrimRight(ingestURL, "/")+"/health")

@@ -82,8 +82,8 @@ func Pipeline(s Settings) price.Pipeline {
 	return p
 }
 
-// StatusSite describes the deployed status site in so many regions, whose page is loaded so often in a
-// month.
+// StatusSite describes the deployed status site in so many regions, whose page is loaded so often
+// in a month.
 func StatusSite(regions int, views float64) price.StatusSite {
 	site := topology.NewStatusSite(topology.DefaultOptions())
 	written := []emf.Metric{{Name: "StatusWritten", Unit: emf.Count, Values: []float64{1}}}
