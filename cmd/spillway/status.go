@@ -65,7 +65,8 @@ func (m *statusMessage) registerState(c *cobra.Command) {
 // message reads the text, once it is clear that it can be confirmed.
 func (m *statusMessage) message(in io.Reader) (status.Message, error) {
 	if m.Public() && !m.yes && !terminal.Is(in) {
-		return status.Message{}, errors.New("can't ask for confirmation, because standard input is not a terminal: give --yes " +
+		return status.Message{}, errors.New("can't ask for confirmation, because standard input is not a terminal: " +
+			"give --yes " +
 			"to publish without confirmation")
 	}
 	if m.text == "-" {

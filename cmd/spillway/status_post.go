@@ -19,10 +19,12 @@ func newStatusPost(f *statussite.Flags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "post",
 		Short: "Open an incident",
-		Long: usage.Help("Opens an incident, which stays open until you resolve it. While it is open, its components open no " +
+		Long: usage.Help("Opens an incident, which stays open until you resolve it. While it is open, its " +
+			"components open no " +
 			"automatic one. If there is an automatic one already, write to that with update instead."),
-		Example: "  spillway status post --title 'Segment is down' --text 'Events are safe.' --component delivery --impact major",
-		Args:    usage.NoArguments,
+		Example: "  spillway status post --title 'Segment is down' --text 'Events are safe.' --component delivery " +
+			"--impact major",
+		Args: usage.NoArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return m.post(c.Context(), c.InOrStdin(), c.OutOrStdout())
 		},

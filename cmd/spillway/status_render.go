@@ -30,9 +30,10 @@ func newStatusRender(f *statussite.Flags) *cobra.Command {
 			"anything that serves files.",
 			"The document is that of the pipeline, or with --document a file like the site's status.json, beside which the "+
 				"months are in a folder history. --site is a file with title, logo, links and names: docs/status.md describes it."),
-		Example: "  spillway status render --out site\n  spillway status render --document status.json --site site.json --out site",
-		Args:    usage.NoArguments,
-		RunE:    func(c *cobra.Command, _ []string) error { return r.run(c.Context(), c.OutOrStdout()) },
+		Example: "  spillway status render --out site\n  spillway status render --document status.json --site site.json " +
+			"--out site",
+		Args: usage.NoArguments,
+		RunE: func(c *cobra.Command, _ []string) error { return r.run(c.Context(), c.OutOrStdout()) },
 	}
 	c.Flags().StringVar(&r.out, "out", "", "`directory` to write to; files of the same name are replaced")
 	c.Flags().StringVar(&r.document, "document", "", "`file` with the status document (default: the pipeline's)")
@@ -64,7 +65,8 @@ func (r *renderFlags) run(ctx context.Context, out io.Writer) error {
 }
 
 // read finds what is rendered.
-func (r *renderFlags) read(ctx context.Context) (site status.Site, d status.Document, months []status.Month, err error) {
+func (r *renderFlags) read(ctx context.Context) (site status.Site, d status.Document, months []status.Month,
+	err error) {
 	var k *status.Keeper
 	where := r.document
 	if r.document == "" {

@@ -90,5 +90,6 @@ func moment(flag, text string) (time.Time, error) {
 			return t.UTC(), nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("%s must be a time like 2026-12-03T09:00Z, or 2026-12-03 09:00 in UTC, or now, is %q", flag, text)
+	return time.Time{}, fmt.Errorf("%s must be a time like 2026-12-03T09:00Z, or 2026-12-03 09:00 in UTC, or now, is %q",
+		flag, text)
 }

@@ -20,7 +20,8 @@ func newStatusShow(f *statussite.Flags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "show",
 		Short: "Show what customers read",
-		Long: usage.Help("Shows the state of each component as the page says it, and the incidents and maintenance that are not " +
+		Long: usage.Help("Shows the state of each component as the page says it, and the incidents and maintenance " +
+			"that are not " +
 			"over, with their IDs. --json prints the whole document, which is also the site's status.json."),
 		Args: usage.NoArguments,
 		RunE: func(c *cobra.Command, _ []string) error {

@@ -25,9 +25,10 @@ func statusData(t *testing.T, delivery status.Sight) (dir string) {
 	k := &status.Keeper{Store: store}
 	age := 7 * time.Minute
 	for ago := 2 * time.Minute; ago >= 0; ago -= time.Minute {
-		if _, err := k.Observe(t.Context(), status.Observation{At: time.Now().Add(-ago), Writer: "test", Regions: []status.Region{
-			{Name: "local", Ingest: status.Up, Delivery: delivery, Oldest: &age},
-		}}); err != nil {
+		if _, err := k.Observe(t.Context(),
+			status.Observation{At: time.Now().Add(-ago), Writer: "test", Regions: []status.Region{
+				{Name: "local", Ingest: status.Up, Delivery: delivery, Oldest: &age},
+			}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -54,7 +55,8 @@ func statusDocument(t *testing.T, dir string) (d status.Document) {
 func TestAnOperatorPostsUpdatesAndResolvesAnIncident(t *testing.T) {
 	t.Parallel()
 	dir := statusData(t, status.Up)
-	posted := statusRun(t, dir, "post", "--title", "Some events come twice", "--text", "See <https://example.com/twice>.\n",
+	posted := statusRun(t, dir, "post", "--title", "Some events come twice", "--text",
+		"See <https://example.com/twice>.\n",
 		"--component", "delivery", "--impact", "minor")
 	d := statusDocument(t, dir)
 	if len(d.Incidents) != 1 {
@@ -94,7 +96,8 @@ func TestAnUpdateWithoutAnIDGoesToTheAutomaticIncident(t *testing.T) {
 	if !i.KeepOpen || i.Part != status.Delivery || i.Title != "Segment is away" || len(i.Updates) != 2 {
 		t.Errorf("the incident is %+v", i)
 	}
-	if got := statusRun(t, dir, "show"); !strings.Contains(got, "Events are not delivered. Events are accepted and safe.") {
+	if got := statusRun(t, dir, "show"); !strings.Contains(got,
+		"Events are not delivered. Events are accepted and safe.") {
 		t.Errorf("show says\n%s", got)
 	}
 }
@@ -103,7 +106,8 @@ func TestAnOperatorSchedulesMaintenanceAndCancelsIt(t *testing.T) {
 	t.Parallel()
 	dir := statusData(t, status.Up)
 	from := time.Now().UTC().AddDate(0, 0, 3).Format("2006-01-02") + " 09:00"
-	out := statusRun(t, dir, "schedule", "--title", "New database", "--from", from, "--for", "2h", "--component", "delivery")
+	out := statusRun(t, dir, "schedule", "--title", "New database", "--from", from, "--for", "2h", "--component",
+		"delivery")
 	d := statusDocument(t, dir)
 	if len(d.Maintenances) != 1 || !strings.Contains(out, from+" to "+from[:11]+"11:00 UTC") {
 		t.Fatalf("it says %q, and there are %d maintenances", out, len(d.Maintenances))
@@ -128,7 +132,8 @@ func TestTheSiteIsRenderedFromADocument(t *testing.T) {
 		t.Fatal(err)
 	}
 	document := filepath.Join(dir, statussite.Folder, status.DocumentFile)
-	if _, _, err := spillway(t.Context(), "", "status", "render", "--document", document, "--site", site, "--out", out); err != nil {
+	if _, _, err := spillway(t.Context(), "", "status", "render", "--document", document, "--site", site, "--out",
+		out); err != nil {
 		t.Fatal(err)
 	}
 	page, err := os.ReadFile(filepath.Join(out, "index.html"))
@@ -171,7 +176,8 @@ func TestErrorsOfTheStatusSiteSayWhatToDo(t *testing.T) {
 		{"an unknown incident", `unknown incident or maintenance "x"`, []string{"resolve", "x"}},
 		{"a text without quotes", "quote a text of several words", []string{"update", "back", "soon"}},
 		{"no time", "maintenance needs --title, --from, and --until or --for", []string{"schedule", "--title", "x"}},
-		{"a wrong time", "--from must be a time like", []string{"schedule", "--title", "x", "--from", "tomorrow", "--for", "1h"}},
+		{"a wrong time", "--from must be a time like",
+			[]string{"schedule", "--title", "x", "--from", "tomorrow", "--for", "1h"}},
 		{"a time that is past", "must end in the future",
 			[]string{"schedule", "--title", "x", "--from", "2020-01-01 09:00", "--for", "1h"}},
 		{"an end before the beginning", "must end after it begins",

@@ -21,9 +21,11 @@ func newStatusUpdate(f *statussite.Flags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "update [ID]",
 		Short: "Write to an incident or maintenance",
-		Long: usage.Help("Adds a text to an incident or maintenance that is not over, or changes its title, impact, phase or "+
+		Long: usage.Help("Adds a text to an incident or maintenance that is not over, or changes its title, impact, "+
+			"phase or "+
 			"components. ID is one of `spillway status show`; without it, it is the only incident that is open.",
-			"An automatic incident still closes by itself, without changing what you wrote. --keep-open keeps it open until you "+
+			"An automatic incident still closes by itself, without changing what you wrote. --keep-open keeps it open "+
+				"until you "+
 				"resolve it."),
 		Example: "  spillway status update --text 'Segment says: back within the hour.' --phase identified --keep-open",
 		Args:    oneID,
@@ -43,8 +45,9 @@ func newStatusUpdate(f *statussite.Flags) *cobra.Command {
 	}
 	m.register(c, true)
 	m.registerState(c)
-	c.Flags().BoolVar(&m.keepOpen, "keep-open", false, "only an operator resolves the incident (--keep-open=false: it closes by "+
-		"itself again)")
+	c.Flags().BoolVar(&m.keepOpen, "keep-open", false,
+		"only an operator resolves the incident (--keep-open=false: it closes by "+
+			"itself again)")
 	return c
 }
 
@@ -55,7 +58,8 @@ func newStatusResolve(f *statussite.Flags) *cobra.Command {
 		Short: "Close an incident, or end or cancel maintenance",
 		Long: usage.Help("Closes an incident, ends maintenance, or cancels it if it has not begun. ID is one of `spillway "+
 			"status show`; without it, it is the only incident that is open.",
-			"If the pipeline still is as bad as it was, no automatic incident opens until it has been well for 10 minutes: what "+
+			"If the pipeline still is as bad as it was, no automatic incident opens until it has been well for 10 "+
+				"minutes: what "+
 				"you say counts. The state of its components is shown all the same."),
 		Example: "  spillway status resolve --text 'All events of the morning are delivered.'",
 		Args:    oneID,
@@ -76,7 +80,8 @@ func newStatusResolve(f *statussite.Flags) *cobra.Command {
 
 func oneID(c *cobra.Command, args []string) error {
 	if len(args) > 1 {
-		return fmt.Errorf("%s takes one ID, got %q: quote a text of several words, and give it with --text", c.CommandPath(), args)
+		return fmt.Errorf("%s takes one ID, got %q: quote a text of several words, and give it with --text", c.CommandPath(),
+			args)
 	}
 	return nil
 }
@@ -102,7 +107,8 @@ func (m *statusMessage) edit(ctx context.Context, in io.Reader, out io.Writer, i
 	if err != nil {
 		return err
 	}
-	if x := e.message; planned && (x.Title != "" || x.Impact != "" || x.Phase != "" || len(x.Components) > 0 || x.KeepOpen != nil) {
+	if x := e.message; planned &&
+		(x.Title != "" || x.Impact != "" || x.Phase != "" || len(x.Components) > 0 || x.KeepOpen != nil) {
 		return fmt.Errorf("%s is maintenance, which takes --text only", id)
 	}
 	if confirmed, err := m.confirm(in, out, e.ask); err != nil || !confirmed {

@@ -39,8 +39,9 @@ type (
 	}
 )
 
-// feed writes the Atom feed: an entry for each incident and maintenance, whose ID stays the same while
-// it changes, and whose content has all its updates, newest first. A reader shows it again after each.
+// feed writes the Atom feed: an entry for each incident and maintenance, whose ID stays the same
+// while it changes, and whose content has all its updates, newest first. A reader shows it again
+// after each.
 func feed(s *Site, d *Document) []byte {
 	f := atomFeed{
 		ID: urn(s, "feed"), Title: s.title() + ": incidents and maintenance", Updated: atomTime(later(d.ChangedAt, epoch)),
@@ -80,7 +81,8 @@ func (f *atomFeed) add(link, id, title string, published, updated time.Time, upd
 	e.Content.Type = "html"
 	var b bytes.Buffer
 	for _, u := range slices.Backward(updates) {
-		b.WriteString("<p><strong>" + phaseWords[u.Phase] + "</strong> (" + stamp(u.At) + ")<br>" + string(linked(u.Text)) + "</p>\n")
+		b.WriteString("<p><strong>" + phaseWords[u.Phase] + "</strong> (" + stamp(u.At) + ")<br>" + string(linked(u.Text)) +
+			"</p>\n")
 	}
 	e.Content.Text = b.String()
 	f.Entries = append(f.Entries, e)

@@ -27,8 +27,8 @@ func pageSizes(t *testing.T, files map[string][]byte) (largest int) {
 	return largest
 }
 
-// A component changes its state as often as hysteresis lets it. The keeper comes by every 100th time, as
-// one comes by that could not write for a day.
+// A component changes its state as often as hysteresis lets it. The keeper comes by every 100th
+// time, as one comes by that could not write for a day.
 func TestAfterTenThousandChangesTheDocumentIsSmallAndTheMonthsHaveAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newMemory()
@@ -89,7 +89,8 @@ func full() (status.Site, status.Document) {
 	long := func(what string, n int) string { return strings.Repeat(what+" ", n)[:n] }
 	site := status.Site{Title: long("W", 60), URL: "https://status.example.com", Regions: map[string]string{}}
 	for n := range 6 {
-		site.Links = append(site.Links, status.Link{Text: long("link", 59) + fmt.Sprint(n), URL: "https://example.com/" + strings.Repeat("x", 400)})
+		site.Links = append(site.Links,
+			status.Link{Text: long("link", 59) + fmt.Sprint(n), URL: "https://example.com/" + strings.Repeat("x", 400)})
 	}
 	d := status.New()
 	var regions []status.Region
@@ -106,12 +107,15 @@ func full() (status.Site, status.Document) {
 		now = now.Add(13 * time.Hour)
 	}
 	for n := range 20 {
-		must(d.Post(status.Message{Title: long("<b>title", 119) + fmt.Sprint(n)[:1], Text: strings.TrimSpace(long("<&\"'>", 2000))}, now))
+		must(d.Post(status.Message{Title: long("<b>title", 119) + fmt.Sprint(n)[:1],
+			Text: strings.TrimSpace(long("<&\"'>", 2000))}, now))
 		for range 30 {
-			must(d.Update(d.Incidents[0].ID, status.Message{Text: strings.TrimSpace(long("https://example.com/<&>", 2000))}, now))
+			must(d.Update(d.Incidents[0].ID, status.Message{Text: strings.TrimSpace(long("https://example.com/<&>", 2000))},
+				now))
 		}
 		if n < 19 {
-			must(d.Schedule(status.Work{Title: fmt.Sprintf("work %d", n), Text: strings.TrimSpace(long("&&&&", 2000)), From: now.Add(time.Hour),
+			must(d.Schedule(status.Work{Title: fmt.Sprintf("work %d", n), Text: strings.TrimSpace(long("&&&&", 2000)),
+				From:  now.Add(time.Hour),
 				Until: now.Add(2 * time.Hour)}, now))
 		}
 	}
@@ -176,7 +180,8 @@ func TestWhatIsCutWhileTheMonthCannotBeWrittenIsCounted(t *testing.T) {
 			t.Error("what was cut is not counted")
 		}
 		store.fail = nil
-		if d, err := k.Edit(t.Context(), func(*status.Document, time.Time) error { return nil }); err != nil || len(d.Pending) != 0 {
+		if d, err := k.Edit(t.Context(), func(*status.Document, time.Time) error { return nil }); err != nil ||
+			len(d.Pending) != 0 {
 			t.Errorf("when it can be written again, %v are pending: %v", d.Pending, err)
 		}
 	})

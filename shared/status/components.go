@@ -156,8 +156,8 @@ func (d *Day) sum(o *Day) {
 	d.Unknown += o.Unknown
 }
 
-// uptime is the part of the measured time without an outage. It is rounded down: 100 % is said only of
-// no outage at all.
+// uptime is the part of the measured time without an outage. It is rounded down: 100 % is said only
+// of no outage at all.
 func (d *Day) uptime() string {
 	measured := d.Operational + d.Degraded + d.Outage
 	if measured == 0 {
@@ -179,7 +179,8 @@ func (d *Day) text() string {
 	}{
 		{d.Outage, "down"}, {d.Degraded, "degraded"}, {d.Maintenance, "under maintenance"}, {d.Unknown, "not known"},
 	} {
-		if p.seconds == 0 || p.what == "not known" && p.seconds < int(unknownSaid/time.Second) && len(parts) == 0 && d.known() > 0 {
+		if p.seconds == 0 || p.what == "not known" && p.seconds < int(unknownSaid/time.Second) && len(parts) == 0 &&
+			d.known() > 0 {
 			continue
 		}
 		parts = append(parts, p.what+" for "+minutes(p.seconds))
@@ -187,7 +188,8 @@ func (d *Day) text() string {
 	return strings.Join(parts, ", ")
 }
 
-// unknownSaid is how much of a day must be unknown before a page says so: less is a poll that was late.
+// unknownSaid is how much of a day must be unknown before a page says so: less is a poll that was
+// late.
 const unknownSaid = 15 * time.Minute
 
 // minutes writes seconds as minutes, in which pages count: 59 s are less than one.

@@ -9,15 +9,16 @@ import (
 // History is how many days the page shows as bars, today among them.
 const History = 90
 
-// StaleAfter is how long what was seen is taken to last when nobody looks again: three polls. The page
-// then says that it is out of date.
+// StaleAfter is how long what was seen is taken to last when nobody looks again: three polls. The
+// page then says that it is out of date.
 const StaleAfter = 3 * time.Minute
 
 const dateForm = "2006-01-02"
 
-// A Day is how many seconds of a day in UTC a component was in each state. What is missing to 86,400
-// was before the first observation, or is still to come. The time between two observations counts
-// with the state that the first one saw, for at most three minutes; the rest of it is unknown.
+// A Day is how many seconds of a day in UTC a component was in each state. What is missing to
+// 86,400 was before the first observation, or is still to come. The time between two observations
+// counts with the state that the first one saw, for at most three minutes; the rest of it is
+// unknown.
 type Day struct {
 	Date        string `json:"date"` // 2026-11-27
 	Operational int    `json:"operational,omitempty"`
@@ -31,7 +32,8 @@ const daySeconds = 24 * 60 * 60
 
 func (d *Day) valid() bool {
 	_, err := time.Parse(dateForm, d.Date)
-	return err == nil && min(d.Operational, d.Degraded, d.Outage, d.Maintenance, d.Unknown) >= 0 && d.seconds() <= daySeconds
+	return err == nil && min(d.Operational, d.Degraded, d.Outage, d.Maintenance, d.Unknown) >= 0 &&
+		d.seconds() <= daySeconds
 }
 
 func (d *Day) seconds() int {
@@ -72,8 +74,8 @@ func (d *Day) add(s State, seconds int) {
 	}
 }
 
-// account adds the time from one observation to the next to the days of a component. Of a gap of more
-// than 90 days only the last 90 have a bar.
+// account adds the time from one observation to the next to the days of a component. Of a gap of
+// more than 90 days only the last 90 have a bar.
 func (c *Component) account(from, to time.Time) {
 	if first := midnight(to).AddDate(0, 0, 1-History); from.Before(first) {
 		from = first

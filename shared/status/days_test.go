@@ -34,19 +34,23 @@ func TestTheTimeBetweenTwoLooksCountsWithWhatTheFirstOneSaw(t *testing.T) {
 		want  []status.Day
 	}{
 		{"one look", []any{"2026-11-27 10:00:00", status.Up}, nil},
-		{"a minute down", []any{"2026-11-27 10:00:00", status.Down, "2026-11-27 10:01:00", status.Up, "2026-11-27 10:01:07", status.Up},
+		{"a minute down", []any{"2026-11-27 10:00:00", status.Down, "2026-11-27 10:01:00", status.Up, "2026-11-27 10:01:07",
+			status.Up},
 			[]status.Day{{Date: "2026-11-27", Operational: 7, Outage: 60}}},
-		{"over midnight", []any{"2026-11-27 23:59:20", status.Down, "2026-11-28 00:00:50", status.Slow, "2026-11-28 00:01:00", status.Up},
+		{"over midnight", []any{"2026-11-27 23:59:20", status.Down, "2026-11-28 00:00:50", status.Slow, "2026-11-28 00:01:00",
+			status.Up},
 			[]status.Day{{Date: "2026-11-27", Outage: 40}, {Date: "2026-11-28", Outage: 50, Degraded: 10}}},
 		{"exactly at midnight", []any{"2026-11-27 23:59:00", status.Up, "2026-11-28 00:00:00", status.Up},
 			[]status.Day{{Date: "2026-11-27", Operational: 60}}},
 		{"over a month's end", []any{"2026-11-30 23:59:30", status.Up, "2026-12-01 00:00:30", status.Up},
 			[]status.Day{{Date: "2026-11-30", Operational: 30}, {Date: "2026-12-01", Operational: 30}}},
 		{"over a leap day", each("2028-02-28 23:59:00", "2028-03-01 00:02:00", status.Down),
-			[]status.Day{{Date: "2028-02-28", Outage: 60}, {Date: "2028-02-29", Outage: 86400}, {Date: "2028-03-01", Outage: 60}}},
+			[]status.Day{{Date: "2028-02-28", Outage: 60}, {Date: "2028-02-29", Outage: 86400},
+				{Date: "2028-03-01", Outage: 60}}},
 		{"no leap day", []any{"2027-02-28 23:59:30", status.Down, "2027-03-01 00:00:30", status.Up},
 			[]status.Day{{Date: "2027-02-28", Outage: 30}, {Date: "2027-03-01", Outage: 30}}},
-		{"a gap counts for three minutes, and then as unknown", []any{"2026-11-27 10:00:00", status.Down, "2026-11-27 11:00:00", status.Up},
+		{"a gap counts for three minutes, and then as unknown",
+			[]any{"2026-11-27 10:00:00", status.Down, "2026-11-27 11:00:00", status.Up},
 			[]status.Day{{Date: "2026-11-27", Outage: 180, Unknown: 3420}}},
 		{"a gap over midnight", []any{"2026-11-27 23:58:00", status.Up, "2026-11-28 00:10:00", status.Up},
 			[]status.Day{{Date: "2026-11-27", Operational: 120}, {Date: "2026-11-28", Operational: 60, Unknown: 540}}},
@@ -68,7 +72,8 @@ func TestTheTimeBetweenTwoLooksCountsWithWhatTheFirstOneSaw(t *testing.T) {
 func TestADayHasAsManySecondsInEveryTimeZoneOfTheWriter(t *testing.T) {
 	zone := time.FixedZone("UTC+14", 14*60*60)
 	d := status.New()
-	for _, text := range []string{"2026-03-29 00:30:00", "2026-03-29 00:31:00", "2026-03-29 00:32:00"} { // Europe changes its clocks
+	// Europe changes its clocks
+	for _, text := range []string{"2026-03-29 00:30:00", "2026-03-29 00:31:00", "2026-03-29 00:32:00"} {
 		now := at(text).In(zone)
 		d = status.Observe(d, look(now, status.Up, status.Up, 0), now)
 	}

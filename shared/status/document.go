@@ -8,19 +8,20 @@ import (
 	"time"
 )
 
-// Version is that of documents and months which this package writes. It reads this one and older ones.
+// Version is that of documents and months which this package writes. It reads this one and older
+// ones.
 const Version = 1
 
-// A Document is all that the site knows. Its times are in UTC, of whole seconds. Make one with New or
-// Parse.
+// A Document is all that the site knows. Its times are in UTC, of whole seconds. Make one with New
+// or Parse.
 type Document struct {
 	Version int `json:"version"`
 	// ObservedAt is when somebody last looked at a pipeline: the page is stale when this is.
 	ObservedAt time.Time `json:"observedAt,omitzero"`
 	// WrittenAt is when the document was last written, by a writer or an operator.
 	WrittenAt time.Time `json:"writtenAt,omitzero"`
-	// Changes counts what a reader would call a change: a component's state, an incident, maintenance.
-	// ChangedAt is when the last one was.
+	// Changes counts what a reader would call a change: a component's state, an incident,
+	// maintenance. ChangedAt is when the last one was.
 	Changes   int       `json:"changes"`
 	ChangedAt time.Time `json:"changedAt,omitzero"`
 
@@ -30,8 +31,8 @@ type Document struct {
 	Writers      []Writer      `json:"writers"`      // who looks at the pipelines, by name
 	Months       []string      `json:"months"`       // that have a file, like 2026-11, newest first
 
-	// Pending are the months whose files lack what the document has. Nothing is trimmed while there are
-	// any.
+	// Pending are the months whose files lack what the document has. Nothing is trimmed while there
+	// are any.
 	Pending []string `json:"pending,omitempty"`
 	// Lost counts what was cut from the document although the month's file could not be written.
 	Lost int `json:"lost,omitempty"`
@@ -59,8 +60,8 @@ type Component struct {
 	State State     `json:"state"` // that the page shows: Seen, but for maintenance
 	Since time.Time `json:"since"` // that it is in this state
 
-	// OldestSeconds is the age of the oldest undelivered event; 0: none waits; absent: not known, or
-	// not delivery.
+	// OldestSeconds is the age of the oldest undelivered event; 0: none waits; absent: not known,
+	// or not delivery.
 	OldestSeconds *int64 `json:"oldestSeconds,omitempty"`
 	// CanarySeconds is the time since the last test event was delivered; absent: not known.
 	CanarySeconds *int64 `json:"canarySeconds,omitempty"`
@@ -115,7 +116,8 @@ func Parse(data []byte) (Document, error) {
 	if err := decode(data, &d, &d.Version); err != nil {
 		return New(), err
 	}
-	d.Components = slices.DeleteFunc(d.Components, func(c Component) bool { return c.ID == "" || c.ID != id(c.Part, c.Region) })
+	d.Components = slices.DeleteFunc(d.Components,
+		func(c Component) bool { return c.ID == "" || c.ID != id(c.Part, c.Region) })
 	for i := range d.Components {
 		c := &d.Components[i]
 		c.Days = slices.DeleteFunc(c.Days, func(d Day) bool { return !d.valid() })
@@ -186,7 +188,8 @@ func (d *Document) Component(id string) *Component {
 	return &d.Components[i]
 }
 
-// change notes that readers see something new, which belongs into the files of all months since then.
+// change notes that readers see something new, which belongs into the files of all months since
+// then.
 func (d *Document) change(since, at time.Time) {
 	d.Changes++
 	if at.After(d.ChangedAt) {

@@ -32,9 +32,9 @@ func CacheControl(name string) string {
 // A Header is one that every file of the site is served with.
 type Header struct{ Name, Value string }
 
-// Headers are what every file of the site is served with, besides ContentType and CacheControl of its
-// name. A page's own policy is in the page, with the hashes of its style and script, so that a page
-// and what serves it may be of different versions; this one adds what only a header can say.
+// Headers are what every file of the site is served with, besides ContentType and CacheControl of
+// its name. A page's own policy is in the page, with the hashes of its style and script, so that a
+// page and what serves it may be of different versions; this one adds what only a header can say.
 func Headers() []Header {
 	return []Header{
 		{"Content-Security-Policy", "default-src 'self' 'unsafe-inline' data:; object-src 'none'; base-uri 'none'; " +
@@ -43,7 +43,8 @@ func Headers() []Header {
 		{"X-Content-Type-Options", "nosniff"},
 		{"X-Frame-Options", "DENY"},
 		{"Referrer-Policy", "no-referrer"},
-		// Widgets on other sites read the API, as they read Statuspage's. Everything here is public.
+		// Widgets on other sites read the API, as they read Statuspage's. Everything here is
+		// public.
 		{"Access-Control-Allow-Origin", "*"},
 	}
 }

@@ -8,16 +8,17 @@ import (
 	"time"
 )
 
-// Hysteresis of automatic incidents. The composite alarms have one of their own; this one is for what
-// is seen from outside, and for what comes and goes.
+// Hysteresis of automatic incidents. The composite alarms have one of their own; this one is for
+// what is seen from outside, and for what comes and goes.
 const (
-	// OpenAfter is for how long a component must be bad, without a break, before an incident opens: a
-	// single look that fails opens none.
+	// OpenAfter is for how long a component must be bad, without a break, before an incident opens:
+	// a single look that fails opens none.
 	OpenAfter = time.Minute
-	// CloseAfter is for how long each of its components must be up, without a break, before it closes.
+	// CloseAfter is for how long each of its components must be up, without a break, before it
+	// closes.
 	CloseAfter = 10 * time.Minute
-	// ReopenWithin is the time after an incident has closed by itself in which it opens again rather
-	// than another one beside it, and ReopenUntil is its age beyond which it does not.
+	// ReopenWithin is the time after an incident has closed by itself in which it opens again
+	// rather than another one beside it, and ReopenUntil is its age beyond which it does not.
 	ReopenWithin = 30 * time.Minute
 	ReopenUntil  = 24 * time.Hour
 	// EaseAfter is for how long a part must be slow and no longer down before an update tells so.
@@ -97,10 +98,17 @@ const (
 func (i *Incident) Open() bool { return i.Phase != Resolved }
 
 func (i *Incident) add(at time.Time, by Author, text string) {
-	i.Updates = append(i.Updates, Update{
-		ID: short12(i.ID, at.Format(time.RFC3339), string(by), text), At: at, Phase: i.Phase, Text: text, By: by,
-	})
-	i.UpdatedAt = at
+	i.Updates, i.UpdatedAt = added(i.Updates, i.ID, Update{At: at, Phase: i.Phase, Text: text, By: by})
+}
+
+// added appends an update, at least a second after the last one: their times are their order,
+// wherever they are merged.
+func added(all []Update, id string, u Update) ([]Update, time.Time) {
+	if n := len(all); n > 0 {
+		u.At = later(u.At, all[n-1].At.Add(time.Second))
+	}
+	u.ID = short12(id, u.At.Format(time.RFC3339), string(u.By), u.Text)
+	return append(all, u), u.At
 }
 
 // last returns who wrote last.
@@ -187,8 +195,8 @@ func (d *Document) open(p Part, bad []*Component, at time.Time) {
 	d.change(start, at)
 }
 
-// reopens returns the incident of a part that a new failure belongs to, nil if it is another one. One
-// that an operator has resolved stays so.
+// reopens returns the incident of a part that a new failure belongs to, nil if it is another one.
+// One that an operator has resolved stays so.
 func (d *Document) reopens(p Part, start, at time.Time) *Incident {
 	for i := range d.Incidents {
 		x := &d.Incidents[i]

@@ -13,16 +13,17 @@ import (
 	"time"
 )
 
-// A Keeper changes the document in a store and puts the pages that show it. It is safe for concurrent
-// use, and for use beside other keepers of the same store: what one has changed the others see, and
-// none overwrites it.
+// A Keeper changes the document in a store and puts the pages that show it. It is safe for
+// concurrent use, and for use beside other keepers of the same store: what one has changed the
+// others see, and none overwrites it.
 type Keeper struct {
 	Store Store
-	// Site is what the pages are called; nil: what SiteFile in the store says, and if there is none the
-	// default.
+	// Site is what the pages are called; nil: what SiteFile in the store says, and if there is none
+	// the default.
 	Site *Site
-	// Peers are the stores of the same site's other regions. Their documents are merged in before each
-	// change, so that an operator needs to write to one of them. One that can't be read is left out.
+	// Peers are the stores of the same site's other regions. Their documents are merged in before
+	// each change, so that an operator needs to write to one of them. One that can't be read is
+	// left out.
 	Peers []Store
 
 	mu      sync.Mutex
@@ -37,15 +38,16 @@ const (
 	tries = 8
 	// pause is the mean time between two tries.
 	pause = 100 * time.Millisecond
-	// fullAfter is when files are put again that have not changed, in case that a slower writer has put
-	// an older one.
+	// fullAfter is when files are put again that have not changed, in case that a slower writer has
+	// put an older one.
 	fullAfter = time.Hour
 	// maxUntrimmed is how large a document may become while the months' files can't be written.
 	maxUntrimmed = 1 << 20
 )
 
-// Observe adds an observation to the document and puts the pages. The document is returned also with
-// an error if it was written: the error is then about pages or months, which the next call puts.
+// Observe adds an observation to the document and puts the pages. The document is returned also
+// with an error if it was written: the error is then about pages or months, which the next call
+// puts.
 func (k *Keeper) Observe(ctx context.Context, o Observation) (Document, error) {
 	return k.change(ctx, func(d Document, now time.Time) (Document, error) { return Observe(d, o, now), nil })
 }
@@ -119,7 +121,7 @@ func (k *Keeper) once(ctx context.Context, change func(Document, time.Time) (Doc
 		if data, _, err := peer.Read(ctx, DocumentFile); err == nil {
 			if theirs, err := Parse(data); err == nil && !theirs.ObservedAt.After(now.Add(maxSkew)) {
 				theirs, _ = Trim(theirs) // else what both cut would come back from the other
-				d = Merge(d, theirs)
+				d = d.adopt(theirs)
 			}
 		}
 	}
@@ -132,8 +134,8 @@ func (k *Keeper) once(ctx context.Context, change func(Document, time.Time) (Doc
 	return w, nil
 }
 
-// publish puts the pages that are new. After a change it puts all of them, because another writer may
-// have put others meanwhile.
+// publish puts the pages that are new. After a change it puts all of them, because another writer
+// may have put others meanwhile.
 func (k *Keeper) publish(ctx context.Context, w *written) error {
 	site, err := k.site(ctx)
 	files := Render(site, w.document, w.months)
@@ -168,7 +170,8 @@ func monthFiles(months []Month) (names []string) {
 	return names
 }
 
-// Months reads the files of the document's months, newest first, with what the document has beside them.
+// Months reads the files of the document's months, newest first, with what the document has beside
+// them.
 func (k *Keeper) Months(ctx context.Context, d Document) ([]Month, error) {
 	var all []Month
 	for _, name := range d.Months {
@@ -232,7 +235,8 @@ func (k *Keeper) keepBroken(ctx context.Context, name string, data []byte, broke
 	if err := k.Store.Put(ctx, copied, ContentType(name), data); err != nil {
 		return nil, fmt.Errorf("copy the broken %s to %s: %w", name, copied, err)
 	}
-	return fmt.Errorf("read %s: %w: it is kept as %s, and a new one begins with what else is known", name, broken, copied), nil
+	return fmt.Errorf("read %s: %w: it is kept as %s, and a new one begins with what else is known", name, broken, copied),
+		nil
 }
 
 // rebuild makes a document of the files of the last two years.
@@ -274,8 +278,8 @@ func (k *Keeper) month(ctx context.Context, name string) (m Month, data []byte, 
 	return m, data, version, nil
 }
 
-// archive writes the files of the months that lack something of the document, which is the stored one:
-// what another writer's change may yet replace is in no month's file.
+// archive writes the files of the months that lack something of the document, which is the stored
+// one: what another writer's change may yet replace is in no month's file.
 func (k *Keeper) archive(ctx context.Context, d *Document) (months []Month, err error) {
 	for _, name := range slices.Clone(d.Pending) {
 		m, failed := k.archiveMonth(ctx, name, d)

@@ -40,10 +40,7 @@ func (m *Maintenance) covers(id string) bool {
 }
 
 func (m *Maintenance) add(at time.Time, by Author, text string) {
-	m.Updates = append(m.Updates, Update{
-		ID: short12(m.ID, at.Format(time.RFC3339), string(by), text), At: at, Phase: m.Phase, Text: text, By: by,
-	})
-	m.UpdatedAt = at
+	m.Updates, m.UpdatedAt = added(m.Updates, m.ID, Update{At: at, Phase: m.Phase, Text: text, By: by})
 }
 
 // maintain begins and ends maintenance when it is time.

@@ -42,24 +42,25 @@ func Merge(a, b Document) Document {
 	d.Incidents = mergeIncidents(a.Incidents, b.Incidents)
 	d.Maintenances = mergeMaintenances(a.Maintenances, b.Maintenances)
 	d.Months, d.Pending = union(a.Months, b.Months), union(a.Pending, b.Pending)
-	d.pendMerged(&a, &b)
-	slices.Sort(d.Pending)
 	return d
 }
 
-// pendMerged notes the months of what only one of the two had: its file may be the other site's.
-func (d *Document) pendMerged(a, b *Document) {
-	both := func(key string) bool { return holds(a, key) && holds(b, key) }
-	for i := range d.Incidents {
-		if x := &d.Incidents[i]; !both(string(encode(x))) {
-			d.pend(x.StartedAt, later(x.UpdatedAt, x.StartedAt))
+// adopt is Merge for a keeper: which months are pending is a matter of its own files, which lack
+// what only the other document had.
+func (d *Document) adopt(theirs Document) Document {
+	m := Merge(*d, theirs)
+	m.Pending = slices.Clone(d.Pending)
+	for i := range m.Incidents {
+		if x := &m.Incidents[i]; !holds(d, string(encode(x))) {
+			m.pend(x.StartedAt, later(x.UpdatedAt, x.StartedAt))
 		}
 	}
-	for i := range d.Maintenances {
-		if m := &d.Maintenances[i]; !both(string(encode(m))) {
-			d.pend(earlier(m.From, m.UpdatedAt), m.UpdatedAt)
+	for i := range m.Maintenances {
+		if x := &m.Maintenances[i]; !holds(d, string(encode(x))) {
+			m.pend(earlier(x.From, x.UpdatedAt), x.UpdatedAt)
 		}
 	}
+	return m
 }
 
 // holds reports whether a document has exactly this incident or maintenance.
@@ -68,8 +69,8 @@ func holds(d *Document, encoded string) bool {
 		slices.ContainsFunc(d.Maintenances, func(m Maintenance) bool { return string(encode(&m)) == encoded })
 }
 
-// older orders documents: by what they have observed, and else by their text, so that no order of two
-// is left open.
+// older orders documents: by what they have observed, and else by their text, so that no order of
+// two is left open.
 func older(a, b *Document) bool {
 	return cmp.Or(a.ObservedAt.Compare(b.ObservedAt), a.WrittenAt.Compare(b.WrittenAt), cmp.Compare(a.Changes, b.Changes),
 		cmp.Compare(string(a.Encode()), string(b.Encode()))) < 0
@@ -145,12 +146,22 @@ func mergeIncident(a, b *Incident) Incident {
 	}
 	m.Components = union(a.Components, b.Components)
 	slices.SortFunc(m.Components, compareIDs)
-	theirs := b.Updates
-	if a.ID != b.ID && len(theirs) > 0 && theirs[0].By == Automatic {
-		theirs = theirs[1:] // both have said that it has begun
-	}
-	m.Updates, m.Cut = mergeUpdates(a.Updates, theirs, a.Cut, b.Cut)
+	first, second := begun(a.Updates, b.Updates)
+	m.Updates, m.Cut = mergeUpdates(first, second, a.Cut, b.Cut)
 	return m
+}
+
+// begun leaves out the later of two first updates by which two writers have said at about the same
+// time that an incident has begun.
+func begun(a, b []Update) (first, second []Update) {
+	if len(a) == 0 || len(b) == 0 || a[0].ID == b[0].ID || a[0].By != Automatic || b[0].By != Automatic ||
+		a[0].At.Sub(b[0].At).Abs() > StaleAfter {
+		return a, b
+	}
+	if cmp.Or(a[0].At.Compare(b[0].At), cmp.Compare(a[0].ID, b[0].ID)) < 0 {
+		return a, b[1:]
+	}
+	return a[1:], b
 }
 
 // mergeUpdates is the union by ID, oldest first. What one of the two has cut and the other one has

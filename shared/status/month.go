@@ -67,7 +67,8 @@ func Archive(m Month, d Document) Month {
 		}
 	}
 	for _, x := range d.Maintenances {
-		// A canceled one may be for a month that is still to come: it is kept where it was canceled.
+		// A canceled one may be for a month that is still to come: it is kept where it was
+		// canceled.
 		if at := x.UpdatedAt; x.Canceled && at.Before(end) && !at.Before(begin) ||
 			!x.Canceled && x.Phase != Scheduled && x.From.Before(end) && x.Until.After(begin) {
 			a.Maintenances = append(a.Maintenances, x)
@@ -172,7 +173,8 @@ func Trim(d Document) (Document, int) {
 	return d, cut
 }
 
-// trimUpdates cuts from the middle: the first updates say what it is about, the last ones where it is.
+// trimUpdates cuts from the middle: the first updates say what it is about, the last ones where it
+// is.
 func trimUpdates(all *[]Update, total *int) int {
 	n := len(*all) - keepUpdates
 	if n <= 0 {

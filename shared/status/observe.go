@@ -8,22 +8,22 @@ import (
 )
 
 const (
-	// maxSkew is by how much clocks may differ. A document from further in the future was written by a
-	// clock that was wrong, and this one's counts.
+	// maxSkew is by how much clocks may differ. A document from further in the future was written
+	// by a clock that was wrong, and this one's counts.
 	maxSkew = 5 * time.Minute
-	// forgetAfter is how long a region stays on the page that no writer names any more, and a writer
-	// that does not write.
+	// forgetAfter is how long a region stays on the page that no writer names any more, and a
+	// writer that does not write.
 	forgetAfter = 24 * time.Hour
 	// maxWriters and maxRegions bound what is read from observations.
 	maxWriters, maxRegions, maxNameBytes = 8, 16, 64
 )
 
-// Observe returns the document after an observation: the time since the last one is added to the days
-// of each component, and components, maintenance and incidents are what they are now. It changes
-// nothing of d, and gives the same result for the same input.
+// Observe returns the document after an observation: the time since the last one is added to the
+// days of each component, and components, maintenance and incidents are what they are now. It
+// changes nothing of d, and gives the same result for the same input.
 //
-// An observation that is older than the document's last one, as the slower of two writers may bring,
-// counts as what that writer saw and moves no time.
+// An observation that is older than the document's last one, as the slower of two writers may
+// bring, counts as what that writer saw and moves no time.
 func Observe(d Document, o Observation, now time.Time) Document {
 	d = d.clone()
 	now = second(now)

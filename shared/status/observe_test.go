@@ -55,7 +55,8 @@ func TestAnIncidentOpensAfterAMinuteAndClosesTenMinutesAfterRecovery(t *testing.
 		t.Fatalf("there are %d incidents, want 1", len(d.Incidents))
 	}
 	i := d.Incidents[0]
-	if i.ID != "20261127-1305-delivery" || i.Impact != status.Minor || !i.Open() || !i.StartedAt.Equal(at("2026-11-27 13:05:00")) {
+	if i.ID != "20261127-1305-delivery" || i.Impact != status.Minor || !i.Open() ||
+		!i.StartedAt.Equal(at("2026-11-27 13:05:00")) {
 		t.Errorf("the incident is %+v", i)
 	}
 	d, now = play(d, now, step{10, status.Up, status.Up})
@@ -99,7 +100,8 @@ func TestOneLookThatFailsOpensNoIncident(t *testing.T) {
 }
 
 func TestAnIncidentSaysWhatCustomersShouldKnow(t *testing.T) {
-	d, _ := play(status.New(), noon, step{2, status.Up, status.Up}, step{13, status.Up, status.Slow}, step{15, status.Up, status.Down},
+	d, _ := play(status.New(), noon, step{2, status.Up, status.Up}, step{13, status.Up, status.Slow},
+		step{15, status.Up, status.Down},
 		step{12, status.Up, status.Slow}, step{11, status.Up, status.Up})
 	if len(d.Incidents) != 1 {
 		t.Fatalf("there are %d incidents, want 1", len(d.Incidents))
@@ -121,7 +123,8 @@ func TestEventsAreCalledSafeOnlyWhereTheyAreAccepted(t *testing.T) {
 	}
 	for _, i := range d.Incidents {
 		if i.Part == status.Delivery {
-			wantTexts(t, i, "Events that were accepted are safe. None are delivered at present. The oldest has waited for 2 minutes.")
+			wantTexts(t, i, "Events that were accepted are safe. None are delivered at present. The oldest has waited for "+
+				"2 minutes.")
 		}
 	}
 }
@@ -161,7 +164,8 @@ func TestAFailureSoonAfterTheEndOpensTheSameIncidentAgain(t *testing.T) {
 }
 
 func TestAnIncidentStaysOpenWhileNothingIsKnown(t *testing.T) {
-	d, now := play(status.New(), noon, step{5, status.Up, status.Down}, step{60, status.Unknown, status.Unknown}, step{5, status.Up, status.Up})
+	d, now := play(status.New(), noon, step{5, status.Up, status.Down}, step{60, status.Unknown, status.Unknown},
+		step{5, status.Up, status.Up})
 	if !d.Incidents[0].Open() {
 		t.Fatal("it closed after 5 minutes up: what is unknown is not up")
 	}
@@ -232,7 +236,8 @@ func TestAnOperatorsIncidentStandsInForAnAutomaticOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	d, now = play(d, now, step{5, status.Down, status.Slow}, step{30, status.Up, status.Up})
-	if len(d.Incidents) != 2 || d.Incidents[0].Part != status.Ingest || d.Incidents[1].Part != "" || !d.Incidents[1].Open() {
+	if len(d.Incidents) != 2 || d.Incidents[0].Part != status.Ingest || d.Incidents[1].Part != "" ||
+		!d.Incidents[1].Open() {
 		t.Errorf("there are %+v, want the operator's, open, and one of ingest", d.Incidents)
 	}
 	_ = now
@@ -240,7 +245,8 @@ func TestAnOperatorsIncidentStandsInForAnAutomaticOne(t *testing.T) {
 
 func TestAlarmsDuringMaintenanceOpenNoIncidentForItsComponents(t *testing.T) {
 	d, now := play(status.New(), noon, step{2, status.Up, status.Up})
-	m, err := d.Schedule(status.Work{Title: "Move", From: now.Add(time.Minute), Until: now.Add(31 * time.Minute), Components: []string{"delivery"}}, now)
+	m, err := d.Schedule(status.Work{Title: "Move", From: now.Add(time.Minute), Until: now.Add(31 * time.Minute),
+		Components: []string{"delivery"}}, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -321,7 +327,8 @@ func TestADocumentFromTheFutureGoesOnAtThePresent(t *testing.T) {
 	if d.Component("delivery-us-east-1").State != status.Operational || d.Incidents[0].Open() {
 		t.Errorf("it is %+v", d)
 	}
-	if i, days := d.Incidents[0], d.Component("delivery-us-east-1").Days; i.StartedAt.After(now) || days[len(days)-1].Date != "2026-11-27" {
+	if i, days := d.Incidents[0], d.Component("delivery-us-east-1").Days; i.StartedAt.After(now) ||
+		days[len(days)-1].Date != "2026-11-27" {
 		t.Errorf("the incident is %+v, the days %+v", i, days)
 	}
 	// A clock that is a little ahead stops nothing either.

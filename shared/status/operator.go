@@ -88,8 +88,8 @@ func (d *Document) Update(id string, m Message, now time.Time) (Incident, error)
 	return *i, nil
 }
 
-// Resolve closes an incident; its text may be empty. While its components are bad they open no other
-// one.
+// Resolve closes an incident; its text may be empty. While its components are bad they open no
+// other one.
 func (d *Document) Resolve(id string, m Message, now time.Time) (Incident, error) {
 	now = second(now)
 	if err := m.validate(); err != nil {
@@ -123,7 +123,8 @@ func (d *Document) Schedule(w Work, now time.Time) (Maintenance, error) {
 	case w.Title == "":
 		return Maintenance{}, fmt.Errorf("maintenance needs a title")
 	case lasts <= 0:
-		return Maintenance{}, fmt.Errorf("maintenance must end after it begins: %s is not after %s", stamp(w.Until), stamp(w.From))
+		return Maintenance{}, fmt.Errorf("maintenance must end after it begins: %s is not after %s", stamp(w.Until),
+			stamp(w.From))
 	case lasts > maxWork:
 		return Maintenance{}, fmt.Errorf("maintenance must last at most %s, lasts %s", ageInWords(maxWork), ageInWords(lasts))
 	case !w.Until.After(now):
@@ -139,8 +140,9 @@ func (d *Document) Schedule(w Work, now time.Time) (Maintenance, error) {
 		return Maintenance{}, err
 	}
 	m := Maintenance{
-		ID: d.freeID(w.From.Format("20060102-1504-") + short12(w.Title)[:4]), Title: w.Title, Phase: Scheduled, Components: ids,
-		From: w.From, Until: w.Until, CreatedAt: now,
+		ID: d.freeID(w.From.Format("20060102-1504-") + short12(w.Title)[:4]), Title: w.Title, Phase: Scheduled,
+		Components: ids,
+		From:       w.From, Until: w.Until, CreatedAt: now,
 	}
 	m.add(now, Operator, cmp.Or(w.Text, "Maintenance is scheduled."))
 	d.Maintenances = append(d.Maintenances, m)
@@ -181,7 +183,7 @@ func (d *Document) endOrUpdate(id, text string, now time.Time, end bool) (Mainte
 	case text == "":
 		return Maintenance{}, fmt.Errorf("an update of maintenance needs a text")
 	}
-	m.add(m.notBefore(now), Operator, text)
+	m.add(now, Operator, text)
 	d.change(earlier(m.From, now), now)
 	return *m, nil
 }
@@ -218,8 +220,6 @@ func (d *Document) apply(i *Incident, m Message, now time.Time) error {
 	}
 	return nil
 }
-
-func (m *Maintenance) notBefore(now time.Time) time.Time { return later(now, m.UpdatedAt) }
 
 func (d *Document) openIncident(id string) (*Incident, error) {
 	k := slices.IndexFunc(d.Incidents, func(i Incident) bool { return i.ID == id })
@@ -272,7 +272,8 @@ func (m *Message) validate() error {
 		return fmt.Errorf("unknown phase %q (known: %s, %s, %s, %s)", m.Phase, phases[0], phases[1], phases[2], phases[3])
 	}
 	if m.Impact != "" && !slices.Contains(impacts, m.Impact) {
-		return fmt.Errorf("unknown impact %q (known: %s, %s, %s, %s)", m.Impact, impacts[0], impacts[1], impacts[2], impacts[3])
+		return fmt.Errorf("unknown impact %q (known: %s, %s, %s, %s)", m.Impact, impacts[0], impacts[1], impacts[2],
+			impacts[3])
 	}
 	return nil
 }

@@ -1,7 +1,11 @@
 // Says when the page is old by its own clock, shows times in the reader's zone too, and renews the page.
 (() => {
   const root = document.documentElement, at = () => Date.parse(root.dataset.at)
-  const late = () => { document.getElementById('late').hidden = !(Date.now() - at() > 180000) }
+  const late = () => {
+    const old = Date.now() - at() > 180000
+    document.getElementById('late').hidden = !old
+    root.classList.toggle('old', old)
+  }
   const local = () => {
     for (const t of document.querySelectorAll('time[data-l]')) {
       const d = new Date(t.dateTime)

@@ -20,17 +20,18 @@ var script string
 //go:embed page.html
 var pageHTML string
 
-// MaxPage is the most bytes that a page has. What does not fit is shortened, and says where the whole
-// is.
+// MaxPage is the most bytes that a page has. What does not fit is shortened, and says where the
+// whole is.
 const MaxPage = 30 << 10
 
 var (
-	css_    = squeeze(css)
-	script_ = squeeze(script)
+	pageCSS = squeeze(css)
+	pageJS  = squeeze(script)
 
 	// policy is what a page may do: show itself, its logo, and ask its own site if it is still new.
-	policy = "default-src 'none'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; style-src " +
-		hashOf(css_) + "; script-src " + hashOf(script_)
+	policy = "default-src 'none'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; " +
+		"style-src " +
+		hashOf(pageCSS) + "; script-src " + hashOf(pageJS)
 
 	pages = template.Must(template.New("page").Funcs(template.FuncMap{
 		"iso": iso, "long": stamp, "short": func(t time.Time) string { return t.UTC().Format("2 Jan, 15:04 UTC") },
@@ -63,8 +64,8 @@ func iso(t time.Time) string {
 }
 
 // Render writes the site: the page of the present, the feed, the document, the API, the logo, and a
-// page and a file for each of the months. The same input gives the same files. No page has more than
-// MaxPage bytes, whatever the document holds.
+// page and a file for each of the months. The same input gives the same files. No page has more
+// than MaxPage bytes, whatever the document holds.
 func Render(s Site, d Document, months []Month) map[string][]byte {
 	files := statuspage(&s, &d)
 	files[DocumentFile] = d.Encode()
@@ -91,8 +92,8 @@ type detail struct {
 	noBars         bool // of the days
 }
 
-// details are tried in this order until a page is small enough. The last ones are for pages of which
-// everything is at its bound.
+// details are tried in this order until a page is small enough. The last ones are for pages of
+// which everything is at its bound.
 var details = []detail{
 	{updates: 12, runes: maxText, past: 20, now: 20, days: 12, titles: true},
 	{updates: 8, runes: maxText, past: 12, now: 20, days: 6, titles: true},

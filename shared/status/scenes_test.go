@@ -24,20 +24,24 @@ func scenes() []scene {
 	}}
 	calm, _ := play(history(), scenesNow.Add(-4*time.Hour), step{241, status.Up, status.Up})
 
-	outage, _ := play(history(), scenesNow.Add(-84*time.Minute), step{43, status.Up, status.Up}, step{5, status.Up, status.Slow},
+	outage, _ := play(history(), scenesNow.Add(-84*time.Minute), step{43, status.Up, status.Up},
+		step{5, status.Up, status.Slow},
 		step{37, status.Up, status.Down})
 	must(outage.Update(outage.Incidents[0].ID, status.Message{
-		Text: "Segment answers with errors to all our calls, which its own status site confirms: https://status.segment.com/.\n\n" +
+		Text: "Segment answers with errors to all our calls, which its own status site confirms: " +
+			"https://status.segment.com/.\n\n" +
 			"Your events wait in our queue and are delivered when Segment is back. You need do nothing.",
 		Phase: status.Identified,
 	}, scenesNow.Add(-20*time.Minute)))
 
-	recovery, _ := play(history(), scenesNow.Add(-90*time.Minute), step{30, status.Up, status.Up}, step{37, status.Up, status.Down},
+	recovery, _ := play(history(), scenesNow.Add(-90*time.Minute), step{30, status.Up, status.Up},
+		step{37, status.Up, status.Down},
 		step{20, status.Up, status.Slow}, step{4, status.Up, status.Up})
 
 	work := history()
 	must(work.Schedule(status.Work{
-		Title: "Move of the European region's queue", Text: "Events are accepted all the time. Delivery may be late by up to 15 minutes.",
+		Title:      "Move of the European region's queue",
+		Text:       "Events are accepted all the time. Delivery may be late by up to 15 minutes.",
 		Components: []string{"delivery"}, From: scenesNow.Add(-12 * time.Minute), Until: scenesNow.Add(50 * time.Minute),
 	}, scenesNow.Add(-49*time.Hour)))
 	must(work.Schedule(status.Work{
@@ -49,7 +53,8 @@ func scenes() []scene {
 	return []scene{
 		{"calm", site, calm, nil}, {"outage", site, outage, nil}, {"recovery", site, recovery, nil},
 		{"maintenance", site, work, []status.Month{status.Archive(status.Month{Month: "2026-11"}, work)}},
-		{"regions", status.Site{Title: "Example Events", Regions: map[string]string{"us-east-1": "United States", "eu-west-1": "Europe"}}, two, nil},
+		{"regions", status.Site{Title: "Example Events",
+			Regions: map[string]string{"us-east-1": "United States", "eu-west-1": "Europe"}}, two, nil},
 		{"new", status.Site{}, status.New(), nil},
 	}
 }
@@ -83,7 +88,21 @@ func history() status.Document {
 			c.Days = append(c.Days, day)
 		}
 	}
+	began := scenesNow.AddDate(0, 0, -12).Truncate(24 * time.Hour).Add(9*time.Hour + 4*time.Minute)
+	d, _ = playFrom(d, began)
 	return d
+}
+
+// playFrom puts an incident of the past into a document, as it went at that time.
+func playFrom(d status.Document, began time.Time) (status.Document, time.Time) {
+	past, now := play(status.New(), began.Add(-2*time.Minute), step{2, status.Up, status.Up},
+		step{12, status.Up, status.Slow})
+	must(past.Update(past.Incidents[0].ID, status.Message{Title: "Delivery was late after a deployment",
+		Text:  "Our function for delivery started slowly after a deployment. The version before is back.",
+		Phase: status.Identified}, now))
+	past, now = play(past, now, step{14, status.Up, status.Slow}, step{11, status.Up, status.Up})
+	d.Incidents = past.Incidents
+	return d, now
 }
 
 // playTwo plays two regions of which one does not accept events.

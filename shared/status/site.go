@@ -21,11 +21,11 @@ import (
 // title, no logo, no links and the default names of its components.
 type Site struct {
 	Title string `json:"title,omitempty"` // at most 60 characters; default: "Event delivery"
-	// URL is where the site is served, like https://status.example.com: the feed and clients of the API
-	// need it, and pages work without.
+	// URL is where the site is served, like https://status.example.com: the feed and clients of the
+	// API need it, and pages work without.
 	URL string `json:"url,omitempty"`
-	// Logo is a picture as a data: URL of at most 64 KB. In a file that LoadSite reads it may be the
-	// name of a file beside that one.
+	// Logo is a picture as a data: URL of at most 64 KB. In a file that LoadSite reads it may be
+	// the name of a file beside that one.
 	Logo  string `json:"logo,omitempty"`
 	Links []Link `json:"links,omitempty"` // at most 6, in the page's footer
 	// Components names what the page shows, by part ("ingest") or by part and region
@@ -137,8 +137,9 @@ func (s *Site) Validate() error {
 	if err := short("title", s.Title, maxName); err != nil {
 		return err
 	}
-	if u, err := url.Parse(s.URL); s.URL != "" && (err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" ||
-		u.RawQuery != "" || u.Fragment != "" || u.User != nil) {
+	if u, err := url.Parse(s.URL); s.URL != "" &&
+		(err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" ||
+			u.RawQuery != "" || u.Fragment != "" || u.User != nil) {
 		return fmt.Errorf("url must be where the site is served, like https://status.example.com, is %q", s.URL)
 	}
 	if s.Logo != "" {
@@ -207,7 +208,8 @@ func (s *Site) picture() (file string, data []byte, err error) {
 		data, err = base64.StdEncoding.DecodeString(body)
 	}
 	if !ok || !encoded || err != nil || len(data) == 0 {
-		return "", nil, fmt.Errorf("logo must be a data: URL in base64 of a picture (SVG, PNG, WebP, JPEG, GIF), or the name "+
+		return "", nil, fmt.Errorf("logo must be a data: URL in base64 of a picture (SVG, PNG, WebP, JPEG, GIF), or "+
+			"the name "+
 			"of a file where the site is read from a file; it is %.40q", s.Logo)
 	}
 	if len(data) > maxLogoBytes {

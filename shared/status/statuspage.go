@@ -98,7 +98,7 @@ func statuspage(s *Site, d *Document) map[string][]byte {
 	state.Description = descriptions[state.Indicator]
 	files := map[string]map[string]any{
 		"summary": {
-			"components": components, "incidents": unresolved, "scheduled_maintenances": append(active[:len(active):len(active)],
+			"components": components, "incidents": unresolved, "scheduled_maintenances": append(slices.Clip(active),
 				upcoming...), "status": state,
 		},
 		"status":                          {"status": state},
@@ -130,7 +130,8 @@ var descriptions = map[string]string{
 }
 
 // indicator is the page's state as Statuspage names it: the worse of its components and of the
-// incidents that are open and not yet mended.
+// incidents of operators that are open and not yet mended. Of an automatic one the components tell
+// more.
 func (d *Document) indicator() string {
 	outages := count(d.Components, func(c Component) bool { return c.State == Outage })
 	lesser := count(d.Components, func(c Component) bool { return c.State == Degraded || c.State == NotKnown })
@@ -144,7 +145,7 @@ func (d *Document) indicator() string {
 		level = 1
 	}
 	for i := range d.Incidents {
-		if x := &d.Incidents[i]; x.Open() && x.Phase != Monitoring {
+		if x := &d.Incidents[i]; x.Open() && x.Phase != Monitoring && (x.Part == "" || x.ImpactGiven) {
 			level = max(level, slices.Index(impacts, x.Impact))
 		}
 	}
@@ -196,8 +197,8 @@ func (p *spWriter) components() []spComponent {
 	return all
 }
 
-// join adds a component to a group, whose state is the worst of its components'; an outage of some is
-// a partial one.
+// join adds a component to a group, whose state is the worst of its components'; an outage of some
+// is a partial one.
 func (g *spComponent) join(c *spComponent) {
 	g.Components = append(g.Components, c.ID)
 	c.GroupID = &g.ID
@@ -306,7 +307,8 @@ func (d *Document) regions() (all []string) {
 	return all
 }
 
-// link is where an incident or maintenance is read, for ever: the page of the month in which it began.
+// link is where an incident or maintenance is read, for ever: the page of the month in which it
+// began.
 func (s *Site) link(id string, began time.Time) string {
 	return s.base() + "history/" + began.UTC().Format(monthForm) + ".html#" + anchor(id)
 }

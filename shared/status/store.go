@@ -8,11 +8,11 @@ import (
 // A Store holds the site's files by name, like status.json and history/2026-11.html. It is safe for
 // concurrent use, by other processes too.
 type Store interface {
-	// Read returns a file and its version, an ETag or the like. The error is ErrNotFound if there is
-	// none.
+	// Read returns a file and its version, an ETag or the like. The error is ErrNotFound if there
+	// is none.
 	Read(ctx context.Context, name string) (data []byte, version string, err error)
-	// Write replaces a file that has this version; with "" it makes one that must not exist. The error
-	// is ErrChanged if that is not so, or if another write was under way: read again.
+	// Write replaces a file that has this version; with "" it makes one that must not exist. The
+	// error is ErrChanged if that is not so, or if another write was under way: read again.
 	Write(ctx context.Context, name string, data []byte, ifVersion string) error
 	// Put replaces or makes a file, whatever is there.
 	Put(ctx context.Context, name, contentType string, data []byte) error

@@ -73,7 +73,7 @@ type drawer struct {
 func newView(w *drawer) view {
 	s, d := w.Site, w.Document
 	v := view{
-		Site: s.title(), Root: w.root, Policy: policy, CSS: template.CSS(css_), JS: template.JS(script_), // our own files
+		Site: s.title(), Root: w.root, Policy: policy, CSS: template.CSS(pageCSS), JS: template.JS(pageJS), // our own files
 		At: d.ObservedAt, Changes: d.Changes, Seen: !d.ObservedAt.IsZero(), Links: s.Links,
 	}
 	if file, _, err := s.picture(); err == nil {
@@ -129,8 +129,8 @@ func (d *Document) Headline(s Site) (title, text string) {
 	return h.Title, h.Text
 }
 
-// Describe is how the page calls a component, in its region if there are several, and what it says of
-// it.
+// Describe is how the page calls a component, in its region if there are several, and what it says
+// of it.
 func (d *Document) Describe(s Site, c Component) (name, state, says string) {
 	n := s.named(&c)
 	name = n.Name
@@ -196,7 +196,8 @@ var closesText = "The incident below closes when this has lasted for " + ageInWo
 func (d *Document) delayed() string {
 	var oldest *int64
 	for i := range d.Components {
-		if c := &d.Components[i]; c.State == Degraded && c.OldestSeconds != nil && (oldest == nil || *c.OldestSeconds > *oldest) {
+		if c := &d.Components[i]; c.State == Degraded && c.OldestSeconds != nil &&
+			(oldest == nil || *c.OldestSeconds > *oldest) {
 			oldest = c.OldestSeconds
 		}
 	}

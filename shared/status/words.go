@@ -84,7 +84,8 @@ func resolvedText(p Part, lasted time.Duration) string {
 
 func seconds(n int64) time.Duration { return time.Duration(n) * time.Second }
 
-// ageInWords writes a time in at most two units, as people say it: "12 minutes", "1 hour 5 minutes".
+// ageInWords writes a time in at most two units, as people say it: "12 minutes", "1 hour 5
+// minutes".
 func ageInWords(d time.Duration) string {
 	units := []struct {
 		of   time.Duration

@@ -35,7 +35,8 @@ const Folder = "status"
 func (f *Flags) Register(set *pflag.FlagSet) {
 	f.set = set
 	f.name.Register(set)
-	set.StringVar(&f.region, "region", "", "status `region` of the pipeline that --name names (default: that of the AWS tools)")
+	set.StringVar(&f.region, "region", "",
+		"status `region` of the pipeline that --name names (default: that of the AWS tools)")
 	set.StringVar(&f.dataDir, "data-dir", ".spillway", "`directory` that up uses, whose site is in its folder "+Folder)
 }
 
@@ -62,7 +63,8 @@ func (f *Flags) Open(ctx context.Context) (k *status.Keeper, where string, err e
 		return f.openBucket(ctx)
 	}
 	if info, err := os.Stat(f.dataDir); err != nil || !info.IsDir() {
-		return nil, "", fmt.Errorf("%s is not a data directory of `spillway up`: name one with --data-dir, or a pipeline on AWS "+
+		return nil, "", fmt.Errorf("%s is not a data directory of `spillway up`: name one with --data-dir, or a "+
+			"pipeline on AWS "+
 			"with --name", f.dataDir)
 	}
 	dir := filepath.Join(f.dataDir, Folder)
@@ -73,12 +75,12 @@ func (f *Flags) Open(ctx context.Context) (k *status.Keeper, where string, err e
 	return &status.Keeper{Store: store}, dir, nil
 }
 
-// bucketsVariable is the variable of the status function that has its buckets as REGION=BUCKET, with
-// commas between them.
+// bucketsVariable is the variable of the status function that has its buckets as REGION=BUCKET,
+// with commas between them.
 const bucketsVariable = "SPILLWAY_STATUS_BUCKETS"
 
-// openBucket asks the status function of the region which buckets the site has. The keeper writes that
-// of this region and reads the others.
+// openBucket asks the status function of the region which buckets the site has. The keeper writes
+// that of this region and reads the others.
 func (f *Flags) openBucket(ctx context.Context) (*status.Keeper, string, error) {
 	names, err := f.name.Names()
 	if err != nil {
@@ -108,7 +110,8 @@ func (f *Flags) openBucket(ctx context.Context) (*status.Keeper, string, error) 
 		}
 	}
 	if k.Store == nil {
-		return nil, "", fmt.Errorf("find the status site: the function %s in %s has no bucket of this region in its variable %s: "+
+		return nil, "", fmt.Errorf("find the status site: the function %s in %s has no bucket of this region in its "+
+			"variable %s: "+
 			"deploy it again", names.StatusFunction, c.Region, bucketsVariable)
 	}
 	return k, "s3://" + bucket, nil

@@ -17,10 +17,11 @@ const desktop = { viewport: { width: 1100, height: 900 } }
 const readers = {
   desktop, dark: { ...desktop, colorScheme: 'dark' }, phone, 'dark phone': { ...phone, colorScheme: 'dark' },
   stale: { ...desktop, late: 4 * 60 }, 'stale dark phone': { ...phone, colorScheme: 'dark', late: 4 * 60 },
-  renewed: { ...desktop, late: 4 * 60, renew: true }, // the page is open and the site has gone on
-  plain: { ...desktop, javaScriptEnabled: false }, abroad: { ...desktop, timezoneId: 'America/New_York' },
+  renewed: { ...desktop, late: 4 * 60, renew: true, axe: false }, // the page is open and the site has gone on
+  plain: { ...desktop, javaScriptEnabled: false, axe: false }, abroad: { ...desktop, timezoneId: 'America/New_York', axe: false },
   twice: { viewport: { width: 550, height: 450 } }, // as at 200 % zoom
-  month: { ...desktop, path: 'history/2026-11.html' }, 'month phone': { ...phone, path: 'history/2026-11.html' },
+  month: { ...desktop, path: 'history/2026-11.html' }, 'month phone': { ...phone, path: 'history/2026-11.html', axe: false },
+  picture: { viewport: { width: 1100, height: 1160 }, axe: false, top: true }, // for the documentation
 }
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM,
@@ -35,7 +36,8 @@ try {
 }
 
 async function look(dir, reader) {
-  const { late = 0, renew, path: first = 'index.html', ...options } = readers[reader]
+  const { late = 0, renew, path: first = 'index.html', axe: judged = true, top = false, ...options } = readers[reader]
+  if (!existsSync(path.join(dir, first))) return { site: path.basename(dir), reader } // a site without that month
   const context = await browser.newContext({ timezoneId: 'UTC', ...options })
   const page = await context.newPage()
   const found = { site: path.basename(dir), reader, screen: options.viewport.width, console: [], requests: [] }
@@ -63,8 +65,8 @@ async function look(dir, reader) {
     width: document.documentElement.scrollWidth, background: getComputedStyle(document.body).backgroundColor, text: document.body.innerText,
     late: (document.getElementById('late') ?? document.createElement('p')).checkVisibility(), title: document.title,
   })))
-  if (process.env.SHOTS) await page.screenshot({ path: path.join(process.env.SHOTS, `${found.site}-${reader.replaceAll(' ', '-')}.png`), fullPage: true })
-  if (options.javaScriptEnabled !== false) {
+  if (process.env.SHOTS) await page.screenshot({ path: path.join(process.env.SHOTS, `${found.site}-${reader.replaceAll(' ', '-')}.png`), fullPage: !top })
+  if (judged) {
     await page.evaluate(axe)
     const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }))
     found.violations = violations.map((v) => `${v.id}: ${v.help} (${v.nodes.slice(0, 3).map((n) => n.html.slice(0, 120)).join(', ')})`)
