@@ -103,6 +103,9 @@ func TestTheOldWordsDoNotReturn(t *testing.T) {
 			continue // most files; line by line takes a minute under the race detector
 		}
 		for n, line := range strings.Split(string(data), "\n") {
+			if !hasStem(line) {
+				continue // most lines
+			}
 			if word, instead := found(line); word != "" {
 				t.Errorf("%s:%d: %q: say %s", name, n+1, word, instead)
 			}

@@ -13,7 +13,7 @@ import (
 // fills it again.
 func TestTheServerSurvivesARealFullDisk(t *testing.T) {
 	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=160m"); err != nil {
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=80m"); err != nil {
 		t.Skipf("can't mount a small file system here (it takes root): %v", err)
 	}
 	t.Cleanup(func() {
@@ -21,11 +21,11 @@ func TestTheServerSurvivesARealFullDisk(t *testing.T) {
 			t.Errorf("unmount: %v", err)
 		}
 	})
-	s := open(t, Options{Dir: dir + "/data", minFree: 32 << 20, ballast: 16 << 20})
+	s := open(t, Options{Dir: dir + "/data", minFree: 16 << 20, ballast: 8 << 20})
 	q := queue(t, s, "events", nil)
+	body := noise(100_000)
 	fill := func() (accepted int) {
 		for {
-			body := noise(100_000)
 			err := s.disk.room()
 			if err == nil {
 				e, _, invalid := newEntry(q, messageInput{MessageBody: body})
