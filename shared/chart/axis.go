@@ -106,14 +106,12 @@ func (c Clock) Ticks() []Tick {
 		if c.Zone != nil {
 			tk.Second = c.label(t.In(c.Zone))
 		}
-		edge := 2.0
-		if c.Zone != nil {
-			edge = 5 // the names of the rows are beside it
-		}
 		switch at := c.Percent(t); { // a label must not reach over the edge
+		case c.Zone != nil && at < 5:
+			continue // the names of the rows are there
 		case at > 96:
 			tk.Class = "end"
-		case at < edge:
+		case at < 2:
 			tk.Class = "start"
 		}
 		all = append(all, tk)

@@ -137,7 +137,7 @@ func TestASecondRowHasTheSameTimesInAnotherZone(t *testing.T) {
 	for _, tk := range ch.X {
 		got = append(got, tk.Label+"="+tk.Second)
 	}
-	if s := strings.Join(got, " "); s != "22:00=03:30 22:30=04:00 23:00=04:30 23:30=05:00 00:00=05:30 00:30=06:00" {
+	if s := strings.Join(got, " "); s != "22:30=04:00 23:00=04:30 23:30=05:00 00:00=05:30 00:30=06:00" {
 		t.Errorf("the labels are %s", s)
 	}
 	if len(ch.Zones) != 2 || ch.Zones[1].Label != "IST" {

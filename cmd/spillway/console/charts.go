@@ -93,8 +93,16 @@ func (c *Console) charts(m measured, alarms []Alarm) []chart.Chart {
 	n, t := c.about.Topology.Names, &c.about.Topology
 	clock := chart.Clock{Start: m.from, Step: m.step, N: m.n, Zone: zone(m.from)}
 	perMinute := 1 / m.step.Minutes()
+	known := m.known()
+	// Nothing is written when nothing happens.
 	flow := func(name string, metrics ...topology.Metric) chart.Series {
-		return chart.Series{Name: name, Unit: chart.PerMinute, Values: scaled(m.together(metrics...), perMinute)}
+		values := scaled(m.together(metrics...), perMinute)
+		for i, v := range values {
+			if math.IsNaN(v) && known[i] {
+				values[i] = 0
+			}
+		}
+		return chart.Series{Name: name, Unit: chart.PerMinute, Values: values}
 	}
 	age, stalled := limitOf(t, "backlog-age-warning"), limitOf(t, "backlog-age-critical")
 	slow := limitOf(t, "segment-slow")
@@ -104,7 +112,7 @@ func (c *Console) charts(m measured, alarms []Alarm) []chart.Chart {
 		coloured(flow("delivered", delivered(n)), "s4"), coloured(flow("retried", retriedMetrics(n)...), "s2")}, 0, clock)
 	backlog := chart.New("backlog", "Messages that wait", []chart.Series{
 		{Name: "in all", Values: m.together(visible(n.EventsQueue), notVisible(n.EventsQueue))},
-		{Name: "of them being tried", Values: m.values[notVisible(n.EventsQueue)], Class: "s3"}}, 0,
+		{Name: "of them in flight", Values: m.values[notVisible(n.EventsQueue)], Class: "s3"}}, 0,
 		clock)
 	oldest := chart.New("age", "Age of the oldest event", []chart.Series{
 		{Name: "oldest", Unit: chart.Seconds, Values: m.highest(queueAge(n), eventAge(n))}}, 0, clock)
@@ -127,9 +135,18 @@ func (c *Console) charts(m measured, alarms []Alarm) []chart.Chart {
 	all := []chart.Chart{in, backlog, oldest, taken, said, at}
 	bands := firingBands(t, clock, alarms)
 	for i := range all {
-		all[i].Bands = append(slices.Clone(bands), all[i].Bands...)
+		all[i].Bands = append(slices.Clone(bands), withoutBeginning(all[i].Bands)...)
 	}
 	return all
+}
+
+// withoutBeginning leaves out the gap with which a chart begins: the pipeline did not run yet, or
+// nothing used it.
+func withoutBeginning(gaps []chart.Band) []chart.Band {
+	if len(gaps) > 0 && gaps[0].X == chart.Percentage(0) {
+		return gaps[1:]
+	}
+	return gaps
 }
 
 func coloured(s chart.Series, class string) chart.Series {

@@ -97,6 +97,17 @@ func (m measured) together(metrics ...topology.Metric) []float64 {
 	return out
 }
 
+// known says of which steps there is any value: the pipeline ran.
+func (m measured) known() []bool {
+	out := make([]bool, m.n)
+	for _, values := range m.values {
+		for i, v := range values[:min(m.n, len(values))] {
+			out[i] = out[i] || !math.IsNaN(v)
+		}
+	}
+	return out
+}
+
 // scaled are the values times a factor.
 func scaled(values []float64, factor float64) []float64 {
 	out := make([]float64, len(values))

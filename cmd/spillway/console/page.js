@@ -64,6 +64,14 @@ function follow(address, every) {
 }
 
 localTimes(document)
+// A notice is of the moment: it goes, and a reload does not bring it back.
+const notice = document.querySelector('.notice.good')
+if (notice) {
+  const here = new URL(location.href)
+  here.searchParams.delete('said')
+  history.replaceState(null, '', here)
+  setTimeout(() => notice.remove(), 15_000)
+}
 const { events, refresh } = document.body.dataset
 if (events) follow(events, Number(refresh) || 30)
 // A form that is sent twice would do twice what it does.

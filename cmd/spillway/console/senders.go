@@ -55,7 +55,7 @@ func sendersOf(r seen[top.Report], n int) sendersView {
 		table := senderTable{Name: cmp.Or(senderNames[t.By], short(string(t.By)))}
 		for _, row := range t.Heaviest[:min(n, len(t.Heaviest))] {
 			table.Rows = append(table.Rows, senderRow{Name: row.Name, Events: humanize.Comma(int64(row.Events)),
-				Share: fmt.Sprintf("%.0f %%", 100*row.Share), Bytes: humanize.Bytes(row.Bytes), Refused: codes(row.Refused),
+				Share: share(row.Share), Bytes: humanize.Bytes(row.Bytes), Refused: codes(row.Refused),
 				Width: chart.Percentage(100 * min(1, max(0, row.Share)))})
 		}
 		for _, g := range t.Grown[:min(3, len(t.Grown))] {
@@ -68,6 +68,13 @@ func sendersOf(r seen[top.Report], n int) sendersView {
 		v.Tables = append(v.Tables, table)
 	}
 	return v
+}
+
+func share(part float64) string {
+	if part > 0 && part < 0.005 {
+		return "< 1 %"
+	}
+	return fmt.Sprintf("%.0f %%", 100*part)
 }
 
 // shownCodes is how many codes of refusals a sender has.
