@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/smithy-go/encoding/cbor"
 
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/local/lambda"
@@ -29,43 +27,29 @@ const scheduled = `{"version":"0","id":"53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa","d
 
 func TestMain(m *testing.M) { testutil.Main(m) }
 
-// cloudWatch is as much of CloudWatch as the function asks for, on the wire: moto has no CBOR. In
-// eu-west-1 delivery-down fires.
+// cloudWatch is as much of CloudWatch as the function asks for. In eu-west-1 delivery-down fires.
 func cloudWatch(t *testing.T) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		asked, failed := cbor.Decode(body)
-		in, ok := asked.(cbor.Map)
-		if err != nil || failed != nil || !ok {
-			t.Errorf("CloudWatch was asked %q: %v, %v", body, err, failed)
-		}
-		answer := cbor.Map{}
-		switch r.URL.Path {
-		case "/service/GraniteServiceVersion20100801/operation/DescribeAlarms":
-			answer["CompositeAlarms"] = composites(in, strings.Contains(r.Header.Get("Authorization"), "/eu-west-1/monitoring/"))
-		case "/service/GraniteServiceVersion20100801/operation/GetMetricStatistics":
-			minute := time.Now().Add(-2 * time.Minute).Truncate(time.Minute)
-			answer["Datapoints"] = cbor.List{cbor.Map{"Timestamp": &cbor.Tag{ID: 1, Value: cbor.Float64(minute.Unix())},
-				"Sum": cbor.Float64(1), "Maximum": cbor.Float64(720)}}
+		switch r.FormValue("Action") {
+		case "DescribeAlarms":
+			fmt.Fprint(w, "<R><DescribeAlarmsResult><CompositeAlarms>")
+			for i := 1; r.Form.Has(fmt.Sprint("AlarmNames.member.", i)); i++ {
+				name, state := r.FormValue(fmt.Sprint("AlarmNames.member.", i)), "OK"
+				if name == "shop-delivery-down" && strings.Contains(r.Header.Get("Authorization"), "/eu-west-1/monitoring/") {
+					state = "ALARM"
+				}
+				fmt.Fprintf(w, "<member><AlarmName>%s</AlarmName><StateValue>%s</StateValue></member>", name, state)
+			}
+			fmt.Fprint(w, "</CompositeAlarms></DescribeAlarmsResult></R>")
+		case "GetMetricStatistics":
+			minute := time.Now().UTC().Add(-2 * time.Minute).Truncate(time.Minute)
+			fmt.Fprintf(w, "<R><GetMetricStatisticsResult><Datapoints><member><Timestamp>%s</Timestamp><%s>720</%[2]s>"+
+				"</member></Datapoints></GetMetricStatisticsResult></R>", minute.Format(time.RFC3339),
+				r.FormValue("Statistics.member.1"))
 		default:
-			t.Errorf("CloudWatch was asked for %s", r.URL.Path)
+			t.Errorf("CloudWatch was asked for %v", r.Form)
 		}
-		w.Header().Set("Smithy-Protocol", "rpc-v2-cbor")
-		w.Header().Set("Content-Type", "application/cbor")
-		_, _ = w.Write(cbor.Encode(answer))
 	})
-}
-
-func composites(in cbor.Map, fires bool) (all cbor.List) {
-	names, _ := in["AlarmNames"].(cbor.List)
-	for _, name := range names {
-		state := "OK"
-		if fires && name == cbor.String("shop-delivery-down") {
-			state = "ALARM"
-		}
-		all = append(all, cbor.Map{"AlarmName": name, "StateValue": cbor.String(state)})
-	}
-	return all
 }
 
 // parameters is SSM with the URL of the ingest endpoint, which in us-east-1 nobody answers.

@@ -61,8 +61,9 @@ func TestAnActionIsCalledByItsName(t *testing.T) {
 	var answer struct{ Result struct{ Token string } }
 	err := SNS(s.config(t)).XML(t.Context(), "List", "2010-03-31", url.Values{"TopicArn": {"arn:x"}}, &answer)
 	if err != nil || answer.Result.Token != "next" ||
-		s.last.URL.RequestURI() != "/?Action=List&TopicArn=arn%3Ax&Version=2010-03-31" {
-		t.Errorf("%+v, %v, %s", answer, err, s.last.URL.RequestURI())
+		s.last.Method != http.MethodPost || s.sent != "Action=List&TopicArn=arn%3Ax&Version=2010-03-31" ||
+		!strings.HasPrefix(s.last.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
+		t.Errorf("%+v, %v, sent %q with %v", answer, err, s.sent, s.last.Header)
 	}
 }
 

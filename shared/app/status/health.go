@@ -20,9 +20,9 @@ const (
 	healthPause = 500 * time.Millisecond
 )
 
-// AskHealth asks the ingest endpoint at a URL from outside, as a new client does: with a name look-up, a
-// connection and a TLS handshake of its own, so that a connection of the minute before hides
-// nothing. What fails is tried once more. Another transport than nil is for tests.
+// AskHealth asks the ingest endpoint at a URL from outside, as a new client does: with a name
+// look-up, a connection and a TLS handshake of its own, so that a connection of the minute before
+// hides nothing. What fails is tried once more. Another transport than nil is for tests.
 func AskHealth(ctx context.Context, transport http.RoundTripper, ingestURL string) Health {
 	if transport == nil {
 		fresh := http.DefaultTransport.(*http.Transport).Clone()

@@ -43,7 +43,7 @@ func outages(r *rand.Rand, part status.Part, minutes int, flicker bool) (all []o
 			{how: func(p *place) { p.fires = append(p.fires, "delivery-down") }, state: status.Outage},
 			{how: func(p *place) { p.fires = append(p.fires, "delivery-slow") }, state: status.Degraded},
 			{how: func(p *place) { p.fires = append(p.fires, "delivery-slow", "delivery-down") }, state: status.Outage},
-			{how: func(p *place) { p.age, p.waiting = 1000, "5" }, state: status.Degraded},
+			{how: func(p *place) { p.age, p.waiting = 1000, 5 }, state: status.Degraded},
 		},
 	}[part]
 	for at := 5 + r.IntN(60); ; at += 65 + r.IntN(60) {
@@ -158,7 +158,7 @@ func runModel(t *testing.T, seed uint64, minutes int) {
 // play lets happen in the places what happens in a minute.
 func (w *world) play(all []outage, minute int) {
 	for i, p := range w.places {
-		p.set(func(p *place) { p.fires, p.age, p.waiting, p.health = nil, 2, "1", 200 })
+		p.set(func(p *place) { p.fires, p.age, p.waiting, p.health = nil, 2, 1, 200 })
 		for _, o := range all {
 			if o.place == i && o.from <= minute && minute < o.to {
 				p.set(o.how)

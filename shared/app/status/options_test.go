@@ -31,8 +31,8 @@ func TestTheFunctionIsWiredByItsEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !slices.Equal(f.options.Regions, []string{"eu-west-1", "us-east-1"}) || len(f.parts.Regions) != 2 ||
-		f.parts.Regions[1].QueueURL != "https://sqs.us-east-1.amazonaws.com/123456789012/shop-events" ||
-		f.parts.Regions[0].IngestURL.Read == nil {
+		f.parts.Regions[1].Source.(*deployed).queueURL != "https://sqs.us-east-1.amazonaws.com/123456789012/shop-events" ||
+		f.parts.Regions[0].NoIngest {
 		t.Errorf("the regions are %+v", f.parts.Regions)
 	}
 	if len(f.others) != 1 || f.others["shop-status-1-eu-west-3"] == nil || len(f.own.Peers) != 1 {
@@ -46,7 +46,7 @@ func TestTheFunctionIsWiredByItsEnvironment(t *testing.T) {
 
 func TestWithoutAParameterThereIsNoIngestEndpoint(t *testing.T) {
 	f, err := FromEnvironment(t.Context(), environ("SPILLWAY_STATUS_INGEST_URL_PARAMETER="), io.Discard)
-	if err != nil || f.parts.Regions[0].IngestURL.Read != nil {
+	if err != nil || !f.parts.Regions[0].NoIngest {
 		t.Errorf("%v", err)
 	}
 }

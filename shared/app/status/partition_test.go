@@ -13,8 +13,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/status"
 )
 
-// A fault is what is wrong between the two writers and the two buckets for some minutes. Nothing else
-// is at that time, so that in each minute one writer writes one bucket at least.
+// A fault is what is wrong between the two writers and the two buckets for some minutes. Nothing
+// else is at that time, so that in each minute one writer writes one bucket at least.
 type fault struct {
 	from, to int
 	name     string
@@ -152,7 +152,8 @@ func agree(t *testing.T, seed uint64, a, b *status.Document) {
 	}
 }
 
-// history are the incidents of a bucket: those of the document, and older ones of the months' files.
+// history are the incidents of a bucket: those of the document, and older ones of the months'
+// files.
 func (w *world) history(bucket string, d *status.Document) map[string]status.Incident {
 	w.t.Helper()
 	all := map[string]status.Incident{}
@@ -200,8 +201,8 @@ func count(t *testing.T, seed uint64, bucket string, incidents map[string]status
 }
 
 // lengths compares for how long each component was down with what it was. Where two writers look at
-// different seconds, and what one of them saw counts for three minutes, the end of an outage is a few
-// minutes late at most.
+// different seconds, and what one of them saw counts for three minutes, the end of an outage is a
+// few minutes late at most.
 func lengths(t *testing.T, seed uint64, d *status.Document, all []outage, places []*place, elapsed time.Duration) {
 	t.Helper()
 	for _, c := range d.Components {

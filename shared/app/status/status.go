@@ -30,14 +30,10 @@ import (
 	"time"
 
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	awsssm "github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/env"
 	"github.com/spillwayhq/spillway/shared/jsonlog"
-	"github.com/spillwayhq/spillway/shared/ssm"
 	"github.com/spillwayhq/spillway/shared/status"
 	"github.com/spillwayhq/spillway/shared/status/s3store"
 	"github.com/spillwayhq/spillway/shared/version"
@@ -123,13 +119,7 @@ func (p *Parts) connect(ctx context.Context, o *Options) error {
 		return fmt.Errorf("load the AWS configuration: %w", err)
 	}
 	for i, name := range o.Regions {
-		c := cloud.Copy()
-		c.Region = name
-		r := Region{Name: name, Alarms: cloudwatch.NewFromConfig(c), Queue: sqs.NewFromConfig(c), QueueURL: o.QueueURLs[i]}
-		if o.IngestURLParameter != "" {
-			r.IngestURL = ssm.Parameter(awsssm.NewFromConfig(c), o.IngestURLParameter)
-		}
-		p.Regions = append(p.Regions, r)
+		p.Regions = append(p.Regions, Region{name, newDeployed(cloud, name, o, o.QueueURLs[i]), o.IngestURLParameter == ""})
 	}
 	p.Others = map[string]status.Store{}
 	for i, b := range o.Buckets {

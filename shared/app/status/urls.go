@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"strings"
 	"sync"
 	"time"
 
@@ -41,11 +40,11 @@ func (u *urls) of(ctx context.Context, region *Region) (string, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, urlTimeout)
 	defer cancel()
-	content, err := region.IngestURL.Read(ctx)
+	read, err := region.Source.IngestURL(ctx)
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if err == nil {
-		url = strings.TrimSpace(string(content.Data))
+		url = read
 		u.known[region.Name], u.at[region.Name] = url, time.Now()
 	} else if url == "" {
 		if url = u.remembered[region.Name]; url == "" {

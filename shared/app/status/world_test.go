@@ -15,35 +15,30 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/spillwayhq/spillway/integration/testutil/s3test"
-	"github.com/spillwayhq/spillway/shared/reload"
 	"github.com/spillwayhq/spillway/shared/status"
 	"github.com/spillwayhq/spillway/shared/status/s3store"
 )
 
-// A place is a region of the pipeline that a test makes fail. It stands in for CloudWatch, SQS, SSM
-// and the ingest endpoint of that region.
+// A place is a region of the pipeline that a test makes fail. It is its Source, and its
+// ingest endpoint.
 type place struct {
 	name string
 
-	mu         sync.Mutex
-	fires      []string // composite alarms, without the pipeline's name
-	waiting    string   // messages
-	age        float64  // of the oldest event in seconds
-	canaryAge  time.Duration
-	health     int  // what /health answers
-	hangs      bool // nothing answers
-	denies     bool // every call of AWS is refused
-	panics     bool
-	statistics map[string]int // calls of GetMetricStatistics, by metric
+	mu      sync.Mutex
+	fires   []string // composite alarms, without the pipeline's name
+	waiting int64    // messages
+	age     float64  // of the oldest event in seconds
+	health  int      // what /health answers
+	hangs   bool     // nothing answers
+	denies  bool     // every call of AWS is refused
+	panics  bool
+	asked   map[string]int // how often a metric was asked for
 }
 
 func newPlace(name string) *place {
-	return &place{name: name, waiting: "1", age: 2, canaryAge: 2 * time.Minute, health: 200, statistics: map[string]int{}}
+	return &place{name: name, waiting: 1, age: 2, health: 200, asked: map[string]int{}}
 }
 
 // set changes the place.
@@ -72,66 +67,52 @@ func (p *place) ask(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (p *place) DescribeAlarms(ctx context.Context, in *cloudwatch.DescribeAlarmsInput,
-	_ ...func(*cloudwatch.Options)) (
-	*cloudwatch.DescribeAlarmsOutput, error) {
+func (p *place) Alarms(ctx context.Context, names []string) (map[string]string, error) {
 	if err := p.ask(ctx); err != nil {
 		return nil, err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	out := &cloudwatch.DescribeAlarmsOutput{}
-	for _, name := range in.AlarmNames {
-		state := types.StateValueOk
+	states := map[string]string{}
+	for _, name := range names {
+		states[name] = "OK"
 		if slices.Contains(p.fires, strings.TrimPrefix(name, "shop-")) {
-			state = types.StateValueAlarm
-		}
-		if slices.Contains(in.AlarmTypes, types.AlarmTypeCompositeAlarm) {
-			out.CompositeAlarms = append(out.CompositeAlarms, types.CompositeAlarm{AlarmName: &name, StateValue: state})
+			states[name] = firing
 		}
 	}
-	return out, nil
+	return states, nil
 }
 
-func (p *place) GetMetricStatistics(ctx context.Context, in *cloudwatch.GetMetricStatisticsInput,
-	_ ...func(*cloudwatch.Options)) (*cloudwatch.GetMetricStatisticsOutput, error) {
+func (p *place) Waiting(ctx context.Context) (int64, error) {
+	if err := p.ask(ctx); err != nil {
+		return 0, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.waiting, nil
+}
+
+func (p *place) Ages(ctx context.Context) ([]Point, error) {
+	return p.points(ctx, "ages", time.Minute, func() float64 { return p.age })
+}
+
+func (p *place) Canaries(ctx context.Context) ([]Point, error) {
+	return p.points(ctx, "canaries", 2*time.Minute, func() float64 { return 1 })
+}
+
+// points is a metric with a value of a minute that ended some time ago.
+func (p *place) points(ctx context.Context, name string, ago time.Duration, value func() float64) ([]Point, error) {
 	if err := p.ask(ctx); err != nil {
 		return nil, err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.statistics[*in.MetricName]++
-	minute := time.Now().Truncate(time.Minute)
-	switch *in.MetricName {
-	case "EventAge":
-		if p.age < 0 {
-			return &cloudwatch.GetMetricStatisticsOutput{}, nil
-		}
-		return &cloudwatch.GetMetricStatisticsOutput{Datapoints: []types.Datapoint{{Timestamp: aws.Time(minute.Add(-time.Minute)),
-			Maximum: aws.Float64(p.age)}}}, nil
-	case "ApproximateAgeOfOldestMessage":
-		return &cloudwatch.GetMetricStatisticsOutput{Datapoints: []types.Datapoint{{Timestamp: aws.Time(minute.Add(-time.Minute)),
-			Maximum: aws.Float64(900)}}}, nil
-	case "CanaryDelivered":
-		return &cloudwatch.GetMetricStatisticsOutput{Datapoints: []types.Datapoint{{Timestamp: aws.Time(minute.Add(-p.canaryAge)),
-			Sum: aws.Float64(1)}}}, nil
-	}
-	return nil, errors.New("no such metric: " + *in.MetricName)
+	p.asked[name]++
+	return []Point{{time.Now().Truncate(time.Minute).Add(-ago), value()}}, nil
 }
 
-func (p *place) GetQueueAttributes(ctx context.Context, _ *sqs.GetQueueAttributesInput, _ ...func(*sqs.Options)) (
-	*sqs.GetQueueAttributesOutput, error) {
-	if err := p.ask(ctx); err != nil {
-		return nil, err
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return &sqs.GetQueueAttributesOutput{Attributes: map[string]string{"ApproximateNumberOfMessages": p.waiting,
-		"ApproximateNumberOfMessagesNotVisible": "0", "ApproximateNumberOfMessagesDelayed": "0"}}, nil
-}
-
-func (p *place) parameter(ctx context.Context) (reload.Content, error) {
-	return reload.Content{Data: []byte("https://" + p.name + ".test\n")}, p.ask(ctx)
+func (p *place) IngestURL(ctx context.Context) (string, error) {
+	return "https://" + p.name + ".test", p.ask(ctx)
 }
 
 // A world is two regions of a pipeline and the two status regions, whose functions start at
@@ -142,7 +123,8 @@ type world struct {
 	buckets   []string
 	s3        map[string]*s3test.Server // by bucket
 	functions []*Function
-	// cut says if a writer, or the operator, who is -1, does not reach a bucket; nil: all reach all.
+	// cut says if a writer, or the operator, who is -1, does not reach a bucket; nil: all reach
+	// all.
 	cut   func(writer int, bucket string) bool
 	log   strings.Builder
 	logMu sync.Mutex
@@ -226,9 +208,7 @@ func (w *world) function(i int) *Function {
 		}
 	}
 	for _, place := range w.places {
-		p.Regions = append(p.Regions,
-			Region{Name: place.name, Alarms: place, Queue: place, QueueURL: "https://sqs.test/1/shop-events",
-				IngestURL: reload.Source{Read: place.parameter}})
+		p.Regions = append(p.Regions, Region{Name: place.name, Source: place})
 	}
 	return New(Options{Name: "shop", Region: strings.TrimPrefix(own, "status-")}, p)
 }
