@@ -6,11 +6,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/smithy-go/middleware"
 	"github.com/spf13/pflag"
 
 	"github.com/spillwayhq/spillway/infra/topology"
@@ -91,6 +94,16 @@ func QueueURL(ctx context.Context, api QueueAPI, region, pipeline, queue string)
 		return "", fmt.Errorf("find the queue %s in %s: %w", queue, region, err)
 	}
 	return aws.ToString(out.QueueUrl), nil
+}
+
+// ClockSkew is how wrong this machine's clock is by the answer of a call to AWS: positive, it is slow.
+func ClockSkew(answer middleware.Metadata) (time.Duration, error) {
+	server, told := awsmiddleware.GetServerTime(answer)
+	here, known := awsmiddleware.GetResponseAt(answer)
+	if !told || !known {
+		return 0, errors.New("the answer of AWS has no time")
+	}
+	return server.Sub(here), nil
 }
 
 // Config loads the configuration that the AWS tools use, which must have a region and credentials.

@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	cwtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -153,20 +151,11 @@ func (r *reader) queues(ctx context.Context) (map[string]read[map[string]string]
 			return read[map[string]string]{nil, found.err, found.permission}
 		}
 		if name == r.names.EventsQueue {
-			skew = clockSkew(found.value)
+			skew.value, skew.err = deployed.ClockSkew(found.value.ResultMetadata)
 		}
 		return attributes(ctx, api, aws.ToString(found.value.QueueUrl))
 	})
 	return all, skew
-}
-
-func clockSkew(out *sqs.GetQueueUrlOutput) read[time.Duration] {
-	server, told := awsmiddleware.GetServerTime(out.ResultMetadata)
-	here, known := awsmiddleware.GetResponseAt(out.ResultMetadata)
-	if !told || !known {
-		return read[time.Duration]{err: errors.New("the answer of SQS has no time")}
-	}
-	return read[time.Duration]{value: server.Sub(here)}
 }
 
 // second reads what follows from the first: t is the topology as it is deployed, environment the

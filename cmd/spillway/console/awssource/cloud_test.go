@@ -32,6 +32,7 @@ import (
 type cloud struct {
 	names topology.Names
 	queue *sqs.Client
+	url   string
 
 	mu      sync.Mutex
 	needed  map[string]int
@@ -57,7 +58,7 @@ func newCloud(t *testing.T) *cloud {
 		t.Fatal(err)
 	}
 	_, url := localtest.SQS(t)
-	c := &cloud{names: names, needed: map[string]int{}, denied: map[string]error{},
+	c := &cloud{names: names, url: url, needed: map[string]int{}, denied: map[string]error{},
 		metrics: map[string]map[time.Time]float64{},
 		history: map[string][]types.AlarmHistoryItem{}, logs: map[string][]logtypes.FilteredLogEvent{},
 		values: map[string]string{}, vars: map[string]map[string]string{

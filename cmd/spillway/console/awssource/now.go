@@ -40,7 +40,10 @@ const (
 )
 
 // A depth is how many messages a queue has.
-type depth struct{ visible, inFlight, delayed int64 }
+type depth struct {
+	visible, inFlight, delayed int64
+	skew                       time.Duration // of this machine's clock: positive, it is slow
+}
 
 func (d depth) all() int64 { return d.visible + d.inFlight + d.delayed }
 
@@ -98,9 +101,10 @@ func (s *stateReader) depth(ctx context.Context, name string) (depth, error) {
 		n, _ := strconv.ParseInt(out.Attributes[string(attribute)], 10, 64) // SQS writes numbers
 		return n
 	}
+	skew, _ := deployed.ClockSkew(out.ResultMetadata) // 0 where the answer has no time
 	return depth{number(types.QueueAttributeNameApproximateNumberOfMessages),
 		number(types.QueueAttributeNameApproximateNumberOfMessagesNotVisible),
-		number(types.QueueAttributeNameApproximateNumberOfMessagesDelayed)}, nil
+		number(types.QueueAttributeNameApproximateNumberOfMessagesDelayed), skew}, nil
 }
 
 // read reads the queues by SQS and the rest by the newest metrics, which are one to three minutes
@@ -130,7 +134,27 @@ func (s *stateReader) read(ctx context.Context) (console.Now, error) {
 	if paused != "" {
 		now.Degraded = paused
 	}
+	if clock := wrongClock(events.skew); clock != "" {
+		now.Degraded = clock
+	}
 	return now, nil
+}
+
+// maxSkew is how wrong this machine's clock may be: the newest metrics are older than that anyhow.
+const maxSkew = time.Minute
+
+// wrongClock says that this machine's clock is wrong: the SDK signs with AWS's time, so that all calls
+// succeed, and the page would show an old time, or one without any values.
+func wrongClock(skew time.Duration) string {
+	way := "slow"
+	if skew < 0 {
+		way = "fast"
+	}
+	if skew.Abs() <= maxSkew {
+		return ""
+	}
+	return fmt.Sprintf("this machine's clock is %s %s, and the page shows the time that it tells: set it by NTP",
+		terminal.Age(skew.Abs()), way)
 }
 
 // newest are the newest values of the metrics that say how the pipeline is, by what they are.

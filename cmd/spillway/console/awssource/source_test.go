@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/spillwayhq/spillway/cmd/spillway/console"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 	"github.com/spillwayhq/spillway/shared/signed"
 )
 
@@ -291,6 +293,31 @@ func TestNowIsWhatTheQueuesAndTheNewestMetricsSay(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAWrongClockIsNamed(t *testing.T) {
+	for skew, want := range map[time.Duration]string{20*time.Minute + 30*time.Second: "this machine's clock is 20m slow", -2*time.Hour - 10*time.Second: "2h00m fast",
+		30 * time.Second: ""} {
+		c := newCloud(t)
+		c.queue = localtest.Client(c.url, func(o *sqs.Options) {
+			o.HTTPClient = answersAt{skew}
+		})
+		now, err := c.open(t).Now(t.Context())
+		if err != nil || !strings.Contains(now.Degraded, want) || want == "" && now.Degraded != "" {
+			t.Errorf("%v: %q, %v", skew, now.Degraded, err)
+		}
+	}
+}
+
+// answersAt makes requests, and changes the time in the answers by so much.
+type answersAt struct{ by time.Duration }
+
+func (a answersAt) Do(request *http.Request) (*http.Response, error) {
+	answer, err := http.DefaultClient.Do(request)
+	if err == nil {
+		answer.Header.Set("Date", time.Now().Add(a.by).UTC().Format(http.TimeFormat))
+	}
+	return answer, err
 }
 
 func TestAQueueThatCanNotBeReadSaysWhy(t *testing.T) {
