@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/spillwayhq/spillway/cmd/spillway/deployed"
+	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/signed"
 	"github.com/spillwayhq/spillway/shared/status"
@@ -29,7 +30,7 @@ type Flags struct {
 }
 
 // Folder is the folder of a data directory of `spillway up` that has the site.
-const Folder = "status"
+const Folder = local.StatusFolder
 
 // Register adds the flags.
 func (f *Flags) Register(set *pflag.FlagSet) {
