@@ -188,7 +188,7 @@ func errorResponses() *[]*awscloudfront.ErrorResponse {
 	var all []*awscloudfront.ErrorResponse
 	for _, code := range []float64{403, 404} {
 		all = append(all, &awscloudfront.ErrorResponse{
-			HttpStatus: jsii.Number(code), ResponseHttpStatus: jsii.Number(404), ResponsePagePath: jsii.String("/404.html"),
+			HttpStatus: jsii.Number(code), ResponseHttpStatus: jsii.Number(404), ResponsePagePath: jsii.String("/" + status.MissingFile),
 			Ttl: awscdk.Duration_Seconds(jsii.Number(missingTTL)),
 		})
 	}

@@ -71,6 +71,7 @@ func Render(s Site, d Document, months []Month) map[string][]byte {
 	files[DocumentFile] = d.Encode()
 	files["feed.atom"] = feed(&s, &d)
 	files["index.html"] = page(func(l detail) view { return nowView(&s, &d, l) })
+	files[MissingFile] = missing(&s)
 	for i := range months {
 		m := &months[i]
 		files[MonthFile(m.Month)] = m.Encode()
