@@ -303,6 +303,8 @@ func TestTheStatusOfUpIsJudged(t *testing.T) {
 		"a full disk":    {local.Status{Store: "events are refused"}, "failed store: events are refused "},
 		"degraded":       {local.Status{Degraded: "Segment is down"}, "failed delivery: Segment is down "},
 		"without canary": {local.Status{}, ""},
+		"a status site that is not written": {local.Status{StatusSite: "not written: no space"},
+			"warning status site: not written: no space "},
 	} {
 		if got := notOK(newReport("spillway", "", judgeStatus(c.status, "--queue-url URL"))); got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)

@@ -96,7 +96,12 @@ func judgeStatus(s local.Status, flags string) []Finding {
 		canary = ok("canary", "the last one arrived %v ago, after %v", s.At.Sub(s.Canary.At).Round(time.Second),
 			s.Canary.Latency.Round(time.Millisecond))
 	}
-	return append(findings, delivery, canary)
+	findings = append(findings, delivery, canary)
+	if s.StatusSite != "" { // a pipeline may have none, so nothing is said of one that is well
+		findings = append(findings, finding(Warning, "status site", "check the folder "+local.StatusFolder+" of the data "+
+			"directory", "%s", s.StatusSite))
+	}
+	return findings
 }
 
 // judgeLocalAlarms says which alarms fire, with what to do about the first: composites come last, and
