@@ -159,7 +159,7 @@ func (d *Deployed) Show(_ context.Context, id string) (*console.DeadLetter, erro
 	if err != nil {
 		return nil, err
 	}
-	for _, r := range x.byMark(mark(markID, []byte(id)), 1) {
+	for _, r := range x.byID(id, 1) {
 		return &console.DeadLetter{Entry: *r.entry, Place: r.place}, nil
 	}
 	return nil, nil

@@ -201,6 +201,14 @@ func (l *Local) findDead(ctx context.Context, query string) (found []console.Sig
 		console.Place{Name: deadPlace, Says: saysOf(state.Read, state.Of, 0, "dead letter")}
 }
 
+// notSearched says how many dead letters are not searched.
+func notSearched(x *index) string {
+	if n := x.notSearched(); n > 0 {
+		return fmt.Sprintf("; but %s of them have too many events to be searched for one", terminal.Number(n))
+	}
+	return ""
+}
+
 const deadPlace = "Dead-letter queue"
 
 func entryOf(l *deadletter.Received) deadletter.Entry {
@@ -221,8 +229,8 @@ func deadSighting(s console.Sighting, e deadletter.Entry) console.Sighting {
 
 // wantedBy returns the records with a messageId, and those with a user.
 func wantedBy(x *index, query string) [][]*record {
-	byID := x.byMark(mark(markMessage, []byte(query)), step)
-	byUser := x.byMark(mark(markUser, []byte(query)), step)
+	byID := x.byMark(markMessage, query, step)
+	byUser := x.byMark(markUser, query, step)
 	return [][]*record{byID, byUser}
 }
 

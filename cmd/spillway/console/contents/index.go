@@ -29,6 +29,7 @@ type index struct {
 	order   []*record // by place, including those that are gone
 	fresh   []*record // not yet in order
 	marks   int       // of all records
+	partial int       // records that have not all marks
 	beyond  int       // dead letters that were left out or forgotten
 	groups  map[groupKey]*group
 	// copies counts the records of each identity, and repeated the identities with several.
@@ -56,7 +57,8 @@ type record struct {
 	first    int64 // when its events came in, Unix nanoseconds
 	identity deadletter.Identity
 	group    *group
-	marks    []uint64          // sorted
+	ids      [2]uint64         // the marks of its ID and of the ID that SQS gave it
+	marks    []uint64          // the others, sorted
 	entry    *deadletter.Entry // nil if it is read from the queue when it is shown
 	events   int32
 	partial  bool // it has more marks than these
@@ -77,7 +79,7 @@ func (x *index) reset() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.byPlace, x.order, x.fresh = map[uint64]*record{}, nil, nil
-	x.marks, x.beyond, x.repeated = 0, 0, 0
+	x.marks, x.partial, x.beyond, x.repeated = 0, 0, 0, 0
 	x.groups, x.copies, x.broken = map[groupKey]*group{}, map[deadletter.Identity]int32{}, map[uint64]bool{}
 }
 
@@ -117,7 +119,7 @@ func recordOf(place uint64, ref int64, l *deadletter.Received, r *deadletter.Rea
 	key.readable = err == nil
 	rec.events = int32(e.Events)
 	rec.identity = deadletter.Identify(l, m)
-	rec.marks = append(rec.marks, mark(markID, []byte(l.ID)), mark(markID, []byte(l.MessageID)))
+	rec.ids = [2]uint64{mark(markID, []byte(l.ID)), mark(markID, []byte(l.MessageID))}
 	if m != nil {
 		for i := range m.Events {
 			if rec.partial = len(rec.marks) > maxLetterMarks; rec.partial {
@@ -192,6 +194,9 @@ func (x *index) add(rec *record, key groupKey) {
 		x.repeated++
 	}
 	x.marks += len(rec.marks)
+	if rec.partial {
+		x.partial++
+	}
 	x.byPlace[rec.place] = rec
 	x.fresh = append(x.fresh, rec)
 }
@@ -243,6 +248,9 @@ func (x *index) drop(r *record) {
 	delete(x.byPlace, r.place)
 	r.gone = true
 	x.marks -= len(r.marks)
+	if r.partial {
+		x.partial--
+	}
 	switch x.copies[r.identity]--; x.copies[r.identity] {
 	case 0:
 		delete(x.copies, r.identity)
@@ -261,6 +269,13 @@ func (x *index) isBroken(place uint64) {
 	if len(x.broken) < maxRecords {
 		x.broken[place] = true
 	}
+}
+
+// notSearched is how many dead letters have too many events to be searched for one.
+func (x *index) notSearched() int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.partial
 }
 
 // size is how many dead letters the index knows.

@@ -308,7 +308,7 @@ func (l *Local) look(records []*record) []sqs.Seen {
 func (l *Local) get(ctx context.Context, id string) (*deadletter.Received, *sqs.Seen) {
 	l.current(ctx, patience)
 	for range 2 {
-		for _, m := range l.look(l.index.byMark(mark(markID, []byte(id)), step)) {
+		for _, m := range l.look(l.index.byID(id, step)) {
 			if received := asReceived(&m); received != nil && (received.ID == id || received.MessageID == id) {
 				return received, &m
 			}

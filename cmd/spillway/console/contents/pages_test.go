@@ -333,6 +333,70 @@ func TestADeletionWhoseDirectoryCanNotBeWrittenDeletesNothing(t *testing.T) {
 	}
 }
 
+func TestADeletionThatIsStoppedLosesNothing(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	const n = 300
+	b.fillDead(t, n)
+	p := newPage(t, b)
+	// The program ends while some are written to the file.
+	began := make(chan struct{})
+	ctx, cancel := context.WithCancel(context.Background())
+	slow := &slowDrop{Local: p.local, began: began}
+	c := console.New(console.Config{Source: &source{local: true, dead: slow}})
+	p.handler = c
+	ended := make(chan struct{})
+	go func() { defer close(ended); c.Run(ctx) }()
+	p.get("/dead-letters", 200)
+	p.post("/dead-letters/drop", url.Values{"until": {time.Now().Format(time.RFC3339Nano)}, "count": {"300"}, "typed": {"300"}})
+	<-began
+	cancel()
+	<-ended // Run waits for the action
+	files, err := filepath.Glob(filepath.Join(p.actions.Dir, "*.ndjson"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("files %v, %v", files, err)
+	}
+	lines, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	saved, left := map[string]bool{}, map[string]bool{}
+	for _, m := range regexp.MustCompile(`"deadLetter":\{"id":"(id/\d+)"`).FindAllStringSubmatch(string(lines), -1) {
+		saved[m[1]] = true
+	}
+	for _, m := range b.dead.Look(allOf(b.dead)) {
+		left[asReceived(&m).ID] = true
+	}
+	for i := range n {
+		if id := fmt.Sprint("id/", i); !saved[id] && !left[id] {
+			t.Errorf("%s is neither in the file nor in the queue", id)
+		}
+	}
+	if st := b.dead.Stats(); len(left) == 0 || len(saved) == 0 || st.InFlight != 0 {
+		t.Errorf("%d are saved, %d left, %d invisible", len(saved), len(left), st.InFlight)
+	}
+	p.says(p.get("/dead-letters", 200), "the program ended: what was not deleted is still in the queue")
+}
+
+// slowDrop takes its time for each write, and says when the first was done.
+type slowDrop struct {
+	*Local
+	began chan struct{}
+}
+
+func (s *slowDrop) Drop(ctx context.Context, f deadletter.Filter, write func([]byte) error) (deadletter.ExportResult, error) {
+	first := true
+	return s.Local.Drop(ctx, f, func(lines []byte) error {
+		err := write(lines)
+		if first {
+			first = false
+			close(s.began)
+		}
+		time.Sleep(5 * time.Millisecond)
+		return err
+	})
+}
+
 func TestPagesWhileTheCommandRedrives(t *testing.T) {
 	t.Parallel()
 	p := newPage(t, newBench(t))

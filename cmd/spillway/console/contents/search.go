@@ -1,6 +1,7 @@
 package contents
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -13,29 +14,42 @@ import (
 type wish struct {
 	deadletter.Filter
 	ids, events, users []uint64
-	sentUntil          int64
-	groups             map[*group]bool // whether their reason and write key are wanted
+	groups             map[*group]*tally
+}
+
+// tally counts the dead letters of a group that are selected.
+type tally struct {
+	wanted              bool // its reason and write key are
+	deadLetters, events int
+	oldest, newest      int64 // Unix nanoseconds
+}
+
+func (t *tally) add(r *record) {
+	t.deadLetters++
+	t.events += int(r.events)
+	t.oldest, t.newest = min(t.oldest, r.first), max(t.newest, r.first)
 }
 
 func (x *index) wish(f deadletter.Filter) *wish {
 	return &wish{Filter: f, ids: marksOf(markID, f.IDs), events: marksOf(markEvent, f.Events),
-		users: marksOf(markUser, f.Users), groups: map[*group]bool{}}
+		users: marksOf(markUser, f.Users), groups: map[*group]*tally{}}
 }
 
-// want reports whether a record is selected. unsure: it has too many events to tell.
-func (w *wish) want(r *record, now time.Time) (wanted, unsure bool) {
-	inGroup, ok := w.groups[r.group]
-	if !ok {
-		inGroup = w.wantGroup(r.group)
-		w.groups[r.group] = inGroup
+// want reports whether a record is selected, and what its group is counted in. unsure: it has too
+// many events to tell.
+func (w *wish) want(r *record, now int64) (t *tally, wanted, unsure bool) {
+	t = w.groups[r.group]
+	if t == nil {
+		t = &tally{wanted: w.wantGroup(r.group), oldest: math.MaxInt64, newest: math.MinInt64}
+		w.groups[r.group] = t
 	}
-	if !inGroup || !w.wantAge(r, now) || !has(r, w.ids) {
-		return false, false
+	if !t.wanted || !w.wantAge(r, now) || !r.is(w.ids) {
+		return t, false, false
 	}
 	if len(w.events)+len(w.users) > 0 && r.partial {
-		return false, true
+		return t, false, true
 	}
-	return has(r, w.events) && has(r, w.users), false
+	return t, has(r, w.events) && has(r, w.users), false
 }
 
 func (w *wish) wantGroup(g *group) bool {
@@ -48,10 +62,15 @@ func (w *wish) wantGroup(g *group) bool {
 	return g.readable || len(w.events)+len(w.users) == 0
 }
 
-func (w *wish) wantAge(r *record, now time.Time) bool {
-	age := max(0, now.Sub(time.Unix(0, r.first)))
+func (w *wish) wantAge(r *record, now int64) bool {
+	age := time.Duration(max(0, now-r.first))
 	return (w.OlderThan == 0 || age > w.OlderThan) && (w.NewerThan == 0 || age < w.NewerThan) &&
-		(w.SentUntil.IsZero() || !time.UnixMilli(r.sent).After(w.SentUntil))
+		(w.SentUntil.IsZero() || r.sent <= w.SentUntil.UnixMilli())
+}
+
+// is reports whether a record has one of the IDs; true if there are none.
+func (r *record) is(ids []uint64) bool {
+	return len(ids) == 0 || slices.ContainsFunc(ids, func(id uint64) bool { return id == r.ids[0] || id == r.ids[1] })
 }
 
 // has reports whether a record has one of the marks; true if there are none.
@@ -76,8 +95,7 @@ func (x *index) search(f deadletter.Filter, now time.Time, before uint64, limit 
 	defer x.mu.Unlock()
 	x.merge()
 	w := x.wish(f)
-	s := search{index: x, before: before, limit: limit, groups: map[*group]*deadletter.Group{},
-		seen: map[deadletter.Identity]bool{}}
+	s := search{index: x, before: before, limit: limit, seen: map[deadletter.Identity]bool{}}
 	inQueue := deadletter.ReasonCounts{}
 	for _, g := range x.groups {
 		inQueue[g.reason] += g.records
@@ -86,16 +104,15 @@ func (x *index) search(f deadletter.Filter, now time.Time, before uint64, limit 
 		if r.gone {
 			continue
 		}
-		wanted, unsure := w.want(r, now)
-		if unsure {
+		switch t, wanted, unsure := w.want(r, now.UnixNano()); {
+		case unsure:
 			s.list.NotSearched++
-		}
-		if wanted {
-			s.add(r)
+		case wanted:
+			s.add(r, t)
 		}
 	}
 	s.list.InQueue, s.list.Unreadable, s.list.Beyond = inQueue, len(x.broken), x.beyond
-	s.list.Groups = s.sortedGroups(name)
+	s.list.Groups = sortedGroups(w.groups, name)
 	return s.found
 }
 
@@ -105,11 +122,10 @@ type search struct {
 	index  *index
 	before uint64
 	limit  int
-	groups map[*group]*deadletter.Group
 	seen   map[deadletter.Identity]bool // of those that are there several times
 }
 
-func (s *search) add(r *record) {
+func (s *search) add(r *record, t *tally) {
 	if s.index.repeated > 0 && s.index.copies[r.identity] > 1 {
 		if s.seen[r.identity] {
 			s.list.Duplicates++
@@ -118,13 +134,7 @@ func (s *search) add(r *record) {
 		s.seen[r.identity] = true
 	}
 	s.list.Total++
-	first := time.Unix(0, r.first).UTC()
-	g := s.groups[r.group]
-	if g == nil {
-		g = &deadletter.Group{Reason: r.group.reason, Oldest: first, Newest: first}
-		s.groups[r.group] = g
-	}
-	g.Add(int(r.events), first)
+	t.add(r)
 	switch {
 	case s.before != 0 && r.place >= s.before:
 	case len(s.rows) < s.limit:
@@ -135,11 +145,15 @@ func (s *search) add(r *record) {
 }
 
 // sortedGroups joins those that have the same name.
-func (s *search) sortedGroups(name func(string) string) []deadletter.Group {
+func sortedGroups(tallies map[*group]*tally, name func(string) string) []deadletter.Group {
 	type shown struct{ reason, writeKey string }
 	joined := map[shown]*deadletter.Group{}
-	for key, g := range s.groups {
-		g.WriteKey = deadletter.UnreadableKey
+	for key, t := range tallies {
+		if t.deadLetters == 0 {
+			continue
+		}
+		g := &deadletter.Group{Reason: key.reason, WriteKey: deadletter.UnreadableKey, DeadLetters: t.deadLetters,
+			Events: t.events, Oldest: time.Unix(0, t.oldest).UTC(), Newest: time.Unix(0, t.newest).UTC()}
 		if key.readable {
 			g.WriteKey = name(key.writeKey)
 		}
@@ -158,14 +172,25 @@ func (s *search) sortedGroups(name func(string) string) []deadletter.Group {
 	return groups
 }
 
+// byID returns the newest records with an ID, at most limit.
+func (x *index) byID(id string, limit int) []*record {
+	ids := []uint64{mark(markID, []byte(id))}
+	return x.newest(limit, func(r *record) bool { return r.is(ids) })
+}
+
 // byMark returns the newest records that have a mark, at most limit.
-func (x *index) byMark(mark uint64, limit int) []*record {
+func (x *index) byMark(kind byte, text string, limit int) []*record {
+	marks := []uint64{mark(kind, []byte(text))}
+	return x.newest(limit, func(r *record) bool { return has(r, marks) })
+}
+
+func (x *index) newest(limit int, want func(*record) bool) []*record {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.merge()
 	var rows []*record
 	for _, r := range slices.Backward(x.order) {
-		if !r.gone && has(r, []uint64{mark}) {
+		if !r.gone && want(r) {
 			if rows = append(rows, r); len(rows) == limit {
 				break
 			}

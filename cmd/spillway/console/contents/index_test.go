@@ -1,0 +1,80 @@
+package contents
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/spillwayhq/spillway/shared/deadletter"
+)
+
+func identity(i int) (id deadletter.Identity) {
+	binary.BigEndian.PutUint64(id[:], uint64(i))
+	return id
+}
+
+func same(k string) string { return k }
+
+func TestAnIndexRemembersTheNewestAndCountsTheOthers(t *testing.T) {
+	x := newIndex()
+	put := func(place int) {
+		x.put(&record{place: uint64(place), identity: identity(place)}, groupKey{reason: "rejected"})
+	}
+	for place := maxRecords + 10; place > 10; place-- { // as it is filled
+		put(place)
+	}
+	put(5)                // older than all
+	put(maxRecords + 11)  // a new one
+	put(maxRecords + 11)  // told twice
+	x.remove([]uint64{7}) // never told
+	got := x.search(deadletter.Filter{}, time.Now(), 0, 3, same)
+	if got.list.Total != maxRecords || got.list.Beyond != 2 || len(got.rows) != 3 || got.rows[0].place != maxRecords+11 ||
+		got.rows[2].place != maxRecords+9 {
+		t.Errorf("%d are selected, %d beyond, rows from %d", got.list.Total, got.list.Beyond, got.rows[0].place)
+	}
+	if n := x.size(); n != maxRecords+2 {
+		t.Errorf("a size of %d", n)
+	}
+}
+
+func TestADeadLetterWithTooManyEventsToSearchIsCounted(t *testing.T) {
+	var events strings.Builder
+	for i := range 2500 {
+		fmt.Fprintf(&events, `,{"type":"track","event":"E","userId":"u-%d","messageId":"m-%d"}`, i, i)
+	}
+	l := deadletter.Parse(&types.Message{MessageId: aws.String("x"), Body: aws.String(`{"batch":[` + events.String()[1:] + `]}`)})
+	r, err := deadletter.NewReader()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	x := newIndex()
+	rec, key := recordOf(1, 0, l, r)
+	if !rec.partial || len(rec.marks) > maxLetterMarks+2000 {
+		t.Fatalf("%d marks, partial: %v", len(rec.marks), rec.partial)
+	}
+	x.put(rec, key)
+	if got := x.search(deadletter.Filter{Users: []string{"u-2499"}}, time.Now(), 0, 1, same).list; got.Total != 0 || got.NotSearched != 1 {
+		t.Errorf("%+v", got)
+	}
+	if got := x.search(deadletter.Filter{IDs: []string{"x"}}, time.Now(), 0, 1, same).list; got.Total != 1 {
+		t.Errorf("by its ID: %+v", got)
+	}
+	// What is beyond the memory for marks is found by neither, and counted.
+	for place := 2; x.marks+maxLetterMarks <= maxMarks; place++ {
+		x.put(&record{place: uint64(place), identity: identity(place), marks: make([]uint64, maxLetterMarks)}, key)
+	}
+	rec, key = recordOf(1_000_000, 0, l, r)
+	x.put(rec, key)
+	if len(x.byID("x", 5)) != 2 || x.notSearched() != 2 {
+		t.Errorf("by its ID %d are found, and %d not searched", len(x.byID("x", 5)), x.notSearched())
+	}
+	if rec.marks != nil || x.marks > maxMarks {
+		t.Errorf("%d marks are remembered, of which %d should not be", x.marks, len(rec.marks))
+	}
+}
