@@ -213,7 +213,7 @@ func (c *Console) serveDeadList(w http.ResponseWriter, r *http.Request) {
 type deadLetterView struct {
 	deadView
 	ID         string
-	Letter     *DeadLetter
+	Shown      *DeadLetter
 	Advice     advice
 	Permanent  bool
 	Payload    *dlq.Description // nil: not asked for
@@ -257,7 +257,7 @@ func (c *Console) showDead(w http.ResponseWriter, r *http.Request, id string, mo
 	v := deadLetterView{deadView: c.deadView(r, url.Values{"id": {id}}), ID: id}
 	ctx, cancel := context.WithTimeout(r.Context(), c.patience())
 	defer cancel()
-	letter, err := c.source.DeadLetters().Show(ctx, id)
+	found, err := c.source.DeadLetters().Show(ctx, id)
 	switch {
 	case errors.Is(err, ErrNotRead):
 		c.fail(w, r, http.StatusNotFound, fmt.Errorf("%w: read them on the page of the dead letters", err))
@@ -265,14 +265,14 @@ func (c *Console) showDead(w http.ResponseWriter, r *http.Request, id string, mo
 	case err != nil:
 		c.fail(w, r, http.StatusServiceUnavailable, err)
 		return
-	case letter == nil:
+	case found == nil:
 		c.fail(w, r, http.StatusNotFound,
 			fmt.Errorf("no dead letter has the ID %q: it was sent again or deleted, or the address "+
 				"is wrong", short(id)))
 		return
 	}
-	v.Letter, v.Advice = letter, adviceFor(letter.Reason)
-	v.Permanent = deadletter.IsPermanent(letter.Reason, letter.WriteKey != deadletter.UnreadableKey)
+	v.Shown, v.Advice = found, adviceFor(found.Reason)
+	v.Permanent = deadletter.IsPermanent(found.Reason, found.WriteKey != deadletter.UnreadableKey)
 	if more != nil {
 		more(&v)
 	}

@@ -88,13 +88,16 @@ func (s *Selection) Flags() string {
 	return flags.String()
 }
 
+// DefaultKey is the name of the write key of messages that carry none: the deliver function's.
+const DefaultKey = "default"
+
 // KeyNames returns a function that returns what may be shown of a write key: its name among names,
 // otherwise the beginning of its SHA-256, as in the function's log.
 func KeyNames(names map[string]string) func(writeKey string) string {
 	return func(writeKey string) string {
 		switch name, ok := names[writeKey]; {
 		case writeKey == "":
-			return "default"
+			return DefaultKey
 		case ok:
 			return terminal.OneLine(name)
 		}

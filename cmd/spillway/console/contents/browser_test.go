@@ -87,7 +87,7 @@ func TestAnOperatorWalksThroughTheDeadLettersInABrowser(t *testing.T) {
 			t.Parallel()
 			p := newPage(t, newBench(t))
 			for i := range 120 {
-				d := letter(fmt.Sprint("id/", i), []string{message.ReasonRejected, message.ReasonInvalid}[i%5/4],
+				d := deadLetter(fmt.Sprint("id/", i), []string{message.ReasonRejected, message.ReasonInvalid}[i%5/4],
 					fmt.Sprint("Order ", i%7),
 					fmt.Sprint("u-", i%8))
 				d.Events[0] = fmt.Appendf(nil, `{"type":"track","event":"Order %d","userId":"u-%d","messageId":"m-%d",`+

@@ -108,7 +108,7 @@ func (d *Deployed) add(x *index, received []*deadletter.Received) error {
 	defer r.Close()
 	for _, l := range received {
 		rec, key := recordOf(placeOf(l), l.Sent.UnixMilli(), l, r)
-		e, _, _ := r.Entry(l, d.Name)
+		e, _, _ := r.Entry(l, d.KeyName)
 		rec.entry = &e
 		x.putBeside(rec, key)
 	}
@@ -138,7 +138,7 @@ func (d *Deployed) last() (*index, error) {
 
 // List implements console.DeadLetters.
 func (d *Deployed) List(_ context.Context, q console.DeadLetterQuery) (console.DeadLetterList, error) {
-	f, err := q.Filter(d.Name)
+	f, err := q.Filter(d.KeyName)
 	if err != nil {
 		return console.DeadLetterList{}, err
 	}
@@ -146,7 +146,7 @@ func (d *Deployed) List(_ context.Context, q console.DeadLetterQuery) (console.D
 	if err != nil {
 		return console.DeadLetterList{}, err
 	}
-	found := x.search(f, time.Now(), q.Before, q.Limit, d.Name)
+	found := x.search(f, time.Now(), q.Before, q.Limit, d.KeyName)
 	for _, r := range found.rows {
 		found.list.Rows = append(found.list.Rows, console.DeadLetter{Entry: *r.entry, Place: r.place})
 	}
@@ -171,7 +171,7 @@ func (d *Deployed) Payload(ctx context.Context, id string) (*dlq.Description, er
 	if err != nil || found == nil {
 		return nil, err
 	}
-	return dlq.Describe(found, d.Name)
+	return dlq.Describe(found, d.KeyName)
 }
 
 // Export implements console.DeadLetters. It receives all dead letters.

@@ -25,7 +25,7 @@ func TestAQueueOnAWSIsReadOnRequestAndKeptForAllViewers(t *testing.T) {
 		d := NewDeployed(b.actions)
 		defer d.Close()
 		for i := range 120 {
-			b.sendDead(t, randomLetter(rng, i))
+			b.sendDead(t, randomDead(rng, i))
 		}
 		before := b.dead.Stats().Received
 		if _, err := d.List(t.Context(), console.DeadLetterQuery{Limit: 50}); !errors.Is(err, console.ErrNotRead) {
@@ -73,7 +73,7 @@ func TestAReadingThatIsStoppedPutsEverythingBack(t *testing.T) {
 			d := NewDeployed(b.actions)
 			defer d.Close()
 			for i := range 400 {
-				b.sendDead(t, randomLetter(rand.New(rand.NewPCG(1, 1)), i))
+				b.sendDead(t, randomDead(rand.New(rand.NewPCG(1, 1)), i))
 			}
 			d.Read()
 			time.Sleep(1500 * time.Millisecond)
@@ -138,7 +138,7 @@ func TestAnErrorOfAReadingIsShownAndTheLastListingStays(t *testing.T) {
 		b := newBench(t)
 		d := NewDeployed(b.actions)
 		defer d.Close()
-		b.sendDead(t, randomLetter(rand.New(rand.NewPCG(1, 1)), 1))
+		b.sendDead(t, randomDead(rand.New(rand.NewPCG(1, 1)), 1))
 		d.Read()
 		time.Sleep(5 * time.Second)
 		d.DeadLetterURL += "-gone"

@@ -76,7 +76,7 @@ func (l *Local) findWaiting(ctx context.Context, query string) (found []console.
 				continue
 			}
 			searched++
-			events, ok := waiting(&m, d, query)
+			events, ok := l.waiting(&m, d, query)
 			if !ok {
 				unread++
 			}
@@ -107,7 +107,7 @@ func saysOf(searched, of, unread int, what string) string {
 }
 
 // waiting returns the events of a message that are wanted. It returns false if it can't be read.
-func waiting(m *sqs.Seen, d *message.Decoder, query string) ([]console.Sighting, bool) {
+func (l *Local) waiting(m *sqs.Seen, d *message.Decoder, query string) ([]console.Sighting, bool) {
 	received := asReceived(m)
 	if received == nil {
 		return nil, false
@@ -126,7 +126,7 @@ func waiting(m *sqs.Seen, d *message.Decoder, query string) ([]console.Sighting,
 			s := describe(received, e, i)
 			s.Where, s.Waits, s.At, s.Receives = console.InQueue, waits, received.Sent,
 				atoi(m.Attributes["ApproximateReceiveCount"])
-			s.WriteKey = event.KeyID(c.WriteKey)
+			s.WriteKey = l.KeyName(c.WriteKey)
 			found = append(found, s)
 		}
 	}
@@ -185,7 +185,7 @@ func (l *Local) findDead(ctx context.Context, query string) (found []console.Sig
 				continue
 			}
 			if c, err := r.Read(received); err == nil {
-				key := l.Name(c.WriteKey)
+				key := l.KeyName(c.WriteKey)
 				for i := range c.Events {
 					if e := &c.Events[i]; isWanted(received, e, i, query) {
 						s := describe(received, e, i)
@@ -198,7 +198,7 @@ func (l *Local) findDead(ctx context.Context, query string) (found []console.Sig
 	}
 	state := l.Reading()
 	return found[:min(len(found), maxFound)],
-		console.Place{Name: deadPlace, Says: saysOf(state.Read, state.Of, 0, "dead letter")}
+		console.Place{Name: deadPlace, Says: saysOf(state.Read, state.Of, 0, "dead letter") + notSearched(l.index)}
 }
 
 // notSearched says how many dead letters are not searched.
@@ -248,7 +248,7 @@ func (l *Local) findDelivered(_ context.Context, query string) (found []console.
 		if e.MessageID != query && s.User != query {
 			continue
 		}
-		s.At, s.Outcome, s.MessageID, s.WriteKey = e.At, console.OutcomeDelivered, e.MessageID, l.Name(e.WriteKey)
+		s.At, s.Outcome, s.MessageID, s.WriteKey = e.At, console.OutcomeDelivered, e.MessageID, l.KeyName(e.WriteKey)
 		found = append(found, console.Sighting{Sample: s, Where: console.AtSegment})
 	}
 	place.Says = fmt.Sprintf("the last %s that the Segment emulator has received", terminal.Plural(len(events), "event"))
@@ -284,6 +284,6 @@ func (d *Deployed) findDead(query string) (found []console.Sighting, place conso
 		}
 	}
 	place.Says = fmt.Sprintf("%s, read at %s", terminal.Plural(x.size(), "dead letter"),
-		d.Reading().At.UTC().Format("15:04:05 UTC"))
+		d.Reading().At.UTC().Format("15:04:05 UTC")) + notSearched(x)
 	return found, place
 }

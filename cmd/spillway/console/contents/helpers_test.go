@@ -64,15 +64,15 @@ func (b *bench) send(t testing.TB, url string, messages ...message.Message) {
 	}
 }
 
-func (b *bench) sendDead(t testing.TB, letters ...message.DeadLetter) {
+func (b *bench) sendDead(t testing.TB, dead ...message.DeadLetter) {
 	t.Helper()
 	c, err := message.NewCompressor()
 	if err != nil {
 		t.Fatal(err)
 	}
 	var all []message.Message
-	for i := range letters {
-		all = append(all, letters[i].Messages(c)...)
+	for i := range dead {
+		all = append(all, dead[i].Messages(c)...)
 	}
 	for len(all) > 0 {
 		n := min(len(all), sqsclient.MaxEntries)

@@ -107,8 +107,8 @@ func marksOf(kind byte, texts []string) []uint64 {
 	return marks
 }
 
-// maxLetterMarks is how many marks one dead letter may have: those of 1,000 events.
-const maxLetterMarks = 4_000
+// maxOwnMarks is how many marks one dead letter may have: those of 1,000 events.
+const maxOwnMarks = 4_000
 
 // recordOf reads what the index needs of a dead letter. name is not asked: the index has the key
 // itself, which is in memory only.
@@ -122,7 +122,7 @@ func recordOf(place uint64, ref int64, l *deadletter.Received, r *deadletter.Rea
 	rec.ids = [2]uint64{mark(markID, []byte(l.ID)), mark(markID, []byte(l.MessageID))}
 	if m != nil {
 		for i := range m.Events {
-			if rec.partial = len(rec.marks) > maxLetterMarks; rec.partial {
+			if rec.partial = len(rec.marks) > maxOwnMarks; rec.partial {
 				break
 			}
 			ev := &m.Events[i]

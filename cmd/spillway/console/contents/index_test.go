@@ -55,7 +55,7 @@ func TestADeadLetterWithTooManyEventsToSearchIsCounted(t *testing.T) {
 	defer r.Close()
 	x := newIndex()
 	rec, key := recordOf(1, 0, l, r)
-	if !rec.partial || len(rec.marks) > maxLetterMarks+2000 {
+	if !rec.partial || len(rec.marks) > maxOwnMarks+2000 {
 		t.Fatalf("%d marks, partial: %v", len(rec.marks), rec.partial)
 	}
 	x.put(rec, key)
@@ -66,8 +66,8 @@ func TestADeadLetterWithTooManyEventsToSearchIsCounted(t *testing.T) {
 		t.Errorf("by its ID: %+v", got)
 	}
 	// What is beyond the memory for marks is found by neither, and counted.
-	for place := 2; x.marks+maxLetterMarks <= maxMarks; place++ {
-		x.put(&record{place: uint64(place), identity: identity(place), marks: make([]uint64, maxLetterMarks)}, key)
+	for place := 2; x.marks+maxOwnMarks <= maxMarks; place++ {
+		x.put(&record{place: uint64(place), identity: identity(place), marks: make([]uint64, maxOwnMarks)}, key)
 	}
 	rec, key = recordOf(1_000_000, 0, l, r)
 	x.put(rec, key)

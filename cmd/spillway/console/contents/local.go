@@ -43,14 +43,20 @@ type Actions struct {
 	EventsURL, DeadLetterURL string
 	// Check returns an error if Segment does not take events, or if that is unknown.
 	Check func(context.Context) error
-	// Name returns what may be shown of a write key.
+	// Name returns what may be shown of a write key. It is not asked for the empty one, which means the
+	// deliver function's default.
 	Name func(writeKey string) string
 	// Dir is where the files of deleted dead letters are written.
 	Dir string
 }
 
 // KeyName implements console.DeadLetters.
-func (a *Actions) KeyName(writeKey string) string { return a.Name(writeKey) }
+func (a *Actions) KeyName(writeKey string) string {
+	if writeKey == "" {
+		return dlq.DefaultKey
+	}
+	return a.Name(writeKey)
+}
 
 // DropDir implements console.DeadLetters.
 func (a *Actions) DropDir() string { return a.Dir }
@@ -266,12 +272,12 @@ func (l *Local) add(refs []sqs.Ref, r *deadletter.Reader) {
 
 // List implements console.DeadLetters.
 func (l *Local) List(ctx context.Context, q console.DeadLetterQuery) (console.DeadLetterList, error) {
-	f, err := q.Filter(l.Name)
+	f, err := q.Filter(l.KeyName)
 	if err != nil {
 		return console.DeadLetterList{}, err
 	}
 	l.current(ctx, patience)
-	found := l.index.search(f, time.Now(), q.Before, q.Limit, l.Name)
+	found := l.index.search(f, time.Now(), q.Before, q.Limit, l.KeyName)
 	found.list.Rows, err = l.rows(found.rows)
 	return found.list, err
 }
@@ -287,7 +293,7 @@ func (l *Local) rows(records []*record) ([]console.DeadLetter, error) {
 	for some := range slices.Chunk(records, step) {
 		for _, m := range l.look(some) {
 			if received := asReceived(&m); received != nil {
-				e, _, _ := r.Entry(received, l.Name)
+				e, _, _ := r.Entry(received, l.KeyName)
 				rows = append(rows, console.DeadLetter{Entry: e, Place: m.Ref.Seq, InUse: m.InFlight})
 			}
 		}
@@ -332,7 +338,7 @@ func (l *Local) Show(ctx context.Context, id string) (*console.DeadLetter, error
 		return nil, err
 	}
 	defer r.Close()
-	e, _, _ := r.Entry(received, l.Name)
+	e, _, _ := r.Entry(received, l.KeyName)
 	return &console.DeadLetter{Entry: e, Place: m.Ref.Seq, InUse: m.InFlight}, nil
 }
 
@@ -342,7 +348,7 @@ func (l *Local) Payload(ctx context.Context, id string) (*dlq.Description, error
 	if received == nil {
 		return nil, nil
 	}
-	return dlq.Describe(received, l.Name)
+	return dlq.Describe(received, l.KeyName)
 }
 
 // Export implements console.DeadLetters. It receives nothing, and writes what came first at the

@@ -24,12 +24,12 @@ func list(t testing.TB, d console.DeadLetters, q console.DeadLetterQuery) consol
 		q.Limit = 200
 	}
 	for {
-		l, err := d.List(t.Context(), q)
-		if err != nil {
+		if _, err := d.List(t.Context(), q); err != nil {
 			t.Fatal(err)
 		}
 		if !d.Reading().Running {
-			if l, err = d.List(t.Context(), q); err != nil {
+			l, err := d.List(t.Context(), q)
+			if err != nil {
 				t.Fatal(err)
 			}
 			return l
@@ -38,8 +38,8 @@ func list(t testing.TB, d console.DeadLetters, q console.DeadLetterQuery) consol
 	}
 }
 
-// randomLetter is the nth dead letter, with a few texts, so that each filter selects some.
-func randomLetter(rng *rand.Rand, n int) message.DeadLetter {
+// randomDead is the nth dead letter, with a few texts, so that each filter selects some.
+func randomDead(rng *rand.Rand, n int) message.DeadLetter {
 	pick := func(all ...string) string { return all[rng.IntN(len(all))] }
 	d := message.DeadLetter{ID: fmt.Sprint("id/", n), Reason: pick(message.Reasons()...), Detail: "why",
 		Header:    message.Header{WriteKey: pick("", "the-shop-key", "other")},
@@ -68,7 +68,7 @@ func TestThePageListsWhatTheCommandLists(t *testing.T) {
 			l := b.local(t)
 			for part := range 3 {
 				for i := range rng.IntN(80) {
-					d := randomLetter(rng, 100*part+i)
+					d := randomDead(rng, 100*part+i)
 					b.sendDead(t, d)
 					if rng.IntN(5) == 0 {
 						b.sendDead(t, d) // twice
@@ -189,7 +189,7 @@ func testExport(t *testing.T) {
 	b := newBench(t)
 	l := b.local(t)
 	for i := range 60 {
-		b.sendDead(t, randomLetter(rng, i))
+		b.sendDead(t, randomDead(rng, i))
 	}
 	export := func(do func(context.Context, deadletter.Filter, func([]byte) error) (deadletter.ExportResult,
 		error)) (lines []string) {

@@ -137,7 +137,7 @@ func (p *page) says(page string, wants ...string) {
 	}
 }
 
-func letter(id, reason, event, user string) message.DeadLetter {
+func deadLetter(id, reason, event, user string) message.DeadLetter {
 	return message.DeadLetter{ID: id, Reason: reason, Detail: "detail of " + id,
 		Header:    message.Header{WriteKey: "the-shop-key"},
 		FirstSeen: time.Now().Add(-time.Hour), LastSeen: time.Now(), Receives: 3,
@@ -148,9 +148,9 @@ func TestTheWholePathOfDeadLettersWithoutScript(t *testing.T) {
 	t.Parallel()
 	p := newPage(t, newBench(t))
 	p.says(p.get("/dead-letters", 200), "There are no dead letters")
-	p.sendDead(t, letter("a/1", message.ReasonRejected, "Paid", "anna"),
-		letter("a/2", message.ReasonRejected, "Paid", "bob"),
-		letter("b/1", message.ReasonInvalid, "Lost", "anna"), letter("c", message.ReasonExpired, "Old", "carl"))
+	p.sendDead(t, deadLetter("a/1", message.ReasonRejected, "Paid", "anna"),
+		deadLetter("a/2", message.ReasonRejected, "Paid", "bob"),
+		deadLetter("b/1", message.ReasonInvalid, "Lost", "anna"), deadLetter("c", message.ReasonExpired, "Old", "carl"))
 	p.says(p.get("/dead-letters", 200), "4 dead letters, 4 events", "rejected shop web 2 2", "a/1 rejected shop web 1")
 
 	for query, want := range map[string]string{"?reason=rejected": "Selected are those with the reason rejected",
@@ -219,7 +219,7 @@ const hostile = `"><script>alert(1)</script><img src=x onerror=alert(2)>{{.Token
 func TestWhatSendersWriteIsNeverMarkup(t *testing.T) {
 	t.Parallel()
 	p := newPage(t, newBench(t))
-	d := letter(hostile, hostile, hostile, hostile)
+	d := deadLetter(hostile, hostile, hostile, hostile)
 	d.Detail = hostile
 	p.sendDead(t, d, message.DeadLetter{ID: "x", Reason: "undecodable", Body: []byte(hostile)})
 	p.send(t, p.actions.EventsURL,
@@ -250,8 +250,8 @@ func TestWhatSendersWriteIsNeverMarkup(t *testing.T) {
 func TestAnActionNeedsTheTokenAndOneRunsAtATime(t *testing.T) {
 	t.Parallel()
 	p := newPage(t, newBench(t))
-	p.sendDead(t, letter("a", message.ReasonRejected, "E", "u"), letter("b", message.ReasonRejected, "E", "u"),
-		letter("c", message.ReasonRejected, "E", "u"))
+	p.sendDead(t, deadLetter("a", message.ReasonRejected, "E", "u"), deadLetter("b", message.ReasonRejected, "E", "u"),
+		deadLetter("c", message.ReasonRejected, "E", "u"))
 	p.get("/dead-letters", 200)
 	for _, target := range []string{"redrive", "drop", "export", "payload", "read", "stop"} {
 		if w := p.do("POST", "/dead-letters/"+target,
@@ -287,7 +287,7 @@ func TestARedriveSendsNothingWhileSegmentFailsUnlessItIsForced(t *testing.T) {
 		return fmt.Errorf("%w: the circuit breaker is open", deadletter.ErrFailing)
 	}
 	p := newPage(t, b)
-	p.sendDead(t, letter("a", message.ReasonRejected, "E", "u"))
+	p.sendDead(t, deadLetter("a", message.ReasonRejected, "E", "u"))
 	p.get("/dead-letters", 200)
 	p.post("/dead-letters/redrive", url.Values{"reason": {"rejected"}})
 	p.says(p.ended(), "calls to Segment are failing: the circuit breaker is open", "Send them all the same")
@@ -306,11 +306,11 @@ func TestARedriveSendsNothingWhileSegmentFailsUnlessItIsForced(t *testing.T) {
 func TestWhatComesAfterTheConfirmationIsNotDeleted(t *testing.T) {
 	t.Parallel()
 	p := newPage(t, newBench(t))
-	p.sendDead(t, letter("before", message.ReasonRejected, "E", "u"))
+	p.sendDead(t, deadLetter("before", message.ReasonRejected, "E", "u"))
 	page := p.get("/dead-letters/drop", 200)
 	m := regexp.MustCompile(`name="until" value="([^"]+)"`).FindStringSubmatch(page)
 	time.Sleep(5 * time.Millisecond) // SQS's times are in milliseconds
-	p.sendDead(t, letter("after", message.ReasonRejected, "E", "u"))
+	p.sendDead(t, deadLetter("after", message.ReasonRejected, "E", "u"))
 	p.post("/dead-letters/drop", url.Values{"until": {m[1]}, "count": {"1"}, "typed": {" 1 "}})
 	p.says(p.ended(), "1 dead letter with 1 event deleted", "after rejected")
 }
@@ -323,7 +323,7 @@ func TestADeletionWhoseDirectoryCanNotBeWrittenDeletesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := newPage(t, b)
-	p.sendDead(t, letter("a", message.ReasonRejected, "E", "u"))
+	p.sendDead(t, deadLetter("a", message.ReasonRejected, "E", "u"))
 	p.get("/dead-letters", 200)
 	p.post("/dead-letters/drop",
 		url.Values{"until": {time.Now().Format(time.RFC3339Nano)}, "count": {"1"}, "typed": {"1"}})
@@ -433,7 +433,7 @@ func TestAQueueOnAWSIsReadByAButton(t *testing.T) {
 		return d.Find(q, nil, nil),
 			nil
 	}})
-	p.sendDead(t, letter("a", message.ReasonRejected, "E", "anna"))
+	p.sendDead(t, deadLetter("a", message.ReasonRejected, "E", "anna"))
 	p.says(p.get("/dead-letters", 200), "have not been read yet", "20,000 requests ($0.01)", "Read the dead letters")
 	p.says(p.get("/dead-letters/redrive", 409), "read them first")
 	p.says(p.get("/dead-letters/show?id=a", 404), "read them on the page")
@@ -461,7 +461,7 @@ func TestAnExportThatEndsEarlyIsCutOff(t *testing.T) {
 	p := newPage(t, b)
 	broken := &source{local: true, dead: &brokenExport{Local: p.local}}
 	p.serve(broken)
-	p.sendDead(t, letter("a", message.ReasonRejected, "E", "u"))
+	p.sendDead(t, deadLetter("a", message.ReasonRejected, "E", "u"))
 	p.get("/dead-letters", 200)
 	defer func() {
 		if recover() != http.ErrAbortHandler {
