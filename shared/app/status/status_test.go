@@ -116,6 +116,34 @@ func TestAColdStartWhileARegionIsAwayStillAsksItsEndpoint(t *testing.T) {
 	})
 }
 
+func TestWhatIsRememberedOutlivesWhatCantBeRead(t *testing.T) {
+	const all = `{"eu-west-1":"https://eu-west-1.test","us-east-1":"https://us-east-1.test"}`
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		w.minute(0)
+		remembered := func() string { return string(w.s3[first].Objects(first)["state/ingest-urls.json"].Data) }
+		w.s3[first].Fail(s3test.Status(503, "SlowDown", http.MethodGet, "/state/"))
+		w.places[0].set(func(p *place) { p.hangs = true })
+		w.functions[0] = w.function(0)
+		w.minute(0)
+		if got := remembered(); got != all {
+			t.Errorf("while its memory can't be read the function remembers %s", got)
+		}
+		w.s3[first].Fail(nil)
+		w.minute(0)
+		w.expect(first, map[string]status.State{"ingest-eu-west-1": status.Outage, "delivery-eu-west-1": status.NotKnown})
+		w.places[0].set(func(p *place) { p.hangs = false })
+		for _, broken := range []string{"", "{", "[]", "null"} {
+			w.s3[first].Set(first, "state/ingest-urls.json", []byte(broken))
+			w.functions[0] = w.function(0)
+			w.minute(0)
+			if got := remembered(); got != all {
+				t.Errorf("after %q the function remembers %s", broken, got)
+			}
+		}
+	})
+}
+
 func TestTwoFunctionsShareTheWork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 2)

@@ -65,24 +65,30 @@ func (u *urls) recall(ctx context.Context) error {
 	defer cancel()
 	data, _, err := u.memory.Read(ctx, urlsFile)
 	found := map[string]string{}
-	if err == nil {
-		err = json.Unmarshal(data, &found)
-	}
-	if err != nil && !errors.Is(err, status.ErrNotFound) {
+	switch {
+	case errors.Is(err, status.ErrNotFound):
+		err = nil
+	case err != nil:
 		return fmt.Errorf("recall the ingest endpoints: %w", err)
+	default:
+		if err = json.Unmarshal(data, &found); err != nil || found == nil { // or it is null
+			found, err = map[string]string{}, fmt.Errorf("recall the ingest endpoints: %s is broken, and will be replaced: %v",
+				urlsFile, err)
+		}
 	}
 	u.remembered = found
-	return nil
+	return err
 }
 
-// remember writes what is known, if that is not what is remembered.
+// remember writes what is known, if that is not what is remembered. While it is not known what is
+// remembered nothing is written: it may be all that is known of a region that is away.
 func (u *urls) remember(ctx context.Context) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	all := maps.Clone(u.remembered)
-	if all == nil {
-		all = map[string]string{}
+	if u.remembered == nil {
+		return nil
 	}
+	all := maps.Clone(u.remembered)
 	maps.Copy(all, u.known)
 	if maps.Equal(all, u.remembered) {
 		return nil
