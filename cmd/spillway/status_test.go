@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/spillwayhq/spillway/cmd/spillway/statussite"
+	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/shared/status"
 	"github.com/spillwayhq/spillway/shared/status/dirstore"
 )
@@ -18,7 +18,7 @@ import (
 func statusData(t *testing.T, delivery status.Sight) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
-	store, err := dirstore.Open(filepath.Join(dir, statussite.Folder))
+	store, err := dirstore.Open(filepath.Join(dir, local.StatusFolder))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func TestAnUpdateWithoutAnIDGoesToTheAutomaticIncident(t *testing.T) {
 		t.Errorf("the incident is %+v", i)
 	}
 	if got := statusRun(t, dir, "show"); !strings.Contains(got,
-		"Events are not delivered. Events are accepted and safe.") {
+		"Events are not delivered. Events are accepted and safe. The oldest has waited for 7 minutes.") {
 		t.Errorf("show says\n%s", got)
 	}
 }
@@ -131,7 +131,7 @@ func TestTheSiteIsRenderedFromADocument(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(filepath.Dir(site), "logo.svg"), logo, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	document := filepath.Join(dir, statussite.Folder, status.DocumentFile)
+	document := filepath.Join(dir, local.StatusFolder, status.DocumentFile)
 	if _, _, err := spillway(t.Context(), "", "status", "render", "--document", document, "--site", site, "--out",
 		out); err != nil {
 		t.Fatal(err)

@@ -129,6 +129,13 @@ func TestEventsAreCalledSafeOnlyWhereTheyAreAccepted(t *testing.T) {
 	}
 }
 
+func TestEventsAreNotCalledAcceptedWhereNobodySeesIt(t *testing.T) {
+	d := status.Observe(status.New(), look(noon, status.Unknown, status.Down, 0), noon)
+	if _, text := d.Headline(status.Site{}); text != "Events that were accepted are safe." {
+		t.Errorf("it says %q", text)
+	}
+}
+
 func TestACompositeAlarmTellsTheStateWhateverElseIsSeen(t *testing.T) {
 	o := look(noon, status.Up, status.Up, 0)
 	o.Regions[0].Alarms = []string{"spillway-delivery-slow", "spillway-ingest-down", "spillway-dead-letters"}
@@ -284,8 +291,8 @@ func TestAMaintenanceIsCanceledOrEndedEarly(t *testing.T) {
 	}
 	work.Title, work.From = "Another", now
 	m, err = d.Schedule(work, now)
-	if err != nil {
-		t.Fatal(err)
+	if err != nil || m.Phase != status.InProgress {
+		t.Fatalf("what begins now is %s: %v", m.Phase, err)
 	}
 	d, now = play(d, now, step{10, status.Up, status.Down})
 	if m, err = d.EndMaintenance(m.ID, "", now); err != nil || m.Canceled || !m.Until.Equal(now) {
@@ -356,5 +363,25 @@ func TestAPipelineWithoutIngestHasNoSuchComponent(t *testing.T) {
 	d := status.Observe(status.New(), look(noon, "", status.Up, 0), noon)
 	if len(d.Components) != 1 || d.Components[0].Part != status.Delivery {
 		t.Errorf("there are %+v", d.Components)
+	}
+}
+
+func TestTheHeadlineSaysWhatIsWorstForCustomers(t *testing.T) {
+	for _, c := range []struct {
+		ingest, delivery status.Sight
+		want             string
+	}{
+		{status.Up, status.Up, "All systems operational"}, {status.Down, status.Down, "Events are not accepted"},
+		{status.Up, status.Down, "Events are not delivered"}, {status.Slow, status.Slow, "Some events are refused"},
+		{status.Up, status.Slow, "Delivery is delayed"}, {status.Unknown, status.Unknown, "The state is not known"},
+		{status.Up, status.Unknown, "The state of delivery is not known"},
+		{status.Unknown, status.Up, "The state of ingest is not known"},
+		{"", status.Unknown, "The state is not known"}, {"", status.Up, "All systems operational"},
+		{status.Unknown, status.Down, "Events are not delivered"},
+	} {
+		d := status.Observe(status.New(), look(noon, c.ingest, c.delivery, 0), noon)
+		if got, _ := d.Headline(status.Site{}); got != c.want {
+			t.Errorf("ingest %q, delivery %q: it says %q, want %q", c.ingest, c.delivery, got, c.want)
+		}
 	}
 }

@@ -148,7 +148,8 @@ func (d *Document) Schedule(w Work, now time.Time) (Maintenance, error) {
 	d.Maintenances = append(d.Maintenances, m)
 	d.sortMaintenances()
 	d.change(now, now)
-	return m, nil
+	d.maintain(now) // it may begin at once
+	return d.Maintenances[slices.IndexFunc(d.Maintenances, func(x Maintenance) bool { return x.ID == m.ID })], nil
 }
 
 // UpdateMaintenance adds a text to maintenance that is not completed.

@@ -1,7 +1,11 @@
 package status_test
 
 import (
+	"flag"
 	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
 	"time"
 
 	"github.com/spillwayhq/spillway/shared/status"
@@ -124,5 +128,34 @@ func playTwo(d status.Document) (status.Document, time.Time) {
 func must[T any](_ T, err error) {
 	if err != nil {
 		panic(fmt.Sprintf("make a scene: %v", err))
+	}
+}
+
+var update = flag.Bool("update", false, "write testdata/outage.json anew: only for a new version of the document")
+
+// A document of each version that was ever written is read for ever. The documentation's picture is
+// made of it.
+func TestADocumentOfTheFirstVersionIsReadForEver(t *testing.T) {
+	file := filepath.Join("testdata", "outage.json")
+	if *update {
+		d := scenes()[1].doc
+		if err := os.WriteFile(file, d.Encode(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := status.Parse(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(d.Encode()) != string(data) {
+		t.Errorf("it is not written as it was read:\n%s", d.Encode())
+	}
+	if title, text := d.Headline(status.Site{}); title != "Events are not delivered" ||
+		text != "Events are accepted and safe. The oldest has waited for 42 minutes." {
+		t.Errorf("it says %q, %q", title, text)
 	}
 }

@@ -160,15 +160,23 @@ func (d *Document) hero(s *Site) hero {
 	case ingest == Outage:
 		return hero{"bad", "Events are not accepted" + d.where(s, Ingest, Outage), retryText}
 	case delivery == Outage:
-		return hero{"bad", "Events are not delivered" + d.where(s, Delivery, Outage), d.safe()}
+		return hero{"bad", "Events are not delivered" + d.where(s, Delivery, Outage), d.safe() + waited(d.oldest(Outage))}
 	case ingest == Degraded:
 		return hero{"warn", "Some events are refused" + d.where(s, Ingest, Degraded), retryText}
 	case delivery == Degraded:
-		return hero{"warn", "Delivery is delayed" + d.where(s, Delivery, Degraded), d.delayed()}
+		return hero{"warn", "Delivery is delayed" + d.where(s, Delivery, Degraded),
+			deliveryDelayed(d.accepted(), d.oldest(Degraded))}
 	case len(open) > 0 && open[0].Impact != NoImpact:
 		return d.incidentHero(&open[0])
-	case ingest == NotKnown || delivery == NotKnown:
+	case ingest == NotKnown && delivery == NotKnown, ingest == NotKnown && delivery == "",
+		ingest == "" && delivery == NotKnown:
 		return hero{"gap", "The state is not known", "Nobody could measure the service. It may work, or not."}
+	case delivery == NotKnown:
+		return hero{"gap", "The state of delivery is not known",
+			"Events are accepted. Nobody could measure if they are delivered."}
+	case ingest == NotKnown:
+		return hero{"gap", "The state of ingest is not known",
+			"Events are delivered. Nobody could measure if new ones are accepted."}
 	case ingest == UnderMaintenance || delivery == UnderMaintenance:
 		return hero{"work", "Maintenance is in progress", ""}
 	case len(d.Components) == 0:
@@ -193,15 +201,15 @@ func (d *Document) incidentHero(i *Incident) hero {
 
 var closesText = "The incident below closes when this has lasted for " + ageInWords(CloseAfter) + "."
 
-func (d *Document) delayed() string {
-	var oldest *int64
+// oldest is the age of the oldest undelivered event of all regions in this state, nil if none is known.
+func (d *Document) oldest(state State) (oldest *int64) {
 	for i := range d.Components {
-		if c := &d.Components[i]; c.State == Degraded && c.OldestSeconds != nil &&
-			(oldest == nil || *c.OldestSeconds > *oldest) {
+		c := &d.Components[i]
+		if c.State == state && c.OldestSeconds != nil && (oldest == nil || *c.OldestSeconds > *oldest) {
 			oldest = c.OldestSeconds
 		}
 	}
-	return deliveryDelayed(d.accepted(), oldest)
+	return oldest
 }
 
 // where names the regions of a state, if it is not that of all.

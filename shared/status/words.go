@@ -36,10 +36,10 @@ func (d *Document) words(p Part, bad []*Component) words {
 	return words{"Delivery is delayed", deliveryDelayed(d.accepted(), oldest), Minor}
 }
 
-// accepted reports whether each region accepts events, as far as is known.
+// accepted reports whether each region is known to accept events.
 func (d *Document) accepted() bool {
 	for i := range d.Components {
-		if c := &d.Components[i]; c.Part == Ingest && c.Seen == Down {
+		if c := &d.Components[i]; c.Part == Ingest && (c.Seen == Down || c.Seen == Unknown) {
 			return false
 		}
 	}

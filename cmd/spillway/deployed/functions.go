@@ -18,6 +18,7 @@ const (
 	VarEndpointParameter = "SPILLWAY_SEGMENT_ENDPOINT_PARAMETER"
 	VarKeyParameter      = "SPILLWAY_WRITE_KEY_PARAMETER"
 	VarKeysParameters    = "SPILLWAY_WRITE_KEYS_PARAMETER" // separated by commas
+	VarStatusBuckets     = "SPILLWAY_STATUS_BUCKETS"       // of status: REGION=BUCKET, separated by commas
 )
 
 // KeysParameters are the names of the SSM parameters with the write keys that ingest accepts, by its

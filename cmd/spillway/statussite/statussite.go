@@ -29,16 +29,14 @@ type Flags struct {
 	dataDir string
 }
 
-// Folder is the folder of a data directory of `spillway up` that has the site.
-const Folder = local.StatusFolder
-
 // Register adds the flags.
 func (f *Flags) Register(set *pflag.FlagSet) {
 	f.set = set
 	f.name.Register(set)
 	set.StringVar(&f.region, "region", "",
 		"status `region` of the pipeline that --name names (default: that of the AWS tools)")
-	set.StringVar(&f.dataDir, "data-dir", ".spillway", "`directory` that up uses, whose site is in its folder "+Folder)
+	set.StringVar(&f.dataDir, "data-dir", ".spillway",
+		"`directory` that up uses, whose site is in its folder "+local.StatusFolder)
 }
 
 // Public reports whether the site is one that customers read.
@@ -68,17 +66,13 @@ func (f *Flags) Open(ctx context.Context) (k *status.Keeper, where string, err e
 			"pipeline on AWS "+
 			"with --name", f.dataDir)
 	}
-	dir := filepath.Join(f.dataDir, Folder)
+	dir := filepath.Join(f.dataDir, local.StatusFolder)
 	store, err := dirstore.Open(dir)
 	if err != nil {
 		return nil, "", err
 	}
 	return &status.Keeper{Store: store}, dir, nil
 }
-
-// bucketsVariable is the variable of the status function that has its buckets as REGION=BUCKET,
-// with commas between them.
-const bucketsVariable = "SPILLWAY_STATUS_BUCKETS"
 
 // openBucket asks the status function of the region which buckets the site has. The keeper writes
 // that of this region and reads the others.
@@ -100,7 +94,7 @@ func (f *Flags) openBucket(ctx context.Context) (*status.Keeper, string, error) 
 			"one with --region)", names.StatusFunction, c.Region, err)
 	}
 	k, bucket := &status.Keeper{}, ""
-	for pair := range strings.SplitSeq(function.Environment.Variables[bucketsVariable], ",") {
+	for pair := range strings.SplitSeq(function.Environment.Variables[deployed.VarStatusBuckets], ",") {
 		region, name, _ := strings.Cut(strings.TrimSpace(pair), "=")
 		switch store := s3store.Open(c, region, name, topology.StatusSiteFolder); {
 		case name == "":
@@ -113,7 +107,7 @@ func (f *Flags) openBucket(ctx context.Context) (*status.Keeper, string, error) 
 	if k.Store == nil {
 		return nil, "", fmt.Errorf("find the status site: the function %s in %s has no bucket of this region in its "+
 			"variable %s: "+
-			"deploy it again", names.StatusFunction, c.Region, bucketsVariable)
+			"deploy it again", names.StatusFunction, c.Region, deployed.VarStatusBuckets)
 	}
 	return k, "s3://" + bucket, nil
 }
