@@ -182,7 +182,7 @@ func (c *Console) alarmRoutes(mux *http.ServeMux) {
 		c.render(w, r, http.StatusOK, "alarm", name, page)
 	})
 	mux.HandleFunc("GET /runbook", func(w http.ResponseWriter, r *http.Request) {
-		c.render(w, r, http.StatusOK, "runbook", "Runbook", c.runbook.whole)
+		c.render(w, r, http.StatusOK, "runbook", "Runbook", c.runbook)
 	})
 }
 

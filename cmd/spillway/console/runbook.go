@@ -21,8 +21,21 @@ import (
 // A runbook is the runbook as HTML, with the names of this pipeline.
 type runbook struct {
 	whole    template.HTML
+	contents []entry
 	sections map[string]template.HTML // by the anchor of their heading
 }
+
+// An entry is a line of the runbook's contents.
+type entry struct {
+	Anchor, Title string
+	Part          bool // of the entry before
+}
+
+// Whole and Contents are for the runbook's page.
+func (r *runbook) Whole() template.HTML { return r.whole }
+
+// Contents are its headings.
+func (r *runbook) Contents() []entry { return r.contents }
 
 func (r *runbook) section(anchor string) template.HTML { return r.sections[anchor] }
 
@@ -39,7 +52,9 @@ func newRunbook(n topology.Names) *runbook {
 		if i+1 < len(headings) {
 			end = headings[i+1][0]
 		}
-		r.sections[anchor(source[at[2]:at[3]])] = markdown(source[at[1]:end])
+		title := source[at[2]:at[3]]
+		r.sections[anchor(title)] = markdown(source[at[1]:end])
+		r.contents = append(r.contents, entry{anchor(title), title, strings.HasPrefix(source[at[0]:at[1]], "###")})
 	}
 	return r
 }
