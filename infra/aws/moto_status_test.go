@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"net/http"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -81,19 +80,8 @@ func TestTheStackOfAStatusRegionIsDeployedAndItsFunctionWritesTheSite(t *testing
 // TLS to whoever comes, and itself has no TLS.
 func (c *cloud) forgetPolicy(t *testing.T, region string) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodDelete,
-		c.url+"/"+topology.DefaultNames().StatusBucket(mototest.Account, region)+"?policy", http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusNoContent {
-		t.Fatalf("remove the policy: %s", answer.Status)
-	}
+	c.request(t, http.MethodDelete, "/"+topology.DefaultNames().StatusBucket(mototest.Account, region)+"?policy", nil,
+		http.StatusNoContent)
 }
 
 // writeSite runs the status function as it is deployed, with what the template gives it, once.
@@ -124,8 +112,9 @@ func (c *cloud) writeSite(t *testing.T, tmpl template, deployed map[string]physi
 		t.Fatalf("%v\n%s", err, log.String())
 	}
 	made.Close()
-	lines := strings.Split(log.String(), "\n")
-	if !slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, `"StatusWritten":1`) }) {
-		t.Errorf("the function did not write every bucket:\n%s", log.String())
+	for _, m := range site.Alarms[0].Metrics {
+		if m.Own != "" && !strings.Contains(log.String(), `"`+m.Name+`":1`) {
+			t.Errorf("the function did not write every bucket, or not the metric %s of its alarm:\n%s", m.Name, log.String())
+		}
 	}
 }

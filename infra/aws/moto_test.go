@@ -74,7 +74,13 @@ func (c *cloud) put(t *testing.T, path string, content []byte) {
 		return
 	}
 	c.uploaded[path] = true
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPut, c.url+path, bytes.NewReader(content))
+	c.request(t, http.MethodPut, path, content, http.StatusOK)
+}
+
+// request sends a request to S3, and must get that status.
+func (c *cloud) request(t *testing.T, method, path string, content []byte, want int) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, c.url+path, bytes.NewReader(content))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,8 +89,8 @@ func (c *cloud) put(t *testing.T, path string, content []byte) {
 		t.Fatal(err)
 	}
 	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		t.Fatalf("put %s: %s", path, answer.Status)
+	if answer.StatusCode != want {
+		t.Fatalf("%s %s: %s", method, path, answer.Status)
 	}
 }
 

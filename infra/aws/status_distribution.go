@@ -188,8 +188,9 @@ func errorResponses() *[]*awscloudfront.ErrorResponse {
 	var all []*awscloudfront.ErrorResponse
 	for _, code := range []float64{403, 404} {
 		all = append(all, &awscloudfront.ErrorResponse{
-			HttpStatus: jsii.Number(code), ResponseHttpStatus: jsii.Number(404), ResponsePagePath: jsii.String("/" + status.MissingFile),
-			Ttl: awscdk.Duration_Seconds(jsii.Number(missingTTL)),
+			HttpStatus: jsii.Number(code), ResponseHttpStatus: jsii.Number(404),
+			ResponsePagePath: jsii.String("/" + status.MissingFile),
+			Ttl:              awscdk.Duration_Seconds(jsii.Number(missingTTL)),
 		})
 	}
 	for _, code := range []float64{500, 502, 503, 504} {

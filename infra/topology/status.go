@@ -79,8 +79,8 @@ func statusAlarms(n Names) []Alarm {
 		Expression: "0 * FILL(i, REPEAT) + w",
 		Threshold:  1, Below: true, Unit: "writes", Period: time.Minute, Periods: 3 + maxLag, Breaching: 3 + maxLag,
 		Missing: MissingIsSilent,
-		Meaning: "for 6 minutes the status site has not been written, or not to all of its buckets: customers are told that " +
-			"it is out of date.",
+		Meaning: "for 6 minutes the status site has not been written, or not to all of its buckets: customers are " +
+			"told that it is out of date.",
 		First: "read the status function's log in this region.",
 	}}
 }
@@ -115,8 +115,8 @@ func (s *StatusSite) Validate() error {
 		p.check(f.Timeout < time.Minute, "function %s: timeout must be below 1m, because it runs every minute, is %v", f.Name,
 			f.Timeout)
 	}
-	p.check(s.KeptVersions >= day && s.KeptVersions%day == 0, "status site: versions must be kept for whole days, are for %v",
-		s.KeptVersions)
+	p.check(s.KeptVersions >= day && s.KeptVersions%day == 0,
+		"status site: versions must be kept for whole days, are for %v", s.KeptVersions)
 	if reservedBucket.MatchString(s.Names.Pipeline) {
 		p = append(p, fmt.Errorf("status site: S3 refuses buckets whose name begins with xn--, sthree- or amzn-s3-demo-, as "+
 			"those of a pipeline %q would", s.Names.Pipeline))

@@ -36,7 +36,7 @@ func Deployed(ctx context.Context, c aws.Config, names topology.Names, ingestURL
 	t := f.topology(names)
 	environment := f.environment()
 	topics := f.topics(&t)
-	s := r.second(ctx, &f, &t, topics, environment,
+	s := r.second(ctx, &f, &t, topics,
 		cmp.Or(ingestURL, environment[deployed.VarPublicURL], environment[deployed.VarIngestURL]))
 	return newReport(names.Pipeline, c.Region, judge(&t, &f, &s, environment, topics)), nil
 }

@@ -158,11 +158,11 @@ func (r *reader) queues(ctx context.Context) (map[string]read[map[string]string]
 	return all, skew
 }
 
-// second reads what follows from the first: t is the topology as it is deployed, environment the
-// variables of all functions together, and ingestURL that of the endpoint, if it is known.
-func (r *reader) second(ctx context.Context, f *first, t *topology.Topology, topics []string, environment map[string]string,
-	ingestURL string) second {
+// second reads what follows from the first: t is the topology as it is deployed, topics are those of
+// its alarms, and ingestURL is that of the endpoint, if it is known.
+func (r *reader) second(ctx context.Context, f *first, t *topology.Topology, topics []string, ingestURL string) second {
 	var s second
+	environment := f.environment()
 	var reading sync.WaitGroup
 	reading.Go(func() {
 		s.alarms = call(ctx, "cloudwatch:DescribeAlarms", func(ctx context.Context) (map[string]alarm, error) {

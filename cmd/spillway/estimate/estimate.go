@@ -86,16 +86,22 @@ func Pipeline(s Settings) price.Pipeline {
 // in a month.
 func StatusSite(regions int, views float64) price.StatusSite {
 	site := topology.NewStatusSite(topology.DefaultOptions())
-	written := []emf.Metric{{Name: "StatusWritten", Unit: emf.Count, Values: []float64{1}}}
-	s := price.StatusSite{Regions: regions, Metrics: len(written), Views: views}
+	s := price.StatusSite{Regions: regions, Views: views}
+	var written []emf.Metric // those that its alarms watch
+	for _, a := range site.Alarms {
+		s.AlarmMetrics += len(a.Metrics)
+		for _, m := range a.Metrics {
+			if m.Own != "" {
+				written = append(written, emf.Metric{Name: m.Name, Unit: emf.Count, Values: []float64{1}})
+			}
+		}
+	}
+	s.Metrics = len(written)
 	for _, f := range site.Functions {
 		s.Function = price.Function{MemoryMB: f.MemoryMB, LogBytes: logBytes(f.Metrics, written)}
 	}
 	for _, schedule := range site.Schedules {
 		s.Every = schedule.Every
-	}
-	for _, a := range site.Alarms {
-		s.AlarmMetrics += len(a.Metrics)
 	}
 	return s
 }
