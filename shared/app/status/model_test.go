@@ -15,7 +15,7 @@ import (
 )
 
 var (
-	modelHours = flag.Int("status-hours", 3, "how many hours the model of the status site runs")
+	modelHours = flag.Int("status-hours", 2, "how many hours the model of the status site runs")
 	modelSeeds = flag.Int("status-seeds", 1, "how many random runs of the model there are")
 )
 
