@@ -192,6 +192,10 @@ func TestTheHeadlineIsWhatMattersMost(t *testing.T) {
 			headline: "Events are not delivered to Segment"},
 		{name: "a page about what comes in", now: Now{Totals: &Totals{}}, alarms: []Alarm{alarm("ingest-down")}, class: "bad",
 			headline: "The ingest endpoint does not accept events: clients lose them"},
+		{name: "over, and the alarm looks back", now: late, rate: drains, alarms: []Alarm{alarm("delivery-down")}, class: "warn",
+			headline: "Events are delivered again", text: "10 events wait, the oldest for 2 min: drained in 10 s."},
+		{name: "another page while it drains", now: late, rate: drains, alarms: []Alarm{alarm("ingest-down")}, class: "bad",
+			headline: "The ingest endpoint does not accept events: clients lose them"},
 		{name: "degraded", now: Now{Degraded: "Segment answers 503"}, class: "warn", headline: "Delivery is degraded",
 			text: "Segment answers 503. Nothing waits."},
 		{name: "disk", now: Now{Store: "events are refused: no space left", Degraded: "x"}, class: "bad",
@@ -276,5 +280,15 @@ func TestChartsShadeWhenSomebodyWasToldAndDrawTheThresholds(t *testing.T) {
 	}
 	if taken := all[3]; len(taken.Bounds) != 1 || taken.Bounds[0].Label != "alarm on p50: 5 s" {
 		t.Errorf("the latency has %v", taken.Bounds)
+	}
+}
+
+func TestWhatIsRefusedOfASenderIsApartFromWhatIsRetried(t *testing.T) {
+	counts := map[string]uint64{"retried/transient": 7000, "invalid_json": 3, "dead_letter/rejected": 12, "retried/throttled": 1}
+	if got := codes(counts, true); got != "7,000 retried: transient, 1 retried: throttled" {
+		t.Errorf("retried is %s", got)
+	}
+	if got := codes(counts, false); got != "12 dead letter: rejected, 3 invalid_json" {
+		t.Errorf("refused is %s", got)
 	}
 }

@@ -15,8 +15,10 @@ import (
 const (
 	liveStep  = 2 * time.Second
 	liveSteps = 150
-	// rateOver is the time over which rates are taken: the batches of a second must not make them
+	// smoothSteps are the steps over which a rate is drawn: batches that come together must not make it
 	// jump.
+	smoothSteps = 3
+	// rateOver is the time over which the time to drain is foretold.
 	rateOver = 10 * time.Second
 )
 
@@ -93,9 +95,13 @@ func (l *live) charts() []chart.Chart {
 		values := make([]float64, len(steps))
 		for i := range values {
 			values[i] = math.NaN()
-			if i > 0 && steps[i] != nil && steps[i-1] != nil {
-				passed := steps[i].At.Sub(steps[i-1].At).Seconds()
-				values[i] = max(0, float64(of(steps[i].Totals)-of(steps[i-1].Totals))/passed)
+			// From the earliest step of the smoothing on that is there.
+			for j := max(0, i-smoothSteps); j < i && steps[i] != nil; j++ {
+				if steps[j] != nil {
+					passed := steps[i].At.Sub(steps[j].At).Seconds()
+					values[i] = max(0, float64(of(steps[i].Totals)-of(steps[j].Totals))/passed)
+					break
+				}
 			}
 		}
 		return values

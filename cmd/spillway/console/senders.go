@@ -42,8 +42,9 @@ type senderTable struct {
 
 // A senderRow is one sender. Share is its width in the picture, in percent.
 type senderRow struct {
-	Name, Events, Share, Bytes, Refused string
-	Width                               string
+	Name, Events, Share, Bytes string
+	Retried, Refused           string // how many, and why; what became dead letters counts as refused
+	Width                      string
 }
 
 var senderNames = map[heavy.By]string{heavy.ByEvent: "Event", heavy.ByWriteKey: "Write key", heavy.ByUser: "User"}
@@ -55,7 +56,8 @@ func sendersOf(r seen[top.Report], n int) sendersView {
 		table := senderTable{Name: cmp.Or(senderNames[t.By], short(string(t.By)))}
 		for _, row := range t.Heaviest[:min(n, len(t.Heaviest))] {
 			table.Rows = append(table.Rows, senderRow{Name: row.Name, Events: humanize.Comma(int64(row.Events)),
-				Share: share(row.Share), Bytes: humanize.Bytes(row.Bytes), Refused: codes(row.Refused),
+				Share: share(row.Share), Bytes: humanize.Bytes(row.Bytes),
+				Retried: codes(row.Refused, true), Refused: codes(row.Refused, false),
 				Width: chart.Percentage(100 * min(1, max(0, row.Share)))})
 		}
 		for _, g := range t.Grown[:min(3, len(t.Grown))] {
@@ -80,14 +82,20 @@ func share(part float64) string {
 // shownCodes is how many codes of refusals a sender has.
 const shownCodes = 4
 
-// codes writes counts by code, the largest first.
-func codes(counts map[string]uint64) string {
+// codes writes counts by code, the largest first: those of events that deliver retried, or the others.
+func codes(counts map[string]uint64, ofRetried bool) string {
 	names := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
 		return cmp.Or(-cmp.Compare(counts[a], counts[b]), cmp.Compare(a, b))
 	})
 	var parts []string
-	for _, name := range names[:min(shownCodes, len(names))] {
-		parts = append(parts, humanize.Comma(int64(counts[name]))+" "+short(name))
+	for _, name := range names {
+		if part, reason, ok := strings.Cut(name, "/"); len(parts) < shownCodes && ofRetried == (ok && part == "retried") {
+			said := short(name)
+			if ok {
+				said = short(strings.ReplaceAll(part, "_", " ") + ": " + reason)
+			}
+			parts = append(parts, humanize.Comma(int64(counts[name]))+" "+said)
+		}
 	}
 	return strings.Join(parts, ", ")
 }

@@ -47,17 +47,21 @@ func status(t *topology.Topology, now seen[Now], alarms seen[[]Alarm], rate drai
 	n := now.Value
 	v.Canary = canary(n)
 	waits := waitingText(n, rate)
+	drains := n.Messages > 0 && rate.known && rate.perSecond > leastRate && !n.BreakerOpen && n.Degraded == ""
 	switch {
 	case n.Store != "":
 		v.Class, v.Headline, v.Text = "bad", "The data directory needs attention", capital(shortTo(n.Store, maxError))
 	case len(v.Firing) > 0 && v.Firing[0].Name == t.Names.Alarm("delivery-down") && n.delivers():
 		v.Class, v.Headline, v.Text = "warn", "Everything is delivered again",
 			"Nothing waits. The alarm still fires: alarms are some minutes late."
+	case drains && len(v.Firing) > 0 && v.Firing[0].Name == t.Names.Alarm("delivery-down"):
+		// The alarm looks some minutes back.
+		v.Class, v.Headline, v.Text = "warn", "Events are delivered again", waits
 	case len(v.Firing) > 0 && v.Firing[0].Severity == topology.Critical:
 		v.Class, v.Headline, v.Text = "bad", capital(firstSentence(v.Firing[0].Meaning)), waits
 	case n.Degraded != "":
 		v.Class, v.Headline, v.Text = "warn", "Delivery is degraded", capital(shortTo(n.Degraded, maxError))+". "+waits
-	case n.Messages > 0 && n.OldestAge >= lateAge && rate.known && rate.perSecond > leastRate:
+	case drains && n.OldestAge >= lateAge:
 		v.Class, v.Headline, v.Text = "warn", "Events are delivered late", waits
 	case n.Messages > 0 && n.OldestAge >= lateAge:
 		v.Class, v.Headline, v.Text = "warn", "Events wait", waits
