@@ -26,9 +26,10 @@ const (
 // written after that says how many events were not, and is so a sample of them. It is safe for
 // concurrent use.
 type deadLetterRates struct {
-	mu   sync.Mutex
-	all  bucket
-	keys map[string]*deadLetterRateOf
+	mu    sync.Mutex
+	all   bucket
+	keys  map[string]*deadLetterRateOf
+	swept time.Time // when those that are as good as new were last forgotten
 }
 
 // deadLetterRateOf is the rate of one write key.
@@ -96,16 +97,17 @@ func (r *deadLetterRates) rateOf(writeKey string, now time.Time) *deadLetterRate
 	if of := r.keys[writeKey]; of != nil {
 		return of
 	}
-	if len(r.keys) >= maxRatedKeys {
+	if len(r.keys) >= maxRatedKeys && now.Sub(r.swept) >= time.Second {
+		r.swept = now
 		full := time.Duration(deadLetterBurst / deadLetterRate * float64(time.Second))
 		for key, of := range r.keys { // what has its whole burst again is as good as new
 			if of.dropped == 0 && now.Sub(of.bucket.at) > full {
 				delete(r.keys, key)
 			}
 		}
-		if len(r.keys) >= maxRatedKeys {
-			writeKey = "" // no request has it
-		}
+	}
+	if len(r.keys) >= maxRatedKeys {
+		writeKey = "" // no request has it
 	}
 	if r.keys == nil {
 		r.keys = map[string]*deadLetterRateOf{}

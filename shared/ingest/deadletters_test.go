@@ -259,7 +259,7 @@ func TestDeadLettersOfAllWriteKeysAreBounded(t *testing.T) {
 			t.Errorf("%d keys: %d dead letters, want %d; %d keys are remembered", keys, written, most, len(rates.keys))
 		}
 		now = now.Add(time.Hour)
-		for i := range 10 * keys { // those that are idle are forgotten
+		for i := range 2 * keys { // those that are idle are forgotten
 			rates.take(fmt.Sprint("new", i), 1, now)
 		}
 		if len(rates.keys) > maxRatedKeys+1 {
