@@ -121,6 +121,56 @@ func (v *deadView) Groups() []deadletter.Group {
 // MoreGroups is how many are not shown.
 func (v *deadView) MoreGroups() int { return len(v.List.Groups) - len(v.Groups()) }
 
+// A sum is how many dead letters have a reason, or a write key, and the list of these.
+type sum struct {
+	Name        string
+	DeadLetters int
+	Path        string
+}
+
+// ReasonSums and KeySums are for a page that can't show all groups: the largest sums by reason and
+// by write key; none if it can.
+func (v *deadView) ReasonSums() []sum {
+	return v.sums(func(g *deadletter.Group, s *dlq.Selection) string {
+		s.Reasons = []string{g.Reason}
+		return g.Reason
+	})
+}
+
+// KeySums is described at ReasonSums.
+func (v *deadView) KeySums() []sum {
+	return v.sums(func(g *deadletter.Group, s *dlq.Selection) string {
+		if g.WriteKey != deadletter.UnreadableKey {
+			s.WriteKeys = []string{g.WriteKey}
+		}
+		return g.WriteKey
+	})
+}
+
+// sums adds the groups up by what name returns, which narrows the selection to that.
+func (v *deadView) sums(name func(*deadletter.Group, *dlq.Selection) string) []sum {
+	if v.MoreGroups() == 0 {
+		return nil
+	}
+	byName := map[string]*sum{}
+	for i := range v.List.Groups {
+		g, selection := &v.List.Groups[i], v.Query.Selection
+		n := name(g, &selection)
+		if byName[n] == nil {
+			byName[n] = &sum{Name: n, Path: withQuery(deadPath, deadValues(selection))}
+		}
+		byName[n].DeadLetters += g.DeadLetters
+	}
+	var all []sum
+	for _, s := range byName {
+		all = append(all, *s)
+	}
+	slices.SortFunc(all, func(a, b sum) int {
+		return cmp.Or(b.DeadLetters-a.DeadLetters, cmp.Compare(a.Name, b.Name))
+	})
+	return all[:min(len(all), maxGroups)]
+}
+
 // A choice is a value of a form's field.
 type choice struct {
 	Value  string

@@ -98,6 +98,7 @@ func TestAnOperatorWalksThroughTheDeadLettersInABrowser(t *testing.T) {
 				}
 				p.sendDead(t, d)
 			}
+			p.local.current(t.Context(), time.Minute)
 			server := httptest.NewServer(p.handler)
 			t.Cleanup(server.Close)
 			pages := walk(t, server.URL, reader)

@@ -141,6 +141,9 @@ func TestAnErrorOfAReadingIsShownAndTheLastListingStays(t *testing.T) {
 		b.sendDead(t, randomDead(rand.New(rand.NewPCG(1, 1)), 1))
 		d.Read()
 		time.Sleep(5 * time.Second)
+		if s := d.Reading(); s.Running || s.Err != nil {
+			t.Fatalf("the first reading: %+v", s)
+		}
 		d.DeadLetterURL += "-gone"
 		d.Read()
 		time.Sleep(5 * time.Second)

@@ -259,12 +259,17 @@ func (l *Local) findDelivered(_ context.Context, query string) (found []console.
 // they were last read, the samples, and further traces, such as those of a log.
 func (d *Deployed) Find(query string, samples []console.Sample, more []console.Sighting,
 	looked ...console.Place) console.Story {
-	found, place := FromSamples(query, samples)
+	var found []console.Sighting
+	var places []console.Place
+	if samples != nil {
+		some, place := FromSamples(query, samples)
+		found, places = some, append(places, place)
+	}
 	dead, inDead := d.findDead(query)
 	found = append(append(found, dead...), more...)
-	queue := console.Place{Name: "Events queue",
-		Says: "a queue on AWS can't be searched without receiving its messages, which delivery needs"}
-	return console.NewStory(query, found, append([]console.Place{place, queue, inDead}, looked...))
+	places = append(places, console.Place{Name: "Events queue",
+		Says: "a queue on AWS can't be searched without receiving its messages, which delivery needs"}, inDead)
+	return console.NewStory(query, found, append(places, looked...))
 }
 
 func (d *Deployed) findDead(query string) (found []console.Sighting, place console.Place) {

@@ -43,8 +43,8 @@ type Actions struct {
 	EventsURL, DeadLetterURL string
 	// Check returns an error if Segment does not take events, or if that is unknown.
 	Check func(context.Context) error
-	// Name returns what may be shown of a write key. It is not asked for the empty one, which means the
-	// deliver function's default.
+	// Name returns what may be shown of a write key. It is not asked for the empty one, which means
+	// the deliver function's default.
 	Name func(writeKey string) string
 	// Dir is where the files of deleted dead letters are written.
 	Dir string
@@ -232,9 +232,12 @@ func (l *Local) catchUp(f *sqs.Follower, r *deadletter.Reader) (more bool) {
 	if c.Restart {
 		l.index.reset()
 	}
-	slices.SortFunc(c.Added, func(a, b sqs.Ref) int { return cmp.Compare(a.Seq, b.Seq) }) // as they are on disk
-	for some := range slices.Chunk(c.Added, step) {
-		l.add(some, r)
+	// The newest first; those that are read together in the order in which they are on disk.
+	slices.SortFunc(c.Added, func(a, b sqs.Ref) int { return cmp.Compare(a.Seq, b.Seq) })
+	for rest := c.Added; len(rest) > 0; {
+		from := max(0, len(rest)-step)
+		l.add(rest[from:], r)
+		rest = rest[:from]
 	}
 	l.index.remove(c.Removed)
 	left := max(0, c.Left-int64(l.index.size()))

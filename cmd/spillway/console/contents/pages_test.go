@@ -333,6 +333,22 @@ func TestADeletionWhoseDirectoryCanNotBeWrittenDeletesNothing(t *testing.T) {
 	}
 }
 
+func TestCountsByReasonAndByKeyAreShownWhenThereAreManyOfBoth(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.fillDead(t, 240) // of 8 reasons and 30 write keys
+	p := newPage(t, b)
+	page := p.get("/dead-letters?newer=1h", 200)
+	p.says(page, "expired 30 invalid 30", "… and 108 more reasons and write keys")
+	if n := len(regexp.MustCompile(`"/dead-letters\?key=[0-9a-f]{8}&amp;newer=1h">[0-9a-f]{8}</a> 8<`).FindAllString(page,
+		-1)); n != 12 {
+		t.Errorf("%d counts by write key:\n%s", n, text(page))
+	}
+	if !strings.Contains(page, `href="/dead-letters?newer=1h&amp;reason=expired"`) {
+		t.Error("a reason does not lead to its dead letters")
+	}
+}
+
 func TestADeletionThatIsStoppedLosesNothing(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -348,7 +364,8 @@ func TestADeletionThatIsStoppedLosesNothing(t *testing.T) {
 	ended := make(chan struct{})
 	go func() { defer close(ended); c.Run(ctx) }()
 	p.get("/dead-letters", 200)
-	p.post("/dead-letters/drop", url.Values{"until": {time.Now().Format(time.RFC3339Nano)}, "count": {"300"}, "typed": {"300"}})
+	p.post("/dead-letters/drop",
+		url.Values{"until": {time.Now().Format(time.RFC3339Nano)}, "count": {"300"}, "typed": {"300"}})
 	<-began
 	cancel()
 	<-ended // Run waits for the action
@@ -384,7 +401,8 @@ type slowDrop struct {
 	began chan struct{}
 }
 
-func (s *slowDrop) Drop(ctx context.Context, f deadletter.Filter, write func([]byte) error) (deadletter.ExportResult, error) {
+func (s *slowDrop) Drop(ctx context.Context, f deadletter.Filter, write func([]byte) error) (deadletter.ExportResult,
+	error) {
 	first := true
 	return s.Local.Drop(ctx, f, func(lines []byte) error {
 		err := write(lines)
