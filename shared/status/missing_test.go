@@ -9,7 +9,8 @@ import (
 
 func TestAnAddressThatDoesNotExistHasAPageThatLeadsToTheStatus(t *testing.T) {
 	page := string(status.Render(status.Site{Title: "Shop & <events>"}, status.New(), nil)[status.MissingFile])
-	for _, want := range []string{"<h1 id=\"missing\">There is no such page</h1>", `<a href="/index.html">its present status</a>`,
+	for _, want := range []string{"<h1 id=\"missing\">There is no such page</h1>",
+		`<a href="/index.html">its present status</a>`,
 		"Shop &amp; &lt;events&gt;", "default-src &#39;none&#39;"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page has no %s:\n%s", want, page)

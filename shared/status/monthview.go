@@ -47,6 +47,7 @@ func monthView(s *Site, d *Document, m *Month, l detail) view {
 		}
 		v.Past = append(v.Past, w.maintenance(&m.Maintenances[i]))
 	}
+	newestFirst(v.Past)
 	if left > 0 {
 		v.More = "And " + moreEvents(left) + ": see all data of this month."
 	}

@@ -54,7 +54,7 @@ var phaseWords = map[Phase]string{
 	Scheduled: "Scheduled", InProgress: "In progress", Completed: "Completed",
 }
 
-// classes are the colours of states and impacts.
+// classes are the colors of states and impacts.
 var (
 	classes = map[State]string{
 		Operational: "ok", Degraded: "warn", Outage: "bad", UnderMaintenance: "work", NotKnown: "gap",
@@ -117,10 +117,16 @@ func nowView(s *Site, d *Document, l detail) view {
 			left++
 		}
 	}
+	newestFirst(v.Past)
 	if left > 0 {
 		v.More = "And " + moreEvents(left) + ": see the history and the feed."
 	}
 	return v
+}
+
+// newestFirst orders incidents and maintenance among each other.
+func newestFirst(all []eventView) {
+	slices.SortStableFunc(all, func(a, b eventView) int { return b.From.Compare(a.From) })
 }
 
 // Headline is the page's answer in one line, and what it means for events; the text may be empty.

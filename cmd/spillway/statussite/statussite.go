@@ -94,6 +94,7 @@ func (f *Flags) openBucket(ctx context.Context) (*status.Keeper, string, error) 
 			"one with --region)", names.StatusFunction, c.Region, err)
 	}
 	k, bucket := &status.Keeper{}, ""
+	var elsewhere []string
 	for pair := range strings.SplitSeq(function.Environment.Variables[deployed.VarStatusBuckets], ",") {
 		region, name, _ := strings.Cut(strings.TrimSpace(pair), "=")
 		switch store := s3store.Open(c, region, name, topology.StatusSiteFolder); {
@@ -102,12 +103,18 @@ func (f *Flags) openBucket(ctx context.Context) (*status.Keeper, string, error) 
 			k.Store, bucket = store, name
 		default:
 			k.Peers = append(k.Peers, store)
+			elsewhere = append(elsewhere, region)
 		}
 	}
-	if k.Store == nil {
-		return nil, "", fmt.Errorf("find the status site: the function %s in %s has no bucket of this region in its "+
-			"variable %s: "+
-			"deploy it again", names.StatusFunction, c.Region, deployed.VarStatusBuckets)
+	switch {
+	case k.Store != nil:
+	case len(elsewhere) > 0:
+		return nil, "", fmt.Errorf("the status site's buckets are in %s, not in %s: name one of these with --region",
+			strings.Join(elsewhere, " and "), c.Region)
+	default:
+		return nil, "", fmt.Errorf("find the status site: the function %s in %s names no bucket in its variable %s: "+
+			"deploy it "+
+			"again", names.StatusFunction, c.Region, deployed.VarStatusBuckets)
 	}
 	return k, "s3://" + bucket, nil
 }
