@@ -52,7 +52,8 @@ func TestConsoleOfAPipelineThatDoesNotExistSaysSo(t *testing.T) {
 		want string
 		args []string
 	}{
-		{"there is no queue other-events in us-east-1: is a pipeline with --name other deployed", []string{"--name=other"}},
+		// Of its two queues, which are looked up at the same time.
+		{" in us-east-1: is a pipeline with --name other deployed", []string{"--name=other"}},
 		{"remove one of them", []string{"--name=spillway", "--queue-url=" + p.SQSURL}},
 		{"--console-port is for a page that this command serves", []string{"--console-port=1234"}},
 		{"must begin with a lower-case letter", []string{"--name=Other"}},
