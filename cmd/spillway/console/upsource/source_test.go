@@ -1,7 +1,9 @@
 package upsource
 
 import (
+	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -214,5 +216,25 @@ func TestAnIdlePipelineIsNotDegraded(t *testing.T) {
 		n.Canary != "429" ||
 		n.Totals.Refused != 5 {
 		t.Errorf("%+v", n)
+	}
+}
+
+func TestSampleEventsThatIngestRefusesAreAnError(t *testing.T) {
+	t.Parallel()
+	endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusTooManyRequests)
+		fmt.Fprint(w, `{"success":false,"code":"overloaded","message":"overloaded, retry later"}`)
+	}))
+	defer endpoint.Close()
+	s := start(t, local.Config{})
+	s.pipeline.IngestURL = endpoint.URL
+	accepted, err := s.switches.Send(t.Context(), 10)
+	const want = "the ingest endpoint answered 429 Too Many Requests: overloaded, retry later"
+	if accepted != 0 || err == nil || err.Error() != want {
+		t.Errorf("%d were accepted, %v; want %q", accepted, err, want)
+	}
+	endpoint.Close()
+	if _, err := s.switches.Send(t.Context(), 10); err == nil || !strings.Contains(err.Error(), "send sample events") {
+		t.Errorf("where nothing listens: %v", err)
 	}
 }

@@ -3,12 +3,14 @@ package upsource
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"net/http"
 	"reflect"
+	"strings"
 	"sync"
 	"time"
 
@@ -244,11 +246,12 @@ func (s *switches) post(ctx context.Context, body []byte) error {
 		return fmt.Errorf("send sample events to the ingest endpoint: %w", err)
 	}
 	defer response.Body.Close()
-	text, _ := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("the ingest endpoint answered %s: %s", response.Status, bytes.TrimSpace(text))
+	if response.StatusCode == http.StatusOK {
+		return nil
 	}
-	return nil
+	var answer struct{ Message string }
+	_ = json.NewDecoder(io.LimitReader(response.Body, maxAnswer)).Decode(&answer) // without one the status says enough
+	return errors.New(strings.TrimSuffix("the ingest endpoint answered "+response.Status+": "+answer.Message, ": "))
 }
 
 // toQueue sends events as `spillway send` does.
