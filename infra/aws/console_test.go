@@ -86,7 +86,7 @@ func (c *cloud) watch(t *testing.T, n topology.Names) {
 		"/": {"2 messages wait", "segment-failing", "requests to Segment fail", "1,234", "too_large", ">web<",
 			"reading has cost", "when alarms fired before"}, // moto has no history of alarms
 		"/?span=24h":                            {"1,234"},
-		"/samples?outcome=retried":              {"transient", "4 events of the 9 of an invocation"},
+		"/samples?outcome=retried":              {"transient", "4 of 9 events"},
 		"/samples?outcome=refused":              {"too_large", "3 requests"},
 		"/alarms/" + n.Alarm("segment-failing"): {"it is away"},
 		"/dead-letters":                         {"Dead letters"},

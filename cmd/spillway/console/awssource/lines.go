@@ -247,10 +247,11 @@ func samplesOf(i *logs.Invocation, q console.SampleQuery) []console.Sample {
 		if n == 0 || q.Outcome != "" && q.Outcome != outcome || q.Reason != "" && q.Reason != reason {
 			return
 		}
-		answer := fmt.Sprintf("%s of the %s of an invocation; the slowest of %s took %d ms; breaker %s",
-			terminal.Plural(int64(n), "event"), terminal.Number(int64(i.Events)), terminal.Plural(int64(i.Flushes), "call"),
-			i.SlowestFlush, i.Breaker)
-		s := console.Sample{At: i.Time, Outcome: outcome, Reason: reason, Answer: answer,
+		slowest := time.Duration(i.SlowestFlush) * time.Millisecond
+		s := console.Sample{At: i.Time, Outcome: outcome, Reason: reason,
+			Type: terminal.Number(int64(n)) + " of " + terminal.Plural(int64(i.Events), "event"),
+			Answer: fmt.Sprintf("the slowest of %s took %v; breaker %s", terminal.Plural(int64(i.Flushes), "call"), slowest,
+				i.Breaker),
 			Age: time.Duration(i.Oldest) * time.Millisecond}
 		if reason == "misconfigured" {
 			s.WriteKey = strings.Join(i.Misconfigured, ", ")
@@ -288,7 +289,7 @@ func (r *lineReader) refusedSamples(ctx context.Context, q console.SampleQuery) 
 		for _, code := range codes {
 			if q.Reason == "" || q.Reason == code {
 				all = append(all, console.Sample{At: l.at, Outcome: console.OutcomeRefused, Reason: code, Age: console.Unknown,
-					Answer: terminal.Plural(int64(l.Codes[code]), "request") + " since the line before"})
+					Type: terminal.Plural(int64(l.Codes[code]), "request")})
 			}
 		}
 	}

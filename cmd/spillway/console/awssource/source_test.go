@@ -397,7 +397,8 @@ func TestSamplesAreInvocationsAndRefusedRequests(t *testing.T) {
 	}
 	got, _ := s.Samples(t.Context(), console.SampleQuery{Outcome: "retried", Reason: "misconfigured", Limit: 1})
 	if x := got[0]; x.WriteKey != "3a1f" || x.Age != 2*time.Hour ||
-		x.Answer != "1 event of the 9 of an invocation; the slowest of 1 call took 10000 ms; breaker open" {
+		x.Type != "1 of 9 events" ||
+		x.Answer != "the slowest of 1 call took 10s; breaker open" {
 		t.Errorf("%+v", x)
 	}
 	if _, err := s.Samples(t.Context(), console.SampleQuery{Reason: `x" || true`, Limit: 1}); err == nil {
