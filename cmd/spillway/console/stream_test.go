@@ -69,6 +69,12 @@ func (v *viewer) got(id string) (all []string) {
 	return all
 }
 
+func (v *viewer) has(text string) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return bytes.Contains(bytes.Join(v.sent, nil), []byte(text))
+}
+
 func (v *viewer) over() (bool, int) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -183,7 +189,7 @@ func TestAThousandPagesCostOneComputationAndOnlyAHundredAreFollowed(t *testing.T
 			t.Errorf("100 pages read the metrics %d times a minute, want at most %d", calls, most)
 		}
 		for _, v := range all {
-			if ended, _ := v.over(); !ended && !bytes.Contains(bytes.Join(v.sent, nil), []byte("5 events wait")) {
+			if ended, _ := v.over(); !ended && !v.has("5 events wait") {
 				t.Fatal("a page has missed a change")
 			}
 			v.cancel()
