@@ -21,12 +21,13 @@ const (
 
 // deadFunctions are the functions of the templates of dead letters.
 var deadFunctions = template.FuncMap{
-	"number": terminal.Number[int],
-	"text":   func(s string) string { return printable(message.Truncate(s, 4<<10)) },
-	"pretty": prettyOf,
-	"inc":    func(i int) int { return i + 1 },
-	"first":  func(all []json.RawMessage) []json.RawMessage { return all[:min(len(all), maxEvents)] },
-	"rest":   func(all []json.RawMessage) int { return max(0, len(all)-maxEvents) },
+	"number":   terminal.Number[int],
+	"text":     func(s string) string { return printable(message.Truncate(s, 4<<10)) },
+	"pretty":   prettyOf,
+	"sentence": sentence,
+	"inc":      func(i int) int { return i + 1 },
+	"first":    func(all []json.RawMessage) []json.RawMessage { return all[:min(len(all), maxEvents)] },
+	"rest":     func(all []json.RawMessage) int { return max(0, len(all)-maxEvents) },
 }
 
 // prettyOf is pretty for a value of a template: a string or JSON.

@@ -71,7 +71,7 @@ func (c *Console) deadView(r *http.Request, values url.Values) deadView {
 		err = v.Query.CheckReasons(v.List.InQueue)
 	}
 	if v.NotRead = errors.Is(err, ErrNotRead); err != nil && !v.NotRead {
-		v.Error = err.Error()
+		v.Error = sentence(err.Error())
 	}
 	for _, g := range v.List.Groups {
 		v.Events += g.Events
@@ -336,8 +336,9 @@ type confirmView struct {
 	Skipped []deadletter.Group // by reason
 	Rate    int
 	Forced  bool
-	Until   string // what was there then is deleted
-	Number  string // to type
+	Until   string    // what was there then is deleted
+	At      time.Time // the same
+	Number  string    // to type
 }
 
 // serveDeadConfirm shows what an action would do, and its form.
@@ -357,7 +358,7 @@ func (c *Console) serveDeadConfirm(w http.ResponseWriter, r *http.Request) {
 	if v.Reading.OnRequest {
 		until = v.Reading.At
 	}
-	v.Until, v.Number = until.UTC().Format(time.RFC3339Nano), terminal.Number(v.List.Total)
+	v.At, v.Until, v.Number = until, until.UTC().Format(time.RFC3339Nano), terminal.Number(v.List.Total)
 	skipped := map[string]*deadletter.Group{}
 	for _, g := range v.List.Groups {
 		if len(v.Query.Reasons) > 0 || !deadletter.IsPermanent(g.Reason, g.WriteKey != deadletter.UnreadableKey) {

@@ -4,6 +4,9 @@ import (
 	"crypto/subtle"
 	"errors"
 	"net/http"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 const (
@@ -48,7 +51,7 @@ func (c *Console) action(mux *http.ServeMux, path string, do func(r *http.Reques
 		said, next, err := do(r)
 		n := notice{Text: said}
 		if err != nil {
-			n = notice{Text: err.Error(), Bad: true}
+			n = notice{Text: sentence(err.Error()), Bad: true}
 		}
 		http.Redirect(w, r, c.notices.add(next, n), http.StatusSeeOther)
 	})
@@ -70,4 +73,15 @@ func (c *Console) isOurs(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	return true
+}
+
+// sentence is an error as a page says it: with a capital, and a full stop.
+func sentence(text string) string {
+	if r, size := utf8.DecodeRuneInString(text); size > 0 {
+		text = string(unicode.ToUpper(r)) + text[size:]
+	}
+	if !strings.HasSuffix(text, ".") {
+		text += "."
+	}
+	return text
 }

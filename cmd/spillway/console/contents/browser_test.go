@@ -108,7 +108,7 @@ func TestAnOperatorWalksThroughTheDeadLettersInABrowser(t *testing.T) {
 				"not found": "No trace of nobody",
 				"redrive":   "96 will be sent to the events queue", "begun": "The redrive has begun",
 				"redriven": "96 dead letters with 96 events sent again", "drop": "Delete all 24?",
-				"wrong number": "type the number 24 to confirm",
+				"wrong number": "Type the number 24 to confirm",
 				"deleted":      "24 dead letters with 24 events deleted"}
 			for _, w := range pages {
 				if want := wants[w.Page]; !strings.Contains(w.Text, want) || want == "" {

@@ -47,7 +47,8 @@ func TestADeadLetterWithTooManyEventsToSearchIsCounted(t *testing.T) {
 	for i := range 2500 {
 		fmt.Fprintf(&events, `,{"type":"track","event":"E","userId":"u-%d","messageId":"m-%d"}`, i, i)
 	}
-	l := deadletter.Parse(&types.Message{MessageId: aws.String("x"), Body: aws.String(`{"batch":[` + events.String()[1:] + `]}`)})
+	body := `{"batch":[` + events.String()[1:] + `]}`
+	l := deadletter.Parse(&types.Message{MessageId: aws.String("x"), Body: &body})
 	r, err := deadletter.NewReader()
 	if err != nil {
 		t.Fatal(err)
@@ -59,7 +60,8 @@ func TestADeadLetterWithTooManyEventsToSearchIsCounted(t *testing.T) {
 		t.Fatalf("%d marks, partial: %v", len(rec.marks), rec.partial)
 	}
 	x.put(rec, key)
-	if got := x.search(deadletter.Filter{Users: []string{"u-2499"}}, time.Now(), 0, 1, same).list; got.Total != 0 || got.NotSearched != 1 {
+	got := x.search(deadletter.Filter{Users: []string{"u-2499"}}, time.Now(), 0, 1, same).list
+	if got.Total != 0 || got.NotSearched != 1 {
 		t.Errorf("%+v", got)
 	}
 	if got := x.search(deadletter.Filter{IDs: []string{"x"}}, time.Now(), 0, 1, same).list; got.Total != 1 {

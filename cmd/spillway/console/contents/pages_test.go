@@ -160,8 +160,8 @@ func TestTheWholePathOfDeadLettersWithoutScript(t *testing.T) {
 		"?reason=rejected&reason=invalid": "Selected are those with the reason rejected or invalid"} {
 		p.says(p.get("/dead-letters"+query, 200), want)
 	}
-	p.says(p.get("/dead-letters?reason=rejectd", 400), `no dead letter has the reason "rejectd": the reasons are`)
-	p.says(p.get("/dead-letters?older=yesterday", 400), `older than must be a duration like 90m or 2h, is "yesterday"`)
+	p.says(p.get("/dead-letters?reason=rejectd", 400), `No dead letter has the reason "rejectd": the reasons are`)
+	p.says(p.get("/dead-letters?older=yesterday", 400), `Older than must be a duration like 90m or 2h, is "yesterday"`)
 	p.says(p.get("/dead-letters?older=3h&newer=2h", 400), "swap their values")
 
 	one := p.get("/dead-letters/show?id=b%2F1", 200)
@@ -199,7 +199,7 @@ func TestTheWholePathOfDeadLettersWithoutScript(t *testing.T) {
 	p.says(drop, "Delete all 1?", "Type the number 1")
 	form := url.Values{"until": {time.Now().Format(time.RFC3339Nano)}, "count": {"1"}}
 	form.Set("typed", "2")
-	p.says(p.post("/dead-letters/drop", form), "type the number 1 to confirm. Nothing was deleted")
+	p.says(p.post("/dead-letters/drop", form), "Type the number 1 to confirm. Nothing was deleted")
 	form.Set("typed", "1")
 	p.post("/dead-letters/drop", form)
 	p.says(p.ended(), "Deletion done", "1 dead letter with 1 event deleted; all are in "+p.actions.Dir,
@@ -270,7 +270,7 @@ func TestAnActionNeedsTheTokenAndOneRunsAtATime(t *testing.T) {
 	w := p.do("POST", "/dead-letters/export", url.Values{"token": {p.token}})
 	p.says(w.Body.String(), "a redrive runs since")
 	p.says(p.post("/dead-letters/stop", url.Values{"what": {"action"}}), "It is being stopped")
-	p.says(p.ended(), "ended early", "it was stopped: what was not sent is still in the queue")
+	p.says(p.ended(), "ended early", "It was stopped: what was not sent is still in the queue")
 	dead, events := p.dead.Stats(), p.events.Stats()
 	if dead.InFlight != 0 || dead.Visible+events.Visible != 3 {
 		t.Errorf("of 3 dead letters are left %+v, sent %+v", dead, events)
@@ -290,7 +290,7 @@ func TestARedriveSendsNothingWhileSegmentFailsUnlessItIsForced(t *testing.T) {
 	p.sendDead(t, deadLetter("a", message.ReasonRejected, "E", "u"))
 	p.get("/dead-letters", 200)
 	p.post("/dead-letters/redrive", url.Values{"reason": {"rejected"}})
-	p.says(p.ended(), "calls to Segment are failing: the circuit breaker is open", "Send them all the same")
+	p.says(p.ended(), "Calls to Segment are failing: the circuit breaker is open", "Send them all the same")
 	if st := b.dead.Stats(); st.Visible != 1 {
 		t.Fatalf("%+v", st)
 	}
@@ -327,7 +327,7 @@ func TestADeletionWhoseDirectoryCanNotBeWrittenDeletesNothing(t *testing.T) {
 	p.get("/dead-letters", 200)
 	p.post("/dead-letters/drop",
 		url.Values{"until": {time.Now().Format(time.RFC3339Nano)}, "count": {"1"}, "typed": {"1"}})
-	p.says(p.ended(), "Nothing was deleted", "make the directory for deleted dead letters")
+	p.says(p.ended(), "Nothing was deleted", "Make the directory for deleted dead letters")
 	if st := b.dead.Stats(); st.Visible != 1 {
 		t.Errorf("%+v", st)
 	}
@@ -392,7 +392,7 @@ func TestADeletionThatIsStoppedLosesNothing(t *testing.T) {
 	if st := b.dead.Stats(); len(left) == 0 || len(saved) == 0 || st.InFlight != 0 {
 		t.Errorf("%d are saved, %d left, %d invisible", len(saved), len(left), st.InFlight)
 	}
-	p.says(p.get("/dead-letters", 200), "the program ended: what was not deleted is still in the queue")
+	p.says(p.get("/dead-letters", 200), "The program ended: what was not deleted is still in the queue")
 }
 
 // slowDrop takes its time for each write, and says when the first was done.
