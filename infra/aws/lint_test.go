@@ -42,7 +42,7 @@ func TestCfnLintFindsNothing(t *testing.T) {
 		}
 		args = append(args, file)
 	}
-	for region, tmpl := range statusSites() {
+	for region, tmpl := range statusSites(t) {
 		file := filepath.Join(folder, "status-"+region+".json")
 		if err := os.WriteFile(file, tmpl.content, 0o644); err != nil {
 			t.Fatal(err)

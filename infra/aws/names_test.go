@@ -47,7 +47,7 @@ func physicalNames(t template) map[string][]string {
 
 func TestTwoPipelinesInOneAccountAndRegionShareNoName(t *testing.T) {
 	first, _ := defaults(t)
-	second := once(t, staging(t, func(*settings) {}))
+	second := once(t, staging(t, func(*settings) {}))["eu-west-1"]
 	theirs := physicalNames(second)
 	kinds := 0
 	for kind, names := range physicalNames(first) {
@@ -68,8 +68,8 @@ func TestTwoPipelinesInOneAccountAndRegionShareNoName(t *testing.T) {
 
 // Names also occur in ARNs, variables, policies, rules of alarms and the dashboard.
 func TestASecondPipelineMentionsNothingOfTheDefaultOne(t *testing.T) {
-	second := once(t, staging(t, func(s *settings) { s.AdoptQueues = adoptAll }))
-	own := once(t, staging(t, func(*settings) {}))
+	second := once(t, staging(t, func(s *settings) { s.AdoptQueues = adoptAll }))["eu-west-1"]
+	own := once(t, staging(t, func(*settings) {}))["eu-west-1"]
 	allowed := map[string]bool{
 		"spillway":        true, // the tag application
 		"spillway-canary": true, // the write key's prefix, before the random part of the stack's ID
@@ -116,7 +116,7 @@ func TestTagsAndPermissionsBoundaryAreOnTheWholeStack(t *testing.T) {
 	const boundary = "arn:aws:iam::123456789012:policy/boundary"
 	tmpl := once(t, staging(t, func(s *settings) {
 		s.PermissionsBoundary, s.Tags = boundary, map[string]string{"team": "data"}
-	}))
+	}))["eu-west-1"]
 	roles := tmpl.of("AWS::IAM::Role")
 	for id, role := range roles {
 		if role.at("PermissionsBoundary") != boundary {

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/spillwayhq/spillway/infra/topology"
@@ -24,19 +23,13 @@ func withStatusSite(s *settings) {
 	s.Emails = []string{"ops@example.com"}
 }
 
-// statusSites are the templates of a pipeline with a status site in two regions, by region. Most
-// tests read them, so they are synthesised once.
-var statusSites = sync.OnceValue(func() map[string]template {
-	folder, err := os.MkdirTemp("", "spillway-aws-")
-	if err != nil {
-		panic(err)
-	}
-	defer os.RemoveAll(folder)
+// statusSites are the templates of a pipeline with a status site in two regions, by region.
+func statusSites(t *testing.T) map[string]template {
+	t.Helper()
 	s := defaultSettings(topology.DefaultNames(), "eu-west-1")
 	withStatusSite(&s)
-	var tb panicking
-	return synthesise(&tb, folder, &s)
-})
+	return once(t, &s)
+}
 
 // simpleStatusSite is the template of a site in one region without a domain, of a pipeline for
 // publishers in two.
@@ -45,16 +38,16 @@ func simpleStatusSite(t *testing.T) template {
 	s := defaultSettings(topology.DefaultNames(), "eu-west-1")
 	s.Regions, s.StatusRegions = []string{"eu-west-1", "us-west-2"}, []string{"us-east-1"}
 	s.IngestEndpoint, s.Canary = none, false
-	return synthesise(t, t.TempDir(), &s)["us-east-1"]
+	return once(t, &s)["us-east-1"]
 }
 
 func TestTheTemplateOfAStatusSiteIsTheGoldenOne(t *testing.T) {
-	compareGolden(t, "status-template.json", statusSites()["eu-central-1"].masked())
+	compareGolden(t, "status-template.json", statusSites(t)["eu-central-1"].masked())
 }
 
 func TestTheSitesFilesArePrivateEncryptedAndOutliveTheStack(t *testing.T) {
 	for _, region := range []string{"eu-central-1", "eu-west-3"} {
-		for id, bucket := range statusSites()[region].exactly(t, 1, "AWS::S3::Bucket") {
+		for id, bucket := range statusSites(t)[region].exactly(t, 1, "AWS::S3::Bucket") {
 			name := text(bucket.at("BucketName"))
 			if !strings.Contains(name, `"spillway-status-",{"Ref":"AWS::AccountId"},"-`+region+`"`) {
 				t.Errorf("%s is called %s", id, name)
@@ -81,7 +74,7 @@ func TestTheSitesFilesArePrivateEncryptedAndOutliveTheStack(t *testing.T) {
 func TestOnlyCloudFrontReadsTheSiteAndNothingReadsWithoutTLS(t *testing.T) {
 	for region, distribution := range map[string]string{"eu-central-1": `":distribution/",{"Ref":"Distribution`,
 		"eu-west-3": `":distribution/*"`} {
-		for id, policy := range statusSites()[region].exactly(t, 1, "AWS::S3::BucketPolicy") {
+		for id, policy := range statusSites(t)[region].exactly(t, 1, "AWS::S3::BucketPolicy") {
 			all := statements(policy.at("PolicyDocument"))
 			if len(all) != 2 {
 				t.Fatalf("%s: %s has %d statements", region, id, len(all))
@@ -113,7 +106,7 @@ func config(t *testing.T, tmpl template) resource {
 }
 
 func TestTheDistributionServesTheSite(t *testing.T) {
-	tmpl := statusSites()["eu-central-1"]
+	tmpl := statusSites(t)["eu-central-1"]
 	d := config(t, tmpl)
 	for path, want := range map[string]any{
 		"DefaultRootObject": "index.html", "HttpVersion": "http2and3", "IPV6Enabled": true, "Enabled": true,
@@ -186,7 +179,7 @@ func served(t *testing.T, policy resource) []status.Header {
 }
 
 func TestEveryAnswerHasTheHeadersOfTheSite(t *testing.T) {
-	for _, p := range statusSites()["eu-central-1"].exactly(t, 1, "AWS::CloudFront::ResponseHeadersPolicy") {
+	for _, p := range statusSites(t)["eu-central-1"].exactly(t, 1, "AWS::CloudFront::ResponseHeadersPolicy") {
 		if got, want := served(t, p), status.Headers(); !slices.Equal(got, want) {
 			t.Errorf("CloudFront serves %q, want %q", got, want)
 		}
@@ -194,7 +187,7 @@ func TestEveryAnswerHasTheHeadersOfTheSite(t *testing.T) {
 }
 
 func TestTheSecondStatusRegionIsWhereCloudFrontFallsBackTo(t *testing.T) {
-	d := config(t, statusSites()["eu-central-1"])
+	d := config(t, statusSites(t)["eu-central-1"])
 	origins, _ := d.at("Origins").([]any)
 	groups, _ := d.at("OriginGroups", "Items").([]any)
 	if len(origins) != 2 || len(groups) != 1 {
@@ -218,7 +211,7 @@ func TestTheSecondStatusRegionIsWhereCloudFrontFallsBackTo(t *testing.T) {
 		}
 	}
 	for _, kind := range []string{"Distribution", "CachePolicy", "ResponseHeadersPolicy", "OriginAccessControl"} {
-		statusSites()["eu-west-3"].exactly(t, 0, "AWS::CloudFront::"+kind)
+		statusSites(t)["eu-west-3"].exactly(t, 0, "AWS::CloudFront::"+kind)
 	}
 
 	simple := config(t, simpleStatusSite(t))
@@ -268,7 +261,7 @@ func TestTheStatusFunctionMayOnlyReadWhatItShowsAndWriteTheSite(t *testing.T) {
 		tmpl template
 		want [][]string
 	}{
-		"two status regions": {statusSites()["eu-central-1"], [][]string{watching, buckets("eu-central-1", "eu-west-3"), {
+		"two status regions": {statusSites(t)["eu-central-1"], [][]string{watching, buckets("eu-central-1", "eu-west-3"), {
 			"sqs:GetQueueAttributes arn:aws:sqs:eu-west-1:ACCOUNT:spillway-events",
 			"ssm:GetParameter arn:aws:ssm:eu-west-1:ACCOUNT:parameter/spillway/ingest-url",
 		}}},
@@ -289,7 +282,7 @@ func TestTheStatusFunctionMayOnlyReadWhatItShowsAndWriteTheSite(t *testing.T) {
 }
 
 func TestTheStatusFunctionRunsEveryMinuteAndIsNotRetried(t *testing.T) {
-	tmpl := statusSites()["eu-west-3"]
+	tmpl := statusSites(t)["eu-west-3"]
 	site := topology.NewStatusSite(topology.DefaultOptions())
 	fn := tmpl.named(t, "AWS::Lambda::Function", "FunctionName", site.Names.StatusFunction)
 	if number(t, fn.at("Timeout")) != site.Functions[0].Timeout.Seconds() || text(fn.at("Architectures")) != `["arm64"]` {
@@ -330,7 +323,7 @@ func TestTheStatusFunctionRunsEveryMinuteAndIsNotRetried(t *testing.T) {
 
 func TestTheAlarmOfAStatusSiteNotifiesInItsOwnRegion(t *testing.T) {
 	for _, region := range []string{"eu-central-1", "eu-west-3"} {
-		tmpl := statusSites()[region]
+		tmpl := statusSites(t)[region]
 		alarm := tmpl.named(t, "AWS::CloudWatch::Alarm", "AlarmName", "spillway-status-stale")
 		for id, topic := range tmpl.exactly(t, 1, "AWS::SNS::Topic") {
 			if text(alarm.at("AlarmActions")) != `[{"Ref":"`+id+`"}]` || topic.at("TopicName") != "spillway-tickets" {
@@ -347,7 +340,7 @@ func TestTheAlarmOfAStatusSiteNotifiesInItsOwnRegion(t *testing.T) {
 
 // A stack that refers to another can't be deployed, or goes, without it.
 func TestTheStacksOfAStatusSiteReferToNoOtherStack(t *testing.T) {
-	for region, tmpl := range statusSites() {
+	for region, tmpl := range statusSites(t) {
 		if content := string(tmpl.content); strings.Contains(content, "ImportValue") || strings.Contains(content, `"Export"`) {
 			t.Errorf("the stack of %s imports or exports a value", region)
 		}
@@ -364,7 +357,7 @@ func TestTheStacksOfAStatusSiteReferToNoOtherStack(t *testing.T) {
 }
 
 func TestThePipelineTellsWhereItsIngestEndpointAndItsStatusSiteAre(t *testing.T) {
-	tmpl := statusSites()["eu-west-1"]
+	tmpl := statusSites(t)["eu-west-1"]
 	for name, value := range map[string]string{"/spillway/ingest-url": "IngestApi",
 		"/spillway/status-regions": `"eu-central-1,eu-west-3"`} {
 		p := tmpl.named(t, "AWS::SSM::Parameter", "Name", name)
@@ -469,16 +462,12 @@ func TestAWrongSettingOfTheStatusSiteHasALineThatSaysWhatItMustBe(t *testing.T) 
 }
 
 func TestStatusSitesOfTwoPipelinesShareNoName(t *testing.T) {
-	names, err := topology.NewNames("staging")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := defaultSettings(names, "eu-west-1")
-	withStatusSite(&s)
-	s.IngestEndpoint, s.Canary = none, false // less to synthesise
-	theirs := physicalNames(synthesise(t, t.TempDir(), &s)["eu-central-1"])
+	theirs := physicalNames(once(t, staging(t, func(s *settings) {
+		withStatusSite(s)
+		s.IngestEndpoint, s.Canary = none, false // less to synthesise
+	}))["eu-central-1"])
 	compared := 0
-	for kind, ours := range physicalNames(statusSites()["eu-central-1"]) {
+	for kind, ours := range physicalNames(statusSites(t)["eu-central-1"]) {
 		for _, name := range ours {
 			compared++
 			if slices.Contains(theirs[kind], name) {

@@ -155,23 +155,23 @@ func with(tb testing.TB, change func(*settings)) template {
 	tb.Helper()
 	s := defaultSettings(topology.DefaultNames(), "eu-west-1")
 	change(&s)
-	return once(tb, &s)
+	return once(tb, &s)["eu-west-1"]
 }
 
-// made are the templates of single regions by their settings: several tests look at the same one.
+// made are templates by region, by the settings: several tests look at the same ones.
 var made = struct {
 	sync.Mutex
-	templates map[string]template
-}{templates: map[string]template{}}
+	templates map[string]map[string]template
+}{templates: map[string]map[string]template{}}
 
-// once synthesises one region, unless a test has done so with the same settings.
-func once(tb testing.TB, s *settings) template {
+// once synthesises all regions, unless a test has done so with the same settings.
+func once(tb testing.TB, s *settings) map[string]template {
 	tb.Helper()
 	made.Lock()
 	defer made.Unlock()
 	key := text(s)
-	if _, ok := made.templates[key]; !ok {
-		made.templates[key] = synthesise(tb, tb.TempDir(), s)[s.Regions[0]]
+	if made.templates[key] == nil {
+		made.templates[key] = synthesise(tb, tb.TempDir(), s)
 	}
 	return made.templates[key]
 }
@@ -188,9 +188,3 @@ var hashes = regexp.MustCompile(`[0-9a-f]{64}`)
 
 // masked is the template's text without the hashes of the functions.
 func (t template) masked() []byte { return hashes.ReplaceAll(t.content, []byte("HASH")) }
-
-// panicking is a testing.TB for what several tests share.
-type panicking struct{ testing.TB }
-
-func (panicking) Helper()           {}
-func (panicking) Fatal(args ...any) { panic(args) }

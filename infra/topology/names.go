@@ -104,7 +104,8 @@ func (n Names) DashboardURL(partition, region string) string {
 	if host == "" {
 		return ""
 	}
-	return "https://" + region + "." + host + "/cloudwatch/home?region=" + region + "#dashboards/dashboard/" + n.Stack(region)
+	return "https://" + region + "." + host + "/cloudwatch/home?region=" + region + "#dashboards/dashboard/" +
+		n.Stack(region)
 }
 
 // Alarm is the full name of an alarm, which is unique in a region.
