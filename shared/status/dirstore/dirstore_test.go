@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/spillwayhq/spillway/shared/diskdir"
@@ -82,6 +83,32 @@ func TestADirectoryThatSomebodyRemovesIsMadeAgain(t *testing.T) {
 		if err := s.Put(t.Context(), name, "", []byte("x")); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+func TestAFullDiskLeavesWhatWasThere(t *testing.T) {
+	if _, err := os.Stat("/dev/full"); err != nil {
+		t.Skip("this system has no /dev/full")
+	}
+	s := open(t, t.TempDir())
+	if err := s.Write(t.Context(), "status.json", []byte("before"), ""); err != nil {
+		t.Fatal(err)
+	}
+	_, version, err := s.Read(t.Context(), "status.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/dev/full", filepath.Join(s.Dir(), newName)); err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range []error{s.Write(t.Context(), "status.json", []byte("after"), version),
+		s.Put(t.Context(), "status.json", "", []byte("after"))} {
+		if !errors.Is(err, syscall.ENOSPC) || errors.Is(err, status.ErrChanged) {
+			t.Errorf("got %v", err)
+		}
+	}
+	if data, _, err := s.Read(t.Context(), "status.json"); err != nil || string(data) != "before" {
+		t.Errorf("%q, %v", data, err)
 	}
 }
 
