@@ -164,6 +164,18 @@ func (t *Topology) Composite(name string) (Composite, bool) {
 	return find(t.Composites, func(c Composite) bool { return c.Name == name })
 }
 
+// AlarmNames are the names of all alarms and composites.
+func (t *Topology) AlarmNames() []string {
+	var names []string
+	for i := range t.Alarms {
+		names = append(names, t.Alarms[i].Name)
+	}
+	for i := range t.Composites {
+		names = append(names, t.Composites[i].Name)
+	}
+	return names
+}
+
 // CompositeOf returns the composite that the alarm is part of.
 func (t *Topology) CompositeOf(alarm string) (Composite, bool) {
 	return find(t.Composites, func(c Composite) bool { return slices.Contains(c.Any, alarm) })

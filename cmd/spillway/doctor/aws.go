@@ -100,17 +100,6 @@ func parameters(environment map[string]string) []string {
 	return names
 }
 
-func alarmNames(t *topology.Topology) []string {
-	var names []string
-	for _, a := range t.Alarms {
-		names = append(names, a.Name)
-	}
-	for _, c := range t.Composites {
-		names = append(names, c.Name)
-	}
-	return names
-}
-
 // judge says what was found, in the order in which a person reads it: who is told, what runs, what
 // it needs, and what was left.
 func judge(t *topology.Topology, f *first, s *second, environment map[string]string, topics []string) []Finding {
@@ -257,7 +246,7 @@ func judgeAlarms(t *topology.Topology, r read[map[string]alarm]) []Finding {
 		return []Finding{r.unknown(check)}
 	}
 	var missing, silent, aimless, fires, dataless []string
-	all := alarmNames(t)
+	all := t.AlarmNames()
 	for _, name := range all {
 		a, exists := r.value[name]
 		switch {

@@ -66,7 +66,7 @@ func healthy() (first, second) {
 		health:  &read[answer]{value: answer{url: "https://ingest.test/health", status: 200, body: `{"success":true}`}},
 		segment: &read[answer]{value: answer{url: "https://api.segment.io", status: 404}},
 	}
-	for _, name := range alarmNames(&t) {
+	for _, name := range t.AlarmNames() {
 		s.alarms.value[name] = alarm{state: "OK", actionsEnabled: true,
 			actions: []string{"arn:aws:sns:x:y:" + t.Notifies(name)}}
 	}

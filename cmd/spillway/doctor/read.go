@@ -166,7 +166,7 @@ func (r *reader) second(ctx context.Context, f *first, t *topology.Topology, top
 	var reading sync.WaitGroup
 	reading.Go(func() {
 		s.alarms = call(ctx, "cloudwatch:DescribeAlarms", func(ctx context.Context) (map[string]alarm, error) {
-			return alarms(ctx, cloudwatch.NewFromConfig(r.config), alarmNames(t))
+			return alarms(ctx, cloudwatch.NewFromConfig(r.config), t.AlarmNames())
 		})
 	})
 	reading.Go(func() {

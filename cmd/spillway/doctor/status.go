@@ -99,7 +99,7 @@ func (r *reader) statusRegion(ctx context.Context, name string, queue arn.ARN) s
 	})
 	reading.Go(func() {
 		region.alarms = call(ctx, "cloudwatch:DescribeAlarms", func(ctx context.Context) (map[string]alarm, error) {
-			return alarms(ctx, cloudwatch.NewFromConfig(c), alarmNames(&t.Topology))
+			return alarms(ctx, cloudwatch.NewFromConfig(c), t.Topology.AlarmNames())
 		})
 	})
 	reading.Go(func() {

@@ -249,18 +249,6 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-// names are those of all alarms and composites.
-func names(t *topology.Topology) []string {
-	var all []string
-	for i := range t.Alarms {
-		all = append(all, t.Alarms[i].Name)
-	}
-	for i := range t.Composites {
-		all = append(all, t.Composites[i].Name)
-	}
-	return all
-}
-
 // standing are the topology's alarms as CloudWatch describes them, composites last.
 func standing(t *topology.Topology, found map[string]described) []console.Alarm {
 	var all []console.Alarm

@@ -1,9 +1,11 @@
 package awssource
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"strings"
 	"sync"
 	"time"
@@ -64,16 +66,17 @@ func (r *metricReader) values(ctx context.Context, metrics []wanted, from time.T
 		return nil, fmt.Errorf("CloudWatch keeps values by the minute for 15 days: ask for a time after %s",
 			time.Now().Add(-keptByMinute).UTC().Format("2006-01-02"))
 	}
-	for {
+	for failed := (*read)(nil); ; {
 		values, wait := r.try(ctx, metrics, from, period, n)
 		if wait == nil {
 			return values, nil
 		}
 		select {
 		case <-wait.done:
-			if wait.err != nil {
+			if wait.err != nil && wait == failed {
 				return nil, wait.err
 			}
+			failed = wait // it may have read these metrics all the same, and failed for others
 		case <-ctx.Done():
 			return nil, deployed.Explain(ctx.Err(), "read the metrics", "cloudwatch:GetMetricData")
 		}
@@ -152,16 +155,15 @@ func (r *metricReader) begin(ctx context.Context, starts map[key]time.Time, now 
 
 // run makes the calls, one after another, and keeps what they return.
 func (r *metricReader) run(ctx context.Context, batches []batch, locations map[key]topology.Location) error {
+	var missing error
 	for _, b := range batches {
 		found, err := r.call(ctx, b, locations)
 		if err != nil {
 			return deployed.Explain(err, "read the metrics", "cloudwatch:GetMetricData")
 		}
-		if err := r.keep(b, found); err != nil {
-			return err
-		}
+		missing = cmp.Or(missing, r.keep(b, found))
 	}
-	return nil
+	return missing
 }
 
 // call makes one call with its pages, and returns the results by the query's ID.
@@ -238,7 +240,7 @@ func (r *metricReader) latest(ctx context.Context, metrics []wanted, d time.Dura
 	newest, at := make([]float64, len(metrics)), make([]time.Time, len(metrics))
 	for i, of := range values {
 		for j, v := range of {
-			if v == v { // not NaN
+			if !math.IsNaN(v) {
 				newest[i], at[i] = v, from.Add(time.Duration(j)*time.Minute)
 			}
 		}

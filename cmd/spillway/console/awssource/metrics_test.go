@@ -25,7 +25,7 @@ type fakeMetrics struct {
 	pageSize int
 	takes    time.Duration
 	err      error
-	status   types.StatusCode
+	broken   string                                 // a metric that can't be computed
 	missing  func(metric string, at time.Time) bool // values that are not there yet
 
 	mu    sync.Mutex
@@ -49,8 +49,9 @@ func (f *fakeMetrics) GetMetricData(_ context.Context, in *cloudwatch.GetMetricD
 	for _, q := range in.MetricDataQueries {
 		period := time.Duration(aws.ToInt32(q.MetricStat.Period)) * time.Second
 		r := types.MetricDataResult{Id: q.Id, StatusCode: types.StatusCodeComplete}
-		if f.status != "" {
-			r.StatusCode = f.status
+		if aws.ToString(q.MetricStat.Metric.MetricName) == f.broken {
+			out.MetricDataResults = append(out.MetricDataResults, types.MetricDataResult{Id: q.Id, StatusCode: types.StatusCodeInternalError})
+			continue
 		}
 		i := 0
 		for at := aws.ToTime(in.StartTime); at.Before(aws.ToTime(in.EndTime)); at = at.Add(period) {
@@ -295,10 +296,32 @@ func TestACloudWatchThatFailsIsLeftAloneForAMoment(t *testing.T) {
 		if err := read(); err != nil {
 			t.Errorf("after %v: %v", pause, err)
 		}
-		f.status = types.StatusCodeInternalError
+	})
+}
+
+func TestAMetricThatCanNotBeComputedCostsNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		minute := settle()
+		f := &fakeMetrics{broken: "B"}
+		r := newMetricReader(f, &meter{})
+		read := func(names ...string) error {
+			_, err := r.values(t.Context(), want("Sum", names...), minute, time.Minute, 1)
+			return err
+		}
+		if err := read("A", "B"); err == nil || !strings.Contains(err.Error(), "1 of 2 metrics: InternalError") {
+			t.Errorf("with B: %v", err)
+		}
+		if err := read("A"); err != nil || len(f.taken()) != 1 {
+			t.Errorf("without B: %v, after %d calls", err, len(f.taken()))
+		}
 		time.Sleep(time.Minute)
-		if err := read(); err == nil || !strings.Contains(err.Error(), "1 of 1 metrics: InternalError") {
-			t.Errorf("a metric that could not be computed: %v", err)
+		if err := read("A"); err != nil {
+			t.Errorf("a minute later: %v", err)
+		}
+		f.broken = ""
+		time.Sleep(pause)
+		if err := read("A", "B"); err != nil {
+			t.Errorf("when it can be computed again: %v", err)
 		}
 	})
 }

@@ -160,7 +160,7 @@ func (s *Source) Now(ctx context.Context) (console.Now, error) { return s.state.
 // Alarms implements console.Source. An error may come with the alarms: then it is not known when
 // they fired before.
 func (s *Source) Alarms(ctx context.Context, since time.Time) ([]console.Alarm, error) {
-	found, err := s.alarms.describe(ctx, names(&s.about.Topology))
+	found, err := s.alarms.describe(ctx, s.about.Topology.AlarmNames())
 	if err != nil {
 		return nil, err
 	}
