@@ -54,8 +54,8 @@ async function useIt(url) {
 // foreign is what a page of another site gets that knows the address.
 async function foreign(url) {
   const context = await browser.newContext()
-  const page = await context.newPage()
-  await page.route('http://evil.test/**', (route) => route.fulfill({ contentType: 'text/html', body: '<!DOCTYPE html><title>evil</title><body></body>' }))
+  let page = await context.newPage()
+  await context.route('http://evil.test/**', (route) => route.fulfill({ contentType: 'text/html', body: '<!DOCTYPE html><title>evil</title><body></body>' }))
   await page.goto('http://evil.test/')
   const got = await page.evaluate(async (url) => {
     const all = {}
@@ -87,7 +87,7 @@ async function foreign(url) {
     }, url),
   ])
   got.form = answer.status()
-  await page.waitForLoadState()
+  page = await context.newPage()
   await page.goto('http://evil.test/')
   await page.evaluate((url) => {
     document.body.append(Object.assign(document.createElement('iframe'), { src: url }))
