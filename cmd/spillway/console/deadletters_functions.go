@@ -1,7 +1,6 @@
 package console
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"html/template"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
 	"github.com/spillwayhq/spillway/shared/message"
+	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
 const (
@@ -46,9 +46,9 @@ type shownJSON struct {
 
 // pretty indents JSON; what is no JSON is shown as it came. The page's template escapes it.
 func pretty(text string) shownJSON {
-	var b bytes.Buffer
-	if json.Indent(&b, []byte(text), "", "  ") == nil {
-		text = b.String()
+	if document := []byte(text); rawjson.Valid(document) {
+		indented, rest := rawjson.Indent(nil, document, maxPayload)
+		return shownJSON{printable(message.Truncate(string(indented), maxPayload)), rest}
 	}
 	shown := message.Truncate(text, maxPayload)
 	return shownJSON{printable(shown), len(text) - len(shown)}

@@ -12,6 +12,7 @@ import (
 	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
 	"github.com/spillwayhq/spillway/shared/deadletter"
 	"github.com/spillwayhq/spillway/shared/message"
+	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
 // A Description is a dead letter with its events, for a person to read. It has no write key.
@@ -53,8 +54,13 @@ func Describe(l *deadletter.Received, name func(writeKey string) string) (*Descr
 	return d, nil
 }
 
-// maxBody is how much is printed of a body that can't be decoded.
-const maxBody = 4 << 10
+const (
+	// maxBody is how much is printed of a body that can't be decoded.
+	maxBody = 4 << 10
+	// maxIndented is how much is printed of an event: all of it, unless somebody has nested it a
+	// thousand levels deep to make it long.
+	maxIndented = 8 << 20
+)
 
 // Print prints the description for a terminal.
 func (d *Description) Print(out io.Writer, now time.Time) {
@@ -103,10 +109,12 @@ func (d *Description) printProperties(out io.Writer, now time.Time) {
 }
 
 func printJSON(out io.Writer, what string, raw []byte) {
-	var b bytes.Buffer
-	if json.Indent(&b, raw, "", "  ") != nil {
-		b.Reset()
-		b.Write(raw)
+	rest := 0
+	if rawjson.Valid(raw) {
+		raw, rest = rawjson.Indent(nil, raw, maxIndented)
 	}
-	fmt.Fprintf(out, "\n%s%s\n", what, terminal.Safe(b.String()))
+	fmt.Fprintf(out, "\n%s%s\n", what, terminal.Safe(string(raw)))
+	if rest > 0 {
+		fmt.Fprintf(out, "… and %s bytes more: --json prints all.\n", terminal.Number(rest))
+	}
 }
