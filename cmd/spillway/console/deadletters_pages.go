@@ -1,7 +1,6 @@
 package console
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,13 +8,11 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/spillwayhq/spillway/cmd/spillway/dlq"
 	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
 	"github.com/spillwayhq/spillway/shared/deadletter"
-	"github.com/spillwayhq/spillway/shared/message"
 )
 
 // The paths of the pages of dead letters.
@@ -30,7 +27,11 @@ const (
 	deadStop    = deadPath + "/stop"
 )
 
-func (c *Console) deadLetterRoutes(mux *http.ServeMux) {
+// deadPages are the pages of dead letters, and of the story of an event.
+type deadPages struct{ *Console }
+
+func (c deadPages) routes(mux *http.ServeMux) {
+	mux.HandleFunc("GET "+findPath, c.serveFind)
 	mux.HandleFunc("GET "+deadPath, c.serveDeadList)
 	mux.HandleFunc("GET "+deadOne, c.serveDead)
 	mux.HandleFunc("POST "+deadPayload, c.serveDeadPayload)
@@ -43,211 +44,8 @@ func (c *Console) deadLetterRoutes(mux *http.ServeMux) {
 	c.action(mux, deadStop, c.stopDead)
 }
 
-// deadView is what the pages of dead letters have in common.
-type deadView struct {
-	Query   DeadLetterQuery
-	Words   string // what is selected
-	Error   string // why not what was asked for is shown
-	Reading Reading
-	NotRead bool // and never was
-	Stale   bool // an action has changed the queue since it was read
-	Action  *deadAction
-	List    DeadLetterList
-	Events  int    // of all that are selected
-	Flags   string // that select the same on the command line
-	Now     time.Time
-}
-
-// deadView reads what a page shows. A query that can't be understood selects nothing.
-func (c *Console) deadView(r *http.Request, values url.Values) deadView {
-	v := deadView{Reading: c.source.DeadLetters().Reading(), Action: c.dead.state(), Now: time.Now()}
-	var err error
-	if v.Query, err = parseDeadQuery(values); err == nil {
-		ctx, cancel := context.WithTimeout(r.Context(), c.patience())
-		defer cancel()
-		v.List, err = c.source.DeadLetters().List(ctx, v.Query)
-	}
-	if err == nil && len(v.List.InQueue) > 0 {
-		err = v.Query.CheckReasons(v.List.InQueue)
-	}
-	if v.NotRead = errors.Is(err, ErrNotRead); err != nil && !v.NotRead {
-		v.Error = sentence(err.Error())
-	}
-	for _, g := range v.List.Groups {
-		v.Events += g.Events
-	}
-	v.Reading = c.source.DeadLetters().Reading()
-	v.Stale = v.Reading.OnRequest && v.Action != nil && v.Action.Ended.After(v.Reading.At) && !v.Reading.At.IsZero() &&
-		v.Action.Verb != verbExport
-	v.Words, v.Flags = inWords(v.Query.Selection), v.Query.Flags()
-	return v
-}
-
-// Here is the address of this selection on another page of dead letters.
-func (v *deadView) Here(path string) string { return withQuery(path, deadValues(v.Query.Selection)) }
-
-// Forced is the page that sends what the last redrive did not, although Segment fails.
-func (v *deadView) Forced() string {
-	values := deadValues(v.Action.Selection)
-	values.Set("force", "1")
-	return withQuery(deadRedrive, values)
-}
-
-// Older is the next page.
-func (v *deadView) Older() string {
-	values := deadValues(v.Query.Selection)
-	values.Set("before", strconv.FormatUint(v.List.Rows[len(v.List.Rows)-1].Place, 36))
-	return withQuery(deadPath, values)
-}
-
-// With is the list of those of this selection that have a reason and write key.
-func (v *deadView) With(g deadletter.Group) string {
-	s := v.Query.Selection
-	s.Reasons = []string{g.Reason}
-	if g.WriteKey != deadletter.UnreadableKey {
-		s.WriteKeys = []string{g.WriteKey}
-	}
-	return withQuery(deadPath, deadValues(s))
-}
-
-// maxGroups is how many reasons and write keys a page shows.
-const maxGroups = 12
-
-// Groups are the largest groups.
-func (v *deadView) Groups() []deadletter.Group {
-	return v.List.Groups[:min(maxGroups, len(v.List.Groups))]
-}
-
-// MoreGroups is how many are not shown.
-func (v *deadView) MoreGroups() int { return len(v.List.Groups) - len(v.Groups()) }
-
-// A sum is how many dead letters have a reason, or a write key, and the list of these.
-type sum struct {
-	Name        string
-	DeadLetters int
-	Path        string
-}
-
-// ReasonSums and KeySums are for a page that can't show all groups: the largest sums by reason and
-// by write key; none if it can.
-func (v *deadView) ReasonSums() []sum {
-	return v.sums(func(g *deadletter.Group, s *dlq.Selection) string {
-		s.Reasons = []string{g.Reason}
-		return g.Reason
-	})
-}
-
-// KeySums is described at ReasonSums.
-func (v *deadView) KeySums() []sum {
-	return v.sums(func(g *deadletter.Group, s *dlq.Selection) string {
-		if g.WriteKey != deadletter.UnreadableKey {
-			s.WriteKeys = []string{g.WriteKey}
-		}
-		return g.WriteKey
-	})
-}
-
-// sums adds the groups up by what name returns, which narrows the selection to that.
-func (v *deadView) sums(name func(*deadletter.Group, *dlq.Selection) string) []sum {
-	if v.MoreGroups() == 0 {
-		return nil
-	}
-	byName := map[string]*sum{}
-	for i := range v.List.Groups {
-		g, selection := &v.List.Groups[i], v.Query.Selection
-		n := name(g, &selection)
-		if byName[n] == nil {
-			byName[n] = &sum{Name: n, Path: withQuery(deadPath, deadValues(selection))}
-		}
-		byName[n].DeadLetters += g.DeadLetters
-	}
-	var all []sum
-	for _, s := range byName {
-		all = append(all, *s)
-	}
-	slices.SortFunc(all, func(a, b sum) int {
-		return cmp.Or(b.DeadLetters-a.DeadLetters, cmp.Compare(a.Name, b.Name))
-	})
-	return all[:min(len(all), maxGroups)]
-}
-
-// A choice is a value of a form's field.
-type choice struct {
-	Value  string
-	Chosen bool
-}
-
-// Reasons are those that can be chosen: all that are in the queue, and those that are chosen.
-func (v *deadView) Reasons() []choice {
-	reasons := slices.Collect(maps.Keys(v.List.InQueue))
-	for _, r := range v.Query.Reasons {
-		if !slices.Contains(reasons, r) {
-			reasons = append(reasons, r)
-		}
-	}
-	if len(reasons) == 0 {
-		reasons = message.Reasons()
-	}
-	slices.Sort(reasons)
-	choices := make([]choice, 0, len(reasons))
-	for _, r := range reasons[:min(len(reasons), maxValues)] {
-		choices = append(choices, choice{r, slices.Contains(v.Query.Reasons, r)})
-	}
-	return choices
-}
-
-// KeyNames are those of the groups, to choose from.
-func (v *deadView) KeyNames() []string {
-	var names []string
-	for _, g := range v.Groups() {
-		if g.WriteKey != deadletter.UnreadableKey && !slices.Contains(names, g.WriteKey) {
-			names = append(names, g.WriteKey)
-		}
-	}
-	slices.Sort(names)
-	return names
-}
-
-// Filtered reports whether the query selects less than all.
-func (v *deadView) Filtered() bool { return len(deadValues(v.Query.Selection)) > 0 }
-
-// Field is the value of a text field; further values of it are kept as Others has them.
-func (v *deadView) Field(name string) string { return deadValues(v.Query.Selection).Get(name) }
-
-// A hidden is a field that a form carries on.
-type hidden struct{ Name, Value string }
-
-// Others are the values of the text fields that a form has no place for.
-func (v *deadView) Others() []hidden {
-	var others []hidden
-	for name, values := range deadValues(v.Query.Selection) {
-		switch name {
-		case "reason":
-			continue
-		case "id":
-			others = append(others, hidden{name, values[0]})
-		}
-		for _, value := range values[1:] {
-			others = append(others, hidden{name, value})
-		}
-	}
-	return others
-}
-
-// Hidden are the fields of a form that acts on the selection.
-func (v *deadView) Hidden() []hidden {
-	var all []hidden
-	values := deadValues(v.Query.Selection)
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		for _, value := range values[name] {
-			all = append(all, hidden{name, value})
-		}
-	}
-	return all
-}
-
 // serveDeadList lists dead letters.
-func (c *Console) serveDeadList(w http.ResponseWriter, r *http.Request) {
+func (c deadPages) serveDeadList(w http.ResponseWriter, r *http.Request) {
 	v := c.deadView(r, r.URL.Query())
 	status := http.StatusOK
 	if v.Error != "" {
@@ -271,13 +69,13 @@ type deadLetterView struct {
 }
 
 // serveDead shows one dead letter without its events.
-func (c *Console) serveDead(w http.ResponseWriter, r *http.Request) {
+func (c deadPages) serveDead(w http.ResponseWriter, r *http.Request) {
 	c.showDead(w, r, r.URL.Query().Get("id"), nil)
 }
 
 // serveDeadPayload shows one with them. It is a form's target, so that no link and no crawler of a
 // browser opens personal data, and because a queue on AWS must be received for it.
-func (c *Console) serveDeadPayload(w http.ResponseWriter, r *http.Request) {
+func (c deadPages) serveDeadPayload(w http.ResponseWriter, r *http.Request) {
 	if !c.isOurs(w, r) {
 		return
 	}
@@ -296,14 +94,14 @@ func (c *Console) serveDeadPayload(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-func (c *Console) payloadDeadline() time.Duration {
+func (c deadPages) payloadDeadline() time.Duration {
 	if c.about.Local {
 		return c.patience()
 	}
 	return 3 * time.Minute
 }
 
-func (c *Console) showDead(w http.ResponseWriter, r *http.Request, id string, more func(*deadLetterView)) {
+func (c deadPages) showDead(w http.ResponseWriter, r *http.Request, id string, more func(*deadLetterView)) {
 	v := deadLetterView{deadView: c.deadView(r, url.Values{"id": {id}}), ID: id}
 	ctx, cancel := context.WithTimeout(r.Context(), c.patience())
 	defer cancel()
@@ -342,7 +140,7 @@ type confirmView struct {
 }
 
 // serveDeadConfirm shows what an action would do, and its form.
-func (c *Console) serveDeadConfirm(w http.ResponseWriter, r *http.Request) {
+func (c deadPages) serveDeadConfirm(w http.ResponseWriter, r *http.Request) {
 	values := r.URL.Query()
 	values.Del("before")
 	v := confirmView{deadView: c.deadView(r, values), Rate: deadletter.DefaultRate, Forced: values.Get("force") != ""}
@@ -387,137 +185,4 @@ func (v *confirmView) WithReason(reason string) string {
 	s := v.Query.Selection
 	s.Reasons = []string{reason}
 	return withQuery(deadRedrive, deadValues(s))
-}
-
-// errReading keeps two readers of a queue on AWS from hiding its messages from each other.
-var errReading = errors.New("the dead letters are being read, which hides them from a redrive and a deletion: " +
-	"wait for the " +
-	"end, or stop the reading")
-
-// startRedrive starts to send dead letters again.
-func (c *Console) startRedrive(r *http.Request) (said, next string, err error) {
-	q, err := parseDeadQuery(r.PostForm)
-	next = withQuery(deadPath, deadValues(q.Selection))
-	if err != nil {
-		return "", next, err
-	}
-	state := c.source.DeadLetters().Reading()
-	if state.OnRequest && state.Running {
-		return "", next, errReading
-	}
-	rate, err := strconv.ParseFloat(cmp.Or(r.PostForm.Get("rate"), strconv.Itoa(deadletter.DefaultRate)), 64)
-	if err != nil {
-		return "", next, fmt.Errorf("the rate must be a number of events per second, is %q", short(r.PostForm.Get("rate")))
-	}
-	of, _ := strconv.Atoi(r.PostForm.Get("of")) // for the progress only
-	if err := c.dead.redrive(c.source.DeadLetters(), q.Selection, rate, r.PostForm.Get("force") != "",
-		max(0, of)); err != nil {
-		return "", next, fmt.Errorf("the redrive was not started: %w", err)
-	}
-	return "The redrive has begun. It goes on when you leave this page.", next, nil
-}
-
-// startDrop starts to delete dead letters, if somebody has typed how many.
-func (c *Console) startDrop(r *http.Request) (said, next string, err error) {
-	q, err := parseDeadQuery(r.PostForm)
-	next = withQuery(deadPath, deadValues(q.Selection))
-	if err != nil {
-		return "", next, err
-	}
-	state := c.source.DeadLetters().Reading()
-	if state.OnRequest && state.Running {
-		return "", next, errReading
-	}
-	until, err := time.Parse(time.RFC3339Nano, r.PostForm.Get("until"))
-	if err != nil {
-		return "", next, errors.New("the form does not say until when dead letters are deleted: open it again. Nothing " +
-			"was deleted")
-	}
-	count := r.PostForm.Get("count")
-	if count == "" || digits(r.PostForm.Get("typed")) != digits(count) {
-		return "", withQuery(deadDrop, deadValues(q.Selection)),
-			fmt.Errorf("type the number %s to confirm. Nothing was deleted",
-				short(count))
-	}
-	of, _ := strconv.Atoi(r.PostForm.Get("events")) // for the progress only
-	if err := c.dead.drop(c.source.DeadLetters(), q.Selection, until, max(0, of)); err != nil {
-		return "", next, fmt.Errorf("nothing was deleted: %w", err)
-	}
-	return "The deletion has begun. It goes on when you leave this page.", next, nil
-}
-
-// digits is a number without the commas and spaces that people write between its digits.
-func digits(text string) string {
-	var b []byte
-	for _, r := range text {
-		switch {
-		case r >= '0' && r <= '9':
-			b = append(b, byte(r))
-		case r != ',' && r != ' ' && r != '.' && r != '\u00a0':
-			return "no number"
-		}
-	}
-	return string(b)
-}
-
-// serveDeadExport answers with the dead letters as a file to save. One that ends early is cut off,
-// so that a browser says that it failed.
-func (c *Console) serveDeadExport(w http.ResponseWriter, r *http.Request) {
-	if !c.isOurs(w, r) {
-		return
-	}
-	q, err := parseDeadQuery(r.PostForm)
-	if err == nil {
-		if state := c.source.DeadLetters().Reading(); state.OnRequest && state.Running {
-			err = errReading
-		}
-	}
-	if err != nil {
-		c.fail(w, r, http.StatusBadRequest, err)
-		return
-	}
-	const patience = 30 * time.Second // of a client that reads nothing
-	control := http.NewResponseController(w)
-	began := false
-	begin := func() {
-		if !began {
-			began = true
-			w.Header().Set("Content-Type", "application/x-ndjson")
-			w.Header().Set("Content-Disposition", `attachment; filename="spillway-dead-letters-`+
-				time.Now().UTC().Format("20060102T150405Z")+`.ndjson"`)
-		}
-	}
-	err = c.dead.export(r.Context(), c.source.DeadLetters(), q.Selection, func(lines []byte) error {
-		begin()
-		_ = control.SetWriteDeadline(time.Now().Add(patience)) // a writer without deadlines is a test's
-		_, err := w.Write(lines)
-		return err
-	})
-	switch {
-	case err == nil:
-		begin()
-	case began:
-		panic(http.ErrAbortHandler)
-	default:
-		c.fail(w, r, http.StatusServiceUnavailable, err)
-	}
-}
-
-// readDead begins to read a queue on AWS.
-func (c *Console) readDead(*http.Request) (said, next string, err error) {
-	if a := c.dead.state(); a != nil && a.Running() {
-		return "", deadPath, fmt.Errorf("%s runs: wait for its end before the dead letters are read again", anAction(a.Verb))
-	}
-	c.source.DeadLetters().Read()
-	return "The dead letters are being read.", deadPath, nil
-}
-
-// stopDead stops what runs: a reading or an action.
-func (c *Console) stopDead(r *http.Request) (said, next string, err error) {
-	if r.PostForm.Get("what") == "reading" {
-		c.source.DeadLetters().StopReading()
-		return "The reading is being stopped. What it has received is visible again in a moment.", deadPath, nil
-	}
-	c.dead.stopLast()
-	return "It is being stopped, and finishes its calls to SQS first.", deadPath, nil
 }

@@ -13,10 +13,6 @@ const (
 	maxQuery = 500
 )
 
-func (c *Console) findRoutes(mux *http.ServeMux) {
-	mux.HandleFunc("GET "+findPath, c.serveFind)
-}
-
 // findView is the page of a story.
 type findView struct {
 	Query string
@@ -25,7 +21,7 @@ type findView struct {
 }
 
 // serveFind tells the story of an event, or of a user's events.
-func (c *Console) serveFind(w http.ResponseWriter, r *http.Request) {
+func (c deadPages) serveFind(w http.ResponseWriter, r *http.Request) {
 	v := findView{Query: strings.TrimSpace(r.URL.Query().Get("q"))}
 	status := http.StatusOK
 	switch {
@@ -45,7 +41,7 @@ func (c *Console) serveFind(w http.ResponseWriter, r *http.Request) {
 }
 
 // patience is how long a page of dead letters or of a story may take to read.
-func (c *Console) patience() time.Duration {
+func (c deadPages) patience() time.Duration {
 	if c.about.Local {
 		return 3 * time.Second
 	}

@@ -7,18 +7,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-
 	"github.com/spillwayhq/spillway/cmd/spillway/console"
 	"github.com/spillwayhq/spillway/cmd/spillway/dlq"
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
 	"github.com/spillwayhq/spillway/infra/local/sqs"
 	"github.com/spillwayhq/spillway/shared/deadletter"
-	"github.com/spillwayhq/spillway/shared/event"
-	"github.com/spillwayhq/spillway/shared/message"
-	"github.com/spillwayhq/spillway/shared/rawjson"
-	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 const (
@@ -35,47 +28,6 @@ type LocalConfig struct {
 	Dead, Events *sqs.Queue       // of the SQS emulator
 	Segment      *segmentd.Server // nil: there is no Segment emulator
 	Actions
-}
-
-// Actions are what sending dead letters again and deleting them needs.
-type Actions struct {
-	API                      deadletter.API
-	EventsURL, DeadLetterURL string
-	// Check returns an error if Segment does not take events, or if that is unknown.
-	Check func(context.Context) error
-	// Name returns what may be shown of a write key. It is not asked for the empty one, which means
-	// the deliver function's default.
-	Name func(writeKey string) string
-	// Dir is where the files of deleted dead letters are written.
-	Dir string
-}
-
-// KeyName implements console.DeadLetters.
-func (a *Actions) KeyName(writeKey string) string {
-	if writeKey == "" {
-		return dlq.DefaultKey
-	}
-	return a.Name(writeKey)
-}
-
-// DropDir implements console.DeadLetters.
-func (a *Actions) DropDir() string { return a.Dir }
-
-func (a *Actions) queue() *deadletter.Queue { return deadletter.New(a.API, a.DeadLetterURL) }
-
-// Redrive implements console.DeadLetters.
-func (a *Actions) Redrive(ctx context.Context, o deadletter.RedriveOptions, force bool) (deadletter.RedriveResult,
-	error) {
-	if !force && !o.DryRun {
-		o.Check = a.Check
-	}
-	return a.queue().Redrive(ctx, sqsclient.New(a.API, a.EventsURL), o)
-}
-
-// Drop implements console.DeadLetters.
-func (a *Actions) Drop(ctx context.Context, f deadletter.Filter,
-	write func(lines []byte) error) (deadletter.ExportResult, error) {
-	return a.queue().Drop(ctx, f, write)
 }
 
 // Local is the dead letters and the waiting events of the SQS emulator. It receives nothing to show
@@ -391,37 +343,6 @@ func allOf(q *sqs.Queue) []sqs.Ref {
 	}
 	slices.SortFunc(refs, func(a, b sqs.Ref) int { return cmp.Compare(a.Seq, b.Seq) })
 	return slices.Compact(refs)
-}
-
-// asReceived returns a message as the SDK would return it after a receive; nil if it has gone or
-// can't be read.
-func asReceived(m *sqs.Seen) *deadletter.Received {
-	if m.Err != nil || m.Gone {
-		return nil
-	}
-	in := types.Message{MessageId: aws.String(m.MessageID), Body: aws.String(m.Body), Attributes: m.Attributes}
-	if len(m.MessageAttributes) > 0 {
-		in.MessageAttributes = make(map[string]types.MessageAttributeValue, len(m.MessageAttributes))
-	}
-	for name, a := range m.MessageAttributes {
-		v := types.MessageAttributeValue{DataType: aws.String(a.DataType)}
-		if a.BinaryValue != nil {
-			v.BinaryValue = a.BinaryValue
-		} else {
-			v.StringValue = aws.String(a.StringValue)
-		}
-		in.MessageAttributes[name] = v
-	}
-	return deadletter.Parse(&in)
-}
-
-// messageID is that of an event of a dead letter, also if it will get one when it is sent again
-// only.
-func messageID(l *deadletter.Received, e *event.Event, i int) []byte {
-	if id := e.MessageID(); rawjson.IsString(id) {
-		return rawjson.Unquote(nil, id)
-	}
-	return []byte(message.EventID(message.StableID(l.ID), i))
 }
 
 var _ console.DeadLetters = (*Local)(nil)
