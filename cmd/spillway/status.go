@@ -2,10 +2,12 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/spf13/cobra"
@@ -105,6 +107,31 @@ func (m *statusMessage) confirm(in io.Reader, out io.Writer, what string) (bool,
 	return true, nil
 }
 
+// publish changes the site's document once that is confirmed, and reports whether it did. check
+// looks at the present document first; nil: whatever it is.
+func (m *statusMessage) publish(ctx context.Context, in io.Reader, out io.Writer, ask string,
+	check func(*status.Document) error, edit func(*status.Document, time.Time) error) (wrote bool, err error) {
+	k, where, err := m.Open(ctx)
+	if err != nil {
+		return false, err
+	}
+	d, err := statussite.Document(ctx, k, where)
+	if err == nil && check != nil {
+		err = check(&d)
+	}
+	if err != nil {
+		return false, err
+	}
+	if confirmed, err := m.confirm(in, out, ask); err != nil || !confirmed {
+		return false, err
+	}
+	d, err = k.Edit(ctx, edit)
+	if err == nil || d.WrittenAt.IsZero() {
+		return err == nil, err
+	}
+	return true, fmt.Errorf("it is written, but not all pages show it yet; the next minute's run puts them: %w", err)
+}
+
 // wroteIncident says what is on the site now.
 func (m *statusMessage) wroteIncident(out io.Writer, did string, i *status.Incident) error {
 	if m.asJSON {
@@ -122,12 +149,4 @@ func (m *statusMessage) wroteMaintenance(out io.Writer, did string, x *status.Ma
 	_, err := fmt.Fprintf(out, "%s %s: %s (%s to %s UTC)\n", did, x.ID, terminal.OneLine(x.Title), x.From.Format(form),
 		x.Until.Format(form))
 	return err
-}
-
-// unsaved explains an error after which the site has what was written, and its pages may not.
-func unsaved(d status.Document, err error) error {
-	if err == nil || d.WrittenAt.IsZero() {
-		return err
-	}
-	return fmt.Errorf("it is written, but not all pages show it yet; the next minute's run puts them: %w", err)
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"time"
 
@@ -42,23 +41,13 @@ func (m *statusMessage) post(ctx context.Context, in io.Reader, out io.Writer) e
 	if err != nil {
 		return err
 	}
-	k, where, err := m.Open(ctx)
-	if err != nil {
-		return err
-	}
-	if _, err := statussite.Document(ctx, k, where); err != nil && !errors.Is(err, status.ErrBroken) {
-		return err
-	}
-	if confirmed, err := m.confirm(in, out, "Post this"); err != nil || !confirmed {
-		return err
-	}
 	var posted status.Incident
-	d, err := k.Edit(ctx, func(d *status.Document, now time.Time) (err error) {
+	wrote, err := m.publish(ctx, in, out, "Post this", nil, func(d *status.Document, now time.Time) (err error) {
 		posted, err = d.Post(message, now)
 		return err
 	})
-	if d.WrittenAt.IsZero() {
-		return fmt.Errorf("post an incident: %w", err)
+	if !wrote {
+		return err
 	}
-	return errors.Join(m.wroteIncident(out, "posted", &posted), unsaved(d, err))
+	return errors.Join(m.wroteIncident(out, "posted", &posted), err)
 }

@@ -59,25 +59,15 @@ func (s *scheduleFlags) schedule(ctx context.Context, in io.Reader, out io.Write
 			return err
 		}
 	}
-	k, where, err := s.Open(ctx)
-	if err != nil {
-		return err
-	}
-	if _, err := statussite.Document(ctx, k, where); err != nil {
-		return err
-	}
-	if confirmed, err := s.confirm(in, out, "Announce this"); err != nil || !confirmed {
-		return err
-	}
 	var scheduled status.Maintenance
-	d, err := k.Edit(ctx, func(d *status.Document, now time.Time) (err error) {
+	wrote, err := s.publish(ctx, in, out, "Announce this", nil, func(d *status.Document, now time.Time) (err error) {
 		scheduled, err = d.Schedule(work, now)
 		return err
 	})
-	if d.WrittenAt.IsZero() {
-		return fmt.Errorf("schedule maintenance: %w", err)
+	if !wrote {
+		return err
 	}
-	return errors.Join(s.wroteMaintenance(out, "scheduled", &scheduled), unsaved(d, err))
+	return errors.Join(s.wroteMaintenance(out, "scheduled", &scheduled), err)
 }
 
 // moment reads a time of a flag.

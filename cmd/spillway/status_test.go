@@ -114,6 +114,10 @@ func TestAnOperatorSchedulesMaintenanceAndCancelsIt(t *testing.T) {
 	}
 	id := d.Maintenances[0].ID
 	statusRun(t, dir, "update", id, "--text", "It may take an hour longer.")
+	if _, _, err := spillway(t.Context(), "", "status", "--data-dir", dir, "update", id, "--title", "x"); err == nil ||
+		!strings.Contains(err.Error(), id+" is maintenance, which takes --text only") {
+		t.Errorf("a title for maintenance: %v", err)
+	}
 	statusRun(t, dir, "resolve", id)
 	if m := statusDocument(t, dir).Maintenances[0]; !m.Canceled || m.Phase != status.Completed || len(m.Updates) != 3 {
 		t.Errorf("it is %+v", m)

@@ -95,28 +95,19 @@ type statusEdit struct {
 }
 
 func (m *statusMessage) edit(ctx context.Context, in io.Reader, out io.Writer, ids []string, e statusEdit) error {
-	k, where, err := m.Open(ctx)
-	if err != nil {
-		return err
-	}
-	d, err := statussite.Document(ctx, k, where)
-	if err != nil {
-		return err
-	}
-	id, planned, err := chosen(&d, ids)
-	if err != nil {
-		return err
-	}
-	if x := e.message; planned &&
-		(x.Title != "" || x.Impact != "" || x.Phase != "" || len(x.Components) > 0 || x.KeepOpen != nil) {
-		return fmt.Errorf("%s is maintenance, which takes --text only", id)
-	}
-	if confirmed, err := m.confirm(in, out, e.ask); err != nil || !confirmed {
+	var id string
+	var planned bool
+	choose := func(d *status.Document) (err error) {
+		id, planned, err = chosen(d, ids)
+		x := e.message
+		if planned && (x.Title != "" || x.Impact != "" || x.Phase != "" || len(x.Components) > 0 || x.KeepOpen != nil) {
+			return fmt.Errorf("%s is maintenance, which takes --text only", id)
+		}
 		return err
 	}
 	var incident status.Incident
 	var maintenance status.Maintenance
-	d, err = k.Edit(ctx, func(d *status.Document, now time.Time) (err error) {
+	wrote, err := m.publish(ctx, in, out, e.ask, choose, func(d *status.Document, now time.Time) (err error) {
 		if planned {
 			maintenance, err = e.maintenance(d, id, e.message.Text, now)
 		} else {
@@ -124,13 +115,13 @@ func (m *statusMessage) edit(ctx context.Context, in io.Reader, out io.Writer, i
 		}
 		return err
 	})
-	if d.WrittenAt.IsZero() {
+	switch {
+	case !wrote:
 		return err
+	case planned:
+		return errors.Join(m.wroteMaintenance(out, e.did, &maintenance), err)
 	}
-	if planned {
-		return errors.Join(m.wroteMaintenance(out, e.did, &maintenance), unsaved(d, err))
-	}
-	return errors.Join(m.wroteIncident(out, e.did, &incident), unsaved(d, err))
+	return errors.Join(m.wroteIncident(out, e.did, &incident), err)
 }
 
 // chosen returns the ID of what is meant, and whether it is maintenance.
