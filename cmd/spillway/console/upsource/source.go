@@ -144,7 +144,30 @@ func (s *Source) Senders(_ context.Context, since time.Duration) (top.Report, er
 		lines = append(lines, s.reader.Senders(span.From, span.To, rows)...)
 	}
 	by := []heavy.By{heavy.ByEvent, heavy.ByWriteKey, heavy.ByUser}
-	return top.New(s.topology.Names.Pipeline, at, since, lines, by, rows), nil
+	report := top.New(s.topology.Names.Pipeline, at, since, lines, by, rows)
+	nameKeys(&report, s.keyNames())
+	return report, nil
+}
+
+// nameKeys names the write keys that the lines have by their fingerprints only, as deliver's do.
+func nameKeys(r *top.Report, names map[string]string) {
+	name := func(text, id *string) {
+		if known := names[*text]; *id == "" && known != "" {
+			*text, *id = known, *text
+		}
+	}
+	for i := range r.Tables {
+		t := &r.Tables[i]
+		if t.By != heavy.ByWriteKey {
+			continue
+		}
+		for j := range t.Heaviest {
+			name(&t.Heaviest[j].Name, &t.Heaviest[j].ID)
+		}
+		for j := range t.Grown {
+			name(&t.Grown[j].Name, &t.Grown[j].ID)
+		}
+	}
 }
 
 // Samples implements console.Source.

@@ -92,6 +92,9 @@ func TestANewcomerSeesWhatHappensWhileSegmentFails(t *testing.T) {
 	if err != nil || report.Events < 250 || len(report.Tables) != 3 || len(report.Tables[0].Heaviest) == 0 {
 		t.Errorf("the senders are %+v, %v", report, err)
 	}
+	if key := report.Tables[1].Heaviest; len(key) != 1 || key[0].Name != madeUpName || key[0].ID != madeUpKeyID {
+		t.Errorf("they sent with %+v", key)
+	}
 }
 
 func TestOneOfTheSampleEventsIsRejected(t *testing.T) {
