@@ -71,3 +71,21 @@ func TestAnActionNeedsTheTokenOfThisProcess(t *testing.T) {
 		t.Errorf("the page says %v", n)
 	}
 }
+
+func TestANoticeLeadsOnlyToPagesOfOurOwnAndFewAreKept(t *testing.T) {
+	var n notices
+	for next, want := range map[string]string{"/alarms?a=b": "/alarms", "https://evil.test/": "/", "//evil.test/x": "/",
+		"x": "/",
+		"":  "/", "/%zz": "/"} {
+		u, err := url.Parse(n.add(next, notice{Text: "said"}))
+		if err != nil || u.Path != want || u.Host != "" || u.Query().Get("said") == "" {
+			t.Errorf("after %q the page goes on at %v", next, u)
+		}
+	}
+	for range 2 * maxNotices {
+		n.add("/", notice{})
+	}
+	if len(n.texts) != maxNotices || len(n.ids) != maxNotices {
+		t.Errorf("%d notices are kept", len(n.texts))
+	}
+}

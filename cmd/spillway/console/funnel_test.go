@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/chart"
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
@@ -186,13 +187,15 @@ func TestTheHeadlineIsWhatMattersMost(t *testing.T) {
 			headline: "Everything that came in is delivered"},
 		{name: "a page", now: late, alarms: []Alarm{alarm("dead-letters"), alarm("delivery-down")}, class: "bad",
 			headline: "Events are not delivered to Segment", text: "10 events wait"},
-		{name: "a page about what is over", now: Now{Totals: &Totals{}}, alarms: []Alarm{alarm("delivery-down")}, class: "warn",
+		{name: "a page about what is over", now: Now{Totals: &Totals{}}, alarms: []Alarm{alarm("delivery-down")},
+			class:    "warn",
 			headline: "Everything is delivered again", text: "The alarm still fires"},
 		{name: "a page that can't be over yet", now: Now{}, alarms: []Alarm{alarm("delivery-down")}, class: "bad",
 			headline: "Events are not delivered to Segment"},
 		{name: "a page about what comes in", now: Now{Totals: &Totals{}}, alarms: []Alarm{alarm("ingest-down")}, class: "bad",
 			headline: "The ingest endpoint does not accept events: clients lose them"},
-		{name: "over, and the alarm looks back", now: late, rate: drains, alarms: []Alarm{alarm("delivery-down")}, class: "warn",
+		{name: "over, and the alarm looks back", now: late, rate: drains, alarms: []Alarm{alarm("delivery-down")},
+			class:    "warn",
 			headline: "Events are delivered again", text: "10 events wait, the oldest for 2 min: drained in 10 s."},
 		{name: "another page while it drains", now: late, rate: drains, alarms: []Alarm{alarm("ingest-down")}, class: "bad",
 			headline: "The ingest endpoint does not accept events: clients lose them"},
@@ -284,11 +287,33 @@ func TestChartsShadeWhenSomebodyWasToldAndDrawTheThresholds(t *testing.T) {
 }
 
 func TestWhatIsRefusedOfASenderIsApartFromWhatIsRetried(t *testing.T) {
-	counts := map[string]uint64{"retried/transient": 7000, "invalid_json": 3, "dead_letter/rejected": 12, "retried/throttled": 1}
+	counts := map[string]uint64{"retried/transient": 7000, "invalid_json": 3, "dead_letter/rejected": 12,
+		"retried/throttled": 1}
 	if got := codes(counts, true); got != "7,000 retried: transient, 1 retried: throttled" {
 		t.Errorf("retried is %s", got)
 	}
 	if got := codes(counts, false); got != "12 dead letter: rejected, 3 invalid_json" {
 		t.Errorf("refused is %s", got)
+	}
+}
+
+func TestWhatDidNotHappenIsZeroWhileThePipelineRanAndNothingBefore(t *testing.T) {
+	c := New(Config{Source: newFake()})
+	n := c.about.Topology.Names
+	nan := math.NaN()
+	m := measured{from: time.Now().Truncate(time.Minute), step: time.Minute, n: 6, values: map[topology.Metric][]float64{
+		visible(n.EventsQueue): {nan, nan, 0, 0, nan, 0}, delivered(n): {nan, nan, nan, 60, nan, nan}}}
+	all := c.charts(m, nil)
+	flow, backlog := all[0], all[1]
+	if flow.Lines[1].Name != "delivered" || flow.Lines[1].Path != "M5 1000L7 0h0M11 1000h0" {
+		t.Errorf("delivered is drawn as %s", flow.Lines[1].Path)
+	}
+	if flow.Lines[0].Path != "M5 1000H7M11 1000h0" {
+		t.Errorf("received is drawn as %s", flow.Lines[0].Path)
+	}
+	for _, ch := range []chart.Chart{flow, backlog} { // the gap in the middle, and not the beginning
+		if len(ch.Bands) != 1 || ch.Bands[0].Class != "nodata" || ch.Bands[0].X != "66.667%" {
+			t.Errorf("%s has the gaps %v", ch.Title, ch.Bands)
+		}
 	}
 }
