@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -188,7 +189,9 @@ func TestWhatIsCutWhileTheMonthCannotBeWrittenIsCounted(t *testing.T) {
 }
 
 func TestADocumentThatIsBrokenIsKeptAndWhatTheMonthsHaveIsTaken(t *testing.T) {
-	for _, content := range []string{"", "{", "null", "[]", `"x"`, `{"version":"1"}`, "\x00\xff", `{"components":[]}`} {
+	for _, content := range []string{"", "{", "null", "[]", `"x"`, `{"version":"1"}`, "\x00\xff", `{"components":[]}`,
+		`{"version":1,"incidents":[{"updates":[{"at":"9999-12-31T23:59:59Z"}]}]}`, // the next update can't be after it
+		`{"version":1,"maintenances":[{"updatedAt":"9999-12-31T23:59:59Z"}]}`} {
 		synctest.Test(t, func(t *testing.T) {
 			store := newMemory()
 			k := &status.Keeper{Store: store}
@@ -218,6 +221,16 @@ func TestADocumentThatIsBrokenIsKeptAndWhatTheMonthsHaveIsTaken(t *testing.T) {
 				t.Errorf("%q: a minute later: %v", content, err)
 			}
 		})
+	}
+}
+
+func TestTheNameOfAMonthCannotLeadOutOfTheSite(t *testing.T) {
+	d, err := status.Parse([]byte(`{"version":1,"months":["../../../evil","2026-11","x"],"pending":["../evil","2026-10"]}`))
+	if err != nil || !slices.Equal(d.Months, []string{"2026-11"}) || !slices.Equal(d.Pending, []string{"2026-10"}) {
+		t.Errorf("the months are %q, those to be written %q: %v", d.Months, d.Pending, err)
+	}
+	if _, err := status.ParseMonth([]byte(`{"version":1,"month":"../evil"}`)); !errors.Is(err, status.ErrBroken) {
+		t.Errorf("a month of that name: %v", err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package status
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -123,7 +124,36 @@ func Parse(data []byte) (Document, error) {
 		c.Days = slices.DeleteFunc(c.Days, func(d Day) bool { return !d.valid() })
 		slices.SortFunc(c.Days, func(a, b Day) int { return compare(a.Date, b.Date) })
 	}
+	// They are names of files: another one could lead out of the site's folder.
+	d.Months, d.Pending = slices.DeleteFunc(d.Months, isNoMonth), slices.DeleteFunc(d.Pending, isNoMonth)
+	if err := checkUpdates(d.Incidents, d.Maintenances); err != nil {
+		return New(), err
+	}
 	return d, nil
+}
+
+// lastYear is the last one that an update may be of. Each is after the one before, and JSON has no
+// times after the year 9999.
+const lastYear = 9000
+
+func checkUpdates(incidents []Incident, maintenances []Maintenance) error {
+	check := func(id string, last time.Time, all []Update) error {
+		for i := range all {
+			last = later(last, all[i].At)
+		}
+		if last.Year() > lastYear {
+			return fmt.Errorf("%w: %s has an update of the year %d", ErrBroken, id, last.Year())
+		}
+		return nil
+	}
+	var err error
+	for i := range incidents {
+		err = cmp.Or(err, check(incidents[i].ID, incidents[i].UpdatedAt, incidents[i].Updates))
+	}
+	for i := range maintenances {
+		err = cmp.Or(err, check(maintenances[i].ID, maintenances[i].UpdatedAt, maintenances[i].Updates))
+	}
+	return err
 }
 
 func decode(data []byte, to any, version *int) error {

@@ -27,6 +27,11 @@ type MonthOf struct {
 
 const monthForm = "2006-01"
 
+func isNoMonth(name string) bool {
+	_, err := time.Parse(monthForm, name)
+	return err != nil
+}
+
 // MonthFile is the name of a month's file in a store; month is like 2026-11.
 func MonthFile(month string) string { return "history/" + month + ".json" }
 
@@ -36,8 +41,11 @@ func ParseMonth(data []byte) (Month, error) {
 	if err := decode(data, &m, &m.Version); err != nil {
 		return Month{}, err
 	}
-	if _, err := time.Parse(monthForm, m.Month); err != nil {
+	if isNoMonth(m.Month) {
 		return Month{}, fmt.Errorf("%w: its month must be like 2026-11, is %q", ErrBroken, m.Month)
+	}
+	if err := checkUpdates(m.Incidents, m.Maintenances); err != nil {
+		return Month{}, err
 	}
 	for i := range m.Components {
 		c := &m.Components[i]
