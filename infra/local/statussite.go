@@ -191,6 +191,11 @@ func (s *statusSite) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the status site can't be read: "+err.Error(), http.StatusServiceUnavailable)
 		return
 	}
+	if path.Ext(name) == ".svg" {
+		// A logo is shown by pages, which run no script in it. Opened by itself it would be a page
+		// of the same origin as the operator's, with all its buttons.
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox")
+	}
 	w.Header().Set("Content-Type", status.ContentType(name))
 	w.Header().Set("Cache-Control", "no-cache") // it is near, and who posts an update wants to see it
 	w.Header().Set("Etag", `"`+version+`"`)

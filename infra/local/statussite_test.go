@@ -99,22 +99,34 @@ func TestTheStatusSiteShowsAnOutageAsSoonAsItsAlarmFires(t *testing.T) {
 
 func TestTheStatusSiteIsServedAsCloudFrontServesIt(t *testing.T) {
 	running(t, func(t *testing.T, s *sited) {
+		logo := filepath.Join(s.dir, StatusFolder, "logo.svg")
+		if err := os.WriteFile(logo, []byte("<svg><script>alert(1)</script></svg>"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if policy := s.get("/logo.svg").Header().Get("Content-Security-Policy"); !strings.Contains(policy, "sandbox") ||
+			strings.Contains(policy, "default-src 'self'") {
+			t.Errorf("a picture that is opened by itself may do %q", policy)
+		}
 		for path, want := range map[string]struct {
 			status int
 			kind   string
 		}{
-			"/":                        {200, "text/html; charset=utf-8"},
-			"/index.html":              {200, "text/html; charset=utf-8"},
-			"/status.json":             {200, "application/json"},
-			"/api/v2/summary.json":     {200, "application/json"},
-			"/feed.atom":               {200, "application/atom+xml; charset=utf-8"},
-			"/history/1999-01.html":    {404, "text/plain; charset=utf-8"},
-			"/history/":                {404, "text/plain; charset=utf-8"},
-			"/.lock":                   {404, "text/plain; charset=utf-8"},
-			"/../deliver.log":          {404, "text/plain; charset=utf-8"},
-			"/history/../../x":         {404, "text/plain; charset=utf-8"},
-			"//etc/passwd":             {404, "text/plain; charset=utf-8"},
-			"/api/v2/..%2f..%2fx.json": {404, "text/plain; charset=utf-8"},
+			"/":                            {200, "text/html; charset=utf-8"},
+			"/index.html":                  {200, "text/html; charset=utf-8"},
+			"/status.json":                 {200, "application/json"},
+			"/api/v2/summary.json":         {200, "application/json"},
+			"/feed.atom":                   {200, "application/atom+xml; charset=utf-8"},
+			"/history/1999-01.html":        {404, "text/plain; charset=utf-8"},
+			"/history/":                    {404, "text/plain; charset=utf-8"},
+			"/.lock":                       {404, "text/plain; charset=utf-8"},
+			"/../deliver.log":              {404, "text/plain; charset=utf-8"},
+			"/history/../../x":             {404, "text/plain; charset=utf-8"},
+			"//etc/passwd":                 {404, "text/plain; charset=utf-8"},
+			"/api":                         {404, "text/plain; charset=utf-8"},
+			"/%00":                         {404, "text/plain; charset=utf-8"},
+			"/logo.svg":                    {200, "image/svg+xml"},
+			"/api/v2/..%2f..%2fx.json":     {404, "text/plain; charset=utf-8"},
+			"/" + strings.Repeat("x", 300): {404, "text/plain; charset=utf-8"},
 		} {
 			w := s.get(path)
 			if w.Code != want.status || w.Header().Get("Content-Type") != want.kind {

@@ -92,6 +92,9 @@ func TestPagesAskNobodyElseForAnythingAndTheirLinksLeadSomewhere(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if strings.Contains(string(data), "ZgotmplZ") {
+				t.Errorf("%s: %s: the template has refused a value", s.name, name)
+			}
 			ids := map[string]bool{}
 			_, body, _ := strings.Cut(string(data), "</style>")
 			for _, a := range attribute.FindAllStringSubmatch(body, -1) {

@@ -33,6 +33,8 @@ const (
 	newName  = ".new" // one for all: it is written under the lock, and what a killed process left is overwritten
 	// maxSize bounds a file that is read, in bytes: a document has some 100 KB.
 	maxSize = 8 << 20
+	// maxName is longer than the name of any file of a site, and shorter than what systems take.
+	maxName = 200
 	// patience is how long a write waits for other processes, each of which takes some
 	// milliseconds.
 	patience = 5 * time.Second
@@ -106,7 +108,7 @@ func (s *Store) path(name string) string { return filepath.Join(s.dir, filepath.
 
 // check refuses names that lead out of the directory, or to the store's own files.
 func check(name string) error {
-	if !fs.ValidPath(name) || name == "." || strings.Contains(name, "\\") {
+	if !fs.ValidPath(name) || name == "." || strings.ContainsAny(name, "\\\x00") || len(name) > maxName {
 		return fmt.Errorf("the name of a file of the status site must be a path like history/2026-11.html, is %q: %w", name,
 			fs.ErrInvalid)
 	}
@@ -128,6 +130,9 @@ func (s *Store) read(name string) ([]byte, error) {
 		return nil, fmt.Errorf("read the status site: %w", err)
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		return nil, fmt.Errorf("read %s, which is a directory: %w", s.path(name), status.ErrNotFound)
+	}
 	data, err := io.ReadAll(io.LimitReader(f, maxSize+1))
 	switch {
 	case err != nil:

@@ -42,7 +42,7 @@ func TestAFileOutsideOfTheDirectoryIsNeitherReadNorWritten(t *testing.T) {
 	}
 	for _, name := range []string{"../secret", "/etc/passwd", "", ".", "a/../../secret", ".lock", ".new", "a/.b",
 		`..\secret`,
-		"a//b"} {
+		"a//b", "a\x00b", strings.Repeat("x", 300)} {
 		if _, _, err := s.Read(t.Context(), name); err == nil || errors.Is(err, status.ErrNotFound) {
 			t.Errorf("read %q: %v", name, err)
 		}
