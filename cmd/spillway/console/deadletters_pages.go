@@ -143,13 +143,18 @@ type confirmView struct {
 func (c deadPages) serveDeadConfirm(w http.ResponseWriter, r *http.Request) {
 	values := r.URL.Query()
 	values.Del("before")
-	v := confirmView{deadView: c.deadView(r, values), Rate: deadletter.DefaultRate, Forced: values.Get("force") != ""}
+	v := confirmView{deadView: c.countedView(r, values), Rate: deadletter.DefaultRate, Forced: values.Get("force") != ""}
 	switch {
 	case v.Error != "":
 		c.fail(w, r, http.StatusBadRequest, errors.New(v.Error))
 		return
 	case v.NotRead:
 		c.fail(w, r, http.StatusConflict, fmt.Errorf("%w: read them first, to see what would be sent or deleted", ErrNotRead))
+		return
+	case v.Reading.Running && !v.Reading.OnRequest: // what is confirmed must be all that it is done to
+		w.Header().Set("Refresh", "2")
+		c.fail(w, r, http.StatusServiceUnavailable, fmt.Errorf("the dead letters are being counted, %s of %s so far: the "+
+			"page is loaded again until all are", terminal.Number(v.Reading.Read), terminal.Number(v.Reading.Of)))
 		return
 	}
 	until := v.Now

@@ -56,6 +56,23 @@ func (c deadPages) deadView(r *http.Request, values url.Values) deadView {
 	return v
 }
 
+// countedView is a deadView that waits until all dead letters have been read, as long as a page may
+// take.
+func (c deadPages) countedView(r *http.Request, values url.Values) deadView {
+	const again = 100 * time.Millisecond
+	for until := time.Now().Add(c.patience()); ; {
+		v := c.deadView(r, values)
+		if !v.Reading.Running || v.Reading.OnRequest || time.Now().After(until) {
+			return v
+		}
+		select {
+		case <-time.After(again):
+		case <-r.Context().Done():
+			return v
+		}
+	}
+}
+
 // Here is the address of this selection on another page of dead letters.
 func (v *deadView) Here(path string) string { return withQuery(path, deadValues(v.Query.Selection)) }
 

@@ -315,6 +315,26 @@ func TestWhatComesAfterTheConfirmationIsNotDeleted(t *testing.T) {
 	p.says(p.ended(), "1 dead letter with 1 event deleted", "after rejected")
 }
 
+// counting is a queue of which a part has been read.
+type counting struct{ *Local }
+
+func (counting) Reading() console.Reading { return console.Reading{Running: true, Read: 3, Of: 1200} }
+
+func TestNothingIsConfirmedBeforeAllDeadLettersAreCounted(t *testing.T) {
+	p := newPage(t, newBench(t))
+	p.serve(&source{local: true, dead: counting{p.local}})
+	for _, target := range []string{"/dead-letters/drop", "/dead-letters/redrive"} {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel() // else the page waits for the count
+		w := httptest.NewRecorder()
+		p.handler.ServeHTTP(w, httptest.NewRequestWithContext(ctx, "GET", "http://localhost:9326"+target, nil))
+		if w.Code != http.StatusServiceUnavailable || w.Header().Get("Refresh") == "" ||
+			!strings.Contains(w.Body.String(), "3 of 1,200 so far") || strings.Contains(w.Body.String(), "<form method=\"post\"") {
+			t.Errorf("%s: %d\n%s", target, w.Code, w.Body)
+		}
+	}
+}
+
 func TestADeletionWhoseDirectoryCanNotBeWrittenDeletesNothing(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
