@@ -215,19 +215,22 @@ func parseChange(item *types.AlarmHistoryItem) (c change, ok bool) {
 }
 
 // spans are the times since a time in which an alarm fired, by its changes and how it stands now.
+// Changes of before say whether it fired at that time.
 func spans(changes []change, a *console.Alarm, since time.Time) []console.Span {
 	var all []console.Span
 	open := time.Time{}
-	for i, c := range changes {
+	if len(changes) > 0 && changes[0].from == console.StateAlarm {
+		open = since
+	}
+	for _, c := range changes {
 		switch {
-		case c.at.Before(since):
 		case c.to == console.StateAlarm && open.IsZero():
-			open = c.at
+			open = latest(c.at, since)
 		case c.to != console.StateAlarm && !open.IsZero():
-			all = append(all, console.Span{From: open, To: c.at})
+			if c.at.After(since) {
+				all = append(all, console.Span{From: open, To: c.at})
+			}
 			open = time.Time{}
-		case c.from == console.StateAlarm && i == 0: // it fired before
-			all = append(all, console.Span{From: since, To: c.at})
 		}
 	}
 	switch fires := a.State == console.StateAlarm; {
