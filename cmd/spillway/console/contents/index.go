@@ -14,6 +14,9 @@ const (
 	// maxRecords is how many dead letters an index remembers, the newest: with an event each they
 	// take 60 MB.
 	maxRecords = 250_000
+	// sparePart is the part of that by which it may be more before the oldest are forgotten: to
+	// find these takes a millisecond, which must not be spent on each dead letter that comes.
+	sparePart = 16
 	// maxMarks is how many marks all records may have together, to bound the memory to 32 MB more:
 	// dead letters of 2,500 events have 7,500 each.
 	maxMarks = 4_000_000
@@ -24,6 +27,8 @@ const (
 // IDs, names, users and messageIds are marks, which are hashes with a secret seed: two texts with
 // the same hash are found together once in 2⁶⁴ times.
 type index struct {
+	most int // maxRecords; less in a test
+
 	mu      sync.Mutex
 	byPlace map[uint64]*record
 	order   []*record // by place, including those that are gone
@@ -31,6 +36,7 @@ type index struct {
 	marks   int       // of all records
 	partial int       // records that have not all marks
 	beyond  int       // dead letters that were left out or forgotten
+	floor   uint64    // the place before which dead letters were forgotten
 	groups  map[groupKey]*group
 	// copies counts the records of each identity, and repeated the identities with several.
 	copies   map[deadletter.Identity]int32
@@ -69,7 +75,7 @@ type record struct {
 var seed = maphash.MakeSeed()
 
 func newIndex() *index {
-	x := &index{}
+	x := &index{most: maxRecords}
 	x.reset()
 	return x
 }
@@ -79,7 +85,7 @@ func (x *index) reset() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.byPlace, x.order, x.fresh = map[uint64]*record{}, nil, nil
-	x.marks, x.partial, x.beyond, x.repeated = 0, 0, 0, 0
+	x.marks, x.partial, x.beyond, x.floor, x.repeated = 0, 0, 0, 0, 0
 	x.groups, x.copies, x.broken = map[groupKey]*group{}, map[deadletter.Identity]int32{}, map[uint64]bool{}
 }
 
@@ -175,13 +181,9 @@ func (x *index) add(rec *record, key groupKey) {
 	if x.marks+len(rec.marks) > maxMarks {
 		rec.marks, rec.partial = nil, true
 	}
-	if len(x.byPlace) >= maxRecords {
+	if len(x.byPlace) >= x.most && rec.place < x.floor {
 		x.beyond++
-		oldest := x.oldest()
-		if oldest.place > rec.place {
-			return
-		}
-		x.drop(oldest)
+		return
 	}
 	g := x.groups[key]
 	if g == nil {
@@ -199,14 +201,24 @@ func (x *index) add(rec *record, key groupKey) {
 	}
 	x.byPlace[rec.place] = rec
 	x.fresh = append(x.fresh, rec)
+	if len(x.byPlace) >= x.most+x.most/sparePart {
+		x.forgetOldest()
+	}
 }
 
-// oldest returns the first record. mu is held, and there is one.
-func (x *index) oldest() *record {
+// forgetOldest leaves as many of the newest as there may be. mu is held.
+func (x *index) forgetOldest() {
 	x.merge()
-	i := slices.IndexFunc(x.order, func(r *record) bool { return !r.gone })
+	i := 0
+	for ; len(x.byPlace) > x.most; i++ {
+		if r := x.order[i]; !r.gone {
+			x.drop(r)
+			x.beyond++
+		}
+	}
+	clear(x.order[:i])
 	x.order = x.order[i:]
-	return x.order[0]
+	x.floor = x.order[0].place
 }
 
 // merge brings what is fresh into the order. mu is held.

@@ -3,6 +3,7 @@ package contents
 import (
 	"encoding/binary"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -21,24 +22,40 @@ func identity(i int) (id deadletter.Identity) {
 func same(k string) string { return k }
 
 func TestAnIndexRemembersTheNewestAndCountsTheOthers(t *testing.T) {
+	const most, spare = 16_000, 16_000 / sparePart
 	x := newIndex()
+	x.most = most
 	put := func(place int) {
 		x.put(&record{place: uint64(place), identity: identity(place)}, groupKey{reason: "rejected"})
 	}
-	for place := maxRecords + 10; place > 10; place-- { // as it is filled
+	const newest = most + spare + 10
+	for place := newest; place > 10; place-- { // as it is filled
 		put(place)
 	}
 	put(5)                // older than all
-	put(maxRecords + 11)  // a new one
-	put(maxRecords + 11)  // told twice
+	put(newest + 1)       // a new one
+	put(newest + 1)       // told twice
 	x.remove([]uint64{7}) // never told
 	got := x.search(deadletter.Filter{}, time.Now(), 0, 3, same)
-	if got.list.Total != maxRecords || got.list.Beyond != 2 || len(got.rows) != 3 || got.rows[0].place != maxRecords+11 ||
-		got.rows[2].place != maxRecords+9 {
+	if got.list.Total != most+1 || got.list.Beyond != spare+1 || len(got.rows) != 3 ||
+		got.rows[0].place != newest+1 || got.rows[2].place != newest-1 {
 		t.Errorf("%d are selected, %d beyond, rows from %d", got.list.Total, got.list.Beyond, got.rows[0].place)
 	}
-	if n := x.size(); n != maxRecords+2 {
+	if n := x.size(); n != most+spare+2 {
 		t.Errorf("a size of %d", n)
+	}
+	// Those that come to a full index cost it what they take, and not a copy of the whole order each.
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for n := range 2 * spare {
+		put(newest + 2 + n)
+	}
+	runtime.ReadMemStats(&after)
+	if mb := (after.TotalAlloc - before.TotalAlloc) >> 20; mb > 20 {
+		t.Errorf("%d dead letters more have taken %d MB", 2*spare, mb)
+	}
+	if n := x.size(); n != most+3*spare+2 || len(x.byPlace) >= most+spare {
+		t.Errorf("a size of %d, and %d records", n, len(x.byPlace))
 	}
 }
 

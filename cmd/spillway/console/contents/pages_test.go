@@ -452,6 +452,7 @@ func TestPagesWhileTheCommandRedrives(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
+			list(t, p.local, console.DeadLetterQuery{}) // waits until the index has all changes
 			p.says(p.get("/dead-letters", 200), "There are no dead letters")
 			return
 		default:
