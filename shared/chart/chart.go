@@ -73,6 +73,7 @@ func (ch Chart) Half() int { return ch.Height / 2 }
 // A Line is a series.
 type Line struct {
 	Name, Class, Path, Area string
+	Dots                    string // the values with none beside them, of which the path alone shows hardly anything
 }
 
 // A Bound is a horizontal line that must not be crossed.
@@ -142,7 +143,7 @@ func New(id, title string, series []Series, least float64, c Clock) Chart {
 	}
 	for i, one := range series {
 		path := linePath(one.Values, c.N, s)
-		l := Line{Name: one.Name, Class: one.Class, Path: path}
+		l := Line{Name: one.Name, Class: one.Class, Path: path, Dots: dotsPath(path)}
 		if l.Class == "" {
 			l.Class = "s" + strconv.Itoa(i%6+1)
 		}
@@ -244,6 +245,17 @@ func areaPath(path string) string {
 	for part := range strings.SplitSeq(path, "M") {
 		if x, _, ok := strings.Cut(part, " "); ok {
 			fmt.Fprintf(&b, "M%sV1000H%sZ", part, x)
+		}
+	}
+	return b.String()
+}
+
+// dotsPath has the parts of a line that are a single point.
+func dotsPath(path string) string {
+	var b strings.Builder
+	for part := range strings.SplitSeq(path, "M") {
+		if strings.HasSuffix(part, "h0") && !strings.ContainsAny(part, "LH") {
+			b.WriteString("M" + part)
 		}
 	}
 	return b.String()

@@ -48,6 +48,15 @@ func TestTheAreaOfALineEndsAtTheAxis(t *testing.T) {
 	}
 }
 
+func TestAValueWithoutNeighboursIsADot(t *testing.T) {
+	if got, want := dotsPath("M1 500L3 0h0M7 0h0M11 20H19M23 40h0"), "M7 0h0M23 40h0"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := dotsPath(""); got != "" {
+		t.Errorf("without a value: %q", got)
+	}
+}
+
 func TestALongLineKeepsItsPeaks(t *testing.T) {
 	values := make([]float64, 10_080)
 	values[7777], values[7778] = 10, 0
