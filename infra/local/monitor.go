@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spillwayhq/spillway/infra/local/cloudwatch"
@@ -32,6 +33,9 @@ type Alarm struct {
 	Notified     bool   `json:"notified"`
 	SuppressedBy string `json:"suppressedBy,omitempty"` // what holds back a composite's notification
 	Text         string `json:"text"`                   // what it means, what to do first, and where to read more
+	// Coming is how many of the breaching values that it needs to fire there are already; 0 while it
+	// fires, and while the latest value does not breach.
+	Coming int `json:"coming,omitempty"`
 }
 
 // Fires reports whether the alarm is in the state ALARM.
@@ -64,8 +68,9 @@ type monitor struct {
 	concurrent func() int64
 	evaluates  bool // otherwise it only has the metrics
 	firings    firings
-	eachMinute func(time.Time) // called at the end of each, before the evaluation; nil: nothing is
-	evaluated  func()          // called at the end of each minute, after the evaluation; nil: nothing is
+	coming     atomic.Pointer[map[string]int] // of the last minute, see cloudwatch.Evaluator.Coming
+	eachMinute func(time.Time)                // called at the end of each, before the evaluation; nil: nothing is
+	evaluated  func()                         // called at the end of each minute, after the evaluation; nil: nothing is
 	onChange   func(AlarmChange)
 	logger     *slog.Logger
 }
@@ -189,7 +194,10 @@ func (m *monitor) minute(ctx context.Context, end time.Time) {
 	if !m.evaluates {
 		return
 	}
-	for _, c := range m.evaluate(end) {
+	changes := m.evaluate(end)
+	coming := m.evaluator.Coming(end)
+	m.coming.Store(&coming)
+	for _, c := range changes {
 		m.logger.WarnContext(ctx, "an alarm has changed", "alarm", c.Alarm, "state", c.To, "was", c.From,
 			"reason", c.Reason, "notified", c.Notified)
 		if m.onChange != nil {
@@ -230,10 +238,15 @@ func (m *monitor) evaluate(now time.Time) []AlarmChange {
 // alarms are how all alarms stand.
 func (m *monitor) alarms() []Alarm {
 	states := m.evaluator.States()
+	var coming map[string]int
+	if p := m.coming.Load(); p != nil {
+		coming = *p
+	}
 	alarms := make([]Alarm, len(states))
 	for i, s := range states {
 		alarms[i] = Alarm{Name: s.Name, Severity: s.Severity, Composite: s.Composite, State: s.State, Since: s.Since,
-			Reason: s.Reason, Notified: s.Notified, SuppressedBy: s.SuppressedBy, Text: m.texts[s.Name]}
+			Reason: s.Reason, Notified: s.Notified, SuppressedBy: s.SuppressedBy, Text: m.texts[s.Name],
+			Coming: coming[s.Name]}
 	}
 	return alarms
 }

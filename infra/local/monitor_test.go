@@ -96,7 +96,13 @@ func TestTheMonitorTellsOfEachAlarmThatBeginsAndEnds(t *testing.T) {
 			m.invoked(lambda.Invoked{End: time.Now(), Err: errors.New("it crashes")})
 			m.requested(ingest.Summary{Status: 500, Latency: time.Millisecond})
 		}
-		time.Sleep(2 * time.Minute)
+		time.Sleep(time.Minute)
+		for _, a := range m.alarms() {
+			if a.Fires() || a.Coming != 1 && !a.Composite {
+				t.Errorf("a minute later, before CloudWatch has the values: %+v", a)
+			}
+		}
+		time.Sleep(time.Minute)
 		const begun = "own begins, notified true\nlambda begins, notified false\nendpoint begins, notified " +
 			"true\nany begins, " +
 			"notified true\n"
@@ -110,7 +116,7 @@ func TestTheMonitorTellsOfEachAlarmThatBeginsAndEnds(t *testing.T) {
 			if f := m.firings.since(a.Name, time.Now().Add(-time.Hour)); len(f) != 1 || f[0].From != a.Since || !f[0].To.IsZero() {
 				t.Errorf("%s fires since %v, and has fired %+v", a.Name, a.Since, f)
 			}
-			if !a.Fires() || a.Reason == "" || a.Text == "" || a.Notified == (a.Name == "lambda") {
+			if !a.Fires() || a.Coming != 0 || a.Reason == "" || a.Text == "" || a.Notified == (a.Name == "lambda") {
 				t.Errorf("%+v", a)
 			}
 		}

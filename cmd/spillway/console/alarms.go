@@ -25,6 +25,7 @@ type alarmView struct {
 	Parts                   []string // of a composite
 	PartOf                  string   // the composite that notifies for it
 	Notifies                string   // the topic; empty: nobody
+	Needs                   string   // how far it is on its way, in words; empty: it is not
 }
 
 // viewOf adds what the topology says of an alarm. One that it does not have says nothing.
@@ -41,6 +42,7 @@ func viewOf(t *topology.Topology, a Alarm) alarmView {
 	}
 	if d, ok := t.Alarm(a.Name); ok {
 		v.Meaning, v.First, v.Section, v.Watches = capital(d.Meaning), capital(d.First), d.Section, watches(d)
+		v.Needs = needs(d, a)
 	}
 	if c, ok := t.CompositeOf(a.Name); ok {
 		v.PartOf = c.Name
@@ -64,6 +66,21 @@ func watches(a topology.Alarm) string {
 	}
 	return fmt.Sprintf("It fires when %s is %s %s%s in %d of the last %d periods of %s.", what, side,
 		chart.Amount(a.Threshold), unit, a.Breaching, a.Periods, chart.Duration(a.Period.Seconds()))
+}
+
+// needs says how far an alarm is on its way to fire: "1 of the 3 minutes that it needs".
+func needs(d topology.Alarm, a Alarm) string {
+	if a.Coming < 1 || a.State == StateAlarm {
+		return ""
+	}
+	unit := "minutes"
+	if d.Period != time.Minute {
+		unit = "periods of " + chart.Duration(d.Period.Seconds())
+	}
+	if d.Breaching == 1 {
+		return "all that it needs"
+	}
+	return fmt.Sprintf("%d of the %d %s that it needs", min(a.Coming, d.Breaching), d.Breaching, unit)
 }
 
 // rank orders alarms for people: those that fire and page come first, and those that are well last.
@@ -117,10 +134,14 @@ func (a Alarm) Class() string {
 type alarmsView struct {
 	Firing []alarmView
 	Others []alarmView
+	Coming []alarmView // those of Others that are on their way, the critical ones first
 	Total  int
 	Stale  string
 	Known  bool
 }
+
+// maxComing is how many alarms on their way the overview names.
+const maxComing = 5
 
 // alarmList orders alarms for people.
 func alarmList(t *topology.Topology, alarms seen[[]Alarm]) alarmsView {
@@ -132,9 +153,14 @@ func alarmList(t *topology.Topology, alarms seen[[]Alarm]) alarmsView {
 		if a.Fires() {
 			v.Firing = append(v.Firing, viewOf(t, a))
 		} else {
-			v.Others = append(v.Others, viewOf(t, a))
+			one := viewOf(t, a)
+			v.Others = append(v.Others, one)
+			if one.Needs != "" {
+				v.Coming = append(v.Coming, one)
+			}
 		}
 	}
+	v.Coming = v.Coming[:min(len(v.Coming), maxComing)]
 	return v
 }
 

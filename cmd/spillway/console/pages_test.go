@@ -398,3 +398,25 @@ func TestWhatIsMountedGetsItsOwnPath(t *testing.T) {
 		t.Error("the navigation does not lead to it")
 	}
 }
+
+func TestAnAlarmThatIsOnItsWayIsNamed(t *testing.T) {
+	f := demo(outage{})
+	f.alarms = func() ([]Alarm, error) { return []Alarm{{Name: "spillway-segment-failing", State: StateOK}}, nil }
+	calm := checkPage(t, "calm", ask(New(Config{Source: f}), "GET", "/", "").Body.String())
+	if !strings.Contains(calm, "No alarm fires, and none is on its way.") {
+		t.Error("the overview does not say that none is on its way")
+	}
+	f.alarms = func() ([]Alarm, error) {
+		return []Alarm{{Name: "spillway-segment-failing", State: StateOK, Severity: topology.Critical, Coming: 1}}, nil
+	}
+	c := New(Config{Source: f})
+	for screen, want := range map[string]string{
+		"/":                                "spillway-segment-failing on its way 1 of the 3 minutes that it needs",
+		"/alarms":                          "On its way: 1 of the 3 minutes that it needs.",
+		"/alarms/spillway-segment-failing": "On its way: 1 of the 3 minutes that it needs.",
+	} {
+		if text := checkPage(t, screen, ask(c, "GET", screen, "").Body.String()); !strings.Contains(text, want) {
+			t.Errorf("%s does not say %q", screen, want)
+		}
+	}
+}

@@ -120,6 +120,9 @@ type Alarm struct {
 	Notified     bool   // somebody was told of it
 	SuppressedBy string // what holds back a composite's notification
 	Firings      []Span // oldest first
+	// Coming is how many of the breaching values that it needs to fire there are already; 0 while it
+	// fires, and where that is not known before it does.
+	Coming int
 }
 
 // A Span is a time; To is zero while it lasts.

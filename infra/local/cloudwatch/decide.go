@@ -74,6 +74,32 @@ func (r *rule) newest(values []float64) (real, breaching int) {
 	return real, breaching
 }
 
+// coming counts how far the rule has got on its way to M breaching values: M less the values that
+// must still breach, if from now on each does. It is 0 while the newest one does not breach.
+func (r *rule) coming(values []float64) int {
+	var breach []bool // of the newest real values, the newest first
+	for i := len(values) - 1; i >= 0 && len(breach) < r.n; i-- {
+		if !math.IsNaN(values[i]) {
+			breach = append(breach, r.breaches(values[i]))
+		}
+	}
+	if len(breach) == 0 || !breach[0] {
+		return 0
+	}
+	for more := range r.m {
+		stays := 0 // of those that are still among the newest N then
+		for _, b := range breach[:min(len(breach), r.n-more)] {
+			if b {
+				stays++
+			}
+		}
+		if stays+more >= r.m {
+			return r.m - more
+		}
+	}
+	return 0
+}
+
 // aged reports whether the oldest breaching value is as old as the M-th newest period: then the
 // alarm fires although fewer than M breach. A newer one may be followed by a good one (user guide,
 // "Avoiding premature transitions to alarm state").

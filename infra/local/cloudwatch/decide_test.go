@@ -97,3 +97,28 @@ func TestTheGoodValueThatLeavesTheRangeMakesMissingDataBreach(t *testing.T) {
 		t.Errorf("a minute later the state is %s", got)
 	}
 }
+
+func TestAnAlarmIsOnItsWayByTheValuesThatWillStillCount(t *testing.T) {
+	for _, c := range []struct {
+		n, m   int
+		values string
+		want   int
+	}{
+		{3, 3, "- - - - -", 0},
+		{3, 3, "0 0 0 0 X", 1},
+		{3, 3, "0 0 0 X X", 2},
+		{3, 3, "0 X X X X", 3},
+		{3, 3, "0 0 X 0 X", 1}, // the first one leaves before three follow one another
+		{3, 3, "0 X X - -", 2},
+		{3, 3, "X X 0", 0},
+		{5, 3, "X 0 0 0 X", 1},
+		{5, 3, "0 X 0 0 X", 2},
+		{5, 3, "X X 0 0 X", 3},
+		{1, 1, "0 X", 1},
+	} {
+		r := rule{n: c.n, m: c.m}
+		if got := r.coming(parseValues(t, c.values)); got != c.want {
+			t.Errorf("%d of %d, %s: %d are there, want %d", c.m, c.n, c.values, got, c.want)
+		}
+	}
+}

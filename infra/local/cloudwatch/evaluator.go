@@ -138,7 +138,7 @@ func (e *Evaluator) Evaluate(now time.Time) []Change {
 	var changes []Change
 	for _, a := range e.alarms {
 		a.before = e.states[a.Name].State
-		values, ok := e.values(a, now)
+		values, ok := e.values(a, now, &e.assumed.Lags)
 		if !ok {
 			continue
 		}
@@ -173,9 +173,29 @@ func (e *Evaluator) States() []AlarmState {
 	return states
 }
 
+// Coming returns which alarms over metrics do not fire and are on their way to it, and how many of
+// the breaching values that they need are there. It knows more than the alarms, which get each
+// value later: all that is in the store.
+func (e *Evaluator) Coming(now time.Time) map[string]int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	all := map[string]int{}
+	for _, a := range e.alarms {
+		if e.states[a.Name].State == Alarm {
+			continue
+		}
+		if values, ok := e.values(a, now, &Lags{}); ok {
+			if n := a.rule.coming(values); n > 0 {
+				all[a.Name] = n
+			}
+		}
+	}
+	return all
+}
+
 // values are those of the alarm's evaluation range, the oldest first. ok is false if CloudWatch
 // does not evaluate the alarm now.
-func (e *Evaluator) values(a *metricAlarm, now time.Time) (values []float64, ok bool) {
+func (e *Evaluator) values(a *metricAlarm, now time.Time, lags *Lags) (values []float64, ok bool) {
 	end := minuteOf(now)
 	if a.Period*time.Duration(a.Periods) > multiDay {
 		if end%60 != multiDayMinute {
@@ -192,7 +212,7 @@ func (e *Evaluator) values(a *metricAlarm, now time.Time) (values []float64, ok 
 		if r.series == nil {
 			r.series = e.store.series[r.key]
 		}
-		v := e.visible(&r.key, now)
+		v := e.visible(&r.key, now, lags)
 		r.series.read(r.values, first, per, r.statistic, &v)
 	}
 	e.store.mu.RUnlock()
@@ -212,8 +232,8 @@ func (a *metricAlarm) valuesOf(id string) []float64 {
 }
 
 // visible returns which minutes of a metric can be seen now. The caller holds the store's lock.
-func (e *Evaluator) visible(k *Key, now time.Time) visibility {
-	lags, lag := &e.assumed.Lags, time.Duration(0)
+func (e *Evaluator) visible(k *Key, now time.Time, lags *Lags) visibility {
+	var lag time.Duration
 	switch {
 	case k.Queue != "":
 		lag = lags.Queue

@@ -122,7 +122,8 @@ func (s *Source) Alarms(_ context.Context, since time.Time) ([]console.Alarm, er
 	for i := range status.Alarms {
 		a := &status.Alarms[i]
 		alarms[i] = console.Alarm{Name: a.Name, Severity: a.Severity, Composite: a.Composite, State: string(a.State),
-			Since: a.Since, Reason: a.Reason, Notified: a.Notified, SuppressedBy: a.SuppressedBy}
+			Since: a.Since, Reason: a.Reason, Notified: a.Notified, SuppressedBy: a.SuppressedBy,
+			Coming: a.Coming}
 		for _, f := range s.reader.Firings(a.Name, since) {
 			alarms[i].Firings = append(alarms[i].Firings, console.Span(f))
 		}
