@@ -176,7 +176,10 @@ func TestTheHeadlineIsWhatMattersMost(t *testing.T) {
 		{name: "calm", class: "good", headline: "Everything that came in is delivered", text: "Nothing waits."},
 		{name: "fresh events", now: Now{Messages: 1, Events: 1, OldestAge: time.Second}, class: "good",
 			headline: "Events are being delivered", text: "1 event waits, the oldest for 1 s"},
-		{name: "dead letters", now: Now{DeadLetters: 2}, class: "good", headline: "Nothing waits", text: "2 dead letters in"},
+		{name: "dead letters", now: Now{DeadLetters: 2}, class: "warn", headline: "2 dead letters to look at",
+			text: "Nothing waits. See why they"},
+		{name: "a dead letter beside events that wait", now: Now{DeadLetters: 1, Messages: 1, Events: 1}, class: "warn",
+			headline: "1 dead letter to look at", text: "1 event waits. It is safe in the queue. See why it"},
 		{name: "late", now: late, class: "warn", headline: "Events wait",
 			text: "10 events wait, the oldest for 2 min. They are safe"},
 		{name: "drains", now: late, rate: drains, alarms: []Alarm{alarm("dead-letters")}, class: "warn",
@@ -314,6 +317,25 @@ func TestWhatDidNotHappenIsZeroWhileThePipelineRanAndNothingBefore(t *testing.T)
 	for _, ch := range []chart.Chart{flow, backlog} { // the gap in the middle, and not the beginning
 		if len(ch.Bands) != 1 || ch.Bands[0].Class != "nodata" || ch.Bands[0].X != "66.667%" {
 			t.Errorf("%s has the gaps %v", ch.Title, ch.Bands)
+		}
+	}
+}
+
+func TestThePanelProposesWhatToDoUntilAnOutageIsOver(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		now  Now
+		want bool
+	}{
+		{"nothing has come in", Now{Totals: &Totals{}}, true},
+		{"the first events are delivered", Now{Totals: &Totals{Accepted: 1000, Delivered: 1000}}, true},
+		{"more wait", Now{Messages: 10, Totals: &Totals{Accepted: 2000, Delivered: 1000, Retried: 1000}}, true},
+		{"all are delivered", Now{Totals: &Totals{Accepted: 2000, Delivered: 2000, Retried: 1000}}, false},
+		{"somebody uses it", Now{Totals: &Totals{Accepted: 3001, Delivered: 3001}}, false},
+		{"it runs elsewhere", Now{}, false},
+	} {
+		if got := firstRun(&c.now); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
 		}
 	}
 }

@@ -21,6 +21,7 @@ type statusView struct {
 	At       time.Time // of what it says
 	Stale    string    // why there is nothing newer
 	Canary   string
+	Dead     bool        // it is about the dead letters
 	Firing   []alarmView // those of which somebody is told, the critical ones first
 }
 
@@ -72,11 +73,13 @@ func status(t *topology.Topology, now seen[Now], alarms seen[[]Alarm], rate drai
 	case n.Messages > 0:
 		v.Headline, v.Text = "Events are being delivered", waits
 	default:
-		v.Headline, v.Text = "Everything that came in is delivered", "Nothing waits."
-		if n.DeadLetters > 0 {
-			v.Headline = "Nothing waits"
-			v.Text = plural(n.DeadLetters, "dead letter") + " in the dead-letter queue: look why, and redrive what can be " +
-				"delivered now."
+		v.Headline, v.Text = "Everything that came in is delivered", waits
+	}
+	if v.Class == "good" && n.DeadLetters > 0 {
+		v.Class, v.Headline, v.Dead = "warn", plural(n.DeadLetters, "dead letter")+" to look at", true
+		v.Text = waits + " See why they could not be delivered, and redrive what can be delivered now."
+		if n.DeadLetters == 1 {
+			v.Text = waits + " See why it could not be delivered, and redrive it once the cause is gone."
 		}
 	}
 	return v
@@ -97,8 +100,10 @@ func waitingText(n Now, rate drainRate) string {
 	if n.Events != Unknown {
 		what = plural(n.Events, "event") + " wait"
 	}
+	safe := ". They are safe in the queue."
 	if n.Messages == 1 && (n.Events == Unknown || n.Events == 1) {
 		what += "s"
+		safe = ". It is safe in the queue."
 	}
 	if n.OldestAge > 0 {
 		what += ", the oldest for " + chart.Duration(n.OldestAge.Round(time.Second).Seconds())
@@ -106,7 +111,7 @@ func waitingText(n Now, rate drainRate) string {
 	if rate.known && rate.perSecond > leastRate {
 		return what + ": " + rate.says(n) + "."
 	}
-	return what + ". They are safe in the queue."
+	return what + safe
 }
 
 func canary(n Now) string {

@@ -19,7 +19,7 @@ type switchesView struct {
 	Now   string // the mode that is set, in words
 	Since time.Time
 	Left  string // for how long it is still set
-	First bool   // nothing has come in yet: the panel proposes what to do
+	First bool   // the panel proposes what to do
 	Send  int
 }
 
@@ -46,8 +46,15 @@ func (c *Console) switchesNow(now seen[Now]) *switchesView {
 	if left := time.Until(until); !until.IsZero() && left > 0 {
 		v.Left = chart.Duration(left.Round(time.Second).Seconds())
 	}
-	v.First = now.Known() && now.Value.Totals != nil && now.Value.Totals.Accepted == 0 && now.Value.Messages == 0
+	v.First = now.Known() && firstRun(&now.Value)
 	return v
+}
+
+// firstRun reports whether somebody tries the pipeline for the first time: no more came in than the
+// panel proposes to send, and no outage is over yet.
+func firstRun(n *Now) bool {
+	t := n.Totals
+	return t != nil && t.Accepted <= 3*sendEvents && (t.Retried == 0 || n.Messages > 0)
 }
 
 func (c *Console) switchRoutes(mux *http.ServeMux) {
