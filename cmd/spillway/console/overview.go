@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"html/template"
 	"net/http"
 	"sync"
 	"time"
 
+	"github.com/spillwayhq/spillway/cmd/spillway/top"
 	"github.com/spillwayhq/spillway/shared/chart"
 )
 
@@ -54,6 +56,8 @@ func (c *Console) overview(ctx context.Context, s span) *overview {
 		funnel   seen[funnelData]
 		measures seen[measured]
 		keys     seen[[]WriteKey]
+		senders  seen[top.Report]
+		price    seen[string]
 		all      sync.WaitGroup
 	)
 	o := &overview{Token: c.token, About: c.about}
@@ -62,7 +66,7 @@ func (c *Console) overview(ctx context.Context, s span) *overview {
 	all.Go(func() { funnel = c.funnel.get(ctx) })
 	all.Go(func() { measures = c.spans[s.ID].get(ctx) })
 	all.Go(func() { keys = c.keys.get(ctx) })
-	all.Go(func() { o.Senders = c.sendersNow(ctx) })
+	all.Go(func() { senders, price = c.readSenders(ctx) })
 	all.Wait()
 	t := &c.about.Topology
 	rate := c.live.rate()
@@ -81,22 +85,35 @@ func (c *Console) overview(ctx context.Context, s span) *overview {
 		o.Charts.All = c.charts(measures.Value, alarms.Value)
 	}
 	o.Alarms = alarmList(t, alarms)
+	o.Senders = c.sendersNow(senders, price)
 	o.Keys = keysOf(keys)
 	return o
 }
 
-// parts renders the parts of the overview.
-func (c *Console) parts(ctx context.Context, s span) map[string][]byte {
+// parts renders the parts of the overview. If that panics the pages that are open say so, and the
+// pipeline goes on that runs in the same process.
+func (c *Console) parts(ctx context.Context, s span) (all map[string][]byte) {
+	defer func() {
+		if p := recover(); p != nil {
+			all = map[string][]byte{"status": partFailed(fmt.Sprintf("this page can't be made, which is a bug: %v", p))}
+		}
+	}()
 	o := c.overview(ctx, s)
-	all := map[string][]byte{}
+	all = map[string][]byte{}
 	for _, name := range partNames {
 		var b bytes.Buffer
 		if err := pages["overview"].ExecuteTemplate(&b, "part-"+name, o); err != nil {
-			fmt.Fprintf(&b, "make the part %s: %v", name, err)
+			all[name] = partFailed(fmt.Sprintf("make the part %s: %v", name, err))
+			continue
 		}
 		all[name] = b.Bytes()
 	}
 	return all
+}
+
+// partFailed is what a part of the page is that can't be made.
+func partFailed(why string) []byte {
+	return []byte(`<p class="stale" role="note">` + template.HTMLEscapeString(shortTo(sentence(why), maxError)) + `</p>`)
 }
 
 func (c *Console) overviewRoutes(mux *http.ServeMux) {

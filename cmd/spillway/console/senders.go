@@ -100,14 +100,18 @@ func codes(counts map[string]uint64, ofRetried bool) string {
 	return strings.Join(parts, ", ")
 }
 
-// sendersNow is who sends what, as the overview shows it. Of a source that is charged for each
+// readSenders reads who sends what, and what that costs. Of a source that is charged for each
 // reading it is what somebody has read last.
-func (c *Console) sendersNow(ctx context.Context) sendersView {
+func (c *Console) readSenders(ctx context.Context) (senders seen[top.Report], price seen[string]) {
 	if c.priced == nil {
-		return sendersOf(c.senders.get(ctx), shownSenders)
+		return c.senders.get(ctx), price
 	}
-	v := sendersOf(c.senders.last(), shownSenders)
-	price := c.price.get(ctx)
+	return c.senders.last(), c.price.get(ctx)
+}
+
+// sendersNow is who sends what, as the overview shows it.
+func (c *Console) sendersNow(senders seen[top.Report], price seen[string]) sendersView {
+	v := sendersOf(senders, shownSenders)
 	v.Price = price.Value
 	if price.Err != nil {
 		v.Stale = join(v.Stale, "what reading costs is not known: "+why(price.Err))

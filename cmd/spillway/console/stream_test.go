@@ -270,3 +270,21 @@ func TestAPageThatReadsTooSlowlyHoldsUpNobody(t *testing.T) {
 		}
 	}
 }
+
+// brokenSwitches panic when they are asked.
+type brokenSwitches struct{ Switches }
+
+func (brokenSwitches) Current() (string, time.Time, time.Time) { panic("a bug <b>") }
+
+func TestAPanicCostsTheOpenPagesAndNotThePipeline(t *testing.T) {
+	f := &fake{about: About{Pipeline: "spillway", Local: true}}
+	c := New(Config{Source: f})
+	if parts := c.parts(t.Context(), spans[0]); len(parts) != len(partNames) {
+		t.Errorf("%d parts", len(parts))
+	}
+	f.switches = brokenSwitches{}
+	parts := c.parts(t.Context(), spans[0])
+	if said := string(parts["status"]); len(parts) != 1 || !strings.Contains(said, "which is a bug: a bug &lt;b&gt;") {
+		t.Errorf("%d parts: %s", len(parts), said)
+	}
+}
