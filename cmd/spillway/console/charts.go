@@ -78,8 +78,8 @@ func (c *Console) readCharts(ctx context.Context, s span) (measured, error) {
 	return c.measure(ctx, chartMetrics(c.about.Topology.Names), from, s.step, s.n)
 }
 
-// zone is the second row of the time axis: this machine's zone, which is the reader's as well since
-// the page is on loopback; nil: it is UTC.
+// zone is that beside UTC: this machine's, which is the reader's as well since the page is on
+// loopback; nil: it is UTC.
 func zone(at time.Time) *time.Location {
 	if _, offset := at.Local().Zone(); offset == 0 {
 		return nil

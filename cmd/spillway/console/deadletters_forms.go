@@ -15,16 +15,21 @@ import (
 var errReading = errors.New("the dead letters are being read, which hides them from a redrive and a deletion: " +
 	"wait for the end, or stop the reading")
 
+// actedOn reads what a form selects. The error says why nothing can be done with it now.
+func (c deadPages) actedOn(r *http.Request) (DeadLetterQuery, error) {
+	q, err := parseDeadQuery(r.PostForm)
+	if state := c.source.DeadLetters().Reading(); err == nil && state.OnRequest && state.Running {
+		err = errReading
+	}
+	return q, err
+}
+
 // startRedrive starts to send dead letters again.
 func (c deadPages) startRedrive(r *http.Request) (said, next string, err error) {
-	q, err := parseDeadQuery(r.PostForm)
+	q, err := c.actedOn(r)
 	next = withQuery(deadPath, deadValues(q.Selection))
 	if err != nil {
 		return "", next, err
-	}
-	state := c.source.DeadLetters().Reading()
-	if state.OnRequest && state.Running {
-		return "", next, errReading
 	}
 	rate, err := strconv.ParseFloat(cmp.Or(r.PostForm.Get("rate"), strconv.Itoa(deadletter.DefaultRate)), 64)
 	if err != nil {
@@ -40,14 +45,10 @@ func (c deadPages) startRedrive(r *http.Request) (said, next string, err error) 
 
 // startDrop starts to delete dead letters, if somebody has typed how many.
 func (c deadPages) startDrop(r *http.Request) (said, next string, err error) {
-	q, err := parseDeadQuery(r.PostForm)
+	q, err := c.actedOn(r)
 	next = withQuery(deadPath, deadValues(q.Selection))
 	if err != nil {
 		return "", next, err
-	}
-	state := c.source.DeadLetters().Reading()
-	if state.OnRequest && state.Running {
-		return "", next, errReading
 	}
 	until, err := time.Parse(time.RFC3339Nano, r.PostForm.Get("until"))
 	if err != nil {
@@ -87,12 +88,7 @@ func (c deadPages) serveDeadExport(w http.ResponseWriter, r *http.Request) {
 	if !c.isOurs(w, r) {
 		return
 	}
-	q, err := parseDeadQuery(r.PostForm)
-	if err == nil {
-		if state := c.source.DeadLetters().Reading(); state.OnRequest && state.Running {
-			err = errReading
-		}
-	}
+	q, err := c.actedOn(r)
 	if err != nil {
 		c.fail(w, r, http.StatusBadRequest, err)
 		return

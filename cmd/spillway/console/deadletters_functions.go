@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"html/template"
 	"strings"
-	"unicode"
 
 	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
 	"github.com/spillwayhq/spillway/shared/message"
@@ -57,7 +56,7 @@ func pretty(text string) shownJSON {
 // printable replaces what would change how the text around it is read, but line breaks and tabs.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
-		if r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r)) {
+		if r != '\n' && r != '\t' && misleads(r) {
 			return '\uFFFD'
 		}
 		return r

@@ -33,7 +33,7 @@ type deadView struct {
 
 // deadView reads what a page shows. A query that can't be understood selects nothing.
 func (c deadPages) deadView(r *http.Request, values url.Values) deadView {
-	v := deadView{Reading: c.source.DeadLetters().Reading(), Action: c.dead.state(), Now: time.Now()}
+	v := deadView{Action: c.dead.state(), Now: time.Now()}
 	var err error
 	if v.Query, err = parseDeadQuery(values); err == nil {
 		ctx, cancel := context.WithTimeout(r.Context(), c.patience())

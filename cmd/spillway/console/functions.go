@@ -34,8 +34,7 @@ func shortTo(text string, most int) string {
 			b.WriteString("…")
 			break
 		}
-		if r == utf8.RuneError && !strings.HasPrefix(text[i:], "\uFFFD") || unicode.IsControl(r) ||
-			unicode.Is(unicode.Cf, r) {
+		if r == utf8.RuneError && !strings.HasPrefix(text[i:], "\uFFFD") || misleads(r) {
 			r = '\uFFFD'
 		}
 		b.WriteRune(r)
@@ -43,6 +42,9 @@ func shortTo(text string, most int) string {
 	}
 	return b.String()
 }
+
+// misleads reports whether a character would change how the text around it is read.
+func misleads(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) }
 
 // A moment is a time as the template "time" shows it: in UTC and, where it differs, in the zone of
 // this machine, which the script corrects to the reader's.
@@ -56,12 +58,11 @@ func (m moment) UTC() string { return m.in(time.UTC) }
 
 // Local is the same in this machine's zone, with the zone's name; empty: it is the same.
 func (m moment) Local() string {
-	local := m.t.Local()
-	zone, offset := local.Zone()
-	if offset == 0 {
+	if zone(m.t) == nil {
 		return ""
 	}
-	return m.in(time.Local) + " " + zone
+	name, _ := m.t.Local().Zone()
+	return m.in(time.Local) + " " + name
 }
 
 // Zero reports whether there is no time.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/chart"
 	"github.com/spillwayhq/spillway/shared/message"
@@ -227,7 +228,7 @@ func waiting(n topology.Names, d funnelData, now seen[Now], rate drainRate) stag
 	if v.Events != Unknown {
 		s.Value, s.Unit = chart.Number(float64(v.Events)), "events"
 		if v.Events != v.Messages {
-			s.Facts = append(s.Facts, "in "+plural(v.Messages, "message"))
+			s.Facts = append(s.Facts, "in "+terminal.Plural(v.Messages, "message"))
 		}
 	}
 	if v.Messages > 0 {

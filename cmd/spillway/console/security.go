@@ -5,8 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 )
 
 const (
@@ -77,9 +75,7 @@ func (c *Console) isOurs(w http.ResponseWriter, r *http.Request) bool {
 
 // sentence is an error as a page says it: with a capital, and a full stop.
 func sentence(text string) string {
-	if r, size := utf8.DecodeRuneInString(text); size > 0 {
-		text = string(unicode.ToUpper(r)) + text[size:]
-	}
+	text = capital(text)
 	if !strings.HasSuffix(text, ".") {
 		text += "."
 	}

@@ -9,6 +9,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/chart"
 )
@@ -76,7 +77,7 @@ func status(t *topology.Topology, now seen[Now], alarms seen[[]Alarm], rate drai
 		v.Headline, v.Text = "Everything that came in is delivered", waits
 	}
 	if v.Class == "good" && n.DeadLetters > 0 {
-		v.Class, v.Headline, v.Dead = "warn", plural(n.DeadLetters, "dead letter")+" to look at", true
+		v.Class, v.Headline, v.Dead = "warn", terminal.Plural(n.DeadLetters, "dead letter")+" to look at", true
 		v.Text = waits + " See why they could not be delivered, and redrive what can be delivered now."
 		if n.DeadLetters == 1 {
 			v.Text = waits + " See why it could not be delivered, and redrive it once the cause is gone."
@@ -96,9 +97,9 @@ func waitingText(n Now, rate drainRate) string {
 	if n.Messages <= 0 {
 		return "Nothing waits."
 	}
-	what := plural(n.Messages, "message") + " wait"
+	what := terminal.Plural(n.Messages, "message") + " wait"
 	if n.Events != Unknown {
-		what = plural(n.Events, "event") + " wait"
+		what = terminal.Plural(n.Events, "event") + " wait"
 	}
 	safe := ". They are safe in the queue."
 	if n.Messages == 1 && (n.Events == Unknown || n.Events == 1) {
@@ -167,12 +168,4 @@ func capital(s string) string {
 		return ""
 	}
 	return string(unicode.ToUpper(first)) + s[size:]
-}
-
-// plural counts things whose plural has an s.
-func plural(n int64, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return chart.Number(float64(n)) + " " + thing + "s"
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
 	"github.com/spillwayhq/spillway/shared/chart"
 )
 
@@ -79,9 +80,9 @@ func (c *Console) switchRoutes(mux *http.ServeMux) {
 		}
 		accepted, err := s.Send(r.Context(), n)
 		if err != nil {
-			return "", "/", errors.Join(fmt.Errorf("%s of %s were accepted", chart.Number(float64(accepted)),
-				plural(int64(n), "event")), err)
+			return "", "/", errors.Join(fmt.Errorf("%s of %s were accepted", terminal.Number(accepted),
+				terminal.Plural(n, "event")), err)
 		}
-		return plural(int64(accepted), "event") + " were accepted and are in the queue.", "/", nil
+		return terminal.Plural(accepted, "event") + " were accepted and are in the queue.", "/", nil
 	})
 }
