@@ -3,6 +3,7 @@ package status_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,14 +29,16 @@ func pageSizes(t *testing.T, files map[string][]byte) (largest int) {
 	return largest
 }
 
+var changes = flag.Int("changes", 1000, "how often components change their state in the test of very many changes")
+
 // A component changes its state as often as hysteresis lets it. The keeper comes by every 100th
 // time, as one comes by that could not write for a day.
-func TestAfterTenThousandChangesTheDocumentIsSmallAndTheMonthsHaveAll(t *testing.T) {
+func TestAfterThousandsOfChangesTheDocumentIsSmallAndTheMonthsHaveAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newMemory()
 		k := &status.Keeper{Store: store}
 		opened := 0
-		for changes := 0; changes < 10_000; {
+		for made := 0; made < *changes; {
 			d, err := k.Observe(t.Context(), look(time.Time{}, status.Up, status.Up, 0))
 			if err != nil {
 				t.Fatal(err)
@@ -45,7 +48,7 @@ func TestAfterTenThousandChangesTheDocumentIsSmallAndTheMonthsHaveAll(t *testing
 				d, now = play(d, now, step{2, status.Up, status.Down}, step{11, status.Up, status.Up})
 				opened++
 			}
-			changes = d.Changes
+			made = d.Changes
 			if err := store.Put(t.Context(), status.DocumentFile, "", d.Encode()); err != nil {
 				t.Fatal(err)
 			}
