@@ -36,10 +36,20 @@ func (w *drawer) rows() []componentView {
 		if len(regions) > 1 && c.Region != last {
 			last, v.Region = c.Region, s.region(c.Region)
 		}
-		v.draw(c.Days, midnight(d.ObservedAt).AddDate(0, 0, 1-History), History, w.detail)
+		v.draw(c.untilNow(d.ObservedAt), midnight(d.ObservedAt).AddDate(0, 0, 1-History), History, w.detail)
 		all = append(all, v)
 	}
 	return all
+}
+
+// untilNow are the days of a component with the second that begins now: what has just begun has a
+// color, too. If nobody looks now, today has the color of what was seen.
+func (c *Component) untilNow(now time.Time) []Day {
+	with := Component{Days: slices.Clone(c.Days)}
+	if !now.IsZero() {
+		with.day(now).add(c.State, 1)
+	}
+	return with.Days
 }
 
 // stateWords is a component's state in a few words.

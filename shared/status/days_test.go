@@ -2,6 +2,7 @@ package status_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -110,5 +111,20 @@ func TestTheWorstStateOfADay(t *testing.T) {
 		if got := c.day.Worst(); got != c.want {
 			t.Errorf("%+v is %s, want %s", c.day, got, c.want)
 		}
+	}
+}
+
+func TestTodaysBarHasTheStateOfThisMoment(t *testing.T) {
+	d, now := play(status.New(), at("2026-11-27 13:00:00"), step{5, status.Up, status.Up})
+	page := func() string { return string(status.Render(status.Site{}, d, nil)["index.html"]) }
+	if strings.Contains(page(), "less than a minute") {
+		t.Error("a calm day is not as usual")
+	}
+	d, _ = play(d, now, step{1, status.Up, status.Down})
+	if !strings.Contains(page(), "down for less than a minute") {
+		t.Errorf("an outage that begins has no bar: %s", page())
+	}
+	if days := d.Component("delivery-" + d.Components[0].Region).Days; days[0].Outage != 0 {
+		t.Errorf("the document has %+v", days)
 	}
 }
