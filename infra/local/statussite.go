@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/spillwayhq/spillway/infra/local/cloudwatch"
 	appstatus "github.com/spillwayhq/spillway/shared/app/status"
 	"github.com/spillwayhq/spillway/shared/status"
 	"github.com/spillwayhq/spillway/shared/status/dirstore"
@@ -138,9 +139,10 @@ func (p *Pipeline) readStatus(ctx context.Context) *appstatus.Reading {
 	if !s.Canary.At.IsZero() {
 		r.Canaries = []appstatus.Point{{At: s.Canary.At, Value: 1}}
 	}
+	down := p.topology.Names.Alarm("delivery-down")
 	for i := range s.Alarms {
-		if s.Alarms[i].Composite {
-			r.Alarms[s.Alarms[i].Name] = string(s.Alarms[i].State)
+		if a := &s.Alarms[i]; a.Composite {
+			r.Alarms[a.Name] = string(s.stateNow(a, down))
 		}
 	}
 	if p.ingest != nil {
@@ -149,6 +151,19 @@ func (p *Pipeline) readStatus(ctx context.Context) *appstatus.Reading {
 	r.At = time.Now()
 	return r
 }
+
+// stateNow is the state of an alarm; down is the one that fires while nothing is delivered. It looks
+// some minutes back, so it fires on after an outage, or even begins to. On AWS nothing knows better;
+// here it is over as soon as events are delivered.
+func (s *Status) stateNow(a *Alarm, down string) cloudwatch.State {
+	if a.Name == down && a.Fires() && s.Degraded == "" && s.OldestAge < deliversWithin {
+		return cloudwatch.OK
+	}
+	return a.State
+}
+
+// deliversWithin is how long an event may wait while delivery is taken to work.
+const deliversWithin = time.Minute
 
 // StatusSite serves the status site of the pipeline, as CloudFront serves that of a deployment;
 // nil: there is none.

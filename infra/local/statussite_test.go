@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/spillwayhq/spillway/infra/local/cloudwatch"
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/integration/testutil"
 	appstatus "github.com/spillwayhq/spillway/shared/app/status"
@@ -95,6 +96,25 @@ func TestTheStatusSiteShowsAnOutageAsSoonAsItsAlarmFires(t *testing.T) {
 			t.Errorf("%s\n%s", s.problem(), &s.log)
 		}
 	})
+}
+
+func TestAnOutageIsOverForTheStatusSiteWhenEventsAreDelivered(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		status Status
+		alarm  string
+		want   cloudwatch.State
+	}{
+		{"it delivers", Status{OldestAge: time.Second}, "delivery-down", cloudwatch.OK},
+		{"it fails", Status{Degraded: "Segment can't be reached"}, "delivery-down", cloudwatch.Alarm},
+		{"it is late", Status{OldestAge: time.Minute}, "delivery-down", cloudwatch.Alarm},
+		{"the alarm is another one", Status{}, "ingest-down", cloudwatch.Alarm},
+	} {
+		a := Alarm{Name: c.alarm, Composite: true, State: cloudwatch.Alarm}
+		if got := c.status.stateNow(&a, "delivery-down"); got != c.want {
+			t.Errorf("%s: %s is %s, want %s", c.name, c.alarm, got, c.want)
+		}
+	}
 }
 
 func TestTheStatusSiteIsServedAsCloudFrontServesIt(t *testing.T) {
