@@ -55,7 +55,7 @@ func status(t *topology.Topology, now seen[Now], alarms seen[[]Alarm], rate drai
 		v.Class, v.Headline, v.Text = "bad", "The data directory needs attention", capital(shortTo(n.Store, maxError))
 	case len(v.Firing) > 0 && v.Firing[0].Name == t.Names.Alarm("delivery-down") && n.delivers():
 		v.Class, v.Headline, v.Text = "warn", "Everything is delivered again",
-			"Nothing waits. The alarm still fires: alarms are some minutes late."
+			"Nothing waits. The alarm still fires, because it looks at the last minutes. It ends by itself."
 	case drains && len(v.Firing) > 0 && v.Firing[0].Name == t.Names.Alarm("delivery-down"):
 		// The alarm looks some minutes back.
 		v.Class, v.Headline, v.Text = "warn", "Events are delivered again", waits
