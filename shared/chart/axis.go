@@ -131,14 +131,14 @@ func (c Clock) label(t time.Time) string {
 var secondSteps = []float64{1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400,
 	2 * 86400, 5 * 86400, 10 * 86400}
 
-// A Scale is a value axis from 0 on.
-type Scale struct {
+// A scale is a value axis from 0 on.
+type scale struct {
 	step, top float64
 	unit      string
 }
 
-// NewScale is the scale of values up to highest, with three to five steps.
-func NewScale(highest float64, unit string) Scale {
+// newScale is the scale of values up to highest, with three to five steps.
+func newScale(highest float64, unit string) scale {
 	const steps = 4
 	const most = 1e15 // beyond it a file is broken, and no label would fit
 	highest = min(highest, most)
@@ -163,14 +163,14 @@ func NewScale(highest float64, unit string) Scale {
 	if unit != Seconds {
 		step = max(step, 1) // things are counted
 	}
-	return Scale{step: step, top: step * math.Ceil(highest/step*0.999), unit: unit}
+	return scale{step: step, top: step * math.Ceil(highest/step*0.999), unit: unit}
 }
 
 // y is a value's place from the top, in thousandths of the height.
-func (s Scale) y(v float64) int { return 1000 - int(math.Round(1000*min(1, max(0, v/s.top)))) }
+func (s scale) y(v float64) int { return 1000 - int(math.Round(1000*min(1, max(0, v/s.top)))) }
 
 // ticks are the scale's labels, for a plot that is so high and begins at top.
-func (s Scale) ticks(top, height float64) []Tick {
+func (s scale) ticks(top, height float64) []Tick {
 	var all []Tick
 	for i := 0; float64(i)*s.step <= s.top*1.0001; i++ {
 		v := float64(i) * s.step

@@ -64,7 +64,7 @@ type Chart struct {
 	Numbers        *Table
 	Empty          bool // there is no value at all
 
-	scale Scale
+	scale scale
 }
 
 // Half is half of the plot's height.
@@ -131,7 +131,7 @@ func New(id, title string, series []Series, least float64, c Clock) Chart {
 	if len(series) > 0 {
 		unit = series[0].Unit
 	}
-	s := NewScale(highest, unit)
+	s := newScale(highest, unit)
 	const bottom = plotTop + plotHeight
 	ch := Chart{ID: id, Title: title, Height: plotHeight, Top: plotTop, Bottom: bottom, Labels: bottom + 18,
 		Full: bottom + 24, X: c.Ticks(), Y: s.ticks(plotTop, plotHeight), Width: 2 * max(c.N, 1), Empty: true, scale: s}
@@ -171,7 +171,7 @@ func (ch *Chart) Limit(v float64, label string) {
 
 // linePath draws the values. Its coordinates are two to a step and thousandths of the height. A
 // value that is missing leaves a gap.
-func linePath(values []float64, n int, s Scale) string {
+func linePath(values []float64, n int, s scale) string {
 	var b strings.Builder
 	open := false // a part of the line has begun
 	lastX, lastY := 0, 0

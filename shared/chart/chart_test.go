@@ -20,7 +20,7 @@ func at(values ...float64) []float64 {
 }
 
 func TestALineLeavesAGapWhereAValueIsMissing(t *testing.T) {
-	s := Scale{step: 5, top: 10}
+	s := scale{step: 5, top: 10}
 	for _, c := range []struct {
 		name   string
 		values []float64
@@ -64,7 +64,7 @@ func TestALongLineKeepsItsPeaks(t *testing.T) {
 		values[i] = 5
 	}
 	values[3333] = 0
-	path := linePath(at(values...), len(values), Scale{step: 5, top: 10})
+	path := linePath(at(values...), len(values), scale{step: 5, top: 10})
 	if !strings.Contains(path, "L15555 0L") { // 2 × 7777 + 1
 		t.Errorf("the peak is not where it was: %s", path)
 	}
@@ -93,7 +93,7 @@ func TestAScaleHasRoundSteps(t *testing.T) {
 		{189e6, Bytes, "0 50 MB 100 MB 150 MB 200 MB"},
 	} {
 		var got []string
-		for _, tk := range NewScale(c.highest, c.unit).ticks(0, 100) {
+		for _, tk := range newScale(c.highest, c.unit).ticks(0, 100) {
 			got = append(got, tk.Label)
 		}
 		if s := strings.Join(got, " "); s != c.want {

@@ -12,7 +12,6 @@ const (
 	InDeadQueue = "dead-letter queue"
 	AtSegment   = "Segment emulator"
 	InSamples   = "samples"
-	InLog       = "log"
 )
 
 // A Sighting is one trace of an event.

@@ -24,7 +24,7 @@ func (s *Source) DeadLetters() console.DeadLetters { return s.dead }
 
 // Find implements console.Source: among the dead letters that have been read. No log has events.
 func (s *Source) Find(_ context.Context, query string) (console.Story, error) {
-	return s.dead.Find(query, nil, nil, console.Place{Name: "Logs",
+	return s.dead.Find(query, console.Place{Name: "Logs",
 		Says: "no log on AWS has events: they are personal data, and many"}), nil
 }
 

@@ -25,8 +25,8 @@ const (
 	searchFor = time.Second
 )
 
-// FromSamples returns those samples that are of an event with a messageId, or of a user's events.
-func FromSamples(query string, samples []console.Sample) ([]console.Sighting, console.Place) {
+// fromSamples returns those samples that are of an event with a messageId, or of a user's events.
+func fromSamples(query string, samples []console.Sample) ([]console.Sighting, console.Place) {
 	var found []console.Sighting
 	for _, s := range samples {
 		if (s.MessageID == query || s.User == query) && len(found) < maxFound {
@@ -45,7 +45,7 @@ const latestPlace = "Latest outcomes"
 // Find returns what is known of the events with a messageId or of a user. samples are the latest
 // outcomes. The events queue is searched for a second at most.
 func (l *Local) Find(ctx context.Context, query string, samples []console.Sample) (console.Story, error) {
-	found, place := FromSamples(query, samples)
+	found, place := fromSamples(query, samples)
 	looked := []console.Place{place}
 	for _, look := range []func(context.Context, string) ([]console.Sighting, console.Place){
 		l.findWaiting, l.findDead, l.findDelivered,
@@ -255,21 +255,13 @@ func (l *Local) findDelivered(_ context.Context, query string) (found []console.
 	return found[max(0, len(found)-maxFound):], place
 }
 
-// Find returns what is known of the events with a messageId or of a user: from the dead letters as
-// they were last read, the samples, and further traces, such as those of a log.
-func (d *Deployed) Find(query string, samples []console.Sample, more []console.Sighting,
-	looked ...console.Place) console.Story {
-	var found []console.Sighting
-	var places []console.Place
-	if samples != nil {
-		some, place := FromSamples(query, samples)
-		found, places = some, append(places, place)
-	}
-	dead, inDead := d.findDead(query)
-	found = append(append(found, dead...), more...)
-	places = append(places, console.Place{Name: "Events queue",
-		Says: "a queue on AWS can't be searched without receiving its messages, which delivery needs"}, inDead)
-	return console.NewStory(query, found, append(places, looked...))
+// Find returns what the dead letters, as they were last read, have of the events with a messageId or
+// of a user. elsewhere are other places, and why nothing could be found there.
+func (d *Deployed) Find(query string, elsewhere ...console.Place) console.Story {
+	found, inDead := d.findDead(query)
+	places := []console.Place{{Name: "Events queue",
+		Says: "a queue on AWS can't be searched without receiving its messages, which delivery needs"}, inDead}
+	return console.NewStory(query, found, append(places, elsewhere...))
 }
 
 func (d *Deployed) findDead(query string) (found []console.Sighting, place console.Place) {

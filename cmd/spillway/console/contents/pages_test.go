@@ -469,8 +469,7 @@ func TestAQueueOnAWSIsReadByAButton(t *testing.T) {
 	d := NewDeployed(b.actions)
 	t.Cleanup(d.Close)
 	p.serve(&source{dead: d, find: func(_ context.Context, q string) (console.Story, error) {
-		return d.Find(q, nil, nil),
-			nil
+		return d.Find(q), nil
 	}})
 	p.sendDead(t, deadLetter("a", message.ReasonRejected, "E", "anna"))
 	p.says(p.get("/dead-letters", 200), "have not been read yet", "20,000 requests ($0.01)", "Read the dead letters")
