@@ -18,7 +18,6 @@ import (
 	"sync"
 	"time"
 
-	awslambda "github.com/aws/aws-lambda-go/lambda"
 	"gopkg.in/natefinch/lumberjack.v2"
 
 	"github.com/spillwayhq/spillway/infra/local/cloudwatch"
@@ -285,7 +284,7 @@ func (p *Pipeline) openDelivery(t *topology.Topology, parts *pipeline.Pipeline) 
 	if err != nil {
 		return err
 	}
-	environment := lambda.InProcess(func() (awslambda.Handler, error) { return newHandler() })
+	environment := lambda.InProcess(func() (lambda.Handler, error) { return newHandler() })
 	p.function, p.mapping, err = NewDelivery(t, Feed(p.events), environment, p.logger, p.monitor.invoked)
 	if err == nil {
 		p.monitor.concurrent = func() int64 { return p.mapping.Stats().Concurrent }

@@ -15,7 +15,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	awslambda "github.com/aws/aws-lambda-go/lambda"
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/spillwayhq/spillway/infra/local/lambda"
@@ -169,14 +168,14 @@ func (b *blind) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	return h.Invoke(ctx, payload)
 }
 
-func blindHandler(c deliver.Config) (awslambda.Handler, error) {
+func blindHandler(c deliver.Config) (lambda.Handler, error) {
 	c.Queue = noVisibilityChanges{}
 	return &blind{c}, nil
 }
 
 // simulate simulates an outage and waits until all events that arrived meanwhile have been
 // delivered. It returns what that used, and how long after the outage it took.
-func simulate(t *testing.T, kind failure, handler func(deliver.Config) (awslambda.Handler, error)) (u *usage,
+func simulate(t *testing.T, kind failure, handler func(deliver.Config) (lambda.Handler, error)) (u *usage,
 	drained time.Duration) {
 	production := topology.Default()
 	f, _ := production.Function(topology.DefaultNames().DeliverFunction)
@@ -193,7 +192,7 @@ func simulate(t *testing.T, kind failure, handler func(deliver.Config) (awslambd
 				return countingEnvironment{e, u}, err
 			}
 		},
-		handler: func(c deliver.Config) (awslambda.Handler, error) {
+		handler: func(c deliver.Config) (lambda.Handler, error) {
 			c.Segment = failing
 			return handler(c)
 		},
@@ -231,7 +230,7 @@ func TestWhatAnOutageCosts(t *testing.T) {
 	type scenario struct {
 		name    string
 		kind    failure
-		handler func(deliver.Config) (awslambda.Handler, error)
+		handler func(deliver.Config) (lambda.Handler, error)
 		run
 	}
 	scenarios := []scenario{

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	awslambda "github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
@@ -40,7 +39,7 @@ type parts struct {
 	transport    func(http.RoundTripper) http.RoundTripper // of the function's calls to SQS
 	toSegment    func(http.RoundTripper) http.RoundTripper // of its calls to Segment; may be nil
 	environments func(lambda.EnvironmentFactory) lambda.EnvironmentFactory
-	handler      func(deliver.Config) (awslambda.Handler, error)
+	handler      func(deliver.Config) (lambda.Handler, error)
 }
 
 var queueURL = virtual.QueueURL
@@ -67,7 +66,7 @@ func start(t *testing.T, p parts) *world {
 	if p.out != nil {
 		connected.Metrics, connected.Logger = p.out, slog.New(slog.NewJSONHandler(p.out, nil))
 	}
-	newHandler := func() (awslambda.Handler, error) {
+	newHandler := func() (lambda.Handler, error) {
 		c, _, err := appdeliver.Configure(options.Deliver(), connected)
 		if err != nil {
 			return nil, err
@@ -104,7 +103,7 @@ func (w *world) end(t *testing.T) {
 	}
 }
 
-func realHandler(c deliver.Config) (awslambda.Handler, error) { return deliver.New(c) }
+func realHandler(c deliver.Config) (lambda.Handler, error) { return deliver.New(c) }
 
 // readDeadLetters reads a dead-letter queue until it has seen all messages in it. When an answer of
 // SQS is lost, its messages can be received again after their visibility timeout.

@@ -11,8 +11,6 @@ import (
 	"sync"
 	"time"
 
-	awslambda "github.com/aws/aws-lambda-go/lambda"
-
 	"github.com/spillwayhq/spillway/infra/local/cloudwatch/feed"
 	"github.com/spillwayhq/spillway/infra/local/lambda"
 )
@@ -27,7 +25,7 @@ const gatewayLatency = 10 * time.Millisecond
 // writes. It is safe for concurrent use.
 type gateway struct {
 	*simulation
-	make func() (awslambda.Handler, error) // an environment of the function
+	make func() (lambda.Handler, error) // an environment of the function
 
 	mu       sync.Mutex
 	function *lambda.Function

@@ -10,8 +10,6 @@ import (
 	"sync"
 	"time"
 
-	awslambda "github.com/aws/aws-lambda-go/lambda"
-
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/local/cloudwatch"
 	"github.com/spillwayhq/spillway/infra/local/cloudwatch/feed"
@@ -200,7 +198,7 @@ func (s *simulation) wire(ctx context.Context) (*gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	environments := lambda.InProcess(func() (awslambda.Handler, error) { return newHandler() })
+	environments := lambda.InProcess(func() (lambda.Handler, error) { return newHandler() })
 	s.world.OnInvocation = func(i lambda.Invoked) {
 		feed.Invoked(s.putUnless(NoRegion), s.topology.Names.DeliverFunction, i)
 	}
@@ -210,7 +208,7 @@ func (s *simulation) wire(ctx context.Context) (*gateway, error) {
 	}
 	in := options.Ingest()
 	in.WriteKeysParameters, in.Server = []string{s.topology.Names.Parameter("write-keys")}, nil
-	g := &gateway{simulation: s, make: func() (awslambda.Handler, error) {
+	g := &gateway{simulation: s, make: func() (lambda.Handler, error) {
 		e, err := appingest.New(ctx, in, appingest.Parts{SQS: clients, SSM: documents{s.faults}, Metrics: s.record,
 			Logger: s.logger()})
 		if err != nil {

@@ -12,7 +12,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambda/messages"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 	"go.uber.org/goleak"
@@ -27,7 +26,7 @@ func (h handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) { r
 
 // same makes environments that all run h.
 func same(h handler) EnvironmentFactory {
-	return InProcess(func() (lambda.Handler, error) { return h, nil })
+	return InProcess(func() (Handler, error) { return h, nil })
 }
 
 // inBubble runs a test in virtual time with a function that is closed at its end.
@@ -77,7 +76,7 @@ func TestTheTimeoutDefaultsTo3SecondsAndIsAtMost15Minutes(t *testing.T) {
 // counting makes environments whose handlers answer with their number, after the time that is their
 // payload.
 func counting(made *atomic.Int64) EnvironmentFactory {
-	return InProcess(func() (lambda.Handler, error) {
+	return InProcess(func() (Handler, error) {
 		number := made.Add(1)
 		return handler(func(_ context.Context, payload []byte) ([]byte, error) {
 			d, err := time.ParseDuration(string(payload))
@@ -240,7 +239,7 @@ func TestAHandlerErrorIsReturnedAsJSONAndItsEnvironmentIsReused(t *testing.T) {
 	} {
 		made.Store(0)
 		inBubble(t, func() FunctionConfig {
-			return FunctionConfig{NewEnvironment: InProcess(func() (lambda.Handler, error) {
+			return FunctionConfig{NewEnvironment: InProcess(func() (Handler, error) {
 				made.Add(1)
 				return handler(func(context.Context, []byte) ([]byte, error) { return nil, c.err }), nil
 			})}
@@ -262,7 +261,7 @@ func TestAHandlerErrorIsReturnedAsJSONAndItsEnvironmentIsReused(t *testing.T) {
 func TestAPanicFailsTheInvocationAndDiscardsTheEnvironment(t *testing.T) {
 	var made atomic.Int64
 	inBubble(t, func() FunctionConfig {
-		return FunctionConfig{NewEnvironment: InProcess(func() (lambda.Handler, error) {
+		return FunctionConfig{NewEnvironment: InProcess(func() (Handler, error) {
 			made.Add(1)
 			return handler(func(_ context.Context, payload []byte) ([]byte, error) { panic(string(payload)) }), nil
 		})}
@@ -289,15 +288,15 @@ func TestAPanicFailsTheInvocationAndDiscardsTheEnvironment(t *testing.T) {
 }
 
 func TestAFailedInitFailsTheInvocationAndTheNextOneRetries(t *testing.T) {
-	for name, fail := range map[string]func() (lambda.Handler, error){
-		"error":      func() (lambda.Handler, error) { return nil, errors.New("no key") },
-		"panic":      func() (lambda.Handler, error) { panic("no key") },
-		"no handler": func() (lambda.Handler, error) { return nil, nil },
+	for name, fail := range map[string]func() (Handler, error){
+		"error":      func() (Handler, error) { return nil, errors.New("no key") },
+		"panic":      func() (Handler, error) { panic("no key") },
+		"no handler": func() (Handler, error) { return nil, nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			tries := 0
 			inBubble(t, func() FunctionConfig {
-				return FunctionConfig{ReservedConcurrency: 1, NewEnvironment: InProcess(func() (lambda.Handler, error) {
+				return FunctionConfig{ReservedConcurrency: 1, NewEnvironment: InProcess(func() (Handler, error) {
 					if tries++; tries < 3 {
 						return fail()
 					}

@@ -8,10 +8,15 @@ import (
 	"reflect"
 	"runtime/debug"
 
-	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambda/messages"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 )
+
+// A Handler is a function's code, as aws-lambda-go's lambda.Handler. That package is left to the
+// functions: it brings net/rpc and its decoder, which this process does not need.
+type Handler interface {
+	Invoke(ctx context.Context, payload []byte) ([]byte, error)
+}
 
 // InProcess makes environments that run a handler in this process. Each environment calls factory
 // once, as Lambda runs a function's init, so that environments share no handler. The calls may be
@@ -20,7 +25,7 @@ import (
 // A handler that passes its deadline is abandoned: its goroutine runs until it returns, and its
 // late answer is ignored. A handler must not read its payload after it has returned, because the
 // memory is reused.
-func InProcess(factory func() (lambda.Handler, error)) EnvironmentFactory {
+func InProcess(factory func() (Handler, error)) EnvironmentFactory {
 	return func(context.Context, FunctionInfo) (Environment, error) {
 		handler, err := factory()
 		if err != nil {
@@ -34,7 +39,7 @@ func InProcess(factory func() (lambda.Handler, error)) EnvironmentFactory {
 }
 
 type inProcess struct {
-	handler lambda.Handler
+	handler Handler
 }
 
 type answer struct {
@@ -65,7 +70,7 @@ func (e *inProcess) Close() {}
 // call invokes the handler. It turns a returned error and a panic into what aws-lambda-go makes of
 // them. A handler that ends its goroutine (runtime.Goexit, as testing.T.FailNow does) ends call with
 // it: its invocation times out.
-func call(ctx context.Context, handler lambda.Handler, payload []byte) (a answer) {
+func call(ctx context.Context, handler Handler, payload []byte) (a answer) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			failed := newFunctionError(typeName(cause), fmt.Sprint(cause), true)
