@@ -23,7 +23,7 @@ const (
 	verbExport  = "export"
 )
 
-// A deadAction is a redrive, a deletion or an export of dead letters, under way or ended.
+// A deadAction is a redrive, a drop or an export of dead letters, under way or ended.
 type deadAction struct {
 	Verb           string
 	Selection      dlq.Selection
@@ -98,7 +98,7 @@ func anAction(verb string) string {
 	case verbRedrive:
 		return "a redrive"
 	case verbDrop:
-		return "a deletion"
+		return "a drop"
 	}
 	return "an export"
 }

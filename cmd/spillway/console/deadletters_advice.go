@@ -8,7 +8,7 @@ type advice struct{ Means, Next string }
 const wouldFailAgain = " A redrive sends it only if it is told to, because it would become a dead letter again."
 
 var advices = map[string]advice{
-	message.ReasonRejected: {"Segment refused the event when it was sent alone.",
+	message.ReasonRejected: {"Segment rejected the event when it was sent alone.",
 		"Read Segment's answer. Correct the sender; export the events, correct their lines and send them with " +
 			"spillway send. " +
 			"If the cause was at Segment and is gone, redrive them."},

@@ -12,7 +12,7 @@ import (
 )
 
 // errReading keeps two readers of a queue on AWS from hiding its messages from each other.
-var errReading = errors.New("the dead letters are being read, which hides them from a redrive and a deletion: " +
+var errReading = errors.New("the dead letters are being read, which hides them from a redrive and a drop: " +
 	"wait for the end, or stop the reading")
 
 // actedOn reads what a form selects. The error says why nothing can be done with it now.
@@ -65,7 +65,7 @@ func (c deadPages) startDrop(r *http.Request) (said, next string, err error) {
 	if err := c.dead.drop(c.source.DeadLetters(), q.Selection, until, max(0, of)); err != nil {
 		return "", next, fmt.Errorf("nothing was deleted: %w", err)
 	}
-	return "The deletion has begun. It goes on when you leave this page.", next, nil
+	return "The drop has begun. It goes on when you leave this page.", next, nil
 }
 
 // digits is a number without the commas and spaces that people write between its digits.

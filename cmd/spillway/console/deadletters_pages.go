@@ -177,9 +177,9 @@ func (c deadPages) serveDeadConfirm(w http.ResponseWriter, r *http.Request) {
 	for _, reason := range slices.Sorted(maps.Keys(skipped)) {
 		v.Skipped = append(v.Skipped, *skipped[reason])
 	}
-	page, title := "deadletters-redrive", "Send dead letters again"
+	page, title := "deadletters-redrive", "Redrive dead letters"
 	if r.URL.Path == deadDrop {
-		page, title = "deadletters-drop", "Delete dead letters"
+		page, title = "deadletters-drop", "Drop dead letters"
 	}
 	c.render(w, r, http.StatusOK, page, title, &v)
 }

@@ -186,7 +186,7 @@ func TestTheWholePathOfDeadLettersWithoutScript(t *testing.T) {
 	}
 
 	redrive := p.get("/dead-letters/redrive", 200)
-	p.says(redrive, "3 will be sent to the events queue", "1 with the reason invalid Send those")
+	p.says(redrive, "3 will be sent to the events queue", "1 with the reason invalid Redrive those")
 	p.post("/dead-letters/redrive", url.Values{"rate": {"10000"}})
 	p.says(p.ended(), "Redrive done", "3 dead letters with 3 events sent again",
 		"1 dead letter with the reason invalid skipped", "1 dead letter, 1 event")
@@ -196,13 +196,13 @@ func TestTheWholePathOfDeadLettersWithoutScript(t *testing.T) {
 	p.says(p.get("/dead-letters/redrive?reason=invalid", 200), "1 will be sent to the events queue")
 
 	drop := p.get("/dead-letters/drop", 200)
-	p.says(drop, "Delete all 1?", "Type the number 1")
+	p.says(drop, "Drop 1 dead letter?", "Type the number 1")
 	form := url.Values{"until": {time.Now().Format(time.RFC3339Nano)}, "count": {"1"}}
 	form.Set("typed", "2")
 	p.says(p.post("/dead-letters/drop", form), "Type the number 1 to confirm. Nothing was deleted")
 	form.Set("typed", "1")
 	p.post("/dead-letters/drop", form)
-	p.says(p.ended(), "Deletion done", "1 dead letter with 1 event deleted; all are in "+p.actions.Dir,
+	p.says(p.ended(), "Drop done", "1 dead letter with 1 event deleted; all are in "+p.actions.Dir,
 		"There are no dead letters")
 	files, err := filepath.Glob(filepath.Join(p.actions.Dir, "spillway-dropped-*.ndjson"))
 	if err != nil || len(files) != 1 {
@@ -290,7 +290,7 @@ func TestARedriveSendsNothingWhileSegmentFailsUnlessItIsForced(t *testing.T) {
 	p.sendDead(t, deadLetter("a", message.ReasonRejected, "E", "u"))
 	p.get("/dead-letters", 200)
 	p.post("/dead-letters/redrive", url.Values{"reason": {"rejected"}})
-	p.says(p.ended(), "Calls to Segment are failing: the circuit breaker is open", "Send them all the same")
+	p.says(p.ended(), "Calls to Segment are failing: the circuit breaker is open", "Redrive all the same")
 	if st := b.dead.Stats(); st.Visible != 1 {
 		t.Fatalf("%+v", st)
 	}
@@ -491,7 +491,7 @@ func TestAQueueOnAWSIsReadByAButton(t *testing.T) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	p.says(p.get("/dead-letters", 200), "Dead letters were sent again or deleted since: read them again")
+	p.says(p.get("/dead-letters", 200), "Dead letters were redriven or dropped since: read them again")
 }
 
 func TestAnExportThatEndsEarlyIsCutOff(t *testing.T) {
