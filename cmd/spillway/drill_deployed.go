@@ -7,12 +7,12 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
-	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"github.com/spillwayhq/spillway/cmd/spillway/deployed"
 	"github.com/spillwayhq/spillway/cmd/spillway/livedrill"
 	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
 	"github.com/spillwayhq/spillway/shared/signed"
+	"github.com/spillwayhq/spillway/shared/ssm"
 )
 
 // drillDeployed tries the alarms of a pipeline on AWS. With asJSON out gets the result, and errOut
@@ -32,7 +32,7 @@ func drillDeployed(ctx context.Context, pipeline *deployed.Name, asJSON bool, ou
 	}
 	began := time.Now()
 	d := &livedrill.Drill{
-		Names: names, CloudWatch: cloudwatch.NewFromConfig(config), SSM: ssm.NewFromConfig(config),
+		Names: names, CloudWatch: cloudwatch.NewFromConfig(config), SSM: ssm.New(config),
 		Variables: func(ctx context.Context) (map[string]string, error) {
 			f, err := signed.Configuration(ctx, config, names.DeliverFunction)
 			return f.Environment.Variables, err

@@ -18,8 +18,6 @@ import (
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	cftypes "github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
-	"github.com/aws/aws-sdk-go-v2/service/ssm"
-	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
@@ -30,6 +28,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/heavy"
 	"github.com/spillwayhq/spillway/shared/ingest"
 	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/ssm"
 )
 
 var wholeRunbook = flag.Bool("runbook", false,
@@ -385,10 +384,10 @@ func deployToMoto(t *testing.T) {
 	for _, m := range regexp.MustCompile(`"S3Key": "([^"]+)"`).FindAllStringSubmatch(body, -1) {
 		runAWS(t, "s3api", "put-object", "--bucket", bucket, "--key", m[1])
 	}
-	parameters := ssm.NewFromConfig(config)
+	parameters := ssm.New(config)
 	for name, value := range map[string]string{"/cdk-bootstrap/hnb659fds/version": "30", "/spillway/write-key": "k",
 		"/spillway/write-keys": `{"writeKeys":[{"name":"shop","writeKey":"theshopkey"}]}`} {
-		must(parameters.PutParameter(ctx, &ssm.PutParameterInput{Name: &name, Value: &value, Type: ssmtypes.ParameterTypeString}))
+		must(nil, parameters.PutParameter(ctx, name, value, ssm.String))
 	}
 	stacks := cloudformation.NewFromConfig(config)
 	must(stacks.CreateStack(ctx, &cloudformation.CreateStackInput{

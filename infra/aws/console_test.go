@@ -20,14 +20,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	logtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/ssm"
-	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
 	"github.com/aws/smithy-go/transport/http/protocol/awsjson"
 
 	"github.com/spillwayhq/spillway/cmd/spillway/console"
 	"github.com/spillwayhq/spillway/cmd/spillway/console/awssource"
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/integration/testutil/policytest"
+	"github.com/spillwayhq/spillway/shared/ssm"
 )
 
 // inJSON makes a client of CloudWatch speak JSON: moto does not know CBOR.
@@ -150,10 +149,8 @@ func (c *cloud) fill(t *testing.T, n topology.Names) {
 			StateValue: cwtypes.StateValueAlarm, StateReason: aws.String("it is away")}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ssm.NewFromConfig(config).PutParameter(t.Context(),
-		&ssm.PutParameterInput{Type: ssmtypes.ParameterTypeSecureString,
-			Name:  aws.String(n.Parameter("write-keys")),
-			Value: aws.String(`{"writeKeys":[{"name":"web","writeKey":"verysecret1"}]}`)}); err != nil {
+	if err := ssm.New(config).PutParameter(t.Context(), n.Parameter("write-keys"),
+		`{"writeKeys":[{"name":"web","writeKey":"verysecret1"}]}`, ssm.SecureString); err != nil {
 		t.Fatal(err)
 	}
 	c.write(t, n.FunctionLog(n.DeliverFunction),

@@ -19,11 +19,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	cftypes "github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/ssm"
-	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/integration/testutil/mototest"
+	"github.com/spillwayhq/spillway/shared/ssm"
 )
 
 // A cloud is a moto server, which has CloudFormation and the services that the stack uses.
@@ -57,9 +56,9 @@ func (c *cloud) queues(region string) *sqs.Client {
 // bootstrap makes of a region what `cdk bootstrap` does: the bucket for code, and the version.
 func (c *cloud) bootstrap(t *testing.T, region string) {
 	t.Helper()
-	parameters := ssm.NewFromConfig(c.config, func(o *ssm.Options) { o.Region = region })
-	if _, err := parameters.PutParameter(t.Context(), &ssm.PutParameterInput{Type: ssmtypes.ParameterTypeString,
-		Name: aws.String("/cdk-bootstrap/hnb659fds/version"), Value: aws.String("30")}); err != nil {
+	there := c.config.Copy()
+	there.Region = region
+	if err := ssm.New(there).PutParameter(t.Context(), "/cdk-bootstrap/hnb659fds/version", "30", ssm.String); err != nil {
 		t.Fatal(err)
 	}
 	c.put(t, bucket(region), nil)

@@ -76,6 +76,7 @@ var pairs = map[string][]string{
 	"shared/outbox":                  {"shared/sqsclient"},
 	"shared/cloudwatch":              {"shared/emf", "shared/insights"},
 	"shared/eventbridge":             {"shared/signed"},
+	"shared/ssm":                     {"shared/signed"},
 	"shared/publisher/publishertest": {"shared/publisher"},
 	"shared/app/pipeline":            {"shared/app/deliver", "shared/app/ingest", "shared/app/canary"},
 }

@@ -1,11 +1,12 @@
-// Package signed makes the few calls of Lambda, SNS, EventBridge and S3 that the command line and
-// the functions need, signed as the AWS SDK signs.
+// Package signed makes the few calls of Lambda, SNS, EventBridge, SSM and S3 that the command line
+// and the functions need, signed as the AWS SDK signs.
 //
-// The SDK's own clients of them would be better known. For eight calls they would take some 20 s of
-// CPU time (of about 85) of the first `go run ./cmd/spillway`; that of S3 alone takes 12 s, and 1.1
-// MB of a function. What is hard comes from the SDK: credentials, signatures, TLS settings and the
-// hosts of each partition. In a program that renders templates the linker can't leave out what it
-// does not use of a client: those of CloudWatch, SQS and SSM take 5.4 MB of the status function.
+// The SDK's own clients of them would be better known. Each takes some 10 s of CPU time (of about
+// 110 with that of SSM alone) of the first `go run ./cmd/spillway`, and about 1.1 MB of a function.
+// In a program that renders templates, as the command line and the status function do, the linker
+// can't leave out what it does not use of a client: that of SSM took 6 MB of the command line's 45,
+// those of CloudWatch, SQS and SSM would take 5.4 MB of the status function. What is hard comes
+// from the SDK: credentials, signatures, TLS settings and the hosts of each partition.
 package signed
 
 import (
@@ -22,26 +23,26 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/smithy-go"
 )
 
 // maxAnswer bounds an answer: AWS's largest here, a page of subscriptions, has some 50 KB.
 const maxAnswer = 4 << 20
 
-// A Client calls one service. It is safe for concurrent use. It does not retry.
+// A Client calls one service. It is safe for concurrent use. It does not retry; its errors tell the
+// retryers of the SDK (aws/retry) what they ask for.
 type Client struct {
 	config   aws.Config
-	service  string // as signatures and host names have it, like lambda
-	variable string // as AWS_ENDPOINT_URL_… has it
-	bucket   string // of S3, which is part of the host
-	json     string // the version of the JSON protocol, for Call; empty: 1.1
+	service  string       // as signatures and host names have it, like lambda
+	variable string       // as AWS_ENDPOINT_URL_… has it
+	bucket   string       // of S3, which is part of the host
+	json     string       // the version of the JSON protocol, for Call; empty: 1.1
+	skew     atomic.Int64 // a time.Duration: what this machine's clock lacks, if AWS has refused it
 }
 
 // Lambda is a client of Lambda.
@@ -118,7 +119,7 @@ func (c *Client) JSON(ctx context.Context, path string, query url.Values, answer
 }
 
 // Call calls an action of an API that speaks JSON, such as AWSEvents.PutEvents, with what in is as
-// JSON, and reads answer. An error of AWS is a smithy.APIError.
+// JSON, and reads answer, if it is not nil. An error of AWS is a smithy.APIError.
 func (c *Client) Call(ctx context.Context, action string, in, answer any) error {
 	body, err := json.Marshal(in)
 	if err != nil {
@@ -141,7 +142,10 @@ func (c *Client) readJSON(answer any) func(Answer, error) error {
 			}
 			_ = json.Unmarshal(a.Body, &said) // what is no JSON is no error of the service's own: the status must do
 			code, _, _ := strings.Cut(cmp.Or(a.Header.Get("X-Amzn-ErrorType"), said.Type), ":")
-			return failure(a.Status, code[strings.LastIndex(code, "#")+1:], said.Message)
+			return c.failure(a, code[strings.LastIndex(code, "#")+1:], said.Message)
+		}
+		if answer == nil {
+			return nil
 		}
 		if err := json.Unmarshal(a.Body, answer); err != nil {
 			return fmt.Errorf("read the answer of %s: %w", c.service, err)
@@ -164,17 +168,12 @@ func (c *Client) XML(ctx context.Context, action, version string, parameters url
 			Error struct{ Code, Message string }
 		}
 		_ = xml.Unmarshal(a.Body, &said) // as above
-		return failure(a.Status, said.Error.Code, said.Error.Message)
+		return c.failure(a, said.Error.Code, said.Error.Message)
 	}
 	if err := xml.Unmarshal(a.Body, answer); err != nil {
 		return fmt.Errorf("read the answer of %s: %w", c.service, err)
 	}
 	return nil
-}
-
-func failure(status int, code, message string) error {
-	return &smithy.GenericAPIError{Code: cmp.Or(code, fmt.Sprint("HTTP ", status)),
-		Message: cmp.Or(message, http.StatusText(status))}
 }
 
 // A Request is one request as it goes over the wire. Path begins with a slash; S3's is the object's
@@ -206,13 +205,13 @@ func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
 	}
 	answer, err := client.Do(request)
 	if err != nil {
-		return Answer{}, err
+		return Answer{}, lost{err}
 	}
 	defer answer.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
 	switch {
 	case err != nil:
-		return Answer{}, err
+		return Answer{}, lost{err}
 	case len(body) > maxAnswer:
 		return Answer{}, errors.New("the answer is larger than any of AWS")
 	}
@@ -241,33 +240,11 @@ func (c *Client) sign(ctx context.Context, r Request) (*http.Request, error) {
 	if c.bucket != "" {
 		request.Header.Set("X-Amz-Content-Sha256", hash)
 	}
-	err = v4.NewSigner().SignHTTP(ctx, credentials, request, hash, c.service, c.config.Region, time.Now(),
+	err = v4.NewSigner().SignHTTP(ctx, credentials, request, hash, c.service, c.config.Region,
+		time.Now().Add(time.Duration(c.skew.Load())),
 		func(o *v4.SignerOptions) { o.DisableURIPathEscaping = c.bucket != "" })
 	if err != nil {
 		return nil, fmt.Errorf("sign the request: %w", err)
 	}
 	return request, nil
-}
-
-// endpoint is where the service is: as the SDK's variables say, otherwise beside SQS, whose client
-// knows the partitions.
-func (c *Client) endpoint(ctx context.Context) (string, error) {
-	set := cmp.Or(os.Getenv("AWS_ENDPOINT_URL_"+c.variable), aws.ToString(c.config.BaseEndpoint))
-	if set != "" {
-		set = strings.TrimRight(set, "/")
-		if c.bucket != "" {
-			set += "/" + c.bucket
-		}
-		return set, nil
-	}
-	found, err := sqs.NewDefaultEndpointResolverV2().ResolveEndpoint(ctx,
-		sqs.EndpointParameters{Region: aws.String(c.config.Region)})
-	if err != nil {
-		return "", fmt.Errorf("find %s in %s: %w", c.service, c.config.Region, err)
-	}
-	host := c.service + "."
-	if c.bucket != "" {
-		host = c.bucket + "." + host
-	}
-	return strings.Replace(found.URI.String(), "://sqs.", "://"+host, 1), nil
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/smithy-go"
 )
@@ -145,5 +146,28 @@ func TestTheHostFollowsThePartition(t *testing.T) {
 	t.Setenv("AWS_ENDPOINT_URL_SNS", "http://localhost:1/")
 	if got, _ := SNS(aws.Config{Region: "eu-west-1"}).endpoint(t.Context()); got != "http://localhost:1" {
 		t.Errorf("with a variable: %s", got)
+	}
+}
+
+func TestTheHostIsTheVariantThatTheSDKsVariablesAskFor(t *testing.T) {
+	for _, c := range []struct {
+		fips, dualStack, service, bucket string
+	}{
+		{"true", "", "https://ssm-fips.us-east-1.amazonaws.com", "https://b.s3-fips.us-east-1.amazonaws.com"},
+		{"", "true", "https://ssm.us-east-1.api.aws", "https://b.s3.us-east-1.amazonaws.com"},
+		{"true", "true", "https://ssm-fips.us-east-1.api.aws", "https://b.s3-fips.us-east-1.amazonaws.com"},
+		{"false", "false", "https://ssm.us-east-1.amazonaws.com", "https://b.s3.us-east-1.amazonaws.com"},
+	} {
+		t.Setenv("AWS_USE_FIPS_ENDPOINT", c.fips)
+		t.Setenv("AWS_USE_DUALSTACK_ENDPOINT", c.dualStack)
+		config, err := awsconfig.LoadDefaultConfig(t.Context(), awsconfig.WithRegion("us-east-1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		service, err := SSM(config).endpoint(t.Context())
+		bucket, failed := S3(config, "b").endpoint(t.Context())
+		if service != c.service || bucket != c.bucket || err != nil || failed != nil {
+			t.Errorf("%+v: %s, %v, and %s, %v", c, service, err, bucket, failed)
+		}
 	}
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	cwtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
 	"github.com/aws/smithy-go"
 
 	"github.com/spillwayhq/spillway/cmd/spillway/deployed"
@@ -195,7 +194,7 @@ func TestEachFaultOfADeploymentIsFound(t *testing.T) {
 			f.queues[n.DeadLetterQueue].value["ApproximateNumberOfMessagesNotVisible"] = "2"
 		},
 			"warning dead letters: the dead-letter queue holds 2 messages"},
-		"no key": {parameter("/key", "", &ssmtypes.ParameterNotFound{}),
+		"no key": {parameter("/key", "", &smithy.GenericAPIError{Code: "ParameterNotFound"}),
 			"failed default write key: the parameter /key does not exist"},
 		"a wrong key": {parameter("/key", "two words", nil),
 			"failed default write key: the parameter /key: is not a write key"},

@@ -4,13 +4,12 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
-
 	"github.com/spillwayhq/spillway/cmd/spillway/deployed"
 	"github.com/spillwayhq/spillway/cmd/spillway/keyfile"
 	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/ingest/writekeys"
 	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/ssm"
 )
 
 // judgeKeys checks the parameters that the functions read, as the functions read them. That the
@@ -66,9 +65,8 @@ func judgeSet(names []string, parameters map[string]read[string]) []Finding {
 }
 
 func judgeParameter(check, name string, r read[string], do string, valid func(string) error) Finding {
-	var missing *types.ParameterNotFound
 	switch {
-	case errors.As(r.err, &missing):
+	case ssm.NotFound(r.err):
 		return finding(Failed, check, do, "the parameter %s does not exist", name)
 	case r.err != nil:
 		return r.unknown(check)

@@ -13,12 +13,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	cwtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"github.com/spillwayhq/spillway/cmd/spillway/deployed"
 	"github.com/spillwayhq/spillway/cmd/spillway/health"
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/signed"
+	"github.com/spillwayhq/spillway/shared/ssm"
 )
 
 // A function is what Lambda says of one.
@@ -180,12 +180,8 @@ func (r *reader) second(ctx context.Context, f *first, t *topology.Topology, top
 		defer func() { s.segment = r.segment(ctx, environment, s.parameters) }()
 		s.parameters = each(parameters(environment), func(name string) read[string] {
 			return call(ctx, "ssm:GetParameter", func(ctx context.Context) (string, error) {
-				out, err := ssm.NewFromConfig(r.config).GetParameter(ctx, &ssm.GetParameterInput{Name: aws.String(name),
-					WithDecryption: aws.Bool(true)})
-				if err != nil || out.Parameter == nil {
-					return "", err
-				}
-				return aws.ToString(out.Parameter.Value), nil
+				value, err := ssm.New(r.config).GetParameter(ctx, name, true)
+				return value.Text, err
 			})
 		})
 	})

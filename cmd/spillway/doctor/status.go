@@ -14,11 +14,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
-	"github.com/aws/aws-sdk-go-v2/service/ssm"
-	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/signed"
+	"github.com/spillwayhq/spillway/shared/ssm"
 	"github.com/spillwayhq/spillway/shared/status"
 	"github.com/spillwayhq/spillway/shared/status/s3store"
 )
@@ -49,15 +48,14 @@ type statusRegion struct {
 func (r *reader) site(ctx context.Context, queueARN string) site {
 	var s site
 	s.names = call(ctx, "ssm:GetParameter", func(ctx context.Context) ([]string, error) {
-		out, err := ssm.NewFromConfig(r.config).GetParameter(ctx, &ssm.GetParameterInput{
-			Name: aws.String(r.names.Parameter(topology.StatusRegionsParameter))})
-		if none := (*ssmtypes.ParameterNotFound)(nil); errors.As(err, &none) {
+		value, err := ssm.New(r.config).GetParameter(ctx, r.names.Parameter(topology.StatusRegionsParameter), false)
+		switch {
+		case ssm.NotFound(err):
 			return nil, nil
-		}
-		if err != nil || out.Parameter == nil {
+		case err != nil:
 			return nil, err
 		}
-		return strings.Split(aws.ToString(out.Parameter.Value), ","), nil
+		return strings.Split(value.Text, ","), nil
 	})
 	queue, err := arn.Parse(queueARN)
 	if err != nil && s.names.err == nil && len(s.names.value) > 0 {

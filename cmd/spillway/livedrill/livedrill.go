@@ -16,11 +16,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
-	"github.com/aws/aws-sdk-go-v2/service/ssm"
-	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/canary"
+	"github.com/spillwayhq/spillway/shared/ssm"
 )
 
 const (
@@ -41,9 +40,8 @@ type CloudWatch interface {
 
 // SSM is what the package needs of an *ssm.Client.
 type SSM interface {
-	PutParameter(context.Context, *ssm.PutParameterInput, ...func(*ssm.Options)) (*ssm.PutParameterOutput, error)
-	DeleteParameter(context.Context, *ssm.DeleteParameterInput, ...func(*ssm.Options)) (*ssm.DeleteParameterOutput,
-		error)
+	PutParameter(ctx context.Context, name, text string, t ssm.Type) error
+	DeleteParameter(ctx context.Context, name string) error
 }
 
 // A Drill tries the alarms of one pipeline.
@@ -93,8 +91,7 @@ func (d *Drill) Run(ctx context.Context) (r Result, err error) {
 	r.Began = time.Now()
 	r.Until = r.Began.Add(canary.MaxDrill)
 	parameter := d.Names.Parameter(topology.DrillParameter)
-	if _, err := d.SSM.PutParameter(ctx, &ssm.PutParameterInput{Name: aws.String(parameter), Overwrite: aws.Bool(true),
-		Type: ssmtypes.ParameterTypeString, Value: aws.String(canary.DrillText(r.Until))}); err != nil {
+	if err := d.SSM.PutParameter(ctx, parameter, canary.DrillText(r.Until), ssm.String); err != nil {
 		return r, fmt.Errorf("begin the drill: put the parameter %s: %w", parameter, err)
 	}
 	d.Say("until %s at the latest the deliver function drops the canary's events, and no others (parameter %s)",
@@ -184,8 +181,7 @@ func (d *Drill) missed(r *Result) error {
 func (d *Drill) restore(ctx context.Context, r *Result, parameter string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), restoreWithin)
 	defer cancel()
-	_, err := d.SSM.DeleteParameter(ctx, &ssm.DeleteParameterInput{Name: aws.String(parameter)})
-	if _, gone := errors.AsType[*ssmtypes.ParameterNotFound](err); err != nil && !gone {
+	if err := d.SSM.DeleteParameter(ctx, parameter); err != nil && !ssm.NotFound(err) {
 		return fmt.Errorf("the parameter %s could not be deleted; canaries are delivered again at %s all the same: %w",
 			parameter, r.Until.UTC().Format("15:04 UTC"), err)
 	}

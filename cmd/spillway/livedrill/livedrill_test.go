@@ -12,11 +12,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
-	"github.com/aws/aws-sdk-go-v2/service/ssm"
-	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
+	"github.com/aws/smithy-go"
 
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/canary"
+	"github.com/spillwayhq/spillway/shared/ssm"
 )
 
 const topic = "arn:aws:sns:eu-west-1:123456789012:spillway-alarms"
@@ -34,22 +34,20 @@ type account struct {
 	broken                 error   // of DescribeAlarms, once the drill has begun
 }
 
-func (a *account) PutParameter(_ context.Context, in *ssm.PutParameterInput, _ ...func(*ssm.Options)) (
-	*ssm.PutParameterOutput, error) {
-	if aws.ToString(in.Name) != "/spillway/drill-until" || !aws.ToBool(in.Overwrite) {
-		return nil, errors.New("another parameter")
+func (a *account) PutParameter(_ context.Context, name, text string, t ssm.Type) error {
+	if name != "/spillway/drill-until" || t != ssm.String {
+		return errors.New("another parameter")
 	}
-	a.began, a.value = time.Now(), aws.ToString(in.Value)
-	return &ssm.PutParameterOutput{}, nil
+	a.began, a.value = time.Now(), text
+	return nil
 }
 
-func (a *account) DeleteParameter(ctx context.Context, _ *ssm.DeleteParameterInput, _ ...func(*ssm.Options)) (
-	*ssm.DeleteParameterOutput, error) {
+func (a *account) DeleteParameter(ctx context.Context, _ string) error {
 	if a.value == "" || ctx.Err() != nil {
-		return nil, errors.Join(ctx.Err(), &ssmtypes.ParameterNotFound{})
+		return errors.Join(ctx.Err(), &smithy.GenericAPIError{Code: "ParameterNotFound"})
 	}
 	a.value = ""
-	return &ssm.DeleteParameterOutput{}, nil
+	return nil
 }
 
 // since reports whether something has come that comes so long after the drill began, and when.

@@ -13,12 +13,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/ssm"
-	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
-
 	"github.com/spillwayhq/spillway/infra/local/lambda"
 	"github.com/spillwayhq/spillway/infra/local/virtual"
+	"github.com/spillwayhq/spillway/shared/ssm"
 )
 
 // The calls to SQS of one region take about this long; one in a hundred takes four times as long.
@@ -211,19 +208,18 @@ func (e *environment) Invoke(ctx context.Context, i lambda.Invocation) ([]byte, 
 // documents are what SSM has: the document with the write keys.
 type documents struct{ *faults }
 
-func (d documents) GetParameter(_ context.Context, in *ssm.GetParameterInput,
-	_ ...func(*ssm.Options)) (*ssm.GetParameterOutput, error) {
+// GetParameter implements ssm.API.
+func (d documents) GetParameter(context.Context, string, bool) (ssm.Value, error) {
 	document := goodDocument
 	switch {
 	case d.active(NoRegion):
-		return nil, errors.New("SSM is down")
+		return ssm.Value{}, errors.New("SSM is down")
 	case d.active(WrongDocument):
 		document = wrongDocument
 	case d.active(BadDocument):
 		document = `{"writeKeys":[`
 	}
-	return &ssm.GetParameterOutput{Parameter: &types.Parameter{Name: in.Name, Value: aws.String(document), Version: 1}},
-		nil
+	return ssm.Value{Text: document, Version: 1}, nil
 }
 
 // The write keys of the drill.

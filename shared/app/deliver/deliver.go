@@ -16,7 +16,6 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	awsssm "github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"github.com/spillwayhq/spillway/shared/canary"
 	"github.com/spillwayhq/spillway/shared/deliver"
@@ -72,7 +71,7 @@ func FromEnvironment(ctx context.Context, environ []string, out io.Writer) (*Han
 		return nil, fmt.Errorf("load the AWS configuration: %w", err)
 	}
 	queues := sqs.NewFromConfig(cloud, sqsclient.AvoidLostResponses)
-	h, err := New(o, Parts{SQS: queues, SSM: awsssm.NewFromConfig(cloud), Bus: eventbridge.New(cloud),
+	h, err := New(o, Parts{SQS: queues, SSM: ssm.New(cloud), Bus: eventbridge.New(cloud),
 		Backlog: backlogOf(queues, o.QueueURL), Environment: lambdacontext.LogStreamName, Metrics: out, Logger: logger})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", envEndpoint, err) // the rest has been validated

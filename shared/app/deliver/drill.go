@@ -2,15 +2,13 @@ package deliver
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
-
 	"github.com/spillwayhq/spillway/shared/canary"
 	"github.com/spillwayhq/spillway/shared/reload"
+	"github.com/spillwayhq/spillway/shared/ssm"
 )
 
 // newDrill is the time until which canaries are dropped. The parameter exists only during a drill,
@@ -19,7 +17,7 @@ func newDrill(source reload.Source, logger *slog.Logger) *reload.Value[time.Time
 	readParameter := source.Read
 	source.Read = func(ctx context.Context) (reload.Content, error) {
 		c, err := readParameter(ctx)
-		if _, missing := errors.AsType[*types.ParameterNotFound](err); missing {
+		if ssm.NotFound(err) {
 			return reload.Content{Data: []byte(noDrill)}, nil
 		}
 		return c, err

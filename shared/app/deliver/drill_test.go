@@ -8,12 +8,12 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/ssm"
-	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
+	"github.com/aws/smithy-go"
 
 	"github.com/spillwayhq/spillway/shared/canary"
 	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/reload"
+	"github.com/spillwayhq/spillway/shared/ssm"
 )
 
 const canaryKey = "spillway-canary-secret"
@@ -42,7 +42,7 @@ func drilled(t *testing.T, f *function, last *deliver.Report, bodies ...string) 
 
 func TestInADrillOnlyCanariesAreDroppedAndOnlyUntilItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		api := &fakeSSM{err: &types.ParameterNotFound{}}
+		api := &fakeSSM{err: &smithy.GenericAPIError{Code: "ParameterNotFound"}}
 		var last deliver.Report
 		f := newReportingFunction(t, Options{Endpoint: "http://segment.test", WriteKey: "k", CanaryWriteKey: canaryKey,
 			DrillParameter: parameter}, api, &last)
@@ -114,8 +114,7 @@ func TestWithoutACanaryNoDrillIsRead(t *testing.T) {
 // counted counts calls of SSM.
 type counted struct{ reads int }
 
-func (c *counted) GetParameter(context.Context, *ssm.GetParameterInput, ...func(*ssm.Options)) (*ssm.GetParameterOutput,
-	error) {
+func (c *counted) GetParameter(context.Context, string, bool) (ssm.Value, error) {
 	c.reads++
-	return nil, errors.New("nobody asks")
+	return ssm.Value{}, errors.New("nobody asks")
 }

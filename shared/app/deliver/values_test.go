@@ -13,14 +13,12 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/ssm"
-	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
 	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/reload"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
+	"github.com/spillwayhq/spillway/shared/ssm"
 )
 
 const parameter = "/spillway/parameter"
@@ -33,20 +31,19 @@ type fakeSSM struct {
 	reads int
 }
 
-func (f *fakeSSM) GetParameter(ctx context.Context, in *ssm.GetParameterInput,
-	_ ...func(*ssm.Options)) (*ssm.GetParameterOutput, error) {
+func (f *fakeSSM) GetParameter(ctx context.Context, name string, decrypt bool) (ssm.Value, error) {
 	f.reads++
 	if f.hangs {
 		<-ctx.Done()
-		return nil, ctx.Err()
+		return ssm.Value{}, ctx.Err()
 	}
 	if f.err != nil {
-		return nil, f.err
+		return ssm.Value{}, f.err
 	}
-	if aws.ToString(in.Name) != parameter || !aws.ToBool(in.WithDecryption) {
-		return nil, errors.New("ParameterNotFound")
+	if name != parameter || !decrypt {
+		return ssm.Value{}, errors.New("ParameterNotFound")
 	}
-	return &ssm.GetParameterOutput{Parameter: &types.Parameter{Value: aws.String(f.value)}}, nil
+	return ssm.Value{Text: f.value}, nil
 }
 
 // segments is every Segment that there is: it takes all events and remembers under which write keys

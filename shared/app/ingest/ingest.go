@@ -18,7 +18,6 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	awsssm "github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"github.com/spillwayhq/spillway/shared/apigateway"
 	"github.com/spillwayhq/spillway/shared/cgroup"
@@ -97,7 +96,7 @@ func FromEnvironment(ctx context.Context, environ []string, out io.Writer) (*End
 		NewSQS: func(ctx context.Context, queueURL string) (SQS, error) {
 			return sqsclient.NewClient(ctx, queueURL, &cloud, connections)
 		},
-		SSM: awsssm.NewFromConfig(cloud), Metrics: out, Logger: logger,
+		SSM: ssm.New(cloud), Metrics: out, Logger: logger,
 	})
 }
 

@@ -18,15 +18,14 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
-	"github.com/aws/aws-sdk-go-v2/service/ssm"
-	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
+	"github.com/aws/smithy-go"
 
 	"github.com/spillwayhq/spillway/shared/apigateway"
 	"github.com/spillwayhq/spillway/shared/heavy"
 	"github.com/spillwayhq/spillway/shared/reload"
+	"github.com/spillwayhq/spillway/shared/ssm"
 )
 
 var _ lambda.Handler = apigateway.Handler{}
@@ -52,20 +51,18 @@ type fakeSSM struct {
 	names []string   // that were asked for
 }
 
-func (f *fakeSSM) GetParameter(_ context.Context, in *ssm.GetParameterInput,
-	_ ...func(*ssm.Options)) (*ssm.GetParameterOutput, error) {
+func (f *fakeSSM) GetParameter(_ context.Context, name string, _ bool) (ssm.Value, error) {
 	f.mu.Lock()
-	f.names = append(f.names, aws.ToString(in.Name))
+	f.names = append(f.names, name)
 	f.mu.Unlock()
 	version := len(f.versions)
-	if _, selector, ok := strings.Cut(aws.ToString(in.Name), ":"); ok {
+	if _, selector, ok := strings.Cut(name, ":"); ok {
 		version, _ = strconv.Atoi(selector)
 	}
 	if f.err != nil || version < 1 || version > len(f.versions) {
-		return nil, cmp.Or(f.err, error(&types.ParameterNotFound{}))
+		return ssm.Value{}, cmp.Or(f.err, error(&smithy.GenericAPIError{Code: "ParameterNotFound"}))
 	}
-	return &ssm.GetParameterOutput{Parameter: &types.Parameter{Value: aws.String(f.versions[version-1]),
-		Version: int64(version)}}, nil
+	return ssm.Value{Text: f.versions[version-1], Version: int64(version)}, nil
 }
 
 func document(writeKey string) string {

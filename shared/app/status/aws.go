@@ -13,6 +13,7 @@ import (
 
 	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/signed"
+	"github.com/spillwayhq/spillway/shared/ssm"
 )
 
 // againAfter is the pause before the second try of a call. It is made whatever the error of the
@@ -27,12 +28,13 @@ const againAfter = 300 * time.Millisecond
 // first million requests a month of the former are free.
 type deployed struct {
 	pipeline, queueURL, parameter string
-	cloudWatch, sqs, ssm          *signed.Client
+	cloudWatch, sqs               *signed.Client
+	ssm                           ssm.API
 }
 
 func newDeployed(c aws.Config, region string, o *Options, queueURL string) *deployed {
 	c.Region = region
-	return &deployed{o.Name, queueURL, o.IngestURLParameter, signed.CloudWatch(c), signed.SQS(c), signed.SSM(c)}
+	return &deployed{o.Name, queueURL, o.IngestURLParameter, signed.CloudWatch(c), signed.SQS(c), ssm.New(c)}
 }
 
 func twice(ctx context.Context, call func() error) error {
@@ -153,13 +155,10 @@ func (d *deployed) Waiting(ctx context.Context) (waiting int64, err error) {
 
 // IngestURL implements Source.
 func (d *deployed) IngestURL(ctx context.Context) (string, error) {
-	var out struct{ Parameter struct{ Value string } }
-	err := twice(ctx, func() error {
-		return d.ssm.Call(ctx, "AmazonSSM.GetParameter", map[string]string{"Name": d.parameter}, &out)
-	})
-	ingestURL := strings.TrimSpace(out.Parameter.Value)
+	value, err := d.ssm.GetParameter(ctx, d.parameter, false)
+	ingestURL := strings.TrimSpace(value.Text)
 	if err == nil && ingestURL == "" {
-		err = fmt.Errorf("its value must be the URL of the ingest endpoint, is %q", out.Parameter.Value)
+		err = fmt.Errorf("its value must be the URL of the ingest endpoint, is %q", value.Text)
 	}
 	if err != nil {
 		return "", fmt.Errorf("read the parameter %s: %w", d.parameter, err)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/spillwayhq/spillway/integration/testutil/mototest"
 	"github.com/spillwayhq/spillway/shared/signed"
+	"github.com/spillwayhq/spillway/shared/ssm"
 )
 
 // wire is a region of AWS that gives the same answer to everything.
@@ -161,8 +162,7 @@ func TestARegionOfMotoIsRead(t *testing.T) {
 			"MetricData.member.1.Dimensions.member.2.Name":  {"Function"},
 			"MetricData.member.1.Dimensions.member.2.Value": {"deliver"}})
 	}
-	if err := signed.SSM(c).Call(t.Context(), "AmazonSSM.PutParameter", map[string]string{"Name": "/shop/ingest-url",
-		"Type": "String", "Value": "https://x.test"}, new(struct{})); err != nil {
+	if err := ssm.New(c).PutParameter(t.Context(), "/shop/ingest-url", "https://x.test", ssm.String); err != nil {
 		t.Fatal(err)
 	}
 	var queue struct {

@@ -17,14 +17,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	logtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	awsssm "github.com/aws/aws-sdk-go-v2/service/ssm"
-	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/middleware"
 
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 	"github.com/spillwayhq/spillway/shared/signed"
+	"github.com/spillwayhq/spillway/shared/ssm"
 )
 
 // A cloud is an account with the pipeline shop in it. It records which permissions the calls need,
@@ -297,16 +296,15 @@ func (c *cloud) StopQuery(context.Context, *cloudwatchlogs.StopQueryInput,
 	return nil, c.may("logs:StopQuery")
 }
 
-func (c *cloud) GetParameter(_ context.Context, in *awsssm.GetParameterInput,
-	_ ...func(*awsssm.Options)) (*awsssm.GetParameterOutput, error) {
+func (c *cloud) GetParameter(_ context.Context, name string, _ bool) (ssm.Value, error) {
 	if err := c.may("ssm:GetParameter"); err != nil {
-		return nil, err
+		return ssm.Value{}, err
 	}
-	value, ok := c.values[aws.ToString(in.Name)]
+	text, ok := c.values[name]
 	if !ok {
-		return nil, &smithy.GenericAPIError{Code: "ParameterNotFound"}
+		return ssm.Value{}, &smithy.GenericAPIError{Code: "ParameterNotFound"}
 	}
-	return &awsssm.GetParameterOutput{Parameter: &ssmtypes.Parameter{Value: aws.String(value)}}, nil
+	return ssm.Value{Text: text}, nil
 }
 
 func (c *cloud) api() API {

@@ -11,7 +11,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
-	awsssm "github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/dustin/go-humanize"
 
 	"github.com/spillwayhq/spillway/cmd/spillway/console"
@@ -122,11 +121,6 @@ func (r *senderReader) read(ctx context.Context, since time.Duration) (top.Repor
 	return top.New(r.about.Pipeline, now, since, lines, []heavy.By{heavy.ByEvent, heavy.ByWriteKey}, sendersRows), nil
 }
 
-// ParameterAPI is what reading write keys needs of an *ssm.Client.
-type ParameterAPI interface {
-	GetParameter(context.Context, *awsssm.GetParameterInput, ...func(*awsssm.Options)) (*awsssm.GetParameterOutput, error)
-}
-
 // writeKeys returns the keys of the parameters, without the keys themselves, and what the lines of
 // who sends what say of them, if they have been read. Without the log it is not known which are
 // paused.
@@ -160,12 +154,11 @@ func (r *senderReader) configuredKeys(ctx context.Context) ([]console.WriteKey, 
 	}
 	var keys []console.WriteKey
 	for _, name := range deployed.KeysParameters(f.Environment.Variables) {
-		out, err := r.Parameters.GetParameter(ctx, &awsssm.GetParameterInput{Name: aws.String(name),
-			WithDecryption: aws.Bool(true)})
+		value, err := r.Parameters.GetParameter(ctx, name, true)
 		if err != nil {
 			return nil, deployed.Explain(err, "read the write keys in "+name, "ssm:GetParameter")
 		}
-		document, err := writekeys.Parse([]byte(aws.ToString(out.Parameter.Value)))
+		document, err := writekeys.Parse([]byte(value.Text))
 		if err != nil {
 			return nil, fmt.Errorf("the parameter %s: %w", name, err)
 		}

@@ -20,7 +20,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"github.com/spillwayhq/spillway/cmd/spillway/console"
 	"github.com/spillwayhq/spillway/cmd/spillway/console/contents"
@@ -29,6 +28,7 @@ import (
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/insights"
 	"github.com/spillwayhq/spillway/shared/signed"
+	"github.com/spillwayhq/spillway/shared/ssm"
 )
 
 // CloudWatchAPI is what the package needs of a *cloudwatch.Client.
@@ -44,7 +44,7 @@ type API struct {
 	Queues     QueueAPI
 	Logs       cloudwatchlogs.FilterLogEventsAPIClient
 	Insights   insights.API
-	Parameters ParameterAPI
+	Parameters ssm.API
 	// Function and EventSources are signed.Configuration and signed.EventSources.
 	Function     func(ctx context.Context, name string) (signed.Function, error)
 	EventSources func(ctx context.Context, function string) ([]signed.EventSource, error)
@@ -56,7 +56,7 @@ type API struct {
 func NewAPI(c aws.Config) API {
 	logs := cloudwatchlogs.NewFromConfig(c)
 	return API{Region: c.Region, CloudWatch: cloudwatch.NewFromConfig(c), Queues: sqs.NewFromConfig(c), Logs: logs,
-		Insights: logs, Parameters: ssm.NewFromConfig(c), Health: health.Check,
+		Insights: logs, Parameters: ssm.New(c), Health: health.Check,
 		Function: func(ctx context.Context, name string) (signed.Function, error) {
 			return signed.Configuration(ctx, c, name)
 		},
