@@ -75,10 +75,10 @@ func TestThePageIsUsedWithKeyboardAndWithoutScriptAndByNoOtherSite(t *testing.T)
 		t.Fatal(err)
 	}
 	type found struct {
-		Local, First, Main, Focused, Notice, Pressed, Span, Refresh, Sent string
-		Open                                                              bool
-		Said                                                              []string
-		Foreign                                                           struct {
+		Local, First, Main, Focused, Notice, Pressed, Span, Refresh, Sent, Crowd string
+		Open                                                                     bool
+		Said                                                                     []string
+		Foreign                                                                  struct {
 			Read, Stream, Image, Post, Frame string
 			Form                             int
 		}
@@ -102,6 +102,9 @@ func TestThePageIsUsedWithKeyboardAndWithoutScriptAndByNoOtherSite(t *testing.T)
 	}
 	if got.Refresh != "30" || !strings.HasPrefix(got.Sent, "1,000 events were accepted") {
 		t.Errorf("without script it is refreshed every %q s and says %q", got.Refresh, got.Sent)
+	}
+	if got.Crowd != "live" {
+		t.Errorf("of eight open pages the one that is seen is %s", got.Crowd)
 	}
 	o := got.Foreign
 	if !slices.Equal([]string{o.Read, o.Stream, o.Image}, []string{"refused", "refused", "refused"}) || o.Form != 403 ||

@@ -44,23 +44,34 @@ function replace(part, html) {
 
 function follow(address, every) {
   const says = document.getElementById('following')
-  let reload
-  const source = new EventSource(address)
-  source.onopen = () => {
+  let source, reload
+  const listen = () => {
+    source = new EventSource(address)
+    source.onopen = () => {
+      clearTimeout(reload)
+      reload = undefined
+      if (says) says.textContent = 'live'
+    }
+    source.addEventListener('part', (event) => {
+      const { id, html } = JSON.parse(event.data)
+      const part = document.querySelector(`[data-part="${id}"]`)
+      if (part) replace(part, html)
+    })
+    // A stream that was refused is closed for good; one that was interrupted connects again by itself.
+    source.onerror = () => {
+      if (says) says.textContent = `not live at the moment, refreshed every ${every} s`
+      reload ??= setTimeout(() => location.reload(), every * 1000)
+    }
+  }
+  // A browser opens six connections to a server at most: a page that nobody sees leaves its own to others.
+  const look = () => {
+    source?.close()
     clearTimeout(reload)
     reload = undefined
-    if (says) says.textContent = 'live'
+    if (!document.hidden) listen()
   }
-  source.addEventListener('part', (event) => {
-    const { id, html } = JSON.parse(event.data)
-    const part = document.querySelector(`[data-part="${id}"]`)
-    if (part) replace(part, html)
-  })
-  // A stream that was refused is closed for good; one that was interrupted connects again by itself.
-  source.onerror = () => {
-    if (says) says.textContent = `not live at the moment, refreshed every ${every} s`
-    reload ??= setTimeout(() => location.reload(), every * 1000)
-  }
+  document.addEventListener('visibilitychange', look)
+  look()
 }
 
 localTimes(document)

@@ -6,7 +6,7 @@ const { looks = [], live } = JSON.parse(process.argv[2])
 const browser = await launch()
 try {
   for (const [name, url, reader] of looks) console.log(JSON.stringify(await look(browser, url, name, reader)))
-  if (live) console.log(JSON.stringify({ ...await useIt(live), ...await foreign(live) }))
+  if (live) console.log(JSON.stringify({ ...await useIt(live), ...await foreign(live), crowd: await crowd(live) }))
 } finally {
   await browser.close()
 }
@@ -49,6 +49,28 @@ async function useIt(url) {
   const sent = await plain.locator('.notice').innerText()
   await plain.close()
   return { local, first, main, open, focused, notice, pressed, span, refresh, sent, said }
+}
+
+// crowd opens more pages than a browser opens connections to a server, and says if the last one is live.
+async function crowd(url) {
+  const context = await browser.newContext()
+  let page
+  for (let i = 0; i < 8; i++) {
+    await page?.evaluate(() => { // what a browser does to a page when another one is before it
+      Object.defineProperty(document, 'hidden', { get: () => true })
+      document.dispatchEvent(new Event('visibilitychange'))
+    })
+    page = await context.newPage()
+    page.setDefaultTimeout(5_000)
+    try {
+      await page.goto(url)
+      await page.getByText('live', { exact: true }).waitFor()
+    } catch (error) {
+      return `page ${i + 1}: ${error.message}`
+    }
+  }
+  await context.close()
+  return 'live'
 }
 
 // foreign is what a page of another site gets that knows the address.
