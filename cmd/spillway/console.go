@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -131,6 +132,13 @@ func (f *consoleFlags) deployed(ctx context.Context, out, errOut io.Writer) erro
 	return err
 }
 
+// askFor is how long `up` may take to say where its page is, and maxStatus how long its answer may
+// be: something else may listen at its port.
+const (
+	askFor    = 5 * time.Second
+	maxStatus = 1 << 20
+)
+
 // local asks a running pipeline for the address of its page.
 func (f *consoleFlags) local(ctx context.Context, out io.Writer) error {
 	endpoint, err := queues.Endpoint(f.queueURL)
@@ -141,6 +149,8 @@ func (f *consoleFlags) local(ctx context.Context, out io.Writer) error {
 		return errors.New("--queue-url must be of a running `spillway up`")
 	}
 	endpoint.Path = local.StatusPath
+	ctx, cancel := context.WithTimeout(ctx, askFor)
+	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint.String(), nil)
 	if err != nil {
 		return err
@@ -151,14 +161,20 @@ func (f *consoleFlags) local(ctx context.Context, out io.Writer) error {
 	}
 	defer response.Body.Close()
 	var status local.Status
-	if err = json.NewDecoder(response.Body).Decode(&status); response.StatusCode != http.StatusOK {
+	err = json.NewDecoder(io.LimitReader(response.Body, maxStatus)).Decode(&status)
+	if response.StatusCode != http.StatusOK {
 		err = fmt.Errorf("it answers %s", response.Status)
+	}
+	if page, wrong := url.Parse(status.ConsoleURL); err == nil && status.ConsoleURL != "" &&
+		(wrong != nil || page.Scheme != "http" || page.Host == "") {
+		err = fmt.Errorf("it says that the operator's page is at %q", status.ConsoleURL)
 	}
 	switch {
 	case err != nil:
 		return fmt.Errorf("read the status at %s: %w: is it a `spillway up` of this version?", endpoint, err)
 	case status.ConsoleURL == "":
-		return errors.New("the running `spillway up` serves no operator's page: start it without --console=false")
+		return errors.New("the running `spillway up` serves no operator's page: it was started with --console=false, or " +
+			"with a version of Spillway that has none: start it again without that flag")
 	}
 	fmt.Fprintln(out, status.ConsoleURL)
 	return nil

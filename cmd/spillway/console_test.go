@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"strings"
@@ -126,10 +128,27 @@ func TestConsoleSaysThatUpServesNoPage(t *testing.T) {
 	await(t, "its addresses", func() bool { return strings.Contains(out.String(), "spillway dlq ls") })
 	queue := regexp.MustCompile(`events queue +(http\S+)`).FindStringSubmatch(out.String())
 	_, _, err := spillway(t.Context(), "", "console", "--queue-url="+queue[1])
-	if err == nil || !strings.Contains(err.Error(), "start it without --console=false") {
+	if err == nil || !strings.Contains(err.Error(), "it was started with --console=false") {
 		t.Error(err)
 	}
 	if err := stop(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestConsoleBelievesNoOtherServerThatItIsUp(t *testing.T) {
+	t.Parallel()
+	for answer, want := range map[string]string{
+		`{}`:                                 "a version of Spillway that has none",
+		`{"consoleURL":"javascript:x"}`:      `the operator's page is at "javascript:x"`,
+		`{"consoleURL":"http://a\u001b[2J"}`: `the operator's page is at "http://a\x1b[2J"`,
+		`[`:                                  "is it a `spillway up` of this version?",
+	} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, answer) }))
+		out, _, err := spillway(t.Context(), "", "console", "--queue-url="+s.URL+"/000000000000/spillway-events")
+		if err == nil || !strings.Contains(err.Error(), want) || out != "" {
+			t.Errorf("%s: %q, %v", answer, out, err)
+		}
+		s.Close()
 	}
 }

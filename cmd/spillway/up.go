@@ -141,6 +141,9 @@ func (f *upFlags) check() (names topology.Names, err error) {
 	if f.segment != "" && f.latency != 0 {
 		return names, errors.New("--latency is for the Segment emulator, which --segment replaces: remove one of them")
 	}
+	if !f.hasConsole && !f.console.any {
+		return names, errors.New("--console-port is for the page that --console=false leaves out: remove one of them")
+	}
 	if err := usage.Latency(f.latency); err != nil {
 		return names, err
 	}
