@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/spillwayhq/spillway/cmd/spillway/statussite"
-	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/integration/testutil/s3test"
 	"github.com/spillwayhq/spillway/shared/status"
 	"github.com/spillwayhq/spillway/shared/status/s3store"
@@ -43,8 +42,8 @@ func statusAccount(t *testing.T, function string) (buckets *s3test.Server, first
 		t.Setenv(name, value)
 	}
 	c := aws.Config{BaseEndpoint: &server.URL, Credentials: credentials.NewStaticCredentialsProvider("test", "test", "")}
-	return buckets, s3store.Open(c, "eu-central-1", "first", topology.StatusSiteFolder),
-		s3store.Open(c, "eu-west-3", "second", topology.StatusSiteFolder)
+	return buckets, s3store.Open(c, "eu-central-1", "first", status.SiteFolder),
+		s3store.Open(c, "eu-west-3", "second", status.SiteFolder)
 }
 
 const twoBuckets = `{"State":"Active","Environment":{"Variables":{"SPILLWAY_STATUS_BUCKETS":"eu-central-1=first,eu-west-3=second"}}}`

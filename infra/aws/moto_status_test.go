@@ -18,7 +18,7 @@ import (
 // siteIn is the site's store in a status region.
 func (c *cloud) siteIn(region string) *s3store.Store {
 	return s3store.Open(c.config, region, topology.DefaultNames().StatusBucket(mototest.Account, region),
-		topology.StatusSiteFolder)
+		status.SiteFolder)
 }
 
 // The first status region's bucket is made by hand, because moto can't make its distribution.

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/jsii-runtime-go"
 
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/status"
 )
 
 // A statusSite is the stack of one status region: a bucket with the site, the function that writes
@@ -130,7 +131,7 @@ func (s *statusSite) grantWrite(role awsiam.Role) {
 	for _, region := range s.settings.StatusRegions {
 		bucket := "arn:" + *s.Partition() + ":s3:::" + *s.bucketName(region)
 		buckets = append(buckets, jsii.String(bucket))
-		for _, folder := range []string{topology.StatusSiteFolder, topology.StatusStateFolder} {
+		for _, folder := range []string{status.SiteFolder, status.StateFolder} {
 			objects = append(objects, jsii.String(bucket+"/"+folder+"/*"))
 		}
 	}

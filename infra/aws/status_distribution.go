@@ -76,7 +76,7 @@ func (s *statusSite) allowCloudFront(distribution *string) {
 		Sid:        jsii.String("CloudFront"),
 		Principals: &[]awsiam.IPrincipal{awsiam.NewServicePrincipal(jsii.String("cloudfront.amazonaws.com"), nil)},
 		Actions:    jsii.Strings("s3:GetObject"),
-		Resources:  &[]*string{s.bucket.ArnForObjects(jsii.String(topology.StatusSiteFolder + "/*"))},
+		Resources:  &[]*string{s.bucket.ArnForObjects(jsii.String(status.SiteFolder + "/*"))},
 		Conditions: &map[string]any{"ArnLike": map[string]*string{"aws:SourceArn": distribution}},
 	}))
 }
@@ -87,7 +87,7 @@ func (s *statusSite) allowCloudFront(distribution *string) {
 func (s *statusSite) origin(access awscloudfront.S3OriginAccessControl) awscloudfront.IOrigin {
 	of := func(bucket awss3.IBucket) awscloudfront.IOrigin {
 		return awscloudfrontorigins.S3BucketOrigin_WithBucketDefaults(bucket, &awscloudfront.OriginProps{
-			OriginPath: jsii.String("/" + topology.StatusSiteFolder), OriginAccessControlId: access.OriginAccessControlId(),
+			OriginPath: jsii.String("/" + status.SiteFolder), OriginAccessControlId: access.OriginAccessControlId(),
 			ConnectionAttempts: jsii.Number(2), ConnectionTimeout: awscdk.Duration_Seconds(jsii.Number(connectSeconds)),
 		})
 	}

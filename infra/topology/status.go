@@ -7,13 +7,6 @@ import (
 	"time"
 )
 
-// Folders of a bucket of the status site. CloudFront reads only the first, so what the function
-// remembers for itself is never served.
-const (
-	StatusSiteFolder  = "site"
-	StatusStateFolder = "state"
-)
-
 // IngestURLParameter is the name of the SSM parameter, for Names.Parameter, with the ingest
 // endpoint's URL. Each region of the pipeline has one: the status function reads there whom to ask
 // for /health, because API Gateway makes up the host.
@@ -97,9 +90,9 @@ func (n Names) StatusBucket(account, region string) string {
 
 // Names of the outputs of a status region's stack, beside the version, the settings and the topic.
 const (
-	OutputStatusURL    = "StatusUrl"    // of the page; only the first status region's stack has it
-	OutputStatusBucket = "StatusBucket" //
-	OutputStatusHost   = "StatusHost"   // what a CNAME record of the setting statusDomain must point at
+	OutputStatusURL    = "StatusUrl" // of the page; only the first status region's stack has it
+	OutputStatusBucket = "StatusBucket"
+	OutputStatusHost   = "StatusHost" // what a CNAME record of the setting statusDomain must point at
 )
 
 // reservedBucket matches the beginnings of names that S3 refuses (S3 user guide, "Bucket naming

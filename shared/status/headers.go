@@ -18,7 +18,7 @@ func ContentType(name string) string {
 }
 
 // CacheControl is how long browsers and caches may keep a file of the site, by its name: what shows
-// the present 30 s, a month that is over an hour, as somebody may still write to it, a logo a day.
+// the present 30 s, a month 5 minutes, as somebody may still write to it, a logo a day.
 func CacheControl(name string) string {
 	switch {
 	case strings.HasPrefix(name, "history/"):

@@ -46,12 +46,20 @@ const (
 // A Part is what a pipeline does for a customer.
 type Part string
 
-// composites are the alarms that tell the state of a part, without the pipeline's prefix.
+// The composite alarms that tell the state of a part, without the pipeline's prefix. All others are
+// parts of them, or no concern of customers.
+const (
+	IngestDown   = "ingest-down"
+	DeliveryDown = "delivery-down"
+	DeliverySlow = "delivery-slow"
+)
+
+// composites are what these alarms say.
 var composites = []struct {
 	suffix string
 	part   Part
 	sight  Sight
-}{{"ingest-down", Ingest, Down}, {"delivery-down", Delivery, Down}, {"delivery-slow", Delivery, Slow}}
+}{{IngestDown, Ingest, Down}, {DeliveryDown, Delivery, Down}, {DeliverySlow, Delivery, Slow}}
 
 // sight is the worse of what the writer says of a part and what the composite alarms say.
 func (r *Region) sight(p Part) Sight {

@@ -2,7 +2,7 @@
 (() => {
   const root = document.documentElement, at = () => Date.parse(root.dataset.at)
   const late = () => {
-    const old = Date.now() - at() > 180000
+    const old = Date.now() - at() > root.dataset.stale * 1000
     document.getElementById('late').hidden = !old
     root.classList.toggle('old', old)
   }

@@ -34,7 +34,8 @@ var (
 		hashOf(pageCSS) + "; script-src " + hashOf(pageJS)
 
 	pages = template.Must(template.New("page").Funcs(template.FuncMap{
-		"iso": iso, "long": stamp, "short": func(t time.Time) string { return t.UTC().Format("2 Jan, 15:04 UTC") },
+		"staleSeconds": StaleAfter.Seconds, "staleAfter": func() string { return ageInWords(StaleAfter) }, "iso": iso,
+		"long": stamp, "short": func(t time.Time) string { return t.UTC().Format("2 Jan, 15:04 UTC") },
 		"day":   func(t time.Time) string { return t.UTC().Format("2 January, 15:04 UTC") },
 		"until": func(from, until time.Time) string { return moment(until, from) },
 	}).Parse(pageHTML))

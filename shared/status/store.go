@@ -29,3 +29,10 @@ const (
 	DocumentFile = "status.json" // the document
 	SiteFile     = "site.json"   // what the page is called and shows
 )
+
+// Folders of a bucket that has a site. CloudFront reads only the first, so what the function
+// remembers for itself is never served.
+const (
+	SiteFolder  = "site"
+	StateFolder = "state"
+)

@@ -22,9 +22,6 @@ import (
 	"github.com/spillwayhq/spillway/shared/status/s3store"
 )
 
-// oldSite is the age from which the page itself says that it is out of date.
-const oldSite = 3 * time.Minute
-
 // A site is what is read of the status site.
 type site struct {
 	names   read[[]string] // the status regions; none: there is no site
@@ -107,7 +104,7 @@ func (r *reader) statusRegion(ctx context.Context, name string, queue arn.ARN) s
 	})
 	reading.Go(func() {
 		region.document = call(ctx, "s3:GetObject", func(ctx context.Context) (status.Document, error) {
-			store := s3store.Open(c, name, r.names.StatusBucket(queue.AccountID, name), topology.StatusSiteFolder)
+			store := s3store.Open(c, name, r.names.StatusBucket(queue.AccountID, name), status.SiteFolder)
 			return (&status.Keeper{Store: store}).Read(ctx)
 		})
 	})
@@ -174,7 +171,7 @@ func judgeWritten(n topology.Names, region statusRegion, now time.Time) Finding 
 	case err != nil:
 		return region.document.unknown(check)
 	}
-	if age := now.Sub(d.ObservedAt); age > oldSite {
+	if age := now.Sub(d.ObservedAt); age > status.StaleAfter {
 		return finding(Failed, check, do, "it shows what was %s ago: the function does not write it",
 			age.Round(time.Second))
 	}
@@ -206,7 +203,7 @@ func judgePage(n topology.Names, s *site, now time.Time) Finding {
 	if err != nil {
 		return finding(Failed, check, "see what answers in place of the distribution", "%s: %v", a.url, err)
 	}
-	if age := now.Sub(d.ObservedAt); age > oldSite {
+	if age := now.Sub(d.ObservedAt); age > status.StaleAfter {
 		return finding(Failed, check, "read what the other checks say of the status site",
 			"%s shows what was %s ago: customers are told that it is out of date", a.url, age.Round(time.Second))
 	}

@@ -14,7 +14,6 @@ import (
 
 	"github.com/spillwayhq/spillway/cmd/spillway/deployed"
 	"github.com/spillwayhq/spillway/infra/local"
-	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/signed"
 	"github.com/spillwayhq/spillway/shared/status"
 	"github.com/spillwayhq/spillway/shared/status/dirstore"
@@ -97,7 +96,7 @@ func (f *Flags) openBucket(ctx context.Context) (*status.Keeper, string, error) 
 	var elsewhere []string
 	for pair := range strings.SplitSeq(function.Environment.Variables[deployed.VarStatusBuckets], ",") {
 		region, name, _ := strings.Cut(strings.TrimSpace(pair), "=")
-		switch store := s3store.Open(c, region, name, topology.StatusSiteFolder); {
+		switch store := s3store.Open(c, region, name, status.SiteFolder); {
 		case name == "":
 		case region == c.Region:
 			k.Store, bucket = store, name

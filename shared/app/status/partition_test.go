@@ -102,8 +102,8 @@ func (w *world) post(r *rand.Rand, title string) string {
 	w.t.Helper()
 	order := r.Perm(2)
 	for _, i := range order {
-		k := &status.Keeper{Store: w.store(-1, w.buckets[i], siteFolder),
-			Peers: []status.Store{w.store(-1, w.buckets[1-i], siteFolder)}}
+		k := &status.Keeper{Store: w.store(-1, w.buckets[i], status.SiteFolder),
+			Peers: []status.Store{w.store(-1, w.buckets[1-i], status.SiteFolder)}}
 		_, err := k.Edit(w.t.Context(), func(d *status.Document, now time.Time) error {
 			i, err := d.Post(status.Message{Title: title, Text: "text of " + title}, now)
 			if err != nil {

@@ -115,14 +115,6 @@ func ingestSight(r *Reading) (status.Sight, error) {
 	return status.Up, nil
 }
 
-// The composite alarms that are read, without the pipeline's name. All others are parts of them, or
-// no concern of customers.
-const (
-	ingestDown   = "ingest-down"
-	deliveryDown = "delivery-down"
-	deliverySlow = "delivery-slow"
-)
-
 // The metrics of deliver that are read: the ages of events in seconds, and the delivered canaries.
 const (
 	AgeMetric    = "EventAge"
@@ -131,9 +123,9 @@ const (
 
 // Alarms are the names of the composite alarms that are read of a pipeline.
 func Alarms(pipeline string, noIngest bool) []string {
-	names := []string{pipeline + "-" + deliveryDown, pipeline + "-" + deliverySlow}
+	names := []string{pipeline + "-" + status.DeliveryDown, pipeline + "-" + status.DeliverySlow}
 	if !noIngest {
-		names = append(names, pipeline+"-"+ingestDown)
+		names = append(names, pipeline+"-"+status.IngestDown)
 	}
 	return names
 }
@@ -146,7 +138,7 @@ const (
 
 // deliverySight is what the alarms on the delivery say, and whether they can be believed.
 func deliverySight(pipeline string, r *Reading, s *status.Region) (status.Sight, error) {
-	down, slow := r.Alarms[pipeline+"-"+deliveryDown], r.Alarms[pipeline+"-"+deliverySlow]
+	down, slow := r.Alarms[pipeline+"-"+status.DeliveryDown], r.Alarms[pipeline+"-"+status.DeliverySlow]
 	switch {
 	case r.AlarmsErr != nil:
 		return status.Unknown, r.AlarmsErr
@@ -159,7 +151,7 @@ func deliverySight(pipeline string, r *Reading, s *status.Region) (status.Sight,
 	case slow == firing, s.Oldest != nil && *s.Oldest >= deliver.BacklogAge:
 		return status.Slow, nil
 	case down == notKnown:
-		return status.Unknown, fmt.Errorf("the alarm %s-%s has no data yet", pipeline, deliveryDown)
+		return status.Unknown, fmt.Errorf("the alarm %s-%s has no data yet", pipeline, status.DeliveryDown)
 	// While nothing is accepted no canary can come through.
 	case s.CanaryAge != nil && *s.CanaryAge > canaryLost && len(s.Alarms) == 0 && s.Ingest != status.Down:
 		return status.Unknown, fmt.Errorf("no metric says that a canary was delivered in the last %v, and no alarm fires: "+

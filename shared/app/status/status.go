@@ -39,12 +39,6 @@ import (
 	"github.com/spillwayhq/spillway/shared/version"
 )
 
-// Folders of a bucket. CloudFront reads only the first.
-const (
-	siteFolder  = "site"
-	stateFolder = "state"
-)
-
 const (
 	// invocation bounds an invocation, so that it is over before the next one begins, and margin is
 	// what it leaves of Lambda's timeout.
@@ -58,8 +52,6 @@ const (
 	// othersAfter is the age of a document in another bucket from which on it is written from here
 	// too: its own function has missed a minute.
 	othersAfter = 90 * time.Second
-	// fresh is the age up to which a site counts as written: the page itself warns from then on.
-	fresh = 3 * time.Minute
 )
 
 // writtenMetric is 1 if every bucket has a site of the last minutes after an invocation, otherwise
@@ -123,12 +115,12 @@ func (p *Parts) connect(ctx context.Context, o *Options) error {
 	}
 	p.Others = map[string]status.Store{}
 	for i, b := range o.Buckets {
-		site := s3store.Open(cloud, b.Region, b.Name, siteFolder)
+		site := s3store.Open(cloud, b.Region, b.Name, status.SiteFolder)
 		if i != o.own() {
 			p.Others[b.Name] = site
 			continue
 		}
-		p.Own, p.Memory = site, s3store.Open(cloud, b.Region, b.Name, stateFolder)
+		p.Own, p.Memory = site, s3store.Open(cloud, b.Region, b.Name, status.StateFolder)
 	}
 	return nil
 }
@@ -253,7 +245,7 @@ func (f *Function) write(ctx context.Context, o status.Observation) (all bool) {
 // for this observation.
 func (f *Function) writeOther(ctx context.Context, k *status.Keeper, o status.Observation, ownFails bool) error {
 	d, err := k.Read(ctx)
-	if err == nil && !ownFails && !d.ObservedAt.Before(o.At.Add(-othersAfter)) && !d.ObservedAt.After(o.At.Add(fresh)) {
+	if err == nil && !ownFails && !d.ObservedAt.Before(o.At.Add(-othersAfter)) && !d.ObservedAt.After(o.At.Add(status.StaleAfter)) {
 		return nil
 	}
 	if err != nil && !errors.Is(err, status.ErrNotFound) && !errors.Is(err, status.ErrBroken) {

@@ -200,11 +200,11 @@ func (w *world) store(writer int, bucket, folder string) status.Store {
 // function makes the function of a status region as a cold start does.
 func (w *world) function(i int) *Function {
 	own := w.buckets[i]
-	p := Parts{Metrics: w, Logger: slog.New(slog.NewJSONHandler(w, nil)), Own: w.store(i, own, siteFolder),
-		Memory: w.store(i, own, stateFolder), Others: map[string]status.Store{}, Transport: w}
+	p := Parts{Metrics: w, Logger: slog.New(slog.NewJSONHandler(w, nil)), Own: w.store(i, own, status.SiteFolder),
+		Memory: w.store(i, own, status.StateFolder), Others: map[string]status.Store{}, Transport: w}
 	for _, b := range w.buckets {
 		if b != own {
-			p.Others[b] = w.store(i, b, siteFolder)
+			p.Others[b] = w.store(i, b, status.SiteFolder)
 		}
 	}
 	for _, place := range w.places {
