@@ -1,18 +1,15 @@
 package status_test
 
 import (
-	"cmp"
-	"context"
-	"encoding/json"
 	"flag"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/spillwayhq/spillway/integration/testutil/browser"
 	"github.com/spillwayhq/spillway/shared/status"
 )
 
@@ -20,55 +17,17 @@ var everyScreen = flag.Bool("every-screen", false,
 	"look at the status site in each state as every reader, and not only as one")
 
 // node runs a script of testdata over folders with the sites of these scenes, and decodes its
-// lines. It skips the test where Chromium or the modules are missing; with SPILLWAY_REQUIRE_SDKS=1
-// it fails.
-func node[T any](t *testing.T, script string, which []scene, env ...string) (all []T) {
+// lines.
+func node[T any](t *testing.T, script string, which []scene, env ...string) []T {
 	t.Helper()
-	modules, err := filepath.Abs(filepath.FromSlash("../../integration/sdks"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	chromium := cmp.Or(os.Getenv("CHROMIUM"), "/usr/bin/chromium")
-	for _, needed := range []string{
-		chromium, filepath.Join(modules, "node_modules", "playwright-core"),
-		filepath.Join(modules, "node_modules", "axe-core"),
-		filepath.Join(modules, "node_modules", "html-validate"),
-	} {
-		if _, err := os.Stat(needed); err != nil {
-			const install = "the site is read by other programs: apt-get install nodejs npm chromium (Node.js 20 or " +
-				"later), then " +
-				"npm ci in integration/sdks"
-			if os.Getenv("SPILLWAY_REQUIRE_SDKS") == "1" {
-				t.Fatalf("%s (%v)", install, err)
-			}
-			t.Skipf("%s (%v)", install, err)
-		}
-	}
-	args := []string{filepath.Join("testdata", script)}
+	var args []string
 	top := t.TempDir()
 	for _, s := range which {
 		dir := filepath.Join(top, s.name)
 		write(t, dir, status.Render(s.site, s.doc, s.months))
 		args = append(args, dir)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "node", args...)
-	cmd.Env = append(os.Environ(), append(env, "CHROMIUM="+chromium, "MODULES="+modules)...)
-	var errs strings.Builder
-	cmd.Stderr = &errs
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("node %s: %v\n%s", args[0], err, errs.String())
-	}
-	for line := range strings.Lines(string(out)) {
-		var found T
-		if err := json.Unmarshal([]byte(line), &found); err != nil {
-			t.Fatalf("%s: %v", line, err)
-		}
-		all = append(all, found)
-	}
-	return all
+	return browser.Run[T](t, script, env, args...)
 }
 
 func write(t *testing.T, dir string, files map[string][]byte) {
