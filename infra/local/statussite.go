@@ -153,10 +153,10 @@ func (p *Pipeline) readStatus(ctx context.Context) *appstatus.Reading {
 }
 
 // stateNow is the state of an alarm; down is the one that fires while nothing is delivered. It looks
-// some minutes back, so it fires on after an outage, or even begins to. On AWS nothing knows better;
-// here it is over as soon as events are delivered.
+// some minutes back, so it has no state at first, and fires on after an outage, or even begins to.
+// On AWS nothing knows better; here it is OK as soon as events are delivered.
 func (s *Status) stateNow(a *Alarm, down string) cloudwatch.State {
-	if a.Name == down && a.Fires() && s.Degraded == "" && s.OldestAge < deliversWithin {
+	if a.Name == down && s.Degraded == "" && s.OldestAge < deliversWithin {
 		return cloudwatch.OK
 	}
 	return a.State

@@ -115,6 +115,10 @@ func TestAnOutageIsOverForTheStatusSiteWhenEventsAreDelivered(t *testing.T) {
 			t.Errorf("%s: %s is %s, want %s", c.name, c.alarm, got, c.want)
 		}
 	}
+	first := Alarm{Name: "delivery-down", Composite: true, State: cloudwatch.InsufficientData}
+	if got := (&Status{}).stateNow(&first, first.Name); got != cloudwatch.OK {
+		t.Errorf("before the first evaluation it is %s", got)
+	}
 }
 
 func TestTheStatusSiteIsServedAsCloudFrontServesIt(t *testing.T) {
