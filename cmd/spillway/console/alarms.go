@@ -26,6 +26,7 @@ type alarmView struct {
 	PartOf                  string   // the composite that notifies for it
 	Notifies                string   // the topic; empty: nobody
 	Needs                   string   // how far it is on its way, in words; empty: it is not
+	left                    int      // breaching values that it still needs then
 }
 
 // viewOf adds what the topology says of an alarm. One that it does not have says nothing.
@@ -42,7 +43,7 @@ func viewOf(t *topology.Topology, a Alarm) alarmView {
 	}
 	if d, ok := t.Alarm(a.Name); ok {
 		v.Meaning, v.First, v.Section, v.Watches = capital(d.Meaning), capital(d.First), d.Section, watches(d)
-		v.Needs = needs(d, a)
+		v.Needs, v.left = needs(d, a), d.Breaching-a.Coming
 	}
 	if c, ok := t.CompositeOf(a.Name); ok {
 		v.PartOf = c.Name
@@ -77,10 +78,10 @@ func needs(d topology.Alarm, a Alarm) string {
 	if d.Period != time.Minute {
 		unit = "periods of " + chart.Duration(d.Period.Seconds())
 	}
-	if d.Breaching == 1 {
-		return "all that it needs"
+	if a.Coming >= d.Breaching {
+		return "it fires within a minute"
 	}
-	return fmt.Sprintf("%d of the %d %s that it needs", min(a.Coming, d.Breaching), d.Breaching, unit)
+	return fmt.Sprintf("%d of the %d %s that it needs", a.Coming, d.Breaching, unit)
 }
 
 // rank orders alarms for people: those that fire and page come first, and those that are well last.
@@ -134,7 +135,7 @@ func (a Alarm) Class() string {
 type alarmsView struct {
 	Firing []alarmView
 	Others []alarmView
-	Coming []alarmView // those of Others that are on their way, the critical ones first
+	Coming []alarmView // those of Others that are on their way, the next one first
 	Total  int
 	Stale  string
 	Known  bool
@@ -160,6 +161,7 @@ func alarmList(t *topology.Topology, alarms seen[[]Alarm]) alarmsView {
 			}
 		}
 	}
+	slices.SortStableFunc(v.Coming, func(a, b alarmView) int { return a.left - b.left })
 	v.Coming = v.Coming[:min(len(v.Coming), maxComing)]
 	return v
 }

@@ -85,6 +85,9 @@ func (c *Console) overview(ctx context.Context, s span) *overview {
 		o.Charts.All = c.charts(measures.Value, alarms.Value)
 	}
 	o.Alarms = alarmList(t, alarms)
+	if next := o.Alarms.Coming; len(o.Status.Firing) == 0 && o.Status.Class != "good" {
+		o.Status.Coming = next[:min(len(next), 1)]
+	}
 	o.Senders = c.sendersNow(senders, price)
 	o.Keys = keysOf(keys)
 	return o

@@ -409,9 +409,10 @@ func TestAnAlarmThatIsOnItsWayIsNamed(t *testing.T) {
 	f.alarms = func() ([]Alarm, error) {
 		return []Alarm{{Name: "spillway-segment-failing", State: StateOK, Severity: topology.Critical, Coming: 1}}, nil
 	}
+	f.now = func() (Now, error) { return Now{At: time.Now(), Degraded: "Segment fails", Totals: &Totals{}}, nil }
 	c := New(Config{Source: f})
 	for screen, want := range map[string]string{
-		"/":                                "spillway-segment-failing on its way 1 of the 3 minutes that it needs",
+		"/":                                "Segment fails. Nothing waits. spillway-segment-failing on its way 1 of the 3 minutes that it needs",
 		"/alarms":                          "On its way: 1 of the 3 minutes that it needs.",
 		"/alarms/spillway-segment-failing": "On its way: 1 of the 3 minutes that it needs.",
 	} {

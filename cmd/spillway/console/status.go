@@ -23,6 +23,7 @@ type statusView struct {
 	Stale    string    // why there is nothing newer
 	Canary   string
 	Dead     bool        // it is about the dead letters
+	Coming   []alarmView // the alarm that fires next, if none does and something is wrong
 	Firing   []alarmView // those of which somebody is told, the critical ones first
 }
 

@@ -51,11 +51,11 @@ func (c *Console) switchesNow(now seen[Now]) *switchesView {
 	return v
 }
 
-// firstRun reports whether somebody tries the pipeline for the first time: no more came in than the
-// panel proposes to send, and no outage is over yet.
+// firstRun reports whether somebody tries the pipeline for the first time: no more came in than one
+// sends who follows the panel, and no outage is over yet.
 func firstRun(n *Now) bool {
 	t := n.Totals
-	return t != nil && t.Accepted <= 3*sendEvents && (t.Retried == 0 || n.Messages > 0)
+	return t != nil && t.Accepted <= 10*sendEvents && (t.Retried == 0 || n.Messages > 0)
 }
 
 func (c *Console) switchRoutes(mux *http.ServeMux) {
