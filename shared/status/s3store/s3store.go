@@ -116,14 +116,15 @@ func (s *Store) put(name, contentType string, data []byte) signed.Request {
 }
 
 // send sends a request, and again if it fails for a reason that may pass. unclear: the answer of an
-// attempt was lost, so it may have had its effect.
+// attempt was lost, or was 5xx, which S3 also says of what it has done; so it may have had its
+// effect.
 func (s *Store) send(ctx context.Context, r signed.Request) (a signed.Answer, unclear bool, err error) {
 	for attempt := range attempts {
 		if attempt > 0 && !pause(ctx, attempt) {
 			return a, unclear, err
 		}
 		a, err = s.try(ctx, r)
-		unclear = unclear || err != nil
+		unclear = unclear || err != nil || a.Status >= 500
 		if err == nil && a.Status < 500 && a.Status != http.StatusTooManyRequests {
 			break
 		}

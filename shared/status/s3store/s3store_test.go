@@ -250,6 +250,24 @@ func TestAWriteWhoseAnswerIsCutOffIsFoundToHaveBeenDone(t *testing.T) {
 	}
 }
 
+func TestAWriteThatS3AnswersWith500IsFoundToHaveBeenDone(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int64
+	s, server := overHTTP(t, func(w http.ResponseWriter, r *http.Request, done bool) bool {
+		if !done || r.Method != http.MethodPut || asked.Add(1) > 1 {
+			return false
+		}
+		s3test.Refuse(w, http.StatusInternalServerError, "InternalError")
+		return true
+	})
+	if err := writeOver(t.Context(), s); err != nil {
+		t.Error(err)
+	}
+	if got := server.Objects(bucket)["site/status.json"].Data; string(got) != "after" || asked.Load() < 2 {
+		t.Errorf("S3 has %q after %d attempts", got, asked.Load())
+	}
+}
+
 func TestAWriteWhoseAnswerIsCutOffWhileAnotherWriterWritesIsAChange(t *testing.T) {
 	t.Parallel()
 	var server *s3test.Server
