@@ -62,7 +62,7 @@ func New(c Config) *Console {
 	o.switchRoutes(mux)
 	deadPages{o}.routes(mux)
 	o.assetRoutes(mux)
-	mux.HandleFunc("/", o.notFound)
+	mux.HandleFunc("/", o.notFound(mux))
 	outer := http.NewServeMux()
 	outer.Handle("/", bounded(mux))
 	for path, h := range c.Mounts {

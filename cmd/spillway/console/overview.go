@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -129,8 +130,25 @@ func (c *Console) overviewRoutes(mux *http.ServeMux) {
 	})
 }
 
-func (c *Console) notFound(w http.ResponseWriter, r *http.Request) {
-	c.fail(w, r, http.StatusNotFound, fmt.Errorf("there is no page %s", short(r.URL.Path)))
+// notFound answers what no other page of mux does, and the wrong method of one.
+func (c *Console) notFound(mux *http.ServeMux) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var allowed []string
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			as := *r
+			as.Method = method
+			if _, pattern := mux.Handler(&as); pattern != "/" {
+				allowed = append(allowed, method)
+			}
+		}
+		if len(allowed) == 0 {
+			c.fail(w, r, http.StatusNotFound, fmt.Errorf("there is no page %s", short(r.URL.Path)))
+			return
+		}
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		c.fail(w, r, http.StatusMethodNotAllowed, fmt.Errorf("%s is only for %s: if a form has led here, use it again. "+
+			"Nothing was changed", short(r.URL.Path), strings.Join(allowed, " and ")))
+	}
 }
 
 // refreshEvery is how often a page that can't follow the stream loads itself again.

@@ -362,11 +362,16 @@ func TestThePageOfAnotherSiteCanReadAndChangeNothing(t *testing.T) {
 
 func TestOnlyTheMethodsOfAPageAreAnswered(t *testing.T) {
 	c := New(Config{Source: demo(outage{})})
-	for _, target := range []string{"POST /", "PUT /samples", "DELETE /alarms", "GET /segment", "GET /send",
-		"PATCH /events"} {
+	for target, allowed := range map[string]string{"POST /": "GET", "PUT /samples": "GET", "DELETE /alarms": "GET",
+		"GET /segment": "POST", "GET /send": "POST", "PATCH /events": "GET", "GET /dead-letters/payload": "POST",
+		"PUT /dead-letters/drop": "GET, POST", "PUT /nowhere": ""} {
 		method, path, _ := strings.Cut(target, " ")
-		if w := ask(c, method, path, ""); w.Code != http.StatusMethodNotAllowed && w.Code != http.StatusNotFound {
-			t.Errorf("%s is answered %d", target, w.Code)
+		want := http.StatusMethodNotAllowed
+		if allowed == "" {
+			want = http.StatusNotFound
+		}
+		if w := ask(c, method, path, ""); w.Code != want || w.Header().Get("Allow") != allowed {
+			t.Errorf("%s is answered %d, and %q is allowed", target, w.Code, w.Header().Get("Allow"))
 		}
 	}
 }
