@@ -16,7 +16,12 @@ var functions = template.FuncMap{
 	"at":    func(t time.Time) moment { return moment{t} },
 	"short": short,
 	"find":  storyPath,
-	"ago":   func(t time.Time) string { return chart.Duration(time.Since(t).Round(time.Second).Seconds()) },
+	"ago":   ago,
+}
+
+// ago is the age of a moment, which another machine's clock may have set in the future.
+func ago(t time.Time) string {
+	return chart.Duration(max(0, time.Since(t)).Round(time.Second).Seconds())
 }
 
 // maxText is how much of a text of an event a page shows.
@@ -53,7 +58,8 @@ type moment struct{ t time.Time }
 // Machine is for the attribute datetime.
 func (m moment) Machine() string { return m.t.UTC().Format(time.RFC3339) }
 
-// UTC is the time of day, with the date if it is not today's.
+// UTC is the time of day, with the date if it is not today's, and with the year if it is another
+// one.
 func (m moment) UTC() string { return m.in(time.UTC) }
 
 // Local is the same in this machine's zone, with the zone's name; empty: it is the same.
@@ -70,8 +76,11 @@ func (m moment) Zero() bool { return m.t.IsZero() }
 
 func (m moment) in(zone *time.Location) string {
 	t, now := m.t.In(zone), time.Now().In(zone)
-	if t.YearDay() == now.YearDay() && t.Year() == now.Year() {
-		return t.Format("15:04:05")
+	switch {
+	case t.Year() != now.Year():
+		return t.Format("2 Jan 2006 15:04:05")
+	case t.YearDay() != now.YearDay():
+		return t.Format("2 Jan 15:04:05")
 	}
-	return t.Format("2 Jan 15:04:05")
+	return t.Format("15:04:05")
 }
