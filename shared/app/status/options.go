@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spillwayhq/spillway/shared/emf"
@@ -78,6 +79,17 @@ func (o *Options) validate() error {
 	if len(o.QueueURLs) != len(o.Regions) {
 		return fmt.Errorf("%s must have a queue for each region of %s: there are %d and %d", envQueues, envRegions,
 			len(o.QueueURLs), len(o.Regions))
+	}
+	var regions []string
+	for _, b := range o.Buckets {
+		regions = append(regions, b.Region)
+	}
+	for name, all := range map[string][]string{envRegions: o.Regions, envBuckets: regions} {
+		for i, region := range all {
+			if slices.Contains(all[:i], region) {
+				return fmt.Errorf("%s must name each region once, has %s twice", name, region)
+			}
+		}
 	}
 	if o.own() < 0 {
 		return fmt.Errorf("%s must have a bucket of the function's own region, %s is %q", envBuckets, envRegion, o.Region)

@@ -60,7 +60,9 @@ func TestAWrongVariableIsNamedWithWhatItMustBe(t *testing.T) {
 		"SPILLWAY_STATUS_BUCKETS=bucket": "SPILLWAY_STATUS_BUCKETS must be the buckets of the status regions, like",
 		"AWS_REGION=us-west-2": `SPILLWAY_STATUS_BUCKETS must have a bucket of the function's own region, AWS_REGION is ` +
 			`"us-west-2"`,
-		"SPILLWAY_LOG_LEVEL=loud": "must be debug, info, warn or error",
+		"SPILLWAY_STATUS_REGIONS=eu-west-1,eu-west-1":           "SPILLWAY_STATUS_REGIONS must name each region once, has eu-west-1",
+		"SPILLWAY_STATUS_BUCKETS=eu-central-1=a,eu-central-1=b": "SPILLWAY_STATUS_BUCKETS must name each region once",
+		"SPILLWAY_LOG_LEVEL=loud":                               "must be debug, info, warn or error",
 		"SPILLWAY_STATUS_REGION=x": "unknown variable SPILLWAY_STATUS_REGION (known: " +
 			"SPILLWAY_NAME, ",
 		"SPILLWAY_STATUS_QUEUES=https://sqs.test/1/shop-events": "there are 1 and 2",

@@ -53,6 +53,8 @@ const (
 	// ageWindow is how far back the oldest event's age is looked for. Metrics are up to two minutes
 	// late, and in a minute with few events only one of deliver's environments says what it knows.
 	ageWindow = 5 * time.Minute
+	// maxAge is the highest age in seconds that is believed: 30 years.
+	maxAge = 1e9
 	// grows is the age from which on an event is taken to wait still, so that its age has grown by
 	// the time since it was measured. One that is younger has come and gone.
 	grows = time.Minute
@@ -169,7 +171,7 @@ func oldest(r *Reading) *time.Duration {
 	var found *time.Duration
 	for _, p := range r.Ages {
 		end := p.At.Add(time.Minute)
-		if r.At.Sub(end) > ageWindow {
+		if r.At.Sub(end) > ageWindow || !(p.Value >= 0 && p.Value <= maxAge) { // a NaN is not, either
 			continue
 		}
 		age := time.Duration(p.Value * float64(time.Second))

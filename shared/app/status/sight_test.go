@@ -3,6 +3,7 @@ package status
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"strings"
 	"testing"
@@ -97,6 +98,8 @@ func TestWhatAReadingSaysToCustomers(t *testing.T) {
 		"it is not known since when something waits": {func(r *Reading) { r.Ages = nil },
 			status.Up, status.Up, never, "2m20s", "", ""},
 		"the ages are from before the outage": {func(r *Reading) { r.Ages = []Point{ago(30, 7200)} },
+			status.Up, status.Up, never, "2m20s", "", ""},
+		"the ages are no ages": {func(r *Reading) { r.Ages = []Point{ago(2, math.NaN()), ago(2, 1e300), ago(2, -5)} },
 			status.Up, status.Up, never, "2m20s", "", ""},
 		"the ages can't be read": {func(r *Reading) { r.Ages, r.AgesErr = nil, denied },
 			status.Up, status.Up, never, "2m20s", "", "AccessDenied"},
