@@ -14,6 +14,7 @@ import (
 
 	"github.com/spillwayhq/spillway/cmd/spillway/deployed"
 	"github.com/spillwayhq/spillway/infra/local"
+	appstatus "github.com/spillwayhq/spillway/shared/app/status"
 	"github.com/spillwayhq/spillway/shared/signed"
 	"github.com/spillwayhq/spillway/shared/status"
 	"github.com/spillwayhq/spillway/shared/status/dirstore"
@@ -92,28 +93,25 @@ func (f *Flags) openBucket(ctx context.Context) (*status.Keeper, string, error) 
 		return nil, "", fmt.Errorf("find the status site: read the function %s in %s: %w (is %[2]s a status region? name "+
 			"one with --region)", names.StatusFunction, c.Region, err)
 	}
+	buckets, err := appstatus.ParseBuckets(function.Environment.Variables[deployed.VarStatusBuckets])
+	if err != nil {
+		return nil, "", fmt.Errorf("find the status site: the variable %s of the function %s in %s %w: deploy it again",
+			deployed.VarStatusBuckets, names.StatusFunction, c.Region, err)
+	}
 	k, bucket := &status.Keeper{}, ""
 	var elsewhere []string
-	for pair := range strings.SplitSeq(function.Environment.Variables[deployed.VarStatusBuckets], ",") {
-		region, name, _ := strings.Cut(strings.TrimSpace(pair), "=")
-		switch store := s3store.Open(c, region, name, status.SiteFolder); {
-		case name == "":
-		case region == c.Region:
-			k.Store, bucket = store, name
-		default:
-			k.Peers = append(k.Peers, store)
-			elsewhere = append(elsewhere, region)
+	for _, b := range buckets {
+		store := s3store.Open(c, b.Region, b.Name, status.SiteFolder)
+		if b.Region == c.Region {
+			k.Store, bucket = store, b.Name
+			continue
 		}
+		k.Peers = append(k.Peers, store)
+		elsewhere = append(elsewhere, b.Region)
 	}
-	switch {
-	case k.Store != nil:
-	case len(elsewhere) > 0:
+	if k.Store == nil {
 		return nil, "", fmt.Errorf("the status site's buckets are in %s, not in %s: name one of these with --region",
 			strings.Join(elsewhere, " and "), c.Region)
-	default:
-		return nil, "", fmt.Errorf("find the status site: the function %s in %s names no bucket in its variable %s: "+
-			"deploy it "+
-			"again", names.StatusFunction, c.Region, deployed.VarStatusBuckets)
 	}
 	return k, "s3://" + bucket, nil
 }

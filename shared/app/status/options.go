@@ -121,22 +121,26 @@ func list(name string, into *[]string) env.Variable {
 	}}
 }
 
-// buckets takes REGION=BUCKET with commas between them, at least one.
+// buckets takes what ParseBuckets does.
 func buckets(name string, into *[]Bucket) env.Variable {
-	wrong := func(value string) error {
-		return env.MustBe("the buckets of the status regions, like eu-central-1=shop-status-123456789012-eu-central-1", value)
-	}
-	return env.Variable{Name: name, Required: true, Set: func(value string) error {
-		*into = nil
-		for part := range strings.SplitSeq(value, ",") {
-			region, bucket, ok := strings.Cut(strings.TrimSpace(part), "=")
-			if !ok || region == "" || bucket == "" {
-				return wrong(value)
-			}
-			*into = append(*into, Bucket{region, bucket})
-		}
-		return nil
+	return env.Variable{Name: name, Required: true, Set: func(value string) (err error) {
+		*into, err = ParseBuckets(value)
+		return err
 	}}
+}
+
+// ParseBuckets reads REGION=BUCKET with commas between them, at least one, as a deployment gives
+// the function the site's buckets.
+func ParseBuckets(value string) (all []Bucket, err error) {
+	for part := range strings.SplitSeq(value, ",") {
+		region, bucket, ok := strings.Cut(strings.TrimSpace(part), "=")
+		if !ok || region == "" || bucket == "" {
+			return nil, env.MustBe("the buckets of the status regions, like "+
+				"eu-central-1=shop-status-123456789012-eu-central-1", value)
+		}
+		all = append(all, Bucket{region, bucket})
+	}
+	return all, nil
 }
 
 // readSite reads the file with the site's title, logo and components; nil: there is none.
