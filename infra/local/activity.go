@@ -64,7 +64,11 @@ func (a *activity) invoked(r deliver.Report) {
 // longest pause counts.
 func (a *activity) pause(pauses []deliver.Pause) {
 	for _, p := range pauses {
-		if p.Until.After(a.paused[p.Key].Until) {
+		old, known := a.paused[p.Key]
+		if p.Until.After(old.Until) {
+			if !known { // keys are made up by who sends: those that are not used any more must not pile up
+				a.forgetPauses(time.Now())
+			}
 			if a.paused == nil {
 				a.paused = map[string]deliver.Pause{}
 			}
@@ -77,8 +81,13 @@ func (a *activity) pause(pauses []deliver.Pause) {
 func (a *activity) pauses(now time.Time) map[string]deliver.Pause {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	maps.DeleteFunc(a.paused, func(_ string, p deliver.Pause) bool { return !now.Before(p.Until) })
+	a.forgetPauses(now)
 	return maps.Clone(a.paused)
+}
+
+// forgetPauses forgets those that are over. mu is held.
+func (a *activity) forgetPauses(now time.Time) {
+	maps.DeleteFunc(a.paused, func(_ string, p deliver.Pause) bool { return !now.Before(p.Until) })
 }
 
 func (a *activity) countFlushes(r *deliver.Report, minute time.Time) {
