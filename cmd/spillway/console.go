@@ -65,8 +65,8 @@ func newConsole() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "console",
 		Short: "Serve the operator's page of a pipeline on AWS, or show where that of `spillway up` is",
-		Long: usage.Help("The page shows what comes in, what waits, what is retried and why, alarms, and dead letters. Open it "+
-			"in a browser on this machine: no other can reach it.",
+		Long: usage.Help("The page shows what comes in, what waits, what is retried and why, alarms, and dead letters. "+
+			"Open it in a browser on this machine: no other can reach it.",
 			"With --name it serves the page of that pipeline on AWS until Ctrl-C, with your credentials: those of the AWS "+
 				"tools. It reads CloudWatch, SQS and the functions' logs, once for all who watch, and shows what that has cost: "+
 				"about $0.02 an hour while somebody watches. docs/console.md has a policy of the permissions; what your role may "+

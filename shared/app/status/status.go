@@ -245,7 +245,8 @@ func (f *Function) write(ctx context.Context, o status.Observation) (all bool) {
 // for this observation.
 func (f *Function) writeOther(ctx context.Context, k *status.Keeper, o status.Observation, ownFails bool) error {
 	d, err := k.Read(ctx)
-	if err == nil && !ownFails && !d.ObservedAt.Before(o.At.Add(-othersAfter)) && !d.ObservedAt.After(o.At.Add(status.StaleAfter)) {
+	current := !d.ObservedAt.Before(o.At.Add(-othersAfter)) && !d.ObservedAt.After(o.At.Add(status.StaleAfter))
+	if err == nil && !ownFails && current {
 		return nil
 	}
 	if err != nil && !errors.Is(err, status.ErrNotFound) && !errors.Is(err, status.ErrBroken) {

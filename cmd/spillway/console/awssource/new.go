@@ -78,7 +78,8 @@ func (p *pipeline) begin(ctx context.Context, alarms *alarmReader, n topology.Na
 			b.functions[function], b.missing[function] = f, isMissing(err)
 		})
 	}
-	reading.Go(func() { b.alarms, _ = alarms.describe(ctx, complete.AlarmNames()) }) // the page says why they can't be read
+	// The page says why the alarms can't be read.
+	reading.Go(func() { b.alarms, _ = alarms.describe(ctx, complete.AlarmNames()) })
 	reading.Go(func() { b.sources, _ = p.EventSources(ctx, n.DeliverFunction) })
 	reading.Wait()
 	return b
