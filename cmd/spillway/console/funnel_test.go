@@ -190,6 +190,9 @@ func TestTheHeadlineIsWhatMattersMost(t *testing.T) {
 			headline: "Everything that came in is delivered"},
 		{name: "a page", now: late, alarms: []Alarm{alarm("dead-letters"), alarm("delivery-down")}, class: "bad",
 			headline: "Events are not delivered to Segment", text: "10 events wait"},
+		{name: "a page while it fails", now: Now{Messages: 10, Events: 10, Degraded: "Segment answers 503"},
+			alarms: []Alarm{alarm("delivery-down")}, class: "bad", headline: "Events are not delivered to Segment",
+			text: "Segment answers 503. 10 events wait"},
 		{name: "a page about what is over", now: Now{Totals: &Totals{}}, alarms: []Alarm{alarm("delivery-down")},
 			class:    "warn",
 			headline: "Everything is delivered again", text: "The alarm still fires"},
@@ -336,6 +339,18 @@ func TestThePanelProposesWhatToDoUntilAnOutageIsOver(t *testing.T) {
 	} {
 		if got := firstRun(&c.now); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}
+
+func TestThePanelSaysThatAnOpenBreakerTriesARequestSoon(t *testing.T) {
+	f := demo(outage{})
+	c := New(Config{Source: f})
+	for mode, want := range map[string]bool{"well": true, "503": false} {
+		f.switches = &fakeSwitches{id: mode}
+		v := c.switchesNow(seen[Now]{At: time.Now(), Value: Now{BreakerOpen: true}})
+		if got := strings.Contains(v.Now, "The circuit breaker is still open"); got != want {
+			t.Errorf("%s: it says %q", mode, v.Now)
 		}
 	}
 }

@@ -62,6 +62,9 @@ func status(t *topology.Topology, now seen[Now], alarms seen[[]Alarm], rate drai
 		v.Class, v.Headline, v.Text = "warn", "Events are delivered again", waits
 	case len(v.Firing) > 0 && v.Firing[0].Severity == topology.Critical:
 		v.Class, v.Headline, v.Text = "bad", capital(firstSentence(v.Firing[0].Meaning)), waits
+		if n.Degraded != "" {
+			v.Text = capital(shortTo(n.Degraded, maxError)) + ". " + waits
+		}
 	case n.Degraded != "":
 		v.Class, v.Headline, v.Text = "warn", "Delivery is degraded", capital(shortTo(n.Degraded, maxError))+". "+waits
 	case drains && n.OldestAge >= lateAge:

@@ -44,6 +44,9 @@ func (c *Console) switchesNow(now seen[Now]) *switchesView {
 			v.Now = m.Text
 		}
 	}
+	if modes := s.Modes(); now.Known() && now.Value.BreakerOpen && len(modes) > 0 && id == modes[0].ID {
+		v.Now += " The circuit breaker is still open: within two minutes it tries a request, and what waits follows."
+	}
 	if left := time.Until(until); !until.IsZero() && left > 0 {
 		v.Left = chart.Duration(left.Round(time.Second).Seconds())
 	}
