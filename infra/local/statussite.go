@@ -139,12 +139,13 @@ func (p *Pipeline) readStatus(ctx context.Context) *appstatus.Reading {
 	if !s.Canary.At.IsZero() {
 		r.Canaries = []appstatus.Point{{At: s.Canary.At, Value: 1}}
 	}
-	down := p.topology.Names.Alarm("delivery-down")
 	for i := range s.Alarms {
 		if a := &s.Alarms[i]; a.Composite {
-			r.Alarms[a.Name] = string(s.stateNow(a, down))
+			r.Alarms[a.Name] = string(a.State)
 		}
 	}
+	names := &p.topology.Names
+	s.correct(r.Alarms, names.Alarm("delivery-down"), names.Alarm("delivery-slow"))
 	if p.ingest != nil {
 		r.Health = appstatus.AskHealth(ctx, nil, p.IngestURL)
 	}
@@ -152,17 +153,21 @@ func (p *Pipeline) readStatus(ctx context.Context) *appstatus.Reading {
 	return r
 }
 
-// stateNow is the state of an alarm; down is the one that fires while nothing is delivered. It looks
-// some minutes back, so it has no state at first, and fires on after an outage, or even begins to.
-// On AWS nothing knows better; here it is OK as soon as events are delivered.
-func (s *Status) stateNow(a *Alarm, down string) cloudwatch.State {
-	if a.Name == down && s.Degraded == "" && s.OldestAge < deliversWithin {
-		return cloudwatch.OK
+// correct sets the alarms on the delivery, which look some minutes back, to what is so now: at first
+// they have no state, and they fire on after an outage, or even begin to. On AWS nothing knows
+// better; here it is seen that events are delivered, if late.
+func (s *Status) correct(alarms map[string]string, down, slow string) {
+	delivers := s.Degraded == "" && (s.Backlog == 0 || s.Segment.Answered > 0)
+	if !delivers || alarms[down] == string(cloudwatch.OK) || alarms[down] == "" {
+		return
 	}
-	return a.State
+	alarms[down] = string(cloudwatch.OK)
+	if s.OldestAge >= deliversWithin {
+		alarms[slow] = string(cloudwatch.Alarm)
+	}
 }
 
-// deliversWithin is how long an event may wait while delivery is taken to work.
+// deliversWithin is how long an event may wait after an outage while delivery is not called late.
 const deliversWithin = time.Minute
 
 // StatusSite serves the status site of the pipeline, as CloudFront serves that of a deployment;

@@ -17,6 +17,7 @@ import (
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/integration/testutil"
 	appstatus "github.com/spillwayhq/spillway/shared/app/status"
+	"github.com/spillwayhq/spillway/shared/deadletter"
 	"github.com/spillwayhq/spillway/shared/status"
 	"github.com/spillwayhq/spillway/shared/status/dirstore"
 )
@@ -99,25 +100,28 @@ func TestTheStatusSiteShowsAnOutageAsSoonAsItsAlarmFires(t *testing.T) {
 }
 
 func TestAnOutageIsOverForTheStatusSiteWhenEventsAreDelivered(t *testing.T) {
+	const ok, fires, noData = string(cloudwatch.OK), string(cloudwatch.Alarm), string(cloudwatch.InsufficientData)
+	answers := deadletter.Minute{Answered: 1}
 	for _, c := range []struct {
-		name   string
-		status Status
-		alarm  string
-		want   cloudwatch.State
+		name               string
+		status             Status
+		down               string
+		wantDown, wantSlow string
 	}{
-		{"it delivers", Status{OldestAge: time.Second}, "delivery-down", cloudwatch.OK},
-		{"it fails", Status{Degraded: "Segment can't be reached"}, "delivery-down", cloudwatch.Alarm},
-		{"it is late", Status{OldestAge: time.Minute}, "delivery-down", cloudwatch.Alarm},
-		{"the alarm is another one", Status{}, "ingest-down", cloudwatch.Alarm},
+		{"all is delivered", Status{}, fires, ok, ok},
+		{"nothing has come in yet", Status{}, noData, ok, ok},
+		{"it is delivered at once", Status{Backlog: 1, OldestAge: time.Second, Segment: answers}, fires, ok, ok},
+		{"it is delivered late", Status{Backlog: 1, OldestAge: time.Minute, Segment: answers}, fires, ok, fires},
+		{"it is late and no alarm fires", Status{Backlog: 1, OldestAge: time.Minute, Segment: answers}, ok, ok, ok},
+		{"nothing is delivered", Status{Backlog: 1, OldestAge: time.Second}, fires, fires, ok},
+		{"Segment fails", Status{Degraded: "it fails", Segment: answers}, fires, fires, ok},
+		{"no alarm is evaluated", Status{}, "", "", ok},
 	} {
-		a := Alarm{Name: c.alarm, Composite: true, State: cloudwatch.Alarm}
-		if got := c.status.stateNow(&a, "delivery-down"); got != c.want {
-			t.Errorf("%s: %s is %s, want %s", c.name, c.alarm, got, c.want)
+		alarms := map[string]string{"down": c.down, "slow": ok}
+		c.status.correct(alarms, "down", "slow")
+		if alarms["down"] != c.wantDown || alarms["slow"] != c.wantSlow {
+			t.Errorf("%s: %v, want %s and %s", c.name, alarms, c.wantDown, c.wantSlow)
 		}
-	}
-	first := Alarm{Name: "delivery-down", Composite: true, State: cloudwatch.InsufficientData}
-	if got := (&Status{}).stateNow(&first, first.Name); got != cloudwatch.OK {
-		t.Errorf("before the first evaluation it is %s", got)
 	}
 }
 
