@@ -52,7 +52,7 @@ func TestAfterThousandsOfChangesTheDocumentIsSmallAndTheMonthsHaveAll(t *testing
 			if err := store.Put(t.Context(), status.DocumentFile, "", d.Encode()); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(now.Sub(time.Now()))
+			time.Sleep(time.Until(now))
 		}
 		d, err := k.Observe(t.Context(), look(time.Time{}, status.Up, status.Up, 0))
 		if err != nil {

@@ -62,7 +62,7 @@ type wanted struct {
 // values returns n values of each metric.
 func (r *metricReader) values(ctx context.Context, metrics []wanted, from time.Time, period time.Duration,
 	n int) ([][]float64, error) {
-	if time.Now().Sub(from) > keptByMinute {
+	if time.Since(from) > keptByMinute {
 		return nil, fmt.Errorf("CloudWatch keeps values by the minute for 15 days: ask for a time after %s",
 			time.Now().Add(-keptByMinute).UTC().Format("2006-01-02"))
 	}

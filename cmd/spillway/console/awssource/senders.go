@@ -193,7 +193,7 @@ const sendersAge = 10 * time.Minute
 // withSenders adds what the last lines say of the keys, and the keys that are in no document.
 func (r *senderReader) withSenders(keys []console.WriteKey) []console.WriteKey {
 	at, since, lines := r.last.get()
-	if at.IsZero() || time.Now().Sub(at) > sendersAge {
+	if at.IsZero() || time.Since(at) > sendersAge {
 		return keys
 	}
 	byID := map[string]*console.WriteKey{}
