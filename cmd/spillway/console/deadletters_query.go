@@ -50,7 +50,10 @@ func parseDeadQuery(values url.Values) (q DeadLetterQuery, err error) {
 	for _, f := range deadFields {
 		into := f.of(&q.Selection)
 		for _, v := range values[f.name] {
-			if v = strings.TrimSpace(v); v != "" && !slices.Contains(*into, v) {
+			if f.name != "reason" { // people type the others
+				v = strings.TrimSpace(v)
+			}
+			if v != "" && !slices.Contains(*into, v) {
 				*into = append(*into, v)
 			}
 		}

@@ -43,6 +43,14 @@ func FuzzDeadLetterQuery(f *testing.F) {
 	})
 }
 
+func TestAReasonIsTakenAsItIsAndWhatPeopleTypeWithoutSpaceAroundIt(t *testing.T) {
+	q, err := parseDeadQuery(url.Values{"reason": {" of another program\n"}, "user": {" u "}, "event": {"  "}})
+	want := dlq.Selection{Reasons: []string{" of another program\n"}, Users: []string{"u"}}
+	if err != nil || !reflect.DeepEqual(q.Selection, want) {
+		t.Errorf("%+v, %v", q.Selection, err)
+	}
+}
+
 func TestASelectionIsSaidInWordsAndAsFlags(t *testing.T) {
 	for _, c := range []struct {
 		s            dlq.Selection

@@ -93,6 +93,9 @@ func TestAnOperatorWalksThroughTheDeadLettersInABrowser(t *testing.T) {
 				d.Events[0] = fmt.Appendf(nil, `{"type":"track","event":"Order %d","userId":"u-%d","messageId":"m-%d",`+
 					`"properties":{"total":%d,"text":%q}}`, i%7, i%8, i, i, hostile)
 				d.Detail = "missing_user: an event needs a userId or an anonymousId"
+				if i == 116 {
+					d.ID = strings.Repeat("long", 100)
+				}
 				if i == 117 {
 					d.Detail = strings.Repeat("unbroken", 30) + hostile
 				}
