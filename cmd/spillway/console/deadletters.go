@@ -11,9 +11,9 @@ import (
 
 // DeadLetters is a dead-letter queue, as its pages need it. It must be safe for concurrent use.
 //
-// SQS shows a message only by receiving it, which hides it from others for a while. So a queue on
-// AWS is read on request only; the SQS emulator's is looked at, and what was read is always
-// current.
+// SQS shows a message only by receiving it, which makes it invisible to others for a while. So a
+// queue on AWS is read on request only; the SQS emulator's is looked at, and what was read is
+// always current.
 type DeadLetters interface {
 	// Reading says how far the queue has been read.
 	Reading() Reading

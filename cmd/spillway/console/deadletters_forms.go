@@ -12,7 +12,7 @@ import (
 )
 
 // errReading keeps two readers of a queue on AWS from hiding its messages from each other.
-var errReading = errors.New("the dead letters are being read, which hides them from a redrive and a drop: " +
+var errReading = errors.New("the dead letters are being read, which makes them invisible to a redrive and a drop: " +
 	"wait for the end, or stop the reading")
 
 // actedOn reads what a form selects. The error says why nothing can be done with it now.

@@ -417,7 +417,7 @@ func TestAnAlarmThatIsOnItsWayIsNamed(t *testing.T) {
 	f.now = func() (Now, error) { return Now{At: time.Now(), Degraded: "Segment fails", Totals: &Totals{}}, nil }
 	c := New(Config{Source: f})
 	for screen, want := range map[string]string{
-		"/":                                "Segment fails. Nothing waits. spillway-segment-failing on its way 1 of the 3 minutes that it needs",
+		"/":                                "Nothing waits. spillway-segment-failing on its way 1 of the 3 minutes that",
 		"/alarms":                          "On its way: 1 of the 3 minutes that it needs.",
 		"/alarms/spillway-segment-failing": "On its way: 1 of the 3 minutes that it needs.",
 	} {
