@@ -29,7 +29,7 @@ type Source interface {
 	Alarms(ctx context.Context, since time.Time) ([]Alarm, error)
 	// Refusals returns what ingest refused from one time on and before another.
 	Refusals(ctx context.Context, from, to time.Time) (Refusals, error)
-	// Senders returns who sent what, with at most ten rows of each table. Of a source that is
+	// Senders returns who sent what, with at most SenderRows of each table. Of a source that is
 	// [Priced] the page calls it only when somebody has pressed a button that names the price.
 	Senders(ctx context.Context, since time.Duration) (top.Report, error)
 	// WriteKeys returns the write keys that ingest accepts, and those that were used without being
@@ -47,6 +47,13 @@ type Source interface {
 	// nothing.
 	Cost() string
 }
+
+// What sources return of senders and write keys.
+const (
+	SenderRows  = 10         // of each table of Senders
+	RateOver    = top.Recent // the time of WriteKey.Rate
+	RefusedOver = time.Hour  // the time of WriteKey.Refused
+)
 
 // ErrPartial says that what comes with it is current, but lacks what the error names.
 var ErrPartial = errors.New("a part is missing")
@@ -135,9 +142,9 @@ type WriteKey struct {
 	Disabled bool   // its requests are refused
 	Quota    float64
 	Burst    float64   // events that may come at once; 0 with a quota: ten seconds of it
-	Rate     float64   // events a second in the last five minutes; Unknown
+	Rate     float64   // events a second in the last RateOver; Unknown
 	Last     time.Time // when its last event came; zero: not known
-	Refused  int64     // requests or events of the last hour that were refused; Unknown
+	Refused  int64     // requests or events of the last RefusedOver that were refused; Unknown
 	Paused   string    // why nothing is sent to Segment with it at the moment; empty: it is
 }
 

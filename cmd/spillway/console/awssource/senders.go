@@ -27,8 +27,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/traffic"
 )
 
-// sendersRows is how many rows of a table a report has.
-const sendersRows = 10
+// pausedLines is how many of deliver's lines are read for the write keys that Segment refuses.
+const pausedLines = 10
 
 // A senderLog has the lines of who sends what that were read last. It is safe for concurrent use.
 type senderLog struct {
@@ -118,7 +118,7 @@ func (r *senderReader) read(ctx context.Context, since time.Duration) (top.Repor
 	}
 	now = time.Now().Add(time.Second) // what was written while the lines were read counts too
 	r.last.set(now, since, lines)
-	return top.New(r.about.Pipeline, now, since, lines, []heavy.By{heavy.ByEvent, heavy.ByWriteKey}, sendersRows), nil
+	return top.New(r.about.Pipeline, now, since, lines, []heavy.By{heavy.ByEvent, heavy.ByWriteKey}, console.SenderRows), nil
 }
 
 // writeKeys returns the keys of the parameters, without the keys themselves, and what the lines of
@@ -215,13 +215,13 @@ func (r *senderReader) withSenders(keys []console.WriteKey) []console.WriteKey {
 		}
 		return k
 	}
-	recent := heavy.Between(lines, at.Add(-min(since, top.Recent)), at)
+	recent := heavy.Between(lines, at.Add(-min(since, console.RateOver)), at)
 	for _, sender := range traffic.Senders(recent) {
 		if sender.By == heavy.ByWriteKey {
-			of(&heavy.Entry{ID: sender.ID, Name: sender.Name}).Rate = float64(sender.Events) / min(since, top.Recent).Seconds()
+			of(&heavy.Entry{ID: sender.ID, Name: sender.Name}).Rate = float64(sender.Events) / min(since, console.RateOver).Seconds()
 		}
 	}
-	for _, l := range heavy.Between(lines, at.Add(-time.Hour), at) {
+	for _, l := range heavy.Between(lines, at.Add(-console.RefusedOver), at) {
 		for i := range l.Heaviest {
 			e := &l.Heaviest[i]
 			if e.By != heavy.ByWriteKey {
@@ -251,7 +251,7 @@ func (r *senderReader) pausedKeys(ctx context.Context) ([]string, error) {
 	}
 	now := time.Now()
 	found, err := find(ctx, r.Logs, logs.Search{Group: r.logGroup("deliver"), From: now.Add(-nowBack), To: now,
-		Pattern: logs.Pattern(console.OutcomeRetried, misconfigured), Limit: sendersRows, Calls: samplesCalls})
+		Pattern: logs.Pattern(console.OutcomeRetried, misconfigured), Limit: pausedLines, Calls: samplesCalls})
 	if err != nil {
 		return nil, err
 	}

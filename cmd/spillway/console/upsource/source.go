@@ -21,8 +21,6 @@ import (
 )
 
 const (
-	// rows is how many rows the tables of senders have.
-	rows = 10
 	// allSamples is more than there are.
 	allSamples = 1 << 30
 )
@@ -142,10 +140,10 @@ func (s *Source) Senders(_ context.Context, since time.Duration) (top.Report, er
 	at := time.Now().Add(time.Second) // what is written while the lines are read counts too
 	var lines []heavy.Line
 	for _, span := range top.Spans(at, since) {
-		lines = append(lines, s.reader.Senders(span.From, span.To, rows)...)
+		lines = append(lines, s.reader.Senders(span.From, span.To, console.SenderRows)...)
 	}
 	by := []heavy.By{heavy.ByEvent, heavy.ByWriteKey, heavy.ByUser}
-	report := top.New(s.topology.Names.Pipeline, at, since, lines, by, rows)
+	report := top.New(s.topology.Names.Pipeline, at, since, lines, by, console.SenderRows)
 	nameKeys(&report, s.keyNames())
 	return report, nil
 }
@@ -206,7 +204,7 @@ func (s *Source) keyNames() map[string]string {
 // WriteKeys implements console.Source.
 func (s *Source) WriteKeys(context.Context) ([]console.WriteKey, error) {
 	at := time.Now()
-	u := usage{at: at, lines: s.reader.Senders(at.Add(-usageHour), at.Add(time.Second), manyKeys), names: s.keyNames(),
+	u := usage{at: at, lines: s.reader.Senders(at.Add(-console.RefusedOver), at.Add(time.Second), manyKeys), names: s.keyNames(),
 		pauses: s.reader.Pauses(at), seen: map[string]time.Time{}}
 	notRefused := func(o *local.Outcome) bool { return o.Outcome != console.OutcomeRefused }
 	for _, o := range s.reader.Samples(allSamples, notRefused) {

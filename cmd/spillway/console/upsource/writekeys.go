@@ -13,8 +13,6 @@ import (
 )
 
 const (
-	// usageHour is how far back refused events are counted, and rateOver events for the rate.
-	usageHour, rateOver = time.Hour, 5 * time.Minute
 	// manyKeys is how many write keys are looked for in what has been counted since the last lines;
 	// a line of an earlier minute has the ten heaviest.
 	manyKeys = 1000
@@ -28,7 +26,7 @@ type usage struct {
 	at     time.Time
 	keys   []ingest.Key             // those that are accepted; none: any is
 	names  map[string]string        // by fingerprint
-	lines  []heavy.Line             // of the last usageHour
+	lines  []heavy.Line             // of the last console.RefusedOver
 	pauses map[string]deliver.Pause // by fingerprint
 	seen   map[string]time.Time     // the last event that deliver has sampled, by fingerprint
 }
@@ -98,9 +96,9 @@ func (u *usage) used() map[string]used {
 	return all
 }
 
-// rates are the events a second of the last rateOver, by fingerprint.
+// rates are the events a second of the last console.RateOver, by fingerprint.
 func (u *usage) rates() map[string]float64 {
-	from := u.at.Add(-rateOver)
+	from := u.at.Add(-console.RateOver)
 	first := u.at
 	var lines []heavy.Line
 	for _, l := range u.lines {
@@ -112,7 +110,7 @@ func (u *usage) rates() map[string]float64 {
 			first = l.From
 		}
 	}
-	over := min(max(u.at.Sub(first), time.Second), rateOver).Seconds()
+	over := min(max(u.at.Sub(first), time.Second), console.RateOver).Seconds()
 	rates := map[string]float64{}
 	for _, s := range traffic.Senders(lines) {
 		if s.By == heavy.ByWriteKey {
