@@ -116,10 +116,11 @@ func (m *statusMessage) publish(ctx context.Context, in io.Reader, out io.Writer
 		return false, err
 	}
 	d, err := statussite.Document(ctx, k, where)
+	broken := errors.Is(err, status.ErrBroken) // then edit gets one that is made of the months' files
 	if err == nil && check != nil {
 		err = check(&d)
 	}
-	if err != nil {
+	if err != nil && !broken {
 		return false, err
 	}
 	if confirmed, err := m.confirm(in, out, ask); err != nil || !confirmed {
@@ -128,6 +129,9 @@ func (m *statusMessage) publish(ctx context.Context, in io.Reader, out io.Writer
 	d, err = k.Edit(ctx, edit)
 	if err == nil || d.WrittenAt.IsZero() {
 		return err == nil, err
+	}
+	if errors.Is(err, status.ErrBroken) {
+		return true, fmt.Errorf("it is written: %w", err)
 	}
 	return true, fmt.Errorf("it is written, but not all pages show it yet; the next minute's run puts them: %w", err)
 }

@@ -124,6 +124,25 @@ func TestAnOperatorSchedulesMaintenanceAndCancelsIt(t *testing.T) {
 	}
 }
 
+func TestAnOperatorPostsAlthoughTheDocumentIsBroken(t *testing.T) {
+	t.Parallel()
+	dir := statusData(t, status.Up)
+	if err := os.WriteFile(filepath.Join(dir, local.StatusFolder, status.DocumentFile), []byte(`{"vers`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, _, err := spillway(t.Context(), "", "status", "--data-dir", dir, "post", "--title", "A", "--text", "B")
+	if err == nil || !strings.Contains(err.Error(), "it is written: ") || !strings.Contains(err.Error(), "it is kept as broken/") ||
+		!strings.HasPrefix(out, "posted ") {
+		t.Errorf("%q, %v", out, err)
+	}
+	if d := statusDocument(t, dir); len(d.Incidents) != 1 || d.Incidents[0].Title != "A" {
+		t.Errorf("the new document has %+v", d.Incidents)
+	}
+	if out := statusRun(t, dir, "update", "--text", "C"); !strings.HasPrefix(out, "updated ") {
+		t.Errorf("then it says %q", out)
+	}
+}
+
 func TestTheSiteIsRenderedFromADocument(t *testing.T) {
 	t.Parallel()
 	dir, out := statusData(t, status.Slow), filepath.Join(t.TempDir(), "site")
