@@ -84,13 +84,14 @@ func needs(d topology.Alarm, a Alarm) string {
 	return fmt.Sprintf("%d of the %d %s that it needs", a.Coming, d.Breaching, unit)
 }
 
-// rank orders alarms for people: those that fire and page come first, and those that are well last.
+// rank orders alarms for people: those that fire and page come first, those that are on their way or
+// have no data next, and those that are well last.
 func rank(a Alarm) int {
 	r := 0
 	if a.State != StateAlarm {
 		r += 8
 	}
-	if a.State == StateOK {
+	if a.State == StateOK && a.Coming == 0 {
 		r += 8
 	}
 	if a.Severity != topology.Critical {

@@ -412,10 +412,15 @@ func TestAnAlarmThatIsOnItsWayIsNamed(t *testing.T) {
 		t.Error("the overview does not say that none is on its way")
 	}
 	f.alarms = func() ([]Alarm, error) {
-		return []Alarm{{Name: "spillway-segment-failing", State: StateOK, Severity: topology.Critical, Coming: 1}}, nil
+		return []Alarm{{Name: "spillway-delivery-down", State: StateOK, Severity: topology.Critical, Composite: true},
+			{Name: "spillway-segment-failing", State: StateOK, Severity: topology.Critical, Coming: 1}}, nil
 	}
 	f.now = func() (Now, error) { return Now{At: time.Now(), Degraded: "Segment fails", Totals: &Totals{}}, nil }
 	c := New(Config{Source: f})
+	list := checkPage(t, "list", ask(c, "GET", "/alarms", "").Body.String())
+	if strings.Index(list, "spillway-segment-failing") > strings.Index(list, "spillway-delivery-down critical") {
+		t.Error("those that are on their way are not the first of the list")
+	}
 	for screen, want := range map[string]string{
 		"/":                                "Nothing waits. spillway-segment-failing on its way 1 of the 3 minutes that",
 		"/alarms":                          "On its way: 1 of the 3 minutes that it needs.",
