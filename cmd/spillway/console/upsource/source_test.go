@@ -114,12 +114,16 @@ func TestOneOfTheSampleEventsIsRejected(t *testing.T) {
 				n, _ := s.Now(t.Context())
 				return n.Totals.Delivered == 149 && n.DeadLetters == 1
 			})
-			rejected, _ := s.Samples(t.Context(), console.SampleQuery{Outcome: console.OutcomeDeadLettered, Limit: 9})
-			if len(rejected) != 1 || !strings.HasPrefix(rejected[0].MessageID, "rejected-") ||
+			rejected, err := s.Samples(t.Context(), console.SampleQuery{Outcome: console.OutcomeDeadLettered, Limit: 9})
+			if err != nil || len(rejected) != 1 || !strings.HasPrefix(rejected[0].MessageID, "rejected-") ||
 				!strings.Contains(rejected[0].Answer, "400") || rejected[0].WriteKey != madeUpName {
 				t.Errorf("%+v", rejected)
 			}
-			list, err := s.DeadLetters().List(t.Context(), console.DeadLetterQuery{Limit: 9})
+			var list console.DeadLetterList
+			await(t, "the dead letters to be read", func() bool { // a page waits for them for a moment only
+				list, err = s.DeadLetters().List(t.Context(), console.DeadLetterQuery{Limit: 9})
+				return err != nil || len(list.Rows) > 0
+			})
 			if err != nil || len(list.Rows) != 1 || list.Rows[0].Reason != "rejected" ||
 				s.DeadLetters().KeyName(madeUpKey) != madeUpName {
 				t.Errorf("the dead letters are %+v, %v", list, err)
