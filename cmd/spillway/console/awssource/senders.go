@@ -118,7 +118,8 @@ func (r *senderReader) read(ctx context.Context, since time.Duration) (top.Repor
 	}
 	now = time.Now().Add(time.Second) // what was written while the lines were read counts too
 	r.last.set(now, since, lines)
-	return top.New(r.about.Pipeline, now, since, lines, []heavy.By{heavy.ByEvent, heavy.ByWriteKey}, console.SenderRows), nil
+	return top.New(r.about.Pipeline, now, since, lines, []heavy.By{heavy.ByEvent, heavy.ByWriteKey}, console.SenderRows),
+		nil
 }
 
 // writeKeys returns the keys of the parameters, without the keys themselves, and what the lines of
@@ -215,10 +216,11 @@ func (r *senderReader) withSenders(keys []console.WriteKey) []console.WriteKey {
 		}
 		return k
 	}
-	recent := heavy.Between(lines, at.Add(-min(since, console.RateOver)), at)
+	over := min(since, console.RateOver)
+	recent := heavy.Between(lines, at.Add(-over), at)
 	for _, sender := range traffic.Senders(recent) {
 		if sender.By == heavy.ByWriteKey {
-			of(&heavy.Entry{ID: sender.ID, Name: sender.Name}).Rate = float64(sender.Events) / min(since, console.RateOver).Seconds()
+			of(&heavy.Entry{ID: sender.ID, Name: sender.Name}).Rate = float64(sender.Events) / over.Seconds()
 		}
 	}
 	for _, l := range heavy.Between(lines, at.Add(-console.RefusedOver), at) {

@@ -204,7 +204,8 @@ func (s *Source) keyNames() map[string]string {
 // WriteKeys implements console.Source.
 func (s *Source) WriteKeys(context.Context) ([]console.WriteKey, error) {
 	at := time.Now()
-	u := usage{at: at, lines: s.reader.Senders(at.Add(-console.RefusedOver), at.Add(time.Second), manyKeys), names: s.keyNames(),
+	u := usage{at: at, lines: s.reader.Senders(at.Add(-console.RefusedOver), at.Add(time.Second), manyKeys),
+		names:  s.keyNames(),
 		pauses: s.reader.Pauses(at), seen: map[string]time.Time{}}
 	notRefused := func(o *local.Outcome) bool { return o.Outcome != console.OutcomeRefused }
 	for _, o := range s.reader.Samples(allSamples, notRefused) {
