@@ -56,7 +56,7 @@ func (c deadPages) startDrop(r *http.Request) (said, next string, err error) {
 			"was deleted")
 	}
 	count := r.PostForm.Get("count")
-	if count == "" || digits(r.PostForm.Get("typed")) != digits(count) {
+	if n := digits(count); n == "" || digits(r.PostForm.Get("typed")) != n {
 		return "", withQuery(deadDrop, deadValues(q.Selection)),
 			fmt.Errorf("type the number %s to confirm. Nothing was deleted",
 				short(count))
@@ -68,7 +68,8 @@ func (c deadPages) startDrop(r *http.Request) (said, next string, err error) {
 	return "The drop has begun. It goes on when you leave this page.", next, nil
 }
 
-// digits is a number without the commas and spaces that people write between its digits.
+// digits is a number without the commas and spaces that people write between its digits; empty: it
+// is none.
 func digits(text string) string {
 	var b []byte
 	for _, r := range text {
@@ -76,7 +77,7 @@ func digits(text string) string {
 		case r >= '0' && r <= '9':
 			b = append(b, byte(r))
 		case r != ',' && r != ' ' && r != '.' && r != '\u00a0':
-			return "no number"
+			return ""
 		}
 	}
 	return string(b)
