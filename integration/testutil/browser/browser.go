@@ -51,7 +51,8 @@ func Run[T any](t testing.TB, script string, env []string, args ...string) []T {
 	cmd.Stderr = &errs
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("node %s: %v\n%s", script, err, errs.String())
+		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+		t.Fatalf("node %s: %v\n%s\nafter %s", script, err, errs.String(), lines[len(lines)-1])
 	}
 	var all []T
 	for d := json.NewDecoder(bytes.NewReader(out)); ; {

@@ -1,20 +1,17 @@
 package contents
 
 import (
-	"cmp"
-	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/spillwayhq/spillway/integration/testutil/browser"
 	"github.com/spillwayhq/spillway/shared/message"
 )
 
@@ -27,51 +24,6 @@ type walked struct {
 	Console, Elsewhere, Violations []string
 	Width, Screen                  int
 	File, Exported                 string
-}
-
-// walk opens the pages in Chromium, or skips the test where it or the modules are missing; with
-// SPILLWAY_REQUIRE_SDKS=1 it fails the test.
-func walk(t *testing.T, base, reader string) []walked {
-	t.Helper()
-	modules, err := filepath.Abs(filepath.FromSlash("../../../../integration/sdks"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	chromium := cmp.Or(os.Getenv("CHROMIUM"), "/usr/bin/chromium")
-	for _, needed := range []string{chromium, filepath.Join(modules, "node_modules", "playwright-core"),
-		filepath.Join(modules, "node_modules", "axe-core")} {
-		if _, err := os.Stat(needed); err != nil {
-			const install = "the pages are walked through in a browser: apt-get install nodejs npm chromium (Node.js 20 or " +
-				"later), then npm ci in integration/sdks"
-			if os.Getenv("SPILLWAY_REQUIRE_SDKS") == "1" {
-				t.Fatalf("%s (%v)", install, err)
-			}
-			t.Skipf("%s (%v)", install, err)
-		}
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "node", filepath.Join("testdata", "walk.mjs"))
-	cmd.Env = append(os.Environ(), "CHROMIUM="+chromium, "MODULES="+modules, "BASE="+base, "READER="+reader)
-	var errs strings.Builder
-	cmd.Stderr = &errs
-	out, err := cmd.Output()
-	var all []walked
-	for line := range strings.Lines(string(out)) {
-		var w walked
-		if err := json.Unmarshal([]byte(line), &w); err != nil {
-			t.Fatalf("%s: %v", line, err)
-		}
-		all = append(all, w)
-	}
-	if err != nil {
-		last := walked{}
-		if len(all) > 0 {
-			last = all[len(all)-1]
-		}
-		t.Fatalf("after the page %q: %v\n%s\n%s", last.Page, err, errs.String(), last.Text)
-	}
-	return all
 }
 
 // TestAnOperatorWalksThroughTheDeadLettersInABrowser goes from the list to a dead letter, its
@@ -104,7 +56,7 @@ func TestAnOperatorWalksThroughTheDeadLettersInABrowser(t *testing.T) {
 			p.local.current(t.Context(), time.Minute)
 			server := httptest.NewServer(p.handler)
 			t.Cleanup(server.Close)
-			pages := walk(t, server.URL, reader)
+			pages := browser.Run[walked](t, "walk.mjs", []string{"BASE=" + server.URL, "READER=" + reader})
 			wants := map[string]string{"list": "120 dead letters, 120 events", "older": "Go to the newest",
 				"filtered": "id/1 rejected",
 				"one":      "What to do Segment rejected the event", "payload": `"messageId": "m-`, "find": "dead letter",
