@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -109,13 +107,9 @@ func (d *dropFlags) confirm(ctx context.Context, q *dlq.Queue, filter deadletter
 	}
 	dlq.PrintListing(out, &listing, time.Now())
 	fmt.Fprintf(out, "\nDelete %s? Type yes to confirm: ", terminal.Plural(listing.Total, "dead letter"))
-	answer, err := bufio.NewReader(in).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return false, fmt.Errorf("read the answer: %w", err)
-	}
-	if strings.TrimSpace(answer) != "yes" {
+	yes, err := terminal.ReadYes(in)
+	if err == nil && !yes {
 		fmt.Fprintln(out, "Nothing was deleted.")
-		return false, nil
 	}
-	return true, nil
+	return yes, err
 }

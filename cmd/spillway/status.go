@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -96,15 +95,11 @@ func (m *statusMessage) confirm(in io.Reader, out io.Writer, what string) (bool,
 		}
 	}
 	fmt.Fprintf(out, "\n%s for customers to read? Type yes to confirm: ", what)
-	answer, err := bufio.NewReader(in).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return false, fmt.Errorf("read the answer: %w", err)
-	}
-	if strings.TrimSpace(answer) != "yes" {
+	yes, err := terminal.ReadYes(in)
+	if err == nil && !yes {
 		fmt.Fprintln(out, "Nothing was published.")
-		return false, nil
 	}
-	return true, nil
+	return yes, err
 }
 
 // publish changes the site's document once that is confirmed, and reports whether it did. check

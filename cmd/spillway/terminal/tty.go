@@ -1,8 +1,12 @@
 package terminal
 
 import (
+	"bufio"
+	"errors"
+	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -13,6 +17,16 @@ import (
 func Is(stream any) bool {
 	file, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(file.Fd()))
+}
+
+// ReadYes reads the line that answers "Type yes to confirm", and reports whether it is yes. An end of
+// the input without a line is a no.
+func ReadYes(in io.Reader) (bool, error) {
+	answer, err := bufio.NewReader(in).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return false, fmt.Errorf("read the answer: %w", err)
+	}
+	return strings.TrimSpace(answer) == "yes", nil
 }
 
 // Columns returns the width of a terminal, which may change at any time.
