@@ -126,6 +126,15 @@ func (n Names) Parameter(name string) string { return "/" + n.Pipeline + "/" + n
 // dropped to try the alarms. It exists only during a drill.
 const DrillParameter = "drill-until"
 
+// Names of the parameters, for Names.Parameter, that hold what a person has switched by hand: see
+// package operator. On one machine they are files of the data directory. They exist only while
+// something is switched.
+const (
+	PausedParameter     = "paused"      // delivery: an operator.Mark
+	PausedKeysParameter = "paused-keys" // write keys: operator.Keys
+	DrainedParameter    = "drained"     // the region: an operator.Mark
+)
+
 // FunctionLog is the log group of a function. Lambda expects the prefix.
 func (n Names) FunctionLog(function string) string { return "/aws/lambda/" + function }
 
