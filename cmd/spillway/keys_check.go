@@ -53,6 +53,11 @@ func checkKeys(in io.Reader, out io.Writer, paths []string) error {
 			errs = append(errs, err.Error())
 			continue
 		}
+		if len(d.Unknown) > 0 {
+			errs = append(errs, fmt.Sprintf("%s: there are unknown fields, which would have no effect (known: %s): they end at %s",
+				path, writekeys.KnownFields, strings.Join(d.Unknown, "; ")))
+			continue
+		}
 		documents = append(documents, d)
 		printKeys(out, path, len(data), d)
 	}

@@ -46,6 +46,17 @@ func TestKeysCheckShowsTheSetWithoutItsKeys(t *testing.T) {
 	}
 }
 
+// The endpoint goes on without a field that it does not know; who writes the document must hear of it.
+func TestKeysCheckRefusesAnUnknownField(t *testing.T) {
+	t.Parallel()
+	file := keyDocument(t, `{"writeKeys":[{"name":"a","writeKey":"secret-a","disabled":true}]}`)
+	const want = "there are unknown fields, which would have no effect (known: name, writeKey, enabled, quota, burst): " +
+		"they end at line 1, column 58"
+	if out, _, err := spillway(t.Context(), "", "keys", "check", file); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, printed %s", err, out)
+	}
+}
+
 func TestKeysCheckFindsWhatFilesThatAreUsedTogetherShare(t *testing.T) {
 	t.Parallel()
 	one := keyDocument(t, `{"writeKeys":[{"name":"a","writeKey":"secret-a"}]}`)

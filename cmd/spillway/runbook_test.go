@@ -44,7 +44,7 @@ const (
 		"END RequestId: " + aRequest + "\n" +
 		"REPORT RequestId: " + aRequest + "\tDuration: 60000.00 ms\tBilled Duration: 60100 ms\tMemory Size: 512 MB\t" +
 		"Max Memory Used: 93 MB\tInit Duration: 88.10 ms\t\n" +
-		`{"time":"2026-11-24T12:00:00Z","level":"ERROR","msg":"deliver can't start","error":"unknown variable SPILLWAY_X"}` + "\n" +
+		`{"time":"2026-11-24T12:00:00Z","level":"ERROR","msg":"deliver can't start","error":"SPILLWAY_LOG_LEVEL must be debug, info, warn or error"}` + "\n" +
 		`{"time":"2026-11-24T12:00:00Z","level":"ERROR","msg":"the set of write keys could not be read again: the last good value is used",` +
 		`"source":"/spillway/write-keys","error":"invalid JSON","request_id":"` + aRequest + `"}` + "\n"
 )

@@ -436,13 +436,13 @@ func TestAFunctionThatCannotStartSaysSoInALineOfJSON(t *testing.T) {
 	needsLinux(t)
 	for name, archive := range builtForThis(t) {
 		command := exec.Command(unpack(t, archive))
-		command.Env = []string{"AWS_LAMBDA_RUNTIME_API=127.0.0.1:1", "SPILLWAY_TYPO=x"}
+		command.Env = []string{"AWS_LAMBDA_RUNTIME_API=127.0.0.1:1", "SPILLWAY_LOG_LEVEL=loud"}
 		var stderr strings.Builder
 		command.Stderr = &stderr
 		out, err := command.Output()
 		var line struct{ Level, Msg, Error string }
 		if err == nil || stderr.Len() > 0 || json.Unmarshal(out, &line) != nil || line.Level != "ERROR" ||
-			!strings.HasSuffix(line.Msg, "can't start") || !strings.Contains(line.Error, "unknown variable SPILLWAY_TYPO") {
+			!strings.HasSuffix(line.Msg, "can't start") || !strings.Contains(line.Error, "SPILLWAY_LOG_LEVEL must be") {
 			t.Errorf("%s: %v, stdout %s, stderr %s", name, err, out, &stderr)
 		}
 	}

@@ -1,8 +1,9 @@
 // Package env reads environment variables into a program's configuration.
 //
 // A program declares its variables, each with the place for its value. Read reports all problems at
-// once. An unknown variable with Spillway's prefix is a problem too: it is probably a typing error,
-// and the program would silently run with a default.
+// once. An unknown variable with Spillway's prefix is none: it may be one of a newer version, whose
+// environment an older one must run in after a roll-back. It may be a typing error too, so the
+// program says at its start what it ignores and what it knows.
 package env
 
 import (
@@ -30,18 +31,24 @@ type Variable struct {
 	Required bool // a variable that is absent is set to ""
 }
 
+// Ignored is what Read has left out of the variables with Spillway's prefix.
+type Ignored struct {
+	Trimmed []string // the names of those with white space around the value
+	Unknown []string // the names of those that the program does not know
+	known   []string
+}
+
 // Read reads the variables of environ, which has the form of os.Environ. White space around a value
-// of ours, such as the line end of a file that a shell has read, is removed: trimmed names these
-// variables.
-func Read(environ []string, variables ...Variable) (trimmed []string, err error) {
+// of ours, such as the line end of a file that a shell has read, is removed.
+func Read(environ []string, variables ...Variable) (Ignored, error) {
+	var ignored Ignored
 	var errs []error
 	seen := map[string]bool{}
 	byName := make(map[string]Variable, len(variables))
-	var known []string
 	for _, v := range variables {
 		byName[v.Name] = v
 		if strings.HasPrefix(v.Name, prefix) {
-			known = append(known, v.Name)
+			ignored.known = append(ignored.known, v.Name)
 		}
 	}
 	set := func(v Variable, value string) {
@@ -52,13 +59,15 @@ func Read(environ []string, variables ...Variable) (trimmed []string, err error)
 	}
 	for _, variable := range environ {
 		name, value, _ := strings.Cut(variable, "=")
-		if text := strings.TrimSpace(value); text != value && strings.HasPrefix(name, prefix) {
-			value, trimmed = text, append(trimmed, name)
+		v, known := byName[name]
+		ours := strings.HasPrefix(name, prefix)
+		if text := strings.TrimSpace(value); text != value && ours && known {
+			value, ignored.Trimmed = text, append(ignored.Trimmed, name)
 		}
-		if v, ok := byName[name]; ok {
+		if known {
 			set(v, value)
-		} else if strings.HasPrefix(name, prefix) && name != version.Variable { // that one is for every program
-			errs = append(errs, fmt.Errorf("unknown variable %s (known: %s)", name, strings.Join(known, ", ")))
+		} else if ours && name != version.Variable { // that one is for every program
+			ignored.Unknown = append(ignored.Unknown, name)
 		}
 	}
 	for _, v := range variables {
@@ -66,13 +75,17 @@ func Read(environ []string, variables ...Variable) (trimmed []string, err error)
 			set(v, "")
 		}
 	}
-	return trimmed, errors.Join(errs...)
+	return ignored, errors.Join(errs...)
 }
 
-// LogTrimmed warns of the variables that Read has trimmed.
-func LogTrimmed(logger *slog.Logger, trimmed []string) {
-	for _, name := range trimmed {
+// Log warns of what was ignored. It shows no values.
+func (i Ignored) Log(logger *slog.Logger) {
+	for _, name := range i.Trimmed {
 		logger.Warn("the value of a variable has white space around it, which is ignored", "variable", name)
+	}
+	if len(i.Unknown) > 0 {
+		logger.Warn("variables that this version does not know are ignored", "count", len(i.Unknown),
+			"variables", strings.Join(i.Unknown, ", "), "known", strings.Join(i.known, ", "))
 	}
 }
 

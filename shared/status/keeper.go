@@ -198,7 +198,9 @@ func (k *Keeper) site(ctx context.Context) (Site, error) {
 	}
 	s, parsed := Site{}, error(nil)
 	if err == nil {
-		s, parsed = ParseSite(data)
+		if s, parsed = ParseSite(data); errors.Is(parsed, ErrUnknownField) {
+			parsed = nil
+		}
 	}
 	if err = errors.Join(err, parsed); err != nil {
 		return Site{}, fmt.Errorf("read %s: %w", SiteFile, err)

@@ -146,7 +146,7 @@ func TestAnOperatorsPagesHaveTheNamesThatTheFunctionHas(t *testing.T) {
 			!strings.Contains(string(store.files["index.html"]), "<h1>Shop events</h1>") {
 			t.Errorf("%v\n%s", err, store.files["index.html"])
 		}
-		store.files["site.json"] = []byte(`{"titel": 1}`)
+		store.files["site.json"] = []byte(`{"title": 1}`)
 		if _, err := (&status.Keeper{Store: store}).Edit(t.Context(),
 			func(*status.Document, time.Time) error { return nil }); err == nil ||
 			!strings.Contains(err.Error(), `read site.json`) {

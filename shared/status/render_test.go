@@ -3,6 +3,7 @@ package status_test
 import (
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"html"
 	"net/url"
@@ -352,6 +353,16 @@ func TestAWrongSiteIsRefusedWithTheField(t *testing.T) {
 	if s, err := status.ParseSite([]byte(`{"title":"x","links":[{"text":"m","url":"mailto:a@b.example"}]}`)); err != nil ||
 		s.Title != "x" {
 		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+func TestASiteWithAnUnknownFieldHasTheRest(t *testing.T) {
+	s, err := status.ParseSite([]byte(`{"title":"x","newer":{"a":[1]},"url":"https://a.example"}`))
+	if !errors.Is(err, status.ErrUnknownField) || s.Title != "x" || s.URL != "https://a.example" {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if _, err := status.ParseSite([]byte(`{"newer":1,"title":"a\nb"}`)); err == nil || errors.Is(err, status.ErrUnknownField) {
+		t.Errorf("a wrong title beside an unknown field: %v", err)
 	}
 }
 

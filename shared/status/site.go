@@ -68,16 +68,33 @@ var logos = map[string]string{
 	"image/gif": "logo.gif",
 }
 
-// ParseSite reads a Site's JSON. An unknown field is an error, because it is mostly a misspelt one.
-// The errors name the field, what it must be and what it is.
+// ErrUnknownField says that a Site's JSON has a field that this version does not know. It is mostly
+// a misspelt one, so who writes the file is told; what runs goes on, because after a roll-back it
+// may be a newer version's.
+var ErrUnknownField = errors.New("the site's file has an unknown field")
+
+// ParseSite reads a Site's JSON. The errors name the field, what it must be and what it is. With an
+// ErrUnknownField the Site has all else.
 func ParseSite(data []byte) (Site, error) {
+	s, err := parseSite(data, true)
+	if err != nil {
+		if known, wrong := parseSite(data, false); wrong == nil {
+			return known, fmt.Errorf("%w: %w", ErrUnknownField, err)
+		}
+	}
+	return s, err
+}
+
+func parseSite(data []byte, strict bool) (Site, error) {
 	var s Site
 	if len(data) > maxSiteBytes {
 		return s, fmt.Errorf("the site's file must be at most %d KB, is %d KB: make the logo smaller",
 			maxSiteBytes>>10, len(data)>>10)
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
+	if strict {
+		d.DisallowUnknownFields()
+	}
 	if err := d.Decode(&s); errors.Is(err, io.EOF) {
 		return s, errors.New("the site's file is empty: it must be a JSON object like {\"title\": \"Example events\"}")
 	} else if err != nil {

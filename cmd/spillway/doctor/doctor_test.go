@@ -201,6 +201,8 @@ func TestEachFaultOfADeploymentIsFound(t *testing.T) {
 		"a key that may not be read": {parameter("/key", "", code("AccessDeniedException")),
 			"unknown default write key: as AWS says it ssm:GetParameter"},
 		"a broken set": {parameter("/more", "{", nil), "failed write keys: the parameter /more: it: "},
+		"an unknown field": {parameter("/more", `{"writeKeys":[{"name":"b","writeKey":"k2","disabled":true}]}`, nil),
+			"warning write keys: the parameter /more has fields that this version does not know, and ingest ignores"},
 		"twice in a set": {parameter("/more", `{"writeKeys":[{"name":"a","writeKey":"k2"}]}`, nil),
 			"failed write keys: the parameters can't be used together"},
 		"a function's change failed": {func(f *first, _ *second) {

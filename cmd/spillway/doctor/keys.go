@@ -43,14 +43,20 @@ func judgeSet(names []string, parameters map[string]read[string]) []Finding {
 	const check, do = "write keys", "check the document with spillway keys check, and put a good one"
 	keys := 0
 	for _, name := range names {
+		var unknown []string
 		f := judgeParameter(check, name, parameters[name], do, func(value string) error {
 			d, err := keyfile.Parse("it", []byte(value))
 			if err == nil {
 				documents = append(documents, d)
 				keys += len(d.Entries)
+				unknown = d.Unknown
 			}
 			return err
 		})
+		if len(unknown) > 0 {
+			f = finding(Warning, check, do, "the parameter %s has fields that this version does not know, and ingest ignores "+
+				"(known: %s): they end at %s", name, writekeys.KnownFields, strings.Join(unknown, "; "))
+		}
 		if f.Result != OK {
 			findings = append(findings, f)
 		}

@@ -45,7 +45,7 @@ type Options struct {
 	CompareLogGroups []string
 	LogGroup         string
 
-	trimmed []string // see env.Read
+	ignored env.Ignored
 }
 
 // LogValue shows the options without the write key.
@@ -63,7 +63,7 @@ func readOptions(environ []string) (Options, error) {
 	var o Options
 	var groups string
 	var err error
-	o.trimmed, err = env.Read(environ, env.String(envName, &o.Name), env.String(envIngestURL, &o.IngestURL),
+	o.ignored, err = env.Read(environ, env.String(envName, &o.Name), env.String(envIngestURL, &o.IngestURL),
 		env.String(envWriteKey, &o.WriteKey), env.LogLevel(envLogLevel, &o.LogLevel),
 		env.String(envCompare, &groups), env.String(envLogGroup, &o.LogGroup))
 	if groups != "" {
@@ -113,7 +113,7 @@ func FromEnvironment(ctx context.Context, environ []string, out io.Writer) (*Fun
 	if err != nil {
 		return nil, fmt.Errorf("%s or %s: %w", envIngestURL, envWriteKey, err)
 	}
-	env.LogTrimmed(logger, o.trimmed)
+	o.ignored.Log(logger)
 	logger.InfoContext(ctx, "configured", "version", version.String(), "config", o)
 	return f, nil
 }

@@ -20,7 +20,6 @@ import (
 	"github.com/spillwayhq/spillway/shared/canary"
 	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/emf"
-	"github.com/spillwayhq/spillway/shared/env"
 	"github.com/spillwayhq/spillway/shared/eventbridge"
 	"github.com/spillwayhq/spillway/shared/heavy"
 	"github.com/spillwayhq/spillway/shared/jsonlog"
@@ -64,7 +63,7 @@ func FromEnvironment(ctx context.Context, environ []string, out io.Writer) (*Han
 		return nil, err
 	}
 	logger := jsonlog.New(out, o.LogLevel)
-	env.LogTrimmed(logger, o.trimmed)
+	o.ignored.Log(logger)
 	logger.InfoContext(ctx, "configured", "version", version.String(), "config", o)
 	cloud, err := awsconfig.LoadDefaultConfig(ctx)
 	if err != nil {

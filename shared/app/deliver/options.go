@@ -49,7 +49,7 @@ type Options struct {
 	DrillParameter string
 	LogLevel       slog.Level
 
-	trimmed []string // see env.Read
+	ignored env.Ignored
 }
 
 // LogValue shows the options without the write keys.
@@ -68,7 +68,7 @@ func (o Options) LogValue() slog.Value {
 func readOptions(environ []string) (Options, error) {
 	o := Options{Gzip: true}
 	var err error
-	o.trimmed, err = env.Read(environ,
+	o.ignored, err = env.Read(environ,
 		env.String(envName, &o.Name),
 		env.QueueURL(envQueueURL, &o.QueueURL), env.QueueURL(envDeadLetterQueueURL, &o.DeadLetterQueueURL),
 		env.Secret(envWriteKey, &o.WriteKey, event.ValidWriteKey, event.WriteKeyRule),

@@ -37,7 +37,6 @@ func TestAWrongVariableIsNamedWithWhatItMustBe(t *testing.T) {
 		{"SPILLWAY_WRITE_KEY=a,SPILLWAY_WRITE_KEY_PARAMETER=b", "both set"},
 		{"SPILLWAY_SEGMENT_ENDPOINT=https://a.example,SPILLWAY_SEGMENT_ENDPOINT_PARAMETER=b", "both set"},
 		{"SPILLWAY_LOG_LEVEL=loud", "must be debug, info, warn or error"},
-		{"SPILLWAY_WRITEKEY=x", "unknown variable SPILLWAY_WRITEKEY"},
 		{"SPILLWAY_WRITE_KEY=two words", "SPILLWAY_WRITE_KEY must be 1 to 128 printable ASCII characters without spaces"},
 		{"SPILLWAY_WRITE_KEY=\"quoted\"", "SPILLWAY_WRITE_KEY must be 1 to 128 printable"},
 		{"SPILLWAY_CANARY_WRITE_KEY=a:b", "SPILLWAY_CANARY_WRITE_KEY must be 1 to 128 printable"},
@@ -85,5 +84,17 @@ func TestAParameterThatCanNotBeReadDoesNotFailTheStart(t *testing.T) {
 	if _, err := FromEnvironment(t.Context(), complete("SPILLWAY_WRITE_KEY_PARAMETER=/spillway/write-key"),
 		io.Discard); err != nil {
 		t.Error(err)
+	}
+}
+
+// A roll-back runs an older version in the environment of a newer one.
+func TestAnUnknownVariableIsIgnoredWithAWarning(t *testing.T) {
+	var log strings.Builder
+	if _, err := FromEnvironment(t.Context(), complete("SPILLWAY_NEWER=secret"), &log); err != nil {
+		t.Fatal(err)
+	}
+	if text := log.String(); !strings.Contains(text, `"level":"WARN","msg":"variables that this version does not know are ignored",`+
+		`"count":1,"variables":"SPILLWAY_NEWER","known":"SPILLWAY_NAME, `) || strings.Contains(text, "secret") {
+		t.Errorf("the log says:\n%s", text)
 	}
 }

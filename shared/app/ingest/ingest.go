@@ -22,7 +22,6 @@ import (
 	"github.com/spillwayhq/spillway/shared/apigateway"
 	"github.com/spillwayhq/spillway/shared/cgroup"
 	"github.com/spillwayhq/spillway/shared/emf"
-	"github.com/spillwayhq/spillway/shared/env"
 	"github.com/spillwayhq/spillway/shared/heavy"
 	"github.com/spillwayhq/spillway/shared/httpserver"
 	"github.com/spillwayhq/spillway/shared/ingest"
@@ -80,7 +79,7 @@ func FromEnvironment(ctx context.Context, environ []string, out io.Writer) (*End
 		return nil, err
 	}
 	logger := jsonlog.New(out, o.LogLevel)
-	env.LogTrimmed(logger, o.trimmed)
+	o.ignored.Log(logger)
 	logger.InfoContext(ctx, "configured", "version", version.String(), "config", o)
 	cloud, err := awsconfig.LoadDefaultConfig(ctx)
 	if err != nil {

@@ -91,7 +91,7 @@ type Options struct {
 	MemoryLimit int64
 	Server      *Server // nil in a Lambda function
 
-	trimmed []string // see env.Read
+	ignored env.Ignored
 }
 
 // Server has the further options of an endpoint that runs as a server.
@@ -151,7 +151,7 @@ func readOptions(environ []string, container int64) (Options, error) {
 			spillDir(&o.Server.SpillDir), env.Bytes(envSpillBytes, &o.Server.SpillBytes, minSpillBytes))
 	}
 	var err error
-	o.trimmed, err = env.Read(environ, variables...)
+	o.ignored, err = env.Read(environ, variables...)
 	if len(o.FallbackDeadLetterQueueURLs) > len(o.FallbackQueueURLs) {
 		err = errors.Join(err, fmt.Errorf("%s must have at most as many URLs as %s", envFallbackDeadLetters, envFallbacks))
 	}

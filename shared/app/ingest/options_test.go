@@ -51,7 +51,6 @@ func TestAWrongVariableIsNamedWithWhatItMustBe(t *testing.T) {
 		{[]string{"SPILLWAY_QUEUE_URL="}, "must be a queue's URL"},
 		{[]string{"SPILLWAY_DEAD_LETTER_QUEUE_URL=dead"}, "must be a queue's URL"},
 		{[]string{"SPILLWAY_LOG_LEVEL=loud"}, "must be debug, info, warn or error"},
-		{[]string{"SPILLWAY_WRITE_KEY=x"}, "unknown variable SPILLWAY_WRITE_KEY (known: SPILLWAY_NAME,"},
 		{[]string{"SPILLWAY_WRITE_KEYS_FILE=a", "SPILLWAY_WRITE_KEYS_PARAMETER=b"}, "both set: set one of them"},
 		{[]string{"SPILLWAY_WRITE_KEYS_FILE="}, "SPILLWAY_WRITE_KEYS_FILE must be a file with write keys, is empty"},
 		{[]string{"SPILLWAY_WRITE_KEYS_FILE= \n"}, "SPILLWAY_WRITE_KEYS_FILE must be a file"},
@@ -157,6 +156,18 @@ func TestWhiteSpaceAroundTheCanarysWriteKeyIsIgnoredWithAWarning(t *testing.T) {
 	}
 	if text := log.String(); !strings.Contains(text, `"level":"WARN"`) || strings.Contains(text, "secret") ||
 		!strings.Contains(text, `"variable":"SPILLWAY_CANARY_WRITE_KEY"`) {
+		t.Errorf("the log says:\n%s", text)
+	}
+}
+
+// A roll-back runs an older version in the environment of a newer one.
+func TestAnUnknownVariableIsIgnoredWithAWarning(t *testing.T) {
+	var log testutil.Buffer
+	if _, err := FromEnvironment(t.Context(), complete("SPILLWAY_NEWER=secret"), &log); err != nil {
+		t.Fatal(err)
+	}
+	if text := log.String(); !strings.Contains(text, `"level":"WARN","msg":"variables that this version does not know are ignored",`+
+		`"count":1,"variables":"SPILLWAY_NEWER","known":"SPILLWAY_NAME, `) || strings.Contains(text, "secret") {
 		t.Errorf("the log says:\n%s", text)
 	}
 }

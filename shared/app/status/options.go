@@ -2,6 +2,7 @@ package status
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -45,7 +46,7 @@ type Options struct {
 	LogLevel           slog.Level
 	Region             string // in which the function runs: that of its own bucket, and its name as a writer
 
-	trimmed []string // see env.Read
+	ignored env.Ignored
 }
 
 // LogValue shows the options.
@@ -64,7 +65,7 @@ func (o Options) LogValue() slog.Value {
 func readOptions(environ []string) (Options, error) {
 	var o Options
 	var err error
-	o.trimmed, err = env.Read(environ, env.String(envName, &o.Name), list(envRegions, &o.Regions),
+	o.ignored, err = env.Read(environ, env.String(envName, &o.Name), list(envRegions, &o.Regions),
 		env.QueueURLs(envQueues, &o.QueueURLs), env.String(envParameter, &o.IngestURLParameter),
 		buckets(envBuckets, &o.Buckets), env.String(envSite, &o.SiteFile), env.LogLevel(envLogLevel, &o.LogLevel),
 		env.String(envRegion, &o.Region))
@@ -143,7 +144,8 @@ func ParseBuckets(value string) (all []Bucket, err error) {
 	return all, nil
 }
 
-// readSite reads the file with the site's title, logo and components; nil: there is none.
+// readSite reads the file with the site's title, logo and components; nil: there is none. With a
+// status.ErrUnknownField there is one.
 func readSite(file string) (*status.Site, error) {
 	if file == "" {
 		return nil, nil
@@ -154,7 +156,10 @@ func readSite(file string) (*status.Site, error) {
 		site, err = status.ParseSite(data)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", envSite, err)
+		err = fmt.Errorf("%s: %w", envSite, err)
+		if !errors.Is(err, status.ErrUnknownField) {
+			return nil, err
+		}
 	}
-	return &site, nil
+	return &site, err
 }

@@ -63,8 +63,6 @@ func TestAWrongVariableIsNamedWithWhatItMustBe(t *testing.T) {
 		"SPILLWAY_STATUS_REGIONS=eu-west-1,eu-west-1":           "SPILLWAY_STATUS_REGIONS must name each region once, has eu-west-1",
 		"SPILLWAY_STATUS_BUCKETS=eu-central-1=a,eu-central-1=b": "SPILLWAY_STATUS_BUCKETS must name each region once",
 		"SPILLWAY_LOG_LEVEL=loud":                               "must be debug, info, warn or error",
-		"SPILLWAY_STATUS_REGION=x": "unknown variable SPILLWAY_STATUS_REGION (known: " +
-			"SPILLWAY_NAME, ",
 		"SPILLWAY_STATUS_QUEUES=https://sqs.test/1/shop-events": "there are 1 and 2",
 	} {
 		if _, err := FromEnvironment(t.Context(), environ(variable), io.Discard); err == nil ||
@@ -80,7 +78,8 @@ func TestAWrongVariableIsNamedWithWhatItMustBe(t *testing.T) {
 }
 
 func TestTheSitesFileIsReadAndABrokenOneCostsOnlyWhatItSays(t *testing.T) {
-	for content, want := range map[string]string{`{"title":"Shop events"}`: "Shop events", `{"titel":"x"}`: "", "": ""} {
+	for content, want := range map[string]string{`{"title":"Shop events"}`: "Shop events", `{"title":"Shop","newer":"x"}`: "Shop",
+		`{"titel":1,"title":1}`: "", "": ""} {
 		file := filepath.Join(t.TempDir(), "status-site.json")
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
@@ -100,5 +99,17 @@ func TestTheSitesFileIsReadAndABrokenOneCostsOnlyWhatItSays(t *testing.T) {
 	f, err := FromEnvironment(t.Context(), environ("SPILLWAY_STATUS_SITE=/nowhere.json"), io.Discard)
 	if err != nil || f.own.Site != nil {
 		t.Errorf("without the file: %v", err)
+	}
+}
+
+// A roll-back runs an older version in the environment of a newer one.
+func TestAnUnknownVariableIsIgnoredWithAWarning(t *testing.T) {
+	var log strings.Builder
+	if _, err := FromEnvironment(t.Context(), environ("SPILLWAY_NEWER=secret"), &log); err != nil {
+		t.Fatal(err)
+	}
+	if text := log.String(); !strings.Contains(text, `"level":"WARN","msg":"variables that this version does not know are ignored",`+
+		`"count":1,"variables":"SPILLWAY_NEWER","known":"SPILLWAY_NAME, `) || strings.Contains(text, "secret") {
+		t.Errorf("the log says:\n%s", text)
 	}
 }

@@ -32,7 +32,6 @@ import (
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 
 	"github.com/spillwayhq/spillway/shared/emf"
-	"github.com/spillwayhq/spillway/shared/env"
 	"github.com/spillwayhq/spillway/shared/jsonlog"
 	"github.com/spillwayhq/spillway/shared/status"
 	"github.com/spillwayhq/spillway/shared/status/s3store"
@@ -93,13 +92,15 @@ func FromEnvironment(ctx context.Context, environ []string, out io.Writer) (*Fun
 	}
 	logger := jsonlog.New(out, o.LogLevel)
 	p := Parts{Metrics: out, Logger: logger}
-	if p.Site, err = readSite(o.SiteFile); err != nil { // the default one is better than none
+	if p.Site, err = readSite(o.SiteFile); errors.Is(err, status.ErrUnknownField) {
+		logger.WarnContext(ctx, "fields of the site's file that this version does not know are ignored", "error", err)
+	} else if err != nil { // the default one is better than none
 		logger.ErrorContext(ctx, "the site's title, logo and components can't be read", "error", err)
 	}
 	if err := p.connect(ctx, &o); err != nil {
 		return nil, err
 	}
-	env.LogTrimmed(logger, o.trimmed)
+	o.ignored.Log(logger)
 	logger.InfoContext(ctx, "configured", "version", version.String(), "config", o)
 	return New(o, p), nil
 }

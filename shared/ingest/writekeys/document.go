@@ -34,8 +34,14 @@ var errDocument = errors.New(`the write keys must be {"writeKeys":[{"name":"…"
 type Document struct {
 	Entries  []Entry  // in the document's order
 	Warnings []string // what was corrected; they name no key
-	Keys     *ingest.Keys
+	// Unknown says where the fields are that this version does not know, like "line 3, column 9". They
+	// have no effect: they are a newer version's, or misspelt.
+	Unknown []string
+	Keys    *ingest.Keys
 }
+
+// KnownFields are those of an entry, for people.
+const KnownFields = "name, writeKey, enabled, quota, burst"
 
 // An Entry is one write key.
 type Entry struct {
@@ -52,9 +58,10 @@ type entry struct {
 	Burst    float64 `json:"burst"`
 }
 
-// Parse reads a document and validates its keys. An unknown or repeated field is an error, because
-// it would be a setting without effect; so is a document without keys, because every request would
-// be refused. Blanks around a write key are removed, with a warning. No error quotes a key.
+// Parse reads a document and validates its keys. A repeated field is an error, because one of the two
+// would have no effect; so is a document without keys, because every request would be refused. Fields
+// that are unknown are not, because an older version must go on after a roll-back. Blanks around a
+// write key are removed, with a warning. No error and no warning quotes a key.
 func Parse(data []byte) (*Document, error) {
 	data, err := plainUTF8(data)
 	if err != nil {
@@ -64,7 +71,6 @@ func Parse(data []byte) (*Document, error) {
 		WriteKeys []entry `json:"writeKeys"`
 	}
 	decoder := json.NewDecoder(bytes.NewReader(data))
-	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&content); err != nil {
 		return nil, fmt.Errorf("%w: %s", errDocument, describe(data, err))
 	}
@@ -72,13 +78,17 @@ func Parse(data []byte) (*Document, error) {
 		return nil, fmt.Errorf("%w: unexpected data after the document, at %s", errDocument,
 			place(data, decoder.InputOffset()))
 	}
-	if at, ok := repeatedField(data); ok {
-		return nil, fmt.Errorf("%w: a field is there twice, at %s", errDocument, place(data, at))
+	repeated, unknown := oddFields(data)
+	if len(repeated) > 0 {
+		return nil, fmt.Errorf("%w: a field is there twice, at %s", errDocument, place(data, repeated[0]))
 	}
 	if len(content.WriteKeys) == 0 {
 		return nil, fmt.Errorf("%w: there are no keys (to disable a key, set \"enabled\" to false)", errDocument)
 	}
 	d := new(Document)
+	for _, at := range unknown {
+		d.Unknown = append(d.Unknown, place(data, at))
+	}
 	for _, e := range content.WriteKeys {
 		key := event.TrimWriteKey(e.WriteKey)
 		if key != e.WriteKey {
@@ -134,10 +144,8 @@ func describe(data []byte, err error) string {
 		return "invalid JSON at " + place(data, syntax.Offset)
 	case errors.As(err, &wrongType):
 		return "the value that ends at " + place(data, wrongType.Offset) + " has the wrong type"
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "the document ends too early"
 	}
-	return "unknown field"
+	return "the document ends too early"
 }
 
 // place is where the first n bytes of data end, as editors count.
@@ -148,41 +156,46 @@ func place(data []byte, n int64) string {
 	return fmt.Sprintf("line %d, column %d", line, max(column, 1))
 }
 
-// repeatedField finds the first field that an object of valid JSON has twice; the decoder would
-// use the last. at is where its name ends.
-func repeatedField(data []byte) (at int64, found bool) {
+// fields are those that an object of a document may have, or the objects of an array: by name in
+// lower case, because the decoder ignores case. nil: any.
+type fields map[string]fields
+
+var documentFields = fields{"writekeys": {"name": nil, "writekey": nil, "enabled": nil, "quota": nil, "burst": nil}}
+
+// oddFields finds the fields that an object of a document has twice, of which the decoder would use
+// the last, and those that are unknown, without what is inside them. data is valid JSON. The
+// positions are where the names end.
+func oddFields(data []byte) (repeated, unknown []int64) {
 	decoder := json.NewDecoder(bytes.NewReader(data))
-	type level struct {
-		fields map[string]bool // nil in an array
-		value  bool            // the next token is a field's value
-	}
-	var open []level
-	for {
-		token, err := decoder.Token()
-		if err != nil {
-			return 0, false
+	var value func(known fields)
+	field := func(known fields, seen map[string]bool) {
+		token, _ := decoder.Token()
+		name, _ := token.(string)
+		name = strings.ToLower(name)
+		if seen[name] {
+			repeated = append(repeated, decoder.InputOffset())
 		}
-		top := len(open) - 1
-		name, isText := token.(string)
-		switch {
-		case token == json.Delim('}') || token == json.Delim(']'):
-			open = open[:top]
-			continue
-		case top >= 0 && open[top].fields != nil && !open[top].value && isText:
-			name = strings.ToLower(name) // the decoder ignores case
-			if open[top].fields[name] {
-				return decoder.InputOffset(), true
+		seen[name] = true
+		inside, ok := known[name]
+		if known != nil && !ok {
+			unknown = append(unknown, decoder.InputOffset())
+		}
+		value(inside)
+	}
+	value = func(known fields) {
+		token, _ := decoder.Token()
+		if token != json.Delim('{') && token != json.Delim('[') {
+			return
+		}
+		for seen := map[string]bool{}; decoder.More(); {
+			if token == json.Delim('{') {
+				field(known, seen)
+			} else {
+				value(known)
 			}
-			open[top].fields[name], open[top].value = true, true
-			continue
-		case top >= 0:
-			open[top].value = false
 		}
-		switch token {
-		case json.Delim('{'):
-			open = append(open, level{fields: map[string]bool{}})
-		case json.Delim('['):
-			open = append(open, level{})
-		}
+		_, _ = decoder.Token() // the end, } or ]
 	}
+	value(documentFields)
+	return repeated, unknown
 }

@@ -40,6 +40,10 @@ func New(logger *slog.Logger, sources ...reload.Source) *Set {
 				for _, w := range d.Warnings {
 					logger.WarnContext(ctx, w, "source", source.Name)
 				}
+				if len(d.Unknown) > 0 {
+					logger.WarnContext(ctx, "fields of the set of write keys that this version does not know are ignored",
+						"count", len(d.Unknown), "at", strings.Join(d.Unknown, "; "), "known", KnownFields, "source", source.Name)
+				}
 				return d.Keys, slog.Int("count", len(d.Entries)), nil
 			},
 		}), source.Name})

@@ -79,7 +79,6 @@ func TestAnInvalidDocumentIsAnErrorThatQuotesNoKey(t *testing.T) {
 		"null":                `null`,
 		"no keys":             `{"writeKeys":[]}`,
 		"keys as fields":      `{"secret":{"name":"a"}}`,
-		"unknown field":       `{"writeKeys":[{"name":"a","writeKey":"secret","disabled":true}]}`,
 		"enabled is a string": `{"writeKeys":[{"name":"a","writeKey":"secret","enabled":"secret"}]}`,
 		"the same key":        `{"writeKeys":[{"name":"a","writeKey":"secret"},{"name":"b","writeKey":"secret"}]}`,
 		"quota is a string":   `{"writeKeys":[{"name":"a","writeKey":"secret","quota":"secret"}]}`,
@@ -98,6 +97,27 @@ func TestAnInvalidDocumentIsAnErrorThatQuotesNoKey(t *testing.T) {
 		if err == nil || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "write") {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// After a roll-back an older version reads the document that was written for a newer one.
+func TestUnknownFieldsAreIgnoredAndTheirPlacesNamed(t *testing.T) {
+	d, err := Parse([]byte(`{"version":2,"writeKeys":[
+  {"name":"a","writeKey":"secret","WRITEKEY2":{"quota":1,"writeKeys":[1]},"enabled":false},
+  {"name":"b","writeKey":"other","secret":null,"quota":5}
+],"more":[{"name":1}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "line 1, column 10; line 2, column 45; line 3, column 41; line 4, column 8"
+	if got := strings.Join(d.Unknown, "; "); got != want {
+		t.Errorf("unknown are %s, want %s", got, want)
+	}
+	if a, ok := d.Keys.Lookup("secret"); !ok || !a.Disabled {
+		t.Errorf("%+v, %v", a, ok)
+	}
+	if b, ok := d.Keys.Lookup("other"); !ok || b.Quota != 5 {
+		t.Errorf("%+v, %v", b, ok)
 	}
 }
 
@@ -279,10 +299,9 @@ func TestDocumentsThatAreUsedTogetherShareNoKeyAndNoName(t *testing.T) {
 
 func TestAnErrorNamesThePlaceInTheDocument(t *testing.T) {
 	for text, want := range map[string]string{
-		`{"writeKeys":[{"name":"a",}]}`:                              "invalid JSON at line 1, column 27",
-		`{"writeKeys":[{"name":"a","enabled":"x"}]}`:                 "ends at line 1, column 39 ",
-		`{"writeKeys":[{"name":"a","writeKey":"secret","no":true}]}`: "unknown field",
-		`{"writeKeys":[`: "too early",
+		`{"writeKeys":[{"name":"a",}]}`:                                     "invalid JSON at line 1, column 27",
+		`{"writeKeys":[{"name":"a","enabled":"x"}]}`:                        "ends at line 1, column 39 ",
+		`{"writeKeys":[`:                                                    "too early",
 		"{\"writeKeys\":[\n {\"name\":\"a\",\n  \"writeKey\" \"secret\"}]}": "invalid JSON at line 3, column 14",
 		"{\"writeKeys\":[{\"name\":\"a\",\n\"name\":\"a\",\"writeKey\":\"secret\"}]}": "a field is there twice, at line " +
 			"2, column 6",
