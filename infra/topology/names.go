@@ -18,6 +18,7 @@ type Names struct {
 	IngestFunction  string // and the HTTP API in front of it
 	CanaryFunction  string // and the rule that invokes it
 	StatusFunction  string // and the rule that invokes it, in the status regions
+	RolloutFunction string // which a deployment invokes before a new version gets traffic
 	AlarmTopic      string // critical alarms notify it: it pages
 	TicketTopic     string // all others notify it
 }
@@ -86,6 +87,7 @@ func newNames(name string) Names {
 		IngestFunction:  name + "-ingest",
 		CanaryFunction:  name + "-canary",
 		StatusFunction:  name + "-status",
+		RolloutFunction: name + "-rollout",
 		AlarmTopic:      name + "-alarms",
 		TicketTopic:     name + "-tickets",
 	}

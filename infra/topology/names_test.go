@@ -55,8 +55,8 @@ func TestTheDefaultPipelineKeepsItsNames(t *testing.T) {
 	want := Names{
 		Pipeline: "spillway", EventsQueue: "spillway-events", DeadLetterQueue: "spillway-dead-letters",
 		DeliverFunction: "spillway-deliver", IngestFunction: "spillway-ingest", CanaryFunction: "spillway-canary",
-		StatusFunction: "spillway-status",
-		AlarmTopic:     "spillway-alarms", TicketTopic: "spillway-tickets",
+		StatusFunction: "spillway-status", RolloutFunction: "spillway-rollout",
+		AlarmTopic: "spillway-alarms", TicketTopic: "spillway-tickets",
 	}
 	if got := DefaultNames(); got != want {
 		t.Errorf("%+v, want %+v", got, want)

@@ -82,6 +82,7 @@ type Options struct {
 	LogRetention        time.Duration // of every log
 	NoCanary            bool          // no function that sends a canary event every minute, and no alarms about it
 	NoIngest            bool          // no ingest endpoint, and no canary, which goes through it
+	Rollout             bool          // new versions take over by steps, after the rollout function has tried them
 	Runbook             string        // its address, which alarms refer to; empty: DefaultRunbook
 }
 
@@ -129,6 +130,9 @@ func New(o Options) Topology {
 		t.Functions = append(t.Functions, canaryFunction(o))
 		t.Schedules = append(t.Schedules, canarySchedule(o.Names))
 		t.Alarms = slices.Concat(t.Alarms, canaryAlarms(o), trafficAlarms(o.Names))
+	}
+	if o.Rollout {
+		t.Functions = append(t.Functions, rolloutFunction(o))
 	}
 	t.setRunbook(o)
 	return t

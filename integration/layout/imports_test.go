@@ -23,7 +23,7 @@ type layer struct {
 var layers = []layer{
 	{"library", []string{
 		"shared/rawjson", "shared/spill", "shared/spill/spilltest", "shared/frame", "shared/diskdir", "shared/breaker",
-		"shared/reload", "shared/env", "shared/operator",
+		"shared/reload", "shared/env", "shared/operator", "shared/rollout",
 		"shared/clientaddr", "shared/version", "shared/cgroup", "shared/heavy", "shared/chart", "docs",
 		"infra/topology/metricmath",
 	}, nil},

@@ -24,6 +24,10 @@ const (
 	FunctionDimension = "Function" // which part of the pipeline writes the metric
 )
 
+// VersionDimension is the third dimension of those metrics that are also counted by the function's
+// version: a number, as Lambda has it.
+const VersionDimension = "Version"
+
 // DefaultPipeline is the name of a pipeline that was not given one.
 const DefaultPipeline = "spillway"
 

@@ -1,0 +1,25 @@
+// Package rollout has what a deployment watches of a new version of a function: the metrics that
+// tell it from the version before.
+//
+// A deployment gives a new version a part of the traffic and takes it back if the version fails.
+// Lambda's own metrics can't say so: deliver answers without an error even if every event becomes a
+// dead letter, and ingest if it refuses every request. An alarm on the whole function
+// can't either: it may fire already, for the very reason that a new version is deployed. So these
+// metrics have a second set of dimensions (emf.VersionDimension).
+package rollout
+
+// The metrics that are also counted by version, besides EventsDelivered of deliver and
+// EventsAccepted of ingest. Those are written by each invocation, so that their SampleCount is how
+// many there were; these only if they are above 0.
+const (
+	// FailuresMetric counts what the function could not do: of deliver, events that are retained for
+	// retry; of ingest, requests that are refused for another reason than their quota. Both may be
+	// another's fault, Segment's or a client's, so an alarm compares a version's with those of the
+	// other versions.
+	FailuresMetric = "Failures"
+	// DeadLettersMetric counts events that became dead letters, for any reason. An event that its
+	// sender got wrong is one too: an alarm compares here as well.
+	DeadLettersMetric = "DeadLetters"
+	// PanicsMetric counts panics that the function has caught.
+	PanicsMetric = "Panics"
+)
