@@ -10,7 +10,8 @@ type EnvironmentFactory func(ctx context.Context, info FunctionInfo) (Environmen
 // FunctionInfo is what an environment knows about its function. All fields are set.
 type FunctionInfo struct {
 	Name     string
-	ARN      string
+	ARN      string // of the function, without a qualifier
+	Version  string // "$LATEST", or the number of the published version, such as "7"
 	Region   string
 	MemoryMB int
 }
@@ -33,7 +34,7 @@ type Environment interface {
 // An Invocation is one event to handle. The context of Invoke has its deadline.
 type Invocation struct {
 	RequestID   string
-	FunctionARN string
+	FunctionARN string // as it was invoked: with the alias or version, if there was one
 	TraceID     string
 	Payload     []byte // JSON, at most 6 MB; it belongs to the environment until Invoke returns
 }

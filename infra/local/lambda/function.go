@@ -4,8 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"fmt"
-	"runtime/debug"
+	"math/rand/v2"
 	"strconv"
 	"sync"
 	"time"
@@ -49,25 +48,40 @@ type FunctionConfig struct {
 	MemoryMB int
 	// Region is "us-east-1" if empty.
 	Region string
-	// NewEnvironment is made by InProcess or Process.
+	// NewEnvironment is made by InProcess or Process. It is the code of $LATEST: see Publish.
 	NewEnvironment EnvironmentFactory
+	// Random draws 0 to 1 for an alias that divides its invocations among two versions; nil:
+	// rand.Float64. It is called concurrently.
+	Random func() float64
 }
 
 // A Function invokes a handler in its environments. It is safe for concurrent use.
 type Function struct {
-	info    FunctionInfo
+	info    FunctionInfo // of $LATEST
 	timeout time.Duration
-	limit   int
-	create  EnvironmentFactory
+	limit   int // of all versions together
+	random  func() float64
 
 	life context.Context // ends with Close
 	end  context.CancelFunc
 	busy sync.WaitGroup // one for each invocation under way
 
-	mu      sync.Mutex
-	idle    []Environment // the most recently used is the last
-	running int
-	closed  bool
+	mu        sync.Mutex
+	latest    *Version
+	published []*Version // version 1 is the first
+	unchanged bool       // since the last version was published
+	aliases   map[string]*Alias
+	running   int // of all versions
+	closed    bool
+}
+
+// An Invoker is what an event source mapping invokes: a Function, which is its $LATEST, a Version or
+// an Alias of it.
+type Invoker interface {
+	// Invoke is Function.Invoke.
+	Invoke(ctx context.Context, payload []byte) ([]byte, error)
+	// ARN ends with the qualifier, if there is one.
+	ARN() string
 }
 
 // errTaskTimeout distinguishes the function's timeout from a deadline of the caller.
@@ -85,10 +99,12 @@ func NewFunction(config FunctionConfig) *Function {
 			Name:     or(config.Name, "function"),
 			Region:   or(config.Region, defaultRegion),
 			MemoryMB: config.MemoryMB,
+			Version:  Latest,
 		},
 		timeout: config.Timeout,
 		limit:   config.ReservedConcurrency,
-		create:  config.NewEnvironment,
+		random:  config.Random,
+		aliases: map[string]*Alias{},
 	}
 	f.info.ARN = "arn:aws:lambda:" + f.info.Region + ":" + localAccount + ":function:" + f.info.Name
 	if f.info.MemoryMB <= 0 {
@@ -101,6 +117,10 @@ func NewFunction(config FunctionConfig) *Function {
 	if f.limit <= 0 {
 		f.limit = accountConcurrency
 	}
+	if f.random == nil {
+		f.random = rand.Float64
+	}
+	f.latest = &Version{function: f, info: f.info, create: config.NewEnvironment}
 	f.life, f.end = context.WithCancel(context.Background())
 	return f
 }
@@ -123,148 +143,37 @@ func or(s, ifEmpty string) string {
 // if the error is nil, ErrThrottled or a *FunctionError that is not Fatal; after any other error an
 // abandoned handler may still be reading it.
 func (f *Function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
-	if len(payload) > maxPayload {
-		return nil, fmt.Errorf("invoke %s: RequestTooLargeException: the payload must be at most %d bytes, is %d",
-			f.info.Name, maxPayload, len(payload))
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("invoke %s: not started: %w", f.info.Name, err)
-	}
-	environment, err := f.acquire()
-	if err != nil {
-		return nil, err
-	}
-	defer f.busy.Done()
-	for {
-		fresh := environment == nil
-		if fresh {
-			if environment, err = f.start(ctx); err != nil {
-				f.release(nil)
-				return nil, err
-			}
-		}
-		response, err := f.run(ctx, environment, payload)
-		if reusableAfter(err) {
-			f.release(environment)
-			return response, err
-		}
-		environment.Close()
-		if !errors.Is(err, ErrEnvironmentGone) || fresh {
-			f.release(nil)
-			return nil, err
-		}
-		environment = f.popIdle() // the other one ended while it was idle
-	}
+	f.mu.Lock()
+	v := f.latest
+	f.mu.Unlock()
+	return v.invoke(ctx, f.info.ARN, payload)
 }
+
+// ARN is that of the function, without a qualifier.
+func (f *Function) ARN() string { return f.info.ARN }
 
 // Close ends all environments and returns when they have ended. Invocations under way fail with
 // ErrClosed, so stop the event source mappings first. A second Close does nothing.
 func (f *Function) Close() {
 	f.mu.Lock()
 	f.closed = true
-	idle := f.idle
-	f.idle = nil
+	var idle []Environment
+	for _, v := range append([]*Version{f.latest}, f.published...) {
+		idle = append(idle, v.idle...)
+		v.idle = nil
+	}
 	f.mu.Unlock()
 	f.end()
-	var closing sync.WaitGroup
-	for _, environment := range idle {
-		closing.Go(environment.Close)
-	}
-	closing.Wait()
+	closeAll(idle)
 	f.busy.Wait()
 }
 
-// acquire reserves one of the concurrent invocations and returns an idle environment, nil if there
-// is none.
-func (f *Function) acquire() (Environment, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.closed {
-		return nil, fmt.Errorf("invoke %s: %w", f.info.Name, ErrClosed)
+func closeAll(environments []Environment) {
+	var closing sync.WaitGroup
+	for _, environment := range environments {
+		closing.Go(environment.Close)
 	}
-	if f.running >= f.limit {
-		return nil, ErrThrottled
-	}
-	f.running++
-	f.busy.Add(1)
-	return f.popIdleLocked(), nil
-}
-
-// release ends an invocation and makes its environment idle; nil means that it was discarded.
-func (f *Function) release(environment Environment) {
-	f.mu.Lock()
-	f.running--
-	closed := f.closed
-	if environment != nil && !closed {
-		f.idle = append(f.idle, environment)
-	}
-	f.mu.Unlock()
-	if environment != nil && closed {
-		environment.Close()
-	}
-}
-
-func (f *Function) popIdle() Environment {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.popIdleLocked()
-}
-
-// popIdleLocked returns the most recently used idle environment, nil if there is none: its caches
-// and connections are the warmest. The caller holds mu.
-func (f *Function) popIdleLocked() Environment {
-	n := len(f.idle)
-	if n == 0 {
-		return nil
-	}
-	environment := f.idle[n-1]
-	f.idle[n-1] = nil
-	f.idle = f.idle[:n-1]
-	return environment
-}
-
-// start makes an environment within the time that Lambda gives the init.
-func (f *Function) start(ctx context.Context) (environment Environment, err error) {
-	ctx, cancel := context.WithTimeout(ctx, initTimeout)
-	defer cancel()
-	defer context.AfterFunc(f.life, cancel)()
-	defer func() {
-		if cause := recover(); cause != nil {
-			environment, err = nil, newFunctionError("Runtime.ExitError",
-				fmt.Sprintf("panic in the init of %s: %v\n%s", f.info.Name, cause, debug.Stack()), true)
-		}
-	}()
-	if environment, err = f.create(ctx, f.info); err != nil {
-		return nil, fmt.Errorf("start an environment of %s: %w", f.info.Name, err)
-	}
-	return environment, nil
-}
-
-// run has the environment run one invocation within the function's timeout.
-func (f *Function) run(ctx context.Context, environment Environment, payload []byte) ([]byte, error) {
-	ctx, cancel := context.WithDeadlineCause(ctx, time.Now().Add(f.timeout), errTaskTimeout)
-	defer cancel()
-	defer context.AfterFunc(f.life, cancel)()
-	id := uuid.New()
-	invocation := Invocation{RequestID: id.String(), FunctionARN: f.info.ARN, TraceID: traceID(id, time.Now()),
-		Payload: payload}
-	response, err := environment.Invoke(ctx, invocation)
-	switch {
-	case err == nil && len(response) > maxPayload:
-		return nil, newFunctionError("Function.ResponseSizeTooLarge",
-			fmt.Sprintf("Response payload size (%d bytes) exceeded maximum allowed payload size (%d bytes).", len(response),
-				maxPayload), false)
-	case err == nil:
-		return response, nil
-	case !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled):
-		return nil, err
-	case errors.Is(context.Cause(ctx), errTaskTimeout):
-		return nil, &TimeoutError{RequestID: invocation.RequestID, After: f.timeout}
-	case f.life.Err() != nil:
-		return nil, fmt.Errorf("invoke %s: %w", f.info.Name, ErrClosed)
-	default:
-		return nil, fmt.Errorf("invoke %s: stopped before the answer: %w", f.info.Name, err)
-	}
+	closing.Wait()
 }
 
 // traceID writes an X-Ray trace header that says "not sampled".

@@ -30,7 +30,8 @@ type MappingConfig struct {
 	// QueueARN is told to the handler: arn:aws:sqs:REGION:ACCOUNT:NAME. Its region becomes the
 	// record's awsRegion, "us-east-1" where the ARN has none.
 	QueueARN string
-	Function *Function
+	// Function is usually a *Function, or an *Alias, which may divide the batches among two versions.
+	Function Invoker
 
 	// BatchSize is how many messages an invocation gets at most: 1 to 10,000; 0 means Lambda's
 	// default of 10.
@@ -89,7 +90,7 @@ func NewEventSourceMapping(config MappingConfig) (*EventSourceMapping, error) {
 	if m.log == nil {
 		m.log = slog.New(slog.DiscardHandler)
 	}
-	m.log = m.log.With("function", config.Function.info.Name, "queue", config.QueueARN)
+	m.log = m.log.With("function", nameIn(config.Function.ARN()), "queue", config.QueueARN)
 	m.tail = recordTail(config.QueueARN, region(config.QueueARN))
 	m.pollers.max = config.MaximumConcurrency
 	if m.pollers.max == 0 {

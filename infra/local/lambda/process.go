@@ -195,7 +195,7 @@ func lambdaEnv(info FunctionInfo, address, root string) []string {
 	return []string{
 		"AWS_LAMBDA_RUNTIME_API=" + address,
 		"AWS_LAMBDA_FUNCTION_NAME=" + info.Name,
-		"AWS_LAMBDA_FUNCTION_VERSION=$LATEST",
+		"AWS_LAMBDA_FUNCTION_VERSION=" + info.Version,
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=" + strconv.Itoa(info.MemoryMB),
 		"AWS_LAMBDA_INITIALIZATION_TYPE=on-demand",
 		"AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/" + info.Name,

@@ -115,9 +115,9 @@ func testDescribe(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 	var got struct {
-		RequestID, ARN, Name, Region, Handler, Root, Trace, Extra, Home, WD string
-		Deadline                                                            int64
-		PID, Memory                                                         int
+		RequestID, ARN, Name, Region, Handler, Root, Trace, Extra, Home, WD, Version string
+		Deadline                                                                     int64
+		PID, Memory                                                                  int
 	}
 	if err := json.Unmarshal(response, &got); err != nil {
 		t.Fatal(err)
@@ -126,8 +126,15 @@ func testDescribe(t *testing.T, path string) {
 	if len(got.RequestID) != 36 || got.ARN != f.info.ARN || got.Name != "tested" || got.Region != "eu-west-1" ||
 		got.Handler != "bootstrap" || got.Root != dir ||
 		!strings.HasPrefix(got.Trace, "Root=1-") || got.Extra != "more" || got.PID != p.last() || got.Memory != 256 ||
-		got.Home != "" || got.WD != dir {
+		got.Home != "" || got.WD != dir || got.Version != Latest {
 		t.Errorf("the function saw %s", response)
+	}
+	v := f.Publish()
+	if response, err = v.Invoke(t.Context(), []byte(`{"Do":"describe"}`)); err == nil {
+		err = json.Unmarshal(response, &got)
+	}
+	if err != nil || got.Version != "1" || got.ARN != f.info.ARN+":1" {
+		t.Errorf("version 1 saw %s, %v", response, err)
 	}
 	if d := time.UnixMilli(got.Deadline); d.Before(before.Add(59*time.Second)) || d.After(time.Now().Add(time.Minute)) {
 		t.Errorf("the deadline is %v, a minute after %v", d, before)
@@ -209,7 +216,7 @@ func testKilledIdle(t *testing.T, path string) {
 			p.count() != want {
 			t.Fatalf("%q, %v, %d processes, want %d", response, err, p.count(), want)
 		}
-		idle := f.idle[0].(*process)
+		idle := f.latest.idle[0].(*process)
 		if err := syscall.Kill(idle.pid(), syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}

@@ -29,6 +29,7 @@ func handle(ctx context.Context, o order) (any, error) {
 			"name": lambdacontext.FunctionName, "memory": lambdacontext.MemoryLimitInMB, "region": os.Getenv("AWS_REGION"),
 			"handler": os.Getenv("_HANDLER"), "root": os.Getenv("LAMBDA_TASK_ROOT"), "trace": os.Getenv("_X_AMZN_TRACE_ID"),
 			"extra": os.Getenv("EXTRA"), "home": os.Getenv("HOME"), "wd": wd,
+			"version": lambdacontext.FunctionVersion,
 		}, nil
 	case "fail":
 		return nil, errors.New("told to fail")
