@@ -21,6 +21,9 @@ func (s *stack) addAlarms(topics map[string]awssns.Topic) {
 		made[a.Name] = awscloudwatch.NewCfnAlarm(s.Stack, jsii.String(s.alarmID(a.Name)),
 			s.alarm(a, s.actions(topics, a.Name)))
 	}
+	for _, a := range s.topology.Routing {
+		awscloudwatch.NewCfnAlarm(s.Stack, jsii.String(s.alarmID(a.Name)), s.routingAlarm(a))
+	}
 	for _, c := range s.topology.Composites {
 		made[c.Name] = awscloudwatch.NewCfnCompositeAlarm(s.Stack, jsii.String(s.alarmID(c.Name)),
 			composite(c, s.actions(topics, c.Name)))
@@ -100,18 +103,33 @@ func (s *stack) newTopic(id, name, suffix string, addresses []string) awssns.Top
 	return topic
 }
 
-func (s *stack) alarm(a topology.Alarm, do alarmActions) *awscloudwatch.CfnAlarmProps {
+// routingAlarm names its metric itself and not in a query, as Route 53 knows alarms: queries are for
+// metric math, which it does not read.
+func (s *stack) routingAlarm(a topology.Alarm) *awscloudwatch.CfnAlarmProps {
+	props, stat := alarmProps(a), s.stat(a.Metrics[0], a.Period)
+	metric := stat.Metric.(*awscloudwatch.CfnAlarm_MetricProperty)
+	props.Namespace, props.MetricName, props.Dimensions = metric.Namespace, metric.MetricName, metric.Dimensions
+	props.Statistic, props.Period = stat.Stat, stat.Period
+	return props
+}
+
+// alarmProps are those of an alarm but its metrics and actions.
+func alarmProps(a topology.Alarm) *awscloudwatch.CfnAlarmProps {
 	comparison := "GreaterThanThreshold"
 	if a.Below {
 		comparison = "LessThanThreshold"
 	}
-	props := &awscloudwatch.CfnAlarmProps{
+	return &awscloudwatch.CfnAlarmProps{
 		AlarmName: jsii.String(a.Name), AlarmDescription: jsii.String(a.Description()),
-		AlarmActions: do.alarm, OkActions: do.ok,
 		ComparisonOperator: jsii.String(comparison), Threshold: jsii.Number(a.Threshold),
 		EvaluationPeriods: jsii.Number(a.Periods),
 		DatapointsToAlarm: jsii.Number(a.Breaching), TreatMissingData: jsii.String(string(a.Missing)),
 	}
+}
+
+func (s *stack) alarm(a topology.Alarm, do alarmActions) *awscloudwatch.CfnAlarmProps {
+	props := alarmProps(a)
+	props.AlarmActions, props.OkActions = do.alarm, do.ok
 	var queries []any
 	for _, m := range a.Metrics {
 		queries = append(queries, &awscloudwatch.CfnAlarm_MetricDataQueryProperty{

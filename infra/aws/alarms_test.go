@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/emf"
 )
 
 func TestTheTemplateHasEveryAlarmOfTheTopology(t *testing.T) {
@@ -66,8 +67,30 @@ func TestTheTemplateHasEveryAlarmOfTheTopology(t *testing.T) {
 		}
 	}
 	if n, m := len(tmpl.of("AWS::CloudWatch::Alarm")),
-		len(tmpl.of("AWS::CloudWatch::CompositeAlarm")); n != len(d.Alarms) || m != len(d.Composites) {
-		t.Errorf("%d alarms and %d composites, want %d and %d", n, m, len(d.Alarms), len(d.Composites))
+		len(tmpl.of("AWS::CloudWatch::CompositeAlarm")); n != len(d.Alarms)+len(d.Routing) || m != len(d.Composites) {
+		t.Errorf("%d alarms and %d composites, want %d and %d", n, m, len(d.Alarms)+len(d.Routing), len(d.Composites))
+	}
+}
+
+// Route 53 reads the alarm's metric itself, and knows no queries.
+func TestAnAlarmForRoute53NamesItsMetricAndHasNoActions(t *testing.T) {
+	tmpl, _ := defaults(t)
+	d := topology.Default()
+	for _, a := range d.Routing {
+		r := tmpl.named(t, "AWS::CloudWatch::Alarm", "AlarmName", a.Name)
+		if r.at("Metrics") != nil || r.at("AlarmActions") != nil || r.at("OKActions") != nil {
+			t.Errorf("%s has queries or actions: %v", a.Name, r.Properties)
+		}
+		m := a.Metrics[0]
+		if r.at("Namespace") != emf.Namespace || r.at("MetricName") != m.Name || r.at("Statistic") != m.Statistic ||
+			r.at("Period") != a.Period.Seconds() || len(r.at("Dimensions").([]any)) != 2 {
+			t.Errorf("%s watches %v", a.Name, r.Properties)
+		}
+		if r.at("EvaluationPeriods") != float64(a.Periods) || r.at("DatapointsToAlarm") != float64(a.Breaching) ||
+			r.at("TreatMissingData") != string(a.Missing) || r.at("Threshold") != a.Threshold ||
+			r.at("AlarmDescription") != a.Description() {
+			t.Errorf("%s is %v, want %+v", a.Name, r.Properties, a)
+		}
 	}
 }
 

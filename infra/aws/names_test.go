@@ -31,7 +31,8 @@ func physicalNames(t template) map[string][]string {
 	for _, r := range t.Resources {
 		for property, value := range r.Properties {
 			name, ok := value.(string)
-			if !ok || !strings.HasSuffix(property, "Name") || property == "StageName" { // which is inside its API
+			if !ok || !strings.HasSuffix(property, "Name") || property == "StageName" || // which is inside its API
+				property == "MetricName" { // which has the pipeline in its dimensions
 				continue
 			}
 			names[r.Type+" "+property] = append(names[r.Type+" "+property], name)

@@ -36,6 +36,8 @@ const (
 	MissingIsGood   Missing = "notBreaching" // nothing is written when nothing happens
 	MissingIsBad    Missing = "breaching"    // the metric is a sign of life
 	MissingIsSilent Missing = "ignore"       // the alarm's state does not change
+	// The alarm's state is not known, which is CloudWatch's default.
+	MissingIsUnknown Missing = "missing"
 )
 
 // Severity says how soon a person has to look, and with that which topic is notified.

@@ -37,6 +37,9 @@ func TestEveryAlarmSaysWhatItMeansAndWhatToDoFirst(t *testing.T) {
 	for _, a := range d.Alarms {
 		texts = append(texts, a.Description())
 	}
+	for _, a := range d.Routing {
+		texts = append(texts, a.Description())
+	}
 	for _, c := range d.Composites {
 		texts = append(texts, c.Description())
 	}
@@ -68,11 +71,12 @@ func TestAlarmsWatchMetricsThatTheFunctionsWrite(t *testing.T) {
 			emf.Metric{Name: "MessagesSpilled"}, // by the server: metrics in shared/app/ingest/queues.go
 			emf.Metric{Name: "SpilledMessagesDropped"}),
 		"publisher": publisherMetrics(t),
-		"canary":    slices.Concat(accepted.Metrics(), compared.Metrics()),
+		"canary": append(slices.Concat(accepted.Metrics(), compared.Metrics()),
+			emf.Metric{Name: canary.DrainedMetric}), // by shared/app/canary
 	}
 	d := Default()
 	watched := 0
-	for _, a := range d.Alarms {
+	for _, a := range append(d.Alarms, d.Routing...) {
 		for _, m := range a.Metrics {
 			metrics, ok := written[m.Own]
 			if !ok { // SQS's and Lambda's
@@ -254,7 +258,7 @@ func TestValidateNamesTheAlarmAndWhatItsValueMustBe(t *testing.T) {
 		{"eight days of hours", func(t *Topology) { t.Alarms[0].Period, t.Alarms[0].Periods = time.Hour, 192 },
 			"at most 168h0m0s in all"},
 		{"never", func(t *Topology) { t.Alarms[0].Breaching = 0 }, "must be 1 to 14"},
-		{"missing", func(t *Topology) { t.Alarms[0].Missing = "perhaps" }, "must be notBreaching, breaching or ignore"},
+		{"missing", func(t *Topology) { t.Alarms[0].Missing = "perhaps" }, "must be notBreaching, breaching, ignore or missing"},
 		{"no expression", func(t *Topology) { t.Alarms[2].Expression = "" }, "an expression is missing"},
 		{"eleven metrics", func(t *Topology) { t.Alarms[0].Metrics = make([]Metric, 11) }, "must have 1 to 10 metrics"},
 		{"metric of nothing", func(t *Topology) { t.Alarms[0].Metrics[0].Own = "" },

@@ -103,6 +103,11 @@ func TestEveryAlarmHasItsSectionInTheRunbookAndNoSectionIsLeft(t *testing.T) {
 	for _, h := range heading.FindAllStringSubmatch(text, -1) {
 		anchors = append(anchors, anchorOf(h[1]))
 	}
+	for _, a := range d.Routing {
+		if !slices.Contains(anchors, a.Section) {
+			t.Errorf("%s: %s has no section %q", a.Name, runbookFile, a.Section)
+		}
+	}
 	for _, l := range link.FindAllStringSubmatch(text, -1) {
 		if !slices.Contains(anchors, l[1]) {
 			t.Errorf("a link leads to the section #%s, which does not exist", l[1])

@@ -69,6 +69,9 @@ type Topology struct {
 	IngestEndpoint IngestEndpoint // zero: there is none
 	Alarms         []Alarm
 	Composites     []Composite
+	// Routing are the alarms that Route 53 reads to decide whether it answers with this region. They
+	// are not among Alarms, because no person acts on them.
+	Routing []Alarm
 }
 
 // Options are what a deployment may choose.
@@ -130,6 +133,7 @@ func New(o Options) Topology {
 		t.Functions = append(t.Functions, canaryFunction(o))
 		t.Schedules = append(t.Schedules, canarySchedule(o.Names))
 		t.Alarms = slices.Concat(t.Alarms, canaryAlarms(o), trafficAlarms(o.Names))
+		t.Routing = routingAlarms(o.Names)
 	}
 	if o.Rollout {
 		t.Functions = append(t.Functions, rolloutFunction(o))
@@ -142,6 +146,9 @@ func New(o Options) Topology {
 func (t *Topology) setRunbook(o Options) {
 	for i := range t.Alarms {
 		t.Alarms[i].Runbook = cmp.Or(o.Runbook, DefaultRunbook)
+	}
+	for i := range t.Routing {
+		t.Routing[i].Runbook = cmp.Or(o.Runbook, DefaultRunbook)
 	}
 	for i := range t.Composites {
 		t.Composites[i].Runbook = cmp.Or(o.Runbook, DefaultRunbook)

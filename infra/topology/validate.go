@@ -147,24 +147,33 @@ func (t *Topology) validateEventSource(p *problems, s EventSource) {
 
 func (t *Topology) validateAlarms(p *problems) {
 	names := map[string]bool{}
-	text := func(name, description string, severity Severity, parts ...string) {
+	text := func(name, description string, parts ...string) {
 		p.check(!names[name], "alarm %s: another alarm has this name", name)
 		names[name] = true
-		p.check(severity == Critical || severity == Warning, "alarm %s: severity must be %s or %s, is %q", name, Critical,
-			Warning, severity)
 		p.check(len(description) <= maxAlarmDescription, "alarm %s: the description must have at most %d characters, has %d",
 			name, maxAlarmDescription, len(description))
 		p.check(!slices.Contains(parts, ""), "alarm %s: meaning, what to do first or the section of %s is missing", name,
 			runbookFile)
 	}
+	notifies := func(name string, severity Severity) {
+		p.check(severity == Critical || severity == Warning, "alarm %s: severity must be %s or %s, is %q", name, Critical,
+			Warning, severity)
+	}
 	for _, a := range t.Alarms {
-		text(a.Name, a.Description(), a.Severity, a.Meaning, a.First, a.Section)
+		notifies(a.Name, a.Severity)
+		text(a.Name, a.Description(), a.Meaning, a.First, a.Section)
 		t.validateAlarm(p, a)
 	}
 	for _, c := range t.Composites {
-		text(c.Name, c.Description(), c.Severity, c.Meaning, c.First, c.Section)
+		notifies(c.Name, c.Severity)
+		text(c.Name, c.Description(), c.Meaning, c.First, c.Section)
 		t.validateComposite(p, c)
 	}
+	for _, a := range t.Routing {
+		text(a.Name, a.Description(), a.Meaning, a.First, a.Section)
+		t.validateAlarm(p, a)
+	}
+	t.validateRouting(p)
 }
 
 // validateComposite keeps to one mail an outage: an alarm has one composite, which nobody suppresses
@@ -201,9 +210,9 @@ func (t *Topology) validateAlarm(p *problems, a Alarm) {
 		"alarm %s: must have 1 or more periods, at most %v in all, has %d of %v", a.Name, longest, a.Periods, a.Period)
 	p.check(a.Breaching >= 1 && a.Breaching <= a.Periods, "alarm %s: breaching values must be 1 to %d, are %d", a.Name,
 		a.Periods, a.Breaching)
-	p.check(slices.Contains([]Missing{MissingIsGood, MissingIsBad, MissingIsSilent}, a.Missing),
-		"alarm %s: missing data must be %s, %s or %s, is %q", a.Name, MissingIsGood, MissingIsBad, MissingIsSilent,
-		a.Missing)
+	p.check(slices.Contains([]Missing{MissingIsGood, MissingIsBad, MissingIsSilent, MissingIsUnknown}, a.Missing),
+		"alarm %s: missing data must be %s, %s, %s or %s, is %q", a.Name, MissingIsGood, MissingIsBad, MissingIsSilent,
+		MissingIsUnknown, a.Missing)
 	p.check(len(a.Metrics) >= 1 && len(a.Metrics) <= maxAlarmMetrics, "alarm %s: must have 1 to %d metrics, has %d",
 		a.Name, maxAlarmMetrics, len(a.Metrics))
 	p.check(a.Expression != "" || len(a.Metrics) == 1, "alarm %s: an expression is missing, which several metrics need",

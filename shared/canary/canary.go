@@ -28,6 +28,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,6 +48,14 @@ const (
 	MissingAfter = 3 * Interval
 	// Timeout bounds the request to the ingest endpoint: Segment's SDKs wait as long.
 	Timeout = 10 * time.Second
+)
+
+// Metrics that tell Route 53 whether the region can take traffic. Both are 0 or 1 for each minute.
+const (
+	// UnavailableMetric is 1 if the event was not accepted, unless because of too many requests.
+	UnavailableMetric = "IngestUnavailable"
+	// DrainedMetric is 1 while a person has taken the region out.
+	DrainedMetric = "Drained"
 )
 
 // EndsBeforeSegment reports whether canaries with this write key end in the deliver function and
@@ -97,21 +106,38 @@ type Result struct {
 	Minute  time.Time     // of the schedule, for which the event was sent
 	Latency time.Duration // until the answer, or until the timeout
 	Status  int           // of the answer; 0: there was none
+	Code    string        // of a refusal by the ingest endpoint, for programs; empty: there is none
 	Err     error         // why the event was not accepted; nil: it was
 }
 
 // Metrics returns the Result as metrics of the schedule's minute. CanaryAccepted is 0 for an event
 // that was not accepted, so that an alarm tells a failure from silence; it then has no latency.
 func (r *Result) Metrics() []emf.Metric {
-	accepted := emf.Metric{Name: "CanaryAccepted", Unit: emf.Count, Values: []float64{1}, At: r.Minute}
+	gauge := func(name string, is bool) emf.Metric {
+		m := emf.Metric{Name: name, Unit: emf.Count, Values: []float64{0}, At: r.Minute}
+		if is {
+			m.Values[0] = 1
+		}
+		return m
+	}
+	all := []emf.Metric{gauge("CanaryAccepted", r.Err == nil), gauge(UnavailableMetric, r.unavailable())}
 	if r.Err != nil {
-		accepted.Values[0] = 0
-		return []emf.Metric{accepted}
+		return all
 	}
 	latency := float64(r.Latency) / float64(time.Millisecond)
-	return []emf.Metric{accepted, {Name: "CanaryAcceptLatency", Unit: emf.Milliseconds, Values: []float64{latency},
-		At: r.Minute}}
+	return append(all, emf.Metric{Name: "CanaryAcceptLatency", Unit: emf.Milliseconds, Values: []float64{latency},
+		At: r.Minute})
 }
+
+// unavailable reports whether the event was not accepted for a reason that is the region's own. A
+// flood is none: it would follow to the next region, and take that down too.
+func (r *Result) unavailable() bool {
+	return r.Err != nil && (r.Status != http.StatusTooManyRequests || r.Code != "" && !slices.Contains(floodCodes[:], r.Code))
+}
+
+// floodCodes are the codes of ingest's answers 429 for too many requests. The gateway's own answer
+// 429 has no code.
+var floodCodes = [...]string{"overloaded", "quota_exceeded"}
 
 // Send posts one event and waits for the answer. The event's timestamp is the minute of the
 // schedule, so that accepted and delivered canaries are counted in the same minute, however late
@@ -119,26 +145,26 @@ func (r *Result) Metrics() []emf.Metric {
 // Result's error does not quote the write key.
 func (c *Canary) Send(ctx context.Context, minute time.Time) Result {
 	start := time.Now()
-	status, err := c.post(ctx, start, minute)
-	return Result{Minute: minute, Latency: time.Since(start), Status: status, Err: err}
+	status, code, err := c.post(ctx, start, minute)
+	return Result{Minute: minute, Latency: time.Since(start), Status: status, Code: code, Err: err}
 }
 
-func (c *Canary) post(ctx context.Context, now, minute time.Time) (status int, err error) {
+func (c *Canary) post(ctx context.Context, now, minute time.Time) (status int, code string, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body(now, minute)))
 	if err != nil {
-		return 0, fmt.Errorf("make the canary's request: %w", err)
+		return 0, "", fmt.Errorf("make the canary's request: %w", err)
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("User-Agent", "spillway-canary")
 	request.SetBasicAuth(c.writeKey, "")
 	response, err := c.client.Do(request)
 	if err != nil {
-		return 0, fmt.Errorf("send the canary: %w", err)
+		return 0, "", fmt.Errorf("send the canary: %w", err)
 	}
 	defer response.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(response.Body, 4<<10))
 	if err != nil {
-		return response.StatusCode, fmt.Errorf("read the ingest endpoint's answer to the canary: %w", err)
+		return response.StatusCode, "", fmt.Errorf("read the ingest endpoint's answer to the canary: %w", err)
 	}
 	var said struct {
 		Success bool
@@ -147,16 +173,16 @@ func (c *Canary) post(ctx context.Context, now, minute time.Time) (status int, e
 	_ = json.Unmarshal(answer, &said) // other servers do not answer JSON
 	switch {
 	case response.StatusCode == http.StatusOK && said.Success:
-		return response.StatusCode, nil
+		return response.StatusCode, "", nil
 	case response.StatusCode == http.StatusOK:
-		return response.StatusCode,
+		return response.StatusCode, "",
 			errors.New("something that is not the ingest endpoint answered the canary 200: check its URL")
 	case said.Code == "invalid_write_key":
-		return response.StatusCode,
+		return response.StatusCode, said.Code,
 			fmt.Errorf("the ingest endpoint refused the canary (%d %s): give both the same canary write key",
 				response.StatusCode, said.Code)
 	}
-	return response.StatusCode,
+	return response.StatusCode, said.Code,
 		fmt.Errorf("the ingest endpoint refused the canary: %s",
 			strings.TrimSpace(fmt.Sprint(response.StatusCode, " ", said.Code)))
 }

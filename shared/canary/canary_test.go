@@ -52,17 +52,22 @@ func TestTheEndpointsAnswerBecomesMetrics(t *testing.T) {
 		endpoint roundTrip
 		latency  time.Duration // of an accepted one
 		why      string        // of one that was not
+		flood    bool          // too many requests are why
 	}{
-		{"accepted", answering(35*time.Millisecond, 200, success), 35 * time.Millisecond, ""},
-		{"slow", answering(9*time.Second, 200, success), 9 * time.Second, ""},
-		{"too slow", answering(11*time.Second, 200, success), 0, "deadline exceeded"},
-		{"the queue is down", answering(0, 429, `{"success":false,"code":"queue_unavailable"}`), 0, "429 queue_unavailable"},
-		{"a refused key", answering(0, 400, refusal), 0, "give both the same canary write key"},
-		{"a gateway's own answer", answering(0, 503, "<html>"), 0, "refused the canary: 503"},
-		{"somebody else's 200", answering(0, 200, "<html>please log in"), 0, "not the ingest endpoint"},
-		{"a redirect", answering(0, 302, ""), 0, "refused the canary: 302"},
+		{"accepted", answering(35*time.Millisecond, 200, success), 35 * time.Millisecond, "", false},
+		{"slow", answering(9*time.Second, 200, success), 9 * time.Second, "", false},
+		{"too slow", answering(11*time.Second, 200, success), 0, "deadline exceeded", false},
+		{"the queue is down", answering(0, 429, `{"success":false,"code":"queue_unavailable"}`), 0, "429 queue_unavailable", false},
+		{"a refused key", answering(0, 400, refusal), 0, "give both the same canary write key", false},
+		{"a gateway's own answer", answering(0, 503, "<html>"), 0, "refused the canary: 503", false},
+		{"somebody else's 200", answering(0, 200, "<html>please log in"), 0, "not the ingest endpoint", false},
+		{"a redirect", answering(0, 302, ""), 0, "refused the canary: 302", false},
 		{"down", func(*http.Request) (*http.Response, error) { return nil, errors.New("connection refused") }, 0,
-			"connection refused"},
+			"connection refused", false},
+		{"the gateway is at its limit", answering(0, 429, `{"message":"Too Many Requests"}`), 0, "the canary: 429", true},
+		{"overloaded", answering(0, 429, `{"success":false,"code":"overloaded"}`), 0, "429 overloaded", true},
+		{"over its quota", answering(0, 429, `{"success":false,"code":"quota_exceeded"}`), 0, "429 quota_exceeded", true},
+		{"no keys", answering(0, 429, `{"success":false,"code":"write_keys_unread"}`), 0, "429 write_keys_unread", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -75,13 +80,17 @@ func TestTheEndpointsAnswerBecomesMetrics(t *testing.T) {
 					}
 				}
 				if c.why == "" {
-					if r.Err != nil || got["CanaryAccepted"] != 1 || got["CanaryAcceptLatency"] != float64(c.latency.Milliseconds()) {
+					if r.Err != nil || got["CanaryAccepted"] != 1 || got[UnavailableMetric] != 0 ||
+						got["CanaryAcceptLatency"] != float64(c.latency.Milliseconds()) {
 						t.Errorf("%v: %v", got, r.Err)
 					}
 					return
 				}
-				if _, timed := got["CanaryAcceptLatency"]; timed || got["CanaryAccepted"] != 0 || len(got) != 1 {
+				if _, timed := got["CanaryAcceptLatency"]; timed || got["CanaryAccepted"] != 0 || len(got) != 2 {
 					t.Errorf("%v", got)
+				}
+				if want := map[bool]float64{false: 1}[c.flood]; got[UnavailableMetric] != want {
+					t.Errorf("the region is unavailable: %v, want %v", got[UnavailableMetric], want)
 				}
 				if r.Err == nil || !strings.Contains(r.Err.Error(), c.why) || strings.Contains(r.Err.Error(), "SECRET") {
 					t.Errorf("%v, want an error with %q and without the key", r.Err, c.why)

@@ -51,7 +51,7 @@ func Pipeline(s Settings) price.Pipeline {
 	}{
 		{t.Names.DeliverFunction, &p.Deliver, deliverMetrics(s.Canary)},
 		{t.Names.IngestFunction, &p.Ingest, ingestMetrics()},
-		{t.Names.CanaryFunction, &p.Canary, new(canary.Result).Metrics()},
+		{t.Names.CanaryFunction, &p.Canary, canaryMetrics()},
 	} {
 		deployed, exists := t.Function(f.name)
 		if !exists {
@@ -74,6 +74,7 @@ func Pipeline(s Settings) price.Pipeline {
 		for _, a := range t.Alarms {
 			p.AlarmMetrics += max(1, len(a.Metrics)) // an alarm on an expression is paid by its metrics
 		}
+		p.AlarmMetrics += len(t.Routing)
 		p.CompositeAlarms = len(t.Composites)
 	}
 	if s.Dashboard {
@@ -115,6 +116,12 @@ func deliverMetrics(withCanary bool) []emf.Metric {
 		r.CanaryEvents, r.CanaryAges, r.CanaryTimes = 1, []time.Duration{time.Second}, []time.Time{time.Unix(0, 0)}
 	}
 	return r.Metrics()
+}
+
+// canaryMetrics are those that the canary's function writes each minute.
+func canaryMetrics() []emf.Metric {
+	return append(new(canary.Result).Metrics(),
+		emf.Metric{Name: canary.DrainedMetric, Unit: emf.Count, Values: []float64{0}})
 }
 
 // heavyLineBytes is the size of a full line with the heaviest senders, whose names are of a usual

@@ -16,10 +16,6 @@ const (
 	InsufficientData State = "INSUFFICIENT_DATA"
 )
 
-// MissingIsMissing is the fourth way to treat missing data, CloudWatch's default. No alarm of ours
-// uses it.
-const MissingIsMissing topology.Missing = "missing"
-
 // A rule is what makes a state of an alarm's values: M of N.
 type rule struct {
 	n, m      int // how many values count, and how many of them must breach

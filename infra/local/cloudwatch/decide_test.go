@@ -30,7 +30,7 @@ func parseValues(t *testing.T, text string) []float64 {
 // evaluation range is 5.
 func TestStatesAreThoseOfAWSsTablesOfMissingData(t *testing.T) {
 	const retained = State("retain current state")
-	modes := [...]topology.Missing{MissingIsMissing, topology.MissingIsSilent, topology.MissingIsBad,
+	modes := [...]topology.Missing{topology.MissingIsUnknown, topology.MissingIsSilent, topology.MissingIsBad,
 		topology.MissingIsGood}
 	for _, table := range []struct {
 		m, n int
@@ -81,7 +81,7 @@ func TestOneBreachingValueIsNoAlarmWhileTheNextMayBeGood(t *testing.T) {
 		{"- - - X 0", OK},
 		{"- - X - 0", OK},
 	} {
-		r := rule{n: 3, m: 3, missing: MissingIsMissing}
+		r := rule{n: 3, m: 3, missing: topology.MissingIsUnknown}
 		if got := r.decide(parseValues(t, c.values), OK); got != c.want {
 			t.Errorf("3 of 3, %s: %s, want %s", c.values, got, c.want)
 		}

@@ -1,0 +1,68 @@
+package topology
+
+import (
+	"slices"
+	"time"
+
+	"github.com/spillwayhq/spillway/shared/canary"
+)
+
+// Routing is the severity of an alarm that notifies nobody: only Route 53 acts on it. Other alarms
+// tell people of the same cause.
+const Routing Severity = "routing"
+
+// routingSection is the heading of the runbook about several regions.
+const routingSection = "several-regions"
+
+// routingAlarms decide whether Route 53 answers with this region: while any of them fires, it
+// answers with the others. Route 53 reads an alarm's metric itself, and so takes only the plainest:
+// one metric of standard resolution, a simple statistic, and N of N values (Route 53 API reference,
+// AlarmIdentifier). So none of the parts of ingest-down would do.
+//
+// Missing values leave all as it was, by the health check's setting LastKnownStatus: what can't be
+// seen is no reason to move all traffic.
+func routingAlarms(n Names) []Alarm {
+	const missed = int(canary.MissingAfter / canary.Interval)
+	return []Alarm{
+		{
+			Name: n.Alarm("route-ingest"), Severity: Routing, Section: routingSection,
+			// The canary goes to its own region whatever the name leads to, so a region that traffic
+			// has left still shows when it is well again. One event that got through in the minute is
+			// enough: the function may have been invoked twice.
+			Metrics:   []Metric{n.own("u", "canary", canary.UnavailableMetric, "Minimum")},
+			Threshold: 0, Unit: "canaries", Period: canary.Interval, Periods: missed, Breaching: missed,
+			Missing: MissingIsUnknown,
+			Meaning: "the region's ingest endpoint did not accept the last 3 canary events, and not because of too many " +
+				"requests: Route 53 answers with the other regions.",
+			First: "see which parts of ingest-down fire in this region.",
+		},
+		{
+			Name: n.Alarm("drained"), Severity: Routing, Section: routingSection,
+			Metrics:   []Metric{n.own("d", "canary", canary.DrainedMetric, "Maximum")},
+			Threshold: 0, Unit: "regions", Period: canary.Interval, Periods: 1, Breaching: 1, Missing: MissingIsUnknown,
+			Meaning: "a person has drained this region: Route 53 answers with the other regions.",
+			First:   "see who did, when and why with spillway region ls; spillway region restore brings it back.",
+		},
+	}
+}
+
+// routingStatistics are those that Route 53 reads.
+var routingStatistics = [...]string{"Average", "Minimum", "Maximum", "Sum", "SampleCount"}
+
+// validateRouting checks what Route 53 would refuse, or not see as CloudWatch does.
+func (t *Topology) validateRouting(p *problems) {
+	for _, a := range t.Routing {
+		p.check(len(a.Metrics) == 1 && a.Expression == "", "alarm %s: Route 53 reads one metric and no metric math", a.Name)
+		p.check(a.Breaching == a.Periods, "alarm %s: Route 53 reads only alarms that want all of their values, this one "+
+			"wants %d of %d", a.Name, a.Breaching, a.Periods)
+		p.check(a.Missing == MissingIsUnknown, "alarm %s: missing data must be %s, so that Route 53 changes nothing, is %s",
+			a.Name, MissingIsUnknown, a.Missing)
+		p.check(a.Severity == Routing, "alarm %s: severity must be %s, so that it notifies nobody, is %q", a.Name, Routing,
+			a.Severity)
+		p.check(a.Period%time.Minute == 0, "alarm %s: Route 53 reads only metrics of standard resolution", a.Name)
+		for _, m := range a.Metrics {
+			p.check(slices.Contains(routingStatistics[:], m.Statistic), "alarm %s: the statistic must be one of %v, is %s",
+				a.Name, routingStatistics, m.Statistic)
+		}
+	}
+}

@@ -1,0 +1,61 @@
+package topology
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestNobodyIsNotifiedOfAnAlarmForRoute53(t *testing.T) {
+	d := Default()
+	if len(d.Routing) == 0 {
+		t.Fatal("there is none")
+	}
+	for _, a := range d.Routing {
+		if topic := d.Notifies(a.Name); topic != "" || slices.Contains(d.AlarmNames(), a.Name) {
+			t.Errorf("%s notifies %q, or is among the alarms for people", a.Name, topic)
+		}
+	}
+	o := DefaultOptions()
+	o.NoCanary = true
+	if without := New(o); len(without.Routing) > 0 {
+		t.Error("without a canary nothing writes the metrics, and there are alarms")
+	}
+}
+
+func TestARegionIsLeftAfterThreeCanariesAndADrainedOneAtOnce(t *testing.T) {
+	d := Default()
+	for name, want := range map[string]int{"route-ingest": 3, "drained": 1} {
+		i := slices.IndexFunc(d.Routing, func(a Alarm) bool { return a.Name == d.Names.Alarm(name) })
+		if i < 0 || d.Routing[i].Periods != want || d.Routing[i].Period != time.Minute || d.Routing[i].Below {
+			t.Errorf("%s: %+v, want %d values above the threshold", name, d.Routing, want)
+		}
+	}
+}
+
+func TestValidateRefusesAnAlarmThatRoute53CantRead(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		breach func(*Alarm)
+		want   string
+	}{
+		{"metric math", func(a *Alarm) { a.Expression = "FILL(u, 0)" }, "reads one metric and no metric math"},
+		{"two metrics", func(a *Alarm) { a.Metrics = append(a.Metrics, a.Metrics...) }, "reads one metric"},
+		{"M of N", func(a *Alarm) { a.Breaching = 2 }, "wants 2 of 3"},
+		{"a percentile", func(a *Alarm) { a.Metrics[0].Statistic = "p99" }, "the statistic must be one of [Average"},
+		{"missing data breaches", func(a *Alarm) { a.Missing = MissingIsBad }, "must be missing, so that Route 53 changes"},
+		{"it pages", func(a *Alarm) { a.Severity = Critical }, "severity must be routing"},
+		{"seconds", func(a *Alarm) { a.Period = 10 * time.Second }, "standard resolution"},
+		{"no text", func(a *Alarm) { a.First = "" }, "what to do first"},
+		{"a name twice", func(a *Alarm) { a.Name = "spillway-drained" }, "another alarm has this name"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := Default()
+			c.breach(&d.Routing[0])
+			if err := d.Validate(); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want an error with %q", err, c.want)
+			}
+		})
+	}
+}
