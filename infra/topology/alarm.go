@@ -25,7 +25,7 @@ type Metric struct {
 
 	Name             string
 	Statistic        string // Sum, SampleCount, Maximum, Minimum, Average, p50, p99
-	Dimension, Value string // a further dimension of our own metric
+	Dimension, Value string // a further dimension of our own metric, or ExecutedVersion of Lambda's
 }
 
 // Missing is how an alarm treats a period without data: CloudWatch's TreatMissingData.

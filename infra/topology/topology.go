@@ -79,7 +79,7 @@ type Options struct {
 	Names Names // zero: DefaultNames()
 
 	ReservedConcurrency int           // of deliver; 0: none is reserved
-	MaximumConcurrency  int           // of the event source; 0: the reserved concurrency, or 10 if none is reserved
+	MaximumConcurrency  int           // of the event source; 0: as maximumConcurrency says
 	BatchSize           int           // messages that an invocation gets at most
 	BatchingWindow      time.Duration // how long Lambda waits to fill a batch
 	LogRetention        time.Duration // of every log
@@ -115,7 +115,7 @@ func Default() Topology { return New(DefaultOptions()) }
 // New is the pipeline with these options. It is not validated.
 func New(o Options) Topology {
 	o.Names = cmp.Or(o.Names, DefaultNames())
-	o.MaximumConcurrency = cmp.Or(o.MaximumConcurrency, o.ReservedConcurrency, defaultConcurrency)
+	o.MaximumConcurrency = cmp.Or(o.MaximumConcurrency, o.maximumConcurrency())
 	t := Topology{
 		Names:        o.Names,
 		Queues:       queues(o),
@@ -140,6 +140,16 @@ func New(o Options) Topology {
 	}
 	t.setRunbook(o)
 	return t
+}
+
+// maximumConcurrency is the reserved concurrency, or defaultConcurrency if none is reserved. With
+// Rollout one of the reserved is left, with which a new version is tried: while a backlog drains
+// the event source uses all that it may, and that is when a new version is needed most.
+func (o *Options) maximumConcurrency() int {
+	if o.Rollout && o.ReservedConcurrency > minConcurrency {
+		return o.ReservedConcurrency - 1
+	}
+	return cmp.Or(o.ReservedConcurrency, defaultConcurrency)
 }
 
 // setRunbook lets the alarms refer to the runbook of the options.

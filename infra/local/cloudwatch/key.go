@@ -15,7 +15,7 @@ type Key struct {
 	Own, Pipeline  string // we write it: the values of the dimensions Function and Pipeline
 
 	Name             string
-	Dimension, Value string // a further dimension of our own metric
+	Dimension, Value string // as of topology.Metric
 }
 
 // KeyOf returns the key of a metric of the topology.
