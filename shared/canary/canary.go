@@ -71,6 +71,9 @@ type Config struct {
 	URL       string            // of the ingest endpoint: scheme and host, and optionally a path before /v1
 	WriteKey  string            // see the package comment
 	Transport http.RoundTripper // nil: http.DefaultTransport
+	// Dial is the host or host:port that is connected to, whatever the name in URL leads to; see
+	// [Dialing]. Empty: DNS says where URL leads. It excludes Transport.
+	Dial string
 }
 
 // A Canary sends canary events. It is safe for concurrent use.
@@ -89,6 +92,14 @@ func New(c Config) (*Canary, error) {
 	}
 	if !event.ValidWriteKey(c.WriteKey) {
 		return nil, fmt.Errorf("the canary's write key must be %s, or that of a Segment source for the canary", WriteKey)
+	}
+	if c.Dial != "" {
+		if c.Transport != nil {
+			return nil, errors.New("the canary's transport can't be given together with where to connect to")
+		}
+		if c.Transport, err = Dialing(c.Dial); err != nil {
+			return nil, err
+		}
 	}
 	return &Canary{
 		url: strings.TrimRight(c.URL, "/") + "/v1/batch", writeKey: c.WriteKey,

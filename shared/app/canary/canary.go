@@ -23,10 +23,13 @@ import (
 
 // The environment variables of the function.
 const (
-	envName      = "SPILLWAY_NAME"             // the pipeline's; default: spillway
-	envIngestURL = "SPILLWAY_INGEST_URL"       // of the ingest endpoint
-	envWriteKey  = "SPILLWAY_CANARY_WRITE_KEY" // the same as the other functions have; default: canary.WriteKey
-	envLogLevel  = "SPILLWAY_LOG_LEVEL"        // debug, info, warn, error; default: info
+	envName      = "SPILLWAY_NAME"       // the pipeline's; default: spillway
+	envIngestURL = "SPILLWAY_INGEST_URL" // of the ingest endpoint
+	// Where to connect to instead of asking DNS: host or host:port of the region's own endpoint.
+	// Needed where several regions share the name in SPILLWAY_INGEST_URL. Default: DNS is asked.
+	envIngestDial = "SPILLWAY_INGEST_DIAL"
+	envWriteKey   = "SPILLWAY_CANARY_WRITE_KEY" // the same as the other functions have; default: canary.WriteKey
+	envLogLevel   = "SPILLWAY_LOG_LEVEL"        // debug, info, warn, error; default: info
 	// The log groups of ingest and deliver, with a comma between them, whose lines are compared
 	// with earlier ones. Default: nothing is compared. Package traffic says what the function must
 	// be allowed.
@@ -38,8 +41,10 @@ const (
 type Options struct {
 	Name      string // the pipeline's, a dimension of its metrics
 	IngestURL string // of the ingest endpoint, as SDKs use it
-	WriteKey  string // see shared/canary; empty: canary.WriteKey
-	LogLevel  slog.Level
+	// IngestDial is where to connect to instead of asking DNS, see shared/canary; empty: DNS is asked.
+	IngestDial string
+	WriteKey   string // see shared/canary; empty: canary.WriteKey
+	LogLevel   slog.Level
 	// CompareLogGroups are the log groups of ingest and deliver, whose lines are compared with
 	// earlier ones, and LogGroup is the function's own. None: nothing is compared.
 	CompareLogGroups []string
@@ -51,6 +56,7 @@ type Options struct {
 // LogValue shows the options without the write key.
 func (o Options) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("name", o.Name), slog.String("ingest_url", o.IngestURL),
+		slog.String("ingest_dial", o.IngestDial),
 		slog.Bool("ends_before_segment", canary.EndsBeforeSegment(o.WriteKey)),
 		slog.String("compare_log_groups", strings.Join(o.CompareLogGroups, ",")))
 }
@@ -64,6 +70,7 @@ func readOptions(environ []string) (Options, error) {
 	var groups string
 	var err error
 	o.ignored, err = env.Read(environ, env.String(envName, &o.Name), env.String(envIngestURL, &o.IngestURL),
+		env.String(envIngestDial, &o.IngestDial),
 		env.String(envWriteKey, &o.WriteKey), env.LogLevel(envLogLevel, &o.LogLevel),
 		env.String(envCompare, &groups), env.String(envLogGroup, &o.LogGroup))
 	if groups != "" {
@@ -111,7 +118,7 @@ func FromEnvironment(ctx context.Context, environ []string, out io.Writer) (*Fun
 	}
 	f, err := New(o, p)
 	if err != nil {
-		return nil, fmt.Errorf("%s or %s: %w", envIngestURL, envWriteKey, err)
+		return nil, fmt.Errorf("%s, %s or %s: %w", envIngestURL, envIngestDial, envWriteKey, err)
 	}
 	o.ignored.Log(logger)
 	logger.InfoContext(ctx, "configured", "version", version.String(), "config", o)
@@ -121,7 +128,7 @@ func FromEnvironment(ctx context.Context, environ []string, out io.Writer) (*Fun
 // New builds the function.
 func New(o Options, p Parts) (*Function, error) {
 	c, err := canary.New(canary.Config{URL: o.IngestURL, WriteKey: cmp.Or(o.WriteKey, canary.WriteKey),
-		Transport: p.Transport})
+		Transport: p.Transport, Dial: o.IngestDial})
 	if err != nil {
 		return nil, err
 	}

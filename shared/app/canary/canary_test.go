@@ -25,6 +25,8 @@ func TestAWrongVariableIsNamedWithWhatItMustBe(t *testing.T) {
 	for _, c := range []struct{ variables, want string }{
 		{"", "SPILLWAY_INGEST_URL must be the URL of the ingest endpoint"},
 		{"SPILLWAY_INGEST_URL=events.example.com", "the canary's URL must be the one that SDKs use"},
+		{endpoint + ",SPILLWAY_INGEST_DIAL=https://d-abc.example.com", "SPILLWAY_INGEST_DIAL or SPILLWAY_CANARY_WRITE_KEY: " +
+			"where the canary connects to must be host or host:port"},
 		{endpoint + ",SPILLWAY_LOG_LEVEL=loud", "must be debug, info, warn or error"},
 		{endpoint + ",SPILLWAY_CANARY_WRITE_KEY=a b",
 			"SPILLWAY_CANARY_WRITE_KEY: the canary's write key must be spillway-canary"},
