@@ -17,9 +17,9 @@ type Routing struct {
 }
 
 // An Alias is a name for a version, or for two that share its invocations. For each invocation it
-// draws which one runs (Lambda developer guide, "Implement Lambda canary deployments using a weighted
-// alias": a simple probabilistic model, so among few invocations the parts vary much). It is safe for
-// concurrent use.
+// draws which one runs (Lambda developer guide, "Implement Lambda canary deployments using a
+// weighted alias": a simple probabilistic model, so among few invocations the parts vary much). It
+// is safe for concurrent use.
 type Alias struct {
 	function *Function
 	name     string
@@ -50,6 +50,14 @@ func (f *Function) CreateAlias(name string, r Routing) (*Alias, error) {
 	a := &Alias{function: f, name: name, routing: r}
 	f.aliases[name] = a
 	return a, nil
+}
+
+// Alias returns the alias of that name.
+func (f *Function) Alias(name string) (*Alias, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	a, ok := f.aliases[name]
+	return a, ok
 }
 
 // check returns what is wrong with a routing; the caller holds mu.
@@ -106,11 +114,11 @@ func (a *Alias) Function() *Function { return a.function }
 
 // Invoke implements Invoker.
 func (a *Alias) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
-	return a.draw().invoke(ctx, a.ARN(), payload)
+	return a.target().invoke(ctx, a.ARN(), payload)
 }
 
-// draw chooses the version of an invocation.
-func (a *Alias) draw() *Version {
+// target draws the version of an invocation.
+func (a *Alias) target() *Version {
 	r := a.Routing()
 	number := r.Version
 	if r.Other != "" && a.function.random() < r.Weight {

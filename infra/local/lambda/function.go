@@ -44,7 +44,8 @@ type FunctionConfig struct {
 	// ReservedConcurrency limits the invocations at the same time. 0 or less means that none is
 	// reserved; the limit is then an account's default of 1,000.
 	ReservedConcurrency int
-	// MemoryMB is told to the environment and not enforced. 0 or less means Lambda's default of 128.
+	// MemoryMB is told to the environment and not enforced. 0 or less means Lambda's default of
+	// 128.
 	MemoryMB int
 	// Region is "us-east-1" if empty.
 	Region string
@@ -75,13 +76,15 @@ type Function struct {
 	closed    bool
 }
 
-// An Invoker is what an event source mapping invokes: a Function, which is its $LATEST, a Version or
-// an Alias of it.
+// An Invoker is what an event source mapping invokes: a *Function, which is its $LATEST, a *Version
+// or an *Alias of it.
 type Invoker interface {
 	// Invoke is Function.Invoke.
 	Invoke(ctx context.Context, payload []byte) ([]byte, error)
 	// ARN ends with the qualifier, if there is one.
 	ARN() string
+	// target is the version of one invocation.
+	target() *Version
 }
 
 // errTaskTimeout distinguishes the function's timeout from a deadline of the caller.
@@ -143,10 +146,13 @@ func or(s, ifEmpty string) string {
 // if the error is nil, ErrThrottled or a *FunctionError that is not Fatal; after any other error an
 // abandoned handler may still be reading it.
 func (f *Function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	return f.target().invoke(ctx, f.ARN(), payload)
+}
+
+func (f *Function) target() *Version {
 	f.mu.Lock()
-	v := f.latest
-	f.mu.Unlock()
-	return v.invoke(ctx, f.info.ARN, payload)
+	defer f.mu.Unlock()
+	return f.latest
 }
 
 // ARN is that of the function, without a qualifier.

@@ -53,6 +53,7 @@ type MappingConfig struct {
 
 // An Invoked is an invocation that has ended, or one that was throttled.
 type Invoked struct {
+	Version    string // that ran, or was to
 	End        time.Time
 	Duration   time.Duration // 0 of a throttled one
 	Concurrent int64         // how many were under way when it began, itself included
@@ -178,9 +179,10 @@ func (m *EventSourceMapping) process(ctx context.Context, b *batch) slowdown {
 	size := len(b.ids)
 	concurrent, began := m.counts.begin(), time.Now()
 	payload := b.payload.finish()
-	response, err := m.config.Function.Invoke(ctx, payload)
+	version := m.config.Function.target()
+	response, err := version.invoke(ctx, m.config.Function.ARN(), payload)
 	m.counts.end()
-	m.report(began, concurrent, err)
+	m.report(Invoked{Version: version.Number(), Concurrent: concurrent, Err: err}, began)
 
 	done, result := b.handles, noSlowdown
 	switch {
@@ -216,12 +218,12 @@ func (m *EventSourceMapping) process(ctx context.Context, b *batch) slowdown {
 }
 
 // report tells OnInvocation of an invocation that has just ended.
-func (m *EventSourceMapping) report(began time.Time, concurrent int64, err error) {
+func (m *EventSourceMapping) report(i Invoked, began time.Time) {
 	if m.config.OnInvocation == nil {
 		return
 	}
-	i := Invoked{End: time.Now(), Concurrent: concurrent, Err: err}
-	if i.Duration = i.End.Sub(began); errors.Is(err, ErrThrottled) {
+	i.End = time.Now()
+	if i.Duration = i.End.Sub(began); errors.Is(i.Err, ErrThrottled) {
 		i.Duration = 0
 	}
 	m.config.OnInvocation(i)

@@ -15,8 +15,8 @@ import (
 const Latest = "$LATEST"
 
 // A Version is a function's code as it was when it was published, with environments of its own. Its
-// settings are the function's, and so is its concurrency limit: what one version uses, another can't.
-// It is safe for concurrent use.
+// settings are the function's, and so is its concurrency limit: what one version uses, another
+// can't. It is safe for concurrent use.
 type Version struct {
 	function *Function
 	info     FunctionInfo
@@ -38,11 +38,13 @@ func (v *Version) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	return v.invoke(ctx, v.ARN(), payload)
 }
 
+func (v *Version) target() *Version { return v }
+
 // qualified is a function's ARN with a version's or an alias's name.
 func qualified(arn, qualifier string) string { return arn + ":" + qualifier }
 
-// UpdateCode replaces the code of $LATEST. No published version changes. What is under way ends with
-// the code with which it began.
+// UpdateCode replaces the code of $LATEST. No published version changes. What is under way ends
+// with the code with which it began.
 func (f *Function) UpdateCode(create EnvironmentFactory) {
 	f.mu.Lock()
 	before := f.latest
@@ -55,8 +57,8 @@ func (f *Function) UpdateCode(create EnvironmentFactory) {
 	closeAll(idle)
 }
 
-// Publish makes a version of the code of $LATEST. As on Lambda it makes none and returns the last one
-// where nothing has changed since.
+// Publish makes a version of the code of $LATEST. As on Lambda it makes none and returns the last
+// one where nothing has changed since.
 func (f *Function) Publish() *Version {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -70,17 +72,17 @@ func (f *Function) Publish() *Version {
 	return v
 }
 
-// Qualified returns what a qualifier names: the function itself for none or $LATEST, or else a version
-// or an alias. The error is Lambda's ResourceNotFoundException.
+// Qualified returns what a qualifier names: the function itself for none or $LATEST, or else a
+// version or an alias. The error is Lambda's ResourceNotFoundException.
 func (f *Function) Qualified(qualifier string) (Invoker, error) {
 	if qualifier == "" || qualifier == Latest {
 		return f, nil
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if a, ok := f.aliases[qualifier]; ok {
+	if a, ok := f.Alias(qualifier); ok {
 		return a, nil
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if v, ok := f.version(qualifier); ok && v != f.latest {
 		return v, nil
 	}

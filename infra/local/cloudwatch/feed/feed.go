@@ -14,6 +14,7 @@ import (
 	"github.com/spillwayhq/spillway/infra/local/cloudwatch"
 	"github.com/spillwayhq/spillway/infra/local/lambda"
 	"github.com/spillwayhq/spillway/infra/local/sqs"
+	"github.com/spillwayhq/spillway/infra/topology"
 )
 
 // Put stores values of a metric: cloudwatch.Store's method, or what goes around it.
@@ -68,6 +69,10 @@ func Invoked(put Put, function string, i lambda.Invoked) {
 		failed = 1
 	}
 	one("Errors", failed)
+	if i.Version != "" && i.Version != lambda.Latest { // an alias was invoked: an event source invokes no version itself
+		k := cloudwatch.Key{Function: function, Name: "Errors", Dimension: topology.ExecutedVersion, Value: i.Version}
+		put(i.End, k, failed)
+	}
 	one("Duration", milliseconds(i.Duration))
 	one("ConcurrentExecutions", float64(i.Concurrent))
 }

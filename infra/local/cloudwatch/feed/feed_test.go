@@ -108,6 +108,27 @@ func TestAFunctionHasLambdasMetrics(t *testing.T) {
 	}
 }
 
+func TestTheErrorsOfAnAliassVersionsAreAlsoCountedApart(t *testing.T) {
+	now := time.Date(2018, 9, 24, 10, 0, 30, 0, time.UTC)
+	s := cloudwatch.NewStore(time.Hour)
+	for version, err := range map[string]error{"7": nil, "8": errors.New("it crashed"), lambda.Latest: nil} {
+		Invoked(s.Put, "deliver", lambda.Invoked{Version: version, End: now, Err: err})
+	}
+	got := map[string]float64{}
+	for _, k := range s.Keys() {
+		v, err := s.Values(k, "Sum", now, time.Minute, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if k.Name == "Errors" {
+			got[k.Dimension+k.Value] = v[0]
+		}
+	}
+	if want := (map[string]float64{"": 1, "ExecutedVersion7": 0, "ExecutedVersion8": 1}); !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
 func TestTheEndpointHasTheGatewaysMetrics(t *testing.T) {
 	now := time.Date(2018, 9, 24, 10, 0, 0, 0, time.UTC)
 	s := cloudwatch.NewStore(time.Hour)
