@@ -44,7 +44,7 @@ var layers = []layer{
 	{"emulator", []string{
 		"infra/local/sqs/...", "infra/local/lambda/...", "infra/local/segmentd/...",
 	}, []string{"library"}},
-	{"alarms", []string{"infra/local/cloudwatch/..."}, []string{"topology", "emulator", "adapter", "library"}},
+	{"alarms", []string{"infra/local/cloudwatch/...", "infra/local/codedeploy"}, []string{"topology", "emulator", "adapter", "library"}},
 	{"deployment", []string{"infra/aws", "infra/local"}, []string{
 		"alarms", "topology", "emulator", "app", "service", "adapter", "model", "library",
 	}},
@@ -67,6 +67,7 @@ var pairs = map[string][]string{
 	"shared/spill":                   {"shared/frame", "shared/diskdir"},
 	"infra/local/sqs":                {"infra/local/sqs/store"},
 	"infra/local/cloudwatch/feed":    {"infra/local/cloudwatch"},
+	"infra/local/codedeploy":         {"infra/local/cloudwatch"},
 	"shared/message":                 {"shared/event"},
 	"shared/spill/spilltest":         {"shared/spill"},
 	"shared/ingest/writekeys":        {"shared/ingest"},
