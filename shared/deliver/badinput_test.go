@@ -187,6 +187,7 @@ func TestAMessageWhoseDecodingPanicsIsADeadLetter(t *testing.T) {
 	want(t, "retained", retained, []string{})
 	want(t, "delivered", r.last.Delivered, 2)
 	want(t, "dead letters", r.last.DeadLettered, map[string]int{message.ReasonPanic: 1})
+	want(t, "by version", r.byVersion(), map[string]float64{"EventsDelivered": 2, "DeadLetters": 1, "Panics": 1})
 	l := r.queue.deadLetters[0]
 	want(t, "body", l.Body, text)
 	want(t, "id", attr(l, message.AttrDeadLetterID), "packed")

@@ -218,6 +218,24 @@ func TestMetricsHaveTheReportsNumbers(t *testing.T) {
 	}
 }
 
+// What a deployment watches of a version must be there for each invocation, also if all is well, and
+// hold what was retained and what is a dead letter for any reason.
+func TestAVersionsMetricsCountWhatItDidNotDeliver(t *testing.T) {
+	r := newRig(t, nil)
+	r.invoke(t.Context(), in{id: "a", body: body(keyA, track("a", 300))})
+	want(t, "when all is well", r.byVersion(), map[string]float64{"EventsDelivered": 1})
+	r.segment.answer = func(_ context.Context, b *event.Batch) error {
+		if b.WriteKey == keyB {
+			return status(429)
+		}
+		return nil
+	}
+	r.invoke(t.Context(), in{id: "b", body: body(keyB, track("b", 300), track("c", 300))},
+		in{id: "d", body: "no JSON"}, in{id: "e", body: body(keyA, track("e", 300), `{"type":"track","userId":"u"}`)})
+	want(t, "when something is not", r.byVersion(),
+		map[string]float64{"EventsDelivered": 1, "Failures": 2, "DeadLetters": 2})
+}
+
 // Metrics and the log have units of their own: Segment takes a quarter of a second, and the event
 // is a minute and a half old.
 func TestTimesHaveTheUnitsThatMetricsAndLogName(t *testing.T) {

@@ -37,10 +37,11 @@ type delivery struct {
 }
 
 // read decodes a record. Whatever is wrong with it becomes a dead letter; no body can stop the
-// delivery of the others.
-func (m *delivery) read(rec *record, d *message.Decoder, defaultKey string, p *packer) {
+// delivery of the others. It reports whether it panicked.
+func (m *delivery) read(rec *record, d *message.Decoder, defaultKey string, p *packer) (panicked bool) {
 	defer func() {
 		if p := recover(); p != nil {
+			panicked = true
 			m.content.Events = m.content.Events[:0]
 			m.events, m.index, m.dispositions = m.events[:0], m.index[:0], m.dispositions[:0]
 			m.deadLetters = m.deadLetters[:0]
@@ -58,7 +59,7 @@ func (m *delivery) read(rec *record, d *message.Decoder, defaultKey string, p *p
 		}
 		m.content.Events = m.content.Events[:0]
 		m.putWhole(reason, err.Error())
-		return
+		return false
 	}
 	c := &m.content
 	if origin, ok := event.ParseOrigin(m.origin); ok && !c.HasOrigin {
@@ -70,17 +71,18 @@ func (m *delivery) read(rec *record, d *message.Decoder, defaultKey string, p *p
 		c.WriteKey = defaultKey
 	case !event.ValidWriteKey(c.WriteKey): // Segment would answer 200 and drop the events
 		m.putWhole(message.ReasonInvalid, event.InvalidWriteKey.Error())
-		return
+		return false
 	}
 	if c.WriteKey == "" {
 		m.failure = newFailure(reasonNoWriteKey, nil)
-		return
+		return false
 	}
 	m.omitted.Add(c.Omitted)
 	if p.roomFor(&c.Header) == 0 {
 		m.omitted.Add(c.LeaveRoom())
 	}
 	m.identify()
+	return false
 }
 
 // bodyText returns the text of a body that is a JSON string of the payload, and the buffer, which

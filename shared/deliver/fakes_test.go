@@ -232,6 +232,17 @@ func (r *rig) handler(c Config) *Handler {
 	return h
 }
 
+// byVersion are the metrics of the last report that are counted by version.
+func (r *rig) byVersion() map[string]float64 {
+	got := map[string]float64{}
+	for _, m := range r.last.Metrics() {
+		if m.ByVersion {
+			got[m.Name] = m.Values[0]
+		}
+	}
+	return got
+}
+
 // invoke delivers the messages, checks what holds in every case, and returns the ids of those that
 // are retained.
 func (r *rig) invoke(ctx context.Context, messages ...in) []string {

@@ -102,7 +102,9 @@ func (in *intake) decode(rec *record) *delivery {
 			return m
 		}
 	}
-	m.read(rec, d, in.defaultKey, &in.packer)
+	if m.read(rec, d, in.defaultKey, &in.packer) {
+		in.ledger.panicked()
+	}
 	in.h.decoders.Put(d)
 	m.canary = in.h.config.CanaryWriteKey != "" && m.content.WriteKey == in.h.config.CanaryWriteKey
 	return m

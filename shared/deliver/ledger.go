@@ -62,6 +62,13 @@ func (l *ledger) receive(m *delivery) {
 	l.report.CanaryEvents += m.count()
 }
 
+// panicked counts a panic that was caught.
+func (l *ledger) panicked() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.report.Panics++
+}
+
 // recordAttempt counts a call to Segment.
 func (l *ledger) recordAttempt(events int, latency time.Duration, f *failure) {
 	l.mu.Lock()

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/message"
+	"github.com/spillwayhq/spillway/shared/rollout"
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
@@ -35,15 +36,22 @@ func (r *Report) Metrics() []emf.Metric {
 	// A breaker that nothing waits for may be open for hours, after one answer that was too late: the
 	// next message goes to another environment.
 	open := r.BreakerOpen && (r.Waiting > 0 || r.Retried[segment.Transient.String()] > 0)
-	metrics := []emf.Metric{one("EventsDelivered", r.Delivered), flag("BreakerOpen", open), ages, latency}
+	delivered := one("EventsDelivered", r.Delivered)
+	delivered.ByVersion = true
+	metrics := []emf.Metric{delivered, flag("BreakerOpen", open), ages, latency}
 	for _, m := range []struct { // a metric costs money for each hour in which it is written
-		name string
-		n    int
+		name      string
+		n         int
+		byVersion bool
 	}{
-		{"EventsGivenUp", r.givenUp()}, {"DeadLetterErrors", r.DeadLetterErrors}, {"VisibilityErrors", r.VisibilityErrors},
+		{name: "EventsGivenUp", n: r.givenUp()}, {name: "DeadLetterErrors", n: r.DeadLetterErrors},
+		{name: "VisibilityErrors", n: r.VisibilityErrors},
+		{rollout.FailuresMetric, sum(r.Retried), true}, {rollout.DeadLettersMetric, sum(r.DeadLettered), true},
+		{rollout.PanicsMetric, r.Panics, true},
 	} {
 		if m.n > 0 {
 			metrics = append(metrics, one(m.name, m.n))
+			metrics[len(metrics)-1].ByVersion = m.byVersion
 		}
 	}
 	metrics = append(metrics, r.canaries()...)
@@ -51,6 +59,13 @@ func (r *Report) Metrics() []emf.Metric {
 	metrics = append(metrics, emf.By("EventsDeadLettered", "Reason", r.DeadLettered)...)
 	metrics = append(metrics, emf.By("FieldsOmitted", "Field", r.Omitted)...)
 	return append(metrics, emf.By("SegmentResponses", "Class", responses)...)
+}
+
+func sum(counts map[string]int) (n int) {
+	for _, c := range counts {
+		n += c
+	}
+	return n
 }
 
 // canaries are the delivered canaries, each of the minute for which it was sent. An alarm compares

@@ -32,6 +32,7 @@ type Report struct {
 	Flushes          []Flush       // attempts, in the order of their ends
 	DeadLetterErrors int           // times that dead letters could not be written
 	VisibilityErrors int           // times that visibility could not be changed
+	Panics           int           // that were caught: of decoding a message, or of an attempt
 	BreakerOpen      bool          // Segment is considered down when the invocation ends
 	Misconfigured    []string      // the write keys, by event.KeyID, that Segment or the configuration refuses
 	Paused           []Pause       // that last when the invocation ends, in no order
@@ -119,7 +120,8 @@ func (r *Report) log(ctx context.Context, to *slog.Logger) {
 	}
 	to.Log(ctx, level, "delivered", "messages", r.Messages, "events", r.Events,
 		"delivered", r.Delivered, "canaries_delivered", len(r.CanaryAges), "canaries_dropped", r.CanariesDropped,
-		"retried", r.Retried, "dead_lettered", r.DeadLettered, "fields_omitted", r.Omitted, "flushes", len(r.Flushes), "slowest_flush_ms",
+		"retried", r.Retried, "dead_lettered", r.DeadLettered, "fields_omitted", r.Omitted, "flushes", len(r.Flushes),
+		"slowest_flush_ms",
 		slowest.Milliseconds(),
 		"oldest_ms", oldest.Milliseconds(), "duration_ms", r.Duration.Milliseconds(), "breaker", breaker,
 		"misconfigured_keys", r.Misconfigured)

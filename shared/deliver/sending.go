@@ -142,6 +142,7 @@ func (s *sending) attempt(piece *event.Batch, ticket breaker.Ticket) (f *failure
 	defer func() {
 		if p := recover(); p != nil {
 			f = newFailure(reasonPanic, nil)
+			s.ledger.panicked()
 			s.h.config.Logger.ErrorContext(s.ctx, "attempt panicked", "panic", harmless(p), "stack", string(debug.Stack()))
 		}
 		s.h.breaker.report(time.Now(), ticket, result, f)

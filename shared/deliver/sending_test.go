@@ -339,6 +339,7 @@ func TestAnAttemptThatPanicsFailsAloneAndLogsNothingOfAnEvent(t *testing.T) {
 			in{id: "b", body: body(keyB, track("b", 300))})
 		want(t, "retained", retained, []string{"a"})
 		want(t, "retried", r.last.Retried, map[string]int{"transient": 1})
+		want(t, "by version", r.byVersion(), map[string]float64{"EventsDelivered": 1, "Failures": 1, "Panics": maxTries})
 		if !strings.Contains(r.log.String(), `"panic":"string"`) || !strings.Contains(r.log.String(), "sending_test.go") {
 			t.Errorf("the log does not say where it panicked:\n%s", r.log.String())
 		}

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -24,8 +25,8 @@ const (
 	FunctionDimension = "Function" // which part of the pipeline writes the metric
 )
 
-// VersionDimension is the third dimension of those metrics that are also counted by the function's
-// version: a number, as Lambda has it.
+// VersionDimension is the third dimension of a Metric that is ByVersion: the function's version, as
+// Lambda has it.
 const VersionDimension = "Version"
 
 // DefaultPipeline is the name of a pipeline that was not given one.
@@ -54,19 +55,31 @@ type Metric struct {
 	Value     string // the dimension's value
 	Values    []float64
 	At        time.Time // of the values; zero: that of Write. CloudWatch takes 14 days ago to 2 hours ahead
+	// ByVersion: the metric is written a second time with VersionDimension, if the Writer has a
+	// version. CloudWatch charges for both. A metric with a Dimension can't be.
+	ByVersion bool
 }
 
 // A Writer writes metrics as lines of JSON. It is safe for concurrent use.
 type Writer struct {
-	mu                 sync.Mutex
-	w                  io.Writer
-	pipeline, function string
+	mu                          sync.Mutex
+	w                           io.Writer
+	pipeline, function, version string
 }
 
 // NewWriter returns a Writer whose metrics have the dimensions Pipeline and Function with these
 // values.
 func NewWriter(w io.Writer, pipeline, function string) *Writer {
 	return &Writer{w: w, pipeline: pipeline, function: function}
+}
+
+// NewVersionWriter is NewWriter for a version of the function, as AWS_LAMBDA_FUNCTION_VERSION has
+// it. Only a number is one: not $LATEST, which is whatever was uploaded last, and not "".
+func NewVersionWriter(w io.Writer, pipeline, function, version string) *Writer {
+	if _, err := strconv.ParseUint(version, 10, 64); err != nil {
+		version = ""
+	}
+	return &Writer{w: w, pipeline: pipeline, function: function, version: version}
 }
 
 type directive struct {
@@ -135,14 +148,14 @@ func (w *Writer) line(g group, property string, said any, metrics []Metric) (res
 	if said != nil {
 		doc[property] = said
 	}
-	d := directive{Namespace: Namespace, Dimensions: [][]string{names}}
+	var plain, versioned []definition
 	var errs []error
 	for _, m := range metrics {
-		if slices.Contains(names, m.Name) {
+		if m.Name == VersionDimension || slices.Contains(names, m.Name) {
 			errs = append(errs, fmt.Errorf("metric %s has the name of a dimension", m.Name))
 			continue
 		}
-		if _, taken := doc[m.Name]; taken || len(d.Metrics) == maxMetrics {
+		if _, taken := doc[m.Name]; taken || len(plain)+len(versioned) == maxMetrics {
 			rest = append(rest, m)
 			continue
 		}
@@ -152,17 +165,24 @@ func (w *Writer) line(g group, property string, said any, metrics []Metric) (res
 			m.Values = m.Values[MaxValues:]
 			rest = append(rest, m)
 		}
-		d.Metrics = append(d.Metrics, definition{m.Name, m.Unit})
+		if m.ByVersion && w.version != "" && g.dimension == "" {
+			versioned = append(versioned, definition{m.Name, m.Unit})
+		} else {
+			plain = append(plain, definition{m.Name, m.Unit})
+		}
 		if len(values) == 1 {
 			doc[m.Name] = values[0]
 		} else {
 			doc[m.Name] = values
 		}
 	}
-	if len(d.Metrics) == 0 {
+	if len(plain)+len(versioned) == 0 {
 		return rest, errors.Join(errs...)
 	}
-	doc["_aws"] = map[string]any{"Timestamp": g.at, "CloudWatchMetrics": []directive{d}}
+	if len(versioned) > 0 {
+		doc[VersionDimension] = w.version
+	}
+	doc["_aws"] = map[string]any{"Timestamp": g.at, "CloudWatchMetrics": directives(names, plain, versioned)}
 	line, err := json.Marshal(doc)
 	if err != nil {
 		return rest, errors.Join(append(errs, fmt.Errorf("encode metrics: %w", err))...)
@@ -173,6 +193,18 @@ func (w *Writer) line(g group, property string, said any, metrics []Metric) (res
 		errs = append(errs, fmt.Errorf("write metrics: %w", err))
 	}
 	return rest, errors.Join(errs...)
+}
+
+// directives are those of a line: of the metrics that are in one set of dimensions, and of those in
+// two.
+func directives(names []string, plain, versioned []definition) (d []directive) {
+	if len(plain) > 0 {
+		d = append(d, directive{Namespace, [][]string{names}, plain})
+	}
+	if len(versioned) > 0 {
+		d = append(d, directive{Namespace, [][]string{names, append(slices.Clip(names), VersionDimension)}, versioned})
+	}
+	return d
 }
 
 // By returns a Metric for each entry of counts, with its key as the value of the dimension, in the

@@ -44,38 +44,58 @@ func parse(t *testing.T, out string) (values map[string][]float64, lines int) {
 		if err := json.Unmarshal([]byte(text), &l); err != nil {
 			t.Fatalf("line %q: %v", text, err)
 		}
-		if l.AWS.Timestamp != now.UnixMilli() || len(l.AWS.CloudWatchMetrics) != 1 {
+		if l.AWS.Timestamp != now.UnixMilli() || len(l.AWS.CloudWatchMetrics) == 0 {
 			t.Fatalf("line %q: timestamp %d, %d directives", text, l.AWS.Timestamp, len(l.AWS.CloudWatchMetrics))
 		}
-		m := l.AWS.CloudWatchMetrics[0]
-		if m.Namespace != "Spillway" || len(m.Dimensions) != 1 || len(m.Metrics) < 1 || len(m.Metrics) > 100 {
-			t.Fatalf("line %q: namespace %q, %d sets of dimensions, %d metrics", text, m.Namespace, len(m.Dimensions),
-				len(m.Metrics))
-		}
-		var labels []string
-		for _, name := range m.Dimensions[0] {
-			var value string
-			if err := json.Unmarshal(members[name], &value); err != nil || value == "" {
-				t.Fatalf("line %q: dimension %s is %s", text, name, members[name])
+		dimensions, metrics := map[string]string{}, 0
+		for _, m := range l.AWS.CloudWatchMetrics {
+			if m.Namespace != "Spillway" || len(m.Dimensions) == 0 || len(m.Metrics) == 0 {
+				t.Fatalf("line %q: namespace %q, %d sets of dimensions, %d metrics", text, m.Namespace, len(m.Dimensions),
+					len(m.Metrics))
 			}
-			labels = append(labels, name+"="+value)
-		}
-		if len(members) != 1+len(labels)+len(m.Metrics) {
-			t.Fatalf("line %q has %d members for %d dimensions and %d metrics", text, len(members), len(labels), len(m.Metrics))
-		}
-		for _, metric := range m.Metrics {
-			var one float64
-			many := []float64{}
-			if json.Unmarshal(members[metric.Name], &one) == nil {
-				many = append(many, one)
-			} else if err := json.Unmarshal(members[metric.Name], &many); err != nil || len(many) == 0 || len(many) > 100 {
-				t.Fatalf("line %q: %s has %d values, %v", text, metric.Name, len(many), err)
+			metrics += len(m.Metrics)
+			for _, set := range m.Dimensions {
+				labels := labelsOf(t, set, members, dimensions)
+				for _, metric := range m.Metrics {
+					key := fmt.Sprintf("%s %s %s", metric.Name, metric.Unit, labels)
+					values[key] = append(values[key], numbersOf(t, metric.Name, members[metric.Name])...)
+				}
 			}
-			key := fmt.Sprintf("%s %s %s", metric.Name, metric.Unit, strings.Join(labels, " "))
-			values[key] = append(values[key], many...)
+		}
+		if len(members) != 1+len(dimensions)+metrics || metrics > 100 {
+			t.Fatalf("line %q has %d members for %d dimensions and %d metrics", text, len(members), len(dimensions), metrics)
 		}
 	}
 	return values, lines
+}
+
+// labelsOf returns a set of dimensions with their values, and adds them to those of the line.
+func labelsOf(t *testing.T, set []string, members map[string]json.RawMessage, dimensions map[string]string) string {
+	t.Helper()
+	var labels []string
+	for _, name := range set {
+		var value string
+		if err := json.Unmarshal(members[name], &value); err != nil || value == "" {
+			t.Fatalf("dimension %s is %s", name, members[name])
+		}
+		dimensions[name] = value
+		labels = append(labels, name+"="+value)
+	}
+	return strings.Join(labels, " ")
+}
+
+// numbersOf are the values of a metric.
+func numbersOf(t *testing.T, name string, raw json.RawMessage) []float64 {
+	t.Helper()
+	var one float64
+	if json.Unmarshal(raw, &one) == nil {
+		return []float64{one}
+	}
+	var many []float64
+	if err := json.Unmarshal(raw, &many); err != nil || len(many) == 0 || len(many) > 100 {
+		t.Fatalf("%s has %d values, %v", name, len(many), err)
+	}
+	return many
 }
 
 func write(t *testing.T, metrics ...Metric) (values map[string][]float64, lines int) {
@@ -116,7 +136,8 @@ func TestAPropertyIsInTheFirstLineOnlyAndIsNoMetric(t *testing.T) {
 		Metric{Name: "B", Unit: Count, Dimension: "D", Value: "d", Values: []float64{1}}); err != nil {
 		t.Fatal(err)
 	}
-	if text := out.String(); strings.Count(text, `"Codes":{"overloaded":2}`) != 1 || strings.Contains(text, `"Name":"Codes"`) ||
+	if text := out.String(); strings.Count(text, `"Codes":{"overloaded":2}`) != 1 ||
+		strings.Contains(text, `"Name":"Codes"`) ||
 		!strings.Contains(strings.SplitN(text, "\n", 2)[0], "Codes") {
 		t.Errorf("%s", text)
 	}
@@ -221,6 +242,44 @@ func TestWriteGoesOnAfterAMetricThatItCannotWrite(t *testing.T) {
 	if values, _ := parse(t, out.String()); !same(values,
 		map[string][]float64{"Good Count Pipeline=staging Function=deliver": {1}}) {
 		t.Errorf("written %v", values)
+	}
+}
+
+// An alarm on a new version must see that version alone, and every other reader the function as
+// before.
+func TestAMetricByVersionIsCountedTwiceAndTheOthersOnce(t *testing.T) {
+	metrics := []Metric{{Name: "EventsDelivered", Unit: Count, Values: []float64{3}, ByVersion: true},
+		{Name: "EventAge", Unit: Seconds, Values: []float64{1}},
+		{Name: "EventsRetried", Unit: Count, Dimension: "Class", Value: "transient", Values: []float64{2}, ByVersion: true}}
+	once := map[string][]float64{
+		"EventsDelivered Count Pipeline=staging Function=deliver":               {3},
+		"EventAge Seconds Pipeline=staging Function=deliver":                    {1},
+		"EventsRetried Count Pipeline=staging Function=deliver Class=transient": {2},
+	}
+	twice := maps.Clone(once)
+	twice["EventsDelivered Count Pipeline=staging Function=deliver Version=12"] = []float64{3}
+	for version, want := range map[string]map[string][]float64{"12": twice, "": once, "$LATEST": once, "-1": once} {
+		var out bytes.Buffer
+		if err := NewVersionWriter(&out, "staging", "deliver", version).Write(now, metrics...); err != nil {
+			t.Fatal(err)
+		}
+		if values, lines := parse(t, out.String()); !same(values, want) || lines != 2 {
+			t.Errorf("version %q: %d lines with %v, want 2 with %v", version, lines, values, want)
+		}
+	}
+}
+
+func TestAVersionsMetricsOfSeveralLinesHaveItInEach(t *testing.T) {
+	var out bytes.Buffer
+	if err := NewVersionWriter(&out, "staging", "deliver", "7").Write(now,
+		Metric{Name: "A", Unit: Count, Values: numbers(250), ByVersion: true}); err != nil {
+		t.Fatal(err)
+	}
+	values, lines := parse(t, out.String())
+	if want := numbers(250); lines != 3 ||
+		!slices.Equal(values["A Count Pipeline=staging Function=deliver Version=7"], want) ||
+		!slices.Equal(values["A Count Pipeline=staging Function=deliver"], want) {
+		t.Errorf("%d lines with %v", lines, values)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/heavy"
+	"github.com/spillwayhq/spillway/shared/rollout"
 )
 
 // A Summary is the result of one request. It contains no text from its body.
@@ -141,26 +142,42 @@ func (t *Totals) Metrics() []emf.Metric {
 	for _, l := range t.Latencies {
 		latency.Values = append(latency.Values, float64(l)/float64(time.Millisecond))
 	}
-	metrics := []emf.Metric{one("EventsAccepted", t.Accepted), latency}
+	accepted := one("EventsAccepted", t.Accepted)
+	accepted.ByVersion = true
+	metrics := []emf.Metric{accepted, latency}
 	// A metric costs money for each hour in which it is written, and so would a dimension for codes:
 	// the four classes are enough for alarms, and the log has the codes.
+	over := quotaRefusal(0).code
+	failures := sum(t.Refused) - t.Refused[over] + sum(t.Shed) - t.Shed[over]
 	for _, m := range []struct {
-		name string
-		n    int
+		name      string
+		n         int
+		byVersion bool
 	}{
-		{"DeadLetterErrors", t.DeadLetterErrors}, {"DeadLettersDropped", t.DeadLettersDropped},
-		{"GzipAbsent", t.GzipAbsent}, {"GzipUnannounced", t.GzipUnannounced}, {"GzipMangled", t.GzipMangled},
-		{"RequestsRefused", t.Caused[CauseRequest] + t.Caused[CauseWriteKey] + t.Caused[CauseQuota]},
-		{"WriteKeysRefused", t.KeysRefused},
-		{"QuotaExceeded", t.Caused[CauseQuota]},
-		{"RequestsShed", t.Caused[CauseService]},
+		{name: "DeadLetterErrors", n: t.DeadLetterErrors}, {name: "DeadLettersDropped", n: t.DeadLettersDropped},
+		{name: "GzipAbsent", n: t.GzipAbsent}, {name: "GzipUnannounced", n: t.GzipUnannounced},
+		{name: "GzipMangled", n: t.GzipMangled},
+		{name: "RequestsRefused", n: t.Caused[CauseRequest] + t.Caused[CauseWriteKey] + t.Caused[CauseQuota]},
+		{name: "WriteKeysRefused", n: t.KeysRefused},
+		{name: "QuotaExceeded", n: t.Caused[CauseQuota]},
+		{name: "RequestsShed", n: t.Caused[CauseService]},
+		{rollout.FailuresMetric, failures, true}, {rollout.DeadLettersMetric, sum(t.Rejected), true},
+		{rollout.PanicsMetric, t.Refused[refusalInternal.code], true},
 	} {
 		if m.n > 0 {
 			metrics = append(metrics, one(m.name, m.n))
+			metrics[len(metrics)-1].ByVersion = m.byVersion
 		}
 	}
 	metrics = append(metrics, emf.By("EventsRejected", "Code", t.Rejected)...)
 	return append(metrics, emf.By("FieldsOmitted", "Field", t.Omitted)...)
+}
+
+func sum(counts map[string]int) (n int) {
+	for _, c := range counts {
+		n += c
+	}
+	return n
 }
 
 // Codes are the codes of refusals with their numbers, which the log line of the metrics has as the

@@ -13,12 +13,13 @@ package rollout
 // many there were; these only if they are above 0.
 const (
 	// FailuresMetric counts what the function could not do: of deliver, events that are retained for
-	// retry; of ingest, requests that are refused for another reason than their quota. Both may be
-	// another's fault, Segment's or a client's, so an alarm compares a version's with those of the
-	// other versions.
+	// retry; of ingest, requests that are refused, pixels too, for another reason than their quota.
+	// Either may be another's fault, Segment's or a client's, so an alarm compares a version with
+	// the others.
 	FailuresMetric = "Failures"
-	// DeadLettersMetric counts events that became dead letters, for any reason. An event that its
-	// sender got wrong is one too: an alarm compares here as well.
+	// DeadLettersMetric counts events that became dead letters, for any reason; of ingest, those too
+	// that were dropped instead because there were too many. Their sender may have got them wrong:
+	// an alarm compares here as well.
 	DeadLettersMetric = "DeadLetters"
 	// PanicsMetric counts panics that the function has caught.
 	PanicsMetric = "Panics"

@@ -58,13 +58,13 @@ func Pipeline(s Settings) price.Pipeline {
 			continue
 		}
 		f.price.MemoryMB, f.price.LogBytes = deployed.MemoryMB, logBytes(deployed.Metrics, f.metrics)
-		p.Metrics += len(f.metrics)
+		p.Metrics += paid(f.metrics)
 		switch f.price {
 		case &p.Ingest:
-			p.Metrics += len(noiseMetrics())
+			p.Metrics += paid(noiseMetrics())
 		case &p.Canary: // which compares the traffic too, once in five minutes
 			compared := traffic.Result{HasRatio: true, HasGrowth: true}
-			p.Metrics += len(compared.Metrics())
+			p.Metrics += paid(compared.Metrics())
 		}
 	}
 	if p.Endpoint == price.HTTPAPI {
@@ -105,6 +105,17 @@ func StatusSite(regions int, views float64) price.StatusSite {
 		s.Every = schedule.Every
 	}
 	return s
+}
+
+// paid is how many metrics CloudWatch counts: one for each set of dimensions.
+func paid(metrics []emf.Metric) int {
+	n := len(metrics)
+	for i := range metrics {
+		if metrics[i].ByVersion {
+			n++
+		}
+	}
+	return n
 }
 
 // deliverMetrics are the metrics that deliver writes while nothing fails. Metrics of failures cost
@@ -148,8 +159,8 @@ func ingestMetrics() []emf.Metric {
 // noiseMetrics are those of what is no SDK's event. Scanners find a public endpoint in hours and
 // never leave it, so ingest writes these in nearly every hour.
 func noiseMetrics() []emf.Metric {
-	var t ingest.Totals
-	t.KeysRefused, t.Caused[ingest.CauseRequest], t.Caused[ingest.CauseWriteKey] = 1, 1, 1
+	t := ingest.Totals{Refused: map[string]int{"": 2}, KeysRefused: 1}
+	t.Caused[ingest.CauseRequest], t.Caused[ingest.CauseWriteKey] = 1, 1
 	usual := ingestMetrics()
 	return slices.DeleteFunc(t.Metrics(), func(m emf.Metric) bool {
 		return slices.ContainsFunc(usual, func(u emf.Metric) bool { return u.Name == m.Name })
@@ -167,7 +178,8 @@ const (
 // other lines.
 func logBytes(function string, metrics []emf.Metric) float64 {
 	var written byteCount
-	_ = emf.NewWriter(&written, emf.DefaultPipeline, function).Write(time.Unix(0, 0), metrics...) // a byteCount can't fail
+	// A byteCount can't fail.
+	_ = emf.NewVersionWriter(&written, emf.DefaultPipeline, function, "100").Write(time.Unix(0, 0), metrics...)
 	return float64(written) + ownLogBytes
 }
 

@@ -123,7 +123,7 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) (response []byte, 
 // Configure returns the service's configuration, and the values in it that come from SSM
 // parameters: the caller must refresh them.
 func Configure(o Options, p Parts) (deliver.Config, reload.Group, error) {
-	metrics, senders := emf.NewWriter(p.Metrics, o.Name, "deliver"),
+	metrics, senders := emf.NewVersionWriter(p.Metrics, o.Name, "deliver", o.Version),
 		cmp.Or(p.Senders, heavy.NewCounter(o.Name, heavy.PartDeliver))
 	c := deliver.Config{
 		Queue:          sqsclient.New(p.SQS, o.QueueURL),

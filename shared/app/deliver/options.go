@@ -25,6 +25,7 @@ const (
 	envEventBridge        = "SPILLWAY_EVENTBRIDGE"                // true or false; default: false
 	envDrillParameter     = "SPILLWAY_DRILL_PARAMETER"            // see Options
 	envLogLevel           = "SPILLWAY_LOG_LEVEL"                  // debug, info, warn, error; default: info
+	envVersion            = "AWS_LAMBDA_FUNCTION_VERSION"         // set by Lambda
 )
 
 // Options are what a deployment decides about the deliver function.
@@ -48,6 +49,9 @@ type Options struct {
 	// are sent, to try the alarms. Empty, or without a canary: nothing is read. It need not exist.
 	DrillParameter string
 	LogLevel       slog.Level
+	// Version is the function's, by which package rollout's metrics are counted too. Not a number:
+	// they are not.
+	Version string
 
 	ignored env.Ignored
 }
@@ -76,7 +80,7 @@ func readOptions(environ []string) (Options, error) {
 		env.String(envEndpoint, &o.Endpoint), env.String(envEndpointParameter, &o.EndpointParameter),
 		env.Bool(envGzip, &o.Gzip), env.Secret(envCanaryWriteKey, &o.CanaryWriteKey, event.ValidWriteKey, event.WriteKeyRule),
 		env.Bool(envEventBridge, &o.EventBridge), env.String(envDrillParameter, &o.DrillParameter),
-		env.LogLevel(envLogLevel, &o.LogLevel))
+		env.LogLevel(envLogLevel, &o.LogLevel), env.String(envVersion, &o.Version))
 	o.Name = cmp.Or(o.Name, emf.DefaultPipeline)
 	if o.EndpointParameter == "" {
 		o.Endpoint = cmp.Or(o.Endpoint, segment.EndpointUS)

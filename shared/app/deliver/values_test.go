@@ -198,3 +198,36 @@ func TestAnEndpointOfSSMIsFollowedAndWithoutOneNothingIsSent(t *testing.T) {
 		}
 	})
 }
+
+// An alarm on a new version needs its metrics under its number, and the function's as before.
+func TestTheMetricsAreCountedByTheVersionThatLambdaNames(t *testing.T) {
+	for _, c := range []struct {
+		variable string
+		want     int // metrics with the version
+	}{
+		{"AWS_LAMBDA_FUNCTION_VERSION=7", 2}, {"AWS_LAMBDA_FUNCTION_VERSION=$LATEST", 0}, {"PATH=/bin", 0},
+	} {
+		o, err := readOptions(complete("SPILLWAY_SEGMENT_ENDPOINT=http://segment.test", c.variable))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var metrics bytes.Buffer
+		f, err := New(o, Parts{SQS: noSQS{}, Transport: new(segments), Metrics: &metrics,
+			Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Invoke(t.Context(), []byte(oneEvent)); err != nil { // which has no write key, so it is retried
+			t.Fatal(err)
+		}
+		text := metrics.String()
+		_, versioned, _ := strings.Cut(text,
+			`"Dimensions":[["Pipeline","Function"],["Pipeline","Function","Version"]],"Metrics":[`)
+		versioned, _, _ = strings.Cut(versioned, "]")
+		if got := strings.Count(versioned, `"Name"`); got != c.want ||
+			strings.Contains(text, `"Version":"7"`) != (c.want > 0) ||
+			!strings.Contains(text, `"EventsDelivered":0`) || !strings.Contains(text, `"Failures":1`) {
+			t.Errorf("%s: %d metrics by version, want %d:\n%s", c.variable, got, c.want, text)
+		}
+	}
+}

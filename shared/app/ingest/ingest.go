@@ -101,9 +101,9 @@ func FromEnvironment(ctx context.Context, environ []string, out io.Writer) (*End
 
 // New builds the endpoint and reads its write keys for the first time.
 func New(ctx context.Context, o Options, p Parts) (*Endpoint, error) {
-	e := &Endpoint{Options: o, counters: new(ingest.Counters), metrics: emf.NewWriter(p.Metrics, o.Name, "ingest"),
-		senders: cmp.Or(p.Senders, heavy.NewCounter(o.Name, heavy.PartIngest)), lines: p.Metrics,
-		logger: p.Logger}
+	e := &Endpoint{Options: o, counters: new(ingest.Counters),
+		metrics: emf.NewVersionWriter(p.Metrics, o.Name, "ingest", o.Version), lines: p.Metrics, logger: p.Logger,
+		senders: cmp.Or(p.Senders, heavy.NewCounter(o.Name, heavy.PartIngest))}
 	var err error
 	if e.queues, err = newQueues(ctx, &o, &p); err != nil {
 		return nil, err

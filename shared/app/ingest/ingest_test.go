@@ -231,3 +231,28 @@ func TestALambdaFunctionWritesOnceAMinuteWhoSendsWhat(t *testing.T) {
 		}
 	})
 }
+
+// An alarm on a new version needs its metrics under its number, and the function's as before.
+func TestTheMetricsAreCountedByTheVersionThatLambdaNames(t *testing.T) {
+	for variable, want := range map[string]bool{"AWS_LAMBDA_FUNCTION_VERSION=7": true,
+		"AWS_LAMBDA_FUNCTION_VERSION=$LATEST": false, "PATH=/bin": false} {
+		o, err := readOptions([]string{"AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001", variable,
+			"SPILLWAY_QUEUE_URL=https://sqs.eu-west-1.amazonaws.com/1/events",
+			"SPILLWAY_DEAD_LETTER_QUEUE_URL=https://sqs.eu-west-1.amazonaws.com/1/dead"}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var metrics strings.Builder
+		e, err := New(t.Context(), o, Parts{SQS: fakeSQS{}, Metrics: &metrics, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		expect(t, e.Lambda(), "any", 200)
+		expect(t, e.Lambda(), "no key", 400)
+		if text := metrics.String(); strings.Contains(text, `"Version":"7"`) != want ||
+			strings.Contains(text, `["Pipeline","Function","Version"]],"Metrics":[{"Name":"EventsAccepted","Unit":"Count"},`+
+				`{"Name":"Failures","Unit":"Count"}]`) != want || !strings.Contains(text, `"Failures":1`) {
+			t.Errorf("%s: the metrics are\n%s", variable, text)
+		}
+	}
+}

@@ -45,6 +45,7 @@ const (
 
 	envPort       = "PORT"                            // set by platforms for containers
 	envRuntimeAPI = "AWS_LAMBDA_RUNTIME_API"          // set by Lambda, and by nothing else
+	envVersion    = "AWS_LAMBDA_FUNCTION_VERSION"     // set by Lambda
 	envMemory     = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE" // set by Lambda, in MB
 	envGoMemory   = "GOMEMLIMIT"                      // read by Go's runtime
 )
@@ -89,7 +90,10 @@ type Options struct {
 	// MemoryLimit is what the function of that name returns. Without a limit the heap may grow to
 	// twice its live size before a collection, which is more than a small container has.
 	MemoryLimit int64
-	Server      *Server // nil in a Lambda function
+	// Version is the Lambda function's, by which package rollout's metrics are counted too. Not a
+	// number: they are not.
+	Version string
+	Server  *Server // nil in a Lambda function
 
 	ignored env.Ignored
 }
@@ -138,6 +142,7 @@ func readOptions(environ []string, container int64) (Options, error) {
 		keysFile(&o.WriteKeysFile), keysParameters(&o.WriteKeysParameters),
 		env.Secret(envCanaryWriteKey, &o.CanaryWriteKey, event.ValidWriteKey, event.WriteKeyRule),
 		env.String(envPublicURL, &o.PublicURL), pathPrefix(&o.PathPrefix), env.LogLevel(envLogLevel, &o.LogLevel),
+		env.String(envVersion, &o.Version),
 	}
 	if api, _ := env.Lookup(environ, envRuntimeAPI); api != "" {
 		for _, name := range []string{envListen, envProxies, envGrace, envSpillDir, envSpillBytes} {
