@@ -14,12 +14,15 @@ func (p *pipeline) addCanary() {
 		return
 	}
 	n := p.topology.Names
+	variables := map[string]*string{
+		"SPILLWAY_INGEST_URL": p.endpoint.url, "SPILLWAY_CANARY_WRITE_KEY": p.canaryKey(),
+		"SPILLWAY_COMPARE_LOG_GROUPS": jsii.String(n.FunctionLog(n.IngestFunction) + "," + n.FunctionLog(n.DeliverFunction)),
+	}
+	if p.endpoint.target != nil { // it proves its own region, wherever the name leads at the moment
+		variables["SPILLWAY_INGEST_DIAL"] = p.endpoint.target
+	}
 	fn := p.newFunction(n.CanaryFunction,
-		"sends a canary event to the ingest endpoint every minute, and compares the traffic with what is usual",
-		map[string]*string{
-			"SPILLWAY_INGEST_URL": p.endpoint.url, "SPILLWAY_CANARY_WRITE_KEY": p.canaryKey(),
-			"SPILLWAY_COMPARE_LOG_GROUPS": jsii.String(n.FunctionLog(n.IngestFunction) + "," + n.FunctionLog(n.DeliverFunction)),
-		})
+		"sends a canary event to the ingest endpoint every minute, and compares the traffic with what is usual", variables)
 	p.grantComparison(fn)
 }
 

@@ -12,10 +12,11 @@ import (
 	"github.com/spillwayhq/spillway/infra/topology"
 )
 
-// An endpoint is where SDKs send events: its URL, and where CloudWatch has its metrics.
+// An endpoint is where SDKs send events: its URL, and where CloudWatch has its metrics. target is the
+// host of this region behind the URL's name; nil: the URL's own host is.
 type endpoint struct {
-	url     *string
-	metrics topology.EndpointMetrics
+	url, target *string
+	metrics     topology.EndpointMetrics
 }
 
 // addIngest creates the ingest function and the endpoint in front of it.
@@ -38,8 +39,8 @@ func (p *pipeline) addIngest() {
 	if names := p.settings.WriteKeysParameters; len(names) > 0 {
 		variables["SPILLWAY_WRITE_KEYS_PARAMETER"] = jsii.String(strings.Join(names, ","))
 	}
-	if p.settings.PublicURL != "" {
-		variables["SPILLWAY_PUBLIC_URL"] = jsii.String(p.settings.PublicURL)
+	if url := p.settings.publicURL(); url != "" {
+		variables["SPILLWAY_PUBLIC_URL"] = jsii.String(url)
 	}
 	if p.settings.PathPrefix != "" {
 		variables["SPILLWAY_PATH_PREFIX"] = jsii.String(p.settings.PathPrefix)
@@ -69,7 +70,7 @@ func (p *pipeline) addIngest() {
 func (p *pipeline) newFunctionURL(ingest function) endpoint {
 	url := ingest.AddFunctionUrl(&awslambda.FunctionUrlOptions{AuthType: awslambda.FunctionUrlAuthType_NONE,
 		InvokeMode: awslambda.InvokeMode_BUFFERED})
-	return endpoint{url.Url(), topology.FunctionURLMetrics(p.topology.Names.IngestFunction)}
+	return endpoint{url: url.Url(), metrics: topology.FunctionURLMetrics(p.topology.Names.IngestFunction)}
 }
 
 // accessLog is a line of the access log. It has no path, which may contain a write key, no query,
@@ -97,7 +98,7 @@ func (p *pipeline) newHTTPAPI(ingest function) endpoint {
 	})
 	log := p.newLogGroup("IngestApiLog", p.topology.Names.AccessLog(), limits.LogRetention)
 	format, _ := json.Marshal(accessLog) // a map of strings: it can't fail, and its keys are in order
-	awsapigatewayv2.NewCfnStage(p.Stack, jsii.String("IngestApiStage"), &awsapigatewayv2.CfnStageProps{
+	stage := awsapigatewayv2.NewCfnStage(p.Stack, jsii.String("IngestApiStage"), &awsapigatewayv2.CfnStageProps{
 		ApiId: api.ApiId(), StageName: jsii.String("$default"), AutoDeploy: jsii.Bool(true),
 		DefaultRouteSettings: &awsapigatewayv2.CfnStage_RouteSettingsProperty{
 			ThrottlingRateLimit: jsii.Number(limits.RequestsPerSecond), ThrottlingBurstLimit: jsii.Number(limits.Burst),
@@ -105,5 +106,10 @@ func (p *pipeline) newHTTPAPI(ingest function) endpoint {
 		AccessLogSettings: &awsapigatewayv2.CfnStage_AccessLogSettingsProperty{DestinationArn: log.LogGroupArn(),
 			Format: jsii.String(string(format))},
 	})
-	return endpoint{api.ApiEndpoint(), topology.HTTPAPIMetrics(*api.ApiId())}
+	made := endpoint{url: api.ApiEndpoint(), metrics: topology.HTTPAPIMetrics(*api.ApiId())}
+	if p.settings.Domain != "" {
+		made.url = jsii.String(p.settings.domainURL())
+		made.target = p.addDomain(api, stage)
+	}
+	return made
 }

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -46,13 +47,22 @@ func run(ctx context.Context) error {
 	fmt.Fprintln(os.Stderr, "Spillway's settings:")
 	s.print(os.Stderr)
 	t, env := s.topology(), environment{account: os.Getenv("CDK_DEFAULT_ACCOUNT"), version: describe(ctx, ".")}
-	asked := make(chan map[string]deployed)
-	go func() { asked <- ask(ctx, env.account, t.Names, s.Regions) }() // while the functions are built
+	asked, askedZone := make(chan map[string]deployed, 1), make(chan zone, 1) // while the functions are built
+	go func() { asked <- ask(ctx, env.account, t.Names, s.Regions) }()
+	go func() { askedZone <- askDomain(ctx, env.account, &s, net.DefaultResolver.LookupNS) }()
 	functions, beside := s.functions()
 	if env.assets, err = build(functions, beside, ".", filepath.Join("dist", "aws"), s.Architecture); err != nil {
 		return err
 	}
 	env.deployed = <-asked
+	zone := <-askedZone
+	if err := zone.check(&s, env.deployed); err != nil {
+		return err
+	}
+	env.zoneID = zone.id(&s)
+	for _, note := range zone.tell(&s) {
+		fmt.Fprintln(os.Stderr, note)
+	}
 	for _, region := range s.Regions {
 		s.tell(os.Stderr, region, env.deployed[region])
 	}

@@ -52,7 +52,14 @@ type settings struct {
 	PublicURL         string // that SDKs shall use; empty: that of the request
 	// Send events that SDKs sent to one region to the queues of the others while its own take none.
 	IngestFallbacks bool
-	PathPrefix      string // of a proxy or a domain's mapping in front; empty: none
+	PathPrefix      string // of a proxy in front; empty: none
+
+	// Domain is the host name that all regions' ingest endpoints share; empty: each has only API
+	// Gateway's own. HostedZone is the name of the public zone of Route 53 that the domain is in, and
+	// HostedZoneID its ID; without a zone, somebody else makes the records. Certificates are the ARNs
+	// of existing ones, at most one for each region; the others are made, which needs the zone.
+	Domain, HostedZone, HostedZoneID string
+	Certificates                     []string
 
 	SegmentEndpoint   string
 	EndpointParameter string // SSM parameter with the endpoint, used instead of SegmentEndpoint; empty: none
@@ -174,6 +181,15 @@ func (s *settings) kmsKey(region string) string {
 		}
 	}
 	return ""
+}
+
+// publicURL is what SDKs are told to use: that of the settings, or the domain's; empty: the host of
+// their request.
+func (s *settings) publicURL() string {
+	if s.PublicURL == "" && s.Domain != "" {
+		return s.domainURL()
+	}
+	return s.PublicURL
 }
 
 // tags are all of the stack's: those of the settings, and two of our own.

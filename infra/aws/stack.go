@@ -19,6 +19,7 @@ type environment struct {
 	account  string
 	version  string // of Spillway; empty: not known
 	deployed map[string]deployed
+	zoneID   string // of the hosted zone; empty: the settings have none
 	assets   assets
 }
 
@@ -80,6 +81,8 @@ func newStack(app constructs.Construct, name, region, description string, t topo
 type pipeline struct {
 	stack
 	deployed deployed
+	zoneID   string  // as in the environment
+	domain   *domain // of the ingest endpoint; nil: it has none
 	queues   map[string]queue
 }
 
@@ -93,7 +96,7 @@ func newPipeline(app constructs.Construct, region string, settings *settings, en
 	p := &pipeline{
 		stack: newStack(app, t.Names.Stack(region), region,
 			"Spillway: events queue, delivery to Segment, ingest endpoint for SDKs, alarms", t, settings, env),
-		deployed: before, queues: map[string]queue{},
+		deployed: before, zoneID: env.zoneID, queues: map[string]queue{},
 	}
 	p.addQueues()
 	p.addDeliver()
@@ -104,6 +107,7 @@ func newPipeline(app constructs.Construct, region string, settings *settings, en
 		t.Names.AlarmTopic:  p.newTopic("Alarms", t.Names.AlarmTopic, "", settings.Emails),
 		t.Names.TicketTopic: p.newTopic("Tickets", t.Names.TicketTopic, " tickets", settings.ticketEmails()),
 	})
+	p.addRecords()
 	p.addDashboard()
 	p.tellOfStatus()
 	p.addOutputs()

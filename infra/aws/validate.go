@@ -48,6 +48,7 @@ func (s *settings) validate(partitions map[string]string) error {
 	validateEmails(fail, "ticketEmails", s.TicketEmails)
 	s.validateKeys(fail)
 	s.validateTags(fail)
+	s.validateDomain(fail)
 	s.validateStatus(fail, partitions)
 	for i, name := range s.WriteKeysParameters {
 		if isParameter(name) != nil || slices.Contains(s.WriteKeysParameters[:i], name) {

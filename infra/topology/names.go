@@ -148,6 +148,9 @@ func (n Names) AccessLog() string { return "/aws/vendedlogs/" + n.IngestFunction
 // Names of the stack's outputs. The CDK app writes them, and the command line reads them.
 const (
 	OutputIngestURL          = "IngestUrl"          // for SDKs
+	OutputIngestTarget       = "IngestTarget"       // with a domain: the host of this region that its records point to
+	OutputHealthCheck        = "HealthCheckId"      // with a domain and several regions: that of this region's records
+	OutputDomainRecords      = "DomainRecords"      // with a domain whose zone is elsewhere: the records to make there
 	OutputEventsQueueURL     = "EventsQueueUrl"     //
 	OutputDeadLetterQueueURL = "DeadLetterQueueUrl" //
 	OutputPublisherQueueURLs = "PublisherQueueUrls" // for publishers: one URL per region, separated by commas
