@@ -82,8 +82,12 @@ func TestAnAlarmForRoute53NamesItsMetricAndHasNoActions(t *testing.T) {
 			t.Errorf("%s has queries or actions: %v", a.Name, r.Properties)
 		}
 		m := a.Metrics[0]
-		if r.at("Namespace") != emf.Namespace || r.at("MetricName") != m.Name || r.at("Statistic") != m.Statistic ||
-			r.at("Period") != a.Period.Seconds() || len(r.at("Dimensions").([]any)) != 2 {
+		namespace, dimensions := emf.Namespace, 2
+		if m.Queue != "" {
+			namespace, dimensions = "AWS/SQS", 1
+		}
+		if r.at("Namespace") != namespace || r.at("MetricName") != m.Name || r.at("Statistic") != m.Statistic ||
+			r.at("Period") != a.Period.Seconds() || len(r.at("Dimensions").([]any)) != dimensions {
 			t.Errorf("%s watches %v", a.Name, r.Properties)
 		}
 		if r.at("EvaluationPeriods") != float64(a.Periods) || r.at("DatapointsToAlarm") != float64(a.Breaching) ||

@@ -44,7 +44,7 @@ func TestValidateRefusesAnAlarmThatRoute53CantRead(t *testing.T) {
 		{"two metrics", func(a *Alarm) { a.Metrics = append(a.Metrics, a.Metrics...) }, "reads one metric"},
 		{"M of N", func(a *Alarm) { a.Breaching = 2 }, "wants 2 of 3"},
 		{"a percentile", func(a *Alarm) { a.Metrics[0].Statistic = "p99" }, "the statistic must be one of [Average"},
-		{"missing data breaches", func(a *Alarm) { a.Missing = MissingIsBad }, "must be missing, so that Route 53 changes"},
+		{"missing data is good", func(a *Alarm) { a.Missing = MissingIsGood }, "must be missing, so that Route 53 changes"},
 		{"it pages", func(a *Alarm) { a.Severity = Critical }, "severity must be routing"},
 		{"seconds", func(a *Alarm) { a.Period = 10 * time.Second }, "standard resolution"},
 		{"no text", func(a *Alarm) { a.First = "" }, "what to do first"},
