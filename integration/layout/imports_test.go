@@ -44,7 +44,8 @@ var layers = []layer{
 	{"emulator", []string{
 		"infra/local/sqs/...", "infra/local/lambda/...", "infra/local/segmentd/...",
 	}, []string{"library"}},
-	{"alarms", []string{"infra/local/cloudwatch/...", "infra/local/codedeploy"}, []string{"topology", "emulator", "adapter", "library"}},
+	{"alarms", []string{"infra/local/cloudwatch/...", "infra/local/codedeploy", "infra/local/route53"},
+		[]string{"topology", "emulator", "adapter", "library"}},
 	{"deployment", []string{"infra/aws", "infra/local"}, []string{
 		"alarms", "topology", "emulator", "app", "service", "adapter", "model", "library",
 	}},
@@ -68,6 +69,7 @@ var pairs = map[string][]string{
 	"infra/local/sqs":                {"infra/local/sqs/store"},
 	"infra/local/cloudwatch/feed":    {"infra/local/cloudwatch"},
 	"infra/local/codedeploy":         {"infra/local/cloudwatch"},
+	"infra/local/route53":            {"infra/local/cloudwatch"},
 	"shared/message":                 {"shared/event"},
 	"shared/spill/spilltest":         {"shared/spill"},
 	"shared/ingest/writekeys":        {"shared/ingest"},
