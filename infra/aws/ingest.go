@@ -55,7 +55,6 @@ func (p *pipeline) addIngest() {
 	ingest := p.newFunction(n.IngestFunction, "sends events from SDKs to the queue", variables)
 	events.grantSend(ingest.role)
 	dead.grantSend(ingest.role)
-	allow(ingest.role, []*string{events.QueueArn()}, "sqs:GetQueueAttributes") // for /health
 	p.grantFallbacks(ingest)
 	for _, name := range p.settings.WriteKeysParameters {
 		p.grantRead(ingest.role, name, name+":*") // earlier versions are read as name:number

@@ -227,7 +227,7 @@ var actions = map[string][]string{
 		"sqs:GetQueueAttributes", "sqs:ReceiveMessage",
 		"sqs:SendMessage", "ssm:GetParameter",
 	},
-	"IngestRole": {"logs:CreateLogStream", "logs:PutLogEvents", "sqs:GetQueueAttributes", "sqs:SendMessage",
+	"IngestRole": {"logs:CreateLogStream", "logs:PutLogEvents", "sqs:SendMessage",
 		"ssm:GetParameter"},
 	"CanaryRole": {"cloudwatch:GetMetricData", "logs:CreateLogStream", "logs:GetQueryResults", "logs:PutLogEvents",
 		"logs:StartQuery", "logs:StopQuery"},

@@ -172,7 +172,7 @@ func (p *Pipeline) open(c *Config, t *topology.Topology) (err error) {
 		IngestSenders: p.senders.ingest, DeliverSenders: p.senders.events, Traffic: p.senders,
 		OnRequest: p.requested, OnInvocation: p.activity.invoked, OnCanary: p.activity.canaries.RecordSent,
 		Observer: p.observe, WrapIngest: func(h http.Handler) http.Handler {
-			return Guard{Names: c.Hosts, Open: usedByPages}.Wrap(withStoreHealth(h, p.sqs))
+			return Guard{Names: c.Hosts, Open: usedByPages}.Wrap(h)
 		},
 	}}
 	if c.IngestAddr != "" {
@@ -210,20 +210,6 @@ func (p *Pipeline) openQueues(c *Config, t *topology.Topology) (err error) {
 	p.OtherQueues = otherQueues(p.sqs, p.events)
 	p.SQSURL, err = p.listeners.open(c.SQSAddr, "--sqs-port", p.serveSQS)
 	return err
-}
-
-// withStoreHealth answers GET /health with 503 while the SQS emulator takes no messages: it can
-// still be reached then, which is all that ingest asks of a queue.
-func withStoreHealth(h http.Handler, server *sqs.Server) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/health" {
-			if err := server.Health().Failure; err != nil {
-				http.Error(w, "events are refused: "+err.Error(), http.StatusServiceUnavailable)
-				return
-			}
-		}
-		h.ServeHTTP(w, r)
-	})
 }
 
 // usedByPages reports whether a request to the ingest endpoint may come from any page: the SDKs in

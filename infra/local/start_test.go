@@ -137,21 +137,22 @@ func TestAnEndpointOfSegmentThatIsNoURLFailsTheStart(t *testing.T) {
 	}
 }
 
-func TestAStoreThatHasFailedIsInTheStatusAndInHealth(t *testing.T) {
+func TestAStoreThatHasFailedIsInTheStatusAndIngestRefusesEvents(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	p := localtest.Start(t, local.Config{Dir: dir, IngestAddr: "127.0.0.1:0", Hold: true})
-	health := func() int {
+	post := func() int {
 		t.Helper()
-		r, err := http.Get(p.IngestURL + "/health")
+		r, err := http.Post(p.IngestURL+"/v1/track", "application/json",
+			strings.NewReader(`{"writeKey":"wk","type":"track","userId":"u1","event":"e"}`))
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer r.Body.Close()
 		return r.StatusCode
 	}
-	if code, s := health(), p.Status(); code != http.StatusOK || s.Store != "" {
-		t.Fatalf("at the start: health %d, store %q", code, s.Store)
+	if code, s := post(), p.Status(); code != http.StatusOK || s.Store != "" {
+		t.Fatalf("at the start: status %d, store %q", code, s.Store)
 	}
 	if err := os.RemoveAll(filepath.Join(dir, "sqs")); err != nil {
 		t.Fatal(err)
@@ -163,9 +164,9 @@ func TestAStoreThatHasFailedIsInTheStatusAndInHealth(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "was removed while it is in use") {
 		t.Errorf("send: %v", err)
 	}
-	code, s := health(), p.Status()
-	if code != http.StatusServiceUnavailable || !strings.Contains(s.Store, "events are refused") || s.Degraded == "" {
-		t.Errorf("health %d, store %q, degraded %q", code, s.Store, s.Degraded)
+	code, s := post(), p.Status()
+	if code != http.StatusTooManyRequests || !strings.Contains(s.Store, "events are refused") || s.Degraded == "" {
+		t.Errorf("status %d, store %q, degraded %q", code, s.Store, s.Degraded)
 	}
 }
 

@@ -53,6 +53,7 @@ type committer struct {
 	draining   <-chan struct{} // closed when no leader should wait for others any more
 	logger     *slog.Logger
 	packings   sync.Pool // of *packing
+	sends      sends
 
 	mu   sync.Mutex
 	open *group // that requests can join; nil: none
@@ -159,13 +160,14 @@ func (c *committer) send(ctx context.Context, g *group) {
 	messages := p.pack(g.members)
 	c.packings.Put(p)
 	err := c.queue.Send(ctx, messages)
+	failed := sqsclient.Failures(err, len(messages))
+	c.sends.note(time.Now(), len(messages), failed)
 	if err == nil {
 		return
 	}
 	if !errors.Is(err, sqsclient.ErrNoQueue) { // that was logged when the queue went away
 		c.logFailure(ctx, g, err)
 	}
-	failed := sqsclient.Failures(err, len(messages))
 	for _, m := range g.members {
 		m.err = m.failure(failed)
 	}

@@ -64,7 +64,7 @@ func (h *Handler) handle(header http.Header, r *http.Request, rt route, start ti
 			}
 		}
 	case routeHealth:
-		a, refused = h.healthy(r.Context())
+		a, refused = h.healthy(start)
 	case routeSettings:
 		// Without settings the browser SDK does not start, and loses what happens on the page; with
 		// them it sends, and retries while the set is unread.
@@ -158,6 +158,7 @@ func (h *Handler) process(q *request, r *http.Request, rt route, start time.Time
 // read reads the body of a request, or the data of a pixel.
 func (h *Handler) read(q *request, r *http.Request, rt route, start time.Time) (body []byte, refused *refusal) {
 	if h.config.Queue.Refusing(start) {
+		h.committer.sends.noteFailure(start)
 		return nil, refusalQueue
 	}
 	if !q.reserve(0) {

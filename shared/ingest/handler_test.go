@@ -203,10 +203,25 @@ func TestManyClientsAreServedConcurrently(t *testing.T) {
 	want(t, "events", len(seen), 200)
 }
 
+// breakingKeys panics while it is broken.
+type breakingKeys struct {
+	KeySet
+	broken bool
+}
+
+func (k *breakingKeys) State() KeysState {
+	if k.broken {
+		panic("a bug")
+	}
+	return k.KeySet.State()
+}
+
 func TestAPanicAnywhereIsAnsweredInJSONAndAPixelWithTheImage(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.Health = func(context.Context) error { panic("a bug") } })
+	keys := &breakingKeys{keySet(t, map[string]Key{keyA: {Name: "web"}}), true}
+	r := newRig(t, func(c *Config) { c.Keys = keys })
 	status, code := r.understood(r.do("GET", "/health", ""))
 	want(t, "answer", []any{status, code}, []any{500, "internal"})
+	keys.broken = false
 	r.queue.send = func(context.Context, []message.Message) error { panic("a bug") }
 	data := base64.StdEncoding.EncodeToString([]byte(`{"writeKey":"` + keyA + `",` + track("1")[1:]))
 	w := r.do("GET", "/v1/pixel/track?data="+url.QueryEscape(data), "")

@@ -1,33 +1,34 @@
 package ingest
 
 import (
-	"context"
+	"errors"
 	"net/http"
-	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
-const (
-	// healthFor is how long a result is reused, because load balancers, and anyone else, may ask as
-	// often as they like.
-	healthFor = time.Second
-	// healthTimeout bounds one check.
-	healthTimeout = 2 * time.Second
-)
+// healthSpan is how far GET /health looks back: a minute has at least one send, the canary's,
+// wherever there is one environment.
+const healthSpan = time.Minute
 
 // oldKeys is the answer to GET /health while an earlier set of write keys is used: requests are
 // accepted, so no load balancer must go elsewhere.
 var oldKeys = answer{http.StatusOK, jsonType, []byte(`{"success":true,"warning":"write_keys_old"}`)}
 
-// healthy answers GET /health.
-func (h *Handler) healthy(ctx context.Context) (answer, *refusal) {
+// healthy answers GET /health from what this process knows. It calls nothing, because anyone may
+// ask as often as they like.
+func (h *Handler) healthy(now time.Time) (answer, *refusal) {
 	keys := KeysCurrent
 	if h.config.Keys != nil {
 		keys = h.config.Keys.State()
 	}
 	switch {
-	case h.inFlight.isDraining() || h.health.ask(ctx) != nil:
-		return answer{}, refusalHealth
+	case h.inFlight.isDraining():
+		return answer{}, refusalHealthShutdown
+	case h.committer.sends.failing(now):
+		return answer{}, refusalHealthQueue
 	case keys == KeysUnread:
 		return answer{}, refusalHealthKeys
 	case keys == KeysOld:
@@ -36,28 +37,32 @@ func (h *Handler) healthy(ctx context.Context) (answer, *refusal) {
 	return success, nil
 }
 
-// healthCheck checks whether the queue is reachable, once for all concurrent requests. It is safe
-// for concurrent use.
-type healthCheck struct {
-	check func(context.Context) error
-
-	mu  sync.Mutex // held during a check: others wait for the same result
-	at  time.Time
-	err error
+// sends remembers when the queue last accepted something, and when it last failed to. The zero
+// value is ready for use and safe for concurrent use.
+type sends struct {
+	accepted, failed atomic.Int64 // Unix nanoseconds; 0: never
 }
 
-func (h *healthCheck) ask(ctx context.Context) error {
-	if h.check == nil {
-		return nil
+// note notes the end of a call with so many messages, of which these failed. What a queue refused
+// for its content says nothing about the queue.
+func (s *sends) note(now time.Time, messages int, failed map[int]error) {
+	if len(failed) < messages {
+		s.accepted.Store(now.UnixNano())
+		return
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if !h.at.IsZero() && time.Since(h.at) < healthFor {
-		return h.err
+	for _, err := range failed {
+		if refused, ok := errors.AsType[*sqsclient.RefusedError](err); !ok || !refused.SenderFault {
+			s.noteFailure(now)
+			return
+		}
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), healthTimeout)
-	defer cancel()
-	h.err = h.check(ctx)
-	h.at = time.Now()
-	return h.err
+}
+
+// noteFailure notes that something was not even sent, because no queue takes anything now.
+func (s *sends) noteFailure(now time.Time) { s.failed.Store(now.UnixNano()) }
+
+// failing reports whether all sends of the last minute failed, and there was at least one.
+func (s *sends) failing(now time.Time) bool {
+	since := now.Add(-healthSpan).UnixNano()
+	return s.failed.Load() > since && s.accepted.Load() <= since
 }

@@ -53,9 +53,6 @@ type Config struct {
 	Queue       Queue
 	DeadLetters Sender // gets the invalid events of requests that also have valid ones
 
-	// Health reports whether the queue is reachable; GET /health calls it at most once a second.
-	// nil: the queue always is.
-	Health func(context.Context) error
 	// Keys are the accepted write keys. nil: any well-formed one.
 	Keys KeySet
 	// ClientIP returns the address that client events are enriched with, like [ForwardedAddr]. nil:
@@ -97,7 +94,6 @@ type Handler struct {
 	arrivals   arrivals
 	pool       requestPool
 	quotas     quotas
-	health     healthCheck
 	compressor *message.Compressor
 	committer  committer
 	pixels     pixelLog
@@ -118,7 +114,7 @@ func New(c Config) (*Handler, error) {
 	}
 	h := &Handler{
 		config: c, inFlight: newInFlight(c.Limits.MaxInFlight), memory: memoryBudget{limit: int64(c.Limits.MaxMemory)},
-		health: healthCheck{check: c.Health}, compressor: compressor,
+		compressor: compressor,
 	}
 	h.arrivals = arrivals{limit: c.Limits.maxArriving(), memory: &h.memory, known: h.namesKnownKey}
 	h.committer = committer{

@@ -95,7 +95,6 @@ func TestRequestsAreRefusedWhenTooManyAreInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(c *Config) {
 			c.Limits.MaxInFlight = 3
-			c.Health = func(context.Context) error { return nil }
 		})
 		release := make(chan struct{})
 		r.queue.send = func(context.Context, []message.Message) error { <-release; return nil }

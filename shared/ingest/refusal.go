@@ -92,8 +92,10 @@ var (
 var (
 	refusalInternal = &refusal{status: http.StatusInternalServerError, code: "internal", cause: CauseService,
 		message: "internal error, retry later"}
-	refusalHealth = &refusal{status: http.StatusServiceUnavailable, code: "queue_unavailable", cause: CauseService,
-		message: "the queue is unavailable"}
+	refusalHealthQueue = &refusal{status: http.StatusServiceUnavailable, code: refusalQueue.code, cause: CauseService,
+		message: "everything that was sent to the queue in the last minute failed"}
+	refusalHealthShutdown = &refusal{status: http.StatusServiceUnavailable, code: refusalShutdown.code,
+		cause: CauseService, message: "this instance is shutting down"}
 	refusalHealthKeys = &refusal{status: http.StatusServiceUnavailable, code: codeKeysUnread, cause: CauseService,
 		message: "the set of write keys could not be read: the log says why"}
 )

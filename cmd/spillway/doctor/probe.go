@@ -46,7 +46,7 @@ func get(ctx context.Context, client *http.Client, url string) read[answer] {
 	return read[answer]{a, err, ""}
 }
 
-// slowHealth is how long /health may take: a cold start and a call to SQS take less.
+// slowHealth is how long /health may take: a cold start takes less.
 const slowHealth = 3 * time.Second
 
 // beginning is as much of a page as a line can hold.

@@ -34,11 +34,7 @@ import (
 )
 
 // SQS is what the endpoint needs of an *sqs.Client.
-type SQS interface {
-	sqsclient.SendAPI
-	GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInput,
-		...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
-}
+type SQS = sqsclient.SendAPI
 
 // Parts are what the endpoint is connected to.
 type Parts struct {
@@ -109,7 +105,7 @@ func New(ctx context.Context, o Options, p Parts) (*Endpoint, error) {
 		return nil, err
 	}
 	c := ingest.Config{
-		Queue: e.queues.events, DeadLetters: e.queues.deadLetters, Health: e.queues.healthy,
+		Queue: e.queues.events, DeadLetters: e.queues.deadLetters,
 		PublicURL: o.PublicURL, PathPrefix: o.PathPrefix, Report: e.counters.Add, Senders: e.senders,
 		CanaryWriteKey: o.CanaryWriteKey, Logger: p.Logger,
 	}

@@ -9,10 +9,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-
 	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/ingest"
 	"github.com/spillwayhq/spillway/shared/outbox"
@@ -33,7 +29,6 @@ type region struct {
 // with those of further regions, and with a server's place on disk.
 type queues struct {
 	events, deadLetters ingest.Queue
-	regions             []region
 	onDisk              []*outbox.Outbox // of the events, and of the dead letters; empty: there is none
 
 	mu       sync.Mutex
@@ -41,7 +36,8 @@ type queues struct {
 }
 
 func newQueues(ctx context.Context, o *Options, p *Parts) (*queues, error) {
-	q := &queues{regions: []region{{p.SQS, p.SQS, o.QueueURL, o.DeadLetterQueueURL}}}
+	q := new(queues)
+	regions := []region{{p.SQS, p.SQS, o.QueueURL, o.DeadLetterQueueURL}}
 	for i, url := range o.FallbackQueueURLs {
 		r := region{events: p.SQS, deadLetters: p.SQS, eventsURL: url}
 		if i < len(o.FallbackDeadLetterQueueURLs) {
@@ -54,10 +50,10 @@ func newQueues(ctx context.Context, o *Options, p *Parts) (*queues, error) {
 			}
 			r.events, r.deadLetters = api, api
 		}
-		q.regions = append(q.regions, r)
+		regions = append(regions, r)
 	}
 	var events, deadLetters []sqsclient.Target
-	for _, r := range q.regions {
+	for _, r := range regions {
 		events = append(events, sqsclient.Target{URL: r.eventsURL, Sender: sqsclient.NewSender(r.events, r.eventsURL)})
 		if r.deadURL != "" {
 			deadLetters = append(deadLetters,
@@ -92,25 +88,6 @@ func (q *queues) openDisk(ctx context.Context, s *Server, p *Parts) error {
 		*d.queue = b
 	}
 	return nil
-}
-
-// healthy returns nil if events are accepted: one of the queues answers, or there is room on disk.
-func (q *queues) healthy(ctx context.Context) error {
-	var errs []error
-	for _, r := range q.regions {
-		_, err := r.events.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
-			QueueUrl:       aws.String(r.eventsURL), // an attribute that every queue has:
-			AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameQueueArn},
-		})
-		if err == nil {
-			return nil
-		}
-		errs = append(errs, fmt.Errorf("reach the queue %s: %w", r.eventsURL, err))
-	}
-	if len(q.onDisk) > 0 && !q.onDisk[0].Stats().Full {
-		return nil
-	}
-	return errors.Join(errs...)
 }
 
 // waiting reports whether messages are on disk.

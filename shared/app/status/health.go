@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// healthTimeout bounds one try of /health, which itself waits for SQS for up to 2 s; a cold
-	// start of the ingest function takes less than one.
+	// healthTimeout bounds one try of /health, which waits for nothing; a cold start of the ingest
+	// function takes less than a second.
 	healthTimeout = 4 * time.Second
 	// healthPause is the time before the second try: one packet that was lost is no outage.
 	healthPause = 500 * time.Millisecond
