@@ -4,6 +4,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/jsii-runtime-go"
 
+	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/canary"
 )
 
@@ -16,13 +17,18 @@ func (p *pipeline) addCanary() {
 	n := p.topology.Names
 	variables := map[string]*string{
 		"SPILLWAY_INGEST_URL": p.endpoint.url, "SPILLWAY_CANARY_WRITE_KEY": p.canaryKey(),
-		"SPILLWAY_COMPARE_LOG_GROUPS": jsii.String(n.FunctionLog(n.IngestFunction) + "," + n.FunctionLog(n.DeliverFunction)),
+		"SPILLWAY_COMPARE_LOG_GROUPS":    jsii.String(n.FunctionLog(n.IngestFunction) + "," + n.FunctionLog(n.DeliverFunction)),
+		"SPILLWAY_PAUSED_PARAMETER":      jsii.String(n.Parameter(topology.PausedParameter)),
+		"SPILLWAY_PAUSED_KEYS_PARAMETER": jsii.String(n.Parameter(topology.PausedKeysParameter)),
+		"SPILLWAY_DRAINED_PARAMETER":     jsii.String(n.Parameter(topology.DrainedParameter)),
 	}
 	if p.endpoint.target != nil { // it proves its own region, wherever the name leads at the moment
 		variables["SPILLWAY_INGEST_DIAL"] = p.endpoint.target
 	}
 	fn := p.newFunction(n.CanaryFunction,
 		"sends a canary event to the ingest endpoint every minute, and compares the traffic with what is usual", variables)
+	p.grantReadPlain(fn.role, n.Parameter(topology.PausedParameter), n.Parameter(topology.PausedKeysParameter),
+		n.Parameter(topology.DrainedParameter))
 	p.grantComparison(fn)
 }
 

@@ -211,14 +211,19 @@ func (s *stack) newLogGroup(id, name string, retention time.Duration) awslogs.Lo
 
 // grantRead allows the role to read parameters in SSM, also SecureStrings of the setting's KMS key.
 func (p *pipeline) grantRead(role awsiam.Role, parameters ...string) {
+	p.grantReadPlain(role, parameters...)
+	if key := p.settings.kmsKey(p.region); key != "" {
+		allow(role, []*string{jsii.String(key)}, "kms:Decrypt")
+	}
+}
+
+// grantReadPlain lets a role read parameters that are not encrypted.
+func (p *pipeline) grantReadPlain(role awsiam.Role, parameters ...string) {
 	var resources []*string
 	for _, name := range parameters {
 		resources = append(resources, p.arn("ssm", "parameter/"+strings.TrimPrefix(name, "/")))
 	}
 	allow(role, resources, "ssm:GetParameter")
-	if key := p.settings.kmsKey(p.region); key != "" {
-		allow(role, []*string{jsii.String(key)}, "kms:Decrypt")
-	}
 }
 
 func seconds(d time.Duration) awscdk.Duration {

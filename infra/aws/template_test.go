@@ -230,7 +230,7 @@ var actions = map[string][]string{
 	"IngestRole": {"logs:CreateLogStream", "logs:PutLogEvents", "sqs:SendMessage",
 		"ssm:GetParameter"},
 	"CanaryRole": {"cloudwatch:GetMetricData", "logs:CreateLogStream", "logs:GetQueryResults", "logs:PutLogEvents",
-		"logs:StartQuery", "logs:StopQuery"},
+		"logs:StartQuery", "logs:StopQuery", "ssm:GetParameter"},
 }
 
 func TestRolesAllowOnlyWhatTheirFunctionNeeds(t *testing.T) {

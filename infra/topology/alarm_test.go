@@ -14,6 +14,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/ingest"
 	"github.com/spillwayhq/spillway/shared/message"
+	"github.com/spillwayhq/spillway/shared/operator"
 	"github.com/spillwayhq/spillway/shared/publisher"
 	"github.com/spillwayhq/spillway/shared/segment"
 	"github.com/spillwayhq/spillway/shared/traffic"
@@ -72,7 +73,8 @@ func TestAlarmsWatchMetricsThatTheFunctionsWrite(t *testing.T) {
 			emf.Metric{Name: "SpilledMessagesDropped"}),
 		"publisher": publisherMetrics(t),
 		"canary": append(slices.Concat(accepted.Metrics(), compared.Metrics()),
-			emf.Metric{Name: canary.DrainedMetric}), // by shared/app/canary
+			emf.Metric{Name: operator.PausedMetric}, // by shared/app/canary
+			emf.Metric{Name: operator.PausedKeysMetric}, emf.Metric{Name: operator.DrainedMetric}),
 	}
 	d := Default()
 	watched := 0

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/spillwayhq/spillway/shared/canary"
+	"github.com/spillwayhq/spillway/shared/operator"
 )
 
 // Routing is the severity of an alarm that notifies nobody: only Route 53 acts on it. Other alarms
@@ -41,7 +42,7 @@ func routingAlarms(n Names) []Alarm {
 		},
 		{
 			Name: n.Alarm("drained"), Severity: Routing, Section: routingSection,
-			Metrics:   []Metric{n.own("d", "canary", canary.DrainedMetric, "Maximum")},
+			Metrics:   []Metric{n.own("d", "canary", operator.DrainedMetric, "Maximum")},
 			Threshold: 0, Unit: "regions", Period: canary.Interval, Periods: 1, Breaching: 1, Missing: MissingIsUnknown,
 			Meaning: "a person has drained this region: Route 53 answers with the other regions.",
 			First:   "see who did, when and why with spillway region ls; spillway region restore brings it back.",

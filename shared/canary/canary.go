@@ -50,13 +50,9 @@ const (
 	Timeout = 10 * time.Second
 )
 
-// Metrics that tell Route 53 whether the region can take traffic. Both are 0 or 1 for each minute.
-const (
-	// UnavailableMetric is 1 if the event was not accepted, unless because of too many requests.
-	UnavailableMetric = "IngestUnavailable"
-	// DrainedMetric is 1 while a person has taken the region out.
-	DrainedMetric = "Drained"
-)
+// UnavailableMetric is 1 in a minute whose event was not accepted, unless because of too many
+// requests, and otherwise 0. It tells Route 53 whether the region can take traffic.
+const UnavailableMetric = "IngestUnavailable"
 
 // EndsBeforeSegment reports whether canaries with this write key end in the deliver function and
 // are not sent to Segment.

@@ -17,10 +17,11 @@ import (
 )
 
 // The metrics that the canary's function writes every minute: 1 while the mark is there, 0 while it
-// is not, nothing while that is not known.
+// is not, nothing as long as that is not known.
 const (
-	PausedMetric  = "Paused"  // delivery is paused
-	DrainedMetric = "Drained" // the region is drained
+	PausedMetric     = "Paused"     // delivery is paused
+	PausedKeysMetric = "PausedKeys" // how many write keys are paused
+	DrainedMetric    = "Drained"    // the region is drained
 )
 
 const (

@@ -63,6 +63,21 @@ type Source struct {
 	Interval    time.Duration // how often a value is read again; 0: [Interval]
 }
 
+// Else returns a source that holds data where s fails with an error that missing reports to say that
+// there is nothing to read: where that is a value like another. It has no versions.
+func (s Source) Else(data []byte, missing func(error) bool) Source {
+	read := s.Read
+	s.Read = func(ctx context.Context) (Content, error) {
+		c, err := read(ctx)
+		if err != nil && missing(err) {
+			return Content{Data: data}, nil
+		}
+		return c, err
+	}
+	s.ReadVersion = nil
+	return s
+}
+
 // Config says what to read and how to parse it.
 type Config[T any] struct {
 	What    string // the value's name in the log, like "default write key"

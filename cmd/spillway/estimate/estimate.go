@@ -16,6 +16,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/heavy"
 	"github.com/spillwayhq/spillway/shared/ingest"
+	"github.com/spillwayhq/spillway/shared/operator"
 	"github.com/spillwayhq/spillway/shared/price"
 	"github.com/spillwayhq/spillway/shared/segment"
 	"github.com/spillwayhq/spillway/shared/traffic"
@@ -131,8 +132,11 @@ func deliverMetrics(withCanary bool) []emf.Metric {
 
 // canaryMetrics are those that the canary's function writes each minute.
 func canaryMetrics() []emf.Metric {
-	return append(new(canary.Result).Metrics(),
-		emf.Metric{Name: canary.DrainedMetric, Unit: emf.Count, Values: []float64{0}})
+	metrics := new(canary.Result).Metrics()
+	for _, name := range []string{operator.PausedMetric, operator.PausedKeysMetric, operator.DrainedMetric} {
+		metrics = append(metrics, emf.Metric{Name: name, Unit: emf.Count, Values: []float64{0}})
+	}
+	return metrics
 }
 
 // heavyLineBytes is the size of a full line with the heaviest senders, whose names are of a usual

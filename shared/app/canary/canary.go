@@ -35,6 +35,10 @@ const (
 	// be allowed.
 	envCompare  = "SPILLWAY_COMPARE_LOG_GROUPS"
 	envLogGroup = "AWS_LAMBDA_LOG_GROUP_NAME" // set by Lambda
+	// The SSM parameters that say what a person has switched by hand. Default: nothing is read.
+	envPaused     = "SPILLWAY_PAUSED_PARAMETER"
+	envPausedKeys = "SPILLWAY_PAUSED_KEYS_PARAMETER"
+	envDrained    = "SPILLWAY_DRAINED_PARAMETER"
 )
 
 // Options are what a deployment decides about the canary.
@@ -49,6 +53,9 @@ type Options struct {
 	// earlier ones, and LogGroup is the function's own. None: nothing is compared.
 	CompareLogGroups []string
 	LogGroup         string
+	// PausedParameter, PausedKeysParameter and DrainedParameter are the SSM parameters of
+	// Parts.Switched. They need not exist, and the function needs ssm:GetParameter.
+	PausedParameter, PausedKeysParameter, DrainedParameter string
 
 	ignored env.Ignored
 }
@@ -58,7 +65,9 @@ func (o Options) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("name", o.Name), slog.String("ingest_url", o.IngestURL),
 		slog.String("ingest_dial", o.IngestDial),
 		slog.Bool("ends_before_segment", canary.EndsBeforeSegment(o.WriteKey)),
-		slog.String("compare_log_groups", strings.Join(o.CompareLogGroups, ",")))
+		slog.String("compare_log_groups", strings.Join(o.CompareLogGroups, ",")),
+		slog.String("paused_parameter", o.PausedParameter), slog.String("paused_keys_parameter", o.PausedKeysParameter),
+		slog.String("drained_parameter", o.DrainedParameter))
 }
 
 var errNoURL = errors.New("must be the URL of the ingest endpoint that SDKs use, like https://events.example.com")
@@ -72,7 +81,9 @@ func readOptions(environ []string) (Options, error) {
 	o.ignored, err = env.Read(environ, env.String(envName, &o.Name), env.String(envIngestURL, &o.IngestURL),
 		env.String(envIngestDial, &o.IngestDial),
 		env.String(envWriteKey, &o.WriteKey), env.LogLevel(envLogLevel, &o.LogLevel),
-		env.String(envCompare, &groups), env.String(envLogGroup, &o.LogGroup))
+		env.String(envCompare, &groups), env.String(envLogGroup, &o.LogGroup),
+		env.String(envPaused, &o.PausedParameter), env.String(envPausedKeys, &o.PausedKeysParameter),
+		env.String(envDrained, &o.DrainedParameter))
 	if groups != "" {
 		o.CompareLogGroups = strings.Split(groups, ",")
 	}
@@ -93,6 +104,9 @@ type Parts struct {
 	// Traffic is compared every five minutes with what is usual, after the canary was sent. nil:
 	// nothing is compared.
 	Traffic traffic.Source
+	// Switched is what a person has switched by hand. It is read every minute, after the canary was
+	// sent.
+	Switched Switched
 }
 
 // A Function sends a canary event for each invocation. It implements lambda.Handler.
@@ -101,6 +115,7 @@ type Function struct {
 	pipeline string
 	metrics  *emf.Writer
 	parts    Parts
+	switches []*gauge
 }
 
 // FromEnvironment builds the Lambda function. out gets its log and its metrics.
@@ -115,6 +130,9 @@ func FromEnvironment(ctx context.Context, environ []string, out io.Writer) (*Fun
 		if p.Traffic, err = deployedTraffic(ctx, &o); err != nil { // the canary must run all the same
 			logger.ErrorContext(ctx, "the traffic can't be compared", "error", err)
 		}
+	}
+	if p.Switched, err = deployedSwitches(ctx, &o); err != nil {
+		logger.ErrorContext(ctx, "what a person has switched by hand can't be read", "error", err)
 	}
 	f, err := New(o, p)
 	if err != nil {
@@ -132,7 +150,7 @@ func New(o Options, p Parts) (*Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Function{c, o.Name, emf.NewWriter(p.Metrics, o.Name, "canary"), p}, nil
+	return &Function{c, o.Name, emf.NewWriter(p.Metrics, o.Name, "canary"), p, p.Switched.gauges(p.Logger)}, nil
 }
 
 // Invoke implements lambda.Handler; the payload is the schedule's event. It returns no error,
@@ -141,6 +159,7 @@ func New(o Options, p Parts) (*Function, error) {
 func (f *Function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	minute := scheduled(payload, time.Now())
 	f.send(ctx, minute)
+	f.writeSwitches(ctx, minute)
 	f.compare(ctx, minute)
 	return []byte("null"), nil
 }
@@ -164,6 +183,7 @@ func (f *Function) Run(ctx context.Context) {
 	for {
 		minute := time.Now().Truncate(canary.Interval)
 		f.send(context.WithoutCancel(ctx), minute)
+		f.writeSwitches(ctx, minute)
 		f.compare(ctx, minute)
 		select {
 		case <-ctx.Done():

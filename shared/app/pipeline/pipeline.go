@@ -76,6 +76,9 @@ type Parts struct {
 	// nothing is.
 	IngestSenders, DeliverSenders *heavy.Counter
 	Traffic                       traffic.Source
+	// Switched is what a person has switched by hand. The canary writes it as metrics, and deliver
+	// holds what is sent with the paused write keys. Zero: nothing is.
+	Switched appcanary.Switched
 }
 
 // A Pipeline builds the parts.
@@ -101,5 +104,5 @@ func (p *Pipeline) NewDeliver() (factory func() (*appdeliver.Handler, error), er
 // NewCanary builds the canary.
 func (p *Pipeline) NewCanary() (*appcanary.Function, error) {
 	return appcanary.New(p.Options.Canary(), appcanary.Parts{Metrics: p.Metrics, Logger: p.Logger, Report: p.OnCanary,
-		Traffic: p.Traffic})
+		Traffic: p.Traffic, Switched: p.Switched})
 }
