@@ -11,8 +11,11 @@ import (
 
 // The variables of the functions that say what belongs to a pipeline.
 const (
-	VarVersion           = version.Variable
-	VarIngestURL         = "SPILLWAY_INGEST_URL" // of the canary
+	VarVersion   = version.Variable
+	VarIngestURL = "SPILLWAY_INGEST_URL" // of the canary
+	// VarIngestDial is the canary's, where several regions share the host of VarIngestURL: that of its
+	// own region.
+	VarIngestDial        = "SPILLWAY_INGEST_DIAL"
 	VarPublicURL         = "SPILLWAY_PUBLIC_URL" // of ingest
 	VarEndpoint          = "SPILLWAY_SEGMENT_ENDPOINT"
 	VarEndpointParameter = "SPILLWAY_SEGMENT_ENDPOINT_PARAMETER"

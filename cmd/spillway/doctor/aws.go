@@ -36,9 +36,24 @@ func Deployed(ctx context.Context, c aws.Config, names topology.Names, ingestURL
 	t := f.topology(names)
 	environment := f.environment()
 	topics := f.topics(&t)
-	s := r.second(ctx, &f, &t, topics,
-		cmp.Or(ingestURL, environment[deployed.VarPublicURL], environment[deployed.VarIngestURL]))
+	s := r.second(ctx, &f, &t, topics, whereToAsk(ingestURL, environment))
 	return newReport(names.Pipeline, c.Region, judge(&t, &f, &s, environment, topics)), nil
+}
+
+// An ingest is where the ingest endpoint is asked how it is.
+type ingest struct {
+	url    string // empty: not known
+	dial   string // the host of the region that is checked, where others share the URL's; empty: DNS says it
+	shared string // the URL that DNS leads to any region; empty: no region shares it
+}
+
+// whereToAsk is where the functions say that the ingest endpoint is; given is what the user says.
+func whereToAsk(given string, environment map[string]string) ingest {
+	public, own := environment[deployed.VarPublicURL], environment[deployed.VarIngestURL]
+	if dial := environment[deployed.VarIngestDial]; given == "" && dial != "" {
+		return ingest{url: own, dial: dial, shared: cmp.Or(public, own)}
+	}
+	return ingest{url: cmp.Or(given, public, own)}
 }
 
 // missing reports whether nothing of the pipeline exists.
@@ -130,6 +145,9 @@ func judge(t *topology.Topology, f *first, s *second, environment map[string]str
 	checks = append(checks, judgeKeys(environment, s.parameters)...)
 	if t.IngestEndpoint.Function != "" {
 		checks = append(checks, judgeIngest(s.health, f.functions[n.CanaryFunction]))
+	}
+	if s.shared != nil {
+		checks = append(checks, judgeShared(*s.shared))
 	}
 	if s.segment != nil {
 		checks = append(checks, judgeSegment(*s.segment))

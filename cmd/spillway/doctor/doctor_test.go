@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -228,6 +231,12 @@ func TestEachFaultOfADeploymentIsFound(t *testing.T) {
 			"warning ingest endpoint:"},
 		"slow": {func(_ *first, s *second) { s.health.value.took = 4 * time.Second },
 			"warning ingest endpoint: https://ingest.test/health answers 200, after 4s"},
+		"the shared name is not known to DNS": {func(_ *first, s *second) {
+			s.shared = &read[answer]{value: answer{url: "https://events.test/health"}, err: errors.New("no such host")}
+		}, "failed shared name: https://events.test/health does not answer: no such host"},
+		"the shared name leads to a region that is down": {func(_ *first, s *second) {
+			s.shared = &read[answer]{value: answer{url: "https://events.test/health", status: 503, body: "no"}}
+		}, "failed shared name: https://events.test/health answers 503: no"},
 		"no URL":          {func(_ *first, s *second) { s.health = nil }, "unknown ingest endpoint: its URL is not known"},
 		"Segment is away": {func(_ *first, s *second) { s.segment.err = errors.New("timeout") }, "failed Segment:"},
 		"Segment is down": {func(_ *first, s *second) { s.segment.value.status = 503 },
@@ -369,5 +378,48 @@ func TestMetricAndCompositeAlarmsOfAllPagesAreRead(t *testing.T) {
 		!slices.Equal(got["metric"].actions, []string{pages}) ||
 		got["composite"].state != "OK" || got["composite"].actionsEnabled {
 		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// Route 53 answers with the healthy regions: a doctor that asked it would find the wrong one well.
+func TestTheRegionItselfIsAskedUnderTheNameThatRegionsShare(t *testing.T) {
+	var asked []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.Host+r.URL.Path)
+		_, _ = io.WriteString(w, `{"success":true}`)
+	}))
+	defer server.Close()
+	r := &reader{client: http.DefaultClient}
+	got := r.health(t.Context(), "http://events.invalid/", server.Listener.Addr().String())
+	if got.err != nil || got.value.status != http.StatusOK || !slices.Equal(asked, []string{"events.invalid/health"}) {
+		t.Errorf("asked for %v, which says %+v", asked, got)
+	}
+	if got := r.health(t.Context(), "http://events.invalid", "a b"); got.err == nil {
+		t.Error("a host that is none is dialed")
+	}
+}
+
+func TestWhereTheIngestEndpointIsAsked(t *testing.T) {
+	alone := map[string]string{deployed.VarIngestURL: "https://abc.execute-api.test"}
+	behind := map[string]string{deployed.VarIngestURL: "https://abc.execute-api.test",
+		deployed.VarPublicURL: "https://cdn.test"}
+	shared := map[string]string{deployed.VarIngestURL: "https://events.test", deployed.VarIngestDial: "d-abc.test"}
+	both := map[string]string{deployed.VarIngestURL: "https://events.test", deployed.VarIngestDial: "d-abc.test",
+		deployed.VarPublicURL: "https://cdn.test"}
+	for _, c := range []struct {
+		given string
+		from  map[string]string
+		want  ingest
+	}{
+		{"", nil, ingest{}},
+		{"", alone, ingest{url: "https://abc.execute-api.test"}},
+		{"", behind, ingest{url: "https://cdn.test"}},
+		{"", shared, ingest{"https://events.test", "d-abc.test", "https://events.test"}},
+		{"", both, ingest{"https://events.test", "d-abc.test", "https://cdn.test"}},
+		{"https://given.test", both, ingest{url: "https://given.test"}},
+	} {
+		if got := whereToAsk(c.given, c.from); got != c.want {
+			t.Errorf("%q, %v: %+v, want %+v", c.given, c.from, got, c.want)
+		}
 	}
 }

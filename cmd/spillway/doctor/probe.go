@@ -80,6 +80,21 @@ func judgeHealth(r read[answer]) Finding {
 	return ok(check, "%s answers 200 in %v", a.url, a.took.Round(time.Millisecond))
 }
 
+// judgeShared says what an answer to GET /health of the name means that several regions share. Any
+// of them may have answered, and a check of each region says how that one is.
+func judgeShared(r read[answer]) Finding {
+	const check = "shared name"
+	switch a := r.value; {
+	case r.err != nil:
+		return finding(Failed, check, "look whether its records exist, and lead to the output IngestTarget of each region's stack",
+			"%s does not answer: %v", a.url, r.err)
+	case a.status != http.StatusOK:
+		return finding(Failed, check, "spillway region ls, and the doctor of the other regions", "%s answers %d: %s", a.url,
+			a.status, beginning(a.body))
+	}
+	return ok(check, "%s leads to a region that answers 200", r.value.url)
+}
+
 // judgeSegment says what an answer of Segment's host means. No event is sent: any answer says that
 // the host can be reached.
 func judgeSegment(r read[answer]) Finding {

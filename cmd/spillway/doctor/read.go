@@ -17,6 +17,7 @@ import (
 	"github.com/spillwayhq/spillway/cmd/spillway/deployed"
 	"github.com/spillwayhq/spillway/cmd/spillway/health"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/canary"
 	"github.com/spillwayhq/spillway/shared/signed"
 	"github.com/spillwayhq/spillway/shared/ssm"
 )
@@ -67,6 +68,7 @@ type second struct {
 	topics     map[string]read[[]subscription] // by ARN
 	parameters map[string]read[string]         // values, by name
 	health     *read[answer]                   // nil: the endpoint's URL is not known
+	shared     *read[answer]                   // of the name that several regions share; nil: they share none
 	segment    *read[answer]                   // nil: the host is not known
 	calls      read[error]
 	site       site
@@ -159,8 +161,8 @@ func (r *reader) queues(ctx context.Context) (map[string]read[map[string]string]
 }
 
 // second reads what follows from the first: t is the topology as it is deployed, topics are those of
-// its alarms, and ingestURL is that of the endpoint, if it is known.
-func (r *reader) second(ctx context.Context, f *first, t *topology.Topology, topics []string, ingestURL string) second {
+// its alarms, and where is the ingest endpoint.
+func (r *reader) second(ctx context.Context, f *first, t *topology.Topology, topics []string, where ingest) second {
 	var s second
 	environment := f.environment()
 	var reading sync.WaitGroup
@@ -187,9 +189,15 @@ func (r *reader) second(ctx context.Context, f *first, t *topology.Topology, top
 	})
 	reading.Go(func() { s.site = r.site(ctx, f.queues[t.Names.EventsQueue].value["QueueArn"]) })
 	reading.Go(func() {
-		if ingestURL != "" {
-			answered := get(ctx, r.client, strings.TrimRight(ingestURL, "/")+"/health")
+		if where.url != "" {
+			answered := r.health(ctx, where.url, where.dial)
 			s.health = &answered
+		}
+	})
+	reading.Go(func() {
+		if where.shared != "" {
+			answered := r.health(ctx, where.shared, "")
+			s.shared = &answered
 		}
 	})
 	reading.Go(func() {
@@ -199,6 +207,21 @@ func (r *reader) second(ctx context.Context, f *first, t *topology.Topology, top
 	})
 	reading.Wait()
 	return s
+}
+
+// health asks an ingest endpoint how it is. dial is the host that is connected to in place of the
+// URL's; empty: the URL's.
+func (r *reader) health(ctx context.Context, ingestURL, dial string) read[answer] {
+	client, address := r.client, strings.TrimRight(ingestURL, "/")+"/health"
+	if dial != "" {
+		transport, err := canary.Dialing(dial)
+		if err != nil {
+			return read[answer]{answer{url: address}, err, ""}
+		}
+		client = &http.Client{Transport: transport}
+		defer client.CloseIdleConnections()
+	}
+	return get(ctx, client, address)
 }
 
 // segment asks Segment's host, which the environment or a parameter names; nil: neither does.
