@@ -34,7 +34,9 @@ func shared(change func(*settings)) *settings {
 
 // alone are those of one name, behind a CDN's, in front of one region.
 func alone() *settings {
-	return shared(func(s *settings) { s.Regions, s.PublicURL = []string{"eu-west-1"}, "https://cdn.example.com" })
+	return shared(func(s *settings) {
+		s.Regions, s.PublicURL, s.StatusRegions = []string{"eu-west-1"}, "https://cdn.example.com", []string{"eu-central-1"}
+	})
 }
 
 // inZone are the stacks of settings whose zone has an ID, by region. They are made once.
@@ -240,6 +242,16 @@ func TestOneRegionAloneHasALatencyRecordWithoutAHealthCheck(t *testing.T) {
 	tmpl.exactly(t, 0, "AWS::Route53::HealthCheck")
 	if _, has := tmpl.Outputs[topology.OutputHealthCheck]; has {
 		t.Error("the health check is among the outputs")
+	}
+}
+
+func TestTheStatusFunctionIsToldTheHostOfEachRegionBehindTheSharedName(t *testing.T) {
+	tmpl := inZone(t, alone())["eu-west-1"]
+	domain := only(t, tmpl, "AWS::ApiGatewayV2::DomainName")
+	value := tmpl.named(t, "AWS::SSM::Parameter", "Name", "/spillway/"+topology.IngestURLParameter).at("Value")
+	if got, want := text(value), `{"Fn::Join":["#",["https://events.example.com",{"Fn::GetAtt":["`+
+		domain+`","RegionalDomainName"]}]]}`; got != want {
+		t.Errorf("it is told %s, want %s", got, want)
 	}
 }
 

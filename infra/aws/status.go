@@ -161,7 +161,10 @@ func (p *pipeline) tellOfStatus() {
 	tell("StatusRegionsParameter", topology.StatusRegionsParameter, "the regions with the status site",
 		jsii.String(strings.Join(p.settings.StatusRegions, ",")))
 	if p.endpoint.url != nil {
-		tell("IngestUrlParameter", topology.IngestURLParameter, "ingest endpoint of this region, for the status function",
-			p.endpoint.url)
+		url := p.endpoint.url
+		if p.endpoint.target != nil { // other regions share the URL's host: see AskHealth of shared/app/status
+			url = awscdk.Fn_Join(jsii.String("#"), &[]*string{url, p.endpoint.target})
+		}
+		tell("IngestUrlParameter", topology.IngestURLParameter, "ingest endpoint of this region, for the status function", url)
 	}
 }

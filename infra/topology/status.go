@@ -9,7 +9,8 @@ import (
 
 // IngestURLParameter is the name of the SSM parameter, for Names.Parameter, with the ingest
 // endpoint's URL. Each region of the pipeline has one: the status function reads there whom to ask
-// for /health, because API Gateway makes up the host.
+// for /health, because API Gateway makes up the host. With a domain the URL is that of all regions,
+// and is followed by # and the host of this one.
 const IngestURLParameter = "ingest-url"
 
 // StatusRegionsParameter is the name of the SSM parameter, for Names.Parameter, with the status

@@ -7,8 +7,10 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
+	"github.com/spillwayhq/spillway/shared/canary"
 	"github.com/spillwayhq/spillway/shared/version"
 )
 
@@ -23,9 +25,20 @@ const (
 // AskHealth asks the ingest endpoint at a URL from outside, as a new client does: with a name
 // look-up, a connection and a TLS handshake of its own, so that a connection of the minute before
 // hides nothing. What fails is tried once more. Another transport than nil is for tests.
+//
+// Where several regions share the URL's host, the URL ends with # and the host of the region that is
+// asked, which is connected to in place of the shared one: otherwise a region that has failed would
+// look as well as the one that Route 53 leads to in its place.
 func AskHealth(ctx context.Context, transport http.RoundTripper, ingestURL string) Health {
+	ingestURL, dial, _ := strings.Cut(ingestURL, "#")
 	if transport == nil {
 		fresh := http.DefaultTransport.(*http.Transport).Clone()
+		if dial != "" {
+			var err error
+			if fresh, err = canary.Dialing(dial); err != nil {
+				return Health{Err: err}
+			}
+		}
 		fresh.DisableKeepAlives = true
 		defer fresh.CloseIdleConnections()
 		transport = fresh

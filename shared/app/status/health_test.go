@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -36,6 +37,22 @@ func TestHealthIsAskedOnANewConnectionEachTime(t *testing.T) {
 	}
 	if connections.Load() != 3 {
 		t.Errorf("%d connections, want 3", connections.Load())
+	}
+}
+
+// A region that has failed must not look well through the one that Route 53 leads to in its place.
+func TestARegionIsAskedAtItsOwnHostUnderTheNameThatRegionsShare(t *testing.T) {
+	var asked []string
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.Host+r.URL.Path)
+	}))
+	defer server.Close()
+	h := AskHealth(t.Context(), nil, "http://events.invalid#"+server.Listener.Addr().String())
+	if h.Err != nil || h.Status != http.StatusOK || !slices.Equal(asked, []string{"events.invalid/health"}) {
+		t.Errorf("asked for %v, which says %+v", asked, h)
+	}
+	if h := AskHealth(t.Context(), nil, "http://events.invalid#a b"); h.Err == nil {
+		t.Error("a host that is none is dialed")
 	}
 }
 
