@@ -1,4 +1,4 @@
-// Package signed makes the few calls of Lambda, SNS, EventBridge, SSM and S3 that the command line
+// Package signed makes the few calls of Lambda, SNS, STS, EventBridge, SSM and S3 that the command line
 // and the functions need, signed as the AWS SDK signs.
 //
 // The SDK's own clients of them would be better known. Each takes some 10 s of CPU time (of about
@@ -55,6 +55,9 @@ func SNS(c aws.Config) *Client { return &Client{config: c, service: "sns", varia
 func CloudFormation(c aws.Config) *Client {
 	return &Client{config: c, service: "cloudformation", variable: "CLOUDFORMATION"}
 }
+
+// STS is a client of STS.
+func STS(c aws.Config) *Client { return &Client{config: c, service: "sts", variable: "STS"} }
 
 // A Function is what Lambda says of one.
 type Function struct {

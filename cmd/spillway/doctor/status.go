@@ -5,16 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 
+	"github.com/spillwayhq/spillway/cmd/spillway/deployed"
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/signed"
 	"github.com/spillwayhq/spillway/shared/ssm"
@@ -110,27 +109,12 @@ func (r *reader) statusRegion(ctx context.Context, name string, queue arn.ARN) s
 	})
 	reading.Go(func() {
 		region.stack = call(ctx, "cloudformation:DescribeStacks", func(ctx context.Context) (string, error) {
-			return output(ctx, c, r.names.StatusStack(name), topology.OutputStatusURL)
+			outputs, err := deployed.Outputs(ctx, c, r.names.StatusStack(name))
+			return outputs[topology.OutputStatusURL], err
 		})
 	})
 	reading.Wait()
 	return region
-}
-
-// output reads an output of a stack; empty: the stack has none of this name.
-func output(ctx context.Context, c aws.Config, stack, key string) (string, error) {
-	var page struct {
-		Outputs []struct {
-			OutputKey, OutputValue string
-		} `xml:"DescribeStacksResult>Stacks>member>Outputs>member"`
-	}
-	err := signed.CloudFormation(c).XML(ctx, "DescribeStacks", "2010-05-15", url.Values{"StackName": {stack}}, &page)
-	for _, o := range page.Outputs {
-		if o.OutputKey == key {
-			return o.OutputValue, err
-		}
-	}
-	return "", err
 }
 
 // judgeSite says what was found of the status site; nothing if there is none.

@@ -112,3 +112,13 @@ func (f *Function) writeSwitches(ctx context.Context, minute time.Time) {
 			strings.Join(unknown, ", "))
 	}
 }
+
+// drained reports whether a person has drained the region, as far as it is known.
+func (f *Function) drained() bool {
+	for _, g := range f.switches {
+		if value, known := g.value.Load(); known && g.metric == operator.DrainedMetric {
+			return value > 0
+		}
+	}
+	return false
+}

@@ -152,3 +152,33 @@ func TestASwitchThatWasNeverReadHasNoValue(t *testing.T) {
 		}
 	})
 }
+
+// A region without traffic because a person took it out must not wake anybody up.
+func TestADrainedRegionsTrafficIsNotSaidToHaveFallen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSwitched(t)
+		s.parts.Traffic = &fakeTraffic{}
+		ratios := func() (n, growths int) {
+			for range 10 {
+				s.minute(t)
+				n += strings.Count(s.lines.String(), `"TrafficRatio":`)
+				growths += strings.Count(s.lines.String(), `"LargestGrowth":`)
+			}
+			return n, growths
+		}
+		if n, growths := ratios(); n != 2 || growths != 2 {
+			t.Errorf("%d ratios and %d growths of two comparisons", n, growths)
+		}
+		s.parameters.texts["/p/drained"] = `{"since":"2026-11-01T10:00:00Z"}`
+		if n, growths := ratios(); n != 0 || growths != 2 {
+			t.Errorf("drained: %d ratios and %d growths, want none and two", n, growths)
+		}
+		if !strings.Contains(s.log.String(), "because the region is drained") {
+			t.Errorf("the log does not say so:\n%s", &s.log)
+		}
+		delete(s.parameters.texts, "/p/drained")
+		if n, _ := ratios(); n != 2 {
+			t.Errorf("restored: %d ratios", n)
+		}
+	})
+}
