@@ -11,6 +11,9 @@
 // causes the retries and drops that the ingest API relies on, because no SDK documents them and a
 // new release may change them.
 //
+// And they check what an SDK does when a region goes down: two pipelines stand behind one name that
+// leads to them as Route 53 would, and one of them is killed in mid-load.
+//
 // The package holds tests only. A test is skipped where Node, its packages or Chromium are not
 // installed, unless SPILLWAY_REQUIRE_SDKS=1 (CI sets it):
 //
