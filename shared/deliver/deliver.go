@@ -31,6 +31,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/heavy"
 	"github.com/spillwayhq/spillway/shared/message"
+	"github.com/spillwayhq/spillway/shared/operator"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
@@ -81,6 +82,10 @@ type Config struct {
 	// CurrentWriteKey replaces WriteKey where that can change. It is called once for each
 	// invocation.
 	CurrentWriteKey func() string
+	// PausedKeys returns the write keys that a person has paused. It is called once for each
+	// invocation. Messages that are sent with one of them are retained for retry, as long as others
+	// that can't be delivered. Nil: there are none.
+	PausedKeys func() operator.Keys
 	// CanaryWriteKey is the write key of canaries: synthetic events of package canary.
 	// Report.CanaryAges has their ages. Empty: none.
 	CanaryWriteKey string
@@ -103,6 +108,7 @@ type Handler struct {
 	config     Config
 	compressor *message.Compressor
 	keys       pausedKeys
+	held       heldKeys
 	keyID      event.LastKeyID
 	limit      *concurrencyLimit
 	breaker    *segmentBreaker
@@ -127,6 +133,9 @@ func New(c Config) (*Handler, error) {
 	}
 	if c.CurrentWriteKey == nil {
 		c.CurrentWriteKey = func() string { return c.WriteKey }
+	}
+	if c.PausedKeys == nil {
+		c.PausedKeys = func() operator.Keys { return nil }
 	}
 	if c.Observer == nil {
 		c.Observer = func() Watch { return Watch{} }

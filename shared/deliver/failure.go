@@ -26,6 +26,7 @@ const (
 	reasonNotWritten                    // the message's dead letter could not be written
 	reasonPanic                         // the attempt panicked
 	reasonNoDecoder                     // the decoder of messages could not be set up
+	reasonPausedByHand                  // a person has paused the write key
 	reasons
 )
 
@@ -46,12 +47,14 @@ var reasonTable = [reasons]struct {
 	reasonNotWritten: {segment.Transient, "the dead letter could not be written"},
 	reasonPanic:      {segment.Transient, "the attempt to send the event panicked"},
 	reasonNoDecoder:  {segment.Transient, "the message could not be decoded"},
+	// Like a key that Segment refuses: others go on, and it is no backlog.
+	reasonPausedByHand: {segment.Misconfigured, "a person has paused the write key (spillway pause): its events wait"},
 }
 
 // A failure is why events are not delivered. Segment's answer may be a part of it.
 type failure struct {
 	reason  reason
-	class   segment.Class  // whose policy applies; metrics, log and observers count by it
+	class   segment.Class  // whose policy applies; metrics, log and observers count by it: see counted
 	answer  *segment.Error // of reasonAnswer
 	cause   error          // what failed on our side; nil: the reason says all
 	earlier *failure       // what opened the breaker or paused the key, or the last event's rejection
@@ -76,6 +79,14 @@ func failureOf(err error) *failure {
 		answer = &segment.Error{Class: segment.Transient, Err: err}
 	}
 	return &failure{reason: reasonAnswer, class: answer.Class, answer: answer, wait: answer.RetryAfter}
+}
+
+// counted is under what metrics, log and observers count the events that are retried for it.
+func (f *failure) counted() string {
+	if f.reason == reasonPausedByHand {
+		return Paused
+	}
+	return f.class.String()
 }
 
 // policy is that of the failure's class.

@@ -160,7 +160,8 @@ func tooOld(sent, now time.Time) bool { return !sent.IsZero() && now.Sub(sent) >
 
 // deliver counts n delivered events of a message that is done, and what was left out of its events.
 func (l *ledger) deliver(m *delivery, n int) {
-	if !l.h.keys.refusedLately(m.content.WriteKey, m.taken) {
+	key := m.content.WriteKey
+	if !l.h.keys.refusedLately(key, m.taken) && !l.h.held.lately(&l.h.keyID, key, m.taken) {
 		l.report.aged(m.backlogged(m.seen()), m.taken)
 	}
 	if m.canary {

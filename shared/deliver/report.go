@@ -20,13 +20,13 @@ import (
 type Report struct {
 	Messages, Events int
 	Delivered        int
-	Retried          map[string]int // by segment.Class: events of messages that are retained for retry
+	Retried          map[string]int // by segment.Class, or Paused: events of messages that are retained for retry
 	Causes           map[string]int // the same events by the cause, for people; quotes no event
 	DeadLettered     map[string]int // by reason
 	Omitted          map[string]int // fields that were left out, by event.Omissions' names; of messages that are done
 	// Ages are those of the messages that were delivered or are retained, since their events came in.
 	// A redriven message has none, and neither has one that waits, or has waited until lately, for its
-	// write key to be corrected: they are no backlog.
+	// write key to be corrected or resumed: they are no backlog.
 	Ages             []time.Duration
 	Waiting          time.Duration // age of the oldest message that an earlier invocation retained and that is not due yet
 	Flushes          []Flush       // attempts, in the order of their ends
@@ -89,12 +89,12 @@ func (r *Report) attempted(events int, latency time.Duration, f *failure) {
 }
 
 func (r *Report) retained(m *retained) {
-	r.Retried[m.failure.class.String()] += m.events
+	r.Retried[m.failure.counted()] += m.events
 	if r.Causes == nil {
 		r.Causes = map[string]int{}
 	}
 	r.Causes[m.failure.summary()] += m.events
-	if m.failure.class != segment.Misconfigured {
+	if m.failure.counted() != segment.Misconfigured.String() {
 		return
 	}
 	if id := event.KeyID(m.writeKey); !slices.Contains(r.Misconfigured, id) {

@@ -24,7 +24,7 @@ func (h *Handler) countSenders(m *delivery) {
 		}
 		switch {
 		case m.failure != nil:
-			return "retried/" + m.failure.class.String()
+			return "retried/" + m.failure.counted()
 		case next < len(m.index) && m.index[next] == i && m.dispositions[next] == Delivered:
 			return ""
 		case i < len(m.content.Events) && m.content.Events[i].Problem != nil:

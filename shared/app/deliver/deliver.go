@@ -23,6 +23,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/eventbridge"
 	"github.com/spillwayhq/spillway/shared/heavy"
 	"github.com/spillwayhq/spillway/shared/jsonlog"
+	"github.com/spillwayhq/spillway/shared/operator"
 	"github.com/spillwayhq/spillway/shared/reload"
 	"github.com/spillwayhq/spillway/shared/segment"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
@@ -46,6 +47,8 @@ type Parts struct {
 	Report func(deliver.Report)
 	// Observer is deliver.Config.Observer.
 	Observer func() deliver.Watch
+	// PausedKeys is deliver.Config.PausedKeys where no parameter has them; may be nil.
+	PausedKeys func() operator.Keys
 	// Senders counts who sends what. nil: a counter of the function's own does.
 	Senders *heavy.Counter
 }
@@ -143,7 +146,13 @@ func Configure(o Options, p Parts) (deliver.Config, reload.Group, error) {
 			}
 		},
 	}
+	c.PausedKeys = p.PausedKeys
 	var values reload.Group
+	if o.PausedKeysParameter != "" {
+		keys := newPausedKeys(ssm.Parameter(p.SSM, o.PausedKeysParameter), p.Logger)
+		c.PausedKeys = func() operator.Keys { k, _ := keys.Load(); return k }
+		values = append(values, keys)
+	}
 	if o.WriteKeyParameter != "" {
 		key := newWriteKey(ssm.Parameter(p.SSM, o.WriteKeyParameter), p.Logger)
 		c.CurrentWriteKey = func() string { k, _ := key.Load(); return k }

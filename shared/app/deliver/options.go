@@ -24,6 +24,7 @@ const (
 	envCanaryWriteKey     = "SPILLWAY_CANARY_WRITE_KEY"           // default: no canary
 	envEventBridge        = "SPILLWAY_EVENTBRIDGE"                // true or false; default: false
 	envDrillParameter     = "SPILLWAY_DRILL_PARAMETER"            // see Options
+	envPausedKeys         = "SPILLWAY_PAUSED_KEYS_PARAMETER"      // see Options
 	envLogLevel           = "SPILLWAY_LOG_LEVEL"                  // debug, info, warn, error; default: info
 	envVersion            = "AWS_LAMBDA_FUNCTION_VERSION"         // set by Lambda
 )
@@ -48,7 +49,10 @@ type Options struct {
 	// DrillParameter is the SSM parameter with a time until which canaries are dropped before they
 	// are sent, to try the alarms. Empty, or without a canary: nothing is read. It need not exist.
 	DrillParameter string
-	LogLevel       slog.Level
+	// PausedKeysParameter is the SSM parameter with the write keys that a person has paused: an
+	// operator.Keys. Empty: nothing is read. It need not exist.
+	PausedKeysParameter string
+	LogLevel            slog.Level
 	// Version is the function's, by which package rollout's metrics are counted too. Not a number:
 	// they are not.
 	Version string
@@ -64,7 +68,8 @@ func (o Options) LogValue() slog.Value {
 		slog.Bool("gzip", o.Gzip), slog.String("default_write_key", event.KeyID(o.WriteKey)),
 		slog.String("default_write_key_parameter", o.WriteKeyParameter),
 		slog.String("canary_write_key", event.KeyID(o.CanaryWriteKey)),
-		slog.String("drill_parameter", o.DrillParameter), slog.Bool("eventbridge", o.EventBridge))
+		slog.String("drill_parameter", o.DrillParameter), slog.String("paused_keys_parameter", o.PausedKeysParameter),
+		slog.Bool("eventbridge", o.EventBridge))
 }
 
 // readOptions reads the options from environ, which has the form of os.Environ. The error names
@@ -80,6 +85,7 @@ func readOptions(environ []string) (Options, error) {
 		env.String(envEndpoint, &o.Endpoint), env.String(envEndpointParameter, &o.EndpointParameter),
 		env.Bool(envGzip, &o.Gzip), env.Secret(envCanaryWriteKey, &o.CanaryWriteKey, event.ValidWriteKey, event.WriteKeyRule),
 		env.Bool(envEventBridge, &o.EventBridge), env.String(envDrillParameter, &o.DrillParameter),
+		env.String(envPausedKeys, &o.PausedKeysParameter),
 		env.LogLevel(envLogLevel, &o.LogLevel), env.String(envVersion, &o.Version))
 	o.Name = cmp.Or(o.Name, emf.DefaultPipeline)
 	if o.EndpointParameter == "" {

@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/operator"
 	"github.com/spillwayhq/spillway/shared/reload"
 	"github.com/spillwayhq/spillway/shared/segment"
+	"github.com/spillwayhq/spillway/shared/ssm"
 )
 
 var errWriteKey = errors.New("the value is not a write key: it must be the key of a Segment source, and nothing else")
@@ -29,6 +33,19 @@ func newWriteKey(source reload.Source, logger *slog.Logger) *reload.Value[string
 				logger.WarnContext(ctx, "the default write key has white space around it, which is ignored", "source", source.Name)
 			}
 			return key, slog.String("key_id", event.KeyID(key)), nil
+		},
+	})
+}
+
+// newPausedKeys is the write keys that a person has paused. The parameter exists only while there are
+// some. Delivery never waits for it; what can't be read is as it was.
+func newPausedKeys(source reload.Source, logger *slog.Logger) *reload.Value[operator.Keys] {
+	return reload.New(reload.Config[operator.Keys]{
+		What: "list of paused write keys", Without: "none is paused", Source: source.Else(nil, ssm.NotFound),
+		Logger: logger, Default: new(operator.Keys),
+		Parse: func(_ context.Context, data []byte) (operator.Keys, slog.Attr, error) {
+			keys, err := operator.ParseKeys(data)
+			return keys, slog.Any("paused", slices.Sorted(maps.Keys(keys))), err
 		},
 	})
 }

@@ -1,0 +1,102 @@
+package deliver
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/operator"
+	"github.com/spillwayhq/spillway/shared/segment"
+)
+
+// pausing is a handler whose operator has paused the write keys in the map that is returned.
+func pausing(t *testing.T) (*rig, operator.Keys) {
+	t.Helper()
+	r, paused := newRig(t, nil), operator.Keys{}
+	r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA, PausedKeys: func() operator.Keys { return paused }})
+	return r, paused
+}
+
+func TestAPausedKeyWaitsAndOtherKeysGoOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, paused := pausing(t)
+		paused[event.KeyID(keyB)] = operator.Mark{Since: time.Now()}
+		messages := []in{{id: "paused", body: body(keyB, track("p", 300)), sent: time.Now().Add(-2 * time.Hour), receives: 3},
+			{id: "other", body: body(keyA, track("o", 300)), sent: time.Now()},
+			{id: "default", body: body("", track("d", 300)), sent: time.Now()}}
+		want(t, "retained", r.invoke(t.Context(), messages...), []string{"paused"})
+		want(t, "delivered", len(r.segment.delivered()), 2)
+		want(t, "counted as", r.last.Retried, map[string]int{Paused: 1})
+		want(t, "Segment refuses", r.last.Misconfigured, nil)
+		want(t, "Segment's answers", r.last.Flushes[0].Class, segment.Delivered)
+		want(t, "the ages of", eventAges(r), []float64{0, 0}) // the other two
+		wait := r.queue.timeouts["r-paused"]
+		if least, most := 2*time.Minute*9/10, 2*time.Minute*11/10; wait < least || wait > most {
+			t.Errorf("it is tried again after %v, want 2m0s ± 10%%, as any other at its third receive", wait)
+		}
+	})
+}
+
+func TestAResumedKeyIsDeliveredAndItsAgeIsNoBacklog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, paused := pausing(t)
+		paused[event.KeyID(keyA)] = operator.Mark{Since: time.Now()}
+		old := in{id: "old", body: body(keyA, track("o", 300)), sent: time.Now().Add(-2 * time.Hour)}
+		want(t, "retained", r.invoke(t.Context(), old), []string{"old"})
+		clear(paused)
+		time.Sleep(16 * time.Minute)
+		want(t, "retained", r.invoke(t.Context(), old), nil)
+		want(t, "delivered", len(r.segment.delivered()), 1)
+		want(t, "its age", eventAges(r), nil)
+		time.Sleep(20 * time.Minute)
+		r.invoke(t.Context(), old)
+		if ages := eventAges(r); len(ages) != 1 {
+			t.Errorf("long after the pause the ages are %v, want one", ages)
+		}
+	})
+}
+
+// The events that can't be delivered become dead letters when the others are delivered: a message
+// that waits must not write them again with each attempt.
+func TestAPausedMessageWritesNoDeadLetterBeforeItIsTooOld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, paused := pausing(t)
+		paused[event.KeyID(keyB)] = operator.Mark{Since: time.Now()}
+		m := in{id: "m", body: body(keyB, track("o", 300), `{"type":"track","event":"of nobody"}`), sent: time.Now()}
+		for range 3 {
+			want(t, "retained", r.invoke(t.Context(), m), []string{"m"})
+		}
+		want(t, "dead letters", len(r.queue.deadLetters), 0)
+		time.Sleep(MaxAge + time.Minute)
+		want(t, "retained after ten days", r.invoke(t.Context(), m), nil)
+		total := 0
+		for _, n := range r.last.DeadLettered {
+			total += n
+		}
+		want(t, "dead letters after ten days", total, 2)
+		want(t, "sent to Segment", len(r.segment.attempts), 0)
+	})
+}
+
+func TestTheDefaultKeyCanBePausedToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, paused := pausing(t)
+		paused[event.KeyID(keyA)] = operator.Mark{Since: time.Now()}
+		want(t, "retained", r.invoke(t.Context(), in{id: "m", body: body("", track("o", 300))}), []string{"m"})
+		want(t, "sent to Segment", len(r.segment.attempts), 0)
+	})
+}
+
+func TestHeldKeysAreForgottenAfterTheLongestBackOff(t *testing.T) {
+	var h heldKeys
+	var id event.LastKeyID
+	now := time.Date(2018, 9, 24, 10, 0, 0, 0, time.UTC)
+	h.see(operator.Keys{event.KeyID(keyA): {Since: now}}, now)
+	want(t, "while it is paused", h.lately(&id, keyA, now), true)
+	want(t, "another", h.lately(&id, keyB, now), false)
+	want(t, "just before the end", h.lately(&id, keyA, now.Add(16*time.Minute)), true)
+	want(t, "after it", h.lately(&id, keyA, now.Add(17*time.Minute)), false)
+	h.see(nil, now.Add(17*time.Minute))
+	want(t, "what is remembered", len(h.held), 0)
+}
