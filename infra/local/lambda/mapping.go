@@ -76,6 +76,7 @@ type EventSourceMapping struct {
 	counts  counters
 
 	started atomic.Bool
+	state   state
 }
 
 // NewEventSourceMapping makes a mapping. It returns an error that names the wrong setting where
@@ -128,13 +129,21 @@ func region(arn string) string {
 	return defaultRegion
 }
 
-// Run polls until ctx is done. Then it receives nothing more, invokes the function with what it has
+// Run polls while the mapping is enabled, until ctx is done. Then it receives nothing more, invokes the function with what it has
 // received, waits for the invocations under way, deletes the processed messages, and returns nil:
 // usually within two of the function's timeouts. Its only error is that Run was called before.
 func (m *EventSourceMapping) Run(ctx context.Context) error {
 	if m.started.Swap(true) {
 		return errors.New("event source mapping: Run was called before; make a new mapping")
 	}
+	for enabled := range m.state.enabled(ctx) {
+		m.run(enabled)
+	}
+	return nil
+}
+
+// run polls until ctx is done, and waits for what it has begun.
+func (m *EventSourceMapping) run(ctx context.Context) {
 	var running sync.WaitGroup
 	add := func() {
 		if m.pollers.grow() {
@@ -155,7 +164,6 @@ func (m *EventSourceMapping) Run(ctx context.Context) error {
 	}
 	running.Wait()
 	m.pollers.ended()
-	return nil
 }
 
 // poll runs one poller: batch after batch, until ctx is done or there are too many pollers.
