@@ -1,0 +1,9 @@
+// Package compat holds the promise of docs/compatibility.md: what one version writes, the version
+// before it and every later one can read, so that an upgrade and a roll-back lose nothing.
+//
+// testdata has a folder for each version with what its programs wrote: messages, dead letters,
+// directories on disk, names, and JSON of the command line. They are kept for ever, and the default
+// tests read all of them.
+//
+// It contains tests only. README.md says how a release adds its folder.
+package compat
