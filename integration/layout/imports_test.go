@@ -31,7 +31,7 @@ var layers = []layer{
 	{"adapter", []string{
 		"shared/segment", "shared/sqsclient", "shared/ssm", "shared/emf", "shared/jsonlog", "shared/httpserver",
 		"shared/apigateway",
-		"shared/outbox", "shared/insights", "shared/cloudwatch", "shared/signed", "shared/eventbridge",
+		"shared/outbox", "shared/insights", "shared/cloudwatch", "shared/signed", "shared/eventbridge", "shared/trial",
 	}, []string{"model", "library"}},
 	{"service", []string{
 		"shared/ingest", "shared/ingest/writekeys", "shared/deliver", "shared/deadletter", "shared/canary", "shared/price",
@@ -77,6 +77,7 @@ var pairs = map[string][]string{
 	"shared/status/s3store":          {"shared/status"},
 	"shared/status/storetest":        {"shared/status"},
 	"shared/outbox":                  {"shared/sqsclient"},
+	"shared/trial":                   {"shared/sqsclient"},
 	"shared/cloudwatch":              {"shared/emf", "shared/insights"},
 	"shared/eventbridge":             {"shared/signed"},
 	"shared/ssm":                     {"shared/signed"},

@@ -28,6 +28,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/segment"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 	"github.com/spillwayhq/spillway/shared/ssm"
+	"github.com/spillwayhq/spillway/shared/trial"
 	"github.com/spillwayhq/spillway/shared/version"
 )
 
@@ -57,6 +58,7 @@ type Parts struct {
 type Handler struct {
 	handler *deliver.Handler
 	values  reload.Group
+	try     func(ctx context.Context, payload []byte) (outcome []byte, err error)
 }
 
 // FromEnvironment builds the Lambda function. out gets its log and its metrics.
@@ -113,12 +115,18 @@ func NewFactory(o Options, p Parts) (factory func() (*Handler, error), err error
 		if err != nil {
 			return nil, err
 		}
-		return &Handler{handler, values}, nil
+		return &Handler{handler, values, func(ctx context.Context, payload []byte) ([]byte, error) {
+			return try(ctx, o, p.SSM, payload)
+		}}, nil
 	}, nil
 }
 
-// Invoke implements lambda.Handler. While it delivers, it refreshes the parameters that are due.
+// Invoke implements lambda.Handler. While it delivers, it refreshes the parameters that are due. A
+// trial (package trial) delivers nothing.
 func (h *Handler) Invoke(ctx context.Context, payload []byte) (response []byte, err error) {
+	if trial.Is(payload) {
+		return h.try(ctx, payload)
+	}
 	h.values.During(ctx, func() { response, err = h.handler.Invoke(ctx, payload) })
 	return response, err
 }

@@ -30,6 +30,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/reload"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 	"github.com/spillwayhq/spillway/shared/ssm"
+	"github.com/spillwayhq/spillway/shared/trial"
 	"github.com/spillwayhq/spillway/shared/version"
 )
 
@@ -65,6 +66,7 @@ type Endpoint struct {
 	lines    io.Writer // gets the lines of senders
 	metrics  *emf.Writer
 	logger   *slog.Logger
+	ssm      ssm.API // for trials
 }
 
 // FromEnvironment builds the endpoint of the Lambda function or the server. out gets its log and
@@ -98,7 +100,7 @@ func FromEnvironment(ctx context.Context, environ []string, out io.Writer) (*End
 // New builds the endpoint and reads its write keys for the first time.
 func New(ctx context.Context, o Options, p Parts) (*Endpoint, error) {
 	e := &Endpoint{Options: o, counters: new(ingest.Counters),
-		metrics: emf.NewVersionWriter(p.Metrics, o.Name, "ingest", o.Version), lines: p.Metrics, logger: p.Logger,
+		metrics: emf.NewVersionWriter(p.Metrics, o.Name, "ingest", o.Version), lines: p.Metrics, logger: p.Logger, ssm: p.SSM,
 		senders: cmp.Or(p.Senders, heavy.NewCounter(o.Name, heavy.PartIngest))}
 	var err error
 	if e.queues, err = newQueues(ctx, &o, &p); err != nil {
@@ -176,11 +178,25 @@ func (e *Endpoint) Close() error { return e.queues.close() }
 
 // Lambda is the endpoint as a lambda.Handler. It reads the write keys again and writes the metrics
 // within each invocation, because the function is frozen after it.
-func (e *Endpoint) Lambda() apigateway.Handler {
-	return apigateway.Handler{HTTP: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+func (e *Endpoint) Lambda() Function {
+	return Function{e, apigateway.Handler{HTTP: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer e.writeMetrics(r.Context())
 		e.values.During(r.Context(), func() { e.guarded.ServeHTTP(w, r) })
-	})}
+	})}}
+}
+
+// A Function is the endpoint as a Lambda function.
+type Function struct {
+	endpoint *Endpoint
+	requests apigateway.Handler
+}
+
+// Invoke implements lambda.Handler. A trial (package trial) accepts nothing.
+func (f Function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	if trial.Is(payload) {
+		return f.endpoint.try(ctx, payload)
+	}
+	return f.requests.Invoke(ctx, payload)
 }
 
 func (e *Endpoint) writeMetrics(ctx context.Context) {
