@@ -36,7 +36,7 @@ func newLogs() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "logs FUNCTION",
 		Short: "Print the newest lines of a function on AWS, or ask its log a question",
-		Long: usage.Help("Prints the newest lines of the function deliver, ingest or canary, or of status in the status "+
+		Long: usage.Help("Prints the newest lines of the function deliver, ingest, canary or rollout, or of status in the status "+
 			"region, the oldest of them first, and ends. CloudWatch Logs Insights selects them, so that it is no matter how long the log is. Times are UTC.",
 			"With --query it asks CloudWatch Logs Insights that question, waits until the answer is complete, and prints it "+
 				"as a table. Insights charges $0.005 per GB that it scans, which are those of the time in --since.",
@@ -67,7 +67,9 @@ func newLogs() *cobra.Command {
 // functionNames are what the functions are called on a command line.
 func functionNames() []string {
 	var names []string
-	for _, f := range slices.Concat(topology.Default().Functions,
+	o := topology.DefaultOptions()
+	o.Rollout = true
+	for _, f := range slices.Concat(topology.New(o).Functions,
 		topology.NewStatusSite(topology.DefaultOptions()).Functions) {
 		names = append(names, f.Metrics)
 	}

@@ -103,8 +103,8 @@ func TestLogsSaysThatThereIsNothing(t *testing.T) {
 func TestErrorsOfLogsAreOneLine(t *testing.T) {
 	withoutAWS(t)
 	for want, args := range map[string][]string{
-		"needs the function whose log it reads: one of deliver, ingest, canary, status": {"--name=x"},
-		`unknown function "delivery" (known: deliver, ingest, canary, status)`:          {"--name=x", "delivery"},
+		"needs the function whose log it reads: one of deliver, ingest, canary, rollout, status": {"--name=x"},
+		`unknown function "delivery" (known: deliver, ingest, canary, rollout, status)`:          {"--name=x", "delivery"},
 		"--name is missing":                   {"deliver"},
 		"must begin with a lower-case letter": {"--name=X", "deliver"},
 		"--since must be at least 1s":         {"--name=x", "deliver", "--since=0s"},

@@ -1,5 +1,5 @@
-// Package signed makes the few calls of Lambda, SNS, STS, EventBridge, SSM and S3 that the command line
-// and the functions need, signed as the AWS SDK signs.
+// Package signed makes the few calls of Lambda, CodeDeploy, SNS, STS, EventBridge, SSM and S3 that
+// the command line and the functions need, signed as the AWS SDK signs.
 //
 // The SDK's own clients of them would be better known. Each takes some 10 s of CPU time (of about
 // 110 with that of SSM alone) of the first `go run ./cmd/spillway`, and about 1.1 MB of a function.
@@ -14,6 +14,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"encoding/xml"
@@ -90,6 +91,31 @@ func EventSources(ctx context.Context, c aws.Config, name string) ([]EventSource
 	var page struct{ EventSourceMappings []EventSource }
 	err := Lambda(c).JSON(ctx, "/2015-03-31/event-source-mappings", url.Values{"FunctionName": {name}}, &page)
 	return page.EventSourceMappings, err
+}
+
+// An Invocation is what Lambda says of one that has ended.
+type Invocation struct {
+	Answer []byte // the function's, or a JSON object with errorMessage
+	Failed string // how the function failed, like Unhandled; empty: it did not
+	Log    string // the end of what it logged, of at most 4 KB
+}
+
+// Invoke invokes a version of a function with JSON, and waits until it ends; an alias has a version
+// too. It needs the permission lambda:InvokeFunction. That the function fails is no error.
+func Invoke(ctx context.Context, lambda *Client, name, version string, payload []byte) (Invocation, error) {
+	a, err := lambda.Do(ctx, Request{Method: http.MethodPost, Path: "/2015-03-31/functions/" + name + "/invocations",
+		Query: url.Values{"Qualifier": {version}}, Body: payload,
+		Header: http.Header{"X-Amz-Invocation-Type": {"RequestResponse"}, "X-Amz-Log-Type": {"Tail"}}})
+	if err := lambda.readJSON(nil)(a, err); err != nil {
+		return Invocation{}, err
+	}
+	log, _ := base64.StdEncoding.DecodeString(a.Header.Get("X-Amz-Log-Result")) // without it there is less to read
+	return Invocation{a.Body, a.Header.Get("X-Amz-Function-Error"), string(log)}, nil
+}
+
+// CodeDeploy is a client of CodeDeploy, for Call.
+func CodeDeploy(c aws.Config) *Client {
+	return &Client{config: c, service: "codedeploy", variable: "CODEDEPLOY"}
 }
 
 // EventBridge is a client of EventBridge.

@@ -171,3 +171,34 @@ func TestTheHostIsTheVariantThatTheSDKsVariablesAskFor(t *testing.T) {
 		}
 	}
 }
+
+func TestAVersionIsInvokedAndItsFailureIsNoError(t *testing.T) {
+	var header http.Header
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		header = r.Header
+		if r.Method != http.MethodPost ||
+			r.URL.RequestURI() != "/2015-03-31/functions/spillway-deliver/invocations?Qualifier=7" {
+			w.Header().Set("X-Amzn-ErrorType", "ResourceNotFoundException")
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		w.Header().Set("X-Amz-Function-Error", "Unhandled")
+		w.Header().Set("X-Amz-Log-Result", "cGFuaWM6IGJ1Zw==")
+		_, _ = io.Copy(w, r.Body)
+	}))
+	defer server.Close()
+	client := Lambda(aws.Config{Region: "eu-west-1", BaseEndpoint: aws.String(server.URL),
+		Credentials: credentials.NewStaticCredentialsProvider("AKID", "secret", "")})
+	i, err := Invoke(t.Context(), client, "spillway-deliver", "7", []byte(`{"n":1}`))
+	if err != nil || string(i.Answer) != `{"n":1}` || i.Failed != "Unhandled" || i.Log != "panic: bug" {
+		t.Errorf("%+v, %v", i, err)
+	}
+	if header.Get("X-Amz-Invocation-Type") != "RequestResponse" || header.Get("X-Amz-Log-Type") != "Tail" ||
+		!strings.Contains(header.Get("Authorization"), "/eu-west-1/lambda/aws4_request") {
+		t.Errorf("%v", header)
+	}
+	_, err = Invoke(t.Context(), client, "spillway-deliver", "8", nil)
+	if failed, ok := errors.AsType[smithy.APIError](err); !ok || failed.ErrorCode() != "ResourceNotFoundException" {
+		t.Errorf("%v", err)
+	}
+}
