@@ -20,9 +20,16 @@ func TestCfnLintFindsNothing(t *testing.T) {
 	folder := t.TempDir()
 	defaults, _ := defaults(t)
 	// W3005: the CDK makes functions depend on their roles, to which they refer anyway.
-	args := []string{"--ignore-checks", "W3005", "--regions", "eu-west-1", "eu-central-1", "eu-west-3", "--"}
+	args := []string{"--ignore-checks", "W3005", "--regions", "eu-west-1", "eu-central-1", "eu-west-3", "us-east-1", "--"}
+	write := func(name string, tmpl template) {
+		file := filepath.Join(folder, name+".json")
+		if err := os.WriteFile(file, tmpl.content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, file)
+	}
+	write("defaults", defaults)
 	for name, change := range map[string]func(*settings){
-		"defaults": nil,
 		"others": func(s *settings) {
 			s.IngestEndpoint, s.KMSKeys, s.Emails, s.PublicURL = endpointFunctionURL, []string{key}, []string{"ops@example.com"},
 				"https://events.example.com"
@@ -32,22 +39,13 @@ func TestCfnLintFindsNothing(t *testing.T) {
 		"publishers": func(s *settings) { s.IngestEndpoint, s.Canary = none, false },
 		"adopted":    func(s *settings) { s.AdoptQueues, s.Canary, s.ReservedConcurrency = adoptAll, false, 0 },
 	} {
-		tmpl := defaults
-		if change != nil {
-			tmpl = with(t, change)
-		}
-		file := filepath.Join(folder, name+".json")
-		if err := os.WriteFile(file, tmpl.content, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		args = append(args, file)
+		write(name, with(t, change))
+	}
+	for region, tmpl := range inZone(t, shared(func(*settings) {})) {
+		write("shared-"+region, tmpl)
 	}
 	for region, tmpl := range statusSites(t) {
-		file := filepath.Join(folder, "status-"+region+".json")
-		if err := os.WriteFile(file, tmpl.content, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		args = append(args, file)
+		write("status-"+region, tmpl)
 	}
 	if out, err := exec.Command(linter, args...).CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)

@@ -32,11 +32,13 @@ const (
 		"an alarm already."
 	unsentMail = "A mail that could not be sent is no use in a queue that nobody reads: CloudWatch and the dashboard " +
 		"still show the alarm."
-	publicPage = "The site has static files for everybody: a request can't change anything, and nobody may not see them. " +
+	publicPage = "The site has static files for everybody: a request can't change anything, and nobody may not " +
+		"see them. " +
 		"CloudFront itself absorbs floods of packets, and a firewall would cost more than the site."
 	noAccessLog = "An access log has the addresses of those who look. Nobody here needs them, and CloudFront's metrics " +
 		"count the views."
-	lateStatus = "A page that could not be written must not be written later: the next invocation comes in a minute, and " +
+	lateStatus = "A page that could not be written must not be written later: the next invocation comes in a " +
+		"minute, and " +
 		"an alarm watches for it."
 	publicSDKs = "SDKs can't sign requests. A write key is in every request, and the function checks it."
 )
@@ -45,8 +47,9 @@ var suppressions = []suppression{
 	{"AwsSolutions-APIG4", "IngestApi/DefaultRoute/Resource", publicSDKs},
 	{"AwsSolutions-IAM5", "IngestRole/DefaultPolicy/Resource", "The wildcard stands for the versions of one parameter: " +
 		"when the newest set of write keys can't be read, an earlier one is used."},
-	{"AwsSolutions-IAM5", "CanaryRole/DefaultPolicy/Resource", "cloudwatch:GetMetricData and the results of Logs Insights' " +
-		"queries have no resource that a policy could name. A query begins only on the pipeline's own log groups."},
+	{"AwsSolutions-IAM5", "CanaryRole/DefaultPolicy/Resource",
+		"cloudwatch:GetMetricData and the results of Logs Insights' " +
+			"queries have no resource that a policy could name. A query begins only on the pipeline's own log groups."},
 	{"Serverless-SQSRedrivePolicy", "DeadLetterQueue/Resource", "It is the end: a dead letter waits here for a person."},
 	{"Serverless-LambdaDLQ", "Deliver/Resource", noLambdaDLQ},
 	{"Serverless-LambdaDLQ", "Ingest/Resource", noLambdaDLQ},
@@ -99,7 +102,7 @@ func nag(t *testing.T, variants map[string]func(*settings)) (found []finding) {
 		}
 		s := defaultSettings(names, "eu-west-1")
 		change(&s)
-		addStacks(app, &s, environment{version: "v1.2.3", assets: placeholders(t, folder, &s)})
+		addStacks(app, &s, environment{version: "v1.2.3", assets: placeholders(t, folder, &s), zoneID: someZone})
 		stacks = slices.AppendSeq(stacks, maps.Values(s.stacks()))
 	}
 	props := &cdknag.NagPackProps{Reports: jsii.Bool(true),
@@ -136,7 +139,7 @@ func TestCDKNagFindsOnlyWhatIsSuppressedWithAReason(t *testing.T) {
 	key := "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 	used := map[suppression]bool{}
 	for _, f := range nag(t, map[string]func(*settings){
-		"usual": func(*settings) {},
+		"usual": func(s *settings) { s.Domain, s.HostedZone = "events.example.com", "example.com" },
 		"others": func(s *settings) {
 			s.IngestEndpoint, s.KMSKeys, s.Emails = endpointFunctionURL, []string{key}, []string{"ops@example.com"}
 			s.EndpointParameter, s.ReservedConcurrency = "/others/segment-endpoint", 0
