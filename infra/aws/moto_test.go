@@ -117,7 +117,12 @@ func (c *cloud) deploy(t *testing.T, s *settings) deployment {
 	t.Helper()
 	folder := t.TempDir()
 	before, said := c.ask(t, s)
-	d := deployment{said, synthesiseIn(t, folder, s, before), map[string]bool{}}
+	zone := askDomain(t.Context(), mototest.Account, s, noDNS)
+	if err := zone.check(s, before); err != nil {
+		t.Fatalf("refused before anything is made: %v", err)
+	}
+	env := environment{version: "v1.2.3", assets: placeholders(t, folder, s), deployed: before, zoneID: zone.id(s)}
+	d := deployment{said, synthesiseWith(t, folder, s, env), map[string]bool{}}
 	for region, stack := range s.stacks() {
 		if len(d.templates[region].of("AWS::CloudFront::Distribution")) > 0 {
 			continue // moto has no distributions with what ours has; cfn-lint checks them
@@ -331,6 +336,10 @@ var unread = map[string]string{
 	"Function Architectures":   "moto ignores the property",
 	"Function LoggingConfig":   "moto ignores the property",
 	"Queue RedriveAllowPolicy": "moto ignores the property",
+	// domain_test.go reads them in the template.
+	"HealthCheck HealthCheckConfig":       "moto knows only health checks of endpoints",
+	"HealthCheck HealthCheckTags":         "they have a call of their own",
+	"Certificate DomainValidationOptions": "they are for CloudFormation, which makes the record itself",
 	// alarms_test.go compares them with the topology.
 	"CompositeAlarm ActionsSuppressor":                "moto ignores the property",
 	"CompositeAlarm ActionsSuppressorWaitPeriod":      "moto ignores the property",

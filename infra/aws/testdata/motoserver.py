@@ -10,10 +10,12 @@ against AWS's models.
 import json
 import logging
 import sys
+import uuid
 
 import boto3
 
 ENDPOINT = ""
+REGIONAL_ZONE = "ZREGIONALAPIS"  # in which API Gateway has the hosts of domains
 
 
 def client(service, region):
@@ -22,10 +24,10 @@ def client(service, region):
 
 
 class Type:
-    """A type that moto lacks: how it is made of its properties, and deleted. ref is its Ref."""
+    """A type that moto lacks: how it is made of its properties, deleted, and updated if not by both. ref is its Ref."""
 
-    def __init__(self, name, service, create, delete, attributes=None):
-        self.name, self.service, self.create, self.delete = name, service, create, delete
+    def __init__(self, name, service, create, delete, attributes=None, update=None):
+        self.name, self.service, self.create, self.delete, self.update = name, service, create, delete, update
         self.attributes = attributes or {}
 
 
@@ -75,7 +77,41 @@ def nothing(c, p, ref):
     """Goes with its parent, or can't be taken back by the service's API."""
 
 
+def regional_host(c, ref):
+    """The host of a domain in a region, which moto does not make up."""
+    return "d-%s.execute-api.%s.amazonaws.com" % (ref.replace(".", "-"), c.meta.region_name)
+
+
+def create_certificate(c, p):
+    return c.request_certificate(DomainName=p["DomainName"], ValidationMethod=p["ValidationMethod"],
+                                 Tags=p["Tags"])["CertificateArn"]
+
+
+def create_health_check(c, p):
+    return c.create_health_check(CallerReference=str(uuid.uuid4()), HealthCheckConfig=p["HealthCheckConfig"]
+                                 )["HealthCheck"]["Id"]
+
+
+def change_record(c, action, p):
+    record = {k: v for k, v in p.items() if k != "HostedZoneId"}
+    c.change_resource_record_sets(HostedZoneId=p["HostedZoneId"], ChangeBatch={"Changes": [
+        {"Action": action, "ResourceRecordSet": record}]})
+    return "/".join((p["HostedZoneId"], p["Name"], p["Type"], p["SetIdentifier"]))
+
+
 MISSING = [
+    Type("AWS::ApiGatewayV2::ApiMapping", "apigatewayv2", api_gateway("create_api_mapping", "ApiMappingId"),
+         lambda c, p, ref: c.delete_api_mapping(ApiMappingId=ref, DomainName=p["DomainName"])),
+    Type("AWS::ApiGatewayV2::DomainName", "apigatewayv2", put("create_domain_name", name="DomainName"),
+         lambda c, p, ref: c.delete_domain_name(DomainName=ref),
+         {"RegionalDomainName": regional_host, "RegionalHostedZoneId": lambda c, ref: REGIONAL_ZONE}),
+    Type("AWS::CertificateManager::Certificate", "acm", create_certificate,
+         lambda c, p, ref: c.delete_certificate(CertificateArn=ref)),
+    Type("AWS::Route53::HealthCheck", "route53", create_health_check,
+         lambda c, p, ref: c.delete_health_check(HealthCheckId=ref), {"HealthCheckId": lambda c, ref: ref}),
+    Type("AWS::Route53::RecordSet", "route53", lambda c, p: change_record(c, "CREATE", p),
+         lambda c, p, ref: change_record(c, "DELETE", p),  # of moto all types of a region at once
+         update=lambda c, p: change_record(c, "UPSERT", p)),
     Type("AWS::ApiGatewayV2::Api", "apigatewayv2", api_gateway("create_api", "ApiId"),
          lambda c, p, ref: c.delete_api(ApiId=ref), {"ApiEndpoint": lambda c, ref: c.get_api(ApiId=ref)["ApiEndpoint"]}),
     Type("AWS::ApiGatewayV2::Integration", "apigatewayv2", api_gateway("create_integration", "IntegrationId"), nothing),
@@ -129,6 +165,9 @@ def register(kind, base):
         @classmethod
         def update_from_cloudformation_json(cls, original_resource, new_resource_name, cloudformation_json, account_id,
                                             region_name):
+            if kind.update:
+                properties = cloudformation_json["Properties"]
+                return cls(kind.update(client(kind.service, region_name), properties), region_name, properties)
             original_resource.delete(account_id, region_name)
             return cls.create_from_cloudformation_json(new_resource_name, cloudformation_json, account_id, region_name)
 
@@ -240,12 +279,41 @@ def bucket(c, ref):
                                                  c.get_bucket_lifecycle_configuration(Bucket=ref)["Rules"]]}}
 
 
+def mapping(c, ref):
+    for domain in c.get_domain_names()["Items"]:
+        for m in c.get_api_mappings(DomainName=domain["DomainName"])["Items"]:
+            if m["ApiMappingId"] == ref:
+                return {**m, "DomainName": domain["DomainName"]}
+    return {}
+
+
+def certificate(c, ref):
+    found = c.describe_certificate(CertificateArn=ref)["Certificate"]
+    return {**found, "ValidationMethod": found["DomainValidationOptions"][0]["ValidationMethod"]}
+
+
+def record(c, ref):
+    zone, name, kind, identifier = ref.split("/")
+    for r in c.list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]:
+        if (r["Name"].rstrip("."), r["Type"], r.get("SetIdentifier")) == (name, kind, identifier):
+            return {**r, "Name": name, "HostedZoneId": zone}
+    return {}
+
+
 def topic(c, ref):
     return {**c.get_topic_attributes(TopicArn=ref)["Attributes"], "TopicName": ref.rsplit(":", 1)[1]}
 
 
 # How each type is read back: its service, and a call with the resource's physical ID and that of the API.
 READERS = {
+    "AWS::ApiGatewayV2::ApiMapping": ("apigatewayv2", lambda c, ref, _: mapping(c, ref)),
+    "AWS::ApiGatewayV2::DomainName": ("apigatewayv2", lambda c, ref, _: {
+        **c.get_domain_name(DomainName=ref), "RegionalDomainName": regional_host(c, ref),
+        "RegionalHostedZoneId": REGIONAL_ZONE}),
+    "AWS::CertificateManager::Certificate": ("acm", lambda c, ref, _: certificate(c, ref)),
+    "AWS::Route53::HealthCheck": ("route53", lambda c, ref, _: {
+        **c.get_health_check(HealthCheckId=ref)["HealthCheck"], "HealthCheckId": ref}),
+    "AWS::Route53::RecordSet": ("route53", lambda c, ref, _: record(c, ref)),
     "AWS::ApiGatewayV2::Api": ("apigatewayv2", lambda c, ref, _: c.get_api(ApiId=ref)),
     "AWS::ApiGatewayV2::Integration": ("apigatewayv2", lambda c, ref, api: {
         **c.get_integration(ApiId=api, IntegrationId=ref), "ApiId": api}),
