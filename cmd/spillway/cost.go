@@ -23,7 +23,7 @@ type costFlags struct {
 	eventsPerDay, eventBytes, eventsPerMessage int
 	ingest                                     string
 	regions, statusRegions, statusViews        int
-	canary, alarms, dashboard                  bool
+	canary, alarms, dashboard, domain          bool
 }
 
 func newCost() *cobra.Command {
@@ -54,6 +54,7 @@ func newCost() *cobra.Command {
 	c.Flags().BoolVar(&f.canary, "canary", true, "include the canary, which needs an ingest endpoint")
 	c.Flags().BoolVar(&f.alarms, "alarms", true, "include the alarms")
 	c.Flags().BoolVar(&f.dashboard, "dashboard", true, "include the dashboard")
+	c.Flags().BoolVar(&f.domain, "domain", false, "include one name in front of all regions, with health checks")
 	return c
 }
 
@@ -83,6 +84,9 @@ func (f *costFlags) check() error {
 		return fmt.Errorf("--events-per-message must be at most %d for events of %d bytes, is %d", most, f.eventBytes,
 			f.eventsPerMessage)
 	}
+	if f.domain && f.ingest != "http-api" {
+		return fmt.Errorf("--domain needs --ingest http-api, because nothing else can have a domain of its own, is %q", f.ingest)
+	}
 	if f.canary && endpoints[f.ingest] == price.NoIngestEndpoint {
 		return errors.New("the canary needs an ingest endpoint: give --canary=false with --ingest none")
 	}
@@ -103,6 +107,7 @@ func cost(out io.Writer, f costFlags) error {
 	}
 	p := estimate.Pipeline(estimate.Settings{
 		Ingest: endpoints[f.ingest], Regions: f.regions, Canary: f.canary, Alarms: f.alarms, Dashboard: f.dashboard,
+		Domain: f.domain,
 	})
 	bill := printCost(out, f, p)
 	if f.statusRegions > 0 {

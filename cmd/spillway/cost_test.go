@@ -83,6 +83,42 @@ func TestCostPrintsWhatTheDocumentationShowsOfTheStatusSite(t *testing.T) {
 	}
 }
 
+func TestTheCostPageHasThePriceOfOneName(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/cost.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args []string
+		want string // the line of the bill; empty: there is none
+	}{
+		{[]string{"--regions", "2", "--domain"}, "health checks 4.00 4.00"}, {[]string{"--domain"}, ""},
+		{[]string{"--regions", "2"}, ""}, {[]string{"--regions", "2", "--domain", "--canary=false"}, ""},
+	} {
+		out, _, err := spillway(t.Context(), "", append([]string{"cost"}, c.args...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := ""
+		for line := range strings.Lines(out) {
+			if words := strings.Join(strings.Fields(line), " "); strings.HasPrefix(words, "health checks ") {
+				found = words
+			}
+		}
+		if found != c.want {
+			t.Errorf("%v: %q, want %q", c.args, found, c.want)
+		}
+	}
+	if want := "4 health checks a region, $4.00 a month for two regions"; !strings.Contains(string(page), want) {
+		t.Errorf("docs/cost.md does not say %q", want)
+	}
+	if _, _, err := spillway(t.Context(), "", "cost", "--domain", "--ingest", "function-url"); err == nil ||
+		!strings.Contains(err.Error(), "--domain needs --ingest http-api") {
+		t.Errorf("a function URL with a domain: %v", err)
+	}
+}
+
 func TestTheReadmeAndTheArchitectureHaveTheDollarsThatCostPrints(t *testing.T) {
 	t.Parallel()
 	out, _, err := spillway(t.Context(), "", "cost", "--events-per-day", "1000000", "--events-per-message", "20")

@@ -85,6 +85,7 @@ type Pipeline struct {
 	Metrics, AlarmMetrics int
 	CompositeAlarms       int
 	Dashboards            int
+	HealthChecks          int // of the records of a name that several regions share
 	Regions               int // 1 when 0; they share the load evenly
 }
 
@@ -116,7 +117,7 @@ func (p Pipeline) fixed() Usage {
 	return Usage{
 		IdlePolls: pollers * float64(Month/longPoll),
 		Metrics:   float64(p.Metrics), AlarmMetrics: float64(p.AlarmMetrics), CompositeAlarms: float64(p.CompositeAlarms),
-		Dashboards: float64(p.Dashboards),
+		Dashboards: float64(p.Dashboards), HealthChecks: float64(p.HealthChecks),
 	}
 }
 

@@ -39,6 +39,9 @@ var (
 	alarmMetrics    = Rate{0.10, 1, "metrics in alarms", "https://aws.amazon.com/cloudwatch/pricing/"}
 	compositeAlarms = Rate{0.50, 1, "composite alarms", "https://aws.amazon.com/cloudwatch/pricing/"}
 	dashboards      = Rate{3.00, 1, "dashboards", "https://aws.amazon.com/cloudwatch/pricing/"}
+	// of Route 53, a month; of an account's first 50 none is paid, and neither are queries of records
+	// that lead to an API
+	healthChecks = Rate{0.50, 1, "health checks", "https://aws.amazon.com/route53/pricing/"}
 	// calls of CloudWatch other than GetMetricData; of the account's first million a month none is paid
 	apiRequests = Rate{0.01, 1000, "calls", "https://aws.amazon.com/cloudwatch/pricing/"}
 	s3Puts      = Rate{0.005, 1000, "writes", "https://aws.amazon.com/s3/pricing/"}
@@ -63,6 +66,7 @@ type Usage struct {
 	Metrics, AlarmMetrics  float64 // for a month
 	CompositeAlarms        float64
 	Dashboards             float64
+	HealthChecks           float64
 	APIRequests            float64 // to CloudWatch
 	S3Puts, S3Gets         float64
 	S3Bytes                float64 // kept for a month
@@ -79,8 +83,8 @@ func (u Usage) Plus(v Usage) Usage {
 		ScannedBytes: u.ScannedBytes + v.ScannedBytes, MetricReads: u.MetricReads + v.MetricReads,
 		Metrics: u.Metrics + v.Metrics, AlarmMetrics: u.AlarmMetrics + v.AlarmMetrics,
 		CompositeAlarms: u.CompositeAlarms + v.CompositeAlarms, Dashboards: u.Dashboards + v.Dashboards,
-		APIRequests: u.APIRequests + v.APIRequests,
-		S3Puts:      u.S3Puts + v.S3Puts, S3Gets: u.S3Gets + v.S3Gets, S3Bytes: u.S3Bytes + v.S3Bytes,
+		HealthChecks: u.HealthChecks + v.HealthChecks, APIRequests: u.APIRequests + v.APIRequests,
+		S3Puts: u.S3Puts + v.S3Puts, S3Gets: u.S3Gets + v.S3Gets, S3Bytes: u.S3Bytes + v.S3Bytes,
 		Views: u.Views + v.Views, ViewBytes: u.ViewBytes + v.ViewBytes,
 	}
 }
@@ -93,7 +97,7 @@ func (u Usage) Times(n float64) Usage {
 		HTTPRequests: n * u.HTTPRequests, ScheduledEvents: n * u.ScheduledEvents, LogBytes: n * u.LogBytes,
 		EgressBytes: n * u.EgressBytes, ScannedBytes: n * u.ScannedBytes, MetricReads: n * u.MetricReads,
 		Metrics: n * u.Metrics, AlarmMetrics: n * u.AlarmMetrics, CompositeAlarms: n * u.CompositeAlarms,
-		Dashboards: n * u.Dashboards, APIRequests: n * u.APIRequests, S3Puts: n * u.S3Puts, S3Gets: n * u.S3Gets,
+		Dashboards: n * u.Dashboards, HealthChecks: n * u.HealthChecks, APIRequests: n * u.APIRequests, S3Puts: n * u.S3Puts, S3Gets: n * u.S3Gets,
 		S3Bytes: n * u.S3Bytes, Views: n * u.Views, ViewBytes: n * u.ViewBytes,
 	}
 }
@@ -137,6 +141,7 @@ func (u Usage) Bill() Bill {
 		{"alarms", u.AlarmMetrics, alarmMetrics},
 		{"composite alarms", u.CompositeAlarms, compositeAlarms},
 		{"dashboard", u.Dashboards, dashboards},
+		{"health checks", u.HealthChecks, healthChecks},
 		{"CloudWatch calls", u.APIRequests, apiRequests},
 		{"S3 writes", u.S3Puts, s3Puts},
 		{"S3 reads", u.S3Gets, s3Gets},

@@ -27,6 +27,7 @@ type Settings struct {
 	Ingest                    price.IngestEndpoint // what SDKs post to
 	Regions                   int
 	Canary, Alarms, Dashboard bool
+	Domain                    bool // one name in front of all regions
 }
 
 // Pipeline describes the deployed topology with these settings.
@@ -80,6 +81,9 @@ func Pipeline(s Settings) price.Pipeline {
 	}
 	if s.Dashboard {
 		p.Dashboards = 1
+	}
+	if s.Domain && s.Regions > 1 && len(t.Routing) > 0 {
+		p.HealthChecks = len(t.Routing) + 1 // one for each alarm, and one over them
 	}
 	return p
 }
