@@ -67,7 +67,7 @@ func (p *pipeline) addRecords() {
 	target := p.domain.custom.AttrRegionalDomainName()
 	p.output(topology.OutputIngestTarget, "the host of this region, to which the records of the domain point", target)
 	var check *string
-	if len(p.settings.Regions) > 1 && len(p.topology.Routing) > 0 {
+	if len(p.settings.Regions) > 1 {
 		check = p.addHealthCheck()
 		p.output(topology.OutputHealthCheck, "the health check of this region's records", check)
 	}

@@ -64,6 +64,9 @@ func (s *settings) validateDomain(fail func(string, ...any)) {
 		fail("domain needs ingestEndpoint=%s, because nothing else can have a domain of its own, is %s", endpointHTTPAPI,
 			s.IngestEndpoint)
 	}
+	if len(s.Regions) > 1 && !s.Canary {
+		fail("domain needs canary=true with several regions, because nothing else tells Route 53 that one of them has failed")
+	}
 	if s.Domain == s.StatusDomain {
 		fail("domain and statusDomain must differ, both are %s", s.Domain)
 	}
