@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -44,10 +45,45 @@ const awsKey = "spillwayIntegrationTest"
 // cloud is a deployment in somebody's account.
 type cloud struct {
 	region, stack string
+	names         topology.Names
 	outputs       map[string]string
+	config        aws.Config
 	sqs           *sqs.Client
 	watch         *cloudwatch.Client
 	began         time.Time
+}
+
+// newCloud is a pipeline in a region that is not deployed yet. The test fails if there is one: it
+// would delete it.
+func newCloud(t *testing.T, region string, names topology.Names) *cloud {
+	t.Helper()
+	there, err := config.LoadDefaultConfig(t.Context(), config.WithRegion(region))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cloud{region: region, stack: names.Stack(region), names: names, config: there, sqs: sqs.NewFromConfig(there),
+		watch: cloudwatch.NewFromConfig(there), began: time.Now()}
+	for _, name := range []string{names.EventsQueue, names.DeadLetterQueue} {
+		if _, err := c.sqs.GetQueueUrl(t.Context(), &sqs.GetQueueUrlInput{QueueName: &name}); err == nil {
+			t.Fatalf("%s has a queue %s: this test does not touch an existing pipeline: name another region", region, name)
+		} else if !strings.Contains(err.Error(), "NonExistentQueue") && !strings.Contains(err.Error(), "QueueDoesNotExist") {
+			t.Fatalf("look for a pipeline in %s: %v", region, err)
+		}
+	}
+	return c
+}
+
+// deleteQueues deletes the queues, which outlive their stack.
+func (c *cloud) deleteQueues(t *testing.T) {
+	t.Helper()
+	ctx := context.Background() // the test's is over
+	for _, name := range []string{c.names.EventsQueue, c.names.DeadLetterQueue} {
+		if found, err := c.sqs.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &name}); err == nil {
+			if _, err := c.sqs.DeleteQueue(ctx, &sqs.DeleteQueueInput{QueueUrl: found.QueueUrl}); err != nil {
+				t.Errorf("delete the queue %s: %v", name, err)
+			}
+		}
+	}
 }
 
 // TestDeployed deploys the pipeline into an account, sends events in every way and checks what
@@ -110,51 +146,38 @@ func TestDeployed(t *testing.T) {
 // deploy deploys to a region without Spillway, and destroys the deployment at the end of the test.
 func deploy(t *testing.T, region string) *cloud {
 	t.Helper()
-	aws, err := config.LoadDefaultConfig(t.Context(), config.WithRegion(region))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &cloud{region: region, stack: topology.DefaultNames().Stack(region), sqs: sqs.NewFromConfig(aws),
-		watch: cloudwatch.NewFromConfig(aws), began: time.Now()}
-	for _, name := range []string{topology.DefaultNames().EventsQueue, topology.DefaultNames().DeadLetterQueue} {
-		if _, err := c.sqs.GetQueueUrl(t.Context(), &sqs.GetQueueUrlInput{QueueName: &name}); err == nil {
-			t.Fatalf("%s has a queue %s: this test does not touch an existing Spillway: name another region", region, name)
-		} else if !strings.Contains(err.Error(), "NonExistentQueue") && !strings.Contains(err.Error(), "QueueDoesNotExist") {
-			t.Fatalf("look for a Spillway in %s: %v", region, err)
-		}
-	}
-	outputs := filepath.Join(t.TempDir(), "outputs.json")
+	c := newCloud(t, region, topology.DefaultNames())
+	settings := []string{"-c", "regions=" + region}
 	t.Cleanup(func() {
-		c.cdk(t, "destroy", c.stack, "--force")
-		// The queues outlive the stack.
-		for _, name := range []string{topology.DefaultNames().EventsQueue, topology.DefaultNames().DeadLetterQueue} {
-			ctx := context.Background()
-			if found, err := c.sqs.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &name}); err == nil {
-				if _, err := c.sqs.DeleteQueue(ctx, &sqs.DeleteQueueInput{QueueUrl: found.QueueUrl}); err != nil {
-					t.Errorf("delete the queue %s: %v", name, err)
-				}
-			}
-		}
+		cdk(t, settings, "destroy", c.stack, "--force")
+		c.deleteQueues(t)
 	})
-	// A new account has no concurrency to reserve and no parameters to read.
-	c.cdk(t, "deploy", c.stack, "--require-approval", "never", "--outputs-file", outputs)
-	content, err := os.ReadFile(outputs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var stacks map[string]map[string]string
-	if err := json.Unmarshal(content, &stacks); err != nil {
-		t.Fatal(err)
-	}
-	c.outputs = stacks[c.stack]
+	c.outputs = cdkDeploy(t, settings, c.stack)[c.stack]
 	return c
 }
 
-func (c *cloud) cdk(t *testing.T, args ...string) {
+// cdkDeploy deploys stacks, or --all, and returns the outputs of each stack.
+func cdkDeploy(t *testing.T, settings []string, stacks string) (outputs map[string]map[string]string) {
 	t.Helper()
-	settings := []string{"cdk", "-c", "regions=" + c.region, "-c", "reservedConcurrency=none", "-c",
-		"writeKeyParameter=none", "-c", "writeKeysParameter=none", "-c", "terminationProtection=false"}
-	command := exec.Command("npx", append(settings, args...)...)
+	file := filepath.Join(t.TempDir(), "outputs.json")
+	cdk(t, settings, "deploy", stacks, "--require-approval", "never", "--outputs-file", file)
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(content, &outputs); err != nil {
+		t.Fatal(err)
+	}
+	return outputs
+}
+
+// cdk runs a command of the CDK. A new account has no concurrency to reserve and no parameters to
+// read.
+func cdk(t *testing.T, settings []string, args ...string) {
+	t.Helper()
+	usual := []string{"cdk", "-c", "reservedConcurrency=none", "-c", "writeKeyParameter=none", "-c",
+		"writeKeysParameter=none", "-c", "terminationProtection=false"}
+	command := exec.Command("npx", slices.Concat(usual, settings, args)...)
 	command.Dir = ".."
 	command.Stdout, command.Stderr = os.Stderr, os.Stderr
 	if err := command.Run(); err != nil {
@@ -277,7 +300,7 @@ func (c *cloud) sum(ctx context.Context, t *testing.T, function, name string) fl
 	out, err := c.watch.GetMetricStatistics(ctx, &cloudwatch.GetMetricStatisticsInput{
 		Namespace: aws.String(emf.Namespace), MetricName: &name,
 		Dimensions: []cwtypes.Dimension{
-			{Name: aws.String(emf.PipelineDimension), Value: aws.String(emf.DefaultPipeline)},
+			{Name: aws.String(emf.PipelineDimension), Value: &c.names.Pipeline},
 			{Name: aws.String(emf.FunctionDimension), Value: &function},
 		},
 		StartTime: aws.Time(c.began.Truncate(time.Minute)), EndTime: aws.Time(time.Now().Add(time.Minute)),
