@@ -118,19 +118,23 @@ func (s *simulation) sendUnpacked(ctx context.Context, client *awssqs.Client, ur
 // count finds out what is in the queues at the end.
 func (s *simulation) count() error {
 	time.Sleep(s.topology.Queues[0].VisibilityTimeout + 15*time.Minute) // all is visible again
-	reasons := map[string]int64{}
-	err := s.readAll(s.world.Queue(s.topology.Names.DeadLetterQueue), isDead, func(m *sqs.Message, events int) {
-		reason := m.MessageAttributes[message.AttrReason].StringValue
-		if m.Attributes["DeadLetterQueueSourceArn"] != "" {
-			reason = message.ReasonMovedBySQS
+	s.dead = map[string]int64{}
+	for _, r := range s.regions() {
+		err := s.readAll(r.world.Queue(s.topology.Names.DeadLetterQueue), isDead, func(m *sqs.Message, events int) {
+			reason := m.MessageAttributes[message.AttrReason].StringValue
+			if m.Attributes["DeadLetterQueueSourceArn"] != "" {
+				reason = message.ReasonMovedBySQS
+			}
+			s.dead[reason] += int64(events)
+		})
+		if err != nil {
+			return err
 		}
-		reasons[reason] += int64(events)
-	})
-	if err != nil {
-		return err
+		if err := s.readAll(r.world.Events(), isWaiting, func(*sqs.Message, int) {}); err != nil {
+			return err
+		}
 	}
-	s.dead = reasons
-	return s.readAll(s.world.Events(), isWaiting, func(*sqs.Message, int) {})
+	return nil
 }
 
 // readAll reads every message of a queue, and deletes it.

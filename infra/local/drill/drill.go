@@ -146,8 +146,9 @@ func (s *simulation) result(r *recording) (*Result, error) {
 	out := &Result{
 		Scenario: c.Name, Title: c.Title, Story: c.Story, Seed: s.seed, EventsPerSecond: s.rate, Start: s.start,
 		Minutes: s.minutes.n, Marks: s.marks(r), Series: s.minutes.series(), Events: s.eventsResult(), API: s.apiResult(),
-		Cost: s.cost(), Parameters: s.parameters(), Old: s.oldDay(),
+		Cost: s.cost(), Parameters: s.parameters(), Name: s.nameResult(), Old: s.oldDay(),
 	}
+	out.Marks = inOrder(append(out.Marks, out.Name.marks()...))
 	if slices.ContainsFunc(s.minutes.all, isBacklog) && !r.drained.IsZero() {
 		seconds := r.drained.Sub(s.start.Add(c.lastFault())).Seconds()
 		out.DrainSeconds = &seconds
@@ -157,7 +158,9 @@ func (s *simulation) result(r *recording) (*Result, error) {
 		return nil, err
 	}
 	out.Broken = append(out.Broken, s.checkEvents(&out.Events, r)...)
-	return out, nil
+	regions, err := s.checkRegions()
+	out.Broken = append(out.Broken, regions...)
+	return out, err
 }
 
 // droppedReason is that of the dead letters that somebody has dropped.
@@ -345,6 +348,11 @@ func (s *simulation) marks(r *recording) []Mark {
 	if !r.drained.IsZero() && s.scenario.lastFault() > 0 {
 		add(Outcome, Span{From: r.drained.Sub(s.start)}, "everything is delivered, and the queue is as usual")
 	}
+	return inOrder(all)
+}
+
+// inOrder sorts marks by their time.
+func inOrder(all []Mark) []Mark {
 	slices.SortStableFunc(all, func(a, b Mark) int { return a.From.Compare(b.From) })
 	return all
 }
@@ -372,6 +380,12 @@ func (s *simulation) parameters() []Parameter {
 		"What people see of CloudWatch.")
 	add("Minutes that are modelled", fmt.Sprintf("%d of %d", s.model.modelled, s.minutes.n),
 		"Calm minutes follow from those that were played at the beginning; their events are counted as delivered.")
+	if s.pair != nil {
+		add("Until clients ask for the name again", fmt.Sprintf("%g s", topology.RecordTTL.Seconds()),
+			"An alias record to API Gateway, Route 53 developer guide.")
+		add("What Route 53 reads", "the data of the region's own alarms for it",
+			"infra/topology, what is deployed. It is not documented how far back Route 53 looks; here as far as CloudWatch.")
+	}
 	if s.weight > 1 {
 		add("A simulated event stands for", fmt.Sprintf("%.4g events", s.weight),
 			"So that a drill of much traffic does not take hours; counts are multiplied, times are not.")

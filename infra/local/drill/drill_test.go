@@ -70,6 +70,45 @@ func TestEveryAcceptedEventIsAccountedFor(t *testing.T) {
 	}
 }
 
+// A region is away for a quarter of an hour: long enough for Route 53 to leave it.
+func TestWithTwoRegionsSDKsAreLedElsewhereAndBack(t *testing.T) {
+	t.Parallel()
+	s := regionDown()
+	s.Lasts, s.Played = 40*time.Minute, []Span{{16 * time.Minute, 38 * time.Minute}}
+	s.Failures[0].Span = from(17*time.Minute, 15*time.Minute)
+	sim, r, err := play(t.Context(), &s, Options{Seed: 3, Rate: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	result, err := sim.result(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(result.Broken) > 0 {
+		t.Errorf("broken: %q", result.Broken)
+	}
+	n := result.Name
+	if n == nil || len(n.Left) != 1 || n.Left[0].To == nil || n.FirstElsewhere == nil {
+		t.Fatalf("the name: %+v", n)
+	}
+	fault := result.Start.Add(17 * time.Minute)
+	if left := n.Left[0].From.Sub(fault); left < 5*time.Minute || left > 8*time.Minute {
+		t.Errorf("the region was left after %v", left)
+	}
+	if after := n.FirstElsewhere.Sub(n.Left[0].From); after < 0 || after > time.Minute+sdkInterval {
+		t.Errorf("the first request was accepted elsewhere %v after the switch", after)
+	}
+	if e := result.Events; e.Lost != 0 || e.Accepted != e.Delivered || result.API.Failed != 0 {
+		t.Errorf("%+v, %+v", e, result.API)
+	}
+	for _, text := range []string{nearRegion, farRegion, "by nobody"} {
+		i := slices.IndexFunc(result.Series, func(s Series) bool { return s.Chart == ChartRegions && s.Name == text })
+		if i < 0 || !slices.ContainsFunc(result.Series[i].Values, func(v *float64) bool { return v != nil && *v > 0 }) {
+			t.Errorf("no request is answered by %s", text)
+		}
+	}
+}
+
 func TestASeedGivesTheSameDrill(t *testing.T) {
 	t.Parallel()
 	_, a := playSmall(t, 7)

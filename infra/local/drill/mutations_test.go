@@ -47,6 +47,11 @@ var mutations = []mutation{
 		a.Metrics = []topology.Metric{{ID: "s", Queue: queue, Name: "NumberOfMessagesSent", Statistic: "Sum"}}
 		a.Expression = ""
 	}), true, "dead-letters did not fire"},
+	{"without data each health check stays as it was", regionDown, func(_ *testing.T, d *topology.Topology) {
+		for i := range d.Routing {
+			d.Routing[i].Missing = topology.MissingIsUnknown
+		}
+	}, false, "eu-west-1 is healthy at Mon 00:29: true"},
 }
 
 // segmentAway is an outage of 100 minutes.
@@ -115,7 +120,11 @@ func TestADrillFindsWhatMakesADeploymentWorse(t *testing.T) {
 				t.Fatal(err)
 			}
 			e := sim.eventsResult()
-			broken = sim.checkEvents(&e, recorded)
+			regions, err := sim.checkRegions()
+			if err != nil {
+				t.Fatalf("%s: %v", m.name, err)
+			}
+			broken = slices.Concat(sim.checkEvents(&e, recorded), regions)
 			if r = recorded; m.alarms {
 				recordings[s.Name] = r
 			}

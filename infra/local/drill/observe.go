@@ -1,6 +1,7 @@
 package drill
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 
@@ -14,6 +15,7 @@ type observation struct {
 	p50, p99                                   float64            // seconds that the API waited
 	calls                                      int                // of the API; 0: p50 and p99 say nothing
 	answers                                    map[string]float64 // of Segment, by class
+	asked                                      map[string]float64 // of SDKs, see pair; nil: there is one region
 }
 
 // minutes are the observations of a drill. It is safe for concurrent use.
@@ -84,6 +86,14 @@ func (m *minutes) series() []Series {
 		}
 		all = append(all, pick(ChartAnswers, name, PerMinute,
 			always(func(o *observation) float64 { return o.answers[name] })))
+	}
+	for _, region := range []string{nearRegion, farRegion, ""} {
+		if !slices.ContainsFunc(m.all, func(o *observation) bool { return o != nil && o.asked != nil }) {
+			break
+		}
+		name := cmp.Or(region, "by nobody")
+		all = append(all, pick(ChartRegions, name, PerMinute,
+			always(func(o *observation) float64 { return o.asked[region] })))
 	}
 	return append(all, pick(ChartConcurrency, "invocations", InvocationCount,
 		always(func(o *observation) float64 { return o.peak })))

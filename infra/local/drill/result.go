@@ -45,6 +45,9 @@ type Result struct {
 	// DrainSeconds is how long the backlog took to go, from the end of the last fault; null: there
 	// was none, or it has not gone.
 	DrainSeconds *float64 `json:"drainSeconds"`
+	// Name is what the name in front of two regions did; null: there is one region. The alarms are
+	// those of the near one.
+	Name *Name `json:"name"`
 	// Old is the same day in the design that failed; null where that says nothing.
 	Old *old.Day `json:"old"`
 	// Broken are the promises that did not hold, a sentence each; empty: the drill has passed.
@@ -58,6 +61,11 @@ func (r *Result) MarshalJSON() ([]byte, error) {
 	p.Marks, p.Series, p.Parameters, p.Broken = list(p.Marks), list(p.Series), list(p.Parameters), list(p.Broken)
 	p.Cost.Lines = list(p.Cost.Lines)
 	p.Alarms = list(slices.Clone(p.Alarms))
+	if p.Name != nil {
+		n := *p.Name
+		n.Left = list(n.Left)
+		p.Name = &n
+	}
 	for i := range p.Alarms {
 		p.Alarms[i].Firings = list(p.Alarms[i].Firings)
 	}
@@ -114,6 +122,7 @@ const (
 	ChartBacklog     = "Events that wait"
 	ChartOldest      = "Age of the oldest event that waits"
 	ChartAnswers     = "What Segment answers"
+	ChartRegions     = "Where requests of SDKs are answered" // with two regions
 	ChartConcurrency = "Invocations of deliver at once"
 )
 
@@ -177,6 +186,24 @@ type Cost struct {
 type CostLine struct {
 	What    string  `json:"what"`
 	Dollars float64 `json:"dollars"`
+}
+
+// A Name is what the name in front of two regions did, for clients that are nearer to one of them.
+type Name struct {
+	Near       string  `json:"near"`
+	Far        string  `json:"far"`
+	TTLSeconds float64 `json:"ttlSeconds"` // for which a client keeps an answer
+	Left       []Left  `json:"left"`
+	// FirstElsewhere is when a request of an SDK was first accepted in the far region; null: none
+	// was.
+	FirstElsewhere *time.Time `json:"firstElsewhere"`
+}
+
+// A Left is a time in which Route 53 answered with the far region.
+type Left struct {
+	From   time.Time  `json:"from"`
+	To     *time.Time `json:"to"`     // null: still at the end
+	Alarms []string   `json:"alarms"` // that the health check failed by
 }
 
 // A Parameter is a number that the result depends on.

@@ -24,7 +24,7 @@ func TestAListInTheJSONIsNeverNull(t *testing.T) {
 	slices.Sort(null)
 	// Moments, durations, and counts of which there is no kind.
 	want := []string{`"deadLettered"`, `"drainSeconds"`, `"drainedAt"`, `"fullAt"`, `"mustFireBy"`, `"mustFireFrom"`,
-		`"refused"`}
+		`"name"`, `"refused"`}
 	if !slices.Equal(null, want) {
 		t.Errorf("null are %v, want %v", null, want)
 	}

@@ -45,6 +45,13 @@ type Scenario struct {
 	DeadLetters []string
 	// Dropped is how many events somebody drops with their dead letters: they are not lost.
 	Dropped int64
+	// TwoRegions: another region is behind the same name, and in the publisher's list of queues. No
+	// fault concerns it. FarMayFire are its alarms that may fire; all others must be silent.
+	TwoRegions bool
+	FarMayFire []string
+	// LeavesWithin is how long after the first fault the name leads elsewhere, plus the lag of the
+	// metrics and what of the evaluation range is beyond the alarm's own.
+	LeavesWithin time.Duration
 	// OldDesign: the same day in the design that failed says something.
 	OldDesign bool
 	// Ending: the backlog has not gone at the end, and need not have.

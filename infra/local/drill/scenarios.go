@@ -220,17 +220,18 @@ func trackingStopped() Scenario {
 func regionDown() Scenario {
 	return Scenario{
 		Name:  "region-down",
-		Title: "The region is away for an hour",
-		Story: "SQS, Lambda and the HTTP API of the region answer nobody for an hour. The API's publisher writes " +
-			"to its own " +
-			"disk, SDKs try again.",
-		Lasts:    3 * time.Hour,
-		Played:   []Span{{hm(0, 16), hm(2, 0)}},
-		Failures: []Failure{{Span: from(20*time.Minute, time.Hour), Kind: NoRegion, Text: "the region answers nobody"}},
-		Promises: []Promise{
-			// The region's own metrics are away too: what sees it is who is elsewhere.
-			{Alarm: "publisher-spilling", From: hm(0, 20), Within: 6 * time.Minute},
-		},
+		Title: "One of two regions is away for an hour",
+		Story: "SQS, Lambda, the HTTP API and CloudWatch of the near region answer nobody for an hour. The API's publisher " +
+			"has the queues of both regions and goes to the other one at once. SDKs know one name only. Route 53 leads them " +
+			"elsewhere when it has had nothing of the region for long enough, and back when the region is there again. No " +
+			"alarm tells anybody: the region's own are away too.",
+		Lasts:      3 * time.Hour,
+		Played:     []Span{{hm(0, 16), hm(2, 0)}},
+		TwoRegions: true,
+		Failures: []Failure{{Span: from(20*time.Minute, time.Hour), Kind: NoRegion,
+			Text: "the near region answers nobody"}},
+		// Five minutes without a value of its queue.
+		LeavesWithin: 6 * time.Minute,
 		MayFire: []string{"backlog-age-warning", "delivery-slow", "ingest-silent", "ingest-down",
 			"canary-silent", "delivery-down", "backlog-age-critical", "segment-throttling"},
 	}

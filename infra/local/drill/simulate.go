@@ -59,6 +59,7 @@ type simulation struct {
 	history   *history
 	function  *appcanary.Function
 	api       *api
+	pair      *pair          // nil: there is no other region
 	sending   sync.WaitGroup // requests of SDKs
 	events    *feed.Queue
 	deadQueue *feed.Queue // of the dead-letter queue, whose metrics are never modelled
@@ -92,9 +93,8 @@ func (s *simulation) calm(at time.Duration) bool {
 	return at >= patternUntil && !slices.ContainsFunc(s.scenario.Played, func(p Span) bool { return p.holds(at) })
 }
 
-// run plays the scenario. It must be called in a bubble.
-func (s *simulation) run(ctx context.Context, start time.Time) (err error) {
-	time.Sleep(time.Until(start))
+// prepare makes what is around the functions.
+func (s *simulation) prepare(start time.Time) (err error) {
 	s.start = start
 	s.faults = newFaults(s.scenario, start, s.seed)
 	s.record = newRecorder(s.scenario.Lasts, s.weight, func() bool {
@@ -106,7 +106,14 @@ func (s *simulation) run(ctx context.Context, start time.Time) (err error) {
 		s.history.add(line)
 	}
 	s.model = newModel(s)
-	if s.world, err = virtual.New(s.topology, segmentd.Options{OnEvent: s.ledger.arrive, EventLimit: -1}); err != nil {
+	s.world, err = virtual.New(s.topology, segmentd.Options{OnEvent: s.ledger.arrive, EventLimit: -1})
+	return err
+}
+
+// run plays the scenario. It must be called in a bubble.
+func (s *simulation) run(ctx context.Context, start time.Time) (err error) {
+	time.Sleep(time.Until(start))
+	if err := s.prepare(start); err != nil {
 		return err
 	}
 	// What was started ends in the reverse order, also after an error.
@@ -122,18 +129,29 @@ func (s *simulation) run(ctx context.Context, start time.Time) (err error) {
 	if s.api != nil {
 		err = errors.Join(err, s.api.end(context.Background()))
 	}
+	for _, r := range s.regions() {
+		r.stop()
+	}
+	if err == nil {
+		err = s.count()
+	}
+	for _, r := range s.regions() {
+		err = errors.Join(err, r.failed, r.world.End())
+	}
+	return err
+}
+
+// stop ends the functions, when nobody sends any more.
+func (s *simulation) stop() {
+	s.sending.Wait()
 	if s.gateway != nil {
 		s.gateway.function.Close()
 	}
 	s.world.StopDelivery()
-	if err == nil {
-		err = s.count()
-	}
-	return errors.Join(err, s.failed, s.world.End())
 }
 
-// begin starts the pipeline and what sends to it.
-func (s *simulation) begin(ctx context.Context, running *sync.WaitGroup) error {
+// open starts the pipeline.
+func (s *simulation) open(ctx context.Context, running *sync.WaitGroup) (err error) {
 	if err := s.world.Segment.SetScript(s.script()); err != nil {
 		return err
 	}
@@ -145,15 +163,27 @@ func (s *simulation) begin(ctx context.Context, running *sync.WaitGroup) error {
 	}, s.world.Queue(s.topology.Names.DeadLetterQueue))
 	f, _ := s.topology.Function(s.topology.Names.DeliverFunction)
 	s.usage.memory = f.MemoryMB
-	g, err := s.wire(ctx)
-	if err != nil {
+	if s.gateway, err = s.wire(ctx); err != nil {
 		return err
 	}
-	s.gateway = g
+	running.Go(func() { s.canaries(ctx) })
+	return nil
+}
+
+// begin starts the pipeline and what sends to it.
+func (s *simulation) begin(ctx context.Context, running *sync.WaitGroup) (err error) {
+	if s.scenario.TwoRegions {
+		if err := s.openPair(ctx, running); err != nil {
+			return err
+		}
+	}
+	if err := s.open(ctx, running); err != nil {
+		return err
+	}
 	if s.api, err = newAPI(ctx, s); err != nil {
 		return err
 	}
-	senders := sdks{s, &http.Client{Transport: g}}
+	senders := sdks{s, &http.Client{Transport: s.endpointOf(s.gateway)}}
 	running.Go(func() { s.produce(ctx, FromAPI, burst, s.api.call) })
 	running.Go(func() {
 		s.produce(ctx, FromSDKs, sdkInterval, func(n int) { senders.post(webKey, webEvent, n) })
@@ -162,7 +192,6 @@ func (s *simulation) begin(ctx context.Context, running *sync.WaitGroup) error {
 		s.produce(ctx, FromPartner, sdkInterval, func(n int) { senders.post(partnerKey, partnerEvent, n) })
 	})
 	running.Go(func() { s.produce(ctx, FromFlood, burst, senders.flood) })
-	running.Go(func() { s.canaries(ctx) })
 	for i := range s.scenario.Failures {
 		if f := &s.scenario.Failures[i]; f.Kind == DeliverHeld {
 			running.Go(func() { s.hold(ctx, f) })
@@ -282,6 +311,9 @@ func (s *simulation) play(ctx context.Context) error {
 		time.Sleep(time.Until(s.start.Add(end - time.Millisecond)))
 		s.minute(n)
 		time.Sleep(time.Until(s.start.Add(end)))
+		if err := s.pair.evaluate(time.Now()); err != nil {
+			return err
+		}
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
 		}
@@ -294,6 +326,7 @@ func (s *simulation) minute(n int) {
 	at, since := time.Now(), time.Duration(n)*time.Minute
 	peak := s.usage.peak()
 	s.deadQueue.Sample(at)
+	s.pair.minute(at)
 	if s.calm(since) {
 		if err := s.model.minute(n); err != nil {
 			s.fail(err)
@@ -323,12 +356,18 @@ func (s *simulation) observed(peak int) observation {
 	o := s.minutes.take()
 	accepted, delivered := s.ledger.take()
 	o.accepted, o.delivered = float64(accepted)*s.weight, float64(delivered)*s.weight
-	o.waiting = float64(s.ledger.open()-s.world.Queue(s.topology.Names.DeadLetterQueue).Stats().Events) * s.weight
-	oldest := s.api.oldest()
-	if sent := s.world.Events().Stats().OldestSent; !sent.IsZero() {
-		oldest = max(oldest, time.Since(sent))
+	waiting, oldest := s.ledger.open(), s.api.oldest()
+	for _, r := range s.regions() {
+		waiting -= r.world.Queue(s.topology.Names.DeadLetterQueue).Stats().Events
+		if sent := r.world.Events().Stats().OldestSent; !sent.IsZero() {
+			oldest = max(oldest, time.Since(sent))
+		}
 	}
-	o.oldest = oldest.Seconds()
+	o.waiting, o.oldest = float64(waiting)*s.weight, oldest.Seconds()
+	o.asked = s.pair.take()
+	for region := range o.asked {
+		o.asked[region] *= s.weight
+	}
 	o.peak = float64(peak)
 	o.p50, o.p99, o.calls = s.latency.take()
 	for class := range o.answers {

@@ -15,8 +15,6 @@ import (
 	"strconv"
 	"time"
 
-	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
-
 	"github.com/spillwayhq/spillway/infra/local/virtual"
 	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/publisher"
@@ -116,12 +114,10 @@ func newAPI(ctx context.Context, s *simulation) (*api, error) {
 	a := &api{simulation: s}
 	for _, durability := range []publisher.Durability{publisher.Disk, publisher.Memory} {
 		c, err := publisher.New(spill.WithFS(ctx, spilltest.New()), publisher.Config{
-			QueueURL: virtual.QueueURL(s.topology.Names.EventsQueue), WriteKey: apiKey,
+			QueueURL: virtual.QueueURL(s.topology.Names.EventsQueue), Fallbacks: s.fallbacks(), WriteKey: apiKey,
 			Interval:   cmp.Or(s.scenario.Pack, apiInterval),
 			Durability: durability, Dir: "/srv/spill", Metrics: s.record, Pipeline: s.topology.Names.Pipeline, Logger: quiet,
-			SQS: func(string) (publisher.SQS, error) {
-				return virtual.Client(s.toSQS(), func(o *awssqs.Options) { o.RetryMaxAttempts = 1 }), nil
-			},
+			SQS: s.publishersQueue,
 		})
 		if err != nil {
 			return nil, err

@@ -55,7 +55,11 @@ func TestPromisesAreKeptUnderEveryLagAndAssumption(t *testing.T) {
 				}
 				e := sim.eventsResult()
 				simulated := time.Since(began)
-				for _, text := range sim.checkEvents(&e, r) {
+				regions, err := sim.checkRegions()
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, text := range slices.Concat(sim.checkEvents(&e, r), regions) {
 					t.Error(text)
 				}
 				broken := map[string][]string{} // the assumptions, by what is broken

@@ -101,6 +101,21 @@ func TestWhatWentWrongIsSaid(t *testing.T) {
 	}
 }
 
+func TestThePageSaysWhenClientsWereLedToTheOtherRegion(t *testing.T) {
+	r := sample()
+	r.Name = &drill.Name{Near: "eu-west-1", Far: "us-east-1", TTLSeconds: 60,
+		Left: []drill.Left{{From: on(9, 27, 0), To: until(10, 2, 0), Alarms: []string{"spillway-route-gone"}}}}
+	want := "SDKs led elsewhere after 7 min to us-east-1, 09:27 to 10:02; each keeps an answer for 1 min"
+	if text := strings.Join(strings.Fields(textOf(t, write(t, r))), " "); !strings.Contains(text, want) {
+		t.Errorf("the page does not say %q", want)
+	}
+	r.Name.Left = nil
+	text := strings.Join(strings.Fields(textOf(t, write(t, r))), " ")
+	if want := "The name led to eu-west-1 all the time"; !strings.Contains(text, want) {
+		t.Errorf("the page does not say %q", want)
+	}
+}
+
 func TestAnAlarmThatFiresBeforeItsCauseKeepsNoPromise(t *testing.T) {
 	r := sample()
 	a := &r.Alarms[0]

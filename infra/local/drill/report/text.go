@@ -173,6 +173,9 @@ func writeSummary(b *strings.Builder, r *drill.Result) {
 		row("The backlog", "at most %s events, on %s; the oldest had waited %s", chart.Number(most), at.Format("Mon 15:04"),
 			chart.Duration(oldest))
 	}
+	if r.Name != nil {
+		row("The name", "%s", nameSentence(r))
+	}
 	if r.DrainSeconds != nil {
 		row("Drained", "%s after the last fault", chart.Duration(*r.DrainSeconds))
 	}
@@ -190,6 +193,20 @@ func writeSummary(b *strings.Builder, r *drill.Result) {
 		row("The old design", "%s", oldSentence(r.Old))
 	}
 	_ = table.Flush()
+}
+
+// nameSentence says when clients with the name only were led to the other region.
+func nameSentence(r *drill.Result) string {
+	cause, any := r.FirstCause()
+	if len(r.Name.Left) == 0 || !any {
+		return fmt.Sprintf("led to %s all the time", r.Name.Near)
+	}
+	text := fmt.Sprintf("led to %s %s after this began: %s", r.Name.Far,
+		chart.Duration(r.Name.Left[0].From.Sub(cause.From).Seconds()), cause.Text)
+	if first := r.Name.FirstElsewhere; first != nil {
+		text += "; an SDK's request was accepted there after " + chart.Duration(first.Sub(cause.From).Seconds())
+	}
+	return text
 }
 
 // highest is the largest value of a chart, and when it was.

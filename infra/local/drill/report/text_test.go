@@ -28,6 +28,8 @@ func TestTheTextTellsWhatHappenedAndWhatItCameTo(t *testing.T) {
 		},
 		Events: drill.Events{Accepted: 10, Delivered: 7, Waiting: 1, DeadLettered: map[string]int64{"invalid": 2},
 			Refused: map[string]int64{"429": 3, "invalid_write_key": 40}},
+		Name: &drill.Name{Near: "eu-west-1", Far: "us-east-1", TTLSeconds: 60, FirstElsewhere: until(8),
+			Left: []drill.Left{{From: at(7), To: until(31), Alarms: []string{"s-gone"}}}},
 		DrainSeconds: &drained, Broken: []string{"s-late did not fire"},
 	}
 	var b strings.Builder
@@ -48,11 +50,17 @@ func TestTheTextTellsWhatHappenedAndWhatItCameTo(t *testing.T) {
 		"at most 438,469 events, on Mon 09:01",
 		"10 accepted = 7 delivered + 2 dead letters + 1 waiting; 0 lost; 0 sent twice\n",
 		"40 invalid_write_key, 3 429, before they were accepted\n", "10 min after the last fault\n",
+		"led to us-east-1 7 min after this began: Segment answers nobody; an SDK's request was accepted there after 8 min\n",
 		"\nPromises that were not kept:\n  - s-late did not fire\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the text lacks %q:\n%s", want, text)
 		}
+	}
+	r.Name.Left = nil
+	b.Reset()
+	if err := WriteText(&b, r); err != nil || !strings.Contains(b.String(), "led to eu-west-1 all the time\n") {
+		t.Errorf("with a name that was never switched: %v\n%s", err, b.String())
 	}
 	if strings.Contains(text, "s-part fires") || strings.Contains(text, "s-silent ") {
 		t.Errorf("the text tells of an alarm that told nobody:\n%s", text)

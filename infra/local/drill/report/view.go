@@ -103,6 +103,9 @@ func ours(r *drill.Result, c chart.Clock) *answer {
 		v.Facts = append(v.Facts, a)
 	}
 	v.Facts = append(v.Facts, told(r, c))
+	if r.Name != nil {
+		v.Facts = append(v.Facts, elsewhere(r, c))
+	}
 	if r.DrainSeconds != nil {
 		v.Facts = append(v.Facts, fact{Value: "Drained in " + chart.Duration(*r.DrainSeconds), Class: "good",
 			Note: "from the end of the fault to an empty queue" + most(r)})
@@ -140,6 +143,19 @@ func told(r *drill.Result, c chart.Clock) fact {
 		return fact{Value: "No alarm", Note: "nobody was told"}
 	}
 	return fact{Value: "No alarm", Class: "good", Note: "and there was no fault"}
+}
+
+// elsewhere is the answer to when clients with the name only were led to the other region.
+func elsewhere(r *drill.Result, c chart.Clock) fact {
+	cause, any := r.FirstCause()
+	if len(r.Name.Left) == 0 || !any {
+		return fact{Value: "The name led to " + r.Name.Near, Class: good(!any || cause.Kind != drill.Fault),
+			Note: "all the time"}
+	}
+	left := r.Name.Left[0]
+	return fact{Value: "SDKs led elsewhere after " + chart.Duration(left.From.Sub(cause.From).Seconds()), Class: "good",
+		Note: fmt.Sprintf("to %s, %s; each keeps an answer for %s", r.Name.Far, c.Span(left.From, left.To),
+			chart.Duration(r.Name.TTLSeconds))}
 }
 
 func theirs(d *old.Day, c chart.Clock) *answer {
