@@ -19,7 +19,8 @@ func PipelineOptions(t *topology.Topology, sqsEndpoint string) pipeline.Options 
 }
 
 // NewDelivery runs the topology's deliver function on the Lambda emulator, fed by the topology's
-// event source from a queue. onInvocation is told of each invocation; nil: nothing is.
+// event source from a queue. As on AWS the event source invokes an alias, topology.LiveAlias, which
+// names the function's first version. onInvocation is told of each invocation; nil: nothing is.
 func NewDelivery(t *topology.Topology, queue lambda.Queue, environment lambda.EnvironmentFactory,
 	logger *slog.Logger, onInvocation func(lambda.Invoked)) (*lambda.Function, *lambda.EventSourceMapping, error) {
 	source := t.EventSources[0]
@@ -28,8 +29,12 @@ func NewDelivery(t *topology.Topology, queue lambda.Queue, environment lambda.En
 		Name: f.Name, Timeout: f.Timeout, ReservedConcurrency: f.ReservedConcurrency, MemoryMB: f.MemoryMB, Region: Region,
 		NewEnvironment: environment,
 	})
+	live, err := function.CreateAlias(topology.LiveAlias, lambda.Routing{Version: function.Publish().Number()})
+	if err != nil {
+		return nil, nil, err
+	}
 	mapping, err := lambda.NewEventSourceMapping(lambda.MappingConfig{
-		Queue: queue, QueueARN: QueueARN(source.Queue), Function: function,
+		Queue: queue, QueueARN: QueueARN(source.Queue), Function: live,
 		BatchSize: source.BatchSize, MaximumBatchingWindow: source.BatchingWindow,
 		MaximumConcurrency:      source.MaximumConcurrency,
 		ReportBatchItemFailures: source.ReportBatchItemFailures, Logger: logger,

@@ -93,6 +93,12 @@ func (w *World) Deliver(queue lambda.Queue, environments lambda.EnvironmentFacto
 	return nil
 }
 
+// Live is the alias of deliver that the event source invokes; Deliver has made it.
+func (w *World) Live() *lambda.Alias {
+	live, _ := w.Function.Alias(topology.LiveAlias)
+	return live
+}
+
 // StopDelivery stops the event source, after the invocations under way.
 func (w *World) StopDelivery() {
 	w.stop()
