@@ -25,7 +25,7 @@ var layers = []layer{
 		"shared/rawjson", "shared/spill", "shared/spill/spilltest", "shared/frame", "shared/diskdir", "shared/breaker",
 		"shared/reload", "shared/env", "shared/operator", "shared/rollout",
 		"shared/clientaddr", "shared/version", "shared/cgroup", "shared/heavy", "shared/chart", "docs",
-		"infra/topology/metricmath",
+		"infra/topology/metricmath", "infra/local/direct",
 	}, nil},
 	{"model", []string{"shared/event", "shared/message"}, []string{"library"}},
 	{"adapter", []string{

@@ -7,8 +7,11 @@ import (
 	"net/http"
 )
 
-// putStatus is the one operation that the API has (CodeDeploy API reference).
-const putStatus = "CodeDeploy_20141006.PutLifecycleEventHookExecutionStatus"
+// The operations that the API has (CodeDeploy API reference).
+const (
+	putStatus     = "CodeDeploy_20141006.PutLifecycleEventHookExecutionStatus"
+	getDeployment = "CodeDeploy_20141006.GetDeployment"
+)
 
 // maxBody is more than a call of a hook has, in bytes.
 const maxBody = 64 << 10
@@ -16,7 +19,8 @@ const maxBody = 64 << 10
 // ServeHTTP implements http.Handler: it answers what hooks call, and nothing else of CodeDeploy.
 // Requests are not authenticated.
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if target := r.Header.Get("X-Amz-Target"); r.Method != http.MethodPost || target != putStatus {
+	target := r.Header.Get("X-Amz-Target")
+	if r.Method != http.MethodPost || target != putStatus && target != getDeployment {
 		refuse(w, "UnknownOperationException", fmt.Sprintf("%q is not emulated", target))
 		return
 	}
@@ -33,11 +37,28 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, "SerializationException", err.Error())
 		return
 	}
+	if target == getDeployment {
+		s.get(w, in.DeploymentID)
+		return
+	}
 	if kind, message := s.say(in.DeploymentID, in.ExecutionID, in.Status); kind != "" {
 		refuse(w, kind, message)
 		return
 	}
 	answer(w, http.StatusOK, map[string]string{"lifecycleEventHookExecutionId": in.ExecutionID})
+}
+
+// get answers what is known of a deployment that is under way. None here is itself a way back.
+func (s *Service) get(w http.ResponseWriter, id string) {
+	s.mu.Lock()
+	running := s.running[id]
+	s.mu.Unlock()
+	if !running {
+		refuse(w, "DeploymentDoesNotExistException", "the deployment "+id+" does not exist, or has ended")
+		return
+	}
+	answer(w, http.StatusOK, map[string]any{"deploymentInfo": map[string]any{
+		"deploymentId": id, "status": "InProgress", "creator": "CloudFormation"}})
 }
 
 // say hands a hook's status to its deployment, or returns the name and text of an error.
@@ -66,8 +87,8 @@ func refuse(w http.ResponseWriter, kind, message string) {
 	answer(w, http.StatusBadRequest, map[string]string{"__type": kind, "message": message})
 }
 
-func answer(w http.ResponseWriter, status int, body map[string]string) {
-	text, _ := json.Marshal(body) // strings can always be marshalled
+func answer(w http.ResponseWriter, status int, body any) {
+	text, _ := json.Marshal(body) // maps of strings can always be marshalled
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 	w.WriteHeader(status)
 	_, _ = w.Write(text)

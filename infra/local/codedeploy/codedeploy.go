@@ -91,6 +91,7 @@ type Service struct {
 
 	mu      sync.Mutex
 	last    int
+	running map[string]bool       // deployments, by their IDs
 	waiting map[string]*execution // by its ID
 }
 
@@ -102,7 +103,9 @@ type execution struct {
 }
 
 // New makes a Service.
-func New() *Service { return &Service{waiting: map[string]*execution{}} }
+func New() *Service {
+	return &Service{running: map[string]bool{}, waiting: map[string]*execution{}}
+}
 
 // Wait returns when no hook runs any more. A deployment ends when its hook has said how it is,
 // which may be before the hook's invocation ends.
@@ -119,7 +122,13 @@ func (s *Service) Deploy(ctx context.Context, d Deployment) (Result, error) {
 	s.mu.Lock()
 	s.last++
 	r := Result{ID: fmt.Sprintf("d-%09d", s.last), Status: Succeeded}
+	s.running[r.ID] = true
 	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.running, r.ID)
+	}()
 
 	if r.Status, r.Reason = s.run(ctx, &d, &r); r.Status != Succeeded {
 		err = d.Alias.Route(before)

@@ -97,14 +97,15 @@ func (w *world) call(target, body string) string {
 	r.Header.Set("X-Amz-Target", target)
 	rec := httptest.NewRecorder()
 	w.service.ServeHTTP(rec, r)
-	var answer map[string]string
+	var answer map[string]any
 	if err := json.Unmarshal(rec.Body.Bytes(), &answer); err != nil {
 		w.t.Errorf("the answer %q: %v", rec.Body, err)
 	}
-	if (rec.Code == http.StatusOK) == (answer["__type"] != "") {
+	if (rec.Code == http.StatusOK) == (answer["__type"] != nil) {
 		w.t.Errorf("status %d with %v", rec.Code, answer)
 	}
-	return answer["__type"]
+	kind, _ := answer["__type"].(string)
+	return kind
 }
 
 // after changes an alarm's state so long after the beginning.
@@ -272,6 +273,9 @@ func TestWhatAHookSaysWronglyIsRefusedByName(t *testing.T) {
 			ended <- r
 		}()
 		e := <-event
+		if got := w.call(getDeployment, `{"deploymentId":"`+e.DeploymentID+`"}`); got != "" {
+			t.Errorf("a deployment that is under way: %q", got)
+		}
 		for _, c := range []struct{ deployment, id, status, want string }{
 			{"", e.ExecutionID, "Succeeded", "DeploymentIdRequiredException"},
 			{"d-other", e.ExecutionID, "Succeeded", "DeploymentDoesNotExistException"},
@@ -292,6 +296,9 @@ func TestWhatAHookSaysWronglyIsRefusedByName(t *testing.T) {
 		}
 		if r := <-ended; r.Status != Succeeded {
 			t.Errorf("%+v", r)
+		}
+		if got := w.call(getDeployment, `{"deploymentId":"`+e.DeploymentID+`"}`); got != "DeploymentDoesNotExistException" {
+			t.Errorf("a deployment that has ended: %q", got)
 		}
 	})
 }

@@ -155,6 +155,9 @@ func (f *Function) target() *Version {
 	return f.latest
 }
 
+// Name is the function's.
+func (f *Function) Name() string { return f.info.Name }
+
 // ARN is that of the function, without a qualifier.
 func (f *Function) ARN() string { return f.info.ARN }
 

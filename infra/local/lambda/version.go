@@ -30,6 +30,9 @@ type Version struct {
 // Number is "1" for the first that was published, and so on.
 func (v *Version) Number() string { return v.info.Version }
 
+// Function is the function that the version is of.
+func (v *Version) Function() *Function { return v.function }
+
 // ARN implements Invoker.
 func (v *Version) ARN() string { return qualified(v.info.ARN, v.info.Version) }
 
