@@ -51,8 +51,13 @@ func (s *simulation) do(step *Step) error {
 	events, dead := virtual.QueueURL(names.EventsQueue), virtual.QueueURL(names.DeadLetterQueue)
 	switch step.Do {
 	case Deploy:
-		s.faults.deploy()
-		s.gateway.start()
+		return s.deploy(ctx)
+	case RollOut, RollOutBug:
+		s.sending.Go(func() {
+			if err := s.rollOut(ctx, step.Do == RollOutBug); err != nil {
+				s.fail(fmt.Errorf("%s: %w", step.Text, err))
+			}
+		})
 		return nil
 	case Unpacked:
 		s.sending.Go(func() { s.sendUnpacked(ctx, client, events, 110_000) })

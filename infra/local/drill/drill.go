@@ -68,7 +68,7 @@ var day = time.Date(2018, time.September, 24, 0, 0, 0, 0, time.UTC)
 func play(ctx context.Context, s *Scenario, o Options) (*simulation, *recording, error) {
 	t := o.Topology
 	if t == nil {
-		production := topology.Default()
+		production := deployed()
 		t = &production
 	}
 	rate := o.Rate
@@ -83,6 +83,13 @@ func play(ctx context.Context, s *Scenario, o Options) (*simulation, *recording,
 	}
 	r := &recording{scenario: s, topology: t, store: sim.record.store, start: day, drained: sim.drained()}
 	return sim, r, nil
+}
+
+// deployed is the topology of a deployment without settings, which takes new versions over by steps.
+func deployed() topology.Topology {
+	o := topology.DefaultOptions()
+	o.Rollout = true
+	return topology.New(o)
 }
 
 func (s *Scenario) usualRate() float64 {
@@ -111,6 +118,9 @@ func (s *Scenario) lastFault() (end time.Duration) {
 	}
 	for i := range s.Actions {
 		end = max(end, s.Actions[i].At)
+		if do := s.Actions[i].Do; do == RollOut || do == RollOutBug {
+			end = max(end, s.Actions[i].At+topology.CanaryTime)
+		}
 	}
 	return end
 }
@@ -186,6 +196,7 @@ func (s *simulation) checkEvents(e *Events, r *recording) (broken []string) {
 	if r.drained.IsZero() && !s.scenario.Ending {
 		broken = append(broken, "the backlog has not gone until the end")
 	}
+	broken = append(broken, s.broken...)
 	if s.latency.failed > 0 {
 		broken = append(broken, fmt.Sprintf("%d calls of the API got an error", s.latency.failed))
 	}
@@ -348,7 +359,7 @@ func (s *simulation) marks(r *recording) []Mark {
 	if !r.drained.IsZero() && s.scenario.lastFault() > 0 {
 		add(Outcome, Span{From: r.drained.Sub(s.start)}, "everything is delivered, and the queue is as usual")
 	}
-	return inOrder(all)
+	return inOrder(append(all, s.outcomes...))
 }
 
 // inOrder sorts marks by their time.

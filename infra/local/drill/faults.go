@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"math/rand/v2"
@@ -32,9 +31,8 @@ type faults struct {
 	scenario *Scenario
 	start    time.Time
 
-	mu         sync.Mutex
-	rng        *rand.Rand
-	generation int // of the environments: each deployment makes a new one
+	mu  sync.Mutex
+	rng *rand.Rand
 }
 
 func newFaults(s *Scenario, start time.Time, seed uint64) *faults {
@@ -143,19 +141,6 @@ func (q receiver) Delete(ctx context.Context, handles []string) error {
 	return q.Queue.Delete(ctx, handles)
 }
 
-// deploy replaces every environment.
-func (f *faults) deploy() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.generation++
-}
-
-func (f *faults) version() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.generation
-}
-
 // initTime is how long a Go function on arm64 takes to start.
 const initTime = 300 * time.Millisecond
 
@@ -172,7 +157,7 @@ func (f *faults) environments(inner lambda.EnvironmentFactory, u *usage) lambda.
 			return nil, errors.New("no environment can be started")
 		}
 		e, err := inner(ctx, info)
-		return &environment{e, f, u, f.version()}, err
+		return &environment{e, f, u}, err
 	}
 }
 
@@ -180,15 +165,10 @@ type environment struct {
 	lambda.Environment
 	*faults
 	*usage
-	generation int
 }
 
-// Invoke is the function, unless a fault is in its way. In an environment that a deployment has
-// replaced nothing runs, so that Lambda takes another one.
+// Invoke is the function, unless a fault is in its way.
 func (e *environment) Invoke(ctx context.Context, i lambda.Invocation) ([]byte, error) {
-	if e.generation != e.version() {
-		return nil, fmt.Errorf("a deployment has replaced it: %w", lambda.ErrEnvironmentGone)
-	}
 	done := e.begin()
 	defer done()
 	switch {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spillwayhq/spillway/infra/local/cloudwatch/feed"
 	"github.com/spillwayhq/spillway/infra/local/lambda"
+	"github.com/spillwayhq/spillway/infra/topology"
 )
 
 // ingestURL is where SDKs send to; the transport is a gateway.
@@ -25,39 +26,33 @@ const gatewayLatency = 10 * time.Millisecond
 // writes. It is safe for concurrent use.
 type gateway struct {
 	*simulation
-	make func() (lambda.Handler, error) // an environment of the function
+	function *lambda.Function
+	live     *lambda.Alias // of it, which the HTTP API invokes
 
 	mu       sync.Mutex
-	function *lambda.Function
 	canaries int
 }
 
-// start starts the function, in place of the one before: as after a deployment no environment is left.
-func (g *gateway) start() {
-	f, _ := g.topology.Function(g.topology.Names.IngestFunction)
+func newGateway(s *simulation, code lambda.EnvironmentFactory) (*gateway, error) {
+	f, _ := s.topology.Function(s.topology.Names.IngestFunction)
 	function := lambda.NewFunction(lambda.FunctionConfig{Name: f.Name, Timeout: f.Timeout, MemoryMB: f.MemoryMB,
-		ReservedConcurrency: f.ReservedConcurrency, NewEnvironment: lambda.InProcess(g.make)})
-	g.mu.Lock()
-	before := g.function
-	g.function = function
-	g.mu.Unlock()
-	if before != nil {
-		g.sending.Go(func() {
-			time.Sleep(f.Timeout) // what is under way there ends
-			before.Close()
-		})
+		ReservedConcurrency: f.ReservedConcurrency, NewEnvironment: code})
+	live, err := function.CreateAlias(topology.LiveAlias, lambda.Routing{Version: function.Publish().Number()})
+	if err != nil {
+		return nil, err
 	}
+	return &gateway{simulation: s, function: function, live: live}, nil
 }
 
-// current is the function, and whether this is every second canary.
-func (g *gateway) current(r *http.Request) (f *lambda.Function, second bool) {
+// second reports whether this is every second canary.
+func (g *gateway) second(r *http.Request) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if r.UserAgent() == "spillway-canary" {
-		g.canaries++
-		second = g.canaries%2 == 0
+	if r.UserAgent() != "spillway-canary" {
+		return false
 	}
-	return g.function, second
+	g.canaries++
+	return g.canaries%2 == 0
 }
 
 // RoundTrip implements http.RoundTripper for clients of the endpoint.
@@ -87,7 +82,7 @@ func (g *gateway) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // answer is the function's answer, or the gateway's own.
 func (g *gateway) answer(r *http.Request, body []byte) (status int, header http.Header, answer string) {
-	function, second := g.current(r)
+	second := g.second(r)
 	switch {
 	case g.faults.active(IngestHeld):
 		f := g.topology.Names.IngestFunction
@@ -98,7 +93,7 @@ func (g *gateway) answer(r *http.Request, body []byte) (status int, header http.
 	case g.faults.active(GatewayLimit):
 		return http.StatusTooManyRequests, http.Header{}, `{"message":"Too Many Requests"}`
 	}
-	out, err := function.Invoke(context.WithoutCancel(r.Context()), payload(r, body, g.faults.active(MangledGzip)))
+	out, err := g.live.Invoke(context.WithoutCancel(r.Context()), payload(r, body, g.faults.active(MangledGzip)))
 	var reply struct {
 		StatusCode int
 		Headers    map[string]string

@@ -128,7 +128,9 @@ type Deed string
 
 // The deeds.
 const (
-	Deploy     Deed = "deploy"     // every environment is replaced
+	Deploy     Deed = "deploy"     // new versions take over at once: every environment is replaced
+	RollOut    Deed = "roll out"   // new versions take over by steps
+	RollOutBug Deed = "bug"        // the same, and what deliver sends can't be read
 	Redrive    Deed = "redrive"    // of all dead letters
 	Drop       Deed = "drop"       // of all dead letters
 	Poison     Deed = "poison"     // a message arrives on which the function dies, at every receive

@@ -25,7 +25,7 @@ var (
 func Scenarios() []Scenario {
 	return []Scenario{
 		incident(), segmentDown(), poison(), badWriteKey(), brokenDocument(), tenTimes(), refusedFlood(), trackingStopped(),
-		regionDown(), consumerBug(), sqsAway(), noisySource(), redriven(), deployment(), quietSite(), calmWeek(),
+		regionDown(), consumerBug(), sqsAway(), noisySource(), redriven(), deployment(), badDeployment(), quietSite(), calmWeek(),
 		segmentSlow(), endpointDown(), accountBusy(), unpacked(), canaryOff(),
 	}
 }
@@ -323,13 +323,33 @@ func deployment() Scenario {
 	return Scenario{
 		Name:  "deployment",
 		Title: "A usual deployment",
-		Story: "A new version of the functions is deployed. Environments start again, one canary is not sent, and " +
-			"everything " +
-			"else goes on. The drill itself begins with a first deployment.",
+		Story: "A new version of the functions is deployed: it gets a tenth of the invocations for five minutes, then " +
+			"all. Environments start again, one canary is not sent, and everything else goes on. The drill itself begins " +
+			"with a first deployment.",
 		Lasts:    2 * time.Hour,
 		Played:   []Span{{hm(0, 16), hm(0, 50)}},
-		Actions:  []Step{{At: hm(0, 30), Do: Deploy, Text: "a new version"}},
+		Actions:  []Step{{At: hm(0, 30), Do: RollOut, Text: "a new version gets a tenth of the invocations"}},
 		Failures: []Failure{{Span: from(30*time.Minute, time.Minute), Kind: NoCanary}},
+	}
+}
+
+func badDeployment() Scenario {
+	return Scenario{
+		Name:  "bad-deployment",
+		Title: "A deployment that goes back by itself",
+		Story: "A version of the deliver function is deployed that sends Segment what Segment can't read. A tenth of the " +
+			"invocations meet it, and Lambda sees no error in any of them. The alarm of that version fires, and CodeDeploy " +
+			"takes it back. What it could not deliver is retried by the version before.",
+		Lasts:   2 * time.Hour,
+		Played:  []Span{{hm(0, 16), hm(1, 10)}},
+		Actions: []Step{{At: hm(0, 20), Do: RollOutBug, Text: "a version with a bug gets a tenth of the invocations"}},
+		Promises: []Promise{
+			// So many events of one batch are not their senders' fault, says deliver, but its own.
+			{Alarm: "wrong-credentials", From: hm(0, 20), Within: 4 * time.Minute},
+		},
+		MayFire: []string{"delivery-slow", "backlog-age-warning"},
+		// What waits is tried every 15 minutes, and wrong-credentials looks back for longer.
+		Clears: 25 * time.Minute,
 	}
 }
 

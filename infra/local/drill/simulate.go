@@ -18,8 +18,7 @@ import (
 	"github.com/spillwayhq/spillway/infra/local/virtual"
 	"github.com/spillwayhq/spillway/infra/topology"
 	appcanary "github.com/spillwayhq/spillway/shared/app/canary"
-	appdeliver "github.com/spillwayhq/spillway/shared/app/deliver"
-	appingest "github.com/spillwayhq/spillway/shared/app/ingest"
+	"github.com/spillwayhq/spillway/shared/app/pipeline"
 	"github.com/spillwayhq/spillway/shared/canary"
 	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/price"
@@ -67,8 +66,10 @@ type simulation struct {
 	dead      map[string]int64 // events in dead letters at the end, by reason
 	spent     [2]price.Usage   // at the beginning and the end of the pattern's minutes
 
-	mu     sync.Mutex
-	failed error
+	mu       sync.Mutex
+	failed   error
+	outcomes []Mark   // of deployments
+	broken   []string // what they should not have done
 }
 
 // fail notes an error of what runs in the background.
@@ -214,40 +215,32 @@ func (s *simulation) toSQS() http.RoundTripper {
 	return onTheWay{s.world.ToSQS(), s.faults, s.usage, s.topology.Names.DeadLetterQueue}
 }
 
+// options are those of the functions.
+func (s *simulation) options() *pipeline.Options {
+	o := local.PipelineOptions(s.topology, virtual.Endpoint)
+	o.SegmentURL, o.Gzip, o.WriteKey, o.IngestURL = virtual.SegmentURL, true, apiKey, ingestURL
+	return &o
+}
+
+// toSegment is the way of the deliver function to Segment.
+func (s *simulation) toSegment() http.RoundTripper {
+	return toSegment{s.world.Segment.HTTPClient().Transport, s}
+}
+
 // wire connects the functions, as the deployed ones are.
-func (s *simulation) wire(ctx context.Context) (*gateway, error) {
-	options := local.PipelineOptions(s.topology, virtual.Endpoint)
-	options.SegmentURL, options.Gzip, options.WriteKey = virtual.SegmentURL, true, apiKey
-	options.IngestURL = ingestURL
-	clients := virtual.Client(s.toSQS())
-	newHandler, err := appdeliver.NewFactory(options.Deliver(), appdeliver.Parts{
-		SQS: clients, Transport: toSegment{s.world.Segment.HTTPClient().Transport, s}, Metrics: s.record, Logger: s.logger(),
-		Report: s.invoked,
-	})
-	if err != nil {
-		return nil, err
-	}
-	environments := lambda.InProcess(func() (lambda.Handler, error) { return newHandler() })
+func (s *simulation) wire(ctx context.Context) (g *gateway, err error) {
 	s.world.OnInvocation = func(i lambda.Invoked) {
 		feed.Invoked(s.putUnless(NoRegion), s.topology.Names.DeliverFunction, i)
 	}
-	err = s.world.Deliver(receiver{s.world.Feed(), s.faults, s.usage}, s.faults.environments(environments, s.usage))
+	err = s.world.Deliver(receiver{s.world.Feed(), s.faults, s.usage}, s.deliverCode(s.toSegment()))
 	if err != nil {
 		return nil, err
 	}
-	in := options.Ingest()
-	in.WriteKeysParameters, in.Server = []string{s.topology.Names.Parameter("write-keys")}, nil
-	g := &gateway{simulation: s, make: func() (lambda.Handler, error) {
-		e, err := appingest.New(ctx, in, appingest.Parts{SQS: clients, SSM: documents{s.faults}, Metrics: s.record,
-			Logger: s.logger()})
-		if err != nil {
-			return nil, err
-		}
-		return e.Lambda(), nil
-	}}
-	g.start()
-	s.function, err = appcanary.New(options.Canary(), appcanary.Parts{Metrics: s.record, Logger: s.logger(), Transport: g,
-		Traffic: s.history})
+	if g, err = newGateway(s, s.ingestCode(ctx)); err != nil {
+		return nil, err
+	}
+	s.function, err = appcanary.New(s.options().Canary(), appcanary.Parts{Metrics: s.record, Logger: s.logger(),
+		Transport: g, Traffic: s.history})
 	return g, err
 }
 
