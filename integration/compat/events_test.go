@@ -35,8 +35,9 @@ func sendEverything(t testing.TB, v version, p *pipeline) {
 	ctx := t.Context()
 	must(post(ctx, p.ingestURL+"/v1/track", "shop", fmt.Sprintf(track, "ingest-track")))
 	must(post(ctx, p.ingestURL+"/v1/identify", "shop", fmt.Sprintf(identify, "ingest-identify")))
-	must(post(ctx, p.ingestURL+"/v1/batch", "shop", `{"context":{"app":{"name":"shop"}},"integrations":{"All":true},"batch":[`+
-		fmt.Sprintf(track, "batch-track")+","+fmt.Sprintf(identify, "batch-identify")+","+fmt.Sprintf(others, "batch")+`]}`))
+	must(post(ctx, p.ingestURL+"/v1/batch", "shop",
+		`{"context":{"app":{"name":"shop"}},"integrations":{"All":true},"batch":[`+
+			fmt.Sprintf(track, "batch-track")+","+fmt.Sprintf(identify, "batch-identify")+","+fmt.Sprintf(others, "batch")+`]}`))
 	must(post(ctx, p.ingestURL+"/v1/t", "", fmt.Sprintf(`{"writeKey":"web",%s`, fmt.Sprintf(track, "browser")[1:]),
 		"Origin", "https://shop.example", "Content-Type", "text/plain", "User-Agent", "Mozilla/5.0 (X11; Linux x86_64)"))
 

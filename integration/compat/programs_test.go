@@ -159,8 +159,9 @@ type attribute struct{ Type, Text string }
 func receiveAll(t testing.TB, c *sqs.Client, queueURL string) (all []storedMessage) {
 	t.Helper()
 	for {
-		out, err := c.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: aws.String(queueURL), MaxNumberOfMessages: 10,
-			MessageAttributeNames: []string{"All"}, VisibilityTimeout: 600})
+		out, err := c.ReceiveMessage(t.Context(),
+			&sqs.ReceiveMessageInput{QueueUrl: aws.String(queueURL), MaxNumberOfMessages: 10,
+				MessageAttributeNames: []string{"All"}, VisibilityTimeout: 600})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -184,7 +185,8 @@ func send(t testing.TB, c *sqs.Client, queueURL string, messages ...storedMessag
 		in := &sqs.SendMessageInput{QueueUrl: aws.String(queueURL), MessageBody: aws.String(m.Body),
 			MessageAttributes: map[string]types.MessageAttributeValue{}}
 		for name, a := range m.Attributes {
-			in.MessageAttributes[name] = types.MessageAttributeValue{DataType: aws.String(a.Type), StringValue: aws.String(a.Text)}
+			in.MessageAttributes[name] = types.MessageAttributeValue{DataType: aws.String(a.Type),
+				StringValue: aws.String(a.Text)}
 		}
 		if _, err := c.SendMessage(t.Context(), in); err != nil {
 			t.Fatal(err)

@@ -91,10 +91,12 @@ func TestWhatAVersionPutOnTheQueueIsDeliveredAsThatVersionDeliveredIt(t *testing
 		s.sameEvents(t, arrivals)
 
 		deadLetters := func() (now reasons) {
-			return reasonsIn(t, head.mustRun(t, "", "dlq", "ls", "--json", "--queue-url="+local.QueueURL(p.SQSURL, names.EventsQueue)))
+			return reasonsIn(t, head.mustRun(t, "", "dlq", "ls", "--json",
+				"--queue-url="+local.QueueURL(p.SQSURL, names.EventsQueue)))
 		}
 		want := reasonsIn(t, string(s.read(t, listFile)))
-		await(t, "the dead letters", func() bool { return reflect.DeepEqual(deadLetters(), want) || deadLetters().more(want) })
+		await(t, "the dead letters",
+			func() bool { return reflect.DeepEqual(deadLetters(), want) || deadLetters().more(want) })
 		if got := deadLetters(); !reflect.DeepEqual(got, want) {
 			t.Errorf("the dead letters are %v, and were %v", got, want)
 		}
@@ -212,10 +214,12 @@ func TestTheDataDirectoryOfAVersionIsRead(t *testing.T) {
 	everyVersion(t, func(t *testing.T, s *sample) {
 		dir := s.readDir(t, dataDirFile)
 		if s.Unread[dataDirFile] != "" {
-			c := exec.CommandContext(t.Context(), head.build(t, commandLine), "up", "--data-dir="+dir, "--sqs-port=0", "--ingest-port=0",
+			c := exec.CommandContext(t.Context(), head.build(t, commandLine), "up", "--data-dir="+dir, "--sqs-port=0",
+				"--ingest-port=0",
 				"--segment-port=0", "--console-port=0")
 			if out, err := c.CombinedOutput(); err == nil ||
-				!strings.Contains(string(out), "is of a version before this one, which can't read it: deliver what waits in it with that version") {
+				!strings.Contains(string(out),
+					"is of a version before this one, which can't read it: deliver what waits in it with that version") {
 				t.Errorf("%v, %s", err, out)
 			}
 			return
@@ -293,7 +297,8 @@ func (s *sample) namesAreIn(t *testing.T, now *sample) {
 	}
 	for function, metrics := range wroteBefore {
 		for _, m := range metrics {
-			// Some are written only when something happens, and then an alarm or the dashboard knows them.
+			// Some are written only when something happens, and then an alarm or the dashboard
+			// knows them.
 			rare := !written[function+nameOf(m)] && slices.Contains(after[metricKind], nameOf(m))
 			if !slices.Contains(wroteNow[function], m) && !rare && removed[nameOf(m)] == "" {
 				t.Errorf("%s wrote %s, which is not there any more", s.Name, m)

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
 	"github.com/spillwayhq/spillway/integration/testutil"
@@ -30,12 +31,12 @@ var (
 type sample struct {
 	dir  string
 	Name string // the folder's name
-	// Commit is what its programs were built from.
-	Commit string
+	// Commit is what its programs were built from, and Written when they wrote, in RFC 3339.
+	Commit, Written string
 	// Lacks says which files a version has not, and why.
 	Lacks map[string]string `json:",omitempty"`
-	// Unread says which files a later version can't read, and why; it says so itself, and what to do.
-	// It is written by hand.
+	// Unread says which files a later version can't read, and why; it says so itself, and what to
+	// do. It is written by hand.
 	Unread map[string]string `json:",omitempty"`
 }
 
@@ -70,7 +71,8 @@ func TestWriteSamples(t *testing.T) {
 		t.Skip("writes the samples of a version: .ci/samples runs it")
 	}
 	v := builtIn(filepath.Base(*writeInto), *programs)
-	s := sample{dir: *writeInto, Name: v.name, Commit: *commit, Lacks: map[string]string{}}
+	s := sample{dir: *writeInto, Name: v.name, Commit: *commit, Written: time.Now().UTC().Format(time.RFC3339),
+		Lacks: map[string]string{}}
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +122,8 @@ func (s *sample) writePipeline(t *testing.T, v version) {
 		var l struct{ DeadLetters int }
 		return arrivals.Distinct() >= goodEvents && json.Unmarshal([]byte(list()), &l) == nil && l.DeadLetters >= badMessages
 	})
-	if err := post(t.Context(), p.ingestURL+"/v1/track", "shop", fmt.Sprintf(track, "followed")); err != nil { // tail is there by now
+	// tail is there by now
+	if err := post(t.Context(), p.ingestURL+"/v1/track", "shop", fmt.Sprintf(track, "followed")); err != nil {
 		t.Fatal(err)
 	}
 	arrivals.AwaitEvent(t, "followed")
@@ -152,7 +155,8 @@ func arrived(a *localtest.Arrivals, without ...string) (all []delivered) {
 func (s *sample) writeCommandLine(t *testing.T, v version, p *pipeline, dir, list string) {
 	s.write(t, listFile, []byte(list))
 	s.write(t, exportFile, []byte(v.mustRun(t, "", "dlq", "export", "--queue-url="+p.queueURL)))
-	s.write(t, showFile, []byte(v.mustRun(t, "", "dlq", "show", idOfRejected(t, list), "--json", "--queue-url="+p.queueURL)))
+	s.write(t, showFile, []byte(v.mustRun(t, "", "dlq", "show", idOfRejected(t, list), "--json",
+		"--queue-url="+p.queueURL)))
 	for file, args := range laterVerbs(p, dir) {
 		stdout, stderr, err := v.run(t, "", args...)
 		if !json.Valid([]byte(stdout)) { // doctor's exit code says what it found
@@ -372,7 +376,8 @@ var elsewhere = regexp.MustCompile(regexp.QuoteMeta(os.TempDir()) + `/[^" ]*`)
 
 func (s *sample) write(t testing.TB, file string, data []byte) {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(s.dir, file), elsewhere.ReplaceAll(data, []byte("DIRECTORY")), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(s.dir, file), elsewhere.ReplaceAll(data, []byte("DIRECTORY")),
+		0o644); err != nil {
 		t.Fatal(err)
 	}
 }
