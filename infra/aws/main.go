@@ -25,14 +25,17 @@ import (
 var fromCLI = []string{"cli-telemetry"}
 
 func main() {
-	if err := run(context.Background()); err != nil {
+	err := run(context.Background())
+	if err != nil { // before Close, which may write half a line
 		fmt.Fprintln(os.Stderr, err)
+	}
+	jsii.Close()
+	if err != nil {
 		os.Exit(1)
 	}
 }
 
 func run(ctx context.Context) error {
-	defer jsii.Close()
 	app := awscdk.NewApp(&awscdk.AppProps{AnalyticsReporting: jsii.Bool(false), TreeMetadata: jsii.Bool(false)})
 	values, _ := app.Node().GetAllContext(nil).(map[string]any)
 	region := os.Getenv("CDK_DEFAULT_REGION")
