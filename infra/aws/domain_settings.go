@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	r53types "github.com/aws/aws-sdk-go-v2/service/route53/types"
 )
 
 var (
@@ -66,6 +68,13 @@ func (s *settings) validateDomain(fail func(string, ...any)) {
 	}
 	if len(s.Regions) > 1 && !s.Canary {
 		fail("domain needs canary=true with several regions, because nothing else tells Route 53 that one of them has failed")
+	}
+	for _, region := range s.Regions { // of which AWS's library knows those that Route 53 does
+		if !slices.Contains(r53types.ResourceRecordSetRegion("").Values(), r53types.ResourceRecordSetRegion(region)) ||
+			!slices.Contains(r53types.CloudWatchRegion("").Values(), r53types.CloudWatchRegion(region)) {
+			fail("domain: Route 53 has no latency records for %s, or does not read alarms there, as far as this version knows",
+				region)
+		}
 	}
 	if s.Domain == s.StatusDomain {
 		fail("domain and statusDomain must differ, both are %s", s.Domain)

@@ -316,6 +316,8 @@ func TestAWrongDomainHasALineThatSaysWhatItMustBe(t *testing.T) {
 			`domain must have at most 64 characters for a new certificate, has 72: request one in eu-west-1`},
 		{`{"domain": "events.example.com", "hostedZone": "example.com", "ingestEndpoint": "function-url"}`,
 			`domain needs ingestEndpoint=http-api, because nothing else can have a domain of its own, is function-url`},
+		{`{"domain": "events.example.com", "hostedZone": "example.com", "regions": "us-iso-east-1"}`,
+			`domain: Route 53 has no latency records for us-iso-east-1`},
 		{`{"domain": "events.example.com", "hostedZone": "example.com", "canary": false, "regions": "us-east-1,eu-west-1"}`,
 			`domain needs canary=true with several regions`},
 		{`{"domain": "a.example.com", "hostedZone": "example.com", "statusRegion": "eu-central-1",

@@ -13,7 +13,7 @@ import (
 )
 
 var someRegions = map[string]string{"us-east-1": "aws", "eu-west-1": "aws", "eu-west-3": "aws", "eu-central-1": "aws",
-	"cn-north-1": "aws-cn", "cn-northwest-1": "aws-cn"}
+	"cn-north-1": "aws-cn", "cn-northwest-1": "aws-cn", "us-iso-east-1": "aws-iso"}
 
 // read is what a user with this context gets.
 func read(t *testing.T, context string, files map[string]string) (settings, error) {
