@@ -165,6 +165,7 @@ func (p *pipeline) tellOfStatus() {
 		if p.endpoint.target != nil { // other regions share the URL's host: see AskHealth of shared/app/status
 			url = awscdk.Fn_Join(jsii.String("#"), &[]*string{url, p.endpoint.target})
 		}
-		tell("IngestUrlParameter", topology.IngestURLParameter, "ingest endpoint of this region, for the status function", url)
+		tell("IngestUrlParameter", topology.IngestURLParameter, "ingest endpoint of this region, for the status function",
+			url)
 	}
 }

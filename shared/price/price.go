@@ -97,7 +97,8 @@ func (u Usage) Times(n float64) Usage {
 		HTTPRequests: n * u.HTTPRequests, ScheduledEvents: n * u.ScheduledEvents, LogBytes: n * u.LogBytes,
 		EgressBytes: n * u.EgressBytes, ScannedBytes: n * u.ScannedBytes, MetricReads: n * u.MetricReads,
 		Metrics: n * u.Metrics, AlarmMetrics: n * u.AlarmMetrics, CompositeAlarms: n * u.CompositeAlarms,
-		Dashboards: n * u.Dashboards, HealthChecks: n * u.HealthChecks, APIRequests: n * u.APIRequests, S3Puts: n * u.S3Puts, S3Gets: n * u.S3Gets,
+		Dashboards: n * u.Dashboards, HealthChecks: n * u.HealthChecks, APIRequests: n * u.APIRequests, S3Puts: n * u.S3Puts,
+		S3Gets:  n * u.S3Gets,
 		S3Bytes: n * u.S3Bytes, Views: n * u.Views, ViewBytes: n * u.ViewBytes,
 	}
 }

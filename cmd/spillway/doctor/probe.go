@@ -86,7 +86,8 @@ func judgeShared(r read[answer]) Finding {
 	const check = "shared name"
 	switch a := r.value; {
 	case r.err != nil:
-		return finding(Failed, check, "look whether its records exist, and lead to the output IngestTarget of each region's stack",
+		return finding(Failed, check,
+			"look whether its records exist, and lead to the output IngestTarget of each region's stack",
 			"%s does not answer: %v", a.url, r.err)
 	case a.status != http.StatusOK:
 		return finding(Failed, check, "spillway region ls, and the doctor of the other regions", "%s answers %d: %s", a.url,
