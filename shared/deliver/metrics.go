@@ -46,7 +46,7 @@ func (r *Report) Metrics() []emf.Metric {
 	}{
 		{name: "EventsGivenUp", n: r.givenUp()}, {name: "DeadLetterErrors", n: r.DeadLetterErrors},
 		{name: "VisibilityErrors", n: r.VisibilityErrors},
-		{rollout.FailuresMetric, sum(r.Retried), true}, {rollout.DeadLettersMetric, sum(r.DeadLettered), true},
+		{rollout.FailuresMetric, emf.Sum(r.Retried), true}, {rollout.DeadLettersMetric, emf.Sum(r.DeadLettered), true},
 		{rollout.PanicsMetric, r.Panics, true},
 	} {
 		if m.n > 0 {
@@ -59,13 +59,6 @@ func (r *Report) Metrics() []emf.Metric {
 	metrics = append(metrics, emf.By("EventsDeadLettered", "Reason", r.DeadLettered)...)
 	metrics = append(metrics, emf.By("FieldsOmitted", "Field", r.Omitted)...)
 	return append(metrics, emf.By("SegmentResponses", "Class", responses)...)
-}
-
-func sum(counts map[string]int) (n int) {
-	for _, c := range counts {
-		n += c
-	}
-	return n
 }
 
 // canaries are the delivered canaries, each of the minute for which it was sent. An alarm compares

@@ -222,3 +222,11 @@ func By[K ~string](name, dimension string, counts map[K]int) []Metric {
 	}
 	return metrics
 }
+
+// Sum is the number of all entries of counts together.
+func Sum[K ~string](counts map[K]int) (n int) {
+	for _, c := range counts {
+		n += c
+	}
+	return n
+}

@@ -310,6 +310,9 @@ func TestByReturnsMetricsInTheOrderOfTheKeys(t *testing.T) {
 	if got := By[string]("A", "B", nil); len(got) != 0 {
 		t.Errorf("%v of nothing", got)
 	}
+	if got := Sum(map[string]int{"transient": 3, "misconfigured": 1}) + Sum[string](nil); got != 4 {
+		t.Errorf("the sum is %d, not 4", got)
+	}
 }
 
 // piecewise is a destination in which bytes of two writes under way at a time would mix.

@@ -148,7 +148,7 @@ func (t *Totals) Metrics() []emf.Metric {
 	// A metric costs money for each hour in which it is written, and so would a dimension for codes:
 	// the four classes are enough for alarms, and the log has the codes.
 	over := quotaRefusal(0).code
-	failures := sum(t.Refused) - t.Refused[over] + sum(t.Shed) - t.Shed[over]
+	failures := emf.Sum(t.Refused) - t.Refused[over] + emf.Sum(t.Shed) - t.Shed[over]
 	for _, m := range []struct {
 		name      string
 		n         int
@@ -161,7 +161,7 @@ func (t *Totals) Metrics() []emf.Metric {
 		{name: "WriteKeysRefused", n: t.KeysRefused},
 		{name: "QuotaExceeded", n: t.Caused[CauseQuota]},
 		{name: "RequestsShed", n: t.Caused[CauseService]},
-		{rollout.FailuresMetric, failures, true}, {rollout.DeadLettersMetric, sum(t.Rejected), true},
+		{rollout.FailuresMetric, failures, true}, {rollout.DeadLettersMetric, emf.Sum(t.Rejected), true},
 		{rollout.PanicsMetric, t.Refused[refusalInternal.code], true},
 	} {
 		if m.n > 0 {
@@ -171,13 +171,6 @@ func (t *Totals) Metrics() []emf.Metric {
 	}
 	metrics = append(metrics, emf.By("EventsRejected", "Code", t.Rejected)...)
 	return append(metrics, emf.By("FieldsOmitted", "Field", t.Omitted)...)
-}
-
-func sum(counts map[string]int) (n int) {
-	for _, c := range counts {
-		n += c
-	}
-	return n
 }
 
 // Codes are the codes of refusals with their numbers, which the log line of the metrics has as the
