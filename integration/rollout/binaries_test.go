@@ -256,6 +256,7 @@ func TestABuiltVersionWithABugGoesBackAndLosesNothing(t *testing.T) {
 	if !*binaries {
 		t.Skip("it takes half a minute: run it with -binaries")
 	}
+	t.Parallel()
 	buggy := buildBuggy(t)
 	b := startBuilt(t)
 	var sending sync.WaitGroup

@@ -86,6 +86,12 @@ type rig struct {
 	now, peak int
 }
 
+// Traffic begins before a deployment, and goes on after it.
+const (
+	warmUp   = 3 * time.Minute
+	coolDown = time.Minute
+)
+
 // ran is an invocation.
 type ran struct {
 	at      time.Time
@@ -126,14 +132,29 @@ func (r *rig) play() (f found) {
 	var sending sync.WaitGroup
 	ctx, stop := context.WithCancel(context.Background())
 	sending.Go(func() { f.sent = r.send(ctx) })
-	time.Sleep(5 * time.Minute)
+	time.Sleep(warmUp)
 	r.world.Function.UpdateCode(r.code(r.new))
-	f.Result = r.deploy(r.world.Function.Publish())
-	time.Sleep(2 * time.Minute)
+	v := r.world.Function.Publish()
+	service := codedeploy.New()
+	var hook lambda.Invoker
+	if !r.noHook {
+		tries := virtual.NewHook(&r.d, service, v, nil, quiet)
+		defer tries.Close()
+		hook = tries
+	}
+	defer service.Wait()
+	f.Result = r.deploy(r.world.Live(), v, service, hook)
+	time.Sleep(coolDown)
 	stop()
 	sending.Wait()
 	r.must(r.world.Segment.SetScript(segmentd.Script{}))
 	f.dead, f.lost = r.settle(f.sent, f.Status == codedeploy.Succeeded && r.new != noBug)
+	r.count(&f)
+	return f
+}
+
+// count counts the invocations of a deployment that has ended.
+func (r *rig) count(f *found) {
 	for _, i := range r.ran {
 		if !f.Shifted.IsZero() && !i.at.Before(f.Shifted) && i.at.Before(f.Ended) {
 			f.during++
@@ -143,12 +164,12 @@ func (r *rig) play() (f found) {
 		}
 	}
 	f.peak = r.peak
-	return f
 }
 
-// deploy lets the alias take the version over, as the deployment on AWS does.
-func (r *rig) deploy(v *lambda.Version) codedeploy.Result {
-	alarm := r.d.VersionAlarm(r.d.Names.DeliverFunction, v.Number())
+// deploy lets an alias take the version over, as the deployment on AWS does. hook may be nil.
+func (r *rig) deploy(live *lambda.Alias, v *lambda.Version, service *codedeploy.Service,
+	hook lambda.Invoker) codedeploy.Result {
+	alarm := r.d.VersionAlarm(v.Function().Name(), v.Number())
 	if r.alarm != nil {
 		r.alarm(&alarm)
 	}
@@ -156,17 +177,8 @@ func (r *rig) deploy(v *lambda.Version) codedeploy.Result {
 	assumed.Lags.Own, assumed.Lags.Lambda = r.lag, r.lag
 	e, err := cloudwatch.New(&topology.Topology{Names: r.d.Names, Alarms: []topology.Alarm{alarm}}, r.metrics, assumed)
 	r.must(err)
-	service := codedeploy.New()
-	var hook lambda.Invoker
-	if !r.noHook {
-		f := virtual.NewHook(&r.d, service, v, nil, quiet)
-		defer f.Close()
-		hook = f
-	}
-	defer service.Wait()
 	result, err := service.Deploy(r.t.Context(), codedeploy.Deployment{
-		Before: hook,
-		Alias:  r.world.Live(), Version: v.Number(), Alarms: []string{alarm.Name}, States: codedeploy.Watch(e, time.Now),
+		Before: hook, Alias: live, Version: v.Number(), Alarms: []string{alarm.Name}, States: codedeploy.Watch(e, time.Now),
 		Config: codedeploy.Config{Share: topology.CanaryShare, Time: topology.CanaryTime}, Poll: r.poll,
 	})
 	r.must(err)
@@ -281,14 +293,19 @@ func (r *rig) send(ctx context.Context) (sent int) {
 			return sent
 		}
 		sent++
-		wait := time.NewTimer(time.Duration(r.random.ExpFloat64() / r.perMinute * float64(time.Minute)))
-		select {
-		case <-wait.C:
-		case <-ctx.Done():
-			wait.Stop()
-		}
+		r.pause(ctx)
 	}
 	return sent
+}
+
+// pause waits for the next event, or until ctx ends.
+func (r *rig) pause(ctx context.Context) {
+	wait := time.NewTimer(time.Duration(r.random.ExpFloat64() / r.perMinute * float64(time.Minute)))
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+	case <-ctx.Done():
+	}
 }
 
 // settle lets the good version have what is left, redrives the dead letters, and counts what

@@ -26,8 +26,9 @@ const (
 	backWithin  = 6 * time.Minute
 )
 
-// playAll plays plans at the same time.
-func playAll(t *testing.T, n int, planOf func(seed uint64, r *rand.Rand) plan) []found {
+// playAll plays plans, two at the same time.
+func playAll(t *testing.T, n int, play func(*testing.T, plan) found,
+	planOf func(seed uint64, r *rand.Rand) plan) []found {
 	t.Helper()
 	all := make([]found, n)
 	var next sync.Mutex
@@ -96,33 +97,44 @@ func broken(all []found) (texts []string) {
 	return texts
 }
 
+// summary says what deployments cost.
+func summary(all []found) string {
+	touched, dead, enough, longest := 0.0, 0, 0, time.Duration(0)
+	for i := range all {
+		f := &all[i]
+		if f.during >= invocations {
+			enough++
+		}
+		touched += float64(f.touched) / float64(f.during)
+		dead += f.dead
+		longest = max(longest, f.Ended.Sub(f.Shifted))
+	}
+	return fmt.Sprintf("%d deployments, %d of them with %d invocations and more; back after at most %v, %.3f of the "+
+		"invocations "+
+		"were its, %d dead letters", len(all), enough, invocations, longest, touched/float64(len(all)), dead)
+}
+
 func TestABadVersionMeetsATenthOfTheInvocationsAndGoesBack(t *testing.T) {
+	t.Parallel()
 	for _, b := range []bug{mangles, hangs, crashes} {
-		all := playAll(t, *seeds, busy(b))
+		all := playAll(t, *seeds, play, busy(b))
 		for _, text := range broken(all) {
 			t.Errorf("%s: %s", b, text)
 		}
-		enough, touched, dead, longest := 0, 0.0, 0, time.Duration(0)
+		enough, dead := 0, 0
 		for i := range all {
-			if all[i].during >= invocations {
+			f := &all[i]
+			if dead += f.dead; f.during >= invocations {
 				enough++
 			}
-			touched += float64(all[i].touched) / float64(all[i].during)
-			dead += all[i].dead
-			longest = max(longest, all[i].Ended.Sub(all[i].Shifted))
-			if all[i].peak > maximum(t) {
-				t.Errorf("%s: %d invocations at the same time, of both versions; want at most %d", b, all[i].peak, maximum(t))
+			if f.peak > maximum(t) {
+				t.Errorf("%s: %d invocations of both versions at the same time, want at most %d", b, f.peak, maximum(t))
 			}
 		}
-		if len(all) >= 20 && 2*enough < len(all) {
-			t.Errorf("%s: only %d of %d deployments had %d invocations: the share says too little", b, enough, len(all),
-				invocations)
+		if len(all) >= 20 && 2*enough < len(all) || (dead > 0) != (b == mangles) {
+			t.Errorf("%s: the deployments say too little: %s", b, summary(all))
 		}
-		if (dead > 0) != (b == mangles) {
-			t.Errorf("%s: %d dead letters", b, dead)
-		}
-		t.Logf("%s: %d deployments, back after at most %v, %.3f of the invocations were its, %d dead letters, none lost", b,
-			len(all), longest, touched/float64(len(all)), dead)
+		t.Logf("%s: %s", b, summary(all))
 	}
 }
 
@@ -142,6 +154,7 @@ func maximum(t *testing.T) int {
 // What would be a deployment's undoing is that something fails already, or that something else
 // fails meanwhile.
 func TestAGoodVersionTakesOverWhateverElseFails(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		plan plan
@@ -151,7 +164,7 @@ func TestAGoodVersionTakesOverWhateverElseFails(t *testing.T) {
 		{"it mends a version that crashes", plan{old: crashes}},
 		{"Segment answers nobody", plan{away: true}},
 	} {
-		all := playAll(t, max(1, *seeds/10), func(seed uint64, r *rand.Rand) plan {
+		all := playAll(t, max(1, *seeds/10), play, func(seed uint64, r *rand.Rand) plan {
 			p := busy(noBug)(seed, r)
 			p.old, p.away = c.plan.old, c.plan.away
 			return p
@@ -173,14 +186,15 @@ func quietSite(b bug) func(uint64, *rand.Rand) plan {
 }
 
 func TestOnAQuietSiteTheHookKeepsABadVersionFromAllTraffic(t *testing.T) {
+	t.Parallel()
 	for _, b := range []bug{crashes, forgets} {
-		all := playAll(t, max(1, *seeds/10), quietSite(b))
+		all := playAll(t, max(1, *seeds/10), play, quietSite(b))
 		for i := range all {
 			if f := &all[i]; f.Status != codedeploy.Failed || !f.Shifted.IsZero() || f.touched > 0 || f.lost > 0 {
 				t.Errorf("%s: %s", b, f)
 			}
 		}
-		all = playAll(t, max(2, *seeds/10), func(seed uint64, r *rand.Rand) plan {
+		all = playAll(t, max(2, *seeds/10), play, func(seed uint64, r *rand.Rand) plan {
 			p := quietSite(b)(seed, r)
 			p.noHook = true
 			return p
@@ -207,7 +221,8 @@ func onEverything(a *topology.Alarm) {
 }
 
 func TestAnAlarmThatDoesNotKnowVersionsBreaksThePromises(t *testing.T) {
-	all := playAll(t, 1, func(seed uint64, r *rand.Rand) plan {
+	t.Parallel()
+	all := playAll(t, 1, play, func(seed uint64, r *rand.Rand) plan {
 		p := busy(mangles)(seed, r)
 		p.alarm = withoutVersions
 		return p
@@ -215,7 +230,7 @@ func TestAnAlarmThatDoesNotKnowVersionsBreaksThePromises(t *testing.T) {
 	if texts := broken(all); !strings.Contains(strings.Join(texts, "\n"), "it did not go back") {
 		t.Errorf("an alarm that compares all versions with themselves: %q", texts)
 	}
-	all = playAll(t, 1, func(seed uint64, r *rand.Rand) plan {
+	all = playAll(t, 1, play, func(seed uint64, r *rand.Rand) plan {
 		p := busy(noBug)(seed, r)
 		p.old, p.alarm = mangles, onEverything
 		return p
