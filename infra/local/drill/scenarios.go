@@ -25,8 +25,8 @@ var (
 func Scenarios() []Scenario {
 	return []Scenario{
 		incident(), segmentDown(), poison(), badWriteKey(), brokenDocument(), tenTimes(), refusedFlood(), trackingStopped(),
-		regionDown(), consumerBug(), sqsAway(), noisySource(), redriven(), deployment(), badDeployment(), quietSite(), calmWeek(),
-		segmentSlow(), endpointDown(), accountBusy(), unpacked(), canaryOff(),
+		regionDown(), consumerBug(), sqsAway(), noisySource(), redriven(), deployment(), badDeployment(), quietSite(),
+		calmWeek(), segmentSlow(), endpointDown(), accountBusy(), unpacked(), canaryOff(),
 	}
 }
 
