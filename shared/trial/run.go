@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
 
+	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
@@ -99,9 +100,14 @@ func (r *Run) RoundTrip(request *http.Request) (*http.Response, error) {
 		}
 	}
 	writeKey, _, _ := request.BasicAuth()
+	text := string(body)
+	if !strings.HasPrefix(writeKey, WriteKey) && writeKey != "" { // a real one, as the default is
+		id := event.KeyID(writeKey)
+		writeKey, text = id, strings.ReplaceAll(text, writeKey, id)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.outcome.Segment = append(r.outcome.Segment, Request{writeKey, string(body), answer.Status})
+	r.outcome.Segment = append(r.outcome.Segment, Request{writeKey, text, answer.Status})
 	response := &http.Response{StatusCode: answer.Status, Header: http.Header{}, Body: http.NoBody, Request: request,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
 	if answer.RetryAfter > 0 {

@@ -20,7 +20,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/message"
 )
 
-// WriteKey is a write key that ingest accepts in a trial, and nowhere else.
+// WriteKey is a write key that ingest accepts in a trial, and nowhere else. Those that begin so are
+// of trials too.
 const WriteKey = "spillway-trial"
 
 // Names of the queues in an outcome.
@@ -60,8 +61,8 @@ type Outcome struct {
 
 // A Request is one to Segment.
 type Request struct {
-	WriteKey string `json:"writeKey"`
-	Body     string `json:"body"` // not compressed
+	WriteKey string `json:"writeKey"` // one of a trial's; of any other its event.KeyID
+	Body     string `json:"body"`     // not compressed
 	Status   int    `json:"status"`
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
@@ -138,7 +139,7 @@ func TestSegmentAnswersByWhatARequestContains(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		request.SetBasicAuth("key", "")
+		request.SetBasicAuth(WriteKey, "")
 		response, err := r.RoundTrip(request)
 		if err != nil {
 			t.Fatal(err)
@@ -149,7 +150,27 @@ func TestSegmentAnswersByWhatARequestContains(t *testing.T) {
 		}
 	}
 	o := end()
-	if len(o.Segment) != 3 || o.Segment[1] != (Request{"key", "bad", 400}) {
+	if len(o.Segment) != 3 || o.Segment[1] != (Request{WriteKey, "bad", 400}) {
+		t.Errorf("%+v", o.Segment)
+	}
+}
+
+// Who may invoke a function may not for that read the parameter with its default write key.
+func TestARealWriteKeyIsInNoOutcome(t *testing.T) {
+	r, end := aRun(t, &Trial{})
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://segment.test/v1/batch",
+		strings.NewReader(`{"writeKey":"very-secret"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.SetBasicAuth("very-secret", "")
+	response, err := r.RoundTrip(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	id := event.KeyID("very-secret")
+	if o := end(); len(o.Segment) != 1 || o.Segment[0] != (Request{id, `{"writeKey":"` + id + `"}`, 200}) {
 		t.Errorf("%+v", o.Segment)
 	}
 }
