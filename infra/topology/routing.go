@@ -15,6 +15,9 @@ const Routing Severity = "routing"
 // routingSection is the heading of the runbook about several regions.
 const routingSection = "several-regions"
 
+// twoCanaries is the period of the alarms that watch the canary's function.
+const twoCanaries = 2 * canary.Interval
+
 // routingAlarms decide whether Route 53 answers with this region: while any of them fires, it
 // answers with the others. Route 53 reads an alarm's metric itself, and so takes only the plainest:
 // one metric of standard resolution, a simple statistic, and N of N values (Route 53 API reference,
@@ -25,25 +28,27 @@ const routingSection = "several-regions"
 // can't be seen is no reason to move all traffic. It is Unhealthy for MissingIsBad, which the one
 // alarm has that fires when nothing of the region can be seen: otherwise a region that is away
 // altogether, with its canary, would be answered with for ever.
+//
+// Periods have two canaries. With one each, all but one of the minutes that are read may be late
+// still: a single refused canary would move the traffic, and a drain would never be seen.
 func routingAlarms(n Names) []Alarm {
-	const missed = int(canary.MissingAfter / canary.Interval)
 	return []Alarm{
 		{
 			Name: n.Alarm("route-ingest"), Severity: Routing, Section: routingSection,
 			// The canary goes to its own region whatever the name leads to, so a region that
-			// traffic has left still shows when it is well again. One event that got through in the
-			// minute is enough: the function may have been invoked twice.
+			// traffic has left still shows when it is well again. One event that got through in two
+			// minutes is enough.
 			Metrics:   []Metric{n.own("u", "canary", canary.UnavailableMetric, "Minimum")},
-			Threshold: 0, Unit: "canaries", Period: canary.Interval, Periods: missed, Breaching: missed,
+			Threshold: 0, Unit: "canaries", Period: twoCanaries, Periods: 2, Breaching: 2,
 			Missing: MissingIsUnknown,
-			Meaning: "the region's ingest endpoint did not accept the last 3 canary events, and not because of too many " +
+			Meaning: "the region's ingest endpoint did not accept 3 canary events or more in a row, and not because of too many " +
 				"requests: Route 53 answers with the other regions.",
 			First: "see which parts of ingest-down fire in this region.",
 		},
 		{
 			Name: n.Alarm("drained"), Severity: Routing, Section: routingSection,
 			Metrics:   []Metric{n.own("d", "canary", operator.DrainedMetric, "Maximum")},
-			Threshold: 0, Unit: "regions", Period: canary.Interval, Periods: 1, Breaching: 1, Missing: MissingIsUnknown,
+			Threshold: 0, Unit: "regions", Period: twoCanaries, Periods: 1, Breaching: 1, Missing: MissingIsUnknown,
 			Meaning: "a person has drained this region: Route 53 answers with the other regions.",
 			First:   "see who did, when and why with spillway region ls; spillway region restore brings it back.",
 		},

@@ -26,10 +26,13 @@ func TestNobodyIsNotifiedOfAnAlarmForRoute53(t *testing.T) {
 
 func TestARegionIsLeftAfterThreeCanariesAndADrainedOneAtOnce(t *testing.T) {
 	d := Default()
-	for name, want := range map[string]int{"route-ingest": 3, "drained": 1} {
+	for name, want := range map[string]struct {
+		periods int
+		period  time.Duration
+	}{"route-ingest": {2, 2 * time.Minute}, "drained": {1, 2 * time.Minute}} {
 		i := slices.IndexFunc(d.Routing, func(a Alarm) bool { return a.Name == d.Names.Alarm(name) })
-		if i < 0 || d.Routing[i].Periods != want || d.Routing[i].Period != time.Minute || d.Routing[i].Below {
-			t.Errorf("%s: %+v, want %d values above the threshold", name, d.Routing, want)
+		if i < 0 || d.Routing[i].Periods != want.periods || d.Routing[i].Period != want.period || d.Routing[i].Below {
+			t.Errorf("%s: %+v, want %+v above the threshold", name, d.Routing, want)
 		}
 	}
 }
@@ -42,7 +45,7 @@ func TestValidateRefusesAnAlarmThatRoute53CantRead(t *testing.T) {
 	}{
 		{"metric math", func(a *Alarm) { a.Expression = "FILL(u, 0)" }, "reads one metric and no metric math"},
 		{"two metrics", func(a *Alarm) { a.Metrics = append(a.Metrics, a.Metrics...) }, "reads one metric"},
-		{"M of N", func(a *Alarm) { a.Breaching = 2 }, "wants 2 of 3"},
+		{"M of N", func(a *Alarm) { a.Breaching = 1 }, "wants 1 of 2"},
 		{"a percentile", func(a *Alarm) { a.Metrics[0].Statistic = "p99" }, "the statistic must be one of [Average"},
 		{"missing data is good", func(a *Alarm) { a.Missing = MissingIsGood }, "must be missing, so that Route 53 changes"},
 		{"it pages", func(a *Alarm) { a.Severity = Critical }, "severity must be routing"},
