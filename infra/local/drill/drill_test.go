@@ -75,7 +75,8 @@ func TestWithTwoRegionsSDKsAreLedElsewhereAndBack(t *testing.T) {
 	t.Parallel()
 	s := regionDown()
 	s.Lasts, s.Played = 40*time.Minute, []Span{{16 * time.Minute, 38 * time.Minute}}
-	s.Failures[0].Span = from(17*time.Minute, 15*time.Minute)
+	s.Away = from(17*time.Minute, 15*time.Minute)
+	s.Failures[0].Span = s.Away
 	sim, r, err := play(t.Context(), &s, Options{Seed: 3, Rate: 1})
 	if err != nil {
 		t.Fatal(err)

@@ -8,12 +8,16 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/http"
+	"path"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/aws/smithy-go"
+
 	"github.com/spillwayhq/spillway/infra/local/lambda"
 	"github.com/spillwayhq/spillway/infra/local/virtual"
+	"github.com/spillwayhq/spillway/shared/operator"
 	"github.com/spillwayhq/spillway/shared/ssm"
 )
 
@@ -31,12 +35,26 @@ type faults struct {
 	scenario *Scenario
 	start    time.Time
 
-	mu  sync.Mutex
-	rng *rand.Rand
+	mu    sync.Mutex
+	marks map[string]operator.Mark // what a person has switched, by parameter
+	rng   *rand.Rand
 }
 
 func newFaults(s *Scenario, start time.Time, seed uint64) *faults {
-	return &faults{scenario: s, start: start, rng: rand.New(rand.NewPCG(seed, 0xfa17))}
+	return &faults{scenario: s, start: start, marks: map[string]operator.Mark{}, rng: rand.New(rand.NewPCG(seed, 0xfa17))}
+}
+
+// switchTo notes what a person has switched; the zero Mark is that it is as usual again.
+func (f *faults) switchTo(parameter string, m operator.Mark) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.marks[parameter] = m
+}
+
+func (f *faults) switched(parameter string) operator.Mark {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.marks[parameter]
 }
 
 // active reports whether a fault of one of the kinds lasts now.
@@ -185,15 +203,24 @@ func (e *environment) Invoke(ctx context.Context, i lambda.Invocation) ([]byte, 
 	return e.Environment.Invoke(ctx, i)
 }
 
-// documents are what SSM has: the document with the write keys.
+// documents are what SSM has: the document with the write keys, and what a person has switched.
 type documents struct{ *faults }
 
+// writeKeysParameter is the name of the parameter with the write keys, for Names.Parameter.
+const writeKeysParameter = "write-keys"
+
 // GetParameter implements ssm.API.
-func (d documents) GetParameter(context.Context, string, bool) (ssm.Value, error) {
+func (d documents) GetParameter(_ context.Context, name string, _ bool) (ssm.Value, error) {
 	document := goodDocument
 	switch {
 	case d.active(NoRegion):
 		return ssm.Value{}, errors.New("SSM is down")
+	case path.Base(name) != writeKeysParameter:
+		mark := d.switched(path.Base(name))
+		if !mark.IsSet() {
+			return ssm.Value{}, &smithy.GenericAPIError{Code: "ParameterNotFound"}
+		}
+		document = string(mark.Document())
 	case d.active(WrongDocument):
 		document = wrongDocument
 	case d.active(BadDocument):

@@ -40,6 +40,8 @@ type pair struct {
 	changes []route53.Change
 	asked   map[string]float64 // requests of SDKs in this minute, by the region that answered; empty: none did
 	first   time.Time          // when the far region accepted first
+	// unanswered are all requests that no region answered.
+	unanswered int
 }
 
 // openPair starts the far region and the name.
@@ -120,6 +122,7 @@ func (n *named) RoundTrip(r *http.Request) (*http.Response, error) {
 	defer n.mu.Unlock()
 	if err != nil {
 		n.asked[""]++
+		n.unanswered++
 		return nil, err
 	}
 	n.asked[region]++
@@ -165,10 +168,10 @@ func (s *simulation) nameResult() *Name {
 		return nil
 	}
 	n := &Name{Near: nearRegion, Far: farRegion, TTLSeconds: topology.RecordTTL.Seconds()}
-	fault := s.start.Add(s.scenario.firstFault())
+	cause := s.start.Add(s.scenario.Away.From)
 	for _, c := range s.pair.changes {
 		switch last := len(n.Left) - 1; {
-		case c.Region != nearRegion || c.At.Before(fault): // at the very beginning no region has any data
+		case c.Region != nearRegion || c.At.Before(cause): // at the very beginning no region has any data
 		case !c.Healthy:
 			n.Left = append(n.Left, Left{From: c.At, Alarms: c.Failing})
 		case last >= 0:
@@ -217,6 +220,9 @@ func (s *simulation) checkRegions() (broken []string, err error) {
 			broken = append(broken, fmt.Sprintf("the name, %s: %s", assumed(judged[i]), text))
 		}
 	}
+	if s.scenario.Answered && s.pair.unanswered > 0 {
+		broken = append(broken, fmt.Sprintf("%v requests of SDKs got no answer", s.pair.unanswered))
+	}
 	if s.pair.first.IsZero() {
 		broken = append(broken, "no SDK's request was accepted in "+farRegion)
 	}
@@ -226,8 +232,11 @@ func (s *simulation) checkRegions() (broken []string, err error) {
 // checkName says what the name does too late or without a cause, if both regions' metrics are read
 // under some assumptions.
 func (s *simulation) checkName(a cloudwatch.Assumptions) (broken []string, err error) {
-	fault, end := s.start.Add(s.scenario.firstFault()), s.start.Add(s.scenario.lastFault())
-	until := fault.Add(s.scenario.LeavesWithin + lag(a) + time.Duration(a.BeyondRange)*time.Minute)
+	cause, end := s.start.Add(s.scenario.Away.From), s.start.Add(s.scenario.Away.Until)
+	until := cause.Add(s.scenario.LeavesWithin + lag(a))
+	if s.scenario.Evaluated {
+		until = until.Add(time.Duration(a.BeyondRange) * time.Minute)
+	}
 	back := end.Add(backWithin + lag(a))
 	for i, r := range s.regions() {
 		region := []string{nearRegion, farRegion}[i]
@@ -242,7 +251,7 @@ func (s *simulation) checkName(a cloudwatch.Assumptions) (broken []string, err e
 				return nil, err
 			}
 			must := i == 0 && !now.Before(until) && !now.After(end) // be left
-			may := i == 0 && now.After(fault) && now.Before(back) || now.Before(s.start.Add(patternFrom))
+			may := i == 0 && now.After(cause) && now.Before(back) || now.Before(s.start.Add(patternFrom))
 			if healthy && must || !healthy && !may {
 				broken = append(broken, fmt.Sprintf("%s is healthy at %s: %v (%s)", region, clock(now), healthy,
 					strings.Join(check.Failing(), ", ")))
@@ -252,14 +261,5 @@ func (s *simulation) checkName(a cloudwatch.Assumptions) (broken []string, err e
 	return broken[:min(len(broken), 3)], nil
 }
 
-// backWithin is how long after the last fault the name leads to its region again.
+// backWithin is how long after the end of the cause the name leads to its region again.
 const backWithin = 3 * time.Minute
-
-// firstFault is when the first fault begins.
-func (s *Scenario) firstFault() time.Duration {
-	first := s.Lasts
-	for i := range s.Failures {
-		first = min(first, s.Failures[i].From)
-	}
-	return first
-}

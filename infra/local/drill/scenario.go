@@ -49,9 +49,14 @@ type Scenario struct {
 	// fault concerns it. FarMayFire are its alarms that may fire; all others must be silent.
 	TwoRegions bool
 	FarMayFire []string
-	// LeavesWithin is how long after the first fault the name leads elsewhere, plus the lag of the
-	// metrics and what of the evaluation range is beyond the alarm's own.
+	// Away is when the name must lead to the other region: from its cause until it is over. After
+	// each it has LeavesWithin, plus the lag of the metrics, and Evaluated is whether what of the
+	// evaluation range is beyond the alarm's own counts too, as it does if all values are missing.
+	Away         Span
 	LeavesWithin time.Duration
+	Evaluated    bool
+	// Answered: each request of an SDK is answered at once by one of the regions.
+	Answered bool
 	// OldDesign: the same day in the design that failed says something.
 	OldDesign bool
 	// Ending: the backlog has not gone at the end, and need not have.
@@ -133,6 +138,8 @@ const (
 	RollOutBug Deed = "bug"        // the same, and what deliver sends can't be read
 	Redrive    Deed = "redrive"    // of all dead letters
 	Drop       Deed = "drop"       // of all dead letters
+	Drain      Deed = "drain"      // of the near region
+	Restore    Deed = "restore"    // of a drained region
 	Poison     Deed = "poison"     // a message arrives on which the function dies, at every receive
 	Invalid    Deed = "invalid"    // a message arrives whose event Segment would not take
 	OldApp     Deed = "old app"    // two messages arrive with the old app's write key

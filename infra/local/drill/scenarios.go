@@ -25,8 +25,8 @@ var (
 func Scenarios() []Scenario {
 	return []Scenario{
 		incident(), segmentDown(), poison(), badWriteKey(), brokenDocument(), tenTimes(), refusedFlood(), trackingStopped(),
-		regionDown(), consumerBug(), sqsAway(), noisySource(), redriven(), deployment(), badDeployment(), quietSite(),
-		calmWeek(), segmentSlow(), endpointDown(), accountBusy(), unpacked(), canaryOff(),
+		regionDown(), regionDrained(), consumerBug(), sqsAway(), noisySource(), redriven(), deployment(), badDeployment(),
+		quietSite(), calmWeek(), segmentSlow(), endpointDown(), accountBusy(), unpacked(), canaryOff(),
 	}
 }
 
@@ -230,10 +230,29 @@ func regionDown() Scenario {
 		TwoRegions: true,
 		Failures: []Failure{{Span: from(20*time.Minute, time.Hour), Kind: NoRegion,
 			Text: "the near region answers nobody"}},
+		Away: Span{hm(0, 20), hm(1, 20)},
 		// Five minutes without a value of its queue.
-		LeavesWithin: 6 * time.Minute,
+		LeavesWithin: 6 * time.Minute, Evaluated: true,
 		MayFire: []string{"backlog-age-warning", "delivery-slow", "ingest-silent", "ingest-down",
 			"canary-silent", "delivery-down", "backlog-age-critical", "segment-throttling"},
+	}
+}
+
+func regionDrained() Scenario {
+	return Scenario{
+		Name:  "region-drained",
+		Title: "A region is drained by hand, and restored",
+		Story: "A person drains the near region before work on it, as spillway region drain does, and restores it 40 minutes " +
+			"later. The canary's function finds the mark within a minute, and Route 53 leads SDKs to the other region. Nothing " +
+			"is refused, nobody is paged, and what the region holds is delivered as usual.",
+		Lasts:        90 * time.Minute,
+		Played:       []Span{{hm(0, 16), hm(1, 20)}},
+		TwoRegions:   true,
+		Away:         Span{hm(0, 20), hm(1, 0)},
+		LeavesWithin: 2 * time.Minute,
+		Answered:     true,
+		Actions: []Step{{At: hm(0, 20), Do: Drain, Text: "a person drains the near region"},
+			{At: hm(1, 0), Do: Restore, Text: "a person restores it"}},
 	}
 }
 

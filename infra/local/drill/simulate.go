@@ -22,6 +22,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/canary"
 	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/price"
+	"github.com/spillwayhq/spillway/shared/reload"
+	"github.com/spillwayhq/spillway/shared/ssm"
 )
 
 // Every drill begins like a first deployment, without a metric and without traffic, and goes on
@@ -240,8 +242,17 @@ func (s *simulation) wire(ctx context.Context) (g *gateway, err error) {
 		return nil, err
 	}
 	s.function, err = appcanary.New(s.options().Canary(), appcanary.Parts{Metrics: s.record, Logger: s.logger(),
-		Transport: g, Traffic: s.history})
+		Transport: g, Traffic: s.history, Switched: s.switches()})
 	return g, err
+}
+
+// switches are the parameters in which a person's marks are.
+func (s *simulation) switches() appcanary.Switched {
+	source := func(parameter string) reload.Source {
+		return ssm.Parameter(documents{s.faults}, s.topology.Names.Parameter(parameter)).Else(nil, ssm.NotFound)
+	}
+	return appcanary.Switched{Paused: source(topology.PausedParameter), PausedKeys: source(topology.PausedKeysParameter),
+		Drained: source(topology.DrainedParameter)}
 }
 
 // canaries invokes the canary's function every minute, as the schedule does.

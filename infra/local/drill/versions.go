@@ -57,7 +57,7 @@ func (s *simulation) deliverCode(toSegment http.RoundTripper) lambda.Environment
 // ingestCode is the ingest function.
 func (s *simulation) ingestCode(ctx context.Context) lambda.EnvironmentFactory {
 	options, clients := s.options().Ingest(), virtual.Client(s.toSQS())
-	options.WriteKeysParameters, options.Server = []string{s.topology.Names.Parameter("write-keys")}, nil
+	options.WriteKeysParameters, options.Server = []string{s.topology.Names.Parameter(writeKeysParameter)}, nil
 	return byVersion(func(version string) (func() (lambda.Handler, error), error) {
 		o := options
 		o.Version = version
