@@ -49,8 +49,8 @@ const (
 		`"source":"/spillway/write-keys","error":"invalid JSON","request_id":"` + aRequest + `"}` + "\n"
 )
 
-// incident is a pipeline on this machine in which what the runbook is about has happened: an event is
-// a dead letter as invalid, Segment has rejected another, and refuses a write key.
+// incident is a pipeline on this machine in which what the runbook is about has happened: an event
+// is a dead letter as invalid, Segment has rejected another, and refuses a write key.
 type incident struct {
 	*local.Pipeline
 	t *testing.T
@@ -220,6 +220,10 @@ func (i *incident) promises() []promise {
 		{`spillway dlq redrive --name "$NAME" --dry-run`, `^1 dead letter with 1 event would be sent again\n$`, step{}},
 		{"spillway dlq redrive", `^1 dead letter with 1 event sent again`, step{}},
 		{"(umask 077; spillway dlq export", `^spillway: exported 1 event of 1 dead letter\n$`, step{}},
+		{"spillway region ls", `^region .*\nus-east-1 `, step{}},
+		{"spillway region drain", `us-east-1 is drained since \d.*: REASON\n`,
+			step{until: "Type yes to confirm: ", keys: "yes\n"}}, // it is the only region
+		{"spillway region restore", `^us-east-1 is restored; it was drained since \d`, step{}},
 		{"spillway dlq restore", `exists: set .*RedriveAllowPolicy|everything`, step{}},
 		{"aws lambda get-function-concurrency", `"ReservedConcurrentExecutions": 10`, step{}},
 		// moto has no such call.
@@ -362,8 +366,8 @@ func runAWS(t *testing.T, args ...string) {
 	}
 }
 
-// deployToMoto makes the stack of the golden template in us-east-1, with parameters and an alarm that
-// fires.
+// deployToMoto makes the stack of the golden template in us-east-1, with parameters and an alarm
+// that fires.
 func deployToMoto(t *testing.T) {
 	t.Helper()
 	ctx := t.Context()

@@ -139,7 +139,8 @@ func (r *Result) Metrics() []emf.Metric {
 // unavailable reports whether the event was not accepted for a reason that is the region's own. A
 // flood is none: it would follow to the next region, and take that down too.
 func (r *Result) unavailable() bool {
-	return r.Err != nil && (r.Status != http.StatusTooManyRequests || r.Code != "" && !slices.Contains(floodCodes[:], r.Code))
+	flood := r.Status == http.StatusTooManyRequests && (r.Code == "" || slices.Contains(floodCodes[:], r.Code))
+	return r.Err != nil && !flood
 }
 
 // floodCodes are the codes of ingest's answers 429 for too many requests. The gateway's own answer

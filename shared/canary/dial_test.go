@@ -96,7 +96,8 @@ func TestWhereToConnectToMustBeAHost(t *testing.T) {
 			t.Errorf("%q: %v", address, err)
 		}
 	}
-	if _, err := New(Config{URL: "http://a", WriteKey: WriteKey, Dial: "b", Transport: http.DefaultTransport}); err == nil {
+	if _, err := New(Config{URL: "http://a", WriteKey: WriteKey, Dial: "b",
+		Transport: http.DefaultTransport}); err == nil {
 		t.Error("with a transport of the caller the address would have no effect")
 	}
 }

@@ -94,9 +94,10 @@ func TestOnlyAQueueThatFailsIsUnhealthy(t *testing.T) {
 		send   func(context.Context, []message.Message) error
 		health int
 	}{
-		"the call fails":                     {refuseAll, 503},
-		"SQS fails for the message":          {fail(&sqsclient.RefusedError{Code: "InternalError"}), 503},
-		"SQS refuses the message":            {fail(&sqsclient.RefusedError{Code: "InvalidMessageContents", SenderFault: true}), 200},
+		"the call fails":            {refuseAll, 503},
+		"SQS fails for the message": {fail(&sqsclient.RefusedError{Code: "InternalError"}), 503},
+		"SQS refuses the message": {fail(&sqsclient.RefusedError{Code: "InvalidMessageContents",
+			SenderFault: true}), 200},
 		"no queue was called":                {fail(sqsclient.ErrNoQueue), 503},
 		"another queue failed for all of it": {fail(errQueueDown), 503},
 	} {
