@@ -147,7 +147,7 @@ func (z *zone) id(s *settings) string {
 // region's stack was deployed with.
 func (z *zone) check(s *settings, before map[string]deployed) error {
 	if s.Domain == "" {
-		return nil
+		return s.checkGiven(before)
 	}
 	var errs []error
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }

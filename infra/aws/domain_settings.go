@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,6 +13,14 @@ var (
 	zoneID              = regexp.MustCompile(`^Z[0-9A-Z]{1,31}$`)
 	regionalCertificate = regexp.MustCompile(`^arn:aws[a-z-]*:acm:([a-z0-9-]+):\d{12}:certificate/[0-9a-f-]+$`)
 )
+
+var domainText = textOf("domain", "be a host name that SDKs use in every region, like events.example.com, or none",
+	isHostName, func(s *settings) *string { return &s.Domain })
+
+var domainSetting = setting{domainText.name, domainText.must, func(s *settings, text string) error {
+	s.domainGiven = true
+	return domainText.read(s, text)
+}, domainText.show}
 
 // maxCommonName is the length of the longest name of a certificate's subject (RFC 5280), which ACM
 // takes from the domain of a request.
@@ -119,4 +128,17 @@ func (s *settings) validateCertificates(fail func(string, ...any)) {
 				"shorter, and give its ARN in certificates", maxCommonName, len(s.Domain), region)
 		}
 	}
+}
+
+// checkGiven fails for a deployment that would take the name away only because a setting was
+// forgotten. Other settings have their default again then; this one is the address of all SDKs.
+func (s *settings) checkGiven(before map[string]deployed) error {
+	for _, region := range s.Regions {
+		was := before[region].settings["domain"]
+		if s.Domain == "" && !s.domainGiven && was != "" && was != none {
+			return fmt.Errorf("domain: %s is deployed behind %s, and without the setting SDKs would find nothing there: give "+
+				"domain=%s, or domain=%s if it shall go", s.topology().Names.Stack(region), was, was, none)
+		}
+	}
+	return nil
 }

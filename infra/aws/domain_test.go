@@ -343,6 +343,33 @@ func TestAWrongDomainHasALineThatSaysWhatItMustBe(t *testing.T) {
 	}
 }
 
+// A forgotten setting has its default again. This one is the address of all SDKs.
+func TestANameIsNotTakenAwayByForgettingTheSetting(t *testing.T) {
+	had := map[string]deployed{"eu-west-1": {settings: map[string]string{"domain": "events.example.com"}}}
+	for _, c := range []struct {
+		context string
+		before  map[string]deployed
+		refused bool
+	}{
+		{`{}`, had, true},
+		{`{"domain": "none"}`, had, false},
+		{`{"domain": "events.example.com", "hostedZone": "example.com"}`, had, false},
+		{`{}`, map[string]deployed{"eu-west-1": {settings: map[string]string{"domain": "none"}}}, false},
+		{`{}`, map[string]deployed{"eu-west-1": {err: errNotAsked}}, false},
+		{`{}`, nil, false},
+	} {
+		s, err := read(t, c.context, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const want = "domain: spillway-eu-west-1 is deployed behind events.example.com, and without the setting SDKs would " +
+			"find nothing there: give domain=events.example.com, or domain=none if it shall go"
+		if err := s.checkGiven(c.before); (err != nil) != c.refused || c.refused && err.Error() != want {
+			t.Errorf("%s after %v: %v", c.context, c.before, err)
+		}
+	}
+}
+
 func hosted(id, name string) r53types.HostedZone {
 	return r53types.HostedZone{Id: aws.String("/hostedzone/" + id), Name: aws.String(name)}
 }

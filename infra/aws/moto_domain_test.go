@@ -72,6 +72,11 @@ func TestTwoRegionsAreDeployedBehindOneNameAndOneIsTakenAway(t *testing.T) {
 		t.Errorf("another pipeline with the same name is told %q", said)
 	}
 
+	forgetful := defaultSettings(topology.DefaultNames(), "eu-west-1")
+	if said := c.refused(t, &forgetful); !strings.Contains(said, "give domain=events.example.com, or domain=none") {
+		t.Errorf("a deployment that forgets the name is told %q", said)
+	}
+
 	c.destroy(t, "us-east-1", s)
 	if got := c.records(t, id, s.Domain); !slices.Equal(got, []string{"A eu-west-1", "AAAA eu-west-1"}) {
 		t.Errorf("without us-east-1 the name has the records %q", got)
