@@ -35,6 +35,9 @@ func account(t *testing.T) string {
 			w.WriteHeader(http.StatusNotFound)
 		case r.URL.Path == "/health":
 			_, _ = io.WriteString(w, `{"success":true}`)
+		case r.FormValue("FunctionName") == "spillway-deliver:live": // which does not exist either
+			w.Header().Set("X-Amzn-ErrorType", "ResourceNotFoundException")
+			w.WriteHeader(http.StatusNotFound)
 		case r.URL.Path == "/2015-03-31/event-source-mappings" && r.FormValue("FunctionName") == "spillway-deliver":
 			_, _ = io.WriteString(w, `{"EventSourceMappings":[{"EventSourceArn":"arn:aws:sqs:us-east-1:000000000000:spillway-events",`+
 				`"State":"Disabled","StateTransitionReason":"USER_INITIATED","BatchSize":100,`+

@@ -21,9 +21,8 @@ func rolloutFunction(o Options) Function {
 	}
 }
 
-// LiveAlias is the alias of the functions deliver and ingest that the event source and the ingest
-// endpoint invoke. A deployment makes a new version and moves the alias to it.
-const LiveAlias = "live"
+// LiveAlias is rollout.LiveAlias.
+const LiveAlias = rollout.LiveAlias
 
 // ExecutedVersion is the dimension of Lambda's own metrics of one version that an alias invokes
 // (Lambda developer guide, "Types of metrics for Lambda functions").

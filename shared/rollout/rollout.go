@@ -8,6 +8,10 @@
 // metrics have a second set of dimensions (emf.VersionDimension).
 package rollout
 
+// LiveAlias is the alias of the functions deliver and ingest that the event source and the ingest
+// endpoint invoke. A deployment makes a new version and moves the alias to it.
+const LiveAlias = "live"
+
 // The metrics that are also counted by version, besides EventsDelivered of deliver and
 // EventsAccepted of ingest. Those are written by each invocation, so that their SampleCount is how
 // many there were; these only if they are above 0.

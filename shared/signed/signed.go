@@ -14,7 +14,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"encoding/xml"
@@ -59,59 +58,6 @@ func CloudFormation(c aws.Config) *Client {
 
 // STS is a client of STS.
 func STS(c aws.Config) *Client { return &Client{config: c, service: "sts", variable: "STS"} }
-
-// A Function is what Lambda says of one.
-type Function struct {
-	State, StateReason                       string
-	LastUpdateStatus, LastUpdateStatusReason string
-	Timeout                                  int // in seconds
-	Environment                              struct{ Variables map[string]string }
-}
-
-// Configuration reads the configuration of a function by its name. It needs the permission
-// lambda:GetFunctionConfiguration.
-func Configuration(ctx context.Context, c aws.Config, name string) (f Function, err error) {
-	return f, Lambda(c).JSON(ctx, "/2015-03-31/functions/"+name+"/configuration", nil, &f)
-}
-
-// An EventSource is what Lambda says of a mapping that feeds a queue to a function.
-type EventSource struct {
-	EventSourceArn                 string
-	State, StateTransitionReason   string
-	LastProcessingResult           string
-	BatchSize                      int
-	MaximumBatchingWindowInSeconds int
-	ScalingConfig                  struct{ MaximumConcurrency int }
-	FunctionResponseTypes          []string
-}
-
-// EventSources reads the event sources of a function by its name. It needs the permission
-// lambda:ListEventSourceMappings.
-func EventSources(ctx context.Context, c aws.Config, name string) ([]EventSource, error) {
-	var page struct{ EventSourceMappings []EventSource }
-	err := Lambda(c).JSON(ctx, "/2015-03-31/event-source-mappings", url.Values{"FunctionName": {name}}, &page)
-	return page.EventSourceMappings, err
-}
-
-// An Invocation is what Lambda says of one that has ended.
-type Invocation struct {
-	Answer []byte // the function's, or a JSON object with errorMessage
-	Failed string // how the function failed, like Unhandled; empty: it did not
-	Log    string // the end of what it logged, of at most 4 KB
-}
-
-// Invoke invokes a version of a function with JSON, and waits until it ends; an alias has a version
-// too. It needs the permission lambda:InvokeFunction. That the function fails is no error.
-func Invoke(ctx context.Context, lambda *Client, name, version string, payload []byte) (Invocation, error) {
-	a, err := lambda.Do(ctx, Request{Method: http.MethodPost, Path: "/2015-03-31/functions/" + name + "/invocations",
-		Query: url.Values{"Qualifier": {version}}, Body: payload,
-		Header: http.Header{"X-Amz-Invocation-Type": {"RequestResponse"}, "X-Amz-Log-Type": {"Tail"}}})
-	if err := lambda.readJSON(nil)(a, err); err != nil {
-		return Invocation{}, err
-	}
-	log, _ := base64.StdEncoding.DecodeString(a.Header.Get("X-Amz-Log-Result")) // without it there is less to read
-	return Invocation{a.Body, a.Header.Get("X-Amz-Function-Error"), string(log)}, nil
-}
 
 // CodeDeploy is a client of CodeDeploy, for Call.
 func CodeDeploy(c aws.Config) *Client {
@@ -164,7 +110,7 @@ func (c *Client) readJSON(answer any) func(Answer, error) error {
 		if err != nil {
 			return err
 		}
-		if a.Status != http.StatusOK {
+		if a.Status/100 != 2 { // of what Lambda has only begun it says 202
 			var said struct { // Message may be message, which encoding/json takes for the same
 				Type    string `json:"__type"`
 				Message string

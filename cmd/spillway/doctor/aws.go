@@ -76,6 +76,8 @@ func (f *first) topology(n topology.Names) topology.Topology {
 		deployed.Feed(&o, f.source.value)
 	}
 	o.NoIngest, o.NoCanary = isMissing(f.functions[n.IngestFunction].err), isMissing(f.functions[n.CanaryFunction].err)
+	rollout, asked := f.functions[n.RolloutFunction]
+	o.Rollout = asked && rollout.err == nil
 	return topology.New(o)
 }
 
@@ -131,8 +133,12 @@ func judge(t *topology.Topology, f *first, s *second, environment map[string]str
 	for _, of := range t.Functions {
 		r := f.functions[of.Name]
 		checks = append(checks, judgeFunction(of, r))
+		if l, hasVersions := f.live[of.Name]; hasVersions {
+			checks = append(checks, judgeLive(of.Name, l, r, f.source.value)...)
+		}
 		if r.err == nil {
-			versions[strings.TrimPrefix(of.Name, n.Pipeline+"-")] = r.value.Environment.Variables[deployed.VarVersion]
+			versions[strings.TrimPrefix(of.Name, n.Pipeline+"-")] =
+				f.inUse(of.Name).value.Environment.Variables[deployed.VarVersion]
 		}
 	}
 	if len(versions) > 0 {

@@ -23,6 +23,7 @@ import (
 	"github.com/spillwayhq/spillway/infra/local"
 	emulated "github.com/spillwayhq/spillway/infra/local/cloudwatch"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/signed"
 )
 
 // The topics of the pipeline.
@@ -37,8 +38,10 @@ func code(c string) error { return &smithy.GenericAPIError{Code: c, Message: "as
 
 // healthy is a pipeline on AWS in which nothing is wrong.
 func healthy() (first, second) {
-	t := topology.Default()
-	f := first{functions: map[string]read[function]{}, queues: map[string]read[map[string]string]{}}
+	o := topology.DefaultOptions()
+	o.Rollout = true
+	t := topology.New(o)
+	f := first{functions: map[string]read[function]{}, live: map[string]live{}, queues: map[string]read[map[string]string]{}}
 	variables := map[string]string{deployed.VarVersion: "v1", deployed.VarKeyParameter: "/key", deployed.VarKeysParameters: "/keys,/more",
 		deployed.VarEndpoint: "https://api.segment.io", deployed.VarIngestURL: "https://ingest.test"}
 	for _, of := range t.Functions {
@@ -46,7 +49,11 @@ func healthy() (first, second) {
 		v.Environment.Variables = variables
 		f.functions[of.Name] = read[function]{value: v}
 	}
-	source := eventSource{EventSourceArn: queueARN, State: "Enabled", BatchSize: t.EventSources[0].BatchSize,
+	for _, name := range []string{t.Names.DeliverFunction, t.Names.IngestFunction} {
+		f.live[name] = live{alias: read[signed.Alias]{value: signed.Alias{FunctionVersion: "7"}}, version: f.functions[name]}
+	}
+	source := eventSource{EventSourceArn: queueARN, State: "Enabled",
+		FunctionArn: "arn:aws:lambda:eu-west-1:123456789012:function:spillway-deliver:live", BatchSize: t.EventSources[0].BatchSize,
 		MaximumBatchingWindowInSeconds: int(t.EventSources[0].BatchingWindow.Seconds()),
 		FunctionResponseTypes:          []string{"ReportBatchItemFailures"}}
 	source.ScalingConfig.MaximumConcurrency = t.EventSources[0].MaximumConcurrency
@@ -133,6 +140,13 @@ func TestEachFaultOfADeploymentIsFound(t *testing.T) {
 	alarmed := func(a alarm) func(*first, *second) {
 		return func(_ *first, s *second) { s.alarms.value[n.Alarm("delivery-stalled")] = a }
 	}
+	lived := func(change func(*live)) func(*first, *second) {
+		return func(f *first, _ *second) {
+			l := f.live[n.DeliverFunction]
+			change(&l)
+			f.live[n.DeliverFunction] = l
+		}
+	}
 	for name, c := range map[string]struct {
 		breaks func(*first, *second)
 		want   string // the beginning of the only line
@@ -179,10 +193,10 @@ func TestEachFaultOfADeploymentIsFound(t *testing.T) {
 			s.LastProcessingResult = "PROBLEM: Function call failed"
 		}), "failed event source: PROBLEM"},
 		"too much at a time": {func(f *first, _ *second) { f.reserved.value = 5 },
-			"failed concurrency: the event source may run 10 at a time, and 5 are reserved"},
+			"failed concurrency: the event source may run 9 at a time, and 5 are reserved"},
 		"a new account": {func(f *first, _ *second) {
-			f.reserved.value, f.account.value.AccountLimit.UnreservedConcurrentExecutions = 0, 10
-		}, "failed concurrency: deliver may use all 10"},
+			f.reserved.value, f.account.value.AccountLimit.UnreservedConcurrentExecutions = 0, 9
+		}, "failed concurrency: deliver may use all 9"},
 		"little is left": {func(f *first, _ *second) { f.account.value.AccountLimit.UnreservedConcurrentExecutions = 99 },
 			"warning concurrency: 99 of the account's 1000 are left"},
 		"another redrive policy": {func(f *first, _ *second) { f.queues[n.EventsQueue].value["RedrivePolicy"] = "" },
@@ -218,6 +232,18 @@ func TestEachFaultOfADeploymentIsFound(t *testing.T) {
 			r.value.Timeout = 3
 			f.functions[n.IngestFunction] = r
 		}, "warning function spillway-ingest: its timeout must be 15s, is 3 s"},
+		"a deployment is under way": {lived(func(l *live) {
+			l.alias.value.RoutingConfig.AdditionalVersionWeights = map[string]float64{"8": 0.1}
+		}), "warning version of spillway-deliver: 7, and 8 gets 10 % of the invocations"},
+		"a deployment went back": {lived(func(l *live) { l.version.value.CodeSha256 = "other" }),
+			"warning version of spillway-deliver: 7 (v1) is in use, and not what was deployed last (v1)"},
+		"an alias without a version": {lived(func(l *live) { l.alias.err = code("ResourceNotFoundException") }),
+			"failed version of spillway-deliver: the event source feeds the alias live, which does not exist"},
+		"the alias may not be read": {lived(func(l *live) {
+			l.alias = read[signed.Alias]{err: code("AccessDeniedException"), permission: "lambda:GetAlias"}
+		}), "unknown version of spillway-deliver: as AWS says it lambda:GetAlias"},
+		"the source feeds the function": {source(func(s *eventSource) { s.FunctionArn = strings.TrimSuffix(s.FunctionArn, ":live") }),
+			"failed version of spillway-deliver: the event source feeds the function and not its alias live"},
 		"no deliver": {func(f *first,
 			_ *second) {
 			f.functions[n.DeliverFunction] = read[function]{err: code("ResourceNotFoundException")}
@@ -421,5 +447,16 @@ func TestWhereTheIngestEndpointIsAsked(t *testing.T) {
 		if got := whereToAsk(c.given, c.from); got != c.want {
 			t.Errorf("%q, %v: %+v, want %+v", c.given, c.from, got, c.want)
 		}
+	}
+}
+
+func TestAFunctionWithoutVersionsIsNoFault(t *testing.T) {
+	f, s := healthy()
+	for name := range f.live {
+		f.live[name] = live{alias: read[signed.Alias]{err: code("ResourceNotFoundException")}}
+	}
+	f.source.value[0].FunctionArn = strings.TrimSuffix(f.source.value[0].FunctionArn, ":live")
+	if got := notOK(diagnose(&f, &s)); got != "" && !strings.HasPrefix(got, "warning versions") {
+		t.Error(got)
 	}
 }

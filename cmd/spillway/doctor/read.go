@@ -55,6 +55,7 @@ type alarm struct {
 // first is what is read before it is known what the rest is.
 type first struct {
 	functions map[string]read[function] // by name
+	live      map[string]live           // of those that have versions, by name
 	source    read[[]eventSource]       // of deliver
 	reserved  read[int]                 // concurrency of deliver; 0: none
 	account   read[account]
@@ -112,12 +113,14 @@ func (r *reader) first(ctx context.Context) first {
 	n := r.names
 	lambda := signed.Lambda(r.config)
 	reading.Go(func() {
-		f.functions = each([]string{n.DeliverFunction, n.IngestFunction, n.CanaryFunction}, func(name string) read[function] {
+		names := []string{n.DeliverFunction, n.IngestFunction, n.CanaryFunction, n.RolloutFunction}
+		f.functions = each(names, func(name string) read[function] {
 			return call(ctx, "lambda:GetFunctionConfiguration", func(ctx context.Context) (function, error) {
 				return signed.Configuration(ctx, r.config, name)
 			})
 		})
 	})
+	reading.Go(func() { f.live = r.live(ctx) })
 	reading.Go(func() {
 		f.source = call(ctx, "lambda:ListEventSourceMappings", func(ctx context.Context) ([]eventSource, error) {
 			return signed.EventSources(ctx, r.config, n.DeliverFunction)
