@@ -209,7 +209,7 @@ func (i *incident) promises() []promise {
 		{`spillway logs --name "$NAME" deliver --query 'parse`, `^request +timeouts +ms +MB +lines\n` + aRequest + ` +1 +60000 +93 +2\n$`, step{}},
 		{`spillway logs --name "$NAME" deliver --all --match`, `(?s)START RequestId.*dead letters.*Task timed out.*REPORT`, step{}},
 		{`spillway logs --name "$NAME" deliver`, `"msg":"delivered"`, step{}},
-		{`aws lambda get-event-source-mapping --uuid "$SOURCE" --query ScalingConfig`, `"MaximumConcurrency": 10`, step{}},
+		{`aws lambda get-event-source-mapping --uuid "$SOURCE" --query ScalingConfig`, `"MaximumConcurrency": 9`, step{}},
 		{"aws lambda get-event-source-mapping", `"Enabled"`, step{}},
 		{"aws sqs get-queue-attributes", `"ApproximateNumberOfMessagesNotVisible": "\d+"`, step{}},
 		{`spillway dlq ls --name "$NAME" --older-than`, `There are dead letters, but none that the flags select`, step{}},
@@ -225,6 +225,13 @@ func (i *incident) promises() []promise {
 			step{until: "Type yes to confirm: ", keys: "yes\n"}}, // it is the only region
 		{"spillway region restore", `^us-east-1 is restored; it was drained since \d`, step{}},
 		{"spillway dlq restore", `exists: set .*RedriveAllowPolicy|everything`, step{}},
+		{"aws lambda list-versions-by-function", `(?m)^1\t\S+\t\S+$`, step{}},
+		{"aws lambda update-alias", `"FunctionVersion": "1"`, step{}},
+		{"DEPLOYMENT=", "", step{}},
+		{"aws deploy get-deployment", `DeploymentDoesNotExist`, step{status: []int{254, 255}}}, // moto makes none
+		{"aws cloudformation continue-update-rollback", `.`, step{status: []int{254, 255}}},    // nor rolls it back
+		{`spillway logs --name "$NAME" rollout`, `^(\S+ \S+  (\{"time"|\d{4}-).*\n){1,20}$`, step{}},
+		{`spillway logs --name "$NAME" deliver --query 'filter level in`, `msg +@logStream +lines\n`, step{}},
 		{"aws lambda get-function-concurrency", `"ReservedConcurrentExecutions": 10`, step{}},
 		// moto has no such call.
 		{"aws lambda get-account-settings", `"ConcurrentExecutions": \d|\(404\) when calling the GetAccountSettings`, step{status: []int{255}}},
@@ -317,7 +324,7 @@ func TestEveryBlockOfTheRunbookCanBePasted(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	s := newShell(t, dir, "AWS_ENDPOINT_URL_SQS="+i.SQSURL, "KEY=a-new-write-key", "GIT_CEILING_DIRECTORIES=/",
+	s := newShell(t, dir, "AWS_ENDPOINT_URL_SQS="+i.SQSURL, "KEY=a-new-write-key", "VERSION=1", "GIT_CEILING_DIRECTORIES=/",
 		"AWS_ENDPOINT_URL_CLOUDWATCH_LOGS="+newCloudWatchLogs(t, i.lines))
 	replace := strings.NewReplacer(" ID", " "+i.id(t, "rejected"), "REQUEST_ID", aRequest, ":VERSION", ":1",
 		"git log", "git -C "+top+" log", "https://api.segment.io/v1/batch", i.SegmentURL+"/v1/batch",

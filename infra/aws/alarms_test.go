@@ -14,7 +14,7 @@ import (
 
 func TestTheTemplateHasEveryAlarmOfTheTopology(t *testing.T) {
 	tmpl, _ := defaults(t)
-	d := topology.Default()
+	d := usual()
 	topics := map[string]string{"": "null"} // references in the template, by the topic's name
 	for id, r := range tmpl.exactly(t, 2, "AWS::SNS::Topic") {
 		topics[fmt.Sprint(r.at("TopicName"))] = `[{"Ref":"` + id + `"}]`
@@ -66,16 +66,17 @@ func TestTheTemplateHasEveryAlarmOfTheTopology(t *testing.T) {
 			t.Errorf("%s is %v, want %+v", c.Name, r.Properties, c)
 		}
 	}
+	want := len(d.Alarms) + len(d.Routing) + len(tmpl.of("AWS::Lambda::Version")) // each has one
 	if n, m := len(tmpl.of("AWS::CloudWatch::Alarm")),
-		len(tmpl.of("AWS::CloudWatch::CompositeAlarm")); n != len(d.Alarms)+len(d.Routing) || m != len(d.Composites) {
-		t.Errorf("%d alarms and %d composites, want %d and %d", n, m, len(d.Alarms)+len(d.Routing), len(d.Composites))
+		len(tmpl.of("AWS::CloudWatch::CompositeAlarm")); n != want || m != len(d.Composites) {
+		t.Errorf("%d alarms and %d composites, want %d and %d", n, m, want, len(d.Composites))
 	}
 }
 
 // Route 53 reads the alarm's metric itself, and knows no queries.
 func TestAnAlarmForRoute53NamesItsMetricAndHasNoActions(t *testing.T) {
 	tmpl, _ := defaults(t)
-	d := topology.Default()
+	d := usual()
 	for _, a := range d.Routing {
 		r := tmpl.named(t, "AWS::CloudWatch::Alarm", "AlarmName", a.Name)
 		if r.at("Metrics") != nil || r.at("AlarmActions") != nil || r.at("OKActions") != nil {
@@ -170,7 +171,7 @@ func TestACompositeAlarmDependsOnTheAlarmsOfItsRule(t *testing.T) {
 			t.Errorf("%s waits for %v, and its rule is %s", id, r.DependsOn, r.Properties.AlarmRule)
 		}
 	}
-	if want := len(topology.Default().Composites); composites != want {
+	if want := len(usual().Composites); composites != want {
 		t.Errorf("%d composite alarms, want %d", composites, want)
 	}
 }
@@ -257,7 +258,7 @@ func dashboard(t *testing.T, tmpl template) (body struct {
 
 func TestTheDashboardShowsEveryAlarmAndEveryWidgetOnce(t *testing.T) {
 	tmpl, _ := defaults(t)
-	d := topology.Default()
+	d := usual()
 	body := dashboard(t, tmpl)
 	var titles, want []string
 	taken := map[[2]int]string{}

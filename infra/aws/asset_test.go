@@ -41,7 +41,7 @@ func ownArchitecture() string {
 // builtCanary is the smallest function alone, built for this machine: all functions are built alike.
 func builtCanary(t *testing.T, source string) assets {
 	t.Helper()
-	d := topology.Default()
+	d := usual()
 	f, _ := d.Function(d.Names.CanaryFunction)
 	d.Functions = []topology.Function{f}
 	code, err := build(d.Functions, nil, source, t.TempDir(), ownArchitecture())
@@ -61,7 +61,7 @@ var own = sync.OnceValues(func() (assets, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(folder)
-	d := topology.Default()
+	d := usual()
 	code, err := build(d.Functions, nil, module, folder, ownArchitecture())
 	for name, archive := range code {
 		content, err := os.ReadFile(archive)
@@ -118,7 +118,7 @@ func TestTheSameSourcesMakeTheSameAssetInAnyFolderWithTheToolchainOfGoMod(t *tes
 			t.Errorf("%s is built with %v, want %s of go.mod: %v", name, info, toolchain, err)
 		}
 	}
-	if len(here) != 3 {
+	if len(here) != 4 {
 		t.Errorf("%d functions are built", len(here))
 	}
 	s := defaultSettings(topology.DefaultNames(), "eu-west-1")
@@ -126,7 +126,7 @@ func TestTheSameSourcesMakeTheSameAssetInAnyFolderWithTheToolchainOfGoMod(t *tes
 	one, two := synthesiseWith(t, first, &s, environment{version: "v1.2.3", assets: here}),
 		synthesiseWith(t, second, &s, environment{version: "v1.2.3", assets: there})
 	if a, b := string(one["eu-west-1"].content), string(two["eu-west-1"].content); a != b ||
-		strings.Count(a, `"S3Key"`) != 3 {
+		strings.Count(a, `"S3Key"`) != 4 {
 		t.Error("two syntheses differ")
 	}
 }
@@ -166,7 +166,7 @@ func unpack(t *testing.T, archive string) string {
 
 func TestAToolchainThatCannotBeHadIsAnError(t *testing.T) {
 	t.Setenv("GOPROXY", "off")
-	d := topology.Default()
+	d := usual()
 	for line, want := range map[string]string{
 		"toolchain go1.26.999": "with go1.26.999, the toolchain of go.mod",
 		"":                     "go.mod must have a line like toolchain go1.",
@@ -213,7 +213,7 @@ func TestAFunctionThatDoesNotCompileIsAnError(t *testing.T) {
 		[]byte("package main\n\nvar x int = \"\"\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	d := topology.Default()
+	d := usual()
 	if _, err := build(d.Functions, nil, broken, t.TempDir(), "arm64"); err == nil ||
 		!strings.Contains(err.Error(), "build the function spillway-deliver") ||
 		!strings.Contains(err.Error(), "broken.go:3") {

@@ -36,6 +36,7 @@ var allSettings = [...]setting{
 		func(s *settings) *int { return &s.LogRetentionDays }),
 	choiceOf("logLevel", func(s *settings) *string { return &s.LogLevel }, "debug", "info", "warn", "error"),
 	choiceOf("architecture", func(s *settings) *string { return &s.Architecture }, "arm64", "x86_64"),
+	choiceOf("rollout", func(s *settings) *string { return &s.Rollout }, rolloutCanary, rolloutAll),
 	choiceOf("ingestEndpoint", func(s *settings) *string { return &s.IngestEndpoint }, endpointHTTPAPI,
 		endpointFunctionURL, none),
 	switchOf("ingestFallbacks", func(s *settings) *bool { return &s.IngestFallbacks }),

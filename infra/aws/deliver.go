@@ -49,7 +49,7 @@ func (p *pipeline) addDeliver() {
 	}
 	for _, s := range p.topology.EventSources {
 		awslambda.NewEventSourceMapping(p.Stack, jsii.String("DeliverSource"), &awslambda.EventSourceMappingProps{
-			Target: p.functions[s.Function].Function, EventSourceArn: p.queues[s.Queue].QueueArn(),
+			Target: p.addLive(s.Function), EventSourceArn: p.queues[s.Queue].QueueArn(),
 			BatchSize:         jsii.Number(s.BatchSize),
 			MaxBatchingWindow: seconds(s.BatchingWindow), MaxConcurrency: jsii.Number(s.MaximumConcurrency),
 			ReportBatchItemFailures: jsii.Bool(s.ReportBatchItemFailures),

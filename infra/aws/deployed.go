@@ -32,6 +32,7 @@ type deployed struct {
 	err      error             // why AWS could not be asked; the rest is empty then
 	stack    bool              // there is a stack
 	settings map[string]string // that it was deployed with; empty: there is no stack, or it keeps none
+	own      map[string]string // the logical IDs of the queues that are its resources, by the queues' names
 	// retained are the attributes of the queues that exist and are not the stack's: an earlier one
 	// left them.
 	retained map[string]map[string]string
@@ -93,9 +94,8 @@ func askRegion(ctx context.Context, c aws.Config, names topology.Names, region s
 	if d.stack, d.settings, d.err = readSettingsOf(ctx, stacks, names.Stack(region)); d.err != nil {
 		return deployed{err: d.err}
 	}
-	own := map[string]bool{}
 	if d.stack {
-		if own, d.err = ownQueues(ctx, stacks, names.Stack(region)); d.err != nil {
+		if d.own, d.err = ownQueues(ctx, stacks, names.Stack(region)); d.err != nil {
 			return deployed{err: d.err}
 		}
 	}
@@ -103,10 +103,11 @@ func askRegion(ctx context.Context, c aws.Config, names topology.Names, region s
 	queues := sqs.NewFromConfig(c)
 	for _, name := range []string{names.EventsQueue, names.DeadLetterQueue} {
 		attributes, err := attributesOf(ctx, queues, name)
+		_, own := d.own[name]
 		switch {
 		case err != nil:
 			return deployed{err: err}
-		case attributes != nil && !own[name]:
+		case attributes != nil && !own:
 			d.retained[name] = attributes
 		}
 	}
@@ -141,10 +142,10 @@ func readSettingsOf(ctx context.Context, api cloudformation.DescribeStacksAPICli
 	return true, settings, nil
 }
 
-// ownQueues are the names of the queues that are a stack's own resources.
+// ownQueues are the logical IDs of the queues that are a stack's own resources, by their names.
 func ownQueues(ctx context.Context, api cloudformation.ListStackResourcesAPIClient,
-	stack string) (map[string]bool, error) {
-	own := map[string]bool{}
+	stack string) (map[string]string, error) {
+	own := map[string]string{}
 	pages := cloudformation.NewListStackResourcesPaginator(api,
 		&cloudformation.ListStackResourcesInput{StackName: &stack})
 	for pages.HasMorePages() {
@@ -157,7 +158,7 @@ func ownQueues(ctx context.Context, api cloudformation.ListStackResourcesAPIClie
 				r.ResourceStatus == cftypes.ResourceStatusDeleteSkipped
 			if aws.ToString(r.ResourceType) == "AWS::SQS::Queue" && !gone {
 				url := aws.ToString(r.PhysicalResourceId)
-				own[url[strings.LastIndex(url, "/")+1:]] = true
+				own[url[strings.LastIndex(url, "/")+1:]] = aws.ToString(r.LogicalResourceId)
 			}
 		}
 	}

@@ -11,6 +11,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/jsii-runtime-go"
+
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/integration/testutil/mototest"
 )
@@ -26,7 +29,7 @@ func attributes(q topology.Queue) map[string]string {
 // retained is a region where an earlier stack left these queues.
 func retained(queues ...string) deployed {
 	d := deployed{retained: map[string]map[string]string{}}
-	t := topology.Default()
+	t := usual()
 	for _, name := range queues {
 		q, _ := t.Queue(name)
 		d.retained[name] = attributes(q)
@@ -123,7 +126,7 @@ func TestADeploymentSaysWhichSettingsDiffer(t *testing.T) {
 		"same settings": {func(*settings) {}, deployedWith(same), nil},
 		"a forgotten setting": {func(s *settings) { s.ReservedConcurrency = 10 }, deployedWith(same),
 			[]string{"spillway-eu-west-1 was deployed with other settings:",
-				"reservedConcurrency      20, is now 10", "maximumConcurrency       20, is now 10"}},
+				"reservedConcurrency      20, is now 10", "maximumConcurrency       19, is now 9"}},
 		"another write key": {func(s *settings) { s.CanaryWriteKey = "two" }, deployedWith(same),
 			[]string{"canaryWriteKey           (set, SHA-256 7692c3ad), is now (set, SHA-256 3fc4ccfe)"}},
 		"a change in a long text": {func(s *settings) {
@@ -166,7 +169,7 @@ func TestADeploymentSaysWhichSettingsDiffer(t *testing.T) {
 
 func TestAnAdoptedQueueWithOtherAttributesIsNamedWithTheCommandThatSetsThem(t *testing.T) {
 	names := topology.DefaultNames()
-	events, _ := new(topology.Default()).Queue(names.EventsQueue)
+	events, _ := new(usual()).Queue(names.EventsQueue)
 	for _, c := range []struct{ attribute, value, want string }{
 		{"", "", ""},
 		{"VisibilityTimeout", "30", `{"VisibilityTimeout":"361"}`},
@@ -256,5 +259,68 @@ func TestWhereAWSCannotBeAskedTheReasonIsSaidAndTheDeploymentGoesOn(t *testing.T
 				t.Errorf("%+v, want an error with %q", got, c.want)
 			}
 		})
+	}
+}
+
+func TestADeploymentThatWouldReplaceAQueueIsRefused(t *testing.T) {
+	has := map[string]string{"spillway-events": "Events1", "spillway-dead-letters": "Dead1"}
+	for name, c := range map[string]struct {
+		made   map[string]string
+		adopts bool
+		want   []string // what the error says, a line each
+	}{
+		"the same queues": {has, false, nil},
+		"another name": {map[string]string{"spillway-inbox": "Events1", "spillway-dead-letters": "Dead1"}, false,
+			[]string{"the stack has the queue spillway-events, and this deployment would replace it by the queue spillway-inbox."}},
+		"another name, while retained queues are adopted": {map[string]string{"spillway-inbox": "Events1",
+			"spillway-dead-letters": "Dead1"}, true, []string{"replace it by the queue spillway-inbox."}},
+		"another logical ID": {map[string]string{"spillway-events": "Events2", "spillway-dead-letters": "Dead1"}, false,
+			[]string{"would make it anew as the resource Events2; it is Events1."}},
+		"no such queues": {nil, false, []string{"the queue spillway-dead-letters, and this deployment would remove it",
+			"the queue spillway-events, and this deployment would remove it"}},
+		"queues that are adopted from now on": {nil, true, nil}, // they are retained, and used as before
+	} {
+		err := otherQueues("spillway-eu-west-1", has, c.made, func(string) bool { return c.adopts })
+		var lines []string
+		if err != nil {
+			lines = strings.Split(err.Error(), "\n")
+		}
+		if len(lines) != len(c.want) {
+			t.Errorf("%s: %d lines, want %d: %v", name, len(lines), len(c.want), err)
+			continue
+		}
+		for i, want := range c.want {
+			if !strings.Contains(lines[i], want) || !strings.HasPrefix(lines[i], "spillway-eu-west-1: refused, nothing is changed:") {
+				t.Errorf("%s: says %q, want %q", name, lines[i], want)
+			}
+		}
+	}
+	if err := otherQueues("spillway-eu-west-1", nil, has, nil); err != nil {
+		t.Errorf("a first deployment is refused: %v", err)
+	}
+}
+
+// The logical IDs follow from the names of the constructs, which nobody looks at when he renames one.
+func TestTheQueuesOfTheStackAreComparedWithThoseThatTheTemplateMakes(t *testing.T) {
+	tmpl, _ := defaults(t)
+	n := topology.DefaultNames()
+	own := map[string]string{}
+	for id, q := range tmpl.exactly(t, 2, "AWS::SQS::Queue") {
+		own[q.at("QueueName").(string)] = id
+	}
+	s := defaultSettings(n, "eu-west-1")
+	folder := t.TempDir()
+	env := environment{version: "v1.2.3", assets: placeholders(t, folder, &s),
+		deployed: map[string]deployed{"eu-west-1": {stack: true, own: own}}}
+	try := func() error {
+		return addStacks(awscdk.NewApp(&awscdk.AppProps{AnalyticsReporting: jsii.Bool(false), Outdir: jsii.String(folder)}), &s,
+			env)
+	}
+	if err := try(); err != nil {
+		t.Error(err)
+	}
+	own[n.EventsQueue] = "EventsQueue0"
+	if err := try(); err == nil || !strings.Contains(err.Error(), "it is EventsQueue0") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -139,6 +139,7 @@ type function struct {
 	awslambda.Function
 	role awsiam.Role
 	logs awslogs.LogGroup
+	live awslambda.Alias // of the version that is in use; nil: the function is invoked without a version
 }
 
 // newFunction creates a function with its own role and log group. The role may only write the log.
@@ -162,6 +163,7 @@ func (s *stack) newFunction(name, description string, variables map[string]*stri
 		Runtime: awslambda.Runtime_PROVIDED_AL2023(), Architecture: awslambda.Architecture_ARM_64(),
 		Code: awslambda.Code_FromAsset(jsii.String(s.assets[name]), nil), Handler: jsii.String(bootstrap),
 		Timeout: seconds(f.Timeout), MemorySize: jsii.Number(f.MemoryMB), Environment: &variables,
+		CurrentVersionOptions: &awslambda.VersionOptions{RemovalPolicy: awscdk.RemovalPolicy_RETAIN_ON_UPDATE_OR_DELETE},
 	}
 	if s.settings.Architecture == "x86_64" {
 		props.Architecture = awslambda.Architecture_X86_64()
@@ -169,7 +171,7 @@ func (s *stack) newFunction(name, description string, variables map[string]*stri
 	if f.ReservedConcurrency > 0 {
 		props.ReservedConcurrentExecutions = jsii.Number(f.ReservedConcurrency)
 	}
-	made := function{awslambda.NewFunction(s.Stack, jsii.String(id), props), role, logs}
+	made := function{Function: awslambda.NewFunction(s.Stack, jsii.String(id), props), role: role, logs: logs}
 	s.functions[name] = made
 	return made
 }

@@ -62,7 +62,7 @@ func (p *pipeline) addIngest() {
 	if p.settings.IngestEndpoint == endpointFunctionURL {
 		p.endpoint = p.newFunctionURL(ingest)
 	} else {
-		p.endpoint = p.newHTTPAPI(ingest)
+		p.endpoint = p.newHTTPAPI(p.addLive(n.IngestFunction))
 	}
 }
 
@@ -84,9 +84,9 @@ var accessLog = map[string]string{
 	"gatewayError": "$context.error.message",
 }
 
-func (p *pipeline) newHTTPAPI(ingest function) endpoint {
+func (p *pipeline) newHTTPAPI(ingest awslambda.IFunction) endpoint {
 	limits := p.topology.IngestEndpoint
-	integration := awsapigatewayv2integrations.NewHttpLambdaIntegration(jsii.String("IngestIntegration"), ingest.Function,
+	integration := awsapigatewayv2integrations.NewHttpLambdaIntegration(jsii.String("IngestIntegration"), ingest,
 		&awsapigatewayv2integrations.HttpLambdaIntegrationProps{
 			PayloadFormatVersion: awsapigatewayv2.PayloadFormatVersion_VERSION_2_0(), ScopePermissionToRoute: jsii.Bool(true),
 		})
@@ -95,6 +95,10 @@ func (p *pipeline) newHTTPAPI(ingest function) endpoint {
 		Description: jsii.String("ingest endpoint for Segment's SDKs"), CreateDefaultStage: jsii.Bool(false),
 		DefaultIntegration: integration,
 	})
+	// When another function or alias is called, it must allow it first.
+	route := api.Node().FindChild(jsii.String("DefaultRoute")).Node()
+	route.FindChild(jsii.String("IngestIntegration")).Node().AddDependency(
+		route.FindChild(jsii.String("IngestIntegration-Permission")))
 	log := p.newLogGroup("IngestApiLog", p.topology.Names.AccessLog(), limits.LogRetention)
 	format, _ := json.Marshal(accessLog) // a map of strings: it can't fail, and its keys are in order
 	stage := awsapigatewayv2.NewCfnStage(p.Stack, jsii.String("IngestApiStage"), &awsapigatewayv2.CfnStageProps{

@@ -69,7 +69,9 @@ func run(ctx context.Context) error {
 	for _, region := range s.Regions {
 		s.tell(os.Stderr, region, env.deployed[region])
 	}
-	addStacks(app, &s, env)
+	if err := addStacks(app, &s, env); err != nil {
+		return err
+	}
 	app.Synth(nil)
 	return nil
 }

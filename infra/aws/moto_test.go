@@ -242,8 +242,10 @@ func (c *cloud) diagnose(t *testing.T, pipeline string) {
 	for check, want := range map[string]string{
 		"clock": "ok", "subscriptions " + n.AlarmTopic: "failed: nobody is told",
 		"function " + n.DeliverFunction: "ok: active", "function " + n.IngestFunction: "ok", "versions": "ok",
-		"function " + n.CanaryFunction: "ok", "event source": "ok: enabled, up to 100 messages a batch, at most 10",
-		"queue " + n.EventsQueue: "ok", "queue " + n.DeadLetterQueue: "ok", "ingest endpoint": "ok",
+		"function " + n.CanaryFunction: "ok", "event source": "ok: enabled, up to 100 messages a batch, at most 9",
+		"version of " + n.DeliverFunction: "ok: 1, the last", "version of " + n.IngestFunction: "ok: 1, the last",
+		"function " + n.RolloutFunction: "ok",
+		"queue " + n.EventsQueue:        "ok", "queue " + n.DeadLetterQueue: "ok", "ingest endpoint": "ok",
 		"default write key": "failed: the parameter /spillway/write-key does not exist",
 		"write keys":        "failed: the parameter /spillway/write-keys does not exist", "dead letters": "ok",
 		// moto does not know the protocol of CloudWatch's client in Go.
@@ -340,6 +342,9 @@ var unread = map[string]string{
 	"HealthCheck HealthCheckConfig":       "moto knows only health checks of endpoints",
 	"HealthCheck HealthCheckTags":         "they have a call of their own",
 	"Certificate DomainValidationOptions": "they are for CloudFormation, which makes the record itself",
+	// rollout_test.go looks at them.
+	"DeploymentGroup AlarmConfiguration": "moto does not tell it",
+	"EventSourceMapping FunctionName":    "moto has the version in place of the alias",
 	// alarms_test.go compares them with the topology.
 	"CompositeAlarm ActionsSuppressor":                "moto ignores the property",
 	"CompositeAlarm ActionsSuppressorWaitPeriod":      "moto ignores the property",
@@ -389,7 +394,7 @@ func statement(all map[string]physical, permission resource) map[string]any {
 	function := resolved(permission.at("FunctionName"), all)
 	for _, p := range all {
 		arn, _ := p.Read["FunctionArn"]
-		if p.Type != "AWS::Lambda::Function" || arn != function {
+		if p.Type != "AWS::Lambda::Function" && p.Type != "AWS::Lambda::Alias" || arn != function {
 			continue
 		}
 		for _, s := range p.Read["Statement"].([]any) {
@@ -397,7 +402,7 @@ func statement(all map[string]physical, permission resource) map[string]any {
 			principal, _ := made["Principal"].(map[string]any)
 			condition, _ := made["Condition"].(map[string]any)
 			like, _ := condition["ArnLike"].(map[string]any)
-			return map[string]any{"FunctionName": made["Resource"], "Action": made["Action"],
+			return map[string]any{"FunctionName": arn, "Action": made["Action"],
 				"Principal": principal["Service"], "SourceArn": like["AWS:SourceArn"]}
 		}
 	}

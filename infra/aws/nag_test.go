@@ -47,16 +47,22 @@ var suppressions = []suppression{
 	{"AwsSolutions-APIG4", "IngestApi/DefaultRoute/Resource", publicSDKs},
 	{"AwsSolutions-IAM5", "IngestRole/DefaultPolicy/Resource", "The wildcard stands for the versions of one parameter: " +
 		"when the newest set of write keys can't be read, an earlier one is used."},
-	{"AwsSolutions-IAM5", "CanaryRole/DefaultPolicy/Resource",
-		"cloudwatch:GetMetricData and the results of Logs Insights' " +
-			"queries have no resource that a policy could name. A query begins only on the pipeline's own log groups."},
+	{"AwsSolutions-IAM5", "CanaryRole/DefaultPolicy/Resource", "cloudwatch:GetMetricData and the results of Logs Insights' " +
+		"queries have no resource that a policy could name. A query begins only on the pipeline's own log groups."},
+	{"AwsSolutions-IAM5", "RolloutRole/DefaultPolicy/Resource", "The wildcard stands for the versions of a function: one " +
+		"that is made by the same deployment is tried at once, and a permission for it would come too late."},
+	{"AwsSolutions-IAM5", "DeploymentRole/DefaultPolicy/Resource", "The wildcard stands for the versions of a function, and " +
+		"for the alarms of the account, of which CloudWatch tells all or none."},
 	{"Serverless-SQSRedrivePolicy", "DeadLetterQueue/Resource", "It is the end: a dead letter waits here for a person."},
 	{"Serverless-LambdaDLQ", "Deliver/Resource", noLambdaDLQ},
 	{"Serverless-LambdaDLQ", "Ingest/Resource", noLambdaDLQ},
 	{"Serverless-LambdaDLQ", "Canary/Resource", lateCanary},
+	{"Serverless-LambdaDLQ", "Rollout/Resource", "CodeDeploy invokes it and waits for its answer. A deployment whose " +
+		"answer does not come has failed."},
 	{"Serverless-LambdaTracing", "Deliver/Resource", noTracing},
 	{"Serverless-LambdaTracing", "Ingest/Resource", noTracing},
 	{"Serverless-LambdaTracing", "Canary/Resource", noTracing},
+	{"Serverless-LambdaTracing", "Rollout/Resource", noTracing},
 	{"Serverless-LambdaEventSourceMappingDestination", "DeliverSource/Resource", "Only event sources of streams have " +
 		"such a destination. The events queue has a dead-letter queue, and deliver writes dead letters with a reason."},
 	{"Serverless-LambdaAsyncFailureDestination", "Canary/EventInvokeConfig/Resource", lateCanary},
@@ -102,7 +108,10 @@ func nag(t *testing.T, variants map[string]func(*settings)) (found []finding) {
 		}
 		s := defaultSettings(names, "eu-west-1")
 		change(&s)
-		addStacks(app, &s, environment{version: "v1.2.3", assets: placeholders(t, folder, &s), zoneID: someZone})
+		if err := addStacks(app, &s, environment{version: "v1.2.3", assets: placeholders(t, folder, &s),
+			zoneID: someZone}); err != nil {
+			t.Fatal(err)
+		}
 		stacks = slices.AppendSeq(stacks, maps.Values(s.stacks()))
 	}
 	props := &cdknag.NagPackProps{Reports: jsii.Bool(true),

@@ -32,6 +32,7 @@ func physicalNames(t template) map[string][]string {
 		for property, value := range r.Properties {
 			name, ok := value.(string)
 			if !ok || !strings.HasSuffix(property, "Name") || property == "StageName" || // which is inside its API
+				r.Type == "AWS::Lambda::Alias" || r.Type == "AWS::CodeDeploy::DeploymentGroup" || // its function or application
 				property == "MetricName" { // which has the pipeline in its dimensions
 				continue
 			}

@@ -1,6 +1,11 @@
 package main
 
 import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awskms"
@@ -111,4 +116,44 @@ func (q queue) grantSend(role awsiam.Role) {
 	if q.key != nil {
 		allow(role, []*string{q.key.KeyArn()}, "kms:GenerateDataKey", "kms:Decrypt")
 	}
+}
+
+// refuseOtherQueues is an error if the deployment would put another queue in the place of one that
+// the stack has.
+func (p *pipeline) refuseOtherQueues() error {
+	made := map[string]string{}
+	for name, q := range p.queues {
+		if child, isNew := q.Node().DefaultChild().(awssqs.CfnQueue); isNew {
+			made[name], _ = p.Resolve(child.LogicalId()).(string)
+		}
+	}
+	return otherQueues(p.topology.Names.Stack(p.region), p.deployed.own, made,
+		func(name string) bool { return p.settings.adopts(p.region, name, p.deployed) })
+}
+
+// otherQueues compares the queues that a stack has with those that a deployment makes: logical IDs by
+// the queues' names. CloudFormation can change neither of them: it would make a new queue, if no name
+// is in its way, and retain the old one, of which then nothing receives.
+func otherQueues(stack string, has, made map[string]string, adopts func(name string) bool) error {
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(has)) {
+		id, others := has[name], slices.Sorted(maps.Keys(made))
+		i := slices.IndexFunc(others, func(other string) bool { return made[other] == id })
+		var would string
+		switch {
+		case made[name] == id || made[name] == "" && i < 0 && adopts(name):
+			continue
+		case made[name] != "":
+			would = fmt.Sprintf("make it anew as the resource %s; it is %s", made[name], id)
+		case i >= 0:
+			would = fmt.Sprintf("replace it by the queue %s", others[i])
+		default:
+			would = "remove it from the stack"
+		}
+		errs = append(errs, fmt.Errorf("%s: refused, nothing is changed: the stack has the queue %s, and this deployment would "+
+			"%s. The events in it would not be delivered. Deploy the version that the stack's output %s names, with its settings; "+
+			"or deploy this one beside it with -c name=ANOTHER, let senders change over, wait until %s is empty, and delete the "+
+			"old stack", stack, name, would, topology.OutputVersion, name))
+	}
+	return errors.Join(errs...)
 }

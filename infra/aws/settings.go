@@ -31,6 +31,12 @@ const (
 	adoptNone = "false" // none
 )
 
+// How a new version of deliver and ingest takes over.
+const (
+	rolloutCanary = "canary" // it is tried, gets a tenth of the invocations for some minutes, and then all
+	rolloutAll    = "all"    // it gets all at once
+)
+
 // none switches off what otherwise has a default.
 const none = "none"
 
@@ -46,6 +52,7 @@ type settings struct {
 	LogRetentionDays      int
 	LogLevel              string
 	Architecture          string // of the functions: arm64 or x86_64
+	Rollout               string // one of the constants
 
 	IngestEndpoint    string
 	RequestsPerSecond int
@@ -107,6 +114,7 @@ func defaultSettings(names topology.Names, region string) settings {
 		ReservedConcurrency: o.ReservedConcurrency, BatchSize: o.BatchSize,
 		BatchingWindowSeconds: int(o.BatchingWindow / time.Second),
 		LogRetentionDays:      int(o.LogRetention / (24 * time.Hour)), LogLevel: "info", Architecture: "arm64",
+		Rollout:        rolloutCanary,
 		IngestEndpoint: endpointHTTPAPI, RequestsPerSecond: int(t.IngestEndpoint.RequestsPerSecond),
 		SegmentEndpoint:   segment.EndpointUS,
 		WriteKeyParameter: names.Parameter("write-key"), WriteKeysParameters: []string{names.Parameter("write-keys")},
@@ -136,7 +144,7 @@ func (s *settings) options() topology.Options {
 		ReservedConcurrency: s.ReservedConcurrency, MaximumConcurrency: s.MaximumConcurrency, BatchSize: s.BatchSize,
 		BatchingWindow: time.Duration(s.BatchingWindowSeconds) * time.Second,
 		LogRetention:   time.Duration(s.LogRetentionDays) * 24 * time.Hour, NoCanary: !s.Canary,
-		NoIngest: s.IngestEndpoint == none, Runbook: s.Runbook,
+		NoIngest: s.IngestEndpoint == none, Rollout: s.Rollout == rolloutCanary, Runbook: s.Runbook,
 	}
 }
 

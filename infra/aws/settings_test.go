@@ -8,8 +8,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-
-	"github.com/spillwayhq/spillway/infra/topology"
 )
 
 var someRegions = map[string]string{"us-east-1": "aws", "eu-west-1": "aws", "eu-west-3": "aws", "eu-central-1": "aws",
@@ -36,7 +34,7 @@ func TestWithoutSettingsTheTopologyIsTheDefault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, want := s.topology(), topology.Default()
+	got, want := s.topology(), usual()
 	if text(got) != text(want) {
 		t.Errorf("%s, want %s", text(got), text(want))
 	}
@@ -61,7 +59,7 @@ func TestSettingsAreReadFromContextAndFile(t *testing.T) {
 			t.Errorf("shown:\n%s\nwant %q", &shown, want)
 		}
 	}
-	if top := s.topology(); top.EventSources[0].MaximumConcurrency != 30 {
+	if top := s.topology(); top.EventSources[0].MaximumConcurrency != 29 {
 		t.Errorf("maximum concurrency is %d", top.EventSources[0].MaximumConcurrency)
 	}
 }

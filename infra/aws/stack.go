@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"maps"
 	"slices"
 
@@ -23,14 +24,17 @@ type environment struct {
 	assets   assets
 }
 
-// addStacks adds the stacks of all regions to the app.
-func addStacks(app constructs.Construct, s *settings, env environment) {
+// addStacks adds the stacks of all regions to the app. The error says which of them must not be
+// deployed.
+func addStacks(app constructs.Construct, s *settings, env environment) error {
+	var errs []error
 	for _, region := range s.Regions {
-		newPipeline(app, region, s, env)
+		errs = append(errs, newPipeline(app, region, s, env).refuseOtherQueues())
 	}
 	for i, region := range s.StatusRegions {
 		newStatusSite(app, region, i == 0, s, env)
 	}
+	return errors.Join(errs...)
 }
 
 // A stack is what every stack has while it is built: where it is, and what it is made of.
@@ -87,7 +91,7 @@ type pipeline struct {
 }
 
 // newPipeline builds the pipeline of one region.
-func newPipeline(app constructs.Construct, region string, settings *settings, env environment) {
+func newPipeline(app constructs.Construct, region string, settings *settings, env environment) *pipeline {
 	t := settings.topology()
 	before, asked := env.deployed[region]
 	if !asked {
@@ -102,6 +106,7 @@ func newPipeline(app constructs.Construct, region string, settings *settings, en
 	p.addDeliver()
 	p.addIngest()
 	p.addCanary()
+	p.addRollout()
 	p.addSchedules()
 	p.addAlarms(map[string]awssns.Topic{
 		t.Names.AlarmTopic:  p.newTopic("Alarms", t.Names.AlarmTopic, "", settings.Emails),
@@ -111,6 +116,7 @@ func newPipeline(app constructs.Construct, region string, settings *settings, en
 	p.addDashboard()
 	p.tellOfStatus()
 	p.addOutputs()
+	return p
 }
 
 // optional is nil for an empty text.

@@ -121,7 +121,9 @@ func synthesiseWith(tb testing.TB, folder string, s *settings, env environment) 
 	out := filepath.Join(folder, "cdk.out")
 	app := awscdk.NewApp(&awscdk.AppProps{AnalyticsReporting: jsii.Bool(false), TreeMetadata: jsii.Bool(false),
 		Outdir: jsii.String(out)})
-	addStacks(app, s, env)
+	if err := addStacks(app, s, env); err != nil {
+		tb.Fatal(err)
+	}
 	app.Synth(nil)
 	templates := map[string]template{}
 	for region, stack := range s.stacks() {
@@ -188,3 +190,10 @@ var hashes = regexp.MustCompile(`[0-9a-f]{64}`)
 
 // masked is the template's text without the hashes of the functions.
 func (t template) masked() []byte { return hashes.ReplaceAll(t.content, []byte("HASH")) }
+
+// usual is the topology of a deployment without settings.
+func usual() topology.Topology {
+	o := topology.DefaultOptions()
+	o.Rollout = true
+	return topology.New(o)
+}

@@ -73,6 +73,48 @@ def set_bucket_policy(c, p):
     return p["Bucket"]
 
 
+def publish_version(c, p):
+    made = c.publish_version(FunctionName=p["FunctionName"])
+    return made["FunctionArn"].partition(":function:")[0] + ":function:" + p["FunctionName"] + ":" + made["Version"]
+
+
+def delete_alias(c, p, ref):
+    try:
+        c.delete_alias(FunctionName=p["FunctionName"], Name=p["Name"])
+    except c.exceptions.ResourceNotFoundException:
+        pass  # it went with its function
+
+
+def as_code_deploy_has_it(value):
+    """Properties with small first letters, as in CodeDeploy's API."""
+    if isinstance(value, dict):
+        return {key[0].lower() + key[1:]: as_code_deploy_has_it(inner) for key, inner in value.items()}
+    return [as_code_deploy_has_it(inner) for inner in value] if isinstance(value, list) else value
+
+
+def with_tags(p):
+    """Only tags have capitals there too."""
+    return {**as_code_deploy_has_it(p), "tags": p.get("Tags", [])}
+
+
+def create_application(c, p):
+    c.create_application(**with_tags(p))
+    return p["ApplicationName"]
+
+
+def create_deployment_group(c, p):
+    c.create_deployment_group(**with_tags(p))
+    return p["DeploymentGroupName"]
+
+
+def delete_application(c, p, ref):
+    """moto has no call for it. Its groups go with it."""
+    from moto.codedeploy.models import codedeploy_backends
+    for backends in codedeploy_backends.values():
+        backends[c.meta.region_name].applications.pop(ref, None)
+        backends[c.meta.region_name].deployment_groups.pop(ref, None)
+
+
 def nothing(c, p, ref):
     """Goes with its parent, or can't be taken back by the service's API."""
 
@@ -121,6 +163,10 @@ MISSING = [
          lambda c, p, ref: c.delete_alarms(AlarmNames=[ref])),
     Type("AWS::CloudWatch::CompositeAlarm", "cloudwatch", put("put_composite_alarm", name="AlarmName"),
          lambda c, p, ref: c.delete_alarms(AlarmNames=[ref])),
+    Type("AWS::CodeDeploy::Application", "codedeploy", create_application, delete_application),
+    Type("AWS::CodeDeploy::DeploymentGroup", "codedeploy", create_deployment_group, nothing),
+    Type("AWS::Lambda::Alias", "lambda", lambda c, p: c.create_alias(**p)["AliasArn"], delete_alias),
+    Type("AWS::Lambda::Version", "lambda", publish_version, nothing, {"Version": lambda c, ref: ref.rsplit(":", 1)[1]}),
     Type("AWS::Lambda::EventInvokeConfig", "lambda", create_invoke_config, nothing),
     Type("AWS::S3::BucketPolicy", "s3", set_bucket_policy, lambda c, p, ref: c.delete_bucket_policy(Bucket=ref)),
     Type("AWS::SNS::TopicPolicy", "sns", set_topic_policy, nothing),
@@ -210,7 +256,7 @@ def serve():
     global ENDPOINT
     from moto.cloudformation import parsing
     from moto.core.common_models import CloudFormationModel
-    from moto.awslambda.models import LambdaBackend
+    from moto.awslambda.models import LambdaBackend, LambdaVersion
     from moto.cloudwatch.responses import CloudWatchResponse
     from moto.s3.models import FakeBucket
     from moto.server import ThreadedMotoServer
@@ -218,6 +264,7 @@ def serve():
 
     mend(FakeBucket, bucket_settings)
     mend(Parameter, parameter_tags)
+    LambdaVersion.cloudformation_type = staticmethod(lambda: "")  # it does not tell a version's number
     models = [register(kind, CloudFormationModel) for kind in MISSING]  # held, for they are found by reference
 
     CloudWatchResponse.put_composite_alarm = CloudWatchResponse.put_metric_alarm  # which takes an AlarmRule too
@@ -243,13 +290,22 @@ def serve():
     del models
 
 
-def function(c, ref):
+def policy(c, **of):
     try:
-        policy = json.loads(c.get_policy(FunctionName=ref)["Policy"])
+        return json.loads(c.get_policy(**of)["Policy"])["Statement"]
     except c.exceptions.ResourceNotFoundException:
-        policy = {"Statement": []}
+        return []
+
+
+def function(c, ref):
     return {**c.get_function_configuration(FunctionName=ref), **c.get_function_concurrency(FunctionName=ref),
-            "Statement": policy["Statement"]}
+            "Statement": policy(c, FunctionName=ref)}
+
+
+def alias(c, ref):
+    name, qualifier = ref.split(":function:")[1].split(":")
+    return {**c.get_alias(FunctionName=name, Name=qualifier), "FunctionName": name, "FunctionArn": ref,
+            "Statement": policy(c, FunctionName=name, Qualifier=qualifier)}
 
 
 def role(c, ref):
@@ -325,6 +381,12 @@ READERS = {
     "AWS::CloudWatch::CompositeAlarm": ("cloudwatch", lambda c, ref, _: c.describe_alarms(
         AlarmNames=[ref], AlarmTypes=["CompositeAlarm"])["CompositeAlarms"][0]),
     "AWS::CloudWatch::Dashboard": ("cloudwatch", lambda c, ref, _: c.get_dashboard(DashboardName=ref)),
+    "AWS::CodeDeploy::Application": ("codedeploy", lambda c, ref, _: c.get_application(
+        applicationName=ref)["application"]),
+    "AWS::CodeDeploy::DeploymentGroup": ("codedeploy", lambda c, ref, _: c.get_deployment_group(
+        applicationName=c.list_applications()["applications"][0], deploymentGroupName=ref)["deploymentGroupInfo"]),
+    "AWS::Lambda::Alias": ("lambda", lambda c, ref, _: alias(c, ref)),
+    "AWS::Lambda::Version": ("lambda", lambda c, ref, _: c.get_function_configuration(FunctionName=ref)),
     "AWS::Events::Rule": ("events", lambda c, ref, _: {
         **c.describe_rule(Name=ref), "Targets": c.list_targets_by_rule(Rule=ref)["Targets"]}),
     "AWS::IAM::Role": ("iam", lambda c, ref, _: role(c, ref)),
