@@ -189,8 +189,10 @@ func (s *simulation) checkEvents(e *Events, r *recording) (broken []string) {
 				reason))
 		}
 	}
-	for reason, n := range s.record.store.Rejected() {
-		broken = append(broken, fmt.Sprintf("%d values of metrics are not recorded: %s", n, reason))
+	for _, region := range s.regions() {
+		for reason, n := range region.record.store.Rejected() {
+			broken = append(broken, fmt.Sprintf("%d values of metrics are not recorded: %s", n, reason))
+		}
 	}
 	slices.Sort(broken)
 	if r.drained.IsZero() && !s.scenario.Ending {

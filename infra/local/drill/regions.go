@@ -234,7 +234,7 @@ func (s *simulation) checkRegions() (broken []string, err error) {
 func (s *simulation) checkName(a cloudwatch.Assumptions) (broken []string, err error) {
 	cause, end := s.start.Add(s.scenario.Away.From), s.start.Add(s.scenario.Away.Until)
 	until := cause.Add(s.scenario.LeavesWithin + lag(a))
-	if s.scenario.Evaluated {
+	if s.scenario.Vanishes {
 		until = until.Add(time.Duration(a.BeyondRange) * time.Minute)
 	}
 	back := end.Add(backWithin + lag(a))

@@ -49,12 +49,13 @@ type Scenario struct {
 	// fault concerns it. FarMayFire are its alarms that may fire; all others must be silent.
 	TwoRegions bool
 	FarMayFire []string
-	// Away is when the name must lead to the other region: from its cause until it is over. After
-	// each it has LeavesWithin, plus the lag of the metrics, and Evaluated is whether what of the
-	// evaluation range is beyond the alarm's own counts too, as it does if all values are missing.
+	// Away is when the name must lead to the other region: from its cause until it is over. It has
+	// LeavesWithin to do so, plus the lag of the metrics.
 	Away         Span
 	LeavesWithin time.Duration
-	Evaluated    bool
+	// Vanishes: the region's metrics are away too, so Route 53 waits for all of the evaluation range,
+	// beyond the alarm's own too.
+	Vanishes bool
 	// Answered: each request of an SDK is answered at once by one of the regions.
 	Answered bool
 	// OldDesign: the same day in the design that failed says something.

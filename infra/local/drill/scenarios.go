@@ -232,7 +232,7 @@ func regionDown() Scenario {
 			Text: "the near region answers nobody"}},
 		Away: Span{hm(0, 20), hm(1, 20)},
 		// Five minutes without a value of its queue.
-		LeavesWithin: 6 * time.Minute, Evaluated: true,
+		LeavesWithin: 6 * time.Minute, Vanishes: true,
 		MayFire: []string{"backlog-age-warning", "delivery-slow", "ingest-silent", "ingest-down",
 			"canary-silent", "delivery-down", "backlog-age-critical", "segment-throttling"},
 	}
