@@ -41,8 +41,8 @@ func routingAlarms(n Names) []Alarm {
 			Metrics:   []Metric{n.own("u", "canary", canary.UnavailableMetric, "Minimum")},
 			Threshold: 0, Unit: "canaries", Period: twoCanaries, Periods: 2, Breaching: 2,
 			Missing: MissingIsUnknown,
-			Meaning: "the region's ingest endpoint did not accept 3 canary events or more in a row, and not because of too many " +
-				"requests: Route 53 answers with the other regions.",
+			Meaning: "the region's ingest endpoint did not accept 3 canary events or more in a row, and not because of " +
+				"too many requests: Route 53 answers with the other regions.",
 			First: "see which parts of ingest-down fire in this region.",
 		},
 		{
@@ -81,8 +81,9 @@ func (t *Topology) validateRouting(p *problems) {
 		p.check(len(a.Metrics) == 1 && a.Expression == "", "alarm %s: Route 53 reads one metric and no metric math", a.Name)
 		p.check(a.Breaching == a.Periods, "alarm %s: Route 53 reads only alarms that want all of their values, this one "+
 			"wants %d of %d", a.Name, a.Breaching, a.Periods)
-		p.check(a.Missing == MissingIsUnknown || a.Missing == MissingIsBad, "alarm %s: missing data must be %s, so that Route "+
-			"53 changes nothing, or %s, so that it leaves the region; is %s", a.Name, MissingIsUnknown, MissingIsBad, a.Missing)
+		p.check(a.Missing == MissingIsUnknown || a.Missing == MissingIsBad,
+			"alarm %s: missing data must be %s, so that Route 53 "+
+				"changes nothing, or %s, so that it leaves the region; is %s", a.Name, MissingIsUnknown, MissingIsBad, a.Missing)
 		p.check(a.Severity == Routing, "alarm %s: severity must be %s, so that it notifies nobody, is %q", a.Name, Routing,
 			a.Severity)
 		p.check(a.Period%time.Minute == 0, "alarm %s: Route 53 reads only metrics of standard resolution", a.Name)

@@ -242,9 +242,9 @@ func regionDrained() Scenario {
 	return Scenario{
 		Name:  "region-drained",
 		Title: "A region is drained by hand, and restored",
-		Story: "A person drains the near region before work on it, as spillway region drain does, and restores it 40 minutes " +
-			"later. The canary's function finds the mark within a minute, and Route 53 leads SDKs to the other region. Nothing " +
-			"is refused, nobody is paged, and what the region holds is delivered as usual.",
+		Story: "A person drains the near region before work on it, as spillway region drain does, and restores it " +
+			"40 minutes later. The canary's function finds the mark within a minute, and Route 53 leads SDKs to the other " +
+			"region. Nothing is refused, nobody is paged, and what the region holds is delivered as usual.",
 		Lasts:        90 * time.Minute,
 		Played:       []Span{{hm(0, 16), hm(1, 20)}},
 		TwoRegions:   true,
