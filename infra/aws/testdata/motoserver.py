@@ -124,6 +124,13 @@ def regional_host(c, ref):
     return "d-%s.execute-api.%s.amazonaws.com" % (ref.replace(".", "-"), c.meta.region_name)
 
 
+def delete_domain(c, p, ref):
+    """moto deletes in any order, and stumbles over the mappings of a domain."""
+    for m in c.get_api_mappings(DomainName=ref)["Items"]:
+        c.delete_api_mapping(ApiMappingId=m["ApiMappingId"], DomainName=ref)
+    c.delete_domain_name(DomainName=ref)
+
+
 def create_certificate(c, p):
     return c.request_certificate(DomainName=p["DomainName"], ValidationMethod=p["ValidationMethod"],
                                  Tags=p["Tags"])["CertificateArn"]
@@ -142,10 +149,9 @@ def change_record(c, action, p):
 
 
 MISSING = [
-    Type("AWS::ApiGatewayV2::ApiMapping", "apigatewayv2", api_gateway("create_api_mapping", "ApiMappingId"),
-         lambda c, p, ref: c.delete_api_mapping(ApiMappingId=ref, DomainName=p["DomainName"])),
+    Type("AWS::ApiGatewayV2::ApiMapping", "apigatewayv2", api_gateway("create_api_mapping", "ApiMappingId"), nothing),
     Type("AWS::ApiGatewayV2::DomainName", "apigatewayv2", put("create_domain_name", name="DomainName"),
-         lambda c, p, ref: c.delete_domain_name(DomainName=ref),
+         delete_domain,
          {"RegionalDomainName": regional_host, "RegionalHostedZoneId": lambda c, ref: REGIONAL_ZONE}),
     Type("AWS::CertificateManager::Certificate", "acm", create_certificate,
          lambda c, p, ref: c.delete_certificate(CertificateArn=ref)),
