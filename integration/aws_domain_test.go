@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +20,6 @@ import (
 
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/canary"
-	"github.com/spillwayhq/spillway/shared/operator"
 	"github.com/spillwayhq/spillway/shared/ssm"
 )
 
@@ -69,16 +70,11 @@ func TestDomainDeployed(t *testing.T) {
 		return fmt.Sprintf("%v and %v events in 5 minutes", here, there), max(here, there) > 50
 	})
 
-	mark, err := operator.New(time.Now(), "TestDomainDeployed", "a test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	parameters, name := ssm.New(near.config), near.names.Parameter(topology.DrainedParameter)
-	if err := parameters.PutParameter(t.Context(), name, string(mark.Document()), ssm.String); err != nil {
-		t.Fatal(err)
-	}
+	near.regionVerb(t, "drain", near.region, "--reason", "TestDomainDeployed")
 	drained := time.Now()
-	t.Cleanup(func() { _ = parameters.DeleteParameter(context.Background(), name) })
+	t.Cleanup(func() { // unless it is restored below
+		_ = ssm.New(near.config).DeleteParameter(context.Background(), near.names.Parameter(topology.DrainedParameter))
+	})
 	near.await(t, "Route 53 to leave "+near.region, near.healthyIs(t, 0))
 	t.Logf("Route 53 left %s within %v of the drain; a DNS record lives for another minute", near.region,
 		time.Since(drained).Round(time.Second))
@@ -86,9 +82,7 @@ func TestDomainDeployed(t *testing.T) {
 		here, there := near.accepted(ctx, t), far.accepted(ctx, t)
 		return fmt.Sprintf("%v and %v events in 5 minutes", here, there), here <= canaries && there > 50
 	})
-	if err := parameters.DeleteParameter(t.Context(), name); err != nil {
-		t.Fatal(err)
-	}
+	near.regionVerb(t, "restore", near.region)
 	near.await(t, "Route 53 to come back to "+near.region, near.healthyIs(t, 1))
 	if sent, failed := posts(); failed != nil || sent < 100 {
 		t.Errorf("of %d posts to the name the first that failed: %v", sent, failed)
@@ -122,6 +116,21 @@ func deployDomain(t *testing.T, regions []string, domain, zone string) (all []*c
 		c.outputs = outputs[c.stack]
 	}
 	return all
+}
+
+// regionVerb runs a verb of `spillway region` as a person would, and logs what regions are then listed.
+func (c *cloud) regionVerb(t *testing.T, args ...string) {
+	t.Helper()
+	for _, args := range [][]string{args, {"ls"}} {
+		command := exec.Command("go", slices.Concat([]string{"run", "./cmd/spillway", "region"}, args,
+			[]string{"--name", domainPipeline})...)
+		command.Dir, command.Env = "..", append(os.Environ(), "AWS_REGION="+c.region)
+		out, err := command.CombinedOutput()
+		if err != nil {
+			t.Fatalf("spillway region %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+		t.Logf("spillway region %s\n%s", strings.Join(args, " "), out)
+	}
 }
 
 // answers reports whether the region's own host answers under the shared name, with its certificate.

@@ -57,7 +57,10 @@ func account(t *testing.T) string {
 			fmt.Fprintf(w, page, "2", "ops@example.com", "arn:aws:sns:us-east-1:000000000000:spillway-alarms:1")
 		case r.Header.Get("X-Amz-Target") == "AmazonSSM.GetParameter":
 			w.Header().Set("Content-Type", "application/x-amz-json-1.1")
-			if body, _ := io.ReadAll(r.Body); !strings.Contains(string(body), "/spillway/write-key") {
+			if body, _ := io.ReadAll(r.Body); strings.Contains(string(body), "/spillway/drained") {
+				_, _ = io.WriteString(w, `{"Parameter":{"Value":"{\"since\":\"2026-11-24T03:04:00Z\"}","Version":1}}`)
+				return
+			} else if !strings.Contains(string(body), "/spillway/write-key") {
 				w.WriteHeader(http.StatusBadRequest)
 				_, _ = io.WriteString(w, `{"__type":"ParameterNotFound"}`)
 				return
@@ -100,6 +103,7 @@ func TestDoctorReadsADeployment(t *testing.T) {
 			"forgets after 2 days: late@example.com",
 		"subscriptions spillway-tickets": "warning  nobody is told", "alarms": "unknown", "calls to Segment": "unknown",
 		"function spillway-deliver": "ok  active", "function spillway-ingest": "ok", "function spillway-canary": "ok",
+		"traffic":               "warning  the region is drained since 2026-11-24 03:04 UTC",
 		"versions":              "ok  canary v1.2.3, deliver v1.2.3, ingest v1.2.3",
 		"event source":          "failed  it is disabled: USER_INITIATED",
 		"concurrency":           "unknown lambda:GetAccountSettings User is not authorized",

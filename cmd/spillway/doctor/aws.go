@@ -37,7 +37,7 @@ func Deployed(ctx context.Context, c aws.Config, names topology.Names, ingestURL
 	environment := f.environment()
 	topics := f.topics(&t)
 	s := r.second(ctx, &f, &t, topics, whereToAsk(ingestURL, environment))
-	return newReport(names.Pipeline, c.Region, judge(&t, &f, &s, environment, topics)), nil
+	return newReport(names.Pipeline, c.Region, judge(&t, &f, &s, environment, topics, c.Region)), nil
 }
 
 // An ingest is where the ingest endpoint is asked how it is.
@@ -119,7 +119,8 @@ func parameters(environment map[string]string) []string {
 
 // judge says what was found, in the order in which a person reads it: who is told, what runs, what
 // it needs, and what was left.
-func judge(t *topology.Topology, f *first, s *second, environment map[string]string, topics []string) []Finding {
+func judge(t *topology.Topology, f *first, s *second, environment map[string]string, topics []string,
+	region string) []Finding {
 	n := t.Names
 	checks := []Finding{judgeClock(f.skew)}
 	for _, topic := range topics {
@@ -129,6 +130,7 @@ func judge(t *topology.Topology, f *first, s *second, environment map[string]str
 		checks = append(checks, f.queues[n.EventsQueue].unknown("subscriptions"))
 	}
 	checks = append(checks, judgeAlarms(t, s.alarms)...)
+	checks = append(checks, judgeTraffic(t, s.alarms, s.drained, region)...)
 	versions := map[string]string{}
 	for _, of := range t.Functions {
 		r := f.functions[of.Name]

@@ -23,6 +23,7 @@ import (
 	"github.com/spillwayhq/spillway/infra/local"
 	emulated "github.com/spillwayhq/spillway/infra/local/cloudwatch"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/operator"
 	"github.com/spillwayhq/spillway/shared/signed"
 )
 
@@ -79,6 +80,9 @@ func healthy() (first, second) {
 		s.alarms.value[name] = alarm{state: "OK", actionsEnabled: true,
 			actions: []string{"arn:aws:sns:x:y:" + t.Notifies(name)}}
 	}
+	for _, a := range t.Routing {
+		s.alarms.value[a.Name] = alarm{state: "OK"}
+	}
 	for _, topic := range f.topics(&t) {
 		s.topics[topic] = read[[]subscription]{value: []subscription{{"arn:aws:sns:x:y:z", "email", "ops@example.com"}}}
 	}
@@ -88,7 +92,7 @@ func healthy() (first, second) {
 // diagnose judges as Deployed does.
 func diagnose(f *first, s *second) Report {
 	t := f.topology(topology.DefaultNames())
-	return newReport("spillway", "eu-west-1", judge(&t, f, s, f.environment(), f.topics(&t)))
+	return newReport("spillway", "eu-west-1", judge(&t, f, s, f.environment(), f.topics(&t), "eu-west-1"))
 }
 
 // notOK are the findings of a report that are not ok, a line each.
@@ -179,6 +183,18 @@ func TestEachFaultOfADeploymentIsFound(t *testing.T) {
 		"alarms may not be read": {func(_ *first, s *second) {
 			s.alarms = read[map[string]alarm]{nil, code("AccessDenied"), "cloudwatch:DescribeAlarms"}
 		}, "unknown alarms: as AWS says it cloudwatch:DescribeAlarms"},
+		"the region is drained": {func(_ *first, s *second) {
+			s.drained.value = operator.Mark{Since: time.Date(2026, 11, 24, 3, 4, 0, 0, time.UTC), By: "ada", Reason: "a test"}
+			s.alarms.value[n.Alarm("drained")] = alarm{state: "ALARM"}
+		}, "warning traffic: the region is drained since 2026-11-24 03:04 UTC by ada: a test"},
+		"Route 53 leaves the region": {func(_ *first, s *second) {
+			s.alarms.value[n.Alarm("route-ingest")] = alarm{state: "ALARM"}
+		}, "failed traffic: where regions share a name, Route 53 leaves this one out: firing is spillway-route-ingest"},
+		"Route 53 can't see the region": {func(_ *first, s *second) { delete(s.alarms.value, n.Alarm("route-gone")) },
+			"failed traffic: Route 53 can't see whether the region is well: there is no alarm spillway-route-gone"},
+		"the mark can't be read": {func(_ *first, s *second) {
+			s.drained = read[operator.Mark]{operator.Mark{}, code("AccessDenied"), "ssm:GetParameter"}
+		}, "unknown traffic: as AWS says it ssm:GetParameter"},
 		"a slow clock": {func(f *first, _ *second) { f.skew.value = 5 * time.Minute },
 			"failed clock: this machine's is 5m0s slow"},
 		"a fast clock": {func(f *first, _ *second) { f.skew.value = -time.Minute },

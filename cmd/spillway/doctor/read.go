@@ -18,6 +18,7 @@ import (
 	"github.com/spillwayhq/spillway/cmd/spillway/health"
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/canary"
+	"github.com/spillwayhq/spillway/shared/operator"
 	"github.com/spillwayhq/spillway/shared/signed"
 	"github.com/spillwayhq/spillway/shared/ssm"
 )
@@ -72,6 +73,7 @@ type second struct {
 	shared     *read[answer]                   // of the name that several regions share; nil: they share none
 	segment    *read[answer]                   // nil: the host is not known
 	calls      read[error]
+	drained    read[operator.Mark] // the region, by a person
 	site       site
 }
 
@@ -171,7 +173,11 @@ func (r *reader) second(ctx context.Context, f *first, t *topology.Topology, top
 	var reading sync.WaitGroup
 	reading.Go(func() {
 		s.alarms = call(ctx, "cloudwatch:DescribeAlarms", func(ctx context.Context) (map[string]alarm, error) {
-			return alarms(ctx, cloudwatch.NewFromConfig(r.config), t.AlarmNames())
+			names := t.AlarmNames()
+			for i := range t.Routing {
+				names = append(names, t.Routing[i].Name)
+			}
+			return alarms(ctx, cloudwatch.NewFromConfig(r.config), names)
 		})
 	})
 	reading.Go(func() {
@@ -190,6 +196,7 @@ func (r *reader) second(ctx context.Context, f *first, t *topology.Topology, top
 			})
 		})
 	})
+	reading.Go(func() { s.drained = r.drained(ctx) })
 	reading.Go(func() { s.site = r.site(ctx, f.queues[t.Names.EventsQueue].value["QueueArn"]) })
 	reading.Go(func() {
 		if where.url != "" {
