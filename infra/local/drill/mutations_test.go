@@ -42,6 +42,8 @@ var mutations = []mutation{
 	{"five receives until SQS gives up", consumerBug, func(_ *testing.T, d *topology.Topology) {
 		d.Queues[0].MaxReceiveCount = 5
 	}, false, "are dead letters for the reason moved by SQS"},
+	{"a deployment while CloudWatch gets no metrics", unseen, func(*testing.T, *topology.Topology) {}, false,
+		"the deployment of a version with a bug did not go back"},
 	{"the dead-letter alarm counts what was sent", poison, changeAlarm("dead-letters", func(a *topology.Alarm) {
 		queue := topology.DefaultNames().DeadLetterQueue
 		a.Metrics = []topology.Metric{{ID: "s", Queue: queue, Name: "NumberOfMessagesSent", Statistic: "Sum"}}
@@ -52,6 +54,14 @@ var mutations = []mutation{
 			d.Routing[i].Missing = topology.MissingIsUnknown
 		}
 	}, false, "eu-west-1 is healthy at Mon 00:29: true"},
+}
+
+// unseen is a deployment of a version with a bug that no alarm can see.
+func unseen() Scenario {
+	s := badDeployment()
+	s.Lasts = 90 * time.Minute
+	s.Failures = []Failure{{Span: from(18*time.Minute, 12*time.Minute), Kind: NoMetrics}}
+	return s
 }
 
 // segmentAway is an outage of 100 minutes.
