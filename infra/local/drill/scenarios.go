@@ -358,17 +358,19 @@ func badDeployment() Scenario {
 		Title: "A deployment that goes back by itself",
 		Story: "A version of the deliver function is deployed that sends Segment what Segment can't read. A tenth of the " +
 			"invocations meet it, and Lambda sees no error in any of them. The alarm of that version fires, and CodeDeploy " +
-			"takes it back. What it could not deliver is retried by the version before.",
-		Lasts:   2 * time.Hour,
-		Played:  []Span{{hm(0, 16), hm(1, 10)}},
-		Actions: []Step{{At: hm(0, 20), Do: RollOutBug, Text: "a version with a bug gets a tenth of the invocations"}},
+			"takes it back. What it could not deliver is retried by the version before, and the few events that it made " +
+			"dead letters are redriven.",
+		Lasts:  2 * time.Hour,
+		Played: []Span{{hm(0, 16), hm(1, 20)}},
+		Pack:   time.Second, // so that there are enough invocations for a tenth of them
+		Actions: []Step{{At: hm(0, 20), Do: RollOutBug, Text: "a version with a bug gets a tenth of the invocations"},
+			{At: hm(0, 40), Do: Redrive, Text: "the dead letters are redriven"}},
 		Promises: []Promise{
-			// So many events of one batch are not their senders' fault, says deliver, but its own.
+			// So many rejected events of one batch are not their senders' fault, deliver decides.
 			{Alarm: "wrong-credentials", From: hm(0, 20), Within: 4 * time.Minute},
 		},
-		MayFire: []string{"delivery-slow", "backlog-age-warning"},
-		// What waits is tried every 15 minutes, and wrong-credentials looks back for longer.
-		Clears: 25 * time.Minute,
+		MayFire:     []string{"dead-letters", "events-given-up", "delivery-slow", "backlog-age-warning"},
+		DeadLetters: []string{message.ReasonRejected},
 	}
 }
 

@@ -70,8 +70,10 @@ type simulation struct {
 
 	mu       sync.Mutex
 	failed   error
-	outcomes []Mark   // of deployments
-	broken   []string // what they should not have done
+	rolling  bool             // a deployment by steps is under way,
+	ran      []lambda.Invoked // and these of deliver have ended meanwhile
+	outcomes []Mark           // of deployments
+	broken   []string         // what they should not have done
 }
 
 // fail notes an error of what runs in the background.
@@ -233,6 +235,11 @@ func (s *simulation) toSegment() http.RoundTripper {
 func (s *simulation) wire(ctx context.Context) (g *gateway, err error) {
 	s.world.OnInvocation = func(i lambda.Invoked) {
 		feed.Invoked(s.putUnless(NoRegion), s.topology.Names.DeliverFunction, i)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.rolling {
+			s.ran = append(s.ran, i)
+		}
 	}
 	err = s.world.Deliver(receiver{s.world.Feed(), s.faults, s.usage}, s.deliverCode(s.toSegment()))
 	if err != nil {

@@ -113,6 +113,9 @@ func (s *simulation) rollOut(ctx context.Context, bug bool) error {
 	hook := virtual.NewHook(s.topology, service, ofDeliver, ofIngest, s.logger())
 	defer hook.Close()
 	defer service.Wait()
+	s.mu.Lock()
+	s.rolling, s.ran = true, nil
+	s.mu.Unlock()
 	before := [2]lambda.Routing{s.world.Live().Routing(), s.gateway.live.Routing()}
 	var results [2]codedeploy.Result
 	var errs [2]error
@@ -154,10 +157,20 @@ func (s *simulation) rolledOut(r *codedeploy.Result, bug, wentBack bool) {
 	lasted := r.Ended.Sub(r.Shifted)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.rolling = false
+	named := s.world.Live().Routing().Version // after a way back: that before
+	all, its := 0, 0
+	for _, i := range s.ran {
+		if began := i.End.Add(-i.Duration); !began.Before(r.Shifted) && began.Before(r.Ended) {
+			if all++; i.Version != named {
+				its++
+			}
+		}
+	}
 	m := Mark{Kind: Outcome, From: r.Ended, Text: "the new version gets all invocations"}
 	if wentBack {
-		m.Text = fmt.Sprintf("the deployment has gone back by itself: the new version had a tenth of the invocations for %v",
-			lasted.Round(time.Second))
+		m.Text = fmt.Sprintf("the deployment has gone back by itself: %d of %d invocations in %.2g min met the new version", its,
+			all, lasted.Minutes())
 	}
 	s.outcomes = append(s.outcomes, m)
 	switch {
