@@ -101,7 +101,7 @@ func newRegionRestore(f *regionFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "restore REGION",
 		Short: "Take a drained region back",
-		Long: usage.Help("Ends that a region is drained. Clients come back within two or three minutes, if the region's " +
+		Long: usage.Help("Ends that a region is drained. Clients come back within about four minutes, if the region's " +
 			"own canary is accepted."),
 		Args: oneRegion,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -129,7 +129,7 @@ func (f *regionFlags) restore(ctx context.Context, out io.Writer, region string)
 			strings.Join(firing, ", "))
 		return nil
 	}
-	fmt.Fprintln(out, "Its canary's function tells Route 53 within a minute or two, and clients come back within another.")
+	fmt.Fprintln(out, "Its canary's function tells Route 53 within about three minutes, and clients come back within another.")
 	return nil
 }
 
