@@ -21,7 +21,7 @@ import (
 
 type costFlags struct {
 	eventsPerDay, eventBytes, eventsPerMessage int
-	ingest                                     string
+	ingest, rollout                            string
 	regions, statusRegions, statusViews        int
 	canary, alarms, dashboard, domain          bool
 }
@@ -48,6 +48,8 @@ func newCost() *cobra.Command {
 		"`number` of events per request of an SDK, or per message of a publisher; browsers and phones send 1")
 	c.Flags().StringVar(&f.ingest, "ingest", "http-api",
 		"ingest `endpoint` for SDKs: http-api, function-url, or none if all events come from publishers")
+	c.Flags().StringVar(&f.rollout, "rollout", "canary",
+		"how a new version takes `over`: canary, with an alarm on each function's version, or all at once")
 	c.Flags().IntVar(&f.regions, "regions", 1, "`number` of regions that share the events, each with its own pipeline")
 	c.Flags().IntVar(&f.statusRegions, "status-regions", 0, "`number` of other regions with the status site, at most 2")
 	c.Flags().IntVar(&f.statusViews, "status-views", 100_000, "`number` of times that the status page is loaded per month")
@@ -80,6 +82,9 @@ func (f *costFlags) check() error {
 		return fmt.Errorf("--ingest must be one of %s, is %q", strings.Join(slices.Sorted(maps.Keys(endpoints)), ", "),
 			f.ingest)
 	}
+	if f.rollout != "canary" && f.rollout != "all" {
+		return fmt.Errorf("--rollout must be canary or all, is %q", f.rollout)
+	}
 	if most := event.MaxBatchBytes / f.eventBytes; f.eventsPerMessage > most {
 		return fmt.Errorf("--events-per-message must be at most %d for events of %d bytes, is %d", most, f.eventBytes,
 			f.eventsPerMessage)
@@ -107,7 +112,7 @@ func cost(out io.Writer, f costFlags) error {
 	}
 	p := estimate.Pipeline(estimate.Settings{
 		Ingest: endpoints[f.ingest], Regions: f.regions, Canary: f.canary, Alarms: f.alarms, Dashboard: f.dashboard,
-		Domain: f.domain,
+		Domain: f.domain, Rollout: f.rollout == "canary",
 	})
 	bill := printCost(out, f, p)
 	if f.statusRegions > 0 {

@@ -27,6 +27,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/heavy"
 	"github.com/spillwayhq/spillway/shared/ingest"
+	"github.com/spillwayhq/spillway/shared/rollout"
 	"github.com/spillwayhq/spillway/shared/segment"
 	"github.com/spillwayhq/spillway/shared/ssm"
 )
@@ -121,6 +122,13 @@ func (i *incident) lines() []string {
 	if err := emf.NewWriter(&metrics, "spillway", "ingest").WriteWith(i.Status().At, "Codes", totals.Codes(), totals.Metrics()...); err != nil {
 		i.t.Error(err)
 	}
+	err := emf.NewVersionWriter(&metrics, "spillway", "deliver", "12").Write(i.Status().At,
+		emf.Metric{Name: rollout.FailuresMetric, Unit: emf.Count, ByVersion: true, Values: []float64{3}},
+		emf.Metric{Name: rollout.DeadLettersMetric, Unit: emf.Count, ByVersion: true, Values: []float64{2}},
+		emf.Metric{Name: rollout.PanicsMetric, Unit: emf.Count, ByVersion: true, Values: []float64{1}})
+	if err != nil {
+		i.t.Error(err)
+	}
 	retried := fmt.Sprintf(`{"time":"2026-11-24T12:00:00Z","msg":"delivered","retried":{"%s":3,"%s":2}}`, segment.Transient, segment.Throttled)
 	return strings.Split(strings.TrimSpace(lambdaLines+retried+"\n"+i.log()+metrics.String()), "\n")
 }
@@ -207,6 +215,8 @@ func (i *incident) promises() []promise {
 		{`spillway logs --name "$NAME" deliver --query 'filter @message like /Task`, `(?s)can't start.*Task timed out|Task timed out.*can't start`, step{}},
 		{`spillway logs --name "$NAME" deliver --query 'filter ispresent(CanaryDelivered)`, `max\(CanaryLatency\)\n.*\d`, step{}},
 		{`spillway logs --name "$NAME" deliver --query 'parse`, `^request +timeouts +ms +MB +lines\n` + aRequest + ` +1 +60000 +93 +2\n$`, step{}},
+		{`spillway logs --name "$NAME" deliver --query 'filter ispresent(Version)`,
+			`^Version +invocations +failures +dead_letters +panics\n12 +1 +3 +2 +1\n$`, step{}},
 		{`spillway logs --name "$NAME" deliver --all --match`, `(?s)START RequestId.*dead letters.*Task timed out.*REPORT`, step{}},
 		{`spillway logs --name "$NAME" deliver`, `"msg":"delivered"`, step{}},
 		{`aws lambda get-event-source-mapping --uuid "$SOURCE" --query ScalingConfig`, `"MaximumConcurrency": 9`, step{}},
@@ -231,7 +241,6 @@ func (i *incident) promises() []promise {
 		{"aws deploy get-deployment", `DeploymentDoesNotExist`, step{status: []int{254, 255}}}, // moto makes none
 		{"aws cloudformation continue-update-rollback", `.`, step{status: []int{254, 255}}},    // nor rolls it back
 		{`spillway logs --name "$NAME" rollout`, `^(\S+ \S+  (\{"time"|\d{4}-).*\n){1,20}$`, step{}},
-		{`spillway logs --name "$NAME" deliver --query 'filter level in`, `msg +@logStream +lines\n`, step{}},
 		{"aws lambda get-function-concurrency", `"ReservedConcurrentExecutions": 10`, step{}},
 		// moto has no such call.
 		{"aws lambda get-account-settings", `"ConcurrentExecutions": \d|\(404\) when calling the GetAccountSettings`, step{status: []int{255}}},

@@ -28,11 +28,13 @@ type Settings struct {
 	Regions                   int
 	Canary, Alarms, Dashboard bool
 	Domain                    bool // one name in front of all regions
+	Rollout                   bool // a new version takes over by steps, with an alarm on it
 }
 
 // Pipeline describes the deployed topology with these settings.
 func Pipeline(s Settings) price.Pipeline {
 	options := topology.DefaultOptions()
+	options.Rollout = s.Rollout
 	options.NoCanary, options.NoIngest = !s.Canary, s.Ingest == price.NoIngestEndpoint
 	t := topology.New(options)
 	p := price.Pipeline{Endpoint: s.Ingest, ConcurrentFlushes: deliver.DefaultConcurrencyLimit, Regions: s.Regions}
@@ -76,7 +78,7 @@ func Pipeline(s Settings) price.Pipeline {
 		for _, a := range t.Alarms {
 			p.AlarmMetrics += max(1, len(a.Metrics)) // an alarm on an expression is paid by its metrics
 		}
-		p.AlarmMetrics += len(t.Routing)
+		p.AlarmMetrics += len(t.Routing) + versionAlarms(t, s)
 		p.CompositeAlarms = len(t.Composites)
 	}
 	if s.Dashboard {
@@ -86,6 +88,18 @@ func Pipeline(s Settings) price.Pipeline {
 		p.HealthChecks = len(t.Routing) + 1 // one for each alarm, and one over them
 	}
 	return p
+}
+
+// versionAlarms are how many metrics the alarms on the versions of functions have.
+func versionAlarms(t topology.Topology, s Settings) int {
+	if !s.Rollout {
+		return 0
+	}
+	n := len(t.VersionAlarm(t.Names.DeliverFunction, "1").Metrics)
+	if s.Ingest == price.HTTPAPI { // a function URL has no versions behind it
+		n += len(t.VersionAlarm(t.Names.IngestFunction, "1").Metrics)
+	}
+	return n
 }
 
 // StatusSite describes the deployed status site in so many regions, whose page is loaded so often

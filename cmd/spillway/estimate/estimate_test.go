@@ -106,3 +106,18 @@ type nowhere struct{}
 func (nowhere) Send(context.Context, []message.Message) error { return nil }
 
 func (nowhere) Refusing(time.Time) bool { return false }
+
+func TestAnAlarmOnAVersionIsPaidByItsMetrics(t *testing.T) {
+	for endpoint, want := range map[price.IngestEndpoint]int{price.HTTPAPI: 20, price.FunctionURL: 10, price.NoIngestEndpoint: 10} {
+		s := Settings{Ingest: endpoint, Regions: 1, Alarms: true}
+		atOnce := Pipeline(s)
+		s.Rollout = true
+		if got := Pipeline(s).AlarmMetrics - atOnce.AlarmMetrics; got != want {
+			t.Errorf("endpoint %v: %d metrics, want %d", endpoint, got, want)
+		}
+		s.Alarms = false
+		if got := Pipeline(s).AlarmMetrics; got != 0 {
+			t.Errorf("without alarms %d metrics are paid", got)
+		}
+	}
+}
