@@ -171,13 +171,17 @@ func cdkDeploy(t *testing.T, settings []string, stacks string) (outputs map[stri
 	return outputs
 }
 
-// cdk runs a command of the CDK. A new account has no concurrency to reserve and no parameters to
-// read.
+// cdkSettings begin each command of the CDK. A new account has no concurrency to reserve and no
+// parameters to read.
+func cdkSettings() []string {
+	return []string{"cdk", "-c", "reservedConcurrency=none", "-c", "writeKeyParameter=none", "-c",
+		"writeKeysParameter=none", "-c", "terminationProtection=false"}
+}
+
+// cdk runs a command of the CDK.
 func cdk(t *testing.T, settings []string, args ...string) {
 	t.Helper()
-	usual := []string{"cdk", "-c", "reservedConcurrency=none", "-c", "writeKeyParameter=none", "-c",
-		"writeKeysParameter=none", "-c", "terminationProtection=false"}
-	command := exec.Command("npx", slices.Concat(usual, settings, args)...)
+	command := exec.Command("npx", slices.Concat(cdkSettings(), settings, args)...)
 	command.Dir = ".."
 	command.Stdout, command.Stderr = os.Stderr, os.Stderr
 	if err := command.Run(); err != nil {
