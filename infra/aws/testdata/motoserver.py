@@ -86,7 +86,7 @@ def delete_alias(c, p, ref):
 
 
 def as_code_deploy_has_it(value):
-    """Properties with small first letters, as in CodeDeploy's API."""
+    """Properties whose names begin in lower case, as in CodeDeploy's API."""
     if isinstance(value, dict):
         return {key[0].lower() + key[1:]: as_code_deploy_has_it(inner) for key, inner in value.items()}
     return [as_code_deploy_has_it(inner) for inner in value] if isinstance(value, list) else value
