@@ -101,3 +101,20 @@ func TestWhereToConnectToMustBeAHost(t *testing.T) {
 		t.Error("with a transport of the caller the address would have no effect")
 	}
 }
+
+// What is accepted must be connected to as it was written: a mistake would prove another region.
+func FuzzWhereToConnectTo(f *testing.F) {
+	for _, address := range []string{"localhost:80", "[::1]:443", "a:b", "user@host", "a b", "%zz", "[::1%25eth0]", "host/x"} {
+		f.Add(address)
+	}
+	f.Fuzz(func(t *testing.T, address string) {
+		transport, err := Dialing(address)
+		if err != nil {
+			return
+		}
+		transport.CloseIdleConnections()
+		if strings.ContainsAny(address, "/?#@ \t\n") || address == "" {
+			t.Errorf("%q is accepted", address)
+		}
+	})
+}
