@@ -42,6 +42,7 @@ const (
 	mangles bug = "it sends Segment what Segment can't read, so that every event becomes a dead letter"
 	hangs   bug = "it never reaches Segment, so that every event is retried"
 	crashes bug = "every invocation ends with an error"
+	stalls  bug = "every invocation lasts until its timeout"
 	forgets bug = "it answers that everything is done, so that what is to be retried is lost"
 )
 
@@ -260,6 +261,10 @@ func (e *environment) run(ctx context.Context, i lambda.Invocation) ([]byte, err
 	if e.bug == crashes {
 		return nil, &lambda.FunctionError{Type: "errorString", Message: "the function ends with an error",
 			Payload: []byte("{}")}
+	}
+	if e.bug == stalls {
+		<-ctx.Done()
+		return nil, ctx.Err()
 	}
 	answer, err := e.Environment.Invoke(ctx, i)
 	if e.bug == forgets {

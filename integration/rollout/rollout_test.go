@@ -55,10 +55,14 @@ func playAll(t *testing.T, n int, play func(*testing.T, plan) found,
 // busy is a deployment of a site with so much traffic that the share says something.
 func busy(b bug) func(uint64, *rand.Rand) plan {
 	return func(seed uint64, r *rand.Rand) plan {
-		// The hook would not let a version take over that crashes: the alarm must be able to do without it.
-		return plan{seed: seed, new: b, noHook: b == crashes, perMinute: 45 + 60*r.Float64(),
-			lag:  time.Duration(r.Int64N(int64(2 * time.Minute))),
-			poll: time.Duration(10+r.IntN(50)) * time.Second}
+		latest := 2 * time.Minute
+		if b == stalls { // its errors come a minute later already
+			latest = time.Minute
+		}
+		return plan{seed: seed, new: b, perMinute: 45 + 60*r.Float64(),
+			// The hook would not let these two take over: the alarm must be able to do without it.
+			noHook: b == crashes || b == stalls,
+			lag:    time.Duration(r.Int64N(int64(latest))), poll: time.Duration(10+r.IntN(50)) * time.Second}
 	}
 }
 
@@ -116,7 +120,7 @@ func summary(all []found) string {
 
 func TestABadVersionMeetsATenthOfTheInvocationsAndGoesBack(t *testing.T) {
 	t.Parallel()
-	for _, b := range []bug{mangles, hangs, crashes} {
+	for _, b := range []bug{mangles, hangs, crashes, stalls} {
 		all := playAll(t, *seeds, play, busy(b))
 		for _, text := range broken(all) {
 			t.Errorf("%s: %s", b, text)
@@ -187,7 +191,7 @@ func quietSite(b bug) func(uint64, *rand.Rand) plan {
 
 func TestOnAQuietSiteTheHookKeepsABadVersionFromAllTraffic(t *testing.T) {
 	t.Parallel()
-	for _, b := range []bug{crashes, forgets} {
+	for _, b := range []bug{crashes, stalls, forgets} {
 		all := playAll(t, max(1, *seeds/10), play, quietSite(b))
 		for i := range all {
 			if f := &all[i]; f.Status != codedeploy.Failed || !f.Shifted.IsZero() || f.touched > 0 || f.lost > 0 {

@@ -169,8 +169,8 @@ func (s *simulation) rolledOut(r *codedeploy.Result, bug, wentBack bool) {
 	}
 	m := Mark{Kind: Outcome, From: r.Ended, Text: "the new version gets all invocations"}
 	if wentBack {
-		m.Text = fmt.Sprintf("the deployment has gone back by itself: %d of %d invocations in %.2g min met the new version", its,
-			all, lasted.Minutes())
+		m.Text = fmt.Sprintf("the deployment has gone back by itself: "+
+			"%d of %d invocations in %.2g min met the new version", its, all, lasted.Minutes())
 	}
 	s.outcomes = append(s.outcomes, m)
 	switch {
