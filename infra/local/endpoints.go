@@ -20,6 +20,8 @@ func (p *Pipeline) serveSQS(ctx context.Context, l net.Listener) error {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(p.Status()) // an error is the client's, who has gone
 	})
+	mux.HandleFunc("POST "+PausePath, p.switches.serve(p.switches.pause, "pause"))
+	mux.HandleFunc("POST "+ResumePath, p.switches.serve(p.switches.resume, "resume"))
 	mux.Handle("GET "+OutcomesPath, &p.watchers)
 	mux.Handle("GET "+SendersPath, p.senders)
 	server := httpserver.New(p.guard.Wrap(mux), p.logger)

@@ -96,7 +96,8 @@ type Pipeline struct {
 	segment      *segmentd.Server // nil with another Segment
 	function     *lambda.Function
 	mapping      *lambda.EventSourceMapping
-	hold         bool                // the mapping does not run
+	hold         bool // the mapping does not run
+	switches     *switches
 	ingest       *ingest.Endpoint    // nil: there is none
 	canary       *appcanary.Function // nil: there is none
 	listeners    listeners
@@ -167,7 +168,11 @@ func (p *Pipeline) open(c *Config, t *topology.Topology) (err error) {
 	options.SegmentURL, options.Gzip, options.WriteKey = p.SegmentURL, !c.Plain, c.WriteKey
 	options.WriteKeysFile = c.WriteKeysFile
 	options.Server = ingest.Server{ShutdownGrace: shutdownGrace, Linger: ingest.Linger, SpillDir: c.SpillDir}
+	if p.switches, err = openSwitches(c.Dir, t.Names.Pipeline, p.logger); err != nil {
+		return err
+	}
 	parts := &pipeline.Pipeline{Options: options, Parts: pipeline.Parts{
+		Switched: p.switches.sources(), PausedKeys: p.switches.pausedKeys,
 		SQS: newClient(p.sqs, p.SQSURL), Metrics: p.senders, Logger: p.logger,
 		IngestSenders: p.senders.ingest, DeliverSenders: p.senders.events, Traffic: p.senders,
 		OnRequest: p.requested, OnInvocation: p.activity.invoked, OnCanary: p.activity.canaries.RecordSent,
@@ -272,10 +277,14 @@ func (p *Pipeline) openDelivery(t *topology.Topology, parts *pipeline.Pipeline) 
 	}
 	environment := lambda.InProcess(func() (lambda.Handler, error) { return newHandler() })
 	p.function, p.mapping, err = NewDelivery(t, Feed(p.events), environment, p.logger, p.monitor.invoked)
-	if err == nil {
-		p.monitor.concurrent = func() int64 { return p.mapping.Stats().Concurrent }
+	if err != nil {
+		return err
 	}
-	return err
+	p.monitor.concurrent = func() int64 { return p.mapping.Stats().Concurrent }
+	if !p.hold {
+		p.switches.control(p.mapping.SetEnabled)
+	}
+	return nil
 }
 
 // requested is told of each request to the ingest endpoint.
@@ -309,6 +318,7 @@ func (p *Pipeline) Status() Status {
 	s := newStatus(time.Now(), events, dead)
 	s.Version, s.IngestURL, s.SegmentURL, s.ConsoleURL = version.String(), p.IngestURL, p.SegmentURL, p.ConsoleURL
 	p.activity.addTo(&s)
+	s.withPauses(p.switches.now())
 	s.withStore(p.sqs.Health(), events, dead)
 	if p.ingest != nil {
 		s.withKeys(p.ingest.KeysFailure())

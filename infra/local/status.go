@@ -8,6 +8,7 @@ import (
 	"github.com/spillwayhq/spillway/infra/local/sqs"
 	"github.com/spillwayhq/spillway/shared/canary"
 	"github.com/spillwayhq/spillway/shared/deadletter"
+	"github.com/spillwayhq/spillway/shared/operator"
 )
 
 // A Status describes a running pipeline. Totals count since the start. Only the field Canary
@@ -26,9 +27,13 @@ type Status struct {
 	DeadLetters   int64         `json:"deadLetters"` // events in the dead-letter queue, those of earlier runs too
 	Refused       int64         `json:"refused"`     // requests that were answered 4xx or 5xx, but not 429
 	Shed          int64         `json:"shed"`        // requests that were answered 429
-	// Degraded is why events are retried, why the write keys are not those of their file, or why no
-	// canary arrives; empty if none is so.
+	// Degraded is that a person has paused delivery, why events are retried, why the write keys are
+	// not those of their file, or why no canary arrives; empty if none is so.
 	Degraded string `json:"degraded"`
+	// Paused is that a person has paused delivery, and PausedKeys are the write keys that a person
+	// has paused, by event.KeyID.
+	Paused     operator.Mark `json:"paused,omitzero"`
+	PausedKeys operator.Keys `json:"pausedKeys,omitempty"`
 	// Store is what is wrong with the disk or the data directory; empty if nothing is.
 	Store string `json:"store"`
 	// StatusSite is why the status site is not written; empty if it is, or if there is none.
@@ -80,6 +85,14 @@ func (s *Status) withStore(h sqs.Health, events, dead sqs.Stats) {
 		says = append(says, fmt.Sprintf("%d events were older than their queue's retention and were deleted", expired))
 	}
 	s.Store = strings.Join(says, "; ")
+}
+
+// withPauses adds what a person has paused.
+func (s *Status) withPauses(delivery operator.Mark, keys operator.Keys) {
+	s.Paused, s.PausedKeys = delivery, keys
+	if delivery.IsSet() {
+		s.Degraded = "delivery is paused " + delivery.String() + " (spillway resume)"
+	}
 }
 
 // withKeys makes the pipeline degraded if the set of write keys can't be read.

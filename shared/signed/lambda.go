@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -48,6 +49,9 @@ func LiveAlias(ctx context.Context, c aws.Config, function string) (a Alias, err
 	return a, Lambda(c).JSON(ctx, "/2015-03-31/functions/"+function+"/aliases/"+rollout.LiveAlias, nil, &a)
 }
 
+// eventSources is the path of the mappings.
+const eventSources = "/2015-03-31/event-source-mappings"
+
 // An EventSource is what Lambda says of a mapping that feeds a queue to a function.
 type EventSource struct {
 	UUID                           string
@@ -67,7 +71,7 @@ func EventSources(ctx context.Context, c aws.Config, name string) ([]EventSource
 	var all []EventSource
 	for _, target := range []string{name, name + ":" + rollout.LiveAlias} {
 		var page struct{ EventSourceMappings []EventSource }
-		err := Lambda(c).JSON(ctx, "/2015-03-31/event-source-mappings", url.Values{"FunctionName": {target}}, &page)
+		err := Lambda(c).JSON(ctx, eventSources, url.Values{"FunctionName": {target}}, &page)
 		var refused smithy.APIError
 		if missing := errors.As(err, &refused) && refused.ErrorCode() == "ResourceNotFoundException"; missing && target != name {
 			continue // an earlier version made no alias
@@ -82,6 +86,22 @@ func EventSources(ctx context.Context, c aws.Config, name string) ([]EventSource
 		}
 	}
 	return all, nil
+}
+
+// EventSourceOf reads an event source by its UUID. It needs the permission
+// lambda:GetEventSourceMapping.
+func EventSourceOf(ctx context.Context, c aws.Config, uuid string) (s EventSource, err error) {
+	return s, Lambda(c).JSON(ctx, eventSources+"/"+uuid, nil, &s)
+}
+
+// EnableEventSource enables or disables an event source by its UUID, which takes Lambda up to a
+// minute: what it returns is on its way. It needs the permission lambda:UpdateEventSourceMapping.
+func EnableEventSource(ctx context.Context, c aws.Config, uuid string, enabled bool) (s EventSource, err error) {
+	client := Lambda(c)
+	a, err := client.Do(ctx, Request{Method: http.MethodPut, Path: eventSources + "/" + uuid,
+		Body:   fmt.Appendf(nil, `{"Enabled":%t}`, enabled),
+		Header: http.Header{"Content-Type": {"application/json"}}})
+	return s, client.readJSON(&s)(a, err)
 }
 
 // An Invocation is what Lambda says of one that has ended.

@@ -72,3 +72,16 @@ func TestAVersionIsReadByItsQualifier(t *testing.T) {
 		t.Errorf("%+v, %v", a, err)
 	}
 }
+
+func TestAnEventSourceIsDisabledByItsUUID(t *testing.T) {
+	s := &service{status: http.StatusAccepted, body: `{"UUID":"u1","State":"Disabling"}`}
+	c := s.config(t)
+	one, err := EnableEventSource(t.Context(), c, "u1", false)
+	if err != nil || one.State != "Disabling" || s.last.Method != http.MethodPut || s.sent != `{"Enabled":false}` ||
+		s.last.URL.Path != "/2015-03-31/event-source-mappings/u1" {
+		t.Errorf("%+v, %v; sent %s %s %s", one, err, s.last.Method, s.last.URL.Path, s.sent)
+	}
+	if one, err = EventSourceOf(t.Context(), c, "u1"); err != nil || one.UUID != "u1" || s.last.Method != http.MethodGet {
+		t.Errorf("%+v, %v", one, err)
+	}
+}

@@ -146,7 +146,8 @@ func judge(t *topology.Topology, f *first, s *second, environment map[string]str
 	if len(versions) > 0 {
 		checks = append(checks, judgeVersions(version.String(), versions))
 	}
-	checks = append(checks, judgeSource(t, f.source), judgeConcurrency(t, f.reserved, f.account))
+	checks = append(checks, judgeDelivery(judgeSource(t, f.source), f.source, &s.pauses, " --name "+n.Pipeline)...)
+	checks = append(checks, judgeConcurrency(t, f.reserved, f.account))
 	for _, q := range t.Queues {
 		checks = append(checks, judgeDeployedQueue(q, n.Pipeline, f.queues[q.Name]))
 	}
@@ -350,7 +351,7 @@ func judgeSource(t *topology.Topology, r read[[]eventSource]) Finding {
 	case !strings.HasSuffix(s.EventSourceArn, ":"+t.Names.EventsQueue):
 		return finding(Failed, check, redeploy, "it feeds %s", s.EventSourceArn)
 	case s.State != "Enabled":
-		return finding(Failed, check, "see \"Pause and resume deliveries\" in docs/runbook.md", "it is %s: %s",
+		return finding(Failed, check, "see \"Pause and resume delivery\" in docs/runbook.md", "it is %s: %s",
 			strings.ToLower(s.State), cmp.Or(s.StateTransitionReason, "Lambda says no reason"))
 	case !slices.Contains(s.FunctionResponseTypes, "ReportBatchItemFailures"):
 		return finding(Failed, check, redeploy, "it ignores which messages failed "+

@@ -84,8 +84,9 @@ func judgeStatus(s local.Status, flags string) []Finding {
 	if s.Store != "" {
 		findings[0] = finding(Failed, "store", "check the disk; spillway check names what is damaged", "%s", s.Store)
 	}
+	findings = append(findings, judgeLocalPauses(&s, flags)...)
 	delivery := ok("delivery", "the backlog is %s", terminal.Plural(s.BacklogEvents, "event"))
-	if s.Degraded != "" {
+	if s.Degraded != "" && !s.Paused.IsSet() {
 		delivery = finding(Failed, "delivery", strings.TrimSpace("follow it with spillway tail "+flags), "%s", s.Degraded)
 	}
 	canary := ok("canary", "is turned off")

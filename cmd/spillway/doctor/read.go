@@ -75,6 +75,7 @@ type second struct {
 	calls      read[error]
 	drained    read[operator.Mark] // the region, by a person
 	site       site
+	pauses     pauses
 }
 
 // A reader reads what AWS has of a pipeline.
@@ -197,6 +198,7 @@ func (r *reader) second(ctx context.Context, f *first, t *topology.Topology, top
 		})
 	})
 	reading.Go(func() { s.drained = r.drained(ctx) })
+	reading.Go(func() { s.pauses = readPauses(ctx, r.config, r.names) })
 	reading.Go(func() { s.site = r.site(ctx, f.queues[t.Names.EventsQueue].value["QueueArn"]) })
 	reading.Go(func() {
 		if where.url != "" {

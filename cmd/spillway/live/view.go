@@ -3,6 +3,8 @@ package live
 import (
 	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -82,6 +84,9 @@ func (v *view) line(s local.Status) string {
 	if s.Degraded != "" {
 		line += fmt.Sprintf(" degraded=%q", s.Degraded)
 	}
+	if len(s.PausedKeys) > 0 {
+		line += " paused_keys=" + strings.Join(slices.Sorted(maps.Keys(s.PausedKeys)), ",")
+	}
 	if firing := names(s.Alarms, cloudwatch.Alarm); len(firing) > 0 {
 		line += " alarms=" + strings.Join(firing, ",")
 	}
@@ -149,6 +154,9 @@ func (v *view) draw(s local.Status, columns int) string {
 		{"store", cmp.Or(s.Store, "ok")},
 		{"degraded", cmp.Or(s.Degraded, "no")},
 		{"alarms", alarmsRow(s)},
+	}
+	for _, id := range slices.Sorted(maps.Keys(s.PausedKeys)) {
+		rows = append(rows, [2]string{"paused key", id + " " + s.PausedKeys[id].String()})
 	}
 	if s.StatusSite != "" { // nobody needs to know that it is written
 		rows = append(rows, [2]string{"status site", s.StatusSite})

@@ -18,6 +18,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/heavy"
 	"github.com/spillwayhq/spillway/shared/ingest"
+	"github.com/spillwayhq/spillway/shared/operator"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 	"github.com/spillwayhq/spillway/shared/traffic"
 )
@@ -76,9 +77,10 @@ type Parts struct {
 	// nothing is.
 	IngestSenders, DeliverSenders *heavy.Counter
 	Traffic                       traffic.Source
-	// Switched is what a person has switched by hand. The canary writes it as metrics, and deliver
-	// holds what is sent with the paused write keys. Zero: nothing is.
-	Switched appcanary.Switched
+	// Switched is what a person has switched by hand, which the canary writes as metrics; zero:
+	// nothing is. PausedKeys are the write keys of it, which deliver retains; nil: there are none.
+	Switched   appcanary.Switched
+	PausedKeys func() operator.Keys
 }
 
 // A Pipeline builds the parts.
@@ -98,7 +100,7 @@ func (p *Pipeline) NewIngest(ctx context.Context) (*appingest.Endpoint, error) {
 func (p *Pipeline) NewDeliver() (factory func() (*appdeliver.Handler, error), err error) {
 	return appdeliver.NewFactory(p.Options.Deliver(), appdeliver.Parts{SQS: p.SQS, Transport: p.Transport,
 		Metrics: p.Metrics, Logger: p.Logger, Report: p.OnInvocation, Observer: p.Observer,
-		Senders: p.DeliverSenders})
+		Senders: p.DeliverSenders, PausedKeys: p.PausedKeys})
 }
 
 // NewCanary builds the canary.
