@@ -23,7 +23,7 @@ func TestPauseAndResumeSayWhoWhenAndWhy(t *testing.T) {
 		{"pause --write-key very-secret", `^The write key ` + event.KeyID("very-secret") + ` is paused since .*\nIts events wait .*10 days; ` +
 			`other keys go on\. To end the pause: spillway resume --queue-url \S+ --write-key ` + event.KeyID("very-secret") + `\n$`},
 		{"pause --write-key " + event.KeyID("very-secret"), `is paused already, since`},
-		{"resume --write-key very-secret", `^The write key \w+ is resumed\. It was paused since .*\n.*within 17 minutes\.\n$`},
+		{"resume --write-key very-secret", `^The write key \w+ is resumed\. It was paused since .*\n.*within 20 minutes\.\n$`},
 	} {
 		out, _, err := spillway(t.Context(), "", append(strings.Split(c.command, " "), queueFlag(p))...)
 		if err != nil || !regexp.MustCompile(c.want).MatchString(out) || strings.Contains(out, "secret") {

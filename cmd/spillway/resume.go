@@ -36,7 +36,7 @@ func newResume() *cobra.Command {
 }
 
 // resumeWithin says when the events of a key are delivered: see deliver.Backoff.
-const resumeWithin = "within 17 minutes"
+const resumeWithin = "within 20 minutes"
 
 func (f *pauseFlags) resume(ctx context.Context, p pausing.Pipeline, out io.Writer) error {
 	done, err := p.Resume(ctx, pausing.Order{Key: f.key})

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -50,7 +49,7 @@ type switches struct {
 
 	mu     sync.Mutex
 	paused operator.Mark
-	keys   operator.Keys // never changed, only replaced
+	keys   operator.Keys
 }
 
 // openSwitches reads what was paused before. A file that can't be understood is an error: whoever
@@ -94,16 +93,18 @@ func (s *switches) sources() canary.Switched {
 		Drained: source(topology.DrainedParameter)}
 }
 
-// now is what is paused. The keys must not be changed.
+// now is what is paused.
 func (s *switches) now() (operator.Mark, operator.Keys) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.paused, s.keys
+	return s.paused, s.keys.Paused()
 }
 
+// pausedKeys are those that deliver.Config wants.
 func (s *switches) pausedKeys() operator.Keys {
-	_, keys := s.now()
-	return keys
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.keys
 }
 
 // pause pauses delivery or a write key. What is paused already keeps its mark.
@@ -122,8 +123,7 @@ func (s *switches) pause(w Switch) (Switched, error) {
 		return Switched{was, true}, nil
 	}
 	if w.Key != "" {
-		keys := operator.Keys{w.Key: mark}
-		maps.Copy(keys, s.keys)
+		keys := s.keys.Pause(w.Key, mark)
 		if _, err := keys.Document(); err != nil { // a parameter would be full
 			return Switched{}, fmt.Errorf("%w: %w", errSwitch, err)
 		}
@@ -146,9 +146,7 @@ func (s *switches) resume(w Switch) (Switched, error) {
 	case !was.IsSet():
 		return Switched{Already: true}, nil
 	case w.Key != "":
-		keys := maps.Clone(s.keys)
-		delete(keys, w.Key)
-		return Switched{Mark: was}, s.saveKeys(keys)
+		return Switched{Mark: was}, s.saveKeys(s.keys.Resume(w.Key, time.Now()))
 	}
 	if err := s.remove(topology.PausedParameter); err != nil {
 		return Switched{}, err
@@ -165,17 +163,13 @@ func (s *switches) mark(key string) operator.Mark {
 	if key == "" {
 		return s.paused
 	}
-	return s.keys[key]
+	return s.keys.Paused()[key]
 }
 
 // saveKeys replaces the keys. mu is held.
 func (s *switches) saveKeys(keys operator.Keys) error {
 	document, err := keys.Document()
-	switch {
-	case err != nil:
-	case len(keys) == 0:
-		err = s.remove(topology.PausedKeysParameter)
-	default:
+	if err == nil {
 		err = s.write(topology.PausedKeysParameter, document)
 	}
 	if err == nil {

@@ -82,9 +82,9 @@ type Config struct {
 	// CurrentWriteKey replaces WriteKey where that can change. It is called once for each
 	// invocation.
 	CurrentWriteKey func() string
-	// PausedKeys returns the write keys that a person has paused. It is called once for each
-	// invocation. Messages that are sent with one of them are retained for retry, as long as others
-	// that can't be delivered. Nil: there are none.
+	// PausedKeys returns the write keys that a person has paused, or had until lately. It is called once
+	// for each invocation. Messages with a paused one are retained for retry, as long as others that
+	// can't be delivered. Nil: there are none.
 	PausedKeys func() operator.Keys
 	// CanaryWriteKey is the write key of canaries: synthetic events of package canary.
 	// Report.CanaryAges has their ages. Empty: none.
@@ -108,7 +108,6 @@ type Handler struct {
 	config     Config
 	compressor *message.Compressor
 	keys       pausedKeys
-	held       heldKeys
 	keyID      event.LastKeyID
 	limit      *concurrencyLimit
 	breaker    *segmentBreaker

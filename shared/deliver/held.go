@@ -1,8 +1,6 @@
 package deliver
 
 import (
-	"maps"
-	"sync"
 	"time"
 
 	"github.com/spillwayhq/spillway/shared/event"
@@ -13,37 +11,25 @@ import (
 // retried for another reason are counted under the class of Segment's answer.
 const Paused = "paused"
 
-// heldKeys knows which write keys a person has paused, or had until lately. The zero value is ready.
-// It is safe for concurrent use.
-type heldKeys struct {
-	mu   sync.Mutex
-	held map[string]time.Time // by event.KeyID: when the pause was last seen
-}
+// heldFor is how long after a pause its messages come back: one that was retained at its very end is
+// tried again within the longest back-off, and an environment knows of the end two minutes later at
+// most.
+const heldFor = maxBackoff*11/10 + 2*time.Minute
 
-// see is called at the beginning of each invocation with the keys that are paused.
-func (h *heldKeys) see(paused operator.Keys, now time.Time) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	maps.DeleteFunc(h.held, func(_ string, seen time.Time) bool { return !heldLately(seen, now) })
-	if len(paused) > 0 && h.held == nil {
-		h.held = map[string]time.Time{}
-	}
-	for id := range paused {
-		h.held[id] = now
-	}
-}
-
-// lately reports whether messages with a key may have waited because a person had paused it.
-func (h *heldKeys) lately(id *event.LastKeyID, writeKey string, now time.Time) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if len(h.held) == 0 {
+// held reports whether a person has paused a write key.
+func held(keys operator.Keys, id *event.LastKeyID, writeKey string) bool {
+	if len(keys) == 0 || writeKey == "" {
 		return false
 	}
-	seen, held := h.held[id.Of(writeKey)]
-	return held && heldLately(seen, now)
+	m := keys[id.Of(writeKey)]
+	return m.IsSet() && m.Resumed.IsZero()
 }
 
-// heldLately: a message that was retained in the last invocation of a pause is tried again within the
-// longest back-off after it.
-func heldLately(seen, now time.Time) bool { return now.Sub(seen) < maxBackoff*11/10 }
+// heldLately reports whether messages with a write key may have waited because a person had paused it.
+func heldLately(keys operator.Keys, id *event.LastKeyID, writeKey string, now time.Time) bool {
+	if len(keys) == 0 || writeKey == "" {
+		return false
+	}
+	m := keys[id.Of(writeKey)]
+	return m.IsSet() && (m.Resumed.IsZero() || now.Sub(m.Resumed) < heldFor)
+}

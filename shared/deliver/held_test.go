@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"maps"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,9 +45,10 @@ func TestAResumedKeyIsDeliveredAndItsAgeIsNoBacklog(t *testing.T) {
 		paused[event.KeyID(keyA)] = operator.Mark{Since: time.Now()}
 		old := in{id: "old", body: body(keyA, track("o", 300)), sent: time.Now().Add(-2 * time.Hour)}
 		want(t, "retained", r.invoke(t.Context(), old), []string{"old"})
-		clear(paused)
+		maps.Copy(paused, paused.Resume(event.KeyID(keyA), time.Now()))
 		time.Sleep(16 * time.Minute)
-		want(t, "retained", r.invoke(t.Context(), old), nil)
+		r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA, PausedKeys: func() operator.Keys { return paused }})
+		want(t, "retained", r.invoke(t.Context(), old), nil) // in an environment that has just started
 		want(t, "delivered", len(r.segment.delivered()), 1)
 		want(t, "its age", eventAges(r), nil)
 		time.Sleep(20 * time.Minute)
@@ -88,15 +90,27 @@ func TestTheDefaultKeyCanBePausedToo(t *testing.T) {
 	})
 }
 
-func TestHeldKeysAreForgottenAfterTheLongestBackOff(t *testing.T) {
-	var h heldKeys
+func TestAPauseIsRememberedUntilItsMessagesHaveComeBack(t *testing.T) {
 	var id event.LastKeyID
 	now := time.Date(2018, 9, 24, 10, 0, 0, 0, time.UTC)
-	h.see(operator.Keys{event.KeyID(keyA): {Since: now}}, now)
-	want(t, "while it is paused", h.lately(&id, keyA, now), true)
-	want(t, "another", h.lately(&id, keyB, now), false)
-	want(t, "just before the end", h.lately(&id, keyA, now.Add(16*time.Minute)), true)
-	want(t, "after it", h.lately(&id, keyA, now.Add(17*time.Minute)), false)
-	h.see(nil, now.Add(17*time.Minute))
-	want(t, "what is remembered", len(h.held), 0)
+	paused := operator.Keys{}.Pause(event.KeyID(keyA), operator.Mark{Since: now})
+	resumed := paused.Resume(event.KeyID(keyA), now)
+	for _, c := range []struct {
+		keys         operator.Keys
+		key          string
+		after        time.Duration
+		held, lately bool
+	}{
+		{nil, keyA, 0, false, false},
+		{paused, keyA, time.Hour, true, true},
+		{paused, keyB, time.Hour, false, false},
+		{paused, "", time.Hour, false, false},
+		{resumed, keyA, 18 * time.Minute, false, true},
+		{resumed, keyA, 19 * time.Minute, false, false},
+	} {
+		at := now.Add(c.after)
+		if h, l := held(c.keys, &id, c.key), heldLately(c.keys, &id, c.key, at); h != c.held || l != c.lately {
+			t.Errorf("%v, %s after %v: held %t, lately %t, want %t, %t", c.keys, c.key, c.after, h, l, c.held, c.lately)
+		}
+	}
 }

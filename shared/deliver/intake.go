@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/spillwayhq/spillway/shared/message"
-	"github.com/spillwayhq/spillway/shared/operator"
 )
 
 // intake is the first part of an invocation: it decodes messages, separates what Segment would not
@@ -17,14 +16,11 @@ type intake struct {
 	packer     packer
 	parts      []part // a buffer
 	defaultKey string // the write key of messages that carry none
-	paused     operator.Keys
 	begun      bool
 }
 
 func newIntake(h *Handler, s *sending, l *ledger) *intake {
-	in := &intake{h: h, sending: s, ledger: l, defaultKey: h.config.CurrentWriteKey(), paused: h.config.PausedKeys()}
-	h.held.see(in.paused, l.began)
-	return in
+	return &intake{h: h, sending: s, ledger: l, defaultKey: h.config.CurrentWriteKey()}
 }
 
 // take takes one record. It waits while the concurrency limit is reached, which bounds memory. The
@@ -54,21 +50,12 @@ func (in *intake) take(rec *record) {
 		in.ledger.complete(m)
 		return
 	}
-	if in.isPaused(m) {
+	if m.failure == nil && held(in.ledger.paused, &in.h.keyID, m.content.WriteKey) {
 		m.failure = newFailure(reasonPausedByHand, nil)
 		in.ledger.complete(m)
 		return
 	}
 	in.pack(m)
-}
-
-// isPaused reports whether a person has paused the write key of a message.
-func (in *intake) isPaused(m *delivery) bool {
-	if len(in.paused) == 0 || m.failure != nil || m.content.WriteKey == "" {
-		return false
-	}
-	_, paused := in.paused[in.h.keyID.Of(m.content.WriteKey)]
-	return paused
 }
 
 // isDropped reports whether a message is one of the canary's that is not to arrive: all of its

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/spillwayhq/spillway/shared/message"
+	"github.com/spillwayhq/spillway/shared/operator"
 	"github.com/spillwayhq/spillway/shared/segment"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
@@ -14,9 +15,10 @@ import (
 // ledger is the third part of an invocation: it records each event's disposition and whether a
 // message is complete. It is safe for concurrent use until finish is called.
 type ledger struct {
-	h     *Handler
-	began time.Time
-	watch Watch
+	h      *Handler
+	began  time.Time
+	watch  Watch
+	paused operator.Keys
 
 	mu              sync.Mutex
 	withDeadLetters []*delivery // complete once their dead letters are written
@@ -34,7 +36,7 @@ type retained struct {
 }
 
 func newLedger(h *Handler, began time.Time) *ledger {
-	return &ledger{h: h, began: began, watch: h.config.Observer(), report: newReport()}
+	return &ledger{h: h, began: began, watch: h.config.Observer(), paused: h.config.PausedKeys(), report: newReport()}
 }
 
 // retainUnread retains a message without decoding it.
@@ -161,7 +163,7 @@ func tooOld(sent, now time.Time) bool { return !sent.IsZero() && now.Sub(sent) >
 // deliver counts n delivered events of a message that is done, and what was left out of its events.
 func (l *ledger) deliver(m *delivery, n int) {
 	key := m.content.WriteKey
-	if !l.h.keys.refusedLately(key, m.taken) && !l.h.held.lately(&l.h.keyID, key, m.taken) {
+	if !l.h.keys.refusedLately(key, m.taken) && !heldLately(l.paused, &l.h.keyID, key, m.taken) {
 		l.report.aged(m.backlogged(m.seen()), m.taken)
 	}
 	if m.canary {

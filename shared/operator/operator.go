@@ -39,6 +39,8 @@ type Mark struct {
 	Since  time.Time `json:"since"`
 	By     string    `json:"by,omitempty"`     // an ARN, or user@host; empty: not known
 	Reason string    `json:"reason,omitempty"` // as the person wrote it; empty: none was given
+	// Resumed is when the pause of a write key has ended; zero: it lasts. See Keys.
+	Resumed time.Time `json:"resumed,omitzero"`
 }
 
 // ErrReason says what a reason must be.
@@ -96,8 +98,51 @@ func Parse(document []byte) (Mark, error) {
 }
 
 // Keys are the write keys that a person has paused, by event.KeyID, so that the document holds no
-// key in clear.
+// key in clear. One that was resumed is among them for a while: its messages have waited for long,
+// which is no backlog, and a function that starts now must know that. A Keys is not changed once it
+// is in use.
 type Keys map[string]Mark
+
+// Remembered is how long a key that was resumed is among the Keys at least. Messages of the queue are
+// tried again within 17 minutes.
+const Remembered = 30 * time.Minute
+
+// Paused are the keys whose pause lasts.
+func (k Keys) Paused() Keys {
+	return k.only(func(m Mark) bool { return m.Resumed.IsZero() })
+}
+
+// Pause returns the keys with one more.
+func (k Keys) Pause(id string, m Mark) Keys {
+	paused := k.remembered(m.Since)
+	paused[id] = m
+	return paused
+}
+
+// Resume returns the keys without the pause of one.
+func (k Keys) Resume(id string, now time.Time) Keys {
+	resumed := k.remembered(now)
+	if m, paused := resumed[id]; paused {
+		m.Resumed = now.UTC().Truncate(time.Second)
+		resumed[id] = m
+	}
+	return resumed
+}
+
+// remembered is a copy without what need not be remembered any more.
+func (k Keys) remembered(now time.Time) Keys {
+	return k.only(func(m Mark) bool { return m.Resumed.IsZero() || now.Sub(m.Resumed) < Remembered })
+}
+
+func (k Keys) only(is func(Mark) bool) Keys {
+	some := Keys{}
+	for id, m := range k {
+		if is(m) {
+			some[id] = m
+		}
+	}
+	return some
+}
 
 // Document is the keys as they are stored. It is an error if there are too many for [MaxDocument].
 func (k Keys) Document() ([]byte, error) {

@@ -128,3 +128,30 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestAKeyThatWasResumedIsRememberedForAWhile(t *testing.T) {
+	m := Mark{Since: noon, By: "ann"}
+	none := Keys(nil)
+	paused := none.Pause("0a1b2c3d", m)
+	resumed := paused.Resume("0a1b2c3d", noon.Add(time.Hour)).Pause("4e5f6071", m)
+	if len(none) > 0 || !paused["0a1b2c3d"].Resumed.IsZero() {
+		t.Error("a set that is in use was changed")
+	}
+	if got := resumed.Paused(); len(got) != 1 || !got["4e5f6071"].IsSet() {
+		t.Errorf("paused are %v", got)
+	}
+	document, err := resumed.Document()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := ParseKeys(document)
+	if err != nil || !again["0a1b2c3d"].Resumed.Equal(noon.Add(time.Hour).Truncate(time.Second)) {
+		t.Errorf("%s is read as %v, %v", document, again, err)
+	}
+	if later := again.Resume("4e5f6071", noon.Add(time.Hour+Remembered)); len(later) != 1 || len(later.Paused()) > 0 {
+		t.Errorf("later there are %v", later)
+	}
+	if got := again.Resume("unknown", noon.Add(time.Hour)); len(got) != 2 {
+		t.Errorf("after one that was not paused there are %v", got)
+	}
+}

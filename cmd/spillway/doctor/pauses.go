@@ -83,7 +83,7 @@ func judgePausedKeys(r read[operator.Keys], flags string) (findings []Finding) {
 	if r.err != nil {
 		return []Finding{r.unknown(checkPausedKeys)}
 	}
-	for _, id := range slices.Sorted(maps.Keys(r.value)) {
+	for _, id := range slices.Sorted(maps.Keys(r.value.Paused())) {
 		findings = append(findings, finding(Warning, "write key "+id, "spillway resume"+flags+" --write-key "+id+
 			", once the reason is gone", "is paused %s", r.value[id]))
 	}

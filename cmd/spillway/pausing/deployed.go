@@ -121,28 +121,23 @@ func (d *Deployed) pauseKey(ctx context.Context, key string, mark operator.Mark)
 	if err != nil {
 		return Outcome{}, err
 	}
-	if was := keys[key]; was.IsSet() {
+	if was := keys.Paused()[key]; was.IsSet() {
 		return Outcome{Mark: was, Already: true}, nil
 	}
-	if keys == nil {
-		keys = operator.Keys{}
-	}
-	keys[key] = mark
-	return Outcome{Mark: mark}, d.putKeys(ctx, keys)
+	return Outcome{Mark: mark}, d.putKeys(ctx, keys.Pause(key, mark))
 }
 
-// resumeKey removes a key from the list.
+// resumeKey ends the pause of a key, which stays in the list for a while: see operator.Keys.
 func (d *Deployed) resumeKey(ctx context.Context, key string) (Outcome, error) {
 	keys, err := d.keys(ctx)
 	if err != nil {
 		return Outcome{}, err
 	}
-	was := keys[key]
+	was := keys.Paused()[key]
 	if !was.IsSet() {
 		return Outcome{Already: true}, nil
 	}
-	delete(keys, key)
-	return Outcome{Mark: was}, d.putKeys(ctx, keys)
+	return Outcome{Mark: was}, d.putKeys(ctx, keys.Resume(key, time.Now()))
 }
 
 // sources finds the event sources that feed the deliver function from the events queue. There are two
@@ -260,15 +255,11 @@ func (d *Deployed) keys(ctx context.Context) (operator.Keys, error) {
 }
 
 func (d *Deployed) putKeys(ctx context.Context, keys operator.Keys) error {
-	parameter := d.Names.Parameter(topology.PausedKeysParameter)
-	if len(keys) == 0 {
-		return d.remove(ctx, parameter)
-	}
 	document, err := keys.Document()
 	if err != nil {
 		return err
 	}
-	return d.put(ctx, parameter, document)
+	return d.put(ctx, d.Names.Parameter(topology.PausedKeysParameter), document)
 }
 
 // read returns a parameter's text; empty: it does not exist.

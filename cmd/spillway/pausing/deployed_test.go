@@ -352,8 +352,11 @@ func TestWriteKeysArePausedOneByOne(t *testing.T) {
 				t.Errorf("%s: %+v, %v", key, done, err)
 			}
 		}
-		if done, err := d.Resume(t.Context(), Order{Key: "4e5f6071"}); err != nil || !done.Already || len(a.parameters) > 0 {
-			t.Errorf("%+v, %v; parameters %v", done, err, a.parameters)
+		if done, err := d.Resume(t.Context(), Order{Key: "4e5f6071"}); err != nil || !done.Already {
+			t.Errorf("%+v, %v", done, err)
+		}
+		if keys, err := operator.ParseKeys([]byte(a.parameters[parameter])); err != nil || len(keys) != 2 || len(keys.Paused()) > 0 {
+			t.Errorf("after all were resumed: %v, %v", keys, err)
 		}
 		if a.sources[0].state != "Enabled" {
 			t.Error("a key switched delivery")

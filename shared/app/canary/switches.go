@@ -56,7 +56,8 @@ func (s *Switched) gauges(logger *slog.Logger) []*gauge {
 	}
 	keys := func(document []byte) (int, string, error) {
 		k, err := operator.ParseKeys(document)
-		return len(k), fmt.Sprint(len(k)), err
+		paused := len(k.Paused())
+		return paused, fmt.Sprint(paused), err
 	}
 	var all []*gauge
 	for _, g := range []struct {

@@ -45,7 +45,7 @@ func newPausedKeys(source reload.Source, logger *slog.Logger) *reload.Value[oper
 		Logger: logger, Default: new(operator.Keys),
 		Parse: func(_ context.Context, data []byte) (operator.Keys, slog.Attr, error) {
 			keys, err := operator.ParseKeys(data)
-			return keys, slog.Any("paused", slices.Sorted(maps.Keys(keys))), err
+			return keys, slog.Any("paused", slices.Sorted(maps.Keys(keys.Paused()))), err
 		},
 	})
 }
