@@ -25,6 +25,7 @@ import (
 	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 	"github.com/spillwayhq/spillway/integration/testutil/mototest"
 	"github.com/spillwayhq/spillway/shared/emf"
+	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/heavy"
 	"github.com/spillwayhq/spillway/shared/ingest"
 	"github.com/spillwayhq/spillway/shared/rollout"
@@ -252,8 +253,10 @@ func (i *incident) promises() []promise {
 		{"(umask 077; aws ssm get-parameter", "", step{}},
 		{"spillway keys check write-keys.json && aws ssm put", `(?s)shop +` + ids + `.*` + version, step{}},
 		{"aws cloudwatch get-metric-statistics", `"Datapoints"`, step{}},
-		{`aws lambda update-event-source-mapping --uuid "$SOURCE" --no-enabled`, `"Disabl`, step{}},
-		{`aws lambda update-event-source-mapping --uuid "$SOURCE" --enabled`, `"Enabl`, step{}},
+		{`spillway pause --name "$NAME" --write-key`, `^The write key ` + ids + ` is paused since .* UTC by arn:aws:.*: its owner sends`, step{}},
+		{`spillway pause --name "$NAME"`, `^Delivery is paused since .* UTC by arn:aws:.*: Segment migrates`, step{}},
+		{`spillway resume --name "$NAME" --write-key`, `^The write key ` + ids + ` is resumed\. It was paused since`, step{}},
+		{`spillway resume --name "$NAME"`, `^Delivery is resumed\. It was paused since`, step{}},
 		{"aws lambda put-function-concurrency", `"ReservedConcurrentExecutions": 20`, step{}},
 		{`aws lambda update-event-source-mapping --uuid "$SOURCE" --scaling`, `"MaximumConcurrency": 20`, step{}},
 		{"output Settings", "", step{}},
@@ -336,6 +339,7 @@ func TestEveryBlockOfTheRunbookCanBePasted(t *testing.T) {
 	s := newShell(t, dir, "AWS_ENDPOINT_URL_SQS="+i.SQSURL, "KEY=a-new-write-key", "VERSION=1", "GIT_CEILING_DIRECTORIES=/",
 		"AWS_ENDPOINT_URL_CLOUDWATCH_LOGS="+newCloudWatchLogs(t, i.lines))
 	replace := strings.NewReplacer(" ID", " "+i.id(t, "rejected"), "REQUEST_ID", aRequest, ":VERSION", ":1",
+		"FINGERPRINT", event.KeyID("k"),
 		"git log", "git -C "+top+" log", "https://api.segment.io/v1/batch", i.SegmentURL+"/v1/batch",
 		"https://sqs.$AWS_REGION.amazonaws.com/", i.SQSURL,
 		// Version 1 of the aws CLI has an endpoint of SQS of its own in us-east-1.

@@ -23,6 +23,8 @@ func (p *pipeline) addDeliver() {
 	if name := p.settings.WriteKeyParameter; name != "" {
 		variables["SPILLWAY_WRITE_KEY_PARAMETER"] = jsii.String(name)
 	}
+	pausedKeys := p.topology.Names.Parameter(topology.PausedKeysParameter)
+	variables["SPILLWAY_PAUSED_KEYS_PARAMETER"] = jsii.String(pausedKeys)
 	if p.settings.Canary {
 		variables["SPILLWAY_CANARY_WRITE_KEY"] = p.canaryKey()
 		variables["SPILLWAY_DRILL_PARAMETER"] = jsii.String(p.topology.Names.Parameter(topology.DrillParameter))
@@ -38,6 +40,7 @@ func (p *pipeline) addDeliver() {
 			p.grantRead(deliver.role, name)
 		}
 	}
+	p.grantReadPlain(deliver.role, pausedKeys)
 	if p.settings.Canary {
 		p.grantRead(deliver.role, p.topology.Names.Parameter(topology.DrillParameter))
 	}

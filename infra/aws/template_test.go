@@ -430,3 +430,19 @@ func TestTheAccessLogHasNothingOfARequest(t *testing.T) {
 		}
 	}
 }
+
+// CloudFormation sets the properties that a template has. One that says that the event source is
+// enabled would resume what a person has paused, with the next change of any other property.
+func TestTheTemplateDoesNotSayWhetherDeliveryIsPaused(t *testing.T) {
+	tmpl, _ := defaults(t)
+	for id, source := range tmpl.exactly(t, 1, "AWS::Lambda::EventSourceMapping") {
+		if enabled := source.at("Enabled"); enabled != nil {
+			t.Errorf("%s says that it is enabled: %v", id, enabled)
+		}
+	}
+	n := topology.DefaultNames()
+	down := tmpl.named(t, "AWS::CloudWatch::CompositeAlarm", "AlarmName", n.Alarm("delivery-down"))
+	if got := down.at("ActionsSuppressor"); got != n.Alarm("paused") {
+		t.Errorf("the alarm delivery-down is suppressed by %v", got)
+	}
+}

@@ -83,8 +83,8 @@ type Composite struct {
 	Severity Severity
 	Any      []string // the names of its alarms; an alarm is part of at most one composite
 
-	// Suppressor is the name of a wider composite: while that fires, this one notifies nobody. It is
-	// empty if there is none. See CloudWatch's ActionsSuppressor.
+	// Suppressor is the name of a wider composite, or of an alarm that says why: while that fires, this
+	// one notifies nobody. It is empty if there is none. See CloudWatch's ActionsSuppressor.
 	Suppressor string
 	Wait       time.Duration // how long a notification waits for the suppressor to fire; whole seconds
 	Extension  time.Duration // how long the suppressor still counts after it is over; whole seconds

@@ -277,7 +277,7 @@ func TestValidateNamesTheAlarmAndWhatItsValueMustBe(t *testing.T) {
 		{"composite of an unknown one", func(t *Topology) { t.Composites[0].Any[0] = "x" },
 			"the alarm x does not exist"},
 		{"part of two", func(t *Topology) { t.Composites[1].Any[0] = t.Composites[0].Any[0] }, "is part of spillway-ingest-down already"},
-		{"unknown suppressor", func(t *Topology) { t.Composites[0].Suppressor = "x" }, `its suppressor "x" must be another composite`},
+		{"unknown suppressor", func(t *Topology) { t.Composites[0].Suppressor = "x" }, `its suppressor "x" must be another alarm`},
 		{"suppressor without a wait", func(t *Topology) { t.Composites[0].Suppressor = t.Composites[1].Name },
 			"it must wait for its suppressor"},
 		{"wait without a suppressor", func(t *Topology) { t.Composites[0].Wait = time.Second }, "without a suppressor"},

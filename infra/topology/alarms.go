@@ -25,6 +25,9 @@ const maxLag = 3
 // less, without the minutes that are late, would end after each attempt and fire again at the next.
 const retryLookback = 17 + maxLag
 
+// drain is how long a backlog may make alarms fire after its cause is gone.
+const drain = 30 * time.Minute
+
 func composites(o Options) []Composite {
 	n := o.Names
 	ingest := Composite{
@@ -45,14 +48,18 @@ func composites(o Options) []Composite {
 			"backlog-age-warning", "sudden-volume"),
 		// An outage fires several of these before it is recognised, and its backlog for as long as it
 		// takes to drain.
-		Suppressor: delivery.Name, Wait: 5 * time.Minute, Extension: 30 * time.Minute,
+		Suppressor: delivery.Name, Wait: 5 * time.Minute, Extension: drain,
 		Meaning: "events reach Segment late. Nothing is lost.",
 		First:   "read the alarms that are part of this one: they say if Segment, the function or the volume is the cause.",
 	}
 	if o.NoIngest {
 		return []Composite{delivery, slow}
 	}
-	if !o.NoCanary {
+	if !o.NoCanary { // its function writes what a person has paused
+		// The mark is seen within two minutes, and the first alarm of a delivery that stands still fires
+		// after three; a short wait is for the order within one minute. What is left after a pause is
+		// the backlog.
+		delivery.Suppressor, delivery.Wait, delivery.Extension = n.Alarm(paused), 30*time.Second, drain
 		ingest.Any = append(ingest.Any, n.Alarm("ingest-silent"))
 		delivery.Any = append(delivery.Any, n.Alarm("canary-silent"))
 	}

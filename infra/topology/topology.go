@@ -132,7 +132,7 @@ func New(o Options) Topology {
 	if !o.NoCanary && !o.NoIngest {
 		t.Functions = append(t.Functions, canaryFunction(o))
 		t.Schedules = append(t.Schedules, canarySchedule(o.Names))
-		t.Alarms = slices.Concat(t.Alarms, canaryAlarms(o), trafficAlarms(o.Names))
+		t.Alarms = slices.Concat(t.Alarms, canaryAlarms(o), trafficAlarms(o.Names), pauseAlarms(o.Names))
 		t.Routing = routingAlarms(o.Names)
 	}
 	if o.Rollout {

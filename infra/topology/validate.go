@@ -176,8 +176,8 @@ func (t *Topology) validateAlarms(p *problems) {
 	t.validateRouting(p)
 }
 
-// validateComposite keeps to one mail an outage: an alarm has one composite, which nobody suppresses
-// in turn.
+// validateComposite keeps to one mail an outage: an alarm has one composite, and what suppresses a
+// composite tells of the outage itself, or is suppressed by a metric alarm that does.
 func (t *Topology) validateComposite(p *problems, c Composite) {
 	p.check(len(c.Any) > 0, "alarm %s: it must be over at least one alarm", c.Name)
 	for _, name := range c.Any {
@@ -190,10 +190,11 @@ func (t *Topology) validateComposite(p *problems, c Composite) {
 		p.check(c.Wait == 0 && c.Extension == 0, "alarm %s: without a suppressor it can't wait for one", c.Name)
 		return
 	}
-	suppressor, ok := t.Composite(c.Suppressor)
-	p.check(ok && c.Suppressor != c.Name, "alarm %s: its suppressor %q must be another composite alarm", c.Name,
-		c.Suppressor)
-	p.check(suppressor.Suppressor == "", "alarm %s: its suppressor %s must not be suppressed itself", c.Name, c.Suppressor)
+	p.check(t.Notifies(c.Suppressor) != "" && c.Suppressor != c.Name,
+		"alarm %s: its suppressor %q must be another alarm, which notifies somebody", c.Name, c.Suppressor)
+	suppressor, _ := t.Composite(c.Suppressor)
+	_, inTurn := t.Composite(suppressor.Suppressor)
+	p.check(!inTurn, "alarm %s: its suppressor %s must not be suppressed by a composite itself", c.Name, c.Suppressor)
 	p.check(c.Wait >= time.Second && c.Wait%time.Second == 0 && c.Extension >= time.Second && c.Extension%time.Second == 0,
 		"alarm %s: it must wait for its suppressor, before and after, for whole seconds, waits %v and %v", c.Name, c.Wait,
 		c.Extension)

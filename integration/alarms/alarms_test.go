@@ -63,7 +63,8 @@ func quiet() minute {
 		"events NumberOfMessagesSent": v(1), "events NumberOfMessagesDeleted": v(1),
 		"deliver Errors": v(0), "deliver Throttles": v(0), "deliver ConcurrentExecutions": v(1),
 		"deliver EventAge": v(1), "deliver CanaryDelivered": v(1), "deliver BreakerOpen": v(0),
-		"canary CanaryAccepted": v(1), "ingest EventsAccepted": v(1), "ingest AcceptLatency": v(20),
+		"canary CanaryAccepted": v(1), "canary Paused": v(0), "canary PausedKeys": v(0),
+		"ingest EventsAccepted": v(1), "ingest AcceptLatency": v(20),
 		"ingest Throttles": v(0), "endpoint Requests": v(1), "endpoint ClientErrors": v(0), "endpoint ServerErrors": v(0),
 	}
 }

@@ -77,6 +77,7 @@ func scenarios() []*scenario {
 	all := outages()
 	all = append(all, refusals()...)
 	all = append(all, warnings()...)
+	all = append(all, pauses()...)
 	return append(all, calm()...)
 }
 

@@ -34,8 +34,8 @@ func (e *Evaluator) addComposites(t *topology.Topology) error {
 		e.states[c.Name] = &AlarmState{Name: c.Name, Severity: c.Severity, Composite: true, State: InsufficientData}
 	}
 	for _, c := range t.Composites {
-		if s := e.states[c.Suppressor]; c.Suppressor != "" && (s == nil || !s.Composite || c.Suppressor == c.Name) {
-			return fmt.Errorf("alarm %s: its suppressor %q is no other composite", c.Name, c.Suppressor)
+		if s := e.states[c.Suppressor]; c.Suppressor != "" && (s == nil || c.Suppressor == c.Name) {
+			return fmt.Errorf("alarm %s: its suppressor %q is no other alarm", c.Name, c.Suppressor)
 		}
 	}
 	return nil
@@ -104,7 +104,8 @@ func (c *composite) act(now time.Time, s, suppressor *AlarmState) bool {
 		s.SuppressedBy = c.Suppressor + " fires"
 	case !c.ended.IsZero() && now.Before(c.ended.Add(c.Extension)):
 		s.SuppressedBy = fmt.Sprintf("%s stopped less than %v ago", c.Suppressor, c.Extension)
-	case suppressor != nil && now.Before(s.Since.Add(c.Wait)):
+	case suppressor != nil && c.Wait >= time.Minute && now.Before(s.Since.Add(c.Wait)):
+		// Alarms are evaluated once a minute: nothing changes during a shorter wait.
 		s.SuppressedBy = fmt.Sprintf("waiting up to %v for %s", c.Wait, c.Suppressor)
 	default:
 		c.pending = false

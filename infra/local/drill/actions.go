@@ -13,10 +13,8 @@ import (
 
 	"github.com/spillwayhq/spillway/infra/local/sqs"
 	"github.com/spillwayhq/spillway/infra/local/virtual"
-	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/deadletter"
 	"github.com/spillwayhq/spillway/shared/message"
-	"github.com/spillwayhq/spillway/shared/operator"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
@@ -78,16 +76,8 @@ func (s *simulation) do(step *Step) error {
 	case Drop:
 		_, err := client.PurgeQueue(ctx, &awssqs.PurgeQueueInput{QueueUrl: &dead})
 		return err
-	case Drain:
-		m, err := operator.New(time.Now(), "a person", step.Text)
-		if err != nil {
-			return err
-		}
-		s.faults.switchTo(topology.DrainedParameter, m)
-		return nil
-	case Restore:
-		s.faults.switchTo(topology.DrainedParameter, operator.Mark{})
-		return nil
+	case Drain, Restore, Pause, Resume, PauseKey, ResumeKey:
+		return s.toggle(step)
 	case Poison:
 		return s.sendRaw(ctx, client, events, `{"type":"track","event":"`+poisonMark+`","userId":"u",`+
 			`"messageId":"%s","timestamp":"2018-09-24T00:00:00.000Z"}`, 1)

@@ -17,7 +17,6 @@ import (
 
 	"github.com/spillwayhq/spillway/infra/local/lambda"
 	"github.com/spillwayhq/spillway/infra/local/virtual"
-	"github.com/spillwayhq/spillway/shared/operator"
 	"github.com/spillwayhq/spillway/shared/ssm"
 )
 
@@ -36,22 +35,23 @@ type faults struct {
 	start    time.Time
 
 	mu    sync.Mutex
-	marks map[string]operator.Mark // what a person has switched, by parameter
+	marks map[string]string // what a person has switched: documents of package operator, by parameter
 	rng   *rand.Rand
 }
 
 func newFaults(s *Scenario, start time.Time, seed uint64) *faults {
-	return &faults{scenario: s, start: start, marks: map[string]operator.Mark{}, rng: rand.New(rand.NewPCG(seed, 0xfa17))}
+	return &faults{scenario: s, start: start, marks: map[string]string{}, rng: rand.New(rand.NewPCG(seed, 0xfa17))}
 }
 
-// switchTo notes what a person has switched; the zero Mark is that it is as usual again.
-func (f *faults) switchTo(parameter string, m operator.Mark) {
+// switchTo notes what a person has switched; without a document it is as usual again.
+func (f *faults) switchTo(parameter string, document []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.marks[parameter] = m
+	f.marks[parameter] = string(document)
 }
 
-func (f *faults) switched(parameter string) operator.Mark {
+// switched is the document of a parameter; empty: there is none.
+func (f *faults) switched(parameter string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.marks[parameter]
@@ -216,11 +216,9 @@ func (d documents) GetParameter(_ context.Context, name string, _ bool) (ssm.Val
 	case d.active(NoRegion):
 		return ssm.Value{}, errors.New("SSM is down")
 	case path.Base(name) != writeKeysParameter:
-		mark := d.switched(path.Base(name))
-		if !mark.IsSet() {
+		if document = d.switched(path.Base(name)); document == "" {
 			return ssm.Value{}, &smithy.GenericAPIError{Code: "ParameterNotFound"}
 		}
-		document = string(mark.Document())
 	case d.active(WrongDocument):
 		document = wrongDocument
 	case d.active(BadDocument):

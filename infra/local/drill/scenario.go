@@ -146,6 +146,10 @@ const (
 	OldApp     Deed = "old app"    // two messages arrive with the old app's write key
 	Unpacked   Deed = "unpacked"   // a script sends 110,000 messages of one event
 	Compressed Deed = "compressed" // an SDK sends a body in gzip
+	Pause      Deed = "pause"      // delivery
+	Resume     Deed = "resume"     // delivery
+	PauseKey   Deed = "pause key"  // the partner's write key
+	ResumeKey  Deed = "resume key" // the partner's write key
 )
 
 // A Promise says until when an alarm fires.

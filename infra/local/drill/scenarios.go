@@ -26,7 +26,7 @@ func Scenarios() []Scenario {
 	return []Scenario{
 		incident(), segmentDown(), poison(), badWriteKey(), brokenDocument(), tenTimes(), refusedFlood(), trackingStopped(),
 		regionDown(), regionDrained(), consumerBug(), sqsAway(), noisySource(), redriven(), deployment(), badDeployment(),
-		quietSite(), calmWeek(), segmentSlow(), endpointDown(), accountBusy(), unpacked(), canaryOff(),
+		quietSite(), calmWeek(), segmentSlow(), endpointDown(), accountBusy(), unpacked(), canaryOff(), paused(), keyPaused(),
 	}
 }
 
@@ -488,6 +488,46 @@ func unpacked() Scenario {
 		},
 		MayFire: []string{"segment-slow", "delivery-slow", "segment-throttling", "backlog-growing", "deliver-saturated",
 			"delivery-stalled", "segment-failing", "backlog-age-critical", "sudden-volume"},
+	}
+}
+
+func paused() Scenario {
+	return Scenario{
+		Name:  "paused",
+		Title: "A person pauses delivery",
+		Story: "An operator pauses delivery for 70 minutes, because Segment migrates the workspace. Nobody is paged because " +
+			"nothing is delivered; after an hour somebody is reminded of it.",
+		Lasts:  3 * time.Hour,
+		Played: []Span{{hm(0, 16), hm(2, 0)}},
+		Sample: 5,
+		Actions: []Step{
+			{At: hm(0, 20), Do: Pause, Text: "delivery is paused"},
+			{At: hm(1, 30), Do: Resume, Text: "it is resumed"},
+		},
+		Promises: []Promise{
+			{Alarm: "paused", From: hm(0, 20), Within: 3 * time.Minute},
+			{Alarm: "paused-long", From: hm(0, 20), Within: 70 * time.Minute},
+		},
+		MayFire: []string{"delivery-down", "canary-silent", "delivery-stalled", "delivery-slow", "backlog-growing",
+			"backlog-age-warning", "backlog-age-critical", "segment-throttling", "deliver-saturated"},
+	}
+}
+
+func keyPaused() Scenario {
+	return Scenario{
+		Name:  "write-key-paused",
+		Title: "A person pauses a write key",
+		Story: "An operator pauses a partner's write key for two hours. Its events wait, and those of all others go on. When " +
+			"it is resumed they are delivered, and nobody takes their age for a backlog.",
+		Lasts:  4 * time.Hour,
+		Played: []Span{{hm(0, 16), hm(3, 0)}},
+		Sample: 5,
+		Actions: []Step{
+			{At: hm(0, 20), Do: PauseKey, Text: "the partner's write key is paused"},
+			{At: hm(2, 20), Do: ResumeKey, Text: "it is resumed"},
+		},
+		Promises: []Promise{{Alarm: "paused-keys", From: hm(0, 20), Within: 70 * time.Minute}},
+		Clears:   22 * time.Minute,
 	}
 }
 

@@ -44,11 +44,12 @@ func byVersion(factory func(version string) (func() (lambda.Handler, error), err
 // deliverCode is the deliver function with a way to Segment.
 func (s *simulation) deliverCode(toSegment http.RoundTripper) lambda.EnvironmentFactory {
 	options, clients := s.options().Deliver(), virtual.Client(s.toSQS())
+	options.PausedKeysParameter = s.topology.Names.Parameter(topology.PausedKeysParameter)
 	return s.faults.environments(byVersion(func(version string) (func() (lambda.Handler, error), error) {
 		o := options
 		o.Version = version
 		make, err := appdeliver.NewFactory(o, appdeliver.Parts{
-			SQS: clients, Transport: toSegment, Metrics: s.record, Logger: s.logger(), Report: s.invoked,
+			SQS: clients, SSM: documents{s.faults}, Transport: toSegment, Metrics: s.record, Logger: s.logger(), Report: s.invoked,
 		})
 		return func() (lambda.Handler, error) { return make() }, err
 	}), s.usage)
