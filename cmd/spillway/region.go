@@ -129,7 +129,8 @@ func (f *regionFlags) restore(ctx context.Context, out io.Writer, region string)
 			strings.Join(firing, ", "))
 		return nil
 	}
-	fmt.Fprintln(out, "Its canary's function tells Route 53 within about three minutes, and clients come back within another.")
+	fmt.Fprintln(out, "Its canary's function tells Route 53 within about three minutes, and clients come back within "+
+		"another.")
 	return nil
 }
 
@@ -178,6 +179,11 @@ func (d *regionDrain) run(ctx context.Context, in io.Reader, out io.Writer, regi
 	if !drain.HasHealthCheck() {
 		fmt.Fprintf(out, "No health check of Route 53 reads its alarm %s: the deployment has no domain of several regions. "+
 			"Lead traffic away in your own DNS.\n", p.Names.Alarm("drained"))
+		return nil
+	}
+	if drain.Unheard() {
+		fmt.Fprintf(out, "Its alarm %s has no data: Route 53 does not hear of it until the canary's function runs. See "+
+			"`spillway logs --name %s canary`.\n", p.Names.Alarm("drained"), p.Names.Pipeline)
 		return nil
 	}
 	fmt.Fprintln(out, "Its canary's function tells Route 53 within a minute or two, and clients leave within another. "+

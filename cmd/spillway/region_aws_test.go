@@ -26,6 +26,7 @@ type regionalAccount struct {
 	marks  map[string]string // by region
 	firing map[string]string // the alarm that fires, by region
 	down   string            // a region
+	silent bool              // no canary's function runs
 	checks []string          // the health checks that were read, with the region that was asked
 }
 
@@ -99,6 +100,9 @@ func (a *regionalAccount) alarms(w http.ResponseWriter, region string) {
 		s := "OK"
 		if a.firing[region] == name {
 			s = "ALARM"
+		}
+		if a.silent && name == "spillway-drained" {
+			s = "INSUFFICIENT_DATA"
 		}
 		return cbor.Map{"AlarmName": cbor.String(name), "StateValue": cbor.String(s)}
 	}
@@ -224,6 +228,15 @@ func TestTheRegionsAreListedWhileOneOfThemIsDown(t *testing.T) {
 	if _, _, err := spillway(t.Context(), "", "region", "ls"); err == nil ||
 		!strings.Contains(err.Error(), "if eu-west-1 is down, set AWS_REGION to another region of the pipeline") {
 		t.Errorf("the home region is down: %v", err)
+	}
+}
+
+func TestWhoDrainsARegionThatNobodyHearsOfIsTold(t *testing.T) {
+	a := inRegionalAccount(t)
+	a.set(func() { a.silent = true })
+	out, _, err := spillway(t.Context(), "", "region", "drain", "eu-west-1")
+	if err != nil || !strings.Contains(out, "Its alarm spillway-drained has no data: Route 53 does not hear of it until") {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 

@@ -72,6 +72,6 @@ func (r *Region) oldest() string {
 
 // down says the state of an alarm that says that something is down.
 func down(state string) string {
-	words := map[string]string{"OK": "ok", stateAlarm: "down", "INSUFFICIENT_DATA": "no data"}
+	words := map[string]string{"OK": "ok", stateAlarm: "down", stateNoData: "no data"}
 	return cmp.Or(words[state], strings.ToLower(state), string(Unknown))
 }

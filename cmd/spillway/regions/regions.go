@@ -170,6 +170,10 @@ func (p *Pipeline) region(ctx context.Context, name string) Region {
 			r.Problems = append(r.Problems, err.Error())
 		}
 	}
+	if silent := r.in(stateNoData); silent != nil {
+		r.Problems = append(r.Problems, fmt.Sprintf("no data for %s: Route 53 keeps what it knew last; look whether the "+
+			"canary's function runs", strings.Join(silent, " and ")))
+	}
 	r.Traffic, r.Why = r.judge()
 	return r
 }
@@ -255,7 +259,7 @@ func (r *Region) judge() (t Traffic, why string) {
 	if r.Drained != nil {
 		return Avoided, "drained"
 	}
-	firing := r.firing()
+	firing := r.in(stateAlarm)
 	switch {
 	case len(firing) == 1:
 		return Avoided, firing[0] + " fires"
@@ -271,10 +275,10 @@ func (r *Region) judge() (t Traffic, why string) {
 	return Takes, ""
 }
 
-// firing are the short names of the alarms that Route 53 reads and that fire, sorted; nil: none.
-func (r *Region) firing() (names []string) {
-	for name, state := range r.Routing {
-		if state == stateAlarm {
+// in are the short names of the alarms that Route 53 reads and that are in a state, sorted; nil: none.
+func (r *Region) in(state string) (names []string) {
+	for name, is := range r.Routing {
+		if is == state {
 			names = append(names, name)
 		}
 	}
@@ -282,5 +286,8 @@ func (r *Region) firing() (names []string) {
 	return names
 }
 
-// stateAlarm is CloudWatch's name of the state of an alarm that fires.
-const stateAlarm = "ALARM"
+// CloudWatch's names of the states of an alarm that fires, and of one that can't tell.
+const (
+	stateAlarm  = "ALARM"
+	stateNoData = "INSUFFICIENT_DATA"
+)

@@ -175,8 +175,8 @@ func TestARegionTakesTrafficUnlessSomethingSaysOtherwise(t *testing.T) {
 			Healthy, ""},
 		"two alarms": {func(p *place) { p.states["route-ingest"], p.states["drained"] = "ALARM", "ALARM" },
 			Avoided, "drained and route-ingest fire", Healthy, ""},
-		"no data": {func(p *place) { p.states["route-ingest"] = "INSUFFICIENT_DATA" }, Takes, "",
-			Healthy, ""},
+		"no data": {func(p *place) { p.states["route-ingest"], p.states["drained"] = stateNoData, stateNoData },
+			Takes, "", Healthy, "no data for drained and route-ingest: Route 53 keeps what it knew last"},
 		"Route 53 knows more": {func(p *place) { p.healthy = no() }, Avoided, "Route 53 has it as unhealthy",
 			Unhealthy, ""},
 		"Route 53 knows nothing": {func(p *place) { p.healthy = nil }, Takes, "", "not known", ""},
@@ -246,7 +246,7 @@ func TestADrainLeavesAMarkThatSaysWhoAndWhy(t *testing.T) {
 	}{{nil, "arn:aws:iam::1:user/ada"}, {errDown, ""}} {
 		p, account := shop(t, func(_, _ *place, account *cloud) { account.callerErr = c.callerErr })
 		d, err := p.PrepareDrain(t.Context(), "eu-west-1")
-		if err != nil || d.Last() != "" || !d.HasHealthCheck() {
+		if err != nil || d.Last() != "" || !d.HasHealthCheck() || d.Unheard() {
 			t.Fatalf("%v, last: %q", err, d.Last())
 		}
 		if account.places["eu-west-1"].mark.IsSet() {

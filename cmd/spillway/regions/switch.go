@@ -82,6 +82,9 @@ func (d *Drain) Last() string {
 	return fmt.Sprintf("%s is the last region that takes traffic (%s)", d.region.Name, strings.Join(texts, "; "))
 }
 
+// Unheard reports whether nothing seems to write the metric by which Route 53 hears of the mark.
+func (d *Drain) Unheard() bool { return d.region.Routing[drainedAlarm] == stateNoData }
+
 // HasHealthCheck reports whether Route 53 has a health check for the region's records, or may have.
 func (d *Drain) HasHealthCheck() bool { return d.region.Route53 != NoHealthCheck }
 
@@ -115,5 +118,5 @@ func (p *Pipeline) Restore(ctx context.Context, region string) (was operator.Mar
 	}
 	r := p.region(ctx, region)
 	// That of the mark goes on for a minute or two.
-	return was, slices.DeleteFunc(r.firing(), func(name string) bool { return name == drainedAlarm }), nil
+	return was, slices.DeleteFunc(r.in(stateAlarm), func(name string) bool { return name == drainedAlarm }), nil
 }
