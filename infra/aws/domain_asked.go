@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/acm"
@@ -43,23 +44,40 @@ func askDomain(ctx context.Context, account string, s *settings, dns lookupNS) z
 		return zone{err: err}
 	}
 	z := zone{certificates: map[string]*acmtypes.CertificateDetail{}}
-	if s.HostedZone != "" {
-		if err := z.ask(ctx, route53.NewFromConfig(config), s, dns); err != nil {
-			return zone{err: err}
+	var mu sync.Mutex // of certificates and failed
+	var failed error  // the first
+	var asking sync.WaitGroup
+	note := func(err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if failed == nil {
+			failed = err
 		}
 	}
+	if s.HostedZone != "" {
+		asking.Go(func() { note(z.ask(ctx, route53.NewFromConfig(config), s)) })
+		asking.Go(func() { z.delegated = delegation(ctx, s.HostedZone, dns) })
+	}
 	for _, arn := range s.Certificates {
-		there := config.Copy()
-		there.Region = certificateIn(arn)
-		if err := z.askCertificate(ctx, acm.NewFromConfig(there), arn); err != nil {
-			return zone{err: err}
-		}
+		asking.Go(func() {
+			there := config.Copy()
+			there.Region = certificateIn(arn)
+			found, err := readCertificate(ctx, acm.NewFromConfig(there), arn)
+			note(err)
+			mu.Lock()
+			defer mu.Unlock()
+			z.certificates[arn] = found
+		})
+	}
+	asking.Wait()
+	if failed != nil {
+		return zone{err: failed}
 	}
 	return z
 }
 
 // ask reads the zone of the settings, and what it has of the domain.
-func (z *zone) ask(ctx context.Context, api *route53.Client, s *settings, dns lookupNS) error {
+func (z *zone) ask(ctx context.Context, api *route53.Client, s *settings) error {
 	id := s.HostedZoneID
 	if id == "" {
 		listed, err := api.ListHostedZonesByName(ctx, &route53.ListHostedZonesByNameInput{DNSName: &s.HostedZone})
@@ -99,27 +117,32 @@ func (z *zone) ask(ctx context.Context, api *route53.Client, s *settings, dns lo
 			z.records = append(z.records, r)
 		}
 	}
-	if servers, err := dns(ctx, s.HostedZone); err == nil {
-		for _, server := range servers {
-			z.delegated = append(z.delegated, server.Host)
-		}
-	}
 	return nil
 }
 
-// askCertificate reads a certificate in its region.
-func (z *zone) askCertificate(ctx context.Context, api *acm.Client, arn string) error {
+// delegation is what DNS has as the name servers of a zone; empty: it has none, or does not answer.
+func delegation(ctx context.Context, zone string, dns lookupNS) (servers []string) {
+	found, err := dns(ctx, zone)
+	if err != nil {
+		return nil
+	}
+	for _, server := range found {
+		servers = append(servers, server.Host)
+	}
+	return servers
+}
+
+// readCertificate reads a certificate in its region; nil: there is none.
+func readCertificate(ctx context.Context, api *acm.Client, arn string) (*acmtypes.CertificateDetail, error) {
 	got, err := api.DescribeCertificate(ctx, &acm.DescribeCertificateInput{CertificateArn: &arn})
 	var refused smithy.APIError
 	switch {
 	case errors.As(err, &refused) && refused.ErrorCode() == "ResourceNotFoundException":
-		z.certificates[arn] = nil
+		return nil, nil
 	case err != nil:
-		return fmt.Errorf("read the certificate %s: %w", arn, err)
-	default:
-		z.certificates[arn] = got.Certificate
+		return nil, fmt.Errorf("read the certificate %s: %w", arn, err)
 	}
-	return nil
+	return got.Certificate, nil
 }
 
 func private(z r53types.HostedZone) bool { return z.Config != nil && z.Config.PrivateZone }
