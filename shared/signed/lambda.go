@@ -73,7 +73,8 @@ func EventSources(ctx context.Context, c aws.Config, name string) ([]EventSource
 		var page struct{ EventSourceMappings []EventSource }
 		err := Lambda(c).JSON(ctx, eventSources, url.Values{"FunctionName": {target}}, &page)
 		var refused smithy.APIError
-		if missing := errors.As(err, &refused) && refused.ErrorCode() == "ResourceNotFoundException"; missing && target != name {
+		if missing := errors.As(err, &refused) && refused.ErrorCode() == "ResourceNotFoundException"; missing &&
+			target != name {
 			continue // an earlier version made no alias
 		}
 		if err != nil {

@@ -73,8 +73,9 @@ func judgeLive(name string, l live, newest read[function], sources []eventSource
 	case l.version.err != nil:
 		return []Finding{l.version.unknown(check)}
 	case feedsFunction:
-		return []Finding{finding(Failed, check, redeploy, "the event source feeds the function and not its alias %s, so that "+
-			"a deployment replaces what runs at once", topology.LiveAlias)}
+		return []Finding{finding(Failed, check, redeploy,
+			"the event source feeds the function and not its alias %s, so that "+
+				"a deployment replaces what runs at once", topology.LiveAlias)}
 	case len(a.RoutingConfig.AdditionalVersionWeights) > 0:
 		return []Finding{finding(Warning, check, "wait for the end of the deployment, some minutes; if it does not end, see "+
 			"\"A deployment went back\" in docs/runbook.md", "%s, and %s", a.FunctionVersion, weights(a))}
