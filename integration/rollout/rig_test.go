@@ -156,6 +156,8 @@ func (r *rig) play() (f found) {
 
 // count counts the invocations of a deployment that has ended.
 func (r *rig) count(f *found) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, i := range r.ran {
 		if !f.Shifted.IsZero() && !i.at.Before(f.Shifted) && i.at.Before(f.Ended) {
 			f.during++

@@ -15,7 +15,7 @@ import (
 )
 
 var seeds = flag.Int("seeds", 1,
-	"how many deployments of each bug are played; 100 for the promises as they are stated")
+	"how many deployments of each bug are played: some tens, for a promise about 95 in 100")
 
 // A promise holds for deployments of a bad version by steps.
 const (
