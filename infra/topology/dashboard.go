@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/segment"
 	"github.com/spillwayhq/spillway/shared/traffic"
@@ -100,6 +101,8 @@ func (n Names) segmentWidgets() []Widget {
 	for _, c := range [...]segment.Class{segment.Transient, segment.Throttled, segment.Misconfigured} {
 		retried = append(retried, graph(c.String(), n.retried(c.String(), c)))
 	}
+	retried = append(retried, graph(deliver.Paused, n.own(deliver.Paused, "deliver", "EventsRetried", "Sum", "Class",
+		deliver.Paused)))
 	return []Widget{
 		{Title: "What does Segment answer? Requests a minute", Stacked: true, Lines: answers},
 		{Title: "How long does Segment take? Milliseconds", Lines: []Line{

@@ -41,7 +41,7 @@ func refusedMetrics(n topology.Names) []topology.Metric {
 
 func retriedMetrics(n topology.Names) (all []topology.Metric) {
 	for _, class := range retryClasses {
-		all = append(all, own(n, "deliver", "EventsRetried", "Sum", "Class", class.String()))
+		all = append(all, own(n, "deliver", "EventsRetried", "Sum", "Class", class))
 	}
 	return all
 }
@@ -249,7 +249,7 @@ func retried(n topology.Names, d funnelData) stage {
 		Path: samplesPath(OutcomeRetried, "")}
 	counts := map[string]float64{}
 	for i, m := range retriedMetrics(n) {
-		counts[retryClasses[i].String()], _ = d.hours(m)
+		counts[retryClasses[i]], _ = d.hours(m)
 	}
 	s.Reasons = reasons(counts, OutcomeRetried)
 	return s

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/chart"
+	"github.com/spillwayhq/spillway/shared/operator"
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
@@ -207,6 +208,12 @@ func TestTheHeadlineIsWhatMattersMost(t *testing.T) {
 			headline: "The ingest endpoint does not accept events: clients lose them"},
 		{name: "degraded", now: Now{Degraded: "Segment answers 503"}, class: "warn", headline: "Delivery is degraded",
 			text: "Segment answers 503. Nothing waits."},
+		{name: "paused", now: Now{Paused: "since 2026-01-31 12:00 UTC by ann: Segment migrates", Degraded: "delivery is paused",
+			Messages: 10, Events: 10}, alarms: []Alarm{alarm("delivery-down"), alarm("paused"), alarm("paused-long")}, class: "warn",
+			headline: "Delivery is paused", text: "Since 2026-01-31 12:00 UTC by ann: Segment migrates. 10 events wait"},
+		{name: "paused, and another page", now: Now{Paused: "since 2026-01-31 12:00 UTC"},
+			alarms: []Alarm{alarm("delivery-down"), alarm("ingest-down")}, class: "bad",
+			headline: "The ingest endpoint does not accept events: clients lose them"},
 		{name: "disk", now: Now{Store: "events are refused: no space left", Degraded: "x"}, class: "bad",
 			headline: "The data directory needs attention", text: "Events are refused"},
 		{name: "canary", now: Now{Canary: "no canary has arrived"}, class: "warn", headline: "The canary does not arrive",
@@ -352,5 +359,16 @@ func TestThePanelSaysThatAnOpenBreakerTriesARequestSoon(t *testing.T) {
 		if got := strings.Contains(v.Now, "The circuit breaker is still open"); got != want {
 			t.Errorf("%s: it says %q", mode, v.Now)
 		}
+	}
+}
+
+func TestAPausedKeyIsShownAlsoIfNothingHasComeInWithIt(t *testing.T) {
+	m := operator.Mark{Since: time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC), By: "ann"}
+	got := WithPaused([]WriteKey{{Name: "web", ID: "0a1b2c3d"}, {Name: "app", ID: "11111111"}},
+		operator.Keys{"0a1b2c3d": m, "4e5f6071": m})
+	const says = "by hand since 2026-01-31 12:00 UTC by ann"
+	if len(got) != 3 || got[0].Paused != says || got[1].Paused != "" || got[2].ID != "4e5f6071" || got[2].Paused != says ||
+		got[2].Rate != Unknown {
+		t.Errorf("%+v", got)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/segment"
 )
@@ -39,8 +40,10 @@ func notVisible(queue string) topology.Metric {
 	return ofQueue(queue, "ApproximateNumberOfMessagesNotVisible", "Maximum")
 }
 
-// retryClasses are the classes of Segment's answers after which events are retried.
-var retryClasses = []segment.Class{segment.Transient, segment.Throttled, segment.Misconfigured}
+// retryClasses are under what events are counted that are retried: the classes of Segment's answers,
+// and that a person has paused their write key.
+var retryClasses = []string{segment.Transient.String(), segment.Throttled.String(), segment.Misconfigured.String(),
+	deliver.Paused}
 
 // deadReasons are the reasons with which deliver writes dead letters.
 var deadReasons = []string{message.ReasonRejected, message.ReasonInvalid, message.ReasonTooLarge,

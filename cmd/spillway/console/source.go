@@ -3,10 +3,13 @@ package console
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/spillwayhq/spillway/cmd/spillway/top"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/operator"
 )
 
 // A Source reads a pipeline. It must be safe for concurrent use. A method that can't answer returns
@@ -90,6 +93,7 @@ type Now struct {
 	OldestAge     time.Duration // of the messages that wait; Unknown
 	DeadLetters   int64         // events in the dead-letter queue, or messages where events are not known
 	BreakerOpen   bool          // Segment is taken for down: nothing is sent but a probe from time to time
+	Paused        string        // since when, by whom and why a person has paused delivery; empty: nobody has
 	Degraded      string        // why delivery does not go on as it should; empty: it does
 	Store         string        // what is wrong with the disk; empty: nothing
 	Canary        string        // why no canary arrives; empty: they do, or none is sent
@@ -147,6 +151,24 @@ type WriteKey struct {
 	Refused  int64     // requests or events of the last RefusedOver that were refused; Unknown
 	Paused   string    // why nothing is sent to Segment with it at the moment; empty: it is
 }
+
+// WithPaused returns the keys with what a person has paused, by fingerprint. Nothing may have come in
+// with a paused key for long, so that no other row has it.
+func WithPaused(keys []WriteKey, paused operator.Keys) []WriteKey {
+	rest := maps.Clone(paused)
+	for i := range keys {
+		if m, is := rest[keys[i].ID]; is {
+			keys[i].Paused = pausedByHand(m)
+			delete(rest, keys[i].ID)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(rest)) {
+		keys = append(keys, WriteKey{ID: id, Rate: Unknown, Refused: Unknown, Paused: pausedByHand(rest[id])})
+	}
+	return keys
+}
+
+func pausedByHand(m operator.Mark) string { return "by hand " + m.String() }
 
 // The outcomes of a sample: those of the CLI, and what ingest refused.
 const (

@@ -48,12 +48,19 @@ func status(t *topology.Topology, now seen[Now], alarms seen[[]Alarm], rate drai
 		return v
 	}
 	n := now.Value
+	if n.Paused != "" { // what the pause explains comes after what it does not
+		order := func(a alarmView) int { return map[bool]int{false: 1}[pagesBesidePause(t, a)] }
+		slices.SortStableFunc(v.Firing, func(a, b alarmView) int { return order(a) - order(b) })
+	}
 	v.Canary = canary(n)
 	waits := waitingText(n, rate)
 	drains := n.Messages > 0 && rate.known && rate.perSecond > leastRate && !n.BreakerOpen && n.Degraded == ""
 	switch {
 	case n.Store != "":
 		v.Class, v.Headline, v.Text = "bad", "The data directory needs attention", capital(shortTo(n.Store, maxError))
+	case n.Paused != "" && (len(v.Firing) == 0 || !pagesBesidePause(t, v.Firing[0])):
+		v.Class, v.Headline = "warn", "Delivery is paused"
+		v.Text = capital(shortTo(n.Paused, maxError)) + ". " + waits
 	case len(v.Firing) > 0 && v.Firing[0].Name == t.Names.Alarm("delivery-down") && n.delivers():
 		v.Class, v.Headline, v.Text = "warn", "Everything is delivered again",
 			"Nothing waits. The alarm still fires, because it looks at the last minutes. It ends by itself."
@@ -88,6 +95,13 @@ func status(t *topology.Topology, now seen[Now], alarms seen[[]Alarm], rate drai
 		}
 	}
 	return v
+}
+
+// pagesBesidePause reports whether an alarm pages for another reason than that delivery is paused: it
+// is neither one that the pause suppresses, nor the reminder of it.
+func pagesBesidePause(t *topology.Topology, a alarmView) bool {
+	c, _ := t.Composite(a.Name)
+	return a.Severity == topology.Critical && c.Suppressor != t.Names.Alarm("paused") && a.Name != t.Names.Alarm("paused-long")
 }
 
 // delivers reports whether it is known by the second that what came in is delivered. On AWS nothing

@@ -1,6 +1,7 @@
 package awssource
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,8 +20,11 @@ import (
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/canary"
 	"github.com/spillwayhq/spillway/shared/deadletter"
+	"github.com/spillwayhq/spillway/shared/deliver"
+	"github.com/spillwayhq/spillway/shared/operator"
 	"github.com/spillwayhq/spillway/shared/segment"
 	"github.com/spillwayhq/spillway/shared/signed"
+	"github.com/spillwayhq/spillway/shared/ssm"
 )
 
 // QueueAPI is what the queues need of an *sqs.Client.
@@ -60,6 +64,8 @@ func newStateReader(p *pipeline, queues map[string]string) *stateReader {
 	return &stateReader{pipeline: p, queues: queues, source: eventSource{
 		read: func(ctx context.Context) ([]signed.EventSource, error) {
 			return p.EventSources(ctx, p.about.Topology.Names.DeliverFunction)
+		}, mark: func(ctx context.Context) (operator.Mark, error) {
+			return switched(ctx, p, topology.PausedParameter, operator.Parse)
 		}}}
 }
 
@@ -115,12 +121,12 @@ func (s *stateReader) read(ctx context.Context) (console.Now, error) {
 	var events, dead depth
 	var newest newest
 	var eventsErr, deadErr, newestErr error
-	var paused string
+	var source sourceState
 	var reading sync.WaitGroup
 	reading.Go(func() { events, eventsErr = s.depth(ctx, s.about.Topology.Names.EventsQueue) })
 	reading.Go(func() { dead, deadErr = s.depth(ctx, s.about.Topology.Names.DeadLetterQueue) })
 	reading.Go(func() { newest, newestErr = s.newest(ctx) })
-	reading.Go(func() { paused = s.source.state(ctx, time.Now()) })
+	reading.Go(func() { source = s.source.state(ctx, time.Now()) })
 	reading.Wait()
 	if err := errors.Join(eventsErr, deadErr); err != nil {
 		return now, err
@@ -131,9 +137,10 @@ func (s *stateReader) read(ctx context.Context) (console.Now, error) {
 	} else {
 		s.judge(&now, newest)
 	}
-	if paused != "" {
-		now.Degraded = paused
+	if now.Paused = source.paused; now.Paused != "" {
+		now.Degraded = "delivery is paused"
 	}
+	now.Degraded = cmp.Or(source.failed, now.Degraded)
 	if clock := wrongClock(events.skew); clock != "" {
 		now.Degraded = clock
 	}
@@ -181,8 +188,8 @@ func (s *stateReader) stateMetrics() map[string]topology.Metric {
 	}
 	for class := range retriedTexts {
 		m := s.own("deliver", "EventsRetried", "Sum")
-		m.Dimension, m.Value = "Class", class.String()
-		all[class.String()] = m
+		m.Dimension, m.Value = "Class", class
+		all[class] = m
 	}
 	if s.hasCanary() {
 		all[ofAccepted] = s.own("canary", "CanaryAccepted", "Sum")
@@ -212,10 +219,11 @@ func (s *stateReader) newest(ctx context.Context) (newest, error) {
 }
 
 // retriedTexts say why events are retried.
-var retriedTexts = map[segment.Class]string{
-	segment.Transient:     "Segment fails or can't be reached: %s in the minute of %s are retried",
-	segment.Throttled:     "Segment throttles (429): %s in the minute of %s are retried",
-	segment.Misconfigured: "Segment refuses a write key or the endpoint: %s in the minute of %s are retried",
+var retriedTexts = map[string]string{
+	segment.Transient.String():     "Segment fails or can't be reached: %s in the minute of %s are retried",
+	segment.Throttled.String():     "Segment throttles (429): %s in the minute of %s are retried",
+	deliver.Paused:                 "a person has paused a write key: %s in the minute of %s wait",
+	segment.Misconfigured.String(): "Segment refuses a write key or the endpoint: %s in the minute of %s are retried",
 }
 
 // judge adds what the metrics say.
@@ -231,7 +239,7 @@ func (s *stateReader) judge(now *console.Now, n newest) {
 	now.BreakerOpen = fresh(ofBreaker)
 	most := point{}
 	for class, text := range retriedTexts {
-		if p := n[class.String()]; fresh(class.String()) && p.value > most.value {
+		if p := n[class]; fresh(class) && p.value > most.value {
 			most = p
 			now.Degraded = fmt.Sprintf(text, terminal.Plural(int64(p.value), "event"), p.at.Format("15:04"))
 		}
@@ -267,6 +275,16 @@ func judgeCanary(now *console.Now, n newest) {
 	}
 }
 
+// switched reads what a person has switched; the zero value: nothing, or the parameter can't be read.
+func switched[T any](ctx context.Context, p *pipeline, parameter string, parse func([]byte) (T, error)) (T, error) {
+	value, err := p.Parameters.GetParameter(ctx, p.about.Topology.Names.Parameter(parameter), false)
+	if err != nil && !ssm.NotFound(err) {
+		var none T
+		return none, deployed.Explain(err, "read what is paused", "ssm:GetParameter")
+	}
+	return parse([]byte(value.Text))
+}
+
 // sourceEvery is how often Lambda is asked whether deliveries are paused.
 const sourceEvery = time.Minute
 
@@ -274,38 +292,40 @@ const sourceEvery = time.Minute
 // concurrent use.
 type eventSource struct {
 	read func(context.Context) ([]signed.EventSource, error)
+	mark func(context.Context) (operator.Mark, error) // of a pause
 
 	mu    sync.Mutex
 	asked time.Time
-	says  string
+	last  sourceState
 }
 
-// state says why Lambda delivers nothing; empty: it does, or that is not known.
-func (e *eventSource) state(ctx context.Context, now time.Time) string {
+// A sourceState says why Lambda delivers nothing; empty texts: it does, or that is not known.
+type sourceState struct {
+	paused string // see console.Now
+	failed string
+}
+
+func (e *eventSource) state(ctx context.Context, now time.Time) sourceState {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if !e.asked.IsZero() && now.Sub(e.asked) < sourceEvery {
-		return e.says
+		return e.last
 	}
 	sources, err := e.read(ctx)
-	e.asked = now
+	e.asked, e.last = now, sourceState{}
 	if err != nil { // of those who may not ask the page tells as much as it knows without
-		e.says = ""
-		return ""
+		return e.last
 	}
-	e.says = describeSource(sources)
-	return e.says
-}
-
-func describeSource(sources []signed.EventSource) string {
 	switch {
 	case len(sources) == 0:
-		return "nothing is delivered: no event source feeds the queue to the deliver function"
+		e.last.failed = "nothing is delivered: no event source feeds the queue to the deliver function"
 	case sources[0].State != "Enabled" && sources[0].State != "Updating":
-		return fmt.Sprintf("deliveries are paused: the event source is %s (%s)", strings.ToLower(sources[0].State),
-			"runbook: Pause and resume deliveries")
+		e.last.paused = "the event source is " + strings.ToLower(sources[0].State)
+		if m, err := e.mark(ctx); err == nil && m.IsSet() {
+			e.last.paused = m.String()
+		}
 	case strings.HasPrefix(sources[0].LastProcessingResult, "PROBLEM"):
-		return "Lambda can't read the queue: " + sources[0].LastProcessingResult
+		e.last.failed = "Lambda can't read the queue: " + sources[0].LastProcessingResult
 	}
-	return ""
+	return e.last
 }

@@ -3,6 +3,7 @@ package awssource
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -18,10 +19,12 @@ import (
 	"github.com/spillwayhq/spillway/cmd/spillway/dlq"
 	"github.com/spillwayhq/spillway/cmd/spillway/logs"
 	"github.com/spillwayhq/spillway/cmd/spillway/top"
+	"github.com/spillwayhq/spillway/infra/topology"
 	scloudwatch "github.com/spillwayhq/spillway/shared/cloudwatch"
 	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/heavy"
 	"github.com/spillwayhq/spillway/shared/ingest/writekeys"
+	"github.com/spillwayhq/spillway/shared/operator"
 	prices "github.com/spillwayhq/spillway/shared/price"
 	"github.com/spillwayhq/spillway/shared/segment"
 	"github.com/spillwayhq/spillway/shared/traffic"
@@ -143,7 +146,11 @@ func (r *senderReader) writeKeys(ctx context.Context) ([]console.WriteKey, error
 			keys[i].Paused = "Segment refuses it, see the alarm " + r.about.Topology.Names.Alarm("wrong-credentials")
 		}
 	}
-	return keys, err
+	byHand, failed := switched(ctx, r.pipeline, topology.PausedKeysParameter, operator.ParseKeys)
+	if failed != nil {
+		err = errors.Join(err, fmt.Errorf("%w: %w", console.ErrPartial, failed))
+	}
+	return console.WithPaused(keys, byHand.Paused()), err
 }
 
 // configuredKeys reads the documents with the write keys. None: ingest takes any.

@@ -272,7 +272,17 @@ func TestNowIsWhatTheQueuesAndTheNewestMetricsSay(t *testing.T) {
 			c.metrics["CanaryDelivered"], c.metrics["CanaryAccepted"] = nil, nil
 		}, func(n console.Now) bool { return strings.Contains(n.Canary, "no canary has been sent") }},
 		"deliveries are paused": {func(c *cloud) { c.sources[0].State = "Disabled" },
-			func(n console.Now) bool { return strings.HasPrefix(n.Degraded, "deliveries are paused") }},
+			func(n console.Now) bool {
+				return n.Paused == "the event source is disabled" && n.Degraded == "delivery is paused"
+			}},
+		"a person has paused them": {func(c *cloud) {
+			c.sources[0].State = "Disabled"
+			c.values["/shop/paused"] = `{"since":"2026-01-31T12:00:00Z","by":"ann","reason":"Segment migrates"}`
+		}, func(n console.Now) bool { return n.Paused == "since 2026-01-31 12:00 UTC by ann: Segment migrates" }},
+		"a person has paused a write key": {func(c *cloud) { c.put("EventsRetried/paused", ago(1), 12) },
+			func(n console.Now) bool {
+				return strings.HasPrefix(n.Degraded, "a person has paused a write key: 12 events in the minute of")
+			}},
 		"Lambda can't read the queue": {func(c *cloud) { c.sources[0].LastProcessingResult = "PROBLEM: no access" },
 			func(n console.Now) bool { return n.Degraded == "Lambda can't read the queue: PROBLEM: no access" }},
 		"no event source": {func(c *cloud) { c.sources = []signed.EventSource{} },

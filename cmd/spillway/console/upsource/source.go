@@ -94,7 +94,7 @@ func (s *Source) Now(context.Context) (console.Now, error) {
 func now(s local.Status) console.Now {
 	n := console.Now{
 		At: s.At, Messages: s.Backlog, Events: s.BacklogEvents, InFlight: s.InFlight, OldestAge: s.OldestAge,
-		DeadLetters: s.DeadLetters, Degraded: s.Degraded, Store: s.Store, Canary: s.Canary.Failure,
+		DeadLetters: s.DeadLetters, Paused: s.Paused.String(), Degraded: s.Degraded, Store: s.Store, Canary: s.Canary.Failure,
 		// An environment whose breaker has opened keeps it open until its next message: without a
 		// backlog that says nothing of Segment.
 		BreakerOpen: s.Segment.BreakerOpen && s.Backlog > 0,
@@ -214,7 +214,7 @@ func (s *Source) WriteKeys(context.Context) ([]console.WriteKey, error) {
 		}
 	}
 	u.keys, _ = s.reader.WriteKeys()
-	return u.writeKeys(), nil
+	return console.WithPaused(u.writeKeys(), s.pipeline.Status().PausedKeys), nil
 }
 
 // Switches implements console.Source.
