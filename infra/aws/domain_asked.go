@@ -12,6 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/acm"
 	acmtypes "github.com/aws/aws-sdk-go-v2/service/acm/types"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
+	agtypes "github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
 	"github.com/aws/aws-sdk-go-v2/service/route53"
 	r53types "github.com/aws/aws-sdk-go-v2/service/route53/types"
 	"github.com/aws/smithy-go"
@@ -26,6 +28,7 @@ type zone struct {
 	delegated    []string                               // that DNS knows for the zone's name; empty: not known
 	records      []r53types.ResourceRecordSet           // that the domain has
 	certificates map[string]*acmtypes.CertificateDetail // of the settings that AWS told of, by ARN; nil: it does not exist
+	custom       map[string]bool                        // whether API Gateway has the domain, by region
 }
 
 // lookupNS asks DNS for the name servers of a zone.
@@ -43,8 +46,8 @@ func askDomain(ctx context.Context, account string, s *settings, dns lookupNS) z
 	if err != nil {
 		return zone{err: err}
 	}
-	z := zone{certificates: map[string]*acmtypes.CertificateDetail{}}
-	var mu sync.Mutex // of certificates and failed
+	z := zone{certificates: map[string]*acmtypes.CertificateDetail{}, custom: map[string]bool{}}
+	var mu sync.Mutex // of the maps and failed
 	var failed error  // the first
 	var asking sync.WaitGroup
 	note := func(err error) {
@@ -57,6 +60,17 @@ func askDomain(ctx context.Context, account string, s *settings, dns lookupNS) z
 	if s.HostedZone != "" {
 		asking.Go(func() { note(z.ask(ctx, route53.NewFromConfig(config), s)) })
 		asking.Go(func() { z.delegated = delegation(ctx, s.HostedZone, dns) })
+	}
+	for _, region := range s.Regions {
+		asking.Go(func() {
+			there := config.Copy()
+			there.Region = region
+			exists, err := hasCustomDomain(ctx, apigatewayv2.NewFromConfig(there), s.Domain)
+			note(err)
+			mu.Lock()
+			defer mu.Unlock()
+			z.custom[region] = exists
+		})
 	}
 	for _, arn := range s.Certificates {
 		asking.Go(func() {
@@ -132,6 +146,19 @@ func delegation(ctx context.Context, zone string, dns lookupNS) (servers []strin
 	return servers
 }
 
+// hasCustomDomain reports whether API Gateway has a domain in a region, whoever made it.
+func hasCustomDomain(ctx context.Context, api *apigatewayv2.Client, domain string) (bool, error) {
+	_, err := api.GetDomainName(ctx, &apigatewayv2.GetDomainNameInput{DomainName: &domain})
+	var none *agtypes.NotFoundException
+	switch {
+	case errors.As(err, &none):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("ask API Gateway for the domain %s: %w", domain, err)
+	}
+	return true, nil
+}
+
 // readCertificate reads a certificate in its region; nil: there is none.
 func readCertificate(ctx context.Context, api *acm.Client, arn string) (*acmtypes.CertificateDetail, error) {
 	got, err := api.DescribeCertificate(ctx, &acm.DescribeCertificateInput{CertificateArn: &arn})
@@ -185,6 +212,13 @@ func (z *zone) check(s *settings, before map[string]deployed) error {
 		z.checkZone(s, fail)
 		for _, r := range z.records {
 			z.checkRecord(s, before, r, fail)
+		}
+	}
+	for _, region := range s.Regions {
+		if d := before[region]; z.custom[region] && d.err == nil && d.settings["domain"] != s.Domain {
+			fail("domain: API Gateway in %s already has %s, which the stack there did not make: delete it there (aws "+
+				"apigatewayv2 "+
+				"delete-domain-name), or choose another domain", region, s.Domain)
 		}
 	}
 	for _, arn := range s.Certificates {
