@@ -52,7 +52,7 @@ var suppressions = []suppression{
 	{"AwsSolutions-IAM5", "RolloutRole/DefaultPolicy/Resource", "The wildcard stands for the versions of a function: one " +
 		"that is made by the same deployment is tried at once, and a permission for it would come too late."},
 	{"AwsSolutions-IAM5", "DeploymentRole/DefaultPolicy/Resource", "The wildcard stands for the versions of a function, and " +
-		"for the alarms of the account, of which CloudWatch tells all or none."},
+		"for the alarms of the account, of which CloudWatch tells all only to who may see all."},
 	{"Serverless-SQSRedrivePolicy", "DeadLetterQueue/Resource", "It is the end: a dead letter waits here for a person."},
 	{"Serverless-LambdaDLQ", "Deliver/Resource", noLambdaDLQ},
 	{"Serverless-LambdaDLQ", "Ingest/Resource", noLambdaDLQ},

@@ -117,8 +117,9 @@ func (p *pipeline) newDeploymentRole(live []topology.Function) awsiam.Role {
 	allow(role, functions, "lambda:GetAlias", "lambda:UpdateAlias")
 	allow(role, qualified, "lambda:GetProvisionedConcurrencyConfig")
 	allow(role, []*string{p.functionARN(p.topology.Names.RolloutFunction)}, "lambda:InvokeFunction")
-	// CloudWatch checks the permission for a list of alarms, not for those that are asked for.
-	allow(role, []*string{p.arn("cloudwatch", "alarm:*")}, "cloudwatch:DescribeAlarms")
+	// Of all, as in AWS's policy: an answer without composite alarms might be none to CodeDeploy, which
+	// then refuses every deployment.
+	allow(role, []*string{jsii.String("*")}, "cloudwatch:DescribeAlarms")
 	policy := role.Node().FindChild(jsii.String("DefaultPolicy")).Node().DefaultChild()
 	policy.(awsiam.CfnPolicy).SetPolicyName(jsii.String(p.topology.Names.RolloutFunction + "-deployment"))
 	return role

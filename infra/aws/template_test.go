@@ -292,8 +292,8 @@ func allowing(value any, visit func(map[string]any)) {
 }
 
 // withoutResource are actions whose resource no policy can name (service authorization reference,
-// CloudWatch and CloudWatch Logs).
-var withoutResource = []string{"cloudwatch:GetMetricData", "logs:GetQueryResults", "logs:StopQuery"}
+// CloudWatch and CloudWatch Logs), or which tells of composite alarms only who may see all.
+var withoutResource = []string{"cloudwatch:DescribeAlarms", "cloudwatch:GetMetricData", "logs:GetQueryResults", "logs:StopQuery"}
 
 // hasNoResource reports whether a statement is about such actions alone.
 func hasNoResource(actions []string) bool {
@@ -327,7 +327,7 @@ func TestTheCanaryComparesTheLogsOfThePipelineAlone(t *testing.T) {
 
 // allOf removes the wildcards that stand for all of one thing.
 var allOf = strings.NewReplacer(`:parameter/spillway/write-keys:*"`, `"`, `:function:spillway-deliver:*"`, `"`,
-	`:function:spillway-ingest:*"`, `"`, `:alarm:*"`, `"`)
+	`:function:spillway-ingest:*"`, `"`)
 
 func TestNoStatementAllowsAWildcard(t *testing.T) {
 	key := "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -349,7 +349,7 @@ func TestNoStatementAllowsAWildcard(t *testing.T) {
 					return
 				}
 				// The ARN of a log group ends in :*, which stands for its streams; for a parameter and a
-				// function that stands for its versions. CloudWatch lists all alarms or none.
+				// function that stands for its versions.
 				if hasNoResource(texts(s["Action"])) {
 					return
 				}
