@@ -125,7 +125,7 @@ func (f *pauseFlags) printPaused(out io.Writer, done pausing.Outcome, resume str
 	if done.Already {
 		already = " already,"
 	}
-	fmt.Fprintln(out, terminal.OneLine(fmt.Sprintf("%s is paused%s %s", f.what(), already, done.Mark)))
+	fmt.Fprintln(out, terminal.OneLine(fmt.Sprintf("%s has been paused%s %s", f.what(), already, done.Mark)))
 	if done.Note != "" {
 		fmt.Fprintln(out, terminal.OneLine(done.Note))
 	}

@@ -16,14 +16,14 @@ func TestPauseAndResumeSayWhoWhenAndWhy(t *testing.T) {
 	p := localtest.Start(t, local.Config{OnEvent: arrivals.Add})
 	for _, c := range []struct{ command, want string }{
 		{"resume", `^Delivery is not paused: nothing was changed\.\n$`},
-		{"pause --reason Segment\u00a0migrates", `^Delivery is paused since \S+ \S+ UTC by \S+@\S+: Segment.migrates\nEvents wait .*14 days\. ` +
+		{"pause --reason Segment\u00a0migrates", `^Delivery has been paused since \S+ \S+ UTC by \S+@\S+: Segment.migrates\nEvents wait .*14 days\. ` +
 			`To end the pause: spillway resume --queue-url http://\S+/spillway-events\n$`},
-		{"pause", `^Delivery is paused already, since .* by \S+@\S+: Segment`},
-		{"resume", `^Delivery is resumed\. It was paused since .*: Segment.migrates\n$`},
-		{"pause --write-key very-secret", `^The write key ` + event.KeyID("very-secret") + ` is paused since .*\nIts events wait .*10 days; ` +
+		{"pause", `^Delivery has been paused already, since .* by \S+@\S+: Segment`},
+		{"resume", `^Delivery is resumed\. It had been paused since .*: Segment.migrates\n$`},
+		{"pause --write-key very-secret", `^The write key ` + event.KeyID("very-secret") + ` has been paused since .*\nIts events wait .*10 days; ` +
 			`other keys go on\. To end the pause: spillway resume --queue-url \S+ --write-key ` + event.KeyID("very-secret") + `\n$`},
-		{"pause --write-key " + event.KeyID("very-secret"), `is paused already, since`},
-		{"resume --write-key very-secret", `^The write key \w+ is resumed\. It was paused since .*\n.*within 20 minutes\.\n$`},
+		{"pause --write-key " + event.KeyID("very-secret"), `has been paused already, since`},
+		{"resume --write-key very-secret", `^The write key \w+ is resumed\. It had been paused since .*\n.*within 20 minutes\.\n$`},
 	} {
 		out, _, err := spillway(t.Context(), "", append(strings.Split(c.command, " "), queueFlag(p))...)
 		if err != nil || !regexp.MustCompile(c.want).MatchString(out) || strings.Contains(out, "secret") {

@@ -48,7 +48,7 @@ func (f *pauseFlags) resume(ctx context.Context, p pausing.Pipeline, out io.Writ
 		fmt.Fprintln(out, f.what()+" is not paused: nothing was changed.")
 		return nil
 	case done.Mark.IsSet():
-		fmt.Fprintln(out, terminal.OneLine(fmt.Sprintf("%s is resumed. It was paused %s", f.what(), done.Mark)))
+		fmt.Fprintln(out, terminal.OneLine(fmt.Sprintf("%s is resumed. It had been paused %s", f.what(), done.Mark)))
 	default:
 		fmt.Fprintln(out, f.what()+" is resumed.")
 	}

@@ -91,7 +91,7 @@ func (s *Status) withStore(h sqs.Health, events, dead sqs.Stats) {
 func (s *Status) withPauses(delivery operator.Mark, keys operator.Keys) {
 	s.Paused, s.PausedKeys = delivery, keys
 	if delivery.IsSet() {
-		s.Degraded = "delivery is paused " + delivery.String() + " (spillway resume)"
+		s.Degraded = "delivery has been paused " + delivery.String() + " (spillway resume)"
 	}
 }
 

@@ -67,7 +67,7 @@ func TestPausedDeliverySurvivesARestartAndLosesNothing(t *testing.T) {
 
 	p, _ = start()
 	s := p.Status()
-	if s.Paused != paused.Mark || !strings.HasPrefix(s.Degraded, "delivery is paused since ") || s.Backlog != 1 {
+	if s.Paused != paused.Mark || !strings.HasPrefix(s.Degraded, "delivery has been paused since ") || s.Backlog != 1 {
 		t.Errorf("after a restart: %v, %q, a backlog of %d", s.Paused, s.Degraded, s.Backlog)
 	}
 	sendTo(t, p, "wk", "paused too") // on disk when it is answered, and delivered at once if the event source is on

@@ -75,7 +75,7 @@ func judgeDelivery(source Finding, sources read[[]eventSource], p *pauses, flags
 }
 
 func judgeMark(m operator.Mark, flags string) Finding {
-	return finding(Warning, checkPaused, "spillway resume"+flags+", once the reason is gone", "delivery is paused %s", m)
+	return finding(Warning, checkPaused, "spillway resume"+flags+", once the reason is gone", "delivery has been paused %s", m)
 }
 
 // judgePausedKeys says which write keys are paused; nothing if none is.
@@ -85,7 +85,7 @@ func judgePausedKeys(r read[operator.Keys], flags string) (findings []Finding) {
 	}
 	for _, id := range slices.Sorted(maps.Keys(r.value.Paused())) {
 		findings = append(findings, finding(Warning, "write key "+id, "spillway resume"+flags+" --write-key "+id+
-			", once the reason is gone", "is paused %s", r.value[id]))
+			", once the reason is gone", "has been paused %s", r.value[id]))
 	}
 	return findings
 }

@@ -21,7 +21,7 @@ func TestWhatIsPausedIsSaidWithWhoAndWhy(t *testing.T) {
 	}{
 		"nothing": {"Enabled", pauses{}, nil, ""},
 		"delivery": {"Disabled", pauses{delivery: read[operator.Mark]{value: byAnn}},
-			[]string{"warning event source: it is disabled", "warning paused: delivery is paused since 2026-01-31 12:00 UTC by ann: Segment migrates"},
+			[]string{"warning event source: it is disabled", "warning paused: delivery has been paused since 2026-01-31 12:00 UTC by ann: Segment migrates"},
 			"spillway resume --name spillway, once"},
 		"the event source without a mark": {"Disabled", pauses{}, []string{"failed event source: it is disabled: Lambda says no reason"},
 			"spillway resume --name spillway, unless"},
@@ -29,7 +29,7 @@ func TestWhatIsPausedIsSaidWithWhoAndWhy(t *testing.T) {
 			[]string{"failed paused: delivery is marked as paused since 2026-01-31 12:00 UTC by ann: Segment migrates, and its event source is not"},
 			"resume --name spillway, or pause"},
 		"two keys": {"Enabled", pauses{keys: read[operator.Keys]{value: operator.Keys{"4e5f6071": byAnn, "0a1b2c3d": {Since: byAnn.Since}}}},
-			[]string{"warning write key 0a1b2c3d: is paused since 2026-01-31 12:00 UTC", "warning write key 4e5f6071: is paused since 2026-01-31 12:00 UTC by ann"},
+			[]string{"warning write key 0a1b2c3d: has been paused since 2026-01-31 12:00 UTC", "warning write key 4e5f6071: has been paused since 2026-01-31 12:00 UTC by ann"},
 			"spillway resume --name spillway --write-key 4e5f6071, once"},
 		"what may not be read": {"Disabled", pauses{delivery: read[operator.Mark]{err: code("AccessDeniedException"), permission: "ssm:GetParameter"},
 			keys: read[operator.Keys]{err: errors.New("no answer")}},
@@ -72,10 +72,10 @@ func TestAParameterThatHoldsNoMarkIsNamed(t *testing.T) {
 }
 
 func TestAPauseOfUpIsNoFailureOfIt(t *testing.T) {
-	s := local.Status{At: time.Now(), Paused: byAnn, Degraded: "delivery is paused since …", PausedKeys: operator.Keys{"0a1b2c3d": byAnn}}
+	s := local.Status{At: time.Now(), Paused: byAnn, Degraded: "delivery has been paused since …", PausedKeys: operator.Keys{"0a1b2c3d": byAnn}}
 	got := notOK(newReport("spillway", "", judgeStatus(s, "--queue-url URL")))
-	want := "warning paused: delivery is paused since 2026-01-31 12:00 UTC by ann: Segment migrates \n" +
-		"warning write key 0a1b2c3d: is paused since 2026-01-31 12:00 UTC by ann: Segment migrates "
+	want := "warning paused: delivery has been paused since 2026-01-31 12:00 UTC by ann: Segment migrates \n" +
+		"warning write key 0a1b2c3d: has been paused since 2026-01-31 12:00 UTC by ann: Segment migrates "
 	if got != want {
 		t.Errorf("%s\nwant\n%s", got, want)
 	}

@@ -172,17 +172,17 @@ func TestViewShowsTheStatusSiteOnlyWhenItIsNotWritten(t *testing.T) {
 
 func TestViewShowsWhatIsPaused(t *testing.T) {
 	since := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	s := local.Status{At: since, Degraded: "delivery is paused since 2026-01-02 03:04 UTC by ann",
+	s := local.Status{At: since, Degraded: "delivery has been paused since 2026-01-02 03:04 UTC by ann",
 		PausedKeys: operator.Keys{"4e5f6071": {Since: since}, "0a1b2c3d": {Since: since, By: "ann", Reason: "it loops"}}}
 	var v view
 	drawn := v.draw(s, 120)
-	for _, want := range []string{"degraded      delivery is paused since 2026-01-02 03:04 UTC by ann\n",
+	for _, want := range []string{"degraded      delivery has been paused since 2026-01-02 03:04 UTC by ann\n",
 		"paused key    0a1b2c3d since 2026-01-02 03:04 UTC by ann: it loops\n", "paused key    4e5f6071 since 2026-01-02 03:04 UTC\n"} {
 		if !strings.Contains(drawn, want) {
 			t.Errorf("%q is missing in:\n%s", want, drawn)
 		}
 	}
-	if line := v.line(s); !strings.Contains(line, `degraded="delivery is paused since`) || !strings.HasSuffix(line, " paused_keys=0a1b2c3d,4e5f6071") {
+	if line := v.line(s); !strings.Contains(line, `degraded="delivery has been paused since`) || !strings.HasSuffix(line, " paused_keys=0a1b2c3d,4e5f6071") {
 		t.Errorf("the line is %s", line)
 	}
 }
