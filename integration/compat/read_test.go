@@ -20,6 +20,7 @@ import (
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 	"github.com/spillwayhq/spillway/shared/ingest/writekeys"
+	"github.com/spillwayhq/spillway/shared/operator"
 )
 
 // everyVersion runs a test for each folder of testdata, the oldest first.
@@ -243,6 +244,23 @@ func TestTheWriteKeyDocumentOfAVersionIsRead(t *testing.T) {
 	})
 }
 
+// The mark outlives a deployment: an upgrade and a roll-back must leave paused what a person has paused.
+func (s *sample) marksAreRead(t *testing.T) {
+	t.Helper()
+	if s.has(pausedFile) {
+		m, err := operator.Parse(s.read(t, pausedFile))
+		if err != nil || !m.IsSet() || m.By == "" || m.Reason != "a sample" {
+			t.Errorf("%s: %+v, %v", pausedFile, m, err)
+		}
+	}
+	if s.has(pausedKeysFile) {
+		keys, err := operator.ParseKeys(s.read(t, pausedKeysFile))
+		if err != nil || len(keys.Paused()) != 1 || keys[pausedKey].Reason != "a sample" {
+			t.Errorf("%s: %+v, %v", pausedKeysFile, keys, err)
+		}
+	}
+}
+
 // removed are the names that a later version has not any more, and why. CHANGELOG.md says it, too.
 var removed = map[string]string{
 	"BatchesAllFailed": "its alarm looks at SegmentResponses",
@@ -260,9 +278,11 @@ func TestNamesAndJSONOfEachVersionAreStillThere(t *testing.T) {
 	for file, why := range now.Lacks {
 		t.Errorf("this version has no %s: %s", file, why)
 	}
+	now.marksAreRead(t)
 	for _, s := range samples(t) {
 		t.Run(s.Name, func(t *testing.T) {
 			s.namesAreIn(t, now)
+			s.marksAreRead(t)
 			for _, file := range []string{listFile, showFile, statusFile, topFile, doctorFile, drillFile} {
 				if s.has(file) {
 					s.covers(t, file, now.read(t, file), sameTypes)

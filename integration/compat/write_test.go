@@ -56,6 +56,8 @@ const (
 	publisherDirFile = "publisher-dir.tar.gz"
 	ingestDirFile    = "ingest-dir.tar.gz"
 	dataDirFile      = "data-dir.tar.gz"
+	pausedFile       = "paused.json"      // the mark of pause
+	pausedKeysFile   = "paused-keys.json" // those of pause --write-key
 	statusFile       = "status-show.json" // status show --json: the status site's document
 	topFile          = "top.json"         // top --json
 	doctorFile       = "doctor.json"      // doctor --json
@@ -133,6 +135,8 @@ func (s *sample) writePipeline(t *testing.T, v version) {
 	s.write(t, tailFile, []byte(followed.String()))
 	s.writeJSON(t, deliveredFile, arrived(arrivals, "followed"))
 	s.writeCommandLine(t, v, p, dir, list())
+	s.writeMark(t, v, pausedFile, filepath.Join(dir, "spillway-paused.json"), p)
+	s.writeMark(t, v, pausedKeysFile, filepath.Join(dir, "spillway-paused-keys.json"), p, "--write-key="+pausedKey)
 	s.writeJSON(t, deadLettersFile, receiveAll(t, p.events, p.deadLetterURL))
 	if err := p.Stop(t); err != nil { // it writes the metrics of the last minute
 		t.Fatal(err)
@@ -166,6 +170,24 @@ func (s *sample) writeCommandLine(t *testing.T, v version, p *pipeline, dir, lis
 		}
 		s.write(t, file, []byte(stdout))
 	}
+}
+
+// pausedKey is a fingerprint.
+const pausedKey = "0a1b2c3d"
+
+// writeMark pauses something, and writes the mark that the pipeline keeps of it.
+func (s *sample) writeMark(t *testing.T, v version, file, kept string, p *pipeline, what ...string) {
+	args := append([]string{"pause", "--reason=a sample", "--queue-url=" + p.queueURL}, what...)
+	if _, stderr, err := v.run(t, "", args...); err != nil {
+		s.Lacks[file] = "the version has no such verb or flag"
+		t.Logf("%s: %v, %s", file, err, stderr)
+		return
+	}
+	mark, err := os.ReadFile(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.write(t, file, mark)
 }
 
 // laterVerbs are those with --json that a first version had not.
