@@ -48,9 +48,8 @@ func status(t *topology.Topology, now seen[Now], alarms seen[[]Alarm], rate drai
 		return v
 	}
 	n := now.Value
-	if n.Paused != "" { // what the pause explains comes after what it does not
-		order := func(a alarmView) int { return map[bool]int{false: 1}[pagesBesidePause(t, a)] }
-		slices.SortStableFunc(v.Firing, func(a, b alarmView) int { return order(a) - order(b) })
+	if n.Paused != "" {
+		explainedLast(t, v.Firing)
 	}
 	v.Canary = canary(n)
 	waits := waitingText(n, rate)
@@ -97,11 +96,18 @@ func status(t *topology.Topology, now seen[Now], alarms seen[[]Alarm], rate drai
 	return v
 }
 
+// explainedLast puts what a pause explains after what it does not.
+func explainedLast(t *topology.Topology, firing []alarmView) {
+	order := func(a alarmView) int { return map[bool]int{false: 1}[pagesBesidePause(t, a)] }
+	slices.SortStableFunc(firing, func(a, b alarmView) int { return order(a) - order(b) })
+}
+
 // pagesBesidePause reports whether an alarm pages for another reason than that delivery is paused: it
 // is neither one that the pause suppresses, nor the reminder of it.
 func pagesBesidePause(t *topology.Topology, a alarmView) bool {
 	c, _ := t.Composite(a.Name)
-	return a.Severity == topology.Critical && c.Suppressor != t.Names.Alarm("paused") && a.Name != t.Names.Alarm("paused-long")
+	return a.Severity == topology.Critical && c.Suppressor != t.Names.Alarm("paused") &&
+		a.Name != t.Names.Alarm("paused-long")
 }
 
 // delivers reports whether it is known by the second that what came in is delivered. On AWS nothing

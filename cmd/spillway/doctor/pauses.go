@@ -75,7 +75,8 @@ func judgeDelivery(source Finding, sources read[[]eventSource], p *pauses, flags
 }
 
 func judgeMark(m operator.Mark, flags string) Finding {
-	return finding(Warning, checkPaused, "spillway resume"+flags+", once the reason is gone", "delivery has been paused %s", m)
+	return finding(Warning, checkPaused, "spillway resume"+flags+", once the reason is gone",
+		"delivery has been paused %s", m)
 }
 
 // judgePausedKeys says which write keys are paused; nothing if none is.

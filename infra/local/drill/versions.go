@@ -49,7 +49,8 @@ func (s *simulation) deliverCode(toSegment http.RoundTripper) lambda.Environment
 		o := options
 		o.Version = version
 		make, err := appdeliver.NewFactory(o, appdeliver.Parts{
-			SQS: clients, SSM: documents{s.faults}, Transport: toSegment, Metrics: s.record, Logger: s.logger(), Report: s.invoked,
+			SQS: clients, SSM: documents{s.faults}, Transport: toSegment, Metrics: s.record, Logger: s.logger(),
+			Report: s.invoked,
 		})
 		return func() (lambda.Handler, error) { return make() }, err
 	}), s.usage)
