@@ -98,7 +98,8 @@ func (p *pipeline) addRolloutFunction(live []topology.Function) function {
 	}
 	rollout := p.newFunction(n.RolloutFunction, "tries a new version before it gets events", variables)
 	allow(rollout.role, versions, "lambda:InvokeFunction")
-	allow(rollout.role, groups, "codedeploy:PutLifecycleEventHookExecutionStatus")
+	// Without the second it would try the version that a deployment goes back from, and be in its way.
+	allow(rollout.role, groups, "codedeploy:PutLifecycleEventHookExecutionStatus", "codedeploy:GetDeployment")
 	return rollout
 }
 
