@@ -8,6 +8,7 @@ import (
 
 	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/operator"
+	"github.com/spillwayhq/spillway/shared/rollout"
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
@@ -29,6 +30,11 @@ func TestAPausedKeyWaitsAndOtherKeysGoOn(t *testing.T) {
 		want(t, "retained", r.invoke(t.Context(), messages...), []string{"paused"})
 		want(t, "delivered", len(r.segment.delivered()), 2)
 		want(t, "counted as", r.last.Retried, map[string]int{Paused: 1})
+		for _, m := range r.last.Metrics() {
+			if m.Name == rollout.FailuresMetric {
+				t.Errorf("%s is written, %v: a version that does what a person wants does not fail", m.Name, m.Values)
+			}
+		}
 		want(t, "Segment refuses", r.last.Misconfigured, nil)
 		want(t, "Segment's answers", r.last.Flushes[0].Class, segment.Delivered)
 		want(t, "the ages of", eventAges(r), []float64{0, 0}) // the other two

@@ -17,7 +17,8 @@ const LiveAlias = "live"
 // many there were; these only if they are above 0.
 const (
 	// FailuresMetric counts what the function could not do: of deliver, events that are retained for
-	// retry; of ingest, requests that are refused, pixels too, for another reason than their quota.
+	// retry, but for those that a person has paused; of ingest, requests that are refused, pixels too,
+	// for another reason than their quota.
 	// Either may be another's fault, Segment's or a client's, so an alarm compares a version with
 	// the others.
 	FailuresMetric = "Failures"
