@@ -19,6 +19,9 @@ const (
 // once, and the second pages, because a pause that somebody forgot is an outage that no other alarm
 // tells of, and SQS deletes events after 14 days. Other write keys go on while one is paused: that
 // waits for the morning.
+//
+// The first ends when its metric stops: the canary's function has stopped then, and an alarm that
+// went on would suppress delivery's for ever.
 func pauseAlarms(n Names) []Alarm {
 	long := func(name string, s Severity, metric, meaning, first string) Alarm {
 		return Alarm{
@@ -33,7 +36,7 @@ func pauseAlarms(n Names) []Alarm {
 		{
 			Name: n.Alarm(paused), Severity: Warning, Section: paused,
 			Metrics:   []Metric{n.own("p", "canary", operator.PausedMetric, "Maximum")},
-			Threshold: 0, Period: time.Minute, Periods: 1 + maxLag, Breaching: 1, Missing: MissingIsSilent,
+			Threshold: 0, Period: time.Minute, Periods: 1 + maxLag, Breaching: 1, Missing: MissingIsGood,
 			Meaning: "a person has paused delivery. Events wait in the queue, and delivery's other alarms tell nobody.",
 			First:   "run spillway doctor: it says who paused, since when and why; spillway resume ends it.",
 		},

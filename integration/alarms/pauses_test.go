@@ -51,6 +51,14 @@ func pauses() []*scenario {
 			bad:  func(n int) minute { return pausedFrom(n, quiet(), 1) },
 			must: and(must(3, "paused"), must(4, "canary-silent", "delivery-down")),
 			may:  "delivery-stalled backlog-growing delivery-slow", notify: "paused"},
+		{name: "the canary's function stops during a pause", from: at, until: at + 90, well: busy(),
+			bad: func(n int) minute {
+				if n < 10 {
+					return pausedFrom(n, busy(), 4000)
+				}
+				return pausedFrom(n, busy(), 4000).without("canary ")
+			},
+			must: and(down, must(20, "canary-stopped")), may: drains, notify: "paused canary-stopped delivery-down"},
 		{name: "Segment is away when a pause ends", from: at, until: at + 150, well: busy(),
 			bad: func(n int) minute {
 				switch {
