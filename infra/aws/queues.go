@@ -151,12 +151,9 @@ func otherQueues(stack string, has, made map[string]string, adopts func(name str
 			would = "remove it from the stack"
 		}
 		errs = append(errs, fmt.Errorf("%s: refused, nothing is changed: the stack has the queue %s, and this "+
-			"deployment would "+
-			"%s. The events in it would not be delivered. Deploy the version that the stack's output %s names, with its "+
-			"settings; "+
-			"or deploy this one beside it with -c name=ANOTHER, let senders change over, wait until %s is empty, and "+
-			"delete the "+
-			"old stack", stack, name, would, topology.OutputVersion, name))
+			"deployment would %s. The events in it would not be delivered. Deploy the version that the stack's output %s "+
+			"names, with its settings; or deploy this one beside it with -c name=ANOTHER, let senders change over, wait "+
+			"until %s is empty, and delete the old stack", stack, name, would, topology.OutputVersion, name))
 	}
 	return errors.Join(errs...)
 }
