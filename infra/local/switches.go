@@ -238,7 +238,6 @@ func (s *switches) log(ctx context.Context, what string, order Switch, done Swit
 		s.logger.ErrorContext(ctx, "a "+what+" failed", "key_id", order.Key, "by", order.By, "error", err)
 		return
 	}
-	s.logger.WarnContext(ctx, "a person has asked for a "+what, "key_id", order.Key, "by", order.By, "already",
-		done.Already,
-		"mark", done.Mark.String())
+	s.logger.WarnContext(ctx, "a person has asked for a "+what, "key_id", order.Key, "by", order.By,
+		"already", done.Already, "mark", done.Mark.String())
 }

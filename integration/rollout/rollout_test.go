@@ -114,8 +114,7 @@ func summary(all []found) string {
 		longest = max(longest, f.Ended.Sub(f.Shifted))
 	}
 	return fmt.Sprintf("%d deployments, %d of them with %d invocations and more; back after at most %v, %.3f of the "+
-		"invocations "+
-		"were its, %d dead letters", len(all), enough, invocations, longest, touched/float64(len(all)), dead)
+		"invocations were its, %d dead letters", len(all), enough, invocations, longest, touched/float64(len(all)), dead)
 }
 
 func TestABadVersionMeetsATenthOfTheInvocationsAndGoesBack(t *testing.T) {

@@ -495,9 +495,8 @@ func paused() Scenario {
 	return Scenario{
 		Name:  "paused",
 		Title: "A person pauses delivery",
-		Story: "An operator pauses delivery for 70 minutes, because Segment migrates the workspace. Nobody is " +
-			"paged because " +
-			"nothing is delivered; after an hour somebody is reminded of it.",
+		Story: "An operator pauses delivery for 70 minutes, because Segment migrates the workspace. Nobody is paged " +
+			"because nothing is delivered; after an hour somebody is reminded of it.",
 		Lasts:  3 * time.Hour,
 		Played: []Span{{hm(0, 16), hm(2, 0)}},
 		Sample: 5,
@@ -519,8 +518,7 @@ func keyPaused() Scenario {
 		Name:  "write-key-paused",
 		Title: "A person pauses a write key",
 		Story: "An operator pauses a partner's write key for two hours. Its events wait, and those of all others go " +
-			"on. When " +
-			"it is resumed they are delivered, and nobody takes their age for a backlog.",
+			"on. When it is resumed they are delivered, and nobody takes their age for a backlog.",
 		Lasts:  4 * time.Hour,
 		Played: []Span{{hm(0, 16), hm(3, 0)}},
 		Sample: 5,

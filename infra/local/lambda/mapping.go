@@ -129,9 +129,10 @@ func region(arn string) string {
 	return defaultRegion
 }
 
-// Run polls while the mapping is enabled, until ctx is done. Then it receives nothing more, invokes the function with what it has
-// received, waits for the invocations under way, deletes the processed messages, and returns nil:
-// usually within two of the function's timeouts. Its only error is that Run was called before.
+// Run polls while the mapping is enabled, until ctx is done. Then it receives nothing more, invokes
+// the function with what it has received, waits for the invocations under way, deletes the processed
+// messages, and returns nil: usually within two of the function's timeouts. Its only error is that
+// Run was called before.
 func (m *EventSourceMapping) Run(ctx context.Context) error {
 	if m.started.Swap(true) {
 		return errors.New("event source mapping: Run was called before; make a new mapping")
