@@ -3,15 +3,21 @@ package deployed
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/spillwayhq/spillway/shared/signed"
 )
 
-// Caller returns the ARN of whom the credentials belong to, to be noted with what he switches. It
-// needs no permission.
+// callerTimeout bounds Caller: what is switched must not wait for who does it.
+const callerTimeout = 5 * time.Second
+
+// Caller returns the ARN of whom the credentials belong to, to be noted with what that person
+// switches. It needs no permission, and takes 5 seconds at most.
 func Caller(ctx context.Context, c aws.Config) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, callerTimeout)
+	defer cancel()
 	var answer struct {
 		Arn string `xml:"GetCallerIdentityResult>Arn"`
 	}

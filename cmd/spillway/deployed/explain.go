@@ -43,9 +43,8 @@ type explained struct {
 func (e *explained) Error() string { return e.text }
 func (e *explained) Unwrap() error { return e.cause }
 
-// Explain makes of the error of a call to AWS a sentence that says what to do, in a program that
-// calls again by itself. doing is what it was to do; permission is what the call needs, like
-// sqs:GetQueueUrl.
+// Explain makes of the error of a call to AWS a sentence that says what to do. doing is what it was
+// to do; permission is what the call needs, like sqs:GetQueueUrl.
 func Explain(err error, doing, permission string) error {
 	if err == nil {
 		return nil
@@ -62,7 +61,7 @@ func reason(err error, permission string) string {
 	service, _, _ := strings.Cut(permission, ":")
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return service + " has not answered in time; it is asked again"
+		return service + " has not answered in time"
 	case hasCode(err, expiredCodes):
 		return "your AWS credentials have expired: sign in again, for example with `aws sso login`; credentials in " +
 			"variables need a new start of this command"
@@ -74,7 +73,7 @@ func reason(err error, permission string) string {
 	case hasCode(err, deniedCodes):
 		return "allow your role " + permission + " (" + text + ")"
 	case hasCode(err, throttledCodes):
-		return "AWS throttles this account's calls of " + permission + "; it is asked again in a minute"
+		return "AWS throttles this account's calls of " + permission + ": wait a minute"
 	case strings.Contains(err.Error(), "get credentials"), strings.Contains(err.Error(), "refresh cached credentials"):
 		return "no AWS credentials can be had: sign in again, or check AWS_PROFILE"
 	case answer != nil:

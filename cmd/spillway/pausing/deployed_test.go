@@ -329,6 +329,15 @@ func TestWhoseTheCredentialsAreNeedNotBeKnown(t *testing.T) {
 			done.Mark.Reason != "x" {
 			t.Errorf("%+v, %v", done, err)
 		}
+		a = newAccount()
+		a.during = func(action string) {
+			if action == "GetCallerIdentity" { // as if STS did not answer
+				time.Sleep(6 * time.Second)
+			}
+		}
+		if done, err := a.pipeline().Pause(t.Context(), Order{}); err != nil || done.Mark.By != "" {
+			t.Errorf("while STS does not answer: %+v, %v", done, err)
+		}
 	})
 }
 

@@ -175,7 +175,5 @@ func newest(ctx context.Context, c aws.Config, m types.Metric, statistic string)
 
 // Caller implements Cloud.
 func (a *AWS) Caller(ctx context.Context) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
 	return deployed.Caller(ctx, a.Config)
 }
