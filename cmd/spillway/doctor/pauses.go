@@ -56,7 +56,8 @@ const (
 // judgeDelivery says what is paused, and with that if the event source is as it should be. source
 // is what was found about it on its own.
 func judgeDelivery(source Finding, sources read[[]eventSource], p *pauses, flags string) []Finding {
-	enabled := sources.err != nil || len(sources.value) == 0 || sources.value[0].State == "Enabled"
+	known := sources.err == nil && len(sources.value) > 0
+	enabled := known && sources.value[0].State == "Enabled"
 	mark := p.delivery.value
 	var paused []Finding
 	switch {
@@ -66,9 +67,11 @@ func judgeDelivery(source Finding, sources read[[]eventSource], p *pauses, flags
 		paused = []Finding{finding(Failed, checkPaused, "spillway resume"+flags+", or pause it again",
 			"delivery is marked as paused %s, and its event source is not disabled: its alarms tell nobody", mark)}
 	case mark.IsSet():
-		source = finding(Warning, source.Check, "nothing: the next line says why", "it is disabled")
 		paused = []Finding{judgeMark(mark, flags)}
-	case !enabled:
+		if known {
+			source = finding(Warning, source.Check, "nothing: the next line says why", "it is disabled")
+		}
+	case known && !enabled:
 		source.Do = "spillway resume" + flags + ", unless somebody has disabled it for a reason: there is no mark of a pause"
 	}
 	return slices.Concat([]Finding{source}, paused, judgePausedKeys(p.keys, flags))

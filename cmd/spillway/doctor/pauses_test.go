@@ -28,6 +28,9 @@ func TestWhatIsPausedIsSaidWithWhoAndWhy(t *testing.T) {
 		"the mark without the event source": {"Enabled", pauses{delivery: read[operator.Mark]{value: byAnn}},
 			[]string{"failed paused: delivery is marked as paused since 2026-01-31 12:00 UTC by ann: Segment migrates, and its event source is not"},
 			"resume --name spillway, or pause"},
+		"the mark, and an event source that may not be read": {"", pauses{delivery: read[operator.Mark]{value: byAnn}},
+			[]string{"unknown event source: as AWS says it lambda:ListEventSourceMappings",
+				"warning paused: delivery has been paused since 2026-01-31 12:00 UTC by ann: Segment migrates"}, "once"},
 		"two keys": {"Enabled", pauses{keys: read[operator.Keys]{value: operator.Keys{"4e5f6071": byAnn, "0a1b2c3d": {Since: byAnn.Since}}}},
 			[]string{"warning write key 0a1b2c3d: has been paused since 2026-01-31 12:00 UTC", "warning write key 4e5f6071: has been paused since 2026-01-31 12:00 UTC by ann"},
 			"spillway resume --name spillway --write-key 4e5f6071, once"},
@@ -36,7 +39,11 @@ func TestWhatIsPausedIsSaidWithWhoAndWhy(t *testing.T) {
 			[]string{"failed event source: it is disabled", "unknown paused: as AWS says it ssm:GetParameter", "unknown paused write keys: no answer"}, "again"},
 	} {
 		f, s := healthy()
-		f.source.value[0].State, s.pauses = c.state, c.p
+		if s.pauses = c.p; c.state == "" {
+			f.source = read[[]eventSource]{err: code("AccessDeniedException"), permission: "lambda:ListEventSourceMappings"}
+		} else {
+			f.source.value[0].State = c.state
+		}
 		r := diagnose(&f, &s)
 		var found []Finding
 		for _, f := range r.Checks {
