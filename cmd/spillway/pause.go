@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 
 	"github.com/spf13/cobra"
 
@@ -31,14 +30,11 @@ func (f *pauseFlags) register(c *cobra.Command) {
 			"as logs and the page show it)")
 }
 
-// fingerprint matches what event.KeyID makes.
-var fingerprint = regexp.MustCompile(`^[0-9a-f]{8}$`)
-
 // open finds the pipeline, and checks the write key.
 func (f *pauseFlags) open(c *cobra.Command) (pausing.Pipeline, error) {
 	switch {
 	case f.writeKey == "":
-	case fingerprint.MatchString(f.writeKey):
+	case event.IsKeyID(f.writeKey):
 		f.key = f.writeKey
 	default:
 		if err := usage.WriteKey(f.writeKey); err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/app/canary"
 	"github.com/spillwayhq/spillway/shared/diskdir"
+	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/operator"
 	"github.com/spillwayhq/spillway/shared/reload"
 )
@@ -216,6 +217,11 @@ func (s *switches) serve(do func(Switch) (Switched, error), what string) http.Ha
 		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxSwitch)).Decode(&order); err != nil {
 			http.Error(w, "the body must be JSON like {\"key\":\"\",\"by\":\"ann@laptop\",\"reason\":\"Segment migrates\"}: "+
 				err.Error(), http.StatusBadRequest)
+			return
+		}
+		if order.Key != "" && !event.IsKeyID(order.Key) { // it is logged and shown
+			http.Error(w, "key must be the fingerprint of a write key: 8 hexadecimal digits, as the log and the page show it",
+				http.StatusBadRequest)
 			return
 		}
 		done, err := do(order)

@@ -128,12 +128,13 @@ func TestAWrongRequestToPauseChangesNothing(t *testing.T) {
 		{p, "now", "the body must be JSON like"},
 		{p, `{"reason":"two\nlines"}`, "the reason must be one line"},
 		{p, `{"reason":"` + strings.Repeat("r", 1<<20) + `"}`, "too large"},
+		{p, `{"key":"partner"}`, "key must be the fingerprint of a write key"},
 		{held, `{}`, "--deliver=false"},
 	} {
 		if _, status, text := toggle(t, c.p, local.PausePath, c.body); status != http.StatusBadRequest || !strings.Contains(text, c.want) {
 			t.Errorf("%.40s: %d %s, want 400 with %q", c.body, status, text, c.want)
 		}
-		if s := c.p.Status(); s.Paused.IsSet() {
+		if s := c.p.Status(); s.Paused.IsSet() || len(s.PausedKeys) > 0 {
 			t.Errorf("%.40s paused", c.body)
 		}
 	}

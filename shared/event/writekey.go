@@ -47,6 +47,13 @@ func KeyID(writeKey string) string {
 	return hex.EncodeToString(sum[:4])
 }
 
+// IsKeyID reports whether a text is the [KeyID] of a write key, and so not a write key itself, as
+// Segment makes them.
+func IsKeyID(text string) bool {
+	id, err := hex.DecodeString(text)
+	return err == nil && len(id) == 4 && text == strings.ToLower(text)
+}
+
 // A LastKeyID computes [KeyID] and keeps the last one: most programs see the same write key again and
 // again. The zero value is ready. It is safe for concurrent use.
 type LastKeyID struct{ last atomic.Pointer[keyID] }
