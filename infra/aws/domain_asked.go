@@ -196,8 +196,8 @@ func (z *zone) id(s *settings) string {
 // check says why the domain can't be deployed to what AWS has, an error each. before is what each
 // region's stack was deployed with.
 func (z *zone) check(s *settings, before map[string]deployed) error {
-	if s.Domain == "" {
-		return s.checkGiven(before)
+	if err := s.checkGiven(before); err != nil || s.Domain == "" {
+		return err
 	}
 	var errs []error
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }

@@ -14,13 +14,22 @@ var (
 	regionalCertificate = regexp.MustCompile(`^arn:aws[a-z-]*:acm:([a-z0-9-]+):\d{12}:certificate/[0-9a-f-]+$`)
 )
 
-var domainText = textOf("domain", "be a host name that SDKs use in every region, like events.example.com, or none",
-	isHostName, func(s *settings) *string { return &s.Domain })
+var (
+	domainSetting = noting(textOf("domain", "be a host name that SDKs use in every region, like events.example.com, or none",
+		isHostName, func(s *settings) *string { return &s.Domain }), func(s *settings) *bool { return &s.domainGiven })
+	zoneSetting = noting(textOf("hostedZone", "be the name of a public hosted zone of Route 53, like example.com, or none",
+		isHostName, func(s *settings) *string { return &s.HostedZone }), func(s *settings) *bool { return &s.zoneGiven })
+)
 
-var domainSetting = setting{domainText.name, domainText.must, func(s *settings, text string) error {
-	s.domainGiven = true
-	return domainText.read(s, text)
-}, domainText.show}
+// noting is a setting that notes that it was given, be it as none.
+func noting(is setting, given func(*settings) *bool) setting {
+	read := is.read
+	is.read = func(s *settings, text string) error {
+		*given(s) = true
+		return read(s, text)
+	}
+	return is
+}
 
 // maxCommonName is the length of the longest name of a certificate's subject (RFC 5280), which ACM
 // takes from the domain of a request.
@@ -130,14 +139,21 @@ func (s *settings) validateCertificates(fail func(string, ...any)) {
 	}
 }
 
-// checkGiven fails for a deployment that would take the name away only because a setting was
-// forgotten. Other settings have their default again then; this one is the address of all SDKs.
+// checkGiven fails for a deployment that would take the name away, or its records, only because a
+// setting was forgotten. Other settings have their default again then; these are the address of all
+// SDKs.
 func (s *settings) checkGiven(before map[string]deployed) error {
 	for _, region := range s.Regions {
-		was := before[region].settings["domain"]
-		if s.Domain == "" && !s.domainGiven && was != "" && was != none {
+		stack, was := s.topology().Names.Stack(region), before[region].settings
+		had := func(name string) bool { return was[name] != "" && was[name] != none }
+		switch {
+		case s.Domain == "" && !s.domainGiven && had("domain"):
 			return fmt.Errorf("domain: %s is deployed behind %s, and without the setting SDKs would find nothing there: give "+
-				"domain=%s, or domain=%s if it shall go", s.topology().Names.Stack(region), was, was, none)
+				"domain=%s, or domain=%s if it shall go", stack, was["domain"], was["domain"], none)
+		case s.Domain != "" && s.Domain == was["domain"] && s.HostedZone == "" && !s.zoneGiven && had("hostedZone"):
+			return fmt.Errorf("hostedZone: %s made the records of %s in %s, and without the setting it would delete them: give "+
+				"hostedZone=%s, or hostedZone=%s if they are made elsewhere", stack, s.Domain, was["hostedZone"],
+				was["hostedZone"], none)
 		}
 	}
 	return nil

@@ -345,26 +345,35 @@ func TestAWrongDomainHasALineThatSaysWhatItMustBe(t *testing.T) {
 
 // A forgotten setting has its default again. This one is the address of all SDKs.
 func TestANameIsNotTakenAwayByForgettingTheSetting(t *testing.T) {
-	had := map[string]deployed{"eu-west-1": {settings: map[string]string{"domain": "events.example.com"}}}
+	had := map[string]deployed{"eu-west-1": {settings: map[string]string{"domain": "events.example.com",
+		"hostedZone": "example.com"}}}
+	const (
+		domain = "domain: spillway-eu-west-1 is deployed behind events.example.com, and without the setting SDKs would " +
+			"find nothing there: give domain=events.example.com, or domain=none if it shall go"
+		records = "hostedZone: spillway-eu-west-1 made the records of events.example.com in example.com, and without the " +
+			"setting it would delete them: give hostedZone=example.com, or hostedZone=none if they are made elsewhere"
+		certificate = `"certificates": "arn:aws:acm:eu-west-1:123456789012:certificate/12345678-1234-1234-1234-123456789012"`
+	)
 	for _, c := range []struct {
 		context string
 		before  map[string]deployed
-		refused bool
+		want    string // empty: it is not refused
 	}{
-		{`{}`, had, true},
-		{`{"domain": "none"}`, had, false},
-		{`{"domain": "events.example.com", "hostedZone": "example.com"}`, had, false},
-		{`{}`, map[string]deployed{"eu-west-1": {settings: map[string]string{"domain": "none"}}}, false},
-		{`{}`, map[string]deployed{"eu-west-1": {err: errNotAsked}}, false},
-		{`{}`, nil, false},
+		{`{}`, had, domain},
+		{`{"domain": "none"}`, had, ""},
+		{`{"domain": "events.example.com", "hostedZone": "example.com"}`, had, ""},
+		{`{"domain": "events.example.com", ` + certificate + `}`, had, records},
+		{`{"domain": "events.example.com", "hostedZone": "none", ` + certificate + `}`, had, ""},
+		{`{"domain": "other.example.com", ` + certificate + `}`, had, ""}, // which has no records yet
+		{`{}`, map[string]deployed{"eu-west-1": {settings: map[string]string{"domain": "none"}}}, ""},
+		{`{}`, map[string]deployed{"eu-west-1": {err: errNotAsked}}, ""},
+		{`{}`, nil, ""},
 	} {
 		s, err := read(t, c.context, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		const want = "domain: spillway-eu-west-1 is deployed behind events.example.com, and without the setting SDKs would " +
-			"find nothing there: give domain=events.example.com, or domain=none if it shall go"
-		if err := s.checkGiven(c.before); (err != nil) != c.refused || c.refused && err.Error() != want {
+		if err := s.checkGiven(c.before); (err != nil) != (c.want != "") || err != nil && err.Error() != c.want {
 			t.Errorf("%s after %v: %v", c.context, c.before, err)
 		}
 	}

@@ -67,7 +67,7 @@ type settings struct {
 	// of existing ones, at most one for each region; the others are made, which needs the zone.
 	Domain, HostedZone, HostedZoneID string
 	Certificates                     []string
-	domainGiven                      bool // be it none
+	domainGiven, zoneGiven           bool // be it none
 
 	SegmentEndpoint   string
 	EndpointParameter string // SSM parameter with the endpoint, used instead of SegmentEndpoint; empty: none
