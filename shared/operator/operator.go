@@ -10,6 +10,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -55,12 +57,22 @@ func New(now time.Time, by, reason string) (Mark, error) {
 		strings.Contains(reason, "{{") || strings.Contains(reason, "}}") {
 		return Mark{}, ErrReason
 	}
-	by = strings.NewReplacer("{{", "{", "}}", "}").Replace(strings.ToValidUTF8(by, ""))
+	by = strings.NewReplacer("{{", "{", "}}", "}").Replace(printable(by))
 	for len(by) > maxBy {
 		_, size := utf8.DecodeLastRuneInString(by)
 		by = by[:len(by)-size]
 	}
 	return Mark{Since: now.UTC().Truncate(time.Second), By: by, Reason: reason}, nil
+}
+
+// printable is a text without what is not UTF-8 and what moves the cursor of a terminal.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(text, ""))
 }
 
 // IsSet reports whether a person has switched it.
@@ -144,14 +156,26 @@ func (k Keys) only(is func(Mark) bool) Keys {
 	return some
 }
 
-// Document is the keys as they are stored. It is an error if there are too many for [MaxDocument].
+// Document is the keys as they are stored. Those that were resumed give place, the first of them
+// first: a resume must always fit, and a pause after it. It is an error if those that are paused
+// are too many for [MaxDocument].
 func (k Keys) Document() ([]byte, error) {
 	document := encode(k)
-	if len(document) > MaxDocument {
-		return nil, fmt.Errorf("%d paused write keys need %d bytes, and a parameter holds %d: resume one first, or give "+
-			"shorter reasons", len(k), len(document), MaxDocument)
+	if len(document) <= MaxDocument {
+		return document, nil
 	}
-	return document, nil
+	kept := maps.Clone(k)
+	for _, id := range slices.SortedFunc(maps.Keys(k), func(a, b string) int { return k[a].Resumed.Compare(k[b].Resumed) }) {
+		if k[id].Resumed.IsZero() {
+			continue
+		}
+		delete(kept, id)
+		if document = encode(kept); len(document) <= MaxDocument {
+			return document, nil
+		}
+	}
+	return nil, fmt.Errorf("%d paused write keys need %d bytes, and a parameter holds %d: resume one first, or give "+
+		"shorter reasons", len(kept), len(document), MaxDocument)
 }
 
 // ParseKeys reads the document of Keys. One that is empty, or null, has none.

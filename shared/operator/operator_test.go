@@ -103,6 +103,55 @@ func TestADozenKeysFitIntoAParameter(t *testing.T) {
 	}
 }
 
+func TestAListThatIsFullCanBeResumedAndPausedAgain(t *testing.T) {
+	m, err := New(noon, "ann@laptop", strings.Repeat("r", 150))
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, full := Keys{}, 0
+	for ; ; full++ {
+		more := keys.Pause(fmt.Sprintf("%08x", full), m)
+		if _, err := more.Document(); err != nil {
+			break
+		}
+		keys = more
+	}
+	stored := func() {
+		t.Helper()
+		document, err := keys.Document()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if keys, err = ParseKeys(document); err != nil || len(document) > MaxDocument {
+			t.Fatalf("%d bytes, %v", len(document), err)
+		}
+	}
+	for i := range full {
+		now := noon.Truncate(time.Second).Add(time.Duration(i) * time.Second)
+		keys = keys.Resume(fmt.Sprintf("%08x", i), now)
+		stored()
+		m.Since = now
+		keys = keys.Pause(fmt.Sprintf("%08x", full+i), m)
+		stored()
+		if paused := len(keys.Paused()); paused != full {
+			t.Fatalf("%d keys are paused after %d were resumed, want %d", paused, i+1, full)
+		}
+	}
+	for i := range full {
+		keys = keys.Resume(fmt.Sprintf("%08x", full+i), noon.Add(time.Minute))
+		stored()
+	}
+	if len(keys.Paused()) > 0 || len(keys) < full/2 {
+		t.Errorf("%d keys are left, and %d are paused", len(keys), len(keys.Paused()))
+	}
+}
+
+func TestWhoItWasCantMoveTheCursor(t *testing.T) {
+	if m, err := New(noon, "ann\x1b[2J\n@laptop\xff", ""); err != nil || m.By != "ann[2J@laptop" {
+		t.Errorf("%q, %v", m.By, err)
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{"", "null", `{"since":"2026-01-31T12:00:05Z","by":"ann","reason":"x"}`,
 		`{"0a1b2c3d":{"since":"2026-01-31T12:00:05Z"}}`, "[]", "{"} {
