@@ -42,27 +42,32 @@ func (d *Deployed) Pause(ctx context.Context, o Order) (Outcome, error) {
 	if by, err := deployed.Caller(ctx, d.Config); err == nil { // it must be paused, whoever does it
 		mark, _ = operator.New(mark.Since, by, o.Reason)
 	}
-	if o.Key != "" {
+	sources, err := d.sources(ctx) // also for a key: a mark where no pipeline is would pause nothing
+	switch {
+	case err != nil:
+		return Outcome{}, err
+	case o.Key != "":
 		return d.pauseKey(ctx, o.Key, mark)
 	}
-	return d.pauseDelivery(ctx, mark)
+	return d.pauseDelivery(ctx, sources, mark)
 }
 
 // Resume implements Pipeline.
 func (d *Deployed) Resume(ctx context.Context, o Order) (Outcome, error) {
-	if o.Key != "" {
+	sources, err := d.sources(ctx)
+	switch {
+	case err != nil:
+		return Outcome{}, err
+	case o.Key != "":
 		return d.resumeKey(ctx, o.Key)
 	}
-	return d.resumeDelivery(ctx)
+	return d.resumeDelivery(ctx, sources)
 }
 
 // pauseDelivery makes the mark, and then disables the event source. If Lambda does not take that,
 // it takes back the mark: nobody may read that delivery is paused while it goes on.
-func (d *Deployed) pauseDelivery(ctx context.Context, mark operator.Mark) (Outcome, error) {
-	sources, err := d.sources(ctx)
-	if err != nil {
-		return Outcome{}, err
-	}
+func (d *Deployed) pauseDelivery(ctx context.Context, sources []signed.EventSource, mark operator.Mark) (Outcome,
+	error) {
 	parameter := d.Names.Parameter(topology.PausedParameter)
 	was, err := d.mark(ctx, parameter)
 	if err != nil && !errors.Is(err, errBroken) {
@@ -87,11 +92,7 @@ func (d *Deployed) pauseDelivery(ctx context.Context, mark operator.Mark) (Outco
 }
 
 // resumeDelivery enables the event source, and then removes the mark.
-func (d *Deployed) resumeDelivery(ctx context.Context) (Outcome, error) {
-	sources, err := d.sources(ctx)
-	if err != nil {
-		return Outcome{}, err
-	}
+func (d *Deployed) resumeDelivery(ctx context.Context, sources []signed.EventSource) (Outcome, error) {
 	parameter := d.Names.Parameter(topology.PausedParameter)
 	was, err := d.mark(ctx, parameter)
 	broken := errors.Is(err, errBroken)

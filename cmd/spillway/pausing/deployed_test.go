@@ -341,6 +341,22 @@ func TestWhoseTheCredentialsAreNeedNotBeKnown(t *testing.T) {
 	})
 }
 
+// With the wrong name or region, a list would be made that nothing reads.
+func TestAWriteKeyOfNoPipelineIsNotPaused(t *testing.T) {
+	a := newAccount()
+	a.missing = true
+	d := a.pipeline()
+	for what, do := range map[string]func(context.Context, Order) (Outcome, error){"pause": d.Pause, "resume": d.Resume} {
+		done, err := do(t.Context(), Order{Key: "0a1b2c3d"})
+		if err == nil || !strings.Contains(err.Error(), "there is no pipeline spillway in eu-west-1") {
+			t.Errorf("%s: %+v, %v", what, done, err)
+		}
+	}
+	if len(a.parameters) > 0 {
+		t.Errorf("parameters %v were made", a.parameters)
+	}
+}
+
 func TestWriteKeysArePausedOneByOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const parameter = "/spillway/paused-keys"
