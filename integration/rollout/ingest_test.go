@@ -59,6 +59,7 @@ func (r *ingestRig) play() (f found) {
 	defer function.Close()
 	r.live, err = function.CreateAlias(topology.LiveAlias, lambda.Routing{Version: function.Publish().Number()})
 	r.must(err)
+	r.live.Seed(r.seed)
 	ctx, stop := context.WithCancel(context.Background())
 	r.sending.Go(func() { f.sent = r.send(ctx) })
 	time.Sleep(warmUp)

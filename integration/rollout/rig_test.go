@@ -130,6 +130,7 @@ func (r *rig) play() (f found) {
 	}
 	r.world.OnInvocation = func(i lambda.Invoked) { feed.Invoked(r.metrics.Put, r.d.Names.DeliverFunction, i) }
 	r.must(r.world.Deliver(r.world.Feed(), r.code(r.old)))
+	r.world.Live().Seed(r.seed)
 	var sending sync.WaitGroup
 	ctx, stop := context.WithCancel(context.Background())
 	sending.Go(func() { f.sent = r.send(ctx) })

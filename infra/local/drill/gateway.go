@@ -41,6 +41,7 @@ func newGateway(s *simulation, code lambda.EnvironmentFactory) (*gateway, error)
 	if err != nil {
 		return nil, err
 	}
+	live.Seed(s.seed)
 	return &gateway{simulation: s, function: function, live: live}, nil
 }
 

@@ -245,6 +245,7 @@ func (s *simulation) wire(ctx context.Context) (g *gateway, err error) {
 	if err != nil {
 		return nil, err
 	}
+	s.world.Live().Seed(s.seed)
 	if g, err = newGateway(s, s.ingestCode(ctx)); err != nil {
 		return nil, err
 	}

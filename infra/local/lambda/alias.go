@@ -3,6 +3,7 @@ package lambda
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"regexp"
 	"strings"
 	"sync"
@@ -26,6 +27,7 @@ type Alias struct {
 
 	mu      sync.Mutex
 	routing Routing
+	random  func() float64
 }
 
 // aliasName is what Lambda takes as an alias's name (API reference, CreateAlias: no number alone).
@@ -47,7 +49,7 @@ func (f *Function) CreateAlias(name string, r Routing) (*Alias, error) {
 	if err := f.check(r); err != nil {
 		return nil, fmt.Errorf("create alias %q of %s: %w", name, f.info.Name, err)
 	}
-	a := &Alias{function: f, name: name, routing: r}
+	a := &Alias{function: f, name: name, routing: r, random: rand.Float64}
 	f.aliases[name] = a
 	return a, nil
 }
@@ -117,13 +119,26 @@ func (a *Alias) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	return a.target().invoke(ctx, a.ARN(), payload)
 }
 
-// target draws the version of an invocation.
-func (a *Alias) target() *Version {
-	r := a.Routing()
-	number := r.Version
-	if r.Other != "" && a.function.random() < r.Weight {
-		number = r.Other
+// Seed lets the alias draw from now on what it draws each time with this seed.
+func (a *Alias) Seed(seed uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.random = rand.New(rand.NewPCG(seed, 0xa11a5)).Float64
+}
+
+// draw draws the number of the version that gets an invocation.
+func (a *Alias) draw() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if r := a.routing; r.Other != "" && a.random() < r.Weight {
+		return r.Other
 	}
+	return a.routing.Version
+}
+
+// target is the version that gets an invocation.
+func (a *Alias) target() *Version {
+	number := a.draw()
 	a.function.mu.Lock()
 	defer a.function.mu.Unlock()
 	v, _ := a.function.version(number) // Route has checked it, and no version is ever deleted

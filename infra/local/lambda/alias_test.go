@@ -3,7 +3,6 @@ package lambda
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -83,9 +82,8 @@ type closing struct {
 func (c *closing) Close() { c.closed.Add(1); c.Environment.Close() }
 
 func TestAnAliasDividesItsInvocationsByTheWeight(t *testing.T) {
-	random := rand.New(rand.NewPCG(7, 7))
 	inBubble(t, func() FunctionConfig {
-		return FunctionConfig{Name: "deliver", NewEnvironment: told("old"), Random: random.Float64}
+		return FunctionConfig{Name: "deliver", NewEnvironment: told("old")}
 	}, func(t *testing.T, f *Function) {
 		f.Publish()
 		f.UpdateCode(told("new"))
@@ -97,6 +95,7 @@ func TestAnAliasDividesItsInvocationsByTheWeight(t *testing.T) {
 		if live.ARN() != f.ARN()+":live" {
 			t.Errorf("the alias's ARN is %s", live.ARN())
 		}
+		live.Seed(7)
 		for _, c := range []struct {
 			to          Routing
 			least, most int // of 1000

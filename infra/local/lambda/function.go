@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"math/rand/v2"
 	"strconv"
 	"sync"
 	"time"
@@ -51,9 +50,6 @@ type FunctionConfig struct {
 	Region string
 	// NewEnvironment is made by InProcess or Process. It is the code of $LATEST: see Publish.
 	NewEnvironment EnvironmentFactory
-	// Random draws 0 to 1 for an alias that divides its invocations among two versions; nil:
-	// rand.Float64. It is called concurrently.
-	Random func() float64
 }
 
 // A Function invokes a handler in its environments. It is safe for concurrent use.
@@ -61,7 +57,6 @@ type Function struct {
 	info    FunctionInfo // of $LATEST
 	timeout time.Duration
 	limit   int // of all versions together
-	random  func() float64
 
 	life context.Context // ends with Close
 	end  context.CancelFunc
@@ -106,7 +101,6 @@ func NewFunction(config FunctionConfig) *Function {
 		},
 		timeout: config.Timeout,
 		limit:   config.ReservedConcurrency,
-		random:  config.Random,
 		aliases: map[string]*Alias{},
 	}
 	f.info.ARN = "arn:aws:lambda:" + f.info.Region + ":" + localAccount + ":function:" + f.info.Name
@@ -119,9 +113,6 @@ func NewFunction(config FunctionConfig) *Function {
 	f.timeout = min(f.timeout, maxTimeout)
 	if f.limit <= 0 {
 		f.limit = accountConcurrency
-	}
-	if f.random == nil {
-		f.random = rand.Float64
 	}
 	f.latest = &Version{function: f, info: f.info, create: config.NewEnvironment}
 	f.life, f.end = context.WithCancel(context.Background())
