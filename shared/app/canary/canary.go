@@ -116,6 +116,8 @@ type Function struct {
 	metrics  *emf.Writer
 	parts    Parts
 	switches []*gauge
+	// drainedAt is the last minute in which the region was drained; zero: none is known.
+	drainedAt time.Time
 }
 
 // FromEnvironment builds the Lambda function. out gets its log and its metrics.
@@ -150,7 +152,8 @@ func New(o Options, p Parts) (*Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Function{c, o.Name, emf.NewWriter(p.Metrics, o.Name, "canary"), p, p.Switched.gauges(p.Logger)}, nil
+	return &Function{canary: c, pipeline: o.Name, metrics: emf.NewWriter(p.Metrics, o.Name, "canary"), parts: p,
+		switches: p.Switched.gauges(p.Logger)}, nil
 }
 
 // Invoke implements lambda.Handler; the payload is the schedule's event. It returns no error,

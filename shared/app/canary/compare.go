@@ -53,10 +53,10 @@ func (f *Function) compare(ctx context.Context, minute time.Time) {
 	comparing, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	r, err := traffic.Compare(comparing, f.parts.Traffic, f.pipeline, from)
-	if r.HasRatio && f.drained() { // no traffic is what the person wanted, and nobody is to be woken up for it
+	if r.HasRatio && f.drainedSince(from) { // no traffic is what the person wanted: nobody is to be woken up for it
 		r.HasRatio = false
-		log.InfoContext(ctx, "the traffic is not compared with what is usual, because the region is drained", "ratio",
-			r.Ratio, "from", from)
+		log.InfoContext(ctx, "the traffic is not compared with what is usual, because the region is drained, or was until "+
+			"lately", "ratio", r.Ratio, "from", from)
 	}
 	if err != nil {
 		log.WarnContext(ctx, "the traffic could not be compared, or only in part", "error", err)

@@ -101,6 +101,9 @@ func (f *Function) writeSwitches(ctx context.Context, minute time.Time) {
 	for _, g := range f.switches {
 		if value, known := g.value.Load(); known {
 			metrics = append(metrics, emf.Metric{Name: g.metric, Unit: emf.Count, Values: []float64{float64(value)}, At: minute})
+			if g.metric == operator.DrainedMetric && value > 0 {
+				f.drainedAt = minute
+			}
 		} else {
 			unknown = append(unknown, g.metric)
 		}
@@ -114,12 +117,12 @@ func (f *Function) writeSwitches(ctx context.Context, minute time.Time) {
 	}
 }
 
-// drained reports whether a person has drained the region, as far as it is known.
-func (f *Function) drained() bool {
-	for _, g := range f.switches {
-		if value, known := g.value.Load(); known && g.metric == operator.DrainedMetric {
-			return value > 0
-		}
-	}
-	return false
+// backAfter is how long after a drain has ended clients are back at most: Route 53 hears of it within
+// three minutes, and clients ask it again within one. The rest is a margin.
+const backAfter = 5 * time.Minute
+
+// drainedSince reports whether clients were kept away from the region after a time, because a person
+// had drained it, as far as this environment knows.
+func (f *Function) drainedSince(from time.Time) bool {
+	return !f.drainedAt.IsZero() && from.Before(f.drainedAt.Add(backAfter))
 }

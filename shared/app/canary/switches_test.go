@@ -153,7 +153,8 @@ func TestASwitchThatWasNeverReadHasNoValue(t *testing.T) {
 	})
 }
 
-// A region without traffic because a person took it out must not wake anybody up.
+// A region without traffic because a person took it out must not wake anybody up, also when it is
+// back and its clients are not yet.
 func TestADrainedRegionsTrafficIsNotSaidToHaveFallen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSwitched(t)
@@ -177,8 +178,12 @@ func TestADrainedRegionsTrafficIsNotSaidToHaveFallen(t *testing.T) {
 			t.Errorf("the log does not say so:\n%s", &s.log)
 		}
 		delete(s.parameters.texts, "/p/drained")
+		if n, growths := ratios(); n != 0 || growths != 2 {
+			t.Errorf("while clients come back: %d ratios and %d growths, want none and two", n, growths)
+		}
+		ratios()
 		if n, _ := ratios(); n != 2 {
-			t.Errorf("restored: %d ratios", n)
+			t.Errorf("long after: %d ratios", n)
 		}
 	})
 }
