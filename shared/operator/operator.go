@@ -100,7 +100,7 @@ func (m Mark) Document() []byte { return encode(m) }
 // can't be read is an error, because whoever wrote it meant something by it.
 func Parse(document []byte) (Mark, error) {
 	var m *Mark
-	if err := decode(document, &m); err != nil || m == nil {
+	if err := decode(document, &m, aMark); err != nil || m == nil {
 		return Mark{}, err
 	}
 	if !m.IsSet() {
@@ -181,7 +181,7 @@ func (k Keys) Document() ([]byte, error) {
 // ParseKeys reads the document of Keys. One that is empty, or null, has none.
 func ParseKeys(document []byte) (Keys, error) {
 	var k Keys
-	if err := decode(document, &k); err != nil {
+	if err := decode(document, &k, `{"0a1b2c3d":`+aMark+`}`); err != nil {
 		return nil, err
 	}
 	for id, m := range k {
@@ -194,12 +194,16 @@ func ParseKeys(document []byte) (Keys, error) {
 
 var errNoSince = errors.New(`the document has no "since", the time at which it was switched`)
 
-func decode(document []byte, into any) error {
+// aMark is what a mark looks like, for people.
+const aMark = `{"since":"2026-01-31T12:00:00Z","by":"…","reason":"…"}`
+
+// decode reads JSON, which must be like an example.
+func decode(document []byte, into any, like string) error {
 	if strings.TrimSpace(string(document)) == "" {
 		return nil
 	}
 	if err := json.Unmarshal(document, into); err != nil {
-		return fmt.Errorf(`the document must be JSON like {"since":"2026-01-31T12:00:00Z","by":"…","reason":"…"}: %w`, err)
+		return fmt.Errorf("the document must be JSON like %s: %w", like, err)
 	}
 	return nil
 }

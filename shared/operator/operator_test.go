@@ -77,6 +77,9 @@ func TestAnEmptyDocumentIsNoMarkAndAWrongOneAnError(t *testing.T) {
 			t.Errorf("%q is %+v", document, k)
 		}
 	}
+	if _, err := ParseKeys([]byte("yes")); !strings.Contains(fmt.Sprint(err), `must be JSON like {"0a1b2c3d":{"since":"`) {
+		t.Errorf("of write keys it says %v", err)
+	}
 }
 
 func TestADozenKeysFitIntoAParameter(t *testing.T) {
