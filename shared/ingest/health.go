@@ -61,8 +61,10 @@ func (s *sends) note(now time.Time, messages int, failed map[int]error) {
 // noteFailure notes that something was not even sent, because no queue takes anything now.
 func (s *sends) noteFailure(now time.Time) { s.failed.Store(now.UnixNano()) }
 
-// failing reports whether all sends of the last minute failed, and there was at least one.
+// failing reports whether all sends of the last minute failed, and there was at least one. What was
+// noted before the clock was set back by more than that says nothing.
 func (s *sends) failing(now time.Time) bool {
-	since := now.Add(-healthSpan).UnixNano()
-	return s.failed.Load() > since && s.accepted.Load() <= since
+	since, until := now.Add(-healthSpan).UnixNano(), now.Add(healthSpan).UnixNano()
+	lately := func(at int64) bool { return at > since && at < until }
+	return lately(s.failed.Load()) && !lately(s.accepted.Load())
 }

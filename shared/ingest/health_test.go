@@ -48,6 +48,23 @@ func TestHealthIsWhatTheLastMinutesSendsDid(t *testing.T) {
 	})
 }
 
+// A server may start with a clock that is ahead, until it is set.
+func TestHealthForgetsWhatWasBeforeTheClockWasSetBack(t *testing.T) {
+	ahead := time.Date(2026, 1, 31, 13, 0, 0, 0, time.UTC)
+	now := ahead.Add(-time.Hour)
+	var s sends
+	s.note(ahead, 1, nil)
+	s.noteFailure(now)
+	want(t, "a failure after the clock was set back is a failure", s.failing(now.Add(time.Second)), true)
+
+	s = sends{}
+	s.noteFailure(ahead)
+	want(t, "an hour-long failure", s.failing(now), false)
+	s.note(now.Add(time.Millisecond), 1, nil)
+	s.noteFailure(now)
+	want(t, "another request was a millisecond later", s.failing(now), false)
+}
+
 // A server's disk may use the circuit breaker's probes up, so that no request gets to a queue.
 func TestHealthCountsRequestsThatAreRefusedBeforeASend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
