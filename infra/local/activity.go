@@ -45,9 +45,11 @@ func (a *activity) invoked(r deliver.Report) {
 	}
 	a.totals.Delivered += int64(r.Delivered)
 	a.pause(r.Paused)
+	for _, n := range r.Retried {
+		a.totals.Retried += int64(n)
+	}
 	most := 0
 	for cause, n := range r.Causes {
-		a.totals.Retried += int64(n)
 		if n > most {
 			most, a.degraded = n, cause
 		}

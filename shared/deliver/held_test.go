@@ -30,6 +30,7 @@ func TestAPausedKeyWaitsAndOtherKeysGoOn(t *testing.T) {
 		want(t, "retained", r.invoke(t.Context(), messages...), []string{"paused"})
 		want(t, "delivered", len(r.segment.delivered()), 2)
 		want(t, "counted as", r.last.Retried, map[string]int{Paused: 1})
+		want(t, "causes, for people, of what is wrong", len(r.last.Causes), 0)
 		for _, m := range r.last.Metrics() {
 			if m.Name == rollout.FailuresMetric {
 				t.Errorf("%s is written, %v: a version that does what a person wants does not fail", m.Name, m.Values)

@@ -21,7 +21,7 @@ type Report struct {
 	Messages, Events int
 	Delivered        int
 	Retried          map[string]int // by segment.Class, or Paused: events of messages that are retained for retry
-	Causes           map[string]int // the same events by the cause, for people; quotes no event
+	Causes           map[string]int // those that no person has paused, by the cause for people; quotes no event
 	DeadLettered     map[string]int // by reason
 	Omitted          map[string]int // fields that were left out, by event.Omissions' names; of messages that are done
 	// Ages are those of the messages that were delivered or are retained, since their events came in.
@@ -90,6 +90,9 @@ func (r *Report) attempted(events int, latency time.Duration, f *failure) {
 
 func (r *Report) retained(m *retained) {
 	r.Retried[m.failure.counted()] += m.events
+	if m.failure.counted() == Paused {
+		return
+	}
 	if r.Causes == nil {
 		r.Causes = map[string]int{}
 	}
