@@ -15,8 +15,8 @@ var (
 )
 
 var (
-	domainSetting = noting(textOf("domain", "be a host name that SDKs use in every region, like events.example.com, or none",
-		isHostName, func(s *settings) *string { return &s.Domain }), func(s *settings) *bool { return &s.domainGiven })
+	domainSetting = noting(textOf("domain", "be a host name that SDKs use in every region, like events.example.com, "+
+		"or none", isHostName, func(s *settings) *string { return &s.Domain }), func(s *settings) *bool { return &s.domainGiven })
 	zoneSetting = noting(textOf("hostedZone", "be the name of a public hosted zone of Route 53, like example.com, or none",
 		isHostName, func(s *settings) *string { return &s.HostedZone }), func(s *settings) *bool { return &s.zoneGiven })
 )

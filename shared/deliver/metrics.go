@@ -46,7 +46,8 @@ func (r *Report) Metrics() []emf.Metric {
 	}{
 		{name: "EventsGivenUp", n: r.givenUp()}, {name: "DeadLetterErrors", n: r.DeadLetterErrors},
 		{name: "VisibilityErrors", n: r.VisibilityErrors},
-		{rollout.FailuresMetric, emf.Sum(r.Retried) - r.Retried[Paused], true}, {rollout.DeadLettersMetric, emf.Sum(r.DeadLettered), true},
+		{rollout.FailuresMetric, emf.Sum(r.Retried) - r.Retried[Paused], true},
+		{rollout.DeadLettersMetric, emf.Sum(r.DeadLettered), true},
 		{rollout.PanicsMetric, r.Panics, true},
 	} {
 		if m.n > 0 {

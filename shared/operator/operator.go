@@ -165,7 +165,8 @@ func (k Keys) Document() ([]byte, error) {
 		return document, nil
 	}
 	kept := maps.Clone(k)
-	for _, id := range slices.SortedFunc(maps.Keys(k), func(a, b string) int { return k[a].Resumed.Compare(k[b].Resumed) }) {
+	first := func(a, b string) int { return k[a].Resumed.Compare(k[b].Resumed) }
+	for _, id := range slices.SortedFunc(maps.Keys(k), first) {
 		if k[id].Resumed.IsZero() {
 			continue
 		}

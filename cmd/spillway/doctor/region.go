@@ -57,11 +57,12 @@ func judgeTraffic(t *topology.Topology, alarms read[map[string]alarm], drained r
 	case alarms.err != nil:
 		return nil
 	case missing != nil:
-		return []Finding{finding(Failed, checkTraffic, redeploy, "Route 53 can't see whether the region is well: there is no "+
-			"alarm %s", strings.Join(missing, ", "))}
+		return []Finding{finding(Failed, checkTraffic, redeploy, "Route 53 can't see whether the region is well: there "+
+			"is no alarm %s", strings.Join(missing, ", "))}
 	case firing != nil:
 		return []Finding{finding(Failed, checkTraffic, "see \"Several regions\" in docs/runbook.md",
 			"where regions share a name, Route 53 leaves this one out: firing is %s", strings.Join(firing, ", "))}
 	}
-	return []Finding{ok(checkTraffic, "nobody has drained the region, and none of the alarms fires by which Route 53 leaves it")}
+	return []Finding{ok(checkTraffic, "nobody has drained the region, and none of the alarms fires by which Route 53 "+
+		"leaves it")}
 }
