@@ -226,6 +226,11 @@ var retriedTexts = map[string]string{
 	segment.Misconfigured.String(): "Segment refuses a write key or the endpoint: %s in the minute of %s are retried",
 }
 
+// retried says that events were retried in a minute.
+func retried(text string, p point) string {
+	return fmt.Sprintf(text, terminal.Plural(int64(p.value), "event"), p.at.Format("15:04"))
+}
+
 // judge adds what the metrics say.
 func (s *stateReader) judge(now *console.Now, n newest) {
 	age := max(n[ofQueueAge].value, n[ofEventAge].value)
@@ -239,13 +244,17 @@ func (s *stateReader) judge(now *console.Now, n newest) {
 	now.BreakerOpen = fresh(ofBreaker)
 	most := point{}
 	for class, text := range retriedTexts {
-		if p := n[class]; fresh(class) && p.value > most.value {
+		if p := n[class]; fresh(class) && p.value > most.value && class != deliver.Paused {
 			most = p
-			now.Degraded = fmt.Sprintf(text, terminal.Plural(int64(p.value), "event"), p.at.Format("15:04"))
+			now.Degraded = retried(text, p)
 		}
 	}
-	if now.BreakerOpen && now.Degraded == "" {
+	switch {
+	case now.Degraded != "":
+	case now.BreakerOpen:
 		now.Degraded = "Segment is taken for down: the circuit breaker is open"
+	case fresh(deliver.Paused): // what a person has paused hides no failure, however many its events are
+		now.Degraded = retried(retriedTexts[deliver.Paused], n[deliver.Paused])
 	}
 	if s.hasCanary() {
 		judgeCanary(now, n)

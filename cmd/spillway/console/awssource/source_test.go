@@ -283,6 +283,12 @@ func TestNowIsWhatTheQueuesAndTheNewestMetricsSay(t *testing.T) {
 			func(n console.Now) bool {
 				return strings.HasPrefix(n.Degraded, "a person has paused a write key: 12 events in the minute of")
 			}},
+		"a person has paused a write key while Segment fails": {func(c *cloud) {
+			c.put("EventsRetried/paused", ago(1), 12)
+			c.put("EventsRetried/transient", ago(1), 3)
+		}, func(n console.Now) bool {
+			return strings.HasPrefix(n.Degraded, "Segment fails or can't be reached: 3 events in the minute of")
+		}},
 		"Lambda can't read the queue": {func(c *cloud) { c.sources[0].LastProcessingResult = "PROBLEM: no access" },
 			func(n console.Now) bool { return n.Degraded == "Lambda can't read the queue: PROBLEM: no access" }},
 		"no event source": {func(c *cloud) { c.sources = []signed.EventSource{} },
