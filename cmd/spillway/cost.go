@@ -90,7 +90,8 @@ func (f *costFlags) check() error {
 			f.eventsPerMessage)
 	}
 	if f.domain && f.ingest != "http-api" {
-		return fmt.Errorf("--domain needs --ingest http-api, because nothing else can have a domain of its own, is %q", f.ingest)
+		return fmt.Errorf("--domain needs --ingest http-api, because nothing else can have a domain of its own, is %q",
+			f.ingest)
 	}
 	if f.canary && endpoints[f.ingest] == price.NoIngestEndpoint {
 		return errors.New("the canary needs an ingest endpoint: give --canary=false with --ingest none")

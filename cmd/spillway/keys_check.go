@@ -54,7 +54,8 @@ func checkKeys(in io.Reader, out io.Writer, paths []string) error {
 			continue
 		}
 		if len(d.Unknown) > 0 {
-			errs = append(errs, fmt.Sprintf("%s: there are unknown fields, which would have no effect (known: %s): they end at %s",
+			errs = append(errs, fmt.Sprintf(
+				"%s: there are unknown fields, which would have no effect (known: %s): they end at %s",
 				path, writekeys.KnownFields, strings.Join(d.Unknown, "; ")))
 			continue
 		}

@@ -36,8 +36,9 @@ func newLogs() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "logs FUNCTION",
 		Short: "Print the newest lines of a function on AWS, or ask its log a question",
-		Long: usage.Help("Prints the newest lines of the function deliver, ingest, canary or rollout, or of status in the status "+
-			"region, the oldest of them first, and ends. CloudWatch Logs Insights selects them, so that it is no matter how long the log is. Times are UTC.",
+		Long: usage.Help("Prints the newest lines of the function deliver, ingest, canary or rollout, or of status in the "+
+			"status region, the oldest of them first, and ends. CloudWatch Logs Insights selects them, so that it is no "+
+			"matter how long the log is. Times are UTC.",
 			"With --query it asks CloudWatch Logs Insights that question, waits until the answer is complete, and prints it "+
 				"as a table. Insights charges $0.005 per GB that it scans, which are those of the time in --since.",
 			"Lines are some seconds late. `spillway tail` follows deliver instead."),

@@ -32,13 +32,7 @@ const lateAge = time.Minute
 
 // status is how the pipeline is, in words.
 func status(t *topology.Topology, now seen[Now], alarms seen[[]Alarm], rate drainRate) statusView {
-	v := statusView{At: now.At, Class: "good"}
-	for _, a := range alarms.Value {
-		if a.State == StateAlarm && t.Notifies(a.Name) != "" {
-			v.Firing = append(v.Firing, viewOf(t, a))
-		}
-	}
-	slices.SortStableFunc(v.Firing, func(a, b alarmView) int { return rank(a.Alarm) - rank(b.Alarm) })
+	v := statusView{At: now.At, Class: "good", Firing: firing(t, alarms.Value)}
 	v.Stale = stale(now.Err, now.At)
 	if alarms.Err != nil && !errors.Is(alarms.Err, ErrPartial) {
 		v.Stale = join(v.Stale, "the alarms are not known: "+why(alarms.Err))
@@ -94,6 +88,17 @@ func status(t *topology.Topology, now seen[Now], alarms seen[[]Alarm], rate drai
 		}
 	}
 	return v
+}
+
+// firing are the alarms that fire and of which somebody is told, the critical ones first.
+func firing(t *topology.Topology, alarms []Alarm) (all []alarmView) {
+	for _, a := range alarms {
+		if a.State == StateAlarm && t.Notifies(a.Name) != "" {
+			all = append(all, viewOf(t, a))
+		}
+	}
+	slices.SortStableFunc(all, func(a, b alarmView) int { return rank(a.Alarm) - rank(b.Alarm) })
+	return all
 }
 
 // explainedLast puts what a pause explains after what it does not.
