@@ -114,13 +114,13 @@ func judgeDelivered(o *trial.Outcome, events ...[]byte) error {
 			taken[id] += strings.Count(r.Body, strconv.Quote(id))
 		}
 		if r.WriteKey != trial.WriteKey {
-			errs = append(errs, fmt.Errorf("Segment got good events with the write key %q", r.WriteKey))
+			errs = append(errs, fmt.Errorf("good events reached Segment with the write key %q", r.WriteKey))
 		}
 	}
 	want := map[string]int{goodID: 1, otherGoodID: 1, neighbourID: 1}
 	for _, id := range []string{goodID, otherGoodID, neighbourID, rejectedID, invalidID, throttledID} {
 		if taken[id] != want[id] {
-			errs = append(errs, fmt.Errorf("Segment took the event %s %d times, not %d", id, taken[id], want[id]))
+			errs = append(errs, fmt.Errorf("the event %s reached Segment %d times, not %d", id, taken[id], want[id]))
 		}
 	}
 	for _, e := range events {

@@ -221,7 +221,7 @@ func TestAVersionThatFailsATrialMustNotGetTraffic(t *testing.T) {
 					o.Segment[i].Body = strings.ReplaceAll(o.Segment[i].Body, otherGoodID, "gone")
 				}
 			})
-		}, "Segment took the event trial-good-2 0 times, not 1"},
+		}, "the event trial-good-2 reached Segment 0 times, not 1"},
 		"it rounds numbers": {deliverName, func(h handle) handle {
 			return changed(h, func(o *trial.Outcome) {
 				for i := range o.Segment {
@@ -231,7 +231,7 @@ func TestAVersionThatFailsATrialMustNotGetTraffic(t *testing.T) {
 		}, "an event is not as it was sent"},
 		"it makes dead letters of everything": {deliverName, func(h handle) handle {
 			return changed(h, func(o *trial.Outcome) { o.Segment = nil; o.Sent = append(o.Sent, o.Sent...) })
-		}, "Segment took the event trial-good-1 0 times, not 1"},
+		}, "the event trial-good-1 reached Segment 0 times, not 1"},
 		"it makes no dead letters": {deliverName, func(h handle) handle {
 			return changed(h, func(o *trial.Outcome) { o.Sent = nil })
 		}, `trial-rejected is not a dead letter with the reason "rejected"`},
@@ -309,7 +309,7 @@ func TestAVersionThatCannotReadItsParametersMustNotGetTraffic(t *testing.T) {
 		c := &cloud{versions: map[string]handle{"spillway-deliver:7": d.Invoke, "spillway-ingest:9": i.Lambda().Invoke}}
 		v, _ := c.run(t, both, hookEvent)
 		if v.Status != "Failed" || len(v.Problems) != 2 ||
-			!strings.Contains(v.Problems[0], "Segment took the event trial-good-1 0 times") ||
+			!strings.Contains(v.Problems[0], "the event trial-good-1 reached Segment 0 times") ||
 			!strings.Contains(v.Problems[1], "a good batch: the answer is 429") {
 			t.Errorf("%+v", v)
 		}
