@@ -13,6 +13,7 @@ import (
 
 	"github.com/spillwayhq/spillway/cmd/spillway/console"
 	"github.com/spillwayhq/spillway/cmd/spillway/console/contents"
+	"github.com/spillwayhq/spillway/cmd/spillway/queues"
 	"github.com/spillwayhq/spillway/cmd/spillway/top"
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/topology"
@@ -71,11 +72,15 @@ func (s *Source) Close() { s.contents.Close() }
 // About implements console.Source.
 func (s *Source) About() console.About {
 	names := s.topology.Names
+	events, flags := s.pipeline.QueueURL(names.EventsQueue), ""
+	if events != queues.DefaultURL {
+		flags = " --queue-url " + events
+	}
 	return console.About{
 		Pipeline: names.Pipeline, Version: s.pipeline.Status().Version, Local: true, Topology: s.topology,
-		IngestURL: s.pipeline.IngestURL, EventsURL: s.pipeline.QueueURL(names.EventsQueue),
+		IngestURL: s.pipeline.IngestURL, EventsURL: events,
 		DeadLetterURL: s.pipeline.QueueURL(names.DeadLetterQueue), SegmentURL: s.pipeline.SegmentURL,
-		Command: "spillway",
+		Command: "spillway", Flags: flags,
 	}
 }
 
