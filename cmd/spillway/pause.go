@@ -127,7 +127,7 @@ func (f *pauseFlags) printPaused(out io.Writer, done pausing.Outcome, resume str
 	}
 	waits := "Events wait in the queue, which deletes them after 14 days."
 	if f.key != "" {
-		waits = "Its events wait within a minute, and become dead letters after 10 days; other keys go on."
+		waits = "Its events wait from the next minute on, and become dead letters after 10 days; other keys go on."
 	}
 	fmt.Fprintf(out, "%s To end the pause: %s\n", waits, resume)
 }

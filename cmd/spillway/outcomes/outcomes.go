@@ -35,7 +35,8 @@ func Follow(ctx context.Context, endpoint *url.URL, q Query, show func(o *local.
 	resp, err := http.DefaultClient.Do(req)
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("nothing listens at %s: is `spillway up` running?", endpoint.Host)
+		return fmt.Errorf("nothing listens at %s: is `spillway up` running? "+
+			"If it has another port, give the --queue-url that it prints", endpoint.Host)
 	case err != nil:
 		return fmt.Errorf("follow the pipeline at %s: %w", endpoint.Host, err)
 	}

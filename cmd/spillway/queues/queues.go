@@ -113,7 +113,8 @@ func Explain(err error, queueURL string) error {
 	case errors.Is(err, sqsclient.ErrInvalidQueueURL):
 		return fmt.Errorf("the queue URL must be that of a standard SQS queue, like %s, is %q", DefaultURL, queueURL)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("nothing listens at %s: is `spillway up` running?", queueURL)
+		return fmt.Errorf("nothing listens at %s: is `spillway up` running? "+
+			"If it has another port, give the --queue-url that it prints", queueURL)
 	case errors.As(err, &missing), errors.Is(err, publisher.ErrNoQueue):
 		return fmt.Errorf("queue %s does not exist: give another with --queue-url", queueURL)
 	case strings.Contains(err.Error(), "get credentials"),
