@@ -152,6 +152,11 @@ func TestTheLiveWindowKeepsTheLastMinutesAndItsGaps(t *testing.T) {
 
 func TestTheHeadlineIsWhatMattersMost(t *testing.T) {
 	top := topology.Default()
+	about := About{Topology: top, Command: "spillway", Flags: " --name shop"}
+	suppressed := func(a Alarm) Alarm { a.SuppressedBy = "shop-paused fires"; return a }
+	key := func(name, id string) WriteKey {
+		return WriteKey{Name: name, ID: id, Paused: "by hand since 2026-01-31 12:00 UTC by ann", ByHand: true}
+	}
 	alarm := func(short string) Alarm {
 		name := top.Names.Alarm(short)
 		a := Alarm{Name: name, State: StateAlarm}
@@ -169,10 +174,13 @@ func TestTheHeadlineIsWhatMattersMost(t *testing.T) {
 		now      Now
 		err      error
 		alarms   []Alarm
+		keys     []WriteKey
 		rate     drainRate
 		class    string
 		headline string
 		text     string
+		resume   string
+		firing   int // if it is about a pause: alarms that the headline names
 	}{
 		{name: "calm", class: "good", headline: "Everything that came in is delivered", text: "Nothing waits."},
 		{name: "fresh events", now: Now{Messages: 1, Events: 1, OldestAge: time.Second}, class: "good",
@@ -209,11 +217,19 @@ func TestTheHeadlineIsWhatMattersMost(t *testing.T) {
 		{name: "degraded", now: Now{Degraded: "Segment answers 503"}, class: "warn", headline: "Delivery is degraded",
 			text: "Segment answers 503. Nothing waits."},
 		{name: "paused", now: Now{Paused: "since 2026-01-31 12:00 UTC by ann: Segment migrates", Degraded: "delivery is paused",
-			Messages: 10, Events: 10}, alarms: []Alarm{alarm("delivery-down"), alarm("paused"), alarm("paused-long")}, class: "warn",
-			headline: "Delivery is paused", text: "Since 2026-01-31 12:00 UTC by ann: Segment migrates. 10 events wait"},
+			Messages: 10, Events: 10}, alarms: []Alarm{suppressed(alarm("delivery-down")), alarm("paused"), alarm("paused-long")},
+			class: "warn", headline: "Delivery is paused", firing: 2, resume: "spillway resume --name shop",
+			text: "Since 2026-01-31 12:00 UTC by ann: Segment migrates. 10 events wait"},
+		{name: "a paused key", now: late, keys: []WriteKey{{ID: "1", Paused: "Segment refuses it"}, key("", "2")}, class: "warn",
+			headline: "The write key 2 is paused", resume: "spillway resume --write-key 2 --name shop",
+			text: "By hand since 2026-01-31 12:00 UTC by ann. Its events wait, and other keys go on. 10 events wait"},
+		{name: "paused keys", now: late, rate: drains, keys: []WriteKey{key("shop", "1"), key("", "2")}, class: "warn",
+			headline: "2 write keys are paused", resume: "spillway resume --write-key FINGERPRINT --name shop"},
+		{name: "a paused key, and Segment is away", now: Now{Degraded: "Segment answers 503"}, keys: []WriteKey{key("", "1")},
+			class: "warn", headline: "Delivery is degraded"},
 		{name: "paused, and another page", now: Now{Paused: "since 2026-01-31 12:00 UTC"},
 			alarms: []Alarm{alarm("delivery-down"), alarm("ingest-down")}, class: "bad",
-			headline: "The ingest endpoint does not accept events: clients lose them"},
+			headline: "The ingest endpoint does not accept events: clients lose them", firing: 2},
 		{name: "disk", now: Now{Store: "events are refused: no space left", Degraded: "x"}, class: "bad",
 			headline: "The data directory needs attention", text: "Events are refused"},
 		{name: "canary", now: Now{Canary: "no canary has arrived"}, class: "warn", headline: "The canary does not arrive",
@@ -225,9 +241,12 @@ func TestTheHeadlineIsWhatMattersMost(t *testing.T) {
 		if c.err == nil {
 			now.At = time.Now()
 		}
-		got := status(&top, now, seen[[]Alarm]{Value: c.alarms, At: time.Now()}, c.rate)
+		got := status(&about, now, seen[[]Alarm]{Value: c.alarms, At: time.Now()}, c.keys, c.rate)
 		if got.Class != c.class || got.Headline != c.headline || !strings.Contains(got.Text, c.text) {
 			t.Errorf("%s: %s, %q, %q", c.name, got.Class, got.Headline, got.Text)
+		}
+		if got.Resume != c.resume || c.firing != 0 && len(got.Firing) != c.firing {
+			t.Errorf("%s: to end it %q, %d alarms", c.name, got.Resume, len(got.Firing))
 		}
 	}
 }

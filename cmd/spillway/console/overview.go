@@ -74,7 +74,7 @@ func (c *Console) overview(ctx context.Context, s span) *overview {
 	if !rate.known && funnel.Known() {
 		rate = measuredRate(t.Names, funnel.Value.metrics)
 	}
-	o.Status = status(t, now, alarms, rate)
+	o.Status = status(&c.about, now, alarms, keys.Value, rate)
 	o.Switches = c.switchesNow(now)
 	o.Funnel = funnelView{Known: funnel.Known(), Stale: stale(funnel.Err, funnel.At)}
 	if funnel.Known() {

@@ -150,6 +150,7 @@ type WriteKey struct {
 	Last     time.Time // when its last event came; zero: not known
 	Refused  int64     // requests or events of the last RefusedOver that were refused; Unknown
 	Paused   string    // why nothing is sent to Segment with it at the moment; empty: it is
+	ByHand   bool      // a person has paused it
 }
 
 // WithPaused returns the keys with what a person has paused, by fingerprint. Nothing may have come in
@@ -158,12 +159,12 @@ func WithPaused(keys []WriteKey, paused operator.Keys) []WriteKey {
 	rest := maps.Clone(paused)
 	for i := range keys {
 		if m, is := rest[keys[i].ID]; is {
-			keys[i].Paused = pausedByHand(m)
+			keys[i].Paused, keys[i].ByHand = pausedByHand(m), true
 			delete(rest, keys[i].ID)
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(rest)) {
-		keys = append(keys, WriteKey{ID: id, Rate: Unknown, Refused: Unknown, Paused: pausedByHand(rest[id])})
+		keys = append(keys, WriteKey{ID: id, Rate: Unknown, Refused: Unknown, Paused: pausedByHand(rest[id]), ByHand: true})
 	}
 	return keys
 }

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -19,6 +20,7 @@ type statusView struct {
 	Class    string // good, warn or bad
 	Headline string
 	Text     string
+	Resume   string    // the command that ends a pause; empty: nothing is paused by hand
 	At       time.Time // of what it says
 	Stale    string    // why there is nothing newer
 	Canary   string
@@ -31,8 +33,9 @@ type statusView struct {
 const lateAge = time.Minute
 
 // status is how the pipeline is, in words.
-func status(t *topology.Topology, now seen[Now], alarms seen[[]Alarm], rate drainRate) statusView {
-	v := statusView{At: now.At, Class: "good", Firing: firing(t, alarms.Value)}
+func status(about *About, now seen[Now], alarms seen[[]Alarm], keys []WriteKey, rate drainRate) statusView {
+	t := &about.Topology
+	v := statusView{At: now.At, Class: "good", Firing: firing(t, alarms.Value, now.Value.Paused != "")}
 	v.Stale = stale(now.Err, now.At)
 	if alarms.Err != nil && !errors.Is(alarms.Err, ErrPartial) {
 		v.Stale = join(v.Stale, "the alarms are not known: "+why(alarms.Err))
@@ -42,18 +45,17 @@ func status(t *topology.Topology, now seen[Now], alarms seen[[]Alarm], rate drai
 		return v
 	}
 	n := now.Value
-	if n.Paused != "" {
-		explainedLast(t, v.Firing)
-	}
 	v.Canary = canary(n)
 	waits := waitingText(n, rate)
+	byHand := slices.DeleteFunc(slices.Clone(keys), func(k WriteKey) bool { return !k.ByHand })
 	drains := n.Messages > 0 && rate.known && rate.perSecond > leastRate && !n.BreakerOpen && n.Degraded == ""
 	switch {
 	case n.Store != "":
 		v.Class, v.Headline, v.Text = "bad", "The data directory needs attention", capital(shortTo(n.Store, maxError))
 	case n.Paused != "" && (len(v.Firing) == 0 || !pagesBesidePause(t, v.Firing[0])):
 		v.Class, v.Headline = "warn", "Delivery is paused"
-		v.Text = capital(shortTo(n.Paused, maxError)) + ". " + waits
+		v.Text = sentence(shortTo(n.Paused, maxError)) + " " + waits
+		v.Resume = about.Command + " resume" + about.Flags
 	case len(v.Firing) > 0 && v.Firing[0].Name == t.Names.Alarm("delivery-down") && n.delivers():
 		v.Class, v.Headline, v.Text = "warn", "Everything is delivered again",
 			"Nothing waits. The alarm still fires, because it looks at the last minutes. It ends by itself."
@@ -67,6 +69,9 @@ func status(t *topology.Topology, now seen[Now], alarms seen[[]Alarm], rate drai
 		}
 	case n.Degraded != "":
 		v.Class, v.Headline, v.Text = "warn", "Delivery is degraded", capital(shortTo(n.Degraded, maxError))+". "+waits
+	case len(byHand) > 0:
+		v.pausedKeys(byHand, about)
+		v.Text += " " + waits
 	case drains && n.OldestAge >= lateAge:
 		v.Class, v.Headline, v.Text = "warn", "Events are delivered late", waits
 	case n.Messages > 0 && n.OldestAge >= lateAge:
@@ -81,30 +86,47 @@ func status(t *topology.Topology, now seen[Now], alarms seen[[]Alarm], rate drai
 		v.Headline, v.Text = "Everything that came in is delivered", waits
 	}
 	if v.Class == "good" && n.DeadLetters > 0 {
-		v.Class, v.Headline, v.Dead = "warn", terminal.Plural(n.DeadLetters, "dead letter")+" to look at", true
-		v.Text = waits + " See why they could not be delivered, and redrive what can be delivered now."
-		if n.DeadLetters == 1 {
-			v.Text = waits + " See why it could not be delivered, and redrive it once the cause is gone."
-		}
+		v.deadLetters(n.DeadLetters, waits)
 	}
 	return v
 }
 
-// firing are the alarms that fire and of which somebody is told, the critical ones first.
-func firing(t *topology.Topology, alarms []Alarm) (all []alarmView) {
+// firing are the alarms that fire and tell somebody, the critical ones first. While delivery is paused
+// those are left out that the pause suppresses, and what it explains comes after what it does not.
+func firing(t *topology.Topology, alarms []Alarm, paused bool) (firing []alarmView) {
 	for _, a := range alarms {
-		if a.State == StateAlarm && t.Notifies(a.Name) != "" {
-			all = append(all, viewOf(t, a))
+		if a.State == StateAlarm && t.Notifies(a.Name) != "" && (!paused || a.SuppressedBy == "") {
+			firing = append(firing, viewOf(t, a))
 		}
 	}
-	slices.SortStableFunc(all, func(a, b alarmView) int { return rank(a.Alarm) - rank(b.Alarm) })
-	return all
+	slices.SortStableFunc(firing, func(a, b alarmView) int { return rank(a.Alarm) - rank(b.Alarm) })
+	if paused {
+		order := func(a alarmView) int { return map[bool]int{false: 1}[pagesBesidePause(t, a)] }
+		slices.SortStableFunc(firing, func(a, b alarmView) int { return order(a) - order(b) })
+	}
+	return firing
 }
 
-// explainedLast puts what a pause explains after what it does not.
-func explainedLast(t *topology.Topology, firing []alarmView) {
-	order := func(a alarmView) int { return map[bool]int{false: 1}[pagesBesidePause(t, a)] }
-	slices.SortStableFunc(firing, func(a, b alarmView) int { return order(a) - order(b) })
+// deadLetters says that nothing is wrong but that there are n dead letters.
+func (v *statusView) deadLetters(n int64, waits string) {
+	v.Class, v.Headline, v.Dead = "warn", terminal.Plural(n, "dead letter")+" to look at", true
+	v.Text = waits + " See why they could not be delivered, and redrive what can be delivered now."
+	if n == 1 {
+		v.Text = waits + " See why it could not be delivered, and redrive it once the cause is gone."
+	}
+}
+
+// pausedKeys says that a person has paused write keys.
+func (v *statusView) pausedKeys(keys []WriteKey, about *About) {
+	v.Class, v.Headline = "warn", fmt.Sprintf("%d write keys are paused", len(keys))
+	v.Text = "Their events wait, and other keys go on: see who paused each under Write keys."
+	v.Resume = about.Command + " resume --write-key FINGERPRINT" + about.Flags
+	if len(keys) == 1 {
+		k := keys[0]
+		v.Headline = "The write key " + cmp.Or(short(k.Name), k.ID) + " is paused"
+		v.Text = sentence(shortTo(k.Paused, maxError)) + " Its events wait, and other keys go on."
+		v.Resume = about.Command + " resume --write-key " + k.ID + about.Flags
+	}
 }
 
 // pagesBesidePause reports whether an alarm pages for another reason than that delivery is paused: it

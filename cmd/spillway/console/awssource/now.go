@@ -20,7 +20,6 @@ import (
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/canary"
 	"github.com/spillwayhq/spillway/shared/deadletter"
-	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/operator"
 	"github.com/spillwayhq/spillway/shared/segment"
 	"github.com/spillwayhq/spillway/shared/signed"
@@ -218,17 +217,11 @@ func (s *stateReader) newest(ctx context.Context) (newest, error) {
 	return found, nil
 }
 
-// retriedTexts say why events are retried.
+// retriedTexts say why events are retried. What a person has paused is said with the write keys.
 var retriedTexts = map[string]string{
 	segment.Transient.String():     "Segment fails or can't be reached: %s in the minute of %s are retried",
 	segment.Throttled.String():     "Segment throttles (429): %s in the minute of %s are retried",
-	deliver.Paused:                 "a person has paused a write key: %s in the minute of %s wait",
 	segment.Misconfigured.String(): "Segment refuses a write key or the endpoint: %s in the minute of %s are retried",
-}
-
-// retried says that events were retried in a minute.
-func retried(text string, p point) string {
-	return fmt.Sprintf(text, terminal.Plural(int64(p.value), "event"), p.at.Format("15:04"))
 }
 
 // judge adds what the metrics say.
@@ -244,17 +237,13 @@ func (s *stateReader) judge(now *console.Now, n newest) {
 	now.BreakerOpen = fresh(ofBreaker)
 	most := point{}
 	for class, text := range retriedTexts {
-		if p := n[class]; fresh(class) && p.value > most.value && class != deliver.Paused {
+		if p := n[class]; fresh(class) && p.value > most.value {
 			most = p
-			now.Degraded = retried(text, p)
+			now.Degraded = fmt.Sprintf(text, terminal.Plural(int64(p.value), "event"), p.at.Format("15:04"))
 		}
 	}
-	switch {
-	case now.Degraded != "":
-	case now.BreakerOpen:
+	if now.BreakerOpen && now.Degraded == "" {
 		now.Degraded = "Segment is taken for down: the circuit breaker is open"
-	case fresh(deliver.Paused): // what a person has paused hides no failure, however many its events are
-		now.Degraded = retried(retriedTexts[deliver.Paused], n[deliver.Paused])
 	}
 	if s.hasCanary() {
 		judgeCanary(now, n)
