@@ -91,11 +91,14 @@ func status(about *About, now seen[Now], alarms seen[[]Alarm], keys []WriteKey, 
 	return v
 }
 
-// firing are the alarms that fire and tell somebody, the critical ones first. While delivery is paused
-// those are left out that the pause suppresses, and what it explains comes after what it does not.
+// firing are the alarms that fire and tell somebody, the critical ones first; while delivery is paused
+// what that explains comes after what it does not. The alarms on a pause look some minutes back: those
+// of one that is over are left out.
 func firing(t *topology.Topology, alarms []Alarm, paused bool) (firing []alarmView) {
+	pauses := []string{t.Names.Alarm("paused"), t.Names.Alarm("paused-long")}
 	for _, a := range alarms {
-		if a.State == StateAlarm && t.Notifies(a.Name) != "" && (!paused || a.SuppressedBy == "") {
+		tells := t.Notifies(a.Name) != "" && a.SuppressedBy == "" && (paused || !slices.Contains(pauses, a.Name))
+		if a.State == StateAlarm && tells {
 			firing = append(firing, viewOf(t, a))
 		}
 	}
