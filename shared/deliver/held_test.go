@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"context"
 	"maps"
 	"testing"
 	"testing/synctest"
@@ -63,6 +64,29 @@ func TestAResumedKeyIsDeliveredAndItsAgeIsNoBacklog(t *testing.T) {
 		if ages := eventAges(r); len(ages) != 1 {
 			t.Errorf("long after the pause the ages are %v, want one", ages)
 		}
+	})
+}
+
+func TestAResumedKeyThatSegmentThrottlesIsNoBacklogEither(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, paused := pausing(t)
+		paused[event.KeyID(keyA)] = operator.Mark{Since: time.Now()}
+		maps.Copy(paused, paused.Resume(event.KeyID(keyA), time.Now()))
+		r.segment.answer = func(context.Context, *event.Batch) error { return status(429) }
+		old := in{id: "old", body: body(keyA, track("o", 300)), sent: time.Now().Add(-2 * time.Hour)}
+		for _, c := range []struct {
+			when string
+			ages int
+		}{{"resumed just now", 0}, {"throttled for 20 minutes", 1}} {
+			want(t, "retained", r.invoke(t.Context(), old), []string{"old"})
+			want(t, "ages of a message that is throttled, "+c.when, len(eventAges(r)), c.ages)
+			time.Sleep(20 * time.Minute)
+		}
+		maps.Copy(paused, operator.Keys{}.Pause(event.KeyID(keyA), operator.Mark{Since: time.Now()}).
+			Resume(event.KeyID(keyA), time.Now()))
+		r.segment.answer = func(context.Context, *event.Batch) error { return status(503) }
+		want(t, "retained", r.invoke(t.Context(), old), []string{"old"})
+		want(t, "ages when Segment fails", len(eventAges(r)), 1)
 	})
 }
 

@@ -184,7 +184,9 @@ func (l *ledger) retain(m *delivery) {
 	l.h.countSenders(m)
 	l.watch.observe(m)
 	var seen time.Time
-	if m.failure.class != segment.Misconfigured {
+	// Much has waited when a key is resumed, so that Segment may throttle what comes at once.
+	resumed := m.failure.class == segment.Throttled && heldLately(l.paused, &l.h.keyID, m.content.WriteKey, m.taken)
+	if m.failure.class != segment.Misconfigured && !resumed {
 		seen = m.backlogged(m.seen())
 		l.report.aged(seen, m.taken)
 	}
