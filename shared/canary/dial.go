@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -25,7 +26,7 @@ func Dialing(address string) (*http.Transport, error) {
 	u, err := url.Parse("//" + address)
 	ipv6 := strings.HasPrefix(address, "[")
 	if err != nil || host == "" || u.Host != address || strings.HasSuffix(address, ":") ||
-		strings.Contains(host, ":") != ipv6 {
+		strings.Contains(host, ":") != ipv6 || !validPort(port) {
 		return nil, fmt.Errorf("where the canary connects to must be host or host:port, like "+
 			"d-abc123.execute-api.eu-west-1.amazonaws.com, is %q", address)
 	}
@@ -40,4 +41,10 @@ func Dialing(address string) (*http.Transport, error) {
 		return dial(ctx, network, net.JoinHostPort(host, cmp.Or(port, to)))
 	}
 	return transport, nil
+}
+
+// validPort reports whether a port can be connected to; empty: the URL's is.
+func validPort(port string) bool {
+	n, err := strconv.ParseUint(port, 10, 16)
+	return port == "" || err == nil && n > 0
 }

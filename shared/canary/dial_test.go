@@ -87,6 +87,7 @@ func TestWhereToConnectToMustBeAHost(t *testing.T) {
 		"d-abc123.execute-api.eu-west-1.amazonaws.com": true, "127.0.0.1:8080": true, "[::1]:443": true, "[::1]": true,
 		"localhost": true, "https://events.example.com": false, "events.example.com/": false, "": false, ":443": false,
 		"a:b": false, "a:1:2": false, "a b": false, "user@host": false, "host:": false, "[::1": false,
+		"host:0": false, "host:65535": true, "host:65536": false,
 	} {
 		transport, err := Dialing(address)
 		if (err == nil) != ok || (transport != nil) != ok {
