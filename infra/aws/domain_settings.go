@@ -15,10 +15,12 @@ var (
 )
 
 var (
-	domainSetting = noting(textOf("domain", "be a host name that SDKs use in every region, like events.example.com, "+
-		"or none", isHostName, func(s *settings) *string { return &s.Domain }), func(s *settings) *bool { return &s.domainGiven })
-	zoneSetting = noting(textOf("hostedZone", "be the name of a public hosted zone of Route 53, like example.com, or none",
-		isHostName, func(s *settings) *string { return &s.HostedZone }), func(s *settings) *bool { return &s.zoneGiven })
+	domainSetting = noting(textOf("domain",
+		"be a host name in lower case that SDKs use in every region, like events.example.com, or none", isHostName,
+		func(s *settings) *string { return &s.Domain }), func(s *settings) *bool { return &s.domainGiven })
+	zoneSetting = noting(textOf("hostedZone",
+		"be the name of a public hosted zone of Route 53 in lower case, like example.com, or none", isHostName,
+		func(s *settings) *string { return &s.HostedZone }), func(s *settings) *bool { return &s.zoneGiven })
 )
 
 // noting is a setting that notes that it was given, be it as none.

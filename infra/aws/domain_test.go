@@ -294,7 +294,10 @@ func TestWhereTheZoneIsElsewhereTheOutputsHaveTheRecordsToMake(t *testing.T) {
 
 func TestAWrongDomainHasALineThatSaysWhatItMustBe(t *testing.T) {
 	for _, c := range []struct{ context, want string }{
-		{`{"domain": "https://events.example.com"}`, `domain must be a host name that SDKs use in every region`},
+		{`{"domain": "https://events.example.com"}`, `domain must be a host name in lower case that SDKs use in every region`},
+		{`{"domain": "Events.example.com"}`, `domain must be a host name in lower case that`},
+		{`{"domain": "events.example.com", "hostedZone": "Example.com"}`,
+			`hostedZone must be the name of a public hosted zone of Route 53 in lower case, like example.com`},
 		{`{"domain": "events.example.com", "hostedZone": "example.org"}`,
 			`domain events.example.com is outside of hostedZone example.org: it must be example.org, or end with .example.org`},
 		{`{"domain": "myexample.com", "hostedZone": "example.com"}`, `is outside of hostedZone example.com`},
