@@ -71,8 +71,8 @@ func TestADeploymentGivesTrafficOnlyToAVersionThatPassesItsTrials(t *testing.T) 
 	if r := deploy(bad...); r.Status != codedeploy.Failed || live.Routing().Version != "1" {
 		t.Errorf("a version that does not find Segment: %+v, and the alias names %+v\n%s", r, live.Routing(), &hookLog)
 	}
-	for _, want := range []string{`"status":"Failed"`, "spillway-deliver version 2: ", "trial-good-1 0 times, not 1",
-		"the endpoint of Segment could not be read"} {
+	for _, want := range []string{`"status":"Failed"`, "spillway-deliver version 2: ",
+		"trial-good-1 reached Segment 0 times, not 1", "the endpoint of Segment could not be read"} {
 		if !strings.Contains(hookLog.String(), want) {
 			t.Errorf("the hook's log does not say %q:\n%s", want, &hookLog)
 		}
