@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -105,6 +106,9 @@ func newPause() *cobra.Command {
 			done, err := p.Pause(c.Context(), pausing.Order{Key: f.key, Reason: reason})
 			if err != nil {
 				return err
+			}
+			if done.Already && reason != "" && reason != done.Mark.Reason {
+				done.Note = strings.TrimSpace(done.Note + " The new reason is not kept: resume and pause again to change it.")
 			}
 			f.printPaused(c.OutOrStdout(), done, "spillway resume"+f.sameFlags(c))
 			return nil

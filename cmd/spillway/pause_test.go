@@ -19,6 +19,7 @@ func TestPauseAndResumeSayWhoWhenAndWhy(t *testing.T) {
 		{"pause --reason Segment\u00a0migrates", `^Delivery has been paused since \S+ \S+ UTC by \S+@\S+: Segment.migrates\nEvents wait .*14 days\. ` +
 			`To end the pause: spillway resume --queue-url http://\S+/spillway-events\n$`},
 		{"pause", `^Delivery has been paused already, since .* by \S+@\S+: Segment`},
+		{"pause --reason Other", `already, since .*: Segment.migrates\nThe new reason is not kept: resume and pause again`},
 		{"resume", `^Delivery is resumed\. It had been paused since .*: Segment.migrates\n$`},
 		{"pause --write-key very-secret", `^The write key ` + event.KeyID("very-secret") + ` has been paused since .*\nIts events wait .*10 days; ` +
 			`other keys go on\. To end the pause: spillway resume --queue-url \S+ --write-key ` + event.KeyID("very-secret") + `\n$`},

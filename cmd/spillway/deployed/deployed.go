@@ -113,8 +113,7 @@ func Config(ctx context.Context) (aws.Config, error) {
 		return c, fmt.Errorf("load the AWS configuration: %w", err)
 	}
 	if c.Region == "" {
-		return c, errors.New("no AWS region: set AWS_REGION, or set a region in the profile that AWS_PROFILE names " +
-			"(a local pipeline is found by --queue-url, not by --name)")
+		return c, errors.New("no AWS region: set AWS_REGION, or set a region in the profile that AWS_PROFILE names")
 	}
 	if _, err := c.Credentials.Retrieve(ctx); err != nil {
 		return c, errors.New("no AWS credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
