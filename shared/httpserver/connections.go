@@ -35,7 +35,7 @@ const (
 	// newFor is how long a connection keeps its place in any case: it takes that long on a busy
 	// machine until what it has sent is read. Until then new connections wait, at most fullFor at a
 	// time.
-	newFor  = 250 * time.Millisecond
+	newFor  = 500 * time.Millisecond
 	fullFor = 5 * time.Millisecond
 	// A body has so long, and a second more for each minBodyRate bytes of it that have come.
 	// Apache's mod_reqtimeout asks for 500 bytes/s, Kestrel for 240 after the same 5 s.
