@@ -15,7 +15,6 @@ import (
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/operator"
 	"github.com/spillwayhq/spillway/shared/signed"
-	"github.com/spillwayhq/spillway/shared/ssm"
 )
 
 const (
@@ -75,7 +74,7 @@ func (d *Deployed) pauseDelivery(ctx context.Context, sources []signed.EventSour
 	}
 	if was.IsSet() {
 		mark = was
-	} else if err := d.put(ctx, parameter, mark.Document()); err != nil {
+	} else if err := deployed.WriteParameter(ctx, d.Config, parameter, string(mark.Document())); err != nil {
 		return Outcome{}, err
 	}
 	changed, note, err := d.enable(ctx, sources, false)
@@ -104,7 +103,7 @@ func (d *Deployed) resumeDelivery(ctx context.Context, sources []signed.EventSou
 		return Outcome{}, err
 	}
 	if was.IsSet() || broken {
-		if err := d.remove(ctx, parameter); err != nil {
+		if err := deployed.RemoveParameter(ctx, d.Config, parameter); err != nil {
 			return Outcome{}, fmt.Errorf("delivery goes on, but alarms and people still take it for paused: %w; run this again",
 				err)
 		}
@@ -230,7 +229,7 @@ var errBroken = errors.New("correct it, or delete the parameter")
 
 // mark reads a parameter's mark; zero: there is none.
 func (d *Deployed) mark(ctx context.Context, parameter string) (operator.Mark, error) {
-	text, err := d.read(ctx, parameter)
+	text, err := deployed.ReadParameter(ctx, d.Config, parameter)
 	if err != nil {
 		return operator.Mark{}, err
 	}
@@ -244,7 +243,7 @@ func (d *Deployed) mark(ctx context.Context, parameter string) (operator.Mark, e
 // keys reads the write keys that are paused.
 func (d *Deployed) keys(ctx context.Context) (operator.Keys, error) {
 	parameter := d.Names.Parameter(topology.PausedKeysParameter)
-	text, err := d.read(ctx, parameter)
+	text, err := deployed.ReadParameter(ctx, d.Config, parameter)
 	if err != nil {
 		return nil, err
 	}
@@ -260,36 +259,14 @@ func (d *Deployed) putKeys(ctx context.Context, keys operator.Keys) error {
 	if err != nil {
 		return err
 	}
-	return d.put(ctx, d.Names.Parameter(topology.PausedKeysParameter), document)
-}
-
-// read returns a parameter's text; empty: it does not exist.
-func (d *Deployed) read(ctx context.Context, parameter string) (string, error) {
-	value, err := ssm.New(d.Config).GetParameter(ctx, parameter, false)
-	if ssm.NotFound(err) {
-		return "", nil
-	}
-	return value.Text, deployed.Explain(err, "read the parameter "+parameter, "ssm:GetParameter")
-}
-
-func (d *Deployed) put(ctx context.Context, parameter string, document []byte) error {
-	err := ssm.New(d.Config).PutParameter(ctx, parameter, string(document), ssm.String)
-	return deployed.Explain(err, "put the parameter "+parameter, "ssm:PutParameter")
-}
-
-func (d *Deployed) remove(ctx context.Context, parameter string) error {
-	err := ssm.New(d.Config).DeleteParameter(ctx, parameter)
-	if ssm.NotFound(err) {
-		return nil
-	}
-	return deployed.Explain(err, "delete the parameter "+parameter, "ssm:DeleteParameter")
+	return deployed.WriteParameter(ctx, d.Config, d.Names.Parameter(topology.PausedKeysParameter), string(document))
 }
 
 // takeBack removes a mark of a pause that did not come, also after ctx has ended.
 func (d *Deployed) takeBack(ctx context.Context, parameter string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), restoreWithin)
 	defer cancel()
-	if err := d.remove(ctx, parameter); err != nil {
+	if err := deployed.RemoveParameter(ctx, d.Config, parameter); err != nil {
 		return fmt.Errorf("alarms and people now take delivery for paused: %w", err)
 	}
 	return nil

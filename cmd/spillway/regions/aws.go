@@ -14,7 +14,6 @@ import (
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/operator"
-	"github.com/spillwayhq/spillway/shared/ssm"
 )
 
 const (
@@ -57,14 +56,11 @@ func (a *AWS) Mark(ctx context.Context, region string) (operator.Mark, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	name := a.Names.Parameter(topology.DrainedParameter)
-	value, err := ssm.New(a.in(region)).GetParameter(ctx, name, false)
-	switch {
-	case ssm.NotFound(err):
-		return operator.Mark{}, nil
-	case err != nil:
-		return operator.Mark{}, deployed.Explain(err, "read the parameter "+name+" in "+region, "ssm:GetParameter")
+	text, err := deployed.ReadParameter(ctx, a.in(region), name)
+	if err != nil {
+		return operator.Mark{}, err
 	}
-	m, err := operator.Parse([]byte(value.Text))
+	m, err := operator.Parse([]byte(text))
 	if err != nil {
 		return m, fmt.Errorf("the parameter %s in %s is no mark: %w: %w", name, region, err, ErrBroken)
 	}
@@ -75,21 +71,14 @@ func (a *AWS) Mark(ctx context.Context, region string) (operator.Mark, error) {
 func (a *AWS) SetMark(ctx context.Context, region string, m operator.Mark) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	name := a.Names.Parameter(topology.DrainedParameter)
-	err := ssm.New(a.in(region)).PutParameter(ctx, name, string(m.Document()), ssm.String)
-	return deployed.Explain(err, "write the parameter "+name+" in "+region, "ssm:PutParameter")
+	return deployed.WriteParameter(ctx, a.in(region), a.Names.Parameter(topology.DrainedParameter), string(m.Document()))
 }
 
 // RemoveMark implements Cloud.
 func (a *AWS) RemoveMark(ctx context.Context, region string) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	name := a.Names.Parameter(topology.DrainedParameter)
-	err := ssm.New(a.in(region)).DeleteParameter(ctx, name)
-	if ssm.NotFound(err) { // somebody else was faster
-		return nil
-	}
-	return deployed.Explain(err, "delete the parameter "+name+" in "+region, "ssm:DeleteParameter")
+	return deployed.RemoveParameter(ctx, a.in(region), a.Names.Parameter(topology.DrainedParameter))
 }
 
 // Alarms implements Cloud. names must be at most 100, which is what CloudWatch takes.
