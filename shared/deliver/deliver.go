@@ -32,6 +32,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/heavy"
 	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/operator"
+	"github.com/spillwayhq/spillway/shared/rawjson"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
@@ -55,8 +56,7 @@ type Flusher interface {
 	Flush(context.Context, *event.Batch) error
 }
 
-// VisibilityChanger changes the visibility timeout of messages of the events queue;
-// *sqsclient.Queue is one.
+// VisibilityChanger changes the visibility timeout of messages of a queue; *sqsclient.Queue is one.
 type VisibilityChanger interface {
 	ChangeVisibility(context.Context, []sqsclient.VisibilityChange) error
 }
@@ -67,11 +67,22 @@ type Sender interface {
 	Send(context.Context, []message.Message) error
 }
 
+// BulkQueue is the queue of what is not urgent; *sqsclient.Queue is one.
+type BulkQueue interface {
+	VisibilityChanger
+	Sender
+}
+
 // Config configures a Handler. Segment, Queue and DeadLetters are required.
 type Config struct {
-	Segment          Flusher
-	Queue            VisibilityChanger
-	DeadLetters      Sender
+	Segment     Flusher
+	Queue       VisibilityChanger
+	DeadLetters Sender
+	// BulkQueue is the queue of what is not urgent, whose messages come beside those of Queue.
+	// BulkQueueName is the last part of its ARN, by which a record's eventSourceARN says that it is of
+	// this queue; any other record is of Queue. nil and empty: there is no such queue.
+	BulkQueue        BulkQueue
+	BulkQueueName    string
 	WriteKey         string // for messages that carry none; they are retried while it is empty
 	ConcurrencyLimit int    // the largest; DefaultConcurrencyLimit when 0
 	// Senders counts the events that come in, by who sends them. nil: nothing does.
@@ -107,6 +118,7 @@ type Config struct {
 type Handler struct {
 	config     Config
 	compressor *message.Compressor
+	bulkARN    []byte // how the bulk queue's ARN ends, as JSON; nil: there is no such queue
 	keys       pausedKeys
 	keyID      event.LastKeyID
 	limit      *concurrencyLimit
@@ -120,6 +132,9 @@ type Handler struct {
 func New(c Config) (*Handler, error) {
 	if c.Segment == nil || c.Queue == nil || c.DeadLetters == nil {
 		return nil, errors.New("a deliver handler needs Segment, Queue and DeadLetters")
+	}
+	if (c.BulkQueue == nil) != (c.BulkQueueName == "") {
+		return nil, errors.New("a deliver handler needs BulkQueue and BulkQueueName, or neither")
 	}
 	if c.ConcurrencyLimit == 0 {
 		c.ConcurrencyLimit = DefaultConcurrencyLimit
@@ -148,6 +163,9 @@ func New(c Config) (*Handler, error) {
 	}
 	h := &Handler{config: c, compressor: compressor, limit: newConcurrencyLimit(c.ConcurrencyLimit)}
 	h.breaker = newBreaker(h.limit.cut)
+	if c.BulkQueue != nil {
+		h.bulkARN = rawjson.AppendQuoted(nil, ":"+c.BulkQueueName)[1:]
+	}
 	return h, nil
 }
 

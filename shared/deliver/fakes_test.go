@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -158,14 +159,20 @@ type in struct {
 	count    string // the attribute that says how many events there are
 
 	deadLetterID, firstSeen string // attributes of a message that has been a dead letter
+	queue                   string // empty: the events queue's
 }
+
+const (
+	arnPrefix = "arn:aws:sqs:us-east-1:1:"
+	bulkQueue = "spillway-bulk"
+)
 
 func payload(t testing.TB, messages ...in) []byte {
 	t.Helper()
 	event := events.SQSEvent{Records: []events.SQSMessage{}}
 	for _, m := range messages {
 		msg := events.SQSMessage{MessageId: m.id, ReceiptHandle: "r-" + m.id, Body: m.body, EventSource: "aws:sqs",
-			AWSRegion: "us-east-1"}
+			EventSourceARN: arnPrefix + cmp.Or(m.queue, "spillway-events"), AWSRegion: "us-east-1"}
 		if !m.sent.IsZero() {
 			msg.Attributes = map[string]string{"SentTimestamp": strconv.FormatInt(m.sent.UnixMilli(), 10),
 				"ApproximateReceiveCount": strconv.Itoa(max(1, m.receives))}

@@ -27,6 +27,7 @@ func newIntake(h *Handler, s *sending, l *ledger) *intake {
 // record is valid during the call.
 func (in *intake) take(rec *record) {
 	now := time.Now()
+	rec.bulk = in.h.bulkARN != nil && bytes.HasSuffix(rec.queue, in.h.bulkARN)
 	if !in.begun {
 		in.h.breaker.follow(rec.queue)
 		in.begun = true

@@ -33,6 +33,7 @@ type retained struct {
 	receives, events             int
 	seen                         time.Time // as backlogged says
 	failure                      *failure
+	bulk                         bool
 }
 
 func newLedger(h *Handler, began time.Time) *ledger {
@@ -48,7 +49,7 @@ func (l *ledger) retainUnread(rec *record, f *failure, now time.Time) {
 	l.report.aged(seen, now)
 	l.retained = append(l.retained, retained{
 		messageID: rec.messageID, receipt: text(rec.receipt), receives: rec.receives, events: rec.events, seen: seen,
-		failure: f,
+		failure: f, bulk: rec.bulk,
 	})
 }
 
@@ -192,7 +193,7 @@ func (l *ledger) retain(m *delivery) {
 	}
 	l.retained = append(l.retained, retained{
 		messageID: m.messageID, receipt: text(m.receipt), writeKey: m.content.WriteKey, receives: m.receives,
-		events: m.count(), seen: seen, failure: m.failure,
+		events: m.count(), seen: seen, failure: m.failure, bulk: m.bulk,
 	})
 }
 
@@ -248,21 +249,32 @@ func (l *ledger) writeDeadLetters(ctx context.Context, now time.Time) {
 	}
 }
 
-// changeVisibility makes the retained messages invisible until their next attempt.
+// changeVisibility makes the retained messages invisible until their next attempt, each in its own
+// queue.
 func (l *ledger) changeVisibility(ctx context.Context) {
-	if len(l.retained) == 0 {
-		return
-	}
-	changes := make([]sqsclient.VisibilityChange, len(l.retained))
+	var fresh, bulk []sqsclient.VisibilityChange
 	now := time.Now()
 	for i := range l.retained {
 		m := &l.retained[i]
-		changes[i] = sqsclient.VisibilityChange{ReceiptHandle: m.receipt, Timeout: l.h.backoff(m)}
-		l.h.waiting.add(m.seen, now.Add(changes[i].Timeout), now)
+		change := sqsclient.VisibilityChange{ReceiptHandle: m.receipt, Timeout: l.h.backoff(m)}
+		l.h.waiting.add(m.seen, now.Add(change.Timeout), now)
+		if m.bulk {
+			bulk = append(bulk, change)
+		} else {
+			fresh = append(fresh, change)
+		}
+	}
+	l.changeVisibilityIn(ctx, l.h.config.Queue, fresh)
+	l.changeVisibilityIn(ctx, l.h.config.BulkQueue, bulk)
+}
+
+func (l *ledger) changeVisibilityIn(ctx context.Context, queue VisibilityChanger, changes []sqsclient.VisibilityChange) {
+	if len(changes) == 0 {
+		return
 	}
 	ctx, cancel := halfTheTime(ctx)
 	defer cancel()
-	if err := l.h.config.Queue.ChangeVisibility(ctx, changes); err != nil {
+	if err := queue.ChangeVisibility(ctx, changes); err != nil {
 		l.report.VisibilityErrors++
 		l.h.config.Logger.WarnContext(ctx,
 			"visibility could not be changed; the messages are retried when their visibility timeout ends",

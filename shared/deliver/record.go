@@ -20,6 +20,7 @@ type record struct {
 	sent      time.Time
 	receives  int
 	queue     []byte // its ARN as JSON, a part of the payload
+	bulk      bool   // it is of the bulk queue
 	origin    string // as the attribute says
 	events    int    // how many, as the attribute says; 1 without one
 

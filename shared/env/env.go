@@ -180,6 +180,18 @@ func QueueURL(name string, into *string) Variable {
 	}}
 }
 
+// OptionalQueueURL takes the URL of an SQS queue, or none.
+func OptionalQueueURL(name string, into *string) Variable {
+	required := QueueURL(name, into)
+	return Variable{Name: name, Set: func(value string) error {
+		if value == "" {
+			*into = ""
+			return nil
+		}
+		return required.Set(value)
+	}}
+}
+
 // QueueURLs takes the URLs of SQS queues, with commas between them, or none.
 func QueueURLs(name string, into *[]string) Variable {
 	return Variable{Name: name, Set: func(value string) error {

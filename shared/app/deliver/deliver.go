@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"path"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambdacontext"
@@ -153,6 +154,9 @@ func Configure(o Options, p Parts) (deliver.Config, reload.Group, error) {
 				p.Report(s)
 			}
 		},
+	}
+	if o.BulkQueueURL != "" {
+		c.BulkQueue, c.BulkQueueName = sqsclient.New(p.SQS, o.BulkQueueURL), path.Base(o.BulkQueueURL)
 	}
 	c.PausedKeys = p.PausedKeys
 	var values reload.Group

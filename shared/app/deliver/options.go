@@ -16,6 +16,7 @@ const (
 	envName               = "SPILLWAY_NAME"                       // the pipeline's; default: spillway
 	envQueueURL           = "SPILLWAY_QUEUE_URL"                  // of the events queue
 	envDeadLetterQueueURL = "SPILLWAY_DEAD_LETTER_QUEUE_URL"      //
+	envBulkQueueURL       = "SPILLWAY_BULK_QUEUE_URL"             // default: there is no bulk queue
 	envWriteKey           = "SPILLWAY_WRITE_KEY"                  // see Options
 	envWriteKeyParameter  = "SPILLWAY_WRITE_KEY_PARAMETER"        //
 	envEndpoint           = "SPILLWAY_SEGMENT_ENDPOINT"           // default: Segment's in the US
@@ -33,6 +34,8 @@ const (
 type Options struct {
 	Name                         string // the pipeline's, a dimension of its metrics
 	QueueURL, DeadLetterQueueURL string
+	// BulkQueueURL is that of the queue for what is not urgent. Empty: there is none.
+	BulkQueueURL string
 
 	// Messages that carry no write key are sent with WriteKey, or with the one in the SSM parameter
 	// WriteKeyParameter. Without both they are retained for retry.
@@ -63,7 +66,7 @@ type Options struct {
 // LogValue shows the options without the write keys.
 func (o Options) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("name", o.Name), slog.String("queue", o.QueueURL),
-		slog.String("dead_letter_queue", o.DeadLetterQueueURL),
+		slog.String("dead_letter_queue", o.DeadLetterQueueURL), slog.String("bulk_queue", o.BulkQueueURL),
 		slog.String("endpoint", o.Endpoint), slog.String("endpoint_parameter", o.EndpointParameter),
 		slog.Bool("gzip", o.Gzip), slog.String("default_write_key", event.KeyID(o.WriteKey)),
 		slog.String("default_write_key_parameter", o.WriteKeyParameter),
@@ -80,6 +83,7 @@ func readOptions(environ []string) (Options, error) {
 	o.ignored, err = env.Read(environ,
 		env.String(envName, &o.Name),
 		env.QueueURL(envQueueURL, &o.QueueURL), env.QueueURL(envDeadLetterQueueURL, &o.DeadLetterQueueURL),
+		env.OptionalQueueURL(envBulkQueueURL, &o.BulkQueueURL),
 		env.Secret(envWriteKey, &o.WriteKey, event.ValidWriteKey, event.WriteKeyRule),
 		env.String(envWriteKeyParameter, &o.WriteKeyParameter),
 		env.String(envEndpoint, &o.Endpoint), env.String(envEndpointParameter, &o.EndpointParameter),

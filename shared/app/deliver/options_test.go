@@ -33,6 +33,7 @@ func TestAWrongVariableIsNamedWithWhatItMustBe(t *testing.T) {
 	for _, c := range []struct{ variable, want string }{
 		{"SPILLWAY_QUEUE_URL=", "SPILLWAY_QUEUE_URL must be a queue's URL"},
 		{"SPILLWAY_DEAD_LETTER_QUEUE_URL=dead", "SPILLWAY_DEAD_LETTER_QUEUE_URL must be a queue's URL"},
+		{"SPILLWAY_BULK_QUEUE_URL=bulk", "SPILLWAY_BULK_QUEUE_URL must be a queue's URL"},
 		{"SPILLWAY_SEGMENT_GZIP=perhaps", "must be true or false"},
 		{"SPILLWAY_WRITE_KEY=a,SPILLWAY_WRITE_KEY_PARAMETER=b", "both set"},
 		{"SPILLWAY_SEGMENT_ENDPOINT=https://a.example,SPILLWAY_SEGMENT_ENDPOINT_PARAMETER=b", "both set"},

@@ -27,6 +27,7 @@ import (
 type Options struct {
 	Name                         string // a dimension of its metrics
 	QueueURL, DeadLetterQueueURL string
+	BulkQueueURL                 string           // empty: there is no bulk queue
 	IngestURL                    string           // where the canary sends its events
 	WriteKeysFile                string           // the write keys that are accepted; empty: any well-formed one
 	Server                       appingest.Server // of the ingest endpoint
@@ -45,7 +46,7 @@ func (o *Options) Ingest() appingest.Options {
 // canary runs, because the queue may hold canaries of an earlier run.
 func (o *Options) Deliver() appdeliver.Options {
 	return appdeliver.Options{Name: o.Name, QueueURL: o.QueueURL, DeadLetterQueueURL: o.DeadLetterQueueURL,
-		Endpoint: o.SegmentURL, Gzip: o.Gzip, WriteKey: o.WriteKey, CanaryWriteKey: canary.WriteKey}
+		BulkQueueURL: o.BulkQueueURL, Endpoint: o.SegmentURL, Gzip: o.Gzip, WriteKey: o.WriteKey, CanaryWriteKey: canary.WriteKey}
 }
 
 // Canary are the options of the canary.
