@@ -33,6 +33,10 @@ const (
 	AttrOrigin          = "Origin"           // String: event.Origin; used only when the body does not say
 )
 
+// AttrReplayID is a String attribute of a message that a replay of the archive sent: the replay's ID.
+// deliver writes it into the archive, so that a later replay leaves out what this one delivered.
+const AttrReplayID = "Replay-Id"
+
 // EncodingZstd is the value of AttrContentEncoding for zstd in base64.
 const EncodingZstd = "zstd"
 
