@@ -258,7 +258,7 @@ func (i *incident) promises() []promise {
 		{`spillway resume --name "$NAME" --write-key`, `^The write key ` + ids + ` is resumed\. It had been paused since`, step{}},
 		{`spillway resume --name "$NAME"`, `^Delivery is resumed\. It had been paused since`, step{}},
 		{"aws lambda put-function-concurrency", `"ReservedConcurrentExecutions": 20`, step{}},
-		{`aws lambda update-event-source-mapping --uuid "$SOURCE" --scaling`, `"MaximumConcurrency": 20`, step{}},
+		{`aws lambda update-event-source-mapping --uuid "$SOURCE" --scaling`, `"MaximumConcurrency": 18`, step{}},
 		{"output Settings", "", step{}},
 		{"API=", "", step{}}, {"aws apigatewayv2 update-stage", `"ThrottlingRateLimit": 1000|\(500\)`, step{status: []int{255}}},
 		{"git log", `^[0-9a-f]+ \S`, step{}},

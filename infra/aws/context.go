@@ -95,14 +95,14 @@ var nameSetting = setting{
 }
 
 var reservedConcurrency = setting{
-	"reservedConcurrency", "be at least 2, which an event source needs, or none",
+	"reservedConcurrency", fmt.Sprintf("be at least %d, two for each event source, or none", topology.MinReserved),
 	func(s *settings, text string) error {
 		if text == none {
 			s.ReservedConcurrency = 0
 			return nil
 		}
 		n, err := strconv.Atoi(text)
-		if err != nil || n < 2 {
+		if err != nil || n < topology.MinReserved {
 			return errInvalid
 		}
 		s.ReservedConcurrency = n
@@ -117,7 +117,7 @@ var reservedConcurrency = setting{
 }
 
 var maximumConcurrency = setting{
-	"maximumConcurrency", "be 2 to 1000, at most the reserved concurrency",
+	"maximumConcurrency", "be 2 to 1000, at most the reserved concurrency without the 2 of the bulk queue",
 	numberOf("", "", func(s *settings) *int { return &s.MaximumConcurrency }).read,
 	func(s *settings) string {
 		t := s.topology()

@@ -9,11 +9,13 @@ import (
 	"github.com/spillwayhq/spillway/shared/eventbridge"
 )
 
-// addDeliver creates the function that delivers events to Segment, and its event source.
+// addDeliver creates the function that delivers events to Segment, and its event sources.
 func (p *pipeline) addDeliver() {
-	events, dead := p.queues[p.topology.Names.EventsQueue], p.queues[p.topology.Names.DeadLetterQueue]
+	n := p.topology.Names
+	events, bulk, dead := p.queues[n.EventsQueue], p.queues[n.BulkQueue], p.queues[n.DeadLetterQueue]
 	variables := map[string]*string{
-		"SPILLWAY_QUEUE_URL": events.QueueUrl(), "SPILLWAY_DEAD_LETTER_QUEUE_URL": dead.QueueUrl(),
+		"SPILLWAY_QUEUE_URL": events.QueueUrl(), "SPILLWAY_BULK_QUEUE_URL": bulk.QueueUrl(),
+		"SPILLWAY_DEAD_LETTER_QUEUE_URL": dead.QueueUrl(),
 	}
 	if name := p.settings.EndpointParameter; name != "" {
 		variables["SPILLWAY_SEGMENT_ENDPOINT_PARAMETER"] = jsii.String(name)
@@ -34,6 +36,8 @@ func (p *pipeline) addDeliver() {
 	}
 	deliver := p.newFunction(p.topology.Names.DeliverFunction, "delivers the events of the queue to Segment", variables)
 	events.grantReceive(deliver.role)
+	bulk.grantReceive(deliver.role)
+	bulk.grantSend(deliver.role) // what could not be archived
 	dead.grantSend(deliver.role)
 	for _, name := range []string{p.settings.WriteKeyParameter, p.settings.EndpointParameter} {
 		if name != "" {
@@ -50,9 +54,14 @@ func (p *pipeline) addDeliver() {
 			Conditions: &map[string]any{"StringEquals": map[string]string{"events:source": eventbridge.Source}},
 		}))
 	}
+	live := p.addLive(n.DeliverFunction)
 	for _, s := range p.topology.EventSources {
-		awslambda.NewEventSourceMapping(p.Stack, jsii.String("DeliverSource"), &awslambda.EventSourceMappingProps{
-			Target: p.addLive(s.Function), EventSourceArn: p.queues[s.Queue].QueueArn(),
+		id := "DeliverSource"
+		if s.Queue == n.BulkQueue {
+			id = "BulkSource"
+		}
+		awslambda.NewEventSourceMapping(p.Stack, jsii.String(id), &awslambda.EventSourceMappingProps{
+			Target: live, EventSourceArn: p.queues[s.Queue].QueueArn(),
 			BatchSize:         jsii.Number(s.BatchSize),
 			MaxBatchingWindow: seconds(s.BatchingWindow), MaxConcurrency: jsii.Number(s.MaximumConcurrency),
 			ReportBatchItemFailures: jsii.Bool(s.ReportBatchItemFailures),

@@ -101,7 +101,7 @@ func askRegion(ctx context.Context, c aws.Config, names topology.Names, region s
 	}
 	d.retained = map[string]map[string]string{}
 	queues := sqs.NewFromConfig(c)
-	for _, name := range []string{names.EventsQueue, names.DeadLetterQueue} {
+	for _, name := range names.Queues() {
 		attributes, err := attributesOf(ctx, queues, name)
 		_, own := d.own[name]
 		switch {
@@ -192,7 +192,9 @@ func (s *settings) adopts(region, queue string, d deployed) bool {
 	case adoptAll:
 		return retained || d.err != nil
 	}
-	return slices.Contains(split(s.AdoptQueues), region)
+	// A stack of a version before the bulk queue has left none.
+	none := queue == s.topology().Names.BulkQueue && d.err == nil && !retained
+	return slices.Contains(split(s.AdoptQueues), region) && !none
 }
 
 // tell writes what a deployment of these settings changes of what is deployed in a region.
@@ -235,7 +237,7 @@ func (s *settings) tell(w io.Writer, region string, d deployed) {
 // unaided says what adoptQueues does where AWS can't be asked.
 func (s *settings) unaided(region string) string {
 	if s.adopts(region, "", deployed{err: errNotAsked}) {
-		return "adopts both queues"
+		return "adopts all queues"
 	}
 	return "adopts no queue"
 }

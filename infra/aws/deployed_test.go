@@ -39,33 +39,34 @@ func retained(queues ...string) deployed {
 
 func TestQueuesAreAdoptedByWhatExistsInEachRegion(t *testing.T) {
 	n := topology.DefaultNames()
-	both := []string{n.EventsQueue, n.DeadLetterQueue}
+	all := n.Queues()
 	unknown := deployed{err: errNotAsked}
 	for _, c := range []struct {
 		setting string
 		region  deployed
 		want    []string
 	}{
-		{"auto", retained(both...), both},
+		{"auto", retained(all...), all},
 		{"auto", retained(), nil}, // a new region, or a stack that has its queues
 		{"auto", retained(n.DeadLetterQueue), []string{n.DeadLetterQueue}},
 		{"auto", unknown, nil},
-		{"true", retained(both...), both},
+		{"true", retained(all...), all},
 		{"true", retained(), nil},
-		{"true", unknown, both},
-		{"false", retained(both...), nil},
+		{"true", unknown, all},
+		{"false", retained(all...), nil},
 		{"false", unknown, nil},
-		{"none", retained(both...), nil},
-		{"us-east-1,eu-west-1", unknown, both},
-		{"us-east-1,eu-west-1", retained(), both},
-		{"us-east-1", retained(both...), nil},
+		{"none", retained(all...), nil},
+		{"us-east-1,eu-west-1", unknown, all},
+		// A stack of a version before the bulk queue left none.
+		{"us-east-1,eu-west-1", retained(), []string{n.EventsQueue, n.DeadLetterQueue}},
+		{"us-east-1", retained(all...), nil},
 	} {
 		s := defaultSettings(n, "eu-west-1")
 		if err := s.set("adoptQueues", c.setting); err != nil {
 			t.Fatal(err)
 		}
 		var got []string
-		for _, queue := range both {
+		for _, queue := range all {
 			if s.adopts("eu-west-1", queue, c.region) {
 				got = append(got, queue)
 			}
@@ -82,11 +83,11 @@ func TestARegionIsAddedBesideOneThatAdoptedItsQueues(t *testing.T) {
 	s := defaultSettings(n, "eu-west-1")
 	s.Regions = []string{"eu-west-1", "us-east-1", "us-west-2"}
 	templates := synthesiseIn(t, t.TempDir(), &s, map[string]deployed{
-		"eu-west-1": retained(n.EventsQueue, n.DeadLetterQueue), "us-east-1": retained(),
+		"eu-west-1": retained(n.Queues()...), "us-east-1": retained(),
 		"us-west-2": retained(n.DeadLetterQueue),
 	})
-	for region, want := range map[string][]string{"eu-west-1": nil, "us-east-1": {n.DeadLetterQueue, n.EventsQueue},
-		"us-west-2": {n.EventsQueue}} {
+	for region, want := range map[string][]string{"eu-west-1": nil, "us-east-1": {n.BulkQueue, n.DeadLetterQueue, n.EventsQueue},
+		"us-west-2": {n.BulkQueue, n.EventsQueue}} {
 		var created []string
 		for _, q := range templates[region].of("AWS::SQS::Queue") {
 			created = append(created, q.at("QueueName").(string))
@@ -124,9 +125,9 @@ func TestADeploymentSaysWhichSettingsDiffer(t *testing.T) {
 		want   []string // parts of lines; none: says nothing
 	}{
 		"same settings": {func(*settings) {}, deployedWith(same), nil},
-		"a forgotten setting": {func(s *settings) { s.ReservedConcurrency = 10 }, deployedWith(same),
+		"a forgotten setting": {func(s *settings) { s.ReservedConcurrency = 12 }, deployedWith(same),
 			[]string{"spillway-eu-west-1 was deployed with other settings:",
-				"reservedConcurrency      20, is now 10", "maximumConcurrency       19, is now 9"}},
+				"reservedConcurrency      20, is now 12", "maximumConcurrency       17, is now 9"}},
 		"another write key": {func(s *settings) { s.CanaryWriteKey = "two" }, deployedWith(same),
 			[]string{"canaryWriteKey           (set, SHA-256 7692c3ad), is now (set, SHA-256 3fc4ccfe)"}},
 		"a change in a long text": {func(s *settings) {
@@ -146,7 +147,7 @@ func TestADeploymentSaysWhichSettingsDiffer(t *testing.T) {
 		"no credentials": {func(*settings) {}, deployed{err: errors.New("no AWS credentials")},
 			[]string{"nothing is compared, and adoptQueues=auto adopts no queue: no AWS credentials"}},
 		"no credentials, and all are adopted": {func(s *settings) { s.AdoptQueues = adoptAll },
-			deployed{err: errNotAsked}, []string{"nothing is compared, and adoptQueues=true adopts both queues"}},
+			deployed{err: errNotAsked}, []string{"nothing is compared, and adoptQueues=true adopts all queues"}},
 		"a queue that exists": {func(*settings) {}, retained(names.EventsQueue),
 			[]string{"spillway-eu-west-1 adopts the queue spillway-events, which exists outside of it"}},
 		"a queue that does not exist": {func(s *settings) { s.AdoptQueues = "eu-west-1" }, retained(names.EventsQueue),
@@ -300,12 +301,13 @@ func TestADeploymentThatWouldReplaceAQueueIsRefused(t *testing.T) {
 	}
 }
 
-// The logical IDs follow from the names of the constructs, which nobody looks at when he renames one.
+// The logical IDs follow from the names of the constructs, which nobody looks at when he renames
+// one.
 func TestTheQueuesOfTheStackAreComparedWithThoseThatTheTemplateMakes(t *testing.T) {
 	tmpl, _ := defaults(t)
 	n := topology.DefaultNames()
 	own := map[string]string{}
-	for id, q := range tmpl.exactly(t, 2, "AWS::SQS::Queue") {
+	for id, q := range tmpl.exactly(t, 3, "AWS::SQS::Queue") {
 		own[q.at("QueueName").(string)] = id
 	}
 	s := defaultSettings(n, "eu-west-1")

@@ -26,6 +26,8 @@ type suppression struct {
 const (
 	noLambdaDLQ = "The function's own dead-letter configuration is for asynchronous invocations. An event source " +
 		"and an HTTP API invoke this one synchronously, so nothing would ever be sent to it."
+	noDestination = "Only event sources of streams have such a destination. The queue has a dead-letter queue, and " +
+		"deliver writes dead letters with a reason."
 	noTracing = "A trace of an invocation that delivers hundreds of events says less than the line and the metrics " +
 		"that the function writes of it, and X-Ray costs $5 a million."
 	lateCanary = "A canary that failed must not be sent later: the next one comes in a minute, and a missing canary is " +
@@ -63,8 +65,8 @@ var suppressions = []suppression{
 	{"Serverless-LambdaTracing", "Ingest/Resource", noTracing},
 	{"Serverless-LambdaTracing", "Canary/Resource", noTracing},
 	{"Serverless-LambdaTracing", "Rollout/Resource", noTracing},
-	{"Serverless-LambdaEventSourceMappingDestination", "DeliverSource/Resource", "Only event sources of streams have " +
-		"such a destination. The events queue has a dead-letter queue, and deliver writes dead letters with a reason."},
+	{"Serverless-LambdaEventSourceMappingDestination", "DeliverSource/Resource", noDestination},
+	{"Serverless-LambdaEventSourceMappingDestination", "BulkSource/Resource", noDestination},
 	{"Serverless-LambdaAsyncFailureDestination", "Canary/EventInvokeConfig/Resource", lateCanary},
 	{"AwsSolutions-S1", "Site/Resource", noAccessLog},
 	{"AwsSolutions-IAM5", "StatusRole/DefaultPolicy/Resource", "Metrics have no resource that a policy could name, and " +

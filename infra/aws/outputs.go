@@ -17,6 +17,7 @@ func (p *pipeline) addOutputs() {
 		p.output(topology.OutputIngestURL, "the host for SDKs", p.endpoint.url)
 	}
 	p.output(topology.OutputEventsQueueURL, "the events queue", p.queues[p.topology.Names.EventsQueue].QueueUrl())
+	p.output(topology.OutputBulkQueueURL, "the queue of what is not urgent", p.queues[p.topology.Names.BulkQueue].QueueUrl())
 	p.output(topology.OutputDeadLetterQueueURL, "the dead-letter queue",
 		p.queues[p.topology.Names.DeadLetterQueue].QueueUrl())
 	p.output(topology.OutputPublisherQueueURLs,

@@ -45,8 +45,11 @@ func (p *pipeline) addQueues() {
 }
 
 func (p *pipeline) queueID(name string) string {
-	if name == p.topology.Names.DeadLetterQueue {
+	switch name {
+	case p.topology.Names.DeadLetterQueue:
 		return "DeadLetterQueue"
+	case p.topology.Names.BulkQueue:
+		return "BulkQueue"
 	}
 	return "EventsQueue"
 }
@@ -77,7 +80,7 @@ func (p *pipeline) newQueue(q topology.Queue, key awskms.IKey) awssqs.IQueue {
 		for _, source := range p.topology.Queues {
 			if source.DeadLetterQueue == q.Name {
 				sources = append(sources,
-					awssqs.Queue_FromQueueArn(p.Stack, jsii.String("SourceOf"+p.queueID(q.Name)), p.arn("sqs", source.Name)))
+					awssqs.Queue_FromQueueArn(p.Stack, jsii.String("Source"+p.queueID(source.Name)), p.arn("sqs", source.Name)))
 			}
 		}
 		props.RedriveAllowPolicy = &awssqs.RedriveAllowPolicy{RedrivePermission: awssqs.RedrivePermission_BY_QUEUE,
@@ -131,9 +134,9 @@ func (p *pipeline) refuseOtherQueues() error {
 		func(name string) bool { return p.settings.adopts(p.region, name, p.deployed) })
 }
 
-// otherQueues compares the queues that a stack has with those that a deployment makes: logical IDs by
-// the queues' names. CloudFormation can change neither of them: it would make a new queue, if no name
-// is in its way, and retain the old one, of which then nothing receives.
+// otherQueues compares the queues that a stack has with those that a deployment makes: logical IDs
+// by the queues' names. CloudFormation can change neither of them: it would make a new queue, if no
+// name is in its way, and retain the old one, of which then nothing receives.
 func otherQueues(stack string, has, made map[string]string, adopts func(name string) bool) error {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(has)) {

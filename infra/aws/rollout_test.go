@@ -14,8 +14,8 @@ import (
 // A graph has what each resource of a template waits for, by logical IDs.
 type graph map[string][]string
 
-// graphOf reads what CloudFormation infers from references, and what a resource says itself. AWS does
-// not document whether it infers anything from an update policy: with all, that counts too.
+// graphOf reads what CloudFormation infers from references, and what a resource says itself. AWS
+// does not document whether it infers anything from an update policy: with all, that counts too.
 func graphOf(t *testing.T, tmpl template, all bool) graph {
 	t.Helper()
 	var raw struct{ Resources map[string]map[string]any }
@@ -136,9 +136,9 @@ func TestNothingInAStackWaitsForItself(t *testing.T) {
 	}
 }
 
-// A deployment of one alias is the last that CloudFormation does of it: alarms that came later would
-// miss the first minutes of the new version, and a rollout function that came later would be the old
-// one, which tries the old version.
+// A deployment of one alias is the last that CloudFormation does of it: alarms that came later
+// would miss the first minutes of the new version, and a rollout function that came later would be
+// the old one, which tries the old version.
 func TestAnAliasMovesOnlyWhenAllThatWatchesTheNewVersionIsThere(t *testing.T) {
 	for name, c := range rollouts {
 		tmpl := with(t, c.change)
@@ -178,14 +178,14 @@ func TestAnAliasMovesOnlyWhenAllThatWatchesTheNewVersionIsThere(t *testing.T) {
 	}
 }
 
-func TestTheEventSourceAndTheEndpointInvokeTheAlias(t *testing.T) {
+func TestTheEventSourcesAndTheEndpointInvokeTheAlias(t *testing.T) {
 	for name, c := range rollouts {
 		tmpl := with(t, c.change)
 		aliases := map[string]string{} // the reference to the alias, by function
 		for id := range tmpl.of("AWS::Lambda::Alias") {
 			aliases[id[:strings.Index(id, "Live")]] = `{"Ref":"` + id + `"}`
 		}
-		for id, source := range tmpl.exactly(t, 1, "AWS::Lambda::EventSourceMapping") {
+		for id, source := range tmpl.exactly(t, 2, "AWS::Lambda::EventSourceMapping") {
 			target := text(source.at("FunctionName"))
 			if !strings.Contains(target, aliases["Deliver"]) || !strings.HasSuffix(target, `":live"]]}`) {
 				t.Errorf("%s: %s feeds %s", name, id, target)
@@ -262,10 +262,8 @@ func TestWithoutStepsThereIsNothingOfCodeDeploy(t *testing.T) {
 			t.Errorf("the template has %s", word)
 		}
 	}
-	for _, source := range tmpl.exactly(t, 1, "AWS::Lambda::EventSourceMapping") {
-		if n := number(t, source.at("ScalingConfig", "MaximumConcurrency")); n != 10 {
-			t.Errorf("maximum concurrency is %v, want all that is reserved: nothing tries a version", n)
-		}
+	if n := tmpl.concurrency(t); n[0] != 10 || n[1] != 2 {
+		t.Errorf("maximum concurrency is %v, want 10 and 2, all that is reserved: nothing tries a version", n)
 	}
 }
 
@@ -297,8 +295,8 @@ func TestTheRolloutFunctionTriesTheVersionsOfTheFunctionsThatHaveAny(t *testing.
 	}
 }
 
-// What stays the same must keep its logical ID, or CloudFormation would make it anew: an alias would
-// then lose its event source for a moment.
+// What stays the same must keep its logical ID, or CloudFormation would make it anew: an alias
+// would then lose its event source for a moment.
 func TestAChangedFunctionIsANewVersionUnderTheSameAlias(t *testing.T) {
 	s := defaultSettings(topology.DefaultNames(), "eu-west-1")
 	ids := func(level string) (versions, others []string) {

@@ -59,7 +59,7 @@ func TestSettingsAreReadFromContextAndFile(t *testing.T) {
 			t.Errorf("shown:\n%s\nwant %q", &shown, want)
 		}
 	}
-	if top := s.topology(); top.EventSources[0].MaximumConcurrency != 29 {
+	if top := s.topology(); top.EventSources[0].MaximumConcurrency != 27 {
 		t.Errorf("maximum concurrency is %d", top.EventSources[0].MaximumConcurrency)
 	}
 }
@@ -109,11 +109,11 @@ func TestAWrongSettingHasALineThatSaysWhatItMustBe(t *testing.T) {
 			`regions must be of one partition, because an account is: "eu-west-1" is of aws, and "cn-north-1" of aws-cn`},
 		{`{"regions": ""}`, `regions must name at least one region`},
 		{`{"reservedConcurrency": "1"}`,
-			`reservedConcurrency must be at least 2, which an event source needs, or none, is "1"`},
+			`reservedConcurrency must be at least 4, two for each event source, or none, is "1"`},
 		{`{"reservedConcurrency": "many"}`,
-			`reservedConcurrency must be at least 2, which an event source needs, or none, is "many"`},
+			`reservedConcurrency must be at least 4, two for each event source, or none, is "many"`},
 		{`{"reservedConcurrency": 5, "maximumConcurrency": 6}`,
-			`maximum concurrency must be at most the function's reserved 5, is 6`},
+			`maximum concurrencies of its event sources must be at most its reserved 5 in all, are 8`},
 		{`{"maximumConcurrency": 1, "reservedConcurrency": "none"}`, `maximum concurrency must be 2 to 1000, is 1`},
 		{`{"batchSize": 11, "batchingWindowSeconds": 0}`,
 			`batching window must be at least 1s for a batch size of 11, is 0s`},

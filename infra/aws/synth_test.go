@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -20,8 +21,8 @@ var update = flag.Bool("update", false, "update the golden template")
 
 // TestMain switches off the CDK's validation of each synthesised template, which takes half of the
 // time of these tests and whose findings are only warnings. TestCfnLintFindsNothing and TestCDKNag…
-// look for mistakes. jsii has kept the environment for its child process when TestMain begins, so the
-// test binary starts itself again. Where a system can't do that (Windows), the tests are slow.
+// look for mistakes. jsii has kept the environment for its child process when TestMain begins, so
+// the test binary starts itself again. Where a system can't do that (Windows), the tests are slow.
 func TestMain(m *testing.M) {
 	const variable = "CDK_VALIDATION"
 	if os.Getenv(variable) == "" {
@@ -80,6 +81,31 @@ func (t template) named(tb testing.TB, kind, property, value string) resource {
 	}
 	tb.Fatalf("the template has no %s with %s %s", kind, property, value)
 	return resource{}
+}
+
+// queueOf is the name of the queue of an event source.
+func (t template) queueOf(tb testing.TB, source resource) string {
+	tb.Helper()
+	for id, q := range t.of("AWS::SQS::Queue") {
+		if text(source.at("EventSourceArn")) == fmt.Sprintf(`{"Fn::GetAtt":[%q,"Arn"]}`, id) {
+			return fmt.Sprint(q.at("QueueName"))
+		}
+	}
+	tb.Fatalf("the event source %v has no queue of the template", source.Properties)
+	return ""
+}
+
+// concurrency is the maximum of the events queue's event source, and that of the bulk queue's.
+func (t template) concurrency(tb *testing.T) (most [2]float64) {
+	tb.Helper()
+	for i, queue := range [...]string{topology.DefaultNames().EventsQueue, topology.DefaultNames().BulkQueue} {
+		for _, source := range t.exactly(tb, 2, "AWS::Lambda::EventSourceMapping") {
+			if t.queueOf(tb, source) == queue {
+				most[i] = number(tb, source.at("ScalingConfig", "MaximumConcurrency"))
+			}
+		}
+	}
+	return most
 }
 
 // at returns the value at that path of the properties.

@@ -89,7 +89,11 @@ func TestTheNumbersAreThoseOfTheTopology(t *testing.T) {
 		t.Fatalf("%d event sources, want %d", len(sources), len(d.EventSources))
 	}
 	for _, r := range sources {
-		s := d.EventSources[0]
+		i := slices.IndexFunc(d.EventSources, func(s topology.EventSource) bool { return s.Queue == tmpl.queueOf(t, r) })
+		if i < 0 {
+			t.Fatalf("the topology has no event source like %v", r.Properties)
+		}
+		s := d.EventSources[i]
 		equal("batch size", r.at("BatchSize"), float64(s.BatchSize))
 		equal("batching window", r.at("MaximumBatchingWindowInSeconds"), s.BatchingWindow.Seconds())
 		equal("maximum concurrency", r.at("ScalingConfig", "MaximumConcurrency"), float64(s.MaximumConcurrency))
@@ -126,21 +130,22 @@ func TestGoodMessagesDoNotBecomeDeadLetters(t *testing.T) {
 		"defaults": func() template { d, _ := defaults(t); return d }(),
 		"others":   with(t, func(s *settings) { s.ReservedConcurrency, s.BatchSize, s.BatchingWindowSeconds = 50, 500, 30 }),
 	} {
-		events := tmpl.named(t, "AWS::SQS::Queue", "QueueName", topology.DefaultNames().EventsQueue)
 		dead := tmpl.named(t, "AWS::SQS::Queue", "QueueName", topology.DefaultNames().DeadLetterQueue)
 		deliver := tmpl.named(t, "AWS::Lambda::Function", "FunctionName", topology.DefaultNames().DeliverFunction)
-		for _, source := range tmpl.exactly(t, 1, "AWS::Lambda::EventSourceMapping") {
+		together := 0.0
+		for _, source := range tmpl.exactly(t, 2, "AWS::Lambda::EventSourceMapping") {
+			queue := tmpl.named(t, "AWS::SQS::Queue", "QueueName", tmpl.queueOf(t, source))
 			least := 6*number(t, deliver.at("Timeout")) + number(t, source.at("MaximumBatchingWindowInSeconds"))
-			if visibility := number(t, events.at("VisibilityTimeout")); visibility < least {
+			if visibility := number(t, queue.at("VisibilityTimeout")); visibility < least {
 				t.Errorf("%s: visibility timeout is %v s, must be at least %v", name, visibility, least)
 			}
-			if most, reserved := number(t, source.at("ScalingConfig", "MaximumConcurrency")),
-				number(t, deliver.at("ReservedConcurrentExecutions")); most > reserved {
-				t.Errorf("%s: maximum concurrency %v is above the reserved %v", name, most, reserved)
+			together += number(t, source.at("ScalingConfig", "MaximumConcurrency"))
+			if number(t, dead.at("MessageRetentionPeriod")) < number(t, queue.at("MessageRetentionPeriod")) {
+				t.Errorf("%s: dead letters are retained for a shorter time than messages of %v", name, queue.at("QueueName"))
 			}
 		}
-		if number(t, dead.at("MessageRetentionPeriod")) < number(t, events.at("MessageRetentionPeriod")) {
-			t.Errorf("%s: dead letters are retained for a shorter time than events", name)
+		if reserved := number(t, deliver.at("ReservedConcurrentExecutions")); together > reserved {
+			t.Errorf("%s: maximum concurrencies are %v in all, above the reserved %v", name, together, reserved)
 		}
 	}
 }
@@ -148,7 +153,7 @@ func TestGoodMessagesDoNotBecomeDeadLetters(t *testing.T) {
 func TestQueuesAreEncryptedRequireTLSAndOutliveTheStack(t *testing.T) {
 	tmpl, _ := defaults(t)
 	queues := tmpl.of("AWS::SQS::Queue")
-	if len(queues) != 2 {
+	if len(queues) != 3 {
 		t.Fatalf("%d queues", len(queues))
 	}
 	// With "Retain" a queue would outlive a failed first deployment, and the next would fail on its
@@ -348,8 +353,8 @@ func TestNoStatementAllowsAWildcard(t *testing.T) {
 				if s["Resource"] == nil && s["Principal"] != nil && text(s["Action"]) == `"sts:AssumeRole"` {
 					return
 				}
-				// The ARN of a log group ends in :*, which stands for its streams; for a parameter and a
-				// function that stands for its versions.
+				// The ARN of a log group ends in :*, which stands for its streams; for a parameter
+				// and a function that stands for its versions.
 				if hasNoResource(texts(s["Action"])) {
 					return
 				}
@@ -435,7 +440,7 @@ func TestTheAccessLogHasNothingOfARequest(t *testing.T) {
 // enabled would resume what a person has paused, with the next change of any other property.
 func TestTheTemplateDoesNotSayWhetherDeliveryIsPaused(t *testing.T) {
 	tmpl, _ := defaults(t)
-	for id, source := range tmpl.exactly(t, 1, "AWS::Lambda::EventSourceMapping") {
+	for id, source := range tmpl.exactly(t, 2, "AWS::Lambda::EventSourceMapping") {
 		if enabled := source.at("Enabled"); enabled != nil {
 			t.Errorf("%s says that it is enabled: %v", id, enabled)
 		}

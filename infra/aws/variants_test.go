@@ -20,14 +20,18 @@ func TestQueuesThatAnEarlierStackRetainedAreAdopted(t *testing.T) {
 			policies++
 		}
 	}
-	if policies != 2 {
-		t.Errorf("%d queues require TLS, want 2", policies)
+	if policies != 3 {
+		t.Errorf("%d queues require TLS, want 3", policies)
 	}
-	for _, source := range tmpl.exactly(t, 1, "AWS::Lambda::EventSourceMapping") {
-		if arn := text(source.at("EventSourceArn")); !strings.Contains(arn, ":sqs:eu-west-1:") ||
-			!strings.Contains(arn, ":"+topology.DefaultNames().EventsQueue) {
+	n := topology.DefaultNames()
+	from := map[string]bool{n.EventsQueue: true, n.BulkQueue: true}
+	for _, source := range tmpl.exactly(t, 2, "AWS::Lambda::EventSourceMapping") {
+		arn := text(source.at("EventSourceArn"))
+		queue := strings.TrimRight(arn[strings.LastIndex(arn, ":")+1:], `"]}`)
+		if !strings.Contains(arn, ":sqs:eu-west-1:") || !from[queue] {
 			t.Errorf("the function is fed from %s", arn)
 		}
+		delete(from, queue)
 	}
 	if url := text(tmpl.named(t, "AWS::Lambda::Function", "FunctionName",
 		topology.DefaultNames().DeliverFunction).at("Environment",
@@ -39,7 +43,7 @@ func TestQueuesThatAnEarlierStackRetainedAreAdopted(t *testing.T) {
 func TestQueuesCanBeEncryptedWithAKMSKey(t *testing.T) {
 	key := "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 	tmpl := with(t, func(s *settings) { s.KMSKeys = []string{key} })
-	for id, q := range tmpl.exactly(t, 2, "AWS::SQS::Queue") {
+	for id, q := range tmpl.exactly(t, 3, "AWS::SQS::Queue") {
 		if q.at("KmsMasterKeyId") != key {
 			t.Errorf("%s is encrypted with %v", id, q.at("KmsMasterKeyId"))
 		}
@@ -156,13 +160,13 @@ func TestDeliverMayPutOnlyItsOwnEventsOnTheBusAndOnlyIfTheSettingSaysSo(t *testi
 
 func TestTheTemplateHasTheOutputsThatPeopleUse(t *testing.T) {
 	tmpl, _ := defaults(t)
-	for _, name := range []string{"IngestUrl", "EventsQueueUrl", "DeadLetterQueueUrl", "PublisherQueueUrls",
-		"DeliverLogGroup", "AlarmTopicArn", "TicketTopicArn", "DashboardUrl", "Version", "Settings", "SpillwayCommand"} {
+	for _, name := range []string{"IngestUrl", "EventsQueueUrl", "BulkQueueUrl", "DeadLetterQueueUrl",
+		"PublisherQueueUrls", "DeliverLogGroup", "AlarmTopicArn", "TicketTopicArn", "DashboardUrl", "Version", "Settings", "SpillwayCommand"} {
 		if tmpl.Outputs[name].Value == nil || tmpl.Outputs[name].Description == nil {
 			t.Errorf("the output %s does not exist", name)
 		}
 	}
-	if len(tmpl.Outputs) != 11 {
+	if len(tmpl.Outputs) != 12 {
 		t.Errorf("%d outputs", len(tmpl.Outputs))
 	}
 }
@@ -195,10 +199,8 @@ func TestReservedConcurrencyAndCanaryCanBeSwitchedOff(t *testing.T) {
 			t.Errorf("%s reserves concurrency", id)
 		}
 	}
-	for _, source := range tmpl.exactly(t, 1, "AWS::Lambda::EventSourceMapping") {
-		if n := number(t, source.at("ScalingConfig", "MaximumConcurrency")); n != 10 {
-			t.Errorf("maximum concurrency is %v, want 10, the only limit of the function", n)
-		}
+	if n := tmpl.concurrency(t); n[0] != 10 || n[1] != 2 {
+		t.Errorf("maximum concurrency is %v, want 10 and 2, the only limits of the function", n)
 	}
 	rest := strings.ReplaceAll(text(tmpl.Resources), canaryConfig, "") // which is CodeDeploy's
 	if n := len(tmpl.of("AWS::Events::Rule")) + strings.Count(strings.ToLower(rest), "canary"); n != 0 {

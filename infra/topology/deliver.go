@@ -18,13 +18,20 @@ func deliverFunction(o Options) Function {
 	}
 }
 
-func deliverSource(o Options) EventSource {
-	return EventSource{
+// bulkConcurrency is how many invocations the bulk queue may use: what is in it is not urgent. Two,
+// each with several batches under way, send some thousand events a second.
+const bulkConcurrency = minConcurrency
+
+// deliverSources feed deliver. Their concurrency is never above the reserved: a throttled receive
+// counts against MaxReceiveCount.
+func deliverSources(o Options) []EventSource {
+	events := EventSource{
 		Queue: o.Names.EventsQueue, Function: o.Names.DeliverFunction, BatchSize: o.BatchSize,
-		BatchingWindow: o.BatchingWindow,
-		// Never above the reserved concurrency: a throttled receive counts against MaxReceiveCount.
-		MaximumConcurrency: o.MaximumConcurrency, ReportBatchItemFailures: true,
+		BatchingWindow: o.BatchingWindow, MaximumConcurrency: o.MaximumConcurrency, ReportBatchItemFailures: true,
 	}
+	bulk := events
+	bulk.Queue, bulk.MaximumConcurrency = o.Names.BulkQueue, bulkConcurrency
+	return []EventSource{events, bulk}
 }
 
 func deliverAlarms(o Options) []Alarm {
@@ -59,9 +66,9 @@ func deliverAlarms(o Options) []Alarm {
 	}
 }
 
-// probing is how many minutes an alarm about Segment's answers looks back. While the circuit breaker
-// is open only one request in two minutes may be made, and three of them must be in what is not
-// late.
+// probing is how many minutes an alarm about Segment's answers looks back. While the circuit
+// breaker is open only one request in two minutes may be made, and three of them must be in what is
+// not late.
 const probing = 7 + maxLag
 
 // segmentAlarms are about what Segment answers the deliver function.
@@ -71,8 +78,8 @@ func segmentAlarms(n Names) []Alarm {
 			Name: n.Alarm("segment-failing"), Severity: Critical, Section: "segment-failing",
 			Metrics: []Metric{n.responses("f", segment.Transient), n.own("n", "deliver", "FlushLatency", "SampleCount"),
 				n.own("b", "deliver", "BreakerOpen", "Minimum")},
-			// A minute without a request is bad if the circuit breaker is open in all environments: on a
-			// quiet site that is all that is known of an outage.
+			// A minute without a request is bad if the circuit breaker is open in all environments:
+			// on a quiet site that is all that is known of an outage.
 			Expression: "IF(FILL(b, 0) > 0, 100, 100 * FILL(f, 0) / FILL(n, 1))", Unit: "%",
 			Threshold: 50, Period: time.Minute, Periods: probing, Breaching: 3, Missing: MissingIsGood,
 			Meaning: "more than half of the requests to Segment fail with 5xx, a timeout or no connection. Nothing is lost " +

@@ -13,7 +13,9 @@ import (
 type Names struct {
 	Pipeline        string // the name itself; also the value of the dimension Pipeline of its metrics
 	EventsQueue     string
+	BulkQueue       string // of what is not urgent: redriven, replayed, sent out of files
 	DeadLetterQueue string
+	ArchiveStream   string // through which deliver archives events
 	DeliverFunction string
 	IngestFunction  string // and the HTTP API in front of it
 	CanaryFunction  string // and the rule that invokes it
@@ -49,9 +51,10 @@ func NewNames(name string) (Names, error) {
 	return newNames(name), nil
 }
 
-// eventsSuffix ends the name of an events queue.
+// The endings of the names of queues.
 const (
 	eventsSuffix     = "-events"
+	bulkSuffix       = "-bulk"
 	deadLetterSuffix = "-dead-letters"
 )
 
@@ -75,6 +78,9 @@ func namesOf(queue, suffix string) (names Names, ok bool) {
 	return names, err == nil
 }
 
+// Queues are the names of all queues.
+func (n Names) Queues() []string { return []string{n.EventsQueue, n.BulkQueue, n.DeadLetterQueue} }
+
 // DefaultNames are those of a pipeline that was not given a name.
 func DefaultNames() Names { return newNames(emf.DefaultPipeline) }
 
@@ -82,7 +88,9 @@ func newNames(name string) Names {
 	return Names{
 		Pipeline:        name,
 		EventsQueue:     name + eventsSuffix,
+		BulkQueue:       name + bulkSuffix,
 		DeadLetterQueue: name + deadLetterSuffix,
+		ArchiveStream:   name + "-archive",
 		DeliverFunction: name + "-deliver",
 		IngestFunction:  name + "-ingest",
 		CanaryFunction:  name + "-canary",
@@ -97,7 +105,8 @@ func newNames(name string) Names {
 // dashboards of all regions share one list.
 func (n Names) Stack(region string) string { return n.Pipeline + "-" + region }
 
-// DashboardURL is where people find the region's dashboard; empty where AWS's console is not public.
+// DashboardURL is where people find the region's dashboard; empty where AWS's console is not
+// public.
 func (n Names) DashboardURL(partition, region string) string {
 	host := map[string]string{
 		"aws": "console.aws.amazon.com", "aws-cn": "console.amazonaws.cn", "aws-us-gov": "console.amazonaws-us-gov.com",
@@ -124,8 +133,8 @@ func (n Names) alarms(names ...string) []string {
 // Parameter is the name of a parameter in SSM.
 func (n Names) Parameter(name string) string { return "/" + n.Pipeline + "/" + name }
 
-// DrillParameter is the name of the parameter, for Names.Parameter, that says until when canaries are
-// dropped to try the alarms. It exists only during a drill.
+// DrillParameter is the name of the parameter, for Names.Parameter, that says until when canaries
+// are dropped to try the alarms. It exists only during a drill.
 const DrillParameter = "drill-until"
 
 // Names of the parameters, for Names.Parameter, that hold what a person has switched by hand: see
@@ -152,6 +161,8 @@ const (
 	OutputHealthCheck        = "HealthCheckId"      // with a domain and several regions: that of this region's records
 	OutputDomainRecords      = "DomainRecords"      // with a domain whose zone is elsewhere: the records to make there
 	OutputEventsQueueURL     = "EventsQueueUrl"     //
+	OutputBulkQueueURL       = "BulkQueueUrl"       //
+	OutputArchiveBucket      = "ArchiveBucket"      // with an archive: the name of its bucket
 	OutputDeadLetterQueueURL = "DeadLetterQueueUrl" //
 	OutputPublisherQueueURLs = "PublisherQueueUrls" // for publishers: one URL per region, separated by commas
 	OutputDeliverLogGroup    = "DeliverLogGroup"    // the name of the deliver function's log group

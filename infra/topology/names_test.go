@@ -53,7 +53,8 @@ func TestNewNamesRefusesNamesThatAWSWouldRefuse(t *testing.T) {
 
 func TestTheDefaultPipelineKeepsItsNames(t *testing.T) {
 	want := Names{
-		Pipeline: "spillway", EventsQueue: "spillway-events", DeadLetterQueue: "spillway-dead-letters",
+		Pipeline: "spillway", EventsQueue: "spillway-events", BulkQueue: "spillway-bulk",
+		DeadLetterQueue: "spillway-dead-letters", ArchiveStream: "spillway-archive",
 		DeliverFunction: "spillway-deliver", IngestFunction: "spillway-ingest", CanaryFunction: "spillway-canary",
 		StatusFunction: "spillway-status", RolloutFunction: "spillway-rollout",
 		AlarmTopic: "spillway-alarms", TicketTopic: "spillway-tickets",

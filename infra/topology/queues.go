@@ -12,15 +12,20 @@ import (
 const maxInFlight = 120_000
 
 func queues(o Options) []Queue {
+	events := Queue{
+		Name: o.Names.EventsQueue, Retention: maxRetention,
+		VisibilityTimeout: visibilityFactor*deliverTimeout + o.BatchingWindow, DeadLetterQueue: o.Names.DeadLetterQueue,
+		// Deliver recognises a message that can't be delivered and writes the dead letter itself.
+		// The count is only for a function that can't even start. It must outlast ten days of
+		// pauses of up to 15 minutes, which are about 965 receives.
+		MaxReceiveCount: maxReceiveCount,
+	}
+	// SQS has no priorities. A queue of their own keeps a million old events from delaying fresh
+	// ones.
+	bulk := events
+	bulk.Name = o.Names.BulkQueue
 	return []Queue{
-		{
-			Name: o.Names.EventsQueue, Retention: maxRetention,
-			VisibilityTimeout: visibilityFactor*deliverTimeout + o.BatchingWindow, DeadLetterQueue: o.Names.DeadLetterQueue,
-			// Deliver recognises a message that can't be delivered and writes the dead letter
-			// itself. The count is only for a function that can't even start. It must outlast ten
-			// days of pauses of up to 15 minutes, which are about 965 receives.
-			MaxReceiveCount: maxReceiveCount,
-		},
+		events, bulk,
 		// A message that SQS moves is deleted 14 days after it was first sent, so a longer
 		// retention would not help it. Deliver gives up after ten days, which leaves four to act
 		// in.
@@ -43,8 +48,9 @@ func backlogAlarms(o Options) []Alarm {
 				ofQueue("s", n.EventsQueue, "NumberOfMessagesSent", "Sum"),
 				ofQueue("d", n.EventsQueue, "NumberOfMessagesDeleted", "Sum"),
 			},
-			// Minutes until the backlog is drained at the present rate; 1440 when it grows; 0 without a
-			// backlog, which is more than what is being processed or waits for its batch to be filled.
+			// Minutes until the backlog is drained at the present rate; 1440 when it grows; 0
+			// without a backlog, which is more than what is being processed or waits for its batch
+			// to be filled.
 			Expression: fmt.Sprintf("IF(v + f > %d + %d * s, IF(d > s, (v + f) / (d - s), 1440), 0)", processing, 1+window),
 			Unit:       "minutes",
 			Threshold:  60, Period: time.Minute, Periods: 10 + maxLag, Breaching: 10, Missing: MissingIsGood,
@@ -65,10 +71,10 @@ func backlogAlarms(o Options) []Alarm {
 	}
 }
 
-// deliveryStalled is 1 while messages wait that nobody receives, or come in, and none is done. Those
-// that wait for their next attempt do not count: a few with a wrong key may be all that a quiet site
-// has. A tenth of those that come in in a minute counts, so that one of them is no outage. All is
-// SQS's, so a gap in our own metrics is no outage.
+// deliveryStalled is 1 while messages wait that nobody receives, or come in, and none is done.
+// Those that wait for their next attempt do not count: a few with a wrong key may be all that a
+// quiet site has. A tenth of those that come in in a minute counts, so that one of them is no
+// outage. All is SQS's, so a gap in our own metrics is no outage.
 //
 // A period is longer than the batching window, so that a batch is done in each.
 func deliveryStalled(o Options) Alarm {
@@ -76,8 +82,8 @@ func deliveryStalled(o Options) Alarm {
 	per := 1 + wholeMinutes(o.BatchingWindow) // minutes of a period
 	late := (maxLag + per - 1) / per
 	breaching := max(2, (5+per-1)/per)
-	// A canary may be in the queue at the very second at which SQS counts, and two may be delivered in
-	// the same minute.
+	// A canary may be in the queue at the very second at which SQS counts, and two may be delivered
+	// in the same minute.
 	waiting, done := 1.5, 2*per+1
 	if o.NoCanary || o.NoIngest {
 		waiting, done = 0.5, 1

@@ -124,7 +124,7 @@ func TestTheAlarmOfAVersionIsOneThatCloudWatchTakes(t *testing.T) {
 
 func TestOneOfTheReservedInvocationsIsLeftToTryANewVersion(t *testing.T) {
 	for _, c := range []struct{ reserved, set, want int }{
-		{0, 0, defaultConcurrency}, {2, 0, 2}, {3, 0, 2}, {10, 0, 9}, {10, 10, 10},
+		{0, 0, defaultConcurrency}, {4, 0, 2}, {5, 0, 2}, {12, 0, 9}, {12, 10, 10},
 	} {
 		o := DefaultOptions()
 		o.Rollout, o.ReservedConcurrency, o.MaximumConcurrency = true, c.reserved, c.set

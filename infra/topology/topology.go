@@ -69,8 +69,8 @@ type Topology struct {
 	IngestEndpoint IngestEndpoint // zero: there is none
 	Alarms         []Alarm
 	Composites     []Composite
-	// Routing are the alarms that Route 53 reads to decide whether it answers with this region. They
-	// are not among Alarms, because no person acts on them.
+	// Routing are the alarms that Route 53 reads to decide whether it answers with this region.
+	// They are not among Alarms, because no person acts on them.
 	Routing []Alarm
 }
 
@@ -79,7 +79,7 @@ type Options struct {
 	Names Names // zero: DefaultNames()
 
 	ReservedConcurrency int           // of deliver; 0: none is reserved
-	MaximumConcurrency  int           // of the event source; 0: as maximumConcurrency says
+	MaximumConcurrency  int           // of the events queue's event source; 0: as maximumConcurrency says
 	BatchSize           int           // messages that an invocation gets at most
 	BatchingWindow      time.Duration // how long Lambda waits to fill a batch
 	LogRetention        time.Duration // of every log
@@ -89,16 +89,17 @@ type Options struct {
 	Runbook             string        // its address, which alarms refer to; empty: DefaultRunbook
 }
 
-// defaultConcurrency is how many invocations of deliver run at once. Ten, each with several batches
-// under way, send more than the 1,000 events/s that Segment takes of a workspace: enough to drain a
-// backlog as fast as Segment allows, few enough to leave an account's concurrency to others.
+// defaultConcurrency is how many invocations of deliver the events queue may use. Ten, each with
+// several batches under way, send more than the 1,000 events/s that Segment takes of a workspace:
+// enough to drain a backlog as fast as Segment allows, few enough to leave an account's concurrency
+// to others.
 const defaultConcurrency = 10
 
 // DefaultOptions are those of a deployment without settings.
 func DefaultOptions() Options {
 	return Options{
 		Names:               DefaultNames(),
-		ReservedConcurrency: defaultConcurrency,
+		ReservedConcurrency: defaultConcurrency + bulkConcurrency,
 		// Ten messages of one event each would be far too few for a request to Segment.
 		BatchSize: 100,
 		// One second is short for analytics, which may wait for minutes, and fills batches even
@@ -120,7 +121,7 @@ func New(o Options) Topology {
 		Names:        o.Names,
 		Queues:       queues(o),
 		Functions:    []Function{deliverFunction(o)},
-		EventSources: []EventSource{deliverSource(o)},
+		EventSources: deliverSources(o),
 		Alarms: slices.Concat(backlogAlarms(o), deadLetterAlarms(o.Names), deliverAlarms(o), segmentAlarms(o.Names),
 			endpointAlarms(o), publisherAlarms(o.Names)),
 		Composites: composites(o),
@@ -142,14 +143,22 @@ func New(o Options) Topology {
 	return t
 }
 
-// maximumConcurrency is the reserved concurrency, or defaultConcurrency if none is reserved. With
-// Rollout one of the reserved is left, with which a new version is tried: while a backlog drains
-// the event source uses all that it may, and that is when a new version is needed most.
+// MinReserved is the least concurrency that can be reserved: each event source needs two.
+const MinReserved = minConcurrency + bulkConcurrency
+
+// maximumConcurrency is what the bulk queue leaves of the reserved concurrency, or
+// defaultConcurrency if none is reserved. With Rollout one of the reserved is left, with which a
+// new version is tried: while a backlog drains the event source uses all that it may, and that is
+// when a new version is needed most.
 func (o *Options) maximumConcurrency() int {
-	if o.Rollout && o.ReservedConcurrency > minConcurrency {
-		return o.ReservedConcurrency - 1
+	if o.ReservedConcurrency == 0 {
+		return defaultConcurrency
 	}
-	return cmp.Or(o.ReservedConcurrency, defaultConcurrency)
+	left := o.ReservedConcurrency - bulkConcurrency
+	if o.Rollout && left > minConcurrency {
+		return left - 1
+	}
+	return left
 }
 
 // setRunbook lets the alarms refer to the runbook of the options.

@@ -71,13 +71,13 @@ func TestValidateNamesThePartAndWhatItsValueMustBe(t *testing.T) {
 		want   string
 	}{
 		{"visibility", func(t *Topology) { t.Queues[0].VisibilityTimeout = 6 * time.Minute }, "must be at least 6m1s"},
-		{"concurrency above the reserved", func(t *Topology) { t.EventSources[0].MaximumConcurrency = 11 },
-			"must be at most the function's reserved 10, is 11"},
+		{"the sum of concurrencies above the reserved", func(t *Topology) { t.EventSources[0].MaximumConcurrency = 11 },
+			"must be at most its reserved 12 in all, are 13"},
 		{"concurrency below 2", func(t *Topology) { t.EventSources[0].MaximumConcurrency = 1 }, "must be 2 to 1000"},
 		{"no batching window", func(t *Topology) { t.EventSources[0].BatchingWindow = 0 },
 			"batching window must be at least 1s for a batch size of 100, is 0s"},
 		{"batch size", func(t *Topology) { t.EventSources[0].BatchSize = 10_001 }, "must be 1 to 10000"},
-		{"dead letters retained for a shorter time", func(t *Topology) { t.Queues[1].Retention = time.Hour },
+		{"dead letters retained for a shorter time", func(t *Topology) { t.Queues[2].Retention = time.Hour },
 			"must be at least 336h0m0s"},
 		{"unknown queue", func(t *Topology) { t.EventSources[0].Queue = "x" }, "the queue does not exist"},
 		{"unknown function", func(t *Topology) { t.EventSources[0].Function = "x" }, "the function does not exist"},

@@ -55,8 +55,15 @@ func (t *Topology) validateParts(p *problems) {
 	for _, f := range t.Functions {
 		validateFunction(p, f)
 	}
+	together := map[string]int{} // concurrency of all event sources of a function
 	for _, s := range t.EventSources {
 		t.validateEventSource(p, s)
+		together[s.Function] += s.MaximumConcurrency
+	}
+	for _, f := range t.Functions {
+		p.check(f.ReservedConcurrency == 0 || together[f.Name] <= f.ReservedConcurrency,
+			"function %s: the maximum concurrencies of its event sources must be at most its reserved %d in all, are %d: "+
+				"throttled receives would make good messages dead letters", f.Name, f.ReservedConcurrency, together[f.Name])
 	}
 	for _, s := range t.Schedules {
 		_, found := t.Function(s.Function)
@@ -136,9 +143,6 @@ func (t *Topology) validateEventSource(p *problems, s EventSource) {
 	p.check(s.MaximumConcurrency >= minConcurrency && s.MaximumConcurrency <= maxConcurrency,
 		"event source %s: maximum concurrency must be %d to %d, is %d", name, minConcurrency, maxConcurrency,
 		s.MaximumConcurrency)
-	p.check(f.ReservedConcurrency == 0 || s.MaximumConcurrency <= f.ReservedConcurrency,
-		"event source %s: maximum concurrency must be at most the function's reserved %d, is %d: throttled receives would "+
-			"make good messages dead letters", name, f.ReservedConcurrency, s.MaximumConcurrency)
 	least := visibilityFactor*f.Timeout + s.BatchingWindow
 	p.check(!ok || !found || q.VisibilityTimeout >= least,
 		"event source %s: the queue's visibility timeout must be at least %v (%d x the function's timeout + the batching "+
