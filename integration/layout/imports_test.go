@@ -27,7 +27,9 @@ var layers = []layer{
 		"shared/clientaddr", "shared/version", "shared/cgroup", "shared/heavy", "shared/chart", "docs",
 		"infra/topology/metricmath", "infra/local/direct",
 	}, nil},
-	{"model", []string{"shared/event", "shared/message"}, []string{"library"}},
+	{"model", []string{
+		"shared/event", "shared/message", "shared/archive", "shared/archive/dirstore", "shared/archive/storetest",
+	}, []string{"library"}},
 	{"adapter", []string{
 		"shared/segment", "shared/sqsclient", "shared/ssm", "shared/emf", "shared/jsonlog", "shared/httpserver",
 		"shared/apigateway",
@@ -71,6 +73,9 @@ var pairs = map[string][]string{
 	"infra/local/codedeploy":         {"infra/local/cloudwatch"},
 	"infra/local/route53":            {"infra/local/cloudwatch"},
 	"shared/message":                 {"shared/event"},
+	"shared/archive":                 {"shared/event", "shared/message"},
+	"shared/archive/dirstore":        {"shared/archive"},
+	"shared/archive/storetest":       {"shared/archive"},
 	"shared/spill/spilltest":         {"shared/spill"},
 	"shared/ingest/writekeys":        {"shared/ingest"},
 	"shared/status/dirstore":         {"shared/status"},
