@@ -110,7 +110,8 @@ func (f *fakeSQS) SendMessageBatch(_ context.Context, in *sqs.SendMessageBatchIn
 			out.Failed = append(out.Failed, types.BatchResultErrorEntry{Id: e.Id, Code: aws.String("InternalError")})
 			continue
 		}
-		m := message.Message{Body: aws.ToString(e.MessageBody), Attributes: sqsclient.ParseAttributes(e.MessageAttributes)}
+		m := message.Message{Body: aws.ToString(e.MessageBody), Group: aws.ToString(e.MessageGroupId),
+			Attributes: sqsclient.ParseAttributes(e.MessageAttributes)}
 		if m.Size() > message.MaxBytes || len(m.Attributes) > 10 {
 			panic("SQS does not accept this message")
 		}

@@ -19,6 +19,7 @@ type Received struct {
 	Attributes map[string]message.Attribute
 	raw        map[string]types.MessageAttributeValue // the same as SQS returned them
 
+	group     string    // of its write key, once its body was read for a redrive
 	MessageID string    // SQS's
 	Sent      time.Time // when it was sent to its queue; of one that SQS moved, to the events queue
 }

@@ -162,7 +162,7 @@ func (r *redrive) selects(l *Received, now time.Time, reader *Reader) bool {
 	if match {
 		m, err := reader.Read(l)
 		if err == nil {
-			l.Count = len(m.Events)
+			l.Count, l.group = len(m.Events), message.GroupID(m.WriteKey)
 		}
 		permanent = IsPermanent(l.Reason, err == nil)
 		l.Count = max(1, l.Count)
@@ -279,7 +279,7 @@ func (r *redrive) check(ctx context.Context) error {
 // message returns the dead letter as a message of the events queue: its body, and those attributes
 // that say how to read it and which dead letter it was.
 func (r *redrive) message(l *Received) message.Message {
-	m := message.Message{Body: string(l.Body), Attributes: map[string]message.Attribute{
+	m := message.Message{Body: string(l.Body), Group: l.group, Attributes: map[string]message.Attribute{
 		message.AttrDeadLetterID: message.StringAttribute(message.LegalText(l.ID)),
 		message.AttrFirstSeen:    message.StringAttribute(l.FirstSeen.UTC().Format(event.TimeFormat)),
 	}}

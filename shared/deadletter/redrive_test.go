@@ -235,3 +235,20 @@ func TestRedriveEndsWhenTheQueueFails(t *testing.T) {
 type sender func() error
 
 func (s sender) Send(context.Context, []message.Message) error { return s() }
+
+func TestARedrivenMessageHasTheGroupOfItsWriteKey(t *testing.T) {
+	dead, live := filled(t, 6, func(i int, l *message.DeadLetter) {
+		l.Header.WriteKey = []string{"a", "b", ""}[i%3]
+		if i == 5 {
+			l.Events, l.Body, l.Reason = nil, []byte("no JSON"), message.ReasonMovedBySQS
+		}
+	}), newFake("live")
+	if _, err := runRedrive(t, dead, live, RedriveOptions{Rate: 1e6, Filter: Filter{}}); err != nil {
+		t.Fatal(err)
+	}
+	groups := map[string]int{}
+	for _, m := range live.messages {
+		groups[m.Group]++
+	}
+	want(t, "groups", groups, map[string]int{message.GroupID("a"): 2, message.GroupID("b"): 2, message.GroupID(""): 1, "": 1})
+}

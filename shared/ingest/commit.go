@@ -49,6 +49,7 @@ type committer struct {
 	linger     time.Duration
 	timeout    time.Duration
 	compressor *message.Compressor
+	fair       func() bool     // see Config
 	slots      chan struct{}   // one element for each call in progress
 	draining   <-chan struct{} // closed when no leader should wait for others any more
 	logger     *slog.Logger
@@ -157,6 +158,7 @@ func (c *committer) send(ctx context.Context, g *group) {
 	if !ok {
 		p = newPacking(c.compressor)
 	}
+	p.packer.Fair = c.fair()
 	messages := p.pack(g.members)
 	c.packings.Put(p)
 	err := c.queue.Send(ctx, messages)

@@ -23,7 +23,8 @@ func newCommitter(t testing.TB, q Sender, linger time.Duration, slots int) *comm
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &committer{queue: withBreaker(q), linger: linger, timeout: 5 * time.Second, compressor: compressor,
+	return &committer{queue: withBreaker(q), fair: func() bool { return true }, linger: linger,
+		timeout: 5 * time.Second, compressor: compressor,
 		slots: make(chan struct{}, slots), draining: make(chan struct{}), logger: slog.New(slog.DiscardHandler)}
 }
 
@@ -84,6 +85,20 @@ func TestRequestsWithDifferentHeadersShareACallButNoMessage(t *testing.T) {
 			want(t, "events", len(m.Events), 4)
 		}
 	})
+}
+
+func TestAMessageHasTheGroupOfItsWriteKeyWhileThatIsFair(t *testing.T) {
+	q, fair := &fakeQueue{}, true
+	c := newCommitter(t, q, 0, 4)
+	c.fair = func() bool { return fair }
+	for _, key := range []string{keyA, keyB, keyA} {
+		if err := c.submit(t.Context(), []part{partOf(key, track("1"))}); err != nil {
+			t.Error(err)
+		}
+		fair = key == keyA
+	}
+	groups := []string{q.messages[0].Group, q.messages[1].Group, q.messages[2].Group}
+	want(t, "groups", groups, []string{message.GroupID(keyA), message.GroupID(keyB), ""})
 }
 
 func TestWithoutLingerARequestIsSentAtOnce(t *testing.T) {

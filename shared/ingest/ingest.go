@@ -76,6 +76,9 @@ type Config struct {
 	Linger time.Duration
 	Limits Limits
 
+	// Fair reports whether messages get the group of their write key, see message.Message.Group. It is
+	// called for each group of requests, and must be safe for concurrent use. nil: they get none.
+	Fair func() bool
 	// Senders counts the events of requests by who sends them, accepted and refused. nil: nothing
 	// does.
 	Senders *heavy.Counter
@@ -119,7 +122,7 @@ func New(c Config) (*Handler, error) {
 	h.arrivals = arrivals{limit: c.Limits.maxArriving(), memory: &h.memory, known: h.namesKnownKey}
 	h.committer = committer{
 		queue: c.Queue, linger: c.Linger, timeout: c.Limits.QueueTimeout, compressor: compressor, logger: c.Logger,
-		slots: make(chan struct{}, c.Limits.MaxSends), draining: h.inFlight.draining,
+		fair: c.Fair, slots: make(chan struct{}, c.Limits.MaxSends), draining: h.inFlight.draining,
 	}
 	h.deadLetters = deadLetterWriter{
 		queue: c.DeadLetters, lingers: c.Linger > 0, timeout: c.Limits.QueueTimeout / 2, compressor: compressor,
@@ -154,6 +157,9 @@ func (c *Config) complete() error {
 	}
 	if c.Report == nil {
 		c.Report = func(Summary) {}
+	}
+	if c.Fair == nil {
+		c.Fair = func() bool { return false }
 	}
 	if c.ClientIP == nil {
 		c.ClientIP = peerAddr

@@ -100,6 +100,9 @@ func (k *Keys) Lookup(writeKey string) (Key, bool) {
 // List returns what is known of each key, in no order.
 func (k *Keys) List() []Key { return slices.Collect(maps.Values(k.byDigest)) }
 
+// Len returns the number of write keys.
+func (k *Keys) Len() int { return len(k.byDigest) }
+
 // State implements [KeySet].
 func (k *Keys) State() KeysState { return KeysCurrent }
 

@@ -53,7 +53,16 @@ const MaxRawBytes = MaxBytes
 type Message struct {
 	Body       string
 	Attributes map[string]Attribute
+	// Group is its MessageGroupId, by [GroupID], with which SQS keeps a group that floods the queue
+	// from delaying the others. Empty: none, and to SQS the message is a group of its own, which
+	// never waits for the others.
+	Group string
 }
+
+// GroupID returns the group of messages with a write key: its [event.KeyID], so that SQS and whoever
+// looks at the queue get no write key. Messages without one have a group too, because without a
+// group nothing would keep them from delaying the others.
+func GroupID(writeKey string) string { return event.KeyID(writeKey) }
 
 // An Attribute is a message attribute: SQS's data type "String" or "Number", and the value as text.
 type Attribute struct{ Type, Text string }

@@ -6,7 +6,11 @@ import "github.com/spillwayhq/spillway/shared/event"
 // Segment may hold. In the worst case, events that do not compress and can't be sent plain, a
 // message has 667 KB: less than SQS takes. A Packer is not safe for concurrent use.
 type Packer struct {
+	// Fair gives each message the group of the header's write key, see [Message.Group].
+	Fair bool
+
 	header     Header
+	keyID      event.LastKeyID
 	compressor *Compressor
 	room       int // bytes of events with their commas
 	events     [][]byte
@@ -53,6 +57,9 @@ func (p *Packer) Pack() Message {
 	p.plain = AppendJSON(p.plain[:0], p.header, p.events...)
 	body, _ := p.compressor.body(p.plain, maxPlain, isLegalJSON(p.plain))
 	packed := New(body, len(p.events), p.header.Origin)
+	if p.Fair {
+		packed.Group = p.keyID.Of(p.header.WriteKey)
+	}
 	clear(p.events)
 	p.events, p.size = p.events[:0], 0
 	return packed

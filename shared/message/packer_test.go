@@ -262,3 +262,32 @@ func BenchmarkDecode(b *testing.B) {
 		})
 	}
 }
+
+func TestMessagesOfAWriteKeyAreAGroupThatDoesNotTellIt(t *testing.T) {
+	c, err := NewCompressor()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := NewPacker(Header{}, c)
+	group := func(h Header) string {
+		p.Reset(h)
+		p.Add([]byte(`{}`))
+		m := p.Pack()
+		return m.Group
+	}
+	if got := group(Header{WriteKey: "a"}); got != "" {
+		t.Errorf("a Packer that is not fair made the group %q", got)
+	}
+	p.Fair = true
+	a, again, b, none := group(Header{WriteKey: "a"}), group(Header{WriteKey: "a", Origin: event.FromClient}),
+		group(Header{WriteKey: "b"}), group(Header{})
+	if a != again || a == b || a == none || a == "a" || a != GroupID("a") {
+		t.Errorf("the groups are %q and %q of one key, %q of another, %q without one", a, again, b, none)
+	}
+	// SQS takes 1 to 128 alphanumeric characters and punctuation.
+	for _, id := range []string{a, none, GroupID("\x00\u00e9 " + strings.Repeat("x", 1000))} {
+		if len(id) < 1 || len(id) > 128 || strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			t.Errorf("SQS refuses the group %q", id)
+		}
+	}
+}

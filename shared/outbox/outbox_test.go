@@ -340,3 +340,17 @@ func FuzzRecord(f *testing.F) {
 		}
 	})
 }
+
+func TestTheGroupOfAMessageSurvivesOnDisk(t *testing.T) {
+	m := message.Message{Body: "{}", Group: "0123abcd", Attributes: map[string]message.Attribute{
+		"Event-Count": message.NumberAttribute(1)}}
+	record := appendRecord(nil, &m)
+	got, err := parseRecord(record)
+	if err != nil || !reflect.DeepEqual(got, m) {
+		t.Errorf("read %+v, %v; want %+v", got, err, m)
+	}
+	// A version before groups reads it as an attribute, and finds the body where it looks for it.
+	if record[0] != recordVersion || record[1] != 2 || !bytes.HasSuffix(record, []byte("{}")) {
+		t.Errorf("an earlier version can't read %q", record)
+	}
+}

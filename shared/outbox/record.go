@@ -15,15 +15,28 @@ import (
 // varints, and a text is its length and its bytes.
 const recordVersion = 1
 
+// groupAttribute has the message's group, as one more attribute: a version before groups sends it as
+// an attribute, which nobody reads.
+const groupAttribute = "Message-Group-Id"
+
 // appendRecord appends a message's record.
 func appendRecord(dst []byte, m *message.Message) []byte {
 	text := func(s string) { dst = append(binary.AppendUvarint(dst, uint64(len(s))), s...) }
 	dst = append(dst, recordVersion)
-	dst = binary.AppendUvarint(dst, uint64(len(m.Attributes)))
+	count := len(m.Attributes)
+	if m.Group != "" {
+		count++
+	}
+	dst = binary.AppendUvarint(dst, uint64(count))
 	for _, name := range slices.Sorted(maps.Keys(m.Attributes)) {
 		text(name)
 		text(m.Attributes[name].Type)
 		text(m.Attributes[name].Text)
+	}
+	if m.Group != "" {
+		text(groupAttribute)
+		text("String")
+		text(m.Group)
 	}
 	text(m.Body)
 	return dst
@@ -61,6 +74,8 @@ func parseRecord(record []byte) (m message.Message, err error) {
 		name := text()
 		m.Attributes[name] = message.Attribute{Type: text(), Text: text()}
 	}
+	m.Group = m.Attributes[groupAttribute].Text
+	delete(m.Attributes, groupAttribute)
 	m.Body = text()
 	if !ok || len(rest) > 0 || m.Body == "" || m.Size() > message.MaxBytes {
 		return message.Message{}, errRecord

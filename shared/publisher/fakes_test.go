@@ -33,6 +33,7 @@ type fakeQueue struct {
 	messages  int
 	got       map[string]int // how often, by messageId
 	headers   []message.Header
+	groups    map[string]int // messages, by MessageGroupId
 	events    []string
 	noContext []string // ids of events whose message has no context
 	bad       []error
@@ -90,6 +91,10 @@ func (q *fakeQueue) SendMessageBatch(ctx context.Context, in *sqs.SendMessageBat
 			continue
 		}
 		q.take(*e.MessageBody)
+		if q.groups == nil {
+			q.groups = map[string]int{}
+		}
+		q.groups[aws.ToString(e.MessageGroupId)]++
 		out.Successful = append(out.Successful, types.SendMessageBatchResultEntry{Id: e.Id})
 	}
 	if size > message.MaxBytes || len(in.Entries) > sqsclient.MaxEntries {

@@ -42,7 +42,8 @@ type packing struct {
 	header     message.Header // of the events of analytics-go's types
 	rawHeader  message.Header // of Raw events, which get no context
 	compressor *message.Compressor
-	maxEvents  int // in a message; 0: as many as fit
+	maxEvents  int  // in a message; 0: as many as fit
+	fair       bool // messages have the group of their write key
 	senders    *senders
 	packers    sync.Pool // of *message.Packer
 }
@@ -57,8 +58,13 @@ func newPacking(config *Config) (*packing, error) {
 		return nil, err
 	}
 	return &packing{senders: newSenders(config), header: header, rawHeader: message.Header{WriteKey: config.WriteKey},
-		compressor: compressor,
-		maxEvents:  config.MessageEvents}, nil
+		compressor: compressor, maxEvents: config.MessageEvents, fair: config.FairQueues}, nil
+}
+
+func (p *packing) newPacker(h message.Header) *message.Packer {
+	packer := message.NewPacker(h, p.compressor)
+	packer.Fair = p.fair
+	return packer
 }
 
 // newHeader makes what all events of analytics-go's types have in common. Its context names
@@ -87,7 +93,7 @@ func newHeader(config *Config) (message.Header, error) {
 func (p *packing) pack(chunks []*chunk) []*outgoing {
 	packer, ok := p.packers.Get().(*message.Packer)
 	if !ok {
-		packer = message.NewPacker(p.header, p.compressor)
+		packer = p.newPacker(p.header)
 	}
 	defer p.packers.Put(packer)
 	var messages []*outgoing

@@ -16,6 +16,7 @@ import (
 	"github.com/segmentio/analytics-go/v3"
 	"go.uber.org/goleak"
 
+	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
@@ -583,6 +584,32 @@ func TestPublishDoesNotDelayWritesToDisk(t *testing.T) {
 			t.Errorf("SQS has %d events", q.len())
 		}
 	})
+}
+
+func TestWithFairQueuesEachMessageHasTheGroupOfTheWriteKey(t *testing.T) {
+	for _, c := range []struct {
+		config Config
+		want   string
+	}{{Config{WriteKey: "k", FairQueues: true}, message.GroupID("k")}, {Config{FairQueues: true}, message.GroupID("")},
+		{Config{WriteKey: "k"}, ""}} {
+		for _, durability := range []Durability{Memory, Process} {
+			synctest.Test(t, func(t *testing.T) {
+				q := &fakeQueue{}
+				c.config.Durability, c.config.Dir = durability, t.TempDir()
+				client := newClient(t, c.config, q)
+				if err := client.Enqueue(testEvent("later")); err != nil {
+					t.Fatal(err)
+				}
+				if err := client.Publish(t.Context(), testEvent("now")); err != nil {
+					t.Fatal(err)
+				}
+				mustClose(t, client)
+				if len(q.groups) != 1 || q.groups[c.want] != q.messages || q.messages < 2 {
+					t.Errorf("%+v: %d messages with the groups %v, want %q", c.config, q.messages, q.groups, c.want)
+				}
+			})
+		}
+	}
 }
 
 func TestRawEventsGetNoContext(t *testing.T) {

@@ -145,7 +145,7 @@ func newUnpacker(s *sender, config *Config) (*unpacker, error) {
 }
 
 func (u *unpacker) addHeader(h message.Header) *single {
-	k := &single{prefix: recordPrefix(h), packer: message.NewPacker(h, u.packing.compressor), waiting: &outgoing{}}
+	k := &single{prefix: recordPrefix(h), packer: u.packing.newPacker(h), waiting: &outgoing{}}
 	u.known = append(u.known, k)
 	return k
 }
@@ -169,6 +169,9 @@ func (u *unpacker) add(r spill.Record) {
 		return
 	}
 	m := message.New(string(body), events, event.FromServer)
+	if u.packing.fair { // if an earlier process had another write key, its events count for this one
+		m.Group = message.GroupID(u.packing.header.WriteKey)
+	}
 	u.messages = append(u.messages, &outgoing{Message: m, events: events, records: []spill.Record{r}})
 }
 

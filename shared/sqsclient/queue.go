@@ -199,6 +199,9 @@ func (s *Sender) sendBatch(ctx context.Context, messages []message.Message, call
 			Id: aws.String(strconv.Itoa(i)), MessageBody: aws.String(messages[i].Body),
 			MessageAttributes: Attributes(messages[i].Attributes),
 		}
+		if group := messages[i].Group; group != "" {
+			entries[n].MessageGroupId = aws.String(group)
+		}
 	}
 	out, err := s.api.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: aws.String(s.url), Entries: entries})
 	if err != nil {

@@ -27,7 +27,8 @@ const url = "https://sqs.example/events"
 // fakeSQS checks calls against SQS's limits and answers as a test says.
 type fakeSQS struct {
 	t     *testing.T
-	calls [][]string // bodies, call by call
+	calls [][]string         // bodies, call by call
+	group map[string]*string // MessageGroupId by body
 	at    []time.Time
 	// answer is the answer to an entry in the nth call, from 1; nil: it is accepted.
 	answer func(call int, body string) (code string, senderFault, silent bool)
@@ -45,6 +46,9 @@ func (f *fakeSQS) SendMessageBatch(_ context.Context, in *sqs.SendMessageBatchIn
 	ids := map[string]bool{}
 	for _, e := range in.Entries {
 		bodies = append(bodies, *e.MessageBody)
+		if f.group != nil {
+			f.group[*e.MessageBody] = e.MessageGroupId
+		}
 		size += len(*e.MessageBody)
 		for name, a := range e.MessageAttributes {
 			size += len(name) + len(*a.DataType) + len(aws.ToString(a.StringValue)) + len(a.BinaryValue)
@@ -374,5 +378,15 @@ func TestFailuresNamesTheErrorOfEachMessage(t *testing.T) {
 		if got := Failures(c.err, 3); !maps.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
+	}
+}
+
+func TestAMessagesGroupIsSentAndOneWithoutHasNone(t *testing.T) {
+	f := &fakeSQS{t: t, group: map[string]*string{}}
+	if err := NewSender(f, url).Send(t.Context(), []message.Message{{Body: "a", Group: "g"}, {Body: "b"}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.group["a"]; aws.ToString(got) != "g" || f.group["b"] != nil {
+		t.Errorf("sent with the groups %v", f.group) // an empty one would be refused
 	}
 }

@@ -89,6 +89,7 @@ func (e *exported) open(ctx context.Context) error {
 		return err
 	}
 	e.queue, e.packer = sqsclient.New(api, e.QueueURL), message.NewPacker(message.Header{}, compressor)
+	e.packer.Fair = true // a file may hold more than a queue takes in an hour
 	return nil
 }
 

@@ -55,7 +55,8 @@ type Sender struct {
 // New returns a Sender for one Send.
 func New(ctx context.Context, c Config) (*Sender, error) {
 	// The publisher logs nothing: what fails is the verb's error.
-	config := publisher.Config{QueueURL: c.QueueURL, WriteKey: c.WriteKey, Logger: slog.New(slog.DiscardHandler)}
+	config := publisher.Config{QueueURL: c.QueueURL, WriteKey: c.WriteKey, FairQueues: true,
+		Logger: slog.New(slog.DiscardHandler)}
 	if c.Single {
 		config.MessageEvents = 1
 	}

@@ -111,6 +111,7 @@ func New(ctx context.Context, o Options, p Parts) (*Endpoint, error) {
 		PublicURL: o.PublicURL, PathPrefix: o.PathPrefix, Report: e.counters.Add, Senders: e.senders,
 		CanaryWriteKey: o.CanaryWriteKey, Logger: p.Logger,
 	}
+	c.Fair = e.fair
 	if p.Report != nil {
 		c.Report = func(s ingest.Summary) { e.counters.Add(s); p.Report(s) }
 	}
@@ -153,6 +154,14 @@ func keySet(o Options, p Parts) *writekeys.Set {
 		return nil
 	}
 	return writekeys.New(p.Logger, sources...)
+}
+
+// fair reports whether messages get the group of their write key now.
+func (e *Endpoint) fair() bool {
+	if e.Options.FairQueues == FairAmongKeys {
+		return e.keys == nil || e.keys.Len() != 1
+	}
+	return e.Options.FairQueues == FairAlways
 }
 
 // KeysFailure returns why the configured set of write keys is not in use, or only in part; nil: it

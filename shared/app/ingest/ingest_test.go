@@ -256,3 +256,37 @@ func TestTheMetricsAreCountedByTheVersionThatLambdaNames(t *testing.T) {
 		}
 	}
 }
+
+func TestMessagesAreGroupedWhereWriteKeysShareTheQueue(t *testing.T) {
+	two := `{"writeKeys":[{"name":"web","writeKey":"a"},{"name":"app","writeKey":"b"}]}`
+	for _, c := range []struct {
+		variable string // empty: none
+		document string // empty: any write key is accepted
+		want     bool
+	}{
+		{"", "", true}, {"", document("a"), false}, {"", two, true},
+		{"SPILLWAY_FAIR_QUEUES=true", document("a"), true}, {"SPILLWAY_FAIR_QUEUES=false", two, false},
+		{"SPILLWAY_FAIR_QUEUES=false", "", false},
+	} {
+		var variables []string
+		if c.variable != "" {
+			variables = []string{c.variable}
+		}
+		o, err := readOptions(complete(append(variables, "SPILLWAY_CANARY_WRITE_KEY=canary")...), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Server = nil
+		if c.document != "" {
+			o.WriteKeysParameters = []string{"/keys"}
+		}
+		e, err := New(t.Context(), o, Parts{SQS: fakeSQS{}, SSM: &fakeSSM{versions: []string{c.document}}, Metrics: io.Discard,
+			Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := e.fair(); got != c.want {
+			t.Errorf("%q with the write keys %q: grouped is %v, want %v", c.variable, c.document, got, c.want)
+		}
+	}
+}

@@ -62,6 +62,7 @@ func TestAWrongVariableIsNamedWithWhatItMustBe(t *testing.T) {
 		{[]string{"SPILLWAY_TRUSTED_PROXIES=-1"}, "0 to 10"},
 		{[]string{"SPILLWAY_SHUTDOWN_GRACE=25"}, "must be a duration above 0 like 25s"},
 		{[]string{"SPILLWAY_PATH_PREFIX=https://a.example/x"}, "must be a path like /events"},
+		{[]string{"SPILLWAY_FAIR_QUEUES=often"}, "SPILLWAY_FAIR_QUEUES must be true or false, is \"often\": remove the variable"},
 		{[]string{"SPILLWAY_PATH_PREFIX=/a?b"}, "SPILLWAY_PATH_PREFIX must be a path like /events"},
 		{[]string{"SPILLWAY_LISTEN=8080"}, "SPILLWAY_LISTEN must be host:port"},
 		{[]string{"SPILLWAY_LISTEN=:web"}, "must be host:port"},

@@ -85,6 +85,16 @@ func (s *Set) List() []ingest.Key {
 	return all
 }
 
+// Len returns how many write keys are known now.
+func (s *Set) Len() (n int) {
+	for _, p := range s.parts {
+		if keys, ok := p.Load(); ok {
+			n += keys.Len()
+		}
+	}
+	return n
+}
+
 // State implements ingest.KeySet.
 func (s *Set) State() ingest.KeysState {
 	state := ingest.KeysCurrent
