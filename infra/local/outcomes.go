@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/spillwayhq/spillway/shared/deliver"
+	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
@@ -103,45 +104,10 @@ func (w *watcher) wants(o *Outcome) bool {
 		(w.outcome == "" || w.outcome == o.Outcome)
 }
 
-// describe reads an event's fields. Of duplicate keys the last one counts, as it does for Segment.
-func (o *Outcome) describe(event []byte) {
-	if !rawjson.IsObject(event) {
-		return
-	}
-	var s rawjson.Scanner
-	var name, anonymous string
-	s.Reset(event)
-	for s.Enter('{'); ; {
-		key, ok := s.Field()
-		if !ok {
-			break
-		}
-		into := (*string)(nil)
-		switch string(key) {
-		case "type":
-			into = &o.Type
-		case "event":
-			into = &o.Event
-		case "name":
-			into = &name
-		case "userId":
-			into = &o.User
-		case "anonymousId":
-			into = &anonymous
-		}
-		if value := s.Value(); into != nil && !rawjson.IsNull(value) {
-			*into = string(value)
-			if rawjson.IsString(value) {
-				*into = string(rawjson.Unquote(nil, value))
-			}
-		}
-	}
-	if o.Event == "" && (o.Type == "page" || o.Type == "screen") {
-		o.Event = name
-	}
-	if o.User == "" {
-		o.User = anonymous
-	}
+// describe reads an event's fields.
+func (o *Outcome) describe(payload []byte) {
+	s := event.Summarize(payload)
+	o.Type, o.Event, o.User = s.Type, s.Name, s.User()
 }
 
 // asJSON returns a copy of a payload as JSON: a string if it is not JSON itself.
