@@ -8,7 +8,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/message"
+	"github.com/spillwayhq/spillway/shared/rawjson"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
@@ -51,6 +53,15 @@ func Parse(m *types.Message) *Received {
 
 // age returns the time since its events came in.
 func (l *Received) age(now time.Time) time.Duration { return max(0, now.Sub(l.FirstSeen)) }
+
+// EventID returns the messageId of the dead letter's event with an index: its own, or the one that
+// it gets when it is sent again.
+func (l *Received) EventID(e *event.Event, i int) []byte {
+	if id := e.MessageID(); id != nil {
+		return rawjson.Unquote(nil, id)
+	}
+	return []byte(message.EventID(message.StableID(l.ID), i))
+}
 
 // A Reader reads the bodies of dead letters. It is not safe for concurrent use.
 type Reader struct {

@@ -139,13 +139,13 @@ func atoi(text string) (n int) {
 }
 
 func isWanted(l *deadletter.Received, e *event.Event, i int, query string) bool {
-	return string(messageID(l, e, i)) == query || string(e.User()) == query || string(e.Anonymous()) == query
+	return string(l.EventID(e, i)) == query || string(e.User()) == query || string(e.Anonymous()) == query
 }
 
 // describe returns what an event says of itself.
 func describe(l *deadletter.Received, e *event.Event, i int) console.Sighting {
 	s := console.Sighting{Sample: sampleOf(e.Raw)}
-	s.MessageID = string(messageID(l, e, i))
+	s.MessageID = string(l.EventID(e, i))
 	return s
 }
 

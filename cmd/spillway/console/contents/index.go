@@ -133,7 +133,7 @@ func recordOf(place uint64, ref int64, l *deadletter.Received, r *deadletter.Rea
 			}
 			ev := &m.Events[i]
 			rec.marks = append(rec.marks, mark(markEvent, ev.Name()), mark(markUser, ev.User()),
-				mark(markUser, ev.Anonymous()), mark(markMessage, messageID(l, ev, i)))
+				mark(markUser, ev.Anonymous()), mark(markMessage, l.EventID(ev, i)))
 			if i%500 == 499 {
 				slices.Sort(rec.marks)
 				rec.marks = slices.Compact(rec.marks)

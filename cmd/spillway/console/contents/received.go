@@ -6,9 +6,6 @@ import (
 
 	"github.com/spillwayhq/spillway/infra/local/sqs"
 	"github.com/spillwayhq/spillway/shared/deadletter"
-	"github.com/spillwayhq/spillway/shared/event"
-	"github.com/spillwayhq/spillway/shared/message"
-	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
 // asReceived returns a message as the SDK would return it after a receive; nil if it has gone or
@@ -31,13 +28,4 @@ func asReceived(m *sqs.Seen) *deadletter.Received {
 		in.MessageAttributes[name] = v
 	}
 	return deadletter.Parse(&in)
-}
-
-// messageID is that of an event of a dead letter, also if it will get one when it is sent again
-// only.
-func messageID(l *deadletter.Received, e *event.Event, i int) []byte {
-	if id := e.MessageID(); rawjson.IsString(id) {
-		return rawjson.Unquote(nil, id)
-	}
-	return []byte(message.EventID(message.StableID(l.ID), i))
 }
