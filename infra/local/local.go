@@ -317,6 +317,7 @@ func (p *Pipeline) Status() Status {
 	events, dead := p.events.Stats(), p.dead.Stats()
 	s := newStatus(time.Now(), events, dead)
 	s.Version, s.IngestURL, s.SegmentURL, s.ConsoleURL = version.String(), p.IngestURL, p.SegmentURL, p.ConsoleURL
+	s.BulkQueueURL = p.QueueURL(p.topology.Names.BulkQueue)
 	p.activity.addTo(&s)
 	s.withPauses(p.switches.now())
 	s.withStore(p.sqs.Health(), events, dead)

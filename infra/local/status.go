@@ -19,6 +19,8 @@ type Status struct {
 	IngestURL     string        `json:"ingestURL"`  // empty: there is no ingest endpoint
 	SegmentURL    string        `json:"segmentURL"` // where events are delivered to
 	ConsoleURL    string        `json:"consoleURL"` // of the operator's page; empty: there is none
+	BulkQueueURL  string        `json:"bulkQueueURL"`
+	ArchiveDir    string        `json:"archiveDir"` // the archive's directory, absolute; empty: there is none
 	Accepted      int64         `json:"accepted"`   // events
 	BacklogEvents int64         `json:"backlogEvents"`
 	Backlog       int64         `json:"backlog"`     // messages: visible, in flight and delayed

@@ -107,8 +107,8 @@ func ClockSkew(answer middleware.Metadata) (time.Duration, error) {
 }
 
 // Config loads the configuration that the AWS tools use, which must have a region and credentials.
-func Config(ctx context.Context) (aws.Config, error) {
-	c, err := awsconfig.LoadDefaultConfig(ctx)
+func Config(ctx context.Context, options ...func(*awsconfig.LoadOptions) error) (aws.Config, error) {
+	c, err := awsconfig.LoadDefaultConfig(ctx, options...)
 	if err != nil {
 		return c, fmt.Errorf("load the AWS configuration: %w", err)
 	}
