@@ -81,10 +81,14 @@ func failureOf(err error) *failure {
 	return &failure{reason: reasonAnswer, class: answer.Class, answer: answer, wait: answer.RetryAfter}
 }
 
-// counted is under what metrics, log and observers count the events that are retried for it.
-func (f *failure) counted() string {
-	if f.reason == reasonPausedByHand {
+// counted is under what metrics, log and observers count the events that are retried for it. bulk: of a
+// message of the bulk queue.
+func (f *failure) counted(bulk bool) string {
+	switch {
+	case f.reason == reasonPausedByHand:
 		return Paused
+	case bulk && f.class == segment.Throttled:
+		return Paced
 	}
 	return f.class.String()
 }

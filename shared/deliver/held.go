@@ -11,6 +11,10 @@ import (
 // retried for another reason are counted under the class of Segment's answer.
 const Paused = "paused"
 
+// Paced is under what events of the bulk queue are counted that wait because Segment throttles or is to
+// be left to fresh ones: that is what the queue is for, and needs nobody's attention.
+const Paced = "paced"
+
 // heldFor is how long after a pause its messages come back: one that was retained at its very end is
 // tried again within the longest back-off, and an environment knows of the end two minutes later at
 // most.

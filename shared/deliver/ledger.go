@@ -46,7 +46,7 @@ func (l *ledger) retainUnread(rec *record, f *failure, now time.Time) {
 	defer l.mu.Unlock()
 	l.report.received(rec.events)
 	seen := rec.backlogged(rec.sent)
-	l.report.aged(seen, now)
+	l.report.aged(rec, seen, now)
 	l.retained = append(l.retained, retained{
 		messageID: rec.messageID, receipt: text(rec.receipt), receives: rec.receives, events: rec.events, seen: seen,
 		failure: f, bulk: rec.bulk,
@@ -73,10 +73,10 @@ func (l *ledger) panicked() {
 }
 
 // recordAttempt counts a call to Segment.
-func (l *ledger) recordAttempt(events int, latency time.Duration, f *failure) {
+func (l *ledger) recordAttempt(events int, bulk bool, latency time.Duration, f *failure) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.report.attempted(events, latency, f)
+	l.report.attempted(events, bulk, latency, f)
 }
 
 // settle records the disposition of some events of a batch: delivered if f is nil.
@@ -164,8 +164,8 @@ func tooOld(sent, now time.Time) bool { return !sent.IsZero() && now.Sub(sent) >
 // deliver counts n delivered events of a message that is done, and what was left out of its events.
 func (l *ledger) deliver(m *delivery, n int) {
 	key := m.content.WriteKey
-	if !l.h.keys.refusedLately(key, m.taken) && !heldLately(l.paused, &l.h.keyID, key, m.taken) {
-		l.report.aged(m.backlogged(m.seen()), m.taken)
+	if m.bulk || !l.h.keys.refusedLately(key, m.taken) && !heldLately(l.paused, &l.h.keyID, key, m.taken) {
+		l.report.aged(&m.record, m.backlogged(m.seen()), m.taken)
 	}
 	if m.canary {
 		now := time.Now()
@@ -187,9 +187,9 @@ func (l *ledger) retain(m *delivery) {
 	var seen time.Time
 	// Much has waited when a key is resumed, so that Segment may throttle what comes at once.
 	resumed := m.failure.class == segment.Throttled && heldLately(l.paused, &l.h.keyID, m.content.WriteKey, m.taken)
-	if m.failure.class != segment.Misconfigured && !resumed {
+	if m.bulk || m.failure.class != segment.Misconfigured && !resumed {
 		seen = m.backlogged(m.seen())
-		l.report.aged(seen, m.taken)
+		l.report.aged(&m.record, seen, m.taken)
 	}
 	l.retained = append(l.retained, retained{
 		messageID: m.messageID, receipt: text(m.receipt), writeKey: m.content.WriteKey, receives: m.receives,

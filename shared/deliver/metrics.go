@@ -27,9 +27,16 @@ func (r *Report) Metrics() []emf.Metric {
 	if r.Waiting > 0 {
 		ages.Values = append(ages.Values, r.Waiting.Seconds())
 	}
+	bulkAges := emf.Metric{Name: "BulkEventAge", Unit: emf.Seconds}
+	for _, age := range r.BulkAges {
+		bulkAges.Values = append(bulkAges.Values, age.Seconds())
+	}
 	latency := emf.Metric{Name: "FlushLatency", Unit: emf.Milliseconds}
 	responses := map[string]int{}
 	for _, f := range r.Flushes {
+		if f.Bulk { // its batches are larger and never urgent
+			continue
+		}
 		latency.Values = append(latency.Values, float64(f.Latency)/float64(time.Millisecond))
 		responses[f.Class.String()]++
 	}
@@ -39,6 +46,9 @@ func (r *Report) Metrics() []emf.Metric {
 	delivered := one("EventsDelivered", r.Delivered)
 	delivered.ByVersion = true
 	metrics := []emf.Metric{delivered, flag("BreakerOpen", open), ages, latency}
+	if len(bulkAges.Values) > 0 {
+		metrics = append(metrics, bulkAges)
+	}
 	for _, m := range []struct { // a metric costs money for each hour in which it is written
 		name      string
 		n         int
@@ -46,7 +56,7 @@ func (r *Report) Metrics() []emf.Metric {
 	}{
 		{name: "EventsGivenUp", n: r.givenUp()}, {name: "DeadLetterErrors", n: r.DeadLetterErrors},
 		{name: "VisibilityErrors", n: r.VisibilityErrors},
-		{rollout.FailuresMetric, emf.Sum(r.Retried) - r.Retried[Paused], true},
+		{rollout.FailuresMetric, emf.Sum(r.Retried) - r.Retried[Paused] - r.Retried[Paced], true},
 		{rollout.DeadLettersMetric, emf.Sum(r.DeadLettered), true},
 		{rollout.PanicsMetric, r.Panics, true},
 	} {

@@ -40,7 +40,7 @@ func (w *Watch) observe(m *delivery) {
 	}
 	o := Observation{Disposition: Delivered, WriteKey: m.content.WriteKey, Receives: m.receives}
 	if m.failure != nil {
-		o.Disposition, o.Reason = Retried, m.failure.counted()
+		o.Disposition, o.Reason = Retried, m.failure.counted(m.bulk)
 	}
 	if len(m.events) == 0 && len(m.deadLetters) == 0 {
 		w.tellWhole(&o, m)

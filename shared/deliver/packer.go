@@ -1,6 +1,8 @@
 package deliver
 
 import (
+	"slices"
+
 	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/message"
 )
@@ -28,6 +30,12 @@ type batch struct {
 	parts []part
 	size  int // bytes of events, with a comma each
 	room  int
+}
+
+// bulk reports whether all of a batch is of the bulk queue. Lambda's event sources never mix queues in
+// an invocation.
+func (b *batch) bulk() bool {
+	return !slices.ContainsFunc(b.parts, func(pt part) bool { return !pt.m.bulk })
 }
 
 // packer packs events into batches, each with the events of one header. It is a policy without

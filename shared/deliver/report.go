@@ -20,14 +20,17 @@ import (
 type Report struct {
 	Messages, Events int
 	Delivered        int
-	Retried          map[string]int // by segment.Class, or Paused: events of messages that are retained for retry
-	Causes           map[string]int // those that no person has paused, by the cause for people; quotes no event
+	Retried          map[string]int // by segment.Class, Paused or Paced: events of messages that are retained for retry
+	Causes           map[string]int // those that are neither paused nor paced, by the cause for people; quotes no event
 	DeadLettered     map[string]int // by reason
 	Omitted          map[string]int // fields that were left out, by event.Omissions' names; of messages that are done
 	// Ages are those of the messages that were delivered or are retained, since their events came in.
 	// A redriven message has none, and neither has one that waits, or has waited until lately, for its
 	// write key to be corrected or resumed: they are no backlog.
-	Ages             []time.Duration
+	Ages []time.Duration
+	// BulkAges are those of the bulk queue's messages that were delivered or are retained, since they
+	// were sent to that queue. None of them is in Ages, Waiting or a count of senders.
+	BulkAges         []time.Duration
 	Waiting          time.Duration // age of the oldest message that an earlier invocation retained and that is not due yet
 	Flushes          []Flush       // attempts, in the order of their ends
 	DeadLetterErrors int           // times that dead letters could not be written
@@ -53,6 +56,7 @@ type Flush struct {
 	Events  int
 	Latency time.Duration
 	Class   segment.Class
+	Bulk    bool // all of them are of the bulk queue
 }
 
 func newReport() Report {
@@ -64,9 +68,13 @@ func (r *Report) received(events int) {
 	r.Events += events
 }
 
-// aged counts a message to the backlog, unless it is unknown when it came in.
-func (r *Report) aged(seen, now time.Time) {
-	if !seen.IsZero() {
+// aged counts a message to the backlog of its queue, unless it does not count or it is unknown when it
+// came in.
+func (r *Report) aged(rec *record, seen, now time.Time) {
+	switch {
+	case rec.bulk && !rec.sent.IsZero():
+		r.BulkAges = append(r.BulkAges, since(rec.sent, now))
+	case !seen.IsZero():
 		r.Ages = append(r.Ages, since(seen, now))
 	}
 }
@@ -80,24 +88,25 @@ func (r *Report) omitted(n *event.Omissions) {
 	}
 }
 
-func (r *Report) attempted(events int, latency time.Duration, f *failure) {
+func (r *Report) attempted(events int, bulk bool, latency time.Duration, f *failure) {
 	class := segment.Delivered
 	if f != nil {
 		class = f.class
 	}
-	r.Flushes = append(r.Flushes, Flush{Events: events, Latency: latency, Class: class})
+	r.Flushes = append(r.Flushes, Flush{Events: events, Latency: latency, Class: class, Bulk: bulk})
 }
 
 func (r *Report) retained(m *retained) {
-	r.Retried[m.failure.counted()] += m.events
-	if m.failure.counted() == Paused {
+	as := m.failure.counted(m.bulk)
+	r.Retried[as] += m.events
+	if as == Paused || as == Paced {
 		return
 	}
 	if r.Causes == nil {
 		r.Causes = map[string]int{}
 	}
 	r.Causes[m.failure.summary()] += m.events
-	if m.failure.counted() != segment.Misconfigured.String() {
+	if as != segment.Misconfigured.String() {
 		return
 	}
 	if id := event.KeyID(m.writeKey); !slices.Contains(r.Misconfigured, id) {

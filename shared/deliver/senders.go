@@ -6,11 +6,11 @@ import (
 )
 
 // countSenders counts the events of a message by who sent them, when the message is received for
-// the first time: so every event that came in counts once, and a backlog that drains, or a redrive,
-// does not look like new traffic.
+// the first time: so every event that came in counts once, and a backlog that drains, a redrive, or
+// the bulk queue does not look like new traffic.
 func (h *Handler) countSenders(m *delivery) {
 	c := h.config.Senders
-	if c == nil || m.canary || m.receives > 1 || m.redriven != "" {
+	if c == nil || m.canary || m.receives > 1 || m.redriven != "" || m.bulk {
 		return
 	}
 	var key heavy.Key
@@ -24,7 +24,7 @@ func (h *Handler) countSenders(m *delivery) {
 		}
 		switch {
 		case m.failure != nil:
-			return "retried/" + m.failure.counted()
+			return "retried/" + m.failure.counted(m.bulk)
 		case next < len(m.index) && m.index[next] == i && m.dispositions[next] == Delivered:
 			return ""
 		case i < len(m.content.Events) && m.content.Events[i].Problem != nil:
@@ -52,7 +52,7 @@ func (h *Handler) countSenders(m *delivery) {
 // It is read for that, once: during an outage of Segment somebody asks who fills the queue, and
 // with what.
 func (in *intake) countUnread(rec *record, f *failure) {
-	if in.h.config.Senders == nil || rec.receives > 1 || rec.redriven != "" {
+	if in.h.config.Senders == nil || rec.receives > 1 || rec.redriven != "" || rec.bulk {
 		return
 	}
 	m := in.decode(rec)

@@ -123,7 +123,7 @@ func (s *sending) sendSpan(b *batch, events span) (f *failure) {
 			return f
 		}
 		f = s.attempt(&piece, ticket)
-		s.ledger.recordAttempt(len(piece.Events), time.Since(start), f)
+		s.ledger.recordAttempt(len(piece.Events), b.bulk(), time.Since(start), f)
 		if f == nil {
 			s.h.limit.grow()
 			return nil
