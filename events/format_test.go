@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
+
 	"github.com/spillwayhq/spillway/shared/message"
 )
 
@@ -24,6 +26,7 @@ type vector struct {
 	Integrations string
 	Events       []string // each to the byte
 	Problems     []string // the code of each event; none: all can be delivered
+	Archive      string   // what the frame of an archive-only message holds, decompressed
 }
 
 func TestTheVectorsOfTheMessageFormatAreReadAsTheyPromise(t *testing.T) {
@@ -48,6 +51,14 @@ func TestTheVectorsOfTheMessageFormatAreReadAsTheyPromise(t *testing.T) {
 				var e *message.DecodeError
 				if !errors.As(err, &e) || e.Reason != v.Reason {
 					t.Errorf("%s: the error is %v, want a dead letter %s", v.What, err, v.Reason)
+				}
+				unzip, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer unzip.Close()
+				if lines, err := unzip.DecodeAll(m.ArchiveFrame, nil); err != nil || string(lines) != v.Archive {
+					t.Errorf("%s: the frame of the archive holds %q (%v), want %q", v.What, lines, err, v.Archive)
 				}
 				return
 			}

@@ -63,6 +63,8 @@ type Content struct {
 	HasOrigin bool // the body says its origin; otherwise Origin is FromServer
 	Events    []event.Event
 	Omitted   event.Omitted // fields of the batch that Segment could not read, and that the Header lacks
+	// ArchiveFrame is the frame of an archive-only message, which has no events; nil: it is none.
+	ArchiveFrame []byte
 
 	raw []byte // the decompressed body; Events are slices of it, or of the body that was read
 }

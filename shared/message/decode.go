@@ -42,8 +42,9 @@ const zstdMagic = "KLUv/"
 // Decode reads body, of any size and content, into m, whose buffers it reuses. Events are slices of
 // m's buffer or of body, so neither may change while they are used. What is wrong with a single
 // event is that event's Problem, and a field of the batch that Segment could not read is left out
-// (see m.Omitted); an error is always a *[DecodeError] and means that nothing of the message could be
-// read. The write key is not checked: see [event.ValidWriteKey].
+// (see m.Omitted); an error is always a *[DecodeError] and means that the message has no event that
+// could be read. That of an archive-only message has none: only m.ArchiveFrame is set then. The
+// write key is not checked: see [event.ValidWriteKey].
 func (d *Decoder) Decode(body []byte, m *Content) error {
 	m.reset()
 	text := trimStart(body)
@@ -63,11 +64,21 @@ func (d *Decoder) Decode(body []byte, m *Content) error {
 	if len(text) > MaxRawBytes {
 		return tooLarge("it has %d bytes, more than the maximum of %d", len(text), MaxRawBytes)
 	}
+	if isArchiveOnly(text) {
+		var err error
+		if m.ArchiveFrame, err = archiveFrame(text); err != nil {
+			return err
+		}
+		return &DecodeError{ReasonUndecodable, errArchiveOnly}
+	}
 	if err := d.parse(text, m); err != nil {
 		return &DecodeError{ReasonUndecodable, err}
 	}
 	return nil
 }
+
+var errArchiveOnly = errors.New("it is an archive-only message: a part of the archive, whose events have ended; " +
+	"a deliver function that has an archive stores it")
 
 // trimStart removes white space and a byte order mark.
 func trimStart(text []byte) []byte {
@@ -261,8 +272,8 @@ func (h *headerFields) decode(m *Content) {
 	}
 }
 
-// object returns the bytes of an object; null and absent are nil. ok is false for what Segment could
-// not read: it would refuse the whole batch, with the events of other messages.
+// object returns the bytes of an object; null and absent are nil. ok is false for what Segment
+// could not read: it would refuse the whole batch, with the events of other messages.
 func (f *headerField) object() (value []byte, ok bool) {
 	switch {
 	case rawjson.IsNull(f.bytes):

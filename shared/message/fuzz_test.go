@@ -20,6 +20,7 @@ func FuzzDecode(f *testing.F) {
 	packed := c.Compress([]byte(batch))
 	for _, seed := range []string{
 		"", " ", "{", run, batch, packed, packed[:len(packed)-4], packed[:len(packed)/2], "KLUv/", "KLUv/QBY", `{"batch":[]}`,
+		`{"archiveFrame":"KLUv/QQ=","batch":[]}`, `{"archiveFrame":"KLUv/","batch":[]}`,
 		`{"batch":[{}],"batch":[{}]}`,
 		`{"batch":[{"a":null}],"context":null,"origin":"server"}`, "{\"batch\":[{\"a\":\"\xff\"}]}",
 		`{"batch":[{}],"receivedAt":"2026-01-02T03:04:05.6789Z"}`,
