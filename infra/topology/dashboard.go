@@ -101,8 +101,9 @@ func (n Names) segmentWidgets() []Widget {
 	for _, c := range [...]segment.Class{segment.Transient, segment.Throttled, segment.Misconfigured} {
 		retried = append(retried, graph(c.String(), n.retried(c.String(), c)))
 	}
-	retried = append(retried, graph(deliver.Paused, n.own(deliver.Paused, "deliver", "EventsRetried", "Sum", "Class",
-		deliver.Paused)))
+	for _, why := range [...]string{deliver.Paused, deliver.NotArchived} {
+		retried = append(retried, graph(why, n.own(why, "deliver", "EventsRetried", "Sum", "Class", why)))
+	}
 	return []Widget{
 		{Title: "What does Segment answer? Requests a minute", Stacked: true, Lines: answers},
 		{Title: "How long does Segment take? Milliseconds", Lines: []Line{

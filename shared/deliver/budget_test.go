@@ -88,7 +88,7 @@ func TestMarginIsFiveSecondsButNeverMoreThanAQuarter(t *testing.T) {
 	for remaining, expected := range map[time.Duration]time.Duration{
 		time.Minute: 5 * time.Second, 20 * time.Second: 5 * time.Second, 4 * time.Second: time.Second, 0: 0, -time.Second: 0,
 	} {
-		want(t, remaining.String(), margin(remaining), expected)
+		want(t, remaining.String(), margin(remaining, 5*time.Second), expected)
 	}
 }
 

@@ -12,7 +12,7 @@
 //
 //	intake   decodes, validates, partitions and packs
 //	sending  concurrency limit, circuit breaker, attempts, bisecting
-//	ledger   each event's disposition, each message's completion
+//	ledger   each event's disposition, each message's completion, the archive
 //	report   counts, the response to Lambda, the line in the log
 //
 // One table, [policies], says what follows from an answer. [Backoff] says when a message is
@@ -28,6 +28,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/spillwayhq/spillway/shared/archive"
+	"github.com/spillwayhq/spillway/shared/breaker"
 	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/heavy"
 	"github.com/spillwayhq/spillway/shared/message"
@@ -79,10 +81,13 @@ type Config struct {
 	Queue       VisibilityChanger
 	DeadLetters Sender
 	// BulkQueue is the queue of what is not urgent, whose messages come beside those of Queue.
-	// BulkQueueName is the last part of its ARN, by which a record's eventSourceARN says that it is of
-	// this queue; any other record is of Queue. nil and empty: there is no such queue.
-	BulkQueue        BulkQueue
-	BulkQueueName    string
+	// BulkQueueName is the last part of its ARN, by which a record's eventSourceARN says that it is
+	// of this queue; any other record is of Queue. nil and empty: there is no such queue.
+	BulkQueue     BulkQueue
+	BulkQueueName string
+	// Archive gets a record of each event that has ended, before its message is deleted. What it
+	// does not take goes to BulkQueue as an archive-only message. nil: nothing is archived.
+	Archive          archive.Appender
 	WriteKey         string // for messages that carry none; they are retried while it is empty
 	ConcurrencyLimit int    // the largest; DefaultConcurrencyLimit when 0
 	// Senders counts the events that come in, by who sends them. nil: nothing does.
@@ -93,9 +98,9 @@ type Config struct {
 	// CurrentWriteKey replaces WriteKey where that can change. It is called once for each
 	// invocation.
 	CurrentWriteKey func() string
-	// PausedKeys returns the write keys that a person has paused, or had until lately. It is called once
-	// for each invocation. Messages with a paused one are retained for retry, as long as others that
-	// can't be delivered. Nil: there are none.
+	// PausedKeys returns the write keys that a person has paused, or had until lately. It is called
+	// once for each invocation. Messages with a paused one are retained for retry, as long as
+	// others that can't be delivered. Nil: there are none.
 	PausedKeys func() operator.Keys
 	// CanaryWriteKey is the write key of canaries: synthetic events of package canary.
 	// Report.CanaryAges has their ages. Empty: none.
@@ -125,7 +130,10 @@ type Handler struct {
 	breaker    *segmentBreaker
 	waiting    waiting
 	deliveries sync.Pool // of *delivery
-	decoders   sync.Pool // of *message.Decoder
+	packers    sync.Pool // of *archive.Packer
+
+	archiveBreaker *breaker.Breaker
+	decoders       sync.Pool // of *message.Decoder
 }
 
 // New validates the configuration and returns a Handler.
@@ -163,6 +171,14 @@ func New(c Config) (*Handler, error) {
 	}
 	h := &Handler{config: c, compressor: compressor, limit: newConcurrencyLimit(c.ConcurrencyLimit)}
 	h.breaker = newBreaker(h.limit.cut)
+	if c.Archive != nil {
+		p, err := archive.NewPacker()
+		if err != nil {
+			return nil, err
+		}
+		h.packers.Put(p)
+		h.archiveBreaker = newArchiveBreaker()
+	}
 	if c.BulkQueue != nil {
 		h.bulkARN = rawjson.AppendQuoted(nil, ":"+c.BulkQueueName)[1:]
 	}
@@ -177,7 +193,7 @@ func New(c Config) (*Handler, error) {
 // error, because Lambda would then ignore the response and deliver all messages again.
 func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	start := time.Now()
-	sendingCtx, cancel := beforeMargin(ctx)
+	sendingCtx, cancel := h.beforeMargin(ctx)
 	defer cancel()
 	l := newLedger(h, start)
 	l.report.Waiting = h.waiting.age(start)
@@ -199,20 +215,24 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	return response(l.retained), nil
 }
 
-// beforeMargin returns a context that ends when it is time for dead letters, visibility and the
-// answer.
-func beforeMargin(ctx context.Context) (context.Context, context.CancelFunc) {
+// beforeMargin returns a context that ends when it is time for dead letters, the archive,
+// visibility and the answer.
+func (h *Handler) beforeMargin(ctx context.Context) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return ctx, func() {}
 	}
-	return context.WithDeadline(ctx, deadline.Add(-margin(time.Until(deadline))))
+	most := 5 * time.Second
+	if h.config.Archive != nil {
+		most += 3 * time.Second // for it and the bulk queue
+	}
+	return context.WithDeadline(ctx, deadline.Add(-margin(time.Until(deadline), most)))
 }
 
-// margin is how much of the remaining time calls to Segment leave: 5 s, but never more than a
+// margin is how much of the remaining time calls to Segment leave: the most, but never more than a
 // quarter.
-func margin(remaining time.Duration) time.Duration {
-	return max(0, min(5*time.Second, remaining/4))
+func margin(remaining, most time.Duration) time.Duration {
+	return max(0, min(most, remaining/4))
 }
 
 // halfTheTime bounds a call to half of the time that is left, so that the invocation answers in

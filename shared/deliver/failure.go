@@ -27,6 +27,7 @@ const (
 	reasonPanic                         // the attempt panicked
 	reasonNoDecoder                     // the decoder of messages could not be set up
 	reasonPausedByHand                  // a person has paused the write key
+	reasonNotArchived                   // the events have ended, but no record of them could be written
 	reasons
 )
 
@@ -49,6 +50,8 @@ var reasonTable = [reasons]struct {
 	reasonNoDecoder:  {segment.Transient, "the message could not be decoded"},
 	// Like a key that Segment refuses: others go on, and it is no backlog.
 	reasonPausedByHand: {segment.Misconfigured, "a person has paused the write key (spillway pause): its events wait"},
+	// It says nothing about Segment.
+	reasonNotArchived: {segment.Misconfigured, "neither the archive nor the bulk queue takes the record of the event"},
 }
 
 // A failure is why events are not delivered. Segment's answer may be a part of it.
@@ -87,6 +90,8 @@ func (f *failure) counted(bulk bool) string {
 	switch {
 	case f.reason == reasonPausedByHand:
 		return Paused
+	case f.reason == reasonNotArchived:
+		return NotArchived
 	case bulk && f.class == segment.Throttled:
 		return Paced
 	}

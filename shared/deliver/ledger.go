@@ -22,6 +22,7 @@ type ledger struct {
 
 	mu              sync.Mutex
 	withDeadLetters []*delivery // complete once their dead letters are written
+	archiving       archiving
 	retained        []retained
 	report          Report
 }
@@ -34,10 +35,12 @@ type retained struct {
 	seen                         time.Time // as backlogged says
 	failure                      *failure
 	bulk                         bool
+	archiveOnly                  bool // an archive-only message, whose events are not counted
 }
 
 func newLedger(h *Handler, began time.Time) *ledger {
-	return &ledger{h: h, began: began, watch: h.config.Observer(), paused: h.config.PausedKeys(), report: newReport()}
+	return &ledger{h: h, began: began, watch: h.config.Observer(), paused: h.config.PausedKeys(), report: newReport(),
+		archiving: h.newArchiving()}
 }
 
 // retainUnread retains a message without decoding it.
@@ -148,6 +151,7 @@ func (l *ledger) completed(m *delivery) {
 		return
 	default:
 		l.deliver(m, m.count())
+		l.archiving.add(m, time.Now())
 	}
 	l.h.release(m)
 }
@@ -191,13 +195,34 @@ func (l *ledger) retain(m *delivery) {
 		seen = m.backlogged(m.seen())
 		l.report.aged(&m.record, seen, m.taken)
 	}
-	l.retained = append(l.retained, retained{
-		messageID: m.messageID, receipt: text(m.receipt), writeKey: m.content.WriteKey, receives: m.receives,
-		events: m.count(), seen: seen, failure: m.failure, bulk: m.bulk,
-	})
+	r := m.retained(m.failure)
+	r.seen = seen
+	l.retained = append(l.retained, r)
 }
 
-// finish writes the dead letters and changes the visibility of the messages that are retained.
+// retained is what is needed of the message if it is retained for a failure.
+func (m *delivery) retained(f *failure) retained {
+	return retained{messageID: m.messageID, receipt: text(m.receipt), writeKey: m.content.WriteKey,
+		receives: m.receives, events: m.count(), failure: f, bulk: m.bulk}
+}
+
+// carry takes over an archive-only message. False: its frame is damaged, which makes it undecodable.
+func (l *ledger) carry(m *delivery) bool {
+	records, err := recordsOf(m.content.ArchiveFrame)
+	if err != nil {
+		m.deadLetters[0].Detail = "an archive-only message whose frame can't be read: " + err.Error()
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.report.received(0)
+	l.archiving.carry(m, records)
+	l.h.release(m)
+	return true
+}
+
+// finish writes the dead letters, archives what has ended, and changes the visibility of the
+// messages that are retained.
 func (l *ledger) finish(ctx context.Context) {
 	l.writeDeadLetters(ctx, time.Now())
 	for _, m := range l.withDeadLetters {
@@ -212,7 +237,9 @@ func (l *ledger) finish(ctx context.Context) {
 			dead += n
 		}
 		l.deliver(m, m.count()-dead)
+		l.archiving.add(m, time.Now())
 	}
+	l.archive(ctx)
 	for i := range l.retained {
 		l.report.retained(&l.retained[i])
 	}
@@ -268,7 +295,8 @@ func (l *ledger) changeVisibility(ctx context.Context) {
 	l.changeVisibilityIn(ctx, l.h.config.BulkQueue, bulk)
 }
 
-func (l *ledger) changeVisibilityIn(ctx context.Context, queue VisibilityChanger, changes []sqsclient.VisibilityChange) {
+func (l *ledger) changeVisibilityIn(ctx context.Context, queue VisibilityChanger,
+	changes []sqsclient.VisibilityChange) {
 	if len(changes) == 0 {
 		return
 	}

@@ -56,6 +56,8 @@ func (r *Report) Metrics() []emf.Metric {
 	}{
 		{name: "EventsGivenUp", n: r.givenUp()}, {name: "DeadLetterErrors", n: r.DeadLetterErrors},
 		{name: "VisibilityErrors", n: r.VisibilityErrors},
+		{name: "EventsArchived", n: r.Archived}, {name: "ArchiveDeferred", n: r.ArchiveDeferred},
+		{name: "EventsNotArchived", n: r.NotArchived},
 		{rollout.FailuresMetric, emf.Sum(r.Retried) - r.Retried[Paused] - r.Retried[Paced], true},
 		{rollout.DeadLettersMetric, emf.Sum(r.DeadLettered), true},
 		{rollout.PanicsMetric, r.Panics, true},

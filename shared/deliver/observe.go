@@ -7,7 +7,8 @@ import "time"
 //
 // The observations of an invocation add up to the counts of its Report. So an event that Segment
 // has, but whose message is retained because of another event, is observed as retried: it will be
-// sent again. Canaries are not observed.
+// sent again. Canaries are not observed. One exception: what has ended is observed before it is
+// archived, even if its message is then retained as NotArchived.
 type Observation struct {
 	MessageID   string // the event's; of a body that could not be read, that of the queue's message
 	Event       []byte // as Segment gets it, or the body that could not be read. Valid during the call

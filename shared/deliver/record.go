@@ -24,6 +24,8 @@ type record struct {
 	origin    string // as the attribute says
 	events    int    // how many, as the attribute says; 1 without one
 
+	replay string // the ID of the replay that sent it, empty if none did
+
 	// Of a redriven message, as its attributes say: the dead letter's ID, and when its events came
 	// in.
 	redriven  string
@@ -156,6 +158,8 @@ func (rec *record) setMessageAttribute(key, value []byte) {
 		}
 	case message.AttrDeadLetterID:
 		rec.redriven = text(stringValue(value))
+	case message.AttrReplayID:
+		rec.replay = text(stringValue(value))
 	case message.AttrFirstSeen:
 		if t, ok := event.ParseTime(stringValue(value)); ok {
 			rec.firstSeen = t

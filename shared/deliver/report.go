@@ -20,10 +20,16 @@ import (
 type Report struct {
 	Messages, Events int
 	Delivered        int
-	Retried          map[string]int // by segment.Class, Paused or Paced: events of messages that are retained for retry
+	Retried          map[string]int // of messages that are retained, by segment.Class, Paused, Paced or NotArchived
 	Causes           map[string]int // those that are neither paused nor paced, by the cause for people; quotes no event
 	DeadLettered     map[string]int // by reason
 	Omitted          map[string]int // fields that were left out, by event.Omissions' names; of messages that are done
+
+	// Where the records of the events that have ended went, if there is an archive: into it; to the
+	// bulk queue, in archive-only messages; or neither, so that their messages are retained and the
+	// events are among Retried. Those of archive-only messages are counted too, but in nothing else.
+	Archived, ArchiveDeferred, NotArchived int
+
 	// Ages are those of the messages that were delivered or are retained, since their events came in.
 	// A redriven message has none, and neither has one that waits, or has waited until lately, for its
 	// write key to be corrected or resumed: they are no backlog.
@@ -97,6 +103,9 @@ func (r *Report) attempted(events int, bulk bool, latency time.Duration, f *fail
 }
 
 func (r *Report) retained(m *retained) {
+	if m.archiveOnly {
+		return
+	}
 	as := m.failure.counted(m.bulk)
 	r.Retried[as] += m.events
 	if as == Paused || as == Paced {
@@ -127,7 +136,8 @@ func (r *Report) log(ctx context.Context, to *slog.Logger) {
 	if r.BreakerOpen {
 		breaker = "open"
 	}
-	if len(r.Retried) > 0 || len(r.DeadLettered) > 0 || r.DeadLetterErrors > 0 || r.VisibilityErrors > 0 {
+	if len(r.Retried) > 0 || len(r.DeadLettered) > 0 || r.DeadLetterErrors > 0 || r.VisibilityErrors > 0 ||
+		r.ArchiveDeferred > 0 || r.NotArchived > 0 {
 		level = slog.LevelWarn
 	}
 	to.Log(ctx, level, "delivered", "messages", r.Messages, "events", r.Events,
@@ -136,7 +146,8 @@ func (r *Report) log(ctx context.Context, to *slog.Logger) {
 		"slowest_flush_ms",
 		slowest.Milliseconds(),
 		"oldest_ms", oldest.Milliseconds(), "duration_ms", r.Duration.Milliseconds(), "breaker", breaker,
-		"misconfigured_keys", r.Misconfigured)
+		"misconfigured_keys", r.Misconfigured,
+		"archived", r.Archived, "archive_deferred", r.ArchiveDeferred, "not_archived", r.NotArchived)
 }
 
 // response is the partial batch response that tells Lambda which messages to leave in the queue.

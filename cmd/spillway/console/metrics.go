@@ -41,9 +41,9 @@ func notVisible(queue string) topology.Metric {
 }
 
 // retryClasses are under what events are counted that are retried: the classes of Segment's answers,
-// and that a person has paused their write key.
+// that a person has paused their write key, and that they could not be archived.
 var retryClasses = []string{segment.Transient.String(), segment.Throttled.String(), segment.Misconfigured.String(),
-	deliver.Paused}
+	deliver.Paused, deliver.NotArchived}
 
 // deadReasons are the reasons with which deliver writes dead letters.
 var deadReasons = []string{message.ReasonRejected, message.ReasonInvalid, message.ReasonTooLarge,
