@@ -69,6 +69,7 @@ func (e *entry) addition(q *backlog, now int64) store.Addition {
 		Message: &store.Message{
 			Queue: q.id, At: at, Sent: orDefault(e.sent, now), First: e.first, Seq: q.s.seq.Add(1),
 			Count: uint32(e.count), Before: uint32(e.before), Events: uint32(e.events),
+			Group: groupOf(e.group),
 		},
 		Content: e.encode(),
 	}

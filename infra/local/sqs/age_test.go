@@ -64,7 +64,7 @@ func TestTheMetricOfTheOldestMessageLooksAtAllMessages(t *testing.T) {
 		if got := q.OldestInMetric(); !got.Equal(last) {
 			t.Errorf("%v, want the last message's %v", got, last)
 		}
-		q.index = newIndex() // they are not on disk
+		q.index = newIndex(s.fairness) // they are not on disk
 	})
 }
 

@@ -80,6 +80,22 @@ func (c *counters) removed(m *store.Message, now int64) {
 	}
 }
 
+// fly puts a message in flight. One that only moves to another queue takes no consumer's time.
+func (q *backlog) fly(f *flight, now int64) {
+	q.flights.add(f)
+	if !f.moving {
+		q.index.waiting.took(f.message, now)
+	}
+}
+
+// land ends it.
+func (q *backlog) land(f *flight, now int64) {
+	q.flights.remove(f)
+	if !f.moving {
+		q.index.waiting.ended(f.message, f.received, now)
+	}
+}
+
 // waiter is a long poll that found nothing.
 type waiter struct{ wake chan struct{} }
 
@@ -118,7 +134,7 @@ func (q *backlog) clear(key string) error {
 	}
 	q.total, q.events = 0, 0
 	following := q.index.followers
-	q.index = newIndex()
+	q.index = newIndex(q.s.fairness)
 	q.index.followers = following
 	following.restart()
 	q.flights.clear()
@@ -178,7 +194,7 @@ func (q *backlog) unreadable(f *flight, err error) {
 		return
 	}
 	q.s.store.Lost(f.message)
-	q.flights.remove(f)
+	q.land(f, now.UnixMilli())
 	q.index.remove(f.message)
 	q.removed(f.message, now.UnixMilli())
 	q.lost++
@@ -188,12 +204,13 @@ func (q *backlog) unreadable(f *flight, err error) {
 func (q *backlog) release(fs []*flight) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	now := time.Now().UnixMilli()
 	for _, f := range fs {
 		if !q.flights.has(f) {
 			continue
 		}
-		q.flights.remove(f)
-		q.index.waiting.Set(f.message)
+		q.land(f, now)
+		q.index.waiting.add(f.message)
 		if !f.moving {
 			q.received--
 		}

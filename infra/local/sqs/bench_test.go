@@ -49,15 +49,25 @@ func kilobyte(i int) string {
 		i%1000, i, strings.Repeat(fmt.Sprintf("%x ", i*7919), 850/len(fmt.Sprintf("%x ", i*7919))))
 }
 
-func batchBody(from int) []byte {
-	type e struct{ Id, MessageBody string }
+func batchBody(from int) []byte { return groupedBody(from, 0) }
+
+// groupedBody is a batch whose messages are of so many groups; 0: they have none.
+func groupedBody(from, groups int) []byte {
+	type e struct {
+		Id, MessageBody string
+		MessageGroupId  string `json:",omitempty"`
+	}
 	var in struct {
 		QueueUrl string
 		Entries  []e
 	}
 	in.QueueUrl = "http://localhost/000000000000/events"
 	for i := range 10 {
-		in.Entries = append(in.Entries, e{fmt.Sprint(i), kilobyte(from + i)})
+		entry := e{Id: fmt.Sprint(i), MessageBody: kilobyte(from + i)}
+		if groups > 0 {
+			entry.MessageGroupId = fmt.Sprint("group", (from/10+i)%groups)
+		}
+		in.Entries = append(in.Entries, entry)
 	}
 	b, err := json.Marshal(in)
 	if err != nil {
@@ -110,11 +120,16 @@ func BenchmarkSend(b *testing.B) {
 
 // BenchmarkReceiveDelete receives ten and deletes them in a batch. An
 // operation is both.
-func BenchmarkReceiveDelete(b *testing.B) {
+func BenchmarkReceiveDelete(b *testing.B) { receiveDelete(b, 0) }
+
+// BenchmarkReceiveDeleteGroups is the same with messages of a hundred groups.
+func BenchmarkReceiveDeleteGroups(b *testing.B) { receiveDelete(b, 100) }
+
+func receiveDelete(b *testing.B, groups int) {
 	s := open(b, Options{Dir: b.TempDir()})
 	queue(b, s, "events", nil)
 	parallel(b, b.N, func(i int) error {
-		_, err := post(s, "SendMessageBatch", batchBody(i*10))
+		_, err := post(s, "SendMessageBatch", groupedBody(i*10, groups))
 		return err
 	})
 	cpu := cpuTime()

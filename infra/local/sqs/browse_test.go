@@ -123,7 +123,7 @@ func TestAFollowerThatAsksTooRarelyBeginsAgain(t *testing.T) {
 		t.Errorf("told of %d messages, there are %d", len(known), len(want))
 	}
 	q.mu.Lock()
-	q.index, q.total = newIndex(), 0 // they are not on disk
+	q.index, q.total = newIndex(s.fairness), 0 // they are not on disk
 	q.mu.Unlock()
 }
 

@@ -18,6 +18,9 @@
 // assumed to have ended. Damage on disk is found by checksums, counted and logged, and what is
 // readable is delivered: see Health, Check and package store, which is the storage.
 //
+// Messages with a MessageGroupId are handed out as SQS's fair queues do: a group that floods a queue
+// waits while others have messages. See Fairness, which is an assumption.
+//
 // Beyond SQS, Queue.Follow and Queue.Look show what a queue has without receiving it.
 //
 // # Not emulated

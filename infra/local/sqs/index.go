@@ -29,31 +29,30 @@ func (p place) compare(o place) int {
 // index has a queue's messages in two orders. Its caller holds the backlog's mu.
 type index struct {
 	bySent  *btree.BTreeG[*store.Message] // all, by when they were sent
-	waiting *btree.BTreeG[*store.Message] // those that are not in flight, by place
+	waiting *waiting                      // those that are not in flight
 
 	followers followers
 }
 
-func newIndex() index {
-	o := btree.Options{NoLocks: true}
+func newIndex(f Fairness) index {
 	return index{
 		bySent: btree.NewBTreeGOptions(func(a, b *store.Message) bool {
 			return a.Sent < b.Sent || a.Sent == b.Sent && a.Seq < b.Seq
-		}, o),
-		waiting: btree.NewBTreeGOptions(func(a, b *store.Message) bool { return placeOf(a).compare(placeOf(b)) < 0 }, o),
+		}, btree.Options{NoLocks: true}),
+		waiting: newWaiting(f),
 	}
 }
 
 func (x *index) add(m *store.Message) {
 	x.bySent.Set(m)
-	x.waiting.Set(m)
+	x.waiting.add(m)
 	x.followers.add(m)
 }
 
 // remove takes a message out, in flight or not.
 func (x *index) remove(m *store.Message) {
 	x.bySent.Delete(m)
-	x.waiting.Delete(m)
+	x.waiting.remove(m)
 	x.followers.remove(m)
 }
 
@@ -65,9 +64,9 @@ func (x *index) find(sent int64, seq uint64) *store.Message {
 
 // due is when the next message becomes visible that is not in flight.
 func (x *index) due(now int64) int64 {
-	m, ok := x.waiting.Min()
+	m := x.waiting.first()
 	switch {
-	case !ok:
+	case m == nil:
 		return never
 	case visible(m, now):
 		return now

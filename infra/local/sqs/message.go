@@ -149,6 +149,18 @@ func decodeStoredMessage(b []byte) (storedMessage, error) {
 	return m, nil
 }
 
+// storedGroup returns the group of what encode wrote; 0 for what it did not write.
+func storedGroup(content []byte) uint32 {
+	if len(content) < 33 || content[0] != storedMessageVersion {
+		return 0
+	}
+	n, size := binary.Uvarint(content[33:])
+	if rest := content[33:]; size > 0 && n <= uint64(len(rest)-size) {
+		return groupOf(string(rest[size : size+int(n)]))
+	}
+	return 0
+}
+
 // attributesMD5 is the checksum that the SDKs verify (SQS developer guide, "Calculating the MD5
 // message digest for message attributes"): for each attribute, by name, its name, type, kind of
 // value and value, each after its length in four bytes. It is empty for no attributes.

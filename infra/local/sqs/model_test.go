@@ -44,7 +44,11 @@ func (m *model) visible() int {
 func (m *model) send() {
 	m.sent++
 	body := strconv.Itoa(m.sent)
-	e, _, err := newEntry(m.q, messageInput{MessageBody: body})
+	in := messageInput{MessageBody: body}
+	if g := strconv.Itoa(m.random.IntN(5)); g != "0" {
+		in.MessageGroupId = &g
+	}
+	e, _, err := newEntry(m.q, in)
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -153,7 +157,7 @@ func TestAQueueBehavesLikeItsModel(t *testing.T) {
 	for seed := range uint64(20) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				o := Options{Dir: "data", FS: new(store.Mem), Logger: quiet()}
+				o := Options{Dir: "data", FS: new(store.Mem), Logger: quiet(), Fairness: Fairness(seed % 3)}
 				m := &model{t: t, random: rand.New(rand.NewPCG(seed, 1)), messages: map[string]*modelled{},
 					open: func() *Server { return open(t, o) }}
 				m.s = m.open()

@@ -69,7 +69,7 @@ func move(from, to *Queue, got []received, es []*entry, durable bool) error {
 	for _, r := range got {
 		// After a purge it is not there any more.
 		if from.flights.has(r.flight) {
-			from.flights.remove(r.flight)
+			from.land(r.flight, now)
 			from.index.remove(r.flight.message)
 			from.removed(r.flight.message, now)
 		}

@@ -34,6 +34,9 @@ type Stats struct {
 	// they are damaged on disk.
 	Expired, ExpiredEvents, Lost int64
 	OldestSent                   time.Time // zero if the queue is empty
+	// NoisyGroups is how many groups wait for the others, see Fairness; NoisyVisible and NoisyInFlight
+	// are their messages.
+	NoisyGroups, NoisyVisible, NoisyInFlight int64
 }
 
 // Name is the queue's name, the last part of its URL.
@@ -58,6 +61,8 @@ func (q *Queue) Stats() Stats {
 		SentEvents: q.sentEvents, DeletedEvents: q.deletedEvents,
 		Expired: q.expired, ExpiredEvents: q.expiredEvents, Lost: q.lost,
 	}
+	st.NoisyGroups = int64(len(q.index.waiting.noisy))
+	st.NoisyVisible, st.NoisyInFlight = q.index.waiting.noisyMessages()
 	if m, ok := q.index.bySent.Min(); ok {
 		st.OldestSent = time.UnixMilli(m.Sent)
 	}

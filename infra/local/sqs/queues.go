@@ -85,7 +85,7 @@ func (t *queueTable) createQueue(name string, attributes, tags map[string]string
 
 func (t *queueTable) newQueue(r queueRecord, st *settings) *Queue {
 	q := &Queue{created: r.Created, modified: r.Modified, tags: maps.Clone(r.Tags)}
-	q.s, q.name, q.id, q.index = t.s, r.Name, r.ID, newIndex()
+	q.s, q.name, q.id, q.index = t.s, r.Name, r.ID, newIndex(t.s.fairness)
 	q.settings.Store(st)
 	return q
 }

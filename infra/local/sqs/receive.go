@@ -165,7 +165,7 @@ func (q *backlog) take(now int64, want wanted) taken {
 // lock for long.
 const maxWalk = 1000
 
-// walk goes over the messages that are not in flight, in the order of their places.
+// walk goes over the messages that are not in flight, in the order in which they are received.
 type walk struct {
 	q         *backlog
 	now       int64
@@ -178,11 +178,10 @@ type walk struct {
 
 func (w *walk) run() {
 	for !w.full() {
-		m, ok := w.q.index.waiting.Min()
-		if !ok || !visible(m, w.now) {
+		m := w.q.index.waiting.next(w.now)
+		if m == nil {
 			return
 		}
-		w.q.index.waiting.Delete(m)
 		w.visit(m)
 	}
 }
@@ -205,7 +204,7 @@ func (w *walk) visit(m *store.Message) {
 	if w.want.maxReceives > 0 && f.receives() >= w.want.maxReceives {
 		// In flight without an end until it is moved.
 		f.moving, f.deadline = true, never
-		w.q.flights.add(f)
+		w.q.fly(f, w.now)
 		w.taken.dead = append(w.taken.dead, f)
 		return
 	}
@@ -213,7 +212,7 @@ func (w *walk) visit(m *store.Message) {
 	if f.first == 0 {
 		f.first = w.now
 	}
-	w.q.flights.add(f)
+	w.q.fly(f, w.now)
 	w.taken.flights = append(w.taken.flights, f)
 }
 

@@ -25,7 +25,7 @@ func (q *backlog) remove(hs []handle) error {
 			continue
 		}
 		if f := q.flights.bySeq[m.Seq]; f != nil {
-			q.flights.remove(f)
+			q.land(f, now)
 		}
 		q.index.remove(m)
 		q.removed(m, now)

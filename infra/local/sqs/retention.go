@@ -21,7 +21,7 @@ func (q *backlog) expire(ms []*store.Message) {
 	var events int64
 	for _, m := range ms {
 		if f := q.flights.bySeq[m.Seq]; f != nil {
-			q.flights.remove(f)
+			q.land(f, now)
 		}
 		q.index.remove(m)
 		q.removed(m, now)

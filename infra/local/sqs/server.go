@@ -27,6 +27,8 @@ type Options struct {
 	// in a message ("Event-Count"). Stats adds it up. A message without it, or with anything but a
 	// whole number from 1 to 1,000,000, counts 1.
 	CountAttribute string
+	// Fairness is how messages with different MessageGroupIds are handed out.
+	Fairness Fairness
 	// Logger gets no message content. Nil means slog.Default.
 	Logger *slog.Logger
 
@@ -46,6 +48,7 @@ type Server struct {
 	arnPrefix      string
 	countAttribute string
 	inFlightLimit  int
+	fairness       Fairness
 	actions        map[string]action
 
 	opened int64 // when, Unix milliseconds
@@ -84,7 +87,7 @@ func Open(o Options) (*Server, error) {
 		return nil, errDirectory("make the data directory", o.Dir, err)
 	}
 	d := newDisk(o)
-	st, err := store.Open(store.Options{Dir: o.Dir, FS: o.FS, Logger: o.Logger, OnFull: d.onFull})
+	st, err := store.Open(store.Options{Dir: o.Dir, FS: o.FS, Logger: o.Logger, OnFull: d.onFull, Group: storedGroup})
 	if err != nil {
 		return nil, errOpen(o.Dir, err)
 	}
@@ -93,6 +96,7 @@ func Open(o Options) (*Server, error) {
 		arnPrefix:      "arn:aws:sqs:" + o.Region + ":" + o.AccountID + ":",
 		countAttribute: o.CountAttribute,
 		inFlightLimit:  o.inFlightLimit,
+		fairness:       o.Fairness,
 		actions:        actionTable(),
 		opened:         time.Now().UnixMilli(),
 		closing:        make(chan struct{}),

@@ -52,12 +52,12 @@ func (q *backlog) putInFlight(m *store.Message, h handle, timeout time.Duration,
 	if q.flights.len() >= q.s.inFlightLimit {
 		return errOverLimit(q.s.inFlightLimit)
 	}
-	q.index.waiting.Delete(m)
+	q.index.waiting.remove(m)
 	soonest := q.flights.due()
-	q.flights.add(&flight{
+	q.fly(&flight{
 		message: m, place: placeOf(m), count: max(uint64(m.Count), h.count), // a restart may have forgotten the last receive
 		first: m.First, received: now, deadline: now + timeout.Milliseconds(),
-	})
+	}, now)
 	if q.flights.due() < soonest {
 		q.waiters.wake(1)
 	}
@@ -81,12 +81,12 @@ func (q *backlog) returnFirst(n int, now int64) {
 	us := make([]store.Update, n)
 	for i := range us {
 		f := q.flights.byTime[0]
-		q.flights.remove(f)
+		q.land(f, now)
 		us[i] = store.Update{Message: f.message, At: f.comesBackAt(now), First: f.first, Count: uint32(f.count)}
 	}
 	q.s.store.Update(us)
 	for _, u := range us {
-		q.index.waiting.Set(u.Message)
+		q.index.waiting.add(u.Message)
 	}
 	q.waiters.wake(n)
 }

@@ -47,6 +47,7 @@ type World struct {
 
 	server  atomic.Pointer[sqs.Server]
 	fs      *store.Mem
+	options []func(*sqs.Options)
 	life    sync.RWMutex // held for writing by a power cut, and for reading by requests without faults
 	running sync.WaitGroup
 	failed  atomic.Pointer[error]
@@ -54,8 +55,9 @@ type World struct {
 }
 
 // New makes a world. It, and all that is done with the world, must be called in one bubble.
-func New(t *topology.Topology, segment segmentd.Options) (*World, error) {
-	w := &World{Topology: t, Segment: segmentd.New(segment), fs: new(store.Mem), stop: func() {}}
+// options are those of the SQS emulator.
+func New(t *topology.Topology, segment segmentd.Options, options ...func(*sqs.Options)) (*World, error) {
+	w := &World{Topology: t, Segment: segmentd.New(segment), fs: new(store.Mem), options: options, stop: func() {}}
 	if err := w.openSQS(); err != nil {
 		return nil, err
 	}
@@ -64,10 +66,14 @@ func New(t *topology.Topology, segment segmentd.Options) (*World, error) {
 
 // openSQS starts the SQS emulator on the world's file system.
 func (w *World) openSQS() error {
-	server, err := sqs.Open(sqs.Options{
+	o := sqs.Options{
 		Dir: "data", FS: w.fs, Region: local.Region, AccountID: local.AccountID,
 		CountAttribute: message.AttrEventCount, Logger: slog.New(slog.DiscardHandler),
-	})
+	}
+	for _, set := range w.options {
+		set(&o)
+	}
+	server, err := sqs.Open(o)
 	if err == nil {
 		w.server.Store(server)
 	}

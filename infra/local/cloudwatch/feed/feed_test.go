@@ -48,8 +48,12 @@ func TestAQueueHasSQSsMetrics(t *testing.T) {
 		}
 		client := awssqs.New(awssqs.Options{Region: "us-east-1", BaseEndpoint: aws.String("http://localhost:9324"),
 			HTTPClient: server.HTTPClient(), Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")})
-		send := func() {
-			_, err := client.SendMessage(t.Context(), &awssqs.SendMessageInput{MessageBody: aws.String("x"),
+		send := func(group ...string) {
+			var id *string
+			if len(group) > 0 {
+				id = &group[0]
+			}
+			_, err := client.SendMessage(t.Context(), &awssqs.SendMessageInput{MessageBody: aws.String("x"), MessageGroupId: id,
 				QueueUrl: aws.String("http://localhost:9324/000000000000/events")})
 			if err != nil {
 				t.Fatal(err)
@@ -74,6 +78,8 @@ func TestAQueueHasSQSsMetrics(t *testing.T) {
 			"ApproximateNumberOfMessagesVisible": 1, "ApproximateNumberOfMessagesNotVisible": 1,
 			"ApproximateNumberOfMessagesDelayed": 0, "NumberOfMessagesSent": 2, "NumberOfMessagesReceived": 2,
 			"NumberOfMessagesDeleted": 1, "ApproximateAgeOfOldestMessage": 60,
+			"ApproximateNumberOfNoisyGroups": 0, "ApproximateNumberOfMessagesVisibleInQuietGroups": 1,
+			"ApproximateNumberOfMessagesNotVisibleInQuietGroups": 1,
 		}
 		if got := values(t, metrics, first, "Sum"); !maps.Equal(got, want) {
 			t.Errorf("%v, want %v", got, want)
@@ -83,6 +89,22 @@ func TestAQueueHasSQSsMetrics(t *testing.T) {
 		if got := values(t, metrics, first.Add(time.Minute), "Sum"); got["NumberOfMessagesSent"] != 0 ||
 			got["ApproximateAgeOfOldestMessage"] != 120 {
 			t.Errorf("in the next minute: %v", got)
+		}
+		for range 100 {
+			send("flood")
+		}
+		for range 5 { // the two from before, and 48 of the flood
+			if _, err := q.Receive(t.Context(), 10, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		send()
+		f.Sample(first.Add(2 * time.Minute))
+		got2 := values(t, metrics, first.Add(2*time.Minute), "Sum")
+		if got2["ApproximateNumberOfNoisyGroups"] != 1 || got2["ApproximateNumberOfMessagesVisible"] != 52 ||
+			got2["ApproximateNumberOfMessagesVisibleInQuietGroups"] != 1 ||
+			got2["ApproximateNumberOfMessagesNotVisibleInQuietGroups"] != 2 {
+			t.Errorf("while a group floods the queue: %v", got2)
 		}
 	})
 }

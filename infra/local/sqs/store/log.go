@@ -25,6 +25,8 @@ type Options struct {
 	// OnFull is called when a write has failed on a full disk, to free reserved space. The write is
 	// then tried once more.
 	OnFull func()
+	// Group returns the Group of a message with this content, when Open finds it. Nil: it is 0.
+	Group func(content []byte) uint32
 }
 
 var (
@@ -77,7 +79,7 @@ func Open(o Options) (*Log, error) {
 		return nil, fmt.Errorf("lock the data directory %s: %w", o.Dir, err)
 	}
 	l.lock = lock
-	r := &replay{fs: o.FS, dir: o.Dir, state: map[string][]byte{}}
+	r := &replay{fs: o.FS, dir: o.Dir, group: o.Group, state: map[string][]byte{}}
 	if err := r.run(); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}

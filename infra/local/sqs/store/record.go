@@ -20,6 +20,9 @@ type Message struct {
 	Before uint32
 	// Events is how many events it carries.
 	Events uint32
+	// Group is the caller's: messages with the same have something in common. It is not stored, see
+	// Options.Group.
+	Group uint32
 
 	// Where it is; guarded by the log's mu.
 	index   uint32 // in the segment's messages

@@ -17,8 +17,9 @@ import (
 // is lost is counted by the numbers that are missing, less those whose deletion was read: they were
 // delivered before.
 type replay struct {
-	fs  FS
-	dir string
+	fs    FS
+	dir   string
+	group func(content []byte) uint32 // see Options
 
 	segments []*segment
 	state    map[string][]byte
@@ -240,6 +241,9 @@ func (t *segmentReplay) applyOp(o *op, frameBytes int) {
 	switch o.kind {
 	case opPut:
 		m := o.m
+		if t.group != nil {
+			m.Group = t.group(o.value)
+		}
 		t.s.add(&m, o.number, int64(t.at), frameBytes)
 	case opDelete:
 		if m := t.find(o.number); m != nil {
