@@ -38,7 +38,6 @@ const (
 	// patience is how long a write waits for other processes, each of which takes some
 	// milliseconds.
 	patience = 5 * time.Second
-	again    = 5 * time.Millisecond
 )
 
 // A Store is a directory. It implements status.Store, and is safe for concurrent use. A version is
@@ -156,37 +155,15 @@ func (s *Store) locked(ctx context.Context, name string, write func() error) err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	unlock, err := s.lock(ctx)
-	if err != nil {
+	unlock, err := diskdir.Acquire(ctx, filepath.Join(s.dir, lockName), s.patience)
+	switch {
+	case errors.Is(err, diskdir.ErrLocked):
+		return fmt.Errorf("write %s: another process has been writing for %v: %w", s.path(name), s.patience, err)
+	case err != nil:
 		return fmt.Errorf("write %s: %w", s.path(name), err)
 	}
 	defer unlock.Close()
 	return write()
-}
-
-// lock waits for the lock file. A process that is killed gives it free.
-func (s *Store) lock(ctx context.Context) (io.Closer, error) {
-	for begun := time.Now(); ; {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		unlock, err := diskdir.Lock(filepath.Join(s.dir, lockName))
-		if errors.Is(err, fs.ErrNotExist) { // somebody has removed the directory
-			if err = diskdir.Make(s.dir); err == nil {
-				continue
-			}
-		}
-		if !errors.Is(err, diskdir.ErrLocked) {
-			return unlock, err
-		}
-		if time.Since(begun) >= s.patience {
-			return nil, fmt.Errorf("another process has been writing for %v: %w", s.patience, err)
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(again):
-		}
-	}
 }
 
 // replace puts data in the place of a file, or makes it. A durable one survives a power cut.
@@ -197,28 +174,12 @@ func (s *Store) replace(name string, data []byte, durable bool) error {
 		}
 	}
 	written := filepath.Join(s.dir, newName)
-	if err := writeFile(written, data, durable); err != nil {
-		return fmt.Errorf("write the status site: %w", err)
+	err := diskdir.WriteFile(written, bytes.NewReader(data), durable)
+	if err == nil {
+		err = diskdir.Rename(written, s.path(name), durable)
 	}
-	if err := os.Rename(written, s.path(name)); err != nil {
+	if err != nil {
 		return fmt.Errorf("write the status site: %w", err)
-	}
-	if durable {
-		if err := diskdir.Sync(filepath.Dir(s.path(name))); err != nil {
-			return fmt.Errorf("write the status site: %w", err)
-		}
 	}
 	return nil
-}
-
-func writeFile(path string, data []byte, durable bool) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if durable && err == nil {
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close())
 }
