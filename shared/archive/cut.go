@@ -199,3 +199,21 @@ func (c *cutter) fill(n int) bool {
 	}
 	return len(c.rest()) >= n
 }
+
+// End returns where the last whole frame of an object ends, if all that follows is the beginning of
+// another: what a writer that was killed leaves. Otherwise it returns the object's size.
+func End(object io.Reader) (int64, error) {
+	c := cutter{r: object}
+	for {
+		_, _, err := c.next()
+		damage, ok := errors.AsType[*DamageError](err)
+		switch {
+		case ok && errors.Is(damage.Err, errCutOff) && len(c.rest()) == 0:
+			return damage.Offset, nil
+		case err == io.EOF:
+			return c.offset, nil
+		case err != nil && !ok:
+			return 0, err
+		}
+	}
+}

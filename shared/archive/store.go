@@ -125,37 +125,3 @@ type Store interface {
 	// DeleteFile removes a file. One that is gone is no error.
 	DeleteFile(ctx context.Context, name string) error
 }
-
-// A Term is what an index finds an event by: see [MessageIDTerm] and [UserTerm]. Two values seldom
-// have the same, so who finds a place looks whether the event is there.
-type Term uint64
-
-// MessageIDTerm is the term of a messageId.
-func MessageIDTerm(id string) Term { return term('m', id) }
-
-// UserTerm is the term of a userId.
-func UserTerm(id string) Term { return term('u', id) }
-
-// term is FNV-1a, over a kind and a value.
-func term(kind byte, value string) Term {
-	const offset, prime = 14695981039346656037, 1099511628211
-	h := (uint64(offset) ^ uint64(kind)) * prime
-	for i := range len(value) {
-		h = (h ^ uint64(value[i])) * prime
-	}
-	return Term(h)
-}
-
-// A Place is a frame of an object.
-type Place struct {
-	Object Object
-	Offset int64 // of the frame: for Open
-	Bytes  int64 // of the frame
-}
-
-// A Finder is a Store with an index.
-type Finder interface {
-	// Find returns the frames of the objects of the hours from and to and between in which an event
-	// with the term may be, in the objects' order. All that have it are among them.
-	Find(ctx context.Context, from, to time.Time, t Term) iter.Seq2[Place, error]
-}

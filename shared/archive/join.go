@@ -1,0 +1,59 @@
+package archive
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+)
+
+// A Joiner makes whole records of their parts, which may be in several objects, since each part is a
+// frame of its own. The zero value is ready. It is not safe for concurrent use.
+type Joiner struct {
+	records map[string]*parts
+	held    int // bytes
+}
+
+type parts struct {
+	data    [][]byte
+	missing int
+}
+
+// maxHeld bounds the parts that wait for others, in bytes.
+const maxHeld = 64 << 20
+
+// Add takes a record or a part. ok is true if it is whole, or was the last part that its record
+// needed: then whole is that record. It copies what it retains.
+func (j *Joiner) Add(r Record) (whole Record, ok bool, err error) {
+	if r.Parts == 0 {
+		return r, true, nil
+	}
+	if j.held+len(r.data) > maxHeld {
+		return Record{}, false, fmt.Errorf("over %d MB of parts of records lack the other parts", maxHeld>>20)
+	}
+	if j.records == nil {
+		j.records = map[string]*parts{}
+	}
+	p := j.records[r.Whole]
+	if p == nil || len(p.data) != r.Parts {
+		p = &parts{data: make([][]byte, r.Parts), missing: r.Parts}
+		j.records[r.Whole] = p
+	}
+	if p.data[r.Part-1] == nil {
+		p.data[r.Part-1] = bytes.Clone(r.data)
+		p.missing--
+		j.held += len(r.data)
+	}
+	if p.missing > 0 {
+		return Record{}, false, nil
+	}
+	line := bytes.Join(p.data, nil)
+	j.held -= len(line)
+	delete(j.records, r.Whole)
+	whole, err = ParseRecord(line)
+	return whole, err == nil, err
+}
+
+var errIncomplete = errors.New("a record lacks parts")
+
+// Incomplete is how many records lack a part.
+func (j *Joiner) Incomplete() int { return len(j.records) }
