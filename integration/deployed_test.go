@@ -21,20 +21,19 @@ import (
 const timeFactor = 360
 
 // deployment is the function as it is deployed: the built binary, a process for each environment,
-// fed by an event source mapping.
+// fed by event source mappings.
 type deployment struct {
 	client   *sqs.Client
 	queueURL string
 	events   *localsqs.Queue
 	segment  *segmentd.Server
-	function *lambda.Function
-	mapping  *lambda.EventSourceMapping
+	delivery *local.Delivery
 
 	mu   sync.Mutex
 	pids []int
 }
 
-// deployed starts the function. A test runs its mapping.
+// deployed starts the function. A test runs its delivery.
 func deployed(t *testing.T, o *localtest.Arrivals, latency time.Duration) *deployment {
 	t.Helper()
 	binary := testutil.Build(t, "functions/deliver")
@@ -48,7 +47,9 @@ func deployed(t *testing.T, o *localtest.Arrivals, latency time.Duration) *deplo
 		quick.Queues[i].VisibilityTimeout /= timeFactor
 	}
 	// Small batches at once, so that there are many to be killed in.
-	quick.EventSources[0].BatchSize, quick.EventSources[0].BatchingWindow = 10, 0
+	for i := range quick.EventSources {
+		quick.EventSources[i].BatchSize, quick.EventSources[i].BatchingWindow = 10, 0
+	}
 	if err := local.CreateQueues(server, &quick); err != nil {
 		t.Fatal(err)
 	}
@@ -57,9 +58,9 @@ func deployed(t *testing.T, o *localtest.Arrivals, latency time.Duration) *deplo
 	d.queueURL = local.QueueURL(endpoint, quick.Names.EventsQueue)
 
 	var err error
-	d.function, d.mapping, err = local.NewDelivery(&quick, local.Feed(d.events), lambda.Process(lambda.ProcessConfig{
+	d.delivery, err = local.NewDelivery(&quick, local.FeedFrom(server), lambda.Process(lambda.ProcessConfig{
 		Path: binary,
-		Env:  localtest.Environment(endpoint, "SPILLWAY_SEGMENT_ENDPOINT="+segmentURL, "SPILLWAY_WRITE_KEY=test"),
+		Env:  localtest.DeliverEnvironment(endpoint, "SPILLWAY_SEGMENT_ENDPOINT="+segmentURL, "SPILLWAY_WRITE_KEY=test"),
 		OnStart: func(pid int) {
 			d.mu.Lock()
 			defer d.mu.Unlock()
@@ -69,7 +70,7 @@ func deployed(t *testing.T, o *localtest.Arrivals, latency time.Duration) *deplo
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(d.function.Close)
+	t.Cleanup(d.delivery.Function.Close)
 	return d
 }
 

@@ -112,7 +112,7 @@ func TestAFunctionKilledInMidFlushLosesNoEvent(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() {
-		if err := f.mapping.Run(ctx); err != nil {
+		if err := f.delivery.Run(ctx); err != nil {
 			t.Error(err)
 		}
 	})
@@ -132,7 +132,7 @@ func TestAFunctionKilledInMidFlushLosesNoEvent(t *testing.T) {
 	})
 	cancel()
 	running.Wait()
-	if f.mapping.Stats().Failed == 0 {
+	if f.delivery.Stats().Failed == 0 {
 		t.Error("no invocation failed: nothing was killed in the middle of one")
 	}
 }
@@ -143,7 +143,7 @@ func TestTheBuiltFunctionDeliversTheSampleEvents(t *testing.T) {
 	f := deployed(t, o, 0)
 	for _, name := range []string{"sqs-event.json", "sqs-event-packed.json"} {
 		before := o.Distinct()
-		answer, err := f.function.Invoke(t.Context(), []byte(sample(t, name)))
+		answer, err := f.delivery.Function.Invoke(t.Context(), []byte(sample(t, name)))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -154,7 +154,7 @@ func TestTheBuiltFunctionDeliversTheSampleEvents(t *testing.T) {
 			t.Errorf("%s: no event arrived", name)
 		}
 	}
-	if _, err := f.function.Invoke(t.Context(), []byte(`{"hello":"world"}`)); err == nil {
+	if _, err := f.delivery.Function.Invoke(t.Context(), []byte(`{"hello":"world"}`)); err == nil {
 		t.Error("a payload that is not an SQS event was accepted")
 	}
 }
@@ -181,7 +181,7 @@ func TestAFailedMessageIsReportedAndItsVisibilityTimeoutChanged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer, err := f.function.Invoke(t.Context(), payload)
+	answer, err := f.delivery.Function.Invoke(t.Context(), payload)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -71,9 +71,9 @@ type Config struct {
 	OnAlarm func(AlarmChange)
 	// StatusSite keeps a status site in the folder StatusFolder of Dir.
 	StatusSite bool
-	// Console makes the operator's page, which is served at ConsoleAddr while the pipeline runs; nil:
-	// there is none. It refuses foreign hosts and pages itself. With ConsoleAnyPort it is served at a
-	// free port if that of ConsoleAddr is in use.
+	// Console makes the operator's page, which is served at ConsoleAddr while the pipeline runs;
+	// nil: there is none. It refuses foreign hosts and pages itself. With ConsoleAnyPort it is
+	// served at a free port if that of ConsoleAddr is in use.
 	Console        func(*Pipeline) Page
 	ConsoleAddr    string
 	ConsoleAnyPort bool
@@ -86,24 +86,23 @@ type Pipeline struct {
 	SegmentURL string // where events are delivered to
 	ConsoleURL string // of the operator's page; empty: there is none
 	LogPath    string // of the log of all parts
-	// OtherQueues are the events queues of other names in the data directory that hold messages.
+	// OtherQueues are the queues for other names' events in the data directory that hold messages.
 	// This pipeline does not deliver them.
 	OtherQueues []OtherQueue
 
-	topology     *topology.Topology
-	sqs          *sqs.Server
-	events, dead *sqs.Queue
-	segment      *segmentd.Server // nil with another Segment
-	function     *lambda.Function
-	mapping      *lambda.EventSourceMapping
-	hold         bool // the mapping does not run
-	switches     *switches
-	ingest       *ingest.Endpoint    // nil: there is none
-	canary       *appcanary.Function // nil: there is none
-	listeners    listeners
-	guard        Guard // of the ports that no page uses
-	log          *lumberjack.Logger
-	logger       *slog.Logger // into log
+	topology           *topology.Topology
+	sqs                *sqs.Server
+	events, bulk, dead *sqs.Queue
+	segment            *segmentd.Server // nil with another Segment
+	delivery           *Delivery
+	hold               bool // delivery does not run
+	switches           *switches
+	ingest             *ingest.Endpoint    // nil: there is none
+	canary             *appcanary.Function // nil: there is none
+	listeners          listeners
+	guard              Guard // of the ports that no page uses
+	log                *lumberjack.Logger
+	logger             *slog.Logger // into log
 
 	activity *activity
 	monitor  *monitor
@@ -155,7 +154,7 @@ func (p *Pipeline) open(c *Config, t *topology.Topology) (err error) {
 		return err
 	}
 	p.monitor.evaluates = !c.Hold
-	p.monitor.watch(p.events, p.dead)
+	p.monitor.watch(p.events, p.bulk, p.dead)
 	p.account = &account{put: p.monitor.store.Put, pipeline: t.Names.Pipeline, queue: p.events.Stats,
 		requests: p.activity.requests.Totals, canaries: func() int64 { return p.activity.canaries.Status().Sent }}
 	p.senders = newSenders(t.Names.Pipeline, p.monitor.store, p.monitor.tee(p.log))
@@ -211,8 +210,9 @@ func (p *Pipeline) openQueues(c *Config, t *topology.Topology) (err error) {
 		return err
 	}
 	p.events, _ = p.sqs.Queue(t.Names.EventsQueue)
+	p.bulk, _ = p.sqs.Queue(t.Names.BulkQueue)
 	p.dead, _ = p.sqs.Queue(t.Names.DeadLetterQueue)
-	p.OtherQueues = otherQueues(p.sqs, p.events)
+	p.OtherQueues = otherQueues(p.sqs, t.Names.Pipeline)
 	p.SQSURL, err = p.listeners.open(c.SQSAddr, "--sqs-port", p.serveSQS)
 	return err
 }
@@ -221,22 +221,25 @@ func (p *Pipeline) openQueues(c *Config, t *topology.Topology) (err error) {
 // pages send there, and only /health is for others.
 func usedByPages(r *http.Request) bool { return r.URL.Path != "/health" }
 
-// An OtherQueue is an events queue that a pipeline of another name has left in the data directory.
+// An OtherQueue is an events or bulk queue that a pipeline of another name has left in the data
+// directory.
 type OtherQueue struct {
 	Name, Pipeline string
 	Messages       int64
 }
 
-// otherQueues finds the events queues of other pipelines that hold messages.
-func otherQueues(server *sqs.Server, own *sqs.Queue) []OtherQueue {
+// otherQueues finds the events and bulk queues of other pipelines that hold messages.
+func otherQueues(server *sqs.Server, own string) []OtherQueue {
 	var others []OtherQueue
 	for _, q := range server.Queues() {
 		names, ok := topology.NamesOfEventsQueue(q.Name())
-		if !ok || q == own {
+		if !ok {
+			names, ok = topology.NamesOfBulkQueue(q.Name())
+		}
+		if !ok || names.Pipeline == own {
 			continue
 		}
-		s := q.Stats()
-		if messages := s.Visible + s.InFlight + s.Delayed; messages > 0 {
+		if messages := held(q.Stats()); messages > 0 {
 			others = append(others, OtherQueue{q.Name(), names.Pipeline, messages})
 		}
 	}
@@ -269,20 +272,20 @@ func (p *Pipeline) openIngest(c *Config, parts *pipeline.Pipeline) error {
 	return err
 }
 
-// openDelivery connects the queue to Segment by the deliver function.
+// openDelivery connects the queues to Segment by the deliver function.
 func (p *Pipeline) openDelivery(t *topology.Topology, parts *pipeline.Pipeline) (err error) {
 	newHandler, err := parts.NewDeliver()
 	if err != nil {
 		return err
 	}
 	environment := lambda.InProcess(func() (lambda.Handler, error) { return newHandler() })
-	p.function, p.mapping, err = NewDelivery(t, Feed(p.events), environment, p.logger, p.monitor.invoked)
+	p.delivery, err = NewDelivery(t, FeedFrom(p.sqs), environment, p.logger, p.monitor.invoked)
 	if err != nil {
 		return err
 	}
-	p.monitor.concurrent = func() int64 { return p.mapping.Stats().Concurrent }
+	p.monitor.concurrent = func() int64 { return int64(p.delivery.Function.Concurrent()) }
 	if !p.hold {
-		p.switches.control(p.mapping.SetEnabled)
+		p.switches.control(p.delivery.SetEnabled)
 	}
 	return nil
 }
@@ -314,13 +317,13 @@ func (p *Pipeline) Status() Status {
 	if final != nil {
 		return *final
 	}
-	events, dead := p.events.Stats(), p.dead.Stats()
-	s := newStatus(time.Now(), events, dead)
+	events, bulk, dead := p.events.Stats(), p.bulk.Stats(), p.dead.Stats()
+	s := newStatus(time.Now(), events, bulk, dead)
 	s.Version, s.IngestURL, s.SegmentURL, s.ConsoleURL = version.String(), p.IngestURL, p.SegmentURL, p.ConsoleURL
 	s.BulkQueueURL = p.QueueURL(p.topology.Names.BulkQueue)
 	p.activity.addTo(&s)
 	s.withPauses(p.switches.now())
-	s.withStore(p.sqs.Health(), events, dead)
+	s.withStore(p.sqs.Health(), events, bulk, dead)
 	if p.ingest != nil {
 		s.withKeys(p.ingest.KeysFailure())
 	}
@@ -346,7 +349,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	stopMonitor, stopAccount := background(ctx, p.monitor.run), background(ctx, p.account.run)
 	if !p.hold {
 		stopDelivery = background(ctx, func(ctx context.Context) {
-			if err := p.mapping.Run(ctx); err != nil {
+			if err := p.delivery.Run(ctx); err != nil {
 				failed <- err
 			}
 		})
@@ -395,8 +398,8 @@ func (p *Pipeline) close() {
 	if p.ingest != nil {
 		_ = p.ingest.Close()
 	}
-	if p.function != nil {
-		p.function.Close()
+	if p.delivery != nil {
+		p.delivery.Function.Close()
 	}
 	if p.sqs != nil {
 		_ = p.sqs.Close()

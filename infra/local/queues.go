@@ -53,6 +53,14 @@ func newClient(server *sqs.Server, endpoint string) *awssqs.Client {
 // through an SDK would take most of the machine's CPU time.
 func Feed(q *sqs.Queue) lambda.Queue { return lambdaQueue{q} }
 
+// FeedFrom is Feed for the queues of a server, by their names, which must exist.
+func FeedFrom(server *sqs.Server) func(queue string) lambda.Queue {
+	return func(name string) lambda.Queue {
+		q, _ := server.Queue(name)
+		return Feed(q)
+	}
+}
+
 type lambdaQueue struct{ *sqs.Queue }
 
 // Receive implements lambda.Queue.

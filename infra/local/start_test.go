@@ -26,15 +26,19 @@ func TestStartFindsMessagesOfAPipelineOfAnotherName(t *testing.T) {
 		if len(p.OtherQueues) != 0 {
 			t.Errorf("a new data directory has %v", p.OtherQueues)
 		}
-		_, err := localtest.Client(p.SQSURL).SendMessage(t.Context(), &sqs.SendMessageInput{
-			QueueUrl: aws.String(p.QueueURL("staging-events")), MessageBody: aws.String(`{"userId":"u1"}`),
-		})
-		if err != nil {
-			t.Fatal(err)
+		for _, queue := range []string{"staging-events", "staging-bulk", "staging-dead-letters"} {
+			_, err := localtest.Client(p.SQSURL).SendMessage(t.Context(), &sqs.SendMessageInput{
+				QueueUrl: aws.String(p.QueueURL(queue)), MessageBody: aws.String(`{"userId":"u1"}`),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
 		}
 	})
 	p := localtest.Start(t, local.Config{Dir: dir, Hold: true})
-	want := []local.OtherQueue{{Name: "staging-events", Pipeline: "staging", Messages: 1}}
+	want := []local.OtherQueue{{Name: "staging-bulk", Pipeline: "staging", Messages: 1},
+		{Name: "staging-events", Pipeline: "staging", Messages: 1}}
+	slices.SortFunc(p.OtherQueues, func(a, b local.OtherQueue) int { return strings.Compare(a.Name, b.Name) })
 	if !slices.Equal(p.OtherQueues, want) {
 		t.Errorf("found %v, want %v", p.OtherQueues, want)
 	}

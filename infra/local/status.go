@@ -26,6 +26,7 @@ type Status struct {
 	Backlog       int64         `json:"backlog"`     // messages: visible, in flight and delayed
 	InFlight      int64         `json:"inFlight"`    // messages that are being delivered or wait for their retry
 	OldestAge     time.Duration `json:"oldestAge"`   // in nanoseconds
+	Bulk          Bulk          `json:"bulk"`        // what is not urgent; Accepted and the backlog are without it
 	DeadLetters   int64         `json:"deadLetters"` // events in the dead-letter queue, those of earlier runs too
 	Refused       int64         `json:"refused"`     // requests that were answered 4xx or 5xx, but not 429
 	Shed          int64         `json:"shed"`        // requests that were answered 429
@@ -47,6 +48,16 @@ type Status struct {
 	Alarms []Alarm `json:"alarms"`
 }
 
+// A Bulk describes the queue of what is not urgent: what is redriven, replayed, or sent out of a
+// file.
+type Bulk struct {
+	Sent          int64         `json:"sent"` // events that were sent to it since the start
+	BacklogEvents int64         `json:"backlogEvents"`
+	Backlog       int64         `json:"backlog"`   // messages: visible, in flight and delayed
+	InFlight      int64         `json:"inFlight"`  // messages that are being delivered or wait for their retry
+	OldestAge     time.Duration `json:"oldestAge"` // since it was sent to this queue, in nanoseconds
+}
+
 // A Canary describes the synthetic events that the pipeline sends itself every minute. They take
 // the path of other events, but are not sent to Segment.
 type Canary struct {
@@ -57,20 +68,28 @@ type Canary struct {
 }
 
 // newStatus returns the part of the status that comes from the queues.
-func newStatus(now time.Time, events, dead sqs.Stats) Status {
-	s := Status{
+func newStatus(now time.Time, events, bulk, dead sqs.Stats) Status {
+	return Status{
 		At: now, Accepted: events.SentEvents, BacklogEvents: events.Events, InFlight: events.InFlight,
-		Backlog: events.Visible + events.InFlight + events.Delayed, DeadLetters: dead.Events,
+		Backlog: held(events), OldestAge: oldest(now, events), DeadLetters: dead.Events,
+		Bulk: Bulk{Sent: bulk.SentEvents, BacklogEvents: bulk.Events, Backlog: held(bulk), InFlight: bulk.InFlight,
+			OldestAge: oldest(now, bulk)},
 	}
-	if !events.OldestSent.IsZero() {
-		s.OldestAge = max(0, now.Sub(events.OldestSent))
+}
+
+// held is how many messages a queue holds.
+func held(s sqs.Stats) int64 { return s.Visible + s.InFlight + s.Delayed }
+
+func oldest(now time.Time, s sqs.Stats) time.Duration {
+	if s.OldestSent.IsZero() {
+		return 0
 	}
-	return s
+	return max(0, now.Sub(s.OldestSent))
 }
 
 // withStore adds what is wrong with the store, and makes the pipeline degraded if it takes no
 // messages.
-func (s *Status) withStore(h sqs.Health, events, dead sqs.Stats) {
+func (s *Status) withStore(h sqs.Health, queues ...sqs.Stats) {
 	var says []string
 	if h.Failure != nil {
 		says = append(says, "events are refused: "+h.Failure.Error())
@@ -83,7 +102,11 @@ func (s *Status) withStore(h sqs.Health, events, dead sqs.Stats) {
 		says = append(says, fmt.Sprintf("damaged in %d places, %d messages lost: `spillway check` names them", h.Damages,
 			h.Lost))
 	}
-	if expired := events.ExpiredEvents + dead.ExpiredEvents; expired > 0 {
+	expired := int64(0)
+	for _, q := range queues {
+		expired += q.ExpiredEvents
+	}
+	if expired > 0 {
 		says = append(says, fmt.Sprintf("%d events were older than their queue's retention and were deleted", expired))
 	}
 	s.Store = strings.Join(says, "; ")

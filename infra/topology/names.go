@@ -64,6 +64,9 @@ func NamesOfEventsQueue(queue string) (names Names, ok bool) {
 	return namesOf(queue, eventsSuffix)
 }
 
+// NamesOfBulkQueue is the same for a bulk queue.
+func NamesOfBulkQueue(queue string) (names Names, ok bool) { return namesOf(queue, bulkSuffix) }
+
 // NamesOfDeadLetterQueue is the same for a dead-letter queue.
 func NamesOfDeadLetterQueue(queue string) (names Names, ok bool) {
 	return namesOf(queue, deadLetterSuffix)

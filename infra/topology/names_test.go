@@ -19,6 +19,17 @@ func TestAnEventsQueueNamesItsPipeline(t *testing.T) {
 	}
 }
 
+func TestABulkQueueBelongsToThePipelineOfItsName(t *testing.T) {
+	for queue, want := range map[string]string{
+		"spillway-bulk": "spillway", "my-bulk-bulk": "my-bulk", "spillway-events": "", "-bulk": "", "bulk": "",
+	} {
+		names, ok := NamesOfBulkQueue(queue)
+		if names.Pipeline != want || ok != (want != "") || ok && names.BulkQueue != queue {
+			t.Errorf("the queue %q belongs to %q, %v; want %q", queue, names.Pipeline, ok, want)
+		}
+	}
+}
+
 func TestADeadLetterQueueBelongsToThePipelineOfItsName(t *testing.T) {
 	for queue, want := range map[string]string{
 		"spillway-dead-letters": "spillway", "a-events-dead-letters": "a-events", "spillway-events": "", "dead-letters": "",

@@ -35,8 +35,9 @@ var (
 // timeFactor is by how much the visibility timeouts of production are shortened.
 const timeFactor = 360
 
-// The last version and this one run on one queue and on one directory, as in an upgrade, a roll-back,
-// and while a deployment has a tenth of the traffic. Their processes are killed in the middle.
+// The last version and this one run on one queue and on one directory, as in an upgrade, a
+// roll-back, and while a deployment has a tenth of the traffic. Their processes are killed in the
+// middle.
 func TestTheLastVersionAndThisOneRunBesideEachOther(t *testing.T) {
 	for _, s := range chosen(t) {
 		t.Run(s.Name, func(t *testing.T) {
@@ -212,7 +213,9 @@ func onOneQueue(t *testing.T, writes, reads []version) {
 	for i := range quick.Queues {
 		quick.Queues[i].VisibilityTimeout /= timeFactor
 	}
-	quick.EventSources[0].BatchSize, quick.EventSources[0].BatchingWindow = 10, 0 // many invocations to be killed in
+	for i := range quick.EventSources {
+		quick.EventSources[i].BatchSize, quick.EventSources[i].BatchingWindow = 10, 0 // many invocations to be killed in
+	}
 	if err := local.CreateQueues(sqsServer, &quick); err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +233,7 @@ func onOneQueue(t *testing.T, writes, reads []version) {
 	}
 	var killers []func()
 	for _, v := range reads {
-		killers = append(killers, deliverBy(t, v, &quick, events, endpoint, segmentURL))
+		killers = append(killers, deliverBy(t, v, &quick, sqsServer, endpoint, segmentURL))
 	}
 	for _, s := range slices.Concat(entries, apis) {
 		killers = append(killers, s.kill)
@@ -249,14 +252,19 @@ func onOneQueue(t *testing.T, writes, reads []version) {
 	}
 }
 
-// deliverBy feeds a version's function from a queue, and returns what kills its oldest environment.
-func deliverBy(t *testing.T, v version, quick *topology.Topology, events *localsqs.Queue, endpoint,
+// deliverBy feeds a version's function from the queues, and returns what kills its oldest
+// environment.
+func deliverBy(t *testing.T, v version, quick *topology.Topology, queues *localsqs.Server, endpoint,
 	segmentURL string) (kill func()) {
 	t.Helper()
 	started := make(chan int, 1000)
-	function, mapping, err := local.NewDelivery(quick, local.Feed(events), lambda.Process(lambda.ProcessConfig{
+	environment := localtest.Environment
+	if v.name == head.name { // versions before it know no bulk queue
+		environment = localtest.DeliverEnvironment
+	}
+	delivery, err := local.NewDelivery(quick, local.FeedFrom(queues), lambda.Process(lambda.ProcessConfig{
 		Path: v.build(t, deliver), OnStart: func(pid int) { started <- pid },
-		Env: localtest.Environment(endpoint, "SPILLWAY_SEGMENT_ENDPOINT="+segmentURL, "SPILLWAY_WRITE_KEY=test"),
+		Env: environment(endpoint, "SPILLWAY_SEGMENT_ENDPOINT="+segmentURL, "SPILLWAY_WRITE_KEY=test"),
 	}), slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -264,14 +272,14 @@ func deliverBy(t *testing.T, v version, quick *topology.Topology, events *locals
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() {
-		if err := mapping.Run(ctx); err != nil {
+		if err := delivery.Run(ctx); err != nil {
 			t.Error(err)
 		}
 	})
 	t.Cleanup(func() {
 		cancel()
 		running.Wait()
-		function.Close()
+		delivery.Function.Close()
 	})
 	return func() { _ = syscall.Kill(<-started, syscall.SIGKILL) } // it may have ended by itself
 }

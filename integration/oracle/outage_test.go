@@ -44,7 +44,8 @@ const (
 	sqsChunk      = 64 << 10
 )
 
-// The default run has a sample: half an hour, once. CI and docs/cost.md have four hours, three times.
+// The default run has a sample: half an hour, once. CI and docs/cost.md have four hours, three
+// times.
 var outage = flag.Duration("outage", 30*time.Minute, "for how long Segment is away in what an outage costs")
 
 const longOutage = 4 * time.Hour
@@ -184,7 +185,7 @@ func simulate(t *testing.T, kind failure, handler func(deliver.Config) (lambda.H
 	w := start(t, parts{
 		arrive:    func(segmentd.Received) {},
 		out:       u,
-		queue:     func(_ *world, q lambda.Queue) lambda.Queue { return countingQueue{q, u} },
+		queue:     func(w *world, name string) lambda.Queue { return countingQueue{w.Feed(name), u} },
 		transport: func(inner http.RoundTripper) http.RoundTripper { return countingTransport{inner, u} },
 		environments: func(inner lambda.EnvironmentFactory) lambda.EnvironmentFactory {
 			return func(ctx context.Context, info lambda.FunctionInfo) (lambda.Environment, error) {

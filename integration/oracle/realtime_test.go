@@ -57,7 +57,7 @@ type machine struct {
 	up, segment *exec.Cmd
 	client      *awssqs.Client
 	function    *lambda.Function
-	mapping     *lambda.EventSourceMapping
+	delivery    *local.Delivery
 	poison      []segmentd.Rule
 
 	mu    sync.Mutex
@@ -176,9 +176,10 @@ func newMachine(t *testing.T, seed uint64, l *ledger) *machine {
 
 	production := topology.Default()
 	var err error
-	m.function, m.mapping, err = local.NewDelivery(&production, remoteQueue{m}, lambda.Process(lambda.ProcessConfig{
+	feed := func(queue string) lambda.Queue { return remoteQueue{m, m.queueURL(queue)} }
+	m.delivery, err = local.NewDelivery(&production, feed, lambda.Process(lambda.ProcessConfig{
 		Path: deliver,
-		Env:  localtest.Environment(endpoint, "SPILLWAY_SEGMENT_ENDPOINT="+web.URL, "SPILLWAY_WRITE_KEY="+local.WriteKey),
+		Env:  localtest.DeliverEnvironment(endpoint, "SPILLWAY_SEGMENT_ENDPOINT="+web.URL, "SPILLWAY_WRITE_KEY="+local.WriteKey),
 		OnStart: func(pid int) {
 			m.mu.Lock()
 			defer m.mu.Unlock()
@@ -188,7 +189,7 @@ func newMachine(t *testing.T, seed uint64, l *ledger) *machine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(m.function.Close)
+	t.Cleanup(m.delivery.Function.Close)
 	return m
 }
 
@@ -289,12 +290,15 @@ func (m *machine) killFunctions(all bool) {
 	}
 }
 
-// remoteQueue is the events queue in another process, over HTTP.
-type remoteQueue struct{ *machine }
+// remoteQueue is a queue in another process, over HTTP.
+type remoteQueue struct {
+	*machine
+	url string
+}
 
 func (q remoteQueue) Receive(ctx context.Context, most int, wait time.Duration) ([]lambda.Message, error) {
 	out, err := q.client.ReceiveMessage(ctx, &awssqs.ReceiveMessageInput{
-		QueueUrl: aws.String(q.queueURL(topology.DefaultNames().EventsQueue)), MaxNumberOfMessages: int32(most),
+		QueueUrl: &q.url, MaxNumberOfMessages: int32(most),
 		WaitTimeSeconds:             int32(wait / time.Second),
 		MessageSystemAttributeNames: []types.MessageSystemAttributeName{"All"}, MessageAttributeNames: []string{"All"},
 	})
@@ -323,8 +327,7 @@ func (q remoteQueue) Delete(ctx context.Context, handles []string) error {
 			entries[i] = types.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: aws.String(h)}
 		}
 		out, err := q.client.DeleteMessageBatch(ctx,
-			&awssqs.DeleteMessageBatchInput{QueueUrl: aws.String(q.queueURL(topology.DefaultNames().EventsQueue)),
-				Entries: entries})
+			&awssqs.DeleteMessageBatchInput{QueueUrl: &q.url, Entries: entries})
 		if err == nil && len(out.Failed) > 0 {
 			err = fmt.Errorf("%d messages were not deleted", len(out.Failed))
 		}
@@ -360,7 +363,7 @@ func TestTheBuiltBinariesLoseNoEventWhenKilled(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var polling sync.WaitGroup
 	polling.Go(func() {
-		if err := m.mapping.Run(ctx); err != nil {
+		if err := m.delivery.Run(ctx); err != nil {
 			t.Error(err)
 		}
 	})
@@ -422,5 +425,5 @@ func TestTheBuiltBinariesLoseNoEventWhenKilled(t *testing.T) {
 	}
 	t.Logf("seed %d, %v: %d events accepted = %d delivered + %d dead letters; %d duplicates; "+
 		"killed: %v; invocations: %+v",
-		s, *realTime, c.accepted, c.delivered, c.dead, c.duplicates, m.kills, m.mapping.Stats())
+		s, *realTime, c.accepted, c.delivered, c.dead, c.duplicates, m.kills, m.delivery.Stats())
 }

@@ -50,7 +50,7 @@ func TestSegmentIsLeftAloneForAsLongAsItAsks(t *testing.T) {
 				l, segment := newLedger(), &calls{}
 				w := start(t, parts{
 					arrive: l.arrive, handler: realHandler,
-					queue:        func(_ *world, q lambda.Queue) lambda.Queue { return q },
+					queue:        (*world).feed,
 					environments: func(f lambda.EnvironmentFactory) lambda.EnvironmentFactory { return f },
 					transport:    func(inner http.RoundTripper) http.RoundTripper { return inner },
 					toSegment: func(inner http.RoundTripper) http.RoundTripper {

@@ -100,8 +100,8 @@ func run(t *testing.T, p *plan) (counted, map[string]int) {
 	w := start(t, parts{
 		gzip: p.gzip, arrive: l.arrive, report: l.report, handler: realHandler,
 		environments: f.environments,
-		queue: func(w *world, q lambda.Queue) lambda.Queue {
-			return &faultyQueue{Queue: q, faults: f, client: w.client, url: queueURL(topology.DefaultNames().EventsQueue)}
+		queue: func(w *world, name string) lambda.Queue {
+			return &faultyQueue{Queue: w.Feed(name), faults: f, client: w.client, url: queueURL(name)}
 		},
 		transport: func(inner http.RoundTripper) http.RoundTripper { return faultyTransport{inner, f} },
 		toSegment: func(inner http.RoundTripper) http.RoundTripper { return segmentSide{inner, f, l} },

@@ -33,9 +33,9 @@ type world struct {
 type parts struct {
 	gzip         bool
 	arrive       func(segmentd.Received)
-	report       func(deliver.Report) // may be nil
-	out          io.Writer            // gets the function's log and metrics; nil: they are discarded
-	queue        func(w *world, q lambda.Queue) lambda.Queue
+	report       func(deliver.Report)                      // may be nil
+	out          io.Writer                                 // gets the function's log and metrics; nil: they are discarded
+	queue        func(w *world, name string) lambda.Queue  // for its event source
 	transport    func(http.RoundTripper) http.RoundTripper // of the function's calls to SQS
 	toSegment    func(http.RoundTripper) http.RoundTripper // of its calls to Segment; may be nil
 	environments func(lambda.EnvironmentFactory) lambda.EnvironmentFactory
@@ -73,11 +73,15 @@ func start(t *testing.T, p parts) *world {
 		}
 		return p.handler(c)
 	}
-	if err := w.Deliver(p.queue(w, w.Feed()), p.environments(lambda.InProcess(newHandler))); err != nil {
+	if err := w.Deliver(func(queue string) lambda.Queue { return p.queue(w, queue) },
+		p.environments(lambda.InProcess(newHandler))); err != nil {
 		t.Fatal(err)
 	}
 	return w
 }
+
+// feed is a queue without faults.
+func (w *world) feed(queue string) lambda.Queue { return w.Feed(queue) }
 
 // powerCut ends the SQS emulator, and starts it on what was synced until then.
 func (w *world) powerCut(t *testing.T) {

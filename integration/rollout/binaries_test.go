@@ -154,9 +154,8 @@ func startBuilt(t *testing.T) *built {
 	_, segmentURL := localtest.Segment(t, segmentd.Options{OnEvent: b.segment.Add, EventLimit: -1})
 	b.server, b.url = localtest.SQS(t)
 	b.must(local.CreateQueues(b.server, &b.d))
-	b.env = localtest.Environment(b.url, "SPILLWAY_SEGMENT_ENDPOINT="+segmentURL, "SPILLWAY_WRITE_KEY=test")
-	events, _ := b.server.Queue(b.d.Names.EventsQueue)
-	function, mapping, err := local.NewDelivery(&b.d, local.Feed(events), b.code(testutil.Build(t, "functions/deliver")),
+	b.env = localtest.DeliverEnvironment(b.url, "SPILLWAY_SEGMENT_ENDPOINT="+segmentURL, "SPILLWAY_WRITE_KEY=test")
+	delivery, err := local.NewDelivery(&b.d, local.FeedFrom(b.server), b.code(testutil.Build(t, "functions/deliver")),
 		quiet,
 		func(i lambda.Invoked) {
 			i.End = b.clock.at(i.End)
@@ -166,16 +165,16 @@ func startBuilt(t *testing.T) *built {
 			b.ran[i.Version]++
 		})
 	b.must(err)
-	b.deliver = function
-	b.live, _ = function.Alias(topology.LiveAlias)
+	b.deliver = delivery.Function
+	b.live, _ = b.deliver.Alias(topology.LiveAlias)
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() {
-		if err := mapping.Run(ctx); err != nil {
+		if err := delivery.Run(ctx); err != nil {
 			t.Error(err)
 		}
 	})
-	t.Cleanup(func() { stop(); running.Wait(); function.Close() })
+	t.Cleanup(func() { stop(); running.Wait(); b.deliver.Close() })
 	return b
 }
 

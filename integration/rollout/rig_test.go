@@ -129,14 +129,14 @@ func (r *rig) play() (f found) {
 		r.must(r.world.Segment.SetScript(segmentd.Script{Rules: []segmentd.Rule{{Fault: segmentd.FaultReset}}}))
 	}
 	r.world.OnInvocation = func(i lambda.Invoked) { feed.Invoked(r.metrics.Put, r.d.Names.DeliverFunction, i) }
-	r.must(r.world.Deliver(r.world.Feed(), r.code(r.old)))
+	r.must(r.world.Deliver(r.world.Feed, r.code(r.old)))
 	r.world.Live().Seed(r.seed)
 	var sending sync.WaitGroup
 	ctx, stop := context.WithCancel(context.Background())
 	sending.Go(func() { f.sent = r.send(ctx) })
 	time.Sleep(warmUp)
-	r.world.Function.UpdateCode(r.code(r.new))
-	v := r.world.Function.Publish()
+	r.world.Delivery.Function.UpdateCode(r.code(r.new))
+	v := r.world.Delivery.Function.Publish()
 	service := codedeploy.New()
 	var hook lambda.Invoker
 	if !r.noHook {

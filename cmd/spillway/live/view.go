@@ -67,6 +67,10 @@ func (v *view) line(s local.Status) string {
 		"rate=%.0f/s retried=%d dead_letters=%d refused_requests=%d shed_requests=%d",
 		s.At.Format(time.RFC3339), s.Accepted, s.BacklogEvents, s.Backlog, s.InFlight, age(s.OldestAge), s.Delivered,
 		v.rate(s), s.Retried, s.DeadLetters, s.Refused, s.Shed)
+	if b := s.Bulk; b != (local.Bulk{}) {
+		line += fmt.Sprintf(" bulk_sent=%d bulk_backlog_events=%d bulk_backlog_messages=%d bulk_in_flight=%d bulk_oldest=%s",
+			b.Sent, b.BacklogEvents, b.Backlog, b.InFlight, age(b.OldestAge))
+	}
 	if s.Canary.On && s.Canary.At.IsZero() {
 		line += " canary=none"
 	} else if s.Canary.On {
@@ -137,14 +141,25 @@ func alarmLine(c local.AlarmChange) string {
 	return line + ": " + c.Text + " (" + c.Reason + ")"
 }
 
+// waiting says what a queue holds.
+func waiting(events, messages, inFlight int64) string {
+	return fmt.Sprintf("%s in %s, %s of them in flight", terminal.Plural(events, "event"),
+		terminal.Plural(messages, "message"), terminal.Number(inFlight))
+}
+
 // draw returns a status as a block of lines that covers the previous one on a terminal. It breaks
 // long lines itself, because the next block would not cover a line that the terminal has broken.
 func (v *view) draw(s local.Status, columns int) string {
 	rows := [][2]string{
 		{"accepted", terminal.Plural(s.Accepted, "event")},
-		{"backlog", fmt.Sprintf("%s in %s, %s of them in flight", terminal.Plural(s.BacklogEvents, "event"),
-			terminal.Plural(s.Backlog, "message"), terminal.Number(s.InFlight))},
+		{"backlog", waiting(s.BacklogEvents, s.Backlog, s.InFlight)},
 		{"oldest", age(s.OldestAge)},
+	}
+	if b := s.Bulk; b != (local.Bulk{}) {
+		rows = append(rows, [2]string{"bulk", fmt.Sprintf("%s; %s sent", waiting(b.BacklogEvents, b.Backlog, b.InFlight),
+			terminal.Plural(b.Sent, "event"))})
+	}
+	rows = append(rows, [][2]string{
 		{"delivered", fmt.Sprintf("%s, %s/s", terminal.Plural(s.Delivered, "event"), terminal.Number(int64(v.rate(s))))},
 		{"retried", terminal.Plural(s.Retried, "event")},
 		{"dead letters", terminal.Plural(s.DeadLetters, "event")},
@@ -154,7 +169,7 @@ func (v *view) draw(s local.Status, columns int) string {
 		{"store", cmp.Or(s.Store, "ok")},
 		{"degraded", cmp.Or(s.Degraded, "no")},
 		{"alarms", alarmsRow(s)},
-	}
+	}...)
 	for _, id := range slices.Sorted(maps.Keys(s.PausedKeys)) {
 		rows = append(rows, [2]string{"paused key", id + " " + s.PausedKeys[id].String()})
 	}

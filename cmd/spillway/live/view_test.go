@@ -61,6 +61,29 @@ func TestViewShowsTheLastCanary(t *testing.T) {
 	}
 }
 
+// Most people never use the bulk queue.
+func TestViewShowsTheBulkQueueOnceItWasUsed(t *testing.T) {
+	for _, c := range []struct {
+		bulk        local.Bulk
+		drawn, line string
+	}{
+		{local.Bulk{}, "", ""},
+		{local.Bulk{Sent: 10_000, BacklogEvents: 4000, Backlog: 40, InFlight: 8, OldestAge: time.Minute},
+			"bulk          4,000 events in 40 messages, 8 of them in flight; 10,000 events sent",
+			" bulk_sent=10000 bulk_backlog_events=4000 bulk_backlog_messages=40 bulk_in_flight=8 bulk_oldest=1m0s"},
+		{local.Bulk{Sent: 1}, "bulk          0 events in 0 messages, 0 of them in flight; 1 event sent", " bulk_sent=1 "},
+	} {
+		var v view
+		s := local.Status{At: time.Now(), Bulk: c.bulk}
+		if drawn := v.draw(s, 100); !strings.Contains(drawn, c.drawn) || strings.Contains(drawn, "bulk") != (c.drawn != "") {
+			t.Errorf("%q is missing in:\n%s", c.drawn, drawn)
+		}
+		if line := v.line(s); !strings.Contains(line, c.line) || strings.Contains(line, "bulk") != (c.line != "") {
+			t.Errorf("%q is missing in %s", c.line, line)
+		}
+	}
+}
+
 func TestViewDrawsOverItsPreviousBlock(t *testing.T) {
 	var v view
 	first := v.draw(local.Status{At: time.Now(), Accepted: 1_234_567, Backlog: 12, BacklogEvents: 3000,

@@ -35,7 +35,7 @@ func (s *simulation) hold(ctx context.Context, f *Failure) {
 	for range limit.ReservedConcurrency {
 		s.sending.Go(func() {
 			for ctx.Err() == nil && time.Since(s.start) < f.Until {
-				if _, err := s.world.Function.Invoke(ctx, []byte(holdPayload)); err != nil {
+				if _, err := s.world.Delivery.Function.Invoke(ctx, []byte(holdPayload)); err != nil {
 					sleep(ctx, 50*time.Millisecond)
 				}
 			}

@@ -8,8 +8,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/operator"
 )
 
-// toggle does what a person does with `spillway region`, `spillway pause` and `spillway resume`. The
-// mark of a pause comes first, and goes last.
+// toggle does what a person does with `spillway region`, `spillway pause` and `spillway resume`.
+// The mark of a pause comes first, and goes last.
 func (s *simulation) toggle(step *Step) error {
 	mark, err := operator.New(time.Now(), "a person", step.Text)
 	if err != nil {
@@ -22,9 +22,9 @@ func (s *simulation) toggle(step *Step) error {
 		s.faults.switchTo(topology.DrainedParameter, nil)
 	case Pause:
 		s.faults.switchTo(topology.PausedParameter, mark.Document())
-		s.world.Mapping.SetEnabled(false)
+		s.world.Delivery.SetEnabled(false)
 	case Resume:
-		s.world.Mapping.SetEnabled(true)
+		s.world.Delivery.SetEnabled(true)
 		s.faults.switchTo(topology.PausedParameter, nil)
 	case PauseKey, ResumeKey:
 		keys := operator.Keys{}.Pause(event.KeyID(partnerKey), mark)

@@ -62,8 +62,8 @@ type simulation struct {
 	api       *api
 	pair      *pair          // nil: there is no other region
 	sending   sync.WaitGroup // requests of SDKs
-	events    *feed.Queue
-	deadQueue *feed.Queue // of the dead-letter queue, whose metrics are never modelled
+	queues    []*feed.Queue  // that deliver is fed from
+	deadQueue *feed.Queue    // of the dead-letter queue, whose metrics are never modelled
 	endpoint  feed.Endpoint
 	dead      map[string]int64 // events in dead letters at the end, by reason
 	spent     [2]price.Usage   // at the beginning and the end of the pattern's minutes
@@ -160,7 +160,9 @@ func (s *simulation) open(ctx context.Context, running *sync.WaitGroup) (err err
 	if err := s.world.Segment.SetScript(s.script()); err != nil {
 		return err
 	}
-	s.events = feed.NewQueue(s.putUnless(NoSQS, NoRegion), s.world.Events())
+	for _, source := range s.topology.EventSources {
+		s.queues = append(s.queues, feed.NewQueue(s.putUnless(NoSQS, NoRegion), s.world.Queue(source.Queue)))
+	}
 	s.deadQueue = feed.NewQueue(func(at time.Time, k cloudwatch.Key, values ...float64) {
 		if !s.faults.active(NoSQS, NoRegion, NoMetrics) {
 			s.record.store.Put(at, k, values...)
@@ -241,7 +243,8 @@ func (s *simulation) wire(ctx context.Context) (g *gateway, err error) {
 			s.ran = append(s.ran, i)
 		}
 	}
-	err = s.world.Deliver(receiver{s.world.Feed(), s.faults, s.usage}, s.deliverCode(s.toSegment()))
+	err = s.world.Deliver(func(queue string) lambda.Queue { return receiver{s.world.Feed(queue), s.faults, s.usage} },
+		s.deliverCode(s.toSegment()))
 	if err != nil {
 		return nil, err
 	}
@@ -358,8 +361,11 @@ func (s *simulation) minute(n int) {
 
 // awsMetrics writes what SQS, Lambda and the gateway write at the end of a minute.
 func (s *simulation) awsMetrics(at time.Time) {
-	s.events.Sample(at)
-	feed.Concurrent(s.putUnless(NoRegion), s.topology.Names.DeliverFunction, at, s.world.Mapping.Stats().Concurrent)
+	for _, q := range s.queues {
+		q.Sample(at)
+	}
+	feed.Concurrent(s.putUnless(NoRegion), s.topology.Names.DeliverFunction, at,
+		int64(s.world.Delivery.Function.Concurrent()))
 	s.endpoint.Sample(s.record.put, at)
 }
 
@@ -371,8 +377,10 @@ func (s *simulation) observed(peak int) observation {
 	waiting, oldest := s.ledger.open(), s.api.oldest()
 	for _, r := range s.regions() {
 		waiting -= r.world.Queue(s.topology.Names.DeadLetterQueue).Stats().Events
-		if sent := r.world.Events().Stats().OldestSent; !sent.IsZero() {
-			oldest = max(oldest, time.Since(sent))
+		for _, source := range s.topology.EventSources {
+			if sent := r.world.Queue(source.Queue).Stats().OldestSent; !sent.IsZero() {
+				oldest = max(oldest, time.Since(sent))
+			}
 		}
 	}
 	o.waiting, o.oldest = float64(waiting)*s.weight, oldest.Seconds()

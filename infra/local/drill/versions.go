@@ -95,9 +95,9 @@ func (s *simulation) newVersions(ctx context.Context, bug bool) (ofDeliver, ofIn
 	if bug {
 		way = mangling{way}
 	}
-	s.world.Function.UpdateCode(s.deliverCode(way))
+	s.world.Delivery.Function.UpdateCode(s.deliverCode(way))
 	s.gateway.function.UpdateCode(s.ingestCode(ctx))
-	return s.world.Function.Publish(), s.gateway.function.Publish()
+	return s.world.Delivery.Function.Publish(), s.gateway.function.Publish()
 }
 
 // deploy lets new versions take over all at once.

@@ -67,7 +67,8 @@ type Function struct {
 	published []*Version // version 1 is the first
 	unchanged bool       // since the last version was published
 	aliases   map[string]*Alias
-	running   int // of all versions
+	running   int // invocations of all versions
+	fed       int // those that event sources have begun, throttled ones included
 	closed    bool
 }
 
@@ -144,6 +145,27 @@ func (f *Function) target() *Version {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.latest
+}
+
+// Concurrent is how many invocations are under way, of all versions.
+func (f *Function) Concurrent() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.running
+}
+
+// feeds counts an invocation that an event source begins, and returns how many are under way.
+func (f *Function) feeds() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.fed++
+	return int64(f.fed)
+}
+
+func (f *Function) hasFed() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.fed--
 }
 
 // Name is the function's.

@@ -30,7 +30,8 @@ type MappingConfig struct {
 	// QueueARN is told to the handler: arn:aws:sqs:REGION:ACCOUNT:NAME. Its region becomes the
 	// record's awsRegion, "us-east-1" where the ARN has none.
 	QueueARN string
-	// Function is usually a *Function, or an *Alias, which may divide the batches among two versions.
+	// Function is usually a *Function, or an *Alias, which may divide the batches among two
+	// versions.
 	Function Invoker
 
 	// BatchSize is how many messages an invocation gets at most: 1 to 10,000; 0 means Lambda's
@@ -56,7 +57,7 @@ type Invoked struct {
 	Version    string // that ran, or was to
 	End        time.Time
 	Duration   time.Duration // 0 of a throttled one
-	Concurrent int64         // how many were under way when it began, itself included
+	Concurrent int64         // how many of all event sources were under way when it began, itself included
 	Err        error         // nil: it succeeded; ErrThrottled: it did not run
 }
 
@@ -130,9 +131,9 @@ func region(arn string) string {
 }
 
 // Run polls while the mapping is enabled, until ctx is done. Then it receives nothing more, invokes
-// the function with what it has received, waits for the invocations under way, deletes the processed
-// messages, and returns nil: usually within two of the function's timeouts. Its only error is that
-// Run was called before.
+// the function with what it has received, waits for the invocations under way, deletes the
+// processed messages, and returns nil: usually within two of the function's timeouts. Its only
+// error is that Run was called before.
 func (m *EventSourceMapping) Run(ctx context.Context) error {
 	if m.started.Swap(true) {
 		return errors.New("event source mapping: Run was called before; make a new mapping")
@@ -186,10 +187,13 @@ func (m *EventSourceMapping) poll(ctx context.Context) {
 // poller has to slow down.
 func (m *EventSourceMapping) process(ctx context.Context, b *batch) slowdown {
 	size := len(b.ids)
-	concurrent, began := m.counts.begin(), time.Now()
+	began := time.Now()
 	payload := b.payload.finish()
 	version := m.config.Function.target()
+	m.counts.begin()
+	concurrent := version.function.feeds()
 	response, err := version.invoke(ctx, m.config.Function.ARN(), payload)
+	version.function.hasFed()
 	m.counts.end()
 	m.report(Invoked{Version: version.Number(), Concurrent: concurrent, Err: err}, began)
 

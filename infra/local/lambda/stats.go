@@ -38,19 +38,30 @@ func (m *EventSourceMapping) Stats() Stats {
 	}
 }
 
+// Add returns the sum of both. Peak is that of two mappings whose peaks came at the same time.
+func (s Stats) Add(o Stats) Stats {
+	return Stats{
+		Invocations: s.Invocations + o.Invocations, Failed: s.Failed + o.Failed, TimedOut: s.TimedOut + o.TimedOut,
+		Throttled: s.Throttled + o.Throttled, MessagesReceived: s.MessagesReceived + o.MessagesReceived,
+		MessagesDeleted: s.MessagesDeleted + o.MessagesDeleted, MessagesFailed: s.MessagesFailed + o.MessagesFailed,
+		DeletesFailed: s.DeletesFailed + o.DeletesFailed, Concurrent: s.Concurrent + o.Concurrent, Peak: s.Peak + o.Peak,
+		Pollers: s.Pollers + o.Pollers,
+	}
+}
+
 type counters struct {
 	invocations, failed, timedOut, throttled        atomic.Int64
 	received, deleted, messagesFailed, deleteFailed atomic.Int64
 	concurrent, peak                                atomic.Int64
 }
 
-// begin counts an invocation that begins, and returns how many are under way.
-func (c *counters) begin() int64 {
+// begin counts an invocation that begins.
+func (c *counters) begin() {
 	now := c.concurrent.Add(1)
 	for {
 		peak := c.peak.Load()
 		if now <= peak || c.peak.CompareAndSwap(peak, now) {
-			return now
+			return
 		}
 	}
 }

@@ -3,6 +3,7 @@ package virtual
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -38,8 +39,7 @@ var ErrDown = errors.New("SQS is down")
 type World struct {
 	Topology *topology.Topology
 	Segment  *segmentd.Server
-	Function *lambda.Function           // nil before Deliver
-	Mapping  *lambda.EventSourceMapping // nil before Deliver
+	Delivery *local.Delivery // nil before Deliver
 
 	// OnInvocation is called after each invocation of deliver; nil: nothing is. It is set before
 	// Deliver.
@@ -80,32 +80,31 @@ func (w *World) openSQS() error {
 	return err
 }
 
-// Deliver starts the deliver function and its event source, which receives through queue: usually
+// Deliver starts the deliver function and its event sources, which receive through feed: usually
 // [World.Feed], with faults around it.
-func (w *World) Deliver(queue lambda.Queue, environments lambda.EnvironmentFactory) error {
+func (w *World) Deliver(feed func(queue string) lambda.Queue, environments lambda.EnvironmentFactory) error {
 	var err error
-	w.Function, w.Mapping, err = local.NewDelivery(w.Topology, queue, environments, slog.New(slog.DiscardHandler),
-		w.OnInvocation)
+	w.Delivery, err = local.NewDelivery(w.Topology, feed, environments, slog.New(slog.DiscardHandler), w.OnInvocation)
 	if err != nil {
 		return err
 	}
 	var ctx context.Context
 	ctx, w.stop = context.WithCancel(context.Background())
 	w.running.Go(func() {
-		if err := w.Mapping.Run(ctx); err != nil {
+		if err := w.Delivery.Run(ctx); err != nil {
 			w.failed.Store(&err)
 		}
 	})
 	return nil
 }
 
-// Live is the alias of deliver that the event source invokes; Deliver has made it.
+// Live is the alias of deliver that the event sources invoke; Deliver has made it.
 func (w *World) Live() *lambda.Alias {
-	live, _ := w.Function.Alias(topology.LiveAlias)
+	live, _ := w.Delivery.Function.Alias(topology.LiveAlias)
 	return live
 }
 
-// StopDelivery stops the event source, after the invocations under way.
+// StopDelivery stops the event sources, after the invocations under way.
 func (w *World) StopDelivery() {
 	w.stop()
 	w.running.Wait()
@@ -114,8 +113,8 @@ func (w *World) StopDelivery() {
 // End stops what New and Deliver started, after the invocations under way.
 func (w *World) End() error {
 	w.StopDelivery()
-	if w.Function != nil {
-		w.Function.Close()
+	if w.Delivery != nil {
+		w.Delivery.Function.Close()
 	}
 	err := w.server.Load().Close()
 	if failed := w.failed.Load(); failed != nil {
@@ -138,10 +137,16 @@ func (w *World) Queue(name string) *sqs.Queue {
 // Events is the events queue.
 func (w *World) Events() *sqs.Queue { return w.Queue(w.Topology.Names.EventsQueue) }
 
-// Drained waits until the events queue is empty and reports whether that was within the time.
+// Drained waits until the queues that deliver is fed from are empty, and reports whether that was
+// within the time.
 func (w *World) Drained(within time.Duration) bool {
 	for deadline := time.Now().Add(within); time.Now().Before(deadline); time.Sleep(10 * time.Second) {
-		if s := w.Events().Stats(); s.Visible+s.InFlight+s.Delayed == 0 {
+		left := int64(0)
+		for _, source := range w.Topology.EventSources {
+			s := w.Queue(source.Queue).Stats()
+			left += s.Visible + s.InFlight + s.Delayed
+		}
+		if left == 0 {
 			return true
 		}
 	}
@@ -157,15 +162,18 @@ func (w *World) PowerCut() error {
 	return errors.Join(old.Close(), w.openSQS())
 }
 
-// AllowReceives sets after how many receives SQS moves a message of the events queue to the
-// dead-letter queue.
+// AllowReceives sets after how many receives SQS moves a message to the dead-letter queue.
 func (w *World) AllowReceives(ctx context.Context, most int) error {
-	q, _ := w.Topology.Queue(w.Topology.Names.EventsQueue)
-	q.MaxReceiveCount = most
-	_, err := Client(w.Uninterrupted()).SetQueueAttributes(ctx, &awssqs.SetQueueAttributesInput{
-		QueueUrl: aws.String(QueueURL(q.Name)), Attributes: q.Attributes(local.QueueARN(q.Name)),
-	})
-	return err
+	var errs []error
+	for _, source := range w.Topology.EventSources {
+		q, _ := w.Topology.Queue(source.Queue)
+		q.MaxReceiveCount = most
+		_, err := Client(w.Uninterrupted()).SetQueueAttributes(ctx, &awssqs.SetQueueAttributesInput{
+			QueueUrl: aws.String(QueueURL(q.Name)), Attributes: q.Attributes(local.QueueARN(q.Name)),
+		})
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // Client is the AWS SDK in front of the SQS emulator, through a transport like [World.ToSQS].
@@ -203,19 +211,22 @@ func (w uninterrupted) RoundTrip(r *http.Request) (*http.Response, error) {
 	return toSQS(w).RoundTrip(r)
 }
 
-// Feed is the events queue for the event source mapping, as ToSQS is for clients.
-func (w *World) Feed() lambda.Queue { return feed{w} }
+// Feed is a queue for its event source, as ToSQS is for clients.
+func (w *World) Feed(queue string) lambda.Queue { return feed{w, queue} }
 
-type feed struct{ *World }
+type feed struct {
+	*World
+	queue string // its name
+}
 
 func (w feed) do(f func(lambda.Queue) error) error {
 	server := w.server.Load()
 	if server == nil {
 		return ErrDown
 	}
-	q, ok := server.Queue(w.Topology.Names.EventsQueue)
+	q, ok := server.Queue(w.queue)
 	if !ok {
-		return errors.New("the events queue does not exist any more")
+		return fmt.Errorf("the queue %s does not exist any more", w.queue)
 	}
 	err := f(local.Feed(q))
 	if w.server.Load() != server {

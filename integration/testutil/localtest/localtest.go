@@ -116,6 +116,12 @@ func Environment(sqsURL string, more ...string) []string {
 	}, more...)
 }
 
+// DeliverEnvironment is Environment for the deliver function.
+func DeliverEnvironment(sqsURL string, more ...string) []string {
+	return Environment(sqsURL,
+		append(more, "SPILLWAY_BULK_QUEUE_URL="+local.QueueURL(sqsURL, topology.DefaultNames().BulkQueue))...)
+}
+
 // Arrivals are the events that have come to a Segment emulator. It is safe for concurrent use.
 type Arrivals struct {
 	mu     sync.Mutex
