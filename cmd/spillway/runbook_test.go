@@ -212,6 +212,10 @@ func (i *incident) promises() []promise {
 		{`spillway logs --name "$NAME" deliver --query 'filter ispresent(misconfigured_keys.0)`, `key +invocations\n` + ids + ` +\d`, step{}},
 		{`spillway top --name "$NAME" --by write-key`, `(?s)BY WRITE-KEY .*\n` + ids + ` +\d`, step{}},
 		{"spillway top", `(?s)BY EVENT .*\ne +\d.*BY WRITE-KEY .*\n` + ids + ` +\d`, step{}},
+		{`spillway logs --name "$NAME" deliver --query 'filter msg like "archive"`, "", step{}},
+		// The stack that is pasted against has no archive.
+		{"aws firehose describe-delivery-stream", "ResourceNotFoundException", step{status: []int{254, 255}}},
+		{"aws logs tail", "ResourceNotFoundException", step{status: []int{254, 255}}},
 		{`spillway logs --name "$NAME" deliver --query 'filter msg like`, `QueueDoesNotExist +1\n`, step{}},
 		{`spillway logs --name "$NAME" deliver --query 'filter @message like /Task`, `(?s)can't start.*Task timed out|Task timed out.*can't start`, step{}},
 		{`spillway logs --name "$NAME" deliver --query 'filter ispresent(CanaryDelivered)`, `max\(CanaryLatency\)\n.*\d`, step{}},

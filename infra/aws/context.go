@@ -65,6 +65,9 @@ var allSettings = [...]setting{
 	ticketEmails,
 	switchOf("okNotifications", func(s *settings) *bool { return &s.OKNotifications }),
 	switchOf("eventBridge", func(s *settings) *bool { return &s.EventBridge }),
+	switchOf("archive", func(s *settings) *bool { return &s.Archive }),
+	archiveDays,
+	switchOf("archiveTable", func(s *settings) *bool { return &s.ArchiveTable }),
 	textOf("runbook", "be the URL of a runbook with the sections of docs/runbook.md, or none for the public one", isPage,
 		func(s *settings) *string { return &s.Runbook }),
 	listOf("kmsKeys", "be the ARN of a KMS key for each region", func(s *settings) *[]string { return &s.KMSKeys }),
@@ -123,6 +126,19 @@ var maximumConcurrency = setting{
 		t := s.topology()
 		return strconv.Itoa(t.EventSources[0].MaximumConcurrency)
 	},
+}
+
+var archiveDays = setting{
+	"archiveDays", fmt.Sprintf("be 1 to %d", topology.MaxArchiveDays),
+	func(s *settings, text string) error {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > topology.MaxArchiveDays {
+			return errInvalid
+		}
+		s.ArchiveDays = n
+		return nil
+	},
+	func(s *settings) string { return strconv.Itoa(s.ArchiveDays) },
 }
 
 var ticketEmails = setting{

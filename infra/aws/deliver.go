@@ -34,11 +34,15 @@ func (p *pipeline) addDeliver() {
 	if p.settings.EventBridge {
 		variables["SPILLWAY_EVENTBRIDGE"] = jsii.String("true")
 	}
+	if p.archive.stream != nil {
+		variables["SPILLWAY_ARCHIVE_STREAM"] = p.archive.stream.Ref()
+	}
 	deliver := p.newFunction(p.topology.Names.DeliverFunction, "delivers the events of the queue to Segment", variables)
 	events.grantReceive(deliver.role)
 	bulk.grantReceive(deliver.role)
 	bulk.grantSend(deliver.role) // what could not be archived
 	dead.grantSend(deliver.role)
+	p.grantArchive(deliver)
 	for _, name := range []string{p.settings.WriteKeyParameter, p.settings.EndpointParameter} {
 		if name != "" {
 			p.grantRead(deliver.role, name)

@@ -35,7 +35,9 @@ func TestCfnLintFindsNothing(t *testing.T) {
 				"https://events.example.com"
 			s.PermissionsBoundary = "arn:aws:iam::123456789012:policy/boundary"
 			s.Tags = map[string]string{"team": "data"}
+			withArchive(s)
 		},
+		"archive":    withArchive,
 		"publishers": func(s *settings) { s.IngestEndpoint, s.Canary = none, false },
 		"adopted":    func(s *settings) { s.AdoptQueues, s.Canary, s.ReservedConcurrency = adoptAll, false, 0 },
 	} {

@@ -69,6 +69,10 @@ var suppressions = []suppression{
 	{"Serverless-LambdaEventSourceMappingDestination", "BulkSource/Resource", noDestination},
 	{"Serverless-LambdaAsyncFailureDestination", "Canary/EventInvokeConfig/Resource", lateCanary},
 	{"AwsSolutions-S1", "Site/Resource", noAccessLog},
+	{"AwsSolutions-S1", "Archive/Resource", "Who reads it is in CloudTrail's data events, if the account has them. Access " +
+		"logs would need another bucket, and name each object for which Firehose and the people on call have a key."},
+	{"AwsSolutions-IAM5", "ArchiveRole/DefaultPolicy/Resource", "The wildcard stands for the objects in the two folders of " +
+		"the bucket that the stream writes; Firehose makes up their names."},
 	{"AwsSolutions-IAM5", "StatusRole/DefaultPolicy/Resource", "Metrics have no resource that a policy could name, and " +
 		"composite alarms are only told to who may see all. Of the buckets the wildcard stands for the files of the site, " +
 		"in two folders of which the function is the only user."},
@@ -155,6 +159,7 @@ func TestCDKNagFindsOnlyWhatIsSuppressedWithAReason(t *testing.T) {
 			s.IngestEndpoint, s.KMSKeys, s.Emails = endpointFunctionURL, []string{key}, []string{"ops@example.com"}
 			s.EndpointParameter, s.ReservedConcurrency = "/others/segment-endpoint", 0
 			withStatusSite(s)
+			withArchive(s)
 		},
 		"adopted": func(s *settings) {
 			s.AdoptQueues, s.Canary, s.IngestEndpoint, s.StatusRegions = adoptAll, false, none, []string{"us-east-1"}

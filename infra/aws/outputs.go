@@ -29,6 +29,9 @@ func (p *pipeline) addOutputs() {
 	if url := p.topology.Names.DashboardURL(partition, p.region); url != "" {
 		p.output(topology.OutputDashboardURL, "the dashboard", jsii.String(url))
 	}
+	if p.archive.bucket != nil {
+		p.output(topology.OutputArchiveBucket, "the bucket of the archive", p.archive.bucket.BucketName())
+	}
 	p.output(topology.OutputVersion, "the version of Spillway", jsii.String(p.version))
 	p.output(topology.OutputSettings, "the settings of this deployment, with which the next one is compared",
 		jsii.String(p.settings.kept()))

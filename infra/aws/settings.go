@@ -89,6 +89,10 @@ type settings struct {
 	EventBridge     bool   // deliver tells the default event bus what happens
 	Runbook         string // its URL, which alarms refer to; empty: the public repository's
 
+	Archive      bool // events are kept in a bucket after they have ended
+	ArchiveDays  int  // how long
+	ArchiveTable bool // with a table for Athena
+
 	KMSKeys               []string // ARNs, one for each region; empty: SQS's own keys
 	PermissionsBoundary   string   // ARN of an IAM policy, for every role; empty: none
 	Tags                  map[string]string
@@ -118,6 +122,7 @@ func defaultSettings(names topology.Names, region string) settings {
 		IngestEndpoint: endpointHTTPAPI, RequestsPerSecond: int(t.IngestEndpoint.RequestsPerSecond),
 		SegmentEndpoint:   segment.EndpointUS,
 		WriteKeyParameter: names.Parameter("write-key"), WriteKeysParameters: []string{names.Parameter("write-keys")},
+		ArchiveDays:     int(topology.DefaultArchiveKept / (24 * time.Hour)),
 		IngestFallbacks: true, Canary: true, OKNotifications: true, Runbook: topology.DefaultRunbook,
 		TerminationProtection: !isForTrying(names.Pipeline), AdoptQueues: adoptAuto,
 	}
@@ -139,8 +144,12 @@ func (s *settings) options() topology.Options {
 	if err != nil { // which validate reports
 		names = topology.DefaultNames()
 	}
+	kept := time.Duration(0)
+	if s.Archive {
+		kept = time.Duration(s.ArchiveDays) * 24 * time.Hour
+	}
 	return topology.Options{
-		Names:               names,
+		Names: names, ArchiveKept: kept,
 		ReservedConcurrency: s.ReservedConcurrency, MaximumConcurrency: s.MaximumConcurrency, BatchSize: s.BatchSize,
 		BatchingWindow: time.Duration(s.BatchingWindowSeconds) * time.Second,
 		LogRetention:   time.Duration(s.LogRetentionDays) * 24 * time.Hour, NoCanary: !s.Canary,

@@ -88,6 +88,7 @@ type pipeline struct {
 	zoneID   string  // as in the environment
 	domain   *domain // of the ingest endpoint; nil: it has none
 	queues   map[string]queue
+	archive  archive
 }
 
 // newPipeline builds the pipeline of one region.
@@ -103,6 +104,7 @@ func newPipeline(app constructs.Construct, region string, settings *settings, en
 		deployed: before, zoneID: env.zoneID, queues: map[string]queue{},
 	}
 	p.addQueues()
+	p.addArchive()
 	p.addDeliver()
 	p.addIngest()
 	p.addCanary()

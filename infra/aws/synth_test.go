@@ -47,6 +47,7 @@ type (
 		Type           string
 		Properties     map[string]any
 		DeletionPolicy string
+		DependsOn      any
 	}
 )
 

@@ -61,6 +61,9 @@ func (s *settings) validate(partitions map[string]string) error {
 	if s.Canary && s.IngestEndpoint == none {
 		fail("the canary needs an ingest endpoint: canary must be false with ingestEndpoint none")
 	}
+	if s.ArchiveTable && !s.Archive {
+		fail("archiveTable needs archive=true, because the table is over the archive's bucket")
+	}
 	t := s.topology()
 	return errors.Join(append(errs, t.Validate())...)
 }

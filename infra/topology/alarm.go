@@ -12,13 +12,14 @@ const runbookFile = "docs/runbook.md"
 // DefaultRunbook is the address of the runbook in the public repository.
 const DefaultRunbook = "https://github.com/spillwayhq/spillway/blob/main/" + runbookFile
 
-// A Metric is one that CloudWatch has. Exactly one of Queue, Function, IngestEndpoint and Own says
-// what it is about.
+// A Metric is one that CloudWatch has. Exactly one of Queue, Function, Stream, IngestEndpoint and
+// Own says what it is about.
 type Metric struct {
 	ID string // its name in an expression
 
 	Queue          string // SQS writes it about this queue
 	Function       string // Lambda writes it about this function
+	Stream         string // Firehose writes it about this delivery stream
 	IngestEndpoint bool   // the gateway writes it about the endpoint: Requests, ClientErrors, ServerErrors or Latency
 	Own            string // we write it: the value of the dimension Function,
 	Pipeline       string // and that of the dimension Pipeline
@@ -83,8 +84,8 @@ type Composite struct {
 	Severity Severity
 	Any      []string // the names of its alarms; an alarm is part of at most one composite
 
-	// Suppressor is the name of a wider composite, or of an alarm that says why: while that fires, this
-	// one notifies nobody. It is empty if there is none. See CloudWatch's ActionsSuppressor.
+	// Suppressor is the name of a wider composite, or of an alarm that says why: while that fires,
+	// this one notifies nobody. It is empty if there is none. See CloudWatch's ActionsSuppressor.
 	Suppressor string
 	Wait       time.Duration // how long a notification waits for the suppressor to fire; whole seconds
 	Extension  time.Duration // how long the suppressor still counts after it is over; whole seconds

@@ -57,7 +57,8 @@ func TestEveryAlarmSaysWhatItMeansAndWhatToDoFirst(t *testing.T) {
 // An alarm about a metric that no function writes would never fire.
 func TestAlarmsWatchMetricsThatTheFunctionsWrite(t *testing.T) {
 	delivered := deliver.Report{CanaryEvents: 1, CanaryAges: []time.Duration{0}, CanaryTimes: []time.Time{{}},
-		Retried: map[string]int{}, DeadLettered: map[string]int{message.ReasonRejected: 1}, DeadLetterErrors: 1}
+		Retried: map[string]int{}, DeadLettered: map[string]int{message.ReasonRejected: 1}, DeadLetterErrors: 1,
+		ArchiveDeferred: 1, NotArchived: 1}
 	for _, c := range segment.Classes() {
 		delivered.Retried[c.String()] = 1
 		delivered.Flushes = append(delivered.Flushes, deliver.Flush{Class: c})
@@ -76,7 +77,9 @@ func TestAlarmsWatchMetricsThatTheFunctionsWrite(t *testing.T) {
 			emf.Metric{Name: operator.PausedMetric}, // by shared/app/canary
 			emf.Metric{Name: operator.PausedKeysMetric}, emf.Metric{Name: operator.DrainedMetric}),
 	}
-	d := Default()
+	o := DefaultOptions()
+	o.ArchiveKept = DefaultArchiveKept
+	d := New(o)
 	watched := 0
 	for _, a := range append(d.Alarms, d.Routing...) {
 		for _, m := range a.Metrics {
@@ -264,7 +267,7 @@ func TestValidateNamesTheAlarmAndWhatItsValueMustBe(t *testing.T) {
 		{"no expression", func(t *Topology) { t.Alarms[2].Expression = "" }, "an expression is missing"},
 		{"eleven metrics", func(t *Topology) { t.Alarms[0].Metrics = make([]Metric, 11) }, "must have 1 to 10 metrics"},
 		{"metric of nothing", func(t *Topology) { t.Alarms[0].Metrics[0].Own = "" },
-			"one of Queue, Function, IngestEndpoint and Own"},
+			"one of Queue, Function, Stream, IngestEndpoint and Own"},
 		{"another pipeline's metric", func(t *Topology) { t.Alarms[0].Metrics[0].Pipeline = "staging" },
 			`the pipeline must be spillway, is "staging"`},
 		{"an ID twice", func(t *Topology) { t.Alarms[2].Metrics[1].ID = t.Alarms[2].Metrics[0].ID },

@@ -42,6 +42,9 @@ func (t *Topology) Dashboard() [][]Widget {
 	if _, ok := t.Function(n.IngestFunction); ok {
 		rows = append(rows, n.ingestWidgets())
 	}
+	if t.Archive != (Archive{}) {
+		rows = append(rows, n.archiveWidgets())
+	}
 	return append(rows, last)
 }
 

@@ -43,6 +43,8 @@ func (m Metric) Location(e EndpointMetrics) Location {
 	switch {
 	case m.Queue != "":
 		return Location{"AWS/SQS", m.Name, []Dimension{{"QueueName", m.Queue}}}
+	case m.Stream != "":
+		return Location{"AWS/Firehose", m.Name, []Dimension{{"DeliveryStreamName", m.Stream}}}
 	case m.Function != "" && m.Dimension == ExecutedVersion: // as text: a reference to the alias would be a cycle
 		return Location{"AWS/Lambda", m.Name, []Dimension{{"FunctionName", m.Function},
 			{"Resource", m.Function + ":" + LiveAlias}, {ExecutedVersion, m.Value}}}

@@ -173,6 +173,7 @@ const (
 	OutputTicketTopicARN     = "TicketTopicArn"     // of the topic for all others
 	OutputDashboardURL       = "DashboardUrl"       //
 	OutputCommand            = "SpillwayCommand"    // a command to copy
+	OutputArchiveTable       = "ArchiveTable"       // for Athena: DATABASE.TABLE; without a table there is none
 	OutputVersion            = "Version"            // of Spillway
 	OutputSettings           = "Settings"           // those of the deployment, a JSON object of texts
 )

@@ -36,7 +36,9 @@ func TestEveryAlarmHasItsSectionInTheRunbookAndNoSectionIsLeft(t *testing.T) {
 		title, content, _ := strings.Cut(s, "\n")
 		sections[anchorOf(title)] = content
 	}
-	d := Default()
+	o := DefaultOptions()
+	o.ArchiveKept = DefaultArchiveKept
+	d := New(o)
 	d.Alarms = append(d.Alarms, NewStatusSite(DefaultOptions()).Alarms...) // it has the same runbook
 	used := map[string]bool{}
 	check := func(name string, severity Severity, section string) {

@@ -69,6 +69,7 @@ type Topology struct {
 	IngestEndpoint IngestEndpoint // zero: there is none
 	Alarms         []Alarm
 	Composites     []Composite
+	Archive        Archive // zero: there is none
 	// Routing are the alarms that Route 53 reads to decide whether it answers with this region.
 	// They are not among Alarms, because no person acts on them.
 	Routing []Alarm
@@ -85,6 +86,7 @@ type Options struct {
 	LogRetention        time.Duration // of every log
 	NoCanary            bool          // no function that sends a canary event every minute, and no alarms about it
 	NoIngest            bool          // no ingest endpoint, and no canary, which goes through it
+	ArchiveKept         time.Duration // how long the archive keeps an event, in whole days; 0: there is no archive
 	Rollout             bool          // new versions take over by steps, after the rollout function has tried them
 	Runbook             string        // its address, which alarms refer to; empty: DefaultRunbook
 }
@@ -123,7 +125,8 @@ func New(o Options) Topology {
 		Functions:    []Function{deliverFunction(o)},
 		EventSources: deliverSources(o),
 		Alarms: slices.Concat(backlogAlarms(o), deadLetterAlarms(o.Names), deliverAlarms(o), segmentAlarms(o.Names),
-			endpointAlarms(o), publisherAlarms(o.Names)),
+			endpointAlarms(o), publisherAlarms(o.Names), archiveAlarms(o)),
+		Archive:    archive(o),
 		Composites: composites(o),
 	}
 	if !o.NoIngest {

@@ -78,6 +78,7 @@ func (t *Topology) validateParts(p *problems) {
 			"ingest endpoint: requests a second and burst must be at least 1, are %v and %d", e.RequestsPerSecond, e.Burst)
 		p.checkRetention("ingest endpoint", e.LogRetention)
 	}
+	t.Archive.validate(p)
 	t.validateAlarms(p)
 }
 
@@ -257,7 +258,7 @@ func (t *Topology) validateMetrics(p *problems, where string, metrics []Metric) 
 
 func (t *Topology) validateMetric(m Metric) error {
 	subjects := 0
-	for _, set := range [...]bool{m.Queue != "", m.Function != "", m.Own != "", m.IngestEndpoint} {
+	for _, set := range [...]bool{m.Queue != "", m.Function != "", m.Stream != "", m.Own != "", m.IngestEndpoint} {
 		if set {
 			subjects++
 		}
@@ -266,11 +267,14 @@ func (t *Topology) validateMetric(m Metric) error {
 	_, function := t.Function(m.Function)
 	switch {
 	case subjects != 1 || m.Name == "" || m.Statistic == "":
-		return errors.New("it must have a name, a statistic, and one of Queue, Function, IngestEndpoint and Own")
+		return errors.New("it must have a name, a statistic, and one of Queue, Function, Stream, IngestEndpoint " +
+			"and Own")
 	case m.Queue != "" && !queue:
 		return fmt.Errorf("the queue %s does not exist", m.Queue)
 	case m.Function != "" && !function:
 		return fmt.Errorf("the function %s does not exist", m.Function)
+	case m.Stream != "" && m.Stream != t.Archive.Stream:
+		return fmt.Errorf("the delivery stream %s does not exist", m.Stream)
 	case m.Own != "" && m.Pipeline != t.Names.Pipeline:
 		return fmt.Errorf("the pipeline must be %s, is %q", t.Names.Pipeline, m.Pipeline)
 	}
