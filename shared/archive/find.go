@@ -19,7 +19,7 @@ type Term uint64
 // MessageIDTerm is the term of a messageId.
 func MessageIDTerm(id string) Term { return term('m', id) }
 
-// UserTerm is the term of a userId.
+// UserTerm is the term of a userId, or of the anonymousId of an event without a userId.
 func UserTerm(id string) Term { return term('u', id) }
 
 // term is FNV-1a, over a kind and a value. It is part of the format of the index.
@@ -43,7 +43,11 @@ func AppendTerms(dst []Term, r *Record) []Term {
 	if id := e.MessageID(); id != nil {
 		dst = append(dst, term('m', rawjson.Unquote(nil, id)))
 	}
-	if user := e.User(); len(user) > 0 {
+	user := e.User()
+	if len(user) == 0 {
+		user = e.Anonymous()
+	}
+	if len(user) > 0 {
 		dst = append(dst, term('u', user))
 	}
 	return dst

@@ -64,6 +64,18 @@ func NewPacker() (*Packer, error) {
 func (p *Packer) Add(r *Record, owner int) {
 	start := len(p.lines)
 	p.lines = AppendRecord(p.lines, r)
+	p.added(start, owner)
+}
+
+// AddLine adds a line of another frame, without its line break, as it is.
+func (p *Packer) AddLine(line []byte, owner int) {
+	start := len(p.lines)
+	p.lines = append(append(p.lines, line...), '\n')
+	p.added(start, owner)
+}
+
+// added makes room after the line from start on.
+func (p *Packer) added(start, owner int) {
 	p.marks = append(p.marks, mark{len(p.lines), owner, true})
 	if len(p.lines) <= frameLines {
 		return
