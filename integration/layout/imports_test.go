@@ -38,6 +38,7 @@ var layers = []layer{
 	{"service", []string{
 		"shared/ingest", "shared/ingest/writekeys", "shared/deliver", "shared/deadletter", "shared/canary", "shared/price",
 		"shared/traffic", "shared/status", "shared/status/dirstore", "shared/status/s3store", "shared/status/storetest",
+		"shared/history",
 	}, []string{"adapter", "model", "library"}},
 	{"publisher", []string{"shared/publisher", "shared/publisher/publishertest"}, []string{"adapter", "model", "library"}},
 	{"app", []string{"shared/app/..."}, []string{"service", "adapter", "model", "library"}},
