@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"path"
 	"strings"
 
@@ -24,6 +25,7 @@ import (
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/archive"
+	"github.com/spillwayhq/spillway/shared/archive/dirstore"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
@@ -52,15 +54,6 @@ type Pipeline struct {
 	Store         archive.Store
 	Place         string // where the archive is, for people: a directory, or s3://BUCKET
 	Local         bool   // it runs on this machine
-	close         func() error
-}
-
-// Close releases the store.
-func (p *Pipeline) Close() error {
-	if p.close == nil {
-		return nil
-	}
-	return p.close()
 }
 
 // CheckSegment returns an error if Segment does not take the pipeline's events at present, or if that
@@ -153,16 +146,14 @@ func openLocal(ctx context.Context, queueURL string) (*Pipeline, error) {
 	case status.ArchiveDir == "":
 		return nil, errors.New("this `spillway up` keeps no archive: start it without --archive-days=0")
 	}
+	if _, err := os.ReadDir(status.ArchiveDir); err != nil {
+		return nil, fmt.Errorf("open the archive of `spillway up`, which only its user on its machine can read: %w", err)
+	}
 	p := &Pipeline{Names: names, EventsURL: queueURL, BulkURL: beside(queueURL, names.BulkQueue),
-		DeadLetterURL: beside(queueURL, names.DeadLetterQueue), Place: status.ArchiveDir, Local: true}
-	if p.API, err = queues.NewClient(ctx, queueURL); err != nil {
-		return nil, err
-	}
-	p.Store, p.close, err = openDirectory(status.ArchiveDir)
-	if err != nil {
-		return nil, fmt.Errorf("%w (the archive can be read on the machine and by the user of `spillway up` only)", err)
-	}
-	return p, nil
+		DeadLetterURL: beside(queueURL, names.DeadLetterQueue), Store: dirstore.Open(status.ArchiveDir),
+		Place: status.ArchiveDir, Local: true}
+	p.API, err = queues.NewClient(ctx, queueURL)
+	return p, err
 }
 
 // beside is the URL of another queue of the same account. The status has the URL by which `up` knows

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -63,5 +64,28 @@ func TestWhatCanNotBeOpenedIsSaidWithItsRemedy(t *testing.T) {
 		if _, err := open(t, args...); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%v: %v, want %q", args, err, want)
 		}
+	}
+}
+
+func TestARunningPipelineSaysWhereItsArchiveAndItsQueuesAre(t *testing.T) {
+	names := topology.DefaultNames()
+	dir := t.TempDir()
+	// A container may know its queue by another host than who asks.
+	up := running(t, local.Status{BulkQueueURL: "http://inside:9324/000000000000/" + names.BulkQueue, ArchiveDir: dir})
+	p, err := open(t, "--queue-url="+local.QueueURL(up, names.EventsQueue)+"/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.BulkURL != local.QueueURL(up, names.BulkQueue) || p.DeadLetterURL != local.QueueURL(up, names.DeadLetterQueue) ||
+		p.Place != dir || !p.Local || p.Names != names {
+		t.Errorf("opened %+v", p)
+	}
+	for _, err := range p.Store.Objects(t.Context(), time.Time{}, time.Now()) {
+		t.Errorf("the archive is empty, and gives %v", err)
+	}
+	gone := running(t, local.Status{BulkQueueURL: "http://x/0/" + names.BulkQueue, ArchiveDir: dir + "/gone"})
+	if _, err := open(t, "--queue-url="+local.QueueURL(gone, names.EventsQueue)); err == nil ||
+		!strings.Contains(err.Error(), "only its user on its machine can read") {
+		t.Errorf("a directory of another machine: %v", err)
 	}
 }
