@@ -1,7 +1,6 @@
 package archive
 
 import (
-	"bytes"
 	"context"
 	"io"
 
@@ -22,18 +21,11 @@ type Stats struct {
 	Damage []*DamageError
 }
 
-// selected is what a frame gives: filled by a worker, in turn given to the caller.
-type selected struct {
-	done  chan struct{} // closed when the rest is there
-	lines []Line
-	stats Stats
-}
-
 // Select reads an object from the byte offset on, and calls each with the lines for which keep is true,
 // in their order. It decompresses up to workers frames at a time, and calls keep at the same time for
 // lines of several frames; each is called by one goroutine, and its line is valid until it returns.
 // Damage does not end it: Stats says what could not be read. It ends with the error of each, of the
-// object, or of ctx.
+// object, or of ctx. It needs some 10 MB a worker at most, and far less for the frames of a [Packer].
 func Select(ctx context.Context, object io.Reader, offset int64, workers int, keep func(line []byte) bool,
 	each func(Line) error) (Stats, error) {
 	workers = max(1, workers)
@@ -42,67 +34,105 @@ func Select(ctx context.Context, object io.Reader, offset int64, workers int, ke
 		return Stats{}, err
 	}
 	defer z.Close()
-	var total Stats
+	s := selection{queue: make(chan *selected, workers), free: make(chan *selected, workers+2), keep: keep, each: each}
 	group, ctx := errgroup.WithContext(ctx)
-	queue := make(chan *selected, workers)
 	group.Go(func() error {
-		defer close(queue)
-		cut := cutter{r: object, offset: offset}
-		for {
-			frame, at, err := cut.next()
-			if err == io.EOF {
-				return nil
-			}
-			s := &selected{done: make(chan struct{})}
-			if damage, ok := err.(*DamageError); ok {
-				s.stats.Damage = []*DamageError{damage}
-				close(s.done)
-			} else if err != nil {
-				return err
-			} else {
-				frame = bytes.Clone(frame)
-				go s.read(&Reader{cut: cutter{r: bytes.NewReader(frame), offset: at}, zstd: z}, keep)
-			}
-			select {
-			case queue <- s:
-			case <-ctx.Done():
-				<-s.done
-				return ctx.Err()
-			}
-		}
+		defer close(s.queue)
+		return s.cut(ctx, &cutter{r: object, offset: offset}, Reader{zstd: z})
 	})
-	group.Go(func() error {
-		for s := range queue {
-			<-s.done
-			total.add(&s.stats)
-			for _, line := range s.lines {
-				if err := ctx.Err(); err != nil {
-					return err
-				}
-				if err := each(line); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
-	})
+	group.Go(func() error { return s.collect(ctx) })
 	err = group.Wait()
-	for s := range queue { // what was under way when it ended
-		<-s.done
+	for frame := range s.queue { // what was under way when it ended
+		<-frame.done
 	}
-	return total, err
+	return s.stats, err
 }
 
-func (s *Stats) add(o *Stats) {
-	s.Lines += o.Lines
-	s.Bytes += o.Bytes
-	s.Damage = append(s.Damage, o.Damage...)
+// A selection is one Select. Frames go through queue in their order, while they are being read.
+type selection struct {
+	queue chan *selected
+	free  chan *selected // to be used again, for their buffers
+	keep  func([]byte) bool
+	each  func(Line) error
+	stats Stats
 }
 
-// read reads what r has: one frame, or what is left of it.
+// selected is what one frame gives.
+type selected struct {
+	done  chan struct{} // closed when all of it is there
+	frame []byte
+	data  []byte
+	lines []Line
+	stats Stats
+}
+
+// cut starts to read one frame after the other.
+func (s *selection) cut(ctx context.Context, cut *cutter, reader Reader) error {
+	for {
+		frame, offset, err := cut.next()
+		if err == io.EOF {
+			return nil
+		}
+		damage, isDamage := err.(*DamageError)
+		if err != nil && !isDamage {
+			return err
+		}
+		next := s.take()
+		if isDamage {
+			next.stats.Damage = []*DamageError{damage}
+			close(next.done)
+		} else {
+			next.frame = append(next.frame[:0], frame...)
+			r := reader
+			r.cut = cutter{buf: next.frame, offset: offset, ended: io.EOF}
+			go next.read(&r, s.keep)
+		}
+		select {
+		case s.queue <- next:
+		case <-ctx.Done():
+			<-next.done
+			return ctx.Err()
+		}
+	}
+}
+
+func (s *selection) take() *selected {
+	select {
+	case old := <-s.free:
+		*old = selected{done: make(chan struct{}), frame: old.frame, data: old.data, lines: old.lines[:0]}
+		return old
+	default:
+		return &selected{done: make(chan struct{})}
+	}
+}
+
+// collect gives the lines to the caller.
+func (s *selection) collect(ctx context.Context) error {
+	for frame := range s.queue {
+		<-frame.done
+		s.stats.Lines += frame.stats.Lines
+		s.stats.Bytes += frame.stats.Bytes
+		s.stats.Damage = append(s.stats.Damage, frame.stats.Damage...)
+		for _, line := range frame.lines {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := s.each(line); err != nil {
+				return err
+			}
+		}
+		select {
+		case s.free <- frame:
+		default:
+		}
+	}
+	return nil
+}
+
+// read reads what r has: one frame, or what damage has left of it.
 func (s *selected) read(r *Reader, keep func([]byte) bool) {
 	defer close(s.done)
-	for {
+	for r.data = s.data; ; r.data = nil { // its lines are retained
 		block, err := r.Next()
 		if damage, ok := err.(*DamageError); ok {
 			s.stats.Damage = append(s.stats.Damage, damage)
@@ -110,7 +140,7 @@ func (s *selected) read(r *Reader, keep func([]byte) bool) {
 		} else if err != nil {
 			return // the end
 		}
-		r.data = nil // its lines are retained
+		s.data = block.Data
 		s.stats.Bytes += int64(len(block.Data))
 		index := 0
 		for line := range block.Lines() {

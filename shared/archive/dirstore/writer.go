@@ -60,7 +60,13 @@ type Writer struct {
 	wake    chan struct{}
 	closing chan struct{}
 	done    sync.WaitGroup
-	sync    func(*os.File) error // tests make it fail
+	disk    disk
+}
+
+// disk is what tests make fail.
+type disk struct {
+	writeAt func(f *os.File, b []byte, offset int64) (int, error)
+	sync    func(*os.File) error
 }
 
 // put is a Put that waits for the disk.
@@ -80,7 +86,7 @@ func OpenWriter(dir string, options Options) (*Writer, error) {
 	}
 	w := &Writer{
 		store: Open(dir), options: options, turn: make(chan struct{}, 1), wake: make(chan struct{}, 1),
-		closing: make(chan struct{}), sync: (*os.File).Sync,
+		closing: make(chan struct{}), disk: disk{(*os.File).WriteAt, (*os.File).Sync},
 	}
 	err := diskdir.Make(dir)
 	if err == nil {
@@ -181,13 +187,13 @@ func (w *Writer) append(data []byte, now time.Time) error {
 			return err
 		}
 	}
-	if _, err := w.file.WriteAt(data, w.size); err != nil { // the disk is full, for instance
+	if _, err := w.disk.writeAt(w.file, data, w.size); err != nil { // the disk is full, for instance
 		if w.file.Truncate(w.size) != nil {
 			w.retire() // which cuts off what is incomplete
 		}
 		return err
 	}
-	if err := w.sync(w.file); err != nil {
+	if err := w.disk.sync(w.file); err != nil {
 		// What the disk did not take once is not written by a second sync: go on in another file.
 		w.retire()
 		return err
