@@ -18,6 +18,7 @@ import (
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"github.com/spillwayhq/spillway/shared/archive"
 	"github.com/spillwayhq/spillway/shared/canary"
 	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/emf"
@@ -53,6 +54,8 @@ type Parts struct {
 	PausedKeys func() operator.Keys
 	// Senders counts who sends what. nil: a counter of the function's own does.
 	Senders *heavy.Counter
+	// Archive is deliver.Config.Archive; nil: nothing is archived.
+	Archive archive.Appender
 }
 
 // A Handler is the deliver function. It implements lambda.Handler.
@@ -142,7 +145,7 @@ func Configure(o Options, p Parts) (deliver.Config, reload.Group, error) {
 		DeadLetters:    sqsclient.New(p.SQS, o.DeadLetterQueueURL),
 		WriteKey:       o.WriteKey,
 		CanaryWriteKey: o.CanaryWriteKey, CanaryEndsHere: canary.EndsBeforeSegment(o.CanaryWriteKey),
-		Logger: p.Logger, Observer: p.Observer, Senders: senders,
+		Logger: p.Logger, Observer: p.Observer, Senders: senders, Archive: p.Archive,
 		Report: func(ctx context.Context, s deliver.Report) {
 			if err := metrics.Write(time.Now(), s.Metrics()...); err != nil {
 				p.Logger.WarnContext(ctx, "metrics could not be written", "error", err)

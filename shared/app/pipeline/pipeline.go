@@ -14,6 +14,7 @@ import (
 	appcanary "github.com/spillwayhq/spillway/shared/app/canary"
 	appdeliver "github.com/spillwayhq/spillway/shared/app/deliver"
 	appingest "github.com/spillwayhq/spillway/shared/app/ingest"
+	"github.com/spillwayhq/spillway/shared/archive"
 	"github.com/spillwayhq/spillway/shared/canary"
 	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/heavy"
@@ -82,6 +83,8 @@ type Parts struct {
 	// nothing is. PausedKeys are the write keys of it, which deliver retains; nil: there are none.
 	Switched   appcanary.Switched
 	PausedKeys func() operator.Keys
+	// Archive gets what has ended; nil: nothing is archived.
+	Archive archive.Appender
 }
 
 // A Pipeline builds the parts.
@@ -101,7 +104,7 @@ func (p *Pipeline) NewIngest(ctx context.Context) (*appingest.Endpoint, error) {
 func (p *Pipeline) NewDeliver() (factory func() (*appdeliver.Handler, error), err error) {
 	return appdeliver.NewFactory(p.Options.Deliver(), appdeliver.Parts{SQS: p.SQS, Transport: p.Transport,
 		Metrics: p.Metrics, Logger: p.Logger, Report: p.OnInvocation, Observer: p.Observer,
-		Senders: p.DeliverSenders, PausedKeys: p.PausedKeys})
+		Senders: p.DeliverSenders, PausedKeys: p.PausedKeys, Archive: p.Archive})
 }
 
 // NewCanary builds the canary.
