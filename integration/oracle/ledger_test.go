@@ -13,6 +13,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
+	"github.com/spillwayhq/spillway/shared/archive"
 	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/message"
 )
@@ -26,8 +27,12 @@ type ledger struct {
 
 	arrived     map[string][]arrival
 	deadLetters []deadLetter
-	totals      totals
-	wrong       []error // what was seen to be wrong before the check
+	archive     func() ([]archive.Record, error) // nil: there is none
+	// archiveCounts: the archive has no record that it has not answered for.
+	archiveCounts bool
+	earlier       []deadLetter // that have been redriven since
+	totals        totals
+	wrong         []error // what was seen to be wrong before the check
 }
 
 // arrival is an event as Segment got it.
@@ -48,6 +53,7 @@ type totals struct {
 	invocations, flushes    int
 	delivered, deadLettered int
 	retried                 map[string]int
+	archived, deferred      int // records that the archive and the bulk queue took
 }
 
 func newLedger() *ledger {
@@ -110,6 +116,8 @@ func (l *ledger) report(s deliver.Report) {
 	l.totals.invocations++
 	l.totals.flushes += len(s.Flushes)
 	l.totals.delivered += s.Delivered
+	l.totals.archived += s.Archived
+	l.totals.deferred += s.ArchiveDeferred
 	for _, n := range s.DeadLettered {
 		l.totals.deadLettered += n
 		sum += n
@@ -146,7 +154,7 @@ func (l *ledger) expectAllDelivered() (any bool) {
 }
 
 // counted is the result of a check.
-type counted struct{ accepted, delivered, dead, duplicates int }
+type counted struct{ accepted, delivered, dead, duplicates, records int }
 
 // check compares what was issued with what came out. With exact, the handler's own counts must
 // agree.
@@ -154,7 +162,7 @@ func (l *ledger) check(exact bool) (counted, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c := &comparison{ledger: l, errs: slices.Clone(l.wrong)}
-	dead, deadBodies, err := l.parse()
+	dead, deadBodies, err := l.parse(l.deadLetters)
 	if err != nil {
 		c.bad("%w", err)
 	}
@@ -165,6 +173,7 @@ func (l *ledger) check(exact bool) (counted, error) {
 	c.unknownEvents(dead)
 	c.undecodable(deadBodies)
 	c.totals(exact)
+	c.archive(dead, exact)
 	return c.counted, errors.Join(c.errs...)
 }
 
@@ -295,7 +304,7 @@ func (c *comparison) totals(exact bool) {
 // parse reads the dead letters: the events by messageId, each with its own bytes as the body, and
 // the bodies that hold no events. A dead letter that was written twice counts once, and its copies
 // must be equal.
-func (l *ledger) parse() (byEvent map[string][]deadLetter, bodies map[string]int, err error) {
+func (l *ledger) parse(all []deadLetter) (byEvent map[string][]deadLetter, bodies map[string]int, err error) {
 	unzip, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
 	if err != nil {
 		return nil, nil, err
@@ -303,7 +312,10 @@ func (l *ledger) parse() (byEvent map[string][]deadLetter, bodies map[string]int
 	defer unzip.Close()
 	byEvent, bodies = map[string][]deadLetter{}, map[string]int{}
 	byID := map[string]deadLetter{}
-	for _, d := range l.deadLetters {
+	for _, d := range all {
+		if isFrame(d.body) { // see comparison.archive
+			continue
+		}
 		if d.id == "" || d.reason == "" || d.detail == "" {
 			return nil, nil, fmt.Errorf("a dead letter must have an id, a reason and a detail, is %+v", d)
 		}

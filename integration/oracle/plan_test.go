@@ -39,6 +39,12 @@ type plan struct {
 	answerCut                     float64 // the answer of SQS to a call ends in its middle
 	segmentCut                    float64 // a proxy in front of Segment answers 200, cut short, and Segment has nothing
 
+	archive      bool    // there is one
+	archiveAway  bool    // it fails in the middle third of the run
+	archiveFails float64 // calls to it
+	// it takes a part of the frames; all, but its answer is lost
+	archiveHangs, archiveSlow, archivePart, archiveLost float64
+
 	producers   bool // events also come through the ingest endpoint and through publishers
 	powerCuts   int  // of the queue's machine
 	restarts    int  // of the publishers, by kill -9 or a power cut
@@ -118,6 +124,7 @@ func draw(seed uint64) *plan {
 	p.poison = max(0, rng.IntN(6)-2)
 	p.script = segmentd.Script{Seed: seed, Rules: p.segmentFaults(rng, upTo)}
 	p.drawWorld(rng)
+	p.drawArchive(rand.New(rand.NewPCG(seed, 0xa7c41)))
 	if seed%15 == 7 {
 		// More batches than the invocations of five pollers have time for: each invocation has 55 s
 		// and sends eight batches at a time.
@@ -156,6 +163,28 @@ func (p *plan) drawWorld(rng *rand.Rand) {
 		// What SQS moves has its time by SQS's own clock.
 		p.skew, p.aged, p.resent = 0, 0, 0
 		p.killed = max(p.killed, 40)
+	}
+}
+
+// drawArchive draws how the archive fails, and whether there is one.
+func (p *plan) drawArchive(rng *rand.Rand) {
+	if p.archive = p.seed%8 != 5; !p.archive {
+		p.drawn = append(p.drawn, "no archive")
+		return
+	}
+	if p.archiveAway = rng.IntN(4) == 0; p.archiveAway {
+		p.drawn = append(p.drawn, "archive away")
+	}
+	for _, f := range []struct {
+		name  string
+		field *float64
+		most  float64
+	}{{"archive fails", &p.archiveFails, 90}, {"archive hangs", &p.archiveHangs, 60}, {"archive slow", &p.archiveSlow, 60},
+		{"archive takes a part", &p.archivePart, 80}, {"archive's answer lost", &p.archiveLost, 60}} {
+		if rng.IntN(4) == 0 {
+			*f.field = 1 + rng.Float64()*f.most
+			p.drawn = append(p.drawn, fmt.Sprintf("%s %.0f %%", f.name, *f.field))
+		}
 	}
 }
 

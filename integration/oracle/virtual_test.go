@@ -21,7 +21,9 @@ import (
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
 	"github.com/spillwayhq/spillway/infra/local/virtual"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/archive"
 	"github.com/spillwayhq/spillway/shared/deadletter"
+	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
@@ -67,9 +69,9 @@ func TestWhateverFailsEveryAcceptedEventIsDeliveredOrADeadLetter(t *testing.T) {
 			})
 		}
 	})
-	t.Logf("%d seeds: %d events accepted = %d delivered + %d dead letters; %d duplicates; "+
+	t.Logf("%d seeds: %d events accepted = %d delivered + %d dead letters; %d duplicates; %d records in the archive; "+
 		"faults of the platform: %v",
-		n, sum.accepted, sum.delivered, sum.dead, sum.duplicates, happened)
+		n, sum.accepted, sum.delivered, sum.dead, sum.duplicates, sum.records, happened)
 	if n < 100 {
 		return
 	}
@@ -78,7 +80,10 @@ func TestWhateverFailsEveryAcceptedEventIsDeliveredOrADeadLetter(t *testing.T) {
 		"delete lost",
 		"call fails", "call lost", "call slow", "entry fails", "dead-letter queue down", "init fails", "killed",
 		"answer lost",
-		"frozen", "late", "answer at the last moment", "answer cut", "entry missing", "Segment's answer cut", "SQS loses its power", "a publisher ends",
+		"frozen", "late", "answer at the last moment", "answer cut", "entry missing", "Segment's answer cut",
+		"SQS loses its power", "a publisher ends",
+		"archive away", "archive fails", "archive hangs", "archive slow", "archive takes a part", "archive's answer lost",
+		"archive-only", "not archived",
 	} {
 		if happened[name] == 0 {
 			t.Errorf("in %d seeds the fault %q never happened: the test proves less than it should", n, name)
@@ -91,15 +96,21 @@ func (c *counted) add(o counted) {
 	c.delivered += o.delivered
 	c.dead += o.dead
 	c.duplicates += o.duplicates
+	c.records += o.records
 }
 
 // run runs a plan and checks what came out. It returns what was counted, and how often each fault
 // happened.
 func run(t *testing.T, p *plan) (counted, map[string]int) {
 	f, l, exact := newFaults(p), newLedger(), p.exact()
+	var archived archive.Appender
+	if p.archive {
+		m := new(memoryArchive)
+		archived, l.archive, l.archiveCounts = faultyArchive{m, f}, m.records, p.archiveLost == 0
+	}
 	w := start(t, parts{
 		gzip: p.gzip, arrive: l.arrive, report: l.report, handler: realHandler,
-		environments: f.environments,
+		environments: f.environments, archive: archived,
 		queue: func(w *world, name string) lambda.Queue {
 			return &faultyQueue{Queue: w.Feed(name), faults: f, client: w.client, url: queueURL(name)}
 		},
@@ -164,7 +175,9 @@ func run(t *testing.T, p *plan) (counted, map[string]int) {
 	if *seed >= 0 {
 		t.Logf("%v\ncounted: %+v, of the handler: %+v, of the platform: %v", p, c, l.totals, f.happened)
 	}
-	return c, maps.Clone(f.happened)
+	happened := maps.Clone(f.happened)
+	happened["archive-only"], happened["not archived"] = l.totals.deferred, l.totals.retried[deliver.NotArchived]
+	return c, happened
 }
 
 // producers are the other ways into the pipeline: SDKs through the ingest endpoint, and programs
@@ -244,6 +257,7 @@ func redrive(t *testing.T, p *plan, w *world, l *ledger) {
 	if !w.Drained(patience) {
 		t.Errorf("%v: what was redriven is not delivered: the queue holds %+v", p, w.Events().Stats())
 	}
+	l.earlier = l.deadLetters
 	l.deadLetters = readDeadLetters(t, w.client, queueURL(topology.DefaultNames().DeadLetterQueue))
 	if _, err := l.check(false); err != nil {
 		t.Errorf("%v: after the redrive: %v", p, err)

@@ -18,6 +18,7 @@ import (
 	"github.com/spillwayhq/spillway/infra/local/virtual"
 	"github.com/spillwayhq/spillway/infra/topology"
 	appdeliver "github.com/spillwayhq/spillway/shared/app/deliver"
+	"github.com/spillwayhq/spillway/shared/archive"
 	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/message"
 )
@@ -40,6 +41,7 @@ type parts struct {
 	toSegment    func(http.RoundTripper) http.RoundTripper // of its calls to Segment; may be nil
 	environments func(lambda.EnvironmentFactory) lambda.EnvironmentFactory
 	handler      func(deliver.Config) (lambda.Handler, error)
+	archive      archive.Appender // nil: there is none
 }
 
 var queueURL = virtual.QueueURL
@@ -59,6 +61,7 @@ func start(t *testing.T, p parts) *world {
 	connected := appdeliver.Parts{
 		SQS:       virtual.Client(p.transport(w.ToSQS())),
 		Transport: w.Segment.HTTPClient().Transport, Metrics: io.Discard, Logger: quiet, Report: p.report,
+		Archive: p.archive,
 	}
 	if p.toSegment != nil {
 		connected.Transport = p.toSegment(connected.Transport)

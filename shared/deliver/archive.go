@@ -159,10 +159,13 @@ func recordsOf(frame []byte) (n int, err error) {
 			return 0, err
 		}
 		for line := range block.Lines() {
-			if _, err := archive.ParseRecord(line); err != nil {
+			record, err := archive.ParseRecord(line)
+			if err != nil {
 				return 0, err
 			}
-			n++
+			if record.Part <= 1 { // the other parts belong to the same record
+				n++
+			}
 		}
 	}
 }

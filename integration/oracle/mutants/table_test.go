@@ -220,6 +220,76 @@ var table = []mutant{
 		find: `if failed[i] == nil {`, replace: `if failed[i] == nil || err != nil {`,
 	},
 
+	// The archive
+	{
+		name: "what the archive did not take counts as archived", file: "shared/deliver/archive.go",
+		find: `left = append(left, frames[i])
+			next++`, replace: `next++`,
+	},
+	{
+		name: "what the bulk queue did not take counts as sent", file: "shared/deliver/archive.go",
+		find: `left = append(left, frames[i])
+			continue`, replace: `continue`,
+	},
+	{
+		name: "an archive that fails as a whole has taken all", file: "shared/archive/store.go",
+		find: "\tall := make([]int, n)", replace: "\tall := make([]int, 0)",
+	},
+	{
+		name: "an archive-only message is done whatever the archive says", file: "shared/deliver/archive.go",
+		find:    `l.retained = append(l.retained, e.retained)`,
+		replace: `if !e.archiveOnly { l.retained = append(l.retained, e.retained) }`,
+	},
+	{
+		name: "an archive-only message that can't be archived is sent again", file: "shared/deliver/archive.go",
+		find: `len(left) > 0 && !carried {`, replace: `len(left) > 0 && (carried || !carried) {`,
+		outside: "no event is lost: only the hops grow",
+	},
+	{
+		name: "only the first message of a frame that failed is retained", file: "shared/deliver/archive.go",
+		find: `range f.Owners {`, replace: `range f.Owners[:1] {`,
+	},
+	{
+		name: "a message with dead letters is not archived", file: "shared/deliver/ledger.go",
+		find: "l.deliver(m, m.count()-dead)\n\t\tl.archiving.add(m, time.Now())", replace: "l.deliver(m, m.count()-dead)",
+	},
+	{
+		name: "a message without dead letters is not archived", file: "shared/deliver/ledger.go",
+		find: "l.deliver(m, m.count())\n\t\tl.archiving.add(m, time.Now())", replace: "l.deliver(m, m.count())",
+	},
+	{
+		name: "rejected events are archived as delivered too", file: "shared/deliver/archive.go",
+		find: `if d == Delivered {`, replace: `if d != Retried {`,
+	},
+	{
+		name: "events are archived as they came and not as Segment got them", file: "shared/deliver/archive.go",
+		find: `r.Event = m.events[i]`, replace: `r.Event = m.content.Events[m.index[i]].Raw`,
+	},
+	{
+		name: "the archive lacks the integrations of the batch", file: "shared/deliver/archive.go",
+		find: `Integrations: c.Integrations, Scanned`, replace: `Scanned`,
+	},
+	{
+		name: "the archive lacks the context of the batch", file: "shared/deliver/archive.go",
+		find: `Context: c.Context, `, replace: ``,
+	},
+	{
+		name: "the archive has the write key of the configuration", file: "shared/deliver/archive.go",
+		find: `WriteKey: c.WriteKey, Replay`, replace: `WriteKey: m.ownKey, Replay`,
+	},
+	{
+		name: "a browser's event is archived as a server's", file: "shared/deliver/archive.go",
+		find: ` Origin: c.Origin,`, replace: ``,
+	},
+	{
+		name: "an event that is not archived counts as delivered all the same", file: "shared/deliver/archive.go",
+		find: `r.Delivered -= e.delivered`, replace: `_ = e.delivered`,
+	},
+	{
+		name: "the line that is too much for a frame is forgotten", file: "shared/archive/packer.go",
+		find: `p.lines = p.lines[:copy(p.lines, p.lines[start:])]`, replace: `p.lines = p.lines[:0]`,
+	},
+
 	// Counts
 	{
 		name: "dead letters count as delivered too", file: "shared/deliver/ledger.go",
