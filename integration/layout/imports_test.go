@@ -34,6 +34,7 @@ var layers = []layer{
 		"shared/segment", "shared/sqsclient", "shared/ssm", "shared/emf", "shared/jsonlog", "shared/httpserver",
 		"shared/apigateway",
 		"shared/outbox", "shared/insights", "shared/cloudwatch", "shared/signed", "shared/eventbridge", "shared/trial",
+		"shared/s3", "shared/archive/s3store", "shared/archive/firehose",
 	}, []string{"model", "library"}},
 	{"service", []string{
 		"shared/ingest", "shared/ingest/writekeys", "shared/deliver", "shared/deadletter", "shared/canary", "shared/price",
@@ -86,6 +87,9 @@ var pairs = map[string][]string{
 	"shared/trial":                   {"shared/sqsclient"},
 	"shared/cloudwatch":              {"shared/emf", "shared/insights"},
 	"shared/eventbridge":             {"shared/signed"},
+	"shared/s3":                      {"shared/signed"},
+	"shared/archive/s3store":         {"shared/s3", "shared/signed"},
+	"shared/archive/firehose":        {"shared/signed"},
 	"shared/ssm":                     {"shared/signed"},
 	"shared/publisher/publishertest": {"shared/publisher"},
 	"shared/app/pipeline":            {"shared/app/deliver", "shared/app/ingest", "shared/app/canary"},

@@ -26,6 +26,7 @@ import (
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/archive"
 	"github.com/spillwayhq/spillway/shared/archive/dirstore"
+	"github.com/spillwayhq/spillway/shared/archive/s3store"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
@@ -125,8 +126,8 @@ func openAWS(ctx context.Context, c aws.Config, names topology.Names) (*Pipeline
 			"that is not in it", names.Pipeline, c.Region)
 	}
 	p.Place = "s3://" + bucket
-	p.Store, err = openBucket(c, bucket)
-	return p, err
+	p.Store = s3store.Open(c, bucket)
+	return p, nil
 }
 
 // maxStatus bounds the status that is read, in bytes.

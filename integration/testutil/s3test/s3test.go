@@ -1,23 +1,29 @@
-// Package s3test is S3 as far as a status site needs it: objects in buckets, read and written under
-// a condition, with faults that a test can script. Unlike moto it decides between two writers at
-// the same moment.
+// Package s3test is S3 as far as a status site and an archive need it: objects in buckets, listed,
+// read, written and deleted under a condition, with faults that a test can script. Unlike moto it
+// decides between two writers at the same moment.
 package s3test
 
 import (
+	"bytes"
 	"crypto/md5"
 	"encoding/hex"
+	"encoding/xml"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // An Object is what a bucket holds.
 type Object struct {
 	Data   []byte
-	Header http.Header // Content-Type and Cache-Control, as they were written
+	Header http.Header // Content-Type, Cache-Control and metadata, as they were written
 }
 
 // A Server is all buckets, by paths like /BUCKET/KEY. It is an http.Handler and safe for concurrent
@@ -109,6 +115,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	status, code, o := s.carryOut(r, body)
+	w.Header().Set("Etag", etag(o.Data)) // also of an answer that a fault cuts off
 	if fault != nil && fault(w, r, true) {
 		return
 	}
@@ -116,10 +123,17 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Refuse(w, status, code)
 		return
 	}
-	w.Header().Set("Etag", etag(o.Data))
-	if r.Method == http.MethodGet {
-		w.Header().Set("Content-Type", o.Header.Get("Content-Type"))
-		_, _ = w.Write(o.Data)
+	if r.URL.Query().Get("list-type") == "2" {
+		w.Header().Set("Content-Type", "application/xml")
+		_, _ = w.Write(s.list(r.URL.Path, r.URL.Query()))
+		return
+	}
+	switch r.Method {
+	case http.MethodDelete:
+		w.WriteHeader(http.StatusNoContent)
+	case http.MethodGet, http.MethodHead:
+		maps.Copy(w.Header(), o.Header)
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(o.Data))
 	}
 }
 
@@ -141,22 +155,40 @@ func (s *Server) Do(r *http.Request) (*http.Response, error) {
 func (s *Server) carryOut(r *http.Request, body []byte) (status int, code string, o Object) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if r.URL.Query().Has("list-type") {
+		return http.StatusOK, "", o
+	}
 	o, exists := s.objects[r.URL.Path]
+	match := r.Header.Get("If-Match")
 	switch r.Method {
-	case http.MethodGet:
-		if !exists {
+	case http.MethodGet, http.MethodHead:
+		switch {
+		case !exists:
 			return http.StatusNotFound, "NoSuchKey", o
+		case match != "" && match != etag(o.Data):
+			return http.StatusPreconditionFailed, "PreconditionFailed", o
 		}
+	case http.MethodDelete:
+		switch {
+		case match != "" && !exists:
+			return http.StatusNotFound, "NoSuchKey", o
+		case match != "" && match != etag(o.Data):
+			return http.StatusPreconditionFailed, "PreconditionFailed", o
+		}
+		delete(s.objects, r.URL.Path)
 	case http.MethodPut:
-		match := r.Header.Get("If-Match")
 		switch {
 		case match != "" && !exists:
 			return http.StatusNotFound, "NoSuchKey", o
 		case match != "" && match != etag(o.Data), r.Header.Get("If-None-Match") == "*" && exists:
 			return http.StatusPreconditionFailed, "PreconditionFailed", o
 		}
-		o = Object{Data: body, Header: http.Header{"Content-Type": r.Header["Content-Type"],
-			"Cache-Control": r.Header["Cache-Control"]}}
+		o = Object{Data: body, Header: http.Header{}}
+		for key, value := range r.Header {
+			if key == "Content-Type" || key == "Cache-Control" || strings.HasPrefix(key, "X-Amz-Meta-") {
+				o.Header[key] = value
+			}
+		}
 		s.objects[r.URL.Path] = o
 	default:
 		return http.StatusMethodNotAllowed, "MethodNotAllowed", o
@@ -167,4 +199,37 @@ func (s *Server) carryOut(r *http.Request, body []byte) (status int, code string
 func etag(data []byte) string {
 	sum := md5.Sum(data)
 	return `"` + hex.EncodeToString(sum[:]) + `"`
+}
+
+// pageSize is how many objects a list has at most.
+const pageSize = 1000
+
+// list answers ListObjectsV2. A continuation token is the last key of the page before.
+func (s *Server) list(path string, query url.Values) []byte {
+	type object struct {
+		Key, ETag string
+		Size      int
+	}
+	var result struct {
+		XMLName               xml.Name `xml:"ListBucketResult"`
+		IsTruncated           bool
+		Contents              []object
+		NextContinuationToken string `xml:",omitempty"`
+	}
+	objects := s.Objects(strings.Trim(path, "/"))
+	after := max(query.Get("start-after"), query.Get("continuation-token"))
+	for _, key := range slices.Sorted(maps.Keys(objects)) {
+		if !strings.HasPrefix(key, query.Get("prefix")) || key <= after {
+			continue
+		}
+		if len(result.Contents) == pageSize {
+			result.IsTruncated = true
+			result.NextContinuationToken, _ = url.QueryUnescape(result.Contents[pageSize-1].Key)
+			break
+		}
+		result.Contents = append(result.Contents, object{strings.ReplaceAll(url.QueryEscape(key), "%2F", "/"),
+			etag(objects[key].Data), len(objects[key].Data)})
+	}
+	body, _ := xml.Marshal(result) // texts and numbers: it can't fail
+	return body
 }

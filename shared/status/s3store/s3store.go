@@ -8,27 +8,16 @@ package s3store
 
 import (
 	"bytes"
-	"cmp"
 	"context"
-	"encoding/xml"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
+	"github.com/spillwayhq/spillway/shared/s3"
 	"github.com/spillwayhq/spillway/shared/signed"
 	"github.com/spillwayhq/spillway/shared/status"
-)
-
-const (
-	// attempts is how often a request is sent that fails for reasons which may pass.
-	attempts = 3
-	// attemptTimeout bounds one attempt. S3 answers requests of this size within 0.2 s.
-	attemptTimeout = 5 * time.Second
-	backoff        = 200 * time.Millisecond // before the second attempt, and twice that before the third
 )
 
 // A Store is a bucket. It implements status.Store, and is safe for concurrent use. A version is the
@@ -37,24 +26,24 @@ const (
 // It needs the permissions s3:GetObject, s3:PutObject, and s3:ListBucket, without which S3 says
 // that reading is forbidden when an object does not exist.
 type Store struct {
-	bucket, folder string
-	client         *signed.Client
+	bucket *s3.Bucket
+	folder string
 }
 
 // Open returns the store in a folder of a bucket of a region. It does not ask if the bucket exists.
 func Open(c aws.Config, region, bucket, folder string) *Store {
 	c.Region = region
-	return &Store{bucket: bucket, folder: folder, client: signed.S3(c, bucket)}
+	return &Store{s3.Open(c, bucket), folder}
 }
 
-// key is the path of an object, and uri how errors call it.
-func (s *Store) key(name string) string { return "/" + s.folder + "/" + name }
+// path is that of an object in a request, and uri how errors call it.
+func (s *Store) path(name string) string { return s3.Path(s.folder + "/" + name) }
 
-func (s *Store) uri(name string) string { return "s3://" + s.bucket + s.key(name) }
+func (s *Store) uri(name string) string { return s.bucket.URI(s.folder + "/" + name) }
 
 // Read returns an object with its version, or status.ErrNotFound.
 func (s *Store) Read(ctx context.Context, name string) (data []byte, version string, err error) {
-	a, _, err := s.send(ctx, signed.Request{Method: http.MethodGet, Path: s.key(name)})
+	a, _, err := s.bucket.Send(ctx, signed.Request{Method: http.MethodGet, Path: s.path(name)})
 	if err == nil {
 		err = refusal(a)
 	}
@@ -73,7 +62,7 @@ func (s *Store) Write(ctx context.Context, name string, data []byte, ifVersion s
 	} else {
 		r.Header.Set("If-Match", ifVersion)
 	}
-	a, unclear, err := s.send(ctx, r)
+	a, unclear, err := s.bucket.Send(ctx, r)
 	if err == nil {
 		err = refusal(a)
 	}
@@ -100,7 +89,7 @@ func (s *Store) has(ctx context.Context, name string, data []byte) bool {
 
 // Put writes an object, whatever is there.
 func (s *Store) Put(ctx context.Context, name, contentType string, data []byte) error {
-	a, _, err := s.send(ctx, s.put(name, contentType, data))
+	a, _, err := s.bucket.Send(ctx, s.put(name, contentType, data))
 	if err == nil {
 		err = refusal(a)
 	}
@@ -111,62 +100,20 @@ func (s *Store) Put(ctx context.Context, name, contentType string, data []byte) 
 }
 
 func (s *Store) put(name, contentType string, data []byte) signed.Request {
-	return signed.Request{Method: http.MethodPut, Path: s.key(name), Body: data,
+	return signed.Request{Method: http.MethodPut, Path: s.path(name), Body: data,
 		Header: http.Header{"Content-Type": {contentType}, "Cache-Control": {status.CacheControl(name)}}}
-}
-
-// send sends a request, and again if it fails for a reason that may pass. unclear: the answer of an
-// attempt was lost, or was 5xx, which S3 also says of what it has done; so it may have had its
-// effect.
-func (s *Store) send(ctx context.Context, r signed.Request) (a signed.Answer, unclear bool, err error) {
-	for attempt := range attempts {
-		if attempt > 0 && !pause(ctx, attempt) {
-			return a, unclear, err
-		}
-		a, err = s.try(ctx, r)
-		unclear = unclear || err != nil || a.Status >= 500
-		if err == nil && a.Status < 500 && a.Status != http.StatusTooManyRequests {
-			break
-		}
-	}
-	return a, unclear, err
-}
-
-func (s *Store) try(ctx context.Context, r signed.Request) (signed.Answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
-	defer cancel()
-	return s.client.Do(ctx, r)
-}
-
-// pause waits before an attempt. It returns false if ctx has ended.
-func pause(ctx context.Context, attempt int) bool {
-	wait := backoff << (attempt - 1)
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(wait/2 + rand.N(wait)):
-		return true
-	}
 }
 
 // refusal is the error that an answer is, nil if it is none.
 func refusal(a signed.Answer) error {
-	if a.Status == http.StatusOK {
-		return nil
-	}
-	var said struct{ Code, Message string }
-	_ = xml.Unmarshal(a.Body, &said) // what is no XML is no error of S3's own: the status must do
-	text := fmt.Sprintf("S3 answered %d %s", a.Status, cmp.Or(said.Code, http.StatusText(a.Status)))
-	if said.Message != "" {
-		text += ": " + said.Message
-	}
+	refused := s3.Refusal(a)
 	switch {
-	case a.Status == http.StatusNotFound && said.Code != "NoSuchBucket":
+	case refused == nil:
+		return nil
+	case refused.Gone():
 		return status.ErrNotFound
-	case a.Status == http.StatusNotFound:
-		return errors.New(text + ": check the bucket's name and region, or deploy its stack")
-	case a.Status == http.StatusForbidden:
-		return errors.New(text + ": s3:GetObject, s3:PutObject and s3:ListBucket are needed for this bucket")
+	case refused.Status == http.StatusForbidden:
+		return fmt.Errorf("%w: s3:GetObject, s3:PutObject and s3:ListBucket are needed for this bucket", refused)
 	}
-	return errors.New(text)
+	return refused
 }

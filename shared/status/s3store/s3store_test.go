@@ -19,6 +19,7 @@ import (
 
 	"github.com/spillwayhq/spillway/integration/testutil/mototest"
 	"github.com/spillwayhq/spillway/integration/testutil/s3test"
+	"github.com/spillwayhq/spillway/shared/s3"
 	"github.com/spillwayhq/spillway/shared/status"
 	"github.com/spillwayhq/spillway/shared/status/storetest"
 )
@@ -134,9 +135,9 @@ func TestARefusalIsToldWithWhatToDo(t *testing.T) {
 		{403, "AccessDenied", 1, "s3:ListBucket"},
 		{404, "NoSuchBucket", 1, "check the bucket's name and region"},
 		{301, "PermanentRedirect", 1, "S3 answered 301 PermanentRedirect"},
-		{503, "SlowDown", attempts, "S3 answered 503 SlowDown: because of the test"},
-		{500, "InternalError", attempts, "S3 answered 500 InternalError"},
-		{429, "TooManyRequests", attempts, "S3 answered 429"},
+		{503, "SlowDown", s3.Attempts, "S3 answered 503 SlowDown: because of the test"},
+		{500, "InternalError", s3.Attempts, "S3 answered 500 InternalError"},
+		{429, "TooManyRequests", s3.Attempts, "S3 answered 429"},
 	} {
 		for name, call := range map[string]func(context.Context, *Store) error{"write": writeOver, "write ": putPage,
 			"read": readIt} {
@@ -197,7 +198,7 @@ func TestS3ThatHangsIsGivenUp(t *testing.T) {
 		"read": readIt} {
 		synctest.Test(t, func(t *testing.T) {
 			took, requests, err := try(t, hang, call)
-			if !errors.Is(err, context.DeadlineExceeded) || requests != attempts || took > 17*time.Second {
+			if !errors.Is(err, context.DeadlineExceeded) || requests != s3.Attempts || took > 17*time.Second {
 				t.Errorf("%s: %d requests in %v: %v", name, requests, took, err)
 			}
 			took, requests, err = try(t, hang, func(ctx context.Context, s *Store) error {
@@ -264,7 +265,7 @@ func TestAWriteThatS3AnswersWith500IsFoundToHaveBeenDone(t *testing.T) {
 		t.Error(err)
 	}
 	if got := server.Objects(bucket)["site/status.json"].Data; string(got) != "after" || asked.Load() < 2 {
-		t.Errorf("S3 has %q after %d attempts", got, asked.Load())
+		t.Errorf("S3 has %q after %d s3.Attempts", got, asked.Load())
 	}
 }
 
