@@ -38,7 +38,8 @@ var layers = []layer{
 	}, []string{"model", "library"}},
 	{"service", []string{
 		"shared/ingest", "shared/ingest/writekeys", "shared/deliver", "shared/deadletter", "shared/canary", "shared/price",
-		"shared/traffic", "shared/status", "shared/status/dirstore", "shared/status/s3store", "shared/status/storetest",
+		"shared/traffic", "shared/replay",
+		"shared/status", "shared/status/dirstore", "shared/status/s3store", "shared/status/storetest",
 		"shared/history",
 	}, []string{"adapter", "model", "library"}},
 	{"publisher", []string{"shared/publisher", "shared/publisher/publishertest"}, []string{"adapter", "model", "library"}},
@@ -80,6 +81,7 @@ var pairs = map[string][]string{
 	"shared/archive/storetest":       {"shared/archive"},
 	"shared/spill/spilltest":         {"shared/spill"},
 	"shared/ingest/writekeys":        {"shared/ingest"},
+	"shared/replay":                  {"shared/deadletter"},
 	"shared/status/dirstore":         {"shared/status"},
 	"shared/status/s3store":          {"shared/status"},
 	"shared/status/storetest":        {"shared/status"},
