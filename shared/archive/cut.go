@@ -107,6 +107,7 @@ type cutter struct {
 	at     int   // in buf: what stands before it is done
 	offset int64 // of at in the object
 	ended  error // why r gives no more
+	sure   bool  // another frame or the end follows the frame that next has returned: its size is right
 }
 
 func (c *cutter) rest() []byte { return c.buf[c.at:] }
@@ -124,9 +125,12 @@ func (c *cutter) next() (frame []byte, offset int64, err error) {
 		case err != nil:
 			return nil, 0, c.skip(err)
 		}
-		offset = c.offset
-		c.advance(len(frame))
-		if !isSkippable(frame) {
+		size := len(frame)
+		c.fill(size + len(frameMagic)) // which moves the frame
+		frame, offset = c.rest()[:size:size], c.offset
+		c.advance(size)
+		if next := c.rest(); !isSkippable(frame) {
+			c.sure = len(next) == 0 || isSkippable(next) || bytes.HasPrefix(next, []byte(frameMagic))
 			return frame, offset, nil
 		}
 	}

@@ -81,6 +81,11 @@ func (r *Reader) Next() (Block, error) {
 	if err != nil {
 		return Block{}, err
 	}
+	return r.decode(frame, offset)
+}
+
+// decode decompresses the frame that the cutter has just returned.
+func (r *Reader) decode(frame []byte, offset int64) (_ Block, err error) {
 	r.data, err = r.zstd.DecodeAll(frame, r.data[:0])
 	if err == nil {
 		return Block{offset, int64(len(frame)), r.data}, nil

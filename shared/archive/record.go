@@ -50,8 +50,9 @@ type Record struct {
 	data        []byte // of the part
 }
 
-// AppendRecord appends a record's line, with the line break at its end. The event is the last field,
-// as it came, or in base64 if it is not valid JSON in UTF-8 or has a line break.
+// AppendRecord appends a record's line, with the line break at its end. The event is the last
+// field, as it came, or in base64 if it is not valid JSON in UTF-8, has a line break, or white
+// space around it, which a reader could not know from ours.
 func AppendRecord(dst []byte, r *Record) []byte {
 	dst = append(dst, '{')
 	dst = appendTime(dst, `"time":`, r.Time)
@@ -84,7 +85,9 @@ func AppendRecord(dst []byte, r *Record) []byte {
 // oneLine reports whether JSON can stand in a line as it is. Hadoop's readers, and so Athena's, end
 // a line at a carriage return too.
 func oneLine(json []byte) bool {
-	return len(json) > 0 && bytes.IndexByte(json, '\n') < 0 && bytes.IndexByte(json, '\r') < 0 && utf8.Valid(json)
+	const space = ' '
+	return len(json) > 0 && json[0] > space && json[len(json)-1] > space &&
+		bytes.IndexByte(json, '\n') < 0 && bytes.IndexByte(json, '\r') < 0 && utf8.Valid(json)
 }
 
 func appendText(dst []byte, key, text string) []byte {
@@ -107,6 +110,7 @@ func appendNumber(dst []byte, key string, n int) []byte {
 }
 
 func appendObject(dst []byte, key string, object []byte, scanned bool) []byte {
+	object = bytes.Trim(object, " \t\r\n")
 	if len(object) == 0 || !scanned && !(rawjson.IsObject(object) && utf8.Valid(object) && rawjson.Valid(object)) {
 		return dst
 	}

@@ -38,7 +38,7 @@ func Select(ctx context.Context, object io.Reader, offset int64, workers int, ke
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		defer close(s.queue)
-		return s.cut(ctx, &cutter{r: object, offset: offset}, Reader{zstd: z})
+		return s.cut(ctx, &Reader{cut: cutter{r: object, offset: offset}, zstd: z})
 	})
 	group.Go(func() error { return s.collect(ctx) })
 	err = group.Wait()
@@ -67,9 +67,12 @@ type selected struct {
 }
 
 // cut starts to read one frame after the other.
-func (s *selection) cut(ctx context.Context, cut *cutter, reader Reader) error {
+func (s *selection) cut(ctx context.Context, r *Reader) error {
 	for {
-		frame, offset, err := cut.next()
+		frame, offset, err := r.cut.next()
+		if err == nil && !r.cut.sure { // it may have swallowed the beginning of another
+			_, err = r.decode(frame, offset)
+		}
 		if err == io.EOF {
 			return nil
 		}
@@ -83,9 +86,7 @@ func (s *selection) cut(ctx context.Context, cut *cutter, reader Reader) error {
 			close(next.done)
 		} else {
 			next.frame = append(next.frame[:0], frame...)
-			r := reader
-			r.cut = cutter{buf: next.frame, offset: offset, ended: io.EOF}
-			go next.read(&r, s.keep)
+			go next.read(&Reader{cut: cutter{buf: next.frame, offset: offset, ended: io.EOF}, zstd: r.zstd}, s.keep)
 		}
 		select {
 		case s.queue <- next:
