@@ -34,6 +34,7 @@ type upFlags struct {
 	sqsPort, segmentPort, ingestPort uint16
 	console                          consolePort
 	latency                          time.Duration
+	archive                          upArchive
 	hosts                            []string
 	gzip, deliver, canary            bool
 	hasConsole                       bool
@@ -56,7 +57,7 @@ func newUp() *cobra.Command {
 	}
 	c.Flags().StringVar(&f.name, "name", topology.DefaultNames().Pipeline,
 		"`name` of the pipeline, which its queues begin with")
-	c.Flags().StringVar(&f.dataDir, "data-dir", ".spillway", "`directory` of the queues and of the function's log")
+	c.Flags().StringVar(&f.dataDir, "data-dir", ".spillway", "`directory` of the queues, the archive and the function's log")
 	c.Flags().Uint16Var(&f.sqsPort, "sqs-port", 9324, "`port` of the SQS emulator; 0 takes a free one")
 	c.Flags().Uint16Var(&f.ingestPort, "ingest-port", 8080,
 		"`port` of the ingest endpoint for Segment's SDKs; 0 takes a free one")
@@ -70,6 +71,7 @@ func newUp() *cobra.Command {
 	c.Flags().StringVar(&f.spillDir, "spill-dir", "",
 		"`directory` on another disk for events that the queues do not take, such as when the data directory's disk "+
 			"is full; at most 1 GiB (default: such requests are answered 429)")
+	f.archive.register(c)
 	c.Flags().StringVar(&f.writeKeys, "write-keys", "",
 		"`file` with the write-key document: the write keys that the ingest endpoint accepts, with their quotas; it is read "+
 			"again when it changes (default: any write key is accepted)")
@@ -94,8 +96,8 @@ func up(ctx context.Context, out io.Writer, f upFlags) error {
 	config := local.Config{
 		Name: f.name, Dir: f.dataDir, SQSAddr: address(f.listen, f.sqsPort), IngestAddr: address(f.listen, f.ingestPort),
 		SegmentAddr: address(f.listen, f.segmentPort), Segment: f.segment, WriteKey: f.writeKey, WriteKeysFile: f.writeKeys,
-		SpillDir: f.spillDir,
-		Plain:    !f.gzip, Hold: !f.deliver, Canary: f.canary, Latency: f.latency, Hosts: f.hosts,
+		SpillDir: f.spillDir, Archive: f.archive.bounds(),
+		Plain: !f.gzip, Hold: !f.deliver, Canary: f.canary, Latency: f.latency, Hosts: f.hosts,
 		OnAlarm:    func(c local.AlarmChange) { alarms <- c }, // read until the pipeline has ended
 		StatusSite: true,
 	}
@@ -145,6 +147,9 @@ func (f *upFlags) check() (names topology.Names, err error) {
 		return names, errors.New("--console-port is for the page that --console=false leaves out: remove one of them")
 	}
 	if err := usage.Latency(f.latency); err != nil {
+		return names, err
+	}
+	if err := f.archive.check(); err != nil {
 		return names, err
 	}
 	if err := usage.WriteKey(f.writeKey); err != nil {
@@ -227,6 +232,9 @@ func greet(out io.Writer, p *local.Pipeline, names topology.Names, f upFlags) {
 		emulator = " (emulator)"
 	}
 	fmt.Fprintf(out, "  Segment           %s%s\n", p.SegmentURL, emulator)
+	if dir := p.Status().ArchiveDir; dir != "" {
+		fmt.Fprintf(out, "  archive           %s\n", dir)
+	}
 	fmt.Fprintf(out, "  function's log    %s\n\n", p.LogPath)
 	f.console.warn(out, p.ConsoleURL)
 	warnExposed(out, f.listen, "can send events, read the events and dead letters, and delete them")

@@ -27,6 +27,7 @@ type activity struct {
 
 	mu       sync.Mutex
 	totals   Totals
+	archived Archive
 	degraded string
 	minute   deadletter.Minute // the last minute with a delivery
 	paused   map[string]deliver.Pause
@@ -44,6 +45,8 @@ func (a *activity) invoked(r deliver.Report) {
 		a.countFlushes(&r, time.Now().Truncate(time.Minute))
 	}
 	a.totals.Delivered += int64(r.Delivered)
+	a.archived.Events += int64(r.Archived)
+	a.archived.Waiting += int64(r.ArchiveDeferred + r.NotArchived)
 	a.pause(r.Paused)
 	for _, n := range r.Retried {
 		a.totals.Retried += int64(n)
@@ -113,5 +116,5 @@ func (a *activity) addTo(s *Status) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	s.Totals, s.Degraded, s.Segment = a.totals, a.degraded, a.minute
+	s.Totals, s.Degraded, s.Segment, s.Archive = a.totals, a.degraded, a.minute, a.archived
 }

@@ -69,6 +69,8 @@ type Config struct {
 	// OnAlarm is told of each alarm that begins or ends, or whose notification was held back and
 	// goes out now; by one goroutine, which waits for it. nil: only the status has them.
 	OnAlarm func(AlarmChange)
+	// Archive bounds the archive of what has ended, in a folder of Dir; nil: nothing is archived.
+	Archive *ArchiveBounds
 	// StatusSite keeps a status site in the folder StatusFolder of Dir.
 	StatusSite bool
 	// Console makes the operator's page, which is served at ConsoleAddr while the pipeline runs;
@@ -99,6 +101,7 @@ type Pipeline struct {
 	switches           *switches
 	ingest             *ingest.Endpoint    // nil: there is none
 	canary             *appcanary.Function // nil: there is none
+	archive            *archiver           // nil: there is none
 	listeners          listeners
 	guard              Guard // of the ports that no page uses
 	log                *lumberjack.Logger
@@ -170,6 +173,11 @@ func (p *Pipeline) open(c *Config, t *topology.Topology) (err error) {
 	if p.switches, err = openSwitches(c.Dir, t.Names.Pipeline, p.logger); err != nil {
 		return err
 	}
+	if c.Archive != nil {
+		if p.archive, err = openArchive(c.Dir, t.Names.Pipeline, c.Archive, p.logger); err != nil {
+			return err
+		}
+	}
 	parts := &pipeline.Pipeline{Options: options, Parts: pipeline.Parts{
 		Switched: p.switches.sources(), PausedKeys: p.switches.pausedKeys,
 		SQS: newClient(p.sqs, p.SQSURL), Metrics: p.senders, Logger: p.logger,
@@ -179,6 +187,9 @@ func (p *Pipeline) open(c *Config, t *topology.Topology) (err error) {
 			return Guard{Names: c.Hosts, Open: usedByPages}.Wrap(h)
 		},
 	}}
+	if p.archive != nil { // an interface of a nil pointer is not nil
+		parts.Archive = p.archive
+	}
 	if c.IngestAddr != "" {
 		if err := p.openIngest(c, parts); err != nil {
 			return err
@@ -328,6 +339,9 @@ func (p *Pipeline) Status() Status {
 		s.withKeys(p.ingest.KeysFailure())
 	}
 	s.withCanary(p.activity.canaries.Status(), p.canary != nil)
+	if p.archive != nil {
+		p.archive.addTo(&s)
+	}
 	if p.site != nil {
 		s.StatusSite = p.site.problem()
 	}
@@ -400,6 +414,11 @@ func (p *Pipeline) close() {
 	}
 	if p.delivery != nil {
 		p.delivery.Function.Close()
+	}
+	if p.archive != nil { // after the function, which writes to it
+		if err := p.archive.Close(); err != nil {
+			p.logger.Warn("the archive could not be closed", "error", err)
+		}
 	}
 	if p.sqs != nil {
 		_ = p.sqs.Close()

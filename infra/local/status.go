@@ -42,6 +42,7 @@ type Status struct {
 	// StatusSite is why the status site is not written; empty if it is, or if there is none.
 	StatusSite string            `json:"statusSite"`
 	Canary     Canary            `json:"canary"`
+	Archive    Archive           `json:"archive"`
 	Segment    deadletter.Minute `json:"segment"` // the last minute with a delivery
 	Totals
 	// Alarms are those of the deployment, composites last; none if nothing is delivered.

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/local/cloudwatch"
@@ -61,6 +63,28 @@ func canaryRow(s local.Status) string {
 	return row
 }
 
+// archiveRow says what the archive has, and whether it takes events.
+func archiveRow(s local.Status) string {
+	a := s.Archive
+	if s.ArchiveDir == "" {
+		return "off"
+	}
+	row := terminal.Plural(a.Events, "event") + ", " + humanize.IBytes(uint64(max(0, a.Bytes))) + " on disk"
+	if !a.Oldest.IsZero() {
+		row += " since " + a.Oldest.Local().Format("2006-01-02 15:04")
+	}
+	if a.Removed > 0 {
+		row += "; " + terminal.Plural(a.Removed, "old event") + " removed"
+	}
+	if a.Waiting > 0 {
+		row += "; " + terminal.Number(a.Waiting) + " had to wait"
+	}
+	if a.Failure != "" {
+		row += "; it fails: " + a.Failure
+	}
+	return row
+}
+
 // line returns a status as one line, for logs.
 func (v *view) line(s local.Status) string {
 	line := fmt.Sprintf("%s accepted=%d backlog_events=%d backlog_messages=%d in_flight=%d oldest=%s delivered=%d "+
@@ -81,6 +105,13 @@ func (v *view) line(s local.Status) string {
 	}
 	if s.Store != "" {
 		line += fmt.Sprintf(" store=%q", s.Store)
+	}
+	if s.ArchiveDir != "" {
+		line += fmt.Sprintf(" archived=%d archive_waiting=%d archive_bytes=%d", s.Archive.Events, s.Archive.Waiting,
+			s.Archive.Bytes)
+	}
+	if s.Archive.Failure != "" {
+		line += fmt.Sprintf(" archive_failure=%q", s.Archive.Failure)
 	}
 	if s.StatusSite != "" {
 		line += fmt.Sprintf(" status_site=%q", s.StatusSite)
@@ -166,6 +197,7 @@ func (v *view) draw(s local.Status, columns int) string {
 		{"ingest", fmt.Sprintf("%s refused, %s told to retry later", terminal.Plural(s.Refused, "request"),
 			terminal.Number(s.Shed))},
 		{"canary", canaryRow(s)},
+		{"archive", archiveRow(s)},
 		{"store", cmp.Or(s.Store, "ok")},
 		{"degraded", cmp.Or(s.Degraded, "no")},
 		{"alarms", alarmsRow(s)},

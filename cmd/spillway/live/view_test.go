@@ -93,7 +93,7 @@ func TestViewDrawsOverItsPreviousBlock(t *testing.T) {
 			t.Errorf("%q is missing in:\n%s", want, first)
 		}
 	}
-	if strings.Contains(first, "A\x1b") || !strings.HasPrefix(v.draw(local.Status{At: time.Now()}, 80), "\x1b[11A") {
+	if strings.Contains(first, "A\x1b") || !strings.HasPrefix(v.draw(local.Status{At: time.Now()}, 80), "\x1b[12A") {
 		t.Error("the second drawing does not begin where the first one did")
 	}
 }
@@ -171,10 +171,10 @@ func TestALineTakesThePlaceOfTheBlock(t *testing.T) {
 		t.Errorf("without a block: %q", got)
 	}
 	v.draw(local.Status{At: time.Now()}, 80)
-	if got := v.erase(); got != "\x1b[11A\x1b[J" {
+	if got := v.erase(); got != "\x1b[12A\x1b[J" {
 		t.Errorf("%q", got)
 	}
-	if got := v.draw(local.Status{At: time.Now()}, 80); strings.HasPrefix(got, "\x1b[11A") {
+	if got := v.draw(local.Status{At: time.Now()}, 80); strings.HasPrefix(got, "\x1b[12A") {
 		t.Error("the next block is drawn over the line")
 	}
 }
@@ -207,5 +207,31 @@ func TestViewShowsWhatIsPaused(t *testing.T) {
 	}
 	if line := v.line(s); !strings.Contains(line, `degraded="delivery has been paused since`) || !strings.HasSuffix(line, " paused_keys=0a1b2c3d,4e5f6071") {
 		t.Errorf("the line is %s", line)
+	}
+}
+
+func TestViewShowsWhatTheArchiveHasAndWhetherItTakesEvents(t *testing.T) {
+	oldest := time.Date(2026, 11, 1, 13, 0, 0, 0, time.Local)
+	for _, c := range []struct {
+		dir         string
+		archive     local.Archive
+		drawn, line string
+	}{
+		{"", local.Archive{}, "archive       off", ""},
+		{"/data/archive", local.Archive{Events: 1234, Bytes: 3 << 20, Oldest: oldest},
+			"archive       1,234 events, 3.0 MiB on disk since 2026-11-01 13:00\n",
+			" archived=1234 archive_waiting=0 archive_bytes=3145728"},
+		{"/data/archive", local.Archive{Removed: 10, Waiting: 7, Failure: "no space"},
+			"0 events, 0 B on disk; 10 old events removed; 7 had to wait; it fails: no space",
+			` archived=0 archive_waiting=7 archive_bytes=0 archive_failure="no space"`},
+	} {
+		var v view
+		s := local.Status{At: time.Now(), ArchiveDir: c.dir, Archive: c.archive}
+		if drawn := v.draw(s, 120); !strings.Contains(drawn, c.drawn) {
+			t.Errorf("%q is missing in:\n%s", c.drawn, drawn)
+		}
+		if line := v.line(s); !strings.Contains(line, c.line) || strings.Contains(line, "archive") != (c.line != "") {
+			t.Errorf("%q is missing in %s", c.line, line)
+		}
 	}
 }
