@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/spillwayhq/spillway/shared/archive"
+	"github.com/spillwayhq/spillway/shared/archive/firehose"
 	"github.com/spillwayhq/spillway/shared/canary"
 	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/emf"
@@ -79,8 +80,12 @@ func FromEnvironment(ctx context.Context, environ []string, out io.Writer) (*Han
 		return nil, fmt.Errorf("load the AWS configuration: %w", err)
 	}
 	queues := sqs.NewFromConfig(cloud, sqsclient.AvoidLostResponses)
-	h, err := New(o, Parts{SQS: queues, SSM: ssm.New(cloud), Bus: eventbridge.New(cloud),
-		Backlog: backlogOf(queues, o.QueueURL), Environment: lambdacontext.LogStreamName, Metrics: out, Logger: logger})
+	parts := Parts{SQS: queues, SSM: ssm.New(cloud), Bus: eventbridge.New(cloud),
+		Backlog: backlogOf(queues, o.QueueURL), Environment: lambdacontext.LogStreamName, Metrics: out, Logger: logger}
+	if o.ArchiveStream != "" {
+		parts.Archive = firehose.New(cloud, o.ArchiveStream)
+	}
+	h, err := New(o, parts)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", envEndpoint, err) // the rest has been validated
 	}

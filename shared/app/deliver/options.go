@@ -16,6 +16,7 @@ const (
 	envName               = "SPILLWAY_NAME"                       // the pipeline's; default: spillway
 	envQueueURL           = "SPILLWAY_QUEUE_URL"                  // of the events queue
 	envDeadLetterQueueURL = "SPILLWAY_DEAD_LETTER_QUEUE_URL"      //
+	envArchiveStream      = "SPILLWAY_ARCHIVE_STREAM"             // default: nothing is archived
 	envBulkQueueURL       = "SPILLWAY_BULK_QUEUE_URL"             // default: there is no bulk queue
 	envWriteKey           = "SPILLWAY_WRITE_KEY"                  // see Options
 	envWriteKeyParameter  = "SPILLWAY_WRITE_KEY_PARAMETER"        //
@@ -34,6 +35,9 @@ const (
 type Options struct {
 	Name                         string // the pipeline's, a dimension of its metrics
 	QueueURL, DeadLetterQueueURL string
+	// ArchiveStream is the Firehose stream of the archive. Empty: nothing is archived, unless
+	// Parts.Archive is set.
+	ArchiveStream string
 	// BulkQueueURL is that of the queue for what is not urgent. Empty: there is none.
 	BulkQueueURL string
 
@@ -67,6 +71,7 @@ type Options struct {
 func (o Options) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("name", o.Name), slog.String("queue", o.QueueURL),
 		slog.String("dead_letter_queue", o.DeadLetterQueueURL), slog.String("bulk_queue", o.BulkQueueURL),
+		slog.String("archive_stream", o.ArchiveStream),
 		slog.String("endpoint", o.Endpoint), slog.String("endpoint_parameter", o.EndpointParameter),
 		slog.Bool("gzip", o.Gzip), slog.String("default_write_key", event.KeyID(o.WriteKey)),
 		slog.String("default_write_key_parameter", o.WriteKeyParameter),
@@ -83,7 +88,7 @@ func readOptions(environ []string) (Options, error) {
 	o.ignored, err = env.Read(environ,
 		env.String(envName, &o.Name),
 		env.QueueURL(envQueueURL, &o.QueueURL), env.QueueURL(envDeadLetterQueueURL, &o.DeadLetterQueueURL),
-		env.OptionalQueueURL(envBulkQueueURL, &o.BulkQueueURL),
+		env.OptionalQueueURL(envBulkQueueURL, &o.BulkQueueURL), env.String(envArchiveStream, &o.ArchiveStream),
 		env.Secret(envWriteKey, &o.WriteKey, event.ValidWriteKey, event.WriteKeyRule),
 		env.String(envWriteKeyParameter, &o.WriteKeyParameter),
 		env.String(envEndpoint, &o.Endpoint), env.String(envEndpointParameter, &o.EndpointParameter),
