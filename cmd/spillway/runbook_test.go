@@ -246,7 +246,7 @@ func (i *incident) promises() []promise {
 		{"aws deploy get-deployment", `DeploymentDoesNotExist`, step{status: []int{254, 255}}}, // moto makes none
 		{"aws cloudformation continue-update-rollback", `.`, step{status: []int{254, 255}}},    // nor rolls it back
 		{`spillway logs --name "$NAME" rollout`, `^(\S+ \S+  (\{"time"|\d{4}-).*\n){1,20}$`, step{}},
-		{"aws lambda get-function-concurrency", `"ReservedConcurrentExecutions": 10`, step{}},
+		{"aws lambda get-function-concurrency", `"ReservedConcurrentExecutions": 12`, step{}},
 		// moto has no such call.
 		{"aws lambda get-account-settings", `"ConcurrentExecutions": \d|\(404\) when calling the GetAccountSettings`, step{status: []int{255}}},
 		{"aws lambda get-function-configuration", `"https://api\.segment\.io"`, step{}},

@@ -45,7 +45,7 @@ func composites(o Options) []Composite {
 	slow := Composite{
 		Name: n.Alarm("delivery-slow"), Severity: Warning, Section: "delivery-slow",
 		Any: n.alarms("segment-slow", "segment-throttling", "deliver-throttled", "deliver-saturated", "backlog-growing",
-			"backlog-age-warning", "sudden-volume"),
+			"backlog-age-warning", "sudden-volume", "bulk-stuck"),
 		// An outage fires several of these before it is recognised, and its backlog for as long as it
 		// takes to drain.
 		Suppressor: delivery.Name, Wait: 5 * time.Minute, Extension: drain,

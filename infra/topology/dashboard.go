@@ -93,6 +93,11 @@ func (t *Topology) flowWidgets() []Widget {
 			graph("among those delivered or tried", n.own("m", "deliver", "EventAge", "Maximum")),
 			graph("median of those delivered or tried", n.own("h", "deliver", "EventAge", "p50")),
 		}},
+		{Title: "What is not urgent, and does it move? Messages of the bulk queue", Lines: []Line{
+			graph("visible", visible("b", n.BulkQueue)),
+			graph("being delivered, or waiting for the next attempt", inFlight("i", n.BulkQueue)),
+			graph("done a minute", ofQueue("k", n.BulkQueue, "NumberOfMessagesDeleted", "Sum")),
+		}},
 	}
 }
 

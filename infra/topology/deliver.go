@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/spillwayhq/spillway/shared/segment"
@@ -56,12 +57,18 @@ func deliverAlarms(o Options) []Alarm {
 		},
 		{
 			Name: n.Alarm("deliver-saturated"), Severity: Warning, Section: "deliver-saturated",
-			Metrics:   []Metric{ofFunction("c", n.DeliverFunction, "ConcurrentExecutions", "Maximum")},
-			Threshold: float64(o.MaximumConcurrency - 1), Unit: "invocations", Period: time.Minute,
+			Metrics: []Metric{ofFunction("c", n.DeliverFunction, "ConcurrentExecutions", "Maximum"),
+				visible("b", n.BulkQueue)},
+			// Lambda counts the invocations of both queues together. Those of the bulk queue are
+			// all that it may use while messages wait there, and saturate nothing.
+			Expression: fmt.Sprintf("c - IF(FILL(b, 0) > 0, %d, 0)", bulkConcurrency),
+			Threshold:  float64(o.MaximumConcurrency - 1), Unit: "invocations", Period: time.Minute,
 			Periods: 15 + maxLag, Breaching: 15,
 			Missing: MissingIsGood,
-			Meaning: "for 15 minutes the deliver function has run at its maximum concurrency: delivery can't become faster.",
-			First:   "if Segment answers 429, do nothing; otherwise raise the reserved concurrency.",
+			Meaning: "for 15 minutes the events queue has used its maximum concurrency of the deliver function: " +
+				"delivery can't " +
+				"become faster.",
+			First: "if Segment answers 429, do nothing; otherwise raise the reserved concurrency.",
 		},
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/spillwayhq/spillway/shared/deliver"
+	"github.com/spillwayhq/spillway/shared/operator"
 )
 
 // maxInFlight is about how many messages of a standard queue may be in flight; beyond it SQS hands
@@ -41,6 +42,7 @@ func backlogAlarms(o Options) []Alarm {
 		n.backlogAge("backlog-age-warning", Warning, deliver.BacklogAge, "10 minutes"),
 		n.backlogAge("backlog-age-critical", Critical, time.Hour, "an hour"),
 		deliveryStalled(o),
+		bulkStuck(o),
 		{
 			Name: n.Alarm("backlog-growing"), Severity: Warning, Section: "backlog-growing",
 			Metrics: []Metric{
@@ -69,6 +71,29 @@ func backlogAlarms(o Options) []Alarm {
 				"that key.",
 		},
 	}
+}
+
+// bulkStuck is 1 while the bulk queue holds messages and none of them is done. That they wait is no
+// fault, however many or old they are: fresh events come first. Those that wait for their next
+// attempt count, because a redrive with a wrong key does not move either. A pause is no news.
+func bulkStuck(o Options) Alarm {
+	n := o.Names
+	const hour, period = time.Hour, 5 * time.Minute
+	a := Alarm{
+		Name: n.Alarm("bulk-stuck"), Severity: Warning, Section: "bulk-stuck",
+		Metrics: []Metric{visible("v", n.BulkQueue), inFlight("f", n.BulkQueue),
+			ofQueue("d", n.BulkQueue, "NumberOfMessagesDeleted", "Sum")},
+		Expression: "IF(v + f > 0 AND FILL(d, 0) < 1, 1, 0)",
+		Threshold:  0, Period: period, Periods: int(hour/period) + 1, Breaching: int(hour / period), Missing: MissingIsGood,
+		Meaning: "for an hour nothing of the bulk queue has been delivered: of what is redriven, replayed or sent out of " +
+			"large files.",
+		First: "see whether Segment takes fresh events; if it does, read what is retried in the deliver function's log.",
+	}
+	if !o.NoCanary && !o.NoIngest {
+		a.Metrics = append(a.Metrics, n.own("p", "canary", operator.PausedMetric, "Maximum"))
+		a.Expression = "IF(v + f > 0 AND FILL(d, 0) < 1 AND FILL(p, 0) < 1, 1, 0)"
+	}
+	return a
 }
 
 // deliveryStalled is 1 while messages wait that nobody receives, or come in, and none is done.

@@ -243,6 +243,10 @@ func warnings() []*scenario {
 		return minute{"dead-letters ApproximateNumberOfMessagesVisible": v(n),
 			"dead-letters ApproximateNumberOfMessagesNotVisible": v(0)}
 	}
+	bulk := func(waiting, inFlight, deleted float64) minute {
+		return minute{"bulk ApproximateNumberOfMessagesVisible": v(waiting),
+			"bulk ApproximateNumberOfMessagesNotVisible": v(inFlight), "bulk NumberOfMessagesDeleted": v(deleted)}
+	}
 	return []*scenario{
 		{name: "Segment takes 1,000 events/s of 3,000", from: at, until: at + 100, well: busy(),
 			bad: func(n int) minute {
@@ -262,6 +266,18 @@ func warnings() []*scenario {
 		{name: "110,000 messages wait for their next attempt", from: at, until: at + 20, well: busy(),
 			bad:  always(busy().with(minute{"events ApproximateNumberOfMessagesNotVisible": v(110_000)})),
 			must: must(5, "in-flight", "delivery-down"), may: "backlog-growing delivery-slow", notify: "delivery-down"},
+		{name: "a redrive with a wrong write key does not move", from: at, until: at + 90, well: busy(),
+			bad:  always(busy().with(bulk(0, 40, 0))),
+			must: must(60, "bulk-stuck", "delivery-slow"), notify: "delivery-slow"},
+		{name: "a redrive drains for three hours", from: at, until: at + 180, well: busy(),
+			bad: func(n int) minute {
+				return busy().with(bulk(float64(180-n)*100, 200, 100)).with(minute{"deliver ConcurrentExecutions": v(11)})
+			}},
+		{name: "little is redriven, a message in half an hour", from: at, until: at + 240, well: busy(),
+			bad: oneIn(30, busy().with(bulk(0, 1, 1)), busy().with(bulk(0, 1, 0)))},
+		{name: "the events queue uses all that it may while a redrive drains", from: at, until: at + 60, well: busy(),
+			bad:  always(busy().with(bulk(9000, 200, 100)).with(minute{"deliver ConcurrentExecutions": v(12)})),
+			must: must(15, "deliver-saturated", "delivery-slow"), notify: "delivery-slow"},
 		{name: "one write key is wrong, and tried every quarter of an hour", from: at, until: at + 122, well: busy(),
 			bad:  oneIn(16, busy().with(minute{"deliver EventsRetried misconfigured": v(1)}), busy()),
 			must: must(1, "wrong-credentials"), notify: "wrong-credentials"},

@@ -74,6 +74,7 @@ type Function struct {
 type Pipeline struct {
 	Endpoint                IngestEndpoint
 	Ingest, Deliver, Canary Function
+	EventSources            int           // queues that Deliver is fed from, which Lambda polls; 1 when 0
 	BatchSize               int           // messages of an invocation at most
 	BatchingWindow          time.Duration // how long a batch waits for more messages
 	ConcurrentFlushes       int           // batches to Segment at the same time in an invocation
@@ -115,7 +116,7 @@ func (p Pipeline) Month(l Load) Usage {
 // fixed is the usage without any event.
 func (p Pipeline) fixed() Usage {
 	return Usage{
-		IdlePolls: pollers * float64(Month/longPoll),
+		IdlePolls: pollers * float64(Month/longPoll) * math.Max(1, float64(p.EventSources)),
 		Metrics:   float64(p.Metrics), AlarmMetrics: float64(p.AlarmMetrics), CompositeAlarms: float64(p.CompositeAlarms),
 		Dashboards: float64(p.Dashboards), HealthChecks: float64(p.HealthChecks),
 	}

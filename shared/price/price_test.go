@@ -76,6 +76,9 @@ func TestIdlePollingOfFivePollersCostsAQuarterDollar(t *testing.T) {
 	if got := sqsRequests.dollars(Pipeline{}.Month(Load{}).IdlePolls); math.Abs(got-0.2592) > 1e-9 {
 		t.Errorf("$%.4f", got)
 	}
+	if got := sqsRequests.dollars(Pipeline{EventSources: 2}.Month(Load{}).IdlePolls); math.Abs(got-2*0.2592) > 1e-9 {
+		t.Errorf("of two queues: $%.4f", got)
+	}
 }
 
 func TestAnIngestEndpointCostsByTheRequest(t *testing.T) {

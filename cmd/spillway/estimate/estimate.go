@@ -37,7 +37,8 @@ func Pipeline(s Settings) price.Pipeline {
 	options.Rollout = s.Rollout
 	options.NoCanary, options.NoIngest = !s.Canary, s.Ingest == price.NoIngestEndpoint
 	t := topology.New(options)
-	p := price.Pipeline{Endpoint: s.Ingest, ConcurrentFlushes: deliver.DefaultConcurrencyLimit, Regions: s.Regions}
+	p := price.Pipeline{Endpoint: s.Ingest, EventSources: len(t.EventSources),
+		ConcurrentFlushes: deliver.DefaultConcurrencyLimit, Regions: s.Regions}
 	for _, source := range t.EventSources {
 		p.BatchSize, p.BatchingWindow = source.BatchSize, source.BatchingWindow
 	}
