@@ -35,9 +35,10 @@ func newDLQRedrive(f *dlq.Flags) *cobra.Command {
 	r := redriveFlags{Flags: f}
 	c := &cobra.Command{
 		Use:   "redrive",
-		Short: "Send dead letters to the events queue again",
+		Short: "Send dead letters again, through the bulk queue",
 		Long: usage.Help(
-			"Sends each dead letter to the events queue and then deletes it. An interruption loses none, and may send one "+
+			"Sends each dead letter to the bulk queue and then deletes it. The bulk queue is delivered beside the events "+
+				"queue and yields to it, so that old events never delay fresh ones. An interruption loses none, and may send one "+
 				"twice, as the same event with the same messageId.",
 			"Dead letters with the reasons "+strings.Join(deadletter.PermanentReasons(), ", ")+" would only fail "+
 				"again. They are skipped unless --reason names them. Dead letters that arrive during the run are left "+
@@ -96,14 +97,31 @@ func (f *redriveFlags) run(ctx context.Context, out, errOut io.Writer) error {
 	if !f.force && !f.dryRun {
 		redrive.Check = func(ctx context.Context) error { return health.Check(ctx, q.EventsURL) }
 	}
+	to, err := f.target(ctx, q, errOut)
+	if err != nil {
+		return err
+	}
 	start := time.Now()
-	result, err := q.Redrive(ctx, sqsclient.New(q.API, q.EventsURL), redrive)
+	result, err := q.Redrive(ctx, sqsclient.New(q.API, to), redrive)
 	progress.Finish()
 	if result.DeadLetters+result.Failed+len(result.Skipped) > 0 || err == nil {
 		f.report(out, result, time.Since(start))
 		q.WarnInvisible(ctx, errOut)
 	}
-	return f.unsent(result, err, q)
+	return f.unsent(result, err, to)
+}
+
+// target is the URL of the queue to which dead letters go.
+func (f *redriveFlags) target(ctx context.Context, q *dlq.Queue, errOut io.Writer) (string, error) {
+	if f.dryRun {
+		return q.EventsURL, nil // nothing is sent
+	}
+	bulk, err := queues.BulkURL(ctx, q.API, q.EventsURL)
+	if err == nil && bulk == "" {
+		fmt.Fprintln(errOut, "spillway: "+queues.NoBulk)
+		bulk = q.EventsURL
+	}
+	return bulk, err
 }
 
 // report prints the summary.
@@ -126,7 +144,7 @@ func (f *redriveFlags) report(out io.Writer, r deadletter.RedriveResult, took ti
 }
 
 // unsent returns an error that says what was not sent; nil if everything was.
-func (f *redriveFlags) unsent(r deadletter.RedriveResult, err error, q *dlq.Queue) error {
+func (f *redriveFlags) unsent(r deadletter.RedriveResult, err error, url string) error {
 	switch {
 	case errors.Is(err, deadletter.ErrFailing):
 		return fmt.Errorf("%w: the dead letters are still in the queue. Try again when Segment takes events, or send them "+
@@ -134,7 +152,7 @@ func (f *redriveFlags) unsent(r deadletter.RedriveResult, err error, q *dlq.Queu
 	case errors.Is(err, interrupt.Err):
 		return fmt.Errorf("%w: what was not sent is still in the queue; run the command again to continue", err)
 	case err != nil:
-		return queues.Explain(err, q.EventsURL)
+		return queues.Explain(err, url)
 	case r.Failed > 0:
 		return fmt.Errorf("%s could not be sent, still in the queue: run the command again to retry",
 			terminal.Plural(r.Failed, "dead letter"))

@@ -265,6 +265,9 @@ func TestRedriveSendsOnlyWhatSegmentMayNowAccept(t *testing.T) {
 		t.Errorf("it printed:\n%s", out)
 	}
 	await(t, "the events", func() bool { return p.Status().Delivered == 6 })
+	if s := p.Status(); s.Bulk.Sent != 4 {
+		t.Errorf("%d events went to the bulk queue, want the 4 that were redriven", s.Bulk.Sent)
+	}
 	ids := delivered(p)
 	if len(ids) != 6 || !slices.Contains(ids, "poison-1") || !slices.Contains(ids, "poison-2") ||
 		!slices.Contains(ids, "poison-3") {
@@ -274,13 +277,43 @@ func TestRedriveSendsOnlyWhatSegmentMayNowAccept(t *testing.T) {
 	if out := redrive("--reason=undecodable"); !strings.HasPrefix(out, "1 dead letter with 1 event sent again") {
 		t.Errorf("it printed:\n%s", out)
 	}
-	await(t, "it comes back", func() bool { s := p.Status(); return s.DeadLetters == 2 && s.Backlog == 0 })
+	await(t, "it comes back", func() bool { s := p.Status(); return s.DeadLetters == 2 && s.Bulk.Backlog == 0 })
 	after := ls(t, p)
 	for i := range after.List {
 		after.List[i].LastSeen = before.List[i].LastSeen
 	}
 	if !reflect.DeepEqual(before, after) {
 		t.Errorf("a dead letter that came back is not the same: %+v, %+v", before, after)
+	}
+}
+
+// A pipeline that an earlier version runs has no bulk queue.
+func TestWithoutABulkQueueARedriveGoesToTheEventsQueue(t *testing.T) {
+	t.Parallel()
+	server, url := localtest.SQS(t)
+	n := topology.DefaultNames()
+	d := topology.Default()
+	d.Queues = slices.DeleteFunc(d.Queues, func(q topology.Queue) bool { return q.Name == n.BulkQueue })
+	if err := local.CreateQueues(server, &d); err != nil {
+		t.Fatal(err)
+	}
+	client := localtest.Client(url)
+	if _, err := client.SendMessage(t.Context(), &sqs.SendMessageInput{
+		QueueUrl:    aws.String(local.QueueURL(url, n.DeadLetterQueue)),
+		MessageBody: aws.String(`{"type":"track","userId":"u","event":"E","messageId":"m"}`)}); err != nil {
+		t.Fatal(err)
+	}
+	flag := "--queue-url=" + local.QueueURL(url, n.EventsQueue)
+	out, errOut, err := spillway(t.Context(), "", "dlq", "redrive", "--force", flag)
+	events, _ := server.Queue(n.EventsQueue)
+	if err != nil || !strings.HasPrefix(out, "1 dead letter with 1 event sent again") || events.Stats().Visible != 1 ||
+		!strings.Contains(errOut, "the pipeline has no bulk queue") {
+		t.Errorf("%v, printed %q and %q, the events queue has %+v", err, out, errOut, events.Stats())
+	}
+	lines := strings.Repeat(`{"type":"track","userId":"u","event":"E"}`+"\n", 10_001)
+	if _, errOut, err = spillway(t.Context(), lines, "send", flag); err != nil || events.Stats().Events != 10_002 ||
+		!strings.Contains(errOut, "the pipeline has no bulk queue") {
+		t.Errorf("%v, printed %q, the events queue has %+v", err, errOut, events.Stats())
 	}
 }
 

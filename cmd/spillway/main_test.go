@@ -93,7 +93,7 @@ func TestErrorsAreOneLineThatSaysWhatToDo(t *testing.T) {
 			"must be that of a standard SQS queue"},
 		{"an events queue for dead letters",
 			[]string{"dlq", "drop", "--yes", "--dead-letter-queue-url=http://localhost:1/a/shop-events"},
-			"shop-events holds events that wait for their delivery: give it with --queue-url"},
+			"shop-events holds events that wait for their delivery: give the events queue with --queue-url"},
 		{"a data directory that is a file", up("--data-dir=" + notADirectory), "--data-dir"},
 		{"a data directory below a file", up("--data-dir=" + notADirectory + "/x"), "--data-dir"},
 		{"a data directory that another process holds", up("--data-dir=" + held), "another process"},

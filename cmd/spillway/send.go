@@ -23,15 +23,35 @@ type sendFlags struct {
 	queueURL, writeKey string
 	count              int
 	single             bool
+	bulk               bulkChoice
+	via                string // what to say of the queue, if it is not the events queue
 }
+
+// bulkChoice is whether events go to the bulk queue.
+type bulkChoice int
+
+const (
+	bulkIfLarge bulkChoice = iota // if the input has more events than largeInput
+	bulkAlways
+	bulkNever
+)
+
+// largeInput is how many events of an input go to the events queue. Segment takes 1,000 a second of
+// a workspace: fresh events would wait for more than these for over 10 seconds.
+const largeInput = 10_000
 
 func newSend() *cobra.Command {
 	var f sendFlags
+	var bulk bool
 	c := &cobra.Command{
 		Use:   "send",
 		Short: "Send events to the queue, from standard input or made up",
 		Long: usage.Help("Sends events to the queue, packed into messages and compressed. It reads one JSON object per line "+
 			"from standard input; with --count it makes up track events of about 1 KB instead.",
+			"More than 10,000 events on standard input go to the bulk queue, which is delivered beside the events queue and "+
+				"yields to it, so that they delay no fresh event. --bulk and --bulk=false choose; what --count makes up "+
+				"goes to the "+
+				"events queue unless --bulk is given.",
 			"A line that is not a JSON object is reported and skipped; the exit code is 1 then. Lines that `spillway dlq "+
 				"export` wrote are sent with the write keys that they contain."),
 		Example: "  spillway send --count 100000\n  spillway send < events.ndjson\n" +
@@ -40,6 +60,12 @@ func newSend() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			if c.Flags().Changed("count") && f.count < 1 {
 				return fmt.Errorf("--count must be at least 1, is %d", f.count)
+			}
+			if c.Flags().Changed("bulk") {
+				f.bulk = bulkNever
+				if bulk {
+					f.bulk = bulkAlways
+				}
 			}
 			if err := f.findQueue(c); err != nil {
 				return err
@@ -52,6 +78,8 @@ func newSend() *cobra.Command {
 		"`URL` of the events queue; a queue on AWS is used with the credentials of the AWS tools")
 	c.Flags().StringVar(&f.writeKey, "write-key", "", "write `key` of the events (default: the deliver function's)")
 	c.Flags().IntVar(&f.count, "count", 0, "make up this `number` of events instead of reading them")
+	c.Flags().BoolVar(&bulk, "bulk", false,
+		"send to the bulk queue, which yields to fresh events (default: if more than 10,000 events are read)")
 	c.Flags().BoolVar(&f.single, "single", false, "send one event per message, to compare with packed messages")
 	return c
 }
@@ -77,6 +105,19 @@ func send(ctx context.Context, in io.Reader, out, errOut io.Writer, f sendFlags)
 	if err := usage.WriteKey(f.writeKey); err != nil {
 		return err
 	}
+	events := feed.Read(in)
+	if f.count > 0 {
+		events = feed.Generate(f.count)
+	}
+	large := f.bulk == bulkAlways
+	if f.bulk == bulkIfLarge && f.count == 0 {
+		events, large = feed.Ahead(ctx, events, largeInput)
+	}
+	if large {
+		if err := f.toBulk(ctx, errOut); err != nil {
+			return err
+		}
+	}
 	progress := terminal.NewProgress(errOut, "events", f.count)
 	s, err := sender.New(ctx, sender.Config{
 		QueueURL: f.queueURL, WriteKey: f.writeKey, Single: f.single, Sent: progress.Add,
@@ -86,17 +127,31 @@ func send(ctx context.Context, in io.Reader, out, errOut io.Writer, f sendFlags)
 		return err
 	}
 	defer s.Close()
-	events := feed.Read(in)
-	if f.count > 0 {
-		events = feed.Generate(f.count)
-	}
 	start := time.Now()
 	result, err := s.Send(ctx, events)
 	progress.Finish()
 	elapsed := time.Since(start).Seconds()
-	fmt.Fprintf(out, "sent %s in %s, %.2f s, %s events/s\n", terminal.Plural(result.Events, "event"),
-		terminal.Plural(result.Messages, "message"), elapsed, terminal.Number(int64(float64(result.Events)/elapsed)))
+	fmt.Fprintf(out, "sent %s in %s, %.2f s, %s events/s%s\n", terminal.Plural(result.Events, "event"),
+		terminal.Plural(result.Messages, "message"), elapsed, terminal.Number(int64(float64(result.Events)/elapsed)), f.via)
 	return f.unsent(result, err)
+}
+
+// toBulk sends to the bulk queue, if the pipeline has one.
+func (f *sendFlags) toBulk(ctx context.Context, errOut io.Writer) error {
+	api, err := queues.NewClient(ctx, f.queueURL)
+	if err != nil {
+		return err
+	}
+	url, err := queues.BulkURL(ctx, api, f.queueURL)
+	switch {
+	case err != nil:
+		return err
+	case url == "":
+		fmt.Fprintln(errOut, "spillway: "+queues.NoBulk)
+	default:
+		f.queueURL, f.via = url, ", to the bulk queue, which yields to fresh events"
+	}
+	return nil
 }
 
 // unsent returns an error that says what was not sent, and from which line to continue; nil if

@@ -31,6 +31,35 @@ func TestSendPacksMadeUpEvents(t *testing.T) {
 	}
 }
 
+func TestSendUsesTheBulkQueueForALargeInputOrIfAsked(t *testing.T) {
+	t.Parallel()
+	p := localtest.Start(t, local.Config{Hold: true})
+	lines := func(n int) string { return strings.Repeat(`{"type":"track","userId":"u","event":"E"}`+"\n", n) }
+	for _, c := range []struct {
+		name, in string
+		args     []string
+		events   int64
+		bulk     bool
+	}{
+		{"as many as fresh events may wait for", lines(largeInput), nil, largeInput, false},
+		{"more", lines(largeInput + 1), nil, largeInput + 1, true},
+		{"more, but asked not to", lines(largeInput + 1), []string{"--bulk=false"}, largeInput + 1, false},
+		{"few, but asked to", lines(3), []string{"--bulk"}, 3, true},
+		{"made up", "", []string{"--count=10001"}, 10_001, false},
+		{"made up, and asked to", "", []string{"--count=5", "--bulk"}, 5, true},
+	} {
+		before := p.Status()
+		out, errOut, err := spillway(t.Context(), c.in, append([]string{"send", queueFlag(p)}, c.args...)...)
+		after := p.Status()
+		fresh, bulk := after.Accepted-before.Accepted, after.Bulk.Sent-before.Bulk.Sent
+		if want := map[bool]int64{true: c.events}; err != nil || fresh != want[!c.bulk] || bulk != want[c.bulk] ||
+			strings.Contains(out, "to the bulk queue") != c.bulk || errOut != "" {
+			t.Errorf("%s: %v, printed %q and %q; %d events are in the events queue and %d in the bulk queue", c.name, err, out,
+				errOut, fresh, bulk)
+		}
+	}
+}
+
 func TestSendSingleSendsOneEventPerMessage(t *testing.T) {
 	t.Parallel()
 	p := localtest.Start(t, local.Config{Hold: true})

@@ -9,6 +9,7 @@ import (
 // Where a sighting was.
 const (
 	InQueue     = "events queue"
+	InBulkQueue = "bulk queue"
 	InDeadQueue = "dead-letter queue"
 	AtSegment   = "Segment emulator"
 	InSamples   = "samples"
@@ -19,7 +20,7 @@ type Sighting struct {
 	Sample
 	Where        string
 	DeadLetterID string // in the dead-letter queue
-	Waits        string // in the events queue: why it is not delivered yet
+	Waits        string // in the events or bulk queue: why it is not delivered yet
 }
 
 // A Place is where was looked for an event.
@@ -91,7 +92,7 @@ func (e *StoryEvent) finish() {
 		}
 	}
 	// What a queue has now is there now; else the last outcome says where it went.
-	for _, where := range []string{InDeadQueue, InQueue} {
+	for _, where := range []string{InDeadQueue, InBulkQueue, InQueue} {
 		if slices.ContainsFunc(e.Steps, func(s Sighting) bool { return s.Where == where }) {
 			e.IsIn = where
 		}

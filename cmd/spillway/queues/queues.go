@@ -71,12 +71,50 @@ func DeadLetterURL(ctx context.Context, api *sqs.Client, eventsURL string) (stri
 	return eventsURL[:strings.LastIndex(eventsURL, "/")+1] + name, nil
 }
 
-// CheckEvents refuses the URL of a dead-letter queue where that of an events queue is meant: what is
-// sent there is never delivered.
+// BulkURL returns the URL of the bulk queue of the pipeline that an events queue belongs to; none
+// if the pipeline has none, because its version is older or because the queue has no name of a
+// pipeline's. Both are in the same region and account.
+func BulkURL(ctx context.Context, api BulkAPI, eventsURL string) (url string, err error) {
+	place, name := split(eventsURL)
+	names, ok := topology.NamesOfEventsQueue(name)
+	if !ok {
+		return "", nil
+	}
+	url = place + names.BulkQueue
+	_, err = api.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url,
+		AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameQueueArn}})
+	var missing *types.QueueDoesNotExist
+	switch {
+	case errors.As(err, &missing):
+		return "", nil
+	case err != nil && ctx.Err() != nil:
+		return "", context.Cause(ctx)
+	case err != nil:
+		return "", Explain(err, url)
+	}
+	return url, nil
+}
+
+// BulkAPI is what BulkURL needs of an *sqs.Client.
+type BulkAPI interface {
+	GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInput, ...func(*sqs.Options)) (
+		*sqs.GetQueueAttributesOutput, error)
+}
+
+// NoBulk says where events go that are meant for a bulk queue that does not exist.
+const NoBulk = "the pipeline has no bulk queue, because its version is older: they go to the events queue, and fresh " +
+	"events wait for them"
+
+// CheckEvents refuses the URL of a dead-letter queue where that of an events queue is meant: what
+// is sent there is never delivered.
 func CheckEvents(queueURL string) error {
 	place, name := split(queueURL)
 	if names, ok := topology.NamesOfDeadLetterQueue(name); ok && place != "" {
 		return fmt.Errorf("--queue-url must be an events queue, and messages in %s are not delivered: give %s%s",
+			name, place, names.EventsQueue)
+	}
+	if names, ok := topology.NamesOfBulkQueue(name); ok && place != "" {
+		return fmt.Errorf("--queue-url must be an events queue, which tells what belongs to it: in place of %s give %s%s",
 			name, place, names.EventsQueue)
 	}
 	return nil
@@ -86,9 +124,11 @@ func CheckEvents(queueURL string) error {
 // its messages still wait for their delivery.
 func CheckDeadLetters(queueURL string) error {
 	place, name := split(queueURL)
-	if _, ok := topology.NamesOfEventsQueue(name); ok && place != "" {
+	_, events := topology.NamesOfEventsQueue(name)
+	_, bulk := topology.NamesOfBulkQueue(name)
+	if (events || bulk) && place != "" {
 		return fmt.Errorf("--dead-letter-queue-url must be a dead-letter queue, and %s holds events that wait for their "+
-			"delivery: give it with --queue-url", name)
+			"delivery: give the events queue with --queue-url", name)
 	}
 	return nil
 }

@@ -1,9 +1,11 @@
 package contents
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/spillwayhq/spillway/cmd/spillway/dlq"
+	"github.com/spillwayhq/spillway/cmd/spillway/queues"
 	"github.com/spillwayhq/spillway/shared/deadletter"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
@@ -40,7 +42,15 @@ func (a *Actions) Redrive(ctx context.Context, o deadletter.RedriveOptions, forc
 	if !force && !o.DryRun {
 		o.Check = a.Check
 	}
-	return a.queue().Redrive(ctx, sqsclient.New(a.API, a.EventsURL), o)
+	to := a.EventsURL
+	if !o.DryRun {
+		bulk, err := queues.BulkURL(ctx, a.API, a.EventsURL)
+		if err != nil {
+			return deadletter.RedriveResult{}, err
+		}
+		to = cmp.Or(bulk, to)
+	}
+	return a.queue().Redrive(ctx, sqsclient.New(a.API, to), o)
 }
 
 // Drop implements console.DeadLetters.

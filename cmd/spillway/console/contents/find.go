@@ -21,7 +21,7 @@ import (
 const (
 	// maxFound bounds the traces of a user in one place: a story shows fewer events.
 	maxFound = 100
-	// searchFor bounds how long the events queue is searched.
+	// searchFor bounds how long each queue is searched.
 	searchFor = time.Second
 )
 
@@ -43,12 +43,12 @@ func fromSamples(query string, samples []console.Sample) ([]console.Sighting, co
 const latestPlace = "Latest outcomes"
 
 // Find returns what is known of the events with a messageId or of a user. samples are the latest
-// outcomes. The events queue is searched for a second at most.
+// outcomes. Each queue is searched for a second at most.
 func (l *Local) Find(ctx context.Context, query string, samples []console.Sample) (console.Story, error) {
 	found, place := fromSamples(query, samples)
 	looked := []console.Place{place}
 	for _, look := range []func(context.Context, string) ([]console.Sighting, console.Place){
-		l.findWaiting, l.findDead, l.findDelivered,
+		l.findFresh, l.findBulk, l.findDead, l.findDelivered,
 	} {
 		some, place := look(ctx, query)
 		found, looked = append(found, some...), append(looked, place)
@@ -56,34 +56,46 @@ func (l *Local) Find(ctx context.Context, query string, samples []console.Sample
 	return console.NewStory(query, found, looked), nil
 }
 
-// findWaiting searches the events queue without receiving, the newest messages first.
-func (l *Local) findWaiting(ctx context.Context, query string) (found []console.Sighting, place console.Place) {
+func (l *Local) findFresh(ctx context.Context, query string) ([]console.Sighting, console.Place) {
+	found, place := l.findWaiting(ctx, query, l.Events, console.InQueue)
 	place.Name = "Events queue"
+	return found, place
+}
+
+func (l *Local) findBulk(ctx context.Context, query string) ([]console.Sighting, console.Place) {
+	found, place := l.findWaiting(ctx, query, l.Bulk, console.InBulkQueue)
+	place.Name = "Bulk queue"
+	return found, place
+}
+
+// findWaiting searches a queue without receiving, the newest messages first.
+func (l *Local) findWaiting(ctx context.Context, query string, q *sqs.Queue, where string) (found []console.Sighting,
+	place console.Place) {
 	d, err := message.NewDecoder()
 	if err != nil {
 		place.Err = err
 		return nil, place
 	}
 	defer d.Close()
-	f := l.Events.Follow()
+	f := q.Follow()
 	defer f.Close()
 	until := time.Now().Add(searchFor)
 	searched, unread := 0, 0
 	for {
 		c := f.Next(step)
-		for _, m := range l.Events.Look(c.Added) {
+		for _, m := range q.Look(c.Added) {
 			if m.Gone {
 				continue
 			}
 			searched++
-			events, ok := l.waiting(&m, d, query)
+			events, ok := l.waiting(&m, d, query, where)
 			if !ok {
 				unread++
 			}
 			found = append(found, events...)
 		}
 		if c.Left == 0 || len(found) >= maxFound || time.Now().After(until) || ctx.Err() != nil {
-			st := l.Events.Stats()
+			st := q.Stats()
 			place.Says = saysOf(searched, max(searched, int(st.Visible+st.InFlight+st.Delayed)), unread, "waiting message")
 			return found[:min(len(found), maxFound)], place
 		}
@@ -107,7 +119,7 @@ func saysOf(searched, of, unread int, what string) string {
 }
 
 // waiting returns the events of a message that are wanted. It returns false if it can't be read.
-func (l *Local) waiting(m *sqs.Seen, d *message.Decoder, query string) ([]console.Sighting, bool) {
+func (l *Local) waiting(m *sqs.Seen, d *message.Decoder, query, where string) ([]console.Sighting, bool) {
 	received := asReceived(m)
 	if received == nil {
 		return nil, false
@@ -124,7 +136,7 @@ func (l *Local) waiting(m *sqs.Seen, d *message.Decoder, query string) ([]consol
 	for i := range c.Events {
 		if e := &c.Events[i]; isWanted(received, e, i, query) {
 			s := describe(received, e, i)
-			s.Where, s.Waits, s.At, s.Receives = console.InQueue, waits, received.Sent,
+			s.Where, s.Waits, s.At, s.Receives = where, waits, received.Sent,
 				atoi(m.Attributes["ApproximateReceiveCount"])
 			s.WriteKey = l.KeyName(c.WriteKey)
 			found = append(found, s)
@@ -259,7 +271,7 @@ func (l *Local) findDelivered(_ context.Context, query string) (found []console.
 // of a user. elsewhere are other places, and why nothing could be found there.
 func (d *Deployed) Find(query string, elsewhere ...console.Place) console.Story {
 	found, inDead := d.findDead(query)
-	places := []console.Place{{Name: "Events queue",
+	places := []console.Place{{Name: "Events and bulk queue",
 		Says: "a queue on AWS can't be searched without receiving its messages, which delivery needs"}, inDead}
 	return console.NewStory(query, found, append(places, elsewhere...))
 }

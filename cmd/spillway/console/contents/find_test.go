@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/spillwayhq/spillway/cmd/spillway/console"
+	"github.com/spillwayhq/spillway/infra/local"
+	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/message"
 )
@@ -63,6 +65,11 @@ func TestAnEventIsFoundWhereItIs(t *testing.T) {
 	if len(where) != 2 || where["waits-3"] != console.InQueue || where["dead-1"] != console.InDeadQueue {
 		t.Errorf("of the user: %v", where)
 	}
+	b.send(t, local.QueueURL(endpoint, topology.DefaultNames().BulkQueue), message.Message{
+		Body: `{"type":"track","event":"Old","userId":"u","messageId":"redriven"}`})
+	if story, _ = l.Find(t.Context(), "redriven", nil); len(story.Events) != 1 || story.Events[0].IsIn != console.InBulkQueue {
+		t.Errorf("of what was redriven: %+v", story.Events)
+	}
 	story, _ = l.Find(t.Context(), "dead-1", nil)
 	if e := story.Events[0]; e.Reason != message.ReasonRejected || e.Answer != "400 <b>no</b>" ||
 		e.Steps[0].DeadLetterID != "dead/1" ||
@@ -72,7 +79,7 @@ func TestAnEventIsFoundWhereItIs(t *testing.T) {
 	if story, _ = l.Find(t.Context(), "anon", nil); len(story.Events) != 20 || story.More != 0 {
 		t.Errorf("%d events and %d more of the anonymous user", len(story.Events), story.More)
 	}
-	if story, _ = l.Find(t.Context(), "nobody", samples); len(story.Events) != 0 || len(story.Looked) != 4 ||
+	if story, _ = l.Find(t.Context(), "nobody", samples); len(story.Events) != 0 || len(story.Looked) != 5 ||
 		!strings.Contains(placeOfStory(story, latestPlace), "the last 2 events") {
 		t.Errorf("%+v", story)
 	}
@@ -86,7 +93,7 @@ func TestAStoryOfAPipelineOnAWSSaysWhatItCantTell(t *testing.T) {
 		Events: [][]byte{[]byte(`{"type":"track","event":"Lost","userId":"u-3","messageId":"dead-1"}`)}})
 	if s := d.Find("dead-1"); len(s.Events) != 0 ||
 		!strings.Contains(placeOfStory(s, deadPlace), "have not been read yet") ||
-		!strings.Contains(placeOfStory(s, "Events queue"), "can't be searched") {
+		!strings.Contains(placeOfStory(s, "Events and bulk queue"), "can't be searched") {
 		t.Errorf("%+v", s)
 	}
 	d.Read()

@@ -13,17 +13,18 @@ import (
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/local/sqs"
 	"github.com/spillwayhq/spillway/infra/local/sqs/store"
+	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
-// bench is an SQS emulator with the two queues of a pipeline.
+// bench is an SQS emulator with the queues of a pipeline.
 type bench struct {
-	server       *sqs.Server
-	fs           *store.Mem
-	api          *awssqs.Client
-	dead, events *sqs.Queue
-	actions      Actions
+	server             *sqs.Server
+	fs                 *store.Mem
+	api                *awssqs.Client
+	dead, events, bulk *sqs.Queue
+	actions            Actions
 }
 
 const endpoint = "http://localhost:9"
@@ -38,20 +39,21 @@ func newBench(t testing.TB) *bench {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = b.server.Close() })
-	for name, q := range map[string]**sqs.Queue{"dead": &b.dead, "events": &b.events} {
+	n := topology.DefaultNames()
+	for name, q := range map[string]**sqs.Queue{n.DeadLetterQueue: &b.dead, n.EventsQueue: &b.events, n.BulkQueue: &b.bulk} {
 		if *q, err = b.server.CreateQueue(name, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
 	b.api = local.Client(endpoint, func(o *awssqs.Options) { o.HTTPClient = b.server.HTTPClient() })
-	b.actions = Actions{API: b.api, EventsURL: local.QueueURL(endpoint, "events"),
-		DeadLetterURL: local.QueueURL(endpoint, "dead"), Dir: t.TempDir(),
+	b.actions = Actions{API: b.api, EventsURL: local.QueueURL(endpoint, n.EventsQueue),
+		DeadLetterURL: local.QueueURL(endpoint, n.DeadLetterQueue), Dir: t.TempDir(),
 		Name: dlq.KeyNames(map[string]string{"the-shop-key": "shop web"})}
 	return b
 }
 
 func (b *bench) local(t testing.TB) *Local {
-	l := NewLocal(LocalConfig{Dead: b.dead, Events: b.events, Actions: b.actions})
+	l := NewLocal(LocalConfig{Dead: b.dead, Events: b.events, Bulk: b.bulk, Actions: b.actions})
 	t.Cleanup(l.Close)
 	return l
 }

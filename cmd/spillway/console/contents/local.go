@@ -25,8 +25,8 @@ const (
 
 // LocalConfig configures a Local. All fields but Segment are required.
 type LocalConfig struct {
-	Dead, Events *sqs.Queue       // of the SQS emulator
-	Segment      *segmentd.Server // nil: there is no Segment emulator
+	Dead, Events, Bulk *sqs.Queue       // of the SQS emulator
+	Segment            *segmentd.Server // nil: there is no Segment emulator
 	Actions
 }
 

@@ -51,9 +51,10 @@ func New(p *local.Pipeline) *Source {
 // newContents returns what the pipeline's queues hold.
 func newContents(s *Source) *contents.Local {
 	p, names := s.pipeline, s.topology.Names
-	events, _ := p.SQS().Queue(names.EventsQueue) // the pipeline has made both
+	events, _ := p.SQS().Queue(names.EventsQueue) // the pipeline has made all
+	bulk, _ := p.SQS().Queue(names.BulkQueue)
 	dead, _ := p.SQS().Queue(names.DeadLetterQueue)
-	return contents.NewLocal(contents.LocalConfig{Events: events, Dead: dead, Segment: p.Segmentd(),
+	return contents.NewLocal(contents.LocalConfig{Events: events, Bulk: bulk, Dead: dead, Segment: p.Segmentd(),
 		Actions: contents.Actions{
 			API:       local.Client(p.SQSURL, func(o *sqs.Options) { o.HTTPClient = p.SQS().HTTPClient() }),
 			EventsURL: p.QueueURL(names.EventsQueue), DeadLetterURL: p.QueueURL(names.DeadLetterQueue),
