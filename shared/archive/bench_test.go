@@ -116,3 +116,16 @@ func BenchmarkSelect(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkSelectOneEvent is what an object costs that has one event: there may be 10,000 of them.
+func BenchmarkSelectOneEvent(b *testing.B) {
+	object, _ := sampleObject(b, 1)
+	b.ReportAllocs()
+	for b.Loop() {
+		_, err := Select(b.Context(), bytes.NewReader(object), 0, 2, func(line []byte) bool { return true },
+			func(Line) error { return nil })
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -17,14 +17,15 @@ const (
 	maxStored = MaxLinesBytes + 64<<10
 	// maxBlocks bounds the blocks of a frame, so that damage does not cost more time than data.
 	maxBlocks = 1 << 14
+	maxBlock  = 128 << 10
 	// chunk is how much is read at once.
-	chunk = 256 << 10
+	chunk = 64 << 10
 )
 
 var (
 	errNoFrame = errors.New("no zstd frame begins here")
 	errCutOff  = errors.New("the object ends in the middle of a frame")
-	errTooLong = errors.New("the frame has more bytes than a frame of the archive has")
+	errTooLong = errors.New("the frame is larger than the archive's are")
 )
 
 // frameSize returns the size of the frame that b begins with. With need > 0 it can't be known before b
@@ -48,25 +49,37 @@ func frameSize(b []byte) (size, need int, err error) {
 		return 0, 0, err
 	}
 	for range maxBlocks {
-		if len(b) < at+3 {
-			return 0, at + 3, nil
+		if len(b) < at+blockHeader {
+			return 0, at + blockHeader, nil
 		}
-		block := int(b[at]) | int(b[at+1])<<8 | int(b[at+2])<<16
-		last, kind, size := block&1, block>>1&3, block>>3
-		switch kind {
-		case 1: // one byte that is repeated
-			size = 1
-		case 3:
-			return 0, 0, errNoFrame
+		size, last, err := block(b[at:])
+		if err != nil {
+			return 0, 0, err
 		}
-		if at += 3 + size; at > maxStored {
+		if at += size; at > maxStored {
 			return 0, 0, errTooLong
 		}
-		if last == 1 {
+		if last {
 			return bounded(b, at+checksum)
 		}
 	}
 	return 0, 0, errTooLong
+}
+
+const blockHeader = 3
+
+// block returns the size of a block with its header, by the header, and whether it is the frame's last.
+func block(b []byte) (size int, last bool, err error) {
+	header := int(b[0]) | int(b[1])<<8 | int(b[2])<<16
+	last, size = header&1 == 1, header>>3
+	kind := header >> 1 & 3
+	switch {
+	case kind == 3 || size > maxBlock:
+		return 0, false, errNoFrame
+	case kind == 1: // one byte that is repeated
+		size = 1
+	}
+	return blockHeader + size, last, nil
 }
 
 // frameHeader returns the size of a frame's header and of its checksum, by its descriptor.
@@ -113,7 +126,8 @@ type cutter struct {
 func (c *cutter) rest() []byte { return c.buf[c.at:] }
 
 // next returns the next frame, which is valid until the next call, with its offset. It returns io.EOF
-// at the end, and a *DamageError for what is no frame, after which it goes on.
+// at the end, and a *DamageError for what is no frame, after which it goes on. After errTooLong the
+// frame must be read by stream.
 func (c *cutter) next() (frame []byte, offset int64, err error) {
 	for {
 		frame, err := c.frame()
@@ -122,6 +136,8 @@ func (c *cutter) next() (frame []byte, offset int64, err error) {
 			return nil, 0, c.ended
 		case err == io.EOF:
 			return nil, 0, err
+		case err == errTooLong && !isSkippable(c.rest()):
+			return nil, c.offset, err
 		case err != nil:
 			return nil, 0, c.skip(err)
 		}

@@ -2,7 +2,6 @@ package archive
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -67,43 +66,43 @@ type Finder interface {
 	Find(ctx context.Context, from, to time.Time, t Term) iter.Seq2[Place, error]
 }
 
-// ReadPlace returns the records of a frame. One whose parts are in the frames behind it is read from
-// those. A frame that can't be read is a *DamageError.
-func ReadPlace(ctx context.Context, s Store, p Place) ([]Record, error) {
+// ReadPlace calls each with the records of a frame, which it may retain. One whose parts are in the
+// frames behind it is read from those. A frame that can't be read is a *DamageError.
+func ReadPlace(ctx context.Context, s Store, p Place, each func(Record) error) error {
 	object, err := s.Open(ctx, p.Object, p.Offset)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer object.Close()
 	r, err := NewReader(object, p.Offset)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer r.Close()
 	var joiner Joiner
-	var records []Record
 	for {
 		block, err := r.Next()
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF {
 			err = &DamageError{Offset: p.Offset, Err: errIncomplete}
 		}
 		if err != nil {
-			return records, fmt.Errorf("read %s: %w", p.Object.Name, err)
+			return fmt.Errorf("read %s: %w", p.Object.Name, err)
 		}
-		r.data = nil // its records are retained
+		r.data = nil // its records may be retained
 		for line := range block.Lines() {
 			record, err := ParseRecord(line)
-			if err != nil {
-				return records, fmt.Errorf("%s, frame at byte %d: %w", p.Object.Name, block.Offset, err)
+			if err == nil {
+				var ok bool
+				if record, ok, err = joiner.Add(record); err == nil && ok {
+					err = each(record)
+				}
 			}
-			if whole, ok, err := joiner.Add(record); err != nil {
-				return records, fmt.Errorf("%s, frame at byte %d: %w", p.Object.Name, block.Offset, err)
-			} else if ok {
-				records = append(records, whole)
+			if err != nil {
+				return fmt.Errorf("read %s, the frame at byte %d: %w", p.Object.Name, block.Offset, err)
 			}
 		}
-		if joiner.Incomplete() == 0 {
-			return records, nil
+		if more := block.Partial && block.Bytes == 0; !more && joiner.Incomplete() == 0 {
+			return nil
 		}
 	}
 }

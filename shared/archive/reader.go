@@ -2,6 +2,7 @@ package archive
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -26,6 +27,9 @@ type Block struct {
 	Offset int64 // of the frame in the object
 	Bytes  int64 // of the frame
 	Data   []byte
+	// Partial says that the frame has more lines than MaxLinesBytes, as a [Packer] never makes it, so
+	// that its lines come in several blocks. Bytes is then 0 in all but the last.
+	Partial bool
 }
 
 // Lines returns the block's lines without their line breaks. Empty lines are left out.
@@ -50,6 +54,7 @@ type Reader struct {
 	cut  cutter
 	zstd *zstd.Decoder
 	data []byte
+	big  *bigFrame // is being read
 }
 
 // NewReader returns a Reader of an object that is read from the byte offset on. [Reader.Close] must
@@ -72,12 +77,21 @@ func newDecoder(concurrency int) (*zstd.Decoder, error) {
 }
 
 // Close releases the Reader. It does not close the object.
-func (r *Reader) Close() { r.zstd.Close() }
+func (r *Reader) Close() {
+	r.zstd.Close()
+	r.closeBig()
+}
 
 // Next returns the next frame's block, which is valid until the next call, or io.EOF at the end. After
 // a *DamageError it goes on with the next frame that can be read; any other error ends the object.
 func (r *Reader) Next() (Block, error) {
+	if r.big != nil {
+		return r.nextPiece()
+	}
 	frame, offset, err := r.cut.next()
+	if err == errTooLong {
+		return r.openBig(&frameStream{cut: &r.cut}, offset)
+	}
 	if err != nil {
 		return Block{}, err
 	}
@@ -87,8 +101,11 @@ func (r *Reader) Next() (Block, error) {
 // decode decompresses the frame that the cutter has just returned.
 func (r *Reader) decode(frame []byte, offset int64) (_ Block, err error) {
 	r.data, err = r.zstd.DecodeAll(frame, r.data[:0])
-	if err == nil {
-		return Block{offset, int64(len(frame)), r.data}, nil
+	switch {
+	case err == nil:
+		return Block{Offset: offset, Bytes: int64(len(frame)), Data: r.data}, nil
+	case errors.Is(err, zstd.ErrDecoderSizeExceeded):
+		return r.openBig(bytes.NewReader(frame), offset)
 	}
 	lost := len(frame)
 	// A damaged size may have made the frame swallow others.

@@ -136,10 +136,10 @@ func (s *search) readPlaces(ctx context.Context, places []archive.Place) error {
 		return ignoreGone(s.read(ctx, object))
 	}
 	for _, place := range places {
-		records, err := archive.ReadPlace(ctx, s.store, place)
-		for i := range records {
-			s.takeRecord(object, place.Offset, &records[i])
-		}
+		err := archive.ReadPlace(ctx, s.store, place, func(r archive.Record) error {
+			s.takeRecord(object, place.Offset, &r)
+			return nil
+		})
 		if damage := (*archive.DamageError)(nil); errors.As(err, &damage) {
 			s.result.Damage = append(s.result.Damage, Damage{object.Name, damage})
 		} else if err := ignoreGone(err); err != nil {

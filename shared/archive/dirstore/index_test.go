@@ -41,14 +41,14 @@ func find(t testing.TB, s *Store, term archive.Term) (events []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		records, err := archive.ReadPlace(t.Context(), s, place)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, r := range records {
+		err := archive.ReadPlace(t.Context(), s, place, func(r archive.Record) error {
 			if slices.Contains(archive.AppendTerms(nil, &r), term) {
 				events = append(events, string(r.Event))
 			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
 	}
 	return events
