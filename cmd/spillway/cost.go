@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
@@ -15,6 +16,7 @@ import (
 	"github.com/spillwayhq/spillway/cmd/spillway/estimate"
 	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
 	"github.com/spillwayhq/spillway/cmd/spillway/usage"
+	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/price"
 )
@@ -23,7 +25,8 @@ type costFlags struct {
 	eventsPerDay, eventBytes, eventsPerMessage int
 	ingest, rollout                            string
 	regions, statusRegions, statusViews        int
-	canary, alarms, dashboard, domain          bool
+	archiveDays                                int
+	canary, alarms, dashboard, domain, archive bool
 }
 
 func newCost() *cobra.Command {
@@ -56,6 +59,9 @@ func newCost() *cobra.Command {
 	c.Flags().BoolVar(&f.canary, "canary", true, "include the canary, which needs an ingest endpoint")
 	c.Flags().BoolVar(&f.alarms, "alarms", true, "include the alarms")
 	c.Flags().BoolVar(&f.dashboard, "dashboard", true, "include the dashboard")
+	c.Flags().BoolVar(&f.archive, "archive", false, "include the archive of what was delivered, and of dead letters")
+	c.Flags().IntVar(&f.archiveDays, "archive-days", int(topology.DefaultArchiveKept.Hours()/24),
+		"`number` of days that the archive keeps an event")
 	c.Flags().BoolVar(&f.domain, "domain", false, "include one name in front of all regions, with health checks")
 	return c
 }
@@ -71,7 +77,8 @@ func (f *costFlags) check() error {
 	}{
 		{"events-per-day", f.eventsPerDay, 0, 1e12}, {"event-bytes", f.eventBytes, 1, event.MaxEventBytes},
 		{"events-per-message", f.eventsPerMessage, 1, event.MaxBatchEvents}, {"regions", f.regions, 1, 40},
-		{"status-regions", f.statusRegions, 0, 2}, {"status-views", f.statusViews, 0, 1e12},
+		{"archive-days", f.archiveDays, 1, topology.MaxArchiveDays}, {"status-regions", f.statusRegions, 0, 2},
+		{"status-views", f.statusViews, 0, 1e12},
 	} {
 		if v.value < v.from || v.value > v.to {
 			return fmt.Errorf("--%s must be between %s and %s, is %d", v.name, terminal.Number(v.from), terminal.Number(v.to),
@@ -116,6 +123,9 @@ func cost(out io.Writer, f costFlags) error {
 		Domain: f.domain, Rollout: f.rollout == "canary",
 	})
 	bill := printCost(out, f, p)
+	if f.archive {
+		bill = append(bill, printArchiveCost(out, f, p)...)
+	}
 	if f.statusRegions > 0 {
 		bill = append(bill, printStatusCost(out, f, p)...)
 	}
@@ -129,6 +139,31 @@ func printStatusCost(out io.Writer, f costFlags, p price.Pipeline) price.Bill {
 	bill := p.StatusMonth(estimate.StatusSite(f.statusRegions, float64(f.statusViews))).Bill()
 	fmt.Fprintf(out, "\nThe status site, in %s, loaded %s times: $%s per month\n\n",
 		terminal.Plural(f.statusRegions, "other region"), terminal.Number(f.statusViews), formatDollars(bill.Total()))
+	printBill(out, bill)
+	return bill
+}
+
+// perInvocation are numbers of events whose price into Firehose is printed.
+var perInvocation = [...]float64{1, 2, 4, 8, 100}
+
+// printArchiveCost prints the bill of the archive, and what so few events an invocation cost.
+func printArchiveCost(out io.Writer, f costFlags, p price.Pipeline) price.Bill {
+	l := f.load()
+	bill := p.ArchiveMonth(estimate.Archive(time.Duration(f.archiveDays)*24*time.Hour, f.alarms), l).Bill()
+	fmt.Fprintf(out, "\nThe archive, once it has events of %s: $%s per month\n\n",
+		terminal.Plural(f.archiveDays, "day"), formatDollars(bill.Total()))
+	printBill(out, bill)
+	var prices []string
+	for _, n := range perInvocation {
+		prices = append(prices, fmt.Sprintf("$%s with %.0f", formatDollars(price.FirehosePerMillion(n, l.EventBytes)), n))
+	}
+	fmt.Fprintf(out, "\nFirehose takes money for multiples of 5 KB an invocation. A million such events cost %s; here an "+
+		"invocation has about %.0f.\n", strings.Join(prices, ", "), p.EventsPerInvocation(l))
+	return bill
+}
+
+// printBill prints the lines of a bill that are not zero.
+func printBill(out io.Writer, bill price.Bill) {
 	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "US dollars per month\tas deployed\t")
 	for _, l := range bill {
@@ -138,15 +173,18 @@ func printStatusCost(out io.Writer, f costFlags, p price.Pipeline) price.Bill {
 	}
 	fmt.Fprintf(w, "total\t%s\t\n", formatDollars(bill.Total()))
 	w.Flush()
-	return bill
+}
+
+func (f costFlags) load() price.Load {
+	return price.Load{
+		EventsPerDay: float64(f.eventsPerDay), EventBytes: float64(f.eventBytes),
+		EventsPerMessage: float64(f.eventsPerMessage), EventsPerRequest: float64(f.eventsPerMessage),
+	}
 }
 
 // printCost prints the pipeline's bill beside that of one event per message.
 func printCost(out io.Writer, f costFlags, p price.Pipeline) price.Bill {
-	load := price.Load{
-		EventsPerDay: float64(f.eventsPerDay), EventBytes: float64(f.eventBytes),
-		EventsPerMessage: float64(f.eventsPerMessage), EventsPerRequest: float64(f.eventsPerMessage),
-	}
+	load := f.load()
 	single, singleLoad := p.OneEventPerMessage(load)
 	bill, singleBill := p.Month(load).Bill(), single.Month(singleLoad).Bill()
 	fixed := p.Month(price.Load{}).Bill().Total()

@@ -204,6 +204,13 @@ func (p Pipeline) ingest(l Load, events float64) Usage {
 	return u
 }
 
+// EventsPerInvocation is how many events an invocation of deliver carries under a load.
+func (p Pipeline) EventsPerInvocation(l Load) float64 {
+	perMessage := math.Max(1, l.EventsPerMessage)
+	perSecond := l.EventsPerDay / math.Max(1, float64(p.Regions)) / (24 * time.Hour).Seconds()
+	return perMessage * p.messagesPerInvocation(perSecond/perMessage, MessageBytes(perMessage*l.EventBytes))
+}
+
 // messagesPerInvocation is how many messages of an average size share an invocation, at so many a
 // second: the first one, and what the same poller receives in the batching window; at most the
 // batch size and what Lambda's payload holds.

@@ -9,7 +9,8 @@
 package price
 
 // Checked is when the prices were last compared with their sources. The prices of HTTP API, egress,
-// EventBridge, S3 and CloudFront were checked against pages that quote AWS, not against AWS's own.
+// EventBridge, S3, Firehose and CloudFront were checked against pages that quote AWS, not against
+// AWS's own.
 const Checked = "November 2026"
 
 // A Rate is the price of a quantity.
@@ -39,15 +40,22 @@ var (
 	alarmMetrics    = Rate{0.10, 1, "metrics in alarms", "https://aws.amazon.com/cloudwatch/pricing/"}
 	compositeAlarms = Rate{0.50, 1, "composite alarms", "https://aws.amazon.com/cloudwatch/pricing/"}
 	dashboards      = Rate{3.00, 1, "dashboards", "https://aws.amazon.com/cloudwatch/pricing/"}
-	// of Route 53, a month; of an account's first 50 none is paid, and neither are queries of records
-	// that lead to an API
+	// of Route 53, a month; of an account's first 50 none is paid, and neither are queries of
+	// records that lead to an API
 	healthChecks = Rate{0.50, 1, "health checks", "https://aws.amazon.com/route53/pricing/"}
-	// calls of CloudWatch other than GetMetricData; of the account's first million a month none is paid
+	// calls of CloudWatch other than GetMetricData; of the account's first million a month none is
+	// paid
 	apiRequests = Rate{0.01, 1000, "calls", "https://aws.amazon.com/cloudwatch/pricing/"}
 	s3Puts      = Rate{0.005, 1000, "writes", "https://aws.amazon.com/s3/pricing/"}
 	s3Gets      = Rate{0.0004, 1000, "reads", "https://aws.amazon.com/s3/pricing/"}
 	s3Bytes     = Rate{0.023, 1e9, "bytes for a month", "https://aws.amazon.com/s3/pricing/"}
-	// of North America and Europe; of an account's first 10 million requests and TB a month none is paid
+	// of Intelligent-Tiering: what nobody has read for 30 and for 90 days, and watching that
+	s3RareBytes  = Rate{0.0125, 1e9, "bytes for a month", "https://aws.amazon.com/s3/pricing/"}
+	s3OldBytes   = Rate{0.004, 1e9, "bytes for a month", "https://aws.amazon.com/s3/pricing/"}
+	s3Watched    = Rate{0.0025, 1000, "objects for a month", "https://aws.amazon.com/s3/pricing/"}
+	firehoseRate = Rate{0.029, 1e9, "bytes, each record rounded up to 5 KB", "https://aws.amazon.com/firehose/pricing/"}
+	// of North America and Europe; of an account's first 10 million requests and TB a month none is
+	// paid
 	views     = Rate{0.0120, 10_000, "HTTPS requests", "https://aws.amazon.com/cloudfront/pricing/"}
 	viewBytes = Rate{0.085, 1e9, "bytes", "https://aws.amazon.com/cloudfront/pricing/"}
 	// to the internet, which is where Segment is
@@ -70,7 +78,11 @@ type Usage struct {
 	APIRequests            float64 // to CloudWatch
 	S3Puts, S3Gets         float64
 	S3Bytes                float64 // kept for a month
-	Views, ViewBytes       float64 // that CloudFront answers and sends
+	// In the same, what nobody has read for 30 and for 90 days, and the objects that are watched
+	// for it.
+	S3RareBytes, S3OldBytes, S3Watched float64
+	FirehoseBytes                      float64 // each record as paid
+	Views, ViewBytes                   float64 // that CloudFront answers and sends
 }
 
 // Plus returns the sum of both.
@@ -85,6 +97,8 @@ func (u Usage) Plus(v Usage) Usage {
 		CompositeAlarms: u.CompositeAlarms + v.CompositeAlarms, Dashboards: u.Dashboards + v.Dashboards,
 		HealthChecks: u.HealthChecks + v.HealthChecks, APIRequests: u.APIRequests + v.APIRequests,
 		S3Puts: u.S3Puts + v.S3Puts, S3Gets: u.S3Gets + v.S3Gets, S3Bytes: u.S3Bytes + v.S3Bytes,
+		S3RareBytes: u.S3RareBytes + v.S3RareBytes, S3OldBytes: u.S3OldBytes + v.S3OldBytes,
+		S3Watched: u.S3Watched + v.S3Watched, FirehoseBytes: u.FirehoseBytes + v.FirehoseBytes,
 		Views: u.Views + v.Views, ViewBytes: u.ViewBytes + v.ViewBytes,
 	}
 }
@@ -99,7 +113,9 @@ func (u Usage) Times(n float64) Usage {
 		Metrics: n * u.Metrics, AlarmMetrics: n * u.AlarmMetrics, CompositeAlarms: n * u.CompositeAlarms,
 		Dashboards: n * u.Dashboards, HealthChecks: n * u.HealthChecks, APIRequests: n * u.APIRequests, S3Puts: n * u.S3Puts,
 		S3Gets:  n * u.S3Gets,
-		S3Bytes: n * u.S3Bytes, Views: n * u.Views, ViewBytes: n * u.ViewBytes,
+		S3Bytes: n * u.S3Bytes, S3RareBytes: n * u.S3RareBytes, S3OldBytes: n * u.S3OldBytes,
+		S3Watched: n * u.S3Watched, FirehoseBytes: n * u.FirehoseBytes,
+		Views: n * u.Views, ViewBytes: n * u.ViewBytes,
 	}
 }
 
@@ -147,6 +163,10 @@ func (u Usage) Bill() Bill {
 		{"S3 writes", u.S3Puts, s3Puts},
 		{"S3 reads", u.S3Gets, s3Gets},
 		{"S3 storage", u.S3Bytes, s3Bytes},
+		{"S3 storage, not read for 30 days", u.S3RareBytes, s3RareBytes},
+		{"S3 storage, not read for 90 days", u.S3OldBytes, s3OldBytes},
+		{"S3 watching objects", u.S3Watched, s3Watched},
+		{"Firehose", u.FirehoseBytes, firehoseRate},
 		{"CloudFront requests", u.Views, views},
 		{"CloudFront traffic", u.ViewBytes, viewBytes},
 	}

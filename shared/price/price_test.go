@@ -180,10 +180,11 @@ func TestABillsTotalIsTheSumOfItsLines(t *testing.T) {
 		LogBytes: 1e9, EgressBytes: 1e9,
 		ScannedBytes: 1e9, MetricReads: 1e3,
 		Metrics: 1, AlarmMetrics: 1, CompositeAlarms: 1, Dashboards: 1,
-		APIRequests: 1e3, S3Puts: 1e3, S3Gets: 1e3, S3Bytes: 1e9, Views: 1e4, ViewBytes: 1e9,
+		APIRequests: 1e3, S3Puts: 1e3, S3Gets: 1e3, S3Bytes: 1e9, S3RareBytes: 1e9, S3OldBytes: 1e9, S3Watched: 1e3,
+		FirehoseBytes: 1e9, Views: 1e4, ViewBytes: 1e9,
 	}
 	const want = 0.40 + 0.40 + 0.20 + 1.33334 + 1 + 1 + 0.50 + 0.09 + 0.005 + 0.01 + 0.30 + 0.10 + 0.50 + 3 +
-		0.01 + 0.005 + 0.0004 + 0.023 + 0.012 + 0.085
+		0.01 + 0.005 + 0.0004 + 0.023 + 0.0125 + 0.004 + 0.0025 + 0.029 + 0.012 + 0.085
 	if got := u.Bill().Total(); math.Abs(got-want) > 1e-9 {
 		t.Errorf("$%.5f, want $%.5f", got, want)
 	}

@@ -127,6 +127,23 @@ func StatusSite(regions int, views float64) price.StatusSite {
 	return s
 }
 
+// Archive describes the deployed archive of a region that keeps events for so long.
+func Archive(kept time.Duration, alarms bool) price.Archive {
+	options := topology.DefaultOptions()
+	without := topology.New(options)
+	options.ArchiveKept = kept
+	t := topology.New(options)
+	a := price.Archive{Kept: t.Archive.Kept, BufferBytes: float64(t.Archive.BufferBytes), BufferTime: t.Archive.BufferTime}
+	r := deliver.Report{Archived: 1}
+	a.Metrics = paid(r.Metrics()) - paid(new(deliver.Report).Metrics())
+	for _, alarm := range t.Alarms {
+		if _, always := without.Alarm(alarm.Name); alarms && !always {
+			a.AlarmMetrics += len(alarm.Metrics)
+		}
+	}
+	return a
+}
+
 // paid is how many metrics CloudWatch counts: one for each set of dimensions.
 func paid(metrics []emf.Metric) int {
 	n := len(metrics)

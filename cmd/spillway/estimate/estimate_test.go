@@ -108,7 +108,8 @@ func (nowhere) Send(context.Context, []message.Message) error { return nil }
 func (nowhere) Refusing(time.Time) bool { return false }
 
 func TestAnAlarmOnAVersionIsPaidByItsMetrics(t *testing.T) {
-	for endpoint, want := range map[price.IngestEndpoint]int{price.HTTPAPI: 20, price.FunctionURL: 10, price.NoIngestEndpoint: 10} {
+	for endpoint, want := range map[price.IngestEndpoint]int{price.HTTPAPI: 20, price.FunctionURL: 10,
+		price.NoIngestEndpoint: 10} {
 		s := Settings{Ingest: endpoint, Regions: 1, Alarms: true}
 		atOnce := Pipeline(s)
 		s.Rollout = true
