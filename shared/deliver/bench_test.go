@@ -19,6 +19,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
+	"github.com/spillwayhq/spillway/shared/archive"
 	"github.com/spillwayhq/spillway/shared/heavy"
 	"github.com/spillwayhq/spillway/shared/segment"
 )
@@ -116,23 +117,32 @@ func cpuTime(b *testing.B) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
+// discardArchive takes everything and keeps nothing.
+type discardArchive struct{}
+
+func (discardArchive) Put(context.Context, []archive.Frame) error { return nil }
+
 // BenchmarkInvoke is a delivery from the invocation's JSON to Segment's answers, through the real
-// client, without and with gzip.
+// client, without and with gzip, and with an archive that takes everything.
 func BenchmarkInvoke(b *testing.B) {
 	for name, doc := range invocations(b) {
-		for _, gzip := range []bool{false, true} {
-			b.Run(fmt.Sprintf("%s/gzip=%v", name, gzip), func(b *testing.B) {
+		for _, c := range []struct {
+			name    string
+			gzip    bool
+			archive archive.Appender
+		}{{name: "gzip=false"}, {name: "gzip=true", gzip: true}, {name: "archive", archive: discardArchive{}}} {
+			b.Run(name+"/"+c.name, func(b *testing.B) {
 				transport := &http.Transport{MaxIdleConnsPerHost: 64, WriteBufferSize: 64 << 10}
 				url := discard(b)
 				b.Cleanup(transport.CloseIdleConnections) // before the server waits for its connections
-				client, err := segment.NewClient(segment.Config{Endpoint: url, Gzip: gzip, Transport: transport})
+				client, err := segment.NewClient(segment.Config{Endpoint: url, Gzip: c.gzip, Transport: transport})
 				if err != nil {
 					b.Fatal(err)
 				}
 				var last Report
 				h, err := New(Config{Segment: client, Queue: &fakeQueue{}, DeadLetters: &fakeQueue{},
-					Senders: heavy.NewCounter("spillway", heavy.PartDeliver),
-					Report:  func(_ context.Context, s Report) { last = s }})
+					Archive: c.archive, Senders: heavy.NewCounter("spillway", heavy.PartDeliver),
+					Report: func(_ context.Context, s Report) { last = s }})
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -140,7 +150,7 @@ func BenchmarkInvoke(b *testing.B) {
 					if _, err := h.Invoke(b.Context(), doc); err != nil {
 						b.Fatal(err)
 					}
-					if last.Delivered != last.Events {
+					if last.Delivered != last.Events || c.archive != nil && last.Archived != last.Events {
 						b.Fatalf("delivered %d of %d events", last.Delivered, last.Events)
 					}
 				}
