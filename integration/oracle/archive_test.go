@@ -91,8 +91,7 @@ var errArchive = errors.New("scripted")
 // Put implements archive.Appender.
 func (a faultyArchive) Put(ctx context.Context, frames []archive.Frame) error {
 	sleep(ctx, sqsLatency)
-	third := a.lasts / 3
-	if since := time.Since(a.began); a.archiveAway && since > third && since < 2*third && a.happens("archive away", 100) {
+	if a.archiveAway && a.inTheMiddle() && a.happens("archive away", 100) {
 		return errArchive
 	}
 	switch {

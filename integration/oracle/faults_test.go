@@ -49,6 +49,13 @@ func (f *faults) happens(name string, percent float64) bool {
 	return true
 }
 
+// inTheMiddle reports whether this is the middle third of the run.
+func (f *faults) inTheMiddle() bool {
+	third := f.lasts / 3
+	since := time.Since(f.began)
+	return since > third && since < 2*third
+}
+
 // upTo draws a duration below d.
 func (f *faults) upTo(d time.Duration) time.Duration {
 	f.mu.Lock()
@@ -179,11 +186,15 @@ func (t faultyTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	third := t.lasts / 3
-	if since := time.Since(t.began); t.deadLettersDown && since > third && since < 2*third &&
-		strings.Contains(string(body), topology.DefaultNames().DeadLetterQueue) {
-		t.happens("dead-letter queue down", 100)
-		return nil, virtual.ErrDown
+	names := topology.DefaultNames()
+	for _, q := range []struct {
+		down       bool
+		name, says string
+	}{{t.deadLettersDown, names.DeadLetterQueue, "dead-letter queue down"},
+		{t.bulkDown, names.BulkQueue, "bulk queue down"}} {
+		if q.down && t.inTheMiddle() && strings.Contains(string(body), q.name) && t.happens(q.says, 100) {
+			return nil, virtual.ErrDown
+		}
 	}
 	var failed string
 	if t.happens("entry fails", t.entryFails) {

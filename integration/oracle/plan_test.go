@@ -41,6 +41,7 @@ type plan struct {
 
 	archive      bool    // there is one
 	archiveAway  bool    // it fails in the middle third of the run
+	bulkDown     bool    // the bulk queue can't be reached then
 	archiveFails float64 // calls to it
 	// it takes a part of the frames; all, but its answer is lost
 	archiveHangs, archiveSlow, archivePart, archiveLost float64
@@ -174,6 +175,9 @@ func (p *plan) drawArchive(rng *rand.Rand) {
 	}
 	if p.archiveAway = rng.IntN(4) == 0; p.archiveAway {
 		p.drawn = append(p.drawn, "archive away")
+	}
+	if p.bulkDown = rng.IntN(3) == 0; p.bulkDown {
+		p.drawn = append(p.drawn, "bulk queue down")
 	}
 	for _, f := range []struct {
 		name  string

@@ -31,6 +31,8 @@ import (
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/integration/testutil"
 	"github.com/spillwayhq/spillway/integration/testutil/localtest"
+	"github.com/spillwayhq/spillway/shared/archive"
+	"github.com/spillwayhq/spillway/shared/archive/dirstore"
 	"github.com/spillwayhq/spillway/shared/message"
 )
 
@@ -59,10 +61,13 @@ type machine struct {
 	function    *lambda.Function
 	delivery    *local.Delivery
 	poison      []segmentd.Rule
+	firehose    firehose // the archive of the function's binary; that of `up` is on disk
 
 	mu    sync.Mutex
 	pids  []int
 	kills map[string]int
+
+	onDisk int // records in the archive of `up`
 }
 
 func (m *machine) queueURL(name string) string {
@@ -174,12 +179,17 @@ func newMachine(t *testing.T, seed uint64, l *ledger) *machine {
 	m.startUp(false)
 	t.Cleanup(func() { kill(m.up); kill(m.segment) })
 
+	stream := httptest.NewServer(&m.firehose)
+	t.Cleanup(stream.Close)
+	l.archive = m.archived
 	production := topology.Default()
 	var err error
 	feed := func(queue string) lambda.Queue { return remoteQueue{m, m.queueURL(queue)} }
 	m.delivery, err = local.NewDelivery(&production, feed, lambda.Process(lambda.ProcessConfig{
 		Path: deliver,
-		Env:  localtest.DeliverEnvironment(endpoint, "SPILLWAY_SEGMENT_ENDPOINT="+web.URL, "SPILLWAY_WRITE_KEY="+local.WriteKey),
+		Env: localtest.DeliverEnvironment(endpoint, "SPILLWAY_SEGMENT_ENDPOINT="+web.URL,
+			"SPILLWAY_WRITE_KEY="+local.WriteKey,
+			"SPILLWAY_ARCHIVE_STREAM=oracle", "AWS_ENDPOINT_URL_FIREHOSE="+stream.URL),
 		OnStart: func(pid int) {
 			m.mu.Lock()
 			defer m.mu.Unlock()
@@ -191,6 +201,31 @@ func newMachine(t *testing.T, seed uint64, l *ledger) *machine {
 	}
 	t.Cleanup(m.delivery.Function.Close)
 	return m
+}
+
+// archived are the records of both archives.
+func (m *machine) archived() ([]archive.Record, error) {
+	all, err := m.firehose.records()
+	if err != nil {
+		return nil, err
+	}
+	ctx, store := m.t.Context(), dirstore.Open(filepath.Join(m.dir, "data", "archive"))
+	for o, err := range store.Objects(ctx, time.Time{}, time.Now().Add(time.Hour)) {
+		if err != nil {
+			return nil, err
+		}
+		file, err := store.Open(ctx, o, 0)
+		if err != nil {
+			return nil, err
+		}
+		records, err := readRecords(file)
+		if err = errors.Join(err, file.Close()); err != nil {
+			return nil, fmt.Errorf("%s: %w", o.Name, err)
+		}
+		m.onDisk += len(records)
+		all = append(all, records...)
+	}
+	return all, nil
 }
 
 func kill(c *exec.Cmd) {
@@ -424,6 +459,6 @@ func TestTheBuiltBinariesLoseNoEventWhenKilled(t *testing.T) {
 		t.Errorf("seed %d: %v", s, err)
 	}
 	t.Logf("seed %d, %v: %d events accepted = %d delivered + %d dead letters; %d duplicates; "+
-		"killed: %v; invocations: %+v",
-		s, *realTime, c.accepted, c.delivered, c.dead, c.duplicates, m.kills, m.delivery.Stats())
+		"%d records in the archives, %d of them on disk; killed: %v; invocations: %+v",
+		s, *realTime, c.accepted, c.delivered, c.dead, c.duplicates, c.records, m.onDisk, m.kills, m.delivery.Stats())
 }

@@ -83,7 +83,7 @@ func TestWhateverFailsEveryAcceptedEventIsDeliveredOrADeadLetter(t *testing.T) {
 		"frozen", "late", "answer at the last moment", "answer cut", "entry missing", "Segment's answer cut",
 		"SQS loses its power", "a publisher ends",
 		"archive away", "archive fails", "archive hangs", "archive slow", "archive takes a part", "archive's answer lost",
-		"archive-only", "not archived",
+		"bulk queue down", "archive-only", "not archived",
 	} {
 		if happened[name] == 0 {
 			t.Errorf("in %d seeds the fault %q never happened: the test proves less than it should", n, name)
