@@ -279,6 +279,7 @@ func TestNamesAndJSONOfEachVersionAreStillThere(t *testing.T) {
 		t.Errorf("this version has no %s: %s", file, why)
 	}
 	now.marksAreRead(t)
+	now.archiveIsRead(t)
 	for _, s := range samples(t) {
 		t.Run(s.Name, func(t *testing.T) {
 			s.namesAreIn(t, now)

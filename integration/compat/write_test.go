@@ -56,6 +56,7 @@ const (
 	publisherDirFile = "publisher-dir.tar.gz"
 	ingestDirFile    = "ingest-dir.tar.gz"
 	dataDirFile      = "data-dir.tar.gz"
+	archiveFile      = "archive.tar.gz"   // the archive's directory, after up has ended in good order
 	pausedFile       = "paused.json"      // the mark of pause
 	pausedKeysFile   = "paused-keys.json" // those of pause --write-key
 	statusFile       = "status-show.json" // status show --json: the status site's document
@@ -142,6 +143,15 @@ func (s *sample) writePipeline(t *testing.T, v version) {
 		t.Fatal(err)
 	}
 	s.writeJSON(t, metricsFile, metricsOf(t, filepath.Join(dir, "deliver.log"))) // it has all parts' lines
+	s.writeArchive(t, filepath.Join(dir, "archive"))
+}
+
+func (s *sample) writeArchive(t *testing.T, dir string) {
+	if _, err := os.Stat(dir); err != nil {
+		s.Lacks[archiveFile] = "the version has no archive"
+		return
+	}
+	s.writeDir(t, archiveFile, dir)
 }
 
 // arrived are the events that arrived, sorted, without some.
