@@ -81,6 +81,13 @@ func (s *sending) release() {
 	}
 }
 
+// resume undoes a release without waiting: a batch that goes on may exceed the limit by itself.
+func (s *sending) resume() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.underWay++
+}
+
 // send sends a batch, bisects it if need be, and settles all of its events.
 func (s *sending) send(b *batch) {
 	all := span{0, len(b.Events)}
@@ -105,7 +112,7 @@ func (s *sending) send(b *batch) {
 }
 
 // sendSpan sends some events of a batch. It tries up to maxTries times while Segment can't be
-// reached, gave no Retry-After, and there is time. A probe is tried once; while the breaker is open
+// reached, gave no Retry-After, and there is time, see tryAgainIn. A probe is tried once; while the breaker is open
 // Segment is not called.
 func (s *sending) sendSpan(b *batch, events span) (f *failure) {
 	piece := b.Batch
@@ -128,11 +135,33 @@ func (s *sending) sendSpan(b *batch, events span) (f *failure) {
 			s.h.limit.grow()
 			return nil
 		}
-		again := f.policy().RetryNow && f.wait == 0 && !ticket.Probe && try < maxTries
-		if !again || !s.rest(try) || s.ctx.Err() != nil {
+		again := !ticket.Probe && try < maxTries && s.rest(f, tryAgainIn(f, try, len(piece.Events)))
+		if !again || s.ctx.Err() != nil {
 			return f
 		}
 	}
+}
+
+// A batch that is not to blame for a 429 is tried again where it is when Segment asks for a short
+// wait: by way of the queue that takes more than twice as long, and while another source takes all
+// that Segment takes, several rounds of it.
+const (
+	smallBatch = 100 // events: a tenth of what Segment takes in a second
+	shortWait  = 2 * time.Second
+)
+
+// tryAgainIn is how long to wait before a batch of so many events is tried again after a failed try:
+// 200 ms, then twice as long, a random half of it, or what Segment asks for. 0: it is not tried
+// again in this invocation.
+func tryAgainIn(f *failure, try, events int) time.Duration {
+	switch {
+	case f.policy().RetryNow && f.wait == 0:
+		delay := 100 * time.Millisecond << try
+		return delay/2 + rand.N(delay/2)
+	case f.class == segment.Throttled && f.wait <= shortWait && events <= smallBatch:
+		return f.wait
+	}
+	return 0
 }
 
 // attempt makes one call and reports it to the breaker. A panic is a failed attempt, so that it
@@ -166,11 +195,17 @@ func harmless(p any) string {
 	return fmt.Sprintf("%T", p)
 }
 
-// rest waits before another try: 200 ms, then twice as long, a random half of it. False when there
-// is no time for that.
-func (s *sending) rest(try int) bool {
-	delay := 100 * time.Millisecond << try
-	t := time.NewTimer(delay/2 + rand.N(delay/2))
+// rest waits before another try. False when there is none, or no time for the wait. While Segment
+// throttles, another batch may go meanwhile: the limit is one then.
+func (s *sending) rest(f *failure, wait time.Duration) bool {
+	if wait <= 0 {
+		return false
+	}
+	if f.class == segment.Throttled {
+		s.release()
+		defer s.resume()
+	}
+	t := time.NewTimer(wait)
 	defer t.Stop()
 	select {
 	case <-t.C:

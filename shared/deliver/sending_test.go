@@ -389,3 +389,65 @@ func TestNewSaysWhatTheConfigurationLacks(t *testing.T) {
 		t.Errorf("a Handler of a minimal configuration answers %s, %v", out, err)
 	}
 }
+
+// A source that does not send much is throttled because another one does. By way of the queue each
+// try takes it over two seconds.
+func TestASmallBatchIsTriedAgainWhereItIsWhenSegmentAsksForAShortWait(t *testing.T) {
+	for _, c := range []struct {
+		name          string
+		events        int
+		retryAfter    time.Duration
+		until         int // calls that are throttled
+		calls         int
+		waited        time.Duration
+		retained, cut bool
+	}{
+		{"a small batch", smallBatch, time.Second, 1, 2, time.Second, false, false},
+		{"twice", 1, 2 * time.Second, 2, 3, 4 * time.Second, false, false},
+		{"no end", 1, time.Second, 99, maxTries, 2 * time.Second, true, true},
+		{"a large batch", smallBatch + 1, time.Second, 99, 1, 0, true, true},
+		{"a long wait", 1, 3 * time.Second, 99, 1, 0, true, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				calls := 0
+				r := newRig(t, func(context.Context, *event.Batch) error {
+					if calls++; calls > c.until {
+						return nil
+					}
+					throttled := status(429)
+					throttled.RetryAfter = c.retryAfter
+					return throttled
+				})
+				start := time.Now()
+				retained := r.invoke(t.Context(), in{id: "a", body: body(keyA, tracks("a", c.events, 300)...)})
+				want(t, "calls", calls, c.calls)
+				want(t, "waited", time.Since(start), c.waited)
+				want(t, "retained", len(retained) == 1, c.retained)
+				want(t, "paused", r.keys.paused(keyA, time.Now()) != nil, c.retained)
+				want(t, "the limit is cut", !r.limit.allows(1), c.cut)
+			})
+		})
+	}
+}
+
+func TestABatchThatWaitsForSegmentsRetryAfterIsInNobodysWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var order []string
+		first := true
+		r := newRig(t, func(_ context.Context, b *event.Batch) error {
+			order = append(order, b.WriteKey)
+			if b.WriteKey == keyA && first {
+				first = false
+				throttled := status(429)
+				throttled.RetryAfter = time.Second
+				return throttled
+			}
+			return nil
+		})
+		r.limit.cut()
+		want(t, "retained", r.invoke(t.Context(), in{id: "a", body: body(keyA, track("a", 300))},
+			in{id: "b", body: body(keyB, track("b", 300))}), []string{})
+		want(t, "calls", order, []string{keyA, keyB, keyA})
+	})
+}

@@ -259,8 +259,8 @@ func (w *waiting) ended(m *store.Message, received, now int64) {
 func (w *waiting) judge(now int64) {
 	switch {
 	case w.fairness == FairAsDocumented:
-		for i := len(w.noisy) - 1; i >= 0; i-- {
-			if g := w.noisy[i]; g.inFlight == 0 && now-g.landed >= quietAfter {
+		for _, g := range slices.Backward(w.noisy) {
+			if g.inFlight == 0 && now-g.landed >= quietAfter {
 				w.setNoisy(g, false)
 			}
 		}
