@@ -1,0 +1,80 @@
+package fairness
+
+import (
+	"flag"
+	"fmt"
+	"math"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/spillwayhq/spillway/infra/local/sqs"
+	"github.com/spillwayhq/spillway/infra/topology"
+)
+
+var every = flag.Bool("every", false, "play every flood at its full size, and without fair queues: about a minute of CPU")
+
+// promise is what the other sources wait at most for 99 of 100 events, from SQS to Segment.
+const promise = 10 * time.Second
+
+// A flood is a source that sends ten times what Segment takes.
+type flood struct {
+	name       string
+	perMessage int     // events
+	limit      float64 // of Segment, events/s
+	lasts      time.Duration
+	unfair     bool // without fair queues the promise does not hold
+}
+
+// The default is a tenth of the size, which takes as much less CPU.
+func floods() []flood {
+	if !*every {
+		return []flood{{name: "single events", perMessage: 1, limit: topology.SegmentEventsPerSecond / 10, lasts: 5 * time.Second}}
+	}
+	return []flood{
+		{name: "single events", perMessage: 1, limit: topology.SegmentEventsPerSecond, lasts: 10 * time.Second, unfair: true},
+		{name: "ten events a message", perMessage: 10, limit: topology.SegmentEventsPerSecond, lasts: 20 * time.Second},
+		{name: "packed messages", perMessage: 100, limit: topology.SegmentEventsPerSecond, lasts: time.Minute},
+	}
+}
+
+func TestASourceThatFloodsTheQueueDoesNotDelayTheOthers(t *testing.T) {
+	assumptions := map[string]sqs.Fairness{"as documented": sqs.FairAsDocumented, "late": sqs.FairLate, "unfair": sqs.Unfair}
+	for _, f := range floods() {
+		for name, fairness := range assumptions {
+			if fairness == sqs.Unfair && !f.unfair {
+				continue
+			}
+			t.Run(f.name+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) { f.test(t, fairness) })
+			})
+		}
+	}
+}
+
+// test plays the flood beside three sources that together send a tenth of what Segment takes.
+func (f *flood) test(t *testing.T, fairness sqs.Fairness) {
+	r := play(t, f.limit, fairness, f.lasts,
+		source{key: "flood", rate: 10 * f.limit, perMessage: f.perMessage, perCall: 10},
+		source{key: "packs", rate: f.limit / 20, perMessage: 10, perCall: 1},
+		source{key: "packs-little", rate: f.limit / 20, perMessage: 2, perCall: 1},
+		source{key: "single", rate: f.limit / 100, perMessage: 1, perCall: 1})
+	worst := time.Duration(0)
+	for n := 1; n < len(r.sources); n++ {
+		p99 := r.latency(n, 99)
+		if p99 == math.MaxInt64 && fairness != sqs.Unfair {
+			t.Errorf("more than 1 %% of the events of %q have not arrived", r.sources[n].key)
+		}
+		worst = max(worst, p99)
+	}
+	if (worst <= promise) != (fairness != sqs.Unfair) {
+		t.Errorf("the other sources' p99 is %v; the promise is %v%s", worst, promise,
+			map[bool]string{true: ", and without fair queues this flood does not show that they are needed"}[fairness == sqs.Unfair])
+	}
+	// Fairness must not cost the flood its throughput.
+	if took := r.ended.Seconds(); float64(r.delivered()) < f.limit*took/4 {
+		t.Errorf("Segment got %d events in %.0f s, less than a quarter of what it takes", r.delivered(), took)
+	}
+	t.Log(fmt.Sprint(r))
+}
