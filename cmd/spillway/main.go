@@ -43,7 +43,7 @@ func newRoot() *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(usage.FlagError)
 	root.AddCommand(newUp(), newConsole(), newSend(), newDLQ(), newTail(), newTop(), newKeys(), newSegmentd(), newBench(),
-		newCheck(), newDoctor(), newDrill(), newRegion(), newPause(), newResume(), newLogs(), newCost(), newStatus(),
-		newVersion())
+		newCheck(), newDoctor(), newDrill(), newRegion(), newPause(), newResume(), newReplay(), newLogs(), newCost(),
+		newStatus(), newVersion())
 	return root
 }

@@ -53,7 +53,7 @@ func newSend() *cobra.Command {
 				"goes to the "+
 				"events queue unless --bulk is given.",
 			"A line that is not a JSON object is reported and skipped; the exit code is 1 then. Lines that `spillway dlq "+
-				"export` wrote are sent with the write keys that they contain."),
+				"export` or `spillway replay --out` wrote are sent with the write keys that they contain."),
 		Example: "  spillway send --count 100000\n  spillway send < events.ndjson\n" +
 			"  AWS_REGION=eu-west-1 spillway send --name staging < events.ndjson",
 		Args: usage.NoArguments,

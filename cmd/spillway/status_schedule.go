@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"time"
 
@@ -50,12 +49,12 @@ func (s *scheduleFlags) schedule(ctx context.Context, in io.Reader, out io.Write
 		return err
 	}
 	work := status.Work{Title: s.title, Text: message.Text, Components: s.components}
-	if work.From, err = moment("--from", s.from); err != nil {
+	if work.From, err = usage.Moment("--from", s.from); err != nil {
 		return err
 	}
 	work.Until = work.From.Add(s.lasts)
 	if s.until != "" {
-		if work.Until, err = moment("--until", s.until); err != nil {
+		if work.Until, err = usage.Moment("--until", s.until); err != nil {
 			return err
 		}
 	}
@@ -68,18 +67,4 @@ func (s *scheduleFlags) schedule(ctx context.Context, in io.Reader, out io.Write
 		return err
 	}
 	return errors.Join(s.wroteMaintenance(out, "scheduled", &scheduled), err)
-}
-
-// moment reads a time of a flag.
-func moment(flag, text string) (time.Time, error) {
-	if text == "now" {
-		return time.Now().UTC(), nil
-	}
-	for _, form := range []string{time.RFC3339, "2006-01-02T15:04Z07:00", "2006-01-02 15:04", "2006-01-02T15:04"} {
-		if t, err := time.Parse(form, text); err == nil {
-			return t.UTC(), nil
-		}
-	}
-	return time.Time{}, fmt.Errorf("%s must be a time like 2026-12-03T09:00Z, or 2026-12-03 09:00 in UTC, or now, is %q",
-		flag, text)
 }

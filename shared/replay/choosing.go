@@ -51,7 +51,7 @@ const (
 	SkippedReplayed   = "replayed"   // a replay has delivered it
 	SkippedUnreadable = "unreadable" // it is a body that could not be read
 	SkippedUneditable = "uneditable" // an edit sets a field in what is no object
-	SkippedInvalid    = "invalid"    // Segment would drop it as it is, or as it was edited
+	SkippedDropped    = "dropped"    // Segment would drop it as it is, or as it was edited
 )
 
 // Counts are what a replay has read and found.
@@ -62,7 +62,7 @@ type Counts struct {
 	Bytes      int64 // of lines
 	Events     int64 // that match, each once: what is sent or exported
 	Skipped    map[string]int64
-	SkippedFor string // the first SkippedUneditable or SkippedInvalid, for people
+	SkippedFor string // the first SkippedUneditable or SkippedDropped, for people
 	BadLines   int64  // that are no records
 	BadLine    string // where the first one is, and what is wrong
 	Damage     []string
@@ -217,11 +217,11 @@ func (c *chooser) edited(r *archive.Record, raw []byte, id identity) (_ []byte, 
 	var e event.Event
 	c.scanner.Reset(raw)
 	if err := event.Scan(&c.scanner, raw, &e); err != nil {
-		return nil, c.skip(SkippedInvalid, err)
+		return nil, c.skip(SkippedDropped, err)
 	}
 	// Who names the reason of such dead letters wants them sent as they are.
 	if e.Problem != nil && (len(c.Reasons) == 0 || len(c.edits) > 0) && !c.forExport {
-		return nil, c.skip(SkippedInvalid, e.Problem)
+		return nil, c.skip(SkippedDropped, e.Problem)
 	}
 	if !e.Identified() { // it had no room for its identity, or an edit has removed it
 		at := r.ReceivedAt

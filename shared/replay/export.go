@@ -1,10 +1,13 @@
 package replay
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spillwayhq/spillway/shared/message"
@@ -30,21 +33,22 @@ type lineInfo struct {
 // Export writes the events as lines instead of sending them: each is a message of the events queue
 // with one event, and ExportField. Unlike Send it takes dead letters of every reason, and an event
 // once for each of its outcomes. It has no checkpoint: after an error begin again.
-func (r *Replay) Export(ctx context.Context, write func(line []byte) error, tell func(Progress)) (Counts, error) {
+func (r *Replay) Export(ctx context.Context, out io.Writer, tell func(Progress)) (Counts, error) {
 	w, err := r.newWalk(newDoubles(nil), tell)
 	if err != nil {
 		return Counts{}, err
 	}
 	w.chooser.forExport = true
+	buffered := bufio.NewWriterSize(out, 1<<20)
 	var line []byte
 	w.take = func(_ context.Context, e *chosen) (err error) {
 		if line, err = appendLine(line[:0], e); err == nil {
-			err = write(line)
+			_, err = buffered.Write(line)
 		}
 		return err
 	}
 	err = w.read(ctx, r.from, r.end())
-	return w.chooser.counts, err
+	return w.chooser.counts, errors.Join(err, buffered.Flush())
 }
 
 // appendLine appends an event's line.

@@ -20,6 +20,7 @@ type Replay struct {
 	from    position // everything before it is done
 	done    *doubles // the events that were there before from
 	sent    int64    // events, by earlier runs
+	begun   bool     // its plan is written
 }
 
 // NewID returns the ID of a replay that begins now: its time, and something that no other replay of
@@ -71,7 +72,8 @@ func Resume(ctx context.Context, s archive.Store, f Files, pipeline, id string, 
 	if err := p.addObjects(ctx, s); err != nil {
 		return nil, err
 	}
-	r := &Replay{store: s, files: f, plan: p, objects: p.objects(), from: c.Position, done: newDoubles(nil), sent: c.Sent}
+	r := &Replay{store: s, files: f, plan: p, objects: p.objects(), from: c.Position, done: newDoubles(nil), sent: c.Sent,
+		begun: true}
 	if at := r.from.Object; r.from.Offset > 0 && r.objects[at].Version != r.from.Version {
 		r.from = position{Object: at} // it was rewritten: its offsets are others
 	}
@@ -93,6 +95,9 @@ func (r *Replay) Options() Options { return r.plan.Options }
 
 // Sent is how many events earlier runs have sent.
 func (r *Replay) Sent() int64 { return r.sent }
+
+// Begun reports whether a Send, now or by an earlier run, has written a checkpoint to resume from.
+func (r *Replay) Begun() bool { return r.begun }
 
 // Objects is how many objects it reads.
 func (r *Replay) Objects() int { return len(r.objects) }
@@ -155,6 +160,7 @@ func (r *Replay) Send(ctx context.Context, o SendOptions) (Result, error) {
 	if err := writeJSON(ctx, r.files, planFile(r.plan.ID), &r.plan); err != nil {
 		return Result{}, err
 	}
+	r.begun = true
 	s := &sendingWalk{walk: w, out: out, saved: time.Now(), at: r.from}
 	w.take, w.boundary, w.finish = s.take, s.boundary, true
 	err = w.read(ctx, r.from, r.end())

@@ -176,7 +176,7 @@ func TestEventsAreEditedAndGetTheWriteKeyThatIsAskedFor(t *testing.T) {
 	}
 	o = hour()
 	o.Edits = []string{"remove userId"}
-	if _, result = send(t, m, o); result.Skipped[SkippedInvalid] != 2 || !strings.Contains(result.SkippedFor, "no_user_anon_id") {
+	if _, result = send(t, m, o); result.Skipped[SkippedDropped] != 2 || !strings.Contains(result.SkippedFor, "no_user_anon_id") {
 		t.Errorf("Segment would drop an event without a user: %+v", result.Counts)
 	}
 	o.Edits = []string{"set event.name=x"}
@@ -363,7 +363,7 @@ func TestAnExportedLineIsAMessageWithWhatIsKnownOfItsEvent(t *testing.T) {
 	m.put(t, "a", dead, delivered(3, "m1"), delivered(4, "m1"), body)
 	r := begin(t, m, hour())
 	var out bytes.Buffer
-	counts, err := r.Export(t.Context(), func(line []byte) error { out.Write(line); return nil }, nil)
+	counts, err := r.Export(t.Context(), &out, nil)
 	if err != nil || counts.Events != 3 || counts.Skipped[SkippedDouble] != 1 {
 		t.Fatal(counts, err)
 	}

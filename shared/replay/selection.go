@@ -52,6 +52,11 @@ func (s *Selection) Validate(now time.Time) error {
 	case s.Outcome == archive.Delivered && len(s.Reasons) > 0:
 		return errors.New("a delivered event has no reason: leave the reason or the outcome out")
 	}
+	for _, values := range [][]string{s.Events, s.Users, s.WriteKeys} {
+		if slices.Contains(values, "") {
+			return errors.New("no event has an empty name, user or write key")
+		}
+	}
 	for _, reason := range s.Reasons {
 		if !slices.Contains(message.Reasons(), reason) {
 			return fmt.Errorf("unknown reason %q (known: %q)", reason, message.Reasons())
@@ -73,8 +78,8 @@ func (s *Selection) hours() (from, to time.Time) { return s.From.Add(-slack), s.
 // concurrent use.
 type matcher struct {
 	Selection
-	from, to []byte     // as a line has them
-	needles  [][][]byte // of each list, one is in every line that is meant and has no escape
+	from, to []byte // as a line has them
+	needles  []archive.Needle
 }
 
 const (
@@ -88,17 +93,12 @@ func newMatcher(s Selection) *matcher {
 	m.from = s.From.UTC().Add(time.Millisecond-1).AppendFormat(nil, event.TimeFormat)
 	m.to = s.To.UTC().Add(time.Millisecond-1).AppendFormat(nil, event.TimeFormat)
 	for _, values := range [][]string{s.Events, s.Users, s.Reasons} {
-		if len(values) == 0 {
-			continue
+		if len(values) > 0 {
+			m.needles = append(m.needles, archive.NewNeedle(values...))
 		}
-		var list [][]byte
-		for _, v := range values {
-			list = append(list, []byte(v))
-		}
-		m.needles = append(m.needles, list)
 	}
 	if s.Outcome != "" {
-		m.needles = append(m.needles, [][]byte{[]byte(`"outcome":"` + s.Outcome + `"`)})
+		m.needles = append(m.needles, archive.NewNeedle(`"outcome":"`+s.Outcome+`"`))
 	}
 	return m
 }
@@ -110,22 +110,12 @@ func (m *matcher) mayMatch(line []byte) bool {
 			return false
 		}
 	}
-	for _, list := range m.needles {
-		if !containsOne(line, list) {
-			// A text may be written with escapes, and an event may be in base64.
-			return bytes.IndexByte(line, '\\') >= 0 || bytes.Contains(line, []byte(`_base64":"`))
+	for _, n := range m.needles {
+		if !n.MayBeIn(line) {
+			return false
 		}
 	}
 	return true
-}
-
-func containsOne(line []byte, list [][]byte) bool {
-	for _, needle := range list {
-		if bytes.Contains(line, needle) {
-			return true
-		}
-	}
-	return false
 }
 
 // inTime reports whether a record's time is in the range.

@@ -57,8 +57,8 @@ type Pipeline struct {
 	Local         bool   // it runs on this machine
 }
 
-// CheckSegment returns an error if Segment does not take the pipeline's events at present, or if that
-// can't be found out.
+// CheckSegment returns an error if Segment does not take the pipeline's events at present, or if
+// that can't be found out.
 func (p *Pipeline) CheckSegment(ctx context.Context) error { return health.Check(ctx, p.EventsURL) }
 
 // Open finds the pipeline that the flags name, and opens its archive. Nothing is read of it yet.
@@ -157,8 +157,8 @@ func openLocal(ctx context.Context, queueURL string) (*Pipeline, error) {
 	return p, err
 }
 
-// beside is the URL of another queue of the same account. The status has the URL by which `up` knows
-// its queue, and a container may be reached by another.
+// beside is the URL of another queue of the same account. The status has the URL by which `up`
+// knows its queue, and a container may be reached by another.
 func beside(queueURL, name string) string {
 	queueURL = strings.TrimRight(queueURL, "/")
 	return queueURL[:strings.LastIndex(queueURL, "/")+1] + name

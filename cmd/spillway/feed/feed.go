@@ -13,14 +13,16 @@ import (
 	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/publisher"
 	"github.com/spillwayhq/spillway/shared/rawjson"
+	"github.com/spillwayhq/spillway/shared/replay"
 )
 
 // A Line is one event of a feed.
 type Line struct {
 	Number int // from 1
 	Event  publisher.Raw
-	// Exported is a line that `spillway dlq export` or `spillway dlq drop` wrote: a message with
-	// one event and what is known about it, such as its write key. Event is unset then.
+	// Exported is a line that `spillway dlq export`, `spillway dlq drop` or `spillway replay --out`
+	// wrote: a message with one event and what is known about it, such as its write key. Event is
+	// unset then.
 	Exported []byte
 }
 
@@ -88,7 +90,8 @@ func readLine(r *bufio.Reader, buf []byte) ([]byte, error) {
 }
 
 func isExported(line []byte) (exported bool) {
-	if !bytes.Contains(line, []byte(`"`+deadletter.ExportField+`"`)) {
+	if !bytes.Contains(line, []byte(`"`+deadletter.ExportField+`"`)) &&
+		!bytes.Contains(line, []byte(`"`+replay.ExportField+`"`)) {
 		return false // almost every line
 	}
 	var json rawjson.Scanner
@@ -98,7 +101,8 @@ func isExported(line []byte) (exported bool) {
 		if !ok {
 			return exported && json.End() == nil
 		}
-		exported = exported || string(key) == deadletter.ExportField && json.Peek() == '{'
+		exported = exported || json.Peek() == '{' &&
+			(string(key) == deadletter.ExportField || string(key) == replay.ExportField)
 		json.Value()
 	}
 }

@@ -118,3 +118,33 @@ func Listen(c *cobra.Command, host *string) {
 		"IP `address` to listen on: ::1 on a machine with IPv6 only, 0.0.0.0 for all addresses, as in a container; other "+
 			"machines can then use the ports, without credentials")
 }
+
+// Moment reads a time of a flag. Without a zone it is in UTC.
+func Moment(flag, text string) (time.Time, error) {
+	if text == "now" {
+		return time.Now().UTC(), nil
+	}
+	for _, form := range []string{time.RFC3339, "2006-01-02T15:04Z07:00", "2006-01-02 15:04", "2006-01-02T15:04",
+		"2006-01-02 15:04:05", "2006-01-02T15:04:05", time.DateOnly} {
+		if t, err := time.Parse(form, text); err == nil {
+			return t.UTC(), nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%s must be a time like 2026-12-03T09:00Z, or 2026-12-03 09:00 in UTC, or now, is %q",
+		flag, text)
+}
+
+// Past reads a time of a flag, or a duration like 24h, which is that long before now.
+func Past(flag, text string, now time.Time) (time.Time, error) {
+	if ago, err := time.ParseDuration(text); err == nil {
+		if ago < 0 {
+			return time.Time{}, fmt.Errorf("%s must be a time, or how long ago it is, like 24h, is %q", flag, text)
+		}
+		return now.Add(-ago).UTC(), nil
+	}
+	t, err := Moment(flag, text)
+	if err != nil {
+		return t, fmt.Errorf("%w (or how long ago, like 24h)", err)
+	}
+	return t, nil
+}
