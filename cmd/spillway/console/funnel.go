@@ -240,6 +240,13 @@ func waiting(n topology.Names, d funnelData, now seen[Now], rate drainRate) stag
 			s.Class = "warn"
 		}
 	}
+	if v.Bulk > 0 {
+		what := "event"
+		if v.Events == Unknown {
+			what = "message"
+		}
+		s.Facts = append(s.Facts, terminal.Plural(v.Bulk, what)+" more in the bulk queue")
+	}
 	return s
 }
 

@@ -31,7 +31,8 @@ func TestTheFunnelAddsUpTheLastHourBesideTheHourBefore(t *testing.T) {
 		hour: Refusals{Requests: map[string]float64{"a": 3, "b": 9},
 			Events: map[string]float64{"no_user_anon_id": 4, "too_large": 1}},
 		before: Refusals{Events: map[string]float64{"no_user_anon_id": 40}}}
-	now := seen[Now]{At: time.Now(), Value: Now{Messages: 10, Events: 400, OldestAge: 90 * time.Second, DeadLetters: 3}}
+	now := seen[Now]{At: time.Now(), Value: Now{Messages: 10, Events: 400, OldestAge: 90 * time.Second, DeadLetters: 3,
+		Bulk: 9000}}
 	all := stages(n, d, now, drainRate{perSecond: 10, events: true, known: true})
 	type row struct{ name, value, change, rest string }
 	var got []row
@@ -45,7 +46,7 @@ func TestTheFunnelAddsUpTheLastHourBesideTheHourBefore(t *testing.T) {
 	want := []row{
 		{"Received", "1,200", "▲ 100 % up from 600", "900 through ingest, 300 from publishers"},
 		{"Refused", "12", "▲ 100 % up from 6", "9 b, 3 a"},
-		{"Waiting", "400", "▲ 25 % up from 8", "in 10 messages, oldest 1 min 30 s, drained in 40 s"},
+		{"Waiting", "400", "▲ 25 % up from 8", "in 10 messages, oldest 1 min 30 s, drained in 40 s, 9,000 events more in the bulk queue"},
 		{"Retried", "120", "▲ none the hour before", "120 transient"},
 		{"Dead letters", "65", "▼ 35 % down from 100", "3 in the queue now, 60 rejected, 4 invalid, 1 too_large"},
 		{"Delivered", "1,140", "▲ 90 % up from 600", ""},

@@ -91,6 +91,7 @@ type Now struct {
 	Events        int64         // in them; Unknown
 	InFlight      int64         // messages that are being delivered or wait for their retry
 	OldestAge     time.Duration // of the messages that wait; Unknown
+	Bulk          int64         // events that wait in the bulk queue, or messages where events are not known; Unknown
 	DeadLetters   int64         // events in the dead-letter queue, or messages where events are not known
 	BreakerOpen   bool          // Segment is taken for down: nothing is sent but a probe from time to time
 	Paused        string        // since when, by whom and why a person has paused delivery; empty: nobody has

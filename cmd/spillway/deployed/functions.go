@@ -13,8 +13,8 @@ import (
 const (
 	VarVersion   = version.Variable
 	VarIngestURL = "SPILLWAY_INGEST_URL" // of the canary
-	// VarIngestDial is the canary's, where several regions share the host of VarIngestURL: that of its
-	// own region.
+	// VarIngestDial is the canary's, where several regions share the host of VarIngestURL: that of
+	// its own region.
 	VarIngestDial        = "SPILLWAY_INGEST_DIAL"
 	VarPublicURL         = "SPILLWAY_PUBLIC_URL" // of ingest
 	VarEndpoint          = "SPILLWAY_SEGMENT_ENDPOINT"
@@ -24,14 +24,27 @@ const (
 	VarStatusBuckets     = "SPILLWAY_STATUS_BUCKETS"       // of status: REGION=BUCKET, separated by commas
 )
 
-// KeysParameters are the names of the SSM parameters with the write keys that ingest accepts, by its
-// variables.
+// KeysParameters are the names of the SSM parameters with the write keys that ingest accepts, by
+// its variables.
 func KeysParameters(environment map[string]string) []string {
 	return strings.FieldsFunc(environment[VarKeysParameters], func(r rune) bool { return r == ',' })
 }
 
-// Feed sets the options that follow from the event source of the deliver function.
-func Feed(o *topology.Options, sources []signed.EventSource) {
+// SourcesOf are those of the event sources that feed a queue. There are two for a moment while a
+// deployment changes one.
+func SourcesOf(all []signed.EventSource, queue string) (of []signed.EventSource) {
+	for _, s := range all {
+		if strings.HasSuffix(s.EventSourceArn, ":"+queue) {
+			of = append(of, s)
+		}
+	}
+	return of
+}
+
+// Feed sets the options that follow from the events queue's event source, of all that the deliver
+// function has.
+func Feed(o *topology.Options, all []signed.EventSource) {
+	sources := SourcesOf(all, o.Names.EventsQueue)
 	if len(sources) == 0 {
 		return
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/spillwayhq/spillway/cmd/spillway/deployed"
+	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/version"
 )
@@ -146,7 +147,7 @@ func judge(t *topology.Topology, f *first, s *second, environment map[string]str
 	if len(versions) > 0 {
 		checks = append(checks, judgeVersions(version.String(), versions))
 	}
-	checks = append(checks, judgeDelivery(judgeSource(t, f.source), f.source, &s.pauses, " --name "+n.Pipeline)...)
+	checks = append(checks, judgeDelivery(judgeSources(t, f.source), f.source, &s.pauses, " --name "+n.Pipeline)...)
 	checks = append(checks, judgeConcurrency(t, f.reserved, f.account))
 	for _, q := range t.Queues {
 		checks = append(checks, judgeDeployedQueue(q, n.Pipeline, f.queues[q.Name]))
@@ -336,20 +337,44 @@ func judgeFunction(f topology.Function, r read[function]) Finding {
 	return ok(check, "%s", strings.ToLower(cmp.Or(v.State, "active")))
 }
 
-func judgeSource(t *topology.Topology, r read[[]eventSource]) Finding {
+// A sourceFinding is what was found about the event source of a queue.
+type sourceFinding struct {
+	Finding
+	disabled bool
+}
+
+// judgeSources says of each queue that deliver is fed from if it is.
+func judgeSources(t *topology.Topology, r read[[]eventSource]) (findings []sourceFinding) {
 	const check = "event source"
-	if isMissing(r.err) || r.err == nil && len(r.value) == 0 {
+	if r.err != nil && !isMissing(r.err) {
+		return []sourceFinding{{r.unknown(check), false}}
+	}
+	known := 0
+	for _, source := range t.EventSources {
+		of := deployed.SourcesOf(r.value, source.Queue)
+		known += len(of)
+		name := check
+		if source.Queue == t.Names.BulkQueue {
+			name = "bulk " + check
+		}
+		findings = append(findings, sourceFinding{judgeSource(name, of), len(of) == 1 && of[0].State != "Enabled"})
+	}
+	if others := len(r.value) - known; others > 0 {
+		f := finding(Failed, "other event sources", "delete those that no deployment made",
+			"%s of other queues feed the deliver function", terminal.Plural(others, check))
+		findings = append(findings, sourceFinding{f, false})
+	}
+	return findings
+}
+
+func judgeSource(check string, all []eventSource) Finding {
+	if len(all) == 0 {
 		return finding(Failed, check, redeploy, "nothing feeds the queue to the deliver function")
 	}
-	if r.err != nil {
-		return r.unknown(check)
-	}
-	s := r.value[0]
+	s := all[0]
 	switch {
-	case len(r.value) > 1:
-		return finding(Failed, check, "delete those that no deployment made", "the deliver function has %d", len(r.value))
-	case !strings.HasSuffix(s.EventSourceArn, ":"+t.Names.EventsQueue):
-		return finding(Failed, check, redeploy, "it feeds %s", s.EventSourceArn)
+	case len(all) > 1:
+		return finding(Failed, check, "delete those that no deployment made", "the queue has %d", len(all))
 	case s.State != "Enabled":
 		return finding(Failed, check, "see \"Pause and resume delivery\" in docs/runbook.md", "it is %s: %s",
 			strings.ToLower(s.State), cmp.Or(s.StateTransitionReason, "Lambda says no reason"))
@@ -378,11 +403,14 @@ func judgeConcurrency(t *topology.Topology, reserved read[int], a read[account])
 		return a.unknown(check)
 	}
 	all, left := a.value.AccountLimit.ConcurrentExecutions, a.value.AccountLimit.UnreservedConcurrentExecutions
-	most := t.EventSources[0].MaximumConcurrency
+	most := 0
+	for _, source := range t.EventSources {
+		most += source.MaximumConcurrency
+	}
 	switch {
 	case reserved.value > 0 && most > reserved.value:
 		return finding(Failed, check, "deploy with a higher reservedConcurrency or a lower maximumConcurrency",
-			"the event source may run %d at a time, and %d are reserved: throttled receives make good messages dead letters",
+			"the event sources may run %d at a time, and %d are reserved: throttled receives make good messages dead letters",
 			most, reserved.value)
 	case reserved.value == 0 && most >= left:
 		return finding(Failed, check, ask, "deliver may use all %d of the account's unreserved concurrency, and ingest is "+

@@ -58,8 +58,11 @@ func healthy() (first, second) {
 		MaximumBatchingWindowInSeconds: int(t.EventSources[0].BatchingWindow.Seconds()),
 		FunctionResponseTypes:          []string{"ReportBatchItemFailures"}}
 	source.ScalingConfig.MaximumConcurrency = t.EventSources[0].MaximumConcurrency
-	f.source.value = []eventSource{source}
-	f.reserved.value = 10
+	bulk := source
+	bulk.EventSourceArn = strings.TrimSuffix(queueARN, t.Names.EventsQueue) + t.Names.BulkQueue
+	bulk.ScalingConfig.MaximumConcurrency = t.EventSources[1].MaximumConcurrency
+	f.source.value = []eventSource{bulk, source} // Lambda says no order
+	f.reserved.value = 12
 	f.account.value.AccountLimit.ConcurrentExecutions, f.account.value.AccountLimit.UnreservedConcurrentExecutions = 1000,
 		990
 	for _, q := range t.Queues {
@@ -134,7 +137,7 @@ func TestEachFaultOfADeploymentIsFound(t *testing.T) {
 		return func(_ *first, s *second) { s.parameters[name] = read[string]{value, err, "ssm:GetParameter"} }
 	}
 	source := func(change func(*eventSource)) func(*first, *second) {
-		return func(f *first, _ *second) { change(&f.source.value[0]) }
+		return func(f *first, _ *second) { change(&f.source.value[1]) }
 	}
 	subscribed := func(to ...subscription) func(*first, *second) {
 		return func(_ *first, s *second) {
@@ -200,16 +203,22 @@ func TestEachFaultOfADeploymentIsFound(t *testing.T) {
 		"a fast clock": {func(f *first, _ *second) { f.skew.value = -time.Minute },
 			"warning clock: this machine's is 1m0s fast"},
 		"the source is off": {source(func(s *eventSource) { s.State = "Disabled" }), "failed event source: it is disabled"},
-		"no source":         {func(f *first, _ *second) { f.source.value = nil }, "failed event source: nothing feeds"},
+		"no source":         {func(f *first, _ *second) { f.source.value = nil }, "failed event source: nothing feeds\nfailed bulk event source: nothing feeds"},
 		"reports are ignored": {source(func(s *eventSource) { s.FunctionResponseTypes = nil }),
 			"failed event source: it ignores which messages failed"},
 		"another queue": {source(func(s *eventSource) { s.EventSourceArn = "arn:aws:sqs:x:y:other" }),
-			"failed event source: it feeds arn:aws:sqs:x:y:other"},
+			"failed event source: nothing feeds the queue to the deliver function\nfailed other event sources: 1 event source of other queues"},
+		"the bulk queue's source is off": {func(f *first, _ *second) { f.source.value[0].State = "Disabled" },
+			"failed bulk event source: it is disabled"},
+		"an earlier version, without a bulk queue": {func(f *first, _ *second) {
+			f.source.value = f.source.value[1:]
+			f.queues[n.BulkQueue] = read[map[string]string]{err: &types.QueueDoesNotExist{}}
+		}, "failed bulk event source: nothing feeds the queue to the deliver function\nfailed queue spillway-bulk: does not exist"},
 		"it may not receive": {source(func(s *eventSource) {
 			s.LastProcessingResult = "PROBLEM: Function call failed"
 		}), "failed event source: PROBLEM"},
 		"too much at a time": {func(f *first, _ *second) { f.reserved.value = 5 },
-			"failed concurrency: the event source may run 9 at a time, and 5 are reserved"},
+			"failed concurrency: the event sources may run 11 at a time, and 5 are reserved"},
 		"a new account": {func(f *first, _ *second) {
 			f.reserved.value, f.account.value.AccountLimit.UnreservedConcurrentExecutions = 0, 9
 		}, "failed concurrency: deliver may use all 9"},
@@ -299,7 +308,7 @@ func TestEachFaultOfADeploymentIsFound(t *testing.T) {
 				lines = append(lines, line)
 			}
 		}
-		if len(lines) != 1 || !strings.HasPrefix(lines[0], c.want) {
+		if !slices.EqualFunc(lines, strings.Split(c.want, "\n"), strings.HasPrefix) {
 			t.Errorf("%s: found\n%swant only %s", name, strings.Join(lines, ""), c.want)
 		}
 		if (r.Err() == nil) != strings.HasPrefix(c.want, "warning") {
@@ -471,7 +480,9 @@ func TestAFunctionWithoutVersionsIsNoFault(t *testing.T) {
 	for name := range f.live {
 		f.live[name] = live{alias: read[signed.Alias]{err: code("ResourceNotFoundException")}}
 	}
-	f.source.value[0].FunctionArn = strings.TrimSuffix(f.source.value[0].FunctionArn, ":live")
+	for i := range f.source.value {
+		f.source.value[i].FunctionArn = strings.TrimSuffix(f.source.value[i].FunctionArn, ":live")
+	}
 	if got := notOK(diagnose(&f, &s)); got != "" && !strings.HasPrefix(got, "warning versions") {
 		t.Error(got)
 	}

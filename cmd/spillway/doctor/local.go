@@ -86,6 +86,9 @@ func judgeStatus(s local.Status, flags string) []Finding {
 	}
 	findings = append(findings, judgeLocalPauses(&s, flags)...)
 	delivery := ok("delivery", "the backlog is %s", terminal.Plural(s.BacklogEvents, "event"))
+	if n := s.Bulk.BacklogEvents; n > 0 {
+		delivery.Says += fmt.Sprintf(", and the bulk queue has %s", terminal.Plural(n, "event"))
+	}
 	if s.Degraded != "" && !s.Paused.IsSet() {
 		delivery = finding(Failed, "delivery", strings.TrimSpace("follow it with spillway tail "+flags), "%s", s.Degraded)
 	}

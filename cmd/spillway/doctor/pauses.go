@@ -53,11 +53,11 @@ const (
 	checkPausedKeys = "paused write keys"
 )
 
-// judgeDelivery says what is paused, and with that if the event source is as it should be. source
-// is what was found about it on its own.
-func judgeDelivery(source Finding, sources read[[]eventSource], p *pauses, flags string) []Finding {
+// judgeDelivery says what is paused, and with that if the event sources are as they should be.
+// found is what was found about them on their own.
+func judgeDelivery(found []sourceFinding, sources read[[]eventSource], p *pauses, flags string) []Finding {
 	known := sources.err == nil && len(sources.value) > 0
-	enabled := known && sources.value[0].State == "Enabled"
+	enabled := known && slices.ContainsFunc(sources.value, func(s eventSource) bool { return s.State == "Enabled" })
 	mark := p.delivery.value
 	var paused []Finding
 	switch {
@@ -65,16 +65,21 @@ func judgeDelivery(source Finding, sources read[[]eventSource], p *pauses, flags
 		paused = []Finding{p.delivery.unknown(checkPaused)}
 	case mark.IsSet() && enabled:
 		paused = []Finding{finding(Failed, checkPaused, "spillway resume"+flags+", or pause it again",
-			"delivery is marked as paused %s, and its event source is not disabled: its alarms tell nobody", mark)}
+			"delivery is marked as paused %s, and an event source of it is not disabled: its alarms tell nobody", mark)}
 	case mark.IsSet():
 		paused = []Finding{judgeMark(mark, flags)}
-		if known {
-			source = finding(Warning, source.Check, "nothing: the next line says why", "it is disabled")
-		}
-	case known && !enabled:
-		source.Do = "spillway resume" + flags + ", unless somebody has disabled it for a reason: there is no mark of a pause"
 	}
-	return slices.Concat([]Finding{source}, paused, judgePausedKeys(p.keys, flags))
+	var all []Finding
+	for _, f := range found {
+		switch {
+		case f.disabled && mark.IsSet() && !enabled:
+			f.Finding = finding(Warning, f.Check, "nothing: the line about the pause says why", "it is disabled")
+		case f.disabled && !mark.IsSet() && p.delivery.err == nil:
+			f.Do = "spillway resume" + flags + ", unless somebody has disabled it for a reason: there is no mark of a pause"
+		}
+		all = append(all, f.Finding)
+	}
+	return slices.Concat(all, paused, judgePausedKeys(p.keys, flags))
 }
 
 func judgeMark(m operator.Mark, flags string) Finding {

@@ -21,12 +21,13 @@ func TestWhatIsPausedIsSaidWithWhoAndWhy(t *testing.T) {
 	}{
 		"nothing": {"Enabled", pauses{}, nil, ""},
 		"delivery": {"Disabled", pauses{delivery: read[operator.Mark]{value: byAnn}},
-			[]string{"warning event source: it is disabled", "warning paused: delivery has been paused since 2026-01-31 12:00 UTC by ann: Segment migrates"},
+			[]string{"warning event source: it is disabled", "warning bulk event source: it is disabled", "warning paused: delivery has been paused since 2026-01-31 12:00 UTC by ann: Segment migrates"},
 			"spillway resume --name spillway, once"},
-		"the event source without a mark": {"Disabled", pauses{}, []string{"failed event source: it is disabled: Lambda says no reason"},
+		"the event source without a mark": {"Disabled", pauses{}, []string{"failed event source: it is disabled: Lambda says no reason",
+			"failed bulk event source: it is disabled: Lambda says no reason"},
 			"spillway resume --name spillway, unless"},
 		"the mark without the event source": {"Enabled", pauses{delivery: read[operator.Mark]{value: byAnn}},
-			[]string{"failed paused: delivery is marked as paused since 2026-01-31 12:00 UTC by ann: Segment migrates, and its event source is not"},
+			[]string{"failed paused: delivery is marked as paused since 2026-01-31 12:00 UTC by ann: Segment migrates, and an event source of it is not"},
 			"resume --name spillway, or pause"},
 		"the mark, and an event source that may not be read": {"", pauses{delivery: read[operator.Mark]{value: byAnn}},
 			[]string{"unknown event source: as AWS says it lambda:ListEventSourceMappings",
@@ -36,13 +37,13 @@ func TestWhatIsPausedIsSaidWithWhoAndWhy(t *testing.T) {
 			"spillway resume --name spillway --write-key 4e5f6071, once"},
 		"what may not be read": {"Disabled", pauses{delivery: read[operator.Mark]{err: code("AccessDeniedException"), permission: "ssm:GetParameter"},
 			keys: read[operator.Keys]{err: errors.New("no answer")}},
-			[]string{"failed event source: it is disabled", "unknown paused: as AWS says it ssm:GetParameter", "unknown paused write keys: no answer"}, "again"},
+			[]string{"failed event source: it is disabled", "failed bulk event source: it is disabled", "unknown paused: as AWS says it ssm:GetParameter", "unknown paused write keys: no answer"}, "again"},
 	} {
 		f, s := healthy()
 		if s.pauses = c.p; c.state == "" {
 			f.source = read[[]eventSource]{err: code("AccessDeniedException"), permission: "lambda:ListEventSourceMappings"}
 		} else {
-			f.source.value[0].State = c.state
+			f.source.value[0].State, f.source.value[1].State = c.state, c.state
 		}
 		r := diagnose(&f, &s)
 		var found []Finding

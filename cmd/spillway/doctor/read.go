@@ -146,12 +146,12 @@ func (r *reader) first(ctx context.Context) first {
 	return f
 }
 
-// queues reads the attributes of both queues, and by SQS's time how wrong this machine's clock is.
+// queues reads the attributes of all queues, and by SQS's time how wrong this machine's clock is.
 func (r *reader) queues(ctx context.Context) (map[string]read[map[string]string], read[time.Duration]) {
 	api := sqs.NewFromConfig(r.config)
 	skew := read[time.Duration]{err: fmt.Errorf("SQS told no time, because the queue %s could not be found",
 		r.names.EventsQueue)}
-	all := each([]string{r.names.EventsQueue, r.names.DeadLetterQueue}, func(name string) read[map[string]string] {
+	all := each(r.names.Queues(), func(name string) read[map[string]string] {
 		found := call(ctx, "sqs:GetQueueUrl", func(ctx context.Context) (*sqs.GetQueueUrlOutput, error) {
 			return api.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: aws.String(name)})
 		})

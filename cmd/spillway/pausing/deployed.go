@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -140,8 +138,8 @@ func (d *Deployed) resumeKey(ctx context.Context, key string) (Outcome, error) {
 	return Outcome{Mark: was}, d.putKeys(ctx, keys.Resume(key, time.Now()))
 }
 
-// sources finds the event sources that feed the deliver function from the events queue. There are two
-// for a moment while a deployment changes them.
+// sources finds the event sources that feed the deliver function from the events queue and from the
+// bulk queue, which an earlier version has not.
 func (d *Deployed) sources(ctx context.Context) ([]signed.EventSource, error) {
 	all, err := signed.EventSources(ctx, d.Config, d.Names.DeliverFunction)
 	if answer := (smithy.APIError)(nil); errors.As(err, &answer) && answer.ErrorCode() == "ResourceNotFoundException" {
@@ -152,14 +150,12 @@ func (d *Deployed) sources(ctx context.Context) ([]signed.EventSource, error) {
 		return nil, deployed.Explain(err, "find the event source of "+d.Names.DeliverFunction,
 			"lambda:ListEventSourceMappings")
 	}
-	found := slices.DeleteFunc(all, func(s signed.EventSource) bool {
-		return !strings.HasSuffix(s.EventSourceArn, ":"+d.Names.EventsQueue)
-	})
+	found := deployed.SourcesOf(all, d.Names.EventsQueue)
 	if len(found) == 0 {
 		return nil, fmt.Errorf("no event source feeds the function %s from the queue %s in %s: deploy the pipeline again",
 			d.Names.DeliverFunction, d.Names.EventsQueue, d.Config.Region)
 	}
-	return found, nil
+	return append(found, deployed.SourcesOf(all, d.Names.BulkQueue)...), nil
 }
 
 // enable enables or disables event sources, and waits until Lambda has done it. changed is false if
@@ -171,8 +167,18 @@ func (d *Deployed) enable(ctx context.Context, sources []signed.EventSource, ena
 		want = "Enabled"
 	}
 	until := time.Now().Add(patience)
-	for _, s := range sources {
-		asked := false
+	asked := make([]bool, len(sources))
+	for i, s := range sources { // all at first: each takes Lambda half a minute
+		if s.State == want {
+			continue
+		}
+		if asked[i], err = d.ask(ctx, s.UUID, enabled); err != nil {
+			return changed, "", err
+		}
+		changed = changed || asked[i]
+	}
+	for i, s := range sources {
+		asked := asked[i]
 		for s.State != want {
 			if !asked {
 				asked, err = d.ask(ctx, s.UUID, enabled)

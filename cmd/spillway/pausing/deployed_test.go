@@ -260,11 +260,12 @@ func TestAllEventSourcesOfTheFunctionAreSwitchedAndNoOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAccount()
 		a.sources = append(a.sources, &source{uuid: "u2", function: "spillway-deliver", state: "Enabling", next: "Enabled",
-			at: time.Now().Add(10 * time.Second)}, &source{uuid: "u3", function: "spillway-deliver", queue: "another", state: "Enabled"})
+			at: time.Now().Add(10 * time.Second)}, &source{uuid: "u3", function: "spillway-deliver", queue: "another", state: "Enabled"},
+			&source{uuid: "u4", function: "spillway-deliver:live", queue: "spillway-bulk", state: "Enabled"})
 		if _, err := a.pipeline().Pause(t.Context(), Order{}); err != nil {
 			t.Fatal(err)
 		}
-		for i, want := range []string{"Disabled", "Disabled", "Enabled"} {
+		for i, want := range []string{"Disabled", "Disabled", "Enabled", "Disabled"} {
 			if got := a.sources[i].state; got != want {
 				t.Errorf("%s is %s, want %s", a.sources[i].uuid, got, want)
 			}
@@ -273,6 +274,25 @@ func TestAllEventSourcesOfTheFunctionAreSwitchedAndNoOthers(t *testing.T) {
 		if _, err := a.pipeline().Pause(t.Context(), Order{}); err == nil ||
 			!strings.Contains(err.Error(), "no event source feeds") {
 			t.Errorf("without any: %v", err)
+		}
+	})
+}
+
+// Lambda takes half a minute for each, and a person waits.
+func TestBothQueuesAreSwitchedAtTheSameTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAccount()
+		a.sources = append(a.sources, &source{uuid: "u2", function: "spillway-deliver:live", queue: "spillway-bulk",
+			state: "Enabled"})
+		for _, do := range []func(context.Context, Order) (Outcome, error){a.pipeline().Pause, a.pipeline().Resume} {
+			began := time.Now()
+			done, err := do(t.Context(), Order{})
+			if took := time.Since(began); err != nil || done.Note != "" || took > a.delay+5*time.Second {
+				t.Errorf("%+v, %v, after %v", done, err, took)
+			}
+			if a.sources[0].state != a.sources[1].state {
+				t.Errorf("one is %s, and the other %s", a.sources[0].state, a.sources[1].state)
+			}
 		}
 	})
 }

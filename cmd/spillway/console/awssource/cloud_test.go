@@ -65,7 +65,8 @@ func newCloud(t *testing.T) *cloud {
 			names.IngestFunction:  {"SPILLWAY_WRITE_KEYS_PARAMETER": "/shop/write-keys"},
 			names.CanaryFunction:  {"SPILLWAY_INGEST_URL": "https://ingest.test"},
 		},
-		sources: []signed.EventSource{{State: "Enabled", BatchSize: 100}}}
+		sources: []signed.EventSource{{State: "Enabled", BatchSize: 100, EventSourceArn: "arn:aws:sqs:x:1:shop-events"},
+			{State: "Enabled", BatchSize: 100, EventSourceArn: "arn:aws:sqs:x:1:shop-bulk"}}}
 	c.sources[0].ScalingConfig.MaximumConcurrency = 10
 	c.queue = localtest.Client(url, func(o *sqs.Options) {
 		o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
@@ -79,7 +80,7 @@ func newCloud(t *testing.T) *cloud {
 				}), middleware.Before)
 		})
 	})
-	for _, queue := range []string{names.EventsQueue, names.DeadLetterQueue} {
+	for _, queue := range names.Queues() {
 		if _, err := c.queue.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String(queue)}); err != nil {
 			t.Fatal(err)
 		}

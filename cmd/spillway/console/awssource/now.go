@@ -60,7 +60,7 @@ type stateReader struct {
 }
 
 func newStateReader(p *pipeline, queues map[string]string) *stateReader {
-	return &stateReader{pipeline: p, queues: queues, source: eventSource{
+	return &stateReader{pipeline: p, queues: queues, source: eventSource{names: p.about.Topology.Names,
 		read: func(ctx context.Context) ([]signed.EventSource, error) {
 			return p.EventSources(ctx, p.about.Topology.Names.DeliverFunction)
 		}, mark: func(ctx context.Context) (operator.Mark, error) {
@@ -115,14 +115,15 @@ func (s *stateReader) depth(ctx context.Context, name string) (depth, error) {
 // read reads the queues by SQS and the rest by the newest metrics, which are one to three minutes
 // late.
 func (s *stateReader) read(ctx context.Context) (console.Now, error) {
-	now := console.Now{At: time.Now().UTC(), Events: console.Unknown, OldestAge: console.Unknown,
+	now := console.Now{At: time.Now().UTC(), Events: console.Unknown, OldestAge: console.Unknown, Bulk: console.Unknown,
 		CanaryAge: console.Unknown, CanaryLatency: console.Unknown}
-	var events, dead depth
+	var events, bulk, dead depth
 	var newest newest
-	var eventsErr, deadErr, newestErr error
+	var eventsErr, bulkErr, deadErr, newestErr error
 	var source sourceState
 	var reading sync.WaitGroup
 	reading.Go(func() { events, eventsErr = s.depth(ctx, s.about.Topology.Names.EventsQueue) })
+	reading.Go(func() { bulk, bulkErr = s.depth(ctx, s.about.Topology.Names.BulkQueue) })
 	reading.Go(func() { dead, deadErr = s.depth(ctx, s.about.Topology.Names.DeadLetterQueue) })
 	reading.Go(func() { newest, newestErr = s.newest(ctx) })
 	reading.Go(func() { source = s.source.state(ctx, time.Now()) })
@@ -131,6 +132,9 @@ func (s *stateReader) read(ctx context.Context) (console.Now, error) {
 		return now, err
 	}
 	now.Messages, now.InFlight, now.DeadLetters = events.all(), events.inFlight, dead.all()
+	if bulkErr == nil { // an earlier version has none, and a role may be older
+		now.Bulk = bulk.all()
+	}
 	if newestErr != nil {
 		now.Degraded = "whether events are delivered is not known: " + newestErr.Error()
 	} else {
@@ -149,8 +153,8 @@ func (s *stateReader) read(ctx context.Context) (console.Now, error) {
 // maxSkew is how wrong this machine's clock may be: the newest metrics are older than that anyhow.
 const maxSkew = time.Minute
 
-// wrongClock says that this machine's clock is wrong: the SDK signs with AWS's time, so that all calls
-// succeed, and the page would show an old time, or one without any values.
+// wrongClock says that this machine's clock is wrong: the SDK signs with AWS's time, so that all
+// calls succeed, and the page would show an old time, or one without any values.
 func wrongClock(skew time.Duration) string {
 	way := "slow"
 	if skew < 0 {
@@ -273,7 +277,8 @@ func judgeCanary(now *console.Now, n newest) {
 	}
 }
 
-// switched reads what a person has switched; the zero value: nothing, or the parameter can't be read.
+// switched reads what a person has switched; the zero value: nothing, or the parameter can't be
+// read.
 func switched[T any](ctx context.Context, p *pipeline, parameter string, parse func([]byte) (T, error)) (T, error) {
 	value, err := p.Parameters.GetParameter(ctx, p.about.Topology.Names.Parameter(parameter), false)
 	if err != nil && !ssm.NotFound(err) {
@@ -286,11 +291,12 @@ func switched[T any](ctx context.Context, p *pipeline, parameter string, parse f
 // sourceEvery is how often Lambda is asked whether deliveries are paused.
 const sourceEvery = time.Minute
 
-// An eventSource knows whether Lambda feeds the queue to the deliver function. It is safe for
-// concurrent use.
+// An eventSource knows whether Lambda feeds the events queue and the bulk queue to the deliver
+// function. It is safe for concurrent use.
 type eventSource struct {
-	read func(context.Context) ([]signed.EventSource, error)
-	mark func(context.Context) (operator.Mark, error) // of a pause
+	names topology.Names
+	read  func(context.Context) ([]signed.EventSource, error)
+	mark  func(context.Context) (operator.Mark, error) // of a pause
 
 	mu    sync.Mutex
 	asked time.Time
@@ -309,21 +315,26 @@ func (e *eventSource) state(ctx context.Context, now time.Time) sourceState {
 	if !e.asked.IsZero() && now.Sub(e.asked) < sourceEvery {
 		return e.last
 	}
-	sources, err := e.read(ctx)
+	all, err := e.read(ctx)
 	e.asked, e.last = now, sourceState{}
 	if err != nil { // of those who may not ask the page tells as much as it knows without
 		return e.last
 	}
+	sources, bulk := deployed.SourcesOf(all, e.names.EventsQueue), deployed.SourcesOf(all, e.names.BulkQueue)
 	switch {
 	case len(sources) == 0:
 		e.last.failed = "nothing is delivered: no event source feeds the queue to the deliver function"
-	case sources[0].State != "Enabled" && sources[0].State != "Updating":
+	case isOff(sources[0]):
 		e.last.paused = "the event source is " + strings.ToLower(sources[0].State)
 		if m, err := e.mark(ctx); err == nil && m.IsSet() {
 			e.last.paused = m.String()
 		}
 	case strings.HasPrefix(sources[0].LastProcessingResult, "PROBLEM"):
 		e.last.failed = "Lambda can't read the queue: " + sources[0].LastProcessingResult
+	case len(bulk) > 0 && isOff(bulk[0]): // an earlier version has none
+		e.last.failed = "nothing of the bulk queue is delivered: its event source is " + strings.ToLower(bulk[0].State)
 	}
 	return e.last
 }
+
+func isOff(s signed.EventSource) bool { return s.State != "Enabled" && s.State != "Updating" }

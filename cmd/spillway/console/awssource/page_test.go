@@ -53,7 +53,7 @@ func TestWatchingCostsWhatThePageSays(t *testing.T) {
 	}
 	c := newCloud(t)
 	short, all := metricsAMinute(t, c, "/"), metricsAMinute(t, c, "/", "/?span=3h", "/?span=24h")
-	hour := price.Usage{MetricReads: float64(60 * short), SQSRequests: 2 * 360}.Bill().Total()
+	hour := price.Usage{MetricReads: float64(60 * short), SQSRequests: 3 * 360}.Bill().Total()
 	text, err := os.ReadFile(filepath.Join("..", "..", "..", "..", "docs", "console.md"))
 	if err != nil {
 		t.Fatal(err)

@@ -83,7 +83,7 @@ func useDeadLetters(t *testing.T, s *Source, must func(error)) {
 	must(err)
 	now, err := s.Now(t.Context())
 	must(err)
-	if sent.DeadLetters != 1 || dropped.DeadLetters != 2 || now.DeadLetters != 0 || now.Messages != 1 {
+	if sent.DeadLetters != 1 || dropped.DeadLetters != 2 || now.DeadLetters != 0 || now.Messages != 0 || now.Bulk != 1 {
 		t.Errorf("sent %+v, dropped %+v: %+v", sent, dropped, now)
 	}
 }

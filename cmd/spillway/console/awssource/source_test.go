@@ -223,6 +223,18 @@ func (c *cloud) send(t *testing.T, queue string, n int) {
 	}
 }
 
+// remove deletes a queue.
+func (c *cloud) remove(t *testing.T, queue string) {
+	t.Helper()
+	url, err := c.queue.GetQueueUrl(t.Context(), &sqs.GetQueueUrlInput{QueueName: aws.String(queue)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.queue.DeleteQueue(t.Context(), &sqs.DeleteQueueInput{QueueUrl: url.QueueUrl}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestNowIsWhatTheQueuesAndTheNewestMetricsSay(t *testing.T) {
 	minute := time.Now().Truncate(time.Minute)
 	ago := func(n int) time.Time { return minute.Add(time.Duration(-n) * time.Minute) }
@@ -290,6 +302,14 @@ func TestNowIsWhatTheQueuesAndTheNewestMetricsSay(t *testing.T) {
 		}},
 		"Lambda can't read the queue": {func(c *cloud) { c.sources[0].LastProcessingResult = "PROBLEM: no access" },
 			func(n console.Now) bool { return n.Degraded == "Lambda can't read the queue: PROBLEM: no access" }},
+		"nobody reads the bulk queue": {func(c *cloud) { c.sources[1].State = "Disabled" },
+			func(n console.Now) bool {
+				return n.Paused == "" && n.Degraded == "nothing of the bulk queue is delivered: its event source is disabled"
+			}},
+		"a redrive is under way": {func(c *cloud) { c.send(t, c.names.BulkQueue, 7) },
+			func(n console.Now) bool { return n.Messages == 3 && n.Bulk == 7 && n.Degraded == "" }},
+		"an earlier version has no bulk queue": {func(c *cloud) { c.remove(t, c.names.BulkQueue); c.sources = c.sources[:1] },
+			func(n console.Now) bool { return n.Messages == 3 && n.Bulk == console.Unknown && n.Degraded == "" }},
 		"no event source": {func(c *cloud) { c.sources = []signed.EventSource{} },
 			func(n console.Now) bool { return strings.Contains(n.Degraded, "no event source") }},
 		"metrics may not be read": {func(c *cloud) { c.denied["cloudwatch:GetMetricData"] = denial },

@@ -271,9 +271,9 @@ func TestAnActionNeedsTheTokenAndOneRunsAtATime(t *testing.T) {
 	p.says(w.Body.String(), "a redrive runs since")
 	p.says(p.post("/dead-letters/stop", url.Values{"what": {"action"}}), "It is being stopped")
 	p.says(p.ended(), "ended early", "It was stopped: what was not sent is still in the queue")
-	dead, events := p.dead.Stats(), p.events.Stats()
-	if dead.InFlight != 0 || dead.Visible+events.Visible != 3 {
-		t.Errorf("of 3 dead letters are left %+v, sent %+v", dead, events)
+	dead, bulk := p.dead.Stats(), p.bulk.Stats()
+	if dead.InFlight != 0 || dead.Visible+bulk.Visible != 3 {
+		t.Errorf("of 3 dead letters are left %+v, sent %+v", dead, bulk)
 	}
 	for _, rate := range []string{"0", "-1", "NaN", "fast", "Inf"} {
 		p.says(p.post("/dead-letters/redrive", url.Values{"rate": {rate}}), "rate must be")

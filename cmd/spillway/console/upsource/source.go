@@ -100,10 +100,10 @@ func (s *Source) Now(context.Context) (console.Now, error) {
 func now(s local.Status) console.Now {
 	n := console.Now{
 		At: s.At, Messages: s.Backlog, Events: s.BacklogEvents, InFlight: s.InFlight, OldestAge: s.OldestAge,
-		DeadLetters: s.DeadLetters, Paused: s.Paused.String(), Degraded: s.Degraded, Store: s.Store, Canary: s.Canary.Failure,
+		Bulk: s.Bulk.BacklogEvents, DeadLetters: s.DeadLetters, Paused: s.Paused.String(), Degraded: s.Degraded, Store: s.Store, Canary: s.Canary.Failure,
 		// An environment whose breaker has opened keeps it open until its next message: without a
 		// backlog that says nothing of Segment.
-		BreakerOpen: s.Segment.BreakerOpen && s.Backlog > 0,
+		BreakerOpen: s.Segment.BreakerOpen && s.Backlog+s.Bulk.Backlog > 0,
 		CanaryAge:   console.Unknown, CanaryLatency: console.Unknown,
 		Totals: &console.Totals{Accepted: s.Accepted, Refused: s.Refused + s.Shed, Retried: s.Retried,
 			DeadLettered: s.DeadLettered, Delivered: s.Delivered},
