@@ -40,7 +40,7 @@ var layers = []layer{
 		"shared/ingest", "shared/ingest/writekeys", "shared/deliver", "shared/deadletter", "shared/canary", "shared/price",
 		"shared/traffic", "shared/replay",
 		"shared/status", "shared/status/dirstore", "shared/status/s3store", "shared/status/storetest",
-		"shared/history",
+		"shared/history", "shared/forget",
 	}, []string{"adapter", "model", "library"}},
 	{"publisher", []string{"shared/publisher", "shared/publisher/publishertest"}, []string{"adapter", "model", "library"}},
 	{"app", []string{"shared/app/..."}, []string{"service", "adapter", "model", "library"}},
@@ -69,6 +69,7 @@ var layers = []layer{
 
 // pairs are the imports within a layer whose packages else do not know each other.
 var pairs = map[string][]string{
+	"shared/forget":                  {"shared/deadletter"},
 	"shared/env":                     {"shared/version"},
 	"shared/spill":                   {"shared/frame", "shared/diskdir"},
 	"infra/local/sqs":                {"infra/local/sqs/store"},
