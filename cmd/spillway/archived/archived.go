@@ -55,13 +55,18 @@ type Pipeline struct {
 	Store         archive.Store
 	Place         string // where the archive is, for people: a directory, or s3://BUCKET
 	Local         bool   // it runs on this machine
+	PageURL       string // of the operator's page of a running `up`; empty: there is none
 }
 
 // CheckSegment returns an error if Segment does not take the pipeline's events at present, or if
 // that can't be found out.
 func (p *Pipeline) CheckSegment(ctx context.Context) error { return health.Check(ctx, p.EventsURL) }
 
-// Open finds the pipeline that the flags name, and opens its archive. Nothing is read of it yet.
+// ErrNoArchive says that a pipeline has no archive.
+var ErrNoArchive = errors.New("keeps no archive")
+
+// Open finds the pipeline that the flags name, and opens its archive. Nothing is read of it yet. With
+// an ErrNoArchive it returns the pipeline, without a Store.
 func (f *Flags) Open(ctx context.Context) (*Pipeline, error) {
 	if f.pipeline.Given() {
 		if f.set() {
@@ -122,8 +127,8 @@ func openAWS(ctx context.Context, c aws.Config, names topology.Names) (*Pipeline
 	case p.BulkURL == "":
 		return nil, fmt.Errorf("the stack %s has no bulk queue: deploy this version of Spillway", stack)
 	case bucket == "":
-		return nil, fmt.Errorf("pipeline %s has no archive in %s: deploy it with -c archive=true; what was delivered before "+
-			"that is not in it", names.Pipeline, c.Region)
+		return p, fmt.Errorf("pipeline %s in %s %w: deploy it with -c archive=true; what was delivered before that is not "+
+			"in it", names.Pipeline, c.Region, ErrNoArchive)
 	}
 	p.Place = "s3://" + bucket
 	p.Store = s3store.Open(c, bucket)
@@ -144,17 +149,21 @@ func openLocal(ctx context.Context, queueURL string) (*Pipeline, error) {
 	case !ok || status.BulkQueueURL == "" || path.Base(status.BulkQueueURL) != names.BulkQueue:
 		return nil, fmt.Errorf("the `spillway up` that runs there does not deliver %s: give the --queue-url that it prints",
 			queueURL)
-	case status.ArchiveDir == "":
-		return nil, errors.New("this `spillway up` keeps no archive: start it without --archive-days=0")
+	}
+	p := &Pipeline{Names: names, EventsURL: queueURL, BulkURL: beside(queueURL, names.BulkQueue),
+		DeadLetterURL: beside(queueURL, names.DeadLetterQueue), Place: status.ArchiveDir, Local: true,
+		PageURL: status.ConsoleURL}
+	if p.API, err = queues.NewClient(ctx, queueURL); err != nil {
+		return nil, err
+	}
+	if status.ArchiveDir == "" {
+		return p, fmt.Errorf("this `spillway up` %w: start it without --archive-days=0", ErrNoArchive)
 	}
 	if _, err := os.ReadDir(status.ArchiveDir); err != nil {
 		return nil, fmt.Errorf("open the archive of `spillway up`, which only its user on its machine can read: %w", err)
 	}
-	p := &Pipeline{Names: names, EventsURL: queueURL, BulkURL: beside(queueURL, names.BulkQueue),
-		DeadLetterURL: beside(queueURL, names.DeadLetterQueue), Store: dirstore.Open(status.ArchiveDir),
-		Place: status.ArchiveDir, Local: true}
-	p.API, err = queues.NewClient(ctx, queueURL)
-	return p, err
+	p.Store = dirstore.Open(status.ArchiveDir)
+	return p, nil
 }
 
 // beside is the URL of another queue of the same account. The status has the URL by which `up`

@@ -32,6 +32,7 @@ type deadPages struct{ *Console }
 
 func (c deadPages) routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+findPath, c.serveFind)
+	mux.HandleFunc("GET "+FindJSONPath, c.serveFindJSON)
 	mux.HandleFunc("GET "+deadPath, c.serveDeadList)
 	mux.HandleFunc("GET "+deadOne, c.serveDead)
 	mux.HandleFunc("POST "+deadPayload, c.serveDeadPayload)

@@ -111,7 +111,7 @@ func TestAStorySaysWhereAnEventIsNow(t *testing.T) {
 		"a dead letter that is sent again": {[]Sighting{step(1, InSamples, OutcomeDeadLettered, "m"),
 			step(2, InQueue, "", "m")}, InQueue},
 	} {
-		s := NewStory("m", c.steps, nil)
+		s := NewStory("m", c.steps, nil, MaxStory)
 		if len(s.Events) != 1 || s.Events[0].IsIn != c.want || len(s.Events[0].Steps) != len(c.steps) {
 			t.Errorf("%s: %+v, want %q", name, s.Events, c.want)
 		}
@@ -126,7 +126,7 @@ func TestAStorySaysWhereAnEventIsNow(t *testing.T) {
 		many = append(many, step(i, InSamples, OutcomeDelivered, string(rune('A'+i))))
 	}
 	many = append(many, step(0, InQueue, "", ""), step(0, InQueue, "", ""))
-	if s := NewStory("u", many, nil); len(s.Events) != maxStory || s.More != 52-maxStory ||
+	if s := NewStory("u", many, nil, MaxStory); len(s.Events) != MaxStory || s.More != 52-MaxStory ||
 		!s.Events[0].At.After(s.Events[1].At) {
 		t.Errorf("%d events and %d more", len(s.Events), s.More)
 	}

@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"strings"
 	"time"
@@ -9,6 +10,9 @@ import (
 
 const (
 	findPath = "/find"
+	// FindJSONPath answers with the Story of the query parameter q as JSON: it is for `spillway why`
+	// of the same version.
+	FindJSONPath = "/find.json"
 	// maxQuery bounds a messageId or userId, in bytes.
 	maxQuery = 500
 )
@@ -46,4 +50,22 @@ func (c deadPages) patience() time.Duration {
 		return 3 * time.Second
 	}
 	return 10 * time.Second
+}
+
+// serveFindJSON is serveFind for a program.
+func (c deadPages) serveFindJSON(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query().Get("q")
+	if query == "" {
+		http.Error(w, "q must be a messageId or a userId", http.StatusBadRequest)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), c.patience())
+	defer cancel()
+	story, err := c.source.Find(ctx, query)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(story) // an error is the client's, who has gone
 }

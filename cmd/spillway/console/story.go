@@ -13,6 +13,7 @@ const (
 	InDeadQueue = "dead-letter queue"
 	AtSegment   = "Segment emulator"
 	InSamples   = "samples"
+	InArchive   = "archive"
 )
 
 // A Sighting is one trace of an event.
@@ -21,13 +22,16 @@ type Sighting struct {
 	Where        string
 	DeadLetterID string // in the dead-letter queue
 	Waits        string // in the events or bulk queue: why it is not delivered yet
+	Object       string // in the archive: its name
+	Replay       string // in the archive: the ID of the replay that sent it
+	Payload      []byte // in the archive: the event itself, or the body that could not be read
 }
 
 // A Place is where was looked for an event.
 type Place struct {
-	Name string
-	Says string // what was searched, and what it can't tell
-	Err  error  // why nothing could be searched
+	Name   string
+	Says   string // what was searched, and what it can't tell
+	Failed string // why nothing could be searched; empty: it could
 }
 
 // A Story is what is known of the events that were looked for.
@@ -46,11 +50,11 @@ type StoryEvent struct {
 	Accepted time.Time  // when ingest or SQS accepted it; zero: not known
 }
 
-// maxStory is how many events of a user a story has.
-const maxStory = 20
+// MaxStory is how many events of a user a page shows.
+const MaxStory = 20
 
-// NewStory makes a story of sightings.
-func NewStory(query string, sightings []Sighting, looked []Place) Story {
+// NewStory makes a story of sightings, of at most so many events.
+func NewStory(query string, sightings []Sighting, looked []Place, most int) Story {
 	s := Story{Query: query, Looked: looked}
 	byID := map[string]*StoryEvent{}
 	var order []*StoryEvent
@@ -67,8 +71,8 @@ func NewStory(query string, sightings []Sighting, looked []Place) Story {
 		e.finish()
 	}
 	slices.SortStableFunc(order, func(a, b *StoryEvent) int { return b.At.Compare(a.At) })
-	if s.More = max(0, len(order)-maxStory); s.More > 0 {
-		order = order[:maxStory]
+	if s.More = max(0, len(order)-most); s.More > 0 {
+		order = order[:most]
 	}
 	for _, e := range order {
 		s.Events = append(s.Events, *e)

@@ -42,8 +42,18 @@ func Columns(out io.Writer) int {
 // Progress is a progress bar. It draws nothing where the output is not a terminal.
 type Progress struct{ bar *progressbar.ProgressBar }
 
-// NewProgress returns a bar that counts to total; 0 means that the total is not known.
+// NewProgress returns a bar of what is sent, which counts to total; 0 means that the total is not
+// known.
 func NewProgress(out io.Writer, what string, total int) Progress {
+	return newProgress(out, "sending", what, total)
+}
+
+// NewReading is NewProgress for what is read.
+func NewReading(out io.Writer, what string, total int) Progress {
+	return newProgress(out, "reading", what, total)
+}
+
+func newProgress(out io.Writer, doing, what string, total int) Progress {
 	if !Is(out) {
 		return Progress{}
 	}
@@ -51,7 +61,7 @@ func NewProgress(out io.Writer, what string, total int) Progress {
 		total = -1
 	}
 	return Progress{progressbar.NewOptions(total,
-		progressbar.OptionSetWriter(out), progressbar.OptionSetDescription("sending"),
+		progressbar.OptionSetWriter(out), progressbar.OptionSetDescription(doing),
 		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString(what),
 		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())}
 }

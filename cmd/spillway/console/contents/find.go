@@ -1,10 +1,7 @@
 package contents
 
 import (
-	"bytes"
-	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -53,7 +50,7 @@ func (l *Local) Find(ctx context.Context, query string, samples []console.Sample
 		some, place := look(ctx, query)
 		found, looked = append(found, some...), append(looked, place)
 	}
-	return console.NewStory(query, found, looked), nil
+	return console.NewStory(query, found, looked, console.MaxStory), nil
 }
 
 func (l *Local) findFresh(ctx context.Context, query string) ([]console.Sighting, console.Place) {
@@ -73,7 +70,7 @@ func (l *Local) findWaiting(ctx context.Context, query string, q *sqs.Queue, whe
 	place console.Place) {
 	d, err := message.NewDecoder()
 	if err != nil {
-		place.Err = err
+		place.Failed = err.Error()
 		return nil, place
 	}
 	defer d.Close()
@@ -163,23 +160,13 @@ func describe(l *deadletter.Received, e *event.Event, i int) console.Sighting {
 
 // sampleOf reads the fields of an event that a story shows.
 func sampleOf(raw []byte) console.Sample {
-	var fields struct{ Type, Event, Name, UserID, AnonymousID, MessageID any }
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.UseNumber()
-	_ = d.Decode(&fields) // what can't be read stays empty
-	text := func(v any) string {
-		switch v.(type) {
-		case string, json.Number:
-			return fmt.Sprint(v)
-		}
-		return ""
-	}
-	s := console.Sample{Type: text(fields.Type), Event: text(fields.Event), MessageID: text(fields.MessageID),
-		User: cmp.Or(text(fields.UserID), text(fields.AnonymousID)), Age: console.Unknown}
-	if s.Event == "" && (s.Type == "page" || s.Type == "screen") {
-		s.Event = text(fields.Name)
-	}
-	return s
+	e := event.Summarize(raw)
+	return console.Sample{Type: e.Type, Event: e.Name, MessageID: e.MessageID, User: e.User(), Age: console.Unknown}
+}
+
+// DeadSighting returns the sighting of an event in a dead letter, without its write key.
+func DeadSighting(l *deadletter.Received, e *event.Event, i int) console.Sighting {
+	return deadSighting(describe(l, e, i), entryOf(l))
 }
 
 // findDead searches the dead letters, as far as they are read when the page has to be answered.
@@ -187,7 +174,7 @@ func (l *Local) findDead(ctx context.Context, query string) (found []console.Sig
 	l.current(ctx, searchFor/2)
 	r, err := deadletter.NewReader()
 	if err != nil {
-		return nil, console.Place{Name: deadPlace, Err: err}
+		return nil, console.Place{Name: deadPlace, Failed: err.Error()}
 	}
 	defer r.Close()
 	for _, records := range wantedBy(l.index, query) {
@@ -200,9 +187,9 @@ func (l *Local) findDead(ctx context.Context, query string) (found []console.Sig
 				key := l.KeyName(c.WriteKey)
 				for i := range c.Events {
 					if e := &c.Events[i]; isWanted(received, e, i, query) {
-						s := describe(received, e, i)
+						s := DeadSighting(received, e, i)
 						s.WriteKey = key
-						found = append(found, deadSighting(s, entryOf(received)))
+						found = append(found, s)
 					}
 				}
 			}
@@ -273,7 +260,7 @@ func (d *Deployed) Find(query string, elsewhere ...console.Place) console.Story 
 	found, inDead := d.findDead(query)
 	places := []console.Place{{Name: "Events and bulk queue",
 		Says: "a queue on AWS can't be searched without receiving its messages, which delivery needs"}, inDead}
-	return console.NewStory(query, found, append(places, elsewhere...))
+	return console.NewStory(query, found, append(places, elsewhere...), console.MaxStory)
 }
 
 func (d *Deployed) findDead(query string) (found []console.Sighting, place console.Place) {

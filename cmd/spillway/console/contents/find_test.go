@@ -16,7 +16,7 @@ import (
 func placeOfStory(s console.Story, name string) string {
 	for _, p := range s.Looked {
 		if p.Name == name {
-			return p.Says + fmt.Sprint(p.Err)
+			return p.Says + p.Failed
 		}
 	}
 	return ""
@@ -100,9 +100,9 @@ func TestAStoryOfAPipelineOnAWSSaysWhatItCantTell(t *testing.T) {
 	for d.Reading().Running {
 		time.Sleep(10 * time.Millisecond)
 	}
-	s := d.Find("dead-1", console.Place{Name: "Log"})
+	s := d.Find("dead-1", console.Place{Name: "Log", Says: "nothing"})
 	if len(s.Events) != 1 || len(s.Events[0].Steps) != 1 || s.Events[0].IsIn != console.InDeadQueue ||
-		placeOfStory(s, "Log") == "" {
+		placeOfStory(s, "Log") != "nothing" {
 		t.Errorf("%+v", s)
 	}
 	if s := d.Find("u-3"); len(s.Events) != 1 || s.Events[0].User != "u-3" {

@@ -1,0 +1,206 @@
+// Package why tells the story of an event: when it was accepted, what Segment answered, and where it
+// is now, out of a running `spillway up`, the dead letters and the archive.
+package why
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/spillwayhq/spillway/cmd/spillway/archived"
+	"github.com/spillwayhq/spillway/cmd/spillway/console"
+	"github.com/spillwayhq/spillway/cmd/spillway/console/contents"
+	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
+	"github.com/spillwayhq/spillway/shared/deadletter"
+	"github.com/spillwayhq/spillway/shared/history"
+)
+
+// A Query says what is looked for. Exactly one of MessageID and User is set.
+type Query struct {
+	MessageID, User string
+	Since           time.Duration // how far back the archive is read
+	Limit           int           // events of a user
+	// Name returns what may be shown of a write key.
+	Name func(writeKey string) string
+}
+
+func (q *Query) text() string { return cmp.Or(q.MessageID, q.User) }
+
+// wants reports whether an event is looked for.
+func (q *Query) wants(messageID, user, anonymous string) bool {
+	if q.MessageID != "" {
+		return messageID == q.MessageID
+	}
+	return user == q.User || anonymous == q.User
+}
+
+// Ask looks in all places. A place that can't be searched says so in the story. progress tells how
+// far the archive is read; it may be nil.
+func Ask(ctx context.Context, p *archived.Pipeline, q Query, progress func(history.Progress)) (console.Story, error) {
+	var found []console.Sighting
+	var looked []console.Place
+	add := func(s []console.Sighting, places ...console.Place) {
+		found, looked = append(found, s...), append(looked, places...)
+	}
+	if s, places, ok := askPage(ctx, p, &q); ok {
+		add(s, places...)
+	} else {
+		add(nil, places...)
+		add(findDead(ctx, p, &q))
+	}
+	add(findArchived(ctx, p, &q, progress))
+	if ctx.Err() != nil {
+		return console.Story{}, context.Cause(ctx)
+	}
+	return console.NewStory(q.text(), found, looked, q.Limit), nil
+}
+
+// maxPage bounds what a page answers, in bytes.
+const maxPage = 64 << 20
+
+// askPage asks the operator's page of a running `up`, which searches the queues without receiving
+// from them. ok is false if there is none.
+func askPage(ctx context.Context, p *archived.Pipeline, q *Query) (found []console.Sighting, looked []console.Place, ok bool) {
+	waiting := console.Place{Name: "Events queue", Says: "a queue on AWS can't be searched without receiving its " +
+		"messages, which delivery needs"}
+	if !p.Local {
+		return nil, []console.Place{waiting}, false
+	}
+	if waiting.Says = ""; p.PageURL == "" {
+		waiting.Failed = "this `spillway up` serves no operator's page, which searches it: start it without --console=false"
+		return nil, []console.Place{waiting}, false
+	}
+	story, err := readStory(ctx, p.PageURL, q.text())
+	if err != nil {
+		waiting.Failed = err.Error()
+		return nil, []console.Place{waiting}, false
+	}
+	for i := range story.Events {
+		for _, s := range story.Events[i].Steps {
+			if q.wants(s.MessageID, s.User, "") {
+				found = append(found, s)
+			}
+		}
+	}
+	return found, story.Looked, true
+}
+
+func readStory(ctx context.Context, page, query string) (story console.Story, err error) {
+	at, err := url.JoinPath(page, console.FindJSONPath)
+	if err != nil {
+		return story, err
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, at+"?"+url.Values{"q": {query}}.Encode(), nil)
+	if err != nil {
+		return story, err
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return story, fmt.Errorf("ask the operator's page: %w", err)
+	}
+	defer answer.Body.Close()
+	err = json.NewDecoder(io.LimitReader(answer.Body, maxPage)).Decode(&story)
+	if answer.StatusCode != http.StatusOK || err != nil {
+		return story, fmt.Errorf("the operator's page at %s answers %s: is it a `spillway up` of this version?", page,
+			answer.Status)
+	}
+	return story, nil
+}
+
+// findDead searches the dead letters by receiving all of them.
+func findDead(ctx context.Context, p *archived.Pipeline, q *Query) (found []console.Sighting, place console.Place) {
+	place.Name = "Dead-letter queue"
+	r, err := deadletter.NewReader()
+	if err != nil {
+		place.Failed = err.Error()
+		return nil, place
+	}
+	defer r.Close()
+	read, unreadable := 0, 0
+	_, err = deadletter.New(p.API, p.DeadLetterURL).Each(ctx, func(received []*deadletter.Received) error {
+		for _, l := range received {
+			read++
+			m, err := r.Read(l)
+			if err != nil {
+				unreadable++
+				continue
+			}
+			for i := range m.Events {
+				e := &m.Events[i]
+				id := string(l.EventID(e, i))
+				if q.wants(id, string(e.User()), string(e.Anonymous())) {
+					s := contents.DeadSighting(l, e, i)
+					s.WriteKey, s.Payload = q.Name(m.WriteKey), bytes.Clone(e.Raw)
+					found = append(found, s)
+				}
+			}
+		}
+		return nil
+	})
+	place.Says = "all of " + terminal.Plural(read, "dead letter")
+	if unreadable > 0 {
+		place.Says += fmt.Sprintf("; %s of them can't be read", terminal.Number(unreadable))
+	}
+	if err != nil {
+		place.Failed = err.Error()
+	}
+	return found, place
+}
+
+// findArchived searches the archive.
+func findArchived(ctx context.Context, p *archived.Pipeline, q *Query,
+	progress func(history.Progress)) (found []console.Sighting, place console.Place) {
+	place.Name = "Archive"
+	if p.Store == nil {
+		place.Failed = "this pipeline keeps none"
+		return nil, place
+	}
+	to := time.Now()
+	from := to.Add(-q.Since)
+	result, err := history.Search(ctx, p.Store, history.Query{MessageID: q.MessageID, User: q.User, Limit: q.Limit,
+		From: from, To: to.Add(time.Hour)}, progress)
+	for i := range result.Found {
+		found = append(found, archivedSighting(&result.Found[i], q.Name))
+	}
+	place.Says = saysOf(&result, from, p.Local)
+	if err != nil {
+		place.Failed = err.Error()
+	}
+	return found, place
+}
+
+// saysOf says how much of the archive was searched.
+func saysOf(r *history.Result, from time.Time, local bool) string {
+	says := "what arrived since " + from.UTC().Truncate(time.Hour).Format("2006-01-02 15:04 UTC")
+	if r.Indexed {
+		says += ", by its index"
+	} else {
+		says += ", in " + terminal.Plural(r.Objects, "object")
+	}
+	if !local {
+		says += "; what ended in the last 15 minutes may not be there yet"
+	}
+	if n := len(r.Damage); n > 0 {
+		says += fmt.Sprintf("; %s can't be read, the first in %s: %v", terminal.Plural(n, "damaged place"),
+			r.Damage[0].Object, r.Damage[0].DamageError)
+	}
+	return says
+}
+
+func archivedSighting(f *history.Found, name func(writeKey string) string) console.Sighting {
+	s := console.Sighting{
+		Sample: console.Sample{At: f.Time, Outcome: f.Outcome, Reason: f.Reason, Answer: f.Detail, Type: f.Type, Event: f.Name,
+			User: f.User(), MessageID: f.MessageID, WriteKey: name(f.WriteKey), Age: console.Unknown, Receives: max(1, f.Receives)},
+		Where: console.InArchive, Object: f.Object, Replay: f.Replay, Payload: f.Record.Event,
+	}
+	if !f.ReceivedAt.IsZero() {
+		s.Age = max(0, f.Time.Sub(f.ReceivedAt))
+	}
+	return s
+}
