@@ -7,6 +7,7 @@ The missing types are created through the server's own APIs by boto3, which chec
 against AWS's models.
 """
 
+import datetime
 import json
 import logging
 import sys
@@ -148,6 +149,25 @@ def change_record(c, action, p):
     return "/".join((p["HostedZoneId"], p["Name"], p["Type"], p["SetIdentifier"]))
 
 
+def create_log_stream(c, p):
+    c.create_log_stream(logGroupName=p["LogGroupName"], logStreamName=p["LogStreamName"])
+    return p["LogStreamName"]
+
+
+def create_database(c, p):
+    c.create_database(**p)
+    return p["DatabaseInput"]["Name"]
+
+
+def create_table(c, p):
+    c.create_table(**p)
+    return p["TableInput"]["Name"]
+
+
+def stream(c, ref):
+    return c.describe_delivery_stream(DeliveryStreamName=ref)["DeliveryStreamDescription"]
+
+
 MISSING = [
     Type("AWS::ApiGatewayV2::ApiMapping", "apigatewayv2", api_gateway("create_api_mapping", "ApiMappingId"), nothing),
     Type("AWS::ApiGatewayV2::DomainName", "apigatewayv2", put("create_domain_name", name="DomainName"),
@@ -171,9 +191,15 @@ MISSING = [
          lambda c, p, ref: c.delete_alarms(AlarmNames=[ref])),
     Type("AWS::CodeDeploy::Application", "codedeploy", create_application, delete_application),
     Type("AWS::CodeDeploy::DeploymentGroup", "codedeploy", create_deployment_group, nothing),
+    Type("AWS::Glue::Database", "glue", create_database, lambda c, p, ref: c.delete_database(Name=ref)),
+    Type("AWS::Glue::Table", "glue", create_table, nothing),
+    Type("AWS::KinesisFirehose::DeliveryStream", "firehose", put("create_delivery_stream", name="DeliveryStreamName"),
+         lambda c, p, ref: c.delete_delivery_stream(DeliveryStreamName=ref),
+         {"Arn": lambda c, ref: stream(c, ref)["DeliveryStreamARN"]}),
     Type("AWS::Lambda::Alias", "lambda", lambda c, p: c.create_alias(**p)["AliasArn"], delete_alias),
     Type("AWS::Lambda::Version", "lambda", publish_version, nothing, {"Version": lambda c, ref: ref.rsplit(":", 1)[1]}),
     Type("AWS::Lambda::EventInvokeConfig", "lambda", create_invoke_config, nothing),
+    Type("AWS::Logs::LogStream", "logs", create_log_stream, nothing),
     Type("AWS::S3::BucketPolicy", "s3", set_bucket_policy, lambda c, p, ref: c.delete_bucket_policy(Bucket=ref)),
     Type("AWS::SNS::TopicPolicy", "sns", set_topic_policy, nothing),
     Type("AWS::SQS::QueuePolicy", "sqs", set_queue_policy,
@@ -245,12 +271,44 @@ def mend(model, change):
 def bucket_settings(p, region):
     def after(name):
         c = client("s3", region)
-        c.put_bucket_versioning(Bucket=name, VersioningConfiguration=p["VersioningConfiguration"])
+        if "VersioningConfiguration" in p:
+            c.put_bucket_versioning(Bucket=name, VersioningConfiguration=p["VersioningConfiguration"])
         c.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration=p["PublicAccessBlockConfiguration"])
         c.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": [
-            {**{k: v for k, v in rule.items() if k != "Id"}, "ID": rule["Id"], "Filter": {"Prefix": ""}}
-            for rule in p["LifecycleConfiguration"]["Rules"]]})
+            as_s3_has_it(rule) for rule in p["LifecycleConfiguration"]["Rules"]]})
     return after
+
+
+def as_s3_has_it(rule):
+    """A lifecycle rule as in S3's API."""
+    rule = {**rule, "ID": rule["Id"], "Filter": {"Prefix": ""}}
+    del rule["Id"]
+    if "ExpirationInDays" in rule:
+        rule["Expiration"] = {"Days": rule.pop("ExpirationInDays")}
+    if "Transitions" in rule:
+        rule["Transitions"] = [{"Days": t["TransitionInDays"], "StorageClass": t["StorageClass"]} for t in rule["Transitions"]]
+    return rule
+
+
+def as_cloudformation_has_it(rule):
+    """A lifecycle rule as in a template."""
+    rule = {**rule, "Id": rule["ID"]}
+    if "Expiration" in rule:
+        rule["ExpirationInDays"] = rule["Expiration"]["Days"]
+    if "Transitions" in rule:
+        rule["Transitions"] = [{**t, "TransitionInDays": t["Days"]} for t in rule["Transitions"]]
+    return rule
+
+
+def put_as_firehose_does(backend, name, version, to, records):
+    """Writes an object of each batch at once, under the name that Firehose makes of prefix and extension."""
+    from moto.s3.models import s3_backends
+    now = datetime.datetime.now(datetime.timezone.utc)
+    key = to["Prefix"].replace("!{timestamp:yyyy/MM/dd/HH}", now.strftime("%Y/%m/%d/%H")) + "-".join(
+        (name, version, now.strftime("%Y-%m-%d-%H-%M-%S"), str(uuid.uuid4()))) + to["FileExtension"]
+    s3_backends[backend.account_id][backend.partition].put_object(to["BucketARN"].split(":")[-1], key,
+                                                                  b"".join(r["Data"] for r in records))
+    return [{"RecordId": str(uuid.uuid4())} for _ in records]
 
 
 def parameter_tags(p, region):
@@ -264,6 +322,7 @@ def serve():
     from moto.core.common_models import CloudFormationModel
     from moto.awslambda.models import LambdaBackend, LambdaVersion
     from moto.cloudwatch.responses import CloudWatchResponse
+    from moto.firehose.models import FirehoseBackend
     from moto.s3.models import FakeBucket
     from moto.server import ThreadedMotoServer
     from moto.ssm.models import Parameter
@@ -274,6 +333,7 @@ def serve():
     models = [register(kind, CloudFormationModel) for kind in MISSING]  # held, for they are found by reference
 
     CloudWatchResponse.put_composite_alarm = CloudWatchResponse.put_metric_alarm  # which takes an AlarmRule too
+    FirehoseBackend.put_s3_records = put_as_firehose_does
     # moto knows Retain only. RetainExceptOnCreate is the same once a stack was made.
     delete = parsing.ResourceMap.delete
 
@@ -337,8 +397,34 @@ def bucket(c, ref):
                 c.get_bucket_encryption(Bucket=ref)["ServerSideEncryptionConfiguration"]["Rules"]]},
             "PublicAccessBlockConfiguration": c.get_public_access_block(Bucket=ref)["PublicAccessBlockConfiguration"],
             "VersioningConfiguration": c.get_bucket_versioning(Bucket=ref),
-            "LifecycleConfiguration": {"Rules": [{**rule, "Id": rule["ID"]} for rule in
+            "LifecycleConfiguration": {"Rules": [as_cloudformation_has_it(rule) for rule in
                                                  c.get_bucket_lifecycle_configuration(Bucket=ref)["Rules"]]}}
+
+
+def log_stream(c, ref):
+    for g in c.describe_log_groups()["logGroups"]:
+        for s in c.describe_log_streams(logGroupName=g["logGroupName"], logStreamNamePrefix=ref)["logStreams"]:
+            return {"LogStreamName": s["logStreamName"], "LogGroupName": g["logGroupName"]}
+    return {}
+
+
+def delivery_stream(c, ref):
+    found = stream(c, ref)
+    return {**found, "Arn": found["DeliveryStreamARN"],
+            "ExtendedS3DestinationConfiguration": found["Destinations"][0]["ExtendedS3DestinationDescription"],
+            "DeliveryStreamEncryptionConfigurationInput": found["DeliveryStreamEncryptionConfiguration"]}
+
+
+def database(c, ref):
+    return {"DatabaseInput": c.get_database(Name=ref)["Database"], "CatalogId": "123456789012"}
+
+
+def table(c, ref):
+    for d in c.get_databases()["DatabaseList"]:
+        for t in c.get_tables(DatabaseName=d["Name"])["TableList"]:
+            if t["Name"] == ref:
+                return {"TableInput": t, "DatabaseName": d["Name"], "CatalogId": "123456789012"}
+    return {}
 
 
 def mapping(c, ref):
@@ -396,11 +482,15 @@ READERS = {
     "AWS::Events::Rule": ("events", lambda c, ref, _: {
         **c.describe_rule(Name=ref), "Targets": c.list_targets_by_rule(Rule=ref)["Targets"]}),
     "AWS::IAM::Role": ("iam", lambda c, ref, _: role(c, ref)),
+    "AWS::Glue::Database": ("glue", lambda c, ref, _: database(c, ref)),
+    "AWS::Glue::Table": ("glue", lambda c, ref, _: table(c, ref)),
+    "AWS::KinesisFirehose::DeliveryStream": ("firehose", lambda c, ref, _: delivery_stream(c, ref)),
     "AWS::Lambda::EventInvokeConfig": (
         "lambda", lambda c, ref, _: c.get_function_event_invoke_config(FunctionName=ref)),
     "AWS::Lambda::EventSourceMapping": ("lambda", lambda c, ref, _: event_source(c, ref)),
     "AWS::Lambda::Function": ("lambda", lambda c, ref, _: function(c, ref)),
     "AWS::Logs::LogGroup": ("logs", lambda c, ref, _: c.describe_log_groups(logGroupNamePrefix=ref)["logGroups"][0]),
+    "AWS::Logs::LogStream": ("logs", lambda c, ref, _: log_stream(c, ref)),
     "AWS::S3::Bucket": ("s3", lambda c, ref, _: bucket(c, ref)),
     "AWS::S3::BucketPolicy": ("s3", lambda c, ref, _: {
         "Bucket": ref, "PolicyDocument": c.get_bucket_policy(Bucket=ref)["Policy"]}),
