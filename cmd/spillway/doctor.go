@@ -26,7 +26,8 @@ func newDoctor() *cobra.Command {
 		Short: "Check a pipeline as a person on call would, and say what to do",
 		Long: usage.Help("Checks a running `spillway up` or, with --name, a pipeline on AWS: whether anybody is told when "+
 			"an alarm fires, the alarms, functions and their versions, the event source, concurrency and quotas, the queues, "+
-			"the write keys, the ingest endpoint, Segment, the clock, dead letters, and the status site. It changes nothing "+
+			"the write keys, the ingest endpoint, Segment, the clock, dead letters, the archive, and the status site. It "+
+			"changes nothing "+
 			"and sends no "+
 			"event.",
 			"Each check is ok, warning, failed, or unknown if it could not be made, then with the permission that is "+

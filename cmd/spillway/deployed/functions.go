@@ -21,6 +21,7 @@ const (
 	VarEndpointParameter = "SPILLWAY_SEGMENT_ENDPOINT_PARAMETER"
 	VarKeyParameter      = "SPILLWAY_WRITE_KEY_PARAMETER"
 	VarKeysParameters    = "SPILLWAY_WRITE_KEYS_PARAMETER" // separated by commas
+	VarArchiveStream     = "SPILLWAY_ARCHIVE_STREAM"       // of deliver, if there is an archive
 	VarStatusBuckets     = "SPILLWAY_STATUS_BUCKETS"       // of status: REGION=BUCKET, separated by commas
 )
 
@@ -28,6 +29,14 @@ const (
 // its variables.
 func KeysParameters(environment map[string]string) []string {
 	return strings.FieldsFunc(environment[VarKeysParameters], func(r rune) bool { return r == ',' })
+}
+
+// KeepArchive sets the options that follow from the variables of the deliver function. They do not
+// say for how long the archive keeps an event.
+func KeepArchive(o *topology.Options, environment map[string]string) {
+	if environment[VarArchiveStream] != "" {
+		o.ArchiveKept = topology.DefaultArchiveKept
+	}
 }
 
 // SourcesOf are those of the event sources that feed a queue. There are two for a moment while a

@@ -77,6 +77,7 @@ func (f *first) topology(n topology.Names) topology.Topology {
 		deployed.Feed(&o, f.source.value)
 	}
 	o.NoIngest, o.NoCanary = isMissing(f.functions[n.IngestFunction].err), isMissing(f.functions[n.CanaryFunction].err)
+	deployed.KeepArchive(&o, f.functions[n.DeliverFunction].value.Environment.Variables)
 	rollout, asked := f.functions[n.RolloutFunction]
 	o.Rollout = asked && rollout.err == nil
 	return topology.New(o)
@@ -163,6 +164,9 @@ func judge(t *topology.Topology, f *first, s *second, environment map[string]str
 		checks = append(checks, judgeSegment(*s.segment))
 	}
 	checks = append(checks, judgeCalls(s.calls))
+	if s.archive != nil {
+		checks = append(checks, judgeArchive(&t.Archive, s.archive)...)
+	}
 	if dead := f.queues[n.DeadLetterQueue]; dead.err == nil {
 		checks = append(checks, judgeDeadLetters(messages(dead.value), "--name "+n.Pipeline))
 	}

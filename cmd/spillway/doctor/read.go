@@ -73,6 +73,7 @@ type second struct {
 	shared     *read[answer]                   // of the name that several regions share; nil: they share none
 	segment    *read[answer]                   // nil: the host is not known
 	calls      read[error]
+	archive    *archived           // nil: deliver archives nothing
 	drained    read[operator.Mark] // the region, by a person
 	site       site
 	pauses     pauses
@@ -197,6 +198,7 @@ func (r *reader) second(ctx context.Context, f *first, t *topology.Topology, top
 			})
 		})
 	})
+	reading.Go(func() { s.archive = r.archive(ctx, environment[deployed.VarArchiveStream]) })
 	reading.Go(func() { s.drained = r.drained(ctx) })
 	reading.Go(func() { s.pauses = readPauses(ctx, r.config, r.names) })
 	reading.Go(func() { s.site = r.site(ctx, f.queues[t.Names.EventsQueue].value["QueueArn"]) })

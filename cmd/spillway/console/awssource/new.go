@@ -57,7 +57,7 @@ func (p *pipeline) begin(ctx context.Context, alarms *alarmReader, n topology.Na
 	defer cancel()
 	b := begun{queues: map[string]string{}, functions: map[string]signed.Function{}, missing: map[string]bool{}}
 	all := topology.DefaultOptions()
-	all.Names = n
+	all.Names, all.ArchiveKept = n, topology.DefaultArchiveKept
 	complete := topology.New(all)
 	var mu sync.Mutex
 	var reading sync.WaitGroup
@@ -115,6 +115,7 @@ func (b *begun) about(n topology.Names, region string) console.About {
 	o.NoIngest = lacks(n.IngestFunction, "ingest-down")
 	o.NoCanary = lacks(n.CanaryFunction, "canary-stopped")
 	deliver := b.functions[n.DeliverFunction].Environment.Variables
+	deployed.KeepArchive(&o, deliver)
 	return console.About{Pipeline: n.Pipeline, Region: region, Topology: topology.New(o),
 		Version: deliver[deployed.VarVersion], SegmentURL: deliver[deployed.VarEndpoint],
 		IngestURL: cmp.Or(b.functions[n.IngestFunction].Environment.Variables[deployed.VarPublicURL],
