@@ -27,6 +27,7 @@ type costFlags struct {
 	regions, statusRegions, statusViews        int
 	archiveDays                                int
 	canary, alarms, dashboard, domain, archive bool
+	fairQueues                                 bool
 }
 
 func newCost() *cobra.Command {
@@ -62,6 +63,8 @@ func newCost() *cobra.Command {
 	c.Flags().BoolVar(&f.archive, "archive", false, "include the archive of what was delivered, and of dead letters")
 	c.Flags().IntVar(&f.archiveDays, "archive-days", int(topology.DefaultArchiveKept.Hours()/24),
 		"`number` of days that the archive keeps an event")
+	c.Flags().BoolVar(&f.fairQueues, "fair-queues", false,
+		"include the price of groups, with which a source that floods the queue does not delay the others")
 	c.Flags().BoolVar(&f.domain, "domain", false, "include one name in front of all regions, with health checks")
 	return c
 }
@@ -122,6 +125,7 @@ func cost(out io.Writer, f costFlags) error {
 		Ingest: endpoints[f.ingest], Regions: f.regions, Canary: f.canary, Alarms: f.alarms, Dashboard: f.dashboard,
 		Domain: f.domain, Rollout: f.rollout == "canary",
 	})
+	p.FairQueues = f.fairQueues
 	bill := printCost(out, f, p)
 	if f.archive {
 		bill = append(bill, printArchiveCost(out, f, p)...)

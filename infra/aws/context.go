@@ -45,6 +45,7 @@ var allSettings = [...]setting{
 		func(s *settings) *string { return &s.PublicURL }),
 	textOf("pathPrefix", "be a path like /events, or none", isPathPrefix,
 		func(s *settings) *string { return &s.PathPrefix }),
+	choiceOf("fairQueues", func(s *settings) *string { return &s.FairQueues }, fairAuto, "true", "false"),
 	domainSetting,
 	zoneSetting,
 	textOf("hostedZoneId", "be the ID of a hosted zone, like Z0123456789ABCDEFGHIJ, or none", isZoneID,

@@ -45,6 +45,9 @@ func (p *pipeline) addIngest() {
 	if p.settings.PathPrefix != "" {
 		variables["SPILLWAY_PATH_PREFIX"] = jsii.String(p.settings.PathPrefix)
 	}
+	if p.settings.FairQueues != fairAuto {
+		variables["SPILLWAY_FAIR_QUEUES"] = jsii.String(p.settings.FairQueues)
+	}
 	if len(p.fallbackRegions()) > 0 {
 		variables["SPILLWAY_FALLBACK_QUEUE_URLS"] = p.fallbackURLs(n.EventsQueue)
 		variables["SPILLWAY_FALLBACK_DEAD_LETTER_QUEUE_URLS"] = p.fallbackURLs(n.DeadLetterQueue)

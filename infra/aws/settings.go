@@ -60,6 +60,7 @@ type settings struct {
 	// Send events that SDKs sent to one region to the queues of the others while its own take none.
 	IngestFallbacks bool
 	PathPrefix      string // of a proxy in front; empty: none
+	FairQueues      string // whether ingest groups messages by write key: fairAuto, true or false
 
 	// Domain is the host name that all regions' ingest endpoints share; empty: each has only API
 	// Gateway's own. HostedZone is the name of the public zone of Route 53 that the domain is in, and
@@ -109,6 +110,9 @@ type settings struct {
 	AdoptQueues string
 }
 
+// fairAuto leaves it to ingest, which knows whether several write keys are accepted.
+const fairAuto = "auto"
+
 // defaultSettings are those of a deployment that chooses nothing but its name, in that region.
 func defaultSettings(names topology.Names, region string) settings {
 	o := topology.DefaultOptions()
@@ -118,7 +122,7 @@ func defaultSettings(names topology.Names, region string) settings {
 		ReservedConcurrency: o.ReservedConcurrency, BatchSize: o.BatchSize,
 		BatchingWindowSeconds: int(o.BatchingWindow / time.Second),
 		LogRetentionDays:      int(o.LogRetention / (24 * time.Hour)), LogLevel: "info", Architecture: "arm64",
-		Rollout:        rolloutCanary,
+		Rollout: rolloutCanary, FairQueues: fairAuto,
 		IngestEndpoint: endpointHTTPAPI, RequestsPerSecond: int(t.IngestEndpoint.RequestsPerSecond),
 		SegmentEndpoint:   segment.EndpointUS,
 		WriteKeyParameter: names.Parameter("write-key"), WriteKeysParameters: []string{names.Parameter("write-keys")},

@@ -127,6 +127,7 @@ func TestAWrongSettingHasALineThatSaysWhatItMustBe(t *testing.T) {
 		{`{"ingestEndpoint": "none"}`,
 			`the canary needs an ingest endpoint: canary must be false with ingestEndpoint none`},
 		{`{"requestsPerSecond": 0}`, `requestsPerSecond must be 1 to 10000, is 0`},
+		{`{"fairQueues": "often"}`, `fairQueues must be auto or true or false`},
 		{`{"pathPrefix": "/a?b"}`, `pathPrefix must be a path like /events`},
 		{`{"publicURL": "events.example.com"}`, `publicURL must be a scheme and host, like https://events.example.com`},
 		{`{"segmentEndpoint": "api.segment.io"}`, `segmentEndpoint must be us, eu or a URL, is "api.segment.io": `},
@@ -202,7 +203,7 @@ func TestTheSettingsThatAStackKeepsMakeTheSameDeployment(t *testing.T) {
 		`{"name": "staging", "reservedConcurrency": "none", "maximumConcurrency": "5", "ingestEndpoint": "function-url", "canary": "false"}`,
 		`{"regions": "us-east-1,eu-west-1", "reservedConcurrency": 30, "segmentEndpoint": "eu", "writeKeyParameter": "none",
 			"writeKeysParameter": "/a,/b", "emails": "a@example.com,b@example.com", "tags": {"team": "data and more", "env": "prod"},
-			"publicURL": "https://events.example.com", "pathPrefix": "/events", "adoptQueues": "eu-west-1"}`,
+			"publicURL": "https://events.example.com", "pathPrefix": "/events", "fairQueues": "true", "adoptQueues": "eu-west-1"}`,
 	} {
 		before, err := read(t, context, nil)
 		if err != nil {

@@ -72,12 +72,16 @@ func TestQueuesCanBeEncryptedWithAKMSKey(t *testing.T) {
 
 func TestRegionsShareNothingAndPublishersGetTheQueuesOfAll(t *testing.T) {
 	s := defaultSettings(topology.DefaultNames(), "eu-west-1")
-	s.Regions, s.IngestFallbacks = []string{"us-east-1", "eu-west-1"}, false
+	s.Regions, s.IngestFallbacks, s.FairQueues = []string{"us-east-1", "eu-west-1"}, false, "true"
 	templates := synthesise(t, t.TempDir(), &s)
 	for region, tmpl := range templates {
 		other := map[string]string{"us-east-1": "eu-west-1", "eu-west-1": "us-east-1"}[region]
 		if strings.Contains(text(tmpl.Resources), other) {
 			t.Errorf("the stack of %s refers to %s", region, other)
+		}
+		if fair := tmpl.named(t, "AWS::Lambda::Function", "FunctionName", topology.DefaultNames().IngestFunction).at(
+			"Environment", "Variables", "SPILLWAY_FAIR_QUEUES"); fair != "true" {
+			t.Errorf("in %s the ingest endpoint is told %v of fairQueues", region, fair)
 		}
 		urls := text(tmpl.Outputs["PublisherQueueUrls"].Value)
 		own, second := strings.Index(urls, "https://sqs."+region+"."), strings.Index(urls, "https://sqs."+other+".")

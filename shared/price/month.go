@@ -75,6 +75,7 @@ type Pipeline struct {
 	Endpoint                IngestEndpoint
 	Ingest, Deliver, Canary Function
 	EventSources            int           // queues that Deliver is fed from, which Lambda polls; 1 when 0
+	FairQueues              bool          // messages have groups
 	BatchSize               int           // messages of an invocation at most
 	BatchingWindow          time.Duration // how long a batch waits for more messages
 	ConcurrentFlushes       int           // batches to Segment at the same time in an invocation
@@ -175,6 +176,9 @@ func (p Pipeline) events(l Load) Usage {
 	calls := messages / perCall
 	perReceive := math.Min(sqsBatch, perCall)
 	u.SQSRequests += messages/perReceive*chunks(perReceive*body) + calls*math.Ceil(perCall/sqsBatch)
+	if p.FairQueues {
+		u.FairRequests = u.SQSRequests
+	}
 
 	flushes := math.Ceil(math.Max(perCall*perMessage*l.EventBytes/event.MaxBatchBytes,
 		perCall*perMessage/event.MaxBatchEvents))

@@ -26,6 +26,8 @@ func (r Rate) dollars(n float64) float64 { return n / r.Per * r.Dollars }
 
 // The price list. A GB is 10^9 bytes here, where AWS sometimes means 2^30: 7 % on the safe side.
 var (
+	// added to the price of a request with a MessageGroupId, or that returns or deletes such messages
+	fairRequests    = Rate{0.10, 1e6, "requests", "https://aws.amazon.com/sqs/pricing/"}
 	sqsRequests     = Rate{0.40, 1e6, "requests", "https://aws.amazon.com/sqs/pricing/"} // each 64 KiB of payload is one
 	invocations     = Rate{0.20, 1e6, "invocations", "https://aws.amazon.com/lambda/pricing/"}
 	compute         = Rate{0.0000133334, 1, "GB-s", "https://aws.amazon.com/lambda/pricing/"} // arm64
@@ -65,6 +67,7 @@ var (
 // Usage is the amount of use of each service. A zero field costs nothing.
 type Usage struct {
 	SQSRequests, IdlePolls float64 // both are requests; Lambda makes the idle ones while the queue is empty
+	FairRequests           float64 // those of SQSRequests whose messages have a group
 	Invocations, GBSeconds float64
 	HTTPRequests           float64 // of an HTTP API; a function URL costs nothing of its own
 	ScheduledEvents        float64
@@ -88,7 +91,8 @@ type Usage struct {
 // Plus returns the sum of both.
 func (u Usage) Plus(v Usage) Usage {
 	return Usage{
-		SQSRequests: u.SQSRequests + v.SQSRequests, IdlePolls: u.IdlePolls + v.IdlePolls,
+		FairRequests: u.FairRequests + v.FairRequests,
+		SQSRequests:  u.SQSRequests + v.SQSRequests, IdlePolls: u.IdlePolls + v.IdlePolls,
 		Invocations: u.Invocations + v.Invocations, GBSeconds: u.GBSeconds + v.GBSeconds,
 		HTTPRequests: u.HTTPRequests + v.HTTPRequests, ScheduledEvents: u.ScheduledEvents + v.ScheduledEvents,
 		LogBytes: u.LogBytes + v.LogBytes, EgressBytes: u.EgressBytes + v.EgressBytes,
@@ -106,7 +110,8 @@ func (u Usage) Plus(v Usage) Usage {
 // Times returns the usage n times.
 func (u Usage) Times(n float64) Usage {
 	return Usage{
-		SQSRequests: n * u.SQSRequests, IdlePolls: n * u.IdlePolls, Invocations: n * u.Invocations,
+		FairRequests: n * u.FairRequests,
+		SQSRequests:  n * u.SQSRequests, IdlePolls: n * u.IdlePolls, Invocations: n * u.Invocations,
 		GBSeconds:    n * u.GBSeconds,
 		HTTPRequests: n * u.HTTPRequests, ScheduledEvents: n * u.ScheduledEvents, LogBytes: n * u.LogBytes,
 		EgressBytes: n * u.EgressBytes, ScannedBytes: n * u.ScannedBytes, MetricReads: n * u.MetricReads,
@@ -145,6 +150,7 @@ func (b Bill) Total() (dollars float64) {
 func (u Usage) Bill() Bill {
 	return Bill{
 		{"SQS requests", u.SQSRequests, sqsRequests},
+		{"SQS fair queues", u.FairRequests, fairRequests},
 		{"SQS polling while idle", u.IdlePolls, sqsRequests},
 		{"Lambda invocations", u.Invocations, invocations},
 		{"Lambda compute", u.GBSeconds, compute},

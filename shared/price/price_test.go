@@ -192,3 +192,22 @@ func TestABillsTotalIsTheSumOfItsLines(t *testing.T) {
 		t.Errorf("three times as much costs $%.5f, want $%.5f", got, 3*want)
 	}
 }
+
+func TestGroupsCostAQuarterMoreOfTheRequestsThatCarryMessages(t *testing.T) {
+	p := Pipeline{Deliver: small, BatchSize: 10, BatchingWindow: Month}
+	dollars := func(p Pipeline) map[string]float64 {
+		lines := map[string]float64{}
+		for _, l := range p.Month(aMillion(Load{EventsPerMessage: 1})).Bill() {
+			lines[l.Name] = l.Dollars()
+		}
+		return lines
+	}
+	if got := dollars(p)["SQS fair queues"]; got != 0 {
+		t.Errorf("without groups: $%g", got)
+	}
+	p.FairQueues = true
+	got := dollars(p)
+	if want := got["SQS requests"] * 0.10 / 0.40; want == 0 || math.Abs(got["SQS fair queues"]-want) > 1e-9 {
+		t.Errorf("$%g, want $%g: empty receives carry no message", got["SQS fair queues"], want)
+	}
+}
