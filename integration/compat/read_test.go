@@ -181,7 +181,7 @@ func TestTheDeadLettersOfAVersionAreListedExportedAndSentAgain(t *testing.T) {
 			t.Errorf("of the export %d messages were sent, want one of %d events: %.500v", len(sent), badMessages-1, sent)
 		}
 		head.mustRun(t, "", "dlq", "redrive", "--force", "--reason=rejected", queue)
-		again := receiveAll(t, client, local.QueueURL(url, deployed.Names.EventsQueue))
+		again := receiveAll(t, client, local.QueueURL(url, deployed.Names.BulkQueue))
 		if len(again) != 1 || !strings.Contains(again[0].Body, `"messageId":"`+rejectedID+`"`) {
 			t.Errorf("redriven was %v", again)
 		}
