@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -21,6 +23,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/spillwayhq/spillway/integration/testutil/mototest"
+	"github.com/spillwayhq/spillway/integration/testutil/policytest"
 	"github.com/spillwayhq/spillway/integration/testutil/s3test"
 	"github.com/spillwayhq/spillway/shared/archive"
 	"github.com/spillwayhq/spillway/shared/archive/storetest"
@@ -263,5 +266,44 @@ func TestNamesOfObjectsMayHaveAnyCharacter(t *testing.T) {
 	}
 	if server.Requests() != 2 {
 		t.Errorf("%d requests", server.Requests())
+	}
+}
+
+// What the store asks of S3 is what its permissions allow, and what the documented policy does.
+func TestThePermissionsAreThoseThatTheStoreNeeds(t *testing.T) {
+	t.Parallel()
+	needed := map[string]bool{}
+	s, server := overHTTP(t, []byte("1"), func(_ http.ResponseWriter, r *http.Request, _ bool) bool {
+		action := map[string]string{http.MethodGet: "s3:GetObject", http.MethodHead: "s3:GetObject",
+			http.MethodPut: "s3:PutObject", http.MethodDelete: "s3:DeleteObject"}[r.Method]
+		if r.URL.Query().Has("list-type") {
+			action = "s3:ListBucket"
+		}
+		needed[action] = true
+		return false
+	})
+	for name, call := range calls {
+		if err := call(t.Context(), s); err != nil && !errors.Is(err, archive.ErrChanged) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	o, err := s.Finish(t.Context(), object)
+	if err = errors.Join(err, s.Delete(t.Context(), o), s.DeleteFile(t.Context(), "replay/a.json")); err != nil {
+		t.Error(err)
+	}
+	for name, err := range s.Files(t.Context(), "") {
+		t.Errorf("%q, %v", name, err)
+	}
+	if got, want := slices.Sorted(maps.Keys(needed)), slices.Sorted(slices.Values(Permissions)); !slices.Equal(got, want) {
+		t.Errorf("needed are %v, and Permissions are %v", got, want)
+	}
+	policy := policytest.Actions(t, filepath.Join("..", "..", "..", "docs", "deploy.md"),
+		"### Permissions of those who use the archive")
+	policy = slices.DeleteFunc(policy, func(a string) bool { return !strings.HasPrefix(a, "s3:") })
+	if want := slices.Sorted(slices.Values(Permissions)); !slices.Equal(policy, want) {
+		t.Errorf("the documented policy allows %v, needed are %v", policy, want)
+	}
+	if len(server.Objects(bucket)) != 0 {
+		t.Errorf("left are %v", server.Objects(bucket))
 	}
 }
