@@ -54,6 +54,7 @@ func Run(ctx context.Context, c Config) ([]Result, error) {
 	var results []Result
 	for _, part := range []backlog{
 		{what: "packed messages", events: c.Events},
+		{what: "packed messages, with the archive", events: c.Events, archive: true},
 		{what: "one event per message", events: c.Single, single: true},
 	} {
 		if part.events == 0 {
@@ -87,6 +88,7 @@ type backlog struct {
 	what            string
 	events          int
 	single, gzip    bool
+	archive         bool // what is delivered is archived too
 	dir, segmentURL string
 }
 
@@ -97,6 +99,9 @@ func (b backlog) measure(ctx context.Context) (r Result, err error) {
 	up := []string{"up", "--data-dir=" + b.dir, "--sqs-port=0", "--ingest-port=0", "--console=false",
 		"--segment=" + b.segmentURL,
 		"--write-key=bench", "--gzip=" + strconv.FormatBool(b.gzip)}
+	if !b.archive {
+		up = append(up, "--archive-days=0")
+	}
 	accepting, err := start(ctx, append(up, "--deliver=false")...)
 	if err != nil {
 		return r, err
