@@ -156,7 +156,8 @@ func ranges(t *testing.T, p Place) {
 		{at(0, 0), at(5, 0), 6}, {at(1, 0), at(1, 0), 1}, {at(1, 59), at(2, 0), 2}, {at(1, 0), at(1, 59), 1},
 		{at(4, 0), at(50, 0), 2}, {at(-50, 0), at(0, 0), 1}, {at(6, 0), at(9, 0), 0}, {at(3, 0), at(2, 0), 0},
 		{at(2, 0).In(time.FixedZone("", 5*3600+1800)), at(3, 0).In(time.FixedZone("", -7*3600)), 2},
-		{time.Time{}, at(0, 0), 1}, {time.Date(-5, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(20000, 1, 1, 0, 0, 0, 0, time.UTC), 6},
+		{time.Time{}, at(0, 0), 1},
+		{time.Date(-5, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(20000, 1, 1, 0, 0, 0, 0, time.UTC), 6},
 	} {
 		if got := list(t, p.One, c.from, c.to); len(got) != c.want {
 			t.Errorf("from %v to %v: %v, want %d", c.from, c.to, namesOf(got), c.want)
@@ -358,8 +359,8 @@ func deleted(t *testing.T, p Place) {
 }
 
 func names(t *testing.T, p Place) {
-	for _, name := range []string{"", "x", "../x", "archive/2026/11/27/14/../../x.ndjson.zst", "archive/2026/11/27/14/x.json",
-		"archive/2026/11/27/x.ndjson.zst", "archive/2026/11/27/24/x.ndjson.zst", "archive/2026/11/27/14/.ndjson.zst"} {
+	for _, name := range []string{"", "x", "../x", "archive/2026/11/27/14/../../x.ndjson.zst",
+		"archive/2026/11/27/14/x.json", "archive/2026/11/27/x.ndjson.zst", "archive/2026/11/27/24/x.ndjson.zst", "archive/2026/11/27/14/.ndjson.zst"} {
 		o := archive.Object{Name: name}
 		_, openErr := p.One.Open(t.Context(), o, 0)
 		_, replaceErr := p.One.Replace(t.Context(), o, strings.NewReader("x"))
