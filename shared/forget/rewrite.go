@@ -114,7 +114,7 @@ func without(old []byte, selects func(line []byte) bool) (content []byte, remove
 				n++
 			}
 		}
-		if n == 0 {
+		if n == 0 && !block.Partial { // of a partial frame other blocks may have some
 			continue
 		}
 		for line := range block.Lines() {

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
+
+	"github.com/klauspost/compress/zstd"
 
 	"github.com/spillwayhq/spillway/shared/archive"
 )
@@ -53,6 +56,38 @@ func TestOnlyTheSelectedLinesAreLeftOut(t *testing.T) {
 		if err := verify(c.old, got, isX); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// A frame larger than the archive's own is that of a person who has edited the object with other tools.
+func TestLinesAreLeftOutOfAFrameThatIsReadInPieces(t *testing.T) {
+	z, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	filler := strings.Repeat("a", 1<<20)
+	var lines, want []string
+	for i := range 2*archive.MaxLinesBytes>>20 + 1 {
+		line := string(rune('a'+i)) + filler
+		if lines = append(lines, line); !isX([]byte(line)) {
+			want = append(want, line)
+		}
+	}
+	lines = append(lines, "x1")
+	big := z.EncodeAll([]byte(strings.Join(lines, "\n")+"\n"), nil)
+	old := slices.Concat(linesOf(t, []string{"before"}), big, linesOf(t, []string{"after"}))
+	got, removed, err := without(old, isX)
+	if err != nil || removed != 1 {
+		t.Fatalf("%d removed, %v", removed, err)
+	}
+	if err := verify(old, got, isX); err != nil {
+		t.Error(err)
+	}
+	var left []string
+	_, err = archive.Select(t.Context(), bytes.NewReader(got), 0, 1, func([]byte) bool { return true },
+		func(l archive.Line) error { left = append(left, string(l.Data)); return nil })
+	if want = slices.Concat([]string{"before"}, want, []string{"after"}); err != nil || !slices.Equal(left, want) {
+		t.Errorf("%d lines are left, want %d, %v", len(left), len(want), err)
 	}
 }
 

@@ -360,7 +360,8 @@ func deleted(t *testing.T, p Place) {
 
 func names(t *testing.T, p Place) {
 	for _, name := range []string{"", "x", "../x", "archive/2026/11/27/14/../../x.ndjson.zst",
-		"archive/2026/11/27/14/x.json", "archive/2026/11/27/x.ndjson.zst", "archive/2026/11/27/24/x.ndjson.zst", "archive/2026/11/27/14/.ndjson.zst"} {
+		"archive/2026/11/27/14/x.json", "archive/2026/11/27/x.ndjson.zst", "archive/2026/11/27/24/x.ndjson.zst",
+		"archive/2026/11/27/14/.ndjson.zst"} {
 		o := archive.Object{Name: name}
 		_, openErr := p.One.Open(t.Context(), o, 0)
 		_, replaceErr := p.One.Replace(t.Context(), o, strings.NewReader("x"))
