@@ -78,7 +78,7 @@ type ArchiveResult struct {
 // Damage is a part of an object that can't be read, and was kept as it is.
 type Damage struct {
 	Object string
-	*archive.DamageError
+	Err    *archive.DamageError
 }
 
 // DeadLetters removes the person's events from the dead letters. The result's other fields remain as

@@ -126,10 +126,9 @@ func TestARecordInPartsIsRemovedFromEachObject(t *testing.T) {
 		w.put(w.frames())
 		w.put(append([]archive.Frame{bobs[1], annas[1]}, w.frames()...))
 		var list bytes.Buffer
-		var store archive.Store = w.store
 		if interrupted { // between the two objects
 			replaced := 0
-			store = &faulty{Store: w.store, fault: func(call string) (bool, error) {
+			store := &faulty{Store: w.store, fault: func(call string) (bool, error) {
 				if call == "replace" {
 					replaced++
 				}

@@ -41,7 +41,7 @@ type Found struct {
 // Damage is what could not be read.
 type Damage struct {
 	Object string
-	*archive.DamageError
+	Err    *archive.DamageError
 }
 
 // Result is what a search has found, and how much it has read.

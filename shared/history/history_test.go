@@ -140,7 +140,7 @@ func TestASearchTellsItsProgressAndDamage(t *testing.T) {
 	}
 	var last Progress
 	r, err := Search(t.Context(), withoutIndex{dirstore.Open(dir)}, Query{MessageID: "m33", From: now, To: now}, func(p Progress) { last = p })
-	if err != nil || len(r.Found) != 2 || len(r.Damage) == 0 || r.Damage[0].Offset != 0 {
+	if err != nil || len(r.Found) != 2 || len(r.Damage) == 0 || r.Damage[0].Err.Offset != 0 {
 		t.Errorf("%+v, %v", r, err)
 	}
 	if last.Objects != 1 || last.Of != 1 || last.Read != last.Sum || last.Found != 2 {

@@ -66,7 +66,8 @@ const maxPage = 64 << 20
 
 // askPage asks the operator's page of a running `up`, which searches the queues without receiving
 // from them. ok is false if there is none.
-func askPage(ctx context.Context, p *archived.Pipeline, q *Query) (found []console.Sighting, looked []console.Place, ok bool) {
+func askPage(ctx context.Context, p *archived.Pipeline, q *Query) (found []console.Sighting, looked []console.Place,
+	ok bool) {
 	waiting := console.Place{Name: "Events queue", Says: "a queue on AWS can't be searched without receiving its " +
 		"messages, which delivery needs"}
 	if !p.Local {
@@ -188,15 +189,17 @@ func saysOf(r *history.Result, from time.Time, local bool) string {
 	}
 	if n := len(r.Damage); n > 0 {
 		says += fmt.Sprintf("; %s can't be read, the first in %s: %v", terminal.Plural(n, "damaged place"),
-			r.Damage[0].Object, r.Damage[0].DamageError)
+			r.Damage[0].Object, r.Damage[0].Err)
 	}
 	return says
 }
 
 func archivedSighting(f *history.Found, name func(writeKey string) string) console.Sighting {
 	s := console.Sighting{
-		Sample: console.Sample{At: f.Time, Outcome: f.Outcome, Reason: f.Reason, Answer: f.Detail, Type: f.Type, Event: f.Name,
-			User: f.User(), MessageID: f.MessageID, WriteKey: name(f.WriteKey), Age: console.Unknown, Receives: max(1, f.Receives)},
+		Sample: console.Sample{At: f.Time, Outcome: f.Outcome, Reason: f.Reason, Answer: f.Detail, Type: f.Type,
+			Event: f.Name,
+			User:  f.User(), MessageID: f.MessageID, WriteKey: name(f.WriteKey), Age: console.Unknown,
+			Receives: max(1, f.Receives)},
 		Where: console.InArchive, Object: f.Object, Replay: f.Replay, Payload: f.Record.Event,
 	}
 	if !f.ReceivedAt.IsZero() {
