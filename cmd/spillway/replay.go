@@ -230,6 +230,9 @@ func (f *replayFlags) send(ctx context.Context, p *archived.Pipeline, r *replay.
 	result, err := r.Send(ctx, send)
 	bar.Clear()
 	if err != nil {
+		if r.Begun() {
+			fmt.Fprintf(out, "sent %s before the last checkpoint\n", terminal.Plural(result.Sent, "event"))
+		}
 		return err
 	}
 	fmt.Fprintf(out, "sent %s in %.1f s", terminal.Plural(result.Sent, "event"), time.Since(start).Seconds())
@@ -274,7 +277,7 @@ func (f *replayFlags) explain(err error, p *archived.Pipeline, r *replay.Replay)
 	}
 	next := ""
 	if r != nil && r.Begun() {
-		next = "; to go on: spillway replay --resume " + r.ID()
+		next = "; to go on: spillway replay --resume " + r.ID() + f.Given()
 	}
 	switch {
 	case errors.Is(err, deadletter.ErrFailing):

@@ -389,3 +389,20 @@ func TestReplayOfAPipelineOnAWSReadsItsBucket(t *testing.T) {
 		t.Errorf("a pipeline that does not exist: %v", err)
 	}
 }
+
+func TestAnInterruptedReplaySaysHowToGoOn(t *testing.T) {
+	t.Parallel()
+	p, _ := withArchive(t, 30)
+	out, stop := inBackground(t, "replay", "--from=1h", "--rate=2", queueFlag(p))
+	await(t, "the first events", func() bool { return p.Status().Bulk.Sent > 0 })
+	err := stop()
+	id := replayID.FindStringSubmatch(out.String())[1]
+	if want := "to go on: spillway replay --resume " + id + " --queue-url '" + strings.TrimPrefix(queueFlag(p), "--queue-url=") + "'"; err == nil ||
+		!strings.HasSuffix(err.Error(), want) {
+		t.Errorf("an interruption says %v, want %s", err, want)
+	}
+	again, _, err := spillway(t.Context(), "", "replay", "--resume="+id, "--rate=1000", queueFlag(p))
+	if err != nil || !strings.Contains(again, "30 events match") && !strings.Contains(again, "before the interruption") {
+		t.Errorf("resumed: %v, %s", err, again)
+	}
+}

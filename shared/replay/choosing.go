@@ -2,6 +2,7 @@ package replay
 
 import (
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -112,6 +113,7 @@ type chooser struct {
 	doubles    *doubles
 	joiner     archive.Joiner
 	counts     Counts
+	seen       atomic.Int64 // lines
 	scanner    rawjson.Scanner
 	from, into []byte // buffers of edits
 }
@@ -125,8 +127,11 @@ func newChooser(id string, o Options, d *doubles) (*chooser, error) {
 		counts: newCounts()}, nil
 }
 
-// keep reports whether a line may be meant. It is safe for concurrent use.
-func (c *chooser) keep(line []byte) bool { return c.matcher.mayMatch(line) }
+// keep reports whether a line may be meant, and counts it. It is safe for concurrent use.
+func (c *chooser) keep(line []byte) bool {
+	c.seen.Add(1)
+	return c.matcher.mayMatch(line)
+}
 
 // A chosen is an event that is sent or exported.
 type chosen struct {

@@ -83,6 +83,9 @@ func loadPlan(ctx context.Context, f Files, id string) (p plan, c checkpoint, er
 	if p.Format != formatVersion || c.Format > formatVersion {
 		return p, c, fmt.Errorf("the replay was begun by a newer version of Spillway: format %d", max(p.Format, c.Format))
 	}
+	if c.Finished {
+		return p, c, nil
+	}
 	return p, c, c.check(&p)
 }
 

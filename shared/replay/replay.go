@@ -106,7 +106,7 @@ func (r *Replay) Objects() int { return len(r.objects) }
 type Progress struct {
 	Objects, OfObjects int
 	Bytes, OfBytes     int64 // of the objects, as they are stored
-	Lines              int64 // records of the objects that were read to their end
+	Lines              int64 // that were read, some of them ahead
 	Events             int64 // that match so far
 }
 
@@ -166,6 +166,10 @@ func (r *Replay) Send(ctx context.Context, o SendOptions) (Result, error) {
 	err = w.read(ctx, r.from, r.end())
 	if err == nil {
 		err = s.save(ctx, r.end(), true)
+	}
+	if err == nil { // that it has finished is all that is asked for again
+		r.plan.Objects = nil
+		err = writeJSON(ctx, r.files, planFile(r.plan.ID), &r.plan)
 	}
 	return Result{w.chooser.counts, s.done}, err
 }

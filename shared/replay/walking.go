@@ -99,7 +99,7 @@ func (w *walk) say(offset int64, always bool) {
 	w.told = now
 	p := w.progress
 	p.Bytes = min(max(0, w.read0+offset), p.OfBytes)
-	p.Lines, p.Events = w.chooser.counts.Lines, w.chooser.counts.Events
+	p.Lines, p.Events = w.chooser.seen.Load(), w.chooser.counts.Events
 	w.tell(p)
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/spillwayhq/spillway/cmd/spillway/deployed"
 	"github.com/spillwayhq/spillway/cmd/spillway/health"
 	"github.com/spillwayhq/spillway/cmd/spillway/queues"
+	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/archive"
@@ -43,6 +44,18 @@ func (f *Flags) Register(c *cobra.Command) {
 	c.Flags().StringVar(&f.queueURL, "queue-url", queues.DefaultURL,
 		"`URL` of the events queue; it says which pipeline's archive it is")
 	f.set = func() bool { return c.Flags().Changed("queue-url") }
+}
+
+// Given returns the flags that were given, to be pasted into a shell behind a verb; empty if none
+// was.
+func (f *Flags) Given() string {
+	switch {
+	case f.pipeline.Given():
+		return " --name " + f.pipeline.Value()
+	case f.set():
+		return " --queue-url " + terminal.ShellWord(f.queueURL)
+	}
+	return ""
 }
 
 // A Pipeline is a pipeline with an archive. It is safe for concurrent use.

@@ -35,6 +35,9 @@ func (n *Name) Register(set *pflag.FlagSet) {
 // Given reports whether a pipeline on AWS is named.
 func (n *Name) Given() bool { return n.set.Changed("name") }
 
+// Value is the name as it was given.
+func (n *Name) Value() string { return n.value }
+
 // Names returns the names of the pipeline's parts.
 func (n *Name) Names() (topology.Names, error) {
 	names, err := topology.NewNames(n.value)
