@@ -381,7 +381,7 @@ func TestReplayOfAPipelineOnAWSReadsItsBucket(t *testing.T) {
 	bucket.Fail(nil)
 	delete(outputs, topology.OutputArchiveBucket)
 	if _, _, err := spillway(t.Context(), "", "replay", "--name=spillway", "--from=1h"); err == nil ||
-		!strings.Contains(err.Error(), "has no archive in "+local.Region+": deploy it with -c archive=true") {
+		!strings.Contains(err.Error(), "keeps no archive: deploy it with -c archive=true") {
 		t.Errorf("a pipeline without an archive: %v", err)
 	}
 	if _, _, err := spillway(t.Context(), "", "replay", "--name=other", "--from=1h"); err == nil ||
