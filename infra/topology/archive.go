@@ -83,8 +83,10 @@ func archiveAlarms(o Options) []Alarm {
 			Metrics: []Metric{n.own("d", "deliver", "ArchiveDeferred", "Sum"),
 				n.own("n", "deliver", "EventsNotArchived", "Sum")},
 			// A call that Firehose throttled once is deferred once, and archived a moment later.
+			// What fails again is tried each quarter of an hour, so two attempts are in half an
+			// hour.
 			Expression: "FILL(d, 0) + FILL(n, 0)", Unit: "events",
-			Threshold: 0, Period: time.Minute, Periods: retryLookback, Breaching: 3, Missing: MissingIsGood,
+			Threshold: 0, Period: time.Minute, Periods: 2*(retryLookback-maxLag) + maxLag, Breaching: 2, Missing: MissingIsGood,
 			Meaning: "Firehose does not take the records of delivered events and dead letters. They wait in the bulk queue " +
 				"for up to 10 days.",
 			First: "read the error in the deliver function's log: the usual cause is its permission, a stream that was " +

@@ -116,7 +116,7 @@ var unwatched = []string{"dead-letters NumberOfMessagesSent"}
 
 // nameOf is how minutes call a metric.
 func nameOf(m topology.Metric) string {
-	subject := m.Queue + m.Function + m.Own
+	subject := m.Queue + m.Function + m.Stream + m.Own
 	if m.IngestEndpoint {
 		subject = "endpoint"
 	}
@@ -349,6 +349,11 @@ func TestAScenarioFailsWithoutWhatMakesTheAlarmWork(t *testing.T) {
 		{"dead letters that people list count as none", "dead-letters-old", func(a *topology.Alarm) {
 			a.Metrics, a.Expression = a.Metrics[:1], "v"
 		}, "a dead letter for eight days, which people list each hour", "dead-letters-old does not fire"},
+		{"records that are refused within 15 minutes, which are tried again each quarter of an hour", "archive-failing",
+			func(a *topology.Alarm) { a.Periods = 15 }, "on a quiet site a record is refused, and again each 16 minutes",
+			"archive-failing does not fire"},
+		{"an answer of S3 that fails counts as none", "archive-undelivered", func(a *topology.Alarm) { a.Threshold = 0 },
+			"the bucket refuses Firehose", "archive-undelivered does not fire"},
 	} {
 		t.Run(c.mistake, func(t *testing.T) {
 			t.Parallel()
@@ -381,7 +386,9 @@ func TestEveryAlarmFiresInAScenario(t *testing.T) {
 			fires[name] = true
 		}
 	}
-	d := topology.Default()
+	o := topology.DefaultOptions()
+	archived(&o)
+	d := topology.New(o)
 	for _, a := range d.Alarms {
 		if name := strings.TrimPrefix(a.Name, d.Names.Alarm("")); !fires[name] {
 			t.Errorf("%s must fire in no scenario", name)

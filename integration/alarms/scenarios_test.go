@@ -41,6 +41,8 @@ func and(several ...map[string]int) map[string]int {
 
 func noCanary(o *topology.Options) { o.NoCanary = true }
 
+func archived(o *topology.Options) { o.ArchiveKept = topology.DefaultArchiveKept }
+
 func longWindow(o *topology.Options) { o.BatchingWindow = 5 * time.Minute }
 
 // segmentIsAway is the n-th minute in which Segment answers nothing. Five requests open the circuit
@@ -78,6 +80,7 @@ func scenarios() []*scenario {
 	all = append(all, refusals()...)
 	all = append(all, warnings()...)
 	all = append(all, pauses()...)
+	all = append(all, archiving()...)
 	return append(all, calm()...)
 }
 
@@ -185,7 +188,8 @@ func outages() []*scenario {
 		{name: "every second canary is lost on its way", from: at, until: at + 60, well: busy(),
 			bad:  oneIn(2, busy().without("deliver CanaryDelivered"), busy()),
 			must: must(6, "canary-silent", "delivery-down"), notify: "delivery-down"},
-		{name: "a drill of a deployment drops the canaries", from: at, until: at + int(canary.MaxDrill.Minutes()), well: busy(),
+		{name: "a drill of a deployment drops the canaries", from: at, until: at + int(canary.MaxDrill.Minutes()),
+			well: busy(),
 			bad:  always(busy().without("deliver CanaryDelivered")),
 			must: must(3, "canary-silent", "delivery-down"), notify: "delivery-down"},
 		{name: "the canary's schedule is off", from: at, until: at + 60, well: busy(),
@@ -329,6 +333,60 @@ func warnings() []*scenario {
 			must: must(10, "traffic-fell"), notify: "traffic-fell"},
 		{name: "a source sends ten times as much", from: at, until: at + 60, well: busy(), bad: compared("LargestGrowth", 10),
 			must: must(10, "source-growing"), notify: "source-growing"},
+	}
+}
+
+// archiving is what can happen to the archive. That an alarm on it is over takes up to 50 minutes,
+// because what it watches is written once in 15.
+func archiving() []*scenario {
+	const at = 30
+	// Firehose writes an object each quarter of an hour, while its oldest record becomes older.
+	written := func(n int) minute {
+		m := busy().with(minute{"deliver EventsArchived": v(40_000),
+			"archive DeliveryToS3.DataFreshness": v(float64(60 * (n % 15)))})
+		if n%15 == 14 {
+			m["archive DeliveryToS3.Success"] = v(1)
+		}
+		return m
+	}
+	lost := func(n int) minute { // S3 refuses, and Firehose tries again each minute
+		return busy().with(minute{"deliver EventsArchived": v(40_000), "archive DeliveryToS3.Success": v(0),
+			"archive DeliveryToS3.DataFreshness": v(float64(60 * (n + 1)))})
+	}
+	after := func(bad func(int) minute) func(int) minute {
+		return func(n int) minute {
+			if n >= at {
+				return bad(n - at)
+			}
+			return written(n)
+		}
+	}
+	refused := busy().with(minute{"deliver ArchiveDeferred": v(20), "deliver EventsNotArchived": v(3)})
+	return []*scenario{
+		{name: "the archive is written", options: archived, minutes: 120, at: written},
+		{name: "nothing comes in, and nothing is archived", options: archived, minutes: 120, at: always(quiet())},
+		{name: "Firehose throttles one call, and takes it a minute later", options: archived, from: at, minutes: 90,
+			at: after(func(n int) minute {
+				if n == 0 {
+					return written(0).with(minute{"deliver ArchiveDeferred": v(20)})
+				}
+				return written(n)
+			})},
+		{name: "one object can't be written at once", options: archived, from: at, minutes: 120,
+			at: after(func(n int) minute {
+				if n == 0 {
+					return written(0).with(minute{"archive DeliveryToS3.Success": v(0)})
+				}
+				return written(n)
+			})},
+		{name: "deliver may not put records", options: archived, from: at, minutes: 90, goesOn: true,
+			at: after(always(refused)), must: must(3, "archive-failing"), notify: "archive-failing"},
+		{name: "on a quiet site a record is refused, and again each 16 minutes", options: archived, from: at, minutes: 180,
+			goesOn: true, at: after(oneIn(16, quiet().with(minute{"deliver ArchiveDeferred": v(1)}), quiet())),
+			must: must(17, "archive-failing"), notify: "archive-failing"},
+		{name: "the bucket refuses Firehose", options: archived, from: at, minutes: 150, goesOn: true, at: after(lost),
+			must:   and(must(15, "archive-undelivered"), must(65, "archive-late")),
+			notify: "archive-undelivered archive-late"},
 	}
 }
 

@@ -237,7 +237,7 @@ func (e *Evaluator) visible(k *Key, now time.Time, lags *Lags) visibility {
 	switch {
 	case k.Queue != "":
 		lag = lags.Queue
-	case k.Function != "":
+	case k.Function != "", k.Stream != "": // AWS documents none of Firehose
 		lag = lags.Lambda
 	case k.IngestEndpoint:
 		lag = lags.Endpoint
