@@ -63,7 +63,7 @@ func newCloud(t *testing.T, region string, names topology.Names) *cloud {
 	}
 	c := &cloud{region: region, stack: names.Stack(region), names: names, config: there, sqs: sqs.NewFromConfig(there),
 		watch: cloudwatch.NewFromConfig(there), began: time.Now()}
-	for _, name := range []string{names.EventsQueue, names.DeadLetterQueue} {
+	for _, name := range names.Queues() {
 		if _, err := c.sqs.GetQueueUrl(t.Context(), &sqs.GetQueueUrlInput{QueueName: &name}); err == nil {
 			t.Fatalf("%s has a queue %s: this test does not touch an existing pipeline: name another region", region, name)
 		} else if !strings.Contains(err.Error(), "NonExistentQueue") && !strings.Contains(err.Error(), "QueueDoesNotExist") {
@@ -77,7 +77,7 @@ func newCloud(t *testing.T, region string, names topology.Names) *cloud {
 func (c *cloud) deleteQueues(t *testing.T) {
 	t.Helper()
 	ctx := context.Background() // the test's is over
-	for _, name := range []string{c.names.EventsQueue, c.names.DeadLetterQueue} {
+	for _, name := range c.names.Queues() {
 		if found, err := c.sqs.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &name}); err == nil {
 			if _, err := c.sqs.DeleteQueue(ctx, &sqs.DeleteQueueInput{QueueUrl: found.QueueUrl}); err != nil {
 				t.Errorf("delete the queue %s: %v", name, err)

@@ -45,8 +45,9 @@ func TestADeadLetterQueueIsRestoredWithAllThatItHad(t *testing.T) {
 		}
 		for name, want := range map[string]string{"MessageRetentionPeriod": "1209600", "VisibilityTimeout": "30",
 			"KmsMasterKeyId": "alias/spillway", "KmsDataKeyReusePeriodSeconds": "3600",
-			"Policy":             strings.ReplaceAll(tls, "ARN", strings.ReplaceAll(arn, names.EventsQueue, names.DeadLetterQueue)),
-			"RedriveAllowPolicy": `{"redrivePermission":"byQueue","sourceQueueArns":["` + arn + `"]}`} {
+			"Policy": strings.ReplaceAll(tls, "ARN", strings.ReplaceAll(arn, names.EventsQueue, names.DeadLetterQueue)),
+			"RedriveAllowPolicy": `{"redrivePermission":"byQueue","sourceQueueArns":["` + arn + `","` +
+				strings.ReplaceAll(arn, names.EventsQueue, names.BulkQueue) + `"]}`} {
 			if got.Attributes[name] != want {
 				t.Errorf("%s is %q, want %q", name, got.Attributes[name], want)
 			}

@@ -225,13 +225,23 @@ func (s *settings) tell(w io.Writer, region string, d deployed) {
 			continue
 		}
 		fmt.Fprintf(w, "%s adopts the queue %s, which exists outside of it\n", stack, q.Name)
+		if has := d.retained[q.Name]; q.DeadLetterQueue == "" && !t.Permits(q.Name, has) {
+			attributes, _ := json.Marshal(map[string]string{"RedriveAllowPolicy": t.RedriveAllowPolicy(q.Name, has["QueueArn"])})
+			fmt.Fprintf(w, "  it does not take the dead letters of all queues, and the deployment fails: first %s\n",
+				setAttributes(region, q.Name, attributes))
+		}
 		if differ := q.Differing(d.retained[q.Name]); len(differ) > 0 {
 			attributes, _ := json.Marshal(differ) // a map of strings: it can't fail
-			fmt.Fprintf(w, "  its attributes are not this version's, and a stack does not change those of an adopted queue: "+
-				"aws sqs set-queue-attributes --region %s --queue-url $(aws sqs get-queue-url --region %s --queue-name %s "+
-				"--output text) --attributes '%s'\n", region, region, q.Name, attributes)
+			fmt.Fprintf(w, "  its attributes are not this version's, and a stack does not change those of an adopted queue: %s\n",
+				setAttributes(region, q.Name, attributes))
 		}
 	}
+}
+
+// setAttributes is the command that sets attributes of a queue.
+func setAttributes(region, queue string, attributes []byte) string {
+	return fmt.Sprintf("aws sqs set-queue-attributes --region %s --queue-url $(aws sqs get-queue-url --region %[1]s "+
+		"--queue-name %s --output text) --attributes '%s'", region, queue, attributes)
 }
 
 // unaided says what adoptQueues does where AWS can't be asked.

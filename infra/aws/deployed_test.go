@@ -195,6 +195,32 @@ func TestAnAdoptedQueueWithOtherAttributesIsNamedWithTheCommandThatSetsThem(t *t
 	}
 }
 
+// A stack of a version before the bulk queue has retained a dead-letter queue that takes those of the
+// events queue only: SQS would refuse the bulk queue.
+func TestADeadLetterQueueThatDoesNotTakeTheBulkQueuesIsNamed(t *testing.T) {
+	n := topology.DefaultNames()
+	arn := func(queue string) string { return `"arn:aws:sqs:eu-west-1:123456789012:` + queue + `"` }
+	both := `{"redrivePermission":"byQueue","sourceQueueArns":[` + arn(n.EventsQueue) + `,` + arn(n.BulkQueue) + `]}`
+	for policy, want := range map[string]bool{
+		"": false, `{"redrivePermission":"allowAll"}`: false, both: false,
+		`{"redrivePermission":"byQueue","sourceQueueArns":[` + arn(n.BulkQueue) + `,"x",` + arn(n.EventsQueue) + `]}`: false,
+		`{"redrivePermission":"denyAll"}`:                                                true,
+		`{"redrivePermission":"byQueue","sourceQueueArns":[` + arn(n.EventsQueue) + `]}`: true,
+	} {
+		d := retained(n.DeadLetterQueue)
+		d.retained[n.DeadLetterQueue]["RedriveAllowPolicy"] = policy
+		s := defaultSettings(n, "eu-west-1")
+		var out bytes.Buffer
+		s.tell(&out, "eu-west-1", d)
+		attributes, _ := json.Marshal(map[string]string{"RedriveAllowPolicy": both})
+		if said := strings.Contains(out.String(), "the deployment fails: first aws sqs set-queue-attributes --region eu-west-1 "+
+			"--queue-url $(aws sqs get-queue-url --region eu-west-1 --queue-name spillway-dead-letters --output text) "+
+			"--attributes '"+string(attributes)+"'"); said != want {
+			t.Errorf("%s: says %q, and the command %v, want %v", policy, out.String(), said, want)
+		}
+	}
+}
+
 // answers is an endpoint that answers each action of AWS's query protocol with a status and a text.
 func answers(t *testing.T, byAction map[string]string) {
 	t.Helper()

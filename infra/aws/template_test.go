@@ -180,9 +180,10 @@ func TestQueuesAreEncryptedRequireTLSAndOutliveTheStack(t *testing.T) {
 		}
 	}
 	dead := tmpl.named(t, "AWS::SQS::Queue", "QueueName", topology.DefaultNames().DeadLetterQueue)
+	sources := text(dead.at("RedriveAllowPolicy", "sourceQueueArns"))
 	if dead.at("RedriveAllowPolicy", "redrivePermission") != "byQueue" ||
-		!strings.Contains(text(dead.at("RedriveAllowPolicy", "sourceQueueArns")),
-			":"+topology.DefaultNames().EventsQueue+`"`) {
+		!strings.Contains(sources, ":"+topology.DefaultNames().EventsQueue+`"`) ||
+		!strings.Contains(sources, ":"+topology.DefaultNames().BulkQueue+`"`) {
 		t.Errorf("any queue may move dead letters to this one: %v", dead.at("RedriveAllowPolicy"))
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/topology"
@@ -79,4 +80,27 @@ func TestAPauseStopsBothQueues(t *testing.T) {
 	toggle(t, p, local.ResumePath, `{}`)
 	arrivals.AwaitEvent(t, "fresh")
 	arrivals.AwaitEvent(t, "redriven")
+}
+
+// A data directory of a version before the bulk queue, in which somebody has restored the dead-letter
+// queue, has one that takes the dead letters of the events queue only.
+func TestADeadLetterQueueThatTakesTheEventsQueuesOnlyIsCorrected(t *testing.T) {
+	server, url := localtest.SQS(t)
+	d := topology.Default()
+	n := d.Names
+	if _, err := server.CreateQueue(n.DeadLetterQueue, map[string]string{"RedriveAllowPolicy": `{"redrivePermission":"byQueue","sourceQueueArns":["` + local.QueueARN(n.EventsQueue) + `"]}`}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := local.CreateQueues(server, &d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := localtest.Client(url).GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{
+		QueueUrl: aws.String(local.QueueURL(url, n.DeadLetterQueue)), AttributeNames: []types.QueueAttributeName{"All"}})
+	want := `{"redrivePermission":"byQueue","sourceQueueArns":["` + local.QueueARN(n.EventsQueue) + `","` +
+		local.QueueARN(n.BulkQueue) + `"]}`
+	if err != nil || got.Attributes["RedriveAllowPolicy"] != want {
+		t.Errorf("%v: it takes those of %s, want %s", err, got.Attributes["RedriveAllowPolicy"], want)
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/spillwayhq/spillway/infra/local/lambda"
 	"github.com/spillwayhq/spillway/infra/local/sqs"
@@ -25,9 +26,30 @@ func CreateQueues(server *sqs.Server, t *topology.Topology) error {
 			if _, err := server.CreateQueue(q.Name, q.Attributes(QueueARN(q.Name))); err != nil {
 				return fmt.Errorf("create queue %s: %w", q.Name, err)
 			}
+			if isSource {
+				continue
+			}
+			if err := permitSources(server, t, q.Name); err != nil {
+				return fmt.Errorf("let queue %s take dead letters of others: %w", q.Name, err)
+			}
 		}
 	}
 	return nil
+}
+
+// permitSources corrects a dead-letter queue that `spillway dlq restore` of a version with fewer
+// queues has made: it would not take the dead letters of the others, which could not be created.
+func permitSources(server *sqs.Server, t *topology.Topology, dead string) error {
+	const anywhere = "http://sqs.local" // the client calls the server without a socket
+	client, url := newClient(server, anywhere), aws.String(QueueURL(anywhere, dead))
+	has, err := client.GetQueueAttributes(context.Background(), &awssqs.GetQueueAttributesInput{QueueUrl: url,
+		AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll}})
+	if err != nil || t.Permits(dead, has.Attributes) {
+		return err
+	}
+	_, err = client.SetQueueAttributes(context.Background(), &awssqs.SetQueueAttributesInput{QueueUrl: url,
+		Attributes: map[string]string{"RedriveAllowPolicy": t.RedriveAllowPolicy(dead, QueueARN(dead))}})
+	return err
 }
 
 // QueueARN is the ARN of a queue of the SQS emulator.

@@ -3,6 +3,7 @@ package topology
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -37,7 +38,44 @@ func (q Queue) Differing(has map[string]string) map[string]string {
 	return differ
 }
 
-const redrivePolicy = "RedrivePolicy"
+// RedriveAllowPolicy is the attribute of a dead-letter queue that says which queues may have it as
+// theirs. It is not among those of Attributes, because SQS refuses a queue that is not in it: a queue
+// that has no such attribute takes any. queueARN is that of any queue in the same region and account.
+func (t *Topology) RedriveAllowPolicy(dead, queueARN string) string {
+	policy := allowPolicy{Permission: "byQueue"}
+	for _, q := range t.Queues {
+		if q.DeadLetterQueue == dead {
+			policy.Sources = append(policy.Sources, queueARN[:strings.LastIndex(queueARN, ":")+1]+q.Name)
+		}
+	}
+	text, _ := json.Marshal(policy) // texts: it can't fail
+	return string(text)
+}
+
+// Permits reports whether a dead-letter queue with these attributes takes dead letters of all queues
+// of the topology that have it as theirs.
+func (t *Topology) Permits(dead string, has map[string]string) bool {
+	var want, policy allowPolicy
+	_ = json.Unmarshal([]byte(t.RedriveAllowPolicy(dead, has["QueueArn"])), &want)
+	_ = json.Unmarshal([]byte(has[redriveAllowPolicy]), &policy) // without one it takes any
+	switch policy.Permission {
+	case "denyAll":
+		return false
+	case want.Permission:
+		return !slices.ContainsFunc(want.Sources, func(arn string) bool { return !slices.Contains(policy.Sources, arn) })
+	}
+	return true
+}
+
+type allowPolicy struct {
+	Permission string   `json:"redrivePermission"`
+	Sources    []string `json:"sourceQueueArns,omitempty"`
+}
+
+const (
+	redrivePolicy      = "RedrivePolicy"
+	redriveAllowPolicy = "RedriveAllowPolicy"
+)
 
 type policy struct {
 	Target string      `json:"deadLetterTargetArn"`

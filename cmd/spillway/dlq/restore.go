@@ -98,8 +98,7 @@ func wantedOf(ctx context.Context, api *sqs.Client, eventsURL string, names topo
 	t := topology.New(o)
 	i := slices.IndexFunc(t.Queues, func(q topology.Queue) bool { return q.Name == names.DeadLetterQueue })
 	w.attributes = t.Queues[i].Attributes(arn)
-	allow, _ := json.Marshal(map[string]any{"redrivePermission": "byQueue", "sourceQueueArns": []string{arn}})
-	w.attributes["RedriveAllowPolicy"] = string(allow)
+	w.attributes["RedriveAllowPolicy"] = t.RedriveAllowPolicy(names.DeadLetterQueue, arn)
 	if policy := has["Policy"]; policy != "" {
 		w.attributes["Policy"] = strings.ReplaceAll(policy, arn, own)
 	}

@@ -49,6 +49,7 @@ func (s *simulation) do(step *Step) error {
 	client := virtual.Client(s.toSQS())
 	names := s.topology.Names
 	events, dead := virtual.QueueURL(names.EventsQueue), virtual.QueueURL(names.DeadLetterQueue)
+	bulk := virtual.QueueURL(names.BulkQueue)
 	switch step.Do {
 	case Deploy:
 		return s.deploy(ctx)
@@ -67,7 +68,7 @@ func (s *simulation) do(step *Step) error {
 		return nil
 	case Redrive:
 		s.sending.Go(func() {
-			_, err := deadletter.New(client, dead).Redrive(ctx, sqsclient.New(client, events), deadletter.RedriveOptions{})
+			_, err := deadletter.New(client, dead).Redrive(ctx, sqsclient.New(client, bulk), deadletter.RedriveOptions{})
 			if err != nil {
 				s.fail(fmt.Errorf("redrive: %w", err))
 			}
@@ -137,8 +138,10 @@ func (s *simulation) count() error {
 		if err != nil {
 			return err
 		}
-		if err := s.readAll(r.world.Events(), isWaiting, func(*sqs.Message, int) {}); err != nil {
-			return err
+		for _, source := range s.topology.EventSources {
+			if err := s.readAll(r.world.Queue(source.Queue), isWaiting, func(*sqs.Message, int) {}); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
