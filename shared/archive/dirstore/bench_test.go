@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spillwayhq/spillway/shared/archive"
+	"github.com/spillwayhq/spillway/shared/archive/storetest"
 )
 
 // fill archives events of about 1 KB, in frames of 100 as an invocation has them, without a sync.
@@ -67,4 +68,42 @@ func indexed(b testing.TB, w *Writer) bool {
 		}
 	}
 	return true
+}
+
+// BenchmarkManyObjects looks for one event in 10,000 objects of one event, at first without indexes.
+func BenchmarkManyObjects(b *testing.B) {
+	const n = 10_000
+	s := Open(b.TempDir())
+	for i := range n {
+		hour := storetest.Hour.Add(time.Duration(i/100) * time.Hour)
+		create(b, s, storetest.Name(hour, fmt.Sprintf("%05d", i)), storetest.Frames(b, event(i))[0].Data, readOnly)
+	}
+	begun := time.Now()
+	w := openWriter(b, s.Dir(), Options{})
+	b.ReportMetric(time.Since(begun).Seconds(), "s/open")
+	begun = time.Now()
+	for !indexed(b, w) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	indexing := time.Since(begun)
+	for b.Loop() {
+		if got := find(b, s, archive.MessageIDTerm("m4711")); len(got) != 1 {
+			b.Fatalf("%d are found", len(got))
+		}
+	}
+	b.ReportMetric(indexing.Seconds(), "s/index")
+}
+
+// BenchmarkPut is what an invocation with ten events waits, with ten of them at the same time.
+func BenchmarkPut(b *testing.B) {
+	w := openWriter(b, b.TempDir(), Options{})
+	frames := storetest.Frames(b, event(0), event(1), event(2), event(3), event(4), event(5), event(6), event(7), event(8))
+	b.SetParallelism(5) // on two cores
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if err := w.Put(b.Context(), frames); err != nil {
+				b.Error(err)
+			}
+		}
+	})
 }

@@ -290,7 +290,7 @@ func (s *Store) Replace(ctx context.Context, o archive.Object, content io.ReadSe
 
 func (s *Store) replace(ctx context.Context, o archive.Object, content io.Reader) (archive.Object, error) {
 	file := s.path(o.Name)
-	written, err := s.writeNew(file, content)
+	written, err := s.writeNew(file, content, true)
 	if err != nil {
 		return o, translate(err)
 	}
@@ -326,15 +326,18 @@ func (s *Store) replace(ctx context.Context, o archive.Object, content io.Reader
 	return o, err
 }
 
-// writeNew writes content beside a file, and syncs it.
-func (s *Store) writeNew(file string, content io.Reader) (written string, err error) {
+// writeNew writes content beside a file. A durable one survives a power cut.
+func (s *Store) writeNew(file string, content io.Reader, durable bool) (written string, err error) {
 	f, err := os.CreateTemp(filepath.Dir(file), newPrefix+"*")
 	if err != nil {
 		return "", err
 	}
 	written = f.Name()
 	_, err = io.Copy(f, content)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err == nil && durable {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
 		os.Remove(written)
 	}
 	return written, err

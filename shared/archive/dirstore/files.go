@@ -93,7 +93,7 @@ func (s *Store) WriteFile(ctx context.Context, name string, data []byte) error {
 	err = diskdir.Make(filepath.Dir(file))
 	if err == nil {
 		var written string
-		if written, err = s.writeNew(file, bytes.NewReader(data)); err == nil {
+		if written, err = s.writeNew(file, bytes.NewReader(data), true); err == nil {
 			err = diskdir.Rename(written, file, true)
 		}
 	}

@@ -214,7 +214,7 @@ func (s *Store) index(ctx context.Context, o archive.Object) (index, error) {
 		return ix, err
 	}
 	file := s.path(o.Name) + indexExtension
-	written, err := s.writeNew(file, bytes.NewReader(ix.encode()))
+	written, err := s.writeNew(file, bytes.NewReader(ix.encode()), false) // what a power cut damages is made again
 	if err != nil {
 		return ix, nil
 	}
