@@ -114,7 +114,7 @@ func TestACompositeWaitsForTheAlarmThatSuppressesIt(t *testing.T) {
 }
 
 func TestWithoutOKNotificationsOnlyAnAlarmThatFiresNotifies(t *testing.T) {
-	tmpl := with(t, func(s *settings) { s.OKNotifications = false })
+	tmpl := several(t)
 	notifying := 0
 	for _, kind := range []string{"AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"} {
 		for id, r := range tmpl.of(kind) {
@@ -132,7 +132,7 @@ func TestWithoutOKNotificationsOnlyAnAlarmThatFiresNotifies(t *testing.T) {
 }
 
 func TestAlarmsReferToTheRunbookOfTheSetting(t *testing.T) {
-	tmpl := with(t, func(s *settings) { s.Runbook = "https://wiki.example.com/spillway" })
+	tmpl := several(t)
 	for id, r := range tmpl.of("AWS::CloudWatch::Alarm") {
 		said := fmt.Sprint(r.at("AlarmDescription"))
 		if !strings.Contains(said, "More: https://wiki.example.com/spillway#") || len(said) > 1024 {

@@ -1,9 +1,6 @@
 package main
 
 import (
-	"encoding/json"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -23,6 +20,8 @@ func staging(t *testing.T, change func(*settings)) *settings {
 	change(&s)
 	return &s
 }
+
+func adoptedAndProtected(s *settings) { s.AdoptQueues, s.TerminationProtection = adoptAll, true }
 
 // physicalNames are all names that a template gives to resources, by type, and the names of its
 // exports.
@@ -70,7 +69,7 @@ func TestTwoPipelinesInOneAccountAndRegionShareNoName(t *testing.T) {
 
 // Names also occur in ARNs, variables, policies, rules of alarms and the dashboard.
 func TestASecondPipelineMentionsNothingOfTheDefaultOne(t *testing.T) {
-	second := once(t, staging(t, func(s *settings) { s.AdoptQueues = adoptAll }))["eu-west-1"]
+	second := once(t, staging(t, adoptedAndProtected))["eu-west-1"]
 	own := once(t, staging(t, func(*settings) {}))["eu-west-1"]
 	allowed := map[string]bool{
 		"spillway":        true, // the tag application
@@ -92,24 +91,15 @@ func TestASecondPipelineMentionsNothingOfTheDefaultOne(t *testing.T) {
 
 func TestTheStackIsCalledAfterThePipelineAndProtected(t *testing.T) {
 	for _, protect := range []bool{true, false} {
-		folder := t.TempDir()
-		synthesise(t, folder, staging(t, func(s *settings) { s.TerminationProtection = protect }))
-		content, err := os.ReadFile(filepath.Join(folder, "cdk.out", "manifest.json"))
-		if err != nil {
-			t.Fatal(err)
+		s := staging(t, func(*settings) {})
+		if protect {
+			s = staging(t, adoptedAndProtected)
 		}
-		var manifest struct {
-			Artifacts map[string]struct {
-				Type       string
-				Properties struct{ TerminationProtection bool }
-			}
+		if stack := s.stacks()["eu-west-1"]; stack != "staging-eu-west-1" {
+			t.Errorf("the stack is %s", stack)
 		}
-		if err := json.Unmarshal(content, &manifest); err != nil {
-			t.Fatal(err)
-		}
-		stack := manifest.Artifacts["staging-eu-west-1"]
-		if stack.Type != "aws:cloudformation:stack" || stack.Properties.TerminationProtection != protect {
-			t.Errorf("the stack staging-eu-west-1 is %+v, want protection %v", stack, protect)
+		if got := once(t, s)["eu-west-1"].protected; got != protect {
+			t.Errorf("the stack staging-eu-west-1 is protected: %v, want %v", got, protect)
 		}
 	}
 }

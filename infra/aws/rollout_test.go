@@ -103,7 +103,8 @@ func TestACycleIsFoundWhereverItIsWritten(t *testing.T) {
 		{`"Properties": {"X": {"Fn::Join": ["", ["x", {"Ref": "B"}]]}}`, `"Properties": {"X": {"Fn::Sub": "x${A.Arn}"}}`},
 		{`"UpdatePolicy": {"X": {"Ref": "B"}}`, `"Properties": {"X": {"Fn::GetAtt": "A.Arn"}}`},
 	} {
-		tmpl := template{content: fmt.Appendf(nil, `{"Resources": {"A": {%s}, "B": {%s}, "C": {"DependsOn": "A"}}}`, c.a, c.b)}
+		tmpl := template{content: fmt.Appendf(nil, `{"Resources": {"A": {%s}, "B": {%s}, "C": {"DependsOn": "A"}}}`, c.a,
+			c.b)}
 		if got := graphOf(t, tmpl, true).cycle(); got != "A" {
 			t.Errorf("%s, %s: the cycle begins at %q", c.a, c.b, got)
 		}
@@ -111,6 +112,9 @@ func TestACycleIsFoundWhereverItIsWritten(t *testing.T) {
 }
 
 // rollouts are the kinds of templates, with the functions that have versions.
+// functionURL has adopted queues too, so that more tests look at the same template.
+func functionURL(s *settings) { s.IngestEndpoint, s.AdoptQueues = endpointFunctionURL, adoptAll }
+
 var rollouts = map[string]struct {
 	change func(*settings)
 	live   []string
@@ -119,7 +123,7 @@ var rollouts = map[string]struct {
 	"defaults": {func(*settings) {}, []string{"Deliver", "Ingest"}, true},
 	"all":      {func(s *settings) { s.Rollout = rolloutAll }, []string{"Deliver", "Ingest"}, false},
 	// An alias has another URL.
-	"function URL":   {func(s *settings) { s.IngestEndpoint = endpointFunctionURL }, []string{"Deliver"}, true},
+	"function URL":   {functionURL, []string{"Deliver"}, true},
 	"publishers":     {func(s *settings) { s.IngestEndpoint, s.Canary = none, false }, []string{"Deliver"}, true},
 	"adopted queues": {func(s *settings) { s.AdoptQueues = adoptAll }, []string{"Deliver", "Ingest"}, true},
 }
@@ -221,7 +225,8 @@ func TestTheAlarmOnAVersionHasItsNumberInNameAndMetrics(t *testing.T) {
 		number := `{"Fn::GetAtt":["` + id + `","Version"]}`
 		alarm := tmpl.Resources[function+"VersionAlarm"]
 		want := d.VersionAlarm(d.Names.Pipeline+"-"+strings.ToLower(function), "N")
-		if name := text(alarm.at("AlarmName")); name != `{"Fn::Join":["",["`+strings.TrimSuffix(want.Name, "N")+`",`+number+`]]}` {
+		if name := text(alarm.at("AlarmName")); name != `{"Fn::Join":["",["`+strings.TrimSuffix(want.Name,
+			"N")+`",`+number+`]]}` {
 			t.Errorf("the alarm is called %s", name)
 		}
 		if alarm.at("AlarmActions") != nil || alarm.at("OKActions") != nil {
@@ -274,7 +279,8 @@ func TestTheRolloutFunctionTriesTheVersionsOfTheFunctionsThatHaveAny(t *testing.
 		}
 		tmpl := with(t, c.change)
 		f := tmpl.named(t, "AWS::Lambda::Function", "FunctionName", topology.DefaultNames().RolloutFunction)
-		for function, variable := range map[string]string{"Deliver": "SPILLWAY_DELIVER_VERSION", "Ingest": "SPILLWAY_INGEST_VERSION"} {
+		for function, variable := range map[string]string{"Deliver": "SPILLWAY_DELIVER_VERSION",
+			"Ingest": "SPILLWAY_INGEST_VERSION"} {
 			want := slices.Contains(c.live, function)
 			version := text(f.at("Environment", "Variables", variable))
 			if strings.HasPrefix(version, `{"Ref":"`+function+"CurrentVersion") != want || (version == "null") == want {

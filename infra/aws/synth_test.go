@@ -41,7 +41,8 @@ type (
 		Resources map[string]resource
 		Outputs   map[string]struct{ Description, Value, Export any }
 
-		content []byte // as it was written
+		content   []byte // as it was written
+		protected bool   // from deletion, by the manifest of the assembly
 	}
 	resource struct {
 		Type           string
@@ -129,7 +130,8 @@ func synthesise(tb testing.TB, folder string, s *settings) map[string]template {
 // synthesiseIn is synthesise for regions that have something already.
 func synthesiseIn(tb testing.TB, folder string, s *settings, before map[string]deployed) map[string]template {
 	tb.Helper()
-	return synthesiseWith(tb, folder, s, environment{version: "v1.2.3", assets: placeholders(tb, folder, s), deployed: before})
+	return synthesiseWith(tb, folder, s,
+		environment{version: "v1.2.3", assets: placeholders(tb, folder, s), deployed: before})
 }
 
 // placeholders are small files in place of the built functions.
@@ -160,12 +162,25 @@ func synthesiseWith(tb testing.TB, folder string, s *settings, env environment) 
 	}
 	app.Synth(nil)
 	templates := map[string]template{}
+	var manifest struct {
+		Artifacts map[string]struct {
+			Type       string
+			Properties struct{ TerminationProtection bool }
+		}
+	}
+	if content, err := os.ReadFile(filepath.Join(out, "manifest.json")); err != nil ||
+		json.Unmarshal(content, &manifest) != nil {
+		tb.Fatalf("the assembly has no manifest: %v", err)
+	}
 	for region, stack := range s.stacks() {
+		if kind := manifest.Artifacts[stack].Type; kind != "aws:cloudformation:stack" {
+			tb.Errorf("the manifest has %s as %q, want a stack", stack, kind)
+		}
 		content, err := os.ReadFile(filepath.Join(out, stack+".template.json"))
 		if err != nil {
 			tb.Fatal(err)
 		}
-		t := template{content: content}
+		t := template{content: content, protected: manifest.Artifacts[stack].Properties.TerminationProtection}
 		if err := json.Unmarshal(content, &t); err != nil {
 			tb.Fatal(err)
 		}
@@ -210,6 +225,23 @@ func once(tb testing.TB, s *settings) map[string]template {
 		made.templates[key] = synthesise(tb, tb.TempDir(), s)
 	}
 	return made.templates[key]
+}
+
+// several is a template with several settings that have nothing to do with each other: a synthesis
+// for each of them would take a quarter of a second.
+func several(tb testing.TB) template {
+	tb.Helper()
+	return with(tb, func(s *settings) {
+		s.OKNotifications, s.Runbook, s.EventBridge = false, "https://wiki.example.com/spillway", true
+		s.EndpointParameter, s.WriteKeysParameters = "/spillway/segment-endpoint", []string{"/team/keys", "partners"}
+		s.ReservedConcurrency, s.BatchSize, s.BatchingWindowSeconds = 50, 500, 30
+	})
+}
+
+// without is a template in which several things are switched off.
+func without(tb testing.TB) template {
+	tb.Helper()
+	return with(tb, func(s *settings) { s.ReservedConcurrency, s.Canary, s.WriteKeysParameters = 0, false, nil })
 }
 
 // defaults is the template of a deployment without settings, and its text with masked hashes of the

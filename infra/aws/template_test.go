@@ -128,7 +128,7 @@ func TestTheNumbersAreThoseOfTheTopology(t *testing.T) {
 func TestGoodMessagesDoNotBecomeDeadLetters(t *testing.T) {
 	for name, tmpl := range map[string]template{
 		"defaults": func() template { d, _ := defaults(t); return d }(),
-		"others":   with(t, func(s *settings) { s.ReservedConcurrency, s.BatchSize, s.BatchingWindowSeconds = 50, 500, 30 }),
+		"others":   several(t),
 	} {
 		dead := tmpl.named(t, "AWS::SQS::Queue", "QueueName", topology.DefaultNames().DeadLetterQueue)
 		deliver := tmpl.named(t, "AWS::Lambda::Function", "FunctionName", topology.DefaultNames().DeliverFunction)
@@ -340,7 +340,7 @@ func TestNoStatementAllowsAWildcard(t *testing.T) {
 	for name, tmpl := range map[string]template{
 		"defaults":     func() template { d, _ := defaults(t); return d }(),
 		"own key":      with(t, func(s *settings) { s.KMSKeys = []string{key} }),
-		"function URL": with(t, func(s *settings) { s.IngestEndpoint, s.AdoptQueues = endpointFunctionURL, adoptAll }),
+		"function URL": with(t, functionURL),
 	} {
 		found := 0
 		for id, r := range tmpl.Resources {

@@ -137,7 +137,10 @@ func TestTheIngestFunctionMaySendToTheQueuesOfTheOtherRegions(t *testing.T) {
 
 func TestDeliverMayPutOnlyItsOwnEventsOnTheBusAndOnlyIfTheSettingSaysSo(t *testing.T) {
 	for _, on := range []bool{true, false} {
-		tmpl := with(t, func(s *settings) { s.EventBridge = on })
+		tmpl, _ := defaults(t)
+		if on {
+			tmpl = several(t)
+		}
 		variable := tmpl.named(t, "AWS::Lambda::Function", "FunctionName",
 			topology.DefaultNames().DeliverFunction).at("Environment", "Variables", "SPILLWAY_EVENTBRIDGE")
 		if (variable == "true") != on {
@@ -165,7 +168,8 @@ func TestDeliverMayPutOnlyItsOwnEventsOnTheBusAndOnlyIfTheSettingSaysSo(t *testi
 func TestTheTemplateHasTheOutputsThatPeopleUse(t *testing.T) {
 	tmpl, _ := defaults(t)
 	for _, name := range []string{"IngestUrl", "EventsQueueUrl", "BulkQueueUrl", "DeadLetterQueueUrl",
-		"PublisherQueueUrls", "DeliverLogGroup", "AlarmTopicArn", "TicketTopicArn", "DashboardUrl", "Version", "Settings", "SpillwayCommand"} {
+		"PublisherQueueUrls", "DeliverLogGroup", "AlarmTopicArn", "TicketTopicArn", "DashboardUrl", "Version", "Settings",
+		"SpillwayCommand"} {
 		if tmpl.Outputs[name].Value == nil || tmpl.Outputs[name].Description == nil {
 			t.Errorf("the output %s does not exist", name)
 		}
@@ -184,6 +188,12 @@ func TestTheDashboardURLIsThatOfTheRegionsPartition(t *testing.T) {
 		"eusc-de-east-1": "https://eusc-de-east-1.console.amazonaws-eusc.eu/cloudwatch/home?region=eusc-de-east-1#dashboards/dashboard/spillway-eusc-de-east-1",
 		"us-iso-east-1":  "", // its console is not public
 	} {
+		if got := topology.DefaultNames().DashboardURL(knownRegions()[region], region); got != want {
+			t.Errorf("%s: %q, want %q", region, got, want)
+		}
+		if region != "cn-northwest-1" && region != "us-iso-east-1" { // one with an URL, and the one without
+			continue
+		}
 		s := defaultSettings(topology.DefaultNames(), region)
 		tmpl := synthesise(t, t.TempDir(), &s)[region]
 		got, _ := tmpl.Outputs[topology.OutputDashboardURL].Value.(string)
@@ -197,7 +207,7 @@ func TestTheDashboardURLIsThatOfTheRegionsPartition(t *testing.T) {
 }
 
 func TestReservedConcurrencyAndCanaryCanBeSwitchedOff(t *testing.T) {
-	tmpl := with(t, func(s *settings) { s.ReservedConcurrency, s.Canary = 0, false })
+	tmpl := without(t)
 	for id, f := range tmpl.exactly(t, 3, "AWS::Lambda::Function") {
 		if f.at("ReservedConcurrentExecutions") != nil {
 			t.Errorf("%s reserves concurrency", id)
@@ -232,7 +242,7 @@ func TestAPipelineForPublishersHasNoIngestEndpoint(t *testing.T) {
 }
 
 func TestTheSegmentEndpointCanComeFromSSM(t *testing.T) {
-	tmpl := with(t, func(s *settings) { s.EndpointParameter = "/spillway/segment-endpoint" })
+	tmpl := several(t)
 	variables := text(tmpl.named(t, "AWS::Lambda::Function", "FunctionName",
 		topology.DefaultNames().DeliverFunction).at("Environment",
 		"Variables"))
@@ -249,7 +259,7 @@ func TestTheSegmentEndpointCanComeFromSSM(t *testing.T) {
 }
 
 func TestTheWriteKeysCanComeFromSeveralParameters(t *testing.T) {
-	tmpl := with(t, func(s *settings) { s.WriteKeysParameters = []string{"/team/keys", "partners"} })
+	tmpl := several(t)
 	variables := text(tmpl.named(t, "AWS::Lambda::Function", "FunctionName",
 		topology.DefaultNames().IngestFunction).at("Environment", "Variables"))
 	if !strings.Contains(variables, `"SPILLWAY_WRITE_KEYS_PARAMETER":"/team/keys,partners"`) {
@@ -263,7 +273,7 @@ func TestTheWriteKeysCanComeFromSeveralParameters(t *testing.T) {
 			}
 		}
 	}
-	none := text(with(t, func(s *settings) { s.WriteKeysParameters = nil }))
+	none := text(without(t))
 	if strings.Contains(none, "SPILLWAY_WRITE_KEYS_PARAMETER") || strings.Contains(none, "write-keys:*") {
 		t.Error("a pipeline without a set still reads it")
 	}
