@@ -216,14 +216,19 @@ func (l *ledger) put(ctx context.Context, frames []archive.Frame) (left []archiv
 	defer cancel()
 	ctx, cancelPut := context.WithTimeout(ctx, archiveTimeout)
 	defer cancelPut()
+	deadline, _ := ctx.Deadline()
+	hadTime := time.Until(deadline) >= archiveTimeout/5
 	err := l.h.config.Archive.Put(ctx, frames)
 	unarchived := archive.Unarchived(len(frames), err)
 	result := breaker.Success
 	switch {
-	case len(unarchived) == len(frames) && errors.Is(err, context.DeadlineExceeded):
-		result = breaker.Hang
-	case len(unarchived) == len(frames):
+	case len(unarchived) < len(frames):
+	case !errors.Is(err, context.DeadlineExceeded):
 		result = breaker.Failure
+	case hadTime:
+		result = breaker.Hang
+	default: // the end of the invocation cut it short
+		result = breaker.Unknown
 	}
 	l.h.archiveBreaker.Report(time.Now(), ticket, result)
 	next := 0 // in unarchived

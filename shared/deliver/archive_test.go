@@ -456,3 +456,23 @@ func frameOf(t *testing.T, lines string) []byte {
 	}
 	return frame
 }
+
+func TestAnInvocationWithoutTimeLeftSaysNothingAboutTheArchive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, bulk, a := newArchiveRig(t, nil)
+		a.put = func(ctx context.Context, _ []archive.Frame) error {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(700 * time.Millisecond):
+				return nil
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		r.invoke(ctx, one("late"))
+		want(t, "deferred", len(bulk.deadLetters), 1)
+		r.invoke(t.Context(), one("next"))
+		want(t, "archived, deferred, not archived", r.archived(), [3]int{1, 0, 0})
+	})
+}
