@@ -57,7 +57,8 @@ func newUp() *cobra.Command {
 	}
 	c.Flags().StringVar(&f.name, "name", topology.DefaultNames().Pipeline,
 		"`name` of the pipeline, which its queues begin with")
-	c.Flags().StringVar(&f.dataDir, "data-dir", ".spillway", "`directory` of the queues, the archive and the function's log")
+	c.Flags().StringVar(&f.dataDir, "data-dir", ".spillway",
+		"`directory` of the queues, the archive and the function's log")
 	c.Flags().Uint16Var(&f.sqsPort, "sqs-port", 9324, "`port` of the SQS emulator; 0 takes a free one")
 	c.Flags().Uint16Var(&f.ingestPort, "ingest-port", 8080,
 		"`port` of the ingest endpoint for Segment's SDKs; 0 takes a free one")

@@ -26,7 +26,10 @@ func (f *firehose) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r.Header.Get("X-Amz-Target") != "Firehose_20150804.PutRecordBatch" {
 		panic(fmt.Sprintf("a call of Firehose: %v: %.200s", err, body))
 	}
-	type answer struct{ RecordId, ErrorCode string }
+	type answer struct {
+		RecordID  string `json:"RecordId"`
+		ErrorCode string
+	}
 	var out struct {
 		FailedPutCount   int
 		RequestResponses []answer
@@ -39,7 +42,7 @@ func (f *firehose) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			continue
 		}
 		_ = f.Put(r.Context(), []archive.Frame{{Data: record.Data}}) // fails if nobody waits for the answer
-		out.RequestResponses = append(out.RequestResponses, answer{RecordId: "1"})
+		out.RequestResponses = append(out.RequestResponses, answer{RecordID: "1"})
 	}
 	if lost {
 		panic(http.ErrAbortHandler)

@@ -154,7 +154,12 @@ func (l *ledger) expectAllDelivered() (any bool) {
 }
 
 // counted is the result of a check.
-type counted struct{ accepted, delivered, dead, duplicates, records int }
+type counted struct {
+	accepted, delivered, dead, duplicates int
+
+	records     int // in the archive
+	movedFrames int // archive-only messages that SQS has moved to the dead-letter queue
+}
 
 // check compares what was issued with what came out. With exact, the handler's own counts must
 // agree.

@@ -58,7 +58,6 @@ type machine struct {
 	front       *front
 	up, segment *exec.Cmd
 	client      *awssqs.Client
-	function    *lambda.Function
 	delivery    *local.Delivery
 	poison      []segmentd.Rule
 	firehose    firehose // the archive of the function's binary; that of `up` is on disk

@@ -83,7 +83,7 @@ func TestWhateverFailsEveryAcceptedEventIsDeliveredOrADeadLetter(t *testing.T) {
 		"frozen", "late", "answer at the last moment", "answer cut", "entry missing", "Segment's answer cut",
 		"SQS loses its power", "a publisher ends",
 		"archive away", "archive fails", "archive hangs", "archive slow", "archive takes a part", "archive's answer lost",
-		"bulk queue down", "archive-only", "not archived",
+		"bulk queue down", "archive-only", "not archived", "SQS moves an archive-only message",
 	} {
 		if happened[name] == 0 {
 			t.Errorf("in %d seeds the fault %q never happened: the test proves less than it should", n, name)
@@ -177,6 +177,7 @@ func run(t *testing.T, p *plan) (counted, map[string]int) {
 	}
 	happened := maps.Clone(f.happened)
 	happened["archive-only"], happened["not archived"] = l.totals.deferred, l.totals.retried[deliver.NotArchived]
+	happened["SQS moves an archive-only message"] = c.movedFrames
 	return c, happened
 }
 
