@@ -113,3 +113,36 @@ func TestAnObjectThatLacksAnythingIsRefused(t *testing.T) {
 		t.Errorf("the same lines in other frames: %v", err)
 	}
 }
+
+// Whatever an object holds, what is rewritten passes the comparison or is refused, without a panic.
+func FuzzRewrite(f *testing.F) {
+	p, err := archive.NewPacker()
+	if err != nil {
+		f.Fatal(err)
+	}
+	var object []byte
+	for _, lines := range [][]string{{"a", "x1", "b"}, {"x2"}, {"c"}} {
+		for _, line := range lines {
+			p.AddLine([]byte(line), 0)
+		}
+		for _, frame := range p.Frames() {
+			object = append(object, frame.Data...)
+		}
+	}
+	f.Add(object)
+	f.Add(object[:len(object)-3])
+	f.Add(append([]byte("damage"), object...))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, old []byte) {
+		content, removed, err := without(old, isX)
+		if err != nil {
+			return
+		}
+		if err := verify(old, content, isX); err != nil && !errors.Is(err, ErrUnsafe) {
+			t.Error(err)
+		}
+		if removed == 0 && !bytes.Equal(old, content) && verify(old, content, isX) != nil {
+			t.Errorf("%q became %q", old, content)
+		}
+	})
+}

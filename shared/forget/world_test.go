@@ -3,6 +3,8 @@ package forget
 import (
 	"bytes"
 	"context"
+	crand "crypto/rand"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -27,7 +29,7 @@ type world struct {
 	testing.TB
 	rng    *rand.Rand
 	dir    string
-	store  *dirstore.Store
+	store  archive.Store
 	packer *archive.Packer
 	n      int
 }
@@ -102,12 +104,11 @@ func (w *world) frames() (frames []archive.Frame) {
 // largeRecord is one in parts: a body that can't be read, or an event with a large context.
 func (w *world) largeRecord(userID string) []archive.Frame {
 	w.n++
-	noise := make([]byte, 900_000)
-	for i := range noise {
-		noise[i] = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"[w.rng.IntN(62)]
-	}
+	random := make([]byte, 700_000)
+	_, _ = crand.Read(random) // it never fails
+	noise := base64.StdEncoding.EncodeToString(random)
 	r := archive.Record{Time: time.Now(), Outcome: archive.Delivered, WriteKey: "k",
-		Context: fmt.Appendf(nil, `{"noise":%q}`, noise),
+		Context: []byte(`{"noise":"` + noise + `"}`),
 		Event:   fmt.Appendf(nil, `{"userId":%q,"messageId":"large-%d"}`, userID, w.n)}
 	w.packer.Add(&r, 0)
 	frames := w.packer.Frames()
