@@ -27,7 +27,7 @@ func identityOf(r *archive.Record, outcome bool) (id identity) {
 	return id
 }
 
-// maxRemembered bounds the identities of one generation of doubles: two of them take 350 MB.
+// maxRemembered bounds the identities of one generation of doubles: two of them take 290 MB.
 const maxRemembered = 4 << 20
 
 // doubles remembers which events were there already: at least the last maxRemembered different
