@@ -43,7 +43,7 @@ func newReplay() *cobra.Command {
 		Short: "Send events of the archive again, or copy them to a file",
 		Long: usage.Help(
 			"Reads the archive, counts the events that the flags mean, and sends each once to the bulk queue, so that fresh "+
-				"events go first. The last line of --dry-run says how many that are.",
+				"events go first. The last line of --dry-run says how many they are.",
 			"A time is that of the outcome: when Segment had the event, or it became a dead letter. It is like "+
 				"2026-12-03T09:00Z, or 2026-12-03 09:00 or 2026-12-03 in UTC, or how long ago it is, like 24h.",
 			"It leaves out what a replay has delivered, and dead letters that would only fail again ("+
@@ -216,10 +216,10 @@ func (f *replayFlags) send(ctx context.Context, p *archived.Pipeline, r *replay.
 		fmt.Fprintf(out, "the archive in %s has no object of that time\n", p.Place)
 	}
 	if f.dryRun || counts.Events == 0 && f.resume == "" {
-		fmt.Fprintf(out, "%s match\n", terminal.Plural(counts.Events, "event"))
+		fmt.Fprintln(out, matching(counts.Events))
 		return nil
 	}
-	fmt.Fprintf(out, "%s match: sending them as replay %s\n", terminal.Plural(counts.Events, "event"), r.ID())
+	fmt.Fprintf(out, "%s: sending as replay %s\n", matching(counts.Events), r.ID())
 	send := replay.SendOptions{To: sqsclient.New(p.API, p.BulkURL), Rate: f.rate}
 	if !f.force {
 		send.Check = p.CheckSegment
@@ -241,6 +241,13 @@ func (f *replayFlags) send(ctx context.Context, p *archived.Pipeline, r *replay.
 	}
 	fmt.Fprintln(out)
 	return nil
+}
+
+func matching(n int64) string {
+	if n == 1 {
+		return "1 event matches"
+	}
+	return terminal.Number(n) + " events match"
 }
 
 // export writes the events to a file, which must be new: it is not to replace what somebody has
