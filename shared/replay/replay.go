@@ -167,9 +167,11 @@ func (r *Replay) Send(ctx context.Context, o SendOptions) (Result, error) {
 	if err == nil {
 		err = s.save(ctx, r.end(), true)
 	}
-	if err == nil { // that it has finished is all that is asked for again
-		r.plan.Objects = nil
-		err = writeJSON(ctx, r.files, planFile(r.plan.ID), &r.plan)
+	if err == nil {
+		// That it has finished is all that is asked for again. Whose events they were is not kept:
+		// somebody may have to be forgotten.
+		done := plan{Format: formatVersion, ID: r.plan.ID, Pipeline: r.plan.Pipeline, Began: r.plan.Began}
+		err = writeJSON(ctx, r.files, planFile(done.ID), &done)
 	}
 	return Result{w.chooser.counts, s.done}, err
 }

@@ -251,6 +251,21 @@ func TestAReplayKeepsToItsRate(t *testing.T) {
 	})
 }
 
+func TestAReplayThatHasFinishedKeepsNobodysID(t *testing.T) {
+	m := newMemory()
+	m.put(t, "a", delivered(1, "m1"))
+	o := hour()
+	o.Users = []string{"u1"}
+	if _, result := send(t, m, o); result.Sent != 1 {
+		t.Fatalf("%+v", result)
+	}
+	for name, data := range m.files {
+		if strings.Contains(string(data), "u1") || strings.Contains(string(data), archive.Prefix) {
+			t.Errorf("%s holds %s", name, data)
+		}
+	}
+}
+
 func TestNothingIsSentOrWrittenWhileSegmentFails(t *testing.T) {
 	m := newMemory()
 	m.put(t, "a", delivered(1, "m1"))
