@@ -57,6 +57,11 @@ func TestWhyTellsWhatHappenedToAnEvent(t *testing.T) {
 			if said := strings.Contains(errOut, "events queue was not searched"); said != (change == nil) {
 				t.Errorf("it says %q", errOut)
 			}
+			if change != nil { // the page knows it, too
+				if _, page := get(t, p.ConsoleURL+"/find?q=a1"); !strings.Contains(page, "archived as delivered") {
+					t.Errorf("the page says %s", page)
+				}
+			}
 			out, _, err = why("a2")
 			if err != nil || !strings.Contains(out, " dead letter track user=anna messageId=a2 ") ||
 				!strings.Contains(out, "(invalid: ") || !strings.Contains(out, "`spillway dlq redrive --id ") {

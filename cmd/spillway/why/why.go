@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/spillwayhq/spillway/cmd/spillway/archived"
@@ -84,12 +85,14 @@ func askPage(ctx context.Context, p *archived.Pipeline, q *Query) (found []conso
 	}
 	for i := range story.Events {
 		for _, s := range story.Events[i].Steps {
-			if q.wants(s.MessageID, s.User, "") {
+			if s.Where != console.InArchive && q.wants(s.MessageID, s.User, "") {
 				found = append(found, s)
 			}
 		}
 	}
-	return found, story.Looked, true
+	// The archive is searched as far back as the query says.
+	looked = slices.DeleteFunc(story.Looked, func(p console.Place) bool { return p.Name == contents.ArchivePlace })
+	return found, looked, true
 }
 
 func readStory(ctx context.Context, page, query string) (story console.Story, err error) {
@@ -156,54 +159,8 @@ func findDead(ctx context.Context, p *archived.Pipeline, q *Query) (found []cons
 
 // findArchived searches the archive.
 func findArchived(ctx context.Context, p *archived.Pipeline, q *Query,
-	progress func(history.Progress)) (found []console.Sighting, place console.Place) {
-	place.Name = "Archive"
-	if p.Store == nil {
-		place.Failed = "this pipeline keeps none"
-		return nil, place
-	}
+	progress func(history.Progress)) ([]console.Sighting, console.Place) {
 	to := time.Now()
-	from := to.Add(-q.Since)
-	result, err := history.Search(ctx, p.Store, history.Query{MessageID: q.MessageID, User: q.User, Limit: q.Limit,
-		From: from, To: to.Add(time.Hour)}, progress)
-	for i := range result.Found {
-		found = append(found, archivedSighting(&result.Found[i], q.Name))
-	}
-	place.Says = saysOf(&result, from, p.Local)
-	if err != nil {
-		place.Failed = err.Error()
-	}
-	return found, place
-}
-
-// saysOf says how much of the archive was searched.
-func saysOf(r *history.Result, from time.Time, local bool) string {
-	says := "what arrived since " + from.UTC().Truncate(time.Hour).Format("2006-01-02 15:04 UTC")
-	if r.Indexed {
-		says += ", by its index"
-	} else {
-		says += ", in " + terminal.Plural(r.Objects, "object")
-	}
-	if !local {
-		says += "; what ended in the last 15 minutes may not be there yet"
-	}
-	if n := len(r.Damage); n > 0 {
-		says += fmt.Sprintf("; %s can't be read, the first in %s: %v", terminal.Plural(n, "damaged place"),
-			r.Damage[0].Object, r.Damage[0].Err)
-	}
-	return says
-}
-
-func archivedSighting(f *history.Found, name func(writeKey string) string) console.Sighting {
-	s := console.Sighting{
-		Sample: console.Sample{At: f.Time, Outcome: f.Outcome, Reason: f.Reason, Answer: f.Detail, Type: f.Type,
-			Event: f.Name,
-			User:  f.User(), MessageID: f.MessageID, WriteKey: name(f.WriteKey), Age: console.Unknown,
-			Receives: max(1, f.Receives)},
-		Where: console.InArchive, Object: f.Object, Replay: f.Replay, Payload: f.Record.Event,
-	}
-	if !f.ReceivedAt.IsZero() {
-		s.Age = max(0, f.Time.Sub(f.ReceivedAt))
-	}
-	return s
+	return contents.FindArchived(ctx, contents.Archive{Store: p.Store, Delayed: !p.Local}, history.Query{
+		MessageID: q.MessageID, User: q.User, Limit: q.Limit, From: to.Add(-q.Since), To: to.Add(time.Hour)}, q.Name, progress)
 }

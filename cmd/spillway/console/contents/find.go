@@ -45,7 +45,7 @@ func (l *Local) Find(ctx context.Context, query string, samples []console.Sample
 	found, place := fromSamples(query, samples)
 	looked := []console.Place{place}
 	for _, look := range []func(context.Context, string) ([]console.Sighting, console.Place){
-		l.findFresh, l.findBulk, l.findDead, l.findDelivered,
+		l.findFresh, l.findBulk, l.findDead, l.findDelivered, l.findArchived,
 	} {
 		some, place := look(ctx, query)
 		found, looked = append(found, some...), append(looked, place)

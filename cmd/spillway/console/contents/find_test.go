@@ -79,7 +79,7 @@ func TestAnEventIsFoundWhereItIs(t *testing.T) {
 	if story, _ = l.Find(t.Context(), "anon", nil); len(story.Events) != 20 || story.More != 0 {
 		t.Errorf("%d events and %d more of the anonymous user", len(story.Events), story.More)
 	}
-	if story, _ = l.Find(t.Context(), "nobody", samples); len(story.Events) != 0 || len(story.Looked) != 5 ||
+	if story, _ = l.Find(t.Context(), "nobody", samples); len(story.Events) != 0 || len(story.Looked) != 6 ||
 		!strings.Contains(placeOfStory(story, latestPlace), "the last 2 events") {
 		t.Errorf("%+v", story)
 	}

@@ -27,6 +27,7 @@ const (
 type LocalConfig struct {
 	Dead, Events, Bulk *sqs.Queue       // of the SQS emulator
 	Segment            *segmentd.Server // nil: there is no Segment emulator
+	Archive            Archive
 	Actions
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/spillwayhq/spillway/cmd/spillway/top"
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/archive/dirstore"
 	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/heavy"
 )
@@ -54,7 +55,11 @@ func newContents(s *Source) *contents.Local {
 	events, _ := p.SQS().Queue(names.EventsQueue) // the pipeline has made all
 	bulk, _ := p.SQS().Queue(names.BulkQueue)
 	dead, _ := p.SQS().Queue(names.DeadLetterQueue)
-	return contents.NewLocal(contents.LocalConfig{Events: events, Bulk: bulk, Dead: dead, Segment: p.Segmentd(),
+	var kept contents.Archive
+	if dir := p.Status().ArchiveDir; dir != "" {
+		kept.Store = dirstore.Open(dir)
+	}
+	return contents.NewLocal(contents.LocalConfig{Events: events, Bulk: bulk, Dead: dead, Segment: p.Segmentd(), Archive: kept,
 		Actions: contents.Actions{
 			API:       local.Client(p.SQSURL, func(o *sqs.Options) { o.HTTPClient = p.SQS().HTTPClient() }),
 			EventsURL: p.QueueURL(names.EventsQueue), DeadLetterURL: p.QueueURL(names.DeadLetterQueue),
