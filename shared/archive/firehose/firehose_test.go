@@ -126,9 +126,11 @@ func TestManyFramesAreSeveralCallsWithinTheLimits(t *testing.T) {
 		{40, 100 << 10, 2},
 	} {
 		s := &service{}
-		if err := s.open().Put(t.Context(), frames(c.frames, c.size)); err != nil {
-			t.Errorf("%d frames of %d bytes: %v", c.frames, c.size, err)
-		}
+		synctest.Test(t, func(t *testing.T) { // so that a slow machine is no slow Firehose
+			if err := s.open().Put(t.Context(), frames(c.frames, c.size)); err != nil {
+				t.Errorf("%d frames of %d bytes: %v", c.frames, c.size, err)
+			}
+		})
 		if len(s.calls) != c.calls || len(s.taken) != c.frames {
 			t.Errorf("%d frames of %d bytes: %d calls with %d records, want %d calls", c.frames, c.size, len(s.calls),
 				len(s.taken), c.calls)
