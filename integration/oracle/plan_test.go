@@ -187,6 +187,9 @@ func (p *plan) drawArchive(rng *rand.Rand) {
 		{"archive takes a part", &p.archivePart, 80}, {"archive's answer lost", &p.archiveLost, 60}} {
 		if rng.IntN(4) == 0 {
 			*f.field = 1 + rng.Float64()*f.most
+			if f.field == &p.archiveFails && p.fewReceives { // so that SQS moves archive-only messages too
+				*f.field = max(*f.field, 80)
+			}
 			p.drawn = append(p.drawn, fmt.Sprintf("%s %.0f %%", f.name, *f.field))
 		}
 	}
