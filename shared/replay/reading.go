@@ -79,7 +79,7 @@ func (rd *reader) read(ctx context.Context, from, to position, v visitor) error 
 		for l := range r.lines {
 			rd.objects[i] = r.object
 			if i == to.Object && l.Offset >= to.Offset {
-				continue
+				return nil // the rest of this object is not asked for
 			}
 			if err := v.line(i, l); err != nil {
 				return err
@@ -98,7 +98,7 @@ func (rd *reader) read(ctx context.Context, from, to position, v visitor) error 
 			}
 		}
 	}
-	return ctx.Err()
+	return context.Cause(ctx)
 }
 
 // run reads the object, and reads on where a broken connection ended it.
