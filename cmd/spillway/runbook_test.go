@@ -215,7 +215,7 @@ func (i *incident) promises() []promise {
 		{`spillway logs --name "$NAME" deliver --query 'filter msg like "archive"`, "", step{}},
 		// The stack that is pasted against has no archive.
 		{"aws firehose describe-delivery-stream", "ResourceNotFoundException", step{status: []int{254, 255}}},
-		{"aws logs tail", "ResourceNotFoundException", step{status: []int{254, 255}}},
+		{"aws logs filter-log-events", "ResourceNotFoundException", step{status: []int{254, 255}}},
 		{`spillway logs --name "$NAME" deliver --query 'filter msg like`, `QueueDoesNotExist +1\n`, step{}},
 		{`spillway logs --name "$NAME" deliver --query 'filter @message like /Task`, `(?s)can't start.*Task timed out|Task timed out.*can't start`, step{}},
 		{`spillway logs --name "$NAME" deliver --query 'filter ispresent(CanaryDelivered)`, `max\(CanaryLatency\)\n.*\d`, step{}},
