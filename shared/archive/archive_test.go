@@ -2,6 +2,7 @@ package archive
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
@@ -94,12 +95,10 @@ func TestFieldsOfANewerVersionAreIgnored(t *testing.T) {
 
 // random is text that zstd can't compress by more than a quarter.
 func random(n int) string {
-	r := rand.New(rand.NewPCG(1, uint64(n)))
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"[r.IntN(64)]
-	}
-	return string(b)
+	r := rand.NewChaCha8([32]byte{byte(n), byte(n >> 8), byte(n >> 16)})
+	b := make([]byte, n*3/4+3)
+	r.Read(b)
+	return base64.StdEncoding.EncodeToString(b)[:n]
 }
 
 func newPacker(t testing.TB) *Packer {

@@ -208,7 +208,7 @@ func (c *cutter) fill(n int) bool {
 			size := max(n, len(c.rest())+chunk)
 			moved := c.buf[:0]
 			if cap(moved) < size+chunk || cap(moved) > 4*(size+chunk) {
-				moved = make([]byte, 0, size+2*chunk)
+				moved = make([]byte, 0, max(size+2*chunk, 2*len(c.rest()))) // a large frame is not moved often
 			}
 			c.buf = append(moved, c.rest()...)
 			c.at = 0
