@@ -161,6 +161,7 @@ func findDead(ctx context.Context, p *archived.Pipeline, q *Query) (found []cons
 func findArchived(ctx context.Context, p *archived.Pipeline, q *Query,
 	progress func(history.Progress)) ([]console.Sighting, console.Place) {
 	to := time.Now()
-	return contents.FindArchived(ctx, contents.Archive{Store: p.Store, Delayed: !p.Local}, history.Query{
-		MessageID: q.MessageID, User: q.User, Limit: q.Limit, From: to.Add(-q.Since), To: to.Add(time.Hour)}, q.Name, progress)
+	query := history.Query{MessageID: q.MessageID, User: q.User, Limit: q.Limit, From: to.Add(-q.Since),
+		To: to.Add(time.Hour)}
+	return contents.FindArchived(ctx, contents.Archive{Store: p.Store, Delayed: !p.Local}, query, q.Name, progress)
 }
