@@ -27,7 +27,9 @@ const (
 )
 
 // segmentBreaker is an environment's circuit breaker for Segment. Attempts without an answer and
-// answers of the class Transient are failures; every other answer shows that Segment is up.
+// answers of the class Transient are failures; every other answer shows that Segment is up. It is
+// one for both queues, because what fails is Segment: the bulk queue does not call it on while
+// fresh events wait, and its failures are as good a sign.
 type segmentBreaker struct {
 	machine *breaker.Breaker
 	opened  func() // called each time it opens, also after a probe that failed

@@ -127,6 +127,7 @@ type Handler struct {
 	keys       pausedKeys
 	keyID      event.LastKeyID
 	limit      *concurrencyLimit
+	pace       *pace
 	breaker    *segmentBreaker
 	waiting    waiting
 	deliveries sync.Pool // of *delivery
@@ -169,7 +170,7 @@ func New(c Config) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Handler{config: c, compressor: compressor, limit: newConcurrencyLimit(c.ConcurrencyLimit)}
+	h := &Handler{config: c, compressor: compressor, limit: newConcurrencyLimit(c.ConcurrencyLimit), pace: newPace()}
 	h.breaker = newBreaker(h.limit.cut)
 	if c.Archive != nil {
 		p, err := archive.NewPacker()

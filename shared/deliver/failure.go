@@ -27,6 +27,7 @@ const (
 	reasonPanic                         // the attempt panicked
 	reasonNoDecoder                     // the decoder of messages could not be set up
 	reasonPausedByHand                  // a person has paused the write key
+	reasonNoTurn                        // fresh events have left nothing of Segment's limit in time
 	reasonNotArchived                   // the events have ended, but no record of them could be written
 	reasons
 )
@@ -50,6 +51,7 @@ var reasonTable = [reasons]struct {
 	reasonNoDecoder:  {segment.Transient, "the message could not be decoded"},
 	// Like a key that Segment refuses: others go on, and it is no backlog.
 	reasonPausedByHand: {segment.Misconfigured, "a person has paused the write key (spillway pause): its events wait"},
+	reasonNoTurn:       {segment.Throttled, "fresh events have left too little of what Segment takes"},
 	// It says nothing about Segment.
 	reasonNotArchived: {segment.Misconfigured, "neither the archive nor the bulk queue takes the record of the event"},
 }
@@ -67,6 +69,13 @@ type failure struct {
 
 func newFailure(r reason, cause error) *failure {
 	return &failure{reason: r, class: reasonTable[r].class, cause: cause}
+}
+
+// noTurn is why events of the bulk queue wait whose turn did not come within the invocation.
+func noTurn() *failure {
+	f := newFailure(reasonNoTurn, nil)
+	f.wait = paceAgain
+	return f
 }
 
 // failureOf turns a Flusher's error into a failure; nil into nil.

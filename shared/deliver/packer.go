@@ -26,14 +26,15 @@ type part struct {
 // batch is a Segment batch that is packed or sent.
 type batch struct {
 	event.Batch
-	key   message.Key
-	parts []part
-	size  int // bytes of events, with a comma each
-	room  int
+	key    message.Key
+	parts  []part
+	waited bool // of the bulk queue: it could not be sent at once, see pace
+	size   int  // bytes of events, with a comma each
+	room   int
 }
 
-// bulk reports whether all of a batch is of the bulk queue. Lambda's event sources never mix queues in
-// an invocation.
+// bulk reports whether all of a batch is of the bulk queue. Lambda's event sources never mix queues
+// in an invocation.
 func (b *batch) bulk() bool {
 	return !slices.ContainsFunc(b.parts, func(pt part) bool { return !pt.m.bulk })
 }
@@ -74,7 +75,7 @@ func (p *packer) newBatch() *batch {
 func (p *packer) add(pt part) (leave []*batch) {
 	best := -1
 	for i, b := range p.open {
-		if b.size+pt.size > b.room || len(b.Events)+pt.to-pt.from > event.MaxBatchEvents || b.key != p.key {
+		if b.size+pt.size > b.room || len(b.Events)+pt.to-pt.from > maxPart(pt.m) || b.key != p.key {
 			continue
 		}
 		if best < 0 || b.size > p.open[best].size {
@@ -90,13 +91,21 @@ func (p *packer) add(pt part) (leave []*batch) {
 	b.parts = append(b.parts, pt)
 	b.size += pt.size
 	p.bytes += pt.size
-	if b.size >= min(fullEnough, b.room) || len(b.Events) == event.MaxBatchEvents {
+	if b.size >= min(fullEnough, b.room) || len(b.Events) >= maxPart(pt.m) {
 		leave = append(leave, p.take(best))
 	}
 	for len(p.open) > maxOpen || p.bytes > maxOpenBytes {
 		leave = append(leave, p.take(p.fullest()))
 	}
 	return leave
+}
+
+// maxPart is how many events of the message a batch holds at most.
+func maxPart(m *delivery) int {
+	if m.bulk {
+		return maxBulkBatch
+	}
+	return event.MaxBatchEvents
 }
 
 // rest returns the batches that are still open.
@@ -130,7 +139,7 @@ func split(parts []part, m *delivery, room int) []part {
 	from, size := 0, 0
 	for i, raw := range m.events {
 		n := len(raw) + 1
-		if i > from && (size+n > room || i-from == event.MaxBatchEvents) {
+		if i > from && (size+n > room || i-from == maxPart(m)) {
 			parts = append(parts, part{m, from, i, size})
 			from, size = i, 0
 		}

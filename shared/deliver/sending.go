@@ -31,10 +31,11 @@ func newSending(ctx context.Context, h *Handler, l *ledger) *sending {
 	return &sending{h: h, ctx: ctx, ledger: l, freed: make(chan struct{}, 1)}
 }
 
-// start sends a batch in the background as soon as the concurrency limit allows it.
+// start sends a batch in the background as soon as it is its turn and the concurrency limit allows
+// it.
 func (s *sending) start(b *batch) {
-	if !s.acquire() {
-		s.ledger.settle(b, span{0, len(b.Events)}, newFailure(reasonNoTime, nil))
+	if f := s.mayStart(b); f != nil {
+		s.ledger.settle(b, span{0, len(b.Events)}, f)
 		s.ledger.done(b)
 		return
 	}
@@ -43,6 +44,21 @@ func (s *sending) start(b *batch) {
 		defer s.ledger.done(b)
 		s.send(b)
 	})
+}
+
+// mayStart waits until a batch may be sent, and returns why there is no time for it.
+func (s *sending) mayStart(b *batch) *failure {
+	if b.bulk() {
+		waited, ok := s.h.pace.turn(s.ctx, len(b.Events))
+		if !ok {
+			return noTurn()
+		}
+		b.waited = waited
+	}
+	if !s.acquire() {
+		return newFailure(reasonNoTime, nil)
+	}
+	return nil
 }
 
 // wait waits for all answers.
@@ -91,11 +107,10 @@ func (s *sending) resume() {
 // send sends a batch, bisects it if need be, and settles all of its events.
 func (s *sending) send(b *batch) {
 	all := span{0, len(b.Events)}
-	if f := s.h.keys.paused(b.WriteKey, time.Now()); f != nil {
-		s.ledger.settle(b, all, f)
-		return
+	f := s.try(b)
+	if b.bulk() {
+		f = s.tryInTurn(b, f)
 	}
-	f := s.sendSpan(b, all)
 	if f != nil && f.policy().Bisect && len(b.Events) > 1 {
 		f = bisect(s, b)
 	} else {
@@ -104,6 +119,7 @@ func (s *sending) send(b *batch) {
 	switch {
 	case f == nil:
 		s.h.keys.resume(b.WriteKey, time.Now())
+	case f.reason == reasonKeyPaused || f.reason == reasonNoTurn:
 	case f.policy().PauseWriteKey:
 		if s.h.keys.pause(b.WriteKey, f, time.Now()) && f.class == segment.Throttled {
 			s.h.limit.cut()
@@ -111,9 +127,38 @@ func (s *sending) send(b *batch) {
 	}
 }
 
+// try sends a batch, unless its write key is paused.
+func (s *sending) try(b *batch) *failure {
+	if f := s.h.keys.paused(b.WriteKey, time.Now()); f != nil {
+		return f
+	}
+	return s.sendSpan(b, span{0, len(b.Events)})
+}
+
+// tryInTurn sends a batch of the bulk queue again while it is throttled and there is time, after a
+// first try that ended with f, up to maxTries times in all. It waits here and not in the queue,
+// because an invocation that waits costs less than receiving its messages again, and no write key
+// is paused, because what the bulk queue may not send, fresh events may.
+func (s *sending) tryInTurn(b *batch, f *failure) *failure {
+	for try := 1; f != nil && f.class == segment.Throttled; try++ {
+		s.h.pace.throttle(time.Now(), f.wait)
+		if try == maxTries {
+			return noTurn()
+		}
+		if _, ok := s.h.pace.turn(s.ctx, len(b.Events)); !ok {
+			return noTurn()
+		}
+		f = s.try(b)
+	}
+	if f == nil && b.waited {
+		s.h.pace.accept(len(b.Events))
+	}
+	return f
+}
+
 // sendSpan sends some events of a batch. It tries up to maxTries times while Segment can't be
-// reached, gave no Retry-After, and there is time, see tryAgainIn. A probe is tried once; while the breaker is open
-// Segment is not called.
+// reached, gave no Retry-After, and there is time, see tryAgainIn. A probe is tried once; while the
+// breaker is open Segment is not called.
 func (s *sending) sendSpan(b *batch, events span) (f *failure) {
 	piece := b.Batch
 	piece.Events = b.Events[events.from:events.to]
@@ -135,7 +180,7 @@ func (s *sending) sendSpan(b *batch, events span) (f *failure) {
 			s.h.limit.grow()
 			return nil
 		}
-		again := !ticket.Probe && try < maxTries && s.rest(f, tryAgainIn(f, try, len(piece.Events)))
+		again := !ticket.Probe && try < maxTries && s.rest(f, tryAgainIn(f, try, len(piece.Events), b.bulk()))
 		if !again || s.ctx.Err() != nil {
 			return f
 		}
@@ -152,13 +197,13 @@ const (
 
 // tryAgainIn is how long to wait before a batch of so many events is tried again after a failed try:
 // 200 ms, then twice as long, a random half of it, or what Segment asks for. 0: it is not tried
-// again in this invocation.
-func tryAgainIn(f *failure, try, events int) time.Duration {
+// again in this invocation, or, of the bulk queue, when it is its turn.
+func tryAgainIn(f *failure, try, events int, bulk bool) time.Duration {
 	switch {
 	case f.policy().RetryNow && f.wait == 0:
 		delay := 100 * time.Millisecond << try
 		return delay/2 + rand.N(delay/2)
-	case f.class == segment.Throttled && f.wait <= shortWait && events <= smallBatch:
+	case f.class == segment.Throttled && !bulk && f.wait <= shortWait && events <= smallBatch:
 		return f.wait
 	}
 	return 0

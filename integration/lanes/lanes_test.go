@@ -1,0 +1,59 @@
+package lanes
+
+import (
+	"flag"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// The default run has a sample. CI drains a million.
+var events = flag.Int("events", 30_000, "how many old events drain")
+
+// segmentsLimit is what Segment takes of a workspace in events/s (Segment's documentation of the
+// HTTP Tracking API, "Rate limits").
+const segmentsLimit = 1000
+
+// promised is the p99 of fresh events' way from SQS to Segment while old ones drain.
+const promised = 5 * time.Second
+
+// run plays a load and says what came out.
+func run(t *testing.T, l load) (r *result) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		r = play(t, l)
+		t.Log(r)
+	})
+	return r
+}
+
+func TestOldEventsDrainAtSegmentsLimitAndFreshOnesHardlyNotice(t *testing.T) {
+	for name, perBulk := range map[string]int{"packed": 250, "one event a message": 1} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := load{fresh: 300, perFresh: 20, bulk: *events, perBulk: perBulk, limit: segmentsLimit, lasts: 2 * time.Hour}
+			if perBulk == 1 { // takes ten times as long to simulate
+				l.bulk /= 10
+			}
+			r := run(t, l)
+			if p99 := r.p(99); p99 > promised {
+				t.Errorf("p99 of fresh events: %v, want at most %v", p99, promised)
+			}
+			if len(r.fired) > 0 {
+				t.Errorf("alarms fired: %v", r.fired)
+			}
+			// The rate is found in the first minute.
+			if left := segmentsLimit - l.fresh; l.bulk >= 100_000 && r.rate() < 0.75*left {
+				t.Errorf("old events drain at %.0f/s, want 75 %% of the %.0f that fresh ones leave", r.rate(), left)
+			}
+		})
+	}
+}
+
+func TestOldEventsDrainFastWhereSegmentTakesThem(t *testing.T) {
+	t.Parallel()
+	r := run(t, load{fresh: 300, perFresh: 20, bulk: min(*events, 100_000), perBulk: 250, lasts: 2 * time.Hour})
+	if r.drain > time.Minute || r.p(99) > promised || len(r.fired) > 0 {
+		t.Errorf("%v", r)
+	}
+}
