@@ -212,7 +212,7 @@ func (i *incident) promises() []promise {
 		{`spillway logs --name "$NAME" deliver --query 'filter ispresent(misconfigured_keys.0)`, `key +invocations\n` + ids + ` +\d`, step{}},
 		{`spillway top --name "$NAME" --by write-key`, `(?s)BY WRITE-KEY .*\n` + ids + ` +\d`, step{}},
 		{"spillway top", `(?s)BY EVENT .*\ne +\d.*BY WRITE-KEY .*\n` + ids + ` +\d`, step{}},
-		{`spillway logs --name "$NAME" deliver --query 'filter msg like "archive"`, "", step{}},
+		{`spillway logs --name "$NAME" deliver --query 'filter msg like "archive"`, `has no such lines`, step{}},
 		// The stack that is pasted against has no archive.
 		{"aws firehose describe-delivery-stream", "ResourceNotFoundException", step{status: []int{254, 255}}},
 		{"aws logs filter-log-events", "ResourceNotFoundException", step{status: []int{254, 255}}},
@@ -374,7 +374,7 @@ func TestEveryBlockOfTheRunbookCanBePasted(t *testing.T) {
 		}
 	}
 	for file, want := range map[string]string{"dead-letters.ndjson": "poison", "write-keys.json": `"shop"`,
-		"settings.json": `"reservedConcurrency":"10"`} {
+		"settings.json": `"reservedConcurrency":"12"`} {
 		text, err := os.ReadFile(filepath.Join(dir, file))
 		if err != nil || !strings.Contains(string(text), want) {
 			t.Errorf("%s: %v\n%s\nhas no %s", file, err, text, want)
