@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // A Joiner makes whole records of their parts, which may be in several objects, since each part is a
@@ -34,7 +35,11 @@ func (j *Joiner) Add(r Record) (whole Record, ok bool, err error) {
 		j.records = map[string]*parts{}
 	}
 	p := j.records[r.Whole]
-	if p == nil || len(p.data) != r.Parts {
+	if p != nil && len(p.data) != r.Parts { // damage: no record has the hash of another
+		j.drop(r.Whole)
+		p = nil
+	}
+	if p == nil {
 		p = &parts{data: make([][]byte, r.Parts), missing: r.Parts}
 		j.records[r.Whole] = p
 	}
@@ -47,10 +52,25 @@ func (j *Joiner) Add(r Record) (whole Record, ok bool, err error) {
 		return Record{}, false, nil
 	}
 	line := bytes.Join(p.data, nil)
-	j.held -= len(line)
-	delete(j.records, r.Whole)
+	j.drop(r.Whole)
 	whole, err = ParseRecord(line)
 	return whole, err == nil, err
+}
+
+func (j *Joiner) drop(whole string) {
+	for _, data := range j.records[whole].data {
+		j.held -= len(data)
+	}
+	delete(j.records, whole)
+}
+
+// Clone returns a Joiner that waits for the same parts.
+func (j *Joiner) Clone() Joiner {
+	clone := Joiner{records: make(map[string]*parts, len(j.records)), held: j.held}
+	for whole, p := range j.records {
+		clone.records[whole] = &parts{slices.Clone(p.data), p.missing}
+	}
+	return clone
 }
 
 var errIncomplete = errors.New("a record lacks parts")

@@ -108,6 +108,48 @@ func TestARecordInSeveralPartsIsExportedWhole(t *testing.T) {
 	}
 }
 
+// TestARecordWhosePartsACheckpointSeparatesIsSent: the second part alone says nothing.
+func TestARecordWhosePartsACheckpointSeparatesIsSent(t *testing.T) {
+	m := newMemory()
+	text := make([]byte, 1_000_000)
+	rng := rand.New(rand.NewPCG(7, 8))
+	for i := range text {
+		text[i] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+/"[rng.IntN(64)]
+	}
+	m.put(t, "a", archive.Record{Time: noon, Outcome: archive.DeadLettered, Reason: message.ReasonInvalid, WriteKey: "wk",
+		Event: fmt.Appendf(nil, `{"type":"track","event":"e","userId":"u1","messageId":"m1","timestamp":"2026-11-24T12:00:00Z","a":%q}`, text)})
+	o := hour()
+	o.Reasons, o.Edits = []string{message.ReasonInvalid}, []string{"remove a"}
+	r := begin(t, m, o)
+	if err := writeJSON(t.Context(), m, planFile(r.ID()), &r.plan); err != nil {
+		t.Fatal(err)
+	}
+	var frames []int64
+	if _, err := archive.Select(t.Context(), bytes.NewReader(m.objects[objectName("a")]), 0, 1,
+		func([]byte) bool { return true }, func(l archive.Line) error { frames = append(frames, l.Offset); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if len(frames) < 2 {
+		t.Fatalf("the record has %d part", len(frames))
+	}
+	c := checkpoint{Format: formatVersion, Position: position{Offset: frames[1], Version: r.objects[0].Version}}
+	if err := writeJSON(t.Context(), m, checkpointFile(r.ID()), &c); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Resume(t.Context(), m, m, "spillway", r.ID(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if counts, err := again.Count(t.Context(), false, nil); err != nil || counts.Events != 1 {
+		t.Errorf("counted %+v, %v", counts, err)
+	}
+	q := &queue{}
+	result, err := again.Send(t.Context(), SendOptions{To: q, Rate: 1e9})
+	if err != nil || result.Sent != 1 || len(q.events(t)) != 1 {
+		t.Errorf("%+v, %v", result, err)
+	}
+}
+
 // TestTimesThatGoBackAreFoundByTheirOwnTime: a clock that was set back, and machines whose clocks
 // differ.
 func TestTimesThatGoBackAreFoundByTheirOwnTime(t *testing.T) {

@@ -17,10 +17,11 @@ type Replay struct {
 	files   Files
 	plan    plan
 	objects []archive.Object
-	from    position // everything before it is done
-	done    *doubles // the events that were there before from
-	sent    int64    // events, by earlier runs
-	begun   bool     // its plan is written
+	from    position       // everything before it is done
+	done    *doubles       // the events that were there before from
+	parts   archive.Joiner // of records that begin before from, and may end behind it
+	sent    int64          // events, by earlier runs
+	begun   bool           // its plan is written
 }
 
 // NewID returns the ID of a replay that begins now: its time, and something that no other replay of
@@ -84,7 +85,9 @@ func Resume(ctx context.Context, s archive.Store, f Files, pipeline, id string, 
 	if err != nil {
 		return nil, err
 	}
-	return r, w.read(ctx, position{}, r.from)
+	err = w.read(ctx, position{}, r.from)
+	r.parts = w.chooser.joiner
+	return r, err
 }
 
 // ID is the replay's.

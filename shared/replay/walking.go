@@ -30,7 +30,11 @@ type walk struct {
 
 func (r *Replay) newWalk(d *doubles, tell func(Progress)) (*walk, error) {
 	c, err := newChooser(r.plan.ID, r.plan.Options, d)
-	return &walk{Replay: r, chooser: c, tell: tell}, err
+	if err != nil {
+		return nil, err
+	}
+	c.joiner = r.parts.Clone()
+	return &walk{Replay: r, chooser: c, tell: tell}, nil
 }
 
 // read reads from one position to another.
