@@ -21,8 +21,8 @@ import (
 )
 
 // The index of an object says in which of its frames an event may be. It is made from the object when
-// that is finished, and again when it is missing, damaged, or not of the object's size. It is a header
-// and pages:
+// that is finished, and again when it is missing, damaged, or not of the object's size. A record in
+// parts is in it with the frame of its first part. It is a header and pages:
 //
 //	header  "spillwix" · version u32 · object's size u64 · records u64 · entries u64 · CRC of these u32
 //	page    341 entries, or the rest of them · zeros · CRC of the page so far u32
@@ -66,6 +66,8 @@ type index struct {
 func scan(ctx context.Context, object io.Reader, size int64) (index, error) {
 	ix := index{size: size}
 	var terms []archive.Term
+	var joiner archive.Joiner
+	begins := map[string]int64{} // the frames in which records in parts begin
 	found := func(line archive.Line) error {
 		r, err := archive.ParseRecord(line.Data)
 		if err != nil {
@@ -74,9 +76,21 @@ func scan(ctx context.Context, object io.Reader, size int64) (index, error) {
 		if r.Parts == 0 || r.Part == 1 {
 			ix.records++
 		}
+		at := line.Offset
+		if whole := r.Whole; r.Parts > 0 {
+			if begin, known := begins[whole]; known {
+				at = begin
+			}
+			begins[whole] = at
+			var ok bool
+			if r, ok, _ = joiner.Add(r); !ok {
+				return nil
+			}
+			delete(begins, whole)
+		}
 		terms = archive.AppendTerms(terms[:0], &r)
 		for _, t := range terms {
-			ix.entries = append(ix.entries, entry{t, line.Offset})
+			ix.entries = append(ix.entries, entry{t, at})
 		}
 		return nil
 	}

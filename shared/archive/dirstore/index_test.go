@@ -97,6 +97,26 @@ func TestAnEventIsFoundInFinishedObjectsAndInTheOneThatIsBeingWritten(t *testing
 	wantFound(t, s, events)
 }
 
+func TestAnEventThatIsTooLargeForAFrameIsFound(t *testing.T) {
+	w := openWriter(t, t.TempDir(), Options{})
+	large := fmt.Sprintf(`{"type":"track","event":"e","messageId":"large","userId":"u","properties":{"a":%q}}`, random(2_000_000, 1))
+	putAll(t, w, event(1), large, event(2))
+	frames, s := storetest.Frames(t, event(1), large, event(2)), w.Store()
+	if len(frames) < 4 {
+		t.Fatalf("it takes %d frames, and so is not in parts", len(frames))
+	}
+	for _, finished := range []bool{false, true} {
+		for _, term := range []archive.Term{archive.MessageIDTerm("large"), archive.UserTerm("u")} {
+			if got := find(t, s, term); !slices.Equal(got, []string{large}) {
+				t.Errorf("finished %v: found %.100q", finished, got)
+			}
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestAnIndexThatIsMissingDamagedOrOfAnotherObjectIsMadeAgain(t *testing.T) {
 	w := openWriter(t, t.TempDir(), Options{})
 	const events = 800 // three pages
