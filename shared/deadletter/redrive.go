@@ -283,7 +283,8 @@ func (r *redrive) message(l *Received) message.Message {
 		message.AttrDeadLetterID: message.StringAttribute(message.LegalText(l.ID)),
 		message.AttrFirstSeen:    message.StringAttribute(l.FirstSeen.UTC().Format(event.TimeFormat)),
 	}}
-	for _, name := range []string{message.AttrContentEncoding, message.AttrEventCount, message.AttrOrigin} {
+	for _, name := range []string{message.AttrContentEncoding, message.AttrEventCount, message.AttrOrigin,
+		message.AttrReplayID} {
 		if text := l.Attributes[name].Text; text != "" {
 			m.Attributes[name] = l.Attributes[name]
 		}

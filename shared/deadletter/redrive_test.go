@@ -252,3 +252,15 @@ func TestARedrivenMessageHasTheGroupOfItsWriteKey(t *testing.T) {
 	}
 	want(t, "groups", groups, map[string]int{message.GroupID("a"): 2, message.GroupID("b"): 2, message.GroupID(""): 1, "": 1})
 }
+
+func TestARedrivenMessageNamesTheReplayThatSentIt(t *testing.T) {
+	dead, live := filled(t, 2, func(i int, l *message.DeadLetter) { l.Replay = []string{"r-7", ""}[i] }), newFake("live")
+	if _, err := runRedrive(t, dead, live, RedriveOptions{Rate: 1e6}); err != nil {
+		t.Fatal(err)
+	}
+	replays := map[string]int{}
+	for _, m := range live.messages {
+		replays[m.Attributes[message.AttrReplayID].Text]++
+	}
+	want(t, "replays", replays, map[string]int{"r-7": 1, "": 1})
+}

@@ -176,6 +176,11 @@ func TestARecordNamesTheReplayThatSentTheEvent(t *testing.T) {
 	if len(a.records) != 1 || a.records[0].Replay != "r-7" {
 		t.Errorf("%+v", a.records)
 	}
+	// So does its dead letter, so that a redrive does not make it an event that no replay has sent.
+	r.invokeJSON(t.Context(), bytes.Replace(doc, []byte("userId"), []byte("nobody"), 1))
+	if dead := r.queue.deadLetters; len(dead) != 1 || attr(dead[0], message.AttrReplayID) != "r-7" {
+		t.Errorf("dead letters %+v", dead)
+	}
 }
 
 func TestWhatTheArchiveDoesNotTakeGoesToTheBulkQueueOnce(t *testing.T) {

@@ -62,7 +62,7 @@ func (m *delivery) expire() {
 func (m *delivery) messages(l *message.DeadLetter, c *message.Compressor, now time.Time) []message.Message {
 	l.Header = m.content.Header
 	l.Header.WriteKey = m.ownKey
-	l.FirstSeen, l.LastSeen, l.Receives = m.cameIn(), now, m.receives
+	l.FirstSeen, l.LastSeen, l.Receives, l.Replay = m.cameIn(), now, m.receives, m.replay
 	return l.Messages(c)
 }
 

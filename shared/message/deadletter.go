@@ -26,6 +26,8 @@ const (
 	// maxPlainDeadLetter is the largest body in bytes that is not compressed, so that a person can
 	// read in the SQS console; larger ones are compressed.
 	maxPlainDeadLetter = 256 << 10
+	// maxReplayID bounds the ID of a replay, which somebody else may have written, in bytes.
+	maxReplayID = 64
 	// maxPart bounds the bytes of one message's body before compression: base64 adds a third, so
 	// this much fits SQS's limit even if it does not compress.
 	maxPart = 740_000
@@ -51,6 +53,7 @@ type DeadLetter struct {
 	FirstSeen time.Time // when its events came in; zero: unknown
 	LastSeen  time.Time // when it was last tried; zero: unknown
 	Receives  int       // receives of its message before it became a dead letter; 0: it was never in the events queue
+	Replay    string    // the ID of the replay that sent it, which a redrive says again; empty: none
 }
 
 // Messages returns the queue messages of the dead letter: one, unless it is larger than SQS takes.
@@ -108,6 +111,9 @@ func (l *DeadLetter) message(n int, c *Compressor, body []byte, count int, detai
 	if !l.FirstSeen.IsZero() {
 		m.Attributes[AttrFirstSeen] = StringAttribute(l.FirstSeen.UTC().Format(event.TimeFormat))
 	}
+	if l.Replay != "" { // the tenth attribute, with which SQS's limit is reached
+		m.Attributes[AttrReplayID] = StringAttribute(LegalText(Shorten(l.Replay, maxReplayID)))
+	}
 	if len(body) == 0 {
 		m.Body = " " // as empty to a reader; SQS takes no empty body
 		return m
@@ -142,6 +148,7 @@ func ReadDeadLetter(m Message) DeadLetter {
 		ID: text(AttrDeadLetterID), Reason: text(AttrReason), Detail: text(AttrDetail), Body: []byte(m.Body),
 		Count:     min(number(AttrEventCount), event.MaxBatchEvents),
 		FirstSeen: moment(AttrFirstSeen), LastSeen: moment(AttrLastSeen), Receives: number(AttrReceives),
+		Replay: text(AttrReplayID),
 	}
 	l.Header.Origin, _ = event.ParseOrigin(text(AttrOrigin))
 	if l.Reason == "" {

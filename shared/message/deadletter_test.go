@@ -144,7 +144,8 @@ func TestADeadLetterIsReadAsItWasWritten(t *testing.T) {
 	}
 	at := time.Date(2026, 11, 23, 12, 0, 0, 123_000_000, time.UTC)
 	want := DeadLetter{ID: "id", Reason: ReasonPanic, Detail: "d", Header: Header{Origin: event.FromClient},
-		Body: []byte("{"), Count: 3, FirstSeen: at, LastSeen: at.Add(time.Hour), Receives: 5}
+		Body: []byte("{"), Count: 3, FirstSeen: at, LastSeen: at.Add(time.Hour), Receives: 5,
+		Replay: "r-7"}
 	messages := want.Messages(c)
 	if len(messages) != 1 {
 		t.Fatalf("%d messages", len(messages))
