@@ -41,7 +41,14 @@ func (c *cloudWatchLogs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		LogGroupName, QueryString, QueryID string
 		StartTime                          int64
 	}
-	if err := json.NewDecoder(r.Body).Decode(&in); err != nil || in.QueryID == "" && !strings.HasPrefix(in.LogGroupName, "/aws/lambda/spillway-") {
+	err := json.NewDecoder(r.Body).Decode(&in)
+	if strings.HasPrefix(in.LogGroupName, "/aws/kinesisfirehose/") { // the pipeline has no archive
+		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+		w.WriteHeader(http.StatusBadRequest)
+		fmt.Fprint(w, `{"__type":"ResourceNotFoundException","message":"The specified log group does not exist."}`)
+		return
+	}
+	if err != nil || in.QueryID == "" && !strings.HasPrefix(in.LogGroupName, "/aws/lambda/spillway-") {
 		c.t.Errorf("%s %+v: %v", action, in, err)
 	}
 	c.mu.Lock()
