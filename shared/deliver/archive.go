@@ -142,32 +142,42 @@ func (a *archiving) carry(m *delivery, records int) {
 	a.ended = append(a.ended, ended{retained: r})
 }
 
-// recordsOf counts the records of a frame, all of which must be readable: who may send messages
-// must not be able to damage the archive.
+var errNotOneFrame = errors.New("it must be one frame as the archive has them, with whole records")
+
+// recordsOf counts the records of an archive-only message's frame, all of which must be readable: who
+// may send messages must not be able to damage the archive. It must be a single frame within the
+// archive's bounds: what a message of 1 MiB can be decompressed to, 30 GB, takes longer to read than an
+// invocation has, each time that it is received.
 func recordsOf(frame []byte) (n int, err error) {
 	r, err := archive.NewReader(bytes.NewReader(frame), 0)
 	if err != nil {
 		return 0, err
 	}
 	defer r.Close()
-	for {
-		block, err := r.Next()
-		switch {
-		case errors.Is(err, io.EOF):
-			return n, nil
-		case err != nil:
+	block, err := r.Next()
+	switch {
+	case errors.Is(err, io.EOF):
+		return 0, errNotOneFrame
+	case err != nil:
+		return 0, err
+	case block.Partial || block.Bytes != int64(len(frame)) || len(frame) > archive.MaxFrameBytes:
+		return 0, errNotOneFrame
+	}
+	lines := 0
+	for line := range block.Lines() {
+		record, err := archive.ParseRecord(line)
+		if err != nil {
 			return 0, err
 		}
-		for line := range block.Lines() {
-			record, err := archive.ParseRecord(line)
-			if err != nil {
-				return 0, err
-			}
-			if record.Part <= 1 { // the other parts belong to the same record
-				n++
-			}
+		lines++
+		if record.Part <= 1 { // the other parts belong to the same record
+			n++
 		}
 	}
+	if lines == 0 {
+		return 0, errNotOneFrame
+	}
+	return n, nil
 }
 
 // archive is the last step before a message may be deleted: its records go to the archive, or to

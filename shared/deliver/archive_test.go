@@ -386,6 +386,48 @@ func TestADamagedArchiveOnlyMessageIsADeadLetter(t *testing.T) {
 	want(t, "records", len(a.records), 3)
 }
 
+// Each of these is read in milliseconds, or an invocation has no time for its other messages.
+func TestAFrameThatTheArchiveWouldNotMakeIsADeadLetter(t *testing.T) {
+	record := `{"time":"2026-11-27T14:03:05.123Z","outcome":"delivered","event":{}}` + "\n"
+	whole := frameOf(t, record)
+	for name, frame := range map[string][]byte{
+		"32 GB of line breaks":       repeatedByte('\n', 190_000),
+		"32 GB without a line break": repeatedByte('x', 190_000),
+		"1 GB of line breaks":        repeatedByte('\n', 8_000),
+		"many frames":                bytes.Repeat(repeatedByte('\n', 60), 2_900),
+		"two frames":                 append(bytes.Clone(whole), whole...),
+		"bytes behind the frame":     append(bytes.Clone(whole), "rest"...),
+		"a skippable frame before":   append([]byte("\x50\x2a\x4d\x18\x00\x00\x00\x00"), whole...),
+		"only line breaks":           frameOf(t, "\n\n"),
+		"no line":                    frameOf(t, ""),
+	} {
+		began := time.Now()
+		if _, err := recordsOf(frame); err == nil {
+			t.Errorf("%s: it is archived", name)
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("%s: reading it took %v", name, took)
+		}
+	}
+	if n, err := recordsOf(whole); err != nil || n != 1 {
+		t.Errorf("a frame of the archive: %d, %v", n, err)
+	}
+}
+
+// repeatedByte is a frame of blocks that each are 128 KiB of the same byte, and take four bytes
+// (RFC 8878, 3.1.1.2).
+func repeatedByte(c byte, blocks int) []byte {
+	frame := []byte("\x28\xb5\x2f\xfd\x00\x50") // a window of 1 MiB
+	for i := range blocks {
+		header := 128<<10<<3 | 1<<1
+		if i == blocks-1 {
+			header |= 1
+		}
+		frame = append(frame, byte(header), byte(header>>8), byte(header>>16), c)
+	}
+	return frame
+}
+
 func TestCanariesAreNotArchived(t *testing.T) {
 	r, _, a := newArchiveRig(t, nil)
 	r.Handler = r.handler(Config{Segment: r.segment, WriteKey: keyA, CanaryWriteKey: keyB, CanaryEndsHere: true, Archive: a})
