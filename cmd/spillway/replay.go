@@ -20,6 +20,7 @@ import (
 	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
 	"github.com/spillwayhq/spillway/cmd/spillway/usage"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/archive/dirstore"
 	"github.com/spillwayhq/spillway/shared/deadletter"
 	"github.com/spillwayhq/spillway/shared/replay"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
@@ -31,6 +32,7 @@ type replayFlags struct {
 	from, to      string
 	writeKeys     string // a file
 	resume        string
+	checkpointDir string // empty: beside the archive
 	out           string
 	dryRun, force bool
 	rate          float64
@@ -80,6 +82,8 @@ func newReplay() *cobra.Command {
 		"`number` of events per second; Segment accepts about 1000 for a workspace before it delays them or answers 429")
 	c.Flags().StringVar(&f.resume, "resume", "",
 		"go on with the replay with this `ID`, with the flags that it was begun with")
+	c.Flags().StringVar(&f.checkpointDir, "checkpoint-dir", "",
+		"keep the checkpoint in this `directory` instead of beside the archive: where the bucket can't be written")
 	c.Flags().BoolVar(&f.force, "force", false, "send even if Segment fails, or if that can't be found out")
 	return c
 }
@@ -91,7 +95,7 @@ func (f *replayFlags) registerSelection(c *cobra.Command) {
 	c.Flags().StringArrayVar(&s.Events, "event", nil,
 		"only tracks with this event `name`, or other events of this type; may be given several times")
 	c.Flags().StringArrayVar(&s.Users, "user", nil,
-		"only events with this userId or anonymousId; may be given several times")
+		"only events with this `ID` as userId or anonymousId; may be given several times")
 	c.Flags().StringArrayVar(&s.WriteKeys, "write-key", nil,
 		"only events with this write `key`, or its name, or how the log shows it; may be given several times")
 	c.Flags().StringVar(&s.Outcome, "outcome", "", "only events with this `outcome`: delivered or dead_lettered")
@@ -183,16 +187,24 @@ func (f *replayFlags) run(ctx context.Context, out, errOut io.Writer) error {
 	return f.explain(f.send(ctx, p, r, out, errOut), p, r)
 }
 
+// files is where checkpoints are.
+func (f *replayFlags) files(p *archived.Pipeline) replay.Files {
+	if f.checkpointDir != "" {
+		return dirstore.Open(f.checkpointDir)
+	}
+	return p.Store
+}
+
 // begin makes a new replay, or goes on with one.
 func (f *replayFlags) begin(ctx context.Context, p *archived.Pipeline, errOut io.Writer) (*replay.Replay, error) {
 	if f.resume == "" {
-		return replay.New(ctx, p.Store, p.Store, p.Names.Pipeline, replay.NewID(time.Now()), f.options)
+		return replay.New(ctx, p.Store, f.files(p), p.Names.Pipeline, replay.NewID(time.Now()), f.options)
 	}
 	bar := replaying.NewBar(errOut, "reading again", 0)
 	defer bar.Clear()
-	r, err := replay.Resume(ctx, p.Store, p.Store, p.Names.Pipeline, f.resume, bar.Set)
+	r, err := replay.Resume(ctx, p.Store, f.files(p), p.Names.Pipeline, f.resume, bar.Set)
 	if errors.Is(err, replay.ErrUnknownID) {
-		if ids, failed := replay.Unfinished(ctx, p.Store); failed == nil && len(ids) > 0 {
+		if ids, failed := replay.Unfinished(ctx, f.files(p)); failed == nil && len(ids) > 0 {
 			return nil, fmt.Errorf("--resume: %w %s; these have not finished: %s", err, f.resume, strings.Join(ids, ", "))
 		}
 		return nil, fmt.Errorf("--resume: %w %s, and none that has not finished", err, f.resume)
@@ -285,6 +297,12 @@ func (f *replayFlags) explain(err error, p *archived.Pipeline, r *replay.Replay)
 	next := ""
 	if r != nil && r.Begun() {
 		next = "; to go on: spillway replay --resume " + r.ID() + f.Given()
+		if f.checkpointDir != "" {
+			next += " --checkpoint-dir " + terminal.ShellWord(f.checkpointDir)
+		}
+	}
+	if errors.Is(err, replay.ErrNotSaved) && f.checkpointDir == "" {
+		next += "; to keep the checkpoint on this machine: --checkpoint-dir DIRECTORY"
 	}
 	switch {
 	case errors.Is(err, deadletter.ErrFailing):

@@ -378,6 +378,23 @@ func TestReplayOfAPipelineOnAWSReadsItsBucket(t *testing.T) {
 		!strings.Contains(err.Error(), "AccessDenied") || !strings.Contains(err.Error(), "s3:ListBucket") {
 		t.Errorf("a bucket without permission: %v", err)
 	}
+	bucket.Fail(s3test.Status(http.StatusForbidden, "AccessDenied", http.MethodPut, ""))
+	replay := []string{"replay", "--name=spillway", "--from=1h", "--force"}
+	if _, _, err := spillway(t.Context(), "", replay...); err == nil ||
+		!strings.Contains(err.Error(), "s3:PutObject") || !strings.Contains(err.Error(), "--checkpoint-dir") {
+		t.Errorf("a bucket that can't be written: %v", err)
+	}
+	if sent := p.Status().Bulk.Sent; sent != 3 {
+		t.Errorf("%d events are in the bulk queue, want 3: nothing is sent without a checkpoint", sent)
+	}
+	dir := filepath.Join(t.TempDir(), "checkpoints")
+	replay = append(replay, "--checkpoint-dir="+dir)
+	if out, _, err := spillway(t.Context(), "", replay...); err != nil || !strings.Contains(out, "sent 3 events") {
+		t.Errorf("with a checkpoint on this machine: %v, %s", err, out)
+	} else if _, _, err := spillway(t.Context(), "", "replay", "--name=spillway", "--resume="+replayID.FindStringSubmatch(out)[1],
+		"--checkpoint-dir="+dir); err == nil || !strings.Contains(err.Error(), "has finished") {
+		t.Errorf("the checkpoint in the directory: %v", err)
+	}
 	bucket.Fail(nil)
 	delete(outputs, topology.OutputArchiveBucket)
 	if _, _, err := spillway(t.Context(), "", "replay", "--name=spillway", "--from=1h"); err == nil ||

@@ -12,7 +12,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/archive"
 )
 
-// Files keep checkpoints. An archive.Store is one: then a replay can go on from another machine.
+// Files keep checkpoints. The archive's own Store is one: then a replay can go on from another machine.
+// A directory is for who may read the archive only.
 type Files interface {
 	Files(ctx context.Context, prefix string) iter.Seq2[string, error]
 	// ReadFile returns archive.ErrNotFound if there is no such file.
@@ -110,13 +111,16 @@ func readJSON(ctx context.Context, f Files, name string, into any) error {
 	return nil
 }
 
+// ErrNotSaved says that a checkpoint could not be written.
+var ErrNotSaved = errors.New("write the checkpoint")
+
 func writeJSON(ctx context.Context, f Files, name string, v any) error {
 	data, err := json.Marshal(v)
 	if err == nil {
 		err = f.WriteFile(ctx, name, append(data, '\n'))
 	}
 	if err != nil {
-		return fmt.Errorf("write the checkpoint %s: %w", name, err)
+		return fmt.Errorf("%w %s: %w", ErrNotSaved, name, err)
 	}
 	return nil
 }
