@@ -228,6 +228,9 @@ type findings struct {
 // object reads an object, and rewrites it if it has events of the person's.
 func (r *run) object(ctx context.Context, o archive.Object) error {
 	f, err := r.inspect(ctx, o)
+	if err == nil && f != nil && len(f.found) > 0 && !r.DryRun {
+		o, f, err = r.finish(ctx, o, f)
+	}
 	if err != nil || f == nil {
 		return err
 	}
@@ -272,6 +275,22 @@ func (r *run) inspect(ctx context.Context, o archive.Object) (*findings, error) 
 		return nil, fmt.Errorf("read %s: %w", o.Name, err)
 	}
 	return f, nil
+}
+
+// finish makes sure that nothing is appended to an object any more. If something was since it was read,
+// it is read again: the list must name all that is removed.
+func (r *run) finish(ctx context.Context, o archive.Object, f *findings) (archive.Object, *findings, error) {
+	now, err := r.store.Finish(ctx, o)
+	switch {
+	case isGone(err):
+		return o, nil, nil
+	case err != nil:
+		return o, nil, err
+	case now.Version == o.Version:
+		return now, f, nil
+	}
+	f, err = r.inspect(ctx, now)
+	return now, f, err
 }
 
 // look adds what a line is to the findings.

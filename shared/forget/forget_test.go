@@ -374,3 +374,47 @@ func TestForgettingInTheFileThatIsWritten(t *testing.T) {
 		t.Errorf("only %d lines were written meanwhile, and %d bytes listed", len(written), list.Len())
 	}
 }
+
+// appending is a store in which something is appended to an object until it is finished.
+type appending struct {
+	archive.Store
+	before func()
+}
+
+func (a *appending) Finish(ctx context.Context, o archive.Object) (archive.Object, error) {
+	if before := a.before; before != nil {
+		a.before = nil
+		before()
+	}
+	return a.Store.Finish(ctx, o)
+}
+
+func TestTheListHasWhatIsAppendedWhileAnObjectIsRead(t *testing.T) {
+	w := newWorld(t, 7)
+	writer := w.writer()
+	defer writer.Close()
+	put := func(id, user string) {
+		r := archive.Record{Time: time.Now(), Outcome: archive.Delivered, WriteKey: "k",
+			Event: fmt.Appendf(nil, `{"type":"track","event":"e","messageId":%q,"userId":%q}`, id, user)}
+		w.packer.Add(&r, 0)
+		if err := writer.Put(t.Context(), w.packer.Frames()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("m-1", "anna")
+	put("m-2", "bob")
+	store := &appending{w.store, func() {
+		put("m-3", "anna")
+		put("m-4", "bob")
+	}}
+	var list bytes.Buffer
+	r, err := w.forget(t.Context(), store, &list, nil)
+	if err != nil || r.Archive.Events != 2 || !strings.Contains(list.String(), "m-1") || !strings.Contains(list.String(), "m-3") {
+		t.Errorf("%v; %d events are removed, and the list is\n%s", err, r.Archive.Events, list.String())
+	}
+	for name, content := range w.contents() {
+		if lines := strings.Join(expand(t, content), "\n"); strings.Contains(lines, "anna") || strings.Count(lines, "bob") != 2 {
+			t.Errorf("%s has\n%s", name, lines)
+		}
+	}
+}
