@@ -68,7 +68,8 @@ func (w *Writer) recover() error {
 
 func forever() time.Time { return time.Date(9999, 12, 31, 23, 0, 0, 0, time.UTC) }
 
-// sweep removes what processes that were killed have begun to write.
+// sweep removes what processes that were killed have begun to write: a copy of events that nobody looks
+// for there, and forget would not find.
 func (s *Store) sweep() error {
 	return filepath.WalkDir(s.dir, func(file string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasPrefix(d.Name(), newPrefix) {
@@ -90,6 +91,9 @@ func (w *Writer) maintain() {
 		case <-w.wake:
 		case <-ticker.C:
 			w.rotate()
+			if err := w.store.sweep(); err != nil && !errors.Is(err, fs.ErrNotExist) { // pruned meanwhile
+				w.options.Log.Warn("look for files of killed processes in the archive", "error", err)
+			}
 		case <-w.closing:
 			w.makeIndexes()
 			return

@@ -338,6 +338,27 @@ func TestFilesThatAKilledProcessWasWritingAreRemoved(t *testing.T) {
 	}
 }
 
+func TestFilesOfKilledProcessesAreRemovedWhileAWriterRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := openWriter(t, t.TempDir(), Options{})
+		left := filepath.Join(w.Store().Dir(), newPrefix+"left")
+		if err := os.WriteFile(left, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(left, time.Now(), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(abandoned / 2)
+		if _, err := os.Stat(left); err != nil {
+			t.Errorf("after half the time: %v", err)
+		}
+		time.Sleep(abandoned)
+		if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("it remains: %v", err)
+		}
+	})
+}
+
 func TestOneProcessWritesAtATime(t *testing.T) {
 	w := openWriter(t, t.TempDir(), Options{})
 	if _, err := OpenWriter(w.Store().Dir(), Options{}); !errors.Is(err, diskdir.ErrLocked) {
