@@ -366,6 +366,7 @@ func TestTheStatusOfUpIsJudged(t *testing.T) {
 		"without canary": {local.Status{}, ""},
 		"a status site that is not written": {local.Status{StatusSite: "not written: no space"},
 			"warning status site: not written: no space "},
+		"an archive that takes nothing": {local.Status{Archive: local.Archive{Failure: "no space"}}, "failed archive: no space "},
 	} {
 		if got := notOK(newReport("spillway", "", judgeStatus(c.status, "--queue-url URL"))); got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)

@@ -101,6 +101,10 @@ func judgeStatus(s local.Status, flags string) []Finding {
 			s.Canary.Latency.Round(time.Millisecond))
 	}
 	findings = append(findings, delivery, canary)
+	if s.Archive.Failure != "" { // without an archive nothing is said of it
+		findings = append(findings, finding(Failed, "archive", "check the disk and the folder; what it does not take waits in "+
+			"the bulk queue, or is retried", "%s", s.Archive.Failure))
+	}
 	if s.StatusSite != "" { // a pipeline may have none, so nothing is said of one that is well
 		findings = append(findings, finding(Warning, "status site", "check the folder "+local.StatusFolder+" of the data "+
 			"directory", "%s", s.StatusSite))
