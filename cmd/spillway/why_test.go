@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -95,6 +97,36 @@ func TestWhyWithoutAnArchiveLooksElsewhere(t *testing.T) {
 	if err != nil || !strings.Contains(out, " dead letter track user=anna messageId=a2 ") ||
 		!strings.Contains(errOut, "archive was not searched: this pipeline keeps none") {
 		t.Errorf("%s%s%v", out, errOut, err)
+	}
+}
+
+// The page shows few events of a user, the command as many as --limit says.
+func TestWhyShowsAsManyEventsOfAUserAsTheLimitSays(t *testing.T) {
+	t.Parallel()
+	const waiting, archived = console.MaxStory + 5, 12
+	batch := func(id string, n int) string {
+		var events []string
+		for i := range n {
+			events = append(events, fmt.Sprintf(`{"type":"track","event":"Run","userId":"carl","messageId":"%s-%d"}`, id, i))
+		}
+		return `{"writeKey":"k","batch":[` + strings.Join(events, ",") + `]}`
+	}
+	c := local.Config{Archive: &local.ArchiveBounds{Bytes: 64 << 20}}
+	withPage(&c)
+	p := localtest.Start(t, c)
+	queue := topology.DefaultNames().EventsQueue
+	put(t, p, queue, batch("archived", archived))
+	await(t, "the archive", func() bool { return p.Status().Archive.Events == archived })
+	if out, _, err := spillway(t.Context(), "", "pause", queueFlag(p)); err != nil {
+		t.Fatal(out, err)
+	}
+	put(t, p, queue, batch("waits", waiting))
+	for _, limit := range []int{5, waiting + archived - 1, waiting + archived} {
+		out, errOut, err := spillway(t.Context(), "", "why", queueFlag(p), "--user=carl", "--limit", strconv.Itoa(limit))
+		more := strings.HasSuffix(out, "\n… and older events: --limit shows more\n")
+		if n := strings.Count(out, "messageId="); err != nil || n != limit || more != (limit < waiting+archived) {
+			t.Errorf("--limit %d: %d events, more %v, %v, %s%s", limit, n, more, err, out, errOut)
+		}
 	}
 }
 

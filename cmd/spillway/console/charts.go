@@ -130,7 +130,8 @@ func (c *Console) charts(m measured, alarms []Alarm) []chart.Chart {
 	said := chart.New("answers", "What Segment answers, requests", classes, 0, clock)
 	at := chart.New("concurrency", "Invocations of deliver at once", []chart.Series{
 		{Name: "at most", Values: m.values[concurrent(n)], Class: "s3"}}, 0, clock)
-	at.Limit(saturated.Threshold, fmt.Sprintf("alarm: above %s for 15 min without those of the bulk queue", chart.Amount(saturated.Threshold)))
+	at.Limit(saturated.Threshold, fmt.Sprintf("alarm: above %s for 15 min without those of the bulk queue",
+		chart.Amount(saturated.Threshold)))
 
 	all := []chart.Chart{in, backlog, oldest, taken, said, at}
 	bands := firingBands(t, clock, alarms)

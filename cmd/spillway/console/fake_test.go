@@ -115,7 +115,7 @@ func (f *fake) Samples(ctx context.Context, q SampleQuery) ([]Sample, error) {
 
 func (f *fake) DeadLetters() DeadLetters { return f.deadLetters }
 
-func (f *fake) Find(ctx context.Context, query string) (Story, error) {
+func (f *fake) Find(ctx context.Context, query string, _ int) (Story, error) {
 	return answer(ctx, f, "Find", func() (Story, error) {
 		if f.find == nil {
 			return Story{Query: query}, nil

@@ -4,14 +4,15 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 )
 
 const (
 	findPath = "/find"
-	// FindJSONPath answers with the Story of the query parameter q as JSON: it is for `spillway why`
-	// of the same version.
+	// FindJSONPath answers with the Story of the query parameter q, of at most limit events, as JSON:
+	// it is for `spillway why` of the same version.
 	FindJSONPath = "/find.json"
 	// maxQuery bounds a messageId or userId, in bytes.
 	maxQuery = 500
@@ -36,7 +37,7 @@ func (c deadPages) serveFind(w http.ResponseWriter, r *http.Request) {
 	default:
 		ctx, cancel := context.WithTimeout(r.Context(), c.patience())
 		defer cancel()
-		story, err := c.source.Find(ctx, v.Query)
+		story, err := c.source.Find(ctx, v.Query, MaxStory)
 		if v.Story = &story; err != nil {
 			v.Story, v.Error, status = nil, err.Error(), http.StatusServiceUnavailable
 		}
@@ -55,13 +56,14 @@ func (c deadPages) patience() time.Duration {
 // serveFindJSON is serveFind for a program.
 func (c deadPages) serveFindJSON(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query().Get("q")
-	if query == "" {
-		http.Error(w, "q must be a messageId or a userId", http.StatusBadRequest)
+	limit, err := strconv.Atoi(r.URL.Query().Get("limit"))
+	if query == "" || err != nil || limit < 1 {
+		http.Error(w, "q must be a messageId or a userId, and limit at least 1", http.StatusBadRequest)
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), c.patience())
 	defer cancel()
-	story, err := c.source.Find(ctx, query)
+	story, err := c.source.Find(ctx, query, limit)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return

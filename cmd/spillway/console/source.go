@@ -42,8 +42,9 @@ type Source interface {
 	Samples(ctx context.Context, q SampleQuery) ([]Sample, error)
 	// DeadLetters is the dead-letter queue.
 	DeadLetters() DeadLetters
-	// Find returns what is known of the events with this messageId or userId.
-	Find(ctx context.Context, query string) (Story, error)
+	// Find returns what is known of the event with this messageId, or of this user's newest events:
+	// at most so many.
+	Find(ctx context.Context, query string, most int) (Story, error)
 	// Switches are those of the Segment emulator; nil: there is none.
 	Switches() Switches
 	// Cost says what reading has cost so far, like "$0.03 since 12:00 UTC"; empty: it costs

@@ -32,6 +32,7 @@ type Place struct {
 	Name   string
 	Says   string // what was searched, and what it can't tell
 	Failed string // why nothing could be searched; empty: it could
+	Left   int    // at least so many older traces are there, which the story has not
 }
 
 // A Story is what is known of the events that were looked for.

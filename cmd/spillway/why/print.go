@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,8 +28,8 @@ func Print(out, errOut io.Writer, s *console.Story) {
 	for i := range s.Events {
 		fmt.Fprintln(out, terminal.OneLine(Line(&s.Events[i])))
 	}
-	if s.More > 0 {
-		fmt.Fprintf(out, "… and %s: --limit shows more\n", terminal.Plural(s.More, "older event"))
+	if s.More > 0 || slices.ContainsFunc(s.Looked, func(p console.Place) bool { return p.Left > 0 }) {
+		fmt.Fprintln(out, "… and older events: --limit shows more") // each place counts its own
 	}
 	for _, p := range s.Looked {
 		switch {
@@ -162,7 +163,7 @@ type (
 	document struct {
 		Query    string          `json:"query"`
 		Events   []eventDocument `json:"events"`
-		More     int             `json:"more,omitempty"` // events of the user that are not in Events
+		More     int             `json:"more,omitempty"` // events of the user that were found and are not in Events
 		Searched []placeDocument `json:"searched"`
 	}
 	eventDocument struct {
@@ -191,6 +192,7 @@ type (
 		Name   string `json:"name"`
 		Says   string `json:"says,omitempty"`
 		Failed string `json:"failed,omitempty"`
+		Left   int    `json:"left,omitempty"` // at least so many older traces are not in Events
 	}
 )
 

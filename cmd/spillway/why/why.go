@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/spillwayhq/spillway/cmd/spillway/archived"
@@ -78,7 +79,7 @@ func askPage(ctx context.Context, p *archived.Pipeline, q *Query) (found []conso
 		waiting.Failed = "this `spillway up` serves no operator's page, which searches it: start it without --console=false"
 		return nil, []console.Place{waiting}, false
 	}
-	story, err := readStory(ctx, p.PageURL, q.text())
+	story, err := readStory(ctx, p.PageURL, q)
 	if err != nil {
 		waiting.Failed = err.Error()
 		return nil, []console.Place{waiting}, false
@@ -92,15 +93,19 @@ func askPage(ctx context.Context, p *archived.Pipeline, q *Query) (found []conso
 	}
 	// The archive is searched as far back as the query says.
 	looked = slices.DeleteFunc(story.Looked, func(p console.Place) bool { return p.Name == contents.ArchivePlace })
+	if len(looked) > 0 {
+		looked[0].Left += story.More // the page does not say in which place
+	}
 	return found, looked, true
 }
 
-func readStory(ctx context.Context, page, query string) (story console.Story, err error) {
+func readStory(ctx context.Context, page string, q *Query) (story console.Story, err error) {
 	at, err := url.JoinPath(page, console.FindJSONPath)
 	if err != nil {
 		return story, err
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, at+"?"+url.Values{"q": {query}}.Encode(), nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, at+"?"+url.Values{"q": {q.text()},
+		"limit": {strconv.Itoa(q.Limit)}}.Encode(), nil)
 	if err != nil {
 		return story, err
 	}

@@ -23,8 +23,8 @@ func newDeadLetters(p *pipeline, senders *senderReader, dir string) *contents.De
 func (s *Source) DeadLetters() console.DeadLetters { return s.dead }
 
 // Find implements console.Source: among the dead letters that have been read. No log has events.
-func (s *Source) Find(_ context.Context, query string) (console.Story, error) {
-	return s.dead.Find(query, console.Place{Name: "Logs",
+func (s *Source) Find(_ context.Context, query string, most int) (console.Story, error) {
+	return s.dead.Find(query, most, console.Place{Name: "Logs",
 		Says: "no log on AWS has events: they are personal data, and many"}), nil
 }
 

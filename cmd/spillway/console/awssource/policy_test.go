@@ -73,7 +73,7 @@ func useDeadLetters(t *testing.T, s *Source, must func(error)) {
 	if len(list.Rows) != 3 {
 		t.Fatalf("%d dead letters", len(list.Rows))
 	}
-	if _, err := s.Find(t.Context(), "u1"); err != nil {
+	if _, err := s.Find(t.Context(), "u1", 1); err != nil {
 		t.Error(err)
 	}
 	sent, err := d.Redrive(t.Context(),

@@ -37,7 +37,7 @@ func FindArchived(ctx context.Context, a Archive, q history.Query, name func(wri
 	for i := range result.Found {
 		found = append(found, archivedSighting(&result.Found[i], name))
 	}
-	place.Says = saysOfArchive(&result, q.From, a.Delayed)
+	place.Says, place.Left = saysOfArchive(&result, q.From, a.Delayed), result.Total-len(result.Found)
 	if err != nil {
 		place.Failed = err.Error()
 	}
@@ -54,6 +54,9 @@ func saysOfArchive(r *history.Result, from time.Time, delayed bool) string {
 	}
 	if delayed {
 		says += "; what ended in the last 15 minutes may not be there yet"
+	}
+	if left := r.Total - len(r.Found); left > 0 {
+		says += fmt.Sprintf("; %s not shown", terminal.Plural(left, "older record"))
 	}
 	if n := len(r.Damage); n > 0 {
 		says += fmt.Sprintf("; %s can't be read, the first in %s: %v", terminal.Plural(n, "damaged place"),
@@ -76,12 +79,12 @@ func archivedSighting(f *history.Found, name func(writeKey string) string) conso
 }
 
 // findArchived searches the archive for a messageId and for a user.
-func (l *Local) findArchived(ctx context.Context, query string) (found []console.Sighting, place console.Place) {
+func (l *Local) findArchived(ctx context.Context, w wanted) (found []console.Sighting, place console.Place) {
 	to := time.Now()
-	q := history.Query{MessageID: query, Limit: maxFound, From: to.Add(-archivedFor), To: to.Add(time.Hour)}
+	q := history.Query{MessageID: w.query, Limit: w.most, From: to.Add(-archivedFor), To: to.Add(time.Hour)}
 	found, place = FindArchived(ctx, l.Archive, q, l.KeyName, nil)
 	if place.Failed == "" {
-		q.MessageID, q.User = "", query
+		q.MessageID, q.User = "", w.query
 		ofUser, searched := FindArchived(ctx, l.Archive, q, l.KeyName, nil)
 		found, place = append(found, ofUser...), searched
 	}

@@ -16,17 +16,23 @@ import (
 )
 
 const (
-	// maxFound bounds the traces of a user in one place: a story shows fewer events.
+	// maxFound bounds the traces of a user in one place, where a story shows fewer events.
 	maxFound = 100
 	// searchFor bounds how long each queue is searched.
 	searchFor = time.Second
 )
 
+// A wanted is what is looked for: a messageId or a user, and at most how many traces in one place.
+type wanted struct {
+	query string
+	most  int
+}
+
 // fromSamples returns those samples that are of an event with a messageId, or of a user's events.
-func fromSamples(query string, samples []console.Sample) ([]console.Sighting, console.Place) {
+func fromSamples(w wanted, samples []console.Sample) ([]console.Sighting, console.Place) {
 	var found []console.Sighting
 	for _, s := range samples {
-		if (s.MessageID == query || s.User == query) && len(found) < maxFound {
+		if (s.MessageID == w.query || s.User == w.query) && len(found) < w.most {
 			found = append(found, console.Sighting{Sample: s, Where: console.InSamples})
 		}
 	}
@@ -39,34 +45,36 @@ func fromSamples(query string, samples []console.Sample) ([]console.Sighting, co
 
 const latestPlace = "Latest outcomes"
 
-// Find returns what is known of the events with a messageId or of a user. samples are the latest
-// outcomes. Each queue is searched for a second at most.
-func (l *Local) Find(ctx context.Context, query string, samples []console.Sample) (console.Story, error) {
-	found, place := fromSamples(query, samples)
+// Find returns what is known of the event with a messageId, or of a user's newest events, of which
+// most are shown at most. samples are the latest outcomes. Each queue is searched for a second at
+// most.
+func (l *Local) Find(ctx context.Context, query string, most int, samples []console.Sample) (console.Story, error) {
+	w := wanted{query, max(maxFound, most)}
+	found, place := fromSamples(w, samples)
 	looked := []console.Place{place}
-	for _, look := range []func(context.Context, string) ([]console.Sighting, console.Place){
+	for _, look := range []func(context.Context, wanted) ([]console.Sighting, console.Place){
 		l.findFresh, l.findBulk, l.findDead, l.findDelivered, l.findArchived,
 	} {
-		some, place := look(ctx, query)
+		some, place := look(ctx, w)
 		found, looked = append(found, some...), append(looked, place)
 	}
-	return console.NewStory(query, found, looked, console.MaxStory), nil
+	return console.NewStory(query, found, looked, most), nil
 }
 
-func (l *Local) findFresh(ctx context.Context, query string) ([]console.Sighting, console.Place) {
-	found, place := l.findWaiting(ctx, query, l.Events, console.InQueue)
+func (l *Local) findFresh(ctx context.Context, w wanted) ([]console.Sighting, console.Place) {
+	found, place := l.findWaiting(ctx, w, l.Events, console.InQueue)
 	place.Name = "Events queue"
 	return found, place
 }
 
-func (l *Local) findBulk(ctx context.Context, query string) ([]console.Sighting, console.Place) {
-	found, place := l.findWaiting(ctx, query, l.Bulk, console.InBulkQueue)
+func (l *Local) findBulk(ctx context.Context, w wanted) ([]console.Sighting, console.Place) {
+	found, place := l.findWaiting(ctx, w, l.Bulk, console.InBulkQueue)
 	place.Name = "Bulk queue"
 	return found, place
 }
 
 // findWaiting searches a queue without receiving, the newest messages first.
-func (l *Local) findWaiting(ctx context.Context, query string, q *sqs.Queue, where string) (found []console.Sighting,
+func (l *Local) findWaiting(ctx context.Context, w wanted, q *sqs.Queue, where string) (found []console.Sighting,
 	place console.Place) {
 	d, err := message.NewDecoder()
 	if err != nil {
@@ -85,16 +93,16 @@ func (l *Local) findWaiting(ctx context.Context, query string, q *sqs.Queue, whe
 				continue
 			}
 			searched++
-			events, ok := l.waiting(&m, d, query, where)
+			events, ok := l.waiting(&m, d, w.query, where)
 			if !ok {
 				unread++
 			}
 			found = append(found, events...)
 		}
-		if c.Left == 0 || len(found) >= maxFound || time.Now().After(until) || ctx.Err() != nil {
+		if c.Left == 0 || len(found) >= w.most || time.Now().After(until) || ctx.Err() != nil {
 			st := q.Stats()
 			place.Says = saysOf(searched, max(searched, int(st.Visible+st.InFlight+st.Delayed)), unread, "waiting message")
-			return found[:min(len(found), maxFound)], place
+			return found[:min(len(found), w.most)], place
 		}
 	}
 }
@@ -170,14 +178,14 @@ func DeadSighting(l *deadletter.Received, e *event.Event, i int) console.Sightin
 }
 
 // findDead searches the dead letters, as far as they are read when the page has to be answered.
-func (l *Local) findDead(ctx context.Context, query string) (found []console.Sighting, place console.Place) {
+func (l *Local) findDead(ctx context.Context, w wanted) (found []console.Sighting, place console.Place) {
 	l.current(ctx, searchFor/2)
 	r, err := deadletter.NewReader()
 	if err != nil {
 		return nil, console.Place{Name: deadPlace, Failed: err.Error()}
 	}
 	defer r.Close()
-	for _, records := range wantedBy(l.index, query) {
+	for _, records := range wantedBy(l.index, w.query) {
 		for _, m := range l.look(records) {
 			received := asReceived(&m)
 			if received == nil {
@@ -186,7 +194,7 @@ func (l *Local) findDead(ctx context.Context, query string) (found []console.Sig
 			if c, err := r.Read(received); err == nil {
 				key := l.KeyName(c.WriteKey)
 				for i := range c.Events {
-					if e := &c.Events[i]; isWanted(received, e, i, query) {
+					if e := &c.Events[i]; isWanted(received, e, i, w.query) {
 						s := DeadSighting(received, e, i)
 						s.WriteKey = key
 						found = append(found, s)
@@ -196,7 +204,7 @@ func (l *Local) findDead(ctx context.Context, query string) (found []console.Sig
 		}
 	}
 	state := l.Reading()
-	return found[:min(len(found), maxFound)],
+	return found[:min(len(found), w.most)],
 		console.Place{Name: deadPlace, Says: saysOf(state.Read, state.Of, 0, "dead letter") + notSearched(l.index)}
 }
 
@@ -234,7 +242,7 @@ func wantedBy(x *index, query string) [][]*record {
 }
 
 // findDelivered searches the events that the Segment emulator remembers.
-func (l *Local) findDelivered(_ context.Context, query string) (found []console.Sighting, place console.Place) {
+func (l *Local) findDelivered(_ context.Context, w wanted) (found []console.Sighting, place console.Place) {
 	place.Name = "Segment"
 	if l.Segment == nil {
 		place.Says = "it is not the emulator, and Segment can't be asked what it has received: its debugger shows the " +
@@ -244,23 +252,23 @@ func (l *Local) findDelivered(_ context.Context, query string) (found []console.
 	events := l.Segment.Events(segmentd.Query{})
 	for _, e := range events {
 		s := sampleOf(e.Raw)
-		if e.MessageID != query && s.User != query {
+		if e.MessageID != w.query && s.User != w.query {
 			continue
 		}
 		s.At, s.Outcome, s.MessageID, s.WriteKey = e.At, console.OutcomeDelivered, e.MessageID, l.KeyName(e.WriteKey)
 		found = append(found, console.Sighting{Sample: s, Where: console.AtSegment})
 	}
 	place.Says = fmt.Sprintf("the last %s that the Segment emulator has received", terminal.Plural(len(events), "event"))
-	return found[max(0, len(found)-maxFound):], place
+	return found[max(0, len(found)-w.most):], place
 }
 
 // Find returns what the dead letters, as they were last read, have of the events with a messageId or
-// of a user. elsewhere are other places, and why nothing could be found there.
-func (d *Deployed) Find(query string, elsewhere ...console.Place) console.Story {
+// of a user, most of them at most. elsewhere are other places, and why nothing could be found there.
+func (d *Deployed) Find(query string, most int, elsewhere ...console.Place) console.Story {
 	found, inDead := d.findDead(query)
 	places := []console.Place{{Name: "Events and bulk queue",
 		Says: "a queue on AWS can't be searched without receiving its messages, which delivery needs"}, inDead}
-	return console.NewStory(query, found, append(places, elsewhere...), console.MaxStory)
+	return console.NewStory(query, found, append(places, elsewhere...), most)
 }
 
 func (d *Deployed) findDead(query string) (found []console.Sighting, place console.Place) {

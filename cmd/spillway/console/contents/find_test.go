@@ -40,7 +40,7 @@ func TestAnEventIsFoundWhereItIs(t *testing.T) {
 		Answer:    "503",
 		MessageID: "waits-3", User: "u-3", Age: time.Minute}, {MessageID: "other"}}
 
-	story, err := l.Find(t.Context(), "waits-3", samples)
+	story, err := l.Find(t.Context(), "waits-3", console.MaxStory, samples)
 	if err != nil || len(story.Events) != 1 {
 		t.Fatalf("%+v, %v", story, err)
 	}
@@ -57,7 +57,7 @@ func TestAnEventIsFoundWhereItIs(t *testing.T) {
 		t.Errorf("it has received: %+v", st)
 	}
 
-	story, _ = l.Find(t.Context(), "u-3", samples)
+	story, _ = l.Find(t.Context(), "u-3", console.MaxStory, samples)
 	where := map[string]string{}
 	for _, e := range story.Events {
 		where[e.MessageID] = e.IsIn
@@ -67,19 +67,19 @@ func TestAnEventIsFoundWhereItIs(t *testing.T) {
 	}
 	b.send(t, local.QueueURL(endpoint, topology.DefaultNames().BulkQueue), message.Message{
 		Body: `{"type":"track","event":"Old","userId":"u","messageId":"redriven"}`})
-	if story, _ = l.Find(t.Context(), "redriven", nil); len(story.Events) != 1 || story.Events[0].IsIn != console.InBulkQueue {
+	if story, _ = l.Find(t.Context(), "redriven", console.MaxStory, nil); len(story.Events) != 1 || story.Events[0].IsIn != console.InBulkQueue {
 		t.Errorf("of what was redriven: %+v", story.Events)
 	}
-	story, _ = l.Find(t.Context(), "dead-1", nil)
+	story, _ = l.Find(t.Context(), "dead-1", console.MaxStory, nil)
 	if e := story.Events[0]; e.Reason != message.ReasonRejected || e.Answer != "400 <b>no</b>" ||
 		e.Steps[0].DeadLetterID != "dead/1" ||
 		time.Since(e.Accepted).Round(time.Minute) != time.Hour || e.WriteKey != "shop web" {
 		t.Errorf("%+v", e)
 	}
-	if story, _ = l.Find(t.Context(), "anon", nil); len(story.Events) != 20 || story.More != 0 {
+	if story, _ = l.Find(t.Context(), "anon", console.MaxStory, nil); len(story.Events) != 20 || story.More != 0 {
 		t.Errorf("%d events and %d more of the anonymous user", len(story.Events), story.More)
 	}
-	if story, _ = l.Find(t.Context(), "nobody", samples); len(story.Events) != 0 || len(story.Looked) != 6 ||
+	if story, _ = l.Find(t.Context(), "nobody", console.MaxStory, samples); len(story.Events) != 0 || len(story.Looked) != 6 ||
 		!strings.Contains(placeOfStory(story, latestPlace), "the last 2 events") {
 		t.Errorf("%+v", story)
 	}
@@ -91,7 +91,7 @@ func TestAStoryOfAPipelineOnAWSSaysWhatItCantTell(t *testing.T) {
 	defer d.Close()
 	b.sendDead(t, message.DeadLetter{ID: "dead/1", Reason: message.ReasonRejected, FirstSeen: time.Now(),
 		Events: [][]byte{[]byte(`{"type":"track","event":"Lost","userId":"u-3","messageId":"dead-1"}`)}})
-	if s := d.Find("dead-1"); len(s.Events) != 0 ||
+	if s := d.Find("dead-1", console.MaxStory); len(s.Events) != 0 ||
 		!strings.Contains(placeOfStory(s, deadPlace), "have not been read yet") ||
 		!strings.Contains(placeOfStory(s, "Events and bulk queue"), "can't be searched") {
 		t.Errorf("%+v", s)
@@ -100,12 +100,12 @@ func TestAStoryOfAPipelineOnAWSSaysWhatItCantTell(t *testing.T) {
 	for d.Reading().Running {
 		time.Sleep(10 * time.Millisecond)
 	}
-	s := d.Find("dead-1", console.Place{Name: "Log", Says: "nothing"})
+	s := d.Find("dead-1", console.MaxStory, console.Place{Name: "Log", Says: "nothing"})
 	if len(s.Events) != 1 || len(s.Events[0].Steps) != 1 || s.Events[0].IsIn != console.InDeadQueue ||
 		placeOfStory(s, "Log") != "nothing" {
 		t.Errorf("%+v", s)
 	}
-	if s := d.Find("u-3"); len(s.Events) != 1 || s.Events[0].User != "u-3" {
+	if s := d.Find("u-3", console.MaxStory); len(s.Events) != 1 || s.Events[0].User != "u-3" {
 		t.Errorf("%+v", s)
 	}
 }

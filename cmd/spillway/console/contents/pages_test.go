@@ -26,7 +26,7 @@ type source struct {
 	console.Source
 	local bool
 	dead  console.DeadLetters
-	find  func(ctx context.Context, query string) (console.Story, error)
+	find  func(ctx context.Context, query string, most int) (console.Story, error)
 }
 
 func (s *source) About() console.About {
@@ -35,8 +35,8 @@ func (s *source) About() console.About {
 		Topology: topology.Default(), Command: "spillway"}
 }
 func (s *source) DeadLetters() console.DeadLetters { return s.dead }
-func (s *source) Find(ctx context.Context, q string) (console.Story, error) {
-	return s.find(ctx, q)
+func (s *source) Find(ctx context.Context, q string, most int) (console.Story, error) {
+	return s.find(ctx, q, most)
 }
 func (s *source) Switches() console.Switches { return nil }
 func (s *source) Cost() string               { return "" }
@@ -54,7 +54,7 @@ func newPage(t testing.TB, b *bench) *page {
 	l := b.local(t)
 	p := &page{bench: b, t: t, local: l}
 	p.serve(&source{local: true, dead: l,
-		find: func(ctx context.Context, q string) (console.Story, error) { return l.Find(ctx, q, nil) }})
+		find: func(ctx context.Context, q string, most int) (console.Story, error) { return l.Find(ctx, q, most, nil) }})
 	return p
 }
 
@@ -468,8 +468,8 @@ func TestAQueueOnAWSIsReadByAButton(t *testing.T) {
 	p := &page{bench: b, t: t}
 	d := NewDeployed(b.actions)
 	t.Cleanup(d.Close)
-	p.serve(&source{dead: d, find: func(_ context.Context, q string) (console.Story, error) {
-		return d.Find(q), nil
+	p.serve(&source{dead: d, find: func(_ context.Context, q string, most int) (console.Story, error) {
+		return d.Find(q, most), nil
 	}})
 	p.sendDead(t, deadLetter("a", message.ReasonRejected, "E", "anna"))
 	p.says(p.get("/dead-letters", 200), "have not been read yet", "20,000 requests ($0.01)", "Read the dead letters")

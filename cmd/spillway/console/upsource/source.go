@@ -243,10 +243,10 @@ func (s *Source) Cost() string { return "" }
 func (s *Source) DeadLetters() console.DeadLetters { return s.contents }
 
 // Find implements console.Source.
-func (s *Source) Find(ctx context.Context, query string) (console.Story, error) {
+func (s *Source) Find(ctx context.Context, query string, most int) (console.Story, error) {
 	samples, err := s.Samples(ctx, console.SampleQuery{Limit: allSamples})
 	if err != nil {
 		return console.Story{}, err
 	}
-	return s.contents.Find(ctx, query, samples)
+	return s.contents.Find(ctx, query, most, samples)
 }

@@ -128,7 +128,7 @@ func TestOneOfTheSampleEventsIsRejected(t *testing.T) {
 				s.DeadLetters().KeyName(madeUpKey) != madeUpName {
 				t.Errorf("the dead letters are %+v, %v", list, err)
 			}
-			if story, err := s.Find(t.Context(), rejected[0].MessageID); err != nil || len(story.Events) != 1 {
+			if story, err := s.Find(t.Context(), rejected[0].MessageID, 1); err != nil || len(story.Events) != 1 {
 				t.Errorf("its story is %+v, %v", story, err)
 			}
 			before := switches.Modes()
