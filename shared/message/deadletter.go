@@ -28,9 +28,6 @@ const (
 	maxPlainDeadLetter = 256 << 10
 	// maxReplayID bounds the ID of a replay, which somebody else may have written, in bytes.
 	maxReplayID = 64
-	// maxPart bounds the bytes of one message's body before compression: base64 adds a third, so
-	// this much fits SQS's limit even if it does not compress.
-	maxPart = 740_000
 )
 
 // A DeadLetter is a message, or some events of one, that could not be delivered, and the reason.
@@ -66,7 +63,7 @@ func (l *DeadLetter) Messages(c *Compressor) []Message {
 	overhead := len(AppendJSON(nil, l.Header))
 	for rest := l.Events; len(rest) > 0; {
 		n, size := 1, overhead+len(rest[0])
-		for n < len(rest) && size+1+len(rest[n]) <= maxPart {
+		for n < len(rest) && size+1+len(rest[n]) <= MaxIncompressible {
 			size += 1 + len(rest[n])
 			n++
 		}
@@ -83,7 +80,7 @@ func (l *DeadLetter) appendMessages(messages []Message, c *Compressor, body []by
 	if whole.Size() <= MaxBytes {
 		return append(messages, whole)
 	}
-	parts := slices.Collect(slices.Chunk(body, maxPart))
+	parts := slices.Collect(slices.Chunk(body, MaxIncompressible))
 	for i, part := range parts {
 		detail := fmt.Sprintf("part %d of %d of a body that is too large for one message; join the parts to read it: %s",
 			i+1, len(parts), l.Detail)

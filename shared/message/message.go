@@ -49,6 +49,10 @@ const MaxBytes = 1 << 20
 // compressed message can't cost more memory than a plain one.
 const MaxRawBytes = MaxBytes
 
+// MaxIncompressible is how many bytes of a body fit a message even if zstd finds nothing to compress:
+// base64 adds a third.
+const MaxIncompressible = 740_000
+
 // A Message is an SQS message: a body and its attributes.
 type Message struct {
 	Body       string

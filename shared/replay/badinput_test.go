@@ -150,6 +150,22 @@ func TestARecordWhosePartsACheckpointSeparatesIsSent(t *testing.T) {
 	}
 }
 
+// TestAnEventThatFitsNoMessageDoesNotEndAReplay: it would at each resume.
+func TestAnEventThatFitsNoMessageDoesNotEndAReplay(t *testing.T) {
+	m := newMemory()
+	for i, size := range []int{30_000, 100_000, 900_000} {
+		m.put(t, "a", archive.Record{Time: noon, Outcome: archive.DeadLettered, Reason: message.ReasonTooLarge, WriteKey: "wk",
+			Event: fmt.Appendf(nil, `{"type":"track","event":"e","userId":"u1","messageId":"m%d","timestamp":"2026-11-24T12:00:00Z","a":%q}`,
+				i, strings.Repeat("x", size))})
+	}
+	o := hour()
+	o.Reasons = []string{message.ReasonTooLarge}
+	_, result := send(t, m, o)
+	if result.Sent != 2 || result.Skipped[SkippedDropped] != 1 || !strings.Contains(result.SkippedFor, "may not fit a message") {
+		t.Errorf("%+v", result)
+	}
+}
+
 // TestTimesThatGoBackAreFoundByTheirOwnTime: a clock that was set back, and machines whose clocks
 // differ.
 func TestTimesThatGoBackAreFoundByTheirOwnTime(t *testing.T) {

@@ -88,6 +88,10 @@ func (c *Counts) Old(at time.Time) (n int64) {
 	return n
 }
 
+// maxEvent bounds an event that is sent, with what its batch had in common, in bytes: the rest is
+// for the write key and the identity.
+const maxEvent = message.MaxIncompressible - 4<<10
+
 // maxDamage bounds the damage that is named.
 const maxDamage = 20
 
@@ -227,6 +231,10 @@ func (c *chooser) edited(r *archive.Record, raw []byte, id identity) (_ []byte, 
 	// Who names the reason of such dead letters wants them sent as they are.
 	if e.Problem != nil && (len(c.Reasons) == 0 || len(c.edits) > 0) && !c.forExport {
 		return nil, c.skip(SkippedDropped, e.Problem)
+	}
+	// SQS might refuse it, which would end each run here.
+	if size := len(raw) + len(r.Context) + len(r.Integrations); size > maxEvent && !c.forExport {
+		return nil, c.skip(SkippedDropped, fmt.Errorf("an event of %d bytes may not fit a message", size))
 	}
 	if !e.Identified() { // it had no room for its identity, or an edit has removed it
 		at := r.ReceivedAt
