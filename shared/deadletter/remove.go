@@ -48,8 +48,10 @@ type RemoveResult struct {
 	// Unreadable are those whose body can't be read and mentions what is removed. They are kept,
 	// unless the options select them.
 	Unreadable int
-	InQueue    ReasonCounts // all dead letters that were in the queue
-	PutBack    int          // see the package comment
+	// ArchiveOnly are archive-only messages, whose records may be of anybody. They are kept.
+	ArchiveOnly int
+	InQueue     ReasonCounts // all dead letters that were in the queue
+	PutBack     int          // see the package comment
 }
 
 // RemoveEvents removes single events from the queue for good. A dead letter without other events is
@@ -161,6 +163,10 @@ func (r *remover) plan(ctx context.Context, received []*Received, reader *Reader
 func (r *remover) planOne(l *Received, reader *Reader) (replacement, error) {
 	p := replacement{of: l}
 	m, err := reader.Read(l)
+	if reader.message.ArchiveFrame != nil {
+		r.result.ArchiveOnly++
+		return p, nil
+	}
 	if err != nil {
 		return r.planUnreadable(l)
 	}

@@ -66,6 +66,11 @@ func TestRemovingEventsLeavesTheOthersOfTheirDeadLetter(t *testing.T) {
 		}, annas, bobs, bobs)
 		put("only-bob", "no", nil, bobs)
 		f.put(message.Message{Body: `not JSON of anna`}, "")
+		only, err := message.NewArchiveOnly([]byte("\x28\xb5\x2f\xfdof anna, perhaps"), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.put(only, "")
 		q := New(f, "dead")
 
 		var found []string
@@ -76,18 +81,18 @@ func TestRemovingEventsLeavesTheOthersOfTheirDeadLetter(t *testing.T) {
 		}
 		o.DryRun = true
 		dry, err := q.RemoveEvents(t.Context(), o)
-		if err != nil || len(f.messages) != 4 || f.calls["send"]+f.calls["delete"] != 0 {
+		if err != nil || len(f.messages) != 5 || f.calls["send"]+f.calls["delete"] != 0 {
 			t.Errorf("a dry run changed the queue: %v, %v", f.calls, err)
 		}
 		want(t, "a dry run finds", strings.Join(found, " "), "only-anna=a1 only-anna=a1 both=a1")
 		o.DryRun, found = false, nil
 		r, err := q.RemoveEvents(t.Context(), o)
 		want(t, "error", err, error(nil))
-		want(t, "result", r, RemoveResult{Events: 3, Deleted: 1, Rewritten: 1, Unreadable: 1,
-			InQueue: ReasonCounts{"rejected": 3, message.ReasonNotGiven: 1}})
+		want(t, "result", r, RemoveResult{Events: 3, Deleted: 1, Rewritten: 1, Unreadable: 1, ArchiveOnly: 1,
+			InQueue: ReasonCounts{"rejected": 3, message.ReasonNotGiven: 2}})
 		dry.InQueue, r.InQueue = nil, nil
 		want(t, "a dry run counts what is done", dry, r)
-		if len(f.messages) != 3 || f.invisible() > 0 {
+		if len(f.messages) != 4 || f.invisible() > 0 {
 			t.Fatalf("%d messages, %d invisible", len(f.messages), f.invisible())
 		}
 		copied := f.messages[len(f.messages)-1]
@@ -109,7 +114,7 @@ func TestRemovingEventsLeavesTheOthersOfTheirDeadLetter(t *testing.T) {
 
 		o.Unreadable = true
 		r, err = q.RemoveEvents(t.Context(), o)
-		if err != nil || r.Deleted != 1 || r.Unreadable != 1 || len(f.messages) != 2 {
+		if err != nil || r.Deleted != 1 || r.Unreadable != 1 || len(f.messages) != 3 {
 			t.Errorf("the unreadable one: %+v, %v", r, err)
 		}
 	})

@@ -18,15 +18,16 @@ func TestTheReportSaysWhatIsRemovedAndWhatIsKept(t *testing.T) {
 	r := forget.Result{
 		Archive: forget.ArchiveResult{Objects: 96, Events: 412, Rewritten: 9, Deleted: 1, Unreadable: 1,
 			Damage: []forget.Damage{{Object: "archive/x", Err: &archive.DamageError{Offset: 7, Bytes: 3, Err: errors.New("no frame")}}}},
-		DeadLetters:  deadletter.RemoveResult{Events: 1, Deleted: 1, InQueue: deadletter.ReasonCounts{"rejected": 3}},
+		DeadLetters:  deadletter.RemoveResult{Events: 1, Deleted: 1, ArchiveOnly: 2, InQueue: deadletter.ReasonCounts{"rejected": 3}},
 		SharedDevice: 2, Mentions: 1,
 		Others: map[forget.Other]int{{By: forget.ByAnonymousID, ID: "dev 1"}: 380, {By: forget.ByUserID, ID: "anne"}: 1},
 	}
 	var out bytes.Buffer
 	Print(&out, &r, false, true)
-	const want = `archive: 412 events removed in 96 objects, 9 rewritten without them, 1 deleted
+	want := `archive: 412 events removed in 96 objects, 9 rewritten without them, 1 deleted
 dead letters: 1 event removed in 3 dead letters, 1 deleted
 found: 1 record that can't be read, with the ID in the text, which may hold events of others: only --unreadable removes such a body
+kept: 2 dead letters with records for the archive, which may be of this user: archive them with ` + "`spillway dlq redrive`" + ` (with --reason undecodable, if it skips them), and run this again
 kept: 2 events of other users with one of the anonymousIds, from the same device
 kept: 1 event of other users with one of the IDs elsewhere, such as in the properties
 kept: archive/x: 3 bytes from byte 7 on can't be read: no frame

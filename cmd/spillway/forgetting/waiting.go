@@ -11,6 +11,7 @@ import (
 
 	"github.com/spillwayhq/spillway/cmd/spillway/queues"
 	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
+	"github.com/spillwayhq/spillway/infra/topology"
 )
 
 // Waiting is how many messages wait for delivery at a time.
@@ -20,12 +21,8 @@ type Waiting struct {
 	Retention time.Duration // after which SQS makes away with a message at the latest
 }
 
-const (
-	// watchFor is how long the queues are watched to see how fast they drain.
-	watchFor = 5 * time.Second
-	// buffered is how long Firehose holds records, at most, before they are in an object.
-	buffered = 15 * time.Minute
-)
+// watchFor is how long the queues are watched to see how fast they drain.
+const watchFor = 5 * time.Second
 
 // Look reads the sizes of the queues with the given URLs.
 func Look(ctx context.Context, api *sqs.Client, urls ...string) (Waiting, error) {
@@ -73,7 +70,7 @@ func LookAgain(ctx context.Context, first Waiting, look func(context.Context) (W
 // the archive has what is delivered at once.
 func Advice(first, last Waiting, local bool) string {
 	const clock = "15:04 UTC on 2006-01-02"
-	late := buffered
+	late := topology.ArchiveDelay
 	if local {
 		late = 0
 	}
