@@ -24,7 +24,8 @@ func (e *Edit) String() string { return e.text }
 
 // ParseEdit reads "set PATH=VALUE" or "remove PATH". A path is keys with dots between them; a key
 // that has a dot, a space or an equals sign stands in quotes, as in JSON. A value that is not JSON
-// is taken as text, so that quotes that a shell would eat can be left out.
+// is taken as text, so that quotes that a shell would eat can be left out. The messageId is refused: of
+// events that share one, Segment keeps the first.
 func ParseEdit(text string) (Edit, error) {
 	verb, rest, _ := strings.Cut(strings.TrimSpace(text), " ")
 	e := Edit{text: text}
@@ -33,6 +34,10 @@ func ParseEdit(text string) (Edit, error) {
 		return e, fmt.Errorf("%w in %q", err, text)
 	}
 	e.path = path
+	if len(path) == 1 && path[0] == "messageId" {
+		return e, fmt.Errorf("%q would make one event of all, or another at each try: --new-message-ids gives each a "+
+			"messageId of its own", text)
+	}
 	switch value, isSet := strings.CutPrefix(strings.TrimLeft(rest, " "), "="); {
 	case !utf8.ValidString(text):
 		return e, fmt.Errorf("the edit must be UTF-8, is %q", text)

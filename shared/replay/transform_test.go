@@ -51,7 +51,7 @@ func compact(text string) string { return strings.ReplaceAll(text, " ", "") }
 
 func TestAnEditIsRefusedThatCanNotBeMade(t *testing.T) {
 	for _, text := range []string{"", "set", "set a", "set =1", "remove", "remove a=1", "set a..b=1", `set "a=1`, "drop a",
-		"set a b=1", "remove a b", "set .a=1", "set a.=1", "set a=\xff"} {
+		"set a b=1", "remove a b", "set .a=1", "set a.=1", "set a=\xff", "set messageId=x", `remove "messageId"`} {
 		if e, err := ParseEdit(text); err == nil {
 			t.Errorf("%q is read as %+v", text, e)
 		}
