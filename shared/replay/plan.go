@@ -93,7 +93,7 @@ func loadPlan(ctx context.Context, f Files, id string) (p plan, c checkpoint, er
 // check refuses a checkpoint that can't be the plan's.
 func (c *checkpoint) check(p *plan) error {
 	if at := c.Position; at.Object < 0 || at.Object > len(p.Objects) || at.Offset < 0 ||
-		at.Object == len(p.Objects) && at.Offset > 0 {
+		at.Line < 0 || at.Object == len(p.Objects) && at.isInside() {
 		return fmt.Errorf("the checkpoint %s is damaged: it names object %d of %d", checkpointFile(p.ID), at.Object,
 			len(p.Objects))
 	}
@@ -144,6 +144,13 @@ func Unfinished(ctx context.Context, f Files) (ids []string, err error) {
 		}
 	}
 	return ids, nil
+}
+
+// strip writes the plan of a replay that has finished. That it has is all that is asked for again. Whose
+// events they were is not kept: somebody may have to be forgotten.
+func (p *plan) strip(ctx context.Context, f Files) error {
+	done := plan{Format: formatVersion, ID: p.ID, Pipeline: p.Pipeline, Began: p.Began}
+	return writeJSON(ctx, f, planFile(p.ID), &done)
 }
 
 // objects returns the plan's objects as the store has them. The hour is not needed to read them.

@@ -25,7 +25,16 @@ const (
 type position struct {
 	Object  int    `json:"object"`            // the index in the plan
 	Offset  int64  `json:"offset,omitempty"`  // in the object: where a frame begins
-	Version string `json:"version,omitempty"` // of that object, if Offset is not 0
+	Line    int    `json:"line,omitempty"`    // in that frame, from 0
+	Version string `json:"version,omitempty"` // of that object, if Offset or Line is not 0
+}
+
+// isInside reports whether a part of its object is done.
+func (p *position) isInside() bool { return p.Offset > 0 || p.Line > 0 }
+
+// isBefore reports whether a position stands before a line of its object.
+func (p *position) isBefore(l *archive.Line) bool {
+	return p.Offset < l.Offset || p.Offset == l.Offset && p.Line <= l.Index
 }
 
 // A visitor is given what readObjects reads, by one goroutine and in the objects' order.
@@ -59,26 +68,26 @@ func (rd *reader) read(ctx context.Context, from, to position, v visitor) error 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	last := to.Object // the last object that is read
-	if to.Offset == 0 {
+	if !to.isInside() {
 		last--
 	}
 	readings := map[int]*reading{}
 	next := from.Object
 	for i := from.Object; i <= last; i++ {
 		for ; next <= min(last, i+lookahead-1); next++ {
-			offset := int64(0)
+			begin := position{}
 			if next == from.Object {
-				offset = from.Offset
+				begin = from
 			}
 			r := &reading{lines: make(chan archive.Line, 256), object: rd.objects[next]}
 			readings[next] = r
-			go r.run(ctx, rd, offset)
+			go r.run(ctx, rd, begin)
 		}
 		r := readings[i]
 		delete(readings, i)
 		for l := range r.lines {
 			rd.objects[i] = r.object
-			if i == to.Object && l.Offset >= to.Offset {
+			if i == to.Object && to.isBefore(&l) {
 				return nil // the rest of this object is not asked for
 			}
 			if err := v.line(i, l); err != nil {
@@ -101,8 +110,8 @@ func (rd *reader) read(ctx context.Context, from, to position, v visitor) error 
 	return context.Cause(ctx)
 }
 
-// run reads the object, and reads on where a broken connection ended it.
-func (r *reading) run(ctx context.Context, rd *reader, offset int64) {
+// run reads the object from a position in it on, and reads on where a broken connection ended it.
+func (r *reading) run(ctx context.Context, rd *reader, begin position) {
 	defer close(r.lines)
 	if rd.finish {
 		o, err := rd.store.Finish(ctx, r.object)
@@ -112,7 +121,7 @@ func (r *reading) run(ctx context.Context, rd *reader, offset int64) {
 		}
 		r.object = o
 	}
-	given := archive.Line{Offset: offset, Index: -1} // the last line that was given
+	given := archive.Line{Offset: begin.Offset, Index: begin.Line - 1} // the last line that was given
 	for try := 1; ; try++ {
 		before := given
 		r.err = r.read(ctx, rd, &given)

@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -64,6 +65,8 @@ func Resume(ctx context.Context, s archive.Store, f Files, pipeline, id string, 
 		return nil, err
 	case p.Pipeline != pipeline:
 		return nil, fmt.Errorf("%w: %s", ErrOtherPipeline, p.Pipeline)
+	case c.Finished && len(p.Objects) > 0: // it was killed before this was done
+		return nil, cmp.Or(p.strip(ctx, f), ErrFinished)
 	case c.Finished:
 		return nil, ErrFinished
 	}
@@ -75,7 +78,7 @@ func Resume(ctx context.Context, s archive.Store, f Files, pipeline, id string, 
 	}
 	r := &Replay{store: s, files: f, plan: p, objects: p.objects(), from: c.Position, done: newDoubles(nil), sent: c.Sent,
 		begun: true}
-	if at := r.from.Object; r.from.Offset > 0 && r.objects[at].Version != r.from.Version {
+	if at := r.from.Object; r.from.isInside() && r.objects[at].Version != r.from.Version {
 		r.from = position{Object: at} // it was rewritten: its offsets are others
 	}
 	if err := writeJSON(ctx, f, planFile(id), &r.plan); err != nil { // the objects may be more
@@ -171,10 +174,7 @@ func (r *Replay) Send(ctx context.Context, o SendOptions) (Result, error) {
 		err = s.save(ctx, r.end(), true)
 	}
 	if err == nil {
-		// That it has finished is all that is asked for again. Whose events they were is not kept:
-		// somebody may have to be forgotten.
-		done := plan{Format: formatVersion, ID: r.plan.ID, Pipeline: r.plan.Pipeline, Began: r.plan.Began}
-		err = writeJSON(ctx, r.files, planFile(done.ID), &done)
+		err = r.plan.strip(ctx, r.files)
 	}
 	return Result{w.chooser.counts, s.done}, err
 }

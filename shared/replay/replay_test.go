@@ -304,8 +304,11 @@ func interrupt(t *testing.T, rng *rand.Rand, newIDs bool) {
 	open := func() *Replay {
 		m.writing = nil
 		r, err := Resume(t.Context(), m, m, "spillway", id, nil)
-		if errors.Is(err, ErrUnknownID) { // it was killed before its plan was written
+		switch {
+		case errors.Is(err, ErrUnknownID): // it was killed before its plan was written
 			r, err = New(t.Context(), m, m, "spillway", id, o)
+		case errors.Is(err, ErrFinished): // after its last checkpoint
+			return nil
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -320,6 +323,9 @@ func interrupt(t *testing.T, rng *rand.Rand, newIDs bool) {
 	mayRepeat := map[string]int{} // events that were sent after a checkpoint, and so again
 	for ; ; runs++ {
 		r := open()
+		if r == nil {
+			break
+		}
 		ctx, kill := context.WithCancelCause(t.Context())
 		left := 1 + rng.IntN(8)
 		die := func() error {
@@ -368,6 +374,43 @@ func interrupt(t *testing.T, rng *rand.Rand, newIDs bool) {
 	if _, err := Resume(t.Context(), m, m, "spillway", id, nil); !errors.Is(err, ErrFinished) {
 		t.Errorf("a replay that has finished is resumed: %v", err)
 	}
+	if plan := m.files[planFile(id)]; bytes.Contains(plan, []byte(archive.Prefix)) {
+		t.Errorf("its plan remains: %s", plan)
+	}
+}
+
+func TestAReplayThatIsKilledInALargeFrameGoesOnInIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, q := newMemory(), &queue{}
+		var records []archive.Record
+		for i := range 1000 {
+			records = append(records, delivered(i%60, fmt.Sprint("m", i)))
+		}
+		m.put(t, "a", records[:500]...)
+		m.put(t, "a", records[500:]...)
+		time.Sleep(time.Until(noon.Add(2 * time.Hour)))
+		r, runs := begin(t, m, hour()), 0
+		id := r.ID()
+		for ; runs < 50; runs++ {
+			ctx, kill := context.WithTimeout(t.Context(), 5*time.Second)
+			_, err := r.Send(ctx, SendOptions{To: q, Rate: 30})
+			kill()
+			if err == nil {
+				break
+			}
+			if r, err = Resume(t.Context(), m, m, "spillway", id, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got := map[string]bool{}
+		for _, e := range q.events(t) {
+			got[e.event] = true
+		}
+		// At each kill a second's worth may have been sent after the last checkpoint.
+		if n := len(q.events(t)); len(got) != 1000 || runs < 5 || runs > 12 || n > 1000+40*runs {
+			t.Errorf("%d events, of which %d are different, arrived in %d runs", n, len(got), runs+1)
+		}
+	})
 }
 
 func TestAnExportedLineIsAMessageWithWhatIsKnownOfItsEvent(t *testing.T) {

@@ -44,7 +44,7 @@ func (w *walk) read(ctx context.Context, from, to position) error {
 	for _, o := range w.objects[from.Object:to.Object] {
 		w.progress.OfBytes += o.Size
 	}
-	if to.Offset > 0 {
+	if to.isInside() {
 		w.progress.OfObjects++
 		w.progress.OfBytes += to.Offset
 	}
@@ -59,15 +59,14 @@ func (w *walk) read(ctx context.Context, from, to position) error {
 
 // line implements visitor.
 func (w *walk) line(i int, l archive.Line) error {
-	if i != w.at.Object || l.Offset != w.at.Offset {
-		w.at = position{Object: i, Offset: l.Offset, Version: w.objects[i].Version}
-		if w.boundary != nil && l.Offset > 0 {
-			if err := w.boundary(w.ctx, w.at); err != nil {
-				return err
-			}
+	// A frame may have 10,000 events, which take minutes at a low rate: so a boundary is at each line.
+	w.at = position{Object: i, Offset: l.Offset, Line: l.Index, Version: w.objects[i].Version}
+	if w.boundary != nil && w.at.isInside() {
+		if err := w.boundary(w.ctx, w.at); err != nil {
+			return err
 		}
-		w.say(l.Offset, false)
 	}
+	w.say(l.Offset, false)
 	e, ok := w.chooser.choose(fmt.Sprintf("%s: line %d of the frame at byte %d", w.objects[i].Name, l.Index+1, l.Offset),
 		l.Data)
 	if !ok || w.take == nil {
