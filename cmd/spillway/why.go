@@ -103,7 +103,7 @@ func (f *whyFlags) run(ctx context.Context, out, errOut io.Writer, q why.Query) 
 	if f.asJSON {
 		err = why.WriteJSON(out, &story)
 	} else {
-		why.Print(out, errOut, &story)
+		why.Print(out, errOut, &story, f.Given())
 	}
 	if err == nil && len(story.Events) == 0 {
 		what := "of the event " + q.MessageID

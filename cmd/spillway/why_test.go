@@ -66,7 +66,8 @@ func TestWhyTellsWhatHappenedToAnEvent(t *testing.T) {
 			}
 			out, _, err = why("a2")
 			if err != nil || !strings.Contains(out, " dead letter track user=anna messageId=a2 ") ||
-				!strings.Contains(out, "(invalid: ") || !strings.Contains(out, "`spillway dlq redrive --id ") {
+				!strings.Contains(out, "(invalid: ") || !strings.Contains(out, "`spillway dlq redrive --queue-url 'http://") ||
+				!strings.Contains(out, " --id ") {
 				t.Errorf("%s%v", out, err)
 			}
 			out, _, err = why("--user", "anna", "--json")

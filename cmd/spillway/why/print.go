@@ -23,10 +23,10 @@ const (
 )
 
 // Print prints a line for each event, the newest first, and for a query without a trace where it
-// looked.
-func Print(out, errOut io.Writer, s *console.Story) {
+// looked. flags name the pipeline in commands, like " --name spillway"; empty: the usual local one.
+func Print(out, errOut io.Writer, s *console.Story, flags string) {
 	for i := range s.Events {
-		fmt.Fprintln(out, terminal.OneLine(Line(&s.Events[i])))
+		fmt.Fprintln(out, terminal.OneLine(Line(&s.Events[i], flags)))
 	}
 	if s.More > 0 || slices.ContainsFunc(s.Looked, func(p console.Place) bool { return p.Left > 0 }) {
 		fmt.Fprintln(out, "… and older events: --limit shows more") // each place counts its own
@@ -41,8 +41,8 @@ func Print(out, errOut io.Writer, s *console.Story) {
 	}
 }
 
-// Line tells an event's story in one line.
-func Line(e *console.StoryEvent) string {
+// Line tells an event's story in one line. flags are those of Print.
+func Line(e *console.StoryEvent, flags string) string {
 	var b strings.Builder
 	b.WriteString(e.At.UTC().Format(timeFormat))
 	b.WriteString(" " + now(e) + " ")
@@ -57,7 +57,7 @@ func Line(e *console.StoryEvent) string {
 			fmt.Fprintf(&b, "%s=%s ", strings.ReplaceAll(field[0], " ", "-"), field[1])
 		}
 	}
-	return strings.TrimRight(b.String(), " ") + ": " + strings.Join(steps(e), "; ")
+	return strings.TrimRight(b.String(), " ") + ": " + strings.Join(steps(e, flags), "; ")
 }
 
 // now is where the event is.
@@ -79,29 +79,41 @@ func now(e *console.StoryEvent) string {
 	return "not known where"
 }
 
-// steps are what happened, in clauses. One that several places tell is told once.
-func steps(e *console.StoryEvent) []string {
+// steps are what happened, in clauses, and then what can be done. A step that several places tell is
+// told once, and so is a reason that has not changed.
+func steps(e *console.StoryEvent, flags string) []string {
 	var clauses []string
 	if !e.Accepted.IsZero() {
 		clauses = append(clauses, "accepted at "+clock(e.Accepted, e.At))
 	}
-	last := ""
+	var kind, replay, why, ids, object string
+	letters := 0
 	for i := range e.Steps {
 		s := &e.Steps[i]
-		kind := kindOf(s)
-		if kind != last {
-			clauses = append(clauses, clause(e, s))
+		// Only the archive knows of a replay: the same step of another place has none.
+		if k := kindOf(s); k != kind || s.Replay != "" && s.Replay != replay {
+			if k != kind {
+				why = ""
+			}
+			kind, replay = k, s.Replay
+			told := reason(s)
+			clauses = append(clauses, clause(e, s, told == why))
+			why = told
 		}
-		if last = kind; s.Where == console.InDeadQueue {
-			clauses = append(clauses, fmt.Sprintf("`spillway dlq redrive --id %s` sends it again",
-				terminal.ShellWord(s.DeadLetterID)))
+		if s.Where == console.InDeadQueue {
+			letters++
+			ids += " --id " + terminal.ShellWord(s.DeadLetterID)
+		}
+		if s.Where == console.InArchive && object == "" {
+			object = s.Object
 		}
 	}
-	for i := range e.Steps {
-		if s := &e.Steps[i]; s.Where == console.InArchive {
-			clauses = append(clauses, "archived in "+s.Object)
-			break
-		}
+	if ids != "" {
+		clauses = append(clauses, fmt.Sprintf("`spillway dlq redrive%s%s` sends %s again", flags, ids,
+			map[bool]string{true: "it", false: "them"}[letters == 1]))
+	}
+	if object != "" {
+		clauses = append(clauses, "archived in "+object)
 	}
 	return clauses
 }
@@ -114,18 +126,34 @@ func kindOf(s *console.Sighting) string {
 	case console.AtSegment:
 		return console.OutcomeDelivered + " "
 	}
-	return s.Outcome + " " + s.Reason + s.Replay
+	return s.Outcome + " " + s.Reason
 }
 
-func clause(e *console.StoryEvent, s *console.Sighting) string {
-	at := " at " + clock(s.At, e.At)
-	attempt := ""
-	if s.Receives > 1 {
-		attempt = fmt.Sprintf(" at attempt %d", s.Receives)
+// reason is why an event was not delivered. deliver's details begin with their reason.
+func reason(s *console.Sighting) string {
+	why, answer := strings.TrimSpace(s.Reason), message.Shorten(s.Answer, maxAnswer)
+	switch {
+	case answer == "":
+		return why
+	case strings.HasPrefix(answer, why+": "):
+		return answer
 	}
-	why := strings.TrimSpace(s.Reason)
-	if s.Answer != "" {
-		why += ": " + message.Shorten(s.Answer, maxAnswer)
+	return why + ": " + answer
+}
+
+// clause tells a step; known: its reason has been told.
+func clause(e *console.StoryEvent, s *console.Sighting, known bool) string {
+	at := " at " + clock(s.At, e.At)
+	if s.Receives > 1 {
+		at += fmt.Sprintf(" at attempt %d", s.Receives)
+	}
+	by := ""
+	if s.Replay != "" {
+		by = ", by replay " + s.Replay
+	}
+	why := ""
+	if !known {
+		why = " (" + reason(s) + ")"
 	}
 	switch {
 	case s.Where == console.InQueue:
@@ -137,16 +165,13 @@ func clause(e *console.StoryEvent, s *console.Sighting) string {
 		if !e.Accepted.IsZero() {
 			took = ", " + s.At.Sub(e.Accepted).Round(time.Millisecond).String() + " after it was accepted"
 		}
-		if s.Replay != "" {
-			took += ", by replay " + s.Replay
-		}
-		return "delivered" + at + attempt + took
+		return "delivered" + at + took + by
 	case s.Outcome == console.OutcomeRetried:
-		return "retried" + at + attempt + " (" + why + ")"
+		return "retried" + at + why + by
 	case s.Outcome == console.OutcomeDeadLettered:
-		return "became a dead letter" + at + attempt + " (" + why + ")"
+		return "became a dead letter" + at + why + by
 	}
-	return s.Outcome + at + " (" + why + ")"
+	return s.Outcome + at + why
 }
 
 // clock is a time without its day if that is the day of the line.

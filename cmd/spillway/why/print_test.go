@@ -44,15 +44,25 @@ func TestALineTellsTheStoryOfAnEvent(t *testing.T) {
 				"1m40s after it was accepted; archived in archive/2026/11/27/14/x.ndjson.zst"},
 		"a dead letter": {[]console.Sighting{step(9, console.InArchive, "dead_lettered", "rejected", "400: wrong"), dead},
 			"2026-11-27 14:03:30 UTC dead letter " + what + "accepted at 14:03:21.000; became a dead letter at 14:03:30.000 " +
-				"(rejected: 400: wrong); `spillway dlq redrive --id 'd/0'` sends it again; archived in "},
+				"(rejected: 400: wrong); `spillway dlq redrive --name n --id 'd/0'` sends it again"},
 		"a dead letter that is gone": {[]console.Sighting{step(9, console.InArchive, "dead_lettered", "expired", "")},
 			"2026-11-27 14:03:30 UTC was a dead letter " + what + "accepted at 14:03:21.000; became a dead letter at " +
-				"14:03:30.000 (expired); archived in "},
+				"14:03:30.000 (expired)"},
 		"replayed": {[]console.Sighting{archived, with(step(200, console.InArchive, "delivered", "", ""),
 			func(s *console.Sighting) { s.Replay, s.Age = "r7", console.Unknown })},
 			"2026-11-27 14:06:41 UTC delivered " + what + "accepted at 14:03:21.000; delivered at 14:05:01.000 at attempt 3, " +
 				"1m40s after it was accepted; delivered at 14:06:41.000, 3m20s after it was accepted, by replay r7; archived in " +
 				"archive/2026/11/27/14/x.ndjson.zst"},
+		"a dead letter again after a replay": {[]console.Sighting{
+			step(9, console.InArchive, "dead_lettered", "rejected", "rejected: 400: wrong"), dead,
+			with(dead, func(s *console.Sighting) { s.DeadLetterID, s.At = "e/0", at.Add(19*time.Second) }),
+			with(step(20, console.InArchive, "dead_lettered", "rejected", "rejected: 400: wrong"),
+				func(s *console.Sighting) { s.Replay, s.Age = "r7", console.Unknown }),
+			with(step(20, console.InSamples, "dead_lettered", "rejected", "rejected: 400: wrong"),
+				func(s *console.Sighting) { s.Age = console.Unknown })},
+			"2026-11-27 14:03:41 UTC dead letter " + what + "accepted at 14:03:21.000; became a dead letter at 14:03:30.000 " +
+				"(rejected: 400: wrong); became a dead letter at 14:03:41.000, by replay r7; " +
+				"`spillway dlq redrive --name n --id 'd/0' --id 'e/0'` sends them again"},
 		"waiting": {[]console.Sighting{with(step(0, console.InQueue, "", "", ""), func(s *console.Sighting) { s.Waits = "it waits for its turn" })},
 			"2026-11-27 14:03:21 UTC waits " + what + "it waits for its turn"},
 	} {
@@ -60,7 +70,7 @@ func TestALineTellsTheStoryOfAnEvent(t *testing.T) {
 		if len(s.Events) != 1 {
 			t.Fatalf("%s: %d events", name, len(s.Events))
 		}
-		if got := Line(&s.Events[0]); got != c.want {
+		if got := Line(&s.Events[0], " --name n"); got != c.want {
 			t.Errorf("%s:\n got %s\nwant %s", name, got, c.want)
 		}
 	}
@@ -73,7 +83,7 @@ func TestAStoryIsPrintedOnALineEach(t *testing.T) {
 		func(s *console.Sighting) { s.MessageID = "m2" })},
 		[]console.Place{{Name: "Archive", Failed: "no permission"}, {Name: "Dead-letter queue", Says: "all of 3"}}, 1)
 	var out, errOut bytes.Buffer
-	Print(&out, &errOut, &s)
+	Print(&out, &errOut, &s, "")
 	if strings.Count(out.String(), "\n") != 2 || !strings.HasSuffix(out.String(), "… and older events: --limit shows more\n") {
 		t.Errorf("printed %q", out.String())
 	}
@@ -82,13 +92,13 @@ func TestAStoryIsPrintedOnALineEach(t *testing.T) {
 	}
 	s = console.NewStory("anna", []console.Sighting{hostile}, nil, 10)
 	out.Reset()
-	Print(&out, &errOut, &s)
+	Print(&out, &errOut, &s, "")
 	if strings.Count(out.String(), "\n") != 1 || strings.Contains(out.String(), "\x1b") {
 		t.Errorf("printed %q", out.String())
 	}
 	none := console.NewStory("anna", nil, []console.Place{{Name: "Dead-letter queue", Says: "all of 3"}}, 10)
 	errOut.Reset()
-	Print(&out, &errOut, &none)
+	Print(&out, &errOut, &none, "")
 	if errOut.String() != "Dead-letter queue: all of 3\n" {
 		t.Errorf("without a trace it said %q", errOut.String())
 	}

@@ -39,7 +39,7 @@ func fromSamples(w wanted, samples []console.Sample) ([]console.Sighting, consol
 	if len(samples) == 0 {
 		return nil, console.Place{Name: latestPlace, Says: "no outcome is kept yet"}
 	}
-	return found, console.Place{Name: latestPlace, Says: fmt.Sprintf("the last %s whose outcome this page keeps",
+	return found, console.Place{Name: latestPlace, Says: fmt.Sprintf("the last %s whose outcome is kept",
 		terminal.Plural(len(samples), "event"))}
 }
 
