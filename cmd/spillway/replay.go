@@ -55,7 +55,7 @@ func newReplay() *cobra.Command {
 				"another source, which has none of them.",
 			"After an interruption, `spillway replay --resume ID` goes on with what was asked for then. It sends nothing while "+
 				"Segment is failing: see `spillway dlq redrive --help`."),
-		Example: "  spillway replay --from 2026-11-24 --to 2026-11-25 --dry-run\n" +
+		Example: "  spillway replay --from 2026-11-24 --to 2026-11-25 --write-key WRONG --to-write-key RIGHT --dry-run\n" +
 			"  spillway replay --from 6h --event 'Order Completed' --transform 'set properties.replayed=true'\n" +
 			"  spillway replay --from 24h --user u1 --out u1.ndjson",
 		Args: usage.NoArguments,
@@ -216,6 +216,13 @@ func (f *replayFlags) begin(ctx context.Context, p *archived.Pipeline, errOut io
 
 // send counts, and then sends what was counted unless it is a dry run.
 func (f *replayFlags) send(ctx context.Context, p *archived.Pipeline, r *replay.Replay, out, errOut io.Writer) error {
+	send := replay.SendOptions{To: sqsclient.New(p.API, p.BulkURL), Rate: f.rate}
+	if !f.dryRun && !f.force {
+		send.Check = p.CheckSegment
+		if err := send.Check(ctx); err != nil { // before counting, which may take an hour
+			return err
+		}
+	}
 	bar := replaying.NewBar(errOut, "counting", 0)
 	counts, err := r.Count(ctx, f.out != "", bar.Set)
 	bar.Clear()
@@ -232,10 +239,6 @@ func (f *replayFlags) send(ctx context.Context, p *archived.Pipeline, r *replay.
 		return nil
 	}
 	fmt.Fprintf(out, "%s: sending as replay %s\n", matching(counts.Events), r.ID())
-	send := replay.SendOptions{To: sqsclient.New(p.API, p.BulkURL), Rate: f.rate}
-	if !f.force {
-		send.Check = p.CheckSegment
-	}
 	bar = replaying.NewBar(errOut, "sending", counts.Events)
 	send.Tell = bar.Set
 	start := time.Now()
@@ -247,7 +250,7 @@ func (f *replayFlags) send(ctx context.Context, p *archived.Pipeline, r *replay.
 		}
 		return err
 	}
-	fmt.Fprintf(out, "sent %s in %.1f s", terminal.Plural(result.Sent, "event"), time.Since(start).Seconds())
+	fmt.Fprintf(out, "sent %s to the bulk queue in %.1f s", terminal.Plural(result.Sent, "event"), time.Since(start).Seconds())
 	if earlier := r.Sent(); earlier > 0 {
 		fmt.Fprintf(out, ", and %s before the interruption", terminal.Number(earlier))
 	}

@@ -174,7 +174,7 @@ func TestReplaySendsNothingWhileSegmentFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, "a failure of Segment", func() bool { s := p.Status().Segment; return s.Failed > s.Answered })
-	if _, _, err := spillway(t.Context(), "", "replay", "--from=1h", queueFlag(p)); err == nil ||
+	if out, _, err := spillway(t.Context(), "", "replay", "--from=1h", queueFlag(p)); err == nil || out != "" ||
 		!strings.Contains(err.Error(), "calls to Segment are failing") || !strings.Contains(err.Error(), "--force") ||
 		strings.Contains(err.Error(), "--resume") {
 		t.Errorf("replayed while Segment fails: %v", err)
