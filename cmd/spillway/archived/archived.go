@@ -42,7 +42,7 @@ type Flags struct {
 func (f *Flags) Register(c *cobra.Command) {
 	f.pipeline.Register(c.Flags())
 	c.Flags().StringVar(&f.queueURL, "queue-url", queues.DefaultURL,
-		"`URL` of the events queue; it says which pipeline's archive it is")
+		"`URL` of the events queue of the pipeline")
 	f.set = func() bool { return c.Flags().Changed("queue-url") }
 }
 

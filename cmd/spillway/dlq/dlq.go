@@ -52,7 +52,7 @@ func (f *Flags) RegisterFilter(c *cobra.Command) {
 	c.Flags().StringArrayVar(&s.Events, "event", nil,
 		"only dead letters in which a track has this event `name`, or another event this type; may be given several times")
 	c.Flags().StringArrayVar(&s.Users, "user", nil,
-		"only dead letters in which an event has this userId or anonymousId; may be given several times")
+		"only dead letters in which an event has this `ID` as userId or anonymousId; may be given several times")
 	c.Flags().StringArrayVar(&s.IDs, "id", nil,
 		"only the dead letter with this `ID`, as ls shows it; may be given several times")
 	c.Flags().DurationVar(&s.OlderThan, "older-than", 0,
