@@ -250,7 +250,8 @@ func (f *replayFlags) send(ctx context.Context, p *archived.Pipeline, r *replay.
 		}
 		return err
 	}
-	fmt.Fprintf(out, "sent %s to the bulk queue in %.1f s", terminal.Plural(result.Sent, "event"), time.Since(start).Seconds())
+	fmt.Fprintf(out, "sent %s to the bulk queue in %.1f s", terminal.Plural(result.Sent, "event"),
+		time.Since(start).Seconds())
 	if earlier := r.Sent(); earlier > 0 {
 		fmt.Fprintf(out, ", and %s before the interruption", terminal.Number(earlier))
 	}

@@ -285,5 +285,10 @@ func suggest(out io.Writer, p *local.Pipeline, f upFlags, events string) {
 	}
 	fmt.Fprintf(out, "Follow what happens to each event, list the dead letters, see who sends most, and what is wrong:\n"+
 		"  go run ./cmd/spillway tail%s\n  go run ./cmd/spillway dlq ls%[1]s\n  go run ./cmd/spillway top%[1]s\n"+
-		"  go run ./cmd/spillway doctor%[1]s\n\n", queue)
+		"  go run ./cmd/spillway doctor%[1]s\n", queue)
+	if p.Status().ArchiveDir != "" {
+		fmt.Fprintf(out, "Tell the story of a user's events, and count what of the last day can be sent again:\n"+
+			"  go run ./cmd/spillway why --user u1%s\n  go run ./cmd/spillway replay --from 24h --dry-run%[1]s\n", queue)
+	}
+	fmt.Fprintln(out)
 }

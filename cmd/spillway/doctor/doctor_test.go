@@ -364,6 +364,7 @@ func TestTheStatusOfUpIsJudged(t *testing.T) {
 		"a full disk":    {local.Status{Store: "events are refused"}, "failed store: events are refused "},
 		"degraded":       {local.Status{Degraded: "Segment is down"}, "failed delivery: Segment is down "},
 		"without canary": {local.Status{}, ""},
+		"an archive":     {local.Status{ArchiveDir: "/data/archive", Archive: local.Archive{Bytes: 1 << 20, Oldest: now}}, ""},
 		"a status site that is not written": {local.Status{StatusSite: "not written: no space"},
 			"warning status site: not written: no space "},
 		"an archive that takes nothing": {local.Status{Archive: local.Archive{Failure: "no space"}}, "failed archive: no space "},

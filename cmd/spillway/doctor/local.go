@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/dustin/go-humanize"
 
 	"github.com/spillwayhq/spillway/cmd/spillway/queues"
 	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
@@ -100,16 +101,29 @@ func judgeStatus(s local.Status, flags string) []Finding {
 		canary = ok("canary", "the last one arrived %v ago, after %v", s.At.Sub(s.Canary.At).Round(time.Second),
 			s.Canary.Latency.Round(time.Millisecond))
 	}
-	findings = append(findings, delivery, canary)
-	if s.Archive.Failure != "" { // without an archive nothing is said of it
-		findings = append(findings, finding(Failed, "archive", "check the disk and the folder; what it does not take waits in "+
-			"the bulk queue, or is retried", "%s", s.Archive.Failure))
-	}
+	findings = append(findings, delivery, canary, judgeLocalArchive(&s))
 	if s.StatusSite != "" { // a pipeline may have none, so nothing is said of one that is well
 		findings = append(findings, finding(Warning, "status site", "check the folder "+local.StatusFolder+" of the data "+
 			"directory", "%s", s.StatusSite))
 	}
 	return findings
+}
+
+// judgeLocalArchive says what the archive has, and whether it takes what ends.
+func judgeLocalArchive(s *local.Status) Finding {
+	const check = "archive"
+	switch a := s.Archive; {
+	case a.Failure != "":
+		return finding(Failed, check, "check the disk and the folder; what it does not take waits in the bulk queue, or is "+
+			"retried", "%s", a.Failure)
+	case s.ArchiveDir == "":
+		return ok(check, "is turned off: replay and why know nothing of what was delivered")
+	case a.Oldest.IsZero():
+		return ok(check, "has no events yet, in %s", s.ArchiveDir)
+	default:
+		return ok(check, "%s on disk, of events since %s, in %s", humanize.IBytes(uint64(max(0, a.Bytes))),
+			a.Oldest.Local().Format("2006-01-02 15:04"), s.ArchiveDir)
+	}
 }
 
 // judgeLocalAlarms says which alarms fire, with what to do about the first: composites come last, and
