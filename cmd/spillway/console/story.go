@@ -3,7 +3,10 @@ package console
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/spillwayhq/spillway/shared/message"
 )
 
 // Where a sighting was.
@@ -25,6 +28,19 @@ type Sighting struct {
 	Object       string // in the archive: its name
 	Replay       string // in the archive: the ID of the replay that sent it
 	Payload      []byte // in the archive: the event itself, or the body that could not be read
+}
+
+// Why is why the event was not delivered: the reason and at most so many bytes of the detail, which
+// begins with the reason where deliver has written it.
+func (s Sighting) Why(most int) string {
+	why, answer := strings.TrimSpace(s.Reason), message.Shorten(s.Answer, most)
+	switch {
+	case answer == "":
+		return why
+	case strings.HasPrefix(answer, why+": "):
+		return answer
+	}
+	return why + ": " + answer
 }
 
 // A Place is where was looked for an event.

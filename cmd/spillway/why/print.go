@@ -12,7 +12,6 @@ import (
 
 	"github.com/spillwayhq/spillway/cmd/spillway/console"
 	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
-	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
@@ -87,7 +86,7 @@ func steps(e *console.StoryEvent, flags string) []string {
 		clauses = append(clauses, "accepted at "+clock(e.Accepted, e.At))
 	}
 	var kind, replay, why, ids, object string
-	letters := 0
+	deadLetters := 0
 	for i := range e.Steps {
 		s := &e.Steps[i]
 		// Only the archive knows of a replay: the same step of another place has none.
@@ -96,12 +95,12 @@ func steps(e *console.StoryEvent, flags string) []string {
 				why = ""
 			}
 			kind, replay = k, s.Replay
-			told := reason(s)
+			told := s.Why(maxAnswer)
 			clauses = append(clauses, clause(e, s, told == why))
 			why = told
 		}
 		if s.Where == console.InDeadQueue {
-			letters++
+			deadLetters++
 			ids += " --id " + terminal.ShellWord(s.DeadLetterID)
 		}
 		if s.Where == console.InArchive && object == "" {
@@ -110,7 +109,7 @@ func steps(e *console.StoryEvent, flags string) []string {
 	}
 	if ids != "" {
 		clauses = append(clauses, fmt.Sprintf("`spillway dlq redrive%s%s` sends %s again", flags, ids,
-			map[bool]string{true: "it", false: "them"}[letters == 1]))
+			map[bool]string{true: "it", false: "them"}[deadLetters == 1]))
 	}
 	if object != "" {
 		clauses = append(clauses, "archived in "+object)
@@ -129,18 +128,6 @@ func kindOf(s *console.Sighting) string {
 	return s.Outcome + " " + s.Reason
 }
 
-// reason is why an event was not delivered. deliver's details begin with their reason.
-func reason(s *console.Sighting) string {
-	why, answer := strings.TrimSpace(s.Reason), message.Shorten(s.Answer, maxAnswer)
-	switch {
-	case answer == "":
-		return why
-	case strings.HasPrefix(answer, why+": "):
-		return answer
-	}
-	return why + ": " + answer
-}
-
 // clause tells a step; known: its reason has been told.
 func clause(e *console.StoryEvent, s *console.Sighting, known bool) string {
 	at := " at " + clock(s.At, e.At)
@@ -153,7 +140,7 @@ func clause(e *console.StoryEvent, s *console.Sighting, known bool) string {
 	}
 	why := ""
 	if !known {
-		why = " (" + reason(s) + ")"
+		why = " (" + s.Why(maxAnswer) + ")"
 	}
 	switch {
 	case s.Where == console.InQueue:
