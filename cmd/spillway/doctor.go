@@ -27,9 +27,7 @@ func newDoctor() *cobra.Command {
 		Long: usage.Help("Checks a running `spillway up` or, with --name, a pipeline on AWS: whether anybody is told when "+
 			"an alarm fires, the alarms, functions and their versions, the event source, concurrency and quotas, the queues, "+
 			"the write keys, the ingest endpoint, Segment, the clock, dead letters, the archive, and the status site. It "+
-			"changes nothing "+
-			"and sends no "+
-			"event.",
+			"changes nothing and sends no event.",
 			"Each check is ok, warning, failed, or unknown if it could not be made, then with the permission that is "+
 				"missing. The exit code is 1 if a check failed or could not be made."),
 		Example: "  spillway doctor\n  spillway doctor --name spillway",

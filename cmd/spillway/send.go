@@ -50,8 +50,7 @@ func newSend() *cobra.Command {
 			"from standard input; with --count it makes up track events of about 1 KB instead.",
 			"More than 10,000 events on standard input go to the bulk queue, which is delivered beside the events queue and "+
 				"yields to it, so that they delay no fresh event. --bulk and --bulk=false choose; what --count makes up "+
-				"goes to the "+
-				"events queue unless --bulk is given.",
+				"goes to the events queue unless --bulk is given.",
 			"A line that is not a JSON object is reported and skipped; the exit code is 1 then. Lines that `spillway dlq "+
 				"export` or `spillway replay --out` wrote are sent with the write keys that they contain."),
 		Example: "  spillway send --count 100000\n  spillway send < events.ndjson\n" +

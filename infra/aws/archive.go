@@ -115,7 +115,7 @@ func (p *pipeline) newArchiveRole(logs awslogs.LogGroup, key awskms.IKey) awsiam
 	return role
 }
 
-// grantArchive lets deliver put records into the archive's stream, and tells it which one it is.
+// grantArchive lets deliver put records into the archive's stream.
 func (p *pipeline) grantArchive(deliver function) {
 	if p.archive.stream != nil {
 		allow(deliver.role, []*string{p.archive.stream.AttrArn()}, "firehose:PutRecordBatch")

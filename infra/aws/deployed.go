@@ -232,8 +232,8 @@ func (s *settings) tell(w io.Writer, region string, d deployed) {
 		}
 		if differ := q.Differing(d.retained[q.Name]); len(differ) > 0 {
 			attributes, _ := json.Marshal(differ) // a map of strings: it can't fail
-			fmt.Fprintf(w, "  its attributes are not this version's, and a stack does not change those of an adopted queue: %s\n",
-				setAttributes(region, q.Name, attributes))
+			fmt.Fprintf(w, "  its attributes are not this version's, and a stack does not change those of an adopted queue: "+
+				"%s\n", setAttributes(region, q.Name, attributes))
 		}
 	}
 }

@@ -16,10 +16,10 @@ func (p *pipeline) addOutputs() {
 	if p.endpoint.url != nil {
 		p.output(topology.OutputIngestURL, "the host for SDKs", p.endpoint.url)
 	}
-	p.output(topology.OutputEventsQueueURL, "the events queue", p.queues[p.topology.Names.EventsQueue].QueueUrl())
-	p.output(topology.OutputBulkQueueURL, "the queue of what is not urgent", p.queues[p.topology.Names.BulkQueue].QueueUrl())
-	p.output(topology.OutputDeadLetterQueueURL, "the dead-letter queue",
-		p.queues[p.topology.Names.DeadLetterQueue].QueueUrl())
+	n := p.topology.Names
+	p.output(topology.OutputEventsQueueURL, "the events queue", p.queues[n.EventsQueue].QueueUrl())
+	p.output(topology.OutputBulkQueueURL, "the queue of what is not urgent", p.queues[n.BulkQueue].QueueUrl())
+	p.output(topology.OutputDeadLetterQueueURL, "the dead-letter queue", p.queues[n.DeadLetterQueue].QueueUrl())
 	p.output(topology.OutputPublisherQueueURLs,
 		"the events queues of all regions, in order of preference for a publisher in this region",
 		p.publisherQueues())

@@ -111,10 +111,10 @@ func TestACycleIsFoundWhereverItIsWritten(t *testing.T) {
 	}
 }
 
-// rollouts are the kinds of templates, with the functions that have versions.
 // functionURL has adopted queues too, so that more tests look at the same template.
 func functionURL(s *settings) { s.IngestEndpoint, s.AdoptQueues = endpointFunctionURL, adoptAll }
 
+// rollouts are the kinds of templates, with the functions that have versions.
 var rollouts = map[string]struct {
 	change func(*settings)
 	live   []string

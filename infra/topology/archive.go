@@ -62,8 +62,7 @@ func (a *Archive) validate(p *problems) {
 		return
 	}
 	p.check(a.Kept >= day && a.Kept <= MaxArchiveDays*day && a.Kept%day == 0,
-		"archive: events must be kept for 1 to %d whole days, "+
-			"are for %v", MaxArchiveDays, a.Kept)
+		"archive: events must be kept for 1 to %d whole days, are for %v", MaxArchiveDays, a.Kept)
 	p.check(a.BufferBytes >= 1<<20 && a.BufferBytes <= maxBufferBytes && a.BufferBytes%(1<<20) == 0,
 		"archive: the buffer must be 1 to %d whole MB, is %d bytes", maxBufferBytes>>20, a.BufferBytes)
 	p.check(a.BufferTime >= time.Second && a.BufferTime <= maxBufferTime && a.BufferTime%time.Second == 0,

@@ -66,8 +66,7 @@ func deliverAlarms(o Options) []Alarm {
 			Periods: 15 + maxLag, Breaching: 15,
 			Missing: MissingIsGood,
 			Meaning: "for 15 minutes the events queue has used its maximum concurrency of the deliver function: " +
-				"delivery can't " +
-				"become faster.",
+				"delivery can't become faster.",
 			First: "if Segment answers 429, do nothing; otherwise raise the reserved concurrency.",
 		},
 	}

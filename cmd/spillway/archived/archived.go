@@ -203,8 +203,8 @@ func readStatus(ctx context.Context, queueURL string) (s local.Status, err error
 	defer answer.Body.Close()
 	err = json.NewDecoder(io.LimitReader(answer.Body, maxStatus)).Decode(&s)
 	if answer.StatusCode != http.StatusOK || err != nil {
-		return s, fmt.Errorf("%s answers %d, and no status of a pipeline: is it a `spillway up` of this version? (a pipeline "+
-			"on AWS is found by --name)", at, answer.StatusCode)
+		return s, fmt.Errorf("%s answers %d, and no status of a pipeline: is it a `spillway up` of this version? (a "+
+			"pipeline on AWS is found by --name)", at, answer.StatusCode)
 	}
 	return s, nil
 }

@@ -62,8 +62,8 @@ func printKept(out io.Writer, r *forget.Result) {
 		fmt.Fprintf(out, "found: %s that can't be read, with the ID in the text, which may hold events of others: only "+
 			"--unreadable removes such a body\n", terminal.Plural(n, "record"))
 	}
-	kept(r.DeadLetters.ArchiveOnly, "dead letter", "with records for the archive, which may be of this user: archive them "+
-		"with `spillway dlq redrive` (with --reason undecodable, if it skips them), and run this again")
+	kept(r.DeadLetters.ArchiveOnly, "dead letter", "with records for the archive, which may be of this user: archive "+
+		"them with `spillway dlq redrive` (with --reason undecodable, if it skips them), and run this again")
 	kept(r.SharedDevice, "event", "of other users with one of the anonymousIds, from the same device")
 	kept(r.Mentions, "event", "of other users with one of the IDs elsewhere, such as in the properties")
 	kept(r.Archive.Incomplete, "record", "of which a part is missing, so that nobody knows whose it is")

@@ -21,8 +21,8 @@ type Key struct {
 
 // KeyOf returns the key of a metric of the topology.
 func KeyOf(m topology.Metric) Key {
-	return Key{Queue: m.Queue, Function: m.Function, Stream: m.Stream, IngestEndpoint: m.IngestEndpoint, Own: m.Own, Pipeline: m.Pipeline,
-		Name: m.Name, Dimension: m.Dimension, Value: m.Value}
+	return Key{Queue: m.Queue, Function: m.Function, Stream: m.Stream, IngestEndpoint: m.IngestEndpoint, Own: m.Own,
+		Pipeline: m.Pipeline, Name: m.Name, Dimension: m.Dimension, Value: m.Value}
 }
 
 // String is for people: "deliver EventsRetried Class=transient".

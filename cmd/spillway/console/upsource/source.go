@@ -59,8 +59,8 @@ func newContents(s *Source) *contents.Local {
 	if dir := p.Status().ArchiveDir; dir != "" {
 		kept.Store = dirstore.Open(dir)
 	}
-	return contents.NewLocal(contents.LocalConfig{Events: events, Bulk: bulk, Dead: dead, Segment: p.Segmentd(), Archive: kept,
-		Actions: contents.Actions{
+	return contents.NewLocal(contents.LocalConfig{Events: events, Bulk: bulk, Dead: dead, Segment: p.Segmentd(),
+		Archive: kept, Actions: contents.Actions{
 			API:       local.Client(p.SQSURL, func(o *sqs.Options) { o.HTTPClient = p.SQS().HTTPClient() }),
 			EventsURL: p.QueueURL(names.EventsQueue), DeadLetterURL: p.QueueURL(names.DeadLetterQueue),
 			Check: func(context.Context) error { return p.Status().Segment.Failing(time.Now()) },
@@ -105,7 +105,8 @@ func (s *Source) Now(context.Context) (console.Now, error) {
 func now(s local.Status) console.Now {
 	n := console.Now{
 		At: s.At, Messages: s.Backlog, Events: s.BacklogEvents, InFlight: s.InFlight, OldestAge: s.OldestAge,
-		Bulk: s.Bulk.BacklogEvents, DeadLetters: s.DeadLetters, Paused: s.Paused.String(), Degraded: s.Degraded, Store: s.Store, Canary: s.Canary.Failure,
+		Bulk: s.Bulk.BacklogEvents, DeadLetters: s.DeadLetters, Paused: s.Paused.String(), Degraded: s.Degraded,
+		Store: s.Store, Canary: s.Canary.Failure,
 		// An environment whose breaker has opened keeps it open until its next message: without a
 		// backlog that says nothing of Segment.
 		BreakerOpen: s.Segment.BreakerOpen && s.Backlog+s.Bulk.Backlog > 0,
