@@ -67,7 +67,8 @@ type Finder interface {
 }
 
 // ReadPlace calls each with the records of a frame, which it may retain. One whose parts are in the
-// frames behind it is read from those. A frame that can't be read is a *DamageError.
+// frames behind it is read from those. A frame that can't be read is a *DamageError; a line that is no
+// record is left out, as Select's callers do: the other lines may be what is looked for.
 func ReadPlace(ctx context.Context, s Store, p Place, each func(Record) error) error {
 	object, err := s.Open(ctx, p.Object, p.Offset)
 	if err != nil {
@@ -91,13 +92,14 @@ func ReadPlace(ctx context.Context, s Store, p Place, each func(Record) error) e
 		r.data = nil // its records may be retained
 		for line := range block.Lines() {
 			record, err := ParseRecord(line)
-			if err == nil {
-				var ok bool
-				if record, ok, err = joiner.Add(record); err == nil && ok {
-					err = each(record)
-				}
-			}
 			if err != nil {
+				continue
+			}
+			record, whole, err := joiner.Add(record)
+			if err != nil || !whole {
+				continue
+			}
+			if err := each(record); err != nil {
 				return fmt.Errorf("read %s, the frame at byte %d: %w", p.Object.Name, block.Offset, err)
 			}
 		}

@@ -1,6 +1,7 @@
 package history
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -17,6 +18,32 @@ import (
 type withoutIndex struct{ archive.Store }
 
 // put archives records, each n of them in one frame.
+func TestALineThatIsNoRecordHidesNoOther(t *testing.T) {
+	w := open(t, t.TempDir())
+	now := time.Now()
+	line := archive.AppendRecord(nil, &archive.Record{Time: now, Outcome: archive.Delivered,
+		Event: []byte(`{"type":"track","event":"e","userId":"u","messageId":"m"}`)})
+	p, err := archive.NewPacker()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, other := range []string{`{"time":"bad","event":{"userId":"u","messageId":"m"}}`, "no JSON of u and m"} {
+		p.AddLine([]byte(other), 0)
+		p.AddLine(bytes.TrimSpace(line), 0)
+	}
+	if err := w.Put(t.Context(), p.Frames()); err != nil {
+		t.Fatal(err)
+	}
+	for _, store := range []archive.Store{w.Store(), withoutIndex{w.Store()}} {
+		for _, q := range []Query{{MessageID: "m"}, {User: "u"}} {
+			q.From, q.To = now, now
+			if r, err := Search(t.Context(), store, q, nil); err != nil || len(r.Found) != 1 {
+				t.Errorf("%T, %+v: %+v, %v", store, q, r, err)
+			}
+		}
+	}
+}
+
 func put(t testing.TB, w *dirstore.Writer, n int, records ...archive.Record) {
 	t.Helper()
 	p, err := archive.NewPacker()
