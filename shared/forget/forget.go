@@ -251,8 +251,8 @@ func (r *run) object(ctx context.Context, o archive.Object) error {
 	if r.Progress != nil {
 		r.Progress(r.at)
 	}
-	if pending || r.DryRun {
-		return nil
+	if pending || r.DryRun || len(f.stats.Damage) > 0 || f.unreadable > 0 {
+		return nil // the next run says again what it can't know, or keeps
 	}
 	return r.done.add(ctx, r.store, o)
 }
