@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -93,6 +95,24 @@ func ParseName(name string) (hour time.Time, ok bool) {
 	}
 	hour, err := time.Parse(HourFormat, name[len(Prefix):end])
 	return hour, err == nil
+}
+
+// CheckName refuses names that no object has: they could lead out of a directory.
+func CheckName(name string) error {
+	if _, ok := ParseName(name); !ok || !fs.ValidPath(name) || strings.ContainsAny(name, "\\\x00") {
+		return fmt.Errorf("the name of an object of the archive must be like archive/2026/11/27/14/NAME%s, is %q: %w",
+			Extension, name, fs.ErrInvalid)
+	}
+	return nil
+}
+
+// CheckFileName refuses names of objects, and paths that are none.
+func CheckFileName(name string) error {
+	if !fs.ValidPath(name) || name == "." || strings.HasPrefix(name, Prefix) {
+		return fmt.Errorf("the name of a file beside the archive must be a path like replay/ID.json, is %q: %w", name,
+			fs.ErrInvalid)
+	}
+	return nil
 }
 
 // A Store has the objects of an archive, and the files of those who work on it, such as checkpoints.

@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/xml"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"strings"
 	"time"
@@ -88,13 +87,7 @@ func MayPass(status int) bool { return status >= 500 || status == http.StatusToo
 
 // Pause waits before an attempt, of which the first is 0. It returns false if ctx has ended.
 func Pause(ctx context.Context, attempt int) bool {
-	wait := backoff << (attempt - 1)
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(wait/2 + rand.N(wait)):
-		return true
-	}
+	return signed.Pause(ctx, backoff, attempt)
 }
 
 // An Error is an answer of S3 that is none of success.

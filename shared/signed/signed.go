@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"strings"
@@ -190,6 +191,18 @@ func (c *Client) Open(ctx context.Context, r Request) (*http.Response, error) {
 		return nil, lost{err}
 	}
 	return answer, nil
+}
+
+// Pause waits before an attempt, of which the first is 0: before the next one for about the time
+// backoff, and before each further one for twice as long. It returns false if ctx has ended.
+func Pause(ctx context.Context, backoff time.Duration, attempt int) bool {
+	wait := backoff << (attempt - 1)
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(wait/2 + rand.N(wait)):
+		return true
+	}
 }
 
 // Do is Open that reads the whole answer.

@@ -62,15 +62,6 @@ func (s *Store) path(name string) string {
 	return filepath.Join(s.dir, filepath.FromSlash(strings.TrimPrefix(name, archive.Prefix)))
 }
 
-// checkObject refuses names that no object has: they could lead out of the directory.
-func checkObject(name string) error {
-	if _, ok := archive.ParseName(name); !ok || !fs.ValidPath(name) || strings.ContainsAny(name, "\\\x00") {
-		return fmt.Errorf("the name of an object of the archive must be like archive/2026/11/27/14/NAME%s, is %q: %w",
-			archive.Extension, name, fs.ErrInvalid)
-	}
-	return nil
-}
-
 func object(name string, info fs.FileInfo) archive.Object {
 	hour, _ := archive.ParseName(name)
 	return archive.Object{
@@ -156,7 +147,7 @@ func isFolder(name string) bool {
 
 func (w *walk) object(name string, e fs.DirEntry) bool {
 	name = archive.Prefix + name
-	if checkObject(name) != nil || !e.Type().IsRegular() {
+	if archive.CheckName(name) != nil || !e.Type().IsRegular() {
 		return true
 	}
 	info, err := e.Info()
@@ -171,7 +162,7 @@ func (w *walk) object(name string, e fs.DirEntry) bool {
 
 // Open reads an object from a byte on: see archive.Store.
 func (s *Store) Open(ctx context.Context, o archive.Object, offset int64) (io.ReadCloser, error) {
-	if err := errors.Join(ctx.Err(), checkObject(o.Name)); err != nil {
+	if err := errors.Join(ctx.Err(), archive.CheckName(o.Name)); err != nil {
 		return nil, err
 	}
 	f, err := os.Open(s.path(o.Name))
@@ -222,7 +213,7 @@ func (s *Store) locked(ctx context.Context, change func() error) error {
 
 // Finish makes sure that nothing is appended to an object any more: see archive.Store.
 func (s *Store) Finish(ctx context.Context, o archive.Object) (archive.Object, error) {
-	err := checkObject(o.Name)
+	err := archive.CheckName(o.Name)
 	if err == nil {
 		err = s.locked(ctx, func() (err error) {
 			o, err = s.finish(o.Name)
@@ -278,7 +269,7 @@ func cutAndFinish(file string) (fs.FileInfo, error) {
 
 // Replace puts content in the place of a finished object: see archive.Store. Its index is made again.
 func (s *Store) Replace(ctx context.Context, o archive.Object, content io.ReadSeeker) (archive.Object, error) {
-	err := checkObject(o.Name)
+	err := archive.CheckName(o.Name)
 	if err == nil {
 		o, err = s.replace(ctx, o, content)
 	}
@@ -360,7 +351,7 @@ func (s *Store) unchanged(o archive.Object) (fs.FileInfo, error) {
 
 // Delete removes an object: see archive.Store.
 func (s *Store) Delete(ctx context.Context, o archive.Object) error {
-	err := checkObject(o.Name)
+	err := archive.CheckName(o.Name)
 	if err == nil {
 		err = s.locked(ctx, func() error {
 			_, err := s.unchanged(o)

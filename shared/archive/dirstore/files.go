@@ -16,16 +16,17 @@ import (
 	"github.com/spillwayhq/spillway/shared/diskdir"
 )
 
-// checkFile refuses names that lead out of the directory, to an object, or to the store's own files.
+// checkFile refuses also what leads to the store's own files, or is no name to every file system.
 func checkFile(name string) error {
-	bad := !fs.ValidPath(name) || name == "." || strings.ContainsAny(name, "\\\x00:") || len(name) > 200 ||
-		strings.HasPrefix(name, archive.Prefix) || name[0] >= '0' && name[0] <= '9'
+	if err := archive.CheckFileName(name); err != nil {
+		return err
+	}
+	bad := strings.ContainsAny(name, "\\\x00:") || len(name) > 200 || name[0] >= '0' && name[0] <= '9'
 	for part := range strings.SplitSeq(name, "/") {
 		bad = bad || strings.HasPrefix(part, ".")
 	}
 	if bad {
-		return fmt.Errorf("the name of a file beside the archive must be a path like replay/ID.json, is %q: %w", name,
-			fs.ErrInvalid)
+		return fmt.Errorf("the name of a file beside the archive in a directory can't be %q: %w", name, fs.ErrInvalid)
 	}
 	return nil
 }

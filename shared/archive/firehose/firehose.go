@@ -11,7 +11,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -95,7 +94,7 @@ func callSize(frames []archive.Frame, indices []int) int {
 func (s *Stream) putCall(ctx context.Context, frames []archive.Frame, indices []int, failed map[int]error) {
 	why := make([]error, len(indices))
 	for attempt := range attempts {
-		if attempt > 0 && !pause(ctx, attempt) || ctx.Err() != nil {
+		if attempt > 0 && !signed.Pause(ctx, backoff, attempt) || ctx.Err() != nil {
 			break
 		}
 		var again bool
@@ -117,16 +116,6 @@ func unarchived(indices []int, errs []error) (left []int, why []error) {
 		}
 	}
 	return left, why
-}
-
-func pause(ctx context.Context, attempt int) bool {
-	wait := backoff << (attempt - 1)
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(wait/2 + rand.N(wait)):
-		return true
-	}
 }
 
 type record struct{ Data []byte }

@@ -98,7 +98,7 @@ func (s *Store) Files(ctx context.Context, prefix string) iter.Seq2[string, erro
 				return
 			}
 			for _, c := range p.Contents {
-				if checkFile(c.Key) == nil && !yield(c.Key, nil) {
+				if archive.CheckFileName(c.Key) == nil && !yield(c.Key, nil) {
 					return
 				}
 			}

@@ -19,7 +19,7 @@ const quiet = 10 * time.Second
 // Open reads an object: see archive.Store. Where the connection is lost it goes on with another
 // one.
 func (s *Store) Open(ctx context.Context, o archive.Object, offset int64) (io.ReadCloser, error) {
-	if err := checkObject(o.Name); err != nil {
+	if err := archive.CheckName(o.Name); err != nil {
 		return nil, err
 	}
 	return s.open(ctx, o.Name, offset)

@@ -11,10 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
 	"strconv"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/google/uuid"
@@ -39,15 +37,6 @@ var _ archive.Store = (*Store)(nil)
 // Open returns the archive in a bucket of the configuration's region. It does not ask if the bucket
 // exists.
 func Open(c aws.Config, bucket string) *Store { return &Store{s3.Open(c, bucket)} }
-
-// checkObject refuses names that no object has.
-func checkObject(name string) error {
-	if _, ok := archive.ParseName(name); !ok || !fs.ValidPath(name) {
-		return fmt.Errorf("the name of an object of the archive must be like archive/2026/11/27/14/NAME%s, is %q: %w",
-			archive.Extension, name, fs.ErrInvalid)
-	}
-	return nil
-}
 
 // failed says what could not be done to an object or a file, and what to do.
 func (s *Store) failed(what, key, permission string, err error) error {
@@ -82,7 +71,7 @@ func (s *Store) send(ctx context.Context, r signed.Request) (a signed.Answer, un
 
 // Finish returns an object as it is: nobody appends to objects of S3.
 func (s *Store) Finish(ctx context.Context, o archive.Object) (archive.Object, error) {
-	if err := checkObject(o.Name); err != nil {
+	if err := archive.CheckName(o.Name); err != nil {
 		return archive.Object{}, err
 	}
 	o, _, err := s.head(ctx, o.Name)
@@ -109,7 +98,7 @@ func (s *Store) head(ctx context.Context, name string) (o archive.Object, by str
 // S3 counts the days after which it deletes an object from when it was written, so a replaced
 // object is kept for longer.
 func (s *Store) Replace(ctx context.Context, o archive.Object, content io.ReadSeeker) (archive.Object, error) {
-	if err := checkObject(o.Name); err != nil {
+	if err := archive.CheckName(o.Name); err != nil {
 		return archive.Object{}, err
 	}
 	data, err := io.ReadAll(content)
@@ -140,7 +129,7 @@ func (s *Store) Replace(ctx context.Context, o archive.Object, content io.ReadSe
 
 // Delete removes an object: see archive.Store.
 func (s *Store) Delete(ctx context.Context, o archive.Object) error {
-	if err := checkObject(o.Name); err != nil {
+	if err := archive.CheckName(o.Name); err != nil {
 		return err
 	}
 	now, _, err := s.head(ctx, o.Name)
@@ -159,18 +148,9 @@ func (s *Store) Delete(ctx context.Context, o archive.Object) error {
 	return err
 }
 
-// checkFile refuses names of objects, and paths that are none.
-func checkFile(name string) error {
-	if !fs.ValidPath(name) || name == "." || strings.HasPrefix(name, archive.Prefix) {
-		return fmt.Errorf("the name of a file beside the archive must be a path like replay/ID.json, is %q: %w", name,
-			fs.ErrInvalid)
-	}
-	return nil
-}
-
 // ReadFile returns a file: see archive.Store.
 func (s *Store) ReadFile(ctx context.Context, name string) ([]byte, error) {
-	if err := checkFile(name); err != nil {
+	if err := archive.CheckFileName(name); err != nil {
 		return nil, err
 	}
 	r, err := s.open(ctx, name, 0)
@@ -183,7 +163,7 @@ func (s *Store) ReadFile(ctx context.Context, name string) ([]byte, error) {
 
 // WriteFile writes a file: see archive.Store.
 func (s *Store) WriteFile(ctx context.Context, name string, data []byte) error {
-	if err := checkFile(name); err != nil {
+	if err := archive.CheckFileName(name); err != nil {
 		return err
 	}
 	if _, _, err := s.send(ctx,
@@ -195,7 +175,7 @@ func (s *Store) WriteFile(ctx context.Context, name string, data []byte) error {
 
 // DeleteFile removes a file. S3 says of one that is gone that it is deleted.
 func (s *Store) DeleteFile(ctx context.Context, name string) error {
-	if err := checkFile(name); err != nil {
+	if err := archive.CheckFileName(name); err != nil {
 		return err
 	}
 	if _, _, err := s.send(ctx, signed.Request{Method: http.MethodDelete, Path: s3.Path(name)}); err != nil {
