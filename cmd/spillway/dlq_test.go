@@ -307,12 +307,12 @@ func TestWithoutABulkQueueARedriveGoesToTheEventsQueue(t *testing.T) {
 	out, errOut, err := spillway(t.Context(), "", "dlq", "redrive", "--force", flag)
 	events, _ := server.Queue(n.EventsQueue)
 	if err != nil || !strings.HasPrefix(out, "1 dead letter with 1 event sent again") || events.Stats().Visible != 1 ||
-		!strings.Contains(errOut, "the pipeline has no bulk queue") {
+		!strings.Contains(errOut, "there is no bulk queue") {
 		t.Errorf("%v, printed %q and %q, the events queue has %+v", err, out, errOut, events.Stats())
 	}
 	lines := strings.Repeat(`{"type":"track","userId":"u","event":"E"}`+"\n", 10_001)
 	if _, errOut, err = spillway(t.Context(), lines, "send", flag); err != nil || events.Stats().Events != 10_002 ||
-		!strings.Contains(errOut, "the pipeline has no bulk queue") {
+		!strings.Contains(errOut, "there is no bulk queue") {
 		t.Errorf("%v, printed %q, the events queue has %+v", err, errOut, events.Stats())
 	}
 }

@@ -48,7 +48,7 @@ func newSend() *cobra.Command {
 		Short: "Send events to the queue, from standard input or made up",
 		Long: usage.Help("Sends events to the queue, packed into messages and compressed. It reads one JSON object per line "+
 			"from standard input; with --count it makes up track events of about 1 KB instead.",
-			"More than 10,000 events on standard input go to the bulk queue, which is delivered beside the events queue and "+
+			"More than "+terminal.Number(largeInput)+" events on standard input go to the bulk queue, which is delivered beside the events queue and "+
 				"yields to it, so that they delay no fresh event. --bulk and --bulk=false choose; what --count makes up "+
 				"goes to the events queue unless --bulk is given.",
 			"A line that is not a JSON object is reported and skipped; the exit code is 1 then. Lines that `spillway dlq "+
@@ -78,7 +78,8 @@ func newSend() *cobra.Command {
 	c.Flags().StringVar(&f.writeKey, "write-key", "", "write `key` of the events (default: the deliver function's)")
 	c.Flags().IntVar(&f.count, "count", 0, "make up this `number` of events instead of reading them")
 	c.Flags().BoolVar(&bulk, "bulk", false,
-		"send to the bulk queue, which yields to fresh events (default: if more than 10,000 events are read)")
+		"send to the bulk queue, which yields to fresh events (default: if more than "+terminal.Number(largeInput)+
+			" events are read)")
 	c.Flags().BoolVar(&f.single, "single", false, "send one event per message, to compare with packed messages")
 	return c
 }
@@ -143,8 +144,8 @@ func (f *sendFlags) toBulk(ctx context.Context, errOut io.Writer) error {
 	}
 	url, err := queues.BulkURL(ctx, api, f.queueURL)
 	switch {
-	case err != nil:
-		return err
+	case err != nil: // a role that may only send to the events queue
+		return fmt.Errorf("%w (--bulk=false sends to the events queue)", err)
 	case url == "":
 		fmt.Fprintln(errOut, "spillway: "+queues.NoBulk)
 	default:

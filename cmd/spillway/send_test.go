@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -57,6 +60,24 @@ func TestSendUsesTheBulkQueueForALargeInputOrIfAsked(t *testing.T) {
 			t.Errorf("%s: %v, printed %q and %q; %d events are in the events queue and %d in the bulk queue", c.name, err, out,
 				errOut, fresh, bulk)
 		}
+	}
+}
+
+func TestSendSaysHowToSendWithoutPermissionForTheBulkQueue(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = io.WriteString(w, `{"__type":"com.amazon.coral.service#AccessDenied","message":"no"}`)
+	}))
+	t.Cleanup(server.Close)
+	names := topology.DefaultNames()
+	_, _, err := spillway(t.Context(), `{"type":"track","userId":"u","event":"E"}`, "send", "--bulk",
+		"--queue-url="+local.QueueURL(server.URL, names.EventsQueue))
+	want := "SQS answered AccessDenied for " + local.QueueURL(server.URL, names.BulkQueue) +
+		": no (--bulk=false sends to the events queue)"
+	if err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
 	}
 }
 

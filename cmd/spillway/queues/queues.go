@@ -102,8 +102,8 @@ type BulkAPI interface {
 }
 
 // NoBulk says where events go that are meant for a bulk queue that does not exist.
-const NoBulk = "the pipeline has no bulk queue, because its version is older: they go to the events queue, and fresh " +
-	"events wait for them"
+const NoBulk = "there is no bulk queue beside the events queue, as in a pipeline of an earlier version, or because " +
+	"the queue's name is not that of a pipeline's: they go to the events queue, and fresh events wait for them"
 
 // CheckEvents refuses the URL of a dead-letter queue where that of an events queue is meant: what
 // is sent there is never delivered.
