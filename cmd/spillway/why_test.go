@@ -56,7 +56,7 @@ func TestWhyTellsWhatHappenedToAnEvent(t *testing.T) {
 				!strings.Contains(out, "delivered at ") || !strings.Contains(out, "archived in archive/20") {
 				t.Errorf("%s%s%v", out, errOut, err)
 			}
-			if said := strings.Contains(errOut, "events queue was not searched"); said != (change == nil) {
+			if said := strings.Contains(errOut, "events and bulk queue was not searched"); said != (change == nil) {
 				t.Errorf("it says %q", errOut)
 			}
 			if change != nil { // the page knows it, too

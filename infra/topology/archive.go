@@ -30,7 +30,7 @@ func ArchiveDatabase(n Names) string { return strings.ReplaceAll(n.Pipeline, "-"
 // ArchiveDelay is how long an event may be in Firehose before it is in the bucket.
 //
 // The longest that Firehose offers: fewer, larger objects are cheaper to write and faster to read.
-const ArchiveDelay = 15 * time.Minute
+const ArchiveDelay = maxBufferTime
 
 // DefaultArchiveKept is how long the archive keeps an event: long enough to find a mistake at the
 // end of a quarter, and no longer, because it is personal data.

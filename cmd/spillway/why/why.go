@@ -70,8 +70,7 @@ const maxPage = 64 << 20
 // from them. ok is false if there is none.
 func askPage(ctx context.Context, p *archived.Pipeline, q *Query) (found []console.Sighting, looked []console.Place,
 	ok bool) {
-	waiting := console.Place{Name: "Events queue", Says: "a queue on AWS can't be searched without receiving its " +
-		"messages, which delivery needs"}
+	waiting := console.Place{Name: contents.WaitingPlace, Says: contents.NotReceived}
 	if !p.Local {
 		return nil, []console.Place{waiting}, false
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spillwayhq/spillway/cmd/spillway/console"
 	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
+	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/archive"
 	"github.com/spillwayhq/spillway/shared/history"
 )
@@ -53,7 +54,7 @@ func saysOfArchive(r *history.Result, from time.Time, delayed bool) string {
 		says += ", in " + terminal.Plural(r.Objects, "object")
 	}
 	if delayed {
-		says += "; what ended in the last 15 minutes may not be there yet"
+		says += fmt.Sprintf("; what ended in the last %.0f minutes may not be there yet", topology.ArchiveDelay.Minutes())
 	}
 	if left := r.Total - len(r.Found); left > 0 {
 		says += fmt.Sprintf("; %s not shown", terminal.Plural(left, "older record"))

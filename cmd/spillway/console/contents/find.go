@@ -43,7 +43,13 @@ func fromSamples(w wanted, samples []console.Sample) ([]console.Sighting, consol
 		terminal.Plural(len(samples), "event"))}
 }
 
-const latestPlace = "Latest outcomes"
+const (
+	latestPlace = "Latest outcomes"
+	// WaitingPlace is the name of both queues where neither can be searched.
+	WaitingPlace = "Events and bulk queue"
+	// NotReceived says why they can't be.
+	NotReceived = "a queue on AWS can't be searched without receiving its messages, which delivery needs"
+)
 
 // Find returns what is known of the event with a messageId, or of a user's newest events, of which
 // most are shown at most. samples are the latest outcomes. Each queue is searched for a second at
@@ -266,8 +272,7 @@ func (l *Local) findDelivered(_ context.Context, w wanted) (found []console.Sigh
 // of a user, most of them at most. elsewhere are other places, and why nothing could be found there.
 func (d *Deployed) Find(query string, most int, elsewhere ...console.Place) console.Story {
 	found, inDead := d.findDead(query)
-	places := []console.Place{{Name: "Events and bulk queue",
-		Says: "a queue on AWS can't be searched without receiving its messages, which delivery needs"}, inDead}
+	places := []console.Place{{Name: WaitingPlace, Says: NotReceived}, inDead}
 	return console.NewStory(query, found, append(places, elsewhere...), most)
 }
 
