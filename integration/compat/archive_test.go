@@ -21,7 +21,7 @@ func TestTheArchiveOfAVersionIsRead(t *testing.T) {
 	})
 }
 
-// archiveIsRead looks for every event that the version delivered, and every reason of its dead letters.
+// archiveIsRead looks for every event that the version delivered, and every reason why one was not.
 func (s *sample) archiveIsRead(t *testing.T) {
 	t.Helper()
 	w, err := dirstore.OpenWriter(s.readDir(t, archiveFile), dirstore.Options{}) // which takes it over

@@ -244,7 +244,8 @@ func TestTheWriteKeyDocumentOfAVersionIsRead(t *testing.T) {
 	})
 }
 
-// The mark outlives a deployment: an upgrade and a roll-back must leave paused what a person has paused.
+// The mark outlives a deployment: an upgrade and a roll-back must leave paused what a person has
+// paused.
 func (s *sample) marksAreRead(t *testing.T) {
 	t.Helper()
 	if s.has(pausedFile) {

@@ -6,8 +6,8 @@
 // by hand, through the ingest endpoint, and through publishers that are killed. The ledger also
 // records each event that reaches the Segment emulator or the dead-letter queue. When the faults
 // have stopped, the two must agree: each accepted event was delivered or is a dead letter with the
-// right reason, byte for byte; the archive has each of them with its outcome; no other event came out;
-// duplicates have the same messageId; and the pipeline still delivers new events.
+// right reason, byte for byte; the archive has each of them with its outcome; no other event came
+// out; duplicates have the same messageId; and the pipeline still delivers new events.
 //
 // A seed draws the faults. In virtual time everything is one process in a testing/synctest bubble,
 // with the numbers of infra/topology, so that a day of outage takes a second. In real time the

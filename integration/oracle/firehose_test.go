@@ -10,8 +10,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/archive"
 )
 
-// firehose is the part of Amazon Data Firehose that deliver calls, over HTTP. Now and then it takes a
-// part of the records, none of them, or all without an answer.
+// firehose is the part of Amazon Data Firehose that deliver calls, over HTTP. Now and then it takes
+// a part of the records, none of them, or all without an answer.
 type firehose struct{ memoryArchive }
 
 func (f *firehose) ServeHTTP(w http.ResponseWriter, r *http.Request) {

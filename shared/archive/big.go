@@ -18,8 +18,8 @@ const (
 
 var errLongLine = fmt.Errorf("a line has more than %d MiB", MaxLinesBytes>>20)
 
-// A bigFrame is a frame with more lines than the archive's own have: another program has written the
-// object anew. It is decompressed piece by piece.
+// A bigFrame is a frame with more lines than the archive's own have: another program has written
+// the object anew. It is decompressed piece by piece.
 type bigFrame struct {
 	source io.Reader // its stored bytes, and no more
 	zstd   *zstd.Decoder

@@ -28,8 +28,8 @@ var (
 	errTooLong = errors.New("the frame is larger than the archive's are")
 )
 
-// frameSize returns the size of the frame that b begins with. With need > 0 it can't be known before b
-// has that many bytes.
+// frameSize returns the size of the frame that b begins with. With need > 0 it can't be known
+// before b has that many bytes.
 func frameSize(b []byte) (size, need int, err error) {
 	const shortest = 8
 	if len(b) < shortest {
@@ -68,7 +68,8 @@ func frameSize(b []byte) (size, need int, err error) {
 
 const blockHeader = 3
 
-// block returns the size of a block with its header, by the header, and whether it is the frame's last.
+// block returns the size of a block with its header, by the header, and whether it is the frame's
+// last.
 func block(b []byte) (size int, last bool, err error) {
 	header := int(b[0]) | int(b[1])<<8 | int(b[2])<<16
 	last, size = header&1 == 1, header>>3
@@ -125,9 +126,9 @@ type cutter struct {
 
 func (c *cutter) rest() []byte { return c.buf[c.at:] }
 
-// next returns the next frame, which is valid until the next call, with its offset. It returns io.EOF
-// at the end, and a *DamageError for what is no frame, after which it goes on. After errTooLong the
-// frame must be read by stream.
+// next returns the next frame, which is valid until the next call, with its offset. It returns
+// io.EOF at the end, and a *DamageError for what is no frame, after which it goes on. After
+// errTooLong the frame must be read by stream.
 func (c *cutter) next() (frame []byte, offset int64, err error) {
 	for {
 		frame, err := c.frame()

@@ -67,8 +67,8 @@ type Finder interface {
 }
 
 // ReadPlace calls each with the records of a frame, which it may retain. One whose parts are in the
-// frames behind it is read from those. A frame that can't be read is a *DamageError; a line that is no
-// record is left out, as Select's callers do: the other lines may be what is looked for.
+// frames behind it is read from those. A frame that can't be read is a *DamageError; a line that is
+// no record is left out, as Select's callers do: the other lines may be what is looked for.
 func ReadPlace(ctx context.Context, s Store, p Place, each func(Record) error) error {
 	object, err := s.Open(ctx, p.Object, p.Offset)
 	if err != nil {

@@ -13,7 +13,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/event"
 )
 
-// FuzzRecord writes a record with anything in it. It must be one line of JSON, and be read as it was.
+// FuzzRecord writes a record with anything in it. It must be one line of JSON, and be read as it
+// was.
 func FuzzRecord(f *testing.F) {
 	f.Add([]byte(`{"type":"track"}`), []byte(`{"ip":"1"}`), "detail", "key", int64(1e18), true)
 	f.Add([]byte("{\n}"), []byte("{\n}"), "\x00\xff", "", int64(-1), false)
@@ -81,8 +82,8 @@ func (r *reading) add(d *DamageError) {
 	r.damage = append(r.damage, DamageError{d.Offset, d.Bytes, nil})
 }
 
-// FuzzReader reads any object. The blocks and the damage must be all of it, and a Select must find the
-// same.
+// FuzzReader reads any object. The blocks and the damage must be all of it, and a Select must find
+// the same.
 func FuzzReader(f *testing.F) {
 	whole, offsets := object(f, `{"n":1,"a":"`+random(30)+`"}`, `{"n":2}`, `{"n":3}`)
 	f.Add(whole)

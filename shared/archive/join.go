@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// A Joiner makes whole records of their parts, which may be in several objects, since each part is a
-// frame of its own. The zero value is ready. It is not safe for concurrent use.
+// A Joiner makes whole records of their parts, which may be in several objects, since each part is
+// a frame of its own. The zero value is ready. It is not safe for concurrent use.
 type Joiner struct {
 	records map[string]*parts
 	held    int // bytes

@@ -2,8 +2,8 @@ package archive
 
 import "bytes"
 
-// A Needle finds lines that may have one of some texts, without reading them as JSON. It is safe for
-// concurrent use.
+// A Needle finds lines that may have one of some texts, without reading them as JSON. It is safe
+// for concurrent use.
 type Needle struct{ texts [][]byte }
 
 // NewNeedle returns the Needle for texts, none of which may be empty.

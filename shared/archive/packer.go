@@ -34,8 +34,8 @@ type Frame struct {
 	Owners  []int // of its lines, in their order, each once for lines that follow one another
 }
 
-// A Packer packs records into frames. It reuses its buffers, and is not safe for concurrent use. One
-// that is kept costs no set-up of zstd again.
+// A Packer packs records into frames. It reuses its buffers, and is not safe for concurrent use.
+// One that is kept costs no set-up of zstd again.
 type Packer struct {
 	zstd   *zstd.Encoder
 	lines  []byte

@@ -27,8 +27,8 @@ type Block struct {
 	Offset int64 // of the frame in the object
 	Bytes  int64 // of the frame
 	Data   []byte
-	// Partial says that the frame has more lines than MaxLinesBytes, as a [Packer] never makes it, so
-	// that its lines come in several blocks. Bytes is then 0 in all but the last.
+	// Partial says that the frame has more lines than MaxLinesBytes, as a [Packer] never makes it,
+	// so that its lines come in several blocks. Bytes is then 0 in all but the last.
 	Partial bool
 }
 
@@ -82,8 +82,9 @@ func (r *Reader) Close() {
 	r.closeBig()
 }
 
-// Next returns the next frame's block, which is valid until the next call, or io.EOF at the end. After
-// a *DamageError it goes on with the next frame that can be read; any other error ends the object.
+// Next returns the next frame's block, which is valid until the next call, or io.EOF at the end.
+// After a *DamageError it goes on with the next frame that can be read; any other error ends the
+// object.
 func (r *Reader) Next() (Block, error) {
 	if r.big != nil {
 		return r.nextPiece()

@@ -22,11 +22,12 @@ type Stats struct {
 	Damage []*DamageError
 }
 
-// Select reads an object from the byte offset on, and calls each with the lines for which keep is true,
-// in their order. It decompresses up to workers frames at a time, and calls keep at the same time for
-// lines of several frames; each is called by one goroutine, and its line is valid until it returns.
-// Damage does not end it: Stats says what could not be read. It ends with the error of each, of the
-// object, or of ctx. It needs some 20 MB a worker at most, and far less for the frames of a [Packer].
+// Select reads an object from the byte offset on, and calls each with the lines for which keep is
+// true, in their order. It decompresses up to workers frames at a time, and calls keep at the same
+// time for lines of several frames; each is called by one goroutine, and its line is valid until it
+// returns. Damage does not end it: Stats says what could not be read. It ends with the error of
+// each, of the object, or of ctx. It needs some 20 MB a worker at most, and far less for the frames
+// of a [Packer].
 func Select(ctx context.Context, object io.Reader, offset int64, workers int, keep func(line []byte) bool,
 	each func(Line) error) (Stats, error) {
 	workers = max(1, workers)
@@ -115,7 +116,8 @@ func (s *selection) cut(ctx context.Context, r *Reader) error {
 	}
 }
 
-// read reads what r has: a frame, or what damage has left of it; or only the big frame at which it is.
+// read reads what r has: a frame, or what damage has left of it; or only the big frame at which it
+// is.
 func (s *selection) read(ctx context.Context, r *Reader, parts chan<- *part, big bool) {
 	defer close(parts)
 	var at int64 // frame
@@ -149,7 +151,8 @@ func (s *selection) read(ctx context.Context, r *Reader, parts chan<- *part, big
 	}
 }
 
-// read selects the lines of a block, of which the first has an index, and returns that of the next one.
+// read selects the lines of a block, of which the first has an index, and returns that of the next
+// one.
 func (p *part) read(block Block, index int, keep func([]byte) bool) int {
 	p.stats.Bytes = int64(len(block.Data))
 	for line := range block.Lines() {

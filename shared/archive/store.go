@@ -45,8 +45,8 @@ func (e *PutError) Unwrap() []error {
 	return errs
 }
 
-// Unarchived returns the indices of the frames that are not archived, in order: those that a *PutError
-// in err names, all n of them for any other error, and none if err is nil.
+// Unarchived returns the indices of the frames that are not archived, in order: those that a
+// *PutError in err names, all n of them for any other error, and none if err is nil.
 func Unarchived(n int, err error) []int {
 	if err == nil {
 		return nil
@@ -115,12 +115,12 @@ func CheckFileName(name string) error {
 	return nil
 }
 
-// A Store has the objects of an archive, and the files of those who work on it, such as checkpoints.
-// It is safe for concurrent use, also by several processes.
+// A Store has the objects of an archive, and the files of those who work on it, such as
+// checkpoints. It is safe for concurrent use, also by several processes.
 type Store interface {
-	// Objects returns the objects of the hours from and to and between, in the order of their names,
-	// which is that of their hours. It lists page by page. After an error it ends. An object that
-	// is removed meanwhile may be missing, one that is new may be there.
+	// Objects returns the objects of the hours from and to and between, in the order of their
+	// names, which is that of their hours. It lists page by page. After an error it ends. An object
+	// that is removed meanwhile may be missing, one that is new may be there.
 	Objects(ctx context.Context, from, to time.Time) iter.Seq2[Object, error]
 	// Open reads an object as it is now, from a byte on, or returns ErrNotFound. What is appended
 	// while it is read may be missing.

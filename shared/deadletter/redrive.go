@@ -32,8 +32,8 @@ func PermanentReasons() []string {
 }
 
 // IsPermanent reports whether a redrive skips dead letters with a reason that its filter does not
-// name. An unreadable body without a reason of its own gets one from deliver. One that has a reason,
-// such as a part of a body that was too large, was with deliver already.
+// name. An unreadable body without a reason of its own gets one from deliver. One that has a
+// reason, such as a part of a body that was too large, was with deliver already.
 func IsPermanent(reason string, readable bool) bool {
 	hasReason := reason != message.ReasonMovedBySQS && reason != message.ReasonNotGiven
 	return slices.Contains(PermanentReasons(), reason) || !readable && hasReason

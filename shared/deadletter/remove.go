@@ -230,8 +230,8 @@ func (r *remover) without(l *Received, m *message.Content, rest [][]byte) []mess
 	return messages
 }
 
-// send sends the messages that replace a dead letter. It is not interrupted: otherwise it is unknown
-// whether SQS has them.
+// send sends the messages that replace a dead letter. It is not interrupted: otherwise it is
+// unknown whether SQS has them.
 func (r *remover) send(ctx context.Context, s *scan, messages []message.Message) error {
 	if len(messages) == 0 {
 		return nil

@@ -134,8 +134,9 @@ func TestNothingIsRemovedThatCouldNotBeWrittenDown(t *testing.T) {
 	})
 }
 
-// Under every fault of SQS and interruptions the events of other users stay, are delivered later with
-// the same bytes and messageId as without the removal, and at the end none of the removed is left.
+// Under every fault of SQS and interruptions the events of other users stay, are delivered later
+// with the same bytes and messageId as without the removal, and at the end none of the removed is
+// left.
 func TestRemovingEventsNeverTouchesOthers(t *testing.T) {
 	t.Parallel()
 	runs := max(1, *seeds/3)

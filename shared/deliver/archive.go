@@ -144,10 +144,10 @@ func (a *archiving) carry(m *delivery, records int) {
 
 var errNotOneFrame = errors.New("it must be one frame as the archive has them, with whole records")
 
-// recordsOf counts the records of an archive-only message's frame, all of which must be readable: who
-// may send messages must not be able to damage the archive. It must be a single frame within the
-// archive's bounds: what a message of 1 MiB can be decompressed to, 30 GB, takes longer to read than an
-// invocation has, each time that it is received.
+// recordsOf counts the records of an archive-only message's frame, all of which must be readable:
+// who may send messages must not be able to damage the archive. It must be a single frame within
+// the archive's bounds: what a message of 1 MiB can be decompressed to, 30 GB, takes longer to read
+// than an invocation has, each time that it is received.
 func recordsOf(frame []byte) (n int, err error) {
 	r, err := archive.NewReader(bytes.NewReader(frame), 0)
 	if err != nil {

@@ -290,7 +290,8 @@ func TestNoMessageIsMoreThanTwoHopsFromItsSource(t *testing.T) {
 }
 
 // countHops lets the archive be away, and hands each message that is in the bulk queue out together
-// with new ones. A message that an invocation sends is one hop further than any that it has received.
+// with new ones. A message that an invocation sends is one hop further than any that it has
+// received.
 func countHops(t *testing.T, fails func(context.Context, []message.Message) error) {
 	r, bulk, a := newArchiveRig(t, nil)
 	a.put, bulk.send = away, fails

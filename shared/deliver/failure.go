@@ -93,8 +93,8 @@ func failureOf(err error) *failure {
 	return &failure{reason: reasonAnswer, class: answer.Class, answer: answer, wait: answer.RetryAfter}
 }
 
-// counted is under what metrics, log and observers count the events that are retried for it. bulk: of a
-// message of the bulk queue.
+// counted is under what metrics, log and observers count the events that are retried for it. bulk:
+// of a message of the bulk queue.
 func (f *failure) counted(bulk bool) string {
 	switch {
 	case f.reason == reasonPausedByHand:

@@ -81,16 +81,16 @@ func (in *intake) isDropped(m *delivery) bool {
 
 // mustRead reports whether a message is decoded each time although the breaker is open. Decoding is
 // most of the work, so only four kinds are: a message that expires, whose dead letter holds its
-// events; one that may be a canary or is archive-only, which does not go to Segment; and all of them
-// while a client follows every event. Any other is decoded once, to count its senders: see
+// events; one that may be a canary or is archive-only, which does not go to Segment; and all of
+// them while a client follows every event. Any other is decoded once, to count its senders: see
 // countUnread.
 func (in *intake) mustRead(rec *record) bool {
 	return in.ledger.watch.all() || tooOld(rec.sent, in.ledger.began) || in.mayBeCanary(rec) ||
 		bytes.HasPrefix(rec.body, archiveOnlyStart)
 }
 
-// archiveOnlyStart is how the body of an archive-only message begins, as a JSON string. One that was
-// packed when it became a dead letter has to wait for the breaker to close.
+// archiveOnlyStart is how the body of an archive-only message begins, as a JSON string. One that
+// was packed when it became a dead letter has to wait for the breaker to close.
 var archiveOnlyStart = []byte(`"{\"archiveFrame\":`)
 
 // maxCanary is the largest body in bytes that is searched for the canary's write key.

@@ -206,7 +206,8 @@ func (m *delivery) retained(f *failure) retained {
 		receives: m.receives, events: m.count(), failure: f, bulk: m.bulk}
 }
 
-// carry takes over an archive-only message. False: its frame is damaged, which makes it undecodable.
+// carry takes over an archive-only message. False: its frame is damaged, which makes it
+// undecodable.
 func (l *ledger) carry(m *delivery) bool {
 	records, err := recordsOf(m.content.ArchiveFrame)
 	if err != nil {

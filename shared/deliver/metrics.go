@@ -40,8 +40,8 @@ func (r *Report) Metrics() []emf.Metric {
 		latency.Values = append(latency.Values, float64(f.Latency)/float64(time.Millisecond))
 		responses[f.Class.String()]++
 	}
-	// A breaker that nothing waits for may be open for hours, after one answer that was too late: the
-	// next message goes to another environment.
+	// A breaker that nothing waits for may be open for hours, after one answer that was too late:
+	// the next message goes to another environment.
 	open := r.BreakerOpen && (r.Waiting > 0 || r.Retried[segment.Transient.String()] > 0)
 	delivered := one("EventsDelivered", r.Delivered)
 	delivered.ByVersion = true

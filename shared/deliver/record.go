@@ -37,8 +37,8 @@ type record struct {
 func (rec *record) id() string { return message.StableID(cmp.Or(rec.redriven, rec.messageID)) }
 
 // backlogged is since when a message counts to the backlog: since it was seen, or not at all (the
-// zero time) if it is of the bulk queue or was redriven. Who redrives old events knows that they are
-// old.
+// zero time) if it is of the bulk queue or was redriven. Who redrives old events knows that they
+// are old.
 func (rec *record) backlogged(seen time.Time) time.Time {
 	if rec.bulk || rec.redriven != "" || !rec.firstSeen.IsZero() {
 		return time.Time{}

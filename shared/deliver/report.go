@@ -27,15 +27,16 @@ type Report struct {
 
 	// Where the records of the events that have ended went, if there is an archive: into it; to the
 	// bulk queue, in archive-only messages; or neither, so that their messages are retained and the
-	// events are among Retried. Those of archive-only messages are counted too, but in nothing else.
+	// events are among Retried. Those of archive-only messages are counted too, but in nothing
+	// else.
 	Archived, ArchiveDeferred, NotArchived int
 
-	// Ages are those of the messages that were delivered or are retained, since their events came in.
-	// A redriven message has none, and neither has one that waits, or has waited until lately, for its
-	// write key to be corrected or resumed: they are no backlog.
+	// Ages are those of the messages that were delivered or are retained, since their events came
+	// in. A redriven message has none, and neither has one that waits, or has waited until lately,
+	// for its write key to be corrected or resumed: they are no backlog.
 	Ages []time.Duration
-	// BulkAges are those of the bulk queue's messages that were delivered or are retained, since they
-	// were sent to that queue. None of them is in Ages, Waiting or a count of senders.
+	// BulkAges are those of the bulk queue's messages that were delivered or are retained, since
+	// they were sent to that queue. None of them is in Ages, Waiting or a count of senders.
 	BulkAges         []time.Duration
 	Waiting          time.Duration // age of the oldest message that an earlier invocation retained and that is not due yet
 	Flushes          []Flush       // attempts, in the order of their ends
@@ -74,8 +75,8 @@ func (r *Report) received(events int) {
 	r.Events += events
 }
 
-// aged counts a message to the backlog of its queue, unless it does not count or it is unknown when it
-// came in.
+// aged counts a message to the backlog of its queue, unless it does not count or it is unknown when
+// it came in.
 func (r *Report) aged(rec *record, seen, now time.Time) {
 	switch {
 	case rec.bulk && !rec.sent.IsZero():

@@ -195,9 +195,9 @@ const (
 	shortWait  = 2 * time.Second
 )
 
-// tryAgainIn is how long to wait before a batch of so many events is tried again after a failed try:
-// 200 ms, then twice as long, a random half of it, or what Segment asks for. 0: it is not tried
-// again in this invocation, or, of the bulk queue, when it is its turn.
+// tryAgainIn is how long to wait before a batch of so many events is tried again after a failed
+// try: 200 ms, then twice as long, a random half of it, or what Segment asks for. 0: it is not
+// tried again in this invocation, or, of the bulk queue, when it is its turn.
 func tryAgainIn(f *failure, try, events int, bulk bool) time.Duration {
 	switch {
 	case f.policy().RetryNow && f.wait == 0:

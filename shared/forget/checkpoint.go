@@ -98,8 +98,8 @@ func (c *checkpoint) write(ctx context.Context, store archive.Store) error {
 	return nil
 }
 
-// finish writes the checkpoint at the end of a run, also of one that was interrupted. A run that has
-// found nothing ends the work, and removes it. It returns the run's error first.
+// finish writes the checkpoint at the end of a run, also of one that was interrupted. A run that
+// has found nothing ends the work, and removes it. It returns the run's error first.
 func (c *checkpoint) finish(ctx context.Context, store archive.Store, failed error, nothing bool) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
 	defer cancel()

@@ -28,8 +28,8 @@ const (
 // Options say who is forgotten, and how.
 type Options struct {
 	Person Person
-	// Unreadable removes bodies that can't be read and name the person somewhere, too. They may hold
-	// events of others.
+	// Unreadable removes bodies that can't be read and name the person somewhere, too. They may
+	// hold events of others.
 	Unreadable bool
 	DryRun     bool // only find
 	// Write stores lines of the list of what is removed, before it is removed. It must not return
@@ -53,8 +53,8 @@ type Result struct {
 	// SharedDevice are events that have one of the person's anonymousIds and the userId of another
 	// person. They are kept.
 	SharedDevice int
-	// Mentions are events of others that hold one of the IDs elsewhere, such as in their properties.
-	// They are kept.
+	// Mentions are events of others that hold one of the IDs elsewhere, such as in their
+	// properties. They are kept.
 	Mentions int
 	// Others are further IDs of the person's events, with the number of those events: the
 	// anonymousIds, and the other userIds of aliases.
@@ -81,8 +81,8 @@ type Damage struct {
 	Err    *archive.DamageError
 }
 
-// DeadLetters removes the person's events from the dead letters. The result's other fields remain as
-// they are.
+// DeadLetters removes the person's events from the dead letters. The result's other fields remain
+// as they are.
 func DeadLetters(ctx context.Context, q *deadletter.Queue, o Options, r *Result) error {
 	removed, err := q.RemoveEvents(ctx, deadletter.RemoveOptions{
 		DryRun: o.DryRun, Unreadable: o.Unreadable, Mentions: o.Person.MentionsRaw,
@@ -277,8 +277,8 @@ func (r *run) inspect(ctx context.Context, o archive.Object) (*findings, error) 
 	return f, nil
 }
 
-// finish makes sure that nothing is appended to an object any more. If something was since it was read,
-// it is read again: the list must name all that is removed.
+// finish makes sure that nothing is appended to an object any more. If something was since it was
+// read, it is read again: the list must name all that is removed.
 func (r *run) finish(ctx context.Context, o archive.Object, f *findings) (archive.Object, *findings, error) {
 	now, err := r.store.Finish(ctx, o)
 	switch {

@@ -235,8 +235,8 @@ func (f *faulty) WriteFile(ctx context.Context, name string, data []byte) error 
 }
 
 // Each world is an archive with damage in it. Runs of forget end by faults of the store, by a full
-// disk of the list, and by interruptions, at random moments, and after each all lines of others must
-// be there; at the end none of anna's.
+// disk of the list, and by interruptions, at random moments, and after each all lines of others
+// must be there; at the end none of anna's.
 func TestNoFaultCostsAnotherLine(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(*seeds) {

@@ -12,8 +12,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/archive"
 )
 
-// maxObject bounds an object that is rewritten, which is in memory twice. Firehose's objects have at
-// most 128 MiB.
+// maxObject bounds an object that is rewritten, which is in memory twice. Firehose's objects have
+// at most 128 MiB.
 const maxObject = 1 << 30
 
 // tries is how often a rewrite begins again because the object has changed.
@@ -22,8 +22,8 @@ const tries = 3
 // ErrUnsafe says that a rewritten object was not what it must be, and that the old one remains.
 var ErrUnsafe = errors.New("the rewritten object does not hold exactly the other lines: the object remains as it was")
 
-// rewrite removes the lines that selects names from an object, and returns the object as it is then.
-// gone: there is nothing left in it, or it has expired.
+// rewrite removes the lines that selects names from an object, and returns the object as it is
+// then. gone: there is nothing left in it, or it has expired.
 func rewrite(ctx context.Context, store archive.Store, o archive.Object,
 	selects func(line []byte) bool) (now archive.Object, gone bool, err error) {
 	for try := 1; ; try++ {

@@ -59,7 +59,8 @@ func TestOnlyTheSelectedLinesAreLeftOut(t *testing.T) {
 	}
 }
 
-// A frame larger than the archive's own is that of a person who has edited the object with other tools.
+// A frame larger than the archive's own is that of a person who has edited the object with other
+// tools.
 func TestLinesAreLeftOutOfAFrameThatIsReadInPieces(t *testing.T) {
 	z, err := zstd.NewWriter(nil)
 	if err != nil {

@@ -62,8 +62,8 @@ type Progress struct {
 	Found     int
 }
 
-// Search looks for records. progress may be nil. After an error the result has what was found before
-// it.
+// Search looks for records. progress may be nil. After an error the result has what was found
+// before it.
 func Search(ctx context.Context, store archive.Store, q Query, progress func(Progress)) (Result, error) {
 	if (q.MessageID == "") == (q.User == "") {
 		return Result{}, errors.New("search the archive: give a messageId or a user")
@@ -98,7 +98,8 @@ type seen struct {
 	at                 int64
 }
 
-// manyPlaces is how many frames of one object are read one by one: more are read with the whole object.
+// manyPlaces is how many frames of one object are read one by one: more are read with the whole
+// object.
 const manyPlaces = 16
 
 // byIndex reads the frames that the index names.

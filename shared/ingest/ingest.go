@@ -76,8 +76,9 @@ type Config struct {
 	Linger time.Duration
 	Limits Limits
 
-	// Fair reports whether messages get the group of their write key, see message.Message.Group. It is
-	// called for each group of requests, and must be safe for concurrent use. nil: they get none.
+	// Fair reports whether messages get the group of their write key, see message.Message.Group. It
+	// is called for each group of requests, and must be safe for concurrent use. nil: they get
+	// none.
 	Fair func() bool
 	// Senders counts the events of requests by who sends them, accepted and refused. nil: nothing
 	// does.

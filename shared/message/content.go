@@ -42,8 +42,8 @@ func (h *Header) Room() int {
 	return event.Room(event.Overhead(h.WriteKey, h.Context, h.Integrations))
 }
 
-// LeaveRoom removes Context and Integrations, the larger one first, until a batch with the header has
-// room for an event of the largest size. It returns what it has removed.
+// LeaveRoom removes Context and Integrations, the larger one first, until a batch with the header
+// has room for an event of the largest size. It returns what it has removed.
 func (h *Header) LeaveRoom() (omitted event.Omitted) {
 	for h.Room() == 0 && len(h.Context)+len(h.Integrations) > 0 {
 		if len(h.Context) >= len(h.Integrations) {

@@ -33,8 +33,9 @@ const (
 	AttrOrigin          = "Origin"           // String: event.Origin; used only when the body does not say
 )
 
-// AttrReplayID is a String attribute of a message that a replay of the archive sent: the replay's ID.
-// deliver writes it into the archive, so that a later replay leaves out what this one delivered.
+// AttrReplayID is a String attribute of a message that a replay of the archive sent: the replay's
+// ID. deliver writes it into the archive, so that a later replay leaves out what this one
+// delivered.
 const AttrReplayID = "Replay-Id"
 
 // EncodingZstd is the value of AttrContentEncoding for zstd in base64.
@@ -49,8 +50,8 @@ const MaxBytes = 1 << 20
 // compressed message can't cost more memory than a plain one.
 const MaxRawBytes = MaxBytes
 
-// MaxIncompressible is how many bytes of a body fit a message even if zstd finds nothing to compress:
-// base64 adds a third.
+// MaxIncompressible is how many bytes of a body fit a message even if zstd finds nothing to
+// compress: base64 adds a third.
 const MaxIncompressible = 740_000
 
 // A Message is an SQS message: a body and its attributes.
@@ -63,9 +64,9 @@ type Message struct {
 	Group string
 }
 
-// GroupID returns the group of messages with a write key: its [event.KeyID], so that SQS and whoever
-// looks at the queue get no write key. Messages without one have a group too, because without a
-// group nothing would keep them from delaying the others.
+// GroupID returns the group of messages with a write key: its [event.KeyID], so that SQS and
+// whoever looks at the queue get no write key. Messages without one have a group too, because
+// without a group nothing would keep them from delaying the others.
 func GroupID(writeKey string) string { return event.KeyID(writeKey) }
 
 // An Attribute is a message attribute: SQS's data type "String" or "Number", and the value as text.

@@ -15,8 +15,8 @@ import (
 // varints, and a text is its length and its bytes.
 const recordVersion = 1
 
-// groupAttribute has the message's group, as one more attribute: a version before groups sends it as
-// an attribute, which nobody reads.
+// groupAttribute has the message's group, as one more attribute: a version before groups sends it
+// as an attribute, which nobody reads.
 const groupAttribute = "Message-Group-Id"
 
 // appendRecord appends a message's record.

@@ -145,8 +145,8 @@ func (p Pipeline) senderLines(l Load) Usage {
 	return Usage{LogBytes: busy * Month.Minutes() * p.SenderLineBytes}
 }
 
-// comparisons is the usage of comparing the traffic, of which the logs of a month are so many bytes:
-// each is scanned once.
+// comparisons is the usage of comparing the traffic, of which the logs of a month are so many
+// bytes: each is scanned once.
 func (p Pipeline) comparisons(logBytes float64) Usage {
 	runs := float64(Month / p.CompareEvery)
 	return Usage{GBSeconds: runs * gbSeconds(p.Canary.MemoryMB, compareTime), MetricReads: runs * comparedMetrics,

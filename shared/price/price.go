@@ -26,7 +26,8 @@ func (r Rate) dollars(n float64) float64 { return n / r.Per * r.Dollars }
 
 // The price list. A GB is 10^9 bytes here, where AWS sometimes means 2^30: 7 % on the safe side.
 var (
-	// added to the price of a request with a MessageGroupId, or that returns or deletes such messages
+	// added to the price of a request with a MessageGroupId, or that returns or deletes such
+	// messages
 	fairRequests    = Rate{0.10, 1e6, "requests", "https://aws.amazon.com/sqs/pricing/"}
 	sqsRequests     = Rate{0.40, 1e6, "requests", "https://aws.amazon.com/sqs/pricing/"} // each 64 KiB of payload is one
 	invocations     = Rate{0.20, 1e6, "invocations", "https://aws.amazon.com/lambda/pricing/"}

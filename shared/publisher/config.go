@@ -50,9 +50,9 @@ type Config struct {
 	// MessageEvents bounds the events in a message. Default: as many as Segment takes in a batch.
 	MessageEvents int
 	// FairQueues sets a MessageGroupId, a hash of the write key, on each message: while one source
-	// floods the queue, SQS delivers the events of the others first. Set it where several write keys
-	// share a pipeline, in all of its publishers. SQS then takes $0.10 more per million requests.
-	// Default: off.
+	// floods the queue, SQS delivers the events of the others first. Set it where several write
+	// keys share a pipeline, in all of its publishers. SQS then takes $0.10 more per million
+	// requests. Default: off.
 	FairQueues bool
 
 	// Durability says when an event is safe. Process and Disk need Dir, and write every event to

@@ -12,8 +12,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/archive"
 )
 
-// Files keep checkpoints. The archive's own Store is one: then a replay can go on from another machine.
-// A directory is for who may read the archive only.
+// Files keep checkpoints. The archive's own Store is one: then a replay can go on from another
+// machine. A directory is for who may read the archive only.
 type Files interface {
 	Files(ctx context.Context, prefix string) iter.Seq2[string, error]
 	// ReadFile returns archive.ErrNotFound if there is no such file.
@@ -146,8 +146,8 @@ func Unfinished(ctx context.Context, f Files) (ids []string, err error) {
 	return ids, nil
 }
 
-// strip writes the plan of a replay that has finished. That it has is all that is asked for again. Whose
-// events they were is not kept: somebody may have to be forgotten.
+// strip writes the plan of a replay that has finished. That it has is all that is asked for again.
+// Whose events they were is not kept: somebody may have to be forgotten.
 func (p *plan) strip(ctx context.Context, f Files) error {
 	done := plan{Format: formatVersion, ID: p.ID, Pipeline: p.Pipeline, Began: p.Began}
 	return writeJSON(ctx, f, planFile(p.ID), &done)

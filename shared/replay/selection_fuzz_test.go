@@ -9,8 +9,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
-// FuzzSelection: a line that is refused by its bytes is not meant, whatever is in its event and in the
-// selection.
+// FuzzSelection: a line that is refused by its bytes is not meant, whatever is in its event and in
+// the selection.
 func FuzzSelection(f *testing.F) {
 	f.Add([]byte(`{"type":"track","event":"R\u0075n","userId":"u"}`), "Run", "u", "rejected", true, int64(1))
 	f.Add([]byte(`{"type":"page","anonymousId":"\ud83d\ude00"}`), "page", "😀", "", false, int64(-1))

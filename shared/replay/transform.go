@@ -24,8 +24,8 @@ func (e *Edit) String() string { return e.text }
 
 // ParseEdit reads "set PATH=VALUE" or "remove PATH". A path is keys with dots between them; a key
 // that has a dot, a space or an equals sign stands in quotes, as in JSON. A value that is not JSON
-// is taken as text, so that quotes that a shell would eat can be left out. The messageId is refused: of
-// events that share one, Segment keeps the first.
+// is taken as text, so that quotes that a shell would eat can be left out. The messageId is
+// refused: of events that share one, Segment keeps the first.
 func ParseEdit(text string) (Edit, error) {
 	verb, rest, _ := strings.Cut(strings.TrimSpace(text), " ")
 	e := Edit{text: text}

@@ -59,7 +59,8 @@ func (w *walk) read(ctx context.Context, from, to position) error {
 
 // line implements visitor.
 func (w *walk) line(i int, l archive.Line) error {
-	// A frame may have 10,000 events, which take minutes at a low rate: so a boundary is at each line.
+	// A frame may have 10,000 events, which take minutes at a low rate: so a boundary is at each
+	// line.
 	w.at = position{Object: i, Offset: l.Offset, Line: l.Index, Version: w.objects[i].Version}
 	if w.boundary != nil && w.at.isInside() {
 		if err := w.boundary(w.ctx, w.at); err != nil {

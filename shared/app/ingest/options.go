@@ -82,8 +82,9 @@ type Options struct {
 	WriteKeysParameters []string
 	// CanaryWriteKey is accepted too, without a quota. Empty: there is no canary.
 	CanaryWriteKey string
-	// FairQueues says whether messages get a MessageGroupId by their write key, so that a source that
-	// floods the queue does not delay the others. SQS takes $0.10 more per million requests for it.
+	// FairQueues says whether messages get a MessageGroupId by their write key, so that a source
+	// that floods the queue does not delay the others. SQS takes $0.10 more per million requests
+	// for it.
 	FairQueues FairQueues
 	// PublicURL is the scheme and host for the settings that SDKs load. Empty: those of the
 	// request.
@@ -107,8 +108,8 @@ type FairQueues string
 
 // The values of FairQueues, as they are in the environment.
 const (
-	// FairAmongKeys: when not exactly one write key is accepted, because one source alone can't be in
-	// the way of another. The canary's does not count.
+	// FairAmongKeys: when not exactly one write key is accepted, because one source alone can't be
+	// in the way of another. The canary's does not count.
 	FairAmongKeys FairQueues = ""
 	FairAlways    FairQueues = "true" // where publishers share the queue with one write key here
 	FairNever     FairQueues = "false"
@@ -134,7 +135,8 @@ func (o Options) LogValue() slog.Value {
 		slog.String("fallbacks", strings.Join(o.FallbackQueueURLs, ",")),
 		slog.String("write_keys_file", o.WriteKeysFile),
 		slog.String("write_keys_parameter", strings.Join(o.WriteKeysParameters, ",")),
-		slog.Bool("canary", o.CanaryWriteKey != ""), slog.String("fair_queues", string(o.FairQueues)), slog.String("public_url", o.PublicURL),
+		slog.Bool("canary", o.CanaryWriteKey != ""), slog.String("fair_queues", string(o.FairQueues)),
+		slog.String("public_url", o.PublicURL),
 		slog.String("path_prefix", o.PathPrefix),
 		slog.Bool("lambda", o.Server == nil), slog.Int64("memory_limit", o.MemoryLimit),
 	}
@@ -157,7 +159,8 @@ func readOptions(environ []string, container int64) (Options, error) {
 		env.QueueURLs(envFallbackDeadLetters, &o.FallbackDeadLetterQueueURLs),
 		keysFile(&o.WriteKeysFile), keysParameters(&o.WriteKeysParameters),
 		env.Secret(envCanaryWriteKey, &o.CanaryWriteKey, event.ValidWriteKey, event.WriteKeyRule),
-		fairQueues(&o.FairQueues), env.String(envPublicURL, &o.PublicURL), pathPrefix(&o.PathPrefix), env.LogLevel(envLogLevel, &o.LogLevel),
+		fairQueues(&o.FairQueues), env.String(envPublicURL, &o.PublicURL), pathPrefix(&o.PathPrefix),
+		env.LogLevel(envLogLevel, &o.LogLevel),
 		env.String(envVersion, &o.Version),
 	}
 	if api, _ := env.Lookup(environ, envRuntimeAPI); api != "" {

@@ -47,7 +47,8 @@ func (o *Options) Ingest() appingest.Options {
 // canary runs, because the queue may hold canaries of an earlier run.
 func (o *Options) Deliver() appdeliver.Options {
 	return appdeliver.Options{Name: o.Name, QueueURL: o.QueueURL, DeadLetterQueueURL: o.DeadLetterQueueURL,
-		BulkQueueURL: o.BulkQueueURL, Endpoint: o.SegmentURL, Gzip: o.Gzip, WriteKey: o.WriteKey, CanaryWriteKey: canary.WriteKey}
+		BulkQueueURL: o.BulkQueueURL, Endpoint: o.SegmentURL, Gzip: o.Gzip, WriteKey: o.WriteKey,
+		CanaryWriteKey: canary.WriteKey}
 }
 
 // Canary are the options of the canary.

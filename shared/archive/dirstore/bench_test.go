@@ -70,7 +70,8 @@ func indexed(b testing.TB, w *Writer) bool {
 	return true
 }
 
-// BenchmarkManyObjects looks for one event in 10,000 objects of one event, at first without indexes.
+// BenchmarkManyObjects looks for one event in 10,000 objects of one event, at first without
+// indexes.
 func BenchmarkManyObjects(b *testing.B) {
 	const n = 10_000
 	s := Open(b.TempDir())

@@ -47,8 +47,8 @@ const (
 	writable = 0o222
 )
 
-// A Store is the archive in a directory. It implements archive.Store and archive.Finder, and is safe
-// for concurrent use.
+// A Store is the archive in a directory. It implements archive.Store and archive.Finder, and is
+// safe for concurrent use.
 type Store struct{ dir string }
 
 // Open returns the store in a directory, which need not exist yet.
@@ -106,8 +106,8 @@ type walk struct {
 	yield    func(archive.Object, error) bool
 }
 
-// folder yields the objects in a folder, which has up to four levels below it, and reports whether to
-// go on.
+// folder yields the objects in a folder, which has up to four levels below it, and reports whether
+// to go on.
 func (w *walk) folder(name string) bool {
 	if err := w.ctx.Err(); err != nil {
 		w.yield(archive.Object{}, err)
@@ -226,8 +226,8 @@ func (s *Store) Finish(ctx context.Context, o archive.Object) (archive.Object, e
 	return o, nil
 }
 
-// finish makes an object read-only, without the incomplete frame at its end that a killed writer has
-// left. The caller has the lock.
+// finish makes an object read-only, without the incomplete frame at its end that a killed writer
+// has left. The caller has the lock.
 func (s *Store) finish(name string) (archive.Object, error) {
 	file := s.path(name)
 	info, err := os.Stat(file)
@@ -267,7 +267,8 @@ func cutAndFinish(file string) (fs.FileInfo, error) {
 	return f.Stat()
 }
 
-// Replace puts content in the place of a finished object: see archive.Store. Its index is made again.
+// Replace puts content in the place of a finished object: see archive.Store. Its index is made
+// again.
 func (s *Store) Replace(ctx context.Context, o archive.Object, content io.ReadSeeker) (archive.Object, error) {
 	err := archive.CheckName(o.Name)
 	if err == nil {

@@ -20,9 +20,9 @@ import (
 	"github.com/spillwayhq/spillway/shared/diskdir"
 )
 
-// The index of an object says in which of its frames an event may be. It is made from the object when
-// that is finished, and again when it is missing, damaged, or not of the object's size. A record in
-// parts is in it with the frame of its first part. It is a header and pages:
+// The index of an object says in which of its frames an event may be. It is made from the object
+// when that is finished, and again when it is missing, damaged, or not of the object's size. A
+// record in parts is in it with the frame of its first part. It is a header and pages:
 //
 //	header  "spillwix" · version u32 · object's size u64 · records u64 · entries u64 · CRC of these u32
 //	page    341 entries, or the rest of them · zeros · CRC of the page so far u32
@@ -36,8 +36,8 @@ const (
 	entryBytes   = 12
 	pageEntries  = 341
 	pageBytes    = pageEntries*entryBytes + 4
-	// maxIndexed bounds an object that gets an index, in bytes: an entry has 32 bits for the offset.
-	// A Writer's objects are far smaller.
+	// maxIndexed bounds an object that gets an index, in bytes: an entry has 32 bits for the
+	// offset. A Writer's objects are far smaller.
 	maxIndexed = 1<<32 - 1
 )
 

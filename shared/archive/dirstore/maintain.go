@@ -68,8 +68,8 @@ func (w *Writer) recover() error {
 
 func forever() time.Time { return time.Date(9999, 12, 31, 23, 0, 0, 0, time.UTC) }
 
-// sweep removes what processes that were killed have begun to write: a copy of events that nobody looks
-// for there, and forget would not find.
+// sweep removes what processes that were killed have begun to write: a copy of events that nobody
+// looks for there, and forget would not find.
 func (s *Store) sweep() error {
 	return filepath.WalkDir(s.dir, func(file string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasPrefix(d.Name(), newPrefix) {

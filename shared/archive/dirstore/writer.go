@@ -75,8 +75,8 @@ type put struct {
 	done   chan error
 }
 
-// OpenWriter returns the Writer of a directory, which it makes if it does not exist. The error wraps
-// diskdir.ErrLocked if another process has one. [Writer.Close] must release it.
+// OpenWriter returns the Writer of a directory, which it makes if it does not exist. The error
+// wraps diskdir.ErrLocked if another process has one. [Writer.Close] must release it.
 func OpenWriter(dir string, options Options) (*Writer, error) {
 	if options.MaxBytes != 0 && options.MaxBytes < 1<<20 {
 		return nil, fmt.Errorf("the archive's size must be at least 1 MiB, is %d bytes", options.MaxBytes)
@@ -289,8 +289,8 @@ func (w *Writer) wakeUp() {
 	}
 }
 
-// Close finishes what is being written and makes its index. Puts that are under way end first; later
-// ones fail with fs.ErrClosed.
+// Close finishes what is being written and makes its index. Puts that are under way end first;
+// later ones fail with fs.ErrClosed.
 func (w *Writer) Close() error {
 	w.mu.Lock()
 	closed := w.closed

@@ -22,8 +22,8 @@ type Pair struct {
 	Settle func(t *testing.T)
 }
 
-// RunAppender tests an appender together with the store in which its frames end up. open returns a new
-// pair.
+// RunAppender tests an appender together with the store in which its frames end up. open returns a
+// new pair.
 func RunAppender(t *testing.T, open func(t *testing.T) Pair) {
 	for name, test := range map[string]func(*testing.T, Pair){
 		"what was put is read, byte for byte, in the hour of its arrival": put,

@@ -59,8 +59,8 @@ func Open(dir string) (*Store, error) {
 // Dir is the directory.
 func (s *Store) Dir() string { return s.dir }
 
-// Read returns a file with its version, or status.ErrNotFound. The error is fs.ErrInvalid for a name
-// that no file of a site can have.
+// Read returns a file with its version, or status.ErrNotFound. The error is fs.ErrInvalid for a
+// name that no file of a site can have.
 func (s *Store) Read(ctx context.Context, name string) (data []byte, version string, err error) {
 	if err := cmp.Or(ctx.Err(), check(name)); err != nil {
 		return nil, "", err
