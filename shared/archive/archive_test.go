@@ -256,3 +256,12 @@ func TestAnObjectThatEndsTooEarlyIsReadUpToThere(t *testing.T) {
 		}
 	}
 }
+
+// A batch may hold a null where an event should be, and that is a dead letter like any other.
+func TestAnEventThatIsNullIsARecord(t *testing.T) {
+	line := AppendRecord(nil, &Record{Time: time.Now(), Outcome: DeadLettered, Event: []byte("null")})
+	r, err := ParseRecord(line)
+	if err != nil || string(r.Event) != "null" {
+		t.Errorf("%s is read as %q: %v", line, r.Event, err)
+	}
+}

@@ -154,7 +154,7 @@ func parseRecord(line []byte) (Record, error) {
 			break
 		}
 		value := s.Value()
-		if s.Err() != nil || rawjson.IsNull(value) {
+		if s.Err() != nil || rawjson.IsNull(value) && string(key) != "event" { // a batch may hold a null
 			continue
 		}
 		if err := r.set(string(key), value); err != nil {
