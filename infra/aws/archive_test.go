@@ -21,7 +21,7 @@ func TestWithoutTheSettingThereIsNoArchive(t *testing.T) {
 			t.Errorf("%d of %s", n, kind)
 		}
 	}
-	for _, of := range []string{"spillway-archive", "SPILLWAY_ARCHIVE", "EventsArchived"} {
+	for _, of := range []string{"spillway-archive", "SPILLWAY_ARCHIVE", "EventsArchived", "EventsNotArchived"} {
 		if strings.Contains(text(tmpl.Resources), of) {
 			t.Errorf("the template mentions %s", of)
 		}
@@ -199,5 +199,32 @@ func TestTheAlarmsOfTheArchiveWatchTheStream(t *testing.T) {
 			!strings.Contains(a, `{"Name":"DeliveryStreamName","Value":"spillway-archive"}`) {
 			t.Errorf("%s watches %s", name, a)
 		}
+	}
+}
+
+func TestWithAnArchiveIngestMaySendToTheBulkQueue(t *testing.T) {
+	ingest := func(tmpl template) (function resource, may string) {
+		for id, policy := range tmpl.of("AWS::IAM::Policy") {
+			if !strings.HasPrefix(id, "IngestRole") {
+				continue
+			}
+			for _, s := range statements(policy.at("PolicyDocument")) {
+				if text(s["Action"]) == `"sqs:SendMessage"` {
+					may += text(s["Resource"])
+				}
+			}
+		}
+		return tmpl.named(t, "AWS::Lambda::Function", "FunctionName", topology.DefaultNames().IngestFunction), may
+	}
+	const bulk = `{"Fn::GetAtt":["Bulk`
+	function, may := ingest(with(t, withArchive))
+	url := text(function.at("Environment", "Variables", "SPILLWAY_ARCHIVE_QUEUE_URL"))
+	if strings.Count(may, bulk) != 1 || !strings.Contains(url, "Bulk") {
+		t.Errorf("it may send to %s, and is told %s", may, url)
+	}
+	without, _ := defaults(t)
+	if function, may := ingest(without); strings.Contains(may, bulk) ||
+		function.at("Environment", "Variables", "SPILLWAY_ARCHIVE_QUEUE_URL") != nil {
+		t.Errorf("without an archive it may send to %s", may)
 	}
 }

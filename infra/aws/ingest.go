@@ -55,9 +55,16 @@ func (p *pipeline) addIngest() {
 	if p.settings.Canary {
 		variables["SPILLWAY_CANARY_WRITE_KEY"] = p.canaryKey()
 	}
+	archived := p.archive.stream != nil
+	if archived { // deliver puts into the archive what ingest sends to the bulk queue
+		variables["SPILLWAY_ARCHIVE_QUEUE_URL"] = p.queues[n.BulkQueue].QueueUrl()
+	}
 	ingest := p.newFunction(n.IngestFunction, "sends events from SDKs to the queue", variables)
 	events.grantSend(ingest.role)
 	dead.grantSend(ingest.role)
+	if archived {
+		p.queues[n.BulkQueue].grantSend(ingest.role)
+	}
 	p.grantFallbacks(ingest)
 	for _, name := range p.settings.WriteKeysParameters {
 		p.grantRead(ingest.role, name, name+":*") // earlier versions are read as name:number

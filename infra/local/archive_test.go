@@ -97,3 +97,22 @@ func TestAnArchiveThatFailsHoldsUpNoEvent(t *testing.T) {
 		t.Errorf("%+v, %d delivered", s.Archive, s.Delivered)
 	}
 }
+
+func TestADeadLetterOfTheIngestEndpointIsInTheArchiveOfUp(t *testing.T) {
+	t.Parallel()
+	arrivals := localtest.NewArrivals()
+	p := localtest.Start(t, local.Config{Dir: t.TempDir(), IngestAddr: "127.0.0.1:0", OnEvent: arrivals.Add,
+		Archive: &local.ArchiveBounds{Age: 24 * time.Hour, Bytes: 1 << 20}})
+	answer, err := http.Post(p.IngestURL+"/v1/batch", "application/json", strings.NewReader(`{"writeKey":"wk","batch":[`+
+		`{"type":"track","userId":"u","event":"e","messageId":"valid"},{"type":"track","userId":"u","messageId":"invalid"}]}`))
+	if err != nil || answer.StatusCode != http.StatusOK {
+		t.Fatalf("%v, %v", answer, err)
+	}
+	answer.Body.Close()
+	arrivals.Await(t, "both are archived", func() bool { return p.Status().Archive.Events == 2 })
+	got := archivedEvents(t, p.Status().ArchiveDir)
+	if dead := got[archive.DeadLettered]; len(got[archive.Delivered]) != 1 || len(dead) != 1 ||
+		!strings.Contains(dead[0], `"messageId":"invalid"`) {
+		t.Errorf("archived: %q", got)
+	}
+}

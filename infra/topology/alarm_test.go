@@ -71,7 +71,8 @@ func TestAlarmsWatchMetricsThatTheFunctionsWrite(t *testing.T) {
 		"deliver": delivered.Metrics(),
 		"ingest": append(slices.Concat(totals.Metrics(), ingest.KeysOld.Metrics(), ingest.KeysUnread.Metrics()),
 			emf.Metric{Name: "MessagesSpilled"}, // by the server: metrics in shared/app/ingest/queues.go
-			emf.Metric{Name: "SpilledMessagesDropped"}),
+			emf.Metric{Name: "SpilledMessagesDropped"},
+			emf.Metric{Name: "EventsNotArchived"}), // in shared/app/ingest/archive.go
 		"publisher": publisherMetrics(t),
 		"canary": append(slices.Concat(accepted.Metrics(), compared.Metrics()),
 			emf.Metric{Name: operator.PausedMetric}, // by shared/app/canary

@@ -80,16 +80,16 @@ func archiveAlarms(o Options) []Alarm {
 		{
 			Name: n.Alarm("archive-failing"), Severity: Warning, Section: "archive-failing",
 			Metrics: []Metric{n.own("d", "deliver", "ArchiveDeferred", "Sum"),
-				n.own("n", "deliver", "EventsNotArchived", "Sum")},
+				n.own("n", "deliver", "EventsNotArchived", "Sum"), n.own("i", "ingest", "EventsNotArchived", "Sum")},
 			// A call that Firehose throttled once is deferred once, and archived a moment later.
 			// What fails again is tried each quarter of an hour, so two attempts are in half an
 			// hour.
-			Expression: "FILL(d, 0) + FILL(n, 0)", Unit: "events",
+			Expression: "FILL(d, 0) + FILL(n, 0) + FILL(i, 0)", Unit: "events",
 			Threshold: 0, Period: time.Minute, Periods: 2*(retryLookback-maxLag) + maxLag, Breaching: 2, Missing: MissingIsGood,
-			Meaning: "Firehose does not take the records of delivered events and dead letters. They wait in the bulk queue " +
-				"for up to 10 days.",
-			First: "read the error in the deliver function's log: the usual cause is its permission, a stream that was " +
-				"deleted, or its quota.",
+			Meaning: "Firehose does not take the records of delivered events and dead letters, which wait in the bulk queue " +
+				"for up to 10 days; or the bulk queue does not take those of ingest's dead letters.",
+			First: "read the error in the log of the function, deliver or ingest: the usual cause is its permission, a " +
+				"stream that was deleted, or its quota.",
 		},
 		{
 			Name: n.Alarm("archive-undelivered"), Severity: Warning, Section: "archive-undelivered",
@@ -126,6 +126,7 @@ func (n Names) archiveWidgets() []Widget {
 			graph("archived", n.own("a", "deliver", "EventsArchived", "Sum")),
 			graph("later, by the bulk queue", n.own("d", "deliver", "ArchiveDeferred", "Sum")),
 			graph("not yet, tried again", n.own("n", "deliver", "EventsNotArchived", "Sum")),
+			graph("not, of ingest's dead letters", n.own("i", "ingest", "EventsNotArchived", "Sum")),
 		}},
 		{Title: "How late is the archive's bucket? Seconds", Alarm: n.Alarm("archive-late"), Lines: []Line{
 			graph("the oldest record in Firehose", n.ofArchive("f", "DeliveryToS3.DataFreshness", "Maximum")),

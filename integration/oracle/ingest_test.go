@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"sync"
@@ -24,17 +23,35 @@ type invoker interface {
 }
 
 // newIngest is the ingest endpoint with the linger of a server, so that requests share messages.
-func newIngest(t *testing.T, sqs appingest.SQS) invoker {
+func newIngest(t *testing.T, sqs appingest.SQS, l *ledger) invoker {
 	t.Helper()
-	e, err := appingest.New(t.Context(), appingest.Options{
+	o := appingest.Options{
 		Name: "spillway", QueueURL: queueURL(topology.DefaultNames().EventsQueue),
 		DeadLetterQueueURL: queueURL(topology.DefaultNames().DeadLetterQueue),
 		Server:             &appingest.Server{Linger: appingest.Linger},
-	}, appingest.Parts{SQS: sqs, Metrics: io.Discard, Logger: quiet})
+	}
+	if l.archive != nil {
+		o.ArchiveQueueURL = queueURL(topology.DefaultNames().BulkQueue)
+	}
+	e, err := appingest.New(t.Context(), o, appingest.Parts{SQS: sqs, Metrics: ingestMetrics{l}, Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return e.Lambda()
+}
+
+// ingestMetrics takes from the endpoint's metrics how many events it says that it has not archived.
+type ingestMetrics struct{ *ledger }
+
+func (m ingestMetrics) Write(line []byte) (int, error) {
+	var metrics struct{ EventsNotArchived int }
+	if err := json.Unmarshal(line, &metrics); err != nil {
+		m.complain("the ingest endpoint wrote %.200s: %w", line, err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.ledger.totals.ingestNotArchived += metrics.EventsNotArchived
+	return len(line), nil
 }
 
 // sdks send through the ingest endpoint as Segment's SDKs do: a batch is sent until it is answered

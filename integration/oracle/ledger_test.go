@@ -54,6 +54,7 @@ type totals struct {
 	delivered, deadLettered int
 	retried                 map[string]int
 	archived, deferred      int // records that the archive and the bulk queue took
+	ingestNotArchived       int // events that the endpoint says are dead letters, but not archived
 }
 
 func newLedger() *ledger {

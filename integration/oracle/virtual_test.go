@@ -83,7 +83,7 @@ func TestWhateverFailsEveryAcceptedEventIsDeliveredOrADeadLetter(t *testing.T) {
 		"frozen", "late", "answer at the last moment", "answer cut", "entry missing", "Segment's answer cut",
 		"SQS loses its power", "a publisher ends",
 		"archive away", "archive fails", "archive hangs", "archive slow", "archive takes a part", "archive's answer lost",
-		"bulk queue down", "archive-only", "not archived", "SQS moves an archive-only message",
+		"bulk queue down", "archive-only", "not archived", "not archived by ingest", "SQS moves an archive-only message",
 	} {
 		if happened[name] == 0 {
 			t.Errorf("in %d seeds the fault %q never happened: the test proves less than it should", n, name)
@@ -178,6 +178,7 @@ func run(t *testing.T, p *plan) (counted, map[string]int) {
 	happened := maps.Clone(f.happened)
 	happened["archive-only"], happened["not archived"] = l.totals.deferred, l.totals.retried[deliver.NotArchived]
 	happened["SQS moves an archive-only message"] = c.movedFrames
+	happened["not archived by ingest"] = l.totals.ingestNotArchived
 	return c, happened
 }
 
@@ -188,7 +189,7 @@ func producers(t *testing.T, w *world, i *issuer, f *faults) (issue []func(), fi
 		return nil, func() {}
 	}
 	through := virtual.Client(faultyTransport{w.ToSQS(), f})
-	s := &sdks{issuer: i, endpoint: newIngest(t, through)}
+	s := &sdks{issuer: i, endpoint: newIngest(t, through, i.ledger)}
 	away := new(atomic.Bool)
 	apis := newAPIs(t, i, virtual.Client(faultyTransport{mayBeAway{w.ToSQS(), away}, f},
 		func(o *awssqs.Options) { o.RetryMaxAttempts = 1 }))

@@ -99,7 +99,7 @@ func (a *archiving) add(m *delivery, now time.Time) {
 			e.dead = map[string]int{}
 		}
 		e.dead[l.Reason] += eventsOf(l)
-		r.Reason, r.Detail = l.Reason, message.LegalText(message.Shorten(l.Detail, message.MaxDetail))
+		r.Reason, r.Detail = l.Reason, message.LegalDetail(l.Detail)
 		events := l.Events
 		if events == nil {
 			events = m.wholeEvents()

@@ -37,13 +37,14 @@ type deadLetterWriter struct {
 	draining   <-chan struct{}
 	logger     *slog.Logger
 	rates      deadLetterRates
+	archive    func(context.Context, []*message.DeadLetter) // see Config; nil: nothing is archived
 
 	mu   sync.Mutex
 	open *rejectedGroup // that requests can join; nil: none
 }
 
-// A rejectedGroup is a number of requests whose dead letters are written together. Its first request
-// leads it, as in a group of the committer.
+// A rejectedGroup is a number of requests whose dead letters are written together. Its first
+// request leads it, as in a group of the committer.
 type rejectedGroup struct {
 	members []*rejectedPart
 	bytes   int
@@ -174,17 +175,38 @@ func (w *deadLetterWriter) write(ctx context.Context, g *rejectedGroup) {
 		return
 	}
 	err := w.queue.Send(ctx, messages)
-	if err == nil {
-		return
+	failed := sqsclient.Failures(err, len(messages))
+	if err != nil {
+		w.logger.ErrorContext(ctx, "dead letters could not be written: their requests are answered 429", "requests",
+			len(g.members), "error", err)
 	}
-	w.logger.ErrorContext(ctx, "dead letters could not be written: their requests are answered 429", "requests",
-		len(g.members), "error", err)
-	for i, err := range sqsclient.Failures(err, len(messages)) {
+	for i, err := range failed {
 		w.rates.refund(owners[i].Header.WriteKey, now)
 		for _, p := range owners[i].members {
 			p.err = err
 		}
 	}
+	if w.archive == nil {
+		return
+	}
+	if written := writtenOf(owners, failed); len(written) > 0 {
+		w.archive(ctx, written)
+	}
+}
+
+// writtenOf returns the dead letters of which the queue has every message; owners has one for each
+// message, in their order. The requests of the others are refused, and come again.
+func writtenOf(owners []*sharedDeadLetter, failed map[int]error) (written []*message.DeadLetter) {
+	for i := 0; i < len(owners); {
+		l, whole := owners[i], true
+		for ; i < len(owners) && owners[i] == l; i++ {
+			whole = whole && failed[i] == nil
+		}
+		if whole {
+			written = append(written, &l.DeadLetter)
+		}
+	}
+	return written
 }
 
 // share puts the events of all members with the same problem and header into one dead letter. One

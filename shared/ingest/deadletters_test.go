@@ -112,6 +112,33 @@ func TestDeadLettersAreWrittenBeforeTheEventsAreSent(t *testing.T) {
 	want(t, "status", status, 200)
 }
 
+func TestTheArchiveGetsTheDeadLettersThatAreWrittenAndNoOthers(t *testing.T) {
+	var archived []string
+	r := newRig(t, func(c *Config) {
+		c.Archive = func(_ context.Context, written []*message.DeadLetter) {
+			for _, l := range written {
+				archived = append(archived, fmt.Sprintf("%d %s", len(l.Events), l.Detail))
+			}
+		}
+	})
+	body := `{"batch":[` + track("good") + `,{"type":"foo"},{"type":"foo"},7]}`
+	r.deadLetters.send = func(context.Context, []message.Message) error {
+		return &sqsclient.SendError{Failed: map[int]error{0: errQueueDown}}
+	}
+	status, _ := r.post("/v1/batch", body)
+	want(t, "answer without one of them", status, 429)
+	want(t, "archived", len(archived), 1)
+	want(t, "the other is archived", strings.HasPrefix(archived[0], "1 "), true)
+	archived, r.deadLetters.send = nil, refuseAll
+	status, _ = r.post("/v1/batch", body)
+	want(t, "answer without both", status, 429)
+	want(t, "archived", len(archived), 0)
+	r.deadLetters.send = nil
+	status, _ = r.post("/v1/batch", body)
+	want(t, "answer", status, 200)
+	want(t, "archived", len(archived), 2)
+}
+
 func TestRejectedEventsAreCountedOnlyWhenTheirRequestIsAccepted(t *testing.T) {
 	r := newRig(t, nil)
 	body := `{"batch":[` + track("1") + `,{"type":"foo"}]}`

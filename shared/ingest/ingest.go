@@ -53,6 +53,11 @@ type Config struct {
 	Queue       Queue
 	DeadLetters Sender // gets the invalid events of requests that also have valid ones
 
+	// Archive is called with the dead letters that DeadLetters has taken, before their requests are
+	// answered, and keeps nothing of them. It must return when ctx ends, and be safe for concurrent
+	// use. nil: nobody is told.
+	Archive func(ctx context.Context, written []*message.DeadLetter)
+
 	// Keys are the accepted write keys. nil: any well-formed one.
 	Keys KeySet
 	// ClientIP returns the address that client events are enriched with, like [ForwardedAddr]. nil:
@@ -127,7 +132,7 @@ func New(c Config) (*Handler, error) {
 	}
 	h.deadLetters = deadLetterWriter{
 		queue: c.DeadLetters, lingers: c.Linger > 0, timeout: c.Limits.QueueTimeout / 2, compressor: compressor,
-		draining: h.inFlight.draining, logger: c.Logger,
+		draining: h.inFlight.draining, logger: c.Logger, archive: c.Archive,
 	}
 	return h, nil
 }

@@ -99,7 +99,7 @@ func (l *DeadLetter) message(n int, c *Compressor, body []byte, count int, detai
 	m := Message{Attributes: map[string]Attribute{
 		AttrDeadLetterID: StringAttribute(id),
 		AttrReason:       StringAttribute(l.Reason),
-		AttrDetail:       StringAttribute(LegalText(Shorten(detail, MaxDetail))),
+		AttrDetail:       StringAttribute(LegalDetail(detail)),
 		AttrLastSeen:     StringAttribute(l.LastSeen.UTC().Format(event.TimeFormat)),
 		AttrReceives:     NumberAttribute(int64(l.Receives)),
 		AttrEventCount:   NumberAttribute(int64(count)),

@@ -46,6 +46,9 @@ func Shorten(text string, n int) string {
 	return Truncate(text, n-len("…")) + "…"
 }
 
+// LegalDetail makes a text fit for a dead letter's detail.
+func LegalDetail(text string) string { return LegalText(Shorten(text, MaxDetail)) }
+
 // Truncate shortens text to at most n bytes and cuts no character of valid UTF-8 in two.
 func Truncate(text string, n int) string {
 	if len(text) <= n {

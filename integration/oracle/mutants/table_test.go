@@ -258,6 +258,17 @@ var table = []mutant{
 		find: "l.deliver(m, m.count())\n\t\tl.archiving.add(m, time.Now())", replace: "l.deliver(m, m.count())",
 	},
 	{
+		name: "what the bulk queue did not take of ingest's dead letters is not counted",
+		file: "shared/app/ingest/archive.go",
+		find: `events += frames[i].Records`, replace: `_ = frames[i].Records`,
+	},
+	{
+		name: "ingest archives only the first event of a dead letter", file: "shared/app/ingest/archive.go",
+		find: `range l.Events {
+			a.packer`, replace: `range l.Events[:1] {
+			a.packer`,
+	},
+	{
 		name: "rejected events are archived as delivered too", file: "shared/deliver/archive.go",
 		find: `if d == Delivered {`, replace: `if d != Retried {`,
 	},

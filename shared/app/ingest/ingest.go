@@ -58,6 +58,7 @@ type Endpoint struct {
 
 	handler  *ingest.Handler
 	queues   *queues
+	archiver *archiver      // nil: nothing is archived
 	guarded  http.Handler   // handler, which answers 500 if it panics
 	keys     *writekeys.Set // nil: any well-formed write key is accepted
 	values   reload.Group
@@ -112,6 +113,12 @@ func New(ctx context.Context, o Options, p Parts) (*Endpoint, error) {
 		CanaryWriteKey: o.CanaryWriteKey, Logger: p.Logger,
 	}
 	c.Fair = e.fair
+	if o.ArchiveQueueURL != "" {
+		if e.archiver, err = newArchiver(&o, &p); err != nil {
+			return nil, errors.Join(err, e.Close())
+		}
+		c.Archive = e.archiver.archive
+	}
 	if p.Report != nil {
 		c.Report = func(s ingest.Summary) { e.counters.Add(s); p.Report(s) }
 	}
@@ -217,6 +224,9 @@ func (e *Endpoint) writeMetrics(ctx context.Context) {
 		return
 	}
 	metrics := append(totals.Metrics(), e.queues.metrics()...)
+	if e.archiver != nil {
+		metrics = append(metrics, e.archiver.metrics()...)
+	}
 	if e.keys != nil {
 		metrics = append(metrics, e.keys.State().Metrics()...)
 	}

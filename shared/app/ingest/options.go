@@ -23,6 +23,8 @@ const (
 	envName               = "SPILLWAY_NAME"                  // the pipeline's; default: spillway
 	envQueueURL           = "SPILLWAY_QUEUE_URL"             // of the events queue
 	envDeadLetterQueueURL = "SPILLWAY_DEAD_LETTER_QUEUE_URL" //
+	// The bulk queue of a pipeline whose deliver function has an archive. Default: see Options.
+	envArchiveQueueURL = "SPILLWAY_ARCHIVE_QUEUE_URL"
 	// Of further regions, in the order of preference, with commas between them; the two lists
 	// belong together. Default: none.
 	envFallbacks           = "SPILLWAY_FALLBACK_QUEUE_URLS"
@@ -71,6 +73,10 @@ const (
 type Options struct {
 	Name                         string // the pipeline's, a dimension of its metrics
 	QueueURL, DeadLetterQueueURL string
+	// ArchiveQueueURL is that of the bulk queue, which takes the archive's records of the
+	// endpoint's own dead letters. Empty: these are not archived. A deliver function without an
+	// archive would make dead letters of the records.
+	ArchiveQueueURL string
 	// FallbackQueueURLs are the events queues of further regions, in the order of preference: a
 	// message goes to the first queue that takes it. FallbackDeadLetterQueueURLs are the
 	// dead-letter queues of the same regions; there may be fewer.
@@ -132,6 +138,7 @@ type Server struct {
 func (o Options) LogValue() slog.Value {
 	attrs := []slog.Attr{
 		slog.String("name", o.Name), slog.String("queue", o.QueueURL), slog.String("dead_letter_queue", o.DeadLetterQueueURL),
+		slog.String("archive_queue", o.ArchiveQueueURL),
 		slog.String("fallbacks", strings.Join(o.FallbackQueueURLs, ",")),
 		slog.String("write_keys_file", o.WriteKeysFile),
 		slog.String("write_keys_parameter", strings.Join(o.WriteKeysParameters, ",")),
@@ -155,6 +162,7 @@ func readOptions(environ []string, container int64) (Options, error) {
 	variables := []env.Variable{
 		env.String(envName, &o.Name),
 		env.QueueURL(envQueueURL, &o.QueueURL), env.QueueURL(envDeadLetterQueueURL, &o.DeadLetterQueueURL),
+		env.OptionalQueueURL(envArchiveQueueURL, &o.ArchiveQueueURL),
 		env.QueueURLs(envFallbacks, &o.FallbackQueueURLs),
 		env.QueueURLs(envFallbackDeadLetters, &o.FallbackDeadLetterQueueURLs),
 		keysFile(&o.WriteKeysFile), keysParameters(&o.WriteKeysParameters),

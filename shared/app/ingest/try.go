@@ -9,7 +9,8 @@ import (
 )
 
 // try runs a trial. The endpoint that it runs is made as any other, reads the same write keys, and
-// ends with the trial: metrics, quotas and senders know nothing of it.
+// ends with the trial: metrics, quotas, senders and
+// archive know nothing of it.
 func (e *Endpoint) try(ctx context.Context, payload []byte) (outcome []byte, err error) {
 	o := e.Options
 	run, err := trial.New(payload, map[string]string{o.QueueURL: trial.EventsQueue,
@@ -17,7 +18,7 @@ func (e *Endpoint) try(ctx context.Context, payload []byte) (outcome []byte, err
 	if err != nil {
 		return nil, err
 	}
-	o.CanaryWriteKey, o.Server = trial.WriteKey, nil
+	o.CanaryWriteKey, o.Server, o.ArchiveQueueURL = trial.WriteKey, nil, ""
 	tried, err := New(ctx, o, Parts{SQS: run, SSM: e.ssm, Metrics: io.Discard, Logger: run.Logger()})
 	if err != nil {
 		return nil, err

@@ -96,7 +96,11 @@ type Pipeline struct {
 
 // NewIngest builds the ingest endpoint.
 func (p *Pipeline) NewIngest(ctx context.Context) (*appingest.Endpoint, error) {
-	return appingest.New(ctx, p.Options.Ingest(),
+	o := p.Options.Ingest()
+	if p.Archive != nil {
+		o.ArchiveQueueURL = p.BulkQueueURL
+	}
+	return appingest.New(ctx, o,
 		appingest.Parts{SQS: p.SQS, Metrics: p.Metrics, Logger: p.Logger, Report: p.OnRequest, Wrap: p.WrapIngest,
 			Senders: p.IngestSenders})
 }
