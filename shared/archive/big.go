@@ -33,7 +33,7 @@ func (r *Reader) openBig(source io.Reader, offset int64) (Block, error) {
 		zstd.WithDecoderMaxWindow(maxWindow))
 	if err != nil { // the frame's header
 		io.Copy(io.Discard, source)
-		return Block{}, &DamageError{offset, r.cut.offset - offset, err}
+		return Block{}, r.damaged(offset, err)
 	}
 	r.big = &bigFrame{source: source, zstd: z, offset: offset}
 	return r.nextPiece()
@@ -59,10 +59,18 @@ func (r *Reader) nextPiece() (Block, error) {
 	io.Copy(io.Discard, b.source)
 	r.closeBig()
 	if err != nil {
-		return Block{}, &DamageError{b.offset, r.cut.offset - b.offset, err}
+		return Block{}, r.damaged(b.offset, err)
 	}
 	piece.Bytes = r.cut.offset - b.offset
 	return piece, nil
+}
+
+// damaged is why a big frame can't be read: it is damaged, unless the object ended with an error.
+func (r *Reader) damaged(offset int64, err error) error {
+	if ended := r.cut.ended; ended != nil && ended != io.EOF {
+		return ended
+	}
+	return &DamageError{offset, r.cut.offset - offset, err}
 }
 
 // next appends some whole lines.

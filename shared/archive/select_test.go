@@ -140,6 +140,13 @@ func TestASelectEndsWithTheFirstError(t *testing.T) {
 	if _, err := Select(t.Context(), broken, 0, 2, all, func(Line) error { return nil }); !errors.Is(err, mine) {
 		t.Errorf("the object can't be read: %v", err)
 	}
+	text, _ = lines(maxStored*3/2, false)
+	big := packed(t, text)
+	broken = io.MultiReader(bytes.NewReader(big[:len(big)-1000]), iotest.ErrReader(mine))
+	if stats, err := Select(t.Context(), broken, 0, 2, all, func(Line) error { return nil }); !errors.Is(err, mine) ||
+		len(stats.Damage) > 0 {
+		t.Errorf("a large frame can't be read: %v, and as damage %v", err, stats.Damage)
+	}
 	if now := runtime.NumGoroutine(); now > before+2 {
 		t.Errorf("%d goroutines are left", now-before)
 	}
