@@ -241,13 +241,18 @@ func waiting(n topology.Names, d funnelData, now seen[Now], rate drainRate) stag
 		}
 	}
 	if v.Bulk > 0 {
-		what := "event"
-		if v.Events == Unknown {
-			what = "message"
-		}
-		s.Facts = append(s.Facts, terminal.Plural(v.Bulk, what)+" more in the bulk queue")
+		s.Facts = append(s.Facts, v.bulk()+" more in the bulk queue")
 	}
 	return s
+}
+
+// bulk is what waits in the bulk queue, like "12 events".
+func (n *Now) bulk() string {
+	what := "event"
+	if n.Events == Unknown {
+		what = "message"
+	}
+	return terminal.Plural(n.Bulk, what)
 }
 
 func retried(n topology.Names, d funnelData) stage {

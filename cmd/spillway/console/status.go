@@ -148,7 +148,10 @@ func (n *Now) delivers() bool {
 
 // waitingText says what waits, and that it is safe.
 func waitingText(n Now, rate drainRate) string {
-	if n.Messages <= 0 {
+	switch {
+	case n.Messages <= 0 && n.Bulk > 0:
+		return "No fresh event waits; the bulk queue has " + n.bulk() + "."
+	case n.Messages <= 0:
 		return "Nothing waits."
 	}
 	what := terminal.Plural(n.Messages, "message") + " wait"
