@@ -205,9 +205,9 @@ func (f *replayFlags) begin(ctx context.Context, p *archived.Pipeline, errOut io
 	r, err := replay.Resume(ctx, p.Store, f.files(p), p.Names.Pipeline, f.resume, bar.Set)
 	if errors.Is(err, replay.ErrUnknownID) {
 		if ids, failed := replay.Unfinished(ctx, f.files(p)); failed == nil && len(ids) > 0 {
-			return nil, fmt.Errorf("--resume: %w %s; these have not finished: %s", err, f.resume, strings.Join(ids, ", "))
+			return nil, fmt.Errorf("--resume %s: %w; these have not finished: %s", f.resume, err, strings.Join(ids, ", "))
 		}
-		return nil, fmt.Errorf("--resume: %w %s, and none that has not finished", err, f.resume)
+		return nil, fmt.Errorf("--resume %s: %w, and no other that has not finished", f.resume, err)
 	} else if err != nil {
 		return nil, fmt.Errorf("--resume %s: %w", f.resume, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spillwayhq/spillway/shared/archive"
@@ -59,7 +60,7 @@ func (s *Selection) Validate(now time.Time) error {
 	}
 	for _, reason := range s.Reasons {
 		if !slices.Contains(message.Reasons(), reason) {
-			return fmt.Errorf("unknown reason %q (known: %q)", reason, message.Reasons())
+			return fmt.Errorf("unknown reason %q (known: %s)", reason, strings.Join(message.Reasons(), ", "))
 		}
 	}
 	return nil

@@ -132,6 +132,6 @@ func judgeDeadLetters(messages int64, flags string) Finding {
 		return ok(check, "there are none")
 	}
 	return finding(Warning, check, strings.TrimSpace("spillway dlq ls "+flags),
-		"the dead-letter queue holds %s, which SQS deletes 14 days after it was written",
+		"the dead-letter queue holds %s; SQS deletes each 14 days after it was written",
 		terminal.Plural(messages, "message"))
 }
