@@ -420,7 +420,7 @@ func TestAnInterruptedReplaySaysHowToGoOn(t *testing.T) {
 		t.Errorf("an interruption says %v, want %s", err, want)
 	}
 	again, _, err := spillway(t.Context(), "", "replay", "--resume="+id, "--rate=1000", queueFlag(p))
-	sent := regexp.MustCompile(`sent (\d+) events? in [^,]*(?:, and (\d+) before the interruption)?\n`).FindStringSubmatch(again)
+	sent := regexp.MustCompile(`sent (\d+) events? to the bulk queue in [^,\n]*(?:, and (\d+) before the interruption)?\n`).FindStringSubmatch(again)
 	if err != nil || sent == nil {
 		t.Fatalf("resumed: %v, %s", err, again)
 	}
