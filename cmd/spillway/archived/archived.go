@@ -5,11 +5,8 @@ package archived
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"path"
 	"strings"
@@ -192,19 +189,10 @@ func readStatus(ctx context.Context, queueURL string) (s local.Status, err error
 		return s, err
 	}
 	at := endpoint.JoinPath(local.StatusPath).String()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
-	if err != nil {
-		return s, err
+	err = queues.GetJSON(ctx, at, maxStatus, &s)
+	if wrong := (*queues.AnswerError)(nil); errors.As(err, &wrong) {
+		return s, fmt.Errorf("%s answers %s, and no status of a pipeline: is it a `spillway up` of this version? (a "+
+			"pipeline on AWS is found by --name)", at, wrong.Status)
 	}
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return s, queues.Explain(err, queueURL)
-	}
-	defer answer.Body.Close()
-	err = json.NewDecoder(io.LimitReader(answer.Body, maxStatus)).Decode(&s)
-	if answer.StatusCode != http.StatusOK || err != nil {
-		return s, fmt.Errorf("%s answers %d, and no status of a pipeline: is it a `spillway up` of this version? (a "+
-			"pipeline on AWS is found by --name)", at, answer.StatusCode)
-	}
-	return s, nil
+	return s, queues.Explain(err, queueURL)
 }

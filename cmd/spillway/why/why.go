@@ -6,10 +6,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -18,6 +16,7 @@ import (
 	"github.com/spillwayhq/spillway/cmd/spillway/archived"
 	"github.com/spillwayhq/spillway/cmd/spillway/console"
 	"github.com/spillwayhq/spillway/cmd/spillway/console/contents"
+	"github.com/spillwayhq/spillway/cmd/spillway/queues"
 	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
 	"github.com/spillwayhq/spillway/shared/deadletter"
 	"github.com/spillwayhq/spillway/shared/history"
@@ -103,20 +102,13 @@ func readStory(ctx context.Context, page string, q *Query) (story console.Story,
 	if err != nil {
 		return story, err
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, at+"?"+url.Values{"q": {q.text()},
-		"limit": {strconv.Itoa(q.Limit)}}.Encode(), nil)
-	if err != nil {
-		return story, err
-	}
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return story, fmt.Errorf("ask the operator's page: %w", err)
-	}
-	defer answer.Body.Close()
-	err = json.NewDecoder(io.LimitReader(answer.Body, maxPage)).Decode(&story)
-	if answer.StatusCode != http.StatusOK || err != nil {
+	err = queues.GetJSON(ctx, at+"?"+url.Values{"q": {q.text()}, "limit": {strconv.Itoa(q.Limit)}}.Encode(), maxPage,
+		&story)
+	if wrong := (*queues.AnswerError)(nil); errors.As(err, &wrong) {
 		return story, fmt.Errorf("the operator's page at %s answers %s: is it a `spillway up` of this version?", page,
-			answer.Status)
+			wrong.Status)
+	} else if err != nil {
+		return story, fmt.Errorf("ask the operator's page: %w", err)
 	}
 	return story, nil
 }
