@@ -30,6 +30,11 @@ const (
 	maxArchivePause   = time.Minute
 )
 
+// maxRepeated bounds the bytes of batch contexts in the records of one invocation, since each event's
+// record has that of its batch: a message may have 2,500 events of a few bytes and a context of
+// 300 KB, which make 700 MB of records. Usual messages repeat a few hundred bytes.
+const maxRepeated = 64 << 20
+
 var errArchivePaused = errors.New("the archive has failed, and is not called for a while")
 
 // newArchiveBreaker is an environment's circuit breaker for the archive.
@@ -47,6 +52,9 @@ type archiving struct {
 	packer *archive.Packer // nil: nothing is archived
 	ended  []ended
 	frames []archive.Frame // of archive-only messages; their owners are indices of ended, as the packer's are
+
+	repeated int // bytes of batch contexts in the records
+	tooLarge int // events without a record, because it would exceed maxRepeated
 }
 
 // ended is a message that is done when its records are archived. Then nothing else of it is needed.
@@ -80,6 +88,12 @@ func (a *archiving) add(m *delivery, now time.Time) {
 		return
 	}
 	c := &m.content
+	repeated := m.count() * (len(c.Context) + len(c.Integrations))
+	if a.repeated+repeated > maxRepeated {
+		a.tooLarge += m.count()
+		return
+	}
+	a.repeated += repeated
 	r := archive.Record{Time: now, WriteKey: c.WriteKey, Replay: m.replay, ReceivedAt: m.cameIn(), Origin: c.Origin,
 		Receives: m.receives, Context: c.Context, Integrations: c.Integrations, Scanned: true}
 	owner := len(a.ended)
@@ -189,6 +203,11 @@ func recordsOf(frame []byte) (n int, err error) {
 func (l *ledger) archive(ctx context.Context) {
 	if l.archiving.packer == nil {
 		return
+	}
+	if n := l.archiving.tooLarge; n > 0 {
+		l.report.NotArchived += n
+		l.h.config.Logger.ErrorContext(ctx, "events have ended, but are not in the archive: with the context of their "+
+			"batch in each record they are too large; send fewer events with it, or a smaller one", "events", n)
 	}
 	frames := append(l.archiving.packer.Frames(), l.archiving.frames...)
 	l.h.packers.Put(l.archiving.packer)

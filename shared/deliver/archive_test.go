@@ -167,6 +167,19 @@ func withTime(e string) string {
 	return strings.Replace(e, `{`, `{"timestamp":"2026-11-01T00:00:00.250Z",`, 1)
 }
 
+func TestAContextThatTheRecordsWouldRepeatTooOftenIsNotArchivedAndCounted(t *testing.T) {
+	r, bulk, a := newArchiveRig(t, nil)
+	huge := `{"writeKey":"` + keyA + `","context":{"page":"` + strings.Repeat("x", 200<<10) + `"},"batch":[` +
+		strings.Join(tracks("e", 400, 200), ",") + `]}`
+	r.invoke(t.Context(), in{id: "huge", sent: time.Now(), body: huge},
+		in{id: "usual", sent: time.Now(), body: body(keyA, track("usual", 300))})
+	want(t, "delivered", r.last.Delivered, 401)
+	want(t, "archived, deferred, not archived", r.archived(), [3]int{1, 0, 400})
+	want(t, "records", len(a.records), 1)
+	want(t, "deferred", len(bulk.deadLetters), 0)
+	want(t, "retained", len(r.last.Retried), 0)
+}
+
 func TestARecordNamesTheReplayThatSentTheEvent(t *testing.T) {
 	r, _, a := newArchiveRig(t, nil)
 	doc := payload(t, in{id: "a", sent: time.Now(), body: body(keyA, track("a", 300))})

@@ -27,8 +27,8 @@ type Report struct {
 
 	// Where the records of the events that have ended went, if there is an archive: into it; to the
 	// bulk queue, in archive-only messages; or neither, so that their messages are retained and the
-	// events are among Retried. Those of archive-only messages are counted too, but in nothing
-	// else.
+	// events are among Retried, unless their records would be too large (maxRepeated). Those of
+	// archive-only messages are counted too, but in nothing else.
 	Archived, ArchiveDeferred, NotArchived int
 
 	// Ages are those of the messages that were delivered or are retained, since their events came
