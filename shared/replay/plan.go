@@ -49,6 +49,8 @@ type checkpoint struct {
 	Position position  `json:"position"`
 	Sent     int64     `json:"sent"` // events
 	Finished bool      `json:"finished"`
+	// Run is the run that has written it. Any other one ends.
+	Run string `json:"run,omitempty"`
 }
 
 // folder is where the files of replays are.
@@ -88,6 +90,26 @@ func loadPlan(ctx context.Context, f Files, id string) (p plan, c checkpoint, er
 		return p, c, nil
 	}
 	return p, c, c.check(&p)
+}
+
+// ErrTakenOver says that another run goes on with the replay.
+var ErrTakenOver = errors.New("another run goes on with this replay")
+
+// save writes a checkpoint, unless another run has written one since: both would send all that is left.
+func (r *Replay) save(ctx context.Context, c checkpoint) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*callTimeout)
+	defer cancel()
+	var now checkpoint
+	err := readJSON(ctx, r.files, checkpointFile(r.plan.ID), &now)
+	switch {
+	case errors.Is(err, archive.ErrNotFound):
+	case err != nil:
+		return err
+	case now.Run != r.run && now != r.last:
+		return ErrTakenOver
+	}
+	c.Format, c.At, c.Run = formatVersion, time.Now().UTC(), r.run
+	return writeJSON(ctx, r.files, checkpointFile(r.plan.ID), &c)
 }
 
 // check refuses a checkpoint that can't be the plan's.

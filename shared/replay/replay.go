@@ -23,6 +23,8 @@ type Replay struct {
 	parts   archive.Joiner // of records that begin before from, and may end behind it
 	sent    int64          // events, by earlier runs
 	begun   bool           // its plan is written
+	run     string         // this one: see checkpoint
+	last    checkpoint     // as Resume has read it
 }
 
 // NewID returns the ID of a replay that begins now: its time, and something that no other replay of
@@ -39,7 +41,7 @@ func New(ctx context.Context, s archive.Store, f Files, pipeline, id string, o O
 	if err := o.Validate(now); err != nil {
 		return nil, err
 	}
-	r := &Replay{store: s, files: f, done: newDoubles(nil),
+	r := &Replay{store: s, files: f, done: newDoubles(nil), run: rand.Text(),
 		plan: plan{Format: formatVersion, ID: id, Pipeline: pipeline, Began: now.UTC(), Options: o}}
 	if err := r.plan.addObjects(ctx, s); err != nil {
 		return nil, err
@@ -77,7 +79,7 @@ func Resume(ctx context.Context, s archive.Store, f Files, pipeline, id string, 
 		return nil, err
 	}
 	r := &Replay{store: s, files: f, plan: p, objects: p.objects(), from: c.Position, done: newDoubles(nil), sent: c.Sent,
-		begun: true}
+		begun: true, run: rand.Text(), last: c}
 	if at := r.from.Object; r.from.isInside() && r.objects[at].Version != r.from.Version {
 		r.from = position{Object: at} // it was rewritten: its offsets are others
 	}
@@ -167,6 +169,9 @@ func (r *Replay) Send(ctx context.Context, o SendOptions) (Result, error) {
 		return Result{}, err
 	}
 	r.begun = true
+	if err := r.save(ctx, checkpoint{Position: r.from, Sent: r.sent}); err != nil {
+		return Result{}, err
+	}
 	s := &sendingWalk{walk: w, out: out, saved: time.Now(), at: r.from}
 	w.take, w.boundary, w.finish = s.take, s.boundary, true
 	err = w.read(ctx, r.from, r.end())

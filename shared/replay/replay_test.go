@@ -2,6 +2,7 @@ package replay
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -186,11 +187,11 @@ func TestEventsAreEditedAndGetTheWriteKeyThatIsAskedFor(t *testing.T) {
 }
 
 func TestNewMessageIDsAreTheSameWhenAReplayIsResumed(t *testing.T) {
-	m := newMemory()
-	m.put(t, "a", delivered(1, "m1"), delivered(2, "m2"))
 	o := hour()
 	o.NewMessageIDs = true
 	ids := func(id string) (all []string) {
+		m := newMemory()
+		m.put(t, "a", delivered(1, "m1"), delivered(2, "m2"))
 		r, err := New(t.Context(), m, m, "spillway", id, o)
 		if err != nil {
 			t.Fatal(err)
@@ -377,6 +378,50 @@ func interrupt(t *testing.T, rng *rand.Rand, newIDs bool) {
 	if plan := m.files[planFile(id)]; bytes.Contains(plan, []byte(archive.Prefix)) {
 		t.Errorf("its plan remains: %s", plan)
 	}
+}
+
+func TestOfTwoRunsOfAReplayOnlyOneGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, q := newMemory(), &queue{}
+		for i := range 1000 {
+			m.put(t, "a", delivered(i%60, fmt.Sprint("m", i)))
+		}
+		time.Sleep(time.Until(noon.Add(2 * time.Hour)))
+		first := begin(t, m, hour())
+		ended := make(chan error, 3)
+		send := func(r *Replay) {
+			_, err := r.Send(t.Context(), SendOptions{To: q, Rate: 50})
+			ended <- err
+		}
+		resume := func() *Replay {
+			r, err := Resume(t.Context(), m, m, "spillway", first.ID(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return r
+		}
+		go send(first)
+		time.Sleep(5 * time.Second)
+		// One that was resumed meanwhile sees that the first has come further.
+		late := resume()
+		time.Sleep(5 * time.Second)
+		send(late)
+		if err := <-ended; !errors.Is(err, ErrTakenOver) {
+			t.Errorf("resumed while the first one runs: %v", err)
+		}
+		// Of one that sends at once the first sees it.
+		send(resume())
+		if a, b := <-ended, <-ended; !errors.Is(cmp.Or(a, b), ErrTakenOver) || a != nil && b != nil {
+			t.Errorf("they end with %v and %v", a, b)
+		}
+		got := map[string]bool{}
+		for _, e := range q.events(t) {
+			got[e.event] = true
+		}
+		if n := len(q.events(t)); len(got) != 1000 || n > 1150 {
+			t.Errorf("%d events arrived, of which %d are different", n, len(got))
+		}
+	})
 }
 
 func TestAReplayThatIsKilledInALargeFrameGoesOnInIt(t *testing.T) {

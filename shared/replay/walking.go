@@ -147,10 +147,8 @@ func (s *sendingWalk) save(ctx context.Context, at position, finished bool) erro
 	}
 	s.done += s.pending
 	s.pending, s.at = 0, at
-	c := checkpoint{Format: formatVersion, At: time.Now().UTC(), Position: at, Sent: s.sent + s.done, Finished: finished}
-	saving, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
-	defer cancel()
-	if err := writeJSON(saving, s.files, checkpointFile(s.plan.ID), &c); err != nil {
+	c := checkpoint{Position: at, Sent: s.sent + s.done, Finished: finished}
+	if err := s.Replay.save(context.WithoutCancel(ctx), c); err != nil {
 		return err
 	}
 	s.saved = time.Now()
