@@ -264,7 +264,10 @@ func (l *Local) findDelivered(_ context.Context, w wanted) (found []console.Sigh
 		s.At, s.Outcome, s.MessageID, s.WriteKey = e.At, console.OutcomeDelivered, e.MessageID, l.KeyName(e.WriteKey)
 		found = append(found, console.Sighting{Sample: s, Where: console.AtSegment})
 	}
-	place.Says = fmt.Sprintf("the last %s that the Segment emulator has received", terminal.Plural(len(events), "event"))
+	place.Says = "the Segment emulator has received nothing since it was started"
+	if len(events) > 0 {
+		place.Says = fmt.Sprintf("the last %s that the Segment emulator has received", terminal.Plural(len(events), "event"))
+	}
 	return found[max(0, len(found)-w.most):], place
 }
 
