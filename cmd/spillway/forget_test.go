@@ -25,8 +25,8 @@ func TestForgetRemovesAUserEverywhere(t *testing.T) {
 	}
 	dry := run("--user=anna", "--dry-run", "--file="+filepath.Join(dir, "dry"))
 	for _, want := range []string{
-		"archive: 2 events found in 1 object, 1 to be rewritten without them\n",
-		"dead letters: 1 event found in 2 dead letters, 1 to be rewritten without them\n",
+		"archive: 2 events found; 1 object searched, 1 to be rewritten without them\n",
+		"dead letters: 1 event found; 2 dead letters searched, 1 to be rewritten without them\n",
 		"found: 2 records that can't be read",
 		"kept: 1 event of other users with one of the IDs elsewhere",
 		"1 of the user's events has the anonymousId device-1: ",
@@ -38,8 +38,8 @@ func TestForgetRemovesAUserEverywhere(t *testing.T) {
 	}
 	list := filepath.Join(dir, "list")
 	out := run("--user=anna", "--unreadable", "--yes", "--file="+list)
-	if !strings.Contains(out, "archive: 3 events removed in 1 object, 1 rewritten without them\n") ||
-		!strings.Contains(out, "dead letters: 2 events removed in 2 dead letters, 1 rewritten without them, 1 deleted\n") {
+	if !strings.Contains(out, "archive: 3 events removed; 1 object searched, 1 rewritten without them\n") ||
+		!strings.Contains(out, "dead letters: 2 events removed; 2 dead letters searched, 1 rewritten without them, 1 deleted\n") {
 		t.Errorf("%s", out)
 	}
 	text, err := os.ReadFile(list)
@@ -53,7 +53,7 @@ func TestForgetRemovesAUserEverywhere(t *testing.T) {
 		}
 	}
 	again := run("--user=anna", "--unreadable", "--yes", "--file="+filepath.Join(dir, "again"))
-	if !strings.Contains(again, "archive: 0 events removed in ") || !strings.Contains(again, "dead letters: 0 events removed in ") {
+	if !strings.Contains(again, "archive: 0 events removed; ") || !strings.Contains(again, "dead letters: 0 events removed; ") {
 		t.Errorf("run again: %s", again)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "again")); err == nil {
@@ -62,7 +62,7 @@ func TestForgetRemovesAUserEverywhere(t *testing.T) {
 	// What is delivered afterwards is archived in another object.
 	put(t, p, topology.DefaultNames().EventsQueue, `{"type":"track","event":"Run","userId":"anna","messageId":"a3"}`)
 	await(t, "the next event", func() bool { return p.Status().Archive.Events == 6 })
-	if out := run("--user=anna", "--yes", "--file="+filepath.Join(dir, "third")); !strings.Contains(out, "archive: 1 event removed in 2 objects, 1 deleted\n") {
+	if out := run("--user=anna", "--yes", "--file="+filepath.Join(dir, "third")); !strings.Contains(out, "archive: 1 event removed; 2 objects searched, 1 deleted\n") {
 		t.Errorf("the next one: %s", out)
 	}
 }

@@ -237,7 +237,7 @@ func (i *incident) promises() []promise {
 		{"spillway dlq redrive", `^1 dead letter with 1 event sent again`, step{}},
 		{"(umask 077; spillway dlq export", `^spillway: exported 1 event of 1 dead letter\n$`, step{}},
 		{"spillway why", `(?s)Dead-letter queue: all of \d dead letters?.*no trace of the event MESSAGE_ID`, step{status: []int{1}}},
-		{"spillway forget", `(?s)dead letters: 0 events found in \d dead letters?\n.*in the queues`, step{}},
+		{"spillway forget", `(?s)dead letters: 0 events found; \d dead letters? searched\n.*in the queues`, step{}},
 		{"spillway region ls", `^region .*\nus-east-1 `, step{}},
 		{"spillway region drain", `us-east-1 is drained since \d.*: REASON\n`,
 			step{until: "Type yes to confirm: ", keys: "yes\n"}}, // it is the only region

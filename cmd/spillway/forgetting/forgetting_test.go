@@ -24,8 +24,8 @@ func TestTheReportSaysWhatIsRemovedAndWhatIsKept(t *testing.T) {
 	}
 	var out bytes.Buffer
 	Print(&out, &r, false, true)
-	want := `archive: 412 events removed in 96 objects, 9 rewritten without them, 1 deleted
-dead letters: 1 event removed in 3 dead letters, 1 deleted
+	want := `archive: 412 events removed; 96 objects searched, 9 rewritten without them, 1 deleted
+dead letters: 1 event removed; 3 dead letters searched, 1 deleted
 found: 1 record that can't be read, with the ID in the text, which may hold events of others: only --unreadable removes such a body
 kept: 2 dead letters with records for the archive, which may be of this user: archive them with ` + "`spillway dlq redrive`" + ` (with --reason undecodable, if it skips them), and run this again
 kept: 2 events of other users with one of the anonymousIds, from the same device
@@ -39,7 +39,7 @@ kept: archive/x: 3 bytes from byte 7 on can't be read: no frame
 	}
 	out.Reset()
 	Print(&out, &forget.Result{}, true, false)
-	if out.String() != "dead letters: 0 events found in 0 dead letters\n" {
+	if out.String() != "dead letters: 0 events found; 0 dead letters searched\n" {
 		t.Errorf("without an archive it says %q", out.String())
 	}
 }

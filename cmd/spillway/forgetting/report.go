@@ -25,7 +25,7 @@ func Print(out io.Writer, r *forget.Result, dry, archived bool) {
 		done, rewritten, deleted = "found", "to be rewritten without them", "to be deleted"
 	}
 	if a := &r.Archive; archived {
-		fmt.Fprintf(out, "archive: %s %s in %s", terminal.Plural(a.Events, "event"), done,
+		fmt.Fprintf(out, "archive: %s %s; %s searched", terminal.Plural(a.Events, "event"), done,
 			terminal.Plural(a.Objects, "object"))
 		printCount(out, a.Rewritten, rewritten)
 		printCount(out, a.Deleted, deleted)
@@ -36,7 +36,7 @@ func Print(out io.Writer, r *forget.Result, dry, archived bool) {
 	for _, n := range d.InQueue {
 		all += n
 	}
-	fmt.Fprintf(out, "dead letters: %s %s in %s", terminal.Plural(d.Events, "event"), done,
+	fmt.Fprintf(out, "dead letters: %s %s; %s searched", terminal.Plural(d.Events, "event"), done,
 		terminal.Plural(all, "dead letter"))
 	printCount(out, d.Rewritten, rewritten)
 	printCount(out, d.Deleted, deleted)
