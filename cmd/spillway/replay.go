@@ -92,6 +92,8 @@ func (f *replayFlags) registerSelection(c *cobra.Command) {
 	s := &f.options.Selection
 	c.Flags().StringVar(&f.from, "from", "", "only events whose outcome was at this `time` or later")
 	c.Flags().StringVar(&f.to, "to", "now", "only events whose outcome was before this `time`")
+	c.Flags().DurationVar(&s.Late, "late", replay.DefaultLate,
+		"read also what came into the archive up to this `duration` after its outcome, like 6h: as long as the archive was away")
 	c.Flags().StringArrayVar(&s.Events, "event", nil,
 		"only tracks with this event `name`, or other events of this type; may be given several times")
 	c.Flags().StringArrayVar(&s.Users, "user", nil,
@@ -112,7 +114,7 @@ func (f *replayFlags) check(c *cobra.Command) error {
 		return fmt.Errorf("--rate: %w", err)
 	}
 	if f.resume != "" {
-		for _, name := range []string{"from", "to", "event", "user", "write-key", "outcome", "reason", "include-replayed",
+		for _, name := range []string{"from", "to", "late", "event", "user", "write-key", "outcome", "reason", "include-replayed",
 			"to-write-key", "transform", "new-message-ids", "out"} {
 			if c.Flags().Changed(name) {
 				return fmt.Errorf("--resume goes on with what the replay was begun with: remove --%s", name)

@@ -173,7 +173,7 @@ func TestTimesThatGoBackAreFoundByTheirOwnTime(t *testing.T) {
 	m.put(t, "a", delivered(30, "m1"), delivered(-30, "early"), delivered(10, "m2"), delivered(90, "late"), delivered(0, "m3"))
 	m.put(t, "2026/11/24/13/next", delivered(59, "m4"))         // it waited in Firehose
 	m.put(t, "2026/11/24/11/before", delivered(1, "m5"))        // the clock was set forward
-	m.put(t, "2026/11/24/15/far", delivered(1, "out of reach")) // beyond an hour nobody looks
+	m.put(t, "2026/11/24/15/far", delivered(1, "out of reach")) // beyond an hour nobody looks, unless asked
 	q, _ := send(t, m, hour())
 	var got []string
 	for _, e := range q.events(t) {
@@ -182,6 +182,11 @@ func TestTimesThatGoBackAreFoundByTheirOwnTime(t *testing.T) {
 	slices.Sort(got)
 	if !slices.Equal(got, []string{"m1", "m2", "m3", "m4", "m5"}) {
 		t.Errorf("sent %q", got)
+	}
+	o := hour()
+	o.Late = 2 * time.Hour // the archive was away
+	if _, result := send(t, m, o); result.Sent != 6 {
+		t.Errorf("sent %d events, want also the one that was archived two hours later", result.Sent)
 	}
 }
 

@@ -149,6 +149,7 @@ func TestARangeOfTimesThatCanHaveNoEventIsRefused(t *testing.T) {
 		`unknown reason "lost"`:        func(o *Options) { o.Reasons = []string{"lost"} },
 		"a delivered event has no":     func(o *Options) { o.Outcome, o.Reasons = archive.Delivered, []string{message.ReasonExpired} },
 		"the write key to send with":   func(o *Options) { o.ToWriteKey = "a b" },
+		"archived must be at least 0":  func(o *Options) { o.Late = -time.Hour },
 		"an edit must be like set pro": func(o *Options) { o.Edits = []string{"drop a"} },
 	} {
 		o := hour()

@@ -25,6 +25,9 @@ type Selection struct {
 	WriteKeys []string `json:"writeKeys,omitempty"` // keys, or what event.KeyID makes of them; DefaultKey: none
 	Outcome   string   `json:"outcome,omitempty"`   // archive.Delivered or archive.DeadLettered
 	Reasons   []string `json:"reasons,omitempty"`   // of dead letters
+	// Late is how long after their outcome events may have come into the archive: as long as it was
+	// away. Objects up to so much after To are read; DefaultLate after it are read always.
+	Late time.Duration `json:"late,omitempty"`
 	// Replayed selects also what a replay has delivered.
 	Replayed bool `json:"replayed,omitempty"`
 }
@@ -48,6 +51,8 @@ func (s *Selection) Validate(now time.Time) error {
 		return ErrEmpty
 	case s.From.After(now):
 		return ErrFuture
+	case s.Late < 0:
+		return fmt.Errorf("how late events may be archived must be at least 0, is %v", s.Late)
 	case s.Outcome != "" && s.Outcome != archive.Delivered && s.Outcome != archive.DeadLettered:
 		return fmt.Errorf("the outcome must be %s or %s, is %q", archive.Delivered, archive.DeadLettered, s.Outcome)
 	case s.Outcome == archive.Delivered && len(s.Reasons) > 0:
@@ -71,8 +76,13 @@ func (s *Selection) Validate(now time.Time) error {
 // waits in the bulk queue.
 const slack = time.Hour
 
+// DefaultLate is how long after their outcome events may come into an archive that was not away.
+const DefaultLate = slack
+
 // hours are the first and the last hour whose objects may have events of the selection.
-func (s *Selection) hours() (from, to time.Time) { return s.From.Add(-slack), s.To.Add(slack) }
+func (s *Selection) hours() (from, to time.Time) {
+	return s.From.Add(-slack), s.To.Add(max(slack, s.Late))
+}
 
 // A matcher finds the lines of a selection. It looks at their bytes first, because most lines of an
 // archive are not meant: reading each as JSON takes longer than reading the object. It is safe for
