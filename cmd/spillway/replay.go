@@ -114,8 +114,8 @@ func (f *replayFlags) check(c *cobra.Command) error {
 		return fmt.Errorf("--rate: %w", err)
 	}
 	if f.resume != "" {
-		for _, name := range []string{"from", "to", "late", "event", "user", "write-key", "outcome", "reason", "include-replayed",
-			"to-write-key", "transform", "new-message-ids", "out"} {
+		for _, name := range []string{"from", "to", "late", "event", "user", "write-key", "outcome", "reason",
+			"include-replayed", "write-keys", "to-write-key", "transform", "new-message-ids", "out"} {
 			if c.Flags().Changed(name) {
 				return fmt.Errorf("--resume goes on with what the replay was begun with: remove --%s", name)
 			}

@@ -151,6 +151,7 @@ func TestReplayRefusesWhatCanNotBeMeant(t *testing.T) {
 		"the write key to send with":                      {"--from=1h", "--to-write-key=a b"},
 		"no event has an empty name":                      {"--from=1h", "--user="},
 		"--resume goes on with what the replay was begun": {"--resume=x", "--from=1h"},
+		"begun with: remove --write-keys":                 {"--resume=x", "--write-keys=keys.json"},
 		"is `spillway up` running?":                       {"--from=1h", "--queue-url=http://127.0.0.1:1/000000000000/spillway-events"},
 	} {
 		if _, _, err := spillway(t.Context(), "", append([]string{"replay"}, args...)...); err == nil ||
