@@ -61,7 +61,7 @@ func TestAnOperatorWalksThroughTheDeadLettersInABrowser(t *testing.T) {
 				"filtered": "id/1 rejected",
 				"one":      "What to do Segment rejected the event", "payload": `"messageId": "m-`, "find": "dead letter",
 				"not found": "No trace of nobody",
-				"redrive":   "96 will be sent to the bulk queue", "begun": "The redrive has begun",
+				"redrive":   "96 will be sent again", "begun": "The redrive has begun",
 				"redriven": "96 dead letters with 96 events sent again", "drop": "Drop 24 dead letters?",
 				"wrong number": "Type the number 24 to confirm",
 				"deleted":      "24 dead letters with 24 events deleted"}

@@ -186,14 +186,14 @@ func TestTheWholePathOfDeadLettersWithoutScript(t *testing.T) {
 	}
 
 	redrive := p.get("/dead-letters/redrive", 200)
-	p.says(redrive, "3 will be sent to the bulk queue", "1 with the reason invalid Redrive those")
+	p.says(redrive, "3 will be sent again", "1 with the reason invalid Redrive those")
 	p.post("/dead-letters/redrive", url.Values{"rate": {"10000"}})
 	p.says(p.ended(), "Redrive done", "3 dead letters with 3 events sent again",
 		"1 dead letter with the reason invalid skipped", "1 dead letter, 1 event")
 	if st := p.bulk.Stats(); st.Visible != 3 {
 		t.Errorf("the bulk queue has %+v", st)
 	}
-	p.says(p.get("/dead-letters/redrive?reason=invalid", 200), "1 will be sent to the bulk queue")
+	p.says(p.get("/dead-letters/redrive?reason=invalid", 200), "1 will be sent again")
 
 	drop := p.get("/dead-letters/drop", 200)
 	p.says(drop, "Drop 1 dead letter?", "Type the number 1")
