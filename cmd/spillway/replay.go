@@ -315,6 +315,8 @@ func (f *replayFlags) explain(err error, p *archived.Pipeline, r *replay.Replay)
 		return fmt.Errorf("%w. Try again when Segment takes events, or send now with --force%s", err, next)
 	case errors.Is(err, interrupt.Err):
 		return fmt.Errorf("%w%s", err, next)
+	case errors.Is(err, replay.ErrTakenOver):
+		return fmt.Errorf("%w, which sends what is left: this one ends", err)
 	}
 	explained := queues.Explain(err, p.BulkURL)
 	return fmt.Errorf("%w%s", explained, next)

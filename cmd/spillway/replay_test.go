@@ -19,12 +19,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
+
+	"github.com/spillwayhq/spillway/cmd/spillway/archived"
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 	"github.com/spillwayhq/spillway/integration/testutil/s3test"
 	"github.com/spillwayhq/spillway/shared/archive"
+	"github.com/spillwayhq/spillway/shared/archive/dirstore"
+	"github.com/spillwayhq/spillway/shared/replay"
 )
 
 var replayKills = flag.Int("replay-kills", 2, "how often to kill a replay, which sends 1,000 events for each")
@@ -429,5 +434,29 @@ func TestAnInterruptedReplaySaysHowToGoOn(t *testing.T) {
 	before, _ := strconv.Atoi("0" + sent[2])
 	if now+before != 30 {
 		t.Errorf("%d events were sent before the interruption, and %d after it, want 30 in all", before, now)
+	}
+}
+
+func TestARunThatAnotherHasTakenOverIsNotToBeResumed(t *testing.T) {
+	w, err := dirstore.OpenWriter(t.TempDir(), dirstore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	now := time.Now()
+	r, err := replay.New(t.Context(), w.Store(), w.Store(), "spillway", replay.NewID(now),
+		replay.Options{Selection: replay.Selection{From: now.Add(-time.Hour), To: now}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Send(t.Context(), replay.SendOptions{Rate: 1}); err != nil || !r.Begun() {
+		t.Fatal(err)
+	}
+	p := &archived.Pipeline{BulkURL: "http://localhost:1/000000000000/spillway-bulk"}
+	var f replayFlags
+	f.Register(&cobra.Command{})
+	said := f.explain(replay.ErrTakenOver, p, r).Error()
+	if !strings.Contains(said, "another run") || strings.Contains(said, "--resume") {
+		t.Error(said)
 	}
 }
