@@ -93,7 +93,8 @@ func (f *replayFlags) registerSelection(c *cobra.Command) {
 	c.Flags().StringVar(&f.from, "from", "", "only events whose outcome was at this `time` or later")
 	c.Flags().StringVar(&f.to, "to", "now", "only events whose outcome was before this `time`")
 	c.Flags().DurationVar(&s.Late, "late", replay.DefaultLate,
-		"read also what came into the archive up to this `duration` after its outcome, like 6h: as long as the archive was away")
+		"read also what came into the archive up to this `duration` after its outcome, like 6h: as long as the archive "+
+			"was away")
 	c.Flags().StringArrayVar(&s.Events, "event", nil,
 		"only tracks with this event `name`, or other events of this type; may be given several times")
 	c.Flags().StringArrayVar(&s.Users, "user", nil,

@@ -48,8 +48,8 @@ func newSend() *cobra.Command {
 		Short: "Send events to the queue, from standard input or made up",
 		Long: usage.Help("Sends events to the queue, packed into messages and compressed. It reads one JSON object per line "+
 			"from standard input; with --count it makes up track events of about 1 KB instead.",
-			"More than "+terminal.Number(largeInput)+" events on standard input go to the bulk queue, which is delivered beside the events queue and "+
-				"yields to it, so that they delay no fresh event. --bulk and --bulk=false choose; what --count makes up "+
+			"More than "+terminal.Number(largeInput)+" events on standard input go to the bulk queue, which is "+
+				"delivered beside the events queue and yields to it, so that they delay no fresh event. --bulk and --bulk=false choose; what --count makes up "+
 				"goes to the events queue unless --bulk is given.",
 			"A line that is not a JSON object is reported and skipped; the exit code is 1 then. Lines that `spillway dlq "+
 				"export` or `spillway replay --out` wrote are sent with the write keys that they contain."),

@@ -89,6 +89,7 @@ func Advice(first, last Waiting, local bool) string {
 		}
 	}
 	return fmt.Sprintf("%s in the queues may hold events of this user, and they do not drain at present. Run this again "+
-		"when they have drained (`spillway doctor` shows the backlog), at the latest after %s, when SQS retains none of them.",
+		"when they have drained (`spillway doctor` shows the backlog), at the latest after %s, when SQS retains none "+
+		"of them.",
 		terminal.Plural(last.Messages, "message"), last.At.Add(last.Retention+late).UTC().Format(clock))
 }
