@@ -32,7 +32,8 @@ type Selection struct {
 	Replayed bool `json:"replayed,omitempty"`
 }
 
-// DefaultKey selects events whose messages had no write key of their own.
+// DefaultKey selects records without a write key. What was sent with the configured default has that
+// one in its record.
 const DefaultKey = "default"
 
 // Errors of a Selection whose range of times can't have an event.
