@@ -265,3 +265,34 @@ func TestAnEventThatIsNullIsARecord(t *testing.T) {
 		t.Errorf("%s is read as %q: %v", line, r.Event, err)
 	}
 }
+
+// Firehose may deliver a frame twice, so that a part comes again when its record was given already.
+func TestAPartThatComesAgainIsNoRecordThatLacksOne(t *testing.T) {
+	var all []Record
+	data, _ := object(t, `{"a":"`+random(2_000_000)+`"}`)
+	if _, err := Select(t.Context(), bytes.NewReader(data), 0, 1, func([]byte) bool { return true }, func(l Line) error {
+		r, err := ParseRecord(bytes.Clone(l.Data))
+		all = append(all, r)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 2 {
+		t.Fatalf("the record has %d parts", len(all))
+	}
+	var j Joiner
+	given := 0
+	for _, r := range slices.Concat(all, all[1:], all) {
+		_, ok, err := j.Add(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ok {
+			given++
+		}
+	}
+	clone := j.Clone()
+	if _, ok, err := clone.Add(all[0]); ok || err != nil || given != 1 || j.Incomplete()+clone.Incomplete() != 0 || j.held != 0 {
+		t.Errorf("given %d times; %d records lack a part, %d bytes are held", given, j.Incomplete(), j.held)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -11,7 +12,8 @@ import (
 // a frame of its own. The zero value is ready. It is not safe for concurrent use.
 type Joiner struct {
 	records map[string]*parts
-	held    int // bytes
+	held    int             // bytes
+	whole   map[string]bool // the records that were given: the archive may have a part twice
 }
 
 type parts struct {
@@ -23,16 +25,19 @@ type parts struct {
 const maxHeld = 64 << 20
 
 // Add takes a record or a part. ok is true if it is whole, or was the last part that its record
-// needed: then whole is that record. It copies what it retains.
+// needed: then whole is that record, which is given once. It copies what it retains.
 func (j *Joiner) Add(r Record) (whole Record, ok bool, err error) {
-	if r.Parts == 0 {
+	switch {
+	case r.Parts == 0:
 		return r, true, nil
+	case j.whole[r.Whole]:
+		return Record{}, false, nil
 	}
 	if j.held+len(r.data) > maxHeld {
 		return Record{}, false, fmt.Errorf("over %d MB of parts of records lack the other parts", maxHeld>>20)
 	}
 	if j.records == nil {
-		j.records = map[string]*parts{}
+		j.records, j.whole = map[string]*parts{}, map[string]bool{}
 	}
 	p := j.records[r.Whole]
 	if p != nil && len(p.data) != r.Parts { // damage: no record has the hash of another
@@ -53,6 +58,7 @@ func (j *Joiner) Add(r Record) (whole Record, ok bool, err error) {
 	}
 	line := bytes.Join(p.data, nil)
 	j.drop(r.Whole)
+	j.whole[r.Whole] = true
 	whole, err = ParseRecord(line)
 	return whole, err == nil, err
 }
@@ -66,7 +72,10 @@ func (j *Joiner) drop(whole string) {
 
 // Clone returns a Joiner that waits for the same parts.
 func (j *Joiner) Clone() Joiner {
-	clone := Joiner{records: make(map[string]*parts, len(j.records)), held: j.held}
+	if j.records == nil {
+		return Joiner{}
+	}
+	clone := Joiner{records: make(map[string]*parts, len(j.records)), held: j.held, whole: maps.Clone(j.whole)}
 	for whole, p := range j.records {
 		clone.records[whole] = &parts{slices.Clone(p.data), p.missing}
 	}
