@@ -2,14 +2,11 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -132,12 +129,8 @@ func (f *consoleFlags) deployed(ctx context.Context, out, errOut io.Writer) erro
 	return err
 }
 
-// askFor is how long `up` may take to say where its page is, and maxStatus how long its answer may
-// be: something else may listen at its port.
-const (
-	askFor    = 5 * time.Second
-	maxStatus = 1 << 20
-)
+// maxStatus bounds the status that is read, in bytes: something else may listen at the port of `up`.
+const maxStatus = 1 << 20
 
 // local asks a running pipeline for the address of its page.
 func (f *consoleFlags) local(ctx context.Context, out io.Writer) error {
@@ -149,21 +142,10 @@ func (f *consoleFlags) local(ctx context.Context, out io.Writer) error {
 		return errors.New("--queue-url must be of a running `spillway up`")
 	}
 	endpoint.Path = local.StatusPath
-	ctx, cancel := context.WithTimeout(ctx, askFor)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint.String(), nil)
-	if err != nil {
-		return err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return queues.Explain(err, f.queueURL)
-	}
-	defer response.Body.Close()
 	var status local.Status
-	err = json.NewDecoder(io.LimitReader(response.Body, maxStatus)).Decode(&status)
-	if response.StatusCode != http.StatusOK {
-		err = fmt.Errorf("it answers %s", response.Status)
+	err = queues.GetJSON(ctx, endpoint.String(), maxStatus, &status)
+	if wrong := (*queues.AnswerError)(nil); err != nil && !errors.As(err, &wrong) {
+		return queues.Explain(err, f.queueURL)
 	}
 	if page, wrong := url.Parse(status.ConsoleURL); err == nil && status.ConsoleURL != "" &&
 		(wrong != nil || page.Scheme != "http" || page.Host == "") {
