@@ -136,7 +136,7 @@ func publisherMetrics(t *testing.T) (metrics []emf.Metric) {
 // Deliver sees a retried message once in each visibility timeout, and the last minutes are late. An
 // alarm that looked back for less would end and fire again with each attempt.
 func TestAnAlarmAboutRetriedMessagesLooksBackLongerThanTheLongestPause(t *testing.T) {
-	longest := deliver.Backoff(1000, 0, 1)
+	longest := deliver.Backoff(1000, 0, 0, 1)
 	a := alarm(t, "spillway-wrong-credentials")
 	if lookback := a.Period * time.Duration(a.Periods-maxLag); lookback <= longest || a.Breaching != 1 {
 		t.Errorf("%s looks back for %v and wants %d values; a message may be invisible for %v", a.Name, lookback, a.Breaching,

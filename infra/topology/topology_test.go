@@ -55,7 +55,7 @@ func TestTenDaysOfRetriesNeedFewerReceivesThanTheMaximum(t *testing.T) {
 	for _, retryAfter := range []time.Duration{0, time.Second, time.Minute} {
 		receives := 0
 		for waited := time.Duration(0); waited < deliver.MaxAge; receives++ {
-			waited += deliver.Backoff(receives+1, retryAfter, 0.5)
+			waited += deliver.Backoff(receives+1, retryAfter, waited, 0.5)
 		}
 		if receives >= events.MaxReceiveCount {
 			t.Errorf("Retry-After %v: %d receives in %v, SQS gives up at %d", retryAfter, receives, deliver.MaxAge,

@@ -40,6 +40,7 @@ type source struct {
 	rate       float64 // events/s
 	perMessage int
 	perCall    int // messages
+	backlog    int // events that wait in the queue before deliver starts
 }
 
 // slow is a queue whose calls take time.
@@ -73,10 +74,9 @@ type run struct {
 // be called in a bubble.
 func play(t *testing.T, limit float64, f sqs.Fairness, lasts time.Duration, sources ...source) *run {
 	t.Helper()
-	r := &run{T: t, topology: topology.Default(), sources: sources, sent: make([][]time.Time, len(sources)),
-		arrived: make([][]time.Time, len(sources))}
+	r := open(t, limit, f, sources...)
 	began := time.Now()
-	r.start(limit, f)
+	r.deliver()
 	ctx, stop := context.WithTimeout(t.Context(), lasts)
 	defer stop()
 	var running sync.WaitGroup
@@ -84,19 +84,56 @@ func play(t *testing.T, limit float64, f sqs.Fairness, lasts time.Duration, sour
 		running.Go(func() { r.send(ctx, n) })
 	}
 	running.Wait()
-	for end := time.Now().Add(afterwards); time.Now().Before(end) && r.waiting(); {
+	for end := time.Now().Add(afterwards); time.Now().Before(end) && r.waiting(1, len(sources)); {
 		time.Sleep(100 * time.Millisecond)
 	}
-	r.ended = time.Since(began)
-	if err := r.world.End(); err != nil {
-		t.Error(err)
-	}
+	r.end(began)
 	return r
 }
 
-// start starts the pipeline.
-func (r *run) start(limit float64, f sqs.Fairness) {
-	r.Helper()
+// drain lets the sources send to a pipeline in whose queue the first source's backlog waits
+// already, until that has arrived. It must be called in a bubble.
+func drain(t *testing.T, limit float64, lasts time.Duration, sources ...source) *run {
+	t.Helper()
+	r := open(t, limit, sqs.FairAsDocumented, sources...)
+	for n := range sources {
+		sender := r.sender(n)
+		for len(r.sent[n]) < sources[n].backlog {
+			sender.send(t.Context())
+		}
+	}
+	began := time.Now()
+	r.deliver()
+	ctx, stop := context.WithTimeout(t.Context(), lasts)
+	defer stop()
+	var running sync.WaitGroup
+	for n := range sources {
+		if sources[n].rate > 0 {
+			running.Go(func() { r.send(ctx, n) })
+		}
+	}
+	for ctx.Err() == nil && r.waiting(0, 1) {
+		time.Sleep(100 * time.Millisecond)
+	}
+	stop()
+	running.Wait()
+	r.end(began)
+	return r
+}
+
+// end ends the pipeline.
+func (r *run) end(began time.Time) {
+	r.ended = time.Since(began)
+	if err := r.world.End(); err != nil {
+		r.Error(err)
+	}
+}
+
+// open opens a pipeline without deliver.
+func open(t *testing.T, limit float64, f sqs.Fairness, sources ...source) *run {
+	t.Helper()
+	r := &run{T: t, topology: topology.Default(), sources: sources, sent: make([][]time.Time, len(sources)),
+		arrived: make([][]time.Time, len(sources))}
 	var err error
 	if r.world, err = virtual.New(&r.topology, segmentd.Options{OnEvent: r.arrive, EventLimit: -1},
 		func(o *sqs.Options) { o.Fairness = f }); err != nil {
@@ -107,6 +144,12 @@ func (r *run) start(limit float64, f sqs.Fairness) {
 	}}); err != nil {
 		r.Fatal(err)
 	}
+	return r
+}
+
+// deliver starts deliver.
+func (r *run) deliver() {
+	r.Helper()
 	options := local.PipelineOptions(&r.topology, virtual.Endpoint)
 	options.SegmentURL, options.Gzip, options.WriteKey = virtual.SegmentURL, false, local.WriteKey
 	newHandler, err := appdeliver.NewFactory(options.Deliver(), appdeliver.Parts{
@@ -139,40 +182,57 @@ func (r *run) arrive(e segmentd.Received) {
 	}
 }
 
-// send sends the events of source n until ctx ends.
-func (r *run) send(ctx context.Context, n int) {
-	s := &r.sources[n]
+// A sender sends a source's events.
+type sender struct {
+	*run
+	n      int
+	packer *message.Packer
+	to     *sqsclient.Queue
+}
+
+func (r *run) sender(n int) *sender {
 	c, err := message.NewCompressor()
 	if err != nil {
 		r.Error(err)
-		return
 	}
-	packer := message.NewPacker(message.Header{WriteKey: s.key}, c)
-	packer.Fair = true
-	to := sqsclient.New(virtual.Client(r.world.ToSQS()), virtual.QueueURL(r.topology.Names.EventsQueue))
+	s := &sender{run: r, n: n, packer: message.NewPacker(message.Header{WriteKey: r.sources[n].key}, c),
+		to: sqsclient.New(virtual.Client(r.world.ToSQS()), virtual.QueueURL(r.topology.Names.EventsQueue))}
+	s.packer.Fair = true
+	return s
+}
+
+// send sends the events of source n until ctx ends.
+func (r *run) send(ctx context.Context, n int) {
+	s, sender := &r.sources[n], r.sender(n)
 	rng := rand.New(rand.NewPCG(1, uint64(n)))
 	for {
 		time.Sleep(time.Duration(rng.ExpFloat64() * float64(s.perMessage*s.perCall) / s.rate * float64(time.Second)))
 		if ctx.Err() != nil {
 			return
 		}
-		r.mu.Lock()
-		next := len(r.sent[n])
-		r.sent[n] = append(r.sent[n], slices.Repeat([]time.Time{time.Now()}, s.perMessage*s.perCall)...)
-		r.arrived[n] = append(r.arrived[n], make([]time.Time, s.perMessage*s.perCall)...)
-		r.mu.Unlock()
-		messages := make([]message.Message, s.perCall)
-		for i := range messages {
-			for range s.perMessage {
-				packer.Add(fmt.Appendf(nil, `{"type":"track","event":"Run Started","userId":"user-1207","messageId":"%d-%d",`+
-					`"timestamp":"2018-09-24T09:00:00.000Z","properties":{"plan":"team","steps":14}}`, n, next))
-				next++
-			}
-			messages[i] = packer.Pack()
+		sender.send(ctx)
+	}
+}
+
+// send makes one call.
+func (s *sender) send(ctx context.Context) {
+	n, source := s.n, &s.sources[s.n]
+	s.mu.Lock()
+	next := len(s.sent[n])
+	s.sent[n] = append(s.sent[n], slices.Repeat([]time.Time{time.Now()}, source.perMessage*source.perCall)...)
+	s.arrived[n] = append(s.arrived[n], make([]time.Time, source.perMessage*source.perCall)...)
+	s.mu.Unlock()
+	messages := make([]message.Message, source.perCall)
+	for i := range messages {
+		for range source.perMessage {
+			s.packer.Add(fmt.Appendf(nil, `{"type":"track","event":"Run Started","userId":"user-1207","messageId":"%d-%d",`+
+				`"timestamp":"2018-09-24T09:00:00.000Z","properties":{"plan":"team","steps":14}}`, n, next))
+			next++
 		}
-		if err := to.Send(context.WithoutCancel(ctx), messages); err != nil {
-			r.Error(err)
-		}
+		messages[i] = s.packer.Pack()
+	}
+	if err := s.to.Send(context.WithoutCancel(ctx), messages); err != nil {
+		s.Error(err)
 	}
 }
 
@@ -192,11 +252,27 @@ func (r *run) latency(n int, percent float64) time.Duration {
 	return all[min(len(all)-1, int(float64(len(all))*percent/100))]
 }
 
-// waiting reports whether events of a source other than the first have not arrived.
-func (r *run) waiting() bool {
+// throughput is how many events/s Segment has got until so much of the first source's backlog had
+// arrived.
+func (r *run) throughput(percent float64) (perSecond float64) {
+	took := r.latency(0, percent)
+	end := r.sent[0][0].Add(took)
+	for _, all := range r.arrived {
+		for _, at := range all {
+			if !at.IsZero() && !at.After(end) {
+				perSecond += 1 / took.Seconds()
+			}
+		}
+	}
+	return perSecond
+}
+
+// waiting reports whether events of the sources from one to another, without that, have not
+// arrived.
+func (r *run) waiting(from, to int) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.ContainsFunc(r.arrived[1:], func(all []time.Time) bool { return slices.ContainsFunc(all, time.Time.IsZero) })
+	return slices.ContainsFunc(r.arrived[from:to], func(all []time.Time) bool { return slices.ContainsFunc(all, time.Time.IsZero) })
 }
 
 // delivered is how many events Segment has got.

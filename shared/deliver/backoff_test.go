@@ -24,9 +24,25 @@ func TestBackoffIsRetryAfterOrDoublesUpTo15Minutes(t *testing.T) {
 	} {
 		for jitter, factor := range map[float64]float64{0: 0.9, 0.5: 1, 1: 1.1} {
 			exact := time.Duration(float64(c.want) * factor)
-			if got := Backoff(c.receives, c.retryAfter, jitter); (got - exact).Abs() > time.Microsecond {
+			if got := Backoff(c.receives, c.retryAfter, 0, jitter); (got - exact).Abs() > time.Microsecond {
 				t.Errorf("Backoff(%d, %v, %v) = %v, want %v", c.receives, c.retryAfter, jitter, got, exact)
 			}
+		}
+	}
+}
+
+func TestAMessageThatIsThrottledOftenWaitsForAQuarterOfItsAge(t *testing.T) {
+	const s, m = time.Second, time.Minute
+	for _, c := range []struct {
+		receives        int
+		retryAfter, age time.Duration
+		want            time.Duration
+	}{
+		{10, s, time.Hour, s}, {11, s, time.Hour, 30 * s}, {11, s, m, 30 * s}, {20, s, m, 30 * s}, {20, s, s, 30 * s},
+		{12, s, 6 * m, m}, {20, s, 8 * m, 2 * m}, {20, m, m, m}, {20, s, time.Hour, 15 * m}, {20, 0, m, 15 * m},
+	} {
+		if got := Backoff(c.receives, c.retryAfter, c.age, 0.5); got != c.want {
+			t.Errorf("Backoff(%d, %v, %v) = %v, want %v", c.receives, c.retryAfter, c.age, got, c.want)
 		}
 	}
 }
@@ -36,12 +52,12 @@ func TestTenDaysOfBackoffTakeFewerReceivesThanSQSAllows(t *testing.T) {
 	for _, c := range []struct {
 		retryAfter  time.Duration
 		least, most int
-	}{{0, 955, 975}, {time.Second, 960, 990}, {time.Minute, 960, 990}, {time.Hour, 950, 970}} {
+	}{{0, 955, 975}, {time.Second, 960, 996}, {time.Minute, 960, 990}, {time.Hour, 950, 970}} {
 		for range 200 {
 			receives, at := 0, time.Duration(0)
 			for at <= MaxAge {
 				receives++
-				at += Backoff(receives, c.retryAfter, rng.Float64())
+				at += Backoff(receives, c.retryAfter, at, rng.Float64())
 			}
 			if receives < c.least || receives > c.most {
 				t.Fatalf("with Retry-After %v: %d receives in 10 days, want %d to %d", c.retryAfter, receives, c.least, c.most)

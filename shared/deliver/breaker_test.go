@@ -201,7 +201,7 @@ func TestAfterASuccessfulProbeSendingBeginsWithOneBatchAtATime(t *testing.T) {
 func TestAfterA429TheKeyBeginsAgainWithOneBatchAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		throttled := status(429)
-		throttled.RetryAfter = 2 * time.Second
+		throttled.RetryAfter = 2 * patience
 		r := newRig(t, always(throttled))
 		r.invoke(t.Context(), one("m"))
 		var mu sync.Mutex
@@ -217,7 +217,7 @@ func TestAfterA429TheKeyBeginsAgainWithOneBatchAtATime(t *testing.T) {
 			mu.Unlock()
 			return nil
 		}
-		time.Sleep(3 * time.Second)
+		time.Sleep(3 * patience)
 		invoke := func(batches int) int {
 			most = 0
 			var messages []in
@@ -319,7 +319,7 @@ func TestEveryMessageIsRetriedWithin17MinutesAfterAnOutage(t *testing.T) {
 		t.Errorf("a message that is received just before the last probe is retried %v after Segment is back",
 			probeAfter(1000, 1)+pause)
 	}
-	if latest := Backoff(1000, time.Hour, 1); latest > promised {
+	if latest := Backoff(1000, time.Hour, 0, 1); latest > promised {
 		t.Errorf("a message that was throttled is retried after %v", latest)
 	}
 }

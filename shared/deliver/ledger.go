@@ -318,5 +318,5 @@ func (h *Handler) backoff(m *retained) time.Duration {
 			return pause
 		}
 	}
-	return Backoff(m.receives, m.failure.wait, rand.Float64())
+	return Backoff(m.receives, m.failure.wait, since(m.seen, time.Now()), rand.Float64())
 }

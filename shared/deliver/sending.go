@@ -21,14 +21,25 @@ type sending struct {
 	ctx    context.Context // ends with the time for calling Segment
 	ledger *ledger
 	freed  chan struct{} // a batch has ended: another one may be allowed
+	again  chan struct{} // holds one while a batch is sent that has waited
 	sends  sync.WaitGroup
+
+	patient time.Time // until when a batch may wait for the end of its write key's pause
 
 	mu       sync.Mutex
 	underWay int
+	waiting  int // of those that are not under way
 }
 
+// patience is how long an invocation waits at most while Segment throttles a write key. By way of
+// the queue a throttled batch would be received again every second or two, by all environments in
+// turn, each time to find the key paused. It is a random part of it, at least a third, so that not
+// all environments wait when messages of another key come.
+const patience = 5 * time.Second
+
 func newSending(ctx context.Context, h *Handler, l *ledger) *sending {
-	return &sending{h: h, ctx: ctx, ledger: l, freed: make(chan struct{}, 1)}
+	return &sending{h: h, ctx: ctx, ledger: l, freed: make(chan struct{}, 1), again: make(chan struct{}, 1),
+		patient: time.Now().Add(patience/3 + rand.N(patience*2/3))}
 }
 
 // start sends a batch in the background as soon as it is its turn and the concurrency limit allows
@@ -97,10 +108,25 @@ func (s *sending) release() {
 	}
 }
 
-// resume undoes a release without waiting: a batch that goes on may exceed the limit by itself.
-func (s *sending) resume() {
+// stepAside is a release by a batch that waits. False: as many batches wait as may be under way,
+// which bounds memory.
+func (s *sending) stepAside() bool {
+	s.mu.Lock()
+	if s.waiting >= s.h.config.ConcurrencyLimit {
+		s.mu.Unlock()
+		return false
+	}
+	s.waiting++
+	s.mu.Unlock()
+	s.release()
+	return true
+}
+
+// stepBack undoes stepAside without waiting: a batch that goes on may exceed the limit by itself.
+func (s *sending) stepBack() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.waiting--
 	s.underWay++
 }
 
@@ -110,6 +136,8 @@ func (s *sending) send(b *batch) {
 	f := s.try(b)
 	if b.bulk() {
 		f = s.tryInTurn(b, f)
+	} else {
+		f = s.tryAgain(b, f)
 	}
 	if f != nil && f.policy().Bisect && len(b.Events) > 1 {
 		f = bisect(s, b)
@@ -121,9 +149,14 @@ func (s *sending) send(b *batch) {
 		s.h.keys.resume(b.WriteKey, time.Now())
 	case f.reason == reasonKeyPaused || f.reason == reasonNoTurn:
 	case f.policy().PauseWriteKey:
-		if s.h.keys.pause(b.WriteKey, f, time.Now()) && f.class == segment.Throttled {
-			s.h.limit.cut()
-		}
+		s.pause(b, f)
+	}
+}
+
+// pause pauses the write key of a batch that ended with f.
+func (s *sending) pause(b *batch, f *failure) {
+	if s.h.keys.pause(b.WriteKey, f, time.Now()) && f.class == segment.Throttled {
+		s.h.limit.cut()
 	}
 }
 
@@ -133,6 +166,35 @@ func (s *sending) try(b *batch) *failure {
 		return f
 	}
 	return s.sendSpan(b, span{0, len(b.Events)})
+}
+
+// tryAgain sends a batch again while Segment throttles its write key, each time that the key's
+// pause has ended and while patience lasts, after a first try that ended with f. One batch at a
+// time: the others learn from it whether Segment takes more.
+func (s *sending) tryAgain(b *batch, f *failure) *failure {
+	if f == nil || f.class != segment.Throttled || !s.stepAside() {
+		return f
+	}
+	defer s.stepBack()
+	for f != nil && f.class == segment.Throttled {
+		if f.reason != reasonKeyPaused {
+			s.pause(b, f)
+		}
+		if !s.pauseEnds(b.WriteKey) {
+			return f
+		}
+		s.again <- struct{}{}
+		f = s.try(b)
+		<-s.again
+	}
+	return f
+}
+
+// pauseEnds waits until a write key is not paused. False when that takes too long.
+func (s *sending) pauseEnds(key string) bool {
+	now := time.Now()
+	paused := s.h.keys.paused(key, now)
+	return paused == nil || now.Add(paused.wait).Before(s.patient) && s.rest(paused.wait)
 }
 
 // tryInTurn sends a batch of the bulk queue again while it is throttled and there is time, after a
@@ -157,7 +219,7 @@ func (s *sending) tryInTurn(b *batch, f *failure) *failure {
 }
 
 // sendSpan sends some events of a batch. It tries up to maxTries times while Segment can't be
-// reached, gave no Retry-After, and there is time, see tryAgainIn. A probe is tried once; while the
+// reached, gave no Retry-After, and there is time. A probe is tried once; while the
 // breaker is open Segment is not called.
 func (s *sending) sendSpan(b *batch, events span) (f *failure) {
 	piece := b.Batch
@@ -180,33 +242,17 @@ func (s *sending) sendSpan(b *batch, events span) (f *failure) {
 			s.h.limit.grow()
 			return nil
 		}
-		again := !ticket.Probe && try < maxTries && s.rest(f, tryAgainIn(f, try, len(piece.Events), b.bulk()))
-		if !again || s.ctx.Err() != nil {
+		again := f.policy().RetryNow && f.wait == 0 && !ticket.Probe && try < maxTries
+		if !again || !s.rest(betweenTries(try)) || s.ctx.Err() != nil {
 			return f
 		}
 	}
 }
 
-// A batch that is not to blame for a 429 is tried again where it is when Segment asks for a short
-// wait: by way of the queue that takes more than twice as long, and while another source takes all
-// that Segment takes, several rounds of it.
-const (
-	smallBatch = 100 // events: a tenth of what Segment takes in a second
-	shortWait  = 2 * time.Second
-)
-
-// tryAgainIn is how long to wait before a batch of so many events is tried again after a failed
-// try: 200 ms, then twice as long, a random half of it, or what Segment asks for. 0: it is not
-// tried again in this invocation, or, of the bulk queue, when it is its turn.
-func tryAgainIn(f *failure, try, events int, bulk bool) time.Duration {
-	switch {
-	case f.policy().RetryNow && f.wait == 0:
-		delay := 100 * time.Millisecond << try
-		return delay/2 + rand.N(delay/2)
-	case f.class == segment.Throttled && !bulk && f.wait <= shortWait && events <= smallBatch:
-		return f.wait
-	}
-	return 0
+// betweenTries is 200 ms, then twice as long, a random half of it.
+func betweenTries(try int) time.Duration {
+	delay := 100 * time.Millisecond << try
+	return delay/2 + rand.N(delay/2)
 }
 
 // attempt makes one call and reports it to the breaker. A panic is a failed attempt, so that it
@@ -240,16 +286,8 @@ func harmless(p any) string {
 	return fmt.Sprintf("%T", p)
 }
 
-// rest waits before another try. False when there is none, or no time for the wait. While Segment
-// throttles, another batch may go meanwhile: the limit is one then.
-func (s *sending) rest(f *failure, wait time.Duration) bool {
-	if wait <= 0 {
-		return false
-	}
-	if f.class == segment.Throttled {
-		s.release()
-		defer s.resume()
-	}
+// rest waits before another try. False when there is no time for that.
+func (s *sending) rest(wait time.Duration) bool {
 	t := time.NewTimer(wait)
 	defer t.Stop()
 	select {

@@ -168,7 +168,7 @@ func TestAThrottledKeyPausesLongerEachTimeUntilSegmentTakesABatch(t *testing.T) 
 		}
 		for times := 1; times <= 8; times++ {
 			r.invoke(t.Context(), a)
-			least, most := Backoff(times, 0, 0), Backoff(times, 0, 1)
+			least, most := Backoff(times, 0, 0, 0), Backoff(times, 0, 0, 1)
 			if p := pausedFor(); p < least || p > most {
 				t.Fatalf("pause %d lasts %v, want between %v and %v", times, p, least, most)
 			}
@@ -178,7 +178,7 @@ func TestAThrottledKeyPausesLongerEachTimeUntilSegmentTakesABatch(t *testing.T) 
 		want(t, "retained", r.invoke(t.Context(), a), []string{})
 		code = 429
 		r.invoke(t.Context(), a)
-		if p := pausedFor(); p > Backoff(1, 0, 1) {
+		if p := pausedFor(); p > Backoff(1, 0, 0, 1) {
 			t.Errorf("after a success the first pause lasts %v", p)
 		}
 	})
@@ -390,23 +390,22 @@ func TestNewSaysWhatTheConfigurationLacks(t *testing.T) {
 	}
 }
 
-// A source that does not send much is throttled because another one does. By way of the queue each
-// try takes it over two seconds.
-func TestASmallBatchIsTriedAgainWhereItIsWhenSegmentAsksForAShortWait(t *testing.T) {
+// By way of the queue a throttled batch is received again and again only to find its key paused.
+func TestAThrottledBatchIsTriedAgainWhereItIsUntilPatienceEnds(t *testing.T) {
 	for _, c := range []struct {
-		name          string
-		events        int
-		retryAfter    time.Duration
-		until         int // calls that are throttled
-		calls         int
-		waited        time.Duration
-		retained, cut bool
+		name        string
+		events      int
+		retryAfter  time.Duration
+		until       int // calls that are throttled
+		least, most time.Duration
+		calls       int // 0: as many as there is patience for
+		retained    bool
 	}{
-		{"a small batch", smallBatch, time.Second, 1, 2, time.Second, false, false},
-		{"twice", 1, 2 * time.Second, 2, 3, 4 * time.Second, false, false},
-		{"no end", 1, time.Second, 99, maxTries, 2 * time.Second, true, true},
-		{"a large batch", smallBatch + 1, time.Second, 99, 1, 0, true, true},
-		{"a long wait", 1, 3 * time.Second, 99, 1, 0, true, true},
+		{"once", 100, time.Second, 1, 900 * time.Millisecond, 1100 * time.Millisecond, 2, false},
+		{"a large batch", event.MaxBatchEvents, time.Second, 1, 900 * time.Millisecond, 1100 * time.Millisecond, 2, false},
+		{"no end", 1, time.Second, 99, patience/3 - 1100*time.Millisecond, patience, 0, true},
+		{"a long wait", 1, patience * 10 / 9, 99, 0, 0, 1, true},
+		{"Segment does not say how long", 1, 0, 99, 0, 0, 1, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -420,15 +419,43 @@ func TestASmallBatchIsTriedAgainWhereItIsWhenSegmentAsksForAShortWait(t *testing
 					return throttled
 				})
 				start := time.Now()
-				retained := r.invoke(t.Context(), in{id: "a", body: body(keyA, tracks("a", c.events, 300)...)})
+				retained := r.invoke(t.Context(), in{id: "a", body: body(keyA, tracks("a", c.events, 100)...)})
+				if took := time.Since(start); took < c.least || took > c.most {
+					t.Errorf("took %v, want %v to %v", took, c.least, c.most)
+				}
+				if c.calls == 0 {
+					c.calls = min(max(calls, 2), int(patience/(900*time.Millisecond))+1)
+				}
 				want(t, "calls", calls, c.calls)
-				want(t, "waited", time.Since(start), c.waited)
 				want(t, "retained", len(retained) == 1, c.retained)
 				want(t, "paused", r.keys.paused(keyA, time.Now()) != nil, c.retained)
-				want(t, "the limit is cut", !r.limit.allows(1), c.cut)
 			})
 		})
 	}
+}
+
+func TestBatchesThatHaveWaitedAreSentOneAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began, underWay, refused := time.Now(), 0, 0
+		r := newRig(t, func(context.Context, *event.Batch) error {
+			if time.Since(began) > time.Second {
+				underWay++
+				want(t, "batches under way", underWay, 1)
+				time.Sleep(50 * time.Millisecond)
+				underWay--
+				return nil
+			}
+			refused++
+			throttled := status(429)
+			throttled.RetryAfter = 1200 * time.Millisecond
+			return throttled
+		})
+		r.limit.cut()
+		want(t, "retained", r.invoke(t.Context(), in{id: "a", body: body(keyA, tracks("a", event.MaxBatchEvents, 100)...)},
+			in{id: "b", body: body(keyA, tracks("b", event.MaxBatchEvents, 100)...)},
+			in{id: "c", body: body(keyA, tracks("c", event.MaxBatchEvents, 100)...)}), []string{})
+		want(t, "calls that Segment throttled", refused, 1)
+	})
 }
 
 func TestABatchThatWaitsForSegmentsRetryAfterIsInNobodysWay(t *testing.T) {
