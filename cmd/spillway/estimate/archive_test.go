@@ -45,10 +45,10 @@ func TestTheArchiveHasTheNumbersOfTheTopology(t *testing.T) {
 	o := topology.DefaultOptions()
 	o.ArchiveKept = 30 * 24 * time.Hour
 	d := topology.New(o)
-	// Two of its three alarms have one metric.
+	// Of its three alarms one has three metrics, the others one.
 	if a.Kept != o.ArchiveKept || a.BufferTime != d.Archive.BufferTime ||
 		a.BufferBytes != float64(d.Archive.BufferBytes) ||
-		a.AlarmMetrics != 4 || a.Metrics != 1 {
+		a.AlarmMetrics != 5 || a.Metrics != 1 {
 		t.Errorf("%+v", a)
 	}
 	if got := Archive(time.Hour*24, false); got.AlarmMetrics != 0 {

@@ -42,7 +42,7 @@ var table = []mutant{
 	// Limits
 	{
 		name: "a batch of 2,501 events", file: "shared/deliver/packer.go",
-		find: `> event.MaxBatchEvents ||`, replace: `> event.MaxBatchEvents+1 ||`,
+		find: `> maxPart(pt.m) ||`, replace: `> maxPart(pt.m)+1 ||`,
 	},
 	{
 		name: "a request with one byte too many", file: "shared/event/batch.go",
@@ -54,7 +54,7 @@ var table = []mutant{
 	},
 	{
 		name: "a part of a large message with 2,501 events", file: "shared/deliver/packer.go",
-		find: `i-from == event.MaxBatchEvents`, replace: `i-from > event.MaxBatchEvents`,
+		find: `i-from == maxPart(m)`, replace: `i-from > maxPart(m)`,
 	},
 	{
 		name: "a message of 2,501 events", file: "shared/message/packer.go",
@@ -112,13 +112,13 @@ var table = []mutant{
 	},
 	{
 		name: "a batch that found no place in time counts as delivered", file: "shared/deliver/sending.go",
-		find: `span{0, len(b.Events)}, newFailure(reasonNoTime, nil))`, replace: `span{0, len(b.Events)}, nil)`,
+		find: `s.ledger.settle(b, span{0, len(b.Events)}, f)`, replace: `s.ledger.settle(b, span{0, len(b.Events)}, nil)`,
 	},
 	{
 		name: "a paused write key's events count as delivered", file: "shared/deliver/sending.go",
-		find: `s.ledger.settle(b, all, f)
-		return`, replace: `s.ledger.settle(b, all, nil)
-		return`,
+		find: `s.h.keys.paused(b.WriteKey, time.Now()); f != nil {
+		return f`, replace: `s.h.keys.paused(b.WriteKey, time.Now()); f != nil {
+		return nil`,
 	},
 	{
 		name: "the second part of a large message is settled as the first", file: "shared/deliver/ledger.go",

@@ -84,7 +84,7 @@ func TestAnOperatorWalksThroughTheDeadLettersInABrowser(t *testing.T) {
 			if len(wants) > 0 {
 				t.Errorf("these pages were not seen: %v", wants)
 			}
-			if st, dead := p.events.Stats(), p.dead.Stats(); st.Visible != 96 || dead.Visible+dead.InFlight != 0 {
+			if st, dead := p.bulk.Stats(), p.dead.Stats(); st.Visible != 96 || dead.Visible+dead.InFlight != 0 {
 				t.Errorf("sent %+v, left %+v", st, dead)
 			}
 			if files, err := filepath.Glob(filepath.Join(p.actions.Dir, "*.ndjson")); err != nil || len(files) != 1 {
