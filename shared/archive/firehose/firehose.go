@@ -139,7 +139,7 @@ func (s *Stream) call(ctx context.Context, frames []archive.Frame, indices []int
 	defer cancel()
 	err := s.client.Call(ctx, "Firehose_20150804.PutRecordBatch", in, &out)
 	if n := len(out.RequestResponses); err == nil && n != len(indices) {
-		err = fmt.Errorf("Firehose has answered for %d of %d records", n, len(indices))
+		err = fmt.Errorf("an answer for %d of %d records came from Firehose", n, len(indices))
 	}
 	errs = make([]error, len(indices))
 	if err != nil {

@@ -198,7 +198,7 @@ func TestACallThatFailsIsMadeAgainOnlyIfThatMayHelp(t *testing.T) {
 		{400, "ThrottlingException", "ThrottlingException", attempts},
 		{500, "ServiceUnavailableException", "ServiceUnavailableException", attempts},
 		{503, "", "HTTP 503", attempts},
-		{200, "", "has answered for 0 of 10 records", 1},
+		{200, "", "an answer for 0 of 10 records came from Firehose", 1},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			left, s, took, err := put(t, func(w http.ResponseWriter, _ int, _ [][]byte) (map[int]string, bool) {
