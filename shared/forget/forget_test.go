@@ -177,12 +177,20 @@ var errFault = errors.New("the disk has failed")
 
 // faulty is a store whose calls fail before or after their work.
 type faulty struct {
+	mu sync.Mutex // of fault
 	archive.Store
 	fault func(call string) (run bool, err error)
 }
 
+// call asks for the fault of a call. Objects are worked on at the same time.
+func (f *faulty) call(name string) (run bool, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.fault(name)
+}
+
 func (f *faulty) Finish(ctx context.Context, o archive.Object) (archive.Object, error) {
-	run, err := f.fault("finish")
+	run, err := f.call("finish")
 	if !run {
 		return o, err
 	}
@@ -191,7 +199,7 @@ func (f *faulty) Finish(ctx context.Context, o archive.Object) (archive.Object, 
 }
 
 func (f *faulty) Open(ctx context.Context, o archive.Object, offset int64) (io.ReadCloser, error) {
-	run, err := f.fault("open")
+	run, err := f.call("open")
 	if !run {
 		return nil, err
 	}
@@ -210,7 +218,7 @@ type failing struct{}
 func (failing) Read([]byte) (int, error) { return 0, errFault }
 
 func (f *faulty) Replace(ctx context.Context, o archive.Object, content io.ReadSeeker) (archive.Object, error) {
-	run, err := f.fault("replace")
+	run, err := f.call("replace")
 	if !run {
 		return o, err
 	}
@@ -219,7 +227,7 @@ func (f *faulty) Replace(ctx context.Context, o archive.Object, content io.ReadS
 }
 
 func (f *faulty) Delete(ctx context.Context, o archive.Object) error {
-	run, err := f.fault("delete")
+	run, err := f.call("delete")
 	if !run {
 		return err
 	}
@@ -227,7 +235,7 @@ func (f *faulty) Delete(ctx context.Context, o archive.Object) error {
 }
 
 func (f *faulty) WriteFile(ctx context.Context, name string, data []byte) error {
-	run, err := f.fault("write")
+	run, err := f.call("write")
 	if !run {
 		return err
 	}
