@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,17 +25,23 @@ type flood struct {
 	limit      float64 // of Segment, events/s
 	lasts      time.Duration
 	unfair     bool // without fair queues the promise does not hold
+	plays      int  // of which the median counts: the pauses are random
 }
 
 // The default is a tenth of the size, which takes as much less CPU.
 func floods() []flood {
 	if !*every {
-		return []flood{{name: "single events", perMessage: 1, limit: topology.SegmentEventsPerSecond / 10, lasts: 5 * time.Second}}
+		return []flood{{name: "single events", perMessage: 1, limit: topology.SegmentEventsPerSecond / 10,
+			lasts: 5 * time.Second, plays: 1}}
 	}
 	return []flood{
-		{name: "single events", perMessage: 1, limit: topology.SegmentEventsPerSecond, lasts: 10 * time.Second, unfair: true},
-		{name: "ten events a message", perMessage: 10, limit: topology.SegmentEventsPerSecond, lasts: 20 * time.Second},
-		{name: "packed messages", perMessage: 100, limit: topology.SegmentEventsPerSecond, lasts: time.Minute},
+		// It is over before its sources have sent many events, so that one play in twenty misses the
+		// promise by half a second.
+		{name: "single events", perMessage: 1, limit: topology.SegmentEventsPerSecond, lasts: 10 * time.Second,
+			unfair: true, plays: 3},
+		{name: "ten events a message", perMessage: 10, limit: topology.SegmentEventsPerSecond, lasts: 20 * time.Second,
+			plays: 1},
+		{name: "packed messages", perMessage: 100, limit: topology.SegmentEventsPerSecond, lasts: time.Minute, plays: 1},
 	}
 }
 
@@ -47,20 +54,33 @@ func TestASourceThatFloodsTheQueueDoesNotDelayTheOthers(t *testing.T) {
 			}
 			t.Run(f.name+"/"+name, func(t *testing.T) {
 				t.Parallel()
-				synctest.Test(t, func(t *testing.T) { f.test(t, fairness) })
+				f.test(t, fairness)
 			})
 		}
 	}
 }
 
-// test plays the flood beside three sources that together send a tenth of what Segment takes.
+// test plays the flood, and compares the median of its plays with the promise.
 func (f *flood) test(t *testing.T, fairness sqs.Fairness) {
+	var worst []time.Duration
+	for range f.plays {
+		synctest.Test(t, func(t *testing.T) { worst = append(worst, f.play(t, fairness)) })
+	}
+	slices.Sort(worst)
+	if median := worst[len(worst)/2]; (median <= promise) != (fairness != sqs.Unfair) {
+		t.Errorf("the other sources' p99 is %v; the promise is %v%s", median, promise,
+			map[bool]string{true: ", and without fair queues this flood does not show that they are needed"}[fairness == sqs.Unfair])
+	}
+}
+
+// play plays the flood beside three sources that together send a tenth of what Segment takes, and
+// returns the p99 of the slowest of them.
+func (f *flood) play(t *testing.T, fairness sqs.Fairness) (worst time.Duration) {
 	r := play(t, f.limit, fairness, f.lasts,
 		source{key: "flood", rate: 10 * f.limit, perMessage: f.perMessage, perCall: 10},
 		source{key: "packs", rate: f.limit / 20, perMessage: 10, perCall: 1},
 		source{key: "packs-little", rate: f.limit / 20, perMessage: 2, perCall: 1},
 		source{key: "single", rate: f.limit / 100, perMessage: 1, perCall: 1})
-	worst := time.Duration(0)
 	for n := 1; n < len(r.sources); n++ {
 		p99 := r.latency(n, 99)
 		if p99 == math.MaxInt64 && fairness != sqs.Unfair {
@@ -68,13 +88,10 @@ func (f *flood) test(t *testing.T, fairness sqs.Fairness) {
 		}
 		worst = max(worst, p99)
 	}
-	if (worst <= promise) != (fairness != sqs.Unfair) {
-		t.Errorf("the other sources' p99 is %v; the promise is %v%s", worst, promise,
-			map[bool]string{true: ", and without fair queues this flood does not show that they are needed"}[fairness == sqs.Unfair])
-	}
 	// Fairness must not cost the flood its throughput.
 	if took := r.ended.Seconds(); float64(r.delivered()) < 0.8*f.limit*took {
 		t.Errorf("Segment got %d events in %.0f s, less than 80 %% of what it takes", r.delivered(), took)
 	}
 	t.Log(fmt.Sprint(r))
+	return worst
 }
