@@ -205,7 +205,7 @@ func (i *incident) promises() []promise {
 		{`spillway logs --name "$NAME" ingest --query 'filter ispresent(RequestsShed) |`, `sum\(Codes\.overloaded\).*\n.* 1 +1 +1 +1\n`, step{}},
 		{`spillway logs --name "$NAME" ingest --query 'filter ispresent(Codes.gzip_mangled)`, `sum\(Codes\.gzip_mangled\)\n.* 1\n`, step{}},
 		{`spillway logs --name "$NAME" ingest --query 'filter @type`, `pct\(@duration, 50\).*\n.*60000`, step{}},
-		{`spillway logs --name "$NAME" ingest --query 'filter msg like "archive"`, "", step{}},
+		{`spillway logs --name "$NAME" ingest --query 'filter msg like "archive"`, `has no such lines`, step{}},
 		{`spillway logs --name "$NAME" ingest --query 'filter msg like`, `QueueDoesNotExist +1\n`, step{}},
 		{`spillway logs --name "$NAME" ingest`, `^(\S+ \S+  (\{"time"|\d{4}-).*\n){1,20}$`, step{}},
 		{`spillway logs --name "$NAME" status`, `^(\S+ \S+  (\{"time"|\d{4}-).*\n){1,10}$`, step{}},
