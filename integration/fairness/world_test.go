@@ -25,11 +25,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
-// What is usual within a region, and of Segment from there.
-const (
-	sqsLatency     = 10 * time.Millisecond
-	segmentLatency = 50 * time.Millisecond
-)
+// segmentLatency is usual from a region of AWS.
+const segmentLatency = 50 * time.Millisecond
 
 // afterwards is for how long a run goes on after the flood at most, so that what waits can arrive.
 const afterwards = 30 * time.Second
@@ -41,20 +38,6 @@ type source struct {
 	perMessage int
 	perCall    int // messages
 	backlog    int // events that wait in the queue before deliver starts
-}
-
-// slow is a queue whose calls take time.
-type slow struct{ lambda.Queue }
-
-func (q slow) Receive(ctx context.Context, most int, wait time.Duration) ([]lambda.Message, error) {
-	got, err := q.Queue.Receive(ctx, most, wait)
-	time.Sleep(sqsLatency)
-	return got, err
-}
-
-func (q slow) Delete(ctx context.Context, handles []string) error {
-	time.Sleep(sqsLatency)
-	return q.Queue.Delete(ctx, handles)
 }
 
 // run is a pipeline with several sources.
@@ -160,7 +143,7 @@ func (r *run) deliver() {
 		r.Fatal(err)
 	}
 	environments := lambda.InProcess(func() (lambda.Handler, error) { return newHandler() })
-	if err := r.world.Deliver(func(queue string) lambda.Queue { return slow{r.world.Feed(queue)} },
+	if err := r.world.Deliver(func(queue string) lambda.Queue { return virtual.Slow(r.world.Feed(queue)) },
 		environments); err != nil {
 		r.Fatal(err)
 	}

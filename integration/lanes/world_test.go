@@ -27,11 +27,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
-// What is usual within a region, and of Segment from there.
-const (
-	sqsLatency     = 10 * time.Millisecond
-	segmentLatency = 50 * time.Millisecond
-)
+// segmentLatency is usual from a region of AWS.
+const segmentLatency = 50 * time.Millisecond
 
 // warmUp is how long fresh events come in before the bulk queue is filled.
 const warmUp = 2 * time.Minute
@@ -91,20 +88,6 @@ type lanes struct {
 	minutes map[int]bool // in which fresh events were throttled
 }
 
-// slow is a queue whose calls take time.
-type slow struct{ lambda.Queue }
-
-func (q slow) Receive(ctx context.Context, most int, wait time.Duration) ([]lambda.Message, error) {
-	got, err := q.Queue.Receive(ctx, most, wait)
-	time.Sleep(sqsLatency)
-	return got, err
-}
-
-func (q slow) Delete(ctx context.Context, handles []string) error {
-	time.Sleep(sqsLatency)
-	return q.Queue.Delete(ctx, handles)
-}
-
 // play plays a load. It must be called in a bubble.
 func play(t *testing.T, l load) *result {
 	t.Helper()
@@ -156,7 +139,7 @@ func (p *lanes) start() {
 		p.Fatal(err)
 	}
 	environments := lambda.InProcess(func() (lambda.Handler, error) { return newHandler() })
-	if err := p.world.Deliver(func(queue string) lambda.Queue { return slow{p.world.Feed(queue)} }, environments); err != nil {
+	if err := p.world.Deliver(func(queue string) lambda.Queue { return virtual.Slow(p.world.Feed(queue)) }, environments); err != nil {
 		p.Fatal(err)
 	}
 }
