@@ -266,7 +266,8 @@ func TestAnEventThatIsNullIsARecord(t *testing.T) {
 	}
 }
 
-// Firehose may deliver a frame twice, so that a part comes again when its record was given already.
+// Firehose may deliver a frame twice, so that a part is read twice, the second time when its record
+// was given already.
 func TestAPartThatComesAgainIsNoRecordThatLacksOne(t *testing.T) {
 	var all []Record
 	data, _ := object(t, `{"a":"`+random(2_000_000)+`"}`)

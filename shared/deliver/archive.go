@@ -30,9 +30,9 @@ const (
 	maxArchivePause   = time.Minute
 )
 
-// maxRepeated bounds the bytes of batch contexts in the records of one invocation, since each event's
-// record has that of its batch: a message may have 2,500 events of a few bytes and a context of
-// 300 KB, which make 700 MB of records. Usual messages repeat a few hundred bytes.
+// maxRepeated bounds the bytes of batch contexts in the records of one invocation, since each
+// event's record has that of its batch: a message may have 2,500 events of a few bytes and a
+// context of 300 KB, which make 700 MB of records. Usual messages repeat a few hundred bytes.
 const maxRepeated = 64 << 20
 
 var errArchivePaused = errors.New("the archive has failed, and is not called for a while")
@@ -304,7 +304,7 @@ func (l *ledger) deferFrames(ctx context.Context, frames []archive.Frame, cause 
 }
 
 // retainEnded retains a message whose records could not be archived. Segment has its events
-// already, and drops them when they come again.
+// already, and drops the repetition.
 func (l *ledger) retainEnded(e *ended, cause error) {
 	e.failure.cause = cause
 	r := &l.report
