@@ -37,7 +37,7 @@ func newDrill() *cobra.Command {
 				"deployed, in virtual time: a day takes some seconds. It prints what happened, when each alarm fired and "+
 				"cleared, how long the backlog took to drain, what became of every event, and the same day in the design "+
 				"that failed.",
-			"The same seed gives the same load and faults, and the same alarms within a minute. Nothing outside this process "+
+			"The same seed gives the same load and faults, and the same alarms within two minutes. Nothing outside this process "+
 				"is read or called, and nothing but the file of --out is written. The exit code is 1 if a promise was not kept.",
 			"With --name it tries the alarms of a pipeline on AWS instead: for at most 15 minutes its deliver function "+
 				"drops the canary's events, and nobody else's. It reports when the canary's alarm and the composite fired, and whether "+

@@ -126,7 +126,9 @@ func TestASeedGivesTheSameDrill(t *testing.T) {
 			continue
 		}
 		for n := range x.Firings {
-			if d := x.Firings[n].From.Sub(y.Firings[n].From).Abs(); d > time.Minute {
+			// Goroutines that wake at the same instant run in any order, so a metric that is close to a
+			// threshold may cross it a period or two later.
+			if d := x.Firings[n].From.Sub(y.Firings[n].From).Abs(); d > 2*time.Minute {
 				t.Errorf("%s fired at times that are %v apart", x.Name, d)
 			}
 		}
