@@ -3,8 +3,6 @@ package fairness
 import (
 	"context"
 	"fmt"
-	"io"
-	"log/slog"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -14,13 +12,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/spillwayhq/spillway/infra/local"
-	"github.com/spillwayhq/spillway/infra/local/lambda"
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
 	"github.com/spillwayhq/spillway/infra/local/sqs"
 	"github.com/spillwayhq/spillway/infra/local/virtual"
 	"github.com/spillwayhq/spillway/infra/topology"
-	appdeliver "github.com/spillwayhq/spillway/shared/app/deliver"
 	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
@@ -133,18 +128,7 @@ func open(t *testing.T, limit float64, f sqs.Fairness, sources ...source) *run {
 // deliver starts deliver.
 func (r *run) deliver() {
 	r.Helper()
-	options := local.PipelineOptions(&r.topology, virtual.Endpoint)
-	options.SegmentURL, options.Gzip, options.WriteKey = virtual.SegmentURL, false, local.WriteKey
-	newHandler, err := appdeliver.NewFactory(options.Deliver(), appdeliver.Parts{
-		SQS: virtual.Client(r.world.ToSQS()), Transport: r.world.Segment.HTTPClient().Transport,
-		Metrics: io.Discard, Logger: slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
-		r.Fatal(err)
-	}
-	environments := lambda.InProcess(func() (lambda.Handler, error) { return newHandler() })
-	if err := r.world.Deliver(func(queue string) lambda.Queue { return virtual.Slow(r.world.Feed(queue)) },
-		environments); err != nil {
+	if err := r.world.DeliverAsDeployed(nil, nil); err != nil {
 		r.Fatal(err)
 	}
 }

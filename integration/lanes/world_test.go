@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -14,14 +13,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/local/cloudwatch"
 	"github.com/spillwayhq/spillway/infra/local/cloudwatch/feed"
 	"github.com/spillwayhq/spillway/infra/local/lambda"
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
 	"github.com/spillwayhq/spillway/infra/local/virtual"
 	"github.com/spillwayhq/spillway/infra/topology"
-	appdeliver "github.com/spillwayhq/spillway/shared/app/deliver"
 	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
@@ -126,20 +123,10 @@ func (p *lanes) start() {
 	if err := p.world.Segment.SetScript(p.segment()); err != nil {
 		p.Fatal(err)
 	}
-	options := local.PipelineOptions(&p.topology, virtual.Endpoint)
-	options.SegmentURL, options.Gzip, options.WriteKey = virtual.SegmentURL, false, local.WriteKey
 	p.world.OnInvocation = func(i lambda.Invoked) {
 		feed.Invoked(p.store.Put, p.topology.Names.DeliverFunction, i)
 	}
-	newHandler, err := appdeliver.NewFactory(options.Deliver(), appdeliver.Parts{
-		SQS: virtual.Client(p.world.ToSQS()), Transport: p.world.Segment.HTTPClient().Transport,
-		Metrics: emf{p.store}, Logger: slog.New(slog.DiscardHandler), Report: p.report,
-	})
-	if err != nil {
-		p.Fatal(err)
-	}
-	environments := lambda.InProcess(func() (lambda.Handler, error) { return newHandler() })
-	if err := p.world.Deliver(func(queue string) lambda.Queue { return virtual.Slow(p.world.Feed(queue)) }, environments); err != nil {
+	if err := p.world.DeliverAsDeployed(emf{p.store}, p.report); err != nil {
 		p.Fatal(err)
 	}
 }
