@@ -1,0 +1,212 @@
+// Package machine runs the parts of a measurement as processes of this program: the Segment
+// emulator, the SQS emulator, Redis, and the workers. So each part has CPU time and memory of its
+// own, and can be killed.
+package machine
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// A Process is a process that was started here. It is safe for concurrent use.
+type Process struct {
+	URL string // where it listens; empty: it does not say
+
+	name   string
+	cmd    *exec.Cmd
+	stderr tail
+	exited chan struct{}
+	err    error // of Wait; read it after exited is closed
+}
+
+// Listens is what a process of this program prints, followed by its URL, when it serves.
+const Listens = "listens on "
+
+// Start starts a subcommand of this program and waits until it has printed Listens and its URL.
+func Start(ctx context.Context, args ...string) (*Process, error) {
+	reader, writer := io.Pipe()
+	p, err := start(ctx, writer, args...)
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		<-p.exited
+		writer.Close()
+	}()
+	lines := bufio.NewScanner(reader)
+	for lines.Scan() {
+		if url, ok := strings.CutPrefix(lines.Text(), Listens); ok {
+			p.URL = url
+			go func() { _, _ = io.Copy(io.Discard, reader) }()
+			return p, nil
+		}
+	}
+	<-p.exited
+	return nil, p.failed("ended before it served", p.err)
+}
+
+// Worker starts a subcommand of this program that serves nothing.
+func Worker(ctx context.Context, args ...string) (*Process, error) {
+	return start(ctx, nil, args...)
+}
+
+func start(ctx context.Context, stdout io.Writer, args ...string) (*Process, error) {
+	path, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find this program: %w", err)
+	}
+	return run(ctx, stdout, strings.Join(args, " "), path, args...)
+}
+
+// run starts a program. It is killed when ctx ends.
+func run(ctx context.Context, stdout io.Writer, name, path string, args ...string) (*Process, error) {
+	p := &Process{name: name, cmd: exec.CommandContext(ctx, path, args...), exited: make(chan struct{})}
+	p.cmd.Stdout, p.cmd.Stderr = stdout, &p.stderr
+	p.cmd.WaitDelay = time.Second
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C reaches this process alone, which ends the others
+	if err := p.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.exited)
+	}()
+	return p, nil
+}
+
+// Exited is closed when the process has ended.
+func (p *Process) Exited() <-chan struct{} { return p.exited }
+
+// Failure says how the process ended by itself; nil: it runs.
+func (p *Process) Failure() error {
+	select {
+	case <-p.exited:
+		return p.failed("ended", p.err)
+	default:
+		return nil
+	}
+}
+
+func (p *Process) failed(what string, err error) error {
+	if err == nil {
+		err = errors.New("exit status 0")
+	}
+	return fmt.Errorf("%s %s: %w: %s", p.name, what, err, p.stderr.last())
+}
+
+// Stop asks the process to end (SIGTERM) and waits for it, at most for a minute: then it is killed.
+// A second Stop does nothing.
+func (p *Process) Stop() error {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-p.exited:
+	case <-time.After(time.Minute):
+		p.Kill()
+		return fmt.Errorf("%s did not end within a minute of SIGTERM", p.name)
+	}
+	if p.err != nil && !ended(p.err) {
+		return p.failed("ended", p.err)
+	}
+	return nil
+}
+
+// ended reports whether the error only says that the process was signalled.
+func ended(err error) bool {
+	exit, ok := errors.AsType[*exec.ExitError](err)
+	if !ok {
+		return false
+	}
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled()
+}
+
+// Signal sends a signal.
+func (p *Process) Signal(s os.Signal) error { return p.cmd.Process.Signal(s) }
+
+// Kill ends the process and its children with SIGKILL, and waits for it.
+func (p *Process) Kill() {
+	if p.cmd.Process.Kill() == nil { // fails if it has been waited for, so that no other process is killed
+		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+	}
+	<-p.exited
+}
+
+// A Use is what a process has used. The zero value is nothing.
+type Use struct {
+	CPU     time.Duration // user and system
+	PeakRSS int64         // bytes
+}
+
+// Use returns what the process has used so far, or until its end.
+func (p *Process) Use() Use {
+	select {
+	case <-p.exited:
+		state := p.cmd.ProcessState
+		u := Use{CPU: state.UserTime() + state.SystemTime()}
+		if usage, ok := state.SysUsage().(*syscall.Rusage); ok {
+			u.PeakRSS = int64(usage.Maxrss) << 10 // Linux counts in KB
+		}
+		return u
+	default:
+		return UseOf(p.cmd.Process.Pid)
+	}
+}
+
+// UseOf reads what a running process has used from /proc; nothing if it has ended.
+func UseOf(pid int) (u Use) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return u
+	}
+	// After the name in parentheses come the state and then numbers; utime and stime are the 14th
+	// and 15th field of all (proc(5)), in ticks of 1/100 s.
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	for _, i := range []int{11, 12} {
+		ticks, _ := strconv.ParseInt(fields[i], 10, 64)
+		u.CPU += time.Duration(ticks) * (time.Second / 100)
+	}
+	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	for line := range strings.Lines(string(status)) {
+		if value, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			kb, _ := strconv.ParseInt(strings.Fields(value)[0], 10, 64)
+			u.PeakRSS = kb << 10
+		}
+	}
+	return u
+}
+
+// tail keeps the end of what is written to it. It is safe for concurrent use.
+type tail struct {
+	mu sync.Mutex
+	b  []byte
+}
+
+const tailBytes = 4096
+
+// Write implements io.Writer.
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.b = append(t.b, p...)
+	if extra := len(t.b) - tailBytes; extra > 0 {
+		t.b = append(t.b[:0], t.b[extra:]...)
+	}
+	return len(p), nil
+}
+
+func (t *tail) last() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.TrimSpace(string(t.b))
+}

@@ -1,0 +1,57 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os/exec"
+	"time"
+)
+
+// ErrNoRedis says how to get Redis.
+var ErrNoRedis = errors.New("redis-server is not installed: apt-get install -y --no-install-recommends redis-server, " +
+	"or leave the peers on Redis out with --only")
+
+// StartRedis starts redis-server with its data in dir, on a free port, with further settings such as
+// "--maxmemory", "64mb". It saves its data when it is stopped. The Process's URL is host:port.
+func StartRedis(ctx context.Context, dir string, settings ...string) (*Process, error) {
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		return nil, ErrNoRedis
+	}
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	p, err := run(ctx, nil, "redis-server", path, append([]string{"--bind", "127.0.0.1", "--port", port, "--dir", dir,
+		"--save", "3600 1", "--daemonize", "no"}, settings...)...)
+	if err != nil {
+		return nil, err
+	}
+	p.URL = net.JoinHostPort("127.0.0.1", port)
+	for {
+		connection, err := net.DialTimeout("tcp", p.URL, time.Second)
+		if err == nil {
+			return p, connection.Close()
+		}
+		select {
+		case <-p.exited:
+			return nil, p.failed("ended before it served", p.err)
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// freePort finds a port that nothing listens on.
+func freePort() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("find a free port: %w", err)
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	return port, err
+}

@@ -1,0 +1,103 @@
+// Package peer says what a peer is: one way of bringing events from a queue to Segment. Spillway is
+// one of them, so that all are filled, run, killed and measured by the same code.
+package peer
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"github.com/spillwayhq/spillway/cmd/spillway/feed"
+)
+
+// WriteKey is the write key of all events. The Segment emulator takes any.
+const WriteKey = "peers"
+
+// A Queue is what a peer takes its events from.
+type Queue string
+
+// The queues. Each runs as a process of its own.
+const (
+	SQS   Queue = "sqs"   // our emulator, which writes to disk before it answers
+	Redis Queue = "redis" // Debian's redis-server, with its default settings
+)
+
+// A Peer is one way of bringing events from a queue to Segment.
+type Peer struct {
+	Name  string // its key in the results and on the command line
+	What  string // its row in the tables
+	Queue Queue
+	// Backlog is the key of what Fill puts into the queue. Peers with the same key have the same
+	// Queue and Fill, and the queue is filled once for all of them: each run gets a copy.
+	Backlog string
+	// Fill puts the events into the queue. It returns when the queue has them all.
+	Fill func(ctx context.Context, f Filling) error
+	// Worker takes events from the queue to Segment in a process of its own, until ctx ends with the
+	// process's SIGTERM; then it ends in good order. Nil: Function says what runs.
+	Worker func(ctx context.Context, w Working) error
+	// Function is what the Lambda emulator runs, for peers that are a Lambda function.
+	Function *Function
+	// Sample is how many events a design gets that would take hours for all; 0: all. The tables say
+	// so.
+	Sample int
+}
+
+// A Function is the deployment of a peer that is a Lambda function. Each environment is a process,
+// which is stopped (SIGSTOP) between invocations as Lambda freezes it.
+type Function struct {
+	// Handler is run by aws-lambda-go in each environment's process, from its init on. Nil: Binary
+	// says what runs.
+	Handler func() (handler any, err error)
+	// Binary is the name of a built Lambda function of Spillway, "deliver".
+	Binary string
+	// Source says how the event source mapping makes batches.
+	Source Source
+}
+
+// A Source is the part of an event source mapping that a design decides.
+type Source struct {
+	BatchSize               int  // messages
+	WindowSeconds           int  // 0: an invocation does not wait for more messages
+	ReportBatchItemFailures bool // the answer names the messages that failed
+	MemoryMB                int
+	TimeoutSeconds          int // of the function
+}
+
+// Filling is what Fill gets.
+type Filling struct {
+	Count    int    // events
+	QueueURL string // of SQS
+	Redis    string // host:port
+}
+
+// Working is what Worker gets.
+type Working struct {
+	QueueURL string // of SQS
+	Redis    string // host:port
+	Segment  string // URL without a path, as analytics-go's Endpoint
+}
+
+// Events yields the events of the filling, in order.
+func (f Filling) Events() iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		for i := range f.Count {
+			if event, err := Event(i); !yield(event, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Event is the event with that index as JSON: a track event of about 1 KB as analytics-go sends it,
+// with a messageId that follows from the index.
+func Event(i int) ([]byte, error) {
+	return feed.MadeUp(i, fmt.Sprintf("00000000-0000-4000-8000-%012d", i))
+}
+
+// Events is how many of count events the peer gets.
+func (p *Peer) Events(count int) int {
+	if p.Sample > 0 {
+		return min(p.Sample, count)
+	}
+	return count
+}
