@@ -17,6 +17,7 @@ import (
 
 func newBench() *cobra.Command {
 	var b bench.Config
+	var asJSON bool
 	c := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure how fast this machine accepts and delivers a backlog",
@@ -38,11 +39,18 @@ func newBench() *cobra.Command {
 			if err := usage.Latency(b.Latency); err != nil {
 				return err
 			}
-			out := c.OutOrStdout()
-			b.Begin = func(part string) { fmt.Fprintf(out, "measuring: %s …\n", part) }
+			out, progress := c.OutOrStdout(), c.OutOrStdout()
+			if asJSON {
+				progress = c.ErrOrStderr()
+			}
+			b.Begin = func(part string) { fmt.Fprintf(progress, "measuring: %s …\n", part) }
+			began := time.Now()
 			results, err := bench.Run(c.Context(), b)
 			if err != nil {
 				return err
+			}
+			if asJSON {
+				return terminal.WriteJSON(out, bench.NewReport(b, results, began))
 			}
 			printResults(out, results)
 			return nil
@@ -55,6 +63,7 @@ func newBench() *cobra.Command {
 	c.Flags().StringVar(&b.Dir, "dir", os.TempDir(),
 		"`directory` for temporary data; it should be on a real disk, not in memory")
 	c.Flags().BoolVar(&b.Gzip, "gzip", true, "compress requests to Segment")
+	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object (docs/performance.md has its fields)")
 	return c
 }
 
@@ -68,13 +77,13 @@ func printResults(out io.Writer, results []bench.Result) {
 			accepted = fmt.Sprintf("%.2f s", r.Accepted.Seconds())
 		}
 		if r.CPU > 0 {
-			cpu = fmt.Sprintf("%.1f µs", float64(r.CPU.Nanoseconds())/1000/float64(r.Events))
+			cpu = fmt.Sprintf("%.1f µs", r.CPUPerEvent())
 		}
 		if r.PeakRSS > 0 {
 			rss = fmt.Sprintf("%d MB", r.PeakRSS>>20)
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%.2f s\t%s\t%s\t%s\t\n", r.What, terminal.Number(r.Events), accepted,
-			r.Delivered.Seconds(), terminal.Number(int64(float64(r.Events)/r.Delivered.Seconds())), cpu, rss)
+			r.Delivered.Seconds(), terminal.Number(int64(r.EventsPerSecond())), cpu, rss)
 	}
 	w.Flush()
 }

@@ -46,7 +46,7 @@ func analyticsJobs(ctx context.Context, segmentURL string, count int) (Result, e
 	if n := failed.Load(); n > 0 {
 		return Result{}, fmt.Errorf("%d of %d events failed with analytics-go", n, count)
 	}
-	return Result{What: fmt.Sprintf("without Spillway: analytics-go, one job per event, %d workers", jobWorkers),
+	return Result{Part: AnalyticsGo, What: fmt.Sprintf("without Spillway: analytics-go, one job per event, %d workers", jobWorkers),
 		Events: count, Delivered: time.Since(start)}, nil
 }
 
@@ -99,6 +99,6 @@ func readyBatches(ctx context.Context, segmentURL string, count int) (Result, er
 	if err := first.Load(); err != nil {
 		return Result{}, *err
 	}
-	return Result{What: "the limit: ready-made batches", Events: int(batches) * batchEvents,
+	return Result{Part: Limit, What: "the limit: ready-made batches", Events: int(batches) * batchEvents,
 		Delivered: time.Since(start)}, nil
 }

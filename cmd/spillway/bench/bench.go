@@ -30,9 +30,23 @@ type Config struct {
 	Begin    func(part string)
 }
 
+// A Part is one of the things that are measured. Its name is the key of its result in the JSON of
+// `spillway bench --json`, which programs read: it does not change.
+type Part string
+
+// The parts, in the order in which they are measured.
+const (
+	Packed        Part = "packed"         // packed messages, nothing archived
+	PackedArchive Part = "packed_archive" // the same, with the archive
+	Single        Part = "single"         // one event per message
+	AnalyticsGo   Part = "analytics_go"   // the failed design after its repair, without Spillway
+	Limit         Part = "limit"          // ready-made batches
+)
+
 // A Result is one row of the table. Fields that do not apply are 0.
 type Result struct {
-	What                string
+	Part                Part
+	What                string // for people
 	Events              int
 	Accepted, Delivered time.Duration
 	CPU                 time.Duration // of the delivering process
@@ -53,15 +67,15 @@ func Run(ctx context.Context, c Config) ([]Result, error) {
 	defer emulator.kill() // stopped, it would wait for the connections that analytics-go leaves open
 	var results []Result
 	for _, part := range []backlog{
-		{what: "packed messages", events: c.Events},
-		{what: "packed messages, with the archive", events: c.Events, archive: true},
-		{what: "one event per message", events: c.Single, single: true},
+		{part: Packed, what: "packed messages", events: c.Events},
+		{part: PackedArchive, what: "packed messages, with the archive", events: c.Events, archive: true},
+		{part: Single, what: "one event per message", events: c.Single, single: true},
 	} {
 		if part.events == 0 {
 			continue
 		}
 		c.Begin(part.what)
-		part.dir, part.segmentURL, part.gzip = filepath.Join(dir, part.what), emulator.url, c.Gzip
+		part.dir, part.segmentURL, part.gzip = filepath.Join(dir, string(part.part)), emulator.url, c.Gzip
 		r, err := part.measure(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", part.what, err)
@@ -85,6 +99,7 @@ func Run(ctx context.Context, c Config) ([]Result, error) {
 
 // backlog is a part that fills the queue and then delivers it.
 type backlog struct {
+	part            Part
 	what            string
 	events          int
 	single, gzip    bool
@@ -95,7 +110,7 @@ type backlog struct {
 // measure fills the queue of a pipeline that only accepts, stops it, and takes the time from the
 // start of one that delivers until the Segment emulator has every event.
 func (b backlog) measure(ctx context.Context) (r Result, err error) {
-	r.What, r.Events = b.what, b.events
+	r.Part, r.What, r.Events = b.part, b.what, b.events
 	up := []string{"up", "--data-dir=" + b.dir, "--sqs-port=0", "--ingest-port=0", "--console=false",
 		"--segment=" + b.segmentURL,
 		"--write-key=bench", "--gzip=" + strconv.FormatBool(b.gzip)}
