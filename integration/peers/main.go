@@ -13,15 +13,19 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aws/aws-lambda-go/lambda"
+
 	"github.com/spillwayhq/spillway/integration/peers/api"
+	"github.com/spillwayhq/spillway/integration/peers/lambdas"
 	"github.com/spillwayhq/spillway/integration/peers/limits"
 	"github.com/spillwayhq/spillway/integration/peers/machine"
+	"github.com/spillwayhq/spillway/integration/peers/measure"
 	"github.com/spillwayhq/spillway/integration/peers/peer"
 )
 
 // registry are all peers, in the order of the tables.
 func registry() []peer.Peer {
-	return slices.Concat([]peer.Peer{})
+	return slices.Concat(lambdas.Peers())
 }
 
 // find returns the peer of that name.
@@ -40,9 +44,15 @@ func find(name string) (*peer.Peer, error) {
 // order when ctx ends.
 func verbs() map[string]func(ctx context.Context, args []string) error {
 	return map[string]func(ctx context.Context, args []string) error{
-		"api": api.Run, "limits": limits.Run, // measurements
-		"worker": runWorker, "queue": runQueue, "segment": runSegment, // processes that they start
+		"drain": measure.Drain(registry()), "kill": measure.Kill(registry()), "away": measure.Away(registry()), // measurements
+		"api": api.Run, "limits": limits.Run,
+		"worker": started(runWorker), "queue": started(runQueue), "segment": started(runSegment),
 	}
+}
+
+// started is for the processes that the measurements start.
+func started(do func(ctx context.Context, args []string) error) func(ctx context.Context, args []string) error {
+	return func(ctx context.Context, args []string) error { return do(machine.UntilParentEnds(ctx), args) }
 }
 
 func main() {
@@ -55,6 +65,9 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) error {
+	if name := os.Getenv(machine.FunctionEnv); name != "" {
+		return runFunction(name)
+	}
 	if len(args) == 0 {
 		args = []string{""}
 	}
@@ -87,12 +100,37 @@ func runWorker(ctx context.Context, args []string) error {
 	return p.Worker(ctx, w)
 }
 
+// runFunction runs a peer's handler as the Lambda emulator's process.
+func runFunction(name string) error {
+	p, err := find(name)
+	if err != nil {
+		return err
+	}
+	handler, err := p.Function.Handler()
+	if err != nil {
+		return err
+	}
+	lambda.Start(handler)
+	return nil
+}
+
 func runQueue(ctx context.Context, args []string) error {
 	var c machine.QueueConfig
 	f := flag.NewFlagSet("queue", flag.ContinueOnError)
 	f.StringVar(&c.Dir, "dir", "", "directory of the queues")
+	f.DurationVar(&c.Visibility, "visibility", 0, "visibility timeout of the events queue; 0: the deployment's")
+	f.StringVar(&c.Name, "function", "", "name of the peer whose Lambda function runs; empty: none")
+	f.StringVar(&c.Binary, "binary", "", "binary of the function; empty: this program")
+	f.StringVar(&c.Segment, "segment", "", "URL of the Segment emulator, for the function")
 	if err := f.Parse(args); err != nil {
 		return err
+	}
+	if c.Name != "" {
+		p, err := find(c.Name)
+		if err != nil {
+			return err
+		}
+		c.Function = p.Function
 	}
 	return machine.ServeQueue(ctx, os.Stdout, c)
 }

@@ -69,12 +69,29 @@ func start(ctx context.Context, stdout io.Writer, args ...string) (*Process, err
 	return run(ctx, stdout, strings.Join(args, " "), path, args...)
 }
 
-// run starts a program. It is killed when ctx ends.
+// UntilParentEnds returns a context that ends with ctx, or when the process that has started this one
+// is gone, even if it was killed.
+func UntilParentEnds(ctx context.Context) context.Context {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		cancel()
+	}()
+	return ctx
+}
+
+// run starts a program. It is asked to end when ctx ends.
 func run(ctx context.Context, stdout io.Writer, name, path string, args ...string) (*Process, error) {
 	p := &Process{name: name, cmd: exec.CommandContext(ctx, path, args...), exited: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = stdout, &p.stderr
-	p.cmd.WaitDelay = time.Second
+	// A queue's process that is killed could not end its function's processes, which stand still.
+	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
+	p.cmd.WaitDelay = 10 * time.Second
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C reaches this process alone, which ends the others
+	// The pipe is never written to: it ends with this process, see UntilParentEnds.
+	if _, err := p.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}

@@ -6,12 +6,17 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"strings"
+	"time"
 
 	"github.com/spillwayhq/spillway/cmd/spillway/feed"
 )
 
 // WriteKey is the write key of all events. The Segment emulator takes any.
 const WriteKey = "peers"
+
+// BacklogJSON is the Backlog of the peers on SQS that take one event a message, as JSON.
+const BacklogJSON = "sqs-json"
 
 // A Queue is what a peer takes its events from.
 type Queue string
@@ -48,19 +53,21 @@ type Function struct {
 	// Handler is run by aws-lambda-go in each environment's process, from its init on. Nil: Binary
 	// says what runs.
 	Handler func() (handler any, err error)
-	// Binary is the name of a built Lambda function of Spillway, "deliver".
+	// Binary is the name of a function of Spillway, "deliver", whose built binary runs. Env are the
+	// variables that it is deployed with.
 	Binary string
+	Env    func(w Working) []string
 	// Source says how the event source mapping makes batches.
 	Source Source
 }
 
-// A Source is the part of an event source mapping that a design decides.
+// A Source is what a design decides about its function and its event source mapping.
 type Source struct {
-	BatchSize               int  // messages
-	WindowSeconds           int  // 0: an invocation does not wait for more messages
-	ReportBatchItemFailures bool // the answer names the messages that failed
-	MemoryMB                int
-	TimeoutSeconds          int // of the function
+	BatchSize               int           // messages of an invocation at most
+	Window                  time.Duration // how long an invocation waits for more messages
+	ReportBatchItemFailures bool          // the answer names the messages that failed
+	Timeout                 time.Duration // of an invocation
+	MemoryMB                int           // which Lambda bills, and the emulator does not enforce
 }
 
 // Filling is what Fill gets.
@@ -100,4 +107,12 @@ func (p *Peer) Events(count int) int {
 		return min(p.Sample, count)
 	}
 	return count
+}
+
+// Endpoint is the SQS endpoint of a queue's URL, which ends with the account and the queue's name.
+func Endpoint(queueURL string) string {
+	for range 2 {
+		queueURL = queueURL[:max(0, strings.LastIndexByte(queueURL, '/'))]
+	}
+	return queueURL
 }

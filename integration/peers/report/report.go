@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // A Table is a table of the page. Its cells are Markdown.
@@ -40,9 +41,9 @@ type Part struct {
 	Values any // for programs
 }
 
-// Save writes a part's result to a file NAME.json of the directory, in place of an older one.
-func Save(dir, name string, p Part) error {
-	text, err := json.MarshalIndent(p, "", "  ")
+// Save writes a result, such as a Part, to a file NAME.json of the directory, in place of an older one.
+func Save(dir, name string, value any) error {
+	text, err := json.MarshalIndent(value, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -50,4 +51,32 @@ func Save(dir, name string, p Part) error {
 		return fmt.Errorf("keep the result of %s: %w: give another directory with --results", name, err)
 	}
 	return nil
+}
+
+// A Drain is one run of a peer on a backlog. Doubled events arrived more than once.
+type Drain struct {
+	Peer                string
+	Latency             time.Duration // of the Segment emulator
+	Round               int
+	Events              int
+	Took                time.Duration // from the start of the worker to the last event
+	Lost, Doubled       int64
+	Left                int64 // messages in the queue at the end
+	WorkerCPU, QueueCPU time.Duration
+	WorkerRSS, QueueRSS int64 // peaks in bytes, of the largest process
+	Processes           int   // of the worker at the same time
+	Requests            int64 // that SQS would charge for, with the filling
+	WireBytes           int64 // to Segment
+	Invocations         int64 // of the function; 0: there is none
+	GBSeconds           float64
+	LogBytes            int64
+}
+
+// A Fault is one run of a peer through a fault: "kill" or "away".
+type Fault struct {
+	Peer, Kind    string
+	Events        int
+	Took          time.Duration // from the start of the worker to the last event
+	Lost, Doubled int64
+	Left          int64 // messages in the queue at the end: their events are not counted as lost
 }

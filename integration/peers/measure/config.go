@@ -1,0 +1,114 @@
+// Package measure fills, runs, kills and watches the peers, each in the same way.
+package measure
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spillwayhq/spillway/integration/peers/peer"
+)
+
+// Config says what is measured.
+type Config struct {
+	Peers   []peer.Peer
+	Events  int
+	Rounds  int // of each drain; the tables have the median
+	Work    string
+	Results string
+	Bin     string // folder of the built functions of Spillway
+	Away    time.Duration
+}
+
+// The sizes of a smoke run.
+const (
+	smokeEvents = 2_000
+	smokeAway   = 2 * time.Second
+)
+
+// parse reads the flags of a measurement.
+func parse(verb string, args []string, all []peer.Peer) (*Config, error) {
+	c := &Config{}
+	var only string
+	f := flag.NewFlagSet(verb, flag.ContinueOnError)
+	f.IntVar(&c.Events, "events", 100_000, "events for each peer, except slow ones, which get fewer")
+	f.IntVar(&c.Rounds, "rounds", 3, "runs of each drain, except of slow peers")
+	f.StringVar(&only, "only", "", "names of peers, separated by commas; empty: all")
+	f.StringVar(&c.Work, "work", "", "directory of the queues, made and removed by the caller")
+	f.StringVar(&c.Results, "results", "", "directory of the results")
+	f.StringVar(&c.Bin, "bin", "", "folder of Spillway's built functions")
+	f.DurationVar(&c.Away, "away", time.Minute, "how long Segment is away")
+	smoke := f.Bool("smoke", false, "only try that everything works: 2,000 events, once")
+	if err := f.Parse(args); err != nil {
+		return nil, err
+	}
+	if *smoke {
+		c.Events, c.Rounds, c.Away = smokeEvents, 1, smokeAway
+	}
+	if c.Work == "" || c.Results == "" || c.Bin == "" || c.Events < 1 || c.Rounds < 1 {
+		return nil, errors.New("--work, --results and --bin must be given, --events and --rounds at least 1")
+	}
+	var err error
+	c.Peers, err = choose(all, only)
+	return c, err
+}
+
+// choose returns the peers of those names, in their order; all without names.
+func choose(all []peer.Peer, names string) ([]peer.Peer, error) {
+	if names == "" {
+		return all, nil
+	}
+	wanted := strings.Split(names, ",")
+	var chosen []peer.Peer
+	for _, p := range all {
+		if i := slices.Index(wanted, p.Name); i >= 0 {
+			chosen, wanted = append(chosen, p), slices.Delete(wanted, i, i+1)
+		}
+	}
+	if len(wanted) > 0 {
+		return nil, fmt.Errorf("unknown peers %s in --only", strings.Join(wanted, ", "))
+	}
+	return chosen, nil
+}
+
+// A verb is a subcommand.
+type verb = func(ctx context.Context, args []string) error
+
+// Drain is the subcommand that measures how fast each peer drains a backlog; Kill and Away what the
+// peers lose and double when their workers are killed, and when Segment is away.
+func Drain(all []peer.Peer) verb { return on("drain", all, drains) }
+
+// Kill is described at Drain.
+func Kill(all []peer.Peer) verb { return on("kill", all, kills) }
+
+// Away is described at Drain.
+func Away(all []peer.Peer) verb { return on("away", all, aways) }
+
+func on(name string, all []peer.Peer, do func(ctx context.Context, c *Config) error) verb {
+	return func(ctx context.Context, args []string) error {
+		c, err := parse(name, args, all)
+		if err != nil {
+			return err
+		}
+		for _, dir := range []string{c.Work, c.Results} {
+			if err := os.MkdirAll(dir, 0o755); err != nil {
+				return fmt.Errorf("make a directory: %w", err)
+			}
+		}
+		return do(ctx, c)
+	}
+}
+
+// binary is the path of a peer's built function; empty: it has none.
+func (c *Config) binary(p *peer.Peer) string {
+	if p.Function == nil || p.Function.Binary == "" {
+		return ""
+	}
+	return filepath.Join(c.Bin, p.Function.Binary)
+}

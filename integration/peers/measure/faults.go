@@ -1,0 +1,114 @@
+package measure
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/spillwayhq/spillway/infra/local/segmentd"
+	"github.com/spillwayhq/spillway/integration/peers/machine"
+	"github.com/spillwayhq/spillway/integration/peers/peer"
+	"github.com/spillwayhq/spillway/integration/peers/report"
+)
+
+const (
+	// faultEvents are enough for a middle, and few enough for all peers at the same time.
+	faultEvents = 5_000
+	// faultLatency is long enough that a kill hits requests that Segment has accepted and not
+	// answered.
+	faultLatency = 200 * time.Millisecond
+	// faultVisibility is the visibility timeout of all queues in these runs. A deployment has
+	// several minutes, after which the same happens.
+	faultVisibility = 30 * time.Second
+)
+
+// faultPatience: what a killed worker had comes again after the visibility timeout, and after
+// asynq's lease (30 s) and the next run of its recoverer (1 min).
+func faultPatience(away time.Duration) patience {
+	return patience{empty: 15 * time.Second, still: away + 100*time.Second, limit: away + 4*time.Minute}
+}
+
+// kills kills each peer's worker in the middle. Nearly all of the time is waiting, so all peers run
+// at the same time.
+func kills(ctx context.Context, c *Config) error {
+	return c.faults(ctx, "kill", 0, func(ctx context.Context, r *rig) error {
+		if err := r.begin(ctx); err != nil {
+			return err
+		}
+		if _, err := r.waitFor(ctx, max(1, r.count/3), time.Minute); err != nil {
+			return err
+		}
+		return r.kill(ctx)
+	})
+}
+
+// aways begins each peer's work while Segment answers 503.
+func aways(ctx context.Context, c *Config) error {
+	return c.faults(ctx, "away", c.Away, func(ctx context.Context, r *rig) error {
+		script := segmentd.Script{Rules: []segmentd.Rule{{Until: segmentd.Moment{After: c.Away}, Status: 503}}}
+		if err := machine.ScriptSegment(ctx, r.segment.URL, script); err != nil {
+			return err
+		}
+		return r.begin(ctx)
+	})
+}
+
+// faults runs all peers through a fault at the same time. away is for how long nothing can arrive.
+func (c *Config) faults(ctx context.Context, kind string, away time.Duration,
+	fault func(ctx context.Context, r *rig) error) error {
+	rigs := make([]*rig, len(c.Peers))
+	defer func() {
+		for _, r := range rigs {
+			if r != nil {
+				r.close()
+			}
+		}
+	}()
+	for i := range c.Peers {
+		var err error
+		if rigs[i], err = newRig(ctx, c, &c.Peers[i], min(c.Events, faultEvents), faultLatency, faultVisibility); err != nil {
+			return err
+		}
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for i := range c.Peers {
+		group.Go(func() error {
+			p := &c.Peers[i]
+			f, err := through(ctx, rigs[i], away, fault)
+			if err != nil {
+				return fmt.Errorf("%s with %s: %w", kind, p.Name, err)
+			}
+			f.Peer, f.Kind = p.Name, kind
+			fmt.Fprintf(os.Stderr, "%-5s %-24s %6d events: lost %d, doubled %d, last one after %.1f s, messages left %d\n",
+				kind, p.Name, f.Events, f.Lost, f.Doubled, f.Took.Seconds(), f.Left)
+			return report.Save(c.Results, kind+"-"+p.Name, f)
+		})
+	}
+	return group.Wait()
+}
+
+func through(ctx context.Context, r *rig, away time.Duration, fault func(context.Context, *rig) error) (
+	*report.Fault, error) {
+	if err := fault(ctx, r); err != nil {
+		return nil, err
+	}
+	a, err := r.settle(ctx, faultPatience(away))
+	if err != nil {
+		return nil, err
+	}
+	u, err := r.end(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if a, err = r.final(ctx, a); err != nil {
+		return nil, err
+	}
+	f := &report.Fault{Events: r.count, Took: a.at, Lost: int64(r.count) - a.distinct, Doubled: a.doubled, Left: u.left}
+	if r.peer.Queue == peer.SQS && u.left > 0 {
+		f.Lost = 0 // still to come
+	}
+	return f, nil
+}
