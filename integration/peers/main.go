@@ -21,6 +21,7 @@ import (
 	"github.com/spillwayhq/spillway/integration/peers/machine"
 	"github.com/spillwayhq/spillway/integration/peers/measure"
 	"github.com/spillwayhq/spillway/integration/peers/peer"
+	"github.com/spillwayhq/spillway/integration/peers/report"
 )
 
 // registry are all peers, in the order of the tables.
@@ -44,8 +45,8 @@ func find(name string) (*peer.Peer, error) {
 // order when ctx ends.
 func verbs() map[string]func(ctx context.Context, args []string) error {
 	return map[string]func(ctx context.Context, args []string) error{
-		"drain": measure.Drain(registry()), "kill": measure.Kill(registry()), "away": measure.Away(registry()), // measurements
-		"api": api.Run, "limits": limits.Run,
+		"drain": measure.Drain(registry()), "kill": measure.Kill(registry()), "away": measure.Away(registry()),
+		"api": api.Run, "limits": limits.Run, "report": runReport,
 		"worker": started(runWorker), "queue": started(runQueue), "segment": started(runSegment),
 	}
 }
@@ -133,6 +134,36 @@ func runQueue(ctx context.Context, args []string) error {
 		c.Function = p.Function
 	}
 	return machine.ServeQueue(ctx, os.Stdout, c)
+}
+
+// parts are the names of the results beside those of the peers, in the order of the tables.
+var parts = []string{"redis", "api", "limits"}
+
+func runReport(_ context.Context, args []string) error {
+	f := flag.NewFlagSet("report", flag.ContinueOnError)
+	results := f.String("results", "", "directory of the results")
+	docs := f.String("docs", "", "folder whose performance.md and chart are written; empty: none")
+	only := f.String("only", "", "names of peers, separated by commas; empty: all")
+	command := f.String("command", "integration/peers/run", "what has measured")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	chosen, err := measure.Choose(registry(), *only)
+	if err != nil {
+		return err
+	}
+	r, err := report.Load(*results, chosen, parts...)
+	if err != nil {
+		return err
+	}
+	m := report.ThisMachine(*command)
+	fmt.Print(r.Text(m))
+	if *docs != "" {
+		if err := r.WriteDocs(*docs, m); err != nil {
+			return err
+		}
+	}
+	return r.Check()
 }
 
 func runSegment(ctx context.Context, args []string) error {

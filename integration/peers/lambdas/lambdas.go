@@ -32,9 +32,9 @@ func Peers() []peer.Peer {
 		naive("lambda-client-per-batch", "Lambda, batches of 10, analytics-go: a client for each batch", 20_000, perBatch),
 		naive("lambda-no-wait", "Lambda, batches of 10, analytics-go: one client, nothing awaited", 0, noWait),
 		{Name: "spillway-single", What: "Spillway, one event a message", Queue: peer.SQS, Backlog: "spillway-single",
-			Fill: fillSingle, Function: spillway()},
+			Fill: fillSingle, Function: spillway(), Lossless: true},
 		{Name: "spillway-packed", What: "**Spillway, packed messages**", Queue: peer.SQS, Backlog: "spillway-packed",
-			Fill: fillPacked, Function: spillway()},
+			Fill: fillPacked, Function: spillway(), Lossless: true},
 	}
 }
 
@@ -43,8 +43,9 @@ func spillway() *peer.Function {
 	t := topology.Default()
 	source := t.EventSources[0]
 	function, _ := t.Function(t.Names.DeliverFunction)
-	return &peer.Function{Binary: "deliver", Source: peer.Source{BatchSize: source.BatchSize, Window: source.BatchingWindow,
-		ReportBatchItemFailures: source.ReportBatchItemFailures, Timeout: function.Timeout, MemoryMB: function.MemoryMB},
+	return &peer.Function{Binary: "deliver",
+		Source: peer.Source{BatchSize: source.BatchSize, Window: source.BatchingWindow,
+			ReportBatchItemFailures: source.ReportBatchItemFailures, Timeout: function.Timeout, MemoryMB: function.MemoryMB},
 		Env: func(w peer.Working) []string { return deliverEnv(t.Names, w) },
 	}
 }

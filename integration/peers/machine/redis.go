@@ -13,6 +13,14 @@ import (
 var ErrNoRedis = errors.New("redis-server is not installed: apt-get install -y --no-install-recommends redis-server, " +
 	"or leave the peers on Redis out with --only")
 
+// NeedRedis is the error of a machine without Redis, if it is needed.
+func NeedRedis(needed bool) error {
+	if _, err := exec.LookPath("redis-server"); needed && err != nil {
+		return ErrNoRedis
+	}
+	return nil
+}
+
 // StartRedis starts redis-server with its data in dir, on a free port, with further settings such as
 // "--maxmemory", "64mb". It saves its data when it is stopped. The Process's URL is host:port.
 func StartRedis(ctx context.Context, dir string, settings ...string) (*Process, error) {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spillwayhq/spillway/integration/peers/machine"
 	"github.com/spillwayhq/spillway/integration/peers/peer"
 )
 
@@ -22,19 +23,26 @@ type Config struct {
 	Rounds  int // of each drain; the tables have the median
 	Work    string
 	Results string
-	Bin     string // folder of the built functions of Spillway
-	Away    time.Duration
+	Bin     string        // folder of the built functions of Spillway
+	Away    time.Duration // for how long Segment is away
+	// Visibility is the visibility timeout of all queues while a worker is killed or Segment away. A
+	// deployment has several minutes, after which the same happens.
+	Visibility time.Duration
+	// Brief leaves out what takes minutes: asynq's recovery of the jobs of a killed worker.
+	Brief bool
 }
 
 // The sizes of a smoke run.
 const (
-	smokeEvents = 2_000
-	smokeAway   = 2 * time.Second
+	smokeEvents     = 2_000
+	smokeAway       = 2 * time.Second
+	smokeVisibility = 3 * time.Second
+	smokeSample     = 10 // slow peers get a sample as much smaller
 )
 
 // parse reads the flags of a measurement.
 func parse(verb string, args []string, all []peer.Peer) (*Config, error) {
-	c := &Config{}
+	c := &Config{Visibility: 30 * time.Second}
 	var only string
 	f := flag.NewFlagSet(verb, flag.ContinueOnError)
 	f.IntVar(&c.Events, "events", 100_000, "events for each peer, except slow ones, which get fewer")
@@ -48,19 +56,30 @@ func parse(verb string, args []string, all []peer.Peer) (*Config, error) {
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}
-	if *smoke {
-		c.Events, c.Rounds, c.Away = smokeEvents, 1, smokeAway
-	}
 	if c.Work == "" || c.Results == "" || c.Bin == "" || c.Events < 1 || c.Rounds < 1 {
 		return nil, errors.New("--work, --results and --bin must be given, --events and --rounds at least 1")
 	}
 	var err error
-	c.Peers, err = choose(all, only)
-	return c, err
+	if c.Peers, err = Choose(all, only); err != nil {
+		return nil, err
+	}
+	if *smoke {
+		c.makeBrief()
+	}
+	return c, machine.NeedRedis(slices.ContainsFunc(c.Peers, func(p peer.Peer) bool { return p.Queue == peer.Redis }))
 }
 
-// choose returns the peers of those names, in their order; all without names.
-func choose(all []peer.Peer, names string) ([]peer.Peer, error) {
+// makeBrief makes a smoke run of it.
+func (c *Config) makeBrief() {
+	c.Events, c.Rounds, c.Away, c.Visibility, c.Brief = smokeEvents, 1, smokeAway, smokeVisibility, true
+	c.Peers = slices.Clone(c.Peers)
+	for i := range c.Peers {
+		c.Peers[i].Sample = (c.Peers[i].Sample + smokeSample - 1) / smokeSample
+	}
+}
+
+// Choose returns the peers of those names, in their order; all without names.
+func Choose(all []peer.Peer, names string) ([]peer.Peer, error) {
 	if names == "" {
 		return all, nil
 	}
@@ -77,20 +96,20 @@ func choose(all []peer.Peer, names string) ([]peer.Peer, error) {
 	return chosen, nil
 }
 
-// A verb is a subcommand.
-type verb = func(ctx context.Context, args []string) error
+// A Verb is a subcommand.
+type Verb = func(ctx context.Context, args []string) error
 
 // Drain is the subcommand that measures how fast each peer drains a backlog; Kill and Away what the
 // peers lose and double when their workers are killed, and when Segment is away.
-func Drain(all []peer.Peer) verb { return on("drain", all, drains) }
+func Drain(all []peer.Peer) Verb { return on("drain", all, drains) }
 
 // Kill is described at Drain.
-func Kill(all []peer.Peer) verb { return on("kill", all, kills) }
+func Kill(all []peer.Peer) Verb { return on("kill", all, kills) }
 
 // Away is described at Drain.
-func Away(all []peer.Peer) verb { return on("away", all, aways) }
+func Away(all []peer.Peer) Verb { return on("away", all, aways) }
 
-func on(name string, all []peer.Peer, do func(ctx context.Context, c *Config) error) verb {
+func on(name string, all []peer.Peer, do func(ctx context.Context, c *Config) error) Verb {
 	return func(ctx context.Context, args []string) error {
 		c, err := parse(name, args, all)
 		if err != nil {

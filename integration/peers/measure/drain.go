@@ -38,7 +38,7 @@ func drains(ctx context.Context, c *Config) error {
 				d.Round = round
 				fmt.Fprintf(os.Stderr, "%-24s %6d events at %4s: %7.2f s, %6.1f µs an event, lost %d, doubled %d\n", p.Name,
 					d.Events, latency, d.Took.Seconds(), micros(d.WorkerCPU+d.QueueCPU, d.Events), d.Lost, d.Doubled)
-				name := fmt.Sprintf("drain-%s-%s-%d", p.Name, latency, round)
+				name := fmt.Sprintf(report.DrainPrefix+"%s-%s-%d", p.Name, latency, round)
 				if err := report.Save(c.Results, name, d); err != nil {
 					return err
 				}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -20,15 +21,13 @@ const (
 	// faultLatency is long enough that a kill hits requests that Segment has accepted and not
 	// answered.
 	faultLatency = 200 * time.Millisecond
-	// faultVisibility is the visibility timeout of all queues in these runs. A deployment has
-	// several minutes, after which the same happens.
-	faultVisibility = 30 * time.Second
 )
 
 // faultPatience: what a killed worker had comes again after the visibility timeout, and after
-// asynq's lease (30 s) and the next run of its recoverer (1 min).
+// asynq's lease (30 s), the next run of its recoverer (1 min) and its delay of a retry.
 func faultPatience(away time.Duration) patience {
-	return patience{empty: 15 * time.Second, still: away + 100*time.Second, limit: away + 4*time.Minute}
+	return patience{empty: 15 * time.Second, still: away + 3*time.Minute, limit: away + 5*time.Minute,
+		queue: true}
 }
 
 // kills kills each peer's worker in the middle. Nearly all of the time is waiting, so all peers run
@@ -59,7 +58,11 @@ func aways(ctx context.Context, c *Config) error {
 // faults runs all peers through a fault at the same time. away is for how long nothing can arrive.
 func (c *Config) faults(ctx context.Context, kind string, away time.Duration,
 	fault func(ctx context.Context, r *rig) error) error {
-	rigs := make([]*rig, len(c.Peers))
+	peers := c.Peers
+	if c.Brief {
+		peers = slices.DeleteFunc(slices.Clone(peers), func(p peer.Peer) bool { return p.Queue == peer.Redis })
+	}
+	rigs := make([]*rig, len(peers))
 	defer func() {
 		for _, r := range rigs {
 			if r != nil {
@@ -67,16 +70,16 @@ func (c *Config) faults(ctx context.Context, kind string, away time.Duration,
 			}
 		}
 	}()
-	for i := range c.Peers {
+	for i := range peers {
 		var err error
-		if rigs[i], err = newRig(ctx, c, &c.Peers[i], min(c.Events, faultEvents), faultLatency, faultVisibility); err != nil {
+		if rigs[i], err = newRig(ctx, c, &peers[i], min(c.Events, faultEvents), faultLatency, c.Visibility); err != nil {
 			return err
 		}
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	for i := range c.Peers {
+	for i := range peers {
 		group.Go(func() error {
-			p := &c.Peers[i]
+			p := &peers[i]
 			f, err := through(ctx, rigs[i], away, fault)
 			if err != nil {
 				return fmt.Errorf("%s with %s: %w", kind, p.Name, err)
@@ -106,9 +109,6 @@ func through(ctx context.Context, r *rig, away time.Duration, fault func(context
 	if a, err = r.final(ctx, a); err != nil {
 		return nil, err
 	}
-	f := &report.Fault{Events: r.count, Took: a.at, Lost: int64(r.count) - a.distinct, Doubled: a.doubled, Left: u.left}
-	if r.peer.Queue == peer.SQS && u.left > 0 {
-		f.Lost = 0 // still to come
-	}
-	return f, nil
+	return &report.Fault{Events: r.count, Took: a.at, Lost: int64(r.count) - a.distinct, Doubled: a.doubled,
+		Left: u.left}, nil
 }

@@ -119,23 +119,34 @@ type patience struct {
 	empty time.Duration // without an event after the queue is empty
 	still time.Duration // without an event at all
 	limit time.Duration // since begin
+	// queue: it is not over before the queue is empty: what is still there may arrive twice.
+	queue bool
 }
 
 // settle waits until every event has arrived, or nothing more is to be expected.
 func (r *rig) settle(ctx context.Context, p patience) (arrived, error) {
 	var asked time.Time
 	return r.watch(ctx, func(a arrived) (bool, error) {
-		still := time.Since(r.began) - a.at
-		if a.distinct >= int64(r.count) || still > p.still || time.Since(r.began) > p.limit {
+		still, all := time.Since(r.began)-a.at, a.distinct >= int64(r.count)
+		if all && !p.queue || still > p.still || time.Since(r.began) > p.limit {
 			return true, nil
 		}
-		if r.peer.Queue == peer.Redis || still < p.empty || time.Since(asked) < time.Second {
+		if !all && still < p.empty || time.Since(asked) < time.Second {
 			return false, nil
 		}
 		asked = time.Now()
-		state, err := machine.StateOf(ctx, r.queue.URL)
-		return state.Backlog == 0, err
+		left, err := r.left(ctx)
+		return left == 0, err
 	})
+}
+
+// left is how many messages or jobs the queue has.
+func (r *rig) left(ctx context.Context) (int64, error) {
+	if r.peer.Queue == peer.Redis {
+		return r.peer.Left(ctx, r.queue.URL)
+	}
+	state, err := machine.StateOf(ctx, r.queue.URL)
+	return state.Backlog, err
 }
 
 func (r *rig) watch(ctx context.Context, over func(arrived) (bool, error)) (a arrived, err error) {
@@ -167,17 +178,17 @@ func (r *rig) watch(ctx context.Context, over func(arrived) (bool, error)) (a ar
 // deleteWithin is how long a peer has after the last event to delete its messages.
 const deleteWithin = 2 * time.Second
 
-// deleted waits until the queue is empty, at most for deleteWithin: Segment had the last event before
-// the peer had its answer.
-func (r *rig) deleted(ctx context.Context) (s machine.QueueState, err error) {
+// deleted waits until the queue is empty, at most for deleteWithin, and returns what is left: Segment
+// had the last event before the peer had its answer.
+func (r *rig) deleted(ctx context.Context) (left int64, err error) {
 	for begin := time.Now(); ; {
-		s, err = machine.StateOf(ctx, r.queue.URL)
-		if err != nil || s.Backlog == 0 || time.Since(begin) > deleteWithin {
-			return s, err
+		left, err = r.left(ctx)
+		if err != nil || left == 0 || time.Since(begin) > deleteWithin {
+			return left, err
 		}
 		select {
 		case <-ctx.Done():
-			return s, context.Cause(ctx)
+			return left, context.Cause(ctx)
 		case <-time.After(pollEvery):
 		}
 	}
@@ -196,12 +207,15 @@ type used struct {
 // end reads what was used since begin, and then ends the worker in good order: what it still has to
 // send, it sends.
 func (r *rig) end(ctx context.Context) (u used, err error) {
+	if u.left, err = r.deleted(ctx); err != nil {
+		return u, err
+	}
 	if r.peer.Queue == peer.SQS {
-		state, err := r.deleted(ctx)
+		state, err := machine.StateOf(ctx, r.queue.URL)
 		if err != nil {
 			return u, err
 		}
-		u.function, u.requests, u.left = state.Function, state.Requests+r.filling, state.Backlog
+		u.function, u.requests = state.Function, state.Requests+r.filling
 	}
 	u.queue = r.queue.Use()
 	u.queue.CPU -= r.cpu

@@ -37,6 +37,9 @@ type Peer struct {
 	Backlog string
 	// Fill puts the events into the queue. It returns when the queue has them all.
 	Fill func(ctx context.Context, f Filling) error
+	// Left counts the jobs in Redis, at host:port, that are not done. Only peers on Redis have it:
+	// the SQS emulator says it itself.
+	Left func(ctx context.Context, redis string) (int64, error)
 	// Worker takes events from the queue to Segment in a process of its own, until ctx ends with the
 	// process's SIGTERM; then it ends in good order. Nil: Function says what runs.
 	Worker func(ctx context.Context, w Working) error
@@ -45,6 +48,8 @@ type Peer struct {
 	// Sample is how many events a design gets that would take hours for all; 0: all. The tables say
 	// so.
 	Sample int
+	// Lossless is promised: a run in which the peer loses an event fails.
+	Lossless bool
 }
 
 // A Function is the deployment of a peer that is a Lambda function. Each environment is a process,

@@ -78,5 +78,5 @@ type Fault struct {
 	Events        int
 	Took          time.Duration // from the start of the worker to the last event
 	Lost, Doubled int64
-	Left          int64 // messages in the queue at the end: their events are not counted as lost
+	Left          int64 // messages in the queue at the end, whose events are counted as lost although they may still come
 }
