@@ -2,6 +2,7 @@ package segmentd
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
@@ -38,7 +39,7 @@ func TestMessageIDsAreForgottenAfterTwoGenerationsAndNotBefore(t *testing.T) {
 		if ids.add("steady") && i > 0 {
 			t.Fatalf("an id that keeps coming was forgotten after %d others", i)
 		}
-		if n := len(ids.current) + len(ids.last); n > 200 {
+		if n := ids.current.n + ids.last.n; n > 200 {
 			t.Fatalf("%d ids are kept", n)
 		}
 	}
@@ -148,4 +149,39 @@ func TestResetForgetsEventsIdsAndCounts(t *testing.T) {
 		t.Errorf("stats %+v", got)
 	}
 	wantStatus(t, post(t, s, "/v1/b", tracks(1)), 503) // the script stays
+}
+
+func TestAHashSetHasWhatWasAddedAndNothingElse(t *testing.T) {
+	const most = 20_000
+	var s hashSet
+	random := rand.New(rand.NewPCG(1, 2))
+	for round := range 2 { // the second one in the table of the first
+		hashes := map[uint64]bool{}
+		for len(hashes) < most {
+			h := random.Uint64()
+			if len(hashes)%50 == 0 { // those belong to the same place
+				h >>= 20
+			}
+			if hashes[h] {
+				continue
+			}
+			if s.has(h) {
+				t.Fatalf("round %d: %x is there before it was added", round, h)
+			}
+			s.add(h, most)
+			hashes[h] = true
+		}
+		for h := range hashes {
+			if !s.has(h) {
+				t.Fatalf("round %d: %x is missing", round, h)
+			}
+		}
+		if s.n != most || len(s.table) > most*7/5 {
+			t.Fatalf("round %d: %d hashes in a table of %d", round, s.n, len(s.table))
+		}
+		s.clear()
+		if s.has(1) {
+			t.Fatal("a cleared set has something")
+		}
+	}
 }
