@@ -114,6 +114,7 @@ func up(ctx context.Context, out io.Writer, f upFlags) error {
 	if err != nil {
 		return err
 	}
+	debug.FreeOSMemory() // what reading the queues' files took: a long start's memory would be seen for minutes
 	greet(out, p, names, f)
 	watching, unwatch := context.WithCancel(context.WithoutCancel(ctx))
 	watched := make(chan struct{})

@@ -147,12 +147,15 @@ func (Disk) Reserve(path string, bytes int64) (err error) {
 // Free implements FS.
 func (Disk) Free(dir string) (uint64, error) { return diskdir.Free(dir) }
 
-// readAll reads a file of up to maxFileBytes.
-func readAll(f File, size int64) ([]byte, error) {
-	b := make([]byte, size)
-	n, err := f.ReadAt(b, 0)
+// readAt reads bytes of a file from an offset on, or as many as there are, into buf if it is large
+// enough.
+func readAt(buf []byte, f File, offset, bytes int64) ([]byte, error) {
+	if int64(cap(buf)) < bytes {
+		buf = make([]byte, bytes, bytes+bytes/8) // the next one may be a little larger
+	}
+	n, err := f.ReadAt(buf[:bytes], offset)
 	if errors.Is(err, io.EOF) {
 		err = nil
 	}
-	return b[:n], err
+	return buf[:n], err
 }

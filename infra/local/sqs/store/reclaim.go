@@ -89,42 +89,55 @@ const copyChunk = 100
 
 // copyMessages copies the messages of a segment to the end of the log.
 func (l *Log) copyMessages(s *segment) error {
-	l.mu.Lock()
-	f, err := l.use(s)
-	size := s.size
-	l.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	b, err := readAll(f, size)
-	l.unuse(s)
-	if err != nil {
-		return err
-	}
+	var buf []byte
 	for from := 0; ; {
 		l.mu.Lock()
-		if from >= len(s.messages) {
+		ms, start, end := s.chunk(from)
+		if len(ms) == 0 {
 			l.mu.Unlock()
 			return nil
 		}
-		to, size := from, 0
-		for to < len(s.messages) && to-from < copyChunk && size < maxFrameBytes {
-			if m := s.messages[to]; m != nil {
-				size += int(m.size)
-			}
-			to++
-		}
-		err := l.copyChunk(slices.Clone(s.messages[from:to]), b)
+		f, err := l.use(s)
 		l.mu.Unlock()
 		if err != nil {
 			return err
 		}
-		from = to
+		b, err := readAt(buf, f, start, end-start)
+		l.unuse(s)
+		if err != nil {
+			return err
+		}
+		l.mu.Lock()
+		err = l.copyChunk(ms, b, start)
+		l.mu.Unlock()
+		if err != nil {
+			return err
+		}
+		buf = b
+		from += len(ms)
 	}
 }
 
-// copyChunk copies messages of a segment whose content is b. It is called with mu held.
-func (l *Log) copyChunk(ms []*Message, b []byte) error {
+// chunk returns some of a segment's messages from one on, nil for those that are not there, and
+// which part of the file has them. It returns none at the end. It is called with the log's mu held.
+func (s *segment) chunk(from int) (ms []*Message, start, end int64) {
+	for _, m := range s.messages[from:min(len(s.messages), from+copyChunk)] {
+		if m != nil {
+			if end == 0 {
+				start = int64(m.offset)
+			} else if int64(m.offset)+int64(m.size)-start > maxFrameBytes {
+				break
+			}
+			end = int64(m.offset) + int64(m.size)
+		}
+		ms = append(ms, m)
+	}
+	return ms, start, end
+}
+
+// copyChunk copies messages of a segment, of which b is the content from start on. It is called with
+// mu held.
+func (l *Log) copyChunk(ms []*Message, b []byte, start int64) error {
 	w, err := l.begin()
 	if err != nil {
 		return err
@@ -135,7 +148,7 @@ func (l *Log) copyChunk(ms []*Message, b []byte) error {
 		if m == nil || m.segment == nil {
 			continue
 		}
-		content, err := contentOf(b[min(len(b), int(m.offset)):], m.segment.salt)
+		content, err := contentOf(b[min(int64(len(b)), int64(m.offset)-start):], m.segment.salt)
 		if err != nil {
 			damaged = append(damaged, m)
 			continue

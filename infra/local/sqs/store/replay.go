@@ -34,6 +34,7 @@ type replay struct {
 	previous    string // path of the segment read before
 	lost        []span // of numbers
 	unknown     []uint64
+	buf         []byte // the content of the segment that is read
 }
 
 // span is the numbers from first up to before end, with the damage that they are lost by.
@@ -98,6 +99,7 @@ func (r *replay) read(s *segment, newest bool) error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", s.path, err)
 	}
+	r.buf = b // for the next segment: nothing that is read refers to it
 	s.size = int64(len(b))
 	s.first = r.next
 	if h, ok := frame.ParseHeaders(b[:min(len(b), frame.HeadersBytes)]); ok && h.Version != frame.Version {
@@ -125,7 +127,7 @@ func (r *replay) content(s *segment) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	b, err := readAll(f, size)
+	b, err := readAt(r.buf, f, 0, size)
 	if err != nil {
 		r.damage.add(FileDamage{File: s.path, Offset: int64(len(b)), Bytes: size - int64(len(b)), What: err.Error()})
 	}
@@ -149,7 +151,7 @@ func (r *replay) readFile(name string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return readAll(f, size)
+	return readAt(nil, f, 0, size)
 }
 
 // segmentReplay goes through the frames of one segment.
