@@ -45,7 +45,7 @@ func (h *Header) Room() int {
 // LeaveRoom removes Context and Integrations, the larger one first, until a batch with the header
 // has room for an event of the largest size. It returns what it has removed.
 func (h *Header) LeaveRoom() (omitted event.Omitted) {
-	for h.Room() == 0 && len(h.Context)+len(h.Integrations) > 0 {
+	for len(h.Context)+len(h.Integrations) > 0 && h.Room() == 0 {
 		if len(h.Context) >= len(h.Integrations) {
 			h.Context = nil
 			omitted |= event.OmittedBatchContext
