@@ -18,7 +18,8 @@ import (
 type group struct {
 	members []*member
 	bytes   int
-	full    chan struct{} // closed when no more fits
+	ready   chan struct{} // closed when it lingers no more
+	isReady bool          // guarded by the committer's mu
 	done    chan struct{} // closed when each member has its result
 }
 
@@ -56,8 +57,9 @@ type committer struct {
 	packings   sync.Pool // of *packing
 	sends      sends
 
-	mu   sync.Mutex
-	open *group // that requests can join; nil: none
+	mu    sync.Mutex
+	open  *group // that requests can join; nil: none
+	calls int    // groups that are being sent
 }
 
 // submit sends the parts of a request. It returns nil when the queue has all of them, and an error
@@ -85,15 +87,26 @@ func (c *committer) join(m *member) (g *group, leads bool) {
 	defer c.mu.Unlock()
 	g = c.open
 	if leads = g == nil; leads {
-		g = &group{full: make(chan struct{}), done: make(chan struct{})}
+		g = &group{ready: make(chan struct{}), done: make(chan struct{})}
 		c.open = g
+		if c.calls == 0 {
+			g.setReady()
+		}
 	}
 	g.members = append(g.members, m)
 	if g.bytes += size; g.bytes >= maxGroupBytes || len(g.members) >= maxGroupMembers {
 		c.open = nil
-		close(g.full)
+		g.setReady()
 	}
 	return g, leads
+}
+
+// setReady ends the lingering. It is called with the committer's mu held.
+func (g *group) setReady() {
+	if !g.isReady {
+		g.isReady = true
+		close(g.ready)
+	}
 }
 
 // lead waits for members, sends the group, and passes on the result.
@@ -126,18 +139,21 @@ func (c *committer) lead(ctx context.Context, g *group) {
 		return
 	}
 	defer func() { <-c.slots }()
-	c.close(g)
+	c.begin(g)
+	defer c.end()
 	c.send(ctx, g)
 	err = nil
 }
 
-// gather waits for others to join the group.
+// gather waits for others to join the group: until no call is under way, for the linger at most. So
+// a queue that answers at once is used at once, and one that takes its time gets fewer and larger
+// messages, as Nagle's algorithm does it for TCP.
 func (c *committer) gather(ctx context.Context, g *group) {
 	t := time.NewTimer(c.linger)
 	defer t.Stop()
 	select {
 	case <-t.C:
-	case <-g.full:
+	case <-g.ready:
 	case <-c.draining:
 	case <-ctx.Done():
 	}
@@ -147,8 +163,29 @@ func (c *committer) gather(ctx context.Context, g *group) {
 func (c *committer) close(g *group) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.closeLocked(g)
+}
+
+func (c *committer) closeLocked(g *group) {
 	if c.open == g {
 		c.open = nil
+	}
+}
+
+// begin closes a group and counts its call.
+func (c *committer) begin(g *group) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closeLocked(g)
+	c.calls++
+}
+
+// end counts a call that has ended. If it was the only one, the open group waits for nothing more.
+func (c *committer) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.calls--; c.calls == 0 && c.open != nil {
+		c.open.setReady()
 	}
 }
 

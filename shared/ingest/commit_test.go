@@ -38,10 +38,18 @@ func partOf(writeKey string, events ...string) part {
 	return l
 }
 
+// calling lets a committer have a call under way until the test ends, so that requests linger. The
+// queue sees nothing of it.
+func calling(t *testing.T, c *committer) {
+	c.begin(nil)
+	t.Cleanup(c.end)
+}
+
 func TestConcurrentRequestsShareAMessageAndACall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := &fakeQueue{}
 		c := newCommitter(t, q, 5*time.Millisecond, 4)
+		calling(t, c)
 		start := time.Now()
 		var requests sync.WaitGroup
 		for i := range 30 {
@@ -61,10 +69,41 @@ func TestConcurrentRequestsShareAMessageAndACall(t *testing.T) {
 	})
 }
 
+// A queue that answers faster than the linger, as the one on this machine, must not be slowed down.
+func TestARequestWaitsForOthersOnlyWhileACallIsUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const ms = time.Millisecond
+		var sizes []int
+		q := &fakeQueue{send: func(_ context.Context, messages []message.Message) error {
+			sizes = append(sizes, len(messages))
+			time.Sleep(2 * ms)
+			return nil
+		}}
+		c := newCommitter(t, q, 5*ms, 4)
+		start := time.Now()
+		var requests sync.WaitGroup
+		for at, answered := range map[time.Duration]time.Duration{0: 2 * ms, // at once
+			1 * ms: 4 * ms, 3 * ms / 2: 4 * ms, // together, after the first call
+			3 * ms: 6 * ms, 20 * ms: 22 * ms} {
+			requests.Go(func() {
+				time.Sleep(at)
+				if err := c.submit(t.Context(), []part{partOf(keyA, track("1"))}); err != nil {
+					t.Error(err)
+				}
+				want(t, fmt.Sprintf("the request at %v is answered", at), time.Since(start), answered)
+			})
+		}
+		requests.Wait()
+		want(t, "messages of each call", sizes, []int{1, 1, 1, 1})
+		want(t, "events", len(events(t, q)), 5)
+	})
+}
+
 func TestRequestsWithDifferentHeadersShareACallButNoMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := &fakeQueue{}
 		c := newCommitter(t, q, 5*time.Millisecond, 4)
+		calling(t, c)
 		headers := []message.Header{
 			{WriteKey: keyA}, {WriteKey: keyB}, {WriteKey: keyA, Origin: event.FromClient},
 			{WriteKey: keyA, Context: []byte(`{"a":1}`)}, {WriteKey: keyA, Integrations: []byte(`{"a":1}`)},
@@ -117,6 +156,7 @@ func TestAFullGroupDoesNotLinger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := &fakeQueue{}
 		c := newCommitter(t, q, time.Second, 4)
+		calling(t, c)
 		start := time.Now()
 		var requests sync.WaitGroup
 		for i := range 3 {
@@ -188,6 +228,7 @@ func TestACancelledRequestDoesNotCancelTheOthersOfItsGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := &fakeQueue{send: func(ctx context.Context, _ []message.Message) error { return ctx.Err() }}
 		c := newCommitter(t, q, 5*time.Millisecond, 2)
+		calling(t, c)
 		ctx, leave := context.WithCancel(t.Context())
 		var requests sync.WaitGroup
 		requests.Go(func() { c.submit(ctx, []part{partOf(keyA, track("1"))}) })
@@ -207,6 +248,7 @@ func TestAPanicOfTheLeaderEndsTheWaitOfItsGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := &fakeQueue{send: func(context.Context, []message.Message) error { panic("a bug") }}
 		c := newCommitter(t, q, 5*time.Millisecond, 1)
+		calling(t, c)
 		var requests sync.WaitGroup
 		panics := 0
 		requests.Go(func() {
@@ -259,7 +301,7 @@ func TestEachRequestGetsTheResultOfItsOwnEvents(t *testing.T) {
 				}
 				return nil
 			}}
-			c := newCommitter(t, q, time.Duration(rng.IntN(3))*time.Millisecond, 1+rng.IntN(3))
+			c := newCommitter(t, q, time.Duration(rng.IntN(3)*8)*time.Millisecond, 1+rng.IntN(3))
 			type outcome struct {
 				events  []string
 				several bool

@@ -75,9 +75,10 @@ type Config struct {
 	// scheme.
 	TrustForwardedProto bool
 
-	// Linger is how long the first of the requests that share messages waits for others: a few
-	// milliseconds in a server. A Lambda, which has one request at a time, uses 0: then requests
-	// share messages only while all MaxSends calls are under way.
+	// Linger is how long the first of the requests that share messages waits for others while a
+	// call is under way, at most: a few milliseconds in a server. With no call under way none
+	// waits. A Lambda, which has one request at a time, uses 0: then requests share messages only
+	// while all MaxSends calls are under way.
 	Linger time.Duration
 	Limits Limits
 

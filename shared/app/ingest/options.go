@@ -54,8 +54,8 @@ const (
 )
 
 const (
-	// Linger is how long the first request that a server gets waits for others to share a message
-	// with. The users of an SDK do not notice it.
+	// Linger is how long a request that a server gets while it calls SQS waits for others to share
+	// a message with, at most. The users of an SDK do not notice it.
 	Linger = 5 * time.Millisecond
 	// serverMemory is the memory limit of a server without a limit by a container: twice what
 	// requests may hold (ingest.Limits.MaxMemory), and some.
