@@ -180,7 +180,7 @@ func (p *Pipeline) open(c *Config, t *topology.Topology) (err error) {
 	}
 	parts := &pipeline.Pipeline{Options: options, Parts: pipeline.Parts{
 		Switched: p.switches.sources(), PausedKeys: p.switches.pausedKeys,
-		SQS: newClient(p.sqs, p.SQSURL), Metrics: p.senders, Logger: p.logger,
+		SQS: directClient{newClient(p.sqs, p.SQSURL), p.sqs}, Metrics: p.senders, Logger: p.logger,
 		IngestSenders: p.senders.ingest, DeliverSenders: p.senders.events, Traffic: p.senders,
 		OnRequest: p.requested, OnInvocation: p.activity.invoked, OnCanary: p.activity.canaries.RecordSent,
 		Observer: p.observe, WrapIngest: func(h http.Handler) http.Handler {

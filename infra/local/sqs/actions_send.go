@@ -180,10 +180,12 @@ func (e *entry) answer() sentMessage {
 
 type sendMessageBatchInput struct {
 	queueURL
-	Entries []struct {
-		Id string
-		messageInput
-	}
+	Entries []batchMessage
+}
+
+type batchMessage struct {
+	Id string
+	messageInput
 }
 
 type sentEntry struct {
@@ -192,41 +194,55 @@ type sentEntry struct {
 }
 
 func sendMessageBatch(c call, q *Queue, in *sendMessageBatchInput) (any, error) {
-	if err := q.s.room(); err != nil {
-		return nil, err
-	}
 	ids := make([]string, len(in.Entries))
 	for i := range in.Entries {
 		ids[i] = in.Entries[i].Id
 	}
-	if err := checkBatch("SendMessageBatchRequestEntry", ids); err != nil {
+	var out batchOutput[sentEntry]
+	err := q.sendBatch(c, ids, func(i int) *messageInput { return &in.Entries[i].messageInput },
+		func(i int, e *entry, err error) {
+			if err != nil {
+				out.fail(ids[i], err)
+				return
+			}
+			out.Successful = append(out.Successful, sentEntry{ids[i], e.answer()})
+		})
+	if err != nil {
 		return nil, err
 	}
-	var out batchOutput[sentEntry]
+	return out, nil
+}
+
+// sendBatch adds the messages of a batch that the queue takes. It calls result for each of them,
+// with why it is refused or the entry as it was sent; an error says why none was added.
+func (q *Queue) sendBatch(c call, ids []string, message func(i int) *messageInput,
+	result func(i int, e *entry, err error)) error {
+	if err := q.s.room(); err != nil {
+		return err
+	}
+	if err := checkBatch("SendMessageBatchRequestEntry", ids); err != nil {
+		return err
+	}
 	var es []*entry
 	limit, total := q.settings.Load().maxBytes, 0
-	for i := range in.Entries {
-		e, size, err := in.Entries[i].entry(q)
+	for i := range ids {
+		e, size, err := message(i).entry(q)
 		total += size
 		if err == nil && size > limit {
 			err = errInvalidParameter("One or more parameters cannot be validated. Reason: %s", tooLong(limit))
 		}
-		if err != nil {
-			out.fail(ids[i], err)
-			continue
+		result(i, e, err)
+		if err == nil {
+			e.traceFrom(c)
+			es = append(es, e)
 		}
-		out.Successful = append(out.Successful, sentEntry{ids[i], e.answer()})
-		e.traceFrom(c)
-		es = append(es, e)
 	}
 	if total > maxMessageBytes {
-		return nil, errBatch("BatchRequestTooLong", "Batch requests cannot be longer than %d bytes. You have sent %d bytes.",
+		return errBatch("BatchRequestTooLong", "Batch requests cannot be longer than %d bytes. You have sent %d bytes.",
 			maxMessageBytes, total)
 	}
-	if len(es) > 0 {
-		if err := q.send(es); err != nil {
-			return nil, err
-		}
+	if len(es) == 0 {
+		return nil
 	}
-	return out, nil
+	return q.send(es)
 }
