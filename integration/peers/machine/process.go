@@ -35,8 +35,15 @@ const Listens = "listens on "
 
 // Start starts a subcommand of this program and waits until it has printed Listens and its URL.
 func Start(ctx context.Context, args ...string) (*Process, error) {
+	return serve(func(stdout io.Writer) (*Process, error) { return start(ctx, stdout, args...) },
+		func(line string) (url string, ok bool) { return strings.CutPrefix(line, Listens) })
+}
+
+// serve starts a process and waits until it has printed a line in which find finds its URL.
+func serve(start func(stdout io.Writer) (*Process, error), find func(line string) (url string, ok bool)) (*Process,
+	error) {
 	reader, writer := io.Pipe()
-	p, err := start(ctx, writer, args...)
+	p, err := start(writer)
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +53,7 @@ func Start(ctx context.Context, args ...string) (*Process, error) {
 	}()
 	lines := bufio.NewScanner(reader)
 	for lines.Scan() {
-		if url, ok := strings.CutPrefix(lines.Text(), Listens); ok {
+		if url, ok := find(lines.Text()); ok {
 			p.URL = url
 			go func() { _, _ = io.Copy(io.Discard, reader) }()
 			return p, nil
@@ -82,7 +89,11 @@ func UntilParentEnds(ctx context.Context) context.Context {
 
 // run starts a program. It is asked to end when ctx ends.
 func run(ctx context.Context, stdout io.Writer, name, path string, args ...string) (*Process, error) {
-	p := &Process{name: name, cmd: exec.CommandContext(ctx, path, args...), exited: make(chan struct{})}
+	return launch(exec.CommandContext(ctx, path, args...), stdout, name)
+}
+
+func launch(cmd *exec.Cmd, stdout io.Writer, name string) (*Process, error) {
+	p := &Process{name: name, cmd: cmd, exited: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = stdout, &p.stderr
 	// A queue's process that is killed could not end its function's processes, which stand still.
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
@@ -101,6 +112,9 @@ func run(ctx context.Context, stdout io.Writer, name, path string, args ...strin
 	}()
 	return p, nil
 }
+
+// PID is the process's ID, also after its end.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
 
 // Exited is closed when the process has ended.
 func (p *Process) Exited() <-chan struct{} { return p.exited }
