@@ -137,7 +137,7 @@ func runQueue(ctx context.Context, args []string) error {
 }
 
 // parts are the names of the results beside those of the peers, in the order of the tables.
-var parts = []string{"redis", "api", "limits"}
+var parts = []string{"redis", "api-well", "api-slow", "api-away", "limits"}
 
 func runReport(_ context.Context, args []string) error {
 	f := flag.NewFlagSet("report", flag.ContinueOnError)
