@@ -1,5 +1,6 @@
 // Command peers measures Spillway beside what one would use instead: the same events, the same
-// Segment emulator, the same machine, one run. The script `run` beside it builds and runs all of it.
+// Segment emulator, the same machine, one run. The script `run` beside it builds and runs all of
+// it.
 package main
 
 import (

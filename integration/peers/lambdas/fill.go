@@ -22,8 +22,8 @@ const (
 	senders      = 8  // calls at the same time
 )
 
-// FillJSON sends each event as a message with its JSON, ten a request, as a program with the AWS SDK
-// does.
+// FillJSON sends each event as a message with its JSON, ten a request, as a program with the AWS
+// SDK does.
 func FillJSON(ctx context.Context, f peer.Filling) error {
 	client := local.Client(peer.Endpoint(f.QueueURL))
 	group, ctx := errgroup.WithContext(ctx)

@@ -1,5 +1,5 @@
-// Package lambdas are the peers that are Lambda functions fed by SQS: the handlers that people write
-// around analytics-go, and Spillway's deliver as it is built and deployed.
+// Package lambdas are the peers that are Lambda functions fed by SQS: the handlers that people
+// write around analytics-go, and Spillway's deliver as it is built and deployed.
 package lambdas
 
 import (
@@ -113,8 +113,8 @@ func perBatch() (any, error) {
 	}, nil
 }
 
-// noWait is a handler with one client for all invocations, which it never waits for: what the client
-// has not sent when the handler returns is frozen with it.
+// noWait is a handler with one client for all invocations, which it never waits for: what the
+// client has not sent when the handler returns is frozen with it.
 func noWait() (any, error) {
 	client, err := newClient()
 	if err != nil {

@@ -168,7 +168,8 @@ func (f *frozen) Invoke(ctx context.Context, invocation lambda.Invocation) ([]by
 	return f.Environment.Invoke(ctx, invocation)
 }
 
-// Close implements lambda.Environment. A function without extensions gets no chance to end in order.
+// Close implements lambda.Environment. A function without extensions gets no chance to end in
+// order.
 func (f *frozen) Close() {
 	_ = f.signal(syscall.SIGKILL)
 	f.Environment.Close()

@@ -76,8 +76,8 @@ func start(ctx context.Context, stdout io.Writer, args ...string) (*Process, err
 	return run(ctx, stdout, strings.Join(args, " "), path, args...)
 }
 
-// UntilParentEnds returns a context that ends with ctx, or when the process that has started this one
-// is gone, even if it was killed.
+// UntilParentEnds returns a context that ends with ctx, or when the process that has started this
+// one is gone, even if it was killed.
 func UntilParentEnds(ctx context.Context) context.Context {
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {

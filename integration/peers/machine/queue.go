@@ -34,8 +34,8 @@ type QueueConfig struct {
 	Segment  string // URL for the function
 }
 
-// QueueURL is the URL of Spillway's events queue, which the peers on SQS use as well, at an endpoint
-// of the SQS emulator.
+// QueueURL is the URL of Spillway's events queue, which the peers on SQS use as well, at an
+// endpoint of the SQS emulator.
 func QueueURL(endpoint string) string {
 	return local.QueueURL(endpoint, topology.DefaultNames().EventsQueue)
 }
@@ -55,8 +55,8 @@ const (
 	killPath  = "/_peers/kill"
 )
 
-// ServeQueue serves the SQS emulator with Spillway's queues on a free port until ctx ends. It is the
-// subcommand `queue`.
+// ServeQueue serves the SQS emulator with Spillway's queues on a free port until ctx ends. It is
+// the subcommand `queue`.
 func ServeQueue(ctx context.Context, out io.Writer, c QueueConfig) (err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -21,8 +21,8 @@ func NeedRedis(needed bool) error {
 	return nil
 }
 
-// StartRedis starts redis-server with its data in dir, on a free port, with further settings such as
-// "--maxmemory", "64mb". It saves its data when it is stopped. The Process's URL is host:port.
+// StartRedis starts redis-server with its data in dir, on a free port, with further settings such
+// as "--maxmemory", "64mb". It saves its data when it is stopped. The Process's URL is host:port.
 func StartRedis(ctx context.Context, dir string, settings ...string) (*Process, error) {
 	path, err := exec.LookPath("redis-server")
 	if err != nil {

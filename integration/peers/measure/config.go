@@ -25,8 +25,8 @@ type Config struct {
 	Results string
 	Bin     string        // folder of the built functions of Spillway
 	Away    time.Duration // for how long Segment is away
-	// Visibility is the visibility timeout of all queues while a worker is killed or Segment away. A
-	// deployment has several minutes, after which the same happens.
+	// Visibility is the visibility timeout of all queues while a worker is killed or Segment away.
+	// A deployment has several minutes, after which the same happens.
 	Visibility time.Duration
 	// Brief leaves out what takes minutes: asynq's recovery of the jobs of a killed worker.
 	Brief bool
@@ -42,7 +42,7 @@ const (
 
 // parse reads the flags of a measurement.
 func parse(verb string, args []string, all []peer.Peer) (*Config, error) {
-	c := &Config{Visibility: 30 * time.Second}
+	c := &Config{Visibility: faultVisibility}
 	var only string
 	f := flag.NewFlagSet(verb, flag.ContinueOnError)
 	f.IntVar(&c.Events, "events", 100_000, "events for each peer, except slow ones, which get fewer")

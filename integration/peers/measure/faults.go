@@ -21,12 +21,17 @@ const (
 	// faultLatency is long enough that a kill hits requests that Segment has accepted and not
 	// answered.
 	faultLatency = 200 * time.Millisecond
+	// faultVisibility is the visibility timeout of all queues in these runs: hardly more than the
+	// longest timeout of a function, below which Lambda takes no queue.
+	faultVisibility = 65 * time.Second
+	// killWithin is when a worker is killed that has delivered less than a third.
+	killWithin = 20 * time.Second
 )
 
 // faultPatience: what a killed worker had comes again after the visibility timeout, and after
 // asynq's lease (30 s), the next run of its recoverer (1 min) and its delay of a retry.
 func faultPatience(away time.Duration) patience {
-	return patience{empty: 15 * time.Second, still: away + 3*time.Minute, limit: away + 5*time.Minute,
+	return patience{empty: 15 * time.Second, still: away + 200*time.Second, limit: away + 5*time.Minute,
 		queue: true}
 }
 
@@ -37,7 +42,7 @@ func kills(ctx context.Context, c *Config) error {
 		if err := r.begin(ctx); err != nil {
 			return err
 		}
-		if _, err := r.waitFor(ctx, max(1, r.count/3), time.Minute); err != nil {
+		if _, err := r.waitFor(ctx, max(1, r.count/3), min(killWithin, 2*c.Visibility)); err != nil {
 			return err
 		}
 		return r.kill(ctx)

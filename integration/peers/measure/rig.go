@@ -178,8 +178,8 @@ func (r *rig) watch(ctx context.Context, over func(arrived) (bool, error)) (a ar
 // deleteWithin is how long a peer has after the last event to delete its messages.
 const deleteWithin = 2 * time.Second
 
-// deleted waits until the queue is empty, at most for deleteWithin, and returns what is left: Segment
-// had the last event before the peer had its answer.
+// deleted waits until the queue is empty, at most for deleteWithin, and returns what is left:
+// Segment had the last event before the peer had its answer.
 func (r *rig) deleted(ctx context.Context) (left int64, err error) {
 	for begin := time.Now(); ; {
 		left, err = r.left(ctx)

@@ -40,8 +40,8 @@ type Peer struct {
 	// Left counts the jobs in Redis, at host:port, that are not done. Only peers on Redis have it:
 	// the SQS emulator says it itself.
 	Left func(ctx context.Context, redis string) (int64, error)
-	// Worker takes events from the queue to Segment in a process of its own, until ctx ends with the
-	// process's SIGTERM; then it ends in good order. Nil: Function says what runs.
+	// Worker takes events from the queue to Segment in a process of its own, until ctx ends with
+	// the process's SIGTERM; then it ends in good order. Nil: Function says what runs.
 	Worker func(ctx context.Context, w Working) error
 	// Function is what the Lambda emulator runs, for peers that are a Lambda function.
 	Function *Function

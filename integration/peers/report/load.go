@@ -21,7 +21,8 @@ type Results struct {
 	Names  []string
 }
 
-// The beginnings of the names under which the measurements of peers are saved; all others are Parts.
+// The beginnings of the names under which the measurements of peers are saved; all others are
+// Parts.
 const (
 	DrainPrefix = "drain-"
 	KillPrefix  = "kill-"

@@ -41,7 +41,8 @@ type Part struct {
 	Values any // for programs
 }
 
-// Save writes a result, such as a Part, to a file NAME.json of the directory, in place of an older one.
+// Save writes a result, such as a Part, to a file NAME.json of the directory, in place of an older
+// one.
 func Save(dir, name string, value any) error {
 	text, err := json.MarshalIndent(value, "", "  ")
 	if err != nil {
