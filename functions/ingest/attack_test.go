@@ -19,7 +19,7 @@ import (
 )
 
 var (
-	hostileConns = flag.Int("hostile-connections", 1500, "how many hostile connections to open in the test of an attack")
+	hostileConns = flag.Int("hostile-connections", 600, "how many hostile connections to open in the test of an attack")
 	hostileTime  = flag.Duration("hostile-time", 400*time.Millisecond, "how long each attack is")
 )
 

@@ -8,7 +8,7 @@ import (
 )
 
 // The default run has a sample. CI drains a million.
-var events = flag.Int("events", 30_000, "how many old events drain")
+var events = flag.Int("events", 15_000, "how many old events drain")
 
 // segmentsLimit is what Segment takes of a workspace in events/s (Segment's documentation of the
 // HTTP Tracking API, "Rate limits").

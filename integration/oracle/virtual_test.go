@@ -29,7 +29,7 @@ import (
 )
 
 var (
-	seeds = flag.Int("seeds", 12, "how many seeds the oracle runs in virtual time")
+	seeds = flag.Int("seeds", 6, "how many seeds the oracle runs in virtual time")
 	seed  = flag.Int("seed", -1, "replay only this seed, and print what was counted")
 )
 

@@ -3,6 +3,7 @@ package spill
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -178,13 +179,11 @@ func (m *model) damage() {
 	}
 }
 
+var seeds = flag.Int("seeds", 50, "how many random runs of the log are compared with the model")
+
 func TestLogBehavesAsAModelUnderRandomCallsCrashesAndDamage(t *testing.T) {
-	seeds := uint64(150)
-	if testing.Short() {
-		seeds = 20
-	}
 	counts := map[string]int{}
-	for seed := range seeds {
+	for seed := range uint64(*seeds) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := &model{
