@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -48,6 +49,7 @@ func TestNoDeadLetterIsLostOrBecomesAnotherEvent(t *testing.T) {
 
 type oracle struct {
 	*testing.T
+	flushing   sync.Mutex
 	rng        *rand.Rand
 	dead, live *fakeSQS
 	users      map[string]bool            // one for each event, which is how the oracle recognises it
@@ -243,6 +245,8 @@ func who(event []byte) (user, messageID string) {
 
 // Flush is Segment.
 func (o *oracle) Flush(_ context.Context, b *event.Batch) error {
+	o.flushing.Lock()
+	defer o.flushing.Unlock()
 	for _, e := range b.Events {
 		u, id := who(e)
 		if !o.users[u] {

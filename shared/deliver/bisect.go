@@ -36,9 +36,9 @@ func bisect(s *sending, b *batch) *failure {
 
 func (x *bisection) split(events span) {
 	middle := (events.from + events.to) / 2
-	if x.s.tryAcquire() {
+	if x.s.tryAcquire(x.b) {
 		x.alongside.Go(func() {
-			defer x.s.release()
+			defer x.s.release(x.b)
 			x.send(span{middle, events.to})
 		})
 		x.send(span{events.from, middle})

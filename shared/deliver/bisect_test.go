@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -15,32 +14,6 @@ import (
 	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/message"
 )
-
-// meter counts how many flushes are under way; the first three wait for one another.
-type meter struct {
-	mu        sync.Mutex
-	now, most int
-	release   chan struct{}
-}
-
-func (m *meter) Flush(context.Context, *event.Batch) error {
-	m.mu.Lock()
-	m.now++
-	m.most = max(m.most, m.now)
-	if m.now == 3 && m.most == 3 {
-		select {
-		case <-m.release:
-		default:
-			close(m.release)
-		}
-	}
-	m.mu.Unlock()
-	<-m.release
-	m.mu.Lock()
-	m.now--
-	m.mu.Unlock()
-	return nil
-}
 
 // refusing makes Segment answer 400 to a batch that holds one of these events.
 func refusing(rejected ...string) func(context.Context, *event.Batch) error {

@@ -187,7 +187,7 @@ func TestAfterASuccessfulProbeSendingBeginsWithOneBatchAtATime(t *testing.T) {
 		var messages []in
 		for i := range 100 {
 			messages = append(messages,
-				in{id: fmt.Sprintf("m%02d", i), body: body(fmt.Sprintf("%s%d", keyA, i), track("e", 300)), sent: time.Now()})
+				in{id: fmt.Sprintf("m%02d", i), body: body(fmt.Sprintf("%s%d", keyA, i), tracks("e", 440, 1060)...), sent: time.Now()})
 		}
 		want(t, "retained", r.invoke(t.Context(), messages...), []string{})
 		want(t, "open", r.last.BreakerOpen, false)

@@ -39,8 +39,8 @@ import (
 )
 
 const (
-	// DefaultConcurrencyLimit bounds the batches that are sent at the same time: each takes about
-	// 1 MB while it is under way.
+	// DefaultConcurrencyLimit bounds the batches that are sent at the same time: a full one takes
+	// about 1 MB while it is under way, and of small ones up to eight times as many are.
 	DefaultConcurrencyLimit = 8
 	// MaxAge is the age after which a message that can't be delivered becomes a dead letter,
 	// counted from when it was sent to the queue. SQS deletes it after 14 days.
@@ -89,7 +89,7 @@ type Config struct {
 	// does not take goes to BulkQueue as an archive-only message. nil: nothing is archived.
 	Archive          archive.Appender
 	WriteKey         string // for messages that carry none; they are retried while it is empty
-	ConcurrencyLimit int    // the largest; DefaultConcurrencyLimit when 0
+	ConcurrencyLimit int    // full batches, or eight times as many small ones; 0: DefaultConcurrencyLimit
 	// Senders counts the events that come in, by who sends them. nil: nothing does.
 	Senders *heavy.Counter
 	Report  func(context.Context, Report) // called once for each invocation, before it is answered

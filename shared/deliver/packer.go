@@ -39,6 +39,9 @@ func (b *batch) bulk() bool {
 	return !slices.ContainsFunc(b.parts, func(pt part) bool { return !pt.m.bulk })
 }
 
+// share is what the batch counts among those under way.
+func (b *batch) share() float64 { return shareOf(b.size) }
+
 // packer packs events into batches, each with the events of one header. It is a policy without
 // clock and I/O.
 type packer struct {

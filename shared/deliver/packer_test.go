@@ -2,12 +2,16 @@ package deliver
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/message"
@@ -224,14 +228,41 @@ func TestEventsAreGroupedByWhatSegmentMergesIntoThem(t *testing.T) {
 		[]string{`1 3 6: server {"a":1} `, `2: server {"a":1} {"All":false}`, `4 5: client {"a":1} `})
 }
 
+// meter is a Segment that counts how many flushes are under way.
+type meter struct {
+	mu        sync.Mutex
+	now, most int
+}
+
+func (m *meter) Flush(context.Context, *event.Batch) error {
+	m.mu.Lock()
+	m.now++
+	m.most = max(m.most, m.now)
+	m.mu.Unlock()
+	time.Sleep(100 * time.Millisecond)
+	m.mu.Lock()
+	m.now--
+	m.mu.Unlock()
+	return nil
+}
+
 func TestNoMoreBatchesThanAllowedAreUnderWay(t *testing.T) {
-	r := newRig(t, nil)
-	meter := &meter{release: make(chan struct{})}
-	r.Handler = r.handler(Config{Segment: meter, ConcurrencyLimit: 3})
-	var messages []in
-	for i := range 20 {
-		messages = append(messages, in{id: strconv.Itoa(i), body: body("key-"+strconv.Itoa(i), track("e", 300))})
+	for name, c := range map[string]struct{ events, most int }{
+		"full ones": {440, 3}, "half full ones": {215, 6}, "small ones": {1, 8 * 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, nil)
+				segment := new(meter)
+				r.Handler = r.handler(Config{Segment: segment, ConcurrencyLimit: 3})
+				var messages []in
+				for i := range 60 {
+					messages = append(messages, in{id: strconv.Itoa(i),
+						body: body("key-"+strconv.Itoa(i), tracks("e", c.events, 1060)...)})
+				}
+				want(t, "retained", r.invoke(t.Context(), messages...), []string{})
+				want(t, "most at a time", segment.most, c.most)
+			})
+		})
 	}
-	want(t, "retained", r.invoke(t.Context(), messages...), []string{})
-	want(t, "most at a time", meter.most, 3)
 }

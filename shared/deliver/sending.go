@@ -27,8 +27,8 @@ type sending struct {
 	patient time.Time // until when a batch may wait for the end of its write key's pause
 
 	mu       sync.Mutex
-	underWay int
-	waiting  int // of those that are not under way
+	underWay float64 // shares, see shareOf
+	waiting  float64 // of those that are not under way
 }
 
 // patience is how long an invocation waits at most while Segment throttles a write key. By way of
@@ -51,7 +51,7 @@ func (s *sending) start(b *batch) {
 		return
 	}
 	s.sends.Go(func() {
-		defer s.release()
+		defer s.release(b)
 		defer s.ledger.done(b)
 		s.send(b)
 	})
@@ -66,7 +66,7 @@ func (s *sending) mayStart(b *batch) *failure {
 		}
 		b.waited = waited
 	}
-	if !s.acquire() {
+	if !s.acquire(b) {
 		return newFailure(reasonNoTime, nil)
 	}
 	return nil
@@ -77,8 +77,8 @@ func (s *sending) wait() { s.sends.Wait() }
 
 // acquire waits until one more batch is allowed; false when there is no time left. Only one
 // goroutine may call it.
-func (s *sending) acquire() bool {
-	for !s.tryAcquire() {
+func (s *sending) acquire(b *batch) bool {
+	for !s.tryAcquire(b) {
 		select {
 		case <-s.freed:
 		case <-s.ctx.Done():
@@ -88,19 +88,19 @@ func (s *sending) acquire() bool {
 	return true
 }
 
-func (s *sending) tryAcquire() bool {
+func (s *sending) tryAcquire(b *batch) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.h.limit.allows(s.underWay) {
 		return false
 	}
-	s.underWay++
+	s.underWay += b.share()
 	return true
 }
 
-func (s *sending) release() {
+func (s *sending) release(b *batch) {
 	s.mu.Lock()
-	s.underWay--
+	s.underWay -= b.share()
 	s.mu.Unlock()
 	select {
 	case s.freed <- struct{}{}:
@@ -108,26 +108,26 @@ func (s *sending) release() {
 	}
 }
 
-// stepAside is a release by a batch that waits. False: as many batches wait as may be under way,
-// which bounds memory.
-func (s *sending) stepAside() bool {
+// stepAside is a release by a batch that waits. False: as much waits as may be under way, which
+// bounds memory.
+func (s *sending) stepAside(b *batch) bool {
 	s.mu.Lock()
-	if s.waiting >= s.h.config.ConcurrencyLimit {
+	if s.waiting >= float64(s.h.config.ConcurrencyLimit) {
 		s.mu.Unlock()
 		return false
 	}
-	s.waiting++
+	s.waiting += b.share()
 	s.mu.Unlock()
-	s.release()
+	s.release(b)
 	return true
 }
 
 // stepBack undoes stepAside without waiting: a batch that goes on may exceed the limit by itself.
-func (s *sending) stepBack() {
+func (s *sending) stepBack(b *batch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.waiting--
-	s.underWay++
+	s.waiting -= b.share()
+	s.underWay += b.share()
 }
 
 // send sends a batch, bisects it if need be, and settles all of its events.
@@ -172,10 +172,10 @@ func (s *sending) try(b *batch) *failure {
 // pause has ended and while patience lasts, after a first try that ended with f. One batch at a
 // time: the others learn from it whether Segment takes more.
 func (s *sending) tryAgain(b *batch, f *failure) *failure {
-	if f == nil || f.class != segment.Throttled || !s.stepAside() {
+	if f == nil || f.class != segment.Throttled || !s.stepAside(b) {
 		return f
 	}
-	defer s.stepBack()
+	defer s.stepBack(b)
 	for f != nil && f.class == segment.Throttled {
 		if f.reason != reasonKeyPaused {
 			s.pause(b, f)
@@ -239,7 +239,7 @@ func (s *sending) sendSpan(b *batch, events span) (f *failure) {
 		f = s.attempt(&piece, ticket)
 		s.ledger.recordAttempt(len(piece.Events), b.bulk(), time.Since(start), f)
 		if f == nil {
-			s.h.limit.grow()
+			s.h.limit.grow(b.share())
 			return nil
 		}
 		again := f.policy().RetryNow && f.wait == 0 && !ticket.Probe && try < maxTries
