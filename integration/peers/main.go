@@ -46,7 +46,7 @@ func find(name string) (*peer.Peer, error) {
 // order when ctx ends.
 func verbs() map[string]func(ctx context.Context, args []string) error {
 	return map[string]func(ctx context.Context, args []string) error{
-		"drain": measure.Drain(registry()), "kill": measure.Kill(registry()), "away": measure.Away(registry()),
+		"fill": measure.Fill(registry()), "drain": measure.Drain(registry()), "kill": measure.Kill(registry()), "away": measure.Away(registry()),
 		"api": api.Run, "limits": limits.Run, "report": runReport,
 		"worker": started(runWorker), "queue": started(runQueue), "segment": started(runSegment),
 	}

@@ -20,6 +20,7 @@ import (
 type Config struct {
 	Peers   []peer.Peer
 	Events  int
+	First   int // number of the first round: other rounds' results stand beside it
 	Rounds  int // of each drain; the tables have the median
 	Work    string
 	Results string
@@ -47,6 +48,7 @@ func parse(verb string, args []string, all []peer.Peer) (*Config, error) {
 	f := flag.NewFlagSet(verb, flag.ContinueOnError)
 	f.IntVar(&c.Events, "events", 100_000, "events for each peer, except slow ones, which get fewer")
 	f.IntVar(&c.Rounds, "rounds", 3, "runs of each drain, except of slow peers")
+	f.IntVar(&c.First, "first", 0, "number of the first run: a result of the same number is replaced")
 	f.StringVar(&only, "only", "", "names of peers, separated by commas; empty: all")
 	f.StringVar(&c.Work, "work", "", "directory of the queues, made and removed by the caller")
 	f.StringVar(&c.Results, "results", "", "directory of the results")
@@ -102,6 +104,21 @@ type Verb = func(ctx context.Context, args []string) error
 // Drain is the subcommand that measures how fast each peer drains a backlog; Kill and Away what the
 // peers lose and double when their workers are killed, and when Segment is away.
 func Drain(all []peer.Peer) Verb { return on("drain", all, drains) }
+
+// Fill is the subcommand that only fills the queues, which the others else do.
+func Fill(all []peer.Peer) Verb {
+	return on("fill", all, func(ctx context.Context, c *Config) error {
+		for i := range c.Peers {
+			p := &c.Peers[i]
+			for _, count := range []int{c.Events, min(c.Events, faultEvents)} {
+				if _, err := c.filled(ctx, p, p.Events(count)); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
 
 // Kill is described at Drain.
 func Kill(all []peer.Peer) Verb { return on("kill", all, kills) }

@@ -23,7 +23,7 @@ var drainPatience = patience{empty: 12 * time.Second, still: 30 * time.Second, l
 // drains measures all drains, interleaved: a busy moment of the machine hits every peer.
 func drains(ctx context.Context, c *Config) error {
 	done := map[string]bool{}
-	for round := range c.Rounds {
+	for round := c.First; round < c.First+c.Rounds; round++ {
 		for _, latency := range latencies {
 			for i := range c.Peers {
 				p := &c.Peers[i]
