@@ -28,9 +28,9 @@ func Peers() []peer.Peer {
 			Function: &peer.Function{Handler: handler, Source: usual}, Sample: sample}
 	}
 	return []peer.Peer{
-		naive("lambda-client-per-record", "Lambda, batches of 10, analytics-go: a client for each record", 2_000, perRecord),
-		naive("lambda-client-per-batch", "Lambda, batches of 10, analytics-go: a client for each batch", 20_000, perBatch),
-		naive("lambda-no-wait", "Lambda, batches of 10, analytics-go: one client, nothing awaited", 0, noWait),
+		naive("lambda-client-per-record", "Lambda, analytics-go: a client for each record", 2_000, perRecord),
+		naive("lambda-client-per-batch", "Lambda, analytics-go: a client for each batch", 20_000, perBatch),
+		naive("lambda-no-wait", "Lambda, analytics-go: one client, not awaited", 0, noWait),
 		{Name: "spillway-single", What: "Spillway, one event a message", Queue: peer.SQS, Backlog: "spillway-single",
 			Fill: fillSingle, Function: spillway(), Lossless: true},
 		{Name: "spillway-packed", What: "**Spillway, packed messages**", Queue: peer.SQS, Backlog: "spillway-packed",

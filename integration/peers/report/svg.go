@@ -19,8 +19,8 @@ var chartSVG string
 // The geometry of the chart, in its own units.
 const (
 	rowHeight  = 34
-	plotLeft   = 370
-	plotWidth  = 470
+	plotLeft   = 390
+	plotWidth  = 480
 	plotTop    = 58
 	plotBottom = 34
 )
@@ -30,7 +30,7 @@ type bar struct {
 	Label, Value string
 	Ours         bool
 	Y            int     // of its middle
-	Width        float64 // of the bar
+	Width, End   float64 // of the bar; its value begins at End
 	rate         float64
 }
 
@@ -58,6 +58,7 @@ func (r *Results) Chart(w io.Writer) error {
 	for i := range bars {
 		bars[i].Y = plotTop + rowHeight*i + rowHeight/2
 		bars[i].Width = max(1, plotWidth*math.Log10(max(1, bars[i].rate))/decades)
+		bars[i].End = plotLeft + bars[i].Width + 8
 	}
 	var ticks []tick
 	for e := 0.0; e <= decades; e++ {
@@ -69,7 +70,8 @@ func (r *Results) Chart(w io.Writer) error {
 	}
 	if err := t.Execute(w, map[string]any{"Bars": bars, "Ticks": ticks, "Left": plotLeft, "Top": plotTop,
 		"Height": plotTop + rowHeight*len(bars) + plotBottom, "Bottom": plotTop + rowHeight*len(bars),
-		"Latency": latency}); err != nil {
+		"Label": plotLeft - 12, "Middle": plotLeft + plotWidth/2,
+		"Latency": fmt.Sprintf("%d ms", latency.Milliseconds())}); err != nil {
 		return fmt.Errorf("draw the chart: %w", err)
 	}
 	return nil
