@@ -12,7 +12,7 @@ import (
 // putWhole makes a dead letter of the message's body as it came.
 func (m *delivery) putWhole(reason, detail string) {
 	m.deadLetters = append(m.deadLetters,
-		message.DeadLetter{ID: m.id(), Reason: reason, Detail: detail, Body: m.text, Count: m.count()})
+		message.DeadLetter{ID: m.id(), Reason: reason, Detail: detail, Body: m.body, Count: m.count()})
 }
 
 // putInvalid adds an invalid event to the dead letter for its problem. Events with the same problem
@@ -53,7 +53,7 @@ func (m *delivery) expire() {
 	if l.Events != nil {
 		l.ID += "/" + digest(string(which), 8)
 	} else { // no write key: its events were not separated
-		l.Body, l.Count = m.text, m.count()
+		l.Body, l.Count = m.body, m.count()
 	}
 	m.deadLetters = append(m.deadLetters, l)
 }

@@ -1,7 +1,6 @@
 package deliver
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -9,13 +8,11 @@ import (
 
 	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/message"
-	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
 // delivery is the state of one message while it is delivered.
 type delivery struct {
 	record
-	text    []byte // the body without the payload's escapes
 	content message.Content
 	ownKey  string // the write key that the body carries; a dead letter carries no other
 	canary  bool
@@ -33,7 +30,7 @@ type delivery struct {
 	failure     *failure             // why the message is retained, nil if it is not
 	parts       int                  // that are not settled
 
-	unescaped, spliced []byte // buffers
+	spliced []byte // a buffer
 }
 
 // read decodes a record. Whatever is wrong with it becomes a dead letter; no body can stop the
@@ -48,11 +45,8 @@ func (m *delivery) read(rec *record, d *message.Decoder, defaultKey string, p *p
 			m.putWhole(message.ReasonPanic, fmt.Sprintf("%v\n%s", p, debug.Stack()))
 		}
 	}()
-	*m = delivery{record: *rec, content: m.content, events: m.events[:0], index: m.index[:0],
-		dispositions: m.dispositions[:0], deadLetters: m.deadLetters[:0], problems: m.problems[:0],
-		unescaped: m.unescaped[:0], spliced: m.spliced[:0]}
-	m.text, m.unescaped = bodyText(m.body, m.unescaped)
-	if err := d.Decode(m.text, &m.content); err != nil {
+	m.reset(rec)
+	if err := d.Decode(m.body, &m.content); err != nil {
 		reason := message.ReasonUndecodable
 		if undecodable, ok := errors.AsType[*message.DecodeError](err); ok {
 			reason = undecodable.Reason
@@ -85,18 +79,13 @@ func (m *delivery) read(rec *record, d *message.Decoder, defaultKey string, p *p
 	return false
 }
 
-// bodyText returns the text of a body that is a JSON string of the payload, and the buffer, which
-// may have grown.
-func bodyText(body, buffer []byte) (text, newBuffer []byte) {
-	if len(body) == 0 {
-		return nil, buffer
-	}
-	text = body[1 : len(body)-1]
-	if bytes.IndexByte(text, '\\') >= 0 {
-		buffer = rawjson.AppendUnescaped(buffer[:0], text)
-		text = buffer
-	}
-	return text, buffer
+// reset begins the delivery of a record, and takes its buffer in exchange for the delivery's own.
+func (m *delivery) reset(rec *record) {
+	spare := m.buffer
+	*m = delivery{record: *rec, content: m.content, events: m.events[:0], index: m.index[:0],
+		dispositions: m.dispositions[:0], deadLetters: m.deadLetters[:0], problems: m.problems[:0],
+		spliced: m.spliced[:0]}
+	rec.buffer = spare
 }
 
 // identify gives each event a messageId and a timestamp where it has none, the same at every
@@ -107,8 +96,8 @@ func (m *delivery) identify() {
 		at = time.Now()
 	}
 	id := m.id()
-	// The buffer must not move once events are slices of it. While it is written, an event may be longer
-	// than in the end.
+	// The buffer must not move once events are slices of it. While it is written, an event may be
+	// longer than in the end.
 	need := 0
 	for i := range m.content.Events {
 		if e := &m.content.Events[i]; !e.Identified() {

@@ -89,9 +89,9 @@ func (in *intake) mustRead(rec *record) bool {
 		bytes.HasPrefix(rec.body, archiveOnlyStart)
 }
 
-// archiveOnlyStart is how the body of an archive-only message begins, as a JSON string. One that
-// was packed when it became a dead letter has to wait for the breaker to close.
-var archiveOnlyStart = []byte(`"{\"archiveFrame\":`)
+// archiveOnlyStart is how the body of an archive-only message begins. One that was packed when it
+// became a dead letter has to wait for the breaker to close.
+var archiveOnlyStart = []byte(`{"archiveFrame":`)
 
 // maxCanary is the largest body in bytes that is searched for the canary's write key.
 const maxCanary = 8 << 10
@@ -113,7 +113,8 @@ func (in *intake) decode(rec *record) *delivery {
 	if !ok {
 		var err error
 		if d, err = message.NewDecoder(); err != nil { // can't happen with constant options
-			*m = delivery{record: *rec, failure: newFailure(reasonNoDecoder, err)}
+			m.reset(rec)
+			m.failure = newFailure(reasonNoDecoder, err)
 			return m
 		}
 	}

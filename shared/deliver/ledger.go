@@ -158,7 +158,7 @@ func (l *ledger) completed(m *delivery) {
 
 // release keeps a message's buffers for the next one.
 func (h *Handler) release(m *delivery) {
-	m.body, m.text, m.receipt = nil, nil, nil
+	m.body, m.receipt = nil, nil
 	h.deliveries.Put(m)
 }
 

@@ -91,7 +91,7 @@ func (w *Watch) tellEvents(o *Observation, m *delivery) {
 func (w *Watch) tellWhole(o *Observation, m *delivery) {
 	n := w.wants(o, m.count())
 	if len(m.content.Events) == 0 && n > 0 {
-		w.tell(o, m, m.text, m.id())
+		w.tell(o, m, m.body, m.id())
 		return
 	}
 	for i := range m.content.Events[:min(n, len(m.content.Events))] {

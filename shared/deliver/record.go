@@ -16,13 +16,14 @@ import (
 type record struct {
 	messageID string
 	receipt   []byte // JSON, a part of the payload: only retained messages need it
-	body      []byte // a JSON string, a part of the payload; nil when there is none
+	body      []byte // its text, a part of the payload or in buffer; nil when there is none
 	sent      time.Time
 	receives  int
 	queue     []byte // its ARN as JSON, a part of the payload
 	bulk      bool   // it is of the bulk queue
 	origin    string // as the attribute says
 	events    int    // how many, as the attribute says; 1 without one
+	buffer    []byte
 
 	replay string // the ID of the replay that sent it, empty if none did
 
@@ -50,7 +51,8 @@ func (rec *record) backlogged(seen time.Time) time.Time {
 const maxSent = 253402300800000
 
 // eachRecord calls f for every record of an SQS event, in order. The record is valid during the
-// call; its body and receipt as long as the payload.
+// call, and its buffer too unless f replaces it by another; what is a part of the payload is valid
+// as long as that.
 //
 // It does not use encoding/json, which reads the 6 MB twice and copies every body: that took most
 // of an invocation's CPU time. BenchmarkPayload compares both.
@@ -91,45 +93,59 @@ func eachRecord(payload []byte, f func(*record)) error {
 }
 
 func readRecord(s *rawjson.Scanner, rec *record) error {
-	*rec = record{receives: 1, events: 1}
-	var body, attributes, messageAttributes []byte
+	*rec = record{receives: 1, events: 1, buffer: rec.buffer}
+	noText := false
 	s.Enter('{')
 	for {
 		key, ok := s.Field()
 		if !ok {
 			break
 		}
-		value := s.Value()
 		switch string(key) {
 		case "messageId":
-			rec.messageID = text(value)
+			rec.messageID = text(s.Value())
 		case "receiptHandle":
-			rec.receipt = value
+			rec.receipt = s.Value()
 		case "body":
-			body = value
+			if rec.body, noText = nil, s.Peek() != '"'; noText {
+				noText = !rawjson.IsNull(s.Value())
+			} else {
+				rec.body, rec.buffer = s.Text(rec.buffer)
+			}
 		case "attributes":
-			attributes = value
+			fields(s, rec.setAttribute)
 		case "messageAttributes":
-			messageAttributes = value
+			rec.setMessageAttributes(s)
 		case "eventSourceARN":
-			rec.queue = value
+			rec.queue = s.Value()
+		default:
+			s.Value()
 		}
 	}
-	if s.Err() != nil {
-		return s.Err()
-	}
-	if rec.messageID == "" {
-		return errors.New("messageId is missing")
-	}
 	switch {
-	case rawjson.IsString(body):
-		rec.body = body
-	case !rawjson.IsNull(body):
+	case s.Err() != nil:
+		return s.Err()
+	case rec.messageID == "":
+		return errors.New("messageId is missing")
+	case noText:
 		return errors.New("body must be a string that holds the message's JSON")
 	}
-	eachField(attributes, rec.setAttribute)
-	eachField(messageAttributes, rec.setMessageAttribute)
 	return nil
+}
+
+// fields reads a value and calls f for each of its fields. Only an object has any.
+func fields(s *rawjson.Scanner, f func(key, value []byte)) {
+	if s.Peek() != '{' {
+		s.Value()
+		return
+	}
+	for s.Enter('{'); ; {
+		key, ok := s.Field()
+		if !ok {
+			return
+		}
+		f(key, s.Value())
+	}
 }
 
 // setAttribute reads one of the attributes that SQS sets. An invalid value counts as none.
@@ -146,52 +162,53 @@ func (rec *record) setAttribute(key, value []byte) {
 	}
 }
 
-// setMessageAttribute reads one of the attributes that the sender set. An invalid value counts as
-// none.
-func (rec *record) setMessageAttribute(key, value []byte) {
-	switch string(key) {
-	case message.AttrOrigin:
-		rec.origin = text(stringValue(value))
-	case message.AttrEventCount:
-		if n, err := strconv.Atoi(text(stringValue(value))); err == nil && 0 < n && n <= message.MaxRawBytes {
-			rec.events = n
-		}
-	case message.AttrDeadLetterID:
-		rec.redriven = text(stringValue(value))
-	case message.AttrReplayID:
-		rec.replay = text(stringValue(value))
-	case message.AttrFirstSeen:
-		if t, ok := event.ParseTime(stringValue(value)); ok {
-			rec.firstSeen = t
-		}
-	}
-}
-
-// eachField calls f for each field of an object that has been scanned before. Other values have no
-// fields.
-func eachField(object []byte, f func(key, value []byte)) {
-	if !rawjson.IsObject(object) {
+// setMessageAttributes reads the attributes that the sender set. An invalid value counts as none.
+func (rec *record) setMessageAttributes(s *rawjson.Scanner) {
+	if s.Peek() != '{' {
+		s.Value()
 		return
 	}
-	var s rawjson.Scanner
-	s.Reset(object)
 	for s.Enter('{'); ; {
 		key, ok := s.Field()
 		if !ok {
 			return
 		}
-		f(key, s.Value())
+		var value []byte
+		fields(s, func(key, v []byte) {
+			if string(key) == "stringValue" {
+				value = v
+			}
+		})
+		rec.setMessageAttribute(key, value)
 	}
 }
 
-// stringValue is the value of a message attribute.
-func stringValue(attribute []byte) (value []byte) {
-	eachField(attribute, func(key, v []byte) {
-		if string(key) == "stringValue" {
-			value = v
+func (rec *record) setMessageAttribute(key, value []byte) {
+	switch string(key) {
+	case message.AttrOrigin:
+		rec.origin = text(value)
+	case message.AttrEventCount:
+		if n, err := strconv.Atoi(text(value)); err == nil && 0 < n && n <= message.MaxRawBytes {
+			rec.events = n
 		}
-	})
-	return value
+	case message.AttrDeadLetterID:
+		rec.redriven = text(value)
+	case message.AttrReplayID:
+		rec.replay = text(value)
+	case message.AttrFirstSeen:
+		if t, ok := event.ParseTime(value); ok {
+			rec.firstSeen = t
+		}
+	}
+}
+
+// eachField calls f for each field of a value that has been scanned before.
+func eachField(value []byte, f func(key, value []byte)) {
+	if rawjson.IsObject(value) {
+		var s rawjson.Scanner
+		s.Reset(value)
+		fields(&s, f)
+	}
 }
 
 // inside is the text of a JSON string, nil for any other value.

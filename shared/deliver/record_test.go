@@ -30,12 +30,10 @@ type plainRecord struct {
 
 func byHand(doc []byte) (all []plainRecord, err error) {
 	err = eachRecord(doc, func(rec *record) {
-		p := plainRecord{id: rec.messageID, receipt: text(rec.receipt), origin: rec.origin, receives: rec.receives}
+		p := plainRecord{id: rec.messageID, receipt: text(rec.receipt), body: string(rec.body), origin: rec.origin,
+			receives: rec.receives}
 		if !rec.sent.IsZero() {
 			p.sent = rec.sent.UnixMilli()
-		}
-		if rec.body != nil {
-			p.body = string(rawjson.Unquote(nil, rec.body))
 		}
 		all = append(all, p)
 	})

@@ -35,7 +35,7 @@ func (h *Handler) countSenders(m *delivery) {
 		return "dead_letter/" + message.ReasonRejected
 	}
 	if len(m.content.Events) == 0 {
-		c.Count(key, 1, func(i int) heavy.Event { return heavy.Event{Size: len(m.text), Code: code(i)} })
+		c.Count(key, 1, func(i int) heavy.Event { return heavy.Event{Size: len(m.body), Code: code(i)} })
 		return
 	}
 	c.Count(key, len(m.content.Events), func(i int) heavy.Event {

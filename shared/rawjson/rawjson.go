@@ -12,11 +12,9 @@
 package rawjson
 
 import (
-	"encoding/binary"
+	"bytes"
 	"errors"
 	"fmt"
-	"math/bits"
-	"unicode/utf8"
 )
 
 // errEnd is wrapped by the error for a document that ends before it is complete.
@@ -127,14 +125,15 @@ func (s *Scanner) Field() (key []byte, ok bool) {
 		return nil, false
 	}
 	start := s.pos + 1
-	escaped := s.string()
-	if s.err != nil {
+	end := s.text(start)
+	if end < 0 {
 		return nil, false
 	}
-	key = s.data[start : s.pos-1]
-	if escaped {
+	key = s.data[start : end-1]
+	if bytes.IndexByte(key, '\\') >= 0 {
 		key = AppendUnescaped(nil, key)
 	}
+	s.pos = end
 	if s.space() != ':' {
 		s.fail("expected ':' after a key")
 		return nil, false
@@ -212,227 +211,4 @@ func Valid(data []byte) bool {
 	s.Reset(data)
 	s.Value()
 	return s.End() == nil
-}
-
-// skip reads one value, by a loop with a stack of bits instead of recursion.
-func (s *Scanner) skip() {
-	base := s.level
-value:
-	switch c := s.space(); c {
-	case '"':
-		s.string()
-	case '{':
-		s.pos++
-		s.push(base, true)
-		if s.space() != '}' {
-			goto key
-		}
-		s.pos++
-		s.level--
-	case '[':
-		s.pos++
-		s.push(base, false)
-		if s.space() != ']' {
-			goto value
-		}
-		s.pos++
-		s.level--
-	default:
-		s.literalOrNumber(c)
-	}
-	for s.err == nil && s.level != base {
-		object := s.inObject(base)
-		switch c := s.space(); {
-		case c == ',' && object:
-			s.pos++
-			goto key
-		case c == ',':
-			s.pos++
-			goto value
-		case c == '}' && object, c == ']' && !object:
-			s.pos++
-			s.level--
-		case object:
-			s.fail("expected ',' or '}'")
-		default:
-			s.fail("expected ',' or ']'")
-		}
-	}
-	return
-key:
-	if s.space() != '"' {
-		s.fail("expected a key in quotes")
-		return
-	}
-	s.string()
-	if s.err == nil && s.space() != ':' {
-		s.fail("expected ':' after a key")
-	}
-	if s.err != nil {
-		return
-	}
-	s.pos++
-	goto value
-}
-
-func (s *Scanner) literalOrNumber(c byte) {
-	switch {
-	case c == '-' || c >= '0' && c <= '9':
-		s.number()
-	case c == 't':
-		s.literal("true")
-	case c == 'f':
-		s.literal("false")
-	case c == 'n':
-		s.literal("null")
-	default:
-		s.fail("expected a value")
-	}
-}
-
-func (s *Scanner) push(base int, object bool) {
-	n := s.level - base
-	s.deeper()
-	if n/64 == len(s.stack) {
-		s.stack = append(s.stack, 0)
-	}
-	if object {
-		s.stack[n/64] |= 1 << (n % 64)
-	} else {
-		s.stack[n/64] &^= 1 << (n % 64)
-	}
-}
-
-func (s *Scanner) inObject(base int) bool {
-	n := s.level - base - 1
-	return s.stack[n/64]&(1<<(n%64)) != 0
-}
-
-func (s *Scanner) literal(word string) {
-	if len(s.data)-s.pos < len(word) {
-		s.pos = len(s.data)
-		s.fail("expected " + word)
-		return
-	}
-	if string(s.data[s.pos:s.pos+len(word)]) != word {
-		s.fail("expected " + word)
-		return
-	}
-	s.pos += len(word)
-}
-
-func (s *Scanner) digits() {
-	start := s.pos
-	for s.pos < len(s.data) && s.data[s.pos] >= '0' && s.data[s.pos] <= '9' {
-		s.pos++
-	}
-	if s.pos == start {
-		s.fail("expected a digit")
-	}
-}
-
-func (s *Scanner) number() {
-	if s.data[s.pos] == '-' {
-		s.pos++
-	}
-	if s.pos < len(s.data) && s.data[s.pos] == '0' {
-		s.pos++
-	} else {
-		s.digits()
-	}
-	if s.err == nil && s.pos < len(s.data) && s.data[s.pos] == '.' {
-		s.pos++
-		s.digits()
-	}
-	if s.err == nil && s.pos < len(s.data) && (s.data[s.pos] == 'e' || s.data[s.pos] == 'E') {
-		s.pos++
-		if s.pos < len(s.data) && (s.data[s.pos] == '+' || s.data[s.pos] == '-') {
-			s.pos++
-		}
-		s.digits()
-	}
-}
-
-const (
-	lows  = 0x0101010101010101
-	highs = 0x8080808080808080
-)
-
-// plain returns how many of the first bytes of data are neither a quote, nor a backslash, nor a
-// control character, nor outside of ASCII. It reads eight bytes at a time: most of an event is
-// text.
-func plain(data []byte) int {
-	n := 0
-	for ; len(data)-n >= 8; n += 8 {
-		x := binary.LittleEndian.Uint64(data[n:])
-		quote := x ^ (lows * '"')
-		slash := x ^ (lows * '\\')
-		found := ((quote-lows)&^quote | (slash-lows)&^slash | (x-lows*0x20)&^x | x) & highs
-		if found != 0 {
-			return n + bits.TrailingZeros64(found)/8
-		}
-	}
-	for n < len(data) {
-		if c := data[n]; c == '"' || c == '\\' || c < 0x20 || c >= utf8.RuneSelf {
-			break
-		}
-		n++
-	}
-	return n
-}
-
-// string reads the string at pos and reports whether it has escapes.
-func (s *Scanner) string() (escaped bool) {
-	s.pos++
-	for {
-		s.pos += plain(s.data[s.pos:])
-		if s.pos >= len(s.data) {
-			s.fail("expected '\"'")
-			return escaped
-		}
-		switch c := s.data[s.pos]; {
-		case c == '"':
-			s.pos++
-			return escaped
-		case c == '\\':
-			escaped = true
-			if !s.escape() {
-				return escaped
-			}
-		case c < 0x20:
-			s.fail("expected no control character in a string")
-			return escaped
-		default:
-			r, size := utf8.DecodeRune(s.data[s.pos:])
-			if r == utf8.RuneError && size == 1 {
-				s.flaws.NotUTF8 = true
-			}
-			s.pos += size
-		}
-	}
-}
-
-func (s *Scanner) escape() bool {
-	s.pos++
-	if s.pos >= len(s.data) {
-		s.fail("expected an escape")
-		return false
-	}
-	switch s.data[s.pos] {
-	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-		s.pos++
-		return true
-	case 'u':
-		s.pos++
-		for range 4 {
-			if s.pos >= len(s.data) || unhex(s.data[s.pos]) < 0 {
-				s.fail("expected four hexadecimal digits")
-				return false
-			}
-			s.pos++
-		}
-		return true
-	}
-	s.fail("expected an escape")
-	return false
 }

@@ -12,6 +12,8 @@ var documents = []string{
 	`{}`, `[]`, `null`, `true`, `false`, `0`, `-0`, `-1.5e+10`, `1E9`, `""`, `"a"`, ` { "a" : [ 1 , {"b":null} ] } `,
 	`{"a":{"b":{"c":[[],{},[{}]]}}}`, `"\u00e9\ud83d\ude00\ud800\n\/\\\""`,
 	`"` + strings.Repeat("long text ", 20) + `é` + strings.Repeat("x", 9) + `"`,
+	`"{\"type\":\"track\",\"a long key of an event\":\"\\\\ \/ \n \ud83d\ude00\ud83d \u00e9é\",\"n\":1.5}" `,
+	`"a \"quote\" near the end\`, `"a \"quote\" and no end`, `"\"sixteen bytes and` + "\x01",
 	"\"\xff\"", "\"\x01\"", `"\x"`, `"\u12g4"`, `"`, `{`, `[`, `[1,]`, `{,}`, `{"a"}`, `{"a":}`, `{"a":1,}`, `{1:2}`, `01`,
 	`1.`, `.1`, `1e`, `-`, `+1`, `tru`, `nulll`,
 	`[1 2]`, `{"a":1 "b":2}`, `1 2`, ``, ` `, `]`, `}`, `[}`, `{]`, `{"a":1]`, `[1}`, "[1]\x00", "\xef\xbb\xbf{}",
@@ -70,11 +72,18 @@ func FuzzScanner(f *testing.F) {
 		if f := s.TakeFlaws(); want && f.NotUTF8 != !utf8.Valid(doc) {
 			t.Fatalf("NotUTF8 = %v for %q", f.NotUTF8, doc)
 		}
+		s.Reset(doc)
+		inPlace, _ := s.Text(nil)
+		isText := s.End() == nil
+		if (want && strings.TrimLeft(string(doc), " \t\r\n")[0] == '"') != isText {
+			t.Fatalf("Text reads %q: %v, encoding/json says valid: %v", doc, isText, want)
+		}
+		flaws := s.TakeFlaws()
 		var text string
-		if want && doc[0] == '"' && json.Unmarshal(doc, &text) == nil && utf8.Valid(doc) {
+		if isText && json.Unmarshal(doc, &text) == nil && utf8.Valid(doc) {
 			s.Reset(doc)
-			if got := string(Unquote(nil, s.Value())); got != text {
-				t.Fatalf("Unquote(%q) = %q, encoding/json says %q", doc, got, text)
+			if got := string(Unquote(nil, s.Value())); got != text || string(inPlace) != text || flaws != s.TakeFlaws() {
+				t.Fatalf("Unquote(%q) = %q, Text %q with %+v, encoding/json says %q", doc, got, inPlace, flaws, text)
 			}
 		}
 	})
@@ -139,25 +148,23 @@ func TestATruncatedDocumentIsAnUnexpectedEnd(t *testing.T) {
 	}
 }
 
-func BenchmarkScanner(b *testing.B) {
-	doc := []byte(`{"type":"track","event":"Run Started","userId":"user-1234567","properties":{` +
-		strings.Repeat(`"some_property":"a value of some length","n":12345.678,`, 14) + `"last":null}}`)
-	b.Run("rawjson", func(b *testing.B) {
-		b.SetBytes(int64(len(doc)))
-		b.ReportAllocs()
-		var s Scanner
-		for b.Loop() {
-			s.Reset(doc)
-			walk(&s, 1)
-			if s.End() != nil {
-				b.Fatal(s.Err())
-			}
-		}
-	})
-	b.Run("encoding/json.Valid", func(b *testing.B) {
-		b.SetBytes(int64(len(doc)))
-		for b.Loop() {
-			json.Valid(doc)
-		}
-	})
+func TestTextOfADocumentIsPartOfItUntilItHasEscapes(t *testing.T) {
+	doc := []byte(`["plain é and long enough", "with \"escapes\" and long enough", 1]`)
+	var s Scanner
+	s.Reset(doc)
+	s.Enter('[')
+	s.Elem()
+	plain, buffer := s.Text(make([]byte, 0, 64))
+	if string(plain) != "plain é and long enough" || &plain[0] != &doc[2] || len(buffer) != 0 {
+		t.Errorf("text %q, buffer %q", plain, buffer)
+	}
+	s.Elem()
+	escaped, used := s.Text(buffer)
+	if string(escaped) != `with "escapes" and long enough` || &escaped[0] != &buffer[:1][0] || &used[0] != &escaped[0] {
+		t.Errorf("text %q, buffer %q", escaped, used)
+	}
+	s.Elem()
+	if text, _ := s.Text(nil); text != nil || s.Err() == nil {
+		t.Errorf("a number is the text %q", text)
+	}
 }

@@ -103,7 +103,7 @@ func AppendQuoted(dst []byte, text string) []byte {
 	dst = append(dst, '"')
 	data := unsafe.Slice(unsafe.StringData(text), len(text)) // only read
 	for {
-		n := plain(data)
+		n := plain(data, 0)
 		dst = append(dst, data[:n]...)
 		if data = data[n:]; len(data) == 0 {
 			return append(dst, '"')
