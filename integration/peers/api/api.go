@@ -18,6 +18,7 @@ import (
 // process of an API.
 type part struct {
 	name, title string
+	why         string // what the table shows, for people
 	conditions  []condition
 	load        Load
 	turns       int // by which the ways are measured, one at a time; 0: all at the same time
@@ -48,12 +49,30 @@ const settle = 12 * time.Second
 // attempts.
 func parts() []part {
 	return []part{
-		{"well", "The API's side: the call that hands over an event, while the queue is well", []condition{isWell},
-			Load{Rate: 1000, For: 1500 * time.Millisecond, Patience: patience}, 3},
-		{"slow", "… while the queue is slow", []condition{slower, slowest},
-			Load{Rate: 200, For: 8 * time.Second, Patience: patience}, 0},
-		{"away", "… while the queue is away, and then back", []condition{refused, silent},
-			Load{Rate: 200, For: 40 * time.Second, Patience: patience}, 0},
+		{"well", "The API's side: the call that hands over an event, while the queue is well",
+			"The publisher writes the event's JSON in the call, analytics-go after it. `SendMessage` and ingest return " +
+				"when the " +
+				"SQS emulator has synced the event to disk; SQS itself takes some 20 ms. Ingest lets requests share a " +
+				"message for " +
+				"up to 5 ms. " + columns,
+			[]condition{isWell}, Load{Rate: 1000, For: 1500 * time.Millisecond, Patience: patience}, 3},
+		{"slow", "… while the queue is slow",
+			"asynq's client has ten connections a core, and a call keeps one until its answer: two cores make 100 calls " +
+				"a second " +
+				"of 200 ms. The SDK and ingest take as many connections as calls wait, and memory for each. With a spill " +
+				"directory " +
+				"ingest goes on without the queue when that does not answer in time; what arrives twice for that has one " +
+				"messageId, by which Segment drops the second.",
+			[]condition{slower, slowest}, Load{Rate: 200, For: 8 * time.Second, Patience: patience}, 0},
+		{"away", "… while the queue is away, and then back",
+			"analytics-go tries ten times, for 33 s when connections are refused, and then drops a batch: `Enqueue` has " +
+				"returned " +
+				"no error, and only its log says so. With asynq and the SDK each call fails, and what becomes of its event " +
+				"is up to " +
+				"the API; without an answer the calls wait, and the memory is theirs. The publisher keeps what waits in " +
+				"20 MB, or " +
+				"on disk.",
+			[]condition{refused, silent}, Load{Rate: 200, For: 40 * time.Second, Patience: patience}, 0},
 	}
 }
 
@@ -98,26 +117,40 @@ func Run(ctx context.Context, args []string) error {
 		return err
 	}
 	defer r.stop()
+	var lost []error
 	for _, p := range all {
-		if err := p.run(ctx, r, *results); err != nil {
+		rows, err := p.run(ctx, r, *results)
+		if err != nil {
 			return err
 		}
+		lost = append(lost, check(rows))
 	}
-	return nil
+	return errors.Join(lost...)
 }
 
-// run measures a part.
-func (p part) run(ctx context.Context, r *rig, results string) error {
+// check is the error of a measurement in which Spillway has lost an event that it had accepted.
+func check(rows []Row) error {
+	var lost []error
+	for _, r := range rows {
+		if r.Ours && r.Lost > 0 {
+			lost = append(lost, fmt.Errorf("%s lost %d events that it had accepted: queue %s", r.Way, r.Lost, r.Condition))
+		}
+	}
+	return errors.Join(lost...)
+}
+
+// run measures a part, and keeps or prints its table.
+func (p part) run(ctx context.Context, r *rig, results string) ([]Row, error) {
 	rows, err := p.measure(ctx, r)
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("measure the API's side, part %s: %w", p.name, err)
 	}
 	table := p.table(rows, r.missing)
 	if results == "" {
 		table.Write(os.Stdout)
-		return nil
+		return rows, nil
 	}
-	return report.Save(results, "api-"+p.name, report.Part{Tables: []report.Table{table}, Values: rows})
+	return rows, report.Save(results, "api-"+p.name, report.Part{Tables: []report.Table{table}, Values: rows})
 }
 
 // measure measures all ways under the part's conditions.

@@ -10,6 +10,14 @@ import (
 	"github.com/spillwayhq/spillway/integration/peers/report"
 )
 
+// columns says what the columns of all parts mean.
+var columns = fmt.Sprintf("Each time is from when the call was due, whatever it returned; after %s the API's client "+
+	"has left. "+
+	"\"At once\" are the most calls under way at the same time. \"Memory\" is by how much the process grew at most, with "+
+	"that of the ingest endpoint. \"Lost\" are events that the call accepted and that had not arrived when the queue had "+
+	"been back for up to %s and the process had ended, and begun once more where it keeps events on disk. \"Twice\" are "+
+	"events that arrived more than once.", patience, settle)
+
 // table is the part's table of the page.
 func (p part) table(rows []Row, missing string) report.Table {
 	t := report.Table{Title: p.title, Head: []string{"queue", "way", "p50", "p99", "p99.9", "errors", "at once", "memory",
@@ -17,20 +25,11 @@ func (p part) table(rows []Row, missing string) report.Table {
 	for _, r := range rows {
 		t.Rows = append(t.Rows, r.cells())
 	}
-	how := fmt.Sprintf("%d calls a second for %s, all ways at the same time.", p.load.Rate, p.load.For)
+	how := "all ways at the same time"
 	if p.turns > 0 {
-		how = fmt.Sprintf("%d calls a second for %s, one way at a time; the median of %d turns.", p.load.Rate, p.load.For,
-			p.turns)
+		how = fmt.Sprintf("one way at a time, the median of %d turns", p.turns)
 	}
-	t.Notes = []string{how + fmt.Sprintf(" Each time is from when the call was due, whatever it returned; after %s "+
-		"the API's "+
-		"client has left. \"At once\" are the most calls under way at the same time, \"memory\" is by how much the "+
-		"process grew "+
-		"at most, that of the ingest endpoint included. \"Lost\" are events that the call accepted and that had not "+
-		"arrived when "+
-		"the queue had been back for up to %s and the process had ended, and started once more where it keeps events on "+
-		"disk; \"twice\" are events that arrived more than once.",
-		p.load.Patience, settle)}
+	t.Notes = []string{fmt.Sprintf("%d calls a second for %s, %s. ", p.load.Rate, p.load.For, how) + p.why}
 	if missing != "" {
 		t.Notes = append(t.Notes, missing)
 	}

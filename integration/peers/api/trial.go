@@ -180,6 +180,7 @@ func (t *trial) kill() {
 type Row struct {
 	Way, Condition string
 	What, Queue    string // for people
+	Ours           bool   // it is Spillway's
 	Rate           int    // calls a second
 	Calls          int
 	// The percentiles are of a call, from when it was due to its return, with an error or not; with
@@ -205,7 +206,7 @@ type Latency struct {
 
 // row sums up a trial that has ended.
 func (t *trial) row(ctx context.Context) (Row, error) {
-	r := Row{Way: t.way.name, Condition: t.condition.name, What: t.way.what, Queue: t.condition.what,
+	r := Row{Way: t.way.name, Condition: t.condition.name, What: t.way.what, Queue: t.condition.what, Ours: t.way.ours,
 		Errors: map[string]int{}, GrewIngest: t.grown}
 	var at [4][]Latency
 	for _, m := range t.measured {

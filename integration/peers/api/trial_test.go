@@ -118,3 +118,13 @@ func TestFailuresInTables(t *testing.T) {
 		}
 	}
 }
+
+func TestOnlyALossOfSpillwayIsAnError(t *testing.T) {
+	if err := check([]Row{{Way: "analytics-go", Lost: 1285}, {Way: "publisher-disk", Ours: true}}); err != nil {
+		t.Errorf("%v, though Spillway lost nothing", err)
+	}
+	err := check([]Row{{Way: "publisher-disk", Condition: "refused", Ours: true, Lost: 2}})
+	if want := "publisher-disk lost 2 events that it had accepted: queue refused"; err == nil || err.Error() != want {
+		t.Errorf("%v, want %q", err, want)
+	}
+}

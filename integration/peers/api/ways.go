@@ -26,11 +26,14 @@ import (
 
 // A way is one way in which an API hands over an event.
 type way struct {
-	name  string // its key in the results
-	what  string // its row in the tables
-	to    backend
-	keeps bool // on disk: the next process sends what one has left there
-	open  func(target) (caller, error)
+	name string // its key in the results
+	what string // its row in the tables
+	to   backend
+	// keeps says that events that can't be sent are kept on disk: the next process sends them.
+	keeps bool
+	// ours says that it is Spillway's, which must not lose an event that it has accepted.
+	ours bool
+	open func(target) (caller, error)
 }
 
 // A caller hands over events. Call is safe for concurrent use. Close sends what waits.
@@ -61,15 +64,18 @@ type target struct {
 // it.
 func ways() []way {
 	return []way{
-		{"generator", "nothing: the generator itself", nothing, false, openNothing},
-		{"analytics-go", "analytics-go, `Enqueue`: straight to Segment", segment, false, openAnalytics},
-		{"asynq", "asynq, `Enqueue`: Redis", redis, false, openAsynq},
-		{"sqs", "AWS SDK, `SendMessage`: SQS", queue, false, openSQS},
-		{"publisher-memory", "Spillway's publisher, `Memory`", queue, false, openPublisher(publisher.Memory)},
-		{"publisher-process", "Spillway's publisher, `Process`", queue, true, openPublisher(publisher.Process)},
-		{"publisher-disk", "Spillway's publisher, `Disk`", queue, true, openPublisher(publisher.Disk)},
-		{"ingest", "Spillway's ingest endpoint, HTTP", ingest, false, openIngest},
-		{"ingest-spill", "… with a spill directory", ingest, true, openIngest},
+		{name: "generator", what: "nothing: the generator itself", to: nothing, open: openNothing},
+		{name: "analytics-go", what: "analytics-go, `Enqueue`: straight to Segment", to: segment, open: openAnalytics},
+		{name: "asynq", what: "asynq, `Enqueue`: Redis", to: redis, open: openAsynq},
+		{name: "sqs", what: "AWS SDK, `SendMessage`: SQS", to: queue, open: openSQS},
+		{name: "publisher-memory", what: "Spillway's publisher, `Memory`", to: queue, ours: true,
+			open: openPublisher(publisher.Memory)},
+		{name: "publisher-process", what: "Spillway's publisher, `Process`", to: queue, keeps: true, ours: true,
+			open: openPublisher(publisher.Process)},
+		{name: "publisher-disk", what: "Spillway's publisher, `Disk`", to: queue, keeps: true, ours: true,
+			open: openPublisher(publisher.Disk)},
+		{name: "ingest", what: "Spillway's ingest endpoint, HTTP", to: ingest, ours: true, open: openIngest},
+		{name: "ingest-spill", what: "… with a spill directory", to: ingest, keeps: true, ours: true, open: openIngest},
 	}
 }
 
