@@ -141,22 +141,19 @@ func receiveDelete(b *testing.B, groups int) {
 		if err != nil {
 			return err
 		}
-		var in struct {
-			Messages []struct{ ReceiptHandle string }
-		}
-		if err := json.Unmarshal(out, &in); err != nil {
-			return err
-		}
+		// Not encoding/json, which would take as long as the server does.
+		handles := bytes.Split(out, []byte(`"ReceiptHandle":"`))[1:]
 		var del bytes.Buffer
 		del.WriteString(`{"QueueUrl":"http://localhost/000000000000/events","Entries":[`)
-		for i, m := range in.Messages {
+		for i, h := range handles {
 			if i > 0 {
 				del.WriteByte(',')
 			}
-			fmt.Fprintf(&del, `{"Id":"%d","ReceiptHandle":%q}`, i, m.ReceiptHandle)
+			handle, _, _ := bytes.Cut(h, []byte(`"`))
+			fmt.Fprintf(&del, `{"Id":"%d","ReceiptHandle":"%s"}`, i, handle)
 		}
 		del.WriteString("]}")
-		got.Add(int64(len(in.Messages)))
+		got.Add(int64(len(handles)))
 		_, err = post(s, "DeleteMessageBatch", del.Bytes())
 		return err
 	})
