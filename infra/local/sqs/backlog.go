@@ -154,27 +154,37 @@ func (q *backlog) load(fs []*flight) ([]received, error) {
 	for i, f := range fs {
 		ms[i] = f.message
 	}
-	contents := q.s.store.Read(ms)
-	for _, c := range contents {
-		if errors.Is(c.Err, syscall.EMFILE) || errors.Is(c.Err, syscall.ENFILE) {
-			q.release(fs)
-			return nil, errUnavailable("read messages of %s: %v", q.name, c.Err)
-		}
-	}
 	got := make([]received, 0, len(fs))
-	for i, c := range contents {
-		f, err := fs[i], c.Err
+	var failed []failedRead
+	var noHandles error
+	q.s.store.Read(ms, func(i int, content []byte, err error) {
 		var m storedMessage
 		if err == nil {
-			m, err = decodeStoredMessage(c.Data)
+			m, err = decodeStoredMessage(content)
 		}
-		if err != nil {
-			q.unreadable(f, err)
-			continue
+		switch {
+		case err == nil:
+			got = append(got, received{fs[i], m})
+		case errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE):
+			noHandles = err
+		default:
+			failed = append(failed, failedRead{fs[i], err})
 		}
-		got = append(got, received{f, m})
+	})
+	if noHandles != nil {
+		q.release(fs)
+		return nil, errUnavailable("read messages of %s: %v", q.name, noHandles)
+	}
+	for _, u := range failed {
+		q.unreadable(u.flight, u.err)
 	}
 	return got, nil
+}
+
+// failedRead is a message in flight that could not be read, and why.
+type failedRead struct {
+	flight *flight
+	err    error
 }
 
 // unreadable takes care of a message in flight that could not be read.

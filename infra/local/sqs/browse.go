@@ -166,11 +166,11 @@ func (q *Queue) Look(refs []Ref) []Seen {
 	}
 	defer q.s.exit()
 	messages, as := q.lookUp(refs, seen)
-	for i, c := range q.s.store.Read(messages) {
+	q.s.store.Read(messages, func(i int, content []byte, err error) {
 		s := as[i]
 		var stored storedMessage
-		if s.Err = c.Err; s.Err == nil {
-			stored, s.Err = decodeStoredMessage(c.Data)
+		if s.Err = err; err == nil {
+			stored, s.Err = decodeStoredMessage(content)
 		}
 		switch {
 		case s.Err == nil:
@@ -178,7 +178,7 @@ func (q *Queue) Look(refs []Ref) []Seen {
 		case errors.Is(s.Err, store.ErrGone):
 			s.Gone, s.Err = true, nil
 		}
-	}
+	})
 	return seen
 }
 

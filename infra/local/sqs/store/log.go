@@ -51,6 +51,8 @@ type Log struct {
 
 	work chan struct{} // see Work
 
+	reads sync.Pool // buffers of Read
+
 	mu        sync.Mutex // guards what follows, all segments, and where messages are
 	segments  []*segment // oldest first
 	active    *segment   // is written to; nil: the next write makes one

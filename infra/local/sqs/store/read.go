@@ -1,9 +1,7 @@
 package store
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 
 	"github.com/spillwayhq/spillway/shared/frame"
@@ -35,67 +33,66 @@ func (l *Log) close(s *segment) {
 	l.open = slices.DeleteFunc(l.open, func(o *segment) bool { return o == s })
 }
 
-// Content is the content of a message, or why there is none.
-type Content struct {
-	Data []byte
-	Err  error // ErrGone, ErrDamaged, or that of reading the file
-}
-
 // maxRead is how much is read at once of messages that are next to each other.
 const maxRead = 256 << 10
 
-// Read returns the contents of messages.
-func (l *Log) Read(ms []*Message) []Content {
-	out := make([]Content, len(ms))
-	for i := 0; i < len(ms); {
-		i += l.readRun(ms[i:], out[i:])
+// Read calls f with the content of each message, which is valid until f returns, or with why there
+// is none: ErrGone, ErrDamaged, or the error of reading the file.
+func (l *Log) Read(ms []*Message, f func(i int, content []byte, err error)) {
+	buf, ok := l.reads.Get().(*[]byte)
+	if !ok {
+		buf = new([]byte)
 	}
-	return out
+	for i := 0; i < len(ms); {
+		i += l.readRun(ms[i:], buf, func(n int, content []byte, err error) { f(i+n, content, err) })
+	}
+	if cap(*buf) <= maxRead {
+		l.reads.Put(buf)
+	}
 }
 
-// readRun reads the first of ms and those after it that are next to it in its file. It returns how
-// many.
-func (l *Log) readRun(ms []*Message, out []Content) int {
+// readRun reads the first of ms and those after it that are next to it in its file, into buf. It
+// returns how many.
+func (l *Log) readRun(ms []*Message, buf *[]byte, each func(i int, content []byte, err error)) int {
 	l.mu.Lock()
 	s := ms[0].segment
 	if s == nil {
-		out[0].Err = ErrGone
+		err := ErrGone
 		if ms[0].size == lostSize {
-			out[0].Err = ErrDamaged
+			err = ErrDamaged
 		}
 		l.mu.Unlock()
+		each(0, nil, err)
 		return 1
 	}
 	offset, n, size := int64(ms[0].offset), 0, 0
-	var sizes []int // a copy of the message may have another
+	var few [10]int  // no receive takes more
+	sizes := few[:0] // a copy of the message may have another
 	for n < len(ms) && ms[n].segment == s && int64(ms[n].offset) == offset+int64(size) &&
 		(n == 0 || size+int(ms[n].size) <= maxRead) {
 		size += int(ms[n].size)
 		sizes = append(sizes, int(ms[n].size))
 		n++
 	}
-	f, err := l.use(s)
+	file, err := l.use(s)
 	l.mu.Unlock()
+	var b []byte
+	if err == nil {
+		b, err = readAt(*buf, file, offset, int64(size)) // the frames that are missing are damaged
+		*buf = b
+		l.unuse(s)
+	}
 	if err != nil {
-		for i := range n {
-			out[i].Err = fmt.Errorf("read from the queues' store: %w", err)
-		}
-		return n
+		err = fmt.Errorf("read from the queues' store: %w", err)
 	}
-	b := make([]byte, size)
-	got, err := f.ReadAt(b, offset)
-	if errors.Is(err, io.EOF) {
-		err = nil // the frames that are missing are damaged
-	}
-	l.unuse(s)
-	b = b[:got]
 	for i := range n {
-		if err != nil {
-			out[i].Err = fmt.Errorf("read from the queues' store: %w", err)
-			continue
+		var content []byte
+		failed := err
+		if failed == nil {
+			content, failed = contentOf(b, s.salt)
+			b = b[min(len(b), sizes[i]):]
 		}
-		out[i].Data, out[i].Err = contentOf(b, s.salt)
-		b = b[min(len(b), sizes[i]):]
+		each(i, content, failed)
 	}
 	return n
 }

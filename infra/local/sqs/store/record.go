@@ -81,11 +81,12 @@ type op struct {
 
 var errFormat = errors.New("a frame has an operation that this version does not know")
 
-// parseOps calls f for each operation in a frame's data.
+// parseOps calls f for each operation in a frame's data, which must not keep it.
 func parseOps(data []byte, f func(*op)) error {
 	r := opReader{rest: data}
+	var o op // one for all: f makes it escape to the heap
 	for len(r.rest) > 0 {
-		o := op{kind: r.rest[0]}
+		o = op{kind: r.rest[0]}
 		r.rest = r.rest[1:]
 		switch o.kind {
 		case opPut:

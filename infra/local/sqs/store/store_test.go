@@ -62,18 +62,18 @@ func readable(t testing.TB, l *Log) map[uint64]*Message {
 	got := map[uint64]*Message{}
 	var ms []*Message
 	l.Each(func(m *Message) { ms = append(ms, m) })
-	for i, c := range l.Read(ms) {
+	l.Read(ms, func(i int, data []byte, err error) {
 		switch {
-		case errors.Is(c.Err, ErrDamaged):
+		case errors.Is(err, ErrDamaged):
 			l.Lost(ms[i])
-		case c.Err != nil:
-			t.Fatal(c.Err)
-		case !bytes.Equal(c.Data, content(ms[i].Seq)):
-			t.Fatalf("message %d has the content %q", ms[i].Seq, c.Data)
+		case err != nil:
+			t.Fatal(err)
+		case !bytes.Equal(data, content(ms[i].Seq)):
+			t.Fatalf("message %d has the content %q", ms[i].Seq, data)
 		default:
 			got[ms[i].Seq] = ms[i]
 		}
-	}
+	})
 	return got
 }
 
@@ -684,7 +684,7 @@ func FuzzReplay(f *testing.F) {
 			t.Fatal(err)
 		}
 		if l, err := Open(Options{Dir: dir, FS: fs, Logger: slog.New(slog.DiscardHandler), OnFull: func() {}}); err == nil {
-			l.Each(func(m *Message) { l.Read([]*Message{m}) })
+			l.Each(func(m *Message) { l.Read([]*Message{m}, func(int, []byte, error) {}) })
 		}
 	})
 }
