@@ -24,9 +24,11 @@ func deleteMessage(_ call, q *Queue, in *deleteMessageInput) (any, error) {
 // batchID is the answer to an entry that has only an id.
 type batchID struct{ Id string }
 
+type deleteEntry struct{ Id, ReceiptHandle string }
+
 type deleteMessageBatchInput struct {
 	queueURL
-	Entries []struct{ Id, ReceiptHandle string }
+	Entries []deleteEntry
 }
 
 func deleteMessageBatch(_ call, q *Queue, in *deleteMessageBatchInput) (any, error) {

@@ -1,7 +1,6 @@
 package sqs
 
 import (
-	"encoding/hex"
 	"slices"
 	"strings"
 	"time"
@@ -15,20 +14,6 @@ type receiveMessageInput struct {
 	MaxNumberOfMessages         *int
 	VisibilityTimeout           *int
 	WaitTimeSeconds             *int
-}
-
-type receivedMessage struct {
-	MessageId              string
-	ReceiptHandle          string
-	MD5OfBody              string
-	Body                   string
-	Attributes             map[string]string         `json:",omitempty"`
-	MD5OfMessageAttributes string                    `json:",omitempty"`
-	MessageAttributes      map[string]attributeValue `json:",omitempty"`
-}
-
-type receiveMessageOutput struct {
-	Messages []receivedMessage `json:",omitempty"`
 }
 
 func receiveMessage(c call, body []byte) (any, func(), error) {
@@ -52,13 +37,14 @@ func receiveMessage(c call, body []byte) (any, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	out := receiveMessageOutput{Messages: make([]receivedMessage, len(got))}
-	fs := make([]*flight, len(got))
-	for i := range got {
-		out.Messages[i] = got[i].answer(q, system, in.MessageAttributeNames)
-		fs[i] = got[i].flight
+	undo := func() {
+		fs := make([]*flight, len(got))
+		for i := range got {
+			fs[i] = got[i].flight
+		}
+		q.release(fs)
 	}
-	return out, func() { q.release(fs) }, nil
+	return &receiveMessageOutput{q, got, system, in.MessageAttributeNames}, undo, nil
 }
 
 // limits checks the numbers; the defaults are the queue's.
@@ -109,45 +95,6 @@ func (in *receiveMessageInput) systemFilter() (func(name string) bool, error) {
 	}
 	all := slices.Contains(names, "All")
 	return func(name string) bool { return all || slices.Contains(names, name) }, nil
-}
-
-// answer returns the message with the requested attributes.
-func (r *received) answer(q *Queue, system func(string) bool, names []string) receivedMessage {
-	m := receivedMessage{
-		MessageId:     r.stored.id.String(),
-		ReceiptHandle: r.flight.handle(q.id).String(),
-		MD5OfBody:     hex.EncodeToString(r.stored.bodyMD5[:]),
-		Body:          r.stored.body,
-	}
-	r.systemAttributes(q.s.account, func(name, value string) {
-		if !system(name) {
-			return
-		}
-		if m.Attributes == nil {
-			m.Attributes = make(map[string]string, 4)
-		}
-		m.Attributes[name] = value
-	})
-	var wanted []named
-	for _, a := range r.stored.attributes {
-		if !wantsAttribute(names, a.name) {
-			continue
-		}
-		wanted = append(wanted, a)
-		v := attributeValue{DataType: a.DataType}
-		if a.binary() {
-			v.BinaryValue = a.BinaryValue
-		} else {
-			v.StringValue = &a.StringValue
-		}
-		if m.MessageAttributes == nil {
-			m.MessageAttributes = make(map[string]attributeValue, len(r.stored.attributes))
-		}
-		m.MessageAttributes[a.name] = v
-	}
-	// As in SQS it covers the returned attributes, because that is what clients verify.
-	m.MD5OfMessageAttributes = attributesMD5(wanted)
-	return m
 }
 
 // wantsAttribute reports whether MessageAttributeNames includes a name: All, * or .*, the name, or a

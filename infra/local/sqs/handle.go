@@ -15,16 +15,23 @@ type handle struct {
 	nonce uint64 // unique among receives
 }
 
-const handleVersion = 1
+const (
+	handleVersion = 1
+	handleBytes   = 49
+)
 
-func (h handle) String() string {
-	b := append(make([]byte, 0, 56), handleVersion)
+func (h handle) String() string { return string(h.append(nil)) }
+
+// append appends the receipt handle.
+func (h handle) append(dst []byte) []byte {
+	var bytes [handleBytes]byte
+	b := append(bytes[:0], handleVersion)
 	b = binary.BigEndian.AppendUint32(b, h.queue)
 	for _, v := range [...]uint64{uint64(h.place.at), uint64(h.place.sent), h.place.seq, h.count, h.nonce} {
 		b = binary.BigEndian.AppendUint64(b, v)
 	}
 	b = binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
-	return base64.StdEncoding.EncodeToString(b)
+	return base64.StdEncoding.AppendEncode(dst, b)
 }
 
 // parseHandle reads a handle of the queue with this id.
@@ -38,11 +45,15 @@ func parseHandle(s string, queue uint32) (handle, error) {
 
 // decodeHandle returns false for anything that String did not write.
 func decodeHandle(s string) (handle, bool) {
-	if len(s) != base64.StdEncoding.EncodedLen(49) {
+	if len(s) != base64.StdEncoding.EncodedLen(handleBytes) {
 		return handle{}, false
 	}
-	b, err := base64.StdEncoding.DecodeString(s)
-	if err != nil || len(b) != 49 || b[0] != handleVersion ||
+	var text [(handleBytes + 2) / 3 * 4]byte
+	var bytes [handleBytes + 2]byte // of whole groups of three
+	copy(text[:], s)
+	n, err := base64.StdEncoding.Decode(bytes[:], text[:])
+	b := bytes[:n]
+	if err != nil || n != handleBytes || b[0] != handleVersion ||
 		crc32.ChecksumIEEE(b[:45]) != binary.BigEndian.Uint32(b[45:]) {
 		return handle{}, false
 	}

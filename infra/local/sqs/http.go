@@ -66,27 +66,29 @@ func (c call) urlsOf(names []string) []string {
 	return urls
 }
 
-// action decodes a request, runs it, and returns what to encode. If undo is not nil, it is called
+// action decodes a request, runs it, and returns what to encode, which does not refer to body. If undo is not nil, it is called
 // when the client is gone before it has the answer.
 type action func(c call, body []byte) (answer any, undo func(), err error)
 
 // ServeHTTP answers one request of an SQS client, or the GET of QueuesPath.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	b := s.buffers.get()
+	defer s.buffers.put(b)
 	if err := s.enter(); err != nil {
-		writeError(w, err)
+		writeError(w, b, err)
 		return
 	}
 	defer s.exit()
 	if r.Method == http.MethodGet && r.URL.Path == QueuesPath {
-		s.writeQueues(w)
+		s.writeQueues(w, b)
 		return
 	}
-	answer, undo, err := s.serve(r)
+	answer, undo, err := s.serve(r, b)
 	if err != nil {
 		if r.Context().Err() == nil {
 			s.logFault(r, err)
 		}
-		writeError(w, err)
+		writeError(w, b, err)
 		return
 	}
 	if r.Context().Err() != nil {
@@ -95,15 +97,16 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	if writeJSON(w, http.StatusOK, contentType, answer) != nil && undo != nil {
+	if writeJSON(w, b, http.StatusOK, contentType, answer) != nil && undo != nil {
 		undo()
 	}
 }
 
-func (s *Server) serve(r *http.Request) (any, func(), error) {
+// serve reads a request into b and runs it.
+func (s *Server) serve(r *http.Request, b *bytes.Buffer) (any, func(), error) {
 	// First, whatever the answer will be: some clients lose an answer that comes before they have sent
 	// all of the body.
-	body, err := readBody(r)
+	body, err := readBody(r, b)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -121,11 +124,12 @@ func (s *Server) serve(r *http.Request) (any, func(), error) {
 	return act(call{s, r.Context(), r.Host, r.Header.Get("X-Amzn-Trace-Id")}, body)
 }
 
-func readBody(r *http.Request) ([]byte, error) {
+// readBody reads a request into b. The result is valid as long as b is not used for something else.
+func readBody(r *http.Request, b *bytes.Buffer) ([]byte, error) {
 	if r.ContentLength > maxRequestBytes {
 		return nil, errTooLarge()
 	}
-	b := bytes.NewBuffer(make([]byte, 0, max(r.ContentLength, 0)+bytes.MinRead))
+	b.Grow(int(max(r.ContentLength, 0)) + bytes.MinRead)
 	n, err := b.ReadFrom(io.LimitReader(r.Body, maxRequestBytes+1))
 	if err != nil {
 		return nil, errSerialization("the request could not be read: %v", err)
@@ -143,11 +147,18 @@ func errTooLarge() error {
 
 // decode reads a request. It refuses invalid UTF-8 and half of a surrogate pair, which encoding/json
 // would replace.
-func decode(body []byte, into any) error {
+func decode[T any](body []byte, into *T) error {
+	lone := loneSurrogate(body)
+	if in, ok := any(into).(quick); ok && !lone {
+		if quickly(body, in) {
+			return nil
+		}
+		*into = *new(T)
+	}
 	if !utf8.Valid(body) {
 		return errSerialization("the request is not valid UTF-8")
 	}
-	if loneSurrogate(body) {
+	if lone {
 		return errSerialization("the request has half of a surrogate pair")
 	}
 	if len(bytes.TrimSpace(body)) == 0 {
@@ -161,6 +172,9 @@ func decode(body []byte, into any) error {
 
 // loneSurrogate reports whether b has an escape \ud800 to \udfff without its other half.
 func loneSurrogate(b []byte) bool {
+	if !bytes.Contains(b, []byte(`\u`)) {
+		return false // at once: JSON in JSON has an escape every few bytes
+	}
 	for {
 		i := bytes.IndexByte(b, '\\')
 		if i < 0 || i+1 >= len(b) {
@@ -193,14 +207,10 @@ func escapedUnit(b []byte) (uint64, bool) {
 	return v, err == nil
 }
 
-func writeJSON(w http.ResponseWriter, status int, contentType string, v any) error {
-	var b bytes.Buffer
-	if v == nil {
-		v = struct{}{}
-	}
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
+// writeJSON writes an answer, which it makes in b.
+func writeJSON(w http.ResponseWriter, b *bytes.Buffer, status int, contentType string, v any) error {
+	b.Reset()
+	if err := encodeJSON(b, v); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return err
 	}
@@ -214,7 +224,20 @@ func writeJSON(w http.ResponseWriter, status int, contentType string, v any) err
 	return err
 }
 
-func writeError(w http.ResponseWriter, err error) {
+func encodeJSON(b *bytes.Buffer, v any) error {
+	if a, ok := v.(jsonAppender); ok {
+		b.Write(a.appendJSON(b.AvailableBuffer()))
+		return nil
+	}
+	if v == nil {
+		v = struct{}{}
+	}
+	e := json.NewEncoder(b)
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+func writeError(w http.ResponseWriter, b *bytes.Buffer, err error) {
 	e := asAPIError(err)
 	fault := "Sender"
 	if !e.senderFault() {
@@ -222,7 +245,7 @@ func writeError(w http.ResponseWriter, err error) {
 	}
 	w.Header().Set("X-Amzn-Query-Error", e.code+";"+fault)
 	// If the write fails, the client is gone.
-	_ = writeJSON(w, e.status, contentType, struct {
+	_ = writeJSON(w, b, e.status, contentType, struct {
 		Type    string `json:"__type"`
 		Message string `json:"message"`
 	}{e.shape, e.message})
@@ -250,7 +273,7 @@ type queueState struct {
 	OldestAge float64 `json:"oldestAgeSeconds"`
 }
 
-func (s *Server) writeQueues(w http.ResponseWriter) {
+func (s *Server) writeQueues(w http.ResponseWriter, b *bytes.Buffer) {
 	answer := struct {
 		Queues []queueState `json:"queues"`
 	}{[]queueState{}}
@@ -266,5 +289,5 @@ func (s *Server) writeQueues(w http.ResponseWriter) {
 		answer.Queues = append(answer.Queues, state)
 	}
 	// If the write fails, the client is gone.
-	_ = writeJSON(w, http.StatusOK, "application/json", answer)
+	_ = writeJSON(w, b, http.StatusOK, "application/json", answer)
 }

@@ -50,6 +50,7 @@ type Server struct {
 	inFlightLimit  int
 	fairness       Fairness
 	actions        map[string]action
+	buffers        bufferPool
 
 	opened int64 // when, Unix milliseconds
 
