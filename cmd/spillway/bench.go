@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -36,7 +37,7 @@ func newBench() *cobra.Command {
 			if b.Events+b.Single+b.Baseline == 0 {
 				return errors.New("nothing to measure: at least one of --events, --single and --baseline must be above 0")
 			}
-			if err := usage.Latency(b.Latency); err != nil {
+			if err := cmp.Or(usage.Latency(b.Latency), checkBatchSize(b.BatchSize)); err != nil {
 				return err
 			}
 			out, progress := c.OutOrStdout(), c.OutOrStdout()
@@ -63,6 +64,7 @@ func newBench() *cobra.Command {
 	c.Flags().StringVar(&b.Dir, "dir", os.TempDir(),
 		"`directory` for temporary data; it should be on a real disk, not in memory")
 	c.Flags().BoolVar(&b.Gzip, "gzip", true, "compress requests to Segment")
+	batchSizeFlag(c, &b.BatchSize)
 	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object (docs/performance.md has its fields)")
 	return c
 }

@@ -34,6 +34,7 @@ type upFlags struct {
 	sqsPort, segmentPort, ingestPort uint16
 	console                          consolePort
 	latency                          time.Duration
+	batchSize                        int
 	archive                          upArchive
 	hosts                            []string
 	gzip, deliver, canary            bool
@@ -77,6 +78,7 @@ func newUp() *cobra.Command {
 		"`file` with the write-key document: the write keys that the ingest endpoint accepts, with their quotas; it is read "+
 			"again when it changes (default: any write key is accepted)")
 	c.Flags().DurationVar(&f.latency, "latency", 0, "how long the Segment emulator takes to answer")
+	batchSizeFlag(c, &f.batchSize)
 	usage.Listen(c, &f.listen)
 	usage.AllowHost(c, &f.hosts)
 	c.Flags().BoolVar(&f.gzip, "gzip", true, "compress requests to Segment")
@@ -98,7 +100,7 @@ func up(ctx context.Context, out io.Writer, f upFlags) error {
 		Name: f.name, Dir: f.dataDir, SQSAddr: address(f.listen, f.sqsPort), IngestAddr: address(f.listen, f.ingestPort),
 		SegmentAddr: address(f.listen, f.segmentPort), Segment: f.segment, WriteKey: f.writeKey, WriteKeysFile: f.writeKeys,
 		SpillDir: f.spillDir, Archive: f.archive.bounds(),
-		Plain: !f.gzip, Hold: !f.deliver, Canary: f.canary, Latency: f.latency, Hosts: f.hosts,
+		Plain: !f.gzip, Hold: !f.deliver, Canary: f.canary, Latency: f.latency, Hosts: f.hosts, BatchSize: f.batchSize,
 		OnAlarm:    func(c local.AlarmChange) { alarms <- c }, // read until the pipeline has ended
 		StatusSite: true,
 	}
@@ -128,6 +130,18 @@ func up(ctx context.Context, out io.Writer, f upFlags) error {
 	return err
 }
 
+func batchSizeFlag(c *cobra.Command, to *int) {
+	c.Flags().IntVar(to, "batch-size", topology.DefaultOptions().BatchSize,
+		"`number` of messages that an invocation of the deliver function gets at most, as the setting batchSize on AWS")
+}
+
+func checkBatchSize(n int) error {
+	if n < 1 || n > topology.MaxBatchSize {
+		return fmt.Errorf("--batch-size must be 1 to %s, is %d", terminal.Number(topology.MaxBatchSize), n)
+	}
+	return nil
+}
+
 // upPage is the operator's page of `up`.
 type upPage struct {
 	*console.Console
@@ -149,6 +163,9 @@ func (f *upFlags) check() (names topology.Names, err error) {
 		return names, errors.New("--console-port is for the page that --console=false leaves out: remove one of them")
 	}
 	if err := usage.Latency(f.latency); err != nil {
+		return names, err
+	}
+	if err := checkBatchSize(f.batchSize); err != nil {
 		return names, err
 	}
 	if err := f.archive.check(); err != nil {

@@ -64,6 +64,7 @@ type Config struct {
 	Hold          bool          // accept only: nothing is delivered
 	Canary        bool          // send one every minute, see package canary; needs the ingest endpoint, and not Hold
 	Latency       time.Duration // of the Segment emulator's answers
+	BatchSize     int           // messages that an invocation of deliver gets at most; 0: the topology's default
 	Hosts         []string      // further names of this machine, see ParseHosts and Guard
 	OnEvent       func(segmentd.Received)
 	// OnAlarm is told of each alarm that begins or ends, or whose notification was held back and
@@ -128,6 +129,7 @@ func Start(c Config) (*Pipeline, error) {
 	o.Names = names
 	o.NoIngest = c.IngestAddr == ""
 	o.NoCanary = o.NoIngest || c.Hold || !c.Canary
+	o.BatchSize = cmp.Or(c.BatchSize, o.BatchSize)
 	t := topology.New(o)
 	if c.WriteKey == "" && c.Segment == "" {
 		c.WriteKey = WriteKey

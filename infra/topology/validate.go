@@ -17,7 +17,7 @@ const (
 	maxVisibility      = 12 * time.Hour
 	maxReceiveCount    = 1000
 	maxFunctionTimeout = 15 * time.Minute
-	maxBatchSize       = 10_000
+	MaxBatchSize       = 10_000 // messages; of an event source
 	maxBatchingWindow  = 5 * time.Minute
 	minConcurrency     = 2 // of an event source
 	maxConcurrency     = 1000
@@ -134,8 +134,8 @@ func (t *Topology) validateEventSource(p *problems, s EventSource) {
 	p.check(ok, "event source %s: the queue does not exist", name)
 	f, found := t.Function(s.Function)
 	p.check(found, "event source %s: the function does not exist", name)
-	p.check(s.BatchSize >= 1 && s.BatchSize <= maxBatchSize, "event source %s: batch size must be 1 to %d, is %d", name,
-		maxBatchSize, s.BatchSize)
+	p.check(s.BatchSize >= 1 && s.BatchSize <= MaxBatchSize, "event source %s: batch size must be 1 to %d, is %d", name,
+		MaxBatchSize, s.BatchSize)
 	p.check(s.BatchSize <= 10 || s.BatchingWindow >= time.Second,
 		"event source %s: batching window must be at least 1s for a batch size of %d, is %v", name, s.BatchSize,
 		s.BatchingWindow)

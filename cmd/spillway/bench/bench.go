@@ -25,9 +25,12 @@ type Config struct {
 	Single   int // delivered in messages of one event
 	Baseline int // sent without Spillway
 	Latency  time.Duration
-	Dir      string // where the data directory is made
-	Gzip     bool
-	Begin    func(part string)
+	// BatchSize is how many messages an invocation gets at most. How far Lambda fills its batches
+	// is not documented: this is an assumption about it.
+	BatchSize int
+	Dir       string // where the data directory is made
+	Gzip      bool
+	Begin     func(part string)
 }
 
 // A Part is one of the things that are measured. Its name is the key of its result in the JSON of
@@ -75,7 +78,7 @@ func Run(ctx context.Context, c Config) ([]Result, error) {
 			continue
 		}
 		c.Begin(part.what)
-		part.dir, part.segmentURL, part.gzip = filepath.Join(dir, string(part.part)), emulator.url, c.Gzip
+		part.dir, part.segmentURL, part.config = filepath.Join(dir, string(part.part)), emulator.url, &c
 		r, err := part.measure(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", part.what, err)
@@ -102,8 +105,9 @@ type backlog struct {
 	part            Part
 	what            string
 	events          int
-	single, gzip    bool
+	single          bool
 	archive         bool // what is delivered is archived too
+	config          *Config
 	dir, segmentURL string
 }
 
@@ -113,7 +117,8 @@ func (b backlog) measure(ctx context.Context) (r Result, err error) {
 	r.Part, r.What, r.Events = b.part, b.what, b.events
 	up := []string{"up", "--data-dir=" + b.dir, "--sqs-port=0", "--ingest-port=0", "--console=false",
 		"--segment=" + b.segmentURL,
-		"--write-key=bench", "--gzip=" + strconv.FormatBool(b.gzip)}
+		"--write-key=bench", "--gzip=" + strconv.FormatBool(b.config.Gzip),
+		"--batch-size=" + strconv.Itoa(b.config.BatchSize)}
 	if !b.archive {
 		up = append(up, "--archive-days=0")
 	}

@@ -19,6 +19,7 @@ type Report struct {
 
 	LatencySeconds float64 `json:"latency_seconds"` // of the Segment emulator's answers
 	Gzip           bool    `json:"gzip"`
+	BatchSize      int     `json:"batch_size"` // messages of an invocation at most
 
 	// One for each part that was measured.
 	Packed        *Row `json:"packed,omitempty"`
@@ -45,6 +46,7 @@ func NewReport(c Config, results []Result, began time.Time) Report {
 	r := Report{
 		At: began.UTC().Truncate(time.Second), Version: version.String(), Go: runtime.Version(), OS: runtime.GOOS,
 		Arch: runtime.GOARCH, CPUs: runtime.GOMAXPROCS(0), LatencySeconds: c.Latency.Seconds(), Gzip: c.Gzip,
+		BatchSize: c.BatchSize,
 	}
 	rows := map[Part]**Row{Packed: &r.Packed, PackedArchive: &r.PackedArchive, Single: &r.Single,
 		AnalyticsGo: &r.AnalyticsGo, Limit: &r.Limit}

@@ -8,7 +8,7 @@ import (
 
 func TestTheReportHasSecondsRatesAndMemoryUnderStableKeys(t *testing.T) {
 	began := time.Date(2026, 11, 27, 10, 0, 0, 5, time.UTC)
-	report := NewReport(Config{Latency: 50 * time.Millisecond, Gzip: true}, []Result{
+	report := NewReport(Config{Latency: 50 * time.Millisecond, Gzip: true, BatchSize: 100}, []Result{
 		{Part: Packed, What: "packed messages", Events: 1000, Accepted: 500 * time.Millisecond, Delivered: 2 * time.Second,
 			CPU: 9 * time.Millisecond, PeakRSS: 100 << 20},
 		{Part: PackedArchive, Events: 1000, Delivered: time.Second},
@@ -22,7 +22,7 @@ func TestTheReportHasSecondsRatesAndMemoryUnderStableKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{"at":"2026-11-27T10:00:00Z","version":"v1","go":"go1","os":"linux","arch":"arm64","cpus":2,` +
-		`"latency_seconds":0.05,"gzip":true,` +
+		`"latency_seconds":0.05,"gzip":true,"batch_size":100,` +
 		`"packed":{"what":"packed messages","events":1000,"accepted_seconds":0.5,"accepted_events_per_second":2000,` +
 		`"delivered_seconds":2,"events_per_second":500,"cpu_us_per_event":9,"peak_rss_bytes":104857600},` +
 		`"packed_archive":{"what":"","events":1000,"delivered_seconds":1,"events_per_second":1000},` +
