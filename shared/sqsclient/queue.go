@@ -6,12 +6,15 @@
 package sqsclient
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -240,40 +243,59 @@ type VisibilityChange struct {
 	Timeout       time.Duration // whole seconds, rounded up; 0 to MaxVisibility
 }
 
+// visibilityCalls is how many calls ChangeVisibility makes at the same time. An invocation may
+// retain hundreds of messages and has a second or two for them at its end: one call after the other
+// would take longer.
+const visibilityCalls = 8
+
 // ChangeVisibility changes the visibility timeouts of messages. The error counts those that SQS
 // refused: they are received again when their current visibility timeout ends, so nothing is lost.
 func (q *Queue) ChangeVisibility(ctx context.Context, changes []VisibilityChange) error {
-	var failures int
-	var first error
-	fail := func(n int, err error) {
-		failures += n
-		if first == nil {
-			first = err
-		}
-	}
-	for part := range slices.Chunk(changes, MaxEntries) {
-		entries := make([]types.ChangeMessageVisibilityBatchRequestEntry, len(part))
-		for i, c := range part {
-			seconds := int32((min(max(c.Timeout, 0), MaxVisibility) + time.Second - 1) / time.Second)
-			entries[i] = types.ChangeMessageVisibilityBatchRequestEntry{
-				Id: aws.String(strconv.Itoa(i)), ReceiptHandle: aws.String(c.ReceiptHandle), VisibilityTimeout: seconds,
+	parts := slices.Collect(slices.Chunk(changes, MaxEntries))
+	refused := make([]int, len(parts))
+	errs := make([]error, len(parts))
+	var next atomic.Int64
+	var calls sync.WaitGroup
+	for range min(visibilityCalls, len(parts)) {
+		calls.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(parts)); i = next.Add(1) - 1 {
+				refused[i], errs[i] = q.changeVisibility(ctx, parts[i])
 			}
-		}
-		out, err := q.api.ChangeMessageVisibilityBatch(ctx,
-			&sqs.ChangeMessageVisibilityBatchInput{QueueUrl: aws.String(q.url), Entries: entries})
-		if err != nil {
-			fail(len(part), err)
-			continue
-		}
-		if len(out.Failed) > 0 {
-			e := out.Failed[0]
-			fail(len(out.Failed), fmt.Errorf("%s: %s", aws.ToString(e.Code), aws.ToString(e.Message)))
-		}
+		})
+	}
+	calls.Wait()
+	failures := 0
+	var first error
+	for i, n := range refused {
+		failures += n
+		first = cmp.Or(first, errs[i])
 	}
 	if failures > 0 {
 		return fmt.Errorf("change the visibility of %d of %d messages of %s: %w", failures, len(changes), q.url, first)
 	}
 	return nil
+}
+
+// changeVisibility makes one call. It returns how many changes were refused, and why the first one
+// was.
+func (q *Queue) changeVisibility(ctx context.Context, changes []VisibilityChange) (refused int, why error) {
+	entries := make([]types.ChangeMessageVisibilityBatchRequestEntry, len(changes))
+	for i, c := range changes {
+		seconds := int32((min(max(c.Timeout, 0), MaxVisibility) + time.Second - 1) / time.Second)
+		entries[i] = types.ChangeMessageVisibilityBatchRequestEntry{
+			Id: aws.String(strconv.Itoa(i)), ReceiptHandle: aws.String(c.ReceiptHandle), VisibilityTimeout: seconds,
+		}
+	}
+	out, err := q.api.ChangeMessageVisibilityBatch(ctx,
+		&sqs.ChangeMessageVisibilityBatchInput{QueueUrl: aws.String(q.url), Entries: entries})
+	switch {
+	case err != nil:
+		return len(changes), err
+	case len(out.Failed) > 0:
+		e := out.Failed[0]
+		return len(out.Failed), fmt.Errorf("%s: %s", aws.ToString(e.Code), aws.ToString(e.Message))
+	}
+	return 0, nil
 }
 
 // Attributes returns a message's attributes in the SDK's form; nil for none.

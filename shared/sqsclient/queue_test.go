@@ -1,6 +1,7 @@
 package sqsclient
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,6 +36,7 @@ type fakeSQS struct {
 	answer func(call int, body string) (code string, senderFault, silent bool)
 	err    func(call int) error
 
+	mu      sync.Mutex // guards changes, whose calls are made at the same time
 	changes [][]types.ChangeMessageVisibilityBatchRequestEntry
 	change  func(call int, e types.ChangeMessageVisibilityBatchRequestEntry) (code string)
 }
@@ -85,6 +88,8 @@ func (f *fakeSQS) SendMessageBatch(_ context.Context, in *sqs.SendMessageBatchIn
 
 func (f *fakeSQS) ChangeMessageVisibilityBatch(_ context.Context, in *sqs.ChangeMessageVisibilityBatchInput,
 	_ ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.changes = append(f.changes, in.Entries)
 	if n := len(in.Entries); n < 1 || n > 10 || *in.QueueUrl != url {
 		f.t.Errorf("%d entries to %s", n, *in.QueueUrl)
@@ -320,6 +325,9 @@ func TestVisibilityIsChangedTenMessagesACall(t *testing.T) {
 	if err := q.ChangeVisibility(t.Context(), requested); err != nil {
 		t.Error(err)
 	}
+	slices.SortFunc(f.changes, func(a, b []types.ChangeMessageVisibilityBatchRequestEntry) int {
+		return cmp.Compare(a[0].VisibilityTimeout, b[0].VisibilityTimeout)
+	})
 	var got []string
 	for _, call := range f.changes {
 		ids := map[string]bool{}
@@ -339,9 +347,9 @@ func TestVisibilityIsChangedTenMessagesACall(t *testing.T) {
 	if len(f.changes) != 4 {
 		t.Errorf("%d calls, want 4", len(f.changes))
 	}
-	// The second call fails; of the others two entries do.
-	f.changes, f.err = nil, func(call int) error {
-		if call == 2 {
+	// One call of ten fails; of the others two entries do.
+	f.changes, f.err = nil, func(int) error {
+		if *f.changes[len(f.changes)-1][0].ReceiptHandle == "r10" {
 			return cause
 		}
 		return nil
@@ -363,6 +371,29 @@ func TestVisibilityIsChangedTenMessagesACall(t *testing.T) {
 		!strings.Contains(err.Error(), "change the visibility of 10 of 35") {
 		t.Errorf("error %v", err)
 	}
+}
+
+// A batch of 400 messages, at 50 ms a call, would take 2 s of the invocation's last seconds.
+func TestVisibilityOfManyMessagesIsChangedInCallsAtTheSameTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &slowSQS{fakeSQS: fakeSQS{t: t}}
+		began := time.Now()
+		if err := New(f, url).ChangeVisibility(t.Context(), make([]VisibilityChange, 400)); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took != 250*time.Millisecond || len(f.changes) != 40 {
+			t.Errorf("%d calls took %v, want 40 in 5 x 50 ms", len(f.changes), took)
+		}
+	})
+}
+
+// slowSQS answers after 50 ms.
+type slowSQS struct{ fakeSQS }
+
+func (f *slowSQS) ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.ChangeMessageVisibilityBatchInput,
+	o ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
+	time.Sleep(50 * time.Millisecond)
+	return f.fakeSQS.ChangeMessageVisibilityBatch(ctx, in, o...)
 }
 
 func TestFailuresNamesTheErrorOfEachMessage(t *testing.T) {
