@@ -36,7 +36,10 @@ func queues(o Options) []Queue {
 
 func backlogAlarms(o Options) []Alarm {
 	n := o.Names
-	processing := o.BatchSize * o.MaximumConcurrency // messages in flight while nothing waits
+	// Messages that no alarm is about: as many as are in flight while nothing waits and invocations
+	// take longer than usual. In the long run what is in flight is what comes in within an
+	// invocation's time, which the expression allows two minutes, however large batches may be.
+	processing := 100 * o.MaximumConcurrency
 	window := wholeMinutes(o.BatchingWindow)
 	return []Alarm{
 		n.backlogAge("backlog-age-warning", Warning, deliver.BacklogAge, "10 minutes"),

@@ -37,8 +37,8 @@ type MappingConfig struct {
 	// BatchSize is how many messages an invocation gets at most: 1 to 10,000; 0 means Lambda's
 	// default of 10.
 	BatchSize int
-	// MaximumBatchingWindow is the longest time from a batch's first message to its invocation: 0
-	// to 300 s, and at least 1 s where BatchSize is over 10.
+	// MaximumBatchingWindow is the longest time in which a poller that is free fills a batch, from
+	// its first message: 0 to 300 s, and at least 1 s where BatchSize is over 10.
 	MaximumBatchingWindow time.Duration
 	// MaximumConcurrency limits the invocations at the same time: 2 to 1,000; 0 means 1,000.
 	MaximumConcurrency int

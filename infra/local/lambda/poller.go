@@ -39,6 +39,18 @@ type poller struct {
 // collect makes the next batch. The batch is complete when it is full by count or by payload, when
 // its batching window has ended, or when ctx is done. collect returns nil when there is nothing to
 // invoke and the poller has to end.
+//
+// AWS names no other reason to invoke (Lambda developer guide, "Batching behavior"): a poller whose
+// queue is empty waits for the end of its window. So the last batches of a backlog wait for it, and
+// with them a whole backlog that the first pollers can hold in batches that are not full. By the
+// same page a window begins when the poller's last invocation has ended. What AWS does when nothing
+// came in such a window it does not say: here the next message begins one, so that a message alone
+// always waits for all of it. Nor is it said how full large batches become, or what happens to
+// messages that exceed the payload: here each poller receives until its batch is full, and begins
+// the next one with what was too much.
+//
+// Not emulated: with very few messages, AWS may wait for up to 20 s (the same guide, "Using Lambda
+// with Amazon SQS"), and its users report invocations before the window's end.
 func (p *poller) collect(ctx context.Context) *batch {
 	var b *batch
 	var windowEnd time.Time

@@ -22,7 +22,7 @@ const (
 	notifyWithin = 2 * time.Second
 	// notifyTries: a connection that slept with the environment fails once.
 	notifyTries = 2
-	// fewMessages is how many messages of others, a full batch, a drained queue may hold: those
+	// fewMessages is how many messages of others a drained queue may hold: those
 	// that have just come in.
 	fewMessages = 100
 )
