@@ -102,7 +102,7 @@ func inTime(what string, goroutines int, work func(i int) error) task {
 		var working sync.WaitGroup
 		for g := range goroutines {
 			working.Go(func() {
-				for time.Since(start) < atLeast && ctx.Err() == nil {
+				for done[g] == 0 || time.Since(start) < atLeast && ctx.Err() == nil {
 					if failures[g] = work(g + done[g]*goroutines); failures[g] != nil {
 						return
 					}

@@ -88,6 +88,10 @@ func TestTimeIsSharedByAllGoroutines(t *testing.T) {
 		if err != nil || cost != (Cost{40, 100 * time.Millisecond}) || calls.Load() != 40 {
 			t.Errorf("%+v after %d calls, %v", cost, calls.Load(), err)
 		}
+		cost, err = inTime("work", 4, func(int) error { return nil }).run(t.Context(), 0) // a machine too busy to begin in time
+		if err != nil || cost.Events != 4 {
+			t.Errorf("%+v, %v; want that each goroutine works once", cost, err)
+		}
 		failed := errors.New("the disk is full")
 		if _, err := inTime("work", 4, func(i int) error { return failed }).run(t.Context(), time.Second); !errors.Is(err,
 			failed) {

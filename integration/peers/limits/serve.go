@@ -104,7 +104,7 @@ func sendUntil(ctx context.Context, address string, requests []string, until tim
 	}
 	defer conn.Close()
 	answers := bufio.NewReader(conn)
-	for ; time.Now().Before(until) && ctx.Err() == nil; n++ {
+	for ; n == 0 || time.Now().Before(until) && ctx.Err() == nil; n++ {
 		if _, err := io.WriteString(conn, requests[n%len(requests)]); err != nil {
 			return n, err
 		}
