@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"github.com/spillwayhq/spillway/integration/peers/api"
+	"github.com/spillwayhq/spillway/integration/peers/jobs"
 	"github.com/spillwayhq/spillway/integration/peers/lambdas"
 	"github.com/spillwayhq/spillway/integration/peers/limits"
 	"github.com/spillwayhq/spillway/integration/peers/machine"
@@ -27,7 +28,7 @@ import (
 
 // registry are all peers, in the order of the tables.
 func registry() []peer.Peer {
-	return slices.Concat(lambdas.Peers())
+	return slices.Concat(jobs.Peers(), lambdas.Peers())
 }
 
 // find returns the peer of that name.
@@ -46,8 +47,9 @@ func find(name string) (*peer.Peer, error) {
 // order when ctx ends.
 func verbs() map[string]func(ctx context.Context, args []string) error {
 	return map[string]func(ctx context.Context, args []string) error{
-		"fill": measure.Fill(registry()), "drain": measure.Drain(registry()), "kill": measure.Kill(registry()), "away": measure.Away(registry()),
-		"api": api.Run, "limits": limits.Run, "report": runReport,
+		"fill": measure.Fill(registry()), "drain": measure.Drain(registry()),
+		"kill": measure.Kill(registry()), "away": measure.Away(registry()),
+		"api": api.Run, "limits": limits.Run, "redis": jobs.RunRedis, "report": runReport,
 		"worker": started(runWorker), "queue": started(runQueue), "segment": started(runSegment),
 	}
 }
