@@ -24,11 +24,12 @@ import (
 	"github.com/spillwayhq/spillway/integration/peers/measure"
 	"github.com/spillwayhq/spillway/integration/peers/peer"
 	"github.com/spillwayhq/spillway/integration/peers/report"
+	"github.com/spillwayhq/spillway/integration/peers/streams"
 )
 
 // registry are all peers, in the order of the tables.
 func registry() []peer.Peer {
-	return slices.Concat(jobs.Peers(), lambdas.Peers())
+	return slices.Concat(jobs.Peers(), lambdas.Peers(), streams.Peers())
 }
 
 // find returns the peer of that name.
