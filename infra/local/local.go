@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -115,6 +116,7 @@ type Pipeline struct {
 	site     *statusSite // nil: there is none
 	watchers watchers
 	samples  samples
+	idle     idle // of the monitor's goroutine
 	mu       sync.Mutex
 	final    *Status // after Run
 }
@@ -166,6 +168,10 @@ func (p *Pipeline) open(c *Config, t *topology.Topology) (err error) {
 	p.monitor.eachMinute = func(now time.Time) {
 		if err := p.senders.flush(now); err != nil {
 			p.logger.Warn("the heaviest senders could not be written", "error", err)
+		}
+		if p.idle.begins(p.events.Stats().Deleted + p.bulk.Stats().Deleted) {
+			// What a backlog has taken, up to 0.2 GB, would stay with the process for minutes.
+			debug.FreeOSMemory()
 		}
 	}
 	options := PipelineOptions(t, p.SQSURL)
