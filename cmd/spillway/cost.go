@@ -28,6 +28,7 @@ type costFlags struct {
 	archiveDays                                int
 	canary, alarms, dashboard, domain, archive bool
 	fairQueues                                 bool
+	window                                     time.Duration
 }
 
 func newCost() *cobra.Command {
@@ -65,6 +66,8 @@ func newCost() *cobra.Command {
 		"`number` of days that the archive keeps an event")
 	c.Flags().BoolVar(&f.fairQueues, "fair-queues", false,
 		"include the price of groups, with which a source that floods the queue does not delay the others")
+	c.Flags().DurationVar(&f.window, "batching-window", topology.DefaultOptions().BatchingWindow,
+		"how `long` an invocation waits for more messages, in seconds as the setting batchingWindowSeconds has it")
 	c.Flags().BoolVar(&f.domain, "domain", false, "include one name in front of all regions, with health checks")
 	return c
 }
@@ -87,6 +90,9 @@ func (f *costFlags) check() error {
 			return fmt.Errorf("--%s must be between %s and %s, is %d", v.name, terminal.Number(v.from), terminal.Number(v.to),
 				v.value)
 		}
+	}
+	if f.window < 0 || f.window > topology.MaxBatchingWindow {
+		return fmt.Errorf("--batching-window must be between 0 and %v, is %v", topology.MaxBatchingWindow, f.window)
 	}
 	if _, ok := endpoints[f.ingest]; !ok {
 		return fmt.Errorf("--ingest must be one of %s, is %q", strings.Join(slices.Sorted(maps.Keys(endpoints)), ", "),
@@ -125,7 +131,7 @@ func cost(out io.Writer, f costFlags) error {
 		Ingest: endpoints[f.ingest], Regions: f.regions, Canary: f.canary, Alarms: f.alarms, Dashboard: f.dashboard,
 		Domain: f.domain, Rollout: f.rollout == "canary",
 	})
-	p.FairQueues = f.fairQueues
+	p.FairQueues, p.BatchingWindow = f.fairQueues, f.window
 	bill := printCost(out, f, p)
 	if f.archive {
 		bill = append(bill, printArchiveCost(out, f, p)...)

@@ -11,6 +11,10 @@ import (
 	"github.com/spillwayhq/spillway/infra/topology/metricmath"
 )
 
+// MaxBatchingWindow is the longest that Lambda waits to fill a batch (Lambda API reference,
+// CreateEventSourceMapping).
+const MaxBatchingWindow = 5 * time.Minute
+
 // Limits of SQS and Lambda (their developer guides, "quotas" and "Using Lambda with Amazon SQS").
 const (
 	maxRetention       = 14 * day
@@ -18,8 +22,7 @@ const (
 	maxReceiveCount    = 1000
 	maxFunctionTimeout = 15 * time.Minute
 	MaxBatchSize       = 10_000 // messages; of an event source
-	maxBatchingWindow  = 5 * time.Minute
-	minConcurrency     = 2 // of an event source
+	minConcurrency     = 2      // of an event source
 	maxConcurrency     = 1000
 	visibilityFactor   = 6 // times the function's timeout: AWS's advice, so that throttled batches are retried in time
 )
@@ -139,8 +142,8 @@ func (t *Topology) validateEventSource(p *problems, s EventSource) {
 	p.check(s.BatchSize <= 10 || s.BatchingWindow >= time.Second,
 		"event source %s: batching window must be at least 1s for a batch size of %d, is %v", name, s.BatchSize,
 		s.BatchingWindow)
-	p.check(s.BatchingWindow >= 0 && s.BatchingWindow <= maxBatchingWindow,
-		"event source %s: batching window must be at most %v, is %v", name, maxBatchingWindow, s.BatchingWindow)
+	p.check(s.BatchingWindow >= 0 && s.BatchingWindow <= MaxBatchingWindow,
+		"event source %s: batching window must be at most %v, is %v", name, MaxBatchingWindow, s.BatchingWindow)
 	p.check(s.MaximumConcurrency >= minConcurrency && s.MaximumConcurrency <= maxConcurrency,
 		"event source %s: maximum concurrency must be %d to %d, is %d", name, minConcurrency, maxConcurrency,
 		s.MaximumConcurrency)

@@ -24,11 +24,6 @@ const Month = 30 * 24 * time.Hour
 const (
 	// flushTime is how long Segment takes to answer a batch.
 	flushTime = 100 * time.Millisecond
-	// packedRatio is the size of events after zstd and base64 (64 realistic ones: 15,148 of 58,022
-	// bytes). Synthetic ones compress better.
-	packedRatio = 0.26
-	// gzipRatio is the size of a batch to Segment after gzip (the same 64: 11,361 bytes).
-	gzipRatio = 0.2
 	// plainUpTo is the size up to which a message is not compressed, as in package message.
 	plainUpTo = 4 << 10
 	// recordBytes is what Lambda adds to each message of a payload.
@@ -187,11 +182,13 @@ func (p Pipeline) events(l Load) Usage {
 	u.GBSeconds += calls * gbSeconds(p.Deliver.MemoryMB, flushTime*time.Duration(rounds))
 	u.LogBytes += calls * p.Deliver.LogBytes
 
-	ratio := gzipRatio
 	if l.Plain {
-		ratio = 1
+		u.EgressBytes += events * l.EventBytes
+		return u
 	}
-	u.EgressBytes += events * l.EventBytes * ratio
+	gzip := Gzip()
+	u.EgressBytes += events * l.EventBytes * gzip.Left
+	u.GBSeconds += gzip.gbSeconds(events * l.EventBytes)
 	return u
 }
 
@@ -228,7 +225,7 @@ func MessageBytes(events float64) float64 {
 	if events <= plainUpTo {
 		return events
 	}
-	return events * packedRatio
+	return events * Zstd().Left
 }
 
 // chunks is how many requests SQS counts for a payload.

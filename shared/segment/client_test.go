@@ -282,6 +282,10 @@ func TestNewClientRefusesAnInvalidEndpoint(t *testing.T) {
 			t.Errorf("the error shows the password: %v", err)
 		}
 	}
+	if _, err := NewClient(Config{GzipLevel: 10}); err == nil ||
+		!strings.Contains(err.Error(), "must be between 1 and 9, or 0 for the fastest, is 10") {
+		t.Errorf("error %v", err)
+	}
 	if _, err := NewClient(Config{AttemptTimeout: -1}); err == nil ||
 		!strings.Contains(err.Error(), "must be positive, or 0 for the default of 10s, is -1ns") {
 		t.Errorf("a negative timeout: %v", err)
@@ -308,5 +312,35 @@ func TestTheTextOfAnErrorSaysWhatHappened(t *testing.T) {
 		if e.Err != nil && !errors.Is(e, cause) {
 			t.Errorf("%v does not unwrap to its cause", e)
 		}
+	}
+}
+
+func TestABetterLevelOfGzipSendsFewerBytes(t *testing.T) {
+	b := &event.Batch{WriteKey: "key"}
+	for i := range 400 {
+		b.Events = append(b.Events, sampleEvent(i))
+	}
+	sizes := map[int]int{}
+	for _, level := range []int{0, 1, 6} {
+		c, err := NewClient(Config{Gzip: true, GzipLevel: level})
+		if err != nil {
+			t.Fatal(err)
+		}
+		plain, size := b.NewReader(time.Now())
+		zipped, err := c.compress(plain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sizes[level] = zipped.Len()
+		r, err := gzip.NewReader(zipped)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := io.Copy(io.Discard, r); n != size || err != nil {
+			t.Errorf("level %d: %d bytes come out, want %d: %v", level, n, size, err)
+		}
+	}
+	if sizes[0] != sizes[1] || sizes[6] > sizes[1]*97/100 {
+		t.Errorf("bytes by level: %v", sizes)
 	}
 }

@@ -65,7 +65,8 @@ func Pipeline(s Settings) price.Pipeline {
 		f.price.MemoryMB, f.price.LogBytes = deployed.MemoryMB, logBytes(deployed.Metrics, f.metrics)
 		p.Metrics += paid(f.metrics)
 		switch f.price {
-		case &p.Ingest:
+		case &p.Ingest: // which writes no line of its own about a request that is well
+			p.Ingest.LogBytes -= lineBytes
 			p.Metrics += paid(noiseMetrics())
 		case &p.Canary: // which compares the traffic too, once in five minutes
 			compared := traffic.Result{HasRatio: true, HasGrowth: true}
@@ -207,11 +208,11 @@ func noiseMetrics() []emf.Metric {
 	})
 }
 
-// What else an invocation logs, in bytes, about: Lambda's three lines and the function's own line,
-// and the HTTP API's access log, each with what CloudWatch adds to a line.
+// What else an invocation logs, in bytes, about, each line with the 26 bytes that CloudWatch adds.
 const (
-	ownLogBytes    = 900
-	accessLogBytes = 350
+	lambdaLogBytes = 420 // Lambda's START, END and REPORT
+	lineBytes      = 480 // the function's own line
+	accessLogBytes = 350 // of the HTTP API
 )
 
 // logBytes is about how much an invocation logs: its metrics, as they really are written, and its
@@ -220,7 +221,7 @@ func logBytes(function string, metrics []emf.Metric) float64 {
 	var written byteCount
 	// A byteCount can't fail.
 	_ = emf.NewVersionWriter(&written, emf.DefaultPipeline, function, "100").Write(time.Unix(0, 0), metrics...)
-	return float64(written) + ownLogBytes
+	return float64(written) + lambdaLogBytes + lineBytes
 }
 
 // byteCount is a Writer that only counts.

@@ -2,9 +2,11 @@ package estimate
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -34,7 +36,7 @@ func TestPipelineHasTheNumbersOfTheTopology(t *testing.T) {
 		t.Errorf("%d metrics", p.Metrics)
 	}
 	for name, function := range map[string]price.Function{"deliver": p.Deliver, "ingest": p.Ingest, "canary": p.Canary} {
-		if function.LogBytes < 1000 || function.LogBytes > 4000 {
+		if function.LogBytes < 800 || function.LogBytes > 4000 {
 			t.Errorf("%s logs %.0f bytes per invocation", name, function.LogBytes)
 		}
 	}
@@ -120,5 +122,64 @@ func TestAnAlarmOnAVersionIsPaidByItsMetrics(t *testing.T) {
 		if got := Pipeline(s).AlarmMetrics; got != 0 {
 			t.Errorf("without alarms %d metrics are paid", got)
 		}
+	}
+}
+
+// aMillion events of 1 KB a day is what the cost page is about. It returns what a million cost, by
+// line, without what is paid whatever comes in.
+func aMillion(p price.Pipeline, perMessage float64) map[string]float64 {
+	l := price.Load{EventsPerDay: 1e6, EventBytes: 1000, EventsPerMessage: perMessage, EventsPerRequest: perMessage}
+	fixed := p.Month(price.Load{}).Bill()
+	lines := map[string]float64{}
+	for i, line := range p.Month(l).Bill() {
+		lines[line.Name] = (line.Dollars() - fixed[i].Dollars()) / 30
+		lines["all"] += lines[line.Name]
+	}
+	return lines
+}
+
+func TestAMillionPackedEventsCostThreeCents(t *testing.T) {
+	lines := aMillion(Pipeline(Settings{Ingest: price.NoIngestEndpoint, Regions: 1}), 430)
+	sum := 0.0
+	for _, name := range []string{"SQS requests", "Lambda invocations", "Lambda compute", "egress to Segment"} {
+		sum += lines[name]
+	}
+	page, err := os.ReadFile("../../../docs/cost.md")
+	if want := fmt.Sprintf("of a million packed events cost $%.3f", sum); err != nil ||
+		!strings.Contains(string(page), want) {
+		t.Errorf("docs/cost.md does not say %q: %v", want, err)
+	}
+	if sum <= 0.01 || sum > 0.03 || lines["egress to Segment"] < sum/2 {
+		t.Errorf("SQS, Lambda and egress: $%.4f a million, want at most $0.03, most of it egress: %v", sum, lines)
+	}
+}
+
+func TestTwoSettingsHalveTheCostOfOneEventPerRequest(t *testing.T) {
+	p := Pipeline(Settings{Ingest: price.HTTPAPI, Regions: 1, Canary: true, Rollout: true})
+	deployed := aMillion(p, 1)
+	p = Pipeline(Settings{Ingest: price.FunctionURL, Regions: 1, Canary: true, Rollout: true})
+	byURL := aMillion(p, 1)
+	p.BatchingWindow = 5 * time.Second
+	got := aMillion(p, 1)
+	page, err := os.ReadFile("../../../docs/cost.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		fmt.Sprintf("a million costs $%.2f as deployed. The HTTP API takes $%.2f of it, logs $%.2f, SQS $%.2f, Lambda's "+
+			"computing $%.2f and its invocations $%.2f", deployed["all"], deployed["HTTP API"], deployed["logs"],
+			deployed["SQS requests"], deployed["Lambda compute"], deployed["Lambda invocations"]),
+		fmt.Sprintf("to $%.2f at a million events a day", got["all"]), fmt.Sprintf("ends too: $%.2f.", byURL["all"]),
+	} {
+		if !strings.Contains(string(page), want) {
+			t.Errorf("docs/cost.md does not say %q", want)
+		}
+	}
+	if got["all"] > deployed["all"]/2 {
+		t.Errorf("$%.3f a million with a function URL and a window of 5 s, and $%.3f as deployed: %v", got["all"],
+			deployed["all"], got)
+	}
+	if deployed["HTTP API"] < 0.25*deployed["all"] || deployed["logs"] < 0.2*deployed["all"] {
+		t.Errorf("the HTTP API and the logs are not what dominates: %v", deployed)
 	}
 }

@@ -183,7 +183,7 @@ func Configure(o Options, p Parts) (deliver.Config, reload.Group, error) {
 		c.DropCanary = func(event []byte) bool { return drilling(until, time.Now()) && canary.Sent(event) }
 		values = append(values, until)
 	}
-	sc := segment.Config{Endpoint: o.Endpoint, Gzip: o.Gzip, Transport: p.Transport}
+	sc := segment.Config{Endpoint: o.Endpoint, Gzip: o.Gzip, GzipLevel: o.GzipLevel, Transport: p.Transport}
 	if o.EndpointParameter != "" {
 		e := newEndpoint(ssm.Parameter(p.SSM, o.EndpointParameter), sc, p.Logger)
 		c.Segment, values = e, append(values, e)

@@ -8,6 +8,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/emf"
 	"github.com/spillwayhq/spillway/shared/env"
 	"github.com/spillwayhq/spillway/shared/event"
+	"github.com/spillwayhq/spillway/shared/price"
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
@@ -48,7 +49,10 @@ type Options struct {
 	// parameter all messages are retained for retry.
 	Endpoint, EndpointParameter string
 	// Gzip compresses requests to Segment: to about a fifth of the bytes, which AWS charges for.
-	Gzip bool
+	// The function uses the cheapest level by package price; 0, the fastest, is for one machine,
+	// where bytes cost nothing.
+	Gzip      bool
+	GzipLevel int
 	// CanaryWriteKey is the write key of the canary's events. Empty: there is no canary.
 	CanaryWriteKey string
 	// EventBridge tells the account's default event bus what happens: see docs/eventbridge.md.
@@ -73,7 +77,8 @@ func (o Options) LogValue() slog.Value {
 		slog.String("dead_letter_queue", o.DeadLetterQueueURL), slog.String("bulk_queue", o.BulkQueueURL),
 		slog.String("archive_stream", o.ArchiveStream),
 		slog.String("endpoint", o.Endpoint), slog.String("endpoint_parameter", o.EndpointParameter),
-		slog.Bool("gzip", o.Gzip), slog.String("default_write_key", event.KeyID(o.WriteKey)),
+		slog.Bool("gzip", o.Gzip), slog.Int("gzip_level", o.GzipLevel),
+		slog.String("default_write_key", event.KeyID(o.WriteKey)),
 		slog.String("default_write_key_parameter", o.WriteKeyParameter),
 		slog.String("canary_write_key", event.KeyID(o.CanaryWriteKey)),
 		slog.String("drill_parameter", o.DrillParameter), slog.String("paused_keys_parameter", o.PausedKeysParameter),
@@ -83,7 +88,7 @@ func (o Options) LogValue() slog.Value {
 // readOptions reads the options from environ, which has the form of os.Environ. The error names
 // every wrong variable.
 func readOptions(environ []string) (Options, error) {
-	o := Options{Gzip: true}
+	o := Options{Gzip: true, GzipLevel: price.Gzip().Level}
 	var err error
 	o.ignored, err = env.Read(environ,
 		env.String(envName, &o.Name),

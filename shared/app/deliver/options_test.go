@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/aws/aws-lambda-go/lambda"
+
+	"github.com/spillwayhq/spillway/shared/price"
 )
 
 var _ lambda.Handler = (*Handler)(nil)
@@ -21,7 +23,7 @@ func TestTheQueuesAreTheOnlyRequiredVariables(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o.Endpoint != "https://api.segment.io" || !o.Gzip || o.Name != "spillway" {
+	if o.Endpoint != "https://api.segment.io" || !o.Gzip || o.GzipLevel != price.Gzip().Level || o.Name != "spillway" {
 		t.Errorf("%+v", o)
 	}
 	if _, err := FromEnvironment(t.Context(), complete("SPILLWAY_LOG_LEVEL=error"), io.Discard); err != nil {
