@@ -45,10 +45,13 @@ const (
 // gone, or the program may not decrypt it. An earlier one may be readable.
 var ErrUnreadable = errors.New("this version can't be read")
 
+// ErrFirst says that there is no version before one.
+var ErrFirst = errors.New("there is no earlier version")
+
 // A Content is what a source held at one time.
 type Content struct {
 	Data    []byte
-	Version int64 // how often the source has been changed, from 1; 0: it has no versions
+	Version string // as the source calls it; empty: it has no versions
 }
 
 // A Source is where a value comes from.
@@ -57,10 +60,10 @@ type Source struct {
 	// Read returns what the source holds now. It must return when its context ends, and its errors
 	// must not quote what it has read. With an error it returns the Version if it knows that.
 	Read func(context.Context) (Content, error)
-	// ReadVersion is Read for the version with that number; nil: the source has no versions. See
-	// also ErrUnreadable.
-	ReadVersion func(context.Context, int64) (Content, error)
-	Interval    time.Duration // how often a value is read again; 0: [Interval]
+	// Before is Read for the version before one; nil: the source has no versions. Its errors may be
+	// ErrUnreadable, with the Version that can't be read, or ErrFirst.
+	Before   func(ctx context.Context, version string) (Content, error)
+	Interval time.Duration // how often a value is read again; 0: [Interval]
 }
 
 // Else returns a source that holds data where s fails with an error that missing reports to say that
@@ -74,7 +77,7 @@ func (s Source) Else(data []byte, missing func(error) bool) Source {
 		}
 		return c, err
 	}
-	s.ReadVersion = nil
+	s.Before = nil
 	return s
 }
 
@@ -105,7 +108,7 @@ type Value[T any] struct {
 	seen    [sha256.Size]byte // digest of the data that current was made of
 	next    time.Time         // when it is due
 	looking bool              // readEarlier has begun
-	version int64             // the earlier version that it reads next
+	version string            // the version before which it reads next
 	earlier int               // how many it has read
 }
 
@@ -163,8 +166,8 @@ func (v *Value[T]) Refresh(ctx context.Context) {
 	v.config.Logger.ErrorContext(ctx, "the "+v.config.What+failure, "source", v.config.Source.Name, "error", err)
 }
 
-// read reads the source, and returns the version that it has, 0 if that is not known.
-func (v *Value[T]) read(ctx context.Context) (version int64, err error) {
+// read reads the source, and returns the version that it has, if that is known.
+func (v *Value[T]) read(ctx context.Context) (version string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
 	content, err := v.config.Source.Read(ctx)
@@ -187,8 +190,8 @@ func (v *Value[T]) use(ctx context.Context, c Content) error {
 	v.seen = digest
 	v.current.Store(&value)
 	attrs := []any{slog.String("source", v.config.Source.Name), shown}
-	if c.Version > 0 {
-		attrs = append(attrs, slog.Int64("version", c.Version))
+	if c.Version != "" {
+		attrs = append(attrs, slog.String("version", c.Version))
 	}
 	v.config.Logger.InfoContext(ctx, "the "+v.config.What+" was read", attrs...)
 	return nil
@@ -196,12 +199,12 @@ func (v *Value[T]) use(ctx context.Context, c Content) error {
 
 // readEarlier looks for a first value among the versions before newest, which cause keeps from
 // being one. A version that could not be read for the moment is read again with the next Refresh.
-func (v *Value[T]) readEarlier(ctx context.Context, newest int64, cause error) {
-	if v.config.Source.ReadVersion == nil || v.earlier >= v.config.Earlier || !v.looking && newest < 2 {
+func (v *Value[T]) readEarlier(ctx context.Context, newest string, cause error) {
+	if v.config.Source.Before == nil || v.earlier >= v.config.Earlier || !v.looking && newest == "" {
 		return
 	}
 	if !v.looking {
-		v.looking, v.version = true, newest-1
+		v.looking, v.version = true, newest
 		select {
 		case <-time.After(rand.N(earlierSpread)):
 		case <-ctx.Done():
@@ -210,26 +213,31 @@ func (v *Value[T]) readEarlier(ctx context.Context, newest int64, cause error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
-	for ; v.version > 0 && v.earlier < v.config.Earlier; v.version-- {
+	for v.earlier < v.config.Earlier {
+		content, err := v.config.Source.Before(ctx, v.version)
+		if errors.Is(err, ErrFirst) {
+			v.earlier = v.config.Earlier
+			return
+		}
 		v.earlier++
-		content, err := v.config.Source.ReadVersion(ctx, v.version)
 		if err == nil {
 			err = v.use(ctx, content)
 		} else if !errors.Is(err, ErrUnreadable) {
-			v.logEarlier(ctx, slog.LevelError, "can't be read now", err)
+			v.logEarlier(ctx, slog.LevelError, "can't be read now", content.Version, err)
 			return
 		}
 		if err == nil {
-			v.logEarlier(ctx, slog.LevelWarn, "is used, because the newest could not be read", cause)
+			v.logEarlier(ctx, slog.LevelWarn, "is used, because the newest could not be read", content.Version, cause)
 			return
 		}
-		v.logEarlier(ctx, slog.LevelError, "can't be used", err)
+		v.logEarlier(ctx, slog.LevelError, "can't be used", content.Version, err)
+		v.version = content.Version
 	}
 }
 
-func (v *Value[T]) logEarlier(ctx context.Context, level slog.Level, what string, err error) {
+func (v *Value[T]) logEarlier(ctx context.Context, level slog.Level, what, version string, err error) {
 	v.config.Logger.Log(ctx, level, fmt.Sprintf("an earlier version of the %s %s", v.config.What, what),
-		"source", v.config.Source.Name, "version", v.version, "error", err)
+		"source", v.config.Source.Name, "version", version, "error", err)
 }
 
 func (v *Value[T]) interval() time.Duration {

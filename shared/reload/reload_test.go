@@ -2,10 +2,12 @@ package reload
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -230,30 +232,37 @@ func TestAReadingThatTheEndCutsOffIsNoFailure(t *testing.T) {
 type versioned struct {
 	texts   []string // by version - 1; "-": it can't be decrypted, "?": it can't be read now
 	newest  error    // of a reading without a version
-	earlier []int64  // the versions that were read
+	earlier []int    // the versions that were read
 }
 
 func (v *versioned) source() Source {
-	return Source{Name: "/the/source", Read: v.read, ReadVersion: v.readVersion}
+	return Source{Name: "/the/source", Read: v.read, Before: v.before}
 }
 
 func (v *versioned) read(context.Context) (Content, error) {
-	c := Content{Data: []byte(v.texts[len(v.texts)-1]), Version: int64(len(v.texts))}
+	c := Content{Data: []byte(v.texts[len(v.texts)-1]), Version: strconv.Itoa(len(v.texts))}
 	if v.newest != nil {
 		c.Data = nil
 	}
 	return c, v.newest
 }
 
-func (v *versioned) readVersion(_ context.Context, version int64) (Content, error) {
-	v.earlier = append(v.earlier, version)
-	switch text := v.texts[version-1]; text {
+func (v *versioned) before(_ context.Context, version string) (Content, error) {
+	n, err := strconv.Atoi(version)
+	if err != nil || n == 1 {
+		return Content{}, cmp.Or(err, ErrFirst)
+	}
+	n--
+	v.earlier = append(v.earlier, n)
+	c := Content{Version: strconv.Itoa(n)}
+	switch text := v.texts[n-1]; text {
 	case "-":
-		return Content{}, ErrUnreadable
+		return c, ErrUnreadable
 	case "?":
-		return Content{}, errors.New("ThrottlingException")
+		return c, errors.New("ThrottlingException")
 	default:
-		return Content{Data: []byte(text), Version: version}, nil
+		c.Data = []byte(text)
+		return c, nil
 	}
 }
 
@@ -267,17 +276,17 @@ func TestAFirstValueIsTheLastGoodOfFiveEarlierVersions(t *testing.T) {
 		texts   []string
 		newest  error
 		want    string
-		earlier []int64
+		earlier []int
 	}{
 		"the newest is good":           {[]string{"a", "b"}, nil, "b", nil},
-		"the newest is wrong":          {[]string{"a", "b", "x y"}, nil, "b", []int64{2}},
-		"the newest can't be read":     {[]string{"a", "b", "c"}, errors.New("AccessDenied"), "b", []int64{2}},
-		"some before it too":           {[]string{"a", "-", "x y", "", "x y"}, nil, "a", []int64{4, 3, 2, 1}},
-		"the fifth before it is good":  {[]string{"a", "b", "-", "-", "-", "-", "x y"}, nil, "b", []int64{6, 5, 4, 3, 2}},
-		"only the sixth is good":       {[]string{"a", "-", "-", "-", "-", "-", "x y"}, nil, "", []int64{6, 5, 4, 3, 2}},
-		"none is good":                 {[]string{"x y", "x y"}, nil, "", []int64{1}},
+		"the newest is wrong":          {[]string{"a", "b", "x y"}, nil, "b", []int{2}},
+		"the newest can't be read":     {[]string{"a", "b", "c"}, errors.New("AccessDenied"), "b", []int{2}},
+		"some before it too":           {[]string{"a", "-", "x y", "", "x y"}, nil, "a", []int{4, 3, 2, 1}},
+		"the fifth before it is good":  {[]string{"a", "b", "-", "-", "-", "-", "x y"}, nil, "b", []int{6, 5, 4, 3, 2}},
+		"only the sixth is good":       {[]string{"a", "-", "-", "-", "-", "-", "x y"}, nil, "", []int{6, 5, 4, 3, 2}},
+		"none is good":                 {[]string{"x y", "x y"}, nil, "", []int{1}},
 		"the first version is wrong":   {[]string{"x y"}, nil, "", nil},
-		"a version can't be read now ": {[]string{"a", "?", "x y"}, nil, "", []int64{2, 2, 2, 2, 2}},
+		"a version can't be read now ": {[]string{"a", "?", "x y"}, nil, "", []int{2, 2, 2, 2, 2}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

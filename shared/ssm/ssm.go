@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/spillwayhq/spillway/shared/reload"
 )
@@ -27,7 +28,7 @@ type API interface {
 // customer managed key.
 func Parameter(api API, name string) reload.Source {
 	p := parameter{api, name}
-	return reload.Source{Name: name, Read: p.read, ReadVersion: p.readVersion}
+	return reload.Source{Name: name, Read: p.read, Before: p.before}
 }
 
 type parameter struct {
@@ -40,15 +41,25 @@ func (p parameter) read(ctx context.Context) (reload.Content, error) {
 	if code := codeOf(err); code == "InvalidKeyId" || code == "AccessDeniedException" {
 		// The key of the newest value can't be used. Its version can be read without decrypting it.
 		if value, withoutKey := p.api.GetParameter(ctx, p.name, false); withoutKey == nil {
-			c.Version = value.Version
+			c.Version = strconv.FormatInt(value.Version, 10)
 		}
 	}
 	return c, err
 }
 
-// readVersion uses a selector, name:version, which needs no permission of its own.
-func (p parameter) readVersion(ctx context.Context, version int64) (reload.Content, error) {
-	c, err := p.get(ctx, fmt.Sprint(p.name, ":", version))
+// before uses a selector, name:version, which needs no permission of its own. Versions are numbered
+// from 1.
+func (p parameter) before(ctx context.Context, version string) (reload.Content, error) {
+	n, err := strconv.ParseInt(version, 10, 64)
+	if err != nil {
+		return reload.Content{}, fmt.Errorf("read the version of %s before %q: %w", p.name, version, err)
+	}
+	if n <= 1 {
+		return reload.Content{}, reload.ErrFirst
+	}
+	version = strconv.FormatInt(n-1, 10)
+	c, err := p.get(ctx, p.name+":"+version)
+	c.Version = version
 	code := codeOf(err)
 	if errors.Is(err, errEmpty) ||
 		slices.Contains([]string{"InvalidKeyId", "AccessDeniedException", codeNotFound, "ParameterVersionNotFound"}, code) {
@@ -62,7 +73,7 @@ func (p parameter) get(ctx context.Context, name string) (reload.Content, error)
 	if err != nil {
 		return reload.Content{}, fmt.Errorf("read the parameter %s: %w", name, err)
 	}
-	c := reload.Content{Data: []byte(value.Text), Version: value.Version}
+	c := reload.Content{Data: []byte(value.Text), Version: strconv.FormatInt(value.Version, 10)}
 	if len(bytes.TrimSpace(c.Data)) == 0 {
 		return c, fmt.Errorf("read the parameter %s: %w", name, errEmpty)
 	}

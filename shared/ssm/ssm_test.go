@@ -71,16 +71,23 @@ func (h history) GetParameter(_ context.Context, name string, decrypt bool) (Val
 func TestAVersionIsReadByItsNumber(t *testing.T) {
 	source := Parameter(history{"one", coded("AccessDeniedException"), coded("InvalidKeyId"), " ",
 		coded("ThrottlingException"), "six"}, "/keys")
-	if got, err := source.Read(t.Context()); err != nil || string(got.Data) != "six" || got.Version != 6 {
-		t.Errorf("%q, version %d, %v", got.Data, got.Version, err)
+	if got, err := source.Read(t.Context()); err != nil || string(got.Data) != "six" || got.Version != "6" {
+		t.Errorf("%q, version %s, %v", got.Data, got.Version, err)
 	}
-	if got, err := source.ReadVersion(t.Context(), 1); err != nil || string(got.Data) != "one" || got.Version != 1 {
-		t.Errorf("%q, version %d, %v", got.Data, got.Version, err)
+	if got, err := source.Before(t.Context(), "2"); err != nil || string(got.Data) != "one" || got.Version != "1" {
+		t.Errorf("%q, version %s, %v", got.Data, got.Version, err)
 	}
-	for version, never := range map[int64]bool{2: true, 3: true, 4: true, 5: false, 7: true} {
-		if _, err := source.ReadVersion(t.Context(), version); err == nil || errors.Is(err, reload.ErrUnreadable) != never {
-			t.Errorf("version %d: %v", version, err)
+	for after, never := range map[int]bool{3: true, 4: true, 5: true, 6: false, 8: true} {
+		got, err := source.Before(t.Context(), strconv.Itoa(after))
+		if err == nil || errors.Is(err, reload.ErrUnreadable) != never || got.Version != strconv.Itoa(after-1) {
+			t.Errorf("the version %s before %d: %v", got.Version, after, err)
 		}
+	}
+	if _, err := source.Before(t.Context(), "1"); !errors.Is(err, reload.ErrFirst) {
+		t.Errorf("before the first: %v", err)
+	}
+	if _, err := source.Before(t.Context(), "x"); err == nil || errors.Is(err, reload.ErrUnreadable) {
+		t.Errorf("before what is no version: %v", err)
 	}
 }
 
@@ -88,8 +95,8 @@ func TestAVersionIsReadByItsNumber(t *testing.T) {
 func TestAValueThatCantBeDecryptedStillHasItsVersion(t *testing.T) {
 	for _, err := range []error{coded("AccessDeniedException"), coded("InvalidKeyId")} {
 		got, failed := Parameter(history{"one", err}, "/keys").Read(t.Context())
-		if failed == nil || got.Version != 2 || len(got.Data) > 0 {
-			t.Errorf("%v: %q, version %d, %v", err, got.Data, got.Version, failed)
+		if failed == nil || got.Version != "2" || len(got.Data) > 0 {
+			t.Errorf("%v: %q, version %s, %v", err, got.Data, got.Version, failed)
 		}
 	}
 }

@@ -231,10 +231,10 @@ func TestAProgramThatStartsFindsTheLastGoodSet(t *testing.T) {
 		var log bytes.Buffer
 		s := New(slog.New(slog.NewTextHandler(&log, nil)), reload.Source{Name: "test",
 			Read: func(context.Context) (reload.Content, error) {
-				return reload.Content{Data: []byte(strings.Replace(sample, `"},`, `",`, 1)), Version: 3}, nil
+				return reload.Content{Data: []byte(strings.Replace(sample, `"},`, `",`, 1)), Version: "3"}, nil
 			},
-			ReadVersion: func(_ context.Context, version int64) (reload.Content, error) {
-				return reload.Content{Data: []byte(sample), Version: version}, nil
+			Before: func(context.Context, string) (reload.Content, error) {
+				return reload.Content{Data: []byte(sample), Version: "2"}, nil
 			}})
 		s.Values().Refresh(t.Context())
 		key, ok := s.Lookup("secret-old")
