@@ -23,6 +23,7 @@ import (
 
 	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/ingest"
+	"github.com/spillwayhq/spillway/shared/rawjson"
 )
 
 // errDocument describes the document. The JSON decoder's own errors may quote it, and with it a
@@ -166,35 +167,38 @@ var documentFields = fields{"writekeys": {"name": nil, "writekey": nil, "enabled
 // the last, and those that are unknown, without what is inside them. data is valid JSON. The
 // positions are where the names end.
 func oddFields(data []byte) (repeated, unknown []int64) {
-	decoder := json.NewDecoder(bytes.NewReader(data))
+	var s rawjson.Scanner
+	s.Reset(data)
 	var value func(known fields)
-	field := func(known fields, seen map[string]bool) {
-		token, _ := decoder.Token()
-		name, _ := token.(string)
-		name = strings.ToLower(name)
-		if seen[name] {
-			repeated = append(repeated, decoder.InputOffset())
+	object := func(known fields) {
+		seen := map[string]bool{}
+		for key, ok := s.Field(); ok; key, ok = s.Field() {
+			name := strings.ToLower(string(key))
+			end := int64(bytes.LastIndexByte(data[:s.Offset()], '"') + 1) // before the colon
+			if seen[name] {
+				repeated = append(repeated, end)
+			}
+			seen[name] = true
+			inside, ok := known[name]
+			if known != nil && !ok {
+				unknown = append(unknown, end)
+			}
+			value(inside)
 		}
-		seen[name] = true
-		inside, ok := known[name]
-		if known != nil && !ok {
-			unknown = append(unknown, decoder.InputOffset())
-		}
-		value(inside)
 	}
 	value = func(known fields) {
-		token, _ := decoder.Token()
-		if token != json.Delim('{') && token != json.Delim('[') {
-			return
-		}
-		for seen := map[string]bool{}; decoder.More(); {
-			if token == json.Delim('{') {
-				field(known, seen)
-			} else {
+		switch s.Peek() {
+		case '{':
+			s.Enter('{')
+			object(known)
+		case '[':
+			s.Enter('[')
+			for s.Elem() {
 				value(known)
 			}
+		default:
+			s.Value()
 		}
-		_, _ = decoder.Token() // the end, } or ]
 	}
 	value(documentFields)
 	return repeated, unknown
