@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/spillwayhq/spillway/cmd/spillway/deployed"
 	"github.com/spillwayhq/spillway/cmd/spillway/keyfile"
 	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
 	"github.com/spillwayhq/spillway/cmd/spillway/usage"
@@ -24,9 +26,9 @@ func newKeysCheck() *cobra.Command {
 		Short: "Check write-key documents as the ingest endpoint reads them",
 		Long: usage.Help("Reads write-key documents as the ingest endpoint does, and prints their keys by name, each "+
 			"with its quota and the beginning of its SHA-256, by which logs and dead letters name it. It shows no key. - is "+
-			"the standard input.",
-			"Several files are checked as one set, whose parts are in several SSM parameters: no key and no name may be in "+
-				"two of them."),
+			"the standard input, and s3://BUCKET/KEY an object of S3.",
+			"Several files are checked as one set, whose parts are in several SSM parameters and an object: no key and no name "+
+				"may be in two of them."),
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return fmt.Errorf("%s needs a file with a write-key document, or - for the standard input", c.CommandPath())
@@ -34,16 +36,16 @@ func newKeysCheck() *cobra.Command {
 			return nil
 		},
 		RunE: func(c *cobra.Command, paths []string) error {
-			return checkKeys(c.InOrStdin(), c.OutOrStdout(), paths)
+			return checkKeys(c.Context(), c.InOrStdin(), c.OutOrStdout(), paths)
 		},
 	}
 }
 
-func checkKeys(in io.Reader, out io.Writer, paths []string) error {
+func checkKeys(ctx context.Context, in io.Reader, out io.Writer, paths []string) error {
 	var documents []*writekeys.Document
 	var errs []string
 	for _, path := range paths {
-		data, err := readDocument(in, path)
+		data, err := readDocument(ctx, in, path)
 		if err != nil {
 			errs = append(errs, err.Error())
 			continue
@@ -71,16 +73,27 @@ func checkKeys(in io.Reader, out io.Writer, paths []string) error {
 	return nil
 }
 
-func readDocument(in io.Reader, path string) ([]byte, error) {
+func readDocument(ctx context.Context, in io.Reader, path string) ([]byte, error) {
 	if path == "-" {
 		return io.ReadAll(in)
+	}
+	if deployed.IsObject(path) {
+		c, err := deployed.Config(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		return deployed.ReadObject(ctx, c, path)
 	}
 	return os.ReadFile(path)
 }
 
 func printKeys(out io.Writer, path string, size int, d *writekeys.Document) {
-	fmt.Fprintf(out, "%s: %s, %s: %s\n", path, terminal.Plural(len(d.Entries), "write key"),
-		terminal.Plural(size, "byte"), parameterFor(size))
+	place := "S3 holds it"
+	if !deployed.IsObject(path) {
+		place = parameterFor(size)
+	}
+	fmt.Fprintf(out, "%s: %s, %s: %s\n", path, terminal.Plural(len(d.Entries), "write key"), terminal.Plural(size, "byte"),
+		place)
 	for _, warning := range d.Warnings {
 		fmt.Fprintf(out, "warning: %s\n", terminal.OneLine(warning))
 	}
@@ -110,5 +123,6 @@ func parameterFor(size int) string {
 	case size <= 8<<10:
 		return "as an SSM parameter it needs --tier Advanced, which holds 8 KB"
 	}
-	return "too large for an SSM parameter, which holds 8 KB: divide it among several, see docs/write-keys.md"
+	return "too large for an SSM parameter, which holds 8 KB: put it into an object of S3, or divide it among several " +
+		"parameters, see docs/write-keys.md"
 }

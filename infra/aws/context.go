@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/s3"
 	"github.com/spillwayhq/spillway/shared/segment"
 )
 
@@ -59,6 +61,7 @@ var allSettings = [...]setting{
 		func(s *settings) *string { return &s.WriteKeyParameter }),
 	listOf("writeKeysParameter", "be the name of an SSM parameter, like /spillway/write-keys, or several separated by "+
 		"commas, or none", func(s *settings) *[]string { return &s.WriteKeysParameters }),
+	writeKeysObject,
 	switchOf("canary", func(s *settings) *bool { return &s.Canary }),
 	textOf("canaryWriteKey", "be the write key of a Segment source for the canary, or none", isWriteKey,
 		func(s *settings) *string { return &s.CanaryWriteKey }),
@@ -149,6 +152,20 @@ var ticketEmails = setting{
 		return nil
 	},
 	func(s *settings) string { return joined(s.ticketEmails()) },
+}
+
+// writeKeysObject takes the place of the parameter that a deployment has by default. Settings are
+// read in the order of their names, so that a writeKeysParameter beside it holds.
+var writeKeysObject = setting{
+	"writeKeysObject", "", func(s *settings, text string) error {
+		if s.WriteKeysObject = ""; text == none {
+			return nil
+		}
+		s.WriteKeysObject, s.WriteKeysParameters = text, nil
+		_, _, err := s3.ParseURI(s.keysObject("us-east-1"))
+		return err
+	},
+	func(s *settings) string { return cmp.Or(s.WriteKeysObject, none) },
 }
 
 var segmentEndpoint = setting{

@@ -6,14 +6,16 @@ import (
 
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsapigatewayv2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsapigatewayv2integrations"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/jsii-runtime-go"
 
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/s3"
 )
 
-// An endpoint is where SDKs send events: its URL, and where CloudWatch has its metrics. target is the
-// host of this region behind the URL's name; nil: the URL's own host is.
+// An endpoint is where SDKs send events: its URL, and where CloudWatch has its metrics. target is
+// the host of this region behind the URL's name; nil: the URL's own host is.
 type endpoint struct {
 	url, target *string
 	metrics     topology.EndpointMetrics
@@ -38,6 +40,9 @@ func (p *pipeline) addIngest() {
 		"SPILLWAY_DEAD_LETTER_QUEUE_URL": dead.QueueUrl()}
 	if names := p.settings.WriteKeysParameters; len(names) > 0 {
 		variables["SPILLWAY_WRITE_KEYS_PARAMETER"] = jsii.String(strings.Join(names, ","))
+	}
+	if object := p.settings.keysObject(p.region); object != "" {
+		variables["SPILLWAY_WRITE_KEYS_OBJECT"] = jsii.String(object)
 	}
 	if url := p.settings.publicURL(); url != "" {
 		variables["SPILLWAY_PUBLIC_URL"] = jsii.String(url)
@@ -69,10 +74,30 @@ func (p *pipeline) addIngest() {
 	for _, name := range p.settings.WriteKeysParameters {
 		p.grantRead(ingest.role, name, name+":*") // earlier versions are read as name:number
 	}
+	p.grantKeysObject(ingest.role)
 	if p.settings.IngestEndpoint == endpointFunctionURL {
 		p.endpoint = p.newFunctionURL(ingest)
 	} else {
 		p.endpoint = p.newHTTPAPI(p.addLive(n.IngestFunction))
+	}
+}
+
+// grantKeysObject allows the role to read the object with the write keys, and to list and read its
+// earlier versions, but nothing else of its bucket.
+func (p *pipeline) grantKeysObject(role awsiam.Role) {
+	object := p.settings.keysObject(p.region)
+	if object == "" {
+		return
+	}
+	bucket, key, _ := s3.ParseURI(object) // validated
+	arn := "arn:" + *p.Partition() + ":s3:::" + bucket
+	allow(role, []*string{jsii.String(arn + "/" + key)}, "s3:GetObject", "s3:GetObjectVersion")
+	role.AddToPolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+		Actions: jsii.Strings("s3:ListBucketVersions"), Resources: &[]*string{jsii.String(arn)},
+		Conditions: &map[string]any{"StringEquals": map[string]string{"s3:prefix": key}},
+	}))
+	if kms := p.settings.kmsKey(p.region); kms != "" {
+		allow(role, []*string{jsii.String(kms)}, "kms:Decrypt")
 	}
 }
 

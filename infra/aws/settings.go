@@ -78,6 +78,8 @@ type settings struct {
 	// SSM parameters with the set of accepted write keys, each with a part of it; empty: ingest
 	// accepts any
 	WriteKeysParameters []string
+	// object of S3 with the set, or a part of it, like s3://keys-{region}/write-keys.json; empty: none
+	WriteKeysObject string
 
 	Canary bool
 	// of a Segment source for the canary; empty: a key of no source, and canaries end before
@@ -212,6 +214,14 @@ func (s *settings) publicURL() string {
 		return s.domainURL()
 	}
 	return s.PublicURL
+}
+
+// inRegion is what stands for the region in WriteKeysObject, because a bucket is in one region.
+const inRegion = "{region}"
+
+// keysObject is WriteKeysObject of a region.
+func (s *settings) keysObject(region string) string {
+	return strings.ReplaceAll(s.WriteKeysObject, inRegion, region)
 }
 
 // tags are all of the stack's: those of the settings, and two of our own.

@@ -234,6 +234,7 @@ func several(tb testing.TB) template {
 	return with(tb, func(s *settings) {
 		s.OKNotifications, s.Runbook, s.EventBridge = false, "https://wiki.example.com/spillway", true
 		s.EndpointParameter, s.WriteKeysParameters = "/spillway/segment-endpoint", []string{"/team/keys", "partners"}
+		s.WriteKeysObject = "s3://keys-{region}/team/web.json"
 		s.ReservedConcurrency, s.BatchSize, s.BatchingWindowSeconds = 50, 600, 30
 	})
 }

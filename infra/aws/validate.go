@@ -55,6 +55,10 @@ func (s *settings) validate(partitions map[string]string) error {
 			fail("writeKeysParameter must be names of SSM parameters like /spillway/write-keys, each once, has %q", name)
 		}
 	}
+	if s.WriteKeysObject != "" && len(s.Regions) > 1 && !strings.Contains(s.WriteKeysObject, inRegion) {
+		fail("writeKeysObject must have %s in the name of its bucket, as s3://keys-%[1]s/write-keys.json, because each "+
+			"region reads a bucket of its own", inRegion)
+	}
 	if s.RequestsPerSecond < 1 || s.RequestsPerSecond > 10_000 {
 		fail("requestsPerSecond must be 1 to 10000, is %d", s.RequestsPerSecond)
 	}

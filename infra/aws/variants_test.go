@@ -258,6 +258,31 @@ func TestTheSegmentEndpointCanComeFromSSM(t *testing.T) {
 	}
 }
 
+func TestTheWriteKeysCanComeFromAnObjectOfS3(t *testing.T) {
+	tmpl := several(t)
+	variables := text(tmpl.named(t, "AWS::Lambda::Function", "FunctionName",
+		topology.DefaultNames().IngestFunction).at("Environment", "Variables"))
+	if !strings.Contains(variables, `"SPILLWAY_WRITE_KEYS_OBJECT":"s3://keys-eu-west-1/team/web.json"`) {
+		t.Errorf("variables %s", variables)
+	}
+	allowed := map[string]string{}
+	for id, policy := range tmpl.of("AWS::IAM::Policy") {
+		for _, s := range statements(policy.at("PolicyDocument")) {
+			if resource := text(s["Resource"]); strings.Contains(resource, "keys-eu-west-1") {
+				allowed[strings.Join(texts(s["Action"]), " ")] = id[:len("Ingest")] + text(s["Condition"]) +
+					strings.TrimSuffix(resource[strings.Index(resource, ":s3:::"):], `"]]}`)
+			}
+		}
+	}
+	want := map[string]string{
+		"s3:GetObject s3:GetObjectVersion": `Ingestnull:s3:::keys-eu-west-1/team/web.json`,
+		"s3:ListBucketVersions":            `Ingest{"StringEquals":{"s3:prefix":"team/web.json"}}:s3:::keys-eu-west-1`,
+	}
+	if text(allowed) != text(want) {
+		t.Errorf("allowed is\n%s, want\n%s", text(allowed), text(want))
+	}
+}
+
 func TestTheWriteKeysCanComeFromSeveralParameters(t *testing.T) {
 	tmpl := several(t)
 	variables := text(tmpl.named(t, "AWS::Lambda::Function", "FunctionName",

@@ -49,7 +49,8 @@ func newEnvironment(tb testing.TB) *environment {
 	})
 	mux.HandleFunc("POST /{$}", func(w http.ResponseWriter, r *http.Request) {
 		var asked struct{ Name string }
-		if err := json.NewDecoder(r.Body).Decode(&asked); err != nil || r.Header.Get("X-Amz-Target") != "AmazonSSM.GetParameter" {
+		if err := json.NewDecoder(r.Body).Decode(&asked); err != nil ||
+			r.Header.Get("X-Amz-Target") != "AmazonSSM.GetParameter" {
 			tb.Errorf("a function that starts calls %s, %v", r.Header.Get("X-Amz-Target"), err)
 		}
 		e.mu.Lock()

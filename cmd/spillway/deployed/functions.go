@@ -1,10 +1,14 @@
 package deployed
 
 import (
+	"context"
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/s3"
 	"github.com/spillwayhq/spillway/shared/signed"
 	"github.com/spillwayhq/spillway/shared/version"
 )
@@ -21,14 +25,33 @@ const (
 	VarEndpointParameter = "SPILLWAY_SEGMENT_ENDPOINT_PARAMETER"
 	VarKeyParameter      = "SPILLWAY_WRITE_KEY_PARAMETER"
 	VarKeysParameters    = "SPILLWAY_WRITE_KEYS_PARAMETER" // separated by commas
+	VarKeysObject        = "SPILLWAY_WRITE_KEYS_OBJECT"    // s3://BUCKET/KEY
 	VarArchiveStream     = "SPILLWAY_ARCHIVE_STREAM"       // of deliver, if there is an archive
 	VarStatusBuckets     = "SPILLWAY_STATUS_BUCKETS"       // of status: REGION=BUCKET, separated by commas
 )
 
-// KeysParameters are the names of the SSM parameters with the write keys that ingest accepts, by
-// its variables.
-func KeysParameters(environment map[string]string) []string {
-	return strings.FieldsFunc(environment[VarKeysParameters], func(r rune) bool { return r == ',' })
+// KeysDocuments are the names of the documents with the write keys that ingest accepts, by its
+// variables: those of SSM parameters, and the address of an object of S3.
+func KeysDocuments(environment map[string]string) []string {
+	names := strings.FieldsFunc(environment[VarKeysParameters], func(r rune) bool { return r == ',' })
+	if object := environment[VarKeysObject]; object != "" {
+		names = append(names, object)
+	}
+	return names
+}
+
+// IsObject reports whether a document is in S3.
+func IsObject(name string) bool { return strings.HasPrefix(name, "s3://") }
+
+// ReadObject reads an object of S3 by its address, like s3://BUCKET/KEY. It needs the permission
+// s3:GetObject.
+func ReadObject(ctx context.Context, c aws.Config, uri string) ([]byte, error) {
+	bucket, key, err := s3.ParseURI(uri)
+	if err != nil {
+		return nil, err
+	}
+	content, err := s3.Source(s3.Open(c, bucket), key).Read(ctx)
+	return content.Data, err
 }
 
 // KeepArchive sets the options that follow from the variables of the deliver function. They do not

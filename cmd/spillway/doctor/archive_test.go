@@ -17,8 +17,8 @@ import (
 const aStream = `{"DeliveryStreamDescription":{"DeliveryStreamStatus":"ACTIVE","Destinations":[{"ExtendedS3DestinationDescription":` +
 	`{"BucketARN":"arn:aws:s3:::the-bucket","Prefix":"archive/!{timestamp:yyyy/MM/dd/HH}/","FileExtension":".ndjson.zst"}}]}}`
 
-// diagnoseArchive lets doctor read an archive of a service that answers so, and returns its lines of
-// it, OK or not.
+// diagnoseArchive lets doctor read an archive of a service that answers so, and returns its lines
+// of it, OK or not.
 func diagnoseArchive(t *testing.T, stream, code, bucket string, status int) []string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -108,9 +108,9 @@ func (f *first) topics(t *topology.Topology) []string {
 	return arns
 }
 
-// parameters are the names of the SSM parameters that the functions read.
+// parameters are the names of the SSM parameters that the functions read, and of the object of S3.
 func parameters(environment map[string]string) []string {
-	names := deployed.KeysParameters(environment)
+	names := deployed.KeysDocuments(environment)
 	for _, variable := range []string{deployed.VarKeyParameter, deployed.VarEndpointParameter} {
 		if name := environment[variable]; name != "" {
 			names = append(names, name)

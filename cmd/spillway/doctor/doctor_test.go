@@ -24,6 +24,7 @@ import (
 	emulated "github.com/spillwayhq/spillway/infra/local/cloudwatch"
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/operator"
+	"github.com/spillwayhq/spillway/shared/s3"
 	"github.com/spillwayhq/spillway/shared/signed"
 )
 
@@ -42,9 +43,12 @@ func healthy() (first, second) {
 	o := topology.DefaultOptions()
 	o.Rollout = true
 	t := topology.New(o)
-	f := first{functions: map[string]read[function]{}, live: map[string]live{}, queues: map[string]read[map[string]string]{}}
-	variables := map[string]string{deployed.VarVersion: "v1", deployed.VarKeyParameter: "/key", deployed.VarKeysParameters: "/keys,/more",
-		deployed.VarEndpoint: "https://api.segment.io", deployed.VarIngestURL: "https://ingest.test"}
+	f := first{functions: map[string]read[function]{}, live: map[string]live{},
+		queues: map[string]read[map[string]string]{}}
+	variables := map[string]string{deployed.VarVersion: "v1", deployed.VarKeyParameter: "/key",
+		deployed.VarKeysParameters: "/keys,/more",
+		deployed.VarKeysObject:     "s3://keys/web.json",
+		deployed.VarEndpoint:       "https://api.segment.io", deployed.VarIngestURL: "https://ingest.test"}
 	for _, of := range t.Functions {
 		v := function{State: "Active", LastUpdateStatus: "Successful", Timeout: int(of.Timeout.Seconds())}
 		v.Environment.Variables = variables
@@ -54,7 +58,8 @@ func healthy() (first, second) {
 		f.live[name] = live{alias: read[signed.Alias]{value: signed.Alias{FunctionVersion: "7"}}, version: f.functions[name]}
 	}
 	source := eventSource{EventSourceArn: queueARN, State: "Enabled",
-		FunctionArn: "arn:aws:lambda:eu-west-1:123456789012:function:spillway-deliver:live", BatchSize: t.EventSources[0].BatchSize,
+		FunctionArn:                    "arn:aws:lambda:eu-west-1:123456789012:function:spillway-deliver:live",
+		BatchSize:                      t.EventSources[0].BatchSize,
 		MaximumBatchingWindowInSeconds: int(t.EventSources[0].BatchingWindow.Seconds()),
 		FunctionResponseTypes:          []string{"ReportBatchItemFailures"}}
 	source.ScalingConfig.MaximumConcurrency = t.EventSources[0].MaximumConcurrency
@@ -74,8 +79,9 @@ func healthy() (first, second) {
 		alarms: read[map[string]alarm]{value: map[string]alarm{}},
 		topics: map[string]read[[]subscription]{},
 		parameters: map[string]read[string]{"/key": {value: "segmentkey"},
-			"/keys": {value: `{"writeKeys":[{"name":"a","writeKey":"k1"}]}`},
-			"/more": {value: `{"writeKeys":[{"name":"b","writeKey":"k2"}]}`}},
+			"/keys":              {value: `{"writeKeys":[{"name":"a","writeKey":"k1"}]}`},
+			"/more":              {value: `{"writeKeys":[{"name":"b","writeKey":"k2"}]}`},
+			"s3://keys/web.json": {value: `{"writeKeys":[{"name":"c","writeKey":"k3"}]}`}},
 		health:  &read[answer]{value: answer{url: "https://ingest.test/health", status: 200, body: `{"success":true}`}},
 		segment: &read[answer]{value: answer{url: "https://api.segment.io", status: 404}},
 	}
@@ -203,17 +209,20 @@ func TestEachFaultOfADeploymentIsFound(t *testing.T) {
 		"a fast clock": {func(f *first, _ *second) { f.skew.value = -time.Minute },
 			"warning clock: this machine's is 1m0s fast"},
 		"the source is off": {source(func(s *eventSource) { s.State = "Disabled" }), "failed event source: it is disabled"},
-		"no source":         {func(f *first, _ *second) { f.source.value = nil }, "failed event source: nothing feeds\nfailed bulk event source: nothing feeds"},
+		"no source": {func(f *first, _ *second) { f.source.value = nil },
+			"failed event source: nothing feeds\nfailed bulk event source: nothing feeds"},
 		"reports are ignored": {source(func(s *eventSource) { s.FunctionResponseTypes = nil }),
 			"failed event source: it ignores which messages failed"},
 		"another queue": {source(func(s *eventSource) { s.EventSourceArn = "arn:aws:sqs:x:y:other" }),
-			"failed event source: nothing feeds the queue to the deliver function\nfailed other event sources: 1 event source of other queues"},
+			"failed event source: nothing feeds the queue to the deliver function\nfailed other event sources: 1 event " +
+				"source of other queues"},
 		"the bulk queue's source is off": {func(f *first, _ *second) { f.source.value[0].State = "Disabled" },
 			"failed bulk event source: it is disabled"},
 		"an earlier version, without a bulk queue": {func(f *first, _ *second) {
 			f.source.value = f.source.value[1:]
 			f.queues[n.BulkQueue] = read[map[string]string]{err: &types.QueueDoesNotExist{}}
-		}, "failed bulk event source: nothing feeds the queue to the deliver function\nfailed queue spillway-bulk: does not exist"},
+		}, "failed bulk event source: nothing feeds the queue to the deliver function\nfailed queue spillway-bulk: does " +
+			"not exist"},
 		"it may not receive": {source(func(s *eventSource) {
 			s.LastProcessingResult = "PROBLEM: Function call failed"
 		}), "failed event source: PROBLEM"},
@@ -246,7 +255,11 @@ func TestEachFaultOfADeploymentIsFound(t *testing.T) {
 		"an unknown field": {parameter("/more", `{"writeKeys":[{"name":"b","writeKey":"k2","disabled":true}]}`, nil),
 			"warning write keys: the parameter /more has fields that this version does not know, and ingest ignores"},
 		"twice in a set": {parameter("/more", `{"writeKeys":[{"name":"a","writeKey":"k2"}]}`, nil),
-			"failed write keys: the parameters can't be used together"},
+			"failed write keys: they can't be used together"},
+		"a broken object": {parameter("s3://keys/web.json", "{", nil),
+			"failed write keys: the object s3://keys/web.json: it: "},
+		"a missing object": {parameter("s3://keys/web.json", "", &s3.Error{Status: 404, Code: "NoSuchKey"}),
+			"failed write keys: the object s3://keys/web.json does not exist"},
 		"a function's change failed": {func(f *first, _ *second) {
 			r := f.functions[n.DeliverFunction]
 			r.value.LastUpdateStatus, r.value.LastUpdateStatusReason = "Failed", "no role"
@@ -267,7 +280,10 @@ func TestEachFaultOfADeploymentIsFound(t *testing.T) {
 		"the alias may not be read": {lived(func(l *live) {
 			l.alias = read[signed.Alias]{err: code("AccessDeniedException"), permission: "lambda:GetAlias"}
 		}), "unknown version of spillway-deliver: as AWS says it lambda:GetAlias"},
-		"the source feeds the function": {source(func(s *eventSource) { s.FunctionArn = strings.TrimSuffix(s.FunctionArn, ":live") }),
+		"the source feeds the function": {source(func(s *eventSource) {
+			s.FunctionArn = strings.TrimSuffix(s.FunctionArn,
+				":live")
+		}),
 			"failed version of spillway-deliver: the event source feeds the function and not its alias live"},
 		"no deliver": {func(f *first,
 			_ *second) {
@@ -364,10 +380,12 @@ func TestTheStatusOfUpIsJudged(t *testing.T) {
 		"a full disk":    {local.Status{Store: "events are refused"}, "failed store: events are refused "},
 		"degraded":       {local.Status{Degraded: "Segment is down"}, "failed delivery: Segment is down "},
 		"without canary": {local.Status{}, ""},
-		"an archive":     {local.Status{ArchiveDir: "/data/archive", Archive: local.Archive{Bytes: 1 << 20, Oldest: now}}, ""},
+		"an archive": {local.Status{ArchiveDir: "/data/archive", Archive: local.Archive{Bytes: 1 << 20, Oldest: now}},
+			""},
 		"a status site that is not written": {local.Status{StatusSite: "not written: no space"},
 			"warning status site: not written: no space "},
-		"an archive that takes nothing": {local.Status{Archive: local.Archive{Failure: "no space"}}, "failed archive: no space "},
+		"an archive that takes nothing": {local.Status{Archive: local.Archive{Failure: "no space"}},
+			"failed archive: no space "},
 	} {
 		if got := notOK(newReport("spillway", "", judgeStatus(c.status, "--queue-url URL"))); got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)

@@ -8,6 +8,7 @@ import (
 	"github.com/spillwayhq/spillway/cmd/spillway/keyfile"
 	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/ingest/writekeys"
+	"github.com/spillwayhq/spillway/shared/s3"
 	"github.com/spillwayhq/spillway/shared/segment"
 	"github.com/spillwayhq/spillway/shared/ssm"
 )
@@ -33,10 +34,11 @@ func judgeKeys(environment map[string]string, parameters map[string]read[string]
 				return err
 			}))
 	}
-	return append(findings, judgeSet(deployed.KeysParameters(environment), parameters)...)
+	return append(findings, judgeSet(deployed.KeysDocuments(environment), parameters)...)
 }
 
-// judgeSet checks the set of write keys that ingest accepts, whose parts are in several parameters.
+// judgeSet checks the set of write keys that ingest accepts, whose parts are in several parameters
+// or an object.
 func judgeSet(names []string, parameters map[string]read[string]) []Finding {
 	var findings []Finding
 	var documents []*writekeys.Document
@@ -54,8 +56,8 @@ func judgeSet(names []string, parameters map[string]read[string]) []Finding {
 			return err
 		})
 		if len(unknown) > 0 {
-			f = finding(Warning, check, do, "the parameter %s has fields that this version does not know, and ingest ignores "+
-				"(known: %s): they end at %s", name, writekeys.KnownFields, strings.Join(unknown, "; "))
+			f = finding(Warning, check, do, "%s has fields that this version does not know, and ingest ignores "+
+				"(known: %s): they end at %s", called(name), writekeys.KnownFields, strings.Join(unknown, "; "))
 		}
 		if f.Result != OK {
 			findings = append(findings, f)
@@ -65,20 +67,28 @@ func judgeSet(names []string, parameters map[string]read[string]) []Finding {
 		return findings
 	}
 	if err := writekeys.Together(documents); err != nil {
-		return []Finding{finding(Failed, check, do, "the parameters can't be used together: %v", err)}
+		return []Finding{finding(Failed, check, do, "they can't be used together: %v", err)}
 	}
 	return []Finding{ok(check, "%d, in %s", keys, strings.Join(names, ", "))}
 }
 
 func judgeParameter(check, name string, r read[string], do string, valid func(string) error) Finding {
-	switch {
-	case ssm.NotFound(r.err):
-		return finding(Failed, check, do, "the parameter %s does not exist", name)
-	case r.err != nil:
+	if refused, ok := errors.AsType[*s3.Error](r.err); ssm.NotFound(r.err) || ok && refused.Gone() {
+		return finding(Failed, check, do, "%s does not exist", called(name))
+	}
+	if r.err != nil {
 		return r.unknown(check)
 	}
 	if err := valid(r.value); err != nil {
-		return finding(Failed, check, do, "the parameter %s: %v", name, err)
+		return finding(Failed, check, do, "%s: %v", called(name), err)
 	}
-	return ok(check, "the parameter %s can be read and is valid", name)
+	return ok(check, "%s can be read and is valid", called(name))
+}
+
+// called is what a document is called.
+func called(name string) string {
+	if deployed.IsObject(name) {
+		return "the object " + name
+	}
+	return "the parameter " + name
 }

@@ -41,7 +41,8 @@ func (r *reader) live(ctx context.Context) map[string]live {
 	return all
 }
 
-// inUse is what Lambda says of the version that is in use, or of the function if it has no versions.
+// inUse is what Lambda says of the version that is in use, or of the function if it has no
+// versions.
 func (f *first) inUse(name string) read[function] {
 	if l, ok := f.live[name]; ok && l.alias.err == nil && l.version.err == nil {
 		return l.version
@@ -49,8 +50,8 @@ func (f *first) inUse(name string) read[function] {
 	return f.functions[name]
 }
 
-// judgeLive says which version of a function is in use, and whether that is the one that was deployed
-// last. sources are those of deliver.
+// judgeLive says which version of a function is in use, and whether that is the one that was
+// deployed last. sources are those of deliver.
 func judgeLive(name string, l live, newest read[function], sources []eventSource) []Finding {
 	check := "version of " + name
 	feedsAlias := slices.ContainsFunc(sources, func(s eventSource) bool {

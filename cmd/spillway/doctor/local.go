@@ -25,8 +25,8 @@ import (
 	"github.com/spillwayhq/spillway/shared/version"
 )
 
-// Local checks the pipeline of `spillway up` that has this events queue. An error says that there is
-// none to check.
+// Local checks the pipeline of `spillway up` that has this events queue. An error says that there
+// is none to check.
 func Local(ctx context.Context, queueURL string) (Report, error) {
 	endpoint, err := queues.Endpoint(queueURL)
 	if err != nil {
@@ -126,8 +126,8 @@ func judgeLocalArchive(s *local.Status) Finding {
 	}
 }
 
-// judgeLocalAlarms says which alarms fire, with what to do about the first: composites come last, and
-// say less than their parts.
+// judgeLocalAlarms says which alarms fire, with what to do about the first: composites come last,
+// and say less than their parts.
 func judgeLocalAlarms(alarms []local.Alarm) Finding {
 	const check = "alarms"
 	var fire []string

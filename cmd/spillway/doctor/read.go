@@ -167,8 +167,8 @@ func (r *reader) queues(ctx context.Context) (map[string]read[map[string]string]
 	return all, skew
 }
 
-// second reads what follows from the first: t is the topology as it is deployed, topics are those of
-// its alarms, and where is the ingest endpoint.
+// second reads what follows from the first: t is the topology as it is deployed, topics are those
+// of its alarms, and where is the ingest endpoint.
 func (r *reader) second(ctx context.Context, f *first, t *topology.Topology, topics []string, where ingest) second {
 	var s second
 	environment := f.environment()
@@ -192,6 +192,12 @@ func (r *reader) second(ctx context.Context, f *first, t *topology.Topology, top
 	reading.Go(func() {
 		defer func() { s.segment = r.segment(ctx, environment, s.parameters) }()
 		s.parameters = each(parameters(environment), func(name string) read[string] {
+			if deployed.IsObject(name) {
+				return call(ctx, "s3:GetObject", func(ctx context.Context) (string, error) {
+					data, err := deployed.ReadObject(ctx, r.config, name)
+					return string(data), err
+				})
+			}
 			return call(ctx, "ssm:GetParameter", func(ctx context.Context) (string, error) {
 				value, err := ssm.New(r.config).GetParameter(ctx, name, true)
 				return value.Text, err

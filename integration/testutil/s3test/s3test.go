@@ -15,6 +15,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -31,6 +32,7 @@ type Object struct {
 type Server struct {
 	mu       sync.Mutex
 	objects  map[string]Object
+	versions map[string][]version // by path, of the buckets that keep them, the oldest first
 	requests int
 	// fault is asked before and after each request: see Fail.
 	fault Fault
@@ -40,8 +42,33 @@ type Server struct {
 // carried the request out, and its answer is lost if the fault answers.
 type Fault func(w http.ResponseWriter, r *http.Request, done bool) bool
 
-// New returns a server without objects. Every bucket exists.
-func New() *Server { return &Server{objects: map[string]Object{}} }
+// A version is what an object was at one time. Its ID is that of its position, like v3.
+type version struct {
+	data    []byte
+	deleted bool // it is a delete marker
+}
+
+// versioned is what the names of buckets begin with that keep versions.
+const versioned = "versioned-"
+
+// New returns a server without objects. Every bucket exists, and those whose names begin with
+// versioned- keep the versions of their objects.
+func New() *Server { return &Server{objects: map[string]Object{}, versions: map[string][]version{}} }
+
+// keep keeps a version, where the bucket does. It is called with mu held.
+func (s *Server) keep(path string, v version) {
+	if strings.HasPrefix(path, "/"+versioned) {
+		s.versions[path] = append(s.versions[path], v)
+	}
+}
+
+// Delete deletes an object.
+func (s *Server) Delete(bucket, key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.objects, "/"+bucket+"/"+key)
+	s.keep("/"+bucket+"/"+key, version{deleted: true})
+}
 
 // Fail replaces the fault; nil: there is none.
 func (s *Server) Fail(f Fault) {
@@ -86,6 +113,7 @@ func (s *Server) Set(bucket, key string, data []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.objects["/"+bucket+"/"+key] = Object{Data: data}
+	s.keep("/"+bucket+"/"+key, version{data: data})
 }
 
 // Requests is how many requests there were.
@@ -123,6 +151,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Refuse(w, status, code)
 		return
 	}
+	if r.URL.Query().Has("versions") {
+		w.Header().Set("Content-Type", "application/xml")
+		_, _ = w.Write(s.listVersions(r.URL.Path, r.URL.Query()))
+		return
+	}
 	if r.URL.Query().Get("list-type") == "2" {
 		w.Header().Set("Content-Type", "application/xml")
 		_, _ = w.Write(s.list(r.URL.Path, r.URL.Query()))
@@ -155,10 +188,21 @@ func (s *Server) Do(r *http.Request) (*http.Response, error) {
 func (s *Server) carryOut(r *http.Request, body []byte) (status int, code string, o Object) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r.URL.Query().Has("list-type") {
+	if r.URL.Query().Has("list-type") || r.URL.Query().Has("versions") {
 		return http.StatusOK, "", o
 	}
 	o, exists := s.objects[r.URL.Path]
+	if versions := s.versions[r.URL.Path]; len(versions) > 0 && r.Method == http.MethodGet {
+		n := len(versions)
+		if id := r.URL.Query().Get("versionId"); id != "" {
+			n, _ = strconv.Atoi(strings.TrimPrefix(id, "v"))
+			if n < 1 || n > len(versions) {
+				return http.StatusNotFound, "NoSuchVersion", o
+			}
+			o, exists = Object{Data: versions[n-1].data}, true
+		}
+		o.Header = http.Header{"X-Amz-Version-Id": {fmt.Sprint("v", n)}}
+	}
 	match := r.Header.Get("If-Match")
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
@@ -176,6 +220,7 @@ func (s *Server) carryOut(r *http.Request, body []byte) (status int, code string
 			return http.StatusPreconditionFailed, "PreconditionFailed", o
 		}
 		delete(s.objects, r.URL.Path)
+		s.keep(r.URL.Path, version{deleted: true})
 	case http.MethodPut:
 		switch {
 		case match != "" && !exists:
@@ -190,6 +235,7 @@ func (s *Server) carryOut(r *http.Request, body []byte) (status int, code string
 			}
 		}
 		s.objects[r.URL.Path] = o
+		s.keep(r.URL.Path, version{data: body})
 	default:
 		return http.StatusMethodNotAllowed, "MethodNotAllowed", o
 	}
@@ -231,5 +277,39 @@ func (s *Server) list(path string, query url.Values) []byte {
 			etag(objects[key].Data), len(objects[key].Data)})
 	}
 	body, _ := xml.Marshal(result) // texts and numbers: it can't fail
+	return body
+}
+
+// listVersions answers ListObjectVersions for the objects after a marker, those of an object with the
+// newest first.
+func (s *Server) listVersions(path string, query url.Values) []byte {
+	type entry struct{ Key, VersionId string } //nolint:revive // as S3 calls it
+	var result struct {
+		XMLName               xml.Name `xml:"ListVersionsResult"`
+		Version, DeleteMarker []entry
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	bucket := "/" + strings.Trim(path, "/") + "/"
+	for _, path := range slices.Sorted(maps.Keys(s.versions)) {
+		key, ok := strings.CutPrefix(path, bucket)
+		if !ok || !strings.HasPrefix(key, query.Get("prefix")) || key < query.Get("key-marker") {
+			continue
+		}
+		after := len(s.versions[path])
+		if key == query.Get("key-marker") {
+			after, _ = strconv.Atoi(strings.TrimPrefix(query.Get("version-id-marker"), "v"))
+			after--
+		}
+		for n := after; n > 0; n-- {
+			e := entry{key, fmt.Sprint("v", n)}
+			if s.versions[path][n-1].deleted {
+				result.DeleteMarker = append(result.DeleteMarker, e)
+			} else {
+				result.Version = append(result.Version, e)
+			}
+		}
+	}
+	body, _ := xml.Marshal(result) // texts: it can't fail
 	return body
 }

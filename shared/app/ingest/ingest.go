@@ -28,6 +28,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/ingest/writekeys"
 	"github.com/spillwayhq/spillway/shared/jsonlog"
 	"github.com/spillwayhq/spillway/shared/reload"
+	"github.com/spillwayhq/spillway/shared/s3"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 	"github.com/spillwayhq/spillway/shared/ssm"
 	"github.com/spillwayhq/spillway/shared/trial"
@@ -41,8 +42,10 @@ type SQS = sqsclient.SendAPI
 type Parts struct {
 	SQS SQS
 	// NewSQS makes the client of a queue in another region. nil: SQS is the client of all queues.
-	NewSQS  func(ctx context.Context, queueURL string) (SQS, error)
-	SSM     ssm.API   // needed if the options name a parameter
+	NewSQS func(ctx context.Context, queueURL string) (SQS, error)
+	SSM    ssm.API // needed if the options name a parameter
+	// Object is the source of an object of S3; needed if the options name one.
+	Object  func(bucket, key string) reload.Source
 	Metrics io.Writer // gets a line of JSON for each group of metrics; safe for concurrent use
 	Logger  *slog.Logger
 	Report  func(ingest.Summary) // also called for each request; may be nil
@@ -67,7 +70,8 @@ type Endpoint struct {
 	lines    io.Writer // gets the lines of senders
 	metrics  *emf.Writer
 	logger   *slog.Logger
-	ssm      ssm.API // for trials
+	ssm      ssm.API // for trials, as object
+	object   func(bucket, key string) reload.Source
 }
 
 // FromEnvironment builds the endpoint of the Lambda function or the server. out gets its log and
@@ -95,6 +99,7 @@ func FromEnvironment(ctx context.Context, environ []string, out io.Writer) (*End
 			return sqsclient.NewClient(ctx, queueURL, &cloud, connections)
 		},
 		SSM: ssm.New(cloud), Metrics: out, Logger: logger,
+		Object: func(bucket, key string) reload.Source { return s3.Source(s3.Open(cloud, bucket), key) },
 	})
 }
 
@@ -102,6 +107,7 @@ func FromEnvironment(ctx context.Context, environ []string, out io.Writer) (*End
 func New(ctx context.Context, o Options, p Parts) (*Endpoint, error) {
 	e := &Endpoint{Options: o, counters: new(ingest.Counters),
 		metrics: emf.NewVersionWriter(p.Metrics, o.Name, "ingest", o.Version), lines: p.Metrics, logger: p.Logger, ssm: p.SSM,
+		object:  p.Object,
 		senders: cmp.Or(p.Senders, heavy.NewCounter(o.Name, heavy.PartIngest))}
 	var err error
 	if e.queues, err = newQueues(ctx, &o, &p); err != nil {
@@ -129,7 +135,10 @@ func New(ctx context.Context, o Options, p Parts) (*Endpoint, error) {
 			c.ClientIP, c.TrustForwardedProto = ingest.ForwardedAddr(s.TrustedProxies), true
 		}
 	}
-	if e.keys = keySet(o, p); e.keys != nil {
+	if e.keys, err = keySet(o, p); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	if e.keys != nil {
 		e.values, c.Keys = e.keys.Values(), e.keys
 	}
 	if o.CanaryWriteKey != "" && c.Keys != nil {
@@ -149,7 +158,7 @@ func New(ctx context.Context, o Options, p Parts) (*Endpoint, error) {
 }
 
 // keySet is the set of write keys that are accepted; nil: any well-formed one is.
-func keySet(o Options, p Parts) *writekeys.Set {
+func keySet(o Options, p Parts) (*writekeys.Set, error) {
 	var sources []reload.Source
 	if o.WriteKeysFile != "" {
 		sources = append(sources, reload.File(o.WriteKeysFile))
@@ -157,10 +166,17 @@ func keySet(o Options, p Parts) *writekeys.Set {
 	for _, name := range o.WriteKeysParameters {
 		sources = append(sources, ssm.Parameter(p.SSM, name))
 	}
-	if len(sources) == 0 {
-		return nil
+	if o.WriteKeysObject != "" {
+		bucket, key, err := s3.ParseURI(o.WriteKeysObject)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", envKeysObject, err)
+		}
+		sources = append(sources, p.Object(bucket, key))
 	}
-	return writekeys.New(p.Logger, sources...)
+	if len(sources) == 0 {
+		return nil, nil
+	}
+	return writekeys.New(p.Logger, sources...), nil
 }
 
 // fair reports whether messages get the group of their write key now.

@@ -18,13 +18,17 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
 
+	"github.com/spillwayhq/spillway/integration/testutil/s3test"
 	"github.com/spillwayhq/spillway/shared/apigateway"
 	"github.com/spillwayhq/spillway/shared/heavy"
 	"github.com/spillwayhq/spillway/shared/reload"
+	"github.com/spillwayhq/spillway/shared/s3"
 	"github.com/spillwayhq/spillway/shared/ssm"
 )
 
@@ -181,6 +185,37 @@ func TestASetInSeveralParametersIsReadWhole(t *testing.T) {
 	})
 }
 
+// SSM holds 8 KB; S3 holds the write keys of thousands of sources. A trial reads them too.
+func TestASetMayBeInAnObjectOfS3(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := s3test.New()
+		server.Set("versioned-keys", "web.json", []byte(document("web")))
+		cloud := aws.Config{Region: "us-east-1", BaseEndpoint: aws.String("http://s3.local"), HTTPClient: server,
+			Credentials: credentials.NewStaticCredentialsProvider("test", "test", "")}
+		o := Options{WriteKeysParameters: []string{"/keys"}, WriteKeysObject: "s3://versioned-keys/web.json"}
+		p := Parts{SQS: fakeSQS{}, SSM: &fakeSSM{versions: []string{document("partner")}}, Metrics: io.Discard,
+			Logger: slog.New(slog.DiscardHandler),
+			Object: func(bucket, key string) reload.Source { return s3.Source(s3.Open(cloud, bucket), key) }}
+		e, err := New(t.Context(), o, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		expect(t, e.Lambda(), "web", 200)
+		expect(t, e.Lambda(), "partner", 200)
+		expect(t, e.Lambda(), "new", 400)
+		server.Set("versioned-keys", "web.json", []byte(document("new")))
+		time.Sleep(reload.Interval * 11 / 10)
+		track(t, e.Lambda(), "partner") // reads while it answers
+		synctest.Wait()
+		expect(t, e.Lambda(), "new", 200)
+		expect(t, e.Lambda(), "web", 400)
+		o.WriteKeysObject = "s3://versioned-keys"
+		if _, err := New(t.Context(), o, p); err == nil || !strings.Contains(err.Error(), "SPILLWAY_WRITE_KEYS_OBJECT") {
+			t.Errorf("a bucket without a key: %v", err)
+		}
+	})
+}
+
 // The parameter that the settings name may not exist yet, or no longer: that opens nothing either.
 func TestAMissingParameterAcceptsNoKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -280,8 +315,9 @@ func TestMessagesAreGroupedWhereWriteKeysShareTheQueue(t *testing.T) {
 		if c.document != "" {
 			o.WriteKeysParameters = []string{"/keys"}
 		}
-		e, err := New(t.Context(), o, Parts{SQS: fakeSQS{}, SSM: &fakeSSM{versions: []string{c.document}}, Metrics: io.Discard,
-			Logger: slog.New(slog.DiscardHandler)})
+		e, err := New(t.Context(), o,
+			Parts{SQS: fakeSQS{}, SSM: &fakeSSM{versions: []string{c.document}}, Metrics: io.Discard,
+				Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/env"
 	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/ingest"
+	"github.com/spillwayhq/spillway/shared/s3"
 	"github.com/spillwayhq/spillway/shared/spill"
 )
 
@@ -32,6 +33,7 @@ const (
 
 	envKeysFile       = "SPILLWAY_WRITE_KEYS_FILE"      // see Options
 	envKeysParameter  = "SPILLWAY_WRITE_KEYS_PARAMETER" //
+	envKeysObject     = "SPILLWAY_WRITE_KEYS_OBJECT"    //
 	envCanaryWriteKey = "SPILLWAY_CANARY_WRITE_KEY"     // default: no canary
 	envFairQueues     = "SPILLWAY_FAIR_QUEUES"          // true, false; default: see FairQueues
 	envPublicURL      = "SPILLWAY_PUBLIC_URL"           // default: the URL of the request
@@ -83,9 +85,11 @@ type Options struct {
 	FallbackQueueURLs, FallbackDeadLetterQueueURLs []string
 
 	// The documents with the write keys that are accepted, see package writekeys: a file, or SSM
-	// parameters. Without both any well-formed write key is accepted.
+	// parameters and an object of S3, s3://BUCKET/KEY. Without all of them any well-formed write key
+	// is accepted.
 	WriteKeysFile       string
 	WriteKeysParameters []string
+	WriteKeysObject     string
 	// CanaryWriteKey is accepted too, without a quota. Empty: there is no canary.
 	CanaryWriteKey string
 	// FairQueues says whether messages get a MessageGroupId by their write key, so that a source
@@ -142,6 +146,7 @@ func (o Options) LogValue() slog.Value {
 		slog.String("fallbacks", strings.Join(o.FallbackQueueURLs, ",")),
 		slog.String("write_keys_file", o.WriteKeysFile),
 		slog.String("write_keys_parameter", strings.Join(o.WriteKeysParameters, ",")),
+		slog.String("write_keys_object", o.WriteKeysObject),
 		slog.Bool("canary", o.CanaryWriteKey != ""), slog.String("fair_queues", string(o.FairQueues)),
 		slog.String("public_url", o.PublicURL),
 		slog.String("path_prefix", o.PathPrefix),
@@ -165,7 +170,7 @@ func readOptions(environ []string, container int64) (Options, error) {
 		env.OptionalQueueURL(envArchiveQueueURL, &o.ArchiveQueueURL),
 		env.QueueURLs(envFallbacks, &o.FallbackQueueURLs),
 		env.QueueURLs(envFallbackDeadLetters, &o.FallbackDeadLetterQueueURLs),
-		keysFile(&o.WriteKeysFile), keysParameters(&o.WriteKeysParameters),
+		keysFile(&o.WriteKeysFile), keysParameters(&o.WriteKeysParameters), keysObject(&o.WriteKeysObject),
 		env.Secret(envCanaryWriteKey, &o.CanaryWriteKey, event.ValidWriteKey, event.WriteKeyRule),
 		fairQueues(&o.FairQueues), env.String(envPublicURL, &o.PublicURL), pathPrefix(&o.PathPrefix),
 		env.LogLevel(envLogLevel, &o.LogLevel),
@@ -189,7 +194,8 @@ func readOptions(environ []string, container int64) (Options, error) {
 	}
 	o.Name = cmp.Or(o.Name, emf.DefaultPipeline)
 	return o, errors.Join(err,
-		env.Exclusive(envKeysFile, o.WriteKeysFile, envKeysParameter, strings.Join(o.WriteKeysParameters, "")))
+		env.Exclusive(envKeysFile, o.WriteKeysFile, envKeysParameter, strings.Join(o.WriteKeysParameters, "")),
+		env.Exclusive(envKeysFile, o.WriteKeysFile, envKeysObject, o.WriteKeysObject))
 }
 
 // spillDir takes a directory's name.
@@ -227,6 +233,17 @@ func keysParameters(into *[]string) env.Variable {
 			}
 			*into = append(*into, name)
 		}
+		return nil
+	}}
+}
+
+// keysObject takes the address of an object of S3.
+func keysObject(into *string) env.Variable {
+	return env.Variable{Name: envKeysObject, Set: func(value string) error {
+		if _, _, err := s3.ParseURI(value); err != nil {
+			return fmt.Errorf("%w: remove the variable if the write keys are not in S3", err)
+		}
+		*into = value
 		return nil
 	}}
 }

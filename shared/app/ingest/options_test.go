@@ -19,7 +19,8 @@ func complete(more ...string) []string {
 
 func TestTheQueuesAreTheOnlyRequiredVariables(t *testing.T) {
 	o, err := readOptions(complete(), 0)
-	if want := (Server{Listen: ":8080", ShutdownGrace: 25 * time.Second, Linger: 5 * time.Millisecond, SpillBytes: 1 << 30}); err != nil ||
+	if want := (Server{Listen: ":8080", ShutdownGrace: 25 * time.Second, Linger: 5 * time.Millisecond,
+		SpillBytes: 1 << 30}); err != nil ||
 		o.Server == nil || *o.Server != want || o.Name != "spillway" {
 		t.Errorf("%+v, %v", o, err)
 	}
@@ -62,13 +63,16 @@ func TestAWrongVariableIsNamedWithWhatItMustBe(t *testing.T) {
 		{[]string{"SPILLWAY_TRUSTED_PROXIES=-1"}, "0 to 10"},
 		{[]string{"SPILLWAY_SHUTDOWN_GRACE=25"}, "must be a duration above 0 like 25s"},
 		{[]string{"SPILLWAY_PATH_PREFIX=https://a.example/x"}, "must be a path like /events"},
-		{[]string{"SPILLWAY_FAIR_QUEUES=often"}, "SPILLWAY_FAIR_QUEUES must be true or false, is \"often\": remove the variable"},
+		{[]string{"SPILLWAY_FAIR_QUEUES=often"},
+			"SPILLWAY_FAIR_QUEUES must be true or false, is \"often\": remove the variable"},
 		{[]string{"SPILLWAY_PATH_PREFIX=/a?b"}, "SPILLWAY_PATH_PREFIX must be a path like /events"},
 		{[]string{"SPILLWAY_LISTEN=8080"}, "SPILLWAY_LISTEN must be host:port"},
 		{[]string{"SPILLWAY_LISTEN=:web"}, "must be host:port"},
 		{[]string{"PORT=99999"}, "PORT must be a port between 0 and 65535, is \"99999\""},
-		{[]string{"AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001", "SPILLWAY_LISTEN=:80"}, "SPILLWAY_LISTEN must not be set in a Lambda function"},
-		{[]string{"AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001", "SPILLWAY_TRUSTED_PROXIES=1"}, "SPILLWAY_TRUSTED_PROXIES must not be set in a Lambda function"},
+		{[]string{"AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001", "SPILLWAY_LISTEN=:80"},
+			"SPILLWAY_LISTEN must not be set in a Lambda function"},
+		{[]string{"AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001", "SPILLWAY_TRUSTED_PROXIES=1"},
+			"SPILLWAY_TRUSTED_PROXIES must not be set in a Lambda function"},
 	} {
 		if _, err := readOptions(complete(c.variables...), 0); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v: got %v, want an error with %q", c.variables, err, c.want)
@@ -135,8 +139,10 @@ func TestRequestsHoldLessInASmallContainer(t *testing.T) {
 		if got := requestMemory(limit); got != want {
 			t.Errorf("with a limit of %d bytes they hold %d, want %d", limit, got, want)
 		}
-		if _, err := New(t.Context(), Options{QueueURL: "http://localhost:1/1/e", DeadLetterQueueURL: "http://localhost:1/1/d",
-			MemoryLimit: limit, Server: &Server{}}, Parts{Logger: slog.New(slog.DiscardHandler), Metrics: io.Discard}); err != nil {
+		if _, err := New(t.Context(),
+			Options{QueueURL: "http://localhost:1/1/e", DeadLetterQueueURL: "http://localhost:1/1/d",
+				MemoryLimit: limit, Server: &Server{}},
+			Parts{Logger: slog.New(slog.DiscardHandler), Metrics: io.Discard}); err != nil {
 			t.Errorf("with a limit of %d bytes: %v", limit, err)
 		}
 	}
@@ -146,6 +152,22 @@ func TestASetMayBeInSeveralParameters(t *testing.T) {
 	o, err := readOptions(complete("SPILLWAY_WRITE_KEYS_PARAMETER=/spillway/write-keys, /spillway/partners"), 0)
 	if err != nil || len(o.WriteKeysParameters) != 2 || o.WriteKeysParameters[1] != "/spillway/partners" {
 		t.Errorf("%q, %v", o.WriteKeysParameters, err)
+	}
+}
+
+func TestASetInAnObjectExcludesAFile(t *testing.T) {
+	const object = "SPILLWAY_WRITE_KEYS_OBJECT=s3://keys/web.json"
+	o, err := readOptions(complete(object, "SPILLWAY_WRITE_KEYS_PARAMETER=/keys"), 0)
+	if err != nil || o.WriteKeysObject != "s3://keys/web.json" {
+		t.Errorf("%q, %v", o.WriteKeysObject, err)
+	}
+	for variable, want := range map[string]string{
+		"SPILLWAY_WRITE_KEYS_FILE=keys.json":       "both set",
+		"SPILLWAY_WRITE_KEYS_OBJECT=keys/web.json": "like s3://my-bucket/write-keys.json",
+	} {
+		if _, err := readOptions(complete(object, variable), 0); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", variable, err)
+		}
 	}
 }
 
@@ -167,8 +189,9 @@ func TestAnUnknownVariableIsIgnoredWithAWarning(t *testing.T) {
 	if _, err := FromEnvironment(t.Context(), complete("SPILLWAY_NEWER=secret"), &log); err != nil {
 		t.Fatal(err)
 	}
-	if text := log.String(); !strings.Contains(text, `"level":"WARN","msg":"variables that this version does not know are ignored",`+
-		`"count":1,"variables":"SPILLWAY_NEWER","known":"SPILLWAY_NAME, `) || strings.Contains(text, "secret") {
+	if text := log.String(); !strings.Contains(text,
+		`"level":"WARN","msg":"variables that this version does not know are ignored",`+
+			`"count":1,"variables":"SPILLWAY_NEWER","known":"SPILLWAY_NAME, `) || strings.Contains(text, "secret") {
 		t.Errorf("the log says:\n%s", text)
 	}
 }

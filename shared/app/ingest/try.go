@@ -19,7 +19,7 @@ func (e *Endpoint) try(ctx context.Context, payload []byte) (outcome []byte, err
 		return nil, err
 	}
 	o.CanaryWriteKey, o.Server, o.ArchiveQueueURL = trial.WriteKey, nil, ""
-	tried, err := New(ctx, o, Parts{SQS: run, SSM: e.ssm, Metrics: io.Discard, Logger: run.Logger()})
+	tried, err := New(ctx, o, Parts{SQS: run, SSM: e.ssm, Object: e.object, Metrics: io.Discard, Logger: run.Logger()})
 	if err != nil {
 		return nil, err
 	}

@@ -161,14 +161,14 @@ func (r *senderReader) configuredKeys(ctx context.Context) ([]console.WriteKey, 
 		return nil, deployed.Explain(err, "find the write keys of "+function, "lambda:GetFunctionConfiguration")
 	}
 	var keys []console.WriteKey
-	for _, name := range deployed.KeysParameters(f.Environment.Variables) {
-		value, err := r.Parameters.GetParameter(ctx, name, true)
+	for _, name := range deployed.KeysDocuments(f.Environment.Variables) {
+		data, err := r.keysDocument(ctx, name)
 		if err != nil {
-			return nil, deployed.Explain(err, "read the write keys in "+name, "ssm:GetParameter")
+			return nil, err
 		}
-		document, err := writekeys.Parse([]byte(value.Text))
+		document, err := writekeys.Parse(data)
 		if err != nil {
-			return nil, fmt.Errorf("the parameter %s: %w", name, err)
+			return nil, fmt.Errorf("the write keys in %s: %w", name, err)
 		}
 		for _, e := range document.Entries {
 			keys = append(keys, console.WriteKey{Name: e.Name, ID: event.KeyID(e.WriteKey), Disabled: e.Disabled, Quota: e.Quota,
@@ -183,6 +183,16 @@ func (r *senderReader) configuredKeys(ctx context.Context) ([]console.WriteKey, 
 	defer r.mu.Unlock()
 	r.names = names
 	return keys, nil
+}
+
+// keysDocument reads a document with write keys.
+func (r *senderReader) keysDocument(ctx context.Context, name string) ([]byte, error) {
+	if deployed.IsObject(name) {
+		data, err := r.Object(ctx, name)
+		return data, deployed.Explain(err, "read the write keys in "+name, "s3:GetObject")
+	}
+	value, err := r.Parameters.GetParameter(ctx, name, true)
+	return []byte(value.Text), deployed.Explain(err, "read the write keys in "+name, "ssm:GetParameter")
 }
 
 // keyName returns what may be shown of a write key.

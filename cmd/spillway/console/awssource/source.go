@@ -23,6 +23,7 @@ import (
 
 	"github.com/spillwayhq/spillway/cmd/spillway/console"
 	"github.com/spillwayhq/spillway/cmd/spillway/console/contents"
+	"github.com/spillwayhq/spillway/cmd/spillway/deployed"
 	"github.com/spillwayhq/spillway/cmd/spillway/health"
 	"github.com/spillwayhq/spillway/cmd/spillway/top"
 	"github.com/spillwayhq/spillway/infra/topology"
@@ -45,6 +46,8 @@ type API struct {
 	Logs       cloudwatchlogs.FilterLogEventsAPIClient
 	Insights   insights.API
 	Parameters ssm.API
+	// Object is deployed.ReadObject.
+	Object func(ctx context.Context, uri string) ([]byte, error)
 	// Function and EventSources are signed.Configuration and signed.EventSources.
 	Function     func(ctx context.Context, name string) (signed.Function, error)
 	EventSources func(ctx context.Context, function string) ([]signed.EventSource, error)
@@ -57,6 +60,7 @@ func NewAPI(c aws.Config) API {
 	logs := cloudwatchlogs.NewFromConfig(c)
 	return API{Region: c.Region, CloudWatch: cloudwatch.NewFromConfig(c), Queues: sqs.NewFromConfig(c), Logs: logs,
 		Insights: logs, Parameters: ssm.New(c), Health: health.Check,
+		Object: func(ctx context.Context, uri string) ([]byte, error) { return deployed.ReadObject(ctx, c, uri) },
 		Function: func(ctx context.Context, name string) (signed.Function, error) {
 			return signed.Configuration(ctx, c, name)
 		},
