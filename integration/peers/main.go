@@ -14,8 +14,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/aws/aws-lambda-go/lambda"
-
 	"github.com/spillwayhq/spillway/integration/peers/api"
 	"github.com/spillwayhq/spillway/integration/peers/jobs"
 	"github.com/spillwayhq/spillway/integration/peers/lambdas"
@@ -70,9 +68,6 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) error {
-	if name := os.Getenv(machine.FunctionEnv); name != "" {
-		return runFunction(name)
-	}
 	if len(args) == 0 {
 		args = []string{""}
 	}
@@ -87,12 +82,8 @@ func runWorker(ctx context.Context, args []string) error {
 	if len(args) == 0 {
 		return fmt.Errorf("usage: peers worker NAME --segment URL (--queue URL | --redis HOST:PORT)")
 	}
-	var w peer.Working
-	f := flag.NewFlagSet("worker", flag.ContinueOnError)
-	f.StringVar(&w.QueueURL, "queue", "", "URL of the SQS queue")
-	f.StringVar(&w.Redis, "redis", "", "host:port of Redis")
-	f.StringVar(&w.Segment, "segment", "", "URL of the Segment emulator")
-	if err := f.Parse(args[1:]); err != nil {
+	w, err := machine.ParseWorking(args[1:])
+	if err != nil {
 		return err
 	}
 	p, err := find(args[0])
@@ -100,23 +91,9 @@ func runWorker(ctx context.Context, args []string) error {
 		return err
 	}
 	if p.Worker == nil {
-		return fmt.Errorf("%s is a Lambda function: the queue's process runs it", p.Name)
+		return fmt.Errorf("%s is a Lambda function or has a program of its own", p.Name)
 	}
 	return p.Worker(ctx, w)
-}
-
-// runFunction runs a peer's handler as the Lambda emulator's process.
-func runFunction(name string) error {
-	p, err := find(name)
-	if err != nil {
-		return err
-	}
-	handler, err := p.Function.Handler()
-	if err != nil {
-		return err
-	}
-	lambda.Start(handler)
-	return nil
 }
 
 func runQueue(ctx context.Context, args []string) error {
@@ -125,7 +102,7 @@ func runQueue(ctx context.Context, args []string) error {
 	f.StringVar(&c.Dir, "dir", "", "directory of the queues")
 	f.DurationVar(&c.Visibility, "visibility", 0, "visibility timeout of the events queue; 0: the deployment's")
 	f.StringVar(&c.Name, "function", "", "name of the peer whose Lambda function runs; empty: none")
-	f.StringVar(&c.Binary, "binary", "", "binary of the function; empty: this program")
+	f.StringVar(&c.Binary, "binary", "", "binary of the function")
 	f.StringVar(&c.Segment, "segment", "", "URL of the Segment emulator, for the function")
 	if err := f.Parse(args); err != nil {
 		return err

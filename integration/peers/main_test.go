@@ -16,8 +16,14 @@ func TestEachPeerCanBeFilledRunAndToldFromTheOthers(t *testing.T) {
 			t.Errorf("%+v: its name is not its own, or it lacks a name, a row, or a backlog", p)
 		}
 		names[p.Name] = true
-		if (p.Worker == nil) == (p.Function == nil) {
-			t.Errorf("%s must have a worker or a function", p.Name)
+		ways := 0
+		for _, has := range []bool{p.Worker != nil, p.Program != "", p.Function != nil} {
+			if has {
+				ways++
+			}
+		}
+		if ways != 1 {
+			t.Errorf("%s must have a worker, a program or a function", p.Name)
 		}
 		if (p.Queue == peer.Redis) != (p.Left != nil) {
 			t.Errorf("%s: those on Redis, and no others, say what is left", p.Name)

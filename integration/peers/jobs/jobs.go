@@ -1,9 +1,9 @@
-// Package jobs is the design that failed and its repair: asynq, a job queue on Redis, with a job for
-// each event that stays open until Segment has answered.
+// Package jobs is the design that failed and its repair: asynq, a job queue on Redis, with a job
+// for each event that stays open until Segment has answered.
 //
 // In the design that failed the jobs share an analytics-go client that waits for 20 events or 10 s.
-// Ten workers never have 20 events, so ten jobs are done every ten seconds. The repair gives each job
-// a client of its own, closes it, and has more workers.
+// Ten workers never have 20 events, so ten jobs are done every ten seconds. The repair gives each
+// job a client of its own, closes it, and has more workers.
 package jobs
 
 import (
@@ -38,7 +38,7 @@ func Peers() []peer.Peer {
 }
 
 func job(name, what string, worker func(context.Context, peer.Working) error) peer.Peer {
-	return peer.Peer{Name: name, What: what, Queue: peer.Redis, Backlog: "asynq", Fill: fill, Worker: worker}
+	return peer.Peer{Name: name, What: what, Queue: peer.Redis, Backlog: "asynq", Fill: fill, Worker: worker, Left: left}
 }
 
 // taskType is the type of all jobs.
@@ -116,4 +116,15 @@ func serve(ctx context.Context, redis string, workers int, handle asynq.HandlerF
 	<-ctx.Done()
 	server.Shutdown()
 	return nil
+}
+
+// left counts the jobs that are not done.
+func left(_ context.Context, redis string) (int64, error) {
+	inspector := asynq.NewInspector(asynq.RedisClientOpt{Addr: redis})
+	defer inspector.Close()
+	info, err := inspector.GetQueueInfo("default")
+	if err != nil {
+		return 0, fmt.Errorf("count the jobs in Redis: %w", err)
+	}
+	return int64(info.Pending + info.Active + info.Scheduled + info.Retry), nil
 }

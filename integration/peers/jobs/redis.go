@@ -64,8 +64,8 @@ type Offered struct {
 	Seconds       float64
 }
 
-// RunRedis is the subcommand `redis`: what the backlog of the design that failed costs Redis, and how
-// long a small Redis takes jobs.
+// RunRedis is the subcommand `redis`: what the backlog of the design that failed costs Redis, and
+// how long a small Redis takes jobs.
 func RunRedis(ctx context.Context, args []string) error {
 	f := flag.NewFlagSet("redis", flag.ContinueOnError)
 	results := f.String("results", "", "directory for redis.json; empty: only print")
@@ -158,7 +158,7 @@ func measureFull(ctx context.Context, dir string, after time.Duration) (f Full, 
 		return f, err
 	}
 	defer segment.Kill()
-	worker, err := machine.Worker(ctx, "worker", bufferedName, "--redis", process.URL, "--segment", segment.URL)
+	worker, err := machine.Worker(ctx, bufferedName, "", peer.Working{Redis: process.URL, Segment: segment.URL})
 	if err != nil {
 		return f, err
 	}
@@ -267,7 +267,8 @@ func table(m Measurement) report.Table {
 			{"PINGs that this Redis answered, one a job", number(then.Pings)},
 			{"events that its workers delivered in that time", number(then.Delivered)},
 		},
-		Notes: []string{fmt.Sprintf("The %s jobs came at %s/s; the time is what they take at %d/s, less the job a second that "+
+		Notes: []string{fmt.Sprintf("The %s jobs came at %s/s; the time is what they take at %d/s, less the job a "+
+			"second that "+
 			"ten workers do.", number(full.Accepted), number(int(full.JobsPerSecond)), full.Rate)},
 	}
 }

@@ -21,16 +21,37 @@ import (
 // raised once the default of 3 s had been met.
 var usual = peer.Source{BatchSize: 10, Timeout: 30 * time.Second, MemoryMB: 512}
 
+// The environment variables of the handlers.
+const (
+	NameEnv    = "PEERS_FUNCTION" // name of the peer
+	segmentEnv = "PEERS_SEGMENT"  // URL of the Segment emulator
+)
+
+// Handler makes the handler of the peer of that name, as aws-lambda-go takes it.
+func Handler(name string) (any, error) {
+	switch name {
+	case "lambda-client-per-record":
+		return perRecord, nil
+	case "lambda-client-per-batch":
+		return perBatch, nil
+	case "lambda-no-wait":
+		return noWait()
+	}
+	return nil, fmt.Errorf("%s=%q names no handler", NameEnv, name)
+}
+
 // Peers are the Lambda functions, Spillway's last.
 func Peers() []peer.Peer {
-	naive := func(name, what string, sample int, handler func() (any, error)) peer.Peer {
+	naive := func(name, what string, sample int) peer.Peer {
 		return peer.Peer{Name: name, What: what, Queue: peer.SQS, Backlog: peer.BacklogJSON, Fill: FillJSON,
-			Function: &peer.Function{Handler: handler, Source: usual}, Sample: sample}
+			Function: &peer.Function{Binary: "handler", Source: usual, Env: func(w peer.Working) []string {
+				return []string{NameEnv + "=" + name, segmentEnv + "=" + w.Segment}
+			}}, Sample: sample}
 	}
 	return []peer.Peer{
-		naive("lambda-client-per-record", "Lambda, analytics-go: a client for each record", 2_000, perRecord),
-		naive("lambda-client-per-batch", "Lambda, analytics-go: a client for each batch", 20_000, perBatch),
-		naive("lambda-no-wait", "Lambda, analytics-go: one client, not awaited", 0, noWait),
+		naive("lambda-client-per-record", "Lambda, analytics-go: a client for each record", 2_000),
+		naive("lambda-client-per-batch", "Lambda, analytics-go: a client for each batch", 20_000),
+		naive("lambda-no-wait", "Lambda, analytics-go: one client, not awaited", 0),
 		{Name: "spillway-single", What: "Spillway, one event a message", Queue: peer.SQS, Backlog: "spillway-single",
 			Fill: fillSingle, Function: spillway(), Lossless: true},
 		{Name: "spillway-packed", What: "**Spillway, packed messages**", Queue: peer.SQS, Backlog: "spillway-packed",
@@ -65,7 +86,7 @@ func deliverEnv(n topology.Names, w peer.Working) []string {
 
 // newClient makes an analytics-go client with its defaults.
 func newClient() (analytics.Client, error) {
-	return analytics.NewWithConfig(peer.WriteKey, analytics.Config{Endpoint: os.Getenv("PEERS_SEGMENT")})
+	return analytics.NewWithConfig(peer.WriteKey, analytics.Config{Endpoint: os.Getenv(segmentEnv)})
 }
 
 // enqueue gives a record's event to a client.
@@ -79,38 +100,34 @@ func enqueue(client analytics.Client, record events.SQSMessage) error {
 
 // perRecord is a handler with a client for each record: the client is closed to be sure that it has
 // sent the event before Lambda freezes the process.
-func perRecord() (any, error) {
-	return func(_ context.Context, e events.SQSEvent) error {
-		for _, record := range e.Records {
-			client, err := newClient()
-			if err != nil {
-				return err
-			}
-			if err := enqueue(client, record); err != nil {
-				return err
-			}
-			if err := client.Close(); err != nil {
-				return err
-			}
-		}
-		return nil
-	}, nil
-}
-
-// perBatch is the same handler with a client for each batch.
-func perBatch() (any, error) {
-	return func(_ context.Context, e events.SQSEvent) error {
+func perRecord(_ context.Context, e events.SQSEvent) error {
+	for _, record := range e.Records {
 		client, err := newClient()
 		if err != nil {
 			return err
 		}
-		for _, record := range e.Records {
-			if err := enqueue(client, record); err != nil {
-				return err
-			}
+		if err := enqueue(client, record); err != nil {
+			return err
 		}
-		return client.Close()
-	}, nil
+		if err := client.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// perBatch is the same handler with a client for each batch.
+func perBatch(_ context.Context, e events.SQSEvent) error {
+	client, err := newClient()
+	if err != nil {
+		return err
+	}
+	for _, record := range e.Records {
+		if err := enqueue(client, record); err != nil {
+			return err
+		}
+	}
+	return client.Close()
 }
 
 // noWait is a handler with one client for all invocations, which it never waits for: what the

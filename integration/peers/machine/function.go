@@ -3,7 +3,6 @@ package machine
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"os"
 	"sync"
@@ -16,10 +15,6 @@ import (
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/integration/peers/peer"
 )
-
-// FunctionEnv is the environment variable that tells a process of this program, which the Lambda
-// emulator has started, whose handler it runs.
-const FunctionEnv = "PEERS_FUNCTION"
 
 // FunctionState is what a function has used. Its processes are the environments; the Lambda service
 // belongs to the queue's process.
@@ -49,20 +44,10 @@ type host struct {
 // newHost makes the host. Every design may have as many environments as Spillway's events queue.
 func newHost(c QueueConfig, endpoint string, queue lambda.Queue) (*host, error) {
 	h := &host{environments: map[*frozen]bool{}}
-	env := []string{FunctionEnv + "=" + c.Name, "PEERS_SEGMENT=" + c.Segment}
-	if c.Function.Env != nil {
-		env = append(env, c.Function.Env(peer.Working{QueueURL: QueueURL(endpoint), Segment: c.Segment})...)
-	}
-	path := c.Binary
-	if path == "" {
-		var err error
-		if path, err = os.Executable(); err != nil {
-			return nil, fmt.Errorf("find this program: %w", err)
-		}
-	}
+	env := c.Function.Env(peer.Working{QueueURL: QueueURL(endpoint), Segment: c.Segment})
 	source, t := c.Function.Source, topology.Default()
 	h.function = lambda.NewFunction(lambda.FunctionConfig{Name: c.Name, Timeout: source.Timeout, MemoryMB: source.MemoryMB,
-		NewEnvironment: h.environment(path, env)})
+		NewEnvironment: h.environment(c.Binary, env)})
 	var err error
 	h.mapping, err = lambda.NewEventSourceMapping(lambda.MappingConfig{
 		Queue: queue, QueueARN: local.QueueARN(t.Names.EventsQueue), Function: h.function,

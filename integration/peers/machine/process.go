@@ -17,6 +17,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/spillwayhq/spillway/integration/peers/peer"
 )
 
 // A Process is a process that was started here. It is safe for concurrent use.
@@ -63,9 +65,12 @@ func serve(start func(stdout io.Writer) (*Process, error), find func(line string
 	return nil, p.failed("ended before it served", p.err)
 }
 
-// Worker starts a subcommand of this program that serves nothing.
-func Worker(ctx context.Context, args ...string) (*Process, error) {
-	return start(ctx, nil, args...)
+// Worker starts a peer's worker: a program, or `worker` of this one if it is empty.
+func Worker(ctx context.Context, name, program string, w peer.Working) (*Process, error) {
+	if program == "" {
+		return start(ctx, nil, append([]string{"worker", name}, WorkingArgs(w)...)...)
+	}
+	return run(ctx, nil, "worker of "+name, program, WorkingArgs(w)...)
 }
 
 func start(ctx context.Context, stdout io.Writer, args ...string) (*Process, error) {

@@ -30,7 +30,7 @@ type QueueConfig struct {
 	// begins with StartFunction.
 	Function *peer.Function
 	Name     string // of the peer whose function it is
-	Binary   string // path of the function's binary; empty: this program, as `worker`
+	Binary   string // path of the function's binary
 	Segment  string // URL for the function
 }
 

@@ -141,10 +141,10 @@ func on(name string, all []peer.Peer, do func(ctx context.Context, c *Config) er
 	}
 }
 
-// binary is the path of a peer's built function; empty: it has none.
-func (c *Config) binary(p *peer.Peer) string {
-	if p.Function == nil || p.Function.Binary == "" {
+// program is the path of a program of the folder Bin; empty for none.
+func (c *Config) program(name string) string {
+	if name == "" {
 		return ""
 	}
-	return filepath.Join(c.Bin, p.Function.Binary)
+	return filepath.Join(c.Bin, name)
 }

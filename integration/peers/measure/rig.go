@@ -17,6 +17,7 @@ type rig struct {
 	count   int // events in the queue
 	filling int64
 	dir     string
+	program string // of the worker; empty: this one
 	segment *machine.Process
 	queue   *machine.Process
 	worker  *machine.Process // nil before begin, and for a function
@@ -27,7 +28,7 @@ type rig struct {
 
 // newRig starts everything but the worker. visibility 0: that of Spillway's deployment.
 func newRig(ctx context.Context, c *Config, p *peer.Peer, count int, latency, visibility time.Duration) (*rig, error) {
-	r := &rig{peer: p, count: p.Events(count)}
+	r := &rig{peer: p, count: p.Events(count), program: c.program(p.Program)}
 	b, err := c.filled(ctx, p, r.count)
 	if err != nil {
 		return nil, err
@@ -52,7 +53,7 @@ func (r *rig) start(ctx context.Context, c *Config, b *backlog, latency, visibil
 	}
 	flags := []string{"--visibility=" + visibility.String(), "--segment=" + r.segment.URL}
 	if r.peer.Function != nil {
-		flags = append(flags, "--function="+r.peer.Name, "--binary="+c.binary(r.peer))
+		flags = append(flags, "--function="+r.peer.Name, "--binary="+c.program(r.peer.Function.Binary))
 	}
 	r.queue, err = startQueue(ctx, r.peer, r.dir, flags...)
 	return err
@@ -83,8 +84,8 @@ func (r *rig) startWorker(ctx context.Context) (err error) {
 		return machine.StartFunction(ctx, r.queue.URL)
 	}
 	f := fillingOf(r.peer, r.queue, r.count)
-	r.worker, err = machine.Worker(ctx, "worker", r.peer.Name, "--segment="+r.segment.URL, "--queue="+f.QueueURL,
-		"--redis="+f.Redis)
+	r.worker, err = machine.Worker(ctx, r.peer.Name, r.program,
+		peer.Working{QueueURL: f.QueueURL, Redis: f.Redis, Segment: r.segment.URL})
 	return err
 }
 

@@ -41,8 +41,11 @@ type Peer struct {
 	// the SQS emulator says it itself.
 	Left func(ctx context.Context, redis string) (int64, error)
 	// Worker takes events from the queue to Segment in a process of its own, until ctx ends with
-	// the process's SIGTERM; then it ends in good order. Nil: Function says what runs.
+	// the process's SIGTERM; then it ends in good order.
 	Worker func(ctx context.Context, w Working) error
+	// Program is the name of a program that runs the worker in place of Worker, for one whose
+	// libraries would weigh on all processes of this program. See machine.MainWorker.
+	Program string
 	// Function is what the Lambda emulator runs, for peers that are a Lambda function.
 	Function *Function
 	// Sample is how many events a design gets that would take hours for all; 0: all. The tables say
@@ -55,11 +58,7 @@ type Peer struct {
 // A Function is the deployment of a peer that is a Lambda function. Each environment is a process,
 // which is stopped (SIGSTOP) between invocations as Lambda freezes it.
 type Function struct {
-	// Handler is run by aws-lambda-go in each environment's process, from its init on. Nil: Binary
-	// says what runs.
-	Handler func() (handler any, err error)
-	// Binary is the name of a function of Spillway, "deliver", whose built binary runs. Env are the
-	// variables that it is deployed with.
+	// Binary is the name of its built program. Env are the variables that it is deployed with.
 	Binary string
 	Env    func(w Working) []string
 	// Source says how the event source mapping makes batches.

@@ -12,6 +12,7 @@ import (
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
 	"github.com/spillwayhq/spillway/infra/local/sqs"
 	"github.com/spillwayhq/spillway/integration/peers/peer"
+	"github.com/spillwayhq/spillway/integration/peers/streams/benthos"
 )
 
 func TestEachStreamDeliversEachMessageOnceAndDeletesIt(t *testing.T) {
@@ -45,7 +46,11 @@ func TestEachStreamDeliversEachMessageOnceAndDeletesIt(t *testing.T) {
 			}
 			ctx, stop := context.WithCancel(t.Context())
 			ended := make(chan error, 1)
-			go func() { ended <- p.Worker(ctx, peer.Working{QueueURL: url, Segment: segment.URL}) }()
+			worker := p.Worker
+			if p.Program != "" { // in this process, to be tested as the other
+				worker = benthos.Run
+			}
+			go func() { ended <- worker(ctx, peer.Working{QueueURL: url, Segment: segment.URL}) }()
 			q, _ := server.Queue(name)
 			left := func() int { return int(q.Stats().Visible + q.Stats().InFlight) }
 			for deadline := time.Now().Add(time.Minute); left() > 0 && time.Now().Before(deadline); {

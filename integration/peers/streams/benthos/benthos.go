@@ -1,4 +1,7 @@
-package streams
+// Package benthos is the peer Benthos: a stream processor that is configured. Its worker is a
+// program of its own, because its components would take memory and start time in every process that
+// has them.
+package benthos
 
 import (
 	"context"
@@ -16,9 +19,9 @@ import (
 	"github.com/spillwayhq/spillway/integration/peers/peer"
 )
 
-// benthosConfig is what one would write: batches of as many events as Spillway's and analytics-go's,
-// and otherwise the defaults: 64 requests at the same time, a request is tried four times, and its
-// messages go back to the queue then.
+// benthosConfig is what one would write: batches of as many events as Spillway's and
+// analytics-go's, and otherwise the defaults: 64 requests at the same time, a request is tried four
+// times, and its messages go back to the queue then.
 var benthosConfig = template.Must(template.New("benthos").Parse(`
 input:
   broker:
@@ -48,8 +51,8 @@ output:
 // other.
 const receivers = 4
 
-// runBenthos runs Benthos until ctx ends.
-func runBenthos(ctx context.Context, w peer.Working) error {
+// Run runs Benthos until ctx ends.
+func Run(ctx context.Context, w peer.Working) error {
 	config, err := configure(w)
 	if err != nil {
 		return err
