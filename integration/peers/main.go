@@ -27,7 +27,7 @@ import (
 
 // registry are all peers, in the order of the tables.
 func registry() []peer.Peer {
-	return slices.Concat(jobs.Peers(), lambdas.Peers(), streams.Peers())
+	return slices.Concat(jobs.Peers(), lambdas.Peers(), streams.Peers(), lambdas.Spillway())
 }
 
 // find returns the peer of that name.

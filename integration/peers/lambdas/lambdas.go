@@ -40,7 +40,7 @@ func Handler(name string) (any, error) {
 	return nil, fmt.Errorf("%s=%q names no handler", NameEnv, name)
 }
 
-// Peers are the Lambda functions, Spillway's last.
+// Peers are the handlers around analytics-go.
 func Peers() []peer.Peer {
 	naive := func(name, what string, sample int) peer.Peer {
 		return peer.Peer{Name: name, What: what, Queue: peer.SQS, Backlog: peer.BacklogJSON, Fill: FillJSON,
@@ -52,6 +52,12 @@ func Peers() []peer.Peer {
 		naive("lambda-client-per-record", "Lambda, analytics-go: a client for each record", 2_000),
 		naive("lambda-client-per-batch", "Lambda, analytics-go: a client for each batch", 20_000),
 		naive("lambda-no-wait", "Lambda, analytics-go: one client, not awaited", 0),
+	}
+}
+
+// Spillway is deliver, fed with both kinds of messages.
+func Spillway() []peer.Peer {
+	return []peer.Peer{
 		{Name: "spillway-single", What: "Spillway, one event a message", Queue: peer.SQS, Backlog: "spillway-single",
 			Fill: fillSingle, Function: spillway(), Lossless: true},
 		{Name: "spillway-packed", What: "**Spillway, packed messages**", Queue: peer.SQS, Backlog: "spillway-packed",

@@ -38,7 +38,7 @@ func (r *Results) WriteDocs(dir string, m Machine) error {
 	if err != nil {
 		return fmt.Errorf("read the page: %w", err)
 	}
-	page, err = between(page, r.Text(m))
+	page, err = between(page, "![Events per second of each way, on a logarithmic scale]("+chartFile+")\n\n"+r.Text(m))
 	if err != nil {
 		return fmt.Errorf("write the tables into %s: %w", file, err)
 	}

@@ -44,7 +44,12 @@ func (r *Results) draining() Table {
 	return t
 }
 
-func rate(d *Drain) string { return chart.Number(arrivedPerSecond(d)) }
+func rate(d *Drain) string {
+	if v := arrivedPerSecond(d); v >= 10 {
+		return chart.Number(v)
+	}
+	return chart.Digits(arrivedPerSecond(d))
+}
 
 func arrivedPerSecond(d *Drain) float64 {
 	if d.Took <= 0 {
