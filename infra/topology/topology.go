@@ -102,14 +102,14 @@ func DefaultOptions() Options {
 	return Options{
 		Names:               DefaultNames(),
 		ReservedConcurrency: defaultConcurrency + bulkConcurrency,
-		// With messages of one event an invocation waits for one answer of Segment, so that more of
-		// them deliver a backlog faster: 100,000 take 7 s with 100, 4 s with 250, and with 1,000 no
-		// less than with 400 (spillway bench --batch-size). But a message waits for all that is
-		// sent with it: beside a source that floods the queue, others' p99 is 8 s with 100 and 200,
-		// and 24 s with 400 (integration/fairness -every). Messages that are packed well fill the
-		// payload of 6 MB with some 46. What Segment does to a batch of this size at worst ends
-		// before the function's timeout: infra/local/virtual tries it.
-		BatchSize: 200,
+		// Of messages with one event, 100 is as many as ten invocations need to deliver some 14,000
+		// events/s; with 250 it is 24,000, and with 1,000 no more than with 400 (spillway bench
+		// --batch-size). But Segment takes 1,000/s of a workspace, and a message waits for all that
+		// is sent with it: with 200 a backlog of packed messages uses 72 to 76 % of what Segment
+		// takes, with 100 above 80 %, and with 400 other sources' p99 beside a flood is 24 s and
+		// not 8 (integration/fairness -every). The price hardly depends on it. What Segment does to
+		// a batch at worst ends before the function's timeout: infra/local/virtual tries it.
+		BatchSize: 100,
 		// One second is short for analytics, which may wait for minutes, and fills batches even
 		// when few events come in.
 		BatchingWindow: time.Second,

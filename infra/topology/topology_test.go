@@ -75,7 +75,7 @@ func TestValidateNamesThePartAndWhatItsValueMustBe(t *testing.T) {
 			"must be at most its reserved 12 in all, are 13"},
 		{"concurrency below 2", func(t *Topology) { t.EventSources[0].MaximumConcurrency = 1 }, "must be 2 to 1000"},
 		{"no batching window", func(t *Topology) { t.EventSources[0].BatchingWindow = 0 },
-			"batching window must be at least 1s for a batch size of 200, is 0s"},
+			"batching window must be at least 1s for a batch size of 100, is 0s"},
 		{"batch size", func(t *Topology) { t.EventSources[0].BatchSize = 10_001 }, "must be 1 to 10000"},
 		{"dead letters retained for a shorter time", func(t *Topology) { t.Queues[2].Retention = time.Hour },
 			"must be at least 336h0m0s"},

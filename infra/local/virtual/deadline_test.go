@@ -46,15 +46,15 @@ func TestTheLargestBatchEndsBeforeTheTimeoutAtWorst(t *testing.T) {
 		"429": {rule: segmentd.Rule{Status: 429, RetryAfter: segmentd.Duration(time.Second)}, keys: 1, bytes: 1 << 10,
 			atLeast: time.Second},
 		"429, a request for each message": {rule: segmentd.Rule{Status: 429}, keys: 1 << 20, bytes: 1 << 10},
-		"every answer takes 9.9 s, 6 MB": {rule: segmentd.Rule{Latency: segmentd.Duration(9900 * time.Millisecond)}, keys: 1,
-			bytes: 28 << 10, atLeast: 15 * time.Second},
+		"every answer takes 9.9 s, the largest events": {rule: segmentd.Rule{Latency: segmentd.Duration(9900 * time.Millisecond)}, keys: 1,
+			bytes: 31 << 10, atLeast: 9 * time.Second},
 		"every answer takes 9.9 s, a request for each message": {
 			rule: segmentd.Rule{Latency: segmentd.Duration(9900 * time.Millisecond)}, keys: 1 << 20, bytes: 1 << 10,
-			atLeast: 30 * time.Second, usual: true},
+			atLeast: 15 * time.Second, usual: true},
 		"no answer, which ends after 10 s": {rule: segmentd.Rule{Fault: segmentd.FaultHang}, keys: 1 << 20, bytes: 1 << 10,
 			atLeast: 10 * time.Second},
 		"every event becomes a dead letter": {rule: segmentd.Rule{Status: 400}, keys: 1 << 20, bytes: 1 << 10, dead: true,
-			atLeast: time.Second, usual: true},
+			atLeast: 400 * time.Millisecond, usual: true},
 	} {
 		if !*every && !c.usual {
 			continue
