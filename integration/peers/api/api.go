@@ -227,26 +227,29 @@ func closeAll(trials []*trial) {
 // that keep events on disk are started once more, as an API is, to send what they still have. Then
 // it counts what is missing.
 func finish(ctx context.Context, trials []*trial) ([]Row, error) {
-	if err := settled(ctx, trials); err != nil {
+	if err := settled(ctx, trials, (*trial).isMissing); err != nil {
 		return nil, err
-	}
-	var again []*trial
-	for _, t := range trials {
-		if missing, err := anyMissing(ctx, []*trial{t}); err != nil {
-			return nil, err
-		} else if missing && t.way.keeps {
-			again = append(again, t)
-		}
 	}
 	if err := endAll(trials); err != nil {
 		return nil, err
 	}
-	for _, t := range again {
+	var again []*trial
+	for _, t := range trials {
+		if !t.way.keeps {
+			continue
+		}
+		if lost, err := t.hasLost(ctx); err != nil {
+			return nil, err
+		} else if !lost {
+			continue
+		}
 		if err := t.start(); err != nil {
 			return nil, err
 		}
+		again = append(again, t)
 	}
-	if err := errors.Join(settled(ctx, again), endAll(again)); err != nil {
+	// What arrives twice hides from a count what is missing.
+	if err := errors.Join(settled(ctx, again, (*trial).hasLost), endAll(again)); err != nil {
 		return nil, err
 	}
 	var rows []Row
@@ -260,12 +263,17 @@ func finish(ctx context.Context, trials []*trial) ([]Row, error) {
 	return rows, nil
 }
 
-// settled waits until everything has arrived that was accepted, but not for longer than settle.
-func settled(ctx context.Context, trials []*trial) error {
+// settled waits until no trial is missing anything, but not for longer than settle.
+func settled(ctx context.Context, trials []*trial, missing func(*trial, context.Context) (bool, error)) error {
 	for deadline := time.Now().Add(settle); time.Now().Before(deadline); {
-		missing, err := anyMissing(ctx, trials)
-		if err != nil || !missing {
-			return err
+		var failed error
+		waits := slices.ContainsFunc(trials, func(t *trial) bool {
+			is, err := missing(t, ctx)
+			failed = errors.Join(failed, err)
+			return is
+		})
+		if failed != nil || !waits {
+			return failed
 		}
 		select {
 		case <-ctx.Done():
@@ -284,16 +292,6 @@ func endAll(trials []*trial) error {
 	}
 	ending.Wait()
 	return errors.Join(ends...)
-}
-
-func anyMissing(ctx context.Context, trials []*trial) (bool, error) {
-	var failed error
-	missing := slices.ContainsFunc(trials, func(t *trial) bool {
-		n, err := t.arrivals.count(ctx)
-		failed = errors.Join(failed, err)
-		return n < t.accepted()
-	})
-	return missing, failed
 }
 
 // missingRedis is the note below the tables where Redis is not installed.

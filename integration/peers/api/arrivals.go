@@ -19,9 +19,9 @@ import (
 
 // arrivals are the events that have come to a backend from one trial.
 type arrivals interface {
-	// count says how many there are, cheaply. It counts an event that came twice twice.
+	// count says how many there are, cheaply. In SQS it counts an event that came twice twice.
 	count(context.Context) (int, error)
-	// ids takes them all, with how often each came. It is called once, at the end.
+	// ids takes them all, with how often each came.
 	ids(context.Context) (map[string]int, error)
 }
 
@@ -62,13 +62,10 @@ type atSegment struct {
 	prefix string
 }
 
-func (s atSegment) count(ctx context.Context) (int, error) {
-	ids, err := s.ids(ctx)
-	n := 0
-	for _, times := range ids {
-		n += times
-	}
-	return n, err
+func (s atSegment) count(context.Context) (int, error) {
+	s.all.mu.Lock()
+	defer s.all.mu.Unlock()
+	return len(s.all.byPrefix[s.prefix]), nil
 }
 
 func (s atSegment) ids(context.Context) (map[string]int, error) {
@@ -116,6 +113,7 @@ type inSQS struct {
 	endpoint string
 	name     string // of the queue
 	url      string // of the queue, not through a proxy
+	taken    map[string]int
 }
 
 func (s inSQS) count(ctx context.Context) (int, error) {
@@ -145,13 +143,13 @@ func (s inSQS) count(ctx context.Context) (int, error) {
 	return 0, fmt.Errorf("count the messages in SQS: it has no queue %s", s.name)
 }
 
+// ids receives what it has not taken before: what it has stays in flight.
 func (s inSQS) ids(ctx context.Context) (map[string]int, error) {
 	decoder, err := message.NewDecoder()
 	if err != nil {
 		return nil, err
 	}
 	defer decoder.Close()
-	ids := map[string]int{}
 	for {
 		out, err := s.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: &s.url, MaxNumberOfMessages: 10,
 			VisibilityTimeout: 3600})
@@ -159,10 +157,10 @@ func (s inSQS) ids(ctx context.Context) (map[string]int, error) {
 			return nil, fmt.Errorf("receive what has arrived in SQS: %w", err)
 		}
 		if len(out.Messages) == 0 {
-			return ids, nil
+			return s.taken, nil
 		}
 		for _, m := range out.Messages {
-			if err := addMessage(ids, decoder, &m); err != nil {
+			if err := addMessage(s.taken, decoder, &m); err != nil {
 				return nil, err
 			}
 		}

@@ -131,7 +131,7 @@ func (r *rig) backend(ctx context.Context, t *trial, to backend) (string, error)
 	if err != nil {
 		return "", fmt.Errorf("read the URL of a queue: %w", err)
 	}
-	t.arrivals = inSQS{r.client, r.sqs.URL, t.prefix, *out.QueueUrl}
+	t.arrivals = inSQS{r.client, r.sqs.URL, t.prefix, *out.QueueUrl, map[string]int{}}
 	return t.through(u)
 }
 

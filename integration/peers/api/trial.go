@@ -82,6 +82,19 @@ func (t *trial) id(i int) string { return t.prefix + "-" + strconv.Itoa(i) }
 // accepted is how many events were accepted, those of the warm-up too.
 func (t *trial) accepted() int { return t.next - len(t.refused) }
 
+// isMissing reports whether fewer events have arrived than were accepted. It is cheap.
+func (t *trial) isMissing(ctx context.Context) (bool, error) {
+	n, err := t.arrivals.count(ctx)
+	return n < t.accepted(), err
+}
+
+// hasLost reports whether an event that was accepted has not arrived.
+func (t *trial) hasLost(ctx context.Context) (bool, error) {
+	ids, err := t.arrivals.ids(ctx)
+	lost, _, _ := t.compare(ids)
+	return lost > 0, err
+}
+
 // fail begins the trial's fault, heal ends it.
 func (t *trial) fail() error { return t.set(t.condition.fault) }
 func (t *trial) heal() error { return t.set(Fault{}) }

@@ -73,6 +73,33 @@ func TestEventsAreLostOnlyIfTheyWereAccepted(t *testing.T) {
 	}
 }
 
+// counted are arrivals of which count knows the sum alone.
+type counted map[string]int
+
+func (c counted) count(context.Context) (int, error) {
+	n := 0
+	for _, times := range c {
+		n += times
+	}
+	return n, nil
+}
+
+func (c counted) ids(context.Context) (map[string]int, error) { return c, nil }
+
+func TestAnEventThatCameTwiceDoesNotHideOneThatIsMissing(t *testing.T) {
+	trial := &trial{prefix: "way", next: 3, refused: map[int]bool{}, arrivals: counted{"way-0": 2, "way-1": 1}}
+	if missing, err := trial.isMissing(t.Context()); missing || err != nil {
+		t.Errorf("%t, %v: the count is that of the events", missing, err)
+	}
+	if lost, err := trial.hasLost(t.Context()); !lost || err != nil {
+		t.Errorf("%t, %v: event 2 has not arrived", lost, err)
+	}
+	trial.refused[2] = true
+	if lost, err := trial.hasLost(t.Context()); lost || err != nil {
+		t.Errorf("%t, %v: event 2 was not accepted", lost, err)
+	}
+}
+
 func TestSegmentsEventsBelongToTheTrialThatTheirIDsName(t *testing.T) {
 	r := &received{byPrefix: map[string]map[string]int{}}
 	for _, id := range []string{"analytics-go-well-0", "analytics-go-well-1", "analytics-go-well-1", "analytics-go-slow-0",
@@ -84,8 +111,8 @@ func TestSegmentsEventsBelongToTheTrialThatTheirIDsName(t *testing.T) {
 	if err != nil || len(ids) != 2 || ids["analytics-go-well-1"] != 2 {
 		t.Errorf("%v, %v", ids, err)
 	}
-	if n, err := at.count(context.Background()); n != 3 || err != nil {
-		t.Errorf("%d events, %v; one came twice", n, err)
+	if n, err := at.count(context.Background()); n != 2 || err != nil {
+		t.Errorf("%d events, %v; one came twice, and is one", n, err)
 	}
 }
 
