@@ -123,8 +123,8 @@ func (c comparison) measure(ctx context.Context, turns int, atLeast time.Duratio
 			if err != nil {
 				return nil, fmt.Errorf("measure %s: %w", t.what, err)
 			}
-			if cost.Events == 0 {
-				return nil, fmt.Errorf("measure %s: it did nothing", t.what)
+			if cost.Events == 0 || cost.Spent <= 0 {
+				return nil, fmt.Errorf("measure %s: %d events took %v", t.what, cost.Events, cost.Spent)
 			}
 			if turn > 0 {
 				micros[i] = append(micros[i], cost.micros())

@@ -62,7 +62,7 @@ func fixed(what string, turns ...int) task {
 
 func TestAComparisonTakesMediansWithoutTheFirstTurn(t *testing.T) {
 	c := comparison{"of CPU", fixed("limit", 900, 2, 8, 4),
-		[]task{fixed("ours", 700, 12, 8, 1000), fixed("more", 0, 4, 4, 4)}}
+		[]task{fixed("ours", 700, 12, 8, 1000), fixed("more", 1, 4, 4, 4)}}
 	rows, err := c.measure(t.Context(), 3, time.Second)
 	want := []Row{{"of CPU", "limit", "ours", 4, 12, 3}, {"of CPU", "limit", "more", 4, 4, 1}}
 	if err != nil || !slices.Equal(rows, want) {
@@ -70,10 +70,12 @@ func TestAComparisonTakesMediansWithoutTheFirstTurn(t *testing.T) {
 	}
 }
 
-func TestATaskThatDoesNothingIsAnError(t *testing.T) {
-	idle := task{"idle", func(context.Context, time.Duration) (Cost, error) { return Cost{}, nil }}
-	if _, err := (comparison{"of CPU", idle, nil}).measure(t.Context(), 1, time.Second); err == nil {
-		t.Error("no error: its cost an event would be nothing")
+func TestATaskThatDoesNothingOrTakesNothingIsAnError(t *testing.T) {
+	for _, cost := range []Cost{{}, {Events: 1}, {Spent: time.Second}} {
+		idle := task{"idle", func(context.Context, time.Duration) (Cost, error) { return cost, nil }}
+		if _, err := (comparison{"of CPU", idle, nil}).measure(t.Context(), 1, time.Second); err == nil {
+			t.Errorf("%+v: no error, and nothing is a multiple of it", cost)
+		}
 	}
 }
 
