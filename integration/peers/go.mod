@@ -142,7 +142,6 @@ require (
 	golang.org/x/crypto v0.21.0 // indirect
 	golang.org/x/net v0.23.0 // indirect
 	golang.org/x/oauth2 v0.17.0 // indirect
-	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.14.0 // indirect
 	golang.org/x/time v0.14.0 // indirect
 	google.golang.org/appengine v1.6.8 // indirect
@@ -154,6 +153,7 @@ require (
 require (
 	github.com/dustin/go-humanize v1.1.0
 	github.com/redis/go-redis/v9 v9.14.1
+	golang.org/x/sys v0.49.0
 )
 
 require (

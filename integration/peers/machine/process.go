@@ -5,7 +5,6 @@ package machine
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +16,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/spillwayhq/spillway/integration/peers/peer"
 )
@@ -199,20 +200,17 @@ func (p *Process) Use() Use {
 	}
 }
 
-// UseOf reads what a running process has used from /proc; nothing if it has ended.
+// UseOf asks the kernel what a running process has used; nothing if it has ended.
 func UseOf(pid int) (u Use) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return u
 	}
-	// After the name in parentheses come the state and then numbers; utime and stime are the 14th
-	// and 15th field of all (proc(5)), in ticks of 1/100 s.
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	for _, i := range []int{11, 12} {
-		ticks, _ := strconv.ParseInt(fields[i], 10, 64)
-		u.CPU += time.Duration(ticks) * (time.Second / 100)
+	// The clock of all its threads, as clock_getcpuclockid(3) makes it: /proc has but 1/100 s.
+	var cpu unix.Timespec
+	if unix.ClockGettime(int32(^pid<<3|2), &cpu) == nil {
+		u.CPU = time.Duration(cpu.Nano())
 	}
-	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	for line := range strings.Lines(string(status)) {
 		if value, ok := strings.CutPrefix(line, "VmHWM:"); ok {
 			kb, _ := strconv.ParseInt(strings.Fields(value)[0], 10, 64)
