@@ -24,7 +24,7 @@ type Queue string
 // The queues. Each runs as a process of its own.
 const (
 	SQS   Queue = "sqs"   // our emulator, which writes to disk before it answers
-	Redis Queue = "redis" // Debian's redis-server, with its default settings
+	Redis Queue = "redis" // Debian's redis-server, which keeps its data in memory
 )
 
 // A Peer is one way of bringing events from a queue to Segment.
