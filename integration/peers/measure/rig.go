@@ -92,7 +92,10 @@ func (r *rig) startWorker(ctx context.Context) (err error) {
 // kill kills the worker with SIGKILL, or all environments of the function, and starts it again.
 func (r *rig) kill(ctx context.Context) error {
 	if r.peer.Function != nil {
-		_, err := machine.KillFunction(ctx, r.queue.URL)
+		killed, err := machine.KillFunction(ctx, r.queue.URL)
+		if err == nil && killed == 0 {
+			err = errors.New("no environment of the function ran, so none was killed")
+		}
 		return err
 	}
 	r.worker.Kill()

@@ -69,6 +69,7 @@ func TestARunInWhichSpillwayLosesAnythingFails(t *testing.T) {
 		"a message left after a fault":    func(r *Results) { r.Faults[2].Left = 1 },
 		"a fault that was not played":     func(r *Results) { r.Faults = r.Faults[:3] },
 		"a peer that was never measured":  func(r *Results) { r.Peers = append(r.Peers, peer.Peer{Name: "new"}) },
+		"a peer that delivers nothing":    func(r *Results) { r.Drains[0].Lost, r.Drains[0].Left = 1000, 1 },
 		"a latency that was not measured": func(r *Results) { r.Drains = r.Drains[:1] },
 	} {
 		r := whole()
