@@ -28,7 +28,9 @@ func runWatermill(ctx context.Context, w peer.Working) error {
 	subscriber, err := wsqs.NewSubscriber(wsqs.SubscriberConfig{
 		AWSConfig: aws.Config{Region: local.Region,
 			Credentials: credentials.NewStaticCredentialsProvider(local.AccessKey, local.AccessKey, "")},
-		OptFns:                      []func(*sqs.Options){func(o *sqs.Options) { o.BaseEndpoint = aws.String(peer.Endpoint(w.QueueURL)) }},
+		OptFns: []func(*sqs.Options){func(o *sqs.Options) {
+			o.BaseEndpoint = aws.String(peer.Endpoint(w.QueueURL))
+		}},
 		QueueUrlResolver:            wsqs.TransparentUrlResolver{},
 		GenerateReceiveMessageInput: receiveTen,
 	}, logger)
