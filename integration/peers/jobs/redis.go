@@ -88,7 +88,7 @@ func RunRedis(ctx context.Context, args []string) error {
 		return fmt.Errorf("the backlog: %w", err)
 	}
 	if m.Full, err = measureFull(ctx, filepath.Join(dir, "full"), after); err != nil {
-		return fmt.Errorf("Redis with maxmemory: %w", err)
+		return fmt.Errorf("a Redis with maxmemory: %w", err)
 	}
 	part := report.Part{Tables: []report.Table{table(m)}, Values: m}
 	part.Tables[0].Write(os.Stdout)
