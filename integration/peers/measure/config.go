@@ -18,14 +18,16 @@ import (
 
 // Config says what is measured.
 type Config struct {
-	Peers   []peer.Peer
-	Events  int
-	First   int // number of the first round: other rounds' results stand beside it
-	Rounds  int // of each drain; the tables have the median
-	Work    string
-	Results string
-	Bin     string        // folder of the built functions of Spillway
-	Away    time.Duration // for how long Segment is away
+	Peers  []peer.Peer
+	Events int
+	First  int // number of the first round: other rounds' results stand beside it
+	// Latencies are those of the Segment emulator in drains.
+	Latencies []time.Duration
+	Rounds    int // of each drain; the tables have the median
+	Work      string
+	Results   string
+	Bin       string        // folder of the built functions of Spillway
+	Away      time.Duration // for how long Segment is away
 	// Visibility is the visibility timeout of all queues while a worker is killed or Segment away.
 	// A deployment has several minutes, after which the same happens.
 	Visibility time.Duration
@@ -49,6 +51,7 @@ func parse(verb string, args []string, all []peer.Peer) (*Config, error) {
 	f.IntVar(&c.Events, "events", 100_000, "events for each peer, except slow ones, which get fewer")
 	f.IntVar(&c.Rounds, "rounds", 3, "runs of each drain, except of slow peers")
 	f.IntVar(&c.First, "first", 0, "number of the first run: a result of the same number is replaced")
+	latency := f.Duration("latency", -1, "how long the Segment emulator takes in a drain; below 0: each of 0 and 50 ms")
 	f.StringVar(&only, "only", "", "names of peers, separated by commas; empty: all")
 	f.StringVar(&c.Work, "work", "", "directory of the queues, made and removed by the caller")
 	f.StringVar(&c.Results, "results", "", "directory of the results")
@@ -60,6 +63,9 @@ func parse(verb string, args []string, all []peer.Peer) (*Config, error) {
 	}
 	if c.Work == "" || c.Results == "" || c.Bin == "" || c.Events < 1 || c.Rounds < 1 {
 		return nil, errors.New("--work, --results and --bin must be given, --events and --rounds at least 1")
+	}
+	if c.Latencies = latencies; *latency >= 0 {
+		c.Latencies = []time.Duration{*latency}
 	}
 	var err error
 	if c.Peers, err = Choose(all, only); err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/spillwayhq/spillway/integration/peers/report"
 )
 
-// latencies are how long the Segment emulator takes for an answer.
+// latencies are how long the Segment emulator takes for an answer, unless one is asked for.
 var latencies = []time.Duration{0, 50 * time.Millisecond}
 
 // slow is how long a drain takes that is not repeated.
@@ -24,7 +24,7 @@ var drainPatience = patience{empty: 12 * time.Second, still: 30 * time.Second, l
 func drains(ctx context.Context, c *Config) error {
 	done := map[string]bool{}
 	for round := c.First; round < c.First+c.Rounds; round++ {
-		for _, latency := range latencies {
+		for _, latency := range c.Latencies {
 			for i := range c.Peers {
 				p := &c.Peers[i]
 				if done[p.Name+latency.String()] {

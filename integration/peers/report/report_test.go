@@ -49,6 +49,15 @@ func TestTheTablesHaveTheMedianOfTheRuns(t *testing.T) {
 	}
 }
 
+func TestWhatIsStillInTheQueueIsNotCalledLost(t *testing.T) {
+	d, f := Drain{Events: 100, Lost: 10, Left: 10}, Fault{Events: 100, Lost: 10, Left: 1}
+	for _, got := range []string{d.text(), f.text()} {
+		if want := "10 still in flight when the run ended"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
 func TestAMillionEventsCostWhatTheirUseDoes(t *testing.T) {
 	d := Drain{Events: 1000, Requests: 100, Invocations: 10, GBSeconds: 0.5, WireBytes: 1e6, LogBytes: 5500}
 	// 100,000 requests of SQS, 10,000 invocations, 500 GB-s, 1 GB to Segment and 10 MB of logs.

@@ -107,7 +107,7 @@ func (r *Results) losing() Table {
 		if d == nil {
 			cells = append(cells, none)
 		} else {
-			cells = append(cells, outcome(d.Lost, d.Doubled, d.Events))
+			cells = append(cells, d.text())
 		}
 		for _, kind := range []string{"kill", "away"} {
 			if f := r.fault(p.Name, kind); f == nil {
@@ -132,9 +132,21 @@ func outcome(lost, doubled int64, of int) string {
 	return text
 }
 
+func (d *Drain) text() string {
+	if d.Left > 0 {
+		return waiting(d.Lost)
+	}
+	return outcome(d.Lost, d.Doubled, d.Events)
+}
+
+// waiting is the outcome of a run that ended while messages were in the queue.
+func waiting(events int64) string {
+	return chart.Number(float64(events)) + " still in flight when the run ended"
+}
+
 func (f *Fault) text() string {
 	if f.Left > 0 {
-		return fmt.Sprintf("%s not delivered when the run ended", chart.Number(float64(f.Lost)))
+		return waiting(f.Lost)
 	}
 	text := outcome(f.Lost, f.Doubled, f.Events)
 	if f.Kind == "away" && f.Lost < int64(f.Events) {
