@@ -76,10 +76,10 @@ func (o *object) read(ctx context.Context) (reload.Content, error) {
 	case a.Status == http.StatusNotModified:
 		return o.last, nil
 	}
-	c := reload.Content{Version: versionOf(a)}
-	if refusal := Refusal(a); refusal != nil {
-		return c, o.failed("read", refusal)
+	if refusal := Refusal(a); refusal != nil { // if it names a version, that is the marker of a deletion
+		return reload.Content{}, o.failed("read", refusal)
 	}
+	c := reload.Content{Version: versionOf(a)}
 	if len(bytes.TrimSpace(a.Body)) == 0 {
 		return c, o.failed("read", errEmpty)
 	}

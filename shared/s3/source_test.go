@@ -122,6 +122,11 @@ func TestASetInAnObjectIsTheLastGoodVersion(t *testing.T) {
 		if _, ok := set.Lookup("repaired"); !ok || set.Failure() == nil {
 			t.Errorf("after a deletion the set is %v, %v", set.List(), set.Failure())
 		}
+		later := writekeys.New(slog.New(slog.DiscardHandler), open(server))
+		later.Values().Refresh(t.Context())
+		if list := later.List(); len(list) != 0 || later.Failure() == nil {
+			t.Errorf("a program that starts after the deletion has the set %v, %v", list, later.Failure())
+		}
 	})
 }
 

@@ -148,6 +148,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if code != "" {
+		maps.Copy(w.Header(), o.Header)
 		Refuse(w, status, code)
 		return
 	}
@@ -202,6 +203,10 @@ func (s *Server) carryOut(r *http.Request, body []byte) (status int, code string
 			o, exists = Object{Data: versions[n-1].data}, true
 		}
 		o.Header = http.Header{"X-Amz-Version-Id": {fmt.Sprint("v", n)}}
+		if versions[n-1].deleted {
+			o.Header["X-Amz-Delete-Marker"] = []string{"true"}
+			exists = false
+		}
 	}
 	match := r.Header.Get("If-Match")
 	switch r.Method {
