@@ -239,10 +239,11 @@ func (c *cloud) diagnose(t *testing.T, pipeline string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	source := fmt.Sprintf("ok: enabled, up to %d messages a batch, at most 9", topology.DefaultOptions().BatchSize)
 	for check, want := range map[string]string{
 		"clock": "ok", "subscriptions " + n.AlarmTopic: "failed: nobody is told",
 		"function " + n.DeliverFunction: "ok: active", "function " + n.IngestFunction: "ok", "versions": "ok",
-		"function " + n.CanaryFunction: "ok", "event source": "ok: enabled, up to 100 messages a batch, at most 9",
+		"function " + n.CanaryFunction: "ok", "event source": source,
 		"version of " + n.DeliverFunction: "ok: 1, the last", "version of " + n.IngestFunction: "ok: 1, the last",
 		"function " + n.RolloutFunction: "ok",
 		"queue " + n.EventsQueue:        "ok", "queue " + n.DeadLetterQueue: "ok", "ingest endpoint": "ok",

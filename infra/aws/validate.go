@@ -55,7 +55,8 @@ func (s *settings) validate(partitions map[string]string) error {
 			fail("writeKeysParameter must be names of SSM parameters like /spillway/write-keys, each once, has %q", name)
 		}
 	}
-	if s.WriteKeysObject != "" && len(s.Regions) > 1 && !strings.Contains(s.WriteKeysObject, inRegion) {
+	bucket, _, _ := strings.Cut(strings.TrimPrefix(s.WriteKeysObject, "s3://"), "/")
+	if bucket != "" && len(s.Regions) > 1 && !strings.Contains(bucket, inRegion) {
 		fail("writeKeysObject must have %s in the name of its bucket, as s3://keys-%[1]s/write-keys.json, because each "+
 			"region reads a bucket of its own", inRegion)
 	}
