@@ -1,7 +1,6 @@
 package sqs
 
 import (
-	"bytes"
 	"encoding/base64"
 	"strconv"
 
@@ -55,20 +54,11 @@ func (r *quickReader) array(elem func()) {
 
 func (r *quickReader) isOdd() { r.odd = true }
 
-// text reads a string. The result is valid until the next call.
-func (r *quickReader) text() []byte {
-	v := r.scanner.Value()
-	if !rawjson.IsString(v) {
-		r.isOdd()
-		return nil
-	}
-	if inner := v[1 : len(v)-1]; bytes.IndexByte(inner, '\\') < 0 {
-		return inner
-	}
-	if cap(r.scratch) < len(v) {
-		r.scratch = make([]byte, 0, len(v)+len(v)/4)
-	}
-	return rawjson.Unquote(r.scratch[:0], v)
+// text reads a string; anything else is an error of the scanner, which is as good as odd. The result
+// is valid until the next call.
+func (r *quickReader) text() (text []byte) {
+	text, r.scratch = r.scanner.Text(r.scratch)
+	return text
 }
 
 func (r *quickReader) string() string { return string(r.text()) }
