@@ -49,7 +49,7 @@ func (c directClient) SendMessageBatch(ctx context.Context, in *awssqs.SendMessa
 	out := new(awssqs.SendMessageBatchOutput)
 	for i := range messages {
 		id := in.Entries[i].Id
-		if r := refused[*id]; r != nil {
+		if r := refused[messages[i].ID]; r != nil {
 			out.Failed = append(out.Failed, types.BatchResultErrorEntry{Id: id, Code: &r.Code, Message: &r.Message,
 				SenderFault: r.SenderFault})
 			continue

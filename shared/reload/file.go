@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// maxFileBytes bounds what is read of a file: 10,000 write keys with quotas take 1.3 MB.
+// maxFileBytes bounds what is read of a file: 10,000 write keys with quotas take about 1 MB.
 const maxFileBytes = 4 << 20
 
 // File returns a source that reads a regular file. It opens the file for each reading, so that the

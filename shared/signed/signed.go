@@ -18,7 +18,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/xml"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -33,7 +32,8 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 )
 
-// maxAnswer bounds an answer: AWS's largest here, a page of subscriptions, has some 50 KB.
+// maxAnswer bounds an answer: the largest here is an object with the write keys, of which 10,000
+// with quotas take about 1 MB.
 const maxAnswer = 4 << 20
 
 // A Client calls one service. It is safe for concurrent use. It does not retry; its errors tell the
@@ -217,7 +217,7 @@ func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
 	case err != nil:
 		return Answer{}, lost{err}
 	case len(body) > maxAnswer:
-		return Answer{}, errors.New("the answer is larger than any of AWS")
+		return Answer{}, fmt.Errorf("the answer is larger than %d MB", maxAnswer>>20)
 	}
 	return Answer{answer.StatusCode, answer.Header, body}, nil
 }

@@ -66,8 +66,8 @@ func (c call) urlsOf(names []string) []string {
 	return urls
 }
 
-// action decodes a request, runs it, and returns what to encode, which does not refer to body. If undo is not nil, it is called
-// when the client is gone before it has the answer.
+// action decodes a request, runs it, and returns what to encode, which does not refer to body. If
+// undo is not nil, it is called when the client is gone before it has the answer.
 type action func(c call, body []byte) (answer any, undo func(), err error)
 
 // ServeHTTP answers one request of an SQS client, or the GET of QueuesPath.
