@@ -28,7 +28,7 @@ const bufferedName = "asynq-buffered-10"
 
 // Peers are the designs on asynq.
 func Peers() []peer.Peer {
-	buffering := job(bufferedName, "asynq on Redis, 10 workers, a job waits for its batch (20 events, 10 s)", buffered)
+	buffering := job(bufferedName, "asynq on Redis, 10 workers, a client of 20 events or 10 s", buffered)
 	buffering.Sample = bufferedSample
 	return []peer.Peer{
 		buffering,

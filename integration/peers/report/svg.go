@@ -19,7 +19,7 @@ var chartSVG string
 // The geometry of the chart, in its own units.
 const (
 	rowHeight  = 34
-	plotLeft   = 390
+	plotLeft   = 430
 	plotWidth  = 480
 	plotTop    = 58
 	plotBottom = 34
