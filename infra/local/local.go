@@ -169,10 +169,7 @@ func (p *Pipeline) open(c *Config, t *topology.Topology) (err error) {
 		if err := p.senders.flush(now); err != nil {
 			p.logger.Warn("the heaviest senders could not be written", "error", err)
 		}
-		if p.idle.begins(p.events.Stats().Deleted + p.bulk.Stats().Deleted) {
-			// What a backlog has taken, up to 0.2 GB, would stay with the process for minutes.
-			debug.FreeOSMemory()
-		}
+		p.releaseMemory()
 	}
 	options := PipelineOptions(t, p.SQSURL)
 	options.SegmentURL, options.Gzip, options.WriteKey = p.SegmentURL, !c.Plain, c.WriteKey
@@ -214,6 +211,14 @@ func (p *Pipeline) open(c *Config, t *topology.Topology) (err error) {
 		return nil
 	}
 	return p.openConsole(c)
+}
+
+// releaseMemory gives back what a backlog has taken, up to 0.2 GB, once it has drained: it would
+// stay with the process for minutes.
+func (p *Pipeline) releaseMemory() {
+	if p.idle.begins(p.events.Stats().Deleted + p.bulk.Stats().Deleted) {
+		debug.FreeOSMemory()
+	}
 }
 
 // openQueues opens the SQS emulator with the topology's queues.

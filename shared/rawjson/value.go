@@ -7,7 +7,6 @@ package rawjson
 // skip reads one value, by a loop with a stack of bits instead of recursion.
 func (s *Scanner) skip() {
 	data, i, base := s.data, s.pos, s.level
-	object := false // the innermost open container is one
 	var c byte
 value:
 	switch i, c = token(data, i); c {
@@ -34,7 +33,7 @@ value:
 		return
 	}
 	for s.level != base {
-		object = s.inObject(base)
+		object := s.inObject(base) // the innermost open container is one
 		i, c = token(data, i)
 		switch {
 		case c == ',' && object:
@@ -46,11 +45,8 @@ value:
 		case c == '}' && object, c == ']' && !object:
 			i++
 			s.level--
-		case object:
-			s.failAt(i, "expected ',' or '}'")
-			return
 		default:
-			s.failAt(i, "expected ',' or ']'")
+			s.failAt(i, expectedIn[object])
 			return
 		}
 	}
@@ -71,6 +67,9 @@ key:
 	i++
 	goto value
 }
+
+// expectedIn is what an object (true) or array goes on with after a value.
+var expectedIn = map[bool]string{true: "expected ',' or '}'", false: "expected ',' or ']'"}
 
 // token returns the position of the next byte that is not white space, and the byte, 0 at the end.
 func token(data []byte, i int) (int, byte) {

@@ -46,8 +46,8 @@ func analyticsJobs(ctx context.Context, segmentURL string, count int) (Result, e
 	if n := failed.Load(); n > 0 {
 		return Result{}, fmt.Errorf("%d of %d events failed with analytics-go", n, count)
 	}
-	return Result{Part: AnalyticsGo, What: fmt.Sprintf("without Spillway: analytics-go, one job per event, %d workers", jobWorkers),
-		Events: count, Delivered: time.Since(start)}, nil
+	return Result{Part: AnalyticsGo, Events: count, Delivered: time.Since(start),
+		What: fmt.Sprintf("without Spillway: analytics-go, one job per event, %d workers", jobWorkers)}, nil
 }
 
 func runJob(segmentURL string) error {
